@@ -1,1 +1,46 @@
-//! stub
+//! Reading GitHub: a client that keeps to the API's limits, and the mapping of what GitHub shows to
+//! events.
+//!
+//! GraphQL first, because REST needs a request a commit for line counts; REST only to compare two
+//! tips of a branch, which GraphQL cannot. Transport and sign-in are octocrab's; retries, limits,
+//! page sizes and the GraphQL envelope are this crate's, because octocrab repeats requests at once,
+//! drops GraphQL's error types and partial data, and hides the limit headers.
+//!
+//! The mapping ([`facts`]) is pure: what GitHub shows now suffices to write every event, retracted
+//! ones included, and no time in it comes from the local clock.
+//!
+//! This crate does not know where events are stored, nor how far a repository was read before.
+
+mod client;
+mod commits;
+mod deployments;
+mod envelope;
+mod error;
+pub mod facts;
+mod issues;
+mod limits;
+mod page;
+mod probe;
+mod pulls;
+pub mod queries;
+mod releases;
+pub mod wire;
+
+pub use client::{Client, Diagnosis, Quota, Settings, Wait};
+pub use commits::{Comparison, ComparedCommit};
+pub use error::Error;
+pub use page::{Page, PageSize};
+pub use probe::{MemberListed, Newest, OrgProbe, RepoProbe};
+
+/// Where a repository is found: GitHub's ids do not change when it is renamed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepoRef {
+    /// The owner's login.
+    pub owner: String,
+    /// The name.
+    pub name: String,
+    /// The GraphQL node id.
+    pub node_id: String,
+    /// The numeric id.
+    pub id: i64,
+}

@@ -60,6 +60,9 @@ impl Identity {
 
     /// The member that a name belongs to.
     pub fn name<'a>(&'a self, name: &'a str) -> &'a str {
+        if self.aliases.is_empty() {
+            return name;
+        }
         self.aliases.get(&member_key(name)).map_or(name, String::as_str)
     }
 
@@ -75,7 +78,7 @@ impl Identity {
     }
 
     fn is_bot_by_name(&self, name: &str) -> bool {
-        name.ends_with(BOT_SUFFIX) || self.bots.contains(&member_key(name))
+        name.ends_with(BOT_SUFFIX) || (!self.bots.is_empty() && self.bots.contains(&member_key(name)))
     }
 
     /// A short hash of the configuration: rollups folded under another one are not counted.

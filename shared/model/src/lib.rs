@@ -11,8 +11,10 @@ pub mod identity;
 pub mod member;
 pub mod metric;
 pub mod period;
+pub mod subject;
 
 pub use event::{Event, EventBatch, EventId, EventKind, Facts, FirstReview};
 pub use identity::Identity;
 pub use member::{Member, MemberKind};
 pub use period::{Bucket, Grain, Month, Range};
+pub use subject::{RollupKey, Subject, SubjectKind};

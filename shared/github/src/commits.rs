@@ -1,0 +1,248 @@
+//! Commits: pages of a history pinned to a tip, commits by id, and the difference of two tips.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, Utc};
+use gam_model::Member;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::RepoRef;
+use crate::client::Client;
+use crate::error::Error;
+use crate::page::{Page, PageSize};
+use crate::queries::{COMMITS, COMMITS_WITHOUT_LINES, Query, commits_by_oid};
+use crate::wire::{Commit, Connection, GitActor, HasObject, Node};
+
+/// A commit as a comparison of two tips shows it: without line counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComparedCommit {
+    /// The object id.
+    pub sha: String,
+    /// The committer date, UTC.
+    pub committed_at: DateTime<Utc>,
+    /// How many parents it has.
+    pub parents: usize,
+    /// The author.
+    pub member: Member,
+}
+
+/// What one tip has and another has not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Comparison {
+    /// The ancestors of the head less those of the base.
+    pub commits: Vec<ComparedCommit>,
+    /// How many ancestors the base has that the head has not: more than none after a force-push.
+    pub behind_by: i64,
+}
+
+/// A span of committer dates; both ends belong to it.
+pub(crate) type Span = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
+
+impl Client {
+    /// A page of the commits reachable from `tip` whose committer dates lie in the span, both ends
+    /// included. A commit whose lines GitHub refuses to count comes without counts.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where the repository or the tip is gone; others where GitHub does not answer.
+    pub async fn commits(
+        &self,
+        repo: &RepoRef,
+        tip: &str,
+        span: Span,
+        cursor: Option<&str>,
+        size: &mut PageSize,
+    ) -> Result<Page<Commit>, Error> {
+        let variables =
+            json!({ "repo": repo.node_id, "oid": tip, "since": span.0, "until": span.1, "after": cursor });
+        let (history, refused) = self.history(repo, &COMMITS, variables.clone(), size).await?;
+        if !refused {
+            return Ok(Page { next: history.page_info.clone().next(), entries: history.entries() });
+        }
+        // Where lines are refused, GitHub gives no commit at all: ask which ones the page has, and
+        // for the missing ones alone.
+        let (whole, _) = self.history(repo, &COMMITS_WITHOUT_LINES, variables, size).await?;
+        let next = whole.page_info.clone().next();
+        let counted: HashMap<String, Commit> =
+            history.entries().into_iter().map(|commit| (commit.oid.clone(), commit)).collect();
+        let mut entries = Vec::new();
+        for commit in whole.entries() {
+            match counted.get(&commit.oid) {
+                Some(counted) => entries.push(counted.clone()),
+                None => entries.extend(self.commits_by_id(repo, &[commit.oid]).await?),
+            }
+        }
+        Ok(Page { entries, next })
+    }
+
+    /// A page of a history, and whether GitHub refused to count the lines of some of it.
+    async fn history(
+        &self,
+        repo: &RepoRef,
+        query: &Query,
+        variables: Value,
+        size: &mut PageSize,
+    ) -> Result<(Connection<Commit>, bool), Error> {
+        let reply = self
+            .query::<Node<HasObject>>(query, variables, Some(size), |error| error.is_lines_unavailable())
+            .await?;
+        let object = reply.data.node.ok_or_else(|| gone(repo))?.object;
+        let history = object.ok_or_else(|| gone(repo))?.history;
+        Ok((history, !reply.errors.is_empty()))
+    }
+
+    /// Commits by object id, any number of them, in the order asked for; those that are gone are left out.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where the repository is gone; others where GitHub does not answer.
+    pub async fn commits_by_id(&self, repo: &RepoRef, oids: &[String]) -> Result<Vec<Commit>, Error> {
+        let mut found = Vec::with_capacity(oids.len());
+        let mut size = PageSize::new(100);
+        let mut rest = oids;
+        while !rest.is_empty() {
+            let (objects, asked) = self.objects(repo, rest, true, &mut size).await?;
+            let (now, later) = rest.split_at(asked);
+            rest = later;
+            for (i, oid) in now.iter().enumerate() {
+                match objects.get(&format!("c{i}")) {
+                    Some(Some(commit)) => found.push(commit.clone()),
+                    _ => {
+                        let alone = std::slice::from_ref(oid);
+                        let (mut objects, _) = self.objects(repo, alone, false, &mut size).await?;
+                        found.extend(objects.remove("c0").flatten());
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Asks for the first commits of the list, as many as the page size allows; and how many that were.
+    async fn objects(
+        &self,
+        repo: &RepoRef,
+        oids: &[String],
+        with_lines: bool,
+        size: &mut PageSize,
+    ) -> Result<(BTreeMap<String, Option<Commit>>, usize), Error> {
+        let asked = std::cell::Cell::new(0);
+        let reply = self
+            .query_sized::<Node<BTreeMap<String, Option<Commit>>>>(
+                "commits",
+                2,
+                json!({ "repo": repo.node_id }),
+                size,
+                |first| {
+                    let now = &oids[..oids.len().min(first as usize)];
+                    asked.set(now.len());
+                    commits_by_oid(now, with_lines)
+                },
+                |error| error.is_lines_unavailable() || error.kind.as_deref() == Some("NOT_FOUND"),
+            )
+            .await?;
+        Ok((reply.data.node.ok_or_else(|| gone(repo))?, asked.get()))
+    }
+
+    /// The ancestors of `head` less those of `base`, which may be many pages.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where the repository or a tip is gone, as a tip may be some time after it
+    /// was pushed over; others where GitHub does not answer.
+    pub async fn compare(&self, repo: &RepoRef, base: &str, head: &str) -> Result<Comparison, Error> {
+        let mut path =
+            format!("/repos/{}/{}/compare/{base}...{head}?per_page=100&page=1", repo.owner, repo.name);
+        let mut commits = Vec::new();
+        loop {
+            let (page, response) = self.get::<Compared>("the new commits", &path).await?;
+            commits.extend(page.commits.into_iter().map(ComparedCommit::from));
+            match response.link.as_deref().and_then(next_link).and_then(|link| self.path_of_link(link)) {
+                Some(next) => path = next,
+                None if (commits.len() as i64) < page.total_commits => {
+                    return Err(Error::Invalid(format!(
+                        "GitHub's comparison of {base} and {head} in {} ended after {} of {} commits",
+                        repo.name,
+                        commits.len(),
+                        page.total_commits
+                    )));
+                }
+                None => return Ok(Comparison { commits, behind_by: page.behind_by }),
+            }
+        }
+    }
+}
+
+pub(crate) fn gone(repo: &RepoRef) -> Error {
+    Error::NotFound(format!("GitHub no longer shows {}/{} to this token", repo.owner, repo.name))
+}
+
+/// The address of the `rel="next"` link.
+fn next_link(header: &str) -> Option<&str> {
+    header.split(',').find_map(|link| {
+        let (address, relation) = link.split_once(';')?;
+        relation.contains("rel=\"next\"").then(|| address.trim().trim_matches(['<', '>']))
+    })
+}
+
+#[derive(Deserialize)]
+struct Compared {
+    behind_by: i64,
+    total_commits: i64,
+    commits: Vec<RestCommit>,
+}
+
+#[derive(Deserialize)]
+struct RestCommit {
+    sha: String,
+    commit: RestGitCommit,
+    author: Option<RestAccount>,
+    #[serde(default)]
+    parents: Vec<serde::de::IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct RestGitCommit {
+    author: Option<GitActor>,
+    committer: RestCommitter,
+}
+
+#[derive(Deserialize)]
+struct RestCommitter {
+    date: DateTime<Utc>,
+}
+
+/// An account in REST; an unlinked author may be `{}`.
+#[derive(Deserialize)]
+struct RestAccount {
+    login: Option<String>,
+    id: Option<i64>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+}
+
+impl From<RestCommit> for ComparedCommit {
+    fn from(commit: RestCommit) -> Self {
+        let account = commit.author.and_then(|author| Some((author.login?, author.id, author.kind)));
+        let member = match account {
+            Some((login, id, kind)) => Member::account(&login, id, kind.as_deref() == Some("Bot")),
+            None => commit.commit.author.map_or_else(Member::ghost, |author| author.member()),
+        };
+        ComparedCommit {
+            sha: commit.sha,
+            committed_at: commit.commit.committer.date,
+            parents: commit.parents.len(),
+            member,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_link_is_found_among_others() {
+        let header = "<https://h/a?page=1>; rel=\"prev\", <https://h/a?page=3>; rel=\"next\", <https://h/a?page=9>; rel=\"last\"";
+        assert_eq!(next_link(header), Some("https://h/a?page=3"));
+        assert_eq!(next_link("<https://h/a?page=1>; rel=\"last\""), None);
+    }
+}

@@ -1,0 +1,71 @@
+//! Pages, and how large to ask for them.
+
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    /// The entries.
+    pub entries: Vec<T>,
+    /// Where the next page starts, if there is one.
+    pub next: Option<String>,
+}
+
+/// How many entries to ask for: halved when the server finds a page too heavy, grown back slowly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageSize {
+    now: u32,
+    best: u32,
+    good_pages: u32,
+}
+
+impl PageSize {
+    /// Starts with, and never asks for more than, `best` entries.
+    pub fn new(best: u32) -> Self {
+        PageSize { now: best, best, good_pages: 0 }
+    }
+
+    /// How many entries to ask for now.
+    pub fn get(self) -> u32 {
+        self.now
+    }
+
+    /// Takes note that a page came whole.
+    pub(crate) fn succeeded(&mut self) {
+        self.good_pages += 1;
+        if self.good_pages >= 8 && self.now < self.best {
+            self.now = (self.now * 2).min(self.best);
+            self.good_pages = 0;
+        }
+    }
+
+    /// Asks for half as many from now on; false where it cannot be less.
+    pub(crate) fn shrink(&mut self) -> bool {
+        self.good_pages = 0;
+        let smaller = (self.now / 2).max(1);
+        let shrunk = smaller < self.now;
+        self.now = smaller;
+        shrunk
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_halves_to_one_and_grows_back_slowly() {
+        let mut size = PageSize::new(50);
+        assert!(size.shrink() && size.shrink() && size.shrink());
+        assert_eq!(size.get(), 6);
+        for _ in 0..8 {
+            assert_eq!(size.get(), 6);
+            size.succeeded();
+        }
+        assert_eq!(size.get(), 12);
+        while size.shrink() {}
+        assert_eq!(size.get(), 1);
+        for _ in 0..100 {
+            size.succeeded();
+        }
+        assert_eq!(size.get(), 50);
+    }
+}

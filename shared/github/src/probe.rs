@@ -1,0 +1,196 @@
+//! The change probe: one cheap query a hundred repositories tells what there is to read.
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::client::Client;
+use crate::error::Error;
+use crate::page::PageSize;
+use crate::queries::PROBE;
+use crate::wire::Connection;
+
+/// The newest entry of a list, and how long the list is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Newest {
+    /// How many entries there are.
+    pub total: i64,
+    /// The newest entry's numeric id, where the list is ordered by creation.
+    pub id: Option<i64>,
+    /// When the newest entry was changed (or created, where the list is ordered so), UTC.
+    pub at: Option<DateTime<Utc>>,
+}
+
+/// What tells whether a repository has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepoProbe {
+    /// The GraphQL node id.
+    pub node_id: String,
+    /// The numeric id: the repository's identity.
+    pub id: i64,
+    /// The name.
+    pub name: String,
+    /// When anything was last pushed, UTC.
+    pub pushed_at: Option<DateTime<Utc>>,
+    /// The tip of the default branch; an empty repository has none.
+    pub tip: Option<String>,
+    /// Pull requests, by change.
+    pub pulls: Newest,
+    /// Issues, by change.
+    pub issues: Newest,
+    /// Releases, by creation; `at` is when the newest was last changed.
+    pub releases: Newest,
+    /// Deployments, by creation.
+    pub deployments: Newest,
+}
+
+/// A member of the organization.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberListed {
+    /// The login.
+    pub login: String,
+    /// The numeric account id.
+    pub database_id: Option<i64>,
+}
+
+/// An organization at a moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrgProbe {
+    /// The login, as GitHub spells it.
+    pub login: String,
+    /// Its repositories that the token can see, forks left out, by name.
+    pub repos: Vec<RepoProbe>,
+    /// Its first 100 members, as far as the token may see them.
+    pub members: Vec<MemberListed>,
+    /// When GitHub began to answer, by its own clock, UTC.
+    pub read_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Deserialize)]
+struct Data {
+    organization: Option<Organization>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Organization {
+    login: String,
+    members_with_role: Option<Connection<MemberListed>>,
+    repositories: Connection<Repository>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Repository {
+    id: String,
+    database_id: Option<i64>,
+    name: String,
+    pushed_at: Option<DateTime<Utc>>,
+    default_branch_ref: Option<Branch>,
+    pull_requests: Option<Tops>,
+    issues: Option<Tops>,
+    releases: Option<Tops>,
+    deployments: Option<Tops>,
+}
+
+#[derive(Deserialize)]
+struct Branch {
+    target: Option<Target>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    oid: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Tops {
+    total_count: i64,
+    nodes: Option<Vec<Option<Top>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Top {
+    database_id: Option<i64>,
+    created_at: Option<DateTime<Utc>>,
+    updated_at: Option<DateTime<Utc>>,
+}
+
+impl From<Option<Tops>> for Newest {
+    /// A list that the token may not read is as good as empty.
+    fn from(tops: Option<Tops>) -> Self {
+        let Some(tops) = tops else { return Newest::default() };
+        let top = tops.nodes.unwrap_or_default().into_iter().flatten().next();
+        Newest {
+            total: tops.total_count,
+            id: top.as_ref().and_then(|top| top.database_id),
+            at: top.and_then(|top| top.updated_at.or(top.created_at)),
+        }
+    }
+}
+
+impl Repository {
+    fn probe(self) -> Option<RepoProbe> {
+        Some(RepoProbe {
+            id: self.database_id?,
+            node_id: self.id,
+            name: self.name,
+            pushed_at: self.pushed_at,
+            tip: self.default_branch_ref.and_then(|branch| branch.target).map(|target| target.oid),
+            pulls: self.pull_requests.into(),
+            issues: self.issues.into(),
+            releases: self.releases.into(),
+            deployments: self.deployments.into(),
+        })
+    }
+}
+
+impl Client {
+    /// Lists the organization's repositories with what tells whether they have changed.
+    ///
+    /// # Errors
+    /// Where there is no such organization, the token may not see it, or GitHub does not answer.
+    pub async fn probe(&self, org: &str) -> Result<OrgProbe, Error> {
+        let mut size = PageSize::new(100);
+        let mut found: Option<OrgProbe> = None;
+        let mut after: Option<String> = None;
+        loop {
+            let variables = json!({ "org": org, "after": after, "members": found.is_none() });
+            let reply = self
+                .query::<Data>(&PROBE, variables, Some(&mut size), |error| {
+                    // Who the members are, or what a repository's kind holds, may be hidden from the token.
+                    matches!(error.kind.as_deref(), Some("FORBIDDEN" | "INSUFFICIENT_SCOPES"))
+                        && (error.is_about("membersWithRole") || error.is_about("repositories"))
+                })
+                .await
+                .map_err(|error| no_such_org(org, error))?;
+            let Some(organization) = reply.data.organization else {
+                return Err(no_such_org(org, Error::NotFound(String::new())));
+            };
+            let probe = found.get_or_insert_with(|| OrgProbe {
+                login: organization.login,
+                repos: Vec::new(),
+                members: Vec::new(),
+                read_at: reply.date,
+            });
+            probe.members.extend(organization.members_with_role.map(Connection::entries).unwrap_or_default());
+            after = organization.repositories.page_info.clone().next();
+            probe.repos.extend(organization.repositories.entries().into_iter().filter_map(Repository::probe));
+            if after.is_none() {
+                return Ok(found.expect("a page was read"));
+            }
+        }
+    }
+}
+
+fn no_such_org(org: &str, error: Error) -> Error {
+    match error {
+        Error::NotFound(_) => Error::NotFound(format!(
+            "GitHub shows no organization {org:?} to this token: check the spelling, and that the token may see it"
+        )),
+        other => other,
+    }
+}

@@ -1,0 +1,76 @@
+//! Pull requests, newest change first, with all their reviews and closings.
+
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::RepoRef;
+use crate::client::Client;
+use crate::commits::gone;
+use crate::error::Error;
+use crate::page::{Page, PageSize};
+use crate::queries::{PULL_REQUEST_REST, PULL_REQUESTS};
+use crate::wire::{Closing, Connection, HasPullRequests, Node, PageInfo, PullRequest, Review};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct HasPullRequest {
+    pull_request: Option<Rest>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Rest {
+    reviews: Option<Connection<Review>>,
+    timeline_items: Option<Connection<Closing>>,
+}
+
+impl Client {
+    /// A page of pull requests, the one that changed last first; each with all its reviews and closings.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where the repository is gone; others where GitHub does not answer.
+    pub async fn pull_requests(
+        &self,
+        repo: &RepoRef,
+        cursor: Option<&str>,
+        size: &mut PageSize,
+    ) -> Result<Page<PullRequest>, Error> {
+        let variables = json!({ "repo": repo.node_id, "after": cursor });
+        let reply =
+            self.query::<Node<HasPullRequests>>(&PULL_REQUESTS, variables, Some(size), |_| false).await?;
+        let pulls = reply.data.node.ok_or_else(|| gone(repo))?.pull_requests;
+        let next = pulls.page_info.clone().next();
+        let mut entries = pulls.entries();
+        for pull in &mut entries {
+            self.complete(repo, pull).await?;
+        }
+        Ok(Page { entries, next })
+    }
+
+    /// Reads what the page had no room for.
+    async fn complete(&self, repo: &RepoRef, pull: &mut PullRequest) -> Result<(), Error> {
+        let mut reviews = pull.reviews.as_ref().and_then(|reviews| reviews.page_info.clone().next());
+        let mut closings = pull.timeline_items.page_info.clone().next();
+        while reviews.is_some() || closings.is_some() {
+            let variables = json!({
+                "repo": repo.node_id, "number": pull.number,
+                "reviews": reviews.is_some(), "reviewsAfter": reviews,
+                "closings": closings.is_some(), "closingsAfter": closings,
+            });
+            let reply =
+                self.query::<Node<HasPullRequest>>(&PULL_REQUEST_REST, variables, None, |_| false).await?;
+            let rest = reply.data.node.and_then(|node| node.pull_request).ok_or_else(|| gone(repo))?;
+            reviews = append(pull.reviews.as_mut(), rest.reviews);
+            closings = append(Some(&mut pull.timeline_items), rest.timeline_items);
+        }
+        Ok(())
+    }
+}
+
+/// Appends a page to a list; where the next one starts, if there is one.
+pub(crate) fn append<T>(list: Option<&mut Connection<T>>, page: Option<Connection<T>>) -> Option<String> {
+    let (list, page) = (list?, page?);
+    list.nodes.get_or_insert_default().extend(page.nodes.unwrap_or_default());
+    list.page_info = PageInfo::default();
+    page.page_info.next()
+}

@@ -1,0 +1,136 @@
+//! The GraphQL documents, kept as files so that they can be checked against GitHub's schema.
+
+const ACTOR: &str = include_str!("queries/actor_fields.graphql");
+const REVIEW: &str = include_str!("queries/review_fields.graphql");
+const COMMIT: &str = include_str!("queries/commit_fields.graphql");
+const COMMIT_IDENTITY: &str = include_str!("queries/commit_identity.graphql");
+const DEPLOYMENT: &str = include_str!("queries/deployment_fields.graphql");
+
+/// A GraphQL document.
+#[derive(Debug, Clone, Copy)]
+pub struct Query {
+    /// What it asks for, in words for messages.
+    pub what: &'static str,
+    /// The operation.
+    pub operation: &'static str,
+    /// The fragments it uses.
+    pub fragments: &'static [&'static str],
+    /// The points it costs at most, by GitHub's formula: for every connection how often it is opened,
+    /// over 100 (<https://docs.github.com/en/graphql/overview/rate-limits-and-query-limits-for-the-graphql-api>).
+    pub points: u64,
+}
+
+impl Query {
+    /// The whole document.
+    pub fn text(&self) -> String {
+        let mut text = self.operation.to_owned();
+        self.fragments.iter().for_each(|fragment| text.push_str(fragment));
+        text
+    }
+}
+
+/// An organization's repositories with what tells whether they have changed.
+pub const PROBE: Query = Query {
+    what: "the organization's repositories",
+    operation: include_str!("queries/probe.graphql"),
+    fragments: &[],
+    points: 4,
+};
+/// A page of the commits reachable from a tip.
+pub const COMMITS: Query = Query {
+    what: "commits",
+    operation: include_str!("queries/commits.graphql"),
+    fragments: &[COMMIT],
+    points: 2,
+};
+/// The same without line counts, which GitHub sometimes refuses.
+pub const COMMITS_WITHOUT_LINES: Query = Query {
+    what: "commits",
+    operation: include_str!("queries/commits_without_lines.graphql"),
+    fragments: &[COMMIT_IDENTITY],
+    points: 2,
+};
+/// A page of pull requests with their reviews and closings.
+pub const PULL_REQUESTS: Query = Query {
+    what: "pull requests",
+    operation: include_str!("queries/pull_requests.graphql"),
+    fragments: &[REVIEW, ACTOR],
+    points: 3,
+};
+/// The reviews and closings of a pull request that its page had no room for.
+pub const PULL_REQUEST_REST: Query = Query {
+    what: "a pull request's reviews",
+    operation: include_str!("queries/pull_request_rest.graphql"),
+    fragments: &[REVIEW, ACTOR],
+    points: 1,
+};
+/// A page of issues with their closings.
+pub const ISSUES: Query = Query {
+    what: "issues",
+    operation: include_str!("queries/issues.graphql"),
+    fragments: &[ACTOR],
+    points: 2,
+};
+/// The closings of an issue that its page had no room for.
+pub const ISSUE_REST: Query = Query {
+    what: "an issue's closings",
+    operation: include_str!("queries/issue_rest.graphql"),
+    fragments: &[],
+    points: 1,
+};
+/// A page of releases.
+pub const RELEASES: Query = Query {
+    what: "releases",
+    operation: include_str!("queries/releases.graphql"),
+    fragments: &[],
+    points: 1,
+};
+/// A page of deployments with their statuses.
+pub const DEPLOYMENTS: Query = Query {
+    what: "deployments",
+    operation: include_str!("queries/deployments.graphql"),
+    fragments: &[DEPLOYMENT, ACTOR],
+    points: 1,
+};
+/// Deployments by node id, with their statuses.
+pub const DEPLOYMENTS_BY_ID: Query = Query {
+    what: "deployments",
+    operation: include_str!("queries/deployments_by_id.graphql"),
+    fragments: &[DEPLOYMENT, ACTOR],
+    points: 1,
+};
+/// The statuses of a deployment that its page had no room for.
+pub const DEPLOYMENT_REST: Query = Query {
+    what: "a deployment's statuses",
+    operation: include_str!("queries/deployment_rest.graphql"),
+    fragments: &[],
+    points: 1,
+};
+
+/// Every fixed document.
+pub const ALL: &[Query] = &[
+    PROBE,
+    COMMITS,
+    COMMITS_WITHOUT_LINES,
+    PULL_REQUESTS,
+    PULL_REQUEST_REST,
+    ISSUES,
+    ISSUE_REST,
+    RELEASES,
+    DEPLOYMENTS,
+    DEPLOYMENTS_BY_ID,
+    DEPLOYMENT_REST,
+];
+
+/// A document that asks for commits by object id, up to 100 at once, each under the alias `cN`;
+/// with line counts or without. The ids must be hexadecimal.
+pub fn commits_by_oid(oids: &[String], with_lines: bool) -> String {
+    let (fields, fragment) =
+        if with_lines { ("CommitFields", COMMIT) } else { ("CommitIdentity", COMMIT_IDENTITY) };
+    let objects: String = oids
+        .iter()
+        .enumerate()
+        .map(|(i, oid)| format!("c{i}:object(oid:\"{oid}\"){{...on Commit{{...{fields}}}}} "))
+        .collect();
+    format!("query CommitsByOid($repo:ID!){{node(id:$repo){{...on Repository{{{objects}}}}}}}\n{fragment}")
+}

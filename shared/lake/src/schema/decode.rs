@@ -1,0 +1,278 @@
+//! Rows to events.
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int32Type, Int64Type, TimestampMillisecondType};
+use arrow_array::{
+    Array, ArrowPrimitiveType, BooleanArray, Int32Array, Int64Array, ListArray, PrimitiveArray, RecordBatch,
+    StringArray, TimestampMillisecondArray,
+};
+use chrono::{DateTime, Utc};
+use gam_model::{Event, EventId, EventKind, Facts, FirstReview, Member, MemberKind};
+
+use super::{ROWS, column, conform};
+use crate::error::{Error, Result};
+
+/// Every row as an event, in the order of the rows.
+///
+/// # Errors
+/// [`Error::Damaged`] where the rows are no events; [`Error::NewerFormat`] where one is of a kind
+/// that only a newer version knows.
+pub fn decode(batch: &RecordBatch) -> Result<Vec<Event>> {
+    let rows = Rows::of(batch)?;
+    (0..batch.num_rows()).map(|row| rows.event(row)).collect()
+}
+
+/// One row as an event. Looks up every column by name: for many rows use [`decode`].
+///
+/// # Errors
+/// As [`decode`]; [`Error::Damaged`] also where there is no such row.
+pub fn decode_row(batch: &RecordBatch, row: usize) -> Result<Event> {
+    if row >= batch.num_rows() {
+        return Err(Error::damaged(ROWS, format!("there is no row {row} of {}", batch.num_rows())));
+    }
+    Rows::of(batch)?.event(row)
+}
+
+/// A column of strings kept as a dictionary.
+#[derive(Debug, Clone)]
+pub(crate) struct Strings {
+    keys: Int32Array,
+    values: StringArray,
+}
+
+impl Strings {
+    /// The views of a column of that type. Panics where it is another.
+    pub(crate) fn of(array: &dyn Array) -> Self {
+        let dictionary = array.as_dictionary::<Int32Type>();
+        Strings { keys: dictionary.keys().clone(), values: dictionary.values().as_string::<i32>().clone() }
+    }
+
+    /// How many entries the dictionary has.
+    pub(crate) fn entries(&self) -> usize {
+        self.values.len()
+    }
+
+    /// The row's place in the dictionary; `None` where the row has no value.
+    pub(crate) fn entry(&self, row: usize) -> Option<usize> {
+        let entry = self.keys.is_valid(row).then(|| usize::try_from(self.keys.value(row)).ok())??;
+        self.values.is_valid(entry).then_some(entry)
+    }
+
+    /// The dictionary's string at that place. Panics where there is none.
+    pub(crate) fn value(&self, entry: usize) -> &str {
+        self.values.value(entry)
+    }
+
+    /// The row's string; `None` where it has none.
+    fn get(&self, row: usize) -> Option<&str> {
+        self.entry(row).map(|entry| self.value(entry))
+    }
+}
+
+/// Typed views of a batch's columns.
+pub(crate) struct Rows {
+    event_id: StringArray,
+    version: Int64Array,
+    kind: Strings,
+    org: Strings,
+    repo: Strings,
+    repo_id: Int64Array,
+    member: Strings,
+    member_id: Int64Array,
+    member_kind: Strings,
+    occurred_at: TimestampMillisecondArray,
+    collected_at: TimestampMillisecondArray,
+    retracted: BooleanArray,
+    sha: StringArray,
+    parents: Int32Array,
+    additions: Int64Array,
+    deletions: Int64Array,
+    files_changed: Int64Array,
+    co_authors: ListArray,
+    number: Int64Array,
+    pr_member: Strings,
+    state: Strings,
+    draft: BooleanArray,
+    created_at: TimestampMillisecondArray,
+    merged_at: TimestampMillisecondArray,
+    first_reviews: ListArray,
+    labels: ListArray,
+    review_state: Strings,
+    environment: Strings,
+    tag: StringArray,
+}
+
+impl Rows {
+    /// The views of the batch's columns.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] where the columns are not those of the table.
+    pub(crate) fn of(batch: &RecordBatch) -> Result<Self> {
+        let batch = conform(batch)?;
+        // Conforming has settled that every column is there and of its type.
+        let get = |name: &str| batch.column_by_name(name).expect("a conforming batch has every column");
+        let text = |name: &str| get(name).as_string::<i32>().clone();
+        let integer = |name: &str| get(name).as_primitive::<Int64Type>().clone();
+        let time = |name: &str| get(name).as_primitive::<TimestampMillisecondType>().clone();
+        let list = |name: &str| get(name).as_list::<i32>().clone();
+        let dictionary = |name: &str| Strings::of(get(name));
+        Ok(Rows {
+            event_id: text(column::EVENT_ID),
+            version: integer(column::VERSION),
+            kind: dictionary(column::KIND),
+            org: dictionary(column::ORG),
+            repo: dictionary(column::REPO),
+            repo_id: integer(column::REPO_ID),
+            member: dictionary(column::MEMBER),
+            member_id: integer(column::MEMBER_ID),
+            member_kind: dictionary(column::MEMBER_KIND),
+            occurred_at: time(column::OCCURRED_AT),
+            collected_at: time(column::COLLECTED_AT),
+            retracted: get(column::RETRACTED).as_boolean().clone(),
+            sha: text(column::SHA),
+            parents: get(column::PARENTS).as_primitive::<Int32Type>().clone(),
+            additions: integer(column::ADDITIONS),
+            deletions: integer(column::DELETIONS),
+            files_changed: integer(column::FILES_CHANGED),
+            co_authors: list(column::CO_AUTHORS),
+            number: integer(column::NUMBER),
+            pr_member: dictionary(column::PR_MEMBER),
+            state: dictionary(column::STATE),
+            draft: get(column::DRAFT).as_boolean().clone(),
+            created_at: time(column::CREATED_AT),
+            merged_at: time(column::MERGED_AT),
+            first_reviews: list(column::FIRST_REVIEWS),
+            labels: list(column::LABELS),
+            review_state: dictionary(column::REVIEW_STATE),
+            environment: dictionary(column::ENVIRONMENT),
+            tag: text(column::TAG),
+        })
+    }
+
+    /// The row's id. Panics where there is no such row.
+    pub(crate) fn id(&self, row: usize) -> &str {
+        self.event_id.value(row)
+    }
+
+    /// What rows are sorted by. Panics where there is no such row.
+    pub(crate) fn sort_key(&self, row: usize) -> (&str, i64, &str) {
+        (self.repo.get(row).unwrap_or_default(), self.occurred_at.value(row), self.event_id.value(row))
+    }
+
+    /// The row as an event. Panics where there is no such row.
+    ///
+    /// # Errors
+    /// As [`decode`].
+    pub(crate) fn event(&self, row: usize) -> Result<Event> {
+        let kind = required(self.kind.get(row), column::KIND)?;
+        let kind =
+            EventKind::parse(kind).ok_or_else(|| unknown("an event of kind", kind, EventKind::ALL.len()))?;
+        Ok(Event {
+            id: EventId::from_stored(self.event_id.value(row)),
+            version: self.version.value(row),
+            kind,
+            org: required(self.org.get(row), column::ORG)?.to_owned(),
+            repo: required(self.repo.get(row), column::REPO)?.to_owned(),
+            repo_id: self.repo_id.value(row),
+            member: Member {
+                name: required(self.member.get(row), column::MEMBER)?.to_owned(),
+                id: number(&self.member_id, row),
+                kind: member_kind(required(self.member_kind.get(row), column::MEMBER_KIND)?)?,
+            },
+            occurred_at: time(self.occurred_at.value(row), column::OCCURRED_AT)?,
+            collected_at: time(self.collected_at.value(row), column::COLLECTED_AT)?,
+            retracted: self.retracted.value(row),
+            facts: self.facts(row)?,
+        })
+    }
+
+    fn facts(&self, row: usize) -> Result<Facts> {
+        let at = |array: &TimestampMillisecondArray, name| {
+            number(array, row).map(|millis| time(millis, name)).transpose()
+        };
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        Ok(Facts {
+            sha: owned(text(&self.sha, row)),
+            parents: number(&self.parents, row),
+            additions: number(&self.additions, row),
+            deletions: number(&self.deletions, row),
+            files_changed: number(&self.files_changed, row),
+            co_authors: texts(&self.co_authors, row, column::CO_AUTHORS)?,
+            number: number(&self.number, row),
+            pr_member: owned(self.pr_member.get(row)),
+            state: owned(self.state.get(row)),
+            draft: self.draft.is_valid(row).then(|| self.draft.value(row)),
+            created_at: at(&self.created_at, column::CREATED_AT)?,
+            merged_at: at(&self.merged_at, column::MERGED_AT)?,
+            first_reviews: first_reviews(&self.first_reviews, row)?,
+            labels: texts(&self.labels, row, column::LABELS)?,
+            review_state: owned(self.review_state.get(row)),
+            environment: owned(self.environment.get(row)),
+            tag: owned(text(&self.tag, row)),
+        })
+    }
+}
+
+fn missing(name: &str) -> Error {
+    Error::damaged(ROWS, format!("column {name} has a row without a value"))
+}
+
+fn unknown(what: &str, name: &str, known: usize) -> Error {
+    Error::NewerFormat {
+        path: ROWS.to_owned(),
+        found: format!("{what} {name:?}"),
+        known: format!("{known} others"),
+    }
+}
+
+fn required<T>(value: Option<T>, name: &str) -> Result<T> {
+    value.ok_or_else(|| missing(name))
+}
+
+fn number<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>, row: usize) -> Option<T::Native> {
+    array.is_valid(row).then(|| array.value(row))
+}
+
+fn text(array: &StringArray, row: usize) -> Option<&str> {
+    array.is_valid(row).then(|| array.value(row))
+}
+
+fn time(millis: i64, name: &str) -> Result<DateTime<Utc>> {
+    DateTime::from_timestamp_millis(millis)
+        .ok_or_else(|| Error::damaged(ROWS, format!("column {name} holds no time that exists: {millis}")))
+}
+
+fn member_kind(name: &str) -> Result<MemberKind> {
+    MemberKind::parse(name).ok_or_else(|| unknown("a member of kind", name, MemberKind::ALL.len()))
+}
+
+fn texts(lists: &ListArray, row: usize, name: &str) -> Result<Option<Vec<String>>> {
+    if lists.is_null(row) {
+        return Ok(None);
+    }
+    let list = lists.value(row);
+    let values = list.as_string::<i32>().iter().map(|value| required(value, name).map(str::to_owned));
+    values.collect::<Result<_>>().map(Some)
+}
+
+fn first_reviews(lists: &ListArray, row: usize) -> Result<Option<Vec<FirstReview>>> {
+    if lists.is_null(row) {
+        return Ok(None);
+    }
+    let list = lists.value(row);
+    let reviews = list.as_struct();
+    let child = |name| required(reviews.column_by_name(name), column::FIRST_REVIEWS);
+    let members = child(column::MEMBER)?.as_string::<i32>();
+    let kinds = child(column::MEMBER_KIND)?.as_string::<i32>();
+    let ats = child(column::AT)?.as_primitive::<TimestampMillisecondType>();
+    (0..reviews.len())
+        .map(|i| {
+            Ok(FirstReview {
+                member: required(text(members, i), column::FIRST_REVIEWS)?.to_owned(),
+                member_kind: member_kind(required(text(kinds, i), column::FIRST_REVIEWS)?)?,
+                at: time(required(number(ats, i), column::FIRST_REVIEWS)?, column::FIRST_REVIEWS)?,
+            })
+        })
+        .collect::<Result<_>>()
+        .map(Some)
+}

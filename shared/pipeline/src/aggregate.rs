@@ -1,0 +1,397 @@
+//! Inbox to snapshots to rollups.
+//!
+//! Working a batch off: for each month it touches, read the snapshot and the month's marker, keep the
+//! winner of each id, swap the snapshot in, fold from it what the batch touches, write that, advance
+//! the marker, and only then delete the batch. Whatever fails in between, and whoever else does the
+//! same at the same time, the next run ends in the same state:
+//!
+//! * A snapshot's generation belongs to one rollup logic, which its stamp names. Whoever works with
+//!   another (a newer version, other bots or aliases) first lifts the month to a generation of its
+//!   own, so no two folds that differ ever write under one generation.
+//! * Where the marker does not match the snapshot, the whole month is folded.
+//! * A refused write, or a marker that has gone ahead, leads to a whole fold of the current snapshot.
+//! * A store that is ahead of its lake (a restored lake) lifts the snapshot past the store.
+//! * Written by a newer version of the logic, a month is left alone, and its batches stay.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gam_lake::snapshot::{self, Snapshot, Stamp};
+use gam_lake::{Error as LakeError, ObjectPath, inbox};
+use gam_model::{Event, Month, RollupKey};
+use gam_rollup::{LOGIC_VERSION, MonthFold, touched};
+use gam_store::{Advance, Logic, Marker, NameEntry, NameKind, StoredRollup};
+
+use crate::{Context, Observer, Progress};
+
+/// How much of the inbox is worked off at once, in bytes of Parquet.
+const CHUNK_BYTES: u64 = 64 * 1024 * 1024;
+/// How often a month is tried while others keep replacing it.
+const TRIES: usize = 64;
+
+/// What an aggregation did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AggregateReport {
+    /// How many inbox batches were worked off.
+    pub batches: usize,
+    /// How many events they held.
+    pub events: usize,
+    /// The months whose rollups were written, in order.
+    pub months: BTreeSet<Month>,
+    /// How many rollups were written.
+    pub rollups: usize,
+    /// Damaged batches that were set aside, by their new path, with what is wrong.
+    pub rejected: Vec<(String, String)>,
+    /// Batches left for a newer version of the program, which has written the lake or the store already.
+    pub deferred: usize,
+}
+
+/// Why an aggregation failed.
+#[derive(Debug, thiserror::Error)]
+pub enum AggregateError {
+    /// The lake failed.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] gam_store::Error),
+    /// A snapshot cannot be folded.
+    #[error("the snapshot of {month} of {org} cannot be folded: restore it, or delete it and collect again with --since")]
+    Fold {
+        /// The organization.
+        org: String,
+        /// The month.
+        month: Month,
+        /// The cause.
+        #[source]
+        source: gam_rollup::FoldError,
+    },
+    /// Others kept replacing a month.
+    #[error("others kept replacing {month} of {org}: run aggregate again")]
+    Contended {
+        /// The organization.
+        org: String,
+        /// The month.
+        month: Month,
+    },
+}
+
+/// Works the organization's inbox off into snapshots and rollups, and folds every month whose rollups
+/// do not match its snapshot; `rebuild` folds every month anew.
+///
+/// # Errors
+/// Where the lake or the store fails. What was done until then stays valid, and the next run goes on.
+pub async fn aggregate(
+    context: &Context,
+    org: &str,
+    rebuild: bool,
+    observer: &dyn Observer,
+) -> Result<AggregateReport, AggregateError> {
+    let org = &gam_store::keys::org_key(org);
+    let logic = Logic { version: LOGIC_VERSION, identity: context.identity.hash() };
+    let mut run = Run { context, org, logic, observer, report: AggregateReport::default() };
+    run.work_off().await?;
+    run.check_months(rebuild).await?;
+    Ok(run.report)
+}
+
+/// Every organization the lake holds something of, in order, in lower case.
+///
+/// # Errors
+/// Where the lake fails.
+pub async fn orgs_in_lake(context: &Context) -> Result<Vec<String>, AggregateError> {
+    Ok(inbox::orgs(&*context.objects).await?)
+}
+
+struct Run<'a> {
+    context: &'a Context,
+    org: &'a str,
+    logic: Logic,
+    observer: &'a dyn Observer,
+    report: AggregateReport,
+}
+
+/// What became of a month.
+enum Done {
+    /// Its rollups match its snapshot; so many were written.
+    Written(usize),
+    /// A newer version of the logic has written it.
+    LeftToNewer,
+}
+
+impl Run<'_> {
+    /// Works off all batches that are in the inbox now.
+    async fn work_off(&mut self) -> Result<(), AggregateError> {
+        let listed = inbox::list(&*self.context.objects, self.org).await?;
+        if !listed.is_empty() {
+            self.observer.notice(Progress::Inbox { batches: listed.len() });
+        }
+        let mut listed = listed.into_iter().peekable();
+        while listed.peek().is_some() {
+            let (mut paths, mut bytes) = (Vec::new(), 0);
+            while bytes < CHUNK_BYTES
+                && let Some(batch) = listed.next()
+            {
+                bytes += batch.size;
+                paths.push(batch.path);
+            }
+            self.work_off_chunk(paths).await?;
+        }
+        Ok(())
+    }
+
+    async fn work_off_chunk(&mut self, paths: Vec<ObjectPath>) -> Result<(), AggregateError> {
+        let mut months: BTreeMap<Month, Vec<Event>> = BTreeMap::new();
+        let mut batches: Vec<(ObjectPath, BTreeSet<Month>)> = Vec::new();
+        let mut names = Names::default();
+        for path in paths {
+            let Some(events) = self.read_batch(&path).await? else { continue };
+            self.report.events += events.len();
+            let mut touches = BTreeSet::new();
+            for event in events {
+                names.note(&event);
+                touches.insert(event.month());
+                months.entry(event.month()).or_default().push(event);
+            }
+            batches.push((path, touches));
+        }
+        self.context.rollups.put_names(self.org, &names.into_entries()).await?;
+        let mut left = BTreeSet::new();
+        for (month, events) in months {
+            match self.fold_month(month, events, false).await? {
+                Done::Written(rollups) => self.note_month(month, rollups),
+                Done::LeftToNewer => {
+                    left.insert(month);
+                }
+            }
+        }
+        for (path, touches) in batches {
+            if touches.is_disjoint(&left) {
+                self.context.objects.delete(&path).await?;
+                self.report.batches += 1;
+            } else {
+                self.report.deferred += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a batch; one that cannot be read is set aside, one in a newer format is left.
+    async fn read_batch(&mut self, path: &ObjectPath) -> Result<Option<Vec<Event>>, AggregateError> {
+        match inbox::read(&*self.context.objects, path).await {
+            Ok(events) => Ok(events),
+            Err(error @ LakeError::Damaged { .. }) => {
+                let aside = inbox::reject(&*self.context.objects, path).await?;
+                let why = error.to_string();
+                tracing::warn!(batch = %path, aside = %aside, why, "a damaged batch was set aside");
+                self.observer.notice(Progress::Rejected { path: aside.to_string(), why: why.clone() });
+                self.report.rejected.push((aside.to_string(), why));
+                Ok(None)
+            }
+            Err(LakeError::NewerFormat { .. }) => {
+                self.report.deferred += 1;
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn note_month(&mut self, month: Month, rollups: usize) {
+        if rollups > 0 {
+            self.report.months.insert(month);
+            self.report.rollups += rollups;
+            self.observer.notice(Progress::MonthDone { month, rollups });
+        }
+    }
+
+    /// Folds every month whose marker does not match its snapshot; with `rebuild`, every month.
+    async fn check_months(&mut self, rebuild: bool) -> Result<(), AggregateError> {
+        let objects = &*self.context.objects;
+        let markers = self.context.rollups.markers(self.org).await?;
+        let markers: BTreeMap<Month, Marker> = markers.into_iter().map(|m| (m.month, m)).collect();
+        let mut months: BTreeSet<Month> = snapshot::months(objects, self.org).await?.into_iter().collect();
+        months.extend(markers.keys());
+        for month in months {
+            let stamp = snapshot::read_stamp(objects, self.org, month).await?;
+            let matches = match (&stamp, markers.get(&month)) {
+                (Some(stamp), Some(marker)) => self.is_done(stamp, marker),
+                _ => false,
+            };
+            if (rebuild || !matches)
+                && let Done::Written(rollups) = self.fold_month(month, Vec::new(), rebuild).await?
+            {
+                self.note_month(month, rollups);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_done(&self, stamp: &Stamp, marker: &Marker) -> bool {
+        marker.logic == self.logic && marker.generation == stamp.generation && logic_of(stamp) == self.logic
+    }
+
+    /// Brings events into a month's snapshot and its rollups up to it.
+    async fn fold_month(&self, month: Month, events: Vec<Event>, rebuild: bool) -> Result<Done, AggregateError> {
+        let mut full = rebuild;
+        let mut refused_by = 0;
+        for _ in 0..TRIES {
+            let step = self.try_month(month, events.clone(), full, refused_by).await?;
+            match step {
+                Step::Done(done) => return Ok(done),
+                Step::Again { newest } => (full, refused_by) = (true, newest),
+                Step::Raced => {}
+            }
+        }
+        Err(AggregateError::Contended { org: self.org.to_owned(), month })
+    }
+
+    async fn try_month(
+        &self,
+        month: Month,
+        events: Vec<Event>,
+        full: bool,
+        refused_by: u64,
+    ) -> Result<Step, AggregateError> {
+        let Context { objects, rollups, .. } = self.context;
+        let current = snapshot::read(&**objects, self.org, month).await?;
+        let marker = rollups.marker(self.org, month).await?;
+        if self.is_newer(current.as_ref(), marker.as_ref()) {
+            return Ok(Step::Done(Done::LeftToNewer));
+        }
+        let generation = current.as_ref().map_or(0, |current| current.stamp.generation);
+        let store_at = marker.as_ref().map_or(0, |marker| marker.generation).max(refused_by);
+        let foreign = current.as_ref().is_some_and(|current| logic_of(&current.stamp) != self.logic);
+        let rows = current.as_ref().map_or(&[][..], |current| &current.batches);
+        let merged = merge(rows, events).await?;
+        let swap = !merged.changes.is_empty() || foreign || store_at > generation;
+        let full = full || marker.is_none_or(|m| m.logic != self.logic || m.generation != generation);
+        if !swap && (generation == 0 || !full) {
+            return Ok(Step::Done(Done::Written(0)));
+        }
+        let mut stamp = self.stamp(generation);
+        if swap {
+            stamp = self.stamp(generation.max(store_at) + 1);
+            let expected = current.as_ref().map(|current| &current.etag);
+            let written = snapshot::write(&**objects, self.org, month, &merged.batches, &stamp, expected);
+            if written.await?.is_none() {
+                return Ok(Step::Raced);
+            }
+        }
+        let fold = self.fold(month, &merged).await?;
+        let keys = (!full).then(|| self.touched(&merged.changes));
+        let new = self.stored(&fold, keys, stamp.generation);
+        let outcome = rollups.put(self.org, &new).await?;
+        if outcome.newer_logic {
+            return Ok(Step::Done(Done::LeftToNewer));
+        }
+        if outcome.refused > 0 {
+            return Ok(Step::Again { newest: outcome.newest_generation });
+        }
+        match rollups.advance(self.org, month, &self.logic, stamp.generation, full).await? {
+            Advance::Done => Ok(Step::Done(Done::Written(new.len()))),
+            Advance::Refused => Ok(Step::Again { newest: refused_by }),
+        }
+    }
+
+    fn is_newer(&self, current: Option<&Snapshot>, marker: Option<&Marker>) -> bool {
+        current.is_some_and(|current| current.stamp.logic_version > self.logic.version)
+            || marker.is_some_and(|marker| marker.logic.version > self.logic.version)
+    }
+
+    fn stamp(&self, generation: u64) -> Stamp {
+        Stamp { generation, logic_version: self.logic.version, identity: self.logic.identity.clone() }
+    }
+
+    async fn fold(&self, month: Month, merged: &snapshot::Merged) -> Result<MonthFold, AggregateError> {
+        let (batches, identity) = (merged.batches.clone(), self.context.identity.clone());
+        off_thread(move || gam_rollup::fold(month, &batches, &identity))
+            .await
+            .map_err(|source| AggregateError::Fold { org: self.org.to_owned(), month, source })
+    }
+
+    fn touched(&self, changes: &[snapshot::Change]) -> BTreeSet<RollupKey> {
+        let identity = &self.context.identity;
+        changes
+            .iter()
+            .flat_map(|change| std::iter::once(&change.winner).chain(&change.loser))
+            .flat_map(|event| touched(event, identity))
+            .collect()
+    }
+
+    /// The rollups of the keys, or all of them.
+    fn stored(
+        &self,
+        fold: &MonthFold,
+        keys: Option<BTreeSet<RollupKey>>,
+        generation: u64,
+    ) -> Vec<(RollupKey, StoredRollup)> {
+        let store = |body| StoredRollup { logic: self.logic.clone(), generation, body };
+        match keys {
+            None => fold.iter().map(|(key, rollup)| (key, store(rollup.to_json()))).collect(),
+            Some(keys) => keys
+                .into_iter()
+                .map(|key| {
+                    let body = fold.get(&key).to_json();
+                    (key, store(body))
+                })
+                .collect(),
+        }
+    }
+}
+
+/// What one try at a month came to.
+enum Step {
+    Done(Done),
+    /// The store refused: fold the whole month anew. `newest` is the greatest generation that refused.
+    Again { newest: u64 },
+    /// Somebody else replaced the snapshot.
+    Raced,
+}
+
+fn logic_of(stamp: &Stamp) -> Logic {
+    Logic { version: stamp.logic_version, identity: stamp.identity.clone() }
+}
+
+async fn merge(
+    rows: &[arrow_array::RecordBatch],
+    events: Vec<Event>,
+) -> Result<snapshot::Merged, AggregateError> {
+    let rows = rows.to_vec();
+    Ok(off_thread(move || snapshot::merge(&rows, events)).await?)
+}
+
+/// Runs heavy work where it does not hold up other tasks.
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// How the events of a chunk spell organizations and repositories.
+#[derive(Default)]
+struct Names(BTreeMap<(NameKind, i64), NameEntry>);
+
+impl Names {
+    fn note(&mut self, event: &Event) {
+        self.keep(NameKind::Org, 0, &event.org, event);
+        self.keep(NameKind::Repo, event.repo_id, &event.repo, event);
+    }
+
+    fn keep(&mut self, kind: NameKind, id: i64, name: &str, event: &Event) {
+        let as_of = event.collected_at;
+        match self.0.get_mut(&(kind, id)) {
+            Some(kept) if (kept.as_of, kept.name.as_str()) >= (as_of, name) => {}
+            Some(kept) => {
+                kept.as_of = as_of;
+                name.clone_into(&mut kept.name);
+            }
+            None => {
+                self.0.insert((kind, id), NameEntry { kind, id, name: name.to_owned(), as_of });
+            }
+        }
+    }
+
+    fn into_entries(self) -> Vec<NameEntry> {
+        self.0.into_values().collect()
+    }
+}

@@ -1,0 +1,254 @@
+//! What collection remembers: how far each repository has been read, and up to when the
+//! organization's numbers are complete. Every time in here was told by GitHub.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use gam_store::keys::CheckpointKey;
+use gam_store::{CheckpointStore, Error, Revision, Saved};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// What is known of an organization's collection as a whole.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrgCheckpoint {
+    /// Up to when every repository but those below has been read, UTC.
+    pub complete_until: Option<DateTime<Utc>>,
+    /// Repositories of which that is not so, by id, with up to when each of them has been read.
+    #[serde(default)]
+    pub repos: BTreeMap<i64, Option<DateTime<Utc>>>,
+}
+
+impl OrgCheckpoint {
+    /// Up to when a repository has been read.
+    pub fn of_repo(&self, repo_id: i64) -> Option<DateTime<Utc>> {
+        self.repos.get(&repo_id).copied().unwrap_or(self.complete_until)
+    }
+
+    /// Up to when all repositories have been read.
+    pub fn of_org(&self) -> Option<DateTime<Utc>> {
+        // `None` is less than any time: one repository never read makes the whole incomplete.
+        self.repos.values().copied().chain([self.complete_until]).min().flatten()
+    }
+}
+
+/// How far a repository has been read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RepoCheckpoint {
+    /// Commits on the default branch.
+    pub commits: CommitsCheckpoint,
+    /// Pull requests, in the order of their changes.
+    pub pulls: ChangesCheckpoint,
+    /// Issues, in the order of their changes.
+    pub issues: ChangesCheckpoint,
+    /// Releases.
+    pub releases: ReleasesCheckpoint,
+    /// Deployments.
+    pub deployments: DeploymentsCheckpoint,
+}
+
+/// The commits that have been read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CommitsCheckpoint {
+    /// All ancestors of a tip within a span of committer dates have been read.
+    pub covered: Option<CoveredCommits>,
+    /// A walk that was begun and not finished.
+    pub walk: Option<CommitWalk>,
+    /// The version of the commits written: greater after every force-push.
+    pub version: i64,
+}
+
+/// All ancestors of a tip within a span of committer dates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoveredCommits {
+    /// The tip.
+    pub tip: String,
+    /// The first committer date, UTC.
+    pub since: DateTime<Utc>,
+    /// The last committer date, UTC; absent where the span has no end.
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// A walk through the history of a pinned tip.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitWalk {
+    /// What is covered when the walk is done.
+    pub covers: CoveredCommits,
+    /// The first committer date walked, UTC.
+    pub since: DateTime<Utc>,
+    /// The last committer date walked, UTC.
+    pub until: Option<DateTime<Utc>>,
+    /// Where the next page starts.
+    pub cursor: Option<String>,
+}
+
+/// The entries of a list ordered by change that have been read: all that changed since a moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ChangesCheckpoint {
+    /// All changes from here on have been read, UTC.
+    pub since: Option<DateTime<Utc>>,
+    /// Up to here, UTC: the newest change when the last finished walk began.
+    pub watermark: Option<DateTime<Utc>>,
+    /// How many entries the list had then.
+    pub total: i64,
+    /// A walk that was begun and not finished.
+    pub walk: Option<ChangesWalk>,
+}
+
+/// A walk from the newest change down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangesWalk {
+    /// The newest change when the walk began, UTC; absent where the list was empty.
+    pub watermark: Option<DateTime<Utc>>,
+    /// Where the walk ends, UTC.
+    pub floor: DateTime<Utc>,
+    /// How many entries the list had when the walk began.
+    pub total: i64,
+    /// Where the next page starts.
+    pub cursor: Option<String>,
+}
+
+/// The releases that have been read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ReleasesCheckpoint {
+    /// What the probe showed when they were read; absent where they never were.
+    pub seen: Option<SeenReleases>,
+    /// When each known release was published, by id, UTC: a release can be taken back and published again.
+    pub published: BTreeMap<i64, DateTime<Utc>>,
+    /// The repository's latest activity when they were read, UTC.
+    pub active_at: Option<DateTime<Utc>>,
+}
+
+/// What the probe shows of a repository's releases.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenReleases {
+    /// How many there are.
+    pub total: i64,
+    /// The newest one's id.
+    pub newest: Option<i64>,
+    /// When the newest one was last changed, UTC.
+    pub updated_at: Option<DateTime<Utc>>,
+}
+
+/// The deployments that have been read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeploymentsCheckpoint {
+    /// All that were created from here on have been read, UTC.
+    pub since: Option<DateTime<Utc>>,
+    /// The newest one's time of creation when the last finished walk began, UTC.
+    pub watermark: Option<DateTime<Utc>>,
+    /// The repository's latest activity when the last finished walk began, UTC.
+    pub active_at: Option<DateTime<Utc>>,
+    /// How many there were.
+    pub total: i64,
+    /// Those that may still succeed, by numeric id.
+    pub unsettled: BTreeMap<i64, Unsettled>,
+    /// A walk that was begun and not finished.
+    pub walk: Option<DeploymentsWalk>,
+}
+
+/// A deployment that may still succeed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unsettled {
+    /// The GraphQL node id.
+    pub node_id: String,
+    /// When it was created, UTC.
+    pub created_at: DateTime<Utc>,
+}
+
+/// A walk from the newest deployment down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeploymentsWalk {
+    /// The newest one's time of creation when the walk began, UTC.
+    pub watermark: Option<DateTime<Utc>>,
+    /// The repository's latest activity when the walk began, UTC.
+    pub active_at: Option<DateTime<Utc>>,
+    /// Where the walk ends, UTC.
+    pub floor: DateTime<Utc>,
+    /// How many there were when the walk began.
+    pub total: i64,
+    /// Where the next page starts.
+    pub cursor: Option<String>,
+}
+
+/// A checkpoint with the revision it was read at.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Held<T> {
+    pub(crate) value: T,
+    revision: Option<Revision>,
+}
+
+impl<T: Default + Serialize + DeserializeOwned> Held<T> {
+    /// Reads a checkpoint; one that was never saved is empty.
+    pub(crate) async fn load(store: &dyn CheckpointStore, key: &CheckpointKey) -> Result<Self, Error> {
+        match store.load(key).await? {
+            None => Ok(Held { value: T::default(), revision: None }),
+            Some(found) => Ok(Held { value: parse(key, &found.body)?, revision: Some(found.revision) }),
+        }
+    }
+
+    /// Saves the checkpoint; false where somebody else has saved it since it was read.
+    pub(crate) async fn save(
+        &mut self,
+        store: &dyn CheckpointStore,
+        key: &CheckpointKey,
+    ) -> Result<bool, Error> {
+        let body = serde_json::to_string(&self.value)
+            .map_err(|error| Error::unusable(format!("the checkpoint {} cannot be written", key.name()), error))?;
+        match store.save(key, &body, self.revision).await? {
+            Saved::Done(revision) => {
+                self.revision = Some(revision);
+                Ok(true)
+            }
+            Saved::Conflict => Ok(false),
+        }
+    }
+}
+
+impl Held<RepoCheckpoint> {
+    /// Reads the checkpoints of all repositories of the organization.
+    pub(crate) async fn load_repos(
+        store: &dyn CheckpointStore,
+        org: &str,
+    ) -> Result<BTreeMap<i64, Self>, Error> {
+        let found = store.load_repos(org).await?;
+        let held = found.into_iter().map(|(id, found)| {
+            let key = CheckpointKey::Repo(org.to_owned(), id);
+            Ok((id, Held { value: parse(&key, &found.body)?, revision: Some(found.revision) }))
+        });
+        held.collect()
+    }
+}
+
+fn parse<T: DeserializeOwned>(key: &CheckpointKey, body: &str) -> Result<T, Error> {
+    serde_json::from_str(body).map_err(|error| {
+        let what = format!(
+            "the checkpoint {} of {} cannot be read: it was damaged, or written by another version of the program; \
+             upgrade, or move the store away and collect again with --since",
+            key.name(),
+            key.org()
+        );
+        Error::unusable(what, error)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_organization_is_complete_up_to_its_least_complete_repository() {
+        let at = |s: i64| DateTime::from_timestamp(s, 0);
+        let mut org = OrgCheckpoint { complete_until: at(100), ..OrgCheckpoint::default() };
+        assert_eq!((org.of_org(), org.of_repo(7)), (at(100), at(100)));
+        org.repos.insert(7, at(50));
+        assert_eq!((org.of_org(), org.of_repo(7), org.of_repo(8)), (at(50), at(50), at(100)));
+        org.repos.insert(8, None);
+        assert_eq!((org.of_org(), org.of_repo(8)), (None, None));
+    }
+}

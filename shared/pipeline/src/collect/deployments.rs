@@ -1,0 +1,199 @@
+//! Reading deployments. They are ordered by creation only, while what matters, their statuses, comes
+//! later: those that may still succeed are remembered and asked for by id, and where there is
+//! something new the last 14 days are read anew.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use gam_github::facts::Outcome;
+use gam_github::wire::Deployment;
+use gam_github::{Client, Newest, PageSize, RepoProbe};
+use gam_model::Event;
+use tokio::sync::mpsc::Sender;
+
+use super::plan::{Span, Stop, Target};
+use super::writer::{PageRead, Update};
+use crate::checkpoint::{DeploymentsCheckpoint, DeploymentsWalk, RepoCheckpoint, Unsettled};
+
+const WHAT: &str = "deployments";
+/// How long before the latest activity deployments are read anew, and how long before the first day
+/// asked for they are read: a deployment counts when it succeeds, which may be long after its creation.
+const READ_ANEW: TimeDelta = TimeDelta::days(14);
+
+/// The answers for a repository's deployments, by numeric id; `None` where GitHub shows none.
+pub(super) type Asked = HashMap<i64, Option<Deployment>>;
+
+/// Asks for the deployments that may still succeed, of all repositories together, by repository.
+/// Where GitHub does not answer, none of them is in the result, and they stay remembered.
+pub(super) async fn ask_unsettled(
+    github: &Client,
+    repos: &[RepoProbe],
+    checkpoints: &BTreeMap<i64, RepoCheckpoint>,
+) -> HashMap<i64, Asked> {
+    let mut unsettled = Vec::new();
+    for repo in repos {
+        let known = checkpoints.get(&repo.id).into_iter().flat_map(|c| &c.deployments.unsettled);
+        unsettled.extend(known.map(|(id, deployment)| (repo.id, *id, deployment.node_id.clone())));
+    }
+    let mut asked: HashMap<i64, Asked> = HashMap::new();
+    for chunk in unsettled.chunks(100) {
+        let node_ids: Vec<String> = chunk.iter().map(|(_, _, node_id)| node_id.clone()).collect();
+        match github.deployments_by_id(&node_ids).await {
+            Ok(found) if found.len() == chunk.len() => {
+                for ((repo, id, _), found) in chunk.iter().zip(found) {
+                    let found = found.filter(|found| found.database_id == Some(*id));
+                    asked.entry(*repo).or_default().insert(*id, found);
+                }
+            }
+            Ok(_) => tracing::warn!("GitHub answered for another number of deployments than it was asked for"),
+            Err(error) => tracing::warn!(%error, "deployments that may still succeed could not be asked for"),
+        }
+    }
+    asked
+}
+
+/// Whether there is anything to read, or to remember, beside what was asked for by id.
+pub(super) fn is_due(from: &DeploymentsCheckpoint, newest: Newest, span: Span) -> bool {
+    let asked = span.since(from.since);
+    from.walk.is_some()
+        || from.since.is_none_or(|known| asked < known)
+        || from.total != newest.total
+        || from.watermark != newest.at
+}
+
+pub(super) async fn read(
+    github: &Client,
+    target: &Target,
+    newest: Newest,
+    from: DeploymentsCheckpoint,
+    asked: Asked,
+    sink: &Sender<PageRead>,
+) -> Result<(), Stop> {
+    let mut reading = Deployments { github, target, sink, checkpoint: from };
+    let looked_for = reading.take_answers(asked).await?;
+    if let Some(walk) = reading.checkpoint.walk.take() {
+        reading.walk(walk).await?;
+    }
+    if let Some(floor) = reading.floor(newest, &looked_for) {
+        let walk = DeploymentsWalk {
+            watermark: newest.at,
+            active_at: target.active_at,
+            floor,
+            total: newest.total,
+            cursor: None,
+        };
+        reading.walk(walk).await?;
+    } else if reading.checkpoint.since.is_none() {
+        reading.checkpoint.since = Some(target.span.since(None));
+        reading.checkpoint.total = newest.total;
+        reading.checkpoint.watermark = newest.at;
+        reading.checkpoint.active_at = target.active_at;
+        reading.hand_over(Vec::new()).await?;
+    }
+    reading.forget(&looked_for).await
+}
+
+struct Deployments<'a> {
+    github: &'a Client,
+    target: &'a Target,
+    sink: &'a Sender<PageRead>,
+    checkpoint: DeploymentsCheckpoint,
+}
+
+impl Deployments<'_> {
+    async fn hand_over(&self, events: Vec<Event>) -> Result<(), Stop> {
+        let update = Some(Update::Deployments(self.checkpoint.clone()));
+        self.target.hand_over(self.sink, WHAT, events, update).await
+    }
+
+    /// Takes what was asked for by id; gives back those that GitHub did not show under their id.
+    async fn take_answers(&mut self, asked: Asked) -> Result<BTreeMap<i64, DateTime<Utc>>, Stop> {
+        let mut looked_for = BTreeMap::new();
+        let mut events = Vec::new();
+        let before = self.checkpoint.unsettled.clone();
+        for (id, found) in asked {
+            match (found, self.checkpoint.unsettled.get(&id)) {
+                (Some(found), _) => events.extend(self.note(&found)),
+                (None, Some(unsettled)) => {
+                    looked_for.insert(id, unsettled.created_at);
+                }
+                (None, None) => {}
+            }
+        }
+        if self.checkpoint.unsettled != before {
+            self.hand_over(events).await?;
+        }
+        Ok(looked_for)
+    }
+
+    /// Remembers the deployment as long as it may still succeed; what it tells now.
+    fn note(&mut self, deployment: &Deployment) -> Vec<Event> {
+        if let Some(id) = deployment.database_id {
+            if Outcome::of(deployment).success.is_some() {
+                self.checkpoint.unsettled.remove(&id);
+            } else {
+                let node_id = deployment.id.clone();
+                let created_at = deployment.created_at;
+                self.checkpoint.unsettled.insert(id, Unsettled { node_id, created_at });
+            }
+        }
+        self.target.origin.deployment(deployment)
+    }
+
+    /// Down to where there is something to read.
+    fn floor(&self, newest: Newest, looked_for: &BTreeMap<i64, DateTime<Utc>>) -> Option<DateTime<Utc>> {
+        let from = &self.checkpoint;
+        newest.at?;
+        let asked = self.target.span.since(from.since);
+        let Some(known) = from.since.filter(|known| *known <= asked) else {
+            return Some(asked - READ_ANEW);
+        };
+        let Some(watermark) = from.watermark else { return Some(known - READ_ANEW) };
+        let anew = from.active_at.map_or(watermark, |active| watermark.min(active - READ_ANEW));
+        let changed = newest.total != from.total || newest.at != from.watermark;
+        (changed || looked_for.values().any(|created| *created >= anew)).then_some(anew)
+    }
+
+    async fn walk(&mut self, mut walk: DeploymentsWalk) -> Result<(), Stop> {
+        let mut size = PageSize::new(100);
+        loop {
+            let page = self.github.deployments(&self.target.repo, walk.cursor.as_deref(), &mut size).await?;
+            let at_floor = page.entries.iter().any(|deployment| deployment.created_at < walk.floor);
+            let events = page.entries.iter().flat_map(|deployment| self.note(deployment)).collect();
+            walk.cursor = page.next.filter(|_| !at_floor);
+            let more = walk.cursor.is_some();
+            if more {
+                self.checkpoint.walk = Some(walk.clone());
+            } else {
+                let checkpoint = &mut self.checkpoint;
+                let from = walk.floor + READ_ANEW;
+                checkpoint.walk = None;
+                checkpoint.since = Some(checkpoint.since.map_or(from, |since| since.min(from)));
+                checkpoint.watermark = walk.watermark;
+                checkpoint.active_at = walk.active_at;
+                checkpoint.total = walk.total;
+            }
+            self.hand_over(events).await?;
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Forgets those that GitHub shows neither under their id nor, as far as it was read, in the list.
+    async fn forget(&mut self, looked_for: &BTreeMap<i64, DateTime<Utc>>) -> Result<(), Stop> {
+        let anew = self.checkpoint.active_at.map(|active| active - READ_ANEW);
+        let stale: Vec<i64> = looked_for
+            .iter()
+            .filter(|(_, created)| anew.is_some_and(|anew| **created < anew))
+            .map(|(id, _)| *id)
+            .collect();
+        if stale.is_empty() {
+            return Ok(());
+        }
+        stale.iter().for_each(|id| {
+            self.checkpoint.unsettled.remove(id);
+        });
+        self.hand_over(Vec::new()).await
+    }
+}

@@ -1,0 +1,171 @@
+//! What there is to read: from the probe and the checkpoint to readings.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use gam_github::facts::Origin;
+use gam_github::wire::Deployment;
+use gam_github::{Client, Error, Newest, OrgProbe, RepoProbe, RepoRef};
+use gam_model::Event;
+use tokio::sync::mpsc::Sender;
+
+use super::writer::{PageRead, Update};
+use super::{changes, commits, deployments, releases};
+use crate::checkpoint::{
+    ChangesCheckpoint, CommitsCheckpoint, DeploymentsCheckpoint, ReleasesCheckpoint, RepoCheckpoint,
+};
+
+/// Why a reading ended early.
+#[derive(Debug)]
+pub(super) enum Stop {
+    GitHub(Error),
+    /// The writer has failed; its own error tells why.
+    WriterGone,
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Stop::GitHub(error)
+    }
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Span {
+    /// From when on, where it was said.
+    pub(super) since: Option<DateTime<Utc>>,
+    /// From when on a repository is read for the first time, where it was not said.
+    pub(super) first_since: DateTime<Utc>,
+    /// Up to when, where it was said.
+    pub(super) until: Option<DateTime<Utc>>,
+}
+
+impl Span {
+    /// From when on to read, given from when on was read before.
+    pub(super) fn since(&self, known: Option<DateTime<Utc>>) -> DateTime<Utc> {
+        self.since.or(known).unwrap_or(self.first_since)
+    }
+}
+
+/// What a reading knows of its repository.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    pub(super) repo: RepoRef,
+    pub(super) origin: Origin,
+    pub(super) span: Span,
+    /// When the probe was answered, by GitHub's clock.
+    pub(super) read_at: Option<DateTime<Utc>>,
+    /// The latest activity that the probe shows.
+    pub(super) active_at: Option<DateTime<Utc>>,
+    pub(super) pushed_at: Option<DateTime<Utc>>,
+}
+
+impl Target {
+    /// The watermark to keep for a list whose newest entry changed at `newest`. GitHub tells whole
+    /// seconds: while the second is not over, more can change within it, and is read again.
+    pub(super) fn watermark(&self, newest: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+        let second = TimeDelta::seconds(1);
+        newest.map(|at| match self.read_at {
+            Some(read_at) if at + second < read_at => at,
+            _ => at - second,
+        })
+    }
+
+    /// Hands a page over to the writer.
+    pub(super) async fn hand_over(
+        &self,
+        sink: &Sender<PageRead>,
+        what: &'static str,
+        events: Vec<Event>,
+        update: Option<Update>,
+    ) -> Result<(), Stop> {
+        let page =
+            PageRead { repo_id: self.repo.id, repo: self.repo.name.clone(), what, events, update };
+        sink.send(page).await.map_err(|_| Stop::WriterGone)
+    }
+}
+
+enum Kind {
+    Commits { tip: String, from: CommitsCheckpoint },
+    Pulls { newest: Newest, from: ChangesCheckpoint },
+    Issues { newest: Newest, from: ChangesCheckpoint },
+    Releases { newest: Newest, from: ReleasesCheckpoint },
+    Deployments { newest: Newest, from: DeploymentsCheckpoint, asked: HashMap<i64, Option<Deployment>> },
+}
+
+/// One kind of one repository, to be read.
+pub(super) struct Reading {
+    target: Target,
+    kind: Kind,
+}
+
+impl Reading {
+    pub(super) fn repo(&self) -> &RepoRef {
+        &self.target.repo
+    }
+
+    /// Reads to the end, handing every page over.
+    pub(super) async fn run(self, github: &Client, sink: &Sender<PageRead>) -> Result<(), Stop> {
+        let target = &self.target;
+        match self.kind {
+            Kind::Commits { tip, from } => commits::read(github, target, &tip, from, sink).await,
+            Kind::Pulls { newest, from } => changes::read_pulls(github, target, newest, from, sink).await,
+            Kind::Issues { newest, from } => changes::read_issues(github, target, newest, from, sink).await,
+            Kind::Releases { newest, from } => releases::read(github, target, newest, from, sink).await,
+            Kind::Deployments { newest, from, asked } => {
+                deployments::read(github, target, newest, from, asked, sink).await
+            }
+        }
+    }
+}
+
+/// What there is to read of a repository.
+pub(super) fn readings(
+    probe: &OrgProbe,
+    repo: &RepoProbe,
+    checkpoint: RepoCheckpoint,
+    span: Span,
+    asked: &HashMap<i64, HashMap<i64, Option<Deployment>>>,
+    now: DateTime<Utc>,
+) -> Vec<Reading> {
+    let newest = [repo.pulls.at, repo.issues.at, repo.releases.at, repo.deployments.at, repo.pushed_at];
+    let target = Target {
+        repo: RepoRef {
+            owner: probe.login.clone(),
+            name: repo.name.clone(),
+            node_id: repo.node_id.clone(),
+            id: repo.id,
+        },
+        origin: Origin {
+            org: probe.login.clone(),
+            repo: repo.name.clone(),
+            repo_id: repo.id,
+            collected_at: now,
+        },
+        span,
+        read_at: probe.read_at,
+        active_at: newest.into_iter().max().flatten(),
+        pushed_at: repo.pushed_at,
+    };
+    let RepoCheckpoint { commits, pulls, issues, releases, deployments } = checkpoint;
+    let mut kinds = Vec::new();
+    if let Some(tip) = repo.tip.clone()
+        && commits::is_due(&commits, &tip, span)
+    {
+        kinds.push(Kind::Commits { tip, from: commits });
+    }
+    if changes::is_due(&pulls, repo.pulls, span) {
+        kinds.push(Kind::Pulls { newest: repo.pulls, from: pulls });
+    }
+    if changes::is_due(&issues, repo.issues, span) {
+        kinds.push(Kind::Issues { newest: repo.issues, from: issues });
+    }
+    let asked = asked.get(&repo.id).cloned().unwrap_or_default();
+    if !asked.is_empty() || deployments::is_due(&deployments, repo.deployments, span) {
+        kinds.push(Kind::Deployments { newest: repo.deployments, from: deployments, asked });
+    }
+    if releases::is_due(&releases, repo.releases, &target) {
+        kinds.push(Kind::Releases { newest: repo.releases, from: releases });
+    }
+    kinds.into_iter().map(|kind| Reading { target: target.clone(), kind }).collect()
+}

@@ -1,0 +1,123 @@
+//! The one writer of a collection: events first, checkpoints after.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gam_github::RepoProbe;
+use gam_lake::inbox;
+use gam_model::{Event, EventBatch};
+use gam_store::keys::CheckpointKey;
+use tokio::sync::mpsc::Receiver;
+
+use super::CollectError;
+use crate::checkpoint::{
+    ChangesCheckpoint, CommitsCheckpoint, DeploymentsCheckpoint, Held, ReleasesCheckpoint, RepoCheckpoint,
+};
+use crate::{Context, Observer, Progress};
+
+/// How many pages are written together at most.
+const PAGES: usize = 32;
+
+/// What a page changes in the repository's checkpoint.
+#[derive(Debug)]
+pub(super) enum Update {
+    Commits(CommitsCheckpoint),
+    Pulls(ChangesCheckpoint),
+    Issues(ChangesCheckpoint),
+    Releases(ReleasesCheckpoint),
+    Deployments(DeploymentsCheckpoint),
+}
+
+/// A page that was read.
+#[derive(Debug)]
+pub(super) struct PageRead {
+    pub(super) repo_id: i64,
+    pub(super) repo: String,
+    pub(super) what: &'static str,
+    pub(super) events: Vec<Event>,
+    /// The checkpoint that holds once the events are saved.
+    pub(super) update: Option<Update>,
+}
+
+pub(super) struct Writer<'a> {
+    context: &'a Context,
+    org: String,
+    held: BTreeMap<i64, Held<RepoCheckpoint>>,
+    events: usize,
+    batches: usize,
+}
+
+impl<'a> Writer<'a> {
+    /// Loads the checkpoints of the repositories.
+    pub(super) async fn open(
+        context: &'a Context,
+        org: &str,
+        repos: &[RepoProbe],
+    ) -> Result<Self, CollectError> {
+        let mut held = Held::load_repos(&*context.checkpoints, org).await?;
+        for repo in repos {
+            held.entry(repo.id).or_default();
+        }
+        Ok(Writer { context, org: org.to_owned(), held, events: 0, batches: 0 })
+    }
+
+    pub(super) fn checkpoints(&self) -> BTreeMap<i64, RepoCheckpoint> {
+        self.held.iter().map(|(id, held)| (*id, held.value.clone())).collect()
+    }
+
+    pub(super) fn events(&self) -> usize {
+        self.events
+    }
+
+    pub(super) fn batches(&self) -> usize {
+        self.batches
+    }
+
+    /// Writes what comes until no more can. Pages that arrive while others are being written are
+    /// written together.
+    pub(super) async fn run(
+        &mut self,
+        mut pages: Receiver<PageRead>,
+        observer: &dyn Observer,
+    ) -> Result<(), CollectError> {
+        let mut ready = Vec::new();
+        while pages.recv_many(&mut ready, PAGES).await > 0 {
+            self.write(&mut ready, observer).await?;
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self, ready: &mut Vec<PageRead>, observer: &dyn Observer) -> Result<(), CollectError> {
+        let told: Vec<Progress> = ready
+            .iter()
+            .map(|page| Progress::Page { repo: page.repo.clone(), what: page.what, events: page.events.len() })
+            .collect();
+        let events: Vec<Event> = ready.iter_mut().flat_map(|page| page.events.drain(..)).collect();
+        let count = events.len();
+        if inbox::put(&*self.context.objects, &EventBatch::new(&self.org, events)).await?.is_some() {
+            self.events += count;
+            self.batches += 1;
+        }
+        let mut touched = BTreeSet::new();
+        for page in ready.drain(..) {
+            let Some(update) = page.update else { continue };
+            let checkpoint = &mut self.held.entry(page.repo_id).or_default().value;
+            match update {
+                Update::Commits(commits) => checkpoint.commits = commits,
+                Update::Pulls(pulls) => checkpoint.pulls = pulls,
+                Update::Issues(issues) => checkpoint.issues = issues,
+                Update::Releases(releases) => checkpoint.releases = releases,
+                Update::Deployments(deployments) => checkpoint.deployments = deployments,
+            }
+            touched.insert(page.repo_id);
+        }
+        for repo_id in touched {
+            let key = CheckpointKey::Repo(self.org.clone(), repo_id);
+            let held = self.held.entry(repo_id).or_default();
+            if !held.save(&*self.context.checkpoints, &key).await? {
+                return Err(CollectError::Concurrent(self.org.clone()));
+            }
+        }
+        told.into_iter().for_each(|progress| observer.notice(progress));
+        Ok(())
+    }
+}

@@ -1,0 +1,216 @@
+//! Reading rollups that count, and turning them into values.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use gam_model::metric::{CATALOGUE, Fold, Metric};
+use gam_model::{Grain, Month, Range, RollupKey, Subject, SubjectKind};
+use gam_rollup::{Distribution, Part, Rollup};
+use gam_store::keys::{CheckpointKey, org_key};
+use gam_store::{Marker, NameKind, StoredRollup};
+
+use super::answer::{BotFilter, MetricValues, QueryError, SubjectRef, Value};
+use crate::Context;
+use crate::checkpoint::{Held, OrgCheckpoint};
+
+/// An organization that exists, with its markers.
+pub(super) struct Org<'a> {
+    context: &'a Context,
+    key: String,
+    pub(super) name: String,
+    markers: HashMap<Month, Marker>,
+}
+
+/// Whom a question is about, as the store knows it.
+pub(super) struct Asked {
+    pub(super) subject: Subject,
+    pub(super) repo: Option<String>,
+    pub(super) member: Option<String>,
+}
+
+impl Asked {
+    pub(super) fn org() -> Self {
+        Asked { subject: Subject::Org, repo: None, member: None }
+    }
+}
+
+impl<'a> Org<'a> {
+    pub(super) async fn open(context: &'a Context, org: &str) -> Result<Self, QueryError> {
+        let key = org_key(org);
+        let names = context.rollups.orgs().await?;
+        let name = names.into_iter().find(|name| org_key(name) == key).ok_or_else(|| {
+            QueryError::NotFound(format!(
+                "organization {org:?} was never collected: run `github-metrics collect {org}`, or check the spelling"
+            ))
+        })?;
+        let markers = context.rollups.markers(&key).await?.into_iter().map(|m| (m.month, m)).collect();
+        Ok(Org { context, key, name, markers })
+    }
+
+    /// Finds the subject; whether a member was ever seen shows only later, in [`Org::name_member`].
+    pub(super) async fn resolve(&self, subject: &SubjectRef) -> Result<Asked, QueryError> {
+        match subject {
+            SubjectRef::Org => Ok(Asked::org()),
+            SubjectRef::Repo(name) => {
+                let names = self.context.rollups.names(&self.key, NameKind::Repo).await?;
+                let found = names.into_iter().filter(|entry| entry.name.to_lowercase() == name.to_lowercase());
+                // A deleted repository's name can be given to a new one.
+                let entry = found.max_by_key(|entry| entry.as_of).ok_or_else(|| {
+                    QueryError::NotFound(format!("repository {name:?} was never seen in {}", self.name))
+                })?;
+                Ok(Asked { subject: Subject::Repo(entry.id), repo: Some(entry.name), member: None })
+            }
+            SubjectRef::Member(name) => {
+                let name = self.context.identity.name(name).to_owned();
+                Ok(Asked { subject: Subject::member(&name), repo: None, member: Some(name) })
+            }
+        }
+    }
+
+    /// Spells the member as GitHub does; `known` is what was read of it.
+    pub(super) async fn name_member(&self, asked: &mut Asked, known: &Rollup) -> Result<(), QueryError> {
+        let Some(name) = &mut asked.member else { return Ok(()) };
+        if let Some((spelled, _)) = &known.member {
+            spelled.clone_into(name);
+            return Ok(());
+        }
+        let listed = self.context.rollups.names(&self.key, NameKind::Member).await?;
+        match listed.into_iter().find(|entry| entry.name.to_lowercase() == name.to_lowercase()) {
+            Some(entry) => *name = entry.name,
+            None => {
+                return Err(QueryError::NotFound(format!("member {name:?} was never seen in {}", self.name)));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn complete_until(&self, subject: &Subject) -> Result<Option<DateTime<Utc>>, QueryError> {
+        let key = CheckpointKey::Org(self.key.clone());
+        let checkpoint: Held<OrgCheckpoint> = Held::load(&*self.context.checkpoints, &key).await?;
+        Ok(match subject {
+            Subject::Repo(id) => checkpoint.value.of_repo(*id),
+            _ => checkpoint.value.of_org(),
+        })
+    }
+
+    pub(super) async fn repo_names(&self) -> Result<HashMap<i64, String>, QueryError> {
+        let names = self.context.rollups.names(&self.key, NameKind::Repo).await?;
+        Ok(names.into_iter().map(|entry| (entry.id, entry.name)).collect())
+    }
+
+    /// Only rollups of the marker's logic, at or above its floor, count.
+    fn counted(&self, found: Vec<(RollupKey, StoredRollup)>) -> Result<Vec<(RollupKey, Rollup)>, QueryError> {
+        found
+            .into_iter()
+            .filter(|(key, stored)| self.markers.get(&key.month).is_some_and(|marker| marker.counts(stored)))
+            .map(|(key, stored)| match Rollup::from_json(&stored.body) {
+                Ok(rollup) => Ok((key, rollup)),
+                Err(source) => Err(QueryError::Unreadable { key: format!("{key:?}"), source }),
+            })
+            .collect()
+    }
+
+    /// One range read of one subject.
+    pub(super) async fn read(
+        &self,
+        asked: &Asked,
+        grain: Grain,
+        from: NaiveDate,
+        to: NaiveDate,
+    ) -> Result<Vec<(RollupKey, Rollup)>, QueryError> {
+        let found = self.context.rollups.range(&self.key, &asked.subject, grain, from, to).await?;
+        self.counted(found)
+    }
+
+    /// The range from whole buckets of the grain and the days around them: three range reads at most.
+    pub(super) async fn cover(
+        &self,
+        asked: &Asked,
+        grain: Grain,
+        range: Range,
+    ) -> Result<Vec<(RollupKey, Rollup)>, QueryError> {
+        let cover = range.cover(grain);
+        let mut all = Vec::new();
+        for (span, grain) in [(cover.head, Grain::Day), (cover.whole, grain), (cover.tail, Grain::Day)] {
+            if let Some(span) = span {
+                all.extend(self.read(asked, grain, span.since(), span.until()).await?);
+            }
+        }
+        Ok(all)
+    }
+
+    /// The range of every subject of a kind, from whole months and the days around them.
+    pub(super) async fn cover_all(
+        &self,
+        kind: SubjectKind,
+        range: Range,
+    ) -> Result<Vec<(RollupKey, Rollup)>, QueryError> {
+        let cover = range.cover(Grain::Month);
+        let mut all = Vec::new();
+        for (span, grain) in [(cover.head, Grain::Day), (cover.whole, Grain::Month), (cover.tail, Grain::Day)] {
+            if let Some(span) = span {
+                let store = &self.context.rollups;
+                let found = store.across(&self.key, kind, grain, span.since(), span.until()).await?;
+                all.extend(self.counted(found)?);
+            }
+        }
+        Ok(all)
+    }
+}
+
+impl BotFilter {
+    /// What counts of a rollup.
+    pub(super) fn of(self, rollup: &Rollup) -> Cow<'_, Part> {
+        match self {
+            BotFilter::Exclude => Cow::Borrowed(&rollup.people),
+            BotFilter::Only => Cow::Borrowed(&rollup.bots),
+            BotFilter::Include => {
+                let mut both = rollup.people.clone();
+                both.merge(&rollup.bots);
+                Cow::Owned(both)
+            }
+        }
+    }
+}
+
+/// What counts of the subject's rollup: a bot asked for by name answers its own numbers.
+fn counted_part<'a>(subject: &Subject, rollup: &'a Rollup, bots: BotFilter) -> Cow<'a, Part> {
+    match (subject, bots) {
+        (Subject::Member(_), BotFilter::Exclude) => BotFilter::Include.of(rollup),
+        _ => bots.of(rollup),
+    }
+}
+
+/// The values of all metrics of a subject's rollup.
+pub(super) fn values(subject: &Subject, rollup: &Rollup, bots: BotFilter) -> MetricValues {
+    let part = counted_part(subject, rollup, bots);
+    MetricValues(CATALOGUE.iter().map(|metric| (metric.name, of_part(metric, subject, &part))).collect())
+}
+
+/// The value of one metric of a subject's rollup.
+pub(super) fn value(metric: &Metric, subject: &Subject, rollup: &Rollup, bots: BotFilter) -> Value {
+    of_part(metric, subject, &counted_part(subject, rollup, bots))
+}
+
+fn of_part(metric: &Metric, subject: &Subject, part: &Part) -> Value {
+    match metric.fold {
+        Fold::Count(counter) => Value::Count(part.counts[counter as usize]),
+        Fold::Sum(counters) => Value::Count(counters.iter().map(|&counter| part.counts[counter as usize]).sum()),
+        Fold::DistinctMembers => Value::Count(match subject {
+            Subject::Org | Subject::Repo(_) => part.members.len() as u64,
+            Subject::Member(_) | Subject::RepoMember(..) => u64::from(!part.is_empty()),
+        }),
+        Fold::Distribution(duration) => distribution(&part.durations[duration as usize]),
+    }
+}
+
+fn distribution(durations: &Distribution) -> Value {
+    let hours = |seconds: f64| seconds / 3600.0;
+    Value::Distribution {
+        count: durations.count(),
+        mean: durations.mean().map(hours),
+        p50: durations.percentile(50).map(|seconds| hours(seconds as f64)),
+        p90: durations.percentile(90).map(|seconds| hours(seconds as f64)),
+    }
+}

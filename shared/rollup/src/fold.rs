@@ -1,0 +1,389 @@
+//! The fold: one month's snapshot to every rollup that derives from it.
+
+use std::collections::BTreeMap;
+
+use arrow_array::RecordBatch;
+use gam_model::identity::member_key;
+use gam_model::metric::{Counter, Duration};
+use gam_model::period::midnight;
+use gam_model::{EventKind, Grain, Identity, MemberKind, Month, RollupKey, Subject};
+use rustc_hash::FxHashMap;
+
+use crate::columns::{Columns, number};
+use crate::distribution::Distribution;
+use crate::rollup::{Part, Rollup, merged_span};
+
+const DAY_MS: i64 = 86_400_000;
+
+/// Why a snapshot cannot be folded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FoldError {
+    /// A column is missing or of another type.
+    #[error("the column {0:?} is missing or of another type")]
+    Column(&'static str),
+    /// A row lies outside the month.
+    #[error("a row of {month} has its time in another month")]
+    Month {
+        /// The month that was folded, as `YYYY-MM`.
+        month: String,
+    },
+}
+
+/// What one member, as a person or as a bot, did in one span.
+#[derive(Debug, Clone, Default)]
+struct Cell {
+    counts: [u64; Counter::COUNT],
+    durations: Option<Box<[Distribution; Duration::COUNT]>>,
+    span: Option<(i64, i64)>,
+}
+
+impl Cell {
+    fn add(&mut self, counter: Counter, by: u64) {
+        self.counts[counter as usize] += by;
+    }
+
+    fn add_duration(&mut self, duration: Duration, seconds: u64) {
+        self.durations.get_or_insert_default()[duration as usize].add(seconds);
+    }
+
+    fn merge(&mut self, other: &Cell) {
+        for (count, more) in self.counts.iter_mut().zip(other.counts) {
+            *count += more;
+        }
+        if let Some(more) = &other.durations {
+            let durations = self.durations.get_or_insert_default();
+            durations.iter_mut().zip(more.iter()).for_each(|(durations, more)| durations.merge(more));
+        }
+        self.span = merged_span(self.span, other.span);
+    }
+
+    fn part(&self) -> Part {
+        Part {
+            counts: self.counts,
+            durations: self.durations.as_deref().cloned().unwrap_or_default(),
+            span: self.span,
+            ..Part::default()
+        }
+    }
+}
+
+/// People's cell and bots' cell.
+type Cells = [Cell; 2];
+
+/// A day's cell of all people or all bots, and which of them were active.
+type Side = (Cell, Vec<u32>);
+
+/// How a member is shown: by the spelling of the latest event.
+struct Shown {
+    at: i64,
+    name: u32,
+    kind: MemberKind,
+}
+
+/// A text value of a batch's member dictionary, resolved once.
+#[derive(Clone, Copy)]
+struct MemberCode {
+    member: u32,
+    name: u32,
+    bot_by_name: bool,
+    /// An alias leads to another account, so the row's kind says nothing about the member.
+    aliased: bool,
+}
+
+/// Every rollup of one month.
+pub struct MonthFold {
+    month: Month,
+    rollups: BTreeMap<(Subject, Grain, chrono::NaiveDate), Rollup>,
+    events: u64,
+}
+
+impl MonthFold {
+    /// How many events were counted.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// The rollup of that key, which is of the fold's month; empty where nothing is counted in it.
+    pub fn get(&self, key: &RollupKey) -> Rollup {
+        self.rollups.get(&(key.subject.clone(), key.grain, key.start)).cloned().unwrap_or_default()
+    }
+
+    /// Every rollup that is not empty, in key order.
+    pub fn iter(&self) -> impl Iterator<Item = (RollupKey, &Rollup)> {
+        self.rollups.iter().map(|((subject, grain, start), rollup)| {
+            (RollupKey { subject: subject.clone(), grain: *grain, start: *start, month: self.month }, rollup)
+        })
+    }
+}
+
+/// Folds one month's rows, of which each event id has one. Rows may come in any order; sorted by
+/// repository and time, as snapshots are, they fold fastest.
+///
+/// # Errors
+/// Where a column is missing or of another type, or a row lies outside the month.
+pub fn fold(month: Month, batches: &[RecordBatch], identity: &Identity) -> Result<MonthFold, FoldError> {
+    let mut folder = Folder::new(month, identity);
+    for batch in batches {
+        folder.add(&Columns::of(batch)?, batch.num_rows())?;
+    }
+    folder.flush();
+    Ok(folder.finish())
+}
+
+struct Folder<'a> {
+    month: Month,
+    start_ms: i64,
+    identity: &'a Identity,
+    names: Vec<String>,
+    name_codes: FxHashMap<String, u32>,
+    members: Vec<String>,
+    member_codes: FxHashMap<String, u32>,
+    shown: Vec<Option<Shown>>,
+    /// The repository and day being read, with the cells of the members met in it.
+    open: Option<(i64, usize)>,
+    open_cells: FxHashMap<(u32, bool), Cell>,
+    by_repo_day: FxHashMap<(i64, usize), [Side; 2]>,
+    by_member_day: FxHashMap<(u32, usize), Cells>,
+    by_repo_member: FxHashMap<(i64, u32), Cells>,
+    events: u64,
+}
+
+impl<'a> Folder<'a> {
+    fn new(month: Month, identity: &'a Identity) -> Self {
+        Folder {
+            month,
+            start_ms: midnight(month.first_day()).timestamp_millis(),
+            identity,
+            names: Vec::new(),
+            name_codes: FxHashMap::default(),
+            members: Vec::new(),
+            member_codes: FxHashMap::default(),
+            shown: Vec::new(),
+            open: None,
+            open_cells: FxHashMap::default(),
+            by_repo_day: FxHashMap::default(),
+            by_member_day: FxHashMap::default(),
+            by_repo_member: FxHashMap::default(),
+            events: 0,
+        }
+    }
+
+    fn member_code(&mut self, name: &str) -> MemberCode {
+        let resolved = self.identity.resolve(name, MemberKind::User);
+        let target: &str = &resolved.name;
+        let key = member_key(target);
+        let member = *self.member_codes.entry(key).or_insert_with_key(|key| {
+            self.members.push(key.clone());
+            self.shown.push(None);
+            self.members.len() as u32 - 1
+        });
+        let shown = *self.name_codes.entry(target.to_owned()).or_insert_with_key(|name| {
+            self.names.push(name.clone());
+            self.names.len() as u32 - 1
+        });
+        MemberCode { member, name: shown, bot_by_name: resolved.bot, aliased: target != name }
+    }
+
+    fn add(&mut self, columns: &Columns<'_>, rows: usize) -> Result<(), FoldError> {
+        let kinds: Vec<Option<EventKind>> =
+            columns.kind.values.iter().map(|name| name.and_then(EventKind::parse)).collect();
+        let member_kinds: Vec<MemberKind> = columns
+            .member_kind
+            .values
+            .iter()
+            .map(|name| name.and_then(MemberKind::parse).unwrap_or(MemberKind::User))
+            .collect();
+        let members: Vec<MemberCode> =
+            columns.member.values.iter().map(|name| self.member_code(name.unwrap_or_default())).collect();
+        let pr_members: Vec<u32> = columns
+            .pr_member
+            .values
+            .iter()
+            .map(|name| self.member_code(name.unwrap_or_default()).member)
+            .collect();
+        let days = self.month.days() as i64;
+        for row in 0..rows {
+            if columns.retracted.value(row) {
+                continue;
+            }
+            let (Some(kind), Some(member), Some(member_kind)) =
+                (columns.kind.get(row), columns.member.get(row), columns.member_kind.get(row))
+            else {
+                return Err(FoldError::Column("kind, member or member_kind"));
+            };
+            // A kind that a newer version writes is not ours to count.
+            let Some(kind) = kinds[kind] else { continue };
+            let at = columns.occurred_at.value(row);
+            let day = (at - self.start_ms).div_euclid(DAY_MS);
+            if !(0..days).contains(&day) {
+                return Err(FoldError::Month { month: self.month.to_string() });
+            }
+            let (member, member_kind) = (members[member], member_kinds[member_kind]);
+            let place = (columns.repo_id.value(row), day as usize);
+            if self.open != Some(place) {
+                self.flush();
+                self.open = Some(place);
+            }
+            if kind == EventKind::Review
+                && columns.pr_member.get(row).is_some_and(|author| pr_members[author] == member.member)
+            {
+                continue;
+            }
+            let bot = member.bot_by_name || (!member.aliased && member_kind == MemberKind::Bot);
+            let cell = self.open_cells.entry((member.member, bot)).or_default();
+            count(cell, kind, columns, row, &self.members[member.member as usize], self.identity);
+            cell.span = merged_span(cell.span, Some((at, at)));
+            self.events += 1;
+            self.show(member, at, if bot { MemberKind::Bot } else { member_kind });
+        }
+        Ok(())
+    }
+
+    /// Remembers the spelling of the latest event; of two at one time the greater.
+    fn show(&mut self, member: MemberCode, at: i64, kind: MemberKind) {
+        let shown = &mut self.shown[member.member as usize];
+        let later = match shown {
+            None => true,
+            Some(old) if old.at != at => old.at < at,
+            Some(old) if (old.name, old.kind) == (member.name, kind) => false,
+            Some(old) => {
+                (&self.names[old.name as usize], old.kind) < (&self.names[member.name as usize], kind)
+            }
+        };
+        if later {
+            *shown = Some(Shown { at, name: member.name, kind });
+        }
+    }
+
+    /// Adds the open repository and day to everything they are part of.
+    fn flush(&mut self) {
+        let Some((repo, day)) = self.open.take() else { return };
+        if self.open_cells.is_empty() {
+            return;
+        }
+        let by_day = self.by_repo_day.entry((repo, day)).or_default();
+        for ((member, bot), cell) in self.open_cells.drain() {
+            let side = usize::from(bot);
+            self.by_member_day.entry((member, day)).or_default()[side].merge(&cell);
+            self.by_repo_member.entry((repo, member)).or_default()[side].merge(&cell);
+            by_day[side].0.merge(&cell);
+            by_day[side].1.push(member);
+        }
+    }
+
+    fn finish(self) -> MonthFold {
+        let mut out = Out { month: self.month, rollups: BTreeMap::new() };
+        for (&(repo, day), sides) in &self.by_repo_day {
+            let parts = [0, 1].map(|side: usize| {
+                let mut part = sides[side].0.part();
+                part.members = sides[side].1.iter().map(|&m| self.members[m as usize].clone()).collect();
+                part
+            });
+            let mut rollup = rollup_of(parts);
+            out.add(Subject::Repo(repo), day, &rollup);
+            for part in [&mut rollup.people, &mut rollup.bots] {
+                if !part.is_empty() {
+                    part.repos.insert(repo);
+                }
+            }
+            out.add(Subject::Org, day, &rollup);
+        }
+        let shown = |member: u32| {
+            let shown = self.shown[member as usize].as_ref();
+            shown.map(|shown| (self.names[shown.name as usize].clone(), shown.kind))
+        };
+        for (&(member, day), cells) in &self.by_member_day {
+            let mut rollup = rollup_of([cells[0].part(), cells[1].part()]);
+            rollup.member = shown(member);
+            out.add(Subject::Member(self.members[member as usize].clone()), day, &rollup);
+        }
+        let first_day = self.month.first_day();
+        for (&(repo, member), cells) in &self.by_repo_member {
+            let mut rollup = rollup_of([cells[0].part(), cells[1].part()]);
+            rollup.member = shown(member);
+            let subject = Subject::RepoMember(repo, self.members[member as usize].clone());
+            out.rollups.insert((subject, Grain::Month, first_day), rollup);
+        }
+        MonthFold { month: self.month, rollups: out.rollups, events: self.events }
+    }
+}
+
+fn rollup_of([people, bots]: [Part; 2]) -> Rollup {
+    Rollup { people, bots, member: None }
+}
+
+struct Out {
+    month: Month,
+    rollups: BTreeMap<(Subject, Grain, chrono::NaiveDate), Rollup>,
+}
+
+impl Out {
+    /// Adds a day to its day, week and month.
+    fn add(&mut self, subject: Subject, day: usize, rollup: &Rollup) {
+        let date = self.month.first_day() + chrono::Days::new(day as u64);
+        for grain in Grain::ALL {
+            let key = (subject.clone(), grain, grain.bucket(date).start());
+            self.rollups.entry(key).or_default().merge(rollup);
+        }
+    }
+}
+
+/// Adds what the row says to the cell of the member it is credited to.
+fn count(
+    cell: &mut Cell,
+    kind: EventKind,
+    columns: &Columns<'_>,
+    row: usize,
+    author: &str,
+    identity: &Identity,
+) {
+    match kind {
+        EventKind::Commit if number(columns.parents, row).unwrap_or(0) > 1 => cell.add(Counter::MergeCommits, 1),
+        EventKind::Commit => {
+            let lines = |array| number(array, row).map_or(0, |n: i64| n.max(0) as u64);
+            cell.add(Counter::Commits, 1);
+            cell.add(Counter::Additions, lines(columns.additions));
+            cell.add(Counter::Deletions, lines(columns.deletions));
+            cell.add(Counter::FilesChanged, lines(columns.files_changed));
+        }
+        EventKind::PrOpened => cell.add(Counter::PrsOpened, 1),
+        EventKind::PrMerged => {
+            cell.add(Counter::PrsMerged, 1);
+            count_merge(cell, columns, row, author, identity);
+        }
+        EventKind::PrClosed => cell.add(Counter::PrsClosed, 1),
+        EventKind::Review => cell.add(Counter::Reviews, 1),
+        EventKind::IssueOpened => cell.add(Counter::IssuesOpened, 1),
+        EventKind::IssueClosed => cell.add(Counter::IssuesClosed, 1),
+        EventKind::Release => cell.add(Counter::Releases, 1),
+        EventKind::DeploymentSuccess => cell.add(Counter::Deploys, 1),
+        EventKind::DeploymentFailure => cell.add(Counter::DeployFailures, 1),
+    }
+}
+
+/// Adds a merged pull request's durations: created to merged, and created to the first review by
+/// another person up to the merge.
+fn count_merge(cell: &mut Cell, columns: &Columns<'_>, row: usize, author: &str, identity: &Identity) {
+    let Some(created) = number(columns.created_at, row) else { return };
+    let merged = columns.occurred_at.value(row);
+    let seconds = |until: i64| ((until - created) / 1000).max(0) as u64;
+    cell.add_duration(Duration::CycleTime, seconds(merged));
+    let first = columns
+        .first_reviews
+        .get(row)
+        .filter(|&(name, kind, at)| {
+            let kind = MemberKind::parse(kind).unwrap_or(MemberKind::User);
+            let reviewer = identity.resolve(name, kind);
+            at <= merged && !reviewer.bot && !is_member(&reviewer.name, author)
+        })
+        .map(|(_, _, at)| at)
+        .min();
+    if let Some(first) = first {
+        cell.add_duration(Duration::FirstReview, seconds(first));
+    }
+}
+
+/// Whether a name is that of the member with the key, which is in lower case.
+fn is_member(name: &str, key: &str) -> bool {
+    name.eq_ignore_ascii_case(key) || (!name.is_ascii() && member_key(name) == key)
+}

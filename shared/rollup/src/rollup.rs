@@ -1,0 +1,193 @@
+//! A rollup: what a subject did in a bucket, people and bots apart.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gam_model::MemberKind;
+use gam_model::metric::{Counter, Duration};
+use serde::{Deserialize, Serialize};
+
+use crate::distribution::Distribution;
+
+/// One side of a rollup: what people did, or what bots did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Part {
+    /// The counters, by [`Counter`].
+    pub counts: [u64; Counter::COUNT],
+    /// The durations, by [`Duration`].
+    pub durations: [Distribution; Duration::COUNT],
+    /// Who is credited with anything, by lower-cased name; kept for organizations and repositories.
+    pub members: BTreeSet<String>,
+    /// The repositories anything was credited in, by id; kept for organizations.
+    pub repos: BTreeSet<i64>,
+    /// The time of the first and the last event counted, in epoch milliseconds.
+    pub span: Option<(i64, i64)>,
+}
+
+impl Part {
+    /// Whether nothing is counted.
+    pub fn is_empty(&self) -> bool {
+        self.span.is_none()
+    }
+
+    /// Adds a disjoint part.
+    pub fn merge(&mut self, other: &Part) {
+        for (count, more) in self.counts.iter_mut().zip(other.counts) {
+            *count += more;
+        }
+        for (durations, more) in self.durations.iter_mut().zip(&other.durations) {
+            durations.merge(more);
+        }
+        self.members.extend(other.members.iter().cloned());
+        self.repos.extend(other.repos.iter().copied());
+        self.span = merged_span(self.span, other.span);
+    }
+}
+
+pub(crate) fn merged_span(a: Option<(i64, i64)>, b: Option<(i64, i64)>) -> Option<(i64, i64)> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
+        (a, b) => a.or(b),
+    }
+}
+
+/// What a subject did in a bucket.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rollup {
+    /// What people did.
+    pub people: Part,
+    /// What bots did.
+    pub bots: Part,
+    /// How GitHub spells the member's name, and what sort of actor it is; members' rollups only.
+    pub member: Option<(String, MemberKind)>,
+}
+
+impl Rollup {
+    /// Whether nothing is counted.
+    pub fn is_empty(&self) -> bool {
+        self.people.is_empty() && self.bots.is_empty()
+    }
+
+    /// Adds a disjoint rollup; the member is named as in the one whose last event is later.
+    pub fn merge(&mut self, other: &Rollup) {
+        if other.member.is_some() && (self.last(), &self.member) < (other.last(), &other.member) {
+            self.member = other.member.clone();
+        }
+        self.people.merge(&other.people);
+        self.bots.merge(&other.bots);
+    }
+
+    /// The time of the last event counted, in epoch milliseconds.
+    fn last(&self) -> Option<i64> {
+        merged_span(self.people.span, self.bots.span).map(|span| span.1)
+    }
+
+    /// The rollup as JSON text: names as keys, zeros and empty parts left out.
+    pub fn to_json(&self) -> String {
+        let wire = Wire {
+            people: WirePart::of(&self.people),
+            bots: WirePart::of(&self.bots),
+            member: self.member.clone(),
+        };
+        serde_json::to_string(&wire).expect("a rollup's keys are text or integers")
+    }
+
+    /// The rollup that [`Rollup::to_json`] wrote.
+    ///
+    /// # Errors
+    /// Where the text is none.
+    pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
+        let wire: Wire = serde_json::from_str(text)?;
+        Ok(Rollup {
+            people: wire.people.map(WirePart::into_part).unwrap_or_default(),
+            bots: wire.bots.map(WirePart::into_part).unwrap_or_default(),
+            member: wire.member,
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    people: Option<WirePart>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bots: Option<WirePart>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    member: Option<(String, MemberKind)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WirePart {
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    counts: BTreeMap<String, u64>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    durations: BTreeMap<String, Distribution>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    members: BTreeSet<String>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    repos: BTreeSet<i64>,
+    span: (i64, i64),
+}
+
+impl WirePart {
+    fn of(part: &Part) -> Option<Self> {
+        let span = part.span?;
+        let counts = Counter::ALL
+            .into_iter()
+            .filter(|&counter| part.counts[counter as usize] > 0)
+            .map(|counter| (counter.as_str().to_owned(), part.counts[counter as usize]))
+            .collect();
+        let durations = Duration::ALL
+            .into_iter()
+            .filter(|&duration| !part.durations[duration as usize].is_empty())
+            .map(|duration| (duration.as_str().to_owned(), part.durations[duration as usize].clone()))
+            .collect();
+        Some(WirePart { counts, durations, members: part.members.clone(), repos: part.repos.clone(), span })
+    }
+
+    fn into_part(mut self) -> Part {
+        Part {
+            counts: Counter::ALL.map(|counter| self.counts.get(counter.as_str()).copied().unwrap_or(0)),
+            durations: Duration::ALL
+                .map(|duration| self.durations.remove(duration.as_str()).unwrap_or_default()),
+            members: self.members,
+            repos: self.repos,
+            span: Some(self.span),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rollup_survives_being_stored() {
+        let mut rollup = Rollup::default();
+        rollup.people.counts[Counter::Commits as usize] = 3;
+        rollup.people.durations[Duration::CycleTime as usize].add(4_000);
+        rollup.people.members.insert("ann".into());
+        rollup.people.repos.insert(7);
+        rollup.people.span = Some((1, 2));
+        rollup.member = Some(("Ann".into(), MemberKind::User));
+        assert_eq!(Rollup::from_json(&rollup.to_json()).unwrap(), rollup);
+        assert_eq!(Rollup::default().to_json(), "{}");
+        assert_eq!(Rollup::from_json("{}").unwrap(), Rollup::default());
+        assert!(Rollup::from_json("[1]").is_err());
+    }
+
+    #[test]
+    fn merging_takes_the_later_name_whichever_comes_first() {
+        let named = |name: &str, last: i64| {
+            let mut rollup =
+                Rollup { member: Some((name.into(), MemberKind::User)), ..Rollup::default() };
+            rollup.people.span = Some((0, last));
+            rollup
+        };
+        let (old, new) = (named("ann-old", 5), named("Ann", 9));
+        let (mut a, mut b) = (old.clone(), new.clone());
+        a.merge(&new);
+        b.merge(&old);
+        assert_eq!(a, b);
+        assert_eq!(a.member.unwrap().0, "Ann");
+    }
+}

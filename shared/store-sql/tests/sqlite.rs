@@ -1,0 +1,325 @@
+//! The SQLite store: the suite of the ports, and what is particular to a file.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use gam_model::{Grain, Month};
+use gam_store::keys::CheckpointKey;
+use gam_store::{
+    Advance, CheckpointStore, Error, Logic, NameEntry, NameKind, PutOutcome, RollupKey, RollupStore, Saved,
+    StoredRollup, Subject, SubjectKind, conformance,
+};
+use gam_store_sql::SqliteStore;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use tempfile::TempDir;
+
+/// A directory of its own, and a file in a directory in it that is not there yet.
+fn fresh() -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("deep/er/store.sqlite");
+    (directory, path)
+}
+
+async fn open(path: &Path) -> SqliteStore {
+    SqliteStore::open(path).await.unwrap()
+}
+
+/// The text of the error that opening the file gives, which must be one that trying again does not help.
+async fn refusal(path: &Path) -> String {
+    unusable(SqliteStore::open(path).await.map(drop))
+}
+
+fn unusable<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
+    let error = result.unwrap_err();
+    assert!(!error.is_retryable(), "{error}");
+    error.to_string()
+}
+
+/// A connection beside the store's own.
+async fn raw(path: &Path) -> SqliteConnection {
+    SqliteConnectOptions::new().filename(path).create_if_missing(true).connect().await.unwrap()
+}
+
+async fn execute(connection: &mut SqliteConnection, sql: &str) {
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.unwrap();
+}
+
+fn logic() -> Logic {
+    Logic { version: 1, identity: "identity".to_owned() }
+}
+
+fn rollups(count: i64) -> Vec<(RollupKey, StoredRollup)> {
+    let start = "2024-05-17".parse().unwrap();
+    let key = |n| RollupKey { subject: Subject::Repo(n), grain: Grain::Day, start, month: Month::of(start) };
+    let rollup = |n| StoredRollup { logic: logic(), generation: 1, body: format!("{{\"n\":{n}}}") };
+    (0..count).map(|n| (key(n), rollup(n))).collect()
+}
+
+/// Everything the port shows of the organization `acme`.
+async fn contents(store: &SqliteStore) -> String {
+    let (from, to) = ("2024-05-01".parse().unwrap(), "2024-06-01".parse().unwrap());
+    let mut rollups = store.across("acme", SubjectKind::Repo, Grain::Day, from, to).await.unwrap();
+    rollups.sort_by(|a, b| a.0.cmp(&b.0));
+    format!(
+        "{:?} {rollups:?} {:?} {:?} {:?}",
+        store.orgs().await.unwrap(),
+        store.markers("acme").await.unwrap(),
+        store.names("acme", NameKind::Repo).await.unwrap(),
+        store.load_repos("acme").await.unwrap(),
+    )
+}
+
+async fn fill(store: &SqliteStore, count: i64) {
+    store.put("acme", &rollups(count)).await.unwrap();
+    let month = Month::parse("2024-05").unwrap();
+    assert_eq!(store.advance("acme", month, &logic(), 1, true).await.unwrap(), Advance::Done);
+    let as_of = "2024-05-17T10:00:00Z".parse().unwrap();
+    let name = NameEntry { kind: NameKind::Repo, id: 1, name: "one".to_owned(), as_of };
+    store.put_names("acme", &[name]).await.unwrap();
+    let saved = store.save(&CheckpointKey::Repo("acme".to_owned(), 1), "{}", None).await.unwrap();
+    assert!(matches!(saved, Saved::Done(_)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn keeps_the_ports() {
+    let directory = tempfile::tempdir().unwrap();
+    let made = AtomicU64::new(0);
+    conformance::run(async || {
+        let n = made.fetch_add(1, Ordering::Relaxed);
+        open(&directory.path().join(format!("{n}.sqlite"))).await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn keeps_everything_when_opened_again() {
+    let (_directory, path) = fresh();
+    let store = open(&path).await;
+    fill(&store, 300).await;
+    let before = contents(&store).await;
+    // A copy made without closing is what a kill leaves behind.
+    let killed = path.with_file_name("killed.sqlite");
+    std::fs::copy(&path, &killed).unwrap();
+    std::fs::copy(path.with_file_name("store.sqlite-wal"), path.with_file_name("killed.sqlite-wal")).unwrap();
+    store.close().await;
+
+    for path in [path, killed] {
+        let store = open(&path).await;
+        assert_eq!(contents(&store).await, before);
+        store.close().await;
+        assert!(!path.with_extension("sqlite-wal").exists(), "closing moves the log into the file");
+    }
+}
+
+#[tokio::test]
+async fn is_closed_once_closed() {
+    let (_directory, path) = fresh();
+    let store = open(&path).await;
+    store.close().await;
+    store.close().await;
+    assert!(store.orgs().await.unwrap_err().to_string().contains("has been closed"));
+    assert!(store.put("acme", &rollups(1)).await.is_err());
+}
+
+#[tokio::test]
+async fn bare_and_odd_file_names_are_files() {
+    let directory = tempfile::tempdir_in(".").unwrap();
+    let inside = directory.path().file_name().map(PathBuf::from).unwrap();
+    for name in ["file:x?mode=memory", ":memory:", "ü %20 #?.sqlite"] {
+        let path = inside.join(name);
+        open(&path).await.close().await;
+        assert!(path.is_file(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_newer_version_is_left_alone() {
+    let (_directory, path) = fresh();
+    open(&path).await.close().await;
+    let mut connection = raw(&path).await;
+    execute(&mut connection, "PRAGMA user_version = 99").await;
+    connection.close().await.unwrap();
+    let before = std::fs::read(&path).unwrap();
+
+    let text = refusal(&path).await;
+    assert!(
+        text.contains("newer") && text.contains("99") && text.contains("upgrade github-metrics"),
+        "{text}"
+    );
+    assert!(text.contains(&path.display().to_string()), "{text}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[tokio::test]
+async fn another_programs_database_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, sql) in [
+        ("tables", "CREATE TABLE cookies (name TEXT)"),
+        ("marked", "PRAGMA application_id = 7"),
+        ("versioned", "PRAGMA user_version = 1"),
+    ] {
+        let path = directory.path().join(name);
+        let mut connection = raw(&path).await;
+        execute(&mut connection, sql).await;
+        connection.close().await.unwrap();
+        let before = std::fs::read(&path).unwrap();
+        let text = refusal(&path).await;
+        assert!(text.contains("another program") && text.contains("--store"), "{text}");
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_database_is_named_with_the_mend() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("notes.txt");
+    for content in ["x".repeat(10), "no database\n".repeat(1_000)] {
+        std::fs::write(&path, &content).unwrap();
+        let text = refusal(&path).await;
+        assert!(text.contains(&path.display().to_string()) && text.contains("not a database"), "{text}");
+        assert!(
+            text.contains("move it away") && text.contains("github-metrics aggregate --rebuild"),
+            "{text}"
+        );
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_named_with_the_mend() {
+    let (_directory, path) = fresh();
+    let store = open(&path).await;
+    fill(&store, 3_000).await;
+    store.close().await;
+    let whole = std::fs::read(&path).unwrap();
+    let mended = |text: &str| text.contains("move it away") && text.contains("aggregate --rebuild");
+
+    for length in [whole.len() / 2, 5_000, 50] {
+        std::fs::write(&path, &whole[..length]).unwrap();
+        let text = refusal(&path).await;
+        assert!(mended(&text) && text.contains(&path.display().to_string()), "{length} bytes: {text}");
+    }
+
+    // Damage past the first pages is met when they are read or written.
+    let mut torn = whole;
+    torn[4_096 * 8..].fill(0xee);
+    std::fs::write(&path, &torn).unwrap();
+    let store = open(&path).await;
+    let text = unusable(store.put("acme", &rollups(3_000)).await);
+    assert!(mended(&text), "{text}");
+    let (from, to) = ("2024-05-01".parse().unwrap(), "2024-06-01".parse().unwrap());
+    let read = store.across("acme", SubjectKind::Repo, Grain::Day, from, to).await;
+    assert!(mended(&unusable(read)));
+}
+
+#[tokio::test]
+async fn odd_rows_are_errors_and_no_panics() {
+    let (_directory, path) = fresh();
+    let store = open(&path).await;
+    fill(&store, 1).await;
+    let mut connection = raw(&path).await;
+    execute(
+        &mut connection,
+        "INSERT INTO rollups VALUES ('acme', 'repo', 'x', 'day', '2024-05-18', '2024-05', 1, '', 1, '');
+         INSERT INTO rollups VALUES ('acme', 'member', 'a', 'day', '2024-05-xx', '2024-05', 1, '', 1, '');
+         INSERT INTO rollups VALUES ('acme', 'org', '', 'day', '2024-05-17', 'May', 1, '', 1, '');
+         INSERT INTO rollups VALUES ('acme', 'repo_member', '1/a', 'day', '2024-05-17', '2024-05', -1, '', -1,
+                                     CAST(x'ff' AS TEXT));
+         INSERT INTO markers VALUES ('acme', '2024-13', 1, '', 1, 1);
+         INSERT INTO names VALUES ('acme', 'repo', 2, 'two', 9223372036854775807);
+         INSERT INTO checkpoints VALUES ('acme', 'repo/x', 1, '');",
+    )
+    .await;
+    let (from, to) = ("2024-05-01".parse().unwrap(), "2024-06-01".parse().unwrap());
+    for kind in SubjectKind::ALL {
+        let text = unusable(store.across("acme", kind, Grain::Day, from, to).await);
+        assert!(text.contains("move it away"), "{text}");
+    }
+    unusable(store.markers("acme").await);
+    unusable(store.names("acme", NameKind::Repo).await);
+    unusable(store.load_repos("acme").await);
+
+    execute(&mut connection, "DROP TABLE markers").await;
+    let text = unusable(store.markers("acme").await);
+    assert!(text.contains("no such table") && text.contains("move it away"), "{text}");
+    let huge = StoredRollup { generation: u64::MAX, ..rollups(1)[0].1.clone() };
+    let text = unusable(store.put("acme", &[(rollups(1)[0].0.clone(), huge)]).await);
+    assert!(text.contains("number"), "{text}");
+}
+
+/// A directory without write permission stops no administrator, so the obstacle is a regular file.
+#[tokio::test]
+async fn a_place_that_cannot_be_written_is_named_with_the_mend() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    for path in [file.join("store.sqlite"), file.join("deep/store.sqlite"), directory.path().to_path_buf()] {
+        let text = refusal(&path).await;
+        assert!(text.contains(&path.display().to_string()) && text.contains("--store sqlite:FILE"), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_open_a_new_file_at_once() {
+    for _ in 0..5 {
+        let (_directory, path) = fresh();
+        let path = Arc::new(path);
+        let tasks: tokio::task::JoinSet<_> = (0..8)
+            .map(|n| {
+                let path = Arc::clone(&path);
+                async move {
+                    let store = SqliteStore::open(&path).await.unwrap();
+                    let key = CheckpointKey::Repo("acme".to_owned(), n);
+                    assert!(matches!(store.save(&key, "{}", None).await.unwrap(), Saved::Done(_)));
+                    store
+                }
+            })
+            .collect();
+        for store in tasks.join_all().await {
+            assert_eq!(store.load_repos("acme").await.unwrap().len(), 8);
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_key_many_times_in_a_call_is_written_in_turn() {
+    let (_directory, path) = fresh();
+    let store = open(&path).await;
+    let (key, rollup) = rollups(1).remove(0);
+    let written = |generation| (key.clone(), StoredRollup { generation, ..rollup.clone() });
+    let outcome = store.put("acme", &[1, 3, 2, 3, 1].map(written)).await.unwrap();
+    assert_eq!(outcome, PutOutcome { refused: 2, newest_generation: 3, newer_logic: false });
+}
+
+/// A caller that gives up in the middle, as a server does when its client goes away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_write_that_is_given_up_leaves_the_store_usable() {
+    let (_directory, path) = fresh();
+    let store = open(&path).await;
+    let all = Arc::new(rollups(20_000));
+    for delay_ms in 0..20 {
+        let (writer, given_up) = (store.clone(), Arc::clone(&all));
+        let write = tokio::spawn(async move { writer.put("acme", &given_up).await.map(drop) });
+        tokio::time::sleep(std::time::Duration::from_millis(delay_ms)).await;
+        write.abort();
+        store.put("acme", &all[..1]).await.unwrap();
+    }
+    let outcome = store.put("acme", &all).await.unwrap();
+    assert_eq!(outcome, PutOutcome::default());
+}
+
+#[tokio::test]
+async fn readers_do_not_wait_for_a_writer() {
+    let (_directory, path) = fresh();
+    let store = open(&path).await;
+    fill(&store, 10).await;
+    let before = contents(&store).await;
+    let mut other = raw(&path).await;
+    execute(&mut other, "BEGIN IMMEDIATE; DELETE FROM rollups").await;
+    assert_eq!(contents(&store).await, before);
+    let again = open(&path).await;
+    assert_eq!(contents(&again).await, before);
+    execute(&mut other, "ROLLBACK").await;
+}

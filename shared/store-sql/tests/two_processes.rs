@@ -1,0 +1,112 @@
+//! Two stores on one file, as two processes have it, must together keep the ports that one keeps.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use chrono::NaiveDate;
+use gam_model::{Grain, Month};
+use gam_store::keys::CheckpointKey;
+use gam_store::{
+    Advance, CheckpointStore, Logic, Marker, NameEntry, NameKind, PutOutcome, Result, Revision, RollupKey,
+    RollupStore, Saved, StoredRollup, Subject, SubjectKind, Versioned, conformance,
+};
+use gam_store_sql::SqliteStore;
+
+/// Gives each call to the other of two stores that share nothing but the file.
+struct Pair {
+    stores: [SqliteStore; 2],
+    calls: AtomicUsize,
+}
+
+impl Pair {
+    fn turn(&self) -> &SqliteStore {
+        &self.stores[self.calls.fetch_add(1, Ordering::Relaxed) % 2]
+    }
+}
+
+#[async_trait]
+impl RollupStore for Pair {
+    async fn put(&self, org: &str, rollups: &[(RollupKey, StoredRollup)]) -> Result<PutOutcome> {
+        self.turn().put(org, rollups).await
+    }
+
+    async fn range(
+        &self,
+        org: &str,
+        subject: &Subject,
+        grain: Grain,
+        from: NaiveDate,
+        to: NaiveDate,
+    ) -> Result<Vec<(RollupKey, StoredRollup)>> {
+        self.turn().range(org, subject, grain, from, to).await
+    }
+
+    async fn across(
+        &self,
+        org: &str,
+        kind: SubjectKind,
+        grain: Grain,
+        from: NaiveDate,
+        to: NaiveDate,
+    ) -> Result<Vec<(RollupKey, StoredRollup)>> {
+        self.turn().across(org, kind, grain, from, to).await
+    }
+
+    async fn marker(&self, org: &str, month: Month) -> Result<Option<Marker>> {
+        self.turn().marker(org, month).await
+    }
+
+    async fn markers(&self, org: &str) -> Result<Vec<Marker>> {
+        self.turn().markers(org).await
+    }
+
+    async fn advance(
+        &self,
+        org: &str,
+        month: Month,
+        logic: &Logic,
+        generation: u64,
+        full: bool,
+    ) -> Result<Advance> {
+        self.turn().advance(org, month, logic, generation, full).await
+    }
+
+    async fn put_names(&self, org: &str, entries: &[NameEntry]) -> Result<()> {
+        self.turn().put_names(org, entries).await
+    }
+
+    async fn names(&self, org: &str, kind: NameKind) -> Result<Vec<NameEntry>> {
+        self.turn().names(org, kind).await
+    }
+
+    async fn orgs(&self) -> Result<Vec<String>> {
+        self.turn().orgs().await
+    }
+}
+
+#[async_trait]
+impl CheckpointStore for Pair {
+    async fn load(&self, key: &CheckpointKey) -> Result<Option<Versioned>> {
+        self.turn().load(key).await
+    }
+
+    async fn load_repos(&self, org: &str) -> Result<Vec<(i64, Versioned)>> {
+        self.turn().load_repos(org).await
+    }
+
+    async fn save(&self, key: &CheckpointKey, body: &str, expected: Option<Revision>) -> Result<Saved> {
+        self.turn().save(key, body, expected).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_stores_on_one_file_keep_the_ports() {
+    let directory = tempfile::tempdir().unwrap();
+    let made = AtomicU64::new(0);
+    conformance::run(async || {
+        let path = directory.path().join(format!("{}.sqlite", made.fetch_add(1, Ordering::Relaxed)));
+        let (one, other) = tokio::join!(SqliteStore::open(&path), SqliteStore::open(&path));
+        Pair { stores: [one.unwrap(), other.unwrap()], calls: AtomicUsize::new(0) }
+    })
+    .await;
+}

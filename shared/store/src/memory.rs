@@ -1,0 +1,203 @@
+//! The ports kept in memory: for tests, and the plainest statement of what an adapter must do.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use chrono::{NaiveDate, SubsecRound};
+use gam_model::{Grain, Month};
+
+use crate::error::Result;
+use crate::keys::{CheckpointKey, RollupKey, Subject, SubjectKind, org_key};
+use crate::port::{
+    Advance, CheckpointStore, Logic, Marker, NameEntry, NameKind, PutOutcome, Revision, RollupStore, Saved,
+    StoredRollup, Versioned,
+};
+
+/// A store that lives as long as its last clone; clones share what they hold.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryStore(Arc<Mutex<BTreeMap<String, Org>>>);
+
+/// What is stored of one organization.
+#[derive(Debug, Default)]
+struct Org {
+    rollups: BTreeMap<RollupKey, StoredRollup>,
+    markers: BTreeMap<Month, Marker>,
+    names: BTreeMap<(NameKind, i64), NameEntry>,
+    checkpoints: BTreeMap<String, Versioned>,
+}
+
+impl MemoryStore {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Org>> {
+        // A panic elsewhere leaves every single write whole, so what is stored is still good.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read<T: Default>(&self, org: &str, read: impl FnOnce(&Org) -> T) -> T {
+        self.lock().get(&org_key(org)).map(read).unwrap_or_default()
+    }
+
+    fn write<T>(&self, org: &str, write: impl FnOnce(&mut Org) -> T) -> T {
+        write(self.lock().entry(org_key(org)).or_default())
+    }
+}
+
+#[async_trait]
+impl RollupStore for MemoryStore {
+    async fn put(&self, org: &str, rollups: &[(RollupKey, StoredRollup)]) -> Result<PutOutcome> {
+        Ok(self.write(org, |stored| {
+            let mut outcome = PutOutcome::default();
+            for (key, new) in rollups {
+                match stored.rollups.entry(key.clone()) {
+                    Entry::Vacant(vacant) => {
+                        vacant.insert(new.clone());
+                    }
+                    Entry::Occupied(mut old) => {
+                        let (version, generation) = (old.get().logic.version, old.get().generation);
+                        if !outcome.note_refusal(version, generation, new) {
+                            old.insert(new.clone());
+                        }
+                    }
+                }
+            }
+            outcome
+        }))
+    }
+
+    async fn range(
+        &self,
+        org: &str,
+        subject: &Subject,
+        grain: Grain,
+        from: NaiveDate,
+        to: NaiveDate,
+    ) -> Result<Vec<(RollupKey, StoredRollup)>> {
+        // A bucket may start in the month before the one it derives from, but never the other way round.
+        let first = RollupKey { subject: subject.clone(), grain, start: from, month: Month::of(from) };
+        Ok(self.read(org, |stored| {
+            stored
+                .rollups
+                .range(first..)
+                .take_while(|(key, _)| key.subject == *subject && key.grain == grain && key.start < to)
+                .map(|(key, rollup)| (key.clone(), rollup.clone()))
+                .collect()
+        }))
+    }
+
+    async fn across(
+        &self,
+        org: &str,
+        kind: SubjectKind,
+        grain: Grain,
+        from: NaiveDate,
+        to: NaiveDate,
+    ) -> Result<Vec<(RollupKey, StoredRollup)>> {
+        let wanted = |key: &RollupKey| {
+            key.subject.kind() == kind && key.grain == grain && from <= key.start && key.start < to
+        };
+        Ok(self.read(org, |stored| {
+            stored
+                .rollups
+                .iter()
+                .filter(|(key, _)| wanted(key))
+                .map(|(key, rollup)| (key.clone(), rollup.clone()))
+                .collect()
+        }))
+    }
+
+    async fn marker(&self, org: &str, month: Month) -> Result<Option<Marker>> {
+        Ok(self.read(org, |stored| stored.markers.get(&month).cloned()))
+    }
+
+    async fn markers(&self, org: &str) -> Result<Vec<Marker>> {
+        Ok(self.read(org, |stored| stored.markers.values().cloned().collect()))
+    }
+
+    async fn advance(
+        &self,
+        org: &str,
+        month: Month,
+        logic: &Logic,
+        generation: u64,
+        full: bool,
+    ) -> Result<Advance> {
+        Ok(self.write(org, |stored| {
+            match Marker::advanced(stored.markers.get(&month), month, logic, generation, full) {
+                Some(marker) => {
+                    stored.markers.insert(month, marker);
+                    Advance::Done
+                }
+                None => Advance::Refused,
+            }
+        }))
+    }
+
+    async fn put_names(&self, org: &str, entries: &[NameEntry]) -> Result<()> {
+        self.write(org, |stored| {
+            for entry in entries {
+                let new = NameEntry { as_of: entry.as_of.trunc_subsecs(3), ..entry.clone() };
+                let old = stored.names.entry((new.kind, new.id)).or_insert_with(|| new.clone());
+                if (new.as_of, &new.name) > (old.as_of, &old.name) {
+                    *old = new;
+                }
+            }
+        });
+        Ok(())
+    }
+
+    async fn names(&self, org: &str, kind: NameKind) -> Result<Vec<NameEntry>> {
+        Ok(self
+            .read(org, |stored| stored.names.values().filter(|entry| entry.kind == kind).cloned().collect()))
+    }
+
+    async fn orgs(&self) -> Result<Vec<String>> {
+        let spelled = |(key, stored): (&String, &Org)| match stored.names.get(&(NameKind::Org, 0)) {
+            Some(entry) => entry.name.clone(),
+            None => key.clone(),
+        };
+        let known = |(_, stored): &(&String, &Org)| !stored.names.is_empty() || !stored.markers.is_empty();
+        Ok(self.lock().iter().filter(known).map(spelled).collect())
+    }
+}
+
+#[async_trait]
+impl CheckpointStore for MemoryStore {
+    async fn load(&self, key: &CheckpointKey) -> Result<Option<Versioned>> {
+        Ok(self.read(&key.org(), |stored| stored.checkpoints.get(&key.name()).cloned()))
+    }
+
+    async fn load_repos(&self, org: &str) -> Result<Vec<(i64, Versioned)>> {
+        let repos: BTreeMap<i64, Versioned> = self.read(org, |stored| {
+            let repo = |(name, checkpoint): (&String, &Versioned)| match CheckpointKey::parse(org, name)? {
+                CheckpointKey::Repo(_, id) => Some((id, checkpoint.clone())),
+                CheckpointKey::Org(_) => None,
+            };
+            stored.checkpoints.iter().filter_map(repo).collect()
+        });
+        Ok(repos.into_iter().collect())
+    }
+
+    async fn save(&self, key: &CheckpointKey, body: &str, expected: Option<Revision>) -> Result<Saved> {
+        Ok(self.write(&key.org(), |stored| {
+            let found = stored.checkpoints.get(&key.name()).map(|checkpoint| checkpoint.revision);
+            if found != expected {
+                return Saved::Conflict;
+            }
+            let revision = Revision(found.map_or(1, |revision| revision.0 + 1));
+            stored.checkpoints.insert(key.name(), Versioned { revision, body: body.to_owned() });
+            Saved::Done(revision)
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn keeps_the_ports() {
+        conformance::run(async || MemoryStore::default()).await;
+    }
+}
