@@ -228,7 +228,7 @@ impl Client {
                         return Ok(response);
                     }
                 }
-                403 | 429 if is_secondary(&message) => limits.block_all(&response.told, tries, &message),
+                _ if is_secondary(&message) => limits.block_all(&response.told, tries, &message),
                 403 | 429 if message.contains("rate limit") || response.status == StatusCode::TOO_MANY_REQUESTS => {
                     limits.block(resource, &response.told, &message);
                 }

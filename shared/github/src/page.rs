@@ -9,18 +9,24 @@ pub struct Page<T> {
     pub next: Option<String>,
 }
 
-/// How many entries to ask for: halved when the server finds a page too heavy, grown back slowly.
+/// How many good pages it takes to ask for more, and to dare again what was too heavy before.
+const PAGES_TO_GROW: u32 = 2;
+const PAGES_TO_DARE: u32 = 8;
+
+/// How many entries to ask for: halved when the server finds a page too heavy, doubled after some good
+/// pages, and only after more of them to a size that was too heavy before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageSize {
     now: u32,
     best: u32,
+    too_heavy: u32,
     good_pages: u32,
 }
 
 impl PageSize {
     /// Starts with, and never asks for more than, `best` entries.
     pub fn new(best: u32) -> Self {
-        PageSize { now: best, best, good_pages: 0 }
+        PageSize { now: best, best, too_heavy: u32::MAX, good_pages: 0 }
     }
 
     /// How many entries to ask for now.
@@ -30,9 +36,11 @@ impl PageSize {
 
     /// Takes note that a page came whole.
     pub(crate) fn succeeded(&mut self) {
+        let next = (self.now * 2).min(self.best);
+        let enough = if next >= self.too_heavy { PAGES_TO_DARE } else { PAGES_TO_GROW };
         self.good_pages += 1;
-        if self.good_pages >= 8 && self.now < self.best {
-            self.now = (self.now * 2).min(self.best);
+        if self.good_pages >= enough {
+            self.now = next;
             self.good_pages = 0;
         }
     }
@@ -40,6 +48,7 @@ impl PageSize {
     /// Asks for half as many from now on; false where it cannot be less.
     pub(crate) fn shrink(&mut self) -> bool {
         self.good_pages = 0;
+        self.too_heavy = self.now;
         let smaller = (self.now / 2).max(1);
         let shrunk = smaller < self.now;
         self.now = smaller;
@@ -57,7 +66,7 @@ mod tests {
         assert!(size.shrink() && size.shrink() && size.shrink());
         assert_eq!(size.get(), 6);
         for _ in 0..8 {
-            assert_eq!(size.get(), 6);
+            assert_eq!(size.get(), 6, "twelve were too heavy");
             size.succeeded();
         }
         assert_eq!(size.get(), 12);

@@ -1,0 +1,203 @@
+//! `aggregate`: the inbox to snapshots to rollups.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use clap::Args;
+use gam_model::Month;
+use gam_pipeline::aggregate::{AggregateReport, aggregate, orgs_in_lake};
+use serde_json::json;
+
+use super::Session;
+use crate::args;
+use crate::exit::{Exit, failed, sentence};
+use crate::local::Local;
+use crate::progress::RunProgress;
+use crate::signals;
+use crate::words::{count, span};
+
+const EXAMPLES: &str = "\
+Examples:
+  github-metrics aggregate                  every organization in the lake
+  github-metrics aggregate acme --rebuild   every rollup anew from snapshots";
+
+const STOPPED: &str = "stopped; what was done is saved, run again to go on";
+
+/// Arguments of `aggregate`.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Aggregate {
+    /// The organizations; all of the lake's where none is named
+    #[arg(value_name = "ORG", value_parser = args::org)]
+    orgs: Vec<String>,
+    /// Compute every rollup anew from the snapshots
+    #[arg(long)]
+    rebuild: bool,
+}
+
+/// Works the inbox off.
+pub(super) async fn run(session: &Session, args: Aggregate) -> anyhow::Result<Exit> {
+    let local = Local::open(&session.settings).await?;
+    let done = signals::unless_stopped(&session.console, STOPPED, all(session, &local, &args)).await;
+    local.close().await;
+    done
+}
+
+async fn all(session: &Session, local: &Local, args: &Aggregate) -> anyhow::Result<Exit> {
+    let known = known(local).await?;
+    let wanted = wanted(&known, &args.orgs).map_err(|org| {
+        failed(format!("nothing was collected of {org} yet: run `github-metrics collect {org}` first"))
+    })?;
+    if wanted.is_empty() {
+        let lake = session.settings.lake_dir.display();
+        session.console.note(format!("the lake {lake} is empty: run `github-metrics collect ORG` first"));
+    }
+    let mut parts = Vec::new();
+    for org in &wanted {
+        parts.push(match one(session, local, org, args.rebuild).await {
+            Ok(exit) => exit,
+            // The other organizations may fare better.
+            Err(error) if wanted.len() > 1 => {
+                session.console.error(format!("{org}: {}", sentence(&error)));
+                Exit::Failed
+            }
+            Err(error) => return Err(error),
+        });
+    }
+    Ok(Exit::of_all(&parts))
+}
+
+/// The organizations that were ever collected: as GitHub spells them, where the store knows that, and
+/// what else the lake holds.
+async fn known(local: &Local) -> anyhow::Result<Vec<String>> {
+    let mut known = local.context.rollups.orgs().await?;
+    for org in orgs_in_lake(&local.context).await? {
+        if !known.iter().any(|spelled| spelled.eq_ignore_ascii_case(&org)) {
+            known.push(org);
+        }
+    }
+    Ok(known)
+}
+
+/// The known organizations that were named, each once, or the one that is not known.
+fn wanted<'a>(known: &'a [String], named: &'a [String]) -> Result<BTreeSet<&'a str>, &'a str> {
+    if named.is_empty() {
+        return Ok(known.iter().map(String::as_str).collect());
+    }
+    let find =
+        |org: &'a String| known.iter().find(|known| known.eq_ignore_ascii_case(org)).ok_or(org.as_str());
+    named.iter().map(|org| find(org).map(String::as_str)).collect()
+}
+
+async fn one(session: &Session, local: &Local, org: &str, rebuild: bool) -> anyhow::Result<Exit> {
+    let (report, seconds) = timed(session, local, org, rebuild).await?;
+    if session.wants_json() {
+        session.console.line(as_json(org, &report, seconds.as_secs_f64()).to_string())?;
+    } else {
+        session.console.line(format!("{org}: {}, {}", summary(&report), span(seconds)))?;
+    }
+    Ok(tell_troubles(session, org, &report))
+}
+
+async fn timed(
+    session: &Session,
+    local: &Local,
+    org: &str,
+    rebuild: bool,
+) -> anyhow::Result<(AggregateReport, std::time::Duration)> {
+    let begun = Instant::now();
+    let progress = RunProgress::new(&session.console, org);
+    let report = aggregate(&local.context, org, rebuild, &progress).await?;
+    Ok((report, begun.elapsed()))
+}
+
+/// Aggregates as a part of another command's work.
+pub(super) async fn quietly(
+    session: &Session,
+    local: &Local,
+    org: &str,
+) -> anyhow::Result<(AggregateReport, Exit)> {
+    let (report, _) = timed(session, local, org, false).await?;
+    let exit = tell_troubles(session, org, &report);
+    Ok((report, exit))
+}
+
+/// What was done, in short.
+pub(super) fn summary(report: &AggregateReport) -> String {
+    if report.batches == 0 && report.months.is_empty() {
+        return "nothing new".to_owned();
+    }
+    let months = match (report.months.first(), report.months.last()) {
+        (Some(first), Some(last)) if first != last => {
+            format!("{} ({first} to {last})", count(report.months.len(), "month", "months"))
+        }
+        (Some(only), _) => format!("month {only}"),
+        (None, _) => "no month changed".to_owned(),
+    };
+    format!(
+        "{} with {}, {months}, {}",
+        count(report.batches, "batch", "batches"),
+        count(report.events, "event", "events"),
+        count(report.rollups, "rollup", "rollups")
+    )
+}
+
+/// Names what could not be worked off.
+fn tell_troubles(session: &Session, org: &str, report: &AggregateReport) -> Exit {
+    for (path, why) in &report.rejected {
+        session.console.error(format!("{org}: a damaged batch was set aside as {path} ({why})"));
+    }
+    if report.deferred > 0 {
+        let batches = count(report.deferred, "batch was", "batches were");
+        session.console.error(format!(
+            "{org}: {batches} left for a newer github-metrics, which has written this store: upgrade this one"
+        ));
+    }
+    if report.rejected.is_empty() && report.deferred == 0 { Exit::Done } else { Exit::Partial }
+}
+
+fn as_json(org: &str, report: &AggregateReport, seconds: f64) -> serde_json::Value {
+    let rejected: Vec<_> =
+        report.rejected.iter().map(|(path, why)| json!({"path": path, "why": why})).collect();
+    json!({
+        "org": org,
+        "batches": report.batches,
+        "events": report.events,
+        "months": report.months.iter().map(Month::to_string).collect::<Vec<_>>(),
+        "rollups": report.rollups,
+        "rejected": rejected,
+        "deferred": report.deferred,
+        "seconds": seconds,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| name.to_string()).collect()
+    }
+
+    #[test]
+    fn organizations_are_found_whatever_their_case() {
+        let known = names(&["acme", "zeta"]);
+        assert_eq!(wanted(&known, &[]).unwrap().len(), 2);
+        let named = names(&["ACME", "acme"]);
+        assert_eq!(wanted(&known, &named).unwrap(), BTreeSet::from(["acme"]));
+        let named = names(&["acme", "other"]);
+        assert_eq!(wanted(&known, &named).unwrap_err(), "other");
+        assert!(wanted(&[], &[]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_summary_says_what_changed() {
+        let mut report = AggregateReport::default();
+        assert_eq!(summary(&report), "nothing new");
+        report.batches = 1;
+        assert!(summary(&report).contains("no month changed"));
+        report.months = ["2026-01", "2026-02"].iter().filter_map(|text| Month::parse(text)).collect();
+        report.rollups = 1234;
+        assert_eq!(summary(&report), "1 batch with 0 events, 2 months (2026-01 to 2026-02), 1,234 rollups");
+    }
+}

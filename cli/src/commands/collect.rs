@@ -1,0 +1,249 @@
+//! `collect`: GitHub to inbox batches.
+
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, NaiveDate, Utc};
+use clap::Args;
+use gam_github::Client;
+use gam_pipeline::Clock;
+use gam_pipeline::collect::{CollectError, CollectReport, CollectRequest, collect};
+use serde_json::json;
+
+use super::Session;
+use crate::args::{self, Days};
+use crate::exit::{Exit, sentence, status, usage};
+use crate::local::Local;
+use crate::progress::RunProgress;
+use crate::signals;
+use crate::words::{count, moment_from, span};
+
+const EXAMPLES: &str = "\
+Examples:
+  github-metrics collect acme         what is new; at first, the last 90 days
+  github-metrics collect acme --since 2025-01-01    and what is missing since
+  github-metrics collect acme other --repo site --repo api
+  github-metrics collect acme --max-wait 0s    stop at GitHub's limits (exit 75)";
+
+const STOPPED: &str = "stopped; what was read is saved, run again to go on";
+
+/// How many requests are in flight at once where nothing else is said.
+pub(super) const PARALLELISM: u16 = 10;
+
+/// Arguments of `collect`.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Collect {
+    /// The organizations
+    #[arg(value_name = "ORG", required = true, value_parser = args::org)]
+    orgs: Vec<String>,
+    #[command(flatten)]
+    days: Days,
+    /// Only this repository; may be given more than once
+    #[arg(long = "repo", value_name = "REPO", value_parser = args::repo)]
+    repos: Vec<String>,
+    /// How many requests may be in flight at once
+    #[arg(long, value_name = "N", default_value_t = PARALLELISM, value_parser = clap::value_parser!(u16).range(1..=100))]
+    parallelism: u16,
+    /// The longest to wait for GitHub's limits to be reset, such as 30m
+    #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = args::span)]
+    max_wait: Duration,
+}
+
+/// Collects every organization that was named.
+pub(super) async fn run(session: &Session, args: Collect) -> anyhow::Result<Exit> {
+    check_days(args.days.since, args.days.until, gam_pipeline::SystemClock.now().date_naive())?;
+    let github = session.settings.github(args.max_wait, usize::from(args.parallelism))?;
+    let local = Local::open(&session.settings).await?;
+    let done = signals::unless_stopped(&session.console, STOPPED, all(session, &local, &github, &args)).await;
+    local.close().await;
+    done
+}
+
+/// Checks that the days are in order, and that there can be something in them.
+pub(super) fn check_days(
+    since: Option<NaiveDate>,
+    until: Option<NaiveDate>,
+    today: NaiveDate,
+) -> anyhow::Result<()> {
+    match (since, until) {
+        (Some(since), _) if since > today => {
+            Err(usage(format!("--since {since} is in the future: today is {today}, give an earlier day")))
+        }
+        (Some(since), Some(until)) if since >= until => Err(usage(format!(
+            "--since {since} is not before --until {until}: until is the day after the last, give a later one"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+async fn all(session: &Session, local: &Local, github: &Client, args: &Collect) -> anyhow::Result<Exit> {
+    let orgs = distinct(&args.orgs);
+    let mut parts = Vec::new();
+    for (at, org) in orgs.iter().enumerate() {
+        let request = CollectRequest {
+            org: org.to_string(),
+            since: args.days.since,
+            until: args.days.until,
+            repos: args.repos.clone(),
+            parallelism: usize::from(args.parallelism),
+        };
+        let part = match one(session, local, github, &request).await {
+            Ok(exit) => exit,
+            // The other organizations may fare better.
+            Err(error) if orgs.len() > 1 => {
+                session.console.error(format!("{org}: {}", sentence(&error)));
+                status(&error)
+            }
+            Err(error) => return Err(error),
+        };
+        parts.push(part);
+        if part == Exit::Limited && at + 1 < orgs.len() {
+            session.console.error(format!("not begun for the same limits: {}", orgs[at + 1..].join(", ")));
+            break;
+        }
+    }
+    Ok(Exit::of_all(&parts))
+}
+
+/// The names, each once whatever its case.
+fn distinct(names: &[String]) -> Vec<&str> {
+    let mut kept: Vec<&str> = Vec::new();
+    for name in names {
+        if !kept.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            kept.push(name);
+        }
+    }
+    kept
+}
+
+async fn one(
+    session: &Session,
+    local: &Local,
+    github: &Client,
+    request: &CollectRequest,
+) -> anyhow::Result<Exit> {
+    let (report, took) = fetch(session, local, github, request).await?;
+    if session.wants_json() {
+        session.console.line(as_json(&report, took).to_string())?;
+    } else {
+        session.console.line(summary(&report, took))?;
+    }
+    Ok(tell_troubles(session, &report, local.context.clock.now()))
+}
+
+/// Collects one organization. A limit that stopped it at once is a report of nothing.
+///
+/// # Errors
+/// Where the organization cannot be read, or the lake or the store fails.
+pub(super) async fn fetch(
+    session: &Session,
+    local: &Local,
+    github: &Client,
+    request: &CollectRequest,
+) -> anyhow::Result<(CollectReport, Duration)> {
+    let begun = Instant::now();
+    let progress = RunProgress::new(&session.console, &request.org);
+    let report = match collect(&local.context, github, request, &progress).await {
+        Err(CollectError::GitHub(gam_github::Error::Limited { until, .. })) => CollectReport {
+            org: request.org.clone(),
+            limited: true,
+            limited_until: until,
+            ..CollectReport::default()
+        },
+        other => other?,
+    };
+    Ok((report, begun.elapsed()))
+}
+
+/// What was done, in short.
+pub(super) fn summary(report: &CollectReport, took: Duration) -> String {
+    format!(
+        "{}: {}, {} in {}, {}, {}",
+        report.org,
+        count(report.repos, "repository", "repositories"),
+        count(report.events, "event", "events"),
+        count(report.batches, "batch", "batches"),
+        count(report.requests as usize, "request", "requests"),
+        span(took)
+    )
+}
+
+/// Names what could not be read.
+pub(super) fn tell_troubles(session: &Session, report: &CollectReport, now: DateTime<Utc>) -> Exit {
+    for (repo, why) in &report.failed {
+        session.console.error(format!("{}/{repo} failed, the others are saved: {why}", report.org));
+    }
+    if report.limited {
+        let mend = match report.limited_until {
+            Some(until) => format!("they are reset at {}, run again then", moment_from(now, until)),
+            None => "run again in some minutes".to_owned(),
+        };
+        session
+            .console
+            .error(format!("{}: stopped for GitHub's limits, progress is saved: {mend}", report.org));
+        return Exit::Limited;
+    }
+    if report.failed.is_empty() { Exit::Done } else { Exit::Partial }
+}
+
+fn as_json(report: &CollectReport, took: Duration) -> serde_json::Value {
+    let failed: Vec<_> = report.failed.iter().map(|(repo, why)| json!({"repo": repo, "why": why})).collect();
+    json!({
+        "org": report.org,
+        "repos": report.repos,
+        "events": report.events,
+        "batches": report.batches,
+        "requests": report.requests,
+        "failed": failed,
+        "limited": report.limited,
+        "limited_until": report.limited_until,
+        "seconds": took.as_secs_f64(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(text: &str) -> Option<NaiveDate> {
+        Some(text.parse().unwrap())
+    }
+
+    #[test]
+    fn days_must_be_in_order_and_begun() {
+        let today = day("2026-05-10").unwrap();
+        let refusal = |since, until| check_days(since, until, today).unwrap_err();
+        for (since, until) in [
+            (None, None),
+            (day("2026-05-10"), None),
+            (day("2026-05-10"), day("2027-01-01")),
+            (None, day("2020-01-01")),
+        ] {
+            check_days(since, until, today).unwrap();
+        }
+        let error = refusal(day("2026-05-11"), None);
+        assert!(error.to_string().contains("in the future"));
+        assert_eq!(status(&error), Exit::Usage);
+        assert!(refusal(day("2026-05-02"), day("2026-05-02")).to_string().contains("not before --until"));
+    }
+
+    #[test]
+    fn an_organization_is_collected_once() {
+        let names = ["acme", "ACME", "other"].map(str::to_owned);
+        assert_eq!(distinct(&names), ["acme", "other"]);
+    }
+
+    #[test]
+    fn a_summary_counts_everything() {
+        let report = CollectReport {
+            org: "Acme".into(),
+            repos: 1,
+            events: 1234,
+            batches: 2,
+            requests: 17,
+            ..CollectReport::default()
+        };
+        let text = summary(&report, Duration::from_secs(65));
+        assert_eq!(text, "Acme: 1 repository, 1,234 events in 2 batches, 17 requests, 1m 5s");
+    }
+}

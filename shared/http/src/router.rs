@@ -1,0 +1,50 @@
+//! The router: the routes, and the layers around them.
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{from_fn, map_request};
+use gam_pipeline::Context;
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
+
+use crate::problem::Failure;
+use crate::{layers, routes};
+
+/// The whole API over a context: every route, its layers, and the answers to what is no route.
+pub fn router(context: Context) -> Router {
+    let mut router = Router::new();
+    for route in routes::all() {
+        router = router.route(route.path, route.handler);
+    }
+    // Outermost first. Failures are rendered outside everything that can fail, and compressed and
+    // logged as any other answer.
+    let layers = ServiceBuilder::new()
+        .layer(map_request(layers::drop_ill_formed_request_id))
+        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        .layer(PropagateRequestIdLayer::x_request_id())
+        .layer(from_fn(layers::observe))
+        .layer(from_fn(layers::complete_headers))
+        .layer(CompressionLayer::new())
+        .layer(from_fn(layers::render_failure))
+        .layer(CatchPanicLayer::custom(layers::panicked))
+        .layer(from_fn(layers::revalidate));
+    router
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(layers)
+        .with_state(context)
+}
+
+async fn no_such_route(request: Request) -> Failure {
+    Failure::no_such_route(request.uri().path())
+}
+
+async fn method_not_allowed(request: Request) -> Failure {
+    Failure::method_not_allowed(format!(
+        "{} is not allowed at {}: the API is read-only, use GET",
+        request.method(),
+        request.uri().path()
+    ))
+}

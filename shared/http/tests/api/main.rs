@@ -1,0 +1,9 @@
+//! The API as its users see it: requests through the router, answers as bytes.
+
+mod data;
+mod document;
+mod errors;
+mod headers;
+mod schema;
+mod serving;
+mod support;

@@ -1,0 +1,71 @@
+//! Answers held against the document's schemas, as far as those schemas go.
+
+use serde_json::{Map, Value};
+
+/// Checks that the answer is just as its schema says: of the types told, with every field told to be
+/// there, and with none that is not told.
+pub(crate) fn check(document: &Value, schema: &Value, value: &Value) -> Result<(), String> {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let target =
+            document.pointer(reference.trim_start_matches('#')).ok_or("a reference that leads nowhere")?;
+        return check(document, target, value);
+    }
+    if let Some(choices) = schema["oneOf"].as_array() {
+        let fits = choices.iter().filter(|choice| check(document, choice, value).is_ok()).count();
+        return if fits == 1 { Ok(()) } else { Err(format!("{value} fits {fits} of {choices:?}")) };
+    }
+    if !types(schema).iter().any(|name| is_of(value, name)) {
+        return Err(format!("{value} is not of {}", schema["type"]));
+    }
+    if schema["enum"].as_array().is_some_and(|values| !values.contains(value)) {
+        return Err(format!("{value} is none of {}", schema["enum"]));
+    }
+    match value {
+        Value::Object(fields) => check_fields(document, schema, fields),
+        Value::Array(items) => items.iter().try_for_each(|item| check(document, &schema["items"], item)),
+        Value::String(text) => check_format(schema, text),
+        _ => Ok(()),
+    }
+}
+
+fn check_fields(document: &Value, schema: &Value, fields: &Map<String, Value>) -> Result<(), String> {
+    for name in schema["required"].as_array().into_iter().flatten() {
+        if !fields.contains_key(name.as_str().unwrap_or_default()) {
+            return Err(format!("{name} is missing"));
+        }
+    }
+    for (name, value) in fields {
+        let told = schema["properties"].get(name).ok_or_else(|| format!("{name} is not told"))?;
+        check(document, told, value).map_err(|error| format!("{name}: {error}"))?;
+    }
+    Ok(())
+}
+
+fn check_format(schema: &Value, text: &str) -> Result<(), String> {
+    let fits = match schema["format"].as_str() {
+        Some("date") => text.parse::<chrono::NaiveDate>().is_ok(),
+        Some("date-time") => chrono::DateTime::parse_from_rfc3339(text).is_ok_and(|_| text.ends_with('Z')),
+        _ => true,
+    };
+    if fits { Ok(()) } else { Err(format!("{text} is no {}", schema["format"])) }
+}
+
+fn types(schema: &Value) -> Vec<&str> {
+    match &schema["type"] {
+        Value::Array(types) => types.iter().filter_map(Value::as_str).collect(),
+        one => one.as_str().into_iter().collect(),
+    }
+}
+
+fn is_of(value: &Value, name: &str) -> bool {
+    match name {
+        "null" => value.is_null(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_u64() || value.is_i64(),
+        "number" => value.is_number(),
+        "string" => value.is_string(),
+        "array" => value.is_array(),
+        "object" => value.is_object(),
+        _ => false,
+    }
+}
