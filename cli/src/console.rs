@@ -29,7 +29,9 @@ impl Console {
             bars: MultiProgress::new(),
         };
         let level = match (console.quiet, console.json) {
-            (true, _) => "error",
+            (true, false) => "error",
+            // What must be known is told at this level too.
+            (true, true) => "error,github_metrics=info",
             (false, true) => "warn,github_metrics=info,gam_http=info,gam_pipeline=info",
             // What the pipeline warns of is told at the end of the run.
             (false, false) => "warn,gam_pipeline=error",
@@ -85,12 +87,21 @@ impl Console {
         self.data(format!("{}\n", text.as_ref()))
     }
 
+    /// Writes what came of a run to stdout. The run goes on where nobody reads it any more.
+    ///
+    /// # Errors
+    /// Where stdout cannot be written.
+    pub(crate) fn report(&self, text: impl AsRef<str>) -> anyhow::Result<()> {
+        match self.line(text) {
+            Err(error) if error.is::<OutputClosed>() => Ok(()),
+            written => written,
+        }
+    }
+
     /// Tells of progress.
     pub(crate) fn note(&self, text: impl AsRef<str>) {
-        if self.json {
-            tracing::info!("{}", text.as_ref());
-        } else if !self.quiet {
-            self.stderr(text.as_ref());
+        if !self.quiet {
+            self.tell(text);
         }
     }
 

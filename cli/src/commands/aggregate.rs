@@ -92,9 +92,9 @@ fn wanted<'a>(known: &'a [String], named: &'a [String]) -> Result<BTreeSet<&'a s
 async fn one(session: &Session, local: &Local, org: &str, rebuild: bool) -> anyhow::Result<Exit> {
     let (report, seconds) = timed(session, local, org, rebuild).await?;
     if session.wants_json() {
-        session.console.line(as_json(org, &report, seconds.as_secs_f64()).to_string())?;
+        session.console.report(as_json(org, &report, seconds.as_secs_f64()).to_string())?;
     } else {
-        session.console.line(format!("{org}: {}, {}", summary(&report), span(seconds)))?;
+        session.console.report(format!("{org}: {}, {}", summary(&report), span(seconds)))?;
     }
     Ok(tell_troubles(session, org, &report))
 }

@@ -124,9 +124,9 @@ async fn one(
 ) -> anyhow::Result<Exit> {
     let (report, took) = fetch(session, local, github, request).await?;
     if session.wants_json() {
-        session.console.line(as_json(&report, took).to_string())?;
+        session.console.report(as_json(&report, took).to_string())?;
     } else {
-        session.console.line(summary(&report, took))?;
+        session.console.report(summary(&report, took))?;
     }
     Ok(tell_troubles(session, &report, local.context.clock.now()))
 }
