@@ -1,6 +1,7 @@
 //! The command line: global flags, the variables that are read, and one subcommand a job.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chrono::NaiveDate;
 use clap::builder::FalseyValueParser;
@@ -213,23 +214,68 @@ pub(crate) fn repo(text: &str) -> Result<String, String> {
     }
 }
 
+/// How much of GitHub's limits a run may use.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Limits {
+    /// How many requests may be in flight at once
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub(crate) parallelism: u16,
+    /// The longest to wait for GitHub's limits to be reset, such as 30m
+    #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = span)]
+    pub(crate) max_wait: Duration,
+    /// The share of GitHub's limits that may be used up, such as 60%; past it the run saves and stops
+    #[arg(long, value_name = "PERCENT", value_parser = share)]
+    pub(crate) budget: Option<f64>,
+}
+
+impl Limits {
+    /// For a question or two, that must not wait.
+    pub(crate) const AT_ONCE: Limits = Limits { parallelism: 1, max_wait: Duration::ZERO, budget: None };
+
+    /// How many readings may run side by side.
+    pub(crate) fn parallelism(&self) -> usize {
+        usize::from(self.parallelism)
+    }
+}
+
+/// A share in percent, as a fraction.
+///
+/// # Errors
+/// Where it is no percentage from 1 to 100.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    let percent = text.strip_suffix('%').unwrap_or(text).trim().parse::<f64>().ok();
+    percent
+        .filter(|percent| (1.0..=100.0).contains(percent))
+        .map(|percent| percent / 100.0)
+        .ok_or_else(|| format!("{text:?} is no share: give a percentage from 1% to 100%, such as 60%"))
+}
+
 /// A span of time such as `90s`, `15m` or `1h 30m`, at most thirty days.
-pub(crate) fn span(text: &str) -> Result<std::time::Duration, String> {
-    const LONGEST: std::time::Duration = std::time::Duration::from_secs(30 * 24 * 3600);
+pub(crate) fn span(text: &str) -> Result<Duration, String> {
+    const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
     let span =
         humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 90s, 15m or 1h"))?;
     if span > LONGEST { Err("give at most 30 days".to_owned()) } else { Ok(span) }
 }
 
 /// A span of time of at least a second.
-pub(crate) fn pause(text: &str) -> Result<std::time::Duration, String> {
+pub(crate) fn pause(text: &str) -> Result<Duration, String> {
     let span = span(text)?;
-    if span < std::time::Duration::from_secs(1) { Err("give at least 1s".to_owned()) } else { Ok(span) }
+    if span < Duration::from_secs(1) { Err("give at least 1s".to_owned()) } else { Ok(span) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_share_is_a_percentage() {
+        assert_eq!(share("60%"), Ok(0.6));
+        assert_eq!(share("100"), Ok(1.0));
+        for wrong in ["0%", "101%", "-1", "much", "", "NaN"] {
+            assert!(share(wrong).is_err(), "{wrong}");
+        }
+    }
 
     fn parse_args(args: &[&str]) -> Result<Cli, clap::Error> {
         Cli::try_parse_from(std::iter::once("github-metrics").chain(args.iter().copied()))

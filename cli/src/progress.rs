@@ -112,9 +112,8 @@ impl Observer for RunProgress {
                 self.line(text);
             }
             Progress::MonthDone { month, rollups } => {
-                let text = || format!("{month}: {}", count(rollups, "rollup", "rollups"));
-                self.message(text);
-                self.line(text);
+                // A line a month would drown the summary of a long history.
+                self.message(|| format!("{month}: {}", count(rollups, "rollup", "rollups")));
             }
             Progress::Rejected { path, why } => self.line(|| format!("set aside as {path}: {why}")),
         }

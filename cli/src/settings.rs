@@ -2,12 +2,11 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use gam_model::Identity;
 use url::Url;
 
-use crate::args::{Command, Format, Globals, Variables};
+use crate::args::{Command, Format, Globals, Limits, Variables};
 use crate::config;
 use crate::exit::usage;
 
@@ -104,11 +103,7 @@ impl Settings {
     ///
     /// # Errors
     /// Where there is no token, or the address cannot be used.
-    pub(crate) fn github(
-        &self,
-        max_wait: Duration,
-        parallelism: usize,
-    ) -> anyhow::Result<gam_github::Client> {
+    pub(crate) fn github(&self, limits: &Limits) -> anyhow::Result<gam_github::Client> {
         let Some(token) = &self.token else {
             let mend = "put a token into GITHUB_TOKEN or into .env (https://github.com/settings/tokens); \
                         `github-metrics demo` needs none";
@@ -121,8 +116,9 @@ impl Settings {
         let settings = gam_github::Settings {
             api_url: self.github_api_url.clone(),
             token: token.0.clone(),
-            max_wait,
-            parallelism,
+            max_wait: limits.max_wait,
+            parallelism: limits.parallelism(),
+            budget: limits.budget,
         };
         gam_github::Client::new(settings).map_err(|error| usage(error.to_string()))
     }
@@ -354,7 +350,7 @@ mod tests {
 
     #[test]
     fn without_a_token_the_mend_is_told() {
-        let error = settings(&["serve"]).unwrap().github(Duration::ZERO, 1).err().expect("there is no token");
+        let error = settings(&["serve"]).unwrap().github(&Limits::AT_ONCE).err().expect("there is no token");
         assert_eq!(crate::exit::status(&error), crate::exit::Exit::Usage);
         assert!(error.to_string().contains("GITHUB_TOKEN"));
     }

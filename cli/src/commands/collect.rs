@@ -22,12 +22,10 @@ Examples:
   github-metrics collect acme         what is new; at first, the last 90 days
   github-metrics collect acme --since 2025-01-01    and what is missing since
   github-metrics collect acme other --repo site --repo api
-  github-metrics collect acme --max-wait 0s    stop at GitHub's limits (exit 75)";
+  github-metrics collect acme --max-wait 0s    stop at GitHub's limits (exit 75)
+  github-metrics collect acme --budget 60%     leave some of them to others (exit 75 past it)";
 
 const STOPPED: &str = "stopped; what was read is saved, run again to go on";
-
-/// How many requests are in flight at once where nothing else is said.
-pub(super) const PARALLELISM: u16 = 10;
 
 /// Arguments of `collect`.
 #[derive(Args)]
@@ -41,18 +39,14 @@ pub(crate) struct Collect {
     /// Only this repository; may be given more than once
     #[arg(long = "repo", value_name = "REPO", value_parser = args::repo)]
     repos: Vec<String>,
-    /// How many requests may be in flight at once
-    #[arg(long, value_name = "N", default_value_t = PARALLELISM, value_parser = clap::value_parser!(u16).range(1..=100))]
-    parallelism: u16,
-    /// The longest to wait for GitHub's limits to be reset, such as 30m
-    #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = args::span)]
-    max_wait: Duration,
+    #[command(flatten)]
+    limits: args::Limits,
 }
 
 /// Collects every organization that was named.
 pub(super) async fn run(session: &Session, args: Collect) -> anyhow::Result<Exit> {
     check_days(args.days.since, args.days.until, gam_pipeline::SystemClock.now().date_naive())?;
-    let github = session.settings.github(args.max_wait, usize::from(args.parallelism))?;
+    let github = session.settings.github(&args.limits)?;
     let local = Local::open(&session.settings).await?;
     let done = signals::unless_stopped(&session.console, STOPPED, all(session, &local, &github, &args)).await;
     local.close().await;
@@ -85,7 +79,7 @@ async fn all(session: &Session, local: &Local, github: &Client, args: &Collect) 
             since: args.days.since,
             until: args.days.until,
             repos: args.repos.clone(),
-            parallelism: usize::from(args.parallelism),
+            parallelism: args.limits.parallelism(),
         };
         let part = match one(session, local, github, &request).await {
             Ok(exit) => exit,

@@ -14,6 +14,7 @@ use gam_store_sql::SqliteStore;
 use serde_json::json;
 
 use super::Session;
+use crate::args::Limits;
 use crate::exit::{Exit, sentence};
 use crate::settings::Settings;
 use crate::words::{count, moment_from, number, span};
@@ -90,7 +91,7 @@ pub(super) async fn run(session: &Session, _: Doctor) -> anyhow::Result<Exit> {
 /// The token, the limits and the clock: one conversation with GitHub.
 async fn github(settings: &Settings) -> Vec<Finding> {
     // Limits that are used up are what is asked about, so nothing is waited for.
-    let diagnosis = match settings.github(Duration::ZERO, 1) {
+    let diagnosis = match settings.github(&Limits::AT_ONCE) {
         Err(error) => Err(sentence(&error)),
         Ok(client) => match tokio::time::timeout(PATIENCE, client.diagnose()).await {
             Ok(Ok(diagnosis)) => Ok(diagnosis),

@@ -21,9 +21,6 @@ Examples:
   github-metrics up acme              http://127.0.0.1:8080, anew every hour
   github-metrics up acme --since 2025-01-01 --every 15m --listen 0.0.0.0:80";
 
-/// The longest a round waits for GitHub's limits.
-const MAX_WAIT: Duration = Duration::from_secs(3600);
-
 /// Arguments of `up`.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -38,13 +35,15 @@ pub(crate) struct Up {
     #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = args::pause)]
     every: Duration,
     #[command(flatten)]
+    limits: args::Limits,
+    #[command(flatten)]
     listen: Listen,
 }
 
 /// Serves, and collects and aggregates meanwhile, until Ctrl-C or SIGTERM.
 pub(super) async fn run(session: &Session, args: Up) -> anyhow::Result<Exit> {
     collect::check_days(args.since, None, gam_pipeline::SystemClock.now().date_naive())?;
-    let github = session.settings.github(MAX_WAIT, usize::from(collect::PARALLELISM))?;
+    let github = session.settings.github(&args.limits)?;
     let bound = Bound::new(session, &args.listen).await?;
     let local = Local::open(&session.settings).await?;
     let shutdown = async { _ = signals::stopped().await };
@@ -97,7 +96,7 @@ async fn round(
         since: args.since,
         until: None,
         repos: Vec::new(),
-        parallelism: usize::from(collect::PARALLELISM),
+        parallelism: args.limits.parallelism(),
     };
     let collected = collect::fetch(session, local, github, &request).await;
     match &collected {

@@ -37,6 +37,9 @@ pub struct Settings {
     pub max_wait: Duration,
     /// How many requests may be in flight at once.
     pub parallelism: usize,
+    /// The share of each limit, 0 to 1, that may be used up, by this run and whoever else uses the
+    /// token; past it calls fail with [`Error::Limited`]. `None` for all of it.
+    pub budget: Option<f64>,
 }
 
 impl std::fmt::Debug for Settings {
@@ -46,6 +49,7 @@ impl std::fmt::Debug for Settings {
             .field("token", &"(secret)")
             .field("max_wait", &self.max_wait)
             .field("parallelism", &self.parallelism)
+            .field("budget", &self.budget)
             .finish()
     }
 }
@@ -124,7 +128,9 @@ enum Call<'a> {
 
 fn octocrab(base: &str, token: &str) -> Result<Octocrab, Error> {
     let invalid = |why: octocrab::Error| {
-        Error::Invalid(format!("GITHUB_API_URL {base:?} is no usable address ({why}): give https://HOST/api/v3"))
+        Error::Invalid(format!(
+            "GITHUB_API_URL {base:?} is no usable address ({why}): give https://HOST/api/v3"
+        ))
     };
     Octocrab::builder()
         .base_uri(base)
@@ -154,7 +160,7 @@ impl Client {
                 rest: octocrab(&api_url, &settings.token)?,
                 graphql: octocrab(graphql_base, &settings.token)?,
                 api_path: url.path().trim_end_matches('/').to_owned(),
-                limits: Limits::new(settings.max_wait),
+                limits: Limits::new(settings.max_wait, settings.budget),
                 in_flight: Semaphore::new(settings.parallelism.clamp(1, 100)),
                 requests: AtomicU64::new(0),
             }),
@@ -187,9 +193,8 @@ impl Client {
                 Call::Query(body) => self.inner.graphql._post("/graphql", Some(*body)).await,
             }?;
             let (parts, body) = response.into_parts();
-            let text = |name: &str| {
-                parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
-            };
+            let text =
+                |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
             Ok::<_, octocrab::Error>(Response {
                 status: parts.status,
                 told: Told::of(&parts.headers),
@@ -199,7 +204,7 @@ impl Client {
             })
         };
         match tokio::time::timeout(TIMEOUT, exchange).await {
-            Err(_) => Err(Failure::Heavy(format!("no answer within {} s", TIMEOUT.as_secs()))),
+            Err(_) => Err(Failure::TooHeavy(format!("no answer within {} s", TIMEOUT.as_secs()))),
             Ok(Err(error)) => Err(Failure::Transient(chain(&error))),
             Ok(Ok(response)) => Ok(response),
         }
@@ -207,7 +212,13 @@ impl Client {
 
     /// One attempt: waits for the limits, sends, and takes note of what comes back. Refusals for the
     /// limits are waited for here, and are no attempts of their own.
-    async fn attempt(&self, what: &str, resource: Resource, points: u64, call: &Call<'_>) -> Result<Response, Failure> {
+    async fn attempt(
+        &self,
+        what: &str,
+        resource: Resource,
+        points: u64,
+        call: &Call<'_>,
+    ) -> Result<Response, Failure> {
         let limits = &self.inner.limits;
         let mut tries = 0;
         loop {
@@ -229,7 +240,9 @@ impl Client {
                     }
                 }
                 _ if is_secondary(&message) => limits.block_all(&response.told, tries, &message),
-                403 | 429 if message.contains("rate limit") || response.status == StatusCode::TOO_MANY_REQUESTS => {
+                403 | 429
+                    if message.contains("rate limit") || response.status == StatusCode::TOO_MANY_REQUESTS =>
+                {
                     limits.block(resource, &response.told, &message);
                 }
                 _ => return Err(failure(what, &response, &message)),
@@ -241,8 +254,8 @@ impl Client {
         }
     }
 
-    /// Attempts until one succeeds: a page that is too heavy is asked for smaller at once, anything
-    /// else that may pass is tried again after a growing, jittered pause, a bounded number of times.
+    /// Attempts until one succeeds: a page that is too heavy is asked for smaller, anything else that
+    /// may pass is tried again after a growing, jittered pause, a bounded number of times.
     async fn persist<T>(
         &self,
         what: &str,
@@ -255,9 +268,10 @@ impl Client {
             .with_max_times(8)
             .with_jitter()
             .build();
+        let mut failed_at = None;
         loop {
             let ask = size.as_ref().map_or(1, |size| size.get());
-            let why = match attempt(ask).await {
+            let (why, shrink) = match attempt(ask).await {
                 Ok(done) => {
                     if let Some(size) = &mut size {
                         size.succeeded();
@@ -265,15 +279,15 @@ impl Client {
                     return Ok(done);
                 }
                 Err(Failure::Fatal(error)) => return Err(error),
-                Err(Failure::Heavy(why)) => {
-                    if size.as_mut().is_some_and(|size| size.shrink()) {
-                        tracing::debug!(what, why, asked = ask, "too heavy, asking for less");
-                        continue;
-                    }
-                    why
-                }
-                Err(Failure::Transient(why)) => why,
+                Err(Failure::TooHeavy(why)) => (why, true),
+                // A server's failure may be a passing one: only the second at a size is held against it.
+                Err(Failure::Heavy(why)) => (why, failed_at.replace(ask) == Some(ask)),
+                Err(Failure::Transient(why)) => (why, false),
             };
+            if shrink && size.as_mut().is_some_and(|size| size.shrink()) {
+                tracing::debug!(what, why, asked = ask, "too heavy, asking for less");
+                continue;
+            }
             let Some(pause) = pauses.next() else {
                 return Err(Error::Unavailable { what: what.to_owned(), why });
             };
@@ -335,11 +349,16 @@ impl Client {
     }
 
     /// Gets a REST path.
-    pub(crate) async fn get<T: DeserializeOwned>(&self, what: &str, path: &str) -> Result<(T, Response), Error> {
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        path: &str,
+    ) -> Result<(T, Response), Error> {
         self.persist(what, None, async |_| {
             let response = self.attempt(what, Resource::Rest, 1, &Call::Get(path)).await?;
-            let value = serde_json::from_slice(&response.body)
-                .map_err(|error| Failure::Transient(format!("the answer to {what} is not understood ({error})")))?;
+            let value = serde_json::from_slice(&response.body).map_err(|error| {
+                Failure::Transient(format!("the answer to {what} is not understood ({error})"))
+            })?;
             Ok((value, response))
         })
         .await
@@ -429,7 +448,8 @@ fn is_limit_body(body: &[u8]) -> bool {
 
 fn failure(what: &str, response: &Response, message: &str) -> Failure {
     let status = response.status.as_u16();
-    let said = if message.is_empty() { format!("status {status}") } else { format!("status {status}, {message}") };
+    let said =
+        if message.is_empty() { format!("status {status}") } else { format!("status {status}, {message}") };
     match status {
         401 => Failure::Fatal(Error::Unauthorized(format!(
             "GitHub refused the token ({said}): set GITHUB_TOKEN to one that is valid and not expired"

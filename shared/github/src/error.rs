@@ -48,8 +48,10 @@ pub(crate) enum Failure {
     Fatal(Error),
     /// Another attempt may help.
     Transient(String),
-    /// The question was too heavy, or the server too busy for it: ask for less.
+    /// The server failed, perhaps because the question was too heavy: once more, then ask for less.
     Heavy(String),
+    /// The question was too heavy: ask for less at once.
+    TooHeavy(String),
 }
 
 impl From<Error> for Failure {

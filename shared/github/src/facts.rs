@@ -26,7 +26,14 @@ pub struct Origin {
 }
 
 impl Origin {
-    fn event(&self, id: EventId, kind: EventKind, version: i64, member: Member, occurred_at: DateTime<Utc>) -> Event {
+    fn event(
+        &self,
+        id: EventId,
+        kind: EventKind,
+        version: i64,
+        member: Member,
+        occurred_at: DateTime<Utc>,
+    ) -> Event {
         Event {
             id,
             version,
@@ -211,7 +218,8 @@ impl Outcome {
     /// Reads the statuses, which come in no order to rely on.
     pub fn of(deployment: &Deployment) -> Self {
         let first = |states: &[&str]| {
-            let statuses = deployment.statuses.iter().flat_map(|statuses| &statuses.nodes).flatten().flatten();
+            let statuses =
+                deployment.statuses.iter().flat_map(|statuses| &statuses.nodes).flatten().flatten();
             statuses.filter(|s| states.contains(&s.state.as_str())).map(|s| s.created_at).min()
         };
         let success = first(&["SUCCESS"]);

@@ -27,7 +27,7 @@ mod releases;
 pub mod wire;
 
 pub use client::{Client, Diagnosis, Quota, Settings, Wait};
-pub use commits::{Comparison, ComparedCommit};
+pub use commits::{ComparedCommit, Comparison};
 pub use error::Error;
 pub use page::{Page, PageSize};
 pub use probe::{MemberListed, Newest, OrgProbe, RepoProbe};

@@ -28,6 +28,8 @@ pub(crate) enum Resource {
 struct Budget {
     /// Points left, as last told; unknown at first and after a reset.
     remaining: Option<u64>,
+    /// Points that are not to be used: those past the share that the run may use up.
+    kept: u64,
     reset: Option<(Instant, DateTime<Utc>)>,
     reserved: u64,
     /// GitHub has refused a call until then.
@@ -36,13 +38,18 @@ struct Budget {
 }
 
 impl Budget {
+    /// Whether a call of that cost would use points that are to be kept.
+    fn is_past_share(&self, cost: u64) -> bool {
+        self.kept > 0 && self.remaining.is_some_and(|left| left < self.kept + self.reserved + cost)
+    }
+
     /// Until when no call of that cost may start; `None` where it may start now.
     fn hold(&mut self, cost: u64, now: Instant) -> Option<(Instant, DateTime<Utc>)> {
         self.blocked = self.blocked.filter(|(at, _)| *at > now);
         if self.reset.is_some_and(|(at, _)| at <= now) {
             (self.reset, self.remaining) = (None, None);
         }
-        let short = self.remaining.is_some_and(|left| left < self.reserved + cost);
+        let short = self.remaining.is_some_and(|left| left < self.kept + self.reserved + cost);
         self.blocked.or(if short { self.reset } else { None })
     }
 }
@@ -69,6 +76,7 @@ pub(crate) struct Limits {
     state: Mutex<State>,
     released: Notify,
     max_wait: Duration,
+    budget: Option<f64>,
     waits: watch::Sender<Option<Wait>>,
 }
 
@@ -123,11 +131,12 @@ impl Told {
 }
 
 impl Limits {
-    pub(crate) fn new(max_wait: Duration) -> Self {
+    pub(crate) fn new(max_wait: Duration, budget: Option<f64>) -> Self {
         Limits {
             state: Mutex::default(),
             released: Notify::new(),
             max_wait,
+            budget,
             waits: watch::Sender::new(None),
         }
     }
@@ -145,7 +154,7 @@ impl Limits {
         let mut waited = false;
         loop {
             let released = self.released.notified();
-            let (until, why, in_flight) = {
+            let (until, why, in_flight, past_share) = {
                 let mut state = self.lock();
                 let now = Instant::now();
                 state.secondary = state.secondary.filter(|(at, _)| *at > now);
@@ -159,10 +168,16 @@ impl Limits {
                         }
                         return Ok(Reservation { limits: self, resource, cost });
                     }
-                    Some(until) => (until, budget.why.clone(), budget.reserved > 0),
+                    Some(until) => {
+                        (until, budget.why.clone(), budget.reserved > 0, budget.is_past_share(cost))
+                    }
                 }
             };
             let wait = until.0.saturating_duration_since(Instant::now());
+            if past_share {
+                let why = "the share of it that this run may use".to_owned();
+                return Err(Error::Limited { until: Some(until.1), why });
+            }
             if wait > self.max_wait {
                 return Err(Error::Limited { until: Some(until.1), why });
             }
@@ -181,9 +196,11 @@ impl Limits {
     pub(crate) fn note(&self, resource: Resource, told: &Told) {
         let mut state = self.lock();
         let budget = state.budget(resource);
-        if told.limit.unwrap_or(0) == 0 {
+        let limit = told.limit.unwrap_or(0);
+        if limit == 0 {
             return;
         }
+        budget.kept = self.budget.map_or(0, |share| (limit as f64 * (1.0 - share)).round() as u64);
         let Some(reset) = told.reset_at() else { return };
         let same_window = budget.reset.is_some_and(|(_, at)| at == reset.1);
         budget.remaining = match (budget.remaining, told.remaining) {

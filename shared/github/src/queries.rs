@@ -4,6 +4,7 @@ const ACTOR: &str = include_str!("queries/actor_fields.graphql");
 const REVIEW: &str = include_str!("queries/review_fields.graphql");
 const COMMIT: &str = include_str!("queries/commit_fields.graphql");
 const COMMIT_IDENTITY: &str = include_str!("queries/commit_identity.graphql");
+const RELEASE: &str = include_str!("queries/release_fields.graphql");
 const DEPLOYMENT: &str = include_str!("queries/deployment_fields.graphql");
 
 /// A GraphQL document.
@@ -82,7 +83,14 @@ pub const ISSUE_REST: Query = Query {
 pub const RELEASES: Query = Query {
     what: "releases",
     operation: include_str!("queries/releases.graphql"),
-    fragments: &[],
+    fragments: &[RELEASE],
+    points: 1,
+};
+/// Releases by node id.
+pub const RELEASES_BY_ID: Query = Query {
+    what: "releases",
+    operation: include_str!("queries/releases_by_id.graphql"),
+    fragments: &[RELEASE],
     points: 1,
 };
 /// A page of deployments with their statuses.
@@ -117,6 +125,7 @@ pub const ALL: &[Query] = &[
     ISSUES,
     ISSUE_REST,
     RELEASES,
+    RELEASES_BY_ID,
     DEPLOYMENTS,
     DEPLOYMENTS_BY_ID,
     DEPLOYMENT_REST,

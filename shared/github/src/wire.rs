@@ -212,6 +212,8 @@ pub struct Issue {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Release {
+    /// The GraphQL node id.
+    pub id: String,
     /// The numeric id.
     pub database_id: Option<i64>,
     /// The tag.

@@ -316,9 +316,7 @@ impl EventBatch {
     /// the order is that of the ids, so the same facts always make the same batch.
     pub fn new(org: impl Into<String>, mut events: Vec<Event>) -> Self {
         events.sort_by(|a, b| {
-            a.id.cmp(&b.id)
-                .then_with(|| b.telling_order(a))
-                .then_with(|| a.collected_at.cmp(&b.collected_at))
+            a.id.cmp(&b.id).then_with(|| b.telling_order(a)).then_with(|| a.collected_at.cmp(&b.collected_at))
         });
         events.dedup_by(|later, first| later.id == first.id);
         EventBatch { org: org.into(), events }
@@ -421,6 +419,9 @@ mod tests {
         assert_eq!(one.events().len(), 1);
         assert_eq!(one.events()[0].collected_at.timestamp(), 10);
         assert_eq!(one.content_hash(), two.content_hash());
-        assert_ne!(one.content_hash(), EventBatch::new("acme", vec![event(2, false, "open", 50)]).content_hash());
+        assert_ne!(
+            one.content_hash(),
+            EventBatch::new("acme", vec![event(2, false, "open", 50)]).content_hash()
+        );
     }
 }

@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn aliases_are_followed_to_the_end_and_bots_are_named_by_configuration() {
-        let it = identity(&["CI-User"], &[("~abc", "old-ann"), ("Old-Ann", "ann"), ("robo", "ci-user")]).unwrap();
+        let it =
+            identity(&["CI-User"], &[("~abc", "old-ann"), ("Old-Ann", "ann"), ("robo", "ci-user")]).unwrap();
         assert_eq!(it.resolve("~abc", MemberKind::Unlinked), Resolved { name: "ann".into(), bot: false });
         assert_eq!(it.resolve("OLD-ANN", MemberKind::User).name, "ann");
         assert!(it.resolve("ci-user", MemberKind::User).bot);

@@ -184,7 +184,8 @@ impl Range {
             Grain::Day => (last - first).num_days(),
             Grain::Week => (last - first).num_days() / 7,
             Grain::Month => {
-                i64::from(last.year() - first.year()) * 12 + i64::from(last.month()) - i64::from(first.month())
+                i64::from(last.year() - first.year()) * 12 + i64::from(last.month())
+                    - i64::from(first.month())
             }
         };
         count as u64 + 1

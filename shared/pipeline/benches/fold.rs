@@ -15,7 +15,8 @@ fn events(count: u64) -> Vec<Event> {
     let rng = &mut fastrand::Rng::with_seed(1);
     let month = Month::parse("2025-01").expect("a month").first_day();
     let start = month.and_hms_opt(0, 0, 0).expect("midnight").and_utc();
-    let people: Vec<Member> = (0..500).map(|n| Member::account(&format!("member-{n}"), Some(n), n % 25 == 0)).collect();
+    let people: Vec<Member> =
+        (0..500).map(|n| Member::account(&format!("member-{n}"), Some(n), n % 25 == 0)).collect();
     (0..count)
         .map(|n| {
             let kind = match rng.u8(..10) {
@@ -55,7 +56,7 @@ fn events(count: u64) -> Vec<Event> {
         .collect()
 }
 
-#[divan::bench(args = [100_000, 1_000_000])]
+#[divan::bench(args = [100_000, 1_000_000], sample_count = 20)]
 fn fold(bencher: Bencher, count: u64) {
     let month = Month::parse("2025-01").expect("a month");
     let merged = snapshot::merge(&[], events(count)).expect("the events merge");

@@ -55,7 +55,9 @@ pub enum AggregateError {
     #[error(transparent)]
     Store(#[from] gam_store::Error),
     /// A snapshot cannot be folded.
-    #[error("the snapshot of {month} of {org} cannot be folded: restore it, or delete it and collect again with --since")]
+    #[error(
+        "the snapshot of {month} of {org} cannot be folded: restore it, or delete it and collect again with --since"
+    )]
     Fold {
         /// The organization.
         org: String,
@@ -230,7 +232,12 @@ impl Run<'_> {
     }
 
     /// Brings events into a month's snapshot and its rollups up to it.
-    async fn fold_month(&self, month: Month, events: Vec<Event>, rebuild: bool) -> Result<Done, AggregateError> {
+    async fn fold_month(
+        &self,
+        month: Month,
+        events: Vec<Event>,
+        rebuild: bool,
+    ) -> Result<Done, AggregateError> {
         let mut full = rebuild;
         let mut refused_by = 0;
         for _ in 0..TRIES {
@@ -342,7 +349,9 @@ impl Run<'_> {
 enum Step {
     Done(Done),
     /// The store refused: fold the whole month anew. `newest` is the greatest generation that refused.
-    Again { newest: u64 },
+    Again {
+        newest: u64,
+    },
     /// Somebody else replaced the snapshot.
     Raced,
 }

@@ -119,6 +119,8 @@ pub struct ReleasesCheckpoint {
     pub seen: Option<SeenReleases>,
     /// When each known release was published, by id, UTC: a release can be taken back and published again.
     pub published: BTreeMap<i64, DateTime<Utc>>,
+    /// The node ids of known drafts, by id: they may be published at any time.
+    pub drafts: BTreeMap<i64, String>,
     /// The repository's latest activity when they were read, UTC.
     pub active_at: Option<DateTime<Utc>>,
 }
@@ -198,8 +200,9 @@ impl<T: Default + Serialize + DeserializeOwned> Held<T> {
         store: &dyn CheckpointStore,
         key: &CheckpointKey,
     ) -> Result<bool, Error> {
-        let body = serde_json::to_string(&self.value)
-            .map_err(|error| Error::unusable(format!("the checkpoint {} cannot be written", key.name()), error))?;
+        let body = serde_json::to_string(&self.value).map_err(|error| {
+            Error::unusable(format!("the checkpoint {} cannot be written", key.name()), error)
+        })?;
         match store.save(key, &body, self.revision).await? {
             Saved::Done(revision) => {
                 self.revision = Some(revision);

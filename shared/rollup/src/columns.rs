@@ -67,7 +67,8 @@ impl<'a> FirstReviews<'a> {
     /// The row's reviews: reviewer, kind of reviewer, time in epoch milliseconds.
     pub(crate) fn get(&self, row: usize) -> impl Iterator<Item = (&'a str, &'a str, i64)> + '_ {
         let offsets = self.list.value_offsets();
-        let span = if self.list.is_valid(row) { offsets[row] as usize..offsets[row + 1] as usize } else { 0..0 };
+        let span =
+            if self.list.is_valid(row) { offsets[row] as usize..offsets[row + 1] as usize } else { 0..0 };
         span.map(|i| (self.members.value(i), self.kinds.value(i), self.at.value(i)))
     }
 }

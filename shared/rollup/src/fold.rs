@@ -338,7 +338,9 @@ fn count(
     identity: &Identity,
 ) {
     match kind {
-        EventKind::Commit if number(columns.parents, row).unwrap_or(0) > 1 => cell.add(Counter::MergeCommits, 1),
+        EventKind::Commit if number(columns.parents, row).unwrap_or(0) > 1 => {
+            cell.add(Counter::MergeCommits, 1)
+        }
         EventKind::Commit => {
             let lines = |array| number(array, row).map_or(0, |n: i64| n.max(0) as u64);
             cell.add(Counter::Commits, 1);

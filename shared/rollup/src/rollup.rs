@@ -178,8 +178,7 @@ mod tests {
     #[test]
     fn merging_takes_the_later_name_whichever_comes_first() {
         let named = |name: &str, last: i64| {
-            let mut rollup =
-                Rollup { member: Some((name.into(), MemberKind::User)), ..Rollup::default() };
+            let mut rollup = Rollup { member: Some((name.into(), MemberKind::User)), ..Rollup::default() };
             rollup.people.span = Some((0, last));
             rollup
         };

@@ -123,7 +123,8 @@ impl Commits<'_> {
             Ok(forward) => forward,
             Err(Error::NotFound(why)) => {
                 tracing::warn!(
-                    repo = repo.name, why,
+                    repo = repo.name,
+                    why,
                     "the old tip is gone, so what a force-push took away cannot be told; reading the history anew"
                 );
                 let (since, until) = (covered.since, covered.until);

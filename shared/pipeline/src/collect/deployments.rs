@@ -45,7 +45,9 @@ pub(super) async fn ask_unsettled(
                     asked.entry(*repo).or_default().insert(*id, found);
                 }
             }
-            Ok(_) => tracing::warn!("GitHub answered for another number of deployments than it was asked for"),
+            Ok(_) => {
+                tracing::warn!("GitHub answered for another number of deployments than it was asked for")
+            }
             Err(error) => tracing::warn!(%error, "deployments that may still succeed could not be asked for"),
         }
     }

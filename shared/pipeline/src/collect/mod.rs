@@ -107,13 +107,19 @@ pub async fn collect(
     let mut writer = Writer::open(context, &probe.login, &repos).await?;
     let checkpoints = writer.checkpoints();
     let settled = deployments::ask_unsettled(github, &repos, &checkpoints).await;
+    let published = releases::ask_drafts(github, &repos, &checkpoints).await;
     let mut readings: Vec<Reading> = Vec::new();
     for repo in &repos {
         let checkpoint = checkpoints.get(&repo.id).cloned().unwrap_or_default();
-        readings.extend(plan::readings(&probe, repo, checkpoint, span, &settled, now));
+        let is_published = published.contains(&repo.id);
+        readings.extend(plan::readings(&probe, repo, checkpoint, span, &settled, is_published, now));
     }
     let changed: BTreeSet<i64> = readings.iter().map(|reading| reading.repo().id).collect();
-    observer.notice(Progress::Listed { org: probe.login.clone(), repos: repos.len(), changed: changed.len() });
+    observer.notice(Progress::Listed {
+        org: probe.login.clone(),
+        repos: repos.len(),
+        changed: changed.len(),
+    });
 
     let outcome = run(github, readings, &mut writer, request.parallelism.max(1), observer).await?;
     let mut report = CollectReport {
@@ -237,7 +243,9 @@ fn asked_span(context: &Context, request: &CollectRequest) -> Result<Span, Colle
     if let Some(since) = request.since
         && since > today
     {
-        return Err(CollectError::Invalid(format!("--since {since} is in the future: give a day up to {today}")));
+        return Err(CollectError::Invalid(format!(
+            "--since {since} is in the future: give a day up to {today}"
+        )));
     }
     Ok(Span {
         since: request.since.map(midnight),
@@ -260,7 +268,10 @@ fn chosen(probe: &OrgProbe, names: &[String]) -> Result<(Vec<RepoProbe>, Failed)
         .iter()
         .filter(|name| !repos.iter().any(|repo| is(repo, name)))
         .map(|name| {
-            let why = format!("GitHub shows no such repository in {} to this token; check the spelling", probe.login);
+            let why = format!(
+                "GitHub shows no such repository in {} to this token; check the spelling",
+                probe.login
+            );
             (name.clone(), why)
         })
         .collect();
@@ -307,8 +318,7 @@ async fn save_completeness(
 ) -> Result<(), CollectError> {
     let bound = request.until.map(midnight);
     let read_until = probe.read_at.map(|at| bound.map_or(at, |bound| bound.min(at)));
-    let read: BTreeSet<i64> =
-        repos.iter().map(|repo| repo.id).filter(|id| !undone.contains(id)).collect();
+    let read: BTreeSet<i64> = repos.iter().map(|repo| repo.id).filter(|id| !undone.contains(id)).collect();
     let key = CheckpointKey::Org(probe.login.clone());
     loop {
         let mut held: Held<OrgCheckpoint> = Held::load(&*context.checkpoints, &key).await?;
@@ -318,7 +328,8 @@ async fn save_completeness(
             if read.contains(&id) { known.max(read_until) } else { known }
         };
         let everything = request.repos.is_empty();
-        let complete_until = if everything { before.complete_until.max(read_until) } else { before.complete_until };
+        let complete_until =
+            if everything { before.complete_until.max(read_until) } else { before.complete_until };
         let exceptions = probe.repos.iter().map(|repo| (repo.id, after(repo.id)));
         let mut repos: BTreeMap<i64, _> = exceptions.filter(|(_, at)| *at != complete_until).collect();
         if !everything {

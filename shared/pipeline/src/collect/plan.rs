@@ -79,8 +79,7 @@ impl Target {
         events: Vec<Event>,
         update: Option<Update>,
     ) -> Result<(), Stop> {
-        let page =
-            PageRead { repo_id: self.repo.id, repo: self.repo.name.clone(), what, events, update };
+        let page = PageRead { repo_id: self.repo.id, repo: self.repo.name.clone(), what, events, update };
         sink.send(page).await.map_err(|_| Stop::WriterGone)
     }
 }
@@ -119,13 +118,15 @@ impl Reading {
     }
 }
 
-/// What there is to read of a repository.
+/// What there is to read of a repository. `asked` are the answers for its unsettled deployments, and
+/// `is_published` says that a draft of a release was published.
 pub(super) fn readings(
     probe: &OrgProbe,
     repo: &RepoProbe,
     checkpoint: RepoCheckpoint,
     span: Span,
     asked: &HashMap<i64, HashMap<i64, Option<Deployment>>>,
+    is_published: bool,
     now: DateTime<Utc>,
 ) -> Vec<Reading> {
     let newest = [repo.pulls.at, repo.issues.at, repo.releases.at, repo.deployments.at, repo.pushed_at];
@@ -164,7 +165,7 @@ pub(super) fn readings(
     if !asked.is_empty() || deployments::is_due(&deployments, repo.deployments, span) {
         kinds.push(Kind::Deployments { newest: repo.deployments, from: deployments, asked });
     }
-    if releases::is_due(&releases, repo.releases, &target) {
+    if is_published || releases::is_due(&releases, repo.releases, &target) {
         kinds.push(Kind::Releases { newest: repo.releases, from: releases });
     }
     kinds.into_iter().map(|kind| Reading { target: target.clone(), kind }).collect()

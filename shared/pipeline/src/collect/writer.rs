@@ -86,10 +86,18 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    async fn write(&mut self, ready: &mut Vec<PageRead>, observer: &dyn Observer) -> Result<(), CollectError> {
+    async fn write(
+        &mut self,
+        ready: &mut Vec<PageRead>,
+        observer: &dyn Observer,
+    ) -> Result<(), CollectError> {
         let told: Vec<Progress> = ready
             .iter()
-            .map(|page| Progress::Page { repo: page.repo.clone(), what: page.what, events: page.events.len() })
+            .map(|page| Progress::Page {
+                repo: page.repo.clone(),
+                what: page.what,
+                events: page.events.len(),
+            })
             .collect();
         let events: Vec<Event> = ready.iter_mut().flat_map(|page| page.events.drain(..)).collect();
         let count = events.len();

@@ -34,7 +34,7 @@ pub struct ListRequest {
 }
 
 /// Where an entry stands: by value, then by name. Entries without a value come last either way.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 struct Place {
     value: Option<f64>,
     name: String,
@@ -53,13 +53,16 @@ impl Place {
             .then_with(|| self.name.cmp(&other.name))
     }
 
+    /// The value goes by its bits, because a number read back from its decimals may be another one.
     fn cursor(&self) -> String {
-        URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).expect("a finite number and a text"))
+        let place = (self.value.map(f64::to_bits), &self.name);
+        URL_SAFE_NO_PAD.encode(serde_json::to_vec(&place).expect("a number and a text"))
     }
 
     fn parse(cursor: &str) -> Result<Self, QueryError> {
         let bytes = URL_SAFE_NO_PAD.decode(cursor).ok();
-        bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).ok_or_else(|| {
+        let place = bytes.and_then(|bytes| serde_json::from_slice::<(Option<u64>, String)>(&bytes).ok());
+        place.map(|(bits, name)| Place { value: bits.map(f64::from_bits), name }).ok_or_else(|| {
             QueryError::Invalid(format!(
                 "cursor {cursor:?} is none that a listing gave: take it from `next`, or leave it out"
             ))
@@ -88,7 +91,10 @@ pub async fn list(context: &Context, org: &str, request: &ListRequest) -> Result
         .filter(|(_, rollup)| !request.bots.of(rollup).is_empty())
         .map(|(subject, rollup)| {
             // Filtered by `bots` already, a member answers everything it is credited with.
-            let place = Place { value: sort_value(request, &subject, &rollup), name: name(&subject, &rollup, &names) };
+            let place = Place {
+                value: sort_value(request, &subject, &rollup),
+                name: name(&subject, &rollup, &names),
+            };
             (place, subject, rollup)
         })
         .filter(|(place, ..)| after.as_ref().is_none_or(|after| place.cmp(after, request.order).is_gt()))
@@ -97,7 +103,8 @@ pub async fn list(context: &Context, org: &str, request: &ListRequest) -> Result
     let limit = request.limit.clamp(1, MAX_LIMIT);
     let next = (found.len() > limit).then(|| found[limit - 1].0.cursor());
     found.truncate(limit);
-    let entries = found.into_iter().map(|(place, subject, rollup)| entry(request, place.name, &subject, &rollup));
+    let entries =
+        found.into_iter().map(|(place, subject, rollup)| entry(request, place.name, &subject, &rollup));
     Ok(ListAnswer { kind: request.kind, entries: entries.collect(), next })
 }
 
@@ -123,6 +130,23 @@ fn entry(request: &ListRequest, name: String, subject: &Subject, rollup: &Rollup
         ListKind::Members => {
             let kind = rollup.member.as_ref().map(|(_, kind)| *kind);
             ListEntry { repo: None, member: Some(name), kind, metrics }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_comes_back_as_the_place_it_was() {
+        let thirds = (1..2_000).map(|seconds| Some(f64::from(seconds) / 3600.0));
+        for value in thirds.chain([None, Some(0.0)]) {
+            let place = Place { value, name: "Ann[bot]".to_owned() };
+            assert_eq!(Place::parse(&place.cursor()).unwrap(), place);
+        }
+        for bad in ["", "nonsense", "e30", "WzEsMl0"] {
+            assert!(Place::parse(bad).is_err(), "{bad}");
         }
     }
 }

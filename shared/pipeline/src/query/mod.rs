@@ -9,8 +9,8 @@ mod list;
 mod read;
 
 pub use answer::{
-    BotFilter, ListAnswer, ListEntry, ListKind, MetricValues, MetricsAnswer, Order, OrgSummary, OrgsAnswer, Point,
-    QueryError, SeriesAnswer, SubjectRef, Value,
+    BotFilter, ListAnswer, ListEntry, ListKind, MetricValues, MetricsAnswer, Order, OrgSummary, OrgsAnswer,
+    Point, QueryError, SeriesAnswer, SubjectRef, Value,
 };
 pub use list::{ListRequest, list};
 

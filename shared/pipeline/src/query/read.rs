@@ -54,7 +54,8 @@ impl<'a> Org<'a> {
             SubjectRef::Org => Ok(Asked::org()),
             SubjectRef::Repo(name) => {
                 let names = self.context.rollups.names(&self.key, NameKind::Repo).await?;
-                let found = names.into_iter().filter(|entry| entry.name.to_lowercase() == name.to_lowercase());
+                let found =
+                    names.into_iter().filter(|entry| entry.name.to_lowercase() == name.to_lowercase());
                 // A deleted repository's name can be given to a new one.
                 let entry = found.max_by_key(|entry| entry.as_of).ok_or_else(|| {
                     QueryError::NotFound(format!("repository {name:?} was never seen in {}", self.name))
@@ -85,7 +86,10 @@ impl<'a> Org<'a> {
         Ok(())
     }
 
-    pub(super) async fn complete_until(&self, subject: &Subject) -> Result<Option<DateTime<Utc>>, QueryError> {
+    pub(super) async fn complete_until(
+        &self,
+        subject: &Subject,
+    ) -> Result<Option<DateTime<Utc>>, QueryError> {
         let key = CheckpointKey::Org(self.key.clone());
         let checkpoint: Held<OrgCheckpoint> = Held::load(&*self.context.checkpoints, &key).await?;
         Ok(match subject {
@@ -148,7 +152,8 @@ impl<'a> Org<'a> {
     ) -> Result<Vec<(RollupKey, Rollup)>, QueryError> {
         let cover = range.cover(Grain::Month);
         let mut all = Vec::new();
-        for (span, grain) in [(cover.head, Grain::Day), (cover.whole, Grain::Month), (cover.tail, Grain::Day)] {
+        for (span, grain) in [(cover.head, Grain::Day), (cover.whole, Grain::Month), (cover.tail, Grain::Day)]
+        {
             if let Some(span) = span {
                 let store = &self.context.rollups;
                 let found = store.across(&self.key, kind, grain, span.since(), span.until()).await?;
@@ -196,7 +201,9 @@ pub(super) fn value(metric: &Metric, subject: &Subject, rollup: &Rollup, bots: B
 fn of_part(metric: &Metric, subject: &Subject, part: &Part) -> Value {
     match metric.fold {
         Fold::Count(counter) => Value::Count(part.counts[counter as usize]),
-        Fold::Sum(counters) => Value::Count(counters.iter().map(|&counter| part.counts[counter as usize]).sum()),
+        Fold::Sum(counters) => {
+            Value::Count(counters.iter().map(|&counter| part.counts[counter as usize]).sum())
+        }
         Fold::DistinctMembers => Value::Count(match subject {
             Subject::Org | Subject::Repo(_) => part.members.len() as u64,
             Subject::Member(_) | Subject::RepoMember(..) => u64::from(!part.is_empty()),

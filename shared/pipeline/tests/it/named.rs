@@ -162,6 +162,26 @@ async fn a_lake_restored_under_a_newer_store() {
 }
 
 #[tokio::test]
+async fn a_lake_restored_under_a_store_that_a_writer_died_in() {
+    let first = batch(vec![commit(1, 1, "ann")]);
+    let old = World::aggregated(std::slice::from_ref(&first), Identity::default()).await;
+    let newer = World::aggregated(std::slice::from_ref(&first), Identity::default()).await;
+    // Generation 2 is folded half-way: its rollups are ahead of the marker.
+    newer.put(&[batch(vec![commit(2, 1, "ann")])]).await;
+    let gate = HoldsAt::new("advance");
+    let context = newer.gated(Identity::default(), gate.clone());
+    tokio::select! {
+        done = aggregate::aggregate(&context, ORG, false, &Silent) => panic!("not stopped: {done:?}"),
+        () = gate.reached() => {}
+    }
+    let restored = World { objects: old.objects.clone(), store: newer.store.clone() };
+    run(&restored).await;
+    aggregate::aggregate(&restored.context(), ORG, true, &Silent).await.unwrap();
+    assert_eq!(commits(&restored, "ann").await, Some(Value::Count(1)));
+    is_truth(&restored, &[first]).await;
+}
+
+#[tokio::test]
 async fn a_lake_emptied_under_its_store() {
     let world = World::aggregated(&[batch(vec![commit(1, 1, "ann")])], Identity::default()).await;
     let emptied = World { objects: Arc::default(), store: world.store.clone() };

@@ -129,7 +129,9 @@ async fn compare(seed: u64, identity: Identity) {
     let facts = live(&whole);
     let world = World::aggregated(&whole, identity.clone()).await;
     let context = world.context_as(identity.clone());
-    for (since, until) in [("2025-01-01", "2025-03-01"), ("2025-01-23", "2025-02-09"), ("2025-01-27", "2025-01-28")] {
+    for (since, until) in
+        [("2025-01-01", "2025-03-01"), ("2025-01-23", "2025-02-09"), ("2025-01-27", "2025-01-28")]
+    {
         let range = Range::new(day(since), day(until)).unwrap();
         for bots in [BotFilter::Exclude, BotFilter::Include, BotFilter::Only] {
             let mut org = Expected::default();
@@ -147,7 +149,8 @@ async fn compare(seed: u64, identity: Identity) {
                 }
             }
             let what = format!("seed {seed} {since} {bots:?}");
-            let ask = async |subject| query::metrics(&context, ORG, &subject, range, bots).await.unwrap().metrics.0;
+            let ask =
+                async |subject| query::metrics(&context, ORG, &subject, range, bots).await.unwrap().metrics.0;
             check(&org, &ask(SubjectRef::Org).await, &what);
             for (repo, expected) in repos {
                 check(&expected, &ask(SubjectRef::Repo(repo.clone())).await, &format!("{what} {repo}"));

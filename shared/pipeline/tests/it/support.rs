@@ -8,11 +8,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use fastrand::Rng;
-use gam_lake::{ETag, MemoryObjects, Object, ObjectMeta, ObjectPath, ObjectStore, PutIfAbsent, PutIfMatch, inbox};
+use gam_lake::{
+    ETag, MemoryObjects, Object, ObjectMeta, ObjectPath, ObjectStore, PutIfAbsent, PutIfMatch, inbox,
+};
 use gam_model::metric::CATALOGUE;
 use gam_model::{
-    Event, EventBatch, EventId, EventKind, Facts, FirstReview, Grain, Identity, Member, MemberKind, Month, Range,
-    RollupKey, Subject, SubjectKind,
+    Event, EventBatch, EventId, EventKind, Facts, FirstReview, Grain, Identity, Member, MemberKind, Month,
+    Range, RollupKey, Subject, SubjectKind,
 };
 use gam_pipeline::query::{self, BotFilter, ListKind, ListRequest, Order, SubjectRef};
 use gam_pipeline::{Clock, Context, Silent, aggregate};
@@ -249,7 +251,8 @@ pub(crate) fn telling(rng: &mut Rng, n: u64) -> Event {
     let kind = EventKind::ALL[fixed.usize(..EventKind::ALL.len())];
     let repo_id = fixed.i64(1..3);
     // Two months whose border cuts a week, so that weeks come in two parts.
-    let at = day("2025-01-20").and_hms_opt(0, 0, 0).unwrap().and_utc() + TimeDelta::minutes(fixed.i64(0..31_000));
+    let at =
+        day("2025-01-20").and_hms_opt(0, 0, 0).unwrap().and_utc() + TimeDelta::minutes(fixed.i64(0..31_000));
     let version = rng.i64(1..5);
     let told = &mut Rng::with_seed(n * 104_729 + version as u64);
     let cast = cast();
@@ -306,7 +309,8 @@ pub(crate) fn batches(rng: &mut Rng, facts: u64, batches: usize) -> Vec<EventBat
 pub(crate) async fn answers(context: &Context) -> String {
     let mut text = format!("{}\n", serde_json::to_string(&query::orgs(context).await.unwrap()).unwrap());
     let ranges = [("2025-01-01", "2025-03-01"), ("2025-01-25", "2025-02-07")];
-    let mut subjects = vec![SubjectRef::Org, SubjectRef::Repo("repo-1".into()), SubjectRef::Repo("repo-2".into())];
+    let mut subjects =
+        vec![SubjectRef::Org, SubjectRef::Repo("repo-1".into()), SubjectRef::Repo("repo-2".into())];
     subjects.extend(cast().into_iter().map(|member| SubjectRef::Member(member.name)));
     for (since, until) in ranges {
         let range = Range::new(day(since), day(until)).unwrap();
@@ -351,7 +355,10 @@ pub(crate) async fn rows(world: &World) -> Vec<String> {
     for month in gam_lake::snapshot::months(&*world.objects, ORG).await.unwrap() {
         let snapshot = gam_lake::snapshot::read(&*world.objects, ORG, month).await.unwrap().unwrap();
         let marker = world.store.marker(&ORG.to_lowercase(), month).await.unwrap().expect("a marker");
-        assert_eq!(marker.generation, snapshot.stamp.generation, "the marker of {month} stands at its snapshot");
+        assert_eq!(
+            marker.generation, snapshot.stamp.generation,
+            "the marker of {month} stands at its snapshot"
+        );
         assert_eq!(marker.logic.identity, snapshot.stamp.identity, "a generation belongs to one logic");
         for batch in &snapshot.batches {
             for event in gam_lake::schema::decode(batch).unwrap() {
