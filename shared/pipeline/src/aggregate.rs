@@ -333,7 +333,7 @@ impl Run<'_> {
     ) -> Vec<(RollupKey, StoredRollup)> {
         let store = |body| StoredRollup { logic: self.logic.clone(), generation, body };
         match keys {
-            None => fold.iter().map(|(key, rollup)| (key, store(rollup.to_json()))).collect(),
+            None => fold.iter().map(|(key, rollup)| (key.clone(), store(rollup.to_json()))).collect(),
             Some(keys) => keys
                 .into_iter()
                 .map(|key| {

@@ -1,8 +1,7 @@
 //! The fold: one month's snapshot to every rollup that derives from it.
 
-use std::collections::BTreeMap;
-
 use arrow_array::RecordBatch;
+use chrono::{Days, NaiveDate};
 use gam_model::identity::member_key;
 use gam_model::metric::{Counter, Duration};
 use gam_model::period::midnight;
@@ -90,10 +89,9 @@ struct MemberCode {
     aliased: bool,
 }
 
-/// Every rollup of one month.
+/// Every rollup of one month that is not empty, in key order.
 pub struct MonthFold {
-    month: Month,
-    rollups: BTreeMap<(Subject, Grain, chrono::NaiveDate), Rollup>,
+    rollups: Vec<(RollupKey, Rollup)>,
     events: u64,
 }
 
@@ -105,14 +103,13 @@ impl MonthFold {
 
     /// The rollup of that key, which is of the fold's month; empty where nothing is counted in it.
     pub fn get(&self, key: &RollupKey) -> Rollup {
-        self.rollups.get(&(key.subject.clone(), key.grain, key.start)).cloned().unwrap_or_default()
+        let found = self.rollups.binary_search_by(|(other, _)| other.cmp(key));
+        found.map_or_else(|_| Rollup::default(), |at| self.rollups[at].1.clone())
     }
 
     /// Every rollup that is not empty, in key order.
-    pub fn iter(&self) -> impl Iterator<Item = (RollupKey, &Rollup)> {
-        self.rollups.iter().map(|((subject, grain, start), rollup)| {
-            (RollupKey { subject: subject.clone(), grain: *grain, start: *start, month: self.month }, rollup)
-        })
+    pub fn iter(&self) -> impl Iterator<Item = (&RollupKey, &Rollup)> {
+        self.rollups.iter().map(|(key, rollup)| (key, rollup))
     }
 }
 
@@ -271,59 +268,98 @@ impl<'a> Folder<'a> {
         }
     }
 
+    /// Makes the rollups, subject by subject in key order.
     fn finish(self) -> MonthFold {
-        let mut out = Out { month: self.month, rollups: BTreeMap::new() };
-        for (&(repo, day), sides) in &self.by_repo_day {
-            let parts = [0, 1].map(|side: usize| {
-                let mut part = sides[side].0.part();
-                part.members = sides[side].1.iter().map(|&m| self.members[m as usize].clone()).collect();
-                part
-            });
-            let mut rollup = rollup_of(parts);
-            out.add(Subject::Repo(repo), day, &rollup);
+        let mut out = Out { month: self.month, rollups: Vec::new() };
+        let mut by_repo_day: Vec<_> = self.by_repo_day.iter().collect();
+        by_repo_day.sort_unstable_by_key(|(place, _)| **place);
+        let mut org: Vec<Option<Rollup>> = vec![None; self.month.days()];
+        let mut repos = Vec::with_capacity(by_repo_day.len());
+        for (&(repo, day), sides) in by_repo_day {
+            let mut rollup =
+                Rollup { people: self.side(&sides[0]), bots: self.side(&sides[1]), member: None };
+            repos.push((repo, day, rollup.clone()));
             for part in [&mut rollup.people, &mut rollup.bots] {
                 if !part.is_empty() {
                     part.repos.insert(repo);
                 }
             }
-            out.add(Subject::Org, day, &rollup);
+            org[day].get_or_insert_default().merge(&rollup);
         }
-        let shown = |member: u32| {
-            let shown = self.shown[member as usize].as_ref();
-            shown.map(|shown| (self.names[shown.name as usize].clone(), shown.kind))
-        };
-        for (&(member, day), cells) in &self.by_member_day {
-            let mut rollup = rollup_of([cells[0].part(), cells[1].part()]);
-            rollup.member = shown(member);
-            out.add(Subject::Member(self.members[member as usize].clone()), day, &rollup);
+        let org = org.into_iter().enumerate().filter_map(|(day, rollup)| Some((day, rollup?)));
+        out.add(&Subject::Org, org);
+        for days in repos.chunk_by(|a, b| a.0 == b.0) {
+            out.add(&Subject::Repo(days[0].0), days.iter().map(|(_, day, rollup)| (*day, rollup.clone())));
         }
-        let first_day = self.month.first_day();
-        for (&(repo, member), cells) in &self.by_repo_member {
-            let mut rollup = rollup_of([cells[0].part(), cells[1].part()]);
-            rollup.member = shown(member);
-            let subject = Subject::RepoMember(repo, self.members[member as usize].clone());
-            out.rollups.insert((subject, Grain::Month, first_day), rollup);
-        }
-        MonthFold { month: self.month, rollups: out.rollups, events: self.events }
+        self.finish_members(&mut out);
+        debug_assert!(out.rollups.is_sorted_by(|a, b| a.0 < b.0), "subjects come in key order");
+        MonthFold { rollups: out.rollups, events: self.events }
     }
-}
 
-fn rollup_of([people, bots]: [Part; 2]) -> Rollup {
-    Rollup { people, bots, member: None }
+    fn finish_members(&self, out: &mut Out) {
+        let name = |member: u32| self.members[member as usize].as_str();
+        let mut by_day: Vec<_> = self.by_member_day.iter().collect();
+        by_day.sort_unstable_by(|((a, a_day), _), ((b, b_day), _)| (name(*a), a_day).cmp(&(name(*b), b_day)));
+        for days in by_day.chunk_by(|a, b| a.0.0 == b.0.0) {
+            let member = days[0].0.0;
+            let subject = Subject::Member(name(member).to_owned());
+            out.add(&subject, days.iter().map(|((_, day), cells)| (*day, self.of_member(member, cells))));
+        }
+        let mut by_repo: Vec<_> = self.by_repo_member.iter().collect();
+        by_repo.sort_unstable_by(|((a_repo, a), _), ((b_repo, b), _)| {
+            (a_repo, name(*a)).cmp(&(b_repo, name(*b)))
+        });
+        for (&(repo, member), cells) in by_repo {
+            let subject = Subject::RepoMember(repo, name(member).to_owned());
+            out.push(subject, Grain::Month, self.month.first_day(), self.of_member(member, cells));
+        }
+    }
+
+    fn side(&self, (cell, members): &Side) -> Part {
+        let mut part = cell.part();
+        part.members = members.iter().map(|&member| self.members[member as usize].clone()).collect();
+        part
+    }
+
+    fn of_member(&self, member: u32, cells: &Cells) -> Rollup {
+        let shown = self.shown[member as usize].as_ref();
+        let member = shown.map(|shown| (self.names[shown.name as usize].clone(), shown.kind));
+        Rollup { people: cells[0].part(), bots: cells[1].part(), member }
+    }
 }
 
 struct Out {
     month: Month,
-    rollups: BTreeMap<(Subject, Grain, chrono::NaiveDate), Rollup>,
+    rollups: Vec<(RollupKey, Rollup)>,
 }
 
 impl Out {
-    /// Adds a day to its day, week and month.
-    fn add(&mut self, subject: Subject, day: usize, rollup: &Rollup) {
-        let date = self.month.first_day() + chrono::Days::new(day as u64);
-        for grain in Grain::ALL {
-            let key = (subject.clone(), grain, grain.bucket(date).start());
-            self.rollups.entry(key).or_default().merge(rollup);
+    fn push(&mut self, subject: Subject, grain: Grain, start: NaiveDate, rollup: Rollup) {
+        self.rollups.push((RollupKey { subject, grain, start, month: self.month }, rollup));
+    }
+
+    /// Adds a subject's days, in order, and the weeks and the month they make up.
+    fn add(&mut self, subject: &Subject, days: impl Iterator<Item = (usize, Rollup)>) {
+        let mut weeks: Vec<(NaiveDate, Rollup)> = Vec::new();
+        let mut month: Option<Rollup> = None;
+        for (day, rollup) in days {
+            let date = self.month.first_day() + Days::new(day as u64);
+            let week = Grain::Week.bucket(date).start();
+            match weeks.last_mut() {
+                Some((start, whole)) if *start == week => whole.merge(&rollup),
+                _ => weeks.push((week, rollup.clone())),
+            }
+            self.push(subject.clone(), Grain::Day, date, rollup);
+        }
+        for (start, rollup) in weeks {
+            match &mut month {
+                Some(whole) => whole.merge(&rollup),
+                None => month = Some(rollup.clone()),
+            }
+            self.push(subject.clone(), Grain::Week, start, rollup);
+        }
+        if let Some(rollup) = month {
+            self.push(subject.clone(), Grain::Month, self.month.first_day(), rollup);
         }
     }
 }
