@@ -13,11 +13,11 @@ use octocrab::Octocrab;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
-use crate::envelope::{Answer, GraphQlError, is_secondary, read};
+use crate::envelope::{self, GraphQlError, Limit, is_secondary, read};
 use crate::error::{Error, Failure};
-use crate::limits::{Limits, Resource, Told};
+use crate::limits::{Limits, Reservation, Resource, Told};
 use crate::page::PageSize;
 use crate::queries::Query;
 
@@ -210,6 +210,22 @@ impl Client {
         }
     }
 
+    /// Waits until a call may start: with its points, and a place among those in flight.
+    async fn start(
+        &self,
+        resource: Resource,
+        points: u64,
+    ) -> Result<(Reservation<'_>, SemaphorePermit<'_>), Error> {
+        loop {
+            let reservation = self.inner.limits.reserve(resource, points).await?;
+            let place = self.inner.in_flight.acquire().await.expect("the semaphore is never closed");
+            // A limit may have been hit while this call waited for its place.
+            if !self.inner.limits.is_blocked(resource) {
+                return Ok((reservation, place));
+            }
+        }
+    }
+
     /// One attempt: waits for the limits, sends, and takes note of what comes back. Refusals for the
     /// limits are waited for here, and are no attempts of their own.
     async fn attempt(
@@ -222,34 +238,25 @@ impl Client {
         let limits = &self.inner.limits;
         let mut tries = 0;
         loop {
-            let _slot = self.inner.in_flight.acquire().await.expect("the semaphore is never closed");
-            let _reservation = limits.reserve(resource, points).await?;
+            let started = self.start(resource, points).await?;
             let response = self.send(call).await?;
             limits.note(resource, &response.told);
-            let message = message_of(&response.body);
-            match response.status.as_u16() {
-                200..=299 => {
-                    if resource == Resource::GraphQl && is_limit_body(&response.body) {
-                        match read::<Value>(what, &response.body, |_| true)? {
-                            Answer::Limited(why) => limits.block(resource, &response.told, &why),
-                            Answer::Secondary(why) => limits.block_all(&response.told, tries, &why),
-                            Answer::Data(..) => return Ok(response),
-                        }
-                    } else {
-                        return Ok(response);
-                    }
-                }
-                _ if is_secondary(&message) => limits.block_all(&response.told, tries, &message),
-                403 | 429
-                    if message.contains("rate limit") || response.status == StatusCode::TOO_MANY_REQUESTS =>
-                {
-                    limits.block(resource, &response.told, &message);
-                }
-                _ => return Err(failure(what, &response, &message)),
-            }
+            let Some(limit) = response.limit(resource) else {
+                let message = message_of(&response.body);
+                return if response.status.is_success() {
+                    Ok(response)
+                } else {
+                    Err(failure(what, &response, &message))
+                };
+            };
+            let (until, why) = match limit {
+                Limit::Primary(why) => (limits.block(resource, &response.told, &why), why),
+                Limit::Secondary(why) => (limits.block_all(&response.told, tries, &why), why),
+            };
+            drop(started);
             tries += 1;
             if tries >= SECONDARY_TRIES {
-                return Err(Failure::Fatal(Error::Limited { until: None, why: message }));
+                return Err(Failure::Fatal(Error::Limited { until, why }));
             }
         }
     }
@@ -342,10 +349,8 @@ impl Client {
         tolerated: impl Fn(&GraphQlError) -> bool,
     ) -> Result<Reply<T>, Failure> {
         let response = self.attempt(what, Resource::GraphQl, points, &Call::Query(body)).await?;
-        match read(what, &response.body, tolerated)? {
-            Answer::Data(data, errors) => Ok(Reply { data, errors, date: response.told.date }),
-            Answer::Limited(why) | Answer::Secondary(why) => Err(Failure::Transient(why)),
-        }
+        let (data, errors) = read(what, &response.body, tolerated)?;
+        Ok(Reply { data, errors, date: response.told.date })
     }
 
     /// Gets a REST path.
@@ -438,11 +443,23 @@ fn message_of(body: &[u8]) -> String {
     serde_json::from_slice::<Message>(body).map(|m| m.message).unwrap_or_default()
 }
 
-/// Whether the body may hold a limit's error: a cheap test before it is read.
-fn is_limit_body(body: &[u8]) -> bool {
-    body.len() < 4096 && {
-        let text = String::from_utf8_lossy(body);
-        text.contains("\"errors\"") && text.to_lowercase().contains("rate")
+impl Response {
+    /// The limit that the response tells of, if it does. The words are not always there, and the
+    /// headers not always right, so either will do for a refusal.
+    fn limit(&self, resource: Resource) -> Option<Limit> {
+        if self.status.is_success() {
+            return (resource == Resource::GraphQl).then(|| envelope::limit(&self.body)).flatten();
+        }
+        let message = message_of(&self.body);
+        if is_secondary(&message) {
+            return Some(Limit::Secondary(message));
+        }
+        let refused = matches!(self.status.as_u16(), 403 | 429);
+        if refused && (self.told.is_used_up() || message.to_lowercase().contains("rate limit")) {
+            return Some(Limit::Primary(message));
+        }
+        let abuse = refused && (self.told.says_when() || self.status == StatusCode::TOO_MANY_REQUESTS);
+        abuse.then_some(Limit::Secondary(message))
     }
 }
 

@@ -91,10 +91,11 @@ impl Client {
         Ok((history, !reply.errors.is_empty()))
     }
 
-    /// Commits by object id, any number of them, in the order asked for; those that are gone are left out.
+    /// Commits by object id, any number of them, in the order asked for.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where the repository is gone; others where GitHub does not answer.
+    /// [`Error::NotFound`] where the repository is gone; others where GitHub does not answer, or does
+    /// not show one of the commits, as a replica that lags behind does for a while.
     pub async fn commits_by_id(&self, repo: &RepoRef, oids: &[String]) -> Result<Vec<Commit>, Error> {
         let mut found = Vec::with_capacity(oids.len());
         let mut size = PageSize::new(100);
@@ -109,7 +110,7 @@ impl Client {
                     _ => {
                         let alone = std::slice::from_ref(oid);
                         let (mut objects, _) = self.objects(repo, alone, false, &mut size).await?;
-                        found.extend(objects.remove("c0").flatten());
+                        found.push(objects.remove("c0").flatten().ok_or_else(|| not_shown(repo, oid))?);
                     }
                 }
             }
@@ -137,7 +138,7 @@ impl Client {
                     asked.set(now.len());
                     commits_by_oid(now, with_lines)
                 },
-                |error| error.is_lines_unavailable() || error.kind.as_deref() == Some("NOT_FOUND"),
+                |error| error.is_lines_unavailable() || error.is_not_found(),
             )
             .await?;
         Ok((reply.data.node.ok_or_else(|| gone(repo))?, asked.get()))
@@ -168,6 +169,13 @@ impl Client {
                 None => return Ok(Comparison { commits, behind_by: page.behind_by }),
             }
         }
+    }
+}
+
+fn not_shown(repo: &RepoRef, oid: &str) -> Error {
+    Error::Unavailable {
+        what: "commits".to_owned(),
+        why: format!("commit {oid} of {}, which was listed, is not shown", repo.name),
     }
 }
 

@@ -10,16 +10,11 @@ use crate::error::Error;
 use crate::page::{Page, PageSize};
 use crate::pulls::append;
 use crate::queries::{DEPLOYMENT_REST, DEPLOYMENTS, DEPLOYMENTS_BY_ID};
-use crate::wire::{Connection, Deployment, DeploymentStatus, HasDeployments, Node};
+use crate::wire::{Connection, Deployment, DeploymentStatus, HasDeployments, Node, Nodes};
 
 #[derive(Deserialize)]
 struct HasStatuses {
     statuses: Option<Connection<DeploymentStatus>>,
-}
-
-#[derive(Deserialize)]
-struct Nodes {
-    nodes: Vec<Option<Deployment>>,
 }
 
 impl Client {
@@ -51,8 +46,8 @@ impl Client {
     /// Where GitHub does not answer.
     pub async fn deployments_by_id(&self, node_ids: &[String]) -> Result<Vec<Option<Deployment>>, Error> {
         let reply = self
-            .query::<Nodes>(&DEPLOYMENTS_BY_ID, json!({ "ids": node_ids }), None, |error| {
-                error.kind.as_deref() == Some("NOT_FOUND")
+            .query::<Nodes<Deployment>>(&DEPLOYMENTS_BY_ID, json!({ "ids": node_ids }), None, |error| {
+                error.is_not_found()
             })
             .await?;
         let mut deployments = reply.data.nodes;

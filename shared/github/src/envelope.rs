@@ -24,13 +24,11 @@ struct Envelope {
     errors: Vec<GraphQlError>,
 }
 
-/// What a GraphQL answer of status 200 is.
-#[derive(Debug)]
-pub(crate) enum Answer<T> {
-    /// Data, with the errors that a caller knows how to live with.
-    Data(T, Vec<GraphQlError>),
+/// A limit that an answer of status 200 tells of.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
     /// The primary limit is used up.
-    Limited(String),
+    Primary(String),
     /// A secondary limit was hit.
     Secondary(String),
 }
@@ -45,9 +43,21 @@ impl GraphQlError {
         self.message.contains("count for this commit is unavailable")
     }
 
-    /// Whether the error is about the field of that name at the place below the organization.
-    pub(crate) fn is_about(&self, field: &str) -> bool {
-        self.path.as_ref().is_some_and(|path| path.iter().any(|step| step == field))
+    /// Whether the token may not read what the error is about.
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.is(&["FORBIDDEN", "INSUFFICIENT_SCOPES", "SAML_FAILURE"])
+    }
+
+    /// Whether what the error is about is not there.
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.is(&["NOT_FOUND"])
+    }
+
+    /// The entry that the error is about, below the list at that path.
+    pub(crate) fn entry_below(&self, list: &[&str]) -> Option<usize> {
+        let (head, rest) = self.path.as_ref()?.split_at_checked(list.len())?;
+        let same = head.iter().zip(list).all(|(step, name)| step == name);
+        rest.first().filter(|_| same).and_then(Value::as_u64).map(|at| at as usize)
     }
 }
 
@@ -56,22 +66,34 @@ pub(crate) fn is_secondary(message: &str) -> bool {
     message.to_lowercase().contains("secondary rate limit")
 }
 
-/// Reads an answer of status 200. `tolerated` says which errors leave the data usable.
+/// The limit that an answer tells of, if it does. Most answers are long and hold data: only those that
+/// can be such an error are read.
+pub(crate) fn limit(body: &[u8]) -> Option<Limit> {
+    #[derive(Deserialize)]
+    struct Errors {
+        #[serde(default)]
+        errors: Vec<GraphQlError>,
+    }
+    const LONGEST: usize = 4096;
+    let errors =
+        (body.len() < LONGEST).then(|| serde_json::from_slice::<Errors>(body).ok()).flatten()?.errors;
+    errors.into_iter().find_map(|error| {
+        if error.is(&["RATE_LIMITED", "RATE_LIMIT"]) {
+            Some(Limit::Primary(error.message))
+        } else {
+            is_secondary(&error.message).then_some(Limit::Secondary(error.message))
+        }
+    })
+}
+
+/// Reads an answer of status 200: its data, and the errors that `tolerated` says leave it usable.
 pub(crate) fn read<T: DeserializeOwned>(
     what: &str,
     body: &[u8],
     tolerated: impl Fn(&GraphQlError) -> bool,
-) -> Result<Answer<T>, Failure> {
+) -> Result<(T, Vec<GraphQlError>), Failure> {
     let envelope: Envelope = serde_json::from_slice(body)
         .map_err(|error| Failure::Transient(format!("the answer is no whole JSON ({error})")))?;
-    for error in &envelope.errors {
-        if error.is(&["RATE_LIMITED", "RATE_LIMIT"]) {
-            return Ok(Answer::Limited(error.message.clone()));
-        }
-        if is_secondary(&error.message) {
-            return Ok(Answer::Secondary(error.message.clone()));
-        }
-    }
     if let Some(error) = envelope.errors.iter().find(|error| !tolerated(error)) {
         return Err(failure(what, error));
     }
@@ -84,15 +106,15 @@ pub(crate) fn read<T: DeserializeOwned>(
             "GitHub's answer to {what} is not understood ({error}): please report it, with the server's version"
         )))
     })?;
-    Ok(Answer::Data(data, envelope.errors))
+    Ok((data, envelope.errors))
 }
 
 fn failure(what: &str, error: &GraphQlError) -> Failure {
     let message = &error.message;
-    if error.is(&["NOT_FOUND"]) {
+    if error.is_not_found() {
         return Failure::Fatal(Error::NotFound(message.clone()));
     }
-    if error.is(&["FORBIDDEN", "INSUFFICIENT_SCOPES", "SAML_FAILURE"]) {
+    if error.is_refusal() {
         return Failure::Fatal(Error::Forbidden(format!(
             "the token may not read {what}: {message}; grant it the permission, or authorize it for the organization"
         )));
@@ -105,4 +127,45 @@ fn failure(what: &str, error: &GraphQlError) -> Failure {
         return Failure::Heavy(message.clone());
     }
     Failure::Fatal(Error::Invalid(format!("GitHub refused {what}: {message}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_shapes_of_the_primary_limit_and_the_secondary_one_are_told_apart() {
+        let of = |body: &str| limit(body.as_bytes());
+        let primary = Some(Limit::Primary("used up".to_owned()));
+        assert_eq!(of(r#"{"errors":[{"type":"RATE_LIMITED","message":"used up"}]}"#), primary);
+        assert_eq!(of(r#"{"data":null,"errors":[{"type":"RATE_LIMIT","message":"used up"}]}"#), primary);
+        let secondary = of(r#"{"errors":[{"message":"You have exceeded a secondary rate limit."}]}"#);
+        assert!(matches!(secondary, Some(Limit::Secondary(_))));
+        assert_eq!(of(r#"{"errors":[{"message":"Field 'rate' doesn't exist"}]}"#), None);
+        assert_eq!(of(r#"{"data":{}}"#), None);
+        assert_eq!(of("<html>"), None);
+    }
+
+    #[test]
+    fn an_error_names_the_entry_it_is_about() {
+        let error: GraphQlError = serde_json::from_value(serde_json::json!({
+            "type": "FORBIDDEN", "message": "no", "path": ["organization", "repositories", "nodes", 3, "issues"],
+        }))
+        .unwrap();
+        assert!(error.is_refusal());
+        assert_eq!(error.entry_below(&["organization", "repositories", "nodes"]), Some(3));
+        assert_eq!(error.entry_below(&["organization", "membersWithRole"]), None);
+    }
+
+    #[test]
+    fn what_is_no_whole_json_may_be_asked_for_again() {
+        let read = |body: &str| read::<Value>("it", body.as_bytes(), |_| false);
+        assert!(matches!(read("{\"data\":{\"a"), Err(Failure::Transient(_))));
+        assert!(matches!(read("{\"data\":null}"), Err(Failure::Transient(_))));
+        let failed =
+            r#"{"data":null,"errors":[{"message":"Something went wrong while executing your query"}]}"#;
+        assert!(matches!(read(failed), Err(Failure::Heavy(_))));
+        let wrong = r#"{"errors":[{"message":"Field 'x' doesn't exist on type 'Y'"}]}"#;
+        assert!(matches!(read(wrong), Err(Failure::Fatal(Error::Invalid(_)))));
+    }
 }

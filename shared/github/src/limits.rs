@@ -117,6 +117,16 @@ impl Told {
         }
     }
 
+    /// Whether the primary limit is used up.
+    pub(crate) fn is_used_up(&self) -> bool {
+        self.remaining == Some(0) && self.limit.is_some_and(|limit| limit > 0)
+    }
+
+    /// Whether GitHub says when to try again.
+    pub(crate) fn says_when(&self) -> bool {
+        self.retry_after.is_some()
+    }
+
     /// When the limit is reset; a second is added because GitHub tells whole seconds.
     fn reset_at(&self) -> Option<(Instant, DateTime<Utc>)> {
         let (date, reset) = (self.date?, self.reset?);
@@ -211,22 +221,130 @@ impl Limits {
         budget.why = "the hourly limit is used up".to_owned();
     }
 
-    /// GitHub has refused a call because the primary limit is used up.
-    pub(crate) fn block(&self, resource: Resource, told: &Told, why: &str) {
-        let until = told.reset_at().unwrap_or_else(|| told.after(Duration::from_secs(60)));
+    /// Whether a refusal keeps every call of the resource from starting.
+    pub(crate) fn is_blocked(&self, resource: Resource) -> bool {
         let mut state = self.lock();
-        let budget = state.budget(resource);
-        budget.blocked = Some(until);
-        budget.why = why.to_owned();
+        let now = Instant::now();
+        let secondary = state.secondary;
+        secondary.or(state.budget(resource).blocked).is_some_and(|(at, _)| at > now)
     }
 
-    /// GitHub has refused a call because of a secondary limit, for the `tries`-th time in a row.
-    pub(crate) fn block_all(&self, told: &Told, tries: u32, why: &str) {
+    /// GitHub has refused a call because the primary limit is used up; until when, if it says so.
+    pub(crate) fn block(&self, resource: Resource, told: &Told, why: &str) -> Option<DateTime<Utc>> {
+        let after = told.retry_after.map(|seconds| told.after(Duration::from_secs(seconds)));
+        let until = after.or_else(|| told.reset_at()).unwrap_or_else(|| told.after(Duration::from_secs(60)));
+        let mut state = self.lock();
+        let budget = state.budget(resource);
+        budget.blocked = budget.blocked.max(Some(until));
+        budget.why = why.to_owned();
+        told.date.map(|_| until.1)
+    }
+
+    /// GitHub has refused a call because of a secondary limit, for the `tries`-th time in a row; until
+    /// when, if it says so.
+    pub(crate) fn block_all(&self, told: &Told, tries: u32, why: &str) -> Option<DateTime<Utc>> {
         let wait = told.retry_after.unwrap_or_else(|| 60 << tries.min(4));
         let until = told.after(Duration::from_secs(wait));
         let mut state = self.lock();
-        state.secondary = Some(until);
+        state.secondary = state.secondary.max(Some(until));
         why.clone_into(&mut state.rest.why);
         why.clone_into(&mut state.graphql.why);
+        told.date.map(|_| until.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+
+    fn told(pairs: &[(&'static str, &str)]) -> Told {
+        let headers: HeaderMap =
+            pairs.iter().map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap())).collect();
+        Told::of(&headers)
+    }
+
+    const DATE: &str = "Sun, 22 Nov 2026 19:49:10 GMT";
+    /// Ten seconds after `DATE`.
+    const RESET: &str = "1795376960";
+
+    fn hourly(limit: &str, remaining: &str) -> Told {
+        told(&[
+            ("date", DATE),
+            ("x-ratelimit-limit", limit),
+            ("x-ratelimit-remaining", remaining),
+            ("x-ratelimit-reset", RESET),
+        ])
+    }
+
+    async fn starts_after(limits: &Limits, resource: Resource, cost: u64) -> Duration {
+        let before = Instant::now();
+        drop(limits.reserve(resource, cost).await.expect("within the longest wait"));
+        before.elapsed()
+    }
+
+    fn limits() -> Limits {
+        Limits::new(Duration::from_secs(3600), None)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_used_up_limit_is_waited_for_by_githubs_clock() {
+        let limits = limits();
+        limits.note(Resource::GraphQl, &hourly("5000", "1"));
+        assert!(starts_after(&limits, Resource::Rest, 1).await.is_zero(), "REST has a limit of its own");
+        assert!(starts_after(&limits, Resource::GraphQl, 1).await.is_zero());
+        assert_eq!(starts_after(&limits, Resource::GraphQl, 2).await.as_secs(), 11);
+        assert!(
+            starts_after(&limits, Resource::GraphQl, 9).await.is_zero(),
+            "after the reset nothing is known"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn points_reserved_by_calls_in_flight_are_not_given_twice() {
+        let limits = limits();
+        limits.note(Resource::GraphQl, &hourly("5000", "3"));
+        let held = limits.reserve(Resource::GraphQl, 2).await.unwrap();
+        let second = async { starts_after(&limits, Resource::GraphQl, 2).await };
+        let release = async {
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            drop(held);
+        };
+        let (waited, ()) = tokio::join!(second, release);
+        assert_eq!(waited.as_secs(), 4, "until the call in flight gave them back");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_without_limits_is_not_waited_for() {
+        let limits = limits();
+        limits.note(Resource::GraphQl, &hourly("0", "0"));
+        limits.note(Resource::GraphQl, &told(&[("date", DATE)]));
+        assert!(starts_after(&limits, Resource::GraphQl, 50).await.is_zero());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_secondary_limit_stops_both_and_grows_where_no_time_is_told() {
+        let limits = limits();
+        limits.block_all(&told(&[("date", DATE), ("retry-after", "7")]), 0, "slow down");
+        assert_eq!(starts_after(&limits, Resource::Rest, 1).await.as_secs(), 7);
+        limits.block_all(&told(&[("date", DATE)]), 0, "slow down");
+        assert_eq!(starts_after(&limits, Resource::GraphQl, 1).await.as_secs(), 60);
+        limits.block_all(&told(&[("date", DATE)]), 1, "slow down");
+        assert_eq!(starts_after(&limits, Resource::GraphQl, 1).await.as_secs(), 120);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn past_the_longest_wait_or_the_share_the_run_stops() {
+        let impatient = Limits::new(Duration::from_secs(5), None);
+        impatient.note(Resource::GraphQl, &hourly("5000", "0"));
+        let stopped = impatient.reserve(Resource::GraphQl, 1).await.err();
+        assert!(matches!(stopped, Some(Error::Limited { until: Some(_), .. })), "{stopped:?}");
+
+        let frugal = Limits::new(Duration::from_secs(3600), Some(0.6));
+        frugal.note(Resource::GraphQl, &hourly("5000", "2001"));
+        assert!(starts_after(&frugal, Resource::GraphQl, 1).await.is_zero());
+        let stopped = frugal.reserve(Resource::GraphQl, 2).await.err();
+        assert!(matches!(stopped, Some(Error::Limited { until: Some(_), .. })), "{stopped:?}");
     }
 }

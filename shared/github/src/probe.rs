@@ -1,5 +1,7 @@
 //! The change probe: one cheap query a hundred repositories tells what there is to read.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::json;
@@ -63,9 +65,16 @@ pub struct OrgProbe {
     pub repos: Vec<RepoProbe>,
     /// Its first 100 members, as far as the token may see them.
     pub members: Vec<MemberListed>,
+    /// Why repositories among those could not be read at all: the token may not see all of them.
+    pub unreadable: Vec<String>,
     /// When GitHub began to answer, by its own clock, UTC.
     pub read_at: Option<DateTime<Utc>>,
 }
+
+/// Where the repositories are in the answer.
+const REPOSITORIES: &[&str] = &["organization", "repositories", "nodes"];
+
+type PageOfOrg = (Organization, Vec<(usize, String)>, Option<DateTime<Utc>>);
 
 #[derive(Deserialize)]
 struct Data {
@@ -88,10 +97,10 @@ struct Repository {
     name: String,
     pushed_at: Option<DateTime<Utc>>,
     default_branch_ref: Option<Branch>,
-    pull_requests: Option<Tops>,
-    issues: Option<Tops>,
-    releases: Option<Tops>,
-    deployments: Option<Tops>,
+    pull_requests: Tops,
+    issues: Tops,
+    releases: Tops,
+    deployments: Tops,
 }
 
 #[derive(Deserialize)]
@@ -119,10 +128,8 @@ struct Top {
     updated_at: Option<DateTime<Utc>>,
 }
 
-impl From<Option<Tops>> for Newest {
-    /// A list that the token may not read is as good as empty.
-    fn from(tops: Option<Tops>) -> Self {
-        let Some(tops) = tops else { return Newest::default() };
+impl From<Tops> for Newest {
+    fn from(tops: Tops) -> Self {
         let top = tops.nodes.unwrap_or_default().into_iter().flatten().next();
         Newest {
             total: tops.total_count,
@@ -158,30 +165,61 @@ impl Client {
         let mut found: Option<OrgProbe> = None;
         let mut after: Option<String> = None;
         loop {
-            let variables = json!({ "org": org, "after": after, "members": found.is_none() });
-            let reply = self
-                .query::<Data>(&PROBE, variables, Some(&mut size), |error| {
-                    // Who the members are, or what a repository's kind holds, may be hidden from the token.
-                    matches!(error.kind.as_deref(), Some("FORBIDDEN" | "INSUFFICIENT_SCOPES"))
-                        && (error.is_about("membersWithRole") || error.is_about("repositories"))
-                })
-                .await
-                .map_err(|error| no_such_org(org, error))?;
-            let Some(organization) = reply.data.organization else {
-                return Err(no_such_org(org, Error::NotFound(String::new())));
-            };
+            let reply = self.probe_page(org, after.as_deref(), found.is_none(), &mut size).await?;
+            let (organization, errors, date) = reply;
             let probe = found.get_or_insert_with(|| OrgProbe {
                 login: organization.login,
                 repos: Vec::new(),
                 members: Vec::new(),
-                read_at: reply.date,
+                unreadable: Vec::new(),
+                read_at: date,
             });
             probe.members.extend(organization.members_with_role.map(Connection::entries).unwrap_or_default());
-            after = organization.repositories.page_info.clone().next();
-            probe.repos.extend(organization.repositories.entries().into_iter().filter_map(Repository::probe));
+            after = organization.repositories.page_info.next();
+            let refused: HashMap<usize, String> = errors.into_iter().collect();
+            for (at, repo) in organization.repositories.nodes.unwrap_or_default().into_iter().enumerate() {
+                match (refused.get(&at), repo) {
+                    (None, Some(repo)) => probe.repos.extend(repo.probe()),
+                    (None, None) => {}
+                    (Some(why), repo) => {
+                        let name = repo.map_or_else(|| "a repository".to_owned(), |repo| repo.name);
+                        probe.unreadable.push(format!("{name}: {why}"));
+                    }
+                }
+            }
             if after.is_none() {
                 return Ok(found.expect("a page was read"));
             }
+        }
+    }
+
+    /// A page of the organization, and why the token may not read some of its entries.
+    async fn probe_page(
+        &self,
+        org: &str,
+        after: Option<&str>,
+        members: bool,
+        size: &mut PageSize,
+    ) -> Result<PageOfOrg, Error> {
+        let ask = async |members: bool, size: &mut PageSize| {
+            let variables = json!({ "org": org, "after": after, "members": members });
+            self.query::<Data>(&PROBE, variables, Some(size), |error| {
+                error.is_refusal() && error.entry_below(REPOSITORIES).is_some()
+            })
+            .await
+        };
+        let reply = match ask(members, size).await {
+            // Who the members are may be hidden from the token, which hides all else with it.
+            Err(Error::Forbidden(_)) if members => ask(false, size).await,
+            reply => reply,
+        };
+        let reply = reply.map_err(|error| no_such_org(org, error))?;
+        let refused = reply.errors.iter().filter_map(|error| {
+            Some((error.entry_below(REPOSITORIES)?, format!("the token may not read it: {}", error.message)))
+        });
+        match reply.data.organization {
+            Some(organization) => Ok((organization, refused.collect(), reply.date)),
+            None => Err(no_such_org(org, Error::NotFound(String::new()))),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Releases, the one created last first.
 
-use serde::Deserialize;
 use serde_json::json;
 
 use crate::RepoRef;
@@ -9,12 +8,7 @@ use crate::commits::gone;
 use crate::error::Error;
 use crate::page::{Page, PageSize};
 use crate::queries::{RELEASES, RELEASES_BY_ID};
-use crate::wire::{HasReleases, Node, Release};
-
-#[derive(Deserialize)]
-struct Nodes {
-    nodes: Vec<Option<Release>>,
-}
+use crate::wire::{HasReleases, Node, Nodes, Release};
 
 impl Client {
     /// A page of releases, the one created last first; drafts among them where the token may see them.
@@ -32,14 +26,15 @@ impl Client {
         let releases = reply.data.node.ok_or_else(|| gone(repo))?.releases;
         Ok(Page { next: releases.page_info.clone().next(), entries: releases.entries() })
     }
+
     /// Up to 100 releases by node id; those that are gone are left out.
     ///
     /// # Errors
     /// Where GitHub does not answer.
     pub async fn releases_by_id(&self, node_ids: &[String]) -> Result<Vec<Release>, Error> {
         let reply = self
-            .query::<Nodes>(&RELEASES_BY_ID, json!({ "ids": node_ids }), None, |error| {
-                error.kind.as_deref() == Some("NOT_FOUND")
+            .query::<Nodes<Release>>(&RELEASES_BY_ID, json!({ "ids": node_ids }), None, |error| {
+                error.is_not_found()
             })
             .await?;
         Ok(reply.data.nodes.into_iter().flatten().collect())

@@ -267,6 +267,12 @@ pub(crate) struct Node<T> {
     pub(crate) node: Option<T>,
 }
 
+/// The objects behind node ids; null where there is none.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(crate) struct Nodes<T> {
+    pub(crate) nodes: Vec<Option<T>>,
+}
+
 /// The field of a repository that was asked for.
 macro_rules! field {
     ($(#[$doc:meta])* $type:ident, $field:ident : $value:ty) => {

@@ -16,6 +16,7 @@ pub mod object_store;
 pub mod paths;
 pub mod schema;
 pub mod snapshot;
+mod spelling;
 mod table;
 #[cfg(test)]
 mod testing;
@@ -26,3 +27,4 @@ pub use memory::MemoryObjects;
 pub use object_store::{ETag, Object, ObjectMeta, ObjectStore, PutIfAbsent, PutIfMatch};
 pub use paths::ObjectPath;
 pub use snapshot::{Change, Merged, Snapshot, Stamp};
+pub use spelling::{Spelling, Spellings, spellings};

@@ -15,6 +15,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
 use gam_lake::snapshot::{self, Snapshot, Stamp};
 use gam_lake::{Error as LakeError, ObjectPath, inbox};
 use gam_model::{Event, Month, RollupKey};
@@ -283,6 +284,11 @@ impl Run<'_> {
                 return Ok(Step::Raced);
             }
         }
+        if full {
+            // The store may have lost the names, too.
+            let names = Names::of(gam_lake::spellings(&merged.batches)?);
+            rollups.put_names(self.org, &names.into_entries()).await?;
+        }
         let fold = self.fold(month, &merged).await?;
         let keys = (!full).then(|| self.touched(&merged.changes));
         let new = self.stored(&fold, keys, stamp.generation);
@@ -376,18 +382,28 @@ async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static
     }
 }
 
-/// How the events of a chunk spell organizations and repositories.
+/// How events spell organizations and repositories.
 #[derive(Default)]
 struct Names(BTreeMap<(NameKind, i64), NameEntry>);
 
 impl Names {
-    fn note(&mut self, event: &Event) {
-        self.keep(NameKind::Org, 0, &event.org, event);
-        self.keep(NameKind::Repo, event.repo_id, &event.repo, event);
+    fn of(spellings: gam_lake::Spellings) -> Self {
+        let mut names = Names::default();
+        if let Some((as_of, org)) = spellings.org {
+            names.keep(NameKind::Org, 0, &org, as_of);
+        }
+        for (id, (as_of, repo)) in spellings.repos {
+            names.keep(NameKind::Repo, id, &repo, as_of);
+        }
+        names
     }
 
-    fn keep(&mut self, kind: NameKind, id: i64, name: &str, event: &Event) {
-        let as_of = event.collected_at;
+    fn note(&mut self, event: &Event) {
+        self.keep(NameKind::Org, 0, &event.org, event.collected_at);
+        self.keep(NameKind::Repo, event.repo_id, &event.repo, event.collected_at);
+    }
+
+    fn keep(&mut self, kind: NameKind, id: i64, name: &str, as_of: DateTime<Utc>) {
         match self.0.get_mut(&(kind, id)) {
             Some(kept) if (kept.as_of, kept.name.as_str()) >= (as_of, name) => {}
             Some(kept) => {

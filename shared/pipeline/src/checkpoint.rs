@@ -17,6 +17,9 @@ pub struct OrgCheckpoint {
     /// Repositories of which that is not so, by id, with up to when each of them has been read.
     #[serde(default)]
     pub repos: BTreeMap<i64, Option<DateTime<Utc>>>,
+    /// The earliest day that was ever asked for, UTC: a repository that appears later is read from then on.
+    #[serde(default)]
+    pub since: Option<DateTime<Utc>>,
 }
 
 impl OrgCheckpoint {
@@ -56,6 +59,8 @@ pub struct CommitsCheckpoint {
     pub covered: Option<CoveredCommits>,
     /// A walk that was begun and not finished.
     pub walk: Option<CommitWalk>,
+    /// A move to a new tip that was begun and not finished.
+    pub moving: Option<Moving>,
     /// The version of the commits written: greater after every force-push.
     pub version: i64,
 }
@@ -69,6 +74,32 @@ pub struct CoveredCommits {
     pub since: DateTime<Utc>,
     /// The last committer date, UTC; absent where the span has no end.
     pub until: Option<DateTime<Utc>>,
+}
+
+/// A move from the covered tip to another. It is finished before anything else is read, even where the
+/// branch has moved on or back: some of it may be in the lake already.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moving {
+    /// The other tip.
+    pub to: String,
+    /// What is left to do.
+    pub step: MoveStep,
+}
+
+/// What is left to do of a move.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MoveStep {
+    /// Read what the new tip has and the old one has not; so many of these commits have been read.
+    Compare {
+        /// How many.
+        done: usize,
+    },
+    /// The histories cannot be compared: take back the old one, page by page.
+    TakeBack {
+        /// Where the next page starts.
+        cursor: Option<String>,
+    },
 }
 
 /// A walk through the history of a pinned tip.
@@ -161,6 +192,9 @@ pub struct Unsettled {
     pub node_id: String,
     /// When it was created, UTC.
     pub created_at: DateTime<Utc>,
+    /// When it first failed, if it has, UTC.
+    #[serde(default)]
+    pub failed_at: Option<DateTime<Utc>>,
 }
 
 /// A walk from the newest deployment down.
@@ -183,6 +217,13 @@ pub struct DeploymentsWalk {
 pub(crate) struct Held<T> {
     pub(crate) value: T,
     revision: Option<Revision>,
+}
+
+impl<T> Held<T> {
+    /// Whether it was ever saved.
+    pub(crate) fn is_saved(&self) -> bool {
+        self.revision.is_some()
+    }
 }
 
 impl<T: Default + Serialize + DeserializeOwned> Held<T> {

@@ -182,7 +182,14 @@ pub struct Review {
 impl Review {
     /// A review that is submitted as soon as it is begun.
     pub fn new(id: i64, author: Actor, when: Time) -> Self {
-        Review { id, author, begun_at: when, submitted_at: Some(when), verdict: "COMMENTED", dismissed_at: None }
+        Review {
+            id,
+            author,
+            begun_at: when,
+            submitted_at: Some(when),
+            verdict: "COMMENTED",
+            dismissed_at: None,
+        }
     }
 
     /// When it was submitted, as far as that has happened.
@@ -387,7 +394,8 @@ impl Repo {
     /// The commit and everything it descends from.
     pub fn ancestors(&self, sha: &str) -> BTreeSet<&str> {
         let mut found = BTreeSet::new();
-        let mut open: Vec<&str> = self.commits.get_key_value(sha).map(|(sha, _)| sha.as_str()).into_iter().collect();
+        let mut open: Vec<&str> =
+            self.commits.get_key_value(sha).map(|(sha, _)| sha.as_str()).into_iter().collect();
         while let Some(sha) = open.pop() {
             if found.insert(sha) {
                 open.extend(self.commits[sha].parents.iter().map(String::as_str));

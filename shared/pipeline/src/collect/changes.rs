@@ -3,7 +3,7 @@
 //! above the watermark that the walk leaves, and is read by the next one.
 
 use chrono::{DateTime, Utc};
-use gam_github::{Client, Newest, Page, PageSize};
+use gam_github::{Client, Error, Newest, Page, PageSize};
 use gam_model::Event;
 use tokio::sync::mpsc::Sender;
 
@@ -86,10 +86,16 @@ impl Walker<'_> {
         &self,
         newest: Newest,
         mut checkpoint: ChangesCheckpoint,
-        fetch: impl AsyncFn(Option<&str>, DateTime<Utc>) -> Result<Page<Entry>, gam_github::Error>,
+        fetch: impl AsyncFn(Option<&str>, DateTime<Utc>) -> Result<Page<Entry>, Error>,
     ) -> Result<(), Stop> {
         if let Some(walk) = checkpoint.walk.take() {
-            self.walk(&mut checkpoint, walk, &fetch).await?;
+            match self.walk(&mut checkpoint, walk.clone(), &fetch).await {
+                // The place in the list is not known any more: begin the walk anew.
+                Err(Stop::GitHub(Error::Invalid(_))) if walk.cursor.is_some() => {
+                    self.walk(&mut checkpoint, ChangesWalk { cursor: None, ..walk }, &fetch).await?;
+                }
+                done => done?,
+            }
         }
         match floor(&checkpoint, newest, self.target.span) {
             Some(floor) => {
@@ -112,7 +118,7 @@ impl Walker<'_> {
         &self,
         checkpoint: &mut ChangesCheckpoint,
         mut walk: ChangesWalk,
-        fetch: &impl AsyncFn(Option<&str>, DateTime<Utc>) -> Result<Page<Entry>, gam_github::Error>,
+        fetch: &impl AsyncFn(Option<&str>, DateTime<Utc>) -> Result<Page<Entry>, Error>,
     ) -> Result<(), Stop> {
         loop {
             let page = fetch(walk.cursor.as_deref(), walk.floor).await?;

@@ -4,20 +4,20 @@
 //! difference is what a force-push took away.
 
 use chrono::{DateTime, Utc};
-use gam_github::{Client, Error, PageSize};
+use gam_github::{Client, Comparison, Error, PageSize};
 use gam_model::Event;
 use tokio::sync::mpsc::Sender;
 
 use super::plan::{Span, Stop, Target};
 use super::writer::{PageRead, Update};
-use crate::checkpoint::{CommitWalk, CommitsCheckpoint, CoveredCommits};
+use crate::checkpoint::{CommitWalk, CommitsCheckpoint, CoveredCommits, MoveStep, Moving};
 
 const WHAT: &str = "commits";
 
 /// Whether there is anything to read.
 pub(super) fn is_due(from: &CommitsCheckpoint, tip: &str, span: Span) -> bool {
     match &from.covered {
-        _ if from.walk.is_some() => true,
+        _ if from.walk.is_some() || from.moving.is_some() => true,
         None => true,
         Some(covered) => covered.tip != tip || widening(covered, span).next().is_some(),
     }
@@ -50,13 +50,17 @@ pub(super) async fn read(
     sink: &Sender<PageRead>,
 ) -> Result<(), Stop> {
     let mut reading = Commits { github, target, sink, checkpoint: from };
-    reading.checkpoint.version = reading.checkpoint.version.max(1);
+    if reading.checkpoint.version == 0 {
+        // Not less than what an earlier collection, whose checkpoints are lost, may have taken back.
+        reading.checkpoint.version = reading.pushed_at().max(1);
+    }
+    if let (Some(covered), Some(moving)) =
+        (reading.checkpoint.covered.clone(), reading.checkpoint.moving.clone())
+    {
+        reading.finish_move(covered, moving).await?;
+    }
     if let Some(walk) = reading.checkpoint.walk.take() {
-        match reading.walk(walk).await {
-            // The tip it was pinned to has been pushed over and forgotten: start again.
-            Err(Stop::GitHub(Error::NotFound(_))) => reading.checkpoint.walk = None,
-            done => done?,
-        }
+        reading.resume(walk).await?;
     }
     match reading.checkpoint.covered.clone() {
         None => {
@@ -89,6 +93,30 @@ impl Commits<'_> {
         self.target.hand_over(self.sink, WHAT, events, update).await
     }
 
+    fn pushed_at(&self) -> i64 {
+        self.target.pushed_at.map_or(0, |at: DateTime<Utc>| at.timestamp())
+    }
+
+    /// Goes on with a walk that an earlier run has begun.
+    async fn resume(&mut self, walk: CommitWalk) -> Result<(), Stop> {
+        match self.walk(walk.clone()).await {
+            // The place in the list is not known any more: begin the walk anew.
+            Err(Stop::GitHub(Error::Invalid(_))) if walk.cursor.is_some() => {
+                self.walk(CommitWalk { cursor: None, ..walk }).await
+            }
+            Err(Stop::GitHub(Error::NotFound(why))) => {
+                tracing::warn!(
+                    repo = self.target.repo.name,
+                    why,
+                    "the tip of an unfinished walk is gone; what it read and a force-push took away stays"
+                );
+                self.checkpoint.walk = None;
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
     /// Walks a span of the history of a pinned tip, page by page.
     async fn walk(&mut self, mut walk: CommitWalk) -> Result<(), Stop> {
         let mut size = PageSize::new(100);
@@ -116,25 +144,62 @@ impl Commits<'_> {
         }
     }
 
-    /// Reads what the new tip has and the old one has not, and takes back what it is the other way.
+    /// Moves to another tip. Where the branch was pushed over, the version of everything written from
+    /// now on is greater, with one between it and that of what was written before for what is taken back.
     async fn move_tip(&mut self, covered: CoveredCommits, tip: &str) -> Result<(), Stop> {
         let (github, repo) = (self.github, &self.target.repo);
         let forward = match github.compare(repo, &covered.tip, tip).await {
-            Ok(forward) => forward,
-            Err(Error::NotFound(why)) => {
-                tracing::warn!(
-                    repo = repo.name,
-                    why,
-                    "the old tip is gone, so what a force-push took away cannot be told; reading the history anew"
-                );
-                let (since, until) = (covered.since, covered.until);
-                let covers = CoveredCommits { tip: tip.to_owned(), ..covered };
-                return self.walk(CommitWalk { covers, since, until, cursor: None }).await;
-            }
+            Ok(forward) => Some(forward),
+            // Histories without a common ancestor, or whose difference is too much for GitHub.
+            Err(Error::NotFound(_) | Error::Unavailable { .. }) => None,
             Err(error) => return Err(error.into()),
         };
-        if forward.behind_by > 0 {
-            self.take_back(&covered, tip).await?;
+        if forward.as_ref().is_none_or(|forward| forward.behind_by > 0) {
+            self.checkpoint.version = (self.checkpoint.version + 2).max(self.pushed_at());
+        }
+        let step = if forward.is_some() {
+            MoveStep::Compare { done: 0 }
+        } else {
+            MoveStep::TakeBack { cursor: None }
+        };
+        self.checkpoint.moving = Some(Moving { to: tip.to_owned(), step });
+        // From here on some of the move may be in the lake: it is finished whatever comes.
+        self.hand_over(Vec::new(), true).await?;
+        match forward {
+            Some(forward) => self.take_difference(covered, tip.to_owned(), forward, 0).await,
+            None => self.replace(covered, tip.to_owned(), None).await,
+        }
+    }
+
+    /// Finishes a move that an earlier run has begun.
+    async fn finish_move(&mut self, covered: CoveredCommits, moving: Moving) -> Result<(), Stop> {
+        let done = match moving.step {
+            MoveStep::Compare { done } => done,
+            MoveStep::TakeBack { cursor } => return self.replace(covered, moving.to, cursor).await,
+        };
+        match self.github.compare(&self.target.repo, &covered.tip, &moving.to).await {
+            Ok(forward) => self.take_difference(covered, moving.to, forward, done).await,
+            Err(Error::NotFound(_)) => self.replace(covered, moving.to, None).await,
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads what the new tip has and the old one has not, and takes back what it is the other way;
+    /// of the former so many have been read.
+    async fn take_difference(
+        &mut self,
+        covered: CoveredCommits,
+        to: String,
+        forward: Comparison,
+        done: usize,
+    ) -> Result<(), Stop> {
+        let (github, repo) = (self.github, &self.target.repo);
+        if forward.behind_by > 0 && done == 0 {
+            let backward = github.compare(repo, &to, &covered.tip).await?;
+            let gone =
+                backward.commits.iter().map(|gone| self.target.origin.commit_gone(gone, self.version_gone()));
+            let gone = gone.collect();
+            self.hand_over(gone, false).await?;
         }
         let new: Vec<String> = forward
             .commits
@@ -142,25 +207,70 @@ impl Commits<'_> {
             .filter(|commit| commit.committed_at >= covered.since)
             .map(|commit| commit.sha)
             .collect();
-        for shas in new.chunks(100) {
+        for (at, shas) in new.chunks(100).enumerate().filter(|(at, _)| at * 100 >= done) {
             let commits = github.commits_by_id(repo, shas).await?;
             let version = self.checkpoint.version;
             let events = commits.iter().map(|commit| self.target.origin.commit(commit, version)).collect();
-            self.hand_over(events, false).await?;
+            let step = MoveStep::Compare { done: at * 100 + shas.len() };
+            self.checkpoint.moving = Some(Moving { to: to.clone(), step });
+            self.hand_over(events, true).await?;
         }
-        self.checkpoint.covered = Some(CoveredCommits { tip: tip.to_owned(), ..covered });
+        self.checkpoint.moving = None;
+        self.checkpoint.covered = Some(CoveredCommits { tip: to, ..covered });
         self.hand_over(Vec::new(), true).await
     }
 
-    /// Takes back what a force-push took away. Its version lies between those of the commits written
-    /// before and after it.
-    async fn take_back(&mut self, covered: &CoveredCommits, tip: &str) -> Result<(), Stop> {
-        let backward = self.github.compare(&self.target.repo, tip, &covered.tip).await?;
-        let pushed_at = self.target.pushed_at.map_or(0, |at: DateTime<Utc>| at.timestamp());
-        self.checkpoint.version = (self.checkpoint.version + 2).max(pushed_at);
-        let version = self.checkpoint.version - 1;
-        let gone = backward.commits.iter().map(|commit| self.target.origin.commit_gone(commit, version));
-        let gone = gone.collect();
-        self.hand_over(gone, false).await
+    /// Takes back the whole history of the old tip, and walks that of the new one: what is in both is
+    /// told again under a greater version.
+    async fn replace(
+        &mut self,
+        covered: CoveredCommits,
+        to: String,
+        cursor: Option<String>,
+    ) -> Result<(), Stop> {
+        let mut size = PageSize::new(100);
+        let mut cursor = cursor;
+        loop {
+            let span = (Some(covered.since), None);
+            let page = match self
+                .github
+                .commits(&self.target.repo, &covered.tip, span, cursor.as_deref(), &mut size)
+                .await
+            {
+                Ok(page) => page,
+                Err(Error::NotFound(why)) => {
+                    tracing::warn!(
+                        repo = self.target.repo.name,
+                        why,
+                        "the old tip is gone, so what a force-push took away stays"
+                    );
+                    break;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let version = self.version_gone();
+            let gone = page.entries.iter().map(|commit| {
+                let event = self.target.origin.commit(commit, version);
+                Event { retracted: true, ..event }
+            });
+            let gone = gone.collect();
+            cursor = page.next;
+            let step = MoveStep::TakeBack { cursor: cursor.clone() };
+            self.checkpoint.moving = Some(Moving { to: to.clone(), step });
+            self.hand_over(gone, cursor.is_some()).await?;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        self.checkpoint.moving = None;
+        self.checkpoint.covered = None;
+        let (since, until) = (covered.since, covered.until);
+        let covers = CoveredCommits { tip: to, ..covered };
+        self.walk(CommitWalk { covers, since, until, cursor: None }).await
+    }
+
+    /// The version of what a force-push took away: between those before and after it.
+    fn version_gone(&self) -> i64 {
+        self.checkpoint.version - 1
     }
 }

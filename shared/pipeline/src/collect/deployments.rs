@@ -2,12 +2,12 @@
 //! later: those that may still succeed are remembered and asked for by id, and where there is
 //! something new the last 14 days are read anew.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_github::facts::Outcome;
 use gam_github::wire::Deployment;
-use gam_github::{Client, Newest, PageSize, RepoProbe};
+use gam_github::{Client, Error, Newest, PageSize, RepoProbe};
 use gam_model::Event;
 use tokio::sync::mpsc::Sender;
 
@@ -23,35 +23,47 @@ const READ_ANEW: TimeDelta = TimeDelta::days(14);
 /// The answers for a repository's deployments, by numeric id; `None` where GitHub shows none.
 pub(super) type Asked = HashMap<i64, Option<Deployment>>;
 
-/// Asks for the deployments that may still succeed, of all repositories together, by repository.
-/// Where GitHub does not answer, none of them is in the result, and they stay remembered.
+/// What was asked for by id, by repository; and the repositories of which it could not be, with why.
+#[derive(Default)]
+pub(super) struct Answers {
+    pub(super) asked: HashMap<i64, Asked>,
+    pub(super) failed: BTreeMap<i64, String>,
+}
+
+/// Asks for the deployments that may still succeed, of all repositories together. Where GitHub does not
+/// answer, they stay remembered and their repositories count as failed.
+///
+/// # Errors
+/// Where no other question can fare better: the limits are used up, or the token is refused.
 pub(super) async fn ask_unsettled(
     github: &Client,
     repos: &[RepoProbe],
     checkpoints: &BTreeMap<i64, RepoCheckpoint>,
-) -> HashMap<i64, Asked> {
+) -> Result<Answers, Error> {
     let mut unsettled = Vec::new();
     for repo in repos {
         let known = checkpoints.get(&repo.id).into_iter().flat_map(|c| &c.deployments.unsettled);
         unsettled.extend(known.map(|(id, deployment)| (repo.id, *id, deployment.node_id.clone())));
     }
-    let mut asked: HashMap<i64, Asked> = HashMap::new();
+    let mut answers = Answers::default();
     for chunk in unsettled.chunks(100) {
         let node_ids: Vec<String> = chunk.iter().map(|(_, _, node_id)| node_id.clone()).collect();
-        match github.deployments_by_id(&node_ids).await {
-            Ok(found) if found.len() == chunk.len() => {
-                for ((repo, id, _), found) in chunk.iter().zip(found) {
-                    let found = found.filter(|found| found.database_id == Some(*id));
-                    asked.entry(*repo).or_default().insert(*id, found);
-                }
+        let found = match github.deployments_by_id(&node_ids).await {
+            Ok(found) if found.len() == chunk.len() => found,
+            Ok(_) => Vec::new(),
+            Err(error @ (Error::Limited { .. } | Error::Unauthorized(_))) => return Err(error),
+            Err(error) => {
+                let why = format!("deployments that may still succeed could not be asked for: {error}");
+                answers.failed.extend(chunk.iter().map(|(repo, ..)| (*repo, why.clone())));
+                continue;
             }
-            Ok(_) => {
-                tracing::warn!("GitHub answered for another number of deployments than it was asked for")
-            }
-            Err(error) => tracing::warn!(%error, "deployments that may still succeed could not be asked for"),
+        };
+        for ((repo, id, _), found) in chunk.iter().zip(found) {
+            let found = found.filter(|found| found.database_id == Some(*id));
+            answers.asked.entry(*repo).or_default().insert(*id, found);
         }
     }
-    asked
+    Ok(answers)
 }
 
 /// Whether there is anything to read, or to remember, beside what was asked for by id.
@@ -71,10 +83,17 @@ pub(super) async fn read(
     asked: Asked,
     sink: &Sender<PageRead>,
 ) -> Result<(), Stop> {
-    let mut reading = Deployments { github, target, sink, checkpoint: from };
+    let mut reading =
+        Deployments { github, target, sink, checkpoint: from, seen: BTreeSet::new(), walked: None };
     let looked_for = reading.take_answers(asked).await?;
     if let Some(walk) = reading.checkpoint.walk.take() {
-        reading.walk(walk).await?;
+        match reading.walk(walk.clone()).await {
+            // The place in the list is not known any more: begin the walk anew.
+            Err(Stop::GitHub(Error::Invalid(_))) if walk.cursor.is_some() => {
+                reading.walk(DeploymentsWalk { cursor: None, ..walk }).await?;
+            }
+            done => done?,
+        }
     }
     if let Some(floor) = reading.floor(newest, &looked_for) {
         let walk = DeploymentsWalk {
@@ -100,6 +119,10 @@ struct Deployments<'a> {
     target: &'a Target,
     sink: &'a Sender<PageRead>,
     checkpoint: DeploymentsCheckpoint,
+    /// What GitHub has shown in this reading, by numeric id.
+    seen: BTreeSet<i64>,
+    /// Down to when the list was walked in this reading.
+    walked: Option<DateTime<Utc>>,
 }
 
 impl Deployments<'_> {
@@ -131,13 +154,15 @@ impl Deployments<'_> {
     /// Remembers the deployment as long as it may still succeed; what it tells now.
     fn note(&mut self, deployment: &Deployment) -> Vec<Event> {
         if let Some(id) = deployment.database_id {
-            if Outcome::of(deployment).success.is_some() {
+            let outcome = Outcome::of(deployment);
+            if outcome.success.is_some() {
                 self.checkpoint.unsettled.remove(&id);
             } else {
                 let node_id = deployment.id.clone();
-                let created_at = deployment.created_at;
-                self.checkpoint.unsettled.insert(id, Unsettled { node_id, created_at });
+                let (created_at, failed_at) = (deployment.created_at, outcome.failure);
+                self.checkpoint.unsettled.insert(id, Unsettled { node_id, created_at, failed_at });
             }
+            self.seen.insert(id);
         }
         self.target.origin.deployment(deployment)
     }
@@ -174,6 +199,7 @@ impl Deployments<'_> {
                 checkpoint.watermark = walk.watermark;
                 checkpoint.active_at = walk.active_at;
                 checkpoint.total = walk.total;
+                self.walked = Some(walk.floor);
             }
             self.hand_over(events).await?;
             if !more {
@@ -182,18 +208,22 @@ impl Deployments<'_> {
         }
     }
 
-    /// Forgets those that GitHub shows neither under their id nor, as far as it was read, in the list.
+    /// Forgets those that GitHub shows neither under their id nor in the list: where the list was walked
+    /// past them, or they are too old for it to be walked again for them.
     async fn forget(&mut self, looked_for: &BTreeMap<i64, DateTime<Utc>>) -> Result<(), Stop> {
         let anew = self.checkpoint.active_at.map(|active| active - READ_ANEW);
-        let stale: Vec<i64> = looked_for
+        let is_gone = |created: DateTime<Utc>| {
+            self.walked.is_some_and(|floor| created >= floor) || anew.is_some_and(|anew| created < anew)
+        };
+        let gone: Vec<i64> = looked_for
             .iter()
-            .filter(|(_, created)| anew.is_some_and(|anew| **created < anew))
+            .filter(|(id, created)| !self.seen.contains(id) && is_gone(**created))
             .map(|(id, _)| *id)
             .collect();
-        if stale.is_empty() {
+        if gone.is_empty() {
             return Ok(());
         }
-        stale.iter().for_each(|id| {
+        gone.iter().for_each(|id| {
             self.checkpoint.unsettled.remove(id);
         });
         self.hand_over(Vec::new()).await

@@ -97,22 +97,27 @@ pub async fn collect(
     request: &CollectRequest,
     observer: &dyn Observer,
 ) -> Result<CollectReport, CollectError> {
-    let span = asked_span(context, request)?;
+    let mut span = asked_span(context, request)?;
     let requests_before = github.requests();
     let probe = github.probe(&request.org).await?;
     let (repos, unknown) = chosen(&probe, &request.repos)?;
+    let key = CheckpointKey::Org(probe.login.clone());
+    let org: Held<OrgCheckpoint> = Held::load(&*context.checkpoints, &key).await?;
+    if let Some(since) = org.value.since {
+        span.first_since = since;
+    }
     let now = context.clock.now();
     note_names(context, &probe, now).await?;
 
     let mut writer = Writer::open(context, &probe.login, &repos).await?;
-    let checkpoints = writer.checkpoints();
-    let settled = deployments::ask_unsettled(github, &repos, &checkpoints).await;
-    let published = releases::ask_drafts(github, &repos, &checkpoints).await;
+    let (checkpoints, known) = (writer.checkpoints(), writer.known());
+    let unsettled = deployments::ask_unsettled(github, &repos, &checkpoints).await?;
+    let drafts = releases::ask_drafts(github, &repos, &checkpoints).await?;
     let mut readings: Vec<Reading> = Vec::new();
     for repo in &repos {
         let checkpoint = checkpoints.get(&repo.id).cloned().unwrap_or_default();
-        let is_published = published.contains(&repo.id);
-        readings.extend(plan::readings(&probe, repo, checkpoint, span, &settled, is_published, now));
+        let is_published = drafts.published.contains(&repo.id);
+        readings.extend(plan::readings(&probe, repo, checkpoint, span, &unsettled.asked, is_published, now));
     }
     let changed: BTreeSet<i64> = readings.iter().map(|reading| reading.repo().id).collect();
     observer.notice(Progress::Listed {
@@ -121,7 +126,10 @@ pub async fn collect(
         changed: changed.len(),
     });
 
-    let outcome = run(github, readings, &mut writer, request.parallelism.max(1), observer).await?;
+    let mut outcome = run(github, readings, &mut writer, request.parallelism.max(1), observer).await?;
+    for (repo, why) in unsettled.failed.into_iter().chain(drafts.failed) {
+        outcome.failed.entry(repo).or_insert(why);
+    }
     let mut report = CollectReport {
         org: probe.login.clone(),
         repos: repos.len(),
@@ -133,7 +141,14 @@ pub async fn collect(
         limited_until: outcome.limited.flatten(),
     };
     let undone: BTreeSet<i64> = outcome.failed.keys().chain(&outcome.stopped).copied().collect();
-    save_completeness(context, &probe, &repos, &undone, request).await?;
+    let read = repos.iter().map(|repo| repo.id).filter(|id| !undone.contains(id)).collect();
+    save_completeness(context, &probe, &Completeness { read, known, span }, request).await?;
+    if request.repos.is_empty() {
+        report.failed.extend(probe.unreadable.iter().map(|told| {
+            let (name, why) = told.split_once(": ").unwrap_or(("a repository", told));
+            (name.to_owned(), why.to_owned())
+        }));
+    }
     for repo in &repos {
         if let Some(why) = outcome.failed.get(&repo.id) {
             observer.notice(Progress::RepoFailed { repo: repo.name.clone(), why: why.clone() });
@@ -249,7 +264,9 @@ fn asked_span(context: &Context, request: &CollectRequest) -> Result<Span, Colle
     }
     Ok(Span {
         since: request.since.map(midnight),
-        first_since: midnight(today - Days::new(FIRST_RUN_DAYS)),
+        first_since: midnight(
+            request.until.map_or(today, |until| until.min(today)) - Days::new(FIRST_RUN_DAYS),
+        ),
         until: request.until.map(midnight),
     })
 }
@@ -307,39 +324,47 @@ async fn note_names(context: &Context, probe: &OrgProbe, now: DateTime<Utc>) -> 
     Ok(())
 }
 
+/// What a run has read.
+struct Completeness {
+    /// Repositories that were read to the end.
+    read: BTreeSet<i64>,
+    /// Repositories that were ever read.
+    known: BTreeSet<i64>,
+    span: Span,
+}
+
 /// Keeps up to when each repository has been read: to the moment of the probe, by GitHub's clock, or
 /// to the day that was asked for; a repository that was not read to the end stays where it was.
 async fn save_completeness(
     context: &Context,
     probe: &OrgProbe,
-    repos: &[RepoProbe],
-    undone: &BTreeSet<i64>,
+    now: &Completeness,
     request: &CollectRequest,
 ) -> Result<(), CollectError> {
-    let bound = request.until.map(midnight);
-    let read_until = probe.read_at.map(|at| bound.map_or(at, |bound| bound.min(at)));
-    let read: BTreeSet<i64> = repos.iter().map(|repo| repo.id).filter(|id| !undone.contains(id)).collect();
+    let read_until = probe.read_at.map(|at| now.span.until.map_or(at, |bound| bound.min(at)));
+    // Repositories that the token may not see are in question too, and nobody knows which they are.
+    let everything = request.repos.is_empty() && probe.unreadable.is_empty();
     let key = CheckpointKey::Org(probe.login.clone());
     loop {
         let mut held: Held<OrgCheckpoint> = Held::load(&*context.checkpoints, &key).await?;
         let before = held.value.clone();
         let after = |id: i64| {
-            let known = before.of_repo(id);
-            if read.contains(&id) { known.max(read_until) } else { known }
+            let known = now.known.contains(&id).then(|| before.of_repo(id)).flatten();
+            if now.read.contains(&id) { known.max(read_until) } else { known }
         };
-        let everything = request.repos.is_empty();
         let complete_until =
             if everything { before.complete_until.max(read_until) } else { before.complete_until };
-        let exceptions = probe.repos.iter().map(|repo| (repo.id, after(repo.id)));
-        let mut repos: BTreeMap<i64, _> = exceptions.filter(|(_, at)| *at != complete_until).collect();
+        let mut repos: BTreeMap<i64, _> = probe.repos.iter().map(|repo| (repo.id, after(repo.id))).collect();
         if !everything {
             // Repositories that GitHub does not show now keep what is known of them.
             before.repos.iter().for_each(|(id, at)| {
                 repos.entry(*id).or_insert(*at);
             });
-            repos.retain(|_, at| *at != complete_until);
         }
-        held.value = OrgCheckpoint { complete_until, repos };
+        repos.retain(|_, at| *at != complete_until);
+        let asked = now.span.since.unwrap_or(now.span.first_since);
+        let since = Some(before.since.map_or(asked, |since| since.min(asked)));
+        held.value = OrgCheckpoint { complete_until, repos, since };
         if held.value == before || held.save(&*context.checkpoints, &key).await? {
             return Ok(());
         }

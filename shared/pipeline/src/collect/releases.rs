@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_github::wire::Release;
-use gam_github::{Client, Newest, PageSize, RepoProbe};
+use gam_github::{Client, Error, Newest, PageSize, RepoProbe};
 use gam_model::Event;
 use tokio::sync::mpsc::Sender;
 
@@ -21,30 +21,44 @@ fn seen(newest: Newest, target: &Target) -> SeenReleases {
     SeenReleases { total: newest.total, newest: newest.id, updated_at: target.watermark(newest.at) }
 }
 
-/// The repositories in which a known draft was published. Where GitHub does not answer there is none,
-/// and the drafts stay remembered.
+/// The repositories in which a known draft was published; and those that could not be asked, with why.
+#[derive(Default)]
+pub(super) struct Drafts {
+    pub(super) published: BTreeSet<i64>,
+    pub(super) failed: BTreeMap<i64, String>,
+}
+
+/// Asks for the drafts that may have been published, of all repositories together. Where GitHub does
+/// not answer, they stay remembered and their repositories count as failed.
+///
+/// # Errors
+/// Where no other question can fare better: the limits are used up, or the token is refused.
 pub(super) async fn ask_drafts(
     github: &Client,
     repos: &[RepoProbe],
     checkpoints: &BTreeMap<i64, RepoCheckpoint>,
-) -> BTreeSet<i64> {
+) -> Result<Drafts, Error> {
     let mut drafts: BTreeMap<String, i64> = BTreeMap::new();
     for repo in repos {
         let known = checkpoints.get(&repo.id).into_iter().flat_map(|known| known.releases.drafts.values());
         drafts.extend(known.map(|node_id| (node_id.clone(), repo.id)));
     }
     let node_ids: Vec<String> = drafts.keys().cloned().collect();
-    let mut published = BTreeSet::new();
+    let mut answers = Drafts::default();
     for chunk in node_ids.chunks(100) {
         match github.releases_by_id(chunk).await {
             Ok(found) => {
                 let of_now = found.iter().filter(|release| !release.is_draft);
-                published.extend(of_now.filter_map(|release| drafts.get(&release.id)));
+                answers.published.extend(of_now.filter_map(|release| drafts.get(&release.id)));
             }
-            Err(error) => tracing::warn!(%error, "drafts that may be published could not be asked for"),
+            Err(error @ (Error::Limited { .. } | Error::Unauthorized(_))) => return Err(error),
+            Err(error) => {
+                let why = format!("drafts that may be published could not be asked for: {error}");
+                answers.failed.extend(chunk.iter().filter_map(|id| Some((*drafts.get(id)?, why.clone()))));
+            }
         }
     }
-    published
+    Ok(answers)
 }
 
 /// Whether there is anything to read, or to remember, beside drafts that were published.
@@ -63,26 +77,39 @@ pub(super) async fn read(
 ) -> Result<(), Stop> {
     let mut size = PageSize::new(100);
     let mut releases: Vec<Release> = Vec::new();
-    let mut cursor: Option<String> = None;
-    while newest.total > 0 || !from.published.is_empty() {
-        let page = github.releases(&target.repo, cursor.as_deref(), &mut size).await?;
-        releases.extend(page.entries);
-        cursor = page.next;
-        if cursor.is_none() {
-            break;
+    let mut pages = 0;
+    if newest.total > 0 || !from.published.is_empty() {
+        let mut cursor: Option<String> = None;
+        loop {
+            let page = github.releases(&target.repo, cursor.as_deref(), &mut size).await?;
+            releases.extend(page.entries);
+            pages += 1;
+            cursor = page.next;
+            if cursor.is_none() {
+                break;
+            }
         }
     }
+    let now: BTreeMap<i64, &Release> =
+        releases.iter().filter_map(|release| Some((release.database_id?, release))).collect();
+    // A list that shifted while its pages were read tells nothing of what is missing from it.
+    let whole = pages <= 1 || now.len() as i64 == newest.total;
     let mut events: Vec<Event> =
         releases.iter().filter_map(|release| target.origin.release(release)).collect();
-    events.extend(gone(target, &releases, &from, newest));
+    events.extend(gone(target, &now, &from, whole));
     let published = releases.iter().filter_map(|release| {
         let at = release.published_at.filter(|_| !release.is_draft)?;
         Some((release.database_id?, at))
     });
+    let mut published: BTreeMap<i64, DateTime<Utc>> = published.collect();
+    if !whole {
+        let missing = from.published.iter().filter(|(id, _)| !now.contains_key(id));
+        published.extend(missing.map(|(id, at)| (*id, *at)));
+    }
     let drafts = releases.iter().filter(|release| release.is_draft);
     let checkpoint = ReleasesCheckpoint {
         seen: Some(seen(newest, target)),
-        published: published.collect(),
+        published,
         drafts: drafts.filter_map(|draft| Some((draft.database_id?, draft.id.clone()))).collect(),
         active_at: target.active_at,
     };
@@ -90,11 +117,12 @@ pub(super) async fn read(
 }
 
 /// Publications known before that are no more: taken back, replaced by a later one, or deleted.
-fn gone(target: &Target, releases: &[Release], from: &ReleasesCheckpoint, newest: Newest) -> Vec<Event> {
-    let now: BTreeMap<i64, &Release> =
-        releases.iter().filter_map(|release| Some((release.database_id?, release))).collect();
-    // A list that shifted while it was read tells nothing of what is missing from it.
-    let whole = now.len() as i64 == newest.total;
+fn gone(
+    target: &Target,
+    now: &BTreeMap<i64, &Release>,
+    from: &ReleasesCheckpoint,
+    whole: bool,
+) -> Vec<Event> {
     let retraction = |(&id, &published_at): (&i64, &DateTime<Utc>)| {
         let version = match now.get(&id) {
             Some(release) if !release.is_draft && release.published_at == Some(published_at) => return None,

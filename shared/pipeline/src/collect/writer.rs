@@ -64,6 +64,11 @@ impl<'a> Writer<'a> {
         self.held.iter().map(|(id, held)| (*id, held.value.clone())).collect()
     }
 
+    /// The repositories that were ever read.
+    pub(super) fn known(&self) -> BTreeSet<i64> {
+        self.held.iter().filter(|(_, held)| held.is_saved()).map(|(id, _)| *id).collect()
+    }
+
     pub(super) fn events(&self) -> usize {
         self.events
     }

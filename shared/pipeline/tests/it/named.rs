@@ -223,3 +223,12 @@ async fn another_configuration_killed_midway_and_then_given_up() {
     run(&world).await;
     assert_eq!(before, answers(&world.context()).await);
 }
+
+#[tokio::test]
+async fn a_lost_store_is_rebuilt_from_the_lake() {
+    let whole = batch((1..6).map(|n| commit(n, 1, "ann")).collect());
+    let world = World::aggregated(std::slice::from_ref(&whole), Identity::default()).await;
+    let lost = World { objects: world.objects.clone(), store: Default::default() };
+    run(&lost).await;
+    assert_eq!(answers(&world.context()).await, answers(&lost.context()).await, "names among them");
+}

@@ -276,3 +276,6 @@ fn closings(
     }
     facts
 }
+
+#[cfg(test)]
+mod tests;

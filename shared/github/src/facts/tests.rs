@@ -1,0 +1,215 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+fn origin() -> Origin {
+    Origin { org: "acme".into(), repo: "site".into(), repo_id: 7, collected_at: at("2025-06-01T00:00:00Z") }
+}
+
+fn at(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}
+
+fn pull(changes: Value) -> PullRequest {
+    let mut pull = json!({
+        "number": 5, "state": "OPEN", "isDraft": false,
+        "createdAt": "2025-01-01T00:00:00Z", "updatedAt": "2025-01-09T00:00:00Z",
+        "closedAt": null, "mergedAt": null,
+        "author": { "__typename": "User", "login": "ann", "databaseId": 1 },
+        "labels": { "nodes": [{ "name": "bug" }, null] },
+        "reviews": { "nodes": [] },
+        "timelineItems": { "nodes": [] },
+    });
+    pull.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    serde_json::from_value(pull).unwrap()
+}
+
+fn closed_events(times: &[&str]) -> Value {
+    json!({ "nodes": times.iter().map(|t| json!({ "createdAt": t })).collect::<Vec<_>>() })
+}
+
+/// The closings among the events: time and whether they were taken back.
+fn closings_of(events: &[Event]) -> Vec<(String, bool)> {
+    let closings = events.iter().filter(|e| matches!(e.kind, EventKind::PrClosed | EventKind::IssueClosed));
+    closings.map(|e| (e.occurred_at.format("%m-%dT%H:%M:%S").to_string(), e.retracted)).collect()
+}
+
+#[test]
+fn a_closing_takes_the_time_of_the_closed_event_that_belongs_to_it() {
+    let closed = pull(json!({
+        "state": "CLOSED", "closedAt": "2025-01-03T10:00:00Z",
+        "timelineItems": closed_events(&["2025-01-03T10:00:01Z"]),
+    }));
+    let events = origin().pull_request(&closed);
+    assert_eq!(closings_of(&events), [("01-03T10:00:01".to_owned(), false)]);
+    assert_eq!(events[1].id.as_str(), "pr:7:5:closed:1735898401");
+
+    let reopened = pull(json!({ "timelineItems": closed_events(&["2025-01-03T10:00:01Z"]) }));
+    let again = origin().pull_request(&reopened);
+    assert_eq!(closings_of(&again), [("01-03T10:00:01".to_owned(), true)], "the same id, taken back");
+    assert_eq!(again[1].id, events[1].id);
+}
+
+#[test]
+fn closed_again_is_another_fact() {
+    let events = origin().pull_request(&pull(json!({
+        "state": "CLOSED", "closedAt": "2025-01-05T10:00:00Z",
+        "timelineItems": closed_events(&["2025-01-05T10:00:00Z", "2025-01-03T10:00:00Z"]),
+    })));
+    let expected = [("01-03T10:00:00".to_owned(), true), ("01-05T10:00:00".to_owned(), false)];
+    assert_eq!(closings_of(&events), expected);
+}
+
+#[test]
+fn without_a_closed_event_the_closing_takes_closed_at() {
+    let events =
+        origin().pull_request(&pull(json!({ "state": "CLOSED", "closedAt": "2025-01-03T10:00:00Z" })));
+    assert_eq!(closings_of(&events), [("01-03T10:00:00".to_owned(), false)]);
+}
+
+#[test]
+fn a_merge_is_no_closing_and_takes_earlier_ones_back() {
+    let events = origin().pull_request(&pull(json!({
+        "state": "MERGED", "closedAt": "2025-01-08T00:00:00Z", "mergedAt": "2025-01-08T00:00:00Z",
+        "timelineItems": closed_events(&["2025-01-03T10:00:00Z", "2025-01-08T00:00:00Z"]),
+    })));
+    assert_eq!(closings_of(&events), [("01-03T10:00:00".to_owned(), true)]);
+    let merged = events.iter().find(|event| event.kind == EventKind::PrMerged).unwrap();
+    assert_eq!(merged.facts.state.as_deref(), Some("merged"));
+    assert_eq!(merged.facts.labels.as_deref(), Some(&["bug".to_owned()][..]));
+}
+
+fn review(id: &str, login: Option<&str>, state: &str, submitted: Option<&str>) -> Value {
+    let author = login.map(|login| json!({ "__typename": "User", "login": login, "databaseId": 2 }));
+    json!({
+        "fullDatabaseId": id, "state": state, "submittedAt": submitted,
+        "updatedAt": submitted.unwrap_or("2025-01-02T00:00:00Z"), "author": author,
+    })
+}
+
+#[test]
+fn reviews_are_kept_with_the_authors_name_and_pending_ones_are_not() {
+    let events = origin().pull_request(&pull(json!({
+        "state": "MERGED", "closedAt": "2025-01-08T00:00:00Z", "mergedAt": "2025-01-08T00:00:00Z",
+        "reviews": { "nodes": [
+            review("11", Some("ben"), "COMMENTED", Some("2025-01-04T00:00:00Z")),
+            review("12", Some("ben"), "APPROVED", Some("2025-01-03T00:00:00Z")),
+            review("13", None, "DISMISSED", Some("2025-01-05T00:00:00Z")),
+            review("14", Some("cy"), "PENDING", None),
+            review("15", Some("dan"), "COMMENTED", Some("2025-01-09T00:00:00Z")),
+            Value::Null,
+        ]},
+    })));
+    let reviews: Vec<&Event> = events.iter().filter(|event| event.kind == EventKind::Review).collect();
+    let ids: Vec<&str> = reviews.iter().map(|event| event.id.as_str()).collect();
+    assert_eq!(ids, ["review:11", "review:12", "review:13", "review:15"]);
+    assert!(reviews.iter().all(|event| event.facts.pr_member.as_deref() == Some("ann")));
+    assert_eq!(reviews[2].member, Member::ghost());
+    let merged = events.iter().find(|event| event.kind == EventKind::PrMerged).unwrap();
+    let first: Vec<(&str, String)> = merged
+        .facts
+        .first_reviews
+        .iter()
+        .flatten()
+        .map(|review| (review.member.as_str(), review.at.format("%m-%d").to_string()))
+        .collect();
+    assert_eq!(
+        first,
+        [("ben", "01-03".to_owned()), ("ghost", "01-05".to_owned())],
+        "each one's first, up to the merge"
+    );
+}
+
+fn deployment(statuses: &[(&str, &str)]) -> Deployment {
+    let statuses: Vec<Value> =
+        statuses.iter().map(|(state, at)| json!({ "state": state, "createdAt": at })).collect();
+    serde_json::from_value(json!({
+        "id": "DE_1", "databaseId": 9, "environment": "production", "commitOid": "abc",
+        "createdAt": "2025-01-01T00:00:00Z",
+        "creator": { "__typename": "Bot", "login": "deployer", "databaseId": 3 },
+        "statuses": { "nodes": statuses },
+    }))
+    .unwrap()
+}
+
+fn outcome(statuses: &[(&str, &str)]) -> Vec<(String, bool, String)> {
+    let events = origin().deployment(&deployment(statuses));
+    events
+        .iter()
+        .map(|e| (e.id.to_string(), e.retracted, e.occurred_at.format("%m-%d").to_string()))
+        .collect()
+}
+
+#[test]
+fn a_deployment_counts_at_its_first_success_whatever_came_later() {
+    let told = outcome(&[
+        ("INACTIVE", "2025-01-09T00:00:00Z"),
+        ("SUCCESS", "2025-01-05T00:00:00Z"),
+        ("SUCCESS", "2025-01-03T00:00:00Z"),
+        ("IN_PROGRESS", "2025-01-02T00:00:00Z"),
+    ]);
+    assert_eq!(told, [("deployment:9:success".to_owned(), false, "01-03".to_owned())]);
+}
+
+#[test]
+fn a_failure_holds_until_the_deployment_succeeds() {
+    let failed = [("ERROR", "2025-01-04T00:00:00Z"), ("FAILURE", "2025-01-03T00:00:00Z")];
+    assert_eq!(outcome(&failed), [("deployment:9:failure".to_owned(), false, "01-03".to_owned())]);
+    let mended = [("SUCCESS", "2025-01-06T00:00:00Z"), failed[0], failed[1]];
+    let expected = [
+        ("deployment:9:success".to_owned(), false, "01-06".to_owned()),
+        ("deployment:9:failure".to_owned(), true, "01-03".to_owned()),
+    ];
+    assert_eq!(outcome(&mended), expected);
+    assert_eq!(outcome(&[("PENDING", "2025-01-03T00:00:00Z")]), []);
+    let late = [("FAILURE", "2025-01-08T00:00:00Z"), ("SUCCESS", "2025-01-06T00:00:00Z")];
+    assert_eq!(outcome(&late).len(), 1, "a failure after a success is no fact");
+}
+
+#[test]
+fn a_failure_taken_back_is_the_newer_telling() {
+    let failed = origin().deployment(&deployment(&[("FAILURE", "2025-01-03T00:00:00Z")]));
+    let mended = origin()
+        .deployment(&deployment(&[("FAILURE", "2025-01-03T00:00:00Z"), ("SUCCESS", "2025-01-06T00:00:00Z")]));
+    assert!(mended[1].supersedes(&failed[0]) && mended[1].id == failed[0].id);
+}
+
+#[test]
+fn a_draft_is_no_release() {
+    let release = |changes: Value| {
+        let mut release = json!({
+            "id": "RE_3", "databaseId": 3, "tagName": "v1", "isDraft": false, "createdAt": "2024-01-01T00:00:00Z",
+            "publishedAt": "2025-01-01T00:00:00Z", "updatedAt": "2025-01-02T00:00:00Z", "author": null,
+        });
+        release.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        origin().release(&serde_json::from_value(release).unwrap())
+    };
+    let published = release(json!({})).unwrap();
+    assert_eq!(published.id.as_str(), "release:3:1735689600");
+    assert_eq!(published.member, Member::ghost());
+    assert!(release(json!({ "isDraft": true, "publishedAt": null })).is_none());
+    assert!(release(json!({ "databaseId": null })).is_none());
+}
+
+#[test]
+fn a_commit_names_each_co_author_once_and_keeps_no_address() {
+    let person = |name: &str, email: &str, login: Option<&str>| json!({ "name": name, "email": email, "user": login.map(|l| json!({ "login": l, "databaseId": 4 })) });
+    let commit: Commit = serde_json::from_value(json!({
+        "oid": "abc", "committedDate": "2025-01-01T00:00:00Z",
+        "additions": 3, "deletions": 1, "changedFilesIfAvailable": null,
+        "parents": { "totalCount": 2 },
+        "author": person("Ann", "ann@example.org", Some("ann")),
+        "authors": { "nodes": [
+            person("Ann", "ann@example.org", Some("ann")),
+            person("Ben", "ben@example.org", None),
+            person("Ben", "BEN@example.org", None),
+            person("Ann", "other@example.org", Some("ann")),
+        ]},
+    }))
+    .unwrap();
+    let event = origin().commit(&commit, 4);
+    assert_eq!((event.version, event.member.name.as_str(), event.facts.parents), (4, "ann", Some(2)));
+    assert_eq!(event.facts.files_changed, None);
+    assert_eq!(event.facts.co_authors.as_ref().map(Vec::len), Some(1));
+    assert!(!format!("{event:?}").contains('@'));
+}

@@ -1,0 +1,195 @@
+//! The API's answers: all of them against the reference, and all of them as they came.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{Datelike, Days, NaiveDate};
+use serde_json::Value;
+
+use crate::github::World;
+use crate::github::world::Time;
+use crate::http::{encoded, get};
+use crate::reference::{self, Bots, COUNTS, Credit, DISTRIBUTIONS, Subject};
+
+/// A day written as `YYYY-MM-DD`.
+pub fn day(text: &str) -> NaiveDate {
+    text.parse().unwrap_or_else(|_| panic!("{text} is no day"))
+}
+
+/// Below which path a subject's metrics are.
+pub fn path(world: &World, now: Time, subject: &Subject) -> String {
+    let org = encoded(&world.org);
+    match subject {
+        Subject::Org => format!("/api/v1/orgs/{org}/metrics"),
+        Subject::Repo(id) => {
+            let repo = world.repos.iter().find(|repo| repo.id == *id).expect("a repository of the world");
+            format!("/api/v1/orgs/{org}/repos/{}/metrics", encoded(repo.name(now)))
+        }
+        Subject::Member(name) => format!("/api/v1/orgs/{org}/members/{}/metrics", encoded(name)),
+    }
+}
+
+/// Every subject that is credited with anything.
+pub fn subjects(credits: &[Credit]) -> BTreeSet<Subject> {
+    let repos = credits.iter().map(|credit| Subject::Repo(credit.repo));
+    let members = credits.iter().map(|credit| Subject::Member(credit.member.name.clone()));
+    std::iter::once(Subject::Org).chain(repos).chain(members).collect()
+}
+
+/// Holds the API's answers against the reference: every metric of every subject over every range,
+/// with bots and without, and the organization's days, weeks and months.
+pub fn check(address: &str, world: &World, now: Time, ranges: &[(NaiveDate, NaiveDate)]) {
+    let credits = reference::credits(world, now);
+    let mut wrong = Vec::new();
+    for subject in subjects(&credits) {
+        let path = path(world, now, &subject);
+        for (since, until) in ranges {
+            for (bots, name) in Bots::ALL {
+                let target = format!("{path}?since={since}&until={until}&bots={name}");
+                let answer = get(address, &target).json();
+                let expected =
+                    reference::metrics(&reference::chosen(&credits, &subject, *since, *until, bots));
+                for (metric, expected) in &expected {
+                    let compared = reference::compare(metric, expected, &answer["metrics"][metric]);
+                    wrong.extend(compared.err().map(|why| format!("{target}: {why}")));
+                }
+                if subject == Subject::Org {
+                    wrong.extend(
+                        totals(&credits, bots, &answer["metrics"]).map(|why| format!("{target}: {why}")),
+                    );
+                }
+            }
+        }
+    }
+    for (since, until) in ranges {
+        wrong.extend(check_series(address, world, &credits, *since, *until));
+    }
+    assert!(wrong.is_empty(), "at {now}, {} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+fn totals(credits: &[Credit], bots: Bots, answered: &Value) -> Option<String> {
+    let ever = reference::chosen(credits, &Subject::Org, NaiveDate::MIN, NaiveDate::MAX, bots);
+    let repos: BTreeSet<i64> = ever.iter().map(|credit| credit.repo).collect();
+    let members: BTreeSet<&str> = ever.iter().map(|credit| credit.member.name.as_str()).collect();
+    let expected = (Some(repos.len() as u64), Some(members.len() as u64));
+    let answered = (answered["total_repos"].as_u64(), answered["total_members"].as_u64());
+    (answered != expected).then(|| format!("totals are {answered:?}, not {expected:?}"))
+}
+
+/// The first day of the bucket that a day lies in, and the day after its last.
+pub fn bucket(granularity: &str, day: NaiveDate) -> (NaiveDate, NaiveDate) {
+    match granularity {
+        "week" => {
+            let monday = day - Days::new(u64::from(day.weekday().num_days_from_monday()));
+            (monday, monday + Days::new(7))
+        }
+        "month" => {
+            let first = day.with_day(1).expect("a month begins");
+            (first, (first + Days::new(31)).with_day(1).expect("a month begins"))
+        }
+        _ => (day, day + Days::new(1)),
+    }
+}
+
+fn check_series(
+    address: &str,
+    world: &World,
+    credits: &[Credit],
+    since: NaiveDate,
+    until: NaiveDate,
+) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for granularity in ["day", "week", "month"] {
+        let mut expected = Vec::new();
+        let mut at = since;
+        while at < until {
+            let (start, end) = bucket(granularity, at);
+            let cut = (start.max(since), end.min(until));
+            let credits = reference::chosen(credits, &Subject::Org, cut.0, cut.1, Bots::Exclude);
+            expected.push((start, end, reference::metrics(&credits)));
+            at = end;
+        }
+        for metric in COUNTS.iter().chain(&DISTRIBUTIONS) {
+            let target = format!(
+                "/api/v1/orgs/{}/metrics/timeseries?metric={metric}&granularity={granularity}&since={since}&until={until}",
+                world.org
+            );
+            let answer = get(address, &target).json();
+            let points = answer["points"].as_array().cloned().unwrap_or_default();
+            if points.len() != expected.len() {
+                wrong.push(format!("{target}: {} points, not {}", points.len(), expected.len()));
+            }
+            for (point, (start, end, expected)) in points.iter().zip(&expected) {
+                if point["start"] != start.to_string() || point["end"] != end.to_string() {
+                    wrong.push(format!("{target}: {point} is not from {start} to {end}"));
+                }
+                let compared = reference::compare(metric, &expected[metric], &point["value"]);
+                wrong.extend(compared.err().map(|why| format!("{target}: {start}: {why}")));
+            }
+        }
+    }
+    wrong
+}
+
+/// The answers to a great many questions, byte for byte but for `complete_until`, which tells of the
+/// collection and not of the facts.
+pub fn all(
+    address: &str,
+    world: &World,
+    now: Time,
+    ranges: &[(NaiveDate, NaiveDate)],
+) -> BTreeMap<String, String> {
+    let credits = reference::credits(world, now);
+    let org = &world.org;
+    let mut targets = vec!["/api/v1/orgs".to_owned()];
+    for (since, until) in ranges {
+        let range = format!("since={since}&until={until}");
+        for subject in subjects(&credits) {
+            let path = path(world, now, &subject);
+            targets.extend(Bots::ALL.map(|(_, bots)| format!("{path}?{range}&bots={bots}")));
+            for metric in ["commits", "active_members", "cycle_time_hours", "reviews", "prs_closed"] {
+                targets.push(format!("{path}/timeseries?metric={metric}&granularity=week&{range}"));
+            }
+        }
+        for metric in COUNTS.iter().chain(&DISTRIBUTIONS) {
+            for granularity in ["day", "month"] {
+                targets.push(format!(
+                    "/api/v1/orgs/{org}/metrics/timeseries?metric={metric}&granularity={granularity}&{range}&bots=include"
+                ));
+            }
+        }
+        for (list, sort) in [("members", "commits"), ("members", "reviews"), ("repos", "cycle_time_hours")] {
+            targets.push(format!("/api/v1/orgs/{org}/{list}?sort={sort}&{range}&bots=include&limit=1000"));
+        }
+    }
+    targets
+        .into_iter()
+        .map(|target| {
+            let answer = get(address, &target);
+            assert_eq!(answer.status, 200, "{target}: {}", answer.text());
+            let text = without_completeness(&answer.text());
+            (target, text)
+        })
+        .collect()
+}
+
+/// The answer without the value of `complete_until`.
+pub fn without_completeness(text: &str) -> String {
+    const NAME: &str = "\"complete_until\":";
+    match text.split_once(NAME) {
+        Some((before, after)) => {
+            let end = after.find([',', '}']).unwrap_or(after.len());
+            format!("{before}{}", &after[end..])
+        }
+        None => text.to_owned(),
+    }
+}
+
+/// Says which answers differ.
+#[track_caller]
+pub fn assert_same(expected: &BTreeMap<String, String>, answered: &BTreeMap<String, String>) {
+    assert_eq!(expected.len(), answered.len(), "as many questions");
+    let differ = expected.iter().filter(|(target, text)| answered.get(*target) != Some(text));
+    let differ: Vec<String> =
+        differ.map(|(target, text)| format!("{target}\n  {text}\n  {:?}", answered.get(target))).collect();
+    assert!(differ.is_empty(), "{} answers differ:\n{}", differ.len(), differ.join("\n"));
+}

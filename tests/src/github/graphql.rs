@@ -1,0 +1,343 @@
+//! The GraphQL API: the documents the product asks, each recognised by its operation's name and
+//! answered from its variables. Anything else is refused as GitHub refuses it.
+
+use serde_json::{Map, Value, json};
+
+use super::lists::{Entry, connection, order_by, ordered};
+use super::objects;
+use super::world::{Repo, Time, World};
+
+/// GitHub's words where it gives up counting a commit's lines.
+const UNCOUNTED: &str = "The additions count for this commit is unavailable.";
+
+/// A request as it is answered.
+pub(super) struct Request<'a> {
+    pub(super) world: &'a World,
+    pub(super) now: Time,
+    pub(super) document: &'a str,
+    pub(super) variables: &'a Value,
+}
+
+/// Data, with the errors about parts of it; or the one error that leaves no data.
+type Answered = Result<(Value, Vec<Value>), String>;
+
+/// The name of a document's operation.
+pub(super) fn operation(document: &str) -> &str {
+    let rest = document.trim_start().strip_prefix("query ").unwrap_or_default();
+    rest.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default()
+}
+
+fn not_found(path: &str, message: &str) -> Value {
+    json!({ "type": "NOT_FOUND", "path": [path], "message": message })
+}
+
+impl<'a> Request<'a> {
+    /// The body of the answer.
+    pub(super) fn answer(&self) -> Value {
+        let answered = match operation(self.document) {
+            "Probe" => self.probe(),
+            "Commits" => self.commits(true),
+            "CommitsWithoutLines" => self.commits(false),
+            "CommitsByOid" => self.commits_by_oid(),
+            "PullRequests" => self.pulls(),
+            "PullRequestRest" => self.pull_rest(),
+            "Issues" => self.issues(),
+            "IssueRest" => self.issue_rest(),
+            "Releases" => self.releases(),
+            "Deployments" => self.deployments(),
+            "ReleasesById" => self.releases_by_id(),
+            "DeploymentsById" => self.deployments_by_id(),
+            "DeploymentRest" => self.deployment_rest(),
+            other => Err(format!("The operation {other:?} is not known here.")),
+        };
+        match answered {
+            Ok((data, errors)) if errors.is_empty() => json!({ "data": data }),
+            Ok((data, errors)) => json!({ "data": data, "errors": errors }),
+            Err(message) => json!({ "errors": [{ "message": message }] }),
+        }
+    }
+
+    fn text(&self, name: &str) -> Option<&'a str> {
+        self.variables[name].as_str()
+    }
+
+    fn first(&self) -> Result<usize, String> {
+        let first = self.variables["first"].as_u64().filter(|first| (1..=100).contains(first));
+        first.map(|first| first as usize).ok_or_else(|| "`first` must be from 1 to 100.".to_owned())
+    }
+
+    fn time(&self, name: &str) -> Result<Option<Time>, String> {
+        let parse = |text: &str| text.parse().map_err(|_| format!("Variable ${name} is no time."));
+        self.text(name).map(parse).transpose()
+    }
+
+    fn is_set(&self, name: &str) -> Result<bool, String> {
+        self.variables[name]
+            .as_bool()
+            .ok_or_else(|| format!("Variable ${name} of type Boolean! was not given."))
+    }
+
+    fn repo(&self) -> Option<&'a Repo> {
+        let id = self.text("repo")?;
+        self.world.repos.iter().find(|repo| objects::repo_node_id(repo) == id && repo.exists(self.now))
+    }
+
+    /// Answers about the repository, or that there is none.
+    fn of_repo(&self, answer: impl FnOnce(&'a Repo) -> Result<Value, String>) -> Answered {
+        match self.repo() {
+            Some(repo) => Ok((json!({ "node": answer(repo)? }), Vec::new())),
+            None => Ok((json!({ "node": null }), vec![not_found("node", "Could not resolve to a node")])),
+        }
+    }
+
+    /// A list of the repository, in the order and the page the document asks for.
+    fn list(&self, field: &str, by: &str, entries: Vec<Entry>) -> Result<Value, String> {
+        let (field_asked, descending) =
+            order_by(self.document, field).ok_or_else(|| format!("`{field}` is not ordered."))?;
+        if field_asked != by {
+            return Err(format!("`{field}` is ordered by {by} here, not by {field_asked}."));
+        }
+        let entries = ordered(entries, descending);
+        Ok(json!({ field: connection(&entries, self.first()?, self.text("after"), descending)? }))
+    }
+
+    fn probe(&self) -> Answered {
+        let (asked, now) = (self.text("org").unwrap_or_default(), self.now);
+        if !asked.eq_ignore_ascii_case(&self.world.org) {
+            let message = format!("Could not resolve to an Organization with the login of '{asked}'.");
+            return Ok((json!({ "organization": null }), vec![not_found("organization", &message)]));
+        }
+        let mut repos: Vec<&Repo> = self.world.repos.iter().filter(|repo| repo.exists(now)).collect();
+        repos.sort_by_key(|repo| repo.name(now).to_lowercase());
+        let entries: Vec<Entry> = repos
+            .into_iter()
+            .enumerate()
+            .map(|(place, repo)| Entry { place: (place as i64, 0), node: probed(repo, now) })
+            .collect();
+        let mut organization = json!({
+            "login": self.world.org,
+            "repositories": connection(&entries, self.first()?, self.text("after"), false)?,
+        });
+        if self.is_set("members")? {
+            let members = self.world.members.iter();
+            let members: Vec<Value> =
+                members.map(|member| json!({ "login": member.login, "databaseId": member.id })).collect();
+            organization["membersWithRole"] = json!({ "nodes": members });
+        }
+        Ok((json!({ "organization": organization }), Vec::new()))
+    }
+
+    fn commits(&self, with_lines: bool) -> Answered {
+        let (oid, now) = (self.text("oid").unwrap_or_default(), self.now);
+        let (since, until) = (self.time("since")?, self.time("until")?);
+        let Some(repo) = self.repo() else { return self.of_repo(|_| Ok(Value::Null)) };
+        if !repo.knows(oid, now) {
+            return Ok((json!({ "node": { "object": null } }), Vec::new()));
+        }
+        let mut history: Vec<_> = repo.ancestors(oid).into_iter().map(|sha| &repo.commits[sha]).collect();
+        history.retain(|commit| {
+            since.is_none_or(|since| commit.committed_at >= since)
+                && until.is_none_or(|until| commit.committed_at <= until)
+        });
+        history.sort_by(|a, b| (b.committed_at, &b.sha).cmp(&(a.committed_at, &a.sha)));
+        let entries: Vec<Entry> = history
+            .iter()
+            .enumerate()
+            .map(|(place, commit)| Entry {
+                place: (place as i64, 0),
+                node: objects::commit(commit, with_lines),
+            })
+            .collect();
+        let mut page = connection(&entries, self.first()?, self.text("after"), false)?;
+        let mut errors = Vec::new();
+        if with_lines {
+            for (at, node) in page["nodes"].as_array_mut().into_iter().flatten().enumerate() {
+                let oid = node["oid"].as_str().unwrap_or_default();
+                if repo.commits[oid].lines.is_none() {
+                    *node = Value::Null;
+                    let path = json!(["node", "object", "history", "nodes", at, "additions"]);
+                    errors.push(json!({ "message": UNCOUNTED, "path": path }));
+                }
+            }
+        }
+        Ok((json!({ "node": { "object": { "history": page } } }), errors))
+    }
+
+    fn commits_by_oid(&self) -> Answered {
+        let Some(repo) = self.repo() else { return self.of_repo(|_| Ok(Value::Null)) };
+        let with_lines = self.document.contains("...CommitFields");
+        let (mut found, mut errors) = (Map::new(), Vec::new());
+        for part in self.document.split(":object(oid:\"").collect::<Vec<_>>().windows(2) {
+            let alias = part[0].rsplit(['{', ' ']).next().unwrap_or_default();
+            let oid = part[1].split('"').next().unwrap_or_default();
+            let commit = repo.commits.get(oid).filter(|_| repo.knows(oid, self.now));
+            let node = match commit {
+                Some(commit) if with_lines && commit.lines.is_none() => {
+                    errors.push(json!({ "message": UNCOUNTED, "path": ["node", alias, "additions"] }));
+                    Value::Null
+                }
+                Some(commit) => objects::commit(commit, with_lines),
+                None => Value::Null,
+            };
+            found.insert(alias.to_owned(), node);
+        }
+        if found.is_empty() || found.len() > 100 {
+            return Err(format!("{} objects were asked for.", found.len()));
+        }
+        Ok((json!({ "node": found }), errors))
+    }
+
+    fn pulls(&self) -> Answered {
+        self.of_repo(|repo| {
+            let opened = repo.pulls.iter().filter(|pull| pull.thread.created_at <= self.now);
+            let entries = opened.map(|pull| {
+                let place = (pull.updated_at(self.now).timestamp(), pull.thread.number);
+                Ok(Entry { place, node: objects::pull(pull, self.document, self.now)? })
+            });
+            self.list("pullRequests", "UPDATED_AT", entries.collect::<Result<_, String>>()?)
+        })
+    }
+
+    fn pull_rest(&self) -> Answered {
+        let (reviews, closings) = (self.is_set("reviews")?, self.is_set("closings")?);
+        self.of_repo(|repo| {
+            let number = self.variables["number"].as_i64();
+            let Some(pull) = repo.pulls.iter().find(|pull| Some(pull.thread.number) == number) else {
+                return Ok(json!({ "pullRequest": null }));
+            };
+            let mut node = json!({});
+            if reviews {
+                node["reviews"] = objects::reviews(pull, self.now, 100, self.text("reviewsAfter"))?;
+            }
+            if closings {
+                node["timelineItems"] =
+                    objects::closings(&pull.thread, self.now, 100, self.text("closingsAfter"))?;
+            }
+            Ok(json!({ "pullRequest": node }))
+        })
+    }
+
+    fn issues(&self) -> Answered {
+        let since = self.time("since")?;
+        self.of_repo(|repo| {
+            let opened = repo.issues.iter().filter(|issue| issue.created_at <= self.now);
+            let changed =
+                opened.filter(|issue| since.is_none_or(|since| issue.updated_at(self.now) >= since));
+            let entries = changed.map(|issue| {
+                let place = (issue.updated_at(self.now).timestamp(), issue.number);
+                Ok(Entry { place, node: objects::issue(issue, self.document, self.now)? })
+            });
+            self.list("issues", "UPDATED_AT", entries.collect::<Result<_, String>>()?)
+        })
+    }
+
+    fn issue_rest(&self) -> Answered {
+        self.of_repo(|repo| {
+            let number = self.variables["number"].as_i64();
+            let issue = repo.issues.iter().find(|issue| Some(issue.number) == number);
+            let closings = |issue| objects::closings(issue, self.now, 100, self.text("closingsAfter"));
+            let node = issue.map(|issue| Ok::<_, String>(json!({ "timelineItems": closings(issue)? })));
+            Ok(json!({ "issue": node.transpose()? }))
+        })
+    }
+
+    fn releases(&self) -> Answered {
+        self.of_repo(|repo| {
+            let there = repo.releases.iter().filter(|release| release.exists(self.now));
+            let entries = there.map(|release| Entry {
+                place: (release.created_at.timestamp(), release.id),
+                node: objects::release(release, self.now),
+            });
+            self.list("releases", "CREATED_AT", entries.collect())
+        })
+    }
+
+    fn deployments(&self) -> Answered {
+        self.of_repo(|repo| {
+            let there = repo.deployments.iter().filter(|deployment| deployment.created_at <= self.now);
+            let entries = there.map(|deployment| {
+                let place = (deployment.created_at.timestamp(), deployment.id);
+                Ok(Entry { place, node: objects::deployment(deployment, self.document, self.now)? })
+            });
+            self.list("deployments", "CREATED_AT", entries.collect::<Result<_, String>>()?)
+        })
+    }
+
+    fn deployment(&self, node_id: &str) -> Option<&'a super::world::Deployment> {
+        let all = self.world.repos.iter().flat_map(|repo| &repo.deployments);
+        all.into_iter().find(|it| objects::deployment_node_id(it) == node_id && it.created_at <= self.now)
+    }
+
+    /// Whatever is behind node ids, and an error for each behind which there is nothing.
+    fn nodes(&self, find: impl Fn(&str) -> Result<Option<Value>, String>) -> Answered {
+        let ids = self.variables["ids"].as_array().map(Vec::as_slice).unwrap_or_default();
+        if ids.len() > 100 {
+            return Err("You may not provide more than 100 node ids.".to_owned());
+        }
+        let (mut nodes, mut errors) = (Vec::new(), Vec::new());
+        for id in ids {
+            let found = find(id.as_str().unwrap_or_default())?;
+            if found.is_none() {
+                errors.push(not_found(
+                    "nodes",
+                    &format!("Could not resolve to a node with the global id of {id}"),
+                ));
+            }
+            nodes.push(found.unwrap_or(Value::Null));
+        }
+        Ok((json!({ "nodes": nodes }), errors))
+    }
+
+    fn deployments_by_id(&self) -> Answered {
+        self.nodes(|id| {
+            let found = self.deployment(id);
+            found.map(|found| objects::deployment(found, self.document, self.now)).transpose()
+        })
+    }
+
+    fn releases_by_id(&self) -> Answered {
+        self.nodes(|id| {
+            let mut all = self.world.repos.iter().flat_map(|repo| &repo.releases);
+            let found = all.find(|it| objects::release_node_id(it) == id && it.exists(self.now));
+            Ok(found.map(|found| objects::release(found, self.now)))
+        })
+    }
+
+    fn deployment_rest(&self) -> Answered {
+        let found = self.deployment(self.text("id").unwrap_or_default());
+        let statuses = |found| objects::statuses(found, self.now, 100, self.text("after"));
+        let node = found.map(|found| Ok::<_, String>(json!({ "statuses": statuses(found)? })));
+        Ok((json!({ "node": node.transpose()? }), Vec::new()))
+    }
+}
+
+/// A repository as the probe shows it.
+fn probed(repo: &Repo, now: Time) -> Value {
+    let top = |times: Vec<(Time, Value)>| {
+        let total = times.len();
+        let newest = times.into_iter().max_by_key(|(when, _)| *when).map(|(_, node)| node);
+        json!({ "totalCount": total, "nodes": newest.into_iter().collect::<Vec<_>>() })
+    };
+    let changed = |when: Time| (when, json!({ "updatedAt": objects::moment(when) }));
+    let pulls = repo.pulls.iter().filter(|pull| pull.thread.created_at <= now);
+    let issues = repo.issues.iter().filter(|issue| issue.created_at <= now);
+    let releases = repo.releases.iter().filter(|release| release.exists(now));
+    let deployments = repo.deployments.iter().filter(|deployment| deployment.created_at <= now);
+    json!({
+        "id": objects::repo_node_id(repo),
+        "databaseId": repo.id,
+        "name": repo.name(now),
+        "pushedAt": repo.pushed_at(now).map(objects::moment),
+        "defaultBranchRef": repo.tip(now).map(|tip| json!({ "target": { "oid": tip } })),
+        "pullRequests": top(pulls.map(|pull| changed(pull.updated_at(now))).collect()),
+        "issues": top(issues.map(|issue| changed(issue.updated_at(now))).collect()),
+        "releases": top(releases.map(|it| {
+            let node = json!({ "databaseId": it.id, "updatedAt": objects::moment(it.updated_at(now)) });
+            (it.created_at, node)
+        }).collect()),
+        "deployments": top(deployments.map(|it| {
+            let node = json!({ "databaseId": it.id, "createdAt": objects::moment(it.created_at) });
+            (it.created_at, node)
+        }).collect()),
+    })
+}

@@ -1,0 +1,173 @@
+//! What the world's things look like in GraphQL, at a moment.
+
+use chrono::SecondsFormat;
+use serde_json::{Value, json};
+
+use super::lists::{Entry, asked_first, connection};
+use super::world::{Account, Actor, Commit, Deployment, Pull, Release, Repo, Signature, Sort, Thread, Time};
+
+/// A moment as GitHub writes it.
+pub(super) fn moment(when: Time) -> String {
+    when.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+pub(super) fn repo_node_id(repo: &Repo) -> String {
+    format!("R_{}", repo.id)
+}
+
+pub(super) fn deployment_node_id(deployment: &Deployment) -> String {
+    format!("DE_{}", deployment.id)
+}
+
+pub(super) fn release_node_id(release: &Release) -> String {
+    format!("RE_{}", release.id)
+}
+
+fn actor(actor: &Actor) -> Value {
+    actor.as_ref().map_or(Value::Null, |Account { login, id, sort }| {
+        let kind = match sort {
+            Sort::User => "User",
+            Sort::Bot => "Bot",
+        };
+        json!({ "__typename": kind, "login": login, "databaseId": id })
+    })
+}
+
+/// The author of a commit: only people's accounts are users.
+fn signature(author: &Signature) -> Value {
+    let user = author.account.as_ref().filter(|account| account.sort == Sort::User);
+    let user = user.map(|account| json!({ "login": account.login, "databaseId": account.id }));
+    json!({ "name": author.name, "email": author.email, "user": user })
+}
+
+/// A commit; without line counts where they are not asked for.
+pub(super) fn commit(commit: &Commit, with_lines: bool) -> Value {
+    let authors: Vec<Value> =
+        std::iter::once(&commit.author).chain(&commit.co_authors).map(signature).collect();
+    let mut node = json!({
+        "oid": commit.sha,
+        "committedDate": moment(commit.committed_at),
+        "parents": { "totalCount": commit.parents.len() },
+        "author": signature(&commit.author),
+        "authors": { "nodes": authors },
+    });
+    if with_lines {
+        let [additions, deletions, files] = commit.lines.unwrap_or_default();
+        node["additions"] = additions.into();
+        node["deletions"] = deletions.into();
+        node["changedFilesIfAvailable"] = files.into();
+    }
+    node
+}
+
+/// The closings in a thread's timeline.
+pub(super) fn closings(
+    thread: &Thread,
+    now: Time,
+    first: usize,
+    after: Option<&str>,
+) -> Result<Value, String> {
+    let events = thread.closed_events(now).into_iter().enumerate();
+    let entries: Vec<Entry> = events
+        .map(|(place, when)| Entry { place: (place as i64, 0), node: json!({ "createdAt": moment(when) }) })
+        .collect();
+    connection(&entries, first, after, false)
+}
+
+/// A pull request's reviews.
+pub(super) fn reviews(pull: &Pull, now: Time, first: usize, after: Option<&str>) -> Result<Value, String> {
+    let begun = pull.reviews.iter().filter(|review| review.begun_at <= now).enumerate();
+    let entries: Vec<Entry> = begun
+        .map(|(place, review)| Entry {
+            place: (place as i64, 0),
+            node: json!({
+                "fullDatabaseId": review.id.to_string(),
+                "state": review.state(now),
+                "submittedAt": review.submitted(now).map(moment),
+                "updatedAt": moment(review.updated_at(now)),
+                "author": actor(&review.author),
+            }),
+        })
+        .collect();
+    connection(&entries, first, after, false)
+}
+
+fn thread(thread: &Thread, now: Time, updated_at: Time) -> Value {
+    let closed_at = thread.closing(now).map(|(when, _)| when);
+    json!({
+        "number": thread.number,
+        "state": if thread.merged_at(now).is_some() { "MERGED" } else if closed_at.is_some() { "CLOSED" } else { "OPEN" },
+        "createdAt": moment(thread.created_at),
+        "updatedAt": moment(updated_at),
+        "closedAt": closed_at.map(moment),
+        "author": actor(&thread.author),
+        "labels": { "nodes": [{ "name": format!("area/{}", thread.number % 3) }] },
+    })
+}
+
+fn lists_first(document: &str, field: &str) -> Result<usize, String> {
+    asked_first(document, field)
+        .ok_or_else(|| format!("You must provide a `first` on the `{field}` connection."))
+}
+
+/// A pull request with the first of its reviews and closings.
+pub(super) fn pull(pull: &Pull, document: &str, now: Time) -> Result<Value, String> {
+    let mut node = thread(&pull.thread, now, pull.updated_at(now));
+    node["isDraft"] = pull.draft.into();
+    node["mergedAt"] = json!(pull.thread.merged_at(now).map(moment));
+    node["reviews"] = reviews(pull, now, lists_first(document, "reviews")?, None)?;
+    node["timelineItems"] = closings(&pull.thread, now, lists_first(document, "timelineItems")?, None)?;
+    Ok(node)
+}
+
+/// An issue with the first of its closings.
+pub(super) fn issue(issue: &Thread, document: &str, now: Time) -> Result<Value, String> {
+    let mut node = thread(issue, now, issue.updated_at(now));
+    node["timelineItems"] = closings(issue, now, lists_first(document, "timelineItems")?, None)?;
+    Ok(node)
+}
+
+/// A release.
+pub(super) fn release(release: &Release, now: Time) -> Value {
+    json!({
+        "id": release_node_id(release),
+        "databaseId": release.id,
+        "tagName": release.tag,
+        "isDraft": release.is_draft(now),
+        "createdAt": moment(release.created_at),
+        "publishedAt": release.published_at(now).map(moment),
+        "updatedAt": moment(release.updated_at(now)),
+        "author": actor(&release.author),
+    })
+}
+
+/// A deployment's statuses, the newest first.
+pub(super) fn statuses(
+    deployment: &Deployment,
+    now: Time,
+    first: usize,
+    after: Option<&str>,
+) -> Result<Value, String> {
+    let set = deployment.statuses.iter().enumerate().filter(|(_, (when, _))| *when <= now);
+    let entries: Vec<Entry> = set
+        .rev()
+        .map(|(place, (when, state))| Entry {
+            place: (place as i64, 0),
+            node: json!({ "state": state, "createdAt": moment(*when) }),
+        })
+        .collect();
+    connection(&entries, first, after, true)
+}
+
+/// A deployment with the first of its statuses.
+pub(super) fn deployment(deployment: &Deployment, document: &str, now: Time) -> Result<Value, String> {
+    Ok(json!({
+        "id": deployment_node_id(deployment),
+        "databaseId": deployment.id,
+        "environment": deployment.environment,
+        "commitOid": format!("{:040x}", deployment.id),
+        "createdAt": moment(deployment.created_at),
+        "creator": actor(&deployment.creator),
+        "statuses": statuses(deployment, now, lists_first(document, "statuses")?, None)?,
+    }))
+}

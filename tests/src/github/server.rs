@@ -1,0 +1,258 @@
+//! The double itself: a server on a port of its own, with a clock, a log and faults.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::http::response::Builder;
+use hyper::service::service_fn;
+use hyper::{Method, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+
+use super::faults::{Fault, Script};
+use super::graphql::{self, operation};
+use super::rest;
+use super::world::{Time, World};
+
+/// The token that is accepted.
+pub const TOKEN: &str = "ghp_doubletoken0123456789abcdefghijklmn";
+
+struct State {
+    world: World,
+    now: Time,
+    log: Vec<String>,
+    script: Script,
+}
+
+/// A running double. It ends when it is dropped.
+pub struct Double {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+impl Double {
+    /// Shows the world as it is at the moment.
+    pub fn start(world: World, now: Time) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.set_nonblocking(true).expect("a socket that does not block");
+        let address = listener.local_addr().expect("the port's number");
+        let state = Arc::new(Mutex::new(State { world, now, log: Vec::new(), script: Script::default() }));
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let shared = Arc::clone(&state);
+        let thread = std::thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                tokio::select! {
+                    () = serve(listener, shared) => {}
+                    _ = stopped => {}
+                }
+            });
+        });
+        Double { address, state, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// The REST address, as `GITHUB_API_URL` takes it.
+    pub fn api_url(&self) -> String {
+        format!("http://{}/api/v3", self.address)
+    }
+
+    /// Moves the clock.
+    pub fn set_now(&self, now: Time) {
+        lock(&self.state).now = now;
+    }
+
+    /// How many requests came.
+    pub fn requests(&self) -> usize {
+        lock(&self.state).log.len()
+    }
+
+    /// The requests that came: operations and paths.
+    pub fn log(&self) -> Vec<String> {
+        lock(&self.state).log.clone()
+    }
+
+    /// Plans a fault for an operation, a path or, with `*`, any request: after `skip` of them, and
+    /// `times` in a row.
+    pub fn plan(&self, on: &'static str, skip: u32, times: u32, fault: Fault) {
+        lock(&self.state).script.plan(on, skip, times, fault);
+    }
+
+    /// How many planned faults have not happened yet.
+    pub fn faults_left(&self) -> u32 {
+        lock(&self.state).script.left()
+    }
+}
+
+impl Drop for Double {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            // Where the server has ended by itself there is nobody to tell.
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn serve(listener: std::net::TcpListener, state: Arc<Mutex<State>>) {
+    let listener = tokio::net::TcpListener::from_std(listener).expect("a listener for the runtime");
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        let state = Arc::clone(&state);
+        tokio::spawn(async move {
+            let service = service_fn(move |request| answer(request, Arc::clone(&state)));
+            // A connection that the program or a fault has cut is no failure of the double.
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+type Body = BoxBody<Bytes, io::Error>;
+
+/// A request as far as it matters.
+struct Asked {
+    path: String,
+    query: String,
+    host: String,
+    is_get: bool,
+    body: Value,
+}
+
+impl Asked {
+    fn document(&self) -> &str {
+        self.body["query"].as_str().unwrap_or_default()
+    }
+
+    fn is_graphql(&self) -> bool {
+        self.path == "/api/graphql" && !self.is_get
+    }
+
+    /// What the log and the script call it.
+    fn kind(&self) -> String {
+        if self.is_graphql() { operation(self.document()).to_owned() } else { self.path.clone() }
+    }
+}
+
+async fn answer(
+    request: hyper::Request<Incoming>,
+    state: Arc<Mutex<State>>,
+) -> Result<Response<Body>, io::Error> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    let header = |name: &str| {
+        let value = parts.headers.get(name).and_then(|value| value.to_str().ok());
+        value.unwrap_or_default().to_owned()
+    };
+    let asked = Asked {
+        path: parts.uri.path().to_owned(),
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        host: header("host"),
+        is_get: parts.method == Method::GET,
+        body: serde_json::from_slice(&body).unwrap_or_default(),
+    };
+    let mut state = lock(&state);
+    let kind = asked.kind();
+    state.log.push(kind.clone());
+    let authorization = header("authorization");
+    if ![format!("Bearer {TOKEN}"), format!("token {TOKEN}")].contains(&authorization) {
+        let body = json!({ "message": "Bad credentials", "status": "401" });
+        return full(state.head(401, 60, 3600), body.to_string());
+    }
+    match state.script.next(&kind) {
+        None => state.respond(&asked),
+        Some(fault) => state.fail(&asked, fault),
+    }
+}
+
+impl State {
+    /// The head of a response; the limit is reset in so many seconds.
+    fn head(&self, status: u16, remaining: u64, reset_s: i64) -> Builder {
+        Response::builder()
+            .status(status)
+            .header("date", self.now.format("%a, %d %b %Y %H:%M:%S GMT").to_string())
+            .header("content-type", "application/json; charset=utf-8")
+            .header("x-ratelimit-limit", "5000")
+            .header("x-ratelimit-remaining", remaining)
+            .header("x-ratelimit-used", 5000 - remaining)
+            .header("x-ratelimit-reset", self.now.timestamp() + reset_s)
+            .header("x-oauth-scopes", "repo, read:org")
+    }
+
+    fn answer(&self, asked: &Asked) -> rest::Answer {
+        if asked.is_graphql() {
+            let (document, variables) = (asked.document(), &asked.body["variables"]);
+            let request = graphql::Request { world: &self.world, now: self.now, document, variables };
+            return rest::Answer { status: 200, body: request.answer(), link: None };
+        }
+        let below = asked.path.strip_prefix("/api/v3").filter(|_| asked.is_get).unwrap_or_default();
+        rest::get(&self.world, self.now, below, &asked.query, &asked.host)
+    }
+
+    fn respond(&self, asked: &Asked) -> Result<Response<Body>, io::Error> {
+        let rest::Answer { status, body, link } = self.answer(asked);
+        let head = self.head(status, 4990, 3600);
+        full(link.into_iter().fold(head, |head, link| head.header("link", link)), body.to_string())
+    }
+
+    fn fail(&self, asked: &Asked, fault: Fault) -> Result<Response<Body>, io::Error> {
+        match fault {
+            Fault::Status(status) => full(self.head(status, 4990, 3600), "<html>a unicorn</html>".to_owned()),
+            Fault::Reset => Err(io::ErrorKind::ConnectionReset.into()),
+            Fault::Truncated => {
+                let whole = self.answer(asked).body.to_string();
+                let half = Bytes::from(whole[..whole.len() / 2].to_owned());
+                let cut = Err(io::ErrorKind::ConnectionAborted.into());
+                let parts = futures::stream::iter([Ok(Frame::data(half)), cut]);
+                let body = BodyExt::boxed(StreamBody::new(parts));
+                self.head(200, 4990, 3600).body(body).map_err(io::Error::other)
+            }
+            Fault::NullNode => {
+                let mut body = self.answer(asked).body;
+                null_first(&mut body["data"]);
+                body["errors"] = json!([{ "message": "Something went wrong while executing your query." }]);
+                full(self.head(200, 4990, 3600), body.to_string())
+            }
+            Fault::RateLimited(reset_s) => {
+                let error =
+                    json!({ "type": "RATE_LIMITED", "message": "API rate limit exceeded for user ID 1." });
+                full(self.head(200, 0, reset_s as i64), json!({ "errors": [error] }).to_string())
+            }
+            Fault::Secondary(wait_s) => {
+                let body = json!({ "message": "You have exceeded a secondary rate limit. Please wait." });
+                full(self.head(403, 4990, 3600).header("retry-after", wait_s), body.to_string())
+            }
+        }
+    }
+}
+
+/// Makes the first node of the outermost list null.
+fn null_first(value: &mut Value) {
+    match value {
+        Value::Object(fields) => match fields.get_mut("nodes").and_then(Value::as_array_mut) {
+            Some(nodes) => nodes.iter_mut().take(1).for_each(|node| *node = Value::Null),
+            None => fields.values_mut().for_each(null_first),
+        },
+        Value::Array(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn full(head: Builder, text: String) -> Result<Response<Body>, io::Error> {
+    let body = Full::new(Bytes::from(text)).map_err(|never: Infallible| match never {}).boxed();
+    head.body(body).map_err(io::Error::other)
+}

@@ -1,0 +1,268 @@
+//! The API as the real `serve` gives it.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+
+use gam_tests::answers::{bucket, day};
+use gam_tests::github::Double;
+use gam_tests::http::{ask, get};
+use gam_tests::program::{Place, Serving};
+use gam_tests::reference::{self, Bots, Subject};
+use serde_json::{Value, json};
+
+use crate::support::{SINCE, backfilled, settled};
+
+const ORG: &str = "/api/v1/orgs/acme-works";
+
+fn served() -> (gam_tests::github::World, Double, Place, Serving) {
+    let (world, double, place) = backfilled(70);
+    let serving = place.serve();
+    (world, double, place, serving)
+}
+
+#[test]
+fn every_route_of_the_contract_answers() {
+    let (world, _double, _place, serving) = served();
+    let orgs = get(serving.address(), "/api/v1/orgs").json();
+    let credits = reference::credits(&world, settled());
+    let people: BTreeSet<&str> = credits
+        .iter()
+        .filter(|credit| !credit.member.bot)
+        .map(|credit| credit.member.name.as_str())
+        .collect();
+    let first = credits.iter().map(|credit| credit.at).min().expect("a credit");
+    assert_eq!(orgs["orgs"][0]["org"], "Acme-Works");
+    assert_eq!(orgs["orgs"][0]["members"], people.len());
+    assert_eq!(orgs["orgs"][0]["repos"], 4);
+    let told: chrono::DateTime<chrono::Utc> =
+        orgs["orgs"][0]["first_event"].as_str().and_then(|at| at.parse().ok()).expect("a moment");
+    assert_eq!(told, first);
+
+    for (path, fields) in [
+        (format!("{ORG}/metrics"), &["org", "since", "until", "bots", "complete_until", "metrics"][..]),
+        (format!("{ORG}/repos/site/metrics"), &["org", "repo", "complete_until", "metrics"]),
+        (format!("{ORG}/members/ann/metrics"), &["org", "member", "complete_until", "metrics"]),
+        (format!("{ORG}/metrics/timeseries"), &["org", "metric", "granularity", "points"]),
+        (format!("{ORG}/repos/site/metrics/timeseries"), &["points"]),
+        (format!("{ORG}/members/ann/metrics/timeseries"), &["points"]),
+        (format!("{ORG}/members"), &["members", "next"]),
+        (format!("{ORG}/repos"), &["repos", "next"]),
+        ("/openapi.json".to_owned(), &["openapi", "paths"]),
+        ("/healthz".to_owned(), &[]),
+    ] {
+        let answer = get(serving.address(), &path);
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        let body = answer.json();
+        for field in fields {
+            assert!(body.get(field).is_some(), "{path} has no {field}: {body}");
+        }
+    }
+    let dashboard = get(serving.address(), "/");
+    assert_eq!(dashboard.status, 200);
+    assert!(dashboard.headers["content-type"].starts_with("text/html"));
+    let openapi = get(serving.address(), "/openapi.json").json();
+    assert!(openapi["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")));
+    let complete = get(serving.address(), &format!("{ORG}/metrics")).json()["complete_until"].clone();
+    assert_eq!(complete, "2024-04-27T12:00:00Z", "GitHub's clock says up to when it was read");
+}
+
+#[test]
+fn refusals_are_problem_documents() {
+    let (_world, _double, _place, serving) = served();
+    for (target, status, code) in [
+        ("/api/v1/orgs/nobody/metrics", 404, "NOT_FOUND"),
+        ("/api/v1/orgs/acme-works/repos/nothing/metrics", 404, "NOT_FOUND"),
+        ("/api/v1/orgs/acme-works/members/nobody/metrics", 404, "NOT_FOUND"),
+        ("/api/v1/orgs/acme-works/members/nobody/metrics/timeseries", 404, "NOT_FOUND"),
+        ("/api/v1/nothing", 404, "NOT_FOUND"),
+        ("/api/v1/orgs/acme-works/metrics?since=2024-02-30", 400, "INVALID_ARGUMENT"),
+        ("/api/v1/orgs/acme-works/metrics?since=2024-02-02&until=2024-02-02", 400, "INVALID_ARGUMENT"),
+        ("/api/v1/orgs/acme-works/metrics?until=2024-02-02&since=2024-02-03", 400, "INVALID_ARGUMENT"),
+        ("/api/v1/orgs/acme-works/metrics?bots=some", 400, "INVALID_ARGUMENT"),
+        ("/api/v1/orgs/acme-works/metrics?colour=red", 400, "INVALID_ARGUMENT"),
+        ("/api/v1/orgs/acme-works/metrics/timeseries?metric=stars", 400, "INVALID_ARGUMENT"),
+        ("/api/v1/orgs/acme-works/metrics/timeseries?granularity=hour", 400, "INVALID_ARGUMENT"),
+        ("/api/v1/orgs/acme-works/metrics/timeseries?since=1970-01-01&until=2024-10-04", 200, ""),
+        (
+            "/api/v1/orgs/acme-works/metrics/timeseries?since=1970-01-01&until=2024-10-05",
+            400,
+            "INVALID_ARGUMENT",
+        ),
+        ("/api/v1/orgs/acme-works/members?limit=0", 400, "INVALID_ARGUMENT"),
+        ("/api/v1/orgs/acme-works/members?cursor=nonsense", 400, "INVALID_ARGUMENT"),
+        ("/api/v1/orgs/acme-works/members?order=up", 400, "INVALID_ARGUMENT"),
+    ] {
+        let answer = get(serving.address(), target);
+        assert_eq!(answer.status, status, "{target}: {}", answer.text());
+        if status != 200 {
+            let problem = answer.json();
+            assert_eq!(answer.headers["content-type"], "application/problem+json", "{target}");
+            assert_eq!((&problem["status"], &problem["code"]), (&json!(status), &json!(code)), "{target}");
+            for field in ["type", "title", "detail"] {
+                assert!(problem[field].as_str().is_some_and(|text| !text.is_empty()), "{target}: {problem}");
+            }
+        }
+    }
+    assert_eq!(ask(serving.address(), "POST", "/api/v1/orgs", &[]).status, 405, "it is read-only");
+}
+
+#[test]
+fn answers_are_tagged_and_compressed() {
+    let (_world, _double, _place, serving) = served();
+    let target = format!("{ORG}/metrics/timeseries?since={SINCE}&until=2024-05-01&bots=include");
+    let plain = get(serving.address(), &target);
+    let tag = plain.headers["etag"].clone();
+    assert!(plain.headers.contains_key("cache-control"));
+    assert!(!plain.headers.contains_key("content-encoding"));
+    let again = ask(serving.address(), "GET", &target, &[("if-none-match", &tag)]);
+    assert_eq!((again.status, again.body.len()), (304, 0));
+    assert_eq!(again.headers["etag"], tag);
+    let other = ask(serving.address(), "GET", &target, &[("if-none-match", "\"other\"")]);
+    assert_eq!((other.status, &other.body), (200, &plain.body));
+    let packed = ask(serving.address(), "GET", &target, &[("accept-encoding", "gzip")]);
+    assert_eq!(packed.headers["content-encoding"], "gzip");
+    let mut unpacked = Vec::new();
+    flate2::read::GzDecoder::new(packed.body.as_slice()).read_to_end(&mut unpacked).expect("gzip");
+    assert_eq!(unpacked, plain.body);
+    assert!(packed.body.len() < plain.body.len());
+}
+
+#[test]
+fn a_bucket_that_the_range_cuts_counts_what_lies_in_the_range() {
+    let (world, _double, _place, serving) = served();
+    let credits = reference::credits(&world, settled());
+    // Wednesday to Tuesday over the end of a year; a leap day; and both ends within one week.
+    for (since, until) in
+        [("2023-12-27", "2024-01-09"), ("2024-02-28", "2024-03-02"), ("2024-01-30", "2024-02-02")]
+    {
+        for granularity in ["day", "week", "month"] {
+            for metric in ["lines_changed", "reviews", "active_members"] {
+                let target = format!(
+                    "{ORG}/metrics/timeseries?metric={metric}&granularity={granularity}&since={since}&until={until}"
+                );
+                let answer = get(serving.address(), &target).json();
+                let mut at = day(since);
+                for point in answer["points"].as_array().expect("points") {
+                    let (start, end) = bucket(granularity, at);
+                    let cut = (start.max(day(since)), end.min(day(until)));
+                    let chosen = reference::chosen(&credits, &Subject::Org, cut.0, cut.1, Bots::Exclude);
+                    let value = reference::metrics(&chosen)[metric].clone();
+                    let expected =
+                        json!({ "start": start.to_string(), "end": end.to_string(), "value": value });
+                    assert_eq!(point, &expected, "{target}");
+                    at = end;
+                }
+                assert!(at >= day(until), "{target}: the buckets reach the end of the range");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_future_and_the_past_are_empty() {
+    let (_world, _double, _place, serving) = served();
+    for range in ["since=2030-01-01&until=2030-03-01", "since=2001-01-01&until=2001-03-01"] {
+        for subject in ["", "/repos/site", "/members/bob"] {
+            let answer = get(serving.address(), &format!("{ORG}{subject}/metrics?{range}")).json();
+            let nothing = json!({ "count": 0, "mean": null, "p50": null, "p90": null });
+            assert_eq!(answer["metrics"]["commits"], 0);
+            assert_eq!(answer["metrics"]["active_members"], 0);
+            assert_eq!(answer["metrics"]["cycle_time_hours"], nothing);
+            let target = format!(
+                "{ORG}{subject}/metrics/timeseries?{range}&metric=cycle_time_hours&granularity=month"
+            );
+            let series = get(serving.address(), &target).json();
+            let points = series["points"].as_array().expect("points");
+            assert_eq!(points.len(), 2);
+            assert!(points.iter().all(|point| point["value"] == nothing), "{series}");
+        }
+        let listed = get(serving.address(), &format!("{ORG}/members?{range}")).json();
+        assert_eq!(listed, json!({ "members": [], "next": null }));
+    }
+}
+
+#[test]
+fn names_are_matched_whatever_their_case_and_bots_answer_by_name() {
+    let (world, _double, _place, serving) = served();
+    let range = format!("since={SINCE}&until=2024-05-01");
+    for (path, field, name) in [
+        ("/api/v1/orgs/ACME-works/metrics", "org", "Acme-Works"),
+        ("/api/v1/orgs/acme-works/repos/API-Server/metrics", "repo", "api-server"),
+        ("/api/v1/orgs/acme-works/members/aNN/metrics", "member", "Ann"),
+        ("/api/v1/orgs/acme-works/members/DEPENDABOT%5Bbot%5D/metrics", "member", "dependabot[bot]"),
+        ("/api/v1/orgs/acme-works/members/ghost/metrics", "member", "ghost"),
+    ] {
+        assert_eq!(get(serving.address(), &format!("{path}?{range}")).json()[field], name, "{path}");
+    }
+    let credits = reference::credits(&world, settled());
+    let bot = Subject::Member("dependabot[bot]".to_owned());
+    let own = reference::chosen(&credits, &bot, day(SINCE), day("2024-05-01"), Bots::Include);
+    let commits = reference::metrics(&own)["commits"].clone();
+    assert!(commits.as_u64() > Some(0));
+    for bots in ["exclude", "include", "only"] {
+        let target = format!("{ORG}/members/dependabot%5Bbot%5D/metrics?{range}&bots={bots}");
+        assert_eq!(get(serving.address(), &target).json()["metrics"]["commits"], commits, "{bots}");
+    }
+    for (kind, metric) in [
+        ("commit", "commits"),
+        ("pull_request", "prs_opened"),
+        ("code_change", "lines_changed"),
+        ("deploy", "deploys"),
+    ] {
+        let of = |question: String| {
+            let target = format!("{ORG}/metrics/timeseries?{range}&granularity=month&{question}");
+            get(serving.address(), &target).json()["points"].clone()
+        };
+        assert_eq!(of(format!("type={kind}")), of(format!("metric={metric}")));
+    }
+}
+
+#[test]
+fn a_listings_pages_hold_everything_once() {
+    let (world, _double, _place, serving) = served();
+    let credits = reference::credits(&world, settled());
+    let range = format!("since={SINCE}&until=2024-05-01");
+    for (bots, filter) in Bots::ALL {
+        let credited = reference::chosen(&credits, &Subject::Org, day(SINCE), day("2024-05-01"), bots);
+        let expected: BTreeSet<&str> = credited.iter().map(|credit| credit.member.name.as_str()).collect();
+        for (sort, order) in
+            [("commits", "desc"), ("commits", "asc"), ("reviews", "desc"), ("cycle_time_hours", "asc")]
+        {
+            let (mut seen, mut values, mut cursor) = (Vec::new(), Vec::new(), String::new());
+            loop {
+                let target =
+                    format!("{ORG}/members?{range}&bots={filter}&sort={sort}&order={order}&limit=3{cursor}");
+                let page = get(serving.address(), &target).json();
+                let members = page["members"].as_array().expect("members").clone();
+                assert!(members.len() <= 3, "{target}");
+                seen.extend(members.iter().filter_map(|entry| entry["member"].as_str().map(str::to_owned)));
+                values.extend(members.iter().map(|entry| sorted_by(&entry["metrics"][sort])));
+                match page["next"].as_str() {
+                    Some(next) => cursor = format!("&cursor={next}"),
+                    None => break,
+                }
+            }
+            assert_eq!(seen.len(), expected.len(), "each once: {seen:?}");
+            assert_eq!(seen.iter().map(String::as_str).collect::<BTreeSet<_>>(), expected);
+            let known: Vec<f64> = values.iter().copied().flatten().collect();
+            let is_ordered =
+                known.windows(2).all(|two| if order == "asc" { two[0] <= two[1] } else { two[0] >= two[1] });
+            assert!(is_ordered, "{sort} {order}: {values:?}");
+        }
+    }
+    let repos = get(serving.address(), &format!("{ORG}/repos?{range}&limit=2")).json();
+    assert_eq!(repos["repos"].as_array().map(Vec::len), Some(2));
+    let target = format!("{ORG}/repos?{range}&limit=2&cursor={}", repos["next"].as_str().expect("a cursor"));
+    let rest = get(serving.address(), &target).json();
+    let names: BTreeSet<String> = [repos, rest]
+        .iter()
+        .flat_map(|page| page["repos"].as_array().cloned().unwrap_or_default())
+        .map(|entry| entry["repo"].to_string())
+        .collect();
+    assert_eq!(names.len(), 4, "four repositories have something in them: {names:?}");
+}
+
+/// What an entry is sorted by: a count, or a distribution's median.
+fn sorted_by(value: &Value) -> Option<f64> {
+    value.as_f64().or(value["p50"].as_f64())
+}

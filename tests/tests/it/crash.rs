@@ -1,0 +1,157 @@
+//! Killed at any instant by SIGKILL, the next run goes on and ends in the same state.
+
+use std::path::Path;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use gam_tests::answers::{all, assert_same, check, without_completeness};
+use gam_tests::github::{Double, Fault, generated};
+use gam_tests::http::get;
+use gam_tests::program::Place;
+
+use crate::support::{SINCE, answers, backfilled, batches, collect_and_aggregate, files, settled, whole};
+
+/// Waits until it is time or the program has ended, and kills it. Whether there was something to kill.
+fn kill_when(mut child: Child, is_time: impl Fn() -> bool) -> bool {
+    while child.try_wait().expect("its status").is_none() {
+        if is_time() {
+            child.kill().expect("it can be killed");
+            return child.wait().expect("its status").code().is_none();
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    false
+}
+
+fn kill_after(child: Child, delay: Duration) -> bool {
+    let begun = Instant::now();
+    kill_when(child, || begun.elapsed() >= delay)
+}
+
+#[test]
+fn killed_again_and_again_it_ends_where_it_would_have_ended() {
+    let mut killed = (0, 0);
+    for seed in [10, 11, 12] {
+        let mut rng = Rng::with_seed(seed);
+        let world = generated::world(seed);
+        let moments = generated::moments(seed, 4);
+        let double = Double::start(world.clone(), moments[0]);
+        let place = Place::with(&double);
+        for now in &moments {
+            double.set_now(*now);
+            for _ in 0..4 {
+                let enough = double.requests() + rng.usize(1..24);
+                let pause = Duration::from_millis(rng.u64(..12));
+                let child = place.spawn(&["collect", &world.org, "--since", SINCE]);
+                let is_time = || {
+                    let is_time = double.requests() >= enough;
+                    if is_time {
+                        std::thread::sleep(pause);
+                    }
+                    is_time
+                };
+                killed.0 += u32::from(kill_when(child, is_time));
+                if rng.bool() {
+                    let delay = Duration::from_millis(rng.u64(5..150));
+                    killed.1 += u32::from(kill_after(place.spawn(&["aggregate"]), delay));
+                }
+            }
+        }
+        place.run(&["collect", &world.org, "--since", SINCE]).expect(0);
+        place.run(&["aggregate"]).expect(0);
+        let now = moments[moments.len() - 1];
+        check(place.serve().address(), &world, now, &whole());
+        assert!(batches(&place).is_empty(), "the inbox is worked off");
+        let fresh = Place::with(&double);
+        fresh.run(&["collect", &world.org, "--since", SINCE]).expect(0);
+        fresh.run(&["aggregate"]).expect(0);
+        assert_same(&answers(&fresh, &world, now), &answers(&place, &world, now));
+    }
+    assert!(killed.0 >= 10 && killed.1 >= 4, "too little was killed to show anything: {killed:?}");
+}
+
+fn copy(from: &Path, to: &Path) {
+    for file in files(from) {
+        let target = to.join(file.strip_prefix(from).expect("it lies below"));
+        std::fs::create_dir_all(target.parent().expect("a directory")).expect("a directory");
+        std::fs::copy(&file, &target).expect("a copy");
+    }
+}
+
+/// Every subject's metrics, in three answers.
+fn in_short(place: &Place) -> Vec<String> {
+    let serving = place.serve();
+    let range = format!("since={SINCE}&until=2024-05-01&bots=include&limit=1000");
+    let ask = |target: String| without_completeness(&get(serving.address(), &target).text());
+    vec![
+        ask(format!("/api/v1/orgs/acme-works/members?{range}")),
+        ask(format!("/api/v1/orgs/acme-works/repos?{range}")),
+        ask("/api/v1/orgs".to_owned()),
+    ]
+}
+
+#[test]
+fn an_aggregation_killed_anywhere_on_its_way_loses_no_batch() {
+    let world = generated::world(15);
+    let double = Double::start(world.clone(), settled());
+    let source = Place::with(&double);
+    source.run(&["collect", &world.org, "--since", SINCE]).expect(0);
+    let copied = || {
+        let place = Place::with(&double);
+        copy(&source.data(), &place.data());
+        place
+    };
+    let undisturbed = copied();
+    let begun = Instant::now();
+    undisturbed.run(&["aggregate"]).expect(0);
+    let took = begun.elapsed();
+    let expected = in_short(&undisturbed);
+    let mut killed = 0;
+    for step in 1..16 {
+        let place = copied();
+        killed += u32::from(kill_after(place.spawn(&["aggregate"]), took * step / 16));
+        place.run(&["aggregate"]).expect(0);
+        assert_eq!(in_short(&place), expected, "killed at {step}/16 of its way");
+        assert!(batches(&place).is_empty(), "the inbox is worked off");
+    }
+    assert!(killed > 0, "nothing was killed");
+}
+
+#[test]
+fn stopped_by_sigterm_it_says_so_and_goes_on_later() {
+    let world = generated::world(14);
+    let double = Double::start(world.clone(), settled());
+    let place = Place::with(&double);
+    // It waits for a limit when the signal comes.
+    double.plan("PullRequests", 1, 1, Fault::Secondary(1800));
+    let child = place.command(&["collect", &world.org, "--since", SINCE]).spawn().expect("it is started");
+    while double.faults_left() > 0 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let kill =
+        Command::new("kill").arg("-TERM").arg(child.id().to_string()).status().expect("a signal is sent");
+    assert!(kill.success());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(143), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("run again to go on"));
+    collect_and_aggregate(&place, &world.org);
+    check(place.serve().address(), &world, settled(), &whole());
+}
+
+#[test]
+fn a_killed_rebuild_leaves_every_answer_right() {
+    let (world, _double, place) = backfilled(13);
+    let answers = || all(place.serve().address(), &world, settled(), &whole());
+    let before = answers();
+    let mut rng = Rng::with_seed(13);
+    let mut killed = 0;
+    for _ in 0..8 {
+        let delay = Duration::from_millis(rng.u64(10..200));
+        killed += u32::from(kill_after(place.spawn(&["aggregate", "--rebuild"]), delay));
+        assert_same(&before, &answers());
+    }
+    assert!(killed > 0, "nothing was killed");
+    place.run(&["aggregate"]).expect(0);
+    assert_same(&before, &answers());
+}

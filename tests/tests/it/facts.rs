@@ -1,0 +1,316 @@
+//! Small worlds, each about one thing that makes counting hard. Each is looked at step by step and as
+//! a whole, and always answers what the reference says.
+
+use gam_tests::answers::{assert_same, check};
+use gam_tests::github::Double;
+use gam_tests::github::world::{
+    Account, Deployment, Pull, Release, ReleaseTurn, Repo, Review, Signature, Thread, Turn, World, at,
+};
+use gam_tests::http::get;
+use gam_tests::program::Place;
+
+use crate::support::{SINCE, answers, collect_and_aggregate, whole};
+
+const BEGIN: &str = "2024-01-01";
+
+fn ann() -> Option<Account> {
+    Some(Account::user("Ann", 11))
+}
+
+fn by(account: Option<Account>) -> Signature {
+    Signature::new("somebody", "somebody@work.example", account)
+}
+
+fn world_of(change: impl FnOnce(&mut Repo)) -> World {
+    let mut world = World::new("acme");
+    let mut repo = Repo::new(7, "site", at(BEGIN));
+    change(&mut repo);
+    world.repos.push(repo);
+    world
+}
+
+/// Collects at every moment, holds the answers against the reference, and at the end against those of
+/// one backfill.
+fn stepwise(world: &World, moments: &[&str]) -> Place {
+    let double = Double::start(world.clone(), at(moments[0]));
+    let place = Place::with(&double);
+    for moment in moments {
+        double.set_now(at(moment));
+        collect_and_aggregate(&place, &world.org);
+        check(place.serve().address(), world, at(moment), &whole());
+    }
+    let now = at(moments[moments.len() - 1]);
+    let fresh = Place::with(&double);
+    collect_and_aggregate(&fresh, &world.org);
+    assert_same(&answers(&fresh, world, now), &answers(&place, world, now));
+    place
+}
+
+fn org_metric(place: &Place, metric: &str) -> serde_json::Value {
+    let serving = place.serve();
+    let target = format!("/api/v1/orgs/acme/metrics?since={SINCE}&until=2024-05-01");
+    get(serving.address(), &target).json()["metrics"][metric].clone()
+}
+
+#[test]
+fn what_lands_late_counts_at_its_old_date() {
+    let world = world_of(|repo| {
+        let old = repo.commit(&[], at("2024-01-02"), &by(ann()), Some([5, 1, 1]));
+        repo.push(at("2024-01-02T01:00:00Z"), &old);
+        let branch = repo.commit(&[&old], at("2024-01-03"), &by(None), Some([7, 0, 2]));
+        let main = repo.commit(&[&old], at("2024-02-01"), &by(ann()), Some([1, 1, 1]));
+        repo.push(at("2024-02-01T01:00:00Z"), &main);
+        let merge = repo.commit(&[&main, &branch], at("2024-03-01"), &by(ann()), Some([9, 9, 9]));
+        repo.push(at("2024-03-01T01:00:00Z"), &merge);
+    });
+    let place = stepwise(&world, &["2024-01-10", "2024-02-10", "2024-03-10"]);
+    assert_eq!(org_metric(&place, "commits"), 3);
+    assert_eq!(org_metric(&place, "additions"), 13);
+    assert_eq!(org_metric(&place, "merge_commits"), 1);
+}
+
+#[test]
+fn a_great_deal_may_land_at_once() {
+    let world = world_of(|repo| {
+        let base = repo.commit(&[], at("2024-01-02"), &by(ann()), Some([1, 0, 1]));
+        repo.push(at("2024-01-02"), &base);
+        // More than two pages of a comparison, of the same second, and one that GitHub cannot count.
+        let mut tip = base.clone();
+        for number in 0..250 {
+            let lines = (number != 77).then_some([1, 0, 1]);
+            tip = repo.commit(&[&tip], at("2024-01-05"), &by(None), lines);
+        }
+        let merge = repo.commit(&[&base, &tip], at("2024-02-01"), &by(ann()), Some([0, 0, 0]));
+        repo.push(at("2024-02-01"), &merge);
+    });
+    let place = stepwise(&world, &["2024-01-10", "2024-02-10"]);
+    assert_eq!((org_metric(&place, "commits"), org_metric(&place, "additions")), (251.into(), 250.into()));
+}
+
+#[test]
+fn an_organization_may_have_more_repositories_than_a_page() {
+    let mut world = World::new("acme");
+    for id in 1..=130 {
+        let mut repo = Repo::new(id, &format!("repo-{id}"), at(BEGIN));
+        let only = repo.commit(&[], at("2024-01-02"), &by(ann()), Some([1, 0, 1]));
+        repo.push(at("2024-01-02"), &only);
+        world.repos.push(repo);
+    }
+    let double = Double::start(world.clone(), at("2024-01-10"));
+    let place = Place::with(&double);
+    collect_and_aggregate(&place, &world.org);
+    assert_eq!(org_metric(&place, "commits"), 130);
+    assert_eq!(org_metric(&place, "total_repos"), 130);
+    let before = double.requests();
+    place.run(&["collect", "acme"]).expect(0);
+    assert_eq!(double.requests() - before, 2, "a request a hundred repositories");
+}
+
+#[test]
+fn what_is_pushed_away_counts_no_more_until_it_is_pushed_back() {
+    let world = world_of(|repo| {
+        let base = repo.commit(&[], at("2024-01-02"), &by(ann()), Some([1, 0, 1]));
+        let gone = repo.commit(&[&base], at("2024-01-03"), &by(None), Some([10, 0, 1]));
+        let instead = repo.commit(&[&base], at("2024-01-04"), &by(ann()), Some([100, 0, 1]));
+        repo.push(at("2024-01-05"), &gone);
+        repo.push(at("2024-01-15"), &instead);
+        repo.push(at("2024-01-25"), &gone);
+        repo.push(at("2024-02-05"), &instead);
+        repo.push(at("2024-02-15"), &base);
+    });
+    let moments = ["2024-01-10", "2024-01-20", "2024-01-30", "2024-02-10", "2024-02-20"];
+    for (steps, additions) in (1..).zip([11, 101, 11, 101, 1]) {
+        let place = stepwise(&world, &moments[..steps]);
+        assert_eq!(org_metric(&place, "additions"), additions);
+    }
+}
+
+#[test]
+fn closings_count_when_the_timeline_says_and_as_long_as_they_hold() {
+    let closed = |event| Turn::Closed { event };
+    let world = world_of(|repo| {
+        // The event lies in the next day, month and week.
+        repo.issues
+            .push(Thread::new(1, ann(), at("2024-01-02")).then(at("2024-01-31T23:59:59Z"), closed(Some(1))));
+        repo.issues.push(
+            Thread::new(2, None, at("2024-01-02"))
+                .then(at("2024-01-05"), closed(Some(0)))
+                .then(at("2024-01-15"), Turn::Reopened)
+                .then(at("2024-02-05"), closed(Some(2)))
+                .then(at("2024-02-06"), Turn::Edited),
+        );
+        let reopened = Thread::new(3, ann(), at("2024-01-03"))
+            .then(at("2024-01-06"), closed(Some(-1)))
+            .then(at("2024-01-16"), Turn::Reopened)
+            .then(at("2024-01-26"), Turn::Merged);
+        repo.pulls.push(Pull::new(reopened));
+        let taken_up = Thread::new(4, None, at("2024-01-03")).then(at("2024-01-06"), closed(Some(1)));
+        repo.pulls.push(Pull::new(taken_up.then(at("2024-02-16"), Turn::Reopened)));
+        // Its timeline does not tell of the closing.
+        let given_up = Thread::new(5, ann(), at("2024-01-03")).then(at("2024-01-18"), closed(None));
+        repo.pulls.push(Pull::new(given_up));
+    });
+    let place = stepwise(&world, &["2024-01-10", "2024-01-20", "2024-02-10", "2024-02-20"]);
+    assert_eq!(org_metric(&place, "issues_closed"), 2);
+    assert_eq!(org_metric(&place, "prs_closed"), 1);
+    let serving = place.serve();
+    let target = "/api/v1/orgs/acme/metrics?since=2024-02-01&until=2024-02-02";
+    assert_eq!(get(serving.address(), target).json()["metrics"]["issues_closed"], 1);
+}
+
+#[test]
+fn a_review_counts_for_others_once_it_is_submitted() {
+    let (bob, bot) = (Some(Account::user("bob", 12)), Some(Account::bot("helper", 91)));
+    let world = world_of(|repo| {
+        let mut pull =
+            Pull::new(Thread::new(1, ann(), at("2024-01-02")).then(at("2024-01-12"), Turn::Merged));
+        let mut pending = Review::new(6, bob.clone(), at("2024-01-07"));
+        pending.submitted_at = None;
+        let mut late = Review::new(7, bob.clone(), at("2024-01-04"));
+        late.submitted_at = Some(at("2024-01-14"));
+        let mut dismissed = Review::new(3, bob.clone(), at("2024-01-05"));
+        dismissed.dismissed_at = Some(at("2024-01-13"));
+        pull.reviews = vec![
+            Review::new(1, ann(), at("2024-01-03")),
+            Review::new(2, bot.clone(), at("2024-01-03")),
+            late,
+            dismissed,
+            pending,
+            Review::new(4, None, at("2024-01-06")),
+        ];
+        repo.pulls.push(pull);
+        let mut of_ghost =
+            Pull::new(Thread::new(2, None, at("2024-01-02")).then(at("2024-01-04"), Turn::Merged));
+        of_ghost.reviews = vec![Review::new(8, None, at("2024-01-03"))];
+        repo.pulls.push(of_ghost);
+        let mut after =
+            Pull::new(Thread::new(3, ann(), at("2024-01-02")).then(at("2024-01-03"), Turn::Merged));
+        after.reviews = vec![Review::new(9, bob.clone(), at("2024-01-04"))];
+        repo.pulls.push(after);
+    });
+    let place = stepwise(&world, &["2024-01-08", "2024-01-12T12:00:00Z", "2024-01-20"]);
+    assert_eq!(org_metric(&place, "reviews"), 4);
+    let first = org_metric(&place, "first_review_hours");
+    assert_eq!((first["count"].as_u64(), first["mean"].as_f64()), (Some(1), Some(72.0)));
+}
+
+#[test]
+fn a_deployment_may_succeed_long_after_it_failed() {
+    let world = world_of(|repo| {
+        let deployment = |id, created: &str, statuses: Vec<_>| Deployment {
+            id,
+            environment: "production".to_owned(),
+            creator: ann(),
+            created_at: at(created),
+            statuses,
+        };
+        repo.deployments = vec![
+            deployment(1, "2024-01-02", vec![(at("2024-01-03"), "FAILURE"), (at("2024-03-03"), "SUCCESS")]),
+            deployment(2, "2024-01-04", vec![(at("2024-01-05"), "ERROR"), (at("2024-01-06"), "FAILURE")]),
+            deployment(3, "2024-01-06", vec![(at("2024-01-07"), "SUCCESS"), (at("2024-01-08"), "FAILURE")]),
+            deployment(4, "2024-02-06", vec![(at("2024-02-06"), "PENDING"), (at("2024-03-07"), "SUCCESS")]),
+        ];
+    });
+    let place = stepwise(&world, &["2024-01-10", "2024-02-10", "2024-03-05", "2024-03-10"]);
+    assert_eq!(org_metric(&place, "deploys"), 3);
+    assert_eq!(org_metric(&place, "deploy_failures"), 1);
+}
+
+#[test]
+fn a_release_counts_when_it_was_last_published() {
+    let world = world_of(|repo| {
+        let release = |id, created: &str, turns: Vec<_>| Release {
+            id,
+            tag: format!("v{id}"),
+            author: ann(),
+            created_at: at(created),
+            turns,
+        };
+        let published = ReleaseTurn::Published;
+        repo.releases = vec![
+            release(1, "2024-01-02", vec![(at("2024-01-03"), published)]),
+            release(
+                2,
+                "2024-01-04",
+                vec![
+                    (at("2024-01-05"), published),
+                    (at("2024-01-15"), ReleaseTurn::Drafted),
+                    (at("2024-01-25"), published),
+                ],
+            ),
+            release(
+                3,
+                "2024-01-06",
+                vec![(at("2024-01-06"), published), (at("2024-01-16"), ReleaseTurn::Deleted)],
+            ),
+            release(4, "2024-01-08", Vec::new()),
+        ];
+        let push = repo.commit(&[], at("2024-01-02"), &by(ann()), Some([1, 1, 1]));
+        repo.push(at("2024-01-24"), &push);
+    });
+    let place = stepwise(&world, &["2024-01-10", "2024-01-20", "2024-01-30"]);
+    assert_eq!(org_metric(&place, "releases"), 2);
+}
+
+#[test]
+fn a_draft_may_be_published_long_after_a_newer_release() {
+    let world = world_of(|repo| {
+        let release = |id, created: &str, published: &str| Release {
+            id,
+            tag: format!("v{id}"),
+            author: ann(),
+            created_at: at(created),
+            turns: vec![(at(published), ReleaseTurn::Published)],
+        };
+        repo.releases =
+            vec![release(1, "2024-01-02", "2024-03-03"), release(2, "2024-01-04", "2024-01-04T01:00:00Z")];
+    });
+    let place = stepwise(&world, &["2024-01-10", "2024-02-10", "2024-03-05"]);
+    assert_eq!(org_metric(&place, "releases"), 2);
+}
+
+#[test]
+fn a_renamed_repository_stays_the_same_one() {
+    let mut world = world_of(|repo| {
+        let one = repo.commit(&[], at("2024-01-02"), &by(ann()), Some([1, 1, 1]));
+        repo.push(at("2024-01-02"), &one);
+        let two = repo.commit(&[&one], at("2024-02-02"), &by(ann()), Some([1, 1, 1]));
+        repo.push(at("2024-02-02"), &two);
+        repo.names.push((at("2024-01-20"), "Web-Site".to_owned()));
+    });
+    // Another repository takes the name over.
+    let mut heir = Repo::new(8, "site", at("2024-02-03"));
+    let only = heir.commit(&[], at("2024-02-04"), &by(ann()), Some([1, 1, 1]));
+    heir.push(at("2024-02-04"), &only);
+    world.repos.push(heir);
+    let place = stepwise(&world, &["2024-01-10", "2024-01-30", "2024-02-10"]);
+    let serving = place.serve();
+    for (asked, name, commits) in [("web-site", "Web-Site", 2), ("SITE", "site", 1)] {
+        let target = format!("/api/v1/orgs/acme/repos/{asked}/metrics?since={SINCE}&until=2024-05-01");
+        let answer = get(serving.address(), &target).json();
+        assert_eq!(
+            (answer["repo"].as_str(), answer["metrics"]["commits"].as_u64()),
+            (Some(name), Some(commits))
+        );
+    }
+}
+
+#[test]
+fn the_first_run_reads_what_the_contract_says() {
+    let world = world_of(|repo| {
+        let one = repo.commit(&[], at("2024-01-02"), &by(ann()), Some([1, 1, 1]));
+        repo.push(at("2024-01-02"), &one);
+    });
+    let double = Double::start(world, at("2024-01-10"));
+    let place = Place::with(&double);
+    // Without a day it is 90 days back, and everything in this world is older than that.
+    place.run(&["collect", "acme"]).expect(0);
+    place.run(&["aggregate"]).expect(0);
+    let serving = place.serve();
+    let target = format!("/api/v1/orgs/ACME/metrics?since={SINCE}&until=2024-05-01");
+    assert_eq!(get(serving.address(), &target).json()["metrics"]["commits"], 0);
+    drop(serving);
+    place.run(&["collect", "Acme", "--since", SINCE]).expect(0);
+    place.run(&["aggregate"]).expect(0);
+    assert_eq!(org_metric(&place, "commits"), 1);
+}

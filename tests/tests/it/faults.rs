@@ -1,0 +1,78 @@
+//! GitHub fails: what may pass is tried again, what may not is told, and nothing is lost.
+
+use gam_tests::answers::check;
+use gam_tests::github::{Double, Fault, generated};
+use gam_tests::program::Place;
+
+use crate::support::{SINCE, settled, whole};
+
+fn start(seed: u64) -> (gam_tests::github::World, Double, Place) {
+    let world = generated::world(seed);
+    let double = Double::start(world.clone(), settled());
+    let place = Place::with(&double);
+    (world, double, place)
+}
+
+#[test]
+fn what_may_pass_is_tried_again() {
+    let (world, double, place) = start(20);
+    double.plan("Probe", 0, 1, Fault::Status(502));
+    double.plan("PullRequests", 1, 1, Fault::Truncated);
+    double.plan("PullRequests", 2, 1, Fault::NullNode);
+    double.plan("Issues", 0, 1, Fault::Reset);
+    double.plan("Commits", 1, 2, Fault::Status(504));
+    double.plan("Deployments", 0, 1, Fault::NullNode);
+    double.plan("Releases", 1, 1, Fault::Secondary(1));
+    double.plan("PullRequestRest", 0, 1, Fault::Reset);
+    place.run(&["collect", &world.org, "--since", SINCE]).expect(0);
+    assert_eq!(double.faults_left(), 0, "{}", double.log().join(", "));
+    place.run(&["aggregate"]).expect(0);
+    check(place.serve().address(), &world, settled(), &whole());
+}
+
+#[test]
+fn a_limit_is_waited_for_if_it_is_reset_in_time() {
+    let (world, double, place) = start(21);
+    double.plan("Issues", 1, 1, Fault::RateLimited(1));
+    let run = place.run(&["collect", &world.org, "--since", SINCE]).expect(0);
+    assert_eq!(double.faults_left(), 0);
+    assert!(run.stderr.to_lowercase().contains("limit"), "it says what it waits for: {}", run.stderr);
+    place.run(&["aggregate"]).expect(0);
+    check(place.serve().address(), &world, settled(), &whole());
+}
+
+#[test]
+fn past_the_longest_wait_it_stops_and_goes_on_later() {
+    for fault in [Fault::RateLimited(1800), Fault::Secondary(1800)] {
+        let (world, double, place) = start(22);
+        double.plan("PullRequests", 1, 1, fault);
+        let run = place.run(&["collect", &world.org, "--since", SINCE, "--max-wait", "10s"]);
+        let told = run.refusal(75);
+        assert!(told.contains("2024-04-27"), "it tells when the limit is reset: {told}");
+        place.run(&["aggregate"]).expect(0);
+        place.run(&["collect", &world.org, "--since", SINCE]).expect(0);
+        place.run(&["aggregate"]).expect(0);
+        check(place.serve().address(), &world, settled(), &whole());
+    }
+}
+
+#[test]
+fn a_repository_that_fails_does_not_stop_the_others() {
+    let (world, double, place) = start(23);
+    double.plan("Deployments", 0, 1, Fault::Status(403));
+    let told = place.run(&["collect", &world.org, "--since", SINCE]).refusal(3);
+    let names: Vec<&str> = world.repos.iter().map(|repo| repo.name(settled())).collect();
+    assert_eq!(names.iter().filter(|name| told.contains(&format!("/{name} "))).count(), 1, "{told}");
+    place.run(&["collect", &world.org, "--since", SINCE]).expect(0);
+    place.run(&["aggregate"]).expect(0);
+    check(place.serve().address(), &world, settled(), &whole());
+}
+
+#[test]
+fn doctor_tells_what_the_double_says() {
+    let (_world, _double, place) = start(24);
+    let run = place.run(&["doctor"]);
+    let text = run.text();
+    assert!(text.contains("reader"), "whose token it is: {text} {}", run.stderr);
+    assert!(text.contains("4,990") || text.contains("4990"), "what is left: {text}");
+}

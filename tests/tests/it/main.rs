@@ -1,0 +1,17 @@
+//! End to end: the real binary against the GitHub double.
+
+mod api;
+mod arrows;
+mod backfill;
+mod bad_input;
+mod crash;
+mod damage;
+mod demo;
+mod duckdb;
+mod facts;
+mod faults;
+mod incremental;
+mod order;
+mod secrets;
+mod support;
+mod up;
