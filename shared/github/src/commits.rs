@@ -11,7 +11,7 @@ use crate::RepoRef;
 use crate::client::Client;
 use crate::error::Error;
 use crate::page::{Page, PageSize};
-use crate::queries::{COMMITS, COMMITS_WITHOUT_LINES, Query, commits_by_oid};
+use crate::queries::{COMMITS, commits_by_oid};
 use crate::wire::{Commit, Connection, GitActor, HasObject, Node};
 
 /// A commit as a comparison of two tips shows it: without line counts.
@@ -53,15 +53,18 @@ impl Client {
         cursor: Option<&str>,
         size: &mut PageSize,
     ) -> Result<Page<Commit>, Error> {
-        let variables =
-            json!({ "repo": repo.node_id, "oid": tip, "since": span.0, "until": span.1, "after": cursor });
-        let (history, refused) = self.history(repo, &COMMITS, variables.clone(), size).await?;
+        let variables = |lines: bool| {
+            json!({
+                "repo": repo.node_id, "oid": tip, "since": span.0, "until": span.1, "after": cursor, "lines": lines,
+            })
+        };
+        let (history, refused) = self.history(repo, variables(true), size).await?;
         if !refused {
             return Ok(Page { next: history.page_info.clone().next(), entries: history.entries() });
         }
         // Where lines are refused, GitHub gives no commit at all: ask which ones the page has, and
         // for the missing ones alone.
-        let (whole, _) = self.history(repo, &COMMITS_WITHOUT_LINES, variables, size).await?;
+        let (whole, _) = self.history(repo, variables(false), size).await?;
         let next = whole.page_info.clone().next();
         let counted: HashMap<String, Commit> =
             history.entries().into_iter().map(|commit| (commit.oid.clone(), commit)).collect();
@@ -79,12 +82,11 @@ impl Client {
     async fn history(
         &self,
         repo: &RepoRef,
-        query: &Query,
         variables: Value,
         size: &mut PageSize,
     ) -> Result<(Connection<Commit>, bool), Error> {
         let reply = self
-            .query::<Node<HasObject>>(query, variables, Some(size), |error| error.is_lines_unavailable())
+            .query::<Node<HasObject>>(&COMMITS, variables, Some(size), |error| error.is_lines_unavailable())
             .await?;
         let object = reply.data.node.ok_or_else(|| gone(repo))?.object;
         let history = object.ok_or_else(|| gone(repo))?.history;
@@ -131,12 +133,12 @@ impl Client {
             .query_sized::<Node<BTreeMap<String, Option<Commit>>>>(
                 "commits",
                 2,
-                json!({ "repo": repo.node_id }),
+                json!({ "repo": repo.node_id, "lines": with_lines }),
                 size,
                 |first| {
                     let now = &oids[..oids.len().min(first as usize)];
                     asked.set(now.len());
-                    commits_by_oid(now, with_lines)
+                    commits_by_oid(now)
                 },
                 |error| error.is_lines_unavailable() || error.is_not_found(),
             )

@@ -3,7 +3,6 @@
 const ACTOR: &str = include_str!("queries/actor_fields.graphql");
 const REVIEW: &str = include_str!("queries/review_fields.graphql");
 const COMMIT: &str = include_str!("queries/commit_fields.graphql");
-const COMMIT_IDENTITY: &str = include_str!("queries/commit_identity.graphql");
 const RELEASE: &str = include_str!("queries/release_fields.graphql");
 const DEPLOYMENT: &str = include_str!("queries/deployment_fields.graphql");
 
@@ -37,18 +36,12 @@ pub const PROBE: Query = Query {
     fragments: &[],
     points: 4,
 };
-/// A page of the commits reachable from a tip.
+/// A page of the commits reachable from a tip; `$lines` says whether with line counts, which GitHub
+/// sometimes refuses.
 pub const COMMITS: Query = Query {
     what: "commits",
     operation: include_str!("queries/commits.graphql"),
     fragments: &[COMMIT],
-    points: 2,
-};
-/// The same without line counts, which GitHub sometimes refuses.
-pub const COMMITS_WITHOUT_LINES: Query = Query {
-    what: "commits",
-    operation: include_str!("queries/commits_without_lines.graphql"),
-    fragments: &[COMMIT_IDENTITY],
     points: 2,
 };
 /// A page of pull requests with their reviews and closings.
@@ -119,7 +112,6 @@ pub const DEPLOYMENT_REST: Query = Query {
 pub const ALL: &[Query] = &[
     PROBE,
     COMMITS,
-    COMMITS_WITHOUT_LINES,
     PULL_REQUESTS,
     PULL_REQUEST_REST,
     ISSUES,
@@ -131,15 +123,15 @@ pub const ALL: &[Query] = &[
     DEPLOYMENT_REST,
 ];
 
-/// A document that asks for commits by object id, up to 100 at once, each under the alias `cN`;
-/// with line counts or without. The ids must be hexadecimal.
-pub fn commits_by_oid(oids: &[String], with_lines: bool) -> String {
-    let (fields, fragment) =
-        if with_lines { ("CommitFields", COMMIT) } else { ("CommitIdentity", COMMIT_IDENTITY) };
+/// A document that asks for commits by object id, up to 100 at once, each under the alias `cN`. The ids
+/// must be hexadecimal.
+pub fn commits_by_oid(oids: &[String]) -> String {
     let objects: String = oids
         .iter()
         .enumerate()
-        .map(|(i, oid)| format!("c{i}:object(oid:\"{oid}\"){{...on Commit{{...{fields}}}}} "))
+        .map(|(i, oid)| format!("c{i}:object(oid:\"{oid}\"){{...on Commit{{...CommitFields}}}} "))
         .collect();
-    format!("query CommitsByOid($repo:ID!){{node(id:$repo){{...on Repository{{{objects}}}}}}}\n{fragment}")
+    format!(
+        "query CommitsByOid($repo:ID!,$lines:Boolean!){{node(id:$repo){{...on Repository{{{objects}}}}}}}\n{COMMIT}"
+    )
 }

@@ -36,8 +36,7 @@ impl<'a> Request<'a> {
     pub(super) fn answer(&self) -> Value {
         let answered = match operation(self.document) {
             "Probe" => self.probe(),
-            "Commits" => self.commits(true),
-            "CommitsWithoutLines" => self.commits(false),
+            "Commits" => self.commits(),
             "CommitsByOid" => self.commits_by_oid(),
             "PullRequests" => self.pulls(),
             "PullRequestRest" => self.pull_rest(),
@@ -127,7 +126,8 @@ impl<'a> Request<'a> {
         Ok((json!({ "organization": organization }), Vec::new()))
     }
 
-    fn commits(&self, with_lines: bool) -> Answered {
+    fn commits(&self) -> Answered {
+        let with_lines = self.variables["lines"] == true;
         let (oid, now) = (self.text("oid").unwrap_or_default(), self.now);
         let (since, until) = (self.time("since")?, self.time("until")?);
         let Some(repo) = self.repo() else { return self.of_repo(|_| Ok(Value::Null)) };
@@ -165,7 +165,7 @@ impl<'a> Request<'a> {
 
     fn commits_by_oid(&self) -> Answered {
         let Some(repo) = self.repo() else { return self.of_repo(|_| Ok(Value::Null)) };
-        let with_lines = self.document.contains("...CommitFields");
+        let with_lines = self.variables["lines"] == true;
         let (mut found, mut errors) = (Map::new(), Vec::new());
         for part in self.document.split(":object(oid:\"").collect::<Vec<_>>().windows(2) {
             let alias = part[0].rsplit(['{', ' ']).next().unwrap_or_default();
