@@ -136,20 +136,22 @@ fn next_steps(session: &Session, address: Option<String>) -> String {
     let settings = &session.settings;
     let flag = settings.data_dir_flag();
     let lake = settings.lake_dir.display();
+    // As it was called, so that the lines work where it is not on the PATH.
+    let program = std::env::args().next().unwrap_or_else(|| "github-metrics".to_owned());
     let mut lines = vec![
         "look at next:".to_owned(),
-        format!("  github-metrics show {ORG}{flag}"),
-        format!("  github-metrics show repo {ORG} web-app --metric prs_merged --granularity week{flag}"),
-        format!("  github-metrics show member {ORG} ada-lind{flag}"),
-        format!("  github-metrics export {ORG} --format parquet --out {ORG}.parquet{flag}"),
+        format!("  {program} show {ORG}{flag}"),
+        format!("  {program} show repo {ORG} web-app --metric prs_merged --granularity week{flag}"),
+        format!("  {program} show member {ORG} ada-lind{flag}"),
+        format!("  {program} export {ORG} --format parquet --out {ORG}.parquet{flag}"),
         format!("  {lake}/events/org={ORG}/month=*/snapshot.parquet for DuckDB or any Parquet reader"),
     ];
     match address {
         Some(address) => lines.extend([
-            format!("  http://{address}/ for the dashboard"),
+            format!("  http://{address}/ for the pages it serves"),
             format!("  http://{address}/api/v1/orgs/{ORG}/metrics for the API, /openapi.json for all of it"),
         ]),
-        None => lines.push(format!("  github-metrics serve{flag}")),
+        None => lines.push(format!("  {program} serve{flag}")),
     }
     lines.join("\n")
 }

@@ -23,6 +23,8 @@ use crate::queries::Query;
 
 /// GitHub gives a GraphQL query up after 10 s; an answer that takes longer than this does not come.
 const TIMEOUT: Duration = Duration::from_secs(25);
+/// After how many failures in a row a waiting user is told.
+const TELL_AFTER: u32 = 3;
 /// How often a call that meets secondary limits is tried.
 const SECONDARY_TRIES: u32 = 8;
 
@@ -98,6 +100,7 @@ pub struct Client {
 struct Inner {
     rest: Octocrab,
     graphql: Octocrab,
+    api_url: String,
     api_path: String,
     limits: Limits,
     in_flight: Semaphore,
@@ -160,6 +163,7 @@ impl Client {
                 rest: octocrab(&api_url, &settings.token)?,
                 graphql: octocrab(graphql_base, &settings.token)?,
                 api_path: url.path().trim_end_matches('/').to_owned(),
+                api_url,
                 limits: Limits::new(settings.max_wait, settings.budget),
                 in_flight: Semaphore::new(settings.parallelism.clamp(1, 100)),
                 requests: AtomicU64::new(0),
@@ -205,7 +209,10 @@ impl Client {
         };
         match tokio::time::timeout(TIMEOUT, exchange).await {
             Err(_) => Err(Failure::TooHeavy(format!("no answer within {} s", TIMEOUT.as_secs()))),
-            Ok(Err(error)) => Err(Failure::Transient(chain(&error))),
+            Ok(Err(error)) => {
+                let why = format!("{} cannot be reached ({})", self.inner.api_url, chain(&error));
+                Err(Failure::Transient(why))
+            }
             Ok(Ok(response)) => Ok(response),
         }
     }
@@ -275,7 +282,7 @@ impl Client {
             .with_max_times(8)
             .with_jitter()
             .build();
-        let mut failed_at = None;
+        let (mut failed_at, mut tried) = (None, 0);
         loop {
             let ask = size.as_ref().map_or(1, |size| size.get());
             let (why, shrink) = match attempt(ask).await {
@@ -298,6 +305,10 @@ impl Client {
             let Some(pause) = pauses.next() else {
                 return Err(Error::Unavailable { what: what.to_owned(), why });
             };
+            tried += 1;
+            if tried == TELL_AFTER {
+                tracing::warn!(what, why, "GitHub does not answer; still trying");
+            }
             tracing::debug!(what, why, pause_ms = pause.as_millis() as u64, "trying again");
             tokio::time::sleep(pause).await;
         }

@@ -23,7 +23,7 @@ pub enum Error {
         why: String,
     },
     /// GitHub did not answer, or not sensibly, several times in a row. A later run may fare better.
-    #[error("GitHub did not answer {what}: {why}; try again later")]
+    #[error("GitHub did not answer {what}: {why}; check the network and GITHUB_API_URL, or try again later")]
     Unavailable {
         /// What was asked.
         what: String,
