@@ -65,8 +65,8 @@ pub struct OrgProbe {
     pub repos: Vec<RepoProbe>,
     /// Its first 100 members, as far as the token may see them.
     pub members: Vec<MemberListed>,
-    /// Why repositories among those could not be read at all: the token may not see all of them.
-    pub unreadable: Vec<String>,
+    /// Repositories that could not be read at all, each with why: the token may not see all of it.
+    pub unreadable: Vec<(String, String)>,
     /// When GitHub began to answer, by its own clock, UTC.
     pub read_at: Option<DateTime<Utc>>,
 }
@@ -183,7 +183,7 @@ impl Client {
                     (None, None) => {}
                     (Some(why), repo) => {
                         let name = repo.map_or_else(|| "a repository".to_owned(), |repo| repo.name);
-                        probe.unreadable.push(format!("{name}: {why}"));
+                        probe.unreadable.push((name, why.clone()));
                     }
                 }
             }

@@ -39,14 +39,10 @@ pub(super) async fn read_pulls(
     from: ChangesCheckpoint,
     sink: &Sender<PageRead>,
 ) -> Result<(), Stop> {
-    let size = std::cell::Cell::new(PageSize::new(50));
     let walker = Walker { target, sink, what: "pull_requests", update: Update::Pulls };
     walker
-        .read(newest, from, async |cursor: Option<&str>, _| {
-            let mut asked = size.get();
-            let page = github.pull_requests(&target.repo, cursor, &mut asked).await;
-            size.set(asked);
-            let page = page?;
+        .read(newest, from, PageSize::new(50), async |cursor: Option<&str>, _, size: &mut PageSize| {
+            let page = github.pull_requests(&target.repo, cursor, size).await?;
             let entries = page.entries.iter().map(|pull| (pull.updated_at, target.origin.pull_request(pull)));
             Ok(Page { entries: entries.collect(), next: page.next })
         })
@@ -60,14 +56,10 @@ pub(super) async fn read_issues(
     from: ChangesCheckpoint,
     sink: &Sender<PageRead>,
 ) -> Result<(), Stop> {
-    let size = std::cell::Cell::new(PageSize::new(100));
     let walker = Walker { target, sink, what: "issues", update: Update::Issues };
     walker
-        .read(newest, from, async |cursor: Option<&str>, floor| {
-            let mut asked = size.get();
-            let page = github.issues(&target.repo, Some(floor), cursor, &mut asked).await;
-            size.set(asked);
-            let page = page?;
+        .read(newest, from, PageSize::new(100), async |cursor: Option<&str>, floor, size: &mut PageSize| {
+            let page = github.issues(&target.repo, Some(floor), cursor, size).await?;
             let entries = page.entries.iter().map(|issue| (issue.updated_at, target.origin.issue(issue)));
             Ok(Page { entries: entries.collect(), next: page.next })
         })
@@ -86,13 +78,15 @@ impl Walker<'_> {
         &self,
         newest: Newest,
         mut checkpoint: ChangesCheckpoint,
-        fetch: impl AsyncFn(Option<&str>, DateTime<Utc>) -> Result<Page<Entry>, Error>,
+        mut size: PageSize,
+        fetch: impl AsyncFn(Option<&str>, DateTime<Utc>, &mut PageSize) -> Result<Page<Entry>, Error>,
     ) -> Result<(), Stop> {
         if let Some(walk) = checkpoint.walk.take() {
-            match self.walk(&mut checkpoint, walk.clone(), &fetch).await {
+            match self.walk(&mut checkpoint, walk.clone(), &mut size, &fetch).await {
                 // The place in the list is not known any more: begin the walk anew.
                 Err(Stop::GitHub(Error::Invalid(_))) if walk.cursor.is_some() => {
-                    self.walk(&mut checkpoint, ChangesWalk { cursor: None, ..walk }, &fetch).await?;
+                    self.walk(&mut checkpoint, ChangesWalk { cursor: None, ..walk }, &mut size, &fetch)
+                        .await?;
                 }
                 done => done?,
             }
@@ -100,7 +94,7 @@ impl Walker<'_> {
         match floor(&checkpoint, newest, self.target.span) {
             Some(floor) => {
                 let walk = ChangesWalk { watermark: None, floor, total: newest.total, cursor: None };
-                self.walk(&mut checkpoint, walk, &fetch).await
+                self.walk(&mut checkpoint, walk, &mut size, &fetch).await
             }
             None if checkpoint.since.is_none() => {
                 // Nothing has changed since the day asked for: that is known without reading.
@@ -118,10 +112,11 @@ impl Walker<'_> {
         &self,
         checkpoint: &mut ChangesCheckpoint,
         mut walk: ChangesWalk,
-        fetch: &impl AsyncFn(Option<&str>, DateTime<Utc>) -> Result<Page<Entry>, Error>,
+        size: &mut PageSize,
+        fetch: &impl AsyncFn(Option<&str>, DateTime<Utc>, &mut PageSize) -> Result<Page<Entry>, Error>,
     ) -> Result<(), Stop> {
         loop {
-            let page = fetch(walk.cursor.as_deref(), walk.floor).await?;
+            let page = fetch(walk.cursor.as_deref(), walk.floor, size).await?;
             if walk.cursor.is_none() {
                 walk.watermark = self.target.watermark(page.entries.first().map(|(at, _)| *at));
             }

@@ -144,10 +144,7 @@ pub async fn collect(
     let read = repos.iter().map(|repo| repo.id).filter(|id| !undone.contains(id)).collect();
     save_completeness(context, &probe, &Completeness { read, known, span }, request).await?;
     if request.repos.is_empty() {
-        report.failed.extend(probe.unreadable.iter().map(|told| {
-            let (name, why) = told.split_once(": ").unwrap_or(("a repository", told));
-            (name.to_owned(), why.to_owned())
-        }));
+        report.failed.extend(probe.unreadable.iter().cloned());
     }
     for repo in &repos {
         if let Some(why) = outcome.failed.get(&repo.id) {
