@@ -48,10 +48,10 @@ pub(crate) struct Globals {
     /// [default: ./github-metrics-data, for demo ./github-metrics-demo]
     #[arg(long, global = true, env = "GITHUB_METRICS_DATA_DIR", value_name = "DIR", hide_env_values = true)]
     pub(crate) data_dir: Option<PathBuf>,
-    /// The lake, as file:DIR [default: file:DATA_DIR/lake]
+    /// The lake, as file:DIR or s3://BUCKET/PREFIX [default: file:DATA_DIR/lake]
     #[arg(long, global = true, env = "GITHUB_METRICS_LAKE", value_name = "LAKE", hide_env_values = true)]
     pub(crate) lake: Option<String>,
-    /// The store, as sqlite:FILE [default: sqlite:DATA_DIR/store.sqlite]
+    /// The store, as sqlite:FILE or dynamodb:TABLE [default: sqlite:DATA_DIR/store.sqlite]
     #[arg(long, global = true, env = "GITHUB_METRICS_STORE", value_name = "STORE", hide_env_values = true)]
     pub(crate) store: Option<String>,
     /// Let show and export read over HTTP from this address, instead of from the store

@@ -1,25 +1,15 @@
 //! The configuration file: which members are bots, and which names belong to one member.
 
-use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
 
 use gam_model::Identity;
-use serde::Deserialize;
+use gam_pipeline::configuration::parse;
 
-use crate::exit::{sentence, usage};
+use crate::exit::usage;
 
 /// Where the configuration is looked for unless it is named.
 pub(crate) const DEFAULT_PATH: &str = "github-metrics.toml";
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    #[serde(default)]
-    bots: Vec<String>,
-    #[serde(default)]
-    aliases: BTreeMap<String, String>,
-}
 
 /// Reads the configuration: the named file, or the default one if it is there.
 ///
@@ -42,46 +32,9 @@ pub(crate) fn load(named: Option<&Path>) -> anyhow::Result<Identity> {
     parse(&text).map_err(|why| usage(format!("the configuration {shown} is malformed: {why}")))
 }
 
-fn parse(text: &str) -> Result<Identity, String> {
-    let file: File = toml::from_str(text).map_err(|error| {
-        let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
-        let place = line.map_or_else(String::new, |line| format!("line {line}: "));
-        let why = sentence(&anyhow::anyhow!("{}", error.message()));
-        format!("{place}{why}; it holds bots = [\"login\"] and a table [aliases] of \"old\" = \"new\"")
-    })?;
-    let empty = |name: &String| name.trim().is_empty();
-    if file.bots.iter().any(empty) || file.aliases.iter().any(|(old, new)| empty(old) || empty(new)) {
-        return Err("a name in it is empty: give logins".to_owned());
-    }
-    Identity::new(file.bots, file.aliases).map_err(|cycle| cycle.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn bots_and_aliases_are_read() {
-        let identity =
-            parse("bots = [\"ci-user\"]\n[aliases]\n\"~0123456789ab\" = \"ann\"\nold = \"ann\"\n").unwrap();
-        assert_eq!(identity.name("OLD"), "ann");
-        assert_eq!(identity.name("~0123456789ab"), "ann");
-        assert_eq!(parse("").unwrap(), Identity::default());
-    }
-
-    #[test]
-    fn what_is_wrong_is_named() {
-        for (text, told) in [
-            ("bot = [\"x\"]", "line 1: unknown field `bot`"),
-            ("\n\nbots = \"x\"", "line 3: "),
-            ("bots = [", "line 1: "),
-            ("bots = [\"\"]", "empty"),
-            ("[aliases]\na = \"b\"\nb = \"a\"", "leads back to itself"),
-        ] {
-            let why = parse(text).unwrap_err();
-            assert!(why.contains(told), "{text}: {why}");
-        }
-    }
 
     #[test]
     fn only_a_file_that_was_named_must_be_there() {

@@ -13,6 +13,7 @@ mod console;
 mod environment;
 mod exit;
 mod local;
+mod places;
 mod progress;
 mod rows;
 mod sample;

@@ -9,11 +9,11 @@ use url::Url;
 use crate::args::{Command, Format, Globals, Limits, Variables};
 use crate::config;
 use crate::exit::usage;
+use crate::places::{self, LakePlace, StorePlace};
 
 const DATA_DIR: &str = "./github-metrics-data";
 const DEMO_DATA_DIR: &str = "./github-metrics-demo";
 const GITHUB_API_URL: &str = "https://api.github.com";
-const STORE_FILE: &str = "store.sqlite";
 const HOST: &str = "127.0.0.1";
 const PORT: u16 = 8080;
 
@@ -38,10 +38,10 @@ impl fmt::Debug for Secret {
 pub(crate) struct Settings {
     /// Where things live unless they are told to live elsewhere.
     pub(crate) data_dir: PathBuf,
-    /// The lake's directory.
-    pub(crate) lake_dir: PathBuf,
-    /// The store's file.
-    pub(crate) store_path: PathBuf,
+    /// Where the lake is.
+    pub(crate) lake: LakePlace,
+    /// Where the store is.
+    pub(crate) store: StorePlace,
     /// The API that `show` and `export` ask, where it is not this process.
     pub(crate) api: Option<Url>,
     /// How data is written, where it was said.
@@ -62,23 +62,20 @@ impl Settings {
     pub(crate) fn new(globals: Globals, variables: Variables, command: &Command) -> anyhow::Result<Self> {
         let default_dir = if matches!(command, Command::Demo(_)) { DEMO_DATA_DIR } else { DATA_DIR };
         let data_dir = globals.data_dir.clone().unwrap_or_else(|| default_dir.into());
-        let lake_dir = match &globals.lake {
-            Some(lake) => lake_dir(lake)?,
-            None => data_dir.join("lake"),
-        };
+        let lake = places::lake(globals.lake.as_deref(), &data_dir)?;
         let api = match command {
             Command::Show(_) | Command::Export(_) => globals.api.as_deref().map(api).transpose()?,
             _ => None,
         };
-        let store_path = match api {
+        let store = match api {
             // Whoever asks over HTTP needs no store.
-            Some(_) => data_dir.join(STORE_FILE),
-            None => store_path(&globals, &variables, &data_dir)?,
+            Some(_) => StorePlace::Sqlite(places::in_dir(&data_dir)),
+            None => places::store(&globals, &variables, &data_dir)?,
         };
         let port = variables.api_port.as_deref().map(port).transpose()?;
         Ok(Settings {
-            lake_dir,
-            store_path,
+            lake,
+            store,
             data_dir,
             api,
             format: globals.format,
@@ -161,46 +158,6 @@ fn shell_word(text: &str) -> String {
     }
 }
 
-fn lake_dir(text: &str) -> anyhow::Result<PathBuf> {
-    match text.split_once(':') {
-        Some(("file", dir)) if !dir.is_empty() => Ok(dir.strip_prefix("//").unwrap_or(dir).into()),
-        Some(("s3", _)) => {
-            Err(usage("--lake s3://...: this build reads and writes local lakes only, give file:DIR"))
-        }
-        _ => Err(usage(format!("--lake {text} is no lake: give file:DIR, such as file:./lake"))),
-    }
-}
-
-/// The store's file. Addresses of other stores are not repeated, because they may hold a password.
-fn store_path(globals: &Globals, variables: &Variables, data_dir: &Path) -> anyhow::Result<PathBuf> {
-    const LOCAL_ONLY: &str = "this build keeps its store in SQLite only";
-    if let Some(store) = &globals.store {
-        return match store.split_once(':') {
-            Some(("sqlite", file)) if !file.is_empty() => Ok(file.strip_prefix("//").unwrap_or(file).into()),
-            Some(("postgres" | "postgresql" | "dynamodb", _)) => {
-                let kind = store.split(':').next().unwrap_or_default();
-                Err(usage(format!("--store {kind}:...: {LOCAL_ONLY}, give sqlite:FILE")))
-            }
-            _ => Err(usage("--store names no store: give sqlite:FILE, such as sqlite:./store.sqlite")),
-        };
-    }
-    match variables.storage_type.as_deref().map(str::to_ascii_lowercase).as_deref() {
-        None | Some("sqlite") => {}
-        Some(kind @ ("postgres" | "dynamodb")) => {
-            return Err(usage(format!(
-                "STORAGE_TYPE {kind}: {LOCAL_ONLY}, set STORAGE_TYPE to sqlite or unset it"
-            )));
-        }
-        Some(other) => {
-            return Err(usage(format!("STORAGE_TYPE {other} is not known: set it to sqlite or unset it")));
-        }
-    }
-    if variables.postgres_url.is_some() {
-        tracing::warn!("POSTGRES_URL is set but not used: {LOCAL_ONLY}");
-    }
-    Ok(variables.sqlite_path.clone().unwrap_or_else(|| data_dir.join(STORE_FILE)))
-}
-
 /// The address of a served API, with or without the API's own path.
 fn api(text: &str) -> anyhow::Result<Url> {
     let wrong = || usage("--api is no address: give the API's, such as http://127.0.0.1:8080");
@@ -261,11 +218,11 @@ mod tests {
     #[test]
     fn everything_lives_below_the_data_directory() {
         let it = settings(&["serve"]).unwrap();
-        assert_eq!(it.lake_dir, Path::new("./github-metrics-data/lake"));
-        assert_eq!(it.store_path, Path::new("./github-metrics-data/store.sqlite"));
+        assert_eq!(it.lake, LakePlace::Dir("./github-metrics-data/lake".into()));
+        assert_eq!(it.store, StorePlace::Sqlite("./github-metrics-data/store.sqlite".into()));
         assert_eq!(settings(&["demo"]).unwrap().data_dir, Path::new("./github-metrics-demo"));
         let it = settings(&["demo", "--data-dir", "x"]).unwrap();
-        assert_eq!((it.data_dir.as_path(), it.lake_dir.as_path()), (Path::new("x"), Path::new("x/lake")));
+        assert_eq!((it.data_dir.as_path(), it.lake.to_string().as_str()), (Path::new("x"), "x/lake"));
         assert_eq!(
             (it.data_dir_flag().as_str(), settings(&["serve"]).unwrap().data_dir_flag().as_str()),
             (" --data-dir x", "")
@@ -281,31 +238,28 @@ mod tests {
 
     #[test]
     fn lake_and_store_may_live_elsewhere() {
-        let it = settings(&["serve", "--lake", "file:/srv/lake", "--store", "sqlite:s.db"]).unwrap();
-        assert_eq!(
-            (it.lake_dir.as_path(), it.store_path.as_path()),
-            (Path::new("/srv/lake"), Path::new("s.db"))
-        );
-        assert_eq!(
-            settings(&["serve", "--lake", "file:///srv/lake"]).unwrap().lake_dir,
-            Path::new("/srv/lake")
-        );
-        let it = settings(&["--sqlite-path", "s.db", "--storage-type", "sqlite", "serve"]).unwrap();
-        assert_eq!(it.store_path, Path::new("s.db"));
-        let it = settings(&["--storage-type", "postgres", "serve", "--store", "sqlite:s.db"]).unwrap();
-        assert_eq!(it.store_path, Path::new("s.db"), "the flag wins over the variable");
+        let places = |args: &[&str]| {
+            let it = settings(args).unwrap();
+            (it.lake.to_string(), it.store.to_string())
+        };
+        let given = |lake: &str, store: &str| places(&["serve", "--lake", lake, "--store", store]);
+        assert_eq!(given("file:/srv/lake", "sqlite:s.db"), ("/srv/lake".into(), "s.db".into()));
+        assert_eq!(given("file:///srv/lake", "sqlite://s.db"), ("/srv/lake".into(), "s.db".into()));
+        assert_eq!(given("s3://b/x/y/", "dynamodb:T"), ("s3://b/x/y".into(), "dynamodb:T".into()));
+        assert_eq!(given("s3://b", "dynamodb:T").0, "s3://b");
+        assert_eq!(places(&["--sqlite-path", "s.db", "--storage-type", "sqlite", "serve"]).1, "s.db");
+        let of_both = places(&["--storage-type", "postgres", "serve", "--store", "sqlite:s.db"]);
+        assert_eq!(of_both.1, "s.db", "the flag wins over the variable");
     }
 
     #[test]
     fn stores_of_other_builds_are_refused_without_showing_their_address() {
-        assert!(refusal(&["serve", "--lake", "s3://bucket/x"]).contains("local lakes only"));
-        assert!(refusal(&["serve", "--lake", "lake"]).contains("file:DIR"));
-        for store in [
-            "postgres://me:hunter2@host/db",
-            "postgresql://me:hunter2@host/db",
-            "dynamodb:T",
-            "mysql:hunter2",
-        ] {
+        for lake in ["lake", "s3://", "file:"] {
+            assert!(refusal(&["serve", "--lake", lake]).contains("file:DIR"), "{lake}");
+        }
+        for store in
+            ["postgres://me:hunter2@host/db", "postgresql://me:hunter2@host/db", "dynamodb:", "mysql:hunter2"]
+        {
             let text = refusal(&["serve", "--store", store]);
             assert!(text.contains("sqlite:FILE") && !text.contains("hunter2"), "{text}");
         }

@@ -130,14 +130,8 @@ fn check_series(
     wrong
 }
 
-/// The answers to a great many questions, byte for byte but for `complete_until`, which tells of the
-/// collection and not of the facts.
-pub fn all(
-    address: &str,
-    world: &World,
-    now: Time,
-    ranges: &[(NaiveDate, NaiveDate)],
-) -> BTreeMap<String, String> {
+/// A great many questions about everything in the world.
+pub fn questions(world: &World, now: Time, ranges: &[(NaiveDate, NaiveDate)]) -> Vec<String> {
     let credits = reference::credits(world, now);
     let org = &world.org;
     let mut targets = vec!["/api/v1/orgs".to_owned()];
@@ -162,14 +156,23 @@ pub fn all(
         }
     }
     targets
-        .into_iter()
-        .map(|target| {
-            let answer = get(address, &target);
-            assert_eq!(answer.status, 200, "{target}: {}", answer.text());
-            let text = without_completeness(&answer.text());
-            (target, text)
-        })
-        .collect()
+}
+
+/// The answers to a great many questions, byte for byte but for `complete_until`, which tells of the
+/// collection and not of the facts.
+pub fn all(
+    address: &str,
+    world: &World,
+    now: Time,
+    ranges: &[(NaiveDate, NaiveDate)],
+) -> BTreeMap<String, String> {
+    let asked = questions(world, now, ranges).into_iter().map(|target| {
+        let answer = get(address, &target);
+        assert_eq!(answer.status, 200, "{target}: {}", answer.text());
+        let text = without_completeness(&answer.text());
+        (target, text)
+    });
+    asked.collect()
 }
 
 /// The answer without the value of `complete_until`.

@@ -35,11 +35,14 @@ pub fn get(address: &str, target: &str) -> Answer {
     ask(address, "GET", target, &[])
 }
 
-/// Asks with a method and headers.
+/// Asks with a method and headers; the host is the address, unless the headers name another.
 pub fn ask(address: &str, method: &str, target: &str, headers: &[(&str, &str)]) -> Answer {
     let mut stream = TcpStream::connect(address).expect("somebody listens");
-    let more: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    write!(stream, "{method} {target} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n{more}\r\n")
+    let names_host = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"));
+    let host = (!names_host).then_some(("host", address));
+    let more: String =
+        host.iter().chain(headers).map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    write!(stream, "{method} {target} HTTP/1.1\r\nconnection: close\r\n{more}\r\n")
         .expect("the question is sent");
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).expect("the answer comes to its end");

@@ -49,7 +49,7 @@ async fn all(session: &Session, local: &Local, args: &Aggregate) -> anyhow::Resu
         failed(format!("nothing was collected of {org} yet: run `github-metrics collect {org}` first"))
     })?;
     if wanted.is_empty() {
-        let lake = session.settings.lake_dir.display();
+        let lake = &session.settings.lake;
         session.console.note(format!("the lake {lake} is empty: run `github-metrics collect ORG` first"));
     }
     let mut parts = Vec::new();

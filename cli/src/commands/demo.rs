@@ -135,7 +135,7 @@ fn batches(events: Vec<Event>) -> Vec<EventBatch> {
 fn next_steps(session: &Session, address: Option<String>) -> String {
     let settings = &session.settings;
     let flag = settings.data_dir_flag();
-    let lake = settings.lake_dir.display();
+    let lake = &settings.lake;
     // As it was called, so that the lines work where it is not on the PATH.
     let program = std::env::args().next().unwrap_or_else(|| "github-metrics".to_owned());
     let mut lines = vec![

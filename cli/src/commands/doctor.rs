@@ -7,15 +7,15 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use clap::Args;
 use gam_github::{Diagnosis, Quota};
-use gam_lake::{FileStore, ObjectStore, paths};
+use gam_lake::paths;
 use gam_pipeline::{Clock, SystemClock};
-use gam_store::RollupStore;
-use gam_store_sql::SqliteStore;
 use serde_json::json;
 
 use super::Session;
 use crate::args::Limits;
 use crate::exit::{Exit, sentence};
+use crate::local::{self, Local};
+use crate::places::{LakePlace, StorePlace};
 use crate::settings::Settings;
 use crate::words::{count, moment_from, number, span};
 
@@ -71,8 +71,8 @@ pub(super) async fn run(session: &Session, _: Doctor) -> anyhow::Result<Exit> {
     let settings = &session.settings;
     let mut findings = github(settings).await;
     findings.push(configuration(settings));
-    findings.push(lake(&settings.lake_dir).await);
-    findings.push(store(&settings.store_path).await);
+    findings.push(lake(&settings.lake).await);
+    findings.push(store(settings).await);
     if session.wants_json() {
         let checks: Vec<_> = findings
             .iter()
@@ -178,52 +178,61 @@ fn configuration(settings: &Settings) -> Finding {
     }
 }
 
-async fn lake(dir: &Path) -> Finding {
-    let shown = dir.display();
-    match dir.try_exists() {
-        Ok(false) => return not_there_yet("lake", dir),
-        Err(error) => return finding(State::Broken, "lake", format!("{shown} cannot be read: {error}")),
-        Ok(true) => {}
+async fn lake(place: &LakePlace) -> Finding {
+    if let LakePlace::Dir(dir) = place
+        && let Some(finding) = absent("lake", dir)
+    {
+        return finding;
     }
-    // Opening it writes to it.
+    // Opening a directory writes to it.
     let counted = async {
-        let objects = FileStore::open(dir)?;
+        let objects = local::lake(place).await?;
         let batches = objects.list(paths::inbox_root()).await?.len();
         let months = objects.list(paths::events_root()).await?.len();
-        Ok::<_, gam_lake::Error>((batches, months))
+        Ok::<_, anyhow::Error>((batches, months))
     };
     match counted.await {
         Ok((batches, months)) => {
             let batches = count(batches, "inbox batch", "inbox batches");
             let months = count(months, "month snapshot", "month snapshots");
-            finding(State::Fine, "lake", format!("{shown} is writable: {batches}, {months}"))
+            let can = if matches!(place, LakePlace::Dir(_)) { "is writable" } else { "can be listed" };
+            finding(State::Fine, "lake", format!("{place} {can}: {batches}, {months}"))
         }
-        Err(error) => finding(State::Broken, "lake", sentence(&error.into())),
+        Err(error) => finding(State::Broken, "lake", sentence(&error)),
     }
 }
 
-async fn store(path: &Path) -> Finding {
-    match path.try_exists() {
-        Ok(false) => return not_there_yet("store", path),
-        Err(error) => {
-            return finding(State::Broken, "store", format!("{} cannot be read: {error}", path.display()));
-        }
-        Ok(true) => {}
+async fn store(settings: &Settings) -> Finding {
+    if let StorePlace::Sqlite(path) = &settings.store
+        && let Some(finding) = absent("store", path)
+    {
+        return finding;
     }
     let counted = async {
-        let store = SqliteStore::open(path).await?;
-        let orgs = store.orgs().await;
-        store.close().await;
-        orgs
+        let local = Local::open_store(settings).await?;
+        let orgs = local.context.rollups.orgs().await;
+        local.close().await;
+        Ok::<_, anyhow::Error>(orgs?)
     };
     match counted.await {
         Ok(orgs) => {
             let orgs = count(orgs.len(), "organization", "organizations");
             let version = env!("CARGO_PKG_VERSION");
-            let text = format!("{} opens with github-metrics {version}: {orgs}", path.display());
+            let text = format!("{} opens with github-metrics {version}: {orgs}", settings.store);
             finding(State::Fine, "store", text)
         }
-        Err(error) => finding(State::Broken, "store", sentence(&error.into())),
+        Err(error) => finding(State::Broken, "store", sentence(&error)),
+    }
+}
+
+/// What is to be told of a place of this machine where nothing is; `None` where something is.
+fn absent(what: &'static str, path: &Path) -> Option<Finding> {
+    match path.try_exists() {
+        Ok(true) => None,
+        Ok(false) => Some(not_there_yet(what, path)),
+        Err(error) => {
+            Some(finding(State::Broken, what, format!("{} cannot be read: {error}", path.display())))
+        }
     }
 }
 

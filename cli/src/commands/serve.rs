@@ -93,7 +93,7 @@ pub(super) async fn run(session: &Session, args: Serve) -> anyhow::Result<Exit> 
     if local.context.rollups.orgs().await?.is_empty() {
         session.console.note(format!(
             "{} holds nothing yet: run `github-metrics up ORG`, or `github-metrics demo` for a sample",
-            session.settings.store_path.display()
+            session.settings.store
         ));
     }
     let shutdown = async { _ = signals::stopped().await };

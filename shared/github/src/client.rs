@@ -176,6 +176,18 @@ impl Client {
         self.inner.requests.load(Ordering::Relaxed)
     }
 
+    /// From when on no call starts, for a host that ends at a known moment: then calls fail with
+    /// [`Error::Limited`], while those in flight come to their end.
+    pub fn stop_at(&self, at: Option<tokio::time::Instant>) {
+        self.inner.limits.stop_at(at);
+    }
+
+    /// The share of GitHub's limits that is left, 0 to 1, of that of which less is left; `None` where
+    /// none was told yet, or there are none.
+    pub fn share_left(&self) -> Option<f64> {
+        self.inner.limits.share_left()
+    }
+
     /// Tells when the client waits for a limit to be reset.
     pub fn waits(&self) -> watch::Receiver<Option<Wait>> {
         self.inner.limits.waits()

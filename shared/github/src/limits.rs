@@ -28,6 +28,8 @@ pub(crate) enum Resource {
 struct Budget {
     /// Points left, as last told; unknown at first and after a reset.
     remaining: Option<u64>,
+    /// Points an hour, as last told.
+    limit: Option<u64>,
     /// Points that are not to be used: those past the share that the run may use up.
     kept: u64,
     reset: Option<(Instant, DateTime<Utc>)>,
@@ -60,6 +62,8 @@ struct State {
     graphql: Budget,
     /// Both are stopped by a secondary limit until then.
     secondary: Option<(Instant, DateTime<Utc>)>,
+    /// No call starts from then on.
+    stop_at: Option<Instant>,
 }
 
 impl State {
@@ -167,6 +171,9 @@ impl Limits {
             let (until, why, in_flight, past_share) = {
                 let mut state = self.lock();
                 let now = Instant::now();
+                if state.stop_at.is_some_and(|at| at <= now) {
+                    return Err(out_of_time());
+                }
                 state.secondary = state.secondary.filter(|(at, _)| *at > now);
                 let secondary = state.secondary;
                 let budget = state.budget(resource);
@@ -188,7 +195,8 @@ impl Limits {
                 let why = "the share of it that this run may use".to_owned();
                 return Err(Error::Limited { until: Some(until.1), why });
             }
-            if wait > self.max_wait {
+            let ends = self.lock().stop_at;
+            if wait > self.max_wait || ends.is_some_and(|ends| until.0 >= ends) {
                 return Err(Error::Limited { until: Some(until.1), why });
             }
             waited = true;
@@ -201,6 +209,21 @@ impl Limits {
         }
     }
 
+    /// From when on no call starts; those in flight come to their end.
+    pub(crate) fn stop_at(&self, at: Option<Instant>) {
+        self.lock().stop_at = at;
+    }
+
+    /// The share of the limits that is left, 0 to 1: of that limit of which less is left. `None` where
+    /// none is known.
+    pub(crate) fn share_left(&self) -> Option<f64> {
+        let state = self.lock();
+        let left = |budget: &Budget| {
+            Some(budget.remaining? as f64 / budget.limit.filter(|limit| *limit > 0)? as f64)
+        };
+        [&state.rest, &state.graphql].into_iter().filter_map(left).reduce(f64::min)
+    }
+
     /// Takes note of what a response says. Of answers that overtake each other the smaller remainder
     /// of one window is the later.
     pub(crate) fn note(&self, resource: Resource, told: &Told) {
@@ -210,6 +233,7 @@ impl Limits {
         if limit == 0 {
             return;
         }
+        budget.limit = Some(limit);
         budget.kept = self.budget.map_or(0, |share| (limit as f64 * (1.0 - share)).round() as u64);
         let Some(reset) = told.reset_at() else { return };
         let same_window = budget.reset.is_some_and(|(_, at)| at == reset.1);
@@ -251,6 +275,10 @@ impl Limits {
         why.clone_into(&mut state.graphql.why);
         told.date.map(|_| until.1)
     }
+}
+
+fn out_of_time() -> Error {
+    Error::Limited { until: None, why: "the time for this run is over".to_owned() }
 }
 
 #[cfg(test)]
@@ -332,6 +360,27 @@ mod tests {
         assert_eq!(starts_after(&limits, Resource::GraphQl, 1).await.as_secs(), 60);
         limits.block_all(&told(&[("date", DATE)]), 1, "slow down");
         assert_eq!(starts_after(&limits, Resource::GraphQl, 1).await.as_secs(), 120);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_call_starts_once_the_time_is_over() {
+        let limits = limits();
+        limits.stop_at(Some(Instant::now() + Duration::from_secs(5)));
+        assert!(starts_after(&limits, Resource::Rest, 1).await.is_zero());
+        tokio::time::advance(Duration::from_secs(5)).await;
+        let stopped = limits.reserve(Resource::Rest, 1).await.err();
+        assert!(matches!(stopped, Some(Error::Limited { until: None, .. })), "{stopped:?}");
+        limits.stop_at(None);
+        assert!(starts_after(&limits, Resource::Rest, 1).await.is_zero());
+    }
+
+    #[test]
+    fn the_share_left_is_that_of_the_smaller_limit() {
+        let limits = limits();
+        assert_eq!(limits.share_left(), None);
+        limits.note(Resource::Rest, &hourly("5000", "4000"));
+        limits.note(Resource::GraphQl, &hourly("1000", "250"));
+        assert_eq!(limits.share_left(), Some(0.25));
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,8 +9,8 @@ use serde_json::json;
 use crate::client::Client;
 use crate::error::Error;
 use crate::page::PageSize;
-use crate::queries::PROBE;
-use crate::wire::Connection;
+use crate::queries::{PROBE, PROBE_BY_ID};
+use crate::wire::{Connection, Nodes};
 
 /// The newest entry of a list, and how long the list is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -92,6 +92,7 @@ struct Organization {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Repository {
+    owner: Option<Owner>,
     id: String,
     database_id: Option<i64>,
     name: String,
@@ -101,6 +102,11 @@ struct Repository {
     issues: Tops,
     releases: Tops,
     deployments: Tops,
+}
+
+#[derive(Deserialize)]
+struct Owner {
+    login: String,
 }
 
 #[derive(Deserialize)]
@@ -191,6 +197,36 @@ impl Client {
                 return Ok(found.expect("a page was read"));
             }
         }
+    }
+
+    /// What tells whether single repositories have changed, by node id, 100 at most. One that GitHub does
+    /// not show any more, or not in this organization, is left out.
+    ///
+    /// # Errors
+    /// Where GitHub does not answer.
+    pub async fn probe_repos(&self, org: &str, node_ids: &[String]) -> Result<OrgProbe, Error> {
+        let variables = json!({ "ids": node_ids });
+        let reply = self
+            .query::<Nodes<Repository>>(&PROBE_BY_ID, variables, None, |error| {
+                error.is_not_found() || (error.is_refusal() && error.entry_below(&["nodes"]).is_some())
+            })
+            .await?;
+        let is_ours = |owner: &Owner| owner.login.eq_ignore_ascii_case(org);
+        let found: Vec<Repository> = reply
+            .data
+            .nodes
+            .into_iter()
+            .flatten()
+            .filter(|repo| repo.owner.as_ref().is_some_and(is_ours))
+            .collect();
+        let spelled = found.iter().find_map(|repo| Some(repo.owner.as_ref()?.login.clone()));
+        Ok(OrgProbe {
+            login: spelled.unwrap_or_else(|| org.to_owned()),
+            repos: found.into_iter().filter_map(Repository::probe).collect(),
+            members: Vec::new(),
+            unreadable: Vec::new(),
+            read_at: reply.date,
+        })
     }
 
     /// A page of the organization, and why the token may not read some of its entries.

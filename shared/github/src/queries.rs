@@ -1,6 +1,7 @@
 //! The GraphQL documents, kept as files so that they can be checked against GitHub's schema.
 
 const ACTOR: &str = include_str!("queries/actor_fields.graphql");
+const REPOSITORY: &str = include_str!("queries/repository_fields.graphql");
 const REVIEW: &str = include_str!("queries/review_fields.graphql");
 const COMMIT: &str = include_str!("queries/commit_fields.graphql");
 const RELEASE: &str = include_str!("queries/release_fields.graphql");
@@ -33,7 +34,14 @@ impl Query {
 pub const PROBE: Query = Query {
     what: "the organization's repositories",
     operation: include_str!("queries/probe.graphql"),
-    fragments: &[],
+    fragments: &[REPOSITORY],
+    points: 4,
+};
+/// The same of single repositories, by node id.
+pub const PROBE_BY_ID: Query = Query {
+    what: "repositories",
+    operation: include_str!("queries/probe_by_id.graphql"),
+    fragments: &[REPOSITORY],
     points: 4,
 };
 /// A page of the commits reachable from a tip; `$lines` says whether with line counts, which GitHub
@@ -111,6 +119,7 @@ pub const DEPLOYMENT_REST: Query = Query {
 /// Every fixed document.
 pub const ALL: &[Query] = &[
     PROBE,
+    PROBE_BY_ID,
     COMMITS,
     PULL_REQUESTS,
     PULL_REQUEST_REST,

@@ -7,10 +7,12 @@
 //!   refused, and the mend; an internal failure shows its request id only, and is logged once;
 //! * the same question over the same rollups is answered with the same bytes and the same `ETag`.
 //!
-//! It is read-only and does not know who asks: authentication and rate limits belong to whatever
-//! stands in front of it. It does not know where rollups live, how they came about, or which host
+//! It is read-only. Where a host wants a bearer token ([`guarded_router`]) only those are answered who
+//! show it; beyond that it does not know who asks: rate limits belong to whatever stands in front of
+//! it. It does not know where rollups live, how they came about, or which host
 //! runs it.
 
+mod access;
 mod layers;
 mod openapi;
 mod params;
@@ -19,6 +21,7 @@ mod router;
 mod routes;
 mod serve;
 
+pub use access::{Token, TokenError};
 pub use axum::Router;
-pub use router::router;
+pub use router::{guarded_router, router};
 pub use serve::serve;

@@ -19,7 +19,6 @@ const RETRY_AFTER_SECONDS: u32 = 2;
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(crate) enum Code {
     NotFound,
-    #[expect(dead_code, reason = "answered by what stands in front of the API, and documented with it")]
     Unauthorized,
     #[expect(dead_code, reason = "answered by what stands in front of the API, and documented with it")]
     Forbidden,
@@ -76,6 +75,12 @@ impl Failure {
     /// The route takes other methods only.
     pub(crate) fn method_not_allowed(detail: impl Into<String>) -> Self {
         Self::refused(StatusCode::METHOD_NOT_ALLOWED, Code::InvalidArgument, detail)
+    }
+
+    /// Who asks has not shown the token.
+    pub(crate) fn unauthorized() -> Self {
+        let detail = "no valid bearer token: send the header `Authorization: Bearer TOKEN`";
+        Self::refused(StatusCode::UNAUTHORIZED, Code::Unauthorized, detail)
     }
 
     /// Something broke that asking again does not mend.

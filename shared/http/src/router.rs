@@ -2,18 +2,28 @@
 
 use axum::Router;
 use axum::extract::Request;
-use axum::middleware::{from_fn, map_request};
+use axum::middleware::{from_fn, from_fn_with_state, map_request};
 use gam_pipeline::Context;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 
+use crate::access::{self, Token};
 use crate::problem::Failure;
 use crate::{layers, routes};
 
 /// The whole API over a context: every route, its layers, and the answers to what is no route.
 pub fn router(context: Context) -> Router {
+    layered(context, |routes| routes)
+}
+
+/// The same for those only who show the bearer token.
+pub fn guarded_router(context: Context, token: Token) -> Router {
+    layered(context, |routes| routes.layer(from_fn_with_state(token, access::require)))
+}
+
+fn layered(context: Context, guard: impl FnOnce(Router<Context>) -> Router<Context>) -> Router {
     let mut router = Router::new();
     for route in routes::all() {
         router = router.route(route.path, route.handler);
@@ -30,9 +40,7 @@ pub fn router(context: Context) -> Router {
         .layer(from_fn(layers::render_failure))
         .layer(CatchPanicLayer::custom(layers::panicked))
         .layer(from_fn(layers::revalidate));
-    router
-        .fallback(no_such_route)
-        .method_not_allowed_fallback(method_not_allowed)
+    guard(router.fallback(no_such_route).method_not_allowed_fallback(method_not_allowed))
         .layer(layers)
         .with_state(context)
 }

@@ -4,6 +4,7 @@
 //! inbox/org={org}/{content hash}.parquet
 //! events/org={org}/month={YYYY-MM}/snapshot.parquet
 //! rejected/org={org}/{file name}
+//! config/github-metrics.toml
 //! ```
 //!
 //! Logins are matched without regard to case, so `{org}` is the lower-cased login. A login consists
@@ -70,6 +71,11 @@ fn file_part(name: &str) -> String {
         None if part.is_empty() => "_".to_owned(),
         None => part,
     }
+}
+
+/// The configuration of bots and aliases, where it is kept with the lake.
+pub fn configuration() -> ObjectPath {
+    ObjectPath("config/github-metrics.toml".to_owned())
 }
 
 /// Where every inbox batch lies.

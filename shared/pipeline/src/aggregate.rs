@@ -26,8 +26,30 @@ use crate::{Context, Observer, Progress};
 
 /// How much of the inbox is worked off at once, in bytes of Parquet.
 const CHUNK_BYTES: u64 = 64 * 1024 * 1024;
+/// Nothing that this program writes comes near it: such an object is no batch, and is not even read.
+const LARGEST_BATCH_BYTES: u64 = 256 * 1024 * 1024;
 /// How often a month is tried while others keep replacing it.
 const TRIES: usize = 64;
+
+/// How an aggregation goes about its work.
+#[derive(Debug, Clone)]
+pub struct AggregateOptions {
+    /// Whether every month is folded anew.
+    pub rebuild: bool,
+    /// Whether all months are looked at, and not only those that the inbox touches: rollups must be folded
+    /// anew where the store, the bots or the aliases are others than before.
+    pub check_months: bool,
+    /// How much of the inbox is worked off at once, in bytes of Parquet; all of it is in memory together.
+    pub chunk_bytes: u64,
+    /// From when on nothing more is begun, UTC.
+    pub until: Option<DateTime<Utc>>,
+}
+
+impl Default for AggregateOptions {
+    fn default() -> Self {
+        AggregateOptions { rebuild: false, check_months: true, chunk_bytes: CHUNK_BYTES, until: None }
+    }
+}
 
 /// What an aggregation did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,6 +66,10 @@ pub struct AggregateReport {
     pub rejected: Vec<(String, String)>,
     /// Batches left for a newer version of the program, which has written the lake or the store already.
     pub deferred: usize,
+    /// Objects in the inbox that are too large to be batches, with their sizes in bytes. They stay there.
+    pub oversized: Vec<(String, u64)>,
+    /// Whether time ran out: what was done is saved, and another run goes on.
+    pub unfinished: bool,
 }
 
 /// Why an aggregation failed.
@@ -89,11 +115,27 @@ pub async fn aggregate(
     rebuild: bool,
     observer: &dyn Observer,
 ) -> Result<AggregateReport, AggregateError> {
+    let options = AggregateOptions { rebuild, ..AggregateOptions::default() };
+    aggregate_with(context, org, &options, observer).await
+}
+
+/// The same, as the options say.
+///
+/// # Errors
+/// As [`aggregate`].
+pub async fn aggregate_with(
+    context: &Context,
+    org: &str,
+    options: &AggregateOptions,
+    observer: &dyn Observer,
+) -> Result<AggregateReport, AggregateError> {
     let org = &gam_store::keys::org_key(org);
     let logic = Logic { version: LOGIC_VERSION, identity: context.identity.hash() };
-    let mut run = Run { context, org, logic, observer, report: AggregateReport::default() };
+    let mut run = Run { context, org, logic, options, observer, report: AggregateReport::default() };
     run.work_off().await?;
-    run.check_months(rebuild).await?;
+    if options.check_months || options.rebuild {
+        run.check_months(options.rebuild).await?;
+    }
     Ok(run.report)
 }
 
@@ -109,6 +151,7 @@ struct Run<'a> {
     context: &'a Context,
     org: &'a str,
     logic: Logic,
+    options: &'a AggregateOptions,
     observer: &'a dyn Observer,
     report: AggregateReport,
 }
@@ -122,16 +165,27 @@ enum Done {
 }
 
 impl Run<'_> {
+    /// Whether the time is over; then the report says so.
+    fn is_over(&mut self) -> bool {
+        let over = self.options.until.is_some_and(|until| self.context.clock.now() >= until);
+        self.report.unfinished |= over;
+        over
+    }
+
     /// Works off all batches that are in the inbox now.
     async fn work_off(&mut self) -> Result<(), AggregateError> {
-        let listed = inbox::list(&*self.context.objects, self.org).await?;
+        let mut listed = inbox::list(&*self.context.objects, self.org).await?;
+        for batch in listed.extract_if(.., |batch| batch.size > LARGEST_BATCH_BYTES) {
+            tracing::error!(batch = %batch.path, bytes = batch.size, "too large to be a batch: move it away");
+            self.report.oversized.push((batch.path.to_string(), batch.size));
+        }
         if !listed.is_empty() {
             self.observer.notice(Progress::Inbox { batches: listed.len() });
         }
         let mut listed = listed.into_iter().peekable();
-        while listed.peek().is_some() {
+        while listed.peek().is_some() && !self.is_over() {
             let (mut paths, mut bytes) = (Vec::new(), 0);
-            while bytes < CHUNK_BYTES
+            while bytes < self.options.chunk_bytes
                 && let Some(batch) = listed.next()
             {
                 bytes += batch.size;
@@ -160,6 +214,10 @@ impl Run<'_> {
         self.context.rollups.put_names(self.org, &names.into_entries()).await?;
         let mut left = BTreeSet::new();
         for (month, events) in months {
+            if self.is_over() {
+                // The batches stay. What they have brought to other months is merged again, and changes nothing.
+                return Ok(());
+            }
             match self.fold_month(month, events, false).await? {
                 Done::Written(rollups) => self.note_month(month, rollups),
                 Done::LeftToNewer => {
@@ -214,6 +272,9 @@ impl Run<'_> {
         let mut months: BTreeSet<Month> = snapshot::months(objects, self.org).await?.into_iter().collect();
         months.extend(markers.keys());
         for month in months {
+            if self.is_over() {
+                return Ok(());
+            }
             let stamp = snapshot::read_stamp(objects, self.org, month).await?;
             let matches = match (&stamp, markers.get(&month)) {
                 (Some(stamp), Some(marker)) => self.is_done(stamp, marker),

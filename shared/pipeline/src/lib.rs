@@ -10,6 +10,7 @@
 pub mod aggregate;
 pub mod checkpoint;
 pub mod collect;
+pub mod configuration;
 pub mod context;
 pub mod progress;
 pub mod query;

@@ -36,6 +36,7 @@ impl<'a> Request<'a> {
     pub(super) fn answer(&self) -> Value {
         let answered = match operation(self.document) {
             "Probe" => self.probe(),
+            "ProbeById" => self.probe_by_id(),
             "Commits" => self.commits(),
             "CommitsByOid" => self.commits_by_oid(),
             "PullRequests" => self.pulls(),
@@ -111,7 +112,7 @@ impl<'a> Request<'a> {
         let entries: Vec<Entry> = repos
             .into_iter()
             .enumerate()
-            .map(|(place, repo)| Entry { place: (place as i64, 0), node: probed(repo, now) })
+            .map(|(place, repo)| Entry { place: (place as i64, 0), node: probed(self.world, repo, now) })
             .collect();
         let mut organization = json!({
             "login": self.world.org,
@@ -124,6 +125,20 @@ impl<'a> Request<'a> {
             organization["membersWithRole"] = json!({ "nodes": members });
         }
         Ok((json!({ "organization": organization }), Vec::new()))
+    }
+
+    fn probe_by_id(&self) -> Answered {
+        let ids = self.variables["ids"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let of_id = |id: &Value| {
+            let mut repos = self.world.repos.iter().filter(|repo| repo.exists(self.now));
+            repos.find(|repo| objects::repo_node_id(repo) == *id)
+        };
+        let node = |id| of_id(id).map_or(Value::Null, |repo| probed(self.world, repo, self.now));
+        let missing = ids.iter().filter(|id| of_id(id).is_none());
+        let errors = missing.map(|id| {
+            not_found("nodes", &format!("Could not resolve to a node with the global id of {id}."))
+        });
+        Ok((json!({ "nodes": ids.iter().map(node).collect::<Vec<_>>() }), errors.collect()))
     }
 
     fn commits(&self) -> Answered {
@@ -312,7 +327,7 @@ impl<'a> Request<'a> {
 }
 
 /// A repository as the probe shows it.
-fn probed(repo: &Repo, now: Time) -> Value {
+fn probed(world: &World, repo: &Repo, now: Time) -> Value {
     let top = |times: Vec<(Time, Value)>| {
         let total = times.len();
         let newest = times.into_iter().max_by_key(|(when, _)| *when).map(|(_, node)| node);
@@ -324,6 +339,7 @@ fn probed(repo: &Repo, now: Time) -> Value {
     let releases = repo.releases.iter().filter(|release| release.exists(now));
     let deployments = repo.deployments.iter().filter(|deployment| deployment.created_at <= now);
     json!({
+        "owner": { "login": world.org },
         "id": objects::repo_node_id(repo),
         "databaseId": repo.id,
         "name": repo.name(now),

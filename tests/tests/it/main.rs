@@ -1,7 +1,8 @@
-//! End to end: the real binary against the GitHub double.
+//! End to end: the real binary against the GitHub double, and the deployed system against an emulator.
 
 mod api;
 mod arrows;
+mod aws;
 mod backfill;
 mod bad_input;
 mod crash;

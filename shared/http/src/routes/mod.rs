@@ -32,12 +32,19 @@ const STORE_REFUSALS: &[u16] = &[400, 503];
 /// The refusals of a question about somebody or something.
 const SUBJECT_REFUSALS: &[u16] = &[400, 404, 503];
 
+const HEALTH: [&str; 2] = ["/healthz", "/api/v1/healthz"];
+
+/// Whether the path asks only whether the program runs.
+pub(crate) fn is_health(path: &str) -> bool {
+    HEALTH.contains(&path)
+}
+
 /// Every route.
 pub(crate) fn all() -> Vec<Route> {
     vec![
         index::page("/"),
-        health::check("/healthz", "healthz"),
-        health::check("/api/v1/healthz", "healthz_v1"),
+        health::check(HEALTH[0], "healthz"),
+        health::check(HEALTH[1], "healthz_v1"),
         document::openapi("/openapi.json", "openapi"),
         document::openapi("/api/v1/openapi.json", "openapi_v1"),
         catalogue::metrics("/api/v1/metrics"),

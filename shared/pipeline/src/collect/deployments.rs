@@ -11,6 +11,7 @@ use gam_github::{Client, Error, Newest, PageSize, RepoProbe};
 use gam_model::Event;
 use tokio::sync::mpsc::Sender;
 
+use super::Refusal;
 use super::plan::{Span, Stop, Target};
 use super::writer::{PageRead, Update};
 use crate::checkpoint::{DeploymentsCheckpoint, DeploymentsWalk, RepoCheckpoint, Unsettled};
@@ -27,7 +28,7 @@ pub(super) type Asked = HashMap<i64, Option<Deployment>>;
 #[derive(Default)]
 pub(super) struct Answers {
     pub(super) asked: HashMap<i64, Asked>,
-    pub(super) failed: BTreeMap<i64, String>,
+    pub(super) failed: BTreeMap<i64, Refusal>,
 }
 
 /// Asks for the deployments that may still succeed, of all repositories together. Where GitHub does not
@@ -53,8 +54,9 @@ pub(super) async fn ask_unsettled(
             Ok(_) => Vec::new(),
             Err(error @ (Error::Limited { .. } | Error::Unauthorized(_))) => return Err(error),
             Err(error) => {
-                let why = format!("deployments that may still succeed could not be asked for: {error}");
-                answers.failed.extend(chunk.iter().map(|(repo, ..)| (*repo, why.clone())));
+                let refusal =
+                    Refusal::of(&error).about("deployments that may still succeed could not be asked for");
+                answers.failed.extend(chunk.iter().map(|(repo, ..)| (*repo, refusal.clone())));
                 continue;
             }
         };

@@ -8,24 +8,25 @@
 
 mod changes;
 mod commits;
+mod completeness;
 mod deployments;
 mod plan;
 mod releases;
+mod survey;
 mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
-use futures::StreamExt;
 use gam_github::{Client, OrgProbe, RepoProbe};
 use gam_model::period::midnight;
-use gam_store::keys::CheckpointKey;
-use gam_store::{NameEntry, NameKind};
+use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::{Held, OrgCheckpoint};
-use crate::{Context, Observer, Progress};
-use plan::{Reading, Span};
-use writer::Writer;
+use crate::{Context, Observer};
+pub use completeness::complete_until;
+use completeness::note_names;
+use plan::Span;
+use survey::Survey;
 
 /// How far back the first run reads where no day is given.
 const FIRST_RUN_DAYS: u64 = 90;
@@ -97,149 +98,122 @@ pub async fn collect(
     request: &CollectRequest,
     observer: &dyn Observer,
 ) -> Result<CollectReport, CollectError> {
-    let mut span = asked_span(context, request)?;
     let requests_before = github.requests();
-    let probe = github.probe(&request.org).await?;
-    let (repos, unknown) = chosen(&probe, &request.repos)?;
-    let key = CheckpointKey::Org(probe.login.clone());
-    let org: Held<OrgCheckpoint> = Held::load(&*context.checkpoints, &key).await?;
-    if let Some(since) = org.value.since {
-        span.first_since = since;
-    }
-    let now = context.clock.now();
-    note_names(context, &probe, now).await?;
-
-    let mut writer = Writer::open(context, &probe.login, &repos).await?;
-    let (checkpoints, known) = (writer.checkpoints(), writer.known());
-    let unsettled = deployments::ask_unsettled(github, &repos, &checkpoints).await?;
-    let drafts = releases::ask_drafts(github, &repos, &checkpoints).await?;
-    let mut readings: Vec<Reading> = Vec::new();
-    for repo in &repos {
-        let checkpoint = checkpoints.get(&repo.id).cloned().unwrap_or_default();
-        let is_published = drafts.published.contains(&repo.id);
-        readings.extend(plan::readings(&probe, repo, checkpoint, span, &unsettled.asked, is_published, now));
-    }
-    let changed: BTreeSet<i64> = readings.iter().map(|reading| reading.repo().id).collect();
-    observer.notice(Progress::Listed {
-        org: probe.login.clone(),
-        repos: repos.len(),
-        changed: changed.len(),
-    });
-
-    let mut outcome = run(github, readings, &mut writer, request.parallelism.max(1), observer).await?;
-    for (repo, why) in unsettled.failed.into_iter().chain(drafts.failed) {
-        outcome.failed.entry(repo).or_insert(why);
-    }
-    let mut report = CollectReport {
-        org: probe.login.clone(),
-        repos: repos.len(),
-        events: writer.events(),
-        batches: writer.batches(),
-        requests: github.requests() - requests_before,
-        failed: unknown,
-        limited: outcome.limited.is_some(),
-        limited_until: outcome.limited.flatten(),
-    };
-    let undone: BTreeSet<i64> = outcome.failed.keys().chain(&outcome.stopped).copied().collect();
-    let read = repos.iter().map(|repo| repo.id).filter(|id| !undone.contains(id)).collect();
-    save_completeness(context, &probe, &Completeness { read, known, span }, request).await?;
-    if request.repos.is_empty() {
-        report.failed.extend(probe.unreadable.iter().cloned());
-    }
-    for repo in &repos {
-        if let Some(why) = outcome.failed.get(&repo.id) {
-            observer.notice(Progress::RepoFailed { repo: repo.name.clone(), why: why.clone() });
-            report.failed.push((repo.name.clone(), why.clone()));
-        }
-    }
+    let (survey, unknown) = survey_org(context, github, request).await?;
+    observer.notice(survey.listed());
+    let mut report = survey.read(github, request.parallelism.max(1), observer).await?;
+    report.requests = github.requests() - requests_before;
+    report.failed.splice(0..0, unknown);
     Ok(report)
 }
 
-/// What became of the readings.
-#[derive(Default)]
-struct Outcome {
-    /// Why a repository failed.
-    failed: BTreeMap<i64, String>,
-    /// Repositories whose reading the limits stopped.
-    stopped: BTreeSet<i64>,
-    /// Whether the limits stopped any, and when they are reset.
-    limited: Option<Option<DateTime<Utc>>>,
+/// One repository's share of a collection, to be read by [`work`], on another machine perhaps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkItem {
+    /// The repository's name, for messages.
+    pub repo: String,
+    /// The repository's numeric id.
+    pub repo_id: i64,
+    /// The repository's GraphQL node id.
+    pub node_id: String,
 }
 
-/// Runs the readings side by side, and the writer beside them.
-async fn run(
+/// What there is to read in an organization.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CollectPlan {
+    /// The organization, as GitHub spells it.
+    pub org: String,
+    /// How many repositories are in question.
+    pub repos: usize,
+    /// The repositories that have something to read.
+    pub items: Vec<WorkItem>,
+    /// Repositories that cannot be read, with the reason.
+    pub failed: Vec<(String, String)>,
+    /// How many requests were sent to GitHub.
+    pub requests: u64,
+}
+
+/// Finds what is new in the organization, for [`work`] to read it repository by repository. What has
+/// not changed counts as read.
+///
+/// # Errors
+/// As [`collect`].
+pub async fn plan(
+    context: &Context,
     github: &Client,
-    readings: Vec<Reading>,
-    writer: &mut Writer<'_>,
-    parallelism: usize,
+    request: &CollectRequest,
     observer: &dyn Observer,
-) -> Result<Outcome, CollectError> {
-    let (sink, pages) = tokio::sync::mpsc::channel(parallelism * 2);
-    let mut left: BTreeMap<i64, usize> = BTreeMap::new();
-    for reading in &readings {
-        *left.entry(reading.repo().id).or_default() += 1;
-    }
-    let reading = async move {
-        let mut outcome = Outcome::default();
-        let mut fatal = None;
-        let mut done = futures::stream::iter(readings)
-            .map(|reading| {
-                let sink = sink.clone();
-                async move {
-                    let repo = reading.repo().clone();
-                    (repo, reading.run(github, &sink).await)
-                }
-            })
-            .buffer_unordered(parallelism * 2);
-        while let Some((repo, result)) = done.next().await {
-            match result {
-                Ok(()) => {}
-                Err(plan::Stop::WriterGone) => break,
-                Err(plan::Stop::GitHub(gam_github::Error::Limited { until, .. })) => {
-                    outcome.limited = Some(until.max(outcome.limited.flatten()));
-                    outcome.stopped.insert(repo.id);
-                }
-                Err(plan::Stop::GitHub(error @ gam_github::Error::Unauthorized(_))) => {
-                    fatal = Some(error);
-                    break;
-                }
-                Err(plan::Stop::GitHub(error)) => {
-                    outcome.failed.entry(repo.id).or_insert_with(|| error.to_string());
-                }
-            }
-            let open = left.entry(repo.id).or_default();
-            *open = open.saturating_sub(1);
-            if *open == 0 && !outcome.failed.contains_key(&repo.id) && !outcome.stopped.contains(&repo.id) {
-                observer.notice(Progress::RepoDone { repo: repo.name });
-            }
-        }
-        fatal.map_or(Ok(outcome), Err)
-    };
-    let waits = tell_waits(github, observer);
-    let work = async { tokio::join!(reading, writer.run(pages, observer)) };
-    tokio::select! {
-        (outcome, written) = work => {
-            written?;
-            Ok(outcome?)
-        }
-        () = waits => unreachable!("telling of waits never ends"),
-    }
+) -> Result<CollectPlan, CollectError> {
+    let requests_before = github.requests();
+    let (survey, unknown) = survey_org(context, github, request).await?;
+    observer.notice(survey.listed());
+    let mut plan = survey.hand_out().await?;
+    plan.requests = github.requests() - requests_before;
+    plan.failed.splice(0..0, unknown);
+    Ok(plan)
 }
 
-/// Tells the observer whenever the client waits for a limit. Never ends.
-async fn tell_waits(github: &Client, observer: &dyn Observer) {
-    let mut waits = github.waits();
-    let mut told = None;
-    while waits.changed().await.is_ok() {
-        let wait = waits.borrow_and_update().clone();
-        if let Some(wait) = wait
-            && told != Some(wait.until)
-        {
-            told = Some(wait.until);
-            observer.notice(Progress::Waiting { until: wait.until, why: wait.why });
-        }
+/// What became of the items of [`work`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WorkReport {
+    /// As for [`collect`].
+    pub report: CollectReport,
+    /// Repositories that the limits stopped, by id: what was read of them is saved, and more is left.
+    pub stopped: BTreeSet<i64>,
+    /// Repositories that failed, by id, with the reason and whether trying again may help.
+    pub failed: BTreeMap<i64, Refusal>,
+}
+
+/// Why a repository failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The reason.
+    pub why: String,
+    /// Whether trying again may help.
+    pub is_transient: bool,
+}
+
+/// Reads what is new in single repositories that [`plan`] has named. What is new is found out anew, so
+/// items may come late, twice and in any order.
+///
+/// # Errors
+/// As [`collect`].
+pub async fn work(
+    context: &Context,
+    github: &Client,
+    request: &CollectRequest,
+    items: &[WorkItem],
+    observer: &dyn Observer,
+) -> Result<WorkReport, CollectError> {
+    let requests_before = github.requests();
+    let span = asked_span(context, request)?;
+    let node_ids: Vec<String> = items.iter().map(|item| item.node_id.clone()).collect();
+    let probe = github.probe_repos(&request.org, &node_ids).await?;
+    let shown: BTreeSet<i64> = probe.repos.iter().map(|repo| repo.id).collect();
+    let survey = Survey::of_repos(context, github, probe, span).await?;
+    let mut done = survey.work(github, request.parallelism.max(1), observer).await?;
+    done.report.requests = github.requests() - requests_before;
+    for item in items.iter().filter(|item| !shown.contains(&item.repo_id)) {
+        let why =
+            format!("GitHub shows no repository {} in {} to this token any more", item.repo, request.org);
+        done.failed.insert(item.repo_id, Refusal { why, is_transient: false });
     }
-    std::future::pending().await
+    Ok(done)
+}
+
+/// Lists the organization and finds what there is to read; and the repositories that were asked for
+/// and are not there.
+async fn survey_org<'a>(
+    context: &'a Context,
+    github: &Client,
+    request: &CollectRequest,
+) -> Result<(Survey<'a>, Failed), CollectError> {
+    let span = asked_span(context, request)?;
+    let probe = github.probe(&request.org).await?;
+    let (repos, unknown) = chosen(&probe, &request.repos)?;
+    note_names(context, &probe, context.clock.now()).await?;
+    let survey = Survey::of_org(context, github, probe, repos, span, request.repos.is_empty()).await?;
+    Ok((survey, unknown))
 }
 
 /// What is asked for, as times.
@@ -294,76 +268,4 @@ fn chosen(probe: &OrgProbe, names: &[String]) -> Result<(Vec<RepoProbe>, Failed)
         return Err(CollectError::Invalid(format!("repository {name:?}: {why}")));
     }
     Ok((repos, unknown))
-}
-
-/// Keeps how GitHub spells the organization, its repositories and its members.
-async fn note_names(context: &Context, probe: &OrgProbe, now: DateTime<Utc>) -> Result<(), CollectError> {
-    let entry = |kind, id, name: &str| NameEntry { kind, id, name: name.to_owned(), as_of: now };
-    let found = std::iter::once(entry(NameKind::Org, 0, &probe.login))
-        .chain(probe.repos.iter().map(|repo| entry(NameKind::Repo, repo.id, &repo.name)))
-        .chain(
-            probe
-                .members
-                .iter()
-                .filter_map(|member| Some(entry(NameKind::Member, member.database_id?, &member.login))),
-        );
-    let mut known = BTreeMap::new();
-    for kind in [NameKind::Org, NameKind::Repo, NameKind::Member] {
-        for entry in context.rollups.names(&probe.login, kind).await? {
-            known.insert((kind, entry.id), entry.name);
-        }
-    }
-    let new: Vec<NameEntry> =
-        found.filter(|entry| known.get(&(entry.kind, entry.id)) != Some(&entry.name)).collect();
-    if !new.is_empty() {
-        context.rollups.put_names(&probe.login, &new).await?;
-    }
-    Ok(())
-}
-
-/// What a run has read.
-struct Completeness {
-    /// Repositories that were read to the end.
-    read: BTreeSet<i64>,
-    /// Repositories that were ever read.
-    known: BTreeSet<i64>,
-    span: Span,
-}
-
-/// Keeps up to when each repository has been read: to the moment of the probe, by GitHub's clock, or
-/// to the day that was asked for; a repository that was not read to the end stays where it was.
-async fn save_completeness(
-    context: &Context,
-    probe: &OrgProbe,
-    now: &Completeness,
-    request: &CollectRequest,
-) -> Result<(), CollectError> {
-    let read_until = probe.read_at.map(|at| now.span.until.map_or(at, |bound| bound.min(at)));
-    // Repositories that the token may not see are in question too, and nobody knows which they are.
-    let everything = request.repos.is_empty() && probe.unreadable.is_empty();
-    let key = CheckpointKey::Org(probe.login.clone());
-    loop {
-        let mut held: Held<OrgCheckpoint> = Held::load(&*context.checkpoints, &key).await?;
-        let before = held.value.clone();
-        let after = |id: i64| {
-            let known = now.known.contains(&id).then(|| before.of_repo(id)).flatten();
-            if now.read.contains(&id) { known.max(read_until) } else { known }
-        };
-        let complete_until =
-            if everything { before.complete_until.max(read_until) } else { before.complete_until };
-        let mut repos: BTreeMap<i64, _> = probe.repos.iter().map(|repo| (repo.id, after(repo.id))).collect();
-        if !everything {
-            // Repositories that GitHub does not show now keep what is known of them.
-            before.repos.iter().for_each(|(id, at)| {
-                repos.entry(*id).or_insert(*at);
-            });
-        }
-        repos.retain(|_, at| *at != complete_until);
-        let asked = now.span.since.unwrap_or(now.span.first_since);
-        let since = Some(before.since.map_or(asked, |since| since.min(asked)));
-        held.value = OrgCheckpoint { complete_until, repos, since };
-        if held.value == before || held.save(&*context.checkpoints, &key).await? {
-            return Ok(());
-        }
-    }
 }

@@ -10,6 +10,7 @@ use gam_github::{Client, Error, Newest, PageSize, RepoProbe};
 use gam_model::Event;
 use tokio::sync::mpsc::Sender;
 
+use super::Refusal;
 use super::plan::{Stop, Target};
 use super::writer::{PageRead, Update};
 use crate::checkpoint::{ReleasesCheckpoint, RepoCheckpoint, SeenReleases};
@@ -25,7 +26,7 @@ fn seen(newest: Newest, target: &Target) -> SeenReleases {
 #[derive(Default)]
 pub(super) struct Drafts {
     pub(super) published: BTreeSet<i64>,
-    pub(super) failed: BTreeMap<i64, String>,
+    pub(super) failed: BTreeMap<i64, Refusal>,
 }
 
 /// Asks for the drafts that may have been published, of all repositories together. Where GitHub does
@@ -53,8 +54,11 @@ pub(super) async fn ask_drafts(
             }
             Err(error @ (Error::Limited { .. } | Error::Unauthorized(_))) => return Err(error),
             Err(error) => {
-                let why = format!("drafts that may be published could not be asked for: {error}");
-                answers.failed.extend(chunk.iter().filter_map(|id| Some((*drafts.get(id)?, why.clone()))));
+                let refusal =
+                    Refusal::of(&error).about("drafts that may be published could not be asked for");
+                answers
+                    .failed
+                    .extend(chunk.iter().filter_map(|id| Some((*drafts.get(id)?, refusal.clone()))));
             }
         }
     }

@@ -47,15 +47,22 @@ pub(super) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    /// Loads the checkpoints of the repositories.
-    pub(super) async fn open(
+    /// Loads the checkpoints of all of the organization's repositories.
+    pub(super) async fn of_org(context: &'a Context, org: &str) -> Result<Self, CollectError> {
+        let held = Held::load_repos(&*context.checkpoints, org).await?;
+        Ok(Writer { context, org: org.to_owned(), held, events: 0, batches: 0 })
+    }
+
+    /// Loads the checkpoints of these repositories alone.
+    pub(super) async fn of_repos(
         context: &'a Context,
         org: &str,
         repos: &[RepoProbe],
     ) -> Result<Self, CollectError> {
-        let mut held = Held::load_repos(&*context.checkpoints, org).await?;
+        let mut held = BTreeMap::new();
         for repo in repos {
-            held.entry(repo.id).or_default();
+            let key = CheckpointKey::Repo(org.to_owned(), repo.id);
+            held.insert(repo.id, Held::load(&*context.checkpoints, &key).await?);
         }
         Ok(Writer { context, org: org.to_owned(), held, events: 0, batches: 0 })
     }

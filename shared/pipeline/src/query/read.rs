@@ -144,12 +144,20 @@ impl<'a> Org<'a> {
         Ok(all)
     }
 
+    /// The part of the range in which anything was folded: a store may look for all subjects month by month.
+    fn folded(&self, range: Range) -> Option<Range> {
+        let first = self.markers.keys().min()?.first_day();
+        let end = self.markers.keys().max()?.end();
+        Range::new(range.since().max(first), range.until().min(end))
+    }
+
     /// The range of every subject of a kind, from whole months and the days around them.
     pub(super) async fn cover_all(
         &self,
         kind: SubjectKind,
         range: Range,
     ) -> Result<Vec<(RollupKey, Rollup)>, QueryError> {
+        let Some(range) = self.folded(range) else { return Ok(Vec::new()) };
         let cover = range.cover(Grain::Month);
         let mut all = Vec::new();
         for (span, grain) in [(cover.head, Grain::Day), (cover.whole, Grain::Month), (cover.tail, Grain::Day)]

@@ -1,0 +1,62 @@
+//! The function `api`: the same router as everywhere, behind API Gateway.
+
+use std::sync::Arc;
+
+use anyhow::bail;
+use gam_aws::Secret;
+use gam_functions::{Base, environment, start_logging};
+use gam_http::{Router, Token, TokenError, guarded_router, router};
+use gam_pipeline::Context;
+
+#[tokio::main]
+async fn main() -> Result<(), lambda_http::Error> {
+    start_logging();
+    let router = start().await?;
+    lambda_http::run(router).await
+}
+
+async fn start() -> anyhow::Result<Router> {
+    let base = Base::load().await?;
+    let access = environment::required("ACCESS")?;
+    let secret = match access.as_str() {
+        // The gateway has checked the signature.
+        "iam" => None,
+        "bearer" => Some(Secret::new(&base.config, &environment::required("ACCESS_TOKEN_SECRET")?)),
+        other => bail!("ACCESS {other:?} is not known: set it to bearer or iam"),
+    };
+    let context = warm(&base, secret.as_ref()).await;
+    Ok(match secret {
+        None => router(context),
+        Some(secret) => guarded_router(context, token(secret)),
+    })
+}
+
+/// Opens the connections that every request needs, and reads what does not change from one to the next.
+async fn warm(base: &Base, secret: Option<&Secret>) -> Context {
+    let token = async {
+        match secret {
+            Some(secret) => secret.get().await.map(drop),
+            None => Ok(()),
+        }
+    };
+    let (store, identity, token) = tokio::join!(base.context.rollups.orgs(), base.identity(), token);
+    if let Err(error) = store {
+        tracing::warn!(%error, "the store does not answer yet");
+    }
+    if let Err(error) = token {
+        tracing::warn!(%error, "the token cannot be read yet");
+    }
+    let identity = identity.unwrap_or_else(|error| {
+        tracing::error!(error = format!("{error:#}"), "names are taken as they are");
+        Arc::default()
+    });
+    Context { identity, ..base.without_lake() }
+}
+
+/// The token that callers have to show, as it was a few minutes ago at most.
+fn token(secret: Secret) -> Token {
+    Arc::new(move || {
+        let secret = secret.clone();
+        Box::pin(async move { secret.get().await.map_err(|error| TokenError(Box::new(error))) })
+    })
+}

@@ -1,0 +1,93 @@
+//! From the environment to the pipeline's context.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use gam_aws::{DynamoStore, S3Objects, SdkConfig};
+use gam_lake::{MemoryObjects, ObjectStore, paths};
+use gam_model::Identity;
+use gam_pipeline::collect::complete_until;
+use gam_pipeline::{Context, SystemClock, configuration};
+
+use crate::environment::required;
+use crate::metrics::Metrics;
+
+/// What every function is made of.
+pub struct Base {
+    /// How AWS is reached.
+    pub config: SdkConfig,
+    /// Ports and clock; with no bots and aliases yet, see [`Base::with_identity`].
+    pub context: Context,
+    /// The lake, also where the context does without it.
+    pub lake: Arc<S3Objects>,
+    /// Where numbers about the function itself go.
+    pub metrics: Metrics,
+}
+
+impl Base {
+    /// Reads the environment, and makes the clients. It sends nothing.
+    ///
+    /// # Errors
+    /// Where a variable is missing or cannot be used.
+    pub async fn load() -> anyhow::Result<Self> {
+        // Two crates bring TLS along; both use this one.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let lake = required("GITHUB_METRICS_LAKE")?;
+        let (bucket, prefix) = gam_aws::s3::parse(&lake)
+            .with_context(|| format!("GITHUB_METRICS_LAKE {lake:?} is no lake: give s3://BUCKET"))?;
+        let store = required("GITHUB_METRICS_STORE")?;
+        let table = gam_aws::dynamo::parse(&store)
+            .with_context(|| format!("GITHUB_METRICS_STORE {store:?} is no store: give dynamodb:TABLE"))?;
+        let config = gam_aws::load().await;
+        let lake = Arc::new(S3Objects::new(&config, bucket, prefix));
+        let store = Arc::new(DynamoStore::new(&config, table));
+        let context = Context {
+            objects: lake.clone(),
+            rollups: store.clone(),
+            checkpoints: store,
+            clock: Arc::new(SystemClock),
+            identity: Arc::new(Identity::default()),
+        };
+        Ok(Base { config, context, lake, metrics: Metrics::new(required("STACK_NAME")?) })
+    }
+
+    /// The context of a function that has no business in the lake.
+    pub fn without_lake(&self) -> Context {
+        Context { objects: Arc::new(MemoryObjects::new()), ..self.context.clone() }
+    }
+
+    /// The bots and aliases that are configured with the lake; none where there is no configuration.
+    ///
+    /// # Errors
+    /// Where the configuration cannot be read or understood.
+    pub async fn identity(&self) -> anyhow::Result<Arc<Identity>> {
+        let path = paths::configuration();
+        let Some(object) = self.lake.get(&path).await? else { return Ok(Arc::default()) };
+        let text = std::str::from_utf8(&object.bytes).with_context(|| format!("{path} is no UTF-8 text"))?;
+        let identity =
+            configuration::parse(text).map_err(|why| anyhow::anyhow!("{path} is malformed: {why}"))?;
+        Ok(Arc::new(identity))
+    }
+
+    /// The context, with the bots and aliases as they are configured now.
+    ///
+    /// # Errors
+    /// As [`Base::identity`].
+    pub async fn with_identity(&self) -> anyhow::Result<Context> {
+        Ok(Context { identity: self.identity().await?, ..self.context.clone() })
+    }
+
+    /// How far, in seconds, the organization that lags most is behind GitHub now, UTC; `None` where none of
+    /// them was ever read whole.
+    pub async fn lag_seconds(&self, orgs: &[String], now: DateTime<Utc>) -> Option<f64> {
+        let mut lag = None;
+        for org in orgs {
+            match complete_until(&self.context, org).await {
+                Ok(until) => lag = lag.max(until.map(|until| (now - until).num_seconds())),
+                Err(error) => tracing::warn!(org, %error, "how far behind it is cannot be told"),
+            }
+        }
+        lag.map(|seconds| seconds as f64)
+    }
+}

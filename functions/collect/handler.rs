@@ -1,0 +1,317 @@
+//! Orders, one after another, within the time of an invocation.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use aws_lambda_events::event::sqs::SqsBatchResponse;
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use gam_functions::messages::of_event;
+use gam_functions::{Base, Deadline, Message, Metric, Outcome, Settler, chain, environment};
+use gam_github::{Client, Error as GitHubError};
+use gam_pipeline::Silent;
+use gam_pipeline::collect::{CollectError, CollectRequest, WorkItem, WorkReport, complete_until, plan, work};
+use serde_json::Value;
+
+use crate::order::{Order, Trail};
+use crate::sign_in::{SignIn, SignInError};
+
+/// When to look again where GitHub does not say when its limits are reset.
+const LATER: TimeDelta = TimeDelta::minutes(2);
+/// When to try again where another invocation reads the same repository.
+const AFTER_ANOTHER: TimeDelta = TimeDelta::seconds(30);
+
+/// The function.
+pub(crate) struct Collector {
+    base: Base,
+    settler: Settler,
+    sign_in: SignIn,
+    organizations: Vec<String>,
+    since: Option<NaiveDate>,
+}
+
+/// Why an order could not be followed.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error(transparent)]
+    SignIn(#[from] SignInError),
+    #[error(transparent)]
+    Collect(#[from] CollectError),
+    #[error("the plan could not be handed out: {0}")]
+    HandOut(anyhow::Error),
+}
+
+/// What an invocation has done.
+#[derive(Default)]
+struct Totals {
+    events: usize,
+    requests: u64,
+    failed: usize,
+    share_left: Option<f64>,
+    orgs: Vec<String>,
+}
+
+impl Collector {
+    pub(crate) fn new(base: Base, settler: Settler, sign_in: SignIn) -> anyhow::Result<Self> {
+        let since = environment::optional("COLLECT_SINCE");
+        let day = |text: String| {
+            text.parse().with_context(|| format!("COLLECT_SINCE {text:?} is no day: give YYYY-MM-DD"))
+        };
+        let since = since.map(day).transpose()?;
+        Ok(Collector { base, settler, sign_in, organizations: environment::organizations()?, since })
+    }
+
+    /// Opens the connections that every invocation needs, while that costs nobody time.
+    pub(crate) async fn warm(&self) {
+        let Some(org) = self.organizations.first() else { return };
+        if let Err(error) = complete_until(&self.base.context, org).await {
+            tracing::warn!(%error, "the store does not answer yet");
+        }
+    }
+
+    /// Follows the orders of an event.
+    pub(crate) async fn handle(&self, event: Value, deadline_ms: u64) -> anyhow::Result<SqsBatchResponse> {
+        let deadline = Deadline::of(deadline_ms, self.now());
+        let mut totals = Totals::default();
+        let outcomes = self.follow(of_event(event), deadline, &mut totals).await;
+        let settled = self.settler.settle(outcomes).await;
+        self.tell(&totals, settled.set_aside).await;
+        settled.answer()
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.base.context.clock.now()
+    }
+
+    async fn follow(
+        &self,
+        messages: Vec<Message>,
+        deadline: Deadline,
+        totals: &mut Totals,
+    ) -> Vec<(Message, Outcome)> {
+        let mut outcomes = Vec::new();
+        let mut works: BTreeMap<(String, Option<NaiveDate>), Vec<(Message, Order, WorkItem)>> =
+            BTreeMap::new();
+        for message in messages {
+            let mut order = match Order::parse(&message.body) {
+                Ok(order) => order,
+                Err(why) => {
+                    outcomes.push((message, Outcome::Aside { why }));
+                    continue;
+                }
+            };
+            if let Some(after) = order.waits(self.now()) {
+                let body = message.body.clone();
+                outcomes.push((message, Outcome::Again { body, after }));
+                continue;
+            }
+            match order.clone() {
+                Order::Plan { organizations, since, .. } => {
+                    let outcome = self.plan(&order, organizations, since, deadline, totals).await;
+                    outcomes.push((message, outcome));
+                }
+                Order::Work { org, repo, since, .. } => {
+                    works.entry((org, since)).or_default().push((message, order, repo));
+                }
+            }
+        }
+        for ((org, since), items) in works {
+            outcomes.extend(self.work(&org, since, items, deadline, totals).await);
+        }
+        outcomes
+    }
+
+    /// Runs a use case with the client; once more where the token was refused and there is a new one.
+    async fn with_client<T>(
+        &self,
+        deadline: Deadline,
+        totals: &mut Totals,
+        run: impl AsyncFn(&Client) -> Result<T, Trouble>,
+    ) -> Result<T, Trouble> {
+        let mut client = self.sign_in.client().await?;
+        client.stop_at(Some(deadline.stop_at()));
+        let mut done = run(&client).await;
+        if let Err(Trouble::Collect(CollectError::GitHub(GitHubError::Unauthorized(_)))) = &done
+            && let Some(anew) = self.sign_in.client_anew().await?
+        {
+            tracing::info!("GitHub refused the token, and there is a new one");
+            client = anew;
+            client.stop_at(Some(deadline.stop_at()));
+            done = run(&client).await;
+        }
+        totals.share_left = client.share_left();
+        done
+    }
+
+    fn request(&self, org: &str, since: Option<NaiveDate>) -> CollectRequest {
+        CollectRequest {
+            org: org.to_owned(),
+            since,
+            parallelism: self.sign_in.parallelism(),
+            ..CollectRequest::default()
+        }
+    }
+
+    /// Plans each organization; what is left, where the time or GitHub's limits end, is planned later.
+    async fn plan(
+        &self,
+        order: &Order,
+        organizations: Vec<String>,
+        since: Option<NaiveDate>,
+        deadline: Deadline,
+        totals: &mut Totals,
+    ) -> Outcome {
+        let orgs = if organizations.is_empty() { self.organizations.clone() } else { organizations };
+        let since = since.or(self.since);
+        let mut left = orgs.into_iter();
+        while let Some(org) = left.next() {
+            let planned = self.plan_org(&org, since, deadline, totals).await;
+            totals.orgs.push(org.clone());
+            if let Err(trouble) = planned {
+                let organizations: Vec<String> = std::iter::once(org).chain(left).collect();
+                return self.outcome_of_plan(order, organizations, &trouble);
+            }
+        }
+        Outcome::Done
+    }
+
+    /// What a plan that failed comes to. The organizations before it are done; the others are not.
+    fn outcome_of_plan(&self, order: &Order, organizations: Vec<String>, trouble: &Trouble) -> Outcome {
+        let Order::Plan { since, trail, .. } = order.clone() else { unreachable!("a plan was followed") };
+        let rest = Order::Plan { organizations, since, trail };
+        self.outcome(rest, trouble)
+    }
+
+    async fn plan_org(
+        &self,
+        org: &str,
+        since: Option<NaiveDate>,
+        deadline: Deadline,
+        totals: &mut Totals,
+    ) -> Result<(), Trouble> {
+        let request = self.request(org, since);
+        let plan = self
+            .with_client(deadline, totals, async |client| {
+                Ok(plan(&self.base.context, client, &request, &Silent).await?)
+            })
+            .await?;
+        totals.requests += plan.requests;
+        totals.failed += plan.failed.len();
+        for (repo, why) in &plan.failed {
+            tracing::error!(org = plan.org, repo, why, "cannot be read");
+        }
+        tracing::info!(org = plan.org, repos = plan.repos, changed = plan.items.len(), "planned");
+        let work = |repo: WorkItem| {
+            Order::Work { org: plan.org.clone(), repo, since, trail: Trail::default() }.to_json()
+        };
+        let bodies: Vec<String> = plan.items.iter().cloned().map(work).collect();
+        self.settler.send(&bodies).await.map_err(Trouble::HandOut)
+    }
+
+    /// Reads repositories of one organization.
+    async fn work(
+        &self,
+        org: &str,
+        since: Option<NaiveDate>,
+        orders: Vec<(Message, Order, WorkItem)>,
+        deadline: Deadline,
+        totals: &mut Totals,
+    ) -> Vec<(Message, Outcome)> {
+        totals.orgs.push(org.to_owned());
+        let request = self.request(org, since);
+        let items: Vec<WorkItem> = orders.iter().map(|(_, _, item)| item.clone()).collect();
+        let reading = self.with_client(deadline, totals, async |client| {
+            Ok(work(&self.base.context, client, &request, &items, &Silent).await?)
+        });
+        match tokio::time::timeout_at(deadline.give_up_at(), reading).await {
+            Ok(Ok(done)) => {
+                totals.note(&done);
+                orders
+                    .into_iter()
+                    .map(|(message, order, item)| (message, self.of_item(order, &item, &done)))
+                    .collect()
+            }
+            Ok(Err(trouble)) => orders
+                .into_iter()
+                .map(|(message, order, _)| (message, self.outcome(order, &trouble)))
+                .collect(),
+            // Whatever was read and saved counts; the rest is read again.
+            Err(_) => {
+                orders.into_iter().map(|(message, order, _)| (message, self.again(order, None))).collect()
+            }
+        }
+    }
+
+    /// What became of one repository.
+    fn of_item(&self, order: Order, item: &WorkItem, done: &WorkReport) -> Outcome {
+        if let Some(refusal) = done.failed.get(&item.repo_id) {
+            return Outcome::of_error(format!("{}: {}", item.repo, refusal.why), refusal.is_transient);
+        }
+        if done.stopped.contains(&item.repo_id) {
+            return self.again(order, done.report.limited_until);
+        }
+        Outcome::Done
+    }
+
+    fn outcome(&self, order: Order, trouble: &Trouble) -> Outcome {
+        let is_transient = match trouble {
+            Trouble::Collect(CollectError::GitHub(GitHubError::Limited { until, .. })) => {
+                return self.again(order, until.or_else(|| Some(self.now() + LATER)));
+            }
+            Trouble::Collect(CollectError::Concurrent(_)) => {
+                return self.again(order, Some(self.now() + AFTER_ANOTHER));
+            }
+            Trouble::Collect(CollectError::GitHub(error)) => matches!(error, GitHubError::Unavailable { .. }),
+            Trouble::Collect(CollectError::Lake(error)) => error.is_retryable(),
+            Trouble::Collect(CollectError::Store(error)) => error.is_retryable(),
+            Trouble::Collect(CollectError::Invalid(_)) => false,
+            Trouble::SignIn(error) => error.is_transient(),
+            Trouble::HandOut(_) => true,
+        };
+        Outcome::of_error(chain(trouble), is_transient)
+    }
+
+    /// Puts an order back, not to be followed before that time.
+    fn again(&self, order: Order, not_before: Option<DateTime<Utc>>) -> Outcome {
+        let after = not_before.and_then(|at| (at - self.now()).to_std().ok()).unwrap_or(Duration::ZERO);
+        match order.again(not_before) {
+            Some(body) => Outcome::Again { body, after },
+            None => Outcome::Aside {
+                why: "it was put back too often: look at what keeps it from being done".to_owned(),
+            },
+        }
+    }
+
+    /// Tells what the invocation has done, and how far behind GitHub the organizations are.
+    async fn tell(&self, totals: &Totals, set_aside: usize) {
+        let now = self.now();
+        let mut values = vec![
+            (Metric::EventsCollected, totals.events as f64),
+            (Metric::GitHubRequests, totals.requests as f64),
+            (Metric::RepositoriesFailed, totals.failed as f64),
+            (Metric::DeadLettered, set_aside as f64),
+        ];
+        values.extend(totals.share_left.map(|share| (Metric::ApiBudgetLeft, share * 100.0)));
+        let lag = self.base.lag_seconds(&totals.orgs, now).await;
+        values.extend(lag.map(|seconds| (Metric::LagSeconds, seconds)));
+        self.base.metrics.tell(now, &values);
+    }
+}
+
+impl Totals {
+    fn note(&mut self, done: &WorkReport) {
+        let report = &done.report;
+        self.events += report.events;
+        self.requests += report.requests;
+        self.failed += done.failed.len();
+        tracing::info!(
+            org = report.org,
+            repos = report.repos,
+            events = report.events,
+            requests = report.requests,
+            stopped = done.stopped.len(),
+            failed = done.failed.len(),
+            "collected"
+        );
+    }
+}

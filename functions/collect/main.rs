@@ -1,0 +1,34 @@
+//! The function `collect`: a plan, made by the schedule, hands out one message a repository; each
+//! message is worked on until it is done, over several invocations where it has to be.
+
+mod handler;
+mod order;
+mod sign_in;
+
+use gam_functions::{Base, Settler, environment, start_logging};
+use lambda_runtime::{LambdaEvent, service_fn};
+use serde_json::Value;
+
+use handler::Collector;
+use sign_in::SignIn;
+
+#[tokio::main]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    start_logging();
+    let collector = start().await?;
+    collector.warm().await;
+    let collector = &collector;
+    lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| {
+        Ok::<_, lambda_runtime::Error>(collector.handle(event.payload, event.context.deadline).await?)
+    }))
+    .await
+}
+
+async fn start() -> anyhow::Result<Collector> {
+    let base = Base::load().await?;
+    let queue =
+        |name| Ok::<_, anyhow::Error>(gam_aws::Queue::new(&base.config, &environment::required(name)?));
+    let settler = Settler::new(queue("WORK_QUEUE_URL")?, queue("WORK_DEAD_LETTERS_URL")?);
+    let sign_in = SignIn::load(&base.config)?;
+    Collector::new(base, settler, sign_in)
+}

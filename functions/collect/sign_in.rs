@@ -1,0 +1,101 @@
+//! Signing in to GitHub with a token that is kept as a secret.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use gam_aws::{SdkConfig, Secret, SecretError};
+use gam_functions::environment;
+use gam_github::{Client, Settings};
+use tokio::sync::Mutex;
+
+/// A function does not wait for GitHub's limits: its order does, in the queue.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// Two invocations at a time, at most, share what GitHub likes to see in flight.
+const PARALLELISM: u32 = 5;
+
+/// The client, and where its token comes from.
+pub(crate) struct SignIn {
+    secret: Secret,
+    settings: Settings,
+    /// The client of the token that was read last.
+    client: Mutex<Option<(String, Client)>>,
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SignInError {
+    /// The token cannot be read.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// It, or GitHub's address, cannot be used.
+    #[error(transparent)]
+    GitHub(#[from] gam_github::Error),
+}
+
+impl SignInError {
+    pub(crate) fn is_transient(&self) -> bool {
+        matches!(self, SignInError::Secret(SecretError::Unavailable { .. }))
+    }
+}
+
+impl SignIn {
+    /// Reads the environment. It sends nothing.
+    ///
+    /// # Errors
+    /// Where a variable is missing or cannot be used.
+    pub(crate) fn load(config: &SdkConfig) -> anyhow::Result<Self> {
+        let budget = environment::number("GITHUB_BUDGET")?;
+        if let Some(percent) = budget.filter(|percent| !(1..=100).contains(percent)) {
+            bail!("GITHUB_BUDGET {percent} is no share: give 1 to 100, in percent");
+        }
+        let parallelism = environment::number("GITHUB_PARALLELISM")?.unwrap_or(PARALLELISM);
+        let settings = Settings {
+            api_url: environment::required("GITHUB_API_URL")?,
+            token: String::new(),
+            max_wait: LONGEST_WAIT,
+            parallelism: parallelism.max(1) as usize,
+            budget: budget.filter(|percent| *percent < 100).map(|percent| f64::from(percent) / 100.0),
+        };
+        let secret = Secret::new(config, &environment::required("GITHUB_TOKEN_SECRET")?);
+        Ok(SignIn { secret, settings, client: Mutex::default() })
+    }
+
+    /// How many requests may be in flight.
+    pub(crate) fn parallelism(&self) -> usize {
+        self.settings.parallelism
+    }
+
+    /// The client of the token as it was read a few minutes ago at most.
+    ///
+    /// # Errors
+    /// Where the token cannot be read.
+    pub(crate) async fn client(&self) -> Result<Client, SignInError> {
+        let token = self.secret.get().await?;
+        self.client_of(token).await
+    }
+
+    /// The client of the token as it is now, where that is another one than GitHub has refused.
+    ///
+    /// # Errors
+    /// Where the token cannot be read.
+    pub(crate) async fn client_anew(&self) -> Result<Option<Client>, SignInError> {
+        let refused = self.client.lock().await.as_ref().map(|(token, _)| token.clone());
+        let token = self.secret.get_anew().await?;
+        if refused.as_ref() == Some(&token) {
+            return Ok(None);
+        }
+        Ok(Some(self.client_of(token).await?))
+    }
+
+    async fn client_of(&self, token: String) -> Result<Client, SignInError> {
+        let mut known = self.client.lock().await;
+        if let Some((of, client)) = &*known
+            && *of == token
+        {
+            return Ok(client.clone());
+        }
+        let client = Client::new(Settings { token: token.clone(), ..self.settings.clone() })?;
+        *known = Some((token, client.clone()));
+        Ok(client)
+    }
+}

@@ -1,0 +1,101 @@
+//! What is kept of a collection as a whole: names, and up to when GitHub has been read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use gam_github::OrgProbe;
+use gam_store::keys::CheckpointKey;
+use gam_store::{NameEntry, NameKind};
+
+use super::CollectError;
+use super::plan::Span;
+use crate::Context;
+use crate::checkpoint::{Held, OrgCheckpoint};
+
+/// Keeps how GitHub spells the organization, its repositories and its members.
+pub(super) async fn note_names(
+    context: &Context,
+    probe: &OrgProbe,
+    now: DateTime<Utc>,
+) -> Result<(), CollectError> {
+    let entry = |kind, id, name: &str| NameEntry { kind, id, name: name.to_owned(), as_of: now };
+    let found = std::iter::once(entry(NameKind::Org, 0, &probe.login))
+        .chain(probe.repos.iter().map(|repo| entry(NameKind::Repo, repo.id, &repo.name)))
+        .chain(
+            probe
+                .members
+                .iter()
+                .filter_map(|member| Some(entry(NameKind::Member, member.database_id?, &member.login))),
+        );
+    let mut known = BTreeMap::new();
+    for kind in [NameKind::Org, NameKind::Repo, NameKind::Member] {
+        for entry in context.rollups.names(&probe.login, kind).await? {
+            known.insert((kind, entry.id), entry.name);
+        }
+    }
+    let new: Vec<NameEntry> =
+        found.filter(|entry| known.get(&(entry.kind, entry.id)) != Some(&entry.name)).collect();
+    if !new.is_empty() {
+        context.rollups.put_names(&probe.login, &new).await?;
+    }
+    Ok(())
+}
+
+/// Up to when GitHub has been read for every repository of the organization, UTC; `None` where one of
+/// them never was.
+///
+/// # Errors
+/// Where the store fails.
+pub async fn complete_until(context: &Context, org: &str) -> Result<Option<DateTime<Utc>>, CollectError> {
+    let key = CheckpointKey::Org(org.to_owned());
+    let held: Held<OrgCheckpoint> = Held::load(&*context.checkpoints, &key).await?;
+    Ok(held.value.of_org())
+}
+
+/// What a run has read.
+pub(super) struct Completeness {
+    /// Repositories that were read to the end.
+    pub(super) read: BTreeSet<i64>,
+    /// Repositories that were ever read.
+    pub(super) known: BTreeSet<i64>,
+    pub(super) span: Span,
+    /// Whether all of the organization was in question.
+    pub(super) everything: bool,
+}
+
+/// Keeps up to when each repository has been read: to the moment of the probe, by GitHub's clock, or
+/// to the day that was asked for; a repository that was not read to the end stays where it was.
+pub(super) async fn save_completeness(
+    context: &Context,
+    probe: &OrgProbe,
+    now: &Completeness,
+) -> Result<(), CollectError> {
+    let read_until = probe.read_at.map(|at| now.span.until.map_or(at, |bound| bound.min(at)));
+    // Repositories that the token may not see are in question too, and nobody knows which they are.
+    let everything = now.everything && probe.unreadable.is_empty();
+    let key = CheckpointKey::Org(probe.login.clone());
+    loop {
+        let mut held: Held<OrgCheckpoint> = Held::load(&*context.checkpoints, &key).await?;
+        let before = held.value.clone();
+        let after = |id: i64| {
+            let known = now.known.contains(&id).then(|| before.of_repo(id)).flatten();
+            if now.read.contains(&id) { known.max(read_until) } else { known }
+        };
+        let complete_until =
+            if everything { before.complete_until.max(read_until) } else { before.complete_until };
+        let mut repos: BTreeMap<i64, _> = probe.repos.iter().map(|repo| (repo.id, after(repo.id))).collect();
+        if !everything {
+            // Repositories that GitHub does not show now keep what is known of them.
+            before.repos.iter().for_each(|(id, at)| {
+                repos.entry(*id).or_insert(*at);
+            });
+        }
+        repos.retain(|_, at| *at != complete_until);
+        let asked = now.span.since.unwrap_or(now.span.first_since);
+        let since = Some(before.since.map_or(asked, |since| since.min(asked)));
+        held.value = OrgCheckpoint { complete_until, repos, since };
+        if held.value == before || held.save(&*context.checkpoints, &key).await? {
+            return Ok(());
+        }
+    }
+}

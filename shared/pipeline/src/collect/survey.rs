@@ -1,0 +1,282 @@
+//! What a collection has found to read, and the reading of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use futures::StreamExt;
+use gam_github::{Client, OrgProbe, RepoProbe};
+use gam_store::keys::CheckpointKey;
+
+use super::completeness::{Completeness, save_completeness};
+use super::plan::{self, Reading, Span, Stop};
+use super::writer::Writer;
+use super::{CollectError, CollectPlan, CollectReport, Refusal, WorkItem, WorkReport, deployments, releases};
+use crate::checkpoint::{Held, OrgCheckpoint};
+use crate::{Context, Observer, Progress};
+
+/// Repositories at a moment, and what there is to read of them.
+pub(super) struct Survey<'a> {
+    context: &'a Context,
+    probe: OrgProbe,
+    repos: Vec<RepoProbe>,
+    span: Span,
+    /// Whether all of the organization is in question.
+    everything: bool,
+    writer: Writer<'a>,
+    /// Repositories that were ever read.
+    known: BTreeSet<i64>,
+    readings: Vec<Reading>,
+    /// Repositories of which it could not be found out.
+    failed: BTreeMap<i64, Refusal>,
+}
+
+impl Refusal {
+    pub(super) fn of(error: &gam_github::Error) -> Self {
+        Refusal {
+            why: error.to_string(),
+            is_transient: matches!(error, gam_github::Error::Unavailable { .. }),
+        }
+    }
+
+    /// The same, with what could not be done before the reason.
+    pub(super) fn about(self, what: &str) -> Self {
+        Refusal { why: format!("{what}: {}", self.why), ..self }
+    }
+}
+
+impl<'a> Survey<'a> {
+    /// Of repositories that the organization's probe shows.
+    pub(super) async fn of_org(
+        context: &'a Context,
+        github: &Client,
+        probe: OrgProbe,
+        repos: Vec<RepoProbe>,
+        span: Span,
+        everything: bool,
+    ) -> Result<Self, CollectError> {
+        let writer = Writer::of_org(context, &probe.login).await?;
+        Self::of(context, github, probe, repos, span, everything, writer).await
+    }
+
+    /// Of the probed repositories alone.
+    pub(super) async fn of_repos(
+        context: &'a Context,
+        github: &Client,
+        probe: OrgProbe,
+        span: Span,
+    ) -> Result<Self, CollectError> {
+        let writer = Writer::of_repos(context, &probe.login, &probe.repos).await?;
+        let repos = probe.repos.clone();
+        Self::of(context, github, probe, repos, span, false, writer).await
+    }
+
+    async fn of(
+        context: &'a Context,
+        github: &Client,
+        probe: OrgProbe,
+        repos: Vec<RepoProbe>,
+        mut span: Span,
+        everything: bool,
+        writer: Writer<'a>,
+    ) -> Result<Self, CollectError> {
+        let key = CheckpointKey::Org(probe.login.clone());
+        let org: Held<OrgCheckpoint> = Held::load(&*context.checkpoints, &key).await?;
+        if let Some(since) = org.value.since {
+            span.first_since = since;
+        }
+        let now = context.clock.now();
+        let (checkpoints, known) = (writer.checkpoints(), writer.known());
+        let unsettled = deployments::ask_unsettled(github, &repos, &checkpoints).await?;
+        let drafts = releases::ask_drafts(github, &repos, &checkpoints).await?;
+        let mut readings: Vec<Reading> = Vec::new();
+        for repo in &repos {
+            let checkpoint = checkpoints.get(&repo.id).cloned().unwrap_or_default();
+            let is_published = drafts.published.contains(&repo.id);
+            readings.extend(plan::readings(
+                &probe,
+                repo,
+                checkpoint,
+                span,
+                &unsettled.asked,
+                is_published,
+                now,
+            ));
+        }
+        let failed = unsettled.failed.into_iter().chain(drafts.failed).collect();
+        Ok(Survey { context, probe, repos, span, everything, writer, known, readings, failed })
+    }
+
+    fn changed(&self) -> BTreeSet<i64> {
+        self.readings.iter().map(|reading| reading.repo().id).collect()
+    }
+
+    /// What is to be told of it.
+    pub(super) fn listed(&self) -> Progress {
+        Progress::Listed {
+            org: self.probe.login.clone(),
+            repos: self.repos.len(),
+            changed: self.changed().len(),
+        }
+    }
+
+    /// Keeps up to when those repositories were read that are not undone.
+    async fn save_completeness(&self, undone: &BTreeSet<i64>) -> Result<(), CollectError> {
+        let read = self.repos.iter().map(|repo| repo.id).filter(|id| !undone.contains(id)).collect();
+        let (known, span, everything) = (self.known.clone(), self.span, self.everything);
+        let now = Completeness { read, known, span, everything };
+        save_completeness(self.context, &self.probe, &now).await
+    }
+
+    /// The repositories that cannot be read, by name.
+    fn failures(&self, failed: &BTreeMap<i64, Refusal>) -> Vec<(String, String)> {
+        let unreadable = self.everything.then_some(&self.probe.unreadable).into_iter().flatten().cloned();
+        let of_repo = |repo: &RepoProbe| Some((repo.name.clone(), failed.get(&repo.id)?.why.clone()));
+        unreadable.chain(self.repos.iter().filter_map(of_repo)).collect()
+    }
+
+    /// Hands out what there is to read.
+    pub(super) async fn hand_out(self) -> Result<CollectPlan, CollectError> {
+        let changed = self.changed();
+        self.save_completeness(&changed.iter().chain(self.failed.keys()).copied().collect()).await?;
+        let item = |repo: &RepoProbe| WorkItem {
+            repo: repo.name.clone(),
+            repo_id: repo.id,
+            node_id: repo.node_id.clone(),
+        };
+        Ok(CollectPlan {
+            org: self.probe.login.clone(),
+            repos: self.repos.len(),
+            items: self.repos.iter().filter(|repo| changed.contains(&repo.id)).map(item).collect(),
+            failed: self.failures(&self.failed),
+            requests: 0,
+        })
+    }
+
+    /// Reads it all, and tells what became of it.
+    pub(super) async fn read(
+        self,
+        github: &Client,
+        parallelism: usize,
+        observer: &dyn Observer,
+    ) -> Result<CollectReport, CollectError> {
+        Ok(self.work(github, parallelism, observer).await?.report)
+    }
+
+    /// Reads it all, and tells what became of each repository.
+    pub(super) async fn work(
+        mut self,
+        github: &Client,
+        parallelism: usize,
+        observer: &dyn Observer,
+    ) -> Result<WorkReport, CollectError> {
+        let readings = std::mem::take(&mut self.readings);
+        let mut outcome = run(github, readings, &mut self.writer, parallelism, observer).await?;
+        for (repo, why) in std::mem::take(&mut self.failed) {
+            outcome.failed.entry(repo).or_insert(why);
+        }
+        self.save_completeness(&outcome.failed.keys().chain(&outcome.stopped).copied().collect()).await?;
+        for repo in &self.repos {
+            if let Some(refusal) = outcome.failed.get(&repo.id) {
+                observer.notice(Progress::RepoFailed { repo: repo.name.clone(), why: refusal.why.clone() });
+            }
+        }
+        let report = CollectReport {
+            org: self.probe.login.clone(),
+            repos: self.repos.len(),
+            events: self.writer.events(),
+            batches: self.writer.batches(),
+            requests: 0,
+            failed: self.failures(&outcome.failed),
+            limited: outcome.limited.is_some(),
+            limited_until: outcome.limited.flatten(),
+        };
+        Ok(WorkReport { report, stopped: outcome.stopped, failed: outcome.failed })
+    }
+}
+
+/// What became of the readings.
+#[derive(Default)]
+struct Outcome {
+    /// Why a repository failed.
+    failed: BTreeMap<i64, Refusal>,
+    /// Repositories whose reading the limits stopped.
+    stopped: BTreeSet<i64>,
+    /// Whether the limits stopped any, and when they are reset.
+    limited: Option<Option<DateTime<Utc>>>,
+}
+
+/// Runs the readings side by side, and the writer beside them.
+async fn run(
+    github: &Client,
+    readings: Vec<Reading>,
+    writer: &mut Writer<'_>,
+    parallelism: usize,
+    observer: &dyn Observer,
+) -> Result<Outcome, CollectError> {
+    let (sink, pages) = tokio::sync::mpsc::channel(parallelism * 2);
+    let mut left: BTreeMap<i64, usize> = BTreeMap::new();
+    for reading in &readings {
+        *left.entry(reading.repo().id).or_default() += 1;
+    }
+    let reading = async move {
+        let mut outcome = Outcome::default();
+        let mut fatal = None;
+        let mut done = futures::stream::iter(readings)
+            .map(|reading| {
+                let sink = sink.clone();
+                async move {
+                    let repo = reading.repo().clone();
+                    (repo, reading.run(github, &sink).await)
+                }
+            })
+            .buffer_unordered(parallelism * 2);
+        while let Some((repo, result)) = done.next().await {
+            match result {
+                Ok(()) => {}
+                Err(Stop::WriterGone) => break,
+                Err(Stop::GitHub(gam_github::Error::Limited { until, .. })) => {
+                    outcome.limited = Some(until.max(outcome.limited.flatten()));
+                    outcome.stopped.insert(repo.id);
+                }
+                Err(Stop::GitHub(error @ gam_github::Error::Unauthorized(_))) => {
+                    fatal = Some(error);
+                    break;
+                }
+                Err(Stop::GitHub(error)) => {
+                    outcome.failed.entry(repo.id).or_insert_with(|| Refusal::of(&error));
+                }
+            }
+            let open = left.entry(repo.id).or_default();
+            *open = open.saturating_sub(1);
+            if *open == 0 && !outcome.failed.contains_key(&repo.id) && !outcome.stopped.contains(&repo.id) {
+                observer.notice(Progress::RepoDone { repo: repo.name });
+            }
+        }
+        fatal.map_or(Ok(outcome), Err)
+    };
+    let waits = tell_waits(github, observer);
+    let work = async { tokio::join!(reading, writer.run(pages, observer)) };
+    tokio::select! {
+        (outcome, written) = work => {
+            written?;
+            Ok(outcome?)
+        }
+        () = waits => unreachable!("telling of waits never ends"),
+    }
+}
+
+/// Tells the observer whenever the client waits for a limit. Never ends.
+async fn tell_waits(github: &Client, observer: &dyn Observer) {
+    let mut waits = github.waits();
+    let mut told = None;
+    while waits.changed().await.is_ok() {
+        let wait = waits.borrow_and_update().clone();
+        if let Some(wait) = wait
+            && told != Some(wait.until)
+        {
+            told = Some(wait.until);
+            observer.notice(Progress::Waiting { until: wait.until, why: wait.why });
+        }
+    }
+    std::future::pending().await
+}

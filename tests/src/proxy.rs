@@ -1,0 +1,312 @@
+//! A proxy in front of an AWS that lets some requests fail: refused before they arrive, or done and
+//! their answers lost.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fastrand::Rng;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, TRANSFER_ENCODING};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+
+/// Headers that are about one connection.
+const OF_A_CONNECTION: [HeaderName; 3] = [CONNECTION, TRANSFER_ENCODING, EXPECT];
+
+/// A request as far as it matters.
+#[derive(Debug)]
+pub struct Asked {
+    /// The method and the path, such as `PUT /bucket/inbox/a`; for a service with one path the operation,
+    /// such as `PutItem`.
+    pub what: String,
+    /// The body as text.
+    pub body: String,
+    is_json: bool,
+}
+
+impl Asked {
+    fn of(request: &Request<Bytes>) -> Self {
+        let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
+        let what = match target {
+            Some(target) => target.rsplit('.').next().unwrap_or_default().to_owned(),
+            None => format!("{} {}", request.method(), request.uri().path()),
+        };
+        let body = String::from_utf8_lossy(request.body()).into_owned();
+        Asked { what, body, is_json: target.is_some() }
+    }
+}
+
+/// What becomes of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Harm {
+    /// It is refused with that status and that code, and nothing is done.
+    Refused(u16, &'static str),
+    /// It does not arrive.
+    LostRequest,
+    /// It is done, and its answer does not arrive.
+    LostAnswer,
+    /// It arrives so many milliseconds later.
+    Late(u64),
+    /// It is done, and its answer arrives so many milliseconds later.
+    LateAnswer(u64),
+}
+
+/// DynamoDB has more to do than it was provisioned for.
+pub const THROTTLED: Harm = Harm::Refused(400, "ProvisionedThroughputExceededException");
+/// DynamoDB is asked too much at once.
+pub const THROTTLING: Harm = Harm::Refused(400, "ThrottlingException");
+/// S3 failed.
+pub const INTERNAL: Harm = Harm::Refused(500, "InternalError");
+/// S3 has too much to do.
+pub const SLOW_DOWN: Harm = Harm::Refused(503, "SlowDown");
+/// Another write was under way, and S3 decided nothing.
+pub const CONFLICT: Harm = Harm::Refused(409, "ConditionalRequestConflict");
+
+/// How often a rule does harm.
+enum Often {
+    /// After `skip` requests, `times` in a row.
+    Times { skip: u32, times: u32 },
+    /// In so many of a hundred cases.
+    Percent(u32),
+}
+
+struct Rule {
+    matches: Box<dyn Fn(&Asked) -> bool + Send>,
+    often: Often,
+    harm: Harm,
+}
+
+impl Rule {
+    fn applies(&mut self, asked: &Asked, rng: &mut Rng) -> bool {
+        if !(self.matches)(asked) {
+            return false;
+        }
+        match &mut self.often {
+            Often::Percent(percent) => rng.u32(..100) < *percent,
+            Often::Times { skip, .. } if *skip > 0 => {
+                *skip -= 1;
+                false
+            }
+            Often::Times { times, .. } if *times > 0 => {
+                *times -= 1;
+                true
+            }
+            Often::Times { .. } => false,
+        }
+    }
+}
+
+struct State {
+    upstream: String,
+    rules: Vec<Rule>,
+    rng: Rng,
+    log: Vec<(String, Option<Harm>)>,
+    /// How many requests were done whose answers are kept back.
+    held: usize,
+}
+
+impl State {
+    fn harm(&mut self, asked: &Asked) -> Option<Harm> {
+        let State { rules, rng, log, .. } = self;
+        let harm = rules.iter_mut().find_map(|rule| rule.applies(asked, rng).then_some(rule.harm));
+        log.push((asked.what.clone(), harm));
+        harm
+    }
+}
+
+/// A running proxy. It ends when it is dropped.
+pub struct Proxy {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Proxy {
+    /// Starts it; where it leads to may be told later. The seed decides which requests are harmed.
+    pub fn start(seed: u64) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.set_nonblocking(true).expect("a socket that does not block");
+        let address = listener.local_addr().expect("the port's number");
+        let state = State {
+            upstream: String::new(),
+            rules: Vec::new(),
+            rng: Rng::with_seed(seed),
+            log: Vec::new(),
+            held: 0,
+        };
+        let state = Arc::new(Mutex::new(state));
+        let shared = Arc::clone(&state);
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                tokio::select! {
+                    () = serve(listener, shared) => {}
+                    _ = stopped => {}
+                }
+            });
+        });
+        Proxy { address, state, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// The address of the proxy.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Tells where it leads to, such as `http://127.0.0.1:4566`.
+    pub fn lead_to(&self, endpoint: &str) {
+        lock(&self.state).upstream = endpoint.trim_start_matches("http://").to_owned();
+    }
+
+    /// Does harm to that share of the matching requests.
+    pub fn harm(&self, percent: u32, harm: Harm, matches: impl Fn(&Asked) -> bool + Send + 'static) {
+        let rule = Rule { matches: Box::new(matches), often: Often::Percent(percent), harm };
+        lock(&self.state).rules.push(rule);
+    }
+
+    /// Does harm to matching requests after `skip` of them, `times` in a row.
+    pub fn plan(&self, skip: u32, times: u32, harm: Harm, matches: impl Fn(&Asked) -> bool + Send + 'static) {
+        let rule = Rule { matches: Box::new(matches), often: Often::Times { skip, times }, harm };
+        lock(&self.state).rules.push(rule);
+    }
+
+    /// Does no more harm.
+    pub fn relent(&self) {
+        lock(&self.state).rules.clear();
+    }
+
+    /// What was asked, and which harm was done to it.
+    pub fn log(&self) -> Vec<(String, Option<Harm>)> {
+        lock(&self.state).log.clone()
+    }
+
+    /// How many requests were done whose answers came late.
+    pub fn held(&self) -> usize {
+        lock(&self.state).held
+    }
+
+    /// How many requests were harmed so.
+    pub fn harmed(&self, harm: Harm) -> usize {
+        lock(&self.state).log.iter().filter(|(_, done)| *done == Some(harm)).count()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            // Where the server has ended by itself there is nobody to tell.
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn serve(listener: std::net::TcpListener, state: Arc<Mutex<State>>) {
+    let listener = TcpListener::from_std(listener).expect("a listener for the runtime");
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        let state = Arc::clone(&state);
+        tokio::spawn(async move {
+            let service = service_fn(move |request| pass(request, Arc::clone(&state)));
+            // A connection that a client or a harm has cut is no failure of the proxy.
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+async fn pass(
+    request: Request<Incoming>,
+    state: Arc<Mutex<State>>,
+) -> Result<Response<Full<Bytes>>, io::Error> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    let request = Request::from_parts(parts, body);
+    let asked = Asked::of(&request);
+    let (harm, upstream) = {
+        let mut state = lock(&state);
+        (state.harm(&asked), state.upstream.clone())
+    };
+    match harm {
+        None => forward(request, &upstream).await,
+        Some(Harm::Refused(status, code)) => Ok(refusal(&asked, status, code)),
+        Some(Harm::LostRequest) => Err(io::ErrorKind::ConnectionReset.into()),
+        Some(Harm::LostAnswer) => {
+            forward(request, &upstream).await?;
+            Err(io::ErrorKind::ConnectionReset.into())
+        }
+        Some(Harm::Late(late_ms)) => {
+            tokio::time::sleep(Duration::from_millis(late_ms)).await;
+            forward(request, &upstream).await
+        }
+        Some(Harm::LateAnswer(late_ms)) => {
+            let answer = forward(request, &upstream).await;
+            lock(&state).held += 1;
+            tokio::time::sleep(Duration::from_millis(late_ms)).await;
+            answer
+        }
+    }
+}
+
+/// Sends it on as it is, with the host that was signed.
+async fn forward(request: Request<Bytes>, upstream: &str) -> Result<Response<Full<Bytes>>, io::Error> {
+    let stream = TcpStream::connect(upstream).await?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    let connection = tokio::spawn(connection);
+    let (mut parts, body) = request.into_parts();
+    OF_A_CONNECTION.iter().for_each(|name| drop(parts.headers.remove(name)));
+    let request = Request::from_parts(parts, Full::new(body));
+    let (mut parts, body) = sender.send_request(request).await.map_err(io::Error::other)?.into_parts();
+    // An answer to HEAD tells the length of what it does not hold.
+    let tells_length = parts.headers.contains_key(CONTENT_LENGTH);
+    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    connection.abort();
+    OF_A_CONNECTION.iter().for_each(|name| drop(parts.headers.remove(name)));
+    if !tells_length {
+        parts.headers.insert(CONTENT_LENGTH, body.len().into());
+    }
+    Ok(Response::from_parts(parts, Full::new(body)))
+}
+
+/// A refusal as the service that was asked would write it.
+fn refusal(asked: &Asked, status: u16, code: &str) -> Response<Full<Bytes>> {
+    let (kind, text) = if asked.is_json {
+        let text =
+            format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{code}","message":"told to refuse"}}"#);
+        ("application/x-amz-json-1.0", text)
+    } else {
+        let text = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>told to refuse</Message></Error>"
+        );
+        ("application/xml", text)
+    };
+    let answer = Response::builder().status(status).header("content-type", kind);
+    let answer = answer.header("x-amzn-requestid", "refused-by-proxy");
+    answer.body(Full::new(Bytes::from(text))).expect("a response")
+}
