@@ -1,5 +1,6 @@
 //! The promises of the pipeline, tried against ports that fail, stop and interleave.
 
+mod bounds;
 mod crash_points;
 mod interleavings;
 mod named;
