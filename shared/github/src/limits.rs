@@ -71,13 +71,21 @@ impl State {
     }
 }
 
-/// The limits of one token.
+/// The limits of one account.
 pub(crate) struct Limits {
     state: Mutex<State>,
     released: Notify,
     max_wait: Duration,
     budget: Option<f64>,
     waits: watch::Sender<Option<Wait>>,
+}
+
+/// How a call would fare; the least of several is the best account for it.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Outlook {
+    past_share: bool,
+    waits_until: Option<Instant>,
+    left: std::cmp::Reverse<u64>,
 }
 
 /// Points reserved for a call in flight; given back when it is dropped.
@@ -141,18 +149,25 @@ impl Told {
 }
 
 impl Limits {
-    pub(crate) fn new(max_wait: Duration, budget: Option<f64>) -> Self {
-        Limits {
-            state: Mutex::default(),
-            released: Notify::new(),
-            max_wait,
-            budget,
-            waits: watch::Sender::new(None),
-        }
+    /// Keeps to an account's limits; whenever a call waits for them, `waits` tells.
+    pub(crate) fn new(max_wait: Duration, budget: Option<f64>, waits: watch::Sender<Option<Wait>>) -> Self {
+        Limits { state: Mutex::default(), released: Notify::new(), max_wait, budget, waits }
     }
 
-    pub(crate) fn waits(&self) -> watch::Receiver<Option<Wait>> {
-        self.waits.subscribe()
+    /// How a call of that cost would fare now.
+    pub(crate) fn outlook(&self, resource: Resource, cost: u64) -> Outlook {
+        let mut state = self.lock();
+        let now = Instant::now();
+        let secondary = state.secondary.filter(|(at, _)| *at > now);
+        let budget = state.budget(resource);
+        let held = secondary.or(budget.hold(cost, now));
+        // Of an account that nothing is known of yet, calls in flight are the measure.
+        let left = budget.remaining.unwrap_or(u64::MAX).saturating_sub(budget.reserved);
+        Outlook {
+            past_share: budget.is_past_share(cost),
+            waits_until: held.map(|(at, _)| at),
+            left: std::cmp::Reverse(left),
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -285,7 +300,7 @@ mod tests {
     }
 
     fn limits() -> Limits {
-        Limits::new(Duration::from_secs(3600), None)
+        Limits::new(Duration::from_secs(3600), None, watch::Sender::new(None))
     }
 
     #[tokio::test(start_paused = true)]
@@ -336,15 +351,30 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn past_the_longest_wait_or_the_share_the_run_stops() {
-        let impatient = Limits::new(Duration::from_secs(5), None);
+        let impatient = Limits::new(Duration::from_secs(5), None, watch::Sender::new(None));
         impatient.note(Resource::GraphQl, &hourly("5000", "0"));
         let stopped = impatient.reserve(Resource::GraphQl, 1).await.err();
         assert!(matches!(stopped, Some(Error::Limited { until: Some(_), .. })), "{stopped:?}");
 
-        let frugal = Limits::new(Duration::from_secs(3600), Some(0.6));
+        let frugal = Limits::new(Duration::from_secs(3600), Some(0.6), watch::Sender::new(None));
         frugal.note(Resource::GraphQl, &hourly("5000", "2001"));
         assert!(starts_after(&frugal, Resource::GraphQl, 1).await.is_zero());
         let stopped = frugal.reserve(Resource::GraphQl, 2).await.err();
         assert!(matches!(stopped, Some(Error::Limited { until: Some(_), .. })), "{stopped:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_several_accounts_the_one_with_most_left_fares_best() {
+        let (a, b) = (limits(), limits());
+        let best = |cost| a.outlook(Resource::GraphQl, cost) < b.outlook(Resource::GraphQl, cost);
+        a.note(Resource::GraphQl, &hourly("5000", "40"));
+        assert!(!best(1), "nothing is known of the other, so all is left of it");
+        b.note(Resource::GraphQl, &hourly("5000", "30"));
+        assert!(best(1));
+        let _held = a.reserve(Resource::GraphQl, 20).await.unwrap();
+        assert!(!best(1), "what calls in flight may use is not left");
+        assert!(!best(35), "both would wait, and the other has more");
+        b.block_all(&told(&[("date", DATE), ("retry-after", "3")]), 0, "slow down");
+        assert!(best(1), "that one need not wait");
     }
 }

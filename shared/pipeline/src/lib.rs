@@ -13,6 +13,7 @@ pub mod collect;
 pub mod context;
 pub mod progress;
 pub mod query;
+pub mod reconcile;
 
 pub use context::{Clock, Context, SystemClock};
 pub use progress::{Observer, Progress, Silent};

@@ -8,7 +8,9 @@
 
 mod changes;
 mod commits;
+mod cost;
 mod deployments;
+mod dry_run;
 mod plan;
 mod releases;
 mod writer;
@@ -16,11 +18,16 @@ mod writer;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
+use cost::Costs;
+pub use cost::RepoCost;
+pub use dry_run::{CollectPlan, PlannedRepo, dry_run};
 use futures::StreamExt;
-use gam_github::{Client, OrgProbe, RepoProbe};
+use gam_github::{Client, OrgProbe, RepoProbe, RepoState, Usage};
 use gam_model::period::midnight;
 use gam_store::keys::CheckpointKey;
 use gam_store::{NameEntry, NameKind};
+pub use plan::Estimate;
+use tokio::time::Instant;
 
 use crate::checkpoint::{Held, OrgCheckpoint};
 use crate::{Context, Observer, Progress};
@@ -58,6 +65,14 @@ pub struct CollectReport {
     pub batches: usize,
     /// How many requests were sent to GitHub.
     pub requests: u64,
+    /// What they cost, in total.
+    pub usage: Usage,
+    /// What reading each repository cost, as far as anything of it was read.
+    pub costs: Vec<RepoCost>,
+    /// Repositories that GitHub shows no more, by name: what was collected of them stays.
+    pub gone: Vec<String>,
+    /// Repositories that GitHub blocks, with the reason: what was collected of them stays.
+    pub blocked: Vec<(String, String)>,
     /// Repositories that failed, with the reason; what was read of them is saved.
     pub failed: Vec<(String, String)>,
     /// Whether the run stopped for the API's limits; what was read is saved.
@@ -98,7 +113,8 @@ pub async fn collect(
     observer: &dyn Observer,
 ) -> Result<CollectReport, CollectError> {
     let mut span = asked_span(context, request)?;
-    let requests_before = github.requests();
+    let github = &github.for_org(&request.org).await?;
+    let github = &github.metered();
     let probe = github.probe(&request.org).await?;
     let (repos, unknown) = chosen(&probe, &request.repos)?;
     let key = CheckpointKey::Org(probe.login.clone());
@@ -135,24 +151,56 @@ pub async fn collect(
         repos: repos.len(),
         events: writer.events(),
         batches: writer.batches(),
-        requests: github.requests() - requests_before,
+        requests: github.requests(),
+        usage: github.usage(),
+        costs: std::mem::take(&mut outcome.costs).into_repos(writer.events_of()),
+        gone: Vec::new(),
+        blocked: Vec::new(),
         failed: unknown,
         limited: outcome.limited.is_some(),
         limited_until: outcome.limited.flatten(),
     };
-    let undone: BTreeSet<i64> = outcome.failed.keys().chain(&outcome.stopped).copied().collect();
+    let blocked = outcome.blocked.keys();
+    let undone: BTreeSet<i64> =
+        outcome.failed.keys().chain(&outcome.stopped).chain(blocked).copied().collect();
     let read = repos.iter().map(|repo| repo.id).filter(|id| !undone.contains(id)).collect();
     save_completeness(context, &probe, &Completeness { read, known, span }, request).await?;
     if request.repos.is_empty() {
         report.failed.extend(probe.unreadable.iter().cloned());
     }
+    let gone = mark(&mut writer, &probe, &repos, &outcome, request).await?;
+    if !gone.is_empty() {
+        let names = context.rollups.names(&probe.login, NameKind::Repo).await?;
+        report.gone =
+            names.into_iter().filter(|entry| gone.contains(&entry.id)).map(|entry| entry.name).collect();
+    }
     for repo in &repos {
+        if let Some(why) = outcome.blocked.get(&repo.id) {
+            report.blocked.push((repo.name.clone(), why.clone()));
+        }
         if let Some(why) = outcome.failed.get(&repo.id) {
             observer.notice(Progress::RepoFailed { repo: repo.name.clone(), why: why.clone() });
             report.failed.push((repo.name.clone(), why.clone()));
         }
     }
     Ok(report)
+}
+
+/// Keeps why nothing new may come from repositories; gives back those that GitHub shows no more.
+async fn mark(
+    writer: &mut Writer<'_>,
+    probe: &OrgProbe,
+    repos: &[RepoProbe],
+    outcome: &Outcome,
+    request: &CollectRequest,
+) -> Result<BTreeSet<i64>, CollectError> {
+    let is_blocked = |repo: &RepoProbe| outcome.blocked.contains_key(&repo.id);
+    let state = |repo: &RepoProbe| if is_blocked(repo) { Some(RepoState::Blocked) } else { repo.state };
+    let states = repos.iter().map(|repo| (repo.id, state(repo))).collect();
+    let shown: BTreeSet<i64> = probe.repos.iter().map(|repo| repo.id).collect();
+    // Which of the others are hidden and which are gone is not known where some cannot be read.
+    let shows_all = request.repos.is_empty() && probe.unreadable.is_empty();
+    writer.mark(&states, shows_all.then_some(&shown)).await
 }
 
 /// What became of the readings.
@@ -164,6 +212,9 @@ struct Outcome {
     stopped: BTreeSet<i64>,
     /// Whether the limits stopped any, and when they are reset.
     limited: Option<Option<DateTime<Utc>>>,
+    /// Why GitHub blocks a repository.
+    blocked: BTreeMap<i64, String>,
+    costs: Costs,
 }
 
 /// Runs the readings side by side, and the writer beside them.
@@ -186,18 +237,23 @@ async fn run(
             .map(|reading| {
                 let sink = sink.clone();
                 async move {
-                    let repo = reading.repo().clone();
-                    (repo, reading.run(github, &sink).await)
+                    let (repo, begun, github) = (reading.repo().clone(), Instant::now(), github.metered());
+                    let result = reading.run(&github, &sink).await;
+                    (repo, result, github.usage(), begun)
                 }
             })
             .buffer_unordered(parallelism * 2);
-        while let Some((repo, result)) = done.next().await {
+        while let Some((repo, result, usage, begun)) = done.next().await {
+            outcome.costs.add(repo.id, &repo.name, usage, begun);
             match result {
                 Ok(()) => {}
                 Err(plan::Stop::WriterGone) => break,
                 Err(plan::Stop::GitHub(gam_github::Error::Limited { until, .. })) => {
                     outcome.limited = Some(until.max(outcome.limited.flatten()));
                     outcome.stopped.insert(repo.id);
+                }
+                Err(plan::Stop::GitHub(gam_github::Error::Blocked(why))) => {
+                    outcome.blocked.insert(repo.id, why);
                 }
                 Err(plan::Stop::GitHub(error @ gam_github::Error::Unauthorized(_))) => {
                     fatal = Some(error);
@@ -361,7 +417,7 @@ async fn save_completeness(
         repos.retain(|_, at| *at != complete_until);
         let asked = now.span.since.unwrap_or(now.span.first_since);
         let since = Some(before.since.map_or(asked, |since| since.min(asked)));
-        held.value = OrgCheckpoint { complete_until, repos, since };
+        held.value = OrgCheckpoint { complete_until, repos, since, ..before.clone() };
         if held.value == before || held.save(&*context.checkpoints, &key).await? {
             return Ok(());
         }
