@@ -20,8 +20,9 @@ Examples:
   github-metrics export acme --format parquet --out acme.parquet
 
 Variables:
-  GITHUB_TOKEN, GITHUB_API_URL, STORAGE_TYPE, SQLITE_PATH, API_HOST, API_PORT,
-  and those shown beside the options. A .env file in the current directory is
+  GITHUB_TOKEN (several with commas between them), or GITHUB_APP_ID and
+  GITHUB_APP_PRIVATE_KEY; GITHUB_API_URL, STORAGE_TYPE, SQLITE_PATH, API_HOST,
+  API_PORT, and those shown beside the options. A .env file in the current directory is
   read too. Options win over variables.
 
 Exit status:
@@ -94,6 +95,8 @@ pub(crate) struct Variables {
     pub(crate) github_token: Option<Secret>,
     #[arg(long, hide = true, env = "GITHUB_APP_ID", hide_env_values = true)]
     pub(crate) github_app_id: Option<String>,
+    #[arg(long, hide = true, env = "GITHUB_APP_PRIVATE_KEY", hide_env_values = true)]
+    pub(crate) github_app_private_key: Option<Secret>,
     #[arg(long, hide = true, env = "GITHUB_API_URL", hide_env_values = true)]
     pub(crate) github_api_url: Option<String>,
     #[arg(long, hide = true, env = "STORAGE_TYPE", hide_env_values = true)]
@@ -217,9 +220,12 @@ pub(crate) fn repo(text: &str) -> Result<String, String> {
 /// How much of GitHub's limits a run may use.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Limits {
-    /// How many requests may be in flight at once
+    /// How many requests may be in flight at once, at most
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub(crate) parallelism: u16,
+    /// Read forks too, with the history they share with their upstream
+    #[arg(long)]
+    pub(crate) forks: bool,
     /// The longest to wait for GitHub's limits to be reset, such as 30m
     #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = span)]
     pub(crate) max_wait: Duration,
@@ -230,7 +236,8 @@ pub(crate) struct Limits {
 
 impl Limits {
     /// For a question or two, that must not wait.
-    pub(crate) const AT_ONCE: Limits = Limits { parallelism: 1, max_wait: Duration::ZERO, budget: None };
+    pub(crate) const AT_ONCE: Limits =
+        Limits { parallelism: 1, forks: false, max_wait: Duration::ZERO, budget: None };
 
     /// How many readings may run side by side.
     pub(crate) fn parallelism(&self) -> usize {

@@ -1,4 +1,5 @@
-//! The configuration file: which members are bots, and which names belong to one member.
+//! The configuration file: which members are bots, and which names belong to one member, in its own
+//! table or in a file like git's `.mailmap`.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -29,7 +30,15 @@ pub(crate) fn load(named: Option<&Path>) -> anyhow::Result<Identity> {
             )));
         }
     };
-    parse(&text).map_err(|why| usage(format!("the configuration {shown} is malformed: {why}")))
+    let beside = path.parent().unwrap_or(Path::new(""));
+    parse(&text, |mailmap| {
+        let path = beside.join(mailmap);
+        let text = std::fs::read_to_string(&path);
+        text.map_err(|error| {
+            format!("mailmap {} cannot be read ({error}): give a readable file", path.display())
+        })
+    })
+    .map_err(|why| usage(format!("the configuration {shown} is malformed: {why}")))
 }
 
 #[cfg(test)]

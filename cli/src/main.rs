@@ -18,6 +18,7 @@ mod progress;
 mod rows;
 mod sample;
 mod settings;
+mod sign_in;
 mod signals;
 mod table;
 mod words;

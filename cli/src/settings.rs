@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use gam_github::Credentials;
 use gam_model::Identity;
 use url::Url;
 
@@ -10,6 +11,7 @@ use crate::args::{Command, Format, Globals, Limits, Variables};
 use crate::config;
 use crate::exit::usage;
 use crate::places::{self, LakePlace, StorePlace};
+use crate::sign_in;
 
 const DATA_DIR: &str = "./github-metrics-data";
 const DEMO_DATA_DIR: &str = "./github-metrics-demo";
@@ -20,6 +22,13 @@ const PORT: u16 = 8080;
 /// A text that is never shown.
 #[derive(Clone)]
 pub(crate) struct Secret(String);
+
+impl Secret {
+    /// The text itself, to be used and not to be shown.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
 
 impl From<String> for Secret {
     fn from(text: String) -> Self {
@@ -47,8 +56,7 @@ pub(crate) struct Settings {
     /// How data is written, where it was said.
     pub(crate) format: Option<Format>,
     config: Option<PathBuf>,
-    token: Option<Secret>,
-    is_app: bool,
+    credentials: Option<Credentials>,
     github_api_url: String,
     host: String,
     port: u16,
@@ -80,8 +88,11 @@ impl Settings {
             api,
             format: globals.format,
             config: globals.config,
-            token: variables.github_token.map(token).transpose()?,
-            is_app: variables.github_app_id.is_some(),
+            credentials: sign_in::credentials(sign_in::Given {
+                tokens: variables.github_token,
+                app_id: variables.github_app_id,
+                app_key: variables.github_app_private_key,
+            })?,
             github_api_url: github_api_url(variables.github_api_url)?,
             host: variables.api_host.unwrap_or_else(|| HOST.to_owned()),
             port: port.unwrap_or(PORT),
@@ -101,20 +112,19 @@ impl Settings {
     /// # Errors
     /// Where there is no token, or the address cannot be used.
     pub(crate) fn github(&self, limits: &Limits) -> anyhow::Result<gam_github::Client> {
-        let Some(token) = &self.token else {
-            let mend = "put a token into GITHUB_TOKEN or into .env (https://github.com/settings/tokens); \
-                        `github-metrics demo` needs none";
-            return Err(usage(if self.is_app {
-                format!("this build signs in with a token, not as a GitHub App: {mend}")
-            } else {
-                format!("there is no GitHub token: {mend}")
-            }));
+        let Some(credentials) = &self.credentials else {
+            return Err(usage(
+                "there is no GitHub token: put one into GITHUB_TOKEN or into .env \
+                 (https://github.com/settings/tokens), or sign in as an app with GITHUB_APP_ID and \
+                 GITHUB_APP_PRIVATE_KEY; `github-metrics demo` needs none",
+            ));
         };
         let settings = gam_github::Settings {
             api_url: self.github_api_url.clone(),
-            token: token.0.clone(),
+            credentials: credentials.clone(),
             max_wait: limits.max_wait,
             parallelism: limits.parallelism(),
+            forks: limits.forks,
             budget: limits.budget,
         };
         gam_github::Client::new(settings).map_err(|error| usage(error.to_string()))
@@ -182,14 +192,6 @@ fn github_api_url(text: Option<String>) -> anyhow::Result<String> {
         return Ok(text);
     }
     Err(usage("GITHUB_API_URL is no usable address: give https://api.github.com, or https://HOST/api/v3"))
-}
-
-fn token(secret: Secret) -> anyhow::Result<Secret> {
-    let token = secret.0.trim();
-    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(usage("GITHUB_TOKEN holds characters that no token has: copy the token again"));
-    }
-    Ok(Secret(token.to_owned()))
 }
 
 fn port(text: &str) -> anyhow::Result<u16> {
@@ -296,7 +298,6 @@ mod tests {
     #[test]
     fn the_token_is_never_shown() {
         let it = settings(&["--github-token", " hunter2\n", "serve"]).unwrap();
-        assert_eq!(it.token.as_ref().unwrap().0, "hunter2");
         assert!(!format!("{it:?}").contains("hunter2"));
         assert!(!refusal(&["--github-token", "hunter2 x", "serve"]).contains("hunter2"));
         assert!(!refusal(&["--github-api-url", "https://u:hunter2@h", "serve"]).contains("hunter2"));

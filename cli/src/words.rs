@@ -22,6 +22,16 @@ pub(crate) fn count(value: usize, one: &str, many: &str) -> String {
     format!("{} {}", number(value as u64), if value == 1 { one } else { many })
 }
 
+/// A number of bytes: `900 B`, `2.6 MB`.
+pub(crate) fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}
+
 /// A span of time, rounded to what matters of it.
 pub(crate) fn span(span: Duration) -> String {
     let rounded = match span.as_millis() {

@@ -57,6 +57,9 @@ async fn warm(base: &Base, secret: Option<&Secret>) -> Context {
 fn token(secret: Secret) -> Token {
     Arc::new(move || {
         let secret = secret.clone();
-        Box::pin(async move { secret.get().await.map_err(|error| TokenError(Box::new(error))) })
+        Box::pin(async move {
+            let text = secret.get().await.map_err(|error| TokenError(Box::new(error)))?;
+            Ok(gam_aws::secret::token(&text))
+        })
     })
 }

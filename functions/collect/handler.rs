@@ -30,6 +30,9 @@ pub(crate) struct Collector {
     since: Option<NaiveDate>,
 }
 
+/// An order to read a repository, with the message that brought it.
+type Work = (Message, Order, WorkItem);
+
 /// Why an order could not be followed.
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
@@ -90,8 +93,7 @@ impl Collector {
         totals: &mut Totals,
     ) -> Vec<(Message, Outcome)> {
         let mut outcomes = Vec::new();
-        let mut works: BTreeMap<(String, Option<NaiveDate>), Vec<(Message, Order, WorkItem)>> =
-            BTreeMap::new();
+        let mut works: BTreeMap<(String, Option<NaiveDate>), Vec<Work>> = BTreeMap::new();
         for message in messages {
             let mut order = match Order::parse(&message.body) {
                 Ok(order) => order,
@@ -213,7 +215,7 @@ impl Collector {
         &self,
         org: &str,
         since: Option<NaiveDate>,
-        orders: Vec<(Message, Order, WorkItem)>,
+        orders: Vec<Work>,
         deadline: Deadline,
         totals: &mut Totals,
     ) -> Vec<(Message, Outcome)> {
@@ -304,6 +306,9 @@ impl Totals {
         self.events += report.events;
         self.requests += report.requests;
         self.failed += done.failed.len();
+        for (repo, why) in &report.blocked {
+            tracing::warn!(org = report.org, repo, why, "GitHub blocks it; what was collected of it stays");
+        }
         tracing::info!(
             org = report.org,
             repos = report.repos,

@@ -1,11 +1,14 @@
-//! Signing in to GitHub with a token that is kept as a secret.
+//! Signing in to GitHub with what is kept as a secret: a token, several of them with commas in between,
+//! or a GitHub App as JSON with `app_id` and `private_key`.
 
 use std::time::Duration;
 
 use anyhow::bail;
+use gam_aws::secret::{field, token};
 use gam_aws::{SdkConfig, Secret, SecretError};
 use gam_functions::environment;
-use gam_github::{Client, Settings};
+use gam_github::{AppCredentials, Client, Credentials, Settings};
+use gam_pipeline::{Clock, SystemClock};
 use tokio::sync::Mutex;
 
 /// A function does not wait for GitHub's limits: its order does, in the queue.
@@ -51,7 +54,9 @@ impl SignIn {
         let parallelism = environment::number("GITHUB_PARALLELISM")?.unwrap_or(PARALLELISM);
         let settings = Settings {
             api_url: environment::required("GITHUB_API_URL")?,
-            token: String::new(),
+            // Those of the secret take their place.
+            credentials: Credentials::Tokens(Vec::new()),
+            forks: false,
             max_wait: LONGEST_WAIT,
             parallelism: parallelism.max(1) as usize,
             budget: budget.filter(|percent| *percent < 100).map(|percent| f64::from(percent) / 100.0),
@@ -94,8 +99,43 @@ impl SignIn {
         {
             return Ok(client.clone());
         }
-        let client = Client::new(Settings { token: token.clone(), ..self.settings.clone() })?;
+        let client = Client::new(Settings { credentials: credentials(&token), ..self.settings.clone() })?;
         *known = Some((token, client.clone()));
         Ok(client)
+    }
+}
+
+/// Who signs in, by the text of the secret.
+fn credentials(secret: &str) -> Credentials {
+    let app = field(secret, "app_id").zip(field(secret, "private_key"));
+    match app {
+        Some((id, private_key_pem)) => {
+            Credentials::App(AppCredentials { id, private_key_pem, now: || SystemClock.now() })
+        }
+        None => Credentials::Tokens(
+            token(secret)
+                .split(',')
+                .map(|token| token.trim().to_owned())
+                .filter(|token| !token.is_empty())
+                .collect(),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_holds_tokens_or_an_app() {
+        let tokens = |secret: &str| match credentials(secret) {
+            Credentials::Tokens(tokens) => tokens,
+            Credentials::App(app) => panic!("no app: {app:?}"),
+        };
+        assert_eq!(tokens("ghp_a"), ["ghp_a"]);
+        assert_eq!(tokens("ghp_a, ghp_b,"), ["ghp_a", "ghp_b"]);
+        assert_eq!(tokens("{\"token\": \"ghp_a\"}"), ["ghp_a"]);
+        let app = credentials("{\"app_id\": 12, \"private_key\": \"-----BEGIN\\n\"}");
+        assert!(matches!(app, Credentials::App(AppCredentials { id, .. }) if id == "12"));
     }
 }

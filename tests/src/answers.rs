@@ -69,7 +69,7 @@ pub fn check(address: &str, world: &World, now: Time, ranges: &[(NaiveDate, Naiv
 fn totals(credits: &[Credit], bots: Bots, answered: &Value) -> Option<String> {
     let ever = reference::chosen(credits, &Subject::Org, NaiveDate::MIN, NaiveDate::MAX, bots);
     let repos: BTreeSet<i64> = ever.iter().map(|credit| credit.repo).collect();
-    let members: BTreeSet<&str> = ever.iter().map(|credit| credit.member.name.as_str()).collect();
+    let members = reference::active(ever.iter().copied());
     let expected = (Some(repos.len() as u64), Some(members.len() as u64));
     let answered = (answered["total_repos"].as_u64(), answered["total_members"].as_u64());
     (answered != expected).then(|| format!("totals are {answered:?}, not {expected:?}"))

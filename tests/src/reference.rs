@@ -27,6 +27,9 @@ pub enum What {
     Commit([i64; 3]),
     /// Another commit.
     MergeCommit,
+    /// A commit with at most one parent names somebody as a co-author. Who is nothing else is neither
+    /// active nor listed.
+    CoAuthored,
     /// A pull request was opened.
     PrOpened,
     /// A pull request was merged: how many seconds after its creation, and the first review's.
@@ -97,7 +100,7 @@ impl Bots {
 }
 
 /// The metrics that are counts, in the API's words.
-pub const COUNTS: [&str; 16] = [
+pub const COUNTS: [&str; 17] = [
     "commits",
     "merge_commits",
     "additions",
@@ -114,6 +117,7 @@ pub const COUNTS: [&str; 16] = [
     "deploys",
     "deploy_failures",
     "active_members",
+    "co_authored_commits",
 ];
 
 /// The metrics that are distributions.
@@ -153,10 +157,17 @@ pub fn credits(world: &World, now: Time) -> Vec<Credit> {
             |at: Time, member: Member, what: What| all.push(Credit { at, repo: repo.id, member, what });
         for commit in repo.landed(now) {
             let what = match commit.parents.len() {
-                0 | 1 => What::Commit(commit.lines.unwrap_or_default()),
+                0 | 1 => What::Commit(commit.counted(now).unwrap_or_default()),
                 _ => What::MergeCommit,
             };
-            add(commit.committed_at, author(&commit.author), what);
+            let by = author(&commit.author);
+            if matches!(what, What::Commit(_)) {
+                let named: BTreeSet<Member> = commit.co_authors.iter().map(author).collect();
+                for other in named.into_iter().filter(|other| *other != by) {
+                    add(commit.committed_at, other, What::CoAuthored);
+                }
+            }
+            add(commit.committed_at, by, what);
         }
         for pull in repo.pulls.iter().filter(|pull| pull.thread.created_at <= now) {
             add_pull(pull, now, &mut add);
@@ -236,6 +247,12 @@ pub fn chosen<'a>(
     credits.iter().filter(is_it).filter(lies_in).collect()
 }
 
+/// The members that are credited with more than having been named as co-authors.
+pub fn active<'a>(credits: impl Iterator<Item = &'a Credit>) -> BTreeSet<&'a str> {
+    let own = credits.filter(|credit| credit.what != What::CoAuthored);
+    own.map(|credit| credit.member.name.as_str()).collect()
+}
+
 /// The values of every metric.
 pub fn metrics(credits: &[&Credit]) -> BTreeMap<&'static str, Value> {
     let count = |is_it: fn(&What) -> bool| credits.iter().filter(|credit| is_it(&credit.what)).count();
@@ -248,7 +265,7 @@ pub fn metrics(credits: &[&Credit]) -> BTreeMap<&'static str, Value> {
         _ => None,
     });
     let (cycles, firsts): (Vec<i64>, Vec<Option<i64>>) = merges.unzip();
-    let members: BTreeSet<&str> = credits.iter().map(|credit| credit.member.name.as_str()).collect();
+    let members = active(credits.iter().copied());
     BTreeMap::from([
         ("commits", json!(count(|what| matches!(what, What::Commit(_))))),
         ("merge_commits", json!(count(|what| *what == What::MergeCommit))),
@@ -266,6 +283,7 @@ pub fn metrics(credits: &[&Credit]) -> BTreeMap<&'static str, Value> {
         ("deploys", json!(count(|what| *what == What::Deploy))),
         ("deploy_failures", json!(count(|what| *what == What::DeployFailure))),
         ("active_members", json!(members.len())),
+        ("co_authored_commits", json!(count(|what| *what == What::CoAuthored))),
         ("cycle_time_hours", distribution(cycles)),
         ("first_review_hours", distribution(firsts.into_iter().flatten().collect())),
     ])

@@ -4,24 +4,26 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use clap::Args;
-use gam_github::Client;
+use gam_github::{Client, Usage};
 use gam_pipeline::Clock;
-use gam_pipeline::collect::{CollectError, CollectReport, CollectRequest, collect};
+use gam_pipeline::collect::{CollectError, CollectReport, CollectRequest, RepoCost, collect};
 use serde_json::json;
 
-use super::Session;
+use super::{Session, dry_run, reconcile};
 use crate::args::{self, Days};
 use crate::exit::{Exit, sentence, status, usage};
 use crate::local::Local;
 use crate::progress::RunProgress;
 use crate::signals;
-use crate::words::{count, moment_from, span};
+use crate::words::{bytes, count, moment_from, span};
 
 const EXAMPLES: &str = "\
 Examples:
   github-metrics collect acme         what is new; at first, the last 90 days
   github-metrics collect acme --since 2025-01-01    and what is missing since
   github-metrics collect acme other --repo site --repo api
+  github-metrics collect acme --reconcile  then compare all with GitHub, and repair
+  github-metrics collect acme --dry-run    what would be read, and what it would cost
   github-metrics collect acme --max-wait 0s    stop at GitHub's limits (exit 75)
   github-metrics collect acme --budget 60%     leave some of them to others (exit 75 past it)";
 
@@ -39,6 +41,12 @@ pub(crate) struct Collect {
     /// Only this repository; may be given more than once
     #[arg(long = "repo", value_name = "REPO", value_parser = args::repo)]
     repos: Vec<String>,
+    /// Afterwards compare everything with GitHub's counts and states, and repair what differs
+    #[arg(long, conflicts_with_all = ["dry_run", "repos"])]
+    reconcile: bool,
+    /// Tell what would be read and what it would cost at most, and write nothing
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     limits: args::Limits,
 }
@@ -81,7 +89,16 @@ async fn all(session: &Session, local: &Local, github: &Client, args: &Collect) 
             repos: args.repos.clone(),
             parallelism: args.limits.parallelism(),
         };
-        let part = match one(session, local, github, &request).await {
+        let done = if args.dry_run {
+            dry_run::one(session, local, github, &request).await
+        } else {
+            one(session, local, github, &request).await
+        };
+        let done = match done {
+            Ok(Exit::Done) if args.reconcile => reconcile::one(session, local, github, org).await,
+            done => done,
+        };
+        let part = match done {
             Ok(exit) => exit,
             // The other organizations may fare better.
             Err(error) if orgs.len() > 1 => {
@@ -120,6 +137,9 @@ async fn one(
     if session.wants_json() {
         session.console.report(as_json(&report, took).to_string())?;
     } else {
+        for cost in &report.costs {
+            session.console.note(cost_line(cost));
+        }
         session.console.report(summary(&report, took))?;
     }
     Ok(tell_troubles(session, &report, local.context.clock.now()))
@@ -157,8 +177,32 @@ pub(super) fn summary(report: &CollectReport, took: Duration) -> String {
         count(report.repos, "repository", "repositories"),
         count(report.events, "event", "events"),
         count(report.batches, "batch", "batches"),
-        count(report.requests as usize, "request", "requests"),
+        spent(&report.usage),
         span(took)
+    )
+}
+
+/// What calls have cost.
+pub(super) fn spent(usage: &Usage) -> String {
+    let mut text = format!(
+        "{}, {}",
+        count(usage.requests as usize, "request", "requests"),
+        count(usage.points as usize, "point", "points")
+    );
+    if usage.retries > 0 {
+        text.push_str(&format!(", {}", count(usage.retries as usize, "retry", "retries")));
+    }
+    format!("{text}, {}", bytes(usage.bytes))
+}
+
+/// What reading a repository cost.
+fn cost_line(cost: &RepoCost) -> String {
+    format!(
+        "  {}: {}, {}, {}",
+        cost.repo,
+        count(cost.events, "event", "events"),
+        spent(&cost.usage),
+        span(cost.took)
     )
 }
 
@@ -166,6 +210,17 @@ pub(super) fn summary(report: &CollectReport, took: Duration) -> String {
 pub(super) fn tell_troubles(session: &Session, report: &CollectReport, now: DateTime<Utc>) -> Exit {
     for (repo, why) in &report.failed {
         session.console.error(format!("{}/{repo} failed, the others are saved: {why}", report.org));
+    }
+    for (repo, why) in &report.blocked {
+        session
+            .console
+            .note(format!("{}/{repo} is blocked, what was collected of it stays: {why}", report.org));
+    }
+    for repo in &report.gone {
+        session.console.note(format!(
+            "{}/{repo} is not shown by GitHub any more: what was collected of it stays",
+            report.org
+        ));
     }
     if report.limited {
         let mend = match report.limited_until {
@@ -188,10 +243,28 @@ fn as_json(report: &CollectReport, took: Duration) -> serde_json::Value {
         "events": report.events,
         "batches": report.batches,
         "requests": report.requests,
+        "points": report.usage.points,
+        "retries": report.usage.retries,
+        "bytes": report.usage.bytes,
+        "repositories": report.costs.iter().map(cost_as_json).collect::<Vec<_>>(),
+        "gone": report.gone,
+        "blocked": report.blocked.iter().map(|(repo, why)| json!({"repo": repo, "why": why})).collect::<Vec<_>>(),
         "failed": failed,
         "limited": report.limited,
         "limited_until": report.limited_until,
         "seconds": took.as_secs_f64(),
+    })
+}
+
+fn cost_as_json(cost: &RepoCost) -> serde_json::Value {
+    json!({
+        "repo": cost.repo,
+        "requests": cost.usage.requests,
+        "points": cost.usage.points,
+        "retries": cost.usage.retries,
+        "bytes": cost.usage.bytes,
+        "events": cost.events,
+        "seconds": cost.took.as_secs_f64(),
     })
 }
 
@@ -235,9 +308,16 @@ mod tests {
             events: 1234,
             batches: 2,
             requests: 17,
+            usage: Usage { requests: 17, points: 21, retries: 1, bytes: 2_600_000 },
             ..CollectReport::default()
         };
         let text = summary(&report, Duration::from_secs(65));
-        assert_eq!(text, "Acme: 1 repository, 1,234 events in 2 batches, 17 requests, 1m 5s");
+        assert_eq!(
+            text,
+            "Acme: 1 repository, 1,234 events in 2 batches, 17 requests, 21 points, 1 retry, 2.6 MB, 1m 5s"
+        );
+        let usage = Usage { requests: 3, points: 3, retries: 0, bytes: 900 };
+        let cost = RepoCost { repo: "site".into(), usage, events: 7, took: Duration::from_secs(2) };
+        assert_eq!(cost_line(&cost), "  site: 7 events, 3 requests, 3 points, 900 B, 2s");
     }
 }

@@ -1,18 +1,19 @@
 //! `doctor`: checks what the other commands need, one line each, with the mend.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
-use gam_github::{Diagnosis, Quota};
+use gam_github::{AppDiagnosis, Client, Diagnosis, Permissions, Quota};
 use gam_lake::paths;
 use gam_pipeline::{Clock, SystemClock};
 use serde_json::json;
 
 use super::Session;
-use crate::args::Limits;
+use crate::args::{self, Limits};
 use crate::exit::{Exit, sentence};
 use crate::local::{self, Local};
 use crate::places::{LakePlace, StorePlace};
@@ -22,6 +23,7 @@ use crate::words::{count, moment_from, number, span};
 const EXAMPLES: &str = "\
 Examples:
   github-metrics doctor
+  github-metrics doctor acme          and what the token may not read in acme
   github-metrics doctor --data-dir /srv/metrics --format json";
 
 /// How long GitHub may take to answer all questions.
@@ -32,7 +34,11 @@ const MAX_SKEW_SECONDS: i64 = 60;
 /// Arguments of `doctor`.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct Doctor {}
+pub(crate) struct Doctor {
+    /// The organization whose permissions are to be checked
+    #[arg(value_name = "ORG", value_parser = args::org)]
+    org: Option<String>,
+}
 
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,9 +73,9 @@ impl fmt::Display for Finding {
 }
 
 /// Checks everything, and tells it line by line.
-pub(super) async fn run(session: &Session, _: Doctor) -> anyhow::Result<Exit> {
+pub(super) async fn run(session: &Session, args: Doctor) -> anyhow::Result<Exit> {
     let settings = &session.settings;
-    let mut findings = github(settings).await;
+    let mut findings = github(settings, args.org.as_deref()).await;
     findings.push(configuration(settings));
     findings.push(lake(&settings.lake).await);
     findings.push(store(settings).await);
@@ -89,11 +95,11 @@ pub(super) async fn run(session: &Session, _: Doctor) -> anyhow::Result<Exit> {
 }
 
 /// The token, the limits and the clock: one conversation with GitHub.
-async fn github(settings: &Settings) -> Vec<Finding> {
+async fn github(settings: &Settings, org: Option<&str>) -> Vec<Finding> {
     // Limits that are used up are what is asked about, so nothing is waited for.
     let diagnosis = match settings.github(&Limits::AT_ONCE) {
         Err(error) => Err(sentence(&error)),
-        Ok(client) => match tokio::time::timeout(PATIENCE, client.diagnose()).await {
+        Ok(client) => match tokio::time::timeout(PATIENCE, ask(&client, org)).await {
             Ok(Ok(diagnosis)) => Ok(diagnosis),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!(
@@ -104,12 +110,22 @@ async fn github(settings: &Settings) -> Vec<Finding> {
     };
     let now = SystemClock.now();
     match diagnosis {
-        Ok(diagnosis) => vec![
-            token(&diagnosis),
-            quota("REST limit", diagnosis.rest.as_ref(), now),
-            quota("GraphQL limit", diagnosis.graphql.as_ref(), now),
-            clock(diagnosis.server_time, now),
-        ],
+        Ok((diagnosis, permissions)) => {
+            let mut findings = Vec::new();
+            match &diagnosis.app {
+                Some(found) => findings.extend(app(found)),
+                None => findings.extend([
+                    token(&diagnosis),
+                    quota("REST limit", diagnosis.rest.as_ref(), now),
+                    quota("GraphQL limit", diagnosis.graphql.as_ref(), now),
+                ]),
+            }
+            if let (Some(org), Some(permissions)) = (org, permissions) {
+                findings.push(permitted(org, permissions));
+            }
+            findings.push(clock(diagnosis.server_time, now));
+            findings
+        }
         Err(why) => {
             let unknown = |what| {
                 finding(State::Doubtful, what, "not known, because GitHub was not reached with a token")
@@ -118,6 +134,61 @@ async fn github(settings: &Settings) -> Vec<Finding> {
             vec![token, unknown("REST limit"), unknown("GraphQL limit"), unknown("clock")]
         }
     }
+}
+
+type Answers = (Diagnosis, Option<Result<Permissions, gam_github::Error>>);
+
+async fn ask(client: &Client, org: Option<&str>) -> Result<Answers, gam_github::Error> {
+    let diagnosis = client.diagnose().await?;
+    let permissions = match org {
+        Some(org) => Some(client.permissions(org).await),
+        None => None,
+    };
+    Ok((diagnosis, permissions))
+}
+
+/// An app, and each of its installations.
+fn app(app: &AppDiagnosis) -> Vec<Finding> {
+    let mut findings = vec![match app.installed_in.len() {
+        0 => {
+            let text =
+                format!("{} is accepted, but installed nowhere: install it in the organization", app.name);
+            finding(State::Broken, "app", text)
+        }
+        some => {
+            let places = count(some, "installation", "installations");
+            finding(
+                State::Fine,
+                "app",
+                format!("{} is accepted: {places}, each with limits of its own", app.name),
+            )
+        }
+    }];
+    findings
+        .extend(app.installed_in.iter().map(|(org, missing)| lacking(org, missing, "in the app's settings")));
+    findings
+}
+
+fn permitted(org: &str, permissions: Result<Permissions, gam_github::Error>) -> Finding {
+    match permissions {
+        Err(error) => finding(State::Broken, "permissions", error.to_string()),
+        Ok(Permissions { repos: 0, .. }) => finding(
+            State::Doubtful,
+            "permissions",
+            format!("no repository of {org} is shown: give the token access to them"),
+        ),
+        Ok(Permissions { missing, .. }) => lacking(org, &missing, "to the token"),
+    }
+}
+
+/// Which permissions are missing. Who the members are is worth knowing, but nothing depends on it.
+fn lacking(org: &str, missing: &BTreeSet<&'static str>, place: &str) -> Finding {
+    if missing.is_empty() {
+        return finding(State::Fine, "permissions", format!("in {org} everything can be read"));
+    }
+    let state = if missing.iter().all(|name| *name == "Members") { State::Doubtful } else { State::Broken };
+    let names: Vec<String> = missing.iter().map(|name| format!("{name}: read")).collect();
+    finding(state, "permissions", format!("missing in {org}: {}; grant them {place}", names.join(", ")))
 }
 
 fn token(diagnosis: &Diagnosis) -> Finding {
@@ -284,6 +355,27 @@ mod tests {
         let doubtful = token(&diagnosis(Some("public_repo")));
         assert_eq!(doubtful.state, State::Doubtful);
         assert!(doubtful.text.contains("ann") && doubtful.text.contains("scope repo"));
+    }
+
+    #[test]
+    fn each_missing_permission_is_named() {
+        let missing = |names: &[&'static str]| names.iter().copied().collect::<BTreeSet<_>>();
+        let found = app(&AppDiagnosis {
+            name: "Counter".into(),
+            installed_in: vec![
+                ("acme".into(), missing(&["Issues", "Deployments"])),
+                ("b".into(), missing(&[])),
+            ],
+        });
+        let states: Vec<State> = found.iter().map(|finding| finding.state).collect();
+        assert_eq!(states, [State::Fine, State::Broken, State::Fine]);
+        assert!(found[1].text.contains("missing in acme: Deployments: read, Issues: read"), "{}", found[1]);
+        assert_eq!(app(&AppDiagnosis::default())[0].state, State::Broken);
+        let of = |repos, names: &[&'static str]| {
+            permitted("acme", Ok(Permissions { repos, missing: missing(names) }))
+        };
+        assert_eq!((of(3, &[]).state, of(0, &[]).state), (State::Fine, State::Doubtful));
+        assert_eq!((of(3, &["Members"]).state, of(3, &["Contents"]).state), (State::Doubtful, State::Broken));
     }
 
     #[test]

@@ -5,7 +5,9 @@ pub(crate) mod collect;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod doctor;
+mod dry_run;
 pub(crate) mod export;
+mod reconcile;
 pub(crate) mod serve;
 pub(crate) mod show;
 #[cfg(test)]

@@ -7,9 +7,10 @@ use clap::Args;
 use gam_github::Client;
 use gam_pipeline::Clock;
 use gam_pipeline::collect::{CollectError, CollectRequest};
+use gam_pipeline::reconcile::is_due;
 
 use super::serve::{Bound, Listen};
-use super::{Session, aggregate, collect};
+use super::{Session, aggregate, collect, reconcile};
 use crate::args;
 use crate::exit::{Exit, sentence, status};
 use crate::local::Local;
@@ -110,7 +111,12 @@ async fn round(
     }
     let (report, _) = aggregate::quietly(session, local, &args.org).await?;
     session.console.note(format!("{}: {}", args.org, aggregate::summary(&report)));
-    collected.map(|_| ())
+    collected?;
+    // What GitHub does not tell as a change is looked for once a day.
+    if is_due(&local.context, &args.org).await? {
+        reconcile::one(session, local, github, &args.org).await?;
+    }
+    Ok(())
 }
 
 /// Whether somebody has to do something before another round can work.

@@ -113,7 +113,7 @@ impl Secret {
                 }
             }
         };
-        let text = found.as_deref().map(plain).unwrap_or_default();
+        let text = found.unwrap_or_default().trim().to_owned();
         if text.is_empty() { Err(SecretError::Empty { name: self.name.clone() }) } else { Ok(text) }
     }
 
@@ -134,14 +134,17 @@ impl Secret {
     }
 }
 
-/// The secret itself: the console writes key and value as JSON where it is not told otherwise.
-fn plain(text: &str) -> String {
-    let fields = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text);
-    let of_json = fields.ok().map(|fields| match fields.get("token").and_then(|token| token.as_str()) {
-        Some(token) => token.trim().to_owned(),
-        None => String::new(),
-    });
-    of_json.unwrap_or_else(|| text.trim().to_owned())
+/// A field of a secret: the console writes names and values as JSON where it is not told otherwise.
+pub fn field(secret: &str, name: &str) -> Option<String> {
+    let fields = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(secret).ok()?;
+    let value = fields.get(name)?;
+    let text = value.as_str().map_or_else(|| value.to_string(), |text| text.trim().to_owned());
+    (!text.is_empty()).then_some(text)
+}
+
+/// The token that a secret holds: its field `token`, or all of it.
+pub fn token(secret: &str) -> String {
+    field(secret, "token").unwrap_or_else(|| secret.trim().to_owned())
 }
 
 #[cfg(test)]
@@ -150,9 +153,11 @@ mod tests {
 
     #[test]
     fn a_secret_is_plain_text_or_the_consoles_json() {
-        assert_eq!(plain(" ghp_x\n"), "ghp_x");
-        assert_eq!(plain("{\"token\": \" ghp_x \"}"), "ghp_x");
-        assert_eq!(plain("{\"other\": \"x\"}"), "");
-        assert_eq!(plain("{not json"), "{not json");
+        assert_eq!(token(" ghp_x\n"), "ghp_x");
+        assert_eq!(token("{\"token\": \" ghp_x \"}"), "ghp_x");
+        assert_eq!(token("{not json"), "{not json");
+        assert_eq!(field("{\"app_id\": 12}", "app_id").as_deref(), Some("12"));
+        assert_eq!(field("{\"app_id\": \"\"}", "app_id"), None);
+        assert_eq!(field("ghp_x", "token"), None);
     }
 }

@@ -1,25 +1,29 @@
 //! The client: one attempt after another, within the limits.
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http::StatusCode;
 use http_body_util::BodyExt;
-use octocrab::Octocrab;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::sync::watch;
 
-use crate::envelope::{self, GraphQlError, Limit, is_secondary, read};
+use crate::account::{Account, Host, Session, Source};
+use crate::credentials::Credentials;
+use crate::envelope::{GraphQlError, Limit, read};
 use crate::error::{Error, Failure};
-use crate::limits::{Limits, Reservation, Resource, Told};
+use crate::jwt::Signer;
+use crate::lanes::{Lanes, Place};
+use crate::limits::{Limits, Reservation, Resource, Stop, Told};
+use crate::meter::{Meter, Usage};
 use crate::page::PageSize;
 use crate::queries::Query;
+use crate::response::{Response, failure, message_of};
+use crate::rest::{Installation, InstallationToken};
 
 /// GitHub gives a GraphQL query up after 10 s; an answer that takes longer than this does not come.
 const TIMEOUT: Duration = Duration::from_secs(25);
@@ -33,12 +37,14 @@ const SECONDARY_TRIES: u32 = 8;
 pub struct Settings {
     /// The REST address: `https://api.github.com`, or `https://HOST/api/v3` for Enterprise Server.
     pub api_url: String,
-    /// A personal access token. It is sent to `api_url`'s host only.
-    pub token: String,
+    /// Who signs in. Tokens are sent to `api_url`'s host only.
+    pub credentials: Credentials,
     /// The longest a run waits for a limit to be reset.
     pub max_wait: Duration,
-    /// How many requests may be in flight at once.
+    /// How many requests may be in flight at once, at most: a run starts with fewer.
     pub parallelism: usize,
+    /// Whether forks are listed too. A fork holds its upstream's history.
+    pub forks: bool,
     /// The share of each limit, 0 to 1, that may be used up, by this run and whoever else uses the
     /// token; past it calls fail with [`Error::Limited`]. `None` for all of it.
     pub budget: Option<f64>,
@@ -48,9 +54,10 @@ impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Settings")
             .field("api_url", &self.api_url)
-            .field("token", &"(secret)")
+            .field("credentials", &self.credentials)
             .field("max_wait", &self.max_wait)
             .field("parallelism", &self.parallelism)
+            .field("forks", &self.forks)
             .field("budget", &self.budget)
             .finish()
     }
@@ -65,55 +72,26 @@ pub struct Wait {
     pub why: String,
 }
 
-/// How much of a limit is left.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Quota {
-    /// Requests or points an hour.
-    pub limit: u64,
-    /// How many are left.
-    pub remaining: u64,
-    /// When the limit is reset, UTC.
-    pub reset: DateTime<Utc>,
-}
-
-/// What GitHub says of the token and of itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Diagnosis {
-    /// Whose token it is; an app's installation token is nobody's.
-    pub login: Option<String>,
-    /// The scopes of a classic token; other tokens have permissions instead.
-    pub scopes: Option<String>,
-    /// What is left for REST; `None` where the server has no limits.
-    pub rest: Option<Quota>,
-    /// What is left for GraphQL; `None` where the server has no limits.
-    pub graphql: Option<Quota>,
-    /// GitHub's clock, UTC.
-    pub server_time: Option<DateTime<Utc>>,
-}
-
-/// A reading client for one GitHub host and token.
+/// A reading client for one GitHub host. Clones share everything; those of one organization share its
+/// accounts.
 #[derive(Clone)]
 pub struct Client {
-    inner: Arc<Inner>,
+    shared: Arc<Shared>,
+    accounts: Arc<Vec<Account>>,
+    /// Counts what this client's calls cost, and those of whom it is part of.
+    meters: Vec<Arc<Meter>>,
 }
 
-struct Inner {
-    rest: Octocrab,
-    graphql: Octocrab,
-    api_url: String,
+/// What all clients of a host share.
+struct Shared {
+    host: Host,
     api_path: String,
-    limits: Limits,
-    in_flight: Semaphore,
-    requests: AtomicU64,
-}
-
-/// A response of any status, read to the end.
-pub(crate) struct Response {
-    status: StatusCode,
-    pub(crate) told: Told,
-    scopes: Option<String>,
-    pub(crate) link: Option<String>,
-    pub(crate) body: Bytes,
+    settings: Settings,
+    lanes: Lanes,
+    waits: watch::Sender<Option<Wait>>,
+    stop: Stop,
+    /// Clients of an app, by organization in lower case.
+    installed: tokio::sync::Mutex<HashMap<String, Client>>,
 }
 
 /// A GraphQL answer.
@@ -126,22 +104,17 @@ pub(crate) struct Reply<T> {
 
 enum Call<'a> {
     Get(&'a str),
+    /// A POST that may be repeated: it asks for a token.
+    Post(&'a str),
     Query(&'a Value),
 }
 
-fn octocrab(base: &str, token: &str) -> Result<Octocrab, Error> {
-    let invalid = |why: octocrab::Error| {
-        Error::Invalid(format!(
-            "GITHUB_API_URL {base:?} is no usable address ({why}): give https://HOST/api/v3"
-        ))
-    };
-    Octocrab::builder()
-        .base_uri(base)
-        .map_err(invalid)?
-        .personal_token(token.to_owned())
-        .set_connect_timeout(Some(Duration::from_secs(10)))
-        .build()
-        .map_err(invalid)
+/// A call that may start.
+struct Started<'a> {
+    account: &'a Account,
+    session: Arc<Session>,
+    _points: Reservation<'a>,
+    place: Place<'a>,
 }
 
 impl Client {
@@ -157,56 +130,148 @@ impl Client {
             ))
         })?;
         // Enterprise Server serves REST at /api/v3 and GraphQL at /api/graphql.
-        let graphql_base = api_url.strip_suffix("/v3").unwrap_or(&api_url);
-        Ok(Client {
-            inner: Arc::new(Inner {
-                rest: octocrab(&api_url, &settings.token)?,
-                graphql: octocrab(graphql_base, &settings.token)?,
-                api_path: url.path().trim_end_matches('/').to_owned(),
-                api_url,
-                limits: Limits::new(settings.max_wait, settings.budget),
-                in_flight: Semaphore::new(settings.parallelism.clamp(1, 100)),
-                requests: AtomicU64::new(0),
-            }),
-        })
+        let graphql_base = api_url.strip_suffix("/v3").unwrap_or(&api_url).to_owned();
+        let shared = Arc::new(Shared {
+            api_path: url.path().trim_end_matches('/').to_owned(),
+            host: Host { api_url, graphql_base },
+            lanes: Lanes::new(settings.parallelism),
+            waits: watch::Sender::new(None),
+            stop: Stop::default(),
+            installed: tokio::sync::Mutex::default(),
+            settings,
+        });
+        let sources = match &shared.settings.credentials {
+            Credentials::Tokens(tokens) => tokens.iter().cloned().map(Source::Token).collect(),
+            Credentials::App(app) => vec![Source::App { signer: Box::new(Signer::new(app)?), now: app.now }],
+        };
+        let client = Self::signed_in(&shared, sources);
+        if client.accounts.is_empty() {
+            return Err(Error::Invalid("there is no GitHub token: set GITHUB_TOKEN".to_owned()));
+        }
+        Ok(client)
+    }
+
+    fn signed_in(shared: &Arc<Shared>, sources: Vec<Source>) -> Self {
+        let Settings { max_wait, budget, .. } = shared.settings;
+        let limits = || Limits::new(max_wait, budget, shared.waits.clone(), shared.stop.clone());
+        let account = |source| Account::new(&shared.host, source, limits());
+        Client {
+            shared: shared.clone(),
+            accounts: Arc::new(sources.into_iter().map(account).collect()),
+            meters: vec![Arc::default()],
+        }
+    }
+
+    /// The client for an organization: an app signs in to each one by itself, tokens are good for all.
+    ///
+    /// # Errors
+    /// Where the app is not installed in the organization, or GitHub does not answer.
+    pub async fn for_org(&self, org: &str) -> Result<Client, Error> {
+        if !self.is_app() {
+            return Ok(self.clone());
+        }
+        let mut installed = self.shared.installed.lock().await;
+        if let Some(client) = installed.get(&org.to_lowercase()) {
+            return Ok(Client { meters: self.meters.clone(), ..client.clone() });
+        }
+        let path = format!("/orgs/{org}/installation");
+        let (Installation { id, permissions, .. }, _) =
+            self.get("the app's installation", &path).await.map_err(|error| match error {
+                Error::NotFound(_) => Error::NotFound(format!(
+                    "the GitHub App is not installed in {org:?}: install it there, or check the spelling"
+                )),
+                other => other,
+            })?;
+        tracing::debug!(org, id, ?permissions, "the app is installed");
+        let client = Self::signed_in(&self.shared, vec![Source::Installation { app: self.clone(), id }]);
+        let client = Client { meters: self.meters.clone(), ..client };
+        installed.insert(org.to_lowercase(), client.clone());
+        Ok(client)
+    }
+
+    /// A token of an installation, and when GitHub gave it.
+    pub(crate) async fn installation_token(
+        &self,
+        id: i64,
+    ) -> Result<(InstallationToken, Option<DateTime<Utc>>), Error> {
+        let path = format!("/app/installations/{id}/access_tokens");
+        let (token, response) = self.rest("the app's token", Call::Post(&path)).await?;
+        Ok((token, response.told.date))
+    }
+
+    /// The same client, whose calls are counted by themselves too.
+    pub fn metered(&self) -> Client {
+        let mut client = self.clone();
+        client.meters.push(Arc::default());
+        client
+    }
+
+    /// What the calls of this client, and of those made from it by [`Client::metered`], have cost.
+    pub fn usage(&self) -> Usage {
+        self.meters.last().map(|meter| meter.usage()).unwrap_or_default()
+    }
+
+    /// Whether an app signs in, and not a token.
+    pub(crate) fn is_app(&self) -> bool {
+        matches!(self.shared.settings.credentials, Credentials::App(_))
+    }
+
+    /// Whether forks are listed too.
+    pub(crate) fn forks(&self) -> bool {
+        self.shared.settings.forks
+    }
+
+    fn count(&self, usage: Usage) {
+        self.meters.iter().for_each(|meter| meter.add(usage));
     }
 
     /// How many requests were sent so far.
     pub fn requests(&self) -> u64 {
-        self.inner.requests.load(Ordering::Relaxed)
+        self.usage().requests
     }
 
     /// From when on no call starts, for a host that ends at a known moment: then calls fail with
     /// [`Error::Limited`], while those in flight come to their end.
     pub fn stop_at(&self, at: Option<tokio::time::Instant>) {
-        self.inner.limits.stop_at(at);
+        self.shared.stop.set(at);
     }
 
-    /// The share of GitHub's limits that is left, 0 to 1, of that of which less is left; `None` where
-    /// none was told yet, or there are none.
+    /// The share of GitHub's limits that is left, 0 to 1, of that of which less is left: of several tokens
+    /// for the one with most, of an app for the organization with least. `None` where none was told yet,
+    /// or there are none.
     pub fn share_left(&self) -> Option<f64> {
-        self.inner.limits.share_left()
+        if let Ok(installed) = self.shared.installed.try_lock()
+            && self.is_app()
+        {
+            return installed.values().filter_map(Client::best_share_left).reduce(f64::min);
+        }
+        self.best_share_left()
+    }
+
+    fn best_share_left(&self) -> Option<f64> {
+        self.accounts.iter().filter_map(|account| account.limits.share_left()).reduce(f64::max)
     }
 
     /// Tells when the client waits for a limit to be reset.
     pub fn waits(&self) -> watch::Receiver<Option<Wait>> {
-        self.inner.limits.waits()
+        self.shared.waits.subscribe()
     }
 
     /// The path of a page link below the API's address: a link's host is never followed, so the
     /// token goes to the configured host only.
     pub(crate) fn path_of_link(&self, link: &str) -> Option<String> {
         let url = url::Url::parse(link).ok()?;
-        let path = url.path().strip_prefix(self.inner.api_path.as_str())?.to_owned();
+        let path = url.path().strip_prefix(self.shared.api_path.as_str())?.to_owned();
         Some(url.query().map_or_else(|| path.clone(), |query| format!("{path}?{query}")))
     }
 
-    async fn send(&self, call: &Call<'_>) -> Result<Response, Failure> {
-        self.inner.requests.fetch_add(1, Ordering::Relaxed);
+    async fn send(&self, session: &Session, call: &Call<'_>) -> Result<Response, Failure> {
+        self.count(Usage { requests: 1, ..Usage::default() });
         let exchange = async {
             let response = match call {
-                Call::Get(path) => self.inner.rest._get(*path).await,
-                Call::Query(body) => self.inner.graphql._post("/graphql", Some(*body)).await,
+                Call::Get(path) => session.rest._get(*path).await,
+                Call::Post(path) => session.rest._post(*path, None::<&()>).await,
+                Call::Query(body) => session.graphql._post("/graphql", Some(*body)).await,
             }?;
             let (parts, body) = response.into_parts();
             let text =
@@ -222,31 +287,43 @@ impl Client {
         match tokio::time::timeout(TIMEOUT, exchange).await {
             Err(_) => Err(Failure::TooHeavy(format!("no answer within {} s", TIMEOUT.as_secs()))),
             Ok(Err(error)) => {
-                let why = format!("{} cannot be reached ({})", self.inner.api_url, chain(&error));
+                let why = format!("{} cannot be reached ({})", self.shared.host.api_url, chain(&error));
                 Err(Failure::Transient(why))
             }
-            Ok(Ok(response)) => Ok(response),
+            Ok(Ok(response)) => {
+                self.count(Usage { bytes: response.body.len() as u64, ..Usage::default() });
+                Ok(response)
+            }
         }
     }
 
+    /// The account that a call of that cost fares best with.
+    fn best(&self, resource: Resource, points: u64) -> &Account {
+        let best = self
+            .accounts
+            .iter()
+            .min_by_key(|account| (account.is_refused(), account.limits.outlook(resource, points)));
+        best.expect("a client has an account")
+    }
+
     /// Waits until a call may start: with its points, and a place among those in flight.
-    async fn start(
-        &self,
-        resource: Resource,
-        points: u64,
-    ) -> Result<(Reservation<'_>, SemaphorePermit<'_>), Error> {
+    async fn start(&self, resource: Resource, points: u64) -> Result<Started<'_>, Error> {
         loop {
-            let reservation = self.inner.limits.reserve(resource, points).await?;
-            let place = self.inner.in_flight.acquire().await.expect("the semaphore is never closed");
+            let account = self.best(resource, points);
+            let reservation = account.limits.reserve(resource, points).await?;
+            // A token may have to be asked for first, by a call that needs a place of its own.
+            let session = account.session().await?;
+            let place = self.shared.lanes.enter().await;
             // A limit may have been hit while this call waited for its place.
-            if !self.inner.limits.is_blocked(resource) {
-                return Ok((reservation, place));
+            if !account.limits.is_blocked(resource) {
+                return Ok(Started { account, session, _points: reservation, place });
             }
         }
     }
 
     /// One attempt: waits for the limits, sends, and takes note of what comes back. Refusals for the
-    /// limits are waited for here, and are no attempts of their own.
+    /// limits are waited for here, and are no attempts of their own; a token that is refused is renewed
+    /// or left out once.
     async fn attempt(
         &self,
         what: &str,
@@ -254,12 +331,25 @@ impl Client {
         points: u64,
         call: &Call<'_>,
     ) -> Result<Response, Failure> {
-        let limits = &self.inner.limits;
-        let mut tries = 0;
+        let (mut tries, mut refusals) = (0, 0);
         loop {
             let started = self.start(resource, points).await?;
-            let response = self.send(call).await?;
+            let sent = self.send(&started.session, call).await;
+            if matches!(sent, Err(Failure::TooHeavy(_))) {
+                started.place.lessen();
+            }
+            let response = sent?;
+            started.place.answered();
+            let limits = &started.account.limits;
             limits.note(resource, &response.told);
+            if response.status == StatusCode::UNAUTHORIZED && refusals < self.accounts.len() {
+                refusals += 1;
+                let renewable = started.account.refuse(&started.session, response.told.date);
+                if renewable || self.accounts.iter().any(|account| !account.is_refused()) {
+                    tracing::warn!(what, "GitHub refused the token; trying with another");
+                    continue;
+                }
+            }
             let Some(limit) = response.limit(resource) else {
                 let message = message_of(&response.body);
                 return if response.status.is_success() {
@@ -270,10 +360,14 @@ impl Client {
             };
             let (until, why) = match limit {
                 Limit::Primary(why) => (limits.block(resource, &response.told, &why), why),
-                Limit::Secondary(why) => (limits.block_all(&response.told, tries, &why), why),
+                Limit::Secondary(why) => {
+                    started.place.lessen();
+                    (limits.block_all(&response.told, tries, &why), why)
+                }
             };
             drop(started);
             tries += 1;
+            self.count(Usage { retries: 1, ..Usage::default() });
             if tries >= SECONDARY_TRIES {
                 return Err(Failure::Fatal(Error::Limited { until, why }));
             }
@@ -282,7 +376,7 @@ impl Client {
 
     /// Attempts until one succeeds: a page that is too heavy is asked for smaller, anything else that
     /// may pass is tried again after a growing, jittered pause, a bounded number of times.
-    async fn persist<T>(
+    pub(crate) async fn persist<T>(
         &self,
         what: &str,
         mut size: Option<&mut PageSize>,
@@ -310,6 +404,7 @@ impl Client {
                 Err(Failure::Heavy(why)) => (why, failed_at.replace(ask) == Some(ask)),
                 Err(Failure::Transient(why)) => (why, false),
             };
+            self.count(Usage { retries: 1, ..Usage::default() });
             if shrink && size.as_mut().is_some_and(|size| size.shrink()) {
                 tracing::debug!(what, why, asked = ask, "too heavy, asking for less");
                 continue;
@@ -364,7 +459,7 @@ impl Client {
         .await
     }
 
-    async fn ask<T: DeserializeOwned>(
+    pub(crate) async fn ask<T: DeserializeOwned>(
         &self,
         what: &str,
         points: u64,
@@ -372,7 +467,8 @@ impl Client {
         tolerated: impl Fn(&GraphQlError) -> bool,
     ) -> Result<Reply<T>, Failure> {
         let response = self.attempt(what, Resource::GraphQl, points, &Call::Query(body)).await?;
-        let (data, errors) = read(what, &response.body, tolerated)?;
+        let (data, errors, cost) = read(what, &response.body, tolerated)?;
+        self.count(Usage { points: cost.unwrap_or(points), ..Usage::default() });
         Ok(Reply { data, errors, date: response.told.date })
     }
 
@@ -382,66 +478,19 @@ impl Client {
         what: &str,
         path: &str,
     ) -> Result<(T, Response), Error> {
+        self.rest(what, Call::Get(path)).await
+    }
+
+    async fn rest<T: DeserializeOwned>(&self, what: &str, call: Call<'_>) -> Result<(T, Response), Error> {
         self.persist(what, None, async |_| {
-            let response = self.attempt(what, Resource::Rest, 1, &Call::Get(path)).await?;
+            let response = self.attempt(what, Resource::Rest, 1, &call).await?;
+            self.count(Usage { points: 1, ..Usage::default() });
             let value = serde_json::from_slice(&response.body).map_err(|error| {
                 Failure::Transient(format!("the answer to {what} is not understood ({error})"))
             })?;
             Ok((value, response))
         })
         .await
-    }
-
-    /// Asks GitHub about the token and its limits.
-    ///
-    /// # Errors
-    /// Where the token is refused or GitHub does not answer.
-    pub async fn diagnose(&self) -> Result<Diagnosis, Error> {
-        #[derive(Deserialize)]
-        struct User {
-            login: String,
-        }
-        #[derive(Deserialize)]
-        struct Bucket {
-            limit: u64,
-            remaining: u64,
-            reset: i64,
-        }
-        #[derive(Deserialize, Default)]
-        struct Resources {
-            core: Option<Bucket>,
-            graphql: Option<Bucket>,
-        }
-        #[derive(Deserialize, Default)]
-        struct Limits {
-            #[serde(default)]
-            resources: Resources,
-        }
-        let (login, scopes, date) = match self.get::<User>("the token's owner", "/user").await {
-            Ok((user, response)) => (Some(user.login), response.scopes, response.told.date),
-            // An app's installation token belongs to no user.
-            Err(Error::Forbidden(_)) => (None, None, None),
-            Err(error) => return Err(error),
-        };
-        let limits = match self.get::<Limits>("the limits", "/rate_limit").await {
-            Ok((limits, _)) => limits,
-            // Enterprise Server answers so where limits are off.
-            Err(Error::NotFound(_)) => Limits::default(),
-            Err(error) => return Err(error),
-        };
-        let quota = |bucket: Option<Bucket>| {
-            bucket.filter(|bucket| bucket.limit > 0).and_then(|bucket| {
-                let reset = DateTime::from_timestamp(bucket.reset, 0)?;
-                Some(Quota { limit: bucket.limit, remaining: bucket.remaining, reset })
-            })
-        };
-        Ok(Diagnosis {
-            login,
-            scopes,
-            rest: quota(limits.resources.core),
-            graphql: quota(limits.resources.graphql),
-            server_time: date,
-        })
     }
 }
 
@@ -456,50 +505,4 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-fn message_of(body: &[u8]) -> String {
-    #[derive(Deserialize)]
-    struct Message {
-        message: String,
-    }
-    serde_json::from_slice::<Message>(body).map(|m| m.message).unwrap_or_default()
-}
-
-impl Response {
-    /// The limit that the response tells of, if it does. The words are not always there, and the
-    /// headers not always right, so either will do for a refusal.
-    fn limit(&self, resource: Resource) -> Option<Limit> {
-        if self.status.is_success() {
-            return (resource == Resource::GraphQl).then(|| envelope::limit(&self.body)).flatten();
-        }
-        let message = message_of(&self.body);
-        if is_secondary(&message) {
-            return Some(Limit::Secondary(message));
-        }
-        let refused = matches!(self.status.as_u16(), 403 | 429);
-        if refused && (self.told.is_used_up() || message.to_lowercase().contains("rate limit")) {
-            return Some(Limit::Primary(message));
-        }
-        let abuse = refused && (self.told.says_when() || self.status == StatusCode::TOO_MANY_REQUESTS);
-        abuse.then_some(Limit::Secondary(message))
-    }
-}
-
-fn failure(what: &str, response: &Response, message: &str) -> Failure {
-    let status = response.status.as_u16();
-    let said =
-        if message.is_empty() { format!("status {status}") } else { format!("status {status}, {message}") };
-    match status {
-        401 => Failure::Fatal(Error::Unauthorized(format!(
-            "GitHub refused the token ({said}): set GITHUB_TOKEN to one that is valid and not expired"
-        ))),
-        403 | 451 => Failure::Fatal(Error::Forbidden(format!(
-            "GitHub does not let this token read {what} ({said}): grant it access to the repository's contents, \
-             pull requests, issues and deployments, and authorize it for the organization"
-        ))),
-        404 | 409 | 410 | 422 => Failure::Fatal(Error::NotFound(format!("GitHub has no {what} ({said})"))),
-        500..=599 | 408 => Failure::Heavy(said),
-        _ => Failure::Fatal(Error::Invalid(format!("GitHub answered {what} with {said}"))),
-    }
 }

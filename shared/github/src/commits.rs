@@ -1,18 +1,23 @@
 //! Commits: pages of a history pinned to a tip, commits by id, and the difference of two tips.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use gam_model::Member;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::RepoRef;
 use crate::client::Client;
+use crate::envelope::GraphQlError;
 use crate::error::Error;
 use crate::page::{Page, PageSize};
+use crate::partial::{Came, spares_the_rest};
 use crate::queries::{COMMITS, commits_by_oid};
-use crate::wire::{Commit, Connection, GitActor, HasObject, Node};
+use crate::rest::Compared;
+use crate::wire::{Commit, Node};
+
+/// Where a history's commits are in the answer.
+const COMMITS_LISTED: &[&str] = &["node", "object", "history", "nodes"];
 
 /// A commit as a comparison of two tips shows it: without line counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +42,7 @@ pub struct Comparison {
 }
 
 /// A span of committer dates; both ends belong to it.
-pub(crate) type Span = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
+pub type Span = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
 
 impl Client {
     /// A page of the commits reachable from `tip` whose committer dates lie in the span, both ends
@@ -53,44 +58,22 @@ impl Client {
         cursor: Option<&str>,
         size: &mut PageSize,
     ) -> Result<Page<Commit>, Error> {
-        let variables = |lines: bool| {
-            json!({
-                "repo": repo.node_id, "oid": tip, "since": span.0, "until": span.1, "after": cursor, "lines": lines,
-            })
-        };
-        let (history, refused) = self.history(repo, variables(true), size).await?;
-        if !refused {
-            return Ok(Page { next: history.page_info.clone().next(), entries: history.entries() });
-        }
-        // Where lines are refused, GitHub gives no commit at all: ask which ones the page has, and
-        // for the missing ones alone.
-        let (whole, _) = self.history(repo, variables(false), size).await?;
-        let next = whole.page_info.clone().next();
-        let counted: HashMap<String, Commit> =
-            history.entries().into_iter().map(|commit| (commit.oid.clone(), commit)).collect();
-        let mut entries = Vec::new();
-        for commit in whole.entries() {
-            match counted.get(&commit.oid) {
-                Some(counted) => entries.push(counted.clone()),
-                None => entries.extend(self.commits_by_id(repo, &[commit.oid]).await?),
-            }
-        }
-        Ok(Page { entries, next })
-    }
-
-    /// A page of a history, and whether GitHub refused to count the lines of some of it.
-    async fn history(
-        &self,
-        repo: &RepoRef,
-        variables: Value,
-        size: &mut PageSize,
-    ) -> Result<(Connection<Commit>, bool), Error> {
-        let reply = self
-            .query::<Node<HasObject>>(&COMMITS, variables, Some(size), |error| error.is_lines_unavailable())
-            .await?;
-        let object = reply.data.node.ok_or_else(|| gone(repo))?.object;
-        let history = object.ok_or_else(|| gone(repo))?.history;
-        Ok((history, !reply.errors.is_empty()))
+        let variables = json!({
+            "repo": repo.node_id, "oid": tip, "since": span.0, "until": span.1, "after": cursor, "lines": true,
+        });
+        let tolerated =
+            |error: &GraphQlError| error.is_lines_unavailable() || spares_the_rest(error, COMMITS_LISTED);
+        let reply = self.query(&COMMITS, variables, Some(size), tolerated).await?;
+        let came = Came::<Commit>::read(COMMITS.what, reply, COMMITS_LISTED)?.ok_or_else(|| gone(repo))?;
+        // A commit whose lines GitHub refuses to count, or has no time for, is not there at all.
+        let missing = came.missing().ok_or_else(|| Error::Unavailable {
+            what: COMMITS.what.to_owned(),
+            why: "the answer does not name all commits".to_owned(),
+        })?;
+        let mut rest = self.commits_by_id(repo, &missing).await?.into_iter();
+        // Both are in one order, so each gap takes the next one.
+        let entries = came.entries.into_iter().filter_map(|commit| commit.or_else(|| rest.next()));
+        Ok(Page { entries: entries.collect(), next: came.next })
     }
 
     /// Commits by object id, any number of them, in the order asked for.
@@ -106,16 +89,27 @@ impl Client {
             let (objects, asked) = self.objects(repo, rest, true, &mut size).await?;
             let (now, later) = rest.split_at(asked);
             rest = later;
-            for (i, oid) in now.iter().enumerate() {
-                match objects.get(&format!("c{i}")) {
-                    Some(Some(commit)) => found.push(commit.clone()),
-                    _ => {
-                        let alone = std::slice::from_ref(oid);
-                        let (mut objects, _) = self.objects(repo, alone, false, &mut size).await?;
-                        found.push(objects.remove("c0").flatten().ok_or_else(|| not_shown(repo, oid))?);
-                    }
-                }
+            let shown = |i: usize| objects.get(&format!("c{i}")).cloned().flatten();
+            let refused: Vec<String> =
+                (0..asked).filter(|i| shown(*i).is_none()).map(|i| now[i].clone()).collect();
+            let mut uncounted = self.uncounted(repo, &refused).await?.into_iter();
+            // Both are in the order of `now`, so each gap takes the next one.
+            found.extend((0..asked).filter_map(|i| shown(i).or_else(|| uncounted.next())));
+        }
+        Ok(found)
+    }
+
+    /// Commits without line counts, up to 100 of them, in the order asked for.
+    async fn uncounted(&self, repo: &RepoRef, oids: &[String]) -> Result<Vec<Commit>, Error> {
+        let mut found = Vec::with_capacity(oids.len());
+        let mut size = PageSize::new(100);
+        let mut rest = oids;
+        while !rest.is_empty() {
+            let (mut objects, asked) = self.objects(repo, rest, false, &mut size).await?;
+            for (i, oid) in rest[..asked].iter().enumerate() {
+                found.push(objects.remove(&format!("c{i}")).flatten().ok_or_else(|| not_shown(repo, oid))?);
             }
+            rest = &rest[asked..];
         }
         Ok(found)
     }
@@ -191,58 +185,6 @@ fn next_link(header: &str) -> Option<&str> {
         let (address, relation) = link.split_once(';')?;
         relation.contains("rel=\"next\"").then(|| address.trim().trim_matches(['<', '>']))
     })
-}
-
-#[derive(Deserialize)]
-struct Compared {
-    behind_by: i64,
-    total_commits: i64,
-    commits: Vec<RestCommit>,
-}
-
-#[derive(Deserialize)]
-struct RestCommit {
-    sha: String,
-    commit: RestGitCommit,
-    author: Option<RestAccount>,
-    #[serde(default)]
-    parents: Vec<serde::de::IgnoredAny>,
-}
-
-#[derive(Deserialize)]
-struct RestGitCommit {
-    author: Option<GitActor>,
-    committer: RestCommitter,
-}
-
-#[derive(Deserialize)]
-struct RestCommitter {
-    date: DateTime<Utc>,
-}
-
-/// An account in REST; an unlinked author may be `{}`.
-#[derive(Deserialize)]
-struct RestAccount {
-    login: Option<String>,
-    id: Option<i64>,
-    #[serde(rename = "type")]
-    kind: Option<String>,
-}
-
-impl From<RestCommit> for ComparedCommit {
-    fn from(commit: RestCommit) -> Self {
-        let account = commit.author.and_then(|author| Some((author.login?, author.id, author.kind)));
-        let member = match account {
-            Some((login, id, kind)) => Member::account(&login, id, kind.as_deref() == Some("Bot")),
-            None => commit.commit.author.map_or_else(Member::ghost, |author| author.member()),
-        };
-        ComparedCommit {
-            sha: commit.sha,
-            committed_at: commit.commit.committer.date,
-            parents: commit.parents.len(),
-            member,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -8,9 +8,19 @@ use crate::client::Client;
 use crate::commits::gone;
 use crate::error::Error;
 use crate::page::{Page, PageSize};
+use crate::partial::Listed;
 use crate::pulls::append;
-use crate::queries::{DEPLOYMENT_REST, DEPLOYMENTS, DEPLOYMENTS_BY_ID};
-use crate::wire::{Connection, Deployment, DeploymentStatus, HasDeployments, Node, Nodes};
+use crate::queries::{DEPLOYMENT_REST, DEPLOYMENTS, DEPLOYMENTS_BY_ID, Query};
+use crate::wire::{Connection, Deployment, DeploymentStatus, Node, Nodes};
+
+impl Listed for Deployment {
+    const ENTRIES: &'static [&'static str] = &["node", "deployments", "nodes"];
+    const BY_ID: Query = DEPLOYMENTS_BY_ID;
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
 
 #[derive(Deserialize)]
 struct HasStatuses {
@@ -29,15 +39,12 @@ impl Client {
         size: &mut PageSize,
     ) -> Result<Page<Deployment>, Error> {
         let variables = json!({ "repo": repo.node_id, "after": cursor });
-        let reply =
-            self.query::<Node<HasDeployments>>(&DEPLOYMENTS, variables, Some(size), |_| false).await?;
-        let deployments = reply.data.node.ok_or_else(|| gone(repo))?.deployments;
-        let next = deployments.page_info.clone().next();
-        let mut entries = deployments.entries();
-        for deployment in &mut entries {
+        let page = self.list::<Deployment>(&DEPLOYMENTS, variables, size).await?;
+        let mut page = page.ok_or_else(|| gone(repo))?;
+        for deployment in &mut page.entries {
             self.complete_statuses(deployment).await?;
         }
-        Ok(Page { entries, next })
+        Ok(page)
     }
 
     /// Up to 100 deployments by node id; `None` for one that is gone.

@@ -48,6 +48,14 @@ impl GraphQlError {
         self.is(&["FORBIDDEN", "INSUFFICIENT_SCOPES", "SAML_FAILURE"])
     }
 
+    /// Whether it was too much for GitHub: asking for less may help.
+    pub(crate) fn is_too_heavy(&self) -> bool {
+        self.is(&["RESOURCE_LIMITS_EXCEEDED", "MAX_NODE_LIMIT_EXCEEDED"])
+            || self.message.starts_with("Something went wrong")
+            || self.message.contains("respond to your request in time")
+            || self.message.contains("timeout")
+    }
+
     /// Whether what the error is about is not there.
     pub(crate) fn is_not_found(&self) -> bool {
         self.is(&["NOT_FOUND"])
@@ -86,12 +94,13 @@ pub(crate) fn limit(body: &[u8]) -> Option<Limit> {
     })
 }
 
-/// Reads an answer of status 200: its data, and the errors that `tolerated` says leave it usable.
+/// Reads an answer of status 200: its data, the errors that `tolerated` says leave it usable, and the
+/// points it cost, where the question was to be told.
 pub(crate) fn read<T: DeserializeOwned>(
     what: &str,
     body: &[u8],
     tolerated: impl Fn(&GraphQlError) -> bool,
-) -> Result<(T, Vec<GraphQlError>), Failure> {
+) -> Result<(T, Vec<GraphQlError>, Option<u64>), Failure> {
     let envelope: Envelope = serde_json::from_slice(body)
         .map_err(|error| Failure::Transient(format!("the answer is no whole JSON ({error})")))?;
     if let Some(error) = envelope.errors.iter().find(|error| !tolerated(error)) {
@@ -101,12 +110,13 @@ pub(crate) fn read<T: DeserializeOwned>(
         .data
         .filter(|data| !data.is_null())
         .ok_or_else(|| Failure::Transient("the answer holds neither data nor an error".to_owned()))?;
+    let cost = data["rateLimit"]["cost"].as_u64();
     let data = serde_json::from_value(data).map_err(|error| {
         Failure::Fatal(Error::Invalid(format!(
             "GitHub's answer to {what} is not understood ({error}): please report it, with the server's version"
         )))
     })?;
-    Ok((data, envelope.errors))
+    Ok((data, envelope.errors, cost))
 }
 
 fn failure(what: &str, error: &GraphQlError) -> Failure {
@@ -114,16 +124,15 @@ fn failure(what: &str, error: &GraphQlError) -> Failure {
     if error.is_not_found() {
         return Failure::Fatal(Error::NotFound(message.clone()));
     }
+    if message.contains("access blocked") {
+        return Failure::Fatal(Error::Blocked(format!("GitHub blocks access to {what}: {message}")));
+    }
     if error.is_refusal() {
         return Failure::Fatal(Error::Forbidden(format!(
             "the token may not read {what}: {message}; grant it the permission, or authorize it for the organization"
         )));
     }
-    if error.is(&["RESOURCE_LIMITS_EXCEEDED", "MAX_NODE_LIMIT_EXCEEDED"])
-        || message.starts_with("Something went wrong")
-        || message.contains("respond to your request in time")
-        || message.contains("timeout")
-    {
+    if error.is_too_heavy() {
         return Failure::Heavy(message.clone());
     }
     Failure::Fatal(Error::Invalid(format!("GitHub refused {what}: {message}")))

@@ -11,6 +11,9 @@ pub enum Error {
     /// The token is not allowed to read this.
     #[error("{0}")]
     Forbidden(String),
+    /// GitHub blocks access to the repository, whoever asks.
+    #[error("{0}")]
+    Blocked(String),
     /// It is not there, or the token may not know that it is.
     #[error("{0}")]
     NotFound(String),

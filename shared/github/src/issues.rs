@@ -9,9 +9,19 @@ use crate::client::Client;
 use crate::commits::gone;
 use crate::error::Error;
 use crate::page::{Page, PageSize};
+use crate::partial::{Listed, not_told};
 use crate::pulls::append;
-use crate::queries::{ISSUE_REST, ISSUES};
-use crate::wire::{Closing, Connection, HasIssues, Issue, Node};
+use crate::queries::{ISSUE_REST, ISSUES, ISSUES_BY_ID, Query};
+use crate::wire::{Closing, Connection, Issue, Node};
+
+impl Listed for Issue {
+    const ENTRIES: &'static [&'static str] = &["node", "issues", "nodes"];
+    const BY_ID: Query = ISSUES_BY_ID;
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
 
 #[derive(Deserialize)]
 struct HasIssue {
@@ -38,20 +48,34 @@ impl Client {
         size: &mut PageSize,
     ) -> Result<Page<Issue>, Error> {
         let variables = json!({ "repo": repo.node_id, "since": since, "after": cursor });
-        let reply = self.query::<Node<HasIssues>>(&ISSUES, variables, Some(size), |_| false).await?;
-        let issues = reply.data.node.ok_or_else(|| gone(repo))?.issues;
-        let next = issues.page_info.clone().next();
-        let mut entries = issues.entries();
-        for issue in &mut entries {
-            let mut after = issue.timeline_items.page_info.clone().next();
-            while after.is_some() {
-                let variables =
-                    json!({ "repo": repo.node_id, "number": issue.number, "closingsAfter": after });
-                let reply = self.query::<Node<HasIssue>>(&ISSUE_REST, variables, None, |_| false).await?;
-                let rest = reply.data.node.and_then(|node| node.issue).ok_or_else(|| gone(repo))?;
-                after = append(Some(&mut issue.timeline_items), Some(rest.timeline_items));
-            }
+        let mut page = self.list::<Issue>(&ISSUES, variables, size).await?.ok_or_else(|| gone(repo))?;
+        for issue in &mut page.entries {
+            self.complete_closings(repo, issue).await?;
         }
-        Ok(Page { entries, next })
+        Ok(page)
+    }
+
+    /// Issues by node id, each with all its closings; those that are gone are left out.
+    ///
+    /// # Errors
+    /// Where GitHub does not answer, or does not tell one of them.
+    pub async fn issues_by_id(&self, repo: &RepoRef, node_ids: &[String]) -> Result<Vec<Issue>, Error> {
+        let mut issues = self.by_ids(node_ids).await?.ok_or_else(|| not_told("issues"))?;
+        for issue in &mut issues {
+            self.complete_closings(repo, issue).await?;
+        }
+        Ok(issues)
+    }
+
+    /// Reads the closings that the page had no room for.
+    async fn complete_closings(&self, repo: &RepoRef, issue: &mut Issue) -> Result<(), Error> {
+        let mut after = issue.timeline_items.page_info.clone().next();
+        while after.is_some() {
+            let variables = json!({ "repo": repo.node_id, "number": issue.number, "closingsAfter": after });
+            let reply = self.query::<Node<HasIssue>>(&ISSUE_REST, variables, None, |_| false).await?;
+            let rest = reply.data.node.and_then(|node| node.issue).ok_or_else(|| gone(repo))?;
+            after = append(Some(&mut issue.timeline_items), Some(rest.timeline_items));
+        }
+        Ok(())
     }
 }

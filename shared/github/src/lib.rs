@@ -11,26 +11,42 @@
 //!
 //! This crate does not know where events are stored, nor how far a repository was read before.
 
+mod account;
 mod client;
 mod commits;
+mod counts;
+mod credentials;
 mod deployments;
+mod diagnose;
 mod envelope;
 mod error;
 pub mod facts;
 mod issues;
+mod jwt;
+mod lanes;
 mod limits;
+mod meter;
 mod page;
+mod partial;
+mod permissions;
 mod probe;
 mod pulls;
 pub mod queries;
 mod releases;
+mod response;
+pub mod rest;
 pub mod wire;
 
-pub use client::{Client, Diagnosis, Quota, Settings, Wait};
-pub use commits::{ComparedCommit, Comparison};
+pub use client::{Client, Settings, Wait};
+pub use commits::{ComparedCommit, Comparison, Span};
+pub use counts::{EntryState, StatesOf, Totals};
+pub use credentials::{AppCredentials, Credentials};
+pub use diagnose::{AppDiagnosis, Diagnosis, Quota};
 pub use error::Error;
+pub use meter::Usage;
 pub use page::{Page, PageSize};
-pub use probe::{MemberListed, Newest, OrgProbe, RepoProbe};
+pub use permissions::Permissions;
+pub use probe::{MemberListed, Newest, OrgProbe, RepoProbe, RepoState};
 
 /// Where a repository is found: GitHub's ids do not change when it is renamed.
 #[derive(Debug, Clone, PartialEq, Eq)]

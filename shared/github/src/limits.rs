@@ -6,7 +6,7 @@
 //! time and the response's `Date`; where a server has no limits (Enterprise Server by default), none
 //! are kept. See <https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api>.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -62,8 +62,6 @@ struct State {
     graphql: Budget,
     /// Both are stopped by a secondary limit until then.
     secondary: Option<(Instant, DateTime<Utc>)>,
-    /// No call starts from then on.
-    stop_at: Option<Instant>,
 }
 
 impl State {
@@ -75,13 +73,36 @@ impl State {
     }
 }
 
-/// The limits of one token.
+/// From when on no call starts, for all accounts of a host.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stop(Arc<Mutex<Option<Instant>>>);
+
+impl Stop {
+    pub(crate) fn set(&self, at: Option<Instant>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
+
+    fn at(&self) -> Option<Instant> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The limits of one account.
 pub(crate) struct Limits {
     state: Mutex<State>,
+    stop: Stop,
     released: Notify,
     max_wait: Duration,
     budget: Option<f64>,
     waits: watch::Sender<Option<Wait>>,
+}
+
+/// How a call would fare; the least of several is the best account for it.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Outlook {
+    past_share: bool,
+    waits_until: Option<Instant>,
+    left: std::cmp::Reverse<u64>,
 }
 
 /// Points reserved for a call in flight; given back when it is dropped.
@@ -145,22 +166,34 @@ impl Told {
 }
 
 impl Limits {
-    pub(crate) fn new(max_wait: Duration, budget: Option<f64>) -> Self {
-        Limits {
-            state: Mutex::default(),
-            released: Notify::new(),
-            max_wait,
-            budget,
-            waits: watch::Sender::new(None),
+    /// Keeps to an account's limits; whenever a call waits for them, `waits` tells.
+    pub(crate) fn new(
+        max_wait: Duration,
+        budget: Option<f64>,
+        waits: watch::Sender<Option<Wait>>,
+        stop: Stop,
+    ) -> Self {
+        Limits { state: Mutex::default(), stop, released: Notify::new(), max_wait, budget, waits }
+    }
+
+    /// How a call of that cost would fare now.
+    pub(crate) fn outlook(&self, resource: Resource, cost: u64) -> Outlook {
+        let mut state = self.lock();
+        let now = Instant::now();
+        let secondary = state.secondary.filter(|(at, _)| *at > now);
+        let budget = state.budget(resource);
+        let held = secondary.or(budget.hold(cost, now));
+        // Of an account that nothing is known of yet, calls in flight are the measure.
+        let left = budget.remaining.unwrap_or(u64::MAX).saturating_sub(budget.reserved);
+        Outlook {
+            past_share: budget.is_past_share(cost),
+            waits_until: held.map(|(at, _)| at),
+            left: std::cmp::Reverse(left),
         }
     }
 
-    pub(crate) fn waits(&self) -> watch::Receiver<Option<Wait>> {
-        self.waits.subscribe()
-    }
-
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until a call of that cost may start, and reserves its points.
@@ -171,7 +204,7 @@ impl Limits {
             let (until, why, in_flight, past_share) = {
                 let mut state = self.lock();
                 let now = Instant::now();
-                if state.stop_at.is_some_and(|at| at <= now) {
+                if self.stop.at().is_some_and(|at| at <= now) {
                     return Err(out_of_time());
                 }
                 state.secondary = state.secondary.filter(|(at, _)| *at > now);
@@ -195,8 +228,7 @@ impl Limits {
                 let why = "the share of it that this run may use".to_owned();
                 return Err(Error::Limited { until: Some(until.1), why });
             }
-            let ends = self.lock().stop_at;
-            if wait > self.max_wait || ends.is_some_and(|ends| until.0 >= ends) {
+            if wait > self.max_wait || self.stop.at().is_some_and(|ends| until.0 >= ends) {
                 return Err(Error::Limited { until: Some(until.1), why });
             }
             waited = true;
@@ -207,11 +239,6 @@ impl Limits {
                 () = released, if in_flight => {}
             }
         }
-    }
-
-    /// From when on no call starts; those in flight come to their end.
-    pub(crate) fn stop_at(&self, at: Option<Instant>) {
-        self.lock().stop_at = at;
     }
 
     /// The share of the limits that is left, 0 to 1: of that limit of which less is left. `None` where
@@ -313,7 +340,7 @@ mod tests {
     }
 
     fn limits() -> Limits {
-        Limits::new(Duration::from_secs(3600), None)
+        Limits::new(Duration::from_secs(3600), None, watch::Sender::new(None), Stop::default())
     }
 
     #[tokio::test(start_paused = true)]
@@ -365,12 +392,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn no_call_starts_once_the_time_is_over() {
         let limits = limits();
-        limits.stop_at(Some(Instant::now() + Duration::from_secs(5)));
+        limits.stop.set(Some(Instant::now() + Duration::from_secs(5)));
         assert!(starts_after(&limits, Resource::Rest, 1).await.is_zero());
         tokio::time::advance(Duration::from_secs(5)).await;
         let stopped = limits.reserve(Resource::Rest, 1).await.err();
         assert!(matches!(stopped, Some(Error::Limited { until: None, .. })), "{stopped:?}");
-        limits.stop_at(None);
+        limits.stop.set(None);
         assert!(starts_after(&limits, Resource::Rest, 1).await.is_zero());
     }
 
@@ -385,15 +412,31 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn past_the_longest_wait_or_the_share_the_run_stops() {
-        let impatient = Limits::new(Duration::from_secs(5), None);
+        let impatient = Limits::new(Duration::from_secs(5), None, watch::Sender::new(None), Stop::default());
         impatient.note(Resource::GraphQl, &hourly("5000", "0"));
         let stopped = impatient.reserve(Resource::GraphQl, 1).await.err();
         assert!(matches!(stopped, Some(Error::Limited { until: Some(_), .. })), "{stopped:?}");
 
-        let frugal = Limits::new(Duration::from_secs(3600), Some(0.6));
+        let frugal =
+            Limits::new(Duration::from_secs(3600), Some(0.6), watch::Sender::new(None), Stop::default());
         frugal.note(Resource::GraphQl, &hourly("5000", "2001"));
         assert!(starts_after(&frugal, Resource::GraphQl, 1).await.is_zero());
         let stopped = frugal.reserve(Resource::GraphQl, 2).await.err();
         assert!(matches!(stopped, Some(Error::Limited { until: Some(_), .. })), "{stopped:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_several_accounts_the_one_with_most_left_fares_best() {
+        let (a, b) = (limits(), limits());
+        let best = |cost| a.outlook(Resource::GraphQl, cost) < b.outlook(Resource::GraphQl, cost);
+        a.note(Resource::GraphQl, &hourly("5000", "40"));
+        assert!(!best(1), "nothing is known of the other, so all is left of it");
+        b.note(Resource::GraphQl, &hourly("5000", "30"));
+        assert!(best(1));
+        let _held = a.reserve(Resource::GraphQl, 20).await.unwrap();
+        assert!(!best(1), "what calls in flight may use is not left");
+        assert!(!best(35), "both would wait, and the other has more");
+        b.block_all(&told(&[("date", DATE), ("retry-after", "3")]), 0, "slow down");
+        assert!(best(1), "that one need not wait");
     }
 }

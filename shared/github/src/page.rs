@@ -1,5 +1,7 @@
 //! Pages, and how large to ask for them.
 
+use serde::{Deserialize, Serialize};
+
 /// A page of a list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page<T> {
@@ -15,7 +17,7 @@ const PAGES_TO_DARE: u32 = 8;
 
 /// How many entries to ask for: halved when the server finds a page too heavy, doubled after some good
 /// pages, and only after more of them to a size that was too heavy before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageSize {
     now: u32,
     best: u32,
@@ -27,6 +29,16 @@ impl PageSize {
     /// Starts with, and never asks for more than, `best` entries.
     pub fn new(best: u32) -> Self {
         PageSize { now: best, best, too_heavy: u32::MAX, good_pages: 0 }
+    }
+
+    /// Goes on with what was found to be good before, where something was.
+    pub fn resume(remembered: Option<Self>, best: u32) -> Self {
+        remembered.map_or(Self::new(best), |size| PageSize { now: size.now.clamp(1, best), best, ..size })
+    }
+
+    /// What is worth remembering: nothing as long as no page was too heavy.
+    pub fn to_remember(self) -> Option<Self> {
+        (self.too_heavy != u32::MAX).then_some(self)
     }
 
     /// How many entries to ask for now.
@@ -42,6 +54,10 @@ impl PageSize {
         if self.good_pages >= enough {
             self.now = next;
             self.good_pages = 0;
+            if next >= self.too_heavy && next == self.best {
+                // It was dared long ago and is not too heavy any more.
+                self.too_heavy = u32::MAX;
+            }
         }
     }
 

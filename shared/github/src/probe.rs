@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::client::Client;
@@ -23,6 +23,22 @@ pub struct Newest {
     pub at: Option<DateTime<Utc>>,
 }
 
+/// Why nothing new may come from a repository, though it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RepoState {
+    /// Its owner has archived it: it can be read only.
+    Archived,
+    /// GitHub has disabled it.
+    Disabled,
+    /// It is locked, as while it is moved.
+    Locked,
+    /// GitHub blocks access to it, for instance for a copyright claim.
+    Blocked,
+    /// GitHub does not show it any more: it was deleted, moved away or hidden.
+    Gone,
+}
+
 /// What tells whether a repository has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepoProbe {
@@ -32,6 +48,8 @@ pub struct RepoProbe {
     pub id: i64,
     /// The name.
     pub name: String,
+    /// Why nothing new may come from it.
+    pub state: Option<RepoState>,
     /// When anything was last pushed, UTC.
     pub pushed_at: Option<DateTime<Utc>>,
     /// The tip of the default branch; an empty repository has none.
@@ -61,7 +79,7 @@ pub struct MemberListed {
 pub struct OrgProbe {
     /// The login, as GitHub spells it.
     pub login: String,
-    /// Its repositories that the token can see, forks left out, by name.
+    /// Its repositories that the token can see, by name; forks are left out unless they are asked for.
     pub repos: Vec<RepoProbe>,
     /// Its first 100 members, as far as the token may see them.
     pub members: Vec<MemberListed>,
@@ -96,6 +114,12 @@ struct Repository {
     id: String,
     database_id: Option<i64>,
     name: String,
+    #[serde(default)]
+    is_archived: bool,
+    #[serde(default)]
+    is_disabled: bool,
+    #[serde(default)]
+    is_locked: bool,
     pushed_at: Option<DateTime<Utc>>,
     default_branch_ref: Option<Branch>,
     pull_requests: Tops,
@@ -147,7 +171,13 @@ impl From<Tops> for Newest {
 
 impl Repository {
     fn probe(self) -> Option<RepoProbe> {
+        let states = [
+            (self.is_disabled, RepoState::Disabled),
+            (self.is_locked, RepoState::Locked),
+            (self.is_archived, RepoState::Archived),
+        ];
         Some(RepoProbe {
+            state: states.into_iter().find(|(is_it, _)| *is_it).map(|(_, state)| state),
             id: self.database_id?,
             node_id: self.id,
             name: self.name,
@@ -237,8 +267,10 @@ impl Client {
         members: bool,
         size: &mut PageSize,
     ) -> Result<PageOfOrg, Error> {
+        // Without a word about forks both are listed.
+        let fork = (!self.forks()).then_some(false);
         let ask = async |members: bool, size: &mut PageSize| {
-            let variables = json!({ "org": org, "after": after, "members": members });
+            let variables = json!({ "org": org, "after": after, "members": members, "fork": fork });
             self.query::<Data>(&PROBE, variables, Some(size), |error| {
                 error.is_refusal() && error.entry_below(REPOSITORIES).is_some()
             })

@@ -8,8 +8,18 @@ use crate::client::Client;
 use crate::commits::gone;
 use crate::error::Error;
 use crate::page::{Page, PageSize};
-use crate::queries::{PULL_REQUEST_REST, PULL_REQUESTS};
-use crate::wire::{Closing, Connection, HasPullRequests, Node, PageInfo, PullRequest, Review};
+use crate::partial::{Listed, not_told};
+use crate::queries::{PULL_REQUEST_REST, PULL_REQUESTS, PULL_REQUESTS_BY_ID, Query};
+use crate::wire::{Closing, Connection, Node, PageInfo, PullRequest, Review};
+
+impl Listed for PullRequest {
+    const ENTRIES: &'static [&'static str] = &["node", "pullRequests", "nodes"];
+    const BY_ID: Query = PULL_REQUESTS_BY_ID;
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -36,15 +46,28 @@ impl Client {
         size: &mut PageSize,
     ) -> Result<Page<PullRequest>, Error> {
         let variables = json!({ "repo": repo.node_id, "after": cursor });
-        let reply =
-            self.query::<Node<HasPullRequests>>(&PULL_REQUESTS, variables, Some(size), |_| false).await?;
-        let pulls = reply.data.node.ok_or_else(|| gone(repo))?.pull_requests;
-        let next = pulls.page_info.clone().next();
-        let mut entries = pulls.entries();
-        for pull in &mut entries {
+        let page = self.list::<PullRequest>(&PULL_REQUESTS, variables, size).await?;
+        let mut page = page.ok_or_else(|| gone(repo))?;
+        for pull in &mut page.entries {
             self.complete(repo, pull).await?;
         }
-        Ok(Page { entries, next })
+        Ok(page)
+    }
+
+    /// Pull requests by node id, each with all its reviews and closings; those that are gone are left out.
+    ///
+    /// # Errors
+    /// Where GitHub does not answer, or does not tell one of them.
+    pub async fn pull_requests_by_id(
+        &self,
+        repo: &RepoRef,
+        node_ids: &[String],
+    ) -> Result<Vec<PullRequest>, Error> {
+        let mut pulls = self.by_ids(node_ids).await?.ok_or_else(|| not_told("pull requests"))?;
+        for pull in &mut pulls {
+            self.complete(repo, pull).await?;
+        }
+        Ok(pulls)
     }
 
     /// Reads what the page had no room for.

@@ -2,6 +2,8 @@
 
 const ACTOR: &str = include_str!("queries/actor_fields.graphql");
 const REPOSITORY: &str = include_str!("queries/repository_fields.graphql");
+const PULL_REQUEST: &str = include_str!("queries/pull_request_fields.graphql");
+const ISSUE: &str = include_str!("queries/issue_fields.graphql");
 const REVIEW: &str = include_str!("queries/review_fields.graphql");
 const COMMIT: &str = include_str!("queries/commit_fields.graphql");
 const RELEASE: &str = include_str!("queries/release_fields.graphql");
@@ -52,11 +54,67 @@ pub const COMMITS: Query = Query {
     fragments: &[COMMIT],
     points: 2,
 };
+/// How many commits repositories have in a span of committer dates.
+pub const COMMIT_COUNTS: Query = Query {
+    what: "how many commits there are",
+    operation: include_str!("queries/commit_counts.graphql"),
+    fragments: &[],
+    points: 1,
+};
+/// A little of everything, to see what the token may not read.
+pub const PERMISSIONS: Query = Query {
+    what: "what the token may read",
+    operation: include_str!("queries/permissions.graphql"),
+    fragments: &[],
+    points: 1,
+};
+/// How many pull requests and issues of each state repositories have.
+pub const TOTALS: Query = Query {
+    what: "how many pull requests and issues there are",
+    operation: include_str!("queries/totals.graphql"),
+    fragments: &[],
+    points: 1,
+};
+/// How many commits are reachable from a tip, in a span of committer dates.
+pub const HISTORY_TOTAL: Query = Query {
+    what: "how many commits there are",
+    operation: include_str!("queries/history_total.graphql"),
+    fragments: &[],
+    points: 1,
+};
+/// A page of the object ids of the commits reachable from a tip.
+pub const HISTORY_LIGHT: Query = Query {
+    what: "which commits there are",
+    operation: include_str!("queries/history_light.graphql"),
+    fragments: &[],
+    points: 1,
+};
+/// A page of the states of pull requests.
+pub const PULL_REQUESTS_LIGHT: Query = Query {
+    what: "the states of pull requests",
+    operation: include_str!("queries/pull_requests_light.graphql"),
+    fragments: &[],
+    points: 1,
+};
+/// A page of the states of issues.
+pub const ISSUES_LIGHT: Query = Query {
+    what: "the states of issues",
+    operation: include_str!("queries/issues_light.graphql"),
+    fragments: &[],
+    points: 1,
+};
 /// A page of pull requests with their reviews and closings.
 pub const PULL_REQUESTS: Query = Query {
     what: "pull requests",
     operation: include_str!("queries/pull_requests.graphql"),
-    fragments: &[REVIEW, ACTOR],
+    fragments: &[PULL_REQUEST, REVIEW, ACTOR],
+    points: 3,
+};
+/// Pull requests by node id.
+pub const PULL_REQUESTS_BY_ID: Query = Query {
+    what: "pull requests",
+    operation: include_str!("queries/pull_requests_by_id.graphql"),
+    fragments: &[PULL_REQUEST, REVIEW, ACTOR],
     points: 3,
 };
 /// The reviews and closings of a pull request that its page had no room for.
@@ -70,7 +128,14 @@ pub const PULL_REQUEST_REST: Query = Query {
 pub const ISSUES: Query = Query {
     what: "issues",
     operation: include_str!("queries/issues.graphql"),
-    fragments: &[ACTOR],
+    fragments: &[ISSUE, ACTOR],
+    points: 2,
+};
+/// Issues by node id.
+pub const ISSUES_BY_ID: Query = Query {
+    what: "issues",
+    operation: include_str!("queries/issues_by_id.graphql"),
+    fragments: &[ISSUE, ACTOR],
     points: 2,
 };
 /// The closings of an issue that its page had no room for.
@@ -120,10 +185,19 @@ pub const DEPLOYMENT_REST: Query = Query {
 pub const ALL: &[Query] = &[
     PROBE,
     PROBE_BY_ID,
+    PERMISSIONS,
     COMMITS,
+    COMMIT_COUNTS,
+    TOTALS,
+    HISTORY_TOTAL,
+    HISTORY_LIGHT,
+    PULL_REQUESTS_LIGHT,
+    ISSUES_LIGHT,
     PULL_REQUESTS,
+    PULL_REQUESTS_BY_ID,
     PULL_REQUEST_REST,
     ISSUES,
+    ISSUES_BY_ID,
     ISSUE_REST,
     RELEASES,
     RELEASES_BY_ID,
@@ -141,6 +215,6 @@ pub fn commits_by_oid(oids: &[String]) -> String {
         .map(|(i, oid)| format!("c{i}:object(oid:\"{oid}\"){{...on Commit{{...CommitFields}}}} "))
         .collect();
     format!(
-        "query CommitsByOid($repo:ID!,$lines:Boolean!){{node(id:$repo){{...on Repository{{{objects}}}}}}}\n{COMMIT}"
+        "query CommitsByOid($repo:ID!,$lines:Boolean!){{rateLimit{{cost}}node(id:$repo){{...on Repository{{{objects}}}}}}}\n{COMMIT}"
     )
 }

@@ -7,8 +7,18 @@ use crate::client::Client;
 use crate::commits::gone;
 use crate::error::Error;
 use crate::page::{Page, PageSize};
-use crate::queries::{RELEASES, RELEASES_BY_ID};
-use crate::wire::{HasReleases, Node, Nodes, Release};
+use crate::partial::Listed;
+use crate::queries::{Query, RELEASES, RELEASES_BY_ID};
+use crate::wire::{Nodes, Release};
+
+impl Listed for Release {
+    const ENTRIES: &'static [&'static str] = &["node", "releases", "nodes"];
+    const BY_ID: Query = RELEASES_BY_ID;
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
 
 impl Client {
     /// A page of releases, the one created last first; drafts among them where the token may see them.
@@ -22,9 +32,7 @@ impl Client {
         size: &mut PageSize,
     ) -> Result<Page<Release>, Error> {
         let variables = json!({ "repo": repo.node_id, "after": cursor });
-        let reply = self.query::<Node<HasReleases>>(&RELEASES, variables, Some(size), |_| false).await?;
-        let releases = reply.data.node.ok_or_else(|| gone(repo))?.releases;
-        Ok(Page { next: releases.page_info.clone().next(), entries: releases.entries() })
+        self.list::<Release>(&RELEASES, variables, size).await?.ok_or_else(|| gone(repo))
     }
 
     /// Up to 100 releases by node id; those that are gone are left out.

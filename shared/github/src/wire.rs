@@ -127,6 +127,13 @@ pub struct Commit {
     pub authors: Option<Connection<GitActor>>,
 }
 
+impl Commit {
+    /// Whether GitHub told its lines.
+    pub fn is_counted(&self) -> bool {
+        self.additions.is_some()
+    }
+}
+
 /// A review.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -162,6 +169,8 @@ pub struct Label {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PullRequest {
+    /// The GraphQL node id.
+    pub id: String,
     /// Its number.
     pub number: i64,
     /// `OPEN`, `CLOSED` or `MERGED`.
@@ -190,6 +199,8 @@ pub struct PullRequest {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Issue {
+    /// The GraphQL node id.
+    pub id: String,
     /// Its number.
     pub number: i64,
     /// `OPEN` or `CLOSED`.
@@ -272,22 +283,3 @@ pub(crate) struct Node<T> {
 pub(crate) struct Nodes<T> {
     pub(crate) nodes: Vec<Option<T>>,
 }
-
-/// The field of a repository that was asked for.
-macro_rules! field {
-    ($(#[$doc:meta])* $type:ident, $field:ident : $value:ty) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        pub(crate) struct $type {
-            pub(crate) $field: $value,
-        }
-    };
-}
-
-field!(HasPullRequests, pull_requests: Connection<PullRequest>);
-field!(HasIssues, issues: Connection<Issue>);
-field!(HasReleases, releases: Connection<Release>);
-field!(HasDeployments, deployments: Connection<Deployment>);
-field!(HasObject, object: Option<HasHistory>);
-field!(HasHistory, history: Connection<Commit>);

@@ -8,6 +8,7 @@
 
 pub mod event;
 pub mod identity;
+pub mod mailmap;
 pub mod member;
 pub mod metric;
 pub mod period;

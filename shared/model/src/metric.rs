@@ -35,11 +35,13 @@ pub enum Counter {
     Deploys,
     /// Deployments that failed and never succeeded.
     DeployFailures,
+    /// Commits with at most one parent that name somebody as a co-author.
+    CoAuthoredCommits,
 }
 
 impl Counter {
     /// How many counters there are.
-    pub const COUNT: usize = 14;
+    pub const COUNT: usize = 15;
 
     /// Every counter, in the order in which they are declared.
     pub const ALL: [Counter; Counter::COUNT] = [
@@ -57,6 +59,7 @@ impl Counter {
         Counter::Releases,
         Counter::Deploys,
         Counter::DeployFailures,
+        Counter::CoAuthoredCommits,
     ];
 
     /// The name under which the counter is stored: that of its metric.
@@ -76,6 +79,7 @@ impl Counter {
             Counter::Releases => "releases",
             Counter::Deploys => "deploys",
             Counter::DeployFailures => "deploy_failures",
+            Counter::CoAuthoredCommits => "co_authored_commits",
         }
     }
 }
@@ -308,6 +312,16 @@ pub const CATALOGUE: &[Metric] = &[
         at: "",
         source: "https://chaoss.community/kb/metric-contributors/",
         fold: Fold::DistinctMembers,
+    },
+    Metric {
+        name: "co_authored_commits",
+        unit: "commits",
+        meaning: "commits with at most one parent that name somebody else than the author as a co-author, \
+                  counted once for each co-author; who is nothing but a co-author is no active member",
+        credited_to: "co-author",
+        at: COMMITTED,
+        source: GIT,
+        fold: Fold::Count(Counter::CoAuthoredCommits),
     },
     Metric {
         name: "cycle_time_hours",

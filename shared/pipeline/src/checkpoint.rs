@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use gam_github::{PageSize, RepoState};
 use gam_store::keys::CheckpointKey;
 use gam_store::{CheckpointStore, Error, Revision, Saved};
 use serde::de::DeserializeOwned;
@@ -20,6 +21,9 @@ pub struct OrgCheckpoint {
     /// The earliest day that was ever asked for, UTC: a repository that appears later is read from then on.
     #[serde(default)]
     pub since: Option<DateTime<Utc>>,
+    /// When everything was last compared with GitHub, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reconciled_at: Option<DateTime<Utc>>,
 }
 
 impl OrgCheckpoint {
@@ -49,6 +53,9 @@ pub struct RepoCheckpoint {
     pub releases: ReleasesCheckpoint,
     /// Deployments.
     pub deployments: DeploymentsCheckpoint,
+    /// Why nothing new may come from the repository; what was collected stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<RepoState>,
 }
 
 /// The commits that have been read.
@@ -63,6 +70,57 @@ pub struct CommitsCheckpoint {
     pub moving: Option<Moving>,
     /// The version of the commits written: greater after every force-push.
     pub version: i64,
+    /// Commits whose lines GitHub refused to count.
+    #[serde(skip_serializing_if = "Uncounted::is_empty")]
+    pub uncounted: Uncounted,
+    /// How large a page GitHub could answer, where one was too much for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<PageSize>,
+}
+
+/// Commits whose lines GitHub refused to count: they are asked for again, a day later each time.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Uncounted {
+    /// How often each was asked for again, by object id.
+    pub tries: BTreeMap<String, u32>,
+    /// When they were last asked for, UTC.
+    pub asked_at: Option<DateTime<Utc>>,
+}
+
+impl Uncounted {
+    /// How many are remembered at most: a checkpoint has to stay small.
+    const MOST: usize = 500;
+    /// How often one is asked for again.
+    const TRIES: u32 = 10;
+
+    fn is_empty(&self) -> bool {
+        self.tries.is_empty()
+    }
+
+    /// Remembers a commit that was not counted, and forgets one that was.
+    pub(crate) fn note(&mut self, oid: &str, is_counted: bool) {
+        if is_counted {
+            self.tries.remove(oid);
+        } else if self.tries.len() < Self::MOST {
+            self.tries.entry(oid.to_owned()).or_insert(0);
+        }
+    }
+
+    /// Whether it is time to ask again, at `now` of GitHub's clock.
+    pub(crate) fn is_due(&self, now: Option<DateTime<Utc>>) -> bool {
+        let is_late = |now| self.asked_at.is_none_or(|asked| now - asked >= TimeDelta::days(1));
+        !self.is_empty() && now.is_some_and(is_late)
+    }
+
+    /// Takes note that all of them are asked for; those asked for too often are forgotten.
+    pub(crate) fn ask(&mut self, now: Option<DateTime<Utc>>) -> Vec<String> {
+        self.asked_at = now;
+        let asked = self.tries.keys().cloned().collect();
+        self.tries.values_mut().for_each(|tries| *tries += 1);
+        self.tries.retain(|_, tries| *tries < Self::TRIES);
+        asked
+    }
 }
 
 /// All ancestors of a tip within a span of committer dates.
@@ -127,6 +185,9 @@ pub struct ChangesCheckpoint {
     pub total: i64,
     /// A walk that was begun and not finished.
     pub walk: Option<ChangesWalk>,
+    /// How large a page GitHub could answer, where one was too much for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<PageSize>,
 }
 
 /// A walk from the newest change down.
@@ -154,6 +215,9 @@ pub struct ReleasesCheckpoint {
     pub drafts: BTreeMap<i64, String>,
     /// The repository's latest activity when they were read, UTC.
     pub active_at: Option<DateTime<Utc>>,
+    /// How large a page GitHub could answer, where one was too much for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<PageSize>,
 }
 
 /// What the probe shows of a repository's releases.
@@ -183,6 +247,9 @@ pub struct DeploymentsCheckpoint {
     pub unsettled: BTreeMap<i64, Unsettled>,
     /// A walk that was begun and not finished.
     pub walk: Option<DeploymentsWalk>,
+    /// How large a page GitHub could answer, where one was too much for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<PageSize>,
 }
 
 /// A deployment that may still succeed.
@@ -284,6 +351,26 @@ fn parse<T: DeserializeOwned>(key: &CheckpointKey, body: &str) -> Result<T, Erro
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_not_counted_is_asked_for_again_some_times_a_day_apart() {
+        let at = |hours: i64| DateTime::from_timestamp(hours * 3600, 0);
+        let mut uncounted = Uncounted::default();
+        assert!(!uncounted.is_due(at(0)));
+        uncounted.note("a", false);
+        uncounted.note("b", false);
+        assert!(uncounted.is_due(at(0)) && !uncounted.is_due(None));
+        assert_eq!(uncounted.ask(at(0)), ["a", "b"]);
+        uncounted.note("a", true);
+        uncounted.note("b", false);
+        assert!(!uncounted.is_due(at(23)) && uncounted.is_due(at(24)));
+        for _ in 1..Uncounted::TRIES {
+            assert_eq!(uncounted.ask(at(24)), ["b"]);
+        }
+        assert!(!uncounted.is_due(at(100)));
+        (0..1000).for_each(|n| uncounted.note(&n.to_string(), false));
+        assert_eq!(uncounted.tries.len(), Uncounted::MOST);
+    }
 
     #[test]
     fn an_organization_is_complete_up_to_its_least_complete_repository() {

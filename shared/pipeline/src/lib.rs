@@ -14,6 +14,7 @@ pub mod configuration;
 pub mod context;
 pub mod progress;
 pub mod query;
+pub mod reconcile;
 
 pub use context::{Clock, Context, SystemClock};
 pub use progress::{Observer, Progress, Silent};

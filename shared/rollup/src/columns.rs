@@ -73,6 +73,30 @@ impl<'a> FirstReviews<'a> {
     }
 }
 
+/// The nested column of co-authors.
+pub(crate) struct CoAuthors<'a> {
+    list: &'a ListArray,
+    names: &'a StringArray,
+}
+
+impl<'a> CoAuthors<'a> {
+    fn of(batch: &'a RecordBatch) -> Result<Self, FoldError> {
+        const NAME: &str = "co_authors";
+        let list: &ListArray = column(batch, NAME)?;
+        let names = list.values().as_any().downcast_ref().ok_or(FoldError::Column(NAME))?;
+        Ok(CoAuthors { list, names })
+    }
+
+    /// The row's co-authors.
+    pub(crate) fn get(&self, row: usize) -> impl Iterator<Item = &'a str> + use<'a> {
+        let offsets = self.list.value_offsets();
+        let span =
+            if self.list.is_valid(row) { offsets[row] as usize..offsets[row + 1] as usize } else { 0..0 };
+        let names = self.names;
+        span.map(move |i| names.value(i))
+    }
+}
+
 /// All columns a fold reads.
 pub(crate) struct Columns<'a> {
     pub(crate) kind: Codes<'a>,
@@ -85,6 +109,7 @@ pub(crate) struct Columns<'a> {
     pub(crate) additions: &'a Int64Array,
     pub(crate) deletions: &'a Int64Array,
     pub(crate) files_changed: &'a Int64Array,
+    pub(crate) co_authors: CoAuthors<'a>,
     pub(crate) pr_member: Codes<'a>,
     pub(crate) created_at: &'a TimestampMillisecondArray,
     pub(crate) first_reviews: FirstReviews<'a>,
@@ -103,6 +128,7 @@ impl<'a> Columns<'a> {
             additions: column(batch, "additions")?,
             deletions: column(batch, "deletions")?,
             files_changed: column(batch, "files_changed")?,
+            co_authors: CoAuthors::of(batch)?,
             pr_member: Codes::of(batch, "pr_member")?,
             created_at: column(batch, "created_at")?,
             first_reviews: FirstReviews::of(batch)?,

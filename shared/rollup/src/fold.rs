@@ -232,8 +232,32 @@ impl<'a> Folder<'a> {
             cell.span = merged_span(cell.span, Some((at, at)));
             self.events += 1;
             self.show(member, at, if bot { MemberKind::Bot } else { member_kind });
+            if kind == EventKind::Commit && number(columns.parents, row).unwrap_or(0) <= 1 {
+                self.co_authored(member.member, columns.co_authors.get(row));
+            }
         }
         Ok(())
+    }
+
+    /// Counts a commit for those whom it names as co-authors, each of them once. They are credited with
+    /// nothing, so an event of their own says better how they are spelled and what they are.
+    fn co_authored<'n>(&mut self, author: u32, names: impl Iterator<Item = &'n str>) {
+        let mut counted = vec![author];
+        for name in names {
+            let code = self.member_code(name);
+            if counted.contains(&code.member) {
+                continue;
+            }
+            counted.push(code.member);
+            let cell = self.open_cells.entry((code.member, code.bot_by_name)).or_default();
+            cell.add(Counter::CoAuthoredCommits, 1);
+            let kind = match &self.names[code.name as usize] {
+                _ if code.bot_by_name => MemberKind::Bot,
+                name if name.starts_with('~') => MemberKind::Unlinked,
+                _ => MemberKind::User,
+            };
+            self.show(code, i64::MIN, kind);
+        }
     }
 
     /// Remembers the spelling of the latest event; of two at one time the greater.
@@ -264,7 +288,9 @@ impl<'a> Folder<'a> {
             self.by_member_day.entry((member, day)).or_default()[side].merge(&cell);
             self.by_repo_member.entry((repo, member)).or_default()[side].merge(&cell);
             by_day[side].0.merge(&cell);
-            by_day[side].1.push(member);
+            if cell.span.is_some() {
+                by_day[side].1.push(member);
+            }
         }
     }
 
@@ -280,7 +306,7 @@ impl<'a> Folder<'a> {
                 Rollup { people: self.side(&sides[0]), bots: self.side(&sides[1]), member: None };
             repos.push((repo, day, rollup.clone()));
             for part in [&mut rollup.people, &mut rollup.bots] {
-                if !part.is_empty() {
+                if part.is_credited() {
                     part.repos.insert(repo);
                 }
             }

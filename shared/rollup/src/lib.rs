@@ -24,4 +24,4 @@ pub use touched::touched;
 
 /// The version of the rollup logic: greater whenever a fold would give another result or another
 /// stored form for the same events.
-pub const LOGIC_VERSION: u32 = 1;
+pub const LOGIC_VERSION: u32 = 2;

@@ -19,14 +19,20 @@ pub struct Part {
     pub members: BTreeSet<String>,
     /// The repositories anything was credited in, by id; kept for organizations.
     pub repos: BTreeSet<i64>,
-    /// The time of the first and the last event counted, in epoch milliseconds.
+    /// The time of the first and the last event credited, in epoch milliseconds. A co-author is named by
+    /// an event that somebody else is credited with, so there are counts without it.
     pub span: Option<(i64, i64)>,
 }
 
 impl Part {
     /// Whether nothing is counted.
     pub fn is_empty(&self) -> bool {
-        self.span.is_none()
+        !self.is_credited() && self.counts.iter().all(|count| *count == 0)
+    }
+
+    /// Whether anything is credited; being named as a co-author is not enough.
+    pub fn is_credited(&self) -> bool {
+        self.span.is_some()
     }
 
     /// Adds a disjoint part.
@@ -125,12 +131,15 @@ struct WirePart {
     members: BTreeSet<String>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     repos: BTreeSet<i64>,
-    span: (i64, i64),
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    span: Option<(i64, i64)>,
 }
 
 impl WirePart {
     fn of(part: &Part) -> Option<Self> {
-        let span = part.span?;
+        if part.is_empty() {
+            return None;
+        }
         let counts = Counter::ALL
             .into_iter()
             .filter(|&counter| part.counts[counter as usize] > 0)
@@ -141,7 +150,13 @@ impl WirePart {
             .filter(|&duration| !part.durations[duration as usize].is_empty())
             .map(|duration| (duration.as_str().to_owned(), part.durations[duration as usize].clone()))
             .collect();
-        Some(WirePart { counts, durations, members: part.members.clone(), repos: part.repos.clone(), span })
+        Some(WirePart {
+            counts,
+            durations,
+            members: part.members.clone(),
+            repos: part.repos.clone(),
+            span: part.span,
+        })
     }
 
     fn into_part(mut self) -> Part {
@@ -151,7 +166,7 @@ impl WirePart {
                 .map(|duration| self.durations.remove(duration.as_str()).unwrap_or_default()),
             members: self.members,
             repos: self.repos,
-            span: Some(self.span),
+            span: self.span,
         }
     }
 }

@@ -1,11 +1,15 @@
 //! Which rollups an event is counted in.
 
+use std::collections::BTreeSet;
+
 use gam_model::identity::member_key;
 use gam_model::{Event, Grain, Identity, RollupKey, Subject};
 
 /// The keys of every rollup that the event is, or would be, counted in.
 pub fn touched(event: &Event, identity: &Identity) -> impl Iterator<Item = RollupKey> {
-    let member = member_key(identity.name(&event.member.name));
+    let co_authors = event.facts.co_authors.iter().flatten().map(String::as_str);
+    let named = std::iter::once(event.member.name.as_str()).chain(co_authors);
+    let members: BTreeSet<String> = named.map(|name| member_key(identity.name(name))).collect();
     let (day, month) = (event.occurred_at.date_naive(), event.month());
     let key = move |subject: Subject, grain: Grain| RollupKey {
         subject,
@@ -13,10 +17,15 @@ pub fn touched(event: &Event, identity: &Identity) -> impl Iterator<Item = Rollu
         start: grain.bucket(day).start(),
         month,
     };
-    let subjects = [Subject::Org, Subject::Repo(event.repo_id), Subject::Member(member.clone())];
-    let by_month = key(Subject::RepoMember(event.repo_id, member), Grain::Month);
+    let subjects: Vec<Subject> = [Subject::Org, Subject::Repo(event.repo_id)]
+        .into_iter()
+        .chain(members.iter().cloned().map(Subject::Member))
+        .collect();
+    let repo_id = event.repo_id;
+    let by_month =
+        members.into_iter().map(move |member| key(Subject::RepoMember(repo_id, member), Grain::Month));
     subjects
         .into_iter()
         .flat_map(move |subject| Grain::ALL.map(|grain| key(subject.clone(), grain)))
-        .chain(std::iter::once(by_month))
+        .chain(by_month)
 }

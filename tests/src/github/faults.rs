@@ -11,6 +11,8 @@ pub enum Fault {
     Truncated,
     /// The first node of a list is null, and an error says that something went wrong.
     NullNode,
+    /// The last node of the outermost list is null, and an error names it: it was too much.
+    BrokenEntry,
     /// Status 200 with an error: the primary limit is used up for so many seconds.
     RateLimited(u64),
     /// Status 403: a secondary limit, to be waited for so many seconds.

@@ -19,7 +19,7 @@ pub(super) struct Request<'a> {
 }
 
 /// Data, with the errors about parts of it; or the one error that leaves no data.
-type Answered = Result<(Value, Vec<Value>), String>;
+pub(super) type Answered = Result<(Value, Vec<Value>), String>;
 
 /// The name of a document's operation.
 pub(super) fn operation(document: &str) -> &str {
@@ -45,6 +45,15 @@ impl<'a> Request<'a> {
             "IssueRest" => self.issue_rest(),
             "Releases" => self.releases(),
             "Deployments" => self.deployments(),
+            "Permissions" => self.permissions(),
+            "CommitCounts" => self.commit_counts(),
+            "Totals" => self.totals(),
+            "HistoryTotal" => self.one_history_total(),
+            "HistoryLight" => self.commits(),
+            "PullRequestsLight" => self.pull_states(),
+            "IssuesLight" => self.issue_states(),
+            "PullRequestsById" => self.pulls_by_id(),
+            "IssuesById" => self.issues_by_id(),
             "ReleasesById" => self.releases_by_id(),
             "DeploymentsById" => self.deployments_by_id(),
             "DeploymentRest" => self.deployment_rest(),
@@ -57,7 +66,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    fn text(&self, name: &str) -> Option<&'a str> {
+    pub(super) fn text(&self, name: &str) -> Option<&'a str> {
         self.variables[name].as_str()
     }
 
@@ -66,7 +75,7 @@ impl<'a> Request<'a> {
         first.map(|first| first as usize).ok_or_else(|| "`first` must be from 1 to 100.".to_owned())
     }
 
-    fn time(&self, name: &str) -> Result<Option<Time>, String> {
+    pub(super) fn time(&self, name: &str) -> Result<Option<Time>, String> {
         let parse = |text: &str| text.parse().map_err(|_| format!("Variable ${name} is no time."));
         self.text(name).map(parse).transpose()
     }
@@ -83,22 +92,28 @@ impl<'a> Request<'a> {
     }
 
     /// Answers about the repository, or that there is none.
-    fn of_repo(&self, answer: impl FnOnce(&'a Repo) -> Result<Value, String>) -> Answered {
+    pub(super) fn of_repo(&self, answer: impl FnOnce(&'a Repo) -> Result<Value, String>) -> Answered {
         match self.repo() {
+            Some(repo) if repo.blocked => {
+                let error =
+                    json!({ "type": "FORBIDDEN", "path": ["node"], "message": "Repository access blocked" });
+                Ok((json!({ "node": null }), vec![error]))
+            }
             Some(repo) => Ok((json!({ "node": answer(repo)? }), Vec::new())),
             None => Ok((json!({ "node": null }), vec![not_found("node", "Could not resolve to a node")])),
         }
     }
 
     /// A list of the repository, in the order and the page the document asks for.
-    fn list(&self, field: &str, by: &str, entries: Vec<Entry>) -> Result<Value, String> {
+    pub(super) fn list(&self, field: &str, by: &str, entries: Vec<Entry>) -> Result<Value, String> {
         let (field_asked, descending) =
             order_by(self.document, field).ok_or_else(|| format!("`{field}` is not ordered."))?;
         if field_asked != by {
             return Err(format!("`{field}` is ordered by {by} here, not by {field_asked}."));
         }
         let entries = ordered(entries, descending);
-        Ok(json!({ field: connection(&entries, self.first()?, self.text("after"), descending)? }))
+        let page = connection(&entries, self.first()?, self.text("after"), descending)?;
+        Ok(json!({ "ids": ids(&page, "id"), field: page }))
     }
 
     fn probe(&self) -> Answered {
@@ -107,17 +122,22 @@ impl<'a> Request<'a> {
             let message = format!("Could not resolve to an Organization with the login of '{asked}'.");
             return Ok((json!({ "organization": null }), vec![not_found("organization", &message)]));
         }
-        let mut repos: Vec<&Repo> = self.world.repos.iter().filter(|repo| repo.exists(now)).collect();
+        // Without a word about forks all are listed.
+        let fork = self.variables["fork"].as_bool();
+        let listed = |repo: &&Repo| repo.exists(now) && fork.is_none_or(|fork| repo.fork == fork);
+        let mut repos: Vec<&Repo> = self.world.repos.iter().filter(listed).collect();
         repos.sort_by_key(|repo| repo.name(now).to_lowercase());
         let entries: Vec<Entry> = repos
-            .into_iter()
+            .iter()
             .enumerate()
-            .map(|(place, repo)| Entry { place: (place as i64, 0), node: probed(self.world, repo, now) })
+            .map(|(place, _)| Entry { place: (place as i64, 0), node: place.into() })
             .collect();
-        let mut organization = json!({
-            "login": self.world.org,
-            "repositories": connection(&entries, self.first()?, self.text("after"), false)?,
-        });
+        let mut page = connection(&entries, self.first()?, self.text("after"), false)?;
+        for node in page["nodes"].as_array_mut().into_iter().flatten() {
+            let place = node.as_u64().unwrap_or_default() as usize;
+            *node = probed(self.world, repos[place], now);
+        }
+        let mut organization = json!({ "login": self.world.org, "repositories": page });
         if self.is_set("members")? {
             let members = self.world.members.iter();
             let members: Vec<Value> =
@@ -160,22 +180,23 @@ impl<'a> Request<'a> {
             .enumerate()
             .map(|(place, commit)| Entry {
                 place: (place as i64, 0),
-                node: objects::commit(commit, with_lines),
+                node: objects::commit(commit, with_lines, now),
             })
             .collect();
         let mut page = connection(&entries, self.first()?, self.text("after"), false)?;
+        let ids = ids(&page, "oid");
         let mut errors = Vec::new();
         if with_lines {
             for (at, node) in page["nodes"].as_array_mut().into_iter().flatten().enumerate() {
                 let oid = node["oid"].as_str().unwrap_or_default();
-                if repo.commits[oid].lines.is_none() {
+                if repo.commits[oid].counted(now).is_none() {
                     *node = Value::Null;
                     let path = json!(["node", "object", "history", "nodes", at, "additions"]);
                     errors.push(json!({ "message": UNCOUNTED, "path": path }));
                 }
             }
         }
-        Ok((json!({ "node": { "object": { "history": page } } }), errors))
+        Ok((json!({ "node": { "object": { "history": page, "ids": ids } } }), errors))
     }
 
     fn commits_by_oid(&self) -> Answered {
@@ -187,11 +208,11 @@ impl<'a> Request<'a> {
             let oid = part[1].split('"').next().unwrap_or_default();
             let commit = repo.commits.get(oid).filter(|_| repo.knows(oid, self.now));
             let node = match commit {
-                Some(commit) if with_lines && commit.lines.is_none() => {
+                Some(commit) if with_lines && commit.counted(self.now).is_none() => {
                     errors.push(json!({ "message": UNCOUNTED, "path": ["node", alias, "additions"] }));
                     Value::Null
                 }
-                Some(commit) => objects::commit(commit, with_lines),
+                Some(commit) => objects::commit(commit, with_lines, self.now),
                 None => Value::Null,
             };
             found.insert(alias.to_owned(), node);
@@ -207,7 +228,7 @@ impl<'a> Request<'a> {
             let opened = repo.pulls.iter().filter(|pull| pull.thread.created_at <= self.now);
             let entries = opened.map(|pull| {
                 let place = (pull.updated_at(self.now).timestamp(), pull.thread.number);
-                Ok(Entry { place, node: objects::pull(pull, self.document, self.now)? })
+                Ok(Entry { place, node: objects::pull(repo, pull, self.document, self.now)? })
             });
             self.list("pullRequests", "UPDATED_AT", entries.collect::<Result<_, String>>()?)
         })
@@ -240,7 +261,7 @@ impl<'a> Request<'a> {
                 opened.filter(|issue| since.is_none_or(|since| issue.updated_at(self.now) >= since));
             let entries = changed.map(|issue| {
                 let place = (issue.updated_at(self.now).timestamp(), issue.number);
-                Ok(Entry { place, node: objects::issue(issue, self.document, self.now)? })
+                Ok(Entry { place, node: objects::issue(repo, issue, self.document, self.now)? })
             });
             self.list("issues", "UPDATED_AT", entries.collect::<Result<_, String>>()?)
         })
@@ -284,7 +305,7 @@ impl<'a> Request<'a> {
     }
 
     /// Whatever is behind node ids, and an error for each behind which there is nothing.
-    fn nodes(&self, find: impl Fn(&str) -> Result<Option<Value>, String>) -> Answered {
+    pub(super) fn nodes(&self, find: impl Fn(&str) -> Result<Option<Value>, String>) -> Answered {
         let ids = self.variables["ids"].as_array().map(Vec::as_slice).unwrap_or_default();
         if ids.len() > 100 {
             return Err("You may not provide more than 100 node ids.".to_owned());
@@ -301,6 +322,24 @@ impl<'a> Request<'a> {
             nodes.push(found.unwrap_or(Value::Null));
         }
         Ok((json!({ "nodes": nodes }), errors))
+    }
+
+    fn pulls_by_id(&self) -> Answered {
+        self.nodes(|id| {
+            let all = self.world.repos.iter().flat_map(|repo| repo.pulls.iter().map(move |it| (repo, it)));
+            let mut there = all.filter(|(_, pull)| pull.thread.created_at <= self.now);
+            let found = there.find(|(repo, pull)| objects::thread_node_id("PR", repo, &pull.thread) == id);
+            found.map(|(repo, pull)| objects::pull(repo, pull, self.document, self.now)).transpose()
+        })
+    }
+
+    fn issues_by_id(&self) -> Answered {
+        self.nodes(|id| {
+            let all = self.world.repos.iter().flat_map(|repo| repo.issues.iter().map(move |it| (repo, it)));
+            let mut there = all.filter(|(_, issue)| issue.created_at <= self.now);
+            let found = there.find(|(repo, issue)| objects::thread_node_id("I", repo, issue) == id);
+            found.map(|(repo, issue)| objects::issue(repo, issue, self.document, self.now)).transpose()
+        })
     }
 
     fn deployments_by_id(&self) -> Answered {
@@ -326,6 +365,12 @@ impl<'a> Request<'a> {
     }
 }
 
+/// The ids of a page's entries.
+fn ids(page: &Value, name: &str) -> Value {
+    let nodes = page["nodes"].as_array().into_iter().flatten();
+    json!({ "nodes": nodes.map(|node| json!({ name: node[name] })).collect::<Vec<_>>() })
+}
+
 /// A repository as the probe shows it.
 fn probed(world: &World, repo: &Repo, now: Time) -> Value {
     let top = |times: Vec<(Time, Value)>| {
@@ -343,6 +388,7 @@ fn probed(world: &World, repo: &Repo, now: Time) -> Value {
         "id": objects::repo_node_id(repo),
         "databaseId": repo.id,
         "name": repo.name(now),
+        "isArchived": repo.archived,
         "pushedAt": repo.pushed_at(now).map(objects::moment),
         "defaultBranchRef": repo.tip(now).map(|tip| json!({ "target": { "oid": tip } })),
         "pullRequests": top(pulls.map(|pull| changed(pull.updated_at(now))).collect()),

@@ -1,6 +1,7 @@
 //! A double of GitHub: a world in memory, shown as it was at a moment, over the parts of the GraphQL
 //! and REST APIs that the product asks for.
 
+mod counts;
 pub mod faults;
 pub mod generated;
 mod graphql;
@@ -8,8 +9,10 @@ mod lists;
 mod objects;
 mod rest;
 mod server;
+mod sign_in;
 pub mod world;
 
 pub use faults::Fault;
 pub use server::{Double, TOKEN};
+pub use sign_in::APP_ID;
 pub use world::World;

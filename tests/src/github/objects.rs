@@ -41,7 +41,7 @@ fn signature(author: &Signature) -> Value {
 }
 
 /// A commit; without line counts where they are not asked for.
-pub(super) fn commit(commit: &Commit, with_lines: bool) -> Value {
+pub(super) fn commit(commit: &Commit, with_lines: bool, now: Time) -> Value {
     let authors: Vec<Value> =
         std::iter::once(&commit.author).chain(&commit.co_authors).map(signature).collect();
     let mut node = json!({
@@ -52,7 +52,7 @@ pub(super) fn commit(commit: &Commit, with_lines: bool) -> Value {
         "authors": { "nodes": authors },
     });
     if with_lines {
-        let [additions, deletions, files] = commit.lines.unwrap_or_default();
+        let [additions, deletions, files] = commit.counted(now).unwrap_or_default();
         node["additions"] = additions.into();
         node["deletions"] = deletions.into();
         node["changedFilesIfAvailable"] = files.into();
@@ -92,11 +92,27 @@ pub(super) fn reviews(pull: &Pull, now: Time, first: usize, after: Option<&str>)
     connection(&entries, first, after, false)
 }
 
+/// The node id of a pull request or an issue.
+pub(super) fn thread_node_id(kind: &str, repo: &Repo, thread: &Thread) -> String {
+    format!("{kind}_{}_{}", repo.id, thread.number)
+}
+
+/// The state of a pull request or an issue.
+pub(super) fn state(thread: &Thread, now: Time) -> &'static str {
+    if thread.merged_at(now).is_some() {
+        "MERGED"
+    } else if thread.closing(now).is_some() {
+        "CLOSED"
+    } else {
+        "OPEN"
+    }
+}
+
 fn thread(thread: &Thread, now: Time, updated_at: Time) -> Value {
     let closed_at = thread.closing(now).map(|(when, _)| when);
     json!({
         "number": thread.number,
-        "state": if thread.merged_at(now).is_some() { "MERGED" } else if closed_at.is_some() { "CLOSED" } else { "OPEN" },
+        "state": state(thread, now),
         "createdAt": moment(thread.created_at),
         "updatedAt": moment(updated_at),
         "closedAt": closed_at.map(moment),
@@ -111,8 +127,9 @@ fn lists_first(document: &str, field: &str) -> Result<usize, String> {
 }
 
 /// A pull request with the first of its reviews and closings.
-pub(super) fn pull(pull: &Pull, document: &str, now: Time) -> Result<Value, String> {
+pub(super) fn pull(repo: &Repo, pull: &Pull, document: &str, now: Time) -> Result<Value, String> {
     let mut node = thread(&pull.thread, now, pull.updated_at(now));
+    node["id"] = thread_node_id("PR", repo, &pull.thread).into();
     node["isDraft"] = pull.draft.into();
     node["mergedAt"] = json!(pull.thread.merged_at(now).map(moment));
     node["reviews"] = reviews(pull, now, lists_first(document, "reviews")?, None)?;
@@ -121,8 +138,9 @@ pub(super) fn pull(pull: &Pull, document: &str, now: Time) -> Result<Value, Stri
 }
 
 /// An issue with the first of its closings.
-pub(super) fn issue(issue: &Thread, document: &str, now: Time) -> Result<Value, String> {
+pub(super) fn issue(repo: &Repo, issue: &Thread, document: &str, now: Time) -> Result<Value, String> {
     let mut node = thread(issue, now, issue.updated_at(now));
+    node["id"] = thread_node_id("I", repo, issue).into();
     node["timelineItems"] = closings(issue, now, lists_first(document, "timelineItems")?, None)?;
     Ok(node)
 }

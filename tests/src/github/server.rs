@@ -18,7 +18,11 @@ use serde_json::{Value, json};
 use super::faults::{Fault, Script};
 use super::graphql::{self, operation};
 use super::rest;
+use super::sign_in::{SignIn, Who};
 use super::world::{Time, World};
+
+/// How much is left of a token's limits at first.
+const FULL: u64 = 4990;
 
 /// The token that is accepted.
 pub const TOKEN: &str = "ghp_doubletoken0123456789abcdefghijklmn";
@@ -28,6 +32,10 @@ struct State {
     now: Time,
     log: Vec<String>,
     script: Script,
+    sign_in: SignIn,
+    /// After how many more requests every token is refused.
+    revoke_after: Option<usize>,
+    redirect: Option<String>,
 }
 
 /// A running double. It ends when it is dropped.
@@ -48,7 +56,11 @@ impl Double {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         listener.set_nonblocking(true).expect("a socket that does not block");
         let address = listener.local_addr().expect("the port's number");
-        let state = Arc::new(Mutex::new(State { world, now, log: Vec::new(), script: Script::default() }));
+        let mut sign_in = SignIn::default();
+        sign_in.accept(TOKEN, FULL);
+        let (log, script) = (Vec::new(), Script::default());
+        let state = State { world, now, log, script, sign_in, revoke_after: None, redirect: None };
+        let state = Arc::new(Mutex::new(state));
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let shared = Arc::clone(&state);
         let thread = std::thread::spawn(move || {
@@ -74,6 +86,11 @@ impl Double {
         lock(&self.state).now = now;
     }
 
+    /// Shows another world from now on.
+    pub fn set_world(&self, world: World) {
+        lock(&self.state).world = world;
+    }
+
     /// How many requests came.
     pub fn requests(&self) -> usize {
         lock(&self.state).log.len()
@@ -88,6 +105,41 @@ impl Double {
     /// `times` in a row.
     pub fn plan(&self, on: &'static str, skip: u32, times: u32, fault: Fault) {
         lock(&self.state).script.plan(on, skip, times, fault);
+    }
+
+    /// Accepts another token, or the same one with so much left of its limits.
+    pub fn accept(&self, token: &str, left: u64) {
+        lock(&self.state).sign_in.accept(token, left);
+    }
+
+    /// Accepts the app, installed in the organization.
+    pub fn install_app(&self) {
+        lock(&self.state).sign_in.install_app();
+    }
+
+    /// Refuses a token from now on.
+    pub fn revoke(&self, token: &str) {
+        lock(&self.state).sign_in.revoke(Some(token));
+    }
+
+    /// Refuses every token that was given out, after so many more requests.
+    pub fn revoke_after(&self, requests: usize) {
+        lock(&self.state).revoke_after = Some(requests);
+    }
+
+    /// How many tokens the app's installation gave out.
+    pub fn tokens_given(&self) -> usize {
+        lock(&self.state).sign_in.given()
+    }
+
+    /// With which tokens it was asked, one a request.
+    pub fn tokens_that_asked(&self) -> Vec<String> {
+        lock(&self.state).sign_in.asked.clone()
+    }
+
+    /// Sends who asks the REST API next elsewhere.
+    pub fn redirect_rest(&self, address: &str) {
+        lock(&self.state).redirect = Some(address.to_owned());
     }
 
     /// How many planned faults have not happened yet.
@@ -169,13 +221,29 @@ async fn answer(
     let mut state = lock(&state);
     let kind = asked.kind();
     state.log.push(kind.clone());
-    let authorization = header("authorization");
-    if ![format!("Bearer {TOKEN}"), format!("token {TOKEN}")].contains(&authorization) {
-        let body = json!({ "message": "Bad credentials", "status": "401" });
-        return full(state.head(401, 60, 3600), body.to_string());
+    state.revoke_after = match state.revoke_after {
+        Some(0) => {
+            state.sign_in.revoke(None);
+            None
+        }
+        more => more.map(|requests| requests - 1),
+    };
+    let now = state.now;
+    let left = match state.sign_in.who(&header("authorization"), now) {
+        Who::Token(left) => left,
+        Who::App => return state.tell_app(&asked),
+        Who::Nobody => {
+            let body = json!({ "message": "Bad credentials", "status": "401" });
+            return full(state.head(401, 60, 3600), body.to_string());
+        }
+    };
+    if !asked.is_graphql()
+        && let Some(address) = state.redirect.take()
+    {
+        return full(state.head(302, left, 3600).header("location", address), String::new());
     }
     match state.script.next(&kind) {
-        None => state.respond(&asked),
+        None => state.respond(&asked, left),
         Some(fault) => state.fail(&asked, fault),
     }
 }
@@ -204,9 +272,18 @@ impl State {
         rest::get(&self.world, self.now, below, &asked.query, &asked.host)
     }
 
-    fn respond(&self, asked: &Asked) -> Result<Response<Body>, io::Error> {
+    /// Answers what only the app may ask.
+    fn tell_app(&mut self, asked: &Asked) -> Result<Response<Body>, io::Error> {
+        let below = asked.path.strip_prefix("/api/v3").unwrap_or_default();
+        let answer = self.sign_in.answer(below, &self.world.org, self.now);
+        let (status, body) =
+            answer.unwrap_or_else(|| (404, json!({ "message": "Not Found", "status": "404" })));
+        full(self.head(status, FULL, 3600), body.to_string())
+    }
+
+    fn respond(&self, asked: &Asked, left: u64) -> Result<Response<Body>, io::Error> {
         let rest::Answer { status, body, link } = self.answer(asked);
-        let head = self.head(status, 4990, 3600);
+        let head = self.head(status, left, 3600);
         full(link.into_iter().fold(head, |head, link| head.header("link", link)), body.to_string())
     }
 
@@ -226,6 +303,16 @@ impl State {
                 let mut body = self.answer(asked).body;
                 null_first(&mut body["data"]);
                 body["errors"] = json!([{ "message": "Something went wrong while executing your query." }]);
+                full(self.head(200, 4990, 3600), body.to_string())
+            }
+            Fault::BrokenEntry => {
+                let mut body = self.answer(asked).body;
+                if let Some(path) = null_last(&mut body["data"], Vec::new()) {
+                    let message = "Resource limits for this query exceeded.";
+                    let error =
+                        json!({ "type": "RESOURCE_LIMITS_EXCEEDED", "path": path, "message": message });
+                    body["errors"] = json!([error]);
+                }
                 full(self.head(200, 4990, 3600), body.to_string())
             }
             Fault::RateLimited(reset_s) => {
@@ -250,6 +337,20 @@ fn null_first(value: &mut Value) {
         },
         Value::Array(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
+}
+
+/// Makes the last node of the outermost list null, and gives its path.
+fn null_last(value: &mut Value, path: Vec<Value>) -> Option<Vec<Value>> {
+    let below = |name: Value| [path.clone(), vec![name]].concat();
+    let Value::Object(fields) = value else { return None };
+    if let Some(nodes) = fields.get_mut("nodes").and_then(Value::as_array_mut) {
+        let at = nodes.len().checked_sub(1)?;
+        nodes[at] = Value::Null;
+        return Some([below("nodes".into()), vec![at.into()]].concat());
+    }
+    // The ids beside a list come whatever becomes of it.
+    let mut fields = fields.iter_mut().filter(|(name, _)| *name != "ids");
+    fields.find_map(|(name, value)| null_last(value, below(name.clone().into())))
 }
 
 fn full(head: Builder, text: String) -> Result<Response<Body>, io::Error> {

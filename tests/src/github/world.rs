@@ -82,6 +82,15 @@ pub struct Commit {
     pub co_authors: Vec<Signature>,
     /// Lines added and deleted, files changed; nothing where GitHub refuses to count them.
     pub lines: Option<[i64; 3]>,
+    /// Until when GitHub refuses to count them, where it does for a while only.
+    pub uncounted_until: Option<Time>,
+}
+
+impl Commit {
+    /// The lines, where GitHub counts them.
+    pub fn counted(&self, now: Time) -> Option<[i64; 3]> {
+        self.lines.filter(|_| self.uncounted_until.is_none_or(|until| until <= now))
+    }
 }
 
 /// What happens to a pull request or an issue.
@@ -127,6 +136,11 @@ impl Thread {
 
     fn turns_until(&self, now: Time) -> impl Iterator<Item = (Time, Turn)> {
         self.turns.iter().copied().filter(move |(when, _)| *when <= now)
+    }
+
+    /// Whether it was opened.
+    pub fn exists(&self, now: Time) -> bool {
+        self.created_at <= now
     }
 
     /// When it was merged.
@@ -324,6 +338,12 @@ pub struct Repo {
     pub releases: Vec<Release>,
     /// Deployments.
     pub deployments: Vec<Deployment>,
+    /// Whether it is a fork.
+    pub fork: bool,
+    /// Whether it is archived.
+    pub archived: bool,
+    /// Whether GitHub blocks access to it; it is listed all the same.
+    pub blocked: bool,
 }
 
 fn latest<T>(list: &[(Time, T)], now: Time) -> Option<&(Time, T)> {
@@ -342,6 +362,9 @@ impl Repo {
             issues: Vec::new(),
             releases: Vec::new(),
             deployments: Vec::new(),
+            fork: false,
+            archived: false,
+            blocked: false,
         }
     }
 
@@ -381,6 +404,7 @@ impl Repo {
             author: author.clone(),
             co_authors: Vec::new(),
             lines,
+            uncounted_until: None,
         };
         self.commits.insert(sha.clone(), commit);
         sha
@@ -426,12 +450,14 @@ pub struct World {
     pub members: Vec<Account>,
     /// Its repositories.
     pub repos: Vec<Repo>,
+    /// Fields that the token may not read.
+    pub refused_fields: Vec<&'static str>,
 }
 
 impl World {
     /// An organization without anything.
     pub fn new(org: &str) -> Self {
-        World { org: org.to_owned(), members: Vec::new(), repos: Vec::new() }
+        World { org: org.to_owned(), members: Vec::new(), repos: Vec::new(), refused_fields: Vec::new() }
     }
 
     /// Every e-mail address in it.

@@ -1,5 +1,6 @@
 //! GitHub fails: what may pass is tried again, what may not is told, and nothing is lost.
 
+use chrono::TimeDelta;
 use gam_tests::answers::check;
 use gam_tests::github::{Double, Fault, generated};
 use gam_tests::program::Place;
@@ -28,6 +29,52 @@ fn what_may_pass_is_tried_again() {
     assert_eq!(double.faults_left(), 0, "{}", double.log().join(", "));
     place.run(&["aggregate"]).expect(0);
     check(place.serve().address(), &world, settled(), &whole());
+}
+
+#[test]
+fn what_came_whole_is_used_and_the_rest_is_asked_for_by_itself() {
+    let (world, double, place) = start(25);
+    let clean = Double::start(world.clone(), settled());
+    Place::with(&clean).run(&["collect", &world.org, "--since", SINCE]).expect(0);
+    let lists = ["PullRequests", "Issues", "Commits", "Deployments", "Releases"];
+    for list in lists {
+        double.plan(list, 0, 1, Fault::BrokenEntry);
+    }
+    place.run(&["collect", &world.org, "--since", SINCE]).expect(0);
+    assert_eq!(double.faults_left(), 0, "{}", double.log().join(", "));
+    place.run(&["aggregate"]).expect(0);
+    check(place.serve().address(), &world, settled(), &whole());
+    let count = |double: &Double, name: &str| double.log().iter().filter(|kind| *kind == name).count();
+    for list in lists {
+        assert_eq!(count(&double, list), count(&clean, list), "{list}: no page is asked for again");
+    }
+    for list in ["PullRequestsById", "IssuesById"] {
+        assert_eq!((count(&double, list), count(&clean, list)), (1, 0), "{list}");
+    }
+}
+
+#[test]
+fn commits_that_github_did_not_count_are_asked_for_again() {
+    let mut world = generated::world(26);
+    let now = settled();
+    let of_site = world.repos[0].commits.values_mut().filter(|commit| commit.lines.is_some()).take(30);
+    of_site.for_each(|commit| commit.uncounted_until = Some(now + TimeDelta::hours(30)));
+    let double = Double::start(world.clone(), now);
+    let place = Place::with(&double);
+    let step = |at| {
+        double.set_now(at);
+        let before = double.requests();
+        place.run(&["collect", &world.org, "--since", SINCE]).expect(0);
+        place.run(&["aggregate"]).expect(0);
+        check(place.serve().address(), &world, at, &whole());
+        double.requests() - before
+    };
+    step(now);
+    // Deployments that may still succeed are asked for each time.
+    let idle = step(now + TimeDelta::hours(1));
+    assert!(step(now + TimeDelta::hours(25)) > idle, "they are asked for again, in vain");
+    step(now + TimeDelta::hours(26));
+    assert!(step(now + TimeDelta::hours(50)) > idle);
 }
 
 #[test]

@@ -49,7 +49,8 @@ impl Origin {
         }
     }
 
-    /// A commit on the default branch. `version` orders it against its being pushed away.
+    /// A commit on the default branch. `version` orders it against its being pushed away; the half of a
+    /// step is for its lines, which GitHub may refuse to count at first.
     pub fn commit(&self, commit: &Commit, version: i64) -> Event {
         let author = commit.author.as_ref().map_or_else(Member::ghost, |author| author.member());
         let co_authors = commit.authors.clone().map(|authors| {
@@ -61,6 +62,7 @@ impl Origin {
             names
         });
         let id = EventId::commit(self.repo_id, &commit.oid);
+        let version = 2 * version + i64::from(commit.is_counted());
         let mut event = self.event(id, EventKind::Commit, version, author, commit.committed_date);
         event.facts = Facts {
             sha: Some(commit.oid.clone()),
@@ -74,11 +76,11 @@ impl Origin {
         event
     }
 
-    /// A commit that a force-push took away.
+    /// A commit that a force-push took away. It is newer than whatever was told of it at a lesser version.
     pub fn commit_gone(&self, commit: &ComparedCommit, version: i64) -> Event {
         let id = EventId::commit(self.repo_id, &commit.sha);
         let mut event =
-            self.event(id, EventKind::Commit, version, commit.member.clone(), commit.committed_at);
+            self.event(id, EventKind::Commit, 2 * version, commit.member.clone(), commit.committed_at);
         event.retracted = true;
         event.facts.sha = Some(commit.sha.clone());
         event.facts.parents = i32::try_from(commit.parents).ok();

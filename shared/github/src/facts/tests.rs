@@ -12,7 +12,7 @@ fn at(text: &str) -> DateTime<Utc> {
 
 fn pull(changes: Value) -> PullRequest {
     let mut pull = json!({
-        "number": 5, "state": "OPEN", "isDraft": false,
+        "id": "PR_5", "number": 5, "state": "OPEN", "isDraft": false,
         "createdAt": "2025-01-01T00:00:00Z", "updatedAt": "2025-01-09T00:00:00Z",
         "closedAt": null, "mergedAt": null,
         "author": { "__typename": "User", "login": "ann", "databaseId": 1 },
@@ -208,7 +208,7 @@ fn a_commit_names_each_co_author_once_and_keeps_no_address() {
     }))
     .unwrap();
     let event = origin().commit(&commit, 4);
-    assert_eq!((event.version, event.member.name.as_str(), event.facts.parents), (4, "ann", Some(2)));
+    assert_eq!((event.version, event.member.name.as_str(), event.facts.parents), (9, "ann", Some(2)));
     assert_eq!(event.facts.files_changed, None);
     assert_eq!(event.facts.co_authors.as_ref().map(Vec::len), Some(1));
     assert!(!format!("{event:?}").contains('@'));

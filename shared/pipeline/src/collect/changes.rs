@@ -41,7 +41,7 @@ pub(super) async fn read_pulls(
 ) -> Result<(), Stop> {
     let walker = Walker { target, sink, what: "pull_requests", update: Update::Pulls };
     walker
-        .read(newest, from, PageSize::new(50), async |cursor: Option<&str>, _, size: &mut PageSize| {
+        .read(newest, from, 50, async |cursor: Option<&str>, _, size: &mut PageSize| {
             let page = github.pull_requests(&target.repo, cursor, size).await?;
             let entries = page.entries.iter().map(|pull| (pull.updated_at, target.origin.pull_request(pull)));
             Ok(Page { entries: entries.collect(), next: page.next })
@@ -58,7 +58,7 @@ pub(super) async fn read_issues(
 ) -> Result<(), Stop> {
     let walker = Walker { target, sink, what: "issues", update: Update::Issues };
     walker
-        .read(newest, from, PageSize::new(100), async |cursor: Option<&str>, floor, size: &mut PageSize| {
+        .read(newest, from, 100, async |cursor: Option<&str>, floor, size: &mut PageSize| {
             let page = github.issues(&target.repo, Some(floor), cursor, size).await?;
             let entries = page.entries.iter().map(|issue| (issue.updated_at, target.origin.issue(issue)));
             Ok(Page { entries: entries.collect(), next: page.next })
@@ -78,9 +78,10 @@ impl Walker<'_> {
         &self,
         newest: Newest,
         mut checkpoint: ChangesCheckpoint,
-        mut size: PageSize,
+        largest: u32,
         fetch: impl AsyncFn(Option<&str>, DateTime<Utc>, &mut PageSize) -> Result<Page<Entry>, Error>,
     ) -> Result<(), Stop> {
+        let mut size = PageSize::resume(checkpoint.size, largest);
         if let Some(walk) = checkpoint.walk.take() {
             match self.walk(&mut checkpoint, walk.clone(), &mut size, &fetch).await {
                 // The place in the list is not known any more: begin the walk anew.
@@ -117,6 +118,7 @@ impl Walker<'_> {
     ) -> Result<(), Stop> {
         loop {
             let page = fetch(walk.cursor.as_deref(), walk.floor, size).await?;
+            checkpoint.size = size.to_remember();
             if walk.cursor.is_none() {
                 walk.watermark = self.target.watermark(page.entries.first().map(|(at, _)| *at));
             }

@@ -4,19 +4,21 @@
 //! difference is what a force-push took away.
 
 use chrono::{DateTime, Utc};
+use gam_github::wire::Commit;
 use gam_github::{Client, Comparison, Error, PageSize};
 use gam_model::Event;
 use tokio::sync::mpsc::Sender;
 
 use super::plan::{Span, Stop, Target};
 use super::writer::{PageRead, Update};
-use crate::checkpoint::{CommitWalk, CommitsCheckpoint, CoveredCommits, MoveStep, Moving};
+use crate::checkpoint::{CommitWalk, CommitsCheckpoint, CoveredCommits, MoveStep, Moving, Uncounted};
 
 const WHAT: &str = "commits";
 
 /// Whether there is anything to read.
-pub(super) fn is_due(from: &CommitsCheckpoint, tip: &str, span: Span) -> bool {
+pub(super) fn is_due(from: &CommitsCheckpoint, tip: &str, span: Span, now: Option<DateTime<Utc>>) -> bool {
     match &from.covered {
+        _ if from.uncounted.is_due(now) => true,
         _ if from.walk.is_some() || from.moving.is_some() => true,
         None => true,
         Some(covered) => covered.tip != tip || widening(covered, span).next().is_some(),
@@ -77,6 +79,9 @@ pub(super) async fn read(
     {
         reading.walk(walk).await?;
     }
+    if reading.checkpoint.uncounted.is_due(target.read_at) {
+        reading.count_again().await?;
+    }
     Ok(())
 }
 
@@ -91,6 +96,27 @@ impl Commits<'_> {
     async fn hand_over(&self, events: Vec<Event>, save: bool) -> Result<(), Stop> {
         let update = save.then(|| Update::Commits(self.checkpoint.clone()));
         self.target.hand_over(self.sink, WHAT, events, update).await
+    }
+
+    /// The events of commits that are on the branch. Those that GitHub did not count are remembered.
+    fn events(&mut self, commits: &[Commit]) -> Vec<Event> {
+        let version = self.checkpoint.version;
+        commits.iter().for_each(|commit| self.checkpoint.uncounted.note(&commit.oid, commit.is_counted()));
+        commits.iter().map(|commit| self.target.origin.commit(commit, version)).collect()
+    }
+
+    /// Asks again for commits whose lines GitHub refused to count.
+    async fn count_again(&mut self) -> Result<(), Stop> {
+        let oids = self.checkpoint.uncounted.ask(self.target.read_at);
+        let commits = match self.github.commits_by_id(&self.target.repo, &oids).await {
+            Ok(commits) => commits,
+            // One of them is not shown any more: they are asked for again another day.
+            Err(Error::Unavailable { .. } | Error::NotFound(_)) => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        let counted: Vec<Commit> = commits.into_iter().filter(Commit::is_counted).collect();
+        let events = self.events(&counted);
+        self.hand_over(events, true).await
     }
 
     fn pushed_at(&self) -> i64 {
@@ -119,16 +145,15 @@ impl Commits<'_> {
 
     /// Walks a span of the history of a pinned tip, page by page.
     async fn walk(&mut self, mut walk: CommitWalk) -> Result<(), Stop> {
-        let mut size = PageSize::new(100);
+        let mut size = PageSize::resume(self.checkpoint.size, 100);
         loop {
             let span = (Some(walk.since), walk.until);
             let page = self
                 .github
                 .commits(&self.target.repo, &walk.covers.tip, span, walk.cursor.as_deref(), &mut size)
                 .await?;
-            let version = self.checkpoint.version;
-            let events = page.entries.iter().map(|commit| self.target.origin.commit(commit, version));
-            let events = events.collect();
+            self.checkpoint.size = size.to_remember();
+            let events = self.events(&page.entries);
             walk.cursor = page.next;
             let more = walk.cursor.is_some();
             if more {
@@ -196,6 +221,7 @@ impl Commits<'_> {
         let (github, repo) = (self.github, &self.target.repo);
         if forward.behind_by > 0 && done == 0 {
             let backward = github.compare(repo, &to, &covered.tip).await?;
+            backward.commits.iter().for_each(|gone| self.checkpoint.uncounted.note(&gone.sha, true));
             let gone =
                 backward.commits.iter().map(|gone| self.target.origin.commit_gone(gone, self.version_gone()));
             let gone = gone.collect();
@@ -209,8 +235,7 @@ impl Commits<'_> {
             .collect();
         for (at, shas) in new.chunks(100).enumerate().filter(|(at, _)| at * 100 >= done) {
             let commits = github.commits_by_id(repo, shas).await?;
-            let version = self.checkpoint.version;
-            let events = commits.iter().map(|commit| self.target.origin.commit(commit, version)).collect();
+            let events = self.events(&commits);
             let step = MoveStep::Compare { done: at * 100 + shas.len() };
             self.checkpoint.moving = Some(Moving { to: to.clone(), step });
             self.hand_over(events, true).await?;
@@ -228,7 +253,9 @@ impl Commits<'_> {
         to: String,
         cursor: Option<String>,
     ) -> Result<(), Stop> {
-        let mut size = PageSize::new(100);
+        // What is taken back is not to be asked for again; what stays is noted anew below.
+        self.checkpoint.uncounted = Uncounted::default();
+        let mut size = PageSize::resume(self.checkpoint.size, 100);
         let mut cursor = cursor;
         loop {
             let span = (Some(covered.since), None);

@@ -93,7 +93,7 @@ pub(super) async fn save_completeness(
         repos.retain(|_, at| *at != complete_until);
         let asked = now.span.since.unwrap_or(now.span.first_since);
         let since = Some(before.since.map_or(asked, |since| since.min(asked)));
-        held.value = OrgCheckpoint { complete_until, repos, since };
+        held.value = OrgCheckpoint { complete_until, repos, since, ..before.clone() };
         if held.value == before || held.save(&*context.checkpoints, &key).await? {
             return Ok(());
         }

@@ -184,9 +184,10 @@ impl Deployments<'_> {
     }
 
     async fn walk(&mut self, mut walk: DeploymentsWalk) -> Result<(), Stop> {
-        let mut size = PageSize::new(100);
+        let mut size = PageSize::resume(self.checkpoint.size, 100);
         loop {
             let page = self.github.deployments(&self.target.repo, walk.cursor.as_deref(), &mut size).await?;
+            self.checkpoint.size = size.to_remember();
             let at_floor = page.entries.iter().any(|deployment| deployment.created_at < walk.floor);
             let events = page.entries.iter().flat_map(|deployment| self.note(deployment)).collect();
             walk.cursor = page.next.filter(|_| !at_floor);

@@ -9,7 +9,9 @@
 mod changes;
 mod commits;
 mod completeness;
+mod cost;
 mod deployments;
+mod dry_run;
 mod plan;
 mod releases;
 mod survey;
@@ -18,8 +20,11 @@ mod writer;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
-use gam_github::{Client, OrgProbe, RepoProbe};
+pub use cost::RepoCost;
+pub use dry_run::{CollectPlan, PlannedRepo, dry_run};
+use gam_github::{Client, OrgProbe, RepoProbe, Usage};
 use gam_model::period::midnight;
+pub use plan::Estimate;
 use serde::{Deserialize, Serialize};
 
 use crate::{Context, Observer};
@@ -59,6 +64,14 @@ pub struct CollectReport {
     pub batches: usize,
     /// How many requests were sent to GitHub.
     pub requests: u64,
+    /// What they cost, in total.
+    pub usage: Usage,
+    /// What reading each repository cost, as far as anything of it was read.
+    pub costs: Vec<RepoCost>,
+    /// Repositories that GitHub shows no more, by name: what was collected of them stays.
+    pub gone: Vec<String>,
+    /// Repositories that GitHub blocks, with the reason: what was collected of them stays.
+    pub blocked: Vec<(String, String)>,
     /// Repositories that failed, with the reason; what was read of them is saved.
     pub failed: Vec<(String, String)>,
     /// Whether the run stopped for the API's limits; what was read is saved.
@@ -98,11 +111,10 @@ pub async fn collect(
     request: &CollectRequest,
     observer: &dyn Observer,
 ) -> Result<CollectReport, CollectError> {
-    let requests_before = github.requests();
+    let github = &github.for_org(&request.org).await?.metered();
     let (survey, unknown) = survey_org(context, github, request).await?;
     observer.notice(survey.listed());
     let mut report = survey.read(github, request.parallelism.max(1), observer).await?;
-    report.requests = github.requests() - requests_before;
     report.failed.splice(0..0, unknown);
     Ok(report)
 }
@@ -118,9 +130,9 @@ pub struct WorkItem {
     pub node_id: String,
 }
 
-/// What there is to read in an organization.
+/// What there is to read in an organization, to be handed out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CollectPlan {
+pub struct WorkPlan {
     /// The organization, as GitHub spells it.
     pub org: String,
     /// How many repositories are in question.
@@ -143,12 +155,12 @@ pub async fn plan(
     github: &Client,
     request: &CollectRequest,
     observer: &dyn Observer,
-) -> Result<CollectPlan, CollectError> {
-    let requests_before = github.requests();
+) -> Result<WorkPlan, CollectError> {
+    let github = &github.for_org(&request.org).await?.metered();
     let (survey, unknown) = survey_org(context, github, request).await?;
     observer.notice(survey.listed());
     let mut plan = survey.hand_out().await?;
-    plan.requests = github.requests() - requests_before;
+    plan.requests = github.requests();
     plan.failed.splice(0..0, unknown);
     Ok(plan)
 }
@@ -185,14 +197,13 @@ pub async fn work(
     items: &[WorkItem],
     observer: &dyn Observer,
 ) -> Result<WorkReport, CollectError> {
-    let requests_before = github.requests();
     let span = asked_span(context, request)?;
+    let github = &github.for_org(&request.org).await?.metered();
     let node_ids: Vec<String> = items.iter().map(|item| item.node_id.clone()).collect();
     let probe = github.probe_repos(&request.org, &node_ids).await?;
     let shown: BTreeSet<i64> = probe.repos.iter().map(|repo| repo.id).collect();
     let survey = Survey::of_repos(context, github, probe, span).await?;
     let mut done = survey.work(github, request.parallelism.max(1), observer).await?;
-    done.report.requests = github.requests() - requests_before;
     for item in items.iter().filter(|item| !shown.contains(&item.repo_id)) {
         let why =
             format!("GitHub shows no repository {} in {} to this token any more", item.repo, request.org);

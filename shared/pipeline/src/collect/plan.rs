@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_github::facts::Origin;
+use gam_github::queries::{COMMITS, DEPLOYMENTS, ISSUES, PULL_REQUESTS, RELEASES};
 use gam_github::wire::Deployment;
 use gam_github::{Client, Error, Newest, OrgProbe, RepoProbe, RepoRef};
 use gam_model::Event;
@@ -92,6 +93,17 @@ enum Kind {
     Deployments { newest: Newest, from: DeploymentsCheckpoint, asked: HashMap<i64, Option<Deployment>> },
 }
 
+/// What a reading takes at most.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Estimate {
+    /// What is read: `commits`, `pull_requests`, `issues`, `releases` or `deployments`.
+    pub what: &'static str,
+    /// Requests.
+    pub requests: u64,
+    /// Points of GitHub's limits.
+    pub points: u64,
+}
+
 /// One kind of one repository, to be read.
 pub(super) struct Reading {
     target: Target,
@@ -101,6 +113,32 @@ pub(super) struct Reading {
 impl Reading {
     pub(super) fn repo(&self) -> &RepoRef {
         &self.target.repo
+    }
+
+    /// What it takes at most: of what is new since the last time nothing is known but that there is some.
+    /// `commits` is how many a first walk would find.
+    pub(super) fn estimate(&self, commits: Option<i64>) -> Estimate {
+        let pages = |entries: i64, size: i64| (entries.max(1) as u64).div_ceil(size as u64);
+        let (what, requests, points) = match &self.kind {
+            Kind::Commits { from, .. } => {
+                let known = commits.filter(|_| from.covered.is_none());
+                ("commits", known.map_or(2, |commits| pages(commits, 100)), COMMITS.points)
+            }
+            Kind::Pulls { newest, from } => {
+                let first = from.since.is_none() && newest.total > 0;
+                ("pull_requests", if first { pages(newest.total, 50) } else { 1 }, PULL_REQUESTS.points)
+            }
+            Kind::Issues { newest, from } => {
+                let first = from.since.is_none() && newest.total > 0;
+                ("issues", if first { pages(newest.total, 100) } else { 1 }, ISSUES.points)
+            }
+            Kind::Releases { newest, .. } => ("releases", pages(newest.total, 100), RELEASES.points),
+            Kind::Deployments { newest, from, .. } => {
+                let first = from.since.is_none() && newest.total > 0;
+                ("deployments", if first { pages(newest.total, 100) } else { 1 }, DEPLOYMENTS.points)
+            }
+        };
+        Estimate { what, requests, points: requests * points }
     }
 
     /// Reads to the end, handing every page over.
@@ -148,10 +186,10 @@ pub(super) fn readings(
         active_at: newest.into_iter().max().flatten(),
         pushed_at: repo.pushed_at,
     };
-    let RepoCheckpoint { commits, pulls, issues, releases, deployments } = checkpoint;
+    let RepoCheckpoint { commits, pulls, issues, releases, deployments, .. } = checkpoint;
     let mut kinds = Vec::new();
     if let Some(tip) = repo.tip.clone()
-        && commits::is_due(&commits, &tip, span)
+        && commits::is_due(&commits, &tip, span, probe.read_at)
     {
         kinds.push(Kind::Commits { tip, from: commits });
     }

@@ -79,7 +79,7 @@ pub(super) async fn read(
     from: ReleasesCheckpoint,
     sink: &Sender<PageRead>,
 ) -> Result<(), Stop> {
-    let mut size = PageSize::new(100);
+    let mut size = PageSize::resume(from.size, 100);
     let mut releases: Vec<Release> = Vec::new();
     let mut pages = 0;
     if newest.total > 0 || !from.published.is_empty() {
@@ -116,6 +116,7 @@ pub(super) async fn read(
         published,
         drafts: drafts.filter_map(|draft| Some((draft.database_id?, draft.id.clone()))).collect(),
         active_at: target.active_at,
+        size: size.to_remember(),
     };
     target.hand_over(sink, "releases", events, Some(Update::Releases(checkpoint))).await
 }

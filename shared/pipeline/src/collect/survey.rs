@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use futures::StreamExt;
-use gam_github::{Client, OrgProbe, RepoProbe};
+use gam_github::{Client, OrgProbe, RepoProbe, RepoState};
+use gam_store::NameKind;
 use gam_store::keys::CheckpointKey;
+use tokio::time::Instant;
 
 use super::completeness::{Completeness, save_completeness};
+use super::cost::Costs;
 use super::plan::{self, Reading, Span, Stop};
 use super::writer::Writer;
-use super::{CollectError, CollectPlan, CollectReport, Refusal, WorkItem, WorkReport, deployments, releases};
+use super::{CollectError, CollectReport, Refusal, WorkItem, WorkPlan, WorkReport, deployments, releases};
 use crate::checkpoint::{Held, OrgCheckpoint};
 use crate::{Context, Observer, Progress};
 
@@ -135,15 +138,16 @@ impl<'a> Survey<'a> {
     }
 
     /// Hands out what there is to read.
-    pub(super) async fn hand_out(self) -> Result<CollectPlan, CollectError> {
+    pub(super) async fn hand_out(mut self) -> Result<WorkPlan, CollectError> {
         let changed = self.changed();
         self.save_completeness(&changed.iter().chain(self.failed.keys()).copied().collect()).await?;
+        self.mark(&Outcome::default()).await?;
         let item = |repo: &RepoProbe| WorkItem {
             repo: repo.name.clone(),
             repo_id: repo.id,
             node_id: repo.node_id.clone(),
         };
-        Ok(CollectPlan {
+        Ok(WorkPlan {
             org: self.probe.login.clone(),
             repos: self.repos.len(),
             items: self.repos.iter().filter(|repo| changed.contains(&repo.id)).map(item).collect(),
@@ -174,23 +178,47 @@ impl<'a> Survey<'a> {
         for (repo, why) in std::mem::take(&mut self.failed) {
             outcome.failed.entry(repo).or_insert(why);
         }
-        self.save_completeness(&outcome.failed.keys().chain(&outcome.stopped).copied().collect()).await?;
+        let undone = outcome.failed.keys().chain(&outcome.stopped).chain(outcome.blocked.keys());
+        self.save_completeness(&undone.copied().collect()).await?;
         for repo in &self.repos {
             if let Some(refusal) = outcome.failed.get(&repo.id) {
                 observer.notice(Progress::RepoFailed { repo: repo.name.clone(), why: refusal.why.clone() });
             }
         }
+        let gone = self.mark(&outcome).await?;
+        let blocked = |repo: &RepoProbe| Some((repo.name.clone(), outcome.blocked.get(&repo.id)?.clone()));
         let report = CollectReport {
             org: self.probe.login.clone(),
             repos: self.repos.len(),
             events: self.writer.events(),
             batches: self.writer.batches(),
-            requests: 0,
+            requests: github.requests(),
+            usage: github.usage(),
+            costs: std::mem::take(&mut outcome.costs).into_repos(self.writer.events_of()),
+            gone,
+            blocked: self.repos.iter().filter_map(blocked).collect(),
             failed: self.failures(&outcome.failed),
             limited: outcome.limited.is_some(),
             limited_until: outcome.limited.flatten(),
         };
         Ok(WorkReport { report, stopped: outcome.stopped, failed: outcome.failed })
+    }
+
+    /// Keeps why nothing new may come from repositories; gives back the names of those that GitHub shows
+    /// no more.
+    async fn mark(&mut self, outcome: &Outcome) -> Result<Vec<String>, CollectError> {
+        let is_blocked = |repo: &RepoProbe| outcome.blocked.contains_key(&repo.id);
+        let state = |repo: &RepoProbe| if is_blocked(repo) { Some(RepoState::Blocked) } else { repo.state };
+        let states = self.repos.iter().map(|repo| (repo.id, state(repo))).collect();
+        let shown: BTreeSet<i64> = self.probe.repos.iter().map(|repo| repo.id).collect();
+        // Which of the others are hidden and which are gone is not known where some cannot be read.
+        let shows_all = self.everything && self.probe.unreadable.is_empty();
+        let gone = self.writer.mark(&states, shows_all.then_some(&shown)).await?;
+        if gone.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names = self.context.rollups.names(&self.probe.login, NameKind::Repo).await?;
+        Ok(names.into_iter().filter(|entry| gone.contains(&entry.id)).map(|entry| entry.name).collect())
     }
 }
 
@@ -203,6 +231,9 @@ struct Outcome {
     stopped: BTreeSet<i64>,
     /// Whether the limits stopped any, and when they are reset.
     limited: Option<Option<DateTime<Utc>>>,
+    /// Why GitHub blocks a repository.
+    blocked: BTreeMap<i64, String>,
+    costs: Costs,
 }
 
 /// Runs the readings side by side, and the writer beside them.
@@ -225,18 +256,23 @@ async fn run(
             .map(|reading| {
                 let sink = sink.clone();
                 async move {
-                    let repo = reading.repo().clone();
-                    (repo, reading.run(github, &sink).await)
+                    let (repo, begun, github) = (reading.repo().clone(), Instant::now(), github.metered());
+                    let result = reading.run(&github, &sink).await;
+                    (repo, result, github.usage(), begun)
                 }
             })
             .buffer_unordered(parallelism * 2);
-        while let Some((repo, result)) = done.next().await {
+        while let Some((repo, result, usage, begun)) = done.next().await {
+            outcome.costs.add(repo.id, &repo.name, usage, begun);
             match result {
                 Ok(()) => {}
                 Err(Stop::WriterGone) => break,
                 Err(Stop::GitHub(gam_github::Error::Limited { until, .. })) => {
                     outcome.limited = Some(until.max(outcome.limited.flatten()));
                     outcome.stopped.insert(repo.id);
+                }
+                Err(Stop::GitHub(gam_github::Error::Blocked(why))) => {
+                    outcome.blocked.insert(repo.id, why);
                 }
                 Err(Stop::GitHub(error @ gam_github::Error::Unauthorized(_))) => {
                     fatal = Some(error);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gam_github::RepoProbe;
+use gam_github::{RepoProbe, RepoState};
 use gam_lake::inbox;
 use gam_model::{Event, EventBatch};
 use gam_store::keys::CheckpointKey;
@@ -43,14 +43,14 @@ pub(super) struct Writer<'a> {
     org: String,
     held: BTreeMap<i64, Held<RepoCheckpoint>>,
     events: usize,
+    events_of: BTreeMap<i64, usize>,
     batches: usize,
 }
 
 impl<'a> Writer<'a> {
     /// Loads the checkpoints of all of the organization's repositories.
     pub(super) async fn of_org(context: &'a Context, org: &str) -> Result<Self, CollectError> {
-        let held = Held::load_repos(&*context.checkpoints, org).await?;
-        Ok(Writer { context, org: org.to_owned(), held, events: 0, batches: 0 })
+        Ok(Self::holding(context, org, Held::load_repos(&*context.checkpoints, org).await?))
     }
 
     /// Loads the checkpoints of these repositories alone.
@@ -64,7 +64,11 @@ impl<'a> Writer<'a> {
             let key = CheckpointKey::Repo(org.to_owned(), repo.id);
             held.insert(repo.id, Held::load(&*context.checkpoints, &key).await?);
         }
-        Ok(Writer { context, org: org.to_owned(), held, events: 0, batches: 0 })
+        Ok(Self::holding(context, org, held))
+    }
+
+    fn holding(context: &'a Context, org: &str, held: BTreeMap<i64, Held<RepoCheckpoint>>) -> Self {
+        Writer { context, org: org.to_owned(), held, events: 0, events_of: BTreeMap::new(), batches: 0 }
     }
 
     pub(super) fn checkpoints(&self) -> BTreeMap<i64, RepoCheckpoint> {
@@ -80,8 +84,42 @@ impl<'a> Writer<'a> {
         self.events
     }
 
+    /// How many events came of each repository, by id.
+    pub(super) fn events_of(&self) -> &BTreeMap<i64, usize> {
+        &self.events_of
+    }
+
     pub(super) fn batches(&self) -> usize {
         self.batches
+    }
+
+    /// Keeps of each repository why nothing new may come from it. `shown` are all those that GitHub
+    /// shows, where it shows all; gives back those that are gone now and were not before.
+    pub(super) async fn mark(
+        &mut self,
+        states: &BTreeMap<i64, Option<RepoState>>,
+        shown: Option<&BTreeSet<i64>>,
+    ) -> Result<BTreeSet<i64>, CollectError> {
+        let mut gone = BTreeSet::new();
+        for (id, held) in self.held.iter_mut().filter(|(_, held)| held.is_saved()) {
+            let state = match states.get(id) {
+                Some(state) => *state,
+                None if shown.is_some_and(|shown| !shown.contains(id)) => Some(RepoState::Gone),
+                None => continue,
+            };
+            if held.value.state == state {
+                continue;
+            }
+            if state == Some(RepoState::Gone) {
+                gone.insert(*id);
+            }
+            held.value.state = state;
+            let key = CheckpointKey::Repo(self.org.clone(), *id);
+            if !held.save(&*self.context.checkpoints, &key).await? {
+                return Err(CollectError::Concurrent(self.org.clone()));
+            }
+        }
+        Ok(gone)
     }
 
     /// Writes what comes until no more can. Pages that arrive while others are being written are
@@ -111,6 +149,9 @@ impl<'a> Writer<'a> {
                 events: page.events.len(),
             })
             .collect();
+        for page in ready.iter() {
+            *self.events_of.entry(page.repo_id).or_default() += page.events.len();
+        }
         let events: Vec<Event> = ready.iter_mut().flat_map(|page| page.events.drain(..)).collect();
         let count = events.len();
         if inbox::put(&*self.context.objects, &EventBatch::new(&self.org, events)).await?.is_some() {

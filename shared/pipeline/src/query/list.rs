@@ -88,7 +88,7 @@ pub async fn list(context: &Context, org: &str, request: &ListRequest) -> Result
     let names = org.repo_names().await?;
     let mut found: Vec<(Place, Subject, Rollup)> = subjects
         .into_iter()
-        .filter(|(_, rollup)| !request.bots.of(rollup).is_empty())
+        .filter(|(_, rollup)| request.bots.of(rollup).is_credited())
         .map(|(subject, rollup)| {
             // Filtered by `bots` already, a member answers everything it is credited with.
             let place = Place {

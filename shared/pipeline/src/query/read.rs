@@ -214,7 +214,7 @@ fn of_part(metric: &Metric, subject: &Subject, part: &Part) -> Value {
         }
         Fold::DistinctMembers => Value::Count(match subject {
             Subject::Org | Subject::Repo(_) => part.members.len() as u64,
-            Subject::Member(_) | Subject::RepoMember(..) => u64::from(!part.is_empty()),
+            Subject::Member(_) | Subject::RepoMember(..) => u64::from(part.is_credited()),
         }),
         Fold::Distribution(duration) => distribution(&part.durations[duration as usize]),
     }

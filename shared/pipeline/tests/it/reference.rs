@@ -92,6 +92,14 @@ fn add(expected: &mut Expected, event: &Event, identity: &Identity, member: &Who
     }
 }
 
+/// Those whom a commit names beside its author.
+fn co_authors(event: &Event, identity: &Identity, author: &Who) -> BTreeMap<String, Who> {
+    let counts = event.kind == EventKind::Commit && event.facts.parents.unwrap_or(0) <= 1;
+    let named = event.facts.co_authors.iter().flatten().filter(|_| counts);
+    let others = named.map(|name| who(identity, name, MemberKind::User));
+    others.filter(|other| other.name != author.name).map(|other| (other.name.clone(), other)).collect()
+}
+
 fn check(expected: &Expected, got: &[(&'static str, Value)], what: &str) {
     for (name, value) in got {
         match value {
@@ -146,6 +154,18 @@ async fn compare(seed: u64, identity: Identity) {
                 if member.bot == (bots == BotFilter::Only) || bots == BotFilter::Include {
                     add(&mut org, event, &identity, &member);
                     add(repos.entry(event.repo.clone()).or_default(), event, &identity, &member);
+                }
+                for other in co_authors(event, &identity, &member).into_values() {
+                    let count = |expected: &mut Expected| {
+                        *expected.counts.entry("co_authored_commits").or_default() += 1;
+                    };
+                    if bots != BotFilter::Only || other.bot {
+                        count(members.entry(other.name.clone()).or_default());
+                    }
+                    if other.bot == (bots == BotFilter::Only) || bots == BotFilter::Include {
+                        count(&mut org);
+                        count(repos.entry(event.repo.clone()).or_default());
+                    }
                 }
             }
             let what = format!("seed {seed} {since} {bots:?}");

@@ -264,6 +264,7 @@ pub(crate) fn telling(rng: &mut Rng, n: u64) -> Event {
             FirstReview { member: reviewer.name.clone(), member_kind: reviewer.kind, at }
         })
         .collect();
+    let co_authors = (0..told.usize(0..4)).map(|_| cast[told.usize(..cast.len())].name.clone()).collect();
     Event {
         id: EventId::from_stored(format!("fact:{n}")),
         version,
@@ -286,6 +287,7 @@ pub(crate) fn telling(rng: &mut Rng, n: u64) -> Event {
             created_at: Some(at - TimeDelta::minutes(told.i64(0..40_000))),
             merged_at: (kind == EventKind::PrMerged).then_some(at),
             first_reviews: (kind == EventKind::PrMerged).then_some(first_reviews),
+            co_authors: (kind == EventKind::Commit).then_some(co_authors),
             ..Facts::default()
         },
     }

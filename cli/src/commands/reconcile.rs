@@ -1,0 +1,106 @@
+//! `collect --reconcile`, and once a day `up`: what was collected against what GitHub shows now.
+
+use gam_github::Client;
+use gam_pipeline::reconcile::{ReconcileReport, reconcile};
+use serde_json::json;
+
+use super::collect::spent;
+use super::{Session, aggregate};
+use crate::exit::Exit;
+use crate::local::Local;
+use crate::progress::RunProgress;
+use crate::words::count;
+
+/// Works the inbox off, holds the snapshots against GitHub, and works off what repairs them.
+///
+/// # Errors
+/// Where the organization cannot be read, or the lake or the store fails.
+pub(super) async fn one(
+    session: &Session,
+    local: &Local,
+    github: &Client,
+    org: &str,
+) -> anyhow::Result<Exit> {
+    aggregate::quietly(session, local, org).await?;
+    let progress = RunProgress::new(&session.console, org);
+    let report = reconcile(&local.context, github, org, &progress).await?;
+    drop(progress);
+    if report.events > 0 {
+        aggregate::quietly(session, local, org).await?;
+    }
+    if session.wants_json() {
+        session.console.report(as_json(&report).to_string())?;
+    } else {
+        for found in &report.differences {
+            let entries = count(found.entries, "entry", "entries");
+            session.console.note(format!(
+                "  {}: {} repaired, {entries}",
+                found.repo,
+                found.what.replace('_', " ")
+            ));
+        }
+        session.console.report(summary(&report))?;
+    }
+    for (repo, why) in &report.failed {
+        session.console.error(format!("{}/{repo} could not be compared: {why}", report.org));
+    }
+    if report.limited {
+        session.console.error(format!("{}: comparing stopped for GitHub's limits, run it again", report.org));
+        return Ok(Exit::Limited);
+    }
+    Ok(if report.failed.is_empty() { Exit::Done } else { Exit::Partial })
+}
+
+fn summary(report: &ReconcileReport) -> String {
+    let found = match report.differences.iter().map(|found| found.entries).sum::<usize>() {
+        0 => "nothing differs from GitHub".to_owned(),
+        differing => format!(
+            "{} differed from GitHub and {} repaired",
+            count(differing, "entry", "entries"),
+            if differing == 1 { "is" } else { "are" }
+        ),
+    };
+    format!(
+        "{}: {} compared, {found}, {}",
+        report.org,
+        count(report.repos, "repository", "repositories"),
+        spent(&report.usage)
+    )
+}
+
+fn as_json(report: &ReconcileReport) -> serde_json::Value {
+    let differences = report.differences.iter();
+    let differences: Vec<_> =
+        differences.map(|it| json!({ "repo": it.repo, "what": it.what, "entries": it.entries })).collect();
+    json!({
+        "org": report.org,
+        "compared": report.repos,
+        "differences": differences,
+        "events": report.events,
+        "requests": report.usage.requests,
+        "points": report.usage.points,
+        "limited": report.limited,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use gam_github::Usage;
+    use gam_pipeline::reconcile::Difference;
+
+    use super::*;
+
+    #[test]
+    fn what_differed_is_told() {
+        let usage = Usage { requests: 2, points: 2, retries: 0, bytes: 10 };
+        let mut report =
+            ReconcileReport { org: "Acme".into(), repos: 4, usage, ..ReconcileReport::default() };
+        assert_eq!(
+            summary(&report),
+            "Acme: 4 repositories compared, nothing differs from GitHub, 2 requests, 2 points, 10 B"
+        );
+        report.differences.push(Difference { repo: "site".into(), what: "issues", entries: 1 });
+        assert!(summary(&report).contains("1 entry differed from GitHub and is repaired"));
+        assert_eq!(as_json(&report)["differences"][0]["entries"], 1);
+    }
+}

@@ -1,0 +1,87 @@
+//! What the token, or the app, may not read though it is needed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::envelope::GraphQlError;
+use crate::error::Error;
+use crate::queries::PERMISSIONS;
+
+/// What collecting needs, and the field of a repository or an organization that is refused without it.
+const NEEDED: &[(&str, &[&str])] = &[
+    ("Metadata", &["repositories"]),
+    ("Contents", &["defaultBranchRef", "releases"]),
+    ("Pull requests", &["pullRequests"]),
+    ("Issues", &["issues"]),
+    ("Deployments", &["deployments"]),
+    ("Members", &["membersWithRole"]),
+];
+
+/// What a token may read in an organization.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Permissions {
+    /// How many repositories it sees.
+    pub repos: u64,
+    /// The permissions that are missing, in GitHub's words; each is needed for reading only.
+    pub missing: BTreeSet<&'static str>,
+}
+
+/// The permissions that are missing from those an app was granted.
+pub(crate) fn missing_of_app(granted: &BTreeMap<String, String>) -> BTreeSet<&'static str> {
+    let name = |permission: &str| permission.to_lowercase().replace(' ', "_");
+    NEEDED
+        .iter()
+        .map(|(permission, _)| *permission)
+        .filter(|permission| !granted.contains_key(&name(permission)))
+        .collect()
+}
+
+/// The permission without which GitHub refuses what the error is about.
+fn missing_for(error: &GraphQlError) -> Option<&'static str> {
+    let mut path = error.path.iter().flatten().filter_map(Value::as_str);
+    let field = path.next_back()?;
+    NEEDED.iter().find(|(_, fields)| fields.contains(&field)).map(|(permission, _)| *permission)
+}
+
+impl Client {
+    /// What the token may read in the organization, tried on the repository that was pushed to last.
+    ///
+    /// # Errors
+    /// Where there is no such organization to it, or GitHub does not answer.
+    pub async fn permissions(&self, org: &str) -> Result<Permissions, Error> {
+        let client = self.for_org(org).await?;
+        let variables = json!({ "org": org });
+        let refused = |error: &GraphQlError| error.is_refusal() && missing_for(error).is_some();
+        let reply = client.query::<Value>(&PERMISSIONS, variables, None, refused).await?;
+        Ok(Permissions {
+            repos: reply.data["organization"]["repositories"]["totalCount"].as_u64().unwrap_or_default(),
+            missing: reply.errors.iter().filter_map(missing_for).collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_field_names_its_permission() {
+        let error = |path: Value| -> GraphQlError {
+            serde_json::from_value(json!({ "type": "FORBIDDEN", "message": "no", "path": path })).unwrap()
+        };
+        let repo = |field: &str| error(json!(["organization", "repositories", "nodes", 0, field]));
+        assert_eq!(missing_for(&repo("deployments")), Some("Deployments"));
+        assert_eq!(missing_for(&repo("releases")), Some("Contents"));
+        assert_eq!(missing_for(&error(json!(["organization", "membersWithRole"]))), Some("Members"));
+        assert_eq!(missing_for(&error(json!(["organization"]))), None);
+    }
+
+    #[test]
+    fn an_app_lacks_what_it_was_not_granted() {
+        let granted = ["metadata", "contents", "pull_requests", "issues", "members"];
+        let granted = granted.iter().map(|name| ((*name).to_owned(), "read".to_owned())).collect();
+        assert_eq!(missing_of_app(&granted), BTreeSet::from(["Deployments"]));
+    }
+}

@@ -1,0 +1,122 @@
+//! Counts and states: the questions that ask for little about much.
+
+use serde_json::{Value, json};
+
+use super::graphql::{Answered, Request};
+use super::lists::Entry;
+use super::objects;
+use super::world::{Repo, Thread};
+
+impl Request<'_> {
+    /// Answers about repositories by node id.
+    fn of_repos(&self, answer: impl Fn(&Repo) -> Result<Value, String>) -> Answered {
+        self.nodes(|id| {
+            let mut there = self.world.repos.iter().filter(|repo| repo.exists(self.now));
+            there.find(|repo| objects::repo_node_id(repo) == id).map(&answer).transpose()
+        })
+    }
+
+    /// How many commits of the span are reachable from a commit.
+    fn history_total(&self, repo: &Repo, oid: &str) -> Result<usize, String> {
+        let (since, until) = (self.time("since")?, self.time("until")?);
+        let commits = repo.ancestors(oid).into_iter().map(|sha| repo.commits[sha].committed_at);
+        let in_span = |at: &super::world::Time| {
+            since.is_none_or(|since| *at >= since) && until.is_none_or(|until| *at <= until)
+        };
+        Ok(commits.filter(in_span).count())
+    }
+
+    pub(super) fn commit_counts(&self) -> Answered {
+        self.of_repos(|repo| {
+            let branch = match repo.tip(self.now) {
+                None => Value::Null,
+                Some(tip) => {
+                    json!({ "target": { "history": { "totalCount": self.history_total(repo, tip)? } } })
+                }
+            };
+            Ok(json!({ "id": objects::repo_node_id(repo), "defaultBranchRef": branch }))
+        })
+    }
+
+    pub(super) fn totals(&self) -> Answered {
+        let now = self.now;
+        let state = |thread: &Thread| objects::state(thread, now);
+        self.of_repos(|repo| {
+            let pulls = repo.pulls.iter().map(|pull| &pull.thread).filter(|thread| thread.exists(now));
+            let pulls: Vec<&str> = pulls.map(state).collect();
+            let issues: Vec<&str> = repo.issues.iter().filter(|issue| issue.exists(now)).map(state).collect();
+            let total =
+                |all: &[&str], state| json!({ "totalCount": all.iter().filter(|it| **it == state).count() });
+            Ok(json!({
+                "id": objects::repo_node_id(repo),
+                "pullsOpen": total(&pulls, "OPEN"),
+                "pullsClosed": total(&pulls, "CLOSED"),
+                "pullsMerged": total(&pulls, "MERGED"),
+                "issuesOpen": total(&issues, "OPEN"),
+                "issuesClosed": total(&issues, "CLOSED"),
+            }))
+        })
+    }
+
+    pub(super) fn one_history_total(&self) -> Answered {
+        let oid = self.text("oid").unwrap_or_default();
+        self.of_repo(|repo| {
+            if !repo.knows(oid, self.now) {
+                return Ok(json!({ "object": null }));
+            }
+            Ok(json!({ "object": { "history": { "totalCount": self.history_total(repo, oid)? } } }))
+        })
+    }
+
+    /// A list of states only.
+    fn states(&self, field: &str, entries: Vec<Entry>) -> Result<Value, String> {
+        let mut list = self.list(field, "UPDATED_AT", entries)?;
+        Ok(json!({ "list": list[field].take() }))
+    }
+
+    pub(super) fn pull_states(&self) -> Answered {
+        self.of_repo(|repo| {
+            let there = repo.pulls.iter().filter(|pull| pull.thread.exists(self.now));
+            let entries = there.map(|pull| Entry {
+                place: (pull.updated_at(self.now).timestamp(), pull.thread.number),
+                node: json!({
+                    "id": objects::thread_node_id("PR", repo, &pull.thread),
+                    "number": pull.thread.number,
+                    "state": objects::state(&pull.thread, self.now),
+                    "updatedAt": objects::moment(pull.updated_at(self.now)),
+                }),
+            });
+            self.states("pullRequests", entries.collect())
+        })
+    }
+
+    pub(super) fn issue_states(&self) -> Answered {
+        self.of_repo(|repo| {
+            let there = repo.issues.iter().filter(|issue| issue.exists(self.now));
+            let entries = there.map(|issue| Entry {
+                place: (issue.updated_at(self.now).timestamp(), issue.number),
+                node: json!({
+                    "id": objects::thread_node_id("I", repo, issue),
+                    "number": issue.number,
+                    "state": objects::state(issue, self.now),
+                    "updatedAt": objects::moment(issue.updated_at(self.now)),
+                }),
+            });
+            self.states("issues", entries.collect())
+        })
+    }
+
+    /// What the token may read: everything, but what the world says it may not.
+    pub(super) fn permissions(&self) -> Answered {
+        let repos = self.world.repos.iter().filter(|repo| repo.exists(self.now)).count();
+        let refused = self.world.refused_fields.iter().map(|field| {
+            let path = match *field {
+                "membersWithRole" => json!(["organization", field]),
+                field => json!(["organization", "repositories", "nodes", 0, field]),
+            };
+            json!({ "type": "FORBIDDEN", "path": path, "message": "Resource not accessible by personal access token" })
+        });
+        let organization = json!({ "login": self.world.org, "repositories": { "totalCount": repos } });
+        Ok((json!({ "organization": organization }), refused.collect()))
+    }
+}

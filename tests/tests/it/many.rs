@@ -1,0 +1,76 @@
+//! An organization with ten thousand repositories, most of them idle.
+
+use std::process::Child;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use gam_tests::answers::check;
+use gam_tests::github::world::{Account, Repo, Signature, Thread, at};
+use gam_tests::github::{Double, World};
+use gam_tests::program::Place;
+
+use crate::support::{SINCE, settled, whole};
+
+const REPOS: i64 = 10_000;
+
+fn world() -> World {
+    let ann = Account::user("Ann", 11);
+    let author = Signature::new("Ann", "ann@work.example", Some(ann.clone()));
+    let mut world = World::new("Many-Works");
+    world.members = vec![ann.clone()];
+    for number in 0..REPOS {
+        let born = at("2023-12-20");
+        let mut repo = Repo::new(50_000 + number, &format!("repo-{number:05}"), born);
+        if number % 100 == 0 {
+            let tip = repo.commit(&[], born + TimeDelta::hours(1), &author, Some([3, 1, 1]));
+            repo.push(born + TimeDelta::hours(2), &tip);
+            repo.issues.push(Thread::new(1, Some(ann.clone()), born + TimeDelta::hours(3)));
+        }
+        world.repos.push(repo);
+    }
+    world
+}
+
+/// Waits for the program; how it ended, and how much memory it had at most, in kB, where that is known.
+fn watched(mut child: Child) -> (Option<i32>, u64) {
+    let status = format!("/proc/{}/status", child.id());
+    let mut most = 0;
+    loop {
+        let told = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = told.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let now = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok());
+        most = most.max(now.unwrap_or(0));
+        if let Some(ended) = child.try_wait().expect("its status") {
+            return (ended.code(), most);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn looking_for_changes_takes_a_request_a_hundred_repositories_and_little_memory() {
+    let mut world = world();
+    let double = Double::start(world.clone(), settled());
+    let place = Place::with(&double);
+    place.run(&["collect", &world.org, "--since", SINCE]).expect(0);
+    assert!(double.requests() < 320, "{}", double.requests());
+    place.run(&["aggregate"]).expect(0);
+    check(place.serve().address(), &world, settled(), &whole());
+
+    let before = double.requests();
+    let (status, most_kb) = watched(place.spawn(&["collect", &world.org]));
+    assert_eq!(status, Some(0));
+    assert_eq!(double.requests() - before, 100, "one for a hundred repositories");
+    assert!(most_kb < 200_000, "{most_kb} kB");
+
+    let repo = &mut world.repos[4_321];
+    let author = Signature::new("Ann", "ann@work.example", Some(world.members[0].clone()));
+    let tip = repo.commit(&[], settled() - TimeDelta::hours(5), &author, Some([7, 0, 1]));
+    repo.push(settled() - TimeDelta::hours(4), &tip);
+    double.set_world(world.clone());
+    let before = double.requests();
+    place.run(&["collect", &world.org]).expect(0);
+    assert!(double.requests() - before <= 103, "a handful for one commit");
+    place.run(&["aggregate"]).expect(0);
+    check(place.serve().address(), &world, settled(), &whole());
+}

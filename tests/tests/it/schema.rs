@@ -1,0 +1,195 @@
+//! Every GraphQL document against GitHub's published schema, every REST call and what is read of its
+//! answer against GitHub's OpenAPI description: pinned packages that these tests alone depend on.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::Command;
+
+use apollo_compiler::validation::Valid;
+use apollo_compiler::{ExecutableDocument, Schema};
+use gam_github::{queries, rest};
+use gam_tests::program::{binary, is_ci};
+use serde_json::Value;
+
+const GRAPHQL: (&str, &str) = ("@octokit/graphql-schema", "15.26.1");
+const OPENAPI: (&str, &str) = ("@octokit/openapi", "23.0.2");
+
+/// A file of a pinned package, which is installed once beside the program; why not, where that cannot
+/// be done.
+fn file((name, version): (&str, &str), path: &str) -> Result<String, String> {
+    let target = binary().parent().and_then(|dir| dir.parent()).ok_or("the program lies nowhere")?;
+    let root = target.join("npm").join(format!("{}-{version}", name.replace('/', "-")));
+    let file: PathBuf = root.join("node_modules").join(name).join(path);
+    if !file.is_file() {
+        std::fs::create_dir_all(target.join("npm")).map_err(|error| error.to_string())?;
+        let fresh = tempfile::tempdir_in(target.join("npm")).map_err(|error| error.to_string())?;
+        let npm = Command::new("npm")
+            .args(["install", "--silent", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"])
+            .arg("--prefix")
+            .arg(fresh.path())
+            .arg(format!("{name}@{version}"))
+            .output()
+            .map_err(|error| format!("npm cannot be started ({error})"))?;
+        if !npm.status.success() {
+            return Err(format!("npm cannot install it: {}", String::from_utf8_lossy(&npm.stderr).trim()));
+        }
+        // Another test may have been faster; then its copy serves.
+        let kept = fresh.keep();
+        if std::fs::rename(&kept, &root).is_err() {
+            let _ = std::fs::remove_dir_all(&kept);
+        }
+    }
+    std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+/// The file's text; nothing where it cannot be had, which must not happen in CI.
+fn text(package: (&str, &str), path: &str) -> Option<String> {
+    match file(package, path) {
+        Ok(text) => Some(text),
+        Err(why) => {
+            let needs =
+                format!("this test needs npm, and {} {} from its registry: {why}", package.0, package.1);
+            assert!(!is_ci(), "{needs}");
+            skip(&needs);
+            None
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "who runs the tests should know that this one did nothing")]
+fn skip(needs: &str) {
+    eprintln!("skipped: {needs}");
+}
+
+fn schema(text: &str) -> Valid<Schema> {
+    let schema = Schema::parse(text, "schema.graphql").unwrap_or_else(|read| {
+        // GitHub defines a few fields twice. What is looked at here is what is asked, not that.
+        let told = read.errors.to_string();
+        let others = told.lines().filter(|line| line.contains("Error: "));
+        let others: Vec<&str> = others.filter(|line| !line.contains("duplicate definitions")).collect();
+        assert!(others.is_empty(), "{others:?}");
+        read.partial
+    });
+    Valid::assume_valid(schema)
+}
+
+/// What is wrong with a document, in words.
+fn problems(schema: &Valid<Schema>, document: &str) -> Option<String> {
+    let parsed = ExecutableDocument::parse_and_validate(schema, document, "document.graphql");
+    parsed.err().map(|invalid| invalid.errors.to_string())
+}
+
+#[test]
+fn every_graphql_document_is_valid_against_githubs_schema() {
+    let Some(text) = text(GRAPHQL, "schema.graphql") else { return };
+    let schema = schema(&text);
+    let oids = ["0".repeat(40), "f".repeat(40)];
+    let by_oid = ("commits by object id", queries::commits_by_oid(&oids));
+    let fixed = queries::ALL.iter().map(|query| (query.what, query.text()));
+    for (what, document) in fixed.chain([by_oid]) {
+        assert_eq!(problems(&schema, &document), None, "{what}");
+    }
+    let wrong = queries::PROBE.text().replace("pushedAt", "pushedAtAll");
+    assert!(problems(&schema, &wrong).is_some_and(|why| why.contains("pushedAtAll")), "mistakes are found");
+}
+
+#[test]
+fn every_list_is_ordered_and_bounded_as_github_demands() {
+    let Some(text) = text(GRAPHQL, "schema.graphql") else { return };
+    let schema = schema(&text);
+    for query in queries::ALL {
+        let document = ExecutableDocument::parse_and_validate(&schema, query.text(), "document.graphql");
+        let document = document.expect("it is valid");
+        let sets = document.operations.iter().map(|operation| &operation.selection_set);
+        for set in sets.chain(document.fragments.values().map(|fragment| &fragment.selection_set)) {
+            check_lists(query.what, set);
+        }
+    }
+}
+
+/// GitHub refuses a connection without `first` or `last`, which the schema does not say.
+fn check_lists(what: &str, set: &apollo_compiler::executable::SelectionSet) {
+    use apollo_compiler::executable::Selection;
+    for selection in &set.selections {
+        match selection {
+            Selection::Field(field) => {
+                if field.ty().inner_named_type().as_str().ends_with("Connection") {
+                    let bounded = field.arguments.iter().any(|argument| argument.name == "first");
+                    assert!(bounded, "{what}: {} has no bound", field.name);
+                }
+                check_lists(what, &field.selection_set);
+            }
+            Selection::InlineFragment(inline) => check_lists(what, &inline.selection_set),
+            Selection::FragmentSpread(_) => {}
+        }
+    }
+}
+
+/// The part of the description that a reference leads to.
+fn resolve<'a>(description: &'a Value, part: &'a Value) -> &'a Value {
+    let mut part = part;
+    while let Some(reference) = part["$ref"].as_str() {
+        let pointer = reference.strip_prefix('#').expect("references stay within the description");
+        part = description.pointer(pointer).unwrap_or_else(|| panic!("{reference} leads nowhere"));
+    }
+    part
+}
+
+/// The operation that a call is, with what it answers when all is well.
+fn operation<'a>(description: &'a Value, call: &rest::Call) -> (&'a Value, &'a Value) {
+    let operation = &description["paths"][call.path][call.method];
+    assert!(operation.is_object(), "{} {} is not described", call.method, call.path);
+    let answer = ["200", "201"].into_iter().map(|status| &operation["responses"][status]);
+    let answer = answer.into_iter().find(|answer| answer.is_object()).expect("it is answered");
+    (operation, &resolve(description, answer)["content"]["application/json"])
+}
+
+#[test]
+fn every_rest_call_is_described_by_github() {
+    let Some(text) = text(OPENAPI, "generated/api.github.com.json") else { return };
+    let description: Value = serde_json::from_str(&text).expect("the description is JSON");
+    for call in rest::ALL {
+        let (operation, _) = operation(&description, call);
+        let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+        let known: BTreeSet<(String, String)> = parameters
+            .iter()
+            .map(|parameter| resolve(&description, parameter))
+            .map(|it| (it["in"].as_str().unwrap().to_owned(), it["name"].as_str().unwrap().to_owned()))
+            .collect();
+        for name in call.query {
+            assert!(known.contains(&("query".to_owned(), (*name).to_owned())), "{}: {name}", call.path);
+        }
+        for name in call.path.split('{').skip(1).filter_map(|rest| rest.split_once('}')) {
+            assert!(known.contains(&("path".to_owned(), name.0.to_owned())), "{}: {}", call.path, name.0);
+        }
+    }
+}
+
+/// GitHub's own example of an answer, read as the program reads it.
+fn example<T: serde::de::DeserializeOwned>(description: &Value, call: &rest::Call) -> T {
+    let (_, answer) = operation(description, call);
+    let examples = answer["examples"].as_object().expect("it has examples");
+    let example = resolve(description, examples.values().next().expect("one"));
+    serde_json::from_value(example["value"].clone())
+        .unwrap_or_else(|error| panic!("the example of {} is not understood: {error}", call.path))
+}
+
+#[test]
+fn githubs_own_examples_of_answers_are_understood() {
+    let Some(text) = text(OPENAPI, "generated/api.github.com.json") else { return };
+    let description: Value = serde_json::from_str(&text).expect("the description is JSON");
+    let compared: rest::Compared = example(&description, &rest::COMPARE);
+    assert!(compared.total_commits > 0 && compared.commits[0].author.as_ref().unwrap().login.is_some());
+    let user: rest::User = example(&description, &rest::USER);
+    assert_eq!(user.login, "octocat");
+    let limits: rest::RateLimit = example(&description, &rest::RATE_LIMIT);
+    assert!(limits.resources.core.is_some_and(|core| core.limit == 5000));
+    let installation: rest::Installation = example(&description, &rest::INSTALLATION);
+    assert!(installation.id > 0 && installation.permissions.contains_key("metadata"));
+    let installed: Vec<rest::Installation> = example(&description, &rest::INSTALLATIONS);
+    assert!(installed[0].account.as_ref().is_some_and(|account| account.login.is_some()));
+    let app: rest::App = example(&description, &rest::APP);
+    assert!(!app.name.is_empty());
+    let token: rest::InstallationToken = example(&description, &rest::INSTALLATION_TOKEN);
+    assert!(token.token.starts_with("ghs_"));
+}
