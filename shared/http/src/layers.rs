@@ -77,6 +77,10 @@ pub(crate) async fn render_failure(request: Request, next: Next) -> Response {
     match response.extensions().get::<Failure>() {
         Some(failure) => {
             let mut rendered = failure.render(&request_id);
+            // Which way of signing in is taken is told beside the failure.
+            if let Some(scheme) = response.headers().get(header::WWW_AUTHENTICATE) {
+                rendered.headers_mut().insert(header::WWW_AUTHENTICATE, scheme.clone());
+            }
             *rendered.extensions_mut() = response.extensions().clone();
             rendered
         }
