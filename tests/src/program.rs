@@ -29,11 +29,13 @@ pub fn binary() -> &'static Path {
     BINARY.as_deref().expect("the program cannot be built: `cargo build -p gam-cli` says why")
 }
 
-/// Builds the program as these tests are built; nothing where it cannot be.
+/// Builds the program as the workspace's tests are built, with the same features, so that after
+/// `cargo test --workspace` nothing is left to build; nothing where it cannot be.
 fn build() -> Option<PathBuf> {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
     let mut cargo = Command::new(variable("CARGO").unwrap_or_else(|| "cargo".to_owned()));
-    cargo.args(["build", "--quiet", "--package", "gam-cli", "--bin", "github-metrics"]);
+    // The program is built for the tests of its own package.
+    cargo.args(["test", "--quiet", "--workspace", "--no-run"]);
     cargo.args(["--message-format", "json-render-diagnostics", "--manifest-path", manifest]);
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
@@ -45,7 +47,7 @@ fn build() -> Option<PathBuf> {
     let messages = String::from_utf8_lossy(&built.stdout).into_owned();
     let mut executable = messages.lines().filter_map(|line| {
         let message: Value = serde_json::from_str(line).ok()?;
-        let is_it = message["target"]["name"] == "github-metrics";
+        let is_it = message["target"]["name"] == "github-metrics" && message["profile"]["test"] == false;
         is_it.then(|| message["executable"].as_str().map(PathBuf::from)).flatten()
     });
     executable.next_back()

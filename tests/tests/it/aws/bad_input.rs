@@ -43,7 +43,7 @@ fn a_missing_secret_and_a_revoked_token() {
     let why = refused_plan(&stack);
     assert!(why.contains("github-token") && why.contains("create it"), "{why}");
     assert_eq!(double.requests(), 0);
-    let told = errors(&stack, "CollectFunction");
+    let told = errors(&stack, "CollectFunction", 1);
     assert_eq!(told.len(), 1, "it is logged once: {told:?}");
     assert!(told[0].contains("github-token"), "{}", told[0]);
 
@@ -55,7 +55,7 @@ fn a_missing_secret_and_a_revoked_token() {
     let why = refused_plan(&stack);
     assert!(why.contains("refused the token"), "{why}");
     assert!(double.requests() <= 2, "a refused token is tried again only if there is a new one");
-    let told = errors(&stack, "CollectFunction");
+    let told = errors(&stack, "CollectFunction", 2);
     assert_eq!(told.len(), 2, "it is logged once: {told:?}");
     assert!(!aws.log().contains("ghp_revoked") && !told.concat().contains("ghp_revoked"));
 }
@@ -79,7 +79,7 @@ fn a_missing_table() {
             assert!(!text.to_lowercase().contains(&word.to_lowercase()), "{target}: {word} is in {text}");
         }
     }
-    let told = errors(&stack, "ApiFunction");
+    let told = errors(&stack, "ApiFunction", 1);
     assert!(told.iter().any(|line| line.contains(table)), "the log says which table: {told:?}");
     let told = stack.try_invoke("AggregateFunction", &json!({ "action": "sweep" }));
     assert!(told.is_ok(), "there is nothing to aggregate yet: {told:?}");
