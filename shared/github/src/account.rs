@@ -66,7 +66,7 @@ pub(crate) enum Source {
     /// It is given, once and for all.
     Token(String),
     /// An app signs what it says of itself.
-    App { signer: Signer, now: fn() -> DateTime<Utc> },
+    App { signer: Box<Signer>, now: fn() -> DateTime<Utc> },
     /// An app's installation: the app asks for its tokens.
     Installation { app: Client, id: i64 },
 }

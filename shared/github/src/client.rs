@@ -140,7 +140,7 @@ impl Client {
         });
         let sources = match &shared.settings.credentials {
             Credentials::Tokens(tokens) => tokens.iter().cloned().map(Source::Token).collect(),
-            Credentials::App(app) => vec![Source::App { signer: Signer::new(app)?, now: app.now }],
+            Credentials::App(app) => vec![Source::App { signer: Box::new(Signer::new(app)?), now: app.now }],
         };
         let client = Self::signed_in(&shared, sources);
         if client.accounts.is_empty() {
