@@ -44,7 +44,7 @@ pub(crate) struct Collect {
     /// Afterwards compare everything with GitHub's counts and states, and repair what differs
     #[arg(long, conflicts_with_all = ["dry_run", "repos"])]
     reconcile: bool,
-    /// Tell what would be read and what it would cost at most, and write nothing
+    /// Tell what would be read and about what it would cost, and write nothing
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]

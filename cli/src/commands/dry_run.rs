@@ -1,4 +1,4 @@
-//! `collect --dry-run`: what would be read, and what it would cost at most.
+//! `collect --dry-run`: what would be read, and about what it would cost.
 
 use gam_github::Client;
 use gam_pipeline::collect::{CollectPlan, CollectRequest, PlannedRepo, dry_run};
@@ -50,7 +50,7 @@ fn line(repo: &PlannedRepo) -> String {
 fn summary(plan: &CollectPlan) -> String {
     let (requests, points) = plan.total();
     format!(
-        "{}: {}, {} with something to read; it takes about {} at most, of which {} to look for changes; \
+        "{}: {}, {} with something to read; it takes about {}, of which {} to look for changes; \
          nothing was written",
         plan.org,
         count(plan.repos, "repository", "repositories"),
@@ -100,7 +100,7 @@ mod tests {
             line(&plan.planned[0]),
             "  site: commits 3 requests, 6 points; pull requests 20 requests, 60 points"
         );
-        assert!(summary(&plan).contains("about 24 requests, 70 points at most, of which 1 request"));
+        assert!(summary(&plan).contains("about 24 requests, 70 points, of which 1 request"));
         assert_eq!(as_json(&plan)["planned"][0]["readings"][1]["points"], 60);
     }
 }

@@ -97,6 +97,9 @@ pub(crate) struct Limits {
     waits: watch::Sender<Option<Wait>>,
 }
 
+/// What is taken to be left of an account while the first answer that tells is awaited.
+const UNKNOWN: u64 = 1_000;
+
 /// How a call would fare; the least of several is the best account for it.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Outlook {
@@ -183,8 +186,9 @@ impl Limits {
         let secondary = state.secondary.filter(|(at, _)| *at > now);
         let budget = state.budget(resource);
         let held = secondary.or(budget.hold(cost, now));
-        // Of an account that nothing is known of yet, calls in flight are the measure.
-        let left = budget.remaining.unwrap_or(u64::MAX).saturating_sub(budget.reserved);
+        // Of what nothing is known yet one call finds out, and others take what is known meanwhile.
+        let unknown = if budget.reserved == 0 { u64::MAX } else { UNKNOWN };
+        let left = budget.remaining.unwrap_or(unknown).saturating_sub(budget.reserved);
         Outlook {
             past_share: budget.is_past_share(cost),
             waits_until: held.map(|(at, _)| at),

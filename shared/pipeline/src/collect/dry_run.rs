@@ -1,4 +1,4 @@
-//! What a collection would read, and what that would cost at most. Nothing is written.
+//! What a collection would read, and about what that would cost. Nothing is written.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ use crate::checkpoint::{Held, OrgCheckpoint};
 pub struct PlannedRepo {
     /// The repository's name.
     pub repo: String,
-    /// What is to be read, and how many requests and points that takes at most.
+    /// What is to be read, and about how many requests and points that takes.
     pub readings: Vec<Estimate>,
 }
 
@@ -35,7 +35,7 @@ pub struct CollectPlan {
 }
 
 impl CollectPlan {
-    /// How many requests and points it takes at most.
+    /// About how many requests and points it takes: threads that are too long for a page take more.
     pub fn total(&self) -> (u64, u64) {
         let readings = self.planned.iter().flat_map(|repo| &repo.readings);
         let start = (self.probing.requests, self.probing.points);
@@ -43,7 +43,7 @@ impl CollectPlan {
     }
 }
 
-/// Plans a collection: what it would read now, and what that would cost at most.
+/// Plans a collection: what it would read now, and about what that would cost.
 ///
 /// # Errors
 /// Where the organization cannot be read, or the store fails.

@@ -93,7 +93,7 @@ enum Kind {
     Deployments { newest: Newest, from: DeploymentsCheckpoint, asked: HashMap<i64, Option<Deployment>> },
 }
 
-/// What a reading takes at most.
+/// About what a reading takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Estimate {
     /// What is read: `commits`, `pull_requests`, `issues`, `releases` or `deployments`.
@@ -115,7 +115,7 @@ impl Reading {
         &self.target.repo
     }
 
-    /// What it takes at most: of what is new since the last time nothing is known but that there is some.
+    /// About what it takes: of what is new since the last time nothing is known but that there is some.
     /// `commits` is how many a first walk would find.
     pub(super) fn estimate(&self, commits: Option<i64>) -> Estimate {
         let pages = |entries: i64, size: i64| (entries.max(1) as u64).div_ceil(size as u64);
