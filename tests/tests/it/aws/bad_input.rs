@@ -22,12 +22,16 @@ fn refused_plan(stack: &Stack<'_>) -> String {
     reason.expect("a reason")
 }
 
-/// The lines of a function's log that are errors.
-fn errors(stack: &Stack<'_>, function: &str) -> Vec<String> {
-    let lines = stack.lines(function);
+/// The lines of a function's log that are errors, once there are so many: what an invocation wrote is
+/// there only when it has ended.
+fn errors(stack: &Stack<'_>, function: &str, count: usize) -> Vec<String> {
     let is_error =
         |line: &&Value| line["level"].as_str().is_some_and(|level| level.eq_ignore_ascii_case("error"));
-    lines.iter().filter(is_error).map(Value::to_string).collect()
+    wait_for("errors in the log", || {
+        let lines = stack.lines(function);
+        let errors: Vec<String> = lines.iter().filter(is_error).map(Value::to_string).collect();
+        (errors.len() >= count).then_some(errors)
+    })
 }
 
 fn deploy<'a>(aws: &'a Emulator, double: &Double) -> Option<Stack<'a>> {
