@@ -19,6 +19,15 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// What cargo tells a test of its package.
+const OF_PACKAGE: [&str; 5] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_", "OUT_DIR"];
+
+/// The names of the variables that begin so.
+#[expect(clippy::disallowed_methods, reason = "the test runner is told where things are by its environment")]
+fn variables(prefix: &str) -> Vec<String> {
+    std::env::vars().map(|(name, _)| name).filter(|name| name.starts_with(prefix)).collect()
+}
+
 /// Whether the tests run where everything they need is meant to be there.
 pub fn is_ci() -> bool {
     variable("CI").is_some()
@@ -39,6 +48,11 @@ fn build() -> Option<PathBuf> {
     cargo.args(["--message-format", "json-render-diagnostics", "--manifest-path", manifest]);
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
+    }
+    // Build scripts that find another package in their environment than the last time begin anew, and with
+    // them half of the tree.
+    for name in OF_PACKAGE.iter().flat_map(|prefix| variables(prefix)) {
+        cargo.env_remove(name);
     }
     let built = cargo.stderr(Stdio::inherit()).output().expect("cargo can be started");
     if !built.status.success() {

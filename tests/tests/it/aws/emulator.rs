@@ -173,10 +173,17 @@ impl Drop for Emulator {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the functions' last words say why a test failed")]
+/// Keeps the log, as the functions' last words say why a test failed.
+#[expect(clippy::print_stderr, reason = "who runs the tests should see it")]
 fn tell(log: &str) {
-    let lines: Vec<&str> = log.lines().filter(|line| !line.contains("hypercorn")).collect();
-    eprintln!("the emulator's log ends:\n{}", lines[lines.len().saturating_sub(60)..].join("\n"));
+    let test = std::thread::current().name().unwrap_or("test").replace("::", "-");
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{test}.log"));
+    let lines: Vec<&str> = log.lines().collect();
+    let end = lines[lines.len().saturating_sub(40)..].join("\n");
+    match std::fs::write(&kept, log) {
+        Ok(()) => eprintln!("the emulator's log is in {} and ends:\n{end}", kept.display()),
+        Err(_) => eprintln!("the emulator's log ends:\n{end}"),
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the test runner is told where things are by its environment")]
