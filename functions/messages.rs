@@ -64,9 +64,15 @@ impl Outcome {
 
 /// The messages of an event: those of a queue, or the event itself.
 pub fn of_event(event: Value) -> Vec<Message> {
+    // Whatever else has records is no event of a queue, and is one message as it is.
+    let is_message = |record: &SqsMessage| {
+        record.message_id.is_some() && record.body.as_ref().is_some_and(|body| !body.is_empty())
+    };
     match SqsEvent::deserialize(&event) {
-        Ok(event) => event.records.into_iter().map(of_record).collect(),
-        Err(_) => vec![Message { receipt: None, body: event.to_string() }],
+        Ok(event) if event.records.iter().all(is_message) => {
+            event.records.into_iter().map(of_record).collect()
+        }
+        _ => vec![Message { receipt: None, body: event.to_string() }],
     }
 }
 
@@ -141,6 +147,11 @@ impl Settler {
     /// Sets a text aside with the reason; where that fails it is in the log at least.
     pub async fn set_aside(&self, body: &str, why: &str) -> bool {
         tracing::error!(body, why, "set aside");
+        self.put_aside(body, why).await
+    }
+
+    /// The same of what is in the log already.
+    pub async fn put_aside(&self, body: &str, why: &str) -> bool {
         match self.aside.set_aside(body, why).await {
             Ok(()) => true,
             Err(error) => {
@@ -217,9 +228,14 @@ mod tests {
         ]});
         let found = of_event(of_queue);
         assert_eq!(found[1], Message { receipt: Some(receipt("2", "h2", 3)), body: "b".into() });
-        for called in
-            [json!({"action": "plan"}), json!({}), json!(null), json!([1]), json!({"Records": "none"})]
-        {
+        for called in [
+            json!({"action": "plan"}),
+            json!({}),
+            json!(null),
+            json!([1]),
+            json!({"Records": "none"}),
+            json!({"Records": [{}]}),
+        ] {
             assert_eq!(of_event(called.clone()), [Message { receipt: None, body: called.to_string() }]);
         }
     }

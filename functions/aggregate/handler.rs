@@ -215,7 +215,7 @@ impl Aggregator {
             (json!({ "oversized": path }), why)
         });
         for (body, why) in rejected.chain(oversized) {
-            totals.set_aside += usize::from(self.settler.set_aside(&body.to_string(), &why).await);
+            totals.set_aside += usize::from(self.settler.put_aside(&body.to_string(), &why).await);
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use aws_lambda_events::event::s3::{S3Event, S3EventRecord};
 use gam_lake::{ObjectPath, paths};
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
@@ -80,21 +79,47 @@ impl Order {
                 .map(|Written::Sweep(sweep)| Order::Sweep(sweep))
                 .map_err(no_order);
         }
-        let event: S3Event = serde_json::from_value(value).map_err(no_order)?;
+        let news: News = serde_json::from_value(value).map_err(no_order)?;
         let orgs =
-            event.records.into_iter().map(|record| org_of(record, &in_lake)).collect::<Result<_, _>>()?;
+            news.records.into_iter().map(|record| org_of(record, &in_lake)).collect::<Result<_, _>>()?;
         Ok(Order::Inbox { orgs })
     }
 }
 
+/// What S3 tells of new objects, as far as it matters here. See
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html>.
+#[derive(Deserialize)]
+struct News {
+    #[serde(rename = "Records")]
+    records: Vec<Record>,
+}
+
+#[derive(Deserialize)]
+struct Record {
+    s3: Place,
+}
+
+#[derive(Deserialize)]
+struct Place {
+    bucket: Bucket,
+    object: Object,
+}
+
+#[derive(Deserialize)]
+struct Bucket {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Object {
+    key: String,
+}
+
 /// The organization whose batch was put.
-fn org_of(
-    record: S3EventRecord,
-    in_lake: impl Fn(&str, &str) -> Option<ObjectPath>,
-) -> Result<String, String> {
-    let bucket = record.s3.bucket.name.unwrap_or_default();
+fn org_of(record: Record, in_lake: impl Fn(&str, &str) -> Option<ObjectPath>) -> Result<String, String> {
+    let bucket = record.s3.bucket.name;
     // Keys travel as in the query of a URL.
-    let key = record.s3.object.key.unwrap_or_default().replace('+', " ");
+    let key = record.s3.object.key.replace('+', " ");
     let key = percent_decode_str(&key).decode_utf8_lossy();
     let path = in_lake(&bucket, &key).ok_or_else(|| {
         format!("{key:?} in bucket {bucket:?} is not in this lake: let only the lake's own bucket send its events here")
