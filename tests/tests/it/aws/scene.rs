@@ -1,6 +1,6 @@
 //! What a stack is to come to: a world, and what the program on one machine answers about it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use gam_tests::answers::{all, assert_same, questions, without_completeness};
@@ -28,7 +28,7 @@ impl Scene {
         let place = Place::with(&double);
         let kept = place.dir().join("kept");
         std::fs::create_dir(&kept).expect("a directory");
-        let mut copies: BTreeMap<String, PathBuf> = BTreeMap::new();
+        let mut known = BTreeSet::new();
         let mut in_order = Vec::new();
         let mut moments = generated::moments(seed, steps);
         *moments.last_mut().expect("a moment") = settled();
@@ -37,11 +37,10 @@ impl Scene {
             place.run(&["collect", &world.org, "--since", SINCE]).expect(0);
             for file in batches(&place) {
                 let key = file.strip_prefix(place.lake()).expect("it lies in the lake").display().to_string();
-                let copy = kept.join(copies.len().to_string());
-                if !copies.contains_key(&key) {
+                let copy = kept.join(in_order.len().to_string());
+                if known.insert(key.clone()) {
                     std::fs::copy(&file, &copy).expect("a copy");
-                    in_order.push((key.clone(), copy.clone()));
-                    copies.insert(key, copy);
+                    in_order.push((key, copy));
                 }
             }
         }
