@@ -27,6 +27,8 @@ use crate::rest::{Installation, InstallationToken};
 
 /// GitHub gives a GraphQL query up after 10 s; an answer that takes longer than this does not come.
 const TIMEOUT: Duration = Duration::from_secs(25);
+/// After how many pauses a call is given up.
+const PAUSES: usize = 8;
 /// After how many failures in a row a waiting user is told.
 const TELL_AFTER: u32 = 3;
 /// How often a call that meets secondary limits is tried.
@@ -379,13 +381,24 @@ impl Client {
     pub(crate) async fn persist<T>(
         &self,
         what: &str,
+        size: Option<&mut PageSize>,
+        attempt: impl AsyncFn(u32) -> Result<T, Failure>,
+    ) -> Result<T, Error> {
+        self.persist_for(PAUSES, what, size, attempt).await
+    }
+
+    /// The same with so many pauses at most.
+    pub(crate) async fn persist_for<T>(
+        &self,
+        pauses: usize,
+        what: &str,
         mut size: Option<&mut PageSize>,
         attempt: impl AsyncFn(u32) -> Result<T, Failure>,
     ) -> Result<T, Error> {
         let mut pauses = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(300))
             .with_max_delay(Duration::from_secs(20))
-            .with_max_times(8)
+            .with_max_times(pauses)
             .with_jitter()
             .build();
         let (mut failed_at, mut tried) = (None, 0);

@@ -1,5 +1,6 @@
 //! Commits: pages of a history pinned to a tip, commits by id, and the difference of two tips.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
@@ -9,7 +10,7 @@ use serde_json::json;
 use crate::RepoRef;
 use crate::client::Client;
 use crate::envelope::GraphQlError;
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::page::{Page, PageSize};
 use crate::partial::{Came, spares_the_rest};
 use crate::queries::{COMMITS, commits_by_oid};
@@ -46,7 +47,8 @@ pub type Span = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
 
 impl Client {
     /// A page of the commits reachable from `tip` whose committer dates lie in the span, both ends
-    /// included. A commit whose lines GitHub refuses to count comes without counts.
+    /// included; the first page tells how many there are, if GitHub has the time to count them. A commit
+    /// whose lines GitHub refuses to count comes without counts.
     ///
     /// # Errors
     /// [`Error::NotFound`] where the repository or the tip is gone; others where GitHub does not answer.
@@ -58,12 +60,25 @@ impl Client {
         cursor: Option<&str>,
         size: &mut PageSize,
     ) -> Result<Page<Commit>, Error> {
-        let variables = json!({
-            "repo": repo.node_id, "oid": tip, "since": span.0, "until": span.1, "after": cursor, "lines": true,
-        });
         let tolerated =
             |error: &GraphQlError| error.is_lines_unavailable() || spares_the_rest(error, COMMITS_LISTED);
-        let reply = self.query(&COMMITS, variables, Some(size), tolerated).await?;
+        let (text, is_too_heavy) = (COMMITS.text(), Cell::new(false));
+        let reply = self
+            .persist(COMMITS.what, Some(size), async |first| {
+                // Counting a very long history may be too much, whatever the size of the page.
+                let total = cursor.is_none() && !is_too_heavy.get();
+                let variables = json!({
+                    "repo": repo.node_id, "oid": tip, "since": span.0, "until": span.1, "first": first,
+                    "after": cursor, "lines": true, "total": total,
+                });
+                let body = json!({ "query": text, "variables": variables });
+                let reply = self.ask(COMMITS.what, COMMITS.points, &body, &tolerated).await;
+                is_too_heavy.set(
+                    is_too_heavy.get() || matches!(reply, Err(Failure::TooHeavy(_) | Failure::Heavy(_))),
+                );
+                reply
+            })
+            .await?;
         let came = Came::<Commit>::read(COMMITS.what, reply, COMMITS_LISTED)?.ok_or_else(|| gone(repo))?;
         // A commit whose lines GitHub refuses to count, or has no time for, is not there at all.
         let missing = came.missing().ok_or_else(|| Error::Unavailable {
@@ -73,7 +88,7 @@ impl Client {
         let mut rest = self.commits_by_id(repo, &missing).await?.into_iter();
         // Both are in one order, so each gap takes the next one.
         let entries = came.entries.into_iter().filter_map(|commit| commit.or_else(|| rest.next()));
-        Ok(Page { entries: entries.collect(), next: came.next })
+        Ok(Page { entries: entries.collect(), next: came.next, total: came.total })
     }
 
     /// Commits by object id, any number of them, in the order asked for.
@@ -122,7 +137,7 @@ impl Client {
         with_lines: bool,
         size: &mut PageSize,
     ) -> Result<(BTreeMap<String, Option<Commit>>, usize), Error> {
-        let asked = std::cell::Cell::new(0);
+        let asked = Cell::new(0);
         let reply = self
             .query_sized::<Node<BTreeMap<String, Option<Commit>>>>(
                 "commits",

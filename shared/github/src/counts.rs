@@ -1,6 +1,6 @@
 //! How much there is of something, and which states it is in, without reading it whole.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::page::{Page, PageSize};
 use crate::queries::{
     COMMIT_COUNTS, HISTORY_LIGHT, HISTORY_TOTAL, ISSUE_REST, ISSUES_LIGHT, PULL_REQUEST_REST,
-    PULL_REQUESTS_LIGHT, Query, TOTALS,
+    PULL_REQUESTS_LIGHT, Query, TOTALS, history_counts,
 };
 use crate::wire::{Connection, Node, Nodes, Total};
 
@@ -70,8 +70,8 @@ struct HasEntry {
 }
 
 #[derive(Deserialize)]
-struct HasHistory<T> {
-    object: Option<History<T>>,
+struct HasObject<T> {
+    object: Option<T>,
 }
 
 #[derive(Deserialize)]
@@ -178,7 +178,7 @@ impl Client {
         let variables = json!({ "repo": repo.node_id, "after": cursor });
         let reply = self.query::<Node<HasList>>(of.query(), variables, Some(size), |_| false).await?;
         let list = reply.data.node.ok_or_else(|| gone(repo))?.list;
-        Ok(Page { next: list.page_info.clone().next(), entries: list.entries() })
+        Ok(Page { next: list.page_info.clone().next(), total: list.total_count, entries: list.entries() })
     }
 
     /// Whether the repository has a pull request, or an issue, of that number.
@@ -208,9 +208,40 @@ impl Client {
     /// [`Error::NotFound`] where the repository or the tip is gone; others where GitHub does not answer.
     pub async fn history_total(&self, repo: &RepoRef, tip: &str, span: Span) -> Result<i64, Error> {
         let variables = json!({ "repo": repo.node_id, "oid": tip, "since": span.0, "until": span.1 });
-        let reply = self.query::<Node<HasHistory<Total>>>(&HISTORY_TOTAL, variables, None, |_| false).await?;
+        let reply =
+            self.query::<Node<HasObject<History<Total>>>>(&HISTORY_TOTAL, variables, None, |_| false).await?;
         let object = reply.data.node.and_then(|node| node.object).ok_or_else(|| gone(repo))?;
         Ok(object.history.total_count)
+    }
+
+    /// How many commits are reachable from `tip` in each of the spans of committer dates, whose both ends
+    /// belong to them.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where the repository or the tip is gone; others where GitHub does not answer.
+    pub async fn history_counts(
+        &self,
+        repo: &RepoRef,
+        tip: &str,
+        spans: &[(DateTime<Utc>, DateTime<Utc>)],
+    ) -> Result<Vec<i64>, Error> {
+        let what = "how many commits there are";
+        let body = json!({
+            "query": history_counts(spans), "variables": { "repo": repo.node_id, "oid": tip },
+        });
+        // Whoever asks can do without, and rather than wait for long.
+        let reply = self
+            .persist_for(1, what, None, async |_| {
+                self.ask::<Node<HasObject<BTreeMap<String, Total>>>>(what, 1, &body, |_| false).await
+            })
+            .await?;
+        let told = reply.data.node.and_then(|node| node.object).ok_or_else(|| gone(repo))?;
+        let of_span = |i: usize| told.get(&format!("s{i}")).map(|total| total.total_count);
+        let counts: Option<Vec<i64>> = (0..spans.len()).map(of_span).collect();
+        counts.ok_or_else(|| Error::Unavailable {
+            what: what.to_owned(),
+            why: "the answer lacks some of the counts".to_owned(),
+        })
     }
 
     /// The object ids of all commits of the span that are reachable from `tip`.
@@ -224,7 +255,7 @@ impl Client {
                 "repo": repo.node_id, "oid": tip, "since": span.0, "until": span.1, "after": cursor,
             });
             let reply = self
-                .query::<Node<HasHistory<Connection<Oid>>>>(
+                .query::<Node<HasObject<History<Connection<Oid>>>>>(
                     &HISTORY_LIGHT,
                     variables,
                     Some(&mut size),

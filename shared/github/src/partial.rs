@@ -48,6 +48,8 @@ pub(crate) struct Came<T> {
     pub(crate) ids: Vec<String>,
     /// Where the next page starts.
     pub(crate) next: Option<String>,
+    /// How many entries the whole list has, where that was asked for.
+    pub(crate) total: Option<i64>,
 }
 
 impl<T: DeserializeOwned> Came<T> {
@@ -68,12 +70,17 @@ impl<T: DeserializeOwned> Came<T> {
         };
         let found = Connection::<Value>::deserialize(&at[*list]).map_err(misread)?;
         let ids = Connection::<Id>::deserialize(&at["ids"]).map_err(misread)?.entries();
-        let next = found.page_info.clone().next();
+        let (next, total) = (found.page_info.clone().next(), found.total_count);
         let nodes = found.nodes.unwrap_or_default().into_iter().enumerate();
         let whole = nodes.map(|(at, node)| node.filter(|_| !broken.contains(&at)));
         let whole = whole.map(|node| node.map(serde_json::from_value::<T>).transpose());
         let entries = whole.collect::<Result<Vec<_>, _>>().map_err(misread)?;
-        Ok(Some(Came { entries, ids: ids.into_iter().map(|id| id.id).collect(), next }))
+        Ok(Some(Came { entries, ids: ids.into_iter().map(|id| id.id).collect(), next, total }))
+    }
+
+    /// The page, with the entries that are there.
+    fn into_page(self) -> Page<T> {
+        Page { entries: self.entries.into_iter().flatten().collect(), next: self.next, total: self.total }
     }
 
     /// The ids of the entries that are not whole; nothing where it is not known which they are.
@@ -97,7 +104,7 @@ impl Client {
         let is_whole = reply.errors.is_empty();
         let Some(came) = Came::<T>::read(query.what, reply, T::ENTRIES)? else { return Ok(None) };
         if is_whole {
-            return Ok(Some(Page { entries: came.entries.into_iter().flatten().collect(), next: came.next }));
+            return Ok(Some(came.into_page()));
         }
         if let Some(missing) = came.missing().filter(|missing| missing.len() * 2 <= came.ids.len()) {
             tracing::debug!(
@@ -117,13 +124,13 @@ impl Client {
                     .into_iter()
                     .zip(ids)
                     .filter_map(|(entry, id)| entry.or_else(|| rest.remove(&id)));
-                return Ok(Some(Page { entries: entries.collect(), next: came.next }));
+                return Ok(Some(Page { entries: entries.collect(), next: came.next, total: came.total }));
             }
         }
         // Most of it is missing, or cannot be asked for by itself: the whole page again.
         let reply = self.query(query, variables, Some(size), |_| false).await?;
         let came = Came::<T>::read(query.what, reply, T::ENTRIES)?;
-        Ok(came.map(|came| Page { entries: came.entries.into_iter().flatten().collect(), next: came.next }))
+        Ok(came.map(Came::into_page))
     }
 
     /// Entries by node id, those that are gone left out; `None` where GitHub does not tell one.

@@ -1,5 +1,7 @@
 //! The GraphQL documents, kept as files so that they can be checked against GitHub's schema.
 
+use chrono::{DateTime, SecondsFormat, Utc};
+
 const ACTOR: &str = include_str!("queries/actor_fields.graphql");
 const REPOSITORY: &str = include_str!("queries/repository_fields.graphql");
 const PULL_REQUEST: &str = include_str!("queries/pull_request_fields.graphql");
@@ -205,6 +207,23 @@ pub const ALL: &[Query] = &[
     DEPLOYMENTS_BY_ID,
     DEPLOYMENT_REST,
 ];
+
+/// A document that asks how many commits are reachable from a tip in each of some spans of committer
+/// dates, each under the alias `sN`. Both ends belong to a span.
+pub fn history_counts(spans: &[(DateTime<Utc>, DateTime<Utc>)]) -> String {
+    let time = |at: &DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let counts: String = spans
+        .iter()
+        .enumerate()
+        .map(|(i, (since, until))| {
+            let (since, until) = (time(since), time(until));
+            format!("s{i}:history(first:1,since:\"{since}\",until:\"{until}\"){{totalCount}} ")
+        })
+        .collect();
+    format!(
+        "query HistoryCounts($repo:ID!,$oid:GitObjectID!){{rateLimit{{cost}}node(id:$repo){{...on Repository{{object(oid:$oid){{...on Commit{{{counts}}}}}}}}}}}"
+    )
+}
 
 /// A document that asks for commits by object id, up to 100 at once, each under the alias `cN`. The ids
 /// must be hexadecimal.

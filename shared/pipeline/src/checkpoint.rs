@@ -165,12 +165,26 @@ pub enum MoveStep {
 pub struct CommitWalk {
     /// What is covered when the walk is done.
     pub covers: CoveredCommits,
-    /// The first committer date walked, UTC.
+    /// What is left to be read: a long history is cut into windows that are read side by side.
+    pub windows: Vec<CommitWindow>,
+}
+
+/// A span of committer dates of a walk; both ends belong to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitWindow {
+    /// The first committer date, UTC.
     pub since: DateTime<Utc>,
-    /// The last committer date walked, UTC.
+    /// The last committer date, UTC; absent where the span has no end.
     pub until: Option<DateTime<Utc>>,
     /// Where the next page starts.
     pub cursor: Option<String>,
+}
+
+impl CommitWalk {
+    /// A walk through one span, from its newest commit on.
+    pub fn new(covers: CoveredCommits, since: DateTime<Utc>, until: Option<DateTime<Utc>>) -> Self {
+        CommitWalk { covers, windows: vec![CommitWindow { since, until, cursor: None }] }
+    }
 }
 
 /// The entries of a list ordered by change that have been read: all that changed since a moment.

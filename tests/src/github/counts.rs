@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::graphql::{Answered, Request};
+use super::graphql::{Answered, Request, history};
 use super::lists::Entry;
 use super::objects;
-use super::world::{Repo, Thread};
+use super::world::{Repo, Thread, Time};
 
 impl Request<'_> {
     /// Answers about repositories by node id.
@@ -18,12 +18,7 @@ impl Request<'_> {
 
     /// How many commits of the span are reachable from a commit.
     fn history_total(&self, repo: &Repo, oid: &str) -> Result<usize, String> {
-        let (since, until) = (self.time("since")?, self.time("until")?);
-        let commits = repo.ancestors(oid).into_iter().map(|sha| repo.commits[sha].committed_at);
-        let in_span = |at: &super::world::Time| {
-            since.is_none_or(|since| *at >= since) && until.is_none_or(|until| *at <= until)
-        };
-        Ok(commits.filter(in_span).count())
+        Ok(history(repo, oid, self.time("since")?, self.time("until")?).count())
     }
 
     pub(super) fn commit_counts(&self) -> Answered {
@@ -65,6 +60,32 @@ impl Request<'_> {
                 return Ok(json!({ "object": null }));
             }
             Ok(json!({ "object": { "history": { "totalCount": self.history_total(repo, oid)? } } }))
+        })
+    }
+
+    /// How many commits there are in each of some spans, which stand in the document.
+    pub(super) fn history_counts(&self) -> Answered {
+        let oid = self.text("oid").unwrap_or_default();
+        self.of_repo(|repo| {
+            if !repo.knows(oid, self.now) {
+                return Ok(json!({ "object": null }));
+            }
+            let mut counts = serde_json::Map::new();
+            for part in self.document.split(":history(").collect::<Vec<_>>().windows(2) {
+                let alias = part[0].rsplit(['{', ' ']).next().unwrap_or_default();
+                let time = |name: &str| -> Result<Option<Time>, String> {
+                    let text =
+                        part[1].split(&format!("{name}:\"")).nth(1).and_then(|it| it.split('"').next());
+                    text.map(|text| text.parse().map_err(|_| format!("{name} of {alias} is no time")))
+                        .transpose()
+                };
+                let total = history(repo, oid, time("since")?, time("until")?).count();
+                counts.insert(alias.to_owned(), json!({ "totalCount": total }));
+            }
+            if counts.is_empty() {
+                return Err("No history was asked for.".to_owned());
+            }
+            Ok(json!({ "object": counts }))
         })
     }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::lists::{Entry, connection, order_by, ordered};
 use super::objects;
-use super::world::{Repo, Time, World};
+use super::world::{Commit, Repo, Time, World};
 
 /// GitHub's words where it gives up counting a commit's lines.
 const UNCOUNTED: &str = "The additions count for this commit is unavailable.";
@@ -20,6 +20,18 @@ pub(super) struct Request<'a> {
 
 /// Data, with the errors about parts of it; or the one error that leaves no data.
 pub(super) type Answered = Result<(Value, Vec<Value>), String>;
+
+/// The commits that a history of a span of committer dates shows.
+pub(super) fn history<'a>(
+    repo: &'a Repo,
+    oid: &str,
+    since: Option<Time>,
+    until: Option<Time>,
+) -> impl Iterator<Item = &'a Commit> {
+    let reached = repo.reached(oid, since.unwrap_or(Time::MIN_UTC)).into_iter();
+    let commits = reached.map(|sha| &repo.commits[sha]);
+    commits.filter(move |commit| until.is_none_or(|until| commit.committed_at <= until))
+}
 
 /// The name of a document's operation.
 pub(super) fn operation(document: &str) -> &str {
@@ -48,6 +60,7 @@ impl<'a> Request<'a> {
             "Permissions" => self.permissions(),
             "CommitCounts" => self.commit_counts(),
             "Totals" => self.totals(),
+            "HistoryCounts" => self.history_counts(),
             "HistoryTotal" => self.one_history_total(),
             "HistoryLight" => self.commits(),
             "PullRequestsLight" => self.pull_states(),
@@ -169,11 +182,7 @@ impl<'a> Request<'a> {
         if !repo.knows(oid, now) {
             return Ok((json!({ "node": { "object": null } }), Vec::new()));
         }
-        let mut history: Vec<_> = repo.ancestors(oid).into_iter().map(|sha| &repo.commits[sha]).collect();
-        history.retain(|commit| {
-            since.is_none_or(|since| commit.committed_at >= since)
-                && until.is_none_or(|until| commit.committed_at <= until)
-        });
+        let mut history: Vec<_> = history(repo, oid, since, until).collect();
         history.sort_by(|a, b| (b.committed_at, &b.sha).cmp(&(a.committed_at, &a.sha)));
         let entries: Vec<Entry> = history
             .iter()
@@ -184,6 +193,9 @@ impl<'a> Request<'a> {
             })
             .collect();
         let mut page = connection(&entries, self.first()?, self.text("after"), false)?;
+        if self.variables["total"] == true {
+            page["totalCount"] = entries.len().into();
+        }
         let ids = ids(&page, "oid");
         let mut errors = Vec::new();
         if with_lines {

@@ -417,11 +417,16 @@ impl Repo {
 
     /// The commit and everything it descends from.
     pub fn ancestors(&self, sha: &str) -> BTreeSet<&str> {
+        self.reached(sha, Time::MIN_UTC)
+    }
+
+    /// Those of the commit and its ancestors that `git log --since` comes by: it stops at one that is older.
+    pub fn reached(&self, sha: &str, since: Time) -> BTreeSet<&str> {
         let mut found = BTreeSet::new();
         let mut open: Vec<&str> =
             self.commits.get_key_value(sha).map(|(sha, _)| sha.as_str()).into_iter().collect();
         while let Some(sha) = open.pop() {
-            if found.insert(sha) {
+            if self.commits[sha].committed_at >= since && found.insert(sha) {
                 open.extend(self.commits[sha].parents.iter().map(String::as_str));
             }
         }

@@ -12,6 +12,7 @@ mod duckdb;
 mod facts;
 mod faults;
 mod incremental;
+mod long_history;
 mod many;
 mod order;
 mod reconcile;

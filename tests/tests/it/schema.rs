@@ -8,6 +8,7 @@ use std::process::Command;
 use apollo_compiler::validation::Valid;
 use apollo_compiler::{ExecutableDocument, Schema};
 use gam_github::{queries, rest};
+use gam_tests::github::world::at;
 use gam_tests::program::{binary, is_ci};
 use serde_json::Value;
 
@@ -85,8 +86,10 @@ fn every_graphql_document_is_valid_against_githubs_schema() {
     let schema = schema(&text);
     let oids = ["0".repeat(40), "f".repeat(40)];
     let by_oid = ("commits by object id", queries::commits_by_oid(&oids));
+    let spans = ["2024-01-01", "2024-02-01"].map(|since| (at(since), at("2024-03-01")));
+    let counts = ("commits in spans", queries::history_counts(&spans));
     let fixed = queries::ALL.iter().map(|query| (query.what, query.text()));
-    for (what, document) in fixed.chain([by_oid]) {
+    for (what, document) in fixed.chain([by_oid, counts]) {
         assert_eq!(problems(&schema, &document), None, "{what}");
     }
     let wrong = queries::PROBE.text().replace("pushedAt", "pushedAtAll");

@@ -3,17 +3,26 @@
 //! A walk by date, or one that stops at the old tip, would lose commits that land late. The reverse
 //! difference is what a force-push took away.
 
+use std::collections::VecDeque;
+
 use chrono::{DateTime, Utc};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use gam_github::wire::Commit;
 use gam_github::{Client, Comparison, Error, PageSize};
 use gam_model::Event;
 use tokio::sync::mpsc::Sender;
 
 use super::plan::{Span, Stop, Target};
+use super::windows;
 use super::writer::{PageRead, Update};
-use crate::checkpoint::{CommitWalk, CommitsCheckpoint, CoveredCommits, MoveStep, Moving, Uncounted};
+use crate::checkpoint::{
+    CommitWalk, CommitWindow, CommitsCheckpoint, CoveredCommits, MoveStep, Moving, Uncounted,
+};
 
 const WHAT: &str = "commits";
+/// How many windows of a history are read side by side at most.
+const WINDOWS: usize = 10;
 
 /// Whether there is anything to read.
 pub(super) fn is_due(from: &CommitsCheckpoint, tip: &str, span: Span, now: Option<DateTime<Utc>>) -> bool {
@@ -27,18 +36,12 @@ pub(super) fn is_due(from: &CommitsCheckpoint, tip: &str, span: Span, now: Optio
 
 /// The spans of committer dates that are asked for and not covered.
 fn widening(covered: &CoveredCommits, span: Span) -> impl Iterator<Item = CommitWalk> {
-    let earlier = span.since.filter(|since| *since < covered.since).map(|since| CommitWalk {
-        covers: CoveredCommits { since, ..covered.clone() },
-        since,
-        until: Some(covered.since),
-        cursor: None,
+    let earlier = span.since.filter(|since| *since < covered.since).map(|since| {
+        CommitWalk::new(CoveredCommits { since, ..covered.clone() }, since, Some(covered.since))
     });
     let later = covered.until.filter(|until| span.until.is_none_or(|asked| asked > *until));
-    let later = later.map(|until| CommitWalk {
-        covers: CoveredCommits { until: span.until, ..covered.clone() },
-        since: until,
-        until: span.until,
-        cursor: None,
+    let later = later.map(|until| {
+        CommitWalk::new(CoveredCommits { until: span.until, ..covered.clone() }, until, span.until)
     });
     // One at a time: the second starts from what the first has covered.
     earlier.or(later).into_iter()
@@ -68,8 +71,7 @@ pub(super) async fn read(
         None => {
             let since = target.span.since(None);
             let covers = CoveredCommits { tip: tip.to_owned(), since, until: target.span.until };
-            let until = target.span.until;
-            reading.walk(CommitWalk { covers, since, until, cursor: None }).await?;
+            reading.walk(CommitWalk::new(covers, since, target.span.until)).await?;
         }
         Some(covered) if covered.tip != tip => reading.move_tip(covered, tip).await?,
         Some(_) => {}
@@ -83,6 +85,14 @@ pub(super) async fn read(
         reading.count_again().await?;
     }
     Ok(())
+}
+
+/// Where the reading of a window stands.
+struct Place {
+    window: CommitWindow,
+    size: PageSize,
+    /// Whether the cursor was kept by an earlier run, so that GitHub may not know it any more.
+    is_resumed: bool,
 }
 
 struct Commits<'a> {
@@ -125,11 +135,7 @@ impl Commits<'_> {
 
     /// Goes on with a walk that an earlier run has begun.
     async fn resume(&mut self, walk: CommitWalk) -> Result<(), Stop> {
-        match self.walk(walk.clone()).await {
-            // The place in the list is not known any more: begin the walk anew.
-            Err(Stop::GitHub(Error::Invalid(_))) if walk.cursor.is_some() => {
-                self.walk(CommitWalk { cursor: None, ..walk }).await
-            }
+        match self.walk(walk).await {
             Err(Stop::GitHub(Error::NotFound(why))) => {
                 tracing::warn!(
                     repo = self.target.repo.name,
@@ -143,30 +149,101 @@ impl Commits<'_> {
         }
     }
 
-    /// Walks a span of the history of a pinned tip, page by page.
+    /// Walks through the history of a pinned tip, its windows side by side, each page by page.
     async fn walk(&mut self, mut walk: CommitWalk) -> Result<(), Stop> {
-        let mut size = PageSize::resume(self.checkpoint.size, 100);
-        loop {
-            let span = (Some(walk.since), walk.until);
-            let page = self
-                .github
-                .commits(&self.target.repo, &walk.covers.tip, span, walk.cursor.as_deref(), &mut size)
-                .await?;
-            self.checkpoint.size = size.to_remember();
-            let events = self.events(&page.entries);
-            walk.cursor = page.next;
-            let more = walk.cursor.is_some();
-            if more {
-                self.checkpoint.walk = Some(walk.clone());
-            } else {
-                self.checkpoint.walk = None;
-                self.checkpoint.covered = Some(walk.covers.clone());
+        let (github, repo, tip) = (self.github, &self.target.repo, walk.covers.tip.clone());
+        let fetch = |mut place: Place| {
+            let tip = &tip;
+            async move {
+                let (span, cursor) =
+                    ((Some(place.window.since), place.window.until), place.window.cursor.as_deref());
+                let page = github.commits(repo, tip, span, cursor, &mut place.size).await;
+                (place, page)
             }
-            self.hand_over(events, true).await?;
-            if !more {
-                return Ok(());
+        };
+        let size = PageSize::resume(self.checkpoint.size, 100);
+        let waiting = |windows: &[CommitWindow]| -> VecDeque<Place> {
+            let place = |window: &CommitWindow| Place { window: window.clone(), size, is_resumed: true };
+            windows.iter().map(place).collect()
+        };
+        let mut open = waiting(&walk.windows);
+        let (mut in_flight, mut failure) = (FuturesUnordered::new(), None);
+        loop {
+            while in_flight.len() < WINDOWS
+                && failure.is_none()
+                && let Some(place) = open.pop_front()
+            {
+                in_flight.push(fetch(place));
+            }
+            let Some((mut place, page)) = in_flight.next().await else { break };
+            let page = match page {
+                Ok(page) => page,
+                // The place in the list is not known any more: begin the window anew.
+                Err(Error::Invalid(_)) if place.is_resumed && place.window.cursor.is_some() => {
+                    place = Place {
+                        is_resumed: false,
+                        window: CommitWindow { cursor: None, ..place.window },
+                        ..place
+                    };
+                    open.push_front(place);
+                    continue;
+                }
+                // What is in flight was paid for: it is read all the same.
+                Err(error) => {
+                    failure.get_or_insert(error);
+                    continue;
+                }
+            };
+            let is_first = place.window.cursor.is_none() && walk.windows.len() == 1;
+            let events = self.events(&page.entries);
+            if place.size.to_remember().is_some() || walk.windows.len() == 1 {
+                self.checkpoint.size = place.size.to_remember();
+            }
+            place.window.cursor = page.next.clone();
+            place.is_resumed = false;
+            self.take_page(&mut walk, &place.window, events).await?;
+            if place.window.cursor.is_none() {
+                continue;
+            }
+            let left = if is_first { windows::rest(&place.window, &page) } else { None };
+            let cut = match left {
+                Some(left) => windows::cut(github, repo, &tip, left).await?,
+                None => None,
+            };
+            match cut {
+                Some(windows) => {
+                    walk.windows = windows;
+                    self.checkpoint.walk = Some(walk.clone());
+                    self.hand_over(Vec::new(), true).await?;
+                    open = waiting(&walk.windows);
+                }
+                None => open.push_front(place),
             }
         }
+        failure.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Hands over a page of a window, which stands at what is left of it.
+    async fn take_page(
+        &mut self,
+        walk: &mut CommitWalk,
+        left: &CommitWindow,
+        events: Vec<Event>,
+    ) -> Result<(), Stop> {
+        match &left.cursor {
+            None => walk.windows.retain(|window| window.since != left.since),
+            Some(_) => {
+                let window = walk.windows.iter_mut().find(|window| window.since == left.since);
+                window.into_iter().for_each(|window| *window = left.clone());
+            }
+        }
+        if walk.windows.is_empty() {
+            self.checkpoint.walk = None;
+            self.checkpoint.covered = Some(walk.covers.clone());
+        } else {
+            self.checkpoint.walk = Some(walk.clone());
+        }
+        self.hand_over(events, true).await
     }
 
     /// Moves to another tip. Where the branch was pushed over, the version of everything written from
@@ -293,7 +370,7 @@ impl Commits<'_> {
         self.checkpoint.covered = None;
         let (since, until) = (covered.since, covered.until);
         let covers = CoveredCommits { tip: to, ..covered };
-        self.walk(CommitWalk { covers, since, until, cursor: None }).await
+        self.walk(CommitWalk::new(covers, since, until)).await
     }
 
     /// The version of what a force-push took away: between those before and after it.

@@ -15,6 +15,7 @@ mod dry_run;
 mod plan;
 mod releases;
 mod survey;
+mod windows;
 mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
