@@ -37,17 +37,3 @@ pub fn start_logging() {
     // A second start finds the first one's subscriber, which serves as well.
     let _ = tracing_subscriber::registry().with(lines).with(wanted).try_init();
 }
-
-/// The error and its causes in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let more = cause.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        source = cause.source();
-    }
-    text
-}

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use aws_lambda_events::event::sqs::SqsBatchResponse;
 use gam_functions::messages::of_event;
-use gam_functions::{Base, Deadline, Message, Metric, Outcome, Settler, chain};
+use gam_functions::{Base, Deadline, Message, Metric, Outcome, Settler};
+use gam_model::failure::chain;
 use gam_pipeline::aggregate::{
     AggregateError, AggregateOptions, AggregateReport, aggregate_with, orgs_in_lake,
 };

@@ -12,3 +12,4 @@ pub mod program;
 pub mod proxy;
 pub mod reference;
 pub mod runtime;
+mod server;

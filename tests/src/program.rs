@@ -193,6 +193,14 @@ impl Default for Place {
     }
 }
 
+/// The memory of a running process in kB, by its name in `/proc/PID/status`: `VmRSS` for what it has now,
+/// `VmHWM` for the most it ever had. Nothing where that is not known.
+pub fn memory_kb(pid: u32, name: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    value.trim().trim_end_matches(" kB").parse().ok()
+}
+
 /// Runs a command to its end.
 pub fn finish(mut command: Command) -> Outcome {
     let output = command.output().expect("the program can be started");

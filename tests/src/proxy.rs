@@ -3,21 +3,19 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fastrand::Rng;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, TRANSFER_ENCODING};
-use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::net::TcpStream;
+
+use crate::server::{Body, Server, whole};
 
 /// Headers that are about one connection.
 const OF_A_CONNECTION: [HeaderName; 3] = [CONNECTION, TRANSFER_ENCODING, EXPECT];
@@ -112,6 +110,31 @@ struct State {
     log: Vec<(String, Option<Harm>)>,
     /// How many requests were done whose answers are kept back.
     held: usize,
+    away: Away,
+}
+
+/// When any request was with the AWS behind the proxy.
+#[derive(Default)]
+struct Away {
+    open: usize,
+    since: Option<Instant>,
+    total: Duration,
+}
+
+impl Away {
+    fn leave(&mut self) {
+        self.open += 1;
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    fn come_back(&mut self) {
+        self.open -= 1;
+        if self.open == 0
+            && let Some(since) = self.since.take()
+        {
+            self.total += since.elapsed();
+        }
+    }
 }
 
 impl State {
@@ -125,15 +148,13 @@ impl State {
 
 /// A running proxy. It ends when it is dropped.
 pub struct Proxy {
-    address: SocketAddr,
     state: Arc<Mutex<State>>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    server: Server,
 }
 
 impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Proxy").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Proxy").field("address", &self.server.address()).finish_non_exhaustive()
     }
 }
 
@@ -144,35 +165,23 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 impl Proxy {
     /// Starts it; where it leads to may be told later. The seed decides which requests are harmed.
     pub fn start(seed: u64) -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        listener.set_nonblocking(true).expect("a socket that does not block");
-        let address = listener.local_addr().expect("the port's number");
         let state = State {
             upstream: String::new(),
             rules: Vec::new(),
             rng: Rng::with_seed(seed),
             log: Vec::new(),
             held: 0,
+            away: Away::default(),
         };
         let state = Arc::new(Mutex::new(state));
         let shared = Arc::clone(&state);
-        let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::spawn(move || {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(async {
-                tokio::select! {
-                    () = serve(listener, shared) => {}
-                    _ = stopped => {}
-                }
-            });
-        });
-        Proxy { address, state, stop: Some(stop), thread: Some(thread) }
+        let server = Server::start(move |request| pass(request, Arc::clone(&shared)));
+        Proxy { state, server }
     }
 
     /// The address of the proxy.
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.server.address())
     }
 
     /// Tells where it leads to, such as `http://127.0.0.1:4566`.
@@ -202,6 +211,11 @@ impl Proxy {
         lock(&self.state).log.clone()
     }
 
+    /// How long the AWS behind it has worked so far, requests at the same time counted once.
+    pub fn busy(&self) -> Duration {
+        lock(&self.state).away.total
+    }
+
     /// How many requests were done whose answers came late.
     pub fn held(&self) -> usize {
         lock(&self.state).held
@@ -213,37 +227,7 @@ impl Proxy {
     }
 }
 
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            // Where the server has ended by itself there is nobody to tell.
-            let _ = stop.send(());
-        }
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-async fn serve(listener: std::net::TcpListener, state: Arc<Mutex<State>>) {
-    let listener = TcpListener::from_std(listener).expect("a listener for the runtime");
-    loop {
-        let Ok((stream, _)) = listener.accept().await else { continue };
-        let state = Arc::clone(&state);
-        tokio::spawn(async move {
-            let service = service_fn(move |request| pass(request, Arc::clone(&state)));
-            // A connection that a client or a harm has cut is no failure of the proxy.
-            let _ = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-        });
-    }
-}
-
-async fn pass(
-    request: Request<Incoming>,
-    state: Arc<Mutex<State>>,
-) -> Result<Response<Full<Bytes>>, io::Error> {
+async fn pass(request: Request<Incoming>, state: Arc<Mutex<State>>) -> io::Result<Response<Body>> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let request = Request::from_parts(parts, body);
@@ -251,6 +235,12 @@ async fn pass(
     let (harm, upstream) = {
         let mut state = lock(&state);
         (state.harm(&asked), state.upstream.clone())
+    };
+    let forward = async |request, upstream: &str| {
+        lock(&state).away.leave();
+        let answer = forward(request, upstream).await;
+        lock(&state).away.come_back();
+        answer
     };
     match harm {
         None => forward(request, &upstream).await,
@@ -274,7 +264,7 @@ async fn pass(
 }
 
 /// Sends it on as it is, with the host that was signed.
-async fn forward(request: Request<Bytes>, upstream: &str) -> Result<Response<Full<Bytes>>, io::Error> {
+async fn forward(request: Request<Bytes>, upstream: &str) -> io::Result<Response<Body>> {
     let stream = TcpStream::connect(upstream).await?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
@@ -291,11 +281,11 @@ async fn forward(request: Request<Bytes>, upstream: &str) -> Result<Response<Ful
     if !tells_length {
         parts.headers.insert(CONTENT_LENGTH, body.len().into());
     }
-    Ok(Response::from_parts(parts, Full::new(body)))
+    Ok(Response::from_parts(parts, whole(body)))
 }
 
 /// A refusal as the service that was asked would write it.
-fn refusal(asked: &Asked, status: u16, code: &str) -> Response<Full<Bytes>> {
+fn refusal(asked: &Asked, status: u16, code: &str) -> Response<Body> {
     let (kind, text) = if asked.is_json {
         let text =
             format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{code}","message":"told to refuse"}}"#);
@@ -308,5 +298,5 @@ fn refusal(asked: &Asked, status: u16, code: &str) -> Response<Full<Bytes>> {
     };
     let answer = Response::builder().status(status).header("content-type", kind);
     let answer = answer.header("x-amzn-requestid", "refused-by-proxy");
-    answer.body(Full::new(Bytes::from(text))).expect("a response")
+    answer.body(whole(text)).expect("a response")
 }

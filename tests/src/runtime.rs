@@ -2,19 +2,17 @@
 //! and knows to the microsecond when each of that happened.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
-use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
+
+use crate::server::{Body, Server, whole};
 
 /// How long a function has for an event.
 const TIMEOUT: Duration = Duration::from_secs(29);
@@ -33,12 +31,10 @@ enum Turn {
 /// A running runtime API.
 #[derive(Debug)]
 pub struct Runtime {
-    address: SocketAddr,
     events: mpsc::UnboundedSender<Value>,
     turns: std::sync::mpsc::Receiver<Turn>,
     handed_out: Arc<Mutex<Option<Instant>>>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    server: Server,
 }
 
 struct State {
@@ -50,9 +46,6 @@ struct State {
 impl Runtime {
     /// Starts one, with no event yet.
     pub fn start() -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        listener.set_nonblocking(true).expect("a socket that does not block");
-        let address = listener.local_addr().expect("the port's number");
         let (events, to_come) = mpsc::unbounded_channel();
         let (sender, turns) = std::sync::mpsc::channel();
         let handed_out = Arc::<Mutex<Option<Instant>>>::default();
@@ -61,23 +54,13 @@ impl Runtime {
             turns: sender,
             handed_out: Arc::clone(&handed_out),
         });
-        let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::spawn(move || {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(async {
-                tokio::select! {
-                    () = serve(listener, state) => {}
-                    _ = stopped => {}
-                }
-            });
-        });
-        Runtime { address, events, turns, handed_out, stop: Some(stop), thread: Some(thread) }
+        let server = Server::start(move |request| answer(request, Arc::clone(&state)));
+        Runtime { events, turns, handed_out, server }
     }
 
     /// Its address, as `AWS_LAMBDA_RUNTIME_API` takes it.
     pub fn address(&self) -> String {
-        self.address.to_string()
+        self.server.address().to_string()
     }
 
     /// Waits until the function asks for an event, and says when that was.
@@ -108,34 +91,7 @@ impl Runtime {
     }
 }
 
-impl Drop for Runtime {
-    fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            // Where the server has ended by itself there is nobody to tell.
-            let _ = stop.send(());
-        }
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-async fn serve(listener: std::net::TcpListener, state: Arc<State>) {
-    let listener = tokio::net::TcpListener::from_std(listener).expect("a listener for the runtime");
-    loop {
-        let Ok((stream, _)) = listener.accept().await else { continue };
-        let state = Arc::clone(&state);
-        tokio::spawn(async move {
-            let service = service_fn(move |request| answer(request, Arc::clone(&state)));
-            // The function may be killed at any time.
-            let _ = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-        });
-    }
-}
-
-async fn answer(request: Request<Incoming>, state: Arc<State>) -> Result<Response<Full<Bytes>>, io::Error> {
+async fn answer(request: Request<Incoming>, state: Arc<State>) -> io::Result<Response<Body>> {
     let at = Instant::now();
     let path = request.uri().path().to_owned();
     if request.method() == Method::GET {
@@ -149,11 +105,11 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> Result<Respons
     let told = serde_json::from_slice(&body).unwrap_or_default();
     let answer = if path.ends_with("/response") { Ok(told) } else { Err(told) };
     let _ = state.turns.send(Turn::Answers(at, answer));
-    Response::builder().status(202).body(Full::default()).map_err(io::Error::other)
+    Response::builder().status(202).body(whole(Bytes::new())).map_err(io::Error::other)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the double of a service tells its deadline by the wall clock")]
-fn next(event: &Value) -> Result<Response<Full<Bytes>>, io::Error> {
+fn next(event: &Value) -> io::Result<Response<Body>> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Response::builder()
         .header("lambda-runtime-aws-request-id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd")
@@ -164,6 +120,6 @@ fn next(event: &Value) -> Result<Response<Full<Bytes>>, io::Error> {
         )
         .header("lambda-runtime-trace-id", "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=0")
         .header("content-type", "application/json")
-        .body(Full::new(Bytes::from(event.to_string())))
+        .body(whole(event.to_string()))
         .map_err(io::Error::other)
 }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use gam_model::failure::chain;
 
 /// A failed request: what the service said, or why nothing was said.
 #[derive(Debug)]
@@ -49,14 +50,3 @@ impl fmt::Display for Failure {
 }
 
 impl Error for Failure {}
-
-/// The error and its causes in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}

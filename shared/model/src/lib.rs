@@ -2,11 +2,13 @@
 //!
 //! Everything here is pure and synchronous: no I/O, no clock, no async. What GitHub said becomes an
 //! [`Event`] with a deterministic id; what users ask for is a [`Range`] of UTC days cut into
-//! [`Bucket`]s; what they get back is described by the [`metric::CATALOGUE`].
+//! [`Bucket`]s; what they get back is described by the [`metric::CATALOGUE`]. Errors are put into words
+//! by [`failure::chain`].
 //!
 //! This crate does not know where events come from, how they are stored, or how they are served.
 
 pub mod event;
+pub mod failure;
 pub mod identity;
 pub mod mailmap;
 pub mod member;

@@ -1,18 +1,13 @@
 //! The double itself: a server on a port of its own, with a clock, a log and faults.
 
-use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
-use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
+use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::http::response::Builder;
-use hyper::service::service_fn;
 use hyper::{Method, Response};
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 
 use super::faults::{Fault, Script};
@@ -20,6 +15,7 @@ use super::graphql::{self, operation};
 use super::rest;
 use super::sign_in::{SignIn, Who};
 use super::world::{Time, World};
+use crate::server::{Body, Server, whole};
 
 /// How much is left of a token's limits at first.
 const FULL: u64 = 4990;
@@ -40,10 +36,8 @@ struct State {
 
 /// A running double. It ends when it is dropped.
 pub struct Double {
-    address: SocketAddr,
     state: Arc<Mutex<State>>,
-    stop: Option<tokio::sync::oneshot::Sender<()>>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    server: Server,
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
@@ -53,32 +47,19 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 impl Double {
     /// Shows the world as it is at the moment.
     pub fn start(world: World, now: Time) -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        listener.set_nonblocking(true).expect("a socket that does not block");
-        let address = listener.local_addr().expect("the port's number");
         let mut sign_in = SignIn::default();
         sign_in.accept(TOKEN, FULL);
         let (log, script) = (Vec::new(), Script::default());
         let state = State { world, now, log, script, sign_in, revoke_after: None, redirect: None };
         let state = Arc::new(Mutex::new(state));
-        let (stop, stopped) = tokio::sync::oneshot::channel();
         let shared = Arc::clone(&state);
-        let thread = std::thread::spawn(move || {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(async {
-                tokio::select! {
-                    () = serve(listener, shared) => {}
-                    _ = stopped => {}
-                }
-            });
-        });
-        Double { address, state, stop: Some(stop), thread: Some(thread) }
+        let server = Server::start(move |request| answer(request, Arc::clone(&shared)));
+        Double { state, server }
     }
 
     /// The REST address, as `GITHUB_API_URL` takes it.
     pub fn api_url(&self) -> String {
-        format!("http://{}/api/v3", self.address)
+        format!("http://{}/api/v3", self.server.address())
     }
 
     /// Moves the clock.
@@ -147,35 +128,6 @@ impl Double {
         lock(&self.state).script.left()
     }
 }
-
-impl Drop for Double {
-    fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            // Where the server has ended by itself there is nobody to tell.
-            let _ = stop.send(());
-        }
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-async fn serve(listener: std::net::TcpListener, state: Arc<Mutex<State>>) {
-    let listener = tokio::net::TcpListener::from_std(listener).expect("a listener for the runtime");
-    loop {
-        let Ok((stream, _)) = listener.accept().await else { continue };
-        let state = Arc::clone(&state);
-        tokio::spawn(async move {
-            let service = service_fn(move |request| answer(request, Arc::clone(&state)));
-            // A connection that the program or a fault has cut is no failure of the double.
-            let _ = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-        });
-    }
-}
-
-type Body = BoxBody<Bytes, io::Error>;
 
 /// A request as far as it matters.
 struct Asked {
@@ -354,6 +306,5 @@ fn null_last(value: &mut Value, path: Vec<Value>) -> Option<Vec<Value>> {
 }
 
 fn full(head: Builder, text: String) -> Result<Response<Body>, io::Error> {
-    let body = Full::new(Bytes::from(text)).map_err(|never: Infallible| match never {}).boxed();
-    head.body(body).map_err(io::Error::other)
+    head.body(whole(text)).map_err(io::Error::other)
 }

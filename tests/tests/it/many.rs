@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use gam_tests::answers::check;
 use gam_tests::github::world::{Account, Repo, Signature, Thread, at};
 use gam_tests::github::{Double, World};
-use gam_tests::program::Place;
+use gam_tests::program::{Place, memory_kb};
 
 use crate::support::{SINCE, settled, whole};
 
@@ -33,13 +33,9 @@ fn world() -> World {
 
 /// Waits for the program; how it ended, and how much memory it had at most, in kB, where that is known.
 fn watched(mut child: Child) -> (Option<i32>, u64) {
-    let status = format!("/proc/{}/status", child.id());
     let mut most = 0;
     loop {
-        let told = std::fs::read_to_string(&status).unwrap_or_default();
-        let line = told.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let now = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok());
-        most = most.max(now.unwrap_or(0));
+        most = most.max(memory_kb(child.id(), "VmHWM").unwrap_or(0));
         if let Some(ended) = child.try_wait().expect("its status") {
             return (ended.code(), most);
         }

@@ -12,6 +12,7 @@ mod conformance;
 mod emulator;
 mod end_to_end;
 mod faults;
+mod footprint;
 mod lint;
 mod scene;
 mod stack;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use gam_tests::github::{Double, TOKEN, World};
 use gam_tests::http::{Answer, ask};
+use gam_tests::program::memory_kb;
 use serde_json::{Value, json};
 
 use super::emulator::{Emulator, wait_for};
@@ -84,6 +85,11 @@ impl<'a> Stack<'a> {
         let secret = json!({ "SecretId": outputs["AccessTokenSecret"] });
         let secret = aws.call("secretsmanager", "get_secret_value", secret);
         Stack { aws, name: name.to_owned(), outputs, token: text(&secret["SecretString"]) }
+    }
+
+    /// The bearer token of its HTTP endpoint.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
     }
 
     /// An output of the stack.
@@ -172,23 +178,35 @@ impl<'a> Stack<'a> {
         self.aws.call("sqs", "send_message", asked);
     }
 
-    /// Kills the processes of a function; how many there were.
-    pub(crate) fn kill(&self, function: &str) -> usize {
+    /// The processes of a function.
+    fn processes(&self, function: &str) -> Vec<u32> {
         let wanted = format!("AWS_LAMBDA_FUNCTION_NAME={}", self.output(function));
-        let of_function = |pid: &String| {
+        let of_function = |pid: &u32| {
             let place = std::fs::read_link(format!("/proc/{pid}/cwd"));
             let variables = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
             place.is_ok_and(|place| place.starts_with(self.aws.dir()))
                 && variables.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
         };
         let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-        let numbers = processes.filter_map(|entry| entry.file_name().into_string().ok());
-        let found = numbers.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit())).filter(of_function);
-        let kill = |pid: String| {
+        let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        numbers.filter(of_function).collect()
+    }
+
+    /// How much memory the running processes of a function had at most, in kB.
+    pub(crate) fn memory(&self, function: &str) -> Option<u64> {
+        self.processes(function).into_iter().filter_map(|pid| memory_kb(pid, "VmHWM")).max()
+    }
+
+    /// Kills the processes of a function; how many there were.
+    pub(crate) fn kill(&self, function: &str) -> usize {
+        let kill = |pid: &u32| {
             // It may just have ended by itself.
-            Command::new("kill").args(["-KILL", &pid]).status().is_ok_and(|status| status.success())
+            Command::new("kill")
+                .args(["-KILL", &pid.to_string()])
+                .status()
+                .is_ok_and(|status| status.success())
         };
-        found.map(kill).filter(|killed| *killed).count()
+        self.processes(function).iter().filter(|pid| kill(pid)).count()
     }
 
     /// Makes a queue's messages come back soon after a failure.
