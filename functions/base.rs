@@ -78,21 +78,71 @@ impl Base {
         Ok(Context { identity: self.identity().await?, ..self.context.clone() })
     }
 
-    /// How far, in seconds, the organization that lags most is behind GitHub now, UTC; `None` where none of
-    /// them was ever read whole.
+    /// How far, in seconds, the organization that lags most is behind GitHub now, UTC; `None` where one of
+    /// them was never read whole or cannot be told of, as none is to hide behind another.
     pub async fn lag_seconds(&self, orgs: &[String], now: DateTime<Utc>) -> Option<f64> {
-        let mut lag = None;
-        for org in orgs {
-            match complete_until(&self.context, org).await {
-                Ok(until) => lag = lag.max(until.map(|until| (now - until).num_seconds())),
-                Err(error) => tracing::warn!(org, %error, "how far behind it is cannot be told"),
+        lag_seconds(&self.context, orgs, now).await
+    }
+}
+
+async fn lag_seconds(context: &Context, orgs: &[String], now: DateTime<Utc>) -> Option<f64> {
+    let mut lag = None;
+    for org in orgs {
+        match complete_until(context, org).await {
+            Ok(Some(until)) => lag = lag.max(Some((now - until).num_seconds())),
+            Ok(None) => {
+                tracing::info!(org, "it was not read whole yet, so nobody is told how far behind it is");
+                return None;
+            }
+            Err(error) => {
+                tracing::warn!(org, %error, "how far behind it is cannot be told");
+                return None;
             }
         }
-        lag.map(|seconds| seconds as f64)
     }
+    lag.map(|seconds| seconds as f64)
 }
 
 /// A mailmap would be a second object: aliases do the same.
 fn no_mailmap(file: &std::path::Path) -> Result<String, String> {
     Err(format!("mailmap {} cannot be read here: write its names into [aliases]", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use gam_pipeline::checkpoint::OrgCheckpoint;
+    use gam_store::keys::CheckpointKey;
+    use gam_store::{CheckpointStore, MemoryStore};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn no_organization_hides_behind_another() {
+        let store = MemoryStore::default();
+        let context = Context {
+            objects: Arc::new(MemoryObjects::new()),
+            rollups: Arc::new(store.clone()),
+            checkpoints: Arc::new(store.clone()),
+            clock: Arc::new(SystemClock),
+            identity: Arc::default(),
+        };
+        let now = DateTime::from_timestamp(1_000_000, 0).unwrap();
+        let lag = async |named: &'static str| {
+            let orgs: Vec<String> = named.split(',').map(str::to_owned).collect();
+            lag_seconds(&context, &orgs, now).await
+        };
+        for (org, seconds) in [("fresh", 60), ("late", 7_000)] {
+            let complete_until = Some(now - TimeDelta::seconds(seconds));
+            let read = OrgCheckpoint { complete_until, ..OrgCheckpoint::default() };
+            let body = serde_json::to_string(&read).unwrap();
+            store.save(&CheckpointKey::Org(org.to_owned()), &body, None).await.unwrap();
+        }
+        store.save(&CheckpointKey::Org("damaged".to_owned()), "{", None).await.unwrap();
+        assert_eq!(lag("fresh").await, Some(60.0));
+        assert_eq!(lag("late,fresh").await, Some(7_000.0));
+        assert_eq!(lag("fresh,late").await, Some(7_000.0));
+        assert_eq!(lag("fresh,new").await, None);
+        assert_eq!(lag("damaged,fresh").await, None);
+    }
 }

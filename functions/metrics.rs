@@ -20,7 +20,7 @@ pub enum Metric {
     RepositoriesFailed,
     /// The share of GitHub's limits that is left, of that of which less is left, in percent.
     ApiBudgetLeft,
-    /// How far the organization that lags most is behind now, in seconds.
+    /// How far the organization that lags most is behind now, in seconds; not told where one is not known.
     LagSeconds,
     /// Inbox batches merged into snapshots.
     BatchesMerged,

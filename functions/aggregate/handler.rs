@@ -1,27 +1,32 @@
 //! Orders, within the time of an invocation.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lambda_events::event::sqs::SqsBatchResponse;
 use gam_functions::messages::of_event;
-use gam_functions::{Base, Deadline, Message, Metric, Outcome, Settler};
+use gam_functions::{Base, Deadline, Message, Metric, Outcome, Settler, environment};
 use gam_model::failure::chain;
 use gam_pipeline::aggregate::{
     AggregateError, AggregateOptions, AggregateReport, aggregate_with, orgs_in_lake,
 };
-use gam_pipeline::{Context, Silent};
+use gam_pipeline::{Context, Observer, Progress};
 use serde_json::{Value, json};
 
 use crate::order::{Order, Sweep};
 
 /// How much of the inbox is worked off at once, in bytes of Parquet: events take many times that in memory.
 const CHUNK_BYTES: u64 = 16 * 1024 * 1024;
+/// What `collect` writes is far smaller: it puts 32 pages into a batch. More need not fit into the memory.
+const LARGEST_BATCH_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The function.
 pub(crate) struct Aggregator {
     base: Base,
     settler: Settler,
+    /// Those whose lag is told.
+    organizations: Vec<String>,
 }
 
 /// What an invocation has done.
@@ -31,8 +36,8 @@ struct Totals {
     rollups: usize,
     rejected: usize,
     set_aside: usize,
-    /// Organizations whose lag is to be told.
-    swept: Vec<String>,
+    /// Whether a sweep was made, which tells the lag.
+    swept: bool,
 }
 
 /// What became of an organization.
@@ -46,9 +51,27 @@ enum Done {
     },
 }
 
+/// Remembers batches that were set aside: a run that ends early reports nothing.
+#[derive(Default)]
+struct Rejected(Mutex<Vec<(String, String)>>);
+
+impl Rejected {
+    fn into_list(self) -> Vec<(String, String)> {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for Rejected {
+    fn notice(&self, progress: Progress) {
+        if let Progress::Rejected { path, why } = progress {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push((path, why));
+        }
+    }
+}
+
 impl Aggregator {
-    pub(crate) fn new(base: Base, settler: Settler) -> Self {
-        Aggregator { base, settler }
+    pub(crate) fn new(base: Base, settler: Settler) -> anyhow::Result<Self> {
+        Ok(Aggregator { base, settler, organizations: environment::organizations()? })
     }
 
     /// Opens the connections that every invocation needs, while that costs nobody time.
@@ -125,7 +148,7 @@ impl Aggregator {
         let mut unfinished = BTreeSet::new();
         let mut failed = BTreeMap::new();
         for org in orgs {
-            match self.org(context, &org, &options(deadline, false, false), totals).await {
+            match self.org(context, &org, &options(deadline, false, false), deadline, totals).await {
                 Done::Whole => {}
                 Done::Unfinished => {
                     unfinished.insert(org);
@@ -163,10 +186,10 @@ impl Aggregator {
                 Err(error) => return Outcome::of_error(chain(&error), is_transient(&error)),
             }
         }
+        totals.swept = true;
         let mut failure = None;
         for (at, org) in orgs.iter().enumerate() {
-            totals.swept.push(org.clone());
-            match self.org(context, org, &options(deadline, true, sweep.rebuild), totals).await {
+            match self.org(context, org, &options(deadline, true, sweep.rebuild), deadline, totals).await {
                 Done::Whole => {}
                 Done::Unfinished => return again(sweep, orgs[at..].to_vec()),
                 // The other organizations may fare better.
@@ -183,15 +206,26 @@ impl Aggregator {
         context: &Context,
         org: &str,
         options: &AggregateOptions,
+        deadline: Deadline,
         totals: &mut Totals,
     ) -> Done {
-        match aggregate_with(context, org, options, &Silent).await {
-            Ok(report) => {
+        let rejected = Rejected::default();
+        let aggregating = aggregate_with(context, org, options, &rejected);
+        let ended_early = match tokio::time::timeout_at(deadline.give_up_at(), aggregating).await {
+            Ok(Ok(report)) => {
                 self.note(org, &report, totals).await;
-                if report.unfinished { Done::Unfinished } else { Done::Whole }
+                return if report.unfinished { Done::Unfinished } else { Done::Whole };
             }
-            Err(error) => Done::Failed { why: chain(&error), is_transient: is_transient(&error) },
-        }
+            Ok(Err(error)) => Done::Failed { why: chain(&error), is_transient: is_transient(&error) },
+            Err(_) => {
+                tracing::warn!(org, "given up, as the time is over: what is in the lake and the store stays");
+                Done::Unfinished
+            }
+        };
+        let rejected = rejected.into_list();
+        let report = AggregateReport { rejected, unfinished: true, ..AggregateReport::default() };
+        self.note(org, &report, totals).await;
+        ended_early
     }
 
     /// Takes note of what was done, and sets aside word of every batch that cannot be read.
@@ -228,14 +262,22 @@ impl Aggregator {
             (Metric::BatchesRejected, totals.rejected as f64),
             (Metric::DeadLettered, totals.set_aside as f64),
         ];
-        let lag = self.base.lag_seconds(&totals.swept, now).await;
-        values.extend(lag.map(|seconds| (Metric::LagSeconds, seconds)));
+        if totals.swept {
+            let lag = self.base.lag_seconds(&self.organizations, now).await;
+            values.extend(lag.map(|seconds| (Metric::LagSeconds, seconds)));
+        }
         self.base.metrics.tell(now, &values);
     }
 }
 
 fn options(deadline: Deadline, check_months: bool, rebuild: bool) -> AggregateOptions {
-    AggregateOptions { rebuild, check_months, chunk_bytes: CHUNK_BYTES, until: Some(deadline.stop_time()) }
+    AggregateOptions {
+        rebuild,
+        check_months,
+        chunk_bytes: CHUNK_BYTES,
+        largest_batch_bytes: LARGEST_BATCH_BYTES,
+        until: Some(deadline.stop_time()),
+    }
 }
 
 fn again(sweep: &Sweep, orgs: Vec<String>) -> Outcome {

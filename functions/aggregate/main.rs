@@ -27,5 +27,5 @@ async fn start() -> anyhow::Result<Aggregator> {
     let queue =
         |name| Ok::<_, anyhow::Error>(gam_aws::Queue::new(&base.config, &environment::required(name)?));
     let settler = Settler::new(queue("INBOX_QUEUE_URL")?, queue("INBOX_DEAD_LETTERS_URL")?);
-    Ok(Aggregator::new(base, settler))
+    Aggregator::new(base, settler)
 }

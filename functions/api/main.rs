@@ -24,7 +24,7 @@ async fn start() -> anyhow::Result<Router> {
         "bearer" => Some(Secret::new(&base.config, &environment::required("ACCESS_TOKEN_SECRET")?)),
         other => bail!("ACCESS {other:?} is not known: set it to bearer or iam"),
     };
-    let context = warm(&base, secret.as_ref()).await;
+    let context = warm(&base, secret.as_ref()).await?;
     Ok(match secret {
         None => router(context),
         Some(secret) => guarded_router(context, token(secret)),
@@ -32,7 +32,10 @@ async fn start() -> anyhow::Result<Router> {
 }
 
 /// Opens the connections that every request needs, and reads what does not change from one to the next.
-async fn warm(base: &Base, secret: Option<&Secret>) -> Context {
+///
+/// # Errors
+/// Where bots and aliases cannot be read: without them the answers would be others, for as long as this runs.
+async fn warm(base: &Base, secret: Option<&Secret>) -> anyhow::Result<Context> {
     let token = async {
         match secret {
             Some(secret) => secret.get().await.map(drop),
@@ -46,11 +49,7 @@ async fn warm(base: &Base, secret: Option<&Secret>) -> Context {
     if let Err(error) = token {
         tracing::warn!(%error, "the token cannot be read yet");
     }
-    let identity = identity.unwrap_or_else(|error| {
-        tracing::error!(error = format!("{error:#}"), "names are taken as they are");
-        Arc::default()
-    });
-    Context { identity, ..base.without_lake() }
+    Ok(Context { identity: identity?, ..base.without_lake() })
 }
 
 /// The token that callers have to show, as it was a few minutes ago at most.

@@ -12,6 +12,7 @@ use gam_github::{Client, Error as GitHubError};
 use gam_model::failure::chain;
 use gam_pipeline::Silent;
 use gam_pipeline::collect::{CollectError, CollectRequest, WorkItem, WorkReport, complete_until, plan, work};
+use gam_pipeline::reconcile::reconcile;
 use serde_json::Value;
 
 use crate::order::{Order, Trail};
@@ -21,6 +22,8 @@ use crate::sign_in::{SignIn, SignInError};
 const LATER: TimeDelta = TimeDelta::minutes(2);
 /// When to try again where another invocation reads the same repository.
 const AFTER_ANOTHER: TimeDelta = TimeDelta::seconds(30);
+/// When to try again what the function was called with and failed for now.
+const AFTER_FAILURE: TimeDelta = TimeDelta::minutes(1);
 
 /// The function.
 pub(crate) struct Collector {
@@ -52,7 +55,6 @@ struct Totals {
     requests: u64,
     failed: usize,
     share_left: Option<f64>,
-    orgs: Vec<String>,
 }
 
 impl Collector {
@@ -109,8 +111,8 @@ impl Collector {
                 continue;
             }
             match order.clone() {
-                Order::Plan { organizations, since, .. } => {
-                    let outcome = self.plan(&order, organizations, since, deadline, totals).await;
+                Order::Plan { organizations, .. } | Order::Reconcile { organizations, .. } => {
+                    let outcome = self.each_org(&message, &order, organizations, deadline, totals).await;
                     outcomes.push((message, outcome));
                 }
                 Order::Work { org, repo, since, .. } => {
@@ -155,34 +157,45 @@ impl Collector {
         }
     }
 
-    /// Plans each organization; what is left, where the time or GitHub's limits end, is planned later.
-    async fn plan(
+    /// Plans or reconciles each organization; what is left, where the time or GitHub's limits end, comes later.
+    async fn each_org(
         &self,
+        message: &Message,
         order: &Order,
         organizations: Vec<String>,
-        since: Option<NaiveDate>,
         deadline: Deadline,
         totals: &mut Totals,
     ) -> Outcome {
         let orgs = if organizations.is_empty() { self.organizations.clone() } else { organizations };
-        let since = since.or(self.since);
         let mut left = orgs.into_iter();
         while let Some(org) = left.next() {
-            let planned = self.plan_org(&org, since, deadline, totals).await;
-            totals.orgs.push(org.clone());
-            if let Err(trouble) = planned {
-                let organizations: Vec<String> = std::iter::once(org).chain(left).collect();
-                return self.outcome_of_plan(order, organizations, &trouble);
+            let done = match order {
+                Order::Plan { since, .. } => {
+                    self.plan_org(&org, since.or(self.since), deadline, totals).await
+                }
+                Order::Reconcile { .. } | Order::Work { .. } => {
+                    self.reconcile_org(&org, deadline, totals).await
+                }
+            };
+            if let Err(trouble) = done {
+                // The organizations before it are done; the others are not.
+                let rest = order.clone().for_orgs(std::iter::once(org).chain(left).collect());
+                let outcome = self.outcome(rest.clone(), &trouble);
+                return self.by_the_queue(message, rest, outcome);
             }
         }
         Outcome::Done
     }
 
-    /// What a plan that failed comes to. The organizations before it are done; the others are not.
-    fn outcome_of_plan(&self, order: &Order, organizations: Vec<String>, trouble: &Trouble) -> Outcome {
-        let Order::Plan { since, trail, .. } = order.clone() else { unreachable!("a plan was followed") };
-        let rest = Order::Plan { organizations, since, trail };
-        self.outcome(rest, trouble)
+    /// Lets the queue bring back what failed for now: whoever calls the function tries once more at most.
+    fn by_the_queue(&self, message: &Message, order: Order, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Retry { why } if message.receipt.is_none() => {
+                tracing::warn!(body = message.body, why, "failed, to be tried again by the queue");
+                self.again(order, Some(self.now() + AFTER_FAILURE))
+            }
+            outcome => outcome,
+        }
     }
 
     async fn plan_org(
@@ -211,6 +224,28 @@ impl Collector {
         self.settler.send(&bodies).await.map_err(Trouble::HandOut)
     }
 
+    async fn reconcile_org(&self, org: &str, deadline: Deadline, totals: &mut Totals) -> Result<(), Trouble> {
+        let report = self
+            .with_client(deadline, totals, async |client| {
+                Ok(reconcile(&self.base.context, client, org, &Silent).await?)
+            })
+            .await?;
+        totals.requests += report.usage.requests;
+        totals.events += report.events;
+        totals.failed += report.failed.len();
+        for (repo, why) in &report.failed {
+            tracing::error!(org = report.org, repo, why, "could not be compared");
+        }
+        let differences: usize = report.differences.iter().map(|difference| difference.entries).sum();
+        tracing::info!(org = report.org, repos = report.repos, differences, "reconciled");
+        if report.limited {
+            let why = report.limited_why.unwrap_or_default();
+            let error = GitHubError::Limited { until: report.limited_until, why };
+            return Err(Trouble::Collect(CollectError::GitHub(error)));
+        }
+        Ok(())
+    }
+
     /// Reads repositories of one organization.
     async fn work(
         &self,
@@ -220,7 +255,6 @@ impl Collector {
         deadline: Deadline,
         totals: &mut Totals,
     ) -> Vec<(Message, Outcome)> {
-        totals.orgs.push(org.to_owned());
         let request = self.request(org, since);
         let items: Vec<WorkItem> = orders.iter().map(|(_, _, item)| item.clone()).collect();
         let reading = self.with_client(deadline, totals, async |client| {
@@ -285,7 +319,7 @@ impl Collector {
         }
     }
 
-    /// Tells what the invocation has done, and how far behind GitHub the organizations are.
+    /// Tells what the invocation has done, and how far behind GitHub the deployment's organizations are.
     async fn tell(&self, totals: &Totals, set_aside: usize) {
         let now = self.now();
         let mut values = vec![
@@ -295,7 +329,7 @@ impl Collector {
             (Metric::DeadLettered, set_aside as f64),
         ];
         values.extend(totals.share_left.map(|share| (Metric::ApiBudgetLeft, share * 100.0)));
-        let lag = self.base.lag_seconds(&totals.orgs, now).await;
+        let lag = self.base.lag_seconds(&self.organizations, now).await;
         values.extend(lag.map(|seconds| (Metric::LagSeconds, seconds)));
         self.base.metrics.tell(now, &values);
     }

@@ -26,6 +26,15 @@ pub(crate) enum Order {
         #[serde(default)]
         trail: Trail,
     },
+    /// Hold what was collected against GitHub, and repair what differs.
+    Reconcile {
+        /// The organizations; all of the deployment's where none is named.
+        #[serde(default)]
+        organizations: Vec<String>,
+        /// How it has come here.
+        #[serde(default)]
+        trail: Trail,
+    },
     /// Read one repository.
     Work {
         /// The organization.
@@ -58,15 +67,23 @@ impl Order {
         serde_json::from_str(body).map_err(|error| {
             format!(
                 "this is no order ({error}): send {{\"action\": \"plan\"}}, where needed with \"organizations\": \
-                 [\"login\"] and \"since\": \"YYYY-MM-DD\""
+                 [\"login\"] and \"since\": \"YYYY-MM-DD\", or {{\"action\": \"reconcile\"}}"
             )
         })
     }
 
     fn trail(&mut self) -> &mut Trail {
         match self {
-            Order::Plan { trail, .. } | Order::Work { trail, .. } => trail,
+            Order::Plan { trail, .. } | Order::Reconcile { trail, .. } | Order::Work { trail, .. } => trail,
         }
+    }
+
+    /// The same order for those organizations; one to read a repository is for that alone.
+    pub(crate) fn for_orgs(mut self, left: Vec<String>) -> Self {
+        if let Order::Plan { organizations, .. } | Order::Reconcile { organizations, .. } = &mut self {
+            *organizations = left;
+        }
+        self
     }
 
     /// How long the order is to wait, seen from now, UTC.
@@ -105,6 +122,8 @@ mod tests {
     #[test]
     fn a_schedule_needs_to_say_little() {
         assert_eq!(Order::parse("{\"action\":\"plan\"}").unwrap(), plan(&[], None));
+        let reconcile = Order::Reconcile { organizations: Vec::new(), trail: Trail::default() };
+        assert_eq!(Order::parse("{\"action\":\"reconcile\"}").unwrap(), reconcile);
         let text = "{\"action\":\"plan\",\"organizations\":[\"a\"],\"since\":\"2020-01-01\"}";
         assert_eq!(Order::parse(text).unwrap(), plan(&["a"], Some("2020-01-01")));
     }

@@ -95,7 +95,11 @@ async fn all(session: &Session, local: &Local, github: &Client, args: &Collect) 
             one(session, local, github, &request).await
         };
         let done = match done {
-            Ok(Exit::Done) if args.reconcile => reconcile::one(session, local, github, org).await,
+            // What could be read is compared, whatever could not.
+            Ok(exit @ (Exit::Done | Exit::Partial)) if args.reconcile => {
+                let compared = reconcile::one(session, local, github, org).await;
+                compared.map(|compared| Exit::of_all(&[exit, compared]))
+            }
             done => done,
         };
         let part = match done {
@@ -133,19 +137,28 @@ async fn one(
     github: &Client,
     request: &CollectRequest,
 ) -> anyhow::Result<Exit> {
-    let (report, took) = fetch(session, local, github, request).await?;
+    let collected = fetch(session, local, github, request).await?;
     if session.wants_json() {
-        session.console.report(as_json(&report, took).to_string())?;
+        session.console.report(as_json(&collected).to_string())?;
     } else {
-        for cost in &report.costs {
+        for cost in &collected.report.costs {
             session.console.note(cost_line(cost));
         }
-        session.console.report(summary(&report, took))?;
+        session.console.report(summary(&collected))?;
     }
-    Ok(tell_troubles(session, &report, local.context.clock.now()))
+    Ok(tell_troubles(session, &collected, local.context.clock.now()))
 }
 
-/// Collects one organization. A limit that stopped it at once is a report of nothing.
+/// What came of a collection.
+#[derive(Default)]
+pub(super) struct Collected {
+    report: CollectReport,
+    took: Duration,
+    /// Whether the limits stopped it before any repository was read.
+    is_unread: bool,
+}
+
+/// Collects one organization. A limit that stopped it at once is a report of what that cost.
 ///
 /// # Errors
 /// Where the organization cannot be read, or the lake or the store fails.
@@ -154,23 +167,35 @@ pub(super) async fn fetch(
     local: &Local,
     github: &Client,
     request: &CollectRequest,
-) -> anyhow::Result<(CollectReport, Duration)> {
-    let begun = Instant::now();
+) -> anyhow::Result<Collected> {
+    let (begun, github) = (Instant::now(), github.metered());
     let progress = RunProgress::new(&session.console, &request.org);
-    let report = match collect(&local.context, github, request, &progress).await {
-        Err(CollectError::GitHub(gam_github::Error::Limited { until, .. })) => CollectReport {
-            org: request.org.clone(),
-            limited: true,
-            limited_until: until,
-            ..CollectReport::default()
-        },
-        other => other?,
+    let (report, is_unread) = match collect(&local.context, &github, request, &progress).await {
+        Err(CollectError::GitHub(gam_github::Error::Limited { until, why })) => {
+            let usage = github.usage();
+            let report = CollectReport {
+                org: request.org.clone(),
+                requests: usage.requests,
+                usage,
+                limited: true,
+                limited_until: until,
+                limited_why: Some(why),
+                ..CollectReport::default()
+            };
+            (report, true)
+        }
+        other => (other?, false),
     };
-    Ok((report, begun.elapsed()))
+    Ok(Collected { report, took: begun.elapsed(), is_unread })
 }
 
 /// What was done, in short.
-pub(super) fn summary(report: &CollectReport, took: Duration) -> String {
+pub(super) fn summary(collected: &Collected) -> String {
+    let Collected { report, took, .. } = collected;
+    if collected.is_unread {
+        let spent = spent(&report.usage);
+        return format!("{}: stopped before any repository was read, {spent}, {}", report.org, span(*took));
+    }
     format!(
         "{}: {}, {} in {}, {}, {}",
         report.org,
@@ -178,7 +203,7 @@ pub(super) fn summary(report: &CollectReport, took: Duration) -> String {
         count(report.events, "event", "events"),
         count(report.batches, "batch", "batches"),
         spent(&report.usage),
-        span(took)
+        span(*took)
     )
 }
 
@@ -207,7 +232,8 @@ fn cost_line(cost: &RepoCost) -> String {
 }
 
 /// Names what could not be read.
-pub(super) fn tell_troubles(session: &Session, report: &CollectReport, now: DateTime<Utc>) -> Exit {
+pub(super) fn tell_troubles(session: &Session, collected: &Collected, now: DateTime<Utc>) -> Exit {
+    let report = &collected.report;
     for (repo, why) in &report.failed {
         session.console.error(format!("{}/{repo} failed, the others are saved: {why}", report.org));
     }
@@ -223,23 +249,43 @@ pub(super) fn tell_troubles(session: &Session, report: &CollectReport, now: Date
         ));
     }
     if report.limited {
-        let mend = match report.limited_until {
-            Some(until) => format!("they are reset at {}, run again then", moment_from(now, until)),
-            None => "run again in some minutes".to_owned(),
-        };
-        session
-            .console
-            .error(format!("{}: stopped for GitHub's limits, progress is saved: {mend}", report.org));
+        session.console.error(stopped(&report.org, report.limited_why.as_deref(), report.limited_until, now));
         return Exit::Limited;
     }
     if report.failed.is_empty() { Exit::Done } else { Exit::Partial }
 }
 
-fn as_json(report: &CollectReport, took: Duration) -> serde_json::Value {
-    let failed: Vec<_> = report.failed.iter().map(|(repo, why)| json!({"repo": repo, "why": why})).collect();
+/// That the limits stopped it, why, and when to run it again.
+pub(super) fn stopped(
+    org: &str,
+    why: Option<&str>,
+    until: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> String {
+    // GitHub's words may be several sentences, on several lines.
+    let words: Vec<&str> = why.into_iter().flat_map(str::split_whitespace).collect();
+    let why = match words.join(" ").trim_end_matches('.') {
+        "" => String::new(),
+        why => format!(" ({why})"),
+    };
+    let mend = match until {
+        Some(until) => format!("they are reset at {}, run again then", moment_from(now, until)),
+        None => "run again in some minutes".to_owned(),
+    };
+    format!("{org}: stopped for GitHub's limits{why}, progress is saved: {mend}")
+}
+
+/// Repositories, each with a reason.
+pub(super) fn reasons(repos: &[(String, String)]) -> Vec<serde_json::Value> {
+    repos.iter().map(|(repo, why)| json!({"repo": repo, "why": why})).collect()
+}
+
+fn as_json(collected: &Collected) -> serde_json::Value {
+    let report = &collected.report;
     json!({
         "org": report.org,
-        "repos": report.repos,
+        // How many there are was perhaps not found out.
+        "repos": (!collected.is_unread).then_some(report.repos),
         "events": report.events,
         "batches": report.batches,
         "requests": report.requests,
@@ -248,11 +294,12 @@ fn as_json(report: &CollectReport, took: Duration) -> serde_json::Value {
         "bytes": report.usage.bytes,
         "repositories": report.costs.iter().map(cost_as_json).collect::<Vec<_>>(),
         "gone": report.gone,
-        "blocked": report.blocked.iter().map(|(repo, why)| json!({"repo": repo, "why": why})).collect::<Vec<_>>(),
-        "failed": failed,
+        "blocked": reasons(&report.blocked),
+        "failed": reasons(&report.failed),
         "limited": report.limited,
         "limited_until": report.limited_until,
-        "seconds": took.as_secs_f64(),
+        "limited_why": report.limited_why,
+        "seconds": collected.took.as_secs_f64(),
     })
 }
 
@@ -311,7 +358,8 @@ mod tests {
             usage: Usage { requests: 17, points: 21, retries: 1, bytes: 2_600_000 },
             ..CollectReport::default()
         };
-        let text = summary(&report, Duration::from_secs(65));
+        let collected = Collected { report, took: Duration::from_secs(65), ..Collected::default() };
+        let text = summary(&collected);
         assert_eq!(
             text,
             "Acme: 1 repository, 1,234 events in 2 batches, 17 requests, 21 points, 1 retry, 2.6 MB, 1m 5s"
@@ -319,5 +367,25 @@ mod tests {
         let usage = Usage { requests: 3, points: 3, retries: 0, bytes: 900 };
         let cost = RepoCost { repo: "site".into(), usage, events: 7, took: Duration::from_secs(2) };
         assert_eq!(cost_line(&cost), "  site: 7 events, 3 requests, 3 points, 900 B, 2s");
+    }
+
+    #[test]
+    fn what_the_limits_stopped_is_told_with_the_reason() {
+        let now = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
+        let usage = Usage { requests: 1, points: 0, retries: 1, bytes: 90 };
+        let until = Some(now + chrono::TimeDelta::minutes(5));
+        let report = CollectReport { org: "Acme".into(), usage, limited_until: until, ..Default::default() };
+        let mut collected = Collected { report, is_unread: true, took: Duration::from_secs(2) };
+        assert_eq!(
+            summary(&collected),
+            "Acme: stopped before any repository was read, 1 request, 0 points, 1 retry, 90 B, 2s"
+        );
+        assert_eq!(as_json(&collected)["repos"], serde_json::Value::Null);
+        let end = ", progress is saved: they are reset at 2023-11-14 22:18:20 UTC (in 5m), run again then";
+        assert_eq!(stopped("Acme", None, until, now), format!("Acme: stopped for GitHub's limits{end}"));
+        collected.report.limited_why = Some("Too much.\nPlease wait.".into());
+        let told = format!("Acme: stopped for GitHub's limits (Too much. Please wait){end}");
+        assert_eq!(stopped("Acme", Some("Too much.\nPlease wait."), until, now), told);
+        assert_eq!(as_json(&collected)["limited_why"], "Too much.\nPlease wait.");
     }
 }

@@ -28,6 +28,8 @@ Examples:
 
 /// How long GitHub may take to answer all questions.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The permission that collecting can do without.
+const MEMBERS: &str = "Members";
 /// How far this machine's clock may be off.
 const MAX_SKEW_SECONDS: i64 = 60;
 
@@ -172,11 +174,11 @@ fn app(app: &AppDiagnosis) -> Vec<Finding> {
 fn permitted(org: &str, permissions: Result<Permissions, gam_github::Error>) -> Finding {
     match permissions {
         Err(error) => finding(State::Broken, "permissions", error.to_string()),
-        Ok(Permissions { repos: 0, .. }) => finding(
-            State::Doubtful,
-            "permissions",
-            format!("no repository of {org} is shown: give the token access to them"),
-        ),
+        Ok(Permissions { repos: 0, missing }) if missing.iter().all(|name| *name == MEMBERS) => {
+            let too = if missing.is_empty() { "" } else { "; Members: read is missing too" };
+            let text = format!("no repository of {org} is shown: give the token access to them{too}");
+            finding(State::Doubtful, "permissions", text)
+        }
         Ok(Permissions { missing, .. }) => lacking(org, &missing, "to the token"),
     }
 }
@@ -186,14 +188,21 @@ fn lacking(org: &str, missing: &BTreeSet<&'static str>, place: &str) -> Finding 
     if missing.is_empty() {
         return finding(State::Fine, "permissions", format!("in {org} everything can be read"));
     }
-    let state = if missing.iter().all(|name| *name == "Members") { State::Doubtful } else { State::Broken };
+    let state = if missing.iter().all(|name| *name == MEMBERS) { State::Doubtful } else { State::Broken };
     let names: Vec<String> = missing.iter().map(|name| format!("{name}: read")).collect();
-    finding(state, "permissions", format!("missing in {org}: {}; grant them {place}", names.join(", ")))
+    let mut text = format!("missing in {org}: {}; grant them {place}", names.join(", "));
+    if missing.contains(MEMBERS) {
+        text.push_str("; without Members all is counted, but who has done nothing yet is not known");
+    }
+    finding(state, "permissions", text)
 }
 
 fn token(diagnosis: &Diagnosis) -> Finding {
     let owner = match &diagnosis.login {
         Some(login) => format!("accepted, it is {login}'s"),
+        None if diagnosis.is_limited => {
+            "accepted; GitHub does not say whose it is while its limit is used up".to_owned()
+        }
         None => "accepted, it is an app's".to_owned(),
     };
     let Some(scopes) = diagnosis.scopes.as_deref().filter(|scopes| !scopes.trim().is_empty()) else {
@@ -355,6 +364,9 @@ mod tests {
         let doubtful = token(&diagnosis(Some("public_repo")));
         assert_eq!(doubtful.state, State::Doubtful);
         assert!(doubtful.text.contains("ann") && doubtful.text.contains("scope repo"));
+        let nobody = |is_limited| token(&Diagnosis { is_limited, ..Diagnosis::default() });
+        assert!(nobody(false).text.contains("it is an app's"));
+        assert!(nobody(true).text.contains("does not say whose it is"));
     }
 
     #[test]
@@ -376,6 +388,10 @@ mod tests {
         };
         assert_eq!((of(3, &[]).state, of(0, &[]).state), (State::Fine, State::Doubtful));
         assert_eq!((of(3, &["Members"]).state, of(3, &["Contents"]).state), (State::Doubtful, State::Broken));
+        assert!(of(3, &["Members"]).text.contains("all is counted"));
+        let none = of(0, &["Members"]);
+        assert!(none.text.contains("no repository") && none.text.contains("Members: read"), "{none}");
+        assert_eq!(of(0, &["Metadata", "Members"]).state, State::Broken, "it would hide the repositories");
     }
 
     #[test]

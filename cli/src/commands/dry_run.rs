@@ -5,6 +5,7 @@ use gam_pipeline::collect::{CollectPlan, CollectRequest, PlannedRepo, dry_run};
 use serde_json::json;
 
 use super::Session;
+use super::collect::reasons;
 use crate::exit::Exit;
 use crate::local::Local;
 use crate::words::count;
@@ -73,6 +74,7 @@ fn as_json(plan: &CollectPlan) -> serde_json::Value {
         "org": plan.org,
         "repos": plan.repos,
         "planned": planned.collect::<Vec<_>>(),
+        "failed": reasons(&plan.failed),
         "requests": requests,
         "points": points,
     })
@@ -93,7 +95,7 @@ mod tests {
             org: "Acme".into(),
             repos: 2,
             planned: vec![PlannedRepo { repo: "site".into(), readings }],
-            failed: Vec::new(),
+            failed: vec![("gone".into(), "it is not there".into())],
             probing: Usage { requests: 1, points: 4, ..Usage::default() },
         };
         assert_eq!(
@@ -101,6 +103,8 @@ mod tests {
             "  site: commits 3 requests, 6 points; pull requests 20 requests, 60 points"
         );
         assert!(summary(&plan).contains("about 24 requests, 70 points, of which 1 request"));
-        assert_eq!(as_json(&plan)["planned"][0]["readings"][1]["points"], 60);
+        let told = as_json(&plan);
+        assert_eq!(told["planned"][0]["readings"][1]["points"], 60);
+        assert_eq!(told["failed"], json!([{ "repo": "gone", "why": "it is not there" }]));
     }
 }

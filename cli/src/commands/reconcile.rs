@@ -4,7 +4,7 @@ use gam_github::Client;
 use gam_pipeline::reconcile::{ReconcileReport, reconcile};
 use serde_json::json;
 
-use super::collect::spent;
+use super::collect::{reasons, spent, stopped};
 use super::{Session, aggregate};
 use crate::exit::Exit;
 use crate::local::Local;
@@ -45,7 +45,8 @@ pub(super) async fn one(
         session.console.error(format!("{}/{repo} could not be compared: {why}", report.org));
     }
     if report.limited {
-        session.console.error(format!("{}: comparing stopped for GitHub's limits, run it again", report.org));
+        let now = local.context.clock.now();
+        session.console.error(stopped(&report.org, report.limited_why.as_deref(), report.limited_until, now));
         return Ok(Exit::Limited);
     }
     Ok(if report.failed.is_empty() { Exit::Done } else { Exit::Partial })
@@ -79,7 +80,10 @@ fn as_json(report: &ReconcileReport) -> serde_json::Value {
         "events": report.events,
         "requests": report.usage.requests,
         "points": report.usage.points,
+        "failed": reasons(&report.failed),
         "limited": report.limited,
+        "limited_until": report.limited_until,
+        "limited_why": report.limited_why,
     })
 }
 
@@ -101,6 +105,9 @@ mod tests {
         );
         report.differences.push(Difference { repo: "site".into(), what: "issues", entries: 1 });
         assert!(summary(&report).contains("1 entry differed from GitHub and is repaired"));
-        assert_eq!(as_json(&report)["differences"][0]["entries"], 1);
+        report.failed.push(("api".into(), "GitHub does not answer".into()));
+        let told = as_json(&report);
+        assert_eq!(told["differences"][0]["entries"], 1);
+        assert_eq!(told["failed"][0]["repo"], "api");
     }
 }

@@ -101,9 +101,9 @@ async fn round(
     };
     let collected = collect::fetch(session, local, github, &request).await;
     match &collected {
-        Ok((report, took)) => {
-            session.console.note(collect::summary(report, *took));
-            collect::tell_troubles(session, report, local.context.clock.now());
+        Ok(collected) => {
+            session.console.note(collect::summary(collected));
+            collect::tell_troubles(session, collected, local.context.clock.now());
         }
         Err(error) if needs_mending(error) => return collected.map(|_| ()),
         // What earlier runs have read is worth showing all the same.

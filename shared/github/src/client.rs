@@ -313,7 +313,12 @@ impl Client {
     async fn start(&self, resource: Resource, points: u64) -> Result<Started<'_>, Error> {
         loop {
             let account = self.best(resource, points);
-            let reservation = account.limits.reserve(resource, points).await?;
+            let reservation = match account.limits.reserve(resource, points).await {
+                Ok(reservation) => reservation,
+                // Another account may have points by now.
+                Err(Error::Limited { .. }) if !std::ptr::eq(self.best(resource, points), account) => continue,
+                Err(error) => return Err(error),
+            };
             // A token may have to be asked for first, by a call that needs a place of its own.
             let session = account.session().await?;
             let place = self.shared.lanes.enter().await;

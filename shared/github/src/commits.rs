@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use gam_model::Member;
 use serde_json::json;
 
@@ -11,7 +11,7 @@ use crate::RepoRef;
 use crate::client::Client;
 use crate::envelope::GraphQlError;
 use crate::error::{Error, Failure};
-use crate::page::{Page, PageSize};
+use crate::page::PageSize;
 use crate::partial::{Came, spares_the_rest};
 use crate::queries::{COMMITS, commits_by_oid};
 use crate::rest::Compared;
@@ -42,13 +42,36 @@ pub struct Comparison {
     pub behind_by: i64,
 }
 
+/// How many commits a history holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    /// How many the list of the span shows. It stops at a commit that is older than the span, and what lies
+    /// behind may be younger where somebody's clock was wrong.
+    pub listed: i64,
+    /// How many there are in the span.
+    pub in_span: i64,
+    /// How many there are up to the end of the span.
+    pub up_to: i64,
+}
+
+/// A page of a history.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CommitPage {
+    /// The commits.
+    pub entries: Vec<Commit>,
+    /// Where the next page starts, if there is one.
+    pub next: Option<String>,
+    /// How many commits there are, where the page is the first of a span with a beginning and GitHub had the
+    /// time to count them.
+    pub counted: Option<Counted>,
+}
+
 /// A span of committer dates; both ends belong to it.
 pub type Span = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
 
 impl Client {
     /// A page of the commits reachable from `tip` whose committer dates lie in the span, both ends
-    /// included; the first page tells how many there are, if GitHub has the time to count them. A commit
-    /// whose lines GitHub refuses to count comes without counts.
+    /// included. A commit whose lines GitHub refuses to count comes without counts.
     ///
     /// # Errors
     /// [`Error::NotFound`] where the repository or the tip is gone; others where GitHub does not answer.
@@ -59,17 +82,17 @@ impl Client {
         span: Span,
         cursor: Option<&str>,
         size: &mut PageSize,
-    ) -> Result<Page<Commit>, Error> {
+    ) -> Result<CommitPage, Error> {
         let tolerated =
             |error: &GraphQlError| error.is_lines_unavailable() || spares_the_rest(error, COMMITS_LISTED);
         let (text, is_too_heavy) = (COMMITS.text(), Cell::new(false));
         let reply = self
             .persist(COMMITS.what, Some(size), async |first| {
                 // Counting a very long history may be too much, whatever the size of the page.
-                let total = cursor.is_none() && !is_too_heavy.get();
+                let total = cursor.is_none() && span.0.is_some() && !is_too_heavy.get();
                 let variables = json!({
                     "repo": repo.node_id, "oid": tip, "since": span.0, "until": span.1, "first": first,
-                    "after": cursor, "lines": true, "total": total,
+                    "after": cursor, "lines": true, "total": total, "before": span.0.map(just_before),
                 });
                 let body = json!({ "query": text, "variables": variables });
                 let reply = self.ask(COMMITS.what, COMMITS.points, &body, &tolerated).await;
@@ -79,6 +102,7 @@ impl Client {
                 reply
             })
             .await?;
+        let counted = counted(&reply.data);
         let came = Came::<Commit>::read(COMMITS.what, reply, COMMITS_LISTED)?.ok_or_else(|| gone(repo))?;
         // A commit whose lines GitHub refuses to count, or has no time for, is not there at all.
         let missing = came.missing().ok_or_else(|| Error::Unavailable {
@@ -88,7 +112,16 @@ impl Client {
         let mut rest = self.commits_by_id(repo, &missing).await?.into_iter();
         // Both are in one order, so each gap takes the next one.
         let entries = came.entries.into_iter().filter_map(|commit| commit.or_else(|| rest.next()));
-        Ok(Page { entries: entries.collect(), next: came.next, total: came.total })
+        Ok(CommitPage { entries: entries.collect(), next: came.next, counted })
+    }
+
+    /// Whether GitHub shows the commit.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where the repository is gone; others where GitHub does not answer.
+    pub async fn shows(&self, repo: &RepoRef, oid: &str) -> Result<bool, Error> {
+        let (objects, _) = self.objects(repo, &[oid.to_owned()], false, &mut PageSize::new(1)).await?;
+        Ok(objects.into_values().any(|commit| commit.is_some()))
     }
 
     /// Commits by object id, any number of them, in the order asked for.
@@ -181,6 +214,18 @@ impl Client {
             }
         }
     }
+}
+
+/// The last second before a span; GitHub tells whole seconds.
+pub(crate) fn just_before(since: DateTime<Utc>) -> DateTime<Utc> {
+    since - TimeDelta::seconds(1)
+}
+
+/// What an answer counts.
+fn counted(data: &serde_json::Value) -> Option<Counted> {
+    let count = |name: &str| data["node"]["object"][name]["totalCount"].as_i64();
+    let up_to = count("upTo")?;
+    Some(Counted { listed: count("history")?, in_span: up_to - count("before")?, up_to })
 }
 
 fn not_shown(repo: &RepoRef, oid: &str) -> Error {

@@ -1,5 +1,6 @@
 //! How much there is of something, and which states it is in, without reading it whole.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
@@ -8,14 +9,23 @@ use serde_json::json;
 
 use crate::RepoRef;
 use crate::client::Client;
-use crate::commits::{Span, gone};
+use crate::commits::{Span, gone, just_before};
 use crate::error::Error;
 use crate::page::{Page, PageSize};
 use crate::queries::{
-    COMMIT_COUNTS, HISTORY_LIGHT, HISTORY_TOTAL, ISSUE_REST, ISSUES_LIGHT, PULL_REQUEST_REST,
-    PULL_REQUESTS_LIGHT, Query, TOTALS, history_counts,
+    COMMIT_COUNTS, HISTORY_LIGHT, HistoryEnd, ISSUE_REST, ISSUES_LIGHT, PULL_REQUEST_REST,
+    PULL_REQUESTS_LIGHT, Query, TOTALS, history_counts, history_ends,
 };
 use crate::wire::{Connection, Node, Nodes, Total};
+
+/// How many histories are counted at once: counting a long one takes GitHub some time.
+const HISTORIES: u32 = 20;
+
+/// The ends of a span: what is up to the second and not up to the first is in it.
+fn ends((repo, tip, span): &(RepoRef, String, Span)) -> impl Iterator<Item = HistoryEnd<'_>> {
+    let end = |until| HistoryEnd { node_id: &repo.node_id, tip, until };
+    std::iter::once(end(span.1)).chain(span.0.map(|since| end(Some(just_before(since)))))
+}
 
 /// How many pull requests and issues of each state a repository has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -178,7 +188,7 @@ impl Client {
         let variables = json!({ "repo": repo.node_id, "after": cursor });
         let reply = self.query::<Node<HasList>>(of.query(), variables, Some(size), |_| false).await?;
         let list = reply.data.node.ok_or_else(|| gone(repo))?.list;
-        Ok(Page { next: list.page_info.clone().next(), total: list.total_count, entries: list.entries() })
+        Ok(Page { next: list.page_info.clone().next(), entries: list.entries() })
     }
 
     /// Whether the repository has a pull request, or an issue, of that number.
@@ -202,16 +212,50 @@ impl Client {
         }
     }
 
-    /// How many commits of the span are reachable from `tip`.
+    /// How many commits are reachable from tips, each in a span of committer dates, by repository id; a
+    /// repository or tip that is gone is left out. The counts are exact, even where a list of the span would
+    /// stop at a commit with a wrong date.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where the repository or the tip is gone; others where GitHub does not answer.
-    pub async fn history_total(&self, repo: &RepoRef, tip: &str, span: Span) -> Result<i64, Error> {
-        let variables = json!({ "repo": repo.node_id, "oid": tip, "since": span.0, "until": span.1 });
-        let reply =
-            self.query::<Node<HasObject<History<Total>>>>(&HISTORY_TOTAL, variables, None, |_| false).await?;
-        let object = reply.data.node.and_then(|node| node.object).ok_or_else(|| gone(repo))?;
-        Ok(object.history.total_count)
+    /// Where GitHub does not answer.
+    pub async fn history_totals(
+        &self,
+        asked: &[(RepoRef, String, Span)],
+    ) -> Result<HashMap<i64, i64>, Error> {
+        let mut totals = HashMap::new();
+        let mut size = PageSize::new(HISTORIES);
+        let mut rest = asked;
+        while !rest.is_empty() {
+            let taken = Cell::new(0);
+            let reply = self
+                .query_sized::<HashMap<String, Option<HasObject<History<Total>>>>>(
+                    "how many commits there are",
+                    1,
+                    json!({}),
+                    &mut size,
+                    |first| {
+                        taken.set(rest.len().min(first as usize));
+                        history_ends(&rest[..taken.get()].iter().flat_map(ends).collect::<Vec<_>>())
+                    },
+                    |error| error.is_not_found() || error.is_refusal(),
+                )
+                .await?;
+            let count = |alias: usize| {
+                let told = reply.data.get(&format!("h{alias}"))?.as_ref()?.object.as_ref()?;
+                Some(told.history.total_count)
+            };
+            let mut alias = 0;
+            let (now, later) = rest.split_at(taken.get());
+            for (repo, _, span) in now {
+                let before = if span.0.is_some() { count(alias + 1) } else { Some(0) };
+                if let (Some(up_to), Some(before)) = (count(alias), before) {
+                    totals.insert(repo.id, up_to - before);
+                }
+                alias += 1 + usize::from(span.0.is_some());
+            }
+            rest = later;
+        }
+        Ok(totals)
     }
 
     /// How many commits are reachable from `tip` in each of the spans of committer dates, whose both ends

@@ -1,11 +1,14 @@
 //! Deployments, the one created last first, with all their statuses.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::RepoRef;
 use crate::client::Client;
 use crate::commits::gone;
+use crate::envelope::GraphQlError;
 use crate::error::Error;
 use crate::page::{Page, PageSize};
 use crate::partial::Listed;
@@ -20,6 +23,17 @@ impl Listed for Deployment {
     fn id(&self) -> &str {
         &self.id
     }
+}
+
+/// What GitHub shows of a deployment that is asked for by id.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Shown {
+    /// All of it.
+    Whole(Box<Deployment>),
+    /// Nothing: there is none.
+    Gone,
+    /// Nothing: the token may not see it, or the repository is blocked.
+    Refused,
 }
 
 #[derive(Deserialize)]
@@ -47,21 +61,45 @@ impl Client {
         Ok(page)
     }
 
-    /// Up to 100 deployments by node id; `None` for one that is gone.
+    /// The first of these deployments by node id, as many as the size allows, in the order asked for.
     ///
     /// # Errors
     /// Where GitHub does not answer.
-    pub async fn deployments_by_id(&self, node_ids: &[String]) -> Result<Vec<Option<Deployment>>, Error> {
+    pub async fn deployments_by_id(
+        &self,
+        node_ids: &[String],
+        size: &mut PageSize,
+    ) -> Result<Vec<Shown>, Error> {
+        let what = DEPLOYMENTS_BY_ID.what;
+        let text = DEPLOYMENTS_BY_ID.text();
         let reply = self
-            .query::<Nodes<Deployment>>(&DEPLOYMENTS_BY_ID, json!({ "ids": node_ids }), None, |error| {
-                error.is_not_found()
+            .persist(what, Some(size), async |first| {
+                let now = &node_ids[..node_ids.len().min(first as usize)];
+                let body = json!({ "query": text, "variables": { "ids": now } });
+                let tolerated = |error: &GraphQlError| {
+                    error.is_not_found() || (error.is_refusal() && error.entry_below(&["nodes"]).is_some())
+                };
+                self.ask::<Nodes<Deployment>>(what, DEPLOYMENTS_BY_ID.points, &body, tolerated).await
             })
             .await?;
-        let mut deployments = reply.data.nodes;
-        for deployment in deployments.iter_mut().flatten() {
-            self.complete_statuses(deployment).await?;
+        let refused: BTreeSet<usize> = reply
+            .errors
+            .iter()
+            .filter(|error| error.is_refusal())
+            .filter_map(|error| error.entry_below(&["nodes"]))
+            .collect();
+        let mut shown = Vec::with_capacity(reply.data.nodes.len());
+        for (at, node) in reply.data.nodes.into_iter().enumerate() {
+            shown.push(match node {
+                Some(mut deployment) => {
+                    self.complete_statuses(&mut deployment).await?;
+                    Shown::Whole(Box::new(deployment))
+                }
+                None if refused.contains(&at) => Shown::Refused,
+                None => Shown::Gone,
+            });
         }
-        Ok(deployments)
+        Ok(shown)
     }
 
     /// Reads the statuses that the page had no room for.

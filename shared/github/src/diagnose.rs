@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::client::Client;
 use crate::error::Error;
 use crate::permissions::missing_of_app;
-use crate::rest::{APP, App, Bucket, INSTALLATIONS, Installation, RateLimit, User};
+use crate::rest::{APP, App, Bucket, INSTALLATIONS, Installation, RATE_LIMIT, RateLimit, USER, User};
 
 /// How much of a limit is left.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct Quota {
 pub struct Diagnosis {
     /// Whose token it is; an app's installation token is nobody's.
     pub login: Option<String>,
+    /// Whether GitHub did not say whose token it is, because a limit is used up.
+    pub is_limited: bool,
     /// The scopes of a classic token; other tokens have permissions instead.
     pub scopes: Option<String>,
     /// The app, where one signs in.
@@ -60,7 +62,8 @@ impl Client {
         Ok(Diagnosis { app, server_time: response.told.date, ..Diagnosis::default() })
     }
 
-    /// Asks GitHub about the token and its limits.
+    /// Asks GitHub about the token and its limits. The limits come first: to ask for them is free, while
+    /// whose token it is is not told once they are used up.
     ///
     /// # Errors
     /// Where the token is refused or GitHub does not answer.
@@ -68,31 +71,54 @@ impl Client {
         if self.is_app() {
             return self.diagnose_app().await;
         }
-        let (login, scopes, date) = match self.get::<User>("the token's owner", "/user").await {
-            Ok((user, response)) => (Some(user.login), response.scopes, response.told.date),
-            // An app's installation token belongs to no user.
-            Err(Error::Forbidden(_)) => (None, None, None),
-            Err(error) => return Err(error),
-        };
-        let limits = match self.get::<RateLimit>("the limits", "/rate_limit").await {
-            Ok((limits, _)) => limits,
+        let (limits, of_limits) = match self.get::<RateLimit>("the limits", RATE_LIMIT.path).await {
+            Ok((limits, response)) => (limits, Some(response)),
             // Enterprise Server answers so where limits are off.
-            Err(Error::NotFound(_)) => RateLimit::default(),
+            Err(Error::NotFound(_)) => (RateLimit::default(), None),
             Err(error) => return Err(error),
         };
-        let quota = |bucket: Option<Bucket>| {
-            bucket.filter(|bucket| bucket.limit > 0).and_then(|bucket| {
-                let reset = DateTime::from_timestamp(bucket.reset, 0)?;
-                Some(Quota { limit: bucket.limit, remaining: bucket.remaining, reset })
-            })
+        let (rest, graphql) = (quota(limits.resources.core), quota(limits.resources.graphql));
+        let mut diagnosis = Diagnosis {
+            scopes: of_limits.as_ref().and_then(|response| response.scopes.clone()),
+            server_time: of_limits.and_then(|response| response.told.date),
+            rest,
+            graphql,
+            ..Diagnosis::default()
         };
-        Ok(Diagnosis {
-            login,
-            scopes,
-            app: None,
-            rest: quota(limits.resources.core),
-            graphql: quota(limits.resources.graphql),
-            server_time: date,
-        })
+        if diagnosis.rest.as_ref().is_some_and(|rest| rest.remaining == 0) {
+            diagnosis.is_limited = true;
+            return Ok(diagnosis);
+        }
+        match self.get::<User>("the token's owner", USER.path).await {
+            Ok((user, response)) => {
+                diagnosis.login = Some(user.login);
+                diagnosis.scopes = response.scopes;
+                diagnosis.server_time = response.told.date.or(diagnosis.server_time);
+            }
+            // An app's installation token belongs to no user.
+            Err(Error::Forbidden(_)) => {}
+            Err(Error::Limited { .. }) => diagnosis.is_limited = true,
+            Err(error) => return Err(error),
+        }
+        Ok(diagnosis)
+    }
+}
+
+/// A limit as it is told; `None` where there is none.
+fn quota(bucket: Option<Bucket>) -> Option<Quota> {
+    let bucket = bucket.filter(|bucket| bucket.limit > 0)?;
+    let reset = DateTime::from_timestamp(bucket.reset, 0)?;
+    Some(Quota { limit: bucket.limit, remaining: bucket.remaining, reset })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_of_nothing_is_none() {
+        let of = |limit| quota(Some(Bucket { limit, remaining: 0, reset: 1_700_000_000 }));
+        assert_eq!(of(5000).map(|quota| (quota.limit, quota.remaining)), Some((5000, 0)));
+        assert_eq!((of(0), quota(None)), (None, None));
     }
 }

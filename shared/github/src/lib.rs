@@ -38,9 +38,10 @@ pub mod rest;
 pub mod wire;
 
 pub use client::{Client, Settings, Wait};
-pub use commits::{ComparedCommit, Comparison, Span};
+pub use commits::{CommitPage, ComparedCommit, Comparison, Counted, Span};
 pub use counts::{EntryState, StatesOf, Totals};
 pub use credentials::{AppCredentials, Credentials};
+pub use deployments::Shown;
 pub use diagnose::{AppDiagnosis, Diagnosis, Quota};
 pub use error::Error;
 pub use meter::Usage;

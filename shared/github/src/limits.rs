@@ -1,10 +1,10 @@
 //! Keeping to GitHub's limits: the primary ones of REST and GraphQL, each with its own points and
 //! reset, and the secondary one, which stops both.
 //!
-//! No call starts while a limit is known to be hit, or while the points at hand are reserved by
-//! calls in flight. GitHub's clock tells when a limit is reset, as the difference between the reset
-//! time and the response's `Date`; where a server has no limits (Enterprise Server by default), none
-//! are kept. See <https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api>.
+//! No call starts while a limit is known to be hit, or while the points at hand are reserved by other
+//! calls: those are waited for, because they may give points back. GitHub's clock tells when a limit is
+//! reset, as the difference between the reset time and the response's `Date`; where a server has no
+//! limits (Enterprise Server by default), none are kept. See <https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api>.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,6 +24,41 @@ pub(crate) enum Resource {
     GraphQl,
 }
 
+/// A moment, by this machine's clock and by GitHub's.
+type Moment = (Instant, DateTime<Utc>);
+
+/// GitHub has refused a call, and refuses others until then.
+#[derive(Debug, Clone)]
+struct Refused {
+    until: Moment,
+    why: String,
+}
+
+impl Refused {
+    /// Takes note of a refusal: of several the one that lasts longest counts.
+    fn put(known: &mut Option<Refused>, until: Moment, why: &str) {
+        if known.as_ref().is_none_or(|known| known.until < until) {
+            *known = Some(Refused { until, why: why.to_owned() });
+        }
+    }
+
+    fn lasts(&self, now: Instant) -> bool {
+        self.until.0 > now
+    }
+}
+
+/// Why a call may not start yet.
+#[derive(Debug, PartialEq, Eq)]
+enum Hold {
+    /// There are points enough, but other calls have reserved them, and may give them back before the
+    /// limit is reset at that moment.
+    Reserved(Moment),
+    /// The share that the run may use is used up; the limit is reset at that moment.
+    PastShare(Moment),
+    /// GitHub lets no call of that cost through before that moment; and why.
+    Limited(Moment, String),
+}
+
 #[derive(Debug, Default)]
 struct Budget {
     /// Points left, as last told; unknown at first and after a reset.
@@ -32,27 +67,35 @@ struct Budget {
     limit: Option<u64>,
     /// Points that are not to be used: those past the share that the run may use up.
     kept: u64,
-    reset: Option<(Instant, DateTime<Utc>)>,
+    reset: Option<Moment>,
     reserved: u64,
-    /// GitHub has refused a call until then.
-    blocked: Option<(Instant, DateTime<Utc>)>,
-    why: String,
+    /// The primary limit was hit.
+    blocked: Option<Refused>,
 }
 
 impl Budget {
-    /// Whether a call of that cost would use points that are to be kept.
-    fn is_past_share(&self, cost: u64) -> bool {
-        self.kept > 0 && self.remaining.is_some_and(|left| left < self.kept + self.reserved + cost)
-    }
-
-    /// Until when no call of that cost may start; `None` where it may start now.
-    fn hold(&mut self, cost: u64, now: Instant) -> Option<(Instant, DateTime<Utc>)> {
-        self.blocked = self.blocked.filter(|(at, _)| *at > now);
+    /// Why no call of that cost may start; `None` where it may start now.
+    fn hold(&mut self, cost: u64, now: Instant) -> Option<Hold> {
+        self.blocked = self.blocked.take().filter(|blocked| blocked.lasts(now));
         if self.reset.is_some_and(|(at, _)| at <= now) {
             (self.reset, self.remaining) = (None, None);
         }
-        let short = self.remaining.is_some_and(|left| left < self.kept + self.reserved + cost);
-        self.blocked.or(if short { self.reset } else { None })
+        let known = self.remaining.zip(self.reset);
+        let short = |reserved: u64| known.filter(|(left, _)| *left < self.kept + reserved + cost);
+        // The share is used up after a refusal as well as before.
+        if self.kept > 0
+            && let Some((_, reset)) = short(0)
+        {
+            return Some(Hold::PastShare(reset));
+        }
+        if let Some(Refused { until, why }) = &self.blocked {
+            return Some(Hold::Limited(*until, why.clone()));
+        }
+        match (short(0), short(self.reserved)) {
+            (Some((_, reset)), _) => Some(Hold::Limited(reset, HOURLY.to_owned())),
+            (None, Some((_, reset))) => Some(Hold::Reserved(reset)),
+            (None, None) => None,
+        }
     }
 }
 
@@ -60,8 +103,8 @@ impl Budget {
 struct State {
     rest: Budget,
     graphql: Budget,
-    /// Both are stopped by a secondary limit until then.
-    secondary: Option<(Instant, DateTime<Utc>)>,
+    /// A secondary limit was hit, which stops both.
+    secondary: Option<Refused>,
 }
 
 impl State {
@@ -69,6 +112,16 @@ impl State {
         match resource {
             Resource::Rest => &mut self.rest,
             Resource::GraphQl => &mut self.graphql,
+        }
+    }
+
+    /// Why no call of that cost may start; `None` where it may start now.
+    fn hold(&mut self, resource: Resource, cost: u64, now: Instant) -> Option<Hold> {
+        self.secondary = self.secondary.take().filter(|secondary| secondary.lasts(now));
+        let secondary = self.secondary.clone().map(|Refused { until, why }| Hold::Limited(until, why));
+        match self.budget(resource).hold(cost, now) {
+            past @ Some(Hold::PastShare(_)) => past,
+            hold => secondary.or(hold),
         }
     }
 }
@@ -99,12 +152,25 @@ pub(crate) struct Limits {
 
 /// What is taken to be left of an account while the first answer that tells is awaited.
 const UNKNOWN: u64 = 1_000;
+/// Why a run waits or stops, where GitHub has not said so in its own words.
+const HOURLY: &str = "the hourly limit is used up";
+const SHARE: &str = "the share of the hourly limit that this run may use";
+const SECONDARY: &str = "a secondary limit, for too much at once";
+
+/// For what a call would have to wait, the better first.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Delay {
+    Nothing,
+    /// Another call's points.
+    Release,
+    Until(Instant),
+}
 
 /// How a call would fare; the least of several is the best account for it.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Outlook {
     past_share: bool,
-    waits_until: Option<Instant>,
+    delay: Delay,
     left: std::cmp::Reverse<u64>,
 }
 
@@ -156,13 +222,13 @@ impl Told {
     }
 
     /// When the limit is reset; a second is added because GitHub tells whole seconds.
-    fn reset_at(&self) -> Option<(Instant, DateTime<Utc>)> {
+    fn reset_at(&self) -> Option<Moment> {
         let (date, reset) = (self.date?, self.reset?);
         let wait = (reset - date).max(TimeDelta::zero()) + TimeDelta::seconds(1);
         Some((Instant::now() + wait.to_std().unwrap_or_default(), reset))
     }
 
-    fn after(&self, wait: Duration) -> (Instant, DateTime<Utc>) {
+    fn after(&self, wait: Duration) -> Moment {
         let date = self.date.unwrap_or(DateTime::UNIX_EPOCH);
         (Instant::now() + wait, date + TimeDelta::from_std(wait).unwrap_or_default())
     }
@@ -182,63 +248,65 @@ impl Limits {
     /// How a call of that cost would fare now.
     pub(crate) fn outlook(&self, resource: Resource, cost: u64) -> Outlook {
         let mut state = self.lock();
-        let now = Instant::now();
-        let secondary = state.secondary.filter(|(at, _)| *at > now);
+        let (past_share, delay) = match state.hold(resource, cost, Instant::now()) {
+            None => (false, Delay::Nothing),
+            Some(Hold::Reserved(_)) => (false, Delay::Release),
+            Some(Hold::PastShare((at, _))) => (true, Delay::Until(at)),
+            Some(Hold::Limited((at, _), _)) => (false, Delay::Until(at)),
+        };
         let budget = state.budget(resource);
-        let held = secondary.or(budget.hold(cost, now));
         // Of what nothing is known yet one call finds out, and others take what is known meanwhile.
         let unknown = if budget.reserved == 0 { u64::MAX } else { UNKNOWN };
         let left = budget.remaining.unwrap_or(unknown).saturating_sub(budget.reserved);
-        Outlook {
-            past_share: budget.is_past_share(cost),
-            waits_until: held.map(|(at, _)| at),
-            left: std::cmp::Reverse(left),
-        }
+        Outlook { past_share, delay, left: std::cmp::Reverse(left) }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until a call of that cost may start, and reserves its points.
+    /// Waits until a call of that cost may start, and reserves its points. Points that are only reserved
+    /// are waited for however long the limit lasts: the calls that have them end soon, and if they have
+    /// used them, then this one fails, or waits for the reset.
     pub(crate) async fn reserve(&self, resource: Resource, cost: u64) -> Result<Reservation<'_>, Error> {
-        let mut waited = false;
+        let mut is_told = false;
         loop {
             let released = self.released.notified();
-            let (until, why, in_flight, past_share) = {
+            let ends = self.stop.at();
+            let (hold, in_flight) = {
                 let mut state = self.lock();
                 let now = Instant::now();
-                if self.stop.at().is_some_and(|at| at <= now) {
+                if ends.is_some_and(|ends| ends <= now) {
                     return Err(out_of_time());
                 }
-                state.secondary = state.secondary.filter(|(at, _)| *at > now);
-                let secondary = state.secondary;
+                let hold = state.hold(resource, cost, now);
                 let budget = state.budget(resource);
-                match secondary.or_else(|| budget.hold(cost, now)) {
-                    None => {
-                        budget.reserved += cost;
-                        if waited {
-                            self.waits.send_replace(None);
-                        }
-                        return Ok(Reservation { limits: self, resource, cost });
+                let Some(hold) = hold else {
+                    budget.reserved += cost;
+                    if is_told {
+                        self.waits.send_replace(None);
                     }
-                    Some(until) => {
-                        (until, budget.why.clone(), budget.reserved > 0, budget.is_past_share(cost))
+                    return Ok(Reservation { limits: self, resource, cost });
+                };
+                (hold, budget.reserved > 0)
+            };
+            let wake_at = match hold {
+                Hold::Reserved((reset, _)) => ends.map_or(reset, |ends| ends.min(reset)),
+                Hold::PastShare((_, until)) => {
+                    return Err(Error::Limited { until: Some(until), why: SHARE.to_owned() });
+                }
+                Hold::Limited((at, until), why) => {
+                    let wait = at.saturating_duration_since(Instant::now());
+                    if wait > self.max_wait || ends.is_some_and(|ends| at >= ends) {
+                        return Err(Error::Limited { until: Some(until), why });
                     }
+                    is_told = true;
+                    self.waits.send_replace(Some(Wait { until, why }));
+                    at
                 }
             };
-            let wait = until.0.saturating_duration_since(Instant::now());
-            if past_share {
-                let why = "the share of it that this run may use".to_owned();
-                return Err(Error::Limited { until: Some(until.1), why });
-            }
-            if wait > self.max_wait || self.stop.at().is_some_and(|ends| until.0 >= ends) {
-                return Err(Error::Limited { until: Some(until.1), why });
-            }
-            waited = true;
-            self.waits.send_replace(Some(Wait { until: until.1, why }));
             tokio::select! {
-                () = tokio::time::sleep_until(until.0) => {}
+                () = tokio::time::sleep_until(wake_at) => {}
                 // A call in flight may give points back.
                 () = released, if in_flight => {}
             }
@@ -273,25 +341,21 @@ impl Limits {
             (_, new) => new,
         };
         budget.reset = Some(reset);
-        budget.why = "the hourly limit is used up".to_owned();
     }
 
     /// Whether a refusal keeps every call of the resource from starting.
     pub(crate) fn is_blocked(&self, resource: Resource) -> bool {
         let mut state = self.lock();
         let now = Instant::now();
-        let secondary = state.secondary;
-        secondary.or(state.budget(resource).blocked).is_some_and(|(at, _)| at > now)
+        let lasts = |refused: &Option<Refused>| refused.as_ref().is_some_and(|it| it.lasts(now));
+        lasts(&state.secondary) || lasts(&state.budget(resource).blocked)
     }
 
     /// GitHub has refused a call because the primary limit is used up; until when, if it says so.
     pub(crate) fn block(&self, resource: Resource, told: &Told, why: &str) -> Option<DateTime<Utc>> {
         let after = told.retry_after.map(|seconds| told.after(Duration::from_secs(seconds)));
         let until = after.or_else(|| told.reset_at()).unwrap_or_else(|| told.after(Duration::from_secs(60)));
-        let mut state = self.lock();
-        let budget = state.budget(resource);
-        budget.blocked = budget.blocked.max(Some(until));
-        budget.why = why.to_owned();
+        Refused::put(&mut self.lock().budget(resource).blocked, until, or_else(why, HOURLY));
         told.date.map(|_| until.1)
     }
 
@@ -300,12 +364,14 @@ impl Limits {
     pub(crate) fn block_all(&self, told: &Told, tries: u32, why: &str) -> Option<DateTime<Utc>> {
         let wait = told.retry_after.unwrap_or_else(|| 60 << tries.min(4));
         let until = told.after(Duration::from_secs(wait));
-        let mut state = self.lock();
-        state.secondary = state.secondary.max(Some(until));
-        why.clone_into(&mut state.rest.why);
-        why.clone_into(&mut state.graphql.why);
+        Refused::put(&mut self.lock().secondary, until, or_else(why, SECONDARY));
         told.date.map(|_| until.1)
     }
+}
+
+/// GitHub's words, or others where it said nothing.
+fn or_else<'a>(said: &'a str, otherwise: &'a str) -> &'a str {
+    if said.trim().is_empty() { otherwise } else { said }
 }
 
 fn out_of_time() -> Error {
@@ -343,8 +409,29 @@ mod tests {
         before.elapsed()
     }
 
+    fn limits_of(max_wait_s: u64, budget: Option<f64>) -> Limits {
+        let max_wait = Duration::from_secs(max_wait_s);
+        Limits::new(max_wait, budget, watch::Sender::new(None), Stop::default())
+    }
+
     fn limits() -> Limits {
-        Limits::new(Duration::from_secs(3600), None, watch::Sender::new(None), Stop::default())
+        limits_of(3600, None)
+    }
+
+    /// Nothing is waited for, and no more than three points may be used.
+    fn strict() -> [Limits; 2] {
+        let (all, share) = (limits_of(0, None), limits_of(0, Some(0.6)));
+        all.note(Resource::GraphQl, &hourly("5000", "3"));
+        share.note(Resource::GraphQl, &hourly("5000", "2003"));
+        [all, share]
+    }
+
+    /// Why a call does not start.
+    async fn refusal(limits: &Limits, cost: u64) -> (Option<DateTime<Utc>>, String) {
+        match limits.reserve(Resource::GraphQl, cost).await.err() {
+            Some(Error::Limited { until, why }) => (until, why),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -372,6 +459,92 @@ mod tests {
         };
         let (waited, ()) = tokio::join!(second, release);
         assert_eq!(waited.as_secs(), 4, "until the call in flight gave them back");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn points_that_are_only_reserved_stop_nobody() {
+        for limits in strict() {
+            let held = limits.reserve(Resource::GraphQl, 2).await.unwrap();
+            let release = async {
+                tokio::time::sleep(Duration::from_secs(4)).await;
+                drop(held);
+            };
+            let (waited, ()) = tokio::join!(starts_after(&limits, Resource::GraphQl, 2), release);
+            assert_eq!(waited.as_secs(), 4);
+            assert!(limits.waits.borrow().is_none(), "that is no wait for GitHub");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_that_queue_for_the_last_points_all_start() {
+        for limits in strict().map(Arc::new) {
+            let before = Instant::now();
+            let mut calls = tokio::task::JoinSet::new();
+            for _ in 0..20 {
+                let limits = limits.clone();
+                calls.spawn(async move {
+                    let held = limits.reserve(Resource::GraphQl, 2).await;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    held.is_ok()
+                });
+            }
+            while let Some(has_started) = calls.join_next().await {
+                assert!(has_started.unwrap());
+            }
+            assert_eq!(before.elapsed().as_secs(), 2, "one after another");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn points_that_are_used_in_the_end_stop_who_waited_for_them() {
+        for ((limits, left), reason) in strict().into_iter().zip(["1", "2001"]).zip([HOURLY, SHARE]) {
+            let held = limits.reserve(Resource::GraphQl, 2).await.unwrap();
+            let before = Instant::now();
+            let (until, why) = refusal(&limits, 4).await;
+            assert!(until.is_some() && before.elapsed().is_zero(), "there never were as many");
+            assert_eq!(why, reason);
+            let used = async {
+                tokio::time::sleep(Duration::from_secs(4)).await;
+                limits.note(Resource::GraphQl, &hourly("5000", left));
+                drop(held);
+            };
+            let ((until, why), ()) = tokio::join!(refusal(&limits, 2), used);
+            assert!(until.is_some() && before.elapsed().as_secs() == 4);
+            assert_eq!(why, reason);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn points_that_are_not_given_back_are_waited_for_to_the_reset_or_the_end() {
+        for which in 0..2 {
+            let limits = &strict()[which];
+            let _held = limits.reserve(Resource::GraphQl, 2).await.unwrap();
+            let before = Instant::now();
+            limits.stop.set(Some(before + Duration::from_secs(5)));
+            assert_eq!(refusal(limits, 2).await.0, None, "the run's time is over first");
+            assert_eq!(before.elapsed().as_secs(), 5);
+            limits.stop.set(None);
+            starts_after(limits, Resource::GraphQl, 2).await;
+            assert_eq!(before.elapsed().as_secs(), 11, "after the reset nothing is known");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_limit_is_told_by_its_own_reason() {
+        let limits = limits_of(0, None);
+        limits.block_all(&told(&[("date", DATE), ("retry-after", "7")]), 0, "slow down");
+        limits.note(Resource::GraphQl, &hourly("5000", "0"));
+        assert_eq!(refusal(&limits, 1).await.1, "slow down", "whatever calls in flight are told");
+        tokio::time::advance(Duration::from_secs(8)).await;
+        assert_eq!(refusal(&limits, 1).await.1, HOURLY);
+        limits.block(Resource::GraphQl, &hourly("5000", "0"), "exceeded for user ID 1");
+        assert_eq!(refusal(&limits, 1).await.1, "exceeded for user ID 1");
+        limits.block_all(&told(&[("date", DATE), ("retry-after", "60")]), 0, "");
+        assert_eq!(refusal(&limits, 1).await.1, SECONDARY);
+        let [_, share] = strict();
+        share.block(Resource::GraphQl, &hourly("5000", "0"), "exceeded for user ID 1");
+        share.note(Resource::GraphQl, &hourly("5000", "0"));
+        assert_eq!(refusal(&share, 1).await.1, SHARE);
     }
 
     #[tokio::test(start_paused = true)]
@@ -439,7 +612,8 @@ mod tests {
         assert!(best(1));
         let _held = a.reserve(Resource::GraphQl, 20).await.unwrap();
         assert!(!best(1), "what calls in flight may use is not left");
-        assert!(!best(35), "both would wait, and the other has more");
+        assert!(best(35), "calls in flight may give back what the other has not got");
+        assert!(!best(45), "both would wait, and the other has more");
         b.block_all(&told(&[("date", DATE), ("retry-after", "3")]), 0, "slow down");
         assert!(best(1), "that one need not wait");
     }

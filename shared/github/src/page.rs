@@ -9,8 +9,6 @@ pub struct Page<T> {
     pub entries: Vec<T>,
     /// Where the next page starts, if there is one.
     pub next: Option<String>,
-    /// How many entries the whole list has, where that was asked for.
-    pub total: Option<i64>,
 }
 
 /// How many good pages it takes to ask for more, and to dare again what was too heavy before.

@@ -48,8 +48,6 @@ pub(crate) struct Came<T> {
     pub(crate) ids: Vec<String>,
     /// Where the next page starts.
     pub(crate) next: Option<String>,
-    /// How many entries the whole list has, where that was asked for.
-    pub(crate) total: Option<i64>,
 }
 
 impl<T: DeserializeOwned> Came<T> {
@@ -70,17 +68,17 @@ impl<T: DeserializeOwned> Came<T> {
         };
         let found = Connection::<Value>::deserialize(&at[*list]).map_err(misread)?;
         let ids = Connection::<Id>::deserialize(&at["ids"]).map_err(misread)?.entries();
-        let (next, total) = (found.page_info.clone().next(), found.total_count);
+        let next = found.page_info.clone().next();
         let nodes = found.nodes.unwrap_or_default().into_iter().enumerate();
         let whole = nodes.map(|(at, node)| node.filter(|_| !broken.contains(&at)));
         let whole = whole.map(|node| node.map(serde_json::from_value::<T>).transpose());
         let entries = whole.collect::<Result<Vec<_>, _>>().map_err(misread)?;
-        Ok(Some(Came { entries, ids: ids.into_iter().map(|id| id.id).collect(), next, total }))
+        Ok(Some(Came { entries, ids: ids.into_iter().map(|id| id.id).collect(), next }))
     }
 
     /// The page, with the entries that are there.
     fn into_page(self) -> Page<T> {
-        Page { entries: self.entries.into_iter().flatten().collect(), next: self.next, total: self.total }
+        Page { entries: self.entries.into_iter().flatten().collect(), next: self.next }
     }
 
     /// The ids of the entries that are not whole; nothing where it is not known which they are.
@@ -124,7 +122,7 @@ impl Client {
                     .into_iter()
                     .zip(ids)
                     .filter_map(|(entry, id)| entry.or_else(|| rest.remove(&id)));
-                return Ok(Some(Page { entries: entries.collect(), next: came.next, total: came.total }));
+                return Ok(Some(Page { entries: entries.collect(), next: came.next }));
             }
         }
         // Most of it is missing, or cannot be asked for by itself: the whole page again.

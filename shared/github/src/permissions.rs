@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::client::Client;
+use crate::client::{Client, Reply};
 use crate::envelope::GraphQlError;
 use crate::error::Error;
 use crate::queries::PERMISSIONS;
@@ -16,13 +16,15 @@ const NEEDED: &[(&str, &[&str])] = &[
     ("Pull requests", &["pullRequests"]),
     ("Issues", &["issues"]),
     ("Deployments", &["deployments"]),
-    ("Members", &["membersWithRole"]),
+    (MEMBERS, &["membersWithRole"]),
 ];
+/// What collecting can do without.
+const MEMBERS: &str = "Members";
 
 /// What a token may read in an organization.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Permissions {
-    /// How many repositories it sees.
+    /// How many repositories it sees; none where *Metadata* is missing.
     pub repos: u64,
     /// The permissions that are missing, in GitHub's words; each is needed for reading only.
     pub missing: BTreeSet<&'static str>,
@@ -45,6 +47,17 @@ fn missing_for(error: &GraphQlError) -> Option<&'static str> {
     NEEDED.iter().find(|(_, fields)| fields.contains(&field)).map(|(permission, _)| *permission)
 }
 
+/// Whether the error is about something that is missing, and that can be named.
+fn is_of_missing(error: &GraphQlError) -> bool {
+    error.is_refusal() && missing_for(error).is_some()
+}
+
+/// Whether nothing of the organization is told because its members are not.
+fn hides_all(reply: &Reply<Value>) -> bool {
+    let refused = |error: &GraphQlError| missing_for(error) == Some(MEMBERS);
+    reply.data["organization"].is_null() && reply.errors.iter().any(refused)
+}
+
 impl Client {
     /// What the token may read in the organization, tried on the repository that was pushed to last.
     ///
@@ -52,13 +65,22 @@ impl Client {
     /// Where there is no such organization to it, or GitHub does not answer.
     pub async fn permissions(&self, org: &str) -> Result<Permissions, Error> {
         let client = self.for_org(org).await?;
-        let variables = json!({ "org": org });
-        let refused = |error: &GraphQlError| error.is_refusal() && missing_for(error).is_some();
-        let reply = client.query::<Value>(&PERMISSIONS, variables, None, refused).await?;
-        Ok(Permissions {
-            repos: reply.data["organization"]["repositories"]["totalCount"].as_u64().unwrap_or_default(),
-            missing: reply.errors.iter().filter_map(missing_for).collect(),
-        })
+        let ask = async |members: bool| {
+            let variables = json!({ "org": org, "members": members });
+            client.query::<Value>(&PERMISSIONS, variables, None, is_of_missing).await
+        };
+        // Who the members are may be hidden from the token, which hides all else with it.
+        let (reply, has_members) = match ask(true).await {
+            Ok(reply) if hides_all(&reply) => (ask(false).await?, false),
+            Err(Error::Forbidden(_)) => (ask(false).await?, false),
+            reply => (reply?, true),
+        };
+        let mut missing: BTreeSet<_> = reply.errors.iter().filter_map(missing_for).collect();
+        if !has_members {
+            missing.insert(MEMBERS);
+        }
+        let repos = reply.data["organization"]["repositories"]["totalCount"].as_u64();
+        Ok(Permissions { repos: repos.unwrap_or_default(), missing })
     }
 }
 
@@ -76,6 +98,19 @@ mod tests {
         assert_eq!(missing_for(&repo("releases")), Some("Contents"));
         assert_eq!(missing_for(&error(json!(["organization", "membersWithRole"]))), Some("Members"));
         assert_eq!(missing_for(&error(json!(["organization"]))), None);
+    }
+
+    #[test]
+    fn hidden_members_hide_the_organization() {
+        let reply = |data: Value, field: &str| {
+            let error = json!({ "type": "FORBIDDEN", "message": "no", "path": ["organization", field] });
+            let errors = vec![serde_json::from_value(error).unwrap()];
+            Reply { data, errors, date: None }
+        };
+        let nothing = || json!({ "organization": null });
+        assert!(hides_all(&reply(nothing(), "membersWithRole")));
+        assert!(!hides_all(&reply(nothing(), "repositories")), "to ask again would not help");
+        assert!(!hides_all(&reply(json!({ "organization": { "login": "acme" } }), "membersWithRole")));
     }
 
     #[test]

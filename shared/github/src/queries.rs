@@ -77,13 +77,6 @@ pub const TOTALS: Query = Query {
     fragments: &[],
     points: 1,
 };
-/// How many commits are reachable from a tip, in a span of committer dates.
-pub const HISTORY_TOTAL: Query = Query {
-    what: "how many commits there are",
-    operation: include_str!("queries/history_total.graphql"),
-    fragments: &[],
-    points: 1,
-};
 /// A page of the object ids of the commits reachable from a tip.
 pub const HISTORY_LIGHT: Query = Query {
     what: "which commits there are",
@@ -191,7 +184,6 @@ pub const ALL: &[Query] = &[
     COMMITS,
     COMMIT_COUNTS,
     TOTALS,
-    HISTORY_TOTAL,
     HISTORY_LIGHT,
     PULL_REQUESTS_LIGHT,
     ISSUES_LIGHT,
@@ -208,15 +200,45 @@ pub const ALL: &[Query] = &[
     DEPLOYMENT_REST,
 ];
 
+fn time(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// A history of which the end, and how many commits there are up to it, is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryEnd<'a> {
+    /// The repository's GraphQL node id.
+    pub node_id: &'a str,
+    /// The tip, an object id.
+    pub tip: &'a str,
+    /// The last committer date, UTC; absent where there is no end.
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// A document that asks how many commits there are up to the ends of histories, each under the alias `hN`.
+pub fn history_ends(ends: &[HistoryEnd<'_>]) -> String {
+    let counts: String = ends
+        .iter()
+        .enumerate()
+        .map(|(i, end)| {
+            let until = end.until.map(|until| format!(",until:\"{}\"", time(until))).unwrap_or_default();
+            format!(
+                "h{i}:node(id:\"{}\"){{...on Repository{{object(oid:\"{}\"){{...on Commit{{history(first:1{until}){{totalCount}}}}}}}}}} ",
+                end.node_id, end.tip
+            )
+        })
+        .collect();
+    format!("query HistoryEnds{{rateLimit{{cost}}{counts}}}")
+}
+
 /// A document that asks how many commits are reachable from a tip in each of some spans of committer
 /// dates, each under the alias `sN`. Both ends belong to a span.
 pub fn history_counts(spans: &[(DateTime<Utc>, DateTime<Utc>)]) -> String {
-    let time = |at: &DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
     let counts: String = spans
         .iter()
         .enumerate()
         .map(|(i, (since, until))| {
-            let (since, until) = (time(since), time(until));
+            let (since, until) = (time(*since), time(*until));
             format!("s{i}:history(first:1,since:\"{since}\",until:\"{until}\"){{totalCount}} ")
         })
         .collect();

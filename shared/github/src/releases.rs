@@ -35,14 +35,14 @@ impl Client {
         self.list::<Release>(&RELEASES, variables, size).await?.ok_or_else(|| gone(repo))
     }
 
-    /// Up to 100 releases by node id; those that are gone are left out.
+    /// Up to 100 releases by node id; those that are gone or refused are left out.
     ///
     /// # Errors
     /// Where GitHub does not answer.
     pub async fn releases_by_id(&self, node_ids: &[String]) -> Result<Vec<Release>, Error> {
         let reply = self
             .query::<Nodes<Release>>(&RELEASES_BY_ID, json!({ "ids": node_ids }), None, |error| {
-                error.is_not_found()
+                error.is_not_found() || (error.is_refusal() && error.entry_below(&["nodes"]).is_some())
             })
             .await?;
         Ok(reply.data.nodes.into_iter().flatten().collect())

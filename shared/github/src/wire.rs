@@ -29,9 +29,6 @@ pub struct Connection<T> {
     /// The page's place; absent where it was not asked for.
     #[serde(default)]
     pub page_info: PageInfo,
-    /// How many entries the whole list has; absent where it was not asked for.
-    #[serde(default)]
-    pub total_count: Option<i64>,
     /// The entries; null where GitHub could not tell one.
     pub nodes: Option<Vec<Option<T>>>,
 }

@@ -26,7 +26,7 @@ use crate::{Context, Observer, Progress};
 
 /// How much of the inbox is worked off at once, in bytes of Parquet.
 const CHUNK_BYTES: u64 = 64 * 1024 * 1024;
-/// Nothing that this program writes comes near it: such an object is no batch, and is not even read.
+/// Nothing that this program writes comes near it.
 const LARGEST_BATCH_BYTES: u64 = 256 * 1024 * 1024;
 /// How often a month is tried while others keep replacing it.
 const TRIES: usize = 64;
@@ -41,13 +41,21 @@ pub struct AggregateOptions {
     pub check_months: bool,
     /// How much of the inbox is worked off at once, in bytes of Parquet; all of it is in memory together.
     pub chunk_bytes: u64,
+    /// How large a batch can be, in bytes of Parquet: a larger object is none, is named and not even read.
+    pub largest_batch_bytes: u64,
     /// From when on nothing more is begun, UTC.
     pub until: Option<DateTime<Utc>>,
 }
 
 impl Default for AggregateOptions {
     fn default() -> Self {
-        AggregateOptions { rebuild: false, check_months: true, chunk_bytes: CHUNK_BYTES, until: None }
+        AggregateOptions {
+            rebuild: false,
+            check_months: true,
+            chunk_bytes: CHUNK_BYTES,
+            largest_batch_bytes: LARGEST_BATCH_BYTES,
+            until: None,
+        }
     }
 }
 
@@ -175,7 +183,8 @@ impl Run<'_> {
     /// Works off all batches that are in the inbox now.
     async fn work_off(&mut self) -> Result<(), AggregateError> {
         let mut listed = inbox::list(&*self.context.objects, self.org).await?;
-        for batch in listed.extract_if(.., |batch| batch.size > LARGEST_BATCH_BYTES) {
+        let largest = self.options.largest_batch_bytes;
+        for batch in listed.extract_if(.., |batch| batch.size > largest) {
             tracing::error!(batch = %batch.path, bytes = batch.size, "too large to be a batch: move it away");
             self.report.oversized.push((batch.path.to_string(), batch.size));
         }

@@ -61,7 +61,7 @@ impl<'a> Request<'a> {
             "CommitCounts" => self.commit_counts(),
             "Totals" => self.totals(),
             "HistoryCounts" => self.history_counts(),
-            "HistoryTotal" => self.one_history_total(),
+            "HistoryEnds" => self.history_ends(),
             "HistoryLight" => self.commits(),
             "PullRequestsLight" => self.pull_states(),
             "IssuesLight" => self.issue_states(),
@@ -182,9 +182,9 @@ impl<'a> Request<'a> {
         if !repo.knows(oid, now) {
             return Ok((json!({ "node": { "object": null } }), Vec::new()));
         }
-        let mut history: Vec<_> = history(repo, oid, since, until).collect();
-        history.sort_by(|a, b| (b.committed_at, &b.sha).cmp(&(a.committed_at, &a.sha)));
-        let entries: Vec<Entry> = history
+        let mut commits: Vec<_> = history(repo, oid, since, until).collect();
+        commits.sort_by(|a, b| (b.committed_at, &b.sha).cmp(&(a.committed_at, &a.sha)));
+        let entries: Vec<Entry> = commits
             .iter()
             .enumerate()
             .map(|(place, commit)| Entry {
@@ -193,8 +193,12 @@ impl<'a> Request<'a> {
             })
             .collect();
         let mut page = connection(&entries, self.first()?, self.text("after"), false)?;
+        let mut object = json!({});
         if self.variables["total"] == true {
             page["totalCount"] = entries.len().into();
+            for (name, end) in [("upTo", until), ("before", self.time("before")?)] {
+                object[name] = json!({ "totalCount": history(repo, oid, None, end).count() });
+            }
         }
         let ids = ids(&page, "oid");
         let mut errors = Vec::new();
@@ -208,7 +212,8 @@ impl<'a> Request<'a> {
                 }
             }
         }
-        Ok((json!({ "node": { "object": { "history": page, "ids": ids } } }), errors))
+        (object["history"], object["ids"]) = (page, ids);
+        Ok((json!({ "node": { "object": object } }), errors))
     }
 
     fn commits_by_oid(&self) -> Answered {

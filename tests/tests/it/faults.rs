@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use gam_tests::answers::check;
-use gam_tests::github::{Double, Fault, generated};
+use gam_tests::github::{Double, Fault, TOKEN, generated};
 use gam_tests::program::Place;
 
 use crate::support::{SINCE, settled, whole};
@@ -104,6 +104,47 @@ fn past_the_longest_wait_it_stops_and_goes_on_later() {
 }
 
 #[test]
+fn a_stop_before_anything_was_read_is_told_with_its_reason() {
+    let limits = [
+        (Fault::RateLimited(1800), "API rate limit exceeded"),
+        (Fault::Secondary(1800), "secondary rate limit"),
+    ];
+    for (fault, why) in limits {
+        let (world, double, place) = start(27);
+        double.plan("Probe", 0, 1, fault);
+        let run = place.run(&["collect", &world.org, "--since", SINCE, "--max-wait", "10s"]);
+        let summary = run.text();
+        assert!(summary.contains("before any repository was read, 1 request,"), "{summary}");
+        let told = run.refusal(75);
+        assert!(told.contains("2024-04-27") && told.contains(why), "{told}");
+    }
+}
+
+#[test]
+fn a_budget_is_used_to_its_end_though_calls_queue() {
+    let (world, clean, place) = start(28);
+    place.run(&["collect", &world.org, "--since", SINCE]).expect(0);
+    // Of 5,000 points an hour 60 % may be used; a call reserves four points at most, and takes one here.
+    let run = |left: u64| {
+        let double = Double::start(world.clone(), settled());
+        double.accept(TOKEN, left);
+        let args = ["collect", &world.org, "--since", SINCE, "--max-wait", "0s", "--budget", "60%"];
+        Place::with(&double).run(&args)
+    };
+    run(2008 + clean.requests() as u64).expect(0);
+    let told = run(2008).refusal(75);
+    assert!(told.contains("2024-04-27"), "it tells when the limit is reset: {told}");
+}
+
+#[test]
+fn where_a_repository_failed_the_others_are_compared_all_the_same() {
+    let (world, double, place) = start(29);
+    double.plan("Deployments", 0, 1, Fault::Status(403));
+    let run = place.run(&["collect", &world.org, "--since", SINCE, "--reconcile"]).expect(3);
+    assert!(run.text().contains(" compared, "), "{run:?}");
+}
+
+#[test]
 fn a_repository_that_fails_does_not_stop_the_others() {
     let (world, double, place) = start(23);
     double.plan("Deployments", 0, 1, Fault::Status(403));
@@ -122,4 +163,15 @@ fn doctor_tells_what_the_double_says() {
     let text = run.text();
     assert!(text.contains("reader"), "whose token it is: {text} {}", run.stderr);
     assert!(text.contains("4,990") || text.contains("4990"), "what is left: {text}");
+}
+
+#[test]
+fn doctor_tells_the_limits_where_it_is_not_told_whose_token_it_is() {
+    let (_world, double, place) = start(24);
+    double.plan("/api/v3/user", 0, 1, Fault::Secondary(1800));
+    let run = place.run(&["doctor"]);
+    let text = run.text();
+    assert_eq!(double.faults_left(), 0, "{text}");
+    assert!(text.contains("does not say whose it is") && text.contains("scopes repo"), "{text}");
+    assert_eq!(text.matches("4,990 of 5,000 left").count(), 2, "{text}");
 }

@@ -81,6 +81,39 @@ fn a_history_with_a_wrong_clock_is_read_page_after_page() {
 }
 
 #[test]
+fn commits_behind_one_from_before_the_first_day_are_found() {
+    // The list of what is new since May ends at this commit, and most of it lies behind.
+    let world = world(Some((3_990, at("2012-06-01"))));
+    let double = Double::start(world.clone(), settled());
+    let place = Place::with(&double);
+    place.run(&["collect", &world.org, "--since", "2023-05-01"]).expect(0);
+    place.run(&["aggregate"]).expect(0);
+    check(place.serve().address(), &world, settled(), &[(day("2023-05-01"), day("2024-05-01"))]);
+    // The span before it has no such commit, and what it holds is not read twice.
+    place.run(&["collect", &world.org, "--since", SINCE]).expect(0);
+    is_right(&place, &world);
+}
+
+#[test]
+fn tips_that_cannot_be_compared_are_read_whole() {
+    let mut world = world(None);
+    let double = Double::start(world.clone(), settled());
+    let place = collected(&double, &world);
+    let repo = &mut world.repos[0];
+    let old = repo.tip(settled()).expect("a tip").to_owned();
+    let author = repo.commits[&old].author.clone();
+    let parent = repo.commits[&old].parents[0].clone();
+    let tip = repo.commit(&[&parent], settled() - TimeDelta::hours(2), &author, Some([5, 0, 1]));
+    repo.push(settled() - TimeDelta::hours(1), &tip);
+    double.set_world(world.clone());
+    let path: &'static str = format!("/api/v3/repos/Long-Works/old/compare/{old}...{tip}").leak();
+    double.plan(path, 0, 1, Fault::Status(404));
+    place.run(&["collect", &world.org]).expect(0);
+    assert_eq!(double.faults_left(), 0);
+    is_right(&place, &world);
+}
+
+#[test]
 fn a_history_that_github_cannot_count_is_read_page_after_page() {
     let world = world(None);
     let double = Double::start(world.clone(), settled());

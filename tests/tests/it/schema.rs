@@ -7,7 +7,8 @@ use std::process::Command;
 
 use apollo_compiler::validation::Valid;
 use apollo_compiler::{ExecutableDocument, Schema};
-use gam_github::{queries, rest};
+use gam_github::queries::{self, HistoryEnd};
+use gam_github::rest;
 use gam_tests::github::world::at;
 use gam_tests::program::{binary, is_ci};
 use serde_json::Value;
@@ -88,8 +89,11 @@ fn every_graphql_document_is_valid_against_githubs_schema() {
     let by_oid = ("commits by object id", queries::commits_by_oid(&oids));
     let spans = ["2024-01-01", "2024-02-01"].map(|since| (at(since), at("2024-03-01")));
     let counts = ("commits in spans", queries::history_counts(&spans));
+    let ends =
+        [None, Some(at("2024-01-01"))].map(|until| HistoryEnd { node_id: "R_1", tip: &oids[0], until });
+    let ends = ("commits up to an end", queries::history_ends(&ends));
     let fixed = queries::ALL.iter().map(|query| (query.what, query.text()));
-    for (what, document) in fixed.chain([by_oid, counts]) {
+    for (what, document) in fixed.chain([by_oid, counts, ends]) {
         assert_eq!(problems(&schema, &document), None, "{what}");
     }
     let wrong = queries::PROBE.text().replace("pushedAt", "pushedAtAll");

@@ -59,6 +59,17 @@ fn an_app_that_is_not_installed_says_so_and_doctor_names_what_it_lacks() {
 }
 
 #[test]
+fn doctor_says_what_it_means_that_members_are_hidden() {
+    let mut world = generated::world(65);
+    world.refused_fields = vec!["membersWithRole"];
+    let double = Double::start(world.clone(), settled());
+    let text = Place::with(&double).run(&["doctor", &world.org]).text();
+    let told = format!("missing in {}: Members: read", world.org);
+    assert!(text.contains(&told) && text.contains("all is counted"), "{text}");
+    assert!(!text.contains("no repository"), "{text}");
+}
+
+#[test]
 fn of_several_tokens_each_is_used_as_far_as_it_goes() {
     let world = generated::world(63);
     let double = Double::start(world.clone(), settled());

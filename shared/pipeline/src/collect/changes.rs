@@ -44,7 +44,7 @@ pub(super) async fn read_pulls(
         .read(newest, from, 50, async |cursor: Option<&str>, _, size: &mut PageSize| {
             let page = github.pull_requests(&target.repo, cursor, size).await?;
             let entries = page.entries.iter().map(|pull| (pull.updated_at, target.origin.pull_request(pull)));
-            Ok(Page { entries: entries.collect(), next: page.next, total: page.total })
+            Ok(Page { entries: entries.collect(), next: page.next })
         })
         .await
 }
@@ -61,7 +61,7 @@ pub(super) async fn read_issues(
         .read(newest, from, 100, async |cursor: Option<&str>, floor, size: &mut PageSize| {
             let page = github.issues(&target.repo, Some(floor), cursor, size).await?;
             let entries = page.entries.iter().map(|issue| (issue.updated_at, target.origin.issue(issue)));
-            Ok(Page { entries: entries.collect(), next: page.next, total: page.total })
+            Ok(Page { entries: entries.collect(), next: page.next })
         })
         .await
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_github::facts::Outcome;
 use gam_github::wire::Deployment;
-use gam_github::{Client, Error, Newest, PageSize, RepoProbe};
+use gam_github::{Client, Error, Newest, PageSize, RepoProbe, Shown};
 use gam_model::Event;
 use tokio::sync::mpsc::Sender;
 
@@ -40,28 +40,39 @@ pub(super) async fn ask_unsettled(
     github: &Client,
     repos: &[RepoProbe],
     checkpoints: &BTreeMap<i64, RepoCheckpoint>,
+    now: Option<DateTime<Utc>>,
 ) -> Result<Answers, Error> {
     let mut unsettled = Vec::new();
     for repo in repos {
-        let known = checkpoints.get(&repo.id).into_iter().flat_map(|c| &c.deployments.unsettled);
-        unsettled.extend(known.map(|(id, deployment)| (repo.id, *id, deployment.node_id.clone())));
+        let Some(checkpoint) = checkpoints.get(&repo.id) else { continue };
+        let due = checkpoint.deployments.due(now);
+        unsettled.extend(due.map(|(id, deployment)| (repo.id, *id, deployment.node_id.clone())));
     }
     let mut answers = Answers::default();
-    for chunk in unsettled.chunks(100) {
+    let mut size = PageSize::new(100);
+    let mut rest = unsettled.as_slice();
+    while !rest.is_empty() {
+        let chunk = &rest[..rest.len().min(100)];
         let node_ids: Vec<String> = chunk.iter().map(|(_, _, node_id)| node_id.clone()).collect();
-        let found = match github.deployments_by_id(&node_ids).await {
-            Ok(found) if found.len() == chunk.len() => found,
-            Ok(_) => Vec::new(),
+        let shown = match github.deployments_by_id(&node_ids, &mut size).await {
+            Ok(shown) => shown,
             Err(error @ (Error::Limited { .. } | Error::Unauthorized(_))) => return Err(error),
             Err(error) => {
                 let refusal =
                     Refusal::of(&error).about("deployments that may still succeed could not be asked for");
                 answers.failed.extend(chunk.iter().map(|(repo, ..)| (*repo, refusal.clone())));
+                rest = &rest[chunk.len()..];
                 continue;
             }
         };
-        for ((repo, id, _), found) in chunk.iter().zip(found) {
-            let found = found.filter(|found| found.database_id == Some(*id));
+        // An answer without a node would go round for ever.
+        rest = &rest[shown.len().clamp(1, rest.len())..];
+        for ((repo, id, _), shown) in chunk.iter().zip(shown) {
+            let found = match shown {
+                Shown::Whole(found) => Some(*found).filter(|found| found.database_id == Some(*id)),
+                Shown::Gone => None,
+                Shown::Refused => continue,
+            };
             answers.asked.entry(*repo).or_default().insert(*id, found);
         }
     }
@@ -137,7 +148,8 @@ impl Deployments<'_> {
     async fn take_answers(&mut self, asked: Asked) -> Result<BTreeMap<i64, DateTime<Utc>>, Stop> {
         let mut looked_for = BTreeMap::new();
         let mut events = Vec::new();
-        let before = self.checkpoint.unsettled.clone();
+        let before = self.checkpoint.clone();
+        self.checkpoint.note_asked(asked.keys(), self.target.read_at);
         for (id, found) in asked {
             match (found, self.checkpoint.unsettled.get(&id)) {
                 (Some(found), _) => events.extend(self.note(&found)),
@@ -147,8 +159,11 @@ impl Deployments<'_> {
                 (None, None) => {}
             }
         }
-        if self.checkpoint.unsettled != before {
+        // What was told before need not be told again.
+        if self.checkpoint.unsettled != before.unsettled {
             self.hand_over(events).await?;
+        } else if self.checkpoint != before {
+            self.hand_over(Vec::new()).await?;
         }
         Ok(looked_for)
     }

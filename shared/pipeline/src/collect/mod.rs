@@ -15,7 +15,6 @@ mod dry_run;
 mod plan;
 mod releases;
 mod survey;
-mod windows;
 mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,11 +27,13 @@ use gam_model::period::midnight;
 pub use plan::Estimate;
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::Held;
 use crate::{Context, Observer};
 pub use completeness::complete_until;
 use completeness::note_names;
 use plan::Span;
 use survey::Survey;
+use writer::checkpoints_of;
 
 /// How far back the first run reads where no day is given.
 const FIRST_RUN_DAYS: u64 = 90;
@@ -79,6 +80,8 @@ pub struct CollectReport {
     pub limited: bool,
     /// Where it did: when the limits are reset, UTC, if GitHub said so.
     pub limited_until: Option<DateTime<Utc>>,
+    /// Where it did: why.
+    pub limited_why: Option<String>,
 }
 
 /// Why a collection failed as a whole.
@@ -201,9 +204,11 @@ pub async fn work(
     let span = asked_span(context, request)?;
     let github = &github.for_org(&request.org).await?.metered();
     let node_ids: Vec<String> = items.iter().map(|item| item.node_id.clone()).collect();
+    let checkpoints = checkpoints_of(context, &request.org, items.iter().map(|item| item.repo_id)).await?;
     let probe = github.probe_repos(&request.org, &node_ids).await?;
     let shown: BTreeSet<i64> = probe.repos.iter().map(|repo| repo.id).collect();
-    let survey = Survey::of_repos(context, github, probe, span).await?;
+    let repos = probe.repos.clone();
+    let survey = Survey::of(context, github, checkpoints, probe, repos, span, false).await?;
     let mut done = survey.work(github, request.parallelism.max(1), observer).await?;
     for item in items.iter().filter(|item| !shown.contains(&item.repo_id)) {
         let why =
@@ -221,10 +226,12 @@ async fn survey_org<'a>(
     request: &CollectRequest,
 ) -> Result<(Survey<'a>, Failed), CollectError> {
     let span = asked_span(context, request)?;
+    let checkpoints = Held::load_repos(&*context.checkpoints, &request.org).await?;
     let probe = github.probe(&request.org).await?;
     let (repos, unknown) = chosen(&probe, &request.repos)?;
     note_names(context, &probe, context.clock.now()).await?;
-    let survey = Survey::of_org(context, github, probe, repos, span, request.repos.is_empty()).await?;
+    let everything = request.repos.is_empty();
+    let survey = Survey::of(context, github, checkpoints, probe, repos, span, everything).await?;
     Ok((survey, unknown))
 }
 

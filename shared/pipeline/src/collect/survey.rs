@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::completeness::{Completeness, save_completeness};
 use super::cost::Costs;
 use super::plan::{self, Reading, Span, Stop};
-use super::writer::Writer;
+use super::writer::{Checkpoints, Writer};
 use super::{CollectError, CollectReport, Refusal, WorkItem, WorkPlan, WorkReport, deployments, releases};
 use crate::checkpoint::{Held, OrgCheckpoint};
 use crate::{Context, Observer, Progress};
@@ -48,40 +48,18 @@ impl Refusal {
 }
 
 impl<'a> Survey<'a> {
-    /// Of repositories that the organization's probe shows.
-    pub(super) async fn of_org(
+    /// Of repositories that the probe shows. Their checkpoints were loaded before it was made: else what
+    /// another run has read since would be taken for undone.
+    pub(super) async fn of(
         context: &'a Context,
         github: &Client,
-        probe: OrgProbe,
-        repos: Vec<RepoProbe>,
-        span: Span,
-        everything: bool,
-    ) -> Result<Self, CollectError> {
-        let writer = Writer::of_org(context, &probe.login).await?;
-        Self::of(context, github, probe, repos, span, everything, writer).await
-    }
-
-    /// Of the probed repositories alone.
-    pub(super) async fn of_repos(
-        context: &'a Context,
-        github: &Client,
-        probe: OrgProbe,
-        span: Span,
-    ) -> Result<Self, CollectError> {
-        let writer = Writer::of_repos(context, &probe.login, &probe.repos).await?;
-        let repos = probe.repos.clone();
-        Self::of(context, github, probe, repos, span, false, writer).await
-    }
-
-    async fn of(
-        context: &'a Context,
-        github: &Client,
+        checkpoints: Checkpoints,
         probe: OrgProbe,
         repos: Vec<RepoProbe>,
         mut span: Span,
         everything: bool,
-        writer: Writer<'a>,
     ) -> Result<Self, CollectError> {
+        let writer = Writer::new(context, &probe.login, checkpoints);
         let key = CheckpointKey::Org(probe.login.clone());
         let org: Held<OrgCheckpoint> = Held::load(&*context.checkpoints, &key).await?;
         if let Some(since) = org.value.since {
@@ -89,7 +67,7 @@ impl<'a> Survey<'a> {
         }
         let now = context.clock.now();
         let (checkpoints, known) = (writer.checkpoints(), writer.known());
-        let unsettled = deployments::ask_unsettled(github, &repos, &checkpoints).await?;
+        let unsettled = deployments::ask_unsettled(github, &repos, &checkpoints, probe.read_at).await?;
         let drafts = releases::ask_drafts(github, &repos, &checkpoints).await?;
         let mut readings: Vec<Reading> = Vec::new();
         for repo in &repos {
@@ -178,8 +156,7 @@ impl<'a> Survey<'a> {
         for (repo, why) in std::mem::take(&mut self.failed) {
             outcome.failed.entry(repo).or_insert(why);
         }
-        let undone = outcome.failed.keys().chain(&outcome.stopped).chain(outcome.blocked.keys());
-        self.save_completeness(&undone.copied().collect()).await?;
+        self.save_completeness(&outcome.undone()).await?;
         for repo in &self.repos {
             if let Some(refusal) = outcome.failed.get(&repo.id) {
                 observer.notice(Progress::RepoFailed { repo: repo.name.clone(), why: refusal.why.clone() });
@@ -199,7 +176,8 @@ impl<'a> Survey<'a> {
             blocked: self.repos.iter().filter_map(blocked).collect(),
             failed: self.failures(&outcome.failed),
             limited: outcome.limited.is_some(),
-            limited_until: outcome.limited.flatten(),
+            limited_until: outcome.limited.as_ref().and_then(|limited| limited.until),
+            limited_why: outcome.limited.map(|limited| limited.why),
         };
         Ok(WorkReport { report, stopped: outcome.stopped, failed: outcome.failed })
     }
@@ -222,6 +200,13 @@ impl<'a> Survey<'a> {
     }
 }
 
+/// That the limits stopped a reading.
+struct Limited {
+    /// When they are reset, if GitHub said so.
+    until: Option<DateTime<Utc>>,
+    why: String,
+}
+
 /// What became of the readings.
 #[derive(Default)]
 struct Outcome {
@@ -230,10 +215,19 @@ struct Outcome {
     /// Repositories whose reading the limits stopped.
     stopped: BTreeSet<i64>,
     /// Whether the limits stopped any, and when they are reset.
-    limited: Option<Option<DateTime<Utc>>>,
+    limited: Option<Limited>,
     /// Why GitHub blocks a repository.
     blocked: BTreeMap<i64, String>,
     costs: Costs,
+}
+
+impl Outcome {
+    /// Repositories of which there is more to read. Of one that GitHub blocks there is nothing, as of one that
+    /// is gone: it must not keep the organization incomplete for ever. Its checkpoint stays where it was, so
+    /// that it is read from there on when it is back.
+    fn undone(&self) -> BTreeSet<i64> {
+        self.failed.keys().chain(&self.stopped).copied().collect()
+    }
 }
 
 /// Runs the readings side by side, and the writer beside them.
@@ -267,8 +261,11 @@ async fn run(
             match result {
                 Ok(()) => {}
                 Err(Stop::WriterGone) => break,
-                Err(Stop::GitHub(gam_github::Error::Limited { until, .. })) => {
-                    outcome.limited = Some(until.max(outcome.limited.flatten()));
+                Err(Stop::GitHub(gam_github::Error::Limited { until, why })) => {
+                    // Of several the one that lasts longest.
+                    if outcome.limited.as_ref().is_none_or(|known| known.until < until) {
+                        outcome.limited = Some(Limited { until, why });
+                    }
                     outcome.stopped.insert(repo.id);
                 }
                 Err(Stop::GitHub(gam_github::Error::Blocked(why))) => {
@@ -315,4 +312,21 @@ async fn tell_waits(github: &Client, observer: &dyn Observer) {
         }
     }
     std::future::pending().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_what_github_blocks_there_is_nothing_to_read() {
+        let refusal = Refusal { why: "GitHub does not answer".into(), is_transient: true };
+        let outcome = Outcome {
+            failed: BTreeMap::from([(1, refusal)]),
+            stopped: BTreeSet::from([2, 4]),
+            blocked: BTreeMap::from([(3, "for a claim".into()), (4, "for a claim".into())]),
+            ..Outcome::default()
+        };
+        assert_eq!(outcome.undone(), BTreeSet::from([1, 2, 4]));
+    }
 }

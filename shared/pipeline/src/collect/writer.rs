@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gam_github::{RepoProbe, RepoState};
+use gam_github::RepoState;
 use gam_lake::inbox;
 use gam_model::{Event, EventBatch};
 use gam_store::keys::CheckpointKey;
@@ -41,33 +41,32 @@ pub(super) struct PageRead {
 pub(super) struct Writer<'a> {
     context: &'a Context,
     org: String,
-    held: BTreeMap<i64, Held<RepoCheckpoint>>,
+    held: Checkpoints,
     events: usize,
     events_of: BTreeMap<i64, usize>,
     batches: usize,
 }
 
+/// The repositories' checkpoints, by id, with the revisions they were loaded at.
+pub(super) type Checkpoints = BTreeMap<i64, Held<RepoCheckpoint>>;
+
+/// Loads the checkpoints of these repositories alone.
+pub(super) async fn checkpoints_of(
+    context: &Context,
+    org: &str,
+    repos: impl Iterator<Item = i64>,
+) -> Result<Checkpoints, CollectError> {
+    let mut held = BTreeMap::new();
+    for repo in repos {
+        let key = CheckpointKey::Repo(org.to_owned(), repo);
+        held.insert(repo, Held::load(&*context.checkpoints, &key).await?);
+    }
+    Ok(held)
+}
+
 impl<'a> Writer<'a> {
-    /// Loads the checkpoints of all of the organization's repositories.
-    pub(super) async fn of_org(context: &'a Context, org: &str) -> Result<Self, CollectError> {
-        Ok(Self::holding(context, org, Held::load_repos(&*context.checkpoints, org).await?))
-    }
-
-    /// Loads the checkpoints of these repositories alone.
-    pub(super) async fn of_repos(
-        context: &'a Context,
-        org: &str,
-        repos: &[RepoProbe],
-    ) -> Result<Self, CollectError> {
-        let mut held = BTreeMap::new();
-        for repo in repos {
-            let key = CheckpointKey::Repo(org.to_owned(), repo.id);
-            held.insert(repo.id, Held::load(&*context.checkpoints, &key).await?);
-        }
-        Ok(Self::holding(context, org, held))
-    }
-
-    fn holding(context: &'a Context, org: &str, held: BTreeMap<i64, Held<RepoCheckpoint>>) -> Self {
+    /// A writer for the organization's repositories.
+    pub(super) fn new(context: &'a Context, org: &str, held: Checkpoints) -> Self {
         Writer { context, org: org.to_owned(), held, events: 0, events_of: BTreeMap::new(), batches: 0 }
     }
 

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_github::facts::Origin;
-use gam_github::{Client, Error, RepoRef, StatesOf, Usage};
+use gam_github::{Client, Error, RepoProbe, RepoRef, Span, StatesOf, Usage};
 use gam_lake::inbox;
 use gam_model::{Event, EventBatch, EventKind};
 use gam_store::keys::CheckpointKey;
@@ -26,6 +26,8 @@ use crate::collect::CollectError;
 use crate::{Context, Observer, Progress};
 use known::{Known, each_live, known};
 
+/// How many repositories are counted together.
+const TOGETHER: usize = 20;
 /// How many commits of a repository that are counted and not listed are looked for one by one.
 const MOST_UNLISTED: usize = 100;
 
@@ -57,9 +59,14 @@ pub struct ReconcileReport {
     pub failed: Vec<(String, String)>,
     /// Whether it stopped for the API's limits; what was repaired until then is in the inbox.
     pub limited: bool,
+    /// Where it did: when they are reset, UTC, if GitHub said so.
+    pub limited_until: Option<DateTime<Utc>>,
+    /// Where it did: why.
+    pub limited_why: Option<String>,
 }
 
-/// Compares the organization's repositories with GitHub, and writes what repairs them into the inbox.
+/// Compares the organization's repositories with GitHub, and writes what repairs them into the inbox. Where
+/// an earlier run was stopped by the limits, this one goes on.
 ///
 /// # Errors
 /// Where the organization cannot be read, or the lake or the store fails. A repository that fails is
@@ -71,85 +78,147 @@ pub async fn reconcile(
     observer: &dyn Observer,
 ) -> Result<ReconcileReport, CollectError> {
     let github = github.for_org(org).await?.metered();
+    let held = Held::load_repos(&*context.checkpoints, org).await?;
     let probe = github.probe(org).await?;
-    let held = Held::load_repos(&*context.checkpoints, &probe.login).await?;
-    let read: Vec<_> = probe.repos.iter().filter(|repo| held.contains_key(&repo.id)).collect();
-    let mut known = known(context, &probe.login, &read.iter().map(|repo| repo.id).collect()).await?;
-    let node_ids: Vec<String> = read.iter().map(|repo| repo.node_id.clone()).collect();
-    let totals = github.totals(&node_ids).await?;
+    let begun = load_org(context, &probe.login).await?.value.reconciled_to;
+    let mut read: Vec<&RepoProbe> = probe.repos.iter().filter(|repo| held.contains_key(&repo.id)).collect();
+    read.sort_by_key(|repo| repo.id);
+    read.retain(|repo| begun.is_none_or(|begun| repo.id > begun));
+    let known = known(context, &probe.login, &read.iter().map(|repo| repo.id).collect()).await?;
     observer.notice(Progress::Listed {
         org: probe.login.clone(),
         repos: probe.repos.len(),
         changed: read.len(),
     });
-    let mut report =
-        ReconcileReport { org: probe.login.clone(), repos: read.len(), ..ReconcileReport::default() };
-    for repo in read {
-        let reference = RepoRef {
-            owner: probe.login.clone(),
-            name: repo.name.clone(),
-            node_id: repo.node_id.clone(),
-            id: repo.id,
-        };
-        let origin = Origin {
-            org: probe.login.clone(),
-            repo: repo.name.clone(),
-            repo_id: repo.id,
-            collected_at: context.clock.now(),
-        };
-        let mut comparing = Comparing {
-            context,
-            github: &github,
-            repo: reference,
-            origin,
-            known: known.remove(&repo.id).unwrap_or_default(),
-            pushed_at: repo.pushed_at.map_or(0, |at| at.timestamp()),
-            report: &mut report,
-        };
-        let done = comparing.compare(&held[&repo.id].value, totals.get(&repo.node_id).copied()).await;
-        match done {
-            Ok(()) => observer.notice(Progress::RepoDone { repo: repo.name.clone() }),
-            Err(CollectError::GitHub(Error::Limited { .. })) => {
-                report.limited = true;
+    let report = ReconcileReport { org: probe.login.clone(), ..ReconcileReport::default() };
+    let mut run = Run { context, github: &github, held: &held, known, observer, report };
+    let mut reached = begun;
+    for chunk in read.chunks(TOGETHER) {
+        match run.compare(chunk).await {
+            Ok(()) => {}
+            Err(CollectError::GitHub(Error::Limited { until, why })) => {
+                run.report.limited = true;
+                (run.report.limited_until, run.report.limited_why) = (until, Some(why));
                 break;
             }
-            Err(CollectError::GitHub(error)) => report.failed.push((repo.name.clone(), error.to_string())),
+            Err(CollectError::GitHub(error)) => {
+                let failed = chunk.iter().map(|repo| (repo.name.clone(), error.to_string()));
+                run.report.failed.extend(failed);
+            }
             Err(error) => return Err(error),
         }
+        reached = chunk.last().map(|repo| repo.id);
     }
+    let mut report = run.report;
     report.usage = github.usage();
-    if !report.limited {
-        note_time(context, &probe.login).await?;
-    }
+    let now = context.clock.now();
+    note(context, &probe.login, |org| {
+        if report.limited {
+            org.reconciled_to = reached;
+        } else {
+            (org.reconciled_at, org.reconciled_to) = (Some(now), None);
+        }
+    })
+    .await?;
     Ok(report)
 }
 
 /// Whether it is time to compare the organization again: a day after the last time, or after the first
-/// collection.
+/// collection, or where the last time was stopped by the limits.
 ///
 /// # Errors
 /// Where the store fails.
 pub async fn is_due(context: &Context, org: &str) -> Result<bool, CollectError> {
-    let key = CheckpointKey::Org(org.to_owned());
-    let held: Held<OrgCheckpoint> = Held::load(&*context.checkpoints, &key).await?;
+    let held = load_org(context, org).await?;
+    let now = context.clock.now();
     match held.value.reconciled_at {
-        Some(at) => Ok(context.clock.now() - at >= TimeDelta::days(1)),
+        _ if held.value.reconciled_to.is_some() => Ok(true),
+        Some(at) => Ok(now - at >= TimeDelta::days(1)),
         None => {
-            note_time(context, org).await?;
+            note(context, org, |org| org.reconciled_at = Some(now)).await?;
             Ok(false)
         }
     }
 }
 
-/// Keeps when it was. A collection that saves at the same time goes first.
-async fn note_time(context: &Context, org: &str) -> Result<(), CollectError> {
-    let key = CheckpointKey::Org(org.to_owned());
+async fn load_org(context: &Context, org: &str) -> Result<Held<OrgCheckpoint>, CollectError> {
+    Ok(Held::load(&*context.checkpoints, &CheckpointKey::Org(org.to_owned())).await?)
+}
+
+/// Keeps something of the organization. A collection that saves at the same time goes first.
+async fn note(context: &Context, org: &str, change: impl Fn(&mut OrgCheckpoint)) -> Result<(), CollectError> {
     loop {
-        let mut held: Held<OrgCheckpoint> = Held::load(&*context.checkpoints, &key).await?;
-        held.value.reconciled_at = Some(context.clock.now());
-        if held.save(&*context.checkpoints, &key).await? {
+        let mut held = load_org(context, org).await?;
+        change(&mut held.value);
+        if held.save(&*context.checkpoints, &CheckpointKey::Org(org.to_owned())).await? {
             return Ok(());
         }
+    }
+}
+
+/// A reconciliation under way.
+struct Run<'a> {
+    context: &'a Context,
+    github: &'a Client,
+    held: &'a BTreeMap<i64, Held<RepoCheckpoint>>,
+    known: HashMap<i64, Known>,
+    observer: &'a dyn Observer,
+    report: ReconcileReport,
+}
+
+impl Run<'_> {
+    /// Compares some repositories, whose counts are asked for together.
+    async fn compare(&mut self, repos: &[&RepoProbe]) -> Result<(), CollectError> {
+        let node_ids: Vec<String> = repos.iter().map(|repo| repo.node_id.clone()).collect();
+        let totals = self.github.totals(&node_ids).await?;
+        let covered: Vec<_> = repos.iter().filter_map(|repo| self.covered(repo)).collect();
+        let histories = self.github.history_totals(&covered).await?;
+        for repo in repos {
+            let origin = Origin {
+                org: self.report.org.clone(),
+                repo: repo.name.clone(),
+                repo_id: repo.id,
+                collected_at: self.context.clock.now(),
+            };
+            let mut comparing = Comparing {
+                context: self.context,
+                github: self.github,
+                repo: self.reference(repo),
+                origin,
+                known: self.known.remove(&repo.id).unwrap_or_default(),
+                pushed_at: repo.pushed_at.map_or(0, |at| at.timestamp()),
+                report: &mut self.report,
+            };
+            let checkpoint = &self.held[&repo.id].value;
+            let (total, history) = (totals.get(&repo.node_id), histories.get(&repo.id));
+            match comparing.compare(checkpoint, total.copied(), history.copied()).await {
+                Ok(()) => self.observer.notice(Progress::RepoDone { repo: repo.name.clone() }),
+                Err(CollectError::GitHub(error)) if !matches!(error, Error::Limited { .. }) => {
+                    self.report.failed.push((repo.name.clone(), error.to_string()));
+                }
+                Err(error) => return Err(error),
+            }
+            self.report.repos += 1;
+        }
+        Ok(())
+    }
+
+    fn reference(&self, repo: &RepoProbe) -> RepoRef {
+        RepoRef {
+            owner: self.report.org.clone(),
+            name: repo.name.clone(),
+            node_id: repo.node_id.clone(),
+            id: repo.id,
+        }
+    }
+
+    /// The history that was read of a repository. A walk or a move that is not finished is finished by the
+    /// next collection.
+    fn covered(&self, repo: &RepoProbe) -> Option<(RepoRef, String, Span)> {
+        let commits = &self.held[&repo.id].value.commits;
+        let covered =
+            commits.covered.as_ref().filter(|_| commits.walk.is_none() && commits.moving.is_none())?;
+        Some((self.reference(repo), covered.tip.clone(), (Some(covered.since), covered.until)))
     }
 }
 
@@ -169,17 +238,16 @@ impl Comparing<'_> {
         &mut self,
         checkpoint: &RepoCheckpoint,
         totals: Option<gam_github::Totals>,
+        history: Option<i64>,
     ) -> Result<(), CollectError> {
         if let Some(totals) = totals {
             self.entries(StatesOf::Pulls, checkpoint.pulls.since, &totals.pulls).await?;
             self.entries(StatesOf::Issues, checkpoint.issues.since, &totals.issues).await?;
         }
-        // A walk or a move that is not finished is finished by the next collection.
-        let commits = &checkpoint.commits;
-        if commits.walk.is_none() && commits.moving.is_none() {
-            self.commits(commits).await?;
+        match history {
+            Some(total) => self.commits(&checkpoint.commits, total).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Writes what repairs a difference.
@@ -199,16 +267,10 @@ impl Comparing<'_> {
         Ok(())
     }
 
-    /// The commits reachable from the tip that was read last.
-    async fn commits(&mut self, checkpoint: &CommitsCheckpoint) -> Result<(), CollectError> {
+    /// The commits reachable from the tip that was read last, of which there are so many.
+    async fn commits(&mut self, checkpoint: &CommitsCheckpoint, total: i64) -> Result<(), CollectError> {
         let Some(covered) = &checkpoint.covered else { return Ok(()) };
         let span = (Some(covered.since), covered.until);
-        let total = match self.github.history_total(&self.repo, &covered.tip, span).await {
-            Ok(total) => total,
-            // Pushed over since: the next collection moves to the new tip.
-            Err(Error::NotFound(_)) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
         if total == self.known.commits(covered.since, covered.until) {
             return Ok(());
         }

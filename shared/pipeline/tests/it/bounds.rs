@@ -1,5 +1,6 @@
 //! Hosts that end: an aggregation that runs out of time stops between two steps, and the next one
-//! goes on; one that looks at the inbox alone leaves other months as they are.
+//! goes on; one that looks at the inbox alone leaves other months as they are; one with little memory
+//! leaves what is too large for it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -96,4 +97,28 @@ async fn what_is_too_large_to_be_a_batch_is_named_and_stays() {
     assert_eq!(report.oversized, [(path.to_string(), 300 << 20)]);
     assert_eq!(report.batches, all.len());
     assert_eq!(world.objects.list(paths::inbox_root()).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_host_with_little_memory_leaves_what_is_too_large_for_it_to_others() {
+    let all = batches(&mut Rng::with_seed(11), 30, 4);
+    let whole = World::aggregated(&all, Identity::default()).await;
+    let world = World::default();
+    world.put(&all).await;
+    let listed = world.objects.list(paths::inbox_root()).await.unwrap();
+    let largest = listed.iter().map(|batch| batch.size).max().unwrap();
+    let too_large: Vec<(String, u64)> = listed
+        .iter()
+        .filter(|batch| batch.size == largest)
+        .map(|batch| (batch.path.to_string(), batch.size))
+        .collect();
+    let options = AggregateOptions { largest_batch_bytes: largest - 1, ..AggregateOptions::default() };
+    let report = aggregate_with(&world.context(), ORG, &options, &Silent).await.unwrap();
+    assert_eq!(report.oversized, too_large);
+    assert_eq!(report.batches, listed.len() - too_large.len());
+    let options = AggregateOptions { largest_batch_bytes: largest, ..options };
+    let report = aggregate_with(&world.context(), ORG, &options, &Silent).await.unwrap();
+    assert!(report.oversized.is_empty(), "{:?}", report.oversized);
+    assert_eq!(report.batches, too_large.len());
+    assert_eq!(answers(&world.context()).await, answers(&whole.context()).await);
 }

@@ -65,6 +65,26 @@ fn a_missing_secret_and_a_revoked_token() {
 }
 
 #[test]
+fn what_is_too_large_to_be_a_batch() {
+    let Some(aws) = Setup::strict().start() else { return };
+    let double = Double::start(generated::world(78), settled());
+    let Some(stack) = deploy(&aws, &double) else { return };
+    let large = tempfile::NamedTempFile::new().expect("a file");
+    large.as_file().set_len(17 << 20).expect("room for it");
+    let key = format!("inbox/org=acme-works/{}.parquet", "cd".repeat(32));
+    stack.put(&key, large.path());
+    let mut found = Vec::new();
+    wait_for("a dead letter", || {
+        found.extend(stack.messages("InboxDeadLettersUrl"));
+        (!found.is_empty()).then_some(())
+    });
+    let (body, reason) = found.remove(0);
+    assert!(body.contains("oversized") && body.contains(&key), "{body}");
+    assert!(reason.is_some_and(|reason| reason.contains("move it out of the inbox")), "{body}");
+    assert_eq!(stack.keys("inbox/"), [key], "it stays, for a person to look at");
+}
+
+#[test]
 fn a_missing_table() {
     let Some(aws) = Setup::strict().start() else { return };
     let double = Double::start(generated::world(78), settled());

@@ -9,8 +9,10 @@ use gam_tests::http::get;
 use gam_tests::program::Place;
 use serde_json::{Value, json};
 
-use super::emulator::{Emulator, Setup, wait_for};
+use super::calls::calls;
+use super::emulator::{Emulator, Setup, template, wait_for};
 use super::stack::{Stack, built, parameters};
+use crate::reconcile::told_otherwise;
 use crate::support::{collect_and_aggregate, settled, whole};
 
 /// What the program answers on one machine, held against the reference, and with what it tells of the
@@ -44,8 +46,25 @@ fn the_deployed_stack_answers_like_the_program_on_one_machine() {
     assert_eq!(stack.depth("WorkDeadLettersUrl") + stack.depth("InboxDeadLettersUrl"), 0);
     assert_eq!(stack.depth("FailedInvocationsUrl"), 0);
     they_measure_themselves(&stack);
+    the_alarms_listen_to_what_they_tell(&stack);
     only_who_has_the_token_is_answered(&stack);
     the_api_can_write_nothing(&aws, &stack);
+    what_github_does_not_tell_is_found(&world, &double, &stack, &questions);
+}
+
+fn what_github_does_not_tell_is_found(
+    world: &World,
+    double: &Double,
+    stack: &Stack<'_>,
+    questions: &[String],
+) {
+    let other = told_otherwise(world);
+    double.set_world(other.clone());
+    stack.fire("ReconcileSchedule");
+    let is_told = |line: &Value| line["message"] == "reconciled";
+    wait_for("the comparison", || stack.lines("CollectFunction").iter().any(is_told).then_some(()));
+    stack.settle();
+    assert_same(&on_one_machine(&other, double, questions), &stack.answers(questions));
 }
 
 fn they_measure_themselves(stack: &Stack<'_>) {
@@ -63,6 +82,39 @@ fn they_measure_themselves(stack: &Stack<'_>) {
     for function in ["CollectFunction", "AggregateFunction"] {
         assert_eq!(total(function, "DeadLettered"), 0.0, "{function}");
     }
+}
+
+/// What the template's alarms listen to of the functions' own metrics is told under just those dimensions.
+fn the_alarms_listen_to_what_they_tell(stack: &Stack<'_>) {
+    let template = template(calls().expect("the emulator has boto3"));
+    let resources = template["Resources"].as_object().expect("resources");
+    let own = resources.iter().filter(|(_, resource)| {
+        resource["Type"] == "AWS::CloudWatch::Alarm"
+            && resource["Properties"]["Namespace"] == "GitHubActivityMetrics"
+    });
+    let lines: Vec<Value> = ["CollectFunction", "AggregateFunction"]
+        .into_iter()
+        .flat_map(|function| stack.lines(function))
+        .filter(|line| line["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "GitHubActivityMetrics")
+        .collect();
+    let mut heard = 0;
+    for (name, alarm) in own {
+        let alarm = &alarm["Properties"];
+        let metric = alarm["MetricName"].as_str().expect("a metric");
+        let by_stack = json!([{ "Name": "Stack", "Value": { "Ref": "AWS::StackName" } }]);
+        assert_eq!(alarm["Dimensions"], by_stack, "{name}");
+        let is_told = |line: &Value| {
+            let directive = &line["_aws"]["CloudWatchMetrics"][0];
+            let mut named = directive["Metrics"].as_array().into_iter().flatten();
+            named.any(|told| told["Name"] == metric)
+                && directive["Dimensions"] == json!([["Stack"]])
+                && line["Stack"] == stack.name()
+                && line[metric].is_number()
+        };
+        assert!(lines.iter().any(is_told), "{name} listens to {metric}, which nobody tells");
+        heard += 1;
+    }
+    assert!(heard >= 2, "only {heard} alarms listen to the functions themselves");
 }
 
 fn only_who_has_the_token_is_answered(stack: &Stack<'_>) {

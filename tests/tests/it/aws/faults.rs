@@ -208,6 +208,25 @@ fn services_throttle_fail_and_forget() {
 }
 
 #[test]
+fn a_plan_that_failed_for_now_is_tried_again_by_the_queue() {
+    let proxy = Proxy::start(5);
+    let Some(aws) = behind(&proxy).start() else { return };
+    proxy.lead_to(aws.endpoint());
+    let scene = Scene::new(79, 1);
+    let Some(stack) = Stack::deploy(&aws, &scene.world, &scene.double) else { return };
+    // Nothing else fails: the function starts, and ends.
+    proxy.harm(100, proxy::THROTTLED, |asked| asked.what == "Query");
+    let answer = stack.invoke("CollectFunction", &json!({ "action": "plan" }));
+    assert!(proxy.harmed(proxy::THROTTLED) > 0, "nothing failed");
+    proxy.relent();
+    assert_eq!(answer["batchItemFailures"], json!([]));
+    assert_eq!(stack.depth("WorkQueueUrl"), 1, "the plan waits");
+    stack.settle();
+    assert_eq!(stack.depth("FailedInvocationsUrl") + stack.depth("WorkDeadLettersUrl"), 0);
+    scene.assert_answered_by(&stack);
+}
+
+#[test]
 fn two_aggregates_race() {
     let proxy = Proxy::start(4);
     let Some(aws) = behind(&proxy).start() else { return };

@@ -14,10 +14,10 @@ use gam_tests::github::{Double, World, generated, world::at};
 use gam_tests::program::memory_kb;
 use gam_tests::proxy::Proxy;
 use gam_tests::runtime::Runtime;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::emulator::Setup;
-use super::stack::{Stack, built};
+use super::stack::{Stack, built, gateway_event};
 
 const FUNCTIONS: [(&str, &str); 3] =
     [("collect", "CollectFunction"), ("aggregate", "AggregateFunction"), ("api", "ApiFunction")];
@@ -183,7 +183,7 @@ impl Function<'_> {
 /// The first answer and later ones, and how long they took beside the store's time.
 fn tell_answers(running: &Running, stack: &Stack<'_>, world: &World, proxy: &Proxy) {
     let path = format!("/api/v1/orgs/{}/metrics", world.org);
-    let query = "from=2024-01-01&to=2024-02-25&interval=day";
+    let query = "since=2024-01-01&until=2024-02-25";
     let event = gateway_event(&path, query, stack.token());
     let answer = || {
         let busy = proxy.busy();
@@ -197,24 +197,6 @@ fn tell_answers(running: &Running, stack: &Stack<'_>, world: &World, proxy: &Pro
     tell(&format!("api: the first answer after {}, {} beside the store's time", ms(whole), ms(own)));
     let (whole, own) = (0..ANSWERS).map(|_| answer()).unzip();
     tell(&format!("api: later answers after {}, {} beside it", ms(median(whole)), ms(median(own))));
-}
-
-/// An event as an HTTP API sends it, in its format 2.0.
-fn gateway_event(path: &str, query: &str, token: &str) -> Value {
-    json!({
-        "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": query,
-        "headers": { "host": "api.example", "authorization": format!("Bearer {token}") },
-        "requestContext": {
-            "accountId": "000000000000", "apiId": "measured", "domainName": "api.example",
-            "requestId": "1", "routeKey": "$default", "stage": "$default",
-            "time": "20/Feb/2024:04:00:00 +0000", "timeEpoch": 1_708_401_600_000_i64,
-            "http": {
-                "method": "GET", "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1",
-                "userAgent": "test",
-            },
-        },
-        "isBase64Encoded": false,
-    })
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {

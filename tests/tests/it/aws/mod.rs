@@ -5,6 +5,7 @@
 //! tests say what they need and are skipped; in CI they fail. With `AWS_ENDPOINT_URL` set, those that
 //! need nothing special of an emulator use what is there instead.
 
+mod access;
 mod athena;
 mod bad_input;
 mod calls;

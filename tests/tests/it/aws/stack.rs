@@ -50,6 +50,24 @@ pub(crate) fn parameters(world: &World, double: &Double) -> BTreeMap<String, Str
     all.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
+/// An event as an HTTP API sends it, in its format 2.0.
+pub(crate) fn gateway_event(path: &str, query: &str, token: &str) -> Value {
+    json!({
+        "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": query,
+        "headers": { "host": "api.example", "authorization": format!("Bearer {token}") },
+        "requestContext": {
+            "accountId": "000000000000", "apiId": "measured", "domainName": "api.example",
+            "requestId": "1", "routeKey": "$default", "stage": "$default",
+            "time": "20/Feb/2024:04:00:00 +0000", "timeEpoch": 1_708_401_600_000_i64,
+            "http": {
+                "method": "GET", "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1",
+                "userAgent": "test",
+            },
+        },
+        "isBase64Encoded": false,
+    })
+}
+
 impl<'a> Stack<'a> {
     /// Deploys for a double, and makes the secret with its token. Nothing where it cannot be built here.
     pub(crate) fn deploy(aws: &'a Emulator, world: &World, double: &Double) -> Option<Self> {
@@ -82,12 +100,25 @@ impl<'a> Stack<'a> {
         let outputs = stack["Outputs"].as_array().expect("outputs").iter();
         let outputs: BTreeMap<String, String> =
             outputs.map(|output| (text(&output["OutputKey"]), text(&output["OutputValue"]))).collect();
-        let secret = json!({ "SecretId": outputs["AccessTokenSecret"] });
-        let secret = aws.call("secretsmanager", "get_secret_value", secret);
-        Stack { aws, name: name.to_owned(), outputs, token: text(&secret["SecretString"]) }
+        let secret = |name: &String| {
+            let told = aws.call("secretsmanager", "get_secret_value", json!({ "SecretId": name }));
+            text(&told["SecretString"])
+        };
+        let token = outputs.get("AccessTokenSecret").map(secret).unwrap_or_default();
+        Stack { aws, name: name.to_owned(), outputs, token }
     }
 
-    /// The bearer token of its HTTP endpoint.
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it tells such an output.
+    pub(crate) fn tells(&self, output: &str) -> bool {
+        self.outputs.contains_key(output)
+    }
+
+    /// The bearer token of its HTTP endpoint; empty where it has none.
     pub(crate) fn token(&self) -> &str {
         &self.token
     }

@@ -9,8 +9,7 @@
 use std::cmp::Reverse;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use gam_github::wire::Commit;
-use gam_github::{Client, Error, Page, RepoRef};
+use gam_github::{Client, CommitPage, Error, RepoRef};
 
 use crate::checkpoint::CommitWindow;
 
@@ -30,12 +29,12 @@ pub(super) struct Counted {
 }
 
 /// What is left of a window after its first page, where that is worth cutting.
-pub(super) fn rest(window: &CommitWindow, first: &Page<Commit>) -> Option<Counted> {
-    let until = first.entries.last()?.committed_date;
+pub(super) fn rest(window: &CommitWindow, first: &CommitPage) -> Option<Counted> {
+    let (since, until) = (window.since?, first.entries.last()?.committed_date);
     // Those of that very second may go on beyond the page.
     let read = first.entries.iter().filter(|commit| commit.committed_date > until).count() as i64;
-    let commits = first.total? - read;
-    (commits > LONG).then_some(Counted { since: window.since, until, commits })
+    let commits = first.counted?.listed - read;
+    (commits > LONG).then_some(Counted { since, until, commits })
 }
 
 /// Cuts what is left of a history into windows of at most about [`MOST`] commits, the longest first;
@@ -72,8 +71,11 @@ pub(super) async fn cut(
         open.extend(joined(counted.map(|(&(since, until), commits)| Counted { since, until, commits })));
     }
     windows.sort_by_key(|window| Reverse(window.commits));
-    let window =
-        |counted: Counted| CommitWindow { since: counted.since, until: Some(counted.until), cursor: None };
+    let window = |counted: Counted| CommitWindow {
+        since: Some(counted.since),
+        until: Some(counted.until),
+        cursor: None,
+    };
     Ok(Some(windows.into_iter().map(window).collect()))
 }
 
