@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use chrono::{DateTime, Utc};
@@ -118,6 +118,32 @@ struct Started<'a> {
     session: Arc<Session>,
     _points: Reservation<'a>,
     place: Place<'a>,
+}
+
+/// How sure it is that a page was too heavy.
+#[derive(Clone, Copy)]
+enum Less {
+    Perhaps,
+    Sure,
+}
+use Less::{Perhaps, Sure};
+
+/// Failures at a page size. A server's failure may be a passing one: only the second at a size that was for
+/// the question, as it seems, or the third of any kind is held against the size.
+#[derive(Default)]
+struct Suspicion {
+    size: u32,
+    grown: u32,
+}
+
+impl Suspicion {
+    /// A page of that size has failed; whether a smaller one is to be tried now.
+    fn grows(&mut self, size: u32, by: Less) -> Option<Less> {
+        let before = if self.size == size { self.grown } else { 0 };
+        let grown = before + if matches!(by, Sure) { 3 } else { 2 };
+        *self = Suspicion { size, grown };
+        (grown >= 6).then_some(by)
+    }
 }
 
 impl Client {
@@ -270,6 +296,7 @@ impl Client {
 
     async fn send(&self, session: &Session, call: &Call<'_>) -> Result<Response, Failure> {
         self.count(Usage { requests: 1, ..Usage::default() });
+        let begun = Instant::now();
         let exchange = async {
             let response = match call {
                 Call::Get(path) => session.rest._get(*path).await,
@@ -285,6 +312,7 @@ impl Client {
                 scopes: text("x-oauth-scopes"),
                 link: text("link"),
                 body: body.collect().await?.to_bytes(),
+                took: begun.elapsed(),
             })
         };
         match tokio::time::timeout(TIMEOUT, exchange).await {
@@ -407,10 +435,10 @@ impl Client {
             .with_max_times(pauses)
             .with_jitter()
             .build();
-        let (mut failed_at, mut tried) = (None, 0);
+        let (mut suspicion, mut tried) = (Suspicion::default(), 0);
         loop {
             let ask = size.as_ref().map_or(1, |size| size.get());
-            let (why, shrink) = match attempt(ask).await {
+            let (why, less) = match attempt(ask).await {
                 Ok(done) => {
                     if let Some(size) = &mut size {
                         size.succeeded();
@@ -418,13 +446,17 @@ impl Client {
                     return Ok(done);
                 }
                 Err(Failure::Fatal(error)) => return Err(error),
-                Err(Failure::TooHeavy(why)) => (why, true),
-                // A server's failure may be a passing one: only the second at a size is held against it.
-                Err(Failure::Heavy(why)) => (why, failed_at.replace(ask) == Some(ask)),
-                Err(Failure::Transient(why)) => (why, false),
+                Err(Failure::TooHeavy(why)) => (why, Some(Sure)),
+                Err(Failure::Heavy(why)) => (why, suspicion.grows(ask, Sure)),
+                Err(Failure::Failing(why)) => (why, suspicion.grows(ask, Perhaps)),
+                Err(Failure::Transient(why)) => (why, None),
             };
             self.count(Usage { retries: 1, ..Usage::default() });
-            if shrink && size.as_mut().is_some_and(|size| size.shrink()) {
+            let shrunk = size.as_mut().zip(less).is_some_and(|(size, less)| match less {
+                Sure => size.shrink(),
+                Perhaps => size.try_less(),
+            });
+            if shrunk {
                 tracing::debug!(what, why, asked = ask, "too heavy, asking for less");
                 continue;
             }

@@ -69,6 +69,12 @@ impl GraphQlError {
     }
 }
 
+/// Whether the body of a failure says that the question was too much.
+pub(crate) fn tells_too_heavy(body: &[u8]) -> bool {
+    serde_json::from_slice::<Envelope>(body)
+        .is_ok_and(|envelope| envelope.errors.iter().any(GraphQlError::is_too_heavy))
+}
+
 /// Whether GitHub's words tell of a secondary limit.
 pub(crate) fn is_secondary(message: &str) -> bool {
     message.to_lowercase().contains("secondary rate limit")

@@ -11,12 +11,11 @@ pub struct Page<T> {
     pub next: Option<String>,
 }
 
-/// How many good pages it takes to ask for more, and to dare again what was too heavy before.
-const PAGES_TO_GROW: u32 = 2;
+/// How many good pages it takes to dare again what was too heavy before.
 const PAGES_TO_DARE: u32 = 8;
 
-/// How many entries to ask for: halved when the server finds a page too heavy, doubled after some good
-/// pages, and only after more of them to a size that was too heavy before.
+/// How many entries to ask for: halved when the server finds a page too heavy, doubled after a good page,
+/// and only after some of them to a size that was too heavy before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageSize {
     now: u32,
@@ -49,7 +48,7 @@ impl PageSize {
     /// Takes note that a page came whole.
     pub(crate) fn succeeded(&mut self) {
         let next = (self.now * 2).min(self.best);
-        let enough = if next >= self.too_heavy { PAGES_TO_DARE } else { PAGES_TO_GROW };
+        let enough = if next >= self.too_heavy { PAGES_TO_DARE } else { 1 };
         self.good_pages += 1;
         if self.good_pages >= enough {
             self.now = next;
@@ -63,8 +62,13 @@ impl PageSize {
 
     /// Asks for half as many from now on; false where it cannot be less.
     pub(crate) fn shrink(&mut self) -> bool {
-        self.good_pages = 0;
         self.too_heavy = self.now;
+        self.try_less()
+    }
+
+    /// The same for now, where it is not known whether that was too heavy.
+    pub(crate) fn try_less(&mut self) -> bool {
+        self.good_pages = 0;
         let smaller = (self.now / 2).max(1);
         let shrunk = smaller < self.now;
         self.now = smaller;
@@ -75,6 +79,17 @@ impl PageSize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_perhaps_too_heavy_is_asked_for_again_soon() {
+        let mut size = PageSize::new(50);
+        assert!(size.try_less() && size.try_less());
+        assert_eq!(size.get(), 12);
+        size.succeeded();
+        size.succeeded();
+        assert_eq!(size.get(), 50);
+        assert_eq!(size.to_remember(), None);
+    }
 
     #[test]
     fn a_size_halves_to_one_and_grows_back_slowly() {

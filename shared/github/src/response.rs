@@ -1,5 +1,7 @@
 //! Responses, and what of them is a refusal.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::StatusCode;
 use serde::Deserialize;
@@ -8,6 +10,9 @@ use crate::envelope::{self, Limit, is_secondary};
 use crate::error::{Error, Failure};
 use crate::limits::{Resource, Told};
 
+/// A failure that took longer than this to come is for the question: GitHub gives up after 10 s.
+const GIVEN_UP: Duration = Duration::from_secs(8);
+
 /// A response of any status, read to the end.
 pub(crate) struct Response {
     pub(crate) status: StatusCode,
@@ -15,6 +20,8 @@ pub(crate) struct Response {
     pub(crate) scopes: Option<String>,
     pub(crate) link: Option<String>,
     pub(crate) body: Bytes,
+    /// How long it took to come.
+    pub(crate) took: Duration,
 }
 
 pub(crate) fn message_of(body: &[u8]) -> String {
@@ -62,7 +69,9 @@ pub(crate) fn failure(what: &str, response: &Response, message: &str) -> Failure
              pull requests, issues and deployments, and authorize it for the organization"
         ))),
         404 | 409 | 410 | 422 => Failure::Fatal(Error::NotFound(format!("GitHub has no {what} ({said})"))),
-        500..=599 | 408 => Failure::Heavy(said),
+        500..=599 | 408 if response.took > GIVEN_UP => Failure::TooHeavy(said),
+        500..=599 | 408 if envelope::tells_too_heavy(&response.body) => Failure::Heavy(said),
+        500..=599 | 408 => Failure::Failing(said),
         _ => Failure::Fatal(Error::Invalid(format!("GitHub answered {what} with {said}"))),
     }
 }
