@@ -544,3 +544,21 @@ impl Client {
         .await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_is_suspected_for_the_second_failure_that_was_for_it_or_the_third_of_any_kind() {
+        let said = |failures: &[(u32, Less)]| {
+            let mut suspicion = Suspicion::default();
+            let said = failures.iter().map(|(size, by)| suspicion.grows(*size, *by).is_some());
+            said.collect::<Vec<_>>()
+        };
+        assert_eq!(said(&[(50, Sure), (50, Sure)]), [false, true]);
+        assert_eq!(said(&[(50, Perhaps), (50, Perhaps), (50, Perhaps)]), [false, false, true]);
+        assert_eq!(said(&[(50, Sure), (50, Perhaps), (50, Perhaps)]), [false, false, true]);
+        assert_eq!(said(&[(50, Sure), (25, Sure), (25, Sure)]), [false, false, true]);
+    }
+}

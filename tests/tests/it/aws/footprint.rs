@@ -188,10 +188,11 @@ fn tell_answers(running: &Running, stack: &Stack<'_>, world: &World, proxy: &Pro
     let answer = || {
         let busy = proxy.busy();
         let (answer, took) = running.runtime.invoke(event.clone());
+        let own = took.saturating_sub(proxy.busy() - busy);
         let answer = answer.expect("an answer");
         assert_eq!(answer["statusCode"], 200, "{answer}");
         assert_eq!(answer["body"], json!(stack.get(&format!("{path}?{query}")).text()));
-        (took, took.saturating_sub(proxy.busy() - busy))
+        (took, own)
     };
     let (whole, own) = answer();
     tell(&format!("api: the first answer after {}, {} beside the store's time", ms(whole), ms(own)));
