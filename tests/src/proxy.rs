@@ -113,7 +113,7 @@ struct State {
     away: Away,
 }
 
-/// When any request was with the AWS behind the proxy.
+/// When any request was with the proxy or the AWS behind it.
 #[derive(Default)]
 struct Away {
     open: usize,
@@ -211,7 +211,7 @@ impl Proxy {
         lock(&self.state).log.clone()
     }
 
-    /// How long the AWS behind it has worked so far, requests at the same time counted once.
+    /// How long it and the AWS behind it have worked so far, requests at the same time counted once.
     pub fn busy(&self) -> Duration {
         lock(&self.state).away.total
     }
@@ -228,6 +228,13 @@ impl Proxy {
 }
 
 async fn pass(request: Request<Incoming>, state: Arc<Mutex<State>>) -> io::Result<Response<Body>> {
+    lock(&state).away.leave();
+    let answer = settle(request, Arc::clone(&state)).await;
+    lock(&state).away.come_back();
+    answer
+}
+
+async fn settle(request: Request<Incoming>, state: Arc<Mutex<State>>) -> io::Result<Response<Body>> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let request = Request::from_parts(parts, body);
@@ -235,12 +242,6 @@ async fn pass(request: Request<Incoming>, state: Arc<Mutex<State>>) -> io::Resul
     let (harm, upstream) = {
         let mut state = lock(&state);
         (state.harm(&asked), state.upstream.clone())
-    };
-    let forward = async |request, upstream: &str| {
-        lock(&state).away.leave();
-        let answer = forward(request, upstream).await;
-        lock(&state).away.come_back();
-        answer
     };
     match harm {
         None => forward(request, &upstream).await,

@@ -73,17 +73,18 @@ pub async fn metrics(
     // an organization has in all.
     let (mut total, mut ever) = (Rollup::default(), Rollup::default());
     let cover = range.cover(Grain::Month);
-    for (key, rollup) in org.read(&asked, Grain::Month, FIRST_DAY, LAST_DAY).await? {
+    let (months, days, complete_until) = tokio::try_join!(
+        org.read(&asked, Grain::Month, FIRST_DAY, LAST_DAY),
+        org.read_all(&asked, [(cover.head, Grain::Day), (cover.tail, Grain::Day)]),
+        org.complete_until(&asked.subject),
+    )?;
+    for (key, rollup) in months {
         ever.merge(&rollup);
         if cover.whole.is_some_and(|whole| whole.contains(key.start)) {
             total.merge(&rollup);
         }
     }
-    for days in [cover.head, cover.tail].into_iter().flatten() {
-        for (_, rollup) in org.read(&asked, Grain::Day, days.since(), days.until()).await? {
-            total.merge(&rollup);
-        }
-    }
+    days.iter().for_each(|(_, rollup)| total.merge(rollup));
     org.name_member(&mut asked, &ever).await?;
     let mut metrics = values(&asked.subject, &total, bots);
     if matches!(subject, SubjectRef::Org) {
@@ -91,7 +92,6 @@ pub async fn metrics(
         metrics.0.push(("total_repos", Value::Count(ever.repos.len() as u64)));
         metrics.0.push(("total_members", Value::Count(ever.members.len() as u64)));
     }
-    let complete_until = org.complete_until(&asked.subject).await?;
     Ok(MetricsAnswer {
         org: org.name,
         repo: asked.repo,

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use futures::future::try_join_all;
 use gam_model::metric::{CATALOGUE, Fold, Metric};
 use gam_model::{Grain, Month, Range, RollupKey, Subject, SubjectKind};
 use gam_rollup::{Distribution, Part, Rollup};
@@ -38,13 +39,13 @@ impl Asked {
 impl<'a> Org<'a> {
     pub(super) async fn open(context: &'a Context, org: &str) -> Result<Self, QueryError> {
         let key = org_key(org);
-        let names = context.rollups.orgs().await?;
+        let (names, markers) = tokio::try_join!(context.rollups.orgs(), context.rollups.markers(&key))?;
         let name = names.into_iter().find(|name| org_key(name) == key).ok_or_else(|| {
             QueryError::NotFound(format!(
                 "organization {org:?} was never collected: run `github-metrics collect {org}`, or check the spelling"
             ))
         })?;
-        let markers = context.rollups.markers(&key).await?.into_iter().map(|m| (m.month, m)).collect();
+        let markers = markers.into_iter().map(|m| (m.month, m)).collect();
         Ok(Org { context, key, name, markers })
     }
 
@@ -127,6 +128,17 @@ impl<'a> Org<'a> {
         self.counted(found)
     }
 
+    /// Range reads of one subject, side by side: each tells of another grain and span.
+    pub(super) async fn read_all(
+        &self,
+        asked: &Asked,
+        spans: impl IntoIterator<Item = (Option<Range>, Grain)>,
+    ) -> Result<Vec<(RollupKey, Rollup)>, QueryError> {
+        let spans = spans.into_iter().filter_map(|(span, grain)| Some((span?, grain)));
+        let reads = spans.map(|(span, grain)| self.read(asked, grain, span.since(), span.until()));
+        Ok(try_join_all(reads).await?.into_iter().flatten().collect())
+    }
+
     /// The range from whole buckets of the grain and the days around them: three range reads at most.
     pub(super) async fn cover(
         &self,
@@ -135,13 +147,8 @@ impl<'a> Org<'a> {
         range: Range,
     ) -> Result<Vec<(RollupKey, Rollup)>, QueryError> {
         let cover = range.cover(grain);
-        let mut all = Vec::new();
-        for (span, grain) in [(cover.head, Grain::Day), (cover.whole, grain), (cover.tail, Grain::Day)] {
-            if let Some(span) = span {
-                all.extend(self.read(asked, grain, span.since(), span.until()).await?);
-            }
-        }
-        Ok(all)
+        let spans = [(cover.head, Grain::Day), (cover.whole, grain), (cover.tail, Grain::Day)];
+        self.read_all(asked, spans).await
     }
 
     /// The part of the range in which anything was folded: a store may look for all subjects month by month.
@@ -159,16 +166,12 @@ impl<'a> Org<'a> {
     ) -> Result<Vec<(RollupKey, Rollup)>, QueryError> {
         let Some(range) = self.folded(range) else { return Ok(Vec::new()) };
         let cover = range.cover(Grain::Month);
-        let mut all = Vec::new();
-        for (span, grain) in [(cover.head, Grain::Day), (cover.whole, Grain::Month), (cover.tail, Grain::Day)]
-        {
-            if let Some(span) = span {
-                let store = &self.context.rollups;
-                let found = store.across(&self.key, kind, grain, span.since(), span.until()).await?;
-                all.extend(self.counted(found)?);
-            }
-        }
-        Ok(all)
+        let spans = [(cover.head, Grain::Day), (cover.whole, Grain::Month), (cover.tail, Grain::Day)];
+        let spans = spans.into_iter().filter_map(|(span, grain)| Some((span?, grain)));
+        let store = &self.context.rollups;
+        let reads =
+            spans.map(|(span, grain)| store.across(&self.key, kind, grain, span.since(), span.until()));
+        self.counted(try_join_all(reads).await?.into_iter().flatten().collect())
     }
 }
 

@@ -194,10 +194,32 @@ fn tell_answers(running: &Running, stack: &Stack<'_>, world: &World, proxy: &Pro
         assert_eq!(answer["body"], json!(stack.get(&format!("{path}?{query}")).text()));
         (took, own)
     };
+    let asked = proxy.log().len();
     let (whole, own) = answer();
-    tell(&format!("api: the first answer after {}, {} beside the store's time", ms(whole), ms(own)));
+    // What the deployed function has asked for the same answer does not count.
+    let asked = (proxy.log().len() - asked) / 2;
+    tell(&format!(
+        "api: the first answer after {}, {} beside the store's time, with {asked} questions to the store",
+        ms(whole),
+        ms(own)
+    ));
+    let worked = worked(running.child.id());
     let (whole, own) = (0..ANSWERS).map(|_| answer()).unzip();
+    let worked = worked.zip(self::worked(running.child.id())).map(|(before, after)| after - before);
     tell(&format!("api: later answers after {}, {} beside it", ms(median(whole)), ms(median(own))));
+    if let Some(worked) = worked {
+        tell(&format!("api: {} of a processor for each of them", ms(worked / ANSWERS as u32)));
+    }
+}
+
+/// How long a process has had a processor so far, where that is known.
+fn worked(pid: u32) -> Option<Duration> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
+    let of_thread = |entry: std::fs::DirEntry| {
+        let text = std::fs::read_to_string(entry.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse().ok()
+    };
+    Some(threads.filter_map(of_thread).map(Duration::from_nanos).sum())
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {
