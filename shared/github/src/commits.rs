@@ -61,8 +61,8 @@ pub struct CommitPage {
     pub entries: Vec<Commit>,
     /// Where the next page starts, if there is one.
     pub next: Option<String>,
-    /// How many commits there are, where the page is the first of a span with a beginning and GitHub had the
-    /// time to count them.
+    /// How many commits there are, where that was asked for of a span with a beginning, and GitHub had the time
+    /// to count them.
     pub counted: Option<Counted>,
 }
 
@@ -71,7 +71,8 @@ pub type Span = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
 
 impl Client {
     /// A page of the commits reachable from `tip` whose committer dates lie in the span, both ends
-    /// included. A commit whose lines GitHub refuses to count comes without counts.
+    /// included; with how many there are, where that is asked for and GitHub has the time to count them. A
+    /// commit whose lines GitHub refuses to count comes without counts.
     ///
     /// # Errors
     /// [`Error::NotFound`] where the repository or the tip is gone; others where GitHub does not answer.
@@ -81,28 +82,31 @@ impl Client {
         tip: &str,
         span: Span,
         cursor: Option<&str>,
+        counted: bool,
         size: &mut PageSize,
     ) -> Result<CommitPage, Error> {
         let tolerated =
             |error: &GraphQlError| error.is_lines_unavailable() || spares_the_rest(error, COMMITS_LISTED);
-        let (text, is_too_heavy) = (COMMITS.text(), Cell::new(false));
+        let (text, heavy) = (COMMITS.text(), Cell::new(0));
         let reply = self
             .persist(COMMITS.what, Some(size), async |first| {
                 // Counting a very long history may be too much, whatever the size of the page.
-                let total = cursor.is_none() && span.0.is_some() && !is_too_heavy.get();
+                let total = counted && span.0.is_some() && heavy.get() < 2;
                 let variables = json!({
                     "repo": repo.node_id, "oid": tip, "since": span.0, "until": span.1, "first": first,
                     "after": cursor, "lines": true, "total": total, "before": span.0.map(just_before),
                 });
                 let body = json!({ "query": text, "variables": variables });
                 let reply = self.ask(COMMITS.what, COMMITS.points, &body, &tolerated).await;
-                is_too_heavy.set(
-                    is_too_heavy.get() || matches!(reply, Err(Failure::TooHeavy(_) | Failure::Heavy(_))),
-                );
+                heavy.set(match &reply {
+                    Err(Failure::TooHeavy(_)) => 2,
+                    Err(Failure::Heavy(_)) => heavy.get() + 1,
+                    _ => heavy.get(),
+                });
                 reply
             })
             .await?;
-        let counted = counted(&reply.data);
+        let counted = count_of(&reply.data);
         let came = Came::<Commit>::read(COMMITS.what, reply, COMMITS_LISTED)?.ok_or_else(|| gone(repo))?;
         // A commit whose lines GitHub refuses to count, or has no time for, is not there at all.
         let missing = came.missing().ok_or_else(|| Error::Unavailable {
@@ -222,7 +226,7 @@ pub(crate) fn just_before(since: DateTime<Utc>) -> DateTime<Utc> {
 }
 
 /// What an answer counts.
-fn counted(data: &serde_json::Value) -> Option<Counted> {
+fn count_of(data: &serde_json::Value) -> Option<Counted> {
     let count = |name: &str| data["node"]["object"][name]["totalCount"].as_i64();
     let up_to = count("upTo")?;
     Some(Counted { listed: count("history")?, in_span: up_to - count("before")?, up_to })

@@ -266,39 +266,11 @@ pub struct DeploymentsCheckpoint {
     pub total: i64,
     /// Those that may still succeed, by numeric id.
     pub unsettled: BTreeMap<i64, Unsettled>,
-    /// When those of them that are old were last asked for, UTC.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub old_asked_at: Option<DateTime<Utc>>,
     /// A walk that was begun and not finished.
     pub walk: Option<DeploymentsWalk>,
     /// How large a page GitHub could answer, where one was too much for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<PageSize>,
-}
-
-impl DeploymentsCheckpoint {
-    /// After how long a deployment that has not succeeded is old: most of these never will.
-    const OLD: TimeDelta = TimeDelta::days(30);
-    /// How often old ones are asked for.
-    const OLD_EVERY: TimeDelta = TimeDelta::days(7);
-
-    /// Those that are to be asked for at `now` of GitHub's clock.
-    pub(crate) fn due(&self, now: Option<DateTime<Utc>>) -> impl Iterator<Item = (&i64, &Unsettled)> {
-        let with_old = self.old_asked_at.zip(now).is_none_or(|(asked, now)| now - asked >= Self::OLD_EVERY);
-        self.unsettled.iter().filter(move |(_, it)| with_old || !it.is_old(now))
-    }
-
-    /// Takes note that these were asked for.
-    pub(crate) fn note_asked<'a>(
-        &mut self,
-        ids: impl IntoIterator<Item = &'a i64>,
-        now: Option<DateTime<Utc>>,
-    ) {
-        let is_old = |id| self.unsettled.get(id).is_some_and(|it| it.is_old(now));
-        if ids.into_iter().any(is_old) {
-            self.old_asked_at = now;
-        }
-    }
 }
 
 /// A deployment that may still succeed.
@@ -311,12 +283,6 @@ pub struct Unsettled {
     /// When it first failed, if it has, UTC.
     #[serde(default)]
     pub failed_at: Option<DateTime<Utc>>,
-}
-
-impl Unsettled {
-    fn is_old(&self, now: Option<DateTime<Utc>>) -> bool {
-        now.is_some_and(|now| now - self.created_at > DeploymentsCheckpoint::OLD)
-    }
 }
 
 /// A walk from the newest deployment down.
@@ -425,25 +391,6 @@ mod tests {
         assert!(!uncounted.is_due(at(100)));
         (0..1000).for_each(|n| uncounted.note(&n.to_string(), false));
         assert_eq!(uncounted.tries.len(), Uncounted::MOST);
-    }
-
-    #[test]
-    fn old_deployments_are_asked_for_once_a_week() {
-        let at = |days: i64| DateTime::from_timestamp(days * 86_400, 0).unwrap();
-        let unsettled = |days| Unsettled { node_id: String::new(), created_at: at(days), failed_at: None };
-        let mut checkpoint = DeploymentsCheckpoint {
-            unsettled: [(1, unsettled(0)), (2, unsettled(90))].into(),
-            ..DeploymentsCheckpoint::default()
-        };
-        let due = |checkpoint: &DeploymentsCheckpoint, days| -> Vec<i64> {
-            checkpoint.due(Some(at(days))).map(|(id, _)| *id).collect()
-        };
-        assert_eq!(due(&checkpoint, 100), [1, 2], "never asked for");
-        checkpoint.note_asked(&[2], Some(at(100)));
-        assert_eq!(checkpoint.old_asked_at, None, "none of these was old");
-        checkpoint.note_asked(&[1, 2], Some(at(100)));
-        assert_eq!(due(&checkpoint, 101), [2]);
-        assert_eq!(due(&checkpoint, 107), [1, 2]);
     }
 
     #[test]

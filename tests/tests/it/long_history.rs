@@ -1,5 +1,7 @@
 //! A repository with a history that is too long to be read page after page.
 
+use std::ops::Range;
+
 use chrono::{NaiveDate, TimeDelta};
 use gam_tests::answers::{check, day};
 use gam_tests::github::world::{Account, Repo, Signature, Time, at};
@@ -20,6 +22,11 @@ fn range() -> [(NaiveDate, NaiveDate); 1] {
 /// One repository with 4,000 commits of ten years, half of them within a month and some hundred within
 /// one second. `wrong` is a commit with the wrong date.
 fn world(wrong: Option<(usize, Time)>) -> World {
+    world_with(300..700, wrong)
+}
+
+/// The same with so many commits within one second.
+fn world_with(second: Range<usize>, wrong: Option<(usize, Time)>) -> World {
     let ann = Account::user("Ann", 11);
     let author = Signature::new("Ann", "ann@work.example", Some(ann.clone()));
     let mut world = World::new("Long-Works");
@@ -30,7 +37,7 @@ fn world(wrong: Option<(usize, Time)>) -> World {
     let mut date = born;
     for number in 0..4_000 {
         date += match number {
-            300..700 => TimeDelta::zero(),
+            _ if second.contains(&number) => TimeDelta::zero(),
             2_000.. => TimeDelta::minutes(21),
             _ => TimeDelta::hours(51),
         };
@@ -65,6 +72,15 @@ fn a_long_history_is_cut_into_windows_and_nothing_is_lost() {
     let double = Double::start(world.clone(), settled());
     let place = collected(&double, &world);
     assert!(count(&double, "HistoryCounts") > 0, "{:?}", double.log());
+    assert!(count(&double, "Commits") <= 40 + CUT, "{:?}", double.log());
+    is_right(&place, &world);
+}
+
+#[test]
+fn a_second_may_hold_more_than_a_window() {
+    let world = world_with(300..1_900, None);
+    let double = Double::start(world.clone(), settled());
+    let place = collected(&double, &world);
     assert!(count(&double, "Commits") <= 40 + CUT, "{:?}", double.log());
     is_right(&place, &world);
 }

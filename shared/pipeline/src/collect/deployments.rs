@@ -40,13 +40,11 @@ pub(super) async fn ask_unsettled(
     github: &Client,
     repos: &[RepoProbe],
     checkpoints: &BTreeMap<i64, RepoCheckpoint>,
-    now: Option<DateTime<Utc>>,
 ) -> Result<Answers, Error> {
     let mut unsettled = Vec::new();
     for repo in repos {
-        let Some(checkpoint) = checkpoints.get(&repo.id) else { continue };
-        let due = checkpoint.deployments.due(now);
-        unsettled.extend(due.map(|(id, deployment)| (repo.id, *id, deployment.node_id.clone())));
+        let known = checkpoints.get(&repo.id).into_iter().flat_map(|c| &c.deployments.unsettled);
+        unsettled.extend(known.map(|(id, deployment)| (repo.id, *id, deployment.node_id.clone())));
     }
     let mut answers = Answers::default();
     let mut size = PageSize::new(100);
@@ -148,8 +146,7 @@ impl Deployments<'_> {
     async fn take_answers(&mut self, asked: Asked) -> Result<BTreeMap<i64, DateTime<Utc>>, Stop> {
         let mut looked_for = BTreeMap::new();
         let mut events = Vec::new();
-        let before = self.checkpoint.clone();
-        self.checkpoint.note_asked(asked.keys(), self.target.read_at);
+        let before = self.checkpoint.unsettled.clone();
         for (id, found) in asked {
             match (found, self.checkpoint.unsettled.get(&id)) {
                 (Some(found), _) => events.extend(self.note(&found)),
@@ -159,11 +156,8 @@ impl Deployments<'_> {
                 (None, None) => {}
             }
         }
-        // What was told before need not be told again.
-        if self.checkpoint.unsettled != before.unsettled {
+        if self.checkpoint.unsettled != before {
             self.hand_over(events).await?;
-        } else if self.checkpoint != before {
-            self.hand_over(Vec::new()).await?;
         }
         Ok(looked_for)
     }

@@ -67,7 +67,7 @@ impl<'a> Survey<'a> {
         }
         let now = context.clock.now();
         let (checkpoints, known) = (writer.checkpoints(), writer.known());
-        let unsettled = deployments::ask_unsettled(github, &repos, &checkpoints, probe.read_at).await?;
+        let unsettled = deployments::ask_unsettled(github, &repos, &checkpoints).await?;
         let drafts = releases::ask_drafts(github, &repos, &checkpoints).await?;
         let mut readings: Vec<Reading> = Vec::new();
         for repo in &repos {

@@ -130,7 +130,14 @@ impl<'a> Writer<'a> {
     ) -> Result<(), CollectError> {
         let mut ready = Vec::new();
         while pages.recv_many(&mut ready, PAGES).await > 0 {
-            self.write(&mut ready, observer).await?;
+            // What follows a checkpoint without events relies on its being saved.
+            let is_alone = |page: &PageRead| page.update.is_some() && page.events.is_empty();
+            while !ready.is_empty() {
+                let end = ready.iter().position(is_alone).map_or(ready.len(), |at| at + 1);
+                let rest = ready.split_off(end);
+                self.write(&mut ready, observer).await?;
+                ready = rest;
+            }
         }
         Ok(())
     }

@@ -21,13 +21,15 @@ use gam_lake::inbox;
 use gam_model::{Event, EventBatch, EventKind};
 use gam_store::keys::CheckpointKey;
 
-use crate::checkpoint::{CommitsCheckpoint, Held, OrgCheckpoint, RepoCheckpoint};
+use crate::checkpoint::{CommitsCheckpoint, CoveredCommits, Held, OrgCheckpoint, RepoCheckpoint};
 use crate::collect::CollectError;
 use crate::{Context, Observer, Progress};
 use known::{Known, each_live, known};
 
 /// How many repositories are counted together.
 const TOGETHER: usize = 20;
+/// How many commits of a repository are listed at most where their count differs.
+const MOST_LISTED: usize = 100_000;
 /// How many commits of a repository that are counted and not listed are looked for one by one.
 const MOST_UNLISTED: usize = 100;
 
@@ -270,12 +272,17 @@ impl Comparing<'_> {
     /// The commits reachable from the tip that was read last, of which there are so many.
     async fn commits(&mut self, checkpoint: &CommitsCheckpoint, total: i64) -> Result<(), CollectError> {
         let Some(covered) = &checkpoint.covered else { return Ok(()) };
-        let span = (Some(covered.since), covered.until);
         if total == self.known.commits(covered.since, covered.until) {
             return Ok(());
         }
-        let shown = self.github.history_ids(&self.repo, &covered.tip, span).await?;
-        let shown: BTreeSet<String> = shown.into_iter().collect();
+        let Some(shown) = self.listed(covered, total).await? else {
+            tracing::warn!(
+                repo = self.repo.name,
+                total,
+                "its commits differ, and are too many to be compared"
+            );
+            return Ok(());
+        };
         let mut known: HashMap<String, Event> = HashMap::new();
         let in_span =
             |at: DateTime<Utc>| at >= covered.since && covered.until.is_none_or(|until| at <= until);
@@ -293,13 +300,44 @@ impl Comparing<'_> {
         known.retain(|sha, _| !shown.contains(sha));
         let gone = self.not_on_branch(&covered.tip, known).await?;
         let entries = missing.len() + gone.len();
-        let version = if gone.is_empty() { checkpoint.version } else { self.next_version().await? };
+        let version =
+            if gone.is_empty() { Some(checkpoint.version) } else { self.next_version(covered).await? };
+        let Some(version) = version else {
+            tracing::info!(
+                repo = self.repo.name,
+                "a collection has moved on meanwhile: compared another day"
+            );
+            return Ok(());
+        };
         let found = self.github.commits_by_id(&self.repo, &missing).await?;
         let mut events: Vec<Event> = found.iter().map(|commit| self.origin.commit(commit, version)).collect();
         // Newer than what was told before, and older than what will be told from now on.
         let taken_back = 2 * (version - 1);
         events.extend(gone.into_iter().map(|event| Event { version: taken_back, retracted: true, ..event }));
         self.repair("commits", entries, events).await
+    }
+
+    /// The object ids of the commits that were to be read, of which there are so many; nothing where they are
+    /// too many to be looked at. The list leaves out what lies behind a commit with an earlier date: then all
+    /// are looked at.
+    async fn listed(
+        &self,
+        covered: &CoveredCommits,
+        total: i64,
+    ) -> Result<Option<BTreeSet<String>>, CollectError> {
+        for since in [Some(covered.since), None] {
+            let span = (since, covered.until);
+            let Some(shown) = self.github.history_ids(&self.repo, &covered.tip, span, MOST_LISTED).await?
+            else {
+                return Ok(None);
+            };
+            let shown = shown.into_iter().filter(|(_, at)| *at >= covered.since);
+            let shown: BTreeSet<String> = shown.map(|(oid, _)| oid).collect();
+            if since.is_none() || shown.len() as i64 >= total {
+                return Ok(Some(shown));
+            }
+        }
+        Ok(None)
     }
 
     /// Those that cannot be reached from the tip. A history that begins at a date leaves out what lies
@@ -333,15 +371,19 @@ impl Comparing<'_> {
 
     /// Begins a new version of the repository's commits, as a force-push does: what was told of them
     /// before, and what was taken back, is older than what is told from now on.
-    async fn next_version(&self) -> Result<i64, CollectError> {
+    /// Nothing where a collection has moved on from what was compared.
+    async fn next_version(&self, compared: &CoveredCommits) -> Result<Option<i64>, CollectError> {
         let org = &self.origin.org;
         let key = CheckpointKey::Repo(org.clone(), self.repo.id);
         let mut held: Held<RepoCheckpoint> = Held::load(&*self.context.checkpoints, &key).await?;
         let commits = &mut held.value.commits;
+        if commits.covered.as_ref() != Some(compared) || commits.walk.is_some() || commits.moving.is_some() {
+            return Ok(None);
+        }
         commits.version = (commits.version + 2).max(self.pushed_at);
         let version = commits.version;
         if held.save(&*self.context.checkpoints, &key).await? {
-            Ok(version)
+            Ok(Some(version))
         } else {
             Err(CollectError::Concurrent(org.clone()))
         }

@@ -3,6 +3,7 @@
 //! Where the branch was pushed over, the version of everything written from then on is greater, with one
 //! between it and that of what was written before for what is taken back.
 
+use chrono::DateTime;
 use gam_github::{Comparison, Error, PageSize};
 use gam_model::Event;
 
@@ -60,7 +61,7 @@ impl Commits<'_> {
             "the tip of an unfinished move is gone; what it read and a force-push took away stays"
         );
         self.checkpoint.moving = None;
-        Ok(())
+        self.hand_over(Vec::new(), true).await
     }
 
     fn begin_version(&mut self) {
@@ -150,24 +151,34 @@ impl Commits<'_> {
         self.take_back(covered, to, None).await
     }
 
-    /// Takes back the history of the old tip, page by page.
+    /// Takes back the history of the old tip, page by page; more than was read of it, where some of that would
+    /// be hidden: what was never told is not told by being taken back either.
     async fn take_back(
         &mut self,
-        old: CoveredCommits,
+        mut old: CoveredCommits,
         to: String,
         mut cursor: Option<String>,
     ) -> Result<(), Stop> {
         let mut size = PageSize::resume(self.checkpoint.size, 100);
+        let mut is_resumed = cursor.is_some();
         loop {
             let span = (Some(old.since), None);
+            let counted = cursor.is_none() && old.since > DateTime::UNIX_EPOCH;
             let page = match self
                 .github
-                .commits(&self.target.repo, &old.tip, span, cursor.as_deref(), &mut size)
+                .commits(&self.target.repo, &old.tip, span, cursor.as_deref(), counted, &mut size)
                 .await
             {
+                Ok(page) if self.hides_some(&page) => {
+                    old.since = DateTime::UNIX_EPOCH;
+                    continue;
+                }
                 Ok(page) => page,
                 // The place in the list is not known any more: begin anew.
-                Err(Error::Invalid(_)) if cursor.take().is_some() => continue,
+                Err(Error::Invalid(_)) if std::mem::take(&mut is_resumed) => {
+                    cursor = None;
+                    continue;
+                }
                 Err(Error::NotFound(why)) => {
                     tracing::warn!(
                         repo = self.target.repo.name,
@@ -178,6 +189,7 @@ impl Commits<'_> {
                 }
                 Err(error) => return Err(error.into()),
             };
+            is_resumed = false;
             let version = self.version_gone();
             let gone = page.entries.iter().map(|commit| {
                 let event = self.target.origin.commit(commit, version);

@@ -19,6 +19,8 @@ const MOST_LOOKED_AT: i64 = 20_000;
 struct Place {
     window: CommitWindow,
     size: PageSize,
+    /// Whether it is the whole that the walk is to read, of which nothing was read yet.
+    is_whole: bool,
     /// Whether the cursor was kept by an earlier run, so that GitHub may not know it any more.
     is_resumed: bool,
 }
@@ -34,7 +36,7 @@ impl Commits<'_> {
                     "the tip of an unfinished walk is gone; what it read and a force-push took away stays"
                 );
                 self.checkpoint.walk = None;
-                Ok(())
+                self.hand_over(Vec::new(), true).await
             }
             done => done,
         }
@@ -47,17 +49,21 @@ impl Commits<'_> {
             let tip = &tip;
             async move {
                 let CommitWindow { since, until, cursor } = &place.window;
-                let page =
-                    github.commits(repo, tip, (*since, *until), cursor.as_deref(), &mut place.size).await;
+                let (span, counted) = ((*since, *until), place.is_whole);
+                let page = github.commits(repo, tip, span, cursor.as_deref(), counted, &mut place.size).await;
                 (place, page)
             }
         };
-        let size = PageSize::resume(self.checkpoint.size, 100);
-        let places = |windows: &[CommitWindow]| -> VecDeque<Place> {
-            let place = |window: &CommitWindow| Place { window: window.clone(), size, is_resumed: true };
+        let places = |windows: &[CommitWindow], size| -> VecDeque<Place> {
+            let place = |window: &CommitWindow| Place {
+                window: window.clone(),
+                size: PageSize::resume(size, 100),
+                is_whole: windows.len() == 1 && window.cursor.is_none(),
+                is_resumed: true,
+            };
             windows.iter().map(place).collect()
         };
-        let mut open = places(&walk.windows);
+        let mut open = places(&walk.windows, self.checkpoint.size);
         let (mut in_flight, mut failure) = (FuturesUnordered::new(), None);
         loop {
             while in_flight.len() < WINDOWS
@@ -81,7 +87,7 @@ impl Commits<'_> {
                     continue;
                 }
             };
-            let is_first = place.window.cursor.is_none() && walk.windows.len() == 1;
+            let is_first = std::mem::take(&mut place.is_whole);
             if place.size.to_remember().is_some() || walk.windows.len() == 1 {
                 self.checkpoint.size = place.size.to_remember();
             }
@@ -90,7 +96,7 @@ impl Commits<'_> {
             if is_first && self.hides_some(&page) {
                 // All are looked at instead, those of this page again.
                 walk.windows = vec![CommitWindow { since: None, until: place.window.until, cursor: None }];
-                open = places(&walk.windows);
+                open = places(&walk.windows, self.checkpoint.size);
                 self.save_walk(&walk, &page).await?;
                 continue;
             }
@@ -112,7 +118,7 @@ impl Commits<'_> {
                     walk.windows = windows;
                     self.checkpoint.walk = Some(walk.clone());
                     self.hand_over(Vec::new(), true).await?;
-                    open = places(&walk.windows);
+                    open = places(&walk.windows, self.checkpoint.size);
                 }
                 None => open.push_front(place),
             }
@@ -121,7 +127,7 @@ impl Commits<'_> {
     }
 
     /// Whether the list of a span lacks commits of the span, and looking at all there are is feasible.
-    fn hides_some(&self, first: &CommitPage) -> bool {
+    pub(super) fn hides_some(&self, first: &CommitPage) -> bool {
         let Some(counted) = first.counted.filter(|counted| counted.listed < counted.in_span) else {
             return false;
         };

@@ -28,13 +28,13 @@ pub(super) struct Counted {
     commits: i64,
 }
 
-/// What is left of a window after its first page, where that is worth cutting.
+/// What is left of a window after its first page, where that is worth cutting and can be cut.
 pub(super) fn rest(window: &CommitWindow, first: &CommitPage) -> Option<Counted> {
     let (since, until) = (window.since?, first.entries.last()?.committed_date);
     // Those of that very second may go on beyond the page.
     let read = first.entries.iter().filter(|commit| commit.committed_date > until).count() as i64;
     let commits = first.counted?.listed - read;
-    (commits > LONG).then_some(Counted { since, until, commits })
+    (commits > LONG && since < until).then_some(Counted { since, until, commits })
 }
 
 /// Cuts what is left of a history into windows of at most about [`MOST`] commits, the longest first;
