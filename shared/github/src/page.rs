@@ -86,9 +86,10 @@ mod tests {
         assert!(size.try_less() && size.try_less());
         assert_eq!(size.get(), 12);
         size.succeeded();
+        assert_eq!(size.get(), 24);
         size.succeeded();
-        assert_eq!(size.get(), 50);
-        assert_eq!(size.to_remember(), None);
+        size.succeeded();
+        assert_eq!((size.get(), size.to_remember()), (50, None));
     }
 
     #[test]
