@@ -11,7 +11,9 @@ use gam_functions::{Base, Deadline, Message, Metric, Outcome, Settler, environme
 use gam_github::{Client, Error as GitHubError};
 use gam_model::failure::chain;
 use gam_pipeline::Silent;
-use gam_pipeline::collect::{CollectError, CollectRequest, WorkItem, WorkReport, complete_until, plan, work};
+use gam_pipeline::collect::{
+    CollectError, CollectRequest, Limited, WorkItem, WorkReport, complete_until, plan, work,
+};
 use gam_pipeline::reconcile::reconcile;
 use serde_json::Value;
 
@@ -238,9 +240,8 @@ impl Collector {
         }
         let differences: usize = report.differences.iter().map(|difference| difference.entries).sum();
         tracing::info!(org = report.org, repos = report.repos, differences, "reconciled");
-        if report.limited {
-            let why = report.limited_why.unwrap_or_default();
-            let error = GitHubError::Limited { until: report.limited_until, why };
+        if let Some(Limited { until, why }) = report.limited {
+            let error = GitHubError::Limited { until, why };
             return Err(Trouble::Collect(CollectError::GitHub(error)));
         }
         Ok(())
@@ -285,7 +286,7 @@ impl Collector {
             return Outcome::of_error(format!("{}: {}", item.repo, refusal.why), refusal.is_transient);
         }
         if done.stopped.contains(&item.repo_id) {
-            return self.again(order, done.report.limited_until);
+            return self.again(order, done.report.limited.as_ref().and_then(|limited| limited.until));
         }
         Outcome::Done
     }

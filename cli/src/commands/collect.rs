@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use clap::Args;
 use gam_github::{Client, Usage};
 use gam_pipeline::Clock;
-use gam_pipeline::collect::{CollectError, CollectReport, CollectRequest, RepoCost, collect};
+use gam_pipeline::collect::{CollectError, CollectReport, CollectRequest, Limited, RepoCost, collect};
 use serde_json::json;
 
 use super::{Session, dry_run, reconcile};
@@ -177,9 +177,7 @@ pub(super) async fn fetch(
                 org: request.org.clone(),
                 requests: usage.requests,
                 usage,
-                limited: true,
-                limited_until: until,
-                limited_why: Some(why),
+                limited: Some(Limited { until, why }),
                 ..CollectReport::default()
             };
             (report, true)
@@ -248,27 +246,22 @@ pub(super) fn tell_troubles(session: &Session, collected: &Collected, now: DateT
             report.org
         ));
     }
-    if report.limited {
-        session.console.error(stopped(&report.org, report.limited_why.as_deref(), report.limited_until, now));
+    if let Some(limited) = &report.limited {
+        session.console.error(stopped(&report.org, limited, now));
         return Exit::Limited;
     }
     if report.failed.is_empty() { Exit::Done } else { Exit::Partial }
 }
 
 /// That the limits stopped it, why, and when to run it again.
-pub(super) fn stopped(
-    org: &str,
-    why: Option<&str>,
-    until: Option<DateTime<Utc>>,
-    now: DateTime<Utc>,
-) -> String {
+pub(super) fn stopped(org: &str, limited: &Limited, now: DateTime<Utc>) -> String {
     // GitHub's words may be several sentences, on several lines.
-    let words: Vec<&str> = why.into_iter().flat_map(str::split_whitespace).collect();
+    let words: Vec<&str> = limited.why.split_whitespace().collect();
     let why = match words.join(" ").trim_end_matches('.') {
         "" => String::new(),
         why => format!(" ({why})"),
     };
-    let mend = match until {
+    let mend = match limited.until {
         Some(until) => format!("they are reset at {}, run again then", moment_from(now, until)),
         None => "run again in some minutes".to_owned(),
     };
@@ -296,9 +289,9 @@ fn as_json(collected: &Collected) -> serde_json::Value {
         "gone": report.gone,
         "blocked": reasons(&report.blocked),
         "failed": reasons(&report.failed),
-        "limited": report.limited,
-        "limited_until": report.limited_until,
-        "limited_why": report.limited_why,
+        "limited": report.limited.is_some(),
+        "limited_until": report.limited.as_ref().map(|limited| limited.until),
+        "limited_why": report.limited.as_ref().map(|limited| &limited.why),
         "seconds": collected.took.as_secs_f64(),
     })
 }
@@ -374,7 +367,8 @@ mod tests {
         let now = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
         let usage = Usage { requests: 1, points: 0, retries: 1, bytes: 90 };
         let until = Some(now + chrono::TimeDelta::minutes(5));
-        let report = CollectReport { org: "Acme".into(), usage, limited_until: until, ..Default::default() };
+        let limited = |why: &str| Limited { until, why: why.into() };
+        let report = CollectReport { org: "Acme".into(), usage, ..Default::default() };
         let mut collected = Collected { report, is_unread: true, took: Duration::from_secs(2) };
         assert_eq!(
             summary(&collected),
@@ -382,10 +376,10 @@ mod tests {
         );
         assert_eq!(as_json(&collected)["repos"], serde_json::Value::Null);
         let end = ", progress is saved: they are reset at 2023-11-14 22:18:20 UTC (in 5m), run again then";
-        assert_eq!(stopped("Acme", None, until, now), format!("Acme: stopped for GitHub's limits{end}"));
-        collected.report.limited_why = Some("Too much.\nPlease wait.".into());
+        assert_eq!(stopped("Acme", &limited(""), now), format!("Acme: stopped for GitHub's limits{end}"));
+        collected.report.limited = Some(limited("Too much.\nPlease wait."));
         let told = format!("Acme: stopped for GitHub's limits (Too much. Please wait){end}");
-        assert_eq!(stopped("Acme", Some("Too much.\nPlease wait."), until, now), told);
+        assert_eq!(stopped("Acme", &limited("Too much.\nPlease wait."), now), told);
         assert_eq!(as_json(&collected)["limited_why"], "Too much.\nPlease wait.");
     }
 }

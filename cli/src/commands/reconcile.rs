@@ -44,9 +44,8 @@ pub(super) async fn one(
     for (repo, why) in &report.failed {
         session.console.error(format!("{}/{repo} could not be compared: {why}", report.org));
     }
-    if report.limited {
-        let now = local.context.clock.now();
-        session.console.error(stopped(&report.org, report.limited_why.as_deref(), report.limited_until, now));
+    if let Some(limited) = &report.limited {
+        session.console.error(stopped(&report.org, limited, local.context.clock.now()));
         return Ok(Exit::Limited);
     }
     Ok(if report.failed.is_empty() { Exit::Done } else { Exit::Partial })
@@ -81,9 +80,9 @@ fn as_json(report: &ReconcileReport) -> serde_json::Value {
         "requests": report.usage.requests,
         "points": report.usage.points,
         "failed": reasons(&report.failed),
-        "limited": report.limited,
-        "limited_until": report.limited_until,
-        "limited_why": report.limited_why,
+        "limited": report.limited.is_some(),
+        "limited_until": report.limited.as_ref().map(|limited| limited.until),
+        "limited_why": report.limited.as_ref().map(|limited| &limited.why),
     })
 }
 

@@ -76,10 +76,8 @@ impl Client {
             .persist(what, Some(size), async |first| {
                 let now = &node_ids[..node_ids.len().min(first as usize)];
                 let body = json!({ "query": text, "variables": { "ids": now } });
-                let tolerated = |error: &GraphQlError| {
-                    error.is_not_found() || (error.is_refusal() && error.entry_below(&["nodes"]).is_some())
-                };
-                self.ask::<Nodes<Deployment>>(what, DEPLOYMENTS_BY_ID.points, &body, tolerated).await
+                let points = DEPLOYMENTS_BY_ID.points;
+                self.ask::<Nodes<Deployment>>(what, points, &body, GraphQlError::is_of_a_node).await
             })
             .await?;
         let refused: BTreeSet<usize> = reply

@@ -61,6 +61,11 @@ impl GraphQlError {
         self.is(&["NOT_FOUND"])
     }
 
+    /// Whether the error is about one of the nodes that were asked for by id: it is gone, or refused.
+    pub(crate) fn is_of_a_node(&self) -> bool {
+        self.is_not_found() || (self.is_refusal() && self.entry_below(&["nodes"]).is_some())
+    }
+
     /// The entry that the error is about, below the list at that path.
     pub(crate) fn entry_below(&self, list: &[&str]) -> Option<usize> {
         let (head, rest) = self.path.as_ref()?.split_at_checked(list.len())?;

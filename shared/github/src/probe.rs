@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::client::Client;
+use crate::envelope::GraphQlError;
 use crate::error::Error;
 use crate::page::PageSize;
 use crate::queries::{PROBE, PROBE_BY_ID};
@@ -237,9 +238,7 @@ impl Client {
     pub async fn probe_repos(&self, org: &str, node_ids: &[String]) -> Result<OrgProbe, Error> {
         let variables = json!({ "ids": node_ids });
         let reply = self
-            .query::<Nodes<Repository>>(&PROBE_BY_ID, variables, None, |error| {
-                error.is_not_found() || (error.is_refusal() && error.entry_below(&["nodes"]).is_some())
-            })
+            .query::<Nodes<Repository>>(&PROBE_BY_ID, variables, None, GraphQlError::is_of_a_node)
             .await?;
         let is_ours = |owner: &Owner| owner.login.eq_ignore_ascii_case(org);
         let found: Vec<Repository> = reply

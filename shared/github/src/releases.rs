@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::RepoRef;
 use crate::client::Client;
 use crate::commits::gone;
+use crate::envelope::GraphQlError;
 use crate::error::Error;
 use crate::page::{Page, PageSize};
 use crate::partial::Listed;
@@ -41,9 +42,12 @@ impl Client {
     /// Where GitHub does not answer.
     pub async fn releases_by_id(&self, node_ids: &[String]) -> Result<Vec<Release>, Error> {
         let reply = self
-            .query::<Nodes<Release>>(&RELEASES_BY_ID, json!({ "ids": node_ids }), None, |error| {
-                error.is_not_found() || (error.is_refusal() && error.entry_below(&["nodes"]).is_some())
-            })
+            .query::<Nodes<Release>>(
+                &RELEASES_BY_ID,
+                json!({ "ids": node_ids }),
+                None,
+                GraphQlError::is_of_a_node,
+            )
             .await?;
         Ok(reply.data.nodes.into_iter().flatten().collect())
     }

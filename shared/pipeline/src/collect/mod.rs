@@ -76,12 +76,17 @@ pub struct CollectReport {
     pub blocked: Vec<(String, String)>,
     /// Repositories that failed, with the reason; what was read of them is saved.
     pub failed: Vec<(String, String)>,
-    /// Whether the run stopped for the API's limits; what was read is saved.
-    pub limited: bool,
-    /// Where it did: when the limits are reset, UTC, if GitHub said so.
-    pub limited_until: Option<DateTime<Utc>>,
-    /// Where it did: why.
-    pub limited_why: Option<String>,
+    /// Where the run stopped for the API's limits; what was read is saved.
+    pub limited: Option<Limited>,
+}
+
+/// That the API's limits stopped a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limited {
+    /// When they are reset, UTC, if GitHub said so.
+    pub until: Option<DateTime<Utc>>,
+    /// Why, in GitHub's words or the client's.
+    pub why: String,
 }
 
 /// Why a collection failed as a whole.

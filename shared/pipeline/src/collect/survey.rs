@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use gam_github::{Client, OrgProbe, RepoProbe, RepoState};
 use gam_store::NameKind;
@@ -13,7 +12,9 @@ use super::completeness::{Completeness, save_completeness};
 use super::cost::Costs;
 use super::plan::{self, Reading, Span, Stop};
 use super::writer::{Checkpoints, Writer};
-use super::{CollectError, CollectReport, Refusal, WorkItem, WorkPlan, WorkReport, deployments, releases};
+use super::{
+    CollectError, CollectReport, Limited, Refusal, WorkItem, WorkPlan, WorkReport, deployments, releases,
+};
 use crate::checkpoint::{Held, OrgCheckpoint};
 use crate::{Context, Observer, Progress};
 
@@ -175,9 +176,7 @@ impl<'a> Survey<'a> {
             gone,
             blocked: self.repos.iter().filter_map(blocked).collect(),
             failed: self.failures(&outcome.failed),
-            limited: outcome.limited.is_some(),
-            limited_until: outcome.limited.as_ref().and_then(|limited| limited.until),
-            limited_why: outcome.limited.map(|limited| limited.why),
+            limited: outcome.limited,
         };
         Ok(WorkReport { report, stopped: outcome.stopped, failed: outcome.failed })
     }
@@ -200,13 +199,6 @@ impl<'a> Survey<'a> {
     }
 }
 
-/// That the limits stopped a reading.
-struct Limited {
-    /// When they are reset, if GitHub said so.
-    until: Option<DateTime<Utc>>,
-    why: String,
-}
-
 /// What became of the readings.
 #[derive(Default)]
 struct Outcome {
@@ -214,7 +206,7 @@ struct Outcome {
     failed: BTreeMap<i64, Refusal>,
     /// Repositories whose reading the limits stopped.
     stopped: BTreeSet<i64>,
-    /// Whether the limits stopped any, and when they are reset.
+    /// Where the limits stopped any: the one that lasts longest.
     limited: Option<Limited>,
     /// Why GitHub blocks a repository.
     blocked: BTreeMap<i64, String>,
@@ -262,7 +254,6 @@ async fn run(
                 Ok(()) => {}
                 Err(Stop::WriterGone) => break,
                 Err(Stop::GitHub(gam_github::Error::Limited { until, why })) => {
-                    // Of several the one that lasts longest.
                     if outcome.limited.as_ref().is_none_or(|known| known.until < until) {
                         outcome.limited = Some(Limited { until, why });
                     }

@@ -22,7 +22,7 @@ use gam_model::{Event, EventBatch, EventKind};
 use gam_store::keys::CheckpointKey;
 
 use crate::checkpoint::{CommitsCheckpoint, CoveredCommits, Held, OrgCheckpoint, RepoCheckpoint};
-use crate::collect::CollectError;
+use crate::collect::{CollectError, Limited};
 use crate::{Context, Observer, Progress};
 use known::{Known, each_live, known};
 
@@ -59,12 +59,8 @@ pub struct ReconcileReport {
     pub usage: Usage,
     /// Repositories that could not be compared, with the reason.
     pub failed: Vec<(String, String)>,
-    /// Whether it stopped for the API's limits; what was repaired until then is in the inbox.
-    pub limited: bool,
-    /// Where it did: when they are reset, UTC, if GitHub said so.
-    pub limited_until: Option<DateTime<Utc>>,
-    /// Where it did: why.
-    pub limited_why: Option<String>,
+    /// Where it stopped for the API's limits; what was repaired until then is in the inbox.
+    pub limited: Option<Limited>,
 }
 
 /// Compares the organization's repositories with GitHub, and writes what repairs them into the inbox. Where
@@ -99,8 +95,7 @@ pub async fn reconcile(
         match run.compare(chunk).await {
             Ok(()) => {}
             Err(CollectError::GitHub(Error::Limited { until, why })) => {
-                run.report.limited = true;
-                (run.report.limited_until, run.report.limited_why) = (until, Some(why));
+                run.report.limited = Some(Limited { until, why });
                 break;
             }
             Err(CollectError::GitHub(error)) => {
@@ -115,7 +110,7 @@ pub async fn reconcile(
     report.usage = github.usage();
     let now = context.clock.now();
     note(context, &probe.login, |org| {
-        if report.limited {
+        if report.limited.is_some() {
             org.reconciled_to = reached;
         } else {
             (org.reconciled_at, org.reconciled_to) = (Some(now), None);

@@ -94,8 +94,7 @@ fn the_alarms_listen_to_what_they_tell(stack: &Stack<'_>) {
     });
     let lines: Vec<Value> = ["CollectFunction", "AggregateFunction"]
         .into_iter()
-        .flat_map(|function| stack.lines(function))
-        .filter(|line| line["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "GitHubActivityMetrics")
+        .flat_map(|function| stack.embedded(function))
         .collect();
     let mut heard = 0;
     for (name, alarm) in own {

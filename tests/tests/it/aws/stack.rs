@@ -280,15 +280,16 @@ impl<'a> Stack<'a> {
         lines
     }
 
+    /// The lines of a function that hold embedded metrics, in the order of the log.
+    pub(crate) fn embedded(&self, function: &str) -> Vec<Value> {
+        let mut lines = self.lines(function);
+        lines.retain(|line| line["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "GitHubActivityMetrics");
+        lines
+    }
+
     /// The values of an embedded metric, in the order of the log.
     pub(crate) fn metric(&self, function: &str, name: &str) -> Vec<f64> {
-        let is_embedded =
-            |line: &Value| line["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "GitHubActivityMetrics";
-        self.lines(function)
-            .iter()
-            .filter(|line| is_embedded(line))
-            .filter_map(|line| line[name].as_f64())
-            .collect()
+        self.embedded(function).iter().filter_map(|line| line[name].as_f64()).collect()
     }
 
     /// Asks the HTTP endpoint with the bearer token.
