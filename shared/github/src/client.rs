@@ -103,6 +103,26 @@ pub(crate) struct Reply<T> {
     /// The errors that were tolerated.
     pub(crate) errors: Vec<GraphQlError>,
     pub(crate) date: Option<DateTime<Utc>>,
+    /// How long it took to come.
+    pub(crate) took: Duration,
+}
+
+/// What came of an attempt.
+pub(crate) trait Timed {
+    /// How long it took to come, once it was asked for.
+    fn took(&self) -> Duration;
+}
+
+impl<T> Timed for Reply<T> {
+    fn took(&self) -> Duration {
+        self.took
+    }
+}
+
+impl<T> Timed for (T, Response) {
+    fn took(&self) -> Duration {
+        self.1.took
+    }
 }
 
 enum Call<'a> {
@@ -412,7 +432,7 @@ impl Client {
 
     /// Attempts until one succeeds: a page that is too heavy is asked for smaller, anything else that
     /// may pass is tried again after a growing, jittered pause, a bounded number of times.
-    pub(crate) async fn persist<T>(
+    pub(crate) async fn persist<T: Timed>(
         &self,
         what: &str,
         size: Option<&mut PageSize>,
@@ -422,7 +442,7 @@ impl Client {
     }
 
     /// The same with so many pauses at most.
-    pub(crate) async fn persist_for<T>(
+    pub(crate) async fn persist_for<T: Timed>(
         &self,
         pauses: usize,
         what: &str,
@@ -441,7 +461,7 @@ impl Client {
             let (why, less) = match attempt(ask).await {
                 Ok(done) => {
                     if let Some(size) = &mut size {
-                        size.succeeded();
+                        size.succeeded(done.took());
                     }
                     return Ok(done);
                 }
@@ -520,7 +540,7 @@ impl Client {
         let response = self.attempt(what, Resource::GraphQl, points, &Call::Query(body)).await?;
         let (data, errors, cost) = read(what, &response.body, tolerated)?;
         self.count(Usage { points: cost.unwrap_or(points), ..Usage::default() });
-        Ok(Reply { data, errors, date: response.told.date })
+        Ok(Reply { data, errors, date: response.told.date, took: response.took })
     }
 
     /// Gets a REST path.

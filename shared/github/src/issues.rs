@@ -1,4 +1,4 @@
-//! Issues, newest change first, with all their closings.
+//! Issues with all their closings.
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -8,7 +8,7 @@ use crate::RepoRef;
 use crate::client::Client;
 use crate::commits::gone;
 use crate::error::Error;
-use crate::page::{Page, PageSize};
+use crate::page::{Order, Page, PageSize};
 use crate::partial::{Listed, not_told};
 use crate::pulls::append;
 use crate::queries::{ISSUE_REST, ISSUES, ISSUES_BY_ID, Query};
@@ -35,19 +35,20 @@ struct Rest {
 }
 
 impl Client {
-    /// A page of the issues that changed at or after `since`, the one that changed last first; each
-    /// with all its closings.
+    /// A page of the issues that changed at or after `since`, or of all; each with all its closings.
     ///
     /// # Errors
     /// [`Error::NotFound`] where the repository is gone; others where GitHub does not answer.
     pub async fn issues(
         &self,
         repo: &RepoRef,
+        order: Order,
         since: Option<DateTime<Utc>>,
         cursor: Option<&str>,
         size: &mut PageSize,
     ) -> Result<Page<Issue>, Error> {
-        let variables = json!({ "repo": repo.node_id, "since": since, "after": cursor });
+        let order = order.variable();
+        let variables = json!({ "repo": repo.node_id, "order": order, "since": since, "after": cursor });
         let mut page = self.list::<Issue>(&ISSUES, variables, size).await?.ok_or_else(|| gone(repo))?;
         for issue in &mut page.entries {
             self.complete_closings(repo, issue).await?;

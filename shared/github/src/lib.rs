@@ -45,7 +45,7 @@ pub use deployments::Shown;
 pub use diagnose::{AppDiagnosis, Diagnosis, Quota};
 pub use error::Error;
 pub use meter::Usage;
-pub use page::{Page, PageSize};
+pub use page::{Order, Page, PageSize};
 pub use permissions::Permissions;
 pub use probe::{MemberListed, Newest, OrgProbe, RepoProbe, RepoState};
 

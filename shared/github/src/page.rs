@@ -1,6 +1,9 @@
 //! Pages, and how large to ask for them.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 /// A page of a list.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,11 +14,36 @@ pub struct Page<T> {
     pub next: Option<String>,
 }
 
+/// The order of a list of pull requests or issues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// The one that changed last comes first.
+    LastChanged,
+    /// The one that was opened last comes first.
+    Newest,
+    /// The one that was opened first comes first.
+    Oldest,
+}
+
+impl Order {
+    /// GraphQL's `IssueOrder`, which pull requests are ordered by too.
+    pub(crate) fn variable(self) -> Value {
+        match self {
+            Order::LastChanged => json!({ "field": "UPDATED_AT", "direction": "DESC" }),
+            Order::Newest => json!({ "field": "CREATED_AT", "direction": "DESC" }),
+            Order::Oldest => json!({ "field": "CREATED_AT", "direction": "ASC" }),
+        }
+    }
+}
+
 /// How many good pages it takes to dare again what was too heavy before.
 const PAGES_TO_DARE: u32 = 8;
+/// More is asked for only where an answer came within this time: GitHub gives up after 10 s.
+const QUICK: Duration = Duration::from_secs(3);
 
-/// How many entries to ask for: halved when the server finds a page too heavy, doubled after a good page,
-/// and only after some of them to a size that was too heavy before.
+/// How many entries to ask for: halved when the server finds a page too heavy, doubled after a good page
+/// that came quickly, and only after some of them to a size that was too heavy before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageSize {
     now: u32,
@@ -30,9 +58,15 @@ impl PageSize {
         PageSize { now: best, best, too_heavy: u32::MAX, good_pages: 0 }
     }
 
+    /// Starts with as many, and may ask for up to `best`.
+    pub fn up_to(self, best: u32) -> Self {
+        PageSize { best, ..self }
+    }
+
     /// Goes on with what was found to be good before, where something was.
-    pub fn resume(remembered: Option<Self>, best: u32) -> Self {
-        remembered.map_or(Self::new(best), |size| PageSize { now: size.now.clamp(1, best), best, ..size })
+    pub fn resume(self, remembered: Option<Self>) -> Self {
+        let best = self.best;
+        remembered.map_or(self, |size| PageSize { now: size.now.clamp(1, best), best, ..size })
     }
 
     /// What is worth remembering: nothing as long as no page was too heavy.
@@ -45,8 +79,11 @@ impl PageSize {
         self.now
     }
 
-    /// Takes note that a page came whole.
-    pub(crate) fn succeeded(&mut self) {
+    /// Takes note that a page came whole, and how long it took.
+    pub(crate) fn succeeded(&mut self, took: Duration) {
+        if took > QUICK {
+            return;
+        }
         let next = (self.now * 2).min(self.best);
         let enough = if next >= self.too_heavy { PAGES_TO_DARE } else { 1 };
         self.good_pages += 1;
@@ -85,10 +122,10 @@ mod tests {
         let mut size = PageSize::new(50);
         assert!(size.try_less() && size.try_less());
         assert_eq!(size.get(), 12);
-        size.succeeded();
+        size.succeeded(QUICK);
         assert_eq!(size.get(), 24);
-        size.succeeded();
-        size.succeeded();
+        size.succeeded(QUICK);
+        size.succeeded(QUICK);
         assert_eq!((size.get(), size.to_remember()), (50, None));
     }
 
@@ -99,14 +136,26 @@ mod tests {
         assert_eq!(size.get(), 6);
         for _ in 0..8 {
             assert_eq!(size.get(), 6, "twelve were too heavy");
-            size.succeeded();
+            size.succeeded(QUICK);
         }
         assert_eq!(size.get(), 12);
         while size.shrink() {}
         assert_eq!(size.get(), 1);
         for _ in 0..100 {
-            size.succeeded();
+            size.succeeded(QUICK);
         }
         assert_eq!(size.get(), 50);
+    }
+
+    #[test]
+    fn more_than_at_first_is_asked_for_where_answers_are_quick() {
+        let mut size = PageSize::new(50).up_to(100);
+        assert_eq!(size.get(), 50);
+        size.succeeded(QUICK * 2);
+        assert_eq!(size.get(), 50, "that took long");
+        size.succeeded(QUICK / 2);
+        assert_eq!((size.get(), size.to_remember()), (100, None));
+        assert!(size.shrink());
+        assert_eq!(PageSize::new(50).up_to(100).resume(size.to_remember()).get(), 50);
     }
 }

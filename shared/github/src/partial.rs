@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Client, Reply};
 use crate::envelope::GraphQlError;
-use crate::error::{Error, Failure};
+use crate::error::Error;
 use crate::page::{Page, PageSize};
 use crate::queries::Query;
 use crate::wire::{Connection, Nodes};
@@ -138,16 +138,15 @@ impl Client {
         let mut rest = ids;
         while !rest.is_empty() {
             let text = T::BY_ID.text();
-            let (now, gone) = self
+            let reply = self
                 .persist(T::BY_ID.what, Some(&mut size), async |first| {
                     let now = &rest[..rest.len().min(first as usize)];
                     let body = json!({ "query": text, "variables": { "ids": now } });
                     let tolerated = |error: &GraphQlError| error.is_not_found();
-                    let reply =
-                        self.ask::<Nodes<T>>(T::BY_ID.what, T::BY_ID.points, &body, tolerated).await?;
-                    Ok::<_, Failure>((reply.data.nodes, reply.errors.len()))
+                    self.ask::<Nodes<T>>(T::BY_ID.what, T::BY_ID.points, &body, tolerated).await
                 })
                 .await?;
+            let (now, gone) = (reply.data.nodes, reply.errors.len());
             if now.iter().filter(|node| node.is_none()).count() > gone {
                 return Ok(None);
             }

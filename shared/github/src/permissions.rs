@@ -86,6 +86,8 @@ impl Client {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -105,7 +107,7 @@ mod tests {
         let reply = |data: Value, field: &str| {
             let error = json!({ "type": "FORBIDDEN", "message": "no", "path": ["organization", field] });
             let errors = vec![serde_json::from_value(error).unwrap()];
-            Reply { data, errors, date: None }
+            Reply { data, errors, date: None, took: Duration::ZERO }
         };
         let nothing = || json!({ "organization": null });
         assert!(hides_all(&reply(nothing(), "membersWithRole")));

@@ -1,4 +1,4 @@
-//! Pull requests, newest change first, with all their reviews and closings.
+//! Pull requests with all their reviews and closings.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -7,7 +7,7 @@ use crate::RepoRef;
 use crate::client::Client;
 use crate::commits::gone;
 use crate::error::Error;
-use crate::page::{Page, PageSize};
+use crate::page::{Order, Page, PageSize};
 use crate::partial::{Listed, not_told};
 use crate::queries::{PULL_REQUEST_REST, PULL_REQUESTS, PULL_REQUESTS_BY_ID, Query};
 use crate::wire::{Closing, Connection, Node, PageInfo, PullRequest, Review};
@@ -35,17 +35,18 @@ struct Rest {
 }
 
 impl Client {
-    /// A page of pull requests, the one that changed last first; each with all its reviews and closings.
+    /// A page of pull requests, each with all its reviews and closings.
     ///
     /// # Errors
     /// [`Error::NotFound`] where the repository is gone; others where GitHub does not answer.
     pub async fn pull_requests(
         &self,
         repo: &RepoRef,
+        order: Order,
         cursor: Option<&str>,
         size: &mut PageSize,
     ) -> Result<Page<PullRequest>, Error> {
-        let variables = json!({ "repo": repo.node_id, "after": cursor });
+        let variables = json!({ "repo": repo.node_id, "order": order.variable(), "after": cursor });
         let page = self.list::<PullRequest>(&PULL_REQUESTS, variables, size).await?;
         let mut page = page.ok_or_else(|| gone(repo))?;
         for pull in &mut page.entries {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use gam_github::{PageSize, RepoState};
+use gam_github::{Order, PageSize, RepoState};
 use gam_store::keys::CheckpointKey;
 use gam_store::{CheckpointStore, Error, Revision, Saved};
 use serde::de::DeserializeOwned;
@@ -211,17 +211,59 @@ pub struct ChangesCheckpoint {
     pub size: Option<PageSize>,
 }
 
-/// A walk from the newest change down.
+/// A walk through all entries that changed since a moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangesWalk {
     /// The newest change when the walk began, UTC; absent where the list was empty.
     pub watermark: Option<DateTime<Utc>>,
-    /// Where the walk ends, UTC.
+    /// That moment, UTC.
     pub floor: DateTime<Utc>,
     /// How many entries the list had when the walk began.
     pub total: i64,
+    /// From the newest change down; or, where all of the list is to be read, from both ends of it until
+    /// they meet.
+    #[serde(default = "ChangesWalk::down")]
+    pub ways: Vec<Way>,
+}
+
+impl ChangesWalk {
+    /// From the newest change down.
+    pub fn down() -> Vec<Way> {
+        vec![Way::new(Order::LastChanged)]
+    }
+
+    /// From both ends, by when entries were opened: no entry ever changes its place in that order.
+    pub fn from_both_ends() -> Vec<Way> {
+        vec![Way::new(Order::Newest), Way::new(Order::Oldest)]
+    }
+
+    /// Whether two ways have met, so that every entry was read. Of those opened at the moment that one has
+    /// reached some may be left, so they have to go past each other.
+    pub(crate) fn has_met(&self) -> bool {
+        let reached = |order| self.ways.iter().find(|way| way.order == order)?.reached;
+        let (newest, oldest) = (reached(Order::Newest), reached(Order::Oldest));
+        newest.zip(oldest).is_some_and(|(newest, oldest)| oldest > newest)
+    }
+}
+
+/// One way through a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Way {
+    /// In which order.
+    pub order: Order,
     /// Where the next page starts.
     pub cursor: Option<String>,
+    /// When the entry that was read last was opened, UTC.
+    pub reached: Option<DateTime<Utc>>,
+    /// How many entries were read.
+    pub read: i64,
+}
+
+impl Way {
+    /// A way from the first entry on.
+    pub fn new(order: Order) -> Self {
+        Way { order, cursor: None, reached: None, read: 0 }
+    }
 }
 
 /// The releases that have been read.
@@ -391,6 +433,26 @@ mod tests {
         assert!(!uncounted.is_due(at(100)));
         (0..1000).for_each(|n| uncounted.note(&n.to_string(), false));
         assert_eq!(uncounted.tries.len(), Uncounted::MOST);
+    }
+
+    #[test]
+    fn ways_have_met_when_they_are_past_each_other() {
+        let met = |newest: Option<i64>, oldest: Option<i64>| {
+            let mut ways = ChangesWalk::from_both_ends();
+            let at = |s: Option<i64>| s.and_then(|s| DateTime::from_timestamp(s, 0));
+            (ways[0].reached, ways[1].reached) = (at(newest), at(oldest));
+            ChangesWalk { watermark: None, floor: DateTime::UNIX_EPOCH, total: 9, ways }.has_met()
+        };
+        assert!(met(Some(5), Some(6)));
+        assert!(!met(Some(5), Some(5)), "more may have been opened at that very second");
+        assert!(!met(Some(5), Some(4)) && !met(None, Some(4)) && !met(Some(5), None));
+    }
+
+    #[test]
+    fn a_walk_of_an_earlier_version_begins_anew() {
+        let old = r#"{"watermark":null,"floor":"2024-01-01T00:00:00Z","total":9,"cursor":"Y3Vyc29y"}"#;
+        let walk: ChangesWalk = serde_json::from_str(old).expect("it is understood");
+        assert_eq!(walk.ways, ChangesWalk::down());
     }
 
     #[test]

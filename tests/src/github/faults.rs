@@ -15,6 +15,8 @@ pub enum Fault {
     BrokenEntry,
     /// Status 200 with an error: the primary limit is used up for so many seconds.
     RateLimited(u64),
+    /// Status 200 with an error: the place at which the page was to begin is not known.
+    UnknownCursor,
     /// Status 403: a secondary limit, to be waited for so many seconds.
     Secondary(u64),
 }

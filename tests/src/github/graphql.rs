@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::lists::{Entry, connection, order_by, ordered};
 use super::objects;
-use super::world::{Commit, Repo, Time, World};
+use super::world::{Commit, Repo, Thread, Time, World};
 
 /// GitHub's words where it gives up counting a commit's lines.
 const UNCOUNTED: &str = "The additions count for this commit is unavailable.";
@@ -117,10 +117,33 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// By what a list is ordered, and whether the last comes first: the document says it, or a variable.
+    fn order(&self, field: &str) -> Result<(String, bool), String> {
+        let order = &self.variables["order"];
+        let by_variable = || Some((order["field"].as_str()?.to_owned(), order["direction"] == "DESC"));
+        order_by(self.document, field)
+            .or_else(by_variable)
+            .ok_or_else(|| format!("`{field}` is not ordered."))
+    }
+
+    /// A list of pull requests or issues, by what the document asks for.
+    fn threads(
+        &self,
+        field: &str,
+        threads: impl Iterator<Item = Result<(&'a Thread, Time, Value), String>>,
+    ) -> Result<Value, String> {
+        let (by, _) = self.order(field)?;
+        let entries = threads.map(|entry| {
+            let (thread, changed, node) = entry?;
+            let when = if by == "CREATED_AT" { thread.created_at } else { changed };
+            Ok(Entry { place: (when.timestamp(), thread.number), node })
+        });
+        self.list(field, &by, entries.collect::<Result<_, String>>()?)
+    }
+
     /// A list of the repository, in the order and the page the document asks for.
     pub(super) fn list(&self, field: &str, by: &str, entries: Vec<Entry>) -> Result<Value, String> {
-        let (field_asked, descending) =
-            order_by(self.document, field).ok_or_else(|| format!("`{field}` is not ordered."))?;
+        let (field_asked, descending) = self.order(field)?;
         if field_asked != by {
             return Err(format!("`{field}` is ordered by {by} here, not by {field_asked}."));
         }
@@ -243,11 +266,11 @@ impl<'a> Request<'a> {
     fn pulls(&self) -> Answered {
         self.of_repo(|repo| {
             let opened = repo.pulls.iter().filter(|pull| pull.thread.created_at <= self.now);
-            let entries = opened.map(|pull| {
-                let place = (pull.updated_at(self.now).timestamp(), pull.thread.number);
-                Ok(Entry { place, node: objects::pull(repo, pull, self.document, self.now)? })
+            let told = opened.map(|pull| {
+                let node = objects::pull(repo, pull, self.document, self.now)?;
+                Ok((&pull.thread, pull.updated_at(self.now), node))
             });
-            self.list("pullRequests", "UPDATED_AT", entries.collect::<Result<_, String>>()?)
+            self.threads("pullRequests", told)
         })
     }
 
@@ -276,11 +299,11 @@ impl<'a> Request<'a> {
             let opened = repo.issues.iter().filter(|issue| issue.created_at <= self.now);
             let changed =
                 opened.filter(|issue| since.is_none_or(|since| issue.updated_at(self.now) >= since));
-            let entries = changed.map(|issue| {
-                let place = (issue.updated_at(self.now).timestamp(), issue.number);
-                Ok(Entry { place, node: objects::issue(repo, issue, self.document, self.now)? })
+            let told = changed.map(|issue| {
+                let node = objects::issue(repo, issue, self.document, self.now)?;
+                Ok((issue, issue.updated_at(self.now), node))
             });
-            self.list("issues", "UPDATED_AT", entries.collect::<Result<_, String>>()?)
+            self.threads("issues", told)
         })
     }
 

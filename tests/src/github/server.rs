@@ -272,6 +272,11 @@ impl State {
                     json!({ "type": "RATE_LIMITED", "message": "API rate limit exceeded for user ID 1." });
                 full(self.head(200, 0, reset_s as i64), json!({ "errors": [error] }).to_string())
             }
+            Fault::UnknownCursor => {
+                let message = "`Y3Vyc29yOjE=` does not appear to be a valid cursor.";
+                let error = json!({ "type": "INVALID_CURSOR_ARGUMENTS", "message": message });
+                full(self.head(200, 4990, 3600), json!({ "errors": [error] }).to_string())
+            }
             Fault::Secondary(wait_s) => {
                 let body = json!({ "message": "You have exceeded a secondary rate limit. Please wait." });
                 full(self.head(403, 4990, 3600).header("retry-after", wait_s), body.to_string())

@@ -13,6 +13,7 @@ mod facts;
 mod faults;
 mod incremental;
 mod long_history;
+mod long_lists;
 mod many;
 mod order;
 mod reconcile;

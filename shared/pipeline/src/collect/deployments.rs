@@ -193,7 +193,7 @@ impl Deployments<'_> {
     }
 
     async fn walk(&mut self, mut walk: DeploymentsWalk) -> Result<(), Stop> {
-        let mut size = PageSize::resume(self.checkpoint.size, 100);
+        let mut size = PageSize::new(100).resume(self.checkpoint.size);
         loop {
             let page = self.github.deployments(&self.target.repo, walk.cursor.as_deref(), &mut size).await?;
             self.checkpoint.size = size.to_remember();

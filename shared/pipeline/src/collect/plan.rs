@@ -48,6 +48,9 @@ impl Span {
     }
 }
 
+/// GitHub tells whole seconds: while one is not over, more can change within it.
+pub(super) const SECOND: TimeDelta = TimeDelta::seconds(1);
+
 /// What a reading knows of its repository.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
@@ -62,13 +65,12 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// The watermark to keep for a list whose newest entry changed at `newest`. GitHub tells whole
-    /// seconds: while the second is not over, more can change within it, and is read again.
-    pub(super) fn watermark(&self, newest: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
-        let second = TimeDelta::seconds(1);
+    /// The watermark to keep for a list whose newest entry changed at `newest`. Within the `doubt` after
+    /// that moment more may have changed than was shown: where it is not over, it is read again.
+    pub(super) fn watermark(&self, newest: Option<DateTime<Utc>>, doubt: TimeDelta) -> Option<DateTime<Utc>> {
         newest.map(|at| match self.read_at {
-            Some(read_at) if at + second < read_at => at,
-            _ => at - second,
+            Some(read_at) if at + doubt < read_at => at,
+            _ => at - doubt,
         })
     }
 

@@ -11,7 +11,7 @@ use gam_model::Event;
 use tokio::sync::mpsc::Sender;
 
 use super::Refusal;
-use super::plan::{Stop, Target};
+use super::plan::{SECOND, Stop, Target};
 use super::writer::{PageRead, Update};
 use crate::checkpoint::{ReleasesCheckpoint, RepoCheckpoint, SeenReleases};
 
@@ -19,7 +19,7 @@ use crate::checkpoint::{ReleasesCheckpoint, RepoCheckpoint, SeenReleases};
 const READ_ANEW: TimeDelta = TimeDelta::days(14);
 
 fn seen(newest: Newest, target: &Target) -> SeenReleases {
-    SeenReleases { total: newest.total, newest: newest.id, updated_at: target.watermark(newest.at) }
+    SeenReleases { total: newest.total, newest: newest.id, updated_at: target.watermark(newest.at, SECOND) }
 }
 
 /// The repositories in which a known draft was published; and those that could not be asked, with why.
@@ -79,7 +79,7 @@ pub(super) async fn read(
     from: ReleasesCheckpoint,
     sink: &Sender<PageRead>,
 ) -> Result<(), Stop> {
-    let mut size = PageSize::resume(from.size, 100);
+    let mut size = PageSize::new(100).resume(from.size);
     let mut releases: Vec<Release> = Vec::new();
     let mut pages = 0;
     if newest.total > 0 || !from.published.is_empty() {

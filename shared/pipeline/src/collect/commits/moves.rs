@@ -159,7 +159,7 @@ impl Commits<'_> {
         to: String,
         mut cursor: Option<String>,
     ) -> Result<(), Stop> {
-        let mut size = PageSize::resume(self.checkpoint.size, 100);
+        let mut size = PageSize::new(100).resume(self.checkpoint.size);
         let mut is_resumed = cursor.is_some();
         loop {
             let span = (Some(old.since), None);

@@ -57,7 +57,7 @@ impl Commits<'_> {
         let places = |windows: &[CommitWindow], size| -> VecDeque<Place> {
             let place = |window: &CommitWindow| Place {
                 window: window.clone(),
-                size: PageSize::resume(size, 100),
+                size: PageSize::new(100).resume(size),
                 is_whole: windows.len() == 1 && window.cursor.is_none(),
                 is_resumed: true,
             };
