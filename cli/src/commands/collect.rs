@@ -112,7 +112,7 @@ async fn all(session: &Session, local: &Local, github: &Client, args: &Collect) 
             Err(error) => return Err(error),
         };
         parts.push(part);
-        if part == Exit::Limited && at + 1 < orgs.len() {
+        if part == Exit::Limited && at + 1 < orgs.len() && !github.is_app() {
             session.console.error(format!("not begun for the same limits: {}", orgs[at + 1..].join(", ")));
             break;
         }
@@ -232,8 +232,16 @@ fn cost_line(cost: &RepoCost) -> String {
 /// Names what could not be read.
 pub(super) fn tell_troubles(session: &Session, collected: &Collected, now: DateTime<Utc>) -> Exit {
     let report = &collected.report;
-    for (repo, why) in &report.failed {
-        session.console.error(format!("{}/{repo} failed, the others are saved: {why}", report.org));
+    for (why, repos) in by_reason(&report.failed) {
+        session.console.error(match repos.as_slice() {
+            [repo] => format!("{}/{repo} failed, what was read is saved: {why}", report.org),
+            repos => format!(
+                "{} of {} failed, what was read is saved: {why}: {}",
+                count(repos.len(), "repository", "repositories"),
+                report.org,
+                repos.join(", ")
+            ),
+        });
     }
     for (repo, why) in &report.blocked {
         session
@@ -251,6 +259,18 @@ pub(super) fn tell_troubles(session: &Session, collected: &Collected, now: DateT
         return Exit::Limited;
     }
     if report.failed.is_empty() { Exit::Done } else { Exit::Partial }
+}
+
+/// The repositories of each reason, in the order in which they are told.
+fn by_reason(failed: &[(String, String)]) -> Vec<(&str, Vec<&str>)> {
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (repo, why) in failed {
+        match reasons.iter_mut().find(|(known, _)| known == why) {
+            Some((_, repos)) => repos.push(repo),
+            None => reasons.push((why, vec![repo])),
+        }
+    }
+    reasons
 }
 
 /// That the limits stopped it, why, and when to run it again.

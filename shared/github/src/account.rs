@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use gam_model::failure::chain;
 use octocrab::Octocrab;
 use tokio::time::Instant;
 
@@ -15,14 +16,41 @@ use crate::jwt::{self, Signer};
 use crate::limits::Limits;
 use crate::rest::InstallationToken;
 
+/// How long it may take until a connection is there.
+const CONNECT: Duration = Duration::from_secs(10);
 /// How long before its end a token is renewed.
 const RENEW_BEFORE: Duration = Duration::from_secs(300);
 
-/// Where GitHub is.
+/// Where GitHub is, and how it is reached.
 #[derive(Debug, Clone)]
 pub(crate) struct Host {
     pub(crate) api_url: String,
     pub(crate) graphql_base: String,
+    http: reqwest::Client,
+}
+
+impl Host {
+    /// The host with that REST address. Proxies are those of the environment (`HTTPS_PROXY`, `NO_PROXY`).
+    /// No redirect is followed here: where it leads has to be looked at, for the token's sake.
+    ///
+    /// # Errors
+    /// Where no HTTPS client can be made.
+    pub(crate) fn new(api_url: String) -> Result<Self, Error> {
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT)
+            .build()
+            .map_err(|error| {
+                Error::Invalid(format!(
+                    "no HTTPS client can be made ({}): are the system's CA certificates installed (package \
+                     ca-certificates), and is HTTPS_PROXY an address?",
+                    chain(&error)
+                ))
+            })?;
+        // Enterprise Server serves REST at /api/v3 and GraphQL at /api/graphql.
+        let graphql_base = api_url.strip_suffix("/v3").unwrap_or(&api_url).to_owned();
+        Ok(Host { api_url, graphql_base, http })
+    }
 }
 
 /// Ready to call, with a token.
@@ -40,13 +68,12 @@ impl Session {
                     "GITHUB_API_URL {base:?} is no usable address ({why}): give https://HOST/api/v3"
                 ))
             };
-            // As a personal token it is sent to the base's host and to no other, redirects included.
+            // As a personal token it is sent to the base's host and to no other.
             Octocrab::builder()
                 .base_uri(base)
                 .map_err(invalid)?
                 .personal_token(token.to_owned())
-                .set_connect_timeout(Some(Duration::from_secs(10)))
-                .build()
+                .build_with_reqwest(host.http.clone())
                 .map_err(invalid)
         };
         Ok(Session {
@@ -153,6 +180,11 @@ impl Account {
             *held = None;
         }
         true
+    }
+
+    /// Whether it is that installation of an app.
+    pub(crate) fn is_of(&self, installation: i64) -> bool {
+        matches!(&self.source, Source::Installation { id, .. } if *id == installation)
     }
 
     /// Whether GitHub has refused its token for good.

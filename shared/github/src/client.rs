@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -12,6 +13,7 @@ use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use url::Url;
 
 use crate::account::{Account, Host, Session, Source};
 use crate::credentials::Credentials;
@@ -28,6 +30,8 @@ use crate::rest::{Installation, InstallationToken};
 
 /// GitHub gives a GraphQL query up after 10 s; an answer that takes longer than this does not come.
 const TIMEOUT: Duration = Duration::from_secs(25);
+/// How often a redirect is followed.
+const HOPS: usize = 5;
 /// After how many pauses a call is given up.
 const PAUSES: usize = 8;
 /// After how many failures in a row a waiting user is told.
@@ -88,8 +92,11 @@ pub struct Client {
 /// What all clients of a host share.
 struct Shared {
     host: Host,
-    api_path: String,
+    /// The host's REST address.
+    url: Url,
     settings: Settings,
+    /// How many good answers came.
+    answers: AtomicU64,
     lanes: Lanes,
     waits: watch::Sender<Option<Wait>>,
     stop: Stop,
@@ -173,16 +180,20 @@ impl Client {
     /// Where the address cannot be used.
     pub fn new(settings: Settings) -> Result<Self, Error> {
         let api_url = settings.api_url.trim_end_matches('/').to_owned();
-        let url = url::Url::parse(&api_url).ok().filter(|url| url.has_host()).ok_or_else(|| {
+        let url = Url::parse(&api_url).ok().filter(|url| url.has_host()).ok_or_else(|| {
             Error::Invalid(format!(
                 "GITHUB_API_URL {api_url:?} is no address: give https://api.github.com, or https://HOST/api/v3"
             ))
         })?;
-        // Enterprise Server serves REST at /api/v3 and GraphQL at /api/graphql.
-        let graphql_base = api_url.strip_suffix("/v3").unwrap_or(&api_url).to_owned();
+        if url.path() == "/api" {
+            return Err(Error::Invalid(format!(
+                "GITHUB_API_URL {api_url:?} is not the address of the REST API: give {api_url}/v3"
+            )));
+        }
         let shared = Arc::new(Shared {
-            api_path: url.path().trim_end_matches('/').to_owned(),
-            host: Host { api_url, graphql_base },
+            host: Host::new(api_url)?,
+            answers: AtomicU64::new(0),
+            url,
             lanes: Lanes::new(settings.parallelism),
             waits: watch::Sender::new(None),
             stop: Stop::default(),
@@ -244,8 +255,24 @@ impl Client {
         id: i64,
     ) -> Result<(InstallationToken, Option<DateTime<Utc>>), Error> {
         let path = format!("/app/installations/{id}/access_tokens");
-        let (token, response) = self.rest("the app's token", Call::Post(&path)).await?;
-        Ok((token, response.told.date))
+        match self.rest("the app's token", Call::Post(&path)).await {
+            Ok((token, response)) => Ok((token, response.told.date)),
+            Err(Error::NotFound(_)) => {
+                // Installed again it has another id, which is then looked up.
+                let of_it = |client: &Client| client.accounts.iter().any(|account| account.is_of(id));
+                self.shared.installed.lock().await.retain(|_, client| !of_it(client));
+                Err(Error::Unauthorized(
+                    "the GitHub App is not installed in the organization any more: install it again"
+                        .to_owned(),
+                ))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// How many good answers came to this client and to all that share its host.
+    pub fn answers(&self) -> u64 {
+        self.shared.answers.load(Ordering::Relaxed)
     }
 
     /// The same client, whose calls are counted by themselves too.
@@ -260,8 +287,8 @@ impl Client {
         self.meters.last().map(|meter| meter.usage()).unwrap_or_default()
     }
 
-    /// Whether an app signs in, and not a token.
-    pub(crate) fn is_app(&self) -> bool {
+    /// Whether an app signs in, and not a token: then each organization has limits of its own.
+    pub fn is_app(&self) -> bool {
         matches!(self.shared.settings.credentials, Credentials::App(_))
     }
 
@@ -309,12 +336,34 @@ impl Client {
     /// The path of a page link below the API's address: a link's host is never followed, so the
     /// token goes to the configured host only.
     pub(crate) fn path_of_link(&self, link: &str) -> Option<String> {
-        let url = url::Url::parse(link).ok()?;
-        let path = url.path().strip_prefix(self.shared.api_path.as_str())?.to_owned();
+        let url = Url::parse(link).ok()?;
+        let path = url.path().strip_prefix(self.shared.url.path().trim_end_matches('/'))?.to_owned();
         Some(url.query().map_or_else(|| path.clone(), |query| format!("{path}?{query}")))
     }
 
+    /// Sends a call, and follows where it leads, as GitHub answers for what was renamed: on the configured
+    /// host only, and only where asking is all that is done.
     async fn send(&self, session: &Session, call: &Call<'_>) -> Result<Response, Failure> {
+        let mut response = self.send_once(session, call).await?;
+        let mut hops = 0;
+        while let Some(location) = response.location.take() {
+            let target = self.shared.url.join(&location).ok();
+            let here = target.filter(|target| target.origin() == self.shared.url.origin());
+            let path = here.and_then(|target| self.path_of_link(target.as_str()));
+            let Some(path) = path.filter(|_| hops < HOPS && matches!(call, Call::Get(_))) else {
+                return Err(Failure::Fatal(Error::Invalid(format!(
+                    "{} sends this call on to {location}, where it does not follow: set GITHUB_API_URL to the \
+                     address of the API itself",
+                    self.shared.host.api_url
+                ))));
+            };
+            hops += 1;
+            response = self.send_once(session, &Call::Get(&path)).await?;
+        }
+        Ok(response)
+    }
+
+    async fn send_once(&self, session: &Session, call: &Call<'_>) -> Result<Response, Failure> {
         self.count(Usage { requests: 1, ..Usage::default() });
         let begun = Instant::now();
         let exchange = async {
@@ -331,6 +380,7 @@ impl Client {
                 told: Told::of(&parts.headers),
                 scopes: text("x-oauth-scopes"),
                 link: text("link"),
+                location: text("location").filter(|_| parts.status.is_redirection()),
                 body: body.collect().await?.to_bytes(),
                 took: begun.elapsed(),
             })
@@ -370,8 +420,8 @@ impl Client {
             // A token may have to be asked for first, by a call that needs a place of its own.
             let session = account.session().await?;
             let place = self.shared.lanes.enter().await;
-            // A limit may have been hit while this call waited for its place.
-            if !account.limits.is_blocked(resource) {
+            // A limit may have been hit, or time run out, while this call waited for its place.
+            if reservation.is_good() {
                 return Ok(Started { account, session, _points: reservation, place });
             }
         }
@@ -407,12 +457,11 @@ impl Client {
                 }
             }
             let Some(limit) = response.limit(resource) else {
-                let message = message_of(&response.body);
-                return if response.status.is_success() {
-                    Ok(response)
-                } else {
-                    Err(failure(what, &response, &message))
-                };
+                if response.status.is_success() {
+                    self.shared.answers.fetch_add(1, Ordering::Relaxed);
+                    return Ok(response);
+                }
+                return Err(self.failure(what, resource, &response));
             };
             let (until, why) = match limit {
                 Limit::Primary(why) => (limits.block(resource, &response.told, &why), why),
@@ -427,6 +476,28 @@ impl Client {
             if tries >= SECONDARY_TRIES {
                 return Err(Failure::Fatal(Error::Limited { until, why }));
             }
+        }
+    }
+
+    /// What a response that is no success comes to.
+    fn failure(&self, what: &str, resource: Resource, response: &Response) -> Failure {
+        let failure = failure(what, response, &message_of(&response.body));
+        match failure {
+            // An app's own token, or one that an app was given.
+            Failure::Fatal(Error::Unauthorized(_)) if self.is_app() => Failure::Fatal(Error::Unauthorized(
+                "GitHub refused the app: GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY have to be those of one app, \
+                 and the key one that was not deleted"
+                    .to_owned(),
+            )),
+            // What a query asks for may not be there, but that it can be asked is.
+            Failure::Fatal(Error::NotFound(why)) if resource == Resource::GraphQl => {
+                Failure::Fatal(Error::Invalid(format!(
+                    "there is no GraphQL API at {}/graphql ({why}): check GITHUB_API_URL, \
+                     https://HOST/api/v3 for Enterprise Server",
+                    self.shared.host.graphql_base
+                )))
+            }
+            failure => failure,
         }
     }
 

@@ -150,6 +150,8 @@ pub(crate) struct Limits {
     waits: watch::Sender<Option<Wait>>,
 }
 
+/// The longest that a server's wish to be left alone is taken at its word, in seconds.
+const LONGEST_S: u64 = 86_400;
 /// What is taken to be left of an account while the first answer that tells is awaited.
 const UNKNOWN: u64 = 1_000;
 /// Why a run waits or stops, where GitHub has not said so in its own words.
@@ -181,6 +183,18 @@ pub(crate) struct Reservation<'a> {
     cost: u64,
 }
 
+impl Reservation<'_> {
+    /// Whether the call may start still: answers that came meanwhile may have told otherwise.
+    pub(crate) fn is_good(&self) -> bool {
+        let now = Instant::now();
+        let mut state = self.limits.lock();
+        state.budget(self.resource).reserved -= self.cost;
+        let hold = state.hold(self.resource, self.cost, now);
+        state.budget(self.resource).reserved += self.cost;
+        hold.is_none() && self.limits.stop.at().is_none_or(|ends| ends > now)
+    }
+}
+
 impl Drop for Reservation<'_> {
     fn drop(&mut self) {
         self.limits.lock().budget(self.resource).reserved -= self.cost;
@@ -207,7 +221,7 @@ impl Told {
             limit: number("x-ratelimit-limit"),
             remaining: number("x-ratelimit-remaining"),
             reset: number("x-ratelimit-reset").and_then(|at| DateTime::from_timestamp(at as i64, 0)),
-            retry_after: number("retry-after"),
+            retry_after: number("retry-after").map(|seconds| seconds.min(LONGEST_S)),
         }
     }
 
@@ -341,14 +355,6 @@ impl Limits {
             (_, new) => new,
         };
         budget.reset = Some(reset);
-    }
-
-    /// Whether a refusal keeps every call of the resource from starting.
-    pub(crate) fn is_blocked(&self, resource: Resource) -> bool {
-        let mut state = self.lock();
-        let now = Instant::now();
-        let lasts = |refused: &Option<Refused>| refused.as_ref().is_some_and(|it| it.lasts(now));
-        lasts(&state.secondary) || lasts(&state.budget(resource).blocked)
     }
 
     /// GitHub has refused a call because the primary limit is used up; until when, if it says so.

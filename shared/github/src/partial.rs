@@ -147,7 +147,7 @@ impl Client {
                 })
                 .await?;
             let (now, gone) = (reply.data.nodes, reply.errors.len());
-            if now.iter().filter(|node| node.is_none()).count() > gone {
+            if now.is_empty() || now.iter().filter(|node| node.is_none()).count() > gone {
                 return Ok(None);
             }
             rest = &rest[now.len().min(rest.len())..];

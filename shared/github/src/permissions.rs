@@ -41,7 +41,7 @@ pub(crate) fn missing_of_app(granted: &BTreeMap<String, String>) -> BTreeSet<&'s
 }
 
 /// The permission without which GitHub refuses what the error is about.
-fn missing_for(error: &GraphQlError) -> Option<&'static str> {
+pub(crate) fn missing_for(error: &GraphQlError) -> Option<&'static str> {
     let mut path = error.path.iter().flatten().filter_map(Value::as_str);
     let field = path.next_back()?;
     NEEDED.iter().find(|(_, fields)| fields.contains(&field)).map(|(permission, _)| *permission)

@@ -1,7 +1,5 @@
 //! The change probe: one cheap query a hundred repositories tells what there is to read.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -10,6 +8,7 @@ use crate::client::Client;
 use crate::envelope::GraphQlError;
 use crate::error::Error;
 use crate::page::PageSize;
+use crate::permissions::missing_for;
 use crate::queries::{PROBE, PROBE_BY_ID};
 use crate::wire::{Connection, Nodes};
 
@@ -93,7 +92,26 @@ pub struct OrgProbe {
 /// Where the repositories are in the answer.
 const REPOSITORIES: &[&str] = &["organization", "repositories", "nodes"];
 
-type PageOfOrg = (Organization, Vec<(usize, String)>, Option<DateTime<Utc>>);
+/// A page of the organization, and what GitHub says of entries that it does not tell.
+struct PageOfOrg {
+    organization: Organization,
+    errors: Vec<GraphQlError>,
+    date: Option<DateTime<Utc>>,
+}
+
+impl PageOfOrg {
+    /// What GitHub says of an entry that it does not tell.
+    fn error_at(&self, at: usize) -> Option<&GraphQlError> {
+        self.errors.iter().find(|error| error.entry_below(REPOSITORIES) == Some(at))
+    }
+}
+
+/// A repository that a page lists and does not tell.
+#[derive(Debug, Clone, Deserialize)]
+struct Named {
+    id: String,
+    name: String,
+}
 
 #[derive(Deserialize)]
 struct Data {
@@ -106,6 +124,8 @@ struct Organization {
     login: String,
     members_with_role: Option<Connection<MemberListed>>,
     repositories: Connection<Repository>,
+    /// The same page's names, whatever becomes of the rest.
+    names: Connection<Named>,
 }
 
 #[derive(Deserialize)]
@@ -202,32 +222,62 @@ impl Client {
         let mut found: Option<OrgProbe> = None;
         let mut after: Option<String> = None;
         loop {
-            let reply = self.probe_page(org, after.as_deref(), found.is_none(), &mut size).await?;
-            let (organization, errors, date) = reply;
+            let mut page = self.probe_page(org, after.as_deref(), found.is_none(), &mut size).await?;
+            let nodes = page.organization.repositories.nodes.take().unwrap_or_default();
+            let is_failed = |at: &usize| page.error_at(*at).is_some_and(|error| !error.is_refusal());
+            if (0..nodes.len()).filter(is_failed).count() * 2 > nodes.len() && size.shrink() {
+                continue;
+            }
             let probe = found.get_or_insert_with(|| OrgProbe {
-                login: organization.login,
+                login: page.organization.login.clone(),
                 repos: Vec::new(),
                 members: Vec::new(),
                 unreadable: Vec::new(),
-                read_at: date,
+                read_at: page.date,
             });
-            probe.members.extend(organization.members_with_role.map(Connection::entries).unwrap_or_default());
-            after = organization.repositories.page_info.next();
-            let refused: HashMap<usize, String> = errors.into_iter().collect();
-            for (at, repo) in organization.repositories.nodes.unwrap_or_default().into_iter().enumerate() {
-                match (refused.get(&at), repo) {
+            let members = page.organization.members_with_role.take();
+            probe.members.extend(members.map(Connection::entries).unwrap_or_default());
+            let names = page.organization.names.nodes.take().unwrap_or_default();
+            let mut untold = Vec::new();
+            for (at, repo) in nodes.into_iter().enumerate() {
+                let named = names.get(at).cloned().flatten();
+                match (page.error_at(at), repo) {
                     (None, Some(repo)) => probe.repos.extend(repo.probe()),
-                    (None, None) => {}
-                    (Some(why), repo) => {
-                        let name = repo.map_or_else(|| "a repository".to_owned(), |repo| repo.name);
-                        probe.unreadable.push((name, why.clone()));
+                    (Some(error), repo) if error.is_refusal() => {
+                        let name = named.map(|named| named.name).or(repo.map(|repo| repo.name));
+                        let name = name.unwrap_or_else(|| "a repository".to_owned());
+                        probe.unreadable.push((name, refused(error)));
                     }
+                    _ => untold.extend(named),
                 }
             }
+            self.probe_untold(probe, untold).await?;
+            after = page.organization.repositories.page_info.next();
             if after.is_none() {
                 return Ok(found.expect("a page was read"));
             }
         }
+    }
+
+    /// Asks by themselves for repositories that a page did not tell: one that GitHub cannot tell must not
+    /// keep the others from being read.
+    async fn probe_untold(&self, probe: &mut OrgProbe, untold: Vec<Named>) -> Result<(), Error> {
+        for Named { id, name } in untold {
+            let why = match self.probe_repos(&probe.login, &[id]).await {
+                Ok(found) if found.repos.is_empty() => {
+                    "GitHub lists it and does not show it; a later run will show whether it is gone"
+                        .to_owned()
+                }
+                Ok(found) => {
+                    probe.repos.extend(found.repos);
+                    continue;
+                }
+                Err(error @ (Error::Limited { .. } | Error::Unauthorized(_))) => return Err(error),
+                Err(error) => error.to_string(),
+            };
+            probe.unreadable.push((name, why));
+        }
+        Ok(())
     }
 
     /// What tells whether single repositories have changed, by node id, 100 at most. One that GitHub does
@@ -258,7 +308,7 @@ impl Client {
         })
     }
 
-    /// A page of the organization, and why the token may not read some of its entries.
+    /// A page of the organization.
     async fn probe_page(
         &self,
         org: &str,
@@ -270,10 +320,8 @@ impl Client {
         let fork = (!self.forks()).then_some(false);
         let ask = async |members: bool, size: &mut PageSize| {
             let variables = json!({ "org": org, "after": after, "members": members, "fork": fork });
-            self.query::<Data>(&PROBE, variables, Some(size), |error| {
-                error.is_refusal() && error.entry_below(REPOSITORIES).is_some()
-            })
-            .await
+            let is_of_an_entry = |error: &GraphQlError| error.entry_below(REPOSITORIES).is_some();
+            self.query::<Data>(&PROBE, variables, Some(size), is_of_an_entry).await
         };
         let reply = match ask(members, size).await {
             // Who the members are may be hidden from the token, which hides all else with it.
@@ -281,14 +329,18 @@ impl Client {
             reply => reply,
         };
         let reply = reply.map_err(|error| no_such_org(org, error))?;
-        let refused = reply.errors.iter().filter_map(|error| {
-            Some((error.entry_below(REPOSITORIES)?, format!("the token may not read it: {}", error.message)))
-        });
         match reply.data.organization {
-            Some(organization) => Ok((organization, refused.collect(), reply.date)),
+            Some(organization) => Ok(PageOfOrg { organization, errors: reply.errors, date: reply.date }),
             None => Err(no_such_org(org, Error::NotFound(String::new()))),
         }
     }
+}
+
+/// Why the token may not read an entry.
+fn refused(error: &GraphQlError) -> String {
+    let lacks =
+        missing_for(error).map(|permission| format!(", which needs the permission {permission} (read)"));
+    format!("the token may not read it{}: {}", lacks.unwrap_or_default(), error.message)
 }
 
 fn no_such_org(org: &str, error: Error) -> Error {

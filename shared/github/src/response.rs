@@ -19,6 +19,8 @@ pub(crate) struct Response {
     pub(crate) told: Told,
     pub(crate) scopes: Option<String>,
     pub(crate) link: Option<String>,
+    /// Where the response leads, if it is a redirect.
+    pub(crate) location: Option<String>,
     pub(crate) body: Bytes,
     /// How long it took to come.
     pub(crate) took: Duration,

@@ -148,7 +148,7 @@ impl Request<'_> {
                 "membersWithRole" => json!(["organization", field]),
                 field => json!(["organization", "repositories", "nodes", 0, field]),
             };
-            json!({ "type": "FORBIDDEN", "path": path, "message": "Resource not accessible by personal access token" })
+            json!({ "type": "FORBIDDEN", "path": path, "message": objects::NOT_ACCESSIBLE })
         });
         let members = self.variables["members"] == true;
         let refused: Vec<Value> =

@@ -169,18 +169,27 @@ impl<'a> Request<'a> {
             .map(|(place, _)| Entry { place: (place as i64, 0), node: place.into() })
             .collect();
         let mut page = connection(&entries, self.first()?, self.text("after"), false)?;
-        for node in page["nodes"].as_array_mut().into_iter().flatten() {
-            let place = node.as_u64().unwrap_or_default() as usize;
-            *node = probed(self.world, repos[place], now);
+        let (mut names, mut errors) = (Vec::new(), Vec::new());
+        let refused = self.world.refused_fields.iter().find(|field| **field != "membersWithRole");
+        for (at, node) in page["nodes"].as_array_mut().into_iter().flatten().enumerate() {
+            let repo = repos[node.as_u64().unwrap_or_default() as usize];
+            names.push(json!({ "id": objects::repo_node_id(repo), "name": repo.name(now) }));
+            // A field that cannot be null leaves nothing of what it is a field of.
+            *node = if refused.is_some() { Value::Null } else { probed(self.world, repo, now) };
+            errors.extend(refused.map(|field| {
+                let path = json!(["organization", "repositories", "nodes", at, field]);
+                json!({ "type": "FORBIDDEN", "path": path, "message": objects::NOT_ACCESSIBLE })
+            }));
         }
-        let mut organization = json!({ "login": self.world.org, "repositories": page });
+        let mut organization =
+            json!({ "login": self.world.org, "repositories": page, "names": { "nodes": names } });
         if self.is_set("members")? {
             let members = self.world.members.iter();
             let members: Vec<Value> =
                 members.map(|member| json!({ "login": member.login, "databaseId": member.id })).collect();
             organization["membersWithRole"] = json!({ "nodes": members });
         }
-        Ok((json!({ "organization": organization }), Vec::new()))
+        Ok((json!({ "organization": organization }), errors))
     }
 
     fn probe_by_id(&self) -> Answered {

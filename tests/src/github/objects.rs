@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 use super::lists::{Entry, asked_first, connection};
 use super::world::{Account, Actor, Commit, Deployment, Pull, Release, Repo, Signature, Sort, Thread, Time};
 
+/// GitHub's words where a token may not read something.
+pub(super) const NOT_ACCESSIBLE: &str = "Resource not accessible by personal access token";
+
 /// A moment as GitHub writes it.
 pub(super) fn moment(when: Time) -> String {
     when.to_rfc3339_opts(SecondsFormat::Secs, true)

@@ -98,6 +98,11 @@ impl Double {
         lock(&self.state).sign_in.install_app();
     }
 
+    /// Takes the app out of the organization.
+    pub fn uninstall_app(&self) {
+        lock(&self.state).sign_in.uninstall_app();
+    }
+
     /// Refuses a token from now on.
     pub fn revoke(&self, token: &str) {
         lock(&self.state).sign_in.revoke(Some(token));
@@ -305,8 +310,9 @@ fn null_last(value: &mut Value, path: Vec<Value>) -> Option<Vec<Value>> {
         nodes[at] = Value::Null;
         return Some([below("nodes".into()), vec![at.into()]].concat());
     }
-    // The ids beside a list come whatever becomes of it.
-    let mut fields = fields.iter_mut().filter(|(name, _)| *name != "ids");
+    // The ids and names beside a list come whatever becomes of it; whose members are told is another matter.
+    let beside = ["ids", "names", "membersWithRole"];
+    let mut fields = fields.iter_mut().filter(|(name, _)| !beside.contains(&name.as_str()));
     fields.find_map(|(name, value)| null_last(value, below(name.clone().into())))
 }
 

@@ -22,6 +22,8 @@ struct Token {
 pub(super) struct SignIn {
     tokens: BTreeMap<String, Token>,
     has_app: bool,
+    /// The id of the app's installation: another each time.
+    installation: Option<u32>,
     given: usize,
     /// The tokens that asked, one a request.
     pub(super) asked: Vec<String>,
@@ -46,6 +48,13 @@ impl SignIn {
     /// Accepts the app, installed in the organization.
     pub(super) fn install_app(&mut self) {
         self.has_app = true;
+        self.installation = Some(5 + self.given as u32);
+    }
+
+    /// Takes the app out of the organization, and with it the tokens it was given.
+    pub(super) fn uninstall_app(&mut self) {
+        self.installation = None;
+        self.revoke(None);
     }
 
     /// Refuses a token from now on; all of them where none is named.
@@ -75,11 +84,12 @@ impl SignIn {
     pub(super) fn answer(&mut self, path: &str, org: &str, now: DateTime<Utc>) -> Option<(u16, Value)> {
         let permissions =
             json!({ "metadata": "read", "contents": "read", "issues": "read", "members": "read" });
-        let installation = json!({ "id": 5, "account": { "login": org }, "permissions": permissions });
+        let id = self.installation?;
+        let installation = json!({ "id": id, "account": { "login": org }, "permissions": permissions });
         match path {
             "/app" => Some((200, json!({ "id": 77, "name": "Counter" }))),
             "/app/installations" => Some((200, json!([installation]))),
-            "/app/installations/5/access_tokens" => {
+            _ if path == format!("/app/installations/{id}/access_tokens") => {
                 self.given += 1;
                 // As long as GitHub's are nowadays, with dots, dashes and underscores.
                 let token = format!("ghs_77_{}.{}-{}", self.given, "a".repeat(400), "b".repeat(90));

@@ -30,6 +30,19 @@ fn kill_after(child: Child, delay: Duration) -> bool {
 }
 
 #[test]
+fn a_first_run_that_was_stopped_goes_on_from_the_day_it_was_told() {
+    let world = generated::world(16);
+    let double = Double::start(world.clone(), settled());
+    let place = Place::with(&double);
+    double.plan("*", 3, 1, Fault::RateLimited(36_000));
+    place.run(&["collect", &world.org, "--since", SINCE, "--max-wait", "1s"]).expect(75);
+    assert!(kill_when(place.spawn(&["collect", &world.org]), || double.requests() > 8));
+    place.run(&["collect", &world.org]).expect(0);
+    place.run(&["aggregate"]).expect(0);
+    check(place.serve().address(), &world, settled(), &whole());
+}
+
+#[test]
 fn killed_again_and_again_it_ends_where_it_would_have_ended() {
     let mut killed = (0, 0);
     for seed in [10, 11, 12] {

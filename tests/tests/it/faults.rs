@@ -54,6 +54,28 @@ fn what_came_whole_is_used_and_the_rest_is_asked_for_by_itself() {
 }
 
 #[test]
+fn a_repository_that_github_cannot_tell_does_not_stop_the_others() {
+    let (world, double, place) = start(27);
+    double.plan("Probe", 0, 1, Fault::BrokenEntry);
+    place.run(&["collect", &world.org, "--since", SINCE]).expect(0);
+    assert!(double.log().contains(&"ProbeById".to_owned()), "it is asked for by itself");
+    place.run(&["aggregate"]).expect(0);
+    check(place.serve().address(), &world, settled(), &whole());
+
+    let place = Place::with(&double);
+    double.plan("Probe", 0, 1, Fault::BrokenEntry);
+    double.plan("ProbeById", 0, 1, Fault::Status(404));
+    let told = place.run(&["collect", &world.org, "--since", SINCE]).refusal(3);
+    let mut names: Vec<&str> = world.repos.iter().map(|repo| repo.name(settled())).collect();
+    names.sort_by_key(|name| name.to_lowercase());
+    assert!(told.contains(names[names.len() - 1]), "{told}");
+    // From the day on that was asked for at first.
+    place.run(&["collect", &world.org]).expect(0);
+    place.run(&["aggregate"]).expect(0);
+    check(place.serve().address(), &world, settled(), &whole());
+}
+
+#[test]
 fn commits_that_github_did_not_count_are_asked_for_again() {
     let mut world = generated::world(26);
     let now = settled();

@@ -1,11 +1,11 @@
 //! Signing in: as an app, and with several tokens; and whom tokens are told to.
 
-use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::time::Duration;
 
 use gam_tests::answers::check;
 use gam_tests::github::{APP_ID, Double, TOKEN, World, generated};
-use gam_tests::program::Place;
+use gam_tests::program::{Place, Serving};
 
 use crate::support::{SINCE, settled, whole};
 
@@ -93,35 +93,83 @@ fn of_several_tokens_each_is_used_as_far_as_it_goes() {
     assert!(told.contains("GITHUB_TOKEN") && !told.contains("ghp_"), "{told}");
 }
 
-/// A server that takes note of what it is asked, and knows nothing.
-fn elsewhere() -> (String, std::thread::JoinHandle<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("its address").to_string();
-    let heard = std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().expect("a call");
-        let mut bytes = [0; 4096];
-        let read = stream.read(&mut bytes).expect("a request");
-        let answer = b"HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
-        stream.write_all(answer).expect("an answer");
-        String::from_utf8_lossy(&bytes[..read]).into_owned()
-    });
-    (address, heard)
-}
-
 #[test]
-fn a_redirect_to_another_host_does_not_take_the_token_along() {
+fn a_redirect_is_followed_on_the_same_host_only() {
     let world = generated::world(64);
     let moments = generated::moments(64, 2);
     let double = Double::start(world.clone(), moments[0]);
-    let place = Place::with(&double);
-    place.run(&["collect", &world.org, "--since", SINCE]).expect(0);
-    double.set_now(moments[1]);
-    let (address, heard) = elsewhere();
+    let collected = || {
+        double.set_now(moments[0]);
+        let place = Place::with(&double);
+        place.run(&["collect", &world.org, "--since", SINCE]).expect(0);
+        double.set_now(moments[1]);
+        place
+    };
+    let before = double.requests();
+    collected().run(&["collect", &world.org, "--since", SINCE]).expect(0);
+    let compare = double.log().into_iter().skip(before).find(|asked| asked.contains("/compare/"));
+    let compare = compare.expect("two tips are compared");
+
+    let elsewhere = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    elsewhere.set_nonblocking(true).expect("it need not wait");
+    let address = elsewhere.local_addr().expect("its address").to_string();
+    let place = collected();
     double.redirect_rest(&format!("http://{address}/elsewhere"));
-    // There is nothing there, so the history is read anew from the right place.
+    let told = place.run(&["collect", &world.org, "--since", SINCE]).refusal(3);
+    assert!(told.contains(&address) && told.contains("GITHUB_API_URL"), "{told}");
+    assert!(elsewhere.accept().is_err(), "nobody calls there, with a token or without");
+
+    double.redirect_rest(&compare);
     place.run(&["collect", &world.org, "--since", SINCE]).expect(0);
-    let heard = heard.join().expect("it was called").to_lowercase();
-    assert!(heard.starts_with("get /elsewhere") && !heard.contains("authorization"), "{heard}");
     place.run(&["aggregate"]).expect(0);
     check(place.serve().address(), &world, moments[1], &whole());
+}
+
+#[test]
+fn github_is_reached_through_the_proxy_of_the_environment() {
+    let world = generated::world(66);
+    let double = Double::start(world.clone(), settled());
+    let proxy = double.api_url().replace("/api/v3", "");
+    let place = Place::with(&double)
+        .set("GITHUB_API_URL", "http://github.company.example/api/v3")
+        .set("HTTP_PROXY", &proxy);
+    place.run(&["collect", &world.org, "--since", SINCE]).expect(0);
+    place.run(&["aggregate"]).expect(0);
+    check(place.serve().address(), &world, settled(), &whole());
+}
+
+#[test]
+fn an_app_that_is_installed_anew_is_found_again() {
+    let (world, double, place) = as_app(67);
+    let waits = |so_many: usize, given: bool| {
+        let come = || if given { double.tokens_given() } else { double.requests() };
+        let is_there = |_| {
+            std::thread::sleep(Duration::from_millis(10));
+            come() >= so_many
+        };
+        assert!((0..6_000).any(is_there), "{} of {so_many}: {:?}", come(), double.log());
+    };
+    let args = ["up", &world.org, "--since", SINCE, "--every", "1s", "--listen", "127.0.0.1:0"];
+    let serving = Serving::start(place.command(&args));
+    waits(1, true);
+    waits(40, false);
+    double.uninstall_app();
+    waits(double.requests() + 4, false);
+    double.install_app();
+    waits(2, true);
+    drop(serving);
+}
+
+#[test]
+fn a_missing_permission_is_named_with_the_repositories_it_hides() {
+    let mut world = generated::world(68);
+    world.refused_fields = vec!["deployments"];
+    let double = Double::start(world.clone(), settled());
+    let place = Place::with(&double);
+    let told = place.run(&["collect", &world.org, "--since", SINCE]).refusal(3);
+    let repo = world.repos[0].name(settled());
+    assert!(told.contains("Deployments") && told.contains(repo), "{told}");
+    assert_eq!(told.matches("Deployments").count(), 1, "once for all of them: {told}");
+    let told = place.run(&["collect", &world.org, "--repo", repo]).refusal(2);
+    assert!(told.contains("Deployments") && !told.contains("spelling"), "{told}");
 }

@@ -52,6 +52,26 @@ pub async fn complete_until(context: &Context, org: &str) -> Result<Option<DateT
     Ok(held.value.of_org())
 }
 
+/// Keeps from when on the organization is asked for, before anything is read: a run that is stopped and
+/// goes on without being told so has to know. Where only some repositories are asked for, that is not said of
+/// the others.
+pub(super) async fn note_since(
+    context: &Context,
+    org: &str,
+    span: Span,
+    everything: bool,
+) -> Result<Span, CollectError> {
+    let key = CheckpointKey::Org(org.to_owned());
+    loop {
+        let mut held: Held<OrgCheckpoint> = Held::load(&*context.checkpoints, &key).await?;
+        let span = span.widened(held.value.since);
+        let known = held.value.since.replace(span.first_since);
+        if !everything || known == held.value.since || held.save(&*context.checkpoints, &key).await? {
+            return Ok(span);
+        }
+    }
+}
+
 /// What a run has read.
 pub(super) struct Completeness {
     /// Repositories that were read to the end.
@@ -91,9 +111,7 @@ pub(super) async fn save_completeness(
             });
         }
         repos.retain(|_, at| *at != complete_until);
-        let asked = now.span.since.unwrap_or(now.span.first_since);
-        let since = Some(before.since.map_or(asked, |since| since.min(asked)));
-        held.value = OrgCheckpoint { complete_until, repos, since, ..before.clone() };
+        held.value = OrgCheckpoint { complete_until, repos, ..before.clone() };
         if held.value == before || held.save(&*context.checkpoints, &key).await? {
             return Ok(());
         }

@@ -52,16 +52,14 @@ pub async fn dry_run(
     github: &Client,
     request: &CollectRequest,
 ) -> Result<CollectPlan, CollectError> {
-    let mut span = asked_span(context, request)?;
+    let span = asked_span(context, request)?;
     let github = github.for_org(&request.org).await?.metered();
     let probe = github.probe(&request.org).await?;
     let probing = github.usage();
     let (repos, mut failed) = chosen(&probe, &request.repos)?;
     let key = CheckpointKey::Org(probe.login.clone());
     let org: Held<OrgCheckpoint> = Held::load(&*context.checkpoints, &key).await?;
-    if let Some(since) = org.value.since {
-        span.first_since = since;
-    }
+    let span = span.widened(org.value.since);
     let held = Held::load_repos(&*context.checkpoints, &probe.login).await?;
     // How many commits a first walk would find; a later one finds what is new, which is not counted.
     let unread = |id: i64| held.get(&id).is_none_or(|held| held.value.commits.covered.is_none());

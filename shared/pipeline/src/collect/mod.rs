@@ -280,9 +280,14 @@ fn chosen(probe: &OrgProbe, names: &[String]) -> Result<(Vec<RepoProbe>, Failed)
         .iter()
         .filter(|name| !repos.iter().any(|repo| is(repo, name)))
         .map(|name| {
-            let why = format!(
-                "GitHub shows no such repository in {} to this token; check the spelling",
-                probe.login
+            let mut unreadable = probe.unreadable.iter();
+            let known = unreadable.find(|(unreadable, _)| unreadable.eq_ignore_ascii_case(name));
+            let why = known.map_or_else(
+                || {
+                    let org = &probe.login;
+                    format!("GitHub shows no such repository in {org} to this token; check the spelling")
+                },
+                |(_, why)| why.clone(),
             );
             (name.clone(), why)
         })

@@ -35,16 +35,25 @@ impl From<Error> for Stop {
 pub(super) struct Span {
     /// From when on, where it was said.
     pub(super) since: Option<DateTime<Utc>>,
-    /// From when on a repository is read for the first time, where it was not said.
+    /// From when on a repository is read for the first time: from the earliest day that was ever asked for.
     pub(super) first_since: DateTime<Utc>,
     /// Up to when, where it was said.
     pub(super) until: Option<DateTime<Utc>>,
 }
 
 impl Span {
+    /// The same where so much was asked for before.
+    pub(super) fn widened(self, before: Option<DateTime<Utc>>) -> Self {
+        let first_since = before.into_iter().chain(self.since).min().unwrap_or(self.first_since);
+        Span { first_since, ..self }
+    }
+
     /// From when on to read, given from when on was read before.
     pub(super) fn since(&self, known: Option<DateTime<Utc>>) -> DateTime<Utc> {
-        self.since.or(known).unwrap_or(self.first_since)
+        match known {
+            Some(known) => self.since.unwrap_or(known),
+            None => self.first_since,
+        }
     }
 }
 
@@ -209,4 +218,24 @@ pub(super) fn readings(
         kinds.push(Kind::Releases { newest: repo.releases, from: releases });
     }
     kinds.into_iter().map(|kind| Reading { target: target.clone(), kind }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_never_read_is_read_from_the_earliest_day_that_was_asked_for() {
+        let at = |day: i64| DateTime::from_timestamp(day * 86_400, 0).expect("a time");
+        let span = |since: Option<i64>, before: Option<i64>| {
+            Span { since: since.map(at), first_since: at(90), until: None }.widened(before.map(at))
+        };
+        assert_eq!(span(None, None).since(None), at(90));
+        assert_eq!(span(Some(60), None).since(None), at(60));
+        assert_eq!(span(Some(60), Some(10)).since(None), at(10));
+        assert_eq!(span(Some(5), Some(10)).since(None), at(5));
+        assert_eq!(span(None, Some(10)).since(None), at(10));
+        assert_eq!(span(Some(60), Some(10)).since(Some(at(20))), at(60), "that has been read from day 20 on");
+        assert_eq!(span(None, Some(10)).since(Some(at(20))), at(20));
+    }
 }

@@ -5,17 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::StreamExt;
 use gam_github::{Client, OrgProbe, RepoProbe, RepoState};
 use gam_store::NameKind;
-use gam_store::keys::CheckpointKey;
 use tokio::time::Instant;
 
-use super::completeness::{Completeness, save_completeness};
+use super::completeness::{Completeness, note_since, save_completeness};
 use super::cost::Costs;
 use super::plan::{self, Reading, Span, Stop};
 use super::writer::{Checkpoints, Writer};
 use super::{
     CollectError, CollectReport, Limited, Refusal, WorkItem, WorkPlan, WorkReport, deployments, releases,
 };
-use crate::checkpoint::{Held, OrgCheckpoint};
 use crate::{Context, Observer, Progress};
 
 /// Repositories at a moment, and what there is to read of them.
@@ -57,15 +55,11 @@ impl<'a> Survey<'a> {
         checkpoints: Checkpoints,
         probe: OrgProbe,
         repos: Vec<RepoProbe>,
-        mut span: Span,
+        span: Span,
         everything: bool,
     ) -> Result<Self, CollectError> {
         let writer = Writer::new(context, &probe.login, checkpoints);
-        let key = CheckpointKey::Org(probe.login.clone());
-        let org: Held<OrgCheckpoint> = Held::load(&*context.checkpoints, &key).await?;
-        if let Some(since) = org.value.since {
-            span.first_since = since;
-        }
+        let span = note_since(context, &probe.login, span, everything).await?;
         let now = context.clock.now();
         let (checkpoints, known) = (writer.checkpoints(), writer.known());
         let unsettled = deployments::ask_unsettled(github, &repos, &checkpoints).await?;
@@ -238,6 +232,7 @@ async fn run(
     let reading = async move {
         let mut outcome = Outcome::default();
         let mut fatal = None;
+        let mut silence = Silence::default();
         let mut done = futures::stream::iter(readings)
             .map(|reading| {
                 let sink = sink.clone();
@@ -268,11 +263,22 @@ async fn run(
                 }
                 Err(Stop::GitHub(error)) => {
                     outcome.failed.entry(repo.id).or_insert_with(|| Refusal::of(&error));
+                    if silence.grows(&error, github.answers()) {
+                        // Every other reading would wait as long for the same.
+                        for open in left.keys() {
+                            outcome.failed.entry(*open).or_insert_with(|| Refusal::of(&error));
+                        }
+                        break;
+                    }
                 }
             }
             let open = left.entry(repo.id).or_default();
             *open = open.saturating_sub(1);
-            if *open == 0 && !outcome.failed.contains_key(&repo.id) && !outcome.stopped.contains(&repo.id) {
+            let is_done = *open == 0;
+            if is_done {
+                left.remove(&repo.id);
+            }
+            if is_done && !outcome.failed.contains_key(&repo.id) && !outcome.stopped.contains(&repo.id) {
                 observer.notice(Progress::RepoDone { repo: repo.name });
             }
         }
@@ -286,6 +292,28 @@ async fn run(
             Ok(outcome?)
         }
         () = waits => unreachable!("telling of waits never ends"),
+    }
+}
+
+/// Readings in a row that came to an end because GitHub does not answer, and no answer at all between them.
+#[derive(Default)]
+struct Silence {
+    readings: u32,
+    answers: u64,
+}
+
+impl Silence {
+    /// After so many it is the network, or all of GitHub.
+    const MOST: u32 = 5;
+
+    /// A reading has failed, when so many answers had come; whether there is no use in others.
+    fn grows(&mut self, error: &gam_github::Error, answers: u64) -> bool {
+        if !matches!(error, gam_github::Error::Unavailable { .. }) {
+            return false;
+        }
+        let before = if self.answers == answers { self.readings } else { 0 };
+        *self = Silence { readings: before + 1, answers };
+        self.readings >= Self::MOST
     }
 }
 
@@ -308,6 +336,17 @@ async fn tell_waits(github: &Client, observer: &dyn Observer) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn readings_that_fail_without_any_answer_between_them_are_enough_to_know() {
+        let silent = gam_github::Error::Unavailable { what: "commits".into(), why: "status 503".into() };
+        let mut silence = Silence::default();
+        assert!((0..4).all(|_| !silence.grows(&silent, 7)));
+        assert!(!silence.grows(&gam_github::Error::NotFound("gone".into()), 7));
+        assert!(!silence.grows(&silent, 8), "an answer came");
+        assert!((0..3).all(|_| !silence.grows(&silent, 8)));
+        assert!(silence.grows(&silent, 8));
+    }
 
     #[test]
     fn of_what_github_blocks_there_is_nothing_to_read() {
