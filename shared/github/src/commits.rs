@@ -134,6 +134,20 @@ impl Client {
     /// [`Error::NotFound`] where the repository is gone; others where GitHub does not answer, or does
     /// not show one of the commits, as a replica that lags behind does for a while.
     pub async fn commits_by_id(&self, repo: &RepoRef, oids: &[String]) -> Result<Vec<Commit>, Error> {
+        let found = self.commits_if_shown(repo, oids).await?.into_iter().zip(oids);
+        found.map(|(commit, oid)| commit.ok_or_else(|| not_shown(repo, oid))).collect()
+    }
+
+    /// Commits by object id, any number of them, in the order asked for; nothing in the place of one that
+    /// GitHub does not show.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where the repository is gone; others where GitHub does not answer.
+    pub async fn commits_if_shown(
+        &self,
+        repo: &RepoRef,
+        oids: &[String],
+    ) -> Result<Vec<Option<Commit>>, Error> {
         let mut found = Vec::with_capacity(oids.len());
         let mut size = PageSize::new(100);
         let mut rest = oids;
@@ -146,21 +160,20 @@ impl Client {
                 (0..asked).filter(|i| shown(*i).is_none()).map(|i| now[i].clone()).collect();
             let mut uncounted = self.uncounted(repo, &refused).await?.into_iter();
             // Both are in the order of `now`, so each gap takes the next one.
-            found.extend((0..asked).filter_map(|i| shown(i).or_else(|| uncounted.next())));
+            found.extend((0..asked).map(|i| shown(i).or_else(|| uncounted.next().flatten())));
         }
         Ok(found)
     }
 
-    /// Commits without line counts, up to 100 of them, in the order asked for.
-    async fn uncounted(&self, repo: &RepoRef, oids: &[String]) -> Result<Vec<Commit>, Error> {
+    /// Commits without line counts, up to 100 of them, in the order asked for; nothing in the place of one
+    /// that GitHub does not show.
+    async fn uncounted(&self, repo: &RepoRef, oids: &[String]) -> Result<Vec<Option<Commit>>, Error> {
         let mut found = Vec::with_capacity(oids.len());
         let mut size = PageSize::new(100);
         let mut rest = oids;
         while !rest.is_empty() {
             let (mut objects, asked) = self.objects(repo, rest, false, &mut size).await?;
-            for (i, oid) in rest[..asked].iter().enumerate() {
-                found.push(objects.remove(&format!("c{i}")).flatten().ok_or_else(|| not_shown(repo, oid))?);
-            }
+            found.extend((0..asked).map(|i| objects.remove(&format!("c{i}")).flatten()));
             rest = &rest[asked..];
         }
         Ok(found)
@@ -196,7 +209,8 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::NotFound`] where the repository or a tip is gone, as a tip may be some time after it
-    /// was pushed over; others where GitHub does not answer.
+    /// was pushed over; [`Error::Unavailable`] where the pages end before all was told; others where GitHub
+    /// does not answer.
     pub async fn compare(&self, repo: &RepoRef, base: &str, head: &str) -> Result<Comparison, Error> {
         let mut path =
             format!("/repos/{}/{}/compare/{base}...{head}?per_page=100&page=1", repo.owner, repo.name);
@@ -207,12 +221,14 @@ impl Client {
             match response.link.as_deref().and_then(next_link).and_then(|link| self.path_of_link(link)) {
                 Some(next) => path = next,
                 None if (commits.len() as i64) < page.total_commits => {
-                    return Err(Error::Invalid(format!(
-                        "GitHub's comparison of {base} and {head} in {} ended after {} of {} commits",
-                        repo.name,
-                        commits.len(),
-                        page.total_commits
-                    )));
+                    let (told, total) = (commits.len(), page.total_commits);
+                    return Err(Error::Unavailable {
+                        what: "the new commits".to_owned(),
+                        why: format!(
+                            "the comparison of {base} and {head} in {} ended after {told} of {total} commits",
+                            repo.name
+                        ),
+                    });
                 }
                 None => return Ok(Comparison { commits, behind_by: page.behind_by }),
             }

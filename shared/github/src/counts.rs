@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::RepoRef;
 use crate::client::Client;
 use crate::commits::{Span, gone, just_before};
+use crate::envelope::GraphQlError;
 use crate::error::Error;
 use crate::page::{Page, PageSize};
 use crate::queries::{
@@ -196,7 +197,7 @@ impl Client {
     /// Whether the repository has a pull request, or an issue, of that number.
     ///
     /// # Errors
-    /// Where GitHub does not answer.
+    /// [`Error::NotFound`] where the repository is gone; others where GitHub does not answer.
     pub async fn has(&self, repo: &RepoRef, of: StatesOf, number: i64) -> Result<bool, Error> {
         let mut variables = json!({ "repo": repo.node_id, "number": number });
         let query = match of {
@@ -207,11 +208,10 @@ impl Client {
                 &PULL_REQUEST_REST
             }
         };
-        match self.query::<Node<HasEntry>>(query, variables, None, |_| false).await {
-            Ok(reply) => Ok(reply.data.node.ok_or_else(|| gone(repo))?.entry.is_some()),
-            Err(Error::NotFound(_)) => Ok(false),
-            Err(error) => Err(error),
-        }
+        // Nothing is known of the entry where it is the repository that is not shown.
+        let lacks_it = |error: &GraphQlError| error.is_not_found() && error.is_below(&["node"]);
+        let reply = self.query::<Node<HasEntry>>(query, variables, None, lacks_it).await?;
+        Ok(reply.data.node.ok_or_else(|| gone(repo))?.entry.is_some())
     }
 
     /// How many commits are reachable from tips, each in a span of committer dates, by repository id; a

@@ -66,6 +66,12 @@ impl GraphQlError {
         self.is_not_found() || (self.is_refusal() && self.entry_below(&["nodes"]).is_some())
     }
 
+    /// Whether the error is about something below that place, and not about what is there itself.
+    pub(crate) fn is_below(&self, place: &[&str]) -> bool {
+        let path = self.path.as_deref().unwrap_or_default();
+        path.len() > place.len() && path.iter().zip(place).all(|(step, name)| step == name)
+    }
+
     /// The entry that the error is about, below the list at that path.
     pub(crate) fn entry_below(&self, list: &[&str]) -> Option<usize> {
         let (head, rest) = self.path.as_ref()?.split_at_checked(list.len())?;
@@ -175,6 +181,17 @@ mod tests {
         assert!(error.is_refusal());
         assert_eq!(error.entry_below(&["organization", "repositories", "nodes"]), Some(3));
         assert_eq!(error.entry_below(&["organization", "membersWithRole"]), None);
+    }
+
+    #[test]
+    fn a_thing_that_is_missing_is_told_from_one_whose_parent_is() {
+        let of = |path: serde_json::Value| -> GraphQlError {
+            serde_json::from_value(serde_json::json!({ "type": "NOT_FOUND", "path": path })).unwrap()
+        };
+        assert!(of(serde_json::json!(["node", "issue"])).is_below(&["node"]));
+        assert!(!of(serde_json::json!(["node"])).is_below(&["node"]));
+        assert!(!of(serde_json::json!(["nodes", 0])).is_below(&["node"]));
+        assert!(!of(serde_json::json!(null)).is_below(&["node"]));
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub enum Fault {
     RateLimited(u64),
     /// Status 200 with an error: the place at which the page was to begin is not known.
     UnknownCursor,
+    /// The link to the next page is missing.
+    Unlinked,
     /// Status 403: a secondary limit, to be waited for so many seconds.
     Secondary(u64),
 }

@@ -285,7 +285,7 @@ impl<'a> Request<'a> {
 
     fn pull_rest(&self) -> Answered {
         let (reviews, closings) = (self.is_set("reviews")?, self.is_set("closings")?);
-        self.of_repo(|repo| {
+        let answered = self.of_repo(|repo| {
             let number = self.variables["number"].as_i64();
             let Some(pull) = repo.pulls.iter().find(|pull| Some(pull.thread.number) == number) else {
                 return Ok(json!({ "pullRequest": null }));
@@ -299,7 +299,8 @@ impl<'a> Request<'a> {
                     objects::closings(&pull.thread, self.now, 100, self.text("closingsAfter"))?;
             }
             Ok(json!({ "pullRequest": node }))
-        })
+        });
+        or_missing(answered, "pullRequest")
     }
 
     fn issues(&self) -> Answered {
@@ -317,13 +318,14 @@ impl<'a> Request<'a> {
     }
 
     fn issue_rest(&self) -> Answered {
-        self.of_repo(|repo| {
+        let answered = self.of_repo(|repo| {
             let number = self.variables["number"].as_i64();
             let issue = repo.issues.iter().find(|issue| Some(issue.number) == number);
             let closings = |issue| objects::closings(issue, self.now, 100, self.text("closingsAfter"));
             let node = issue.map(|issue| Ok::<_, String>(json!({ "timelineItems": closings(issue)? })));
             Ok(json!({ "issue": node.transpose()? }))
-        })
+        });
+        or_missing(answered, "issue")
     }
 
     fn releases(&self) -> Answered {
@@ -412,6 +414,16 @@ impl<'a> Request<'a> {
         let node = found.map(|found| Ok::<_, String>(json!({ "statuses": statuses(found)? })));
         Ok((json!({ "node": node.transpose()? }), Vec::new()))
     }
+}
+
+/// The answer, with an error where the repository is there and what was asked for of it is not.
+fn or_missing(answered: Answered, field: &str) -> Answered {
+    let (data, mut errors) = answered?;
+    if data["node"].is_object() && data["node"][field].is_null() {
+        let message = format!("Could not resolve to the {field} with that number.");
+        errors.push(json!({ "type": "NOT_FOUND", "path": ["node", field], "message": message }));
+    }
+    Ok((data, errors))
 }
 
 /// The ids of a page's entries.

@@ -272,6 +272,10 @@ impl State {
                 }
                 full(self.head(200, 4990, 3600), body.to_string())
             }
+            Fault::Unlinked => {
+                let rest::Answer { status, body, .. } = self.answer(asked);
+                full(self.head(status, 4990, 3600), body.to_string())
+            }
             Fault::RateLimited(reset_s) => {
                 let error =
                     json!({ "type": "RATE_LIMITED", "message": "API rate limit exceeded for user ID 1." });

@@ -22,4 +22,5 @@ mod schema;
 mod secrets;
 mod sign_in;
 mod support;
+mod tips;
 mod up;

@@ -2,8 +2,8 @@
 
 use chrono::TimeDelta;
 use gam_tests::answers::check;
-use gam_tests::github::world::{Signature, Turn, at};
-use gam_tests::github::{Double, World, generated};
+use gam_tests::github::world::{Pull, Repo, Signature, Turn, at};
+use gam_tests::github::{Double, Fault, World, generated};
 use gam_tests::program::Place;
 
 use crate::support::{SINCE, batches, settled, whole};
@@ -22,6 +22,14 @@ pub(crate) fn told_otherwise(world: &World) -> World {
     let mut other = world.clone();
     // An issue was deleted, or moved away.
     other.repos[0].issues.remove(3);
+    // So was a pull request: the account that opened it is under suspicion.
+    let pulls = &mut other.repos[0].pulls;
+    let is_reviewed = |pull: &Pull| {
+        let mut reviews = pull.reviews.iter();
+        reviews.any(|review| review.submitted_at.is_some() && review.author != pull.thread.author)
+    };
+    let reviewed = pulls.iter().position(is_reviewed).expect("one with reviews");
+    pulls.remove(reviewed);
     // An issue and a pull request were closed long ago.
     let early = |created| created + TimeDelta::seconds(7);
     let issue = other.repos[1].issues.iter_mut().find(|issue| issue.turns.is_empty()).expect("a quiet one");
@@ -35,9 +43,8 @@ pub(crate) fn told_otherwise(world: &World) -> World {
     let late = repo.commit(&[], at("2023-12-12T01:00:00Z"), &author, Some([5, 1, 1]));
     let root = repo.commits.values_mut().find(|commit| commit.parents.is_empty() && commit.sha != late);
     root.expect("a first commit").parents.push(late);
-    let repo = &mut other.repos[3];
-    let first = repo.commits.values().find(|commit| commit.parents.is_empty()).expect("one").sha.clone();
-    repo.commits.values_mut().for_each(|commit| commit.parents.retain(|parent| *parent != first));
+    let first = first_commit(&other.repos[3]);
+    cut_off(&mut other.repos[3], &first);
     other
 }
 
@@ -67,15 +74,95 @@ fn what_github_shows_otherwise_is_repaired() {
         let run = place.run(&["collect", &world.org, "--reconcile"]).expect(0);
         assert!(run.text().contains("differed from GitHub"), "{run:?}");
         check(place.serve().address(), &other, settled(), &whole());
-        // And when a history is as it was again, it is followed.
+        // And what is as it was again is followed, though nothing says that it has changed.
         let mut back = other.clone();
+        back.repos[0].issues = world.repos[0].issues.clone();
+        back.repos[0].pulls = world.repos[0].pulls.clone();
         for at in [0, 3] {
             back.repos[at].commits = world.repos[at].commits.clone();
         }
         double.set_world(back.clone());
         place.run(&["collect", &world.org, "--reconcile"]).expect(0);
         check(place.serve().address(), &back, settled(), &whole());
+        // What is back is told once.
+        let run = place.run(&["collect", &world.org, "--reconcile"]).expect(0);
+        for what in ["site: issues repaired", "site: pull requests repaired"] {
+            assert!(!run.stderr.contains(what), "{run:?}");
+        }
     }
+}
+
+#[test]
+fn what_cannot_be_asked_for_is_not_taken_back() {
+    let world = generated::world(74);
+    let (double, place) = collected(&world);
+    let mut other = world.clone();
+    other.repos[0].issues.remove(3);
+    double.set_world(other.clone());
+    // The repository is hidden at the moment at which the issue is looked for.
+    double.plan("IssueRest", 0, 1, Fault::Status(404));
+    let run = place.run(&["collect", &world.org, "--reconcile"]).expect(3);
+    assert_eq!(double.faults_left(), 0, "{}", double.log().join(", "));
+    assert!(run.stderr.contains("could not be compared"), "{run:?}");
+    check(place.serve().address(), &world, settled(), &whole());
+    place.run(&["collect", &world.org, "--reconcile"]).expect(0);
+    check(place.serve().address(), &other, settled(), &whole());
+}
+
+/// The first commit of a repository.
+fn first_commit(repo: &Repo) -> String {
+    let mut commits = repo.commits.values();
+    commits.find(|commit| commit.parents.is_empty()).expect("a first commit").sha.clone()
+}
+
+/// Makes GitHub refuse to count a commit's lines for some more hours.
+fn refuse_to_count(repo: &mut Repo, sha: &str) {
+    let commit = repo.commits.get_mut(sha).expect("a commit");
+    (commit.lines, commit.uncounted_until) = (Some([9, 4, 2]), Some(settled() + TimeDelta::hours(30)));
+}
+
+/// Makes a commit no ancestor of any other.
+fn cut_off(repo: &mut Repo, sha: &str) {
+    repo.commits.values_mut().for_each(|commit| commit.parents.retain(|parent| parent != sha));
+}
+
+#[test]
+fn what_is_gone_is_not_counted_later() {
+    let mut world = generated::world(75);
+    let gone = first_commit(&world.repos[3]);
+    refuse_to_count(&mut world.repos[3], &gone);
+    let (double, place) = collected(&world);
+    // GitHub still shows the commit to who asks for it by its id.
+    let mut other = world.clone();
+    cut_off(&mut other.repos[3], &gone);
+    double.set_world(other.clone());
+    place.run(&["collect", &world.org, "--reconcile"]).expect(0);
+    check(place.serve().address(), &other, settled(), &whole());
+    let later = settled() + TimeDelta::hours(31);
+    double.set_now(later);
+    place.run(&["collect", &world.org]).expect(0);
+    place.run(&["aggregate"]).expect(0);
+    check(place.serve().address(), &other, later, &whole());
+}
+
+#[test]
+fn a_commit_that_is_not_shown_keeps_no_other_from_being_counted() {
+    let mut world = generated::world(76);
+    let repo = &mut world.repos[3];
+    let gone = first_commit(repo);
+    let counted = repo.commits.values().rev().find(|commit| commit.parents.len() == 1);
+    let counted = counted.expect("one that is no merge").sha.clone();
+    refuse_to_count(repo, &gone);
+    refuse_to_count(repo, &counted);
+    let (double, place) = collected(&world);
+    let mut other = world.clone();
+    cut_off(&mut other.repos[3], &gone);
+    other.repos[3].tips.retain(|(_, tip)| *tip != gone);
+    double.set_world(other.clone());
+    let later = settled() + TimeDelta::hours(31);
+    double.set_now(later);
+    place.run(&["collect", &world.org, "--reconcile"]).expect(0);
+    check(place.serve().address(), &other, later, &whole());
 }
 
 #[test]

@@ -1,24 +1,41 @@
 //! Pull requests and issues: the states that GitHub shows against those that were read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use gam_github::{EntryState, PageSize, StatesOf};
-use gam_model::{Event, EventKind};
+use gam_model::{Event, EventId, EventKind};
 
-use super::known::{Entry, each_live};
-use super::{Comparing, Live};
+use super::Comparing;
+use super::known::{Entry, each_event};
 use crate::collect::CollectError;
 
 fn letter(state: &str) -> u8 {
     state.bytes().next().map_or(b'?', |first| first.to_ascii_lowercase())
 }
 
+/// Whether an entry of the list tells events of that kind.
+fn tells(of: StatesOf, kind: EventKind) -> bool {
+    use EventKind::{IssueClosed, IssueOpened, PrClosed, PrMerged, PrOpened, Review};
+    match of {
+        StatesOf::Pulls => matches!(kind, PrOpened | PrMerged | PrClosed | Review),
+        StatesOf::Issues => matches!(kind, IssueOpened | IssueClosed),
+    }
+}
+
 impl Comparing<'_> {
-    fn known_of(&self, of: StatesOf) -> &std::collections::HashMap<i64, Entry> {
+    fn known_of(&self, of: StatesOf) -> &HashMap<i64, Entry> {
         match of {
             StatesOf::Pulls => &self.known.pulls,
             StatesOf::Issues => &self.known.issues,
+        }
+    }
+
+    /// Numbers of entries that were taken back when they were gone.
+    fn gone_before(&self, of: StatesOf) -> &HashSet<i64> {
+        match of {
+            StatesOf::Pulls => &self.known.pulls_gone,
+            StatesOf::Issues => &self.known.issues_gone,
         }
     }
 
@@ -45,7 +62,7 @@ impl Comparing<'_> {
                 known.changed_at < state.updated_at.timestamp() || known.state != letter(&state.state)
             })
         };
-        let changed: Vec<String> = shown.values().filter(differs).map(|state| state.id.clone()).collect();
+        let changed: Vec<&EntryState> = shown.values().filter(differs).collect();
         let gone = self.gone(of, since, &shown).await?;
         let entries = changed.len() + gone.len();
         let mut events = self.read_again(of, &changed).await?;
@@ -93,46 +110,60 @@ impl Comparing<'_> {
         Ok(gone)
     }
 
-    async fn read_again(&self, of: StatesOf, ids: &[String]) -> Result<Vec<Event>, CollectError> {
-        Ok(match of {
+    /// What entries tell now. GitHub does not say of one that was gone and is back that it has changed, so
+    /// what it tells is made newer than what was taken back of it. That is for those alone: of any other a
+    /// retracted closing was undone, and a server that lags behind must not bring it back.
+    async fn read_again(&self, of: StatesOf, changed: &[&EntryState]) -> Result<Vec<Event>, CollectError> {
+        let ids: Vec<String> = changed.iter().map(|state| state.id.clone()).collect();
+        let mut events: Vec<Event> = match of {
             StatesOf::Pulls => {
-                let found = self.github.pull_requests_by_id(&self.repo, ids).await?;
+                let found = self.github.pull_requests_by_id(&self.repo, &ids).await?;
                 found.iter().flat_map(|pull| self.origin.pull_request(pull)).collect()
             }
             StatesOf::Issues => {
-                let found = self.github.issues_by_id(&self.repo, ids).await?;
+                let found = self.github.issues_by_id(&self.repo, &ids).await?;
                 found.iter().flat_map(|issue| self.origin.issue(issue)).collect()
             }
-        })
+        };
+        let numbers = changed.iter().map(|state| state.number);
+        let back: BTreeSet<i64> = numbers.filter(|number| self.gone_before(of).contains(number)).collect();
+        let taken_back = self.rows(of, &back, true).await?.into_iter();
+        let taken_back: HashMap<EventId, i64> = taken_back.map(|row| (row.id, row.version)).collect();
+        for event in events.iter_mut().filter(|event| !event.retracted) {
+            if let Some(version) = taken_back.get(&event.id) {
+                event.version = event.version.max(version + 1);
+            }
+        }
+        Ok(events)
     }
 
-    /// Everything that was told of what is gone, as not being so. Should it come back, GitHub will say
-    /// that it changed later.
+    /// Everything that was told of what is gone, as not being so.
     async fn take_back(&self, of: StatesOf, gone: &BTreeSet<i64>) -> Result<Vec<Event>, CollectError> {
-        if gone.is_empty() {
-            return Ok(Vec::new());
+        let live = self.rows(of, gone, false).await?.into_iter();
+        Ok(live.map(|event| Event { version: event.version + 1, retracted: true, ..event }).collect())
+    }
+
+    /// What the snapshots hold of entries: what is live, or what is retracted.
+    async fn rows(
+        &self,
+        of: StatesOf,
+        numbers: &BTreeSet<i64>,
+        retracted: bool,
+    ) -> Result<Vec<Event>, CollectError> {
+        let mut rows = Vec::new();
+        if numbers.is_empty() {
+            return Ok(rows);
         }
-        let is_of = |kind: EventKind| match of {
-            StatesOf::Pulls => {
-                matches!(
-                    kind,
-                    EventKind::PrOpened | EventKind::PrMerged | EventKind::PrClosed | EventKind::Review
-                )
-            }
-            StatesOf::Issues => matches!(kind, EventKind::IssueOpened | EventKind::IssueClosed),
-        };
-        let mut live = Live::new();
-        each_live(self.context, &self.origin.org, |event| {
-            if let Some(number) = event.facts.number
+        each_event(self.context, &self.origin.org, |event| {
+            if event.retracted == retracted
                 && event.repo_id == self.repo.id
-                && is_of(event.kind)
-                && gone.contains(&number)
+                && tells(of, event.kind)
+                && event.facts.number.is_some_and(|number| numbers.contains(&number))
             {
-                live.entry(number).or_default().push(event);
+                rows.push(event);
             }
         })
         .await?;
-        let events = live.into_values().flatten();
-        Ok(events.map(|event| Event { version: event.version + 1, retracted: true, ..event }).collect())
+        Ok(rows)
     }
 }

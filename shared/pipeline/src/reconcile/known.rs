@@ -1,6 +1,6 @@
 //! What the snapshots hold of each repository, as far as it can be held against GitHub.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use gam_lake::schema::decode;
@@ -26,6 +26,10 @@ pub(super) struct Entry {
 pub(super) struct Known {
     pub(super) pulls: HashMap<i64, Entry>,
     pub(super) issues: HashMap<i64, Entry>,
+    /// Numbers of pull requests that were read, and taken back when they were gone.
+    pub(super) pulls_gone: HashSet<i64>,
+    /// The same of issues.
+    pub(super) issues_gone: HashSet<i64>,
     /// Committer dates of the commits on the branch, with how many there are of each.
     commits: BTreeMap<DateTime<Utc>, u32>,
 }
@@ -45,20 +49,22 @@ impl Known {
             changed_at: event.version,
             state: event.facts.state.as_deref().and_then(|state| state.bytes().next()).unwrap_or(b'?'),
         };
-        match (event.kind, event.facts.number) {
-            (EventKind::Commit, _) => *self.commits.entry(event.occurred_at).or_default() += 1,
-            (EventKind::PrOpened, Some(number)) => _ = self.pulls.insert(number, entry),
-            (EventKind::IssueOpened, Some(number)) => _ = self.issues.insert(number, entry),
+        match (event.kind, event.facts.number, event.retracted) {
+            (EventKind::Commit, _, false) => *self.commits.entry(event.occurred_at).or_default() += 1,
+            (EventKind::PrOpened, Some(number), false) => _ = self.pulls.insert(number, entry),
+            (EventKind::PrOpened, Some(number), true) => _ = self.pulls_gone.insert(number),
+            (EventKind::IssueOpened, Some(number), false) => _ = self.issues.insert(number, entry),
+            (EventKind::IssueOpened, Some(number), true) => _ = self.issues_gone.insert(number),
             _ => {}
         }
     }
 }
 
-/// Looks at every live event of the organization's snapshots.
+/// Looks at every event of the organization's snapshots, retracted ones included.
 ///
 /// # Errors
 /// Where the lake fails.
-pub(super) async fn each_live(
+pub(super) async fn each_event(
     context: &Context,
     org: &str,
     mut look: impl FnMut(Event),
@@ -69,7 +75,7 @@ pub(super) async fn each_live(
         for batch in &found.batches {
             for start in (0..batch.num_rows()).step_by(ROWS) {
                 let rows = batch.slice(start, ROWS.min(batch.num_rows() - start));
-                decode(&rows)?.into_iter().filter(|event| !event.retracted).for_each(&mut look);
+                decode(&rows)?.into_iter().for_each(&mut look);
             }
         }
     }
@@ -86,7 +92,7 @@ pub(super) async fn known(
     repos: &BTreeSet<i64>,
 ) -> Result<HashMap<i64, Known>, gam_lake::Error> {
     let mut known: HashMap<i64, Known> = HashMap::new();
-    each_live(context, org, |event| {
+    each_event(context, org, |event| {
         if repos.contains(&event.repo_id) {
             known.entry(event.repo_id).or_default().take(&event);
         }

@@ -24,7 +24,7 @@ use gam_store::keys::CheckpointKey;
 use crate::checkpoint::{CommitsCheckpoint, CoveredCommits, Held, OrgCheckpoint, RepoCheckpoint};
 use crate::collect::{CollectError, Limited};
 use crate::{Context, Observer, Progress};
-use known::{Known, each_live, known};
+use known::{Known, each_event, known};
 
 /// How many repositories are counted together.
 const TOGETHER: usize = 20;
@@ -281,9 +281,10 @@ impl Comparing<'_> {
         let mut known: HashMap<String, Event> = HashMap::new();
         let in_span =
             |at: DateTime<Utc>| at >= covered.since && covered.until.is_none_or(|until| at <= until);
-        each_live(self.context, &self.origin.org, |event| {
+        each_event(self.context, &self.origin.org, |event| {
             if event.repo_id == self.repo.id
                 && event.kind == EventKind::Commit
+                && !event.retracted
                 && in_span(event.occurred_at)
                 && let Some(sha) = event.facts.sha.clone()
             {
@@ -295,8 +296,11 @@ impl Comparing<'_> {
         known.retain(|sha, _| !shown.contains(sha));
         let gone = self.not_on_branch(&covered.tip, known).await?;
         let entries = missing.len() + gone.len();
-        let version =
-            if gone.is_empty() { Some(checkpoint.version) } else { self.next_version(covered).await? };
+        let version = if gone.is_empty() {
+            Some(checkpoint.version)
+        } else {
+            self.next_version(covered, &gone).await?
+        };
         let Some(version) = version else {
             tracing::info!(
                 repo = self.repo.name,
@@ -365,9 +369,13 @@ impl Comparing<'_> {
     }
 
     /// Begins a new version of the repository's commits, as a force-push does: what was told of them
-    /// before, and what was taken back, is older than what is told from now on.
-    /// Nothing where a collection has moved on from what was compared.
-    async fn next_version(&self, compared: &CoveredCommits) -> Result<Option<i64>, CollectError> {
+    /// before, and what was taken back, is older than what is told from now on. What is gone is not asked for
+    /// again, as GitHub may still show it. Nothing where a collection has moved on from what was compared.
+    async fn next_version(
+        &self,
+        compared: &CoveredCommits,
+        gone: &[Event],
+    ) -> Result<Option<i64>, CollectError> {
         let org = &self.origin.org;
         let key = CheckpointKey::Repo(org.clone(), self.repo.id);
         let mut held: Held<RepoCheckpoint> = Held::load(&*self.context.checkpoints, &key).await?;
@@ -375,6 +383,8 @@ impl Comparing<'_> {
         if commits.covered.as_ref() != Some(compared) || commits.walk.is_some() || commits.moving.is_some() {
             return Ok(None);
         }
+        let gone = gone.iter().filter_map(|event| event.facts.sha.as_deref());
+        gone.for_each(|sha| commits.uncounted.note(sha, true));
         commits.version = (commits.version + 2).max(self.pushed_at);
         let version = commits.version;
         if held.save(&*self.context.checkpoints, &key).await? {
@@ -384,6 +394,3 @@ impl Comparing<'_> {
         }
     }
 }
-
-/// Numbers that are known, and what of them is live: to take back what is gone.
-type Live = BTreeMap<i64, Vec<Event>>;

@@ -60,7 +60,7 @@ pub(super) async fn read(
     if let (Some(covered), Some(moving)) =
         (reading.checkpoint.covered.clone(), reading.checkpoint.moving.clone())
     {
-        reading.finish_move(covered, moving).await?;
+        reading.finish_move(covered, moving, tip).await?;
     }
     match reading.checkpoint.covered.clone() {
         None => {
@@ -108,13 +108,14 @@ impl Commits<'_> {
     /// Asks again for commits whose lines GitHub refused to count.
     async fn count_again(&mut self) -> Result<(), Stop> {
         let oids = self.checkpoint.uncounted.ask(self.target.read_at);
-        let commits = match self.github.commits_by_id(&self.target.repo, &oids).await {
+        let commits = match self.github.commits_if_shown(&self.target.repo, &oids).await {
             Ok(commits) => commits,
-            // One of them is not shown any more: they are asked for again another day.
+            // They are asked for again another day.
             Err(Error::Unavailable { .. } | Error::NotFound(_)) => Vec::new(),
             Err(error) => return Err(error.into()),
         };
-        let counted: Vec<Commit> = commits.into_iter().filter(Commit::is_counted).collect();
+        // One that is not shown may be pushed away, or shown by another server: it is asked for again too.
+        let counted: Vec<Commit> = commits.into_iter().flatten().filter(Commit::is_counted).collect();
         let events = self.events(&counted);
         self.hand_over(events, true).await
     }

@@ -16,13 +16,7 @@ impl Commits<'_> {
     pub(super) async fn move_tip(&mut self, covered: CoveredCommits, tip: &str) -> Result<(), Stop> {
         let forward = match self.github.compare(&self.target.repo, &covered.tip, tip).await {
             Ok(forward) => forward,
-            Err(error) => {
-                if !self.is_beyond_compare(&covered.tip, tip, error).await? {
-                    return Err(self.not_shown_yet(tip).into());
-                }
-                self.begin_version();
-                return self.replace(covered, tip.to_owned()).await;
-            }
+            Err(why) => return self.replace_uncompared(covered, tip.to_owned(), why).await,
         };
         if forward.behind_by > 0 {
             if forward.commits.is_empty() && self.tip_now().await?.as_deref() != Some(tip) {
@@ -36,15 +30,20 @@ impl Commits<'_> {
         self.take_difference(covered, tip.to_owned(), forward, 0).await
     }
 
-    /// Finishes a move that an earlier run has begun.
-    pub(super) async fn finish_move(&mut self, covered: CoveredCommits, moving: Moving) -> Result<(), Stop> {
+    /// Finishes a move that an earlier run has begun; `tip` is the one that the branch has now.
+    pub(super) async fn finish_move(
+        &mut self,
+        covered: CoveredCommits,
+        moving: Moving,
+        tip: &str,
+    ) -> Result<(), Stop> {
         let Moving { to, step } = moving;
         match step {
             MoveStep::Compare { done } => {
                 match self.github.compare(&self.target.repo, &covered.tip, &to).await {
                     Ok(forward) => return self.take_difference(covered, to, forward, done).await,
-                    Err(error) => {
-                        if self.is_beyond_compare(&covered.tip, &to, error).await? {
+                    Err(why) => {
+                        if self.is_beyond_compare(&covered.tip, &to, why).await? {
                             self.begin_version();
                             return self.replace(covered, to).await;
                         }
@@ -56,12 +55,26 @@ impl Commits<'_> {
             }
             MoveStep::Replace { .. } => {}
         }
+        self.abandon(covered, tip).await
+    }
+
+    /// Gives up a move whose tip is gone. It may have taken back commits that are on the branch, so all that
+    /// is covered is told again, from the tip that the branch has now, under a version that beats that.
+    async fn abandon(&mut self, covered: CoveredCommits, tip: &str) -> Result<(), Stop> {
+        if !self.github.shows(&self.target.repo, tip).await? {
+            return Err(self.not_shown_yet(tip).into());
+        }
         tracing::warn!(
             repo = self.target.repo.name,
-            "the tip of an unfinished move is gone; what it read and a force-push took away stays"
+            "the tip of an unfinished move is gone: the history is read anew; \
+             what was read of that tip alone stays until everything is compared with GitHub"
         );
-        self.checkpoint.moving = None;
-        self.hand_over(Vec::new(), true).await
+        self.begin_version();
+        if covered.tip == tip {
+            self.checkpoint.moving = None;
+            return self.read_whole(covered).await;
+        }
+        self.replace(covered, tip.to_owned()).await
     }
 
     fn begin_version(&mut self) {
@@ -83,6 +96,20 @@ impl Commits<'_> {
         let is_shown = self.github.shows(&self.target.repo, new).await?;
         tracing::info!(repo = self.target.repo.name, old, new, %why, is_shown, "two tips cannot be compared");
         Ok(is_shown)
+    }
+
+    /// Moves to a tip that could not be compared with the old one, for that reason.
+    async fn replace_uncompared(
+        &mut self,
+        covered: CoveredCommits,
+        to: String,
+        why: Error,
+    ) -> Result<(), Stop> {
+        if !self.is_beyond_compare(&covered.tip, &to, why).await? {
+            return Err(self.not_shown_yet(&to).into());
+        }
+        self.begin_version();
+        self.replace(covered, to).await
     }
 
     /// The tip that GitHub shows at the moment.
@@ -111,7 +138,10 @@ impl Commits<'_> {
     ) -> Result<(), Stop> {
         let (github, repo) = (self.github, &self.target.repo);
         if forward.behind_by > 0 && done == 0 {
-            let backward = github.compare(repo, &to, &covered.tip).await?;
+            let backward = match github.compare(repo, &to, &covered.tip).await {
+                Ok(backward) => backward,
+                Err(why) => return self.replace_uncompared(covered, to, why).await,
+            };
             backward.commits.iter().for_each(|gone| self.checkpoint.uncounted.note(&gone.sha, true));
             let gone =
                 backward.commits.iter().map(|gone| self.target.origin.commit_gone(gone, self.version_gone()));
@@ -139,16 +169,21 @@ impl Commits<'_> {
     /// Walks the whole history of the new tip, and then takes back that of the old one: what is in both was
     /// told again under a greater version by then, so at no time anything is missing.
     async fn replace(&mut self, covered: CoveredCommits, to: String) -> Result<(), Stop> {
-        // What is taken back is not to be asked for again; what stays is noted anew by the walk.
-        self.checkpoint.uncounted = Uncounted::default();
         let step = MoveStep::Replace { old: covered.clone(), cursor: None };
         self.checkpoint.moving = Some(Moving { to: to.clone(), step });
-        let covers = CoveredCommits { tip: to.clone(), ..covered.clone() };
-        let walk = CommitWalk::new(covers, covered.since, covered.until);
+        self.read_whole(CoveredCommits { tip: to.clone(), ..covered.clone() }).await?;
+        self.take_back(covered, to, None).await
+    }
+
+    /// Walks the whole history that is to be covered.
+    async fn read_whole(&mut self, covers: CoveredCommits) -> Result<(), Stop> {
+        // What is taken back is not to be asked for again; what stays is noted anew by the walk.
+        self.checkpoint.uncounted = Uncounted::default();
+        let (since, until) = (covers.since, covers.until);
+        let walk = CommitWalk::new(covers, since, until);
         self.checkpoint.walk = Some(walk.clone());
         self.hand_over(Vec::new(), true).await?;
-        self.walk(walk).await?;
-        self.take_back(covered, to, None).await
+        self.walk(walk).await
     }
 
     /// Takes back the history of the old tip, page by page; more than was read of it, where some of that would
@@ -179,10 +214,14 @@ impl Commits<'_> {
                     cursor = None;
                     continue;
                 }
-                Err(Error::NotFound(why)) => {
+                Err(why @ Error::NotFound(_)) => {
+                    // Where it is the repository that is hidden, that is an error of its own.
+                    if self.github.shows(&self.target.repo, &old.tip).await? {
+                        return Err(why.into());
+                    }
                     tracing::warn!(
                         repo = self.target.repo.name,
-                        why,
+                        %why,
                         "the old tip is gone, so what a force-push took away stays"
                     );
                     break;

@@ -28,11 +28,16 @@ struct Place {
 impl Commits<'_> {
     /// Goes on with a walk that an earlier run has begun.
     pub(super) async fn resume(&mut self, walk: CommitWalk) -> Result<(), Stop> {
+        let tip = walk.covers.tip.clone();
         match self.walk(walk).await {
-            Err(Stop::GitHub(Error::NotFound(why))) => {
+            Err(Stop::GitHub(why @ Error::NotFound(_))) => {
+                // Where it is the repository that is hidden, that is an error of its own.
+                if self.github.shows(&self.target.repo, &tip).await? {
+                    return Err(why.into());
+                }
                 tracing::warn!(
                     repo = self.target.repo.name,
-                    why,
+                    %why,
                     "the tip of an unfinished walk is gone; what it read and a force-push took away stays"
                 );
                 self.checkpoint.walk = None;
