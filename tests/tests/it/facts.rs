@@ -4,7 +4,7 @@
 use gam_tests::answers::{assert_same, check};
 use gam_tests::github::Double;
 use gam_tests::github::world::{
-    Account, Deployment, Pull, Release, ReleaseTurn, Repo, Review, Signature, Thread, Turn, World, at,
+    Account, Deployment, Pull, Release, ReleaseTurn, Repo, Review, Signature, Thread, Time, Turn, World, at,
 };
 use gam_tests::http::get;
 use gam_tests::program::Place;
@@ -159,6 +159,34 @@ fn closings_count_when_the_timeline_says_and_as_long_as_they_hold() {
 }
 
 #[test]
+fn a_closing_that_was_read_at_a_bad_moment_counts_once_or_as_a_merge() {
+    // At first neither the timeline tells of the closings, nor anything of the merge.
+    let shown = |in_full: bool| {
+        world_of(|repo| {
+            let thread = |number| Thread::new(number, ann(), at("2024-01-02"));
+            let when = at("2024-01-05");
+            let closed = Turn::Closed { event: in_full.then_some(2) };
+            repo.issues.push(thread(1).then(when, closed));
+            repo.pulls.push(Pull::new(thread(2).then(when, closed)));
+            let merged = if in_full { Turn::Merged } else { Turn::Closed { event: Some(0) } };
+            let merged = thread(3).then(when, merged).then(at("2024-01-06"), Turn::Edited);
+            repo.pulls.push(Pull::new(merged));
+        })
+    };
+    let double = Double::start(shown(false), at("2024-01-05T12:00:00Z"));
+    let place = Place::with(&double);
+    let step = |world: World, now: Time| {
+        double.set_now(now);
+        double.set_world(world.clone());
+        collect_and_aggregate(&place, &world.org);
+        check(place.serve().address(), &world, now, &whole());
+        ["issues_closed", "prs_closed", "prs_merged"].map(|metric| org_metric(&place, metric))
+    };
+    assert_eq!(step(shown(false), at("2024-01-05T12:00:00Z")), [1, 2, 0]);
+    assert_eq!(step(shown(true), at("2024-01-07")), [1, 1, 1]);
+}
+
+#[test]
 fn a_review_counts_for_others_once_it_is_submitted() {
     let (bob, bot) = (Some(Account::user("bob", 12)), Some(Account::bot("helper", 91)));
     let world = world_of(|repo| {
@@ -194,16 +222,13 @@ fn a_review_counts_for_others_once_it_is_submitted() {
     assert_eq!((first["count"].as_u64(), first["mean"].as_f64()), (Some(1), Some(72.0)));
 }
 
+fn deployment(id: i64, created: &str, statuses: Vec<(Time, &'static str)>) -> Deployment {
+    Deployment { id, environment: "production".to_owned(), creator: ann(), created_at: at(created), statuses }
+}
+
 #[test]
 fn a_deployment_may_succeed_long_after_it_failed() {
     let world = world_of(|repo| {
-        let deployment = |id, created: &str, statuses: Vec<_>| Deployment {
-            id,
-            environment: "production".to_owned(),
-            creator: ann(),
-            created_at: at(created),
-            statuses,
-        };
         repo.deployments = vec![
             deployment(1, "2024-01-02", vec![(at("2024-01-03"), "FAILURE"), (at("2024-03-03"), "SUCCESS")]),
             deployment(2, "2024-01-04", vec![(at("2024-01-05"), "ERROR"), (at("2024-01-06"), "FAILURE")]),
@@ -214,6 +239,48 @@ fn a_deployment_may_succeed_long_after_it_failed() {
     let place = stepwise(&world, &["2024-01-10", "2024-02-10", "2024-03-05", "2024-03-10"]);
     assert_eq!(org_metric(&place, "deploys"), 3);
     assert_eq!(org_metric(&place, "deploy_failures"), 1);
+}
+
+#[test]
+fn a_failure_counts_until_its_deployment_is_deleted() {
+    let failed = |id, created: &str| deployment(id, created, vec![(at(created), "FAILURE")]);
+    let mut world = world_of(|repo| {
+        let push = repo.commit(&[], at("2024-01-02"), &by(ann()), Some([1, 0, 1]));
+        repo.push(at("2024-01-02"), &push);
+        repo.deployments = vec![
+            failed(1, "2024-01-03"),
+            failed(2, "2024-01-04"),
+            failed(3, "2024-02-05"),
+            failed(4, "2024-02-07"),
+        ];
+    });
+    let now = at("2024-02-10");
+    let double = Double::start(world.clone(), now);
+    let place = Place::with(&double);
+    let step = |world: &World| {
+        double.set_world(world.clone());
+        collect_and_aggregate(&place, &world.org);
+        org_metric(&place, "deploy_failures")
+    };
+    assert_eq!(step(&world), 4);
+    // One is not shown, and neither the list's length nor its newest entry tells of it. As long as the
+    // repository is blocked that says nothing.
+    world.repos[0].deployments[0] = deployment(5, "2024-01-03", vec![(at("2024-01-03"), "PENDING")]);
+    world.repos[0].blocked = true;
+    assert_eq!(step(&world), 4);
+    world.repos[0].blocked = false;
+    assert_eq!(step(&world), 3);
+    check(place.serve().address(), &world, now, &whole());
+    // The newest one is deleted, and then all that are left.
+    world.repos[0].deployments.pop();
+    assert_eq!(step(&world), 2);
+    check(place.serve().address(), &world, now, &whole());
+    world.repos[0].deployments.clear();
+    assert_eq!(step(&world), 0);
+    check(place.serve().address(), &world, now, &whole());
+    let fresh = Place::with(&double);
+    collect_and_aggregate(&fresh, &world.org);
+    assert_same(&answers(&fresh, &world, now), &answers(&place, &world, now));
 }
 
 #[test]

@@ -87,7 +87,7 @@ impl Origin {
         event
     }
 
-    /// Everything a pull request tells: its opening, its merge or its closings, its reviews.
+    /// Everything a pull request tells: its opening, its merge, its closings, its reviews.
     pub fn pull_request(&self, pull: &PullRequest) -> Vec<Event> {
         let author = Actor::member(pull.author.as_ref());
         let reviews: Vec<&Review> =
@@ -205,6 +205,14 @@ impl Origin {
         });
         success.into_iter().chain(failure).collect()
     }
+
+    /// The failure of a deployment that is no more. It has the failure's own version, of which the retracted
+    /// telling wins: whatever else GitHub may tell of it, a success, is newer.
+    pub fn deployment_gone(&self, id: i64, failed_at: DateTime<Utc>) -> Event {
+        let (failure, version) = (EventId::deployment_failure(id), failed_at.timestamp());
+        let event = self.event(failure, EventKind::DeploymentFailure, version, Member::ghost(), failed_at);
+        Event { retracted: true, ..event }
+    }
 }
 
 /// What a deployment's statuses came to.
@@ -252,9 +260,13 @@ struct ClosingFact {
     undone: bool,
 }
 
-/// Every closing in the timeline, and whether it was undone. The closing that holds now is the one
-/// that belongs to `closed_at`; where the timeline has none, `closed_at` itself. A merge closes too,
-/// but that closing counts nowhere and is left out.
+/// Every moment that may have been told as a closing's, and whether it was undone. The closing that holds
+/// now is the one in the timeline that belongs to `closed_at`; where the timeline has none, `closed_at`
+/// itself; and none where there was a merge, which closes too and counts as a merge only.
+///
+/// GitHub may have shown `closed_at` before its closing was in the timeline, and a merge as a closing before
+/// it was one. So `closed_at` and the merge's own closing are told as undone where they do not hold. That is
+/// often a matter of one second and thus of one version, of which the retracted telling wins.
 fn closings(
     timeline: &Option<Vec<Option<Closing>>>,
     closed_at: Option<DateTime<Utc>>,
@@ -263,20 +275,16 @@ fn closings(
     let mut times: Vec<DateTime<Utc>> =
         timeline.iter().flatten().flatten().filter_map(|closing| closing.created_at).collect();
     times.sort_unstable();
-    times.dedup_by_key(|at| at.timestamp());
     let current = closed_at.and_then(|closed| {
         let near = times.iter().copied().filter(|at| (*at - closed).abs() <= SAME_CLOSING);
         near.min_by_key(|at| (*at - closed).abs())
     });
-    let mut facts: Vec<ClosingFact> = times
-        .into_iter()
-        .filter(|at| !(merged && Some(*at) == current))
-        .map(|at| ClosingFact { at, undone: merged || Some(at) != current })
-        .collect();
-    if let (Some(at), None, false) = (closed_at, current, merged) {
-        facts.push(ClosingFact { at, undone: false });
-    }
-    facts
+    // By the second, as ids are: two facts of one id would contradict each other.
+    let holds = current.or(closed_at).filter(|_| !merged).map(|at| at.timestamp());
+    times.extend(closed_at);
+    times.sort_unstable();
+    times.dedup_by_key(|at| at.timestamp());
+    times.into_iter().map(|at| ClosingFact { at, undone: Some(at.timestamp()) != holds }).collect()
 }
 
 #[cfg(test)]

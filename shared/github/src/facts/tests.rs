@@ -41,13 +41,14 @@ fn a_closing_takes_the_time_of_the_closed_event_that_belongs_to_it() {
         "timelineItems": closed_events(&["2025-01-03T10:00:01Z"]),
     }));
     let events = origin().pull_request(&closed);
-    assert_eq!(closings_of(&events), [("01-03T10:00:01".to_owned(), false)]);
-    assert_eq!(events[1].id.as_str(), "pr:7:5:closed:1735898401");
+    let expected = [("01-03T10:00:00".to_owned(), true), ("01-03T10:00:01".to_owned(), false)];
+    assert_eq!(closings_of(&events), expected, "it may have been told at `closedAt` before");
+    assert_eq!(events[2].id.as_str(), "pr:7:5:closed:1735898401");
 
     let reopened = pull(json!({ "timelineItems": closed_events(&["2025-01-03T10:00:01Z"]) }));
     let again = origin().pull_request(&reopened);
     assert_eq!(closings_of(&again), [("01-03T10:00:01".to_owned(), true)], "the same id, taken back");
-    assert_eq!(again[1].id, events[1].id);
+    assert_eq!(again[1].id, events[2].id);
 }
 
 #[test]
@@ -68,15 +69,123 @@ fn without_a_closed_event_the_closing_takes_closed_at() {
 }
 
 #[test]
-fn a_merge_is_no_closing_and_takes_earlier_ones_back() {
+fn a_merge_is_no_closing_and_takes_all_of_them_back() {
     let events = origin().pull_request(&pull(json!({
         "state": "MERGED", "closedAt": "2025-01-08T00:00:00Z", "mergedAt": "2025-01-08T00:00:00Z",
         "timelineItems": closed_events(&["2025-01-03T10:00:00Z", "2025-01-08T00:00:00Z"]),
     })));
-    assert_eq!(closings_of(&events), [("01-03T10:00:00".to_owned(), true)]);
+    let expected = [("01-03T10:00:00".to_owned(), true), ("01-08T00:00:00".to_owned(), true)];
+    assert_eq!(closings_of(&events), expected, "the merge's own one too");
     let merged = events.iter().find(|event| event.kind == EventKind::PrMerged).unwrap();
     assert_eq!(merged.facts.state.as_deref(), Some("merged"));
     assert_eq!(merged.facts.labels.as_deref(), Some(&["bug".to_owned()][..]));
+}
+
+/// What counts after all this was told in this order.
+fn live(told: &[&[Event]]) -> Vec<String> {
+    let mut kept: BTreeMap<&EventId, &Event> = BTreeMap::new();
+    for event in told.iter().copied().flatten() {
+        let known = kept.entry(&event.id).or_insert(event);
+        if event.supersedes(known) {
+            *known = event;
+        }
+    }
+    kept.into_values().filter(|event| !event.retracted).map(|event| event.id.to_string()).collect()
+}
+
+/// Whichever of these sights are read, and in whichever order, what counts at the end is what the last one
+/// shows, as long as it is among them.
+fn ends_alike(sights: &[Vec<Event>], expected: &[&str]) {
+    let (last, before) = sights.split_last().unwrap();
+    for chosen in 0..(1_u32 << before.len()) {
+        let read = before.iter().enumerate().filter(|(at, _)| (chosen >> *at) & 1 == 1);
+        let mut told: Vec<&[Event]> = read.map(|(_, sight)| sight.as_slice()).collect();
+        told.push(last);
+        assert_eq!(live(&told), expected, "of those before {chosen:b}");
+        told.reverse();
+        assert_eq!(live(&told), expected, "of those before {chosen:b}, the last one first");
+    }
+}
+
+/// A pull request or an issue as it is shown at a moment.
+fn shown(state: &str, updated: &str, closed: Option<&str>, events: &[&str]) -> Value {
+    json!({
+        "state": state, "updatedAt": updated, "closedAt": closed,
+        "mergedAt": closed.filter(|_| state == "MERGED"), "timelineItems": closed_events(events),
+    })
+}
+
+fn pulls(sights: &[Value]) -> Vec<Vec<Event>> {
+    sights.iter().map(|sight| origin().pull_request(&pull(sight.clone()))).collect()
+}
+
+fn issues(sights: &[Value]) -> Vec<Vec<Event>> {
+    let issue = |sight: &Value| {
+        let mut issue = json!({
+            "id": "I_6", "number": 6, "createdAt": "2025-01-01T00:00:00Z", "author": null,
+            "labels": { "nodes": [] },
+        });
+        issue.as_object_mut().unwrap().extend(sight.as_object().unwrap().clone());
+        origin().issue(&serde_json::from_value(issue).unwrap())
+    };
+    sights.iter().map(issue).collect()
+}
+
+#[test]
+fn a_closing_that_is_shown_before_its_closed_event_counts_once() {
+    let (closed, event) = ("2025-01-03T10:00:00Z", "2025-01-03T10:00:02Z");
+    let sights = [
+        shown("OPEN", "2025-01-02T00:00:00Z", None, &[]),
+        shown("CLOSED", closed, Some(closed), &[]),
+        shown("CLOSED", closed, Some(closed), &[event]),
+        shown("CLOSED", "2025-01-04T00:00:00Z", Some(closed), &[event]),
+    ];
+    for read in [&sights[..3], &sights] {
+        ends_alike(&pulls(read), &["pr:7:5:closed:1735898402", "pr:7:5:opened"]);
+        ends_alike(&issues(read), &["issue:7:6:closed:1735898402", "issue:7:6:opened"]);
+    }
+}
+
+#[test]
+fn a_closing_of_one_second_with_its_closed_event_is_one_fact() {
+    let closed = "2025-01-03T10:00:00Z";
+    let sights =
+        [shown("CLOSED", closed, Some(closed), &[]), shown("CLOSED", closed, Some(closed), &[closed])];
+    for sight in pulls(&sights).iter().chain(&issues(&sights)) {
+        assert_eq!(closings_of(sight), [("01-03T10:00:00".to_owned(), false)]);
+    }
+}
+
+#[test]
+fn what_was_shown_as_a_closing_and_was_a_merge_counts_as_a_merge_only() {
+    let (merged, event) = ("2025-01-03T10:00:00Z", "2025-01-03T10:00:01Z");
+    for events in [&[merged][..], &[event]] {
+        let sights = [
+            shown("OPEN", "2025-01-02T00:00:00Z", None, &[]),
+            shown("CLOSED", merged, Some(merged), &[]),
+            shown("CLOSED", merged, Some(merged), events),
+            shown("MERGED", merged, Some(merged), &[]),
+            shown("MERGED", merged, Some(merged), events),
+        ];
+        ends_alike(&pulls(&sights), &["pr:7:5:merged", "pr:7:5:opened"]);
+    }
+}
+
+#[test]
+fn of_closings_that_were_undone_none_counts_and_the_last_one_does() {
+    let (first, again, event) = ("2025-01-03T10:00:00Z", "2025-01-05T10:00:00Z", "2025-01-05T09:59:59Z");
+    let sights = [
+        shown("CLOSED", first, Some(first), &[]),
+        shown("CLOSED", first, Some(first), &[first]),
+        // Changed within the same second: the closing must not win.
+        shown("OPEN", first, None, &[first]),
+        shown("CLOSED", again, Some(again), &[first]),
+        shown("CLOSED", again, Some(again), &[first, event]),
+    ];
+    ends_alike(&pulls(&sights[..3]), &["pr:7:5:opened"]);
+    ends_alike(&issues(&sights[..3]), &["issue:7:6:opened"]);
+    ends_alike(&pulls(&sights), &["pr:7:5:closed:1736071199", "pr:7:5:opened"]);
+    ends_alike(&issues(&sights), &["issue:7:6:closed:1736071199", "issue:7:6:opened"]);
 }
 
 fn review(id: &str, login: Option<&str>, state: &str, submitted: Option<&str>) -> Value {
@@ -172,6 +281,18 @@ fn a_failure_taken_back_is_the_newer_telling() {
     let mended = origin()
         .deployment(&deployment(&[("FAILURE", "2025-01-03T00:00:00Z"), ("SUCCESS", "2025-01-06T00:00:00Z")]));
     assert!(mended[1].supersedes(&failed[0]) && mended[1].id == failed[0].id);
+}
+
+#[test]
+fn the_failure_of_a_deployment_that_is_gone_is_taken_back_at_its_old_time() {
+    let failed = origin().deployment(&deployment(&[("FAILURE", "2025-01-03T00:00:00Z")]));
+    let gone = origin().deployment_gone(9, at("2025-01-03T00:00:00Z"));
+    assert!(gone.retracted && gone.id == failed[0].id && gone.kind == failed[0].kind);
+    assert_eq!(gone.occurred_at, failed[0].occurred_at);
+    assert!(gone.supersedes(&failed[0]) && !failed[0].supersedes(&gone));
+    let mended = origin()
+        .deployment(&deployment(&[("FAILURE", "2025-01-03T00:00:00Z"), ("SUCCESS", "2025-01-06T00:00:00Z")]));
+    assert_eq!(live(&[&failed[..], &[gone], &mended]), ["deployment:9:success"]);
 }
 
 #[test]

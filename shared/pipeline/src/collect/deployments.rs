@@ -1,6 +1,6 @@
 //! Reading deployments. They are ordered by creation only, while what matters, their statuses, comes
 //! later: those that may still succeed are remembered and asked for by id, and where there is
-//! something new the last 14 days are read anew.
+//! something new the last 14 days are read anew. What failed and was deleted since is taken back.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -122,7 +122,7 @@ pub(super) async fn read(
         reading.checkpoint.active_at = target.active_at;
         reading.hand_over(Vec::new()).await?;
     }
-    reading.forget(&looked_for).await
+    reading.forget(newest, &looked_for).await
 }
 
 struct Deployments<'a> {
@@ -220,12 +220,19 @@ impl Deployments<'_> {
         }
     }
 
-    /// Forgets those that GitHub shows neither under their id nor in the list: where the list was walked
-    /// past them, or they are too old for it to be walked again for them.
-    async fn forget(&mut self, looked_for: &BTreeMap<i64, DateTime<Utc>>) -> Result<(), Stop> {
+    /// Forgets those that GitHub shows neither under their id nor in the list: where the list is empty or was
+    /// walked past them, or they are too old for it to be walked again for them. Their failures are taken back:
+    /// a backfill would not find them.
+    async fn forget(
+        &mut self,
+        newest: Newest,
+        looked_for: &BTreeMap<i64, DateTime<Utc>>,
+    ) -> Result<(), Stop> {
         let anew = self.checkpoint.active_at.map(|active| active - READ_ANEW);
         let is_gone = |created: DateTime<Utc>| {
-            self.walked.is_some_and(|floor| created >= floor) || anew.is_some_and(|anew| created < anew)
+            newest.total == 0
+                || self.walked.is_some_and(|floor| created >= floor)
+                || anew.is_some_and(|anew| created < anew)
         };
         let gone: Vec<i64> = looked_for
             .iter()
@@ -235,9 +242,16 @@ impl Deployments<'_> {
         if gone.is_empty() {
             return Ok(());
         }
-        gone.iter().for_each(|id| {
-            self.checkpoint.unsettled.remove(id);
-        });
-        self.hand_over(Vec::new()).await
+        if self.walked.is_none() {
+            // What hides or blocks the repository hides its deployments too, and then they are not gone: its
+            // list is not answered.
+            self.github.deployments(&self.target.repo, None, &mut PageSize::new(1)).await?;
+        }
+        let mut events = Vec::new();
+        for id in gone {
+            let failed_at = self.checkpoint.unsettled.remove(&id).and_then(|unsettled| unsettled.failed_at);
+            events.extend(failed_at.map(|at| self.target.origin.deployment_gone(id, at)));
+        }
+        self.hand_over(events).await
     }
 }
