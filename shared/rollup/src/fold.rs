@@ -3,6 +3,7 @@
 use arrow_array::RecordBatch;
 use chrono::{Days, NaiveDate};
 use gam_model::identity::member_key;
+use gam_model::member::GHOST;
 use gam_model::metric::{Counter, Duration};
 use gam_model::period::midnight;
 use gam_model::{EventKind, Grain, Identity, MemberKind, Month, RollupKey, Subject};
@@ -66,17 +67,39 @@ impl Cell {
     }
 }
 
-/// People's cell and bots' cell.
-type Cells = [Cell; 2];
-
 /// A day's cell of all people or all bots, and which of them were active.
 type Side = (Cell, Vec<u32>);
 
-/// How a member is shown: by the spelling of the latest event.
+/// How an event shows the member it is about. It is kept beside each cell and merged as cells are: were
+/// it kept once for the month, an event would change rollups that it is not counted in, and that nobody
+/// writes anew for it.
+#[derive(Debug, Clone, Copy)]
 struct Shown {
     at: i64,
     name: u32,
     kind: MemberKind,
+}
+
+impl Shown {
+    /// Takes the place of what is kept where that is earlier; of two at one time the greater stays.
+    fn keep_in(self, kept: &mut Option<Shown>, names: &[String]) {
+        let later = match kept {
+            None => true,
+            Some(old) if old.at != self.at => old.at < self.at,
+            Some(old) if old.name == self.name => old.kind < self.kind,
+            Some(old) => names[old.name as usize] < names[self.name as usize],
+        };
+        if later {
+            *kept = Some(self);
+        }
+    }
+}
+
+/// What one member did in one span: people's cell and bots' cell, and how the member is shown.
+#[derive(Debug, Default)]
+struct Work {
+    cells: [Cell; 2],
+    shown: Option<Shown>,
 }
 
 /// A text value of a batch's member dictionary, resolved once.
@@ -84,9 +107,9 @@ struct Shown {
 struct MemberCode {
     member: u32,
     name: u32,
-    bot_by_name: bool,
-    /// An alias leads to another account, so the row's kind says nothing about the member.
-    aliased: bool,
+    /// What the member is, where the row's kind does not tell: it is a bot by its name, or an alias leads
+    /// to another account than the row's.
+    kind: Option<MemberKind>,
 }
 
 /// Every rollup of one month that is not empty, in key order.
@@ -135,13 +158,12 @@ struct Folder<'a> {
     name_codes: FxHashMap<String, u32>,
     members: Vec<String>,
     member_codes: FxHashMap<String, u32>,
-    shown: Vec<Option<Shown>>,
     /// The repository and day being read, with the cells of the members met in it.
     open: Option<(i64, usize)>,
-    open_cells: FxHashMap<(u32, bool), Cell>,
+    open_cells: FxHashMap<(u32, bool), (Cell, Option<Shown>)>,
     by_repo_day: FxHashMap<(i64, usize), [Side; 2]>,
-    by_member_day: FxHashMap<(u32, usize), Cells>,
-    by_repo_member: FxHashMap<(i64, u32), Cells>,
+    by_member_day: FxHashMap<(u32, usize), Work>,
+    by_repo_member: FxHashMap<(i64, u32), Work>,
     events: u64,
 }
 
@@ -155,7 +177,6 @@ impl<'a> Folder<'a> {
             name_codes: FxHashMap::default(),
             members: Vec::new(),
             member_codes: FxHashMap::default(),
-            shown: Vec::new(),
             open: None,
             open_cells: FxHashMap::default(),
             by_repo_day: FxHashMap::default(),
@@ -171,14 +192,15 @@ impl<'a> Folder<'a> {
         let key = member_key(target);
         let member = *self.member_codes.entry(key).or_insert_with_key(|key| {
             self.members.push(key.clone());
-            self.shown.push(None);
             self.members.len() as u32 - 1
         });
-        let shown = *self.name_codes.entry(target.to_owned()).or_insert_with_key(|name| {
+        let code = *self.name_codes.entry(target.to_owned()).or_insert_with_key(|name| {
             self.names.push(name.clone());
             self.names.len() as u32 - 1
         });
-        MemberCode { member, name: shown, bot_by_name: resolved.bot, aliased: target != name }
+        let kind =
+            if resolved.bot { Some(MemberKind::Bot) } else { (target != name).then(|| kind_of_name(target)) };
+        MemberCode { member, name: code, kind }
     }
 
     fn add(&mut self, columns: &Columns<'_>, rows: usize) -> Result<(), FoldError> {
@@ -226,12 +248,13 @@ impl<'a> Folder<'a> {
             {
                 continue;
             }
-            let bot = member.bot_by_name || (!member.aliased && member_kind == MemberKind::Bot);
-            let cell = self.open_cells.entry((member.member, bot)).or_default();
+            let shown = Shown { at, name: member.name, kind: member.kind.unwrap_or(member_kind) };
+            let is_bot = shown.kind == MemberKind::Bot;
+            let (cell, kept) = self.open_cells.entry((member.member, is_bot)).or_default();
             count(cell, kind, columns, row, &self.members[member.member as usize], self.identity);
             cell.span = merged_span(cell.span, Some((at, at)));
+            shown.keep_in(kept, &self.names);
             self.events += 1;
-            self.show(member, at, if bot { MemberKind::Bot } else { member_kind });
             if kind == EventKind::Commit && number(columns.parents, row).unwrap_or(0) <= 1 {
                 self.co_authored(member.member, columns.co_authors.get(row));
             }
@@ -249,30 +272,11 @@ impl<'a> Folder<'a> {
                 continue;
             }
             counted.push(code.member);
-            let cell = self.open_cells.entry((code.member, code.bot_by_name)).or_default();
+            let kind = code.kind.unwrap_or_else(|| kind_of_name(&self.names[code.name as usize]));
+            let is_bot = kind == MemberKind::Bot;
+            let (cell, kept) = self.open_cells.entry((code.member, is_bot)).or_default();
             cell.add(Counter::CoAuthoredCommits, 1);
-            let kind = match &self.names[code.name as usize] {
-                _ if code.bot_by_name => MemberKind::Bot,
-                name if name.starts_with('~') => MemberKind::Unlinked,
-                _ => MemberKind::User,
-            };
-            self.show(code, i64::MIN, kind);
-        }
-    }
-
-    /// Remembers the spelling of the latest event; of two at one time the greater.
-    fn show(&mut self, member: MemberCode, at: i64, kind: MemberKind) {
-        let shown = &mut self.shown[member.member as usize];
-        let later = match shown {
-            None => true,
-            Some(old) if old.at != at => old.at < at,
-            Some(old) if (old.name, old.kind) == (member.name, kind) => false,
-            Some(old) => {
-                (&self.names[old.name as usize], old.kind) < (&self.names[member.name as usize], kind)
-            }
-        };
-        if later {
-            *shown = Some(Shown { at, name: member.name, kind });
+            Shown { at: i64::MIN, name: code.name, kind }.keep_in(kept, &self.names);
         }
     }
 
@@ -283,10 +287,16 @@ impl<'a> Folder<'a> {
             return;
         }
         let by_day = self.by_repo_day.entry((repo, day)).or_default();
-        for ((member, bot), cell) in self.open_cells.drain() {
-            let side = usize::from(bot);
-            self.by_member_day.entry((member, day)).or_default()[side].merge(&cell);
-            self.by_repo_member.entry((repo, member)).or_default()[side].merge(&cell);
+        for ((member, is_bot), (cell, shown)) in self.open_cells.drain() {
+            let side = usize::from(is_bot);
+            let of_day = self.by_member_day.entry((member, day)).or_default();
+            let of_repo = self.by_repo_member.entry((repo, member)).or_default();
+            for work in [of_day, of_repo] {
+                work.cells[side].merge(&cell);
+                if let Some(shown) = shown {
+                    shown.keep_in(&mut work.shown, &self.names);
+                }
+            }
             by_day[side].0.merge(&cell);
             if cell.span.is_some() {
                 by_day[side].1.push(member);
@@ -329,15 +339,15 @@ impl<'a> Folder<'a> {
         for days in by_day.chunk_by(|a, b| a.0.0 == b.0.0) {
             let member = days[0].0.0;
             let subject = Subject::Member(name(member).to_owned());
-            out.add(&subject, days.iter().map(|((_, day), cells)| (*day, self.of_member(member, cells))));
+            out.add(&subject, days.iter().map(|((_, day), work)| (*day, self.of_member(work))));
         }
         let mut by_repo: Vec<_> = self.by_repo_member.iter().collect();
         by_repo.sort_unstable_by(|((a_repo, a), _), ((b_repo, b), _)| {
             (a_repo, name(*a)).cmp(&(b_repo, name(*b)))
         });
-        for (&(repo, member), cells) in by_repo {
+        for (&(repo, member), work) in by_repo {
             let subject = Subject::RepoMember(repo, name(member).to_owned());
-            out.push(subject, Grain::Month, self.month.first_day(), self.of_member(member, cells));
+            out.push(subject, Grain::Month, self.month.first_day(), self.of_member(work));
         }
     }
 
@@ -347,10 +357,9 @@ impl<'a> Folder<'a> {
         part
     }
 
-    fn of_member(&self, member: u32, cells: &Cells) -> Rollup {
-        let shown = self.shown[member as usize].as_ref();
-        let member = shown.map(|shown| (self.names[shown.name as usize].clone(), shown.kind));
-        Rollup { people: cells[0].part(), bots: cells[1].part(), member }
+    fn of_member(&self, work: &Work) -> Rollup {
+        let member = work.shown.map(|shown| (self.names[shown.name as usize].clone(), shown.kind));
+        Rollup { people: work.cells[0].part(), bots: work.cells[1].part(), member }
     }
 }
 
@@ -444,6 +453,15 @@ fn count_merge(cell: &mut Cell, columns: &Columns<'_>, row: usize, author: &str,
         .min();
     if let Some(first) = first {
         cell.add_duration(Duration::FirstReview, seconds(first));
+    }
+}
+
+/// What a member is of whom nothing but the name is known, which is no bot's.
+fn kind_of_name(name: &str) -> MemberKind {
+    match name {
+        GHOST => MemberKind::Ghost,
+        name if name.starts_with('~') => MemberKind::Unlinked,
+        _ => MemberKind::User,
     }
 }
 

@@ -63,7 +63,8 @@ pub struct Rollup {
     pub people: Part,
     /// What bots did.
     pub bots: Part,
-    /// How GitHub spells the member's name, and what sort of actor it is; members' rollups only.
+    /// How the last event counted spells the member's name, and what sort of actor it shows; members'
+    /// rollups only.
     pub member: Option<(String, MemberKind)>,
 }
 
@@ -75,8 +76,10 @@ impl Rollup {
 
     /// Adds a disjoint rollup; the member is named as in the one whose last event is later.
     pub fn merge(&mut self, other: &Rollup) {
-        if other.member.is_some() && (self.last(), &self.member) < (other.last(), &other.member) {
-            self.member = other.member.clone();
+        let is_later = (self.last(), &self.member) < (other.last(), &other.member);
+        // Most are named alike, and a name is a text to copy.
+        if is_later && other.member.is_some() && self.member != other.member {
+            self.member.clone_from(&other.member);
         }
         self.people.merge(&other.people);
         self.bots.merge(&other.bots);

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use gam_model::identity::member_key;
 use gam_model::{Event, Grain, Identity, RollupKey, Subject};
 
-/// The keys of every rollup that the event is, or would be, counted in.
+/// The keys of every rollup that the event is, or would be, counted in: the fold of the month without it
+/// differs in no other.
 pub fn touched(event: &Event, identity: &Identity) -> impl Iterator<Item = RollupKey> {
     let co_authors = event.facts.co_authors.iter().flatten().map(String::as_str);
     let named = std::iter::once(event.member.name.as_str()).chain(co_authors);

@@ -1,13 +1,15 @@
 //! Order and duplicates do not matter, and rollups come from snapshots alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use chrono::{Datelike, Days};
 use fastrand::Rng;
 use gam_lake::{FileStore, inbox};
-use gam_model::{Event, EventBatch};
-use gam_tests::answers::assert_same;
+use gam_model::{Event, EventBatch, MemberKind};
+use gam_tests::answers::{assert_same, day};
 use gam_tests::github::{Double, World, generated};
+use gam_tests::http::get;
 use gam_tests::program::Place;
 
 use crate::support::{SINCE, answers, backfilled, batches, collect_and_aggregate, runtime, settled};
@@ -33,15 +35,58 @@ fn write(lake: &Path, org: &str, batches: impl IntoIterator<Item = Vec<Event>>) 
     });
 }
 
-/// What is answered after the batches were written and aggregated, round by round.
-fn answered(world: &World, rounds: Vec<Vec<Vec<Event>>>) -> BTreeMap<String, String> {
+/// What is answered after the batches were written and aggregated, round by round, with a configuration
+/// of bots and aliases.
+fn answered(world: &World, configuration: &str, rounds: Vec<Vec<Vec<Event>>>) -> BTreeMap<String, String> {
     let place = Place::new();
+    std::fs::write(place.dir().join("github-metrics.toml"), configuration).expect("it is written");
     for batches in rounds {
         write(&place.lake(), &world.org, batches);
         place.run(&["aggregate"]).expect(0);
     }
     assert!(batches(&place).is_empty());
-    answers(&place, world, settled())
+    everything(&place, world)
+}
+
+/// A great many answers, and who is listed over short spans.
+fn everything(place: &Place, world: &World) -> BTreeMap<String, String> {
+    let mut told = answers(place, world, settled());
+    told.extend(listed(place, &world.org));
+    told
+}
+
+/// Who is listed over spans that end within weeks and months: nothing after them may show.
+fn listed(place: &Place, org: &str) -> BTreeMap<String, String> {
+    let serving = place.serve();
+    let spans = (0..20).map(|n| day("2023-12-09") + Days::new(5 * n));
+    let asked = spans.map(|since| {
+        let until = since + Days::new(5);
+        let target =
+            format!("/api/v1/orgs/{org}/members?since={since}&until={until}&bots=include&limit=1000");
+        let answer = get(serving.address(), &target);
+        assert_eq!(answer.status, 200, "{target}: {}", answer.text());
+        (target, answer.text())
+    });
+    asked.collect()
+}
+
+/// The same events, of people who change the case of their logins every day.
+fn respelled(mut batches: Vec<Vec<Event>>) -> Vec<Vec<Event>> {
+    for event in batches.iter_mut().flatten() {
+        if event.member.kind == MemberKind::User && event.occurred_at.day().is_multiple_of(2) {
+            event.member.name = event.member.name.to_uppercase();
+        }
+    }
+    batches
+}
+
+/// Aliases that lead from two authors whom GitHub does not know to accounts.
+fn aliases(batches: &[Vec<Event>]) -> String {
+    let unlinked = batches.iter().flatten().filter(|event| event.member.kind == MemberKind::Unlinked);
+    let names: BTreeSet<&str> = unlinked.map(|event| event.member.name.as_str()).collect();
+    assert!(names.len() > 2, "one stays as it is: {names:?}");
+    let lines = names.iter().zip(["ann", "bob"]).map(|(from, to)| format!("\"{from}\" = \"{to}\"\n"));
+    format!("[aliases]\n{}", lines.collect::<String>())
 }
 
 /// Batches that were collected over several steps: many facts are told in several versions.
@@ -61,8 +106,10 @@ fn collected(seed: u64) -> (World, Vec<Vec<Event>>) {
 #[test]
 fn batches_may_come_in_any_order_any_cut_and_any_number_of_times() {
     let (world, batches) = collected(7);
+    let batches = respelled(batches);
+    let aliases = aliases(&batches);
     let mut rng = Rng::with_seed(7);
-    let expected = answered(&world, vec![batches.clone()]);
+    let expected = answered(&world, &aliases, vec![batches.clone()]);
 
     let mut events: Vec<Event> = batches.iter().flatten().cloned().collect();
     let repeated: Vec<Event> = events.iter().filter(|_| rng.u32(..3) == 0).cloned().collect();
@@ -71,16 +118,16 @@ fn batches_may_come_in_any_order_any_cut_and_any_number_of_times() {
     let cut = |events: &[Event], size: usize| -> Vec<Vec<Event>> {
         events.chunks(size).map(<[Event]>::to_vec).collect()
     };
-    assert_same(&expected, &answered(&world, vec![cut(&events, 97)]));
+    assert_same(&expected, &answered(&world, &aliases, vec![cut(&events, 97)]));
 
     let mut reversed = batches.clone();
     reversed.reverse();
     let thirds = reversed.chunks(reversed.len().div_ceil(3)).map(<[_]>::to_vec);
-    assert_same(&expected, &answered(&world, thirds.chain([batches]).collect()));
+    assert_same(&expected, &answered(&world, &aliases, thirds.chain([batches]).collect()));
 
     let (first, rest) = events.split_at(events.len() / 2);
     let again = cut(&events, events.len());
-    assert_same(&expected, &answered(&world, vec![cut(rest, 400), cut(first, 33), again]));
+    assert_same(&expected, &answered(&world, &aliases, vec![cut(rest, 400), cut(first, 33), again]));
 }
 
 #[test]
@@ -108,7 +155,7 @@ fn a_lost_store_comes_back_from_the_lake_and_github() {
 #[test]
 fn many_aggregations_at_once_end_alike() {
     let (world, batches) = collected(9);
-    let expected = answered(&world, vec![batches.clone()]);
+    let expected = answered(&world, "", vec![batches.clone()]);
     let place = Place::new();
     write(&place.lake(), &world.org, batches);
     // Each makes the store or finds it; all of them work the same inbox off.
@@ -118,5 +165,5 @@ fn many_aggregations_at_once_end_alike() {
     }
     place.run(&["aggregate"]).expect(0);
     assert!(crate::support::batches(&place).is_empty());
-    assert_same(&expected, &answers(&place, &world, settled()));
+    assert_same(&expected, &everything(&place, &world));
 }

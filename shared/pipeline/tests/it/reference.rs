@@ -37,7 +37,7 @@ struct Who {
 
 fn who(identity: &Identity, name: &str, kind: MemberKind) -> Who {
     let target = identity.name(name);
-    let configured = identity == &other_identity() && target == "ci-user";
+    let configured = identity == &other_identity() && target.eq_ignore_ascii_case("ci-user");
     let by_kind = target == name && kind == MemberKind::Bot;
     Who { name: target.to_lowercase(), bot: configured || by_kind || target.ends_with("[bot]") }
 }

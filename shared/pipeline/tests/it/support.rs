@@ -12,6 +12,7 @@ use gam_lake::{
     ETag, MemoryObjects, Object, ObjectMeta, ObjectPath, ObjectStore, PutIfAbsent, PutIfMatch, inbox,
 };
 use gam_model::metric::CATALOGUE;
+use gam_model::period::{FIRST_DAY, LAST_DAY};
 use gam_model::{
     Event, EventBatch, EventId, EventKind, Facts, FirstReview, Grain, Identity, Member, MemberKind, Month,
     Range, RollupKey, Subject, SubjectKind,
@@ -245,7 +246,7 @@ pub(crate) fn other_identity() -> Identity {
 static TELLING: AtomicI64 = AtomicI64::new(0);
 
 /// Some telling of the `n`-th fact of the small world: the id fixes kind, repository and time, while
-/// the version fixes who is credited, how much, and whether it still holds.
+/// the version fixes who is credited, how that is spelled, how much, and whether it still holds.
 pub(crate) fn telling(rng: &mut Rng, n: u64) -> Event {
     let fixed = &mut Rng::with_seed(n * 7919 + 1);
     let kind = EventKind::ALL[fixed.usize(..EventKind::ALL.len())];
@@ -265,7 +266,7 @@ pub(crate) fn telling(rng: &mut Rng, n: u64) -> Event {
         })
         .collect();
     let co_authors = (0..told.usize(0..4)).map(|_| cast[told.usize(..cast.len())].name.clone()).collect();
-    Event {
+    let mut event = Event {
         id: EventId::from_stored(format!("fact:{n}")),
         version,
         kind,
@@ -290,7 +291,12 @@ pub(crate) fn telling(rng: &mut Rng, n: u64) -> Event {
             co_authors: (kind == EventKind::Commit).then_some(co_authors),
             ..Facts::default()
         },
+    };
+    // A login whose case was changed is the same member's.
+    if event.member.kind == MemberKind::User && told.bool() {
+        event.member.name = event.member.name.to_uppercase();
     }
+    event
 }
 
 /// Batches of tellings of a few facts.
@@ -369,6 +375,24 @@ pub(crate) async fn rows(world: &World) -> Vec<String> {
         }
     }
     rows
+}
+
+/// The rollups that readers count and that hold anything, as they are stored.
+pub(crate) async fn bodies(world: &World) -> Vec<String> {
+    let org = &ORG.to_lowercase();
+    let markers = world.store.markers(org).await.unwrap();
+    let mut bodies = Vec::new();
+    for kind in SubjectKind::ALL {
+        for grain in Grain::ALL {
+            let stored = world.store.across(org, kind, grain, FIRST_DAY, LAST_DAY).await.unwrap();
+            let counted = stored.into_iter().filter(|(key, rollup)| {
+                markers.iter().any(|marker| marker.month == key.month && marker.counts(rollup))
+            });
+            let filled = counted.filter(|(_, rollup)| rollup.body != "{}");
+            bodies.extend(filled.map(|(key, rollup)| format!("{key:?} {}", rollup.body)));
+        }
+    }
+    bodies
 }
 
 pub(crate) fn kind_of(member: &str) -> MemberKind {
