@@ -141,22 +141,21 @@ fn github_is_reached_through_the_proxy_of_the_environment() {
 #[test]
 fn an_app_that_is_installed_anew_is_found_again() {
     let (world, double, place) = as_app(67);
-    let waits = |so_many: usize, given: bool| {
-        let come = || if given { double.tokens_given() } else { double.requests() };
+    let count = |what: &str| double.log().iter().filter(|asked| asked.ends_with(what)).count();
+    let waits = |what: &str, so_many: usize| {
         let is_there = |_| {
             std::thread::sleep(Duration::from_millis(10));
-            come() >= so_many
+            count(what) >= so_many
         };
-        assert!((0..6_000).any(is_there), "{} of {so_many}: {:?}", come(), double.log());
+        assert!((0..6_000).any(is_there), "{what}: {} of {so_many}: {:?}", count(what), double.log());
     };
     let args = ["up", &world.org, "--since", SINCE, "--every", "1s", "--listen", "127.0.0.1:0"];
     let serving = Serving::start(place.command(&args));
-    waits(1, true);
-    waits(40, false);
+    waits("Probe", 2);
     double.uninstall_app();
-    waits(double.requests() + 4, false);
+    waits("/installation", 3);
     double.install_app();
-    waits(2, true);
+    waits("Probe", count("Probe") + 2);
     drop(serving);
 }
 
