@@ -101,7 +101,7 @@ async fn github(settings: &Settings, org: Option<&str>) -> Vec<Finding> {
     // Limits that are used up are what is asked about, so nothing is waited for.
     let diagnosis = match settings.github(&Limits::AT_ONCE) {
         Err(error) => Err(sentence(&error)),
-        Ok(client) => match tokio::time::timeout(PATIENCE, ask(&client, org)).await {
+        Ok(client) => match tokio::time::timeout(PATIENCE, ask(&client.impatient(), org)).await {
             Ok(Ok(diagnosis)) => Ok(diagnosis),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!(
@@ -173,6 +173,9 @@ fn app(app: &AppDiagnosis) -> Vec<Finding> {
 
 fn permitted(org: &str, permissions: Result<Permissions, gam_github::Error>) -> Finding {
     match permissions {
+        Err(gam_github::Error::Limited { .. }) => {
+            finding(State::Doubtful, "permissions", "not known while the limit is used up")
+        }
         Err(error) => finding(State::Broken, "permissions", error.to_string()),
         Ok(Permissions { repos: 0, missing }) if missing.iter().all(|name| *name == MEMBERS) => {
             let too = if missing.is_empty() { "" } else { "; Members: read is missing too" };
@@ -287,6 +290,9 @@ async fn store(settings: &Settings) -> Finding {
         && let Some(finding) = absent("store", path)
     {
         return finding;
+    }
+    if settings.identity().is_err() {
+        return finding(State::Doubtful, "store", "not opened, because the configuration cannot be read");
     }
     let counted = async {
         let local = Local::open_store(settings).await?;

@@ -34,6 +34,8 @@ const TIMEOUT: Duration = Duration::from_secs(25);
 const HOPS: usize = 5;
 /// After how many pauses a call is given up.
 const PAUSES: usize = 8;
+/// The same for the first call of all, where there is no connection: it may be that there never is one.
+const PAUSES_AT_FIRST: u32 = 4;
 /// After how many failures in a row a waiting user is told.
 const TELL_AFTER: u32 = 3;
 /// How often a call that meets secondary limits is tried.
@@ -87,6 +89,8 @@ pub struct Client {
     accounts: Arc<Vec<Account>>,
     /// Counts what this client's calls cost, and those of whom it is part of.
     meters: Vec<Arc<Meter>>,
+    /// After how many pauses a call is given up.
+    pauses: usize,
 }
 
 /// What all clients of a host share.
@@ -173,6 +177,17 @@ impl Suspicion {
     }
 }
 
+/// Whether there was no connection.
+fn is_unreachable(error: &octocrab::Error) -> bool {
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    causes.filter_map(|cause| cause.downcast_ref::<reqwest::Error>()).any(reqwest::Error::is_connect)
+}
+
+/// GitHub says whole sentences.
+fn unavailable(what: &str, why: &str) -> Error {
+    Error::Unavailable { what: what.to_owned(), why: why.trim_end_matches('.').to_owned() }
+}
+
 impl Client {
     /// A client. It must be made within a Tokio runtime.
     ///
@@ -219,6 +234,7 @@ impl Client {
             shared: shared.clone(),
             accounts: Arc::new(sources.into_iter().map(account).collect()),
             meters: vec![Arc::default()],
+            pauses: PAUSES,
         }
     }
 
@@ -270,9 +286,19 @@ impl Client {
         }
     }
 
+    /// The REST address.
+    pub(crate) fn url(&self) -> &str {
+        &self.shared.host.api_url
+    }
+
     /// How many good answers came to this client and to all that share its host.
     pub fn answers(&self) -> u64 {
         self.shared.answers.load(Ordering::Relaxed)
+    }
+
+    /// The same client, whose calls are given up after one pause, for who would rather know why.
+    pub fn impatient(&self) -> Client {
+        Client { pauses: 1, ..self.clone() }
     }
 
     /// The same client, whose calls are counted by themselves too.
@@ -389,7 +415,7 @@ impl Client {
             Err(_) => Err(Failure::TooHeavy(format!("no answer within {} s", TIMEOUT.as_secs()))),
             Ok(Err(error)) => {
                 let why = format!("{} cannot be reached ({})", self.shared.host.api_url, chain(&error));
-                Err(Failure::Transient(why))
+                Err(if is_unreachable(&error) { Failure::Unreachable(why) } else { Failure::Transient(why) })
             }
             Ok(Ok(response)) => {
                 self.count(Usage { bytes: response.body.len() as u64, ..Usage::default() });
@@ -479,6 +505,15 @@ impl Client {
         }
     }
 
+    /// That GitHub is not where it is said to be.
+    pub(crate) fn no_api(&self, address: &str) -> Error {
+        Error::Invalid(format!(
+            "there is no GitHub API at {address}: GITHUB_API_URL is {}, give https://api.github.com, or \
+             https://HOST/api/v3 for Enterprise Server",
+            self.shared.host.api_url
+        ))
+    }
+
     /// What a response that is no success comes to.
     fn failure(&self, what: &str, resource: Resource, response: &Response) -> Failure {
         let failure = failure(what, response, &message_of(&response.body));
@@ -490,12 +525,8 @@ impl Client {
                     .to_owned(),
             )),
             // What a query asks for may not be there, but that it can be asked is.
-            Failure::Fatal(Error::NotFound(why)) if resource == Resource::GraphQl => {
-                Failure::Fatal(Error::Invalid(format!(
-                    "there is no GraphQL API at {}/graphql ({why}): check GITHUB_API_URL, \
-                     https://HOST/api/v3 for Enterprise Server",
-                    self.shared.host.graphql_base
-                )))
+            Failure::Fatal(Error::NotFound(_)) if resource == Resource::GraphQl => {
+                Failure::Fatal(self.no_api(&format!("{}/graphql", self.shared.host.graphql_base)))
             }
             failure => failure,
         }
@@ -509,7 +540,7 @@ impl Client {
         size: Option<&mut PageSize>,
         attempt: impl AsyncFn(u32) -> Result<T, Failure>,
     ) -> Result<T, Error> {
-        self.persist_for(PAUSES, what, size, attempt).await
+        self.persist_for(self.pauses, what, size, attempt).await
     }
 
     /// The same with so many pauses at most.
@@ -541,6 +572,10 @@ impl Client {
                 Err(Failure::Heavy(why)) => (why, suspicion.grows(ask, Sure)),
                 Err(Failure::Failing(why)) => (why, suspicion.grows(ask, Perhaps)),
                 Err(Failure::Transient(why)) => (why, None),
+                Err(Failure::Unreachable(why)) if tried >= PAUSES_AT_FIRST && self.answers() == 0 => {
+                    return Err(unavailable(what, &why));
+                }
+                Err(Failure::Unreachable(why)) => (why, None),
             };
             self.count(Usage { retries: 1, ..Usage::default() });
             let shrunk = size.as_mut().zip(less).is_some_and(|(size, less)| match less {
@@ -552,7 +587,7 @@ impl Client {
                 continue;
             }
             let Some(pause) = pauses.next() else {
-                return Err(Error::Unavailable { what: what.to_owned(), why });
+                return Err(unavailable(what, &why));
             };
             tried += 1;
             if tried == TELL_AFTER {

@@ -98,6 +98,7 @@ impl Client {
             // An app's installation token belongs to no user.
             Err(Error::Forbidden(_)) => {}
             Err(Error::Limited { .. }) => diagnosis.is_limited = true,
+            Err(Error::NotFound(_)) => return Err(self.no_api(self.url())),
             Err(error) => return Err(error),
         }
         Ok(diagnosis)

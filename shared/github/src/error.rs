@@ -51,6 +51,8 @@ pub(crate) enum Failure {
     Fatal(Error),
     /// Another attempt may help.
     Transient(String),
+    /// There was no connection. Another attempt may help, unless there never was one.
+    Unreachable(String),
     /// The server failed, and did not say that it was for the question: some times more, then ask for less.
     Failing(String),
     /// The server failed, perhaps because the question was too heavy: once more, then ask for less.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::client::{Client, Reply};
 use crate::envelope::GraphQlError;
 use crate::error::Error;
+use crate::probe::no_such_org;
 use crate::queries::PERMISSIONS;
 
 /// What collecting needs, and the field of a repository or an organization that is refused without it.
@@ -73,7 +74,7 @@ impl Client {
         let (reply, has_members) = match ask(true).await {
             Ok(reply) if hides_all(&reply) => (ask(false).await?, false),
             Err(Error::Forbidden(_)) => (ask(false).await?, false),
-            reply => (reply?, true),
+            reply => (reply.map_err(|error| no_such_org(org, error))?, true),
         };
         let mut missing: BTreeSet<_> = reply.errors.iter().filter_map(missing_for).collect();
         if !has_members {

@@ -343,7 +343,7 @@ fn refused(error: &GraphQlError) -> String {
     format!("the token may not read it{}: {}", lacks.unwrap_or_default(), error.message)
 }
 
-fn no_such_org(org: &str, error: Error) -> Error {
+pub(crate) fn no_such_org(org: &str, error: Error) -> Error {
     match error {
         Error::NotFound(_) => Error::NotFound(format!(
             "GitHub shows no organization {org:?} to this token: check the spelling, and that the token may see it"

@@ -70,7 +70,9 @@ pub(crate) fn failure(what: &str, response: &Response, message: &str) -> Failure
             "GitHub does not let this token read {what} ({said}): grant it access to the repository's contents, \
              pull requests, issues and deployments, and authorize it for the organization"
         ))),
-        404 | 409 | 410 | 422 => Failure::Fatal(Error::NotFound(format!("GitHub has no {what} ({said})"))),
+        404 | 409 | 410 | 422 => {
+            Failure::Fatal(Error::NotFound(format!("GitHub does not show {what} ({said})")))
+        }
         500..=599 | 408 if response.took > GIVEN_UP => Failure::TooHeavy(said),
         500..=599 | 408 if envelope::tells_too_heavy(&response.body) => Failure::Heavy(said),
         500..=599 | 408 => Failure::Failing(said),

@@ -15,6 +15,7 @@ pub mod context;
 pub mod progress;
 pub mod query;
 pub mod reconcile;
+mod waits;
 
 pub use context::{Clock, Context, SystemClock};
 pub use progress::{Observer, Progress, Silent};

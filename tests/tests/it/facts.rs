@@ -248,7 +248,7 @@ fn a_failure_counts_until_its_deployment_is_deleted() {
         let push = repo.commit(&[], at("2024-01-02"), &by(ann()), Some([1, 0, 1]));
         repo.push(at("2024-01-02"), &push);
         repo.deployments = vec![
-            failed(1, "2024-01-03"),
+            failed(1, "2024-02-01"),
             failed(2, "2024-01-04"),
             failed(3, "2024-02-05"),
             failed(4, "2024-02-07"),
@@ -265,7 +265,7 @@ fn a_failure_counts_until_its_deployment_is_deleted() {
     assert_eq!(step(&world), 4);
     // One is not shown, and neither the list's length nor its newest entry tells of it. As long as the
     // repository is blocked that says nothing.
-    world.repos[0].deployments[0] = deployment(5, "2024-01-03", vec![(at("2024-01-03"), "PENDING")]);
+    world.repos[0].deployments[0] = deployment(5, "2024-02-01", vec![(at("2024-02-01"), "PENDING")]);
     world.repos[0].blocked = true;
     assert_eq!(step(&world), 4);
     world.repos[0].blocked = false;

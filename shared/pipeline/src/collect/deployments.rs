@@ -115,8 +115,9 @@ pub(super) async fn read(
             cursor: None,
         };
         reading.walk(walk).await?;
-    } else if reading.checkpoint.since.is_none() {
-        reading.checkpoint.since = Some(target.span.since(None));
+    } else if reading.checkpoint.since.is_none() || newest.total == 0 {
+        let (known, asked) = (reading.checkpoint.since, target.span.since(reading.checkpoint.since));
+        reading.checkpoint.since = Some(known.map_or(asked, |known| known.min(asked)));
         reading.checkpoint.total = newest.total;
         reading.checkpoint.watermark = newest.at;
         reading.checkpoint.active_at = target.active_at;
@@ -132,7 +133,7 @@ struct Deployments<'a> {
     checkpoint: DeploymentsCheckpoint,
     /// What GitHub has shown in this reading, by numeric id.
     seen: BTreeSet<i64>,
-    /// Down to when the list was walked in this reading.
+    /// Down to when the list was walked in this reading, from its beginning on.
     walked: Option<DateTime<Utc>>,
 }
 
@@ -194,6 +195,7 @@ impl Deployments<'_> {
 
     async fn walk(&mut self, mut walk: DeploymentsWalk) -> Result<(), Stop> {
         let mut size = PageSize::new(100).resume(self.checkpoint.size);
+        let is_from_the_beginning = walk.cursor.is_none();
         loop {
             let page = self.github.deployments(&self.target.repo, walk.cursor.as_deref(), &mut size).await?;
             self.checkpoint.size = size.to_remember();
@@ -211,7 +213,7 @@ impl Deployments<'_> {
                 checkpoint.watermark = walk.watermark;
                 checkpoint.active_at = walk.active_at;
                 checkpoint.total = walk.total;
-                self.walked = Some(walk.floor);
+                self.walked = is_from_the_beginning.then_some(walk.floor);
             }
             self.hand_over(events).await?;
             if !more {
@@ -221,36 +223,27 @@ impl Deployments<'_> {
     }
 
     /// Forgets those that GitHub shows neither under their id nor in the list: where the list is empty or was
-    /// walked past them, or they are too old for it to be walked again for them. Their failures are taken back:
-    /// a backfill would not find them.
+    /// walked past them, and then their failures are taken back, because a backfill would not find them; or
+    /// where they are too old for the list to be walked again for them.
     async fn forget(
         &mut self,
         newest: Newest,
         looked_for: &BTreeMap<i64, DateTime<Utc>>,
     ) -> Result<(), Stop> {
+        let before = self.checkpoint.unsettled.len();
         let anew = self.checkpoint.active_at.map(|active| active - READ_ANEW);
-        let is_gone = |created: DateTime<Utc>| {
-            newest.total == 0
-                || self.walked.is_some_and(|floor| created >= floor)
-                || anew.is_some_and(|anew| created < anew)
-        };
-        let gone: Vec<i64> = looked_for
-            .iter()
-            .filter(|(id, created)| !self.seen.contains(id) && is_gone(**created))
-            .map(|(id, _)| *id)
-            .collect();
-        if gone.is_empty() {
-            return Ok(());
-        }
-        if self.walked.is_none() {
-            // What hides or blocks the repository hides its deployments too, and then they are not gone: its
-            // list is not answered.
-            self.github.deployments(&self.target.repo, None, &mut PageSize::new(1)).await?;
-        }
         let mut events = Vec::new();
-        for id in gone {
-            let failed_at = self.checkpoint.unsettled.remove(&id).and_then(|unsettled| unsettled.failed_at);
-            events.extend(failed_at.map(|at| self.target.origin.deployment_gone(id, at)));
+        for (id, created) in looked_for.iter().filter(|(id, _)| !self.seen.contains(id)) {
+            let is_gone = newest.total == 0 || self.walked.is_some_and(|floor| *created >= floor);
+            if !is_gone && anew.is_none_or(|anew| *created >= anew) {
+                continue;
+            }
+            let failed_at = self.checkpoint.unsettled.remove(id).and_then(|unsettled| unsettled.failed_at);
+            let taken_back = failed_at.filter(|_| is_gone);
+            events.extend(taken_back.map(|at| self.target.origin.deployment_gone(*id, at)));
+        }
+        if self.checkpoint.unsettled.len() == before {
+            return Ok(());
         }
         self.hand_over(events).await
     }

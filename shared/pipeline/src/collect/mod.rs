@@ -28,6 +28,7 @@ pub use plan::Estimate;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Held;
+use crate::waits::telling_waits;
 use crate::{Context, Observer};
 pub use completeness::complete_until;
 use completeness::note_names;
@@ -121,11 +122,14 @@ pub async fn collect(
     observer: &dyn Observer,
 ) -> Result<CollectReport, CollectError> {
     let github = &github.for_org(&request.org).await?.metered();
-    let (survey, unknown) = survey_org(context, github, request).await?;
-    observer.notice(survey.listed());
-    let mut report = survey.read(github, request.parallelism.max(1), observer).await?;
-    report.failed.splice(0..0, unknown);
-    Ok(report)
+    let collecting = async {
+        let (survey, unknown) = survey_org(context, github, request).await?;
+        observer.notice(survey.listed());
+        let mut report = survey.read(github, request.parallelism.max(1), observer).await?;
+        report.failed.splice(0..0, unknown);
+        Ok(report)
+    };
+    telling_waits(github, observer, collecting).await
 }
 
 /// One repository's share of a collection, to be read by [`work`], on another machine perhaps.

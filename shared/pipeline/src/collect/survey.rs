@@ -284,15 +284,9 @@ async fn run(
         }
         fatal.map_or(Ok(outcome), Err)
     };
-    let waits = tell_waits(github, observer);
-    let work = async { tokio::join!(reading, writer.run(pages, observer)) };
-    tokio::select! {
-        (outcome, written) = work => {
-            written?;
-            Ok(outcome?)
-        }
-        () = waits => unreachable!("telling of waits never ends"),
-    }
+    let (outcome, written) = tokio::join!(reading, writer.run(pages, observer));
+    written?;
+    Ok(outcome?)
 }
 
 /// Readings in a row that came to an end because GitHub does not answer, and no answer at all between them.
@@ -315,22 +309,6 @@ impl Silence {
         *self = Silence { readings: before + 1, answers };
         self.readings >= Self::MOST
     }
-}
-
-/// Tells the observer whenever the client waits for a limit. Never ends.
-async fn tell_waits(github: &Client, observer: &dyn Observer) {
-    let mut waits = github.waits();
-    let mut told = None;
-    while waits.changed().await.is_ok() {
-        let wait = waits.borrow_and_update().clone();
-        if let Some(wait) = wait
-            && told != Some(wait.until)
-        {
-            told = Some(wait.until);
-            observer.notice(Progress::Waiting { until: wait.until, why: wait.why });
-        }
-    }
-    std::future::pending().await
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ use gam_store::keys::CheckpointKey;
 
 use crate::checkpoint::{CommitsCheckpoint, CoveredCommits, Held, OrgCheckpoint, RepoCheckpoint};
 use crate::collect::{CollectError, Limited};
+use crate::waits::telling_waits;
 use crate::{Context, Observer, Progress};
 use known::{Known, each_event, known};
 
@@ -75,7 +76,16 @@ pub async fn reconcile(
     org: &str,
     observer: &dyn Observer,
 ) -> Result<ReconcileReport, CollectError> {
-    let github = github.for_org(org).await?.metered();
+    let github = &github.for_org(org).await?.metered();
+    telling_waits(github, observer, compare_all(context, github, org, observer)).await
+}
+
+async fn compare_all(
+    context: &Context,
+    github: &Client,
+    org: &str,
+    observer: &dyn Observer,
+) -> Result<ReconcileReport, CollectError> {
     let held = Held::load_repos(&*context.checkpoints, org).await?;
     let probe = github.probe(org).await?;
     let begun = load_org(context, &probe.login).await?.value.reconciled_to;
@@ -89,7 +99,7 @@ pub async fn reconcile(
         changed: read.len(),
     });
     let report = ReconcileReport { org: probe.login.clone(), ..ReconcileReport::default() };
-    let mut run = Run { context, github: &github, held: &held, known, observer, report };
+    let mut run = Run { context, github, held: &held, known, observer, report };
     let mut reached = begun;
     for chunk in read.chunks(TOGETHER) {
         match run.compare(chunk).await {
