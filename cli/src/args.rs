@@ -27,7 +27,8 @@ Variables:
 
 Exit status:
   0 done; 1 failed; 2 usage; 3 done in part, what failed is named;
-  75 stopped for the API's limits, progress is saved";
+  75 stopped for the API's limits, progress is saved; 130, 143 stopped by Ctrl-C or
+  SIGTERM (serve, up and demo end with 0), what was done is saved";
 
 /// Activity metrics of GitHub organizations: collect, aggregate, serve.
 #[derive(Parser)]
@@ -65,7 +66,7 @@ pub(crate) struct Globals {
     /// aggregate and doctor tell their results as json, or as text
     #[arg(long, global = true, env = "GITHUB_METRICS_FORMAT", value_name = "FORMAT", hide_env_values = true)]
     pub(crate) format: Option<Format>,
-    /// Tell errors only, no progress
+    /// Tell errors only: no progress, and no summary but as json
     #[arg(
         long,
         short,
@@ -146,7 +147,7 @@ pub(crate) enum Command {
     Collect(collect::Collect),
     /// Work the inbox off into snapshots and rollups
     Aggregate(aggregate::Aggregate),
-    /// Serve the HTTP API and the dashboard
+    /// Serve the HTTP API, and a page that links to it
     Serve(serve::Serve),
     /// Show metrics in the terminal
     Show(show::Show),
@@ -158,15 +159,22 @@ pub(crate) enum Command {
     Completions(completions::Completions),
 }
 
-/// Which days are asked for.
+/// Which days are to be shown.
 #[derive(Args)]
 pub(crate) struct Days {
-    /// The first day, UTC
+    /// The first day, UTC [default: for show the last 30 days, for export all that is known]
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
     pub(crate) since: Option<NaiveDate>,
-    /// The day after the last, UTC
+    /// The day after the last, UTC [default: for show tomorrow, for export all that is known]
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
     pub(crate) until: Option<NaiveDate>,
+}
+
+/// The variables that the command line knows.
+pub(crate) fn variables() -> Vec<String> {
+    let command = Cli::command();
+    let names = command.get_arguments().filter_map(|arg| arg.get_env()?.to_str());
+    names.map(str::to_owned).collect()
 }
 
 /// Reads the command line.
@@ -311,6 +319,14 @@ mod tests {
             [["--quiet", "collect", "acme"], ["collect", "--quiet", "acme"], ["collect", "acme", "-q"]]
         {
             assert!(parse_args(&args).unwrap().globals.quiet);
+        }
+    }
+
+    #[test]
+    fn variables_of_options_and_those_without_one_are_known() {
+        let variables = variables();
+        for name in ["GITHUB_TOKEN", "API_PORT", "API_ENDPOINT", "GITHUB_METRICS_DATA_DIR"] {
+            assert!(variables.iter().any(|known| known == name), "{name}");
         }
     }
 

@@ -98,6 +98,14 @@ impl Console {
         }
     }
 
+    /// Writes what came of a run, for people: not where only errors are wanted.
+    ///
+    /// # Errors
+    /// Where stdout cannot be written.
+    pub(crate) fn summary(&self, text: impl AsRef<str>) -> anyhow::Result<()> {
+        if self.quiet { Ok(()) } else { self.report(text) }
+    }
+
     /// Tells of progress.
     pub(crate) fn note(&self, text: impl AsRef<str>) {
         if !self.quiet {
@@ -108,7 +116,8 @@ impl Console {
     /// Tells what must be known even where progress is not wanted.
     pub(crate) fn tell(&self, text: impl AsRef<str>) {
         if self.json {
-            tracing::info!("{}", text.as_ref());
+            // Lines are set in for people.
+            tracing::info!("{}", text.as_ref().trim_start());
         } else {
             self.stderr(text.as_ref());
         }

@@ -39,21 +39,26 @@ use crate::exit::{Exit, OutputClosed, sentence, status};
 const GRACE: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
-    let dot_env = match DotEnv::load(Path::new(".env")) {
-        Ok(dot_env) => dot_env,
-        Err(error) => {
+    let (dot_env, unread) = match DotEnv::load(Path::new(".env"), &args::variables()) {
+        Ok(dot_env) => (dot_env, None),
+        Err(error) => (DotEnv::default(), Some(error)),
+    };
+    let cli = match (args::parse(&dot_env), unread) {
+        // Help and the version are told whatever is in the file; that nobody reads them is no failure.
+        (Err(asked), _) if !asked.use_stderr() => {
+            let _ = asked.print();
+            return Exit::Done.code().into();
+        }
+        (_, Some(error)) => {
             // There is no terminal set up yet that could be told how to write it.
             let _ = writeln!(std::io::stderr(), "error: {}", sentence(&error));
             return status(&error).code().into();
         }
-    };
-    let cli = match args::parse(&dot_env) {
-        Ok(cli) => cli,
-        Err(error) => {
-            // Help that nobody reads to the end is no failure.
+        (Err(error), None) => {
             let _ = error.print();
-            return if error.use_stderr() { Exit::Usage } else { Exit::Done }.code().into();
+            return Exit::Usage.code().into();
         }
+        (Ok(cli), None) => cli,
     };
     let console = Console::new(&cli.globals, &cli.variables);
     let exit = run(cli, console.clone()).unwrap_or_else(|error| {

@@ -54,7 +54,7 @@ impl RunProgress {
         }
     }
 
-    /// A repository has been read or has failed; says how many have by now, and of how many.
+    /// A repository has been read or compared, or has failed; says how many have by now, and of how many.
     fn ended(&self) -> (usize, usize) {
         if let Some(bar) = &self.bar {
             bar.inc(1);
@@ -64,15 +64,25 @@ impl RunProgress {
         (counts.repos_done, counts.repos)
     }
 
-    fn listed(&self, org: &str, repos: usize, changed: usize) {
-        self.counts().repos = changed;
+    /// So many repositories are ahead.
+    fn begins(&self, repos: usize) {
+        self.counts().repos = repos;
         if let Some(bar) = &self.bar {
-            bar.set_length(changed as u64);
+            bar.set_length(repos as u64);
             bar.set_style(style("{prefix} [{bar:30}] {pos}/{len} repositories {wide_msg}"));
         }
+    }
+
+    fn listed(&self, org: &str, repos: usize, changed: usize) {
+        self.begins(changed);
         self.line(|| {
             format!("{org}: {}, {changed} with something to read", count(repos, "repository", "repositories"))
         });
+    }
+
+    fn comparing(&self, org: &str, repos: usize) {
+        self.begins(repos);
+        self.line(|| format!("{org}: comparing {}", count(repos, "repository", "repositories")));
     }
 
     fn page(&self, repo: &str, what: &str, events: usize) {
@@ -100,6 +110,11 @@ impl Observer for RunProgress {
             Progress::RepoDone { repo } => {
                 let (done, of) = self.ended();
                 self.line(|| format!("{repo}: read ({done} of {of})"));
+            }
+            Progress::Comparing { org, repos } => self.comparing(&org, repos),
+            Progress::Compared { repo } => {
+                let (done, of) = self.ended();
+                self.line(|| format!("{repo}: compared ({done} of {of})"));
             }
             // What failed is named at the end of the run.
             Progress::RepoFailed { .. } => _ = self.ended(),

@@ -9,8 +9,9 @@ use gam_pipeline::aggregate::{AggregateReport, aggregate, orgs_in_lake};
 use serde_json::json;
 
 use super::Session;
+use super::collect::distinct;
 use crate::args;
-use crate::exit::{Exit, failed, sentence};
+use crate::exit::{Exit, sentence};
 use crate::local::Local;
 use crate::progress::RunProgress;
 use crate::signals;
@@ -45,19 +46,22 @@ pub(super) async fn run(session: &Session, args: Aggregate) -> anyhow::Result<Ex
 
 async fn all(session: &Session, local: &Local, args: &Aggregate) -> anyhow::Result<Exit> {
     let known = known(local).await?;
-    let wanted = wanted(&known, &args.orgs).map_err(|org| {
-        failed(format!("nothing was collected of {org} yet: run `github-metrics collect {org}` first"))
-    })?;
-    if wanted.is_empty() {
+    let (wanted, unknown) = wanted(&known, &args.orgs);
+    if wanted.is_empty() && unknown.is_empty() {
         let lake = &session.settings.lake;
         session.console.note(format!("the lake {lake} is empty: run `github-metrics collect ORG` first"));
     }
-    let mut parts = Vec::new();
+    for org in &unknown {
+        session.console.error(format!(
+            "nothing was collected of {org} yet: check the spelling, or run `github-metrics collect {org}` first"
+        ));
+    }
+    let mut parts = vec![Exit::Failed; unknown.len()];
     for org in &wanted {
         parts.push(match one(session, local, org, args.rebuild).await {
             Ok(exit) => exit,
             // The other organizations may fare better.
-            Err(error) if wanted.len() > 1 => {
+            Err(error) if wanted.len() + unknown.len() > 1 => {
                 session.console.error(format!("{org}: {}", sentence(&error)));
                 Exit::Failed
             }
@@ -79,14 +83,19 @@ async fn known(local: &Local) -> anyhow::Result<Vec<String>> {
     Ok(known)
 }
 
-/// The known organizations that were named, each once, or the one that is not known.
-fn wanted<'a>(known: &'a [String], named: &'a [String]) -> Result<BTreeSet<&'a str>, &'a str> {
+/// The known organizations that were named, and the names that are not known; each once.
+fn wanted<'a>(known: &'a [String], named: &'a [String]) -> (BTreeSet<&'a str>, Vec<&'a str>) {
     if named.is_empty() {
-        return Ok(known.iter().map(String::as_str).collect());
+        return (known.iter().map(String::as_str).collect(), Vec::new());
     }
-    let find =
-        |org: &'a String| known.iter().find(|known| known.eq_ignore_ascii_case(org)).ok_or(org.as_str());
-    named.iter().map(|org| find(org).map(String::as_str)).collect()
+    let (mut wanted, mut unknown) = (BTreeSet::new(), Vec::new());
+    for org in distinct(named) {
+        match known.iter().find(|known| known.eq_ignore_ascii_case(org)) {
+            Some(spelled) => _ = wanted.insert(spelled.as_str()),
+            None => unknown.push(org),
+        }
+    }
+    (wanted, unknown)
 }
 
 async fn one(session: &Session, local: &Local, org: &str, rebuild: bool) -> anyhow::Result<Exit> {
@@ -94,7 +103,7 @@ async fn one(session: &Session, local: &Local, org: &str, rebuild: bool) -> anyh
     if session.wants_json() {
         session.console.report(as_json(org, &report, seconds.as_secs_f64()).to_string())?;
     } else {
-        session.console.report(format!("{org}: {}, {}", summary(&report), span(seconds)))?;
+        session.console.summary(format!("{org}: {}, {}", summary(&report), span(seconds)))?;
     }
     Ok(tell_troubles(session, org, &report))
 }
@@ -182,12 +191,12 @@ mod tests {
     #[test]
     fn organizations_are_found_whatever_their_case() {
         let known = names(&["acme", "zeta"]);
-        assert_eq!(wanted(&known, &[]).unwrap().len(), 2);
+        assert_eq!(wanted(&known, &[]), (BTreeSet::from(["acme", "zeta"]), vec![]));
         let named = names(&["ACME", "acme"]);
-        assert_eq!(wanted(&known, &named).unwrap(), BTreeSet::from(["acme"]));
-        let named = names(&["acme", "other"]);
-        assert_eq!(wanted(&known, &named).unwrap_err(), "other");
-        assert!(wanted(&[], &[]).unwrap().is_empty());
+        assert_eq!(wanted(&known, &named), (BTreeSet::from(["acme"]), vec![]));
+        let named = names(&["other", "acme", "OTHER"]);
+        assert_eq!(wanted(&known, &named), (BTreeSet::from(["acme"]), vec!["other"]));
+        assert!(wanted(&[], &[]).0.is_empty());
     }
 
     #[test]

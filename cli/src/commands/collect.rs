@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, NaiveDate, Utc};
 use clap::Args;
 use gam_github::{Client, Usage};
+use gam_lake::inbox;
 use gam_pipeline::Clock;
 use gam_pipeline::collect::{CollectError, CollectReport, CollectRequest, Limited, RepoCost, collect};
 use serde_json::json;
 
 use super::{Session, dry_run, reconcile};
-use crate::args::{self, Days};
+use crate::args;
 use crate::exit::{Exit, sentence, status, usage};
 use crate::local::Local;
 use crate::progress::RunProgress;
@@ -36,8 +37,12 @@ pub(crate) struct Collect {
     /// The organizations
     #[arg(value_name = "ORG", required = true, value_parser = args::org)]
     orgs: Vec<String>,
-    #[command(flatten)]
-    days: Days,
+    /// The first day, UTC [default: 90 days back at first, what is new later]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = args::day)]
+    since: Option<NaiveDate>,
+    /// The day after the last, UTC [default: all up to now]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = args::day)]
+    until: Option<NaiveDate>,
     /// Only this repository; may be given more than once
     #[arg(long = "repo", value_name = "REPO", value_parser = args::repo)]
     repos: Vec<String>,
@@ -53,7 +58,7 @@ pub(crate) struct Collect {
 
 /// Collects every organization that was named.
 pub(super) async fn run(session: &Session, args: Collect) -> anyhow::Result<Exit> {
-    check_days(args.days.since, args.days.until, gam_pipeline::SystemClock.now().date_naive())?;
+    check_days(args.since, args.until, gam_pipeline::SystemClock.now().date_naive())?;
     let github = session.settings.github(&args.limits)?;
     let local = Local::open(&session.settings).await?;
     let done = signals::unless_stopped(&session.console, STOPPED, all(session, &local, &github, &args)).await;
@@ -84,8 +89,8 @@ async fn all(session: &Session, local: &Local, github: &Client, args: &Collect) 
     for (at, org) in orgs.iter().enumerate() {
         let request = CollectRequest {
             org: org.to_string(),
-            since: args.days.since,
-            until: args.days.until,
+            since: args.since,
+            until: args.until,
             repos: args.repos.clone(),
             parallelism: args.limits.parallelism(),
         };
@@ -97,7 +102,7 @@ async fn all(session: &Session, local: &Local, github: &Client, args: &Collect) 
         let done = match done {
             // What could be read is compared, whatever could not.
             Ok(exit @ (Exit::Done | Exit::Partial)) if args.reconcile => {
-                let compared = reconcile::one(session, local, github, org).await;
+                let compared = reconcile::one(session, local, github, org, GoesOn::WhenRunAgain).await;
                 compared.map(|compared| Exit::of_all(&[exit, compared]))
             }
             done => done,
@@ -117,11 +122,28 @@ async fn all(session: &Session, local: &Local, github: &Client, args: &Collect) 
             break;
         }
     }
+    if !args.dry_run {
+        tell_uncounted(session, local, &orgs).await;
+    }
     Ok(Exit::of_all(&parts))
 }
 
+/// Says what is left to do: what waits in the inbox shows nowhere yet.
+async fn tell_uncounted(session: &Session, local: &Local, orgs: &[&str]) {
+    let flag = session.settings.data_dir_flag();
+    for org in orgs {
+        // Where the inbox cannot be listed, aggregating tells why.
+        if inbox::list(&*local.context.objects, org).await.is_ok_and(|batches| !batches.is_empty()) {
+            session.console.note(format!(
+                "{org}: not counted yet: run `github-metrics aggregate{flag}` (or `github-metrics up \
+                 {org}{flag}`, which does both)"
+            ));
+        }
+    }
+}
+
 /// The names, each once whatever its case.
-fn distinct(names: &[String]) -> Vec<&str> {
+pub(super) fn distinct(names: &[String]) -> Vec<&str> {
     let mut kept: Vec<&str> = Vec::new();
     for name in names {
         if !kept.iter().any(|known| known.eq_ignore_ascii_case(name)) {
@@ -141,12 +163,12 @@ async fn one(
     if session.wants_json() {
         session.console.report(as_json(&collected).to_string())?;
     } else {
-        for cost in &collected.report.costs {
-            session.console.note(cost_line(cost));
+        for line in cost_lines(&collected.report) {
+            session.console.note(line);
         }
-        session.console.report(summary(&collected))?;
+        session.console.summary(summary(&collected))?;
     }
-    Ok(tell_troubles(session, &collected, local.context.clock.now()))
+    Ok(tell_troubles(session, &collected, local.context.clock.now(), GoesOn::WhenRunAgain))
 }
 
 /// What came of a collection.
@@ -218,7 +240,33 @@ pub(super) fn spent(usage: &Usage) -> String {
     format!("{text}, {}", bytes(usage.bytes))
 }
 
-/// What reading a repository cost.
+/// What reading each repository cost, and what was asked of all of them together.
+fn cost_lines(report: &CollectReport) -> Vec<String> {
+    let read = report.costs.iter().filter(|cost| cost.usage.requests > 0 || cost.events > 0);
+    let mut lines: Vec<String> = read.map(cost_line).collect();
+    let shared = shared(report);
+    if shared.requests > 0 && !lines.is_empty() {
+        lines.push(format!("  shared by all: {}", spent(&shared)));
+    }
+    lines
+}
+
+/// What belongs to no repository alone.
+fn shared(report: &CollectReport) -> Usage {
+    let mut of_repos = Usage::default();
+    for cost in &report.costs {
+        of_repos += cost.usage;
+    }
+    let total = report.usage;
+    Usage {
+        requests: total.requests.saturating_sub(of_repos.requests),
+        points: total.points.saturating_sub(of_repos.points),
+        retries: total.retries.saturating_sub(of_repos.retries),
+        bytes: total.bytes.saturating_sub(of_repos.bytes),
+    }
+}
+
+/// What reading one repository cost.
 fn cost_line(cost: &RepoCost) -> String {
     format!(
         "  {}: {}, {}, {}",
@@ -230,7 +278,12 @@ fn cost_line(cost: &RepoCost) -> String {
 }
 
 /// Names what could not be read.
-pub(super) fn tell_troubles(session: &Session, collected: &Collected, now: DateTime<Utc>) -> Exit {
+pub(super) fn tell_troubles(
+    session: &Session,
+    collected: &Collected,
+    now: DateTime<Utc>,
+    goes_on: GoesOn,
+) -> Exit {
     let report = &collected.report;
     for (why, repos) in by_reason(&report.failed) {
         session.console.error(match repos.as_slice() {
@@ -255,7 +308,7 @@ pub(super) fn tell_troubles(session: &Session, collected: &Collected, now: DateT
         ));
     }
     if let Some(limited) = &report.limited {
-        session.console.error(stopped(&report.org, limited, now));
+        session.console.error(stopped(&report.org, limited, now, goes_on));
         return Exit::Limited;
     }
     if report.failed.is_empty() { Exit::Done } else { Exit::Partial }
@@ -273,17 +326,29 @@ fn by_reason(failed: &[(String, String)]) -> Vec<(&str, Vec<&str>)> {
     reasons
 }
 
-/// That the limits stopped it, why, and when to run it again.
-pub(super) fn stopped(org: &str, limited: &Limited, now: DateTime<Utc>) -> String {
+/// How a run goes on that the limits have stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum GoesOn {
+    /// When somebody runs it again.
+    WhenRunAgain,
+    /// By itself, with a later round.
+    ByItself,
+}
+
+/// That the limits stopped it, why, and when and how it goes on.
+pub(super) fn stopped(org: &str, limited: &Limited, now: DateTime<Utc>, goes_on: GoesOn) -> String {
     // GitHub's words may be several sentences, on several lines.
     let words: Vec<&str> = limited.why.split_whitespace().collect();
     let why = match words.join(" ").trim_end_matches('.') {
         "" => String::new(),
         why => format!(" ({why})"),
     };
-    let mend = match limited.until {
-        Some(until) => format!("they are reset at {}, run again then", moment_from(now, until)),
-        None => "run again in some minutes".to_owned(),
+    let reset = limited.until.map(|until| format!("they are reset at {}", moment_from(now, until)));
+    let mend = match (reset, goes_on) {
+        (Some(reset), GoesOn::WhenRunAgain) => format!("{reset}, run again then"),
+        (Some(reset), GoesOn::ByItself) => format!("{reset}, the first round after that goes on by itself"),
+        (None, GoesOn::WhenRunAgain) => "run again in some minutes".to_owned(),
+        (None, GoesOn::ByItself) => "the next round goes on by itself".to_owned(),
     };
     format!("{org}: stopped for GitHub's limits{why}, progress is saved: {mend}")
 }
@@ -380,6 +445,13 @@ mod tests {
         let usage = Usage { requests: 3, points: 3, retries: 0, bytes: 900 };
         let cost = RepoCost { repo: "site".into(), usage, events: 7, took: Duration::from_secs(2) };
         assert_eq!(cost_line(&cost), "  site: 7 events, 3 requests, 3 points, 900 B, 2s");
+        let mut report = collected.report;
+        let unasked = RepoCost { repo: "docs".into(), ..RepoCost::default() };
+        report.costs = vec![unasked.clone(), cost];
+        let shared = "  shared by all: 14 requests, 18 points, 1 retry, 2.6 MB";
+        assert_eq!(cost_lines(&report), ["  site: 7 events, 3 requests, 3 points, 900 B, 2s", shared]);
+        report.costs = vec![unasked];
+        assert!(cost_lines(&report).is_empty());
     }
 
     #[test]
@@ -396,10 +468,14 @@ mod tests {
         );
         assert_eq!(as_json(&collected)["repos"], serde_json::Value::Null);
         let end = ", progress is saved: they are reset at 2023-11-14 22:18:20 UTC (in 5m), run again then";
-        assert_eq!(stopped("Acme", &limited(""), now), format!("Acme: stopped for GitHub's limits{end}"));
+        let told = |why: &str| stopped("Acme", &limited(why), now, GoesOn::WhenRunAgain);
+        assert_eq!(told(""), format!("Acme: stopped for GitHub's limits{end}"));
         collected.report.limited = Some(limited("Too much.\nPlease wait."));
-        let told = format!("Acme: stopped for GitHub's limits (Too much. Please wait){end}");
-        assert_eq!(stopped("Acme", &limited("Too much.\nPlease wait."), now), told);
+        let with_why = format!("Acme: stopped for GitHub's limits (Too much. Please wait){end}");
+        assert_eq!(told("Too much.\nPlease wait."), with_why);
+        let round = stopped("Acme", &limited(""), now, GoesOn::ByItself);
+        assert!(round.ends_with("(in 5m), the first round after that goes on by itself"), "{round}");
+        assert!(!round.contains("run again"), "{round}");
         assert_eq!(as_json(&collected)["limited_why"], "Too much.\nPlease wait.");
     }
 }

@@ -4,7 +4,7 @@ use gam_github::Client;
 use gam_pipeline::reconcile::{ReconcileReport, reconcile};
 use serde_json::json;
 
-use super::collect::{reasons, spent, stopped};
+use super::collect::{GoesOn, reasons, spent, stopped};
 use super::{Session, aggregate};
 use crate::exit::Exit;
 use crate::local::Local;
@@ -20,6 +20,7 @@ pub(super) async fn one(
     local: &Local,
     github: &Client,
     org: &str,
+    goes_on: GoesOn,
 ) -> anyhow::Result<Exit> {
     aggregate::quietly(session, local, org).await?;
     let progress = RunProgress::new(&session.console, org);
@@ -39,13 +40,13 @@ pub(super) async fn one(
                 found.what.replace('_', " ")
             ));
         }
-        session.console.report(summary(&report))?;
+        session.console.summary(summary(&report))?;
     }
     for (repo, why) in &report.failed {
         session.console.error(format!("{}/{repo} could not be compared: {why}", report.org));
     }
     if let Some(limited) = &report.limited {
-        session.console.error(stopped(&report.org, limited, local.context.clock.now()));
+        session.console.error(stopped(&report.org, limited, local.context.clock.now(), goes_on));
         return Ok(Exit::Limited);
     }
     Ok(if report.failed.is_empty() { Exit::Done } else { Exit::Partial })

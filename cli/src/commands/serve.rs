@@ -1,4 +1,4 @@
-//! `serve`: the HTTP API and the dashboard.
+//! `serve`: the HTTP API, and a page that links to it.
 
 use std::future::Future;
 use std::io::ErrorKind;
@@ -68,7 +68,7 @@ impl Bound {
         context: Context,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> anyhow::Result<()> {
-        session.console.tell(format!("listening on http://{}", self.address));
+        session.console.note(format!("listening on http://{}", self.address));
         let router = gam_http::router(context);
         gam_http::serve(self.listener, router, shutdown).await.context("serving failed")
     }

@@ -9,6 +9,7 @@ use gam_pipeline::Clock;
 use gam_pipeline::collect::{CollectError, CollectRequest};
 use gam_pipeline::reconcile::is_due;
 
+use super::collect::GoesOn;
 use super::serve::{Bound, Listen};
 use super::{Session, aggregate, collect, reconcile};
 use crate::args;
@@ -103,7 +104,7 @@ async fn round(
     match &collected {
         Ok(collected) => {
             session.console.note(collect::summary(collected));
-            collect::tell_troubles(session, collected, local.context.clock.now());
+            collect::tell_troubles(session, collected, local.context.clock.now(), GoesOn::ByItself);
         }
         Err(error) if needs_mending(error) => return collected.map(|_| ()),
         // What earlier runs have read is worth showing all the same.
@@ -114,7 +115,7 @@ async fn round(
     collected?;
     // What GitHub does not tell as a change is looked for once a day.
     if is_due(&local.context, &args.org).await? {
-        reconcile::one(session, local, github, &args.org).await?;
+        reconcile::one(session, local, github, &args.org, GoesOn::ByItself).await?;
     }
     Ok(())
 }

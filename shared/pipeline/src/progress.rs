@@ -36,6 +36,18 @@ pub enum Progress {
         /// Why.
         why: String,
     },
+    /// The organization's repositories are to be compared with GitHub.
+    Comparing {
+        /// The organization, as GitHub spells it.
+        org: String,
+        /// How many are compared.
+        repos: usize,
+    },
+    /// A repository has been compared.
+    Compared {
+        /// The repository.
+        repo: String,
+    },
     /// The run waits for the API's limit to be reset.
     Waiting {
         /// Until when, UTC.

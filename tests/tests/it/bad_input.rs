@@ -158,8 +158,11 @@ fn what_was_never_collected() {
     for command in [&["show", "other"][..], &["export", "other"], &["aggregate", "other"]] {
         assert_told(&place.run(command).refusal(1), &["other", "collect"]);
     }
+    let told = place.run(&["aggregate", "other", "acme-works"]);
+    assert!(told.text().contains("acme-works: "), "{told:?}");
+    assert_told(&told.refusal(3), &["other", "collect"]);
     for subject in [["repo", "acme-works", "sites"], ["member", "acme-works", "nobody"]] {
-        assert_told(&place.run(&[&["show"], &subject[..]].concat()).refusal(1), &[subject[2], "never seen"]);
+        assert_told(&place.run(&[&["show"], &subject[..]].concat()).refusal(1), &[subject[2], "spelling"]);
     }
 }
 

@@ -42,7 +42,8 @@ impl<'a> Org<'a> {
         let (names, markers) = tokio::try_join!(context.rollups.orgs(), context.rollups.markers(&key))?;
         let name = names.into_iter().find(|name| org_key(name) == key).ok_or_else(|| {
             QueryError::NotFound(format!(
-                "organization {org:?} was never collected: run `github-metrics collect {org}`, or check the spelling"
+                "organization {org:?} was never collected: check the spelling, or run `github-metrics up {org}`, \
+                 or `github-metrics collect {org}` and then `aggregate`"
             ))
         })?;
         let markers = markers.into_iter().map(|m| (m.month, m)).collect();
@@ -59,7 +60,11 @@ impl<'a> Org<'a> {
                     names.into_iter().filter(|entry| entry.name.to_lowercase() == name.to_lowercase());
                 // A deleted repository's name can be given to a new one.
                 let entry = found.max_by_key(|entry| entry.as_of).ok_or_else(|| {
-                    QueryError::NotFound(format!("repository {name:?} was never seen in {}", self.name))
+                    QueryError::NotFound(format!(
+                        "no repository is called {name:?} in {}: check the spelling (a renamed one is found \
+                         under its new name)",
+                        self.name
+                    ))
                 })?;
                 Ok(Asked { subject: Subject::Repo(entry.id), repo: Some(entry.name), member: None })
             }
@@ -81,7 +86,11 @@ impl<'a> Org<'a> {
         match listed.into_iter().find(|entry| entry.name.to_lowercase() == name.to_lowercase()) {
             Some(entry) => *name = entry.name,
             None => {
-                return Err(QueryError::NotFound(format!("member {name:?} was never seen in {}", self.name)));
+                return Err(QueryError::NotFound(format!(
+                    "no member is called {name:?} in {}: check the spelling (what was collected before a login \
+                     was changed has the old one, unless an alias joins them)",
+                    self.name
+                )));
             }
         }
         Ok(())

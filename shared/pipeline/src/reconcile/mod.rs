@@ -93,11 +93,7 @@ async fn compare_all(
     read.sort_by_key(|repo| repo.id);
     read.retain(|repo| begun.is_none_or(|begun| repo.id > begun));
     let known = known(context, &probe.login, &read.iter().map(|repo| repo.id).collect()).await?;
-    observer.notice(Progress::Listed {
-        org: probe.login.clone(),
-        repos: probe.repos.len(),
-        changed: read.len(),
-    });
+    observer.notice(Progress::Comparing { org: probe.login.clone(), repos: read.len() });
     let report = ReconcileReport { org: probe.login.clone(), ..ReconcileReport::default() };
     let mut run = Run { context, github, held: &held, known, observer, report };
     let mut reached = begun;
@@ -199,7 +195,7 @@ impl Run<'_> {
             let checkpoint = &self.held[&repo.id].value;
             let (total, history) = (totals.get(&repo.node_id), histories.get(&repo.id));
             match comparing.compare(checkpoint, total.copied(), history.copied()).await {
-                Ok(()) => self.observer.notice(Progress::RepoDone { repo: repo.name.clone() }),
+                Ok(()) => self.observer.notice(Progress::Compared { repo: repo.name.clone() }),
                 Err(CollectError::GitHub(error)) if !matches!(error, Error::Limited { .. }) => {
                     self.report.failed.push((repo.name.clone(), error.to_string()));
                 }
