@@ -68,7 +68,7 @@ impl Bound {
         context: Context,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> anyhow::Result<()> {
-        session.console.note(format!("listening on http://{}", self.address));
+        session.console.tell(format!("listening on http://{}", self.address));
         let router = gam_http::router(context);
         gam_http::serve(self.listener, router, shutdown).await.context("serving failed")
     }
