@@ -158,8 +158,8 @@ pub fn questions(world: &World, now: Time, ranges: &[(NaiveDate, NaiveDate)]) ->
     targets
 }
 
-/// The answers to a great many questions, byte for byte but for `complete_until`, which tells of the
-/// collection and not of the facts.
+/// The answers to a great many questions, byte for byte but for `complete_since` and `complete_until`, which
+/// tell of the collection and not of the facts.
 pub fn all(
     address: &str,
     world: &World,
@@ -175,13 +175,17 @@ pub fn all(
     asked.collect()
 }
 
-/// The answer without the value of `complete_until`.
+/// The answer without the values of `complete_since` and `complete_until`.
 pub fn without_completeness(text: &str) -> String {
-    const NAME: &str = "\"complete_until\":";
-    match text.split_once(NAME) {
+    without(&without(text, "\"complete_since\":"), "\"complete_until\":")
+}
+
+/// The text without what follows the name up to the next field.
+fn without(text: &str, name: &str) -> String {
+    match text.split_once(name) {
         Some((before, after)) => {
             let end = after.find([',', '}']).unwrap_or(after.len());
-            format!("{before}{}", &after[end..])
+            format!("{before}{name}{}", &after[end..])
         }
         None => text.to_owned(),
     }

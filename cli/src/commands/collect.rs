@@ -60,7 +60,8 @@ pub(crate) struct Collect {
 pub(super) async fn run(session: &Session, args: Collect) -> anyhow::Result<Exit> {
     check_days(args.since, args.until, gam_pipeline::SystemClock.now().date_naive())?;
     let github = session.settings.github(&args.limits)?;
-    let local = Local::open(&session.settings).await?;
+    let settings = &session.settings;
+    let local = if args.dry_run { Local::open_dry(settings).await? } else { Local::open(settings).await? };
     let done = signals::unless_stopped(&session.console, STOPPED, all(session, &local, &github, &args)).await;
     local.close().await;
     done

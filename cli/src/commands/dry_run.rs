@@ -1,4 +1,4 @@
-//! `collect --dry-run`: what would be read, and about what it would cost.
+//! `collect --dry-run`: what would be read, and about what it would cost at most.
 
 use gam_github::Client;
 use gam_pipeline::collect::{CollectPlan, CollectRequest, PlannedRepo, dry_run};
@@ -51,8 +51,8 @@ fn line(repo: &PlannedRepo) -> String {
 fn summary(plan: &CollectPlan) -> String {
     let (requests, points) = plan.total();
     format!(
-        "{}: {}, {} with something to read; it takes about {}, of which {} to look for changes; \
-         nothing was written",
+        "{}: {}, {} with something to read; it takes at most about {}, of which {} to look for \
+         changes: lists are counted whole, and read only back to the first day asked for; nothing was written",
         plan.org,
         count(plan.repos, "repository", "repositories"),
         plan.planned.len(),
@@ -102,7 +102,7 @@ mod tests {
             line(&plan.planned[0]),
             "  site: commits 3 requests, 6 points; pull requests 20 requests, 60 points"
         );
-        assert!(summary(&plan).contains("about 24 requests, 70 points, of which 1 request"));
+        assert!(summary(&plan).contains("at most about 24 requests, 70 points, of which 1 request"));
         let told = as_json(&plan);
         assert_eq!(told["planned"][0]["readings"][1]["points"], 60);
         assert_eq!(told["failed"], json!([{ "repo": "gone", "why": "it is not there" }]));

@@ -12,7 +12,7 @@ use gam_model::{Bucket, Grain, Range};
 use serde_json::{Map, Value};
 
 use super::Session;
-use super::show::{Bots, grain_parser, points};
+use super::show::{Bots, grain_parser, not_whole, points, tell_uncounted, whole_since};
 use crate::api::ApiClient;
 use crate::args::{self, Days, Format};
 use crate::exit::{Exit, failed, usage};
@@ -26,7 +26,8 @@ Examples:
   github-metrics export acme --granularity month --since 2025-01-01 --format json
 
 One row for the organization in every bucket, and one for every repository and
-member that is credited with something in it.";
+member that is credited with something in it. Without --since it begins with the
+first event, or where the numbers are whole.";
 
 /// How many questions are asked at once.
 const AT_ONCE: usize = 4;
@@ -71,7 +72,11 @@ pub(super) async fn run(session: &Session, args: Export) -> anyhow::Result<Exit>
     let client = ApiClient::new(&session.settings).await?;
     let rows = rows(&client, &args).await;
     client.close().await;
-    let rows = rows?;
+    tell_uncounted(session, &args.org).await;
+    let (rows, gap) = rows?;
+    if let Some(gap) = gap {
+        session.console.tell(gap);
+    }
     let bytes = match format {
         Format::Json => rows::json(&rows)?.into_bytes(),
         Format::Parquet => rows::parquet(&rows)?,
@@ -96,10 +101,13 @@ struct Question {
     range: Range,
     grain: Grain,
     bots: String,
+    /// That its first days are not whole, where they are not.
+    gap: Option<String>,
 }
 
-pub(super) async fn rows(client: &ApiClient, args: &Export) -> anyhow::Result<Vec<Row>> {
-    let Some(question) = question(client, args).await? else { return Ok(Vec::new()) };
+/// The rows, and that the first days of them are not whole, where they are not.
+pub(super) async fn rows(client: &ApiClient, args: &Export) -> anyhow::Result<(Vec<Row>, Option<String>)> {
+    let Some(question) = question(client, args).await? else { return Ok((Vec::new(), None)) };
     let mut rows = org_rows(client, &question).await?;
     let idle = |row: &Row| row.metrics.get("active_members").and_then(Value::as_u64) == Some(0);
     // Nobody is listed for a bucket in which nobody was active.
@@ -113,7 +121,7 @@ pub(super) async fn rows(client: &ApiClient, args: &Export) -> anyhow::Result<Ve
         .await?;
     rows.extend(listed.into_iter().flatten());
     rows.sort_by(|a, b| (a.level, a.start, &a.name).cmp(&(b.level, b.start, &b.name)));
-    Ok(rows)
+    Ok((rows, question.gap))
 }
 
 /// The question, or `None` where nothing is known of the organization yet but its name.
@@ -131,20 +139,25 @@ async fn question(client: &ApiClient, args: &Export) -> anyhow::Result<Option<Qu
         let at: DateTime<Utc> = entry[name].as_str()?.parse().ok()?;
         Some(at.date_naive())
     };
-    let since = args.days.since.or(day("first_event"));
+    let org = entry["org"].as_str().unwrap_or(&args.org).to_owned();
+    let metrics = client.get(&["orgs", &org, "metrics"], &[]).await?.json;
+    // Some of what is earlier may have come along, but not all of it.
+    let since = args.days.since.or(day("first_event").max(whole_since(&metrics)));
     let until = args.days.until.or(day("last_event").map(|last| last + DaySpan::new(1)));
     let (Some(since), Some(until)) = (since, until) else { return Ok(None) };
     match Range::new(since, until) {
         Some(range) => Ok(Some(Question {
-            org: entry["org"].as_str().unwrap_or(&args.org).to_owned(),
+            org,
             range,
             grain: args.granularity,
             bots: args.bots.bots.clone(),
+            gap: not_whole(&metrics, since),
         })),
         None if args.days.since.is_some() && args.days.until.is_some() => Err(usage(format!(
             "--since {since} is not before --until {until}: until is the day after the last, give a later one"
         ))),
-        // Everything that is known lies on the other side of the one day that was given.
+        // All that is known lies on the other side of the one day that was given, or before the numbers are
+        // whole.
         None => Ok(None),
     }
 }

@@ -1,6 +1,6 @@
 //! `show`: metrics in the terminal.
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gam_model::metric::{CATALOGUE, Metric};
@@ -11,7 +11,9 @@ use super::Session;
 use crate::api::{Answer, ApiClient};
 use crate::args::{Days, Format};
 use crate::exit::{Exit, failed, usage};
+use crate::local;
 use crate::table::{self, Point};
+use crate::words::count;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -97,7 +99,11 @@ pub(super) async fn run(session: &Session, args: Show) -> anyhow::Result<Exit> {
     let client = ApiClient::new(&session.settings).await?;
     let view = ask(&client, &path, &args).await;
     client.close().await;
+    tell_uncounted(session, path[1]).await;
     let view = view?;
+    if let Some(told) = not_whole(&view.metrics.json, view.range.since()) {
+        session.console.tell(told);
+    }
     let color = session.console.color();
     session.console.line(match format {
         Format::Json => {
@@ -107,6 +113,42 @@ pub(super) async fn run(session: &Session, args: Show) -> anyhow::Result<Exit> {
         Format::Table | Format::Parquet => view.to_text(args.metric, color),
     })?;
     Ok(Exit::Done)
+}
+
+/// Tells how much of what was collected into this machine's lake is not in the numbers yet.
+pub(super) async fn tell_uncounted(session: &Session, org: &str) {
+    let batches = local::uncounted(&session.settings, org).await;
+    if batches > 0 {
+        session.console.note(format!(
+            "{} not counted yet: run `github-metrics aggregate`",
+            count(batches, "batch is", "batches are")
+        ));
+    }
+}
+
+/// From which day on the numbers of an answer are whole, where that is known.
+pub(super) fn whole_since(answer: &Value) -> Option<NaiveDate> {
+    let at: DateTime<Utc> = answer["complete_since"].as_str()?.parse().ok()?;
+    Some(at.date_naive())
+}
+
+/// That a range from that day on begins before the numbers are whole, and the mend; nothing where it does
+/// not.
+pub(super) fn not_whole(answer: &Value, since: NaiveDate) -> Option<String> {
+    let whole = whole_since(answer).filter(|whole| since < *whole)?;
+    let org = answer["org"].as_str()?;
+    let repo = answer["repo"].as_str().map(|repo| format!(" --repo {repo}")).unwrap_or_default();
+    Some(format!(
+        "numbers before {whole} are not whole: `github-metrics collect {org} --since {since}{repo}` fills them \
+         in"
+    ))
+}
+
+/// From when on and up to when GitHub was read, where that is known.
+fn read_span(answer: &Value) -> Option<String> {
+    let until = answer["complete_until"].as_str()?;
+    let since = whole_since(answer).map(|since| format!("from {since} ")).unwrap_or_default();
+    Some(format!("GitHub was read {since}up to {until}"))
 }
 
 /// What the API answers.
@@ -179,7 +221,7 @@ impl View {
             Some("only") => ", bots only",
             _ => "",
         };
-        let read = answer["complete_until"].as_str().map(|at| format!("\nGitHub was read up to {at}"));
+        let read = read_span(answer).map(|read| format!("\n{read}"));
         format!(
             "{} from {} to {last} ({days} {}){bots}{}\n\n{}\n\n{}",
             subject.join(" / "),
@@ -236,6 +278,28 @@ mod tests {
         let grain = |days| grain_for(Range::new(first, first + chrono::Days::new(days)).unwrap());
         assert_eq!((grain(1), grain(62), grain(63)), (Grain::Day, Grain::Day, Grain::Week));
         assert_eq!((grain(400), grain(401)), (Grain::Week, Grain::Month));
+    }
+
+    #[test]
+    fn numbers_from_before_the_first_day_read_are_told() {
+        let day = |text: &str| -> NaiveDate { text.parse().unwrap() };
+        let until = "2026-08-01T12:00:00Z";
+        let told = json!({"org": "Acme", "complete_since": "2026-05-03T00:00:00Z", "complete_until": until});
+        assert_eq!(read_span(&told).unwrap(), format!("GitHub was read from 2026-05-03 up to {until}"));
+        assert_eq!(
+            not_whole(&told, day("2026-05-02")).unwrap(),
+            "numbers before 2026-05-03 are not whole: `github-metrics collect Acme --since 2026-05-02` fills \
+             them in"
+        );
+        assert!(not_whole(&told, day("2026-05-03")).is_none());
+        let mut of_repo = told;
+        of_repo["repo"] = "site".into();
+        assert!(not_whole(&of_repo, day("2026-05-02")).unwrap().contains("--since 2026-05-02 --repo site`"));
+        // An API of an earlier version says up to when alone, and a sample says nothing.
+        let old = json!({"org": "Acme", "complete_until": until});
+        assert_eq!(read_span(&old).unwrap(), format!("GitHub was read up to {until}"));
+        assert!(not_whole(&old, day("2026-05-02")).is_none());
+        assert!(read_span(&json!({"complete_since": null, "complete_until": null})).is_none());
     }
 
     #[test]

@@ -63,7 +63,8 @@ async fn the_sample_is_shown_and_exported_through_the_api() {
             panic!("it exports nothing")
         };
         let client = ApiClient::new(&session.settings).await.unwrap();
-        let rows = export::rows(&client, &args).await.unwrap();
+        let (rows, gap) = export::rows(&client, &args).await.unwrap();
+        assert_eq!(gap, None, "a sample is whole");
         client.close().await;
         for level in [Level::Org, Level::Repo, Level::Member] {
             let of_level = rows.iter().filter(|row| row.level == level);

@@ -35,9 +35,18 @@ fn every_route_of_the_contract_answers() {
     assert_eq!(told, first);
 
     for (path, fields) in [
-        (format!("{ORG}/metrics"), &["org", "since", "until", "bots", "complete_until", "metrics"][..]),
-        (format!("{ORG}/repos/site/metrics"), &["org", "repo", "complete_until", "metrics"]),
-        (format!("{ORG}/members/ann/metrics"), &["org", "member", "complete_until", "metrics"]),
+        (
+            format!("{ORG}/metrics"),
+            &["org", "since", "until", "bots", "complete_since", "complete_until", "metrics"][..],
+        ),
+        (
+            format!("{ORG}/repos/site/metrics"),
+            &["org", "repo", "complete_since", "complete_until", "metrics"],
+        ),
+        (
+            format!("{ORG}/members/ann/metrics"),
+            &["org", "member", "complete_since", "complete_until", "metrics"],
+        ),
         (format!("{ORG}/metrics/timeseries"), &["org", "metric", "granularity", "points"]),
         (format!("{ORG}/repos/site/metrics/timeseries"), &["points"]),
         (format!("{ORG}/members/ann/metrics/timeseries"), &["points"]),
@@ -60,6 +69,10 @@ fn every_route_of_the_contract_answers() {
     assert!(openapi["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")));
     let complete = get(serving.address(), &format!("{ORG}/metrics")).json()["complete_until"].clone();
     assert_eq!(complete, "2024-04-27T12:00:00Z", "GitHub's clock says up to when it was read");
+    for path in ["metrics", "repos/site/metrics", "members/ann/metrics"] {
+        let since = get(serving.address(), &format!("{ORG}/{path}")).json()["complete_since"].clone();
+        assert_eq!(since, format!("{SINCE}T00:00:00Z"), "{path}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use gam_tests::github::world::{Thread, at};
 use gam_tests::github::{Double, generated};
 use gam_tests::program::Place;
 
-use crate::support::{SINCE, batches, collect_and_aggregate, settled, whole};
+use crate::support::{SINCE, collect_and_aggregate, settled, whole};
 
 #[test]
 fn what_was_collected_of_repositories_stays_whatever_becomes_of_them() {
@@ -55,7 +55,7 @@ fn a_dry_run_writes_nothing_and_says_about_what_it_takes() {
     let place = Place::with(&double);
     let args = ["collect", &world.org, "--since", SINCE, "--format", "json"];
     let plan = place.run(&[&args[..], &["--dry-run"]].concat()).expect(0).json();
-    assert!(batches(&place).is_empty());
+    assert!(!place.data().exists(), "nothing is left behind");
     assert_eq!(plan["planned"].as_array().map(Vec::len), Some(5), "{plan}");
     let before = double.requests();
     let report = place.run(&args).expect(0).json();
@@ -74,5 +74,31 @@ fn a_dry_run_writes_nothing_and_says_about_what_it_takes() {
     assert_eq!(told + 1, requests, "the probe belongs to no repository");
     let place = Place::with(&double);
     let text = place.run(&["collect", &world.org, "--dry-run"]).expect(0).text();
-    assert!(text.contains("nothing was written") && text.contains("site: commits"), "{text}");
+    assert!(
+        text.contains("nothing was written") && text.contains("at most") && text.contains("site: commits"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_is_not_counted_and_what_is_not_whole_is_told() {
+    let world = generated::world(82);
+    let double = Double::start(world.clone(), settled());
+    let place = Place::with(&double);
+    let show = ["show", &world.org, "--since", SINCE, "--until", "2024-05-01"];
+    place.run(&["collect", &world.org, "--since", "2024-02-01"]).expect(0);
+    let early = place.run(&show).expect(0).stderr;
+    assert!(early.contains("not counted yet: run `github-metrics aggregate`"), "{early}");
+    place.run(&["aggregate"]).expect(0);
+    let shown = place.run(&show).expect(0);
+    assert!(shown.text().contains("GitHub was read from 2024-02-01 up to 2024-04-27"), "{}", shown.text());
+    let told = "numbers before 2024-02-01 are not whole";
+    assert!(shown.stderr.contains(told) && !shown.stderr.contains("not counted"), "{}", shown.stderr);
+    let rows = place.run(&["export", &world.org, "--format", "json"]).expect(0).json();
+    let starts = rows.as_array().expect("rows").iter().filter_map(|row| row["start"].as_str());
+    assert!(starts.min().is_some_and(|first| first >= "2024-02-01"));
+
+    collect_and_aggregate(&place, &world.org);
+    let shown = place.run(&show).expect(0);
+    assert!(!shown.stderr.contains("not whole"), "{}", shown.stderr);
 }

@@ -158,6 +158,13 @@ fn metrics_answer(subject: Option<Field>, values: &str) -> Object {
         ("until", date("The day after the last, UTC")),
         ("bots", choice(bots, "Which members' work counts")),
         (
+            "complete_since",
+            time_or_null(
+                "From when on GitHub has been read for every repository in question, UTC: what is earlier is \
+                 not whole; null where that or `complete_until` is not known",
+            ),
+        ),
+        (
             "complete_until",
             time_or_null(
                 "Up to when GitHub has been read for every repository in question, UTC; null where some \

@@ -4,6 +4,7 @@ use axum::Router;
 use chrono::{DateTime, Utc};
 use gam_model::{Event, EventBatch, EventId, EventKind, Facts, FirstReview, Member, MemberKind};
 use gam_pipeline::{Context, Silent, aggregate};
+use gam_store::keys::CheckpointKey;
 use gam_store::{NameEntry, NameKind};
 use serde_json::{Value, json};
 
@@ -131,6 +132,40 @@ async fn organizations_are_listed() {
     assert!(page.text().contains("href=\"api/v1/orgs/Acme/metrics\""), "{}", page.text());
 }
 
+/// From when on and up to when GitHub was read, as the answer says, given what is kept of the collection.
+async fn read_span(org: Value, path: &str) -> Value {
+    let context = context().await;
+    let repo = json!({
+        "commits": {"covered": {"tip": "a3", "since": "2023-12-01T00:00:00Z", "until": null}},
+        "pulls": {"since": "2024-01-01T00:00:00Z"},
+    });
+    let (org_key, repo_key) =
+        (CheckpointKey::Org("acme".to_owned()), CheckpointKey::Repo("acme".to_owned(), 1));
+    for (key, kept) in [(org_key, org), (repo_key, repo)] {
+        context.checkpoints.save(&key, &kept.to_string(), None).await.expect("it is saved");
+    }
+    let answer = asked(&gam_http::router(context), path).await;
+    json!([answer["complete_since"], answer["complete_until"]])
+}
+
+#[tokio::test]
+async fn answers_say_from_when_to_when_github_was_read() {
+    let (since, until) = ("2023-12-11T00:00:00Z", "2024-03-10T11:00:00Z");
+    let whole = json!({"complete_until": until, "since": since});
+    for path in ["/api/v1/orgs/acme/metrics", "/api/v1/orgs/acme/members/ann/metrics"] {
+        assert_eq!(read_span(whole.clone(), path).await, json!([since, until]), "{path}");
+    }
+    let site = "/api/v1/orgs/acme/repos/site/metrics";
+    let span = json!(["2024-01-01T00:00:00Z", until]);
+    assert_eq!(read_span(whole, site).await, span, "pull requests were read from a later day on");
+
+    let partial = json!({"complete_until": until, "repos": {"2": null}, "since": since});
+    let unknown = json!([null, null]);
+    assert_eq!(read_span(partial.clone(), "/api/v1/orgs/acme/metrics").await, unknown);
+    assert_eq!(read_span(partial.clone(), "/api/v1/orgs/acme/repos/tools/metrics").await, unknown);
+    assert_eq!(read_span(partial, site).await, span);
+}
+
 #[tokio::test]
 async fn metrics_are_those_of_the_range() {
     let api = api().await;
@@ -140,7 +175,7 @@ async fn metrics_are_those_of_the_range() {
         (&json!("Acme"), &json!("2024-02-10"), &json!("2024-03-11"), &json!("exclude"))
     );
     assert!(org.get("repo").is_none() && org.get("member").is_none());
-    assert_eq!(org["complete_until"], Value::Null);
+    assert_eq!((&org["complete_since"], &org["complete_until"]), (&Value::Null, &Value::Null));
     let metrics = &org["metrics"];
     for (name, value) in [
         ("commits", 4),

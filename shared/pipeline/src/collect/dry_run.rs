@@ -35,7 +35,8 @@ pub struct CollectPlan {
 }
 
 impl CollectPlan {
-    /// About how many requests and points it takes: threads that are too long for a page take more.
+    /// About how many requests and points it takes at most: how far back a list has to be read shows only
+    /// when it is read. Threads that are too long for a page take more.
     pub fn total(&self) -> (u64, u64) {
         let readings = self.planned.iter().flat_map(|repo| &repo.readings);
         let start = (self.probing.requests, self.probing.points);
@@ -61,8 +62,11 @@ pub async fn dry_run(
     let org: Held<OrgCheckpoint> = Held::load(&*context.checkpoints, &key).await?;
     let span = span.widened(org.value.since);
     let held = Held::load_repos(&*context.checkpoints, &probe.login).await?;
-    // How many commits a first walk would find; a later one finds what is new, which is not counted.
-    let unread = |id: i64| held.get(&id).is_none_or(|held| held.value.commits.covered.is_none());
+    // How many commits a walk would find, at first or further back; what is new since is not counted.
+    let unread = |id: i64| {
+        let covered = held.get(&id).and_then(|held| held.value.commits.covered.as_ref());
+        covered.is_none_or(|covered| span.since.is_some_and(|since| since < covered.since))
+    };
     let first: Vec<String> = repos
         .iter()
         .filter(|repo| repo.tip.is_some() && unread(repo.id))

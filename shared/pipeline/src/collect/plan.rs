@@ -104,7 +104,7 @@ enum Kind {
     Deployments { newest: Newest, from: DeploymentsCheckpoint, asked: HashMap<i64, Option<Deployment>> },
 }
 
-/// About what a reading takes.
+/// About what a reading takes at most.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Estimate {
     /// What is read: `commits`, `pull_requests`, `issues`, `releases` or `deployments`.
@@ -113,6 +113,27 @@ pub struct Estimate {
     pub requests: u64,
     /// Points of GitHub's limits.
     pub points: u64,
+}
+
+/// Whether everything from the first day asked for on has been read before.
+fn is_known(since: Option<DateTime<Utc>>, span: Span) -> bool {
+    since.is_some_and(|known| known <= span.since(since))
+}
+
+/// How many pages so many entries fill. An empty list is asked for too.
+fn pages(entries: i64, first: i64) -> u64 {
+    1 + (entries - first).max(0).unsigned_abs().div_ceil(100)
+}
+
+/// How many pages of a list ordered by change are read at most. It is not known how many of its entries
+/// have changed since the first day asked for.
+fn changes_pages(from: &ChangesCheckpoint, newest: Newest, span: Span, first: i64) -> u64 {
+    if is_known(from.since, span) {
+        return 1;
+    }
+    // Where nothing has, that is known without reading.
+    let is_idle = newest.at.is_none_or(|at| at < span.since(from.since));
+    if is_idle && from.walk.is_none() { 0 } else { pages(newest.total, first) }
 }
 
 /// One kind of one repository, to be read.
@@ -126,27 +147,25 @@ impl Reading {
         &self.target.repo
     }
 
-    /// About what it takes: of what is new since the last time nothing is known but that there is some.
-    /// `commits` is how many a first walk would find.
+    /// About what it takes at most: of what is new since the last time nothing is known but that there is
+    /// some. `commits` is how many a walk from the first day on would find, where one is due.
     pub(super) fn estimate(&self, commits: Option<i64>) -> Estimate {
-        let pages = |entries: i64, size: i64| (entries.max(1) as u64).div_ceil(size as u64);
+        let span = self.target.span;
         let (what, requests, points) = match &self.kind {
-            Kind::Commits { from, .. } => {
-                let known = commits.filter(|_| from.covered.is_none());
-                ("commits", known.map_or(2, |commits| pages(commits, 100)), COMMITS.points)
+            Kind::Commits { .. } => {
+                ("commits", commits.map_or(2, |commits| pages(commits, 100)), COMMITS.points)
             }
+            // A first page is of 50.
             Kind::Pulls { newest, from } => {
-                let first = from.since.is_none() && newest.total > 0;
-                ("pull_requests", if first { pages(newest.total, 50) } else { 1 }, PULL_REQUESTS.points)
+                ("pull_requests", changes_pages(from, *newest, span, 50), PULL_REQUESTS.points)
             }
             Kind::Issues { newest, from } => {
-                let first = from.since.is_none() && newest.total > 0;
-                ("issues", if first { pages(newest.total, 100) } else { 1 }, ISSUES.points)
+                ("issues", changes_pages(from, *newest, span, 100), ISSUES.points)
             }
             Kind::Releases { newest, .. } => ("releases", pages(newest.total, 100), RELEASES.points),
             Kind::Deployments { newest, from, .. } => {
-                let first = from.since.is_none() && newest.total > 0;
-                ("deployments", if first { pages(newest.total, 100) } else { 1 }, DEPLOYMENTS.points)
+                let is_whole = !is_known(from.since, span) && newest.total > 0;
+                ("deployments", if is_whole { pages(newest.total, 100) } else { 1 }, DEPLOYMENTS.points)
             }
         };
         Estimate { what, requests, points: requests * points }
@@ -223,6 +242,29 @@ pub(super) fn readings(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_takes_as_many_pages_as_it_has_unless_it_was_read_or_is_idle() {
+        let at = |day: i64| DateTime::from_timestamp(day * 86_400, 0);
+        let span = |since: Option<i64>| {
+            let first_since = at(90).expect("a time");
+            Span { since: since.and_then(at), first_since, until: None }.widened(None)
+        };
+        let newest = |day: i64, total: i64| Newest { total, id: None, at: at(day) };
+        let (unread, walked) = (
+            ChangesCheckpoint::default(),
+            ChangesCheckpoint { since: at(90), watermark: at(100), total: 120, ..Default::default() },
+        );
+        let pages = |from, day, total, since| changes_pages(from, newest(day, total), span(since), 50);
+        assert_eq!(pages(&unread, 100, 50, None), 1);
+        assert_eq!(pages(&unread, 100, 150, None), 2);
+        assert_eq!(pages(&unread, 100, 151, None), 3);
+        assert_eq!(pages(&unread, 89, 151, None), 0, "nothing has changed since day 90");
+        assert_eq!(pages(&unread, 89, 151, Some(80)), 3);
+        assert_eq!(pages(&walked, 110, 151, None), 1, "what is new");
+        assert_eq!(pages(&walked, 110, 151, Some(80)), 3, "what is missing since day 80");
+        assert_eq!(changes_pages(&unread, Newest::default(), span(None), 50), 0);
+    }
 
     #[test]
     fn what_was_never_read_is_read_from_the_earliest_day_that_was_asked_for() {

@@ -79,6 +79,8 @@ pub struct MetricsAnswer {
     pub until: NaiveDate,
     /// Which members' work counts.
     pub bots: BotFilter,
+    /// From when on GitHub has been read, as far as `complete_until` is known: what is earlier is not whole.
+    pub complete_since: Option<DateTime<Utc>>,
     /// Up to when GitHub has been read for every repository in question.
     pub complete_until: Option<DateTime<Utc>>,
     /// The values; an organization's also hold `total_repos` and `total_members`.

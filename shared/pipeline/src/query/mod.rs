@@ -73,10 +73,10 @@ pub async fn metrics(
     // an organization has in all.
     let (mut total, mut ever) = (Rollup::default(), Rollup::default());
     let cover = range.cover(Grain::Month);
-    let (months, days, complete_until) = tokio::try_join!(
+    let (months, days, (complete_since, complete_until)) = tokio::try_join!(
         org.read(&asked, Grain::Month, FIRST_DAY, LAST_DAY),
         org.read_all(&asked, [(cover.head, Grain::Day), (cover.tail, Grain::Day)]),
-        org.complete_until(&asked.subject),
+        org.completeness(&asked.subject),
     )?;
     for (key, rollup) in months {
         ever.merge(&rollup);
@@ -99,6 +99,7 @@ pub async fn metrics(
         since: range.since(),
         until: range.until(),
         bots,
+        complete_since,
         complete_until,
         metrics,
     })

@@ -13,7 +13,10 @@ use gam_store::{Marker, NameKind, StoredRollup};
 
 use super::answer::{BotFilter, MetricValues, QueryError, SubjectRef, Value};
 use crate::Context;
-use crate::checkpoint::{Held, OrgCheckpoint};
+use crate::checkpoint::{Held, OrgCheckpoint, RepoCheckpoint};
+
+/// From when on, and up to when, as far as it is known.
+pub(super) type ReadSpan = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
 
 /// An organization that exists, with its markers.
 pub(super) struct Org<'a> {
@@ -96,16 +99,27 @@ impl<'a> Org<'a> {
         Ok(())
     }
 
-    pub(super) async fn complete_until(
-        &self,
-        subject: &Subject,
-    ) -> Result<Option<DateTime<Utc>>, QueryError> {
+    /// From when on and up to when GitHub has been read for the subject. The day that an organization is
+    /// read from is kept before anything is read, so it counts only once everything was read.
+    pub(super) async fn completeness(&self, subject: &Subject) -> Result<ReadSpan, QueryError> {
         let key = CheckpointKey::Org(self.key.clone());
-        let checkpoint: Held<OrgCheckpoint> = Held::load(&*self.context.checkpoints, &key).await?;
-        Ok(match subject {
-            Subject::Repo(id) => checkpoint.value.of_repo(*id),
-            _ => checkpoint.value.of_org(),
-        })
+        let org: Held<OrgCheckpoint> = Held::load(&*self.context.checkpoints, &key).await?;
+        let (since, until) = match subject {
+            Subject::Repo(id) => (self.repo_since(*id).await?, org.value.of_repo(*id)),
+            _ => (org.value.since, org.value.of_org()),
+        };
+        Ok((since.filter(|_| until.is_some()), until))
+    }
+
+    /// From when on a repository has been read: it may have been asked for by itself, from another day on.
+    async fn repo_since(&self, id: i64) -> Result<Option<DateTime<Utc>>, QueryError> {
+        let key = CheckpointKey::Repo(self.key.clone(), id);
+        let repo: Held<RepoCheckpoint> = Held::load(&*self.context.checkpoints, &key).await?;
+        let RepoCheckpoint { commits, pulls, issues, deployments, .. } = repo.value;
+        // Releases are read whole. What there is nothing of, an empty branch's commits, holds nothing back.
+        let read =
+            [commits.covered.map(|covered| covered.since), pulls.since, issues.since, deployments.since];
+        Ok(read.into_iter().flatten().max())
     }
 
     pub(super) async fn repo_names(&self) -> Result<HashMap<i64, String>, QueryError> {
