@@ -263,6 +263,7 @@ fn asked_span(context: &Context, request: &CollectRequest) -> Result<Span, Colle
     }
     Ok(Span {
         since: request.since.map(midnight),
+        before: None,
         first_since: midnight(
             request.until.map_or(today, |until| until.min(today)) - Days::new(FIRST_RUN_DAYS),
         ),

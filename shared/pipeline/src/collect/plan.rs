@@ -37,6 +37,8 @@ pub(super) struct Span {
     pub(super) since: Option<DateTime<Utc>>,
     /// From when on a repository is read for the first time: from the earliest day that was ever asked for.
     pub(super) first_since: DateTime<Utc>,
+    /// The earliest day that was asked for of all repositories before.
+    pub(super) before: Option<DateTime<Utc>>,
     /// Up to when, where it was said.
     pub(super) until: Option<DateTime<Utc>>,
 }
@@ -45,14 +47,16 @@ impl Span {
     /// The same where so much was asked for before.
     pub(super) fn widened(self, before: Option<DateTime<Utc>>) -> Self {
         let first_since = before.into_iter().chain(self.since).min().unwrap_or(self.first_since);
-        Span { first_since, ..self }
+        Span { first_since, before, ..self }
     }
 
     /// From when on to read, given from when on was read before.
     pub(super) fn since(&self, known: Option<DateTime<Utc>>) -> DateTime<Utc> {
-        match known {
-            Some(known) => self.since.unwrap_or(known),
-            None => self.first_since,
+        match (known, self.since) {
+            (Some(_), Some(since)) => since,
+            // A run that asked for more, of all repositories, may have been stopped before it came to this one.
+            (Some(known), None) => self.before.map_or(known, |before| known.min(before)),
+            (None, _) => self.first_since,
         }
     }
 }
@@ -248,7 +252,7 @@ mod tests {
         let at = |day: i64| DateTime::from_timestamp(day * 86_400, 0);
         let span = |since: Option<i64>| {
             let first_since = at(90).expect("a time");
-            Span { since: since.and_then(at), first_since, until: None }.widened(None)
+            Span { since: since.and_then(at), first_since, before: None, until: None }.widened(None)
         };
         let newest = |day: i64, total: i64| Newest { total, id: None, at: at(day) };
         let (unread, walked) = (
@@ -270,7 +274,8 @@ mod tests {
     fn what_was_never_read_is_read_from_the_earliest_day_that_was_asked_for() {
         let at = |day: i64| DateTime::from_timestamp(day * 86_400, 0).expect("a time");
         let span = |since: Option<i64>, before: Option<i64>| {
-            Span { since: since.map(at), first_since: at(90), until: None }.widened(before.map(at))
+            Span { since: since.map(at), first_since: at(90), before: None, until: None }
+                .widened(before.map(at))
         };
         assert_eq!(span(None, None).since(None), at(90));
         assert_eq!(span(Some(60), None).since(None), at(60));
@@ -278,6 +283,8 @@ mod tests {
         assert_eq!(span(Some(5), Some(10)).since(None), at(5));
         assert_eq!(span(None, Some(10)).since(None), at(10));
         assert_eq!(span(Some(60), Some(10)).since(Some(at(20))), at(60), "that has been read from day 20 on");
-        assert_eq!(span(None, Some(10)).since(Some(at(20))), at(20));
+        assert_eq!(span(None, Some(10)).since(Some(at(20))), at(10), "more was asked for, and not read here");
+        assert_eq!(span(None, Some(20)).since(Some(at(10))), at(10));
+        assert_eq!(span(None, None).since(Some(at(95))), at(95), "it was asked for alone");
     }
 }

@@ -31,9 +31,9 @@ pub(super) fn is_due(from: &CommitsCheckpoint, tip: &str, span: Span, now: Optio
 
 /// The spans of committer dates that are asked for and not covered.
 fn widening(covered: &CoveredCommits, span: Span) -> impl Iterator<Item = CommitWalk> {
-    let earlier = span.since.filter(|since| *since < covered.since).map(|since| {
-        CommitWalk::new(CoveredCommits { since, ..covered.clone() }, since, Some(covered.since))
-    });
+    let since = span.since(Some(covered.since));
+    let earlier = (since < covered.since)
+        .then(|| CommitWalk::new(CoveredCommits { since, ..covered.clone() }, since, Some(covered.since)));
     let later = covered.until.filter(|until| span.until.is_none_or(|asked| asked > *until));
     let later = later.map(|until| {
         CommitWalk::new(CoveredCommits { until: span.until, ..covered.clone() }, until, span.until)
