@@ -14,13 +14,17 @@
 mod config;
 pub mod dynamo;
 mod failure;
+#[cfg(feature = "functions")]
 pub mod queue;
 pub mod s3;
+#[cfg(feature = "functions")]
 pub mod secret;
 
 pub use aws_config::SdkConfig;
 pub use config::load;
 pub use dynamo::DynamoStore;
+#[cfg(feature = "functions")]
 pub use queue::Queue;
 pub use s3::S3Objects;
+#[cfg(feature = "functions")]
 pub use secret::{Secret, SecretError};

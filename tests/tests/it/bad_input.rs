@@ -159,7 +159,7 @@ fn what_was_never_collected() {
         assert_told(&place.run(command).refusal(1), &["other", "collect"]);
     }
     let told = place.run(&["aggregate", "other", "acme-works"]);
-    assert!(told.text().contains("acme-works: "), "{told:?}");
+    assert!(told.text().contains("Acme-Works: "), "{told:?}");
     assert_told(&told.refusal(3), &["other", "collect"]);
     for subject in [["repo", "acme-works", "sites"], ["member", "acme-works", "nobody"]] {
         assert_told(&place.run(&[&["show"], &subject[..]].concat()).refusal(1), &[subject[2], "spelling"]);
