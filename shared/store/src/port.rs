@@ -260,7 +260,7 @@ pub struct Versioned {
 pub enum Saved {
     /// It was saved, as this revision.
     Done(Revision),
-    /// Somebody else has saved it since it was read.
+    /// Somebody else has saved it since it was read; perhaps after this save, where its answer was lost.
     Conflict,
 }
 

@@ -114,6 +114,7 @@ pub(super) async fn race<S: CheckpointStore + 'static>(store: S) {
     .await;
     let winners = firsts.iter().filter(|outcome| **outcome != Saved::Conflict).count();
     assert_eq!(winners, 1, "of many first saves at once exactly one is done: {firsts:?}");
+    let first = load(&*store, &key).await.expect("the first checkpoint").revision.0;
 
     // A counter that loses no turn: each task adds one to what it read, until its save is done.
     at_once((0..TASKS).map(|_| {
@@ -132,6 +133,10 @@ pub(super) async fn race<S: CheckpointStore + 'static>(store: S) {
         }
     }))
     .await;
-    let count = load(&*store, &key).await.expect("a checkpoint after a race").body;
-    assert_eq!(count, (TASKS * TURNS).to_string(), "every save that was done counts once");
+    let last = load(&*store, &key).await.expect("a checkpoint after a race");
+    let count: u64 = last.body.parse().expect("a count");
+    // Where an answer is lost on the way and somebody else saves before the question is repeated, a save that
+    // was done is taken for refused, and its turn is taken again.
+    assert!(count >= TASKS * TURNS, "no save that was done is lost: {count}");
+    assert_eq!(last.revision.0, first + count, "every save that was done counts once");
 }
