@@ -384,6 +384,26 @@ impl<T: Default + Serialize + DeserializeOwned> Held<T> {
     }
 }
 
+impl Held<OrgCheckpoint> {
+    /// Changes what is kept of the organization. Where somebody else saves it at the same time, they go first,
+    /// and it is changed again.
+    pub(crate) async fn change_org(
+        store: &dyn CheckpointStore,
+        org: &str,
+        mut change: impl FnMut(&mut OrgCheckpoint),
+    ) -> Result<(), Error> {
+        let key = CheckpointKey::Org(org.to_owned());
+        loop {
+            let mut held = Self::load(store, &key).await?;
+            let before = held.value.clone();
+            change(&mut held.value);
+            if held.value == before || held.save(store, &key).await? {
+                return Ok(());
+            }
+        }
+    }
+}
+
 impl Held<RepoCheckpoint> {
     /// Reads the checkpoints of all repositories of the organization.
     pub(crate) async fn load_repos(

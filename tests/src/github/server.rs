@@ -82,6 +82,11 @@ impl Double {
         lock(&self.state).log.clone()
     }
 
+    /// How many requests of an operation came.
+    pub fn count(&self, operation: &str) -> usize {
+        lock(&self.state).log.iter().filter(|asked| *asked == operation).count()
+    }
+
     /// Plans a fault for an operation, a path or, with `*`, any request: after `skip` of them, and
     /// `times` in a row.
     pub fn plan(&self, on: &'static str, skip: u32, times: u32, fault: Fault) {

@@ -44,12 +44,11 @@ fn what_came_whole_is_used_and_the_rest_is_asked_for_by_itself() {
     assert_eq!(double.faults_left(), 0, "{}", double.log().join(", "));
     place.run(&["aggregate"]).expect(0);
     check(place.serve().address(), &world, settled(), &whole());
-    let count = |double: &Double, name: &str| double.log().iter().filter(|kind| *kind == name).count();
     for list in lists {
-        assert_eq!(count(&double, list), count(&clean, list), "{list}: no page is asked for again");
+        assert_eq!(double.count(list), clean.count(list), "{list}: no page is asked for again");
     }
     for list in ["PullRequestsById", "IssuesById"] {
-        assert_eq!((count(&double, list), count(&clean, list)), (1, 0), "{list}");
+        assert_eq!((double.count(list), clean.count(list)), (1, 0), "{list}");
     }
 }
 

@@ -51,10 +51,6 @@ fn world_with(second: Range<usize>, wrong: Option<(usize, Time)>) -> World {
     world
 }
 
-fn count(double: &Double, operation: &str) -> usize {
-    double.log().iter().filter(|asked| *asked == operation).count()
-}
-
 fn collected(double: &Double, world: &World) -> Place {
     let place = Place::with(double);
     place.run(&["collect", &world.org, "--since", SINCE]).expect(0);
@@ -71,8 +67,8 @@ fn a_long_history_is_cut_into_windows_and_nothing_is_lost() {
     let world = world(None);
     let double = Double::start(world.clone(), settled());
     let place = collected(&double, &world);
-    assert!(count(&double, "HistoryCounts") > 0, "{:?}", double.log());
-    assert!(count(&double, "Commits") <= 40 + CUT, "{:?}", double.log());
+    assert!(double.count("HistoryCounts") > 0, "{:?}", double.log());
+    assert!(double.count("Commits") <= 40 + CUT, "{:?}", double.log());
     is_right(&place, &world);
 }
 
@@ -81,7 +77,7 @@ fn a_second_may_hold_more_than_a_window() {
     let world = world_with(300..1_900, None);
     let double = Double::start(world.clone(), settled());
     let place = collected(&double, &world);
-    assert!(count(&double, "Commits") <= 40 + CUT, "{:?}", double.log());
+    assert!(double.count("Commits") <= 40 + CUT, "{:?}", double.log());
     is_right(&place, &world);
 }
 
@@ -91,8 +87,8 @@ fn a_history_with_a_wrong_clock_is_read_page_after_page() {
     let world = world(Some((3_000, at("2014-06-01"))));
     let double = Double::start(world.clone(), settled());
     let place = collected(&double, &world);
-    assert_eq!(count(&double, "HistoryCounts"), 1, "it was tried");
-    assert_eq!(count(&double, "Commits"), 40, "{:?}", double.log());
+    assert_eq!(double.count("HistoryCounts"), 1, "it was tried");
+    assert_eq!(double.count("Commits"), 40, "{:?}", double.log());
     is_right(&place, &world);
 }
 
@@ -135,7 +131,7 @@ fn a_history_that_github_cannot_count_is_read_page_after_page() {
     let double = Double::start(world.clone(), settled());
     double.plan("HistoryCounts", 0, 1_000, Fault::Status(502));
     let place = collected(&double, &world);
-    assert_eq!(count(&double, "Commits"), 40);
+    assert_eq!(double.count("Commits"), 40);
     is_right(&place, &world);
 }
 
@@ -154,7 +150,7 @@ fn a_run_that_is_stopped_amid_its_windows_goes_on_with_each() {
         runs += 1;
     }
     place.run(&["collect", &world.org, "--since", SINCE]).expect(0);
-    let most = count(&clean, "Commits") + runs;
-    assert!(count(&double, "Commits") <= most, "{} of {most}", count(&double, "Commits"));
+    let most = clean.count("Commits") + runs;
+    assert!(double.count("Commits") <= most, "{} of {most}", double.count("Commits"));
     is_right(&place, &world);
 }

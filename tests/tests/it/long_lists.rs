@@ -62,10 +62,6 @@ fn world() -> World {
     world
 }
 
-fn count(double: &Double, operation: &str) -> usize {
-    double.log().iter().filter(|asked| *asked == operation).count()
-}
-
 fn collected(double: &Double, world: &World, since: &str) -> Place {
     let place = Place::with(double);
     place.run(&["collect", &world.org, "--since", since]).expect(0);
@@ -83,8 +79,8 @@ fn a_long_list_is_read_from_both_ends_at_no_greater_cost() {
     let double = Double::start(world.clone(), settled());
     let place = collected(&double, &world, SINCE);
     // One looks at the oldest. The first page of either end has 50 pull requests, the others have 100.
-    assert!(count(&double, "PullRequests") <= 1 + 14 + 2, "{:?}", double.log());
-    assert!(count(&double, "Issues") <= 1 + 7 + 2, "{:?}", double.log());
+    assert!(double.count("PullRequests") <= 1 + 14 + 2, "{:?}", double.log());
+    assert!(double.count("Issues") <= 1 + 7 + 2, "{:?}", double.log());
     is_right(&place, &world, SINCE);
     let before = double.requests();
     place.run(&["collect", &world.org]).expect(0);
@@ -97,7 +93,7 @@ fn a_long_list_of_which_a_part_is_asked_for_is_read_from_the_top() {
     let double = Double::start(world.clone(), settled());
     let place = collected(&double, &world, since);
     let asked = world.repos[0].pulls.iter().filter(|pull| pull.updated_at(settled()) >= at(since)).count();
-    assert!(count(&double, "PullRequests") <= 1 + 1 + (asked - 50).div_ceil(100), "{:?}", double.log());
+    assert!(double.count("PullRequests") <= 1 + 1 + (asked - 50).div_ceil(100), "{:?}", double.log());
     is_right(&place, &world, since);
     // Then all of it.
     place.run(&["collect", &world.org, "--since", SINCE]).expect(0);
@@ -124,8 +120,8 @@ fn what_changes_while_it_is_read_from_both_ends_is_not_lost() {
     double.set_now(settled());
     place.run(&["collect", &world.org]).expect(0);
     // The refused one, perhaps one from the other end, and at the end what has changed.
-    let most = count(&clean, "PullRequests") + 2 * stops + 3;
-    assert!(count(&double, "PullRequests") <= most, "{} of {most}", count(&double, "PullRequests"));
+    let most = clean.count("PullRequests") + 2 * stops + 3;
+    assert!(double.count("PullRequests") <= most, "{} of {most}", double.count("PullRequests"));
     is_right(&place, &world, SINCE);
 }
 

@@ -61,15 +61,15 @@ pub(super) async fn note_since(
     span: Span,
     everything: bool,
 ) -> Result<Span, CollectError> {
-    let key = CheckpointKey::Org(org.to_owned());
-    loop {
-        let mut held: Held<OrgCheckpoint> = Held::load(&*context.checkpoints, &key).await?;
-        let span = span.widened(held.value.since);
-        let known = held.value.since.replace(span.first_since);
-        if !everything || known == held.value.since || held.save(&*context.checkpoints, &key).await? {
-            return Ok(span);
+    let mut widened = span;
+    Held::change_org(&*context.checkpoints, org, |kept| {
+        widened = span.widened(kept.since);
+        if everything {
+            kept.since = Some(widened.first_since);
         }
-    }
+    })
+    .await?;
+    Ok(widened)
 }
 
 /// What a run has read.
@@ -93,10 +93,8 @@ pub(super) async fn save_completeness(
     let read_until = probe.read_at.map(|at| now.span.until.map_or(at, |bound| bound.min(at)));
     // Repositories that the token may not see are in question too, and nobody knows which they are.
     let everything = now.everything && probe.unreadable.is_empty();
-    let key = CheckpointKey::Org(probe.login.clone());
-    loop {
-        let mut held: Held<OrgCheckpoint> = Held::load(&*context.checkpoints, &key).await?;
-        let before = held.value.clone();
+    Held::change_org(&*context.checkpoints, &probe.login, |kept| {
+        let before = kept.clone();
         let after = |id: i64| {
             let known = now.known.contains(&id).then(|| before.of_repo(id)).flatten();
             if now.read.contains(&id) { known.max(read_until) } else { known }
@@ -111,9 +109,8 @@ pub(super) async fn save_completeness(
             });
         }
         repos.retain(|_, at| *at != complete_until);
-        held.value = OrgCheckpoint { complete_until, repos, ..before.clone() };
-        if held.value == before || held.save(&*context.checkpoints, &key).await? {
-            return Ok(());
-        }
-    }
+        *kept = OrgCheckpoint { complete_until, repos, ..before };
+    })
+    .await?;
+    Ok(())
 }

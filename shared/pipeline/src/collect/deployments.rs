@@ -79,9 +79,8 @@ pub(super) async fn ask_unsettled(
 
 /// Whether there is anything to read, or to remember, beside what was asked for by id.
 pub(super) fn is_due(from: &DeploymentsCheckpoint, newest: Newest, span: Span) -> bool {
-    let asked = span.since(from.since);
     from.walk.is_some()
-        || from.since.is_none_or(|known| asked < known)
+        || !span.is_known(from.since)
         || from.total != newest.total
         || from.watermark != newest.at
 }

@@ -65,7 +65,7 @@ pub async fn dry_run(
     // How many commits a walk would find, at first or further back; what is new since is not counted.
     let unread = |id: i64| {
         let covered = held.get(&id).and_then(|held| held.value.commits.covered.as_ref());
-        covered.is_none_or(|covered| span.since.is_some_and(|since| since < covered.since))
+        !span.is_known(covered.map(|covered| covered.since))
     };
     let first: Vec<String> = repos
         .iter()

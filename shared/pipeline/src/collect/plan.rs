@@ -50,6 +50,11 @@ impl Span {
         Span { first_since, before, ..self }
     }
 
+    /// Whether everything from the first day asked for on was read before, given from when on it was.
+    pub(super) fn is_known(&self, known: Option<DateTime<Utc>>) -> bool {
+        known.is_some_and(|at| at <= self.since(known))
+    }
+
     /// From when on to read, given from when on was read before.
     pub(super) fn since(&self, known: Option<DateTime<Utc>>) -> DateTime<Utc> {
         match (known, self.since) {
@@ -119,11 +124,6 @@ pub struct Estimate {
     pub points: u64,
 }
 
-/// Whether everything from the first day asked for on has been read before.
-fn is_known(since: Option<DateTime<Utc>>, span: Span) -> bool {
-    since.is_some_and(|known| known <= span.since(since))
-}
-
 /// How many pages so many entries fill. An empty list is asked for too.
 fn pages(entries: i64, first: i64) -> u64 {
     1 + (entries - first).max(0).unsigned_abs().div_ceil(100)
@@ -132,7 +132,7 @@ fn pages(entries: i64, first: i64) -> u64 {
 /// How many pages of a list ordered by change are read at most. It is not known how many of its entries
 /// have changed since the first day asked for.
 fn changes_pages(from: &ChangesCheckpoint, newest: Newest, span: Span, first: i64) -> u64 {
-    if is_known(from.since, span) {
+    if span.is_known(from.since) {
         return 1;
     }
     // Where nothing has, that is known without reading.
@@ -168,7 +168,7 @@ impl Reading {
             }
             Kind::Releases { newest, .. } => ("releases", pages(newest.total, 100), RELEASES.points),
             Kind::Deployments { newest, from, .. } => {
-                let is_whole = !is_known(from.since, span) && newest.total > 0;
+                let is_whole = !span.is_known(from.since) && newest.total > 0;
                 ("deployments", if is_whole { pages(newest.total, 100) } else { 1 }, DEPLOYMENTS.points)
             }
         };

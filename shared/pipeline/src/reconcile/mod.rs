@@ -115,7 +115,7 @@ async fn compare_all(
     let mut report = run.report;
     report.usage = github.usage();
     let now = context.clock.now();
-    note(context, &probe.login, |org| {
+    Held::change_org(&*context.checkpoints, &probe.login, |org| {
         if report.limited.is_some() {
             org.reconciled_to = reached;
         } else {
@@ -138,7 +138,7 @@ pub async fn is_due(context: &Context, org: &str) -> Result<bool, CollectError> 
         _ if held.value.reconciled_to.is_some() => Ok(true),
         Some(at) => Ok(now - at >= TimeDelta::days(1)),
         None => {
-            note(context, org, |org| org.reconciled_at = Some(now)).await?;
+            Held::change_org(&*context.checkpoints, org, |org| org.reconciled_at = Some(now)).await?;
             Ok(false)
         }
     }
@@ -146,17 +146,6 @@ pub async fn is_due(context: &Context, org: &str) -> Result<bool, CollectError> 
 
 async fn load_org(context: &Context, org: &str) -> Result<Held<OrgCheckpoint>, CollectError> {
     Ok(Held::load(&*context.checkpoints, &CheckpointKey::Org(org.to_owned())).await?)
-}
-
-/// Keeps something of the organization. A collection that saves at the same time goes first.
-async fn note(context: &Context, org: &str, change: impl Fn(&mut OrgCheckpoint)) -> Result<(), CollectError> {
-    loop {
-        let mut held = load_org(context, org).await?;
-        change(&mut held.value);
-        if held.save(&*context.checkpoints, &CheckpointKey::Org(org.to_owned())).await? {
-            return Ok(());
-        }
-    }
 }
 
 /// A reconciliation under way.
