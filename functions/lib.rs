@@ -1,4 +1,4 @@
-//! What the functions share: from the environment to the pipeline's context, and how messages are taken
+//! What the functions share: from the environment to the use cases' ports, and how messages are taken
 //! and settled. Each function is a thin binary over it: decode the event, call a use case, encode the
 //! answer.
 //!
@@ -11,13 +11,13 @@
 //!
 //! This crate does not know how anything is collected, merged or counted.
 
-pub mod base;
+pub mod context;
 pub mod deadline;
 pub mod environment;
 pub mod messages;
 pub mod metrics;
 
-pub use base::Base;
+pub use context::LambdaContext;
 pub use deadline::Deadline;
 pub use messages::{Message, Outcome, Settler};
 pub use metrics::{Metric, Metrics};

@@ -11,7 +11,7 @@ use tower::ServiceExt;
 use url::Url;
 
 use crate::exit::{failed, sentence, usage};
-use crate::local::Local;
+use crate::open::OpenStore;
 use crate::settings::Settings;
 
 /// How long a served API may take for one answer.
@@ -19,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Whoever answers.
 enum Host {
-    Local { router: gam_http::Router, local: Local },
+    Local { router: gam_http::Router, store: OpenStore },
     Remote(reqwest::Client),
 }
 
@@ -56,11 +56,11 @@ impl ApiClient {
                 .context("no HTTP client can be made")?;
             return Ok(ApiClient { base: base.clone(), host: Host::Remote(client) });
         }
-        let local = Local::open_existing_store(settings).await?;
-        let router = gam_http::router(local.context.clone());
+        let store = OpenStore::open_existing(settings).await?;
+        let router = gam_http::router(store.query_ports());
         // The router does not look at the host.
         let base = Url::parse("http://localhost").context("the local address")?;
-        Ok(ApiClient { base, host: Host::Local { router, local } })
+        Ok(ApiClient { base, host: Host::Local { router, store } })
     }
 
     /// Asks for what is below `/api/v1`; the parts of the path are encoded here.
@@ -100,8 +100,8 @@ impl ApiClient {
 
     /// Closes what was opened.
     pub(crate) async fn close(self) {
-        if let Host::Local { local, .. } = self.host {
-            local.close().await;
+        if let Host::Local { store, .. } = self.host {
+            store.close().await;
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use gam_model::Identity;
-use gam_pipeline::configuration::parse;
+use gam_model::configuration::parse;
 
 use crate::exit::usage;
 

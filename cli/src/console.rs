@@ -32,9 +32,9 @@ impl Console {
             (true, false) => "error",
             // What must be known is told at this level too.
             (true, true) => "error,github_metrics=info",
-            (false, true) => "warn,github_metrics=info,gam_http=info,gam_pipeline=info",
-            // What the pipeline warns of is told at the end of the run.
-            (false, false) => "warn,gam_pipeline=error",
+            (false, true) => "warn,github_metrics=info,gam_http=info,gam_aggregate=info,gam_collect=info",
+            // The summary at the end of the run repeats what these crates warn about.
+            (false, false) => "warn,gam_aggregate=error,gam_collect=error",
         };
         // A request that failed is tried again; if that does not help, the error is told.
         let level = format!("{level},octocrab=off,tower_http=off,hyper_util=off");

@@ -86,7 +86,7 @@ impl std::error::Error for OutputClosed {}
 
 /// The status an error ends the run with.
 pub(crate) fn status(error: &anyhow::Error) -> Exit {
-    use gam_pipeline::collect::CollectError;
+    use gam_collect::CollectError;
     for cause in error.chain() {
         if let Some(refusal) = cause.downcast_ref::<Refusal>() {
             return refusal.exit;
@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(status(&OutputClosed.into()), Exit::Done);
         let limited = gam_github::Error::Limited { until: None, why: "used up".into() };
         assert_eq!(status(&limited.into()), Exit::Limited);
-        let invalid = gam_pipeline::collect::CollectError::Invalid("no".into());
+        let invalid = gam_collect::CollectError::Invalid("no".into());
         assert_eq!(status(&invalid.into()), Exit::Usage);
     }
 

@@ -7,13 +7,15 @@
 
 mod api;
 mod args;
+mod aws;
 mod commands;
 mod config;
 mod console;
 mod environment;
 mod exit;
-mod local;
-mod places;
+mod format;
+mod location;
+mod open;
 mod progress;
 mod rows;
 mod sample;
@@ -21,7 +23,6 @@ mod settings;
 mod sign_in;
 mod signals;
 mod table;
-mod words;
 
 use std::io::Write;
 use std::path::Path;

@@ -3,11 +3,12 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use gam_pipeline::{Observer, Progress};
+use gam_aggregate::{AggregateObserver, AggregateProgress};
+use gam_collect::{CollectObserver, CollectProgress};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::console::Console;
-use crate::words::{count, moment};
+use crate::format::{count, moment};
 
 /// Shows one run's progress.
 pub(crate) struct RunProgress {
@@ -102,35 +103,42 @@ fn style(template: &str) -> ProgressStyle {
         .progress_chars("━╸ ")
 }
 
-impl Observer for RunProgress {
-    fn notice(&self, progress: Progress) {
+impl CollectObserver for RunProgress {
+    fn notice(&self, progress: CollectProgress) {
         match progress {
-            Progress::Listed { org, repos, changed } => self.listed(&org, repos, changed),
-            Progress::Page { repo, what, events } => self.page(&repo, what, events),
-            Progress::RepoDone { repo } => {
+            CollectProgress::Listed { org, repos, changed } => self.listed(&org, repos, changed),
+            CollectProgress::Page { repo, what, events } => self.page(&repo, what, events),
+            CollectProgress::RepoDone { repo } => {
                 let (done, of) = self.ended();
                 self.line(|| format!("{repo}: read ({done} of {of})"));
             }
-            Progress::Comparing { org, repos } => self.comparing(&org, repos),
-            Progress::Compared { repo } => {
+            CollectProgress::Comparing { org, repos } => self.comparing(&org, repos),
+            CollectProgress::Compared { repo } => {
                 let (done, of) = self.ended();
                 self.line(|| format!("{repo}: compared ({done} of {of})"));
             }
-            // What failed is named at the end of the run.
-            Progress::RepoFailed { .. } => _ = self.ended(),
-            Progress::Waiting { until, why } => {
+            // The summary at the end of the run names what failed.
+            CollectProgress::RepoFailed { .. } => _ = self.ended(),
+            CollectProgress::Waiting { until, why } => {
                 self.console.note(format!("waiting until {} for GitHub's limit: {why}", moment(until)));
             }
-            Progress::Inbox { batches } => {
+        }
+    }
+}
+
+impl AggregateObserver for RunProgress {
+    fn notice(&self, progress: AggregateProgress) {
+        match progress {
+            AggregateProgress::Inbox { batches } => {
                 let text = || format!("{} in the inbox", count(batches, "batch", "batches"));
                 self.message(text);
                 self.line(text);
             }
-            Progress::MonthDone { month, rollups } => {
-                // A line a month would drown the summary of a long history.
+            AggregateProgress::MonthDone { month, rollups } => {
+                // A line for each month would hide the summary of a long history.
                 self.message(|| format!("{month}: {}", count(rollups, "rollup", "rollups")));
             }
-            Progress::Rejected { path, why } => self.line(|| format!("set aside as {path}: {why}")),
+            AggregateProgress::Rejected { path, why } => self.line(|| format!("set aside as {path}: {why}")),
         }
     }
 }

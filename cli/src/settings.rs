@@ -10,7 +10,7 @@ use url::Url;
 use crate::args::{Command, Format, Globals, Limits, Variables};
 use crate::config;
 use crate::exit::usage;
-use crate::places::{self, LakePlace, StorePlace};
+use crate::location::{self, LakeLocation, StoreLocation};
 use crate::sign_in;
 
 const DATA_DIR: &str = "./github-metrics-data";
@@ -48,9 +48,9 @@ pub(crate) struct Settings {
     /// Where things live unless they are told to live elsewhere.
     pub(crate) data_dir: PathBuf,
     /// Where the lake is.
-    pub(crate) lake: LakePlace,
+    pub(crate) lake: LakeLocation,
     /// Where the store is.
-    pub(crate) store: StorePlace,
+    pub(crate) store: StoreLocation,
     /// The API that `show` and `export` ask, where it is not this process.
     pub(crate) api: Option<Url>,
     /// How data is written, where it was said.
@@ -70,15 +70,15 @@ impl Settings {
     pub(crate) fn new(globals: Globals, variables: Variables, command: &Command) -> anyhow::Result<Self> {
         let default_dir = if matches!(command, Command::Demo(_)) { DEMO_DATA_DIR } else { DATA_DIR };
         let data_dir = globals.data_dir.clone().unwrap_or_else(|| default_dir.into());
-        let lake = places::lake(globals.lake.as_deref(), &data_dir)?;
+        let lake = location::lake(globals.lake.as_deref(), &data_dir)?;
         let api = match command {
             Command::Show(_) | Command::Export(_) => globals.api.as_deref().map(api).transpose()?,
             _ => None,
         };
         let store = match api {
             // Whoever asks over HTTP needs no store.
-            Some(_) => StorePlace::Sqlite(places::in_dir(&data_dir)),
-            None => places::store(&globals, &variables, &data_dir)?,
+            Some(_) => StoreLocation::Sqlite(location::in_dir(&data_dir)),
+            None => location::store(&globals, &variables, &data_dir)?,
         };
         let port = variables.api_port.as_deref().map(port).transpose()?;
         Ok(Settings {
@@ -220,8 +220,8 @@ mod tests {
     #[test]
     fn everything_lives_below_the_data_directory() {
         let it = settings(&["serve"]).unwrap();
-        assert_eq!(it.lake, LakePlace::Dir("./github-metrics-data/lake".into()));
-        assert_eq!(it.store, StorePlace::Sqlite("./github-metrics-data/store.sqlite".into()));
+        assert_eq!(it.lake, LakeLocation::Dir("./github-metrics-data/lake".into()));
+        assert_eq!(it.store, StoreLocation::Sqlite("./github-metrics-data/store.sqlite".into()));
         assert_eq!(settings(&["demo"]).unwrap().data_dir, Path::new("./github-metrics-demo"));
         let it = settings(&["demo", "--data-dir", "x"]).unwrap();
         assert_eq!((it.data_dir.as_path(), it.lake.to_string().as_str()), (Path::new("x"), "x/lake"));
@@ -238,19 +238,34 @@ mod tests {
         }
     }
 
+    fn locations(args: &[&str]) -> (String, String) {
+        let it = settings(args).unwrap();
+        (it.lake.to_string(), it.store.to_string())
+    }
+
+    #[test]
+    #[cfg(feature = "aws")]
+    fn lake_and_store_can_be_on_aws() {
+        let on_aws = |lake: &str, store: &str| locations(&["serve", "--lake", lake, "--store", store]);
+        assert_eq!(on_aws("s3://b/x/y/", "dynamodb:T"), ("s3://b/x/y".into(), "dynamodb:T".into()));
+        assert_eq!(on_aws("s3://b", "dynamodb:T").0, "s3://b");
+    }
+
+    #[test]
+    #[cfg(not(feature = "aws"))]
+    fn a_build_without_aws_says_how_to_get_it() {
+        for args in [["serve", "--lake", "s3://b"], ["serve", "--store", "dynamodb:T"]] {
+            assert!(refusal(&args).contains("--features aws"), "{args:?}");
+        }
+    }
+
     #[test]
     fn lake_and_store_may_live_elsewhere() {
-        let places = |args: &[&str]| {
-            let it = settings(args).unwrap();
-            (it.lake.to_string(), it.store.to_string())
-        };
-        let given = |lake: &str, store: &str| places(&["serve", "--lake", lake, "--store", store]);
+        let given = |lake: &str, store: &str| locations(&["serve", "--lake", lake, "--store", store]);
         assert_eq!(given("file:/srv/lake", "sqlite:s.db"), ("/srv/lake".into(), "s.db".into()));
         assert_eq!(given("file:///srv/lake", "sqlite://s.db"), ("/srv/lake".into(), "s.db".into()));
-        assert_eq!(given("s3://b/x/y/", "dynamodb:T"), ("s3://b/x/y".into(), "dynamodb:T".into()));
-        assert_eq!(given("s3://b", "dynamodb:T").0, "s3://b");
-        assert_eq!(places(&["--sqlite-path", "s.db", "--storage-type", "sqlite", "serve"]).1, "s.db");
-        let of_both = places(&["--storage-type", "postgres", "serve", "--store", "sqlite:s.db"]);
+        assert_eq!(locations(&["--sqlite-path", "s.db", "--storage-type", "sqlite", "serve"]).1, "s.db");
+        let of_both = locations(&["--storage-type", "postgres", "serve", "--store", "sqlite:s.db"]);
         assert_eq!(of_both.1, "s.db", "the flag wins over the variable");
     }
 

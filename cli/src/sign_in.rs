@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use gam_github::{AppCredentials, Credentials};
-use gam_pipeline::{Clock, SystemClock};
+use gam_model::{Clock, SystemClock};
 
 use crate::exit::usage;
 use crate::settings::Secret;

@@ -8,7 +8,7 @@ use gam_model::metric::{CATALOGUE, Metric};
 use serde_json::Value;
 use textplots::{AxisBuilder, Chart, LabelBuilder, LabelFormat, LineStyle, Plot, Shape};
 
-use crate::words::number;
+use crate::format::number;
 
 /// The chart's size in dots of braille, of which a character holds 2 x 4.
 const WIDTH: u32 = 144;

@@ -5,13 +5,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lambda_events::event::sqs::SqsBatchResponse;
-use gam_functions::messages::of_event;
-use gam_functions::{Base, Deadline, Message, Metric, Outcome, Settler, environment};
-use gam_model::failure::chain;
-use gam_pipeline::aggregate::{
-    AggregateError, AggregateOptions, AggregateReport, aggregate_with, orgs_in_lake,
+use gam_aggregate::{
+    AggregateError, AggregateObserver, AggregateOptions, AggregatePorts, AggregateProgress, AggregateReport,
+    aggregate_with, orgs_in_lake,
 };
-use gam_pipeline::{Context, Observer, Progress};
+use gam_functions::messages::of_event;
+use gam_functions::{Deadline, LambdaContext, Message, Metric, Outcome, Settler, environment};
+use gam_model::failure::chain;
+use gam_store::NameStore;
 use serde_json::{Value, json};
 
 use crate::order::{Order, Sweep};
@@ -23,7 +24,7 @@ const LARGEST_BATCH_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The function.
 pub(crate) struct Aggregator {
-    base: Base,
+    context: LambdaContext,
     settler: Settler,
     /// Those whose lag is told.
     organizations: Vec<String>,
@@ -61,22 +62,22 @@ impl Rejected {
     }
 }
 
-impl Observer for Rejected {
-    fn notice(&self, progress: Progress) {
-        if let Progress::Rejected { path, why } = progress {
+impl AggregateObserver for Rejected {
+    fn notice(&self, progress: AggregateProgress) {
+        if let AggregateProgress::Rejected { path, why } = progress {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).push((path, why));
         }
     }
 }
 
 impl Aggregator {
-    pub(crate) fn new(base: Base, settler: Settler) -> anyhow::Result<Self> {
-        Ok(Aggregator { base, settler, organizations: environment::organizations()? })
+    pub(crate) fn new(context: LambdaContext, settler: Settler) -> anyhow::Result<Self> {
+        Ok(Aggregator { context, settler, organizations: environment::organizations()? })
     }
 
     /// Opens the connections that every invocation needs, while that costs nobody time.
     pub(crate) async fn warm(&self) {
-        let (store, lake) = tokio::join!(self.base.context.rollups.orgs(), self.base.identity());
+        let (store, lake) = tokio::join!(self.context.store.orgs(), self.context.identity());
         if let Err(error) = store {
             tracing::warn!(%error, "the store does not answer yet");
         }
@@ -87,7 +88,7 @@ impl Aggregator {
 
     /// Follows the orders of an event.
     pub(crate) async fn handle(&self, event: Value, deadline_ms: u64) -> anyhow::Result<SqsBatchResponse> {
-        let now = self.base.context.clock.now();
+        let now = self.context.clock.now();
         let deadline = Deadline::of(deadline_ms, now);
         let mut totals = Totals::default();
         let outcomes = self.follow(of_event(event), deadline, &mut totals).await;
@@ -107,7 +108,7 @@ impl Aggregator {
         let mut waiting: Vec<(Message, BTreeSet<String>)> = Vec::new();
         let mut sweeps: Vec<(Message, Sweep)> = Vec::new();
         for message in messages {
-            match Order::parse(&message.body, |bucket, key| self.base.lake.path_of(bucket, key)) {
+            match Order::parse(&message.body, |bucket, key| self.context.lake.path_of(bucket, key)) {
                 Ok(Order::Nothing) => outcomes.push((message, Outcome::Done)),
                 Ok(Order::Inbox { orgs }) => waiting.push((message, orgs)),
                 Ok(Order::Sweep(sweep)) => sweeps.push((message, sweep)),
@@ -118,8 +119,8 @@ impl Aggregator {
             return outcomes;
         }
         // Read anew each time: a change is to be seen by warm functions, too.
-        let context = match self.base.with_identity().await {
-            Ok(context) => context,
+        let ports = match self.context.identity().await {
+            Ok(identity) => self.context.aggregate_ports(identity),
             Err(error) => {
                 let why = format!("{error:#}");
                 let all = waiting.into_iter().map(|(message, _)| message);
@@ -128,9 +129,9 @@ impl Aggregator {
                 return outcomes;
             }
         };
-        outcomes.extend(self.work_off(&context, waiting, deadline, totals).await);
+        outcomes.extend(self.work_off(&ports, waiting, deadline, totals).await);
         for (message, sweep) in sweeps {
-            let outcome = self.sweep(&context, &sweep, deadline, totals).await;
+            let outcome = self.sweep(&ports, &sweep, deadline, totals).await;
             outcomes.push((message, outcome));
         }
         outcomes
@@ -139,7 +140,7 @@ impl Aggregator {
     /// Works off the inboxes that events have told of, each once.
     async fn work_off(
         &self,
-        context: &Context,
+        ports: &AggregatePorts,
         waiting: Vec<(Message, BTreeSet<String>)>,
         deadline: Deadline,
         totals: &mut Totals,
@@ -148,7 +149,7 @@ impl Aggregator {
         let mut unfinished = BTreeSet::new();
         let mut failed = BTreeMap::new();
         for org in orgs {
-            match self.org(context, &org, &options(deadline, false, false), deadline, totals).await {
+            match self.org(ports, &org, &options(deadline, false, false), deadline, totals).await {
                 Done::Whole => {}
                 Done::Unfinished => {
                     unfinished.insert(org);
@@ -174,14 +175,14 @@ impl Aggregator {
     /// Looks at everything of the organizations; what is left, where the time ends, is looked at later.
     async fn sweep(
         &self,
-        context: &Context,
+        ports: &AggregatePorts,
         sweep: &Sweep,
         deadline: Deadline,
         totals: &mut Totals,
     ) -> Outcome {
         let mut orgs = sweep.organizations.clone();
         if orgs.is_empty() {
-            match orgs_in_lake(context).await {
+            match orgs_in_lake(&*ports.objects).await {
                 Ok(found) => orgs = found,
                 Err(error) => return Outcome::of_error(chain(&error), is_transient(&error)),
             }
@@ -189,7 +190,7 @@ impl Aggregator {
         totals.swept = true;
         let mut failure = None;
         for (at, org) in orgs.iter().enumerate() {
-            match self.org(context, org, &options(deadline, true, sweep.rebuild), deadline, totals).await {
+            match self.org(ports, org, &options(deadline, true, sweep.rebuild), deadline, totals).await {
                 Done::Whole => {}
                 Done::Unfinished => return again(sweep, orgs[at..].to_vec()),
                 // The other organizations may fare better.
@@ -203,14 +204,14 @@ impl Aggregator {
 
     async fn org(
         &self,
-        context: &Context,
+        ports: &AggregatePorts,
         org: &str,
         options: &AggregateOptions,
         deadline: Deadline,
         totals: &mut Totals,
     ) -> Done {
         let rejected = Rejected::default();
-        let aggregating = aggregate_with(context, org, options, &rejected);
+        let aggregating = aggregate_with(ports, org, options, &rejected);
         let ended_early = match tokio::time::timeout_at(deadline.give_up_at(), aggregating).await {
             Ok(Ok(report)) => {
                 self.note(org, &report, totals).await;
@@ -255,7 +256,7 @@ impl Aggregator {
     }
 
     async fn tell(&self, totals: &Totals) {
-        let now = self.base.context.clock.now();
+        let now = self.context.clock.now();
         let mut values = vec![
             (Metric::BatchesMerged, totals.batches as f64),
             (Metric::RollupsWritten, totals.rollups as f64),
@@ -263,10 +264,10 @@ impl Aggregator {
             (Metric::DeadLettered, totals.set_aside as f64),
         ];
         if totals.swept {
-            let lag = self.base.lag_seconds(&self.organizations, now).await;
+            let lag = self.context.lag_seconds(&self.organizations, now).await;
             values.extend(lag.map(|seconds| (Metric::LagSeconds, seconds)));
         }
-        self.base.metrics.tell(now, &values);
+        self.context.metrics.tell(now, &values);
     }
 }
 

@@ -4,7 +4,7 @@
 mod handler;
 mod order;
 
-use gam_functions::{Base, Settler, environment, start_logging};
+use gam_functions::{LambdaContext, Settler, environment, start_logging};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
 
@@ -23,9 +23,9 @@ async fn main() -> Result<(), lambda_runtime::Error> {
 }
 
 async fn start() -> anyhow::Result<Aggregator> {
-    let base = Base::load().await?;
+    let context = LambdaContext::load().await?;
     let queue =
-        |name| Ok::<_, anyhow::Error>(gam_aws::Queue::new(&base.config, &environment::required(name)?));
+        |name| Ok::<_, anyhow::Error>(gam_aws::Queue::new(&context.config, &environment::required(name)?));
     let settler = Settler::new(queue("INBOX_QUEUE_URL")?, queue("INBOX_DEAD_LETTERS_URL")?);
-    Aggregator::new(base, settler)
+    Aggregator::new(context, settler)
 }

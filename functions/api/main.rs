@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use anyhow::bail;
 use gam_aws::Secret;
-use gam_functions::{Base, environment, start_logging};
+use gam_functions::{LambdaContext, environment, start_logging};
 use gam_http::{Router, Token, TokenError, guarded_router, router};
-use gam_pipeline::Context;
+use gam_query::QueryPorts;
+use gam_store::NameStore;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_http::Error> {
@@ -16,18 +17,18 @@ async fn main() -> Result<(), lambda_http::Error> {
 }
 
 async fn start() -> anyhow::Result<Router> {
-    let base = Base::load().await?;
+    let context = LambdaContext::load().await?;
     let access = environment::required("ACCESS")?;
     let secret = match access.as_str() {
         // The gateway has checked the signature.
         "iam" => None,
-        "bearer" => Some(Secret::new(&base.config, &environment::required("ACCESS_TOKEN_SECRET")?)),
+        "bearer" => Some(Secret::new(&context.config, &environment::required("ACCESS_TOKEN_SECRET")?)),
         other => bail!("ACCESS {other:?} is not known: set it to bearer or iam"),
     };
-    let context = warm(&base, secret.as_ref()).await?;
+    let ports = warm(&context, secret.as_ref()).await?;
     Ok(match secret {
-        None => router(context),
-        Some(secret) => guarded_router(context, token(secret)),
+        None => router(ports),
+        Some(secret) => guarded_router(ports, token(secret)),
     })
 }
 
@@ -35,21 +36,21 @@ async fn start() -> anyhow::Result<Router> {
 ///
 /// # Errors
 /// Where bots and aliases cannot be read: without them the answers would be others, for as long as this runs.
-async fn warm(base: &Base, secret: Option<&Secret>) -> anyhow::Result<Context> {
+async fn warm(context: &LambdaContext, secret: Option<&Secret>) -> anyhow::Result<QueryPorts> {
     let token = async {
         match secret {
             Some(secret) => secret.get().await.map(drop),
             None => Ok(()),
         }
     };
-    let (store, identity, token) = tokio::join!(base.context.rollups.orgs(), base.identity(), token);
+    let (store, identity, token) = tokio::join!(context.store.orgs(), context.identity(), token);
     if let Err(error) = store {
         tracing::warn!(%error, "the store does not answer yet");
     }
     if let Err(error) = token {
         tracing::warn!(%error, "the token cannot be read yet");
     }
-    Ok(Context { identity: identity?, ..base.without_lake() })
+    Ok(context.query_ports(identity?))
 }
 
 /// The token that callers have to show, as it was a few minutes ago at most.

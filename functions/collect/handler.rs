@@ -6,15 +6,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use aws_lambda_events::event::sqs::SqsBatchResponse;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use gam_collect::reconcile::reconcile;
+use gam_collect::{CollectError, CollectRequest, Limited, WorkItem, WorkReport, plan, work};
 use gam_functions::messages::of_event;
-use gam_functions::{Base, Deadline, Message, Metric, Outcome, Settler, environment};
+use gam_functions::{Deadline, LambdaContext, Message, Metric, Outcome, Settler, environment};
 use gam_github::{Client, Error as GitHubError};
 use gam_model::failure::chain;
-use gam_pipeline::Silent;
-use gam_pipeline::collect::{
-    CollectError, CollectRequest, Limited, WorkItem, WorkReport, complete_until, plan, work,
-};
-use gam_pipeline::reconcile::reconcile;
 use serde_json::Value;
 
 use crate::order::{Order, Trail};
@@ -29,7 +26,7 @@ const AFTER_FAILURE: TimeDelta = TimeDelta::minutes(1);
 
 /// The function.
 pub(crate) struct Collector {
-    base: Base,
+    context: LambdaContext,
     settler: Settler,
     sign_in: SignIn,
     organizations: Vec<String>,
@@ -60,19 +57,19 @@ struct Totals {
 }
 
 impl Collector {
-    pub(crate) fn new(base: Base, settler: Settler, sign_in: SignIn) -> anyhow::Result<Self> {
+    pub(crate) fn new(context: LambdaContext, settler: Settler, sign_in: SignIn) -> anyhow::Result<Self> {
         let since = environment::optional("COLLECT_SINCE");
         let day = |text: String| {
             text.parse().with_context(|| format!("COLLECT_SINCE {text:?} is no day: give YYYY-MM-DD"))
         };
         let since = since.map(day).transpose()?;
-        Ok(Collector { base, settler, sign_in, organizations: environment::organizations()?, since })
+        Ok(Collector { context, settler, sign_in, organizations: environment::organizations()?, since })
     }
 
     /// Opens the connections that every invocation needs, while that costs nobody time.
     pub(crate) async fn warm(&self) {
         let Some(org) = self.organizations.first() else { return };
-        if let Err(error) = complete_until(&self.base.context, org).await {
+        if let Err(error) = self.context.org_checkpoint(org).await {
             tracing::warn!(%error, "the store does not answer yet");
         }
     }
@@ -88,7 +85,7 @@ impl Collector {
     }
 
     fn now(&self) -> DateTime<Utc> {
-        self.base.context.clock.now()
+        self.context.clock.now()
     }
 
     async fn follow(
@@ -210,7 +207,7 @@ impl Collector {
         let request = self.request(org, since);
         let plan = self
             .with_client(deadline, totals, async |client| {
-                Ok(plan(&self.base.context, client, &request, &Silent).await?)
+                Ok(plan(&self.context.collect_ports(), client, &request, &()).await?)
             })
             .await?;
         totals.requests += plan.requests;
@@ -229,7 +226,7 @@ impl Collector {
     async fn reconcile_org(&self, org: &str, deadline: Deadline, totals: &mut Totals) -> Result<(), Trouble> {
         let report = self
             .with_client(deadline, totals, async |client| {
-                Ok(reconcile(&self.base.context, client, org, &Silent).await?)
+                Ok(reconcile(&self.context.collect_ports(), client, org, &()).await?)
             })
             .await?;
         totals.requests += report.usage.requests;
@@ -259,7 +256,7 @@ impl Collector {
         let request = self.request(org, since);
         let items: Vec<WorkItem> = orders.iter().map(|(_, _, item)| item.clone()).collect();
         let reading = self.with_client(deadline, totals, async |client| {
-            Ok(work(&self.base.context, client, &request, &items, &Silent).await?)
+            Ok(work(&self.context.collect_ports(), client, &request, &items, &()).await?)
         });
         match tokio::time::timeout_at(deadline.give_up_at(), reading).await {
             Ok(Ok(done)) => {
@@ -330,9 +327,9 @@ impl Collector {
             (Metric::DeadLettered, set_aside as f64),
         ];
         values.extend(totals.share_left.map(|share| (Metric::ApiBudgetLeft, share * 100.0)));
-        let lag = self.base.lag_seconds(&self.organizations, now).await;
+        let lag = self.context.lag_seconds(&self.organizations, now).await;
         values.extend(lag.map(|seconds| (Metric::LagSeconds, seconds)));
-        self.base.metrics.tell(now, &values);
+        self.context.metrics.tell(now, &values);
     }
 }
 

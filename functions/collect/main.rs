@@ -5,7 +5,7 @@ mod handler;
 mod order;
 mod sign_in;
 
-use gam_functions::{Base, Settler, environment, start_logging};
+use gam_functions::{LambdaContext, Settler, environment, start_logging};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
 
@@ -25,10 +25,10 @@ async fn main() -> Result<(), lambda_runtime::Error> {
 }
 
 async fn start() -> anyhow::Result<Collector> {
-    let base = Base::load().await?;
+    let context = LambdaContext::load().await?;
     let queue =
-        |name| Ok::<_, anyhow::Error>(gam_aws::Queue::new(&base.config, &environment::required(name)?));
+        |name| Ok::<_, anyhow::Error>(gam_aws::Queue::new(&context.config, &environment::required(name)?));
     let settler = Settler::new(queue("WORK_QUEUE_URL")?, queue("WORK_DEAD_LETTERS_URL")?);
-    let sign_in = SignIn::load(&base.config)?;
-    Collector::new(base, settler, sign_in)
+    let sign_in = SignIn::load(&context.config)?;
+    Collector::new(context, settler, sign_in)
 }

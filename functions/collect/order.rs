@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use gam_pipeline::collect::WorkItem;
+use gam_collect::WorkItem;
 use serde::{Deserialize, Serialize};
 
 /// How often an order is put back before it is given up: a repository of any size is read in far fewer

@@ -8,7 +8,7 @@ use gam_aws::secret::{field, token};
 use gam_aws::{SdkConfig, Secret, SecretError};
 use gam_functions::environment;
 use gam_github::{AppCredentials, Client, Credentials, Settings};
-use gam_pipeline::{Clock, SystemClock};
+use gam_model::{Clock, SystemClock};
 use tokio::sync::Mutex;
 
 /// A function does not wait for GitHub's limits: its order does, in the queue.

@@ -35,16 +35,16 @@ pub fn is_ci() -> bool {
 
 /// The binary: what `GITHUB_METRICS_BIN` names, or what cargo builds.
 pub fn binary() -> &'static Path {
-    BINARY.as_deref().expect("the program cannot be built: `cargo test --workspace --no-run` says why")
+    BINARY.as_deref().expect("the program cannot be built: `cargo test --workspace --all-features --no-run` says why")
 }
 
 /// Builds the program as the workspace's tests are built, with the same features, so that after
-/// `cargo test --workspace` nothing is left to build; nothing where it cannot be.
+/// `cargo test --workspace --all-features` nothing is left to build; nothing where it cannot be.
 fn build() -> Option<PathBuf> {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
     let mut cargo = Command::new(variable("CARGO").unwrap_or_else(|| "cargo".to_owned()));
     // The program is built for the tests of its own package.
-    cargo.args(["test", "--quiet", "--workspace", "--no-run"]);
+    cargo.args(["test", "--quiet", "--workspace", "--all-features", "--no-run"]);
     cargo.args(["--message-format", "json-render-diagnostics", "--manifest-path", manifest]);
     if !cfg!(debug_assertions) {
         cargo.arg("--release");

@@ -4,18 +4,18 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use clap::Args;
+use gam_aggregate::{AggregateReport, aggregate, orgs_in_lake};
 use gam_model::Month;
-use gam_pipeline::aggregate::{AggregateReport, aggregate, orgs_in_lake};
 use serde_json::json;
 
 use super::Session;
 use super::collect::distinct;
 use crate::args;
 use crate::exit::{Exit, sentence};
-use crate::local::Local;
+use crate::format::{count, span};
+use crate::open::OpenData;
 use crate::progress::RunProgress;
 use crate::signals;
-use crate::words::{count, span};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -38,14 +38,14 @@ pub(crate) struct Aggregate {
 
 /// Works the inbox off.
 pub(super) async fn run(session: &Session, args: Aggregate) -> anyhow::Result<Exit> {
-    let local = Local::open(&session.settings).await?;
-    let done = signals::unless_stopped(&session.console, STOPPED, all(session, &local, &args)).await;
-    local.close().await;
+    let data = OpenData::open(&session.settings).await?;
+    let done = signals::unless_stopped(&session.console, STOPPED, all(session, &data, &args)).await;
+    data.close().await;
     done
 }
 
-async fn all(session: &Session, local: &Local, args: &Aggregate) -> anyhow::Result<Exit> {
-    let known = known(local).await?;
+async fn all(session: &Session, data: &OpenData, args: &Aggregate) -> anyhow::Result<Exit> {
+    let known = known(data).await?;
     let (wanted, unknown) = wanted(&known, &args.orgs);
     if wanted.is_empty() && unknown.is_empty() {
         let lake = &session.settings.lake;
@@ -58,7 +58,7 @@ async fn all(session: &Session, local: &Local, args: &Aggregate) -> anyhow::Resu
     }
     let mut parts = vec![Exit::Failed; unknown.len()];
     for org in &wanted {
-        parts.push(match one(session, local, org, args.rebuild).await {
+        parts.push(match one(session, data, org, args.rebuild).await {
             Ok(exit) => exit,
             // The other organizations may fare better.
             Err(error) if wanted.len() + unknown.len() > 1 => {
@@ -73,9 +73,9 @@ async fn all(session: &Session, local: &Local, args: &Aggregate) -> anyhow::Resu
 
 /// The organizations that were ever collected: as GitHub spells them, where the store knows that, and
 /// what else the lake holds.
-async fn known(local: &Local) -> anyhow::Result<Vec<String>> {
-    let mut known = local.context.rollups.orgs().await?;
-    for org in orgs_in_lake(&local.context).await? {
+async fn known(data: &OpenData) -> anyhow::Result<Vec<String>> {
+    let mut known = data.store.orgs().await?;
+    for org in orgs_in_lake(&*data.objects).await? {
         if !known.iter().any(|spelled| spelled.eq_ignore_ascii_case(&org)) {
             known.push(org);
         }
@@ -98,8 +98,8 @@ fn wanted<'a>(known: &'a [String], named: &'a [String]) -> (BTreeSet<&'a str>, V
     (wanted, unknown)
 }
 
-async fn one(session: &Session, local: &Local, org: &str, rebuild: bool) -> anyhow::Result<Exit> {
-    let (report, seconds) = timed(session, local, org, rebuild).await?;
+async fn one(session: &Session, data: &OpenData, org: &str, rebuild: bool) -> anyhow::Result<Exit> {
+    let (report, seconds) = timed(session, data, org, rebuild).await?;
     if session.wants_json() {
         session.console.report(as_json(org, &report, seconds.as_secs_f64()).to_string())?;
     } else {
@@ -110,23 +110,23 @@ async fn one(session: &Session, local: &Local, org: &str, rebuild: bool) -> anyh
 
 async fn timed(
     session: &Session,
-    local: &Local,
+    data: &OpenData,
     org: &str,
     rebuild: bool,
 ) -> anyhow::Result<(AggregateReport, std::time::Duration)> {
     let begun = Instant::now();
     let progress = RunProgress::new(&session.console, org);
-    let report = aggregate(&local.context, org, rebuild, &progress).await?;
+    let report = aggregate(&data.aggregate_ports(), org, rebuild, &progress).await?;
     Ok((report, begun.elapsed()))
 }
 
 /// Aggregates as a part of another command's work.
 pub(super) async fn quietly(
     session: &Session,
-    local: &Local,
+    data: &OpenData,
     org: &str,
 ) -> anyhow::Result<(AggregateReport, Exit)> {
-    let (report, _) = timed(session, local, org, false).await?;
+    let (report, _) = timed(session, data, org, false).await?;
     let exit = tell_troubles(session, org, &report);
     Ok((report, exit))
 }

@@ -4,19 +4,19 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use clap::Args;
+use gam_collect::{CollectError, CollectReport, CollectRequest, Limited, RepoCost, collect};
 use gam_github::{Client, Usage};
 use gam_lake::inbox;
-use gam_pipeline::Clock;
-use gam_pipeline::collect::{CollectError, CollectReport, CollectRequest, Limited, RepoCost, collect};
+use gam_model::Clock;
 use serde_json::json;
 
 use super::{Session, dry_run, reconcile};
 use crate::args;
 use crate::exit::{Exit, sentence, status, usage};
-use crate::local::Local;
+use crate::format::{bytes, count, moment_from, span};
+use crate::open::{self, OpenData};
 use crate::progress::RunProgress;
 use crate::signals;
-use crate::words::{bytes, count, moment_from, span};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -58,12 +58,22 @@ pub(crate) struct Collect {
 
 /// Collects every organization that was named.
 pub(super) async fn run(session: &Session, args: Collect) -> anyhow::Result<Exit> {
-    check_days(args.since, args.until, gam_pipeline::SystemClock.now().date_naive())?;
+    check_days(args.since, args.until, gam_model::SystemClock.now().date_naive())?;
     let github = session.settings.github(&args.limits)?;
-    let settings = &session.settings;
-    let local = if args.dry_run { Local::open_dry(settings).await? } else { Local::open(settings).await? };
-    let done = signals::unless_stopped(&session.console, STOPPED, all(session, &local, &github, &args)).await;
-    local.close().await;
+    if args.dry_run {
+        let (ports, store) = open::dry_run(&session.settings).await?;
+        let planned = each_org(session, &github, &args, async |request| {
+            dry_run::one(session, &ports, &github, request).await
+        });
+        let done = signals::unless_stopped(&session.console, STOPPED, planned).await;
+        if let Some(store) = store {
+            store.close().await;
+        }
+        return done;
+    }
+    let data = OpenData::open(&session.settings).await?;
+    let done = signals::unless_stopped(&session.console, STOPPED, all(session, &data, &github, &args)).await;
+    data.close().await;
     done
 }
 
@@ -84,7 +94,31 @@ pub(super) fn check_days(
     }
 }
 
-async fn all(session: &Session, local: &Local, github: &Client, args: &Collect) -> anyhow::Result<Exit> {
+/// Collects each organization, and compares it with GitHub if that is requested.
+async fn all(session: &Session, data: &OpenData, github: &Client, args: &Collect) -> anyhow::Result<Exit> {
+    let done = each_org(session, github, args, async |request| {
+        match one(session, data, github, request).await {
+            // What could be read is compared, whatever could not.
+            Ok(exit @ (Exit::Done | Exit::Partial)) if args.reconcile => {
+                let compared =
+                    reconcile::one(session, data, github, &request.org, GoesOn::WhenRunAgain).await?;
+                Ok(Exit::of_all(&[exit, compared]))
+            }
+            done => done,
+        }
+    })
+    .await?;
+    tell_uncounted(session, data, &distinct(&args.orgs)).await;
+    Ok(done)
+}
+
+/// Runs `work` for one organization after another. One that fails does not stop the others.
+async fn each_org(
+    session: &Session,
+    github: &Client,
+    args: &Collect,
+    work: impl AsyncFn(&CollectRequest) -> anyhow::Result<Exit>,
+) -> anyhow::Result<Exit> {
     let orgs = distinct(&args.orgs);
     let mut parts = Vec::new();
     for (at, org) in orgs.iter().enumerate() {
@@ -95,22 +129,8 @@ async fn all(session: &Session, local: &Local, github: &Client, args: &Collect) 
             repos: args.repos.clone(),
             parallelism: args.limits.parallelism(),
         };
-        let done = if args.dry_run {
-            dry_run::one(session, local, github, &request).await
-        } else {
-            one(session, local, github, &request).await
-        };
-        let done = match done {
-            // What could be read is compared, whatever could not.
-            Ok(exit @ (Exit::Done | Exit::Partial)) if args.reconcile => {
-                let compared = reconcile::one(session, local, github, org, GoesOn::WhenRunAgain).await;
-                compared.map(|compared| Exit::of_all(&[exit, compared]))
-            }
-            done => done,
-        };
-        let part = match done {
+        let part = match work(&request).await {
             Ok(exit) => exit,
-            // The other organizations may fare better.
             Err(error) if orgs.len() > 1 => {
                 session.console.error(format!("{org}: {}", sentence(&error)));
                 status(&error)
@@ -123,18 +143,15 @@ async fn all(session: &Session, local: &Local, github: &Client, args: &Collect) 
             break;
         }
     }
-    if !args.dry_run {
-        tell_uncounted(session, local, &orgs).await;
-    }
     Ok(Exit::of_all(&parts))
 }
 
 /// Says what is left to do: what waits in the inbox shows nowhere yet.
-async fn tell_uncounted(session: &Session, local: &Local, orgs: &[&str]) {
+async fn tell_uncounted(session: &Session, data: &OpenData, orgs: &[&str]) {
     let flag = session.settings.data_dir_flag();
     for org in orgs {
         // Where the inbox cannot be listed, aggregating tells why.
-        if inbox::list(&*local.context.objects, org).await.is_ok_and(|batches| !batches.is_empty()) {
+        if inbox::list(&*data.objects, org).await.is_ok_and(|batches| !batches.is_empty()) {
             session.console.note(format!(
                 "{org}: not counted yet: run `github-metrics aggregate{flag}` (or `github-metrics up \
                  {org}{flag}`, which does both)"
@@ -156,11 +173,11 @@ pub(super) fn distinct(names: &[String]) -> Vec<&str> {
 
 async fn one(
     session: &Session,
-    local: &Local,
+    data: &OpenData,
     github: &Client,
     request: &CollectRequest,
 ) -> anyhow::Result<Exit> {
-    let collected = fetch(session, local, github, request).await?;
+    let collected = fetch(session, data, github, request).await?;
     if session.wants_json() {
         session.console.report(as_json(&collected).to_string())?;
     } else {
@@ -169,7 +186,7 @@ async fn one(
         }
         session.console.summary(summary(&collected))?;
     }
-    Ok(tell_troubles(session, &collected, local.context.clock.now(), GoesOn::WhenRunAgain))
+    Ok(tell_troubles(session, &collected, data.clock().now(), GoesOn::WhenRunAgain))
 }
 
 /// What came of a collection.
@@ -187,13 +204,13 @@ pub(super) struct Collected {
 /// Where the organization cannot be read, or the lake or the store fails.
 pub(super) async fn fetch(
     session: &Session,
-    local: &Local,
+    data: &OpenData,
     github: &Client,
     request: &CollectRequest,
 ) -> anyhow::Result<Collected> {
     let (begun, github) = (Instant::now(), github.metered());
     let progress = RunProgress::new(&session.console, &request.org);
-    let (report, is_unread) = match collect(&local.context, &github, request, &progress).await {
+    let (report, is_unread) = match collect(&data.collect_ports(), &github, request, &progress).await {
         Err(CollectError::GitHub(gam_github::Error::Limited { until, why })) => {
             let usage = github.usage();
             let report = CollectReport {

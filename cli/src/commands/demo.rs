@@ -8,16 +8,16 @@ use anyhow::Context as _;
 use chrono::{Days, NaiveDate};
 use clap::Args;
 use gam_lake::inbox;
+use gam_model::{Clock, SystemClock};
 use gam_model::{Event, EventBatch, Month};
-use gam_pipeline::{Clock, SystemClock};
 
 use super::serve::{Bound, Listen};
 use super::{Session, aggregate};
 use crate::exit::{Exit, failed, usage};
-use crate::local::Local;
+use crate::format::count;
+use crate::open::OpenData;
 use crate::sample::{self, FOUNDED, ORG, Span};
 use crate::signals;
-use crate::words::count;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -57,17 +57,17 @@ pub(super) async fn run(session: &Session, args: Demo) -> anyhow::Result<Exit> {
     // A port that is taken is told before the work, not after it.
     let bound = if args.no_serve { None } else { Some(Bound::new(session, &args.listen).await?) };
     claim(&session.settings.data_dir, args.seed)?;
-    let local = Local::open(&session.settings).await?;
+    let data = OpenData::open(&session.settings).await?;
     let address = bound.as_ref().map(|bound| bound.address.to_string());
-    let made = signals::unless_stopped(&session.console, STOPPED, make(session, &local, span, address)).await;
+    let made = signals::unless_stopped(&session.console, STOPPED, make(session, &data, span, address)).await;
     let done = match (made, bound) {
         (Ok(Exit::Done), Some(bound)) => {
             let shutdown = async { _ = signals::stopped().await };
-            bound.serve(session, local.context.clone(), shutdown).await.map(|()| Exit::Done)
+            bound.serve(session, data.store.query_ports(), shutdown).await.map(|()| Exit::Done)
         }
         (made, _) => made,
     };
-    local.close().await;
+    data.close().await;
     done
 }
 
@@ -97,8 +97,13 @@ fn claim(data_dir: &Path, seed: u64) -> anyhow::Result<()> {
     }
 }
 
-async fn make(session: &Session, local: &Local, span: Span, address: Option<String>) -> anyhow::Result<Exit> {
-    let exit = fill(session, local, span).await?;
+async fn make(
+    session: &Session,
+    data: &OpenData,
+    span: Span,
+    address: Option<String>,
+) -> anyhow::Result<Exit> {
+    let exit = fill(session, data, span).await?;
     if exit == Exit::Done {
         session.console.line(next_steps(session, address))?;
     }
@@ -106,7 +111,7 @@ async fn make(session: &Session, local: &Local, span: Span, address: Option<Stri
 }
 
 /// Writes the sample's events to the inbox, as a collection would, and aggregates them.
-pub(super) async fn fill(session: &Session, local: &Local, span: Span) -> anyhow::Result<Exit> {
+pub(super) async fn fill(session: &Session, data: &OpenData, span: Span) -> anyhow::Result<Exit> {
     let events = sample::events(span);
     session.console.note(format!(
         "{ORG}: {} of {}, {} to {}",
@@ -116,9 +121,9 @@ pub(super) async fn fill(session: &Session, local: &Local, span: Span) -> anyhow
         span.until.pred_opt().unwrap_or(span.until)
     ));
     for batch in &batches(events) {
-        inbox::put(local.context.objects.as_ref(), batch).await?;
+        inbox::put(data.objects.as_ref(), batch).await?;
     }
-    let (report, exit) = aggregate::quietly(session, local, ORG).await?;
+    let (report, exit) = aggregate::quietly(session, data, ORG).await?;
     session.console.note(format!("{ORG}: {}", aggregate::summary(&report)));
     Ok(exit)
 }

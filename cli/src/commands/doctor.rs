@@ -9,16 +9,16 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use gam_github::{AppDiagnosis, Client, Diagnosis, Permissions, Quota};
 use gam_lake::paths;
-use gam_pipeline::{Clock, SystemClock};
+use gam_model::{Clock, SystemClock};
 use serde_json::json;
 
 use super::Session;
 use crate::args::{self, Limits};
 use crate::exit::{Exit, sentence};
-use crate::local::{self, Local};
-use crate::places::{LakePlace, StorePlace};
+use crate::format::{count, moment_from, number, span};
+use crate::location::{LakeLocation, StoreLocation};
+use crate::open::{self, OpenStore};
 use crate::settings::Settings;
-use crate::words::{count, moment_from, number, span};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -261,15 +261,15 @@ fn configuration(settings: &Settings) -> Finding {
     }
 }
 
-async fn lake(place: &LakePlace) -> Finding {
-    if let LakePlace::Dir(dir) = place
+async fn lake(place: &LakeLocation) -> Finding {
+    if let LakeLocation::Dir(dir) = place
         && let Some(finding) = absent("lake", dir)
     {
         return finding;
     }
     // Opening a directory writes to it.
     let counted = async {
-        let objects = local::lake(place).await?;
+        let objects = open::lake(place).await?;
         let batches = objects.list(paths::inbox_root()).await?.len();
         let months = objects.list(paths::events_root()).await?.len();
         Ok::<_, anyhow::Error>((batches, months))
@@ -278,7 +278,7 @@ async fn lake(place: &LakePlace) -> Finding {
         Ok((batches, months)) => {
             let batches = count(batches, "inbox batch", "inbox batches");
             let months = count(months, "month snapshot", "month snapshots");
-            let can = if matches!(place, LakePlace::Dir(_)) { "is writable" } else { "can be listed" };
+            let can = if matches!(place, LakeLocation::Dir(_)) { "is writable" } else { "can be listed" };
             finding(State::Fine, "lake", format!("{place} {can}: {batches}, {months}"))
         }
         Err(error) => finding(State::Broken, "lake", sentence(&error)),
@@ -286,7 +286,7 @@ async fn lake(place: &LakePlace) -> Finding {
 }
 
 async fn store(settings: &Settings) -> Finding {
-    if let StorePlace::Sqlite(path) = &settings.store
+    if let StoreLocation::Sqlite(path) = &settings.store
         && let Some(finding) = absent("store", path)
     {
         return finding;
@@ -295,9 +295,9 @@ async fn store(settings: &Settings) -> Finding {
         return finding(State::Doubtful, "store", "not opened, because the configuration cannot be read");
     }
     let counted = async {
-        let local = Local::open_store(settings).await?;
-        let orgs = local.context.rollups.orgs().await;
-        local.close().await;
+        let store = OpenStore::open(settings).await?;
+        let orgs = store.orgs().await;
+        store.close().await;
         Ok::<_, anyhow::Error>(orgs?)
     };
     match counted.await {

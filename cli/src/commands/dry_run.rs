@@ -1,14 +1,13 @@
 //! `collect --dry-run`: what would be read, and about what it would cost at most.
 
+use gam_collect::{CollectPlan, CollectRequest, DryRunPorts, PlannedRepo, dry_run};
 use gam_github::Client;
-use gam_pipeline::collect::{CollectPlan, CollectRequest, PlannedRepo, dry_run};
 use serde_json::json;
 
 use super::Session;
 use super::collect::reasons;
 use crate::exit::Exit;
-use crate::local::Local;
-use crate::words::count;
+use crate::format::count;
 
 /// Plans the collection of one organization, and tells the plan.
 ///
@@ -16,11 +15,11 @@ use crate::words::count;
 /// Where the organization cannot be read, or the store fails.
 pub(super) async fn one(
     session: &Session,
-    local: &Local,
+    ports: &DryRunPorts,
     github: &Client,
     request: &CollectRequest,
 ) -> anyhow::Result<Exit> {
-    let plan = dry_run(&local.context, github, request).await?;
+    let plan = dry_run(ports, github, request).await?;
     if session.wants_json() {
         session.console.report(as_json(&plan).to_string())?;
     } else {
@@ -82,8 +81,8 @@ fn as_json(plan: &CollectPlan) -> serde_json::Value {
 
 #[cfg(test)]
 mod tests {
+    use gam_collect::Estimate;
     use gam_github::Usage;
-    use gam_pipeline::collect::Estimate;
 
     use super::*;
 

@@ -16,8 +16,8 @@ use super::show::{Bots, grain_parser, not_whole, points, tell_uncounted, whole_s
 use crate::api::ApiClient;
 use crate::args::{self, Days, Format};
 use crate::exit::{Exit, failed, usage};
+use crate::format::count;
 use crate::rows::{self, Level, Row};
-use crate::words::count;
 
 const EXAMPLES: &str = "\
 Examples:

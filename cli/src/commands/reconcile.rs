@@ -1,15 +1,15 @@
 //! `collect --reconcile`, and once a day `up`: what was collected against what GitHub shows now.
 
+use gam_collect::reconcile::{ReconcileReport, reconcile};
 use gam_github::Client;
-use gam_pipeline::reconcile::{ReconcileReport, reconcile};
 use serde_json::json;
 
 use super::collect::{GoesOn, reasons, spent, stopped};
 use super::{Session, aggregate};
 use crate::exit::Exit;
-use crate::local::Local;
+use crate::format::count;
+use crate::open::OpenData;
 use crate::progress::RunProgress;
-use crate::words::count;
 
 /// Works the inbox off, holds the snapshots against GitHub, and works off what repairs them.
 ///
@@ -17,17 +17,17 @@ use crate::words::count;
 /// Where the organization cannot be read, or the lake or the store fails.
 pub(super) async fn one(
     session: &Session,
-    local: &Local,
+    data: &OpenData,
     github: &Client,
     org: &str,
     goes_on: GoesOn,
 ) -> anyhow::Result<Exit> {
-    aggregate::quietly(session, local, org).await?;
+    aggregate::quietly(session, data, org).await?;
     let progress = RunProgress::new(&session.console, org);
-    let report = reconcile(&local.context, github, org, &progress).await?;
+    let report = reconcile(&data.collect_ports(), github, org, &progress).await?;
     drop(progress);
     if report.events > 0 {
-        aggregate::quietly(session, local, org).await?;
+        aggregate::quietly(session, data, org).await?;
     }
     if session.wants_json() {
         session.console.report(as_json(&report).to_string())?;
@@ -46,7 +46,7 @@ pub(super) async fn one(
         session.console.error(format!("{}/{repo} could not be compared: {why}", report.org));
     }
     if let Some(limited) = &report.limited {
-        session.console.error(stopped(&report.org, limited, local.context.clock.now(), goes_on));
+        session.console.error(stopped(&report.org, limited, data.clock().now(), goes_on));
         return Ok(Exit::Limited);
     }
     Ok(if report.failed.is_empty() { Exit::Done } else { Exit::Partial })
@@ -89,8 +89,8 @@ fn as_json(report: &ReconcileReport) -> serde_json::Value {
 
 #[cfg(test)]
 mod tests {
+    use gam_collect::reconcile::Difference;
     use gam_github::Usage;
-    use gam_pipeline::reconcile::Difference;
 
     use super::*;
 

@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use clap::Args;
-use gam_pipeline::Context;
+use gam_query::QueryPorts;
 use tokio::net::TcpListener;
 
 use super::Session;
 use crate::exit::{Exit, failed};
-use crate::local::Local;
+use crate::open::OpenStore;
 use crate::signals;
 
 const EXAMPLES: &str = "\
@@ -58,18 +58,18 @@ impl Bound {
         Ok(Bound { listener, address })
     }
 
-    /// Serves the context's API until `shutdown` is done.
+    /// Serves the API until `shutdown` is done.
     ///
     /// # Errors
     /// Where the socket fails.
     pub(super) async fn serve(
         self,
         session: &Session,
-        context: Context,
+        ports: QueryPorts,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> anyhow::Result<()> {
         session.console.tell(format!("listening on http://{}", self.address));
-        let router = gam_http::router(context);
+        let router = gam_http::router(ports);
         gam_http::serve(self.listener, router, shutdown).await.context("serving failed")
     }
 }
@@ -89,16 +89,16 @@ fn refusal(host: &str, port: u16, error: &std::io::Error) -> String {
 /// Serves until Ctrl-C or SIGTERM.
 pub(super) async fn run(session: &Session, args: Serve) -> anyhow::Result<Exit> {
     let bound = Bound::new(session, &args.listen).await?;
-    let local = Local::open_store(&session.settings).await?;
-    if local.context.rollups.orgs().await?.is_empty() {
+    let store = OpenStore::open(&session.settings).await?;
+    if store.orgs().await?.is_empty() {
         session.console.note(format!(
             "{} holds nothing yet: run `github-metrics up ORG`, or `github-metrics demo` for a sample",
             session.settings.store
         ));
     }
     let shutdown = async { _ = signals::stopped().await };
-    let served = bound.serve(session, local.context.clone(), shutdown).await;
-    local.close().await;
+    let served = bound.serve(session, store.query_ports(), shutdown).await;
+    store.close().await;
     served.map(|()| Exit::Done)
 }
 

@@ -11,9 +11,9 @@ use super::Session;
 use crate::api::{Answer, ApiClient};
 use crate::args::{Days, Format};
 use crate::exit::{Exit, failed, usage};
-use crate::local;
+use crate::format::count;
+use crate::open;
 use crate::table::{self, Point};
-use crate::words::count;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -117,7 +117,7 @@ pub(super) async fn run(session: &Session, args: Show) -> anyhow::Result<Exit> {
 
 /// Tells how much of what was collected into this machine's lake is not in the numbers yet.
 pub(super) async fn tell_uncounted(session: &Session, org: &str) {
-    let batches = local::uncounted(&session.settings, org).await;
+    let batches = open::waiting_batches(&session.settings, org).await;
     if batches > 0 {
         session.console.note(format!(
             "{} not counted yet: run `github-metrics aggregate`",

@@ -9,7 +9,7 @@ use crate::api::ApiClient;
 use crate::args::{Cli, Command};
 use crate::console::Console;
 use crate::exit::{Exit, status};
-use crate::local::Local;
+use crate::open::{OpenData, OpenStore};
 use crate::rows::Level;
 use crate::sample::{ORG, Span};
 use crate::settings::Settings;
@@ -25,12 +25,12 @@ fn session(dir: &Path, args: &[&str]) -> (Session, Command) {
 
 async fn fill(dir: &Path) {
     let (session, _) = session(dir, &["demo"]);
-    let local = Local::open(&session.settings).await.unwrap();
+    let data = OpenData::open(&session.settings).await.unwrap();
     let span = Span { seed: 42, since: "2026-03-02".parse().unwrap(), until: "2026-04-13".parse().unwrap() };
     for _ in 0..2 {
-        assert_eq!(demo::fill(&session, &local, span).await.unwrap(), Exit::Done);
+        assert_eq!(demo::fill(&session, &data, span).await.unwrap(), Exit::Done);
     }
-    local.close().await;
+    data.close().await;
 }
 
 async fn view(dir: &Path, args: &[&str]) -> anyhow::Result<show::View> {
@@ -83,7 +83,7 @@ async fn what_is_not_there_is_told() {
     assert!(!dir.path().join("store.sqlite").exists(), "asking makes nothing");
 
     let (session, _) = session(dir.path(), &["serve"]);
-    Local::open_store(&session.settings).await.unwrap().close().await;
+    OpenStore::open(&session.settings).await.unwrap().close().await;
     let error = view(dir.path(), &["show", ORG]).await.err().expect("nothing was collected");
     assert!(error.to_string().contains(ORG), "{error}");
     assert_eq!(status(&error), Exit::Failed);

@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use chrono::NaiveDate;
 use clap::Args;
+use gam_collect::reconcile::is_due;
+use gam_collect::{CollectError, CollectRequest};
 use gam_github::Client;
-use gam_pipeline::Clock;
-use gam_pipeline::collect::{CollectError, CollectRequest};
-use gam_pipeline::reconcile::is_due;
+use gam_model::Clock;
 
 use super::collect::GoesOn;
 use super::serve::{Bound, Listen};
 use super::{Session, aggregate, collect, reconcile};
 use crate::args;
 use crate::exit::{Exit, sentence, status};
-use crate::local::Local;
+use crate::format::{moment, span};
+use crate::open::OpenData;
 use crate::signals;
-use crate::words::{moment, span};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -44,37 +44,37 @@ pub(crate) struct Up {
 
 /// Serves, and collects and aggregates meanwhile, until Ctrl-C or SIGTERM.
 pub(super) async fn run(session: &Session, args: Up) -> anyhow::Result<Exit> {
-    collect::check_days(args.since, None, gam_pipeline::SystemClock.now().date_naive())?;
+    collect::check_days(args.since, None, gam_model::SystemClock.now().date_naive())?;
     let github = session.settings.github(&args.limits)?;
     let bound = Bound::new(session, &args.listen).await?;
-    let local = Local::open(&session.settings).await?;
+    let data = OpenData::open(&session.settings).await?;
     let shutdown = async { _ = signals::stopped().await };
     let work = async {
         tokio::select! {
-            error = rounds(session, &local, &github, &args) => error,
+            error = rounds(session, &data, &github, &args) => error,
             // The server lets its requests end; there is no new round meanwhile.
             _ = signals::stopped() => std::future::pending().await,
         }
     };
     let done = tokio::select! {
-        served = bound.serve(session, local.context.clone(), shutdown) => served,
+        served = bound.serve(session, data.store.query_ports(), shutdown) => served,
         error = work => Err(error),
     };
-    local.close().await;
+    data.close().await;
     done.map(|()| Exit::Done)
 }
 
 /// One round after another. It ends only where another round cannot help: with an error that was
 /// there from the beginning and that somebody has to mend.
-async fn rounds(session: &Session, local: &Local, github: &Client, args: &Up) -> anyhow::Error {
+async fn rounds(session: &Session, data: &OpenData, github: &Client, args: &Up) -> anyhow::Error {
     let mut has_worked = false;
     loop {
-        match round(session, local, github, args, has_worked).await {
+        match round(session, data, github, args, has_worked).await {
             Ok(()) => has_worked = true,
             Err(error) if !has_worked && needs_mending(&error) => return error,
             Err(error) => session.console.error(sentence(&error)),
         }
-        let next = local.context.clock.now() + args.every;
+        let next = data.clock().now() + args.every;
         session.console.note(format!("the next round is at {} (in {})", moment(next), span(args.every)));
         tokio::time::sleep(args.every).await;
     }
@@ -82,7 +82,7 @@ async fn rounds(session: &Session, local: &Local, github: &Client, args: &Up) ->
 
 async fn round(
     session: &Session,
-    local: &Local,
+    data: &OpenData,
     github: &Client,
     args: &Up,
     is_checked: bool,
@@ -100,22 +100,22 @@ async fn round(
         repos: Vec::new(),
         parallelism: args.limits.parallelism(),
     };
-    let collected = collect::fetch(session, local, github, &request).await;
+    let collected = collect::fetch(session, data, github, &request).await;
     match &collected {
         Ok(collected) => {
             session.console.note(collect::summary(collected));
-            collect::tell_troubles(session, collected, local.context.clock.now(), GoesOn::ByItself);
+            collect::tell_troubles(session, collected, data.clock().now(), GoesOn::ByItself);
         }
         Err(error) if needs_mending(error) => return collected.map(|_| ()),
         // What earlier runs have read is worth showing all the same.
         Err(_) => {}
     }
-    let (report, _) = aggregate::quietly(session, local, &args.org).await?;
+    let (report, _) = aggregate::quietly(session, data, &args.org).await?;
     session.console.note(format!("{}: {}", args.org, aggregate::summary(&report)));
     collected?;
     // What GitHub does not tell as a change is looked for once a day.
-    if is_due(&local.context, &args.org).await? {
-        reconcile::one(session, local, github, &args.org, GoesOn::ByItself).await?;
+    if is_due(&data.collect_ports(), &args.org).await? {
+        reconcile::one(session, data, github, &args.org, GoesOn::ByItself).await?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The HTTP API: one [`router()`] over a [`gam_pipeline::Context`], the same for every host.
+//! The HTTP API: one [`router()`] over a [`gam_query::QueryPorts`], the same for every host.
 //!
 //! What it promises:
 //! * the routes, parameters and answers of `/api/v1`, described by the OpenAPI document that is

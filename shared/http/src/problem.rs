@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use gam_pipeline::query::QueryError;
+use gam_query::QueryError;
 use serde::Serialize;
 use utoipa::ToSchema;
 

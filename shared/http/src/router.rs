@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{from_fn, from_fn_with_state, map_request};
-use gam_pipeline::Context;
+use gam_query::QueryPorts;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -13,17 +13,17 @@ use crate::access::{self, Token};
 use crate::problem::Failure;
 use crate::{layers, routes};
 
-/// The whole API over a context: every route, its layers, and the answers to what is no route.
-pub fn router(context: Context) -> Router {
-    layered(context, |routes| routes)
+/// The whole API over a ports: every route, its layers, and the answers to what is no route.
+pub fn router(ports: QueryPorts) -> Router {
+    layered(ports, |routes| routes)
 }
 
 /// The same for those only who show the bearer token.
-pub fn guarded_router(context: Context, token: Token) -> Router {
-    layered(context, |routes| routes.layer(from_fn_with_state(token, access::require)))
+pub fn guarded_router(ports: QueryPorts, token: Token) -> Router {
+    layered(ports, |routes| routes.layer(from_fn_with_state(token, access::require)))
 }
 
-fn layered(context: Context, guard: impl FnOnce(Router<Context>) -> Router<Context>) -> Router {
+fn layered(ports: QueryPorts, guard: impl FnOnce(Router<QueryPorts>) -> Router<QueryPorts>) -> Router {
     let mut router = Router::new();
     for route in routes::all() {
         router = router.route(route.path, route.handler);
@@ -42,7 +42,7 @@ fn layered(context: Context, guard: impl FnOnce(Router<Context>) -> Router<Conte
         .layer(from_fn(layers::revalidate));
     guard(router.fallback(no_such_route).method_not_allowed_fallback(method_not_allowed))
         .layer(layers)
-        .with_state(context)
+        .with_state(ports)
 }
 
 async fn no_such_route(request: Request) -> Failure {

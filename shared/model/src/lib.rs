@@ -7,6 +7,8 @@
 //!
 //! This crate does not know where events come from, how they are stored, or how they are served.
 
+pub mod clock;
+pub mod configuration;
 pub mod event;
 pub mod failure;
 pub mod identity;
@@ -16,6 +18,7 @@ pub mod metric;
 pub mod period;
 pub mod subject;
 
+pub use clock::{Clock, SystemClock};
 pub use event::{Event, EventBatch, EventId, EventKind, Facts, FirstReview};
 pub use identity::Identity;
 pub use member::{Member, MemberKind};

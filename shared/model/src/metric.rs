@@ -87,32 +87,33 @@ impl Counter {
 /// A set of durations, kept as a mergeable distribution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(usize)]
-pub enum Duration {
+pub enum DurationMetric {
     /// Created to merged.
     CycleTime,
     /// Created to the first review by another person.
     FirstReview,
 }
 
-impl Duration {
+impl DurationMetric {
     /// How many distributions there are.
     pub const COUNT: usize = 2;
 
     /// Every distribution, in the order in which they are declared.
-    pub const ALL: [Duration; Duration::COUNT] = [Duration::CycleTime, Duration::FirstReview];
+    pub const ALL: [DurationMetric; DurationMetric::COUNT] =
+        [DurationMetric::CycleTime, DurationMetric::FirstReview];
 
     /// The name under which the distribution is stored: that of its metric.
     pub fn as_str(self) -> &'static str {
         match self {
-            Duration::CycleTime => "cycle_time_hours",
-            Duration::FirstReview => "first_review_hours",
+            DurationMetric::CycleTime => "cycle_time_hours",
+            DurationMetric::FirstReview => "first_review_hours",
         }
     }
 }
 
 /// How a metric comes out of rollups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fold {
+pub enum Aggregation {
     /// One counter.
     Count(Counter),
     /// The sum of counters.
@@ -120,7 +121,7 @@ pub enum Fold {
     /// How many distinct members are credited with anything.
     DistinctMembers,
     /// The count, mean and nearest-rank percentiles of durations, in hours.
-    Distribution(Duration),
+    Distribution(DurationMetric),
 }
 
 /// An entry of the catalogue.
@@ -139,7 +140,7 @@ pub struct Metric {
     /// Where the definition comes from.
     pub source: &'static str,
     /// How it comes out of rollups.
-    pub fold: Fold,
+    pub aggregation: Aggregation,
 }
 
 impl Metric {
@@ -150,7 +151,7 @@ impl Metric {
 
     /// Whether the metric's values are distributions rather than integers.
     pub fn is_distribution(&self) -> bool {
-        matches!(self.fold, Fold::Distribution(_))
+        matches!(self.aggregation, Aggregation::Distribution(_))
     }
 }
 
@@ -176,7 +177,7 @@ pub const CATALOGUE: &[Metric] = &[
         credited_to: AUTHOR,
         at: COMMITTED,
         source: GIT,
-        fold: Fold::Count(Counter::Commits),
+        aggregation: Aggregation::Count(Counter::Commits),
     },
     Metric {
         name: "merge_commits",
@@ -185,7 +186,7 @@ pub const CATALOGUE: &[Metric] = &[
         credited_to: AUTHOR,
         at: COMMITTED,
         source: GIT,
-        fold: Fold::Count(Counter::MergeCommits),
+        aggregation: Aggregation::Count(Counter::MergeCommits),
     },
     Metric {
         name: "additions",
@@ -194,7 +195,7 @@ pub const CATALOGUE: &[Metric] = &[
         credited_to: AUTHOR,
         at: COMMITTED,
         source: GIT,
-        fold: Fold::Count(Counter::Additions),
+        aggregation: Aggregation::Count(Counter::Additions),
     },
     Metric {
         name: "deletions",
@@ -203,7 +204,7 @@ pub const CATALOGUE: &[Metric] = &[
         credited_to: AUTHOR,
         at: COMMITTED,
         source: GIT,
-        fold: Fold::Count(Counter::Deletions),
+        aggregation: Aggregation::Count(Counter::Deletions),
     },
     Metric {
         name: "files_changed",
@@ -212,7 +213,7 @@ pub const CATALOGUE: &[Metric] = &[
         credited_to: AUTHOR,
         at: COMMITTED,
         source: GIT,
-        fold: Fold::Count(Counter::FilesChanged),
+        aggregation: Aggregation::Count(Counter::FilesChanged),
     },
     Metric {
         name: "lines_changed",
@@ -221,7 +222,7 @@ pub const CATALOGUE: &[Metric] = &[
         credited_to: AUTHOR,
         at: COMMITTED,
         source: GIT,
-        fold: Fold::Sum(&[Counter::Additions, Counter::Deletions]),
+        aggregation: Aggregation::Sum(&[Counter::Additions, Counter::Deletions]),
     },
     Metric {
         name: "prs_opened",
@@ -230,7 +231,7 @@ pub const CATALOGUE: &[Metric] = &[
         credited_to: PR_AUTHOR,
         at: "`createdAt`",
         source: PULL_REQUEST,
-        fold: Fold::Count(Counter::PrsOpened),
+        aggregation: Aggregation::Count(Counter::PrsOpened),
     },
     Metric {
         name: "prs_merged",
@@ -239,7 +240,7 @@ pub const CATALOGUE: &[Metric] = &[
         credited_to: PR_AUTHOR,
         at: "`mergedAt`",
         source: PULL_REQUEST,
-        fold: Fold::Count(Counter::PrsMerged),
+        aggregation: Aggregation::Count(Counter::PrsMerged),
     },
     Metric {
         name: "prs_closed",
@@ -248,7 +249,7 @@ pub const CATALOGUE: &[Metric] = &[
         credited_to: PR_AUTHOR,
         at: "the timeline's `ClosedEvent` that belongs to `closedAt`, or `closedAt`",
         source: PULL_REQUEST,
-        fold: Fold::Count(Counter::PrsClosed),
+        aggregation: Aggregation::Count(Counter::PrsClosed),
     },
     Metric {
         name: "reviews",
@@ -257,7 +258,7 @@ pub const CATALOGUE: &[Metric] = &[
         credited_to: "reviewer",
         at: "`submittedAt`",
         source: REVIEW,
-        fold: Fold::Count(Counter::Reviews),
+        aggregation: Aggregation::Count(Counter::Reviews),
     },
     Metric {
         name: "issues_opened",
@@ -266,7 +267,7 @@ pub const CATALOGUE: &[Metric] = &[
         credited_to: ISSUE_AUTHOR,
         at: "`createdAt`",
         source: ISSUE,
-        fold: Fold::Count(Counter::IssuesOpened),
+        aggregation: Aggregation::Count(Counter::IssuesOpened),
     },
     Metric {
         name: "issues_closed",
@@ -275,7 +276,7 @@ pub const CATALOGUE: &[Metric] = &[
         credited_to: ISSUE_AUTHOR,
         at: "the timeline's `ClosedEvent` that belongs to `closedAt`, or `closedAt`",
         source: ISSUE,
-        fold: Fold::Count(Counter::IssuesClosed),
+        aggregation: Aggregation::Count(Counter::IssuesClosed),
     },
     Metric {
         name: "releases",
@@ -284,7 +285,7 @@ pub const CATALOGUE: &[Metric] = &[
         credited_to: "release author",
         at: "`publishedAt`",
         source: RELEASE,
-        fold: Fold::Count(Counter::Releases),
+        aggregation: Aggregation::Count(Counter::Releases),
     },
     Metric {
         name: "deploys",
@@ -293,7 +294,7 @@ pub const CATALOGUE: &[Metric] = &[
         credited_to: "deployment creator",
         at: "the first `success` status",
         source: DEPLOYMENT,
-        fold: Fold::Count(Counter::Deploys),
+        aggregation: Aggregation::Count(Counter::Deploys),
     },
     Metric {
         name: "deploy_failures",
@@ -302,7 +303,7 @@ pub const CATALOGUE: &[Metric] = &[
         credited_to: "deployment creator",
         at: "the first `failure` or `error` status",
         source: DEPLOYMENT,
-        fold: Fold::Count(Counter::DeployFailures),
+        aggregation: Aggregation::Count(Counter::DeployFailures),
     },
     Metric {
         name: "active_members",
@@ -311,7 +312,7 @@ pub const CATALOGUE: &[Metric] = &[
         credited_to: "",
         at: "",
         source: "https://chaoss.community/kb/metric-contributors/",
-        fold: Fold::DistinctMembers,
+        aggregation: Aggregation::DistinctMembers,
     },
     Metric {
         name: "co_authored_commits",
@@ -321,7 +322,7 @@ pub const CATALOGUE: &[Metric] = &[
         credited_to: "co-author",
         at: COMMITTED,
         source: GIT,
-        fold: Fold::Count(Counter::CoAuthoredCommits),
+        aggregation: Aggregation::Count(Counter::CoAuthoredCommits),
     },
     Metric {
         name: "cycle_time_hours",
@@ -330,7 +331,7 @@ pub const CATALOGUE: &[Metric] = &[
         credited_to: PR_AUTHOR,
         at: "`mergedAt`",
         source: PERCENTILE,
-        fold: Fold::Distribution(Duration::CycleTime),
+        aggregation: Aggregation::Distribution(DurationMetric::CycleTime),
     },
     Metric {
         name: "first_review_hours",
@@ -340,7 +341,7 @@ pub const CATALOGUE: &[Metric] = &[
         credited_to: PR_AUTHOR,
         at: "`mergedAt`",
         source: PERCENTILE,
-        fold: Fold::Distribution(Duration::FirstReview),
+        aggregation: Aggregation::Distribution(DurationMetric::FirstReview),
     },
 ];
 
@@ -383,12 +384,12 @@ mod tests {
         for (i, counter) in Counter::ALL.into_iter().enumerate() {
             assert_eq!(counter as usize, i);
             let metric = Metric::named(counter.as_str()).expect("a counter is a metric");
-            assert_eq!(metric.fold, Fold::Count(counter));
+            assert_eq!(metric.aggregation, Aggregation::Count(counter));
         }
-        for (i, duration) in Duration::ALL.into_iter().enumerate() {
+        for (i, duration) in DurationMetric::ALL.into_iter().enumerate() {
             assert_eq!(duration as usize, i);
             let metric = Metric::named(duration.as_str()).expect("a distribution is a metric");
-            assert_eq!(metric.fold, Fold::Distribution(duration));
+            assert_eq!(metric.aggregation, Aggregation::Distribution(duration));
         }
     }
 

@@ -14,8 +14,6 @@ pub enum Subject {
     Repo(i64),
     /// A member, by the lower-cased name after aliases.
     Member(String),
-    /// A member's work in one repository.
-    RepoMember(i64, String),
 }
 
 /// The sort of a [`Subject`].
@@ -27,8 +25,6 @@ pub enum SubjectKind {
     Repo,
     /// Members.
     Member,
-    /// Members' work in single repositories.
-    RepoMember,
 }
 
 impl Subject {
@@ -43,7 +39,6 @@ impl Subject {
             Subject::Org => SubjectKind::Org,
             Subject::Repo(_) => SubjectKind::Repo,
             Subject::Member(_) => SubjectKind::Member,
-            Subject::RepoMember(..) => SubjectKind::RepoMember,
         }
     }
 
@@ -53,7 +48,6 @@ impl Subject {
             Subject::Org => String::new(),
             Subject::Repo(id) => id.to_string(),
             Subject::Member(name) => name.clone(),
-            Subject::RepoMember(id, name) => format!("{id}/{name}"),
         }
     }
 
@@ -63,18 +57,13 @@ impl Subject {
             SubjectKind::Org => Subject::Org,
             SubjectKind::Repo => Subject::Repo(name.parse().ok()?),
             SubjectKind::Member => Subject::Member(name.to_owned()),
-            SubjectKind::RepoMember => {
-                let (id, member) = name.split_once('/')?;
-                Subject::RepoMember(id.parse().ok()?, member.to_owned())
-            }
         })
     }
 }
 
 impl SubjectKind {
     /// Every kind.
-    pub const ALL: [SubjectKind; 4] =
-        [SubjectKind::Org, SubjectKind::Repo, SubjectKind::Member, SubjectKind::RepoMember];
+    pub const ALL: [SubjectKind; 3] = [SubjectKind::Org, SubjectKind::Repo, SubjectKind::Member];
 
     /// The text an adapter stores.
     pub fn code(self) -> &'static str {
@@ -82,7 +71,6 @@ impl SubjectKind {
             SubjectKind::Org => "org",
             SubjectKind::Repo => "repo",
             SubjectKind::Member => "member",
-            SubjectKind::RepoMember => "repo_member",
         }
     }
 
@@ -114,13 +102,9 @@ mod tests {
 
     #[test]
     fn subjects_survive_being_written() {
-        for subject in [
-            Subject::Org,
-            Subject::Repo(42),
-            Subject::member("Ann"),
-            Subject::RepoMember(42, "a/b".into()),
-            Subject::member("~00ff00ff00ff"),
-        ] {
+        for subject in
+            [Subject::Org, Subject::Repo(42), Subject::member("Ann"), Subject::member("~00ff00ff00ff")]
+        {
             assert_eq!(Subject::parse(subject.kind(), &subject.name()), Some(subject.clone()));
             assert_eq!(SubjectKind::parse(subject.kind().code()), Some(subject.kind()));
         }

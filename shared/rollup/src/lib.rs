@@ -1,29 +1,12 @@
-//! Folding events into rollups, and merging rollups.
+//! Rollups: what a subject did in a bucket, and how rollups merge.
 //!
-//! A fold takes one month's snapshot, as Arrow columns, and gives every rollup that derives from it:
-//! the organization, each repository and each member by day, week and month, and each member's work
-//! in each repository by month. It is pure: the same rows in any order give the same rollups. Bots
-//! and aliases are applied here and not before, so that a change of configuration reaches history.
-//! A rollup follows from nothing but the events that touch it, so when an event changes, the other
-//! rollups need not be written anew.
+//! Rollups of days merge into ranges, the two parts of a week into the week, and any disjoint parts into
+//! their union. Percentiles and distinct members survive merging; averages and counts of them would not.
 //!
-//! Rollups merge: of days into ranges, of a week's two parts into the week, of any disjoint parts
-//! into their union. Percentiles and distinct members survive merging, which averages and counts of
-//! them would not.
-//!
-//! This crate does not know where snapshots and rollups are stored.
+//! This crate does not know how rollups are computed or where they are stored.
 
-mod columns;
 pub mod distribution;
-pub mod fold;
 pub mod rollup;
-mod touched;
 
 pub use distribution::Distribution;
-pub use fold::{FoldError, MonthFold, fold};
-pub use rollup::{Part, Rollup};
-pub use touched::touched;
-
-/// The version of the rollup logic: greater whenever a fold would give another result or another
-/// stored form for the same events.
-pub const LOGIC_VERSION: u32 = 3;
+pub use rollup::{Rollup, Tally, merged_span};

@@ -3,18 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gam_model::MemberKind;
-use gam_model::metric::{Counter, Duration};
+use gam_model::metric::{Counter, DurationMetric};
 use serde::{Deserialize, Serialize};
 
 use crate::distribution::Distribution;
 
 /// One side of a rollup: what people did, or what bots did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Part {
+pub struct Tally {
     /// The counters, by [`Counter`].
     pub counts: [u64; Counter::COUNT],
-    /// The durations, by [`Duration`].
-    pub durations: [Distribution; Duration::COUNT],
+    /// The durations, by [`DurationMetric`].
+    pub durations: [Distribution; DurationMetric::COUNT],
     /// Who is credited with anything, by lower-cased name; kept for organizations and repositories.
     pub members: BTreeSet<String>,
     /// The repositories anything was credited in, by id; kept for organizations.
@@ -24,7 +24,7 @@ pub struct Part {
     pub span: Option<(i64, i64)>,
 }
 
-impl Part {
+impl Tally {
     /// Whether nothing is counted.
     pub fn is_empty(&self) -> bool {
         !self.is_credited() && self.counts.iter().all(|count| *count == 0)
@@ -36,7 +36,7 @@ impl Part {
     }
 
     /// Adds a disjoint part.
-    pub fn merge(&mut self, other: &Part) {
+    pub fn merge(&mut self, other: &Tally) {
         for (count, more) in self.counts.iter_mut().zip(other.counts) {
             *count += more;
         }
@@ -49,7 +49,8 @@ impl Part {
     }
 }
 
-pub(crate) fn merged_span(a: Option<(i64, i64)>, b: Option<(i64, i64)>) -> Option<(i64, i64)> {
+/// The span that covers both, each as first and last time in epoch milliseconds.
+pub fn merged_span(a: Option<(i64, i64)>, b: Option<(i64, i64)>) -> Option<(i64, i64)> {
     match (a, b) {
         (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
         (a, b) => a.or(b),
@@ -60,9 +61,9 @@ pub(crate) fn merged_span(a: Option<(i64, i64)>, b: Option<(i64, i64)>) -> Optio
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rollup {
     /// What people did.
-    pub people: Part,
+    pub people: Tally,
     /// What bots did.
-    pub bots: Part,
+    pub bots: Tally,
     /// How the last event counted spells the member's name, and what sort of actor it shows; members'
     /// rollups only.
     pub member: Option<(String, MemberKind)>,
@@ -93,8 +94,8 @@ impl Rollup {
     /// The rollup as JSON text: names as keys, zeros and empty parts left out.
     pub fn to_json(&self) -> String {
         let wire = Wire {
-            people: WirePart::of(&self.people),
-            bots: WirePart::of(&self.bots),
+            people: WireTally::of(&self.people),
+            bots: WireTally::of(&self.bots),
             member: self.member.clone(),
         };
         serde_json::to_string(&wire).expect("a rollup's keys are text or integers")
@@ -107,8 +108,8 @@ impl Rollup {
     pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
         let wire: Wire = serde_json::from_str(text)?;
         Ok(Rollup {
-            people: wire.people.map(WirePart::into_part).unwrap_or_default(),
-            bots: wire.bots.map(WirePart::into_part).unwrap_or_default(),
+            people: wire.people.map(WireTally::into_tally).unwrap_or_default(),
+            bots: wire.bots.map(WireTally::into_tally).unwrap_or_default(),
             member: wire.member,
         })
     }
@@ -117,15 +118,15 @@ impl Rollup {
 #[derive(Serialize, Deserialize)]
 struct Wire {
     #[serde(skip_serializing_if = "Option::is_none")]
-    people: Option<WirePart>,
+    people: Option<WireTally>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    bots: Option<WirePart>,
+    bots: Option<WireTally>,
     #[serde(skip_serializing_if = "Option::is_none")]
     member: Option<(String, MemberKind)>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct WirePart {
+struct WireTally {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     counts: BTreeMap<String, u64>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -138,8 +139,8 @@ struct WirePart {
     span: Option<(i64, i64)>,
 }
 
-impl WirePart {
-    fn of(part: &Part) -> Option<Self> {
+impl WireTally {
+    fn of(part: &Tally) -> Option<Self> {
         if part.is_empty() {
             return None;
         }
@@ -148,12 +149,12 @@ impl WirePart {
             .filter(|&counter| part.counts[counter as usize] > 0)
             .map(|counter| (counter.as_str().to_owned(), part.counts[counter as usize]))
             .collect();
-        let durations = Duration::ALL
+        let durations = DurationMetric::ALL
             .into_iter()
             .filter(|&duration| !part.durations[duration as usize].is_empty())
             .map(|duration| (duration.as_str().to_owned(), part.durations[duration as usize].clone()))
             .collect();
-        Some(WirePart {
+        Some(WireTally {
             counts,
             durations,
             members: part.members.clone(),
@@ -162,10 +163,10 @@ impl WirePart {
         })
     }
 
-    fn into_part(mut self) -> Part {
-        Part {
+    fn into_tally(mut self) -> Tally {
+        Tally {
             counts: Counter::ALL.map(|counter| self.counts.get(counter.as_str()).copied().unwrap_or(0)),
-            durations: Duration::ALL
+            durations: DurationMetric::ALL
                 .map(|duration| self.durations.remove(duration.as_str()).unwrap_or_default()),
             members: self.members,
             repos: self.repos,
@@ -182,7 +183,7 @@ mod tests {
     fn a_rollup_survives_being_stored() {
         let mut rollup = Rollup::default();
         rollup.people.counts[Counter::Commits as usize] = 3;
-        rollup.people.durations[Duration::CycleTime as usize].add(4_000);
+        rollup.people.durations[DurationMetric::CycleTime as usize].add(4_000);
         rollup.people.members.insert("ann".into());
         rollup.people.repos.insert(7);
         rollup.people.span = Some((1, 2));

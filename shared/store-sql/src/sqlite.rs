@@ -94,7 +94,7 @@ fn connect_options(path: &Path) -> SqliteConnectOptions {
 #[cfg(test)]
 mod tests {
     use gam_store::keys::CheckpointKey;
-    use gam_store::{CheckpointStore, Saved};
+    use gam_store::{CheckpointStore, SaveOutcome};
 
     use super::*;
 
@@ -104,7 +104,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(&directory.path().join("store.sqlite")).await.unwrap();
         let key = CheckpointKey::Org("acme".to_owned());
-        let Saved::Done(first) = store.save(&key, "small", None).await.unwrap() else { panic!("a conflict") };
+        let SaveOutcome::Saved(first) = store.save(&key, "small", None).await.unwrap() else {
+            panic!("a conflict")
+        };
 
         sqlx::query("PRAGMA max_page_count = 100").execute(&store.writer).await.unwrap();
         let error = store.save(&key, &"x".repeat(1_000_000), Some(first)).await.unwrap_err();
@@ -113,7 +115,7 @@ mod tests {
 
         assert_eq!(store.load(&key).await.unwrap().unwrap().body, "small");
         let saved = store.save(&key, "again", Some(first)).await.unwrap();
-        assert!(matches!(saved, Saved::Done(_)), "the store goes on once there is room");
+        assert!(matches!(saved, SaveOutcome::Saved(_)), "the store goes on once there is room");
         store.close().await;
     }
 
@@ -126,7 +128,7 @@ mod tests {
         sqlx::raw_sql("ROLLBACK").execute(&mut *write).await.unwrap();
         assert!(write.commit().await.is_err());
         let key = CheckpointKey::Org("acme".to_owned());
-        assert!(matches!(store.save(&key, "{}", None).await.unwrap(), Saved::Done(_)));
+        assert!(matches!(store.save(&key, "{}", None).await.unwrap(), SaveOutcome::Saved(_)));
     }
 
     /// A writer that keeps its lock too long; the wait is cut short to keep the test so.
@@ -144,7 +146,7 @@ mod tests {
         assert!(error.to_string().contains("another process keeps"), "{error}");
 
         lock.rollback().await.unwrap();
-        assert!(matches!(store.save(&key, "{}", None).await.unwrap(), Saved::Done(_)));
+        assert!(matches!(store.save(&key, "{}", None).await.unwrap(), SaveOutcome::Saved(_)));
     }
 
     /// What makes a commit durable, and what keeps readers from writing.

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use gam_model::{Grain, Month};
 use gam_store::keys::CheckpointKey;
 use gam_store::{
-    Advance, CheckpointStore, Error, Logic, NameEntry, NameKind, PutOutcome, RollupKey, RollupStore, Saved,
-    StoredRollup, Subject, SubjectKind, conformance,
+    AdvanceOutcome, CheckpointStore, Error, FoldScope, Logic, NameEntry, NameKind, NameStore, PutOutcome,
+    RollupKey, RollupStore, SaveOutcome, StoredRollup, Subject, SubjectKind, conformance,
 };
 use gam_store_sql::SqliteStore;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -60,7 +60,7 @@ fn rollups(count: i64) -> Vec<(RollupKey, StoredRollup)> {
 /// Everything the port shows of the organization `acme`.
 async fn contents(store: &SqliteStore) -> String {
     let (from, to) = ("2024-05-01".parse().unwrap(), "2024-06-01".parse().unwrap());
-    let mut rollups = store.across("acme", SubjectKind::Repo, Grain::Day, from, to).await.unwrap();
+    let mut rollups = store.range_of_kind("acme", SubjectKind::Repo, Grain::Day, from, to).await.unwrap();
     rollups.sort_by(|a, b| a.0.cmp(&b.0));
     format!(
         "{:?} {rollups:?} {:?} {:?} {:?}",
@@ -74,12 +74,15 @@ async fn contents(store: &SqliteStore) -> String {
 async fn fill(store: &SqliteStore, count: i64) {
     store.put("acme", &rollups(count)).await.unwrap();
     let month = Month::parse("2024-05").unwrap();
-    assert_eq!(store.advance("acme", month, &logic(), 1, true).await.unwrap(), Advance::Done);
+    assert_eq!(
+        store.advance("acme", month, &logic(), 1, FoldScope::Month).await.unwrap(),
+        AdvanceOutcome::Advanced
+    );
     let as_of = "2024-05-17T10:00:00Z".parse().unwrap();
     let name = NameEntry { kind: NameKind::Repo, id: 1, name: "one".to_owned(), as_of };
     store.put_names("acme", &[name]).await.unwrap();
     let saved = store.save(&CheckpointKey::Repo("acme".to_owned(), 1), "{}", None).await.unwrap();
-    assert!(matches!(saved, Saved::Done(_)));
+    assert!(matches!(saved, SaveOutcome::Saved(_)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -210,7 +213,7 @@ async fn a_damaged_file_is_named_with_the_mend() {
     let text = unusable(store.put("acme", &rollups(3_000)).await);
     assert!(mended(&text), "{text}");
     let (from, to) = ("2024-05-01".parse().unwrap(), "2024-06-01".parse().unwrap());
-    let read = store.across("acme", SubjectKind::Repo, Grain::Day, from, to).await;
+    let read = store.range_of_kind("acme", SubjectKind::Repo, Grain::Day, from, to).await;
     assert!(mended(&unusable(read)));
 }
 
@@ -234,7 +237,7 @@ async fn odd_rows_are_errors_and_no_panics() {
     .await;
     let (from, to) = ("2024-05-01".parse().unwrap(), "2024-06-01".parse().unwrap());
     for kind in SubjectKind::ALL {
-        let text = unusable(store.across("acme", kind, Grain::Day, from, to).await);
+        let text = unusable(store.range_of_kind("acme", kind, Grain::Day, from, to).await);
         assert!(text.contains("move it away"), "{text}");
     }
     unusable(store.markers("acme").await);
@@ -272,7 +275,7 @@ async fn many_open_a_new_file_at_once() {
                 async move {
                     let store = SqliteStore::open(&path).await.unwrap();
                     let key = CheckpointKey::Repo("acme".to_owned(), n);
-                    assert!(matches!(store.save(&key, "{}", None).await.unwrap(), Saved::Done(_)));
+                    assert!(matches!(store.save(&key, "{}", None).await.unwrap(), SaveOutcome::Saved(_)));
                     store
                 }
             })

@@ -7,8 +7,9 @@ use chrono::NaiveDate;
 use gam_model::{Grain, Month};
 use gam_store::keys::CheckpointKey;
 use gam_store::{
-    Advance, CheckpointStore, Logic, Marker, NameEntry, NameKind, PutOutcome, Result, Revision, RollupKey,
-    RollupStore, Saved, StoredRollup, Subject, SubjectKind, Versioned, conformance,
+    AdvanceOutcome, CheckpointStore, FoldScope, Logic, Marker, NameEntry, NameKind, NameStore, PutOutcome,
+    Result, Revision, RollupKey, RollupStore, SaveOutcome, StoredCheckpoint, StoredRollup, Subject,
+    SubjectKind, conformance,
 };
 use gam_store_sql::SqliteStore;
 
@@ -41,7 +42,7 @@ impl RollupStore for Pair {
         self.turn().range(org, subject, grain, from, to).await
     }
 
-    async fn across(
+    async fn range_of_kind(
         &self,
         org: &str,
         kind: SubjectKind,
@@ -49,7 +50,7 @@ impl RollupStore for Pair {
         from: NaiveDate,
         to: NaiveDate,
     ) -> Result<Vec<(RollupKey, StoredRollup)>> {
-        self.turn().across(org, kind, grain, from, to).await
+        self.turn().range_of_kind(org, kind, grain, from, to).await
     }
 
     async fn marker(&self, org: &str, month: Month) -> Result<Option<Marker>> {
@@ -66,11 +67,14 @@ impl RollupStore for Pair {
         month: Month,
         logic: &Logic,
         generation: u64,
-        full: bool,
-    ) -> Result<Advance> {
-        self.turn().advance(org, month, logic, generation, full).await
+        scope: FoldScope,
+    ) -> Result<AdvanceOutcome> {
+        self.turn().advance(org, month, logic, generation, scope).await
     }
+}
 
+#[async_trait]
+impl NameStore for Pair {
     async fn put_names(&self, org: &str, entries: &[NameEntry]) -> Result<()> {
         self.turn().put_names(org, entries).await
     }
@@ -86,15 +90,15 @@ impl RollupStore for Pair {
 
 #[async_trait]
 impl CheckpointStore for Pair {
-    async fn load(&self, key: &CheckpointKey) -> Result<Option<Versioned>> {
+    async fn load(&self, key: &CheckpointKey) -> Result<Option<StoredCheckpoint>> {
         self.turn().load(key).await
     }
 
-    async fn load_repos(&self, org: &str) -> Result<Vec<(i64, Versioned)>> {
+    async fn load_repos(&self, org: &str) -> Result<Vec<(i64, StoredCheckpoint)>> {
         self.turn().load_repos(org).await
     }
 
-    async fn save(&self, key: &CheckpointKey, body: &str, expected: Option<Revision>) -> Result<Saved> {
+    async fn save(&self, key: &CheckpointKey, body: &str, expected: Option<Revision>) -> Result<SaveOutcome> {
         self.turn().save(key, body, expected).await
     }
 }

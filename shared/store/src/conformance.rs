@@ -23,7 +23,7 @@ use gam_model::{Grain, Month};
 use tokio::task::JoinSet;
 
 use crate::keys::{RollupKey, Subject};
-use crate::port::{CheckpointStore, Logic, RollupStore, StoredRollup};
+use crate::port::{CheckpointStore, Logic, NameStore, RollupStore, StoredRollup};
 
 /// An organization whose name is a prefix of [`NEIGHBOURS`], and matches them as a pattern.
 const ORG: &str = "acme_labs";
@@ -62,20 +62,20 @@ const ODD_NAMES: [&str; 18] = [
 /// Where the adapter does not keep a port, saying which rule it breaks.
 pub async fn run<S, F>(make: F)
 where
-    S: RollupStore + CheckpointStore + 'static,
+    S: RollupStore + NameStore + CheckpointStore + 'static,
     F: AsyncFn() -> S,
 {
     run_rollups(&make).await;
     run_checkpoints(&make).await;
 }
 
-/// Checks a [`RollupStore`]; `make` gives a fresh, empty store on every call.
+/// Checks a [`RollupStore`] and [`NameStore`]; `make` gives a fresh, empty store on every call.
 ///
 /// # Panics
 /// Where the adapter does not keep the port, saying which rule it breaks.
 pub async fn run_rollups<S, F>(make: F)
 where
-    S: RollupStore + 'static,
+    S: RollupStore + NameStore + 'static,
     F: AsyncFn() -> S,
 {
     puts::are_guarded(&make().await).await;

@@ -6,16 +6,18 @@
 //!
 //! This crate does not know what is inside a rollup or a checkpoint, nor which database holds them.
 
+pub mod checkpoint;
 pub mod conformance;
 pub mod error;
 pub mod keys;
 pub mod memory;
 pub mod port;
 
+pub use checkpoint::{Checkpoint, OrgCheckpoint, RepoCoverage};
 pub use error::{Error, Result};
-pub use keys::{RollupKey, Subject, SubjectKind};
+pub use keys::{CheckpointKey, RollupKey, Subject, SubjectKind};
 pub use memory::MemoryStore;
 pub use port::{
-    Advance, CheckpointStore, Logic, Marker, NameEntry, NameKind, PutOutcome, Revision, RollupStore, Saved,
-    StoredRollup, Versioned,
+    AdvanceOutcome, CheckpointStore, FoldScope, Logic, Marker, NameEntry, NameKind, NameStore, PutOutcome,
+    Revision, RollupStore, SaveOutcome, StoredCheckpoint, StoredRollup,
 };

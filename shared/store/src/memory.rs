@@ -11,8 +11,8 @@ use gam_model::{Grain, Month};
 use crate::error::Result;
 use crate::keys::{CheckpointKey, RollupKey, Subject, SubjectKind, org_key};
 use crate::port::{
-    Advance, CheckpointStore, Logic, Marker, NameEntry, NameKind, PutOutcome, Revision, RollupStore, Saved,
-    StoredRollup, Versioned,
+    AdvanceOutcome, CheckpointStore, FoldScope, Logic, Marker, NameEntry, NameKind, NameStore, PutOutcome,
+    Revision, RollupStore, SaveOutcome, StoredCheckpoint, StoredRollup,
 };
 
 /// A store that lives as long as its last clone; clones share what they hold.
@@ -25,7 +25,7 @@ struct Org {
     rollups: BTreeMap<RollupKey, StoredRollup>,
     markers: BTreeMap<Month, Marker>,
     names: BTreeMap<(NameKind, i64), NameEntry>,
-    checkpoints: BTreeMap<String, Versioned>,
+    checkpoints: BTreeMap<String, StoredCheckpoint>,
 }
 
 impl MemoryStore {
@@ -85,7 +85,7 @@ impl RollupStore for MemoryStore {
         }))
     }
 
-    async fn across(
+    async fn range_of_kind(
         &self,
         org: &str,
         kind: SubjectKind,
@@ -120,19 +120,22 @@ impl RollupStore for MemoryStore {
         month: Month,
         logic: &Logic,
         generation: u64,
-        full: bool,
-    ) -> Result<Advance> {
+        scope: FoldScope,
+    ) -> Result<AdvanceOutcome> {
         Ok(self.write(org, |stored| {
-            match Marker::advanced(stored.markers.get(&month), month, logic, generation, full) {
+            match Marker::advanced(stored.markers.get(&month), month, logic, generation, scope) {
                 Some(marker) => {
                     stored.markers.insert(month, marker);
-                    Advance::Done
+                    AdvanceOutcome::Advanced
                 }
-                None => Advance::Refused,
+                None => AdvanceOutcome::Refused,
             }
         }))
     }
+}
 
+#[async_trait]
+impl NameStore for MemoryStore {
     async fn put_names(&self, org: &str, entries: &[NameEntry]) -> Result<()> {
         self.write(org, |stored| {
             for entry in entries {
@@ -163,30 +166,31 @@ impl RollupStore for MemoryStore {
 
 #[async_trait]
 impl CheckpointStore for MemoryStore {
-    async fn load(&self, key: &CheckpointKey) -> Result<Option<Versioned>> {
+    async fn load(&self, key: &CheckpointKey) -> Result<Option<StoredCheckpoint>> {
         Ok(self.read(&key.org(), |stored| stored.checkpoints.get(&key.name()).cloned()))
     }
 
-    async fn load_repos(&self, org: &str) -> Result<Vec<(i64, Versioned)>> {
-        let repos: BTreeMap<i64, Versioned> = self.read(org, |stored| {
-            let repo = |(name, checkpoint): (&String, &Versioned)| match CheckpointKey::parse(org, name)? {
-                CheckpointKey::Repo(_, id) => Some((id, checkpoint.clone())),
-                CheckpointKey::Org(_) => None,
-            };
+    async fn load_repos(&self, org: &str) -> Result<Vec<(i64, StoredCheckpoint)>> {
+        let repos: BTreeMap<i64, StoredCheckpoint> = self.read(org, |stored| {
+            let repo =
+                |(name, checkpoint): (&String, &StoredCheckpoint)| match CheckpointKey::parse(org, name)? {
+                    CheckpointKey::Repo(_, id) => Some((id, checkpoint.clone())),
+                    CheckpointKey::Org(_) => None,
+                };
             stored.checkpoints.iter().filter_map(repo).collect()
         });
         Ok(repos.into_iter().collect())
     }
 
-    async fn save(&self, key: &CheckpointKey, body: &str, expected: Option<Revision>) -> Result<Saved> {
+    async fn save(&self, key: &CheckpointKey, body: &str, expected: Option<Revision>) -> Result<SaveOutcome> {
         Ok(self.write(&key.org(), |stored| {
             let found = stored.checkpoints.get(&key.name()).map(|checkpoint| checkpoint.revision);
             if found != expected {
-                return Saved::Conflict;
+                return SaveOutcome::Conflict;
             }
             let revision = Revision(found.map_or(1, |revision| revision.0 + 1));
-            stored.checkpoints.insert(key.name(), Versioned { revision, body: body.to_owned() });
-            Saved::Done(revision)
+            stored.checkpoints.insert(key.name(), StoredCheckpoint { revision, body: body.to_owned() });
+            SaveOutcome::Saved(revision)
         }))
     }
 }

@@ -87,23 +87,22 @@ impl Marker {
         rollup.logic == self.logic && rollup.generation >= self.floor
     }
 
-    /// The marker after a fold at `generation`, or `None` where that fold must not move it: `full`
-    /// says whether the whole month was folded or only what a batch touched.
+    /// Returns the marker after a fold at `generation`, or `None` if that fold must not move it.
     pub fn advanced(
         stored: Option<&Marker>,
         month: Month,
         logic: &Logic,
         generation: u64,
-        full: bool,
+        scope: FoldScope,
     ) -> Option<Marker> {
         let floor = match stored {
-            None if full => generation,
+            None if scope == FoldScope::Month => generation,
             // Nothing was folded before the first snapshot, so its fold is whole by nature.
             None => return None,
             Some(marker) if marker.generation > generation || marker.logic.version > logic.version => {
                 return None;
             }
-            Some(_) if full => generation,
+            Some(_) if scope == FoldScope::Month => generation,
             Some(marker) if marker.logic != *logic || marker.generation + 1 < generation => return None,
             Some(marker) => marker.floor,
         };
@@ -111,11 +110,20 @@ impl Marker {
     }
 }
 
+/// How much of a month a fold recomputed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FoldScope {
+    /// Every rollup of the month.
+    Month,
+    /// Only the rollups that a batch affects.
+    Affected,
+}
+
 /// What became of an attempt to advance a marker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Advance {
+pub enum AdvanceOutcome {
     /// The marker stands where it was asked to.
-    Done,
+    Advanced,
     /// The marker must not move so; it has gone ahead, or was too far behind.
     Refused,
 }
@@ -161,7 +169,7 @@ pub struct NameEntry {
     pub as_of: DateTime<Utc>,
 }
 
-/// Where rollups, their markers and names live.
+/// Stores rollups and their markers.
 #[async_trait]
 pub trait RollupStore: Send + Sync {
     /// Writes rollups, each under its guard; a refused one does not stop the others. They need not
@@ -188,7 +196,7 @@ pub trait RollupStore: Send + Sync {
     ///
     /// # Errors
     /// Where the store fails.
-    async fn across(
+    async fn range_of_kind(
         &self,
         org: &str,
         kind: SubjectKind,
@@ -219,9 +227,13 @@ pub trait RollupStore: Send + Sync {
         month: Month,
         logic: &Logic,
         generation: u64,
-        full: bool,
-    ) -> Result<Advance>;
+        scope: FoldScope,
+    ) -> Result<AdvanceOutcome>;
+}
 
+/// The registry of names.
+#[async_trait]
+pub trait NameStore: Send + Sync {
     /// Keeps names, each by the rule told at [`NameEntry`].
     ///
     /// # Errors
@@ -248,7 +260,7 @@ pub struct Revision(pub u64);
 
 /// A checkpoint as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Versioned {
+pub struct StoredCheckpoint {
     /// Which writing it is.
     pub revision: Revision,
     /// The checkpoint, as JSON text.
@@ -257,9 +269,9 @@ pub struct Versioned {
 
 /// What became of an attempt to save a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Saved {
+pub enum SaveOutcome {
     /// It was saved, as this revision.
-    Done(Revision),
+    Saved(Revision),
     /// Somebody else has saved it since it was read; perhaps after this save, where its answer was lost.
     Conflict,
 }
@@ -271,17 +283,17 @@ pub trait CheckpointStore: Send + Sync {
     ///
     /// # Errors
     /// Where the store fails.
-    async fn load(&self, key: &CheckpointKey) -> Result<Option<Versioned>>;
+    async fn load(&self, key: &CheckpointKey) -> Result<Option<StoredCheckpoint>>;
 
     /// All checkpoints of the organization's repositories, by repository id, in order.
     ///
     /// # Errors
     /// Where the store fails.
-    async fn load_repos(&self, org: &str) -> Result<Vec<(i64, Versioned)>>;
+    async fn load_repos(&self, org: &str) -> Result<Vec<(i64, StoredCheckpoint)>>;
 
     /// Saves the checkpoint durably, if it is still as it was read: at `expected`, or absent for `None`.
     ///
     /// # Errors
     /// Where the store fails.
-    async fn save(&self, key: &CheckpointKey, body: &str, expected: Option<Revision>) -> Result<Saved>;
+    async fn save(&self, key: &CheckpointKey, body: &str, expected: Option<Revision>) -> Result<SaveOutcome>;
 }

@@ -11,21 +11,26 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("gam-github", &["gam-model"]),
     ("gam-lake", &["gam-model"]),
     ("gam-rollup", &["gam-model"]),
+    ("gam-fold", &["gam-rollup", "gam-model"]),
     ("gam-store", &["gam-model"]),
     ("gam-store-sql", &["gam-lake", "gam-store", "gam-model"]),
     ("gam-aws", &["gam-lake", "gam-store", "gam-model"]),
-    ("gam-pipeline", &["gam-github", "gam-lake", "gam-rollup", "gam-store", "gam-model"]),
-    // The types of questions and answers are the model's.
-    ("gam-http", &["gam-pipeline", "gam-model"]),
+    ("gam-collect", &["gam-github", "gam-lake", "gam-store", "gam-model"]),
+    ("gam-aggregate", &["gam-fold", "gam-lake", "gam-rollup", "gam-store", "gam-model"]),
+    ("gam-query", &["gam-rollup", "gam-store", "gam-model"]),
+    // Types of queries and answers belong to the model.
+    ("gam-http", &["gam-query", "gam-model"]),
+    // The composition roots connect adapters to ports and name the types of both.
     (
         "gam-cli",
-        // A composition root: it builds the adapters behind the ports and names their types.
         &[
             "gam-store-sql",
             "gam-aws",
             "gam-lake",
             "gam-http",
-            "gam-pipeline",
+            "gam-collect",
+            "gam-aggregate",
+            "gam-query",
             "gam-github",
             "gam-store",
             "gam-model",
@@ -33,7 +38,17 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "gam-functions",
-        &["gam-aws", "gam-pipeline", "gam-http", "gam-github", "gam-lake", "gam-store", "gam-model"],
+        &[
+            "gam-aws",
+            "gam-collect",
+            "gam-aggregate",
+            "gam-query",
+            "gam-http",
+            "gam-github",
+            "gam-lake",
+            "gam-store",
+            "gam-model",
+        ],
     ),
     ("gam-tests", &[]),
 ];
@@ -81,16 +96,66 @@ fn who_may_name_what_else() {
             let of_cloud =
                 ["aws-", "aws_", "lambda_", "lambda-"].iter().any(|prefix| named.starts_with(prefix));
             assert!(!of_cloud || is_cloud, "{name} may not name {named}");
-            if matches!(name, "gam-model" | "gam-rollup" | "gam-pipeline" | "gam-lake" | "gam-store") {
+            if matches!(
+                name,
+                "gam-model"
+                    | "gam-rollup"
+                    | "gam-fold"
+                    | "gam-collect"
+                    | "gam-aggregate"
+                    | "gam-query"
+                    | "gam-lake"
+                    | "gam-store"
+            ) {
                 assert!(!SERVERS.contains(&named.as_str()), "{name} may not name {named}");
                 assert!(!matches!(named.as_str(), "clap" | "dotenvy"), "{name} may not read the environment");
             }
-            if matches!(name, "gam-model" | "gam-rollup") {
+            if matches!(name, "gam-model" | "gam-rollup" | "gam-fold") {
                 assert!(
                     !matches!(named.as_str(), "tokio" | "reqwest" | "sqlx" | "octocrab"),
                     "{name} does no I/O"
                 );
             }
         }
+    }
+}
+
+/// Everything that a crate is built with, whatever the features of other crates.
+fn closure(root: &str) -> BTreeSet<String> {
+    let metadata = MetadataCommand::new()
+        .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
+        .exec()
+        .expect("cargo resolves the workspace");
+    let resolve = metadata.resolve.as_ref().expect("a resolved workspace");
+    let nodes: BTreeMap<_, _> = resolve.nodes.iter().map(|node| (&node.id, node)).collect();
+    let names: BTreeMap<_, _> = metadata.packages.iter().map(|p| (&p.id, p.name.to_string())).collect();
+    let start = names.iter().find(|(_, name)| *name == root).map(|(id, _)| *id).expect("a workspace member");
+    let (mut open, mut seen) = (vec![start], BTreeSet::new());
+    while let Some(id) = open.pop() {
+        let normal = nodes[id]
+            .deps
+            .iter()
+            .filter(|dependency| dependency.dep_kinds.iter().any(|info| info.kind == DependencyKind::Normal));
+        for dependency in normal {
+            if seen.insert(names[&dependency.pkg].clone()) {
+                open.push(&dependency.pkg);
+            }
+        }
+    }
+    seen
+}
+
+#[test]
+fn the_read_side_is_built_without_github_arrow_and_parquet() {
+    for root in ["gam-query", "gam-http"] {
+        let unwanted = closure(root)
+            .into_iter()
+            .filter(|name| {
+                matches!(name.as_str(), "gam-github" | "gam-lake" | "gam-fold" | "octocrab" | "reqwest")
+                    || name.starts_with("arrow-")
+                    || name == "parquet"
+            })
+            .collect::<Vec<_>>();
+        assert!(unwanted.is_empty(), "{root} must not be built with {unwanted:?}");
     }
 }

@@ -6,7 +6,10 @@ use futures::{StreamExt, TryStreamExt};
 use gam_model::{Grain, Month};
 use gam_store::error::{Error, Result};
 use gam_store::keys::{RollupKey, Subject, SubjectKind};
-use gam_store::port::{Advance, Logic, Marker, NameEntry, NameKind, PutOutcome, RollupStore, StoredRollup};
+use gam_store::port::{
+    AdvanceOutcome, FoldScope, Logic, Marker, NameEntry, NameKind, NameStore, PutOutcome, RollupStore,
+    StoredRollup,
+};
 
 use super::entry::{Entry, number, text};
 use super::keys::{self, Key};
@@ -132,7 +135,7 @@ impl RollupStore for DynamoStore {
         self.pages("reading rollups", request).await?.iter().map(rollup_of).collect()
     }
 
-    async fn across(
+    async fn range_of_kind(
         &self,
         org: &str,
         kind: SubjectKind,
@@ -171,22 +174,25 @@ impl RollupStore for DynamoStore {
         month: Month,
         logic: &Logic,
         generation: u64,
-        full: bool,
-    ) -> Result<Advance> {
+        scope: FoldScope,
+    ) -> Result<AdvanceOutcome> {
         for _ in 0..ADVANCES {
             let stored = self.marker(org, month).await?;
-            let Some(next) = Marker::advanced(stored.as_ref(), month, logic, generation, full) else {
-                return Ok(Advance::Refused);
+            let Some(next) = Marker::advanced(stored.as_ref(), month, logic, generation, scope) else {
+                return Ok(AdvanceOutcome::Refused);
             };
             self.register(org).await?;
             if self.replace_marker(org, stored.as_ref(), &next).await? {
-                return Ok(Advance::Done);
+                return Ok(AdvanceOutcome::Advanced);
             }
         }
         let what = format!("the marker of {month} of {org} keeps moving");
         Err(Error::Unavailable { what, source: None })
     }
+}
 
+#[async_trait]
+impl NameStore for DynamoStore {
     async fn put_names(&self, org: &str, entries: &[NameEntry]) -> Result<()> {
         self.keep_names(org, entries).await
     }

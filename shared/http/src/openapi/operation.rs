@@ -5,7 +5,7 @@ use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{Content, HeaderBuilder, Object, Ref, Required, Response, ResponseBuilder};
 
 use gam_model::metric::CATALOGUE;
-use gam_pipeline::query::{MAX_LIMIT, MAX_POINTS};
+use gam_query::{MAX_LIMIT, MAX_POINTS};
 
 use super::schema::name;
 use crate::params::{DEFAULT_DAYS, DEFAULT_LIMIT, Parameter};

@@ -11,7 +11,7 @@ pub(crate) use question::{Asked, ListQuestion, MetricsQuestion, NoQuestion, Ques
 
 use gam_model::Grain;
 use gam_model::metric::{CATALOGUE, Metric};
-use gam_pipeline::query::{BotFilter, Order};
+use gam_query::{BotFilter, Order};
 
 /// How many days are answered where the range does not say: the last of them is today.
 pub(crate) const DEFAULT_DAYS: u64 = 30;

@@ -2,7 +2,7 @@
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
-use gam_pipeline::query::SubjectRef;
+use gam_query::SubjectRef;
 use serde::Deserialize;
 
 use crate::problem::Failure;

@@ -6,8 +6,8 @@ use chrono::{Days, NaiveDate};
 use gam_model::metric::Metric;
 use gam_model::period::FIRST_DAY;
 use gam_model::{Grain, Range};
-use gam_pipeline::Context;
-use gam_pipeline::query::{BotFilter, MAX_LIMIT, Order};
+use gam_query::QueryPorts;
+use gam_query::{BotFilter, MAX_LIMIT, Order};
 
 use super::given::Given;
 use super::{BOTS, DEFAULT_DAYS, DEFAULT_LIMIT, DEFAULT_METRIC, ORDERS, Parameter, metric_of_type, named};
@@ -25,12 +25,12 @@ pub(crate) trait Question: Sized {
 /// A question as it was asked: the extractor of the routes.
 pub(crate) struct Asked<Q>(pub(crate) Q);
 
-impl<Q: Question> FromRequestParts<Context> for Asked<Q> {
+impl<Q: Question> FromRequestParts<QueryPorts> for Asked<Q> {
     type Rejection = Failure;
 
-    async fn from_request_parts(parts: &mut Parts, context: &Context) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, ports: &QueryPorts) -> Result<Self, Failure> {
         let given = Given::read(&parts.uri, Q::PARAMETERS)?;
-        Q::read(&given, context.clock.now().date_naive()).map(Asked)
+        Q::read(&given, ports.clock.now().date_naive()).map(Asked)
     }
 }
 

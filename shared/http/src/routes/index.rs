@@ -9,8 +9,8 @@ use axum::response::{Html, IntoResponse};
 use axum::routing::get;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use gam_pipeline::Context;
-use gam_pipeline::query::{self, OrgSummary};
+use gam_query::OrgSummary;
+use gam_query::QueryPorts;
 use sha2::{Digest, Sha256};
 
 use super::Route;
@@ -45,8 +45,8 @@ pub(super) fn page(path: &'static str) -> Route {
     Route { path, handler: get(answer), operation }
 }
 
-async fn answer(State(context): State<Context>) -> Result<impl IntoResponse, Failure> {
-    let orgs = query::orgs(&context).await?.orgs;
+async fn answer(State(ports): State<QueryPorts>) -> Result<impl IntoResponse, Failure> {
+    let orgs = gam_query::orgs(&ports).await?.orgs;
     Ok(([(header::CONTENT_SECURITY_POLICY, POLICY.clone())], Html(render(&orgs))))
 }
 

@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use axum::routing::get;
-use gam_pipeline::Context;
-use gam_pipeline::query::{self, ListAnswer, ListKind, ListRequest};
+use gam_query::QueryPorts;
+use gam_query::{ListAnswer, ListKind, ListRequest};
 
 use super::{Route, SUBJECT_REFUSALS};
 use crate::openapi::{Answer, Operation, name};
@@ -13,13 +13,13 @@ use crate::problem::Failure;
 
 /// The members credited with something in the range.
 pub(super) fn members(path: &'static str) -> Route {
-    let handler = get(async |context, target, asked| answer(ListKind::Members, context, target, asked).await);
+    let handler = get(async |ports, target, asked| answer(ListKind::Members, ports, target, asked).await);
     Route { path, handler, operation: operation("members", name::MEMBERS) }
 }
 
 /// The repositories in which something happened in the range.
 pub(super) fn repos(path: &'static str) -> Route {
-    let handler = get(async |context, target, asked| answer(ListKind::Repos, context, target, asked).await);
+    let handler = get(async |ports, target, asked| answer(ListKind::Repos, ports, target, asked).await);
     Route { path, handler, operation: operation("repos", name::REPOS) }
 }
 
@@ -35,11 +35,11 @@ fn operation(listed: &str, schema: &'static str) -> Operation {
 
 async fn answer(
     kind: ListKind,
-    State(context): State<Context>,
+    State(ports): State<QueryPorts>,
     target: Target,
     Asked(asked): Asked<ListQuestion>,
 ) -> Result<Json<ListAnswer>, Failure> {
     let ListQuestion { range, bots, sort, order, limit, cursor } = asked;
     let request = ListRequest { kind, range, bots, sort, order, limit, cursor };
-    Ok(Json(query::list(&context, &target.org, &request).await?))
+    Ok(Json(gam_query::list(&ports, &target.org, &request).await?))
 }

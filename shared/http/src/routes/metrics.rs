@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use axum::routing::get;
-use gam_pipeline::Context;
-use gam_pipeline::query::{self, MetricsAnswer};
+use gam_query::MetricsAnswer;
+use gam_query::QueryPorts;
 
 use super::{Route, SUBJECT_REFUSALS};
 use crate::openapi::{Answer, Operation, name};
@@ -38,9 +38,9 @@ fn route(path: &'static str, subject: &str, whose: &str, schema: &'static str) -
 }
 
 async fn answer(
-    State(context): State<Context>,
+    State(ports): State<QueryPorts>,
     target: Target,
     Asked(asked): Asked<MetricsQuestion>,
 ) -> Result<Json<MetricsAnswer>, Failure> {
-    Ok(Json(query::metrics(&context, &target.org, &target.subject, asked.range, asked.bots).await?))
+    Ok(Json(gam_query::metrics(&ports, &target.org, &target.subject, asked.range, asked.bots).await?))
 }

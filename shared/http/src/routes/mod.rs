@@ -13,7 +13,7 @@ pub(crate) use catalogue::{MetricCatalogue, MetricEntry};
 pub(crate) use health::Health;
 
 use axum::routing::MethodRouter;
-use gam_pipeline::Context;
+use gam_query::QueryPorts;
 
 use crate::openapi::Operation;
 
@@ -22,7 +22,7 @@ pub(crate) struct Route {
     /// The path, with parameters in braces.
     pub(crate) path: &'static str,
     /// What answers.
-    pub(crate) handler: MethodRouter<Context>,
+    pub(crate) handler: MethodRouter<QueryPorts>,
     /// The description.
     pub(crate) operation: Operation,
 }

@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use axum::routing::get;
-use gam_pipeline::Context;
-use gam_pipeline::query::{self, OrgsAnswer};
+use gam_query::OrgsAnswer;
+use gam_query::QueryPorts;
 
 use super::{Route, STORE_REFUSALS};
 use crate::openapi::{Answer, Operation, name};
@@ -23,6 +23,6 @@ pub(super) fn orgs(path: &'static str) -> Route {
     Route { path, handler: get(answer), operation }
 }
 
-async fn answer(State(context): State<Context>, _: Asked<NoQuestion>) -> Result<Json<OrgsAnswer>, Failure> {
-    Ok(Json(query::orgs(&context).await?))
+async fn answer(State(ports): State<QueryPorts>, _: Asked<NoQuestion>) -> Result<Json<OrgsAnswer>, Failure> {
+    Ok(Json(gam_query::orgs(&ports).await?))
 }

@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use axum::routing::get;
-use gam_pipeline::Context;
-use gam_pipeline::query::{self, SeriesAnswer};
+use gam_query::QueryPorts;
+use gam_query::SeriesAnswer;
 
 use super::{Route, SUBJECT_REFUSALS};
 use crate::openapi::{Answer, Operation, name};
@@ -38,10 +38,10 @@ fn route(path: &'static str, subject: &str, whose: &str, schema: &'static str) -
 }
 
 async fn answer(
-    State(context): State<Context>,
+    State(ports): State<QueryPorts>,
     target: Target,
     Asked(asked): Asked<SeriesQuestion>,
 ) -> Result<Json<SeriesAnswer>, Failure> {
     let SeriesQuestion { metric, grain, range, bots } = asked;
-    Ok(Json(query::series(&context, &target.org, &target.subject, metric, grain, range, bots).await?))
+    Ok(Json(gam_query::series(&ports, &target.org, &target.subject, metric, grain, range, bots).await?))
 }

@@ -2,14 +2,14 @@
 
 use axum::Router;
 use chrono::{DateTime, Utc};
+use gam_aggregate::aggregate;
 use gam_model::{Event, EventBatch, EventId, EventKind, Facts, FirstReview, Member, MemberKind};
-use gam_pipeline::{Context, Silent, aggregate};
 use gam_store::keys::CheckpointKey;
-use gam_store::{NameEntry, NameKind};
+use gam_store::{CheckpointStore, NameEntry, NameKind, NameStore};
 use serde_json::{Value, json};
 
 use crate::schema;
-use crate::support::{empty_context, get, send};
+use crate::support::{World, get, send};
 
 fn at(text: &str) -> DateTime<Utc> {
     text.parse().expect("a time")
@@ -87,9 +87,9 @@ fn events() -> Vec<Event> {
     ]
 }
 
-/// A context that holds the events of one organization, aggregated.
-async fn context() -> Context {
-    let context = empty_context();
+/// A world that holds the events of one organization, aggregated.
+async fn world() -> World {
+    let world = World::default();
     let names = [(NameKind::Org, 0, "Acme"), (NameKind::Repo, 1, "Site"), (NameKind::Repo, 2, "tools")];
     let names = names.map(|(kind, id, name)| NameEntry {
         kind,
@@ -97,16 +97,16 @@ async fn context() -> Context {
         name: name.to_owned(),
         as_of: at("2024-03-10T00:00:00Z"),
     });
-    context.rollups.put_names("Acme", &names).await.expect("names are kept");
+    world.store.put_names("Acme", &names).await.expect("names are kept");
     let batch = EventBatch::new("Acme", events());
-    gam_lake::inbox::put(context.objects.as_ref(), &batch).await.expect("the batch is written");
-    let report = aggregate::aggregate(&context, "acme", false, &Silent).await.expect("it aggregates");
+    gam_lake::inbox::put(world.objects.as_ref(), &batch).await.expect("the batch is written");
+    let report = aggregate(&world.aggregate_ports(), "acme", false, &()).await.expect("it aggregates");
     assert_eq!((report.batches, report.rejected.len()), (1, 0));
-    context
+    world
 }
 
 async fn api() -> Router {
-    gam_http::router(context().await)
+    gam_http::router(world().await.query_ports())
 }
 
 async fn asked(api: &Router, path: &str) -> Value {
@@ -134,7 +134,7 @@ async fn organizations_are_listed() {
 
 /// From when on and up to when GitHub was read, as the answer says, given what is kept of the collection.
 async fn read_span(org: Value, path: &str) -> Value {
-    let context = context().await;
+    let world = world().await;
     let repo = json!({
         "commits": {"covered": {"tip": "a3", "since": "2023-12-01T00:00:00Z", "until": null}},
         "pulls": {"since": "2024-01-01T00:00:00Z"},
@@ -142,9 +142,9 @@ async fn read_span(org: Value, path: &str) -> Value {
     let (org_key, repo_key) =
         (CheckpointKey::Org("acme".to_owned()), CheckpointKey::Repo("acme".to_owned(), 1));
     for (key, kept) in [(org_key, org), (repo_key, repo)] {
-        context.checkpoints.save(&key, &kept.to_string(), None).await.expect("it is saved");
+        world.store.save(&key, &kept.to_string(), None).await.expect("it is saved");
     }
-    let answer = asked(&gam_http::router(context), path).await;
+    let answer = asked(&gam_http::router(world.query_ports()), path).await;
     json!([answer["complete_since"], answer["complete_until"]])
 }
 
@@ -336,9 +336,9 @@ async fn answers_are_as_the_document_says() {
 
 #[tokio::test]
 async fn the_same_facts_are_answered_with_the_same_bytes() {
-    let (one, two) = (context().await, context().await);
-    aggregate::aggregate(&two, "Acme", true, &Silent).await.expect("it aggregates anew");
-    let (one, two) = (gam_http::router(one), gam_http::router(two));
+    let (one, two) = (world().await, world().await);
+    aggregate(&two.aggregate_ports(), "Acme", true, &()).await.expect("it aggregates anew");
+    let (one, two) = (gam_http::router(one.query_ports()), gam_http::router(two.query_ports()));
     for path in ["orgs", "orgs/acme/metrics", "orgs/acme/members?limit=1", "orgs/acme/metrics/timeseries"] {
         let path = format!("/api/v1/{path}");
         let (first, second) = (get(&one, &path).await, get(&two, &path).await);

@@ -1,4 +1,4 @@
-//! A context in memory, and requests through the router.
+//! A world in memory, and requests through the router.
 
 use std::io::Write;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -8,12 +8,13 @@ use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use chrono::{DateTime, NaiveDate, Utc};
+use gam_aggregate::AggregatePorts;
 use gam_lake::MemoryObjects;
-use gam_model::{Grain, Identity, Month};
-use gam_pipeline::{Clock, Context};
+use gam_model::{Clock, Grain, Identity, Month};
+use gam_query::QueryPorts;
 use gam_store::{
-    Advance, Error, Logic, Marker, MemoryStore, NameEntry, NameKind, PutOutcome, Result, RollupKey,
-    RollupStore, StoredRollup, Subject, SubjectKind,
+    AdvanceOutcome, Error, FoldScope, Logic, Marker, MemoryStore, NameEntry, NameKind, NameStore, PutOutcome,
+    Result, RollupKey, RollupStore, StoredRollup, Subject, SubjectKind,
 };
 use serde_json::Value;
 use tower::ServiceExt;
@@ -31,27 +32,49 @@ impl Clock for StoppedClock {
 /// The day of every request: today.
 pub(crate) const NOW: &str = "2024-03-10T12:00:00Z";
 
-/// A context that holds nothing.
-pub(crate) fn empty_context() -> Context {
-    LazyLock::force(&LOG);
-    let store = MemoryStore::default();
-    Context {
-        objects: Arc::new(MemoryObjects::default()),
-        rollups: Arc::new(store.clone()),
-        checkpoints: Arc::new(store),
-        clock: Arc::new(StoppedClock(NOW.parse().expect("a time"))),
-        identity: Arc::new(Identity::default()),
+/// A lake and a store in memory.
+#[derive(Default)]
+pub(crate) struct World {
+    pub(crate) objects: Arc<MemoryObjects>,
+    pub(crate) store: Arc<MemoryStore>,
+}
+
+impl World {
+    pub(crate) fn query_ports(&self) -> QueryPorts {
+        LazyLock::force(&LOG);
+        QueryPorts {
+            rollups: self.store.clone(),
+            names: self.store.clone(),
+            checkpoints: self.store.clone(),
+            clock: stopped_clock(),
+            identity: Arc::new(Identity::default()),
+        }
     }
+
+    pub(crate) fn aggregate_ports(&self) -> AggregatePorts {
+        AggregatePorts {
+            objects: self.objects.clone(),
+            rollups: self.store.clone(),
+            names: self.store.clone(),
+            clock: stopped_clock(),
+            identity: Arc::new(Identity::default()),
+        }
+    }
+}
+
+fn stopped_clock() -> Arc<StoppedClock> {
+    Arc::new(StoppedClock(NOW.parse().expect("a time")))
 }
 
 /// The API over nothing.
 pub(crate) fn empty() -> Router {
-    gam_http::router(empty_context())
+    gam_http::router(World::default().query_ports())
 }
 
 /// The API over a store that fails in its own way.
 pub(crate) fn faulty(fault: Fault) -> Router {
-    gam_http::router(Context { rollups: Arc::new(FaultyStore(fault)), ..empty_context() })
+    let store = Arc::new(FaultyStore(fault));
+    gam_http::router(QueryPorts { rollups: store.clone(), names: store, ..World::default().query_ports() })
 }
 
 /// An answer, read whole.
@@ -148,7 +171,7 @@ impl RollupStore for FaultyStore {
         self.fail()
     }
 
-    async fn across(
+    async fn range_of_kind(
         &self,
         _: &str,
         _: SubjectKind,
@@ -167,10 +190,13 @@ impl RollupStore for FaultyStore {
         self.fail()
     }
 
-    async fn advance(&self, _: &str, _: Month, _: &Logic, _: u64, _: bool) -> Result<Advance> {
+    async fn advance(&self, _: &str, _: Month, _: &Logic, _: u64, _: FoldScope) -> Result<AdvanceOutcome> {
         self.fail()
     }
+}
 
+#[async_trait]
+impl NameStore for FaultyStore {
     async fn put_names(&self, _: &str, _: &[NameEntry]) -> Result<()> {
         self.fail()
     }

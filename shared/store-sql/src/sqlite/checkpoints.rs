@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use gam_store::keys::{CheckpointKey, org_key};
-use gam_store::{CheckpointStore, Result, Revision, Saved, Versioned};
+use gam_store::{CheckpointStore, Result, Revision, SaveOutcome, StoredCheckpoint};
 
 use super::SqliteStore;
 use super::failure::{damaged, failed};
@@ -20,17 +20,17 @@ const UPDATE: &str = "UPDATE checkpoints SET body = ?3, revision = revision + 1
 
 #[async_trait]
 impl CheckpointStore for SqliteStore {
-    async fn load(&self, key: &CheckpointKey) -> Result<Option<Versioned>> {
+    async fn load(&self, key: &CheckpointKey) -> Result<Option<StoredCheckpoint>> {
         let row: Option<(u64, String)> = sqlx::query_as(LOAD)
             .bind(key.org())
             .bind(key.name())
             .fetch_optional(&self.readers)
             .await
             .map_err(failed(&self.path, "reading a checkpoint"))?;
-        Ok(row.map(|(revision, body)| Versioned { revision: Revision(revision), body }))
+        Ok(row.map(|(revision, body)| StoredCheckpoint { revision: Revision(revision), body }))
     }
 
-    async fn load_repos(&self, org: &str) -> Result<Vec<(i64, Versioned)>> {
+    async fn load_repos(&self, org: &str) -> Result<Vec<(i64, StoredCheckpoint)>> {
         let rows: Vec<(String, u64, String)> = sqlx::query_as(LOAD_ALL)
             .bind(org_key(org))
             .fetch_all(&self.readers)
@@ -41,7 +41,7 @@ impl CheckpointStore for SqliteStore {
             match CheckpointKey::parse(org, &name) {
                 Some(CheckpointKey::Org(_)) => {}
                 Some(CheckpointKey::Repo(_, id)) => {
-                    repos.push((id, Versioned { revision: Revision(revision), body }));
+                    repos.push((id, StoredCheckpoint { revision: Revision(revision), body }));
                 }
                 None => return Err(damaged(&self.path, &format!("a checkpoint is named {name:?}"))),
             }
@@ -50,7 +50,7 @@ impl CheckpointStore for SqliteStore {
         Ok(repos)
     }
 
-    async fn save(&self, key: &CheckpointKey, body: &str, expected: Option<Revision>) -> Result<Saved> {
+    async fn save(&self, key: &CheckpointKey, body: &str, expected: Option<Revision>) -> Result<SaveOutcome> {
         const DOING: &str = "saving a checkpoint";
         let mut write = self.begin(DOING).await?;
         let save = match expected {
@@ -62,6 +62,6 @@ impl CheckpointStore for SqliteStore {
         };
         let saved: Option<u64> = save.fetch_optional(&mut *write).await.map_err(failed(&self.path, DOING))?;
         write.commit().await.map_err(failed(&self.path, DOING))?;
-        Ok(saved.map_or(Saved::Conflict, |revision| Saved::Done(Revision(revision))))
+        Ok(saved.map_or(SaveOutcome::Conflict, |revision| SaveOutcome::Saved(Revision(revision))))
     }
 }

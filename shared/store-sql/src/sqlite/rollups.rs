@@ -5,8 +5,8 @@ use chrono::{DateTime, NaiveDate};
 use gam_model::{Grain, Month};
 use gam_store::keys::org_key;
 use gam_store::{
-    Advance, Logic, Marker, NameEntry, NameKind, PutOutcome, Result, RollupKey, RollupStore, StoredRollup,
-    Subject, SubjectKind,
+    AdvanceOutcome, FoldScope, Logic, Marker, NameEntry, NameKind, NameStore, PutOutcome, Result, RollupKey,
+    RollupStore, StoredRollup, Subject, SubjectKind,
 };
 use sqlx::sqlite::SqliteConnection;
 
@@ -83,7 +83,7 @@ impl RollupStore for SqliteStore {
         rows.into_iter().map(|row| self.rollup(subject.kind(), grain, row)).collect()
     }
 
-    async fn across(
+    async fn range_of_kind(
         &self,
         org: &str,
         kind: SubjectKind,
@@ -128,8 +128,8 @@ impl RollupStore for SqliteStore {
         month: Month,
         logic: &Logic,
         generation: u64,
-        full: bool,
-    ) -> Result<Advance> {
+        scope: FoldScope,
+    ) -> Result<AdvanceOutcome> {
         const DOING: &str = "advancing a marker";
         let org = org_key(org);
         let mut write = self.begin(DOING).await?;
@@ -140,14 +140,17 @@ impl RollupStore for SqliteStore {
             .await
             .map_err(failed(&self.path, DOING))?;
         let stored = row.map(|row| self.marker_of(row)).transpose()?;
-        let Some(marker) = Marker::advanced(stored.as_ref(), month, logic, generation, full) else {
-            return Ok(Advance::Refused);
+        let Some(marker) = Marker::advanced(stored.as_ref(), month, logic, generation, scope) else {
+            return Ok(AdvanceOutcome::Refused);
         };
         put_marker(&mut write, &org, &marker).await.map_err(failed(&self.path, DOING))?;
         write.commit().await.map_err(failed(&self.path, DOING))?;
-        Ok(Advance::Done)
+        Ok(AdvanceOutcome::Advanced)
     }
+}
 
+#[async_trait]
+impl NameStore for SqliteStore {
     async fn put_names(&self, org: &str, entries: &[NameEntry]) -> Result<()> {
         const DOING: &str = "writing names";
         if entries.is_empty() {

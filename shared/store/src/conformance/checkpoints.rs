@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{NEIGHBOURS, ORG, ORG_SPELLED_OTHERWISE, at_once, odd_bodies};
 use crate::keys::CheckpointKey;
-use crate::port::{CheckpointStore, Revision, Saved, Versioned};
+use crate::port::{CheckpointStore, Revision, SaveOutcome, StoredCheckpoint};
 
 fn org(org: &str) -> CheckpointKey {
     CheckpointKey::Org(org.to_owned())
@@ -14,7 +14,7 @@ fn repo(org: &str, id: i64) -> CheckpointKey {
     CheckpointKey::Repo(org.to_owned(), id)
 }
 
-async fn load<S: CheckpointStore>(store: &S, key: &CheckpointKey) -> Option<Versioned> {
+async fn load<S: CheckpointStore>(store: &S, key: &CheckpointKey) -> Option<StoredCheckpoint> {
     store.load(key).await.expect("load")
 }
 
@@ -23,7 +23,7 @@ async fn save<S: CheckpointStore>(
     key: &CheckpointKey,
     body: &str,
     expected: Option<Revision>,
-) -> Saved {
+) -> SaveOutcome {
     store.save(key, body, expected).await.expect("save")
 }
 
@@ -33,10 +33,10 @@ async fn saved<S: CheckpointStore>(
     key: &CheckpointKey,
     body: &str,
     expected: Option<Revision>,
-) -> Versioned {
+) -> StoredCheckpoint {
     match save(store, key, body, expected).await {
-        Saved::Done(revision) => Versioned { revision, body: body.to_owned() },
-        Saved::Conflict => panic!("saving {key:?} as it was read met a conflict"),
+        SaveOutcome::Saved(revision) => StoredCheckpoint { revision, body: body.to_owned() },
+        SaveOutcome::Conflict => panic!("saving {key:?} as it was read met a conflict"),
     }
 }
 
@@ -44,16 +44,20 @@ pub(super) async fn are_saved_as_expected<S: CheckpointStore>(store: &S) {
     for key in [org(ORG), repo(ORG, 1)] {
         assert_eq!(load(store, &key).await, None, "an empty store");
         let absent = save(store, &key, "a", Some(Revision(1))).await;
-        assert_eq!(absent, Saved::Conflict, "a checkpoint that is absent is at no revision");
+        assert_eq!(absent, SaveOutcome::Conflict, "a checkpoint that is absent is at no revision");
         assert_eq!(load(store, &key).await, None, "a conflict saves nothing");
 
         let first = saved(store, &key, "a", None).await;
         assert_eq!(load(store, &key).await, Some(first.clone()), "a checkpoint comes back at its revision");
-        assert_eq!(save(store, &key, "b", None).await, Saved::Conflict, "present where absent was expected");
+        assert_eq!(
+            save(store, &key, "b", None).await,
+            SaveOutcome::Conflict,
+            "present where absent was expected"
+        );
         let second = saved(store, &key, "b", Some(first.revision)).await;
         assert_ne!(second.revision, first.revision, "every save has a revision of its own");
         let stale = save(store, &key, "c", Some(first.revision)).await;
-        assert_eq!(stale, Saved::Conflict, "a stale revision");
+        assert_eq!(stale, SaveOutcome::Conflict, "a stale revision");
         assert_eq!(load(store, &key).await, Some(second.clone()), "a conflict changes nothing");
         let same = saved(store, &key, "b", Some(second.revision)).await;
         assert_ne!(same.revision, second.revision, "the same content is a save as well");
@@ -112,7 +116,7 @@ pub(super) async fn race<S: CheckpointStore + 'static>(store: S) {
         async move { save(&*store, &key, "0", None).await }
     }))
     .await;
-    let winners = firsts.iter().filter(|outcome| **outcome != Saved::Conflict).count();
+    let winners = firsts.iter().filter(|outcome| **outcome != SaveOutcome::Conflict).count();
     assert_eq!(winners, 1, "of many first saves at once exactly one is done: {firsts:?}");
     let first = load(&*store, &key).await.expect("the first checkpoint").revision.0;
 
@@ -125,7 +129,7 @@ pub(super) async fn race<S: CheckpointStore + 'static>(store: S) {
                     let read = load(&*store, &key).await.expect("a checkpoint");
                     let count: u64 = read.body.parse().expect("a count");
                     let next = (count + 1).to_string();
-                    if save(&*store, &key, &next, Some(read.revision)).await != Saved::Conflict {
+                    if save(&*store, &key, &next, Some(read.revision)).await != SaveOutcome::Conflict {
                         break;
                     }
                 }

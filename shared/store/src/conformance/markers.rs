@@ -3,35 +3,35 @@
 use std::sync::Arc;
 
 use super::{NEIGHBOURS, ORG, ORG_SPELLED_OTHERWISE, at_once, logic, month, shuffled};
-use crate::port::{Advance, Logic, Marker, RollupStore};
+use crate::port::{AdvanceOutcome, FoldScope, Logic, Marker, RollupStore};
 
 pub(super) async fn advance_by_the_rule<S: RollupStore>(store: &S) {
     let may = month("2024-05");
     let other = Logic { version: 2, identity: "another".to_owned() };
     let steps = [
-        ("a partial fold sets no first marker", logic(1), 1, false),
-        ("a full fold does, at any generation", logic(1), 4, true),
-        ("the same again", logic(1), 4, true),
-        ("a partial fold at the same generation", logic(1), 4, false),
-        ("a partial fold at the next one keeps the floor", logic(1), 5, false),
-        ("a partial fold that leaves one out", logic(1), 7, false),
-        ("a partial fold of an older generation", logic(1), 4, false),
-        ("a full fold of an older generation", logic(1), 4, true),
-        ("a full fold may leave some out and lifts the floor", logic(1), 9, true),
-        ("a partial fold by newer logic", logic(2), 10, false),
-        ("a full fold by newer logic", logic(2), 9, true),
-        ("a full fold by older logic", logic(1), 10, true),
-        ("a partial fold by another identity", other.clone(), 10, false),
-        ("a full fold by another identity", other.clone(), 9, true),
-        ("a partial fold by what is now another identity", logic(2), 10, false),
-        ("a partial fold at the next generation again", other, 10, false),
-        ("a full fold beyond 32 bits", logic(10), 1 << 40, true),
+        ("a partial fold sets no first marker", logic(1), 1, FoldScope::Affected),
+        ("a full fold does, at any generation", logic(1), 4, FoldScope::Month),
+        ("the same again", logic(1), 4, FoldScope::Month),
+        ("a partial fold at the same generation", logic(1), 4, FoldScope::Affected),
+        ("a partial fold at the next one keeps the floor", logic(1), 5, FoldScope::Affected),
+        ("a partial fold that leaves one out", logic(1), 7, FoldScope::Affected),
+        ("a partial fold of an older generation", logic(1), 4, FoldScope::Affected),
+        ("a full fold of an older generation", logic(1), 4, FoldScope::Month),
+        ("a full fold may leave some out and lifts the floor", logic(1), 9, FoldScope::Month),
+        ("a partial fold by newer logic", logic(2), 10, FoldScope::Affected),
+        ("a full fold by newer logic", logic(2), 9, FoldScope::Month),
+        ("a full fold by older logic", logic(1), 10, FoldScope::Month),
+        ("a partial fold by another identity", other.clone(), 10, FoldScope::Affected),
+        ("a full fold by another identity", other.clone(), 9, FoldScope::Month),
+        ("a partial fold by what is now another identity", logic(2), 10, FoldScope::Affected),
+        ("a partial fold at the next generation again", other, 10, FoldScope::Affected),
+        ("a full fold beyond 32 bits", logic(10), 1 << 40, FoldScope::Month),
     ];
     let mut expected: Option<Marker> = None;
-    for (step, logic, generation, full) in steps {
-        let next = Marker::advanced(expected.as_ref(), may, &logic, generation, full);
-        let outcome = store.advance(ORG, may, &logic, generation, full).await.expect("advance");
-        let allowed = if next.is_some() { Advance::Done } else { Advance::Refused };
+    for (step, logic, generation, scope) in steps {
+        let next = Marker::advanced(expected.as_ref(), may, &logic, generation, scope);
+        let outcome = store.advance(ORG, may, &logic, generation, scope).await.expect("advance");
+        let allowed = if next.is_some() { AdvanceOutcome::Advanced } else { AdvanceOutcome::Refused };
         assert_eq!(outcome, allowed, "advance: {step}");
         expected = next.or(expected);
         assert_eq!(store.marker(ORG, may).await.expect("marker"), expected, "marker after {step}");
@@ -42,11 +42,15 @@ pub(super) async fn are_listed_in_order<S: RollupStore>(store: &S) {
     assert_eq!(store.markers(ORG).await.expect("markers"), [], "markers of an empty store");
     assert_eq!(store.marker(ORG, month("2024-05")).await.expect("marker"), None, "marker of an empty store");
     for org in NEIGHBOURS {
-        let outcome = store.advance(org, month("2024-05"), &logic(1), 77, true).await.expect("advance");
-        assert_eq!(outcome, Advance::Done, "the first marker of {org}");
+        let outcome =
+            store.advance(org, month("2024-05"), &logic(1), 77, FoldScope::Month).await.expect("advance");
+        assert_eq!(outcome, AdvanceOutcome::Advanced, "the first marker of {org}");
     }
     for (month, generation) in [("2024-10", 3), ("2024-02", 1), ("1999-12", 2), ("2023-11", 5)].map(dated) {
-        store.advance(ORG_SPELLED_OTHERWISE, month, &logic(1), generation, true).await.expect("advance");
+        store
+            .advance(ORG_SPELLED_OTHERWISE, month, &logic(1), generation, FoldScope::Month)
+            .await
+            .expect("advance");
     }
     let expected = [("1999-12", 2), ("2023-11", 5), ("2024-02", 1), ("2024-10", 3)]
         .map(dated)
@@ -63,8 +67,8 @@ fn dated((text, generation): (&str, u64)) -> (gam_model::Month, u64) {
 /// Many tasks advance one marker; whatever the order, only legal steps may have been done.
 pub(super) async fn race<S: RollupStore + 'static>(store: S) {
     let (store, may) = (Arc::new(store), month("2024-05"));
-    let first = store.advance(ORG, may, &logic(1), 1, true).await.expect("advance");
-    assert_eq!(first, Advance::Done, "the first full fold");
+    let first = store.advance(ORG, may, &logic(1), 1, FoldScope::Month).await.expect("advance");
+    assert_eq!(first, AdvanceOutcome::Advanced, "the first full fold");
 
     let steps = at_once((0..8).map(|task| {
         let store = Arc::clone(&store);
@@ -73,8 +77,9 @@ pub(super) async fn race<S: RollupStore + 'static>(store: S) {
             let mut done = Vec::new();
             for generation in shuffled(10, task) {
                 let full = (generation + task) % 5 == 0;
-                if store.advance(ORG, may, &logic(version), generation, full).await.expect("advance")
-                    == Advance::Refused
+                let scope = if full { FoldScope::Month } else { FoldScope::Affected };
+                if store.advance(ORG, may, &logic(version), generation, scope).await.expect("advance")
+                    == AdvanceOutcome::Refused
                 {
                     continue;
                 }

@@ -5,22 +5,22 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::{NEIGHBOURS, ODD_NAMES, ORG, ORG_SPELLED_OTHERWISE, at_once, logic, month, shuffled};
-use crate::port::{NameEntry, NameKind, RollupStore};
+use crate::port::{FoldScope, NameEntry, NameKind, NameStore, RollupStore};
 
 fn entry(kind: NameKind, id: i64, name: &str, as_of_us: i64) -> NameEntry {
     let as_of: DateTime<Utc> = DateTime::from_timestamp_micros(as_of_us).expect("a time");
     NameEntry { kind, id, name: name.to_owned(), as_of }
 }
 
-async fn put<S: RollupStore>(store: &S, org: &str, entries: &[NameEntry]) {
+async fn put<S: NameStore>(store: &S, org: &str, entries: &[NameEntry]) {
     store.put_names(org, entries).await.expect("put_names");
 }
 
-async fn names<S: RollupStore>(store: &S, kind: NameKind) -> Vec<NameEntry> {
+async fn names<S: RollupStore + NameStore>(store: &S, kind: NameKind) -> Vec<NameEntry> {
     store.names(ORG, kind).await.expect("names")
 }
 
-pub(super) async fn keep_the_newest<S: RollupStore>(store: &S) {
+pub(super) async fn keep_the_newest<S: RollupStore + NameStore>(store: &S) {
     assert_eq!(names(store, NameKind::Repo).await, [], "an empty store");
     put(store, ORG, &[]).await;
 
@@ -59,12 +59,12 @@ pub(super) async fn keep_the_newest<S: RollupStore>(store: &S) {
     assert_eq!(names(store, NameKind::Repo).await.len(), expected.len() + 3, "other kinds stay as they were");
 }
 
-pub(super) async fn spell_organizations<S: RollupStore>(store: &S) {
+pub(super) async fn spell_organizations<S: RollupStore + NameStore>(store: &S) {
     let orgs = async || store.orgs().await.expect("orgs");
     assert_eq!(orgs().await, [""; 0], "an empty store");
     put(store, "Zeta-Org", &[entry(NameKind::Repo, 1, "repo", 1_000_000)]).await;
     assert_eq!(orgs().await, ["zeta-org"], "in lower case until its spelling is known");
-    store.advance("Beta", month("2024-05"), &logic(1), 1, true).await.expect("advance");
+    store.advance("Beta", month("2024-05"), &logic(1), 1, FoldScope::Month).await.expect("advance");
     assert_eq!(orgs().await, ["beta", "zeta-org"], "a marker suffices");
     put(store, "zeta-org", &[entry(NameKind::Org, 0, "ZETA-Org", 1_000_000)]).await;
     put(
@@ -74,12 +74,12 @@ pub(super) async fn spell_organizations<S: RollupStore>(store: &S) {
     )
     .await;
     put(store, "acme", &[entry(NameKind::Org, 0, "aCME", 1_000_000)]).await;
-    store.advance("acme", month("2024-05"), &logic(1), 1, true).await.expect("advance");
-    store.advance("acme", month("2024-06"), &logic(1), 1, true).await.expect("advance");
+    store.advance("acme", month("2024-05"), &logic(1), 1, FoldScope::Month).await.expect("advance");
+    store.advance("acme", month("2024-06"), &logic(1), 1, FoldScope::Month).await.expect("advance");
     assert_eq!(orgs().await, ["Acme", "beta", "ZETA-Org"], "each once, as last spelled, whatever the case");
 }
 
-pub(super) async fn race<S: RollupStore + 'static>(store: S) {
+pub(super) async fn race<S: RollupStore + NameStore + 'static>(store: S) {
     const NEWEST: u64 = 8;
     let named = |id, n: u64| entry(NameKind::Repo, id, &format!("name-{n}"), n as i64 * 1_000);
     let store = Arc::new(store);

@@ -89,7 +89,7 @@ pub(super) async fn may_be_many<S: RollupStore>(store: &S) {
     assert_eq!(put(store, &all).await, expected, "every seventh of many is refused");
 
     let mut found = store
-        .across(ORG, SubjectKind::Repo, Grain::Month, day("2024-05-01"), day("2024-06-01"))
+        .range_of_kind(ORG, SubjectKind::Repo, Grain::Month, day("2024-05-01"), day("2024-06-01"))
         .await
         .expect("across");
     found.sort_by(|a, b| a.0.cmp(&b.0));

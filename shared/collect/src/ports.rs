@@ -1,0 +1,29 @@
+//! What this use case needs from its host.
+
+use std::sync::Arc;
+
+use gam_lake::ObjectStore;
+use gam_model::Clock;
+use gam_store::{CheckpointStore, NameStore};
+
+/// The ports of a collection and of a reconciliation, connected once by a composition root.
+#[derive(Clone)]
+pub struct CollectPorts {
+    /// The lake. Batches go to its inbox; reconciliation reads its snapshots.
+    pub objects: Arc<dyn ObjectStore>,
+    /// The registry of names, for the latest names of repositories and members.
+    pub names: Arc<dyn NameStore>,
+    /// How far each repository has been read.
+    pub checkpoints: Arc<dyn CheckpointStore>,
+    /// The wall clock, for `collected_at` and for which day is today.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The ports of a dry run, which reads and writes nothing else.
+#[derive(Clone)]
+pub struct DryRunPorts {
+    /// How far each repository has been read; `None` if there is no store yet.
+    pub checkpoints: Option<Arc<dyn CheckpointStore>>,
+    /// The wall clock, for which day is today.
+    pub clock: Arc<dyn Clock>,
+}

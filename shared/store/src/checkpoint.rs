@@ -1,0 +1,206 @@
+//! What the store keeps of a collection: checkpoints as JSON, loaded and saved by compare-and-swap, and
+//! what readers learn from them about coverage. Every time in a checkpoint comes from GitHub's clock.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::keys::CheckpointKey;
+use crate::port::{CheckpointStore, Revision, SaveOutcome};
+
+/// What is known about the collection of an organization as a whole.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrgCheckpoint {
+    /// Every repository except those in `repos` has been read until this time, UTC.
+    pub complete_until: Option<DateTime<Utc>>,
+    /// Repositories that have been read until another time, by id; `None` if never.
+    #[serde(default)]
+    pub repos: BTreeMap<i64, Option<DateTime<Utc>>>,
+    /// The earliest day ever requested, UTC. A repository that appears later is read from this day on.
+    #[serde(default)]
+    pub since: Option<DateTime<Utc>>,
+    /// When the organization was last compared with GitHub, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reconciled_at: Option<DateTime<Utc>>,
+    /// The id of the last repository that an interrupted comparison reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reconciled_to: Option<i64>,
+}
+
+impl OrgCheckpoint {
+    /// Returns until when a repository has been read, or `None` if it never was.
+    pub fn repo_complete_until(&self, repo_id: i64) -> Option<DateTime<Utc>> {
+        self.repos.get(&repo_id).copied().unwrap_or(self.complete_until)
+    }
+
+    /// Returns until when all repositories have been read, or `None` if one of them never was.
+    pub fn org_complete_until(&self) -> Option<DateTime<Utc>> {
+        // `None` is less than any time.
+        self.repos.values().copied().chain([self.complete_until]).min().flatten()
+    }
+}
+
+/// From when a repository has been read, taken from its checkpoint. Other fields of the checkpoint belong
+/// to the collector and are ignored here.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RepoCoverage {
+    commits: CommitCoverage,
+    pulls: ListCoverage,
+    issues: ListCoverage,
+    deployments: ListCoverage,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct CommitCoverage {
+    covered: Option<ListCoverage>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct ListCoverage {
+    since: Option<DateTime<Utc>>,
+}
+
+impl RepoCoverage {
+    /// Returns from when on everything in the repository has been read, UTC, or `None` if nothing has.
+    /// Releases are always read completely. A kind without entries, such as the commits of an empty branch,
+    /// does not count.
+    pub fn complete_since(&self) -> Option<DateTime<Utc>> {
+        let commits = self.commits.covered.as_ref().and_then(|covered| covered.since);
+        let lists = [self.pulls.since, self.issues.since, self.deployments.since];
+        lists.into_iter().chain([commits]).flatten().max()
+    }
+}
+
+/// A checkpoint, together with the revision it was loaded at.
+#[derive(Debug, Clone, Default)]
+pub struct Checkpoint<T> {
+    /// The content. Change it, then call [`Checkpoint::save`].
+    pub value: T,
+    revision: Option<Revision>,
+}
+
+impl<T> Checkpoint<T> {
+    /// Returns whether the checkpoint has ever been saved.
+    pub fn is_saved(&self) -> bool {
+        self.revision.is_some()
+    }
+}
+
+impl<T: Default + DeserializeOwned> Checkpoint<T> {
+    /// Loads a checkpoint. One that was never saved has the default value.
+    ///
+    /// # Errors
+    /// If the store fails, or the stored text is not a checkpoint of this program.
+    pub async fn load(store: &dyn CheckpointStore, key: &CheckpointKey) -> Result<Self> {
+        match store.load(key).await? {
+            None => Ok(Checkpoint { value: T::default(), revision: None }),
+            Some(stored) => {
+                Ok(Checkpoint { value: parse(key, &stored.body)?, revision: Some(stored.revision) })
+            }
+        }
+    }
+
+    /// Loads the checkpoints of all repositories of an organization, by repository id.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`].
+    pub async fn load_repos(store: &dyn CheckpointStore, org: &str) -> Result<BTreeMap<i64, Self>> {
+        let stored = store.load_repos(org).await?.into_iter();
+        let checkpoints = stored.map(|(id, stored)| {
+            let key = CheckpointKey::Repo(org.to_owned(), id);
+            Ok((id, Checkpoint { value: parse(&key, &stored.body)?, revision: Some(stored.revision) }))
+        });
+        checkpoints.collect()
+    }
+}
+
+impl<T: Serialize> Checkpoint<T> {
+    /// Saves the checkpoint. Returns false, and saves nothing, if another process has saved it since it was
+    /// loaded.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn save(&mut self, store: &dyn CheckpointStore, key: &CheckpointKey) -> Result<bool> {
+        let body = serde_json::to_string(&self.value).map_err(|error| {
+            Error::unusable(format!("the checkpoint {} cannot be written", key.name()), error)
+        })?;
+        match store.save(key, &body, self.revision).await? {
+            SaveOutcome::Saved(revision) => {
+                self.revision = Some(revision);
+                Ok(true)
+            }
+            SaveOutcome::Conflict => Ok(false),
+        }
+    }
+}
+
+impl Checkpoint<OrgCheckpoint> {
+    /// Loads the checkpoint of an organization, applies `change` and saves it. Repeats if another process
+    /// saves it in between, so `change` may be called more than once.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn change_org(
+        store: &dyn CheckpointStore,
+        org: &str,
+        mut change: impl FnMut(&mut OrgCheckpoint),
+    ) -> Result<()> {
+        let key = CheckpointKey::Org(org.to_owned());
+        loop {
+            let mut checkpoint = Self::load(store, &key).await?;
+            let before = checkpoint.value.clone();
+            change(&mut checkpoint.value);
+            if checkpoint.value == before || checkpoint.save(store, &key).await? {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn parse<T: DeserializeOwned>(key: &CheckpointKey, body: &str) -> Result<T> {
+    serde_json::from_str(body).map_err(|error| {
+        let what = format!(
+            "cannot read the checkpoint {} of {}: it is damaged, or another version of the program wrote it; \
+             upgrade, or move the store away and collect again with --since",
+            key.name(),
+            key.org()
+        );
+        Error::unusable(what, error)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Option<DateTime<Utc>> {
+        DateTime::from_timestamp(second, 0)
+    }
+
+    #[test]
+    fn an_organization_is_complete_until_its_least_complete_repository_is() {
+        let mut org = OrgCheckpoint { complete_until: at(100), ..OrgCheckpoint::default() };
+        assert_eq!((org.org_complete_until(), org.repo_complete_until(7)), (at(100), at(100)));
+        org.repos.insert(7, at(50));
+        assert_eq!(org.org_complete_until(), at(50));
+        assert_eq!((org.repo_complete_until(7), org.repo_complete_until(8)), (at(50), at(100)));
+        org.repos.insert(8, None);
+        assert_eq!((org.org_complete_until(), org.repo_complete_until(8)), (None, None));
+    }
+
+    #[test]
+    fn coverage_starts_where_the_least_covered_kind_does() {
+        let coverage = |body: &str| serde_json::from_str::<RepoCoverage>(body).unwrap().complete_since();
+        let commits = r#""commits":{"covered":{"tip":"a","since":"1970-01-01T00:00:10Z","until":null}}"#;
+        assert_eq!(coverage("{}"), None);
+        assert_eq!(coverage(&format!("{{{commits}}}")), at(10));
+        let issues = r#""issues":{"since":"1970-01-01T00:00:20Z","total":3},"pulls":{"since":null}"#;
+        assert_eq!(coverage(&format!("{{{commits},{issues}}}")), at(20));
+    }
+}
