@@ -18,6 +18,10 @@ use serde_json::json;
 
 use super::emulator::Setup;
 use super::stack::{Stack, built, gateway_event};
+use crate::tools::Tool;
+use crate::{ExternalTest, external_test};
+
+const NEEDS: &[Tool] = &[Tool::Emulator, Tool::Sam];
 
 const FUNCTIONS: [(&str, &str); 3] =
     [("collect", "CollectFunction"), ("aggregate", "AggregateFunction"), ("api", "ApiFunction")];
@@ -27,15 +31,14 @@ const ANSWERS: usize = 51;
 /// How many days are lived through, after a backfill.
 const DAYS: u32 = 5;
 
-#[test]
 fn the_functions_take_little() {
     let proxy = Proxy::start(0);
     let setup = Setup::default().set("AWS_ENDPOINT_URL", &proxy.endpoint());
-    let Some(aws) = setup.start() else { return };
+    let aws = setup.start();
     proxy.lead_to(aws.endpoint());
     let world = generated::world(7);
     let double = Double::start(world.clone(), at("2024-02-20T04:00:00Z"));
-    let Some(stack) = Stack::deploy(&aws, &world, &double) else { return };
+    let stack = Stack::deploy(&aws, &world, &double);
     stack.collect();
     live_through_days(&stack, &proxy, &double);
     for (name, output) in FUNCTIONS {
@@ -44,7 +47,7 @@ fn the_functions_take_little() {
         }
     }
 
-    let template = built().expect("it is deployed");
+    let template = built();
     for (name, output) in FUNCTIONS {
         let bootstrap = template.parent().expect("a directory").join(output).join("bootstrap");
         tell_size(name, &bootstrap);
@@ -234,4 +237,9 @@ fn ms(time: Duration) -> String {
 #[expect(clippy::print_stdout, reason = "these figures are what it is run for")]
 fn tell(line: &str) {
     println!("{line}");
+}
+
+/// The tests of this file.
+pub(crate) fn tests() -> Vec<ExternalTest> {
+    vec![external_test!(NEEDS, the_functions_take_little)]
 }

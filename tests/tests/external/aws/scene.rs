@@ -8,7 +8,7 @@ use gam_tests::github::{Double, World, generated};
 use gam_tests::program::Place;
 
 use super::stack::Stack;
-use crate::support::{SINCE, batches, settled, whole};
+use gam_tests::support::{SINCE, batches, settled, whole};
 
 /// A world with its double, and its answers.
 pub(crate) struct Scene {

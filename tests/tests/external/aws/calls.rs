@@ -8,9 +8,9 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
-use super::tools::{EMULATOR, tool};
+use crate::tools::Tool;
 
-const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/aws/calls.py");
+const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/external/aws/calls.py");
 
 /// What AWS refused.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ pub(crate) fn calls() -> Result<&'static Calls, String> {
 }
 
 fn start() -> Result<Calls, String> {
-    let python = tool(EMULATOR)?.join("python");
+    let python = Tool::Emulator.install()?.join("python");
     let mut command = Command::new(python);
     command.arg(PROGRAM).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().map_err(|error| format!("boto3 cannot be started ({error})"))?;

@@ -6,6 +6,10 @@ use serde_json::{Value, json};
 use super::emulator::{Setup, wait_for};
 use super::scene::Scene;
 use super::stack::Stack;
+use crate::tools::Tool;
+use crate::{ExternalTest, external_test};
+
+const NEEDS: &[Tool] = &[Tool::Emulator, Tool::Sam];
 
 /// How long an answer is kept back: until its function was killed.
 const KEPT_BACK: Harm = Harm::LateAnswer(30_000);
@@ -24,13 +28,12 @@ fn is_put_of(asked: &Asked, key: &str) -> bool {
     asked.what == "PutItem" && asked.body.contains(key)
 }
 
-#[test]
 fn collect_is_killed_half_way() {
     let proxy = Proxy::start(1);
-    let Some(aws) = behind(&proxy).start() else { return };
+    let aws = behind(&proxy).start();
     proxy.lead_to(aws.endpoint());
     let scene = Scene::new(71, 1);
-    let Some(stack) = Stack::deploy(&aws, &scene.world, &scene.double) else { return };
+    let stack = Stack::deploy(&aws, &scene.world, &scene.double);
     stack.hurry("WorkQueueUrl");
     // Once while it reads, once when a batch is written and not yet noted, once when that is noted.
     let before = scene.double.requests();
@@ -49,7 +52,6 @@ fn collect_is_killed_half_way() {
     scene.assert_answered_by(&stack);
 }
 
-#[test]
 fn aggregate_is_killed_at_every_step() {
     let steps: [fn(&Asked) -> bool; 6] = [
         |asked| is_of_lake(asked, "GET", "inbox"),
@@ -60,10 +62,10 @@ fn aggregate_is_killed_at_every_step() {
         |asked| is_of_lake(asked, "DELETE", "inbox"),
     ];
     let proxy = Proxy::start(2);
-    let Some(aws) = behind(&proxy).start() else { return };
+    let aws = behind(&proxy).start();
     proxy.lead_to(aws.endpoint());
     let scene = Scene::new(72, steps.len());
-    let Some(stack) = Stack::deploy(&aws, &scene.world, &scene.double) else { return };
+    let stack = Stack::deploy(&aws, &scene.world, &scene.double);
     stack.hurry("InboxQueueUrl");
     let share = scene.batches.len().div_ceil(steps.len());
     assert!(share > 0, "too few batches: {}", scene.batches.len());
@@ -103,11 +105,10 @@ fn news(bucket: &str, key: &str) -> Value {
     }] })
 }
 
-#[test]
 fn events_come_twice_late_early_and_in_any_order() {
-    let Some(aws) = Setup::strict().start() else { return };
+    let aws = Setup::strict().start();
     let scene = Scene::new(73, 3);
-    let Some(stack) = Stack::deploy(&aws, &scene.world, &scene.double) else { return };
+    let stack = Stack::deploy(&aws, &scene.world, &scene.double);
     let bucket = stack.output("LakeBucket");
     let send = |(key, _): &(String, _)| stack.send("InboxQueueUrl", &news(bucket, key));
     // Before there is anything, while it is worked off, and after it is gone.
@@ -126,11 +127,10 @@ fn events_come_twice_late_early_and_in_any_order() {
     scene.assert_answered_by(&stack);
 }
 
-#[test]
 fn what_can_never_work_is_set_aside_with_the_reason_and_the_rest_goes_on() {
-    let Some(aws) = Setup::strict().start() else { return };
+    let aws = Setup::strict().start();
     let scene = Scene::new(74, 1);
-    let Some(stack) = Stack::deploy(&aws, &scene.world, &scene.double) else { return };
+    let stack = Stack::deploy(&aws, &scene.world, &scene.double);
     let half = tempfile::NamedTempFile::new().expect("a file");
     let whole = std::fs::read(&scene.batches[0].1).expect("a batch");
     std::fs::write(half.path(), &whole[..whole.len() / 2]).expect("half a batch");
@@ -177,13 +177,12 @@ fn what_can_never_work_is_set_aside_with_the_reason_and_the_rest_goes_on() {
     scene.assert_answered_by(&stack);
 }
 
-#[test]
 fn services_throttle_fail_and_forget() {
     let proxy = Proxy::start(3);
-    let Some(aws) = behind(&proxy).start() else { return };
+    let aws = behind(&proxy).start();
     proxy.lead_to(aws.endpoint());
     let scene = Scene::new(75, 1);
-    let Some(stack) = Stack::deploy(&aws, &scene.world, &scene.double) else { return };
+    let stack = Stack::deploy(&aws, &scene.world, &scene.double);
     for harm in [proxy::THROTTLED, proxy::THROTTLING] {
         proxy.harm(10, harm, |asked| !asked.what.contains('/'));
     }
@@ -207,13 +206,12 @@ fn services_throttle_fail_and_forget() {
     scene.assert_answered_by(&stack);
 }
 
-#[test]
 fn a_plan_that_failed_for_now_is_tried_again_by_the_queue() {
     let proxy = Proxy::start(5);
-    let Some(aws) = behind(&proxy).start() else { return };
+    let aws = behind(&proxy).start();
     proxy.lead_to(aws.endpoint());
     let scene = Scene::new(79, 1);
-    let Some(stack) = Stack::deploy(&aws, &scene.world, &scene.double) else { return };
+    let stack = Stack::deploy(&aws, &scene.world, &scene.double);
     // Nothing else fails: the function starts, and ends.
     proxy.harm(100, proxy::THROTTLED, |asked| asked.what == "Query");
     let answer = stack.invoke("CollectFunction", &json!({ "action": "plan" }));
@@ -226,13 +224,12 @@ fn a_plan_that_failed_for_now_is_tried_again_by_the_queue() {
     scene.assert_answered_by(&stack);
 }
 
-#[test]
 fn two_aggregates_race() {
     let proxy = Proxy::start(4);
-    let Some(aws) = behind(&proxy).start() else { return };
+    let aws = behind(&proxy).start();
     proxy.lead_to(aws.endpoint());
     let scene = Scene::new(76, 4);
-    let Some(stack) = Stack::deploy(&aws, &scene.world, &scene.double) else { return };
+    let stack = Stack::deploy(&aws, &scene.world, &scene.double);
     // What one has read is old by the time that it writes.
     proxy.harm(30, Harm::Late(400), |asked| is_of_lake(asked, "PUT", "events"));
     proxy.harm(5, Harm::Late(100), |asked| is_put_of(asked, "rollup#") || is_put_of(asked, "marker#"));
@@ -247,4 +244,17 @@ fn two_aggregates_race() {
     stack.settle();
     assert!(proxy.harmed(Harm::Late(400)) > 0, "nobody was late");
     scene.assert_answered_by(&stack);
+}
+
+/// The tests of this file.
+pub(crate) fn tests() -> Vec<ExternalTest> {
+    vec![
+        external_test!(NEEDS, collect_is_killed_half_way),
+        external_test!(NEEDS, aggregate_is_killed_at_every_step),
+        external_test!(NEEDS, events_come_twice_late_early_and_in_any_order),
+        external_test!(NEEDS, what_can_never_work_is_set_aside_with_the_reason_and_the_rest_goes_on),
+        external_test!(NEEDS, services_throttle_fail_and_forget),
+        external_test!(NEEDS, a_plan_that_failed_for_now_is_tried_again_by_the_queue),
+        external_test!(NEEDS, two_aggregates_race),
+    ]
 }

@@ -10,6 +10,10 @@ use serde_json::{Value, json};
 
 use super::calls::calls;
 use super::emulator::{Emulator, config_at, template};
+use crate::tools::Tool;
+use crate::{ExternalTest, external_test};
+
+const NEEDS: &[Tool] = &[Tool::Emulator];
 
 /// A runtime with several threads, so that races are real.
 fn runtime() -> tokio::runtime::Runtime {
@@ -56,21 +60,18 @@ async fn store(aws: &Emulator, config: &SdkConfig) {
     .await;
 }
 
-#[test]
 fn the_lake_on_s3_keeps_its_port() {
-    let Some(aws) = Emulator::given_or_started() else { return };
+    let aws = Emulator::given_or_started();
     runtime().block_on(async { objects(&aws, &aws.config().await).await });
 }
 
-#[test]
 fn the_store_on_dynamodb_keeps_its_ports() {
-    let Some(aws) = Emulator::given_or_started() else { return };
+    let aws = Emulator::given_or_started();
     runtime().block_on(async { store(&aws, &aws.config().await).await });
 }
 
-#[test]
 fn the_lake_on_s3_keeps_its_port_through_refusals() {
-    let Some(aws) = Emulator::given_or_started() else { return };
+    let aws = Emulator::given_or_started();
     let proxy = Proxy::start(1);
     proxy.lead_to(aws.endpoint());
     let harms = [proxy::INTERNAL, proxy::SLOW_DOWN, proxy::Harm::LostRequest];
@@ -84,9 +85,8 @@ fn the_lake_on_s3_keeps_its_port_through_refusals() {
     }
 }
 
-#[test]
 fn the_store_on_dynamodb_keeps_its_ports_through_throttling() {
-    let Some(aws) = Emulator::given_or_started() else { return };
+    let aws = Emulator::given_or_started();
     let proxy = Proxy::start(2);
     proxy.lead_to(aws.endpoint());
     let harms = [proxy::THROTTLED, proxy::THROTTLING, proxy::Harm::LostRequest, proxy::Harm::LostAnswer];
@@ -97,4 +97,14 @@ fn the_store_on_dynamodb_keeps_its_ports_through_throttling() {
     for harm in harms {
         assert!(proxy.harmed(harm) > 5, "{harm:?} was tried {} times", proxy.harmed(harm));
     }
+}
+
+/// The tests of this file.
+pub(crate) fn tests() -> Vec<ExternalTest> {
+    vec![
+        external_test!(NEEDS, the_lake_on_s3_keeps_its_port),
+        external_test!(NEEDS, the_store_on_dynamodb_keeps_its_ports),
+        external_test!(NEEDS, the_lake_on_s3_keeps_its_port_through_refusals),
+        external_test!(NEEDS, the_store_on_dynamodb_keeps_its_ports_through_throttling),
+    ]
 }

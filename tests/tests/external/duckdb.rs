@@ -1,15 +1,15 @@
 //! DuckDB reads the snapshots as they lie there, and plain SQL gives the API's totals.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use gam_tests::http::{encoded, get};
-use gam_tests::program::{binary, is_ci};
 use serde_json::Value;
 
-use crate::support::{SINCE, backfilled};
+use crate::tools::Tool;
+use crate::{ExternalTest, external_test};
+use gam_tests::support::{SINCE, backfilled};
 
-const VERSION: &str = "1.5.6";
+const NEEDS: &[Tool] = &[Tool::DuckDb];
 
 const QUERY: &str = r#"
 import duckdb, json, sys
@@ -51,56 +51,11 @@ types = {row[0]: row[1] for row in duckdb.sql("DESCRIBE SELECT * FROM read_parqu
 print(json.dumps({"totals": totals, "checks": checks, "types": types}))
 "#;
 
-/// The pinned package, installed once beside the program; why not, where that cannot be done.
-fn package() -> Result<PathBuf, String> {
-    let target = binary().parent().and_then(Path::parent).ok_or("the program lies nowhere")?;
-    let package = target.join(format!("duckdb-{VERSION}"));
-    if package.is_dir() {
-        return Ok(package);
-    }
-    let fresh =
-        tempfile::Builder::new().prefix("duckdb-").tempdir_in(target).map_err(|error| error.to_string())?;
-    let pip = Command::new("python3")
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--no-deps",
-            "--only-binary",
-            ":all:",
-        ])
-        .arg(format!("duckdb=={VERSION}"))
-        .arg("--target")
-        .arg(fresh.path())
-        .output()
-        .map_err(|error| format!("python3 cannot be started ({error})"))?;
-    if !pip.status.success() {
-        return Err(format!("pip cannot install it: {}", String::from_utf8_lossy(&pip.stderr).trim()));
-    }
-    // Another test may have been faster; then its copy serves.
-    let kept = fresh.keep();
-    if std::fs::rename(&kept, &package).is_err() && !package.is_dir() {
-        return Err(format!("{} cannot be made", package.display()));
-    }
-    Ok(package)
-}
-
-#[test]
 fn plain_sql_over_the_snapshots_gives_the_apis_totals() {
-    let package = match package() {
-        Ok(package) => package,
-        Err(why) => {
-            assert!(!is_ci(), "this test needs python3 with pip, and duckdb {VERSION} from PyPI: {why}");
-            skip(&why);
-            return;
-        }
-    };
     let (world, _double, place) = backfilled(50);
     let pattern = place.lake().join("events/org=*/month=*/snapshot.parquet");
     let mut python = Command::new("python3");
-    python.arg("-c").arg(QUERY).arg(&pattern).env("PYTHONPATH", &package);
+    python.arg("-c").arg(QUERY).arg(&pattern).env("PYTHONPATH", Tool::DuckDb.path());
     let run = gam_tests::program::finish(python);
     let told: Value = run.expect(0).json();
 
@@ -126,7 +81,7 @@ fn plain_sql_over_the_snapshots_gives_the_apis_totals() {
         let path = match (total["repo_id"].as_i64(), total["member"].as_str()) {
             (Some(id), _) => {
                 let repo = world.repos.iter().find(|repo| repo.id == id).expect("a repository of the world");
-                format!("{org}/repos/{}/metrics", encoded(repo.name(crate::support::settled())))
+                format!("{org}/repos/{}/metrics", encoded(repo.name(gam_tests::support::settled())))
             }
             (None, Some(member)) => format!("{org}/members/{}/metrics", encoded(member)),
             (None, None) => format!("{org}/metrics"),
@@ -141,7 +96,7 @@ fn plain_sql_over_the_snapshots_gives_the_apis_totals() {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "who runs the tests should know that this one did nothing")]
-fn skip(why: &str) {
-    eprintln!("skipped: this test needs python3 with pip, and duckdb {VERSION} from PyPI: {why}");
+/// The tests of this file.
+pub(crate) fn tests() -> Vec<ExternalTest> {
+    vec![external_test!(NEEDS, plain_sql_over_the_snapshots_gives_the_apis_totals)]
 }

@@ -12,21 +12,21 @@ use gam_tests::program::memory_kb;
 use serde_json::{Value, json};
 
 use super::emulator::{Emulator, wait_for};
-use super::tools::{SAM, or_skip, run, script, tool};
-use crate::support::SINCE;
+use crate::tools::{run, script};
+use gam_tests::support::SINCE;
 
 /// How many questions are asked at a time.
 const ASKERS: usize = 4;
 
-/// The template that `sam build` made, with the functions beside it; built once, and only what changed.
-pub(crate) fn built() -> Option<&'static Path> {
-    static BUILT: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| {
-        tool(SAM)?;
+/// The built template, with the functions next to it. It is built once, from what `cargo test` has compiled.
+pub(crate) fn built() -> &'static Path {
+    static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
         let mut script = script();
         script.arg("build");
-        Ok(PathBuf::from(run(script)?.trim()))
+        let path = run(script).unwrap_or_else(|why| panic!("the functions cannot be built: {why}"));
+        PathBuf::from(path.trim())
     });
-    or_skip(BUILT.as_ref().map(PathBuf::as_path).map_err(Clone::clone))
+    &BUILT
 }
 
 /// A deployed stack.
@@ -69,11 +69,11 @@ pub(crate) fn gateway_event(path: &str, query: &str, token: &str) -> Value {
 }
 
 impl<'a> Stack<'a> {
-    /// Deploys for a double, and makes the secret with its token. Nothing where it cannot be built here.
-    pub(crate) fn deploy(aws: &'a Emulator, world: &World, double: &Double) -> Option<Self> {
-        let template = built()?;
+    /// Deploys for a double, and creates the secret with its token.
+    pub(crate) fn deploy(aws: &'a Emulator, world: &World, double: &Double) -> Self {
+        let template = built();
         aws.call("secretsmanager", "create_secret", json!({ "Name": "github-token", "SecretString": TOKEN }));
-        Some(Self::of(aws, template, &parameters(world, double)))
+        Self::of(aws, template, &parameters(world, double))
     }
 
     /// Deploys with other parameters.

@@ -2,65 +2,22 @@
 //! answer against GitHub's OpenAPI description: pinned packages that these tests alone depend on.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
-use std::process::Command;
 
+use crate::tools::Tool;
+use crate::{ExternalTest, external_test};
 use apollo_compiler::validation::Valid;
 use apollo_compiler::{ExecutableDocument, Schema};
 use gam_github::queries::{self, HistoryEnd};
 use gam_github::rest;
 use gam_tests::github::world::at;
-use gam_tests::program::{binary, is_ci};
 use serde_json::Value;
 
-const GRAPHQL: (&str, &str) = ("@octokit/graphql-schema", "15.26.1");
-const OPENAPI: (&str, &str) = ("@octokit/openapi", "23.0.2");
+const NEEDS: &[Tool] = &[Tool::GraphQlSchema, Tool::OpenApi];
 
-/// A file of a pinned package, which is installed once beside the program; why not, where that cannot
-/// be done.
-fn file((name, version): (&str, &str), path: &str) -> Result<String, String> {
-    let target = binary().parent().and_then(|dir| dir.parent()).ok_or("the program lies nowhere")?;
-    let root = target.join("npm").join(format!("{}-{version}", name.replace('/', "-")));
-    let file: PathBuf = root.join("node_modules").join(name).join(path);
-    if !file.is_file() {
-        std::fs::create_dir_all(target.join("npm")).map_err(|error| error.to_string())?;
-        let fresh = tempfile::tempdir_in(target.join("npm")).map_err(|error| error.to_string())?;
-        let npm = Command::new("npm")
-            .args(["install", "--silent", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"])
-            .arg("--prefix")
-            .arg(fresh.path())
-            .arg(format!("{name}@{version}"))
-            .output()
-            .map_err(|error| format!("npm cannot be started ({error})"))?;
-        if !npm.status.success() {
-            return Err(format!("npm cannot install it: {}", String::from_utf8_lossy(&npm.stderr).trim()));
-        }
-        // Another test may have been faster; then its copy serves.
-        let kept = fresh.keep();
-        if std::fs::rename(&kept, &root).is_err() {
-            let _ = std::fs::remove_dir_all(&kept);
-        }
-    }
-    std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))
-}
-
-/// The file's text; nothing where it cannot be had, which must not happen in CI.
-fn text(package: (&str, &str), path: &str) -> Option<String> {
-    match file(package, path) {
-        Ok(text) => Some(text),
-        Err(why) => {
-            let needs =
-                format!("this test needs npm, and {} {} from its registry: {why}", package.0, package.1);
-            assert!(!is_ci(), "{needs}");
-            skip(&needs);
-            None
-        }
-    }
-}
-
-#[expect(clippy::print_stderr, reason = "who runs the tests should know that this one did nothing")]
-fn skip(needs: &str) {
-    eprintln!("skipped: {needs}");
+/// The text of a schema.
+fn text(schema: Tool) -> String {
+    let path = schema.path();
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 fn schema(text: &str) -> Valid<Schema> {
@@ -81,9 +38,8 @@ fn problems(schema: &Valid<Schema>, document: &str) -> Option<String> {
     parsed.err().map(|invalid| invalid.errors.to_string())
 }
 
-#[test]
 fn every_graphql_document_is_valid_against_githubs_schema() {
-    let Some(text) = text(GRAPHQL, "schema.graphql") else { return };
+    let text = text(Tool::GraphQlSchema);
     let schema = schema(&text);
     let oids = ["0".repeat(40), "f".repeat(40)];
     let by_oid = ("commits by object id", queries::commits_by_oid(&oids));
@@ -100,9 +56,8 @@ fn every_graphql_document_is_valid_against_githubs_schema() {
     assert!(problems(&schema, &wrong).is_some_and(|why| why.contains("pushedAtAll")), "mistakes are found");
 }
 
-#[test]
 fn every_list_is_ordered_and_bounded_as_github_demands() {
-    let Some(text) = text(GRAPHQL, "schema.graphql") else { return };
+    let text = text(Tool::GraphQlSchema);
     let schema = schema(&text);
     for query in queries::ALL {
         let document = ExecutableDocument::parse_and_validate(&schema, query.text(), "document.graphql");
@@ -151,9 +106,8 @@ fn operation<'a>(description: &'a Value, call: &rest::Call) -> (&'a Value, &'a V
     (operation, &resolve(description, answer)["content"]["application/json"])
 }
 
-#[test]
 fn every_rest_call_is_described_by_github() {
-    let Some(text) = text(OPENAPI, "generated/api.github.com.json") else { return };
+    let text = text(Tool::OpenApi);
     let description: Value = serde_json::from_str(&text).expect("the description is JSON");
     for call in rest::ALL {
         let (operation, _) = operation(&description, call);
@@ -181,9 +135,8 @@ fn example<T: serde::de::DeserializeOwned>(description: &Value, call: &rest::Cal
         .unwrap_or_else(|error| panic!("the example of {} is not understood: {error}", call.path))
 }
 
-#[test]
 fn githubs_own_examples_of_answers_are_understood() {
-    let Some(text) = text(OPENAPI, "generated/api.github.com.json") else { return };
+    let text = text(Tool::OpenApi);
     let description: Value = serde_json::from_str(&text).expect("the description is JSON");
     let compared: rest::Compared = example(&description, &rest::COMPARE);
     assert!(compared.total_commits > 0 && compared.commits[0].author.as_ref().unwrap().login.is_some());
@@ -199,4 +152,14 @@ fn githubs_own_examples_of_answers_are_understood() {
     assert!(!app.name.is_empty());
     let token: rest::InstallationToken = example(&description, &rest::INSTALLATION_TOKEN);
     assert!(token.token.starts_with("ghs_"));
+}
+
+/// The tests of this file.
+pub(crate) fn tests() -> Vec<ExternalTest> {
+    vec![
+        external_test!(NEEDS, every_graphql_document_is_valid_against_githubs_schema),
+        external_test!(NEEDS, every_list_is_ordered_and_bounded_as_github_demands),
+        external_test!(NEEDS, every_rest_call_is_described_by_github),
+        external_test!(NEEDS, githubs_own_examples_of_answers_are_understood),
+    ]
 }

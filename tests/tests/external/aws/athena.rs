@@ -12,7 +12,10 @@ use super::calls::calls;
 use super::emulator::{Emulator, Setup, template, wait_for};
 use super::scene::Scene;
 use super::stack::Stack;
-use super::tools::{EMULATOR, tool};
+use crate::tools::Tool;
+use crate::{ExternalTest, external_test};
+
+const NEEDS: &[Tool] = &[Tool::Emulator, Tool::Sam];
 
 const DUCKDB: &str = r#"
 import duckdb, json, sys
@@ -74,7 +77,7 @@ fn on_athena(aws: &Emulator, stack: &Stack<'_>, name: &str, query: &str) -> Rows
 fn on_duckdb(lake: &Path, queries: &BTreeMap<String, String>) -> BTreeMap<String, Rows> {
     let given = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(given.path(), json!(queries).to_string()).expect("the queries are written");
-    let python = tool(EMULATOR).expect("the emulator's Python").join("python");
+    let python = Tool::Emulator.path().join("python");
     let mut command = Command::new(python);
     command.arg("-c").arg(DUCKDB).arg(lake);
     command.stdin(std::fs::File::open(given.path()).expect("the queries"));
@@ -169,11 +172,10 @@ fn assert_cycle_time(month: &str, answered: &Value, row: &Row) -> usize {
     columns.len()
 }
 
-#[test]
 fn the_saved_queries_agree_with_the_api() {
-    let Some(aws) = Setup::default().start() else { return };
+    let aws = Setup::default().start();
     let scene = Scene::new(77, 1);
-    let Some(stack) = Stack::deploy(&aws, &scene.world, &scene.double) else { return };
+    let stack = Stack::deploy(&aws, &scene.world, &scene.double);
     stack.collect();
     let queries = queries();
     assert_eq!(queries.len(), 6, "{:?}", queries.keys());
@@ -186,4 +188,9 @@ fn the_saved_queries_agree_with_the_api() {
     }
     let held = assert_answered(&stack, &scene.world.org, &on_athena);
     assert!(held > 200, "only {held} numbers were held against the API");
+}
+
+/// The tests of this file.
+pub(crate) fn tests() -> Vec<ExternalTest> {
+    vec![external_test!(NEEDS, the_saved_queries_agree_with_the_api)]
 }

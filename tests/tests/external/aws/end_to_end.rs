@@ -12,8 +12,12 @@ use serde_json::{Value, json};
 use super::calls::calls;
 use super::emulator::{Emulator, Setup, template, wait_for};
 use super::stack::{Stack, built, parameters};
-use crate::reconcile::told_otherwise;
-use crate::support::{collect_and_aggregate, settled, whole};
+use crate::tools::Tool;
+use crate::{ExternalTest, external_test};
+use gam_tests::support::told_otherwise;
+use gam_tests::support::{collect_and_aggregate, settled, whole};
+
+const NEEDS: &[Tool] = &[Tool::Emulator, Tool::Sam];
 
 /// What the program answers on one machine, held against the reference, and with what it tells of the
 /// collection itself.
@@ -26,12 +30,9 @@ fn on_one_machine(world: &World, double: &Double, questions: &[String]) -> BTree
     questions.iter().map(answer).collect()
 }
 
-#[test]
 fn the_deployed_stack_answers_like_the_program_on_one_machine() {
-    let Some(aws) = Setup::strict().start() else { return };
-    if built().is_none() {
-        return;
-    }
+    let aws = Setup::strict().start();
+    built();
     let world = generated::world(70);
     let double = Double::start(world.clone(), settled());
     aws.call("secretsmanager", "create_secret", json!({ "Name": "github-token", "SecretString": TOKEN }));
@@ -175,4 +176,9 @@ fn the_api_can_write_nothing(aws: &Emulator, stack: &Stack<'_>) {
     // They are credentials, only of somebody who reads.
     let read = json!({ "TableName": table, "Key": key });
     aws.call_as(&credentials, "dynamodb", "get_item", read).expect("it may read");
+}
+
+/// The tests of this file.
+pub(crate) fn tests() -> Vec<ExternalTest> {
+    vec![external_test!(NEEDS, the_deployed_stack_answers_like_the_program_on_one_machine)]
 }

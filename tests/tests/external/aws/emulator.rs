@@ -10,7 +10,7 @@ use gam_aws::SdkConfig;
 use serde_json::{Value, json};
 
 use super::calls::{Calls, Refusal, calls};
-use super::tools::{EMULATOR, or_skip, root, script, tool};
+use crate::tools::{Tool, root, script};
 
 /// How long anything on the emulator may take that is waited for.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -34,9 +34,9 @@ impl Setup {
         self
     }
 
-    /// Starts it; nothing where the test is to be skipped.
-    pub(crate) fn start(&self) -> Option<Emulator> {
-        or_skip(Emulator::start(self))
+    /// Starts it.
+    pub(crate) fn start(&self) -> Emulator {
+        Emulator::start(self).unwrap_or_else(|why| panic!("the emulator does not start: {why}"))
     }
 }
 
@@ -51,7 +51,7 @@ pub(crate) struct Emulator {
 
 impl Emulator {
     fn start(setup: &Setup) -> Result<Self, String> {
-        tool(EMULATOR)?;
+        Tool::Emulator.install()?;
         let mut script = script();
         script.args(["start", "--port", "0", "--until-eof"]);
         if setup.is_strict {
@@ -72,12 +72,12 @@ impl Emulator {
     }
 
     /// The AWS that `AWS_ENDPOINT_URL` names, or else an emulator.
-    pub(crate) fn given_or_started() -> Option<Self> {
+    pub(crate) fn given_or_started() -> Self {
         match outside() {
             None => Setup::default().start(),
             Some(endpoint) => {
-                let calls = or_skip(calls())?;
-                Some(Emulator { child: None, endpoint, dir: PathBuf::new(), calls })
+                let calls = calls().unwrap_or_else(|why| panic!("{why}"));
+                Emulator { child: None, endpoint, dir: PathBuf::new(), calls }
             }
         }
     }

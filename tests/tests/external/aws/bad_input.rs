@@ -6,7 +6,11 @@ use serde_json::{Value, json};
 
 use super::emulator::{Emulator, Setup, wait_for};
 use super::stack::{Stack, built, parameters};
-use crate::support::settled;
+use crate::tools::Tool;
+use crate::{ExternalTest, external_test};
+use gam_tests::support::settled;
+
+const NEEDS: &[Tool] = &[Tool::Emulator, Tool::Sam];
 
 /// Plans, which must be set aside; the reason.
 fn refused_plan(stack: &Stack<'_>) -> String {
@@ -34,16 +38,15 @@ fn errors(stack: &Stack<'_>, function: &str, count: usize) -> Vec<String> {
     })
 }
 
-fn deploy<'a>(aws: &'a Emulator, double: &Double) -> Option<Stack<'a>> {
+fn deploy<'a>(aws: &'a Emulator, double: &Double) -> Stack<'a> {
     let world = generated::world(78);
-    Some(Stack::of(aws, built()?, &parameters(&world, double)))
+    Stack::of(aws, built(), &parameters(&world, double))
 }
 
-#[test]
 fn a_missing_secret_and_a_revoked_token() {
-    let Some(aws) = Setup::strict().start() else { return };
+    let aws = Setup::strict().start();
     let double = Double::start(generated::world(78), settled());
-    let Some(stack) = deploy(&aws, &double) else { return };
+    let stack = deploy(&aws, &double);
     let why = refused_plan(&stack);
     assert!(why.contains("github-token") && why.contains("create it"), "{why}");
     assert_eq!(double.requests(), 0);
@@ -64,11 +67,10 @@ fn a_missing_secret_and_a_revoked_token() {
     assert!(!aws.log().contains("ghp_revoked") && !told.concat().contains("ghp_revoked"));
 }
 
-#[test]
 fn what_is_too_large_to_be_a_batch() {
-    let Some(aws) = Setup::strict().start() else { return };
+    let aws = Setup::strict().start();
     let double = Double::start(generated::world(78), settled());
-    let Some(stack) = deploy(&aws, &double) else { return };
+    let stack = deploy(&aws, &double);
     let large = tempfile::NamedTempFile::new().expect("a file");
     large.as_file().set_len(17 << 20).expect("room for it");
     let key = format!("inbox/org=acme-works/{}.parquet", "cd".repeat(32));
@@ -84,11 +86,10 @@ fn what_is_too_large_to_be_a_batch() {
     assert_eq!(stack.keys("inbox/"), [key], "it stays, for a person to look at");
 }
 
-#[test]
 fn a_missing_table() {
-    let Some(aws) = Setup::strict().start() else { return };
+    let aws = Setup::strict().start();
     let double = Double::start(generated::world(78), settled());
-    let Some(stack) = deploy(&aws, &double) else { return };
+    let stack = deploy(&aws, &double);
     let table = stack.output("Table");
     let unprotected = json!({ "TableName": table, "DeletionProtectionEnabled": false });
     aws.call("dynamodb", "update_table", unprotected);
@@ -107,4 +108,13 @@ fn a_missing_table() {
     assert!(told.iter().any(|line| line.contains(table)), "the log says which table: {told:?}");
     let told = stack.try_invoke("AggregateFunction", &json!({ "action": "sweep" }));
     assert!(told.is_ok(), "there is nothing to aggregate yet: {told:?}");
+}
+
+/// The tests of this file.
+pub(crate) fn tests() -> Vec<ExternalTest> {
+    vec![
+        external_test!(NEEDS, a_missing_secret_and_a_revoked_token),
+        external_test!(NEEDS, what_is_too_large_to_be_a_batch),
+        external_test!(NEEDS, a_missing_table),
+    ]
 }

@@ -5,12 +5,15 @@ use serde_json::json;
 
 use super::emulator::Setup;
 use super::stack::{Stack, built, gateway_event, parameters};
-use crate::support::settled;
+use crate::tools::Tool;
+use crate::{ExternalTest, external_test};
+use gam_tests::support::settled;
 
-#[test]
+const NEEDS: &[Tool] = &[Tool::Emulator, Tool::Sam];
+
 fn with_iam_the_gateway_asks_for_a_signature_and_the_function_for_no_token() {
-    let Some(aws) = Setup::strict().start() else { return };
-    let Some(template) = built() else { return };
+    let aws = Setup::strict().start();
+    let template = built();
     let world = generated::world(80);
     let double = Double::start(world.clone(), settled());
     aws.call("secretsmanager", "create_secret", json!({ "Name": "github-token", "SecretString": TOKEN }));
@@ -34,4 +37,9 @@ fn with_iam_the_gateway_asks_for_a_signature_and_the_function_for_no_token() {
     // Nobody comes past the gateway without one.
     let answer = stack.ask("/api/v1/orgs", &[]);
     assert!([401, 403].contains(&answer.status), "{}: {}", answer.status, answer.text());
+}
+
+/// The tests of this file.
+pub(crate) fn tests() -> Vec<ExternalTest> {
+    vec![external_test!(NEEDS, with_iam_the_gateway_asks_for_a_signature_and_the_function_for_no_token)]
 }
