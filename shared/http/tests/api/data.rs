@@ -88,7 +88,7 @@ fn events() -> Vec<Event> {
 }
 
 /// A context that holds the events of one organization, aggregated.
-async fn context() -> Context {
+pub(crate) async fn context() -> Context {
     let context = empty_context();
     let names = [(NameKind::Org, 0, "Acme"), (NameKind::Repo, 1, "Site"), (NameKind::Repo, 2, "tools")];
     let names = names.map(|(kind, id, name)| NameEntry {
