@@ -1,5 +1,8 @@
 //! The command line: global flags, the variables that are read, and one subcommand a job.
 
+#[cfg(test)]
+mod help;
+
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -203,4 +203,13 @@ mod tests {
         let last = Sweep { rounds: ROUNDS, ..rest };
         assert_eq!(last.again(vec!["b".into()]), None);
     }
+
+    /// Schedules send this message, and it waits in queues while a new version is deployed.
+    #[test]
+    fn the_form_of_messages_never_changes() {
+        let message = Sweep { rebuild: true, ..Sweep::default() }.again(vec!["acme".into()]).unwrap();
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!("aggregate_messages", message);
+        });
+    }
 }

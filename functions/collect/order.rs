@@ -161,4 +161,20 @@ mod tests {
         assert_eq!(put_back.again(None), None);
         assert_eq!(order.waits(DateTime::UNIX_EPOCH), None);
     }
+
+    /// Schedules send these messages, and they wait in queues while a new version is deployed.
+    #[test]
+    fn the_form_of_messages_never_changes() {
+        let trail = Trail { rounds: 2, not_before: DateTime::from_timestamp(1_700_000_000, 0) };
+        let since = "2024-02-29".parse().ok();
+        let repo = WorkItem { repo: "site".into(), repo_id: 7, node_id: "R_7".into() };
+        let orders = [
+            Order::Plan { organizations: vec!["acme".into()], since, trail: trail.clone() },
+            Order::Reconcile { organizations: vec!["acme".into()], trail: trail.clone() },
+            Order::Work { org: "acme".into(), repo, since, trail },
+        ];
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!("collect_messages", orders.map(|order| order.to_json()).join("\n"));
+        });
+    }
 }

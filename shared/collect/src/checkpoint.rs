@@ -1,6 +1,9 @@
 //! What collection remembers: how far each repository has been read, and up to when the
 //! organization's numbers are complete. Every time in here was told by GitHub.
 
+#[cfg(test)]
+mod format;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};

@@ -326,3 +326,21 @@ async fn readers_do_not_wait_for_a_writer() {
     assert_eq!(contents(&again).await, before);
     execute(&mut other, "ROLLBACK").await;
 }
+
+/// A file of this version is opened by every later one.
+#[tokio::test]
+async fn the_tables_never_change() {
+    let (_directory, path) = fresh();
+    open(&path).await.close().await;
+    let mut connection = raw(&path).await;
+    let sql = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type, name";
+    let mut lines: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap();
+    for pragma in ["application_id", "user_version"] {
+        let query = AssertSqlSafe(format!("PRAGMA {pragma}"));
+        let value: i64 = sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap();
+        lines.push(format!("PRAGMA {pragma} = {value}"));
+    }
+    insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!("sqlite_schema", lines.join(";\n"));
+    });
+}

@@ -192,4 +192,37 @@ mod tests {
         assert_eq!(partitions(Grain::Day, "2024-03-01", "2024-03-01"), Vec::<String>::new());
         assert_eq!(partitions(Grain::Day, "2024-03-02", "2024-03-01"), Vec::<String>::new());
     }
+
+    /// Tables that exist are found under these keys.
+    #[test]
+    fn the_layout_of_the_table_never_changes() {
+        let (org, month) = ("Acme#Works", Month::parse("2024-02").unwrap());
+        let mut lines = Vec::new();
+        let mut note = |what: &str, key: Key| lines.push(format!("{what:<34} {} | {}", key.pk, key.sk));
+        note("registered", Key::registered(org));
+        note("all_registered", Key::all_registered());
+        note("marker", Key::marker(org, month));
+        note("markers", Key::markers(org));
+        for kind in [NameKind::Org, NameKind::Repo, NameKind::Member] {
+            note("name", Key::name(org, kind, 42));
+            note("names", Key::names(org, kind));
+        }
+        note("checkpoint of the organization", Key::checkpoint(&CheckpointKey::Org(org.to_owned())));
+        note("checkpoint of a repository", Key::checkpoint(&CheckpointKey::Repo(org.to_owned(), 42)));
+        note("repo_checkpoints", Key::repo_checkpoints(org));
+        let subjects = [Subject::Org, Subject::Repo(42), Subject::member("Ann")];
+        for (subject, grain) in subjects.iter().zip(Grain::ALL) {
+            let key = RollupKey { subject: subject.clone(), grain, start: day("2024-01-29"), month };
+            note("rollup", Key::rollup(org, &key));
+        }
+        lines.push(format!("index {INDEX}"));
+        for kind in SubjectKind::ALL {
+            for grain in Grain::ALL {
+                lines.push(format!("  {}", index_partition(org, kind, grain, day("2024-01-29"))));
+            }
+        }
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!("dynamodb_keys", lines.join("\n"));
+        });
+    }
 }

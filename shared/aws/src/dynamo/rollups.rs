@@ -205,3 +205,25 @@ impl NameStore for DynamoStore {
         self.read_orgs().await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tables that exist hold items of this form.
+    #[test]
+    fn the_attributes_of_a_rollup_never_change() {
+        let start = "2024-01-29".parse().unwrap();
+        let month = Month::parse("2024-02").unwrap();
+        let key = RollupKey { subject: Subject::member("Ann"), grain: Grain::Month, start, month };
+        let logic = Logic { version: 3, identity: "abc".to_owned() };
+        let rollup = StoredRollup { logic, generation: 2, body: "{}".to_owned() };
+        let entry = entry_of("Acme", &key, &rollup);
+        let mut lines: Vec<String> =
+            entry.0.iter().map(|(name, value)| format!("{name}: {value:?}")).collect();
+        lines.sort();
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!("dynamodb_rollup", lines.join("\n"));
+        });
+    }
+}

@@ -88,7 +88,7 @@ fn events() -> Vec<Event> {
 }
 
 /// A world that holds the events of one organization, aggregated.
-async fn world() -> World {
+pub(crate) async fn world() -> World {
     let world = World::default();
     let names = [(NameKind::Org, 0, "Acme"), (NameKind::Repo, 1, "Site"), (NameKind::Repo, 2, "tools")];
     let names = names.map(|(kind, id, name)| NameEntry {

@@ -4,6 +4,8 @@ mod data;
 mod document;
 mod errors;
 mod headers;
+mod public_answers;
+mod public_errors;
 mod schema;
 mod serving;
 mod support;

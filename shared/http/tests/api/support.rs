@@ -98,6 +98,34 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().expect("the header is text"))
     }
 
+    /// The answer as snapshots show it: the status, the headers and the body.
+    pub(crate) fn shown(&self) -> String {
+        let mut text = format!("{}\n", self.status);
+        for (name, value) in &self.headers {
+            let value = match name.as_str() {
+                // They change with every request or with every content.
+                "x-request-id" | "etag" | "content-length" => "[present]",
+                _ => value.to_str().expect("the header is text"),
+            };
+            text.push_str(&format!("{name}: {value}\n"));
+        }
+        format!("{text}\n{}", self.shown_body())
+    }
+
+    /// The body as snapshots show it. Keys of JSON objects are sorted, because their order means nothing.
+    pub(crate) fn shown_body(&self) -> String {
+        let body = if self.header("content-type").ends_with("json") {
+            serde_json::to_string_pretty(&self.json()).expect("it is JSON")
+        } else {
+            self.text().replace("><", ">\n<")
+        };
+        let body = body.replace(concat!('"', env!("CARGO_PKG_VERSION"), '"'), "\"[version]\"");
+        match self.header("x-request-id") {
+            "" => body,
+            id => body.replace(id, "[request id]"),
+        }
+    }
+
     /// Checks that this is a problem document of the status and code, and returns its detail.
     pub(crate) fn problem(&self, status: u16, code: &str) -> String {
         assert_eq!(self.status.as_u16(), status, "{self:?}");
@@ -109,6 +137,13 @@ impl Answer {
         assert_eq!((&problem["status"], &problem["code"]), (&status.into(), &code.into()));
         problem["detail"].as_str().expect("a text").to_owned()
     }
+}
+
+/// Compares a text with its snapshot.
+pub(crate) fn check(name: &str, text: &str) {
+    insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!(name, text);
+    });
 }
 
 /// Sends a request with headers.
