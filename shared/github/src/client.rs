@@ -42,8 +42,8 @@ pub struct ClientSettings {
     pub parallelism: usize,
     /// Whether to list forks too. A fork repeats the history of its upstream repository.
     pub forks: bool,
-    /// The share of each rate limit, 0 to 1, that may be used up, by this run and by anything else with the same
-    /// token. Beyond it calls fail with [`Error::Limited`]. `None` to use all of it.
+    /// The share of each rate limit, 0 to 1, that may be used up, by this run and by anything else with the
+    /// same token. Beyond it calls fail with [`Error::Limited`]. `None` to use all of it.
     pub budget: Option<f64>,
 }
 
@@ -118,8 +118,8 @@ impl Client {
         }
     }
 
-    /// Returns the client for an organization. An app signs in to each organization separately; personal tokens
-    /// work for all of them.
+    /// Returns the client for an organization. An app signs in to each organization separately; personal
+    /// tokens work for all of them.
     ///
     /// # Errors
     /// If the app is not installed in the organization, or GitHub cannot be read.
@@ -204,9 +204,9 @@ impl Client {
         self.shared.cut_off.set(at);
     }
 
-    /// The share of GitHub's rate limits that is left, 0 to 1. Of an account's two limits the one with less left
-    /// counts; of several tokens, the one with most left; of an app's organizations, the one with least left.
-    /// `None` if no limit is known yet, or there are none.
+    /// The share of GitHub's rate limits that is left, 0 to 1. Of an account's two limits the one with less
+    /// left counts; of several tokens, the one with most left; of an app's organizations, the one with least
+    /// left. `None` if no limit is known yet, or there are none.
     pub fn share_left(&self) -> Option<f64> {
         if let Ok(installations) = self.shared.installations.try_lock()
             && self.is_app()
@@ -310,8 +310,8 @@ impl Client {
     /// The error for an address at which there is no GitHub API.
     pub(crate) fn no_api_error(&self, address: &str) -> Error {
         Error::Invalid(format!(
-            "no GitHub API at {address}: GITHUB_API_URL is {}; use https://api.github.com, or https://HOST/api/v3 \
-             for Enterprise Server",
+            "no GitHub API at {address}: GITHUB_API_URL is {}; use https://api.github.com, or \
+             https://HOST/api/v3 for Enterprise Server",
             self.api_url()
         ))
     }
@@ -327,8 +327,8 @@ impl Client {
             // GitHub refused the app's own token, or one that it issued to the app.
             AttemptError::Fatal(Error::Unauthorized(_)) if self.is_app() => {
                 AttemptError::Fatal(Error::Unauthorized(
-                    "GitHub refused the app: GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY must belong to the same app, \
-                     and the key must not have been deleted"
+                    "GitHub refused the app: GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY must belong to the same \
+                     app, and the key must not have been deleted"
                         .to_owned(),
                 ))
             }
@@ -367,8 +367,8 @@ impl Client {
         policy.run(what, page_size, attempt).await
     }
 
-    /// Sends a GraphQL query. With a page size, the query's variable `first` is that size, and is reduced if the
-    /// server finds the page too heavy.
+    /// Sends a GraphQL query. With a page size, the query's variable `first` is that size, and is reduced if
+    /// the server finds the page too heavy.
     pub(crate) async fn query<T: DeserializeOwned>(
         &self,
         query: &Query,

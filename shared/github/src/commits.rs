@@ -67,8 +67,8 @@ pub struct Comparison {
 /// The number of commits in a span of a history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CommitCounts {
-    /// Commits that listing the span returns. The list stops at the first commit older than the span, although
-    /// ancestors of that commit may be newer if somebody's clock was wrong.
+    /// Commits that listing the span returns. The list stops at the first commit older than the span,
+    /// although ancestors of that commit may be newer if somebody's clock was wrong.
     pub listed: i64,
     /// Commits whose committer date lies in the span.
     pub in_span: i64,
@@ -83,8 +83,8 @@ pub struct CommitPage {
     pub entries: Vec<Commit>,
     /// The cursor of the next page; `None` on the last page.
     pub next: Option<String>,
-    /// How many commits the span has. `None` if counts were not requested, the span has no start, or GitHub had
-    /// no time to count.
+    /// How many commits the span has. `None` if counts were not requested, the span has no start, or GitHub
+    /// had no time to count.
     pub counts: Option<CommitCounts>,
 }
 
@@ -93,8 +93,8 @@ pub type CommitterDateSpan = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
 
 impl Client {
     /// Fetches a page of the commits reachable from `tip` whose committer dates lie in the span. Counts them
-    /// too if `with_counts` is set and GitHub has the time. A commit whose lines GitHub refuses to count comes
-    /// without line counts.
+    /// too if `with_counts` is set and GitHub has the time. A commit whose lines GitHub refuses to count
+    /// comes without line counts.
     ///
     /// # Errors
     /// [`Error::NotFound`] if the repository or the tip is gone; other errors if GitHub cannot be read.
@@ -154,8 +154,8 @@ impl Client {
     /// Fetches any number of commits by object id, in the order of `oids`.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if the repository is gone; other errors if GitHub cannot be read or cannot find one
-    /// of the commits, which a lagging replica may miss for a while.
+    /// [`Error::NotFound`] if the repository is gone; other errors if GitHub cannot be read or cannot find
+    /// one of the commits, which a lagging replica may miss for a while.
     pub async fn commits_by_id(&self, repo: &RepoRef, oids: &[String]) -> Result<Vec<Commit>, Error> {
         let commits = self.find_commits_by_id(repo, oids).await?.into_iter().zip(oids);
         commits.map(|(commit, oid)| commit.ok_or_else(|| commit_not_found(repo, oid))).collect()

@@ -59,8 +59,8 @@ impl Client {
         Ok(page)
     }
 
-    /// Looks up the first of these deployments by node id, as many as the page size allows. The results are in
-    /// the order of `node_ids`.
+    /// Looks up the first of these deployments by node id, as many as the page size allows. The results are
+    /// in the order of `node_ids`.
     ///
     /// # Errors
     /// If GitHub cannot be read.

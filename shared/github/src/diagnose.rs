@@ -46,8 +46,8 @@ pub struct Diagnosis {
 pub struct AppDiagnosis {
     /// The app's display name.
     pub name: String,
-    /// The logins of the accounts in which the app is installed, each with the permissions that it lacks there, by
-    /// GitHub's names.
+    /// The logins of the accounts in which the app is installed, each with the permissions that it lacks
+    /// there, by GitHub's names.
     pub installed_in: Vec<(String, BTreeSet<&'static str>)>,
 }
 
@@ -65,8 +65,8 @@ impl Client {
         Ok(Diagnosis { app, server_time: response.rate_limit.date, ..Diagnosis::default() })
     }
 
-    /// Requests what GitHub knows about the token, or the app. The rate limits are read first: they are free of
-    /// charge, while GitHub does not name the token's owner once a limit is used up.
+    /// Requests what GitHub knows about the token, or the app. The rate limits are read first: they are free
+    /// of charge, while GitHub does not name the token's owner once a limit is used up.
     ///
     /// # Errors
     /// If GitHub refuses the token or cannot be read.

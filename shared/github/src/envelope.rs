@@ -1,4 +1,5 @@
-//! The GraphQL envelope, `{data, errors}`, including what octocrab drops: error types, paths and partial data.
+//! The GraphQL envelope, `{data, errors}`, including what octocrab drops: error types, paths and partial
+//! data.
 
 use std::time::Duration;
 
@@ -91,8 +92,8 @@ impl GraphQlError {
         path.len() > parent.len() && path.iter().zip(parent).all(|(step, name)| step == name)
     }
 
-    /// The index of the entry that the error concerns, in the list at that path; `None` if it concerns something
-    /// else.
+    /// The index of the entry that the error concerns, in the list at that path; `None` if it concerns
+    /// something else.
     pub(crate) fn entry_below(&self, list: &[&str]) -> Option<usize> {
         let (head, rest) = self.path.as_ref()?.split_at_checked(list.len())?;
         let is_same_list = head.iter().zip(list).all(|(step, name)| step == name);
@@ -132,8 +133,8 @@ pub(crate) fn find_limit_hit(body: &[u8]) -> Option<LimitHit> {
     })
 }
 
-/// Parses a response of status 200. Returns its data, its tolerated errors, and the points it cost if the query
-/// requested `rateLimit { cost }`.
+/// Parses a response of status 200. Returns its data, its tolerated errors, and the points it cost if the
+/// query requested `rateLimit { cost }`.
 ///
 /// # Errors
 /// If an error is not tolerated, or the body is not a GraphQL response with data of type `T`.
@@ -173,7 +174,8 @@ fn classify_error(what: &str, error: &GraphQlError) -> AttemptError {
     }
     if error.is_permission_denied() {
         return AttemptError::Fatal(Error::Forbidden(format!(
-            "the token lacks permission to read {what}: {message}; grant it the permission, or authorize it for the organization"
+            "the token lacks permission to read {what}: {message}; grant it the permission, or authorize \
+             it for the organization"
         )));
     }
     if error.is_too_heavy() {

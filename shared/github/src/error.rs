@@ -44,7 +44,8 @@ impl Error {
     /// The organization does not exist, or the token cannot see it.
     pub(crate) fn no_such_org(org: &str) -> Self {
         Error::NotFound(format!(
-            "organization {org:?} not found, or this token cannot see it: check the spelling and the token's access"
+            "organization {org:?} not found, or this token cannot see it: check the spelling and the token's \
+             access"
         ))
     }
 

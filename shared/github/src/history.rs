@@ -90,9 +90,9 @@ impl Client {
         Ok(counts)
     }
 
-    /// Counts the commits reachable from a tip of each repository whose committer dates lie in a span. Returns
-    /// the counts by repository id, without repositories and tips that are gone. The counts are exact even if
-    /// listing the span would stop early at a commit with a wrong date.
+    /// Counts the commits reachable from a tip of each repository whose committer dates lie in a span.
+    /// Returns the counts by repository id, without repositories and tips that are gone. The counts are exact
+    /// even if listing the span would stop early at a commit with a wrong date.
     ///
     /// # Errors
     /// If GitHub cannot be read.
@@ -145,8 +145,8 @@ impl Client {
         Ok(totals)
     }
 
-    /// Counts the commits reachable from `tip` in each span of committer dates, both ends included. Returns the
-    /// counts in the order of the spans. Retries only once: callers can do without the counts.
+    /// Counts the commits reachable from `tip` in each span of committer dates, both ends included. Returns
+    /// the counts in the order of the spans. Retries only once: callers can do without the counts.
     ///
     /// # Errors
     /// [`Error::NotFound`] if the repository or the tip is gone; other errors if GitHub cannot be read.

@@ -33,8 +33,8 @@ struct FollowingClosings {
 }
 
 impl Client {
-    /// Fetches a page of the issues that changed at or after `since` (all issues if `None`), each with all its
-    /// closings.
+    /// Fetches a page of the issues that changed at or after `since` (all issues if `None`), each with all
+    /// its closings.
     ///
     /// # Errors
     /// [`Error::NotFound`] if the repository is gone; other errors if GitHub cannot be read.

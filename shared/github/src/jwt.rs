@@ -34,7 +34,8 @@ impl AppTokenSigner {
     pub(crate) fn new(app: &AppCredentials) -> Result<Self, Error> {
         let invalid = |why: String| {
             Error::Invalid(format!(
-                "cannot use the GitHub App's private key ({why}): provide the PEM file that GitHub made for the app"
+                "cannot use the GitHub App's private key ({why}): provide the PEM file that GitHub made for the \
+                 app"
             ))
         };
         let der = PrivateKeyDer::from_pem_slice(app.private_key_pem.as_bytes())

@@ -42,8 +42,8 @@ const PAGES_BEFORE_HEAVY_SIZE: u32 = 8;
 /// The size grows only after a response within this time: GitHub gives up after 10 s.
 const QUICK_RESPONSE_TIME: Duration = Duration::from_secs(3);
 
-/// How many entries to request for a page. Halved when GitHub finds a page too heavy, and doubled after a quick
-/// page; a size that was too heavy before is tried again only after several quick pages.
+/// How many entries to request for a page. Halved when GitHub finds a page too heavy, and doubled after a
+/// quick page; a size that was too heavy before is tried again only after several quick pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageSize {
     #[serde(rename = "now")]

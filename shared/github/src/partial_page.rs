@@ -1,5 +1,5 @@
-//! Pages for which GitHub could not return every entry. The complete entries are used, and the missing ones are
-//! fetched by id: fetching the entire page again would cost as much as before, and might fail again.
+//! Pages for which GitHub could not return every entry. The complete entries are used, and the missing ones
+//! are fetched by id: fetching the entire page again would cost as much as before, and might fail again.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -19,8 +19,8 @@ const ENTRIES_BY_ID: u32 = 50;
 
 /// An entry of a list that can also be fetched by id.
 pub(crate) trait ListEntry: DeserializeOwned {
-    /// The path of the list's entries in the response. The query also selects the list as `ids`, with ids alone,
-    /// which arrive even if an entry fails.
+    /// The path of the list's entries in the response. The query also selects the list as `ids`, with ids
+    /// alone, which arrive even if an entry fails.
     const ENTRIES_PATH: &'static [&'static str];
     /// Fetches entries by node id.
     const BY_ID: Query;
@@ -99,8 +99,8 @@ impl<T: DeserializeOwned> PartialPage<T> {
 }
 
 impl Client {
-    /// Fetches a page of a list, with every entry complete. Returns `None` if the object that holds the list is
-    /// gone.
+    /// Fetches a page of a list, with every entry complete. Returns `None` if the object that holds the list
+    /// is gone.
     ///
     /// # Errors
     /// If GitHub cannot be read.

@@ -19,11 +19,11 @@ pub struct ListSummary {
     pub total: i64,
     /// The newest entry's numeric id, if the list is ordered by creation.
     pub id: Option<i64>,
-    /// When the newest entry last changed, UTC; when it was created, for deployments.
+    /// When the newest entry last changed, UTC. For deployments, when it was created.
     pub at: Option<DateTime<Utc>>,
 }
 
-/// Why a repository may have nothing new, although it was there before.
+/// Why a repository is not expected to have anything new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RepoState {
@@ -48,7 +48,7 @@ pub struct RepoProbe {
     pub id: i64,
     /// The name without the owner.
     pub name: String,
-    /// Why the repository may have nothing new; `None` if it is active.
+    /// Why the repository is not expected to have anything new; `None` if it is active.
     pub state: Option<RepoState>,
     /// When anything was last pushed, UTC.
     pub pushed_at: Option<DateTime<Utc>>,
@@ -261,8 +261,8 @@ impl Client {
         }
     }
 
-    /// Probes each repository separately that GitHub listed but did not return, so that one failing repository
-    /// does not prevent the others from being read.
+    /// Probes each repository separately that GitHub listed but did not return, so that one failing
+    /// repository does not prevent the others from being read.
     async fn probe_missing(&self, probe: &mut OrgProbe, missing: Vec<RepoName>) -> Result<(), Error> {
         for RepoName { id, name } in missing {
             let why = match self.probe_repos(&probe.login, &[id]).await {

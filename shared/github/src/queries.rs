@@ -20,8 +20,8 @@ pub struct Query {
     pub operation: &'static str,
     /// The texts of the fragments that the operation uses.
     pub fragments: &'static [&'static str],
-    /// The maximum cost in points, by GitHub's formula: the sum of the requests needed to fill each connection,
-    /// divided by 100. See
+    /// The maximum cost in points, by GitHub's formula: the sum of the requests needed to fill each
+    /// connection, divided by 100. See
     /// <https://docs.github.com/en/graphql/overview/rate-limits-and-query-limits-for-the-graphql-api>.
     pub points: u64,
 }
@@ -221,7 +221,8 @@ pub fn history_ends(ends: &[HistoryEnd<'_>]) -> String {
         .iter()
         .enumerate()
         .map(|(i, end)| {
-            let until = end.until.map(|until| format!(",until:\"{}\"", git_timestamp(until))).unwrap_or_default();
+            let until = end.until.map(|until| format!(",until:\"{}\"", git_timestamp(until)));
+            let until = until.unwrap_or_default();
             format!(
                 "h{i}:node(id:\"{}\"){{...on Repository{{object(oid:\"{}\"){{...on Commit{{history(first:1{until}){{totalCount}}}}}}}}}} ",
                 end.node_id, end.tip
@@ -247,8 +248,8 @@ pub fn history_counts(spans: &[(DateTime<Utc>, DateTime<Utc>)]) -> String {
     )
 }
 
-/// Returns a document that fetches up to 100 commits by object id, under the aliases `c0`, `c1`, ... The ids are
-/// put into the text unescaped, so the caller must pass hexadecimal ids only.
+/// Returns a document that fetches up to 100 commits by object id, under the aliases `c0`, `c1`, ... The ids
+/// are put into the text unescaped, so the caller must pass hexadecimal ids only.
 pub fn commits_by_oid(oids: &[String]) -> String {
     let objects: String = oids
         .iter()

@@ -74,8 +74,8 @@ pub(crate) fn classify_failure(what: &str, response: &ApiResponse, message: &str
             AttemptError::Fatal(Error::Blocked(format!("GitHub blocks access to {what} ({detail})")))
         }
         403 => AttemptError::Fatal(Error::Forbidden(format!(
-            "the token lacks permission to read {what} ({detail}): grant it access to the repository's contents, \
-             pull requests, issues and deployments, and authorize it for the organization"
+            "the token lacks permission to read {what} ({detail}): grant it access to the repository's \
+             contents, pull requests, issues and deployments, and authorize it for the organization"
         ))),
         404 | 409 | 410 | 422 => {
             AttemptError::Fatal(Error::NotFound(format!("GitHub cannot find {what} ({detail})")))

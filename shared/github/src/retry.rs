@@ -58,8 +58,8 @@ impl TooHeavyEvidence {
     }
 }
 
-/// Decides when failures at one page size justify a smaller page. A server failure may be temporary: the size is
-/// blamed only for the second failure with strong evidence, or the third of any kind.
+/// Decides when failures at one page size justify a smaller page. A server failure may be temporary: the size
+/// is blamed only for the second failure with strong evidence, or the third of any kind.
 #[derive(Default)]
 struct PageSizeSuspicion {
     size: u32,
@@ -89,9 +89,9 @@ pub(crate) struct RetryPolicy<'a> {
 }
 
 impl RetryPolicy<'_> {
-    /// Runs `attempt` until it succeeds, with the page size as its argument (1 if the call has no pages). If a
-    /// page is too heavy, a smaller one is requested at once. After any other temporary failure the call pauses,
-    /// each time longer and with jitter, a limited number of times.
+    /// Runs `attempt` until it succeeds, with the page size as its argument (1 if the call has no pages). If
+    /// a page is too heavy, a smaller one is requested at once. After any other temporary failure the call
+    /// pauses, each time longer and with jitter, a limited number of times.
     ///
     /// # Errors
     /// If another attempt cannot help, or the pauses are used up.

@@ -25,8 +25,8 @@ pub(crate) struct ApiHost {
 
 impl ApiHost {
     /// Prepares to reach the host whose REST API is at `api_url`. Proxies come from the environment
-    /// (`HTTPS_PROXY`, `NO_PROXY`). Redirects are not followed here: the transport checks each target first, so
-    /// that the token is not sent elsewhere.
+    /// (`HTTPS_PROXY`, `NO_PROXY`). Redirects are not followed here: the transport checks each target first,
+    /// so that the token is not sent elsewhere.
     ///
     /// # Errors
     /// If no HTTPS client can be created.
@@ -37,8 +37,8 @@ impl ApiHost {
             .build()
             .map_err(|error| {
                 Error::Invalid(format!(
-                    "cannot create an HTTPS client ({}): check that the system's CA certificates are installed \
-                     (package ca-certificates), and that HTTPS_PROXY is a valid address",
+                    "cannot create an HTTPS client ({}): check that the system's CA certificates are \
+                     installed (package ca-certificates), and that HTTPS_PROXY is a valid address",
                     chain(&error)
                 ))
             })?;

@@ -30,9 +30,9 @@ pub struct ThreadTotals {
 /// A kind of thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ThreadKind {
-    /// A pull request.
+    /// Pull requests.
     PullRequests,
-    /// An issue.
+    /// Issues.
     Issues,
 }
 
@@ -82,8 +82,8 @@ struct RepositoryTotals {
 }
 
 impl Client {
-    /// Counts the threads of each repository. Returns the totals by node id, without repositories that are gone
-    /// or whose threads the token may not read.
+    /// Counts the threads of each repository. Returns the totals by node id, without repositories that are
+    /// gone or whose threads the token may not read.
     ///
     /// # Errors
     /// If GitHub cannot be read.

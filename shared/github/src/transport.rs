@@ -15,7 +15,8 @@ use crate::rate_limit::RateLimitHeaders;
 use crate::response::ApiResponse;
 use crate::session::{ApiHost, TokenSession};
 
-/// How long to wait for a response. GitHub gives up on a GraphQL query after 10 s, so a later one never comes.
+/// How long to wait for a response. GitHub gives up on a GraphQL query after 10 s, so a later one never
+/// comes.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(25);
 /// How many redirects of one request are followed.
 const MAX_REDIRECTS: usize = 5;
@@ -45,8 +46,8 @@ impl Transport {
         let api_url = api_url.trim_end_matches('/').to_owned();
         let url = Url::parse(&api_url).ok().filter(|url| url.has_host()).ok_or_else(|| {
             Error::Invalid(format!(
-                "invalid GITHUB_API_URL {api_url:?}: expected https://api.github.com, or https://HOST/api/v3 for \
-                 Enterprise Server"
+                "invalid GITHUB_API_URL {api_url:?}: expected https://api.github.com, or https://HOST/api/v3 \
+                 for Enterprise Server"
             ))
         })?;
         if url.path() == "/api" {
@@ -57,8 +58,8 @@ impl Transport {
         Ok(Transport { host: ApiHost::new(api_url)?, url })
     }
 
-    /// Sends a request and returns the response, whatever its status. Redirects of a GET are followed within the
-    /// host: GitHub redirects to the new address of a renamed repository.
+    /// Sends a request and returns the response, whatever its status. Redirects of a GET are followed within
+    /// the host: GitHub redirects to the new address of a renamed repository.
     ///
     /// # Errors
     /// If no complete response arrives in time, or a redirect is not followed.
@@ -77,8 +78,8 @@ impl Transport {
             let can_follow = redirects < MAX_REDIRECTS && matches!(request, ApiRequest::Get(_));
             let Some(path) = path.filter(|_| can_follow) else {
                 return Err(AttemptError::Fatal(Error::Invalid(format!(
-                    "{} redirects this request to {location}, which is not followed: set GITHUB_API_URL to the \
-                     address of the API itself",
+                    "{} redirects this request to {location}, which is not followed: set GITHUB_API_URL to \
+                     the address of the API itself",
                     self.host.api_url
                 ))));
             };
@@ -127,8 +128,8 @@ impl Transport {
         }
     }
 
-    /// The path of a page link, relative to the API's address; `None` if it lies outside. The host in a link is
-    /// ignored, so the token is sent to the configured host only.
+    /// The path of a page link, relative to the API's address; `None` if it lies outside. The host in a link
+    /// is ignored, so the token is sent to the configured host only.
     pub(crate) fn path_from_link(&self, link: &str) -> Option<String> {
         let url = Url::parse(link).ok()?;
         let path = url.path().strip_prefix(self.url.path().trim_end_matches('/'))?.to_owned();

@@ -81,8 +81,8 @@ impl Actor {
 pub struct GitActor {
     /// The name that the commit states.
     pub name: Option<String>,
-    /// The e-mail address that the commit states. It distinguishes authors without an account; only its hash is
-    /// stored.
+    /// The e-mail address that the commit states. It distinguishes authors without an account; only its hash
+    /// is stored.
     pub email: Option<String>,
     /// The account to which GitHub links the address.
     pub user: Option<UserAccount>,

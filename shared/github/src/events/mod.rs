@@ -1,5 +1,5 @@
-//! Builds events from GitHub's responses. The mapping is pure: the same response gives the same events. GitHub's
-//! present state is enough to build the retractions too.
+//! Builds events from GitHub's responses. The mapping is pure: the same response gives the same events.
+//! GitHub's present state is enough to build the retractions too.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,9 +49,9 @@ impl EventBuilder {
         }
     }
 
-    /// Builds the event of a commit on the default branch. `version` is the repository's commit version, which
-    /// orders the event against a retraction after a force-push. The event's own version is twice that, plus one
-    /// if the lines are counted: GitHub may refuse to count them at first.
+    /// Builds the event of a commit on the default branch. `version` is the repository's commit version,
+    /// which orders the event against a retraction after a force-push. The event's own version is twice that,
+    /// plus one if the lines are counted: GitHub may refuse to count them at first.
     pub fn commit(&self, commit: &Commit, version: i64) -> Event {
         let author = commit.author.as_ref().map_or_else(Member::ghost, |author| author.member());
         let co_authors = commit.authors.clone().map(|authors| {
@@ -77,8 +77,8 @@ impl EventBuilder {
         event
     }
 
-    /// Builds the retraction of a commit that a force-push removed. It is newer than every event of the commit
-    /// with a smaller commit version.
+    /// Builds the retraction of a commit that a force-push removed. It is newer than every event of the
+    /// commit with a smaller commit version.
     pub fn retracted_commit(&self, commit: &ComparedCommit, version: i64) -> Event {
         let id = EventId::commit(self.repo_id, &commit.sha);
         let mut event =
@@ -173,8 +173,8 @@ impl EventBuilder {
         Some(event)
     }
 
-    /// Builds the retraction of a release that was published at `published_at`, and then unpublished, published
-    /// at another time, or deleted.
+    /// Builds the retraction of a release that was published at `published_at`, and then unpublished,
+    /// published at another time, or deleted.
     pub fn retracted_release(&self, id: i64, published_at: DateTime<Utc>, version: i64) -> Event {
         let event = self.release_at(id, published_at, Member::ghost(), version);
         Event { retracted: true, ..event }
@@ -270,13 +270,14 @@ struct RecordedClosing {
 
 /// Returns every moment at which a closing may have been recorded.
 ///
-/// The current closing is the `ClosedEvent` in the timeline that matches `closed_at`, or `closed_at` itself if the
-/// timeline has no such event. A merged pull request has no current closing: the merge closes it too, but counts
-/// as a merge only.
+/// The current closing is the `ClosedEvent` in the timeline that matches `closed_at`, or `closed_at` itself
+/// if the timeline has no such event. A merged pull request has no current closing: the merge closes it too,
+/// but counts as a merge only.
 ///
-/// An earlier response may have had a `closed_at` without its `ClosedEvent`, or may have shown a merge as a closing.
-/// So `closed_at` and the `ClosedEvent` of a merge are retracted if they are not the current closing. That change
-/// often happens within one second, and so within one version, of which the retraction wins.
+/// An earlier response may have had a `closed_at` without its `ClosedEvent`, or may have shown a merge as a
+/// closing. So `closed_at` and the `ClosedEvent` of a merge are retracted if they are not the current
+/// closing. That change often happens within one second, and so within one version, of which the retraction
+/// wins.
 fn closings(
     timeline: &Option<Vec<Option<Closing>>>,
     closed_at: Option<DateTime<Utc>>,

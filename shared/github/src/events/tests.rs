@@ -98,8 +98,8 @@ fn ids_that_count(batches: &[&[Event]]) -> Vec<String> {
     winners.into_values().filter(|event| !event.retracted).map(|event| event.id.to_string()).collect()
 }
 
-/// Asserts that the result is what the last batch shows, whichever of the earlier batches were collected before it,
-/// and in whichever order the batches are merged.
+/// Asserts that the result is what the last batch shows, whichever of the earlier batches were collected
+/// before it, and in whichever order the batches are merged.
 fn assert_last_batch_decides(batches: &[Vec<Event>], expected: &[&str]) {
     let (last, earlier) = batches.split_last().unwrap();
     for chosen in 0..(1_u32 << earlier.len()) {

@@ -69,7 +69,7 @@ impl PointsBudget {
             (self.reset, self.remaining) = (None, None);
         }
         let known = self.remaining.zip(self.reset);
-        // The reset to wait for if too few points are left beside those reserved.
+        // The reset to wait for if the points left do not cover `cost` and `reserved` points.
         let shortage = |reserved: u64| {
             known.filter(|(left, _)| *left < self.withheld + reserved + cost).map(|(_, reset)| reset)
         };

@@ -149,7 +149,8 @@ impl RateLimiter {
     /// end soon. If they do use the points, this request waits for the reset or fails.
     ///
     /// # Errors
-    /// [`Error::Limited`] if the wait would be too long, the run's share is used up, or the cut-off has passed.
+    /// [`Error::Limited`] if the wait would be too long, the run's share is used up, or the cut-off has
+    /// passed.
     pub(crate) async fn reserve(
         &self,
         resource: RateLimitResource,

@@ -35,7 +35,8 @@ fn limiter() -> RateLimiter {
     limiter_with(3600, None)
 }
 
-/// Limiters that wait for no limit and may use three more points: one has no more, the other's share ends there.
+/// Limiters that wait for no limit and may use three more points: one has no more, the other's share ends
+/// there.
 fn three_points_left() -> [RateLimiter; 2] {
     let (all, share) = (limiter_with(0, None), limiter_with(0, Some(0.6)));
     all.record(RateLimitResource::GraphQl, &hourly("5000", "3"));
