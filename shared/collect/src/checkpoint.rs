@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_github::{Order, PageSize, RepoState};
+use gam_model::CommitVersion;
 use serde::{Deserialize, Serialize};
 
 /// How far a repository has been read.
@@ -37,7 +38,7 @@ pub struct CommitsCheckpoint {
     /// A move to a new tip that was begun and not finished.
     pub moving: Option<Moving>,
     /// The version of the commits written: greater after every force-push.
-    pub version: i64,
+    pub version: CommitVersion,
     /// Commits whose lines GitHub refused to count.
     #[serde(skip_serializing_if = "Uncounted::is_empty")]
     pub uncounted: Uncounted,

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use gam_model::{Event, EventId, EventKind, Facts, FirstReview, Member};
+use gam_model::{CommitVersion, Event, EventId, EventKind, Facts, FirstReview, Member};
 
 use crate::commits::ComparedCommit;
 use crate::wire::{Actor, Closing, Commit, Deployment, Issue, PullRequest, Release, Review};
@@ -49,9 +49,8 @@ impl Origin {
         }
     }
 
-    /// A commit on the default branch. `version` orders it against its being pushed away; the half of a
-    /// step is for its lines, which GitHub may refuse to count at first.
-    pub fn commit(&self, commit: &Commit, version: i64) -> Event {
+    /// A commit on the default branch. `version` orders it with the retractions of force-pushes.
+    pub fn commit(&self, commit: &Commit, version: CommitVersion) -> Event {
         let author = commit.author.as_ref().map_or_else(Member::ghost, |author| author.member());
         let co_authors = commit.authors.clone().map(|authors| {
             // The list starts with the author; trailers may name somebody twice, or the author again.
@@ -62,7 +61,7 @@ impl Origin {
             names
         });
         let id = EventId::commit(self.repo_id, &commit.oid);
-        let version = 2 * version + i64::from(commit.is_counted());
+        let version = version.event_version(commit.is_counted());
         let mut event = self.event(id, EventKind::Commit, version, author, commit.committed_date);
         event.facts = Facts {
             sha: Some(commit.oid.clone()),
@@ -76,11 +75,12 @@ impl Origin {
         event
     }
 
-    /// A commit that a force-push took away. It is newer than whatever was told of it at a lesser version.
-    pub fn commit_gone(&self, commit: &ComparedCommit, version: i64) -> Event {
+    /// A commit that a force-push removed. `version` is the [`CommitVersion::retraction`] of the force-push.
+    pub fn commit_gone(&self, commit: &ComparedCommit, version: CommitVersion) -> Event {
         let id = EventId::commit(self.repo_id, &commit.sha);
+        let version = version.event_version(false);
         let mut event =
-            self.event(id, EventKind::Commit, 2 * version, commit.member.clone(), commit.committed_at);
+            self.event(id, EventKind::Commit, version, commit.member.clone(), commit.committed_at);
         event.retracted = true;
         event.facts.sha = Some(commit.sha.clone());
         event.facts.parents = i32::try_from(commit.parents).ok();
