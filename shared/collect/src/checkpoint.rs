@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_github::{Order, PageSize, RepoState};
+use gam_model::CommitVersion;
 use serde::{Deserialize, Serialize};
 
 /// How far a repository has been read.
@@ -37,7 +38,7 @@ pub struct CommitsCheckpoint {
     /// A move to a new tip that was begun and not finished.
     pub moving: Option<Moving>,
     /// The version of the commits written: greater after every force-push.
-    pub version: i64,
+    pub version: CommitVersion,
     /// Commits whose lines GitHub refused to count.
     #[serde(skip_serializing_if = "Uncounted::is_empty")]
     pub uncounted: Uncounted,
@@ -349,5 +350,15 @@ mod tests {
         let old = r#"{"watermark":null,"floor":"2024-01-01T00:00:00Z","total":9,"cursor":"Y3Vyc29y"}"#;
         let walk: ChangesWalk = serde_json::from_str(old).expect("it is understood");
         assert_eq!(walk.ways, ChangesWalk::down());
+    }
+
+    #[test]
+    fn the_stored_format_is_stable() {
+        let stored = include_str!("../testdata/checkpoint.json");
+        let checkpoint: RepoCheckpoint = serde_json::from_str(stored).unwrap();
+        let written: serde_json::Value = serde_json::to_value(&checkpoint).unwrap();
+        assert_eq!(written, serde_json::from_str::<serde_json::Value>(stored).unwrap());
+        let empty = serde_json::to_string(&RepoCheckpoint::default()).unwrap();
+        assert_eq!(empty, include_str!("../testdata/checkpoint-empty.json").trim_end());
     }
 }

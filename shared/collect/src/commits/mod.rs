@@ -10,7 +10,7 @@ mod windows;
 use chrono::{DateTime, Utc};
 use gam_github::wire::Commit;
 use gam_github::{Client, Error};
-use gam_model::Event;
+use gam_model::{CommitVersion, Event};
 use tokio::sync::mpsc::Sender;
 
 use super::plan::{Span, Stop, Target};
@@ -50,9 +50,8 @@ pub(super) async fn read(
     sink: &Sender<PageRead>,
 ) -> Result<(), Stop> {
     let mut reading = Commits { github, target, sink, checkpoint: from };
-    if reading.checkpoint.version == 0 {
-        // Not less than what an earlier collection, whose checkpoints are lost, may have taken back.
-        reading.checkpoint.version = reading.pushed_at().max(1);
+    if !reading.checkpoint.version.is_set() {
+        reading.checkpoint.version = CommitVersion::initial(target.pushed_at);
     }
     if let Some(walk) = reading.checkpoint.walk.take() {
         reading.resume(walk).await?;
@@ -118,9 +117,5 @@ impl Commits<'_> {
         let counted: Vec<Commit> = commits.into_iter().flatten().filter(Commit::is_counted).collect();
         let events = self.events(&counted);
         self.hand_over(events, true).await
-    }
-
-    fn pushed_at(&self) -> i64 {
-        self.target.pushed_at.map_or(0, |at: DateTime<Utc>| at.timestamp())
     }
 }

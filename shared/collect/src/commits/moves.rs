@@ -78,12 +78,7 @@ impl Commits<'_> {
     }
 
     fn begin_version(&mut self) {
-        self.checkpoint.version = (self.checkpoint.version + 2).max(self.pushed_at());
-    }
-
-    /// The version of what a force-push took away: between those before and after it.
-    fn version_gone(&self) -> i64 {
-        self.checkpoint.version - 1
+        self.checkpoint.version = self.checkpoint.version.after_force_push(self.target.pushed_at);
     }
 
     /// Whether two histories cannot be compared though GitHub can be asked: they have no common ancestor,
@@ -143,8 +138,8 @@ impl Commits<'_> {
                 Err(why) => return self.replace_uncompared(covered, to, why).await,
             };
             backward.commits.iter().for_each(|gone| self.checkpoint.uncounted.note(&gone.sha, true));
-            let gone =
-                backward.commits.iter().map(|gone| self.target.origin.commit_gone(gone, self.version_gone()));
+            let version = self.checkpoint.version.retraction();
+            let gone = backward.commits.iter().map(|gone| self.target.origin.commit_gone(gone, version));
             let gone = gone.collect();
             self.hand_over(gone, false).await?;
         }
@@ -229,7 +224,7 @@ impl Commits<'_> {
                 Err(error) => return Err(error.into()),
             };
             is_resumed = false;
-            let version = self.version_gone();
+            let version = self.checkpoint.version.retraction();
             let gone = page.entries.iter().map(|commit| {
                 let event = self.target.origin.commit(commit, version);
                 Event { retracted: true, ..event }

@@ -18,7 +18,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use gam_github::facts::Origin;
 use gam_github::{Client, Error, RepoProbe, RepoRef, Span, StatesOf, Usage};
 use gam_lake::inbox;
-use gam_model::{Event, EventBatch, EventKind};
+use gam_model::{CommitVersion, Event, EventBatch, EventKind};
 use gam_store::keys::CheckpointKey;
 
 use crate::checkpoint::{CommitsCheckpoint, CoveredCommits, RepoCheckpoint};
@@ -179,7 +179,7 @@ impl Run<'_> {
                 repo: self.reference(repo),
                 origin,
                 known: self.known.remove(&repo.id).unwrap_or_default(),
-                pushed_at: repo.pushed_at.map_or(0, |at| at.timestamp()),
+                pushed_at: repo.pushed_at,
                 report: &mut self.report,
             };
             let checkpoint = &self.held[&repo.id].value;
@@ -222,7 +222,7 @@ struct Comparing<'a> {
     repo: RepoRef,
     origin: Origin,
     known: Known,
-    pushed_at: i64,
+    pushed_at: Option<DateTime<Utc>>,
     report: &'a mut ReconcileReport,
 }
 
@@ -307,7 +307,7 @@ impl Comparing<'_> {
         let found = self.github.commits_by_id(&self.repo, &missing).await?;
         let mut events: Vec<Event> = found.iter().map(|commit| self.origin.commit(commit, version)).collect();
         // Newer than what was told before, and older than what will be told from now on.
-        let taken_back = 2 * (version - 1);
+        let taken_back = version.retraction().event_version(false);
         events.extend(gone.into_iter().map(|event| Event { version: taken_back, retracted: true, ..event }));
         self.repair("commits", entries, events).await
     }
@@ -371,7 +371,7 @@ impl Comparing<'_> {
         &self,
         compared: &CoveredCommits,
         gone: &[Event],
-    ) -> Result<Option<i64>, CollectError> {
+    ) -> Result<Option<CommitVersion>, CollectError> {
         let org = &self.origin.org;
         let key = CheckpointKey::Repo(org.clone(), self.repo.id);
         let mut held: Checkpoint<RepoCheckpoint> = Checkpoint::load(&*self.ports.checkpoints, &key).await?;
@@ -381,7 +381,7 @@ impl Comparing<'_> {
         }
         let gone = gone.iter().filter_map(|event| event.facts.sha.as_deref());
         gone.for_each(|sha| commits.uncounted.note(sha, true));
-        commits.version = (commits.version + 2).max(self.pushed_at);
+        commits.version = commits.version.after_force_push(self.pushed_at);
         let version = commits.version;
         if held.save(&*self.ports.checkpoints, &key).await? {
             Ok(Some(version))

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use gam_model::{Event, EventId, EventKind, Facts, FirstReview, Member};
+use gam_model::{CommitVersion, Event, EventId, EventKind, Facts, FirstReview, Member};
 
 use crate::commits::ComparedCommit;
 use crate::wire::{Actor, Closing, Commit, Deployment, Issue, PullRequest, Release, Review};
@@ -49,10 +49,10 @@ impl EventBuilder {
         }
     }
 
-    /// Builds the event of a commit on the default branch. `version` is the repository's commit version,
-    /// which orders the event against a retraction after a force-push. The event's own version is twice that,
-    /// plus one if the lines are counted: GitHub may refuse to count them at first.
-    pub fn commit(&self, commit: &Commit, version: i64) -> Event {
+    /// Builds the event of a commit on the default branch. `version` is the repository's commit version, which
+    /// orders the event against the retractions after force-pushes. A commit with line counts is newer than
+    /// the same commit without them: GitHub may refuse to count the lines at first.
+    pub fn commit(&self, commit: &Commit, version: CommitVersion) -> Event {
         let author = commit.author.as_ref().map_or_else(Member::ghost, |author| author.member());
         let co_authors = commit.authors.clone().map(|authors| {
             // The list starts with the author. Trailers may repeat a co-author or the author.
@@ -63,7 +63,7 @@ impl EventBuilder {
             names
         });
         let id = EventId::commit(self.repo_id, &commit.oid);
-        let version = 2 * version + i64::from(commit.has_line_counts());
+        let version = version.event_version(commit.has_line_counts());
         let mut event = self.event(id, EventKind::Commit, version, author, commit.committed_date);
         event.facts = Facts {
             sha: Some(commit.oid.clone()),
@@ -77,12 +77,13 @@ impl EventBuilder {
         event
     }
 
-    /// Builds the retraction of a commit that a force-push removed. It is newer than every event of the
-    /// commit with a smaller commit version.
-    pub fn retracted_commit(&self, commit: &ComparedCommit, version: i64) -> Event {
+    /// Builds the retraction of a commit that a force-push removed. `version` is the
+    /// [`CommitVersion::retraction`] of the force-push.
+    pub fn retracted_commit(&self, commit: &ComparedCommit, version: CommitVersion) -> Event {
         let id = EventId::commit(self.repo_id, &commit.sha);
+        let version = version.event_version(false);
         let mut event =
-            self.event(id, EventKind::Commit, 2 * version, commit.member.clone(), commit.committed_at);
+            self.event(id, EventKind::Commit, version, commit.member.clone(), commit.committed_at);
         event.retracted = true;
         event.facts.sha = Some(commit.sha.clone());
         event.facts.parents = i32::try_from(commit.parents).ok();

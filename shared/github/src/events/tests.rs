@@ -339,7 +339,8 @@ fn a_commit_names_each_co_author_once_and_stores_no_address() {
         ]},
     }))
     .unwrap();
-    let event = builder().commit(&commit, 4);
+    let version = CommitVersion::initial(DateTime::from_timestamp(4, 0));
+    let event = builder().commit(&commit, version);
     assert_eq!((event.version, event.member.name.as_str(), event.facts.parents), (9, "ann", Some(2)));
     assert_eq!(event.facts.files_changed, None);
     assert_eq!(event.facts.co_authors.as_ref().map(Vec::len), Some(1));
