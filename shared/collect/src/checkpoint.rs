@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use gam_github::{Order, PageSize, RepoState};
+use gam_github::{ListOrder, PageSize, RepoState};
 use gam_model::CommitVersion;
 use serde::{Deserialize, Serialize};
 
@@ -195,19 +195,19 @@ pub struct ChangesWalk {
 impl ChangesWalk {
     /// From the newest change down.
     pub fn down() -> Vec<Way> {
-        vec![Way::new(Order::LastChanged)]
+        vec![Way::new(ListOrder::LastChanged)]
     }
 
     /// From both ends, by when entries were opened: no entry ever changes its place in that order.
     pub fn from_both_ends() -> Vec<Way> {
-        vec![Way::new(Order::Newest), Way::new(Order::Oldest)]
+        vec![Way::new(ListOrder::Newest), Way::new(ListOrder::Oldest)]
     }
 
     /// Whether two ways have met, so that every entry was read. Of those opened at the moment that one has
     /// reached some may be left, so they have to go past each other.
     pub(crate) fn has_met(&self) -> bool {
         let reached = |order| self.ways.iter().find(|way| way.order == order)?.reached;
-        let (newest, oldest) = (reached(Order::Newest), reached(Order::Oldest));
+        let (newest, oldest) = (reached(ListOrder::Newest), reached(ListOrder::Oldest));
         newest.zip(oldest).is_some_and(|(newest, oldest)| oldest > newest)
     }
 }
@@ -216,7 +216,7 @@ impl ChangesWalk {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Way {
     /// In which order.
-    pub order: Order,
+    pub order: ListOrder,
     /// Where the next page starts.
     pub cursor: Option<String>,
     /// When the entry that was read last was opened, UTC.
@@ -227,7 +227,7 @@ pub struct Way {
 
 impl Way {
     /// A way from the first entry on.
-    pub fn new(order: Order) -> Self {
+    pub fn new(order: ListOrder) -> Self {
         Way { order, cursor: None, reached: None, read: 0 }
     }
 }

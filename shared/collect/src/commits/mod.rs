@@ -98,7 +98,7 @@ impl Commits<'_> {
     fn events<'c>(&mut self, commits: impl IntoIterator<Item = &'c Commit>) -> Vec<Event> {
         let version = self.checkpoint.version;
         let told = commits.into_iter().map(|commit| {
-            self.checkpoint.uncounted.note(&commit.oid, commit.is_counted());
+            self.checkpoint.uncounted.note(&commit.oid, commit.has_line_counts());
             self.target.origin.commit(commit, version)
         });
         told.collect()
@@ -107,14 +107,14 @@ impl Commits<'_> {
     /// Asks again for commits whose lines GitHub refused to count.
     async fn count_again(&mut self) -> Result<(), Stop> {
         let oids = self.checkpoint.uncounted.ask(self.target.read_at);
-        let commits = match self.github.commits_if_shown(&self.target.repo, &oids).await {
+        let commits = match self.github.find_commits_by_id(&self.target.repo, &oids).await {
             Ok(commits) => commits,
             // They are asked for again another day.
             Err(Error::Unavailable { .. } | Error::NotFound(_)) => Vec::new(),
             Err(error) => return Err(error.into()),
         };
         // One that is not shown may be pushed away, or shown by another server: it is asked for again too.
-        let counted: Vec<Commit> = commits.into_iter().flatten().filter(Commit::is_counted).collect();
+        let counted: Vec<Commit> = commits.into_iter().flatten().filter(Commit::has_line_counts).collect();
         let events = self.events(&counted);
         self.hand_over(events, true).await
     }

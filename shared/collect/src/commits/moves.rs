@@ -61,7 +61,7 @@ impl Commits<'_> {
     /// Gives up a move whose tip is gone. It may have taken back commits that are on the branch, so all that
     /// is covered is told again, from the tip that the branch has now, under a version that beats that.
     async fn abandon(&mut self, covered: CoveredCommits, tip: &str) -> Result<(), Stop> {
-        if !self.github.shows(&self.target.repo, tip).await? {
+        if !self.github.has_commit(&self.target.repo, tip).await? {
             return Err(self.not_shown_yet(tip).into());
         }
         tracing::warn!(
@@ -88,7 +88,7 @@ impl Commits<'_> {
         if !matches!(why, Error::NotFound(_) | Error::Unavailable { .. }) {
             return Err(why.into());
         }
-        let is_shown = self.github.shows(&self.target.repo, new).await?;
+        let is_shown = self.github.has_commit(&self.target.repo, new).await?;
         tracing::info!(repo = self.target.repo.name, old, new, %why, is_shown, "two tips cannot be compared");
         Ok(is_shown)
     }
@@ -139,7 +139,7 @@ impl Commits<'_> {
             };
             backward.commits.iter().for_each(|gone| self.checkpoint.uncounted.note(&gone.sha, true));
             let version = self.checkpoint.version.retraction();
-            let gone = backward.commits.iter().map(|gone| self.target.origin.commit_gone(gone, version));
+            let gone = backward.commits.iter().map(|gone| self.target.origin.retracted_commit(gone, version));
             let gone = gone.collect();
             self.hand_over(gone, false).await?;
         }
@@ -211,7 +211,7 @@ impl Commits<'_> {
                 }
                 Err(why @ Error::NotFound(_)) => {
                     // Where it is the repository that is hidden, that is an error of its own.
-                    if self.github.shows(&self.target.repo, &old.tip).await? {
+                    if self.github.has_commit(&self.target.repo, &old.tip).await? {
                         return Err(why.into());
                     }
                     tracing::warn!(
