@@ -119,7 +119,7 @@ impl Settings {
                  GITHUB_APP_PRIVATE_KEY; `github-metrics demo` needs none",
             ));
         };
-        let settings = gam_github::Settings {
+        let settings = gam_github::ClientSettings {
             api_url: self.github_api_url.clone(),
             credentials: credentials.clone(),
             max_wait: limits.max_wait,

@@ -7,7 +7,7 @@ use anyhow::bail;
 use gam_aws::secret::{field, token};
 use gam_aws::{SdkConfig, Secret, SecretError};
 use gam_functions::environment;
-use gam_github::{AppCredentials, Client, Credentials, Settings};
+use gam_github::{AppCredentials, Client, ClientSettings, Credentials};
 use gam_model::{Clock, SystemClock};
 use tokio::sync::Mutex;
 
@@ -19,7 +19,7 @@ const PARALLELISM: u32 = 5;
 /// The client, and where its token comes from.
 pub(crate) struct SignIn {
     secret: Secret,
-    settings: Settings,
+    settings: ClientSettings,
     /// The client of the token that was read last.
     client: Mutex<Option<(String, Client)>>,
 }
@@ -52,7 +52,7 @@ impl SignIn {
             bail!("GITHUB_BUDGET {percent} is no share: give 1 to 100, in percent");
         }
         let parallelism = environment::number("GITHUB_PARALLELISM")?.unwrap_or(PARALLELISM);
-        let settings = Settings {
+        let settings = ClientSettings {
             api_url: environment::required("GITHUB_API_URL")?,
             // Those of the secret take their place.
             credentials: Credentials::Tokens(Vec::new()),
@@ -99,7 +99,8 @@ impl SignIn {
         {
             return Ok(client.clone());
         }
-        let client = Client::new(Settings { credentials: credentials(&token), ..self.settings.clone() })?;
+        let client =
+            Client::new(ClientSettings { credentials: credentials(&token), ..self.settings.clone() })?;
         *known = Some((token, client.clone()));
         Ok(client)
     }

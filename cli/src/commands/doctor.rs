@@ -101,7 +101,7 @@ async fn github(settings: &Settings, org: Option<&str>) -> Vec<Finding> {
     // Limits that are used up are what is asked about, so nothing is waited for.
     let diagnosis = match settings.github(&Limits::AT_ONCE) {
         Err(error) => Err(sentence(&error)),
-        Ok(client) => match tokio::time::timeout(PATIENCE, ask(&client.impatient(), org)).await {
+        Ok(client) => match tokio::time::timeout(PATIENCE, ask(&client.with_one_retry(), org)).await {
             Ok(Ok(diagnosis)) => Ok(diagnosis),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!(

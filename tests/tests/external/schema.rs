@@ -98,7 +98,7 @@ fn resolve<'a>(description: &'a Value, part: &'a Value) -> &'a Value {
 }
 
 /// The operation that a call is, with what it answers when all is well.
-fn operation<'a>(description: &'a Value, call: &rest::Call) -> (&'a Value, &'a Value) {
+fn operation<'a>(description: &'a Value, call: &rest::RestEndpoint) -> (&'a Value, &'a Value) {
     let operation = &description["paths"][call.path][call.method];
     assert!(operation.is_object(), "{} {} is not described", call.method, call.path);
     let answer = ["200", "201"].into_iter().map(|status| &operation["responses"][status]);
@@ -127,7 +127,7 @@ fn every_rest_call_is_described_by_github() {
 }
 
 /// GitHub's own example of an answer, read as the program reads it.
-fn example<T: serde::de::DeserializeOwned>(description: &Value, call: &rest::Call) -> T {
+fn example<T: serde::de::DeserializeOwned>(description: &Value, call: &rest::RestEndpoint) -> T {
     let (_, answer) = operation(description, call);
     let examples = answer["examples"].as_object().expect("it has examples");
     let example = resolve(description, examples.values().next().expect("one"));
@@ -138,11 +138,11 @@ fn example<T: serde::de::DeserializeOwned>(description: &Value, call: &rest::Cal
 fn githubs_own_examples_of_answers_are_understood() {
     let text = text(Tool::OpenApi);
     let description: Value = serde_json::from_str(&text).expect("the description is JSON");
-    let compared: rest::Compared = example(&description, &rest::COMPARE);
+    let compared: rest::ComparisonPage = example(&description, &rest::COMPARE);
     assert!(compared.total_commits > 0 && compared.commits[0].author.as_ref().unwrap().login.is_some());
     let user: rest::User = example(&description, &rest::USER);
     assert_eq!(user.login, "octocat");
-    let limits: rest::RateLimit = example(&description, &rest::RATE_LIMIT);
+    let limits: rest::RateLimitResponse = example(&description, &rest::RATE_LIMIT);
     assert!(limits.resources.core.is_some_and(|core| core.limit == 5000));
     let installation: rest::Installation = example(&description, &rest::INSTALLATION);
     assert!(installation.id > 0 && installation.permissions.contains_key("metadata"));

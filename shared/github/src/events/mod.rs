@@ -1,31 +1,31 @@
-//! From what GitHub shows to events. Pure: the same sight gives the same events, and what GitHub
-//! shows now suffices to write the retracted ones too.
+//! Builds events from GitHub's responses. The mapping is pure: the same response gives the same events.
+//! GitHub's present state is enough to build the retractions too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use gam_model::{Event, EventId, EventKind, Facts, FirstReview, Member};
+use gam_model::{CommitVersion, Event, EventId, EventKind, Facts, FirstReview, Member};
 
 use crate::commits::ComparedCommit;
 use crate::wire::{Actor, Closing, Commit, Deployment, Issue, PullRequest, Release, Review};
 
-/// How far a `ClosedEvent` may lie from the `closedAt` it belongs to.
-const SAME_CLOSING: TimeDelta = TimeDelta::seconds(5);
+/// How far the time of a `ClosedEvent` may be from the `closedAt` that it explains.
+const CLOSED_EVENT_TOLERANCE: TimeDelta = TimeDelta::seconds(5);
 
-/// What all events of a reading share.
+/// Builds the events of one repository. The fields are the same in all its events.
 #[derive(Debug, Clone)]
-pub struct Origin {
-    /// The organization, as GitHub spells it.
+pub struct EventBuilder {
+    /// The organization's login, in GitHub's capitalization.
     pub org: String,
-    /// The repository's name.
+    /// The repository's name without the owner.
     pub repo: String,
     /// The repository's numeric id.
     pub repo_id: i64,
-    /// When the run began, UTC.
+    /// When the run began, UTC, by the local clock.
     pub collected_at: DateTime<Utc>,
 }
 
-impl Origin {
+impl EventBuilder {
     fn event(
         &self,
         id: EventId,
@@ -49,20 +49,21 @@ impl Origin {
         }
     }
 
-    /// A commit on the default branch. `version` orders it against its being pushed away; the half of a
-    /// step is for its lines, which GitHub may refuse to count at first.
-    pub fn commit(&self, commit: &Commit, version: i64) -> Event {
+    /// Builds the event of a commit on the default branch. `version` is the repository's commit version, which
+    /// orders the event against the retractions after force-pushes. A commit with line counts is newer than
+    /// the same commit without them: GitHub may refuse to count the lines at first.
+    pub fn commit(&self, commit: &Commit, version: CommitVersion) -> Event {
         let author = commit.author.as_ref().map_or_else(Member::ghost, |author| author.member());
         let co_authors = commit.authors.clone().map(|authors| {
-            // The list starts with the author; trailers may name somebody twice, or the author again.
+            // The list starts with the author. Trailers may repeat a co-author or the author.
             let mut names: Vec<String> = authors.entries().iter().map(|a| a.member().name).collect();
             names.retain(|name| *name != author.name);
-            let mut seen = std::collections::BTreeSet::new();
+            let mut seen = BTreeSet::new();
             names.retain(|name| seen.insert(name.clone()));
             names
         });
         let id = EventId::commit(self.repo_id, &commit.oid);
-        let version = 2 * version + i64::from(commit.is_counted());
+        let version = version.event_version(commit.has_line_counts());
         let mut event = self.event(id, EventKind::Commit, version, author, commit.committed_date);
         event.facts = Facts {
             sha: Some(commit.oid.clone()),
@@ -76,18 +77,20 @@ impl Origin {
         event
     }
 
-    /// A commit that a force-push took away. It is newer than whatever was told of it at a lesser version.
-    pub fn commit_gone(&self, commit: &ComparedCommit, version: i64) -> Event {
+    /// Builds the retraction of a commit that a force-push removed. `version` is the
+    /// [`CommitVersion::retraction`] of the force-push.
+    pub fn retracted_commit(&self, commit: &ComparedCommit, version: CommitVersion) -> Event {
         let id = EventId::commit(self.repo_id, &commit.sha);
+        let version = version.event_version(false);
         let mut event =
-            self.event(id, EventKind::Commit, 2 * version, commit.member.clone(), commit.committed_at);
+            self.event(id, EventKind::Commit, version, commit.member.clone(), commit.committed_at);
         event.retracted = true;
         event.facts.sha = Some(commit.sha.clone());
         event.facts.parents = i32::try_from(commit.parents).ok();
         event
     }
 
-    /// Everything a pull request tells: its opening, its merge, its closings, its reviews.
+    /// Builds the events of a pull request: its opening, merge, closings and reviews.
     pub fn pull_request(&self, pull: &PullRequest) -> Vec<Event> {
         let author = Actor::member(pull.author.as_ref());
         let reviews: Vec<&Review> =
@@ -115,7 +118,8 @@ impl Origin {
         }
         for closing in closings(&pull.timeline_items.nodes, pull.closed_at, pull.merged_at.is_some()) {
             let id = EventId::pr_closed(self.repo_id, pull.number, closing.at);
-            events.push(Event { retracted: closing.undone, ..event(id, EventKind::PrClosed, closing.at) });
+            events
+                .push(Event { retracted: !closing.is_current, ..event(id, EventKind::PrClosed, closing.at) });
         }
         events.extend(reviews.iter().filter_map(|review| self.review(review, pull, &author)));
         events
@@ -136,7 +140,7 @@ impl Origin {
         Some(event)
     }
 
-    /// Everything an issue tells: its opening and its closings.
+    /// Builds the events of an issue: its opening and its closings.
     pub fn issue(&self, issue: &Issue) -> Vec<Event> {
         let author = Actor::member(issue.author.as_ref());
         let facts = Facts {
@@ -154,12 +158,13 @@ impl Origin {
         let mut events = vec![event(opened, EventKind::IssueOpened, issue.created_at)];
         for closing in closings(&issue.timeline_items.nodes, issue.closed_at, false) {
             let id = EventId::issue_closed(self.repo_id, issue.number, closing.at);
-            events.push(Event { retracted: closing.undone, ..event(id, EventKind::IssueClosed, closing.at) });
+            let event = event(id, EventKind::IssueClosed, closing.at);
+            events.push(Event { retracted: !closing.is_current, ..event });
         }
         events
     }
 
-    /// The publication of a release; a draft is none.
+    /// Builds the event of a release; `None` if it is a draft.
     pub fn release(&self, release: &Release) -> Option<Event> {
         let at = release.published_at.filter(|_| !release.is_draft)?;
         let author = Actor::member(release.author.as_ref());
@@ -169,8 +174,9 @@ impl Origin {
         Some(event)
     }
 
-    /// A publication that was taken back or replaced by another.
-    pub fn release_gone(&self, id: i64, published_at: DateTime<Utc>, version: i64) -> Event {
+    /// Builds the retraction of a release that was published at `published_at`, and then unpublished,
+    /// published at another time, or deleted.
+    pub fn retracted_release(&self, id: i64, published_at: DateTime<Utc>, version: i64) -> Event {
         let event = self.release_at(id, published_at, Member::ghost(), version);
         Event { retracted: true, ..event }
     }
@@ -179,10 +185,11 @@ impl Origin {
         self.event(EventId::release(id, at), EventKind::Release, version, author, at)
     }
 
-    /// What a deployment came to: its first success, or its first failure as long as it never succeeded.
+    /// Builds the events of a deployment: its first success, and its first failure if that came earlier. The
+    /// failure is retracted once the deployment has succeeded.
     pub fn deployment(&self, deployment: &Deployment) -> Vec<Event> {
         let Some(id) = deployment.database_id else { return Vec::new() };
-        let outcome = Outcome::of(deployment);
+        let outcome = DeploymentOutcome::of(deployment);
         let member = Actor::member(deployment.creator.as_ref());
         let facts = Facts {
             sha: deployment.commit_oid.clone(),
@@ -198,7 +205,7 @@ impl Origin {
             .success
             .map(|at| event(EventId::deployment_success(id), EventKind::DeploymentSuccess, at, at));
         let failure = outcome.failure.map(|at| {
-            // A failure that later succeeded is taken back by the success, at its own old time.
+            // The retraction keeps the time of the failure and takes the version of the success.
             let version = outcome.success.unwrap_or(at);
             let event = event(EventId::deployment_failure(id), EventKind::DeploymentFailure, version, at);
             Event { retracted: outcome.success.is_some(), ..event }
@@ -206,26 +213,26 @@ impl Origin {
         success.into_iter().chain(failure).collect()
     }
 
-    /// The failure of a deployment that is no more. It has the failure's own version, of which the retracted
-    /// telling wins: whatever else GitHub may tell of it, a success, is newer.
-    pub fn deployment_gone(&self, id: i64, failed_at: DateTime<Utc>) -> Event {
+    /// Builds the retraction of a failed deployment that no longer exists. It has the version of the failure:
+    /// of two equal versions the retraction wins, while a later success still wins over both.
+    pub fn retracted_deployment_failure(&self, id: i64, failed_at: DateTime<Utc>) -> Event {
         let (failure, version) = (EventId::deployment_failure(id), failed_at.timestamp());
         let event = self.event(failure, EventKind::DeploymentFailure, version, Member::ghost(), failed_at);
         Event { retracted: true, ..event }
     }
 }
 
-/// What a deployment's statuses came to.
+/// When a deployment first succeeded or failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outcome {
-    /// When it first succeeded, UTC.
+pub struct DeploymentOutcome {
+    /// The first success, UTC; `None` if it never succeeded.
     pub success: Option<DateTime<Utc>>,
-    /// When it first failed, UTC; only where it failed before it ever succeeded.
+    /// The first failure, UTC; `None` if it never failed, or only after it had succeeded.
     pub failure: Option<DateTime<Utc>>,
 }
 
-impl Outcome {
-    /// Reads the statuses, which come in no order to rely on.
+impl DeploymentOutcome {
+    /// Reads the outcome from the deployment's statuses, which are in unspecified order.
     pub fn of(deployment: &Deployment) -> Self {
         let first = |states: &[&str]| {
             let statuses =
@@ -234,20 +241,20 @@ impl Outcome {
         };
         let success = first(&["SUCCESS"]);
         let failure = first(&["FAILURE", "ERROR"]).filter(|&at| success.is_none_or(|success| at <= success));
-        Outcome { success, failure }
+        DeploymentOutcome { success, failure }
     }
 }
 
-/// Each reviewer's first review up to the merge, in order of time.
+/// Returns each reviewer's first review up to the merge, in order of time.
 fn first_reviews(reviews: &[&Review], merged_at: DateTime<Utc>) -> Vec<FirstReview> {
     let mut first: BTreeMap<String, FirstReview> = BTreeMap::new();
     for review in reviews.iter().filter(|review| review.state != "PENDING") {
         let Some(at) = review.submitted_at.filter(|&at| at <= merged_at) else { continue };
         let member = Actor::member(review.author.as_ref());
-        let found = FirstReview { member: member.name.clone(), member_kind: member.kind, at };
-        let kept = first.entry(member.name).or_insert_with(|| found.clone());
-        if found.at < kept.at {
-            *kept = found;
+        let review = FirstReview { member: member.name.clone(), member_kind: member.kind, at };
+        let earliest = first.entry(member.name).or_insert_with(|| review.clone());
+        if review.at < earliest.at {
+            *earliest = review;
         }
     }
     let mut first: Vec<FirstReview> = first.into_values().collect();
@@ -255,36 +262,41 @@ fn first_reviews(reviews: &[&Review], merged_at: DateTime<Utc>) -> Vec<FirstRevi
     first
 }
 
-struct ClosingFact {
+/// A moment at which an earlier run may have recorded a closing.
+struct RecordedClosing {
     at: DateTime<Utc>,
-    undone: bool,
+    /// Whether this is the closing that is in effect now. Otherwise it must be retracted.
+    is_current: bool,
 }
 
-/// Every moment that may have been told as a closing's, and whether it was undone. The closing that holds
-/// now is the one in the timeline that belongs to `closed_at`; where the timeline has none, `closed_at`
-/// itself; and none where there was a merge, which closes too and counts as a merge only.
+/// Returns every moment at which a closing may have been recorded.
 ///
-/// GitHub may have shown `closed_at` before its closing was in the timeline, and a merge as a closing before
-/// it was one. So `closed_at` and the merge's own closing are told as undone where they do not hold. That is
-/// often a matter of one second and thus of one version, of which the retracted telling wins.
+/// The current closing is the `ClosedEvent` in the timeline that matches `closed_at`, or `closed_at` itself
+/// if the timeline has no such event. A merged pull request has no current closing: the merge closes it too,
+/// but counts as a merge only.
+///
+/// An earlier response may have had a `closed_at` without its `ClosedEvent`, or may have shown a merge as a
+/// closing. So `closed_at` and the `ClosedEvent` of a merge are retracted if they are not the current
+/// closing. That change often happens within one second, and so within one version, of which the retraction
+/// wins.
 fn closings(
     timeline: &Option<Vec<Option<Closing>>>,
     closed_at: Option<DateTime<Utc>>,
-    merged: bool,
-) -> Vec<ClosingFact> {
+    is_merged: bool,
+) -> Vec<RecordedClosing> {
     let mut times: Vec<DateTime<Utc>> =
         timeline.iter().flatten().flatten().filter_map(|closing| closing.created_at).collect();
     times.sort_unstable();
-    let current = closed_at.and_then(|closed| {
-        let near = times.iter().copied().filter(|at| (*at - closed).abs() <= SAME_CLOSING);
+    let matching = closed_at.and_then(|closed| {
+        let near = times.iter().copied().filter(|at| (*at - closed).abs() <= CLOSED_EVENT_TOLERANCE);
         near.min_by_key(|at| (*at - closed).abs())
     });
-    // By the second, as ids are: two facts of one id would contradict each other.
-    let holds = current.or(closed_at).filter(|_| !merged).map(|at| at.timestamp());
+    // In whole seconds, as in event ids: two events with one id would contradict each other.
+    let current = matching.or(closed_at).filter(|_| !is_merged).map(|at| at.timestamp());
     times.extend(closed_at);
     times.sort_unstable();
     times.dedup_by_key(|at| at.timestamp());
-    times.into_iter().map(|at| ClosingFact { at, undone: Some(at.timestamp()) != holds }).collect()
+    times.into_iter().map(|at| RecordedClosing { at, is_current: Some(at.timestamp()) == current }).collect()
 }
 
 #[cfg(test)]
