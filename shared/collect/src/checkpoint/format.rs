@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use chrono::{DateTime, Utc};
-use gam_github::{Order, PageSize, RepoState};
+use gam_github::{ListOrder, PageSize, RepoState};
 use gam_store::OrgCheckpoint;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,7 +23,7 @@ fn page_size() -> Option<PageSize> {
     // Only a size that was too heavy once is stored.
     let text = serde_json::to_string(&size).expect("it is JSON").replace("4294967295", "50");
     size = serde_json::from_str(&text).expect("it is a size");
-    size.to_remember()
+    size.to_save()
 }
 
 fn covered(tip: &str) -> CoveredCommits {
@@ -43,7 +43,7 @@ fn full_commits(step: MoveStep) -> CommitsCheckpoint {
 }
 
 fn full_changes() -> ChangesCheckpoint {
-    let ways = [Order::LastChanged, Order::Newest, Order::Oldest].map(|order| Way {
+    let ways = [ListOrder::LastChanged, ListOrder::Newest, ListOrder::Oldest].map(|order| Way {
         order,
         cursor: Some("c2".to_owned()),
         reached: Some(at(6)),
