@@ -125,14 +125,28 @@ pub(super) struct IndexKey {
 }
 
 impl IndexKey {
-    /// Returns the key of a rollup in the index.
-    pub(super) fn rollup(org: &str, key: &RollupKey) -> Self {
+    /// Returns the key of a rollup in the index, or `None` if the index does not hold it.
+    pub(super) fn rollup(org: &str, key: &RollupKey) -> Option<Self> {
         let kind = key.subject.kind();
-        IndexKey {
+        is_indexed(kind, key.grain).then(|| IndexKey {
             gpk: index_partition(org, kind, key.grain, key.start),
             gsk: format!("{}#{}#{}", key.start, key.month, key.subject.name()),
-        }
+        })
     }
+}
+
+/// Returns whether the index holds rollups of that kind and grain: those that listings read.
+pub(super) fn is_indexed(kind: SubjectKind, grain: Grain) -> bool {
+    let kind_is_listed = match kind {
+        SubjectKind::Repo | SubjectKind::Member => true,
+        // There is one subject of this kind, and one query on the table reads its rollups.
+        SubjectKind::Org => false,
+    };
+    let grain_is_listed = match grain {
+        Grain::Day | Grain::Month => true,
+        Grain::Week => false,
+    };
+    kind_is_listed && grain_is_listed
 }
 
 /// Returns the partition key in the index. A partition holds one month of days, or one year of months.
@@ -218,7 +232,7 @@ mod tests {
             [(Grain::Day, "rollup#acme#member#day#2024-01"), (Grain::Month, "rollup#acme#member#month#2024")]
         {
             let key = RollupKey { subject: subject.clone(), grain, start, month: Month::of(start) };
-            let index_key = IndexKey::rollup("Acme", &key);
+            let index_key = IndexKey::rollup("Acme", &key).unwrap();
             assert_eq!((index_key.gpk.as_str(), index_key.gsk.as_str()), (gpk, "2024-01-31#2024-01#ann"));
             let next_day = day("2024-02-01");
             assert_eq!(index_partitions("acme", SubjectKind::Member, grain, start, next_day), [gpk]);

@@ -8,9 +8,10 @@
 //! | `orgs` | `org#{org}` | an organization that has a name or a marker |
 //! | `checkpoint#{org}` | `org`, `repo#{id}` | a checkpoint |
 //!
-//! The index `by_kind` holds a copy of the rollups by kind of subject, for listings. Its partition key `gpk` is the
-//! kind, the grain and a period, its sort key `gsk` the day, the month and the subject. The index is eventually
-//! consistent. All other reads are consistent.
+//! The sparse index `by_kind` holds a copy of the daily and monthly rollups of repositories and members, for
+//! listings. Its partition key `gpk` is the kind, the grain and a period, its sort key `gsk` the day, the month
+//! and the subject. Other items have neither attribute, so they cost no write to the index. The index is
+//! eventually consistent. All other reads are consistent.
 //!
 //! Every write is a `PutItem` of a complete item, under a condition unless it always writes the same. If a
 //! response is lost, the retry finds what the first attempt wrote and changes nothing. See

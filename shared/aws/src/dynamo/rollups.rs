@@ -19,14 +19,15 @@ use super::{ConditionalPut, DynamoStore, MAX_CONCURRENT_REQUESTS};
 const MAX_ADVANCE_ATTEMPTS: usize = 100;
 
 fn rollup_item(org: &str, key: &RollupKey, rollup: &StoredRollup) -> Item {
-    let index_key = IndexKey::rollup(org, key);
-    Item::new(&ItemKey::rollup(org, key))
-        .with_text("gpk", index_key.gpk)
-        .with_text("gsk", index_key.gsk)
+    let item = Item::new(&ItemKey::rollup(org, key))
         .with_number("version", rollup.logic.version)
         .with_text("identity", &rollup.logic.identity)
         .with_number("generation", rollup.generation)
-        .with_body(&rollup.body)
+        .with_body(&rollup.body);
+    match IndexKey::rollup(org, key) {
+        Some(index_key) => item.with_text("gpk", index_key.gpk).with_text("gsk", index_key.gsk),
+        None => item,
+    }
 }
 
 fn parse_rollup(item: &Item) -> Result<(RollupKey, StoredRollup)> {
@@ -145,6 +146,17 @@ impl RollupStore for DynamoStore {
         from: NaiveDate,
         to: NaiveDate,
     ) -> Result<Vec<(RollupKey, StoredRollup)>> {
+        if kind == SubjectKind::Org {
+            return self.range(org, &Subject::Org, grain, from, to).await;
+        }
+        if !keys::is_indexed(kind, grain) {
+            let what = format!(
+                "cannot list rollups by {}: the index {} holds days and months only",
+                grain.as_str(),
+                keys::KIND_INDEX
+            );
+            return Err(Error::Unusable { what, source: None });
+        }
         let reads = keys::index_partitions(org, kind, grain, from, to).into_iter().map(|partition| {
             let request = self
                 .client
@@ -206,5 +218,66 @@ impl NameStore for DynamoStore {
 
     async fn orgs(&self) -> Result<Vec<String>> {
         self.read_orgs().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(subject: Subject, grain: Grain) -> RollupKey {
+        let start = "2024-01-01".parse().unwrap();
+        RollupKey { subject, grain, start, month: Month::of(start) }
+    }
+
+    fn rollup() -> StoredRollup {
+        let logic = Logic { version: 3, identity: "identity".to_owned() };
+        StoredRollup { logic, generation: 7, body: "{}".to_owned() }
+    }
+
+    #[test]
+    fn only_listed_rollups_are_in_the_index() {
+        for (subject, is_listed) in
+            [(Subject::Org, false), (Subject::Repo(1), true), (Subject::member("ann"), true)]
+        {
+            for (grain, is_listed) in
+                [(Grain::Day, is_listed), (Grain::Week, false), (Grain::Month, is_listed)]
+            {
+                let key = key(subject.clone(), grain);
+                let item = rollup_item("acme", &key, &rollup());
+                let index_attributes = ["gpk", "gsk"].map(|name| item.0.contains_key(name));
+                assert_eq!(index_attributes, [is_listed; 2], "{key:?}");
+                assert_eq!(keys::is_indexed(subject.kind(), grain), is_listed, "{key:?}");
+            }
+        }
+    }
+
+    /// Earlier versions wrote the index attributes on every rollup.
+    #[test]
+    fn items_of_earlier_versions_are_read_like_new_ones() {
+        for subject in [Subject::Org, Subject::Repo(1), Subject::member("ann")] {
+            for grain in Grain::ALL {
+                let key = key(subject.clone(), grain);
+                let new = rollup_item("acme", &key, &rollup());
+                let old = new.clone().with_text("gpk", "anything").with_text("gsk", "anything");
+                for item in [new, old] {
+                    assert_eq!(parse_rollup(&item).unwrap(), (key.clone(), rollup()));
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn weeks_cannot_be_listed() {
+        let config = aws_config::SdkConfig::builder()
+            .behavior_version(aws_config::BehaviorVersion::v2026_01_12())
+            .build();
+        let store = DynamoStore::new(&config, "table");
+        let (from, to) = ("2024-01-01".parse().unwrap(), "2024-02-01".parse().unwrap());
+        for kind in [SubjectKind::Repo, SubjectKind::Member] {
+            let error = store.range_of_kind("acme", kind, Grain::Week, from, to).await.unwrap_err();
+            assert!(!error.is_retryable());
+            assert!(error.to_string().contains("cannot list rollups by week"), "{error}");
+        }
     }
 }
