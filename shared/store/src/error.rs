@@ -1,35 +1,35 @@
-//! Errors, by what the caller must do: try again, or fix the cause first.
+//! Errors, by what the caller must do: retry, or fix the environment.
 
-/// The result of an operation of a store.
+/// The result of an operation on the store.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-type Source = Box<dyn std::error::Error + Send + Sync>;
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why an operation of a store failed.
+/// Why an operation on the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The store is busy or cannot be reached. Trying again may help.
-    #[error("the store is busy or cannot be reached: {what}")]
+    /// The store is busy or unreachable. A retry may succeed.
+    #[error("the store is busy or unreachable: {what}")]
     Unavailable {
-        /// The operation that failed, and why if that is known.
+        /// The operation that failed.
         what: String,
         /// The underlying error.
         #[source]
-        source: Option<Source>,
+        source: Option<BoxError>,
     },
-    /// The store cannot be used until somebody fixes the cause. The text says what is wrong and how to fix it.
+    /// The store cannot be used until somebody fixes its environment.
     #[error("{what}")]
     Unusable {
         /// What is wrong, and how to fix it.
         what: String,
         /// The underlying error.
         #[source]
-        source: Option<Source>,
+        source: Option<BoxError>,
     },
 }
 
 impl Error {
-    /// Creates an error for which trying again may help.
+    /// Creates an error that a retry may resolve.
     pub fn unavailable(
         what: impl Into<String>,
         source: impl std::error::Error + Send + Sync + 'static,
@@ -37,12 +37,12 @@ impl Error {
         Error::Unavailable { what: what.into(), source: Some(Box::new(source)) }
     }
 
-    /// Creates an error that somebody has to fix. `what` must say how.
+    /// Creates an error that somebody must fix. `what` says how.
     pub fn unusable(what: impl Into<String>, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         Error::Unusable { what: what.into(), source: Some(Box::new(source)) }
     }
 
-    /// Returns whether trying again may help.
+    /// Returns whether a retry may succeed.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Error::Unavailable { .. })
     }
