@@ -127,7 +127,7 @@ impl<'a> Org<'a> {
     fn counted(&self, found: Vec<(RollupKey, StoredRollup)>) -> Result<Vec<(RollupKey, Rollup)>, QueryError> {
         found
             .into_iter()
-            .filter(|(key, stored)| self.markers.get(&key.month).is_some_and(|marker| marker.counts(stored)))
+            .filter(|(key, stored)| self.markers.get(&key.month).is_some_and(|marker| marker.should_count(stored)))
             .map(|(key, stored)| match Rollup::from_json(&stored.body) {
                 Ok(rollup) => Ok((key, rollup)),
                 Err(source) => Err(QueryError::Unreadable { key: format!("{key:?}"), source }),

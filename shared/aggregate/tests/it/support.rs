@@ -419,7 +419,7 @@ pub(crate) async fn bodies(world: &World) -> Vec<String> {
         for grain in Grain::ALL {
             let stored = world.store.range_of_kind(org, kind, grain, FIRST_DAY, LAST_DAY).await.unwrap();
             let counted = stored.into_iter().filter(|(key, rollup)| {
-                markers.iter().any(|marker| marker.month == key.month && marker.counts(rollup))
+                markers.iter().any(|marker| marker.month == key.month && marker.should_count(rollup))
             });
             let filled = counted.filter(|(_, rollup)| rollup.body != "{}");
             bodies.extend(filled.map(|(key, rollup)| format!("{key:?} {}", rollup.body)));

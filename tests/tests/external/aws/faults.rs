@@ -161,7 +161,7 @@ fn what_can_never_work_is_set_aside_with_the_reason_and_the_rest_goes_on() {
         (reasons.len() >= 4).then_some(())
     });
     assert!(
-        reasons.iter().all(|(_, reason)| reason.as_ref().is_some_and(|reason| reason.contains("order"))),
+        reasons.iter().all(|(_, reason)| reason.as_ref().is_some_and(|reason| reason.contains("command"))),
         "{reasons:?}"
     );
     let rejected = stack.keys("rejected/");

@@ -1,4 +1,4 @@
-//! What a failed request comes to.
+//! The error of a failed AWS request.
 
 use std::error::Error;
 use std::fmt;
@@ -7,19 +7,19 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use gam_model::failure::chain;
 
-/// A failed request: what the service said, or why nothing was said.
+/// The error that a service returned, or the reason why there is no response.
 #[derive(Debug)]
-pub(crate) struct Failure {
-    /// The status of the answer, where there was one.
+pub(crate) struct ServiceError {
+    /// The HTTP status of the response, or `None` without a response.
     pub(crate) status: Option<u16>,
-    /// The service's code, such as `NoSuchKey`; empty where there was none.
+    /// The service's error code, such as `NoSuchKey`, or empty without one.
     pub(crate) code: String,
     text: String,
 }
 
-impl Failure {
-    /// What the error says. The texts of AWS name accounts and resources, never secrets.
-    pub(crate) fn of<E>(error: &SdkError<E, HttpResponse>) -> Self
+impl ServiceError {
+    /// Extracts status, code and text. The texts of AWS name accounts and resources, never secrets.
+    pub(crate) fn new<E>(error: &SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
@@ -30,11 +30,11 @@ impl Failure {
             (_, "") => chain(error),
             (_, code) => code.to_owned(),
         };
-        Failure { status, code, text }
+        ServiceError { status, code, text }
     }
 
-    /// Whether the caller is not allowed to do this, or is nobody the service knows.
-    pub(crate) fn is_refusal(&self) -> bool {
+    /// Returns whether the caller lacks the permission, or has no valid credentials.
+    pub(crate) fn is_access_denied(&self) -> bool {
         self.status == Some(403)
             || matches!(
                 self.code.as_str(),
@@ -43,10 +43,10 @@ impl Failure {
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for ServiceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
 }
 
-impl Error for Failure {}
+impl Error for ServiceError {}

@@ -1,19 +1,19 @@
-//! Items as they are stored, attribute by attribute.
+//! Items of the table, and their attributes.
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use gam_store::error::{Error, Result};
 
-use super::keys::Key;
+use super::keys::ItemKey;
 
-/// An item of the table.
+/// The attributes of an item, by name.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Entry(pub(super) HashMap<String, AttributeValue>);
+pub(super) struct Item(pub(super) HashMap<String, AttributeValue>);
 
-impl Entry {
-    pub(super) fn at(key: &Key) -> Self {
-        Entry(key.attributes())
+impl Item {
+    pub(super) fn new(key: &ItemKey) -> Self {
+        Item(key.attributes())
     }
 
     pub(super) fn with(mut self, name: &str, value: AttributeValue) -> Self {
@@ -30,24 +30,24 @@ impl Entry {
     }
 
     pub(super) fn text(&self, name: &str) -> Result<&str> {
-        let found = self.0.get(name).and_then(|value| value.as_s().ok());
-        found.map(String::as_str).ok_or_else(|| self.damaged(name))
+        let value = self.0.get(name).and_then(|value| value.as_s().ok());
+        value.map(String::as_str).ok_or_else(|| self.damaged(name))
     }
 
     pub(super) fn number<N: std::str::FromStr>(&self, name: &str) -> Result<N> {
-        let found = self.0.get(name).and_then(|value| value.as_n().ok()?.parse().ok());
-        found.ok_or_else(|| self.damaged(name))
+        let value = self.0.get(name).and_then(|value| value.as_n().ok()?.parse().ok());
+        value.ok_or_else(|| self.damaged(name))
     }
 
-    /// The error of an item that no version of this program has written so.
+    /// Returns the error for an item whose attribute is missing or invalid.
     pub(super) fn damaged(&self, name: &str) -> Error {
-        let place =
+        let key =
             |name: &str| self.0.get(name).and_then(|value| value.as_s().ok()).map_or("?", String::as_str);
         let what = format!(
-            "the item {} / {} of the table has no usable {name}: delete it; `aggregate --rebuild` makes rollups anew, \
-             and collecting again makes the rest",
-            place("pk"),
-            place("sk")
+            "missing or invalid {name} in the table's item {} / {}: delete the item; `aggregate --rebuild` restores \
+             rollups, and collecting again restores everything else",
+            key("pk"),
+            key("sk")
         );
         Error::Unusable { what, source: None }
     }
