@@ -5,52 +5,52 @@ use gam_model::{Grain, MemberKind};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
-/// Which members' work counts.
+/// Whether bots' work counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BotFilter {
-    /// People's only.
+    /// Only people's work counts.
     #[default]
     Exclude,
-    /// People's and bots'.
+    /// People's and bots' work counts.
     Include,
-    /// Bots' only.
+    /// Only bots' work counts.
     Only,
 }
 
-/// Whom a question is about, as it was asked.
+/// The subject of a query, by name. Names are matched without regard to case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SubjectRef {
-    /// The organization.
+    /// The organization itself.
     Org,
-    /// A repository, by name.
+    /// The repository of this name, without the owner.
     Repo(String),
-    /// A member, by name.
+    /// The member of this name: a login, or an alias.
     Member(String),
 }
 
 /// The value of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(untagged)]
-pub enum Value {
+pub enum MetricValue {
     /// A count.
     Count(u64),
-    /// A distribution, in hours.
+    /// A distribution of durations, in hours.
     Distribution {
-        /// How many values there are.
+        /// Number of durations.
         count: u64,
-        /// Their arithmetic mean; null where there are none.
+        /// The arithmetic mean. `None` if there are no durations.
         mean: Option<f64>,
-        /// Their median by nearest rank, within 1 %; null where there are none.
+        /// The median by nearest rank, within 1 %. `None` if there are no durations.
         p50: Option<f64>,
-        /// Their 90th percentile by nearest rank, within 1 %; null where there are none.
+        /// The 90th percentile by nearest rank, within 1 %. `None` if there are no durations.
         p90: Option<f64>,
     },
 }
 
-/// The values of all metrics, in the catalogue's order.
+/// The values of all metrics by name, in the catalogue's order.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct MetricValues(pub Vec<(&'static str, Value)>);
+pub struct MetricValues(pub Vec<(&'static str, MetricValue)>);
 
 impl Serialize for MetricValues {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -65,71 +65,73 @@ impl Serialize for MetricValues {
 /// A subject's metrics over a range.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MetricsAnswer {
-    /// The organization, as GitHub spells it.
+    /// The organization's login as GitHub writes it.
     pub org: String,
-    /// The repository, where the question was about one.
+    /// The repository's name as GitHub writes it. `None` if the subject is no repository.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repo: Option<String>,
-    /// The member, where the question was about one.
+    /// The member's name. `None` if the subject is no member.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub member: Option<String>,
-    /// The first day.
+    /// The first day, UTC.
     pub since: NaiveDate,
-    /// The day after the last.
+    /// The day after the last, UTC.
     pub until: NaiveDate,
-    /// Which members' work counts.
+    /// Whether bots' work counts.
     pub bots: BotFilter,
-    /// From when on GitHub has been read, as far as `complete_until` is known: what is earlier is not whole.
+    /// Data is complete from this time on, UTC. Earlier numbers are partial. `None` if this or
+    /// `complete_until` is not known.
     pub complete_since: Option<DateTime<Utc>>,
-    /// Up to when GitHub has been read for every repository in question.
+    /// Data is complete until this time, UTC, for every repository in scope. `None` if one of them was
+    /// never read completely.
     pub complete_until: Option<DateTime<Utc>>,
-    /// The values; an organization's also hold `total_repos` and `total_members`.
+    /// The values. For an organization, they include `total_repos` and `total_members`.
     pub metrics: MetricValues,
 }
 
-/// A point of a time series.
+/// A point of a series.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Point {
-    /// The bucket's first day.
+pub struct SeriesPoint {
+    /// The first day of the bucket, UTC.
     pub start: NaiveDate,
-    /// The day after the bucket's last.
+    /// The day after the last of the bucket, UTC.
     pub end: NaiveDate,
-    /// The value of what lies in both the bucket and the range.
-    pub value: Value,
+    /// The value of the days that are both in the bucket and in the range.
+    pub value: MetricValue,
 }
 
-/// A subject's metric, bucket by bucket.
+/// One metric of a subject, bucket by bucket.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SeriesAnswer {
-    /// The organization, as GitHub spells it.
+    /// The organization's login as GitHub writes it.
     pub org: String,
-    /// The repository, where the question was about one.
+    /// The repository's name as GitHub writes it. `None` if the subject is no repository.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repo: Option<String>,
-    /// The member, where the question was about one.
+    /// The member's name. `None` if the subject is no member.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub member: Option<String>,
     /// The metric's name in the catalogue.
     pub metric: &'static str,
-    /// The buckets' length.
+    /// The length of the buckets.
     pub granularity: Grain,
-    /// One point for every bucket that meets the range, in order.
-    pub points: Vec<Point>,
+    /// One point for every bucket that overlaps the range, in order.
+    pub points: Vec<SeriesPoint>,
 }
 
 /// What a listing lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListKind {
-    /// Members.
+    /// Members of an organization.
     Members,
-    /// Repositories.
+    /// Repositories of an organization.
     Repos,
 }
 
-/// In which direction a listing is sorted.
+/// The direction in which a listing is sorted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Order {
+pub enum SortDirection {
     /// Smallest first.
     Asc,
     /// Greatest first.
@@ -140,27 +142,28 @@ pub enum Order {
 /// An entry of a listing.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ListEntry {
-    /// The repository, in a listing of repositories.
+    /// The repository's name as GitHub writes it. `None` in a listing of members.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repo: Option<String>,
-    /// The member, in a listing of members.
+    /// The member's name. `None` in a listing of repositories.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub member: Option<String>,
-    /// What sort of actor the member is.
+    /// The kind of account behind the member: user, bot, unlinked or ghost. `None` in a listing of
+    /// repositories.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<MemberKind>,
-    /// The values.
+    /// The values in the range.
     pub metrics: MetricValues,
 }
 
-/// A page of a listing. It serializes under the name of what it lists.
+/// A page of a listing. It serializes its entries as `members` or `repos`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ListAnswer {
-    /// What is listed.
+    /// Whether the entries are members or repositories.
     pub kind: ListKind,
-    /// The page's entries.
+    /// The entries of this page, sorted.
     pub entries: Vec<ListEntry>,
-    /// The next page's cursor, if there is one.
+    /// The cursor of the next page. `None` on the last page.
     pub next: Option<String>,
 }
 
@@ -177,47 +180,24 @@ impl Serialize for ListAnswer {
     }
 }
 
-/// An organization in short.
+/// An overview of an organization.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct OrgSummary {
-    /// The organization, as GitHub spells it.
+    /// The organization's login as GitHub writes it.
     pub org: String,
-    /// Repositories ever credited with anything.
+    /// Number of repositories with at least one credited event.
     pub repos: u64,
-    /// Members ever credited with anything, bots left out.
+    /// Number of members ever credited with an event, without bots.
     pub members: u64,
-    /// The time of the first event counted, UTC.
+    /// The time of the first credited event, UTC.
     pub first_event: Option<DateTime<Utc>>,
-    /// The time of the last event counted, UTC.
+    /// The time of the last credited event, UTC.
     pub last_event: Option<DateTime<Utc>>,
 }
 
 /// Every organization that was ever collected.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct OrgsAnswer {
-    /// In order of their names.
+    /// The organizations in order of their names.
     pub orgs: Vec<OrgSummary>,
-}
-
-/// Why a question has no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum QueryError {
-    /// It is about somebody or something never seen.
-    #[error("{0}")]
-    NotFound(String),
-    /// It cannot be answered as it was asked; the text names the input, why, and the mend.
-    #[error("{0}")]
-    Invalid(String),
-    /// The store failed.
-    #[error("the store could not be read")]
-    Store(#[from] gam_store::Error),
-    /// A stored rollup cannot be read.
-    #[error("the rollup {key} cannot be read: run `github-metrics aggregate --rebuild`")]
-    Unreadable {
-        /// Which one.
-        key: String,
-        /// The cause.
-        #[source]
-        source: serde_json::Error,
-    },
 }
