@@ -1,49 +1,54 @@
-//! The fold against the definitions, written out plainly.
+//! The metrics compared with their definitions, computed here event by event.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use fastrand::Rng;
 use gam_model::{Event, EventBatch, EventKind, Identity, MemberKind, Range};
-use gam_query::{BotFilter, SubjectRef, Value};
+use gam_query::{BotFilter, MetricValue, SubjectRef};
 use proptest::prelude::*;
 
-use crate::support::{ORG, World, batches, day, kind_of, other_identity};
+use crate::support::{ORG, TestData, day, kind_of, other_identity, random_batches};
 
-/// The facts that hold, by the contract's rule.
-fn live(batches: &[EventBatch]) -> Vec<Event> {
-    let mut facts: BTreeMap<String, Event> = BTreeMap::new();
+/// Returns the winning version of each event id, without the retracted ones.
+fn current_events(batches: &[EventBatch]) -> Vec<Event> {
+    let mut winners: BTreeMap<String, Event> = BTreeMap::new();
     for event in batches.iter().flat_map(|batch| batch.events()) {
         let key = event.id.to_string();
-        let kept = facts.entry(key).or_insert_with(|| event.clone());
+        let winner = winners.entry(key).or_insert_with(|| event.clone());
         let order = |e: &Event| (e.version, e.retracted, e.content_hash());
-        if order(event) > order(kept) {
-            *kept = event.clone();
+        if order(event) > order(winner) {
+            *winner = event.clone();
         }
     }
-    facts.into_values().filter(|event| !event.retracted).collect()
+    winners.into_values().filter(|event| !event.retracted).collect()
 }
 
+/// The expected numbers of one subject in one range.
 #[derive(Default, PartialEq, Debug)]
 struct Expected {
     counts: BTreeMap<&'static str, u64>,
     members: BTreeSet<String>,
+    /// In seconds.
     durations: BTreeMap<&'static str, Vec<i64>>,
 }
 
-struct Who {
+/// A member after aliases are applied.
+struct ResolvedMember {
+    /// In lower case.
     name: String,
-    bot: bool,
+    is_bot: bool,
 }
 
-fn who(identity: &Identity, name: &str, kind: MemberKind) -> Who {
+fn resolve(identity: &Identity, name: &str, kind: MemberKind) -> ResolvedMember {
     let target = identity.name(name);
-    let configured = identity == &other_identity() && target.eq_ignore_ascii_case("ci-user");
+    let by_configuration = identity == &other_identity() && target.eq_ignore_ascii_case("ci-user");
     let by_kind = target == name && kind == MemberKind::Bot;
-    Who { name: target.to_lowercase(), bot: configured || by_kind || target.ends_with("[bot]") }
+    let is_bot = by_configuration || by_kind || target.ends_with("[bot]");
+    ResolvedMember { name: target.to_lowercase(), is_bot }
 }
 
-/// One event into what is expected; nothing where it counts nowhere.
-fn add(expected: &mut Expected, event: &Event, identity: &Identity, member: &Who) {
+/// Adds one event to the expected numbers, if it counts.
+fn add(expected: &mut Expected, event: &Event, identity: &Identity, member: &ResolvedMember) {
     let facts = &event.facts;
     let mut counts: Vec<(&'static str, u64)> = match event.kind {
         EventKind::Commit if facts.parents.unwrap_or(0) > 1 => vec![("merge_commits", 1)],
@@ -65,7 +70,7 @@ fn add(expected: &mut Expected, event: &Event, identity: &Identity, member: &Who
     };
     if event.kind == EventKind::Review {
         let author = facts.pr_member.as_deref().unwrap();
-        if who(identity, author, kind_of(author)).name == member.name {
+        if resolve(identity, author, kind_of(author)).name == member.name {
             return;
         }
     }
@@ -83,8 +88,8 @@ fn add(expected: &mut Expected, event: &Event, identity: &Identity, member: &Who
         expected.durations.entry("cycle_time_hours").or_default().push(seconds(merged));
         let reviews = facts.first_reviews.iter().flatten();
         let by_others = reviews.filter(|review| {
-            let reviewer = who(identity, &review.member, review.member_kind);
-            review.at <= merged && !reviewer.bot && reviewer.name != member.name
+            let reviewer = resolve(identity, &review.member, review.member_kind);
+            review.at <= merged && !reviewer.is_bot && reviewer.name != member.name
         });
         if let Some(first) = by_others.map(|review| review.at).min() {
             expected.durations.entry("first_review_hours").or_default().push(seconds(first));
@@ -92,40 +97,47 @@ fn add(expected: &mut Expected, event: &Event, identity: &Identity, member: &Who
     }
 }
 
-/// Those whom a commit names beside its author.
-fn co_authors(event: &Event, identity: &Identity, author: &Who) -> BTreeMap<String, Who> {
+/// Returns the co-authors of a commit by name, without its author.
+fn co_authors(
+    event: &Event,
+    identity: &Identity,
+    author: &ResolvedMember,
+) -> BTreeMap<String, ResolvedMember> {
     let counts = event.kind == EventKind::Commit && event.facts.parents.unwrap_or(0) <= 1;
-    let named = event.facts.co_authors.iter().flatten().filter(|_| counts);
-    let others = named.map(|name| who(identity, name, MemberKind::User));
+    let names = event.facts.co_authors.iter().flatten().filter(|_| counts);
+    let others = names.map(|name| resolve(identity, name, MemberKind::User));
     others.filter(|other| other.name != author.name).map(|other| (other.name.clone(), other)).collect()
 }
 
-fn check(expected: &Expected, got: &[(&'static str, Value)], what: &str) {
-    for (name, value) in got {
+fn check(expected: &Expected, actual: &[(&'static str, MetricValue)], context: &str) {
+    for (name, value) in actual {
         match value {
-            Value::Count(count) if *name == "active_members" => {
-                assert_eq!(*count, expected.members.len() as u64, "{what} {name}");
+            MetricValue::Count(count) if *name == "active_members" => {
+                assert_eq!(*count, expected.members.len() as u64, "{context} {name}");
             }
-            Value::Count(_) if name.starts_with("total_") => {}
-            Value::Count(count) => {
-                assert_eq!(*count, expected.counts.get(name).copied().unwrap_or(0), "{what} {name}");
+            MetricValue::Count(_) if name.starts_with("total_") => {}
+            MetricValue::Count(count) => {
+                assert_eq!(*count, expected.counts.get(name).copied().unwrap_or(0), "{context} {name}");
             }
-            Value::Distribution { count, mean, p50, p90 } => {
+            MetricValue::Distribution { count, mean, p50, p90 } => {
                 let mut seconds = expected.durations.get(name).cloned().unwrap_or_default();
                 seconds.sort_unstable();
-                assert_eq!(*count, seconds.len() as u64, "{what} {name}");
+                assert_eq!(*count, seconds.len() as u64, "{context} {name}");
                 if seconds.is_empty() {
-                    assert_eq!((*mean, *p50, *p90), (None, None, None), "{what} {name}");
+                    assert_eq!((*mean, *p50, *p90), (None, None, None), "{context} {name}");
                     continue;
                 }
-                let close = |got: Option<f64>, want: f64| {
-                    let got = got.expect("a value") * 3600.0;
-                    assert!((got - want).abs() <= want * 0.02, "{what} {name}: {got} for {want}");
+                let assert_close = |hours: Option<f64>, expected: f64| {
+                    let actual = hours.expect("a value") * 3600.0;
+                    assert!(
+                        (actual - expected).abs() <= expected * 0.02,
+                        "{context} {name}: {actual} s, not {expected} s"
+                    );
                 };
-                close(*mean, seconds.iter().sum::<i64>() as f64 / seconds.len() as f64);
+                assert_close(*mean, seconds.iter().sum::<i64>() as f64 / seconds.len() as f64);
                 let rank = |percent: usize| seconds[(seconds.len() * percent).div_ceil(100) - 1] as f64;
-                close(*p50, rank(50));
-                close(*p90, rank(90));
+                assert_close(*p50, rank(50));
+                assert_close(*p90, rank(90));
             }
         }
     }
@@ -133,10 +145,10 @@ fn check(expected: &Expected, got: &[(&'static str, Value)], what: &str) {
 
 async fn compare(seed: u64, identity: Identity) {
     let rng = &mut Rng::with_seed(seed);
-    let whole = batches(rng, 60, 30);
-    let facts = live(&whole);
-    let world = World::aggregated(&whole, identity.clone()).await;
-    let ports = world.ports_as(identity.clone());
+    let batches = random_batches(rng, 60, 30);
+    let events = current_events(&batches);
+    let data = TestData::aggregated(&batches, identity.clone()).await;
+    let ports = data.ports_with(identity.clone());
     for (since, until) in
         [("2025-01-01", "2025-03-01"), ("2025-01-23", "2025-02-09"), ("2025-01-27", "2025-01-28")]
     {
@@ -145,13 +157,12 @@ async fn compare(seed: u64, identity: Identity) {
             let mut org = Expected::default();
             let mut repos: BTreeMap<String, Expected> = BTreeMap::new();
             let mut members: BTreeMap<String, Expected> = BTreeMap::new();
-            for event in facts.iter().filter(|event| range.contains(event.occurred_at.date_naive())) {
-                let member = who(&identity, &event.member.name, event.member.kind);
-                let by_name = bots != BotFilter::Only || member.bot;
-                if by_name {
+            for event in events.iter().filter(|event| range.contains(event.occurred_at.date_naive())) {
+                let member = resolve(&identity, &event.member.name, event.member.kind);
+                if bots != BotFilter::Only || member.is_bot {
                     add(members.entry(member.name.clone()).or_default(), event, &identity, &member);
                 }
-                if member.bot == (bots == BotFilter::Only) || bots == BotFilter::Include {
+                if member.is_bot == (bots == BotFilter::Only) || bots == BotFilter::Include {
                     add(&mut org, event, &identity, &member);
                     add(repos.entry(event.repo.clone()).or_default(), event, &identity, &member);
                 }
@@ -159,26 +170,28 @@ async fn compare(seed: u64, identity: Identity) {
                     let count = |expected: &mut Expected| {
                         *expected.counts.entry("co_authored_commits").or_default() += 1;
                     };
-                    if bots != BotFilter::Only || other.bot {
+                    if bots != BotFilter::Only || other.is_bot {
                         count(members.entry(other.name.clone()).or_default());
                     }
-                    if other.bot == (bots == BotFilter::Only) || bots == BotFilter::Include {
+                    if other.is_bot == (bots == BotFilter::Only) || bots == BotFilter::Include {
                         count(&mut org);
                         count(repos.entry(event.repo.clone()).or_default());
                     }
                 }
             }
-            let what = format!("seed {seed} {since} {bots:?}");
-            let ask = async |subject| {
+            let context = format!("seed {seed} {since} {bots:?}");
+            let query = async |subject| {
                 gam_query::metrics(&ports.query, ORG, &subject, range, bots).await.unwrap().metrics.0
             };
-            check(&org, &ask(SubjectRef::Org).await, &what);
+            check(&org, &query(SubjectRef::Org).await, &context);
             for (repo, expected) in repos {
-                check(&expected, &ask(SubjectRef::Repo(repo.clone())).await, &format!("{what} {repo}"));
+                let context = format!("{context} {repo}");
+                check(&expected, &query(SubjectRef::Repo(repo)).await, &context);
             }
             for (member, mut expected) in members.into_iter().filter(|(_, e)| !e.members.is_empty()) {
                 expected.members = [member.clone()].into();
-                check(&expected, &ask(SubjectRef::Member(member.clone())).await, &format!("{what} {member}"));
+                let context = format!("{context} {member}");
+                check(&expected, &query(SubjectRef::Member(member)).await, &context);
             }
         }
     }
@@ -188,8 +201,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_number_is_that_of_the_definitions(seed in any::<u64>(), configured in any::<bool>()) {
-        let identity = if configured { other_identity() } else { Identity::default() };
+    fn every_number_matches_its_definition(seed in any::<u64>(), is_configured in any::<bool>()) {
+        let identity = if is_configured { other_identity() } else { Identity::default() };
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(compare(seed, identity));
     }
 }
