@@ -1,4 +1,4 @@
-//! The first page: what this is, and where its answers are.
+//! `/`: a web page with links to every organization's answers.
 
 use std::fmt::Write;
 use std::sync::LazyLock;
@@ -9,13 +9,12 @@ use axum::response::{Html, IntoResponse};
 use axum::routing::get;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use gam_query::OrgSummary;
-use gam_query::QueryPorts;
+use gam_query::{OrgSummary, QueryPorts};
 use sha2::{Digest, Sha256};
 
 use super::Route;
-use crate::openapi::{Answer, Operation};
-use crate::problem::Failure;
+use crate::error::ApiError;
+use crate::openapi::{Operation, ResponseBody};
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}\
@@ -24,8 +23,8 @@ h1{font-size:1.6rem;margin:0}h2{font-size:1.1rem;margin:2rem 0 .5rem}\
 ul{list-style:none;padding:0}li{padding:.75rem 0;border-top:1px solid color-mix(in srgb,currentColor 20%,transparent)}\
 small{opacity:.7}nav a{margin-right:1rem}";
 
-/// Nothing but the page's own style, known by its hash, is taken from anywhere.
-static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+/// Allows only the page's own style, by its hash.
+static CONTENT_SECURITY_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let hash = STANDARD.encode(Sha256::digest(STYLE));
     let policy = format!(
         "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -33,68 +32,67 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     HeaderValue::try_from(policy).expect("the policy is ASCII")
 });
 
-/// The first page.
-pub(super) fn page(path: &'static str) -> Route {
+pub(super) fn route(path: &'static str) -> Route {
     let operation = Operation {
         id: "index".to_owned(),
-        summary: "A web page that links to every organization's answers".to_owned(),
+        summary: "A web page with links to every organization's answers".to_owned(),
         parameters: &[],
-        answer: Answer::Page,
-        refusals: &[503],
+        response: ResponseBody::Html,
+        error_statuses: &[503],
     };
-    Route { path, handler: get(answer), operation }
+    Route { path, handler: get(handle), operation }
 }
 
-async fn answer(State(ports): State<QueryPorts>) -> Result<impl IntoResponse, Failure> {
+async fn handle(State(ports): State<QueryPorts>) -> Result<impl IntoResponse, ApiError> {
     let orgs = gam_query::orgs(&ports).await?.orgs;
-    Ok(([(header::CONTENT_SECURITY_POLICY, POLICY.clone())], Html(render(&orgs))))
+    Ok(([(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY.clone())], Html(render(&orgs))))
 }
 
-/// The page. Its links are relative, so that it works below a path too.
+/// Renders the page. Its links are relative, so that it also works under a path prefix.
 fn render(orgs: &[OrgSummary]) -> String {
-    let mut list = String::new();
+    let mut items = String::new();
     for org in orgs {
-        entry(&mut list, org);
+        write_item(&mut items, org);
     }
     if orgs.is_empty() {
-        list.push_str(
+        items.push_str(
             "<p>No organization has been collected yet: run <code>github-metrics up ORG</code>.</p>",
         );
     } else {
-        list = format!("<ul>{list}</ul>");
+        items = format!("<ul>{items}</ul>");
     }
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <title>GitHub activity metrics</title><style>{STYLE}</style></head>\
          <body><h1>GitHub activity metrics</h1>\
-         <p>A read-only HTTP API of what organizations, repositories and members do on GitHub.</p>\
-         <nav><a href=\"openapi.json\">OpenAPI document</a><a href=\"api/v1/metrics\">Metrics and their meaning</a>\
+         <p>A read-only HTTP API for the GitHub activity of organizations, repositories and members.</p>\
+         <nav><a href=\"openapi.json\">OpenAPI document</a><a href=\"api/v1/metrics\">Metric definitions</a>\
          <a href=\"api/v1/orgs\">Organizations as JSON</a></nav>\
-         <h2>Organizations</h2>{list}</body></html>\n"
+         <h2>Organizations</h2>{items}</body></html>\n"
     )
 }
 
-fn entry(list: &mut String, org: &OrgSummary) {
-    let base = format!("api/v1/orgs/{}", percent_encoded(&org.org));
-    let span = match (org.first_event, org.last_event) {
+fn write_item(items: &mut String, org: &OrgSummary) {
+    let base = format!("api/v1/orgs/{}", percent_encode(&org.org));
+    let days = match (org.first_event, org.last_event) {
         (Some(first), Some(last)) => format!(", {} to {}", first.date_naive(), last.date_naive()),
         _ => String::new(),
     };
     write!(
-        list,
-        "<li><strong>{name}</strong> <small>{repos} repositories, {members} members{span}</small><br>\
+        items,
+        "<li><strong>{name}</strong> <small>{repos} repositories, {members} members{days}</small><br>\
          <nav><a href=\"{base}/metrics\">metrics</a><a href=\"{base}/metrics/timeseries\">commits by day</a>\
          <a href=\"{base}/repos\">repositories</a><a href=\"{base}/members\">members</a></nav></li>",
-        name = escaped(&org.org),
+        name = escape_html(&org.org),
         repos = org.repos,
         members = org.members,
     )
     .expect("writing to a string does not fail");
 }
 
-/// Text as it may stand in HTML, in attributes too.
-fn escaped(text: &str) -> String {
+/// Escapes text for HTML, including attribute values.
+fn escape_html(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -109,8 +107,8 @@ fn escaped(text: &str) -> String {
     out
 }
 
-/// A name as it may stand in a path.
-fn percent_encoded(name: &str) -> String {
+/// Percent-encodes a name for a path segment.
+fn percent_encode(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     for byte in name.bytes() {
         match byte {
@@ -130,14 +128,14 @@ mod tests {
     }
 
     #[test]
-    fn names_are_escaped() {
+    fn names_are_escaped_in_text_and_links() {
         let page = render(&[summary("<b onload='x'>&\"/ä")]);
         assert!(page.contains("<strong>&lt;b onload=&#39;x&#39;&gt;&amp;&quot;/ä</strong>"), "{page}");
         assert!(page.contains("api/v1/orgs/%3Cb%20onload%3D%27x%27%3E%26%22%2F%C3%A4/metrics\""), "{page}");
     }
 
     #[test]
-    fn an_empty_page_tells_what_to_do() {
+    fn a_page_without_organizations_says_what_to_do() {
         assert!(render(&[]).contains("github-metrics up ORG"));
         assert!(!render(&[summary("acme")]).contains("github-metrics up"));
     }

@@ -1,4 +1,4 @@
-//! What is answered where a question has no answer: `application/problem+json` (RFC 9457).
+//! Errors of the API, sent as `application/problem+json` (RFC 9457).
 
 use std::error::Error;
 use std::fmt;
@@ -11,101 +11,98 @@ use gam_query::QueryError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// How long a client should wait before it asks a busy store again.
+/// The `Retry-After` of a response from a busy store.
 const RETRY_AFTER_SECONDS: u32 = 2;
 
-/// What went wrong, for programs.
+/// The kind of error, for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub(crate) enum Code {
+#[schema(as = Code)]
+pub(crate) enum ProblemCode {
     NotFound,
     Unauthorized,
-    #[expect(dead_code, reason = "answered by what stands in front of the API, and documented with it")]
-    Forbidden,
     InvalidArgument,
-    #[expect(dead_code, reason = "answered by what stands in front of the API, and documented with it")]
-    RateLimited,
     InternalError,
 }
 
-/// Why a question has no answer, by RFC 9457.
+/// An error, as a problem document of RFC 9457.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Problem {
-    /// `about:blank`: the problem is told by its status and `code`.
+    /// Always `about:blank`: `status` and `code` identify the problem.
     #[serde(rename = "type")]
     kind: &'static str,
-    /// The phrase of the HTTP status.
+    /// The reason phrase of the HTTP status.
     title: &'static str,
     /// The HTTP status.
     #[schema(minimum = 400, maximum = 599)]
     status: u16,
-    /// What was refused, why, and the mend.
+    /// What was wrong, why, and what to do.
     detail: String,
-    code: Code,
+    code: ProblemCode,
 }
 
-/// A question without an answer, on its way to the client. As a response it is empty and carries
-/// itself as an extension: the layers render it, because they know the request's id, and log its
-/// cause, which the client never sees.
+/// An error on its way to the client. As a response it has no body and carries itself as an extension.
+/// The middleware renders it, because it knows the request's id, and logs the cause, which the client
+/// never sees.
 #[derive(Debug, Clone)]
-pub(crate) struct Failure {
+pub(crate) struct ApiError {
     status: StatusCode,
-    code: Code,
+    code: ProblemCode,
     detail: String,
     cause: Option<Arc<dyn Error + Send + Sync>>,
     retry_after_seconds: Option<u32>,
 }
 
-impl Failure {
-    /// The input cannot be used: the text names it, why, and the mend.
+impl ApiError {
+    /// Invalid input. `detail` names the input, says why it is invalid, and what to do.
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {
-        Self::refused(StatusCode::BAD_REQUEST, Code::InvalidArgument, detail)
+        Self::new(StatusCode::BAD_REQUEST, ProblemCode::InvalidArgument, detail)
     }
 
-    /// There is nothing of that name.
+    /// Nothing has the requested name.
     fn not_found(detail: impl Into<String>) -> Self {
-        Self::refused(StatusCode::NOT_FOUND, Code::NotFound, detail)
+        Self::new(StatusCode::NOT_FOUND, ProblemCode::NotFound, detail)
     }
 
-    /// No route has that path.
+    /// No route has the path.
     pub(crate) fn no_such_route(path: &str) -> Self {
-        Self::not_found(format!("there is nothing at {path}: /openapi.json lists every route"))
+        Self::not_found(format!("no route {path}: see /openapi.json for all routes"))
     }
 
-    /// The route takes other methods only.
+    /// The route has other methods only.
     pub(crate) fn method_not_allowed(detail: impl Into<String>) -> Self {
-        Self::refused(StatusCode::METHOD_NOT_ALLOWED, Code::InvalidArgument, detail)
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, ProblemCode::InvalidArgument, detail)
     }
 
-    /// Who asks has not shown the token.
+    /// The request does not carry the token.
     pub(crate) fn unauthorized() -> Self {
         let detail = "no valid bearer token: send the header `Authorization: Bearer TOKEN`";
-        Self::refused(StatusCode::UNAUTHORIZED, Code::Unauthorized, detail)
+        Self::new(StatusCode::UNAUTHORIZED, ProblemCode::Unauthorized, detail)
     }
 
-    /// Something broke that asking again does not mend.
+    /// The server failed, and a retry will not help.
     pub(crate) fn internal(cause: impl Error + Send + Sync + 'static) -> Self {
-        Failure {
+        ApiError {
             cause: Some(Arc::new(cause)),
-            ..Self::refused(StatusCode::INTERNAL_SERVER_ERROR, Code::InternalError, "internal error")
+            ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, ProblemCode::InternalError, "internal error")
         }
     }
 
-    /// Something is out of reach for the moment.
+    /// The store is temporarily unavailable.
     fn unavailable(cause: impl Error + Send + Sync + 'static) -> Self {
-        let detail = "the store is busy or out of reach: ask again in some seconds";
-        Failure {
+        let detail = "the store is busy or unreachable: retry in a few seconds";
+        ApiError {
             cause: Some(Arc::new(cause)),
             retry_after_seconds: Some(RETRY_AFTER_SECONDS),
-            ..Self::refused(StatusCode::SERVICE_UNAVAILABLE, Code::InternalError, detail)
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, ProblemCode::InternalError, detail)
         }
     }
 
-    fn refused(status: StatusCode, code: Code, detail: impl Into<String>) -> Self {
-        Failure { status, code, detail: detail.into(), cause: None, retry_after_seconds: None }
+    fn new(status: StatusCode, code: ProblemCode, detail: impl Into<String>) -> Self {
+        ApiError { status, code, detail: detail.into(), cause: None, retry_after_seconds: None }
     }
 
-    /// The cause with all of its own causes, for the log; `None` where the client was at fault.
+    /// Returns the cause and its own causes, for the log. `None` if the client's input was wrong.
     pub(crate) fn cause(&self) -> Option<String> {
         let cause = self.cause.as_deref()?;
         let mut text = cause.to_string();
@@ -118,7 +115,7 @@ impl Failure {
         Some(text)
     }
 
-    /// The answer that the client sees.
+    /// Returns the response that the client sees.
     pub(crate) fn render(&self, request_id: &str) -> Response {
         let detail = match self.cause {
             Some(_) => format!("{}; request id {request_id}", self.detail),
@@ -141,7 +138,7 @@ impl Failure {
     }
 }
 
-impl IntoResponse for Failure {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         response.extensions_mut().insert(self);
@@ -149,18 +146,18 @@ impl IntoResponse for Failure {
     }
 }
 
-impl From<QueryError> for Failure {
+impl From<QueryError> for ApiError {
     fn from(error: QueryError) -> Self {
         match error {
-            QueryError::NotFound(detail) => Failure::not_found(detail),
-            QueryError::Invalid(detail) => Failure::invalid(detail),
-            QueryError::Store(cause) if cause.is_retryable() => Failure::unavailable(cause),
-            QueryError::Store(_) | QueryError::Unreadable { .. } => Failure::internal(error),
+            QueryError::NotFound(detail) => ApiError::not_found(detail),
+            QueryError::Invalid(detail) => ApiError::invalid(detail),
+            QueryError::Store(cause) if cause.is_retryable() => ApiError::unavailable(cause),
+            QueryError::Store(_) | QueryError::Unreadable { .. } => ApiError::internal(error),
         }
     }
 }
 
-/// A panic that was caught.
+/// The message of a panic that was caught.
 #[derive(Debug)]
 pub(crate) struct Panicked(pub(crate) String);
 
@@ -179,15 +176,15 @@ mod tests {
 
     use super::*;
 
-    async fn rendered(failure: Failure) -> (Response, Value) {
-        let (parts, body) = failure.render("id-1").into_parts();
+    async fn render(error: ApiError) -> (Response, Value) {
+        let (parts, body) = error.render("id-1").into_parts();
         let body = serde_json::from_slice(&to_bytes(body, usize::MAX).await.unwrap()).unwrap();
         (Response::from_parts(parts, axum::body::Body::empty()), body)
     }
 
     #[tokio::test]
-    async fn a_refusal_is_a_problem_document() {
-        let (response, body) = rendered(QueryError::NotFound("no organization \"x\"".into()).into()).await;
+    async fn an_error_is_a_problem_document() {
+        let (response, body) = render(QueryError::NotFound("no organization \"x\"".into()).into()).await;
         assert_eq!(response.status(), 404);
         assert_eq!(response.headers()["content-type"], "application/problem+json");
         assert_eq!(
@@ -197,22 +194,19 @@ mod tests {
                 "detail": "no organization \"x\"", "code": "NOT_FOUND",
             })
         );
-        let (response, body) = rendered(QueryError::Invalid("cursor \"x\"".into()).into()).await;
+        let (response, body) = render(QueryError::Invalid("cursor \"x\"".into()).into()).await;
         assert_eq!((response.status().as_u16(), &body["code"]), (400, &json!("INVALID_ARGUMENT")));
-        let (response, body) = rendered(Failure::method_not_allowed("no")).await;
+        let (response, body) = render(ApiError::method_not_allowed("no")).await;
         assert_eq!((response.status().as_u16(), &body["code"]), (405, &json!("INVALID_ARGUMENT")));
     }
 
     #[tokio::test]
-    async fn an_internal_failure_keeps_its_cause_for_the_log() {
+    async fn the_cause_of_an_internal_error_is_only_logged() {
         let secret = std::io::Error::other("password=hunter2");
-        let failure: Failure =
+        let error: ApiError =
             QueryError::Store(gam_store::Error::unusable("table x is missing", secret)).into();
-        assert_eq!(
-            failure.cause().unwrap(),
-            "the store could not be read: table x is missing: password=hunter2"
-        );
-        let (response, body) = rendered(failure).await;
+        assert_eq!(error.cause().unwrap(), "cannot read the store: table x is missing: password=hunter2");
+        let (response, body) = render(error).await;
         assert_eq!(response.status(), 500);
         assert!(!response.headers().contains_key("retry-after"));
         assert_eq!(body["detail"], "internal error; request id id-1");
@@ -220,9 +214,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_busy_store_asks_to_be_asked_again() {
+    async fn a_busy_store_says_when_to_retry() {
         let busy = gam_store::Error::unavailable("reading", std::io::Error::other("locked"));
-        let (response, body) = rendered(QueryError::Store(busy).into()).await;
+        let (response, body) = render(QueryError::Store(busy).into()).await;
         assert_eq!(response.status(), 503);
         assert_eq!(response.headers()["retry-after"], "2");
         assert_eq!(body["code"], "INTERNAL_ERROR");
