@@ -26,6 +26,31 @@ const PATHS: [&str; 15] = [
     "/openapi.json",
 ];
 
+/// The schemas that generated clients name.
+const SCHEMAS: [&str; 21] = [
+    "Code",
+    "Distribution",
+    "Health",
+    "Member",
+    "MemberMetrics",
+    "MemberSeries",
+    "Members",
+    "MetricCatalogue",
+    "MetricEntry",
+    "MetricValues",
+    "OrgMetricValues",
+    "OrgMetrics",
+    "OrgSeries",
+    "OrgSummary",
+    "Orgs",
+    "Point",
+    "Problem",
+    "Repo",
+    "RepoMetrics",
+    "RepoSeries",
+    "Repos",
+];
+
 async fn document() -> Value {
     get(&empty_api(), "/openapi.json").await.json()
 }
@@ -136,6 +161,13 @@ async fn real_answers_match_their_schemas() {
     }
     let problem = get(&api, "/api/v1/orgs/nobody/metrics").await.json();
     schema::check(&document, &json!({"$ref": "#/components/schemas/Problem"}), &problem).expect("a problem");
+}
+
+#[tokio::test]
+async fn the_schemas_have_stable_names() {
+    let document = document().await;
+    let schemas = document["components"]["schemas"].as_object().expect("schemas");
+    assert_eq!(schemas.keys().map(String::as_str).collect::<BTreeSet<_>>(), SCHEMAS.into());
 }
 
 #[tokio::test]
