@@ -276,7 +276,7 @@ fn options(deadline: Deadline, check_months: bool, rebuild: bool) -> AggregateOp
         rebuild,
         check_months,
         chunk_bytes: CHUNK_BYTES,
-        largest_batch_bytes: LARGEST_BATCH_BYTES,
+        max_batch_bytes: LARGEST_BATCH_BYTES,
         until: Some(deadline.stop_time()),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::bail;
 use gam_aws::Secret;
 use gam_functions::{LambdaContext, environment, start_logging};
-use gam_http::{Router, Token, TokenError, guarded_router, router};
+use gam_http::{Router, TokenError, TokenSource, guarded_router, router};
 use gam_query::QueryPorts;
 use gam_store::NameStore;
 
@@ -54,7 +54,7 @@ async fn warm(context: &LambdaContext, secret: Option<&Secret>) -> anyhow::Resul
 }
 
 /// The token that callers have to show, as it was a few minutes ago at most.
-fn token(secret: Secret) -> Token {
+fn token(secret: Secret) -> TokenSource {
     Arc::new(move || {
         let secret = secret.clone();
         Box::pin(async move {
