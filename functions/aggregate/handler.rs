@@ -286,7 +286,7 @@ fn options(deadline: Deadline, check_months: bool, rebuild: bool) -> AggregateOp
         rebuild,
         check_months,
         chunk_bytes: CHUNK_BYTES,
-        largest_batch_bytes: MAX_BATCH_BYTES,
+        max_batch_bytes: MAX_BATCH_BYTES,
         until: Some(deadline.stop_at_utc()),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::bail;
 use gam_aws::CachedSecret;
 use gam_functions::{LambdaContext, environment, start_logging};
-use gam_http::{Router, Token, TokenError, guarded_router, router};
+use gam_http::{Router, TokenError, TokenSource, guarded_router, router};
 use gam_query::QueryPorts;
 use gam_store::NameStore;
 
@@ -54,7 +54,7 @@ async fn warm_up(context: &LambdaContext, secret: Option<&CachedSecret>) -> anyh
 }
 
 /// Returns how to read the bearer token that callers must send. It is at most five minutes old.
-fn bearer_token(secret: CachedSecret) -> Token {
+fn bearer_token(secret: CachedSecret) -> TokenSource {
     Arc::new(move || {
         let secret = secret.clone();
         Box::pin(async move {

@@ -7,7 +7,7 @@ use anyhow::bail;
 use gam_aws::secret::{parse_field, parse_token};
 use gam_aws::{CachedSecret, SdkConfig, SecretError};
 use gam_functions::environment;
-use gam_github::{AppCredentials, Client, Credentials, ClientSettings};
+use gam_github::{AppCredentials, Client, ClientSettings, Credentials};
 use gam_model::{Clock, SystemClock};
 use tokio::sync::Mutex;
 

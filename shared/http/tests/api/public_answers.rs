@@ -5,8 +5,7 @@ use axum::Router;
 use gam_store::{CheckpointKey, CheckpointStore};
 use serde_json::json;
 
-use crate::data;
-use crate::support::{check, empty, get};
+use crate::support::{acme, check_snapshot, empty_api, get};
 
 /// Answers that the plain path of a route does not show: the snapshot's name, and the path.
 const VARIANTS: [(&str, &str); 12] = [
@@ -32,18 +31,18 @@ const VARIANTS: [(&str, &str); 12] = [
 
 /// The API over the events of `data`, with GitHub read from 2023-12-11 to 2024-03-10.
 async fn api() -> Router {
-    let world = data::world().await;
+    let data = acme::data().await;
     let org = json!({
         "complete_until": "2024-03-10T11:00:00Z", "repos": {}, "since": "2023-12-11T00:00:00Z",
     });
     let key = CheckpointKey::Org("acme".to_owned());
-    world.store.save(&key, &org.to_string(), None).await.expect("it is saved");
-    gam_http::router(world.query_ports())
+    data.store.save(&key, &org.to_string(), None).await.expect("it is saved");
+    data.api()
 }
 
 async fn check_answer(name: &str, api: &Router, path: &str) {
     let answer = get(api, path).await;
-    check(name, &format!("GET {path}\n{}", answer.shown()));
+    check_snapshot(name, &format!("GET {path}\n{}", answer.as_snapshot()));
 }
 
 /// A route that is added takes a snapshot of its own.
@@ -86,7 +85,7 @@ async fn the_next_page_of_a_listing_is_found_by_its_cursor() {
 
 #[tokio::test]
 async fn an_empty_store_answers_as_in_its_snapshots() {
-    let api = empty();
+    let api = empty_api();
     check_answer("empty_index", &api, "/").await;
     check_answer("empty_orgs", &api, "/api/v1/orgs").await;
 }

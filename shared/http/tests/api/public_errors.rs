@@ -6,8 +6,7 @@ use axum::Router;
 use axum::http::Method;
 use gam_http::{Token, TokenError};
 
-use crate::data;
-use crate::support::{Fault, World, check, empty, faulty, get, send};
+use crate::support::{Fault, TestData, acme, check_snapshot, empty_api, faulty_api, get, send};
 
 /// Compares the answers to several paths with one snapshot.
 async fn check_all(name: &str, api: &Router, paths: &[&str]) {
@@ -15,14 +14,14 @@ async fn check_all(name: &str, api: &Router, paths: &[&str]) {
     for path in paths {
         let answer = get(api, path).await;
         assert_eq!(answer.header("content-type"), "application/problem+json", "{path}");
-        text.push_str(&format!("GET {path}\n{}\n{}\n\n", answer.status, answer.shown_body()));
+        text.push_str(&format!("GET {path}\n{}\n{}\n\n", answer.status, answer.body_as_snapshot()));
     }
-    check(name, &text);
+    check_snapshot(name, &text);
 }
 
 #[tokio::test]
 async fn not_found() {
-    let api = gam_http::router(data::world().await.query_ports());
+    let api = acme::api().await;
     let paths = [
         "/nothing",
         "/api/v1/orgs//metrics",
@@ -37,7 +36,7 @@ async fn not_found() {
 
 #[tokio::test]
 async fn invalid_argument() {
-    let api = gam_http::router(data::world().await.query_ports());
+    let api = acme::api().await;
     let paths = [
         // Parameters.
         "/api/v1/orgs/acme/metrics?from=2024-01-01",
@@ -67,27 +66,30 @@ async fn invalid_argument() {
 
 #[tokio::test]
 async fn method_not_allowed() {
-    let answer = send(&empty(), Method::POST, "/api/v1/orgs", &[]).await;
-    check("error_method_not_allowed", &format!("POST /api/v1/orgs\n{}", answer.shown()));
+    let answer = send(&empty_api(), Method::POST, "/api/v1/orgs", &[]).await;
+    check_snapshot("error_method_not_allowed", &format!("POST /api/v1/orgs\n{}", answer.as_snapshot()));
 }
 
 #[tokio::test]
 async fn unauthorized() {
     let token: Token = Arc::new(|| Box::pin(async { Ok("sesame".to_owned()) }));
-    let api = gam_http::guarded_router(World::default().query_ports(), token);
+    let api = gam_http::guarded_router(TestData::default().query_ports(), token);
     let wrong = [("authorization", "Bearer wrong")];
     let without = get(&api, "/api/v1/orgs").await;
     let with = send(&api, Method::GET, "/api/v1/orgs", &wrong).await;
     assert_eq!(with.body, without.body);
-    check("error_unauthorized", &format!("GET /api/v1/orgs\n{}", without.shown()));
+    check_snapshot("error_unauthorized", &format!("GET /api/v1/orgs\n{}", without.as_snapshot()));
 }
 
 #[tokio::test]
 async fn token_that_cannot_be_read() {
     let token: Token =
         Arc::new(|| Box::pin(async { Err(TokenError(std::io::Error::other("no secret").into())) }));
-    let api = gam_http::guarded_router(World::default().query_ports(), token);
-    check("error_unknown_token", &format!("GET /api/v1/orgs\n{}", get(&api, "/api/v1/orgs").await.shown()));
+    let api = gam_http::guarded_router(TestData::default().query_ports(), token);
+    check_snapshot(
+        "error_unknown_token",
+        &format!("GET /api/v1/orgs\n{}", get(&api, "/api/v1/orgs").await.as_snapshot()),
+    );
 }
 
 #[tokio::test]
@@ -96,8 +98,8 @@ async fn internal_error() {
     for (what, fault) in
         [("is busy", Fault::Busy), ("cannot be used", Fault::Broken), ("panics", Fault::Panic)]
     {
-        let answer = get(&faulty(fault), "/api/v1/orgs").await;
-        text.push_str(&format!("GET /api/v1/orgs, while the store {what}\n{}\n\n", answer.shown()));
+        let answer = get(&faulty_api(fault), "/api/v1/orgs").await;
+        text.push_str(&format!("GET /api/v1/orgs, while the store {what}\n{}\n\n", answer.as_snapshot()));
     }
-    check("error_internal", &text);
+    check_snapshot("error_internal", &text);
 }
