@@ -114,18 +114,18 @@ mod tests {
     #[test]
     fn names_and_units_never_change() {
         let metrics = [
-            Metric::EventsCollected,
-            Metric::GitHubRequests,
-            Metric::RepositoriesFailed,
-            Metric::ApiBudgetLeft,
-            Metric::LagSeconds,
-            Metric::BatchesMerged,
-            Metric::RollupsWritten,
-            Metric::BatchesRejected,
-            Metric::DeadLettered,
+            FunctionMetric::EventsCollected,
+            FunctionMetric::GitHubRequests,
+            FunctionMetric::RepositoriesFailed,
+            FunctionMetric::ApiBudgetLeft,
+            FunctionMetric::LagSeconds,
+            FunctionMetric::BatchesMerged,
+            FunctionMetric::RollupsWritten,
+            FunctionMetric::BatchesRejected,
+            FunctionMetric::DeadLettered,
         ];
         let line =
-            Metrics::new("gam".to_owned()).line(DateTime::UNIX_EPOCH, &metrics.map(|metric| (metric, 1.0)));
+            MetricLog::new("gam".to_owned()).line(DateTime::UNIX_EPOCH, &metrics.map(|metric| (metric, 1.0)));
         insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
             insta::assert_snapshot!("embedded_metrics", serde_json::to_string_pretty(&line).unwrap());
         });

@@ -331,9 +331,9 @@ async fn readers_do_not_wait_for_a_writer() {
 /// A file of this version is opened by every later one.
 #[tokio::test]
 async fn the_tables_never_change() {
-    let (_directory, path) = fresh();
+    let (_directory, path) = new_path();
     open(&path).await.close().await;
-    let mut connection = raw(&path).await;
+    let mut connection = connect(&path).await;
     let sql = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type, name";
     let mut lines: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap();
     for pragma in ["application_id", "user_version"] {

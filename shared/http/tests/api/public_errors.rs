@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::Method;
-use gam_http::{Token, TokenError};
+use gam_http::{TokenError, TokenSource};
 
 use crate::support::{Fault, TestData, acme, check_snapshot, empty_api, faulty_api, get, send};
 
@@ -72,7 +72,7 @@ async fn method_not_allowed() {
 
 #[tokio::test]
 async fn unauthorized() {
-    let token: Token = Arc::new(|| Box::pin(async { Ok("sesame".to_owned()) }));
+    let token: TokenSource = Arc::new(|| Box::pin(async { Ok("sesame".to_owned()) }));
     let api = gam_http::guarded_router(TestData::default().query_ports(), token);
     let wrong = [("authorization", "Bearer wrong")];
     let without = get(&api, "/api/v1/orgs").await;
@@ -83,7 +83,7 @@ async fn unauthorized() {
 
 #[tokio::test]
 async fn token_that_cannot_be_read() {
-    let token: Token =
+    let token: TokenSource =
         Arc::new(|| Box::pin(async { Err(TokenError(std::io::Error::other("no secret").into())) }));
     let api = gam_http::guarded_router(TestData::default().query_ports(), token);
     check_snapshot(
