@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{Session, dry_run, reconcile};
 use crate::args;
-use crate::exit::{Exit, sentence, status, usage};
+use crate::exit::{Exit, sentence, status};
 use crate::format::{bytes, count, moment_from, span};
 use crate::open::{self, OpenData};
 use crate::progress::RunProgress;
@@ -58,7 +58,7 @@ pub(crate) struct Collect {
 
 /// Collects every organization that was named.
 pub(super) async fn run(session: &Session, args: Collect) -> anyhow::Result<Exit> {
-    check_days(args.since, args.until, gam_model::SystemClock.now().date_naive())?;
+    gam_collect::check_days(args.since, args.until, gam_model::SystemClock.now().date_naive())?;
     let github = session.settings.github(&args.limits)?;
     if args.dry_run {
         let (ports, store) = open::dry_run(&session.settings).await?;
@@ -75,23 +75,6 @@ pub(super) async fn run(session: &Session, args: Collect) -> anyhow::Result<Exit
     let done = signals::unless_stopped(&session.console, STOPPED, all(session, &data, &github, &args)).await;
     data.close().await;
     done
-}
-
-/// Checks that the days are in order, and that there can be something in them.
-pub(super) fn check_days(
-    since: Option<NaiveDate>,
-    until: Option<NaiveDate>,
-    today: NaiveDate,
-) -> anyhow::Result<()> {
-    match (since, until) {
-        (Some(since), _) if since > today => {
-            Err(usage(format!("--since {since} is in the future: today is {today}, give an earlier day")))
-        }
-        (Some(since), Some(until)) if since >= until => Err(usage(format!(
-            "--since {since} is not before --until {until}: until is the day after the last, give a later one"
-        ))),
-        _ => Ok(()),
-    }
 }
 
 /// Collects each organization, and compares it with GitHub if that is requested.
@@ -414,28 +397,6 @@ fn cost_as_json(cost: &RepoCost) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn day(text: &str) -> Option<NaiveDate> {
-        Some(text.parse().unwrap())
-    }
-
-    #[test]
-    fn days_must_be_in_order_and_begun() {
-        let today = day("2026-05-10").unwrap();
-        let refusal = |since, until| check_days(since, until, today).unwrap_err();
-        for (since, until) in [
-            (None, None),
-            (day("2026-05-10"), None),
-            (day("2026-05-10"), day("2027-01-01")),
-            (None, day("2020-01-01")),
-        ] {
-            check_days(since, until, today).unwrap();
-        }
-        let error = refusal(day("2026-05-11"), None);
-        assert!(error.to_string().contains("in the future"));
-        assert_eq!(status(&error), Exit::Usage);
-        assert!(refusal(day("2026-05-02"), day("2026-05-02")).to_string().contains("not before --until"));
-    }
 
     #[test]
     fn an_organization_is_collected_once() {

@@ -40,7 +40,7 @@ fn cost(requests: u64, points: u64) -> String {
 }
 
 fn line(repo: &PlannedRepo) -> String {
-    let readings = repo.readings.iter();
+    let readings = repo.tasks.iter();
     let parts: Vec<String> = readings
         .map(|it| format!("{} {}", it.what.replace('_', " "), cost(it.requests, it.points)))
         .collect();
@@ -63,7 +63,7 @@ fn summary(plan: &CollectPlan) -> String {
 fn as_json(plan: &CollectPlan) -> serde_json::Value {
     let (requests, points) = plan.total();
     let planned = plan.planned.iter().map(|repo| {
-        let readings = repo.readings.iter();
+        let readings = repo.tasks.iter();
         let readings: Vec<_> = readings
             .map(|it| json!({ "what": it.what, "requests": it.requests, "points": it.points }))
             .collect();
@@ -81,19 +81,19 @@ fn as_json(plan: &CollectPlan) -> serde_json::Value {
 
 #[cfg(test)]
 mod tests {
-    use gam_collect::Estimate;
+    use gam_collect::TaskEstimate;
     use gam_github::Usage;
 
     use super::*;
 
     #[test]
     fn a_plan_tells_each_repository_and_the_sum() {
-        let estimate = |what, requests, points| Estimate { what, requests, points };
+        let estimate = |what, requests, points| TaskEstimate { what, requests, points };
         let readings = vec![estimate("commits", 3, 6), estimate("pull_requests", 20, 60)];
         let plan = CollectPlan {
             org: "Acme".into(),
             repos: 2,
-            planned: vec![PlannedRepo { repo: "site".into(), readings }],
+            planned: vec![PlannedRepo { repo: "site".into(), tasks: readings }],
             failed: vec![("gone".into(), "it is not there".into())],
             probing: Usage { requests: 1, points: 4, ..Usage::default() },
         };

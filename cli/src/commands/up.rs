@@ -44,7 +44,7 @@ pub(crate) struct Up {
 
 /// Serves, and collects and aggregates meanwhile, until Ctrl-C or SIGTERM.
 pub(super) async fn run(session: &Session, args: Up) -> anyhow::Result<Exit> {
-    collect::check_days(args.since, None, gam_model::SystemClock.now().date_naive())?;
+    gam_collect::check_days(args.since, None, gam_model::SystemClock.now().date_naive())?;
     let github = session.settings.github(&args.limits)?;
     let bound = Bound::new(session, &args.listen).await?;
     let data = OpenData::open(&session.settings).await?;

@@ -4,14 +4,15 @@ use std::fmt::Debug;
 
 use chrono::{DateTime, Utc};
 use gam_github::{ListOrder, PageSize, RepoState};
+use gam_model::CommitVersion;
 use gam_store::OrgCheckpoint;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{
-    ChangesCheckpoint, ChangesWalk, CommitWalk, CommitWindow, CommitsCheckpoint, CoveredCommits,
-    DeploymentsCheckpoint, DeploymentsWalk, MoveStep, Moving, ReleasesCheckpoint, RepoCheckpoint,
-    SeenReleases, Uncounted, Unsettled, Way,
+    CommitWalk, CommitsCheckpoint, CoveredCommits, DeploymentsCheckpoint, DeploymentsWalk, HistoryWindow,
+    MoveStep, PendingLineCounts, ProbedReleases, ReleasesCheckpoint, RepoCheckpoint, ThreadsCheckpoint,
+    ThreadsWalk, TipMove, UnsettledDeployment, WalkDirection,
 };
 
 fn at(day: u32) -> DateTime<Utc> {
@@ -31,63 +32,72 @@ fn covered(tip: &str) -> CoveredCommits {
 }
 
 fn full_commits(step: MoveStep) -> CommitsCheckpoint {
-    let window = CommitWindow { since: Some(at(3)), until: Some(at(4)), cursor: Some("c1".to_owned()) };
+    let window = HistoryWindow { since: Some(at(3)), until: Some(at(4)), cursor: Some("c1".to_owned()) };
     CommitsCheckpoint {
         covered: Some(covered("a1")),
         walk: Some(CommitWalk { covers: covered("a2"), windows: vec![window] }),
-        moving: Some(Moving { to: "a3".to_owned(), step }),
-        version: 3,
-        uncounted: Uncounted { tries: [("a4".to_owned(), 2)].into(), asked_at: Some(at(5)) },
-        size: page_size(),
+        tip_move: Some(TipMove { to: "a3".to_owned(), step }),
+        version: CommitVersion::initial(DateTime::from_timestamp(3, 0)),
+        pending_line_counts: PendingLineCounts {
+            retries: [("a4".to_owned(), 2)].into(),
+            requested_at: Some(at(5)),
+        },
+        page_size: page_size(),
     }
 }
 
-fn full_changes() -> ChangesCheckpoint {
-    let ways = [ListOrder::LastChanged, ListOrder::Newest, ListOrder::Oldest].map(|order| Way {
-        order,
-        cursor: Some("c2".to_owned()),
-        reached: Some(at(6)),
-        read: 10,
+fn full_threads() -> ThreadsCheckpoint {
+    let directions = [ListOrder::LastChanged, ListOrder::Newest, ListOrder::Oldest].map(|order| {
+        WalkDirection { order, cursor: Some("c2".to_owned()), reached: Some(at(6)), threads_read: 10 }
     });
-    ChangesCheckpoint {
-        since: Some(at(7)),
+    ThreadsCheckpoint {
+        covered_from: Some(at(7)),
         watermark: Some(at(8)),
         total: 20,
-        walk: Some(ChangesWalk { watermark: Some(at(9)), floor: at(10), total: 21, ways: ways.into() }),
-        size: page_size(),
+        walk: Some(ThreadsWalk {
+            watermark: Some(at(9)),
+            lower_bound: at(10),
+            total: 21,
+            directions: directions.into(),
+        }),
+        page_size: page_size(),
     }
 }
 
 fn full_repo() -> RepoCheckpoint {
     RepoCheckpoint {
         commits: full_commits(MoveStep::Replace { old: covered("a5"), cursor: Some("c3".to_owned()) }),
-        pulls: full_changes(),
-        issues: full_changes(),
+        pulls: full_threads(),
+        issues: full_threads(),
         releases: ReleasesCheckpoint {
-            seen: Some(SeenReleases { total: 2, newest: Some(31), updated_at: Some(at(11)) }),
+            probed: Some(ProbedReleases { total: 2, newest: Some(31), updated_at: Some(at(11)) }),
             published: [(31, at(12))].into(),
             drafts: [(32, "RE_32".to_owned())].into(),
             active_at: Some(at(13)),
-            size: page_size(),
+            page_size: page_size(),
         },
         deployments: DeploymentsCheckpoint {
-            since: Some(at(14)),
+            covered_from: Some(at(14)),
             watermark: Some(at(15)),
             active_at: Some(at(16)),
             total: 3,
             unsettled: [(
                 41,
-                Unsettled { node_id: "DE_41".to_owned(), created_at: at(17), failed_at: Some(at(18)) },
+                UnsettledDeployment {
+                    node_id: "DE_41".to_owned(),
+                    created_at: at(17),
+                    failed_at: Some(at(18)),
+                },
             )]
             .into(),
             walk: Some(DeploymentsWalk {
                 watermark: Some(at(19)),
                 active_at: Some(at(20)),
-                floor: at(21),
+                lower_bound: at(21),
                 total: 4,
                 cursor: Some("c4".to_owned()),
             }),
-            size: page_size(),
+            page_size: page_size(),
         },
         state: Some(RepoState::Archived),
     }
@@ -123,7 +133,7 @@ fn the_checkpoint_of_a_repository_keeps_its_form() {
 
 #[test]
 fn every_step_and_state_keeps_its_form() {
-    check("commits_checkpoint_comparing", &full_commits(MoveStep::Compare { done: 250 }));
+    check("commits_checkpoint_comparing", &full_commits(MoveStep::Compare { commits_read: 250 }));
     let states =
         [RepoState::Archived, RepoState::Disabled, RepoState::Locked, RepoState::Blocked, RepoState::Gone];
     check("repo_states", &states.to_vec());
