@@ -1,4 +1,5 @@
-//! A rollup depends only on the events that affect it. Aggregation relies on this and rewrites no other rollup.
+//! A rollup depends only on the events that affect it. Aggregation relies on this and rewrites no other
+//! rollup.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,7 +33,8 @@ fn member(name: &str) -> Member {
     }
 }
 
-/// Returns an event at a multiple of 12 hours after the start of January. Few distinct times make ties likely.
+/// Returns an event at a multiple of 12 hours after the start of January. Few distinct times make ties
+/// likely.
 fn event(kind: EventKind, repo_id: i64, name: &str, half_days: i64) -> Event {
     let at = midnight(january().first_day()) + TimeDelta::hours(12 * half_days);
     Event {

@@ -1,13 +1,13 @@
 //! The adapter that stores objects as files in one directory.
 //!
-//! - A write is atomic. It goes to a temporary file, which is synced and renamed; then the directories are synced. A
-//!   power cut leaves the old object or the new one.
-//! - Any number of processes can use one directory. Replacing and removing an object hold a lock on the file `.lock`.
-//!   Creating an object never replaces one.
-//! - The etag of an object is the SHA-256 of its content. If old content comes back, it has its old etag again. That
-//!   is harmless, because whoever holds the etag has read the same bytes.
-//! - Names that start with a dot are not objects. Temporary files are in `.tmp`. Opening the directory removes those
-//!   of killed processes.
+//! - A write is atomic. It goes to a temporary file, which is synced and renamed; then the directories are
+//!   synced. A power cut leaves the old object or the new one.
+//! - Any number of processes can use one directory. Replacing and removing an object hold a lock on the file
+//!   `.lock`. Creating an object never replaces one.
+//! - The etag of an object is the SHA-256 of its content. If old content comes back, it has its old etag
+//!   again. That is harmless, because whoever holds the etag has read the same bytes.
+//! - Names that start with a dot are not objects. Temporary files are in `.tmp`. Opening the directory
+//!   removes those of killed processes.
 //!
 //! Files have no metadata, so the adapter drops the metadata of a write. A snapshot's generation is in its
 //! Parquet footer, too.

@@ -94,7 +94,8 @@ pub async fn orgs(objects: &dyn ObjectStore) -> Result<Vec<String>> {
 /// Returns the batch's events; `None` if it does not exist, because another process merged it.
 ///
 /// # Errors
-/// - [`Error::Damaged`] if the batch cannot be read or contains events of another organization. [`reject`] it.
+/// - [`Error::Damaged`] if the batch cannot be read or contains events of another organization. [`reject`]
+///   it.
 /// - [`Error::NewerFormat`] if a newer version of the program wrote it. Leave it in the inbox.
 /// - Other errors if the store fails.
 pub async fn read(objects: &dyn ObjectStore, path: &ObjectPath) -> Result<Option<Vec<Event>>> {

@@ -31,8 +31,8 @@ const FOOTER_TAIL_BYTES: usize = 8;
 /// Larger footers are rejected. The footer of a file with 100,000 row groups is smaller.
 const MAX_FOOTER_BYTES: usize = 256 << 20;
 
-/// Files with more rows are rejected, because they were made to exhaust memory: every row has a distinct id, and a
-/// byte cannot hold more ids than this.
+/// Files with more rows are rejected, because they were made to exhaust memory: every row has a distinct id,
+/// and a byte cannot hold more ids than this.
 const MAX_ROWS_PER_BYTE: u64 = 8;
 
 /// The `gam.*` keys of a Parquet footer and their values.

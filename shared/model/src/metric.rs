@@ -325,7 +325,8 @@ pub fn markdown() -> String {
         "# Metrics\n\n\
          Generated from the catalogue in `shared/model/src/metric.rs`; a test fails if the two differ.\n\n\
          All times are UTC. A count is an integer. A distribution is `{count, mean, p50, p90}`, in hours; \
-         if it is empty, `count` is 0 and the other values are null. Percentiles are nearest-rank, within 1 %.\n\n\
+         if it is empty, `count` is 0 and the other values are null. Percentiles are nearest-rank, within \
+         1 %.\n\n\
          | metric | unit | meaning | credited to | at | source |\n|---|---|---|---|---|---|\n",
     );
     for metric in CATALOGUE {
@@ -335,14 +336,14 @@ pub fn markdown() -> String {
         ));
     }
     page.push_str(
-        "\nA bot is an actor whose type is Bot, whose login ends in `[bot]`, or that the configuration lists as a bot. \
-         Events of bots are stored; the parameter `bots` filters them: `exclude` (the default), `include` or `only`. \
-         A bot's review never counts towards `first_review_hours`.\n\n\
+        "\nA bot is an actor whose type is Bot, whose login ends in `[bot]`, or that the configuration lists as a \
+         bot. Events of bots are stored; the parameter `bots` filters them: `exclude` (the default), `include` or \
+         `only`. A bot's review never counts towards `first_review_hours`.\n\n\
          A commit whose author has no GitHub account is credited to the member `~` followed by the first 12 hex \
          digits of the SHA-256 of the lower-cased e-mail address. A deleted account is `ghost`. \
          No e-mail address is stored.\n\n\
-         `total_repos` and `total_members`, next to an organization's metrics, count the repositories and members \
-         ever credited with an event, whatever the range.\n",
+         `total_repos` and `total_members`, next to an organization's metrics, count the repositories and \
+         members ever credited with an event, whatever the range.\n",
     );
     page
 }

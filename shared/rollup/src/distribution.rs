@@ -138,7 +138,10 @@ mod tests {
         }
 
         #[test]
-        fn merging_equals_adding_all_durations(a in prop::collection::vec(0u64..1_000_000, 0..50), b in prop::collection::vec(0u64..1_000_000, 0..50)) {
+        fn merging_equals_adding_all_durations(
+            a in prop::collection::vec(0u64..1_000_000, 0..50),
+            b in prop::collection::vec(0u64..1_000_000, 0..50),
+        ) {
             let mut merged = distribution_of(&a);
             merged.merge(&distribution_of(&b));
             prop_assert_eq!(merged, distribution_of(&[a, b].concat()));
