@@ -166,7 +166,7 @@ fn invalid_parquet(path: &str, error: impl std::error::Error + Send + Sync + 'st
 fn catch_panic<T>(path: &str, read: impl FnOnce() -> Result<T>) -> Result<T> {
     // Unwind safe, because the closure drops everything that it could have left inconsistent.
     catch_unwind(AssertUnwindSafe(read))
-        .unwrap_or_else(|_| Err(Error::damaged(path, "the Parquet reader panicked")))
+        .unwrap_or_else(|_| Err(Error::damaged(path, "the Parquet reader crashed")))
 }
 
 fn footer_properties(path: &str, metadata: &ParquetMetaData) -> Result<FooterProperties> {
