@@ -11,7 +11,7 @@ use gam_aggregate::{
 };
 use gam_functions::messages::of_event;
 use gam_functions::{Deadline, LambdaContext, Message, Metric, Outcome, Settler, environment};
-use gam_model::failure::chain;
+use gam_model::error_chain;
 use gam_store::NameStore;
 use serde_json::{Value, json};
 
@@ -184,7 +184,7 @@ impl Aggregator {
         if orgs.is_empty() {
             match orgs_in_lake(&*ports.objects).await {
                 Ok(found) => orgs = found,
-                Err(error) => return Outcome::of_error(chain(&error), is_transient(&error)),
+                Err(error) => return Outcome::of_error(error_chain(&error), is_transient(&error)),
             }
         }
         totals.swept = true;
@@ -217,7 +217,7 @@ impl Aggregator {
                 self.note(org, &report, totals).await;
                 return if report.unfinished { Done::Unfinished } else { Done::Whole };
             }
-            Ok(Err(error)) => Done::Failed { why: chain(&error), is_transient: is_transient(&error) },
+            Ok(Err(error)) => Done::Failed { why: error_chain(&error), is_transient: is_transient(&error) },
             Err(_) => {
                 tracing::warn!(org, "given up, as the time is over: what is in the lake and the store stays");
                 Done::Unfinished

@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     fn parse(body: &str) -> Result<Order, String> {
-        Order::parse(body, |bucket, key| (bucket == "lake").then(|| ObjectPath::listed(key)).flatten())
+        Order::parse(body, |bucket, key| (bucket == "lake").then(|| ObjectPath::parse(key)).flatten())
     }
 
     fn put(bucket: &str, key: &str) -> Value {

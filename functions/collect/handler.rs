@@ -11,7 +11,7 @@ use gam_collect::{CollectError, CollectRequest, Limited, WorkItem, WorkReport, p
 use gam_functions::messages::of_event;
 use gam_functions::{Deadline, LambdaContext, Message, Metric, Outcome, Settler, environment};
 use gam_github::{Client, Error as GitHubError};
-use gam_model::failure::chain;
+use gam_model::error_chain;
 use serde_json::Value;
 
 use crate::order::{Order, Trail};
@@ -303,7 +303,7 @@ impl Collector {
             Trouble::SignIn(error) => error.is_transient(),
             Trouble::HandOut(_) => true,
         };
-        Outcome::of_error(chain(trouble), is_transient)
+        Outcome::of_error(error_chain(trouble), is_transient)
     }
 
     /// Puts an order back, not to be followed before that time.

@@ -362,7 +362,7 @@ impl Run<'_> {
         }
         if full {
             // The store may have lost the names, too.
-            let latest = Names::of(gam_lake::spellings(&merged.batches)?);
+            let latest = Names::of(gam_lake::latest_names(&merged.batches)?);
             names.put_names(self.org, &latest.into_entries()).await?;
         }
         let scope = if full { FoldScope::Month } else { FoldScope::Affected };
@@ -391,14 +391,14 @@ impl Run<'_> {
         Stamp { generation, logic_version: self.logic.version, identity: self.logic.identity.clone() }
     }
 
-    async fn fold(&self, month: Month, merged: &snapshot::Merged) -> Result<MonthFold, AggregateError> {
+    async fn fold(&self, month: Month, merged: &snapshot::MergedRows) -> Result<MonthFold, AggregateError> {
         let (batches, identity) = (merged.batches.clone(), self.ports.identity.clone());
         off_thread(move || gam_fold::fold(month, &batches, &identity))
             .await
             .map_err(|source| AggregateError::Fold { org: self.org.to_owned(), month, source })
     }
 
-    fn affected_keys(&self, changes: &[snapshot::Change]) -> BTreeSet<RollupKey> {
+    fn affected_keys(&self, changes: &[snapshot::RowChange]) -> BTreeSet<RollupKey> {
         let identity = &self.ports.identity;
         changes
             .iter()
@@ -446,7 +446,7 @@ fn logic_of(stamp: &Stamp) -> Logic {
 async fn merge(
     rows: &[arrow_array::RecordBatch],
     events: Vec<Event>,
-) -> Result<snapshot::Merged, AggregateError> {
+) -> Result<snapshot::MergedRows, AggregateError> {
     let rows = rows.to_vec();
     Ok(off_thread(move || snapshot::merge(&rows, events)).await?)
 }
@@ -464,7 +464,7 @@ async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static
 struct Names(BTreeMap<(NameKind, i64), NameEntry>);
 
 impl Names {
-    fn of(spellings: gam_lake::Spellings) -> Self {
+    fn of(spellings: gam_lake::LatestNames) -> Self {
         let mut names = Names::default();
         if let Some((as_of, org)) = spellings.org {
             names.keep(NameKind::Org, 0, &org, as_of);

@@ -5,7 +5,7 @@ use std::fmt;
 
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use gam_model::failure::chain;
+use gam_model::error_chain;
 
 /// A failed request: what the service said, or why nothing was said.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl Failure {
         let code = error.code().unwrap_or_default().to_owned();
         let text = match (error.message(), code.as_str()) {
             (Some(message), _) if !message.is_empty() => format!("{code}: {message}"),
-            (_, "") => chain(error),
+            (_, "") => error_chain(error),
             (_, code) => code.to_owned(),
         };
         Failure { status, code, text }

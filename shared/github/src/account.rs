@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use gam_model::failure::chain;
+use gam_model::error_chain;
 use octocrab::Octocrab;
 use tokio::time::Instant;
 
@@ -44,7 +44,7 @@ impl Host {
                 Error::Invalid(format!(
                     "no HTTPS client can be made ({}): are the system's CA certificates installed (package \
                      ca-certificates), and is HTTPS_PROXY an address?",
-                    chain(&error)
+                    error_chain(&error)
                 ))
             })?;
         // Enterprise Server serves REST at /api/v3 and GraphQL at /api/graphql.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use chrono::{DateTime, Utc};
-use gam_model::failure::chain;
+use gam_model::error_chain;
 use http::StatusCode;
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
@@ -414,7 +414,7 @@ impl Client {
         match tokio::time::timeout(TIMEOUT, exchange).await {
             Err(_) => Err(Failure::TooHeavy(format!("no answer within {} s", TIMEOUT.as_secs()))),
             Ok(Err(error)) => {
-                let why = format!("{} cannot be reached ({})", self.shared.host.api_url, chain(&error));
+                let why = format!("{} cannot be reached ({})", self.shared.host.api_url, error_chain(&error));
                 Err(if is_unreachable(&error) { Failure::Unreachable(why) } else { Failure::Transient(why) })
             }
             Ok(Ok(response)) => {

@@ -73,7 +73,7 @@ pub async fn metrics(
     // All months, not only those of the range: they tell whether the subject was ever seen, and what
     // an organization has in all.
     let (mut total, mut ever) = (Rollup::default(), Rollup::default());
-    let cover = range.cover(Grain::Month);
+    let cover = range.split_by(Grain::Month);
     let (months, days, (complete_since, complete_until)) = tokio::try_join!(
         org.read(&asked, Grain::Month, FIRST_DAY, LAST_DAY),
         org.read_all(&asked, [(cover.head, Grain::Day), (cover.tail, Grain::Day)]),
@@ -81,7 +81,7 @@ pub async fn metrics(
     )?;
     for (key, rollup) in months {
         ever.merge(&rollup);
-        if cover.whole.is_some_and(|whole| whole.contains(key.start)) {
+        if cover.aligned.is_some_and(|whole| whole.contains(key.start)) {
             total.merge(&rollup);
         }
     }

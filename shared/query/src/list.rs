@@ -88,7 +88,7 @@ pub async fn list(ports: &QueryPorts, org: &str, request: &ListRequest) -> Resul
     let names = org.repo_names().await?;
     let mut found: Vec<(Place, Subject, Rollup)> = subjects
         .into_iter()
-        .filter(|(_, rollup)| request.bots.of(rollup).is_credited())
+        .filter(|(_, rollup)| request.bots.of(rollup).has_credited_events())
         .map(|(subject, rollup)| {
             // Filtered by `bots` already, a member answers everything it is credited with.
             let place = Place {

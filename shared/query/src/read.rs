@@ -165,8 +165,8 @@ impl<'a> Org<'a> {
         grain: Grain,
         range: Range,
     ) -> Result<Vec<(RollupKey, Rollup)>, QueryError> {
-        let cover = range.cover(grain);
-        let spans = [(cover.head, Grain::Day), (cover.whole, grain), (cover.tail, Grain::Day)];
+        let cover = range.split_by(grain);
+        let spans = [(cover.head, Grain::Day), (cover.aligned, grain), (cover.tail, Grain::Day)];
         self.read_all(asked, spans).await
     }
 
@@ -184,8 +184,8 @@ impl<'a> Org<'a> {
         range: Range,
     ) -> Result<Vec<(RollupKey, Rollup)>, QueryError> {
         let Some(range) = self.folded(range) else { return Ok(Vec::new()) };
-        let cover = range.cover(Grain::Month);
-        let spans = [(cover.head, Grain::Day), (cover.whole, Grain::Month), (cover.tail, Grain::Day)];
+        let cover = range.split_by(Grain::Month);
+        let spans = [(cover.head, Grain::Day), (cover.aligned, Grain::Month), (cover.tail, Grain::Day)];
         let spans = spans.into_iter().filter_map(|(span, grain)| Some((span?, grain)));
         let store = &self.ports.rollups;
         let reads = spans
@@ -236,7 +236,7 @@ fn of_part(metric: &Metric, subject: &Subject, part: &Tally) -> Value {
         }
         Aggregation::DistinctMembers => Value::Count(match subject {
             Subject::Org | Subject::Repo(_) => part.members.len() as u64,
-            Subject::Member(_) => u64::from(part.is_credited()),
+            Subject::Member(_) => u64::from(part.has_credited_events()),
         }),
         Aggregation::Distribution(duration) => distribution(&part.durations[duration as usize]),
     }

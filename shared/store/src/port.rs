@@ -141,7 +141,7 @@ pub enum NameKind {
 
 impl NameKind {
     /// The text an adapter stores.
-    pub fn code(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             NameKind::Org => "org",
             NameKind::Repo => "repo",
@@ -149,9 +149,9 @@ impl NameKind {
         }
     }
 
-    /// The kind that [`NameKind::code`] wrote.
+    /// The kind that [`NameKind::as_str`] wrote.
     pub fn parse(code: &str) -> Option<Self> {
-        [NameKind::Org, NameKind::Repo, NameKind::Member].into_iter().find(|kind| kind.code() == code)
+        [NameKind::Org, NameKind::Repo, NameKind::Member].into_iter().find(|kind| kind.as_str() == code)
     }
 }
 

@@ -46,11 +46,11 @@ impl Key {
 
     /// Ids are written with all their digits, so that their order is that of the numbers.
     pub(super) fn name(org: &str, kind: NameKind, id: i64) -> Self {
-        Key::new(format!("org#{}", org_part(org)), format!("name#{}#{id:020}", kind.code()))
+        Key::new(format!("org#{}", org_part(org)), format!("name#{}#{id:020}", kind.as_str()))
     }
 
     pub(super) fn names(org: &str, kind: NameKind) -> Self {
-        Key::new(format!("org#{}", org_part(org)), format!("name#{}#", kind.code()))
+        Key::new(format!("org#{}", org_part(org)), format!("name#{}#", kind.as_str()))
     }
 
     pub(super) fn checkpoint(key: &CheckpointKey) -> Self {
@@ -100,7 +100,7 @@ pub(super) fn id_of(sk: &str) -> Option<i64> {
 
 /// The partition of a subject's rollups.
 pub(super) fn subject(org: &str, subject: &Subject) -> String {
-    format!("rollup#{}#{}#{}", org_part(org), subject.kind().code(), subject.name())
+    format!("rollup#{}#{}#{}", org_part(org), subject.kind().as_str(), subject.name())
 }
 
 /// The rollup's key, from the partition and the sort key that [`Key::rollup`] wrote.
@@ -124,7 +124,7 @@ fn stretch(grain: Grain, day: NaiveDate) -> String {
 
 /// The partition of the index that holds the rollup.
 pub(super) fn index_partition(org: &str, kind: SubjectKind, grain: Grain, day: NaiveDate) -> String {
-    format!("rollup#{}#{}#{}#{}", org_part(org), kind.code(), grain.as_str(), stretch(grain, day))
+    format!("rollup#{}#{}#{}#{}", org_part(org), kind.as_str(), grain.as_str(), stretch(grain, day))
 }
 
 /// The partitions of the index that meet `[from, to)`.

@@ -68,7 +68,7 @@ async fn upsert(connection: &mut SqliteConnection, org: &str, entries: &[Entry])
     for (key, new) in entries {
         query = query
             .bind(org)
-            .bind(key.subject.kind().code())
+            .bind(key.subject.kind().as_str())
             .bind(key.subject.name())
             .bind(key.grain.as_str())
             .bind(key.start.to_string())
@@ -84,7 +84,7 @@ async fn upsert(connection: &mut SqliteConnection, org: &str, entries: &[Entry])
 async fn stored(connection: &mut SqliteConnection, org: &str, key: &RollupKey) -> sqlx::Result<(u32, u64)> {
     sqlx::query_as(STORED)
         .bind(org)
-        .bind(key.subject.kind().code())
+        .bind(key.subject.kind().as_str())
         .bind(key.subject.name())
         .bind(key.grain.as_str())
         .bind(key.start.to_string())

@@ -72,7 +72,7 @@ impl RollupStore for SqliteStore {
     ) -> Result<Vec<(RollupKey, StoredRollup)>> {
         let rows: Vec<RollupRow> = sqlx::query_as(RANGE)
             .bind(org_key(org))
-            .bind(subject.kind().code())
+            .bind(subject.kind().as_str())
             .bind(subject.name())
             .bind(grain.as_str())
             .bind(bound(from))
@@ -93,7 +93,7 @@ impl RollupStore for SqliteStore {
     ) -> Result<Vec<(RollupKey, StoredRollup)>> {
         let rows: Vec<RollupRow> = sqlx::query_as(ACROSS)
             .bind(org_key(org))
-            .bind(kind.code())
+            .bind(kind.as_str())
             .bind(grain.as_str())
             .bind(bound(from))
             .bind(bound(to))
@@ -161,7 +161,7 @@ impl NameStore for SqliteStore {
         for entry in entries {
             sqlx::query(PUT_NAME)
                 .bind(&org)
-                .bind(entry.kind.code())
+                .bind(entry.kind.as_str())
                 .bind(entry.id)
                 .bind(&entry.name)
                 .bind(entry.as_of.timestamp_millis())
@@ -175,7 +175,7 @@ impl NameStore for SqliteStore {
     async fn names(&self, org: &str, kind: NameKind) -> Result<Vec<NameEntry>> {
         let rows: Vec<(i64, String, i64)> = sqlx::query_as(NAMES)
             .bind(org_key(org))
-            .bind(kind.code())
+            .bind(kind.as_str())
             .fetch_all(&self.readers)
             .await
             .map_err(failed(&self.path, "reading names"))?;
@@ -189,7 +189,7 @@ impl NameStore for SqliteStore {
 
     async fn orgs(&self) -> Result<Vec<String>> {
         sqlx::query_scalar(ORGS)
-            .bind(NameKind::Org.code())
+            .bind(NameKind::Org.as_str())
             .fetch_all(&self.readers)
             .await
             .map_err(failed(&self.path, "reading organizations"))
