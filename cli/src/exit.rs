@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use gam_model::error_chain;
+
 /// The exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -108,18 +110,8 @@ pub(crate) fn status(error: &anyhow::Error) -> Exit {
 
 /// The error and its causes as one sentence. A cause that is told already is not told again.
 pub(crate) fn sentence(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain() {
-        let more = cause.to_string();
-        if text.is_empty() {
-            text = more;
-        } else if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-    }
-    // Errors are told on one line each, whatever a library puts into them.
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    // Libraries put line breaks into their messages.
+    error_chain(&**error).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

@@ -135,7 +135,7 @@ mod tests {
 
     fn parse(body: &str) -> Result<AggregateCommand, String> {
         AggregateCommand::parse(body, |bucket, key| {
-            (bucket == "lake").then(|| ObjectPath::listed(key)).flatten()
+            (bucket == "lake").then(|| ObjectPath::parse(key)).flatten()
         })
     }
 

@@ -13,7 +13,7 @@ use gam_functions::messages::parse_event;
 use gam_functions::{
     Deadline, FunctionMetric, LambdaContext, Message, MessageOutcome, MessageSettlement, environment,
 };
-use gam_model::failure::chain;
+use gam_model::error_chain;
 use gam_store::NameStore;
 use serde_json::{Value, json};
 
@@ -192,7 +192,7 @@ impl Aggregator {
         if orgs.is_empty() {
             match orgs_in_lake(&*ports.objects).await {
                 Ok(orgs_in_lake) => orgs = orgs_in_lake,
-                Err(error) => return MessageOutcome::from_error(chain(&error), is_transient(&error)),
+                Err(error) => return MessageOutcome::from_error(error_chain(&error), is_transient(&error)),
             }
         }
         totals.has_swept = true;
@@ -228,7 +228,7 @@ impl Aggregator {
                 return if report.unfinished { OrgOutcome::Unfinished } else { OrgOutcome::Complete };
             }
             Ok(Err(error)) => {
-                OrgOutcome::Failed { reason: chain(&error), is_transient: is_transient(&error) }
+                OrgOutcome::Failed { reason: error_chain(&error), is_transient: is_transient(&error) }
             }
             Err(_) => {
                 tracing::warn!(org, "cancelled because time ran out; what was saved stays");

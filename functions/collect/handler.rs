@@ -13,7 +13,7 @@ use gam_functions::{
     Deadline, FunctionMetric, LambdaContext, Message, MessageOutcome, MessageSettlement, environment,
 };
 use gam_github::{Client, Error as GitHubError};
-use gam_model::failure::chain;
+use gam_model::error_chain;
 use serde_json::Value;
 
 use crate::client_provider::{ClientError, ClientProvider};
@@ -338,7 +338,7 @@ impl Collector {
             CommandError::Client(error) => error.is_transient(),
             CommandError::SendPlan(_) => true,
         };
-        MessageOutcome::from_error(chain(error), is_transient)
+        MessageOutcome::from_error(error_chain(error), is_transient)
     }
 
     /// Requeues a command that waits until `not_before`, UTC.

@@ -97,7 +97,7 @@ impl AggregateRun<'_> {
         }
         if fold_all {
             // A store that has lost its rollups may have lost the names, too.
-            let latest = NameCollector::from_snapshot(gam_lake::spellings(&merged.batches)?);
+            let latest = NameCollector::from_snapshot(gam_lake::latest_names(&merged.batches)?);
             names.put_names(self.org, &latest.into_entries()).await?;
         }
         let scope = if fold_all { FoldScope::Month } else { FoldScope::Affected };
@@ -128,14 +128,14 @@ impl AggregateRun<'_> {
         Stamp { generation, logic_version: self.logic.version, identity: self.logic.identity.clone() }
     }
 
-    async fn fold(&self, month: Month, merged: &snapshot::Merged) -> Result<MonthFold, AggregateError> {
+    async fn fold(&self, month: Month, merged: &snapshot::MergedRows) -> Result<MonthFold, AggregateError> {
         let (batches, identity) = (merged.batches.clone(), self.ports.identity.clone());
         run_blocking(move || gam_fold::fold(month, &batches, &identity))
             .await
             .map_err(|source| AggregateError::Fold { org: self.org.to_owned(), month, source })
     }
 
-    fn affected_keys(&self, changes: &[snapshot::Change]) -> BTreeSet<RollupKey> {
+    fn affected_keys(&self, changes: &[snapshot::RowChange]) -> BTreeSet<RollupKey> {
         let identity = &self.ports.identity;
         changes
             .iter()
@@ -171,7 +171,7 @@ pub(crate) fn logic_of(stamp: &Stamp) -> Logic {
     Logic { version: stamp.logic_version, identity: stamp.identity.clone() }
 }
 
-async fn merge(rows: &[RecordBatch], events: Vec<Event>) -> Result<snapshot::Merged, AggregateError> {
+async fn merge(rows: &[RecordBatch], events: Vec<Event>) -> Result<snapshot::MergedRows, AggregateError> {
     let rows = rows.to_vec();
     Ok(run_blocking(move || snapshot::merge(&rows, events)).await?)
 }

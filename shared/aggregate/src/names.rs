@@ -12,7 +12,7 @@ use gam_store::{NameEntry, NameKind};
 pub(crate) struct NameCollector(BTreeMap<(NameKind, i64), NameEntry>);
 
 impl NameCollector {
-    pub(crate) fn from_snapshot(names: gam_lake::Spellings) -> Self {
+    pub(crate) fn from_snapshot(names: gam_lake::LatestNames) -> Self {
         let mut collector = NameCollector::default();
         if let Some((as_of, org)) = names.org {
             collector.add(NameKind::Org, 0, &org, as_of);

@@ -65,7 +65,7 @@ impl S3Objects {
         if bucket != self.bucket {
             return None;
         }
-        ObjectPath::listed(key.strip_prefix(&self.prefix)?)
+        ObjectPath::parse(key.strip_prefix(&self.prefix)?)
     }
 
     fn key(&self, path: &ObjectPath) -> String {
@@ -164,8 +164,8 @@ impl ObjectStore for S3Objects {
         self.read(path, None).await
     }
 
-    async fn get_tail(&self, path: &ObjectPath, length: u64) -> Result<Option<Object>> {
-        self.read(path, Some(format!("bytes=-{length}"))).await
+    async fn get_tail(&self, path: &ObjectPath, length: u64) -> Result<Option<Bytes>> {
+        Ok(self.read(path, Some(format!("bytes=-{length}"))).await?.map(|object| object.bytes))
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>> {
@@ -176,7 +176,7 @@ impl ObjectStore for S3Objects {
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| self.error("listing", prefix, &error))?;
             listed.extend(page.contents().iter().filter_map(|object| {
-                let path = ObjectPath::listed(object.key()?.strip_prefix(&self.prefix)?)?;
+                let path = ObjectPath::parse(object.key()?.strip_prefix(&self.prefix)?)?;
                 Some(ObjectMeta {
                     path,
                     size: object.size().and_then(|size| size.try_into().ok()).unwrap_or(0),

@@ -5,7 +5,7 @@ use std::fmt;
 
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use gam_model::failure::chain;
+use gam_model::error_chain;
 
 /// The error that a service returned, or the reason why there is no response.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl ServiceError {
         let code = error.code().unwrap_or_default().to_owned();
         let text = match (error.message(), code.as_str()) {
             (Some(message), _) if !message.is_empty() => format!("{code}: {message}"),
-            (_, "") => chain(error),
+            (_, "") => error_chain(error),
             (_, code) => code.to_owned(),
         };
         ServiceError { status, code, text }

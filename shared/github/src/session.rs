@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gam_model::failure::chain;
+use gam_model::error_chain;
 use octocrab::Octocrab;
 use tokio::time::Instant;
 
@@ -39,7 +39,7 @@ impl ApiHost {
                 Error::Invalid(format!(
                     "cannot create an HTTPS client ({}): check that the system's CA certificates are \
                      installed (package ca-certificates), and that HTTPS_PROXY is a valid address",
-                    chain(&error)
+                    error_chain(&error)
                 ))
             })?;
         // Enterprise Server serves REST at /api/v3 and GraphQL at /api/graphql.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use gam_model::failure::chain;
+use gam_model::error_chain;
 use http::response::Parts;
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -114,7 +114,7 @@ impl Transport {
                 Err(AttemptError::TooHeavy(format!("no response within {} s", REQUEST_TIMEOUT.as_secs())))
             }
             Ok(Err(error)) => {
-                let why = format!("cannot reach {} ({})", self.host.api_url, chain(&error));
+                let why = format!("cannot reach {} ({})", self.host.api_url, error_chain(&error));
                 Err(if is_connect_error(&error) {
                     AttemptError::Unreachable(why)
                 } else {

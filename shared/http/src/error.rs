@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use gam_model::error_chain;
 use gam_query::QueryError;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -104,15 +105,7 @@ impl ApiError {
 
     /// Returns the cause and its own causes, for the log. `None` if the client's input was wrong.
     pub(crate) fn cause(&self) -> Option<String> {
-        let cause = self.cause.as_deref()?;
-        let mut text = cause.to_string();
-        let mut source = cause.source();
-        while let Some(error) = source {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            source = error.source();
-        }
-        Some(text)
+        self.cause.as_deref().map(|cause| error_chain(cause))
     }
 
     /// Returns the response that the client sees.

@@ -79,7 +79,7 @@ pub async fn metrics(
     // All months and not only those of the range: they say whether the subject was ever credited, and
     // what the totals of an organization are.
     let (mut in_range, mut ever) = (Rollup::default(), Rollup::default());
-    let cover = range.cover(Grain::Month);
+    let cover = range.split_by(Grain::Month);
     let (months, days, coverage) = tokio::try_join!(
         org.read_buckets(&resolved, Grain::Month, FIRST_DAY, LAST_DAY),
         org.read_spans(&resolved, [(cover.head, Grain::Day), (cover.tail, Grain::Day)]),
@@ -87,7 +87,7 @@ pub async fn metrics(
     )?;
     for (key, rollup) in months {
         ever.merge(&rollup);
-        if cover.whole.is_some_and(|complete_months| complete_months.contains(key.start)) {
+        if cover.aligned.is_some_and(|complete_months| complete_months.contains(key.start)) {
             in_range.merge(&rollup);
         }
     }

@@ -51,7 +51,7 @@ pub async fn list(ports: &QueryPorts, org: &str, request: &ListRequest) -> Resul
     let mut listed: Vec<(SortKey, Subject, Rollup)> = subjects
         .into_iter()
         // `bots` filters here. A member that is left answers all that it is credited with.
-        .filter(|(_, rollup)| request.bots.tally(rollup).is_credited())
+        .filter(|(_, rollup)| request.bots.tally(rollup).has_credited_events())
         .map(|(subject, rollup)| {
             let value = sort_value(request, &subject, &rollup);
             let name = display_name(&subject, &rollup, &repo_names);

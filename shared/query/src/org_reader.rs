@@ -184,8 +184,8 @@ impl<'a> OrgReader<'a> {
         grain: Grain,
         range: Range,
     ) -> Result<Vec<(RollupKey, Rollup)>, QueryError> {
-        let cover = range.cover(grain);
-        let spans = [(cover.head, Grain::Day), (cover.whole, grain), (cover.tail, Grain::Day)];
+        let cover = range.split_by(grain);
+        let spans = [(cover.head, Grain::Day), (cover.aligned, grain), (cover.tail, Grain::Day)];
         self.read_spans(subject, spans).await
     }
 
@@ -205,8 +205,8 @@ impl<'a> OrgReader<'a> {
         range: Range,
     ) -> Result<Vec<(RollupKey, Rollup)>, QueryError> {
         let Some(range) = self.clip_to_folded_months(range) else { return Ok(Vec::new()) };
-        let cover = range.cover(Grain::Month);
-        let spans = [(cover.head, Grain::Day), (cover.whole, Grain::Month), (cover.tail, Grain::Day)];
+        let cover = range.split_by(Grain::Month);
+        let spans = [(cover.head, Grain::Day), (cover.aligned, Grain::Month), (cover.tail, Grain::Day)];
         let spans = spans.into_iter().filter_map(|(span, grain)| Some((span?, grain)));
         let store = &self.ports.rollups;
         let reads = spans

@@ -59,7 +59,7 @@ fn value_in_tally(metric: &Metric, subject: &Subject, tally: &Tally) -> MetricVa
         }
         Aggregation::DistinctMembers => MetricValue::Count(match subject {
             Subject::Org | Subject::Repo(_) => tally.members.len() as u64,
-            Subject::Member(_) => u64::from(tally.is_credited()),
+            Subject::Member(_) => u64::from(tally.has_credited_events()),
         }),
         Aggregation::Distribution(duration) => distribution_in_hours(&tally.durations[duration as usize]),
     }

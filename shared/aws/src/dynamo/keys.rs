@@ -103,7 +103,7 @@ pub(super) fn parse_id(sk: &str) -> Option<i64> {
 
 /// Returns the partition key of a subject's rollups.
 pub(super) fn subject_partition(org: &str, subject: &Subject) -> String {
-    format!("rollup#{}#{}#{}", org_part(org), subject.kind().code(), subject.name())
+    format!("rollup#{}#{}#{}", org_part(org), subject.kind().as_str(), subject.name())
 }
 
 /// Parses the partition key and the sort key of [`ItemKey::rollup`].
@@ -155,7 +155,7 @@ fn index_partition(org: &str, kind: SubjectKind, grain: Grain, day: NaiveDate) -
         Grain::Month => format!("{:04}", day.year()),
         Grain::Day | Grain::Week => Month::of(day).to_string(),
     };
-    format!("rollup#{}#{}#{}#{period}", org_part(org), kind.code(), grain.as_str())
+    format!("rollup#{}#{}#{}#{period}", org_part(org), kind.as_str(), grain.as_str())
 }
 
 /// Returns the partition keys in the index for buckets that start in `[from, to)`.

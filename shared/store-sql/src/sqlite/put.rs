@@ -68,7 +68,7 @@ async fn upsert(connection: &mut SqliteConnection, org: &str, rollups: &[KeyedRo
     for (key, new) in rollups {
         query = query
             .bind(org)
-            .bind(key.subject.kind().code())
+            .bind(key.subject.kind().as_str())
             .bind(key.subject.name())
             .bind(key.grain.as_str())
             .bind(key.start.to_string())
@@ -89,7 +89,7 @@ async fn stored_guard(
 ) -> sqlx::Result<(u32, u64)> {
     sqlx::query_as(SELECT_STORED)
         .bind(org)
-        .bind(key.subject.kind().code())
+        .bind(key.subject.kind().as_str())
         .bind(key.subject.name())
         .bind(key.grain.as_str())
         .bind(key.start.to_string())

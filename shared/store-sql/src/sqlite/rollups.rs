@@ -73,7 +73,7 @@ impl RollupStore for SqliteStore {
     ) -> Result<Vec<(RollupKey, StoredRollup)>> {
         let rows: Vec<RollupRow> = sqlx::query_as(RANGE)
             .bind(org_key(org))
-            .bind(subject.kind().code())
+            .bind(subject.kind().as_str())
             .bind(subject.name())
             .bind(grain.as_str())
             .bind(day_bound(from))
@@ -94,7 +94,7 @@ impl RollupStore for SqliteStore {
     ) -> Result<Vec<(RollupKey, StoredRollup)>> {
         let rows: Vec<RollupRow> = sqlx::query_as(RANGE_OF_KIND)
             .bind(org_key(org))
-            .bind(kind.code())
+            .bind(kind.as_str())
             .bind(grain.as_str())
             .bind(day_bound(from))
             .bind(day_bound(to))

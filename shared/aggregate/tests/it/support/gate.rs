@@ -63,7 +63,7 @@ impl ObjectStore for Gated<MemoryObjects> {
         self.inner.get(path).await
     }
 
-    async fn get_tail(&self, path: &ObjectPath, length: u64) -> gam_lake::Result<Option<Object>> {
+    async fn get_tail(&self, path: &ObjectPath, length: u64) -> gam_lake::Result<Option<Bytes>> {
         self.pass_lake("get_tail").await?;
         self.inner.get_tail(path, length).await
     }
