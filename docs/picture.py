@@ -1,69 +1,70 @@
-"""Draws what `show` prints as an SVG: a terminal's text, with the table's lines and the chart's bars as
-shapes, so that it looks alike whatever fonts there are. The picture in the README is made by
+"""Converts the terminal output of `show` to SVG. Box-drawing lines and the bars of the chart become shapes, so the
+picture does not depend on the fonts of the reader. This makes the picture in the README:
 
-    ASKED="show octo-demo --since 2026-10-01 --until 2026-11-01"
-    github-metrics $ASKED --data-dir github-metrics-demo |
-        python3 docs/picture.py "$ github-metrics $ASKED" > docs/show.svg
+    COMMAND="show octo-demo --since 2026-10-01 --until 2026-11-01"
+    github-metrics $COMMAND --data-dir github-metrics-demo |
+        python3 docs/picture.py "$ github-metrics $COMMAND" > docs/show.svg
 """
 
 import re
 import sys
 from xml.sax.saxutils import escape
 
-WIDTH, HEIGHT, MARGIN = 7.2, 15, 16
+CHAR_WIDTH, LINE_HEIGHT, MARGIN = 7.2, 15, 16
 STYLE = (
     "text{font:12px ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace;fill:#e6edf3}"
     ".lead{fill:#7ee787}.dim{fill:#7d8590}.rule{stroke:#444c56}.bars{fill:#58a6ff}"
 )
-# A character of Unicode's block "Braille Patterns" is 2 x 4 dots: the bits of each row, from the top.
-BRAILLE, ROWS = 0x2800, [0x09, 0x12, 0x24, 0xC0]
+# A character of Unicode's block "Braille Patterns" has 2 x 4 dots. The masks select the bits of each row, from the top,
+# and of the left and the right column.
+BRAILLE, ROW_MASKS, COLUMN_MASKS = 0x2800, [0x09, 0x12, 0x24, 0xC0], [0x47, 0xB8]
 
 
-def tops(lines):
-    """How high each column of the chart's dots reaches, in rows from the chart's first line."""
-    found = {}
-    for number, line in lines:
-        for at, char in enumerate(line):
+def bar_tops(lines):
+    """Returns the topmost dot of each column of dots, as the row of dots below the top of the picture's text."""
+    tops = {}
+    for line_number, line in lines:
+        for char_number, char in enumerate(line):
             bits = ord(char) - BRAILLE
             for row in range(4) if 0 < bits < 256 else ():
-                for side, half in enumerate((0x47, 0xB8)):
-                    if bits & ROWS[row] & half:
-                        found.setdefault(2 * at + side, 4 * number + row)
-    return found
+                for side, column_mask in enumerate(COLUMN_MASKS):
+                    if bits & ROW_MASKS[row] & column_mask:
+                        tops.setdefault(2 * char_number + side, 4 * line_number + row)
+    return tops
 
 
 def draw(lines):
-    words, rules, chart = [], [], []
-    for number, line in enumerate(lines):
-        y = MARGIN + number * HEIGHT
+    texts, rules, chart = [], [], []
+    for line_number, line in enumerate(lines):
+        y = MARGIN + line_number * LINE_HEIGHT
         if any(BRAILLE <= ord(char) < BRAILLE + 256 for char in line):
-            chart.append((number, line))
+            chart.append((line_number, line))
         if line[:1] in ("┌", "╞", "└"):
-            rules.append(f"M{MARGIN + WIDTH / 2:.1f} {y + HEIGHT / 2}h{(len(line) - 1) * WIDTH:.1f}")
-            half = HEIGHT / 2
-            start, length = {"┌": (half, half), "╞": (0, HEIGHT), "└": (0, half)}[line[0]]
-            rules += [f"M{MARGIN + (at + 0.5) * WIDTH:.1f} {y + start}v{length}"
+            half = LINE_HEIGHT / 2
+            rules.append(f"M{MARGIN + CHAR_WIDTH / 2:.1f} {y + half}h{(len(line) - 1) * CHAR_WIDTH:.1f}")
+            start, length = {"┌": (half, half), "╞": (0, LINE_HEIGHT), "└": (0, half)}[line[0]]
+            rules += [f"M{MARGIN + (at + 0.5) * CHAR_WIDTH:.1f} {y + start}v{length}"
                       for at, char in enumerate(line) if char in "┌┬┐╞╪╡└┴┘"]
             continue
-        for part in re.finditer(r"[^\s│┆⠀-⣿]+(?: [^\s│┆⠀-⣿]+)*", line):
-            kind = ' class="lead"' if number == 0 else ' class="dim"' if chart else ""
-            words.append(
-                f'<text{kind} x="{MARGIN + part.start() * WIDTH:.1f}" y="{y + 11}" '
-                f'textLength="{len(part[0]) * WIDTH:.1f}">{escape(part[0])}</text>'
+        for text in re.finditer(r"[^\s│┆⠀-⣿]+(?: [^\s│┆⠀-⣿]+)*", line):
+            style = ' class="lead"' if line_number == 0 else ' class="dim"' if chart else ""
+            texts.append(
+                f'<text{style} x="{MARGIN + text.start() * CHAR_WIDTH:.1f}" y="{y + 11}" '
+                f'textLength="{len(text[0]) * CHAR_WIDTH:.1f}">{escape(text[0])}</text>'
             )
-        rules += [f"M{MARGIN + (at + 0.5) * WIDTH:.1f} {y}v{HEIGHT}"
+        rules += [f"M{MARGIN + (at + 0.5) * CHAR_WIDTH:.1f} {y}v{LINE_HEIGHT}"
                   for at, char in enumerate(line) if char in "│┆"]
-    bottom = MARGIN + (chart[-1][0] + 0.25) * HEIGHT
-    bars, last = [], None
-    for column, top in sorted(tops(chart).items()):
-        if top != last:
-            bars.append(f"V{bottom}H{MARGIN + column * WIDTH / 2:.1f}V{MARGIN + top * HEIGHT / 4}")
-        bars.append(f"H{MARGIN + (column + 1) * WIDTH / 2:.1f}")
-        last = top
-    width, height = max(map(len, lines)) * WIDTH + 2 * MARGIN, len(lines) * HEIGHT + 2 * MARGIN
+    bottom = MARGIN + (chart[-1][0] + 0.25) * LINE_HEIGHT
+    bars, previous_top = [], None
+    for column, top in sorted(bar_tops(chart).items()):
+        if top != previous_top:
+            bars.append(f"V{bottom}H{MARGIN + column * CHAR_WIDTH / 2:.1f}V{MARGIN + top * LINE_HEIGHT / 4}")
+        bars.append(f"H{MARGIN + (column + 1) * CHAR_WIDTH / 2:.1f}")
+        previous_top = top
+    width, height = max(map(len, lines)) * CHAR_WIDTH + 2 * MARGIN, len(lines) * LINE_HEIGHT + 2 * MARGIN
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" viewBox="0 0 {width:.0f} {height}">'
-        f'<style>{STYLE}</style><rect width="100%" height="100%" rx="8" fill="#0d1117"/>{"".join(words)}'
+        f'<style>{STYLE}</style><rect width="100%" height="100%" rx="8" fill="#0d1117"/>{"".join(texts)}'
         f'<path class="rule" d="{"".join(rules)}"/>'
         f'<path class="bars" d="M{MARGIN} {bottom}{"".join(bars)}V{bottom}z"/></svg>\n'
     )

@@ -1,5 +1,8 @@
 //! The command line: global options, variables, and one subcommand for each job.
 
+#[cfg(test)]
+mod help;
+
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::args::{GlobalOptions, Variables};

@@ -65,7 +65,7 @@ pub(crate) fn limit_message(
         (None, Continuation::RunAgain) => "run again in a few minutes".to_owned(),
         (None, Continuation::NextRound) => "the next round continues".to_owned(),
     };
-    format!("{org}: GitHub's rate limit reached{why}; progress is saved; {next}")
+    format!("{org}: stopped by a rate limit{why}; progress is saved; {next}")
 }
 
 /// Returns repositories with the reason why each failed, as JSON.
@@ -97,10 +97,10 @@ mod tests {
         let limited = |why: &str| Limited { until, why: why.into() };
         let message = |why: &str| limit_message("Acme", &limited(why), now, Continuation::RunAgain);
         let end = "; progress is saved; the limit resets at 2023-11-14 22:18:20 UTC (in 5m), run again then";
-        assert_eq!(message(""), format!("Acme: GitHub's rate limit reached{end}"));
+        assert_eq!(message(""), format!("Acme: stopped by a rate limit{end}"));
         assert_eq!(
             message("Too much.\nPlease wait."),
-            format!("Acme: GitHub's rate limit reached (Too much. Please wait){end}")
+            format!("Acme: stopped by a rate limit (Too much. Please wait){end}")
         );
         let round = limit_message("Acme", &limited(""), now, Continuation::NextRound);
         assert!(round.ends_with("(in 5m), the next round after that continues"), "{round}");

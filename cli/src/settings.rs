@@ -112,7 +112,7 @@ impl CliSettings {
                  GITHUB_APP_PRIVATE_KEY; `github-metrics demo` works without a token",
             ));
         };
-        let settings = gam_github::Settings {
+        let settings = gam_github::ClientSettings {
             api_url: self.github_api_url.clone(),
             credentials: credentials.clone(),
             max_wait: options.max_wait,

@@ -13,3 +13,4 @@ pub mod proxy;
 pub mod reference;
 pub mod runtime;
 mod server;
+pub mod support;

@@ -35,7 +35,9 @@ pub fn is_ci() -> bool {
 
 /// The binary: what `GITHUB_METRICS_BIN` names, or what cargo builds.
 pub fn binary() -> &'static Path {
-    BINARY.as_deref().expect("the program cannot be built: `cargo test --workspace --all-features --no-run` says why")
+    BINARY
+        .as_deref()
+        .expect("the program cannot be built: `cargo test --workspace --all-features --no-run` says why")
 }
 
 /// Builds the program as the workspace's tests are built, with the same features, so that after

@@ -124,7 +124,7 @@ async fn check_github(settings: &CliSettings, org: Option<&str>) -> Vec<Finding>
     let answers = match settings.github(&GitHubOptions::WITHOUT_WAITING) {
         Err(error) => Err(one_line(&error)),
         Ok(client) => {
-            match tokio::time::timeout(GITHUB_TIMEOUT, query_github(&client.impatient(), org)).await {
+            match tokio::time::timeout(GITHUB_TIMEOUT, query_github(&client.with_one_retry(), org)).await {
                 Ok(Ok(answers)) => Ok(answers),
                 Ok(Err(error)) => Err(error.to_string()),
                 Err(_) => Err(format!(

@@ -115,7 +115,7 @@ pub(super) async fn print_waiting_batches(session: &CliSession, org: &str) {
     if batches > 0 {
         session.console.print_info(format!(
             "{} not counted yet: run `github-metrics aggregate`",
-            count(batches, "collected batch is", "collected batches are")
+            count(batches, "batch is", "batches are")
         ));
     }
 }

@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use gam_github::wire::{Issue, PullRequest};
-use gam_github::{Client, Error, Newest, Order, Page, PageSize};
+use gam_github::{Client, Error, ListOrder, ListSummary, Page, PageSize};
 use gam_model::Event;
 use tokio::sync::mpsc::Sender;
 
@@ -18,12 +18,12 @@ use crate::plan::{SECOND, Span, Stop, Target};
 use crate::writer::{PageRead, Update};
 
 /// Whether there is anything to read, or to remember.
-pub(crate) fn is_due(from: &ChangesCheckpoint, newest: Newest, span: Span) -> bool {
+pub(crate) fn is_due(from: &ChangesCheckpoint, newest: ListSummary, span: Span) -> bool {
     from.walk.is_some() || from.since.is_none() || floor(from, newest, span).is_some()
 }
 
 /// Down to where there is something to read.
-fn floor(from: &ChangesCheckpoint, newest: Newest, span: Span) -> Option<DateTime<Utc>> {
+fn floor(from: &ChangesCheckpoint, newest: ListSummary, span: Span) -> Option<DateTime<Utc>> {
     let top = newest.at?;
     let asked = span.since(from.since);
     let Some(known) = from.since.filter(|known| *known <= asked) else {
@@ -46,7 +46,7 @@ struct Entry {
 pub(crate) async fn read_pulls(
     github: &Client,
     target: &Target,
-    newest: Newest,
+    newest: ListSummary,
     from: ChangesCheckpoint,
     sink: &Sender<PageRead>,
 ) -> Result<(), Stop> {
@@ -69,7 +69,7 @@ pub(crate) async fn read_pulls(
 pub(crate) async fn read_issues(
     github: &Client,
     target: &Target,
-    newest: Newest,
+    newest: ListSummary,
     from: ChangesCheckpoint,
     sink: &Sender<PageRead>,
 ) -> Result<(), Stop> {
@@ -79,7 +79,7 @@ pub(crate) async fn read_issues(
         events: target.origin.issue(&issue),
     };
     let fetch = async |way: &Way, floor, size: &mut PageSize| {
-        let since = (way.order == Order::LastChanged).then_some(floor);
+        let since = (way.order == ListOrder::LastChanged).then_some(floor);
         let page = github.issues(&target.repo, way.order, since, way.cursor.as_deref(), size).await?;
         Ok(Page { entries: page.entries.into_iter().map(entry).collect(), next: page.next })
     };
@@ -106,7 +106,7 @@ impl<F> Walker<'_, F>
 where
     F: AsyncFn(&Way, DateTime<Utc>, &mut PageSize) -> Result<Page<Entry>, Error>,
 {
-    async fn read(&self, newest: Newest, mut checkpoint: ChangesCheckpoint) -> Result<(), Stop> {
+    async fn read(&self, newest: ListSummary, mut checkpoint: ChangesCheckpoint) -> Result<(), Stop> {
         if let Some(walk) = checkpoint.walk.take() {
             let is_resumed = walk.ways.iter().any(|way| way.cursor.is_some());
             match self.walk(&mut checkpoint, walk.clone()).await {
@@ -139,13 +139,13 @@ where
     async fn plan(
         &self,
         checkpoint: &ChangesCheckpoint,
-        newest: Newest,
+        newest: ListSummary,
         floor: DateTime<Utc>,
     ) -> Result<ChangesWalk, Stop> {
         let mut walk = ChangesWalk { watermark: None, floor, total: newest.total, ways: ChangesWalk::down() };
         let is_known = checkpoint.since.is_some_and(|known| known <= floor);
         if !is_known && newest.total > LONG {
-            let oldest = Way::new(Order::Oldest);
+            let oldest = Way::new(ListOrder::Oldest);
             let first = (self.fetch)(&oldest, floor, &mut PageSize::new(1)).await?.entries.pop();
             if first.is_some_and(|entry| entry.opened_at >= floor) {
                 walk.ways = ChangesWalk::from_both_ends();
@@ -184,13 +184,13 @@ where
                     continue;
                 }
             };
-            let is_by_change = way.order == Order::LastChanged;
+            let is_by_change = way.order == ListOrder::LastChanged;
             if is_by_change && way.cursor.is_none() {
                 let newest = page.entries.first().map(|entry| entry.changed_at);
                 walk.watermark = self.target.watermark(newest, SECOND);
             }
-            if size.to_remember().is_some() || walk.ways.len() == 1 {
-                checkpoint.size = size.to_remember();
+            if size.to_save().is_some() || walk.ways.len() == 1 {
+                checkpoint.size = size.to_save();
             }
             let at_floor = is_by_change && page.entries.iter().any(|entry| entry.changed_at < floor);
             way.read += page.entries.len() as i64;

@@ -1,10 +1,14 @@
 //! What collection remembers: how far each repository has been read, and up to when the
 //! organization's numbers are complete. Every time in here was told by GitHub.
 
+#[cfg(test)]
+mod format;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use gam_github::{Order, PageSize, RepoState};
+use gam_github::{ListOrder, PageSize, RepoState};
+use gam_model::CommitVersion;
 use serde::{Deserialize, Serialize};
 
 /// How far a repository has been read.
@@ -37,7 +41,7 @@ pub struct CommitsCheckpoint {
     /// A move to a new tip that was begun and not finished.
     pub moving: Option<Moving>,
     /// The version of the commits written: greater after every force-push.
-    pub version: i64,
+    pub version: CommitVersion,
     /// Commits whose lines GitHub refused to count.
     #[serde(skip_serializing_if = "Uncounted::is_empty")]
     pub uncounted: Uncounted,
@@ -194,19 +198,19 @@ pub struct ChangesWalk {
 impl ChangesWalk {
     /// From the newest change down.
     pub fn down() -> Vec<Way> {
-        vec![Way::new(Order::LastChanged)]
+        vec![Way::new(ListOrder::LastChanged)]
     }
 
     /// From both ends, by when entries were opened: no entry ever changes its place in that order.
     pub fn from_both_ends() -> Vec<Way> {
-        vec![Way::new(Order::Newest), Way::new(Order::Oldest)]
+        vec![Way::new(ListOrder::Newest), Way::new(ListOrder::Oldest)]
     }
 
     /// Whether two ways have met, so that every entry was read. Of those opened at the moment that one has
     /// reached some may be left, so they have to go past each other.
     pub(crate) fn has_met(&self) -> bool {
         let reached = |order| self.ways.iter().find(|way| way.order == order)?.reached;
-        let (newest, oldest) = (reached(Order::Newest), reached(Order::Oldest));
+        let (newest, oldest) = (reached(ListOrder::Newest), reached(ListOrder::Oldest));
         newest.zip(oldest).is_some_and(|(newest, oldest)| oldest > newest)
     }
 }
@@ -215,7 +219,7 @@ impl ChangesWalk {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Way {
     /// In which order.
-    pub order: Order,
+    pub order: ListOrder,
     /// Where the next page starts.
     pub cursor: Option<String>,
     /// When the entry that was read last was opened, UTC.
@@ -226,7 +230,7 @@ pub struct Way {
 
 impl Way {
     /// A way from the first entry on.
-    pub fn new(order: Order) -> Self {
+    pub fn new(order: ListOrder) -> Self {
         Way { order, cursor: None, reached: None, read: 0 }
     }
 }
@@ -349,5 +353,15 @@ mod tests {
         let old = r#"{"watermark":null,"floor":"2024-01-01T00:00:00Z","total":9,"cursor":"Y3Vyc29y"}"#;
         let walk: ChangesWalk = serde_json::from_str(old).expect("it is understood");
         assert_eq!(walk.ways, ChangesWalk::down());
+    }
+
+    #[test]
+    fn the_stored_format_is_stable() {
+        let stored = include_str!("../testdata/checkpoint.json");
+        let checkpoint: RepoCheckpoint = serde_json::from_str(stored).unwrap();
+        let written: serde_json::Value = serde_json::to_value(&checkpoint).unwrap();
+        assert_eq!(written, serde_json::from_str::<serde_json::Value>(stored).unwrap());
+        let empty = serde_json::to_string(&RepoCheckpoint::default()).unwrap();
+        assert_eq!(empty, include_str!("../testdata/checkpoint-empty.json").trim_end());
     }
 }

@@ -5,9 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use gam_github::facts::Outcome;
+use gam_github::events::DeploymentOutcome;
 use gam_github::wire::Deployment;
-use gam_github::{Client, Error, Newest, PageSize, RepoProbe, Shown};
+use gam_github::{Client, DeploymentLookup, Error, ListSummary, PageSize, RepoProbe};
 use gam_model::Event;
 use tokio::sync::mpsc::Sender;
 
@@ -67,9 +67,9 @@ pub(crate) async fn ask_unsettled(
         rest = &rest[shown.len().clamp(1, rest.len())..];
         for ((repo, id, _), shown) in chunk.iter().zip(shown) {
             let found = match shown {
-                Shown::Whole(found) => Some(*found).filter(|found| found.database_id == Some(*id)),
-                Shown::Gone => None,
-                Shown::Refused => continue,
+                DeploymentLookup::Found(found) => Some(*found).filter(|found| found.database_id == Some(*id)),
+                DeploymentLookup::Gone => None,
+                DeploymentLookup::Refused => continue,
             };
             answers.asked.entry(*repo).or_default().insert(*id, found);
         }
@@ -78,7 +78,7 @@ pub(crate) async fn ask_unsettled(
 }
 
 /// Whether there is anything to read, or to remember, beside what was asked for by id.
-pub(crate) fn is_due(from: &DeploymentsCheckpoint, newest: Newest, span: Span) -> bool {
+pub(crate) fn is_due(from: &DeploymentsCheckpoint, newest: ListSummary, span: Span) -> bool {
     from.walk.is_some()
         || !span.is_known(from.since)
         || from.total != newest.total
@@ -88,7 +88,7 @@ pub(crate) fn is_due(from: &DeploymentsCheckpoint, newest: Newest, span: Span) -
 pub(crate) async fn read(
     github: &Client,
     target: &Target,
-    newest: Newest,
+    newest: ListSummary,
     from: DeploymentsCheckpoint,
     asked: Asked,
     sink: &Sender<PageRead>,
@@ -165,7 +165,7 @@ impl Deployments<'_> {
     /// Remembers the deployment as long as it may still succeed; what it tells now.
     fn note(&mut self, deployment: &Deployment) -> Vec<Event> {
         if let Some(id) = deployment.database_id {
-            let outcome = Outcome::of(deployment);
+            let outcome = DeploymentOutcome::of(deployment);
             if outcome.success.is_some() {
                 self.checkpoint.unsettled.remove(&id);
             } else {
@@ -179,7 +179,7 @@ impl Deployments<'_> {
     }
 
     /// Down to where there is something to read.
-    fn floor(&self, newest: Newest, looked_for: &BTreeMap<i64, DateTime<Utc>>) -> Option<DateTime<Utc>> {
+    fn floor(&self, newest: ListSummary, looked_for: &BTreeMap<i64, DateTime<Utc>>) -> Option<DateTime<Utc>> {
         let from = &self.checkpoint;
         newest.at?;
         let asked = self.target.span.since(from.since);
@@ -197,7 +197,7 @@ impl Deployments<'_> {
         let is_from_the_beginning = walk.cursor.is_none();
         loop {
             let page = self.github.deployments(&self.target.repo, walk.cursor.as_deref(), &mut size).await?;
-            self.checkpoint.size = size.to_remember();
+            self.checkpoint.size = size.to_save();
             let at_floor = page.entries.iter().any(|deployment| deployment.created_at < walk.floor);
             let events = page.entries.iter().flat_map(|deployment| self.note(deployment)).collect();
             walk.cursor = page.next.filter(|_| !at_floor);
@@ -226,7 +226,7 @@ impl Deployments<'_> {
     /// where they are too old for the list to be walked again for them.
     async fn forget(
         &mut self,
-        newest: Newest,
+        newest: ListSummary,
         looked_for: &BTreeMap<i64, DateTime<Utc>>,
     ) -> Result<(), Stop> {
         let before = self.checkpoint.unsettled.len();
@@ -239,7 +239,7 @@ impl Deployments<'_> {
             }
             let failed_at = self.checkpoint.unsettled.remove(id).and_then(|unsettled| unsettled.failed_at);
             let taken_back = failed_at.filter(|_| is_gone);
-            events.extend(taken_back.map(|at| self.target.origin.deployment_gone(*id, at)));
+            events.extend(taken_back.map(|at| self.target.origin.retracted_deployment_failure(*id, at)));
         }
         if self.checkpoint.unsettled.len() == before {
             return Ok(());

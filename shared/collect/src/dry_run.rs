@@ -79,7 +79,7 @@ pub async fn dry_run(
         .map(|repo| repo.node_id.clone())
         .collect();
     let commits: HashMap<String, i64> =
-        github.commit_counts(&first, Some(span.since(None)), span.until).await?;
+        github.count_default_branch_commits(&first, Some(span.since(None)), span.until).await?;
     let mut planned = Vec::new();
     for repo in &repos {
         let checkpoint = held.get(&repo.id).map(|held| held.value.clone()).unwrap_or_default();

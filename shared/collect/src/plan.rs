@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use gam_github::facts::Origin;
+use gam_github::events::EventBuilder;
 use gam_github::queries::{COMMITS, DEPLOYMENTS, ISSUES, PULL_REQUESTS, RELEASES};
 use gam_github::wire::Deployment;
-use gam_github::{Client, Error, Newest, OrgProbe, RepoProbe, RepoRef};
+use gam_github::{Client, Error, ListSummary, OrgProbe, RepoProbe, RepoRef};
 use gam_model::Event;
 use tokio::sync::mpsc::Sender;
 
@@ -73,7 +73,7 @@ pub(crate) const SECOND: TimeDelta = TimeDelta::seconds(1);
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) repo: RepoRef,
-    pub(crate) origin: Origin,
+    pub(crate) origin: EventBuilder,
     pub(crate) span: Span,
     /// When the probe was answered, by GitHub's clock.
     pub(crate) read_at: Option<DateTime<Utc>>,
@@ -107,10 +107,10 @@ impl Target {
 
 enum Kind {
     Commits { tip: String, from: CommitsCheckpoint },
-    Pulls { newest: Newest, from: ChangesCheckpoint },
-    Issues { newest: Newest, from: ChangesCheckpoint },
-    Releases { newest: Newest, from: ReleasesCheckpoint },
-    Deployments { newest: Newest, from: DeploymentsCheckpoint, asked: HashMap<i64, Option<Deployment>> },
+    Pulls { newest: ListSummary, from: ChangesCheckpoint },
+    Issues { newest: ListSummary, from: ChangesCheckpoint },
+    Releases { newest: ListSummary, from: ReleasesCheckpoint },
+    Deployments { newest: ListSummary, from: DeploymentsCheckpoint, asked: HashMap<i64, Option<Deployment>> },
 }
 
 /// About what a reading takes at most.
@@ -131,7 +131,7 @@ fn pages(entries: i64, first: i64) -> u64 {
 
 /// How many pages of a list ordered by change are read at most. It is not known how many of its entries
 /// have changed since the first day asked for.
-fn changes_pages(from: &ChangesCheckpoint, newest: Newest, span: Span, first: i64) -> u64 {
+fn changes_pages(from: &ChangesCheckpoint, newest: ListSummary, span: Span, first: i64) -> u64 {
     if span.is_known(from.since) {
         return 1;
     }
@@ -209,7 +209,7 @@ pub(crate) fn readings(
             node_id: repo.node_id.clone(),
             id: repo.id,
         },
-        origin: Origin {
+        origin: EventBuilder {
             org: probe.login.clone(),
             repo: repo.name.clone(),
             repo_id: repo.id,
@@ -254,7 +254,7 @@ mod tests {
             let first_since = at(90).expect("a time");
             Span { since: since.and_then(at), first_since, before: None, until: None }.widened(None)
         };
-        let newest = |day: i64, total: i64| Newest { total, id: None, at: at(day) };
+        let newest = |day: i64, total: i64| ListSummary { total, id: None, at: at(day) };
         let (unread, walked) = (
             ChangesCheckpoint::default(),
             ChangesCheckpoint { since: at(90), watermark: at(100), total: 120, ..Default::default() },
@@ -267,7 +267,7 @@ mod tests {
         assert_eq!(pages(&unread, 89, 151, Some(80)), 3);
         assert_eq!(pages(&walked, 110, 151, None), 1, "what is new");
         assert_eq!(pages(&walked, 110, 151, Some(80)), 3, "what is missing since day 80");
-        assert_eq!(changes_pages(&unread, Newest::default(), span(None), 50), 0);
+        assert_eq!(changes_pages(&unread, ListSummary::default(), span(None), 50), 0);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_github::wire::Release;
-use gam_github::{Client, Error, Newest, PageSize, RepoProbe};
+use gam_github::{Client, Error, ListSummary, PageSize, RepoProbe};
 use gam_model::Event;
 use tokio::sync::mpsc::Sender;
 
@@ -18,7 +18,7 @@ use crate::writer::{PageRead, Update};
 /// Releases changed within this time before the repository's latest activity are read anew.
 const READ_ANEW: TimeDelta = TimeDelta::days(14);
 
-fn seen(newest: Newest, target: &Target) -> SeenReleases {
+fn seen(newest: ListSummary, target: &Target) -> SeenReleases {
     SeenReleases { total: newest.total, newest: newest.id, updated_at: target.watermark(newest.at, SECOND) }
 }
 
@@ -66,7 +66,7 @@ pub(crate) async fn ask_drafts(
 }
 
 /// Whether there is anything to read, or to remember, beside drafts that were published.
-pub(crate) fn is_due(from: &ReleasesCheckpoint, newest: Newest, target: &Target) -> bool {
+pub(crate) fn is_due(from: &ReleasesCheckpoint, newest: ListSummary, target: &Target) -> bool {
     let recent = newest.at.zip(target.active_at).is_some_and(|(at, active)| active - at <= READ_ANEW);
     let changed = from.seen.as_ref().is_none_or(|before| *before != seen(newest, target));
     changed || (recent && from.active_at != target.active_at)
@@ -75,7 +75,7 @@ pub(crate) fn is_due(from: &ReleasesCheckpoint, newest: Newest, target: &Target)
 pub(crate) async fn read(
     github: &Client,
     target: &Target,
-    newest: Newest,
+    newest: ListSummary,
     from: ReleasesCheckpoint,
     sink: &Sender<PageRead>,
 ) -> Result<(), Stop> {
@@ -116,7 +116,7 @@ pub(crate) async fn read(
         published,
         drafts: drafts.filter_map(|draft| Some((draft.database_id?, draft.id.clone()))).collect(),
         active_at: target.active_at,
-        size: size.to_remember(),
+        size: size.to_save(),
     };
     target.hand_over(sink, "releases", events, Some(Update::Releases(checkpoint))).await
 }
@@ -136,7 +136,7 @@ fn gone(
             None => return None,
         };
         let version = version.max(published_at).timestamp() + 1;
-        Some(target.origin.release_gone(id, published_at, version))
+        Some(target.origin.retracted_release(id, published_at, version))
     };
     from.published.iter().filter_map(retraction).collect()
 }

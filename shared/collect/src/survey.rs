@@ -266,7 +266,7 @@ async fn run(
                 }
                 Err(Stop::GitHub(error)) => {
                     outcome.failed.entry(repo.id).or_insert_with(|| Refusal::of(&error));
-                    if silence.grows(&error, github.answers()) {
+                    if silence.grows(&error, github.successful_responses()) {
                         // Every other reading would wait as long for the same.
                         for open in left.keys() {
                             outcome.failed.entry(*open).or_insert_with(|| Refusal::of(&error));

@@ -18,7 +18,7 @@ pub(crate) async fn telling_waits<T>(
 
 /// Tells the observer whenever the client waits for a limit. Never ends.
 async fn tell_waits(github: &Client, observer: &dyn CollectObserver) {
-    let mut waits = github.waits();
+    let mut waits = github.rate_limit_waits();
     // It may be waiting already.
     waits.mark_changed();
     let mut told = None;

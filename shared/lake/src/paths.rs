@@ -149,6 +149,25 @@ mod tests {
     }
 
     #[test]
+    fn paths_of_objects_never_change() {
+        let org = "Acme-Works.x";
+        let lines = [
+            format!("configuration:   {}", configuration()),
+            format!("inbox_root:      {}", inbox_root()),
+            format!("inbox_prefix:    {}", inbox_prefix(org)),
+            format!("inbox:           {}", inbox(org, "ab12")),
+            format!("events_root:     {}", events_root()),
+            format!("events_prefix:   {}", events_prefix(org)),
+            format!("snapshot:        {}", snapshot(org, month())),
+            format!("rejected_prefix: {}", rejected_prefix(org)),
+            format!("rejected:        {}", rejected(org, "ab12-0123.parquet")),
+        ];
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!("lake_paths", lines.join("\n"));
+        });
+    }
+
+    #[test]
     fn only_our_own_paths_parse() {
         let parses = |text: &str| {
             let path = ObjectPath::listed(text).unwrap();

@@ -218,6 +218,18 @@ mod tests {
         );
     }
 
+    #[test]
+    fn the_arrow_schema_never_changes() {
+        let schema = events();
+        let lines = schema.fields().iter().map(|field| {
+            let presence = if field.is_nullable() { "optional" } else { "required" };
+            format!("{:<14} {presence} {}", field.name(), field.data_type())
+        });
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!("arrow_schema", lines.collect::<Vec<_>>().join("\n"));
+        });
+    }
+
     fn with(batch: &RecordBatch, name: &str, column: ArrayRef) -> RecordBatch {
         let mut fields: Vec<_> = batch.schema().fields().iter().map(|f| f.as_ref().clone()).collect();
         let mut columns = batch.columns().to_vec();

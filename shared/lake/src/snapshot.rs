@@ -139,6 +139,8 @@ pub async fn months(objects: &dyn ObjectStore, org: &str) -> Result<Vec<Month>> 
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use parquet::file::metadata::ParquetMetaDataReader;
+    use parquet::schema::printer::print_schema;
 
     use super::*;
     use crate::error::Error;
@@ -172,6 +174,33 @@ mod tests {
         assert_eq!(read_stamp(&objects, "acme", march()).await.unwrap(), Some(stamp(2)));
         let metadata = objects.metadata(&paths::snapshot("acme", march())).unwrap();
         assert_eq!(metadata, [("generation", "2".to_owned()), ("logic", "3".to_owned())]);
+    }
+
+    /// Other programs read these files. New columns come last and are optional.
+    #[tokio::test]
+    async fn the_format_of_a_snapshot_file_never_changes() {
+        let objects = MemoryObjects::new();
+        let rows = [encode(&sample(1)).unwrap()];
+        write(&objects, "acme", march(), &rows, &stamp(1), None).await.unwrap();
+        let bytes = objects.get(&paths::snapshot("acme", march())).await.unwrap().unwrap().bytes;
+        let file = ParquetMetaDataReader::new().parse_and_finish(&bytes).unwrap();
+        let mut text = Vec::new();
+        print_schema(&mut text, file.file_metadata().schema());
+        let mut text = String::from_utf8(text).unwrap();
+        for pair in file.file_metadata().key_value_metadata().into_iter().flatten() {
+            // The Arrow schema is base64, and says what the schema above says.
+            if pair.key != "ARROW:schema" {
+                text.push_str(&format!("{} = {}\n", pair.key, pair.value.as_deref().unwrap_or_default()));
+            }
+        }
+        let (first, sorting) = (file.row_group(0), file.row_group(0).sorting_columns());
+        for sorted in sorting.into_iter().flatten() {
+            let column = first.column(sorted.column_idx as usize).column_path();
+            text.push_str(&format!("sorted by {column}, descending: {}\n", sorted.descending));
+        }
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!("snapshot_file", text);
+        });
     }
 
     #[tokio::test]

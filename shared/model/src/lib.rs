@@ -8,6 +8,7 @@
 //! This crate does not know where events come from, how they are stored, or how they are served.
 
 pub mod clock;
+pub mod commit_version;
 pub mod configuration;
 pub mod event;
 pub mod failure;
@@ -19,6 +20,7 @@ pub mod period;
 pub mod subject;
 
 pub use clock::{Clock, SystemClock};
+pub use commit_version::CommitVersion;
 pub use event::{Event, EventBatch, EventId, EventKind, Facts, FirstReview};
 pub use identity::Identity;
 pub use member::{Member, MemberKind};

@@ -208,4 +208,27 @@ mod tests {
         assert_eq!(a, b);
         assert_eq!(a.member.unwrap().0, "Ann");
     }
+
+    /// Stores hold these texts: another form takes a greater `LOGIC_VERSION`.
+    #[test]
+    fn the_stored_form_never_changes() {
+        let mut rollup = Rollup { member: Some(("Ann".into(), MemberKind::User)), ..Rollup::default() };
+        for counter in Counter::ALL {
+            rollup.people.counts[counter as usize] = counter as u64 + 1;
+        }
+        for duration in DurationMetric::ALL {
+            // One value with a bucket of its own, and one that shares its bucket.
+            for seconds in [60, 86_400 + duration as u64] {
+                rollup.people.durations[duration as usize].add(seconds);
+            }
+        }
+        rollup.people.members = ["ann".into(), "bob".into()].into();
+        rollup.people.repos = [7, 8].into();
+        rollup.people.span = Some((1_700_000_000_000, 1_700_086_400_000));
+        rollup.bots.counts[Counter::Commits as usize] = 1;
+        rollup.bots.span = Some((1_700_000_000_000, 1_700_000_000_000));
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!("rollup_body", rollup.to_json());
+        });
+    }
 }

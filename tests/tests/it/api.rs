@@ -10,7 +10,7 @@ use gam_tests::program::{Place, Serving};
 use gam_tests::reference::{self, Bots, Subject};
 use serde_json::{Value, json};
 
-use crate::support::{SINCE, backfilled, settled};
+use gam_tests::support::{SINCE, backfilled, settled};
 
 const ORG: &str = "/api/v1/orgs/acme-works";
 

@@ -2,7 +2,7 @@
 
 use gam_tests::answers::check;
 
-use crate::support::{backfilled, batches, ranges, settled};
+use gam_tests::support::{backfilled, batches, ranges, settled};
 
 #[test]
 fn a_backfill_answers_what_the_reference_says() {

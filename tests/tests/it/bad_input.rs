@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use gam_tests::github::{Double, generated};
 use gam_tests::program::Place;
 
-use crate::support::{backfilled, settled};
+use gam_tests::support::{backfilled, settled};
 
 fn start() -> (Double, Place) {
     let double = Double::start(generated::world(60), settled());

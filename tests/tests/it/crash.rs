@@ -10,7 +10,7 @@ use gam_tests::github::{Double, Fault, generated};
 use gam_tests::http::get;
 use gam_tests::program::Place;
 
-use crate::support::{SINCE, answers, backfilled, batches, collect_and_aggregate, files, settled, whole};
+use gam_tests::support::{SINCE, answers, backfilled, batches, collect_and_aggregate, files, settled, whole};
 
 /// Waits until it is time or the program has ended, and kills it. Whether there was something to kill.
 fn kill_when(mut child: Child, is_time: impl Fn() -> bool) -> bool {

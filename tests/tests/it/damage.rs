@@ -6,7 +6,7 @@ use gam_tests::answers::{assert_same, check};
 use gam_tests::github::{Double, generated};
 use gam_tests::program::{Place, binary, finish};
 
-use crate::support::{SINCE, answers, backfilled, batches, files, settled, whole};
+use gam_tests::support::{SINCE, answers, backfilled, batches, files, settled, whole};
 
 #[test]
 fn a_damaged_batch_is_set_aside_and_the_rest_goes_on() {

@@ -8,7 +8,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, RowAccessor};
 use serde_json::Value;
 
-use crate::support::{batches, files};
+use gam_tests::support::{batches, files};
 
 const ORG: &str = "octo-demo";
 

@@ -9,7 +9,7 @@ use gam_tests::github::world::{
 use gam_tests::http::get;
 use gam_tests::program::Place;
 
-use crate::support::{SINCE, answers, collect_and_aggregate, whole};
+use gam_tests::support::{SINCE, answers, collect_and_aggregate, whole};
 
 const BEGIN: &str = "2024-01-01";
 

@@ -5,7 +5,7 @@ use gam_tests::answers::check;
 use gam_tests::github::{Double, Fault, TOKEN, generated};
 use gam_tests::program::Place;
 
-use crate::support::{SINCE, settled, whole};
+use gam_tests::support::{SINCE, settled, whole};
 
 fn start(seed: u64) -> (gam_tests::github::World, Double, Place) {
     let world = generated::world(seed);

@@ -4,7 +4,7 @@ use gam_tests::answers::{assert_same, check};
 use gam_tests::github::{Double, generated};
 use gam_tests::program::Place;
 
-use crate::support::{SINCE, answers, backfilled, collect_and_aggregate, settled, whole};
+use gam_tests::support::{SINCE, answers, backfilled, collect_and_aggregate, settled, whole};
 
 #[test]
 fn incremental_runs_answer_what_the_reference_says_at_every_step() {

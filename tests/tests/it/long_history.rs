@@ -8,7 +8,7 @@ use gam_tests::github::world::{Account, Repo, Signature, Time, at};
 use gam_tests::github::{Double, Fault, World};
 use gam_tests::program::Place;
 
-use crate::support::settled;
+use gam_tests::support::settled;
 
 const SINCE: &str = "2010-01-01";
 /// What a clean walk asks for besides pages that are full: the first page's rest, one that counts, and one

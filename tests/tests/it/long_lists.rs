@@ -6,7 +6,7 @@ use gam_tests::github::world::{Account, Pull, Repo, Thread, Time, Turn, at};
 use gam_tests::github::{Double, Fault, World};
 use gam_tests::program::Place;
 
-use crate::support::settled;
+use gam_tests::support::settled;
 
 const SINCE: &str = "2013-06-01";
 const PULLS: i64 = 1_300;

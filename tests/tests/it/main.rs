@@ -1,14 +1,12 @@
-//! End to end: the real binary against the GitHub double, and the deployed system against an emulator.
+//! End to end: the real binary against the GitHub double.
 
 mod api;
 mod arrows;
-mod aws;
 mod backfill;
 mod bad_input;
 mod crash;
 mod damage;
 mod demo;
-mod duckdb;
 mod facts;
 mod faults;
 mod incremental;
@@ -16,11 +14,10 @@ mod long_history;
 mod long_lists;
 mod many;
 mod order;
+mod public_output;
 mod reconcile;
 mod repositories;
-mod schema;
 mod secrets;
 mod sign_in;
-mod support;
 mod tips;
 mod up;

@@ -9,7 +9,7 @@ use gam_tests::github::world::{Account, Repo, Signature, Thread, at};
 use gam_tests::github::{Double, World};
 use gam_tests::program::{Place, memory_kb};
 
-use crate::support::{SINCE, settled, whole};
+use gam_tests::support::{SINCE, settled, whole};
 
 const REPOS: i64 = 10_000;
 

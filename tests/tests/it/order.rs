@@ -12,7 +12,7 @@ use gam_tests::github::{Double, World, generated};
 use gam_tests::http::get;
 use gam_tests::program::Place;
 
-use crate::support::{SINCE, answers, backfilled, batches, collect_and_aggregate, runtime, settled};
+use gam_tests::support::{SINCE, answers, backfilled, batches, collect_and_aggregate, runtime, settled};
 
 /// The events of the inbox, batch by batch.
 fn read(lake: &Path, org: &str) -> Vec<Vec<Event>> {
@@ -164,6 +164,6 @@ fn many_aggregations_at_once_end_alike() {
         child.wait().expect("it ends");
     }
     place.run(&["aggregate"]).expect(0);
-    assert!(crate::support::batches(&place).is_empty());
+    assert!(gam_tests::support::batches(&place).is_empty());
     assert_same(&expected, &everything(&place, &world));
 }

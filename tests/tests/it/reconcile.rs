@@ -2,11 +2,11 @@
 
 use chrono::TimeDelta;
 use gam_tests::answers::check;
-use gam_tests::github::world::{Pull, Repo, Signature, Turn, at};
+use gam_tests::github::world::Repo;
 use gam_tests::github::{Double, Fault, World, generated};
 use gam_tests::program::Place;
 
-use crate::support::{SINCE, batches, settled, whole};
+use gam_tests::support::{SINCE, batches, cut_off, first_commit, settled, told_otherwise, whole};
 
 fn collected(world: &World) -> (Double, Place) {
     let double = Double::start(world.clone(), settled());
@@ -14,38 +14,6 @@ fn collected(world: &World) -> (Double, Place) {
     place.run(&["collect", &world.org, "--since", SINCE]).expect(0);
     place.run(&["aggregate"]).expect(0);
     (double, place)
-}
-
-/// The same world, as GitHub shows it once it is not mistaken any more: nothing in it says that it
-/// changed.
-pub(crate) fn told_otherwise(world: &World) -> World {
-    let mut other = world.clone();
-    // An issue was deleted, or moved away.
-    other.repos[0].issues.remove(3);
-    // So was a pull request: the account that opened it is under suspicion.
-    let pulls = &mut other.repos[0].pulls;
-    let is_reviewed = |pull: &Pull| {
-        let mut reviews = pull.reviews.iter();
-        reviews.any(|review| review.submitted_at.is_some() && review.author != pull.thread.author)
-    };
-    let reviewed = pulls.iter().position(is_reviewed).expect("one with reviews");
-    pulls.remove(reviewed);
-    // An issue and a pull request were closed long ago.
-    let early = |created| created + TimeDelta::seconds(7);
-    let issue = other.repos[1].issues.iter_mut().find(|issue| issue.turns.is_empty()).expect("a quiet one");
-    issue.turns.insert(0, (early(issue.created_at), Turn::Closed { event: Some(0) }));
-    let pulls = other.repos[1].pulls.iter_mut();
-    let pull = pulls.map(|pull| &mut pull.thread).find(|pull| pull.turns.is_empty()).expect("a quiet one");
-    pull.turns.insert(0, (early(pull.created_at), Turn::Closed { event: None }));
-    // A history has an ancestor more, and another has one less.
-    let author = Signature::new("Late", "late@elsewhere.example", None);
-    let repo = &mut other.repos[0];
-    let late = repo.commit(&[], at("2023-12-12T01:00:00Z"), &author, Some([5, 1, 1]));
-    let root = repo.commits.values_mut().find(|commit| commit.parents.is_empty() && commit.sha != late);
-    root.expect("a first commit").parents.push(late);
-    let first = first_commit(&other.repos[3]);
-    cut_off(&mut other.repos[3], &first);
-    other
 }
 
 #[test]
@@ -109,21 +77,10 @@ fn what_cannot_be_asked_for_is_not_taken_back() {
     check(place.serve().address(), &other, settled(), &whole());
 }
 
-/// The first commit of a repository.
-fn first_commit(repo: &Repo) -> String {
-    let mut commits = repo.commits.values();
-    commits.find(|commit| commit.parents.is_empty()).expect("a first commit").sha.clone()
-}
-
 /// Makes GitHub refuse to count a commit's lines for some more hours.
 fn refuse_to_count(repo: &mut Repo, sha: &str) {
     let commit = repo.commits.get_mut(sha).expect("a commit");
     (commit.lines, commit.uncounted_until) = (Some([9, 4, 2]), Some(settled() + TimeDelta::hours(30)));
-}
-
-/// Makes a commit no ancestor of any other.
-fn cut_off(repo: &mut Repo, sha: &str) {
-    repo.commits.values_mut().for_each(|commit| commit.parents.retain(|parent| parent != sha));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use gam_tests::github::world::{Thread, at};
 use gam_tests::github::{Double, generated};
 use gam_tests::program::Place;
 
-use crate::support::{SINCE, collect_and_aggregate, settled, whole};
+use gam_tests::support::{SINCE, collect_and_aggregate, settled, whole};
 
 #[test]
 fn what_was_collected_of_repositories_stays_whatever_becomes_of_them() {

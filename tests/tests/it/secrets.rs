@@ -9,7 +9,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, ValueRef};
 
-use crate::support::{SINCE, batches, files, runtime};
+use gam_tests::support::{SINCE, batches, files, runtime};
 
 /// What must be nowhere.
 struct Secrets(BTreeSet<String>);
@@ -111,7 +111,7 @@ fn neither_addresses_nor_tokens_are_stored_or_told() {
         assert!(!run.stdout.is_empty());
     }
     let serving = place.serve();
-    gam_tests::answers::check(serving.address(), &world, moments[3], &crate::support::whole());
+    gam_tests::answers::check(serving.address(), &world, moments[3], &gam_tests::support::whole());
     secrets.assert_not_in("the server's log", &serving.stop());
 
     let (mut tables, mut rows) = (0, String::new());

@@ -7,7 +7,7 @@ use gam_tests::answers::check;
 use gam_tests::github::{APP_ID, Double, TOKEN, World, generated};
 use gam_tests::program::{Place, Serving};
 
-use crate::support::{SINCE, settled, whole};
+use gam_tests::support::{SINCE, settled, whole};
 
 /// Made for the tests of `gam-github`.
 const KEY: &str = include_str!("../../../shared/github/testdata/app_key.pem");

@@ -6,7 +6,7 @@ use gam_tests::github::world::{Account, Repo, Signature, at};
 use gam_tests::github::{Double, Fault, World};
 use gam_tests::program::Place;
 
-use crate::support::{SINCE, batches, collect_and_aggregate, settled, whole};
+use gam_tests::support::{SINCE, batches, collect_and_aggregate, settled, whole};
 
 /// Adds so many commits behind a tip, and gives the last.
 fn grow(repo: &mut Repo, tip: Option<&str>, count: usize) -> String {

@@ -7,7 +7,7 @@ use gam_tests::github::{Double, generated};
 use gam_tests::http::get;
 use gam_tests::program::{Place, Serving};
 
-use crate::support::{SINCE, batches, settled, whole};
+use gam_tests::support::{SINCE, batches, settled, whole};
 
 /// How often it is asked whether the first round is over.
 const TRIES: u32 = 6_000;

@@ -10,7 +10,7 @@ mod windows;
 use chrono::{DateTime, Utc};
 use gam_github::wire::Commit;
 use gam_github::{Client, Error};
-use gam_model::Event;
+use gam_model::{CommitVersion, Event};
 use tokio::sync::mpsc::Sender;
 
 use super::plan::{Span, Stop, Target};
@@ -50,9 +50,8 @@ pub(super) async fn read(
     sink: &Sender<PageRead>,
 ) -> Result<(), Stop> {
     let mut reading = Commits { github, target, sink, checkpoint: from };
-    if reading.checkpoint.version == 0 {
-        // Not less than what an earlier collection, whose checkpoints are lost, may have taken back.
-        reading.checkpoint.version = reading.pushed_at().max(1);
+    if !reading.checkpoint.version.is_set() {
+        reading.checkpoint.version = CommitVersion::initial(target.pushed_at);
     }
     if let Some(walk) = reading.checkpoint.walk.take() {
         reading.resume(walk).await?;
@@ -99,7 +98,7 @@ impl Commits<'_> {
     fn events<'c>(&mut self, commits: impl IntoIterator<Item = &'c Commit>) -> Vec<Event> {
         let version = self.checkpoint.version;
         let told = commits.into_iter().map(|commit| {
-            self.checkpoint.uncounted.note(&commit.oid, commit.is_counted());
+            self.checkpoint.uncounted.note(&commit.oid, commit.has_line_counts());
             self.target.origin.commit(commit, version)
         });
         told.collect()
@@ -108,19 +107,15 @@ impl Commits<'_> {
     /// Asks again for commits whose lines GitHub refused to count.
     async fn count_again(&mut self) -> Result<(), Stop> {
         let oids = self.checkpoint.uncounted.ask(self.target.read_at);
-        let commits = match self.github.commits_if_shown(&self.target.repo, &oids).await {
+        let commits = match self.github.find_commits_by_id(&self.target.repo, &oids).await {
             Ok(commits) => commits,
             // They are asked for again another day.
             Err(Error::Unavailable { .. } | Error::NotFound(_)) => Vec::new(),
             Err(error) => return Err(error.into()),
         };
         // One that is not shown may be pushed away, or shown by another server: it is asked for again too.
-        let counted: Vec<Commit> = commits.into_iter().flatten().filter(Commit::is_counted).collect();
+        let counted: Vec<Commit> = commits.into_iter().flatten().filter(Commit::has_line_counts).collect();
         let events = self.events(&counted);
         self.hand_over(events, true).await
-    }
-
-    fn pushed_at(&self) -> i64 {
-        self.target.pushed_at.map_or(0, |at: DateTime<Utc>| at.timestamp())
     }
 }

@@ -61,7 +61,7 @@ impl Commits<'_> {
     /// Gives up a move whose tip is gone. It may have taken back commits that are on the branch, so all that
     /// is covered is told again, from the tip that the branch has now, under a version that beats that.
     async fn abandon(&mut self, covered: CoveredCommits, tip: &str) -> Result<(), Stop> {
-        if !self.github.shows(&self.target.repo, tip).await? {
+        if !self.github.has_commit(&self.target.repo, tip).await? {
             return Err(self.not_shown_yet(tip).into());
         }
         tracing::warn!(
@@ -78,12 +78,7 @@ impl Commits<'_> {
     }
 
     fn begin_version(&mut self) {
-        self.checkpoint.version = (self.checkpoint.version + 2).max(self.pushed_at());
-    }
-
-    /// The version of what a force-push took away: between those before and after it.
-    fn version_gone(&self) -> i64 {
-        self.checkpoint.version - 1
+        self.checkpoint.version = self.checkpoint.version.after_force_push(self.target.pushed_at);
     }
 
     /// Whether two histories cannot be compared though GitHub can be asked: they have no common ancestor,
@@ -93,7 +88,7 @@ impl Commits<'_> {
         if !matches!(why, Error::NotFound(_) | Error::Unavailable { .. }) {
             return Err(why.into());
         }
-        let is_shown = self.github.shows(&self.target.repo, new).await?;
+        let is_shown = self.github.has_commit(&self.target.repo, new).await?;
         tracing::info!(repo = self.target.repo.name, old, new, %why, is_shown, "two tips cannot be compared");
         Ok(is_shown)
     }
@@ -143,8 +138,8 @@ impl Commits<'_> {
                 Err(why) => return self.replace_uncompared(covered, to, why).await,
             };
             backward.commits.iter().for_each(|gone| self.checkpoint.uncounted.note(&gone.sha, true));
-            let gone =
-                backward.commits.iter().map(|gone| self.target.origin.commit_gone(gone, self.version_gone()));
+            let version = self.checkpoint.version.retraction();
+            let gone = backward.commits.iter().map(|gone| self.target.origin.retracted_commit(gone, version));
             let gone = gone.collect();
             self.hand_over(gone, false).await?;
         }
@@ -216,7 +211,7 @@ impl Commits<'_> {
                 }
                 Err(why @ Error::NotFound(_)) => {
                     // Where it is the repository that is hidden, that is an error of its own.
-                    if self.github.shows(&self.target.repo, &old.tip).await? {
+                    if self.github.has_commit(&self.target.repo, &old.tip).await? {
                         return Err(why.into());
                     }
                     tracing::warn!(
@@ -229,7 +224,7 @@ impl Commits<'_> {
                 Err(error) => return Err(error.into()),
             };
             is_resumed = false;
-            let version = self.version_gone();
+            let version = self.checkpoint.version.retraction();
             let gone = page.entries.iter().map(|commit| {
                 let event = self.target.origin.commit(commit, version);
                 Event { retracted: true, ..event }

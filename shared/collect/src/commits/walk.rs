@@ -32,7 +32,7 @@ impl Commits<'_> {
         match self.walk(walk).await {
             Err(Stop::GitHub(why @ Error::NotFound(_))) => {
                 // Where it is the repository that is hidden, that is an error of its own.
-                if self.github.shows(&self.target.repo, &tip).await? {
+                if self.github.has_commit(&self.target.repo, &tip).await? {
                     return Err(why.into());
                 }
                 tracing::warn!(
@@ -93,8 +93,8 @@ impl Commits<'_> {
                 }
             };
             let is_first = std::mem::take(&mut place.is_whole);
-            if place.size.to_remember().is_some() || walk.windows.len() == 1 {
-                self.checkpoint.size = place.size.to_remember();
+            if place.size.to_save().is_some() || walk.windows.len() == 1 {
+                self.checkpoint.size = place.size.to_save();
             }
             place.window.cursor.clone_from(&page.next);
             place.is_resumed = false;
@@ -133,7 +133,7 @@ impl Commits<'_> {
 
     /// Whether the list of a span lacks commits of the span, and looking at all there are is feasible.
     pub(super) fn hides_some(&self, first: &CommitPage) -> bool {
-        let Some(counted) = first.counted.filter(|counted| counted.listed < counted.in_span) else {
+        let Some(counted) = first.counts.filter(|counted| counted.listed < counted.in_span) else {
             return false;
         };
         let (repo, hidden) = (&self.target.repo.name, counted.in_span - counted.listed);

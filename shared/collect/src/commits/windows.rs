@@ -33,7 +33,7 @@ pub(super) fn rest(window: &CommitWindow, first: &CommitPage) -> Option<Counted>
     let (since, until) = (window.since?, first.entries.last()?.committed_date);
     // Those of that very second may go on beyond the page.
     let read = first.entries.iter().filter(|commit| commit.committed_date > until).count() as i64;
-    let commits = first.counted?.listed - read;
+    let commits = first.counts?.listed - read;
     (commits > LONG && since < until).then_some(Counted { since, until, commits })
 }
 
@@ -52,7 +52,7 @@ pub(super) async fn cut(
             windows.push(span);
             continue;
         }
-        let counts = match github.history_counts(repo, tip, &parts).await {
+        let counts = match github.count_commits_by_span(repo, tip, &parts).await {
             Ok(counts) => counts,
             Err(Error::Unavailable { what, why }) => {
                 tracing::debug!(repo = repo.name, what, why, "reading the history page after page");

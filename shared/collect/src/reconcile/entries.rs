@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use gam_github::{EntryState, PageSize, StatesOf};
+use gam_github::{PageSize, ThreadKind, ThreadState};
 use gam_model::{Event, EventId, EventKind};
 
 use super::Comparing;
@@ -15,27 +15,27 @@ fn letter(state: &str) -> u8 {
 }
 
 /// Whether an entry of the list tells events of that kind.
-fn tells(of: StatesOf, kind: EventKind) -> bool {
+fn tells(of: ThreadKind, kind: EventKind) -> bool {
     use EventKind::{IssueClosed, IssueOpened, PrClosed, PrMerged, PrOpened, Review};
     match of {
-        StatesOf::Pulls => matches!(kind, PrOpened | PrMerged | PrClosed | Review),
-        StatesOf::Issues => matches!(kind, IssueOpened | IssueClosed),
+        ThreadKind::PullRequests => matches!(kind, PrOpened | PrMerged | PrClosed | Review),
+        ThreadKind::Issues => matches!(kind, IssueOpened | IssueClosed),
     }
 }
 
 impl Comparing<'_> {
-    fn known_of(&self, of: StatesOf) -> &HashMap<i64, Entry> {
+    fn known_of(&self, of: ThreadKind) -> &HashMap<i64, Entry> {
         match of {
-            StatesOf::Pulls => &self.known.pulls,
-            StatesOf::Issues => &self.known.issues,
+            ThreadKind::PullRequests => &self.known.pulls,
+            ThreadKind::Issues => &self.known.issues,
         }
     }
 
     /// Numbers of entries that were taken back when they were gone.
-    fn gone_before(&self, of: StatesOf) -> &HashSet<i64> {
+    fn gone_before(&self, of: ThreadKind) -> &HashSet<i64> {
         match of {
-            StatesOf::Pulls => &self.known.pulls_gone,
-            StatesOf::Issues => &self.known.issues_gone,
+            ThreadKind::PullRequests => &self.known.pulls_gone,
+            ThreadKind::Issues => &self.known.issues_gone,
         }
     }
 
@@ -43,7 +43,7 @@ impl Comparing<'_> {
     /// the open, the closed and the merged.
     pub(super) async fn entries(
         &mut self,
-        of: StatesOf,
+        of: ThreadKind,
         since: Option<DateTime<Utc>>,
         totals: &[i64],
     ) -> Result<(), CollectError> {
@@ -57,28 +57,29 @@ impl Comparing<'_> {
             return Ok(());
         }
         let shown = self.states_since(of, since).await?;
-        let differs = |state: &&EntryState| {
+        let differs = |state: &&ThreadState| {
             self.known_of(of).get(&state.number).is_none_or(|known| {
                 known.changed_at < state.updated_at.timestamp() || known.state != letter(&state.state)
             })
         };
-        let changed: Vec<&EntryState> = shown.values().filter(differs).collect();
+        let changed: Vec<&ThreadState> = shown.values().filter(differs).collect();
         let gone = self.gone(of, since, &shown).await?;
         let entries = changed.len() + gone.len();
         let mut events = self.read_again(of, &changed).await?;
         events.extend(self.take_back(of, &gone).await?);
-        self.repair(if of == StatesOf::Pulls { "pull_requests" } else { "issues" }, entries, events).await
+        self.repair(if of == ThreadKind::PullRequests { "pull_requests" } else { "issues" }, entries, events)
+            .await
     }
 
     /// The states of what changed since then, by number.
     async fn states_since(
         &self,
-        of: StatesOf,
+        of: ThreadKind,
         since: DateTime<Utc>,
-    ) -> Result<BTreeMap<i64, EntryState>, CollectError> {
+    ) -> Result<BTreeMap<i64, ThreadState>, CollectError> {
         let (mut shown, mut cursor, mut size) = (BTreeMap::new(), None::<String>, PageSize::new(100));
         loop {
-            let page = self.github.states(&self.repo, of, cursor.as_deref(), &mut size).await?;
+            let page = self.github.thread_states(&self.repo, of, cursor.as_deref(), &mut size).await?;
             let is_done = page.entries.iter().any(|state| state.updated_at < since);
             let found = page.entries.into_iter().filter(|state| state.updated_at >= since);
             shown.extend(found.map(|state| (state.number, state)));
@@ -93,9 +94,9 @@ impl Comparing<'_> {
     /// may be missed by the walk, so each is asked for by itself.
     async fn gone(
         &self,
-        of: StatesOf,
+        of: ThreadKind,
         since: DateTime<Utc>,
-        shown: &BTreeMap<i64, EntryState>,
+        shown: &BTreeMap<i64, ThreadState>,
     ) -> Result<BTreeSet<i64>, CollectError> {
         let mut gone = BTreeSet::new();
         let known = self.known_of(of).iter();
@@ -103,7 +104,7 @@ impl Comparing<'_> {
             .filter(|(number, entry)| entry.changed_at >= since.timestamp() && !shown.contains_key(*number))
             .map(|(number, _)| *number);
         for number in missed.collect::<BTreeSet<_>>() {
-            if !self.github.has(&self.repo, of, number).await? {
+            if !self.github.has_thread(&self.repo, of, number).await? {
                 gone.insert(number);
             }
         }
@@ -113,14 +114,14 @@ impl Comparing<'_> {
     /// What entries tell now. GitHub does not say of one that was gone and is back that it has changed, so
     /// what it tells is made newer than what was taken back of it. That is for those alone: of any other a
     /// retracted closing was undone, and a server that lags behind must not bring it back.
-    async fn read_again(&self, of: StatesOf, changed: &[&EntryState]) -> Result<Vec<Event>, CollectError> {
+    async fn read_again(&self, of: ThreadKind, changed: &[&ThreadState]) -> Result<Vec<Event>, CollectError> {
         let ids: Vec<String> = changed.iter().map(|state| state.id.clone()).collect();
         let mut events: Vec<Event> = match of {
-            StatesOf::Pulls => {
+            ThreadKind::PullRequests => {
                 let found = self.github.pull_requests_by_id(&self.repo, &ids).await?;
                 found.iter().flat_map(|pull| self.origin.pull_request(pull)).collect()
             }
-            StatesOf::Issues => {
+            ThreadKind::Issues => {
                 let found = self.github.issues_by_id(&self.repo, &ids).await?;
                 found.iter().flat_map(|issue| self.origin.issue(issue)).collect()
             }
@@ -138,7 +139,7 @@ impl Comparing<'_> {
     }
 
     /// Everything that was told of what is gone, as not being so.
-    async fn take_back(&self, of: StatesOf, gone: &BTreeSet<i64>) -> Result<Vec<Event>, CollectError> {
+    async fn take_back(&self, of: ThreadKind, gone: &BTreeSet<i64>) -> Result<Vec<Event>, CollectError> {
         let live = self.rows(of, gone, false).await?.into_iter();
         Ok(live.map(|event| Event { version: event.version + 1, retracted: true, ..event }).collect())
     }
@@ -146,7 +147,7 @@ impl Comparing<'_> {
     /// What the snapshots hold of entries: what is live, or what is retracted.
     async fn rows(
         &self,
-        of: StatesOf,
+        of: ThreadKind,
         numbers: &BTreeSet<i64>,
         retracted: bool,
     ) -> Result<Vec<Event>, CollectError> {

@@ -15,10 +15,10 @@ mod known;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use gam_github::facts::Origin;
-use gam_github::{Client, Error, RepoProbe, RepoRef, Span, StatesOf, Usage};
+use gam_github::events::EventBuilder;
+use gam_github::{Client, CommitterDateSpan, Error, RepoProbe, RepoRef, ThreadKind, Usage};
 use gam_lake::inbox;
-use gam_model::{Event, EventBatch, EventKind};
+use gam_model::{CommitVersion, Event, EventBatch, EventKind};
 use gam_store::keys::CheckpointKey;
 
 use crate::checkpoint::{CommitsCheckpoint, CoveredCommits, RepoCheckpoint};
@@ -163,11 +163,11 @@ impl Run<'_> {
     /// Compares some repositories, whose counts are asked for together.
     async fn compare(&mut self, repos: &[&RepoProbe]) -> Result<(), CollectError> {
         let node_ids: Vec<String> = repos.iter().map(|repo| repo.node_id.clone()).collect();
-        let totals = self.github.totals(&node_ids).await?;
+        let totals = self.github.thread_totals(&node_ids).await?;
         let covered: Vec<_> = repos.iter().filter_map(|repo| self.covered(repo)).collect();
-        let histories = self.github.history_totals(&covered).await?;
+        let histories = self.github.count_commits_by_repo(&covered).await?;
         for repo in repos {
-            let origin = Origin {
+            let origin = EventBuilder {
                 org: self.report.org.clone(),
                 repo: repo.name.clone(),
                 repo_id: repo.id,
@@ -179,7 +179,7 @@ impl Run<'_> {
                 repo: self.reference(repo),
                 origin,
                 known: self.known.remove(&repo.id).unwrap_or_default(),
-                pushed_at: repo.pushed_at.map_or(0, |at| at.timestamp()),
+                pushed_at: repo.pushed_at,
                 report: &mut self.report,
             };
             let checkpoint = &self.held[&repo.id].value;
@@ -207,7 +207,7 @@ impl Run<'_> {
 
     /// The history that was read of a repository. A walk or a move that is not finished is finished by the
     /// next collection.
-    fn covered(&self, repo: &RepoProbe) -> Option<(RepoRef, String, Span)> {
+    fn covered(&self, repo: &RepoProbe) -> Option<(RepoRef, String, CommitterDateSpan)> {
         let commits = &self.held[&repo.id].value.commits;
         let covered =
             commits.covered.as_ref().filter(|_| commits.walk.is_none() && commits.moving.is_none())?;
@@ -220,9 +220,9 @@ struct Comparing<'a> {
     ports: &'a CollectPorts,
     github: &'a Client,
     repo: RepoRef,
-    origin: Origin,
+    origin: EventBuilder,
     known: Known,
-    pushed_at: i64,
+    pushed_at: Option<DateTime<Utc>>,
     report: &'a mut ReconcileReport,
 }
 
@@ -230,12 +230,12 @@ impl Comparing<'_> {
     async fn compare(
         &mut self,
         checkpoint: &RepoCheckpoint,
-        totals: Option<gam_github::Totals>,
+        totals: Option<gam_github::ThreadTotals>,
         history: Option<i64>,
     ) -> Result<(), CollectError> {
         if let Some(totals) = totals {
-            self.entries(StatesOf::Pulls, checkpoint.pulls.since, &totals.pulls).await?;
-            self.entries(StatesOf::Issues, checkpoint.issues.since, &totals.issues).await?;
+            self.entries(ThreadKind::PullRequests, checkpoint.pulls.since, &totals.pulls).await?;
+            self.entries(ThreadKind::Issues, checkpoint.issues.since, &totals.issues).await?;
         }
         match history {
             Some(total) => self.commits(&checkpoint.commits, total).await,
@@ -307,7 +307,7 @@ impl Comparing<'_> {
         let found = self.github.commits_by_id(&self.repo, &missing).await?;
         let mut events: Vec<Event> = found.iter().map(|commit| self.origin.commit(commit, version)).collect();
         // Newer than what was told before, and older than what will be told from now on.
-        let taken_back = 2 * (version - 1);
+        let taken_back = version.retraction().event_version(false);
         events.extend(gone.into_iter().map(|event| Event { version: taken_back, retracted: true, ..event }));
         self.repair("commits", entries, events).await
     }
@@ -322,7 +322,8 @@ impl Comparing<'_> {
     ) -> Result<Option<BTreeSet<String>>, CollectError> {
         for since in [Some(covered.since), None] {
             let span = (since, covered.until);
-            let Some(shown) = self.github.history_ids(&self.repo, &covered.tip, span, MOST_LISTED).await?
+            let Some(shown) =
+                self.github.list_commit_ids(&self.repo, &covered.tip, span, MOST_LISTED).await?
             else {
                 return Ok(None);
             };
@@ -371,7 +372,7 @@ impl Comparing<'_> {
         &self,
         compared: &CoveredCommits,
         gone: &[Event],
-    ) -> Result<Option<i64>, CollectError> {
+    ) -> Result<Option<CommitVersion>, CollectError> {
         let org = &self.origin.org;
         let key = CheckpointKey::Repo(org.clone(), self.repo.id);
         let mut held: Checkpoint<RepoCheckpoint> = Checkpoint::load(&*self.ports.checkpoints, &key).await?;
@@ -381,7 +382,7 @@ impl Comparing<'_> {
         }
         let gone = gone.iter().filter_map(|event| event.facts.sha.as_deref());
         gone.for_each(|sha| commits.uncounted.note(sha, true));
-        commits.version = (commits.version + 2).max(self.pushed_at);
+        commits.version = commits.version.after_force_push(self.pushed_at);
         let version = commits.version;
         if held.save(&*self.ports.checkpoints, &key).await? {
             Ok(Some(version))

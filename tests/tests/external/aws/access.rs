@@ -1,0 +1,45 @@
+//! Access by signed requests: the gateway looks at the signature, and the function asks for no token.
+
+use gam_tests::github::{Double, TOKEN, generated};
+use serde_json::json;
+
+use super::emulator::Setup;
+use super::stack::{Stack, built, gateway_event, parameters};
+use crate::tools::Tool;
+use crate::{ExternalTest, external_test};
+use gam_tests::support::settled;
+
+const NEEDS: &[Tool] = &[Tool::Emulator, Tool::Sam];
+
+fn with_iam_the_gateway_asks_for_a_signature_and_the_function_for_no_token() {
+    let aws = Setup::strict().start();
+    let template = built();
+    let world = generated::world(80);
+    let double = Double::start(world.clone(), settled());
+    aws.call("secretsmanager", "create_secret", json!({ "Name": "github-token", "SecretString": TOKEN }));
+    let mut parameters = parameters(&world, &double);
+    parameters.insert("Access".to_owned(), "iam".to_owned());
+    let stack = Stack::of(&aws, template, &parameters);
+    assert!(!stack.tells("AccessTokenSecret"), "there is no token");
+
+    // As the gateway sends what was signed.
+    let mut event = gateway_event("/api/v1/orgs", "", "");
+    event["headers"] = json!({ "host": "api.example" });
+    event["requestContext"]["authorizer"] = json!({ "iam": {
+        "accessKey": "AKIAEXAMPLE", "accountId": "000000000000", "callerId": "AIDAEXAMPLE",
+        "cognitoIdentity": null, "principalOrgId": "o-example",
+        "userArn": "arn:aws:iam::000000000000:user/example", "userId": "AIDAEXAMPLE",
+    } });
+    let answer = stack.invoke("ApiFunction", &event);
+    assert_eq!(answer["statusCode"], 200, "{answer}");
+    assert!(answer["body"].as_str().is_some_and(|body| body.contains("orgs")), "{answer}");
+
+    // Nobody comes past the gateway without one.
+    let answer = stack.ask("/api/v1/orgs", &[]);
+    assert!([401, 403].contains(&answer.status), "{}: {}", answer.status, answer.text());
+}
+
+/// The tests of this file.
+pub(crate) fn tests() -> Vec<ExternalTest> {
+    vec![external_test!(NEEDS, with_iam_the_gateway_asks_for_a_signature_and_the_function_for_no_token)]
+}

@@ -1,0 +1,152 @@
+//! The tools that these tests need, each pinned, and installed into the target directory once.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use gam_tests::program::binary;
+use serde_json::Value;
+
+/// The version of DuckDB's Python package.
+const DUCKDB_VERSION: &str = "1.5.6";
+
+/// Something that comes from a package registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Tool {
+    /// The emulator of AWS, with a Python that has boto3.
+    Emulator,
+    /// `sam`, with cargo-lambda and zig.
+    Sam,
+    /// checkov.
+    Lint,
+    /// DuckDB's Python package.
+    DuckDb,
+    /// GitHub's GraphQL schema.
+    GraphQlSchema,
+    /// GitHub's description of its REST API.
+    OpenApi,
+}
+
+impl Tool {
+    /// Installs the tool if it is missing, and returns its path: a directory of programs or of Python
+    /// packages, or the file of a schema.
+    ///
+    /// # Errors
+    /// If it cannot be installed: what it needs, and why that failed.
+    pub(crate) fn install(self) -> Result<PathBuf, String> {
+        static INSTALLED: LazyLock<Mutex<BTreeMap<Tool, Result<PathBuf, String>>>> =
+            LazyLock::new(Mutex::default);
+        let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+        installed.entry(self).or_insert_with(|| self.install_now()).clone()
+    }
+
+    /// Returns the path of a tool that the test names in its needs.
+    pub(crate) fn path(self) -> PathBuf {
+        self.install().unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    fn install_now(self) -> Result<PathBuf, String> {
+        match self {
+            Tool::Emulator => local_aws_tool("local-aws"),
+            Tool::Sam => local_aws_tool("sam"),
+            Tool::Lint => local_aws_tool("lint"),
+            Tool::DuckDb => duckdb().map_err(|why| {
+                format!("needs Python 3 with pip, and duckdb {DUCKDB_VERSION} from PyPI: {why}")
+            }),
+            Tool::GraphQlSchema => npm("@octokit/graphql-schema", "15.26.1", "schema.graphql"),
+            Tool::OpenApi => npm("@octokit/openapi", "23.0.2", "generated/api.github.com.json"),
+        }
+    }
+}
+
+/// The root of the workspace.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace")
+}
+
+/// `infra/local-aws`, to be given arguments.
+pub(crate) fn script() -> Command {
+    let mut command = Command::new("python3");
+    command.arg(root().join("infra/local-aws"));
+    // Next to what cargo builds these tests into, wherever that is.
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target directory");
+    command.env("CARGO_TARGET_DIR", target);
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs the script to its end. Returns what it wrote to stdout, or what it wrote to stderr if it failed.
+pub(crate) fn run(mut script: Command) -> Result<String, String> {
+    let output = script.output().map_err(|error| format!("python3 cannot be started ({error})"))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+}
+
+/// The directory of programs of one set of tools of `infra/local-aws`.
+fn local_aws_tool(name: &str) -> Result<PathBuf, String> {
+    let needs = |why| format!("needs Python 3.9 or newer with pip, and packages of {name} from PyPI: {why}");
+    let mut script = script();
+    script.args(["tools", name]);
+    let places = run(script).map_err(needs)?;
+    let places: Value = serde_json::from_str(&places).map_err(|error| needs(format!("{error}: {places}")))?;
+    places[name].as_str().map(PathBuf::from).ok_or_else(|| needs(format!("no path in {places}")))
+}
+
+/// Where packages of these tests are installed.
+fn packages() -> Result<PathBuf, String> {
+    let target = binary().parent().and_then(Path::parent).ok_or("the program has no target directory")?;
+    let packages = target.join("test-packages");
+    std::fs::create_dir_all(&packages).map_err(|error| format!("{}: {error}", packages.display()))?;
+    Ok(packages)
+}
+
+/// Installs a package into a fresh directory and moves it to `place`, unless another process was faster.
+fn install_once(place: &Path, installer: impl FnOnce(&Path) -> Command) -> Result<(), String> {
+    if place.is_dir() {
+        return Ok(());
+    }
+    let fresh = tempfile::tempdir_in(packages()?).map_err(|error| error.to_string())?;
+    let mut command = installer(fresh.path());
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().map_err(|error| format!("{program} cannot be started ({error})"))?;
+    if !output.status.success() {
+        return Err(format!("{program} failed: {}", String::from_utf8_lossy(&output.stderr).trim()));
+    }
+    let fresh = fresh.keep();
+    if std::fs::rename(&fresh, place).is_err() {
+        // The copy of the other process serves as well.
+        let _ = std::fs::remove_dir_all(&fresh);
+    }
+    if place.is_dir() { Ok(()) } else { Err(format!("{} cannot be created", place.display())) }
+}
+
+fn duckdb() -> Result<PathBuf, String> {
+    let place = packages()?.join(format!("duckdb-{DUCKDB_VERSION}"));
+    install_once(&place, |fresh| {
+        let mut pip = Command::new("python3");
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"])
+            .args(["--only-binary", ":all:", &format!("duckdb=={DUCKDB_VERSION}"), "--target"])
+            .arg(fresh);
+        pip
+    })?;
+    Ok(place)
+}
+
+/// A file of a package from npm.
+fn npm(name: &str, version: &str, path: &str) -> Result<PathBuf, String> {
+    let needs = |why| format!("needs npm, and {name} {version} from its registry: {why}");
+    let place = packages().map_err(needs)?.join(format!("{}-{version}", name.replace('/', "-")));
+    install_once(&place, |fresh| {
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--silent", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"])
+            .arg("--prefix")
+            .arg(fresh)
+            .arg(format!("{name}@{version}"));
+        npm
+    })
+    .map_err(needs)?;
+    Ok(place.join("node_modules").join(name).join(path))
+}
