@@ -147,7 +147,7 @@ fn stopped_by_sigterm_it_says_so_and_goes_on_later() {
     assert!(kill.success());
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(143), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("run again to go on"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("run again to continue"));
     collect_and_aggregate(&place, &world.org);
     check(place.serve().address(), &world, settled(), &whole());
 }

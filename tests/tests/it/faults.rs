@@ -135,7 +135,7 @@ fn a_stop_before_anything_was_read_is_told_with_its_reason() {
         double.plan("Probe", 0, 1, fault);
         let run = place.run(&["collect", &world.org, "--since", SINCE, "--max-wait", "10s"]);
         let summary = run.text();
-        assert!(summary.contains("before any repository was read, 1 request,"), "{summary}");
+        assert!(summary.contains("before any repository was read (1 request,"), "{summary}");
         let told = run.refusal(75);
         assert!(told.contains("2024-04-27") && told.contains(why), "{told}");
     }
@@ -193,6 +193,6 @@ fn doctor_tells_the_limits_where_it_is_not_told_whose_token_it_is() {
     let run = place.run(&["doctor"]);
     let text = run.text();
     assert_eq!(double.faults_left(), 0, "{text}");
-    assert!(text.contains("does not say whose it is") && text.contains("scopes repo"), "{text}");
+    assert!(text.contains("does not report the user") && text.contains("scopes repo"), "{text}");
     assert_eq!(text.matches("4,990 of 5,000 left").count(), 2, "{text}");
 }

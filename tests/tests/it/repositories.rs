@@ -21,13 +21,13 @@ fn what_was_collected_of_repositories_stays_whatever_becomes_of_them() {
     double.set_world(later);
     let run = place.run(&["collect", &world.org]).expect(0);
     let blocked = format!("{}/api-server is blocked", world.org);
-    let gone = format!("{}/{} is not shown", world.org, hidden.name(settled()));
+    let gone = format!("{}/{} is no longer visible", world.org, hidden.name(settled()));
     assert!(run.stderr.contains(&blocked) && run.stderr.contains(&gone), "{}", run.stderr);
     place.run(&["aggregate"]).expect(0);
     check(place.serve().address(), &world, settled(), &whole());
     // It is told once, and when it is back it is read on.
     let run = place.run(&["collect", &world.org]).expect(0);
-    assert!(!run.stderr.contains("is not shown"), "{}", run.stderr);
+    assert!(!run.stderr.contains("is no longer visible"), "{}", run.stderr);
     double.set_world(world.clone());
     collect_and_aggregate(&place, &world.org);
     check(place.serve().address(), &world, settled(), &whole());
@@ -75,7 +75,7 @@ fn a_dry_run_writes_nothing_and_says_about_what_it_takes() {
     let place = Place::with(&double);
     let text = place.run(&["collect", &world.org, "--dry-run"]).expect(0).text();
     assert!(
-        text.contains("nothing was written") && text.contains("at most") && text.contains("site: commits"),
+        text.contains("Nothing was written") && text.contains("up to") && text.contains("site: commits"),
         "{text}"
     );
 }
@@ -91,8 +91,8 @@ fn what_is_not_counted_and_what_is_not_whole_is_told() {
     assert!(early.contains("not counted yet: run `github-metrics aggregate`"), "{early}");
     place.run(&["aggregate"]).expect(0);
     let shown = place.run(&show).expect(0);
-    assert!(shown.text().contains("GitHub was read from 2024-02-01 up to 2024-04-27"), "{}", shown.text());
-    let told = "numbers before 2024-02-01 are not whole";
+    assert!(shown.text().contains("Data is complete from 2024-02-01 to 2024-04-27"), "{}", shown.text());
+    let told = "numbers before 2024-02-01 are incomplete";
     assert!(shown.stderr.contains(told) && !shown.stderr.contains("not counted"), "{}", shown.stderr);
     let rows = place.run(&["export", &world.org, "--format", "json"]).expect(0).json();
     let starts = rows.as_array().expect("rows").iter().filter_map(|row| row["start"].as_str());
@@ -100,5 +100,5 @@ fn what_is_not_counted_and_what_is_not_whole_is_told() {
 
     collect_and_aggregate(&place, &world.org);
     let shown = place.run(&show).expect(0);
-    assert!(!shown.stderr.contains("not whole"), "{}", shown.stderr);
+    assert!(!shown.stderr.contains("incomplete"), "{}", shown.stderr);
 }

@@ -65,7 +65,7 @@ fn doctor_says_what_it_means_that_members_are_hidden() {
     let double = Double::start(world.clone(), settled());
     let text = Place::with(&double).run(&["doctor", &world.org]).text();
     let told = format!("missing in {}: Members: read", world.org);
-    assert!(text.contains(&told) && text.contains("all is counted"), "{text}");
+    assert!(text.contains(&told) && text.contains("all activity is counted"), "{text}");
     assert!(!text.contains("no repository"), "{text}");
 }
 

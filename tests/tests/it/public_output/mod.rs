@@ -132,7 +132,7 @@ const VARYING: [(&str, &str); 12] = [
     // Ports that the system chooses; the default one is shown.
     (r"127\.0\.0\.1:[1-6]\d{4}\b", "127.0.0.1:[port]"),
     (r"github-metrics 0\.\d+\.\d+", "github-metrics [version]"),
-    (r#", (?:(?:\d+m )?\d+s(?: \d+ms)?|\d+ms)($|")"#, ", [duration]$1"),
+    (r" (in|after) (?:\d+ ms|\d+(?:\.\d)? s|\d+m(?: \d+s)?)\b", " $1 [duration]"),
     (r#""seconds": [0-9.e-]+"#, r#""seconds": "[seconds]""#),
     // How events are cut into batches depends on how fast each list is read.
     (r" in \d+ batch(es)?", " in [some] batches"),

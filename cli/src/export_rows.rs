@@ -1,4 +1,4 @@
-//! Rollups as rows, written as CSV, JSON or Parquet.
+//! The rows of an export, written as CSV, JSON or Parquet.
 
 use std::sync::Arc;
 
@@ -12,104 +12,101 @@ use parquet::file::properties::WriterProperties;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
-/// Whose work a row counts.
+use crate::format::csv_text;
+
+/// What a row is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Level {
-    /// The organization's.
+pub(crate) enum ExportLevel {
+    /// The organization.
     Org,
-    /// A repository's.
+    /// A repository.
     Repo,
-    /// A member's.
+    /// A member.
     Member,
 }
 
-impl Level {
+impl ExportLevel {
     fn as_str(self) -> &'static str {
         match self {
-            Level::Org => "org",
-            Level::Repo => "repo",
-            Level::Member => "member",
+            ExportLevel::Org => "org",
+            ExportLevel::Repo => "repo",
+            ExportLevel::Member => "member",
         }
     }
 }
 
-/// One subject's metrics in one bucket.
+/// The metrics of one subject in one bucket.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Row {
-    /// Whose work it counts.
-    pub(crate) level: Level,
+pub(crate) struct ExportRow {
+    /// What the row is about.
+    pub(crate) level: ExportLevel,
     /// The name of the organization, the repository or the member.
     pub(crate) name: String,
-    /// The bucket's first day.
+    /// The first day of the bucket, UTC.
     pub(crate) start: NaiveDate,
-    /// The day after the bucket's last.
+    /// The day after the last one of the bucket, UTC.
     pub(crate) end: NaiveDate,
-    /// The metrics by name, as the API gives them.
+    /// The values by metric name, in the shape of the API.
     pub(crate) metrics: Map<String, Value>,
 }
 
-/// A column of numbers: a metric, or a part of a distribution.
-struct Column {
+/// A column of numbers: a metric, or one statistic of a distribution.
+struct NumberColumn {
     metric: &'static Metric,
-    part: Option<&'static str>,
+    statistic: Option<&'static str>,
 }
 
-impl Column {
-    fn all() -> Vec<Column> {
-        let parts = |metric: &'static Metric| -> Vec<Column> {
-            let parts: &[Option<&'static str>] = if metric.is_distribution() {
+impl NumberColumn {
+    fn all() -> Vec<NumberColumn> {
+        let of_metric = |metric: &'static Metric| -> Vec<NumberColumn> {
+            let statistics: &[Option<&'static str>] = if metric.is_distribution() {
                 &[Some("count"), Some("mean"), Some("p50"), Some("p90")]
             } else {
                 &[None]
             };
-            parts.iter().map(|part| Column { metric, part: *part }).collect()
+            statistics.iter().map(|statistic| NumberColumn { metric, statistic: *statistic }).collect()
         };
-        CATALOGUE.iter().flat_map(parts).collect()
+        CATALOGUE.iter().flat_map(of_metric).collect()
     }
 
     fn name(&self) -> String {
-        match self.part {
-            Some(part) => format!("{}_{part}", self.metric.name),
+        match self.statistic {
+            Some(statistic) => format!("{}_{statistic}", self.metric.name),
             None => self.metric.name.to_owned(),
         }
     }
 
-    fn is_whole(&self) -> bool {
-        matches!(self.part, None | Some("count"))
+    fn is_integer(&self) -> bool {
+        matches!(self.statistic, None | Some("count"))
     }
 
-    fn value<'a>(&self, row: &'a Row) -> Option<&'a Value> {
+    /// Returns the value of the column, or `None` if the row has none.
+    fn value<'a>(&self, row: &'a ExportRow) -> Option<&'a Value> {
         let value = row.metrics.get(self.metric.name)?;
-        self.part.map_or(Some(value), |part| value.get(part)).filter(|value| !value.is_null())
+        self.statistic.map_or(Some(value), |statistic| value.get(statistic)).filter(|value| !value.is_null())
     }
 }
 
-/// The rows as CSV with a header.
-pub(crate) fn csv(rows: &[Row]) -> String {
-    let columns = Column::all();
-    let names: Vec<String> = columns.iter().map(Column::name).collect();
-    let mut text = format!("level,name,start,end,{}\n", names.join(","));
-    for row in rows {
-        let fixed =
-            [row.level.as_str().to_owned(), field(&row.name), row.start.to_string(), row.end.to_string()];
-        let numbers =
-            columns.iter().map(|column| column.value(row).map_or_else(String::new, Value::to_string));
-        text.push_str(&fixed.into_iter().chain(numbers).collect::<Vec<_>>().join(","));
-        text.push('\n');
-    }
-    text
+/// Writes the rows as CSV with a header.
+///
+/// # Errors
+/// If a row cannot be written.
+pub(crate) fn to_csv(rows: &[ExportRow]) -> anyhow::Result<String> {
+    let columns = NumberColumn::all();
+    let mut header = ["level", "name", "start", "end"].map(str::to_owned).to_vec();
+    header.extend(columns.iter().map(NumberColumn::name));
+    let records = rows.iter().map(|row| {
+        let mut record =
+            vec![row.level.as_str().to_owned(), row.name.clone(), row.start.to_string(), row.end.to_string()];
+        record.extend(
+            columns.iter().map(|column| column.value(row).map_or_else(String::new, Value::to_string)),
+        );
+        record
+    });
+    csv_text(&header, records)
 }
 
-/// A text as a field of CSV by RFC 4180.
-fn field(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_owned()
-    }
-}
-
-impl Serialize for Row {
+impl Serialize for ExportRow {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("level", self.level.as_str())?;
@@ -123,34 +120,35 @@ impl Serialize for Row {
     }
 }
 
-/// The rows as a JSON array, a row on each line.
+/// Writes the rows as a JSON array with a row on each line.
 ///
 /// # Errors
-/// Where a row cannot be written.
-pub(crate) fn json(rows: &[Row]) -> anyhow::Result<String> {
+/// If a row cannot be written.
+pub(crate) fn to_json(rows: &[ExportRow]) -> anyhow::Result<String> {
     let rows: Vec<String> = rows.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
     Ok(format!("[{}]\n", rows.join(",\n")))
 }
 
-/// The rows as a Parquet file.
+/// Writes the rows as a Parquet file with the columns of the CSV.
 ///
 /// # Errors
-/// Where the file cannot be written.
-pub(crate) fn parquet(rows: &[Row]) -> anyhow::Result<Vec<u8>> {
-    let days = |of: fn(&Row) -> NaiveDate| -> ArrayRef {
+/// If the file cannot be written.
+pub(crate) fn to_parquet(rows: &[ExportRow]) -> anyhow::Result<Vec<u8>> {
+    let days = |day: fn(&ExportRow) -> NaiveDate| -> ArrayRef {
         let epoch = gam_model::period::FIRST_DAY;
-        Arc::new(Date32Array::from_iter_values(rows.iter().map(|row| (of(row) - epoch).num_days() as i32)))
+        Arc::new(Date32Array::from_iter_values(rows.iter().map(|row| (day(row) - epoch).num_days() as i32)))
     };
-    let texts =
-        |of: fn(&Row) -> &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(rows.iter().map(of))) };
+    let texts = |text: fn(&ExportRow) -> &str| -> ArrayRef {
+        Arc::new(StringArray::from_iter_values(rows.iter().map(text)))
+    };
     let mut columns: Vec<(String, ArrayRef, bool)> = vec![
         ("level".into(), texts(|row| row.level.as_str()), false),
         ("name".into(), texts(|row| &row.name), false),
         ("start".into(), days(|row| row.start), false),
         ("end".into(), days(|row| row.end), false),
     ];
-    for column in Column::all() {
-        let array: ArrayRef = if column.is_whole() {
+    for column in NumberColumn::all() {
+        let array: ArrayRef = if column.is_integer() {
             let values = rows.iter().map(|row| column.value(row).and_then(Value::as_i64));
             Arc::new(values.collect::<Int64Array>())
         } else {
@@ -159,13 +157,14 @@ pub(crate) fn parquet(rows: &[Row]) -> anyhow::Result<Vec<u8>> {
         };
         columns.push((column.name(), array, true));
     }
-    let batch = RecordBatch::try_from_iter_with_nullable(columns).context("the rows do not make a table")?;
+    let batch =
+        RecordBatch::try_from_iter_with_nullable(columns).context("cannot build the Parquet table")?;
     let properties =
         WriterProperties::builder().set_compression(Compression::ZSTD(Default::default())).build();
     let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties))
-        .context("the Parquet file cannot be begun")?;
-    writer.write(&batch).context("the Parquet file cannot be written")?;
-    writer.into_inner().context("the Parquet file cannot be finished")
+        .context("cannot start the Parquet file")?;
+    writer.write(&batch).context("cannot write the Parquet file")?;
+    writer.into_inner().context("cannot finish the Parquet file")
 }
 
 #[cfg(test)]
@@ -174,25 +173,25 @@ mod tests {
 
     use super::*;
 
-    fn rows() -> Vec<Row> {
+    fn rows() -> Vec<ExportRow> {
         let metrics = json!({
             "commits": 12,
             "cycle_time_hours": {"count": 2, "mean": 3.5, "p50": 1.0, "p90": 6.0},
             "first_review_hours": {"count": 0, "mean": null, "p50": null, "p90": null},
         });
-        let row = |level, name: &str| Row {
+        let row = |level, name: &str| ExportRow {
             level,
             name: name.to_owned(),
             start: "2026-01-05".parse().unwrap(),
             end: "2026-01-12".parse().unwrap(),
             metrics: metrics.as_object().unwrap().clone(),
         };
-        vec![row(Level::Org, "acme"), row(Level::Member, "odd,\"name\"")]
+        vec![row(ExportLevel::Org, "acme"), row(ExportLevel::Member, "odd,\"name\"")]
     }
 
     #[test]
     fn csv_has_a_column_for_every_number() {
-        let text = csv(&rows());
+        let text = to_csv(&rows()).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[0].starts_with("level,name,start,end,commits,merge_commits,"));
         assert!(lines[0].ends_with(
@@ -206,19 +205,19 @@ mod tests {
 
     #[test]
     fn json_keeps_the_shape_of_the_api() {
-        let text = json(&rows()).unwrap();
+        let text = to_json(&rows()).unwrap();
         let parsed: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(parsed[0]["level"], "org");
         assert_eq!(parsed[0]["commits"], 12);
         assert_eq!(parsed[1]["cycle_time_hours"]["p90"], 6.0);
         assert!(text.find("\"commits\"").unwrap() < text.find("\"additions\"").unwrap());
-        assert_eq!(json(&[]).unwrap(), "[]\n");
+        assert_eq!(to_json(&[]).unwrap(), "[]\n");
     }
 
     #[test]
     fn parquet_has_the_same_columns_with_types() {
         use parquet::file::reader::FileReader;
-        let bytes = parquet(&rows()).unwrap();
+        let bytes = to_parquet(&rows()).unwrap();
         assert_eq!(&bytes[..4], b"PAR1");
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.parquet");
@@ -228,7 +227,7 @@ mod tests {
         let metadata = reader.metadata().file_metadata();
         assert_eq!(metadata.num_rows(), 2);
         let names: Vec<&str> = metadata.schema_descr().columns().iter().map(|column| column.name()).collect();
-        assert_eq!(names.join(","), csv(&[]).trim_end());
-        assert_eq!(&parquet(&[]).unwrap()[..4], b"PAR1");
+        assert_eq!(names.join(","), to_csv(&[]).unwrap().trim_end());
+        assert_eq!(&to_parquet(&[]).unwrap()[..4], b"PAR1");
     }
 }
