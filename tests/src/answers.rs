@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::github::World;
 use crate::github::world::Time;
-use crate::http::{encoded, get};
+use crate::http::{encode_segment, get};
 use crate::reference::{self, Bots, COUNTS, Credit, DISTRIBUTIONS, Subject};
 
 /// A day written as `YYYY-MM-DD`.
@@ -16,20 +16,20 @@ pub fn day(text: &str) -> NaiveDate {
 }
 
 /// Below which path a subject's metrics are.
-pub fn path(world: &World, now: Time, subject: &Subject) -> String {
-    let org = encoded(&world.org);
+pub fn metrics_path(world: &World, now: Time, subject: &Subject) -> String {
+    let org = encode_segment(&world.org);
     match subject {
         Subject::Org => format!("/api/v1/orgs/{org}/metrics"),
         Subject::Repo(id) => {
             let repo = world.repos.iter().find(|repo| repo.id == *id).expect("a repository of the world");
-            format!("/api/v1/orgs/{org}/repos/{}/metrics", encoded(repo.name(now)))
+            format!("/api/v1/orgs/{org}/repos/{}/metrics", encode_segment(repo.name(now)))
         }
-        Subject::Member(name) => format!("/api/v1/orgs/{org}/members/{}/metrics", encoded(name)),
+        Subject::Member(name) => format!("/api/v1/orgs/{org}/members/{}/metrics", encode_segment(name)),
     }
 }
 
 /// Every subject that is credited with anything.
-pub fn subjects(credits: &[Credit]) -> BTreeSet<Subject> {
+pub fn credited_subjects(credits: &[Credit]) -> BTreeSet<Subject> {
     let repos = credits.iter().map(|credit| Subject::Repo(credit.repo));
     let members = credits.iter().map(|credit| Subject::Member(credit.member.name.clone()));
     std::iter::once(Subject::Org).chain(repos).chain(members).collect()
@@ -37,46 +37,47 @@ pub fn subjects(credits: &[Credit]) -> BTreeSet<Subject> {
 
 /// Holds the API's answers against the reference: every metric of every subject over every range,
 /// with bots and without, and the organization's days, weeks and months.
-pub fn check(address: &str, world: &World, now: Time, ranges: &[(NaiveDate, NaiveDate)]) {
+pub fn assert_matches_reference(address: &str, world: &World, now: Time, ranges: &[(NaiveDate, NaiveDate)]) {
     let credits = reference::credits(world, now);
     let mut wrong = Vec::new();
-    for subject in subjects(&credits) {
-        let path = path(world, now, &subject);
+    for subject in credited_subjects(&credits) {
+        let path = metrics_path(world, now, &subject);
         for (since, until) in ranges {
             for (bots, name) in Bots::ALL {
                 let target = format!("{path}?since={since}&until={until}&bots={name}");
                 let answer = get(address, &target).json();
                 let expected =
-                    reference::metrics(&reference::chosen(&credits, &subject, *since, *until, bots));
+                    reference::metrics(&reference::select(&credits, &subject, *since, *until, bots));
                 for (metric, expected) in &expected {
                     let compared = reference::compare(metric, expected, &answer["metrics"][metric]);
                     wrong.extend(compared.err().map(|why| format!("{target}: {why}")));
                 }
                 if subject == Subject::Org {
                     wrong.extend(
-                        totals(&credits, bots, &answer["metrics"]).map(|why| format!("{target}: {why}")),
+                        totals_difference(&credits, bots, &answer["metrics"])
+                            .map(|why| format!("{target}: {why}")),
                     );
                 }
             }
         }
     }
     for (since, until) in ranges {
-        wrong.extend(check_series(address, world, &credits, *since, *until));
+        wrong.extend(series_differences(address, world, &credits, *since, *until));
     }
     assert!(wrong.is_empty(), "at {now}, {} wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-fn totals(credits: &[Credit], bots: Bots, answered: &Value) -> Option<String> {
-    let ever = reference::chosen(credits, &Subject::Org, NaiveDate::MIN, NaiveDate::MAX, bots);
+fn totals_difference(credits: &[Credit], bots: Bots, answered: &Value) -> Option<String> {
+    let ever = reference::select(credits, &Subject::Org, NaiveDate::MIN, NaiveDate::MAX, bots);
     let repos: BTreeSet<i64> = ever.iter().map(|credit| credit.repo).collect();
-    let members = reference::active(ever.iter().copied());
+    let members = reference::active_members(ever.iter().copied());
     let expected = (Some(repos.len() as u64), Some(members.len() as u64));
     let answered = (answered["total_repos"].as_u64(), answered["total_members"].as_u64());
     (answered != expected).then(|| format!("totals are {answered:?}, not {expected:?}"))
 }
 
 /// The first day of the bucket that a day lies in, and the day after its last.
-pub fn bucket(granularity: &str, day: NaiveDate) -> (NaiveDate, NaiveDate) {
+pub fn bucket_bounds(granularity: &str, day: NaiveDate) -> (NaiveDate, NaiveDate) {
     match granularity {
         "week" => {
             let monday = day - Days::new(u64::from(day.weekday().num_days_from_monday()));
@@ -90,7 +91,7 @@ pub fn bucket(granularity: &str, day: NaiveDate) -> (NaiveDate, NaiveDate) {
     }
 }
 
-fn check_series(
+fn series_differences(
     address: &str,
     world: &World,
     credits: &[Credit],
@@ -102,9 +103,9 @@ fn check_series(
         let mut expected = Vec::new();
         let mut at = since;
         while at < until {
-            let (start, end) = bucket(granularity, at);
+            let (start, end) = bucket_bounds(granularity, at);
             let cut = (start.max(since), end.min(until));
-            let credits = reference::chosen(credits, &Subject::Org, cut.0, cut.1, Bots::Exclude);
+            let credits = reference::select(credits, &Subject::Org, cut.0, cut.1, Bots::Exclude);
             expected.push((start, end, reference::metrics(&credits)));
             at = end;
         }
@@ -131,14 +132,14 @@ fn check_series(
 }
 
 /// A great many questions about everything in the world.
-pub fn questions(world: &World, now: Time, ranges: &[(NaiveDate, NaiveDate)]) -> Vec<String> {
+pub fn sample_targets(world: &World, now: Time, ranges: &[(NaiveDate, NaiveDate)]) -> Vec<String> {
     let credits = reference::credits(world, now);
     let org = &world.org;
     let mut targets = vec!["/api/v1/orgs".to_owned()];
     for (since, until) in ranges {
         let range = format!("since={since}&until={until}");
-        for subject in subjects(&credits) {
-            let path = path(world, now, &subject);
+        for subject in credited_subjects(&credits) {
+            let path = metrics_path(world, now, &subject);
             targets.extend(Bots::ALL.map(|(_, bots)| format!("{path}?{range}&bots={bots}")));
             for metric in ["commits", "active_members", "cycle_time_hours", "reviews", "prs_closed"] {
                 targets.push(format!("{path}/timeseries?metric={metric}&granularity=week&{range}"));
@@ -160,13 +161,13 @@ pub fn questions(world: &World, now: Time, ranges: &[(NaiveDate, NaiveDate)]) ->
 
 /// The answers to a great many questions, byte for byte but for `complete_since` and `complete_until`, which
 /// tell of the collection and not of the facts.
-pub fn all(
+pub fn fetch_all(
     address: &str,
     world: &World,
     now: Time,
     ranges: &[(NaiveDate, NaiveDate)],
 ) -> BTreeMap<String, String> {
-    let asked = questions(world, now, ranges).into_iter().map(|target| {
+    let asked = sample_targets(world, now, ranges).into_iter().map(|target| {
         let answer = get(address, &target);
         assert_eq!(answer.status, 200, "{target}: {}", answer.text());
         let text = without_completeness(&answer.text());
@@ -177,11 +178,11 @@ pub fn all(
 
 /// The answer without the values of `complete_since` and `complete_until`.
 pub fn without_completeness(text: &str) -> String {
-    without(&without(text, "\"complete_since\":"), "\"complete_until\":")
+    remove_value(&remove_value(text, "\"complete_since\":"), "\"complete_until\":")
 }
 
 /// The text without what follows the name up to the next field.
-fn without(text: &str, name: &str) -> String {
+fn remove_value(text: &str, name: &str) -> String {
     match text.split_once(name) {
         Some((before, after)) => {
             let end = after.find([',', '}']).unwrap_or(after.len());
@@ -193,7 +194,7 @@ fn without(text: &str, name: &str) -> String {
 
 /// Says which answers differ.
 #[track_caller]
-pub fn assert_same(expected: &BTreeMap<String, String>, answered: &BTreeMap<String, String>) {
+pub fn assert_same_answers(expected: &BTreeMap<String, String>, answered: &BTreeMap<String, String>) {
     assert_eq!(expected.len(), answered.len(), "as many questions");
     let differ = expected.iter().filter(|(target, text)| answered.get(*target) != Some(text));
     let differ: Vec<String> =

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// An answer.
 #[derive(Debug)]
-pub struct Answer {
+pub struct HttpResponse {
     /// The status.
     pub status: u16,
     /// The headers, by lower-cased name.
@@ -17,7 +17,7 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl HttpResponse {
     /// The body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
@@ -31,12 +31,12 @@ impl Answer {
 }
 
 /// Asks with GET.
-pub fn get(address: &str, target: &str) -> Answer {
-    ask(address, "GET", target, &[])
+pub fn get(address: &str, target: &str) -> HttpResponse {
+    send_request(address, "GET", target, &[])
 }
 
 /// Asks with a method and headers; the host is the address, unless the headers name another.
-pub fn ask(address: &str, method: &str, target: &str, headers: &[(&str, &str)]) -> Answer {
+pub fn send_request(address: &str, method: &str, target: &str, headers: &[(&str, &str)]) -> HttpResponse {
     let mut stream = TcpStream::connect(address).expect("somebody listens");
     let names_host = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"));
     let host = (!names_host).then_some(("host", address));
@@ -49,7 +49,7 @@ pub fn ask(address: &str, method: &str, target: &str, headers: &[(&str, &str)]) 
     parse(&bytes)
 }
 
-fn parse(bytes: &[u8]) -> Answer {
+fn parse(bytes: &[u8]) -> HttpResponse {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("headers come to their end");
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let mut lines = head.split("\r\n");
@@ -60,10 +60,10 @@ fn parse(bytes: &[u8]) -> Answer {
         .collect();
     let rest = &bytes[end + 4..];
     let is_chunked = headers.get("transfer-encoding").is_some_and(|coding| coding == "chunked");
-    Answer { status, headers, body: if is_chunked { dechunked(rest) } else { rest.to_vec() } }
+    HttpResponse { status, headers, body: if is_chunked { decode_chunks(rest) } else { rest.to_vec() } }
 }
 
-fn dechunked(mut rest: &[u8]) -> Vec<u8> {
+fn decode_chunks(mut rest: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     loop {
         let line = rest.windows(2).position(|two| two == b"\r\n").expect("a chunk's size");
@@ -79,7 +79,7 @@ fn dechunked(mut rest: &[u8]) -> Vec<u8> {
 }
 
 /// A part of a path, with everything encoded that could be misread.
-pub fn encoded(text: &str) -> String {
+pub fn encode_segment(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
     text.bytes()
         .map(|byte| if is_plain(byte) { (byte as char).to_string() } else { format!("%{byte:02X}") })

@@ -71,7 +71,7 @@ fn build() -> Option<PathBuf> {
 
 /// How a run of the program ended.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct RunResult {
     /// The exit status; nothing where a signal ended it.
     pub status: Option<i32>,
     /// What it wrote as data.
@@ -80,7 +80,7 @@ pub struct Outcome {
     pub stderr: String,
 }
 
-impl Outcome {
+impl RunResult {
     /// The data as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
@@ -93,7 +93,7 @@ impl Outcome {
 
     /// The run, which must have ended with that status.
     #[track_caller]
-    pub fn expect(self, status: i32) -> Self {
+    pub fn expect_status(self, status: i32) -> Self {
         assert_eq!(self.status, Some(status), "stdout: {}\nstderr: {}", self.text(), self.stderr);
         self
     }
@@ -101,36 +101,36 @@ impl Outcome {
     /// The one line that tells what was wrong: the run must have ended with that status, and must not
     /// have panicked.
     #[track_caller]
-    pub fn refusal(self, status: i32) -> String {
-        let outcome = self.expect(status);
+    pub fn expect_error(self, status: i32) -> String {
+        let result = self.expect_status(status);
         for word in ["panicked", "RUST_BACKTRACE", "stack backtrace", "thread '"] {
-            assert!(!outcome.stderr.contains(word), "{word}: {}", outcome.stderr);
+            assert!(!result.stderr.contains(word), "{word}: {}", result.stderr);
         }
-        let errors: Vec<&str> = outcome.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
-        assert_eq!(errors.len(), 1, "one line tells what is wrong: {}", outcome.stderr);
+        let errors: Vec<&str> = result.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+        assert_eq!(errors.len(), 1, "one line tells what is wrong: {}", result.stderr);
         errors[0].to_owned()
     }
 }
 
 /// A place of its own for the program: a directory, the double's address, a token.
-pub struct Place {
+pub struct Sandbox {
     dir: TempDir,
     variables: Vec<(String, String)>,
 }
 
-impl Place {
+impl Sandbox {
     /// An empty place, with no GitHub.
     pub fn new() -> Self {
-        Place { dir: TempDir::new().expect("a directory"), variables: Vec::new() }
+        Sandbox { dir: TempDir::new().expect("a directory"), variables: Vec::new() }
     }
 
     /// An empty place, with the double for GitHub.
-    pub fn with(double: &Double) -> Self {
-        Self::new().set("GITHUB_API_URL", &double.api_url()).set("GITHUB_TOKEN", TOKEN)
+    pub fn with_github(double: &Double) -> Self {
+        Self::new().with_variable("GITHUB_API_URL", &double.api_url()).with_variable("GITHUB_TOKEN", TOKEN)
     }
 
     /// The same place with a variable more, or with another value for it.
-    pub fn set(mut self, name: &str, value: &str) -> Self {
+    pub fn with_variable(mut self, name: &str, value: &str) -> Self {
         self.variables.retain(|(known, _)| known != name);
         self.variables.push((name.to_owned(), value.to_owned()));
         self
@@ -142,23 +142,23 @@ impl Place {
     }
 
     /// The data directory.
-    pub fn data(&self) -> PathBuf {
+    pub fn data_dir(&self) -> PathBuf {
         self.dir().join("data")
     }
 
     /// The lake.
-    pub fn lake(&self) -> PathBuf {
-        self.data().join("lake")
+    pub fn lake_dir(&self) -> PathBuf {
+        self.data_dir().join("lake")
     }
 
     /// A command that has this place's environment and no other.
-    pub fn wrap(&self, mut command: Command) -> Command {
+    pub fn isolate(&self, mut command: Command) -> Command {
         command.env_clear().current_dir(self.dir());
         command.env("PATH", variable("PATH").unwrap_or_default());
         command
             .env("HOME", self.dir())
             .env("RUST_BACKTRACE", "1")
-            .env("GITHUB_METRICS_DATA_DIR", self.data());
+            .env("GITHUB_METRICS_DATA_DIR", self.data_dir());
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -168,12 +168,12 @@ impl Place {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(binary());
         command.args(args);
-        self.wrap(command)
+        self.isolate(command)
     }
 
     /// Runs the program to its end.
-    pub fn run(&self, args: &[&str]) -> Outcome {
-        finish(self.command(args))
+    pub fn run(&self, args: &[&str]) -> RunResult {
+        run_to_end(self.command(args))
     }
 
     /// Starts the program.
@@ -184,12 +184,12 @@ impl Place {
     }
 
     /// Serves what is in the place.
-    pub fn serve(&self) -> Serving {
-        Serving::start(self.command(&["serve", "--listen", "127.0.0.1:0"]))
+    pub fn serve(&self) -> ServerProcess {
+        ServerProcess::start(self.command(&["serve", "--listen", "127.0.0.1:0"]))
     }
 }
 
-impl Default for Place {
+impl Default for Sandbox {
     fn default() -> Self {
         Self::new()
     }
@@ -204,9 +204,9 @@ pub fn memory_kb(pid: u32, name: &str) -> Option<u64> {
 }
 
 /// Runs a command to its end.
-pub fn finish(mut command: Command) -> Outcome {
+pub fn run_to_end(mut command: Command) -> RunResult {
     let output = command.output().expect("the program can be started");
-    Outcome {
+    RunResult {
         status: output.status.code(),
         stdout: output.stdout,
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
@@ -214,14 +214,14 @@ pub fn finish(mut command: Command) -> Outcome {
 }
 
 /// The program, serving. It ends when this is dropped.
-pub struct Serving {
+pub struct ServerProcess {
     child: Child,
     address: String,
     told: Arc<Mutex<String>>,
     listener: Option<JoinHandle<()>>,
 }
 
-impl Serving {
+impl ServerProcess {
     /// Starts a command that serves, and waits until it says where.
     pub fn start(mut command: Command) -> Self {
         let mut child = command.spawn().expect("the program can be started");
@@ -245,7 +245,7 @@ impl Serving {
             let mut told = shared.lock().expect("nobody panics with it");
             told.push_str(&String::from_utf8_lossy(&rest));
         });
-        Serving { child, address, told, listener: Some(listener) }
+        ServerProcess { child, address, told, listener: Some(listener) }
     }
 
     /// Where it serves: host and port.
@@ -269,7 +269,7 @@ impl Serving {
     }
 }
 
-impl Drop for Serving {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
         self.end();
     }

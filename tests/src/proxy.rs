@@ -15,14 +15,14 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::server::{Body, Server, whole};
+use crate::server::{Body, Server, complete_body};
 
 /// Headers that are about one connection.
 const OF_A_CONNECTION: [HeaderName; 3] = [CONNECTION, TRANSFER_ENCODING, EXPECT];
 
 /// A request as far as it matters.
 #[derive(Debug)]
-pub struct Asked {
+pub struct SeenRequest {
     /// The method and the path, such as `PUT /bucket/inbox/a`; for a service with one path the operation,
     /// such as `PutItem`.
     pub what: String,
@@ -31,7 +31,7 @@ pub struct Asked {
     is_json: bool,
 }
 
-impl Asked {
+impl SeenRequest {
     fn of(request: &Request<Bytes>) -> Self {
         let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
         let what = match target {
@@ -39,13 +39,13 @@ impl Asked {
             None => format!("{} {}", request.method(), request.uri().path()),
         };
         let body = String::from_utf8_lossy(request.body()).into_owned();
-        Asked { what, body, is_json: target.is_some() }
+        SeenRequest { what, body, is_json: target.is_some() }
     }
 }
 
 /// What becomes of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Harm {
+pub enum ProxyFault {
     /// It is refused with that status and that code, and nothing is done.
     Refused(u16, &'static str),
     /// It does not arrive.
@@ -59,15 +59,15 @@ pub enum Harm {
 }
 
 /// DynamoDB has more to do than it was provisioned for.
-pub const THROTTLED: Harm = Harm::Refused(400, "ProvisionedThroughputExceededException");
+pub const THROTTLED: ProxyFault = ProxyFault::Refused(400, "ProvisionedThroughputExceededException");
 /// DynamoDB is asked too much at once.
-pub const THROTTLING: Harm = Harm::Refused(400, "ThrottlingException");
+pub const THROTTLING: ProxyFault = ProxyFault::Refused(400, "ThrottlingException");
 /// S3 failed.
-pub const INTERNAL: Harm = Harm::Refused(500, "InternalError");
+pub const INTERNAL: ProxyFault = ProxyFault::Refused(500, "InternalError");
 /// S3 has too much to do.
-pub const SLOW_DOWN: Harm = Harm::Refused(503, "SlowDown");
+pub const SLOW_DOWN: ProxyFault = ProxyFault::Refused(503, "SlowDown");
 /// Another write was under way, and S3 decided nothing.
-pub const CONFLICT: Harm = Harm::Refused(409, "ConditionalRequestConflict");
+pub const CONFLICT: ProxyFault = ProxyFault::Refused(409, "ConditionalRequestConflict");
 
 /// How often a rule does harm.
 enum Often {
@@ -78,13 +78,13 @@ enum Often {
 }
 
 struct Rule {
-    matches: Box<dyn Fn(&Asked) -> bool + Send>,
+    matches: Box<dyn Fn(&SeenRequest) -> bool + Send>,
     often: Often,
-    harm: Harm,
+    harm: ProxyFault,
 }
 
 impl Rule {
-    fn applies(&mut self, asked: &Asked, rng: &mut Rng) -> bool {
+    fn applies(&mut self, asked: &SeenRequest, rng: &mut Rng) -> bool {
         if !(self.matches)(asked) {
             return false;
         }
@@ -103,11 +103,11 @@ impl Rule {
     }
 }
 
-struct State {
+struct ProxyState {
     upstream: String,
     rules: Vec<Rule>,
     rng: Rng,
-    log: Vec<(String, Option<Harm>)>,
+    log: Vec<(String, Option<ProxyFault>)>,
     /// How many requests were done whose answers are kept back.
     held: usize,
     away: Away,
@@ -137,9 +137,9 @@ impl Away {
     }
 }
 
-impl State {
-    fn harm(&mut self, asked: &Asked) -> Option<Harm> {
-        let State { rules, rng, log, .. } = self;
+impl ProxyState {
+    fn harm(&mut self, asked: &SeenRequest) -> Option<ProxyFault> {
+        let ProxyState { rules, rng, log, .. } = self;
         let harm = rules.iter_mut().find_map(|rule| rule.applies(asked, rng).then_some(rule.harm));
         log.push((asked.what.clone(), harm));
         harm
@@ -148,7 +148,7 @@ impl State {
 
 /// A running proxy. It ends when it is dropped.
 pub struct Proxy {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<ProxyState>>,
     server: Server,
 }
 
@@ -158,14 +158,14 @@ impl fmt::Debug for Proxy {
     }
 }
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+fn lock(state: &Mutex<ProxyState>) -> MutexGuard<'_, ProxyState> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Proxy {
     /// Starts it; where it leads to may be told later. The seed decides which requests are harmed.
     pub fn start(seed: u64) -> Self {
-        let state = State {
+        let state = ProxyState {
             upstream: String::new(),
             rules: Vec::new(),
             rng: Rng::with_seed(seed),
@@ -185,77 +185,88 @@ impl Proxy {
     }
 
     /// Tells where it leads to, such as `http://127.0.0.1:4566`.
-    pub fn lead_to(&self, endpoint: &str) {
+    pub fn set_upstream(&self, endpoint: &str) {
         lock(&self.state).upstream = endpoint.trim_start_matches("http://").to_owned();
     }
 
     /// Does harm to that share of the matching requests.
-    pub fn harm(&self, percent: u32, harm: Harm, matches: impl Fn(&Asked) -> bool + Send + 'static) {
+    pub fn inject_randomly(
+        &self,
+        percent: u32,
+        harm: ProxyFault,
+        matches: impl Fn(&SeenRequest) -> bool + Send + 'static,
+    ) {
         let rule = Rule { matches: Box::new(matches), often: Often::Percent(percent), harm };
         lock(&self.state).rules.push(rule);
     }
 
     /// Does harm to matching requests after `skip` of them, `times` in a row.
-    pub fn plan(&self, skip: u32, times: u32, harm: Harm, matches: impl Fn(&Asked) -> bool + Send + 'static) {
+    pub fn inject_after(
+        &self,
+        skip: u32,
+        times: u32,
+        harm: ProxyFault,
+        matches: impl Fn(&SeenRequest) -> bool + Send + 'static,
+    ) {
         let rule = Rule { matches: Box::new(matches), often: Often::Times { skip, times }, harm };
         lock(&self.state).rules.push(rule);
     }
 
     /// Does no more harm.
-    pub fn relent(&self) {
+    pub fn stop_faults(&self) {
         lock(&self.state).rules.clear();
     }
 
     /// What was asked, and which harm was done to it.
-    pub fn log(&self) -> Vec<(String, Option<Harm>)> {
+    pub fn log(&self) -> Vec<(String, Option<ProxyFault>)> {
         lock(&self.state).log.clone()
     }
 
     /// How long it and the AWS behind it have worked so far, requests at the same time counted once.
-    pub fn busy(&self) -> Duration {
+    pub fn busy_time(&self) -> Duration {
         lock(&self.state).away.total
     }
 
     /// How many requests were done whose answers came late.
-    pub fn held(&self) -> usize {
+    pub fn delayed_answers(&self) -> usize {
         lock(&self.state).held
     }
 
     /// How many requests were harmed so.
-    pub fn harmed(&self, harm: Harm) -> usize {
+    pub fn injected_count(&self, harm: ProxyFault) -> usize {
         lock(&self.state).log.iter().filter(|(_, done)| *done == Some(harm)).count()
     }
 }
 
-async fn pass(request: Request<Incoming>, state: Arc<Mutex<State>>) -> io::Result<Response<Body>> {
+async fn pass(request: Request<Incoming>, state: Arc<Mutex<ProxyState>>) -> io::Result<Response<Body>> {
     lock(&state).away.leave();
     let answer = settle(request, Arc::clone(&state)).await;
     lock(&state).away.come_back();
     answer
 }
 
-async fn settle(request: Request<Incoming>, state: Arc<Mutex<State>>) -> io::Result<Response<Body>> {
+async fn settle(request: Request<Incoming>, state: Arc<Mutex<ProxyState>>) -> io::Result<Response<Body>> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let request = Request::from_parts(parts, body);
-    let asked = Asked::of(&request);
+    let asked = SeenRequest::of(&request);
     let (harm, upstream) = {
         let mut state = lock(&state);
         (state.harm(&asked), state.upstream.clone())
     };
     match harm {
         None => forward(request, &upstream).await,
-        Some(Harm::Refused(status, code)) => Ok(refusal(&asked, status, code)),
-        Some(Harm::LostRequest) => Err(io::ErrorKind::ConnectionReset.into()),
-        Some(Harm::LostAnswer) => {
+        Some(ProxyFault::Refused(status, code)) => Ok(refusal(&asked, status, code)),
+        Some(ProxyFault::LostRequest) => Err(io::ErrorKind::ConnectionReset.into()),
+        Some(ProxyFault::LostAnswer) => {
             forward(request, &upstream).await?;
             Err(io::ErrorKind::ConnectionReset.into())
         }
-        Some(Harm::Late(late_ms)) => {
+        Some(ProxyFault::Late(late_ms)) => {
             tokio::time::sleep(Duration::from_millis(late_ms)).await;
             forward(request, &upstream).await
         }
-        Some(Harm::LateAnswer(late_ms)) => {
+        Some(ProxyFault::LateAnswer(late_ms)) => {
             let answer = forward(request, &upstream).await;
             lock(&state).held += 1;
             tokio::time::sleep(Duration::from_millis(late_ms)).await;
@@ -282,11 +293,11 @@ async fn forward(request: Request<Bytes>, upstream: &str) -> io::Result<Response
     if !tells_length {
         parts.headers.insert(CONTENT_LENGTH, body.len().into());
     }
-    Ok(Response::from_parts(parts, whole(body)))
+    Ok(Response::from_parts(parts, complete_body(body)))
 }
 
 /// A refusal as the service that was asked would write it.
-fn refusal(asked: &Asked, status: u16, code: &str) -> Response<Body> {
+fn refusal(asked: &SeenRequest, status: u16, code: &str) -> Response<Body> {
     let (kind, text) = if asked.is_json {
         let text =
             format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{code}","message":"told to refuse"}}"#);
@@ -299,5 +310,5 @@ fn refusal(asked: &Asked, status: u16, code: &str) -> Response<Body> {
     };
     let answer = Response::builder().status(status).header("content-type", kind);
     let answer = answer.header("x-amzn-requestid", "refused-by-proxy");
-    answer.body(whole(text)).expect("a response")
+    answer.body(complete_body(text)).expect("a response")
 }

@@ -9,7 +9,7 @@ use chrono::{NaiveDate, TimeDelta};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::github::world::{Account, Actor, Pull, Repo, Signature, Sort, Thread, Time, World};
+use crate::github::world::{Account, AccountKind, Actor, PullRequest, Repo, Signature, Thread, Time, World};
 
 /// Whom something is credited to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,7 +22,7 @@ pub struct Member {
 
 /// What somebody did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum What {
+pub enum Activity {
     /// A commit with at most one parent: lines added and deleted, files changed.
     Commit([i64; 3]),
     /// Another commit.
@@ -60,7 +60,7 @@ pub struct Credit {
     /// Who.
     pub member: Member,
     /// What.
-    pub what: What,
+    pub activity: Activity,
 }
 
 /// Whom or what a question is about.
@@ -126,14 +126,16 @@ pub const DISTRIBUTIONS: [&str; 2] = ["cycle_time_hours", "first_review_hours"];
 fn account(actor: &Actor) -> Member {
     match actor {
         None => Member { name: "ghost".to_owned(), bot: false },
-        Some(Account { login, sort: Sort::Bot, .. }) => Member { name: format!("{login}[bot]"), bot: true },
+        Some(Account { login, sort: AccountKind::Bot, .. }) => {
+            Member { name: format!("{login}[bot]"), bot: true }
+        }
         Some(Account { login, .. }) => Member { name: login.clone(), bot: false },
     }
 }
 
 /// The author of a commit: the account, a bot by its name or its noreply address, or a hash.
 pub fn author(signature: &Signature) -> Member {
-    if let Some(Account { sort: Sort::User, .. }) = signature.account {
+    if let Some(Account { sort: AccountKind::User, .. }) = signature.account {
         return account(&signature.account);
     }
     let noreply = signature.email.split_once("@users.noreply.github.com").map(|(local, _)| local);
@@ -153,29 +155,30 @@ pub fn author(signature: &Signature) -> Member {
 pub fn credits(world: &World, now: Time) -> Vec<Credit> {
     let mut all = Vec::new();
     for repo in world.repos.iter().filter(|repo| repo.exists(now)) {
-        let mut add =
-            |at: Time, member: Member, what: What| all.push(Credit { at, repo: repo.id, member, what });
+        let mut add = |at: Time, member: Member, activity: Activity| {
+            all.push(Credit { at, repo: repo.id, member, activity })
+        };
         for commit in repo.landed(now) {
-            let what = match commit.parents.len() {
-                0 | 1 => What::Commit(commit.counted(now).unwrap_or_default()),
-                _ => What::MergeCommit,
+            let activity = match commit.parents.len() {
+                0 | 1 => Activity::Commit(commit.line_counts(now).unwrap_or_default()),
+                _ => Activity::MergeCommit,
             };
             let by = author(&commit.author);
-            if matches!(what, What::Commit(_)) {
+            if matches!(activity, Activity::Commit(_)) {
                 let named: BTreeSet<Member> = commit.co_authors.iter().map(author).collect();
                 for other in named.into_iter().filter(|other| *other != by) {
-                    add(commit.committed_at, other, What::CoAuthored);
+                    add(commit.committed_at, other, Activity::CoAuthored);
                 }
             }
-            add(commit.committed_at, by, what);
+            add(commit.committed_at, by, activity);
         }
         for pull in repo.pulls.iter().filter(|pull| pull.thread.created_at <= now) {
             add_pull(pull, now, &mut add);
         }
         for issue in repo.issues.iter().filter(|issue| issue.created_at <= now) {
-            add(issue.created_at, account(&issue.author), What::IssueOpened);
+            add(issue.created_at, account(&issue.author), Activity::IssueOpened);
             if let Some(at) = closed_at(issue, now) {
-                add(at, account(&issue.author), What::IssueClosed);
+                add(at, account(&issue.author), Activity::IssueClosed);
             }
         }
         add_upkeep(repo, now, &mut add);
@@ -183,9 +186,9 @@ pub fn credits(world: &World, now: Time) -> Vec<Credit> {
     all
 }
 
-fn add_upkeep(repo: &Repo, now: Time, add: &mut impl FnMut(Time, Member, What)) {
+fn add_upkeep(repo: &Repo, now: Time, add: &mut impl FnMut(Time, Member, Activity)) {
     for release in repo.releases.iter().filter(|release| release.exists(now) && !release.is_draft(now)) {
-        add(release.published_at(now).expect("it is published"), account(&release.author), What::Release);
+        add(release.published_at(now).expect("it is published"), account(&release.author), Activity::Release);
     }
     for deployment in &repo.deployments {
         let first = |states: &[&str]| {
@@ -194,8 +197,8 @@ fn add_upkeep(repo: &Repo, now: Time, add: &mut impl FnMut(Time, Member, What)) 
             statuses.map(|(when, _)| *when).min()
         };
         match (first(&["SUCCESS"]), first(&["FAILURE", "ERROR"])) {
-            (Some(at), _) => add(at, account(&deployment.creator), What::Deploy),
-            (None, Some(at)) => add(at, account(&deployment.creator), What::DeployFailure),
+            (Some(at), _) => add(at, account(&deployment.creator), Activity::Deploy),
+            (None, Some(at)) => add(at, account(&deployment.creator), Activity::DeployFailure),
             (None, None) => {}
         }
     }
@@ -205,10 +208,10 @@ fn closed_at(thread: &Thread, now: Time) -> Option<Time> {
     thread.closing(now).map(|(when, event)| when + TimeDelta::seconds(event.unwrap_or(0)))
 }
 
-fn add_pull(pull: &Pull, now: Time, add: &mut impl FnMut(Time, Member, What)) {
+fn add_pull(pull: &PullRequest, now: Time, add: &mut impl FnMut(Time, Member, Activity)) {
     let thread = &pull.thread;
     let by = account(&thread.author);
-    add(thread.created_at, by.clone(), What::PrOpened);
+    add(thread.created_at, by.clone(), Activity::PrOpened);
     let submitted = || {
         let reviews =
             pull.reviews.iter().filter_map(|review| Some((review.submitted(now)?, account(&review.author))));
@@ -218,17 +221,17 @@ fn add_pull(pull: &Pull, now: Time, add: &mut impl FnMut(Time, Member, What)) {
         let since_creation = |at: Time| (at - thread.created_at).num_seconds();
         let first =
             submitted().filter(|(at, reviewer)| *at <= merged_at && !reviewer.bot).map(|(at, _)| at).min();
-        add(merged_at, by.clone(), What::PrMerged(since_creation(merged_at), first.map(since_creation)));
+        add(merged_at, by.clone(), Activity::PrMerged(since_creation(merged_at), first.map(since_creation)));
     } else if let Some(at) = closed_at(thread, now) {
-        add(at, by.clone(), What::PrClosed);
+        add(at, by.clone(), Activity::PrClosed);
     }
     for (at, reviewer) in submitted() {
-        add(at, reviewer, What::Review);
+        add(at, reviewer, Activity::Review);
     }
 }
 
 /// The credits of a subject in `[since, until)`.
-pub fn chosen<'a>(
+pub fn select<'a>(
     credits: &'a [Credit],
     subject: &Subject,
     since: NaiveDate,
@@ -248,42 +251,43 @@ pub fn chosen<'a>(
 }
 
 /// The members that are credited with more than having been named as co-authors.
-pub fn active<'a>(credits: impl Iterator<Item = &'a Credit>) -> BTreeSet<&'a str> {
-    let own = credits.filter(|credit| credit.what != What::CoAuthored);
+pub fn active_members<'a>(credits: impl Iterator<Item = &'a Credit>) -> BTreeSet<&'a str> {
+    let own = credits.filter(|credit| credit.activity != Activity::CoAuthored);
     own.map(|credit| credit.member.name.as_str()).collect()
 }
 
 /// The values of every metric.
 pub fn metrics(credits: &[&Credit]) -> BTreeMap<&'static str, Value> {
-    let count = |is_it: fn(&What) -> bool| credits.iter().filter(|credit| is_it(&credit.what)).count();
+    let count =
+        |is_it: fn(&Activity) -> bool| credits.iter().filter(|credit| is_it(&credit.activity)).count();
     let lines = |at: usize| -> i64 {
-        let of = |credit: &&Credit| if let What::Commit(lines) = credit.what { lines[at] } else { 0 };
+        let of = |credit: &&Credit| if let Activity::Commit(lines) = credit.activity { lines[at] } else { 0 };
         credits.iter().map(of).sum()
     };
-    let merges = credits.iter().filter_map(|credit| match credit.what {
-        What::PrMerged(cycle, first) => Some((cycle, first)),
+    let merges = credits.iter().filter_map(|credit| match credit.activity {
+        Activity::PrMerged(cycle, first) => Some((cycle, first)),
         _ => None,
     });
     let (cycles, firsts): (Vec<i64>, Vec<Option<i64>>) = merges.unzip();
-    let members = active(credits.iter().copied());
+    let members = active_members(credits.iter().copied());
     BTreeMap::from([
-        ("commits", json!(count(|what| matches!(what, What::Commit(_))))),
-        ("merge_commits", json!(count(|what| *what == What::MergeCommit))),
+        ("commits", json!(count(|activity| matches!(activity, Activity::Commit(_))))),
+        ("merge_commits", json!(count(|activity| *activity == Activity::MergeCommit))),
         ("additions", json!(lines(0))),
         ("deletions", json!(lines(1))),
         ("files_changed", json!(lines(2))),
         ("lines_changed", json!(lines(0) + lines(1))),
-        ("prs_opened", json!(count(|what| *what == What::PrOpened))),
+        ("prs_opened", json!(count(|activity| *activity == Activity::PrOpened))),
         ("prs_merged", json!(cycles.len())),
-        ("prs_closed", json!(count(|what| *what == What::PrClosed))),
-        ("reviews", json!(count(|what| *what == What::Review))),
-        ("issues_opened", json!(count(|what| *what == What::IssueOpened))),
-        ("issues_closed", json!(count(|what| *what == What::IssueClosed))),
-        ("releases", json!(count(|what| *what == What::Release))),
-        ("deploys", json!(count(|what| *what == What::Deploy))),
-        ("deploy_failures", json!(count(|what| *what == What::DeployFailure))),
+        ("prs_closed", json!(count(|activity| *activity == Activity::PrClosed))),
+        ("reviews", json!(count(|activity| *activity == Activity::Review))),
+        ("issues_opened", json!(count(|activity| *activity == Activity::IssueOpened))),
+        ("issues_closed", json!(count(|activity| *activity == Activity::IssueClosed))),
+        ("releases", json!(count(|activity| *activity == Activity::Release))),
+        ("deploys", json!(count(|activity| *activity == Activity::Deploy))),
+        ("deploy_failures", json!(count(|activity| *activity == Activity::DeployFailure))),
         ("active_members", json!(members.len())),
-        ("co_authored_commits", json!(count(|what| *what == What::CoAuthored))),
+        ("co_authored_commits", json!(count(|activity| *activity == Activity::CoAuthored))),
         ("cycle_time_hours", distribution(cycles)),
         ("first_review_hours", distribution(firsts.into_iter().flatten().collect())),
     ])

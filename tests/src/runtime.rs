@@ -12,7 +12,7 @@ use hyper::{Method, Request, Response};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::server::{Body, Server, whole};
+use crate::server::{Body, Server, complete_body};
 
 /// How long a function has for an event.
 const TIMEOUT: Duration = Duration::from_secs(29);
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a function does that is waited for.
 #[derive(Debug)]
-enum Turn {
+enum FunctionEvent {
     /// It asks for an event.
     Asks(Instant),
     /// It answers one, or says why it cannot.
@@ -30,32 +30,32 @@ enum Turn {
 
 /// A running runtime API.
 #[derive(Debug)]
-pub struct Runtime {
+pub struct LambdaRuntimeApi {
     events: mpsc::UnboundedSender<Value>,
-    turns: std::sync::mpsc::Receiver<Turn>,
+    turns: std::sync::mpsc::Receiver<FunctionEvent>,
     handed_out: Arc<Mutex<Option<Instant>>>,
     server: Server,
 }
 
-struct State {
+struct RuntimeState {
     events: tokio::sync::Mutex<mpsc::UnboundedReceiver<Value>>,
-    turns: std::sync::mpsc::Sender<Turn>,
+    turns: std::sync::mpsc::Sender<FunctionEvent>,
     handed_out: Arc<Mutex<Option<Instant>>>,
 }
 
-impl Runtime {
+impl LambdaRuntimeApi {
     /// Starts one, with no event yet.
     pub fn start() -> Self {
         let (events, to_come) = mpsc::unbounded_channel();
         let (sender, turns) = std::sync::mpsc::channel();
         let handed_out = Arc::<Mutex<Option<Instant>>>::default();
-        let state = Arc::new(State {
+        let state = Arc::new(RuntimeState {
             events: tokio::sync::Mutex::new(to_come),
             turns: sender,
             handed_out: Arc::clone(&handed_out),
         });
         let server = Server::start(move |request| answer(request, Arc::clone(&state)));
-        Runtime { events, turns, handed_out, server }
+        LambdaRuntimeApi { events, turns, handed_out, server }
     }
 
     /// Its address, as `AWS_LAMBDA_RUNTIME_API` takes it.
@@ -67,8 +67,8 @@ impl Runtime {
     pub fn asked_at(&self) -> Instant {
         loop {
             match self.turns.recv_timeout(PATIENCE).expect("the function asks for an event") {
-                Turn::Asks(at) => return at,
-                Turn::Answers(..) => {}
+                FunctionEvent::Asks(at) => return at,
+                FunctionEvent::Answers(..) => {}
             }
         }
     }
@@ -81,22 +81,22 @@ impl Runtime {
         self.events.send(event).expect("the runtime API runs");
         loop {
             match self.turns.recv_timeout(PATIENCE).expect("the function answers") {
-                Turn::Answers(at, answer) => {
+                FunctionEvent::Answers(at, answer) => {
                     let begun = self.handed_out.lock().unwrap_or_else(PoisonError::into_inner);
                     return (answer, at - begun.expect("an event was handed out"));
                 }
-                Turn::Asks(_) => {}
+                FunctionEvent::Asks(_) => {}
             }
         }
     }
 }
 
-async fn answer(request: Request<Incoming>, state: Arc<State>) -> io::Result<Response<Body>> {
+async fn answer(request: Request<Incoming>, state: Arc<RuntimeState>) -> io::Result<Response<Body>> {
     let at = Instant::now();
     let path = request.uri().path().to_owned();
     if request.method() == Method::GET {
         // Nobody may be waiting any more.
-        let _ = state.turns.send(Turn::Asks(at));
+        let _ = state.turns.send(FunctionEvent::Asks(at));
         let event = state.events.lock().await.recv().await.ok_or(io::ErrorKind::ConnectionReset)?;
         *state.handed_out.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         return next(&event);
@@ -104,8 +104,8 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> io::Result<Res
     let body = request.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
     let told = serde_json::from_slice(&body).unwrap_or_default();
     let answer = if path.ends_with("/response") { Ok(told) } else { Err(told) };
-    let _ = state.turns.send(Turn::Answers(at, answer));
-    Response::builder().status(202).body(whole(Bytes::new())).map_err(io::Error::other)
+    let _ = state.turns.send(FunctionEvent::Answers(at, answer));
+    Response::builder().status(202).body(complete_body(Bytes::new())).map_err(io::Error::other)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the double of a service tells its deadline by the wall clock")]
@@ -120,6 +120,6 @@ fn next(event: &Value) -> io::Result<Response<Body>> {
         )
         .header("lambda-runtime-trace-id", "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=0")
         .header("content-type", "application/json")
-        .body(whole(event.to_string()))
+        .body(complete_body(event.to_string()))
         .map_err(io::Error::other)
 }

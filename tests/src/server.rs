@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 pub(crate) type Body = BoxBody<Bytes, io::Error>;
 
 /// A body that comes whole.
-pub(crate) fn whole(bytes: impl Into<Bytes>) -> Body {
+pub(crate) fn complete_body(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never: Infallible| match never {}).boxed()
 }
 

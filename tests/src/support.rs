@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::answers::{all, day};
-use crate::github::world::{Pull, Repo, Signature, Time, Turn, at};
+use crate::answers::{day, fetch_all};
+use crate::github::world::{PullRequest, Repo, Signature, ThreadChange, Time, at};
 use crate::github::{Double, World, generated};
-use crate::program::Place;
+use crate::program::Sandbox;
 use chrono::{NaiveDate, TimeDelta};
 
 /// Before anything in the world began.
 pub const SINCE: &str = "2023-11-01";
 
 /// A day after everything in the world has settled.
-pub fn settled() -> Time {
+pub fn settled_at() -> Time {
     at("2024-04-27T12:00:00Z")
 }
 
@@ -27,29 +27,29 @@ pub fn ranges() -> [(NaiveDate, NaiveDate); 3] {
 }
 
 /// Everything.
-pub fn whole() -> [(NaiveDate, NaiveDate); 1] {
+pub fn full_range() -> [(NaiveDate, NaiveDate); 1] {
     [(day(SINCE), day("2024-05-01"))]
 }
 
 /// Collects and aggregates what the double shows.
-pub fn collect_and_aggregate(place: &Place, org: &str) {
-    place.run(&["collect", org, "--since", SINCE]).expect(0);
-    place.run(&["aggregate"]).expect(0);
+pub fn collect_and_aggregate(sandbox: &Sandbox, org: &str) {
+    sandbox.run(&["collect", org, "--since", SINCE]).expect_status(0);
+    sandbox.run(&["aggregate"]).expect_status(0);
 }
 
 /// The generated world of a seed, collected and aggregated at once.
-pub fn backfilled(seed: u64) -> (World, Double, Place) {
+pub fn backfilled(seed: u64) -> (World, Double, Sandbox) {
     let world = generated::world(seed);
-    let double = Double::start(world.clone(), settled());
-    let place = Place::with(&double);
-    collect_and_aggregate(&place, &world.org);
-    (world, double, place)
+    let double = Double::start(world.clone(), settled_at());
+    let sandbox = Sandbox::with_github(&double);
+    collect_and_aggregate(&sandbox, &world.org);
+    (world, double, sandbox)
 }
 
 /// What the place's API answers.
-pub fn answers(place: &Place, world: &World, now: Time) -> BTreeMap<String, String> {
-    let serving = place.serve();
-    all(serving.address(), world, now, &ranges())
+pub fn fetch_answers(sandbox: &Sandbox, world: &World, now: Time) -> BTreeMap<String, String> {
+    let server = sandbox.serve();
+    fetch_all(server.address(), world, now, &ranges())
 }
 
 /// Every file below a directory.
@@ -68,8 +68,8 @@ pub fn files(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// The batches in the inbox.
-pub fn batches(place: &Place) -> Vec<PathBuf> {
-    files(&place.lake().join("inbox"))
+pub fn batches(sandbox: &Sandbox) -> Vec<PathBuf> {
+    files(&sandbox.lake_dir().join("inbox"))
 }
 
 /// A runtime for what is asynchronous.
@@ -79,13 +79,13 @@ pub fn runtime() -> tokio::runtime::Runtime {
 
 /// The same world, as GitHub shows it once it is not mistaken any more: nothing in it says that it
 /// changed.
-pub fn told_otherwise(world: &World) -> World {
+pub fn silently_changed(world: &World) -> World {
     let mut other = world.clone();
     // An issue was deleted, or moved away.
     other.repos[0].issues.remove(3);
     // So was a pull request: the account that opened it is under suspicion.
     let pulls = &mut other.repos[0].pulls;
-    let is_reviewed = |pull: &Pull| {
+    let is_reviewed = |pull: &PullRequest| {
         let mut reviews = pull.reviews.iter();
         reviews.any(|review| review.submitted_at.is_some() && review.author != pull.thread.author)
     };
@@ -93,11 +93,11 @@ pub fn told_otherwise(world: &World) -> World {
     pulls.remove(reviewed);
     // An issue and a pull request were closed long ago.
     let early = |created| created + TimeDelta::seconds(7);
-    let issue = other.repos[1].issues.iter_mut().find(|issue| issue.turns.is_empty()).expect("a quiet one");
-    issue.turns.insert(0, (early(issue.created_at), Turn::Closed { event: Some(0) }));
+    let issue = other.repos[1].issues.iter_mut().find(|issue| issue.changes.is_empty()).expect("a quiet one");
+    issue.changes.insert(0, (early(issue.created_at), ThreadChange::Closed { event: Some(0) }));
     let pulls = other.repos[1].pulls.iter_mut();
-    let pull = pulls.map(|pull| &mut pull.thread).find(|pull| pull.turns.is_empty()).expect("a quiet one");
-    pull.turns.insert(0, (early(pull.created_at), Turn::Closed { event: None }));
+    let pull = pulls.map(|pull| &mut pull.thread).find(|pull| pull.changes.is_empty()).expect("a quiet one");
+    pull.changes.insert(0, (early(pull.created_at), ThreadChange::Closed { event: None }));
     // A history has an ancestor more, and another has one less.
     let author = Signature::new("Late", "late@elsewhere.example", None);
     let repo = &mut other.repos[0];
@@ -105,7 +105,7 @@ pub fn told_otherwise(world: &World) -> World {
     let root = repo.commits.values_mut().find(|commit| commit.parents.is_empty() && commit.sha != late);
     root.expect("a first commit").parents.push(late);
     let first = first_commit(&other.repos[3]);
-    cut_off(&mut other.repos[3], &first);
+    detach_commit(&mut other.repos[3], &first);
     other
 }
 
@@ -116,6 +116,6 @@ pub fn first_commit(repo: &Repo) -> String {
 }
 
 /// Makes a commit no ancestor of any other.
-pub fn cut_off(repo: &mut Repo, sha: &str) {
+pub fn detach_commit(repo: &mut Repo, sha: &str) {
     repo.commits.values_mut().for_each(|commit| commit.parents.retain(|parent| parent != sha));
 }

@@ -2,14 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::graphql::{Answered, Request, history};
-use super::lists::Entry;
+use super::graphql::{GraphQlRequest, GraphQlResult, history};
+use super::lists::ConnectionEntry;
 use super::objects;
 use super::world::{Repo, Thread, Time};
 
-impl Request<'_> {
+impl GraphQlRequest<'_> {
     /// Answers about repositories by node id.
-    fn of_repos(&self, answer: impl Fn(&Repo) -> Result<Value, String>) -> Answered {
+    fn of_repos(&self, answer: impl Fn(&Repo) -> Result<Value, String>) -> GraphQlResult {
         self.nodes(|id| {
             let mut there = self.world.repos.iter().filter(|repo| repo.exists(self.now));
             there.find(|repo| objects::repo_node_id(repo) == id).map(&answer).transpose()
@@ -21,7 +21,7 @@ impl Request<'_> {
         Ok(history(repo, oid, self.time("since")?, self.time("until")?).count())
     }
 
-    pub(super) fn commit_counts(&self) -> Answered {
+    pub(super) fn commit_counts(&self) -> GraphQlResult {
         self.of_repos(|repo| {
             let branch = match repo.tip(self.now) {
                 None => Value::Null,
@@ -33,7 +33,7 @@ impl Request<'_> {
         })
     }
 
-    pub(super) fn totals(&self) -> Answered {
+    pub(super) fn totals(&self) -> GraphQlResult {
         let now = self.now;
         let state = |thread: &Thread| objects::state(thread, now);
         self.of_repos(|repo| {
@@ -54,7 +54,7 @@ impl Request<'_> {
     }
 
     /// How many commits there are up to the ends of histories, which stand in the document.
-    pub(super) fn history_ends(&self) -> Answered {
+    pub(super) fn history_ends(&self) -> GraphQlResult {
         let mut counts = serde_json::Map::new();
         for part in self.document.split(":node(id:").collect::<Vec<_>>().windows(2) {
             let alias = part[0].rsplit(['{', '}', ' ']).next().unwrap_or_default();
@@ -64,7 +64,7 @@ impl Request<'_> {
                 after("until:\"").map(|until| until.parse().map_err(|_| format!("{until} is no time")));
             let mut there = self.world.repos.iter().filter(|repo| repo.exists(self.now));
             let repo = there.find(|repo| Some(objects::repo_node_id(repo).as_str()) == id);
-            let object = match repo.filter(|repo| repo.knows(oid, self.now)) {
+            let object = match repo.filter(|repo| repo.was_pushed(oid, self.now)) {
                 None => Value::Null,
                 Some(repo) => {
                     let total = history(repo, oid, None, until.transpose()?).count();
@@ -77,10 +77,10 @@ impl Request<'_> {
     }
 
     /// How many commits there are in each of some spans, which stand in the document.
-    pub(super) fn history_counts(&self) -> Answered {
+    pub(super) fn history_counts(&self) -> GraphQlResult {
         let oid = self.text("oid").unwrap_or_default();
         self.of_repo(|repo| {
-            if !repo.knows(oid, self.now) {
+            if !repo.was_pushed(oid, self.now) {
                 return Ok(json!({ "object": null }));
             }
             let mut counts = serde_json::Map::new();
@@ -103,37 +103,37 @@ impl Request<'_> {
     }
 
     /// A list of states only.
-    fn states(&self, field: &str, entries: Vec<Entry>) -> Result<Value, String> {
+    fn states(&self, field: &str, entries: Vec<ConnectionEntry>) -> Result<Value, String> {
         let mut list = self.list(field, "UPDATED_AT", entries)?;
         Ok(json!({ "list": list[field].take() }))
     }
 
-    pub(super) fn pull_states(&self) -> Answered {
+    pub(super) fn pull_states(&self) -> GraphQlResult {
         self.of_repo(|repo| {
             let there = repo.pulls.iter().filter(|pull| pull.thread.exists(self.now));
-            let entries = there.map(|pull| Entry {
-                place: (pull.updated_at(self.now).timestamp(), pull.thread.number),
+            let entries = there.map(|pull| ConnectionEntry {
+                sort_key: (pull.updated_at(self.now).timestamp(), pull.thread.number),
                 node: json!({
                     "id": objects::thread_node_id("PR", repo, &pull.thread),
                     "number": pull.thread.number,
                     "state": objects::state(&pull.thread, self.now),
-                    "updatedAt": objects::moment(pull.updated_at(self.now)),
+                    "updatedAt": objects::timestamp(pull.updated_at(self.now)),
                 }),
             });
             self.states("pullRequests", entries.collect())
         })
     }
 
-    pub(super) fn issue_states(&self) -> Answered {
+    pub(super) fn issue_states(&self) -> GraphQlResult {
         self.of_repo(|repo| {
             let there = repo.issues.iter().filter(|issue| issue.exists(self.now));
-            let entries = there.map(|issue| Entry {
-                place: (issue.updated_at(self.now).timestamp(), issue.number),
+            let entries = there.map(|issue| ConnectionEntry {
+                sort_key: (issue.updated_at(self.now).timestamp(), issue.number),
                 node: json!({
                     "id": objects::thread_node_id("I", repo, issue),
                     "number": issue.number,
                     "state": objects::state(issue, self.now),
-                    "updatedAt": objects::moment(issue.updated_at(self.now)),
+                    "updatedAt": objects::timestamp(issue.updated_at(self.now)),
                 }),
             });
             self.states("issues", entries.collect())
@@ -141,7 +141,7 @@ impl Request<'_> {
     }
 
     /// What the token may read: everything, but what the world says it may not.
-    pub(super) fn permissions(&self) -> Answered {
+    pub(super) fn permissions(&self) -> GraphQlResult {
         let repos = self.world.repos.iter().filter(|repo| repo.exists(self.now)).count();
         let refused = self.world.refused_fields.iter().map(|field| {
             let path = match *field {

@@ -18,14 +18,14 @@ pub enum Fault {
     /// Status 200 with an error: the place at which the page was to begin is not known.
     UnknownCursor,
     /// The link to the next page is missing.
-    Unlinked,
+    MissingNextLink,
     /// Status 403: a secondary limit, to be waited for so many seconds.
-    Secondary(u64),
+    SecondaryLimit(u64),
 }
 
 /// A fault that is still to come.
 #[derive(Debug)]
-struct Planned {
+struct PlannedFault {
     on: &'static str,
     skip: u32,
     times: u32,
@@ -34,12 +34,12 @@ struct Planned {
 
 /// The faults that are still to come.
 #[derive(Debug, Default)]
-pub(super) struct Script(Vec<Planned>);
+pub(super) struct FaultScript(Vec<PlannedFault>);
 
-impl Script {
+impl FaultScript {
     /// Plans a fault for requests of a kind, after `skip` of them and `times` in a row.
     pub(super) fn plan(&mut self, on: &'static str, skip: u32, times: u32, fault: Fault) {
-        self.0.push(Planned { on, skip, times, fault });
+        self.0.push(PlannedFault { on, skip, times, fault });
     }
 
     /// What becomes of a request of that kind.

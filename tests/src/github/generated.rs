@@ -5,8 +5,8 @@ use chrono::{DateTime, TimeDelta};
 use fastrand::Rng;
 
 use super::world::{
-    Account, Actor, Deployment, Pull, Release, ReleaseTurn, Repo, Review, Signature, Thread, Time, Turn,
-    World, at,
+    Account, Actor, Deployment, PullRequest, Release, ReleaseChange, Repo, Review, Signature, Thread,
+    ThreadChange, Time, World, at,
 };
 
 /// The first day of the world.
@@ -17,13 +17,13 @@ pub const END: &str = "2024-03-18";
 const DAY: i64 = 86_400;
 const HOUR: i64 = 3_600;
 
-struct Cast {
+struct People {
     people: Vec<Account>,
     bots: Vec<Account>,
     signatures: Vec<Signature>,
 }
 
-impl Cast {
+impl People {
     fn new() -> Self {
         let people: Vec<Account> = ["Ann", "bob", "cleo-x", "dave", "Eve", "finn"]
             .into_iter()
@@ -46,7 +46,7 @@ impl Cast {
             ),
             Signature::new("Renovate", "29139614+renovate[bot]@users.noreply.github.com", None),
         ]);
-        Cast { people, bots, signatures }
+        People { people, bots, signatures }
     }
 
     /// Somebody with an account: mostly a person, at times a bot, at times nobody any more.
@@ -76,16 +76,16 @@ impl Ids {
 /// The world of a seed.
 pub fn world(seed: u64) -> World {
     let mut rng = Rng::with_seed(seed);
-    let cast = Cast::new();
+    let people = People::new();
     let mut world = World::new("Acme-Works");
-    world.members = cast.people.clone();
+    world.members = people.people.clone();
     let mut ids = Ids(1000);
-    for (place, name) in ["site", "api-server", "Docs.old", "tools_x"].into_iter().enumerate() {
-        let mut repo = Repo::new(701 + place as i64, name, at(BEGIN));
-        commits(&mut repo, &cast, &mut rng, place == 1);
-        threads(&mut repo, &cast, &mut rng, &mut ids);
-        releases(&mut repo, &cast, &mut rng, &mut ids);
-        deployments(&mut repo, &cast, &mut rng, &mut ids);
+    for (index, name) in ["site", "api-server", "Docs.old", "tools_x"].into_iter().enumerate() {
+        let mut repo = Repo::new(701 + index as i64, name, at(BEGIN));
+        commits(&mut repo, &people, &mut rng, index == 1);
+        threads(&mut repo, &people, &mut rng, &mut ids);
+        releases(&mut repo, &people, &mut rng, &mut ids);
+        deployments(&mut repo, &people, &mut rng, &mut ids);
         world.repos.push(repo);
     }
     world.repos[2].names.push((at("2024-02-10T10:00:00Z"), "docs".to_owned()));
@@ -94,32 +94,32 @@ pub fn world(seed: u64) -> World {
     world
 }
 
-fn moment(rng: &mut Rng, from: Time, within_s: i64) -> Time {
+fn random_time(rng: &mut Rng, from: Time, within_s: i64) -> Time {
     from + TimeDelta::seconds(rng.i64(1..within_s))
 }
 
-fn lines(rng: &mut Rng) -> Option<[i64; 3]> {
+fn random_lines(rng: &mut Rng) -> Option<[i64; 3]> {
     (rng.u32(..25) > 0).then(|| [rng.i64(0..400), rng.i64(0..200), rng.i64(1..12)])
 }
 
-fn commits(repo: &mut Repo, cast: &Cast, rng: &mut Rng, is_forced: bool) {
+fn commits(repo: &mut Repo, people: &People, rng: &mut Rng, is_forced: bool) {
     let mut main: Vec<String> = Vec::new();
     let mut day = at(BEGIN);
     while day < at(END) {
         for _ in 0..rng.u32(..3) {
-            let landed = moment(rng, day, DAY);
+            let landed = random_time(rng, day, DAY);
             if repo.tips.last().is_some_and(|(last, _)| *last >= landed) {
                 continue;
             }
             let tip = if main.len() > 3 && rng.u32(..3) == 0 {
-                branch_and_merge(repo, cast, rng, &main, landed)
+                branch_and_merge(repo, people, rng, &main, landed)
             } else {
                 let parents: Vec<&str> = main.last().map(String::as_str).into_iter().collect();
                 // Rebased and pushed later than the date says.
                 let committed = landed - TimeDelta::seconds(rng.i64(0..3 * HOUR));
-                repo.commit(&parents, committed, &cast.signature(rng), lines(rng))
+                repo.commit(&parents, committed, &people.signature(rng), random_lines(rng))
             };
-            co_author(repo, cast, rng, &tip);
+            co_author(repo, people, rng, &tip);
             repo.push(landed, &tip);
             main.push(tip);
         }
@@ -128,7 +128,8 @@ fn commits(repo: &mut Repo, cast: &Cast, rng: &mut Rng, is_forced: bool) {
             // What was pushed last is replaced.
             main.truncate(main.len() - 3);
             let base = main.last().expect("a commit is left").clone();
-            let tip = repo.commit(&[&base], day - TimeDelta::days(1), &cast.signature(rng), lines(rng));
+            let tip =
+                repo.commit(&[&base], day - TimeDelta::days(1), &people.signature(rng), random_lines(rng));
             repo.push(day + TimeDelta::seconds(5), &tip);
             main.push(tip);
         }
@@ -136,80 +137,93 @@ fn commits(repo: &mut Repo, cast: &Cast, rng: &mut Rng, is_forced: bool) {
 }
 
 /// A branch whose commits are days old when they land.
-fn branch_and_merge(repo: &mut Repo, cast: &Cast, rng: &mut Rng, main: &[String], landed: Time) -> String {
+fn branch_and_merge(
+    repo: &mut Repo,
+    people: &People,
+    rng: &mut Rng,
+    main: &[String],
+    landed: Time,
+) -> String {
     let mut tip = main[rng.usize(..main.len() - 1)].clone();
     let mut committed = landed - TimeDelta::days(rng.i64(1..35));
     for _ in 0..rng.u32(1..5) {
         committed = (committed + TimeDelta::seconds(rng.i64(60..2 * DAY))).min(landed);
-        tip = repo.commit(&[&tip], committed, &cast.signature(rng), lines(rng));
+        tip = repo.commit(&[&tip], committed, &people.signature(rng), random_lines(rng));
     }
     let last = main.last().expect("there is a main branch");
-    repo.commit(&[last, &tip], landed, &cast.signature(rng), Some([0, 0, 0]))
+    repo.commit(&[last, &tip], landed, &people.signature(rng), Some([0, 0, 0]))
 }
 
-fn co_author(repo: &mut Repo, cast: &Cast, rng: &mut Rng, sha: &str) {
+fn co_author(repo: &mut Repo, people: &People, rng: &mut Rng, sha: &str) {
     if rng.u32(..5) == 0
         && let Some(commit) = repo.commits.get_mut(sha)
     {
         commit.co_authors = vec![
             Signature::new("Pair", &format!("pair.{}@pairs.example", rng.u32(..9)), None),
-            cast.signature(rng),
+            people.signature(rng),
         ];
     }
 }
 
 /// A closing whose event is on time or off by a second.
-fn closed(rng: &mut Rng) -> Turn {
-    Turn::Closed { event: [Some(0), Some(1), Some(-1)][rng.usize(..3)] }
+fn random_closing(rng: &mut Rng) -> ThreadChange {
+    ThreadChange::Closed { event: [Some(0), Some(1), Some(-1)][rng.usize(..3)] }
 }
 
 /// The timeline lacks the event of some closings that hold for good. Of one that was undone nothing
 /// would be left to see.
 fn lose_last_event(thread: &mut Thread, rng: &mut Rng) {
     if rng.u32(..3) == 0
-        && let Some((_, Turn::Closed { event })) = thread.turns.last_mut()
+        && let Some((_, ThreadChange::Closed { event })) = thread.changes.last_mut()
     {
         *event = None;
     }
 }
 
-fn threads(repo: &mut Repo, cast: &Cast, rng: &mut Rng, ids: &mut Ids) {
+fn threads(repo: &mut Repo, people: &People, rng: &mut Rng, ids: &mut Ids) {
     let days = (at(END) - at(BEGIN)).num_days();
     for number in 1..=90 {
-        let opened = moment(rng, at(BEGIN) + TimeDelta::days(number * days / 91), DAY);
-        let mut thread = Thread::new(number, cast.actor(rng), opened);
+        let opened = random_time(rng, at(BEGIN) + TimeDelta::days(number * days / 91), DAY);
+        let mut thread = Thread::new(number, people.actor(rng), opened);
         let mut when = opened;
         for _ in 0..rng.u32(..4) {
-            when = moment(rng, when + TimeDelta::seconds(10), 9 * DAY);
-            let turn = if thread.closing(when).is_some() { Turn::Reopened } else { closed(rng) };
-            thread = thread.then(when, turn);
+            when = random_time(rng, when + TimeDelta::seconds(10), 9 * DAY);
+            let change =
+                if thread.closing(when).is_some() { ThreadChange::Reopened } else { random_closing(rng) };
+            thread = thread.with_change(when, change);
         }
         if number % 5 < 2 {
             if number == 5 {
                 // More closings than a page of a timeline holds.
                 for _ in 0..30 {
                     when += TimeDelta::seconds(40_000);
-                    let turn = if thread.closing(when).is_some() { Turn::Reopened } else { closed(rng) };
-                    thread = thread.then(when, turn);
+                    let change = if thread.closing(when).is_some() {
+                        ThreadChange::Reopened
+                    } else {
+                        random_closing(rng)
+                    };
+                    thread = thread.with_change(when, change);
                 }
             }
             lose_last_event(&mut thread, rng);
             repo.issues.push(thread);
             continue;
         }
-        let mut pull = Pull::new(thread);
-        pull.draft = rng.u32(..8) == 0;
+        let mut pull = PullRequest::new(thread);
+        pull.is_draft = rng.u32(..8) == 0;
         if pull.thread.closing(when).is_none() && rng.u32(..4) > 0 {
-            pull.thread.turns.push((moment(rng, when + TimeDelta::seconds(10), 12 * DAY), Turn::Merged));
+            pull.thread
+                .changes
+                .push((random_time(rng, when + TimeDelta::seconds(10), 12 * DAY), ThreadChange::Merged));
         }
         lose_last_event(&mut pull.thread, rng);
         let many = if number == 42 { 65 } else { rng.u32(..5) };
         for _ in 0..many {
-            let author = if rng.u32(..6) == 0 { pull.thread.author.clone() } else { cast.actor(rng) };
-            let begun = moment(rng, opened, 16 * DAY);
+            let author = if rng.u32(..6) == 0 { pull.thread.author.clone() } else { people.actor(rng) };
+            let begun = random_time(rng, opened, 16 * DAY);
             pull.reviews.push(review(rng, ids.next(), author, begun));
         }
-        pull.reviews.sort_by_key(|review| review.begun_at);
+        pull.reviews.sort_by_key(|review| review.started_at);
         repo.pulls.push(pull);
     }
 }
@@ -219,87 +233,93 @@ fn review(rng: &mut Rng, id: i64, author: Actor, begun: Time) -> Review {
     review.verdict = ["COMMENTED", "APPROVED", "CHANGES_REQUESTED"][rng.usize(..3)];
     match rng.u32(..7) {
         0 => review.submitted_at = None,
-        1 => review.submitted_at = Some(moment(rng, begun, 2 * DAY)),
-        2 => review.dismissed_at = Some(moment(rng, begun, 2 * DAY)),
+        1 => review.submitted_at = Some(random_time(rng, begun, 2 * DAY)),
+        2 => review.dismissed_at = Some(random_time(rng, begun, 2 * DAY)),
         _ => {}
     }
     review
 }
 
-fn releases(repo: &mut Repo, cast: &Cast, rng: &mut Rng, ids: &mut Ids) {
+fn releases(repo: &mut Repo, people: &People, rng: &mut Rng, ids: &mut Ids) {
     for number in 0..14 {
-        let created_at = moment(rng, at(BEGIN) + TimeDelta::days(number * 7), DAY);
+        let created_at = random_time(rng, at(BEGIN) + TimeDelta::days(number * 7), DAY);
         let mut release = Release {
             id: ids.next(),
             tag: format!("v{number}"),
-            author: cast.actor(rng),
+            author: people.actor(rng),
             created_at,
-            turns: Vec::new(),
+            changes: Vec::new(),
         };
         let mut when = created_at;
-        let mut then = |turn, rng: &mut Rng| {
-            when = moment(rng, when, 3 * DAY);
-            release.turns.push((when, turn));
+        let mut with_change = |change, rng: &mut Rng| {
+            when = random_time(rng, when, 3 * DAY);
+            release.changes.push((when, change));
         };
         match number % 6 {
             0 => {}
             1 => {
-                then(ReleaseTurn::Published, rng);
-                then(ReleaseTurn::Drafted, rng);
-                then(ReleaseTurn::Published, rng);
+                with_change(ReleaseChange::Published, rng);
+                with_change(ReleaseChange::Drafted, rng);
+                with_change(ReleaseChange::Published, rng);
             }
             2 => {
-                then(ReleaseTurn::Published, rng);
-                then(ReleaseTurn::Deleted, rng);
+                with_change(ReleaseChange::Published, rng);
+                with_change(ReleaseChange::Deleted, rng);
             }
-            _ => release.turns.push((created_at, ReleaseTurn::Published)),
+            _ => release.changes.push((created_at, ReleaseChange::Published)),
         }
         repo.releases.push(release);
     }
 }
 
-fn deployments(repo: &mut Repo, cast: &Cast, rng: &mut Rng, ids: &mut Ids) {
+fn deployments(repo: &mut Repo, people: &People, rng: &mut Rng, ids: &mut Ids) {
     let mut created_at = at(BEGIN);
     while created_at < at(END) {
-        created_at = moment(rng, created_at, 4 * DAY);
+        created_at = random_time(rng, created_at, 4 * DAY);
         let mut statuses = vec![(created_at, "QUEUED")];
         let mut when = created_at;
-        let mut then = |state, within: i64, rng: &mut Rng| {
-            when = moment(rng, when, within);
+        let mut with_change = |state, within: i64, rng: &mut Rng| {
+            when = random_time(rng, when, within);
             statuses.push((when, state));
         };
         match rng.u32(..6) {
-            0 => then("FAILURE", HOUR, rng),
+            0 => with_change("FAILURE", HOUR, rng),
             1 => {
-                then("ERROR", HOUR, rng);
-                then("SUCCESS", 25 * DAY, rng);
+                with_change("ERROR", HOUR, rng);
+                with_change("SUCCESS", 25 * DAY, rng);
             }
             2 => {
                 for _ in 0..24 {
-                    then("IN_PROGRESS", HOUR, rng);
+                    with_change("IN_PROGRESS", HOUR, rng);
                 }
-                then("SUCCESS", HOUR, rng);
-                then("INACTIVE", DAY, rng);
+                with_change("SUCCESS", HOUR, rng);
+                with_change("INACTIVE", DAY, rng);
             }
             3 => {
-                then("SUCCESS", HOUR, rng);
-                then("FAILURE", DAY, rng);
+                with_change("SUCCESS", HOUR, rng);
+                with_change("FAILURE", DAY, rng);
             }
             4 => {}
-            _ => then("SUCCESS", HOUR, rng),
+            _ => with_change("SUCCESS", HOUR, rng),
         }
         let environment = ["production", "staging"][rng.usize(..2)].to_owned();
         let id = ids.next();
-        repo.deployments.push(Deployment { id, environment, creator: cast.actor(rng), created_at, statuses });
+        repo.deployments.push(Deployment {
+            id,
+            environment,
+            creator: people.actor(rng),
+            created_at,
+            statuses,
+        });
     }
 }
 
 /// Moments at which the world is looked at one after the other.
-pub fn moments(seed: u64, count: usize) -> Vec<Time> {
+pub fn times(seed: u64, count: usize) -> Vec<Time> {
     let mut rng = Rng::with_seed(seed);
     let (from, to) = (at(BEGIN).timestamp() + DAY, at(END).timestamp());
-    let mut moments: Vec<i64> = (1..count).map(|_| rng.i64(from..to)).collect();
-    moments.push(to + 40 * DAY);
-    moments.sort_unstable();
-    moments.into_iter().filter_map(|when| DateTime::from_timestamp(when, 0)).collect()
+    let mut times: Vec<i64> = (1..count).map(|_| rng.i64(from..to)).collect();
+    times.push(to + 40 * DAY);
+    times.sort_unstable();
+    times.into_iter().filter_map(|when| DateTime::from_timestamp(when, 0)).collect()
 }

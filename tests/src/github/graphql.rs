@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::lists::{Entry, connection, order_by, ordered};
+use super::lists::{ConnectionEntry, connection, order_by, sorted};
 use super::objects;
 use super::world::{Commit, Repo, Thread, Time, World};
 
@@ -11,7 +11,7 @@ use super::world::{Commit, Repo, Thread, Time, World};
 const UNCOUNTED: &str = "The additions count for this commit is unavailable.";
 
 /// A request as it is answered.
-pub(super) struct Request<'a> {
+pub(super) struct GraphQlRequest<'a> {
     pub(super) world: &'a World,
     pub(super) now: Time,
     pub(super) document: &'a str,
@@ -19,7 +19,7 @@ pub(super) struct Request<'a> {
 }
 
 /// Data, with the errors about parts of it; or the one error that leaves no data.
-pub(super) type Answered = Result<(Value, Vec<Value>), String>;
+pub(super) type GraphQlResult = Result<(Value, Vec<Value>), String>;
 
 /// The commits that a history of a span of committer dates shows.
 pub(super) fn history<'a>(
@@ -28,7 +28,7 @@ pub(super) fn history<'a>(
     since: Option<Time>,
     until: Option<Time>,
 ) -> impl Iterator<Item = &'a Commit> {
-    let reached = repo.reached(oid, since.unwrap_or(Time::MIN_UTC)).into_iter();
+    let reached = repo.ancestors_since(oid, since.unwrap_or(Time::MIN_UTC)).into_iter();
     let commits = reached.map(|sha| &repo.commits[sha]);
     commits.filter(move |commit| until.is_none_or(|until| commit.committed_at <= until))
 }
@@ -43,7 +43,7 @@ fn not_found(path: &str, message: &str) -> Value {
     json!({ "type": "NOT_FOUND", "path": [path], "message": message })
 }
 
-impl<'a> Request<'a> {
+impl<'a> GraphQlRequest<'a> {
     /// The body of the answer.
     pub(super) fn answer(&self) -> Value {
         let answered = match operation(self.document) {
@@ -105,9 +105,9 @@ impl<'a> Request<'a> {
     }
 
     /// Answers about the repository, or that there is none.
-    pub(super) fn of_repo(&self, answer: impl FnOnce(&'a Repo) -> Result<Value, String>) -> Answered {
+    pub(super) fn of_repo(&self, answer: impl FnOnce(&'a Repo) -> Result<Value, String>) -> GraphQlResult {
         match self.repo() {
-            Some(repo) if repo.blocked => {
+            Some(repo) if repo.is_blocked => {
                 let error =
                     json!({ "type": "FORBIDDEN", "path": ["node"], "message": "Repository access blocked" });
                 Ok((json!({ "node": null }), vec![error]))
@@ -136,23 +136,23 @@ impl<'a> Request<'a> {
         let entries = threads.map(|entry| {
             let (thread, changed, node) = entry?;
             let when = if by == "CREATED_AT" { thread.created_at } else { changed };
-            Ok(Entry { place: (when.timestamp(), thread.number), node })
+            Ok(ConnectionEntry { sort_key: (when.timestamp(), thread.number), node })
         });
         self.list(field, &by, entries.collect::<Result<_, String>>()?)
     }
 
     /// A list of the repository, in the order and the page the document asks for.
-    pub(super) fn list(&self, field: &str, by: &str, entries: Vec<Entry>) -> Result<Value, String> {
+    pub(super) fn list(&self, field: &str, by: &str, entries: Vec<ConnectionEntry>) -> Result<Value, String> {
         let (field_asked, descending) = self.order(field)?;
         if field_asked != by {
             return Err(format!("`{field}` is ordered by {by} here, not by {field_asked}."));
         }
-        let entries = ordered(entries, descending);
+        let entries = sorted(entries, descending);
         let page = connection(&entries, self.first()?, self.text("after"), descending)?;
         Ok(json!({ "ids": ids(&page, "id"), field: page }))
     }
 
-    fn probe(&self) -> Answered {
+    fn probe(&self) -> GraphQlResult {
         let (asked, now) = (self.text("org").unwrap_or_default(), self.now);
         if !asked.eq_ignore_ascii_case(&self.world.org) {
             let message = format!("Could not resolve to an Organization with the login of '{asked}'.");
@@ -160,13 +160,13 @@ impl<'a> Request<'a> {
         }
         // Without a word about forks all are listed.
         let fork = self.variables["fork"].as_bool();
-        let listed = |repo: &&Repo| repo.exists(now) && fork.is_none_or(|fork| repo.fork == fork);
+        let listed = |repo: &&Repo| repo.exists(now) && fork.is_none_or(|fork| repo.is_fork == fork);
         let mut repos: Vec<&Repo> = self.world.repos.iter().filter(listed).collect();
         repos.sort_by_key(|repo| repo.name(now).to_lowercase());
-        let entries: Vec<Entry> = repos
+        let entries: Vec<ConnectionEntry> = repos
             .iter()
             .enumerate()
-            .map(|(place, _)| Entry { place: (place as i64, 0), node: place.into() })
+            .map(|(index, _)| ConnectionEntry { sort_key: (index as i64, 0), node: index.into() })
             .collect();
         let mut page = connection(&entries, self.first()?, self.text("after"), false)?;
         let (mut names, mut errors) = (Vec::new(), Vec::new());
@@ -192,7 +192,7 @@ impl<'a> Request<'a> {
         Ok((json!({ "organization": organization }), errors))
     }
 
-    fn probe_by_id(&self) -> Answered {
+    fn probe_by_id(&self) -> GraphQlResult {
         let ids = self.variables["ids"].as_array().map(Vec::as_slice).unwrap_or_default();
         let of_id = |id: &Value| {
             let mut repos = self.world.repos.iter().filter(|repo| repo.exists(self.now));
@@ -206,21 +206,21 @@ impl<'a> Request<'a> {
         Ok((json!({ "nodes": ids.iter().map(node).collect::<Vec<_>>() }), errors.collect()))
     }
 
-    fn commits(&self) -> Answered {
+    fn commits(&self) -> GraphQlResult {
         let with_lines = self.variables["lines"] == true;
         let (oid, now) = (self.text("oid").unwrap_or_default(), self.now);
         let (since, until) = (self.time("since")?, self.time("until")?);
         let Some(repo) = self.repo() else { return self.of_repo(|_| Ok(Value::Null)) };
-        if !repo.knows(oid, now) {
+        if !repo.was_pushed(oid, now) {
             return Ok((json!({ "node": { "object": null } }), Vec::new()));
         }
         let mut commits: Vec<_> = history(repo, oid, since, until).collect();
         commits.sort_by(|a, b| (b.committed_at, &b.sha).cmp(&(a.committed_at, &a.sha)));
-        let entries: Vec<Entry> = commits
+        let entries: Vec<ConnectionEntry> = commits
             .iter()
             .enumerate()
-            .map(|(place, commit)| Entry {
-                place: (place as i64, 0),
+            .map(|(index, commit)| ConnectionEntry {
+                sort_key: (index as i64, 0),
                 node: objects::commit(commit, with_lines, now),
             })
             .collect();
@@ -237,7 +237,7 @@ impl<'a> Request<'a> {
         if with_lines {
             for (at, node) in page["nodes"].as_array_mut().into_iter().flatten().enumerate() {
                 let oid = node["oid"].as_str().unwrap_or_default();
-                if repo.commits[oid].counted(now).is_none() {
+                if repo.commits[oid].line_counts(now).is_none() {
                     *node = Value::Null;
                     let path = json!(["node", "object", "history", "nodes", at, "additions"]);
                     errors.push(json!({ "message": UNCOUNTED, "path": path }));
@@ -248,16 +248,16 @@ impl<'a> Request<'a> {
         Ok((json!({ "node": { "object": object } }), errors))
     }
 
-    fn commits_by_oid(&self) -> Answered {
+    fn commits_by_oid(&self) -> GraphQlResult {
         let Some(repo) = self.repo() else { return self.of_repo(|_| Ok(Value::Null)) };
         let with_lines = self.variables["lines"] == true;
         let (mut found, mut errors) = (Map::new(), Vec::new());
         for part in self.document.split(":object(oid:\"").collect::<Vec<_>>().windows(2) {
             let alias = part[0].rsplit(['{', ' ']).next().unwrap_or_default();
             let oid = part[1].split('"').next().unwrap_or_default();
-            let commit = repo.commits.get(oid).filter(|_| repo.knows(oid, self.now));
+            let commit = repo.commits.get(oid).filter(|_| repo.was_pushed(oid, self.now));
             let node = match commit {
-                Some(commit) if with_lines && commit.counted(self.now).is_none() => {
+                Some(commit) if with_lines && commit.line_counts(self.now).is_none() => {
                     errors.push(json!({ "message": UNCOUNTED, "path": ["node", alias, "additions"] }));
                     Value::Null
                 }
@@ -272,7 +272,7 @@ impl<'a> Request<'a> {
         Ok((json!({ "node": found }), errors))
     }
 
-    fn pulls(&self) -> Answered {
+    fn pulls(&self) -> GraphQlResult {
         self.of_repo(|repo| {
             let opened = repo.pulls.iter().filter(|pull| pull.thread.created_at <= self.now);
             let told = opened.map(|pull| {
@@ -283,7 +283,7 @@ impl<'a> Request<'a> {
         })
     }
 
-    fn pull_rest(&self) -> Answered {
+    fn pull_rest(&self) -> GraphQlResult {
         let (reviews, closings) = (self.is_set("reviews")?, self.is_set("closings")?);
         let answered = self.of_repo(|repo| {
             let number = self.variables["number"].as_i64();
@@ -303,7 +303,7 @@ impl<'a> Request<'a> {
         or_missing(answered, "pullRequest")
     }
 
-    fn issues(&self) -> Answered {
+    fn issues(&self) -> GraphQlResult {
         let since = self.time("since")?;
         self.of_repo(|repo| {
             let opened = repo.issues.iter().filter(|issue| issue.created_at <= self.now);
@@ -317,7 +317,7 @@ impl<'a> Request<'a> {
         })
     }
 
-    fn issue_rest(&self) -> Answered {
+    fn issue_rest(&self) -> GraphQlResult {
         let answered = self.of_repo(|repo| {
             let number = self.variables["number"].as_i64();
             let issue = repo.issues.iter().find(|issue| Some(issue.number) == number);
@@ -328,23 +328,26 @@ impl<'a> Request<'a> {
         or_missing(answered, "issue")
     }
 
-    fn releases(&self) -> Answered {
+    fn releases(&self) -> GraphQlResult {
         self.of_repo(|repo| {
             let there = repo.releases.iter().filter(|release| release.exists(self.now));
-            let entries = there.map(|release| Entry {
-                place: (release.created_at.timestamp(), release.id),
+            let entries = there.map(|release| ConnectionEntry {
+                sort_key: (release.created_at.timestamp(), release.id),
                 node: objects::release(release, self.now),
             });
             self.list("releases", "CREATED_AT", entries.collect())
         })
     }
 
-    fn deployments(&self) -> Answered {
+    fn deployments(&self) -> GraphQlResult {
         self.of_repo(|repo| {
             let there = repo.deployments.iter().filter(|deployment| deployment.created_at <= self.now);
             let entries = there.map(|deployment| {
-                let place = (deployment.created_at.timestamp(), deployment.id);
-                Ok(Entry { place, node: objects::deployment(deployment, self.document, self.now)? })
+                let sort_key = (deployment.created_at.timestamp(), deployment.id);
+                Ok(ConnectionEntry {
+                    sort_key,
+                    node: objects::deployment(deployment, self.document, self.now)?,
+                })
             });
             self.list("deployments", "CREATED_AT", entries.collect::<Result<_, String>>()?)
         })
@@ -356,7 +359,7 @@ impl<'a> Request<'a> {
     }
 
     /// Whatever is behind node ids, and an error for each behind which there is nothing.
-    pub(super) fn nodes(&self, find: impl Fn(&str) -> Result<Option<Value>, String>) -> Answered {
+    pub(super) fn nodes(&self, find: impl Fn(&str) -> Result<Option<Value>, String>) -> GraphQlResult {
         let ids = self.variables["ids"].as_array().map(Vec::as_slice).unwrap_or_default();
         if ids.len() > 100 {
             return Err("You may not provide more than 100 node ids.".to_owned());
@@ -375,7 +378,7 @@ impl<'a> Request<'a> {
         Ok((json!({ "nodes": nodes }), errors))
     }
 
-    fn pulls_by_id(&self) -> Answered {
+    fn pulls_by_id(&self) -> GraphQlResult {
         self.nodes(|id| {
             let all = self.world.repos.iter().flat_map(|repo| repo.pulls.iter().map(move |it| (repo, it)));
             let mut there = all.filter(|(_, pull)| pull.thread.created_at <= self.now);
@@ -384,7 +387,7 @@ impl<'a> Request<'a> {
         })
     }
 
-    fn issues_by_id(&self) -> Answered {
+    fn issues_by_id(&self) -> GraphQlResult {
         self.nodes(|id| {
             let all = self.world.repos.iter().flat_map(|repo| repo.issues.iter().map(move |it| (repo, it)));
             let mut there = all.filter(|(_, issue)| issue.created_at <= self.now);
@@ -393,14 +396,14 @@ impl<'a> Request<'a> {
         })
     }
 
-    fn deployments_by_id(&self) -> Answered {
+    fn deployments_by_id(&self) -> GraphQlResult {
         self.nodes(|id| {
             let found = self.deployment(id);
             found.map(|found| objects::deployment(found, self.document, self.now)).transpose()
         })
     }
 
-    fn releases_by_id(&self) -> Answered {
+    fn releases_by_id(&self) -> GraphQlResult {
         self.nodes(|id| {
             let mut all = self.world.repos.iter().flat_map(|repo| &repo.releases);
             let found = all.find(|it| objects::release_node_id(it) == id && it.exists(self.now));
@@ -408,7 +411,7 @@ impl<'a> Request<'a> {
         })
     }
 
-    fn deployment_rest(&self) -> Answered {
+    fn deployment_rest(&self) -> GraphQlResult {
         let found = self.deployment(self.text("id").unwrap_or_default());
         let statuses = |found| objects::statuses(found, self.now, 100, self.text("after"));
         let node = found.map(|found| Ok::<_, String>(json!({ "statuses": statuses(found)? })));
@@ -417,7 +420,7 @@ impl<'a> Request<'a> {
 }
 
 /// The answer, with an error where the repository is there and what was asked for of it is not.
-fn or_missing(answered: Answered, field: &str) -> Answered {
+fn or_missing(answered: GraphQlResult, field: &str) -> GraphQlResult {
     let (data, mut errors) = answered?;
     if data["node"].is_object() && data["node"][field].is_null() {
         let message = format!("Could not resolve to the {field} with that number.");
@@ -439,7 +442,7 @@ fn probed(world: &World, repo: &Repo, now: Time) -> Value {
         let newest = times.into_iter().max_by_key(|(when, _)| *when).map(|(_, node)| node);
         json!({ "totalCount": total, "nodes": newest.into_iter().collect::<Vec<_>>() })
     };
-    let changed = |when: Time| (when, json!({ "updatedAt": objects::moment(when) }));
+    let changed = |when: Time| (when, json!({ "updatedAt": objects::timestamp(when) }));
     let pulls = repo.pulls.iter().filter(|pull| pull.thread.created_at <= now);
     let issues = repo.issues.iter().filter(|issue| issue.created_at <= now);
     let releases = repo.releases.iter().filter(|release| release.exists(now));
@@ -449,17 +452,17 @@ fn probed(world: &World, repo: &Repo, now: Time) -> Value {
         "id": objects::repo_node_id(repo),
         "databaseId": repo.id,
         "name": repo.name(now),
-        "isArchived": repo.archived,
-        "pushedAt": repo.pushed_at(now).map(objects::moment),
+        "isArchived": repo.is_archived,
+        "pushedAt": repo.pushed_at(now).map(objects::timestamp),
         "defaultBranchRef": repo.tip(now).map(|tip| json!({ "target": { "oid": tip } })),
         "pullRequests": top(pulls.map(|pull| changed(pull.updated_at(now))).collect()),
         "issues": top(issues.map(|issue| changed(issue.updated_at(now))).collect()),
         "releases": top(releases.map(|it| {
-            let node = json!({ "databaseId": it.id, "updatedAt": objects::moment(it.updated_at(now)) });
+            let node = json!({ "databaseId": it.id, "updatedAt": objects::timestamp(it.updated_at(now)) });
             (it.created_at, node)
         }).collect()),
         "deployments": top(deployments.map(|it| {
-            let node = json!({ "databaseId": it.id, "createdAt": objects::moment(it.created_at) });
+            let node = json!({ "databaseId": it.id, "createdAt": objects::timestamp(it.created_at) });
             (it.created_at, node)
         }).collect()),
     })

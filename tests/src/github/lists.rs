@@ -4,39 +4,39 @@
 use serde_json::{Value, json};
 
 /// An entry of a list, with its place in the list's order.
-pub(super) struct Entry {
+pub(super) struct ConnectionEntry {
     /// What the list is ordered by, and what tells equals apart.
-    pub(super) place: (i64, i64),
+    pub(super) sort_key: (i64, i64),
     /// The entry.
     pub(super) node: Value,
 }
 
 /// A connection: a page of the entries, which are in order already.
 pub(super) fn connection(
-    entries: &[Entry],
+    entries: &[ConnectionEntry],
     first: usize,
     after: Option<&str>,
     descending: bool,
 ) -> Result<Value, String> {
     let after = after.map(parse).transpose()?;
-    let is_after = |entry: &&Entry| {
-        after.is_none_or(|after| if descending { entry.place < after } else { entry.place > after })
+    let is_after = |entry: &&ConnectionEntry| {
+        after.is_none_or(|after| if descending { entry.sort_key < after } else { entry.sort_key > after })
     };
-    let rest: Vec<&Entry> = entries.iter().filter(is_after).collect();
+    let rest: Vec<&ConnectionEntry> = entries.iter().filter(is_after).collect();
     let page = &rest[..rest.len().min(first)];
     Ok(json!({
         "totalCount": entries.len(),
         "pageInfo": {
             "hasNextPage": rest.len() > page.len(),
-            "endCursor": page.last().map(|entry| format!("after:{}:{}", entry.place.0, entry.place.1)),
+            "endCursor": page.last().map(|entry| format!("after:{}:{}", entry.sort_key.0, entry.sort_key.1)),
         },
         "nodes": page.iter().map(|entry| entry.node.clone()).collect::<Vec<_>>(),
     }))
 }
 
 /// Entries in the order they are to be listed in.
-pub(super) fn ordered(mut entries: Vec<Entry>, descending: bool) -> Vec<Entry> {
-    entries.sort_by_key(|entry| entry.place);
+pub(super) fn sorted(mut entries: Vec<ConnectionEntry>, descending: bool) -> Vec<ConnectionEntry> {
+    entries.sort_by_key(|entry| entry.sort_key);
     if descending {
         entries.reverse();
     }
@@ -62,7 +62,7 @@ pub(super) fn order_by(document: &str, field: &str) -> Option<(String, bool)> {
 }
 
 /// How many entries a field of a document asks for, where it says so by itself.
-pub(super) fn asked_first(document: &str, field: &str) -> Option<usize> {
+pub(super) fn requested_page_size(document: &str, field: &str) -> Option<usize> {
     let value = arguments(document, field)?.split_once("first:")?.1.trim_start();
     value.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }

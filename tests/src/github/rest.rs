@@ -4,26 +4,26 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::objects::moment;
-use super::world::{Commit, Repo, Sort, Time, World};
+use super::objects::timestamp;
+use super::world::{AccountKind, Commit, Repo, Time, World};
 
 /// An answer: the status, the body, and the link to the next page.
-pub(super) struct Answer {
+pub(super) struct RestResponse {
     pub(super) status: u16,
     pub(super) body: Value,
     pub(super) link: Option<String>,
 }
 
-fn answer(status: u16, body: Value) -> Answer {
-    Answer { status, body, link: None }
+fn answer(status: u16, body: Value) -> RestResponse {
+    RestResponse { status, body, link: None }
 }
 
-fn not_found() -> Answer {
+fn not_found() -> RestResponse {
     answer(404, json!({ "message": "Not Found", "status": "404" }))
 }
 
 /// Answers a GET below `/api/v3`; `host` is what the links name.
-pub(super) fn get(world: &World, now: Time, path: &str, query: &str, host: &str) -> Answer {
+pub(super) fn get(world: &World, now: Time, path: &str, query: &str, host: &str) -> RestResponse {
     match path.split('/').collect::<Vec<_>>().as_slice() {
         ["", "user"] => answer(200, json!({ "login": "reader", "id": 1, "type": "User" })),
         ["", "rate_limit"] => {
@@ -49,8 +49,16 @@ fn number(query: &str, name: &str) -> Option<usize> {
     query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name)?.1.parse().ok()
 }
 
-fn compare(repo: &Repo, now: Time, base: &str, head: &str, path: &str, query: &str, host: &str) -> Answer {
-    if !repo.knows(base, now) || !repo.knows(head, now) {
+fn compare(
+    repo: &Repo,
+    now: Time,
+    base: &str,
+    head: &str,
+    path: &str,
+    query: &str,
+    host: &str,
+) -> RestResponse {
+    if !repo.was_pushed(base, now) || !repo.was_pushed(head, now) {
         return not_found();
     }
     let (per_page, page) =
@@ -72,16 +80,18 @@ fn compare(repo: &Repo, now: Time, base: &str, head: &str, path: &str, query: &s
     });
     let link = (page * per_page < commits.len())
         .then(|| format!("<http://{host}/api/v3{path}?per_page={per_page}&page={}>; rel=\"next\"", page + 1));
-    Answer { status: 200, body, link }
+    RestResponse { status: 200, body, link }
 }
 
 fn compared(commit: &Commit) -> Value {
     let author = commit.author.account.as_ref().map(|account| match account.sort {
-        Sort::User => json!({ "login": account.login, "id": account.id, "type": "User" }),
-        Sort::Bot => json!({ "login": format!("{}[bot]", account.login), "id": account.id, "type": "Bot" }),
+        AccountKind::User => json!({ "login": account.login, "id": account.id, "type": "User" }),
+        AccountKind::Bot => {
+            json!({ "login": format!("{}[bot]", account.login), "id": account.id, "type": "Bot" })
+        }
     });
     let signature = json!({
-        "name": commit.author.name, "email": commit.author.email, "date": moment(commit.committed_at),
+        "name": commit.author.name, "email": commit.author.email, "date": timestamp(commit.committed_at),
     });
     json!({
         "sha": commit.sha,

@@ -10,12 +10,12 @@ use hyper::http::response::Builder;
 use hyper::{Method, Response};
 use serde_json::{Value, json};
 
-use super::faults::{Fault, Script};
+use super::faults::{Fault, FaultScript};
 use super::graphql::{self, operation};
 use super::rest;
-use super::sign_in::{SignIn, Who};
+use super::sign_in::{Caller, SignIn};
 use super::world::{Time, World};
-use crate::server::{Body, Server, whole};
+use crate::server::{Body, Server, complete_body};
 
 /// How much is left of a token's limits at first.
 const FULL: u64 = 4990;
@@ -23,24 +23,24 @@ const FULL: u64 = 4990;
 /// The token that is accepted.
 pub const TOKEN: &str = "ghp_doubletoken0123456789abcdefghijklmn";
 
-struct State {
+struct DoubleState {
     world: World,
     now: Time,
     log: Vec<String>,
-    script: Script,
+    script: FaultScript,
     sign_in: SignIn,
     /// After how many more requests every token is refused.
-    revoke_after: Option<usize>,
+    revoke_tokens_after: Option<usize>,
     redirect: Option<String>,
 }
 
 /// A running double. It ends when it is dropped.
 pub struct Double {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<DoubleState>>,
     server: Server,
 }
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+fn lock(state: &Mutex<DoubleState>) -> MutexGuard<'_, DoubleState> {
     state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
@@ -49,8 +49,9 @@ impl Double {
     pub fn start(world: World, now: Time) -> Self {
         let mut sign_in = SignIn::default();
         sign_in.accept(TOKEN, FULL);
-        let (log, script) = (Vec::new(), Script::default());
-        let state = State { world, now, log, script, sign_in, revoke_after: None, redirect: None };
+        let (log, script) = (Vec::new(), FaultScript::default());
+        let state =
+            DoubleState { world, now, log, script, sign_in, revoke_tokens_after: None, redirect: None };
         let state = Arc::new(Mutex::new(state));
         let shared = Arc::clone(&state);
         let server = Server::start(move |request| answer(request, Arc::clone(&shared)));
@@ -73,7 +74,7 @@ impl Double {
     }
 
     /// How many requests came.
-    pub fn requests(&self) -> usize {
+    pub fn request_count(&self) -> usize {
         lock(&self.state).log.len()
     }
 
@@ -83,18 +84,18 @@ impl Double {
     }
 
     /// How many requests of an operation came.
-    pub fn count(&self, operation: &str) -> usize {
+    pub fn count_of(&self, operation: &str) -> usize {
         lock(&self.state).log.iter().filter(|asked| *asked == operation).count()
     }
 
     /// Plans a fault for an operation, a path or, with `*`, any request: after `skip` of them, and
     /// `times` in a row.
-    pub fn plan(&self, on: &'static str, skip: u32, times: u32, fault: Fault) {
+    pub fn plan_fault(&self, on: &'static str, skip: u32, times: u32, fault: Fault) {
         lock(&self.state).script.plan(on, skip, times, fault);
     }
 
     /// Accepts another token, or the same one with so much left of its limits.
-    pub fn accept(&self, token: &str, left: u64) {
+    pub fn accept_token(&self, token: &str, left: u64) {
         lock(&self.state).sign_in.accept(token, left);
     }
 
@@ -109,38 +110,38 @@ impl Double {
     }
 
     /// Refuses a token from now on.
-    pub fn revoke(&self, token: &str) {
+    pub fn revoke_token(&self, token: &str) {
         lock(&self.state).sign_in.revoke(Some(token));
     }
 
     /// Refuses every token that was given out, after so many more requests.
-    pub fn revoke_after(&self, requests: usize) {
-        lock(&self.state).revoke_after = Some(requests);
+    pub fn revoke_tokens_after(&self, requests: usize) {
+        lock(&self.state).revoke_tokens_after = Some(requests);
     }
 
     /// How many tokens the app's installation gave out.
-    pub fn tokens_given(&self) -> usize {
+    pub fn tokens_issued(&self) -> usize {
         lock(&self.state).sign_in.given()
     }
 
     /// With which tokens it was asked, one a request.
-    pub fn tokens_that_asked(&self) -> Vec<String> {
+    pub fn tokens_used(&self) -> Vec<String> {
         lock(&self.state).sign_in.asked.clone()
     }
 
     /// Sends who asks the REST API next elsewhere.
-    pub fn redirect_rest(&self, address: &str) {
+    pub fn redirect_next_rest_request(&self, address: &str) {
         lock(&self.state).redirect = Some(address.to_owned());
     }
 
     /// How many planned faults have not happened yet.
-    pub fn faults_left(&self) -> u32 {
+    pub fn pending_faults(&self) -> u32 {
         lock(&self.state).script.left()
     }
 }
 
 /// A request as far as it matters.
-struct Asked {
+struct ReceivedRequest {
     path: String,
     query: String,
     host: String,
@@ -148,7 +149,7 @@ struct Asked {
     body: Value,
 }
 
-impl Asked {
+impl ReceivedRequest {
     fn document(&self) -> &str {
         self.body["query"].as_str().unwrap_or_default()
     }
@@ -165,7 +166,7 @@ impl Asked {
 
 async fn answer(
     request: hyper::Request<Incoming>,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<DoubleState>>,
 ) -> Result<Response<Body>, io::Error> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
@@ -173,7 +174,7 @@ async fn answer(
         let value = parts.headers.get(name).and_then(|value| value.to_str().ok());
         value.unwrap_or_default().to_owned()
     };
-    let asked = Asked {
+    let asked = ReceivedRequest {
         path: parts.uri.path().to_owned(),
         query: parts.uri.query().unwrap_or_default().to_owned(),
         host: header("host"),
@@ -183,7 +184,7 @@ async fn answer(
     let mut state = lock(&state);
     let kind = asked.kind();
     state.log.push(kind.clone());
-    state.revoke_after = match state.revoke_after {
+    state.revoke_tokens_after = match state.revoke_tokens_after {
         Some(0) => {
             state.sign_in.revoke(None);
             None
@@ -192,9 +193,9 @@ async fn answer(
     };
     let now = state.now;
     let left = match state.sign_in.who(&header("authorization"), now) {
-        Who::Token(left) => left,
-        Who::App => return state.tell_app(&asked),
-        Who::Nobody => {
+        Caller::Token(left) => left,
+        Caller::App => return state.tell_app(&asked),
+        Caller::Nobody => {
             let body = json!({ "message": "Bad credentials", "status": "401" });
             return full(state.head(401, 60, 3600), body.to_string());
         }
@@ -210,7 +211,7 @@ async fn answer(
     }
 }
 
-impl State {
+impl DoubleState {
     /// The head of a response; the limit is reset in so many seconds.
     fn head(&self, status: u16, remaining: u64, reset_s: i64) -> Builder {
         Response::builder()
@@ -224,18 +225,18 @@ impl State {
             .header("x-oauth-scopes", "repo, read:org")
     }
 
-    fn answer(&self, asked: &Asked) -> rest::Answer {
+    fn answer(&self, asked: &ReceivedRequest) -> rest::RestResponse {
         if asked.is_graphql() {
             let (document, variables) = (asked.document(), &asked.body["variables"]);
-            let request = graphql::Request { world: &self.world, now: self.now, document, variables };
-            return rest::Answer { status: 200, body: request.answer(), link: None };
+            let request = graphql::GraphQlRequest { world: &self.world, now: self.now, document, variables };
+            return rest::RestResponse { status: 200, body: request.answer(), link: None };
         }
         let below = asked.path.strip_prefix("/api/v3").filter(|_| asked.is_get).unwrap_or_default();
         rest::get(&self.world, self.now, below, &asked.query, &asked.host)
     }
 
     /// Answers what only the app may ask.
-    fn tell_app(&mut self, asked: &Asked) -> Result<Response<Body>, io::Error> {
+    fn tell_app(&mut self, asked: &ReceivedRequest) -> Result<Response<Body>, io::Error> {
         let below = asked.path.strip_prefix("/api/v3").unwrap_or_default();
         let answer = self.sign_in.answer(below, &self.world.org, self.now);
         let (status, body) =
@@ -243,13 +244,13 @@ impl State {
         full(self.head(status, FULL, 3600), body.to_string())
     }
 
-    fn respond(&self, asked: &Asked, left: u64) -> Result<Response<Body>, io::Error> {
-        let rest::Answer { status, body, link } = self.answer(asked);
+    fn respond(&self, asked: &ReceivedRequest, left: u64) -> Result<Response<Body>, io::Error> {
+        let rest::RestResponse { status, body, link } = self.answer(asked);
         let head = self.head(status, left, 3600);
         full(link.into_iter().fold(head, |head, link| head.header("link", link)), body.to_string())
     }
 
-    fn fail(&self, asked: &Asked, fault: Fault) -> Result<Response<Body>, io::Error> {
+    fn fail(&self, asked: &ReceivedRequest, fault: Fault) -> Result<Response<Body>, io::Error> {
         match fault {
             Fault::Status(status) => full(self.head(status, 4990, 3600), "<html>a unicorn</html>".to_owned()),
             Fault::Reset => Err(io::ErrorKind::ConnectionReset.into()),
@@ -277,8 +278,8 @@ impl State {
                 }
                 full(self.head(200, 4990, 3600), body.to_string())
             }
-            Fault::Unlinked => {
-                let rest::Answer { status, body, .. } = self.answer(asked);
+            Fault::MissingNextLink => {
+                let rest::RestResponse { status, body, .. } = self.answer(asked);
                 full(self.head(status, 4990, 3600), body.to_string())
             }
             Fault::RateLimited(reset_s) => {
@@ -291,7 +292,7 @@ impl State {
                 let error = json!({ "type": "INVALID_CURSOR_ARGUMENTS", "message": message });
                 full(self.head(200, 4990, 3600), json!({ "errors": [error] }).to_string())
             }
-            Fault::Secondary(wait_s) => {
+            Fault::SecondaryLimit(wait_s) => {
                 let body = json!({ "message": "You have exceeded a secondary rate limit. Please wait." });
                 full(self.head(403, 4990, 3600).header("retry-after", wait_s), body.to_string())
             }
@@ -326,5 +327,5 @@ fn null_last(value: &mut Value, path: Vec<Value>) -> Option<Vec<Value>> {
 }
 
 fn full(head: Builder, text: String) -> Result<Response<Body>, io::Error> {
-    head.body(whole(text)).map_err(io::Error::other)
+    head.body(complete_body(text)).map_err(io::Error::other)
 }

@@ -30,7 +30,7 @@ pub(super) struct SignIn {
 }
 
 /// Who asks.
-pub(super) enum Who {
+pub(super) enum Caller {
     /// Nobody who is known.
     Nobody,
     /// The app itself: it may ask about its installations and for tokens.
@@ -68,16 +68,16 @@ impl SignIn {
     }
 
     /// Who asks with that header.
-    pub(super) fn who(&mut self, authorization: &str, now: DateTime<Utc>) -> Who {
+    pub(super) fn who(&mut self, authorization: &str, now: DateTime<Utc>) -> Caller {
         let token = authorization.split_once(' ').filter(|(kind, _)| matches!(*kind, "Bearer" | "token"));
-        let Some((_, token)) = token else { return Who::Nobody };
+        let Some((_, token)) = token else { return Caller::Nobody };
         self.asked.push(token.to_owned());
         if let Some(known) = self.tokens.get_mut(token).filter(|it| it.until.is_none_or(|until| now < until))
         {
             known.left = known.left.saturating_sub(1);
-            return Who::Token(known.left);
+            return Caller::Token(known.left);
         }
-        if self.has_app && is_of_app(token, now) { Who::App } else { Who::Nobody }
+        if self.has_app && is_of_app(token, now) { Caller::App } else { Caller::Nobody }
     }
 
     /// Answers what only the app may ask.

@@ -19,7 +19,7 @@ pub fn at(text: &str) -> Time {
 
 /// What sort of account it is, as GraphQL's `__typename`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sort {
+pub enum AccountKind {
     /// A person's account.
     User,
     /// An app's account.
@@ -34,18 +34,18 @@ pub struct Account {
     /// The numeric id.
     pub id: i64,
     /// What sort it is of.
-    pub sort: Sort,
+    pub sort: AccountKind,
 }
 
 impl Account {
     /// A person's account.
     pub fn user(login: &str, id: i64) -> Self {
-        Account { login: login.to_owned(), id, sort: Sort::User }
+        Account { login: login.to_owned(), id, sort: AccountKind::User }
     }
 
     /// An app's account.
     pub fn bot(login: &str, id: i64) -> Self {
-        Account { login: login.to_owned(), id, sort: Sort::Bot }
+        Account { login: login.to_owned(), id, sort: AccountKind::Bot }
     }
 }
 
@@ -88,14 +88,14 @@ pub struct Commit {
 
 impl Commit {
     /// The lines, where GitHub counts them.
-    pub fn counted(&self, now: Time) -> Option<[i64; 3]> {
+    pub fn line_counts(&self, now: Time) -> Option<[i64; 3]> {
         self.lines.filter(|_| self.uncounted_until.is_none_or(|until| until <= now))
     }
 }
 
 /// What happens to a pull request or an issue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+pub enum ThreadChange {
     /// It is closed; the timeline's event is so many seconds off, or missing.
     Closed {
         /// The event's distance in seconds.
@@ -119,23 +119,23 @@ pub struct Thread {
     /// When it was opened.
     pub created_at: Time,
     /// What happened to it, in order of time.
-    pub turns: Vec<(Time, Turn)>,
+    pub changes: Vec<(Time, ThreadChange)>,
 }
 
 impl Thread {
     /// A thread that nothing has happened to yet.
     pub fn new(number: i64, author: Actor, created_at: Time) -> Self {
-        Thread { number, author, created_at, turns: Vec::new() }
+        Thread { number, author, created_at, changes: Vec::new() }
     }
 
     /// The same thread, to which something more happens.
-    pub fn then(mut self, when: Time, turn: Turn) -> Self {
-        self.turns.push((when, turn));
+    pub fn with_change(mut self, when: Time, change: ThreadChange) -> Self {
+        self.changes.push((when, change));
         self
     }
 
-    fn turns_until(&self, now: Time) -> impl Iterator<Item = (Time, Turn)> {
-        self.turns.iter().copied().filter(move |(when, _)| *when <= now)
+    fn changes_until(&self, now: Time) -> impl Iterator<Item = (Time, ThreadChange)> {
+        self.changes.iter().copied().filter(move |(when, _)| *when <= now)
     }
 
     /// Whether it was opened.
@@ -145,33 +145,33 @@ impl Thread {
 
     /// When it was merged.
     pub fn merged_at(&self, now: Time) -> Option<Time> {
-        self.turns_until(now).find(|(_, turn)| *turn == Turn::Merged).map(|(when, _)| when)
+        self.changes_until(now).find(|(_, change)| *change == ThreadChange::Merged).map(|(when, _)| when)
     }
 
     /// The closing that holds: its time, and its event's distance.
     pub fn closing(&self, now: Time) -> Option<(Time, Option<i64>)> {
-        self.turns_until(now).fold(None, |held, (when, turn)| match turn {
-            Turn::Closed { event } => Some((when, event)),
-            Turn::Merged => Some((when, Some(0))),
-            Turn::Reopened => None,
-            Turn::Edited => held,
+        self.changes_until(now).fold(None, |held, (when, change)| match change {
+            ThreadChange::Closed { event } => Some((when, event)),
+            ThreadChange::Merged => Some((when, Some(0))),
+            ThreadChange::Reopened => None,
+            ThreadChange::Edited => held,
         })
     }
 
     /// The times of the timeline's closing events.
     pub fn closed_events(&self, now: Time) -> Vec<Time> {
-        self.turns_until(now)
-            .filter_map(|(when, turn)| match turn {
-                Turn::Closed { event } => event.map(|off| when + TimeDelta::seconds(off)),
-                Turn::Merged => Some(when),
-                Turn::Reopened | Turn::Edited => None,
+        self.changes_until(now)
+            .filter_map(|(when, change)| match change {
+                ThreadChange::Closed { event } => event.map(|off| when + TimeDelta::seconds(off)),
+                ThreadChange::Merged => Some(when),
+                ThreadChange::Reopened | ThreadChange::Edited => None,
             })
             .collect()
     }
 
     /// When it last changed.
     pub fn updated_at(&self, now: Time) -> Time {
-        let last = self.turns_until(now).map(|(when, _)| when).chain(self.closed_events(now)).max();
+        let last = self.changes_until(now).map(|(when, _)| when).chain(self.closed_events(now)).max();
         last.map_or(self.created_at, |last| last.max(self.created_at))
     }
 }
@@ -184,7 +184,7 @@ pub struct Review {
     /// Who reviews.
     pub author: Actor,
     /// When it was begun: it is pending from then on.
-    pub begun_at: Time,
+    pub started_at: Time,
     /// When it was submitted, if it ever is.
     pub submitted_at: Option<Time>,
     /// What it says: `APPROVED`, `CHANGES_REQUESTED` or `COMMENTED`.
@@ -199,7 +199,7 @@ impl Review {
         Review {
             id,
             author,
-            begun_at: when,
+            started_at: when,
             submitted_at: Some(when),
             verdict: "COMMENTED",
             dismissed_at: None,
@@ -223,25 +223,25 @@ impl Review {
     /// When it last changed.
     pub fn updated_at(&self, now: Time) -> Time {
         let later = [self.submitted_at, self.dismissed_at].into_iter().flatten().filter(|when| *when <= now);
-        later.max().unwrap_or(self.begun_at)
+        later.max().unwrap_or(self.started_at)
     }
 }
 
 /// A pull request.
 #[derive(Debug, Clone)]
-pub struct Pull {
+pub struct PullRequest {
     /// What it shares with issues.
     pub thread: Thread,
     /// Whether it is a draft.
-    pub draft: bool,
+    pub is_draft: bool,
     /// Its reviews, in the order in which they were begun.
     pub reviews: Vec<Review>,
 }
 
-impl Pull {
+impl PullRequest {
     /// A pull request without reviews.
     pub fn new(thread: Thread) -> Self {
-        Pull { thread, draft: false, reviews: Vec::new() }
+        PullRequest { thread, is_draft: false, reviews: Vec::new() }
     }
 
     /// When it last changed. A pending review is nobody's business but its author's.
@@ -254,7 +254,7 @@ impl Pull {
 
 /// What happens to a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReleaseTurn {
+pub enum ReleaseChange {
     /// It is published, perhaps anew.
     Published,
     /// It is taken back to a draft.
@@ -275,32 +275,35 @@ pub struct Release {
     /// When it was made.
     pub created_at: Time,
     /// What happened to it, in order of time.
-    pub turns: Vec<(Time, ReleaseTurn)>,
+    pub changes: Vec<(Time, ReleaseChange)>,
 }
 
 impl Release {
-    fn turns_until(&self, now: Time) -> impl DoubleEndedIterator<Item = (Time, ReleaseTurn)> {
-        self.turns.iter().copied().filter(move |(when, _)| *when <= now)
+    fn changes_until(&self, now: Time) -> impl DoubleEndedIterator<Item = (Time, ReleaseChange)> {
+        self.changes.iter().copied().filter(move |(when, _)| *when <= now)
     }
 
     /// Whether it is there.
     pub fn exists(&self, now: Time) -> bool {
-        self.created_at <= now && self.turns_until(now).all(|(_, turn)| turn != ReleaseTurn::Deleted)
+        self.created_at <= now && self.changes_until(now).all(|(_, change)| change != ReleaseChange::Deleted)
     }
 
     /// When it was last published, though it may be a draft again.
     pub fn published_at(&self, now: Time) -> Option<Time> {
-        self.turns_until(now).rev().find(|(_, turn)| *turn == ReleaseTurn::Published).map(|(when, _)| when)
+        self.changes_until(now)
+            .rev()
+            .find(|(_, change)| *change == ReleaseChange::Published)
+            .map(|(when, _)| when)
     }
 
     /// Whether it is a draft.
     pub fn is_draft(&self, now: Time) -> bool {
-        self.turns_until(now).last().is_none_or(|(_, turn)| turn != ReleaseTurn::Published)
+        self.changes_until(now).last().is_none_or(|(_, change)| change != ReleaseChange::Published)
     }
 
     /// When it last changed.
     pub fn updated_at(&self, now: Time) -> Time {
-        self.turns_until(now).last().map_or(self.created_at, |(when, _)| when)
+        self.changes_until(now).last().map_or(self.created_at, |(when, _)| when)
     }
 }
 
@@ -331,7 +334,7 @@ pub struct Repo {
     /// The tips of the default branch, each from when on.
     pub tips: Vec<(Time, String)>,
     /// Pull requests.
-    pub pulls: Vec<Pull>,
+    pub pulls: Vec<PullRequest>,
     /// Issues.
     pub issues: Vec<Thread>,
     /// Releases.
@@ -339,11 +342,11 @@ pub struct Repo {
     /// Deployments.
     pub deployments: Vec<Deployment>,
     /// Whether it is a fork.
-    pub fork: bool,
+    pub is_fork: bool,
     /// Whether it is archived.
-    pub archived: bool,
+    pub is_archived: bool,
     /// Whether GitHub blocks access to it; it is listed all the same.
-    pub blocked: bool,
+    pub is_blocked: bool,
 }
 
 fn latest<T>(list: &[(Time, T)], now: Time) -> Option<&(Time, T)> {
@@ -362,9 +365,9 @@ impl Repo {
             issues: Vec::new(),
             releases: Vec::new(),
             deployments: Vec::new(),
-            fork: false,
-            archived: false,
-            blocked: false,
+            is_fork: false,
+            is_archived: false,
+            is_blocked: false,
         }
     }
 
@@ -417,11 +420,11 @@ impl Repo {
 
     /// The commit and everything it descends from.
     pub fn ancestors(&self, sha: &str) -> BTreeSet<&str> {
-        self.reached(sha, Time::MIN_UTC)
+        self.ancestors_since(sha, Time::MIN_UTC)
     }
 
     /// Those of the commit and its ancestors that `git log --since` comes by: it stops at one that is older.
-    pub fn reached(&self, sha: &str, since: Time) -> BTreeSet<&str> {
+    pub fn ancestors_since(&self, sha: &str, since: Time) -> BTreeSet<&str> {
         let mut found = BTreeSet::new();
         let mut open: Vec<&str> =
             self.commits.get_key_value(sha).map(|(sha, _)| sha.as_str()).into_iter().collect();
@@ -440,7 +443,7 @@ impl Repo {
     }
 
     /// Whether the commit was ever pushed.
-    pub fn knows(&self, sha: &str, now: Time) -> bool {
+    pub fn was_pushed(&self, sha: &str, now: Time) -> bool {
         let pushed = self.tips.iter().filter(|(when, _)| *when <= now);
         self.commits.contains_key(sha) && pushed.into_iter().any(|(_, tip)| self.ancestors(tip).contains(sha))
     }

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use gam_tests::http::{encoded, get};
+use gam_tests::http::{encode_segment, get};
 use serde_json::Value;
 
 use crate::tools::Tool;
@@ -52,12 +52,12 @@ print(json.dumps({"totals": totals, "checks": checks, "types": types}))
 "#;
 
 fn plain_sql_over_the_snapshots_gives_the_apis_totals() {
-    let (world, _double, place) = backfilled(50);
-    let pattern = place.lake().join("events/org=*/month=*/snapshot.parquet");
+    let (world, _double, sandbox) = backfilled(50);
+    let pattern = sandbox.lake_dir().join("events/org=*/month=*/snapshot.parquet");
     let mut python = Command::new("python3");
     python.arg("-c").arg(QUERY).arg(&pattern).env("PYTHONPATH", Tool::DuckDb.path());
-    let run = gam_tests::program::finish(python);
-    let told: Value = run.expect(0).json();
+    let run = gam_tests::program::run_to_end(python);
+    let told: Value = run.expect_status(0).json();
 
     let checks: Vec<i64> =
         told["checks"].as_array().expect("checks").iter().filter_map(Value::as_i64).collect();
@@ -73,7 +73,7 @@ fn plain_sql_over_the_snapshots_gives_the_apis_totals() {
         assert_eq!(told["types"][column], kind, "{column}");
     }
 
-    let serving = place.serve();
+    let server = sandbox.serve();
     let totals = told["totals"].as_array().expect("totals");
     assert!(totals.len() > 12, "the organization, repositories and members: {}", totals.len());
     for total in totals {
@@ -81,13 +81,13 @@ fn plain_sql_over_the_snapshots_gives_the_apis_totals() {
         let path = match (total["repo_id"].as_i64(), total["member"].as_str()) {
             (Some(id), _) => {
                 let repo = world.repos.iter().find(|repo| repo.id == id).expect("a repository of the world");
-                format!("{org}/repos/{}/metrics", encoded(repo.name(gam_tests::support::settled())))
+                format!("{org}/repos/{}/metrics", encode_segment(repo.name(gam_tests::support::settled_at())))
             }
-            (None, Some(member)) => format!("{org}/members/{}/metrics", encoded(member)),
+            (None, Some(member)) => format!("{org}/members/{}/metrics", encode_segment(member)),
             (None, None) => format!("{org}/metrics"),
         };
         let target = format!("{path}?since={SINCE}&until=2024-05-01&bots=include");
-        let answer = get(serving.address(), &target).json();
+        let answer = get(server.address(), &target).json();
         for (name, value) in total.as_object().expect("a row").iter().filter(|(_, value)| value.is_i64()) {
             if name != "repo_id" {
                 assert_eq!(&answer["metrics"][name], value, "{target}: {name}");

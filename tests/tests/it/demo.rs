@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use gam_tests::http::{encoded, get};
-use gam_tests::program::Place;
+use gam_tests::http::{encode_segment, get};
+use gam_tests::program::Sandbox;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, RowAccessor};
 use serde_json::Value;
@@ -12,10 +12,10 @@ use gam_tests::support::{batches, files};
 
 const ORG: &str = "octo-demo";
 
-fn made() -> Place {
-    let place = Place::new();
-    place.run(&["demo", "--no-serve", "--days", "70"]).expect(0);
-    place
+fn made() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["demo", "--no-serve", "--days", "70"]).expect_status(0);
+    sandbox
 }
 
 /// The range that the sample covers, as the API takes it.
@@ -29,51 +29,54 @@ fn range(address: &str) -> (String, String) {
 
 #[test]
 fn a_second_demo_changes_nothing() {
-    let place = made();
-    let read = |place: &Place| -> BTreeMap<_, _> {
-        let snapshots = files(&place.lake().join("events"));
+    let sandbox = made();
+    let read = |sandbox: &Sandbox| -> BTreeMap<_, _> {
+        let snapshots = files(&sandbox.lake_dir().join("events"));
         snapshots.into_iter().map(|path| (path.clone(), std::fs::read(path).expect("a snapshot"))).collect()
     };
-    let before = read(&place);
-    assert!(before.len() >= 3 && batches(&place).is_empty());
-    place.run(&["demo", "--no-serve", "--days", "70"]).expect(0);
+    let before = read(&sandbox);
+    assert!(before.len() >= 3 && batches(&sandbox).is_empty());
+    sandbox.run(&["demo", "--no-serve", "--days", "70"]).expect_status(0);
     // Around midnight a later sample may hold a day more, but never less.
-    let after = read(&place);
+    let after = read(&sandbox);
     assert!(before.keys().all(|path| after.contains_key(path)));
-    assert!(batches(&place).is_empty());
+    assert!(batches(&sandbox).is_empty());
     let same = before.iter().filter(|(path, bytes)| after.get(*path) == Some(bytes)).count();
     assert!(same + 1 >= before.len(), "only the last month may have gone on");
-    let told = place.run(&["demo", "--no-serve", "--seed", "7"]).refusal(2);
+    let told = sandbox.run(&["demo", "--no-serve", "--seed", "7"]).expect_error(2);
     assert!(told.contains("seed"), "{told}");
 }
 
 #[test]
 fn show_says_what_the_api_says() {
-    let place = made();
-    let serving = place.serve();
-    let (since, until) = range(serving.address());
+    let sandbox = made();
+    let server = sandbox.serve();
+    let (since, until) = range(server.address());
     let repos =
-        get(serving.address(), &format!("/api/v1/orgs/{ORG}/repos?since={since}&until={until}")).json();
+        get(server.address(), &format!("/api/v1/orgs/{ORG}/repos?since={since}&until={until}")).json();
     let members =
-        get(serving.address(), &format!("/api/v1/orgs/{ORG}/members?since={since}&until={until}")).json();
+        get(server.address(), &format!("/api/v1/orgs/{ORG}/members?since={since}&until={until}")).json();
     let repo = repos["repos"][0]["repo"].as_str().expect("a repository").to_owned();
     let member = members["members"][0]["member"].as_str().expect("a member").to_owned();
     for (subject, path) in [
         (vec![ORG], format!("/api/v1/orgs/{ORG}/metrics")),
-        (vec!["repo", ORG, &repo], format!("/api/v1/orgs/{ORG}/repos/{}/metrics", encoded(&repo))),
-        (vec!["member", ORG, &member], format!("/api/v1/orgs/{ORG}/members/{}/metrics", encoded(&member))),
+        (vec!["repo", ORG, &repo], format!("/api/v1/orgs/{ORG}/repos/{}/metrics", encode_segment(&repo))),
+        (
+            vec!["member", ORG, &member],
+            format!("/api/v1/orgs/{ORG}/members/{}/metrics", encode_segment(&member)),
+        ),
     ] {
         let asked = [&["show"], &subject[..], &["--since", &since, "--until", &until]].concat();
         let more = ["--metric", "reviews", "--granularity", "week"];
         let expected =
-            get(serving.address(), &format!("{path}?since={since}&until={until}&bots=exclude")).json();
+            get(server.address(), &format!("{path}?since={since}&until={until}&bots=exclude")).json();
         let series = format!("{path}/timeseries?metric=reviews&granularity=week&since={since}&until={until}");
-        let series = get(serving.address(), &series).json();
-        let shown = place.run(&[&asked[..], &more, &["--format", "json"]].concat()).expect(0).json();
+        let series = get(server.address(), &series).json();
+        let shown = sandbox.run(&[&asked[..], &more, &["--format", "json"]].concat()).expect_status(0).json();
         assert_eq!(shown["metrics"], expected);
         assert_eq!(shown["timeseries"], series);
 
-        let csv = place.run(&[&asked[..], &more, &["--format", "csv"]].concat()).expect(0).text();
+        let csv = sandbox.run(&[&asked[..], &more, &["--format", "csv"]].concat()).expect_status(0).text();
         let rows: Vec<Vec<&str>> = csv.lines().skip(1).map(|line| line.split(',').collect()).collect();
         let points = series["points"].as_array().expect("points");
         assert_eq!(rows.len(), points.len());
@@ -81,25 +84,28 @@ fn show_says_what_the_api_says() {
             assert_eq!(point["start"], row[0]);
             assert_eq!(point["value"].to_string(), row[3]);
         }
-        let table = place.run(&asked).expect(0).text();
+        let table = sandbox.run(&asked).expect_status(0).text();
         assert!(
             table.contains("prs_merged") && table.contains(&expected["metrics"]["prs_merged"].to_string())
         );
 
         // Over HTTP it is the same.
-        let api = format!("http://{}", serving.address());
-        let remote = Place::new().set("API_ENDPOINT", &api);
-        assert_eq!(remote.run(&[&asked[..], &more, &["--format", "json"]].concat()).expect(0).json(), shown);
+        let api = format!("http://{}", server.address());
+        let remote = Sandbox::new().with_variable("API_ENDPOINT", &api);
+        assert_eq!(
+            remote.run(&[&asked[..], &more, &["--format", "json"]].concat()).expect_status(0).json(),
+            shown
+        );
     }
 }
 
 #[test]
 fn an_export_says_what_the_api_says() {
-    let place = made();
-    let serving = place.serve();
-    let (since, until) = range(serving.address());
+    let sandbox = made();
+    let server = sandbox.serve();
+    let (since, until) = range(server.address());
     let export = |format: &str, granularity: &str| {
-        place.run(&["export", ORG, "--format", format, "--granularity", granularity]).expect(0)
+        sandbox.run(&["export", ORG, "--format", format, "--granularity", granularity]).expect_status(0)
     };
     let json = export("json", "month").json();
     let rows = json.as_array().expect("rows");
@@ -110,10 +116,10 @@ fn an_export_says_what_the_api_says() {
         let to = row["end"].as_str().expect("a day").min(until.as_str());
         let path = match level {
             "org" => String::new(),
-            level => format!("/{level}s/{}", encoded(name)),
+            level => format!("/{level}s/{}", encode_segment(name)),
         };
         let answer =
-            get(serving.address(), &format!("/api/v1/orgs/{ORG}{path}/metrics?since={from}&until={to}"))
+            get(server.address(), &format!("/api/v1/orgs/{ORG}{path}/metrics?since={from}&until={to}"))
                 .json();
         for (metric, value) in answer["metrics"].as_object().expect("metrics") {
             if !metric.starts_with("total_") {
@@ -135,9 +141,11 @@ fn an_export_says_what_the_api_says() {
         assert_eq!(row["commits"].to_string(), line[commits]);
     }
 
-    let file = place.dir().join("export.parquet");
+    let file = sandbox.dir().join("export.parquet");
     let path = file.to_string_lossy().into_owned();
-    place.run(&["export", ORG, "--format", "parquet", "--granularity", "month", "--out", &path]).expect(0);
+    sandbox
+        .run(&["export", ORG, "--format", "parquet", "--granularity", "month", "--out", &path])
+        .expect_status(0);
     let reader = SerializedFileReader::new(std::fs::File::open(&file).expect("a file")).expect("Parquet");
     let table: Vec<_> = reader.get_row_iter(None).expect("rows").map(|row| row.expect("a row")).collect();
     assert_eq!(table.len(), rows.len());

@@ -7,12 +7,14 @@ use chrono::{Datelike, Days};
 use fastrand::Rng;
 use gam_lake::{FileStore, inbox};
 use gam_model::{Event, EventBatch, MemberKind};
-use gam_tests::answers::{assert_same, day};
+use gam_tests::answers::{assert_same_answers, day};
 use gam_tests::github::{Double, World, generated};
 use gam_tests::http::get;
-use gam_tests::program::Place;
+use gam_tests::program::Sandbox;
 
-use gam_tests::support::{SINCE, answers, backfilled, batches, collect_and_aggregate, runtime, settled};
+use gam_tests::support::{
+    SINCE, backfilled, batches, collect_and_aggregate, fetch_answers, runtime, settled_at,
+};
 
 /// The events of the inbox, batch by batch.
 fn read(lake: &Path, org: &str) -> Vec<Vec<Event>> {
@@ -38,32 +40,32 @@ fn write(lake: &Path, org: &str, batches: impl IntoIterator<Item = Vec<Event>>) 
 /// What is answered after the batches were written and aggregated, round by round, with a configuration
 /// of bots and aliases.
 fn answered(world: &World, configuration: &str, rounds: Vec<Vec<Vec<Event>>>) -> BTreeMap<String, String> {
-    let place = Place::new();
-    std::fs::write(place.dir().join("github-metrics.toml"), configuration).expect("it is written");
+    let sandbox = Sandbox::new();
+    std::fs::write(sandbox.dir().join("github-metrics.toml"), configuration).expect("it is written");
     for batches in rounds {
-        write(&place.lake(), &world.org, batches);
-        place.run(&["aggregate"]).expect(0);
+        write(&sandbox.lake_dir(), &world.org, batches);
+        sandbox.run(&["aggregate"]).expect_status(0);
     }
-    assert!(batches(&place).is_empty());
-    everything(&place, world)
+    assert!(batches(&sandbox).is_empty());
+    everything(&sandbox, world)
 }
 
 /// A great many answers, and who is listed over short spans.
-fn everything(place: &Place, world: &World) -> BTreeMap<String, String> {
-    let mut told = answers(place, world, settled());
-    told.extend(listed(place, &world.org));
+fn everything(sandbox: &Sandbox, world: &World) -> BTreeMap<String, String> {
+    let mut told = fetch_answers(sandbox, world, settled_at());
+    told.extend(listed(sandbox, &world.org));
     told
 }
 
 /// Who is listed over spans that end within weeks and months: nothing after them may show.
-fn listed(place: &Place, org: &str) -> BTreeMap<String, String> {
-    let serving = place.serve();
+fn listed(sandbox: &Sandbox, org: &str) -> BTreeMap<String, String> {
+    let server = sandbox.serve();
     let spans = (0..20).map(|n| day("2023-12-09") + Days::new(5 * n));
     let asked = spans.map(|since| {
         let until = since + Days::new(5);
         let target =
             format!("/api/v1/orgs/{org}/members?since={since}&until={until}&bots=include&limit=1000");
-        let answer = get(serving.address(), &target);
+        let answer = get(server.address(), &target);
         assert_eq!(answer.status, 200, "{target}: {}", answer.text());
         (target, answer.text())
     });
@@ -92,14 +94,14 @@ fn aliases(batches: &[Vec<Event>]) -> String {
 /// Batches that were collected over several steps: many facts are told in several versions.
 fn collected(seed: u64) -> (World, Vec<Vec<Event>>) {
     let world = generated::world(seed);
-    let moments = generated::moments(seed, 5);
-    let double = Double::start(world.clone(), moments[0]);
-    let place = Place::with(&double);
-    for now in moments {
+    let times = generated::times(seed, 5);
+    let double = Double::start(world.clone(), times[0]);
+    let sandbox = Sandbox::with_github(&double);
+    for now in times {
         double.set_now(now);
-        place.run(&["collect", &world.org, "--since", SINCE]).expect(0);
+        sandbox.run(&["collect", &world.org, "--since", SINCE]).expect_status(0);
     }
-    let batches = read(&place.lake(), &world.org);
+    let batches = read(&sandbox.lake_dir(), &world.org);
     (world, batches)
 }
 
@@ -118,52 +120,53 @@ fn batches_may_come_in_any_order_any_cut_and_any_number_of_times() {
     let cut = |events: &[Event], size: usize| -> Vec<Vec<Event>> {
         events.chunks(size).map(<[Event]>::to_vec).collect()
     };
-    assert_same(&expected, &answered(&world, &aliases, vec![cut(&events, 97)]));
+    assert_same_answers(&expected, &answered(&world, &aliases, vec![cut(&events, 97)]));
 
     let mut reversed = batches.clone();
     reversed.reverse();
     let thirds = reversed.chunks(reversed.len().div_ceil(3)).map(<[_]>::to_vec);
-    assert_same(&expected, &answered(&world, &aliases, thirds.chain([batches]).collect()));
+    assert_same_answers(&expected, &answered(&world, &aliases, thirds.chain([batches]).collect()));
 
     let (first, rest) = events.split_at(events.len() / 2);
     let again = cut(&events, events.len());
-    assert_same(&expected, &answered(&world, &aliases, vec![cut(rest, 400), cut(first, 33), again]));
+    assert_same_answers(&expected, &answered(&world, &aliases, vec![cut(rest, 400), cut(first, 33), again]));
 }
 
 #[test]
 fn a_rebuild_changes_no_answer() {
-    let (world, _double, place) = backfilled(8);
-    let before = answers(&place, &world, settled());
-    let report = place.run(&["aggregate", &world.org, "--rebuild", "--format", "json"]).expect(0).json();
+    let (world, _double, sandbox) = backfilled(8);
+    let before = fetch_answers(&sandbox, &world, settled_at());
+    let report =
+        sandbox.run(&["aggregate", &world.org, "--rebuild", "--format", "json"]).expect_status(0).json();
     assert!(report["rollups"].as_u64().is_some_and(|rollups| rollups > 0), "{report}");
-    assert_same(&before, &answers(&place, &world, settled()));
+    assert_same_answers(&before, &fetch_answers(&sandbox, &world, settled_at()));
 }
 
 #[test]
 fn a_lost_store_comes_back_from_the_lake_and_github() {
-    let (world, _double, place) = backfilled(8);
-    let before = answers(&place, &world, settled());
-    for entry in std::fs::read_dir(place.data()).expect("the data directory").flatten() {
+    let (world, _double, sandbox) = backfilled(8);
+    let before = fetch_answers(&sandbox, &world, settled_at());
+    for entry in std::fs::read_dir(sandbox.data_dir()).expect("the data directory").flatten() {
         if entry.file_name().to_string_lossy().starts_with("store.sqlite") {
             std::fs::remove_file(entry.path()).expect("a file of the store");
         }
     }
-    collect_and_aggregate(&place, &world.org);
-    assert_same(&before, &answers(&place, &world, settled()));
+    collect_and_aggregate(&sandbox, &world.org);
+    assert_same_answers(&before, &fetch_answers(&sandbox, &world, settled_at()));
 }
 
 #[test]
 fn many_aggregations_at_once_end_alike() {
     let (world, batches) = collected(9);
     let expected = answered(&world, "", vec![batches.clone()]);
-    let place = Place::new();
-    write(&place.lake(), &world.org, batches);
+    let sandbox = Sandbox::new();
+    write(&sandbox.lake_dir(), &world.org, batches);
     // Each makes the store or finds it; all of them work the same inbox off.
-    let mut running: Vec<_> = (0..4).map(|_| place.spawn(&["aggregate"])).collect();
+    let mut running: Vec<_> = (0..4).map(|_| sandbox.spawn(&["aggregate"])).collect();
     for child in &mut running {
         child.wait().expect("it ends");
     }
-    place.run(&["aggregate"]).expect(0);
-    assert!(gam_tests::support::batches(&place).is_empty());
-    assert_same(&expected, &everything(&place, &world));
+    sandbox.run(&["aggregate"]).expect_status(0);
+    assert!(gam_tests::support::batches(&sandbox).is_empty());
+    assert_same_answers(&expected, &everything(&sandbox, &world));
 }

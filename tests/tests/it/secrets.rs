@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use gam_tests::github::{Double, Fault, TOKEN, generated};
-use gam_tests::program::{Outcome, Place};
+use gam_tests::program::{RunResult, Sandbox};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, ValueRef};
@@ -16,10 +16,10 @@ struct Secrets(BTreeSet<String>);
 
 impl Secrets {
     #[track_caller]
-    fn assert_not_in(&self, place: &str, text: &str) {
+    fn assert_not_in(&self, sandbox: &str, text: &str) {
         let text = text.to_lowercase();
         for secret in &self.0 {
-            assert!(!text.contains(&secret.to_lowercase()), "{secret} is in {place}");
+            assert!(!text.contains(&secret.to_lowercase()), "{secret} is in {sandbox}");
         }
     }
 }
@@ -66,29 +66,29 @@ fn neither_addresses_nor_tokens_are_stored_or_told() {
     let world = generated::world(40);
     let mut secrets = Secrets(world.emails());
     secrets.0.insert(TOKEN.to_owned());
-    let moments = generated::moments(40, 4);
-    let double = Double::start(world.clone(), moments[0]);
-    let place = Place::with(&double).set("RUST_LOG", "trace");
-    let kept = place.dir().join("kept");
+    let times = generated::times(40, 4);
+    let double = Double::start(world.clone(), times[0]);
+    let sandbox = Sandbox::with_github(&double).with_variable("RUST_LOG", "trace");
+    let kept = sandbox.dir().join("kept");
     std::fs::create_dir(&kept).expect("a directory");
-    let tell = |outcome: &Outcome| {
-        secrets.assert_not_in("stdout", &outcome.text());
-        secrets.assert_not_in("stderr", &outcome.stderr);
+    let tell = |result: &RunResult| {
+        secrets.assert_not_in("stdout", &result.text());
+        secrets.assert_not_in("stderr", &result.stderr);
     };
-    double.plan("PullRequests", 1, 1, Fault::Truncated);
-    double.plan("Commits", 1, 1, Fault::NullNode);
-    for (step, now) in moments.iter().enumerate() {
+    double.plan_fault("PullRequests", 1, 1, Fault::Truncated);
+    double.plan_fault("Commits", 1, 1, Fault::NullNode);
+    for (step, now) in times.iter().enumerate() {
         double.set_now(*now);
         let format = ["pretty", "json"][step % 2];
         let collected =
-            place.run(&["collect", &world.org, "--since", SINCE, "--log-format", format]).expect(0);
+            sandbox.run(&["collect", &world.org, "--since", SINCE, "--log-format", format]).expect_status(0);
         assert!(collected.stderr.contains("TRACE"), "the most is told that can be told");
         tell(&collected);
-        for batch in batches(&place) {
+        for batch in batches(&sandbox) {
             let name = format!("{step}-{}", batch.file_name().expect("a name").to_string_lossy());
             std::fs::copy(&batch, kept.join(name)).expect("a copy");
         }
-        let inbox = place.lake().join("inbox/org=acme-works");
+        let inbox = sandbox.lake_dir().join("inbox/org=acme-works");
         std::fs::create_dir_all(&inbox).expect("the inbox");
         if step == 1 {
             // Half of a batch that was read: what is set aside must not hold more than was collected.
@@ -96,26 +96,37 @@ fn neither_addresses_nor_tokens_are_stored_or_told() {
             std::fs::write(inbox.join(format!("{}.parquet", "ab".repeat(32))), &bytes[..bytes.len() / 2])
                 .expect("half");
         }
-        tell(&place.run(&["aggregate", "--log-format", format]).expect(if step == 1 { 3 } else { 0 }));
+        tell(&sandbox.run(&["aggregate", "--log-format", format]).expect_status(if step == 1 {
+            3
+        } else {
+            0
+        }));
     }
-    let refused = Place::with(&double).set("RUST_LOG", "trace").set("GITHUB_TOKEN", "ghp_another0123456789");
-    let refusal = refused.run(&["collect", &world.org]).expect(1);
+    let refused = Sandbox::with_github(&double)
+        .with_variable("RUST_LOG", "trace")
+        .with_variable("GITHUB_TOKEN", "ghp_another0123456789");
+    let refusal = refused.run(&["collect", &world.org]).expect_status(1);
     assert!(!refusal.stderr.contains("ghp_another0123456789"), "{}", refusal.stderr);
     for args in [
         &["show", "Acme-Works", "--since", SINCE, "--until", "2024-05-01"][..],
         &["export", "acme-works"],
         &["doctor"],
     ] {
-        let run = place.run(args);
+        let run = sandbox.run(args);
         tell(&run);
         assert!(!run.stdout.is_empty());
     }
-    let serving = place.serve();
-    gam_tests::answers::check(serving.address(), &world, moments[3], &gam_tests::support::whole());
-    secrets.assert_not_in("the server's log", &serving.stop());
+    let server = sandbox.serve();
+    gam_tests::answers::assert_matches_reference(
+        server.address(),
+        &world,
+        times[3],
+        &gam_tests::support::full_range(),
+    );
+    secrets.assert_not_in("the server's log", &server.stop());
 
     let (mut tables, mut rows) = (0, String::new());
-    for file in files(place.dir()) {
+    for file in files(sandbox.dir()) {
         let bytes = std::fs::read(&file).expect("its bytes");
         secrets.assert_not_in(&file.display().to_string(), &String::from_utf8_lossy(&bytes));
         let is_rejected = file.to_string_lossy().contains("/rejected/");
@@ -125,9 +136,9 @@ fn neither_addresses_nor_tokens_are_stored_or_told() {
         }
     }
     assert!(tables > 8 && rows.contains("commit:") && rows.contains("co_authors") && rows.contains('~'));
-    assert_eq!(files(&place.lake().join("rejected")).len(), 1);
+    assert_eq!(files(&sandbox.lake_dir().join("rejected")).len(), 1);
     secrets.assert_not_in("the tables", &rows);
-    let stored = runtime().block_on(store(&place.data().join("store.sqlite")));
+    let stored = runtime().block_on(store(&sandbox.data_dir().join("store.sqlite")));
     assert!(stored.contains("Ann") && stored.contains("cleo-x"), "the store was read");
     secrets.assert_not_in("the store", &stored);
 }

@@ -3,19 +3,19 @@
 use gam_tests::github::{Double, TOKEN, generated};
 use serde_json::json;
 
-use super::emulator::Setup;
+use super::emulator::EmulatorSetup;
 use super::stack::{Stack, built, gateway_event, parameters};
 use crate::tools::Tool;
 use crate::{ExternalTest, external_test};
-use gam_tests::support::settled;
+use gam_tests::support::settled_at;
 
 const NEEDS: &[Tool] = &[Tool::Emulator, Tool::Sam];
 
 fn with_iam_the_gateway_asks_for_a_signature_and_the_function_for_no_token() {
-    let aws = Setup::strict().start();
+    let aws = EmulatorSetup::strict().start();
     let template = built();
     let world = generated::world(80);
-    let double = Double::start(world.clone(), settled());
+    let double = Double::start(world.clone(), settled_at());
     aws.call("secretsmanager", "create_secret", json!({ "Name": "github-token", "SecretString": TOKEN }));
     let mut parameters = parameters(&world, &double);
     parameters.insert("Access".to_owned(), "iam".to_owned());
@@ -35,7 +35,7 @@ fn with_iam_the_gateway_asks_for_a_signature_and_the_function_for_no_token() {
     assert!(answer["body"].as_str().is_some_and(|body| body.contains("orgs")), "{answer}");
 
     // Nobody comes past the gateway without one.
-    let answer = stack.ask("/api/v1/orgs", &[]);
+    let answer = stack.get_with_headers("/api/v1/orgs", &[]);
     assert!([401, 403].contains(&answer.status), "{}: {}", answer.status, answer.text());
 }
 

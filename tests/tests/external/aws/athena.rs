@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use gam_tests::program::finish;
+use gam_tests::program::run_to_end;
 use serde_json::{Value, json};
 
 use super::calls::calls;
-use super::emulator::{Emulator, Setup, template, wait_for};
-use super::scene::Scene;
+use super::emulator::{Emulator, EmulatorSetup, template, wait_for};
+use super::scenario::Scenario;
 use super::stack::Stack;
 use crate::tools::Tool;
 use crate::{ExternalTest, external_test};
@@ -81,7 +81,7 @@ fn on_duckdb(lake: &Path, queries: &BTreeMap<String, String>) -> BTreeMap<String
     let mut command = Command::new(python);
     command.arg("-c").arg(DUCKDB).arg(lake);
     command.stdin(std::fs::File::open(given.path()).expect("the queries"));
-    serde_json::from_value(finish(command).expect(0).json()).expect("rows")
+    serde_json::from_value(run_to_end(command).expect_status(0).json()).expect("rows")
 }
 
 /// A value so that two engines' ways of writing numbers are the same.
@@ -105,7 +105,7 @@ fn assert_equal(name: &str, one: &Rows, other: &Rows) {
 /// The month's first day and the first day of the next, as the API takes a range.
 fn range(month: &str) -> String {
     let first = gam_tests::answers::day(&format!("{month}-01"));
-    let (since, until) = gam_tests::answers::bucket("month", first);
+    let (since, until) = gam_tests::answers::bucket_bounds("month", first);
     format!("since={since}&until={until}")
 }
 
@@ -173,20 +173,20 @@ fn assert_cycle_time(month: &str, answered: &Value, row: &Row) -> usize {
 }
 
 fn the_saved_queries_agree_with_the_api() {
-    let aws = Setup::default().start();
-    let scene = Scene::new(77, 1);
-    let stack = Stack::deploy(&aws, &scene.world, &scene.double);
+    let aws = EmulatorSetup::default().start();
+    let scenario = Scenario::new(77, 1);
+    let stack = Stack::deploy(&aws, &scenario.world, &scenario.double);
     stack.collect();
     let queries = queries();
     assert_eq!(queries.len(), 6, "{:?}", queries.keys());
-    let on_duckdb = on_duckdb(&scene.lake(), &queries);
+    let on_duckdb = on_duckdb(&scenario.lake_dir(), &queries);
     let on_athena: BTreeMap<String, Rows> =
         queries.iter().map(|(name, query)| (name.clone(), on_athena(&aws, &stack, name, query))).collect();
     for (name, rows) in &on_athena {
         assert!(!rows.is_empty(), "{name} finds nothing");
         assert_equal(name, rows, &on_duckdb[name]);
     }
-    let held = assert_answered(&stack, &scene.world.org, &on_athena);
+    let held = assert_answered(&stack, &scenario.world.org, &on_athena);
     assert!(held > 200, "only {held} numbers were held against the API");
 }
 

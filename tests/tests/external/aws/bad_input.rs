@@ -4,11 +4,11 @@
 use gam_tests::github::{Double, generated};
 use serde_json::{Value, json};
 
-use super::emulator::{Emulator, Setup, wait_for};
+use super::emulator::{Emulator, EmulatorSetup, wait_for};
 use super::stack::{Stack, built, parameters};
 use crate::tools::Tool;
 use crate::{ExternalTest, external_test};
-use gam_tests::support::settled;
+use gam_tests::support::settled_at;
 
 const NEEDS: &[Tool] = &[Tool::Emulator, Tool::Sam];
 
@@ -44,12 +44,12 @@ fn deploy<'a>(aws: &'a Emulator, double: &Double) -> Stack<'a> {
 }
 
 fn a_missing_secret_and_a_revoked_token() {
-    let aws = Setup::strict().start();
-    let double = Double::start(generated::world(78), settled());
+    let aws = EmulatorSetup::strict().start();
+    let double = Double::start(generated::world(78), settled_at());
     let stack = deploy(&aws, &double);
     let why = refused_plan(&stack);
     assert!(why.contains("github-token") && why.contains("create it"), "{why}");
-    assert_eq!(double.requests(), 0);
+    assert_eq!(double.request_count(), 0);
     let told = errors(&stack, "CollectFunction", 1);
     assert_eq!(told.len(), 1, "it is logged once: {told:?}");
     assert!(told[0].contains("github-token"), "{}", told[0]);
@@ -61,15 +61,15 @@ fn a_missing_secret_and_a_revoked_token() {
     );
     let why = refused_plan(&stack);
     assert!(why.contains("refused the token"), "{why}");
-    assert!(double.requests() <= 2, "a refused token is tried again only if there is a new one");
+    assert!(double.request_count() <= 2, "a refused token is tried again only if there is a new one");
     let told = errors(&stack, "CollectFunction", 2);
     assert_eq!(told.len(), 2, "it is logged once: {told:?}");
     assert!(!aws.log().contains("ghp_revoked") && !told.concat().contains("ghp_revoked"));
 }
 
 fn what_is_too_large_to_be_a_batch() {
-    let aws = Setup::strict().start();
-    let double = Double::start(generated::world(78), settled());
+    let aws = EmulatorSetup::strict().start();
+    let double = Double::start(generated::world(78), settled_at());
     let stack = deploy(&aws, &double);
     let large = tempfile::NamedTempFile::new().expect("a file");
     large.as_file().set_len(17 << 20).expect("room for it");
@@ -87,8 +87,8 @@ fn what_is_too_large_to_be_a_batch() {
 }
 
 fn a_missing_table() {
-    let aws = Setup::strict().start();
-    let double = Double::start(generated::world(78), settled());
+    let aws = EmulatorSetup::strict().start();
+    let double = Double::start(generated::world(78), settled_at());
     let stack = deploy(&aws, &double);
     let table = stack.output("Table");
     let unprotected = json!({ "TableName": table, "DeletionProtectionEnabled": false });

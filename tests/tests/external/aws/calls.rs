@@ -14,7 +14,7 @@ const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/external/aws/c
 
 /// What AWS refused.
 #[derive(Debug)]
-pub(crate) struct Refusal {
+pub(crate) struct AwsError {
     /// The error's code.
     pub(crate) code: String,
     /// What it says.
@@ -72,7 +72,7 @@ fn hand_out(output: ChildStdout, waiting: &Mutex<Waiting>) {
 
 impl Calls {
     /// Asks, and waits for the answer.
-    pub(crate) fn ask(&self, mut question: Value) -> Result<Value, Refusal> {
+    pub(crate) fn ask(&self, mut question: Value) -> Result<Value, AwsError> {
         let (sender, answer) = channel();
         let id = {
             let mut waiting = lock(&self.waiting);
@@ -86,7 +86,7 @@ impl Calls {
         let mut answer = answer.recv().expect("the process with boto3 answers");
         if let Some(error) = answer.get("error") {
             let text = |name: &str| error[name].as_str().unwrap_or_default().to_owned();
-            return Err(Refusal { code: text("code"), message: text("message") });
+            return Err(AwsError { code: text("code"), message: text("message") });
         }
         Ok(answer["ok"].take())
     }

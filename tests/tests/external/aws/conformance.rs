@@ -73,29 +73,30 @@ fn the_store_on_dynamodb_keeps_its_ports() {
 fn the_lake_on_s3_keeps_its_port_through_refusals() {
     let aws = Emulator::given_or_started();
     let proxy = Proxy::start(1);
-    proxy.lead_to(aws.endpoint());
-    let harms = [proxy::INTERNAL, proxy::SLOW_DOWN, proxy::Harm::LostRequest];
+    proxy.set_upstream(aws.endpoint());
+    let harms = [proxy::INTERNAL, proxy::SLOW_DOWN, proxy::ProxyFault::LostRequest];
     for harm in harms {
-        proxy.harm(4, harm, |_| true);
+        proxy.inject_randomly(4, harm, |_| true);
     }
-    proxy.harm(12, proxy::CONFLICT, |asked| asked.what.starts_with("PUT "));
+    proxy.inject_randomly(12, proxy::CONFLICT, |asked| asked.what.starts_with("PUT "));
     runtime().block_on(async { objects(&aws, &config_at(&proxy.endpoint()).await).await });
     for harm in [harms.as_slice(), &[proxy::CONFLICT]].concat() {
-        assert!(proxy.harmed(harm) > 5, "{harm:?} was tried {} times", proxy.harmed(harm));
+        assert!(proxy.injected_count(harm) > 5, "{harm:?} was tried {} times", proxy.injected_count(harm));
     }
 }
 
 fn the_store_on_dynamodb_keeps_its_ports_through_throttling() {
     let aws = Emulator::given_or_started();
     let proxy = Proxy::start(2);
-    proxy.lead_to(aws.endpoint());
-    let harms = [proxy::THROTTLED, proxy::THROTTLING, proxy::Harm::LostRequest, proxy::Harm::LostAnswer];
+    proxy.set_upstream(aws.endpoint());
+    let harms =
+        [proxy::THROTTLED, proxy::THROTTLING, proxy::ProxyFault::LostRequest, proxy::ProxyFault::LostAnswer];
     for harm in harms {
-        proxy.harm(3, harm, |_| true);
+        proxy.inject_randomly(3, harm, |_| true);
     }
     runtime().block_on(async { store(&aws, &config_at(&proxy.endpoint()).await).await });
     for harm in harms {
-        assert!(proxy.harmed(harm) > 5, "{harm:?} was tried {} times", proxy.harmed(harm));
+        assert!(proxy.injected_count(harm) > 5, "{harm:?} was tried {} times", proxy.injected_count(harm));
     }
 }
 

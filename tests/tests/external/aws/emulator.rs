@@ -9,7 +9,7 @@ use aws_sdk_s3::config::retry::RetryConfig;
 use gam_aws::SdkConfig;
 use serde_json::{Value, json};
 
-use super::calls::{Calls, Refusal, calls};
+use super::calls::{AwsError, Calls, calls};
 use crate::tools::{Tool, root, script};
 
 /// How long anything on the emulator may take that is waited for.
@@ -17,19 +17,19 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How an emulator is started.
 #[derive(Debug, Default)]
-pub(crate) struct Setup {
+pub(crate) struct EmulatorSetup {
     is_strict: bool,
     variables: Vec<String>,
 }
 
-impl Setup {
+impl EmulatorSetup {
     /// One that holds everybody to what their roles allow.
     pub(crate) fn strict() -> Self {
-        Setup { is_strict: true, variables: Vec::new() }
+        EmulatorSetup { is_strict: true, variables: Vec::new() }
     }
 
     /// With a variable more, which functions inherit.
-    pub(crate) fn set(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn with_variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push(format!("{name}={value}"));
         self
     }
@@ -50,7 +50,7 @@ pub(crate) struct Emulator {
 }
 
 impl Emulator {
-    fn start(setup: &Setup) -> Result<Self, String> {
+    fn start(setup: &EmulatorSetup) -> Result<Self, String> {
         Tool::Emulator.install()?;
         let mut script = script();
         script.args(["start", "--port", "0", "--until-eof"]);
@@ -74,7 +74,7 @@ impl Emulator {
     /// The AWS that `AWS_ENDPOINT_URL` names, or else an emulator.
     pub(crate) fn given_or_started() -> Self {
         match outside() {
-            None => Setup::default().start(),
+            None => EmulatorSetup::default().start(),
             Some(endpoint) => {
                 let calls = calls().unwrap_or_else(|why| panic!("{why}"));
                 Emulator { child: None, endpoint, dir: PathBuf::new(), calls }
@@ -103,7 +103,7 @@ impl Emulator {
         service: &str,
         operation: &str,
         parameters: Value,
-    ) -> Result<Value, Refusal> {
+    ) -> Result<Value, AwsError> {
         let endpoint = &self.endpoint;
         let question = json!({
             "endpoint": endpoint, "service": service, "operation": operation, "parameters": parameters,
@@ -127,7 +127,7 @@ impl Emulator {
         service: &str,
         operation: &str,
         parameters: Value,
-    ) -> Result<Value, Refusal> {
+    ) -> Result<Value, AwsError> {
         self.calls.ask(json!({
             "endpoint": self.endpoint, "service": service, "operation": operation,
             "parameters": parameters, "credentials": credentials,

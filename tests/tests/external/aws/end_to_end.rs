@@ -3,38 +3,38 @@
 
 use std::collections::BTreeMap;
 
-use gam_tests::answers::{assert_same, check, questions};
+use gam_tests::answers::{assert_matches_reference, assert_same_answers, sample_targets};
 use gam_tests::github::{Double, TOKEN, World, generated};
 use gam_tests::http::get;
-use gam_tests::program::Place;
+use gam_tests::program::Sandbox;
 use serde_json::{Value, json};
 
 use super::calls::calls;
-use super::emulator::{Emulator, Setup, template, wait_for};
+use super::emulator::{Emulator, EmulatorSetup, template, wait_for};
 use super::stack::{Stack, built, parameters};
 use crate::tools::Tool;
 use crate::{ExternalTest, external_test};
-use gam_tests::support::told_otherwise;
-use gam_tests::support::{collect_and_aggregate, settled, whole};
+use gam_tests::support::silently_changed;
+use gam_tests::support::{collect_and_aggregate, full_range, settled_at};
 
 const NEEDS: &[Tool] = &[Tool::Emulator, Tool::Sam];
 
 /// What the program answers on one machine, held against the reference, and with what it tells of the
 /// collection itself.
-fn on_one_machine(world: &World, double: &Double, questions: &[String]) -> BTreeMap<String, String> {
-    let place = Place::with(double);
-    collect_and_aggregate(&place, &world.org);
-    let serving = place.serve();
-    check(serving.address(), world, settled(), &whole());
-    let answer = |question: &String| (question.clone(), get(serving.address(), question).text());
-    questions.iter().map(answer).collect()
+fn on_one_machine(world: &World, double: &Double, targets: &[String]) -> BTreeMap<String, String> {
+    let sandbox = Sandbox::with_github(double);
+    collect_and_aggregate(&sandbox, &world.org);
+    let server = sandbox.serve();
+    assert_matches_reference(server.address(), world, settled_at(), &full_range());
+    let answer = |question: &String| (question.clone(), get(server.address(), question).text());
+    targets.iter().map(answer).collect()
 }
 
 fn the_deployed_stack_answers_like_the_program_on_one_machine() {
-    let aws = Setup::strict().start();
+    let aws = EmulatorSetup::strict().start();
     built();
     let world = generated::world(70);
-    let double = Double::start(world.clone(), settled());
+    let double = Double::start(world.clone(), settled_at());
     aws.call("secretsmanager", "create_secret", json!({ "Name": "github-token", "SecretString": TOKEN }));
     let stack = Stack::by_sam(&aws, &parameters(&world, &double));
     stack.fire("CollectSchedule");
@@ -42,30 +42,25 @@ fn the_deployed_stack_answers_like_the_program_on_one_machine() {
     wait_for("the plan", || (!stack.lines("CollectFunction").is_empty()).then_some(()));
     stack.settle();
 
-    let questions = questions(&world, settled(), &whole());
-    assert_same(&on_one_machine(&world, &double, &questions), &stack.answers(&questions));
+    let targets = sample_targets(&world, settled_at(), &full_range());
+    assert_same_answers(&on_one_machine(&world, &double, &targets), &stack.answers(&targets));
     assert_eq!(stack.depth("WorkDeadLettersUrl") + stack.depth("InboxDeadLettersUrl"), 0);
     assert_eq!(stack.depth("FailedInvocationsUrl"), 0);
     they_measure_themselves(&stack);
     the_alarms_listen_to_what_they_tell(&stack);
     only_who_has_the_token_is_answered(&stack);
     the_api_can_write_nothing(&aws, &stack);
-    what_github_does_not_tell_is_found(&world, &double, &stack, &questions);
+    what_github_does_not_tell_is_found(&world, &double, &stack, &targets);
 }
 
-fn what_github_does_not_tell_is_found(
-    world: &World,
-    double: &Double,
-    stack: &Stack<'_>,
-    questions: &[String],
-) {
-    let other = told_otherwise(world);
+fn what_github_does_not_tell_is_found(world: &World, double: &Double, stack: &Stack<'_>, targets: &[String]) {
+    let other = silently_changed(world);
     double.set_world(other.clone());
     stack.fire("ReconcileSchedule");
     let is_told = |line: &Value| line["message"] == "reconciled";
     wait_for("the comparison", || stack.lines("CollectFunction").iter().any(is_told).then_some(()));
     stack.settle();
-    assert_same(&on_one_machine(&other, double, questions), &stack.answers(questions));
+    assert_same_answers(&on_one_machine(&other, double, targets), &stack.answers(targets));
 }
 
 fn they_measure_themselves(stack: &Stack<'_>) {
@@ -119,12 +114,17 @@ fn the_alarms_listen_to_what_they_tell(stack: &Stack<'_>) {
 
 fn only_who_has_the_token_is_answered(stack: &Stack<'_>) {
     for headers in [&[][..], &[("authorization", "Bearer wrong")]] {
-        let answer = stack.ask("/api/v1/orgs", headers);
+        let answer = stack.get_with_headers("/api/v1/orgs", headers);
         assert_eq!(answer.status, 401, "{}", answer.text());
         assert_eq!(answer.headers["content-type"], "application/problem+json");
         assert!(answer.headers.keys().any(|name| name.ends_with("www-authenticate")), "{:?}", answer.headers);
     }
-    assert_eq!(stack.ask("/healthz", &[]).status, 200, "{}", stack.ask("/healthz", &[]).text());
+    assert_eq!(
+        stack.get_with_headers("/healthz", &[]).status,
+        200,
+        "{}",
+        stack.get_with_headers("/healthz", &[]).text()
+    );
     assert_eq!(stack.get("/api/v1/nothing").status, 404);
 }
 

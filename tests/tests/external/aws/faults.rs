@@ -1,10 +1,10 @@
 //! Whatever fails and whenever: nothing is lost, and nothing is counted twice.
 
-use gam_tests::proxy::{self, Asked, Harm, Proxy};
+use gam_tests::proxy::{self, Proxy, ProxyFault, SeenRequest};
 use serde_json::{Value, json};
 
-use super::emulator::{Setup, wait_for};
-use super::scene::Scene;
+use super::emulator::{EmulatorSetup, wait_for};
+use super::scenario::Scenario;
 use super::stack::Stack;
 use crate::tools::Tool;
 use crate::{ExternalTest, external_test};
@@ -12,48 +12,50 @@ use crate::{ExternalTest, external_test};
 const NEEDS: &[Tool] = &[Tool::Emulator, Tool::Sam];
 
 /// How long an answer is kept back: until its function was killed.
-const KEPT_BACK: Harm = Harm::LateAnswer(30_000);
+const KEPT_BACK: ProxyFault = ProxyFault::LateAnswer(30_000);
 
 /// An emulator whose functions reach S3 and DynamoDB by way of a proxy.
-fn behind(proxy: &Proxy) -> Setup {
+fn behind(proxy: &Proxy) -> EmulatorSetup {
     let endpoint = proxy.endpoint();
-    Setup::strict().set("AWS_ENDPOINT_URL_S3", &endpoint).set("AWS_ENDPOINT_URL_DYNAMODB", &endpoint)
+    EmulatorSetup::strict()
+        .with_variable("AWS_ENDPOINT_URL_S3", &endpoint)
+        .with_variable("AWS_ENDPOINT_URL_DYNAMODB", &endpoint)
 }
 
-fn is_of_lake(asked: &Asked, method: &str, folder: &str) -> bool {
+fn is_of_lake(asked: &SeenRequest, method: &str, folder: &str) -> bool {
     asked.what.starts_with(method) && asked.what.contains(&format!("/{folder}/org"))
 }
 
-fn is_put_of(asked: &Asked, key: &str) -> bool {
+fn is_put_of(asked: &SeenRequest, key: &str) -> bool {
     asked.what == "PutItem" && asked.body.contains(key)
 }
 
 fn collect_is_killed_half_way() {
     let proxy = Proxy::start(1);
     let aws = behind(&proxy).start();
-    proxy.lead_to(aws.endpoint());
-    let scene = Scene::new(71, 1);
-    let stack = Stack::deploy(&aws, &scene.world, &scene.double);
+    proxy.set_upstream(aws.endpoint());
+    let scenario = Scenario::new(71, 1);
+    let stack = Stack::deploy(&aws, &scenario.world, &scenario.double);
     stack.hurry("WorkQueueUrl");
     // Once while it reads, once when a batch is written and not yet noted, once when that is noted.
-    let before = scene.double.requests();
+    let before = scenario.double.request_count();
     stack.start("CollectFunction", &json!({ "action": "plan" }));
-    wait_for("it to read", || (scene.double.requests() > before + 12).then_some(()));
+    wait_for("it to read", || (scenario.double.request_count() > before + 12).then_some(()));
     let mut killed = stack.kill("CollectFunction");
-    let steps: [fn(&Asked) -> bool; 2] =
+    let steps: [fn(&SeenRequest) -> bool; 2] =
         [|asked| is_of_lake(asked, "PUT", "inbox"), |asked| is_put_of(asked, "checkpoint#")];
     for (held, step) in steps.into_iter().enumerate() {
-        proxy.plan(0, 1, KEPT_BACK, step);
-        wait_for("it to write", || (proxy.held() > held).then_some(()));
+        proxy.inject_after(0, 1, KEPT_BACK, step);
+        wait_for("it to write", || (proxy.delayed_answers() > held).then_some(()));
         killed += stack.kill("CollectFunction");
     }
     assert!(killed >= 3, "only {killed} were killed");
     stack.settle();
-    scene.assert_answered_by(&stack);
+    scenario.assert_answered_by(&stack);
 }
 
 fn aggregate_is_killed_at_every_step() {
-    let steps: [fn(&Asked) -> bool; 6] = [
+    let steps: [fn(&SeenRequest) -> bool; 6] = [
         |asked| is_of_lake(asked, "GET", "inbox"),
         |asked| is_of_lake(asked, "GET", "events"),
         |asked| is_of_lake(asked, "PUT", "events"),
@@ -63,19 +65,19 @@ fn aggregate_is_killed_at_every_step() {
     ];
     let proxy = Proxy::start(2);
     let aws = behind(&proxy).start();
-    proxy.lead_to(aws.endpoint());
-    let scene = Scene::new(72, steps.len());
-    let stack = Stack::deploy(&aws, &scene.world, &scene.double);
+    proxy.set_upstream(aws.endpoint());
+    let scenario = Scenario::new(72, steps.len());
+    let stack = Stack::deploy(&aws, &scenario.world, &scenario.double);
     stack.hurry("InboxQueueUrl");
-    let share = scene.batches.len().div_ceil(steps.len());
-    assert!(share > 0, "too few batches: {}", scene.batches.len());
-    let mut portions = scene.batches.chunks(share);
+    let share = scenario.batches.len().div_ceil(steps.len());
+    assert!(share > 0, "too few batches: {}", scenario.batches.len());
+    let mut portions = scenario.batches.chunks(share);
     for (held, step) in steps.into_iter().enumerate() {
-        proxy.plan(0, 1, KEPT_BACK, step);
+        proxy.inject_after(0, 1, KEPT_BACK, step);
         for (key, file) in portions.next().into_iter().flatten() {
             stack.put(key, file);
         }
-        wait_for("it to come to that step", || (proxy.held() > held).then_some(()));
+        wait_for("it to come to that step", || (proxy.delayed_answers() > held).then_some(()));
         assert!(stack.kill("AggregateFunction") > 0, "nothing was killed at step {held}");
     }
     for (key, file) in portions.flatten() {
@@ -84,7 +86,7 @@ fn aggregate_is_killed_at_every_step() {
     // What was delivered too often is found by the sweep.
     stack.fire("AggregateSchedule");
     stack.settle();
-    scene.assert_answered_by(&stack);
+    scenario.assert_answered_by(&stack);
 }
 
 /// An event of S3 as it tells of a new object.
@@ -106,38 +108,38 @@ fn news(bucket: &str, key: &str) -> Value {
 }
 
 fn events_come_twice_late_early_and_in_any_order() {
-    let aws = Setup::strict().start();
-    let scene = Scene::new(73, 3);
-    let stack = Stack::deploy(&aws, &scene.world, &scene.double);
+    let aws = EmulatorSetup::strict().start();
+    let scenario = Scenario::new(73, 3);
+    let stack = Stack::deploy(&aws, &scenario.world, &scenario.double);
     let bucket = stack.output("LakeBucket");
     let send = |(key, _): &(String, _)| stack.send("InboxQueueUrl", &news(bucket, key));
     // Before there is anything, while it is worked off, and after it is gone.
-    scene.batches.iter().for_each(send);
-    for (key, file) in scene.batches.iter().rev() {
+    scenario.batches.iter().for_each(send);
+    for (key, file) in scenario.batches.iter().rev() {
         stack.put(key, file);
         send(&(key.clone(), file.clone()));
     }
     stack.settle();
-    scene.batches.iter().rev().for_each(send);
+    scenario.batches.iter().rev().for_each(send);
     // A batch that was merged comes once more.
-    let (key, file) = &scene.batches[0];
+    let (key, file) = &scenario.batches[0];
     stack.put(key, file);
     stack.settle();
     assert_eq!(stack.depth("InboxDeadLettersUrl"), 0);
-    scene.assert_answered_by(&stack);
+    scenario.assert_answered_by(&stack);
 }
 
 fn what_can_never_work_is_set_aside_with_the_reason_and_the_rest_goes_on() {
-    let aws = Setup::strict().start();
-    let scene = Scene::new(74, 1);
-    let stack = Stack::deploy(&aws, &scene.world, &scene.double);
+    let aws = EmulatorSetup::strict().start();
+    let scenario = Scenario::new(74, 1);
+    let stack = Stack::deploy(&aws, &scenario.world, &scenario.double);
     let half = tempfile::NamedTempFile::new().expect("a file");
-    let whole = std::fs::read(&scene.batches[0].1).expect("a batch");
+    let whole = std::fs::read(&scenario.batches[0].1).expect("a batch");
     std::fs::write(half.path(), &whole[..whole.len() / 2]).expect("half a batch");
     let poison = format!("inbox/org=acme-works/{}.parquet", "ab".repeat(32));
     stack.put(&poison, half.path());
     stack.put("inbox/foreign.parquet", half.path());
-    stack.send("InboxQueueUrl", &news("another-bucket", &scene.batches[0].0));
+    stack.send("InboxQueueUrl", &news("another-bucket", &scenario.batches[0].0));
     stack.send("InboxQueueUrl", &json!({ "action": "swep" }));
     for payload in [json!({ "action": "plna" }), json!("plan"), json!(null), json!({ "Records": [{}] })] {
         stack.start("CollectFunction", &payload);
@@ -174,66 +176,77 @@ fn what_can_never_work_is_set_aside_with_the_reason_and_the_rest_goes_on() {
     comes_to("AggregateFunction", "BatchesRejected", 1.0);
     comes_to("AggregateFunction", "DeadLettered", 4.0);
     comes_to("CollectFunction", "DeadLettered", 4.0);
-    scene.assert_answered_by(&stack);
+    scenario.assert_answered_by(&stack);
 }
 
 fn services_throttle_fail_and_forget() {
     let proxy = Proxy::start(3);
     let aws = behind(&proxy).start();
-    proxy.lead_to(aws.endpoint());
-    let scene = Scene::new(75, 1);
-    let stack = Stack::deploy(&aws, &scene.world, &scene.double);
+    proxy.set_upstream(aws.endpoint());
+    let scenario = Scenario::new(75, 1);
+    let stack = Stack::deploy(&aws, &scenario.world, &scenario.double);
     for harm in [proxy::THROTTLED, proxy::THROTTLING] {
-        proxy.harm(10, harm, |asked| !asked.what.contains('/'));
+        proxy.inject_randomly(10, harm, |asked| !asked.what.contains('/'));
     }
     for harm in [proxy::INTERNAL, proxy::SLOW_DOWN] {
-        proxy.harm(6, harm, |asked| asked.what.contains('/'));
+        proxy.inject_randomly(6, harm, |asked| asked.what.contains('/'));
     }
-    proxy.harm(25, proxy::CONFLICT, |asked| asked.what.starts_with("PUT "));
-    proxy.harm(4, Harm::LostAnswer, |_| true);
-    proxy.harm(4, Harm::LostRequest, |_| true);
+    proxy.inject_randomly(25, proxy::CONFLICT, |asked| asked.what.starts_with("PUT "));
+    proxy.inject_randomly(4, ProxyFault::LostAnswer, |_| true);
+    proxy.inject_randomly(4, ProxyFault::LostRequest, |_| true);
     // The few writes of a run are to meet each of them all the same.
-    proxy.plan(1, 2, proxy::CONFLICT, |asked| is_of_lake(asked, "PUT", "events"));
-    proxy.plan(3, 1, Harm::LostAnswer, |asked| is_of_lake(asked, "PUT", "events"));
-    proxy.plan(1, 1, Harm::LostAnswer, |asked| is_of_lake(asked, "PUT", "inbox"));
+    proxy.inject_after(1, 2, proxy::CONFLICT, |asked| is_of_lake(asked, "PUT", "events"));
+    proxy.inject_after(3, 1, ProxyFault::LostAnswer, |asked| is_of_lake(asked, "PUT", "events"));
+    proxy.inject_after(1, 1, ProxyFault::LostAnswer, |asked| is_of_lake(asked, "PUT", "inbox"));
     stack.collect();
-    proxy.relent();
-    for harm in [proxy::THROTTLED, proxy::THROTTLING, proxy::CONFLICT, Harm::LostAnswer, Harm::LostRequest] {
-        assert!(proxy.harmed(harm) > 0, "{harm:?} was not tried");
+    proxy.stop_faults();
+    for harm in [
+        proxy::THROTTLED,
+        proxy::THROTTLING,
+        proxy::CONFLICT,
+        ProxyFault::LostAnswer,
+        ProxyFault::LostRequest,
+    ] {
+        assert!(proxy.injected_count(harm) > 0, "{harm:?} was not tried");
     }
-    assert!(proxy.harmed(proxy::INTERNAL) + proxy.harmed(proxy::SLOW_DOWN) > 0, "S3 did not fail");
+    assert!(
+        proxy.injected_count(proxy::INTERNAL) + proxy.injected_count(proxy::SLOW_DOWN) > 0,
+        "S3 did not fail"
+    );
     assert_eq!(stack.depth("WorkDeadLettersUrl") + stack.depth("InboxDeadLettersUrl"), 0);
-    scene.assert_answered_by(&stack);
+    scenario.assert_answered_by(&stack);
 }
 
 fn a_plan_that_failed_for_now_is_tried_again_by_the_queue() {
     let proxy = Proxy::start(5);
     let aws = behind(&proxy).start();
-    proxy.lead_to(aws.endpoint());
-    let scene = Scene::new(79, 1);
-    let stack = Stack::deploy(&aws, &scene.world, &scene.double);
+    proxy.set_upstream(aws.endpoint());
+    let scenario = Scenario::new(79, 1);
+    let stack = Stack::deploy(&aws, &scenario.world, &scenario.double);
     // Nothing else fails: the function starts, and ends.
-    proxy.harm(100, proxy::THROTTLED, |asked| asked.what == "Query");
+    proxy.inject_randomly(100, proxy::THROTTLED, |asked| asked.what == "Query");
     let answer = stack.invoke("CollectFunction", &json!({ "action": "plan" }));
-    assert!(proxy.harmed(proxy::THROTTLED) > 0, "nothing failed");
-    proxy.relent();
+    assert!(proxy.injected_count(proxy::THROTTLED) > 0, "nothing failed");
+    proxy.stop_faults();
     assert_eq!(answer["batchItemFailures"], json!([]));
     assert_eq!(stack.depth("WorkQueueUrl"), 1, "the plan waits");
     stack.settle();
     assert_eq!(stack.depth("FailedInvocationsUrl") + stack.depth("WorkDeadLettersUrl"), 0);
-    scene.assert_answered_by(&stack);
+    scenario.assert_answered_by(&stack);
 }
 
 fn two_aggregates_race() {
     let proxy = Proxy::start(4);
     let aws = behind(&proxy).start();
-    proxy.lead_to(aws.endpoint());
-    let scene = Scene::new(76, 4);
-    let stack = Stack::deploy(&aws, &scene.world, &scene.double);
+    proxy.set_upstream(aws.endpoint());
+    let scenario = Scenario::new(76, 4);
+    let stack = Stack::deploy(&aws, &scenario.world, &scenario.double);
     // What one has read is old by the time that it writes.
-    proxy.harm(30, Harm::Late(400), |asked| is_of_lake(asked, "PUT", "events"));
-    proxy.harm(5, Harm::Late(100), |asked| is_put_of(asked, "rollup#") || is_put_of(asked, "marker#"));
-    for portion in scene.batches.chunks(scene.batches.len().div_ceil(4)) {
+    proxy.inject_randomly(30, ProxyFault::Late(400), |asked| is_of_lake(asked, "PUT", "events"));
+    proxy.inject_randomly(5, ProxyFault::Late(100), |asked| {
+        is_put_of(asked, "rollup#") || is_put_of(asked, "marker#")
+    });
+    for portion in scenario.batches.chunks(scenario.batches.len().div_ceil(4)) {
         for (key, file) in portion {
             stack.put(key, file);
         }
@@ -242,8 +255,8 @@ fn two_aggregates_race() {
         }
     }
     stack.settle();
-    assert!(proxy.harmed(Harm::Late(400)) > 0, "nobody was late");
-    scene.assert_answered_by(&stack);
+    assert!(proxy.injected_count(ProxyFault::Late(400)) > 0, "nobody was late");
+    scenario.assert_answered_by(&stack);
 }
 
 /// The tests of this file.

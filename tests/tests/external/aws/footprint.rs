@@ -13,10 +13,10 @@ use flate2::write::DeflateEncoder;
 use gam_tests::github::{Double, World, generated, world::at};
 use gam_tests::program::memory_kb;
 use gam_tests::proxy::Proxy;
-use gam_tests::runtime::Runtime;
+use gam_tests::runtime::LambdaRuntimeApi;
 use serde_json::json;
 
-use super::emulator::Setup;
+use super::emulator::EmulatorSetup;
 use super::stack::{Stack, built, gateway_event};
 use crate::tools::Tool;
 use crate::{ExternalTest, external_test};
@@ -33,9 +33,9 @@ const DAYS: u32 = 5;
 
 fn the_functions_take_little() {
     let proxy = Proxy::start(0);
-    let setup = Setup::default().set("AWS_ENDPOINT_URL", &proxy.endpoint());
+    let setup = EmulatorSetup::default().with_variable("AWS_ENDPOINT_URL", &proxy.endpoint());
     let aws = setup.start();
-    proxy.lead_to(aws.endpoint());
+    proxy.set_upstream(aws.endpoint());
     let world = generated::world(7);
     let double = Double::start(world.clone(), at("2024-02-20T04:00:00Z"));
     let stack = Stack::deploy(&aws, &world, &double);
@@ -69,7 +69,7 @@ fn the_functions_take_little() {
 
 /// Some days, each collected and aggregated as by the schedule: what they ask for, a day.
 fn live_through_days(stack: &Stack<'_>, proxy: &Proxy, double: &Double) {
-    let (asked, asked_github) = (proxy.log().len(), double.requests());
+    let (asked, asked_github) = (proxy.log().len(), double.request_count());
     let events = stack.metric("CollectFunction", "EventsCollected").iter().sum::<f64>();
     for day in 1..=DAYS {
         double.set_now(at("2024-02-20T04:00:00Z") + TimeDelta::days(day.into()));
@@ -79,7 +79,7 @@ fn live_through_days(stack: &Stack<'_>, proxy: &Proxy, double: &Double) {
     assert!(events > 0.0, "something happens on those days");
     let a_day = |count: f64| count / f64::from(DAYS);
     tell(&format!("a day of four repositories: {:.0} events", a_day(events)));
-    tell(&format!("  GitHub: {:.1} requests", a_day((double.requests() - asked_github) as f64)));
+    tell(&format!("  GitHub: {:.1} requests", a_day((double.request_count() - asked_github) as f64)));
     let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
     for (what, _) in &proxy.log()[asked..] {
         *kinds.entry(kind(what)).or_default() += 1;
@@ -123,7 +123,7 @@ struct Function<'a> {
 
 /// A function that runs, and asks a runtime API for work.
 struct Running {
-    runtime: Runtime,
+    runtime: LambdaRuntimeApi,
     child: Child,
 }
 
@@ -146,12 +146,12 @@ impl Function<'_> {
         let mut last = None;
         for _ in 0..STARTS {
             drop(last.take());
-            let runtime = Runtime::start();
-            let busy = self.proxy.busy();
+            let runtime = LambdaRuntimeApi::start();
+            let busy = self.proxy.busy_time();
             let begun = Instant::now();
             let child = self.start(&runtime, &variables);
             let took = runtime.asked_at() - begun;
-            own.push(took.saturating_sub(self.proxy.busy() - busy));
+            own.push(took.saturating_sub(self.proxy.busy_time() - busy));
             whole.push(took);
             last = Some(Running { runtime, child });
         }
@@ -166,7 +166,7 @@ impl Function<'_> {
         running
     }
 
-    fn start(&self, runtime: &Runtime, variables: &BTreeMap<String, String>) -> Child {
+    fn start(&self, runtime: &LambdaRuntimeApi, variables: &BTreeMap<String, String>) -> Child {
         let mut command = Command::new(self.bootstrap);
         command.env_clear().envs(variables).envs([
             ("AWS_LAMBDA_RUNTIME_API", runtime.address().as_str()),
@@ -189,9 +189,9 @@ fn tell_answers(running: &Running, stack: &Stack<'_>, world: &World, proxy: &Pro
     let query = "since=2024-01-01&until=2024-02-25";
     let event = gateway_event(&path, query, stack.token());
     let answer = || {
-        let busy = proxy.busy();
+        let busy = proxy.busy_time();
         let (answer, took) = running.runtime.invoke(event.clone());
-        let own = took.saturating_sub(proxy.busy() - busy);
+        let own = took.saturating_sub(proxy.busy_time() - busy);
         let answer = answer.expect("an answer");
         assert_eq!(answer["statusCode"], 200, "{answer}");
         assert_eq!(answer["body"], json!(stack.get(&format!("{path}?{query}")).text()));

@@ -14,7 +14,7 @@ fn lint(tools: Tool, program: &str, args: &[&str]) {
     let mut command = Command::new(place.join(program));
     command.args(args).current_dir(root());
     command.env("SAM_CLI_TELEMETRY", "0").env("AWS_DEFAULT_REGION", "us-east-1").env("NO_COLOR", "1");
-    let run = gam_tests::program::finish(command);
+    let run = gam_tests::program::run_to_end(command);
     assert_eq!(run.status, Some(0), "{program}:\n{}\n{}", run.text(), run.stderr);
 }
 

@@ -14,7 +14,7 @@ mod end_to_end;
 mod faults;
 mod footprint;
 mod lint;
-mod scene;
+mod scenario;
 mod stack;
 
 use crate::ExternalTest;

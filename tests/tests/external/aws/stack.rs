@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use gam_tests::github::{Double, TOKEN, World};
-use gam_tests::http::{Answer, ask};
+use gam_tests::http::{HttpResponse, send_request};
 use gam_tests::program::memory_kb;
 use serde_json::{Value, json};
 
@@ -293,22 +293,22 @@ impl<'a> Stack<'a> {
     }
 
     /// Asks the HTTP endpoint with the bearer token.
-    pub(crate) fn get(&self, target: &str) -> Answer {
-        self.ask(target, &[("authorization", &format!("Bearer {}", self.token))])
+    pub(crate) fn get(&self, target: &str) -> HttpResponse {
+        self.get_with_headers(target, &[("authorization", &format!("Bearer {}", self.token))])
     }
 
     /// Asks the HTTP endpoint with those headers.
-    pub(crate) fn ask(&self, target: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) fn get_with_headers(&self, target: &str, headers: &[(&str, &str)]) -> HttpResponse {
         let host = self.output("ApiUrl").trim_start_matches("http://").trim_start_matches("https://");
         let headers = [&[("host", host)], headers].concat();
-        ask(self.aws.address(), "GET", target, &headers)
+        send_request(self.aws.address(), "GET", target, &headers)
     }
 
     /// The answers to questions, several at a time.
-    pub(crate) fn answers(&self, questions: &[String]) -> BTreeMap<String, String> {
-        let share = questions.len().div_ceil(ASKERS);
+    pub(crate) fn answers(&self, targets: &[String]) -> BTreeMap<String, String> {
+        let share = targets.len().div_ceil(ASKERS);
         std::thread::scope(|scope| {
-            let askers: Vec<_> = questions
+            let askers: Vec<_> = targets
                 .chunks(share)
                 .map(|share| {
                     scope.spawn(move || {

@@ -3,40 +3,41 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use gam_tests::answers::{all, assert_same, questions, without_completeness};
+use gam_tests::answers::{assert_same_answers, fetch_all, sample_targets, without_completeness};
 use gam_tests::github::{Double, World, generated};
-use gam_tests::program::Place;
+use gam_tests::program::Sandbox;
 
 use super::stack::Stack;
-use gam_tests::support::{SINCE, batches, settled, whole};
+use gam_tests::support::{SINCE, batches, full_range, settled_at};
 
 /// A world with its double, and its answers.
-pub(crate) struct Scene {
+pub(crate) struct Scenario {
     pub(crate) world: World,
     pub(crate) double: Double,
     /// The batches that were collected, each a key and a file, in the order of their collection.
     pub(crate) batches: Vec<(String, PathBuf)>,
     expected: BTreeMap<String, String>,
-    place: Place,
+    sandbox: Sandbox,
 }
 
-impl Scene {
+impl Scenario {
     /// The generated world of a seed, collected in so many steps on one machine.
     pub(crate) fn new(seed: u64, steps: usize) -> Self {
         let world = generated::world(seed);
-        let double = Double::start(world.clone(), settled());
-        let place = Place::with(&double);
-        let kept = place.dir().join("kept");
+        let double = Double::start(world.clone(), settled_at());
+        let sandbox = Sandbox::with_github(&double);
+        let kept = sandbox.dir().join("kept");
         std::fs::create_dir(&kept).expect("a directory");
         let mut known = BTreeSet::new();
         let mut in_order = Vec::new();
-        let mut moments = generated::moments(seed, steps);
-        *moments.last_mut().expect("a moment") = settled();
-        for now in moments {
+        let mut times = generated::times(seed, steps);
+        *times.last_mut().expect("a moment") = settled_at();
+        for now in times {
             double.set_now(now);
-            place.run(&["collect", &world.org, "--since", SINCE]).expect(0);
-            for file in batches(&place) {
-                let key = file.strip_prefix(place.lake()).expect("it lies in the lake").display().to_string();
+            sandbox.run(&["collect", &world.org, "--since", SINCE]).expect_status(0);
+            for file in batches(&sandbox) {
+                let key =
+                    file.strip_prefix(sandbox.lake_dir()).expect("it lies in the lake").display().to_string();
                 let copy = kept.join(in_order.len().to_string());
                 if known.insert(key.clone()) {
                     std::fs::copy(&file, &copy).expect("a copy");
@@ -44,21 +45,21 @@ impl Scene {
                 }
             }
         }
-        place.run(&["aggregate"]).expect(0);
-        let expected = all(place.serve().address(), &world, settled(), &whole());
-        Scene { world, double, batches: in_order, expected, place }
+        sandbox.run(&["aggregate"]).expect_status(0);
+        let expected = fetch_all(sandbox.serve().address(), &world, settled_at(), &full_range());
+        Scenario { world, double, batches: in_order, expected, sandbox }
     }
 
     /// The lake of the one machine.
-    pub(crate) fn lake(&self) -> PathBuf {
-        self.place.lake()
+    pub(crate) fn lake_dir(&self) -> PathBuf {
+        self.sandbox.lake_dir()
     }
 
     /// The stack must answer what the program on one machine answers.
     #[track_caller]
     pub(crate) fn assert_answered_by(&self, stack: &Stack<'_>) {
-        let answers = stack.answers(&questions(&self.world, settled(), &whole()));
+        let answers = stack.answers(&sample_targets(&self.world, settled_at(), &full_range()));
         let answers = answers.into_iter().map(|(question, text)| (question, without_completeness(&text)));
-        assert_same(&self.expected, &answers.collect());
+        assert_same_answers(&self.expected, &answers.collect());
     }
 }
