@@ -5,7 +5,7 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use gam_tests::answers::{assert_matches_reference, assert_same_answers, fetch_all, without_completeness};
+use gam_tests::answers::{assert_matches_reference, assert_same_answers, fetch_all, without_coverage};
 use gam_tests::github::{Double, Fault, generated};
 use gam_tests::http::get;
 use gam_tests::program::Sandbox;
@@ -98,7 +98,7 @@ fn copy(from: &Path, to: &Path) {
 fn in_short(sandbox: &Sandbox) -> Vec<String> {
     let server = sandbox.serve();
     let range = format!("since={SINCE}&until=2024-05-01&bots=include&limit=1000");
-    let ask = |target: String| without_completeness(&get(server.address(), &target).text());
+    let ask = |target: String| without_coverage(&get(server.address(), &target).text());
     vec![
         ask(format!("/api/v1/orgs/acme-works/members?{range}")),
         ask(format!("/api/v1/orgs/acme-works/repos?{range}")),

@@ -74,14 +74,14 @@ fn the_lake_on_s3_keeps_its_port_through_refusals() {
     let aws = Emulator::given_or_started();
     let proxy = Proxy::start(1);
     proxy.set_upstream(aws.endpoint());
-    let harms = [proxy::INTERNAL, proxy::SLOW_DOWN, proxy::ProxyFault::LostRequest];
-    for harm in harms {
-        proxy.inject_randomly(4, harm, |_| true);
+    let faults = [proxy::INTERNAL, proxy::SLOW_DOWN, proxy::ProxyFault::LostRequest];
+    for fault in faults {
+        proxy.inject_randomly(4, fault, |_| true);
     }
-    proxy.inject_randomly(12, proxy::CONFLICT, |asked| asked.what.starts_with("PUT "));
+    proxy.inject_randomly(12, proxy::CONFLICT, |request| request.operation.starts_with("PUT "));
     runtime().block_on(async { objects(&aws, &config_at(&proxy.endpoint()).await).await });
-    for harm in [harms.as_slice(), &[proxy::CONFLICT]].concat() {
-        assert!(proxy.injected_count(harm) > 5, "{harm:?} was tried {} times", proxy.injected_count(harm));
+    for fault in [faults.as_slice(), &[proxy::CONFLICT]].concat() {
+        assert!(proxy.injected_count(fault) > 5, "{fault:?} was tried {} times", proxy.injected_count(fault));
     }
 }
 
@@ -89,14 +89,14 @@ fn the_store_on_dynamodb_keeps_its_ports_through_throttling() {
     let aws = Emulator::given_or_started();
     let proxy = Proxy::start(2);
     proxy.set_upstream(aws.endpoint());
-    let harms =
+    let faults =
         [proxy::THROTTLED, proxy::THROTTLING, proxy::ProxyFault::LostRequest, proxy::ProxyFault::LostAnswer];
-    for harm in harms {
-        proxy.inject_randomly(3, harm, |_| true);
+    for fault in faults {
+        proxy.inject_randomly(3, fault, |_| true);
     }
     runtime().block_on(async { store(&aws, &config_at(&proxy.endpoint()).await).await });
-    for harm in harms {
-        assert!(proxy.injected_count(harm) > 5, "{harm:?} was tried {} times", proxy.injected_count(harm));
+    for fault in faults {
+        assert!(proxy.injected_count(fault) > 5, "{fault:?} was tried {} times", proxy.injected_count(fault));
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{ExternalTest, external_test};
 const NEEDS: &[Tool] = &[Tool::Emulator, Tool::Sam];
 
 /// How long an answer is kept back: until its function was killed.
-const KEPT_BACK: ProxyFault = ProxyFault::LateAnswer(30_000);
+const KEPT_BACK: ProxyFault = ProxyFault::DelayedAnswer(30_000);
 
 /// An emulator whose functions reach S3 and DynamoDB by way of a proxy.
 fn behind(proxy: &Proxy) -> EmulatorSetup {
@@ -22,12 +22,12 @@ fn behind(proxy: &Proxy) -> EmulatorSetup {
         .with_variable("AWS_ENDPOINT_URL_DYNAMODB", &endpoint)
 }
 
-fn is_of_lake(asked: &SeenRequest, method: &str, folder: &str) -> bool {
-    asked.what.starts_with(method) && asked.what.contains(&format!("/{folder}/org"))
+fn is_of_lake(request: &SeenRequest, method: &str, folder: &str) -> bool {
+    request.operation.starts_with(method) && request.operation.contains(&format!("/{folder}/org"))
 }
 
-fn is_put_of(asked: &SeenRequest, key: &str) -> bool {
-    asked.what == "PutItem" && asked.body.contains(key)
+fn is_put_of(request: &SeenRequest, key: &str) -> bool {
+    request.operation == "PutItem" && request.body.contains(key)
 }
 
 fn collect_is_killed_half_way() {
@@ -43,7 +43,7 @@ fn collect_is_killed_half_way() {
     wait_for("it to read", || (scenario.double.request_count() > before + 12).then_some(()));
     let mut killed = stack.kill("CollectFunction");
     let steps: [fn(&SeenRequest) -> bool; 2] =
-        [|asked| is_of_lake(asked, "PUT", "inbox"), |asked| is_put_of(asked, "checkpoint#")];
+        [|request| is_of_lake(request, "PUT", "inbox"), |request| is_put_of(request, "checkpoint#")];
     for (held, step) in steps.into_iter().enumerate() {
         proxy.inject_after(0, 1, KEPT_BACK, step);
         wait_for("it to write", || (proxy.delayed_answers() > held).then_some(()));
@@ -56,12 +56,12 @@ fn collect_is_killed_half_way() {
 
 fn aggregate_is_killed_at_every_step() {
     let steps: [fn(&SeenRequest) -> bool; 6] = [
-        |asked| is_of_lake(asked, "GET", "inbox"),
-        |asked| is_of_lake(asked, "GET", "events"),
-        |asked| is_of_lake(asked, "PUT", "events"),
-        |asked| is_put_of(asked, "rollup#"),
-        |asked| is_put_of(asked, "marker#"),
-        |asked| is_of_lake(asked, "DELETE", "inbox"),
+        |request| is_of_lake(request, "GET", "inbox"),
+        |request| is_of_lake(request, "GET", "events"),
+        |request| is_of_lake(request, "PUT", "events"),
+        |request| is_put_of(request, "rollup#"),
+        |request| is_put_of(request, "marker#"),
+        |request| is_of_lake(request, "DELETE", "inbox"),
     ];
     let proxy = Proxy::start(2);
     let aws = behind(&proxy).start();
@@ -185,29 +185,29 @@ fn services_throttle_fail_and_forget() {
     proxy.set_upstream(aws.endpoint());
     let scenario = Scenario::new(75, 1);
     let stack = Stack::deploy(&aws, &scenario.world, &scenario.double);
-    for harm in [proxy::THROTTLED, proxy::THROTTLING] {
-        proxy.inject_randomly(10, harm, |asked| !asked.what.contains('/'));
+    for fault in [proxy::THROTTLED, proxy::THROTTLING] {
+        proxy.inject_randomly(10, fault, |request| !request.operation.contains('/'));
     }
-    for harm in [proxy::INTERNAL, proxy::SLOW_DOWN] {
-        proxy.inject_randomly(6, harm, |asked| asked.what.contains('/'));
+    for fault in [proxy::INTERNAL, proxy::SLOW_DOWN] {
+        proxy.inject_randomly(6, fault, |request| request.operation.contains('/'));
     }
-    proxy.inject_randomly(25, proxy::CONFLICT, |asked| asked.what.starts_with("PUT "));
+    proxy.inject_randomly(25, proxy::CONFLICT, |request| request.operation.starts_with("PUT "));
     proxy.inject_randomly(4, ProxyFault::LostAnswer, |_| true);
     proxy.inject_randomly(4, ProxyFault::LostRequest, |_| true);
     // The few writes of a run are to meet each of them all the same.
-    proxy.inject_after(1, 2, proxy::CONFLICT, |asked| is_of_lake(asked, "PUT", "events"));
-    proxy.inject_after(3, 1, ProxyFault::LostAnswer, |asked| is_of_lake(asked, "PUT", "events"));
-    proxy.inject_after(1, 1, ProxyFault::LostAnswer, |asked| is_of_lake(asked, "PUT", "inbox"));
+    proxy.inject_after(1, 2, proxy::CONFLICT, |request| is_of_lake(request, "PUT", "events"));
+    proxy.inject_after(3, 1, ProxyFault::LostAnswer, |request| is_of_lake(request, "PUT", "events"));
+    proxy.inject_after(1, 1, ProxyFault::LostAnswer, |request| is_of_lake(request, "PUT", "inbox"));
     stack.collect();
     proxy.stop_faults();
-    for harm in [
+    for fault in [
         proxy::THROTTLED,
         proxy::THROTTLING,
         proxy::CONFLICT,
         ProxyFault::LostAnswer,
         ProxyFault::LostRequest,
     ] {
-        assert!(proxy.injected_count(harm) > 0, "{harm:?} was not tried");
+        assert!(proxy.injected_count(fault) > 0, "{fault:?} was not tried");
     }
     assert!(
         proxy.injected_count(proxy::INTERNAL) + proxy.injected_count(proxy::SLOW_DOWN) > 0,
@@ -224,7 +224,7 @@ fn a_plan_that_failed_for_now_is_tried_again_by_the_queue() {
     let scenario = Scenario::new(79, 1);
     let stack = Stack::deploy(&aws, &scenario.world, &scenario.double);
     // Nothing else fails: the function starts, and ends.
-    proxy.inject_randomly(100, proxy::THROTTLED, |asked| asked.what == "Query");
+    proxy.inject_randomly(100, proxy::THROTTLED, |request| request.operation == "Query");
     let answer = stack.invoke("CollectFunction", &json!({ "action": "plan" }));
     assert!(proxy.injected_count(proxy::THROTTLED) > 0, "nothing failed");
     proxy.stop_faults();
@@ -242,9 +242,9 @@ fn two_aggregates_race() {
     let scenario = Scenario::new(76, 4);
     let stack = Stack::deploy(&aws, &scenario.world, &scenario.double);
     // What one has read is old by the time that it writes.
-    proxy.inject_randomly(30, ProxyFault::Late(400), |asked| is_of_lake(asked, "PUT", "events"));
-    proxy.inject_randomly(5, ProxyFault::Late(100), |asked| {
-        is_put_of(asked, "rollup#") || is_put_of(asked, "marker#")
+    proxy.inject_randomly(30, ProxyFault::DelayedRequest(400), |request| is_of_lake(request, "PUT", "events"));
+    proxy.inject_randomly(5, ProxyFault::DelayedRequest(100), |request| {
+        is_put_of(request, "rollup#") || is_put_of(request, "marker#")
     });
     for portion in scenario.batches.chunks(scenario.batches.len().div_ceil(4)) {
         for (key, file) in portion {
@@ -255,7 +255,7 @@ fn two_aggregates_race() {
         }
     }
     stack.settle();
-    assert!(proxy.injected_count(ProxyFault::Late(400)) > 0, "nobody was late");
+    assert!(proxy.injected_count(ProxyFault::DelayedRequest(400)) > 0, "nobody was late");
     scenario.assert_answered_by(&stack);
 }
 

@@ -150,7 +150,7 @@ impl Function<'_> {
             let busy = self.proxy.busy_time();
             let begun = Instant::now();
             let child = self.start(&runtime, &variables);
-            let took = runtime.asked_at() - begun;
+            let took = runtime.wait_for_poll() - begun;
             own.push(took.saturating_sub(self.proxy.busy_time() - busy));
             whole.push(took);
             last = Some(Running { runtime, child });

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use gam_tests::answers::{assert_same_answers, fetch_all, sample_targets, without_completeness};
+use gam_tests::answers::{assert_same_answers, fetch_all, sample_targets, without_coverage};
 use gam_tests::github::{Double, World, generated};
 use gam_tests::program::Sandbox;
 
@@ -59,7 +59,7 @@ impl Scenario {
     #[track_caller]
     pub(crate) fn assert_answered_by(&self, stack: &Stack<'_>) {
         let answers = stack.answers(&sample_targets(&self.world, settled_at(), &full_range()));
-        let answers = answers.into_iter().map(|(question, text)| (question, without_completeness(&text)));
+        let answers = answers.into_iter().map(|(question, text)| (question, without_coverage(&text)));
         assert_same_answers(&self.expected, &answers.collect());
     }
 }
