@@ -126,7 +126,7 @@ pub const DISTRIBUTIONS: [&str; 2] = ["cycle_time_hours", "first_review_hours"];
 fn account_member(actor: &Actor) -> Member {
     match actor {
         None => Member { name: "ghost".to_owned(), is_bot: false },
-        Some(Account { login, sort: AccountKind::Bot, .. }) => {
+        Some(Account { login, kind: AccountKind::Bot, .. }) => {
             Member { name: format!("{login}[bot]"), is_bot: true }
         }
         Some(Account { login, .. }) => Member { name: login.clone(), is_bot: false },
@@ -136,7 +136,7 @@ fn account_member(actor: &Actor) -> Member {
 /// Returns the credited author of a commit: the linked account, a bot recognized by its name or noreply
 /// address, or a hash of the e-mail address.
 pub fn commit_author(signature: &Signature) -> Member {
-    if let Some(Account { sort: AccountKind::User, .. }) = signature.account {
+    if let Some(Account { kind: AccountKind::User, .. }) = signature.account {
         return account_member(&signature.account);
     }
     let noreply = signature.email.split_once("@users.noreply.github.com").map(|(local, _)| local);
@@ -189,7 +189,11 @@ pub fn credits(world: &World, now: Time) -> Vec<Credit> {
 
 fn add_releases_and_deployments(repo: &Repo, now: Time, add: &mut impl FnMut(Time, Member, Activity)) {
     for release in repo.releases.iter().filter(|release| release.exists(now) && !release.is_draft(now)) {
-        add(release.published_at(now).expect("it is published"), account_member(&release.author), Activity::Release);
+        add(
+            release.published_at(now).expect("it is published"),
+            account_member(&release.author),
+            Activity::Release,
+        );
     }
     for deployment in &repo.deployments {
         let first_time = |states: &[&str]| {
@@ -206,7 +210,7 @@ fn add_releases_and_deployments(repo: &Repo, now: Time, add: &mut impl FnMut(Tim
 }
 
 fn closed_at(thread: &Thread, now: Time) -> Option<Time> {
-    thread.closing(now).map(|(when, event)| when + TimeDelta::seconds(event.unwrap_or(0)))
+    thread.closing(now).map(|(when, event_offset_s)| when + TimeDelta::seconds(event_offset_s.unwrap_or(0)))
 }
 
 fn add_pull(pull: &PullRequest, now: Time, add: &mut impl FnMut(Time, Member, Activity)) {
@@ -214,8 +218,10 @@ fn add_pull(pull: &PullRequest, now: Time, add: &mut impl FnMut(Time, Member, Ac
     let author = account_member(&thread.author);
     add(thread.created_at, author.clone(), Activity::PrOpened);
     let reviews_of_others = || {
-        let reviews =
-            pull.reviews.iter().filter_map(|review| Some((review.submitted(now)?, account_member(&review.author))));
+        let reviews = pull
+            .reviews
+            .iter()
+            .filter_map(|review| Some((review.submitted(now)?, account_member(&review.author))));
         reviews.filter(|(_, reviewer)| *reviewer != author)
     };
     if let Some(merged_at) = thread.merged_at(now) {

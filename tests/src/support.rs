@@ -97,13 +97,13 @@ pub fn silently_changed(world: &World) -> World {
         .iter_mut()
         .find(|issue| issue.changes.is_empty())
         .expect("a thread without changes");
-    issue.changes.insert(0, (soon_after(issue.created_at), ThreadChange::Closed { event: Some(0) }));
+    issue.changes.insert(0, (soon_after(issue.created_at), ThreadChange::Closed { event_offset_s: Some(0) }));
     let pulls = changed.repos[1].pulls.iter_mut();
     let pull = pulls
         .map(|pull| &mut pull.thread)
         .find(|pull| pull.changes.is_empty())
         .expect("a thread without changes");
-    pull.changes.insert(0, (soon_after(pull.created_at), ThreadChange::Closed { event: None }));
+    pull.changes.insert(0, (soon_after(pull.created_at), ThreadChange::Closed { event_offset_s: None }));
     // One history gains an ancestor, another loses one.
     let author = Signature::new("Late", "late@elsewhere.example", None);
     let repo = &mut changed.repos[0];

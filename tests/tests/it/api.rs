@@ -25,7 +25,7 @@ fn every_route_of_the_contract_answers() {
     let (world, _double, _place, server) = served();
     let orgs = get(server.address(), "/api/v1/orgs").json();
     let credits = reference::credits(&world, settled_at());
-    let people = reference::active_members(credits.iter().filter(|credit| !credit.member.bot));
+    let people = reference::active_members(credits.iter().filter(|credit| !credit.member.is_bot));
     let first = credits.iter().map(|credit| credit.at).min().expect("a credit");
     assert_eq!(orgs["orgs"][0]["org"], "Acme-Works");
     assert_eq!(orgs["orgs"][0]["members"], people.len());

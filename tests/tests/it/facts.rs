@@ -131,7 +131,7 @@ fn what_is_pushed_away_counts_no_more_until_it_is_pushed_back() {
 
 #[test]
 fn closings_count_when_the_timeline_says_and_as_long_as_they_hold() {
-    let closed = |event| ThreadChange::Closed { event };
+    let closed = |event_offset_s| ThreadChange::Closed { event_offset_s };
     let world = world_of(|repo| {
         // The event lies in the next day, month and week.
         repo.issues.push(
@@ -170,10 +170,11 @@ fn a_closing_that_was_read_at_a_bad_moment_counts_once_or_as_a_merge() {
         world_of(|repo| {
             let thread = |number| Thread::new(number, ann(), at("2024-01-02"));
             let when = at("2024-01-05");
-            let closed = ThreadChange::Closed { event: in_full.then_some(2) };
+            let closed = ThreadChange::Closed { event_offset_s: in_full.then_some(2) };
             repo.issues.push(thread(1).with_change(when, closed));
             repo.pulls.push(PullRequest::new(thread(2).with_change(when, closed)));
-            let merged = if in_full { ThreadChange::Merged } else { ThreadChange::Closed { event: Some(0) } };
+            let merged =
+                if in_full { ThreadChange::Merged } else { ThreadChange::Closed { event_offset_s: Some(0) } };
             let merged =
                 thread(3).with_change(when, merged).with_change(at("2024-01-06"), ThreadChange::Edited);
             repo.pulls.push(PullRequest::new(merged));

@@ -35,7 +35,8 @@ fn turned(thread: Thread, merge: bool) -> Thread {
     let thread = match number % 5 {
         0 => return thread,
         1 if merge => thread.with_change(opened + TimeDelta::hours(30), ThreadChange::Merged),
-        _ => thread.with_change(opened + TimeDelta::hours(50), ThreadChange::Closed { event: Some(1) }),
+        _ => thread
+            .with_change(opened + TimeDelta::hours(50), ThreadChange::Closed { event_offset_s: Some(1) }),
     };
     let late = settled_at() - TimeDelta::hours(number % 96 + 1);
     match number % 97 {

@@ -63,7 +63,7 @@ fn an_app_that_is_not_installed_says_so_and_doctor_names_what_it_lacks() {
 #[test]
 fn doctor_says_what_it_means_that_members_are_hidden() {
     let mut world = generated::world(65);
-    world.refused_fields = vec!["membersWithRole"];
+    world.forbidden_fields = vec!["membersWithRole"];
     let double = Double::start(world.clone(), settled_at());
     let text = Sandbox::with_github(&double).run(&["doctor", &world.org]).text();
     let told = format!("missing in {}: Members: read", world.org);
@@ -164,7 +164,7 @@ fn an_app_that_is_installed_anew_is_found_again() {
 #[test]
 fn a_missing_permission_is_named_with_the_repositories_it_hides() {
     let mut world = generated::world(68);
-    world.refused_fields = vec!["deployments"];
+    world.forbidden_fields = vec!["deployments"];
     let double = Double::start(world.clone(), settled_at());
     let sandbox = Sandbox::with_github(&double);
     let told = sandbox.run(&["collect", &world.org, "--since", SINCE]).expect_error(3);

@@ -242,7 +242,8 @@ fn two_aggregates_race() {
     let scenario = Scenario::new(76, 4);
     let stack = Stack::deploy(&aws, &scenario.world, &scenario.double);
     // What one has read is old by the time that it writes.
-    proxy.inject_randomly(30, ProxyFault::DelayedRequest(400), |request| is_of_lake(request, "PUT", "events"));
+    proxy
+        .inject_randomly(30, ProxyFault::DelayedRequest(400), |request| is_of_lake(request, "PUT", "events"));
     proxy.inject_randomly(5, ProxyFault::DelayedRequest(100), |request| {
         is_put_of(request, "rollup#") || is_put_of(request, "marker#")
     });
