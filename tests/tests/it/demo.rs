@@ -1,4 +1,4 @@
-//! `demo`, and that `show` and `export` say what the API says.
+//! `demo`, and `show` and `export` compared with the API.
 
 use std::collections::BTreeMap;
 
@@ -12,44 +12,44 @@ use gam_tests::support::{batches, files};
 
 const ORG: &str = "octo-demo";
 
-fn made() -> Sandbox {
+fn demo() -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.run(&["demo", "--no-serve", "--days", "70"]).expect_status(0);
     sandbox
 }
 
-/// The range that the sample covers, as the API takes it.
+/// Returns `since` and `until` of the sample, as query parameters.
 fn range(address: &str) -> (String, String) {
     let org = get(address, "/api/v1/orgs").json()["orgs"][0].clone();
     assert_eq!(org["org"], ORG);
-    let day = |name: &str| org[name].as_str().map(|at| at[..10].to_owned()).expect("a moment");
+    let day = |name: &str| org[name].as_str().map(|at| at[..10].to_owned()).expect("a timestamp");
     let until: chrono::NaiveDate = day("last_event").parse().expect("a day");
     (day("first_event"), (until + chrono::Days::new(1)).to_string())
 }
 
 #[test]
 fn a_second_demo_changes_nothing() {
-    let sandbox = made();
-    let read = |sandbox: &Sandbox| -> BTreeMap<_, _> {
+    let sandbox = demo();
+    let read_snapshots = |sandbox: &Sandbox| -> BTreeMap<_, _> {
         let snapshots = files(&sandbox.lake_dir().join("events"));
         snapshots.into_iter().map(|path| (path.clone(), std::fs::read(path).expect("a snapshot"))).collect()
     };
-    let before = read(&sandbox);
+    let before = read_snapshots(&sandbox);
     assert!(before.len() >= 3 && batches(&sandbox).is_empty());
     sandbox.run(&["demo", "--no-serve", "--days", "70"]).expect_status(0);
-    // Around midnight a later sample may hold a day more, but never less.
-    let after = read(&sandbox);
+    // Around midnight the second sample may contain one day more, but never less.
+    let after = read_snapshots(&sandbox);
     assert!(before.keys().all(|path| after.contains_key(path)));
     assert!(batches(&sandbox).is_empty());
-    let same = before.iter().filter(|(path, bytes)| after.get(*path) == Some(bytes)).count();
-    assert!(same + 1 >= before.len(), "only the last month may have gone on");
-    let told = sandbox.run(&["demo", "--no-serve", "--seed", "7"]).expect_error(2);
-    assert!(told.contains("seed"), "{told}");
+    let unchanged = before.iter().filter(|(path, bytes)| after.get(*path) == Some(bytes)).count();
+    assert!(unchanged + 1 >= before.len(), "only the last month may have changed");
+    let error = sandbox.run(&["demo", "--no-serve", "--seed", "7"]).expect_error(2);
+    assert!(error.contains("seed"), "{error}");
 }
 
 #[test]
-fn show_says_what_the_api_says() {
-    let sandbox = made();
+fn show_agrees_with_the_api() {
+    let sandbox = demo();
     let server = sandbox.serve();
     let (since, until) = range(server.address());
     let repos =
@@ -66,17 +66,19 @@ fn show_says_what_the_api_says() {
             format!("/api/v1/orgs/{ORG}/members/{}/metrics", encode_segment(&member)),
         ),
     ] {
-        let asked = [&["show"], &subject[..], &["--since", &since, "--until", &until]].concat();
-        let more = ["--metric", "reviews", "--granularity", "week"];
+        let args = [&["show"], &subject[..], &["--since", &since, "--until", &until]].concat();
+        let series_args = ["--metric", "reviews", "--granularity", "week"];
         let expected =
             get(server.address(), &format!("{path}?since={since}&until={until}&bots=exclude")).json();
         let series = format!("{path}/timeseries?metric=reviews&granularity=week&since={since}&until={until}");
         let series = get(server.address(), &series).json();
-        let shown = sandbox.run(&[&asked[..], &more, &["--format", "json"]].concat()).expect_status(0).json();
+        let shown =
+            sandbox.run(&[&args[..], &series_args, &["--format", "json"]].concat()).expect_status(0).json();
         assert_eq!(shown["metrics"], expected);
         assert_eq!(shown["timeseries"], series);
 
-        let csv = sandbox.run(&[&asked[..], &more, &["--format", "csv"]].concat()).expect_status(0).text();
+        let csv =
+            sandbox.run(&[&args[..], &series_args, &["--format", "csv"]].concat()).expect_status(0).text();
         let rows: Vec<Vec<&str>> = csv.lines().skip(1).map(|line| line.split(',').collect()).collect();
         let points = series["points"].as_array().expect("points");
         assert_eq!(rows.len(), points.len());
@@ -84,24 +86,24 @@ fn show_says_what_the_api_says() {
             assert_eq!(point["start"], row[0]);
             assert_eq!(point["value"].to_string(), row[3]);
         }
-        let table = sandbox.run(&asked).expect_status(0).text();
+        let table = sandbox.run(&args).expect_status(0).text();
         assert!(
             table.contains("prs_merged") && table.contains(&expected["metrics"]["prs_merged"].to_string())
         );
 
-        // Over HTTP it is the same.
+        // `--api` prints the same.
         let api = format!("http://{}", server.address());
         let remote = Sandbox::new().with_variable("API_ENDPOINT", &api);
         assert_eq!(
-            remote.run(&[&asked[..], &more, &["--format", "json"]].concat()).expect_status(0).json(),
+            remote.run(&[&args[..], &series_args, &["--format", "json"]].concat()).expect_status(0).json(),
             shown
         );
     }
 }
 
 #[test]
-fn an_export_says_what_the_api_says() {
-    let sandbox = made();
+fn export_agrees_with_the_api() {
+    let sandbox = demo();
     let server = sandbox.serve();
     let (since, until) = range(server.address());
     let export = |format: &str, granularity: &str| {
@@ -111,7 +113,7 @@ fn an_export_says_what_the_api_says() {
     let rows = json.as_array().expect("rows");
     for row in rows {
         let (name, level) = (row["name"].as_str().expect("a name"), row["level"].as_str().expect("a level"));
-        // A month that the range cuts counts what lies in the range.
+        // A month that the range cuts contains only what lies in the range.
         let from = row["start"].as_str().expect("a day").max(since.as_str());
         let to = row["end"].as_str().expect("a day").min(until.as_str());
         let path = match level {

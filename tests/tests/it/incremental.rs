@@ -1,4 +1,4 @@
-//! Any series of incremental runs ends with what one backfill of the same range ends with.
+//! A series of incremental runs ends in the same state as one backfill of the same range.
 
 use gam_tests::answers::{assert_matches_reference, assert_same_answers};
 use gam_tests::github::{Double, generated};
@@ -7,7 +7,7 @@ use gam_tests::program::Sandbox;
 use gam_tests::support::{SINCE, backfilled, collect_and_aggregate, fetch_answers, full_range, settled_at};
 
 #[test]
-fn incremental_runs_answer_what_the_reference_says_at_every_step() {
+fn incremental_runs_match_the_reference_at_every_step() {
     for seed in [3, 4] {
         let world = generated::world(seed);
         let times = generated::times(seed, 7);
@@ -19,14 +19,14 @@ fn incremental_runs_answer_what_the_reference_says_at_every_step() {
             assert_matches_reference(sandbox.serve().address(), &world, *now, &full_range());
         }
         let now = times[times.len() - 1];
-        let fresh = Sandbox::with_github(&double);
-        collect_and_aggregate(&fresh, &world.org);
-        assert_same_answers(&fetch_answers(&fresh, &world, now), &fetch_answers(&sandbox, &world, now));
+        let backfill = Sandbox::with_github(&double);
+        collect_and_aggregate(&backfill, &world.org);
+        assert_same_answers(&fetch_answers(&backfill, &world, now), &fetch_answers(&sandbox, &world, now));
     }
 }
 
 #[test]
-fn a_run_with_nothing_new_costs_three_requests_at_most() {
+fn an_idle_run_costs_at_most_three_requests() {
     let (world, double, sandbox) = backfilled(5);
     for _ in 0..2 {
         let before = double.request_count();
@@ -41,8 +41,8 @@ fn a_run_with_nothing_new_costs_three_requests_at_most() {
 }
 
 #[test]
-fn pieces_make_a_whole() {
-    let (world, double, whole) = backfilled(6);
+fn collecting_in_pieces_equals_one_backfill() {
+    let (world, double, backfill) = backfilled(6);
     let sandbox = Sandbox::with_github(&double);
     let org = world.org.as_str();
     for args in [
@@ -56,5 +56,5 @@ fn pieces_make_a_whole() {
         sandbox.run(&["aggregate"]).expect_status(0);
     }
     let now = settled_at();
-    assert_same_answers(&fetch_answers(&whole, &world, now), &fetch_answers(&sandbox, &world, now));
+    assert_same_answers(&fetch_answers(&backfill, &world, now), &fetch_answers(&sandbox, &world, now));
 }
