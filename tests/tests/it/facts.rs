@@ -1,5 +1,5 @@
-//! Small worlds, each about one thing that makes counting hard. Each is looked at step by step and as
-//! a whole, and always answers what the reference says.
+//! Small worlds, each with one thing that makes counting hard. Each is collected step by step and in one
+//! backfill, and must always match the reference.
 
 use gam_tests::answers::{assert_matches_reference, assert_same_answers};
 use gam_tests::github::Double;
@@ -18,7 +18,7 @@ fn ann() -> Option<Account> {
     Some(Account::user("Ann", 11))
 }
 
-fn by(account: Option<Account>) -> Signature {
+fn signed_by(account: Option<Account>) -> Signature {
     Signature::new("somebody", "somebody@work.example", account)
 }
 
@@ -30,9 +30,9 @@ fn world_of(change: impl FnOnce(&mut Repo)) -> World {
     world
 }
 
-/// Collects at every moment, holds the answers against the reference, and at the end against those of
-/// one backfill.
-fn stepwise(world: &World, times: &[&str]) -> Sandbox {
+/// Collects at every time and compares the answers with the reference, and at the end with those of one
+/// backfill.
+fn collect_in_steps(world: &World, times: &[&str]) -> Sandbox {
     let double = Double::start(world.clone(), at(times[0]));
     let sandbox = Sandbox::with_github(&double);
     for time in times {
@@ -41,9 +41,9 @@ fn stepwise(world: &World, times: &[&str]) -> Sandbox {
         assert_matches_reference(sandbox.serve().address(), world, at(time), &full_range());
     }
     let now = at(times[times.len() - 1]);
-    let fresh = Sandbox::with_github(&double);
-    collect_and_aggregate(&fresh, &world.org);
-    assert_same_answers(&fetch_answers(&fresh, world, now), &fetch_answers(&sandbox, world, now));
+    let backfill = Sandbox::with_github(&double);
+    collect_and_aggregate(&backfill, &world.org);
+    assert_same_answers(&fetch_answers(&backfill, world, now), &fetch_answers(&sandbox, world, now));
     sandbox
 }
 
@@ -54,37 +54,37 @@ fn org_metric(sandbox: &Sandbox, metric: &str) -> serde_json::Value {
 }
 
 #[test]
-fn what_lands_late_counts_at_its_old_date() {
+fn commits_that_land_late_count_at_their_own_date() {
     let world = world_of(|repo| {
-        let old = repo.commit(&[], at("2024-01-02"), &by(ann()), Some([5, 1, 1]));
+        let old = repo.commit(&[], at("2024-01-02"), &signed_by(ann()), Some([5, 1, 1]));
         repo.push(at("2024-01-02T01:00:00Z"), &old);
-        let branch = repo.commit(&[&old], at("2024-01-03"), &by(None), Some([7, 0, 2]));
-        let main = repo.commit(&[&old], at("2024-02-01"), &by(ann()), Some([1, 1, 1]));
+        let branch = repo.commit(&[&old], at("2024-01-03"), &signed_by(None), Some([7, 0, 2]));
+        let main = repo.commit(&[&old], at("2024-02-01"), &signed_by(ann()), Some([1, 1, 1]));
         repo.push(at("2024-02-01T01:00:00Z"), &main);
-        let merge = repo.commit(&[&main, &branch], at("2024-03-01"), &by(ann()), Some([9, 9, 9]));
+        let merge = repo.commit(&[&main, &branch], at("2024-03-01"), &signed_by(ann()), Some([9, 9, 9]));
         repo.push(at("2024-03-01T01:00:00Z"), &merge);
     });
-    let sandbox = stepwise(&world, &["2024-01-10", "2024-02-10", "2024-03-10"]);
+    let sandbox = collect_in_steps(&world, &["2024-01-10", "2024-02-10", "2024-03-10"]);
     assert_eq!(org_metric(&sandbox, "commits"), 3);
     assert_eq!(org_metric(&sandbox, "additions"), 13);
     assert_eq!(org_metric(&sandbox, "merge_commits"), 1);
 }
 
 #[test]
-fn a_great_deal_may_land_at_once() {
+fn hundreds_of_commits_can_land_at_once() {
     let world = world_of(|repo| {
-        let base = repo.commit(&[], at("2024-01-02"), &by(ann()), Some([1, 0, 1]));
+        let base = repo.commit(&[], at("2024-01-02"), &signed_by(ann()), Some([1, 0, 1]));
         repo.push(at("2024-01-02"), &base);
-        // More than two pages of a comparison, of the same second, and one that GitHub cannot count.
+        // More than two pages of a comparison, all of the same second. GitHub cannot count the lines of one.
         let mut tip = base.clone();
         for number in 0..250 {
             let lines = (number != 77).then_some([1, 0, 1]);
-            tip = repo.commit(&[&tip], at("2024-01-05"), &by(None), lines);
+            tip = repo.commit(&[&tip], at("2024-01-05"), &signed_by(None), lines);
         }
-        let merge = repo.commit(&[&base, &tip], at("2024-02-01"), &by(ann()), Some([0, 0, 0]));
+        let merge = repo.commit(&[&base, &tip], at("2024-02-01"), &signed_by(ann()), Some([0, 0, 0]));
         repo.push(at("2024-02-01"), &merge);
     });
-    let sandbox = stepwise(&world, &["2024-01-10", "2024-02-10"]);
+    let sandbox = collect_in_steps(&world, &["2024-01-10", "2024-02-10"]);
     assert_eq!(
         (org_metric(&sandbox, "commits"), org_metric(&sandbox, "additions")),
         (251.into(), 250.into())
@@ -92,11 +92,11 @@ fn a_great_deal_may_land_at_once() {
 }
 
 #[test]
-fn an_organization_may_have_more_repositories_than_a_page() {
+fn an_organization_can_have_more_repositories_than_a_page() {
     let mut world = World::new("acme");
     for id in 1..=130 {
         let mut repo = Repo::new(id, &format!("repo-{id}"), at(BEGIN));
-        let only = repo.commit(&[], at("2024-01-02"), &by(ann()), Some([1, 0, 1]));
+        let only = repo.commit(&[], at("2024-01-02"), &signed_by(ann()), Some([1, 0, 1]));
         repo.push(at("2024-01-02"), &only);
         world.repos.push(repo);
     }
@@ -107,33 +107,33 @@ fn an_organization_may_have_more_repositories_than_a_page() {
     assert_eq!(org_metric(&sandbox, "total_repos"), 130);
     let before = double.request_count();
     sandbox.run(&["collect", "acme"]).expect_status(0);
-    assert_eq!(double.request_count() - before, 2, "a request a hundred repositories");
+    assert_eq!(double.request_count() - before, 2, "one request for each hundred repositories");
 }
 
 #[test]
-fn what_is_pushed_away_counts_no_more_until_it_is_pushed_back() {
+fn a_force_push_retracts_commits_until_they_are_pushed_again() {
     let world = world_of(|repo| {
-        let base = repo.commit(&[], at("2024-01-02"), &by(ann()), Some([1, 0, 1]));
-        let gone = repo.commit(&[&base], at("2024-01-03"), &by(None), Some([10, 0, 1]));
-        let instead = repo.commit(&[&base], at("2024-01-04"), &by(ann()), Some([100, 0, 1]));
-        repo.push(at("2024-01-05"), &gone);
-        repo.push(at("2024-01-15"), &instead);
-        repo.push(at("2024-01-25"), &gone);
-        repo.push(at("2024-02-05"), &instead);
+        let base = repo.commit(&[], at("2024-01-02"), &signed_by(ann()), Some([1, 0, 1]));
+        let replaced = repo.commit(&[&base], at("2024-01-03"), &signed_by(None), Some([10, 0, 1]));
+        let replacement = repo.commit(&[&base], at("2024-01-04"), &signed_by(ann()), Some([100, 0, 1]));
+        repo.push(at("2024-01-05"), &replaced);
+        repo.push(at("2024-01-15"), &replacement);
+        repo.push(at("2024-01-25"), &replaced);
+        repo.push(at("2024-02-05"), &replacement);
         repo.push(at("2024-02-15"), &base);
     });
     let times = ["2024-01-10", "2024-01-20", "2024-01-30", "2024-02-10", "2024-02-20"];
     for (steps, additions) in (1..).zip([11, 101, 11, 101, 1]) {
-        let sandbox = stepwise(&world, &times[..steps]);
+        let sandbox = collect_in_steps(&world, &times[..steps]);
         assert_eq!(org_metric(&sandbox, "additions"), additions);
     }
 }
 
 #[test]
-fn closings_count_when_the_timeline_says_and_as_long_as_they_hold() {
+fn closings_count_at_the_time_of_their_event_until_undone() {
     let closed = |event_offset_s| ThreadChange::Closed { event_offset_s };
     let world = world_of(|repo| {
-        // The event lies in the next day, month and week.
+        // The event is one second later, in the next month.
         repo.issues.push(
             Thread::new(1, ann(), at("2024-01-02")).with_change(at("2024-01-31T23:59:59Z"), closed(Some(1))),
         );
@@ -149,13 +149,16 @@ fn closings_count_when_the_timeline_says_and_as_long_as_they_hold() {
             .with_change(at("2024-01-16"), ThreadChange::Reopened)
             .with_change(at("2024-01-26"), ThreadChange::Merged);
         repo.pulls.push(PullRequest::new(reopened));
-        let taken_up = Thread::new(4, None, at("2024-01-03")).with_change(at("2024-01-06"), closed(Some(1)));
-        repo.pulls.push(PullRequest::new(taken_up.with_change(at("2024-02-16"), ThreadChange::Reopened)));
-        // Its timeline does not tell of the closing.
-        let given_up = Thread::new(5, ann(), at("2024-01-03")).with_change(at("2024-01-18"), closed(None));
-        repo.pulls.push(PullRequest::new(given_up));
+        let reopened_later =
+            Thread::new(4, None, at("2024-01-03")).with_change(at("2024-01-06"), closed(Some(1)));
+        repo.pulls
+            .push(PullRequest::new(reopened_later.with_change(at("2024-02-16"), ThreadChange::Reopened)));
+        // Its timeline has no event for the closing.
+        let closed_without_event =
+            Thread::new(5, ann(), at("2024-01-03")).with_change(at("2024-01-18"), closed(None));
+        repo.pulls.push(PullRequest::new(closed_without_event));
     });
-    let sandbox = stepwise(&world, &["2024-01-10", "2024-01-20", "2024-02-10", "2024-02-20"]);
+    let sandbox = collect_in_steps(&world, &["2024-01-10", "2024-01-20", "2024-02-10", "2024-02-20"]);
     assert_eq!(org_metric(&sandbox, "issues_closed"), 2);
     assert_eq!(org_metric(&sandbox, "prs_closed"), 1);
     let server = sandbox.serve();
@@ -164,23 +167,26 @@ fn closings_count_when_the_timeline_says_and_as_long_as_they_hold() {
 }
 
 #[test]
-fn a_closing_that_was_read_at_a_bad_moment_counts_once_or_as_a_merge() {
-    // At first neither the timeline tells of the closings, nor anything of the merge.
-    let shown = |in_full: bool| {
+fn a_closing_without_its_event_counts_once_or_as_a_merge() {
+    // At first the timeline has no closing events, and GitHub shows the merge as a closing.
+    let world_with = |is_complete: bool| {
         world_of(|repo| {
             let thread = |number| Thread::new(number, ann(), at("2024-01-02"));
             let when = at("2024-01-05");
-            let closed = ThreadChange::Closed { event_offset_s: in_full.then_some(2) };
+            let closed = ThreadChange::Closed { event_offset_s: is_complete.then_some(2) };
             repo.issues.push(thread(1).with_change(when, closed));
             repo.pulls.push(PullRequest::new(thread(2).with_change(when, closed)));
-            let merged =
-                if in_full { ThreadChange::Merged } else { ThreadChange::Closed { event_offset_s: Some(0) } };
+            let merged = if is_complete {
+                ThreadChange::Merged
+            } else {
+                ThreadChange::Closed { event_offset_s: Some(0) }
+            };
             let merged =
                 thread(3).with_change(when, merged).with_change(at("2024-01-06"), ThreadChange::Edited);
             repo.pulls.push(PullRequest::new(merged));
         })
     };
-    let double = Double::start(shown(false), at("2024-01-05T12:00:00Z"));
+    let double = Double::start(world_with(false), at("2024-01-05T12:00:00Z"));
     let sandbox = Sandbox::with_github(&double);
     let step = |world: World, now: Time| {
         double.set_now(now);
@@ -189,12 +195,12 @@ fn a_closing_that_was_read_at_a_bad_moment_counts_once_or_as_a_merge() {
         assert_matches_reference(sandbox.serve().address(), &world, now, &full_range());
         ["issues_closed", "prs_closed", "prs_merged"].map(|metric| org_metric(&sandbox, metric))
     };
-    assert_eq!(step(shown(false), at("2024-01-05T12:00:00Z")), [1, 2, 0]);
-    assert_eq!(step(shown(true), at("2024-01-07")), [1, 1, 1]);
+    assert_eq!(step(world_with(false), at("2024-01-05T12:00:00Z")), [1, 2, 0]);
+    assert_eq!(step(world_with(true), at("2024-01-07")), [1, 1, 1]);
 }
 
 #[test]
-fn a_review_counts_for_others_once_it_is_submitted() {
+fn reviews_of_others_count_once_submitted() {
     let (bob, bot) = (Some(Account::user("bob", 12)), Some(Account::bot("helper", 91)));
     let world = world_of(|repo| {
         let mut pull = PullRequest::new(
@@ -226,7 +232,7 @@ fn a_review_counts_for_others_once_it_is_submitted() {
         after.reviews = vec![Review::new(9, bob.clone(), at("2024-01-04"))];
         repo.pulls.push(after);
     });
-    let sandbox = stepwise(&world, &["2024-01-08", "2024-01-12T12:00:00Z", "2024-01-20"]);
+    let sandbox = collect_in_steps(&world, &["2024-01-08", "2024-01-12T12:00:00Z", "2024-01-20"]);
     assert_eq!(org_metric(&sandbox, "reviews"), 4);
     let first = org_metric(&sandbox, "first_review_hours");
     assert_eq!((first["count"].as_u64(), first["mean"].as_f64()), (Some(1), Some(72.0)));
@@ -237,7 +243,7 @@ fn deployment(id: i64, created: &str, statuses: Vec<(Time, &'static str)>) -> De
 }
 
 #[test]
-fn a_deployment_may_succeed_long_after_it_failed() {
+fn a_deployment_can_succeed_long_after_it_failed() {
     let world = world_of(|repo| {
         repo.deployments = vec![
             deployment(1, "2024-01-02", vec![(at("2024-01-03"), "FAILURE"), (at("2024-03-03"), "SUCCESS")]),
@@ -246,7 +252,7 @@ fn a_deployment_may_succeed_long_after_it_failed() {
             deployment(4, "2024-02-06", vec![(at("2024-02-06"), "PENDING"), (at("2024-03-07"), "SUCCESS")]),
         ];
     });
-    let sandbox = stepwise(&world, &["2024-01-10", "2024-02-10", "2024-03-05", "2024-03-10"]);
+    let sandbox = collect_in_steps(&world, &["2024-01-10", "2024-02-10", "2024-03-05", "2024-03-10"]);
     assert_eq!(org_metric(&sandbox, "deploys"), 3);
     assert_eq!(org_metric(&sandbox, "deploy_failures"), 1);
 }
@@ -255,7 +261,7 @@ fn a_deployment_may_succeed_long_after_it_failed() {
 fn a_failure_counts_until_its_deployment_is_deleted() {
     let failed = |id, created: &str| deployment(id, created, vec![(at(created), "FAILURE")]);
     let mut world = world_of(|repo| {
-        let push = repo.commit(&[], at("2024-01-02"), &by(ann()), Some([1, 0, 1]));
+        let push = repo.commit(&[], at("2024-01-02"), &signed_by(ann()), Some([1, 0, 1]));
         repo.push(at("2024-01-02"), &push);
         repo.deployments = vec![
             failed(1, "2024-02-01"),
@@ -273,28 +279,28 @@ fn a_failure_counts_until_its_deployment_is_deleted() {
         org_metric(&sandbox, "deploy_failures")
     };
     assert_eq!(step(&world), 4);
-    // One is not shown, and neither the list's length nor its newest entry tells of it. As long as the
-    // repository is blocked that says nothing.
+    // One is hidden, and neither the list's length nor its newest entry reveals it. While the repository is
+    // blocked, nothing is retracted.
     world.repos[0].deployments[0] = deployment(5, "2024-02-01", vec![(at("2024-02-01"), "PENDING")]);
     world.repos[0].is_blocked = true;
     assert_eq!(step(&world), 4);
     world.repos[0].is_blocked = false;
     assert_eq!(step(&world), 3);
     assert_matches_reference(sandbox.serve().address(), &world, now, &full_range());
-    // The newest one is deleted, and then all that are left.
+    // The newest one is deleted, and then all others.
     world.repos[0].deployments.pop();
     assert_eq!(step(&world), 2);
     assert_matches_reference(sandbox.serve().address(), &world, now, &full_range());
     world.repos[0].deployments.clear();
     assert_eq!(step(&world), 0);
     assert_matches_reference(sandbox.serve().address(), &world, now, &full_range());
-    let fresh = Sandbox::with_github(&double);
-    collect_and_aggregate(&fresh, &world.org);
-    assert_same_answers(&fetch_answers(&fresh, &world, now), &fetch_answers(&sandbox, &world, now));
+    let backfill = Sandbox::with_github(&double);
+    collect_and_aggregate(&backfill, &world.org);
+    assert_same_answers(&fetch_answers(&backfill, &world, now), &fetch_answers(&sandbox, &world, now));
 }
 
 #[test]
-fn a_release_counts_when_it_was_last_published() {
+fn a_release_counts_at_its_last_publication() {
     let world = world_of(|repo| {
         let release = |id, created: &str, changes: Vec<_>| Release {
             id,
@@ -322,15 +328,15 @@ fn a_release_counts_when_it_was_last_published() {
             ),
             release(4, "2024-01-08", Vec::new()),
         ];
-        let push = repo.commit(&[], at("2024-01-02"), &by(ann()), Some([1, 1, 1]));
+        let push = repo.commit(&[], at("2024-01-02"), &signed_by(ann()), Some([1, 1, 1]));
         repo.push(at("2024-01-24"), &push);
     });
-    let sandbox = stepwise(&world, &["2024-01-10", "2024-01-20", "2024-01-30"]);
+    let sandbox = collect_in_steps(&world, &["2024-01-10", "2024-01-20", "2024-01-30"]);
     assert_eq!(org_metric(&sandbox, "releases"), 2);
 }
 
 #[test]
-fn a_draft_may_be_published_long_after_a_newer_release() {
+fn a_draft_can_be_published_long_after_a_newer_release() {
     let world = world_of(|repo| {
         let release = |id, created: &str, published: &str| Release {
             id,
@@ -342,28 +348,28 @@ fn a_draft_may_be_published_long_after_a_newer_release() {
         repo.releases =
             vec![release(1, "2024-01-02", "2024-03-03"), release(2, "2024-01-04", "2024-01-04T01:00:00Z")];
     });
-    let sandbox = stepwise(&world, &["2024-01-10", "2024-02-10", "2024-03-05"]);
+    let sandbox = collect_in_steps(&world, &["2024-01-10", "2024-02-10", "2024-03-05"]);
     assert_eq!(org_metric(&sandbox, "releases"), 2);
 }
 
 #[test]
-fn a_renamed_repository_stays_the_same_one() {
+fn a_renamed_repository_stays_the_same() {
     let mut world = world_of(|repo| {
-        let one = repo.commit(&[], at("2024-01-02"), &by(ann()), Some([1, 1, 1]));
+        let one = repo.commit(&[], at("2024-01-02"), &signed_by(ann()), Some([1, 1, 1]));
         repo.push(at("2024-01-02"), &one);
-        let two = repo.commit(&[&one], at("2024-02-02"), &by(ann()), Some([1, 1, 1]));
+        let two = repo.commit(&[&one], at("2024-02-02"), &signed_by(ann()), Some([1, 1, 1]));
         repo.push(at("2024-02-02"), &two);
         repo.names.push((at("2024-01-20"), "Web-Site".to_owned()));
     });
-    // Another repository takes the name over.
-    let mut heir = Repo::new(8, "site", at("2024-02-03"));
-    let only = heir.commit(&[], at("2024-02-04"), &by(ann()), Some([1, 1, 1]));
-    heir.push(at("2024-02-04"), &only);
-    world.repos.push(heir);
-    let sandbox = stepwise(&world, &["2024-01-10", "2024-01-30", "2024-02-10"]);
+    // Another repository takes the old name.
+    let mut successor = Repo::new(8, "site", at("2024-02-03"));
+    let only = successor.commit(&[], at("2024-02-04"), &signed_by(ann()), Some([1, 1, 1]));
+    successor.push(at("2024-02-04"), &only);
+    world.repos.push(successor);
+    let sandbox = collect_in_steps(&world, &["2024-01-10", "2024-01-30", "2024-02-10"]);
     let server = sandbox.serve();
-    for (asked, name, commits) in [("web-site", "Web-Site", 2), ("SITE", "site", 1)] {
-        let target = format!("/api/v1/orgs/acme/repos/{asked}/metrics?since={SINCE}&until=2024-05-01");
+    for (requested, name, commits) in [("web-site", "Web-Site", 2), ("SITE", "site", 1)] {
+        let target = format!("/api/v1/orgs/acme/repos/{requested}/metrics?since={SINCE}&until=2024-05-01");
         let answer = get(server.address(), &target).json();
         assert_eq!(
             (answer["repo"].as_str(), answer["metrics"]["commits"].as_u64()),
@@ -373,14 +379,14 @@ fn a_renamed_repository_stays_the_same_one() {
 }
 
 #[test]
-fn the_first_run_reads_what_the_contract_says() {
+fn a_first_run_reads_90_days_by_default() {
     let world = world_of(|repo| {
-        let one = repo.commit(&[], at("2024-01-02"), &by(ann()), Some([1, 1, 1]));
+        let one = repo.commit(&[], at("2024-01-02"), &signed_by(ann()), Some([1, 1, 1]));
         repo.push(at("2024-01-02"), &one);
     });
     let double = Double::start(world, at("2024-01-10"));
     let sandbox = Sandbox::with_github(&double);
-    // Without a day it is 90 days back, and everything in this world is older than that.
+    // Without --since it reads 90 days, and everything in this world is older.
     sandbox.run(&["collect", "acme"]).expect_status(0);
     sandbox.run(&["aggregate"]).expect_status(0);
     let server = sandbox.serve();
