@@ -1,4 +1,4 @@
-//! The API as the real `serve` gives it.
+//! The API of the real `serve`.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -14,15 +14,15 @@ use gam_tests::support::{SINCE, backfilled, settled_at};
 
 const ORG: &str = "/api/v1/orgs/acme-works";
 
-fn served() -> (gam_tests::github::World, Double, Sandbox, ServerProcess) {
+fn start() -> (gam_tests::github::World, Double, Sandbox, ServerProcess) {
     let (world, double, sandbox) = backfilled(70);
     let server = sandbox.serve();
     (world, double, sandbox, server)
 }
 
 #[test]
-fn every_route_of_the_contract_answers() {
-    let (world, _double, _place, server) = served();
+fn every_route_answers_with_its_fields() {
+    let (world, _double, _place, server) = start();
     let orgs = get(server.address(), "/api/v1/orgs").json();
     let credits = reference::credits(&world, settled_at());
     let people = reference::active_members(credits.iter().filter(|credit| !credit.member.is_bot));
@@ -30,9 +30,9 @@ fn every_route_of_the_contract_answers() {
     assert_eq!(orgs["orgs"][0]["org"], "Acme-Works");
     assert_eq!(orgs["orgs"][0]["members"], people.len());
     assert_eq!(orgs["orgs"][0]["repos"], 4);
-    let told: chrono::DateTime<chrono::Utc> =
+    let first_event: chrono::DateTime<chrono::Utc> =
         orgs["orgs"][0]["first_event"].as_str().and_then(|at| at.parse().ok()).expect("a moment");
-    assert_eq!(told, first);
+    assert_eq!(first_event, first);
 
     for (path, fields) in [
         (
@@ -68,7 +68,7 @@ fn every_route_of_the_contract_answers() {
     let openapi = get(server.address(), "/openapi.json").json();
     assert!(openapi["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")));
     let complete = get(server.address(), &format!("{ORG}/metrics")).json()["complete_until"].clone();
-    assert_eq!(complete, "2024-04-27T12:00:00Z", "GitHub's clock says up to when it was read");
+    assert_eq!(complete, "2024-04-27T12:00:00Z", "GitHub's time of the last complete reading");
     for path in ["metrics", "repos/site/metrics", "members/ann/metrics"] {
         let since = get(server.address(), &format!("{ORG}/{path}")).json()["complete_since"].clone();
         assert_eq!(since, format!("{SINCE}T00:00:00Z"), "{path}");
@@ -76,8 +76,8 @@ fn every_route_of_the_contract_answers() {
 }
 
 #[test]
-fn refusals_are_problem_documents() {
-    let (_world, _double, _place, server) = served();
+fn errors_are_problem_documents() {
+    let (_world, _double, _place, server) = start();
     for (target, status, code) in [
         ("/api/v1/orgs/nobody/metrics", 404, "NOT_FOUND"),
         ("/api/v1/orgs/acme-works/repos/nothing/metrics", 404, "NOT_FOUND"),
@@ -112,35 +112,39 @@ fn refusals_are_problem_documents() {
             }
         }
     }
-    assert_eq!(send_request(server.address(), "POST", "/api/v1/orgs", &[]).status, 405, "it is read-only");
+    assert_eq!(
+        send_request(server.address(), "POST", "/api/v1/orgs", &[]).status,
+        405,
+        "the API is read-only"
+    );
 }
 
 #[test]
-fn answers_are_tagged_and_compressed() {
-    let (_world, _double, _place, server) = served();
+fn answers_have_etags_and_are_compressed() {
+    let (_world, _double, _place, server) = start();
     let target = format!("{ORG}/metrics/timeseries?since={SINCE}&until=2024-05-01&bots=include");
     let plain = get(server.address(), &target);
-    let tag = plain.headers["etag"].clone();
+    let etag = plain.headers["etag"].clone();
     assert!(plain.headers.contains_key("cache-control"));
     assert!(!plain.headers.contains_key("content-encoding"));
-    let again = send_request(server.address(), "GET", &target, &[("if-none-match", &tag)]);
-    assert_eq!((again.status, again.body.len()), (304, 0));
-    assert_eq!(again.headers["etag"], tag);
+    let unchanged = send_request(server.address(), "GET", &target, &[("if-none-match", &etag)]);
+    assert_eq!((unchanged.status, unchanged.body.len()), (304, 0));
+    assert_eq!(unchanged.headers["etag"], etag);
     let other = send_request(server.address(), "GET", &target, &[("if-none-match", "\"other\"")]);
     assert_eq!((other.status, &other.body), (200, &plain.body));
-    let packed = send_request(server.address(), "GET", &target, &[("accept-encoding", "gzip")]);
-    assert_eq!(packed.headers["content-encoding"], "gzip");
-    let mut unpacked = Vec::new();
-    flate2::read::GzDecoder::new(packed.body.as_slice()).read_to_end(&mut unpacked).expect("gzip");
-    assert_eq!(unpacked, plain.body);
-    assert!(packed.body.len() < plain.body.len());
+    let compressed = send_request(server.address(), "GET", &target, &[("accept-encoding", "gzip")]);
+    assert_eq!(compressed.headers["content-encoding"], "gzip");
+    let mut decompressed = Vec::new();
+    flate2::read::GzDecoder::new(compressed.body.as_slice()).read_to_end(&mut decompressed).expect("gzip");
+    assert_eq!(decompressed, plain.body);
+    assert!(compressed.body.len() < plain.body.len());
 }
 
 #[test]
-fn a_bucket_that_the_range_cuts_counts_what_lies_in_the_range() {
-    let (world, _double, _place, server) = served();
+fn a_partial_bucket_counts_only_days_in_the_range() {
+    let (world, _double, _place, server) = start();
     let credits = reference::credits(&world, settled_at());
-    // Wednesday to Tuesday over the end of a year; a leap day; and both ends within one week.
+    // Across the end of a year, across a leap day, and with both ends within one week.
     for (since, until) in
         [("2023-12-27", "2024-01-09"), ("2024-02-28", "2024-03-02"), ("2024-01-30", "2024-02-02")]
     {
@@ -153,9 +157,10 @@ fn a_bucket_that_the_range_cuts_counts_what_lies_in_the_range() {
                 let mut at = day(since);
                 for point in answer["points"].as_array().expect("points") {
                     let (start, end) = bucket_bounds(granularity, at);
-                    let cut = (start.max(day(since)), end.min(day(until)));
-                    let chosen = reference::select(&credits, &Subject::Org, cut.0, cut.1, Bots::Exclude);
-                    let value = reference::metrics(&chosen)[metric].clone();
+                    let clipped = (start.max(day(since)), end.min(day(until)));
+                    let selected =
+                        reference::select(&credits, &Subject::Org, clipped.0, clipped.1, Bots::Exclude);
+                    let value = reference::metrics(&selected)[metric].clone();
                     let expected =
                         json!({ "start": start.to_string(), "end": end.to_string(), "value": value });
                     assert_eq!(point, &expected, "{target}");
@@ -168,31 +173,31 @@ fn a_bucket_that_the_range_cuts_counts_what_lies_in_the_range() {
 }
 
 #[test]
-fn the_future_and_the_past_are_empty() {
-    let (_world, _double, _place, server) = served();
+fn ranges_without_events_answer_with_zeros() {
+    let (_world, _double, _place, server) = start();
     for range in ["since=2030-01-01&until=2030-03-01", "since=2001-01-01&until=2001-03-01"] {
         for subject in ["", "/repos/site", "/members/bob"] {
             let answer = get(server.address(), &format!("{ORG}{subject}/metrics?{range}")).json();
-            let nothing = json!({ "count": 0, "mean": null, "p50": null, "p90": null });
+            let empty = json!({ "count": 0, "mean": null, "p50": null, "p90": null });
             assert_eq!(answer["metrics"]["commits"], 0);
             assert_eq!(answer["metrics"]["active_members"], 0);
-            assert_eq!(answer["metrics"]["cycle_time_hours"], nothing);
+            assert_eq!(answer["metrics"]["cycle_time_hours"], empty);
             let target = format!(
                 "{ORG}{subject}/metrics/timeseries?{range}&metric=cycle_time_hours&granularity=month"
             );
             let series = get(server.address(), &target).json();
             let points = series["points"].as_array().expect("points");
             assert_eq!(points.len(), 2);
-            assert!(points.iter().all(|point| point["value"] == nothing), "{series}");
+            assert!(points.iter().all(|point| point["value"] == empty), "{series}");
         }
-        let listed = get(server.address(), &format!("{ORG}/members?{range}")).json();
-        assert_eq!(listed, json!({ "members": [], "next": null }));
+        let listing = get(server.address(), &format!("{ORG}/members?{range}")).json();
+        assert_eq!(listing, json!({ "members": [], "next": null }));
     }
 }
 
 #[test]
-fn names_are_matched_whatever_their_case_and_bots_answer_by_name() {
-    let (world, _double, _place, server) = served();
+fn names_ignore_case_and_bots_can_be_queried_by_name() {
+    let (world, _double, _place, server) = start();
     let range = format!("since={SINCE}&until=2024-05-01");
     for (path, field, name) in [
         ("/api/v1/orgs/ACME-works/metrics", "org", "Acme-Works"),
@@ -205,8 +210,8 @@ fn names_are_matched_whatever_their_case_and_bots_answer_by_name() {
     }
     let credits = reference::credits(&world, settled_at());
     let bot = Subject::Member("dependabot[bot]".to_owned());
-    let own = reference::select(&credits, &bot, day(SINCE), day("2024-05-01"), Bots::Include);
-    let commits = reference::metrics(&own)["commits"].clone();
+    let bot_credits = reference::select(&credits, &bot, day(SINCE), day("2024-05-01"), Bots::Include);
+    let commits = reference::metrics(&bot_credits)["commits"].clone();
     assert!(commits.as_u64() > Some(0));
     for bots in ["exclude", "include", "only"] {
         let target = format!("{ORG}/members/dependabot%5Bbot%5D/metrics?{range}&bots={bots}");
@@ -218,17 +223,17 @@ fn names_are_matched_whatever_their_case_and_bots_answer_by_name() {
         ("code_change", "lines_changed"),
         ("deploy", "deploys"),
     ] {
-        let of = |question: String| {
-            let target = format!("{ORG}/metrics/timeseries?{range}&granularity=month&{question}");
+        let points = |query: String| {
+            let target = format!("{ORG}/metrics/timeseries?{range}&granularity=month&{query}");
             get(server.address(), &target).json()["points"].clone()
         };
-        assert_eq!(of(format!("type={kind}")), of(format!("metric={metric}")));
+        assert_eq!(points(format!("type={kind}")), points(format!("metric={metric}")));
     }
 }
 
 #[test]
-fn a_listings_pages_hold_everything_once() {
-    let (world, _double, _place, server) = served();
+fn the_pages_of_a_listing_contain_every_entry_once() {
+    let (world, _double, _place, server) = start();
     let credits = reference::credits(&world, settled_at());
     let range = format!("since={SINCE}&until=2024-05-01");
     for (bots, filter) in Bots::ALL {
@@ -245,17 +250,18 @@ fn a_listings_pages_hold_everything_once() {
                 let members = page["members"].as_array().expect("members").clone();
                 assert!(members.len() <= 3, "{target}");
                 seen.extend(members.iter().filter_map(|entry| entry["member"].as_str().map(str::to_owned)));
-                values.extend(members.iter().map(|entry| sorted_by(&entry["metrics"][sort])));
+                values.extend(members.iter().map(|entry| sort_value(&entry["metrics"][sort])));
                 match page["next"].as_str() {
                     Some(next) => cursor = format!("&cursor={next}"),
                     None => break,
                 }
             }
-            assert_eq!(seen.len(), expected.len(), "each once: {seen:?}");
+            assert_eq!(seen.len(), expected.len(), "every member once: {seen:?}");
             assert_eq!(seen.iter().map(String::as_str).collect::<BTreeSet<_>>(), expected);
-            let known: Vec<f64> = values.iter().copied().flatten().collect();
-            let is_ordered =
-                known.windows(2).all(|two| if order == "asc" { two[0] <= two[1] } else { two[0] >= two[1] });
+            let present: Vec<f64> = values.iter().copied().flatten().collect();
+            let is_ordered = present
+                .windows(2)
+                .all(|two| if order == "asc" { two[0] <= two[1] } else { two[0] >= two[1] });
             assert!(is_ordered, "{sort} {order}: {values:?}");
         }
     }
@@ -268,10 +274,10 @@ fn a_listings_pages_hold_everything_once() {
         .flat_map(|page| page["repos"].as_array().cloned().unwrap_or_default())
         .map(|entry| entry["repo"].to_string())
         .collect();
-    assert_eq!(names.len(), 4, "four repositories have something in them: {names:?}");
+    assert_eq!(names.len(), 4, "four repositories have events: {names:?}");
 }
 
-/// What an entry is sorted by: a count, or a distribution's median.
-fn sorted_by(value: &Value) -> Option<f64> {
+/// Returns the sort value of an entry: a count, or a distribution's median.
+fn sort_value(value: &Value) -> Option<f64> {
     value.as_f64().or(value["p50"].as_f64())
 }

@@ -1,4 +1,5 @@
-//! Damaged files and full disks: what is damaged is named and set aside, what was saved stays valid.
+//! Damaged files and full disks. Damaged batches are rejected, damaged snapshots are reported, and saved data
+//! stays valid.
 
 use std::process::Command;
 
@@ -9,7 +10,7 @@ use gam_tests::program::{Sandbox, binary, run_to_end};
 use gam_tests::support::{SINCE, backfilled, batches, fetch_answers, files, full_range, settled_at};
 
 #[test]
-fn a_damaged_batch_is_set_aside_and_the_rest_goes_on() {
+fn a_damaged_batch_is_rejected_and_the_others_are_aggregated() {
     let (world, double, sandbox) = backfilled(30);
     let before = fetch_answers(&sandbox, &world, settled_at());
     sandbox.run(&["collect", &world.org, "--since", "2023-01-01"]).expect_status(0);
@@ -30,7 +31,7 @@ fn a_damaged_batch_is_set_aside_and_the_rest_goes_on() {
     }
     let run = sandbox.run(&["aggregate"]).expect_status(3);
     assert!(!run.stderr.contains("panicked"), "{}", run.stderr);
-    assert!(batches(&sandbox).is_empty(), "nothing is left in the inbox");
+    assert!(batches(&sandbox).is_empty(), "the inbox is empty");
     let rejected = files(&sandbox.lake_dir().join("rejected"));
     assert_eq!(rejected.len(), damages.len());
     for (name, bytes) in &damages {
@@ -40,9 +41,9 @@ fn a_damaged_batch_is_set_aside_and_the_rest_goes_on() {
             "{}",
             run.stderr
         );
-        let kept =
-            rejected.iter().find(|path| path.to_string_lossy().contains(&name)).expect("it is set aside");
-        assert_eq!(&std::fs::read(kept).expect("its bytes"), bytes, "as it was");
+        let copy =
+            rejected.iter().find(|path| path.to_string_lossy().contains(&name)).expect("the rejected batch");
+        assert_eq!(&std::fs::read(copy).expect("its bytes"), bytes, "unchanged");
     }
     sandbox.run(&["aggregate"]).expect_status(0);
     assert_same_answers(&before, &fetch_answers(&sandbox, &world, settled_at()));
@@ -50,21 +51,21 @@ fn a_damaged_batch_is_set_aside_and_the_rest_goes_on() {
 }
 
 #[test]
-fn a_truncated_snapshot_is_named_with_the_mend() {
+fn a_truncated_snapshot_is_reported_with_its_fix() {
     let (world, double, sandbox) = backfilled(31);
     let before = fetch_answers(&sandbox, &world, settled_at());
     let snapshot = sandbox.lake_dir().join("events/org=acme-works/month=2024-01/snapshot.parquet");
-    let whole = std::fs::read(&snapshot).expect("a snapshot");
-    for length in [0, 3, whole.len() / 2, whole.len() - 1] {
-        std::fs::write(&snapshot, &whole[..length]).expect("it is cut off");
+    let content = std::fs::read(&snapshot).expect("a snapshot");
+    for length in [0, 3, content.len() / 2, content.len() - 1] {
+        std::fs::write(&snapshot, &content[..length]).expect("the snapshot is truncated");
         for args in [&["aggregate"][..], &["aggregate", "--rebuild"]] {
-            let told = sandbox.run(args).expect_error(1);
-            assert!(told.contains("month=2024-01/snapshot.parquet"), "{told}");
-            assert!(told.contains("restore") && told.contains("collect"), "{told}");
+            let error = sandbox.run(args).expect_error(1);
+            assert!(error.contains("month=2024-01/snapshot.parquet"), "{error}");
+            assert!(error.contains("restore") && error.contains("collect"), "{error}");
         }
         assert_same_answers(&before, &fetch_answers(&sandbox, &world, settled_at()));
     }
-    std::fs::write(&snapshot, &whole).expect("it is restored");
+    std::fs::write(&snapshot, &content).expect("it is restored");
     sandbox.run(&["aggregate", "--rebuild"]).expect_status(0);
     assert_same_answers(&before, &fetch_answers(&sandbox, &world, settled_at()));
     drop(double);
@@ -75,8 +76,8 @@ fn a_removed_snapshot_is_collected_again() {
     let (world, _double, sandbox) = backfilled(32);
     let before = fetch_answers(&sandbox, &world, settled_at());
     std::fs::remove_file(sandbox.lake_dir().join("events/org=acme-works/month=2024-01/snapshot.parquet"))
-        .expect("gone");
-    // What the checkpoints know was read is not asked for again: without them it is.
+        .expect("the snapshot is removed");
+    // The checkpoints say that the month was read. Without them it is read again.
     for file in
         files(&sandbox.data_dir()).iter().filter(|file| file.to_string_lossy().contains("store.sqlite"))
     {
@@ -87,17 +88,17 @@ fn a_removed_snapshot_is_collected_again() {
     assert_same_answers(&before, &fetch_answers(&sandbox, &world, settled_at()));
 }
 
-/// The program with files that cannot grow beyond so many blocks of 512 bytes.
-fn limited(sandbox: &Sandbox, blocks: u64, args: &[&str]) -> Command {
+/// Returns a command that runs the program with a file size limit, in blocks of 512 bytes.
+fn with_file_size_limit(sandbox: &Sandbox, blocks: u64, args: &[&str]) -> Command {
     let mut command = Command::new("sh");
-    // The signal would end the program before it sees the error.
+    // Without the trap, the signal would end the program before it sees the error.
     let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
     command.arg("-c").arg(script).arg(binary()).args(args);
     sandbox.isolate(command)
 }
 
 #[test]
-fn a_full_disk_loses_nothing_that_was_saved() {
+fn a_full_disk_loses_no_saved_data() {
     let world = generated::world(33);
     let double = Double::start(world.clone(), settled_at());
     let sandbox = Sandbox::with_github(&double);
@@ -105,14 +106,14 @@ fn a_full_disk_loses_nothing_that_was_saved() {
     let mut failed = 0;
     for blocks in [0, 2, 8, 24, 48, 64, 96] {
         for args in [&collect[..], &["aggregate"]] {
-            let run = run_to_end(limited(&sandbox, blocks, args));
+            let run = run_to_end(with_file_size_limit(&sandbox, blocks, args));
             if run.status != Some(0) {
                 run.expect_error(1);
                 failed += 1;
             }
         }
     }
-    assert!(failed > 2, "the limit was never met");
+    assert!(failed > 2, "the limit had no effect");
     sandbox.run(&collect).expect_status(0);
     sandbox.run(&["aggregate"]).expect_status(0);
     assert_matches_reference(sandbox.serve().address(), &world, settled_at(), &full_range());
