@@ -1,4 +1,4 @@
-//! DuckDB reads the snapshots as they lie there, and plain SQL gives the API's totals.
+//! DuckDB reads the snapshots, and plain SQL returns the same totals as the API.
 
 use std::process::Command;
 
@@ -51,16 +51,16 @@ types = {row[0]: row[1] for row in duckdb.sql("DESCRIBE SELECT * FROM read_parqu
 print(json.dumps({"totals": totals, "checks": checks, "types": types}))
 "#;
 
-fn plain_sql_over_the_snapshots_gives_the_apis_totals() {
+fn sql_over_the_snapshots_returns_the_totals_of_the_api() {
     let (world, _double, sandbox) = backfilled(50);
     let pattern = sandbox.lake_dir().join("events/org=*/month=*/snapshot.parquet");
     let mut python = Command::new("python3");
     python.arg("-c").arg(QUERY).arg(&pattern).env("PYTHONPATH", Tool::DuckDb.path());
     let run = gam_tests::program::run_to_end(python);
-    let told: Value = run.expect_status(0).json();
+    let output: Value = run.expect_status(0).json();
 
     let checks: Vec<i64> =
-        told["checks"].as_array().expect("checks").iter().filter_map(Value::as_i64).collect();
+        output["checks"].as_array().expect("checks").iter().filter_map(Value::as_i64).collect();
     assert!(checks[0] > 1000 && checks[0] == checks[1], "one row an event: {checks:?}");
     assert_eq!(checks[2..], [0, 1], "every row lies in its month, and all are of one organization");
     for (column, kind) in [
@@ -70,11 +70,11 @@ fn plain_sql_over_the_snapshots_gives_the_apis_totals() {
         ("retracted", "BOOLEAN"),
         ("co_authors", "VARCHAR[]"),
     ] {
-        assert_eq!(told["types"][column], kind, "{column}");
+        assert_eq!(output["types"][column], kind, "{column}");
     }
 
     let server = sandbox.serve();
-    let totals = told["totals"].as_array().expect("totals");
+    let totals = output["totals"].as_array().expect("totals");
     assert!(totals.len() > 12, "the organization, repositories and members: {}", totals.len());
     for total in totals {
         let org = format!("/api/v1/orgs/{}", world.org);
@@ -98,5 +98,5 @@ fn plain_sql_over_the_snapshots_gives_the_apis_totals() {
 
 /// The tests of this file.
 pub(crate) fn tests() -> Vec<ExternalTest> {
-    vec![external_test!(NEEDS, plain_sql_over_the_snapshots_gives_the_apis_totals)]
+    vec![external_test!(NEEDS, sql_over_the_snapshots_returns_the_totals_of_the_api)]
 }

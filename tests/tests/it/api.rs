@@ -22,7 +22,7 @@ fn start() -> (gam_tests::github::World, Double, Sandbox, ServerProcess) {
 
 #[test]
 fn every_route_answers_with_its_fields() {
-    let (world, _double, _place, server) = start();
+    let (world, _double, _sandbox, server) = start();
     let orgs = get(server.address(), "/api/v1/orgs").json();
     let credits = reference::credits(&world, settled_at());
     let people = reference::active_members(credits.iter().filter(|credit| !credit.member.is_bot));
@@ -77,7 +77,7 @@ fn every_route_answers_with_its_fields() {
 
 #[test]
 fn errors_are_problem_documents() {
-    let (_world, _double, _place, server) = start();
+    let (_world, _double, _sandbox, server) = start();
     for (target, status, code) in [
         ("/api/v1/orgs/nobody/metrics", 404, "NOT_FOUND"),
         ("/api/v1/orgs/acme-works/repos/nothing/metrics", 404, "NOT_FOUND"),
@@ -121,7 +121,7 @@ fn errors_are_problem_documents() {
 
 #[test]
 fn answers_have_etags_and_are_compressed() {
-    let (_world, _double, _place, server) = start();
+    let (_world, _double, _sandbox, server) = start();
     let target = format!("{ORG}/metrics/timeseries?since={SINCE}&until=2024-05-01&bots=include");
     let plain = get(server.address(), &target);
     let etag = plain.headers["etag"].clone();
@@ -142,7 +142,7 @@ fn answers_have_etags_and_are_compressed() {
 
 #[test]
 fn a_partial_bucket_counts_only_days_in_the_range() {
-    let (world, _double, _place, server) = start();
+    let (world, _double, _sandbox, server) = start();
     let credits = reference::credits(&world, settled_at());
     // Across the end of a year, across a leap day, and with both ends within one week.
     for (since, until) in
@@ -174,7 +174,7 @@ fn a_partial_bucket_counts_only_days_in_the_range() {
 
 #[test]
 fn ranges_without_events_answer_with_zeros() {
-    let (_world, _double, _place, server) = start();
+    let (_world, _double, _sandbox, server) = start();
     for range in ["since=2030-01-01&until=2030-03-01", "since=2001-01-01&until=2001-03-01"] {
         for subject in ["", "/repos/site", "/members/bob"] {
             let answer = get(server.address(), &format!("{ORG}{subject}/metrics?{range}")).json();
@@ -197,7 +197,7 @@ fn ranges_without_events_answer_with_zeros() {
 
 #[test]
 fn names_ignore_case_and_bots_can_be_queried_by_name() {
-    let (world, _double, _place, server) = start();
+    let (world, _double, _sandbox, server) = start();
     let range = format!("since={SINCE}&until=2024-05-01");
     for (path, field, name) in [
         ("/api/v1/orgs/ACME-works/metrics", "org", "Acme-Works"),
@@ -233,7 +233,7 @@ fn names_ignore_case_and_bots_can_be_queried_by_name() {
 
 #[test]
 fn the_pages_of_a_listing_contain_every_entry_once() {
-    let (world, _double, _place, server) = start();
+    let (world, _double, _sandbox, server) = start();
     let credits = reference::credits(&world, settled_at());
     let range = format!("since={SINCE}&until=2024-05-01");
     for (bots, filter) in Bots::ALL {

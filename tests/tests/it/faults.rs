@@ -104,7 +104,7 @@ fn a_run_waits_for_a_limit_that_resets_in_time() {
     double.plan_fault("Issues", 1, 1, Fault::RateLimited(1));
     let run = sandbox.run(&["collect", &world.org, "--since", SINCE]).expect_status(0);
     assert_eq!(double.pending_faults(), 0);
-    assert!(run.stderr.to_lowercase().contains("limit"), "it says what it waits for: {}", run.stderr);
+    assert!(run.stderr.to_lowercase().contains("limit"), "expected the reason of the wait: {}", run.stderr);
     sandbox.run(&["aggregate"]).expect_status(0);
     assert_matches_reference(sandbox.serve().address(), &world, settled_at(), &full_range());
 }
@@ -116,7 +116,7 @@ fn a_run_stops_if_the_wait_is_too_long() {
         double.plan_fault("PullRequests", 1, 1, fault);
         let run = sandbox.run(&["collect", &world.org, "--since", SINCE, "--max-wait", "10s"]);
         let error = run.expect_error(75);
-        assert!(error.contains("2024-04-27"), "it tells when the limit is reset: {error}");
+        assert!(error.contains("2024-04-27"), "expected the time of the reset: {error}");
         sandbox.run(&["aggregate"]).expect_status(0);
         sandbox.run(&["collect", &world.org, "--since", SINCE]).expect_status(0);
         sandbox.run(&["aggregate"]).expect_status(0);
@@ -154,7 +154,7 @@ fn a_budget_can_be_used_up_completely() {
     };
     run(2008 + undisturbed.request_count() as u64).expect_status(0);
     let error = run(2008).expect_error(75);
-    assert!(error.contains("2024-04-27"), "it tells when the limit is reset: {error}");
+    assert!(error.contains("2024-04-27"), "expected the time of the reset: {error}");
 }
 
 #[test]
@@ -182,8 +182,8 @@ fn doctor_shows_the_account_and_its_limits() {
     let (_world, _double, sandbox) = start(24);
     let run = sandbox.run(&["doctor"]);
     let text = run.text();
-    assert!(text.contains("reader"), "whose token it is: {text} {}", run.stderr);
-    assert!(text.contains("4,990") || text.contains("4990"), "what is left: {text}");
+    assert!(text.contains("reader"), "expected the account: {text} {}", run.stderr);
+    assert!(text.contains("4,990") || text.contains("4990"), "expected the remaining points: {text}");
 }
 
 #[test]

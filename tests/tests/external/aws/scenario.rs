@@ -1,4 +1,4 @@
-//! What a stack is to come to: a world, and what the program on one machine answers about it.
+//! The expected result of a stack: a world, and the answers of the program on one machine.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -10,56 +10,56 @@ use gam_tests::program::Sandbox;
 use super::stack::Stack;
 use gam_tests::support::{SINCE, batches, full_range, settled_at};
 
-/// A world with its double, and its answers.
+/// A world, its double, and the expected answers.
 pub(crate) struct Scenario {
     pub(crate) world: World,
     pub(crate) double: Double,
-    /// The batches that were collected, each a key and a file, in the order of their collection.
+    /// Key and file of every collected batch, in the order of their collection.
     pub(crate) batches: Vec<(String, PathBuf)>,
     expected: BTreeMap<String, String>,
     sandbox: Sandbox,
 }
 
 impl Scenario {
-    /// The generated world of a seed, collected in so many steps on one machine.
+    /// Collects the generated world of a seed on one machine, in `steps` steps.
     pub(crate) fn new(seed: u64, steps: usize) -> Self {
         let world = generated::world(seed);
         let double = Double::start(world.clone(), settled_at());
         let sandbox = Sandbox::with_github(&double);
-        let kept = sandbox.dir().join("kept");
-        std::fs::create_dir(&kept).expect("a directory");
-        let mut known = BTreeSet::new();
-        let mut in_order = Vec::new();
+        let copies = sandbox.dir().join("copies");
+        std::fs::create_dir(&copies).expect("a directory");
+        let mut seen = BTreeSet::new();
+        let mut batch_files = Vec::new();
         let mut times = generated::times(seed, steps);
-        *times.last_mut().expect("a moment") = settled_at();
+        *times.last_mut().expect("a time") = settled_at();
         for now in times {
             double.set_now(now);
             sandbox.run(&["collect", &world.org, "--since", SINCE]).expect_status(0);
             for file in batches(&sandbox) {
                 let key =
-                    file.strip_prefix(sandbox.lake_dir()).expect("it lies in the lake").display().to_string();
-                let copy = kept.join(in_order.len().to_string());
-                if known.insert(key.clone()) {
+                    file.strip_prefix(sandbox.lake_dir()).expect("a file of the lake").display().to_string();
+                let copy = copies.join(batch_files.len().to_string());
+                if seen.insert(key.clone()) {
                     std::fs::copy(&file, &copy).expect("a copy");
-                    in_order.push((key, copy));
+                    batch_files.push((key, copy));
                 }
             }
         }
         sandbox.run(&["aggregate"]).expect_status(0);
         let expected = fetch_all(sandbox.serve().address(), &world, settled_at(), &full_range());
-        Scenario { world, double, batches: in_order, expected, sandbox }
+        Scenario { world, double, batches: batch_files, expected, sandbox }
     }
 
-    /// The lake of the one machine.
+    /// The directory of the lake on the one machine.
     pub(crate) fn lake_dir(&self) -> PathBuf {
         self.sandbox.lake_dir()
     }
 
-    /// The stack must answer what the program on one machine answers.
+    /// Asserts that the stack answers like the program on one machine.
     #[track_caller]
     pub(crate) fn assert_answered_by(&self, stack: &Stack<'_>) {
         let answers = stack.answers(&sample_targets(&self.world, settled_at(), &full_range()));
-        let answers = answers.into_iter().map(|(question, text)| (question, without_coverage(&text)));
+        let answers = answers.into_iter().map(|(target, text)| (target, without_coverage(&text)));
         assert_same_answers(&self.expected, &answers.collect());
     }
 }
