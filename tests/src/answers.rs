@@ -1,4 +1,4 @@
-//! The API's answers: all of them against the reference, and all of them as they came.
+//! Answers of the API: compares them with the reference, or with other answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,104 +7,116 @@ use serde_json::Value;
 
 use crate::github::World;
 use crate::github::world::Time;
-use crate::http::{encoded, get};
+use crate::http::{encode_segment, get};
 use crate::reference::{self, Bots, COUNTS, Credit, DISTRIBUTIONS, Subject};
 
-/// A day written as `YYYY-MM-DD`.
+/// Parses a day written as `YYYY-MM-DD`.
+///
+/// # Panics
+/// If it is not a day.
 pub fn day(text: &str) -> NaiveDate {
-    text.parse().unwrap_or_else(|_| panic!("{text} is no day"))
+    text.parse().unwrap_or_else(|_| panic!("{text} is not a day"))
 }
 
-/// Below which path a subject's metrics are.
-pub fn path(world: &World, now: Time, subject: &Subject) -> String {
-    let org = encoded(&world.org);
+/// Returns the path of a subject's metrics.
+pub fn metrics_path(world: &World, now: Time, subject: &Subject) -> String {
+    let org = encode_segment(&world.org);
     match subject {
         Subject::Org => format!("/api/v1/orgs/{org}/metrics"),
         Subject::Repo(id) => {
             let repo = world.repos.iter().find(|repo| repo.id == *id).expect("a repository of the world");
-            format!("/api/v1/orgs/{org}/repos/{}/metrics", encoded(repo.name(now)))
+            format!("/api/v1/orgs/{org}/repos/{}/metrics", encode_segment(repo.name(now)))
         }
-        Subject::Member(name) => format!("/api/v1/orgs/{org}/members/{}/metrics", encoded(name)),
+        Subject::Member(name) => format!("/api/v1/orgs/{org}/members/{}/metrics", encode_segment(name)),
     }
 }
 
-/// Every subject that is credited with anything.
-pub fn subjects(credits: &[Credit]) -> BTreeSet<Subject> {
+/// Returns every subject that has a credit.
+pub fn credited_subjects(credits: &[Credit]) -> BTreeSet<Subject> {
     let repos = credits.iter().map(|credit| Subject::Repo(credit.repo));
     let members = credits.iter().map(|credit| Subject::Member(credit.member.name.clone()));
     std::iter::once(Subject::Org).chain(repos).chain(members).collect()
 }
 
-/// Holds the API's answers against the reference: every metric of every subject over every range,
-/// with bots and without, and the organization's days, weeks and months.
-pub fn check(address: &str, world: &World, now: Time, ranges: &[(NaiveDate, NaiveDate)]) {
+/// Compares the API's answers with the reference: every metric of every subject over every range and bot
+/// filter, and the organization's series by day, week and month.
+///
+/// # Panics
+/// If an answer differs.
+pub fn assert_matches_reference(address: &str, world: &World, now: Time, ranges: &[(NaiveDate, NaiveDate)]) {
     let credits = reference::credits(world, now);
-    let mut wrong = Vec::new();
-    for subject in subjects(&credits) {
-        let path = path(world, now, &subject);
+    let mut differences = Vec::new();
+    for subject in credited_subjects(&credits) {
+        let path = metrics_path(world, now, &subject);
         for (since, until) in ranges {
             for (bots, name) in Bots::ALL {
                 let target = format!("{path}?since={since}&until={until}&bots={name}");
                 let answer = get(address, &target).json();
                 let expected =
-                    reference::metrics(&reference::chosen(&credits, &subject, *since, *until, bots));
+                    reference::metrics(&reference::select(&credits, &subject, *since, *until, bots));
                 for (metric, expected) in &expected {
-                    let compared = reference::compare(metric, expected, &answer["metrics"][metric]);
-                    wrong.extend(compared.err().map(|why| format!("{target}: {why}")));
+                    let comparison = reference::compare(metric, expected, &answer["metrics"][metric]);
+                    differences.extend(comparison.err().map(|why| format!("{target}: {why}")));
                 }
                 if subject == Subject::Org {
-                    wrong.extend(
-                        totals(&credits, bots, &answer["metrics"]).map(|why| format!("{target}: {why}")),
+                    differences.extend(
+                        totals_difference(&credits, bots, &answer["metrics"])
+                            .map(|why| format!("{target}: {why}")),
                     );
                 }
             }
         }
     }
     for (since, until) in ranges {
-        wrong.extend(check_series(address, world, &credits, *since, *until));
+        differences.extend(series_differences(address, world, &credits, *since, *until));
     }
-    assert!(wrong.is_empty(), "at {now}, {} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        differences.is_empty(),
+        "at {now}, {} differences:\n{}",
+        differences.len(),
+        differences.join("\n")
+    );
 }
 
-fn totals(credits: &[Credit], bots: Bots, answered: &Value) -> Option<String> {
-    let ever = reference::chosen(credits, &Subject::Org, NaiveDate::MIN, NaiveDate::MAX, bots);
-    let repos: BTreeSet<i64> = ever.iter().map(|credit| credit.repo).collect();
-    let members = reference::active(ever.iter().copied());
+fn totals_difference(credits: &[Credit], bots: Bots, answer: &Value) -> Option<String> {
+    let all_credits = reference::select(credits, &Subject::Org, NaiveDate::MIN, NaiveDate::MAX, bots);
+    let repos: BTreeSet<i64> = all_credits.iter().map(|credit| credit.repo).collect();
+    let members = reference::active_members(all_credits.iter().copied());
     let expected = (Some(repos.len() as u64), Some(members.len() as u64));
-    let answered = (answered["total_repos"].as_u64(), answered["total_members"].as_u64());
-    (answered != expected).then(|| format!("totals are {answered:?}, not {expected:?}"))
+    let actual = (answer["total_repos"].as_u64(), answer["total_members"].as_u64());
+    (actual != expected).then(|| format!("totals are {actual:?}, not {expected:?}"))
 }
 
-/// The first day of the bucket that a day lies in, and the day after its last.
-pub fn bucket(granularity: &str, day: NaiveDate) -> (NaiveDate, NaiveDate) {
+/// Returns the first day of a day's bucket, and the day after its last.
+pub fn bucket_bounds(granularity: &str, day: NaiveDate) -> (NaiveDate, NaiveDate) {
     match granularity {
         "week" => {
             let monday = day - Days::new(u64::from(day.weekday().num_days_from_monday()));
             (monday, monday + Days::new(7))
         }
         "month" => {
-            let first = day.with_day(1).expect("a month begins");
-            (first, (first + Days::new(31)).with_day(1).expect("a month begins"))
+            let first = day.with_day(1).expect("a first day");
+            (first, (first + Days::new(31)).with_day(1).expect("a first day"))
         }
         _ => (day, day + Days::new(1)),
     }
 }
 
-fn check_series(
+fn series_differences(
     address: &str,
     world: &World,
     credits: &[Credit],
     since: NaiveDate,
     until: NaiveDate,
 ) -> Vec<String> {
-    let mut wrong = Vec::new();
+    let mut differences = Vec::new();
     for granularity in ["day", "week", "month"] {
         let mut expected = Vec::new();
         let mut at = since;
         while at < until {
-            let (start, end) = bucket(granularity, at);
-            let cut = (start.max(since), end.min(until));
-            let credits = reference::chosen(credits, &Subject::Org, cut.0, cut.1, Bots::Exclude);
+            let (start, end) = bucket_bounds(granularity, at);
+            let clipped = (start.max(since), end.min(until));
+            let credits = reference::select(credits, &Subject::Org, clipped.0, clipped.1, Bots::Exclude);
             expected.push((start, end, reference::metrics(&credits)));
             at = end;
         }
@@ -116,29 +128,29 @@ fn check_series(
             let answer = get(address, &target).json();
             let points = answer["points"].as_array().cloned().unwrap_or_default();
             if points.len() != expected.len() {
-                wrong.push(format!("{target}: {} points, not {}", points.len(), expected.len()));
+                differences.push(format!("{target}: {} points, not {}", points.len(), expected.len()));
             }
             for (point, (start, end, expected)) in points.iter().zip(&expected) {
                 if point["start"] != start.to_string() || point["end"] != end.to_string() {
-                    wrong.push(format!("{target}: {point} is not from {start} to {end}"));
+                    differences.push(format!("{target}: {point} is not from {start} to {end}"));
                 }
-                let compared = reference::compare(metric, &expected[metric], &point["value"]);
-                wrong.extend(compared.err().map(|why| format!("{target}: {start}: {why}")));
+                let comparison = reference::compare(metric, &expected[metric], &point["value"]);
+                differences.extend(comparison.err().map(|why| format!("{target}: {start}: {why}")));
             }
         }
     }
-    wrong
+    differences
 }
 
-/// A great many questions about everything in the world.
-pub fn questions(world: &World, now: Time, ranges: &[(NaiveDate, NaiveDate)]) -> Vec<String> {
+/// Returns request targets that cover every subject and metric of the world.
+pub fn sample_targets(world: &World, now: Time, ranges: &[(NaiveDate, NaiveDate)]) -> Vec<String> {
     let credits = reference::credits(world, now);
     let org = &world.org;
     let mut targets = vec!["/api/v1/orgs".to_owned()];
     for (since, until) in ranges {
         let range = format!("since={since}&until={until}");
-        for subject in subjects(&credits) {
-            let path = path(world, now, &subject);
+        for subject in credited_subjects(&credits) {
+            let path = metrics_path(world, now, &subject);
             targets.extend(Bots::ALL.map(|(_, bots)| format!("{path}?{range}&bots={bots}")));
             for metric in ["commits", "active_members", "cycle_time_hours", "reviews", "prs_closed"] {
                 targets.push(format!("{path}/timeseries?metric={metric}&granularity=week&{range}"));
@@ -158,30 +170,30 @@ pub fn questions(world: &World, now: Time, ranges: &[(NaiveDate, NaiveDate)]) ->
     targets
 }
 
-/// The answers to a great many questions, byte for byte but for `complete_since` and `complete_until`, which
-/// tell of the collection and not of the facts.
-pub fn all(
+/// Fetches the answers to the sample requests, by target. The values of `complete_since` and `complete_until`
+/// are removed: they depend on when the program collected, not on what it collected.
+pub fn fetch_all(
     address: &str,
     world: &World,
     now: Time,
     ranges: &[(NaiveDate, NaiveDate)],
 ) -> BTreeMap<String, String> {
-    let asked = questions(world, now, ranges).into_iter().map(|target| {
+    let answers = sample_targets(world, now, ranges).into_iter().map(|target| {
         let answer = get(address, &target);
         assert_eq!(answer.status, 200, "{target}: {}", answer.text());
-        let text = without_completeness(&answer.text());
+        let text = without_coverage(&answer.text());
         (target, text)
     });
-    asked.collect()
+    answers.collect()
 }
 
-/// The answer without the values of `complete_since` and `complete_until`.
-pub fn without_completeness(text: &str) -> String {
-    without(&without(text, "\"complete_since\":"), "\"complete_until\":")
+/// Removes the values of `complete_since` and `complete_until` from an answer.
+pub fn without_coverage(text: &str) -> String {
+    remove_value(&remove_value(text, "\"complete_since\":"), "\"complete_until\":")
 }
 
-/// The text without what follows the name up to the next field.
-fn without(text: &str, name: &str) -> String {
+/// Removes what follows the name, up to the next field.
+fn remove_value(text: &str, name: &str) -> String {
     match text.split_once(name) {
         Some((before, after)) => {
             let end = after.find([',', '}']).unwrap_or(after.len());
@@ -191,12 +203,12 @@ fn without(text: &str, name: &str) -> String {
     }
 }
 
-/// Says which answers differ.
+/// Asserts that the answers are the same, and prints those that differ.
 #[track_caller]
-pub fn assert_same(expected: &BTreeMap<String, String>, answered: &BTreeMap<String, String>) {
-    assert_eq!(expected.len(), answered.len(), "as many questions");
-    let differ = expected.iter().filter(|(target, text)| answered.get(*target) != Some(text));
+pub fn assert_same_answers(expected: &BTreeMap<String, String>, actual: &BTreeMap<String, String>) {
+    assert_eq!(expected.len(), actual.len(), "the number of answers");
+    let differ = expected.iter().filter(|(target, text)| actual.get(*target) != Some(text));
     let differ: Vec<String> =
-        differ.map(|(target, text)| format!("{target}\n  {text}\n  {:?}", answered.get(target))).collect();
+        differ.map(|(target, text)| format!("{target}\n  {text}\n  {:?}", actual.get(target))).collect();
     assert!(differ.is_empty(), "{} answers differ:\n{}", differ.len(), differ.join("\n"));
 }

@@ -1,4 +1,4 @@
-//! A client that shows an answer just as it came: no caching, no decoding, no following.
+//! A client that returns a response as it came: it does not cache, decompress or follow redirects.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -6,18 +6,18 @@ use std::net::TcpStream;
 
 use serde_json::Value;
 
-/// An answer.
+/// A response.
 #[derive(Debug)]
-pub struct Answer {
-    /// The status.
+pub struct HttpResponse {
+    /// HTTP status.
     pub status: u16,
-    /// The headers, by lower-cased name.
+    /// Header values by lower-case name.
     pub headers: BTreeMap<String, String>,
-    /// The body.
+    /// Body, with chunked encoding removed.
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl HttpResponse {
     /// The body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
@@ -26,31 +26,31 @@ impl Answer {
     /// The body as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
-            .unwrap_or_else(|error| panic!("no JSON ({error}): {}", self.text()))
+            .unwrap_or_else(|error| panic!("not JSON ({error}): {}", self.text()))
     }
 }
 
-/// Asks with GET.
-pub fn get(address: &str, target: &str) -> Answer {
-    ask(address, "GET", target, &[])
+/// Sends a GET request.
+pub fn get(address: &str, target: &str) -> HttpResponse {
+    send_request(address, "GET", target, &[])
 }
 
-/// Asks with a method and headers; the host is the address, unless the headers name another.
-pub fn ask(address: &str, method: &str, target: &str, headers: &[(&str, &str)]) -> Answer {
-    let mut stream = TcpStream::connect(address).expect("somebody listens");
-    let names_host = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"));
-    let host = (!names_host).then_some(("host", address));
-    let more: String =
+/// Sends a request. The `host` header is the address, unless the headers contain one.
+pub fn send_request(address: &str, method: &str, target: &str, headers: &[(&str, &str)]) -> HttpResponse {
+    let mut stream = TcpStream::connect(address).expect("the server listens");
+    let has_host = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"));
+    let host = (!has_host).then_some(("host", address));
+    let lines: String =
         host.iter().chain(headers).map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    write!(stream, "{method} {target} HTTP/1.1\r\nconnection: close\r\n{more}\r\n")
-        .expect("the question is sent");
+    write!(stream, "{method} {target} HTTP/1.1\r\nconnection: close\r\n{lines}\r\n")
+        .expect("the request is sent");
     let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).expect("the answer comes to its end");
+    stream.read_to_end(&mut bytes).expect("the response is complete");
     parse(&bytes)
 }
 
-fn parse(bytes: &[u8]) -> Answer {
-    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("headers come to their end");
+fn parse(bytes: &[u8]) -> HttpResponse {
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("the headers end");
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let mut lines = head.split("\r\n");
     let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).expect("a status line");
@@ -60,10 +60,10 @@ fn parse(bytes: &[u8]) -> Answer {
         .collect();
     let rest = &bytes[end + 4..];
     let is_chunked = headers.get("transfer-encoding").is_some_and(|coding| coding == "chunked");
-    Answer { status, headers, body: if is_chunked { dechunked(rest) } else { rest.to_vec() } }
+    HttpResponse { status, headers, body: if is_chunked { decode_chunks(rest) } else { rest.to_vec() } }
 }
 
-fn dechunked(mut rest: &[u8]) -> Vec<u8> {
+fn decode_chunks(mut rest: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     loop {
         let line = rest.windows(2).position(|two| two == b"\r\n").expect("a chunk's size");
@@ -78,8 +78,8 @@ fn dechunked(mut rest: &[u8]) -> Vec<u8> {
     }
 }
 
-/// A part of a path, with everything encoded that could be misread.
-pub fn encoded(text: &str) -> String {
+/// Percent-encodes a path segment.
+pub fn encode_segment(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
     text.bytes()
         .map(|byte| if is_plain(byte) { (byte as char).to_string() } else { format!("%{byte:02X}") })

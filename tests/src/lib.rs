@@ -1,9 +1,9 @@
-//! Hermetic end-to-end tests of the real binary, and what they are made of: a GitHub double with a
-//! world of its own, a reference that computes every metric from that world, a proxy that lets requests
-//! to AWS fail, and helpers that start the program and ask its API.
+//! Hermetic end-to-end tests of the real binary, and their helpers: a GitHub double, a reference that
+//! computes every metric from the double's world, a proxy that makes requests to AWS fail, and functions
+//! that start the program and query its API.
 //!
-//! Nothing here knows how the product computes anything: the reference is written from the
-//! definitions alone, and the program is a process that is started, killed and asked.
+//! Nothing here shares code with the product. The reference is written from the definitions alone, and the
+//! program is a process that the tests start, kill and query.
 
 pub mod answers;
 pub mod github;

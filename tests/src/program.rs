@@ -1,4 +1,4 @@
-//! The real program: found or built once, started with an environment of its own, watched, killed.
+//! Runs the real program: builds it once, and starts each process in a sandbox.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -14,263 +14,267 @@ use crate::github::{Double, TOKEN};
 static BINARY: LazyLock<Option<PathBuf>> =
     LazyLock::new(|| variable("GITHUB_METRICS_BIN").map(PathBuf::from).or_else(build));
 
-#[expect(clippy::disallowed_methods, reason = "the test runner is told where things are by its environment")]
+#[expect(clippy::disallowed_methods, reason = "the environment of the test runner configures the tests")]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// What cargo tells a test of its package.
-const OF_PACKAGE: [&str; 5] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_", "OUT_DIR"];
+/// Prefixes of the variables that cargo sets for the package of a test.
+const PACKAGE_VARIABLE_PREFIXES: [&str; 5] =
+    ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_", "OUT_DIR"];
 
-/// The names of the variables that begin so.
-#[expect(clippy::disallowed_methods, reason = "the test runner is told where things are by its environment")]
-fn variables(prefix: &str) -> Vec<String> {
+/// Returns the names of the environment variables with that prefix.
+#[expect(clippy::disallowed_methods, reason = "the environment of the test runner configures the tests")]
+fn variable_names(prefix: &str) -> Vec<String> {
     std::env::vars().map(|(name, _)| name).filter(|name| name.starts_with(prefix)).collect()
 }
 
-/// Whether the tests run where everything they need is meant to be there.
+/// Returns whether the tests run in CI, where a missing tool is an error.
 pub fn is_ci() -> bool {
     variable("CI").is_some()
 }
 
-/// The binary: what `GITHUB_METRICS_BIN` names, or what cargo builds.
+/// Returns the program: the file that `GITHUB_METRICS_BIN` names, or the one that cargo builds.
+///
+/// # Panics
+/// If it cannot be built.
 pub fn binary() -> &'static Path {
-    BINARY
-        .as_deref()
-        .expect("the program cannot be built: `cargo test --workspace --all-features --no-run` says why")
+    BINARY.as_deref().expect(
+        "the program cannot be built: run `cargo test --workspace --all-features --no-run` to see why",
+    )
 }
 
-/// Builds the program as the workspace's tests are built, with the same features, so that after
-/// `cargo test --workspace --all-features` nothing is left to build; nothing where it cannot be.
+/// Builds the program with the flags that the workspace's tests are built with, so that after
+/// `cargo test --workspace --all-features` nothing is left to build. `None` if the build fails.
 fn build() -> Option<PathBuf> {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
     let mut cargo = Command::new(variable("CARGO").unwrap_or_else(|| "cargo".to_owned()));
-    // The program is built for the tests of its own package.
+    // Cargo builds a package's program together with its tests.
     cargo.args(["test", "--quiet", "--workspace", "--all-features", "--no-run"]);
     cargo.args(["--message-format", "json-render-diagnostics", "--manifest-path", manifest]);
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
-    // Build scripts that find another package in their environment than the last time begin anew, and with
-    // them half of the tree.
-    for name in OF_PACKAGE.iter().flat_map(|prefix| variables(prefix)) {
+    // Build scripts run again if their environment names another package than last time, and half of the
+    // workspace is then rebuilt.
+    for name in PACKAGE_VARIABLE_PREFIXES.iter().flat_map(|prefix| variable_names(prefix)) {
         cargo.env_remove(name);
     }
-    let built = cargo.stderr(Stdio::inherit()).output().expect("cargo can be started");
-    if !built.status.success() {
+    let output = cargo.stderr(Stdio::inherit()).output().expect("cargo can be started");
+    if !output.status.success() {
         return None;
     }
-    let messages = String::from_utf8_lossy(&built.stdout).into_owned();
+    let messages = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut executable = messages.lines().filter_map(|line| {
         let message: Value = serde_json::from_str(line).ok()?;
-        let is_it = message["target"]["name"] == "github-metrics" && message["profile"]["test"] == false;
-        is_it.then(|| message["executable"].as_str().map(PathBuf::from)).flatten()
+        let is_program = message["target"]["name"] == "github-metrics" && message["profile"]["test"] == false;
+        is_program.then(|| message["executable"].as_str().map(PathBuf::from)).flatten()
     });
     executable.next_back()
 }
 
-/// How a run of the program ended.
+/// The result of a run of the program.
 #[derive(Debug)]
-pub struct Outcome {
-    /// The exit status; nothing where a signal ended it.
+pub struct RunResult {
+    /// Exit status. `None` if a signal ended the process.
     pub status: Option<i32>,
-    /// What it wrote as data.
+    /// Everything written to stdout.
     pub stdout: Vec<u8>,
-    /// What it wrote about itself.
+    /// Everything written to stderr.
     pub stderr: String,
 }
 
-impl Outcome {
-    /// The data as text.
+impl RunResult {
+    /// Stdout as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 
-    /// The data as JSON.
+    /// Stdout as JSON.
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.stdout).unwrap_or_else(|error| panic!("no JSON ({error}): {self:?}"))
+        serde_json::from_slice(&self.stdout).unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
     }
 
-    /// The run, which must have ended with that status.
+    /// Asserts the exit status.
     #[track_caller]
-    pub fn expect(self, status: i32) -> Self {
+    pub fn expect_status(self, status: i32) -> Self {
         assert_eq!(self.status, Some(status), "stdout: {}\nstderr: {}", self.text(), self.stderr);
         self
     }
 
-    /// The one line that tells what was wrong: the run must have ended with that status, and must not
-    /// have panicked.
+    /// Asserts that the run failed with this status, without a panic and with exactly one error line. Returns
+    /// that line.
     #[track_caller]
-    pub fn refusal(self, status: i32) -> String {
-        let outcome = self.expect(status);
+    pub fn expect_error(self, status: i32) -> String {
+        let result = self.expect_status(status);
         for word in ["panicked", "RUST_BACKTRACE", "stack backtrace", "thread '"] {
-            assert!(!outcome.stderr.contains(word), "{word}: {}", outcome.stderr);
+            assert!(!result.stderr.contains(word), "{word}: {}", result.stderr);
         }
-        let errors: Vec<&str> = outcome.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
-        assert_eq!(errors.len(), 1, "one line tells what is wrong: {}", outcome.stderr);
+        let errors: Vec<&str> = result.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+        assert_eq!(errors.len(), 1, "expected one error line: {}", result.stderr);
         errors[0].to_owned()
     }
 }
 
-/// A place of its own for the program: a directory, the double's address, a token.
-pub struct Place {
+/// A directory and an environment for runs of the program, apart from every other test.
+pub struct Sandbox {
     dir: TempDir,
     variables: Vec<(String, String)>,
 }
 
-impl Place {
-    /// An empty place, with no GitHub.
+impl Sandbox {
+    /// Creates an empty sandbox without GitHub.
     pub fn new() -> Self {
-        Place { dir: TempDir::new().expect("a directory"), variables: Vec::new() }
+        Sandbox { dir: TempDir::new().expect("a directory"), variables: Vec::new() }
     }
 
-    /// An empty place, with the double for GitHub.
-    pub fn with(double: &Double) -> Self {
-        Self::new().set("GITHUB_API_URL", &double.api_url()).set("GITHUB_TOKEN", TOKEN)
+    /// Creates an empty sandbox that uses the double as GitHub.
+    pub fn with_github(double: &Double) -> Self {
+        Self::new().with_variable("GITHUB_API_URL", &double.api_url()).with_variable("GITHUB_TOKEN", TOKEN)
     }
 
-    /// The same place with a variable more, or with another value for it.
-    pub fn set(mut self, name: &str, value: &str) -> Self {
-        self.variables.retain(|(known, _)| known != name);
+    /// Sets an environment variable.
+    pub fn with_variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.retain(|(existing, _)| existing != name);
         self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// The directory.
+    /// The working directory.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// The data directory.
-    pub fn data(&self) -> PathBuf {
+    /// The data directory, `--data-dir`.
+    pub fn data_dir(&self) -> PathBuf {
         self.dir().join("data")
     }
 
-    /// The lake.
-    pub fn lake(&self) -> PathBuf {
-        self.data().join("lake")
+    /// The directory of the lake.
+    pub fn lake_dir(&self) -> PathBuf {
+        self.data_dir().join("lake")
     }
 
-    /// A command that has this place's environment and no other.
-    pub fn wrap(&self, mut command: Command) -> Command {
+    /// Gives a command this sandbox's environment, and no other variables.
+    pub fn isolate(&self, mut command: Command) -> Command {
         command.env_clear().current_dir(self.dir());
         command.env("PATH", variable("PATH").unwrap_or_default());
         command
             .env("HOME", self.dir())
             .env("RUST_BACKTRACE", "1")
-            .env("GITHUB_METRICS_DATA_DIR", self.data());
+            .env("GITHUB_METRICS_DATA_DIR", self.data_dir());
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
-    /// The program with arguments.
+    /// Returns a command that runs the program with arguments.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(binary());
         command.args(args);
-        self.wrap(command)
+        self.isolate(command)
     }
 
-    /// Runs the program to its end.
-    pub fn run(&self, args: &[&str]) -> Outcome {
-        finish(self.command(args))
+    /// Runs the program and waits for it.
+    pub fn run(&self, args: &[&str]) -> RunResult {
+        run_to_end(self.command(args))
     }
 
-    /// Starts the program.
+    /// Starts the program and discards its output.
     pub fn spawn(&self, args: &[&str]) -> Child {
         let mut command = self.command(args);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         command.spawn().expect("the program can be started")
     }
 
-    /// Serves what is in the place.
-    pub fn serve(&self) -> Serving {
-        Serving::start(self.command(&["serve", "--listen", "127.0.0.1:0"]))
+    /// Starts `serve` on the sandbox's data.
+    pub fn serve(&self) -> ServerProcess {
+        ServerProcess::start(self.command(&["serve", "--listen", "127.0.0.1:0"]))
     }
 }
 
-impl Default for Place {
+impl Default for Sandbox {
     fn default() -> Self {
         Self::new()
     }
 }
 
-/// The memory of a running process in kB, by its name in `/proc/PID/status`: `VmRSS` for what it has now,
-/// `VmHWM` for the most it ever had. Nothing where that is not known.
+/// Returns the memory of a running process in kB. The name is a field of `/proc/PID/status`: `VmRSS` is the
+/// current memory, `VmHWM` the peak. `None` if the system does not report it.
 pub fn memory_kb(pid: u32, name: &str) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     value.trim().trim_end_matches(" kB").parse().ok()
 }
 
-/// Runs a command to its end.
-pub fn finish(mut command: Command) -> Outcome {
+/// Runs a command and waits for it.
+pub fn run_to_end(mut command: Command) -> RunResult {
     let output = command.output().expect("the program can be started");
-    Outcome {
+    RunResult {
         status: output.status.code(),
         stdout: output.stdout,
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
 }
 
-/// The program, serving. It ends when this is dropped.
-pub struct Serving {
+/// A process that serves the API. It is killed when this is dropped.
+pub struct ServerProcess {
     child: Child,
     address: String,
-    told: Arc<Mutex<String>>,
-    listener: Option<JoinHandle<()>>,
+    stderr_text: Arc<Mutex<String>>,
+    stderr_reader: Option<JoinHandle<()>>,
 }
 
-impl Serving {
-    /// Starts a command that serves, and waits until it says where.
+impl ServerProcess {
+    /// Starts a command that serves, and waits until it prints its address.
     pub fn start(mut command: Command) -> Self {
         let mut child = command.spawn().expect("the program can be started");
         let mut stderr = BufReader::new(child.stderr.take().expect("its stderr"));
-        let mut told = String::new();
+        let mut stderr_text = String::new();
         let address = loop {
             let mut line = String::new();
-            let read = stderr.read_line(&mut line).expect("its stderr is text");
-            assert!(read > 0, "it does not serve: {told}");
-            told.push_str(&line);
+            let length = stderr.read_line(&mut line).expect("its stderr is text");
+            assert!(length > 0, "it does not serve: {stderr_text}");
+            stderr_text.push_str(&line);
             if let Some((_, address)) = line.split_once("listening on http://") {
                 break address.split(['"', ' ', '\n']).next().unwrap_or_default().to_owned();
             }
         };
-        let told = Arc::new(Mutex::new(told));
-        let shared = Arc::clone(&told);
-        let listener = std::thread::spawn(move || {
+        let stderr_text = Arc::new(Mutex::new(stderr_text));
+        let shared = Arc::clone(&stderr_text);
+        let stderr_reader = std::thread::spawn(move || {
             let mut rest = Vec::new();
-            // It ends with the program.
+            // The pipe closes when the process ends.
             let _ = stderr.read_to_end(&mut rest);
-            let mut told = shared.lock().expect("nobody panics with it");
-            told.push_str(&String::from_utf8_lossy(&rest));
+            let mut stderr_text = shared.lock().expect("no thread panics while it holds the lock");
+            stderr_text.push_str(&String::from_utf8_lossy(&rest));
         });
-        Serving { child, address, told, listener: Some(listener) }
+        ServerProcess { child, address, stderr_text, stderr_reader: Some(stderr_reader) }
     }
 
-    /// Where it serves: host and port.
+    /// Host and port.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Ends it, and gives what it wrote about itself.
+    /// Kills the process and returns what it wrote to stderr.
     pub fn stop(mut self) -> String {
-        self.end();
-        self.told.lock().expect("nobody panics with it").clone()
+        self.kill();
+        self.stderr_text.lock().expect("no thread panics while it holds the lock").clone()
     }
 
-    fn end(&mut self) {
-        // Where it has ended by itself there is nothing to kill.
+    fn kill(&mut self) {
+        // The process may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        if let Some(listener) = self.listener.take() {
-            let _ = listener.join();
+        if let Some(stderr_reader) = self.stderr_reader.take() {
+            let _ = stderr_reader.join();
         }
     }
 }
 
-impl Drop for Serving {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
-        self.end();
+        self.kill();
     }
 }

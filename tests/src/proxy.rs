@@ -1,5 +1,5 @@
-//! A proxy in front of an AWS that lets some requests fail: refused before they arrive, or done and
-//! their answers lost.
+//! A proxy in front of AWS that injects faults: it rejects, loses or delays requests, or loses the answers to
+//! requests that AWS has executed.
 
 use std::fmt;
 use std::io;
@@ -15,121 +15,121 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::server::{Body, Server, whole};
+use crate::server::{Body, Server, complete_body};
 
-/// Headers that are about one connection.
-const OF_A_CONNECTION: [HeaderName; 3] = [CONNECTION, TRANSFER_ENCODING, EXPECT];
+/// Headers that apply to one connection only.
+const CONNECTION_HEADERS: [HeaderName; 3] = [CONNECTION, TRANSFER_ENCODING, EXPECT];
 
-/// A request as far as it matters.
+/// What a fault rule sees of a request.
 #[derive(Debug)]
-pub struct Asked {
-    /// The method and the path, such as `PUT /bucket/inbox/a`; for a service with one path the operation,
-    /// such as `PutItem`.
-    pub what: String,
-    /// The body as text.
+pub struct SeenRequest {
+    /// Method and path, such as `PUT /bucket/inbox/a`. For services with a single path the operation, such as
+    /// `PutItem`.
+    pub operation: String,
+    /// Body as text.
     pub body: String,
     is_json: bool,
 }
 
-impl Asked {
-    fn of(request: &Request<Bytes>) -> Self {
+impl SeenRequest {
+    fn new(request: &Request<Bytes>) -> Self {
         let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
-        let what = match target {
+        let operation = match target {
             Some(target) => target.rsplit('.').next().unwrap_or_default().to_owned(),
             None => format!("{} {}", request.method(), request.uri().path()),
         };
         let body = String::from_utf8_lossy(request.body()).into_owned();
-        Asked { what, body, is_json: target.is_some() }
+        SeenRequest { operation, body, is_json: target.is_some() }
     }
 }
 
-/// What becomes of a request.
+/// What the proxy does to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Harm {
-    /// It is refused with that status and that code, and nothing is done.
-    Refused(u16, &'static str),
-    /// It does not arrive.
+pub enum ProxyFault {
+    /// Rejects it with that status and error code. AWS does not see it.
+    Rejected(u16, &'static str),
+    /// Closes the connection. AWS does not see the request.
     LostRequest,
-    /// It is done, and its answer does not arrive.
+    /// Forwards it and drops the answer.
     LostAnswer,
-    /// It arrives so many milliseconds later.
-    Late(u64),
-    /// It is done, and its answer arrives so many milliseconds later.
-    LateAnswer(u64),
+    /// Forwards it after this many milliseconds.
+    DelayedRequest(u64),
+    /// Forwards it, and returns the answer after this many milliseconds.
+    DelayedAnswer(u64),
 }
 
-/// DynamoDB has more to do than it was provisioned for.
-pub const THROTTLED: Harm = Harm::Refused(400, "ProvisionedThroughputExceededException");
-/// DynamoDB is asked too much at once.
-pub const THROTTLING: Harm = Harm::Refused(400, "ThrottlingException");
-/// S3 failed.
-pub const INTERNAL: Harm = Harm::Refused(500, "InternalError");
-/// S3 has too much to do.
-pub const SLOW_DOWN: Harm = Harm::Refused(503, "SlowDown");
-/// Another write was under way, and S3 decided nothing.
-pub const CONFLICT: Harm = Harm::Refused(409, "ConditionalRequestConflict");
+/// DynamoDB's provisioned throughput is exceeded.
+pub const THROTTLED: ProxyFault = ProxyFault::Rejected(400, "ProvisionedThroughputExceededException");
+/// DynamoDB throttles.
+pub const THROTTLING: ProxyFault = ProxyFault::Rejected(400, "ThrottlingException");
+/// S3 fails.
+pub const INTERNAL: ProxyFault = ProxyFault::Rejected(500, "InternalError");
+/// S3 throttles.
+pub const SLOW_DOWN: ProxyFault = ProxyFault::Rejected(503, "SlowDown");
+/// A concurrent write made S3 reject a conditional write without a decision.
+pub const CONFLICT: ProxyFault = ProxyFault::Rejected(409, "ConditionalRequestConflict");
 
-/// How often a rule does harm.
-enum Often {
-    /// After `skip` requests, `times` in a row.
+/// Which matching requests a rule affects.
+enum Trigger {
+    /// Lets `skip` requests pass and affects the next `times`.
     Times { skip: u32, times: u32 },
-    /// In so many of a hundred cases.
+    /// Affects this percentage of them, at random.
     Percent(u32),
 }
 
-struct Rule {
-    matches: Box<dyn Fn(&Asked) -> bool + Send>,
-    often: Often,
-    harm: Harm,
+struct FaultRule {
+    matches: Box<dyn Fn(&SeenRequest) -> bool + Send>,
+    trigger: Trigger,
+    fault: ProxyFault,
 }
 
-impl Rule {
-    fn applies(&mut self, asked: &Asked, rng: &mut Rng) -> bool {
-        if !(self.matches)(asked) {
+impl FaultRule {
+    fn applies(&mut self, request: &SeenRequest, rng: &mut Rng) -> bool {
+        if !(self.matches)(request) {
             return false;
         }
-        match &mut self.often {
-            Often::Percent(percent) => rng.u32(..100) < *percent,
-            Often::Times { skip, .. } if *skip > 0 => {
+        match &mut self.trigger {
+            Trigger::Percent(percent) => rng.u32(..100) < *percent,
+            Trigger::Times { skip, .. } if *skip > 0 => {
                 *skip -= 1;
                 false
             }
-            Often::Times { times, .. } if *times > 0 => {
+            Trigger::Times { times, .. } if *times > 0 => {
                 *times -= 1;
                 true
             }
-            Often::Times { .. } => false,
+            Trigger::Times { .. } => false,
         }
     }
 }
 
-struct State {
+struct ProxyState {
     upstream: String,
-    rules: Vec<Rule>,
+    rules: Vec<FaultRule>,
     rng: Rng,
-    log: Vec<(String, Option<Harm>)>,
-    /// How many requests were done whose answers are kept back.
-    held: usize,
-    away: Away,
+    log: Vec<(String, Option<ProxyFault>)>,
+    /// Number of requests that AWS executed and whose answers are or were delayed.
+    delayed_answers: usize,
+    busy: BusyTime,
 }
 
-/// When any request was with the proxy or the AWS behind it.
+/// Measures how long at least one request was in flight.
 #[derive(Default)]
-struct Away {
-    open: usize,
+struct BusyTime {
+    in_flight: usize,
     since: Option<Instant>,
     total: Duration,
 }
 
-impl Away {
-    fn leave(&mut self) {
-        self.open += 1;
+impl BusyTime {
+    fn start_request(&mut self) {
+        self.in_flight += 1;
         self.since.get_or_insert_with(Instant::now);
     }
 
-    fn come_back(&mut self) {
-        self.open -= 1;
-        if self.open == 0
+    fn end_request(&mut self) {
+        self.in_flight -= 1;
+        if self.in_flight == 0
             && let Some(since) = self.since.take()
         {
             self.total += since.elapsed();
@@ -137,18 +137,18 @@ impl Away {
     }
 }
 
-impl State {
-    fn harm(&mut self, asked: &Asked) -> Option<Harm> {
-        let State { rules, rng, log, .. } = self;
-        let harm = rules.iter_mut().find_map(|rule| rule.applies(asked, rng).then_some(rule.harm));
-        log.push((asked.what.clone(), harm));
-        harm
+impl ProxyState {
+    fn choose_fault(&mut self, request: &SeenRequest) -> Option<ProxyFault> {
+        let ProxyState { rules, rng, log, .. } = self;
+        let fault = rules.iter_mut().find_map(|rule| rule.applies(request, rng).then_some(rule.fault));
+        log.push((request.operation.clone(), fault));
+        fault
     }
 }
 
-/// A running proxy. It ends when it is dropped.
+/// A running proxy. It stops when it is dropped.
 pub struct Proxy {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<ProxyState>>,
     server: Server,
 }
 
@@ -158,146 +158,160 @@ impl fmt::Debug for Proxy {
     }
 }
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+fn lock(state: &Mutex<ProxyState>) -> MutexGuard<'_, ProxyState> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Proxy {
-    /// Starts it; where it leads to may be told later. The seed decides which requests are harmed.
+    /// Starts the proxy, without an upstream yet. The seed decides which requests random rules affect.
     pub fn start(seed: u64) -> Self {
-        let state = State {
+        let state = ProxyState {
             upstream: String::new(),
             rules: Vec::new(),
             rng: Rng::with_seed(seed),
             log: Vec::new(),
-            held: 0,
-            away: Away::default(),
+            delayed_answers: 0,
+            busy: BusyTime::default(),
         };
         let state = Arc::new(Mutex::new(state));
         let shared = Arc::clone(&state);
-        let server = Server::start(move |request| pass(request, Arc::clone(&shared)));
+        let server = Server::start(move |request| handle(request, Arc::clone(&shared)));
         Proxy { state, server }
     }
 
-    /// The address of the proxy.
+    /// URL of the proxy.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.server.address())
     }
 
-    /// Tells where it leads to, such as `http://127.0.0.1:4566`.
-    pub fn lead_to(&self, endpoint: &str) {
+    /// Sets the AWS behind the proxy, such as `http://127.0.0.1:4566`.
+    pub fn set_upstream(&self, endpoint: &str) {
         lock(&self.state).upstream = endpoint.trim_start_matches("http://").to_owned();
     }
 
-    /// Does harm to that share of the matching requests.
-    pub fn harm(&self, percent: u32, harm: Harm, matches: impl Fn(&Asked) -> bool + Send + 'static) {
-        let rule = Rule { matches: Box::new(matches), often: Often::Percent(percent), harm };
+    /// Injects a fault into this percentage of the matching requests.
+    pub fn inject_randomly(
+        &self,
+        percent: u32,
+        fault: ProxyFault,
+        matches: impl Fn(&SeenRequest) -> bool + Send + 'static,
+    ) {
+        let rule = FaultRule { matches: Box::new(matches), trigger: Trigger::Percent(percent), fault };
         lock(&self.state).rules.push(rule);
     }
 
-    /// Does harm to matching requests after `skip` of them, `times` in a row.
-    pub fn plan(&self, skip: u32, times: u32, harm: Harm, matches: impl Fn(&Asked) -> bool + Send + 'static) {
-        let rule = Rule { matches: Box::new(matches), often: Often::Times { skip, times }, harm };
+    /// Lets `skip` matching requests pass, and injects a fault into the next `times`.
+    pub fn inject_after(
+        &self,
+        skip: u32,
+        times: u32,
+        fault: ProxyFault,
+        matches: impl Fn(&SeenRequest) -> bool + Send + 'static,
+    ) {
+        let rule = FaultRule { matches: Box::new(matches), trigger: Trigger::Times { skip, times }, fault };
         lock(&self.state).rules.push(rule);
     }
 
-    /// Does no more harm.
-    pub fn relent(&self) {
+    /// Injects no more faults.
+    pub fn stop_faults(&self) {
         lock(&self.state).rules.clear();
     }
 
-    /// What was asked, and which harm was done to it.
-    pub fn log(&self) -> Vec<(String, Option<Harm>)> {
+    /// Returns the operation of every request so far, and the fault that was injected.
+    pub fn log(&self) -> Vec<(String, Option<ProxyFault>)> {
         lock(&self.state).log.clone()
     }
 
-    /// How long it and the AWS behind it have worked so far, requests at the same time counted once.
-    pub fn busy(&self) -> Duration {
-        lock(&self.state).away.total
+    /// Returns how long at least one request was in flight so far.
+    pub fn busy_time(&self) -> Duration {
+        lock(&self.state).busy.total
     }
 
-    /// How many requests were done whose answers came late.
-    pub fn held(&self) -> usize {
-        lock(&self.state).held
+    /// Returns the number of requests that AWS executed and whose answers are or were delayed.
+    pub fn delayed_answers(&self) -> usize {
+        lock(&self.state).delayed_answers
     }
 
-    /// How many requests were harmed so.
-    pub fn harmed(&self, harm: Harm) -> usize {
-        lock(&self.state).log.iter().filter(|(_, done)| *done == Some(harm)).count()
+    /// Returns how many requests got this fault.
+    pub fn injected_count(&self, fault: ProxyFault) -> usize {
+        lock(&self.state).log.iter().filter(|(_, injected)| *injected == Some(fault)).count()
     }
 }
 
-async fn pass(request: Request<Incoming>, state: Arc<Mutex<State>>) -> io::Result<Response<Body>> {
-    lock(&state).away.leave();
-    let answer = settle(request, Arc::clone(&state)).await;
-    lock(&state).away.come_back();
+async fn handle(request: Request<Incoming>, state: Arc<Mutex<ProxyState>>) -> io::Result<Response<Body>> {
+    lock(&state).busy.start_request();
+    let answer = apply_fault(request, Arc::clone(&state)).await;
+    lock(&state).busy.end_request();
     answer
 }
 
-async fn settle(request: Request<Incoming>, state: Arc<Mutex<State>>) -> io::Result<Response<Body>> {
+async fn apply_fault(
+    request: Request<Incoming>,
+    state: Arc<Mutex<ProxyState>>,
+) -> io::Result<Response<Body>> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let request = Request::from_parts(parts, body);
-    let asked = Asked::of(&request);
-    let (harm, upstream) = {
+    let seen = SeenRequest::new(&request);
+    let (fault, upstream) = {
         let mut state = lock(&state);
-        (state.harm(&asked), state.upstream.clone())
+        (state.choose_fault(&seen), state.upstream.clone())
     };
-    match harm {
+    match fault {
         None => forward(request, &upstream).await,
-        Some(Harm::Refused(status, code)) => Ok(refusal(&asked, status, code)),
-        Some(Harm::LostRequest) => Err(io::ErrorKind::ConnectionReset.into()),
-        Some(Harm::LostAnswer) => {
+        Some(ProxyFault::Rejected(status, code)) => Ok(error_response(&seen, status, code)),
+        Some(ProxyFault::LostRequest) => Err(io::ErrorKind::ConnectionReset.into()),
+        Some(ProxyFault::LostAnswer) => {
             forward(request, &upstream).await?;
             Err(io::ErrorKind::ConnectionReset.into())
         }
-        Some(Harm::Late(late_ms)) => {
-            tokio::time::sleep(Duration::from_millis(late_ms)).await;
+        Some(ProxyFault::DelayedRequest(delay_ms)) => {
+            tokio::time::sleep(Duration::from_millis(delay_ms)).await;
             forward(request, &upstream).await
         }
-        Some(Harm::LateAnswer(late_ms)) => {
+        Some(ProxyFault::DelayedAnswer(delay_ms)) => {
             let answer = forward(request, &upstream).await;
-            lock(&state).held += 1;
-            tokio::time::sleep(Duration::from_millis(late_ms)).await;
+            lock(&state).delayed_answers += 1;
+            tokio::time::sleep(Duration::from_millis(delay_ms)).await;
             answer
         }
     }
 }
 
-/// Sends it on as it is, with the host that was signed.
+/// Forwards a request with its headers unchanged: the signature covers the host.
 async fn forward(request: Request<Bytes>, upstream: &str) -> io::Result<Response<Body>> {
     let stream = TcpStream::connect(upstream).await?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     let connection = tokio::spawn(connection);
     let (mut parts, body) = request.into_parts();
-    OF_A_CONNECTION.iter().for_each(|name| drop(parts.headers.remove(name)));
+    CONNECTION_HEADERS.iter().for_each(|name| drop(parts.headers.remove(name)));
     let request = Request::from_parts(parts, Full::new(body));
     let (mut parts, body) = sender.send_request(request).await.map_err(io::Error::other)?.into_parts();
-    // An answer to HEAD tells the length of what it does not hold.
-    let tells_length = parts.headers.contains_key(CONTENT_LENGTH);
+    // The length in an answer to HEAD is that of the missing body.
+    let has_length = parts.headers.contains_key(CONTENT_LENGTH);
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     connection.abort();
-    OF_A_CONNECTION.iter().for_each(|name| drop(parts.headers.remove(name)));
-    if !tells_length {
+    CONNECTION_HEADERS.iter().for_each(|name| drop(parts.headers.remove(name)));
+    if !has_length {
         parts.headers.insert(CONTENT_LENGTH, body.len().into());
     }
-    Ok(Response::from_parts(parts, whole(body)))
+    Ok(Response::from_parts(parts, complete_body(body)))
 }
 
-/// A refusal as the service that was asked would write it.
-fn refusal(asked: &Asked, status: u16, code: &str) -> Response<Body> {
-    let (kind, text) = if asked.is_json {
+/// Returns an error in the format of the requested service.
+fn error_response(request: &SeenRequest, status: u16, code: &str) -> Response<Body> {
+    let (kind, text) = if request.is_json {
         let text =
-            format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{code}","message":"told to refuse"}}"#);
+            format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{code}","message":"injected fault"}}"#);
         ("application/x-amz-json-1.0", text)
     } else {
         let text = format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>told to refuse</Message></Error>"
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>injected fault</Message></Error>"
         );
         ("application/xml", text)
     };
     let answer = Response::builder().status(status).header("content-type", kind);
-    let answer = answer.header("x-amzn-requestid", "refused-by-proxy");
-    answer.body(whole(text)).expect("a response")
+    let answer = answer.header("x-amzn-requestid", "rejected-by-proxy");
+    answer.body(complete_body(text)).expect("a response")
 }

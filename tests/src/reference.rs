@@ -1,7 +1,7 @@
-//! What every metric is, computed from the world by its definition and by nothing else.
+//! The reference: computes every metric from the world, by its definition alone.
 //!
-//! A credit is one thing somebody did at a moment in a repository; a metric is a sum over the credits
-//! of a subject that lie in a range. Slow and plain on purpose.
+//! A credit is one thing that a member did at a time in a repository. A metric is a sum over the credits of a
+//! subject in a range. The code is slow and simple on purpose.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,32 +9,32 @@ use chrono::{NaiveDate, TimeDelta};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::github::world::{Account, Actor, Pull, Repo, Signature, Sort, Thread, Time, World};
+use crate::github::world::{Account, AccountKind, Actor, PullRequest, Repo, Signature, Thread, Time, World};
 
-/// Whom something is credited to.
+/// A member that something is credited to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Member {
-    /// The name.
+    /// Login, or the name of an unlinked author.
     pub name: String,
-    /// Whether it is a bot.
-    pub bot: bool,
+    /// Whether the member is a bot.
+    pub is_bot: bool,
 }
 
-/// What somebody did.
+/// What a member did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum What {
+pub enum Activity {
     /// A commit with at most one parent: lines added and deleted, files changed.
     Commit([i64; 3]),
-    /// Another commit.
+    /// A commit with more than one parent.
     MergeCommit,
-    /// A commit with at most one parent names somebody as a co-author. Who is nothing else is neither
-    /// active nor listed.
+    /// A commit with at most one parent names the member as co-author. This alone makes nobody an active or
+    /// listed member.
     CoAuthored,
     /// A pull request was opened.
     PrOpened,
-    /// A pull request was merged: how many seconds after its creation, and the first review's.
+    /// A pull request was merged: seconds from its creation to the merge, and to the first review.
     PrMerged(i64, Option<i64>),
-    /// A pull request was closed.
+    /// A pull request was closed without a merge.
     PrClosed,
     /// A review was submitted.
     Review,
@@ -46,24 +46,24 @@ pub enum What {
     Release,
     /// A deployment succeeded.
     Deploy,
-    /// A deployment failed for good.
+    /// A deployment failed and never succeeded.
     DeployFailure,
 }
 
-/// One thing somebody did.
+/// One thing that a member did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credit {
-    /// When.
+    /// Time, UTC.
     pub at: Time,
-    /// In which repository.
+    /// Id of the repository.
     pub repo: i64,
-    /// Who.
+    /// The credited member.
     pub member: Member,
-    /// What.
-    pub what: What,
+    /// What the member did.
+    pub activity: Activity,
 }
 
-/// Whom or what a question is about.
+/// What a query is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
     /// The organization.
@@ -74,32 +74,32 @@ pub enum Subject {
     Member(String),
 }
 
-/// Whose work counts.
+/// Whether people or bots count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bots {
-    /// People's.
+    /// People only.
     Exclude,
-    /// Everybody's.
+    /// People and bots.
     Include,
-    /// Bots'.
+    /// Bots only.
     Only,
 }
 
 impl Bots {
-    /// Every filter, with its name in the API.
+    /// Every filter and its value in the API.
     pub const ALL: [(Bots, &'static str); 3] =
         [(Bots::Exclude, "exclude"), (Bots::Include, "include"), (Bots::Only, "only")];
 
-    fn counts(self, credit: &Credit) -> bool {
+    fn includes(self, credit: &Credit) -> bool {
         match self {
-            Bots::Exclude => !credit.member.bot,
+            Bots::Exclude => !credit.member.is_bot,
             Bots::Include => true,
-            Bots::Only => credit.member.bot,
+            Bots::Only => credit.member.is_bot,
         }
     }
 }
 
-/// The metrics that are counts, in the API's words.
+/// API names of the metrics that are counts.
 pub const COUNTS: [&str; 17] = [
     "commits",
     "merge_commits",
@@ -120,170 +120,188 @@ pub const COUNTS: [&str; 17] = [
     "co_authored_commits",
 ];
 
-/// The metrics that are distributions.
+/// API names of the metrics that are distributions.
 pub const DISTRIBUTIONS: [&str; 2] = ["cycle_time_hours", "first_review_hours"];
 
-fn account(actor: &Actor) -> Member {
+fn account_member(actor: &Actor) -> Member {
     match actor {
-        None => Member { name: "ghost".to_owned(), bot: false },
-        Some(Account { login, sort: Sort::Bot, .. }) => Member { name: format!("{login}[bot]"), bot: true },
-        Some(Account { login, .. }) => Member { name: login.clone(), bot: false },
+        None => Member { name: "ghost".to_owned(), is_bot: false },
+        Some(Account { login, kind: AccountKind::Bot, .. }) => {
+            Member { name: format!("{login}[bot]"), is_bot: true }
+        }
+        Some(Account { login, .. }) => Member { name: login.clone(), is_bot: false },
     }
 }
 
-/// The author of a commit: the account, a bot by its name or its noreply address, or a hash.
-pub fn author(signature: &Signature) -> Member {
-    if let Some(Account { sort: Sort::User, .. }) = signature.account {
-        return account(&signature.account);
+/// Returns the credited author of a commit: the linked account, a bot recognized by its name or noreply
+/// address, or a hash of the e-mail address.
+pub fn commit_author(signature: &Signature) -> Member {
+    if let Some(Account { kind: AccountKind::User, .. }) = signature.account {
+        return account_member(&signature.account);
     }
     let noreply = signature.email.split_once("@users.noreply.github.com").map(|(local, _)| local);
     let by_email =
         noreply.and_then(|local| local.split('+').next_back()).filter(|login| login.ends_with("[bot]"));
     let by_name = Some(signature.name.as_str()).filter(|name| name.ends_with("[bot]"));
     match by_name.or(by_email) {
-        Some(bot) => Member { name: bot.to_owned(), bot: true },
+        Some(bot) => Member { name: bot.to_owned(), is_bot: true },
         None => {
             let hash = hex::encode(Sha256::digest(signature.email.to_lowercase().as_bytes()));
-            Member { name: format!("~{}", &hash[..12]), bot: false }
+            Member { name: format!("~{}", &hash[..12]), is_bot: false }
         }
     }
 }
 
-/// Everything that is true at the moment.
+/// Returns every credit that GitHub's data justifies at a time.
 pub fn credits(world: &World, now: Time) -> Vec<Credit> {
-    let mut all = Vec::new();
+    let mut credits = Vec::new();
     for repo in world.repos.iter().filter(|repo| repo.exists(now)) {
-        let mut add =
-            |at: Time, member: Member, what: What| all.push(Credit { at, repo: repo.id, member, what });
+        let mut add = |at: Time, member: Member, activity: Activity| {
+            credits.push(Credit { at, repo: repo.id, member, activity })
+        };
         for commit in repo.landed(now) {
-            let what = match commit.parents.len() {
-                0 | 1 => What::Commit(commit.counted(now).unwrap_or_default()),
-                _ => What::MergeCommit,
+            let activity = match commit.parents.len() {
+                0 | 1 => Activity::Commit(commit.line_counts(now).unwrap_or_default()),
+                _ => Activity::MergeCommit,
             };
-            let by = author(&commit.author);
-            if matches!(what, What::Commit(_)) {
-                let named: BTreeSet<Member> = commit.co_authors.iter().map(author).collect();
-                for other in named.into_iter().filter(|other| *other != by) {
-                    add(commit.committed_at, other, What::CoAuthored);
+            let author = commit_author(&commit.author);
+            if matches!(activity, Activity::Commit(_)) {
+                let co_authors: BTreeSet<Member> = commit.co_authors.iter().map(commit_author).collect();
+                for co_author in co_authors.into_iter().filter(|co_author| *co_author != author) {
+                    add(commit.committed_at, co_author, Activity::CoAuthored);
                 }
             }
-            add(commit.committed_at, by, what);
+            add(commit.committed_at, author, activity);
         }
         for pull in repo.pulls.iter().filter(|pull| pull.thread.created_at <= now) {
             add_pull(pull, now, &mut add);
         }
         for issue in repo.issues.iter().filter(|issue| issue.created_at <= now) {
-            add(issue.created_at, account(&issue.author), What::IssueOpened);
+            add(issue.created_at, account_member(&issue.author), Activity::IssueOpened);
             if let Some(at) = closed_at(issue, now) {
-                add(at, account(&issue.author), What::IssueClosed);
+                add(at, account_member(&issue.author), Activity::IssueClosed);
             }
         }
-        add_upkeep(repo, now, &mut add);
+        add_releases_and_deployments(repo, now, &mut add);
     }
-    all
+    credits
 }
 
-fn add_upkeep(repo: &Repo, now: Time, add: &mut impl FnMut(Time, Member, What)) {
+fn add_releases_and_deployments(repo: &Repo, now: Time, add: &mut impl FnMut(Time, Member, Activity)) {
     for release in repo.releases.iter().filter(|release| release.exists(now) && !release.is_draft(now)) {
-        add(release.published_at(now).expect("it is published"), account(&release.author), What::Release);
+        add(
+            release.published_at(now).expect("it is published"),
+            account_member(&release.author),
+            Activity::Release,
+        );
     }
     for deployment in &repo.deployments {
-        let first = |states: &[&str]| {
+        let first_time = |states: &[&str]| {
             let statuses =
                 deployment.statuses.iter().filter(|(when, state)| *when <= now && states.contains(state));
             statuses.map(|(when, _)| *when).min()
         };
-        match (first(&["SUCCESS"]), first(&["FAILURE", "ERROR"])) {
-            (Some(at), _) => add(at, account(&deployment.creator), What::Deploy),
-            (None, Some(at)) => add(at, account(&deployment.creator), What::DeployFailure),
+        match (first_time(&["SUCCESS"]), first_time(&["FAILURE", "ERROR"])) {
+            (Some(at), _) => add(at, account_member(&deployment.creator), Activity::Deploy),
+            (None, Some(at)) => add(at, account_member(&deployment.creator), Activity::DeployFailure),
             (None, None) => {}
         }
     }
 }
 
 fn closed_at(thread: &Thread, now: Time) -> Option<Time> {
-    thread.closing(now).map(|(when, event)| when + TimeDelta::seconds(event.unwrap_or(0)))
+    thread.closing(now).map(|(when, event_offset_s)| when + TimeDelta::seconds(event_offset_s.unwrap_or(0)))
 }
 
-fn add_pull(pull: &Pull, now: Time, add: &mut impl FnMut(Time, Member, What)) {
+fn add_pull(pull: &PullRequest, now: Time, add: &mut impl FnMut(Time, Member, Activity)) {
     let thread = &pull.thread;
-    let by = account(&thread.author);
-    add(thread.created_at, by.clone(), What::PrOpened);
-    let submitted = || {
-        let reviews =
-            pull.reviews.iter().filter_map(|review| Some((review.submitted(now)?, account(&review.author))));
-        reviews.filter(|(_, reviewer)| *reviewer != by)
+    let author = account_member(&thread.author);
+    add(thread.created_at, author.clone(), Activity::PrOpened);
+    let reviews_of_others = || {
+        let reviews = pull
+            .reviews
+            .iter()
+            .filter_map(|review| Some((review.submitted(now)?, account_member(&review.author))));
+        reviews.filter(|(_, reviewer)| *reviewer != author)
     };
     if let Some(merged_at) = thread.merged_at(now) {
         let since_creation = |at: Time| (at - thread.created_at).num_seconds();
-        let first =
-            submitted().filter(|(at, reviewer)| *at <= merged_at && !reviewer.bot).map(|(at, _)| at).min();
-        add(merged_at, by.clone(), What::PrMerged(since_creation(merged_at), first.map(since_creation)));
+        let first_review = reviews_of_others()
+            .filter(|(at, reviewer)| *at <= merged_at && !reviewer.is_bot)
+            .map(|(at, _)| at)
+            .min();
+        add(
+            merged_at,
+            author.clone(),
+            Activity::PrMerged(since_creation(merged_at), first_review.map(since_creation)),
+        );
     } else if let Some(at) = closed_at(thread, now) {
-        add(at, by.clone(), What::PrClosed);
+        add(at, author.clone(), Activity::PrClosed);
     }
-    for (at, reviewer) in submitted() {
-        add(at, reviewer, What::Review);
+    for (at, reviewer) in reviews_of_others() {
+        add(at, reviewer, Activity::Review);
     }
 }
 
-/// The credits of a subject in `[since, until)`.
-pub fn chosen<'a>(
+/// Selects the credits of a subject in `[since, until)`.
+pub fn select<'a>(
     credits: &'a [Credit],
     subject: &Subject,
     since: NaiveDate,
     until: NaiveDate,
     bots: Bots,
 ) -> Vec<&'a Credit> {
-    let is_it = |credit: &&Credit| match subject {
-        Subject::Org => bots.counts(credit),
-        Subject::Repo(id) => credit.repo == *id && bots.counts(credit),
-        // Who is asked for by name answers its own numbers.
+    let is_of_subject = |credit: &&Credit| match subject {
+        Subject::Org => bots.includes(credit),
+        Subject::Repo(id) => credit.repo == *id && bots.includes(credit),
+        // A bot that is queried by name returns its own numbers.
         Subject::Member(name) => {
-            credit.member.name == *name && (bots == Bots::Exclude || bots.counts(credit))
+            credit.member.name == *name && (bots == Bots::Exclude || bots.includes(credit))
         }
     };
-    let lies_in = |credit: &&Credit| (since..until).contains(&credit.at.date_naive());
-    credits.iter().filter(is_it).filter(lies_in).collect()
+    let is_in_range = |credit: &&Credit| (since..until).contains(&credit.at.date_naive());
+    credits.iter().filter(is_of_subject).filter(is_in_range).collect()
 }
 
-/// The members that are credited with more than having been named as co-authors.
-pub fn active<'a>(credits: impl Iterator<Item = &'a Credit>) -> BTreeSet<&'a str> {
-    let own = credits.filter(|credit| credit.what != What::CoAuthored);
+/// Returns the members that have a credit other than as a co-author.
+pub fn active_members<'a>(credits: impl Iterator<Item = &'a Credit>) -> BTreeSet<&'a str> {
+    let own = credits.filter(|credit| credit.activity != Activity::CoAuthored);
     own.map(|credit| credit.member.name.as_str()).collect()
 }
 
-/// The values of every metric.
+/// Computes every metric.
 pub fn metrics(credits: &[&Credit]) -> BTreeMap<&'static str, Value> {
-    let count = |is_it: fn(&What) -> bool| credits.iter().filter(|credit| is_it(&credit.what)).count();
-    let lines = |at: usize| -> i64 {
-        let of = |credit: &&Credit| if let What::Commit(lines) = credit.what { lines[at] } else { 0 };
-        credits.iter().map(of).sum()
+    let count =
+        |matches: fn(&Activity) -> bool| credits.iter().filter(|credit| matches(&credit.activity)).count();
+    let sum_lines = |index: usize| -> i64 {
+        let lines =
+            |credit: &&Credit| if let Activity::Commit(counts) = credit.activity { counts[index] } else { 0 };
+        credits.iter().map(lines).sum()
     };
-    let merges = credits.iter().filter_map(|credit| match credit.what {
-        What::PrMerged(cycle, first) => Some((cycle, first)),
+    let merges = credits.iter().filter_map(|credit| match credit.activity {
+        Activity::PrMerged(cycle, first) => Some((cycle, first)),
         _ => None,
     });
     let (cycles, firsts): (Vec<i64>, Vec<Option<i64>>) = merges.unzip();
-    let members = active(credits.iter().copied());
+    let members = active_members(credits.iter().copied());
     BTreeMap::from([
-        ("commits", json!(count(|what| matches!(what, What::Commit(_))))),
-        ("merge_commits", json!(count(|what| *what == What::MergeCommit))),
-        ("additions", json!(lines(0))),
-        ("deletions", json!(lines(1))),
-        ("files_changed", json!(lines(2))),
-        ("lines_changed", json!(lines(0) + lines(1))),
-        ("prs_opened", json!(count(|what| *what == What::PrOpened))),
+        ("commits", json!(count(|activity| matches!(activity, Activity::Commit(_))))),
+        ("merge_commits", json!(count(|activity| *activity == Activity::MergeCommit))),
+        ("additions", json!(sum_lines(0))),
+        ("deletions", json!(sum_lines(1))),
+        ("files_changed", json!(sum_lines(2))),
+        ("lines_changed", json!(sum_lines(0) + sum_lines(1))),
+        ("prs_opened", json!(count(|activity| *activity == Activity::PrOpened))),
         ("prs_merged", json!(cycles.len())),
-        ("prs_closed", json!(count(|what| *what == What::PrClosed))),
-        ("reviews", json!(count(|what| *what == What::Review))),
-        ("issues_opened", json!(count(|what| *what == What::IssueOpened))),
-        ("issues_closed", json!(count(|what| *what == What::IssueClosed))),
-        ("releases", json!(count(|what| *what == What::Release))),
-        ("deploys", json!(count(|what| *what == What::Deploy))),
-        ("deploy_failures", json!(count(|what| *what == What::DeployFailure))),
+        ("prs_closed", json!(count(|activity| *activity == Activity::PrClosed))),
+        ("reviews", json!(count(|activity| *activity == Activity::Review))),
+        ("issues_opened", json!(count(|activity| *activity == Activity::IssueOpened))),
+        ("issues_closed", json!(count(|activity| *activity == Activity::IssueClosed))),
+        ("releases", json!(count(|activity| *activity == Activity::Release))),
+        ("deploys", json!(count(|activity| *activity == Activity::Deploy))),
+        ("deploy_failures", json!(count(|activity| *activity == Activity::DeployFailure))),
         ("active_members", json!(members.len())),
-        ("co_authored_commits", json!(count(|what| *what == What::CoAuthored))),
+        ("co_authored_commits", json!(count(|activity| *activity == Activity::CoAuthored))),
         ("cycle_time_hours", distribution(cycles)),
         ("first_review_hours", distribution(firsts.into_iter().flatten().collect())),
     ])
@@ -300,26 +318,26 @@ fn distribution(mut seconds: Vec<i64>) -> Value {
     json!({ "count": seconds.len(), "mean": mean, "p50": rank(50), "p90": rank(90) })
 }
 
-/// Says where two values of a metric differ: counts and means must be equal, percentiles within 2 %.
+/// Compares two values of a metric. Counts and means must be equal, percentiles must agree within 2 %.
 ///
 /// # Errors
-/// Where they differ.
-pub fn compare(name: &str, expected: &Value, answered: &Value) -> Result<(), String> {
-    let differ = || Err(format!("{name} is {answered}, not {expected}"));
+/// If the values differ.
+pub fn compare(name: &str, expected: &Value, actual: &Value) -> Result<(), String> {
+    let differ = || Err(format!("{name} is {actual}, not {expected}"));
     let Some(fields) = expected.as_object() else {
-        return if expected == answered { Ok(()) } else { differ() };
+        return if expected == actual { Ok(()) } else { differ() };
     };
-    if answered.as_object().map(|fields| fields.len()) != Some(fields.len()) {
+    if actual.as_object().map(|fields| fields.len()) != Some(fields.len()) {
         return differ();
     }
     for (field, expected) in fields {
-        let off = match field.as_str() {
+        let tolerance = match field.as_str() {
             "p50" | "p90" => 0.02,
             _ => 1e-9,
         };
-        let same = match (expected.as_f64(), answered[field].as_f64()) {
-            (Some(expected), Some(answered)) => (expected - answered).abs() <= expected.abs() * off + 1e-12,
-            (expected, answered) => expected.is_none() && answered.is_none(),
+        let same = match (expected.as_f64(), actual[field].as_f64()) {
+            (Some(expected), Some(actual)) => (expected - actual).abs() <= expected.abs() * tolerance + 1e-12,
+            (expected, actual) => expected.is_none() && actual.is_none(),
         };
         if !same {
             return differ();

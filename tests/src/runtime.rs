@@ -1,5 +1,5 @@
-//! A double of the Lambda service's runtime API: it hands events to one function and takes the answers,
-//! and knows to the microsecond when each of that happened.
+//! A double of the Lambda runtime API. It hands events to one function, takes its answers, and records when
+//! each happened.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,114 +12,114 @@ use hyper::{Method, Request, Response};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::server::{Body, Server, whole};
+use crate::server::{Body, Server, complete_body};
 
-/// How long a function has for an event.
-const TIMEOUT: Duration = Duration::from_secs(29);
-/// How long anything that is waited for may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Time limit of a function for one event.
+const INVOCATION_TIMEOUT: Duration = Duration::from_secs(29);
+/// Longest wait for the function.
+const WAIT_LIMIT: Duration = Duration::from_secs(60);
 
-/// What a function does that is waited for.
+/// A request of the function to the runtime API.
 #[derive(Debug)]
-enum Turn {
-    /// It asks for an event.
-    Asks(Instant),
-    /// It answers one, or says why it cannot.
-    Answers(Instant, Result<Value, Value>),
+enum FunctionRequest {
+    /// It polls for the next event.
+    Poll(Instant),
+    /// It answers an event, or reports an error.
+    Answer(Instant, Result<Value, Value>),
 }
 
 /// A running runtime API.
 #[derive(Debug)]
-pub struct Runtime {
+pub struct LambdaRuntimeApi {
     events: mpsc::UnboundedSender<Value>,
-    turns: std::sync::mpsc::Receiver<Turn>,
-    handed_out: Arc<Mutex<Option<Instant>>>,
+    requests: std::sync::mpsc::Receiver<FunctionRequest>,
+    handed_out_at: Arc<Mutex<Option<Instant>>>,
     server: Server,
 }
 
-struct State {
+struct RuntimeState {
     events: tokio::sync::Mutex<mpsc::UnboundedReceiver<Value>>,
-    turns: std::sync::mpsc::Sender<Turn>,
-    handed_out: Arc<Mutex<Option<Instant>>>,
+    requests: std::sync::mpsc::Sender<FunctionRequest>,
+    handed_out_at: Arc<Mutex<Option<Instant>>>,
 }
 
-impl Runtime {
-    /// Starts one, with no event yet.
+impl LambdaRuntimeApi {
+    /// Starts the server, with no event yet.
     pub fn start() -> Self {
-        let (events, to_come) = mpsc::unbounded_channel();
-        let (sender, turns) = std::sync::mpsc::channel();
-        let handed_out = Arc::<Mutex<Option<Instant>>>::default();
-        let state = Arc::new(State {
-            events: tokio::sync::Mutex::new(to_come),
-            turns: sender,
-            handed_out: Arc::clone(&handed_out),
+        let (events, pending_events) = mpsc::unbounded_channel();
+        let (sender, requests) = std::sync::mpsc::channel();
+        let handed_out_at = Arc::<Mutex<Option<Instant>>>::default();
+        let state = Arc::new(RuntimeState {
+            events: tokio::sync::Mutex::new(pending_events),
+            requests: sender,
+            handed_out_at: Arc::clone(&handed_out_at),
         });
-        let server = Server::start(move |request| answer(request, Arc::clone(&state)));
-        Runtime { events, turns, handed_out, server }
+        let server = Server::start(move |request| handle(request, Arc::clone(&state)));
+        LambdaRuntimeApi { events, requests, handed_out_at, server }
     }
 
-    /// Its address, as `AWS_LAMBDA_RUNTIME_API` takes it.
+    /// Host and port: the value of `AWS_LAMBDA_RUNTIME_API`.
     pub fn address(&self) -> String {
         self.server.address().to_string()
     }
 
-    /// Waits until the function asks for an event, and says when that was.
-    pub fn asked_at(&self) -> Instant {
+    /// Waits until the function polls for an event. Returns the time of the poll.
+    pub fn wait_for_poll(&self) -> Instant {
         loop {
-            match self.turns.recv_timeout(PATIENCE).expect("the function asks for an event") {
-                Turn::Asks(at) => return at,
-                Turn::Answers(..) => {}
+            match self.requests.recv_timeout(WAIT_LIMIT).expect("the function polls for an event") {
+                FunctionRequest::Poll(at) => return at,
+                FunctionRequest::Answer(..) => {}
             }
         }
     }
 
-    /// Hands out an event and waits for the answer: what it is, and how long it took.
+    /// Hands out an event and waits for the answer. Returns the answer and the duration.
     ///
     /// # Errors
-    /// With what the function failed with.
+    /// The inner result is the error that the function reported.
     pub fn invoke(&self, event: Value) -> (Result<Value, Value>, Duration) {
         self.events.send(event).expect("the runtime API runs");
         loop {
-            match self.turns.recv_timeout(PATIENCE).expect("the function answers") {
-                Turn::Answers(at, answer) => {
-                    let begun = self.handed_out.lock().unwrap_or_else(PoisonError::into_inner);
-                    return (answer, at - begun.expect("an event was handed out"));
+            match self.requests.recv_timeout(WAIT_LIMIT).expect("the function answers") {
+                FunctionRequest::Answer(at, answer) => {
+                    let started = self.handed_out_at.lock().unwrap_or_else(PoisonError::into_inner);
+                    return (answer, at - started.expect("an event was handed out"));
                 }
-                Turn::Asks(_) => {}
+                FunctionRequest::Poll(_) => {}
             }
         }
     }
 }
 
-async fn answer(request: Request<Incoming>, state: Arc<State>) -> io::Result<Response<Body>> {
+async fn handle(request: Request<Incoming>, state: Arc<RuntimeState>) -> io::Result<Response<Body>> {
     let at = Instant::now();
     let path = request.uri().path().to_owned();
     if request.method() == Method::GET {
-        // Nobody may be waiting any more.
-        let _ = state.turns.send(Turn::Asks(at));
+        // The test may have ended.
+        let _ = state.requests.send(FunctionRequest::Poll(at));
         let event = state.events.lock().await.recv().await.ok_or(io::ErrorKind::ConnectionReset)?;
-        *state.handed_out.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        return next(&event);
+        *state.handed_out_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        return event_response(&event);
     }
     let body = request.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
-    let told = serde_json::from_slice(&body).unwrap_or_default();
-    let answer = if path.ends_with("/response") { Ok(told) } else { Err(told) };
-    let _ = state.turns.send(Turn::Answers(at, answer));
-    Response::builder().status(202).body(whole(Bytes::new())).map_err(io::Error::other)
+    let report = serde_json::from_slice(&body).unwrap_or_default();
+    let answer = if path.ends_with("/response") { Ok(report) } else { Err(report) };
+    let _ = state.requests.send(FunctionRequest::Answer(at, answer));
+    Response::builder().status(202).body(complete_body(Bytes::new())).map_err(io::Error::other)
 }
 
-#[expect(clippy::disallowed_methods, reason = "the double of a service tells its deadline by the wall clock")]
-fn next(event: &Value) -> io::Result<Response<Body>> {
+#[expect(clippy::disallowed_methods, reason = "a Lambda deadline is a wall-clock time")]
+fn event_response(event: &Value) -> io::Result<Response<Body>> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Response::builder()
         .header("lambda-runtime-aws-request-id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd")
-        .header("lambda-runtime-deadline-ms", (now + TIMEOUT).as_millis() as u64)
+        .header("lambda-runtime-deadline-ms", (now + INVOCATION_TIMEOUT).as_millis() as u64)
         .header(
             "lambda-runtime-invoked-function-arn",
             "arn:aws:lambda:us-east-1:000000000000:function:measured",
         )
         .header("lambda-runtime-trace-id", "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=0")
         .header("content-type", "application/json")
-        .body(whole(event.to_string()))
+        .body(complete_body(event.to_string()))
         .map_err(io::Error::other)
 }

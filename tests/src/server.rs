@@ -1,4 +1,4 @@
-//! What every double here is made of: an HTTP server on a port of its own.
+//! The HTTP server that the doubles and the proxy run, each on its own port.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -16,15 +16,15 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::sync::oneshot;
 
-/// A body, which may break off.
+/// A body. It may end with an error.
 pub(crate) type Body = BoxBody<Bytes, io::Error>;
 
-/// A body that comes whole.
-pub(crate) fn whole(bytes: impl Into<Bytes>) -> Body {
+/// A body of these bytes.
+pub(crate) fn complete_body(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never: Infallible| match never {}).boxed()
 }
 
-/// A server on a thread of its own. It ends when it is dropped.
+/// A server on its own thread. It stops when it is dropped.
 pub(crate) struct Server {
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
@@ -32,7 +32,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts one that answers so; where that fails, the connection is cut without an answer.
+    /// Starts a server that answers with `answer`. If `answer` fails, the connection is closed without an answer.
     pub(crate) fn start<F>(answer: impl Fn(Request<Incoming>) -> F + Clone + Send + 'static) -> Self
     where
         F: Future<Output = io::Result<Response<Body>>> + Send + 'static,
@@ -69,7 +69,7 @@ impl fmt::Debug for Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if let Some(stop) = self.stop.take() {
-            // Where the server has ended by itself there is nobody to tell.
+            // The server may have stopped already.
             let _ = stop.send(());
         }
         if let Some(thread) = self.thread.take() {
@@ -89,7 +89,7 @@ async fn serve<F>(
         let Ok((stream, _)) = listener.accept().await else { continue };
         let answer = answer.clone();
         tokio::spawn(async move {
-            // A connection that a client or a fault has cut is no failure of the double.
+            // A connection that a client or a fault closed is not an error of the double.
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service_fn(answer))
                 .await;

@@ -1,28 +1,28 @@
-//! Counts and states: the questions that ask for little about much.
+//! Answers to the GraphQL queries for counts and states.
 
 use serde_json::{Value, json};
 
-use super::graphql::{Answered, Request, history};
-use super::lists::Entry;
+use super::graphql::{GraphQlRequest, GraphQlResult, history};
+use super::lists::ConnectionEntry;
 use super::objects;
 use super::world::{Repo, Thread, Time};
 
-impl Request<'_> {
-    /// Answers about repositories by node id.
-    fn of_repos(&self, answer: impl Fn(&Repo) -> Result<Value, String>) -> Answered {
+impl GraphQlRequest<'_> {
+    /// Answers a request about several repositories, by node id.
+    fn answer_for_repos(&self, answer: impl Fn(&Repo) -> Result<Value, String>) -> GraphQlResult {
         self.nodes(|id| {
-            let mut there = self.world.repos.iter().filter(|repo| repo.exists(self.now));
-            there.find(|repo| objects::repo_node_id(repo) == id).map(&answer).transpose()
+            let mut existing = self.world.repos.iter().filter(|repo| repo.exists(self.now));
+            existing.find(|repo| objects::repo_node_id(repo) == id).map(&answer).transpose()
         })
     }
 
-    /// How many commits of the span are reachable from a commit.
+    /// Counts the commits of the requested span that are reachable from a commit.
     fn history_total(&self, repo: &Repo, oid: &str) -> Result<usize, String> {
         Ok(history(repo, oid, self.time("since")?, self.time("until")?).count())
     }
 
-    pub(super) fn commit_counts(&self) -> Answered {
-        self.of_repos(|repo| {
+    pub(super) fn commit_counts(&self) -> GraphQlResult {
+        self.answer_for_repos(|repo| {
             let branch = match repo.tip(self.now) {
                 None => Value::Null,
                 Some(tip) => {
@@ -33,10 +33,10 @@ impl Request<'_> {
         })
     }
 
-    pub(super) fn totals(&self) -> Answered {
+    pub(super) fn totals(&self) -> GraphQlResult {
         let now = self.now;
         let state = |thread: &Thread| objects::state(thread, now);
-        self.of_repos(|repo| {
+        self.answer_for_repos(|repo| {
             let pulls = repo.pulls.iter().map(|pull| &pull.thread).filter(|thread| thread.exists(now));
             let pulls: Vec<&str> = pulls.map(state).collect();
             let issues: Vec<&str> = repo.issues.iter().filter(|issue| issue.exists(now)).map(state).collect();
@@ -53,18 +53,18 @@ impl Request<'_> {
         })
     }
 
-    /// How many commits there are up to the ends of histories, which stand in the document.
-    pub(super) fn history_ends(&self) -> Answered {
+    /// Counts the commits of histories up to the end dates in the document.
+    pub(super) fn history_ends(&self) -> GraphQlResult {
         let mut counts = serde_json::Map::new();
         for part in self.document.split(":node(id:").collect::<Vec<_>>().windows(2) {
             let alias = part[0].rsplit(['{', '}', ' ']).next().unwrap_or_default();
-            let after = |text: &str| part[1].split(text).nth(1).and_then(|rest| rest.split('"').next());
-            let (id, oid) = (part[1].split('"').nth(1), after("oid:\"").unwrap_or_default());
-            let until =
-                after("until:\"").map(|until| until.parse().map_err(|_| format!("{until} is no time")));
-            let mut there = self.world.repos.iter().filter(|repo| repo.exists(self.now));
-            let repo = there.find(|repo| Some(objects::repo_node_id(repo).as_str()) == id);
-            let object = match repo.filter(|repo| repo.knows(oid, self.now)) {
+            let value_after = |text: &str| part[1].split(text).nth(1).and_then(|rest| rest.split('"').next());
+            let (id, oid) = (part[1].split('"').nth(1), value_after("oid:\"").unwrap_or_default());
+            let until = value_after("until:\"")
+                .map(|until| until.parse().map_err(|_| format!("{until} is not a time")));
+            let mut existing = self.world.repos.iter().filter(|repo| repo.exists(self.now));
+            let repo = existing.find(|repo| Some(objects::repo_node_id(repo).as_str()) == id);
+            let object = match repo.filter(|repo| repo.was_pushed(oid, self.now)) {
                 None => Value::Null,
                 Some(repo) => {
                     let total = history(repo, oid, None, until.transpose()?).count();
@@ -76,11 +76,11 @@ impl Request<'_> {
         Ok((Value::Object(counts), Vec::new()))
     }
 
-    /// How many commits there are in each of some spans, which stand in the document.
-    pub(super) fn history_counts(&self) -> Answered {
+    /// Counts the commits in each span of the document.
+    pub(super) fn history_counts(&self) -> GraphQlResult {
         let oid = self.text("oid").unwrap_or_default();
-        self.of_repo(|repo| {
-            if !repo.knows(oid, self.now) {
+        self.answer_for_repo(|repo| {
+            if !repo.was_pushed(oid, self.now) {
                 return Ok(json!({ "object": null }));
             }
             let mut counts = serde_json::Map::new();
@@ -89,75 +89,75 @@ impl Request<'_> {
                 let time = |name: &str| -> Result<Option<Time>, String> {
                     let text =
                         part[1].split(&format!("{name}:\"")).nth(1).and_then(|it| it.split('"').next());
-                    text.map(|text| text.parse().map_err(|_| format!("{name} of {alias} is no time")))
+                    text.map(|text| text.parse().map_err(|_| format!("{name} of {alias} is not a time")))
                         .transpose()
                 };
                 let total = history(repo, oid, time("since")?, time("until")?).count();
                 counts.insert(alias.to_owned(), json!({ "totalCount": total }));
             }
             if counts.is_empty() {
-                return Err("No history was asked for.".to_owned());
+                return Err("No history was requested.".to_owned());
             }
             Ok(json!({ "object": counts }))
         })
     }
 
-    /// A list of states only.
-    fn states(&self, field: &str, entries: Vec<Entry>) -> Result<Value, String> {
+    /// Returns a page of states.
+    fn states(&self, field: &str, entries: Vec<ConnectionEntry>) -> Result<Value, String> {
         let mut list = self.list(field, "UPDATED_AT", entries)?;
         Ok(json!({ "list": list[field].take() }))
     }
 
-    pub(super) fn pull_states(&self) -> Answered {
-        self.of_repo(|repo| {
-            let there = repo.pulls.iter().filter(|pull| pull.thread.exists(self.now));
-            let entries = there.map(|pull| Entry {
-                place: (pull.updated_at(self.now).timestamp(), pull.thread.number),
+    pub(super) fn pull_states(&self) -> GraphQlResult {
+        self.answer_for_repo(|repo| {
+            let existing = repo.pulls.iter().filter(|pull| pull.thread.exists(self.now));
+            let entries = existing.map(|pull| ConnectionEntry {
+                sort_key: (pull.updated_at(self.now).timestamp(), pull.thread.number),
                 node: json!({
                     "id": objects::thread_node_id("PR", repo, &pull.thread),
                     "number": pull.thread.number,
                     "state": objects::state(&pull.thread, self.now),
-                    "updatedAt": objects::moment(pull.updated_at(self.now)),
+                    "updatedAt": objects::timestamp(pull.updated_at(self.now)),
                 }),
             });
             self.states("pullRequests", entries.collect())
         })
     }
 
-    pub(super) fn issue_states(&self) -> Answered {
-        self.of_repo(|repo| {
-            let there = repo.issues.iter().filter(|issue| issue.exists(self.now));
-            let entries = there.map(|issue| Entry {
-                place: (issue.updated_at(self.now).timestamp(), issue.number),
+    pub(super) fn issue_states(&self) -> GraphQlResult {
+        self.answer_for_repo(|repo| {
+            let existing = repo.issues.iter().filter(|issue| issue.exists(self.now));
+            let entries = existing.map(|issue| ConnectionEntry {
+                sort_key: (issue.updated_at(self.now).timestamp(), issue.number),
                 node: json!({
                     "id": objects::thread_node_id("I", repo, issue),
                     "number": issue.number,
                     "state": objects::state(issue, self.now),
-                    "updatedAt": objects::moment(issue.updated_at(self.now)),
+                    "updatedAt": objects::timestamp(issue.updated_at(self.now)),
                 }),
             });
             self.states("issues", entries.collect())
         })
     }
 
-    /// What the token may read: everything, but what the world says it may not.
-    pub(super) fn permissions(&self) -> Answered {
+    /// Answers the permission check: the token can read everything but the world's forbidden fields.
+    pub(super) fn permissions(&self) -> GraphQlResult {
         let repos = self.world.repos.iter().filter(|repo| repo.exists(self.now)).count();
-        let refused = self.world.refused_fields.iter().map(|field| {
+        let errors = self.world.forbidden_fields.iter().map(|field| {
             let path = match *field {
                 "membersWithRole" => json!(["organization", field]),
                 field => json!(["organization", "repositories", "nodes", 0, field]),
             };
             json!({ "type": "FORBIDDEN", "path": path, "message": objects::NOT_ACCESSIBLE })
         });
-        let members = self.variables["members"] == true;
-        let refused: Vec<Value> =
-            refused.filter(|error| members || error["path"][1] != "membersWithRole").collect();
-        if refused.iter().any(|error| error["path"][1] == "membersWithRole") {
-            // A field that cannot be null leaves nothing of what it is a field of.
-            return Ok((json!({ "organization": null }), refused));
+        let with_members = self.variables["members"] == true;
+        let errors: Vec<Value> =
+            errors.filter(|error| with_members || error["path"][1] != "membersWithRole").collect();
+        if errors.iter().any(|error| error["path"][1] == "membersWithRole") {
+            // The field is not nullable, so its parent becomes null.
+            return Ok((json!({ "organization": null }), errors));
         }
         let organization = json!({ "login": self.world.org, "repositories": { "totalCount": repos } });
-        Ok((json!({ "organization": organization }), refused))
+        Ok((json!({ "organization": organization }), errors))
     }
 }

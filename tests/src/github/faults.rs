@@ -1,50 +1,50 @@
-//! What goes wrong, by script.
+//! Planned faults of the double.
 
-/// What becomes of a request instead of its answer.
+/// How a request fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// A status with a page for people.
+    /// This status with an HTML page.
     Status(u16),
-    /// The connection ends without an answer.
+    /// The connection closes without an answer.
     Reset,
-    /// The connection ends in the middle of the body.
+    /// The connection closes in the middle of the body.
     Truncated,
-    /// The first node of a list is null, and an error says that something went wrong.
+    /// The first node of the outermost list is null, and an error says that something went wrong.
     NullNode,
-    /// The last node of the outermost list is null, and an error names it: it was too much.
+    /// The last node of the outermost list is null, and an error says that it exceeds the resource limits.
     BrokenEntry,
-    /// Status 200 with an error: the primary limit is used up for so many seconds.
+    /// Status 200 with an error: the primary limit is exceeded and resets after this many seconds.
     RateLimited(u64),
-    /// Status 200 with an error: the place at which the page was to begin is not known.
+    /// Status 200 with an error: the cursor is invalid.
     UnknownCursor,
     /// The link to the next page is missing.
-    Unlinked,
-    /// Status 403: a secondary limit, to be waited for so many seconds.
-    Secondary(u64),
+    MissingNextLink,
+    /// Status 403: the secondary limit is exceeded, retry after this many seconds.
+    SecondaryLimit(u64),
 }
 
-/// A fault that is still to come.
+/// A fault and the requests it affects.
 #[derive(Debug)]
-struct Planned {
-    on: &'static str,
+struct PlannedFault {
+    kind: &'static str,
     skip: u32,
     times: u32,
     fault: Fault,
 }
 
-/// The faults that are still to come.
+/// The planned faults.
 #[derive(Debug, Default)]
-pub(super) struct Script(Vec<Planned>);
+pub(super) struct FaultScript(Vec<PlannedFault>);
 
-impl Script {
-    /// Plans a fault for requests of a kind, after `skip` of them and `times` in a row.
-    pub(super) fn plan(&mut self, on: &'static str, skip: u32, times: u32, fault: Fault) {
-        self.0.push(Planned { on, skip, times, fault });
+impl FaultScript {
+    /// Plans a fault: lets `skip` requests of the kind pass, and affects the next `times`. `*` is every kind.
+    pub(super) fn plan(&mut self, kind: &'static str, skip: u32, times: u32, fault: Fault) {
+        self.0.push(PlannedFault { kind, skip, times, fault });
     }
 
-    /// What becomes of a request of that kind.
+    /// Returns the fault of the next request of this kind.
     pub(super) fn next(&mut self, kind: &str) -> Option<Fault> {
-        for planned in self.0.iter_mut().filter(|planned| planned.on == "*" || planned.on == kind) {
+        for planned in self.0.iter_mut().filter(|planned| planned.kind == "*" || planned.kind == kind) {
             if planned.skip > 0 {
                 planned.skip -= 1;
             } else if planned.times > 0 {
@@ -55,8 +55,8 @@ impl Script {
         None
     }
 
-    /// How many faults are still to come.
-    pub(super) fn left(&self) -> u32 {
+    /// Returns the number of faults that have not happened yet.
+    pub(super) fn pending(&self) -> u32 {
         self.0.iter().map(|planned| planned.times).sum()
     }
 }

@@ -1,39 +1,39 @@
-//! The GraphQL API: the documents the product asks, each recognised by its operation's name and
-//! answered from its variables. Anything else is refused as GitHub refuses it.
+//! The GraphQL API: answers the documents of the product, recognized by their operation names, from their
+//! variables. It rejects anything else, as GitHub does.
 
 use serde_json::{Map, Value, json};
 
-use super::lists::{Entry, connection, order_by, ordered};
+use super::lists::{ConnectionEntry, connection, order_by, sorted};
 use super::objects;
 use super::world::{Commit, Repo, Thread, Time, World};
 
-/// GitHub's words where it gives up counting a commit's lines.
+/// GitHub's message if it gives up counting a commit's lines.
 const UNCOUNTED: &str = "The additions count for this commit is unavailable.";
 
-/// A request as it is answered.
-pub(super) struct Request<'a> {
+/// A GraphQL request, and the world that answers it.
+pub(super) struct GraphQlRequest<'a> {
     pub(super) world: &'a World,
     pub(super) now: Time,
     pub(super) document: &'a str,
     pub(super) variables: &'a Value,
 }
 
-/// Data, with the errors about parts of it; or the one error that leaves no data.
-pub(super) type Answered = Result<(Value, Vec<Value>), String>;
+/// Data and errors about parts of it, or the one error that leaves no data.
+pub(super) type GraphQlResult = Result<(Value, Vec<Value>), String>;
 
-/// The commits that a history of a span of committer dates shows.
+/// Returns the commits of a history in a span of committer dates.
 pub(super) fn history<'a>(
     repo: &'a Repo,
     oid: &str,
     since: Option<Time>,
     until: Option<Time>,
 ) -> impl Iterator<Item = &'a Commit> {
-    let reached = repo.reached(oid, since.unwrap_or(Time::MIN_UTC)).into_iter();
-    let commits = reached.map(|sha| &repo.commits[sha]);
+    let reachable = repo.ancestors_since(oid, since.unwrap_or(Time::MIN_UTC)).into_iter();
+    let commits = reachable.map(|sha| &repo.commits[sha]);
     commits.filter(move |commit| until.is_none_or(|until| commit.committed_at <= until))
 }
 
-/// The name of a document's operation.
+/// Returns the operation name of a document.
 pub(super) fn operation(document: &str) -> &str {
     let rest = document.trim_start().strip_prefix("query ").unwrap_or_default();
     rest.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default()
@@ -43,10 +43,10 @@ fn not_found(path: &str, message: &str) -> Value {
     json!({ "type": "NOT_FOUND", "path": [path], "message": message })
 }
 
-impl<'a> Request<'a> {
-    /// The body of the answer.
+impl<'a> GraphQlRequest<'a> {
+    /// Returns the body of the answer.
     pub(super) fn answer(&self) -> Value {
-        let answered = match operation(self.document) {
+        let result = match operation(self.document) {
             "Probe" => self.probe(),
             "ProbeById" => self.probe_by_id(),
             "Commits" => self.commits(),
@@ -70,9 +70,9 @@ impl<'a> Request<'a> {
             "ReleasesById" => self.releases_by_id(),
             "DeploymentsById" => self.deployments_by_id(),
             "DeploymentRest" => self.deployment_rest(),
-            other => Err(format!("The operation {other:?} is not known here.")),
+            other => Err(format!("unknown operation {other:?}")),
         };
-        match answered {
+        match result {
             Ok((data, errors)) if errors.is_empty() => json!({ "data": data }),
             Ok((data, errors)) => json!({ "data": data, "errors": errors }),
             Err(message) => json!({ "errors": [{ "message": message }] }),
@@ -89,11 +89,11 @@ impl<'a> Request<'a> {
     }
 
     pub(super) fn time(&self, name: &str) -> Result<Option<Time>, String> {
-        let parse = |text: &str| text.parse().map_err(|_| format!("Variable ${name} is no time."));
+        let parse = |text: &str| text.parse().map_err(|_| format!("Variable ${name} is not a time."));
         self.text(name).map(parse).transpose()
     }
 
-    fn is_set(&self, name: &str) -> Result<bool, String> {
+    fn bool_variable(&self, name: &str) -> Result<bool, String> {
         self.variables[name]
             .as_bool()
             .ok_or_else(|| format!("Variable ${name} of type Boolean! was not given."))
@@ -104,10 +104,13 @@ impl<'a> Request<'a> {
         self.world.repos.iter().find(|repo| objects::repo_node_id(repo) == id && repo.exists(self.now))
     }
 
-    /// Answers about the repository, or that there is none.
-    pub(super) fn of_repo(&self, answer: impl FnOnce(&'a Repo) -> Result<Value, String>) -> Answered {
+    /// Answers a request about one repository. An unknown or blocked one gets GitHub's error.
+    pub(super) fn answer_for_repo(
+        &self,
+        answer: impl FnOnce(&'a Repo) -> Result<Value, String>,
+    ) -> GraphQlResult {
         match self.repo() {
-            Some(repo) if repo.blocked => {
+            Some(repo) if repo.is_blocked => {
                 let error =
                     json!({ "type": "FORBIDDEN", "path": ["node"], "message": "Repository access blocked" });
                 Ok((json!({ "node": null }), vec![error]))
@@ -117,7 +120,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// By what a list is ordered, and whether the last comes first: the document says it, or a variable.
+    /// Returns the sort field of a list and whether the order is descending, from the document or a variable.
     fn order(&self, field: &str) -> Result<(String, bool), String> {
         let order = &self.variables["order"];
         let by_variable = || Some((order["field"].as_str()?.to_owned(), order["direction"] == "DESC"));
@@ -126,7 +129,7 @@ impl<'a> Request<'a> {
             .ok_or_else(|| format!("`{field}` is not ordered."))
     }
 
-    /// A list of pull requests or issues, by what the document asks for.
+    /// Returns a page of pull requests or issues, in the requested order.
     fn threads(
         &self,
         field: &str,
@@ -136,54 +139,54 @@ impl<'a> Request<'a> {
         let entries = threads.map(|entry| {
             let (thread, changed, node) = entry?;
             let when = if by == "CREATED_AT" { thread.created_at } else { changed };
-            Ok(Entry { place: (when.timestamp(), thread.number), node })
+            Ok(ConnectionEntry { sort_key: (when.timestamp(), thread.number), node })
         });
         self.list(field, &by, entries.collect::<Result<_, String>>()?)
     }
 
-    /// A list of the repository, in the order and the page the document asks for.
-    pub(super) fn list(&self, field: &str, by: &str, entries: Vec<Entry>) -> Result<Value, String> {
-        let (field_asked, descending) = self.order(field)?;
-        if field_asked != by {
-            return Err(format!("`{field}` is ordered by {by} here, not by {field_asked}."));
+    /// Returns a page of a list, in the requested direction. The sort field must be `by`.
+    pub(super) fn list(&self, field: &str, by: &str, entries: Vec<ConnectionEntry>) -> Result<Value, String> {
+        let (sort_field, descending) = self.order(field)?;
+        if sort_field != by {
+            return Err(format!("`{field}` is ordered by {by} here, not by {sort_field}."));
         }
-        let entries = ordered(entries, descending);
+        let entries = sorted(entries, descending);
         let page = connection(&entries, self.first()?, self.text("after"), descending)?;
         Ok(json!({ "ids": ids(&page, "id"), field: page }))
     }
 
-    fn probe(&self) -> Answered {
-        let (asked, now) = (self.text("org").unwrap_or_default(), self.now);
-        if !asked.eq_ignore_ascii_case(&self.world.org) {
-            let message = format!("Could not resolve to an Organization with the login of '{asked}'.");
+    fn probe(&self) -> GraphQlResult {
+        let (org, now) = (self.text("org").unwrap_or_default(), self.now);
+        if !org.eq_ignore_ascii_case(&self.world.org) {
+            let message = format!("Could not resolve to an Organization with the login of '{org}'.");
             return Ok((json!({ "organization": null }), vec![not_found("organization", &message)]));
         }
-        // Without a word about forks all are listed.
+        // Without the variable, all are listed.
         let fork = self.variables["fork"].as_bool();
-        let listed = |repo: &&Repo| repo.exists(now) && fork.is_none_or(|fork| repo.fork == fork);
+        let listed = |repo: &&Repo| repo.exists(now) && fork.is_none_or(|fork| repo.is_fork == fork);
         let mut repos: Vec<&Repo> = self.world.repos.iter().filter(listed).collect();
         repos.sort_by_key(|repo| repo.name(now).to_lowercase());
-        let entries: Vec<Entry> = repos
+        let entries: Vec<ConnectionEntry> = repos
             .iter()
             .enumerate()
-            .map(|(place, _)| Entry { place: (place as i64, 0), node: place.into() })
+            .map(|(index, _)| ConnectionEntry { sort_key: (index as i64, 0), node: index.into() })
             .collect();
         let mut page = connection(&entries, self.first()?, self.text("after"), false)?;
         let (mut names, mut errors) = (Vec::new(), Vec::new());
-        let refused = self.world.refused_fields.iter().find(|field| **field != "membersWithRole");
+        let forbidden = self.world.forbidden_fields.iter().find(|field| **field != "membersWithRole");
         for (at, node) in page["nodes"].as_array_mut().into_iter().flatten().enumerate() {
             let repo = repos[node.as_u64().unwrap_or_default() as usize];
             names.push(json!({ "id": objects::repo_node_id(repo), "name": repo.name(now) }));
-            // A field that cannot be null leaves nothing of what it is a field of.
-            *node = if refused.is_some() { Value::Null } else { probed(self.world, repo, now) };
-            errors.extend(refused.map(|field| {
+            // The field is not nullable, so its parent becomes null.
+            *node = if forbidden.is_some() { Value::Null } else { probe_repo(self.world, repo, now) };
+            errors.extend(forbidden.map(|field| {
                 let path = json!(["organization", "repositories", "nodes", at, field]);
                 json!({ "type": "FORBIDDEN", "path": path, "message": objects::NOT_ACCESSIBLE })
             }));
         }
         let mut organization =
             json!({ "login": self.world.org, "repositories": page, "names": { "nodes": names } });
-        if self.is_set("members")? {
+        if self.bool_variable("members")? {
             let members = self.world.members.iter();
             let members: Vec<Value> =
                 members.map(|member| json!({ "login": member.login, "databaseId": member.id })).collect();
@@ -192,35 +195,35 @@ impl<'a> Request<'a> {
         Ok((json!({ "organization": organization }), errors))
     }
 
-    fn probe_by_id(&self) -> Answered {
+    fn probe_by_id(&self) -> GraphQlResult {
         let ids = self.variables["ids"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let of_id = |id: &Value| {
+        let find_repo = |id: &Value| {
             let mut repos = self.world.repos.iter().filter(|repo| repo.exists(self.now));
             repos.find(|repo| objects::repo_node_id(repo) == *id)
         };
-        let node = |id| of_id(id).map_or(Value::Null, |repo| probed(self.world, repo, self.now));
-        let missing = ids.iter().filter(|id| of_id(id).is_none());
+        let node = |id| find_repo(id).map_or(Value::Null, |repo| probe_repo(self.world, repo, self.now));
+        let missing = ids.iter().filter(|id| find_repo(id).is_none());
         let errors = missing.map(|id| {
             not_found("nodes", &format!("Could not resolve to a node with the global id of {id}."))
         });
         Ok((json!({ "nodes": ids.iter().map(node).collect::<Vec<_>>() }), errors.collect()))
     }
 
-    fn commits(&self) -> Answered {
+    fn commits(&self) -> GraphQlResult {
         let with_lines = self.variables["lines"] == true;
         let (oid, now) = (self.text("oid").unwrap_or_default(), self.now);
         let (since, until) = (self.time("since")?, self.time("until")?);
-        let Some(repo) = self.repo() else { return self.of_repo(|_| Ok(Value::Null)) };
-        if !repo.knows(oid, now) {
+        let Some(repo) = self.repo() else { return self.answer_for_repo(|_| Ok(Value::Null)) };
+        if !repo.was_pushed(oid, now) {
             return Ok((json!({ "node": { "object": null } }), Vec::new()));
         }
         let mut commits: Vec<_> = history(repo, oid, since, until).collect();
         commits.sort_by(|a, b| (b.committed_at, &b.sha).cmp(&(a.committed_at, &a.sha)));
-        let entries: Vec<Entry> = commits
+        let entries: Vec<ConnectionEntry> = commits
             .iter()
             .enumerate()
-            .map(|(place, commit)| Entry {
-                place: (place as i64, 0),
+            .map(|(index, commit)| ConnectionEntry {
+                sort_key: (index as i64, 0),
                 node: objects::commit(commit, with_lines, now),
             })
             .collect();
@@ -237,7 +240,7 @@ impl<'a> Request<'a> {
         if with_lines {
             for (at, node) in page["nodes"].as_array_mut().into_iter().flatten().enumerate() {
                 let oid = node["oid"].as_str().unwrap_or_default();
-                if repo.commits[oid].counted(now).is_none() {
+                if repo.commits[oid].line_counts(now).is_none() {
                     *node = Value::Null;
                     let path = json!(["node", "object", "history", "nodes", at, "additions"]);
                     errors.push(json!({ "message": UNCOUNTED, "path": path }));
@@ -248,44 +251,44 @@ impl<'a> Request<'a> {
         Ok((json!({ "node": { "object": object } }), errors))
     }
 
-    fn commits_by_oid(&self) -> Answered {
-        let Some(repo) = self.repo() else { return self.of_repo(|_| Ok(Value::Null)) };
+    fn commits_by_oid(&self) -> GraphQlResult {
+        let Some(repo) = self.repo() else { return self.answer_for_repo(|_| Ok(Value::Null)) };
         let with_lines = self.variables["lines"] == true;
-        let (mut found, mut errors) = (Map::new(), Vec::new());
+        let (mut objects, mut errors) = (Map::new(), Vec::new());
         for part in self.document.split(":object(oid:\"").collect::<Vec<_>>().windows(2) {
             let alias = part[0].rsplit(['{', ' ']).next().unwrap_or_default();
             let oid = part[1].split('"').next().unwrap_or_default();
-            let commit = repo.commits.get(oid).filter(|_| repo.knows(oid, self.now));
+            let commit = repo.commits.get(oid).filter(|_| repo.was_pushed(oid, self.now));
             let node = match commit {
-                Some(commit) if with_lines && commit.counted(self.now).is_none() => {
+                Some(commit) if with_lines && commit.line_counts(self.now).is_none() => {
                     errors.push(json!({ "message": UNCOUNTED, "path": ["node", alias, "additions"] }));
                     Value::Null
                 }
                 Some(commit) => objects::commit(commit, with_lines, self.now),
                 None => Value::Null,
             };
-            found.insert(alias.to_owned(), node);
+            objects.insert(alias.to_owned(), node);
         }
-        if found.is_empty() || found.len() > 100 {
-            return Err(format!("{} objects were asked for.", found.len()));
+        if objects.is_empty() || objects.len() > 100 {
+            return Err(format!("{} objects were requested.", objects.len()));
         }
-        Ok((json!({ "node": found }), errors))
+        Ok((json!({ "node": objects }), errors))
     }
 
-    fn pulls(&self) -> Answered {
-        self.of_repo(|repo| {
+    fn pulls(&self) -> GraphQlResult {
+        self.answer_for_repo(|repo| {
             let opened = repo.pulls.iter().filter(|pull| pull.thread.created_at <= self.now);
-            let told = opened.map(|pull| {
+            let threads = opened.map(|pull| {
                 let node = objects::pull(repo, pull, self.document, self.now)?;
                 Ok((&pull.thread, pull.updated_at(self.now), node))
             });
-            self.threads("pullRequests", told)
+            self.threads("pullRequests", threads)
         })
     }
 
-    fn pull_rest(&self) -> Answered {
-        let (reviews, closings) = (self.is_set("reviews")?, self.is_set("closings")?);
-        let answered = self.of_repo(|repo| {
+    fn pull_rest(&self) -> GraphQlResult {
+        let (reviews, closings) = (self.bool_variable("reviews")?, self.bool_variable("closings")?);
+        let result = self.answer_for_repo(|repo| {
             let number = self.variables["number"].as_i64();
             let Some(pull) = repo.pulls.iter().find(|pull| Some(pull.thread.number) == number) else {
                 return Ok(json!({ "pullRequest": null }));
@@ -300,51 +303,54 @@ impl<'a> Request<'a> {
             }
             Ok(json!({ "pullRequest": node }))
         });
-        or_missing(answered, "pullRequest")
+        with_missing_error(result, "pullRequest")
     }
 
-    fn issues(&self) -> Answered {
+    fn issues(&self) -> GraphQlResult {
         let since = self.time("since")?;
-        self.of_repo(|repo| {
+        self.answer_for_repo(|repo| {
             let opened = repo.issues.iter().filter(|issue| issue.created_at <= self.now);
             let changed =
                 opened.filter(|issue| since.is_none_or(|since| issue.updated_at(self.now) >= since));
-            let told = changed.map(|issue| {
+            let threads = changed.map(|issue| {
                 let node = objects::issue(repo, issue, self.document, self.now)?;
                 Ok((issue, issue.updated_at(self.now), node))
             });
-            self.threads("issues", told)
+            self.threads("issues", threads)
         })
     }
 
-    fn issue_rest(&self) -> Answered {
-        let answered = self.of_repo(|repo| {
+    fn issue_rest(&self) -> GraphQlResult {
+        let result = self.answer_for_repo(|repo| {
             let number = self.variables["number"].as_i64();
             let issue = repo.issues.iter().find(|issue| Some(issue.number) == number);
             let closings = |issue| objects::closings(issue, self.now, 100, self.text("closingsAfter"));
             let node = issue.map(|issue| Ok::<_, String>(json!({ "timelineItems": closings(issue)? })));
             Ok(json!({ "issue": node.transpose()? }))
         });
-        or_missing(answered, "issue")
+        with_missing_error(result, "issue")
     }
 
-    fn releases(&self) -> Answered {
-        self.of_repo(|repo| {
-            let there = repo.releases.iter().filter(|release| release.exists(self.now));
-            let entries = there.map(|release| Entry {
-                place: (release.created_at.timestamp(), release.id),
+    fn releases(&self) -> GraphQlResult {
+        self.answer_for_repo(|repo| {
+            let existing = repo.releases.iter().filter(|release| release.exists(self.now));
+            let entries = existing.map(|release| ConnectionEntry {
+                sort_key: (release.created_at.timestamp(), release.id),
                 node: objects::release(release, self.now),
             });
             self.list("releases", "CREATED_AT", entries.collect())
         })
     }
 
-    fn deployments(&self) -> Answered {
-        self.of_repo(|repo| {
-            let there = repo.deployments.iter().filter(|deployment| deployment.created_at <= self.now);
-            let entries = there.map(|deployment| {
-                let place = (deployment.created_at.timestamp(), deployment.id);
-                Ok(Entry { place, node: objects::deployment(deployment, self.document, self.now)? })
+    fn deployments(&self) -> GraphQlResult {
+        self.answer_for_repo(|repo| {
+            let existing = repo.deployments.iter().filter(|deployment| deployment.created_at <= self.now);
+            let entries = existing.map(|deployment| {
+                let sort_key = (deployment.created_at.timestamp(), deployment.id);
+                Ok(ConnectionEntry {
+                    sort_key,
+                    node: objects::deployment(deployment, self.document, self.now)?,
+                })
             });
             self.list("deployments", "CREATED_AT", entries.collect::<Result<_, String>>()?)
         })
@@ -355,70 +361,70 @@ impl<'a> Request<'a> {
         all.into_iter().find(|it| objects::deployment_node_id(it) == node_id && it.created_at <= self.now)
     }
 
-    /// Whatever is behind node ids, and an error for each behind which there is nothing.
-    pub(super) fn nodes(&self, find: impl Fn(&str) -> Result<Option<Value>, String>) -> Answered {
+    /// Returns the nodes of the requested ids, and an error for each id without one.
+    pub(super) fn nodes(&self, find: impl Fn(&str) -> Result<Option<Value>, String>) -> GraphQlResult {
         let ids = self.variables["ids"].as_array().map(Vec::as_slice).unwrap_or_default();
         if ids.len() > 100 {
             return Err("You may not provide more than 100 node ids.".to_owned());
         }
         let (mut nodes, mut errors) = (Vec::new(), Vec::new());
         for id in ids {
-            let found = find(id.as_str().unwrap_or_default())?;
-            if found.is_none() {
+            let node = find(id.as_str().unwrap_or_default())?;
+            if node.is_none() {
                 errors.push(not_found(
                     "nodes",
                     &format!("Could not resolve to a node with the global id of {id}"),
                 ));
             }
-            nodes.push(found.unwrap_or(Value::Null));
+            nodes.push(node.unwrap_or(Value::Null));
         }
         Ok((json!({ "nodes": nodes }), errors))
     }
 
-    fn pulls_by_id(&self) -> Answered {
+    fn pulls_by_id(&self) -> GraphQlResult {
         self.nodes(|id| {
             let all = self.world.repos.iter().flat_map(|repo| repo.pulls.iter().map(move |it| (repo, it)));
-            let mut there = all.filter(|(_, pull)| pull.thread.created_at <= self.now);
-            let found = there.find(|(repo, pull)| objects::thread_node_id("PR", repo, &pull.thread) == id);
-            found.map(|(repo, pull)| objects::pull(repo, pull, self.document, self.now)).transpose()
+            let mut existing = all.filter(|(_, pull)| pull.thread.created_at <= self.now);
+            let entry = existing.find(|(repo, pull)| objects::thread_node_id("PR", repo, &pull.thread) == id);
+            entry.map(|(repo, pull)| objects::pull(repo, pull, self.document, self.now)).transpose()
         })
     }
 
-    fn issues_by_id(&self) -> Answered {
+    fn issues_by_id(&self) -> GraphQlResult {
         self.nodes(|id| {
             let all = self.world.repos.iter().flat_map(|repo| repo.issues.iter().map(move |it| (repo, it)));
-            let mut there = all.filter(|(_, issue)| issue.created_at <= self.now);
-            let found = there.find(|(repo, issue)| objects::thread_node_id("I", repo, issue) == id);
-            found.map(|(repo, issue)| objects::issue(repo, issue, self.document, self.now)).transpose()
+            let mut existing = all.filter(|(_, issue)| issue.created_at <= self.now);
+            let entry = existing.find(|(repo, issue)| objects::thread_node_id("I", repo, issue) == id);
+            entry.map(|(repo, issue)| objects::issue(repo, issue, self.document, self.now)).transpose()
         })
     }
 
-    fn deployments_by_id(&self) -> Answered {
+    fn deployments_by_id(&self) -> GraphQlResult {
         self.nodes(|id| {
-            let found = self.deployment(id);
-            found.map(|found| objects::deployment(found, self.document, self.now)).transpose()
+            let deployment = self.deployment(id);
+            deployment.map(|deployment| objects::deployment(deployment, self.document, self.now)).transpose()
         })
     }
 
-    fn releases_by_id(&self) -> Answered {
+    fn releases_by_id(&self) -> GraphQlResult {
         self.nodes(|id| {
             let mut all = self.world.repos.iter().flat_map(|repo| &repo.releases);
-            let found = all.find(|it| objects::release_node_id(it) == id && it.exists(self.now));
-            Ok(found.map(|found| objects::release(found, self.now)))
+            let release = all.find(|it| objects::release_node_id(it) == id && it.exists(self.now));
+            Ok(release.map(|release| objects::release(release, self.now)))
         })
     }
 
-    fn deployment_rest(&self) -> Answered {
-        let found = self.deployment(self.text("id").unwrap_or_default());
-        let statuses = |found| objects::statuses(found, self.now, 100, self.text("after"));
-        let node = found.map(|found| Ok::<_, String>(json!({ "statuses": statuses(found)? })));
+    fn deployment_rest(&self) -> GraphQlResult {
+        let deployment = self.deployment(self.text("id").unwrap_or_default());
+        let statuses = |deployment| objects::statuses(deployment, self.now, 100, self.text("after"));
+        let node = deployment.map(|deployment| Ok::<_, String>(json!({ "statuses": statuses(deployment)? })));
         Ok((json!({ "node": node.transpose()? }), Vec::new()))
     }
 }
 
-/// The answer, with an error where the repository is there and what was asked for of it is not.
-fn or_missing(answered: Answered, field: &str) -> Answered {
-    let (data, mut errors) = answered?;
+/// Adds an error if the repository exists but the requested part of it does not.
+fn with_missing_error(result: GraphQlResult, field: &str) -> GraphQlResult {
+    let (data, mut errors) = result?;
     if data["node"].is_object() && data["node"][field].is_null() {
         let message = format!("Could not resolve to the {field} with that number.");
         errors.push(json!({ "type": "NOT_FOUND", "path": ["node", field], "message": message }));
@@ -426,20 +432,20 @@ fn or_missing(answered: Answered, field: &str) -> Answered {
     Ok((data, errors))
 }
 
-/// The ids of a page's entries.
+/// Returns the ids of a page's entries.
 fn ids(page: &Value, name: &str) -> Value {
     let nodes = page["nodes"].as_array().into_iter().flatten();
     json!({ "nodes": nodes.map(|node| json!({ name: node[name] })).collect::<Vec<_>>() })
 }
 
-/// A repository as the probe shows it.
-fn probed(world: &World, repo: &Repo, now: Time) -> Value {
-    let top = |times: Vec<(Time, Value)>| {
+/// Returns a repository as the probe reads it.
+fn probe_repo(world: &World, repo: &Repo, now: Time) -> Value {
+    let newest_of = |times: Vec<(Time, Value)>| {
         let total = times.len();
         let newest = times.into_iter().max_by_key(|(when, _)| *when).map(|(_, node)| node);
         json!({ "totalCount": total, "nodes": newest.into_iter().collect::<Vec<_>>() })
     };
-    let changed = |when: Time| (when, json!({ "updatedAt": objects::moment(when) }));
+    let changed = |when: Time| (when, json!({ "updatedAt": objects::timestamp(when) }));
     let pulls = repo.pulls.iter().filter(|pull| pull.thread.created_at <= now);
     let issues = repo.issues.iter().filter(|issue| issue.created_at <= now);
     let releases = repo.releases.iter().filter(|release| release.exists(now));
@@ -449,17 +455,17 @@ fn probed(world: &World, repo: &Repo, now: Time) -> Value {
         "id": objects::repo_node_id(repo),
         "databaseId": repo.id,
         "name": repo.name(now),
-        "isArchived": repo.archived,
-        "pushedAt": repo.pushed_at(now).map(objects::moment),
+        "isArchived": repo.is_archived,
+        "pushedAt": repo.pushed_at(now).map(objects::timestamp),
         "defaultBranchRef": repo.tip(now).map(|tip| json!({ "target": { "oid": tip } })),
-        "pullRequests": top(pulls.map(|pull| changed(pull.updated_at(now))).collect()),
-        "issues": top(issues.map(|issue| changed(issue.updated_at(now))).collect()),
-        "releases": top(releases.map(|it| {
-            let node = json!({ "databaseId": it.id, "updatedAt": objects::moment(it.updated_at(now)) });
+        "pullRequests": newest_of(pulls.map(|pull| changed(pull.updated_at(now))).collect()),
+        "issues": newest_of(issues.map(|issue| changed(issue.updated_at(now))).collect()),
+        "releases": newest_of(releases.map(|it| {
+            let node = json!({ "databaseId": it.id, "updatedAt": objects::timestamp(it.updated_at(now)) });
             (it.created_at, node)
         }).collect()),
-        "deployments": top(deployments.map(|it| {
-            let node = json!({ "databaseId": it.id, "createdAt": objects::moment(it.created_at) });
+        "deployments": newest_of(deployments.map(|it| {
+            let node = json!({ "databaseId": it.id, "createdAt": objects::timestamp(it.created_at) });
             (it.created_at, node)
         }).collect()),
     })

@@ -1,5 +1,5 @@
-//! A double of GitHub: a world in memory, shown as it was at a moment, over the parts of the GraphQL
-//! and REST APIs that the product asks for.
+//! A double of GitHub. It serves a world in memory, as it was at a chosen time, through the parts of the
+//! GraphQL and REST APIs that the product uses.
 
 mod counts;
 pub mod faults;

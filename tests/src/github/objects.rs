@@ -1,16 +1,18 @@
-//! What the world's things look like in GraphQL, at a moment.
+//! GraphQL objects of the world at a time.
 
 use chrono::SecondsFormat;
 use serde_json::{Value, json};
 
-use super::lists::{Entry, asked_first, connection};
-use super::world::{Account, Actor, Commit, Deployment, Pull, Release, Repo, Signature, Sort, Thread, Time};
+use super::lists::{ConnectionEntry, connection, requested_page_size};
+use super::world::{
+    Account, AccountKind, Actor, Commit, Deployment, PullRequest, Release, Repo, Signature, Thread, Time,
+};
 
-/// GitHub's words where a token may not read something.
+/// GitHub's message if a token cannot read something.
 pub(super) const NOT_ACCESSIBLE: &str = "Resource not accessible by personal access token";
 
-/// A moment as GitHub writes it.
-pub(super) fn moment(when: Time) -> String {
+/// Formats a time as GitHub does.
+pub(super) fn timestamp(when: Time) -> String {
     when.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
@@ -26,36 +28,36 @@ pub(super) fn release_node_id(release: &Release) -> String {
     format!("RE_{}", release.id)
 }
 
-fn actor(actor: &Actor) -> Value {
-    actor.as_ref().map_or(Value::Null, |Account { login, id, sort }| {
-        let kind = match sort {
-            Sort::User => "User",
-            Sort::Bot => "Bot",
+fn actor_object(actor: &Actor) -> Value {
+    actor.as_ref().map_or(Value::Null, |Account { login, id, kind }| {
+        let typename = match kind {
+            AccountKind::User => "User",
+            AccountKind::Bot => "Bot",
         };
-        json!({ "__typename": kind, "login": login, "databaseId": id })
+        json!({ "__typename": typename, "login": login, "databaseId": id })
     })
 }
 
-/// The author of a commit: only people's accounts are users.
+/// The author of a commit. Only people's accounts are users.
 fn signature(author: &Signature) -> Value {
-    let user = author.account.as_ref().filter(|account| account.sort == Sort::User);
+    let user = author.account.as_ref().filter(|account| account.kind == AccountKind::User);
     let user = user.map(|account| json!({ "login": account.login, "databaseId": account.id }));
     json!({ "name": author.name, "email": author.email, "user": user })
 }
 
-/// A commit; without line counts where they are not asked for.
+/// A commit, with line counts if they are requested.
 pub(super) fn commit(commit: &Commit, with_lines: bool, now: Time) -> Value {
     let authors: Vec<Value> =
         std::iter::once(&commit.author).chain(&commit.co_authors).map(signature).collect();
     let mut node = json!({
         "oid": commit.sha,
-        "committedDate": moment(commit.committed_at),
+        "committedDate": timestamp(commit.committed_at),
         "parents": { "totalCount": commit.parents.len() },
         "author": signature(&commit.author),
         "authors": { "nodes": authors },
     });
     if with_lines {
-        let [additions, deletions, files] = commit.counted(now).unwrap_or_default();
+        let [additions, deletions, files] = commit.line_counts(now).unwrap_or_default();
         node["additions"] = additions.into();
         node["deletions"] = deletions.into();
         node["changedFilesIfAvailable"] = files.into();
@@ -63,7 +65,7 @@ pub(super) fn commit(commit: &Commit, with_lines: bool, now: Time) -> Value {
     node
 }
 
-/// The closings in a thread's timeline.
+/// A page of the closings in a thread's timeline.
 pub(super) fn closings(
     thread: &Thread,
     now: Time,
@@ -71,24 +73,32 @@ pub(super) fn closings(
     after: Option<&str>,
 ) -> Result<Value, String> {
     let events = thread.closed_events(now).into_iter().enumerate();
-    let entries: Vec<Entry> = events
-        .map(|(place, when)| Entry { place: (place as i64, 0), node: json!({ "createdAt": moment(when) }) })
+    let entries: Vec<ConnectionEntry> = events
+        .map(|(index, when)| ConnectionEntry {
+            sort_key: (index as i64, 0),
+            node: json!({ "createdAt": timestamp(when) }),
+        })
         .collect();
     connection(&entries, first, after, false)
 }
 
-/// A pull request's reviews.
-pub(super) fn reviews(pull: &Pull, now: Time, first: usize, after: Option<&str>) -> Result<Value, String> {
-    let begun = pull.reviews.iter().filter(|review| review.begun_at <= now).enumerate();
-    let entries: Vec<Entry> = begun
-        .map(|(place, review)| Entry {
-            place: (place as i64, 0),
+/// A page of a pull request's reviews.
+pub(super) fn reviews(
+    pull: &PullRequest,
+    now: Time,
+    first: usize,
+    after: Option<&str>,
+) -> Result<Value, String> {
+    let started = pull.reviews.iter().filter(|review| review.started_at <= now).enumerate();
+    let entries: Vec<ConnectionEntry> = started
+        .map(|(index, review)| ConnectionEntry {
+            sort_key: (index as i64, 0),
             node: json!({
                 "fullDatabaseId": review.id.to_string(),
                 "state": review.state(now),
-                "submittedAt": review.submitted(now).map(moment),
-                "updatedAt": moment(review.updated_at(now)),
-                "author": actor(&review.author),
+                "submittedAt": review.submitted(now).map(timestamp),
+                "updatedAt": timestamp(review.updated_at(now)),
+                "author": actor_object(&review.author),
             }),
         })
         .collect();
@@ -111,40 +121,41 @@ pub(super) fn state(thread: &Thread, now: Time) -> &'static str {
     }
 }
 
-fn thread(thread: &Thread, now: Time, updated_at: Time) -> Value {
+fn thread_object(thread: &Thread, now: Time, updated_at: Time) -> Value {
     let closed_at = thread.closing(now).map(|(when, _)| when);
     json!({
         "number": thread.number,
         "state": state(thread, now),
-        "createdAt": moment(thread.created_at),
-        "updatedAt": moment(updated_at),
-        "closedAt": closed_at.map(moment),
-        "author": actor(&thread.author),
+        "createdAt": timestamp(thread.created_at),
+        "updatedAt": timestamp(updated_at),
+        "closedAt": closed_at.map(timestamp),
+        "author": actor_object(&thread.author),
         "labels": { "nodes": [{ "name": format!("area/{}", thread.number % 3) }] },
     })
 }
 
-fn lists_first(document: &str, field: &str) -> Result<usize, String> {
-    asked_first(document, field)
+fn required_page_size(document: &str, field: &str) -> Result<usize, String> {
+    requested_page_size(document, field)
         .ok_or_else(|| format!("You must provide a `first` on the `{field}` connection."))
 }
 
-/// A pull request with the first of its reviews and closings.
-pub(super) fn pull(repo: &Repo, pull: &Pull, document: &str, now: Time) -> Result<Value, String> {
-    let mut node = thread(&pull.thread, now, pull.updated_at(now));
+/// A pull request with the first page of its reviews and closings.
+pub(super) fn pull(repo: &Repo, pull: &PullRequest, document: &str, now: Time) -> Result<Value, String> {
+    let mut node = thread_object(&pull.thread, now, pull.updated_at(now));
     node["id"] = thread_node_id("PR", repo, &pull.thread).into();
-    node["isDraft"] = pull.draft.into();
-    node["mergedAt"] = json!(pull.thread.merged_at(now).map(moment));
-    node["reviews"] = reviews(pull, now, lists_first(document, "reviews")?, None)?;
-    node["timelineItems"] = closings(&pull.thread, now, lists_first(document, "timelineItems")?, None)?;
+    node["isDraft"] = pull.is_draft.into();
+    node["mergedAt"] = json!(pull.thread.merged_at(now).map(timestamp));
+    node["reviews"] = reviews(pull, now, required_page_size(document, "reviews")?, None)?;
+    node["timelineItems"] =
+        closings(&pull.thread, now, required_page_size(document, "timelineItems")?, None)?;
     Ok(node)
 }
 
-/// An issue with the first of its closings.
+/// An issue with the first page of its closings.
 pub(super) fn issue(repo: &Repo, issue: &Thread, document: &str, now: Time) -> Result<Value, String> {
-    let mut node = thread(issue, now, issue.updated_at(now));
+    let mut node = thread_object(issue, now, issue.updated_at(now));
     node["id"] = thread_node_id("I", repo, issue).into();
-    node["timelineItems"] = closings(issue, now, lists_first(document, "timelineItems")?, None)?;
+    node["timelineItems"] = closings(issue, now, required_page_size(document, "timelineItems")?, None)?;
     Ok(node)
 }
 
@@ -155,40 +166,40 @@ pub(super) fn release(release: &Release, now: Time) -> Value {
         "databaseId": release.id,
         "tagName": release.tag,
         "isDraft": release.is_draft(now),
-        "createdAt": moment(release.created_at),
-        "publishedAt": release.published_at(now).map(moment),
-        "updatedAt": moment(release.updated_at(now)),
-        "author": actor(&release.author),
+        "createdAt": timestamp(release.created_at),
+        "publishedAt": release.published_at(now).map(timestamp),
+        "updatedAt": timestamp(release.updated_at(now)),
+        "author": actor_object(&release.author),
     })
 }
 
-/// A deployment's statuses, the newest first.
+/// A page of a deployment's statuses, newest first.
 pub(super) fn statuses(
     deployment: &Deployment,
     now: Time,
     first: usize,
     after: Option<&str>,
 ) -> Result<Value, String> {
-    let set = deployment.statuses.iter().enumerate().filter(|(_, (when, _))| *when <= now);
-    let entries: Vec<Entry> = set
+    let visible = deployment.statuses.iter().enumerate().filter(|(_, (when, _))| *when <= now);
+    let entries: Vec<ConnectionEntry> = visible
         .rev()
-        .map(|(place, (when, state))| Entry {
-            place: (place as i64, 0),
-            node: json!({ "state": state, "createdAt": moment(*when) }),
+        .map(|(index, (when, state))| ConnectionEntry {
+            sort_key: (index as i64, 0),
+            node: json!({ "state": state, "createdAt": timestamp(*when) }),
         })
         .collect();
     connection(&entries, first, after, true)
 }
 
-/// A deployment with the first of its statuses.
+/// A deployment with the first page of its statuses.
 pub(super) fn deployment(deployment: &Deployment, document: &str, now: Time) -> Result<Value, String> {
     Ok(json!({
         "id": deployment_node_id(deployment),
         "databaseId": deployment.id,
         "environment": deployment.environment,
         "commitOid": format!("{:040x}", deployment.id),
-        "createdAt": moment(deployment.created_at),
-        "creator": actor(&deployment.creator),
-        "statuses": statuses(deployment, now, lists_first(document, "statuses")?, None)?,
+        "createdAt": timestamp(deployment.created_at),
+        "creator": actor_object(&deployment.creator),
+        "statuses": statuses(deployment, now, required_page_size(document, "statuses")?, None)?,
     }))
 }

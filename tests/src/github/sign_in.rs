@@ -1,4 +1,4 @@
-//! Who may ask: tokens with limits of their own, and an app whose installation gives out tokens.
+//! Sign-in: tokens, each with its own limit, and an app whose installation issues tokens.
 
 use std::collections::BTreeMap;
 
@@ -10,77 +10,79 @@ use serde_json::{Value, json};
 /// The app's id.
 pub const APP_ID: &str = "77";
 
-/// What is left of a token's limits, and until when it is good.
+/// A token that the double accepts.
 #[derive(Debug, Clone)]
-struct Token {
-    left: u64,
-    until: Option<DateTime<Utc>>,
+struct AcceptedToken {
+    /// Points left of its hourly limit.
+    remaining: u64,
+    expires_at: Option<DateTime<Utc>>,
 }
 
-/// Who may ask.
+/// The tokens and the app that the double accepts.
 #[derive(Debug, Default)]
 pub(super) struct SignIn {
-    tokens: BTreeMap<String, Token>,
+    tokens: BTreeMap<String, AcceptedToken>,
     has_app: bool,
-    /// The id of the app's installation: another each time.
+    /// Id of the app's installation. Every installation has another id.
     installation: Option<u32>,
-    given: usize,
-    /// The tokens that asked, one a request.
-    pub(super) asked: Vec<String>,
+    issued_tokens: usize,
+    /// The token of every request so far.
+    pub(super) used_tokens: Vec<String>,
 }
 
-/// Who asks.
-pub(super) enum Who {
-    /// Nobody who is known.
-    Nobody,
-    /// The app itself: it may ask about its installations and for tokens.
+/// Who sent a request.
+pub(super) enum Caller {
+    /// Unknown.
+    Unknown,
+    /// The app itself. It can list its installations and issue tokens.
     App,
-    /// A token, of which so much is left.
+    /// A token, with the points that are left of its limit.
     Token(u64),
 }
 
 impl SignIn {
-    /// Accepts a token, of whose limits so much is left.
-    pub(super) fn accept(&mut self, token: &str, left: u64) {
-        self.tokens.insert(token.to_owned(), Token { left, until: None });
+    /// Accepts a token with `remaining` points left of its limit.
+    pub(super) fn accept(&mut self, token: &str, remaining: u64) {
+        self.tokens.insert(token.to_owned(), AcceptedToken { remaining, expires_at: None });
     }
 
     /// Accepts the app, installed in the organization.
     pub(super) fn install_app(&mut self) {
         self.has_app = true;
-        self.installation = Some(5 + self.given as u32);
+        self.installation = Some(5 + self.issued_tokens as u32);
     }
 
-    /// Takes the app out of the organization, and with it the tokens it was given.
+    /// Uninstalls the app and revokes every token.
     pub(super) fn uninstall_app(&mut self) {
         self.installation = None;
         self.revoke(None);
     }
 
-    /// Refuses a token from now on; all of them where none is named.
+    /// Revokes a token, or all if `None`.
     pub(super) fn revoke(&mut self, token: Option<&str>) {
-        self.tokens.retain(|known, _| token.is_some_and(|token| token != known));
+        self.tokens.retain(|accepted, _| token.is_some_and(|token| token != accepted));
     }
 
-    /// How many tokens the installation gave out.
-    pub(super) fn given(&self) -> usize {
-        self.given
+    /// Returns the number of tokens that the installation issued.
+    pub(super) fn issued_tokens(&self) -> usize {
+        self.issued_tokens
     }
 
-    /// Who asks with that header.
-    pub(super) fn who(&mut self, authorization: &str, now: DateTime<Utc>) -> Who {
+    /// Identifies the sender of a request by its `authorization` header.
+    pub(super) fn identify(&mut self, authorization: &str, now: DateTime<Utc>) -> Caller {
         let token = authorization.split_once(' ').filter(|(kind, _)| matches!(*kind, "Bearer" | "token"));
-        let Some((_, token)) = token else { return Who::Nobody };
-        self.asked.push(token.to_owned());
-        if let Some(known) = self.tokens.get_mut(token).filter(|it| it.until.is_none_or(|until| now < until))
+        let Some((_, token)) = token else { return Caller::Unknown };
+        self.used_tokens.push(token.to_owned());
+        if let Some(accepted) =
+            self.tokens.get_mut(token).filter(|it| it.expires_at.is_none_or(|expires_at| now < expires_at))
         {
-            known.left = known.left.saturating_sub(1);
-            return Who::Token(known.left);
+            accepted.remaining = accepted.remaining.saturating_sub(1);
+            return Caller::Token(accepted.remaining);
         }
-        if self.has_app && is_of_app(token, now) { Who::App } else { Who::Nobody }
+        if self.has_app && is_app_token(token, now) { Caller::App } else { Caller::Unknown }
     }
 
-    /// Answers what only the app may ask.
+    /// Answers a request that only the app can send.
     pub(super) fn answer(&mut self, path: &str, org: &str, now: DateTime<Utc>) -> Option<(u16, Value)> {
         let permissions =
             json!({ "metadata": "read", "contents": "read", "issues": "read", "members": "read" });
@@ -90,12 +92,13 @@ impl SignIn {
             "/app" => Some((200, json!({ "id": 77, "name": "Counter" }))),
             "/app/installations" => Some((200, json!([installation]))),
             _ if path == format!("/app/installations/{id}/access_tokens") => {
-                self.given += 1;
-                // As long as GitHub's are nowadays, with dots, dashes and underscores.
-                let token = format!("ghs_77_{}.{}-{}", self.given, "a".repeat(400), "b".repeat(90));
-                let until = now + TimeDelta::hours(1);
-                self.tokens.insert(token.clone(), Token { left: 5000, until: Some(until) });
-                Some((201, json!({ "token": token, "expires_at": until.to_rfc3339() })))
+                self.issued_tokens += 1;
+                // As long as GitHub's current tokens, with dots, dashes and underscores.
+                let token = format!("ghs_77_{}.{}-{}", self.issued_tokens, "a".repeat(400), "b".repeat(90));
+                let expires_at = now + TimeDelta::hours(1);
+                self.tokens
+                    .insert(token.clone(), AcceptedToken { remaining: 5000, expires_at: Some(expires_at) });
+                Some((201, json!({ "token": token, "expires_at": expires_at.to_rfc3339() })))
             }
             _ if path.eq_ignore_ascii_case(&format!("/orgs/{org}/installation")) => Some((200, installation)),
             _ => None,
@@ -103,8 +106,8 @@ impl SignIn {
     }
 }
 
-/// Whether the app says so of itself, at about now by GitHub's clock. Who signed it is not looked at.
-fn is_of_app(token: &str, now: DateTime<Utc>) -> bool {
+/// Returns whether a token is a JWT of the app that is valid now. The signature is not checked.
+fn is_app_token(token: &str, now: DateTime<Utc>) -> bool {
     let claims = token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
     let claims: Value = claims.and_then(|claims| serde_json::from_slice(&claims).ok()).unwrap_or_default();
     let (from, to) = (claims["iat"].as_i64().unwrap_or(i64::MAX), claims["exp"].as_i64().unwrap_or(0));

@@ -1,25 +1,27 @@
-//! The world behind the double: an organization's repositories with everything that ever happened in
-//! them, and what of it is to be seen at a moment. A commit is there once it has landed on the
-//! default branch, whatever its date says.
+//! The world behind the double: an organization's repositories with their complete history, and methods that
+//! return its state at a time. A commit exists once it has landed on the default branch, whatever its date.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// A moment.
+/// A time, UTC.
 pub type Time = DateTime<Utc>;
-/// Who did something; nobody where the account was deleted.
+/// The account that did something. `None` if it was deleted.
 pub type Actor = Option<Account>;
 
-/// A moment written as `YYYY-MM-DDTHH:MM:SSZ`, or a day's midnight written as `YYYY-MM-DD`.
+/// Parses a time written as `YYYY-MM-DDTHH:MM:SSZ`, or a day's midnight written as `YYYY-MM-DD`.
+///
+/// # Panics
+/// If it is neither.
 pub fn at(text: &str) -> Time {
-    let whole = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
-    whole.parse().unwrap_or_else(|_| panic!("{text} is no moment"))
+    let timestamp = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
+    timestamp.parse().unwrap_or_else(|_| panic!("{text} is not a time"))
 }
 
-/// What sort of account it is, as GraphQL's `__typename`.
+/// Kind of an account, GraphQL's `__typename`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sort {
+pub enum AccountKind {
     /// A person's account.
     User,
     /// An app's account.
@@ -29,39 +31,39 @@ pub enum Sort {
 /// An account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// The login; a bot's without its suffix.
+    /// Login, without the suffix `[bot]`.
     pub login: String,
-    /// The numeric id.
+    /// GitHub's numeric id.
     pub id: i64,
-    /// What sort it is of.
-    pub sort: Sort,
+    /// User or bot.
+    pub kind: AccountKind,
 }
 
 impl Account {
     /// A person's account.
     pub fn user(login: &str, id: i64) -> Self {
-        Account { login: login.to_owned(), id, sort: Sort::User }
+        Account { login: login.to_owned(), id, kind: AccountKind::User }
     }
 
     /// An app's account.
     pub fn bot(login: &str, id: i64) -> Self {
-        Account { login: login.to_owned(), id, sort: Sort::Bot }
+        Account { login: login.to_owned(), id, kind: AccountKind::Bot }
     }
 }
 
-/// Who a commit names as its author.
+/// An author or co-author as a commit names them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signature {
-    /// The name in the commit.
+    /// Name in the commit.
     pub name: String,
-    /// The address in the commit.
+    /// E-mail address in the commit.
     pub email: String,
-    /// The account the address is linked to.
+    /// Account that the address is linked to.
     pub account: Actor,
 }
 
 impl Signature {
-    /// A signature; `account` is who the address is linked to.
+    /// Creates a signature whose address is linked to `account`.
     pub fn new(name: &str, email: &str, account: Actor) -> Self {
         Signature { name: name.to_owned(), email: email.to_owned(), account }
     }
@@ -70,108 +72,110 @@ impl Signature {
 /// A commit.
 #[derive(Debug, Clone)]
 pub struct Commit {
-    /// The object id.
+    /// Object id.
     pub sha: String,
-    /// The object ids of its parents.
+    /// Object ids of the parents.
     pub parents: Vec<String>,
-    /// The committer date.
+    /// Committer date.
     pub committed_at: Time,
-    /// Who wrote it.
+    /// Author.
     pub author: Signature,
-    /// Whom its trailers name.
+    /// Co-authors, named by its trailers.
     pub co_authors: Vec<Signature>,
-    /// Lines added and deleted, files changed; nothing where GitHub refuses to count them.
+    /// Lines added, lines deleted and files changed. `None` if GitHub never counts them.
     pub lines: Option<[i64; 3]>,
-    /// Until when GitHub refuses to count them, where it does for a while only.
+    /// Time before which GitHub does not count the lines.
     pub uncounted_until: Option<Time>,
 }
 
 impl Commit {
-    /// The lines, where GitHub counts them.
-    pub fn counted(&self, now: Time) -> Option<[i64; 3]> {
+    /// Returns the line counts that GitHub reports at a time.
+    pub fn line_counts(&self, now: Time) -> Option<[i64; 3]> {
         self.lines.filter(|_| self.uncounted_until.is_none_or(|until| until <= now))
     }
 }
 
-/// What happens to a pull request or an issue.
+/// A change of a pull request or an issue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
-    /// It is closed; the timeline's event is so many seconds off, or missing.
+pub enum ThreadChange {
+    /// It is closed.
     Closed {
-        /// The event's distance in seconds.
-        event: Option<i64>,
+        /// Seconds from the closing to its event in the timeline. `None` if the timeline has no event.
+        event_offset_s: Option<i64>,
     },
-    /// It is opened again.
+    /// It is reopened.
     Reopened,
     /// It is merged.
     Merged,
-    /// Something else about it changes.
+    /// Something else changes.
     Edited,
 }
 
-/// What pull requests and issues have in common.
+/// A pull request or an issue, without reviews.
 #[derive(Debug, Clone)]
 pub struct Thread {
-    /// The number within the repository.
+    /// Number within the repository.
     pub number: i64,
-    /// Who opened it.
+    /// Account that opened it.
     pub author: Actor,
-    /// When it was opened.
+    /// Time at which it was opened.
     pub created_at: Time,
-    /// What happened to it, in order of time.
-    pub turns: Vec<(Time, Turn)>,
+    /// Changes, oldest first.
+    pub changes: Vec<(Time, ThreadChange)>,
 }
 
 impl Thread {
-    /// A thread that nothing has happened to yet.
+    /// Creates a thread without changes.
     pub fn new(number: i64, author: Actor, created_at: Time) -> Self {
-        Thread { number, author, created_at, turns: Vec::new() }
+        Thread { number, author, created_at, changes: Vec::new() }
     }
 
-    /// The same thread, to which something more happens.
-    pub fn then(mut self, when: Time, turn: Turn) -> Self {
-        self.turns.push((when, turn));
+    /// Adds a change.
+    pub fn with_change(mut self, when: Time, change: ThreadChange) -> Self {
+        self.changes.push((when, change));
         self
     }
 
-    fn turns_until(&self, now: Time) -> impl Iterator<Item = (Time, Turn)> {
-        self.turns.iter().copied().filter(move |(when, _)| *when <= now)
+    fn changes_until(&self, now: Time) -> impl Iterator<Item = (Time, ThreadChange)> {
+        self.changes.iter().copied().filter(move |(when, _)| *when <= now)
     }
 
-    /// Whether it was opened.
+    /// Returns whether it was opened by then.
     pub fn exists(&self, now: Time) -> bool {
         self.created_at <= now
     }
 
-    /// When it was merged.
+    /// Returns the time of the merge.
     pub fn merged_at(&self, now: Time) -> Option<Time> {
-        self.turns_until(now).find(|(_, turn)| *turn == Turn::Merged).map(|(when, _)| when)
+        self.changes_until(now).find(|(_, change)| *change == ThreadChange::Merged).map(|(when, _)| when)
     }
 
-    /// The closing that holds: its time, and its event's distance.
+    /// Returns the closing that is in effect: its time, and the offset of its event in seconds.
     pub fn closing(&self, now: Time) -> Option<(Time, Option<i64>)> {
-        self.turns_until(now).fold(None, |held, (when, turn)| match turn {
-            Turn::Closed { event } => Some((when, event)),
-            Turn::Merged => Some((when, Some(0))),
-            Turn::Reopened => None,
-            Turn::Edited => held,
+        self.changes_until(now).fold(None, |closing, (when, change)| match change {
+            ThreadChange::Closed { event_offset_s } => Some((when, event_offset_s)),
+            ThreadChange::Merged => Some((when, Some(0))),
+            ThreadChange::Reopened => None,
+            ThreadChange::Edited => closing,
         })
     }
 
-    /// The times of the timeline's closing events.
+    /// Returns the times of the closing events in the timeline.
     pub fn closed_events(&self, now: Time) -> Vec<Time> {
-        self.turns_until(now)
-            .filter_map(|(when, turn)| match turn {
-                Turn::Closed { event } => event.map(|off| when + TimeDelta::seconds(off)),
-                Turn::Merged => Some(when),
-                Turn::Reopened | Turn::Edited => None,
+        self.changes_until(now)
+            .filter_map(|(when, change)| match change {
+                ThreadChange::Closed { event_offset_s } => {
+                    event_offset_s.map(|offset| when + TimeDelta::seconds(offset))
+                }
+                ThreadChange::Merged => Some(when),
+                ThreadChange::Reopened | ThreadChange::Edited => None,
             })
             .collect()
     }
 
-    /// When it last changed.
+    /// Returns the time of the last change.
     pub fn updated_at(&self, now: Time) -> Time {
-        let last = self.turns_until(now).map(|(when, _)| when).chain(self.closed_events(now)).max();
+        let last = self.changes_until(now).map(|(when, _)| when).chain(self.closed_events(now)).max();
         last.map_or(self.created_at, |last| last.max(self.created_at))
     }
 }
@@ -179,39 +183,39 @@ impl Thread {
 /// A review.
 #[derive(Debug, Clone)]
 pub struct Review {
-    /// The numeric id.
+    /// GitHub's numeric id.
     pub id: i64,
-    /// Who reviews.
+    /// Reviewer.
     pub author: Actor,
-    /// When it was begun: it is pending from then on.
-    pub begun_at: Time,
-    /// When it was submitted, if it ever is.
+    /// Time at which it was started. It is pending until it is submitted.
+    pub started_at: Time,
+    /// Time of the submission. `None` if it is never submitted.
     pub submitted_at: Option<Time>,
-    /// What it says: `APPROVED`, `CHANGES_REQUESTED` or `COMMENTED`.
+    /// State after the submission: `APPROVED`, `CHANGES_REQUESTED` or `COMMENTED`.
     pub verdict: &'static str,
-    /// When it was dismissed.
+    /// Time of the dismissal.
     pub dismissed_at: Option<Time>,
 }
 
 impl Review {
-    /// A review that is submitted as soon as it is begun.
+    /// Creates a review that is submitted when it is started.
     pub fn new(id: i64, author: Actor, when: Time) -> Self {
         Review {
             id,
             author,
-            begun_at: when,
+            started_at: when,
             submitted_at: Some(when),
             verdict: "COMMENTED",
             dismissed_at: None,
         }
     }
 
-    /// When it was submitted, as far as that has happened.
+    /// Returns the time of the submission, if it has happened.
     pub fn submitted(&self, now: Time) -> Option<Time> {
         self.submitted_at.filter(|when| *when <= now)
     }
 
-    /// Its state.
+    /// Returns its state.
     pub fn state(&self, now: Time) -> &'static str {
         match self.submitted(now) {
             None => "PENDING",
@@ -220,31 +224,31 @@ impl Review {
         }
     }
 
-    /// When it last changed.
+    /// Returns the time of the last change.
     pub fn updated_at(&self, now: Time) -> Time {
         let later = [self.submitted_at, self.dismissed_at].into_iter().flatten().filter(|when| *when <= now);
-        later.max().unwrap_or(self.begun_at)
+        later.max().unwrap_or(self.started_at)
     }
 }
 
 /// A pull request.
 #[derive(Debug, Clone)]
-pub struct Pull {
-    /// What it shares with issues.
+pub struct PullRequest {
+    /// What a pull request shares with an issue.
     pub thread: Thread,
     /// Whether it is a draft.
-    pub draft: bool,
-    /// Its reviews, in the order in which they were begun.
+    pub is_draft: bool,
+    /// Reviews, in the order in which they were started.
     pub reviews: Vec<Review>,
 }
 
-impl Pull {
-    /// A pull request without reviews.
+impl PullRequest {
+    /// Creates a pull request without reviews.
     pub fn new(thread: Thread) -> Self {
-        Pull { thread, draft: false, reviews: Vec::new() }
+        PullRequest { thread, is_draft: false, reviews: Vec::new() }
     }
 
-    /// When it last changed. A pending review is nobody's business but its author's.
+    /// Returns the time of the last change. A pending review does not count: only its author sees it.
     pub fn updated_at(&self, now: Time) -> Time {
         let reviews = self.reviews.iter().filter(|review| review.submitted(now).is_some());
         let last = reviews.map(|review| review.updated_at(now)).max();
@@ -252,98 +256,101 @@ impl Pull {
     }
 }
 
-/// What happens to a release.
+/// A change of a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReleaseTurn {
-    /// It is published, perhaps anew.
+pub enum ReleaseChange {
+    /// It is published, for the first time or again.
     Published,
-    /// It is taken back to a draft.
+    /// It becomes a draft again.
     Drafted,
     /// It is deleted.
     Deleted,
 }
 
-/// A release; a draft until it is published.
+/// A release. It is a draft until it is published.
 #[derive(Debug, Clone)]
 pub struct Release {
-    /// The numeric id.
+    /// GitHub's numeric id.
     pub id: i64,
-    /// The tag.
+    /// Tag.
     pub tag: String,
-    /// Who made it.
+    /// Account that created it.
     pub author: Actor,
-    /// When it was made.
+    /// Time at which it was created.
     pub created_at: Time,
-    /// What happened to it, in order of time.
-    pub turns: Vec<(Time, ReleaseTurn)>,
+    /// Changes, oldest first.
+    pub changes: Vec<(Time, ReleaseChange)>,
 }
 
 impl Release {
-    fn turns_until(&self, now: Time) -> impl DoubleEndedIterator<Item = (Time, ReleaseTurn)> {
-        self.turns.iter().copied().filter(move |(when, _)| *when <= now)
+    fn changes_until(&self, now: Time) -> impl DoubleEndedIterator<Item = (Time, ReleaseChange)> {
+        self.changes.iter().copied().filter(move |(when, _)| *when <= now)
     }
 
-    /// Whether it is there.
+    /// Returns whether it exists.
     pub fn exists(&self, now: Time) -> bool {
-        self.created_at <= now && self.turns_until(now).all(|(_, turn)| turn != ReleaseTurn::Deleted)
+        self.created_at <= now && self.changes_until(now).all(|(_, change)| change != ReleaseChange::Deleted)
     }
 
-    /// When it was last published, though it may be a draft again.
+    /// Returns the time of the last publication. It may be a draft again.
     pub fn published_at(&self, now: Time) -> Option<Time> {
-        self.turns_until(now).rev().find(|(_, turn)| *turn == ReleaseTurn::Published).map(|(when, _)| when)
+        self.changes_until(now)
+            .rev()
+            .find(|(_, change)| *change == ReleaseChange::Published)
+            .map(|(when, _)| when)
     }
 
     /// Whether it is a draft.
     pub fn is_draft(&self, now: Time) -> bool {
-        self.turns_until(now).last().is_none_or(|(_, turn)| turn != ReleaseTurn::Published)
+        self.changes_until(now).last().is_none_or(|(_, change)| change != ReleaseChange::Published)
     }
 
-    /// When it last changed.
+    /// Returns the time of the last change.
     pub fn updated_at(&self, now: Time) -> Time {
-        self.turns_until(now).last().map_or(self.created_at, |(when, _)| when)
+        self.changes_until(now).last().map_or(self.created_at, |(when, _)| when)
     }
 }
 
 /// A deployment.
 #[derive(Debug, Clone)]
 pub struct Deployment {
-    /// The numeric id.
+    /// GitHub's numeric id.
     pub id: i64,
-    /// The environment.
+    /// Name of the environment.
     pub environment: String,
-    /// Who started it.
+    /// Account that created it.
     pub creator: Actor,
-    /// When it was started.
+    /// Time at which it was created.
     pub created_at: Time,
-    /// Its statuses, in order of time.
+    /// Statuses, oldest first.
     pub statuses: Vec<(Time, &'static str)>,
 }
 
 /// A repository.
 #[derive(Debug, Clone)]
 pub struct Repo {
-    /// The numeric id.
+    /// GitHub's numeric id.
     pub id: i64,
-    /// Its names, each from when on.
+    /// Names, each with the time of the renaming. Oldest first.
     pub names: Vec<(Time, String)>,
-    /// Every commit that was ever made, by object id.
+    /// Every commit, by object id.
     pub commits: BTreeMap<String, Commit>,
-    /// The tips of the default branch, each from when on.
+    /// Tips of the default branch, each with the time of the push. Oldest first.
     pub tips: Vec<(Time, String)>,
-    /// Pull requests.
-    pub pulls: Vec<Pull>,
-    /// Issues.
+    /// Its pull requests.
+    pub pulls: Vec<PullRequest>,
+    /// Its issues.
     pub issues: Vec<Thread>,
-    /// Releases.
+    /// Its releases.
     pub releases: Vec<Release>,
-    /// Deployments.
+    /// Its deployments.
     pub deployments: Vec<Deployment>,
     /// Whether it is a fork.
-    pub fork: bool,
+    pub is_fork: bool,
     /// Whether it is archived.
-    pub archived: bool,
-    /// Whether GitHub blocks access to it; it is listed all the same.
-    pub blocked: bool,
+    pub is_archived: bool,
+    /// Whether GitHub blocks access to it. A blocked repository is still listed.
+    pub is_blocked: bool,
 }
 
 fn latest<T>(list: &[(Time, T)], now: Time) -> Option<&(Time, T)> {
@@ -351,7 +358,7 @@ fn latest<T>(list: &[(Time, T)], now: Time) -> Option<&(Time, T)> {
 }
 
 impl Repo {
-    /// An empty repository.
+    /// Creates an empty repository.
     pub fn new(id: i64, name: &str, created_at: Time) -> Self {
         Repo {
             id,
@@ -362,33 +369,33 @@ impl Repo {
             issues: Vec::new(),
             releases: Vec::new(),
             deployments: Vec::new(),
-            fork: false,
-            archived: false,
-            blocked: false,
+            is_fork: false,
+            is_archived: false,
+            is_blocked: false,
         }
     }
 
-    /// Whether it is there.
+    /// Returns whether it exists.
     pub fn exists(&self, now: Time) -> bool {
         self.names[0].0 <= now
     }
 
-    /// Its name.
+    /// Returns its name.
     pub fn name(&self, now: Time) -> &str {
         latest(&self.names, now).map_or(&self.names[0].1, |(_, name)| name)
     }
 
-    /// The tip of the default branch.
+    /// Returns the tip of the default branch.
     pub fn tip(&self, now: Time) -> Option<&str> {
         latest(&self.tips, now).map(|(_, sha)| sha.as_str())
     }
 
-    /// When it was last pushed to.
+    /// Returns the time of the last push.
     pub fn pushed_at(&self, now: Time) -> Option<Time> {
         latest(&self.tips, now).map(|(when, _)| *when)
     }
 
-    /// Makes a commit, which is on no branch yet, and gives its object id.
+    /// Adds a commit that is on no branch yet, and returns its object id.
     pub fn commit(
         &mut self,
         parents: &[&str],
@@ -410,37 +417,37 @@ impl Repo {
         sha
     }
 
-    /// Moves the default branch.
+    /// Moves the default branch to a commit.
     pub fn push(&mut self, when: Time, sha: &str) {
         self.tips.push((when, sha.to_owned()));
     }
 
-    /// The commit and everything it descends from.
+    /// Returns the commit and all its ancestors.
     pub fn ancestors(&self, sha: &str) -> BTreeSet<&str> {
-        self.reached(sha, Time::MIN_UTC)
+        self.ancestors_since(sha, Time::MIN_UTC)
     }
 
-    /// Those of the commit and its ancestors that `git log --since` comes by: it stops at one that is older.
-    pub fn reached(&self, sha: &str, since: Time) -> BTreeSet<&str> {
-        let mut found = BTreeSet::new();
+    /// Returns what `git log --since` lists: the commit and its ancestors, without what lies behind an older one.
+    pub fn ancestors_since(&self, sha: &str, since: Time) -> BTreeSet<&str> {
+        let mut reachable = BTreeSet::new();
         let mut open: Vec<&str> =
             self.commits.get_key_value(sha).map(|(sha, _)| sha.as_str()).into_iter().collect();
         while let Some(sha) = open.pop() {
-            if self.commits[sha].committed_at >= since && found.insert(sha) {
+            if self.commits[sha].committed_at >= since && reachable.insert(sha) {
                 open.extend(self.commits[sha].parents.iter().map(String::as_str));
             }
         }
-        found
+        reachable
     }
 
-    /// The commits on the default branch.
+    /// Returns the commits on the default branch.
     pub fn landed(&self, now: Time) -> Vec<&Commit> {
         let reachable = self.tip(now).map(|tip| self.ancestors(tip)).unwrap_or_default();
         reachable.into_iter().map(|sha| &self.commits[sha]).collect()
     }
 
-    /// Whether the commit was ever pushed.
-    pub fn knows(&self, sha: &str, now: Time) -> bool {
+    /// Returns whether the commit was pushed by then.
+    pub fn was_pushed(&self, sha: &str, now: Time) -> bool {
         let pushed = self.tips.iter().filter(|(when, _)| *when <= now);
         self.commits.contains_key(sha) && pushed.into_iter().any(|(_, tip)| self.ancestors(tip).contains(sha))
     }
@@ -449,23 +456,23 @@ impl Repo {
 /// An organization.
 #[derive(Debug, Clone)]
 pub struct World {
-    /// Its login.
+    /// Login.
     pub org: String,
-    /// Its members.
+    /// Members of the organization.
     pub members: Vec<Account>,
-    /// Its repositories.
+    /// Repositories, also those that are created later.
     pub repos: Vec<Repo>,
-    /// Fields that the token may not read.
-    pub refused_fields: Vec<&'static str>,
+    /// GraphQL fields that the token cannot read.
+    pub forbidden_fields: Vec<&'static str>,
 }
 
 impl World {
-    /// An organization without anything.
+    /// Creates an empty organization.
     pub fn new(org: &str) -> Self {
-        World { org: org.to_owned(), members: Vec::new(), repos: Vec::new(), refused_fields: Vec::new() }
+        World { org: org.to_owned(), members: Vec::new(), repos: Vec::new(), forbidden_fields: Vec::new() }
     }
 
-    /// Every e-mail address in it.
+    /// Returns every e-mail address in the world.
     pub fn emails(&self) -> BTreeSet<String> {
         let commits = self.repos.iter().flat_map(|repo| repo.commits.values());
         commits

@@ -1,8 +1,8 @@
-//! DuckDB reads the snapshots as they lie there, and plain SQL gives the API's totals.
+//! DuckDB reads the snapshots, and plain SQL returns the same totals as the API.
 
 use std::process::Command;
 
-use gam_tests::http::{encoded, get};
+use gam_tests::http::{encode_segment, get};
 use serde_json::Value;
 
 use crate::tools::Tool;
@@ -51,16 +51,16 @@ types = {row[0]: row[1] for row in duckdb.sql("DESCRIBE SELECT * FROM read_parqu
 print(json.dumps({"totals": totals, "checks": checks, "types": types}))
 "#;
 
-fn plain_sql_over_the_snapshots_gives_the_apis_totals() {
-    let (world, _double, place) = backfilled(50);
-    let pattern = place.lake().join("events/org=*/month=*/snapshot.parquet");
+fn sql_over_the_snapshots_returns_the_totals_of_the_api() {
+    let (world, _double, sandbox) = backfilled(50);
+    let pattern = sandbox.lake_dir().join("events/org=*/month=*/snapshot.parquet");
     let mut python = Command::new("python3");
     python.arg("-c").arg(QUERY).arg(&pattern).env("PYTHONPATH", Tool::DuckDb.path());
-    let run = gam_tests::program::finish(python);
-    let told: Value = run.expect(0).json();
+    let run = gam_tests::program::run_to_end(python);
+    let output: Value = run.expect_status(0).json();
 
     let checks: Vec<i64> =
-        told["checks"].as_array().expect("checks").iter().filter_map(Value::as_i64).collect();
+        output["checks"].as_array().expect("checks").iter().filter_map(Value::as_i64).collect();
     assert!(checks[0] > 1000 && checks[0] == checks[1], "one row an event: {checks:?}");
     assert_eq!(checks[2..], [0, 1], "every row lies in its month, and all are of one organization");
     for (column, kind) in [
@@ -70,24 +70,24 @@ fn plain_sql_over_the_snapshots_gives_the_apis_totals() {
         ("retracted", "BOOLEAN"),
         ("co_authors", "VARCHAR[]"),
     ] {
-        assert_eq!(told["types"][column], kind, "{column}");
+        assert_eq!(output["types"][column], kind, "{column}");
     }
 
-    let serving = place.serve();
-    let totals = told["totals"].as_array().expect("totals");
+    let server = sandbox.serve();
+    let totals = output["totals"].as_array().expect("totals");
     assert!(totals.len() > 12, "the organization, repositories and members: {}", totals.len());
     for total in totals {
         let org = format!("/api/v1/orgs/{}", world.org);
         let path = match (total["repo_id"].as_i64(), total["member"].as_str()) {
             (Some(id), _) => {
                 let repo = world.repos.iter().find(|repo| repo.id == id).expect("a repository of the world");
-                format!("{org}/repos/{}/metrics", encoded(repo.name(gam_tests::support::settled())))
+                format!("{org}/repos/{}/metrics", encode_segment(repo.name(gam_tests::support::settled_at())))
             }
-            (None, Some(member)) => format!("{org}/members/{}/metrics", encoded(member)),
+            (None, Some(member)) => format!("{org}/members/{}/metrics", encode_segment(member)),
             (None, None) => format!("{org}/metrics"),
         };
         let target = format!("{path}?since={SINCE}&until=2024-05-01&bots=include");
-        let answer = get(serving.address(), &target).json();
+        let answer = get(server.address(), &target).json();
         for (name, value) in total.as_object().expect("a row").iter().filter(|(_, value)| value.is_i64()) {
             if name != "repo_id" {
                 assert_eq!(&answer["metrics"][name], value, "{target}: {name}");
@@ -98,5 +98,5 @@ fn plain_sql_over_the_snapshots_gives_the_apis_totals() {
 
 /// The tests of this file.
 pub(crate) fn tests() -> Vec<ExternalTest> {
-    vec![external_test!(NEEDS, plain_sql_over_the_snapshots_gives_the_apis_totals)]
+    vec![external_test!(NEEDS, sql_over_the_snapshots_returns_the_totals_of_the_api)]
 }

@@ -1,5 +1,5 @@
-//! Every GraphQL document against GitHub's published schema, every REST call and what is read of its
-//! answer against GitHub's OpenAPI description: pinned packages that these tests alone depend on.
+//! Every GraphQL document against GitHub's published schema, and every REST call and the fields that the
+//! product reads of its response against GitHub's OpenAPI description. Both are pinned packages.
 
 use std::collections::BTreeSet;
 
@@ -14,33 +14,33 @@ use serde_json::Value;
 
 const NEEDS: &[Tool] = &[Tool::GraphQlSchema, Tool::OpenApi];
 
-/// The text of a schema.
-fn text(schema: Tool) -> String {
+/// Reads the text of a schema.
+fn schema_text(schema: Tool) -> String {
     let path = schema.path();
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn schema(text: &str) -> Valid<Schema> {
-    let schema = Schema::parse(text, "schema.graphql").unwrap_or_else(|read| {
-        // GitHub defines a few fields twice. What is looked at here is what is asked, not that.
-        let told = read.errors.to_string();
-        let others = told.lines().filter(|line| line.contains("Error: "));
-        let others: Vec<&str> = others.filter(|line| !line.contains("duplicate definitions")).collect();
+fn parse_schema(text: &str) -> Valid<Schema> {
+    let schema = Schema::parse(text, "schema.graphql").unwrap_or_else(|partial| {
+        // GitHub defines a few fields twice. That is not what this test checks.
+        let errors = partial.errors.to_string();
+        let lines = errors.lines().filter(|line| line.contains("Error: "));
+        let others: Vec<&str> = lines.filter(|line| !line.contains("duplicate definitions")).collect();
         assert!(others.is_empty(), "{others:?}");
-        read.partial
+        partial.partial
     });
     Valid::assume_valid(schema)
 }
 
-/// What is wrong with a document, in words.
-fn problems(schema: &Valid<Schema>, document: &str) -> Option<String> {
+/// Validates a document. Returns the errors, or `None` if it is valid.
+fn validation_errors(schema: &Valid<Schema>, document: &str) -> Option<String> {
     let parsed = ExecutableDocument::parse_and_validate(schema, document, "document.graphql");
     parsed.err().map(|invalid| invalid.errors.to_string())
 }
 
-fn every_graphql_document_is_valid_against_githubs_schema() {
-    let text = text(Tool::GraphQlSchema);
-    let schema = schema(&text);
+fn graphql_documents_match_githubs_schema() {
+    let text = schema_text(Tool::GraphQlSchema);
+    let schema = parse_schema(&text);
     let oids = ["0".repeat(40), "f".repeat(40)];
     let by_oid = ("commits by object id", queries::commits_by_oid(&oids));
     let spans = ["2024-01-01", "2024-02-01"].map(|since| (at(since), at("2024-03-01")));
@@ -50,15 +50,18 @@ fn every_graphql_document_is_valid_against_githubs_schema() {
     let ends = ("commits up to an end", queries::history_ends(&ends));
     let fixed = queries::ALL.iter().map(|query| (query.what, query.text()));
     for (what, document) in fixed.chain([by_oid, counts, ends]) {
-        assert_eq!(problems(&schema, &document), None, "{what}");
+        assert_eq!(validation_errors(&schema, &document), None, "{what}");
     }
     let wrong = queries::PROBE.text().replace("pushedAt", "pushedAtAll");
-    assert!(problems(&schema, &wrong).is_some_and(|why| why.contains("pushedAtAll")), "mistakes are found");
+    assert!(
+        validation_errors(&schema, &wrong).is_some_and(|why| why.contains("pushedAtAll")),
+        "the validation finds an error"
+    );
 }
 
-fn every_list_is_ordered_and_bounded_as_github_demands() {
-    let text = text(Tool::GraphQlSchema);
-    let schema = schema(&text);
+fn every_list_has_a_bound() {
+    let text = schema_text(Tool::GraphQlSchema);
+    let schema = parse_schema(&text);
     for query in queries::ALL {
         let document = ExecutableDocument::parse_and_validate(&schema, query.text(), "document.graphql");
         let document = document.expect("it is valid");
@@ -69,15 +72,15 @@ fn every_list_is_ordered_and_bounded_as_github_demands() {
     }
 }
 
-/// GitHub refuses a connection without `first` or `last`, which the schema does not say.
+/// GitHub rejects a connection without `first` or `last`. The schema does not say so.
 fn check_lists(what: &str, set: &apollo_compiler::executable::SelectionSet) {
     use apollo_compiler::executable::Selection;
     for selection in &set.selections {
         match selection {
             Selection::Field(field) => {
                 if field.ty().inner_named_type().as_str().ends_with("Connection") {
-                    let bounded = field.arguments.iter().any(|argument| argument.name == "first");
-                    assert!(bounded, "{what}: {} has no bound", field.name);
+                    let has_bound = field.arguments.iter().any(|argument| argument.name == "first");
+                    assert!(has_bound, "{what}: {} has no bound", field.name);
                 }
                 check_lists(what, &field.selection_set);
             }
@@ -87,56 +90,56 @@ fn check_lists(what: &str, set: &apollo_compiler::executable::SelectionSet) {
     }
 }
 
-/// The part of the description that a reference leads to.
+/// Resolves a reference within the description.
 fn resolve<'a>(description: &'a Value, part: &'a Value) -> &'a Value {
     let mut part = part;
     while let Some(reference) = part["$ref"].as_str() {
-        let pointer = reference.strip_prefix('#').expect("references stay within the description");
-        part = description.pointer(pointer).unwrap_or_else(|| panic!("{reference} leads nowhere"));
+        let pointer = reference.strip_prefix('#').expect("a reference within the description");
+        part = description.pointer(pointer).unwrap_or_else(|| panic!("{reference} does not exist"));
     }
     part
 }
 
-/// The operation that a call is, with what it answers when all is well.
+/// Returns the description of a call, and of its successful response.
 fn operation<'a>(description: &'a Value, call: &rest::RestEndpoint) -> (&'a Value, &'a Value) {
     let operation = &description["paths"][call.path][call.method];
     assert!(operation.is_object(), "{} {} is not described", call.method, call.path);
     let answer = ["200", "201"].into_iter().map(|status| &operation["responses"][status]);
-    let answer = answer.into_iter().find(|answer| answer.is_object()).expect("it is answered");
+    let answer = answer.into_iter().find(|answer| answer.is_object()).expect("a successful response");
     (operation, &resolve(description, answer)["content"]["application/json"])
 }
 
-fn every_rest_call_is_described_by_github() {
-    let text = text(Tool::OpenApi);
+fn rest_calls_match_githubs_description() {
+    let text = schema_text(Tool::OpenApi);
     let description: Value = serde_json::from_str(&text).expect("the description is JSON");
     for call in rest::ALL {
         let (operation, _) = operation(&description, call);
         let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
-        let known: BTreeSet<(String, String)> = parameters
+        let described: BTreeSet<(String, String)> = parameters
             .iter()
             .map(|parameter| resolve(&description, parameter))
             .map(|it| (it["in"].as_str().unwrap().to_owned(), it["name"].as_str().unwrap().to_owned()))
             .collect();
         for name in call.query {
-            assert!(known.contains(&("query".to_owned(), (*name).to_owned())), "{}: {name}", call.path);
+            assert!(described.contains(&("query".to_owned(), (*name).to_owned())), "{}: {name}", call.path);
         }
         for name in call.path.split('{').skip(1).filter_map(|rest| rest.split_once('}')) {
-            assert!(known.contains(&("path".to_owned(), name.0.to_owned())), "{}: {}", call.path, name.0);
+            assert!(described.contains(&("path".to_owned(), name.0.to_owned())), "{}: {}", call.path, name.0);
         }
     }
 }
 
-/// GitHub's own example of an answer, read as the program reads it.
+/// Deserializes GitHub's example of a response into the product's type.
 fn example<T: serde::de::DeserializeOwned>(description: &Value, call: &rest::RestEndpoint) -> T {
     let (_, answer) = operation(description, call);
     let examples = answer["examples"].as_object().expect("it has examples");
     let example = resolve(description, examples.values().next().expect("one"));
     serde_json::from_value(example["value"].clone())
-        .unwrap_or_else(|error| panic!("the example of {} is not understood: {error}", call.path))
+        .unwrap_or_else(|error| panic!("cannot deserialize the example of {}: {error}", call.path))
 }
 
-fn githubs_own_examples_of_answers_are_understood() {
-    let text = text(Tool::OpenApi);
+fn githubs_example_responses_can_be_deserialized() {
+    let text = schema_text(Tool::OpenApi);
     let description: Value = serde_json::from_str(&text).expect("the description is JSON");
     let compared: rest::ComparisonPage = example(&description, &rest::COMPARE);
     assert!(compared.total_commits > 0 && compared.commits[0].author.as_ref().unwrap().login.is_some());
@@ -157,9 +160,9 @@ fn githubs_own_examples_of_answers_are_understood() {
 /// The tests of this file.
 pub(crate) fn tests() -> Vec<ExternalTest> {
     vec![
-        external_test!(NEEDS, every_graphql_document_is_valid_against_githubs_schema),
-        external_test!(NEEDS, every_list_is_ordered_and_bounded_as_github_demands),
-        external_test!(NEEDS, every_rest_call_is_described_by_github),
-        external_test!(NEEDS, githubs_own_examples_of_answers_are_understood),
+        external_test!(NEEDS, graphql_documents_match_githubs_schema),
+        external_test!(NEEDS, every_list_has_a_bound),
+        external_test!(NEEDS, rest_calls_match_githubs_description),
+        external_test!(NEEDS, githubs_example_responses_can_be_deserialized),
     ]
 }

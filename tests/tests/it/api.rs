@@ -1,38 +1,38 @@
-//! The API as the real `serve` gives it.
+//! The API of the real `serve`.
 
 use std::collections::BTreeSet;
 use std::io::Read;
 
-use gam_tests::answers::{bucket, day};
+use gam_tests::answers::{bucket_bounds, day};
 use gam_tests::github::Double;
-use gam_tests::http::{ask, get};
-use gam_tests::program::{Place, Serving};
+use gam_tests::http::{get, send_request};
+use gam_tests::program::{Sandbox, ServerProcess};
 use gam_tests::reference::{self, Bots, Subject};
 use serde_json::{Value, json};
 
-use gam_tests::support::{SINCE, backfilled, settled};
+use gam_tests::support::{SINCE, backfilled, settled_at};
 
 const ORG: &str = "/api/v1/orgs/acme-works";
 
-fn served() -> (gam_tests::github::World, Double, Place, Serving) {
-    let (world, double, place) = backfilled(70);
-    let serving = place.serve();
-    (world, double, place, serving)
+fn start() -> (gam_tests::github::World, Double, Sandbox, ServerProcess) {
+    let (world, double, sandbox) = backfilled(70);
+    let server = sandbox.serve();
+    (world, double, sandbox, server)
 }
 
 #[test]
-fn every_route_of_the_contract_answers() {
-    let (world, _double, _place, serving) = served();
-    let orgs = get(serving.address(), "/api/v1/orgs").json();
-    let credits = reference::credits(&world, settled());
-    let people = reference::active(credits.iter().filter(|credit| !credit.member.bot));
+fn every_route_answers_with_its_fields() {
+    let (world, _double, _sandbox, server) = start();
+    let orgs = get(server.address(), "/api/v1/orgs").json();
+    let credits = reference::credits(&world, settled_at());
+    let people = reference::active_members(credits.iter().filter(|credit| !credit.member.is_bot));
     let first = credits.iter().map(|credit| credit.at).min().expect("a credit");
     assert_eq!(orgs["orgs"][0]["org"], "Acme-Works");
     assert_eq!(orgs["orgs"][0]["members"], people.len());
     assert_eq!(orgs["orgs"][0]["repos"], 4);
-    let told: chrono::DateTime<chrono::Utc> =
+    let first_event: chrono::DateTime<chrono::Utc> =
         orgs["orgs"][0]["first_event"].as_str().and_then(|at| at.parse().ok()).expect("a moment");
-    assert_eq!(told, first);
+    assert_eq!(first_event, first);
 
     for (path, fields) in [
         (
@@ -55,29 +55,29 @@ fn every_route_of_the_contract_answers() {
         ("/openapi.json".to_owned(), &["openapi", "paths"]),
         ("/healthz".to_owned(), &[]),
     ] {
-        let answer = get(serving.address(), &path);
+        let answer = get(server.address(), &path);
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
         let body = answer.json();
         for field in fields {
             assert!(body.get(field).is_some(), "{path} has no {field}: {body}");
         }
     }
-    let dashboard = get(serving.address(), "/");
+    let dashboard = get(server.address(), "/");
     assert_eq!(dashboard.status, 200);
     assert!(dashboard.headers["content-type"].starts_with("text/html"));
-    let openapi = get(serving.address(), "/openapi.json").json();
+    let openapi = get(server.address(), "/openapi.json").json();
     assert!(openapi["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")));
-    let complete = get(serving.address(), &format!("{ORG}/metrics")).json()["complete_until"].clone();
-    assert_eq!(complete, "2024-04-27T12:00:00Z", "GitHub's clock says up to when it was read");
+    let complete = get(server.address(), &format!("{ORG}/metrics")).json()["complete_until"].clone();
+    assert_eq!(complete, "2024-04-27T12:00:00Z", "GitHub's time of the last complete reading");
     for path in ["metrics", "repos/site/metrics", "members/ann/metrics"] {
-        let since = get(serving.address(), &format!("{ORG}/{path}")).json()["complete_since"].clone();
+        let since = get(server.address(), &format!("{ORG}/{path}")).json()["complete_since"].clone();
         assert_eq!(since, format!("{SINCE}T00:00:00Z"), "{path}");
     }
 }
 
 #[test]
-fn refusals_are_problem_documents() {
-    let (_world, _double, _place, serving) = served();
+fn errors_are_problem_documents() {
+    let (_world, _double, _sandbox, server) = start();
     for (target, status, code) in [
         ("/api/v1/orgs/nobody/metrics", 404, "NOT_FOUND"),
         ("/api/v1/orgs/acme-works/repos/nothing/metrics", 404, "NOT_FOUND"),
@@ -101,7 +101,7 @@ fn refusals_are_problem_documents() {
         ("/api/v1/orgs/acme-works/members?cursor=nonsense", 400, "INVALID_ARGUMENT"),
         ("/api/v1/orgs/acme-works/members?order=up", 400, "INVALID_ARGUMENT"),
     ] {
-        let answer = get(serving.address(), target);
+        let answer = get(server.address(), target);
         assert_eq!(answer.status, status, "{target}: {}", answer.text());
         if status != 200 {
             let problem = answer.json();
@@ -112,35 +112,39 @@ fn refusals_are_problem_documents() {
             }
         }
     }
-    assert_eq!(ask(serving.address(), "POST", "/api/v1/orgs", &[]).status, 405, "it is read-only");
+    assert_eq!(
+        send_request(server.address(), "POST", "/api/v1/orgs", &[]).status,
+        405,
+        "the API is read-only"
+    );
 }
 
 #[test]
-fn answers_are_tagged_and_compressed() {
-    let (_world, _double, _place, serving) = served();
+fn answers_have_etags_and_are_compressed() {
+    let (_world, _double, _sandbox, server) = start();
     let target = format!("{ORG}/metrics/timeseries?since={SINCE}&until=2024-05-01&bots=include");
-    let plain = get(serving.address(), &target);
-    let tag = plain.headers["etag"].clone();
+    let plain = get(server.address(), &target);
+    let etag = plain.headers["etag"].clone();
     assert!(plain.headers.contains_key("cache-control"));
     assert!(!plain.headers.contains_key("content-encoding"));
-    let again = ask(serving.address(), "GET", &target, &[("if-none-match", &tag)]);
-    assert_eq!((again.status, again.body.len()), (304, 0));
-    assert_eq!(again.headers["etag"], tag);
-    let other = ask(serving.address(), "GET", &target, &[("if-none-match", "\"other\"")]);
+    let unchanged = send_request(server.address(), "GET", &target, &[("if-none-match", &etag)]);
+    assert_eq!((unchanged.status, unchanged.body.len()), (304, 0));
+    assert_eq!(unchanged.headers["etag"], etag);
+    let other = send_request(server.address(), "GET", &target, &[("if-none-match", "\"other\"")]);
     assert_eq!((other.status, &other.body), (200, &plain.body));
-    let packed = ask(serving.address(), "GET", &target, &[("accept-encoding", "gzip")]);
-    assert_eq!(packed.headers["content-encoding"], "gzip");
-    let mut unpacked = Vec::new();
-    flate2::read::GzDecoder::new(packed.body.as_slice()).read_to_end(&mut unpacked).expect("gzip");
-    assert_eq!(unpacked, plain.body);
-    assert!(packed.body.len() < plain.body.len());
+    let compressed = send_request(server.address(), "GET", &target, &[("accept-encoding", "gzip")]);
+    assert_eq!(compressed.headers["content-encoding"], "gzip");
+    let mut decompressed = Vec::new();
+    flate2::read::GzDecoder::new(compressed.body.as_slice()).read_to_end(&mut decompressed).expect("gzip");
+    assert_eq!(decompressed, plain.body);
+    assert!(compressed.body.len() < plain.body.len());
 }
 
 #[test]
-fn a_bucket_that_the_range_cuts_counts_what_lies_in_the_range() {
-    let (world, _double, _place, serving) = served();
-    let credits = reference::credits(&world, settled());
-    // Wednesday to Tuesday over the end of a year; a leap day; and both ends within one week.
+fn a_partial_bucket_counts_only_days_in_the_range() {
+    let (world, _double, _sandbox, server) = start();
+    let credits = reference::credits(&world, settled_at());
+    // Across the end of a year, across a leap day, and with both ends within one week.
     for (since, until) in
         [("2023-12-27", "2024-01-09"), ("2024-02-28", "2024-03-02"), ("2024-01-30", "2024-02-02")]
     {
@@ -149,13 +153,14 @@ fn a_bucket_that_the_range_cuts_counts_what_lies_in_the_range() {
                 let target = format!(
                     "{ORG}/metrics/timeseries?metric={metric}&granularity={granularity}&since={since}&until={until}"
                 );
-                let answer = get(serving.address(), &target).json();
+                let answer = get(server.address(), &target).json();
                 let mut at = day(since);
                 for point in answer["points"].as_array().expect("points") {
-                    let (start, end) = bucket(granularity, at);
-                    let cut = (start.max(day(since)), end.min(day(until)));
-                    let chosen = reference::chosen(&credits, &Subject::Org, cut.0, cut.1, Bots::Exclude);
-                    let value = reference::metrics(&chosen)[metric].clone();
+                    let (start, end) = bucket_bounds(granularity, at);
+                    let clipped = (start.max(day(since)), end.min(day(until)));
+                    let selected =
+                        reference::select(&credits, &Subject::Org, clipped.0, clipped.1, Bots::Exclude);
+                    let value = reference::metrics(&selected)[metric].clone();
                     let expected =
                         json!({ "start": start.to_string(), "end": end.to_string(), "value": value });
                     assert_eq!(point, &expected, "{target}");
@@ -168,31 +173,31 @@ fn a_bucket_that_the_range_cuts_counts_what_lies_in_the_range() {
 }
 
 #[test]
-fn the_future_and_the_past_are_empty() {
-    let (_world, _double, _place, serving) = served();
+fn ranges_without_events_answer_with_zeros() {
+    let (_world, _double, _sandbox, server) = start();
     for range in ["since=2030-01-01&until=2030-03-01", "since=2001-01-01&until=2001-03-01"] {
         for subject in ["", "/repos/site", "/members/bob"] {
-            let answer = get(serving.address(), &format!("{ORG}{subject}/metrics?{range}")).json();
-            let nothing = json!({ "count": 0, "mean": null, "p50": null, "p90": null });
+            let answer = get(server.address(), &format!("{ORG}{subject}/metrics?{range}")).json();
+            let empty = json!({ "count": 0, "mean": null, "p50": null, "p90": null });
             assert_eq!(answer["metrics"]["commits"], 0);
             assert_eq!(answer["metrics"]["active_members"], 0);
-            assert_eq!(answer["metrics"]["cycle_time_hours"], nothing);
+            assert_eq!(answer["metrics"]["cycle_time_hours"], empty);
             let target = format!(
                 "{ORG}{subject}/metrics/timeseries?{range}&metric=cycle_time_hours&granularity=month"
             );
-            let series = get(serving.address(), &target).json();
+            let series = get(server.address(), &target).json();
             let points = series["points"].as_array().expect("points");
             assert_eq!(points.len(), 2);
-            assert!(points.iter().all(|point| point["value"] == nothing), "{series}");
+            assert!(points.iter().all(|point| point["value"] == empty), "{series}");
         }
-        let listed = get(serving.address(), &format!("{ORG}/members?{range}")).json();
-        assert_eq!(listed, json!({ "members": [], "next": null }));
+        let listing = get(server.address(), &format!("{ORG}/members?{range}")).json();
+        assert_eq!(listing, json!({ "members": [], "next": null }));
     }
 }
 
 #[test]
-fn names_are_matched_whatever_their_case_and_bots_answer_by_name() {
-    let (world, _double, _place, serving) = served();
+fn names_ignore_case_and_bots_can_be_queried_by_name() {
+    let (world, _double, _sandbox, server) = start();
     let range = format!("since={SINCE}&until=2024-05-01");
     for (path, field, name) in [
         ("/api/v1/orgs/ACME-works/metrics", "org", "Acme-Works"),
@@ -201,16 +206,16 @@ fn names_are_matched_whatever_their_case_and_bots_answer_by_name() {
         ("/api/v1/orgs/acme-works/members/DEPENDABOT%5Bbot%5D/metrics", "member", "dependabot[bot]"),
         ("/api/v1/orgs/acme-works/members/ghost/metrics", "member", "ghost"),
     ] {
-        assert_eq!(get(serving.address(), &format!("{path}?{range}")).json()[field], name, "{path}");
+        assert_eq!(get(server.address(), &format!("{path}?{range}")).json()[field], name, "{path}");
     }
-    let credits = reference::credits(&world, settled());
+    let credits = reference::credits(&world, settled_at());
     let bot = Subject::Member("dependabot[bot]".to_owned());
-    let own = reference::chosen(&credits, &bot, day(SINCE), day("2024-05-01"), Bots::Include);
-    let commits = reference::metrics(&own)["commits"].clone();
+    let bot_credits = reference::select(&credits, &bot, day(SINCE), day("2024-05-01"), Bots::Include);
+    let commits = reference::metrics(&bot_credits)["commits"].clone();
     assert!(commits.as_u64() > Some(0));
     for bots in ["exclude", "include", "only"] {
         let target = format!("{ORG}/members/dependabot%5Bbot%5D/metrics?{range}&bots={bots}");
-        assert_eq!(get(serving.address(), &target).json()["metrics"]["commits"], commits, "{bots}");
+        assert_eq!(get(server.address(), &target).json()["metrics"]["commits"], commits, "{bots}");
     }
     for (kind, metric) in [
         ("commit", "commits"),
@@ -218,22 +223,22 @@ fn names_are_matched_whatever_their_case_and_bots_answer_by_name() {
         ("code_change", "lines_changed"),
         ("deploy", "deploys"),
     ] {
-        let of = |question: String| {
-            let target = format!("{ORG}/metrics/timeseries?{range}&granularity=month&{question}");
-            get(serving.address(), &target).json()["points"].clone()
+        let points = |query: String| {
+            let target = format!("{ORG}/metrics/timeseries?{range}&granularity=month&{query}");
+            get(server.address(), &target).json()["points"].clone()
         };
-        assert_eq!(of(format!("type={kind}")), of(format!("metric={metric}")));
+        assert_eq!(points(format!("type={kind}")), points(format!("metric={metric}")));
     }
 }
 
 #[test]
-fn a_listings_pages_hold_everything_once() {
-    let (world, _double, _place, serving) = served();
-    let credits = reference::credits(&world, settled());
+fn the_pages_of_a_listing_contain_every_entry_once() {
+    let (world, _double, _sandbox, server) = start();
+    let credits = reference::credits(&world, settled_at());
     let range = format!("since={SINCE}&until=2024-05-01");
     for (bots, filter) in Bots::ALL {
-        let credited = reference::chosen(&credits, &Subject::Org, day(SINCE), day("2024-05-01"), bots);
-        let expected = reference::active(credited.into_iter());
+        let credited = reference::select(&credits, &Subject::Org, day(SINCE), day("2024-05-01"), bots);
+        let expected = reference::active_members(credited.into_iter());
         for (sort, order) in
             [("commits", "desc"), ("commits", "asc"), ("reviews", "desc"), ("cycle_time_hours", "asc")]
         {
@@ -241,37 +246,38 @@ fn a_listings_pages_hold_everything_once() {
             loop {
                 let target =
                     format!("{ORG}/members?{range}&bots={filter}&sort={sort}&order={order}&limit=3{cursor}");
-                let page = get(serving.address(), &target).json();
+                let page = get(server.address(), &target).json();
                 let members = page["members"].as_array().expect("members").clone();
                 assert!(members.len() <= 3, "{target}");
                 seen.extend(members.iter().filter_map(|entry| entry["member"].as_str().map(str::to_owned)));
-                values.extend(members.iter().map(|entry| sorted_by(&entry["metrics"][sort])));
+                values.extend(members.iter().map(|entry| sort_value(&entry["metrics"][sort])));
                 match page["next"].as_str() {
                     Some(next) => cursor = format!("&cursor={next}"),
                     None => break,
                 }
             }
-            assert_eq!(seen.len(), expected.len(), "each once: {seen:?}");
+            assert_eq!(seen.len(), expected.len(), "every member once: {seen:?}");
             assert_eq!(seen.iter().map(String::as_str).collect::<BTreeSet<_>>(), expected);
-            let known: Vec<f64> = values.iter().copied().flatten().collect();
-            let is_ordered =
-                known.windows(2).all(|two| if order == "asc" { two[0] <= two[1] } else { two[0] >= two[1] });
+            let present: Vec<f64> = values.iter().copied().flatten().collect();
+            let is_ordered = present
+                .windows(2)
+                .all(|two| if order == "asc" { two[0] <= two[1] } else { two[0] >= two[1] });
             assert!(is_ordered, "{sort} {order}: {values:?}");
         }
     }
-    let repos = get(serving.address(), &format!("{ORG}/repos?{range}&limit=2")).json();
+    let repos = get(server.address(), &format!("{ORG}/repos?{range}&limit=2")).json();
     assert_eq!(repos["repos"].as_array().map(Vec::len), Some(2));
     let target = format!("{ORG}/repos?{range}&limit=2&cursor={}", repos["next"].as_str().expect("a cursor"));
-    let rest = get(serving.address(), &target).json();
+    let rest = get(server.address(), &target).json();
     let names: BTreeSet<String> = [repos, rest]
         .iter()
         .flat_map(|page| page["repos"].as_array().cloned().unwrap_or_default())
         .map(|entry| entry["repo"].to_string())
         .collect();
-    assert_eq!(names.len(), 4, "four repositories have something in them: {names:?}");
+    assert_eq!(names.len(), 4, "four repositories have events: {names:?}");
 }
 
-/// What an entry is sorted by: a count, or a distribution's median.
-fn sorted_by(value: &Value) -> Option<f64> {
+/// Returns the sort value of an entry: a count, or a distribution's median.
+fn sort_value(value: &Value) -> Option<f64> {
     value.as_f64().or(value["p50"].as_f64())
 }

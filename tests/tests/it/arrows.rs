@@ -1,12 +1,11 @@
-//! Which crate may depend on which: the arrows of the architecture, read from the workspace itself.
+//! Which crate can depend on which: the architecture's dependencies, checked against the workspace.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 
-/// What each crate may name of the workspace. A crate that is not here is a new one: it is to be
-/// added with its arrows.
-const ARROWS: &[(&str, &[&str])] = &[
+/// Workspace crates that each crate can depend on. Add every new crate here.
+const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("gam-model", &[]),
     ("gam-github", &["gam-model"]),
     ("gam-lake", &["gam-model"]),
@@ -18,9 +17,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("gam-collect", &["gam-github", "gam-lake", "gam-store", "gam-model"]),
     ("gam-aggregate", &["gam-fold", "gam-lake", "gam-rollup", "gam-store", "gam-model"]),
     ("gam-query", &["gam-rollup", "gam-store", "gam-model"]),
-    // Types of queries and answers belong to the model.
+    // The types of queries and answers are part of the model.
     ("gam-http", &["gam-query", "gam-model"]),
-    // The composition roots connect adapters to ports and name the types of both.
+    // The composition roots connect adapters to ports and use the types of both.
     (
         "gam-cli",
         &[
@@ -53,49 +52,53 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("gam-tests", &[]),
 ];
 
-/// Crates that serve HTTP or belong to it.
-const SERVERS: &[&str] = &["axum", "hyper", "hyper-util", "tower", "tower-http", "warp", "actix-web", "poem"];
+/// Crates for HTTP servers.
+const SERVER_CRATES: &[&str] =
+    &["axum", "hyper", "hyper-util", "tower", "tower-http", "warp", "actix-web", "poem"];
 
 fn packages() -> Vec<Package> {
     let metadata = MetadataCommand::new()
         .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
         .no_deps()
         .exec()
-        .expect("cargo tells of the workspace");
+        .expect("cargo describes the workspace");
     metadata.packages
 }
 
-/// What a crate names in its normal dependencies.
-fn names(package: &Package) -> BTreeSet<String> {
+/// Returns the names of a crate's normal dependencies.
+fn dependency_names(package: &Package) -> BTreeSet<String> {
     let normal = package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal);
     normal.map(|dependency| dependency.name.clone()).collect()
 }
 
 #[test]
-fn the_arrows_are_those_of_the_architecture() {
+fn crates_depend_only_on_allowed_workspace_crates() {
     let packages = packages();
-    let known: BTreeMap<&str, &[&str]> = ARROWS.iter().copied().collect();
+    let allowed_by_crate: BTreeMap<&str, &[&str]> = ALLOWED_DEPENDENCIES.iter().copied().collect();
     let members: BTreeSet<String> = packages.iter().map(|package| package.name.to_string()).collect();
     assert!(members.contains("gam-model") && members.contains("gam-cli"), "{members:?}");
     for package in &packages {
         let name = package.name.as_str();
-        let allowed = known.get(name).unwrap_or_else(|| panic!("{name} has no arrows yet"));
-        for named in names(package).iter().filter(|named| members.contains(*named)) {
-            assert!(allowed.contains(&named.as_str()), "{name} may not depend on {named}");
+        let allowed = allowed_by_crate
+            .get(name)
+            .unwrap_or_else(|| panic!("{name} is missing in the list of allowed dependencies"));
+        for dependency in dependency_names(package).iter().filter(|dependency| members.contains(*dependency))
+        {
+            assert!(allowed.contains(&dependency.as_str()), "{name} must not depend on {dependency}");
         }
     }
 }
 
 #[test]
-fn who_may_name_what_else() {
+fn only_some_crates_use_cloud_server_and_io_libraries() {
     for package in &packages() {
         let name = package.name.as_str();
         let is_cloud = matches!(name, "gam-aws" | "gam-functions");
-        for named in names(package) {
-            assert!(named != "axum" || name == "gam-http", "only gam-http may name axum, not {name}");
-            let of_cloud =
-                ["aws-", "aws_", "lambda_", "lambda-"].iter().any(|prefix| named.starts_with(prefix));
-            assert!(!of_cloud || is_cloud, "{name} may not name {named}");
+        for dependency in dependency_names(package) {
+            assert!(dependency != "axum" || name == "gam-http", "only gam-http can use axum, not {name}");
+            let is_cloud_sdk =
+                ["aws-", "aws_", "lambda_", "lambda-"].iter().any(|prefix| dependency.starts_with(prefix));
+            assert!(!is_cloud_sdk || is_cloud, "{name} must not use {dependency}");
             if matches!(
                 name,
                 "gam-model"
@@ -107,21 +110,24 @@ fn who_may_name_what_else() {
                     | "gam-lake"
                     | "gam-store"
             ) {
-                assert!(!SERVERS.contains(&named.as_str()), "{name} may not name {named}");
-                assert!(!matches!(named.as_str(), "clap" | "dotenvy"), "{name} may not read the environment");
+                assert!(!SERVER_CRATES.contains(&dependency.as_str()), "{name} must not use {dependency}");
+                assert!(
+                    !matches!(dependency.as_str(), "clap" | "dotenvy"),
+                    "{name} must not read the environment"
+                );
             }
             if matches!(name, "gam-model" | "gam-rollup" | "gam-fold") {
                 assert!(
-                    !matches!(named.as_str(), "tokio" | "reqwest" | "sqlx" | "octocrab"),
-                    "{name} does no I/O"
+                    !matches!(dependency.as_str(), "tokio" | "reqwest" | "sqlx" | "octocrab"),
+                    "{name} must not do I/O"
                 );
             }
         }
     }
 }
 
-/// Everything that a crate is built with, whatever the features of other crates.
-fn closure(root: &str) -> BTreeSet<String> {
+/// Returns the names of all crates that a crate is built with, directly or not.
+fn all_dependencies(root: &str) -> BTreeSet<String> {
     let metadata = MetadataCommand::new()
         .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
         .exec()
@@ -146,9 +152,9 @@ fn closure(root: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_read_side_is_built_without_github_arrow_and_parquet() {
+fn the_read_side_needs_no_github_arrow_or_parquet() {
     for root in ["gam-query", "gam-http"] {
-        let unwanted = closure(root)
+        let unwanted = all_dependencies(root)
             .into_iter()
             .filter(|name| {
                 matches!(name.as_str(), "gam-github" | "gam-lake" | "gam-fold" | "octocrab" | "reqwest")

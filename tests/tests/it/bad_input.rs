@@ -1,183 +1,192 @@
-//! Bad input: the exit status, one line that names the input, why, and the mend, and never a panic.
+//! Invalid input: the exit status, and one error line that quotes the input, says why, and says what to do.
+//! Never a panic.
 
 use std::net::TcpListener;
 
 use gam_tests::github::{Double, generated};
-use gam_tests::program::Place;
+use gam_tests::program::Sandbox;
 
-use gam_tests::support::{backfilled, settled};
+use gam_tests::support::{backfilled, settled_at};
 
-fn start() -> (Double, Place) {
-    let double = Double::start(generated::world(60), settled());
-    let place = Place::with(&double);
-    (double, place)
+fn start() -> (Double, Sandbox) {
+    let double = Double::start(generated::world(60), settled_at());
+    let sandbox = Sandbox::with_github(&double);
+    (double, sandbox)
 }
 
-/// The refusal must name all of that.
+/// Asserts that an error contains all words.
 #[track_caller]
-fn assert_told(told: &str, words: &[&str]) {
+fn assert_contains(error: &str, words: &[&str]) {
     for word in words {
-        assert!(told.contains(word), "{word:?} is not in: {told}");
+        assert!(error.contains(word), "{word:?} is not in: {error}");
     }
 }
 
 #[test]
-fn no_token() {
-    let (double, place) = start();
+fn a_missing_token_is_reported() {
+    let (double, sandbox) = start();
     for token in ["", " "] {
-        let place = Place::with(&double).set("GITHUB_TOKEN", token);
-        assert_told(&place.run(&["collect", "acme-works"]).refusal(2), &["GITHUB_TOKEN"]);
+        let sandbox = Sandbox::with_github(&double).with_variable("GITHUB_TOKEN", token);
+        assert_contains(&sandbox.run(&["collect", "acme-works"]).expect_error(2), &["GITHUB_TOKEN"]);
     }
-    assert_eq!(double.requests(), 0);
-    drop(place);
+    assert_eq!(double.request_count(), 0);
+    drop(sandbox);
 }
 
 #[test]
-fn a_refused_token() {
-    let (double, place) = start();
-    let place = place.set("GITHUB_TOKEN", "ghp_wrong");
-    let told = place.run(&["collect", "acme-works"]).refusal(1);
-    assert_told(&told, &["refused the token", "GITHUB_TOKEN"]);
-    assert!(!told.contains("ghp_wrong"));
-    assert_eq!(double.requests(), 1, "a token that is refused is not tried again");
+fn a_rejected_token_is_reported_and_not_retried() {
+    let (double, sandbox) = start();
+    let sandbox = sandbox.with_variable("GITHUB_TOKEN", "ghp_wrong");
+    let error = sandbox.run(&["collect", "acme-works"]).expect_error(1);
+    assert_contains(&error, &["refused the token", "GITHUB_TOKEN"]);
+    assert!(!error.contains("ghp_wrong"));
+    assert_eq!(double.request_count(), 1, "a rejected token is not used again");
 }
 
 #[test]
-fn an_organization_that_is_not_there() {
-    let (_double, place) = start();
-    assert_told(&place.run(&["collect", "acme-wroks"]).refusal(1), &["acme-wroks", "spelling"]);
+fn an_unknown_organization_is_reported() {
+    let (_double, sandbox) = start();
+    assert_contains(&sandbox.run(&["collect", "acme-wroks"]).expect_error(1), &["acme-wroks", "spelling"]);
 }
 
 #[test]
-fn one_organization_of_two_that_is_not_there() {
-    let (_double, place) = start();
-    let told = place.run(&["collect", "nobody", "acme-works", "--since", "2024-01-01"]).refusal(3);
-    assert_told(&told, &["nobody", "spelling"]);
-    place.run(&["aggregate"]).expect(0);
+fn an_unknown_organization_does_not_stop_the_other() {
+    let (_double, sandbox) = start();
+    let error = sandbox.run(&["collect", "nobody", "acme-works", "--since", "2024-01-01"]).expect_error(3);
+    assert_contains(&error, &["nobody", "spelling"]);
+    sandbox.run(&["aggregate"]).expect_status(0);
 }
 
 #[test]
-fn a_repository_that_is_not_there() {
-    let (_double, place) = start();
-    assert_told(&place.run(&["collect", "acme-works", "--repo", "sites"]).refusal(2), &["sites", "spelling"]);
-    let told =
-        place.run(&["collect", "acme-works", "--since", "2024-01-01", "--repo", "sites", "--repo", "site"]);
-    assert_told(&told.refusal(3), &["sites", "spelling"]);
+fn an_unknown_repository_is_reported() {
+    let (_double, sandbox) = start();
+    assert_contains(
+        &sandbox.run(&["collect", "acme-works", "--repo", "sites"]).expect_error(2),
+        &["sites", "spelling"],
+    );
+    let run =
+        sandbox.run(&["collect", "acme-works", "--since", "2024-01-01", "--repo", "sites", "--repo", "site"]);
+    assert_contains(&run.expect_error(3), &["sites", "spelling"]);
 }
 
 #[test]
-fn days_that_make_no_range() {
-    let (double, place) = start();
+fn an_empty_or_future_range_is_rejected() {
+    let (double, sandbox) = start();
     for days in [["2024-02-02", "2024-02-01"], ["2024-02-02", "2024-02-02"]] {
-        let told = place.run(&["collect", "acme-works", "--since", days[0], "--until", days[1]]).refusal(2);
-        assert_told(&told, &["--since", "--until", days[1]]);
+        let error =
+            sandbox.run(&["collect", "acme-works", "--since", days[0], "--until", days[1]]).expect_error(2);
+        assert_contains(&error, &["--since", "--until", days[1]]);
     }
-    let told = place.run(&["collect", "acme-works", "--since", "2999-01-01"]).refusal(2);
-    assert_told(&told, &["2999-01-01", "future"]);
-    assert_eq!(double.requests(), 0, "what cannot be is not asked for");
+    let error = sandbox.run(&["collect", "acme-works", "--since", "2999-01-01"]).expect_error(2);
+    assert_contains(&error, &["2999-01-01", "future"]);
+    assert_eq!(double.request_count(), 0, "no request is sent");
 }
 
 #[test]
-fn what_is_no_day() {
-    let (_double, place) = start();
+fn an_invalid_day_is_rejected() {
+    let (_double, sandbox) = start();
     for day in ["2023-02-29", "yesterday", "2024-1-1", "01/02/2024", "", "2024-01-01T00:00:00Z"] {
         for command in [["collect", "acme-works"], ["show", "acme-works"], ["export", "acme-works"]] {
-            let told = place.run(&[&command[..], &["--since", day]].concat()).refusal(2);
-            assert_told(&told, &["--since"]);
+            let error = sandbox.run(&[&command[..], &["--since", day]].concat()).expect_error(2);
+            assert_contains(&error, &["--since"]);
         }
     }
 }
 
 #[test]
-fn a_data_directory_that_is_no_directory() {
-    let (_double, place) = start();
-    std::fs::write(place.data(), "a file").expect("a file");
-    for data in [place.data(), place.data().join("below")] {
+fn a_file_as_data_directory_is_rejected() {
+    let (_double, sandbox) = start();
+    std::fs::write(sandbox.data_dir(), "a file").expect("a file");
+    for data in [sandbox.data_dir(), sandbox.data_dir().join("below")] {
         let data = data.to_string_lossy().into_owned();
         for command in [&["collect", "acme-works"][..], &["aggregate"], &["serve", "--listen", "127.0.0.1:0"]]
         {
-            let told = place.run(&[command, &["--data-dir", &data]].concat()).refusal(1);
-            assert_told(&told, &[&data]);
+            let error = sandbox.run(&[command, &["--data-dir", &data]].concat()).expect_error(1);
+            assert_contains(&error, &[&data]);
         }
     }
 }
 
 #[test]
-fn a_store_that_is_none() {
-    let (_double, place) = start();
-    std::fs::create_dir_all(place.data()).expect("a directory");
-    let store = place.data().join("store.sqlite");
+fn a_file_that_is_no_store_is_rejected_unchanged() {
+    let (_double, sandbox) = start();
+    std::fs::create_dir_all(sandbox.data_dir()).expect("a directory");
+    let store = sandbox.data_dir().join("store.sqlite");
     std::fs::write(&store, "this is no database, and long enough to be sure of that. ".repeat(100))
         .expect("a file");
     for command in [&["collect", "acme-works"][..], &["aggregate"], &["show", "acme-works"]] {
-        assert_told(&place.run(command).refusal(1), &["store.sqlite"]);
+        assert_contains(&sandbox.run(command).expect_error(1), &["store.sqlite"]);
     }
-    let text = std::fs::read_to_string(&store).expect("it is as it was");
+    let text = std::fs::read_to_string(&store).expect("the file");
     assert!(text.starts_with("this is no database"));
 }
 
 #[test]
-fn a_store_of_a_newer_version() {
-    let (_world, _double, place) = backfilled(61);
-    let store = place.data().join("store.sqlite");
-    // The header's four bytes that `PRAGMA user_version` shows.
+fn a_store_of_a_newer_version_is_rejected_unchanged() {
+    let (_world, _double, sandbox) = backfilled(61);
+    let store = sandbox.data_dir().join("store.sqlite");
+    // The four bytes of the header that `PRAGMA user_version` returns.
     let mut bytes = std::fs::read(&store).expect("the store");
     bytes[60..64].copy_from_slice(&9_999_i32.to_be_bytes());
     std::fs::write(&store, &bytes).expect("the store");
     for command in [&["collect", "acme-works"][..], &["aggregate"], &["show", "acme-works"]] {
-        assert_told(&place.run(command).refusal(1), &["store.sqlite", "9999", "upgrade"]);
+        assert_contains(&sandbox.run(command).expect_error(1), &["store.sqlite", "9999", "upgrade"]);
     }
-    assert_eq!(std::fs::read(&store).expect("the store"), bytes, "it is left alone");
+    assert_eq!(std::fs::read(&store).expect("the store"), bytes, "the store is unchanged");
 }
 
 #[test]
-fn a_port_that_is_taken() {
+fn a_port_in_use_and_an_invalid_address_are_reported() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("its number").port().to_string();
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     let address = format!("127.0.0.1:{port}");
     for command in [&["serve"][..], &["demo", "--days", "3"]] {
-        let told = place.run(&[command, &["--listen", &address]].concat()).refusal(1);
-        assert_told(&told, &[&port, "taken", "--listen"]);
+        let error = sandbox.run(&[command, &["--listen", &address]].concat()).expect_error(1);
+        assert_contains(&error, &[&port, "taken", "--listen"]);
     }
-    let told = place.run(&["serve", "--listen", "nowhere"]).refusal(2);
-    assert_told(&told, &["nowhere", "HOST:PORT"]);
+    let error = sandbox.run(&["serve", "--listen", "nowhere"]).expect_error(2);
+    assert_contains(&error, &["nowhere", "HOST:PORT"]);
 }
 
 #[test]
-fn a_github_that_is_not_there() {
-    let place = Place::new().set("GITHUB_TOKEN", "x").set("GITHUB_API_URL", "not an address");
-    assert_told(&place.run(&["collect", "acme"]).refusal(2), &["GITHUB_API_URL"]);
+fn an_invalid_github_url_is_rejected() {
+    let sandbox =
+        Sandbox::new().with_variable("GITHUB_TOKEN", "x").with_variable("GITHUB_API_URL", "not an address");
+    assert_contains(&sandbox.run(&["collect", "acme"]).expect_error(2), &["GITHUB_API_URL"]);
 }
 
 #[test]
-fn what_was_never_collected() {
-    let place = Place::new();
-    assert_told(&place.run(&["show", "acme"]).refusal(1), &["store", "--data-dir"]);
-    let (_world, _double, place) = backfilled(61);
+fn data_that_was_never_collected_is_reported() {
+    let sandbox = Sandbox::new();
+    assert_contains(&sandbox.run(&["show", "acme"]).expect_error(1), &["store", "--data-dir"]);
+    let (_world, _double, sandbox) = backfilled(61);
     for command in [&["show", "other"][..], &["export", "other"], &["aggregate", "other"]] {
-        assert_told(&place.run(command).refusal(1), &["other", "collect"]);
+        assert_contains(&sandbox.run(command).expect_error(1), &["other", "collect"]);
     }
-    let told = place.run(&["aggregate", "other", "acme-works"]);
-    assert!(told.text().contains("Acme-Works: "), "{told:?}");
-    assert_told(&told.refusal(3), &["other", "collect"]);
+    let run = sandbox.run(&["aggregate", "other", "acme-works"]);
+    assert!(run.text().contains("Acme-Works: "), "{run:?}");
+    assert_contains(&run.expect_error(3), &["other", "collect"]);
     for subject in [["repo", "acme-works", "sites"], ["member", "acme-works", "nobody"]] {
-        assert_told(&place.run(&[&["show"], &subject[..]].concat()).refusal(1), &[subject[2], "spelling"]);
+        assert_contains(
+            &sandbox.run(&[&["show"], &subject[..]].concat()).expect_error(1),
+            &[subject[2], "spelling"],
+        );
     }
 }
 
 #[test]
-fn a_command_line_that_means_nothing() {
-    let place = Place::new();
+fn an_invalid_command_line_prints_usage_on_stderr() {
+    let sandbox = Sandbox::new();
     for args in
         [&[][..], &["colect"], &["collect"], &["collect", "a b"], &["show", "acme", "--metric", "stars"]]
     {
-        let run = place.run(args).expect(2);
+        let run = sandbox.run(args).expect_status(2);
         assert!(
             run.stdout.is_empty() && !run.stderr.is_empty() && !run.stderr.contains("panicked"),
             "{run:?}"
         );
     }
-    let help = place.run(&["--help"]).expect(0);
+    let help = sandbox.run(&["--help"]).expect_status(0);
     assert!(help.text().contains("collect") && help.stderr.is_empty());
 }

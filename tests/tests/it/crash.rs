@@ -1,18 +1,20 @@
-//! Killed at any instant by SIGKILL, the next run goes on and ends in the same state.
+//! After SIGKILL at any time, the next run resumes and ends in the same state.
 
 use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use gam_tests::answers::{all, assert_same, check, without_completeness};
+use gam_tests::answers::{assert_matches_reference, assert_same_answers, fetch_all, without_coverage};
 use gam_tests::github::{Double, Fault, generated};
 use gam_tests::http::get;
-use gam_tests::program::Place;
+use gam_tests::program::Sandbox;
 
-use gam_tests::support::{SINCE, answers, backfilled, batches, collect_and_aggregate, files, settled, whole};
+use gam_tests::support::{
+    SINCE, backfilled, batches, collect_and_aggregate, fetch_answers, files, full_range, settled_at,
+};
 
-/// Waits until it is time or the program has ended, and kills it. Whether there was something to kill.
+/// Kills the program when `is_time` returns true. Returns false if it ended by itself before.
 fn kill_when(mut child: Child, is_time: impl Fn() -> bool) -> bool {
     while child.try_wait().expect("its status").is_none() {
         if is_time() {
@@ -25,147 +27,150 @@ fn kill_when(mut child: Child, is_time: impl Fn() -> bool) -> bool {
 }
 
 fn kill_after(child: Child, delay: Duration) -> bool {
-    let begun = Instant::now();
-    kill_when(child, || begun.elapsed() >= delay)
+    let started = Instant::now();
+    kill_when(child, || started.elapsed() >= delay)
 }
 
 #[test]
-fn a_first_run_that_was_stopped_goes_on_from_the_day_it_was_told() {
+fn a_stopped_first_run_keeps_its_first_day() {
     let world = generated::world(16);
-    let double = Double::start(world.clone(), settled());
-    let place = Place::with(&double);
-    double.plan("*", 3, 1, Fault::RateLimited(36_000));
-    place.run(&["collect", &world.org, "--since", SINCE, "--max-wait", "1s"]).expect(75);
-    assert!(kill_when(place.spawn(&["collect", &world.org]), || double.requests() > 8));
-    place.run(&["collect", &world.org]).expect(0);
-    place.run(&["aggregate"]).expect(0);
-    check(place.serve().address(), &world, settled(), &whole());
+    let double = Double::start(world.clone(), settled_at());
+    let sandbox = Sandbox::with_github(&double);
+    double.plan_fault("*", 3, 1, Fault::RateLimited(36_000));
+    sandbox.run(&["collect", &world.org, "--since", SINCE, "--max-wait", "1s"]).expect_status(75);
+    assert!(kill_when(sandbox.spawn(&["collect", &world.org]), || double.request_count() > 8));
+    sandbox.run(&["collect", &world.org]).expect_status(0);
+    sandbox.run(&["aggregate"]).expect_status(0);
+    assert_matches_reference(sandbox.serve().address(), &world, settled_at(), &full_range());
 }
 
 #[test]
-fn killed_again_and_again_it_ends_where_it_would_have_ended() {
-    let mut killed = (0, 0);
+fn repeated_kills_do_not_change_the_final_state() {
+    let (mut killed_collects, mut killed_aggregates) = (0, 0);
     for seed in [10, 11, 12] {
         let mut rng = Rng::with_seed(seed);
         let world = generated::world(seed);
-        let moments = generated::moments(seed, 4);
-        let double = Double::start(world.clone(), moments[0]);
-        let place = Place::with(&double);
-        for now in &moments {
+        let times = generated::times(seed, 4);
+        let double = Double::start(world.clone(), times[0]);
+        let sandbox = Sandbox::with_github(&double);
+        for now in &times {
             double.set_now(*now);
             for _ in 0..4 {
-                let enough = double.requests() + rng.usize(1..24);
+                let request_limit = double.request_count() + rng.usize(1..24);
                 let pause = Duration::from_millis(rng.u64(..12));
-                let child = place.spawn(&["collect", &world.org, "--since", SINCE]);
+                let child = sandbox.spawn(&["collect", &world.org, "--since", SINCE]);
                 let is_time = || {
-                    let is_time = double.requests() >= enough;
+                    let is_time = double.request_count() >= request_limit;
                     if is_time {
                         std::thread::sleep(pause);
                     }
                     is_time
                 };
-                killed.0 += u32::from(kill_when(child, is_time));
+                killed_collects += u32::from(kill_when(child, is_time));
                 if rng.bool() {
                     let delay = Duration::from_millis(rng.u64(5..60));
-                    killed.1 += u32::from(kill_after(place.spawn(&["aggregate"]), delay));
+                    killed_aggregates += u32::from(kill_after(sandbox.spawn(&["aggregate"]), delay));
                 }
             }
         }
-        place.run(&["collect", &world.org, "--since", SINCE]).expect(0);
-        place.run(&["aggregate"]).expect(0);
-        let now = moments[moments.len() - 1];
-        check(place.serve().address(), &world, now, &whole());
-        assert!(batches(&place).is_empty(), "the inbox is worked off");
-        let fresh = Place::with(&double);
-        fresh.run(&["collect", &world.org, "--since", SINCE]).expect(0);
-        fresh.run(&["aggregate"]).expect(0);
-        assert_same(&answers(&fresh, &world, now), &answers(&place, &world, now));
+        sandbox.run(&["collect", &world.org, "--since", SINCE]).expect_status(0);
+        sandbox.run(&["aggregate"]).expect_status(0);
+        let now = times[times.len() - 1];
+        assert_matches_reference(sandbox.serve().address(), &world, now, &full_range());
+        assert!(batches(&sandbox).is_empty(), "the inbox is empty");
+        let undisturbed = Sandbox::with_github(&double);
+        undisturbed.run(&["collect", &world.org, "--since", SINCE]).expect_status(0);
+        undisturbed.run(&["aggregate"]).expect_status(0);
+        assert_same_answers(&fetch_answers(&undisturbed, &world, now), &fetch_answers(&sandbox, &world, now));
     }
-    assert!(killed.0 >= 10 && killed.1 >= 4, "too little was killed to show anything: {killed:?}");
+    assert!(
+        killed_collects >= 10 && killed_aggregates >= 4,
+        "too few kills: {killed_collects} collects, {killed_aggregates} aggregates"
+    );
 }
 
-fn copy(from: &Path, to: &Path) {
+fn copy_files(from: &Path, to: &Path) {
     for file in files(from) {
-        let target = to.join(file.strip_prefix(from).expect("it lies below"));
+        let target = to.join(file.strip_prefix(from).expect("a file below the directory"));
         std::fs::create_dir_all(target.parent().expect("a directory")).expect("a directory");
         std::fs::copy(&file, &target).expect("a copy");
     }
 }
 
-/// Every subject's metrics, in three answers.
-fn in_short(place: &Place) -> Vec<String> {
-    let serving = place.serve();
+/// Fetches every subject's metrics, in three answers.
+fn fetch_listings(sandbox: &Sandbox) -> Vec<String> {
+    let server = sandbox.serve();
     let range = format!("since={SINCE}&until=2024-05-01&bots=include&limit=1000");
-    let ask = |target: String| without_completeness(&get(serving.address(), &target).text());
+    let fetch = |target: String| without_coverage(&get(server.address(), &target).text());
     vec![
-        ask(format!("/api/v1/orgs/acme-works/members?{range}")),
-        ask(format!("/api/v1/orgs/acme-works/repos?{range}")),
-        ask("/api/v1/orgs".to_owned()),
+        fetch(format!("/api/v1/orgs/acme-works/members?{range}")),
+        fetch(format!("/api/v1/orgs/acme-works/repos?{range}")),
+        fetch("/api/v1/orgs".to_owned()),
     ]
 }
 
 #[test]
-fn an_aggregation_killed_anywhere_on_its_way_loses_no_batch() {
+fn a_killed_aggregation_loses_no_batch() {
     let world = generated::world(15);
-    let double = Double::start(world.clone(), settled());
-    let source = Place::with(&double);
-    source.run(&["collect", &world.org, "--since", SINCE]).expect(0);
-    let copied = || {
-        let place = Place::with(&double);
-        copy(&source.data(), &place.data());
-        place
+    let double = Double::start(world.clone(), settled_at());
+    let source = Sandbox::with_github(&double);
+    source.run(&["collect", &world.org, "--since", SINCE]).expect_status(0);
+    let copy_sandbox = || {
+        let sandbox = Sandbox::with_github(&double);
+        copy_files(&source.data_dir(), &sandbox.data_dir());
+        sandbox
     };
-    let undisturbed = copied();
-    let begun = Instant::now();
-    undisturbed.run(&["aggregate"]).expect(0);
-    let took = begun.elapsed();
-    let expected = in_short(&undisturbed);
+    let undisturbed = copy_sandbox();
+    let started = Instant::now();
+    undisturbed.run(&["aggregate"]).expect_status(0);
+    let duration = started.elapsed();
+    let expected = fetch_listings(&undisturbed);
     let mut killed = 0;
     for step in 1..16 {
-        let place = copied();
-        killed += u32::from(kill_after(place.spawn(&["aggregate"]), took * step / 16));
-        place.run(&["aggregate"]).expect(0);
-        assert_eq!(in_short(&place), expected, "killed at {step}/16 of its way");
-        assert!(batches(&place).is_empty(), "the inbox is worked off");
+        let sandbox = copy_sandbox();
+        killed += u32::from(kill_after(sandbox.spawn(&["aggregate"]), duration * step / 16));
+        sandbox.run(&["aggregate"]).expect_status(0);
+        assert_eq!(fetch_listings(&sandbox), expected, "killed at {step}/16 of its duration");
+        assert!(batches(&sandbox).is_empty(), "the inbox is empty");
     }
     assert!(killed > 0, "nothing was killed");
 }
 
 #[test]
-fn stopped_by_sigterm_it_says_so_and_goes_on_later() {
+fn after_sigterm_the_next_run_resumes() {
     let world = generated::world(14);
-    let double = Double::start(world.clone(), settled());
-    let place = Place::with(&double);
-    // It waits for a limit when the signal comes.
-    double.plan("PullRequests", 1, 1, Fault::Secondary(1800));
-    let child = place.command(&["collect", &world.org, "--since", SINCE]).spawn().expect("it is started");
-    while double.faults_left() > 0 {
+    let double = Double::start(world.clone(), settled_at());
+    let sandbox = Sandbox::with_github(&double);
+    // The run waits for a limit when the signal arrives.
+    double.plan_fault("PullRequests", 1, 1, Fault::SecondaryLimit(1800));
+    let child = sandbox.command(&["collect", &world.org, "--since", SINCE]).spawn().expect("it is started");
+    while double.pending_faults() > 0 {
         std::thread::sleep(Duration::from_millis(5));
     }
     let kill =
         Command::new("kill").arg("-TERM").arg(child.id().to_string()).status().expect("a signal is sent");
     assert!(kill.success());
-    let output = child.wait_with_output().expect("it ends");
+    let output = child.wait_with_output().expect("it exits");
     assert_eq!(output.status.code(), Some(143), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(String::from_utf8_lossy(&output.stderr).contains("run again to continue"));
-    collect_and_aggregate(&place, &world.org);
-    check(place.serve().address(), &world, settled(), &whole());
+    collect_and_aggregate(&sandbox, &world.org);
+    assert_matches_reference(sandbox.serve().address(), &world, settled_at(), &full_range());
 }
 
 #[test]
-fn a_killed_rebuild_leaves_every_answer_right() {
-    let (world, _double, place) = backfilled(13);
-    let answers = || all(place.serve().address(), &world, settled(), &whole());
+fn a_killed_rebuild_leaves_every_answer_correct() {
+    let (world, _double, sandbox) = backfilled(13);
+    let answers = || fetch_all(sandbox.serve().address(), &world, settled_at(), &full_range());
     let before = answers();
-    let begun = Instant::now();
-    place.run(&["aggregate", "--rebuild"]).expect(0);
-    let took = begun.elapsed();
+    let started = Instant::now();
+    sandbox.run(&["aggregate", "--rebuild"]).expect_status(0);
+    let duration = started.elapsed();
     let mut killed = 0;
     for step in 1..9 {
-        killed += u32::from(kill_after(place.spawn(&["aggregate", "--rebuild"]), took * step / 10));
-        assert_same(&before, &answers());
+        killed += u32::from(kill_after(sandbox.spawn(&["aggregate", "--rebuild"]), duration * step / 10));
+        assert_same_answers(&before, &answers());
     }
     assert!(killed > 0, "nothing was killed");
-    place.run(&["aggregate"]).expect(0);
-    assert_same(&before, &answers());
+    sandbox.run(&["aggregate"]).expect_status(0);
+    assert_same_answers(&before, &answers());
 }

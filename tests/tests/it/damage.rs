@@ -1,25 +1,26 @@
-//! Damaged files and full disks: what is damaged is named and set aside, what was saved stays valid.
+//! Damaged files and full disks. Damaged batches are rejected, damaged snapshots are reported, and saved data
+//! stays valid.
 
 use std::process::Command;
 
-use gam_tests::answers::{assert_same, check};
+use gam_tests::answers::{assert_matches_reference, assert_same_answers};
 use gam_tests::github::{Double, generated};
-use gam_tests::program::{Place, binary, finish};
+use gam_tests::program::{Sandbox, binary, run_to_end};
 
-use gam_tests::support::{SINCE, answers, backfilled, batches, files, settled, whole};
+use gam_tests::support::{SINCE, backfilled, batches, fetch_answers, files, full_range, settled_at};
 
 #[test]
-fn a_damaged_batch_is_set_aside_and_the_rest_goes_on() {
-    let (world, double, place) = backfilled(30);
-    let before = answers(&place, &world, settled());
-    place.run(&["collect", &world.org, "--since", "2023-01-01"]).expect(0);
-    let inbox = place.lake().join("inbox").join("org=acme-works");
+fn a_damaged_batch_is_rejected_and_the_others_are_aggregated() {
+    let (world, double, sandbox) = backfilled(30);
+    let before = fetch_answers(&sandbox, &world, settled_at());
+    sandbox.run(&["collect", &world.org, "--since", "2023-01-01"]).expect_status(0);
+    let inbox = sandbox.lake_dir().join("inbox").join("org=acme-works");
     std::fs::create_dir_all(&inbox).expect("the inbox");
     let damages: [(&str, Vec<u8>); 3] = [
         ("00", Vec::new()),
         ("11", b"PAR1 this is no table PAR1".to_vec()),
         ("22", {
-            let snapshot = files(&place.lake().join("events")).pop().expect("a snapshot");
+            let snapshot = files(&sandbox.lake_dir().join("events")).pop().expect("a snapshot");
             let mut bytes = std::fs::read(snapshot).expect("its bytes");
             bytes.truncate(bytes.len() / 2);
             bytes
@@ -28,10 +29,10 @@ fn a_damaged_batch_is_set_aside_and_the_rest_goes_on() {
     for (name, bytes) in &damages {
         std::fs::write(inbox.join(format!("{}.parquet", name.repeat(32))), bytes).expect("a batch");
     }
-    let run = place.run(&["aggregate"]).expect(3);
+    let run = sandbox.run(&["aggregate"]).expect_status(3);
     assert!(!run.stderr.contains("panicked"), "{}", run.stderr);
-    assert!(batches(&place).is_empty(), "nothing is left in the inbox");
-    let rejected = files(&place.lake().join("rejected"));
+    assert!(batches(&sandbox).is_empty(), "the inbox is empty");
+    let rejected = files(&sandbox.lake_dir().join("rejected"));
     assert_eq!(rejected.len(), damages.len());
     for (name, bytes) in &damages {
         let name = name.repeat(32);
@@ -40,79 +41,81 @@ fn a_damaged_batch_is_set_aside_and_the_rest_goes_on() {
             "{}",
             run.stderr
         );
-        let kept =
-            rejected.iter().find(|path| path.to_string_lossy().contains(&name)).expect("it is set aside");
-        assert_eq!(&std::fs::read(kept).expect("its bytes"), bytes, "as it was");
+        let copy =
+            rejected.iter().find(|path| path.to_string_lossy().contains(&name)).expect("the rejected batch");
+        assert_eq!(&std::fs::read(copy).expect("its bytes"), bytes, "unchanged");
     }
-    place.run(&["aggregate"]).expect(0);
-    assert_same(&before, &answers(&place, &world, settled()));
+    sandbox.run(&["aggregate"]).expect_status(0);
+    assert_same_answers(&before, &fetch_answers(&sandbox, &world, settled_at()));
     drop(double);
 }
 
 #[test]
-fn a_truncated_snapshot_is_named_with_the_mend() {
-    let (world, double, place) = backfilled(31);
-    let before = answers(&place, &world, settled());
-    let snapshot = place.lake().join("events/org=acme-works/month=2024-01/snapshot.parquet");
-    let whole = std::fs::read(&snapshot).expect("a snapshot");
-    for length in [0, 3, whole.len() / 2, whole.len() - 1] {
-        std::fs::write(&snapshot, &whole[..length]).expect("it is cut off");
+fn a_truncated_snapshot_is_reported_with_its_fix() {
+    let (world, double, sandbox) = backfilled(31);
+    let before = fetch_answers(&sandbox, &world, settled_at());
+    let snapshot = sandbox.lake_dir().join("events/org=acme-works/month=2024-01/snapshot.parquet");
+    let content = std::fs::read(&snapshot).expect("a snapshot");
+    for length in [0, 3, content.len() / 2, content.len() - 1] {
+        std::fs::write(&snapshot, &content[..length]).expect("the snapshot is truncated");
         for args in [&["aggregate"][..], &["aggregate", "--rebuild"]] {
-            let told = place.run(args).refusal(1);
-            assert!(told.contains("month=2024-01/snapshot.parquet"), "{told}");
-            assert!(told.contains("restore") && told.contains("collect"), "{told}");
+            let error = sandbox.run(args).expect_error(1);
+            assert!(error.contains("month=2024-01/snapshot.parquet"), "{error}");
+            assert!(error.contains("restore") && error.contains("collect"), "{error}");
         }
-        assert_same(&before, &answers(&place, &world, settled()));
+        assert_same_answers(&before, &fetch_answers(&sandbox, &world, settled_at()));
     }
-    std::fs::write(&snapshot, &whole).expect("it is restored");
-    place.run(&["aggregate", "--rebuild"]).expect(0);
-    assert_same(&before, &answers(&place, &world, settled()));
+    std::fs::write(&snapshot, &content).expect("it is restored");
+    sandbox.run(&["aggregate", "--rebuild"]).expect_status(0);
+    assert_same_answers(&before, &fetch_answers(&sandbox, &world, settled_at()));
     drop(double);
 }
 
 #[test]
 fn a_removed_snapshot_is_collected_again() {
-    let (world, _double, place) = backfilled(32);
-    let before = answers(&place, &world, settled());
-    std::fs::remove_file(place.lake().join("events/org=acme-works/month=2024-01/snapshot.parquet"))
-        .expect("gone");
-    // What the checkpoints know was read is not asked for again: without them it is.
-    for file in files(&place.data()).iter().filter(|file| file.to_string_lossy().contains("store.sqlite")) {
+    let (world, _double, sandbox) = backfilled(32);
+    let before = fetch_answers(&sandbox, &world, settled_at());
+    std::fs::remove_file(sandbox.lake_dir().join("events/org=acme-works/month=2024-01/snapshot.parquet"))
+        .expect("the snapshot is removed");
+    // The checkpoints say that the month was read. Without them it is read again.
+    for file in
+        files(&sandbox.data_dir()).iter().filter(|file| file.to_string_lossy().contains("store.sqlite"))
+    {
         std::fs::remove_file(file).expect("a file of the store");
     }
-    place.run(&["collect", &world.org, "--since", SINCE]).expect(0);
-    place.run(&["aggregate"]).expect(0);
-    assert_same(&before, &answers(&place, &world, settled()));
+    sandbox.run(&["collect", &world.org, "--since", SINCE]).expect_status(0);
+    sandbox.run(&["aggregate"]).expect_status(0);
+    assert_same_answers(&before, &fetch_answers(&sandbox, &world, settled_at()));
 }
 
-/// The program with files that cannot grow beyond so many blocks of 512 bytes.
-fn limited(place: &Place, blocks: u64, args: &[&str]) -> Command {
+/// Returns a command that runs the program with a file size limit, in blocks of 512 bytes.
+fn with_file_size_limit(sandbox: &Sandbox, blocks: u64, args: &[&str]) -> Command {
     let mut command = Command::new("sh");
-    // The signal would end the program before it sees the error.
+    // Without the trap, the signal would end the program before it sees the error.
     let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
     command.arg("-c").arg(script).arg(binary()).args(args);
-    place.wrap(command)
+    sandbox.isolate(command)
 }
 
 #[test]
-fn a_full_disk_loses_nothing_that_was_saved() {
+fn a_full_disk_loses_no_saved_data() {
     let world = generated::world(33);
-    let double = Double::start(world.clone(), settled());
-    let place = Place::with(&double);
+    let double = Double::start(world.clone(), settled_at());
+    let sandbox = Sandbox::with_github(&double);
     let collect = ["collect", world.org.as_str(), "--since", SINCE];
     let mut failed = 0;
     for blocks in [0, 2, 8, 24, 48, 64, 96] {
         for args in [&collect[..], &["aggregate"]] {
-            let run = finish(limited(&place, blocks, args));
+            let run = run_to_end(with_file_size_limit(&sandbox, blocks, args));
             if run.status != Some(0) {
-                run.refusal(1);
+                run.expect_error(1);
                 failed += 1;
             }
         }
     }
-    assert!(failed > 2, "the limit was never met");
-    place.run(&collect).expect(0);
-    place.run(&["aggregate"]).expect(0);
-    check(place.serve().address(), &world, settled(), &whole());
-    assert!(batches(&place).is_empty());
+    assert!(failed > 2, "the limit had no effect");
+    sandbox.run(&collect).expect_status(0);
+    sandbox.run(&["aggregate"]).expect_status(0);
+    assert_matches_reference(sandbox.serve().address(), &world, settled_at(), &full_range());
+    assert!(batches(&sandbox).is_empty());
 }

@@ -1,15 +1,16 @@
-//! Small worlds, each about one thing that makes counting hard. Each is looked at step by step and as
-//! a whole, and always answers what the reference says.
+//! Small worlds, each with one thing that makes counting hard. Each is collected step by step and in one
+//! backfill, and must always match the reference.
 
-use gam_tests::answers::{assert_same, check};
+use gam_tests::answers::{assert_matches_reference, assert_same_answers};
 use gam_tests::github::Double;
 use gam_tests::github::world::{
-    Account, Deployment, Pull, Release, ReleaseTurn, Repo, Review, Signature, Thread, Time, Turn, World, at,
+    Account, Deployment, PullRequest, Release, ReleaseChange, Repo, Review, Signature, Thread, ThreadChange,
+    Time, World, at,
 };
 use gam_tests::http::get;
-use gam_tests::program::Place;
+use gam_tests::program::Sandbox;
 
-use gam_tests::support::{SINCE, answers, collect_and_aggregate, whole};
+use gam_tests::support::{SINCE, collect_and_aggregate, fetch_answers, full_range};
 
 const BEGIN: &str = "2024-01-01";
 
@@ -17,7 +18,7 @@ fn ann() -> Option<Account> {
     Some(Account::user("Ann", 11))
 }
 
-fn by(account: Option<Account>) -> Signature {
+fn signed_by(account: Option<Account>) -> Signature {
     Signature::new("somebody", "somebody@work.example", account)
 }
 
@@ -29,169 +30,182 @@ fn world_of(change: impl FnOnce(&mut Repo)) -> World {
     world
 }
 
-/// Collects at every moment, holds the answers against the reference, and at the end against those of
-/// one backfill.
-fn stepwise(world: &World, moments: &[&str]) -> Place {
-    let double = Double::start(world.clone(), at(moments[0]));
-    let place = Place::with(&double);
-    for moment in moments {
-        double.set_now(at(moment));
-        collect_and_aggregate(&place, &world.org);
-        check(place.serve().address(), world, at(moment), &whole());
+/// Collects at every time and compares the answers with the reference, and at the end with those of one
+/// backfill.
+fn collect_in_steps(world: &World, times: &[&str]) -> Sandbox {
+    let double = Double::start(world.clone(), at(times[0]));
+    let sandbox = Sandbox::with_github(&double);
+    for time in times {
+        double.set_now(at(time));
+        collect_and_aggregate(&sandbox, &world.org);
+        assert_matches_reference(sandbox.serve().address(), world, at(time), &full_range());
     }
-    let now = at(moments[moments.len() - 1]);
-    let fresh = Place::with(&double);
-    collect_and_aggregate(&fresh, &world.org);
-    assert_same(&answers(&fresh, world, now), &answers(&place, world, now));
-    place
+    let now = at(times[times.len() - 1]);
+    let backfill = Sandbox::with_github(&double);
+    collect_and_aggregate(&backfill, &world.org);
+    assert_same_answers(&fetch_answers(&backfill, world, now), &fetch_answers(&sandbox, world, now));
+    sandbox
 }
 
-fn org_metric(place: &Place, metric: &str) -> serde_json::Value {
-    let serving = place.serve();
+fn org_metric(sandbox: &Sandbox, metric: &str) -> serde_json::Value {
+    let server = sandbox.serve();
     let target = format!("/api/v1/orgs/acme/metrics?since={SINCE}&until=2024-05-01");
-    get(serving.address(), &target).json()["metrics"][metric].clone()
+    get(server.address(), &target).json()["metrics"][metric].clone()
 }
 
 #[test]
-fn what_lands_late_counts_at_its_old_date() {
+fn commits_that_land_late_count_at_their_own_date() {
     let world = world_of(|repo| {
-        let old = repo.commit(&[], at("2024-01-02"), &by(ann()), Some([5, 1, 1]));
+        let old = repo.commit(&[], at("2024-01-02"), &signed_by(ann()), Some([5, 1, 1]));
         repo.push(at("2024-01-02T01:00:00Z"), &old);
-        let branch = repo.commit(&[&old], at("2024-01-03"), &by(None), Some([7, 0, 2]));
-        let main = repo.commit(&[&old], at("2024-02-01"), &by(ann()), Some([1, 1, 1]));
+        let branch = repo.commit(&[&old], at("2024-01-03"), &signed_by(None), Some([7, 0, 2]));
+        let main = repo.commit(&[&old], at("2024-02-01"), &signed_by(ann()), Some([1, 1, 1]));
         repo.push(at("2024-02-01T01:00:00Z"), &main);
-        let merge = repo.commit(&[&main, &branch], at("2024-03-01"), &by(ann()), Some([9, 9, 9]));
+        let merge = repo.commit(&[&main, &branch], at("2024-03-01"), &signed_by(ann()), Some([9, 9, 9]));
         repo.push(at("2024-03-01T01:00:00Z"), &merge);
     });
-    let place = stepwise(&world, &["2024-01-10", "2024-02-10", "2024-03-10"]);
-    assert_eq!(org_metric(&place, "commits"), 3);
-    assert_eq!(org_metric(&place, "additions"), 13);
-    assert_eq!(org_metric(&place, "merge_commits"), 1);
+    let sandbox = collect_in_steps(&world, &["2024-01-10", "2024-02-10", "2024-03-10"]);
+    assert_eq!(org_metric(&sandbox, "commits"), 3);
+    assert_eq!(org_metric(&sandbox, "additions"), 13);
+    assert_eq!(org_metric(&sandbox, "merge_commits"), 1);
 }
 
 #[test]
-fn a_great_deal_may_land_at_once() {
+fn hundreds_of_commits_can_land_at_once() {
     let world = world_of(|repo| {
-        let base = repo.commit(&[], at("2024-01-02"), &by(ann()), Some([1, 0, 1]));
+        let base = repo.commit(&[], at("2024-01-02"), &signed_by(ann()), Some([1, 0, 1]));
         repo.push(at("2024-01-02"), &base);
-        // More than two pages of a comparison, of the same second, and one that GitHub cannot count.
+        // More than two pages of a comparison, all of the same second. GitHub cannot count the lines of one.
         let mut tip = base.clone();
         for number in 0..250 {
             let lines = (number != 77).then_some([1, 0, 1]);
-            tip = repo.commit(&[&tip], at("2024-01-05"), &by(None), lines);
+            tip = repo.commit(&[&tip], at("2024-01-05"), &signed_by(None), lines);
         }
-        let merge = repo.commit(&[&base, &tip], at("2024-02-01"), &by(ann()), Some([0, 0, 0]));
+        let merge = repo.commit(&[&base, &tip], at("2024-02-01"), &signed_by(ann()), Some([0, 0, 0]));
         repo.push(at("2024-02-01"), &merge);
     });
-    let place = stepwise(&world, &["2024-01-10", "2024-02-10"]);
-    assert_eq!((org_metric(&place, "commits"), org_metric(&place, "additions")), (251.into(), 250.into()));
+    let sandbox = collect_in_steps(&world, &["2024-01-10", "2024-02-10"]);
+    assert_eq!(
+        (org_metric(&sandbox, "commits"), org_metric(&sandbox, "additions")),
+        (251.into(), 250.into())
+    );
 }
 
 #[test]
-fn an_organization_may_have_more_repositories_than_a_page() {
+fn an_organization_can_have_more_repositories_than_a_page() {
     let mut world = World::new("acme");
     for id in 1..=130 {
         let mut repo = Repo::new(id, &format!("repo-{id}"), at(BEGIN));
-        let only = repo.commit(&[], at("2024-01-02"), &by(ann()), Some([1, 0, 1]));
+        let only = repo.commit(&[], at("2024-01-02"), &signed_by(ann()), Some([1, 0, 1]));
         repo.push(at("2024-01-02"), &only);
         world.repos.push(repo);
     }
     let double = Double::start(world.clone(), at("2024-01-10"));
-    let place = Place::with(&double);
-    collect_and_aggregate(&place, &world.org);
-    assert_eq!(org_metric(&place, "commits"), 130);
-    assert_eq!(org_metric(&place, "total_repos"), 130);
-    let before = double.requests();
-    place.run(&["collect", "acme"]).expect(0);
-    assert_eq!(double.requests() - before, 2, "a request a hundred repositories");
+    let sandbox = Sandbox::with_github(&double);
+    collect_and_aggregate(&sandbox, &world.org);
+    assert_eq!(org_metric(&sandbox, "commits"), 130);
+    assert_eq!(org_metric(&sandbox, "total_repos"), 130);
+    let before = double.request_count();
+    sandbox.run(&["collect", "acme"]).expect_status(0);
+    assert_eq!(double.request_count() - before, 2, "one request for each hundred repositories");
 }
 
 #[test]
-fn what_is_pushed_away_counts_no_more_until_it_is_pushed_back() {
+fn a_force_push_retracts_commits_until_they_are_pushed_again() {
     let world = world_of(|repo| {
-        let base = repo.commit(&[], at("2024-01-02"), &by(ann()), Some([1, 0, 1]));
-        let gone = repo.commit(&[&base], at("2024-01-03"), &by(None), Some([10, 0, 1]));
-        let instead = repo.commit(&[&base], at("2024-01-04"), &by(ann()), Some([100, 0, 1]));
-        repo.push(at("2024-01-05"), &gone);
-        repo.push(at("2024-01-15"), &instead);
-        repo.push(at("2024-01-25"), &gone);
-        repo.push(at("2024-02-05"), &instead);
+        let base = repo.commit(&[], at("2024-01-02"), &signed_by(ann()), Some([1, 0, 1]));
+        let replaced = repo.commit(&[&base], at("2024-01-03"), &signed_by(None), Some([10, 0, 1]));
+        let replacement = repo.commit(&[&base], at("2024-01-04"), &signed_by(ann()), Some([100, 0, 1]));
+        repo.push(at("2024-01-05"), &replaced);
+        repo.push(at("2024-01-15"), &replacement);
+        repo.push(at("2024-01-25"), &replaced);
+        repo.push(at("2024-02-05"), &replacement);
         repo.push(at("2024-02-15"), &base);
     });
-    let moments = ["2024-01-10", "2024-01-20", "2024-01-30", "2024-02-10", "2024-02-20"];
+    let times = ["2024-01-10", "2024-01-20", "2024-01-30", "2024-02-10", "2024-02-20"];
     for (steps, additions) in (1..).zip([11, 101, 11, 101, 1]) {
-        let place = stepwise(&world, &moments[..steps]);
-        assert_eq!(org_metric(&place, "additions"), additions);
+        let sandbox = collect_in_steps(&world, &times[..steps]);
+        assert_eq!(org_metric(&sandbox, "additions"), additions);
     }
 }
 
 #[test]
-fn closings_count_when_the_timeline_says_and_as_long_as_they_hold() {
-    let closed = |event| Turn::Closed { event };
+fn closings_count_at_the_time_of_their_event_until_undone() {
+    let closed = |event_offset_s| ThreadChange::Closed { event_offset_s };
     let world = world_of(|repo| {
-        // The event lies in the next day, month and week.
-        repo.issues
-            .push(Thread::new(1, ann(), at("2024-01-02")).then(at("2024-01-31T23:59:59Z"), closed(Some(1))));
+        // The event is one second later, in the next month.
+        repo.issues.push(
+            Thread::new(1, ann(), at("2024-01-02")).with_change(at("2024-01-31T23:59:59Z"), closed(Some(1))),
+        );
         repo.issues.push(
             Thread::new(2, None, at("2024-01-02"))
-                .then(at("2024-01-05"), closed(Some(0)))
-                .then(at("2024-01-15"), Turn::Reopened)
-                .then(at("2024-02-05"), closed(Some(2)))
-                .then(at("2024-02-06"), Turn::Edited),
+                .with_change(at("2024-01-05"), closed(Some(0)))
+                .with_change(at("2024-01-15"), ThreadChange::Reopened)
+                .with_change(at("2024-02-05"), closed(Some(2)))
+                .with_change(at("2024-02-06"), ThreadChange::Edited),
         );
         let reopened = Thread::new(3, ann(), at("2024-01-03"))
-            .then(at("2024-01-06"), closed(Some(-1)))
-            .then(at("2024-01-16"), Turn::Reopened)
-            .then(at("2024-01-26"), Turn::Merged);
-        repo.pulls.push(Pull::new(reopened));
-        let taken_up = Thread::new(4, None, at("2024-01-03")).then(at("2024-01-06"), closed(Some(1)));
-        repo.pulls.push(Pull::new(taken_up.then(at("2024-02-16"), Turn::Reopened)));
-        // Its timeline does not tell of the closing.
-        let given_up = Thread::new(5, ann(), at("2024-01-03")).then(at("2024-01-18"), closed(None));
-        repo.pulls.push(Pull::new(given_up));
+            .with_change(at("2024-01-06"), closed(Some(-1)))
+            .with_change(at("2024-01-16"), ThreadChange::Reopened)
+            .with_change(at("2024-01-26"), ThreadChange::Merged);
+        repo.pulls.push(PullRequest::new(reopened));
+        let reopened_later =
+            Thread::new(4, None, at("2024-01-03")).with_change(at("2024-01-06"), closed(Some(1)));
+        repo.pulls
+            .push(PullRequest::new(reopened_later.with_change(at("2024-02-16"), ThreadChange::Reopened)));
+        // Its timeline has no event for the closing.
+        let closed_without_event =
+            Thread::new(5, ann(), at("2024-01-03")).with_change(at("2024-01-18"), closed(None));
+        repo.pulls.push(PullRequest::new(closed_without_event));
     });
-    let place = stepwise(&world, &["2024-01-10", "2024-01-20", "2024-02-10", "2024-02-20"]);
-    assert_eq!(org_metric(&place, "issues_closed"), 2);
-    assert_eq!(org_metric(&place, "prs_closed"), 1);
-    let serving = place.serve();
+    let sandbox = collect_in_steps(&world, &["2024-01-10", "2024-01-20", "2024-02-10", "2024-02-20"]);
+    assert_eq!(org_metric(&sandbox, "issues_closed"), 2);
+    assert_eq!(org_metric(&sandbox, "prs_closed"), 1);
+    let server = sandbox.serve();
     let target = "/api/v1/orgs/acme/metrics?since=2024-02-01&until=2024-02-02";
-    assert_eq!(get(serving.address(), target).json()["metrics"]["issues_closed"], 1);
+    assert_eq!(get(server.address(), target).json()["metrics"]["issues_closed"], 1);
 }
 
 #[test]
-fn a_closing_that_was_read_at_a_bad_moment_counts_once_or_as_a_merge() {
-    // At first neither the timeline tells of the closings, nor anything of the merge.
-    let shown = |in_full: bool| {
+fn a_closing_without_its_event_counts_once_or_as_a_merge() {
+    // At first the timeline has no closing events, and GitHub shows the merge as a closing.
+    let world_with = |is_complete: bool| {
         world_of(|repo| {
             let thread = |number| Thread::new(number, ann(), at("2024-01-02"));
             let when = at("2024-01-05");
-            let closed = Turn::Closed { event: in_full.then_some(2) };
-            repo.issues.push(thread(1).then(when, closed));
-            repo.pulls.push(Pull::new(thread(2).then(when, closed)));
-            let merged = if in_full { Turn::Merged } else { Turn::Closed { event: Some(0) } };
-            let merged = thread(3).then(when, merged).then(at("2024-01-06"), Turn::Edited);
-            repo.pulls.push(Pull::new(merged));
+            let closed = ThreadChange::Closed { event_offset_s: is_complete.then_some(2) };
+            repo.issues.push(thread(1).with_change(when, closed));
+            repo.pulls.push(PullRequest::new(thread(2).with_change(when, closed)));
+            let merged = if is_complete {
+                ThreadChange::Merged
+            } else {
+                ThreadChange::Closed { event_offset_s: Some(0) }
+            };
+            let merged =
+                thread(3).with_change(when, merged).with_change(at("2024-01-06"), ThreadChange::Edited);
+            repo.pulls.push(PullRequest::new(merged));
         })
     };
-    let double = Double::start(shown(false), at("2024-01-05T12:00:00Z"));
-    let place = Place::with(&double);
+    let double = Double::start(world_with(false), at("2024-01-05T12:00:00Z"));
+    let sandbox = Sandbox::with_github(&double);
     let step = |world: World, now: Time| {
         double.set_now(now);
         double.set_world(world.clone());
-        collect_and_aggregate(&place, &world.org);
-        check(place.serve().address(), &world, now, &whole());
-        ["issues_closed", "prs_closed", "prs_merged"].map(|metric| org_metric(&place, metric))
+        collect_and_aggregate(&sandbox, &world.org);
+        assert_matches_reference(sandbox.serve().address(), &world, now, &full_range());
+        ["issues_closed", "prs_closed", "prs_merged"].map(|metric| org_metric(&sandbox, metric))
     };
-    assert_eq!(step(shown(false), at("2024-01-05T12:00:00Z")), [1, 2, 0]);
-    assert_eq!(step(shown(true), at("2024-01-07")), [1, 1, 1]);
+    assert_eq!(step(world_with(false), at("2024-01-05T12:00:00Z")), [1, 2, 0]);
+    assert_eq!(step(world_with(true), at("2024-01-07")), [1, 1, 1]);
 }
 
 #[test]
-fn a_review_counts_for_others_once_it_is_submitted() {
+fn reviews_of_others_count_once_submitted() {
     let (bob, bot) = (Some(Account::user("bob", 12)), Some(Account::bot("helper", 91)));
     let world = world_of(|repo| {
-        let mut pull =
-            Pull::new(Thread::new(1, ann(), at("2024-01-02")).then(at("2024-01-12"), Turn::Merged));
+        let mut pull = PullRequest::new(
+            Thread::new(1, ann(), at("2024-01-02")).with_change(at("2024-01-12"), ThreadChange::Merged),
+        );
         let mut pending = Review::new(6, bob.clone(), at("2024-01-07"));
         pending.submitted_at = None;
         let mut late = Review::new(7, bob.clone(), at("2024-01-04"));
@@ -207,18 +221,20 @@ fn a_review_counts_for_others_once_it_is_submitted() {
             Review::new(4, None, at("2024-01-06")),
         ];
         repo.pulls.push(pull);
-        let mut of_ghost =
-            Pull::new(Thread::new(2, None, at("2024-01-02")).then(at("2024-01-04"), Turn::Merged));
+        let mut of_ghost = PullRequest::new(
+            Thread::new(2, None, at("2024-01-02")).with_change(at("2024-01-04"), ThreadChange::Merged),
+        );
         of_ghost.reviews = vec![Review::new(8, None, at("2024-01-03"))];
         repo.pulls.push(of_ghost);
-        let mut after =
-            Pull::new(Thread::new(3, ann(), at("2024-01-02")).then(at("2024-01-03"), Turn::Merged));
+        let mut after = PullRequest::new(
+            Thread::new(3, ann(), at("2024-01-02")).with_change(at("2024-01-03"), ThreadChange::Merged),
+        );
         after.reviews = vec![Review::new(9, bob.clone(), at("2024-01-04"))];
         repo.pulls.push(after);
     });
-    let place = stepwise(&world, &["2024-01-08", "2024-01-12T12:00:00Z", "2024-01-20"]);
-    assert_eq!(org_metric(&place, "reviews"), 4);
-    let first = org_metric(&place, "first_review_hours");
+    let sandbox = collect_in_steps(&world, &["2024-01-08", "2024-01-12T12:00:00Z", "2024-01-20"]);
+    assert_eq!(org_metric(&sandbox, "reviews"), 4);
+    let first = org_metric(&sandbox, "first_review_hours");
     assert_eq!((first["count"].as_u64(), first["mean"].as_f64()), (Some(1), Some(72.0)));
 }
 
@@ -227,7 +243,7 @@ fn deployment(id: i64, created: &str, statuses: Vec<(Time, &'static str)>) -> De
 }
 
 #[test]
-fn a_deployment_may_succeed_long_after_it_failed() {
+fn a_deployment_can_succeed_long_after_it_failed() {
     let world = world_of(|repo| {
         repo.deployments = vec![
             deployment(1, "2024-01-02", vec![(at("2024-01-03"), "FAILURE"), (at("2024-03-03"), "SUCCESS")]),
@@ -236,16 +252,16 @@ fn a_deployment_may_succeed_long_after_it_failed() {
             deployment(4, "2024-02-06", vec![(at("2024-02-06"), "PENDING"), (at("2024-03-07"), "SUCCESS")]),
         ];
     });
-    let place = stepwise(&world, &["2024-01-10", "2024-02-10", "2024-03-05", "2024-03-10"]);
-    assert_eq!(org_metric(&place, "deploys"), 3);
-    assert_eq!(org_metric(&place, "deploy_failures"), 1);
+    let sandbox = collect_in_steps(&world, &["2024-01-10", "2024-02-10", "2024-03-05", "2024-03-10"]);
+    assert_eq!(org_metric(&sandbox, "deploys"), 3);
+    assert_eq!(org_metric(&sandbox, "deploy_failures"), 1);
 }
 
 #[test]
 fn a_failure_counts_until_its_deployment_is_deleted() {
     let failed = |id, created: &str| deployment(id, created, vec![(at(created), "FAILURE")]);
     let mut world = world_of(|repo| {
-        let push = repo.commit(&[], at("2024-01-02"), &by(ann()), Some([1, 0, 1]));
+        let push = repo.commit(&[], at("2024-01-02"), &signed_by(ann()), Some([1, 0, 1]));
         repo.push(at("2024-01-02"), &push);
         repo.deployments = vec![
             failed(1, "2024-02-01"),
@@ -256,44 +272,44 @@ fn a_failure_counts_until_its_deployment_is_deleted() {
     });
     let now = at("2024-02-10");
     let double = Double::start(world.clone(), now);
-    let place = Place::with(&double);
+    let sandbox = Sandbox::with_github(&double);
     let step = |world: &World| {
         double.set_world(world.clone());
-        collect_and_aggregate(&place, &world.org);
-        org_metric(&place, "deploy_failures")
+        collect_and_aggregate(&sandbox, &world.org);
+        org_metric(&sandbox, "deploy_failures")
     };
     assert_eq!(step(&world), 4);
-    // One is not shown, and neither the list's length nor its newest entry tells of it. As long as the
-    // repository is blocked that says nothing.
+    // One is hidden, and neither the list's length nor its newest entry reveals it. While the repository is
+    // blocked, nothing is retracted.
     world.repos[0].deployments[0] = deployment(5, "2024-02-01", vec![(at("2024-02-01"), "PENDING")]);
-    world.repos[0].blocked = true;
+    world.repos[0].is_blocked = true;
     assert_eq!(step(&world), 4);
-    world.repos[0].blocked = false;
+    world.repos[0].is_blocked = false;
     assert_eq!(step(&world), 3);
-    check(place.serve().address(), &world, now, &whole());
-    // The newest one is deleted, and then all that are left.
+    assert_matches_reference(sandbox.serve().address(), &world, now, &full_range());
+    // The newest one is deleted, and then all others.
     world.repos[0].deployments.pop();
     assert_eq!(step(&world), 2);
-    check(place.serve().address(), &world, now, &whole());
+    assert_matches_reference(sandbox.serve().address(), &world, now, &full_range());
     world.repos[0].deployments.clear();
     assert_eq!(step(&world), 0);
-    check(place.serve().address(), &world, now, &whole());
-    let fresh = Place::with(&double);
-    collect_and_aggregate(&fresh, &world.org);
-    assert_same(&answers(&fresh, &world, now), &answers(&place, &world, now));
+    assert_matches_reference(sandbox.serve().address(), &world, now, &full_range());
+    let backfill = Sandbox::with_github(&double);
+    collect_and_aggregate(&backfill, &world.org);
+    assert_same_answers(&fetch_answers(&backfill, &world, now), &fetch_answers(&sandbox, &world, now));
 }
 
 #[test]
-fn a_release_counts_when_it_was_last_published() {
+fn a_release_counts_at_its_last_publication() {
     let world = world_of(|repo| {
-        let release = |id, created: &str, turns: Vec<_>| Release {
+        let release = |id, created: &str, changes: Vec<_>| Release {
             id,
             tag: format!("v{id}"),
             author: ann(),
             created_at: at(created),
-            turns,
+            changes,
         };
-        let published = ReleaseTurn::Published;
+        let published = ReleaseChange::Published;
         repo.releases = vec![
             release(1, "2024-01-02", vec![(at("2024-01-03"), published)]),
             release(
@@ -301,60 +317,60 @@ fn a_release_counts_when_it_was_last_published() {
                 "2024-01-04",
                 vec![
                     (at("2024-01-05"), published),
-                    (at("2024-01-15"), ReleaseTurn::Drafted),
+                    (at("2024-01-15"), ReleaseChange::Drafted),
                     (at("2024-01-25"), published),
                 ],
             ),
             release(
                 3,
                 "2024-01-06",
-                vec![(at("2024-01-06"), published), (at("2024-01-16"), ReleaseTurn::Deleted)],
+                vec![(at("2024-01-06"), published), (at("2024-01-16"), ReleaseChange::Deleted)],
             ),
             release(4, "2024-01-08", Vec::new()),
         ];
-        let push = repo.commit(&[], at("2024-01-02"), &by(ann()), Some([1, 1, 1]));
+        let push = repo.commit(&[], at("2024-01-02"), &signed_by(ann()), Some([1, 1, 1]));
         repo.push(at("2024-01-24"), &push);
     });
-    let place = stepwise(&world, &["2024-01-10", "2024-01-20", "2024-01-30"]);
-    assert_eq!(org_metric(&place, "releases"), 2);
+    let sandbox = collect_in_steps(&world, &["2024-01-10", "2024-01-20", "2024-01-30"]);
+    assert_eq!(org_metric(&sandbox, "releases"), 2);
 }
 
 #[test]
-fn a_draft_may_be_published_long_after_a_newer_release() {
+fn a_draft_can_be_published_long_after_a_newer_release() {
     let world = world_of(|repo| {
         let release = |id, created: &str, published: &str| Release {
             id,
             tag: format!("v{id}"),
             author: ann(),
             created_at: at(created),
-            turns: vec![(at(published), ReleaseTurn::Published)],
+            changes: vec![(at(published), ReleaseChange::Published)],
         };
         repo.releases =
             vec![release(1, "2024-01-02", "2024-03-03"), release(2, "2024-01-04", "2024-01-04T01:00:00Z")];
     });
-    let place = stepwise(&world, &["2024-01-10", "2024-02-10", "2024-03-05"]);
-    assert_eq!(org_metric(&place, "releases"), 2);
+    let sandbox = collect_in_steps(&world, &["2024-01-10", "2024-02-10", "2024-03-05"]);
+    assert_eq!(org_metric(&sandbox, "releases"), 2);
 }
 
 #[test]
-fn a_renamed_repository_stays_the_same_one() {
+fn a_renamed_repository_stays_the_same() {
     let mut world = world_of(|repo| {
-        let one = repo.commit(&[], at("2024-01-02"), &by(ann()), Some([1, 1, 1]));
+        let one = repo.commit(&[], at("2024-01-02"), &signed_by(ann()), Some([1, 1, 1]));
         repo.push(at("2024-01-02"), &one);
-        let two = repo.commit(&[&one], at("2024-02-02"), &by(ann()), Some([1, 1, 1]));
+        let two = repo.commit(&[&one], at("2024-02-02"), &signed_by(ann()), Some([1, 1, 1]));
         repo.push(at("2024-02-02"), &two);
         repo.names.push((at("2024-01-20"), "Web-Site".to_owned()));
     });
-    // Another repository takes the name over.
-    let mut heir = Repo::new(8, "site", at("2024-02-03"));
-    let only = heir.commit(&[], at("2024-02-04"), &by(ann()), Some([1, 1, 1]));
-    heir.push(at("2024-02-04"), &only);
-    world.repos.push(heir);
-    let place = stepwise(&world, &["2024-01-10", "2024-01-30", "2024-02-10"]);
-    let serving = place.serve();
-    for (asked, name, commits) in [("web-site", "Web-Site", 2), ("SITE", "site", 1)] {
-        let target = format!("/api/v1/orgs/acme/repos/{asked}/metrics?since={SINCE}&until=2024-05-01");
-        let answer = get(serving.address(), &target).json();
+    // Another repository takes the old name.
+    let mut successor = Repo::new(8, "site", at("2024-02-03"));
+    let only = successor.commit(&[], at("2024-02-04"), &signed_by(ann()), Some([1, 1, 1]));
+    successor.push(at("2024-02-04"), &only);
+    world.repos.push(successor);
+    let sandbox = collect_in_steps(&world, &["2024-01-10", "2024-01-30", "2024-02-10"]);
+    let server = sandbox.serve();
+    for (requested, name, commits) in [("web-site", "Web-Site", 2), ("SITE", "site", 1)] {
+        let target = format!("/api/v1/orgs/acme/repos/{requested}/metrics?since={SINCE}&until=2024-05-01");
+        let answer = get(server.address(), &target).json();
         assert_eq!(
             (answer["repo"].as_str(), answer["metrics"]["commits"].as_u64()),
             (Some(name), Some(commits))
@@ -363,21 +379,21 @@ fn a_renamed_repository_stays_the_same_one() {
 }
 
 #[test]
-fn the_first_run_reads_what_the_contract_says() {
+fn a_first_run_reads_90_days_by_default() {
     let world = world_of(|repo| {
-        let one = repo.commit(&[], at("2024-01-02"), &by(ann()), Some([1, 1, 1]));
+        let one = repo.commit(&[], at("2024-01-02"), &signed_by(ann()), Some([1, 1, 1]));
         repo.push(at("2024-01-02"), &one);
     });
     let double = Double::start(world, at("2024-01-10"));
-    let place = Place::with(&double);
-    // Without a day it is 90 days back, and everything in this world is older than that.
-    place.run(&["collect", "acme"]).expect(0);
-    place.run(&["aggregate"]).expect(0);
-    let serving = place.serve();
+    let sandbox = Sandbox::with_github(&double);
+    // Without --since it reads 90 days, and everything in this world is older.
+    sandbox.run(&["collect", "acme"]).expect_status(0);
+    sandbox.run(&["aggregate"]).expect_status(0);
+    let server = sandbox.serve();
     let target = format!("/api/v1/orgs/ACME/metrics?since={SINCE}&until=2024-05-01");
-    assert_eq!(get(serving.address(), &target).json()["metrics"]["commits"], 0);
-    drop(serving);
-    place.run(&["collect", "Acme", "--since", SINCE]).expect(0);
-    place.run(&["aggregate"]).expect(0);
-    assert_eq!(org_metric(&place, "commits"), 1);
+    assert_eq!(get(server.address(), &target).json()["metrics"]["commits"], 0);
+    drop(server);
+    sandbox.run(&["collect", "Acme", "--since", SINCE]).expect_status(0);
+    sandbox.run(&["aggregate"]).expect_status(0);
+    assert_eq!(org_metric(&sandbox, "commits"), 1);
 }

@@ -1,49 +1,49 @@
-//! Any series of incremental runs ends with what one backfill of the same range ends with.
+//! A series of incremental runs ends in the same state as one backfill of the same range.
 
-use gam_tests::answers::{assert_same, check};
+use gam_tests::answers::{assert_matches_reference, assert_same_answers};
 use gam_tests::github::{Double, generated};
-use gam_tests::program::Place;
+use gam_tests::program::Sandbox;
 
-use gam_tests::support::{SINCE, answers, backfilled, collect_and_aggregate, settled, whole};
+use gam_tests::support::{SINCE, backfilled, collect_and_aggregate, fetch_answers, full_range, settled_at};
 
 #[test]
-fn incremental_runs_answer_what_the_reference_says_at_every_step() {
+fn incremental_runs_match_the_reference_at_every_step() {
     for seed in [3, 4] {
         let world = generated::world(seed);
-        let moments = generated::moments(seed, 7);
-        let double = Double::start(world.clone(), moments[0]);
-        let place = Place::with(&double);
-        for now in &moments {
+        let times = generated::times(seed, 7);
+        let double = Double::start(world.clone(), times[0]);
+        let sandbox = Sandbox::with_github(&double);
+        for now in &times {
             double.set_now(*now);
-            collect_and_aggregate(&place, &world.org);
-            check(place.serve().address(), &world, *now, &whole());
+            collect_and_aggregate(&sandbox, &world.org);
+            assert_matches_reference(sandbox.serve().address(), &world, *now, &full_range());
         }
-        let now = moments[moments.len() - 1];
-        let fresh = Place::with(&double);
-        collect_and_aggregate(&fresh, &world.org);
-        assert_same(&answers(&fresh, &world, now), &answers(&place, &world, now));
+        let now = times[times.len() - 1];
+        let backfill = Sandbox::with_github(&double);
+        collect_and_aggregate(&backfill, &world.org);
+        assert_same_answers(&fetch_answers(&backfill, &world, now), &fetch_answers(&sandbox, &world, now));
     }
 }
 
 #[test]
-fn a_run_with_nothing_new_costs_three_requests_at_most() {
-    let (world, double, place) = backfilled(5);
+fn an_idle_run_costs_at_most_three_requests() {
+    let (world, double, sandbox) = backfilled(5);
     for _ in 0..2 {
-        let before = double.requests();
-        let report = place.run(&["collect", &world.org, "--format", "json"]).expect(0).json();
+        let before = double.request_count();
+        let report = sandbox.run(&["collect", &world.org, "--format", "json"]).expect_status(0).json();
         let log = double.log()[before..].join(", ");
-        assert!(double.requests() - before <= 3, "{log}");
+        assert!(double.request_count() - before <= 3, "{log}");
         assert_eq!((report["events"].as_u64(), report["batches"].as_u64()), (Some(0), Some(0)), "{log}");
-        assert_eq!(report["requests"], double.requests() - before);
+        assert_eq!(report["requests"], double.request_count() - before);
     }
-    let text = place.run(&["aggregate"]).expect(0).text();
+    let text = sandbox.run(&["aggregate"]).expect_status(0).text();
     assert!(text.contains("nothing new"), "{text}");
 }
 
 #[test]
-fn pieces_make_a_whole() {
-    let (world, double, whole) = backfilled(6);
-    let place = Place::with(&double);
+fn collecting_in_pieces_equals_one_backfill() {
+    let (world, double, backfill) = backfilled(6);
+    let sandbox = Sandbox::with_github(&double);
     let org = world.org.as_str();
     for args in [
         &["collect", org, "--since", "2024-02-01", "--until", "2024-02-20", "--repo", "site"][..],
@@ -52,9 +52,9 @@ fn pieces_make_a_whole() {
         &["collect", org, "--since", "2024-03-10"],
         &["collect", org, "--since", SINCE],
     ] {
-        place.run(args).expect(0);
-        place.run(&["aggregate"]).expect(0);
+        sandbox.run(args).expect_status(0);
+        sandbox.run(&["aggregate"]).expect_status(0);
     }
-    let now = settled();
-    assert_same(&answers(&whole, &world, now), &answers(&place, &world, now));
+    let now = settled_at();
+    assert_same_answers(&fetch_answers(&backfill, &world, now), &fetch_answers(&sandbox, &world, now));
 }

@@ -1,59 +1,61 @@
-//! What GitHub does not tell as a change is found by comparing, and repaired.
+//! `--reconcile` finds and repairs changes that GitHub does not report.
 
 use chrono::TimeDelta;
-use gam_tests::answers::check;
+use gam_tests::answers::assert_matches_reference;
 use gam_tests::github::world::Repo;
 use gam_tests::github::{Double, Fault, World, generated};
-use gam_tests::program::Place;
+use gam_tests::program::Sandbox;
 
-use gam_tests::support::{SINCE, batches, cut_off, first_commit, settled, told_otherwise, whole};
+use gam_tests::support::{
+    SINCE, batches, detach_commit, first_commit, full_range, settled_at, silently_changed,
+};
 
-fn collected(world: &World) -> (Double, Place) {
-    let double = Double::start(world.clone(), settled());
-    let place = Place::with(&double);
-    place.run(&["collect", &world.org, "--since", SINCE]).expect(0);
-    place.run(&["aggregate"]).expect(0);
-    (double, place)
+fn collect(world: &World) -> (Double, Sandbox) {
+    let double = Double::start(world.clone(), settled_at());
+    let sandbox = Sandbox::with_github(&double);
+    sandbox.run(&["collect", &world.org, "--since", SINCE]).expect_status(0);
+    sandbox.run(&["aggregate"]).expect_status(0);
+    (double, sandbox)
 }
 
 #[test]
-fn what_agrees_is_left_alone_and_costs_little() {
+fn reconcile_without_differences_writes_nothing_and_is_cheap() {
     let world = generated::world(70);
-    let (double, place) = collected(&world);
-    let before = double.requests();
-    let run = place.run(&["collect", &world.org, "--reconcile"]).expect(0);
+    let (double, sandbox) = collect(&world);
+    let before = double.request_count();
+    let run = sandbox.run(&["collect", &world.org, "--reconcile"]).expect_status(0);
     assert!(run.text().contains("nothing differs") || run.stderr.contains("nothing differs"), "{run:?}");
-    assert!(batches(&place).is_empty(), "nothing was written");
-    // Twice the probe, what may still succeed, drafts, two counts of all repositories.
-    assert!(double.requests() - before <= 8, "{}", double.log()[before..].join(", "));
-    check(place.serve().address(), &world, settled(), &whole());
+    assert!(batches(&sandbox).is_empty(), "nothing was written");
+    // Two probes, unsettled deployments, drafts, and two counts of all repositories.
+    assert!(double.request_count() - before <= 8, "{}", double.log()[before..].join(", "));
+    assert_matches_reference(sandbox.serve().address(), &world, settled_at(), &full_range());
 }
 
 #[test]
-fn what_github_shows_otherwise_is_repaired() {
+fn differences_from_github_are_repaired() {
     for seed in [71, 72] {
         let world = generated::world(seed);
-        let (double, place) = collected(&world);
-        let other = told_otherwise(&world);
-        double.set_world(other.clone());
-        place.run(&["collect", &world.org]).expect(0);
-        place.run(&["aggregate"]).expect(0);
-        check(place.serve().address(), &world, settled(), &whole());
-        let run = place.run(&["collect", &world.org, "--reconcile"]).expect(0);
+        let (double, sandbox) = collect(&world);
+        let changed = silently_changed(&world);
+        double.set_world(changed.clone());
+        sandbox.run(&["collect", &world.org]).expect_status(0);
+        sandbox.run(&["aggregate"]).expect_status(0);
+        assert_matches_reference(sandbox.serve().address(), &world, settled_at(), &full_range());
+        let run = sandbox.run(&["collect", &world.org, "--reconcile"]).expect_status(0);
         assert!(run.text().contains("differed from GitHub"), "{run:?}");
-        check(place.serve().address(), &other, settled(), &whole());
-        // And what is as it was again is followed, though nothing says that it has changed.
-        let mut back = other.clone();
-        back.repos[0].issues = world.repos[0].issues.clone();
-        back.repos[0].pulls = world.repos[0].pulls.clone();
+        assert_matches_reference(sandbox.serve().address(), &changed, settled_at(), &full_range());
+        // Changing back is found too, although GitHub reports no change.
+        let mut restored = changed.clone();
+        restored.repos[0].issues = world.repos[0].issues.clone();
+        restored.repos[0].pulls = world.repos[0].pulls.clone();
         for at in [0, 3] {
-            back.repos[at].commits = world.repos[at].commits.clone();
+            restored.repos[at].commits = world.repos[at].commits.clone();
         }
-        double.set_world(back.clone());
-        place.run(&["collect", &world.org, "--reconcile"]).expect(0);
-        check(place.serve().address(), &back, settled(), &whole());
-        // What is back is told once.
-        let run = place.run(&["collect", &world.org, "--reconcile"]).expect(0);
+        double.set_world(restored.clone());
+        sandbox.run(&["collect", &world.org, "--reconcile"]).expect_status(0);
+        assert_matches_reference(sandbox.serve().address(), &restored, settled_at(), &full_range());
+        // A repair is reported once.
+        let run = sandbox.run(&["collect", &world.org, "--reconcile"]).expect_status(0);
         for what in ["site: issues repaired", "site: pull requests repaired"] {
             assert!(!run.stderr.contains(what), "{run:?}");
         }
@@ -61,74 +63,74 @@ fn what_github_shows_otherwise_is_repaired() {
 }
 
 #[test]
-fn what_cannot_be_asked_for_is_not_taken_back() {
+fn entries_that_cannot_be_requested_are_not_retracted() {
     let world = generated::world(74);
-    let (double, place) = collected(&world);
-    let mut other = world.clone();
-    other.repos[0].issues.remove(3);
-    double.set_world(other.clone());
-    // The repository is hidden at the moment at which the issue is looked for.
-    double.plan("IssueRest", 0, 1, Fault::Status(404));
-    let run = place.run(&["collect", &world.org, "--reconcile"]).expect(3);
-    assert_eq!(double.faults_left(), 0, "{}", double.log().join(", "));
+    let (double, sandbox) = collect(&world);
+    let mut changed = world.clone();
+    changed.repos[0].issues.remove(3);
+    double.set_world(changed.clone());
+    // The repository is hidden when the issue is requested.
+    double.plan_fault("IssueRest", 0, 1, Fault::Status(404));
+    let run = sandbox.run(&["collect", &world.org, "--reconcile"]).expect_status(3);
+    assert_eq!(double.pending_faults(), 0, "{}", double.log().join(", "));
     assert!(run.stderr.contains("cannot compare"), "{run:?}");
-    check(place.serve().address(), &world, settled(), &whole());
-    place.run(&["collect", &world.org, "--reconcile"]).expect(0);
-    check(place.serve().address(), &other, settled(), &whole());
+    assert_matches_reference(sandbox.serve().address(), &world, settled_at(), &full_range());
+    sandbox.run(&["collect", &world.org, "--reconcile"]).expect_status(0);
+    assert_matches_reference(sandbox.serve().address(), &changed, settled_at(), &full_range());
 }
 
-/// Makes GitHub refuse to count a commit's lines for some more hours.
-fn refuse_to_count(repo: &mut Repo, sha: &str) {
+/// Makes GitHub refuse to count a commit's lines for 30 hours.
+fn hide_line_counts(repo: &mut Repo, sha: &str) {
     let commit = repo.commits.get_mut(sha).expect("a commit");
-    (commit.lines, commit.uncounted_until) = (Some([9, 4, 2]), Some(settled() + TimeDelta::hours(30)));
+    (commit.lines, commit.uncounted_until) = (Some([9, 4, 2]), Some(settled_at() + TimeDelta::hours(30)));
 }
 
 #[test]
-fn what_is_gone_is_not_counted_later() {
+fn a_retracted_commit_gets_no_line_counts_later() {
     let mut world = generated::world(75);
-    let gone = first_commit(&world.repos[3]);
-    refuse_to_count(&mut world.repos[3], &gone);
-    let (double, place) = collected(&world);
-    // GitHub still shows the commit to who asks for it by its id.
-    let mut other = world.clone();
-    cut_off(&mut other.repos[3], &gone);
-    double.set_world(other.clone());
-    place.run(&["collect", &world.org, "--reconcile"]).expect(0);
-    check(place.serve().address(), &other, settled(), &whole());
-    let later = settled() + TimeDelta::hours(31);
+    let detached = first_commit(&world.repos[3]);
+    hide_line_counts(&mut world.repos[3], &detached);
+    let (double, sandbox) = collect(&world);
+    // GitHub still returns the commit by its id.
+    let mut changed = world.clone();
+    detach_commit(&mut changed.repos[3], &detached);
+    double.set_world(changed.clone());
+    sandbox.run(&["collect", &world.org, "--reconcile"]).expect_status(0);
+    assert_matches_reference(sandbox.serve().address(), &changed, settled_at(), &full_range());
+    let later = settled_at() + TimeDelta::hours(31);
     double.set_now(later);
-    place.run(&["collect", &world.org]).expect(0);
-    place.run(&["aggregate"]).expect(0);
-    check(place.serve().address(), &other, later, &whole());
+    sandbox.run(&["collect", &world.org]).expect_status(0);
+    sandbox.run(&["aggregate"]).expect_status(0);
+    assert_matches_reference(sandbox.serve().address(), &changed, later, &full_range());
 }
 
 #[test]
-fn a_commit_that_is_not_shown_keeps_no_other_from_being_counted() {
+fn a_missing_commit_does_not_block_line_counts_of_others() {
     let mut world = generated::world(76);
     let repo = &mut world.repos[3];
-    let gone = first_commit(repo);
+    let detached = first_commit(repo);
     let counted = repo.commits.values().rev().find(|commit| commit.parents.len() == 1);
-    let counted = counted.expect("one that is no merge").sha.clone();
-    refuse_to_count(repo, &gone);
-    refuse_to_count(repo, &counted);
-    let (double, place) = collected(&world);
-    let mut other = world.clone();
-    cut_off(&mut other.repos[3], &gone);
-    other.repos[3].tips.retain(|(_, tip)| *tip != gone);
-    double.set_world(other.clone());
-    let later = settled() + TimeDelta::hours(31);
+    let counted = counted.expect("a commit with one parent").sha.clone();
+    hide_line_counts(repo, &detached);
+    hide_line_counts(repo, &counted);
+    let (double, sandbox) = collect(&world);
+    let mut changed = world.clone();
+    detach_commit(&mut changed.repos[3], &detached);
+    changed.repos[3].tips.retain(|(_, tip)| *tip != detached);
+    double.set_world(changed.clone());
+    let later = settled_at() + TimeDelta::hours(31);
     double.set_now(later);
-    place.run(&["collect", &world.org, "--reconcile"]).expect(0);
-    check(place.serve().address(), &other, later, &whole());
+    sandbox.run(&["collect", &world.org, "--reconcile"]).expect_status(0);
+    assert_matches_reference(sandbox.serve().address(), &changed, later, &full_range());
 }
 
 #[test]
-fn where_only_some_months_were_read_only_those_are_compared() {
+fn only_collected_months_are_compared() {
     let world = generated::world(73);
-    let double = Double::start(world.clone(), settled());
-    let place = Place::with(&double);
-    place.run(&["collect", &world.org, "--since", "2024-02-01"]).expect(0);
-    let run = place.run(&["collect", &world.org, "--reconcile"]).expect(0);
+    let double = Double::start(world.clone(), settled_at());
+    let sandbox = Sandbox::with_github(&double);
+    sandbox.run(&["collect", &world.org, "--since", "2024-02-01"]).expect_status(0);
+    let run = sandbox.run(&["collect", &world.org, "--reconcile"]).expect_status(0);
     assert!(run.text().contains("nothing differs"), "{run:?}");
-    assert!(batches(&place).is_empty());
+    assert!(batches(&sandbox).is_empty());
 }

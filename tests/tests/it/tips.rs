@@ -1,15 +1,15 @@
-//! The tip of the default branch moves: it is pushed over, and back, and further than GitHub compares.
+//! Tip moves of the default branch: force-pushes, there and back, and further than GitHub compares.
 
 use chrono::TimeDelta;
-use gam_tests::answers::check;
+use gam_tests::answers::assert_matches_reference;
 use gam_tests::github::world::{Account, Repo, Signature, at};
 use gam_tests::github::{Double, Fault, World};
-use gam_tests::program::Place;
+use gam_tests::program::Sandbox;
 
-use gam_tests::support::{SINCE, batches, collect_and_aggregate, settled, whole};
+use gam_tests::support::{SINCE, batches, collect_and_aggregate, full_range, settled_at};
 
-/// Adds so many commits behind a tip, and gives the last.
-fn grow(repo: &mut Repo, tip: Option<&str>, count: usize) -> String {
+/// Adds `count` commits on top of a tip, and returns the last.
+fn add_commits(repo: &mut Repo, tip: Option<&str>, count: usize) -> String {
     let author = Signature::new("Ann", "ann@work.example", Some(Account::user("Ann", 11)));
     let mut tip = tip.map(str::to_owned);
     for _ in 0..count {
@@ -20,109 +20,110 @@ fn grow(repo: &mut Repo, tip: Option<&str>, count: usize) -> String {
     tip.expect("a commit")
 }
 
-/// One repository, collected, whose tip has so many commits that another one, never pushed yet, has not.
-struct Scene {
+/// One collected repository, and another tip that was not pushed yet. The first tip has `ahead` commits that the
+/// other has not.
+struct MovedTip {
     world: World,
     tip: String,
     other: String,
     double: Double,
-    place: Place,
+    sandbox: Sandbox,
 }
 
-impl Scene {
+impl MovedTip {
     fn new(ahead: usize) -> Self {
         let mut world = World::new("Push-Works");
         world.members = vec![Account::user("Ann", 11)];
         let mut repo = Repo::new(61_000, "moving", at("2024-01-01"));
-        let base = grow(&mut repo, None, 15);
-        let tip = grow(&mut repo, Some(&base), ahead);
-        let other = grow(&mut repo, Some(&base), 2);
-        repo.push(settled() - TimeDelta::days(1), &tip);
+        let base = add_commits(&mut repo, None, 15);
+        let tip = add_commits(&mut repo, Some(&base), ahead);
+        let other = add_commits(&mut repo, Some(&base), 2);
+        repo.push(settled_at() - TimeDelta::days(1), &tip);
         world.repos.push(repo);
-        let double = Double::start(world.clone(), settled());
-        let place = Place::with(&double);
-        collect_and_aggregate(&place, &world.org);
-        Scene { world, tip, other, double, place }
+        let double = Double::start(world.clone(), settled_at());
+        let sandbox = Sandbox::with_github(&double);
+        collect_and_aggregate(&sandbox, &world.org);
+        MovedTip { world, tip, other, double, sandbox }
     }
 
-    /// Pushes a tip.
+    /// Moves the default branch to a tip.
     fn push(&mut self, tip: &str) {
-        self.world.repos[0].push(settled() - TimeDelta::minutes(10), tip);
+        self.world.repos[0].push(settled_at() - TimeDelta::minutes(10), tip);
         self.double.set_world(self.world.clone());
     }
 
-    /// Lets the next comparison of two tips fail.
+    /// Makes the next comparison of two tips fail.
     fn fail_comparison(&self, base: &str, head: &str, fault: Fault) {
         let path = format!("/api/v3/repos/Push-Works/moving/compare/{base}...{head}");
-        self.double.plan(path.leak(), 0, 1, fault);
+        self.double.plan_fault(path.leak(), 0, 1, fault);
     }
 
-    /// A collection that ends with that status, for the faults that were planned.
+    /// Collects. The run must meet all planned faults and exit with this status.
     fn collect(&self, status: i32) {
         let args = ["collect", &self.world.org, "--since", SINCE, "--max-wait", "1s"];
-        let run = self.place.run(&args).expect(status);
-        assert_eq!(self.double.faults_left(), 0, "{run:?} {}", self.double.log().join(", "));
+        let run = self.sandbox.run(&args).expect_status(status);
+        assert_eq!(self.double.pending_faults(), 0, "{run:?} {}", self.double.log().join(", "));
     }
 
-    /// Collects, and holds the answers against the world.
-    fn ends_right(&self) {
-        collect_and_aggregate(&self.place, &self.world.org);
-        check(self.place.serve().address(), &self.world, settled(), &whole());
+    /// Collects and aggregates without faults, and compares the answers with the reference.
+    fn assert_recovers(&self) {
+        collect_and_aggregate(&self.sandbox, &self.world.org);
+        assert_matches_reference(self.sandbox.serve().address(), &self.world, settled_at(), &full_range());
     }
 }
 
 #[test]
-fn what_an_abandoned_move_took_back_is_told_again() {
+fn events_that_an_abandoned_move_retracted_are_restored() {
     let limit = Fault::RateLimited(36_000);
-    for goes_on in [false, true] {
-        let mut scene = Scene::new(5);
-        let (before, tip, other) = (scene.world.clone(), scene.tip.clone(), scene.other.clone());
-        // What is gone is taken back, and what is new is not read any more.
-        scene.push(&other);
-        scene.double.plan("CommitsByOid", 0, 1, limit);
-        scene.collect(75);
-        assert!(!batches(&scene.place).is_empty(), "something was taken back");
-        scene.place.run(&["aggregate"]).expect(0);
-        // The branch is where it was, or further on from there, and of the other tip GitHub knows nothing.
-        scene.world = before;
-        let tip = if goes_on { grow(&mut scene.world.repos[0], Some(&tip), 3) } else { tip };
-        scene.push(&tip);
-        // This run is stopped too, before it has read anything.
-        scene.double.plan("Commits", 0, 1, limit);
-        scene.collect(75);
-        scene.ends_right();
+    for continues in [false, true] {
+        let mut scenario = MovedTip::new(5);
+        let (before, tip, other) = (scenario.world.clone(), scenario.tip.clone(), scenario.other.clone());
+        // The run retracts the unreachable commits and stops before it reads the new ones.
+        scenario.push(&other);
+        scenario.double.plan_fault("CommitsByOid", 0, 1, limit);
+        scenario.collect(75);
+        assert!(!batches(&scenario.sandbox).is_empty(), "the run wrote retractions");
+        scenario.sandbox.run(&["aggregate"]).expect_status(0);
+        // The branch is back at its old tip or ahead of it, and GitHub no longer knows the other tip.
+        scenario.world = before;
+        let tip = if continues { add_commits(&mut scenario.world.repos[0], Some(&tip), 3) } else { tip };
+        scenario.push(&tip);
+        // This run is stopped too, before it reads anything.
+        scenario.double.plan_fault("Commits", 0, 1, limit);
+        scenario.collect(75);
+        scenario.assert_recovers();
     }
 }
 
 #[test]
-fn a_comparison_that_ends_early_is_done_without() {
-    let mut scene = Scene::new(5);
-    let old = scene.tip.clone();
-    let tip = grow(&mut scene.world.repos[0], Some(&old), 150);
-    scene.push(&tip);
-    scene.fail_comparison(&old, &tip, Fault::Unlinked);
-    scene.collect(0);
-    scene.ends_right();
+fn an_incomplete_comparison_of_added_commits_is_not_used() {
+    let mut scenario = MovedTip::new(5);
+    let old_tip = scenario.tip.clone();
+    let tip = add_commits(&mut scenario.world.repos[0], Some(&old_tip), 150);
+    scenario.push(&tip);
+    scenario.fail_comparison(&old_tip, &tip, Fault::MissingNextLink);
+    scenario.collect(0);
+    scenario.assert_recovers();
 }
 
 #[test]
-fn so_is_one_of_what_a_push_took_away() {
-    let mut scene = Scene::new(150);
-    let (old, tip) = (scene.tip.clone(), scene.other.clone());
-    scene.push(&tip);
-    scene.fail_comparison(&tip, &old, Fault::Unlinked);
-    scene.collect(0);
-    scene.ends_right();
+fn an_incomplete_comparison_of_removed_commits_is_not_used() {
+    let mut scenario = MovedTip::new(150);
+    let (old_tip, tip) = (scenario.tip.clone(), scenario.other.clone());
+    scenario.push(&tip);
+    scenario.fail_comparison(&tip, &old_tip, Fault::MissingNextLink);
+    scenario.collect(0);
+    scenario.assert_recovers();
 }
 
 #[test]
-fn a_repository_that_is_hidden_for_a_while_is_taken_for_no_tip_that_is_gone() {
-    let mut scene = Scene::new(5);
-    let (old, tip) = (scene.tip.clone(), scene.other.clone());
-    scene.push(&tip);
-    scene.fail_comparison(&old, &tip, Fault::Status(404));
-    // The new history is read, and then the old one cannot be.
-    scene.double.plan("Commits", 1, 1, Fault::Status(404));
-    scene.collect(3);
-    scene.ends_right();
+fn a_temporarily_hidden_repository_retracts_nothing() {
+    let mut scenario = MovedTip::new(5);
+    let (old_tip, tip) = (scenario.tip.clone(), scenario.other.clone());
+    scenario.push(&tip);
+    scenario.fail_comparison(&old_tip, &tip, Fault::Status(404));
+    // The new history is read, and reading the old one fails.
+    scenario.double.plan_fault("Commits", 1, 1, Fault::Status(404));
+    scenario.collect(3);
+    scenario.assert_recovers();
 }

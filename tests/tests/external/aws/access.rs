@@ -1,28 +1,28 @@
-//! Access by signed requests: the gateway looks at the signature, and the function asks for no token.
+//! Access by signed requests: the gateway checks the signature, and the function requires no token.
 
 use gam_tests::github::{Double, TOKEN, generated};
 use serde_json::json;
 
-use super::emulator::Setup;
-use super::stack::{Stack, built, gateway_event, parameters};
+use super::emulator::EmulatorSetup;
+use super::stack::{Stack, built_template, gateway_event, parameters};
 use crate::tools::Tool;
 use crate::{ExternalTest, external_test};
-use gam_tests::support::settled;
+use gam_tests::support::settled_at;
 
 const NEEDS: &[Tool] = &[Tool::Emulator, Tool::Sam];
 
-fn with_iam_the_gateway_asks_for_a_signature_and_the_function_for_no_token() {
-    let aws = Setup::strict().start();
-    let template = built();
+fn with_iam_access_requests_need_a_signature_and_no_token() {
+    let aws = EmulatorSetup::strict().start();
+    let template = built_template();
     let world = generated::world(80);
-    let double = Double::start(world.clone(), settled());
+    let double = Double::start(world.clone(), settled_at());
     aws.call("secretsmanager", "create_secret", json!({ "Name": "github-token", "SecretString": TOKEN }));
     let mut parameters = parameters(&world, &double);
     parameters.insert("Access".to_owned(), "iam".to_owned());
-    let stack = Stack::of(&aws, template, &parameters);
-    assert!(!stack.tells("AccessTokenSecret"), "there is no token");
+    let stack = Stack::with_parameters(&aws, template, &parameters);
+    assert!(!stack.has_output("AccessTokenSecret"), "the stack has no token");
 
-    // As the gateway sends what was signed.
+    // The event that the gateway sends for a signed request.
     let mut event = gateway_event("/api/v1/orgs", "", "");
     event["headers"] = json!({ "host": "api.example" });
     event["requestContext"]["authorizer"] = json!({ "iam": {
@@ -34,12 +34,12 @@ fn with_iam_the_gateway_asks_for_a_signature_and_the_function_for_no_token() {
     assert_eq!(answer["statusCode"], 200, "{answer}");
     assert!(answer["body"].as_str().is_some_and(|body| body.contains("orgs")), "{answer}");
 
-    // Nobody comes past the gateway without one.
-    let answer = stack.ask("/api/v1/orgs", &[]);
+    // The gateway rejects a request without a signature.
+    let answer = stack.get_with_headers("/api/v1/orgs", &[]);
     assert!([401, 403].contains(&answer.status), "{}: {}", answer.status, answer.text());
 }
 
 /// The tests of this file.
 pub(crate) fn tests() -> Vec<ExternalTest> {
-    vec![external_test!(NEEDS, with_iam_the_gateway_asks_for_a_signature_and_the_function_for_no_token)]
+    vec![external_test!(NEEDS, with_iam_access_requests_need_a_signature_and_no_token)]
 }

@@ -1,16 +1,16 @@
-//! The saved queries of the template agree with the API: on the emulator's Athena over the deployed
-//! lake, and on DuckDB over the lake of one machine.
+//! The saved queries of the template agree with the API, on the emulator's Athena over the deployed lake and on
+//! DuckDB over the lake of one machine.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use gam_tests::program::finish;
+use gam_tests::program::run_to_end;
 use serde_json::{Value, json};
 
-use super::calls::calls;
-use super::emulator::{Emulator, Setup, template, wait_for};
-use super::scene::Scene;
+use super::calls::boto;
+use super::emulator::{Emulator, EmulatorSetup, template, wait_for};
+use super::scenario::Scenario;
 use super::stack::Stack;
 use crate::tools::Tool;
 use crate::{ExternalTest, external_test};
@@ -32,20 +32,20 @@ def rows(query):
 print(json.dumps({name: rows(query) for name, query in queries.items()}))
 "#;
 
-type Row = BTreeMap<String, Option<String>>;
-type Rows = Vec<Row>;
+type QueryRow = BTreeMap<String, Option<String>>;
+type QueryRows = Vec<QueryRow>;
 
-/// The saved queries, by their names in the template.
-fn queries() -> BTreeMap<String, String> {
-    let template = template(calls().expect("the emulator has boto3"));
+/// Returns the saved queries, by their names in the template.
+fn saved_queries() -> BTreeMap<String, String> {
+    let template = template(boto().expect("the emulator has boto3"));
     let resources = template["Resources"].as_object().expect("resources").iter();
     let saved = resources.filter(|(_, resource)| resource["Type"] == "AWS::Athena::NamedQuery");
     let text = |resource: &Value| resource["Properties"]["QueryString"].as_str().expect("a query").to_owned();
     saved.map(|(name, resource)| (name.clone(), text(resource))).collect()
 }
 
-/// Runs a query as who finds it among the saved ones.
-fn on_athena(aws: &Emulator, stack: &Stack<'_>, name: &str, query: &str) -> Rows {
+/// Saves a query in Athena, reads it back and runs it.
+fn run_on_athena(aws: &Emulator, stack: &Stack<'_>, name: &str, query: &str) -> QueryRows {
     let (database, group) = (stack.output("GlueDatabase"), stack.output("AthenaWorkgroup"));
     let saved = json!({ "Name": name, "Database": database, "QueryString": query, "WorkGroup": group });
     let saved = aws.call("athena", "create_named_query", saved);
@@ -58,107 +58,107 @@ fn on_athena(aws: &Emulator, stack: &Stack<'_>, name: &str, query: &str) -> Rows
     let started = aws.call("athena", "start_query_execution", started);
     let execution = json!({ "QueryExecutionId": started["QueryExecutionId"] });
     wait_for("Athena", || {
-        let told = aws.call("athena", "get_query_execution", execution.clone());
-        let status = &told["QueryExecution"]["Status"];
+        let answer = aws.call("athena", "get_query_execution", execution.clone());
+        let status = &answer["QueryExecution"]["Status"];
         assert!(status["State"] != "FAILED", "{name}: {status}");
         (status["State"] == "SUCCEEDED").then_some(())
     });
-    let found = aws.list("athena", "get_query_results", "ResultSet.Rows", execution);
+    let result = aws.list("athena", "get_query_results", "ResultSet.Rows", execution);
     let cells = |row: &Value| -> Vec<Option<String>> {
         let data = row["Data"].as_array().into_iter().flatten();
         data.map(|cell| cell["VarCharValue"].as_str().map(str::to_owned)).collect()
     };
-    let mut rows = found.iter().map(cells);
+    let mut rows = result.iter().map(cells);
     let names: Vec<String> = rows.next().expect("the names").into_iter().flatten().collect();
     rows.map(|row| names.iter().cloned().zip(row).collect()).collect()
 }
 
-/// Runs the queries as who has a copy of the lake.
-fn on_duckdb(lake: &Path, queries: &BTreeMap<String, String>) -> BTreeMap<String, Rows> {
-    let given = tempfile::NamedTempFile::new().expect("a file");
-    std::fs::write(given.path(), json!(queries).to_string()).expect("the queries are written");
+/// Runs the queries on DuckDB over a copy of the lake.
+fn run_on_duckdb(lake: &Path, queries: &BTreeMap<String, String>) -> BTreeMap<String, QueryRows> {
+    let input = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(input.path(), json!(queries).to_string()).expect("the queries are written");
     let python = Tool::Emulator.path().join("python");
     let mut command = Command::new(python);
     command.arg("-c").arg(DUCKDB).arg(lake);
-    command.stdin(std::fs::File::open(given.path()).expect("the queries"));
-    serde_json::from_value(finish(command).expect(0).json()).expect("rows")
+    command.stdin(std::fs::File::open(input.path()).expect("the queries"));
+    serde_json::from_value(run_to_end(command).expect_status(0).json()).expect("rows")
 }
 
-/// A value so that two engines' ways of writing numbers are the same.
-fn same(cell: Option<&String>) -> String {
+/// Normalizes a value: the engines format numbers differently.
+fn normalized(cell: Option<&String>) -> String {
     let text = cell.cloned().unwrap_or_default();
     text.parse::<f64>().map_or(text, |number| format!("{number:.6}"))
 }
 
-fn assert_equal(name: &str, one: &Rows, other: &Rows) {
+fn assert_equal(name: &str, one: &QueryRows, other: &QueryRows) {
     assert_eq!(one.len(), other.len(), "{name}");
     for (one, other) in one.iter().zip(other) {
         assert!(one.keys().eq(other.keys()), "{name}: {one:?} {other:?}");
         for column in one.keys() {
             let (a, b) =
                 (one.get(column).and_then(Option::as_ref), other.get(column).and_then(Option::as_ref));
-            assert_eq!(same(a), same(b), "{name}: {column} of {one:?}");
+            assert_eq!(normalized(a), normalized(b), "{name}: {column} of {one:?}");
         }
     }
 }
 
-/// The month's first day and the first day of the next, as the API takes a range.
-fn range(month: &str) -> String {
+/// Returns a month as the API's `since` and `until`.
+fn month_range(month: &str) -> String {
     let first = gam_tests::answers::day(&format!("{month}-01"));
-    let (since, until) = gam_tests::answers::bucket("month", first);
+    let (since, until) = gam_tests::answers::bucket_bounds("month", first);
     format!("since={since}&until={until}")
 }
 
-/// What the API says about one, and the row that is about the same: every column that is a metric must be equal.
-fn assert_agrees(about: &str, metrics: &Value, row: Option<&Row>, columns: &[&str]) -> usize {
+/// Asserts that a row's columns equal the API's metrics of the same subject. Returns the number of comparisons.
+fn assert_row_matches(subject: &str, metrics: &Value, row: Option<&QueryRow>, columns: &[&str]) -> usize {
     for column in columns {
         let counted = row.and_then(|row| row.get(*column)?.as_ref()).map_or("0", String::as_str);
         let answered = metrics[*column].to_string();
-        assert_eq!(counted.parse::<f64>().ok(), answered.parse().ok(), "{about}: {column}");
+        assert_eq!(counted.parse::<f64>().ok(), answered.parse().ok(), "{subject}: {column}");
     }
     columns.len()
 }
 
-/// Holds the rows against what the API answers, month by month; how many numbers were held.
-fn assert_answered(stack: &Stack<'_>, org: &str, rows: &BTreeMap<String, Rows>) -> usize {
+/// Compares the rows with the API's answers, month by month. Returns the number of comparisons.
+fn assert_rows_match_api(stack: &Stack<'_>, org: &str, rows: &BTreeMap<String, QueryRows>) -> usize {
     let by_repo: [(&str, &[&str]); 4] = [
         ("CommitsQuery", &["commits", "additions", "deletions", "lines_changed", "files_changed"]),
         ("PullRequestsQuery", &["prs_opened", "prs_merged", "prs_closed"]),
         ("IssuesAndReleasesQuery", &["issues_opened", "issues_closed", "releases"]),
         ("DeploymentsQuery", &["deploys", "deploy_failures"]),
     ];
-    let is = |row: &Row, column: &str, value: &str| {
+    let is = |row: &QueryRow, column: &str, value: &str| {
         row.get(column).and_then(Option::as_ref).is_some_and(|cell| cell.eq_ignore_ascii_case(value))
     };
     let months: Vec<&String> =
         rows["CycleTimeQuery"].iter().filter_map(|row| row["month"].as_ref()).collect();
-    let mut held = 0;
+    let mut compared = 0;
     for month in months {
-        let range = range(month);
-        let listed = stack.get(&format!("/api/v1/orgs/{org}/repos?{range}&limit=1000")).json();
-        for repo in listed["repos"].as_array().expect("repositories") {
+        let range = month_range(month);
+        let listing = stack.get(&format!("/api/v1/orgs/{org}/repos?{range}&limit=1000")).json();
+        for repo in listing["repos"].as_array().expect("repositories") {
             let name = repo["repo"].as_str().expect("a name");
             for (query, columns) in by_repo {
                 let row = rows[query].iter().find(|row| is(row, "month", month) && is(row, "repo", name));
-                held += assert_agrees(&format!("{month} {name}"), &repo["metrics"], row, columns);
+                compared += assert_row_matches(&format!("{month} {name}"), &repo["metrics"], row, columns);
             }
         }
-        let listed = stack.get(&format!("/api/v1/orgs/{org}/members?{range}&limit=1000")).json();
-        for member in listed["members"].as_array().expect("members") {
+        let listing = stack.get(&format!("/api/v1/orgs/{org}/members?{range}&limit=1000")).json();
+        for member in listing["members"].as_array().expect("members") {
             let name = member["member"].as_str().expect("a name");
             let row =
                 rows["ReviewsQuery"].iter().find(|row| is(row, "month", month) && is(row, "reviewer", name));
-            held += assert_agrees(&format!("{month} {name}"), &member["metrics"], row, &["reviews"]);
+            compared += assert_row_matches(&format!("{month} {name}"), &member["metrics"], row, &["reviews"]);
         }
         let answer = stack.get(&format!("/api/v1/orgs/{org}/metrics?{range}")).json();
         let row = rows["CycleTimeQuery"].iter().find(|row| is(row, "month", month)).expect("its row");
-        held += assert_cycle_time(month, &answer["metrics"]["cycle_time_hours"], row);
+        compared += assert_cycle_time_matches(month, &answer["metrics"]["cycle_time_hours"], row);
     }
-    held
+    compared
 }
 
-/// Percentiles are estimates in the API, within the promised share of the value.
-fn assert_cycle_time(month: &str, answered: &Value, row: &Row) -> usize {
+/// Compares the cycle times of a month. The API's percentiles are estimates, so 2 % are allowed.
+fn assert_cycle_time_matches(month: &str, answered: &Value, row: &QueryRow) -> usize {
     let columns =
         [("prs_merged", "count"), ("mean_hours", "mean"), ("p50_hours", "p50"), ("p90_hours", "p90")];
     for (column, name) in columns {
@@ -173,21 +173,23 @@ fn assert_cycle_time(month: &str, answered: &Value, row: &Row) -> usize {
 }
 
 fn the_saved_queries_agree_with_the_api() {
-    let aws = Setup::default().start();
-    let scene = Scene::new(77, 1);
-    let stack = Stack::deploy(&aws, &scene.world, &scene.double);
+    let aws = EmulatorSetup::default().start();
+    let scenario = Scenario::new(77, 1);
+    let stack = Stack::deploy(&aws, &scenario.world, &scenario.double);
     stack.collect();
-    let queries = queries();
+    let queries = saved_queries();
     assert_eq!(queries.len(), 6, "{:?}", queries.keys());
-    let on_duckdb = on_duckdb(&scene.lake(), &queries);
-    let on_athena: BTreeMap<String, Rows> =
-        queries.iter().map(|(name, query)| (name.clone(), on_athena(&aws, &stack, name, query))).collect();
+    let on_duckdb = run_on_duckdb(&scenario.lake_dir(), &queries);
+    let on_athena: BTreeMap<String, QueryRows> = queries
+        .iter()
+        .map(|(name, query)| (name.clone(), run_on_athena(&aws, &stack, name, query)))
+        .collect();
     for (name, rows) in &on_athena {
-        assert!(!rows.is_empty(), "{name} finds nothing");
+        assert!(!rows.is_empty(), "{name} returns no rows");
         assert_equal(name, rows, &on_duckdb[name]);
     }
-    let held = assert_answered(&stack, &scene.world.org, &on_athena);
-    assert!(held > 200, "only {held} numbers were held against the API");
+    let compared = assert_rows_match_api(&stack, &scenario.world.org, &on_athena);
+    assert!(compared > 200, "only {compared} numbers were compared against the API");
 }
 
 /// The tests of this file.

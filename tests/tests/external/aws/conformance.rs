@@ -1,4 +1,4 @@
-//! The adapters pass the suites of their ports, on a calm AWS and on one that refuses and forgets.
+//! The adapters pass the conformance suites of their ports, on a healthy AWS and on one with faults.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,29 +8,29 @@ use gam_lake::ObjectStore;
 use gam_tests::proxy::{self, Proxy};
 use serde_json::{Value, json};
 
-use super::calls::calls;
+use super::calls::boto;
 use super::emulator::{Emulator, config_at, template};
 use crate::tools::Tool;
 use crate::{ExternalTest, external_test};
 
 const NEEDS: &[Tool] = &[Tool::Emulator];
 
-/// A runtime with several threads, so that races are real.
+/// Creates a runtime with several threads, so that races happen.
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
 }
 
-/// A name that nothing else has, also not on an AWS that was there before.
-fn fresh(kind: &str) -> String {
+/// Returns a unique name, also on an AWS that other runs have used.
+fn unique_name(kind: &str) -> String {
     static LAST: AtomicU32 = AtomicU32::new(0);
     let number = LAST.fetch_add(1, Ordering::Relaxed);
     format!("gam-{kind}-{:08x}-{}-{number}", fastrand::u32(..), std::process::id())
 }
 
-/// The lake's port, on fresh buckets of the emulator, by way of those clients.
-async fn objects(aws: &Emulator, config: &SdkConfig) {
+/// Runs the suite of the lake's port, on new buckets, with the clients of `config`.
+async fn run_lake_suite(aws: &Emulator, config: &SdkConfig) {
     gam_lake::conformance::run(async || {
-        let bucket = fresh("lake");
+        let bucket = unique_name("lake");
         aws.call("s3", "create_bucket", json!({ "Bucket": bucket }));
         let objects: Arc<dyn ObjectStore> = Arc::new(S3Objects::new(config, &bucket, "some/where/"));
         objects
@@ -38,73 +38,82 @@ async fn objects(aws: &Emulator, config: &SdkConfig) {
     .await;
 }
 
-/// The table as the template has it, under another name.
-fn table(template: &Value, name: &str) -> Value {
+/// Returns the definition of the template's table under another name.
+fn table_definition(template: &Value, name: &str) -> Value {
     let properties = &template["Resources"]["Table"]["Properties"];
-    let kept = ["BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes"];
+    let copied = ["BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes"];
     let mut table = json!({ "TableName": name });
-    for name in kept {
+    for name in copied {
         table[name] = properties[name].clone();
     }
     table
 }
 
-/// The store's ports, on fresh tables of the emulator, by way of those clients.
-async fn store(aws: &Emulator, config: &SdkConfig) {
-    let template = template(calls().expect("the emulator has boto3"));
+/// Runs the suites of the store's ports, on new tables, with the clients of `config`.
+async fn run_store_suites(aws: &Emulator, config: &SdkConfig) {
+    let template = template(boto().expect("the emulator has boto3"));
     gam_store::conformance::run(async || {
-        let name = fresh("table");
-        aws.call("dynamodb", "create_table", table(&template, &name));
+        let name = unique_name("table");
+        aws.call("dynamodb", "create_table", table_definition(&template, &name));
         DynamoStore::new(config, &name)
     })
     .await;
 }
 
-fn the_lake_on_s3_keeps_its_port() {
-    let aws = Emulator::given_or_started();
-    runtime().block_on(async { objects(&aws, &aws.config().await).await });
+fn s3_passes_the_lake_suite() {
+    let aws = Emulator::from_environment_or_start();
+    runtime().block_on(async { run_lake_suite(&aws, &aws.config().await).await });
 }
 
-fn the_store_on_dynamodb_keeps_its_ports() {
-    let aws = Emulator::given_or_started();
-    runtime().block_on(async { store(&aws, &aws.config().await).await });
+fn dynamodb_passes_the_store_suites() {
+    let aws = Emulator::from_environment_or_start();
+    runtime().block_on(async { run_store_suites(&aws, &aws.config().await).await });
 }
 
-fn the_lake_on_s3_keeps_its_port_through_refusals() {
-    let aws = Emulator::given_or_started();
+fn s3_passes_the_lake_suite_despite_faults() {
+    let aws = Emulator::from_environment_or_start();
     let proxy = Proxy::start(1);
-    proxy.lead_to(aws.endpoint());
-    let harms = [proxy::INTERNAL, proxy::SLOW_DOWN, proxy::Harm::LostRequest];
-    for harm in harms {
-        proxy.harm(4, harm, |_| true);
+    proxy.set_upstream(aws.endpoint());
+    let faults = [proxy::INTERNAL, proxy::SLOW_DOWN, proxy::ProxyFault::LostRequest];
+    for fault in faults {
+        proxy.inject_randomly(4, fault, |_| true);
     }
-    proxy.harm(12, proxy::CONFLICT, |asked| asked.what.starts_with("PUT "));
-    runtime().block_on(async { objects(&aws, &config_at(&proxy.endpoint()).await).await });
-    for harm in [harms.as_slice(), &[proxy::CONFLICT]].concat() {
-        assert!(proxy.harmed(harm) > 5, "{harm:?} was tried {} times", proxy.harmed(harm));
+    proxy.inject_randomly(12, proxy::CONFLICT, |request| request.operation.starts_with("PUT "));
+    runtime().block_on(async { run_lake_suite(&aws, &config_at(&proxy.endpoint()).await).await });
+    for fault in [faults.as_slice(), &[proxy::CONFLICT]].concat() {
+        assert!(
+            proxy.injected_count(fault) > 5,
+            "{fault:?} was injected only {} times",
+            proxy.injected_count(fault)
+        );
     }
 }
 
-fn the_store_on_dynamodb_keeps_its_ports_through_throttling() {
-    let aws = Emulator::given_or_started();
+fn dynamodb_passes_the_store_suites_despite_faults() {
+    let aws = Emulator::from_environment_or_start();
     let proxy = Proxy::start(2);
-    proxy.lead_to(aws.endpoint());
-    let harms = [proxy::THROTTLED, proxy::THROTTLING, proxy::Harm::LostRequest, proxy::Harm::LostAnswer];
-    for harm in harms {
-        proxy.harm(3, harm, |_| true);
+    proxy.set_upstream(aws.endpoint());
+    let faults =
+        [proxy::THROTTLED, proxy::THROTTLING, proxy::ProxyFault::LostRequest, proxy::ProxyFault::LostAnswer];
+    for fault in faults {
+        proxy.inject_randomly(3, fault, |_| true);
     }
-    runtime().block_on(async { store(&aws, &config_at(&proxy.endpoint()).await).await });
-    for harm in harms {
-        assert!(proxy.harmed(harm) > 5, "{harm:?} was tried {} times", proxy.harmed(harm));
+    runtime().block_on(async { run_store_suites(&aws, &config_at(&proxy.endpoint()).await).await });
+    for fault in faults {
+        assert!(
+            proxy.injected_count(fault) > 5,
+            "{fault:?} was injected only {} times",
+            proxy.injected_count(fault)
+        );
     }
 }
 
 /// The tests of this file.
 pub(crate) fn tests() -> Vec<ExternalTest> {
     vec![
-        external_test!(NEEDS, the_lake_on_s3_keeps_its_port),
-        external_test!(NEEDS, the_store_on_dynamodb_keeps_its_ports),
-        external_test!(NEEDS, the_lake_on_s3_keeps_its_port_through_refusals),
-        external_test!(NEEDS, the_store_on_dynamodb_keeps_its_ports_through_throttling),
+        external_test!(NEEDS, s3_passes_the_lake_suite),
+        external_test!(NEEDS, dynamodb_passes_the_store_suites),
+        external_test!(NEEDS, s3_passes_the_lake_suite_despite_faults),
+        external_test!(NEEDS, dynamodb_passes_the_store_suites_despite_faults),
     ]
 }

@@ -1,4 +1,4 @@
-//! An emulator of a test's own.
+//! An emulator for one test.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -9,48 +9,48 @@ use aws_sdk_s3::config::retry::RetryConfig;
 use gam_aws::SdkConfig;
 use serde_json::{Value, json};
 
-use super::calls::{Calls, Refusal, calls};
+use super::calls::{AwsError, BotoProcess, boto};
 use crate::tools::{Tool, root, script};
 
-/// How long anything on the emulator may take that is waited for.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Longest wait for anything on the emulator.
+const WAIT_LIMIT: Duration = Duration::from_secs(120);
 
-/// How an emulator is started.
+/// Options of an emulator.
 #[derive(Debug, Default)]
-pub(crate) struct Setup {
+pub(crate) struct EmulatorSetup {
     is_strict: bool,
     variables: Vec<String>,
 }
 
-impl Setup {
-    /// One that holds everybody to what their roles allow.
+impl EmulatorSetup {
+    /// An emulator that enforces the permissions of roles.
     pub(crate) fn strict() -> Self {
-        Setup { is_strict: true, variables: Vec::new() }
+        EmulatorSetup { is_strict: true, variables: Vec::new() }
     }
 
-    /// With a variable more, which functions inherit.
-    pub(crate) fn set(mut self, name: &str, value: &str) -> Self {
+    /// Sets an environment variable of the emulator, which functions inherit.
+    pub(crate) fn with_variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push(format!("{name}={value}"));
         self
     }
 
-    /// Starts it.
+    /// Starts the emulator.
     pub(crate) fn start(&self) -> Emulator {
         Emulator::start(self).unwrap_or_else(|why| panic!("the emulator does not start: {why}"))
     }
 }
 
-/// A running emulator, or another AWS that was named from outside. Its own ends when this is dropped,
-/// or when the process of the tests ends.
+/// A running emulator, or the AWS that the environment names. An emulator stops when this is dropped, or when
+/// the tests end.
 pub(crate) struct Emulator {
     child: Option<Child>,
     endpoint: String,
     dir: PathBuf,
-    calls: &'static Calls,
+    boto: &'static BotoProcess,
 }
 
 impl Emulator {
-    fn start(setup: &Setup) -> Result<Self, String> {
+    fn start(setup: &EmulatorSetup) -> Result<Self, String> {
         Tool::Emulator.install()?;
         let mut script = script();
         script.args(["start", "--port", "0", "--until-eof"]);
@@ -65,24 +65,24 @@ impl Emulator {
         let mut line = String::new();
         let output = child.stdout.take().expect("its stdout");
         BufReader::new(output).read_line(&mut line).expect("its stdout is text");
-        let told: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no emulator: {line:?}"));
-        let text = |name: &str| told[name].as_str().expect("where it is").to_owned();
+        let started: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no emulator: {line:?}"));
+        let text = |name: &str| started[name].as_str().expect("a path or URL").to_owned();
         let (endpoint, dir) = (text("endpoint"), PathBuf::from(text("dir")));
-        Ok(Emulator { child: Some(child), endpoint, dir, calls: calls()? })
+        Ok(Emulator { child: Some(child), endpoint, dir, boto: boto()? })
     }
 
-    /// The AWS that `AWS_ENDPOINT_URL` names, or else an emulator.
-    pub(crate) fn given_or_started() -> Self {
-        match outside() {
-            None => Setup::default().start(),
+    /// Returns the AWS that `AWS_ENDPOINT_URL` names, or starts an emulator.
+    pub(crate) fn from_environment_or_start() -> Self {
+        match environment_endpoint() {
+            None => EmulatorSetup::default().start(),
             Some(endpoint) => {
-                let calls = calls().unwrap_or_else(|why| panic!("{why}"));
-                Emulator { child: None, endpoint, dir: PathBuf::new(), calls }
+                let boto = boto().unwrap_or_else(|why| panic!("{why}"));
+                Emulator { child: None, endpoint, dir: PathBuf::new(), boto }
             }
         }
     }
 
-    /// Its address, such as `http://127.0.0.1:4566`.
+    /// URL, such as `http://127.0.0.1:4566`.
     pub(crate) fn endpoint(&self) -> &str {
         &self.endpoint
     }
@@ -92,7 +92,7 @@ impl Emulator {
         self.endpoint.trim_start_matches("http://")
     }
 
-    /// How clients of this workspace reach it.
+    /// Returns the configuration with which clients of this workspace reach it.
     pub(crate) async fn config(&self) -> SdkConfig {
         config_at(&self.endpoint).await
     }
@@ -103,57 +103,60 @@ impl Emulator {
         service: &str,
         operation: &str,
         parameters: Value,
-    ) -> Result<Value, Refusal> {
+    ) -> Result<Value, AwsError> {
         let endpoint = &self.endpoint;
-        let question = json!({
+        let request = json!({
             "endpoint": endpoint, "service": service, "operation": operation, "parameters": parameters,
         });
-        self.calls.ask(question)
+        self.boto.send(request)
     }
 
-    /// Calls an operation, which must succeed.
+    /// Calls an operation.
+    ///
+    /// # Panics
+    /// If it fails.
     #[track_caller]
     pub(crate) fn call(&self, service: &str, operation: &str, parameters: Value) -> Value {
         match self.try_call(service, operation, parameters) {
             Ok(answer) => answer,
-            Err(refusal) => panic!("{service} {operation}: {}: {}", refusal.code, refusal.message),
+            Err(error) => panic!("{service} {operation}: {}: {}", error.code, error.message),
         }
     }
 
-    /// Calls an operation with other credentials than the emulator's own.
+    /// Calls an operation with these credentials instead of the emulator's own.
     pub(crate) fn call_as(
         &self,
         credentials: &[String],
         service: &str,
         operation: &str,
         parameters: Value,
-    ) -> Result<Value, Refusal> {
-        self.calls.ask(json!({
+    ) -> Result<Value, AwsError> {
+        self.boto.send(json!({
             "endpoint": self.endpoint, "service": service, "operation": operation,
             "parameters": parameters, "credentials": credentials,
         }))
     }
 
-    /// All pages of a list: what that field holds.
+    /// Returns the values of a field from all pages of a list.
     #[track_caller]
     pub(crate) fn list(&self, service: &str, operation: &str, field: &str, parameters: Value) -> Vec<Value> {
-        let answer = self.calls.ask(json!({
+        let answer = self.boto.send(json!({
             "endpoint": self.endpoint, "service": service, "operation": operation,
             "parameters": parameters, "pages": field,
         }));
-        let mut answer = answer.unwrap_or_else(|refusal| panic!("{service} {operation}: {refusal:?}"));
+        let mut answer = answer.unwrap_or_else(|error| panic!("{service} {operation}: {error:?}"));
         match answer.take() {
-            Value::Array(found) => found,
-            other => panic!("{service} {operation}: {other} is no list"),
+            Value::Array(values) => values,
+            other => panic!("{service} {operation}: {other} is not a list"),
         }
     }
 
-    /// Where its files are, and its functions run.
+    /// Directory of its files, in which its functions run.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// What it wrote about itself and its functions.
+    /// Its log, with the logs of its functions.
     pub(crate) fn log(&self) -> String {
         std::fs::read(self.dir.join("log"))
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
@@ -164,7 +167,7 @@ impl Emulator {
 impl Drop for Emulator {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            tell(&self.log());
+            save_log(&self.log());
         }
         if let Some(mut child) = self.child.take() {
             drop(child.stdin.take());
@@ -173,34 +176,34 @@ impl Drop for Emulator {
     }
 }
 
-/// Keeps the log, as the functions' last words say why a test failed.
-#[expect(clippy::print_stderr, reason = "who runs the tests should see it")]
-fn tell(log: &str) {
+/// Saves the log of a failed test and prints its end, which usually has the reason.
+#[expect(clippy::print_stderr, reason = "whoever runs the tests needs the log")]
+fn save_log(log: &str) {
     let test = std::thread::current().name().unwrap_or("test").replace("::", "-");
-    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{test}.log"));
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{test}.log"));
     let lines: Vec<&str> = log.lines().collect();
     let end = lines[lines.len().saturating_sub(40)..].join("\n");
-    match std::fs::write(&kept, log) {
-        Ok(()) => eprintln!("the emulator's log is in {} and ends:\n{end}", kept.display()),
-        Err(_) => eprintln!("the emulator's log ends:\n{end}"),
+    match std::fs::write(&path, log) {
+        Ok(()) => eprintln!("the emulator's log is in {} and ends with:\n{end}", path.display()),
+        Err(_) => eprintln!("the emulator's log ends with:\n{end}"),
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the test runner is told where things are by its environment")]
-fn outside() -> Option<String> {
+#[expect(clippy::disallowed_methods, reason = "the environment of the test runner configures the tests")]
+fn environment_endpoint() -> Option<String> {
     std::env::var("AWS_ENDPOINT_URL").ok().filter(|endpoint| !endpoint.is_empty())
 }
 
-/// How clients of this workspace reach an endpoint; the emulator's own credentials, unless the
-/// environment names an AWS.
+/// Returns the configuration with which clients of this workspace reach an endpoint. It has the emulator's
+/// credentials, unless the environment names an AWS.
 pub(crate) async fn config_at(endpoint: &str) -> SdkConfig {
     use aws_sdk_s3::config::{Credentials, Region, SharedCredentialsProvider};
     let loaded = gam_aws::load().await;
-    // Tried as often as always, only sooner.
+    // The usual number of retries, with shorter waits.
     let retries = loaded.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
     let retries = retries.with_initial_backoff(Duration::from_millis(20));
     let loaded = loaded.into_builder().endpoint_url(endpoint).retry_config(retries);
-    if outside().is_some() {
+    if environment_endpoint().is_some() {
         return loaded.build();
     }
     let credentials = Credentials::new("test", "test", None, None, "the emulator's own");
@@ -210,24 +213,27 @@ pub(crate) async fn config_at(endpoint: &str) -> SdkConfig {
         .build()
 }
 
-/// The template as JSON, its short forms written out.
-pub(crate) fn template(calls: &Calls) -> Value {
+/// Reads the template as JSON, with its short forms expanded.
+pub(crate) fn template(boto: &BotoProcess) -> Value {
     let path = root().join("template.yaml");
-    let question = json!({
+    let request = json!({
         "endpoint": "", "service": "tests", "operation": "template", "parameters": { "path": path },
     });
-    calls.ask(question).unwrap_or_else(|refusal| panic!("the template cannot be read: {refusal:?}"))
+    boto.send(request).unwrap_or_else(|error| panic!("the template cannot be read: {error:?}"))
 }
 
-/// Looks again and again until there is something to be seen.
+/// Polls until `poll` returns a value.
+///
+/// # Panics
+/// If that takes too long.
 #[track_caller]
-pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let until = Instant::now() + PATIENCE;
+pub(crate) fn wait_for<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + WAIT_LIMIT;
     loop {
-        if let Some(seen) = look() {
-            return seen;
+        if let Some(value) = poll() {
+            return value;
         }
-        assert!(Instant::now() < until, "waited too long for {what}");
+        assert!(Instant::now() < deadline, "waited too long for {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

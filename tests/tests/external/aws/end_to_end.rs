@@ -1,74 +1,74 @@
-//! Deployed by `sam`, fired by its schedule, held to its roles: the stack answers byte for byte like
-//! the program on one machine.
+//! The stack, deployed by `sam`, started by its schedule and restricted to its roles, answers byte for byte
+//! like the program on one machine.
 
 use std::collections::BTreeMap;
 
-use gam_tests::answers::{assert_same, check, questions};
+use gam_tests::answers::{assert_matches_reference, assert_same_answers, sample_targets};
 use gam_tests::github::{Double, TOKEN, World, generated};
 use gam_tests::http::get;
-use gam_tests::program::Place;
+use gam_tests::program::Sandbox;
 use serde_json::{Value, json};
 
-use super::calls::calls;
-use super::emulator::{Emulator, Setup, template, wait_for};
-use super::stack::{Stack, built, parameters};
+use super::calls::boto;
+use super::emulator::{Emulator, EmulatorSetup, template, wait_for};
+use super::stack::{Stack, built_template, parameters};
 use crate::tools::Tool;
 use crate::{ExternalTest, external_test};
-use gam_tests::support::told_otherwise;
-use gam_tests::support::{collect_and_aggregate, settled, whole};
+use gam_tests::support::silently_changed;
+use gam_tests::support::{collect_and_aggregate, full_range, settled_at};
 
 const NEEDS: &[Tool] = &[Tool::Emulator, Tool::Sam];
 
-/// What the program answers on one machine, held against the reference, and with what it tells of the
-/// collection itself.
-fn on_one_machine(world: &World, double: &Double, questions: &[String]) -> BTreeMap<String, String> {
-    let place = Place::with(double);
-    collect_and_aggregate(&place, &world.org);
-    let serving = place.serve();
-    check(serving.address(), world, settled(), &whole());
-    let answer = |question: &String| (question.clone(), get(serving.address(), question).text());
-    questions.iter().map(answer).collect()
+/// Returns the answers of the program on one machine, after comparing them with the reference. They include
+/// `complete_since` and `complete_until`.
+fn answers_of_one_machine(world: &World, double: &Double, targets: &[String]) -> BTreeMap<String, String> {
+    let sandbox = Sandbox::with_github(double);
+    collect_and_aggregate(&sandbox, &world.org);
+    let server = sandbox.serve();
+    assert_matches_reference(server.address(), world, settled_at(), &full_range());
+    let answer = |target: &String| (target.clone(), get(server.address(), target).text());
+    targets.iter().map(answer).collect()
 }
 
-fn the_deployed_stack_answers_like_the_program_on_one_machine() {
-    let aws = Setup::strict().start();
-    built();
+fn the_stack_answers_like_the_program_on_one_machine() {
+    let aws = EmulatorSetup::strict().start();
+    built_template();
     let world = generated::world(70);
-    let double = Double::start(world.clone(), settled());
+    let double = Double::start(world.clone(), settled_at());
     aws.call("secretsmanager", "create_secret", json!({ "Name": "github-token", "SecretString": TOKEN }));
-    let stack = Stack::by_sam(&aws, &parameters(&world, &double));
+    let stack = Stack::deploy_with_sam(&aws, &parameters(&world, &double));
     stack.fire("CollectSchedule");
-    // What an invocation wrote is there when it has ended, and the plan is the first one.
-    wait_for("the plan", || (!stack.lines("CollectFunction").is_empty()).then_some(()));
+    // The log of an invocation appears when it ends. The plan is the first invocation.
+    wait_for("the plan", || (!stack.log_lines("CollectFunction").is_empty()).then_some(()));
     stack.settle();
 
-    let questions = questions(&world, settled(), &whole());
-    assert_same(&on_one_machine(&world, &double, &questions), &stack.answers(&questions));
+    let targets = sample_targets(&world, settled_at(), &full_range());
+    assert_same_answers(&answers_of_one_machine(&world, &double, &targets), &stack.answers(&targets));
     assert_eq!(stack.depth("WorkDeadLettersUrl") + stack.depth("InboxDeadLettersUrl"), 0);
     assert_eq!(stack.depth("FailedInvocationsUrl"), 0);
-    they_measure_themselves(&stack);
-    the_alarms_listen_to_what_they_tell(&stack);
-    only_who_has_the_token_is_answered(&stack);
-    the_api_can_write_nothing(&aws, &stack);
-    what_github_does_not_tell_is_found(&world, &double, &stack, &questions);
+    assert_metrics_are_logged(&stack);
+    assert_alarms_have_metrics(&stack);
+    assert_the_api_requires_its_token(&stack);
+    assert_the_api_cannot_write(&aws, &stack);
+    assert_reconcile_finds_silent_changes(&world, &double, &stack, &targets);
 }
 
-fn what_github_does_not_tell_is_found(
+fn assert_reconcile_finds_silent_changes(
     world: &World,
     double: &Double,
     stack: &Stack<'_>,
-    questions: &[String],
+    targets: &[String],
 ) {
-    let other = told_otherwise(world);
-    double.set_world(other.clone());
+    let changed = silently_changed(world);
+    double.set_world(changed.clone());
     stack.fire("ReconcileSchedule");
-    let is_told = |line: &Value| line["message"] == "reconciled";
-    wait_for("the comparison", || stack.lines("CollectFunction").iter().any(is_told).then_some(()));
+    let is_reconciled = |line: &Value| line["message"] == "reconciled";
+    wait_for("the comparison", || stack.log_lines("CollectFunction").iter().any(is_reconciled).then_some(()));
     stack.settle();
-    assert_same(&on_one_machine(&other, double, questions), &stack.answers(questions));
+    assert_same_answers(&answers_of_one_machine(&changed, double, targets), &stack.answers(targets));
 }
 
-fn they_measure_themselves(stack: &Stack<'_>) {
+fn assert_metrics_are_logged(stack: &Stack<'_>) {
     let total = |function, name| stack.metric(function, name).iter().sum::<f64>();
     for (function, name) in [
         ("CollectFunction", "EventsCollected"),
@@ -78,68 +78,73 @@ fn they_measure_themselves(stack: &Stack<'_>) {
         ("AggregateFunction", "BatchesMerged"),
         ("AggregateFunction", "RollupsWritten"),
     ] {
-        assert!(total(function, name) > 0.0, "{function} tells no {name}");
+        assert!(total(function, name) > 0.0, "{function} does not log {name}");
     }
     for function in ["CollectFunction", "AggregateFunction"] {
         assert_eq!(total(function, "DeadLettered"), 0.0, "{function}");
     }
 }
 
-/// What the template's alarms listen to of the functions' own metrics is told under just those dimensions.
-fn the_alarms_listen_to_what_they_tell(stack: &Stack<'_>) {
-    let template = template(calls().expect("the emulator has boto3"));
+/// Asserts that the functions log every metric that an alarm of the template uses, with its dimensions.
+fn assert_alarms_have_metrics(stack: &Stack<'_>) {
+    let template = template(boto().expect("the emulator has boto3"));
     let resources = template["Resources"].as_object().expect("resources");
-    let own = resources.iter().filter(|(_, resource)| {
+    let alarms = resources.iter().filter(|(_, resource)| {
         resource["Type"] == "AWS::CloudWatch::Alarm"
             && resource["Properties"]["Namespace"] == "GitHubActivityMetrics"
     });
     let lines: Vec<Value> = ["CollectFunction", "AggregateFunction"]
         .into_iter()
-        .flat_map(|function| stack.embedded(function))
+        .flat_map(|function| stack.metric_lines(function))
         .collect();
-    let mut heard = 0;
-    for (name, alarm) in own {
+    let mut alarm_count = 0;
+    for (name, alarm) in alarms {
         let alarm = &alarm["Properties"];
         let metric = alarm["MetricName"].as_str().expect("a metric");
         let by_stack = json!([{ "Name": "Stack", "Value": { "Ref": "AWS::StackName" } }]);
         assert_eq!(alarm["Dimensions"], by_stack, "{name}");
-        let is_told = |line: &Value| {
+        let has_metric = |line: &Value| {
             let directive = &line["_aws"]["CloudWatchMetrics"][0];
-            let mut named = directive["Metrics"].as_array().into_iter().flatten();
-            named.any(|told| told["Name"] == metric)
+            let mut metrics = directive["Metrics"].as_array().into_iter().flatten();
+            metrics.any(|entry| entry["Name"] == metric)
                 && directive["Dimensions"] == json!([["Stack"]])
                 && line["Stack"] == stack.name()
                 && line[metric].is_number()
         };
-        assert!(lines.iter().any(is_told), "{name} listens to {metric}, which nobody tells");
-        heard += 1;
+        assert!(lines.iter().any(has_metric), "{name} uses {metric}, which no function logs");
+        alarm_count += 1;
     }
-    assert!(heard >= 2, "only {heard} alarms listen to the functions themselves");
+    assert!(alarm_count >= 2, "only {alarm_count} alarms use metrics of the functions");
 }
 
-fn only_who_has_the_token_is_answered(stack: &Stack<'_>) {
+fn assert_the_api_requires_its_token(stack: &Stack<'_>) {
     for headers in [&[][..], &[("authorization", "Bearer wrong")]] {
-        let answer = stack.ask("/api/v1/orgs", headers);
+        let answer = stack.get_with_headers("/api/v1/orgs", headers);
         assert_eq!(answer.status, 401, "{}", answer.text());
         assert_eq!(answer.headers["content-type"], "application/problem+json");
         assert!(answer.headers.keys().any(|name| name.ends_with("www-authenticate")), "{:?}", answer.headers);
     }
-    assert_eq!(stack.ask("/healthz", &[]).status, 200, "{}", stack.ask("/healthz", &[]).text());
+    assert_eq!(
+        stack.get_with_headers("/healthz", &[]).status,
+        200,
+        "{}",
+        stack.get_with_headers("/healthz", &[]).text()
+    );
     assert_eq!(stack.get("/api/v1/nothing").status, 404);
 }
 
-/// The credentials of the api function's role, as the function gets them.
-fn credentials(aws: &Emulator, stack: &Stack<'_>) -> Vec<String> {
+/// Returns credentials of the api function's role, as the function gets them.
+fn api_credentials(aws: &Emulator, stack: &Stack<'_>) -> Vec<String> {
     let function = json!({ "FunctionName": stack.output("ApiFunction") });
-    let told = aws.call("lambda", "get_function_configuration", function);
-    let assumed = json!({ "RoleArn": told["Role"], "RoleSessionName": "test" });
-    let told = aws.call("sts", "assume_role", assumed);
-    let part = |name: &str| told["Credentials"][name].as_str().expect("credentials").to_owned();
+    let configuration = aws.call("lambda", "get_function_configuration", function);
+    let request = json!({ "RoleArn": configuration["Role"], "RoleSessionName": "test" });
+    let session = aws.call("sts", "assume_role", request);
+    let part = |name: &str| session["Credentials"][name].as_str().expect("credentials").to_owned();
     vec![part("AccessKeyId"), part("SecretAccessKey"), part("SessionToken")]
 }
 
-fn the_api_can_write_nothing(aws: &Emulator, stack: &Stack<'_>) {
-    let credentials = credentials(aws, stack);
+fn assert_the_api_cannot_write(aws: &Emulator, stack: &Stack<'_>) {
+    let credentials = api_credentials(aws, stack);
     let (bucket, table) = (stack.output("LakeBucket"), stack.output("Table"));
     let key = json!({ "pk": { "S": "orgs" }, "sk": { "S": "x" } });
     let object = |key: &str| json!({ "Bucket": bucket, "Key": key });
@@ -147,7 +152,7 @@ fn the_api_can_write_nothing(aws: &Emulator, stack: &Stack<'_>) {
     let message = |queue: &str| json!({ "QueueUrl": stack.output(queue), "MessageBody": "x" });
     let item = json!({ "PutRequest": { "Item": key } });
     let put = json!({ "Put": { "TableName": table, "Item": key } });
-    let refused: [(&str, &str, Value); 16] = [
+    let forbidden: [(&str, &str, Value); 16] = [
         ("dynamodb", "put_item", json!({ "TableName": table, "Item": key })),
         ("dynamodb", "update_item", json!({ "TableName": table, "Key": key })),
         ("dynamodb", "delete_item", json!({ "TableName": table, "Key": key })),
@@ -165,20 +170,20 @@ fn the_api_can_write_nothing(aws: &Emulator, stack: &Stack<'_>) {
         ("secretsmanager", "put_secret_value", json!({ "SecretId": "github-token", "SecretString": "x" })),
         ("secretsmanager", "get_secret_value", json!({ "SecretId": "github-token" })),
     ];
-    for (service, operation, parameters) in refused {
+    for (service, operation, parameters) in forbidden {
         match aws.call_as(&credentials, service, operation, parameters) {
-            Ok(answer) => panic!("the api may {service} {operation}: {answer}"),
-            Err(refusal) => {
-                assert!(refusal.code.starts_with("AccessDenied"), "{service} {operation}: {refusal:?}")
+            Ok(answer) => panic!("the api can call {service} {operation}: {answer}"),
+            Err(error) => {
+                assert!(error.code.starts_with("AccessDenied"), "{service} {operation}: {error:?}")
             }
         }
     }
-    // They are credentials, only of somebody who reads.
+    // The credentials are valid: reading works.
     let read = json!({ "TableName": table, "Key": key });
-    aws.call_as(&credentials, "dynamodb", "get_item", read).expect("it may read");
+    aws.call_as(&credentials, "dynamodb", "get_item", read).expect("the api can read");
 }
 
 /// The tests of this file.
 pub(crate) fn tests() -> Vec<ExternalTest> {
-    vec![external_test!(NEEDS, the_deployed_stack_answers_like_the_program_on_one_machine)]
+    vec![external_test!(NEEDS, the_stack_answers_like_the_program_on_one_machine)]
 }

@@ -1,94 +1,96 @@
-//! Whatever fails and whenever: nothing is lost, and nothing is counted twice.
+//! Kills, duplicate events, throttling and failures. No data is lost, and nothing is counted twice.
 
-use gam_tests::proxy::{self, Asked, Harm, Proxy};
+use gam_tests::proxy::{self, Proxy, ProxyFault, SeenRequest};
 use serde_json::{Value, json};
 
-use super::emulator::{Setup, wait_for};
-use super::scene::Scene;
+use super::emulator::{EmulatorSetup, wait_for};
+use super::scenario::Scenario;
 use super::stack::Stack;
 use crate::tools::Tool;
 use crate::{ExternalTest, external_test};
 
 const NEEDS: &[Tool] = &[Tool::Emulator, Tool::Sam];
 
-/// How long an answer is kept back: until its function was killed.
-const KEPT_BACK: Harm = Harm::LateAnswer(30_000);
+/// Delays an answer until the test has killed its function.
+const DELAYED_UNTIL_KILL: ProxyFault = ProxyFault::DelayedAnswer(30_000);
 
-/// An emulator whose functions reach S3 and DynamoDB by way of a proxy.
-fn behind(proxy: &Proxy) -> Setup {
+/// An emulator whose functions reach S3 and DynamoDB through a proxy.
+fn emulator_behind(proxy: &Proxy) -> EmulatorSetup {
     let endpoint = proxy.endpoint();
-    Setup::strict().set("AWS_ENDPOINT_URL_S3", &endpoint).set("AWS_ENDPOINT_URL_DYNAMODB", &endpoint)
+    EmulatorSetup::strict()
+        .with_variable("AWS_ENDPOINT_URL_S3", &endpoint)
+        .with_variable("AWS_ENDPOINT_URL_DYNAMODB", &endpoint)
 }
 
-fn is_of_lake(asked: &Asked, method: &str, folder: &str) -> bool {
-    asked.what.starts_with(method) && asked.what.contains(&format!("/{folder}/org"))
+fn is_of_lake(request: &SeenRequest, method: &str, folder: &str) -> bool {
+    request.operation.starts_with(method) && request.operation.contains(&format!("/{folder}/org"))
 }
 
-fn is_put_of(asked: &Asked, key: &str) -> bool {
-    asked.what == "PutItem" && asked.body.contains(key)
+fn is_put_of(request: &SeenRequest, key: &str) -> bool {
+    request.operation == "PutItem" && request.body.contains(key)
 }
 
-fn collect_is_killed_half_way() {
+fn a_killed_collect_loses_nothing() {
     let proxy = Proxy::start(1);
-    let aws = behind(&proxy).start();
-    proxy.lead_to(aws.endpoint());
-    let scene = Scene::new(71, 1);
-    let stack = Stack::deploy(&aws, &scene.world, &scene.double);
-    stack.hurry("WorkQueueUrl");
-    // Once while it reads, once when a batch is written and not yet noted, once when that is noted.
-    let before = scene.double.requests();
+    let aws = emulator_behind(&proxy).start();
+    proxy.set_upstream(aws.endpoint());
+    let scenario = Scenario::new(71, 1);
+    let stack = Stack::deploy(&aws, &scenario.world, &scenario.double);
+    stack.shorten_visibility_timeout("WorkQueueUrl");
+    // Once while it reads, once after it wrote a batch, once after it saved the checkpoint.
+    let before = scenario.double.request_count();
     stack.start("CollectFunction", &json!({ "action": "plan" }));
-    wait_for("it to read", || (scene.double.requests() > before + 12).then_some(()));
+    wait_for("collect to read", || (scenario.double.request_count() > before + 12).then_some(()));
     let mut killed = stack.kill("CollectFunction");
-    let steps: [fn(&Asked) -> bool; 2] =
-        [|asked| is_of_lake(asked, "PUT", "inbox"), |asked| is_put_of(asked, "checkpoint#")];
-    for (held, step) in steps.into_iter().enumerate() {
-        proxy.plan(0, 1, KEPT_BACK, step);
-        wait_for("it to write", || (proxy.held() > held).then_some(()));
+    let steps: [fn(&SeenRequest) -> bool; 2] =
+        [|request| is_of_lake(request, "PUT", "inbox"), |request| is_put_of(request, "checkpoint#")];
+    for (delayed, step) in steps.into_iter().enumerate() {
+        proxy.inject_after(0, 1, DELAYED_UNTIL_KILL, step);
+        wait_for("collect to write", || (proxy.delayed_answers() > delayed).then_some(()));
         killed += stack.kill("CollectFunction");
     }
     assert!(killed >= 3, "only {killed} were killed");
     stack.settle();
-    scene.assert_answered_by(&stack);
+    scenario.assert_answered_by(&stack);
 }
 
-fn aggregate_is_killed_at_every_step() {
-    let steps: [fn(&Asked) -> bool; 6] = [
-        |asked| is_of_lake(asked, "GET", "inbox"),
-        |asked| is_of_lake(asked, "GET", "events"),
-        |asked| is_of_lake(asked, "PUT", "events"),
-        |asked| is_put_of(asked, "rollup#"),
-        |asked| is_put_of(asked, "marker#"),
-        |asked| is_of_lake(asked, "DELETE", "inbox"),
+fn an_aggregate_killed_at_any_step_loses_nothing() {
+    let steps: [fn(&SeenRequest) -> bool; 6] = [
+        |request| is_of_lake(request, "GET", "inbox"),
+        |request| is_of_lake(request, "GET", "events"),
+        |request| is_of_lake(request, "PUT", "events"),
+        |request| is_put_of(request, "rollup#"),
+        |request| is_put_of(request, "marker#"),
+        |request| is_of_lake(request, "DELETE", "inbox"),
     ];
     let proxy = Proxy::start(2);
-    let aws = behind(&proxy).start();
-    proxy.lead_to(aws.endpoint());
-    let scene = Scene::new(72, steps.len());
-    let stack = Stack::deploy(&aws, &scene.world, &scene.double);
-    stack.hurry("InboxQueueUrl");
-    let share = scene.batches.len().div_ceil(steps.len());
-    assert!(share > 0, "too few batches: {}", scene.batches.len());
-    let mut portions = scene.batches.chunks(share);
-    for (held, step) in steps.into_iter().enumerate() {
-        proxy.plan(0, 1, KEPT_BACK, step);
+    let aws = emulator_behind(&proxy).start();
+    proxy.set_upstream(aws.endpoint());
+    let scenario = Scenario::new(72, steps.len());
+    let stack = Stack::deploy(&aws, &scenario.world, &scenario.double);
+    stack.shorten_visibility_timeout("InboxQueueUrl");
+    let share = scenario.batches.len().div_ceil(steps.len());
+    assert!(share > 0, "too few batches: {}", scenario.batches.len());
+    let mut portions = scenario.batches.chunks(share);
+    for (delayed, step) in steps.into_iter().enumerate() {
+        proxy.inject_after(0, 1, DELAYED_UNTIL_KILL, step);
         for (key, file) in portions.next().into_iter().flatten() {
             stack.put(key, file);
         }
-        wait_for("it to come to that step", || (proxy.held() > held).then_some(()));
-        assert!(stack.kill("AggregateFunction") > 0, "nothing was killed at step {held}");
+        wait_for("aggregate to reach the step", || (proxy.delayed_answers() > delayed).then_some(()));
+        assert!(stack.kill("AggregateFunction") > 0, "nothing was killed at step {delayed}");
     }
     for (key, file) in portions.flatten() {
         stack.put(key, file);
     }
-    // What was delivered too often is found by the sweep.
+    // The sweep finds batches whose message was delivered too often.
     stack.fire("AggregateSchedule");
     stack.settle();
-    scene.assert_answered_by(&stack);
+    scenario.assert_answered_by(&stack);
 }
 
-/// An event of S3 as it tells of a new object.
-fn news(bucket: &str, key: &str) -> Value {
+/// Returns S3's event for a new object.
+fn s3_event(bucket: &str, key: &str) -> Value {
     json!({ "Records": [{
         "eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": "us-east-1",
         "eventTime": "2024-04-27T12:00:00.000Z", "eventName": "ObjectCreated:Put",
@@ -105,39 +107,39 @@ fn news(bucket: &str, key: &str) -> Value {
     }] })
 }
 
-fn events_come_twice_late_early_and_in_any_order() {
-    let aws = Setup::strict().start();
-    let scene = Scene::new(73, 3);
-    let stack = Stack::deploy(&aws, &scene.world, &scene.double);
+fn order_and_repetition_of_s3_events_do_not_matter() {
+    let aws = EmulatorSetup::strict().start();
+    let scenario = Scenario::new(73, 3);
+    let stack = Stack::deploy(&aws, &scenario.world, &scenario.double);
     let bucket = stack.output("LakeBucket");
-    let send = |(key, _): &(String, _)| stack.send("InboxQueueUrl", &news(bucket, key));
-    // Before there is anything, while it is worked off, and after it is gone.
-    scene.batches.iter().for_each(send);
-    for (key, file) in scene.batches.iter().rev() {
+    let send = |(key, _): &(String, _)| stack.send("InboxQueueUrl", &s3_event(bucket, key));
+    // Before the batches exist, while they are processed, and after they are deleted.
+    scenario.batches.iter().for_each(send);
+    for (key, file) in scenario.batches.iter().rev() {
         stack.put(key, file);
         send(&(key.clone(), file.clone()));
     }
     stack.settle();
-    scene.batches.iter().rev().for_each(send);
-    // A batch that was merged comes once more.
-    let (key, file) = &scene.batches[0];
+    scenario.batches.iter().rev().for_each(send);
+    // A merged batch arrives again.
+    let (key, file) = &scenario.batches[0];
     stack.put(key, file);
     stack.settle();
     assert_eq!(stack.depth("InboxDeadLettersUrl"), 0);
-    scene.assert_answered_by(&stack);
+    scenario.assert_answered_by(&stack);
 }
 
-fn what_can_never_work_is_set_aside_with_the_reason_and_the_rest_goes_on() {
-    let aws = Setup::strict().start();
-    let scene = Scene::new(74, 1);
-    let stack = Stack::deploy(&aws, &scene.world, &scene.double);
+fn invalid_messages_and_batches_are_dead_lettered_with_the_reason() {
+    let aws = EmulatorSetup::strict().start();
+    let scenario = Scenario::new(74, 1);
+    let stack = Stack::deploy(&aws, &scenario.world, &scenario.double);
     let half = tempfile::NamedTempFile::new().expect("a file");
-    let whole = std::fs::read(&scene.batches[0].1).expect("a batch");
-    std::fs::write(half.path(), &whole[..whole.len() / 2]).expect("half a batch");
-    let poison = format!("inbox/org=acme-works/{}.parquet", "ab".repeat(32));
-    stack.put(&poison, half.path());
+    let batch = std::fs::read(&scenario.batches[0].1).expect("a batch");
+    std::fs::write(half.path(), &batch[..batch.len() / 2]).expect("half a batch");
+    let damaged = format!("inbox/org=acme-works/{}.parquet", "ab".repeat(32));
+    stack.put(&damaged, half.path());
     stack.put("inbox/foreign.parquet", half.path());
-    stack.send("InboxQueueUrl", &news("another-bucket", &scene.batches[0].0));
+    stack.send("InboxQueueUrl", &s3_event("another-bucket", &scenario.batches[0].0));
     stack.send("InboxQueueUrl", &json!({ "action": "swep" }));
     for payload in [json!({ "action": "plna" }), json!("plan"), json!(null), json!({ "Records": [{}] })] {
         stack.start("CollectFunction", &payload);
@@ -149,11 +151,11 @@ fn what_can_never_work_is_set_aside_with_the_reason_and_the_rest_goes_on() {
         reasons.extend(stack.messages("InboxDeadLettersUrl"));
         (reasons.len() >= 4).then_some(())
     });
-    for word in [&poison[10..], "foreign", "another-bucket", "swep"] {
-        let told = reasons.iter().find(|(body, reason)| {
+    for word in [&damaged[10..], "foreign", "another-bucket", "swep"] {
+        let letter = reasons.iter().find(|(body, reason)| {
             reason.as_ref().is_some_and(|reason| body.contains(word) || reason.contains(word))
         });
-        assert!(told.is_some(), "{word} is not in {reasons:?}");
+        assert!(letter.is_some(), "{word} is not in {reasons:?}");
     }
     let mut reasons = Vec::new();
     wait_for("the collector's dead letters", || {
@@ -166,74 +168,86 @@ fn what_can_never_work_is_set_aside_with_the_reason_and_the_rest_goes_on() {
     );
     let rejected = stack.keys("rejected/");
     assert!(rejected.len() == 1 && rejected[0].contains(&"ab".repeat(32)), "{rejected:?}");
-    // What the alarms listen to.
-    let comes_to = |function, name, wanted: f64| {
+    // The metrics of the alarms.
+    let assert_metric = |function, name, wanted: f64| {
         wait_for(name, || (stack.metric(function, name).iter().sum::<f64>() >= wanted).then_some(()));
         assert_eq!(stack.metric(function, name).iter().sum::<f64>(), wanted, "{function} {name}");
     };
-    comes_to("AggregateFunction", "BatchesRejected", 1.0);
-    comes_to("AggregateFunction", "DeadLettered", 4.0);
-    comes_to("CollectFunction", "DeadLettered", 4.0);
-    scene.assert_answered_by(&stack);
+    assert_metric("AggregateFunction", "BatchesRejected", 1.0);
+    assert_metric("AggregateFunction", "DeadLettered", 4.0);
+    assert_metric("CollectFunction", "DeadLettered", 4.0);
+    scenario.assert_answered_by(&stack);
 }
 
-fn services_throttle_fail_and_forget() {
+fn throttling_failures_and_lost_answers_do_no_harm() {
     let proxy = Proxy::start(3);
-    let aws = behind(&proxy).start();
-    proxy.lead_to(aws.endpoint());
-    let scene = Scene::new(75, 1);
-    let stack = Stack::deploy(&aws, &scene.world, &scene.double);
-    for harm in [proxy::THROTTLED, proxy::THROTTLING] {
-        proxy.harm(10, harm, |asked| !asked.what.contains('/'));
+    let aws = emulator_behind(&proxy).start();
+    proxy.set_upstream(aws.endpoint());
+    let scenario = Scenario::new(75, 1);
+    let stack = Stack::deploy(&aws, &scenario.world, &scenario.double);
+    for fault in [proxy::THROTTLED, proxy::THROTTLING] {
+        proxy.inject_randomly(10, fault, |request| !request.operation.contains('/'));
     }
-    for harm in [proxy::INTERNAL, proxy::SLOW_DOWN] {
-        proxy.harm(6, harm, |asked| asked.what.contains('/'));
+    for fault in [proxy::INTERNAL, proxy::SLOW_DOWN] {
+        proxy.inject_randomly(6, fault, |request| request.operation.contains('/'));
     }
-    proxy.harm(25, proxy::CONFLICT, |asked| asked.what.starts_with("PUT "));
-    proxy.harm(4, Harm::LostAnswer, |_| true);
-    proxy.harm(4, Harm::LostRequest, |_| true);
-    // The few writes of a run are to meet each of them all the same.
-    proxy.plan(1, 2, proxy::CONFLICT, |asked| is_of_lake(asked, "PUT", "events"));
-    proxy.plan(3, 1, Harm::LostAnswer, |asked| is_of_lake(asked, "PUT", "events"));
-    proxy.plan(1, 1, Harm::LostAnswer, |asked| is_of_lake(asked, "PUT", "inbox"));
+    proxy.inject_randomly(25, proxy::CONFLICT, |request| request.operation.starts_with("PUT "));
+    proxy.inject_randomly(4, ProxyFault::LostAnswer, |_| true);
+    proxy.inject_randomly(4, ProxyFault::LostRequest, |_| true);
+    // A run has few writes. These rules make sure that they meet each fault.
+    proxy.inject_after(1, 2, proxy::CONFLICT, |request| is_of_lake(request, "PUT", "events"));
+    proxy.inject_after(3, 1, ProxyFault::LostAnswer, |request| is_of_lake(request, "PUT", "events"));
+    proxy.inject_after(1, 1, ProxyFault::LostAnswer, |request| is_of_lake(request, "PUT", "inbox"));
     stack.collect();
-    proxy.relent();
-    for harm in [proxy::THROTTLED, proxy::THROTTLING, proxy::CONFLICT, Harm::LostAnswer, Harm::LostRequest] {
-        assert!(proxy.harmed(harm) > 0, "{harm:?} was not tried");
+    proxy.stop_faults();
+    for fault in [
+        proxy::THROTTLED,
+        proxy::THROTTLING,
+        proxy::CONFLICT,
+        ProxyFault::LostAnswer,
+        ProxyFault::LostRequest,
+    ] {
+        assert!(proxy.injected_count(fault) > 0, "{fault:?} was not injected");
     }
-    assert!(proxy.harmed(proxy::INTERNAL) + proxy.harmed(proxy::SLOW_DOWN) > 0, "S3 did not fail");
+    assert!(
+        proxy.injected_count(proxy::INTERNAL) + proxy.injected_count(proxy::SLOW_DOWN) > 0,
+        "S3 did not fail"
+    );
     assert_eq!(stack.depth("WorkDeadLettersUrl") + stack.depth("InboxDeadLettersUrl"), 0);
-    scene.assert_answered_by(&stack);
+    scenario.assert_answered_by(&stack);
 }
 
-fn a_plan_that_failed_for_now_is_tried_again_by_the_queue() {
+fn the_queue_retries_a_plan_that_failed_temporarily() {
     let proxy = Proxy::start(5);
-    let aws = behind(&proxy).start();
-    proxy.lead_to(aws.endpoint());
-    let scene = Scene::new(79, 1);
-    let stack = Stack::deploy(&aws, &scene.world, &scene.double);
-    // Nothing else fails: the function starts, and ends.
-    proxy.harm(100, proxy::THROTTLED, |asked| asked.what == "Query");
+    let aws = emulator_behind(&proxy).start();
+    proxy.set_upstream(aws.endpoint());
+    let scenario = Scenario::new(79, 1);
+    let stack = Stack::deploy(&aws, &scenario.world, &scenario.double);
+    // Only this operation fails: the function starts and ends normally.
+    proxy.inject_randomly(100, proxy::THROTTLED, |request| request.operation == "Query");
     let answer = stack.invoke("CollectFunction", &json!({ "action": "plan" }));
-    assert!(proxy.harmed(proxy::THROTTLED) > 0, "nothing failed");
-    proxy.relent();
+    assert!(proxy.injected_count(proxy::THROTTLED) > 0, "nothing failed");
+    proxy.stop_faults();
     assert_eq!(answer["batchItemFailures"], json!([]));
     assert_eq!(stack.depth("WorkQueueUrl"), 1, "the plan waits");
     stack.settle();
     assert_eq!(stack.depth("FailedInvocationsUrl") + stack.depth("WorkDeadLettersUrl"), 0);
-    scene.assert_answered_by(&stack);
+    scenario.assert_answered_by(&stack);
 }
 
-fn two_aggregates_race() {
+fn racing_aggregates_lose_nothing() {
     let proxy = Proxy::start(4);
-    let aws = behind(&proxy).start();
-    proxy.lead_to(aws.endpoint());
-    let scene = Scene::new(76, 4);
-    let stack = Stack::deploy(&aws, &scene.world, &scene.double);
-    // What one has read is old by the time that it writes.
-    proxy.harm(30, Harm::Late(400), |asked| is_of_lake(asked, "PUT", "events"));
-    proxy.harm(5, Harm::Late(100), |asked| is_put_of(asked, "rollup#") || is_put_of(asked, "marker#"));
-    for portion in scene.batches.chunks(scene.batches.len().div_ceil(4)) {
+    let aws = emulator_behind(&proxy).start();
+    proxy.set_upstream(aws.endpoint());
+    let scenario = Scenario::new(76, 4);
+    let stack = Stack::deploy(&aws, &scenario.world, &scenario.double);
+    // The snapshot that one has read is outdated when it writes.
+    proxy
+        .inject_randomly(30, ProxyFault::DelayedRequest(400), |request| is_of_lake(request, "PUT", "events"));
+    proxy.inject_randomly(5, ProxyFault::DelayedRequest(100), |request| {
+        is_put_of(request, "rollup#") || is_put_of(request, "marker#")
+    });
+    for portion in scenario.batches.chunks(scenario.batches.len().div_ceil(4)) {
         for (key, file) in portion {
             stack.put(key, file);
         }
@@ -242,19 +256,19 @@ fn two_aggregates_race() {
         }
     }
     stack.settle();
-    assert!(proxy.harmed(Harm::Late(400)) > 0, "nobody was late");
-    scene.assert_answered_by(&stack);
+    assert!(proxy.injected_count(ProxyFault::DelayedRequest(400)) > 0, "no request was delayed");
+    scenario.assert_answered_by(&stack);
 }
 
 /// The tests of this file.
 pub(crate) fn tests() -> Vec<ExternalTest> {
     vec![
-        external_test!(NEEDS, collect_is_killed_half_way),
-        external_test!(NEEDS, aggregate_is_killed_at_every_step),
-        external_test!(NEEDS, events_come_twice_late_early_and_in_any_order),
-        external_test!(NEEDS, what_can_never_work_is_set_aside_with_the_reason_and_the_rest_goes_on),
-        external_test!(NEEDS, services_throttle_fail_and_forget),
-        external_test!(NEEDS, a_plan_that_failed_for_now_is_tried_again_by_the_queue),
-        external_test!(NEEDS, two_aggregates_race),
+        external_test!(NEEDS, a_killed_collect_loses_nothing),
+        external_test!(NEEDS, an_aggregate_killed_at_any_step_loses_nothing),
+        external_test!(NEEDS, order_and_repetition_of_s3_events_do_not_matter),
+        external_test!(NEEDS, invalid_messages_and_batches_are_dead_lettered_with_the_reason),
+        external_test!(NEEDS, throttling_failures_and_lost_answers_do_no_harm),
+        external_test!(NEEDS, the_queue_retries_a_plan_that_failed_temporarily),
+        external_test!(NEEDS, racing_aggregates_lose_nothing),
     ]
 }

@@ -1,5 +1,5 @@
-//! What the functions take: size, time, memory, requests. The test holds them to what they have to do;
-//! `infra/local-aws measure` builds them as for AWS, runs it and shows the figures.
+//! Measures the functions: size, start time, memory, requests. The test itself checks only that they work.
+//! `infra/local-aws measure` builds them as for AWS, runs this test and shows the figures.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -13,11 +13,11 @@ use flate2::write::DeflateEncoder;
 use gam_tests::github::{Double, World, generated, world::at};
 use gam_tests::program::memory_kb;
 use gam_tests::proxy::Proxy;
-use gam_tests::runtime::Runtime;
+use gam_tests::runtime::LambdaRuntimeApi;
 use serde_json::json;
 
-use super::emulator::Setup;
-use super::stack::{Stack, built, gateway_event};
+use super::emulator::EmulatorSetup;
+use super::stack::{Stack, built_template, gateway_event};
 use crate::tools::Tool;
 use crate::{ExternalTest, external_test};
 
@@ -25,148 +25,151 @@ const NEEDS: &[Tool] = &[Tool::Emulator, Tool::Sam];
 
 const FUNCTIONS: [(&str, &str); 3] =
     [("collect", "CollectFunction"), ("aggregate", "AggregateFunction"), ("api", "ApiFunction")];
-/// How often a start and an answer are repeated; the median counts.
-const STARTS: usize = 9;
-const ANSWERS: usize = 51;
-/// How many days are lived through, after a backfill.
-const DAYS: u32 = 5;
+/// Number of starts and of answers. The figures are medians.
+const START_COUNT: usize = 9;
+const ANSWER_COUNT: usize = 51;
+/// Number of days that are collected after the backfill.
+const DAY_COUNT: u32 = 5;
 
-fn the_functions_take_little() {
+fn measure_the_functions() {
     let proxy = Proxy::start(0);
-    let setup = Setup::default().set("AWS_ENDPOINT_URL", &proxy.endpoint());
+    let setup = EmulatorSetup::default().with_variable("AWS_ENDPOINT_URL", &proxy.endpoint());
     let aws = setup.start();
-    proxy.lead_to(aws.endpoint());
+    proxy.set_upstream(aws.endpoint());
     let world = generated::world(7);
     let double = Double::start(world.clone(), at("2024-02-20T04:00:00Z"));
     let stack = Stack::deploy(&aws, &world, &double);
     stack.collect();
-    live_through_days(&stack, &proxy, &double);
+    measure_days(&stack, &proxy, &double);
     for (name, output) in FUNCTIONS {
-        if let Some(most) = stack.memory(output) {
-            tell(&format!("{name}: {:.1} MB of memory at most, while it did that", most as f64 / 1e3));
+        if let Some(peak_kb) = stack.memory(output) {
+            print(&format!(
+                "{name}: {:.1} MB of memory at most during the backfill and the days",
+                peak_kb as f64 / 1e3
+            ));
         }
     }
 
-    let template = built();
+    let template = built_template();
     for (name, output) in FUNCTIONS {
         let bootstrap = template.parent().expect("a directory").join(output).join("bootstrap");
-        tell_size(name, &bootstrap);
-        let function = Function { stack: &stack, output, bootstrap: &bootstrap, proxy: &proxy };
-        let running = function.tell_start(name);
+        print_size(name, &bootstrap);
+        let function = LocalFunction { stack: &stack, output, bootstrap: &bootstrap, proxy: &proxy };
+        let running = function.measure_start(name);
         match name {
-            "api" => tell_answers(&running, &stack, &world, &proxy),
+            "api" => measure_answers(&running, &stack, &world, &proxy),
             "collect" => {
                 let plan = running.runtime.invoke(json!({ "action": "plan" })).0;
                 assert_eq!(plan.expect("a plan")["batchItemFailures"], json!([]));
             }
             _ => {
-                let swept = running.runtime.invoke(json!({ "action": "sweep" })).0;
-                swept.expect("nothing to be swept");
+                let answer = running.runtime.invoke(json!({ "action": "sweep" })).0;
+                answer.expect("a sweep without batches");
             }
         }
     }
 }
 
-/// Some days, each collected and aggregated as by the schedule: what they ask for, a day.
-fn live_through_days(stack: &Stack<'_>, proxy: &Proxy, double: &Double) {
-    let (asked, asked_github) = (proxy.log().len(), double.requests());
+/// Collects and aggregates several days as the schedule does, and prints the requests per day.
+fn measure_days(stack: &Stack<'_>, proxy: &Proxy, double: &Double) {
+    let (first_aws, first_github) = (proxy.log().len(), double.request_count());
     let events = stack.metric("CollectFunction", "EventsCollected").iter().sum::<f64>();
-    for day in 1..=DAYS {
+    for day in 1..=DAY_COUNT {
         double.set_now(at("2024-02-20T04:00:00Z") + TimeDelta::days(day.into()));
         stack.collect();
     }
     let events = stack.metric("CollectFunction", "EventsCollected").iter().sum::<f64>() - events;
-    assert!(events > 0.0, "something happens on those days");
-    let a_day = |count: f64| count / f64::from(DAYS);
-    tell(&format!("a day of four repositories: {:.0} events", a_day(events)));
-    tell(&format!("  GitHub: {:.1} requests", a_day((double.requests() - asked_github) as f64)));
+    assert!(events > 0.0, "the days have events");
+    let per_day = |count: f64| count / f64::from(DAY_COUNT);
+    print(&format!("per day of four repositories: {:.0} events", per_day(events)));
+    print(&format!("  GitHub: {:.1} requests", per_day((double.request_count() - first_github) as f64)));
     let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
-    for (what, _) in &proxy.log()[asked..] {
-        *kinds.entry(kind(what)).or_default() += 1;
+    for (operation, _) in &proxy.log()[first_aws..] {
+        *kinds.entry(request_kind(operation)).or_default() += 1;
     }
     assert!(kinds.contains_key("DynamoDB PutItem"), "{kinds:?}");
     for (kind, count) in kinds {
-        tell(&format!("  {kind}: {:.1}", a_day(count as f64)));
+        print(&format!("  {kind}: {:.1}", per_day(count as f64)));
     }
     let scan = json!({ "TableName": stack.output("Table"), "ProjectionExpression": "pk" });
     let items = stack.aws.list("dynamodb", "scan", "Items", scan).len();
-    tell(&format!("  items in the table after {DAYS} days and a backfill of 111 days: {items}"));
+    print(&format!("  items in the table after {DAY_COUNT} days and a backfill of 111 days: {items}"));
 }
 
-/// The kind of a request, by what the proxy saw of it.
-fn kind(what: &str) -> String {
-    match what.split_once(' ') {
+/// Returns the service and the kind of a request, from its operation at the proxy.
+fn request_kind(operation: &str) -> String {
+    match operation.split_once(' ') {
         Some((method, path)) if path.trim_matches('/').contains('/') => format!("S3 {method}"),
         Some(_) => "S3 list".to_owned(),
-        None if what.contains("Message") => format!("SQS {what}"),
-        None if what.contains("Secret") => format!("Secrets Manager {what}"),
-        None => format!("DynamoDB {what}"),
+        None if operation.contains("Message") => format!("SQS {operation}"),
+        None if operation.contains("Secret") => format!("Secrets Manager {operation}"),
+        None => format!("DynamoDB {operation}"),
     }
 }
 
-fn tell_size(name: &str, bootstrap: &Path) {
+fn print_size(name: &str, bootstrap: &Path) {
     let program = std::fs::read(bootstrap).expect("the function was built");
     let mut zip = DeflateEncoder::new(Vec::new(), Compression::default());
     zip.write_all(&program).expect("memory to write to");
     let zipped = zip.finish().expect("memory to write to").len();
     let mb = |bytes: usize| bytes as f64 / 1e6;
-    tell(&format!("{name}: {:.1} MB, {:.2} MB zipped", mb(program.len()), mb(zipped)));
+    print(&format!("{name}: {:.1} MB, {:.2} MB zipped", mb(program.len()), mb(zipped)));
 }
 
-/// A function of the stack, to be started here.
-struct Function<'a> {
+/// A function of the stack, which the test starts itself.
+struct LocalFunction<'a> {
     stack: &'a Stack<'a>,
     output: &'a str,
     bootstrap: &'a Path,
     proxy: &'a Proxy,
 }
 
-/// A function that runs, and asks a runtime API for work.
-struct Running {
-    runtime: Runtime,
+/// A running function that polls a runtime API for work.
+struct RunningFunction {
+    runtime: LambdaRuntimeApi,
     child: Child,
 }
 
-impl Drop for Running {
+impl Drop for RunningFunction {
     fn drop(&mut self) {
-        // Where it has ended by itself there is nothing to kill.
+        // The process may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-impl Function<'_> {
-    /// Starts it several times, and tells how long it took until it asked for work.
-    fn tell_start(&self, name: &str) -> Running {
-        let asked = json!({ "FunctionName": self.stack.output(self.output) });
-        let told = self.stack.aws.call("lambda", "get_function_configuration", asked);
+impl LocalFunction<'_> {
+    /// Starts the function several times and prints how long it takes until it polls for work.
+    fn measure_start(&self, name: &str) -> RunningFunction {
+        let request = json!({ "FunctionName": self.stack.output(self.output) });
+        let configuration = self.stack.aws.call("lambda", "get_function_configuration", request);
         let variables: BTreeMap<String, String> =
-            serde_json::from_value(told["Environment"]["Variables"].clone()).expect("its variables");
-        let (mut whole, mut own) = (Vec::new(), Vec::new());
+            serde_json::from_value(configuration["Environment"]["Variables"].clone()).expect("its variables");
+        let (mut total_times, mut own_times) = (Vec::new(), Vec::new());
         let mut last = None;
-        for _ in 0..STARTS {
+        for _ in 0..START_COUNT {
             drop(last.take());
-            let runtime = Runtime::start();
-            let busy = self.proxy.busy();
-            let begun = Instant::now();
+            let runtime = LambdaRuntimeApi::start();
+            let proxy_busy = self.proxy.busy_time();
+            let started = Instant::now();
             let child = self.start(&runtime, &variables);
-            let took = runtime.asked_at() - begun;
-            own.push(took.saturating_sub(self.proxy.busy() - busy));
-            whole.push(took);
-            last = Some(Running { runtime, child });
+            let duration = runtime.wait_for_poll() - started;
+            own_times.push(duration.saturating_sub(self.proxy.busy_time() - proxy_busy));
+            total_times.push(duration);
+            last = Some(RunningFunction { runtime, child });
         }
         let running = last.expect("it was started");
         let memory = memory_kb(running.child.id(), "VmRSS").expect("its memory");
-        tell(&format!(
-            "{name}: {} from its start until it asks for work, {} of that its own; {:.1} MB of memory",
-            ms(median(whole)),
-            ms(median(own)),
+        print(&format!(
+            "{name}: {} from the start to the first poll, {} of them its own; {:.1} MB of memory",
+            ms(median(total_times)),
+            ms(median(own_times)),
             memory as f64 / 1e3
         ));
         running
     }
 
-    fn start(&self, runtime: &Runtime, variables: &BTreeMap<String, String>) -> Child {
+    fn start(&self, runtime: &LambdaRuntimeApi, variables: &BTreeMap<String, String>) -> Child {
         let mut command = Command::new(self.bootstrap);
         command.env_clear().envs(variables).envs([
             ("AWS_LAMBDA_RUNTIME_API", runtime.address().as_str()),
@@ -183,46 +186,50 @@ impl Function<'_> {
     }
 }
 
-/// The first answer and later ones, and how long they took beside the store's time.
-fn tell_answers(running: &Running, stack: &Stack<'_>, world: &World, proxy: &Proxy) {
+/// Measures the first answer and later ones, in total and without the store's time.
+fn measure_answers(running: &RunningFunction, stack: &Stack<'_>, world: &World, proxy: &Proxy) {
     let path = format!("/api/v1/orgs/{}/metrics", world.org);
     let query = "since=2024-01-01&until=2024-02-25";
     let event = gateway_event(&path, query, stack.token());
     let answer = || {
-        let busy = proxy.busy();
-        let (answer, took) = running.runtime.invoke(event.clone());
-        let own = took.saturating_sub(proxy.busy() - busy);
+        let proxy_busy = proxy.busy_time();
+        let (answer, duration) = running.runtime.invoke(event.clone());
+        let own = duration.saturating_sub(proxy.busy_time() - proxy_busy);
         let answer = answer.expect("an answer");
         assert_eq!(answer["statusCode"], 200, "{answer}");
         assert_eq!(answer["body"], json!(stack.get(&format!("{path}?{query}")).text()));
-        (took, own)
+        (duration, own)
     };
-    let asked = proxy.log().len();
-    let (whole, own) = answer();
-    // What the deployed function has asked for the same answer does not count.
-    let asked = (proxy.log().len() - asked) / 2;
-    tell(&format!(
-        "api: the first answer after {}, {} beside the store's time, with {asked} questions to the store",
-        ms(whole),
+    let first_request = proxy.log().len();
+    let (total, own) = answer();
+    // Half of the requests belong to the deployed function, which gives the same answer.
+    let requests = (proxy.log().len() - first_request) / 2;
+    print(&format!(
+        "api: first answer after {}, {} without the store's time, {requests} requests to the store",
+        ms(total),
         ms(own)
     ));
-    let worked = worked(running.child.id());
-    let (whole, own) = (0..ANSWERS).map(|_| answer()).unzip();
-    let worked = worked.zip(self::worked(running.child.id())).map(|(before, after)| after - before);
-    tell(&format!("api: later answers after {}, {} beside it", ms(median(whole)), ms(median(own))));
-    if let Some(worked) = worked {
-        tell(&format!("api: {} of a processor for each of them", ms(worked / ANSWERS as u32)));
+    let cpu_before = cpu_time(running.child.id());
+    let (total, own) = (0..ANSWER_COUNT).map(|_| answer()).unzip();
+    let cpu_time = cpu_before.zip(cpu_time(running.child.id())).map(|(before, after)| after - before);
+    print(&format!(
+        "api: later answers after {}, {} without the store's time",
+        ms(median(total)),
+        ms(median(own))
+    ));
+    if let Some(cpu_time) = cpu_time {
+        print(&format!("api: {} of CPU time for each of them", ms(cpu_time / ANSWER_COUNT as u32)));
     }
 }
 
-/// How long a process has had a processor so far, where that is known.
-fn worked(pid: u32) -> Option<Duration> {
+/// Returns the CPU time of a process so far. `None` if the system does not report it.
+fn cpu_time(pid: u32) -> Option<Duration> {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
-    let of_thread = |entry: std::fs::DirEntry| {
+    let thread_time = |entry: std::fs::DirEntry| {
         let text = std::fs::read_to_string(entry.path().join("schedstat")).ok()?;
         text.split(' ').next()?.parse().ok()
     };
-    Some(threads.filter_map(of_thread).map(Duration::from_nanos).sum())
+    Some(threads.filter_map(thread_time).map(Duration::from_nanos).sum())
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {
@@ -234,12 +241,12 @@ fn ms(time: Duration) -> String {
     format!("{:.1} ms", time.as_secs_f64() * 1e3)
 }
 
-#[expect(clippy::print_stdout, reason = "these figures are what it is run for")]
-fn tell(line: &str) {
+#[expect(clippy::print_stdout, reason = "the figures are the purpose of the measurement")]
+fn print(line: &str) {
     println!("{line}");
 }
 
 /// The tests of this file.
 pub(crate) fn tests() -> Vec<ExternalTest> {
-    vec![external_test!(NEEDS, the_functions_take_little)]
+    vec![external_test!(NEEDS, measure_the_functions)]
 }

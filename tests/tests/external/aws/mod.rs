@@ -1,8 +1,7 @@
-//! The deployed system on an emulator of AWS: the real template, the real functions, every function
-//! under its own role.
-//!
-//! `infra/local-aws` starts the emulator and installs the pinned tools, from PyPI. With `AWS_ENDPOINT_URL`
-//! set, the tests that need nothing special of an emulator use that AWS instead.
+//! The deployed system on an emulator of AWS: the real template and functions, and each function under its
+//! own role.
+//! `infra/local-aws` installs the pinned tools from PyPI and starts the emulator. If `AWS_ENDPOINT_URL` is set,
+//! tests that need no special emulator use that AWS instead.
 
 mod access;
 mod athena;
@@ -14,7 +13,7 @@ mod end_to_end;
 mod faults;
 mod footprint;
 mod lint;
-mod scene;
+mod scenario;
 mod stack;
 
 use crate::ExternalTest;

@@ -1,4 +1,4 @@
-//! The stack: built once, deployed to a test's emulator, invoked, asked, watched.
+//! The stack: builds it once, deploys it to a test's emulator, invokes its functions and inspects it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use gam_tests::github::{Double, TOKEN, World};
-use gam_tests::http::{Answer, ask};
+use gam_tests::http::{HttpResponse, send_request};
 use gam_tests::program::memory_kb;
 use serde_json::{Value, json};
 
@@ -15,18 +15,19 @@ use super::emulator::{Emulator, wait_for};
 use crate::tools::{run, script};
 use gam_tests::support::SINCE;
 
-/// How many questions are asked at a time.
-const ASKERS: usize = 4;
+/// Number of parallel requests to the API.
+const CLIENT_COUNT: usize = 4;
 
-/// The built template, with the functions next to it. It is built once, from what `cargo test` has compiled.
-pub(crate) fn built() -> &'static Path {
-    static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
+/// Returns the built template, with the functions next to it. It is built once, from what `cargo test` has
+/// compiled.
+pub(crate) fn built_template() -> &'static Path {
+    static TEMPLATE: LazyLock<PathBuf> = LazyLock::new(|| {
         let mut script = script();
         script.arg("build");
         let path = run(script).unwrap_or_else(|why| panic!("the functions cannot be built: {why}"));
         PathBuf::from(path.trim())
     });
-    &BUILT
+    &TEMPLATE
 }
 
 /// A deployed stack.
@@ -37,9 +38,9 @@ pub(crate) struct Stack<'a> {
     token: String,
 }
 
-/// The parameters of a stack that collects what a double shows.
+/// Returns the parameters of a stack that collects from a double.
 pub(crate) fn parameters(world: &World, double: &Double) -> BTreeMap<String, String> {
-    let all = [
+    let parameters = [
         ("Organizations", world.org.to_lowercase()),
         ("GitHubTokenSecret", "github-token".to_owned()),
         ("GitHubApiUrl", double.api_url()),
@@ -47,10 +48,10 @@ pub(crate) fn parameters(world: &World, double: &Double) -> BTreeMap<String, Str
         ("Architecture", if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" }.to_owned()),
         ("RunsOn", "emulator".to_owned()),
     ];
-    all.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    parameters.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// An event as an HTTP API sends it, in its format 2.0.
+/// Returns an event of an HTTP API, in payload format 2.0.
 pub(crate) fn gateway_event(path: &str, query: &str, token: &str) -> Value {
     json!({
         "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": query,
@@ -69,76 +70,86 @@ pub(crate) fn gateway_event(path: &str, query: &str, token: &str) -> Value {
 }
 
 impl<'a> Stack<'a> {
-    /// Deploys for a double, and creates the secret with its token.
+    /// Creates the secret with the double's token, and deploys a stack for the double.
     pub(crate) fn deploy(aws: &'a Emulator, world: &World, double: &Double) -> Self {
-        let template = built();
+        let template = built_template();
         aws.call("secretsmanager", "create_secret", json!({ "Name": "github-token", "SecretString": TOKEN }));
-        Self::of(aws, template, &parameters(world, double))
+        Self::with_parameters(aws, template, &parameters(world, double))
     }
 
-    /// Deploys with other parameters.
-    pub(crate) fn of(aws: &'a Emulator, template: &Path, parameters: &BTreeMap<String, String>) -> Self {
+    /// Deploys a template with these parameters.
+    pub(crate) fn with_parameters(
+        aws: &'a Emulator,
+        template: &Path,
+        parameters: &BTreeMap<String, String>,
+    ) -> Self {
         let name = "gam-test";
-        let asked = json!({ "stack": name, "template": template, "parameters": parameters });
-        let stack = aws.call("tests", "deploy", asked);
-        Self::described(aws, name, &stack)
+        let request = json!({ "stack": name, "template": template, "parameters": parameters });
+        let stack = aws.call("tests", "deploy", request);
+        Self::from_description(aws, name, &stack)
     }
 
-    /// Deploys as a person does: with `sam deploy`.
-    pub(crate) fn by_sam(aws: &'a Emulator, parameters: &BTreeMap<String, String>) -> Self {
+    /// Deploys with `sam deploy`, as users do.
+    pub(crate) fn deploy_with_sam(aws: &'a Emulator, parameters: &BTreeMap<String, String>) -> Self {
         let name = "gam-by-sam";
         let mut script = script();
         script.args(["deploy", "--endpoint", aws.endpoint(), "--stack-name", name]);
         script.args(parameters.iter().map(|(name, value)| format!("{name}={value}")));
         run(script).unwrap_or_else(|why| panic!("sam deploy: {why}"));
         let stacks = aws.call("cloudformation", "describe_stacks", json!({ "StackName": name }));
-        Self::described(aws, name, &stacks["Stacks"][0])
+        Self::from_description(aws, name, &stacks["Stacks"][0])
     }
 
-    fn described(aws: &'a Emulator, name: &str, stack: &Value) -> Self {
+    fn from_description(aws: &'a Emulator, name: &str, stack: &Value) -> Self {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let outputs = stack["Outputs"].as_array().expect("outputs").iter();
         let outputs: BTreeMap<String, String> =
             outputs.map(|output| (text(&output["OutputKey"]), text(&output["OutputValue"]))).collect();
-        let secret = |name: &String| {
-            let told = aws.call("secretsmanager", "get_secret_value", json!({ "SecretId": name }));
-            text(&told["SecretString"])
+        let read_secret = |name: &String| {
+            let secret = aws.call("secretsmanager", "get_secret_value", json!({ "SecretId": name }));
+            text(&secret["SecretString"])
         };
-        let token = outputs.get("AccessTokenSecret").map(secret).unwrap_or_default();
+        let token = outputs.get("AccessTokenSecret").map(read_secret).unwrap_or_default();
         Stack { aws, name: name.to_owned(), outputs, token }
     }
 
-    /// Its name.
+    /// Name of the stack.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether it tells such an output.
-    pub(crate) fn tells(&self, output: &str) -> bool {
+    /// Returns whether the stack has this output.
+    pub(crate) fn has_output(&self, output: &str) -> bool {
         self.outputs.contains_key(output)
     }
 
-    /// The bearer token of its HTTP endpoint; empty where it has none.
+    /// Bearer token of the HTTP endpoint. Empty if it has none.
     pub(crate) fn token(&self) -> &str {
         &self.token
     }
 
-    /// An output of the stack.
+    /// Returns an output of the stack.
     #[track_caller]
     pub(crate) fn output(&self, name: &str) -> &str {
-        self.outputs.get(name).unwrap_or_else(|| panic!("the stack {} tells no {name}", self.name))
+        self.outputs.get(name).unwrap_or_else(|| panic!("the stack {} has no output {name}", self.name))
     }
 
-    /// Invokes a function and waits. What it answered, or what it failed with.
+    /// Invokes a function and waits for its answer.
+    ///
+    /// # Errors
+    /// The error that the function reported.
     pub(crate) fn try_invoke(&self, function: &str, payload: &Value) -> Result<Value, Value> {
-        let asked = json!({ "FunctionName": self.output(function), "Payload": payload.to_string() });
-        let mut answer = self.aws.call("lambda", "invoke", asked);
+        let request = json!({ "FunctionName": self.output(function), "Payload": payload.to_string() });
+        let mut answer = self.aws.call("lambda", "invoke", request);
         let text = answer["Payload"].as_str().unwrap_or_default();
-        let told = serde_json::from_str(text).unwrap_or_else(|_| json!(text));
-        if answer["FunctionError"].take().is_null() { Ok(told) } else { Err(told) }
+        let payload = serde_json::from_str(text).unwrap_or_else(|_| json!(text));
+        if answer["FunctionError"].take().is_null() { Ok(payload) } else { Err(payload) }
     }
 
-    /// Invokes a function, which must succeed.
+    /// Invokes a function.
+    ///
+    /// # Panics
+    /// If it fails.
     #[track_caller]
     pub(crate) fn invoke(&self, function: &str, payload: &Value) -> Value {
         self.try_invoke(function, payload).unwrap_or_else(|error| panic!("{function}: {error}"))
@@ -146,92 +157,92 @@ impl<'a> Stack<'a> {
 
     /// Invokes a function without waiting.
     pub(crate) fn start(&self, function: &str, payload: &Value) {
-        let asked = json!({
+        let request = json!({
             "FunctionName": self.output(function), "InvocationType": "Event", "Payload": payload.to_string(),
         });
-        self.aws.call("lambda", "invoke", asked);
+        self.aws.call("lambda", "invoke", request);
     }
 
-    /// Fires a deployed schedule now, by a copy of its target.
+    /// Fires a deployed schedule now, through a new schedule with the same target.
     pub(crate) fn fire(&self, schedule: &str) {
         static LAST: AtomicU32 = AtomicU32::new(0);
         let deployed = self.aws.call("scheduler", "get_schedule", json!({ "Name": self.output(schedule) }));
-        let asked = json!({
+        let request = json!({
             "Name": format!("now-{}", LAST.fetch_add(1, Ordering::Relaxed)),
             "ScheduleExpression": "at(2020-01-01T00:00:00)",
             "FlexibleTimeWindow": { "Mode": "OFF" },
             "Target": deployed["Target"],
         });
-        self.aws.call("scheduler", "create_schedule", asked);
+        self.aws.call("scheduler", "create_schedule", request);
     }
 
-    /// Plans as the schedule does, and waits until everything is worked off.
+    /// Plans as the schedule does, and waits until everything is processed.
     pub(crate) fn collect(&self) {
         self.invoke("CollectFunction", &json!({ "action": "plan" }));
         self.settle();
     }
 
-    /// How many messages a queue holds: waiting, taken, delayed.
+    /// Returns the number of messages in a queue: visible, in flight and delayed.
     pub(crate) fn depth(&self, queue: &str) -> u64 {
-        let asked = json!({ "QueueUrl": self.output(queue), "AttributeNames": ["All"] });
-        let told = self.aws.call("sqs", "get_queue_attributes", asked);
+        let request = json!({ "QueueUrl": self.output(queue), "AttributeNames": ["All"] });
+        let answer = self.aws.call("sqs", "get_queue_attributes", request);
         let kinds = ["", "NotVisible", "Delayed"].map(|kind| format!("ApproximateNumberOfMessages{kind}"));
         let count =
-            |kind: &String| told["Attributes"][kind].as_str().and_then(|count| count.parse::<u64>().ok());
+            |kind: &String| answer["Attributes"][kind].as_str().and_then(|count| count.parse::<u64>().ok());
         kinds.iter().filter_map(count).sum()
     }
 
-    /// The keys of the lake below a prefix.
+    /// Returns the keys of the lake with a prefix.
     pub(crate) fn keys(&self, prefix: &str) -> Vec<String> {
-        let asked = json!({ "Bucket": self.output("LakeBucket"), "Prefix": prefix });
-        let found = self.aws.list("s3", "list_objects_v2", "Contents", asked);
-        found.iter().filter_map(|object| Some(object["Key"].as_str()?.to_owned())).collect()
+        let request = json!({ "Bucket": self.output("LakeBucket"), "Prefix": prefix });
+        let objects = self.aws.list("s3", "list_objects_v2", "Contents", request);
+        objects.iter().filter_map(|object| Some(object["Key"].as_str()?.to_owned())).collect()
     }
 
-    /// Waits until there is nothing to be done: no work, no news of batches, no batches.
+    /// Waits until nothing is left to do: no commands, no messages about batches, no batches.
     #[track_caller]
     pub(crate) fn settle(&self) {
-        wait_for("the work to be done", || (self.depth("WorkQueueUrl") == 0).then_some(()));
-        wait_for("the inbox to be worked off", || {
+        wait_for("the work queue to be empty", || (self.depth("WorkQueueUrl") == 0).then_some(()));
+        wait_for("the inbox to be empty", || {
             (self.depth("InboxQueueUrl") == 0 && self.keys("inbox/org=").is_empty()).then_some(())
         });
     }
 
     /// Puts a file into the lake.
     pub(crate) fn put(&self, key: &str, file: &Path) {
-        let asked = json!({ "Bucket": self.output("LakeBucket"), "Key": key, "Body": { "$file": file } });
-        self.aws.call("s3", "put_object", asked);
+        let request = json!({ "Bucket": self.output("LakeBucket"), "Key": key, "Body": { "$file": file } });
+        self.aws.call("s3", "put_object", request);
     }
 
     /// Sends a message to a queue.
     pub(crate) fn send(&self, queue: &str, body: &Value) {
-        let asked = json!({ "QueueUrl": self.output(queue), "MessageBody": body.to_string() });
-        self.aws.call("sqs", "send_message", asked);
+        let request = json!({ "QueueUrl": self.output(queue), "MessageBody": body.to_string() });
+        self.aws.call("sqs", "send_message", request);
     }
 
-    /// The processes of a function.
+    /// Returns the processes of a function.
     fn processes(&self, function: &str) -> Vec<u32> {
-        let wanted = format!("AWS_LAMBDA_FUNCTION_NAME={}", self.output(function));
-        let of_function = |pid: &u32| {
-            let place = std::fs::read_link(format!("/proc/{pid}/cwd"));
+        let expected = format!("AWS_LAMBDA_FUNCTION_NAME={}", self.output(function));
+        let is_of_function = |pid: &u32| {
+            let directory = std::fs::read_link(format!("/proc/{pid}/cwd"));
             let variables = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            place.is_ok_and(|place| place.starts_with(self.aws.dir()))
-                && variables.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
+            directory.is_ok_and(|directory| directory.starts_with(self.aws.dir()))
+                && variables.split(|byte| *byte == 0).any(|variable| variable == expected.as_bytes())
         };
         let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-        let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        numbers.filter(of_function).collect()
+        let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.filter(is_of_function).collect()
     }
 
-    /// How much memory the running processes of a function had at most, in kB.
+    /// Returns the peak memory of a function's running processes, in kB.
     pub(crate) fn memory(&self, function: &str) -> Option<u64> {
         self.processes(function).into_iter().filter_map(|pid| memory_kb(pid, "VmHWM")).max()
     }
 
-    /// Kills the processes of a function; how many there were.
+    /// Kills the processes of a function, and returns their number.
     pub(crate) fn kill(&self, function: &str) -> usize {
         let kill = |pid: &u32| {
-            // It may just have ended by itself.
+            // It may have ended already.
             Command::new("kill")
                 .args(["-KILL", &pid.to_string()])
                 .status()
@@ -240,39 +251,39 @@ impl<'a> Stack<'a> {
         self.processes(function).iter().filter(|pid| kill(pid)).count()
     }
 
-    /// Makes a queue's messages come back soon after a failure.
-    pub(crate) fn hurry(&self, queue: &str) {
-        let asked = json!({ "QueueUrl": self.output(queue), "Attributes": { "VisibilityTimeout": "2" } });
-        self.aws.call("sqs", "set_queue_attributes", asked);
+    /// Shortens a queue's visibility timeout, so that messages return soon after a failure.
+    pub(crate) fn shorten_visibility_timeout(&self, queue: &str) {
+        let request = json!({ "QueueUrl": self.output(queue), "Attributes": { "VisibilityTimeout": "2" } });
+        self.aws.call("sqs", "set_queue_attributes", request);
     }
 
-    /// Takes the messages of a queue: bodies, and the attribute `reason`.
+    /// Receives the messages of a queue: body and attribute `reason`.
     pub(crate) fn messages(&self, queue: &str) -> Vec<(String, Option<String>)> {
-        let asked = json!({
+        let request = json!({
             "QueueUrl": self.output(queue), "MaxNumberOfMessages": 10, "MessageAttributeNames": ["All"],
         });
-        let told = self.aws.call("sqs", "receive_message", asked);
-        let messages = told["Messages"].as_array().cloned().unwrap_or_default();
+        let answer = self.aws.call("sqs", "receive_message", request);
+        let messages = answer["Messages"].as_array().cloned().unwrap_or_default();
         let text = |value: &Value| value.as_str().map(str::to_owned);
-        let read = |message: &Value| {
+        let parse = |message: &Value| {
             let reason = text(&message["MessageAttributes"]["reason"]["StringValue"]);
             (text(&message["Body"]).unwrap_or_default(), reason)
         };
-        messages.iter().map(read).collect()
+        messages.iter().map(parse).collect()
     }
 
-    /// What a function wrote: its lines, as JSON where they are.
-    pub(crate) fn lines(&self, function: &str) -> Vec<Value> {
-        let asked = json!({ "FunctionName": self.output(function) });
-        let told = self.aws.call("lambda", "get_function_configuration", asked);
-        let group = &told["LoggingConfig"]["LogGroup"];
-        let asked = json!({ "logGroupName": group });
-        let streams = self.aws.list("logs", "describe_log_streams", "logStreams", asked);
+    /// Returns the log lines of a function. Lines that are not JSON become strings.
+    pub(crate) fn log_lines(&self, function: &str) -> Vec<Value> {
+        let request = json!({ "FunctionName": self.output(function) });
+        let configuration = self.aws.call("lambda", "get_function_configuration", request);
+        let group = &configuration["LoggingConfig"]["LogGroup"];
+        let request = json!({ "logGroupName": group });
+        let streams = self.aws.list("logs", "describe_log_streams", "logStreams", request);
         let mut lines = Vec::new();
         for stream in streams {
-            let asked = json!({ "logGroupName": group, "logStreamName": stream["logStreamName"] });
-            let told = self.aws.call("logs", "get_log_events", asked);
-            lines.extend(told["events"].as_array().into_iter().flatten().filter_map(|event| {
+            let request = json!({ "logGroupName": group, "logStreamName": stream["logStreamName"] });
+            let page = self.aws.call("logs", "get_log_events", request);
+            lines.extend(page["events"].as_array().into_iter().flatten().filter_map(|event| {
                 let text = event["message"].as_str()?;
                 Some(serde_json::from_str(text).unwrap_or_else(|_| json!(text)))
             }));
@@ -280,48 +291,48 @@ impl<'a> Stack<'a> {
         lines
     }
 
-    /// The lines of a function that hold embedded metrics, in the order of the log.
-    pub(crate) fn embedded(&self, function: &str) -> Vec<Value> {
-        let mut lines = self.lines(function);
+    /// Returns the log lines of a function that contain embedded metrics, in the order of the log.
+    pub(crate) fn metric_lines(&self, function: &str) -> Vec<Value> {
+        let mut lines = self.log_lines(function);
         lines.retain(|line| line["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "GitHubActivityMetrics");
         lines
     }
 
-    /// The values of an embedded metric, in the order of the log.
+    /// Returns the values of an embedded metric, in the order of the log.
     pub(crate) fn metric(&self, function: &str, name: &str) -> Vec<f64> {
-        self.embedded(function).iter().filter_map(|line| line[name].as_f64()).collect()
+        self.metric_lines(function).iter().filter_map(|line| line[name].as_f64()).collect()
     }
 
-    /// Asks the HTTP endpoint with the bearer token.
-    pub(crate) fn get(&self, target: &str) -> Answer {
-        self.ask(target, &[("authorization", &format!("Bearer {}", self.token))])
+    /// Requests a target of the HTTP endpoint with the bearer token.
+    pub(crate) fn get(&self, target: &str) -> HttpResponse {
+        self.get_with_headers(target, &[("authorization", &format!("Bearer {}", self.token))])
     }
 
-    /// Asks the HTTP endpoint with those headers.
-    pub(crate) fn ask(&self, target: &str, headers: &[(&str, &str)]) -> Answer {
+    /// Requests a target of the HTTP endpoint with these headers.
+    pub(crate) fn get_with_headers(&self, target: &str, headers: &[(&str, &str)]) -> HttpResponse {
         let host = self.output("ApiUrl").trim_start_matches("http://").trim_start_matches("https://");
         let headers = [&[("host", host)], headers].concat();
-        ask(self.aws.address(), "GET", target, &headers)
+        send_request(self.aws.address(), "GET", target, &headers)
     }
 
-    /// The answers to questions, several at a time.
-    pub(crate) fn answers(&self, questions: &[String]) -> BTreeMap<String, String> {
-        let share = questions.len().div_ceil(ASKERS);
+    /// Fetches the answers to several targets in parallel.
+    pub(crate) fn answers(&self, targets: &[String]) -> BTreeMap<String, String> {
+        let chunk_size = targets.len().div_ceil(CLIENT_COUNT);
         std::thread::scope(|scope| {
-            let askers: Vec<_> = questions
-                .chunks(share)
-                .map(|share| {
+            let clients: Vec<_> = targets
+                .chunks(chunk_size)
+                .map(|chunk| {
                     scope.spawn(move || {
-                        let answer = |question: &String| {
-                            let answer = self.get(question);
-                            assert_eq!(answer.status, 200, "{question}: {}", answer.text());
-                            (question.clone(), answer.text())
+                        let answer = |target: &String| {
+                            let answer = self.get(target);
+                            assert_eq!(answer.status, 200, "{target}: {}", answer.text());
+                            (target.clone(), answer.text())
                         };
-                        share.iter().map(answer).collect::<Vec<_>>()
+                        chunk.iter().map(answer).collect::<Vec<_>>()
                     })
                 })
                 .collect();
-            let answers = askers.into_iter().flat_map(|asker| asker.join().expect("an asker"));
+            let answers = clients.into_iter().flat_map(|client| client.join().expect("a client thread"));
             answers.collect()
         })
     }

@@ -2,17 +2,17 @@
 
 use std::net::TcpListener;
 
-use gam_tests::program::Place;
+use gam_tests::program::Sandbox;
 
 use super::{check, check_varying, collected, start, transcript, transcripts};
 use gam_tests::support::files;
 
 #[test]
 fn nothing_collected_yet() {
-    let place = Place::new();
-    let missing = transcripts(&place, &[&["show", "acme"], &["export", "acme"]]);
+    let sandbox = Sandbox::new();
+    let missing = transcripts(&sandbox, &[&["show", "acme"], &["export", "acme"]]);
     check("missing_store", &missing);
-    let (_double, place) = collected();
+    let (_double, sandbox) = collected();
     let runs: [&[&str]; 6] = [
         &["show", "other"],
         &["export", "other"],
@@ -21,13 +21,13 @@ fn nothing_collected_yet() {
         &["show", "repo", "acme", "other"],
         &["show", "member", "acme", "other"],
     ];
-    check("unknown_names", &transcripts(&place, &runs));
+    check("unknown_names", &transcripts(&sandbox, &runs));
 }
 
 #[test]
 fn store_that_cannot_be_used() {
-    let (_double, place) = collected();
-    let store = place.data().join("store.sqlite");
+    let (_double, sandbox) = collected();
+    let store = sandbox.data_dir().join("store.sqlite");
     let good = std::fs::read(&store).expect("the store");
     let mut text = String::new();
     // The header holds the version of the tables at 60, and whose file it is at 68.
@@ -35,50 +35,50 @@ fn store_that_cannot_be_used() {
         let mut bytes = good.clone();
         bytes[at..at + 4].copy_from_slice(&9_999_i32.to_be_bytes());
         std::fs::write(&store, bytes).expect("the store");
-        text.push_str(&format!("The store is of {what}.\n{}\n", transcript(&place, &["aggregate"])));
+        text.push_str(&format!("The store is of {what}.\n{}\n", transcript(&sandbox, &["aggregate"])));
     }
     std::fs::write(&store, "This is no database. ".repeat(500)).expect("the store");
-    text.push_str(&format!("The store is a text.\n{}", transcript(&place, &["aggregate"])));
+    text.push_str(&format!("The store is a text.\n{}", transcript(&sandbox, &["aggregate"])));
     check("unusable_store", &text);
 }
 
 #[test]
 fn data_directory_that_cannot_be_used() {
-    let (_double, place) = start();
-    std::fs::write(place.data(), "a file").expect("a file");
+    let (_double, sandbox) = start();
+    std::fs::write(sandbox.data_dir(), "a file").expect("a file");
     let runs: [&[&str]; 3] = [&["collect", "acme"], &["aggregate"], &["demo", "--no-serve"]];
-    check("unusable_directory", &transcripts(&place, &runs));
+    check("unusable_directory", &transcripts(&sandbox, &runs));
 }
 
 #[test]
 fn damaged_files() {
-    let (_double, place) = collected();
-    let inbox = place.lake().join("inbox/org=acme");
+    let (_double, sandbox) = collected();
+    let inbox = sandbox.lake_dir().join("inbox/org=acme");
     std::fs::create_dir_all(&inbox).expect("the inbox");
-    let snapshot = files(&place.lake().join("events")).pop().expect("a snapshot");
+    let snapshot = files(&sandbox.lake_dir().join("events")).pop().expect("a snapshot");
     let whole = std::fs::read(&snapshot).expect("its bytes");
     std::fs::write(inbox.join(format!("{}.parquet", "00".repeat(32))), "").expect("a batch");
     std::fs::write(inbox.join(format!("{}.parquet", "11".repeat(32))), "PAR1 no table PAR1")
         .expect("a batch");
-    check("damaged_batches", &transcript(&place, &["aggregate"]));
+    check("damaged_batches", &transcript(&sandbox, &["aggregate"]));
     std::fs::write(inbox.join(format!("{}.parquet", "00".repeat(32))), "").expect("a batch");
-    check("damaged_batch_json", &transcript(&place, &["aggregate", "--format", "json", "--quiet"]));
+    check("damaged_batch_json", &transcript(&sandbox, &["aggregate", "--format", "json", "--quiet"]));
 
     std::fs::write(&snapshot, &whole[..whole.len() / 2]).expect("a snapshot");
-    check("damaged_snapshot", &transcript(&place, &["aggregate", "--rebuild"]));
+    check("damaged_snapshot", &transcript(&sandbox, &["aggregate", "--rebuild"]));
 }
 
 #[test]
 fn api_that_cannot_be_reached() {
-    let (double, place) = collected();
+    let (double, sandbox) = collected();
     // A port that was free a moment ago.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("its address").port();
     let address = format!("127.0.0.1:{port}");
-    let mut text = transcript(&place, &["serve", "--listen", &address]);
+    let mut text = transcript(&sandbox, &["serve", "--listen", &address]);
     drop(listener);
     let api = format!("http://{address}");
-    text.push_str(&format!("\n{}", transcript(&place, &["show", "acme", "--api", &api])));
-    text.push_str(&format!("\n{}", transcript(&place, &["show", "acme", "--api", &double.api_url()])));
+    text.push_str(&format!("\n{}", transcript(&sandbox, &["show", "acme", "--api", &api])));
+    text.push_str(&format!("\n{}", transcript(&sandbox, &["show", "acme", "--api", &double.api_url()])));
     check_varying("unreachable_api", &text, &[(&format!(r"\b{port}\b"), "[port]")]);
 }

@@ -11,10 +11,11 @@ mod usage_errors;
 use std::process::Command;
 
 use gam_tests::github::world::{
-    Account, Deployment, Pull, Release, ReleaseTurn, Repo, Review, Signature, Thread, Time, Turn, at,
+    Account, Deployment, PullRequest, Release, ReleaseChange, Repo, Review, Signature, Thread, ThreadChange,
+    Time, at,
 };
 use gam_tests::github::{Double, World};
-use gam_tests::program::{Outcome, Place, finish};
+use gam_tests::program::{RunResult, Sandbox, run_to_end};
 
 /// The day from which on the organization is collected.
 const SINCE: &str = "2024-01-01";
@@ -40,13 +41,15 @@ fn world() -> World {
     site.commits.get_mut(&second).expect("the commit").co_authors.push(by_ann.clone());
     site.push(at("2024-03-04T10:05:00Z"), &third);
     let merged = Thread::new(1, Some(ann.clone()), at("2024-03-01T10:00:00Z"));
-    let mut merged = Pull::new(merged.then(at("2024-03-03T10:00:00Z"), Turn::Merged));
+    let mut merged = PullRequest::new(merged.with_change(at("2024-03-03T10:00:00Z"), ThreadChange::Merged));
     merged.reviews.push(Review::new(7, Some(bob.clone()), at("2024-03-01T16:00:00Z")));
     let closed = Thread::new(2, Some(bob.clone()), at("2024-03-02T09:00:00Z"));
-    let closed = closed.then(at("2024-03-05T09:00:00Z"), Turn::Closed { event: Some(0) });
-    site.pulls = vec![merged, Pull::new(closed)];
+    let closed =
+        closed.with_change(at("2024-03-05T09:00:00Z"), ThreadChange::Closed { event_offset_s: Some(0) });
+    site.pulls = vec![merged, PullRequest::new(closed)];
     let issue = Thread::new(3, Some(ann.clone()), at("2024-03-02T08:00:00Z"));
-    site.issues = vec![issue.then(at("2024-03-06T08:00:00Z"), Turn::Closed { event: Some(0) })];
+    site.issues =
+        vec![issue.with_change(at("2024-03-06T08:00:00Z"), ThreadChange::Closed { event_offset_s: Some(0) })];
 
     let mut tools = Repo::new(702, "tools", begin);
     let only = tools.commit(&[], at("2024-03-07T10:00:00Z"), &by_nobody, Some([7, 0, 1]));
@@ -56,7 +59,7 @@ fn world() -> World {
         tag: "v1".to_owned(),
         author: Some(bob.clone()),
         created_at: at("2024-03-08"),
-        turns: vec![(at("2024-03-08T01:00:00Z"), ReleaseTurn::Published)],
+        changes: vec![(at("2024-03-08T01:00:00Z"), ReleaseChange::Published)],
     });
     for (id, status) in [(41, "SUCCESS"), (42, "FAILURE")] {
         tools.deployments.push(Deployment {
@@ -70,24 +73,24 @@ fn world() -> World {
     World { members: vec![ann, bob], repos: vec![site, tools], ..World::new("Acme") }
 }
 
-/// GitHub with the organization, and an empty place.
-fn start() -> (Double, Place) {
+/// GitHub with the organization, and an empty sandbox.
+fn start() -> (Double, Sandbox) {
     let double = Double::start(world(), now());
-    let place = Place::with(&double);
-    (double, place)
+    let sandbox = Sandbox::with_github(&double);
+    (double, sandbox)
 }
 
 /// The same, with the organization collected and aggregated.
-fn collected() -> (Double, Place) {
-    let (double, place) = start();
-    place.run(&["collect", "acme", "--since", SINCE]).expect(0);
-    place.run(&["aggregate"]).expect(0);
-    (double, place)
+fn collected() -> (Double, Sandbox) {
+    let (double, sandbox) = start();
+    sandbox.run(&["collect", "acme", "--since", SINCE]).expect_status(0);
+    sandbox.run(&["aggregate"]).expect_status(0);
+    (double, sandbox)
 }
 
 /// Runs the program; the command line, how it ended and what it wrote.
-fn transcript(place: &Place, args: &[&str]) -> String {
-    transcript_of(place.command(args), args)
+fn transcript(sandbox: &Sandbox, args: &[&str]) -> String {
+    transcript_of(sandbox.command(args), args)
 }
 
 fn transcript_of(command: Command, args: &[&str]) -> String {
@@ -95,7 +98,7 @@ fn transcript_of(command: Command, args: &[&str]) -> String {
         .iter()
         .map(|arg| if arg.is_empty() || arg.contains(' ') { format!("'{arg}'") } else { (*arg).to_owned() });
     let line = std::iter::once("github-metrics".to_owned()).chain(quoted).collect::<Vec<_>>().join(" ");
-    let run = finish(command);
+    let run = run_to_end(command);
     assert!(!run.stderr.contains("panicked"), "{line}: {}", run.stderr);
     let status = run.status.expect("it ends by itself");
     let mut text = format!("$ {line}\nexit status {status}\n");
@@ -108,12 +111,12 @@ fn transcript_of(command: Command, args: &[&str]) -> String {
 }
 
 /// Runs the program several times.
-fn transcripts(place: &Place, runs: &[&[&str]]) -> String {
-    runs.iter().map(|args| transcript(place, args)).collect::<Vec<_>>().join("\n")
+fn transcripts(sandbox: &Sandbox, runs: &[&[&str]]) -> String {
+    runs.iter().map(|args| transcript(sandbox, args)).collect::<Vec<_>>().join("\n")
 }
 
 /// The data of a run. JSON documents are shown line by line, with their keys sorted: their order means nothing.
-fn data(run: &Outcome) -> String {
+fn data(run: &RunResult) -> String {
     let text = run.text();
     let documents: Result<Vec<serde_json::Value>, _> =
         serde_json::Deserializer::from_str(&text).into_iter().collect();

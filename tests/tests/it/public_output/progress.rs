@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-use gam_tests::program::Place;
+use gam_tests::program::Sandbox;
 
 use super::{SINCE, check, check_varying, collected, start, transcripts};
 
@@ -17,18 +17,18 @@ const SAMPLE: [(&str, &str); 4] = [
 
 #[test]
 fn demo() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     let run = ["demo", "--no-serve", "--days", "70"];
     let other = ["demo", "--no-serve", "--seed", "7"];
-    check_varying("demo", &transcripts(&place, &[&run, &other]), &SAMPLE);
+    check_varying("demo", &transcripts(&sandbox, &[&run, &other]), &SAMPLE);
 }
 
 #[test]
 fn serve() {
-    let place = Place::new();
-    check("serve_nothing", &place.serve().stop());
-    let (_double, place) = collected();
-    check("serve", &place.serve().stop());
+    let sandbox = Sandbox::new();
+    check("serve_nothing", &sandbox.serve().stop());
+    let (_double, sandbox) = collected();
+    check("serve", &sandbox.serve().stop());
 }
 
 /// The lines in an order that does not depend on whether the server or the first round begins first.
@@ -41,9 +41,9 @@ fn server_first(text: &str) -> String {
 /// The first round of `up`, up to the wait for the second.
 #[test]
 fn up() {
-    let (_double, place) = start();
+    let (_double, sandbox) = start();
     let args = ["up", "acme", "--since", SINCE, "--listen", "127.0.0.1:0", "--parallelism", "1"];
-    let mut child = place.command(&args).stdout(Stdio::null()).spawn().expect("the program can be started");
+    let mut child = sandbox.command(&args).stdout(Stdio::null()).spawn().expect("the program can be started");
     let lines = BufReader::new(child.stderr.take().expect("its stderr")).lines();
     let mut text = String::new();
     for line in lines {
@@ -62,19 +62,19 @@ fn up() {
 
 #[test]
 fn up_that_cannot_work() {
-    let (_double, place) = start();
-    let run = place.run(&["up", "other", "--listen", "127.0.0.1:0"]).expect(1);
+    let (_double, sandbox) = start();
+    let run = sandbox.run(&["up", "other", "--listen", "127.0.0.1:0"]).expect_status(1);
     check("up_unknown_name", &server_first(&run.stderr));
 }
 
 #[test]
 fn logs_as_json() {
-    let (_double, place) = start();
+    let (_double, sandbox) = start();
     let logs = ["--log-format", "json"];
     let runs = [
         [&["collect", "acme", "--since", SINCE, "--parallelism", "1"][..], &logs].concat(),
         [&["aggregate", "other"][..], &logs].concat(),
     ];
     let runs: Vec<&[&str]> = runs.iter().map(Vec::as_slice).collect();
-    check("logs_json", &transcripts(&place, &runs));
+    check("logs_json", &transcripts(&sandbox, &runs));
 }

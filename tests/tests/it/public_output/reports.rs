@@ -1,7 +1,7 @@
 //! What `collect`, `aggregate` and `doctor` report, as text and as JSON.
 
 use gam_tests::github::world::{Thread, Time, at};
-use gam_tests::program::Place;
+use gam_tests::program::Sandbox;
 
 use super::{SINCE, check, check_varying, collected, start, transcript, transcripts, world};
 
@@ -10,31 +10,31 @@ const ALONE: [&str; 2] = ["--parallelism", "1"];
 
 #[test]
 fn collect_as_text() {
-    let (_double, place) = start();
+    let (_double, sandbox) = start();
     let first = [&["collect", "acme", "--since", SINCE][..], &ALONE].concat();
     let again = [&["collect", "acme"][..], &ALONE].concat();
     let quiet = [&["collect", "acme", "--quiet"][..], &ALONE].concat();
-    check("collect_text", &transcripts(&place, &[&first, &again, &quiet]));
+    check("collect_text", &transcripts(&sandbox, &[&first, &again, &quiet]));
 }
 
 #[test]
 fn collect_as_json() {
-    let (_double, place) = start();
+    let (_double, sandbox) = start();
     let run = [&["collect", "acme", "--since", SINCE, "--format", "json"][..], &ALONE].concat();
-    check("collect_json", &transcripts(&place, &[&run]));
+    check("collect_json", &transcripts(&sandbox, &[&run]));
 }
 
 #[test]
 fn dry_run() {
-    let (_double, place) = start();
+    let (_double, sandbox) = start();
     let text = ["collect", "acme", "--since", SINCE, "--dry-run"];
     let json = ["collect", "acme", "--since", SINCE, "--dry-run", "--format", "json"];
-    check("collect_dry_run", &transcripts(&place, &[&text, &json]));
+    check("collect_dry_run", &transcripts(&sandbox, &[&text, &json]));
 }
 
 #[test]
 fn reconcile() {
-    let (double, place) = collected();
+    let (double, sandbox) = collected();
     // The list of changes does not show what is gone.
     let mut changed = world();
     changed.repos[0].issues.clear();
@@ -42,46 +42,46 @@ fn reconcile() {
     double.set_world(changed);
     let text = [&["collect", "acme", "--reconcile"][..], &ALONE].concat();
     let json = [&["collect", "acme", "--reconcile", "--format", "json", "--quiet"][..], &ALONE].concat();
-    let first = transcript(&place, &text);
+    let first = transcript(&sandbox, &text);
     // Each run with JSON writes two documents.
-    let second = transcript(&place, &json);
+    let second = transcript(&sandbox, &json);
     check("collect_reconcile", &format!("{first}\n{second}"));
 }
 
 /// What `collect` says of repositories that cannot be read any more.
 #[test]
 fn blocked_and_hidden_repositories() {
-    let (double, place) = collected();
+    let (double, sandbox) = collected();
     let mut changed = world();
-    changed.repos[0].blocked = true;
+    changed.repos[0].is_blocked = true;
     changed.repos[0].issues.push(Thread::new(9, None, at("2024-03-10T11:00:00Z")));
     changed.repos.remove(1);
     double.set_world(changed);
     let run = [&["collect", "acme"][..], &ALONE].concat();
-    check("collect_blocked_and_hidden", &transcripts(&place, &[&run]));
+    check("collect_blocked_and_hidden", &transcripts(&sandbox, &[&run]));
 }
 
 #[test]
 fn aggregate_as_text() {
-    let (_double, place) = start();
-    place.run(&["collect", "acme", "--since", SINCE]).expect(0);
+    let (_double, sandbox) = start();
+    sandbox.run(&["collect", "acme", "--since", SINCE]).expect_status(0);
     let runs: [&[&str]; 4] = [
         &["aggregate"],
         &["aggregate", "acme"],
         &["aggregate", "--rebuild"],
         &["aggregate", "--rebuild", "--quiet"],
     ];
-    check("aggregate_text", &transcripts(&place, &runs));
-    let empty = Place::new();
+    check("aggregate_text", &transcripts(&sandbox, &runs));
+    let empty = Sandbox::new();
     check("aggregate_empty", &transcripts(&empty, &[&["aggregate"]]));
 }
 
 #[test]
 fn aggregate_as_json() {
-    let (_double, place) = start();
-    place.run(&["collect", "acme", "--since", SINCE]).expect(0);
+    let (_double, sandbox) = start();
+    sandbox.run(&["collect", "acme", "--since", SINCE]).expect_status(0);
     let run = ["aggregate", "--format", "json"];
-    check("aggregate_json", &transcripts(&place, &[&run, &run]));
+    check("aggregate_json", &transcripts(&sandbox, &[&run, &run]));
 }
 
 /// This machine's clock, which `doctor` compares with GitHub's.
@@ -99,29 +99,31 @@ const CLOCK: [(&str, &str); 3] = [
 
 #[test]
 fn doctor_finds_nothing() {
-    let (double, place) = collected();
+    let (double, sandbox) = collected();
     double.set_now(today());
     let runs: [&[&str]; 2] = [&["doctor", "acme"], &["doctor", "acme", "--format", "json"]];
-    check_varying("doctor_healthy", &transcripts(&place, &runs), &CLOCK);
-    let fresh = Place::with(&double);
+    check_varying("doctor_healthy", &transcripts(&sandbox, &runs), &CLOCK);
+    let fresh = Sandbox::with_github(&double);
     check_varying("doctor_before_the_first_run", &transcripts(&fresh, &[&["doctor"]]), &CLOCK);
 }
 
 #[test]
 fn doctor_finds_everything() {
-    let (double, place) = start();
+    let (double, sandbox) = start();
     let skew = [(r"\d+ s ahead of GitHub's", "[seconds] s ahead of GitHub's")];
     let mut changed = world();
-    changed.refused_fields = vec!["membersWithRole", "deployments"];
+    changed.forbidden_fields = vec!["membersWithRole", "deployments"];
     double.set_world(changed);
-    check_varying("doctor_permissions_and_clock", &transcripts(&place, &[&["doctor", "acme"]]), &skew);
+    check_varying("doctor_permissions_and_clock", &transcripts(&sandbox, &[&["doctor", "acme"]]), &skew);
 
-    let place = place.set("GITHUB_TOKEN", "ghp_wrong").set("GITHUB_METRICS_CONFIG", "bots.toml");
-    std::fs::write(place.dir().join("bots.toml"), "bots = [").expect("a file");
-    std::fs::create_dir_all(place.data()).expect("a directory");
-    std::fs::write(place.lake(), "a file").expect("a file");
+    let sandbox = sandbox
+        .with_variable("GITHUB_TOKEN", "ghp_wrong")
+        .with_variable("GITHUB_METRICS_CONFIG", "bots.toml");
+    std::fs::write(sandbox.dir().join("bots.toml"), "bots = [").expect("a file");
+    std::fs::create_dir_all(sandbox.data_dir()).expect("a directory");
+    std::fs::write(sandbox.lake_dir(), "a file").expect("a file");
     let runs: [&[&str]; 2] = [&["doctor", "acme"], &["doctor", "acme", "--format", "json"]];
-    check("doctor_broken", &transcripts(&place, &runs));
-    let nothing = Place::new();
+    check("doctor_broken", &transcripts(&sandbox, &runs));
+    let nothing = Sandbox::new();
     check("doctor_without_token", &transcripts(&nothing, &[&["doctor"]]));
 }

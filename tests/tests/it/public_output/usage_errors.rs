@@ -1,13 +1,13 @@
 //! Command lines, variables and files that the program does not take: exit status 2.
 
 use gam_tests::github::TOKEN;
-use gam_tests::program::Place;
+use gam_tests::program::Sandbox;
 
 use super::{check, collected, start, transcript, transcripts};
 
 #[test]
 fn command_line() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     let runs: [&[&str]; 22] = [
         &[],
         &["colect"],
@@ -32,12 +32,12 @@ fn command_line() {
         &["demo", "--days", "0"],
         &["completions", "tcl"],
     ];
-    check("usage_command_line", &transcripts(&place, &runs));
+    check("usage_command_line", &transcripts(&sandbox, &runs));
 }
 
 #[test]
 fn days() {
-    let (_double, place) = collected();
+    let (_double, sandbox) = collected();
     let empty = ["--since", "2024-02-02", "--until", "2024-02-02"];
     let runs = [
         vec!["collect", "acme", "--since", "2023-02-29"],
@@ -50,23 +50,23 @@ fn days() {
         [&["export", "acme"][..], &empty].concat(),
     ];
     let runs: Vec<&[&str]> = runs.iter().map(Vec::as_slice).collect();
-    check("usage_days", &transcripts(&place, &runs));
+    check("usage_days", &transcripts(&sandbox, &runs));
 }
 
 #[test]
 fn formats() {
-    let (_double, place) = collected();
+    let (_double, sandbox) = collected();
     let runs: [&[&str]; 3] = [
         &["show", "acme", "--format", "yaml"],
         &["show", "acme", "--format", "parquet"],
         &["export", "acme", "--format", "table"],
     ];
-    check("usage_formats", &transcripts(&place, &runs));
+    check("usage_formats", &transcripts(&sandbox, &runs));
 }
 
 #[test]
 fn lake_store_and_addresses() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     let runs: [&[&str]; 10] = [
         &["aggregate", "--lake", "lake"],
         &["aggregate", "--lake", "s3://"],
@@ -79,7 +79,7 @@ fn lake_store_and_addresses() {
         &["serve", "--listen", "nowhere"],
         &["serve", "--listen", "127.0.0.1:99999"],
     ];
-    let mut text = transcripts(&place, &runs);
+    let mut text = transcripts(&sandbox, &runs);
     for (name, value) in [
         ("STORAGE_TYPE", "dynamodb"),
         ("STORAGE_TYPE", "postgres"),
@@ -87,8 +87,8 @@ fn lake_store_and_addresses() {
         ("API_PORT", "http"),
         ("GITHUB_API_URL", "not an address"),
     ] {
-        let place = Place::new().set(name, value);
-        text.push_str(&format!("\n{name}={value}\n{}", transcript(&place, &["aggregate"])));
+        let sandbox = Sandbox::new().with_variable(name, value);
+        text.push_str(&format!("\n{name}={value}\n{}", transcript(&sandbox, &["aggregate"])));
     }
     check("usage_places", &text);
 }
@@ -106,16 +106,18 @@ fn sign_in() {
         &[("GITHUB_APP_ID", "7"), ("GITHUB_APP_PRIVATE_KEY", "missing.pem")],
     ];
     for variables in variables {
-        let place = variables.iter().fold(Place::new(), |place, (name, value)| place.set(name, value));
+        let sandbox = variables
+            .iter()
+            .fold(Sandbox::new(), |sandbox, (name, value)| sandbox.with_variable(name, value));
         let shown: Vec<String> = variables.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
-        text.push_str(&format!("{}\n{}\n", shown.join(" "), transcript(&place, &["collect", "acme"])));
+        text.push_str(&format!("{}\n{}\n", shown.join(" "), transcript(&sandbox, &["collect", "acme"])));
     }
     check("usage_sign_in", text.trim_start());
 }
 
 #[test]
 fn configuration() {
-    let (_double, place) = start();
+    let (_double, sandbox) = start();
     let mut text = String::new();
     for (config, mailmap) in [
         ("bots = [", None),
@@ -126,23 +128,26 @@ fn configuration() {
         ("mailmap = \"people\"", None),
         ("mailmap = \"people\"", Some("no address in it")),
     ] {
-        std::fs::write(place.dir().join("github-metrics.toml"), config).expect("a file");
+        std::fs::write(sandbox.dir().join("github-metrics.toml"), config).expect("a file");
         if let Some(mailmap) = mailmap {
-            std::fs::write(place.dir().join("people"), mailmap).expect("a file");
+            std::fs::write(sandbox.dir().join("people"), mailmap).expect("a file");
         }
-        text.push_str(&format!("github-metrics.toml: {config:?}\n{}\n", transcript(&place, &["aggregate"])));
+        text.push_str(&format!(
+            "github-metrics.toml: {config:?}\n{}\n",
+            transcript(&sandbox, &["aggregate"])
+        ));
     }
-    text.push_str(&transcript(&place, &["aggregate", "--config", "missing.toml"]));
+    text.push_str(&transcript(&sandbox, &["aggregate", "--config", "missing.toml"]));
     check("usage_configuration", &text);
 }
 
 #[test]
 fn variables_in_a_file() {
-    let (_double, place) = start();
-    std::fs::write(place.dir().join(".env"), "OTHER=a b\nGITHUB_TOKEN=a secret\n").expect("a file");
-    let malformed = transcript(&place, &["show", "acme"]);
-    std::fs::write(place.dir().join(".env"), format!("GITHUB_TOKEN={TOKEN}\n")).expect("a file");
-    let place = place.set("GITHUB_METRICS_FORMAT", "yaml");
-    let value = format!("GITHUB_METRICS_FORMAT=yaml\n{}", transcript(&place, &["show", "acme"]));
+    let (_double, sandbox) = start();
+    std::fs::write(sandbox.dir().join(".env"), "OTHER=a b\nGITHUB_TOKEN=a secret\n").expect("a file");
+    let malformed = transcript(&sandbox, &["show", "acme"]);
+    std::fs::write(sandbox.dir().join(".env"), format!("GITHUB_TOKEN={TOKEN}\n")).expect("a file");
+    let sandbox = sandbox.with_variable("GITHUB_METRICS_FORMAT", "yaml");
+    let value = format!("GITHUB_METRICS_FORMAT=yaml\n{}", transcript(&sandbox, &["show", "acme"]));
     check("usage_variables", &format!("{malformed}\n{value}"));
 }
