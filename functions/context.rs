@@ -13,24 +13,24 @@ use gam_query::QueryPorts;
 use gam_store::{Checkpoint, CheckpointKey, CheckpointStore, OrgCheckpoint};
 
 use crate::environment::required;
-use crate::metrics::Metrics;
+use crate::metrics::{FunctionMetric, MetricLog};
 
 /// The clients and settings of every function, read from its environment once per cold start.
 pub struct LambdaContext {
-    /// How AWS is reached.
+    /// Region, credentials and transport of AWS clients.
     pub config: SdkConfig,
-    /// The lake.
+    /// The lake on S3.
     pub lake: Arc<S3Objects>,
-    /// The store.
+    /// The store on DynamoDB.
     pub store: Arc<DynamoStore>,
-    /// The wall clock.
+    /// The clock of the host.
     pub clock: Arc<dyn Clock>,
-    /// Receives numbers about the function itself.
-    pub metrics: Metrics,
+    /// Writes metrics of the function itself.
+    pub metrics: MetricLog,
 }
 
 impl LambdaContext {
-    /// Reads the environment and makes the clients. It sends nothing.
+    /// Reads the environment and creates the clients. Sends no request.
     ///
     /// # Errors
     /// If a variable is missing or invalid.
@@ -48,7 +48,7 @@ impl LambdaContext {
             lake: Arc::new(S3Objects::new(&config, bucket, prefix)),
             store: Arc::new(DynamoStore::new(&config, table)),
             clock: Arc::new(SystemClock),
-            metrics: Metrics::new(required("STACK_NAME")?),
+            metrics: MetricLog::new(required("STACK_NAME")?),
             config,
         })
     }
@@ -98,7 +98,7 @@ impl LambdaContext {
         Ok(Arc::new(identity))
     }
 
-    /// Loads what is known about the collection of an organization.
+    /// Loads the checkpoint of an organization.
     ///
     /// # Errors
     /// If the store fails.
@@ -106,10 +106,12 @@ impl LambdaContext {
         org_checkpoint(&*self.store, org).await
     }
 
-    /// Returns how far the organization that lags most is behind GitHub at `now`, in seconds. `None` if one
-    /// of them was never read completely, or its checkpoint cannot be read.
-    pub async fn lag_seconds(&self, orgs: &[String], now: DateTime<Utc>) -> Option<f64> {
-        lag_seconds(&*self.store, orgs, now).await
+    /// Writes metrics of the function, and how far `lagging_orgs` are behind GitHub if that is known.
+    pub async fn write_metrics(&self, mut values: Vec<(FunctionMetric, f64)>, lagging_orgs: &[String]) {
+        let now = self.clock.now();
+        let lag = lag_seconds(&*self.store, lagging_orgs, now).await;
+        values.extend(lag.map(|seconds| (FunctionMetric::LagSeconds, seconds)));
+        self.metrics.write(now, &values);
     }
 }
 
@@ -117,6 +119,8 @@ async fn org_checkpoint(checkpoints: &dyn CheckpointStore, org: &str) -> gam_sto
     Ok(Checkpoint::load(checkpoints, &CheckpointKey::Org(org.to_owned())).await?.value)
 }
 
+/// Returns how far the organization that lags most is behind GitHub at `now`, in seconds. `None` if one of them was
+/// never read completely, if its checkpoint cannot be read, or if there are none.
 async fn lag_seconds(checkpoints: &dyn CheckpointStore, orgs: &[String], now: DateTime<Utc>) -> Option<f64> {
     let mut lag = None;
     for org in orgs {
@@ -135,9 +139,9 @@ async fn lag_seconds(checkpoints: &dyn CheckpointStore, orgs: &[String], now: Da
     lag.map(|seconds| seconds as f64)
 }
 
-/// A mailmap would be a second object: aliases do the same.
+/// Refuses the mailmap of a configuration. It would be a second object, and aliases serve the same purpose.
 fn no_mailmap(file: &std::path::Path) -> Result<String, String> {
-    Err(format!("mailmap {} cannot be read here: write its names into [aliases]", file.display()))
+    Err(format!("cannot read the mailmap {} here: add its names to [aliases]", file.display()))
 }
 
 #[cfg(test)]
@@ -148,17 +152,17 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn no_organization_hides_behind_another() {
+    async fn the_lag_is_that_of_the_organization_furthest_behind() {
         let store = MemoryStore::default();
         let now = DateTime::from_timestamp(1_000_000, 0).unwrap();
-        let lag = async |named: &'static str| {
-            let orgs: Vec<String> = named.split(',').map(str::to_owned).collect();
+        let lag = async |logins: &'static str| {
+            let orgs: Vec<String> = logins.split(',').map(str::to_owned).collect();
             lag_seconds(&store, &orgs, now).await
         };
         for (org, seconds) in [("fresh", 60), ("late", 7_000)] {
             let complete_until = Some(now - TimeDelta::seconds(seconds));
-            let read = OrgCheckpoint { complete_until, ..OrgCheckpoint::default() };
-            let body = serde_json::to_string(&read).unwrap();
+            let checkpoint = OrgCheckpoint { complete_until, ..OrgCheckpoint::default() };
+            let body = serde_json::to_string(&checkpoint).unwrap();
             store.save(&CheckpointKey::Org(org.to_owned()), &body, None).await.unwrap();
         }
         store.save(&CheckpointKey::Org("damaged".to_owned()), "{", None).await.unwrap();

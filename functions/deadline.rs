@@ -1,48 +1,48 @@
-//! When an invocation ends, and when it has to stop beginning things.
+//! The deadline of an invocation, and how much of its time is reserved for saving and settling.
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 
-/// What is kept of the time for what has been begun: requests in flight, and saving what they bring.
-const KEPT: Duration = Duration::from_secs(60);
-/// What is kept of the time for putting the rest back.
-const KEPT_AT_LAST: Duration = Duration::from_secs(10);
+/// The longest time reserved for finishing started work: requests in flight, and saving what they return.
+const MAX_FINISH_TIME: Duration = Duration::from_secs(60);
+/// The longest time reserved for settling messages.
+const MAX_SETTLE_TIME: Duration = Duration::from_secs(10);
 
-/// The end of an invocation.
+/// The deadline of an invocation.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline {
     now: DateTime<Utc>,
-    begun: Instant,
-    left: Duration,
+    start: Instant,
+    remaining: Duration,
 }
 
 impl Deadline {
-    /// The deadline that Lambda tells, in milliseconds since the epoch, seen from now, UTC.
-    pub fn of(deadline_ms: u64, now: DateTime<Utc>) -> Self {
-        let left = deadline_ms.saturating_sub(now.timestamp_millis().max(0) as u64);
-        Deadline { now, begun: Instant::now(), left: Duration::from_millis(left) }
+    /// Creates a deadline from Lambda's, in milliseconds since the Unix epoch. `now` is the current time, UTC.
+    pub fn new(deadline_ms: u64, now: DateTime<Utc>) -> Self {
+        let remaining = deadline_ms.saturating_sub(now.timestamp_millis().max(0) as u64);
+        Deadline { now, start: Instant::now(), remaining: Duration::from_millis(remaining) }
     }
 
-    /// From when on nothing is begun any more.
+    /// Returns when the invocation stops starting new work.
     pub fn stop_at(&self) -> Instant {
-        self.begun + self.working()
+        self.start + self.working_time()
     }
 
-    /// The same, UTC.
-    pub fn stop_time(&self) -> DateTime<Utc> {
-        self.now + TimeDelta::from_std(self.working()).unwrap_or_default()
+    /// Returns the same time as [`Deadline::stop_at`], UTC.
+    pub fn stop_at_utc(&self) -> DateTime<Utc> {
+        self.now + TimeDelta::from_std(self.working_time()).unwrap_or_default()
     }
 
-    /// When what is still under way is given up.
-    pub fn give_up_at(&self) -> Instant {
-        self.begun + self.left.saturating_sub(KEPT_AT_LAST.min(self.left / 6))
+    /// Returns when work that is still running is cancelled.
+    pub fn cancel_at(&self) -> Instant {
+        self.start + self.remaining.saturating_sub(MAX_SETTLE_TIME.min(self.remaining / 6))
     }
 
-    /// Short invocations keep a third of their time.
-    fn working(&self) -> Duration {
-        self.left.saturating_sub(KEPT.min(self.left / 3))
+    /// Returns for how long new work is started. Short invocations reserve a third of their time.
+    fn working_time(&self) -> Duration {
+        self.remaining.saturating_sub(MAX_FINISH_TIME.min(self.remaining / 3))
     }
 }
 
@@ -51,16 +51,16 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn time_is_kept_for_what_was_begun() {
+    async fn time_is_reserved_for_finishing_and_settling() {
         let now = DateTime::from_timestamp(1_000, 0).unwrap();
-        let begun = Instant::now();
-        let long = Deadline::of(1_900_000, now);
-        assert_eq!(long.stop_at() - begun, Duration::from_secs(840));
-        assert_eq!(long.stop_time(), DateTime::from_timestamp(1_840, 0).unwrap());
-        assert_eq!(long.give_up_at() - begun, Duration::from_secs(890));
-        let short = Deadline::of(1_030_000, now);
-        assert_eq!(short.stop_at() - begun, Duration::from_secs(20));
-        assert_eq!(short.give_up_at() - begun, Duration::from_secs(25));
-        assert_eq!(Deadline::of(0, now).stop_at(), begun, "a deadline that has passed");
+        let start = Instant::now();
+        let long = Deadline::new(1_900_000, now);
+        assert_eq!(long.stop_at() - start, Duration::from_secs(840));
+        assert_eq!(long.stop_at_utc(), DateTime::from_timestamp(1_840, 0).unwrap());
+        assert_eq!(long.cancel_at() - start, Duration::from_secs(890));
+        let short = Deadline::new(1_030_000, now);
+        assert_eq!(short.stop_at() - start, Duration::from_secs(20));
+        assert_eq!(short.cancel_at() - start, Duration::from_secs(25));
+        assert_eq!(Deadline::new(0, now).stop_at(), start, "a deadline in the past");
     }
 }

@@ -1,13 +1,12 @@
-//! What the functions share: from the environment to the use cases' ports, and how messages are taken
-//! and settled. Each function is a thin binary over it: decode the event, call a use case, encode the
-//! answer.
+//! What the functions share: clients and settings, and how messages are received and settled. Each function is a
+//! thin binary on top: it decodes the event, calls a use case and encodes the response.
 //!
-//! What they promise:
-//! * Whatever a message holds, it ends in one of four ways: it is done, it is put back because there is
-//!   more to do, it is left to be delivered again because trying again may help, or it is set aside
-//!   with the reason. None is lost, and none stops the others.
-//! * A function never sleeps for long and ends before its deadline, with everything saved that it has done.
-//! * Messages may come twice, late and in any order.
+//! The functions guarantee:
+//! * Every message has one of four outcomes, whatever it contains: it is done, requeued because there is more to
+//!   do, left in its queue because trying again may help, or sent to the dead-letter queue with the reason. No
+//!   message is lost, and none blocks the others.
+//! * A function never sleeps for long, and saves what it has done before its deadline.
+//! * Messages may arrive twice, late and in any order.
 //!
 //! This crate does not know how anything is collected, merged or counted.
 
@@ -17,23 +16,42 @@ pub mod environment;
 pub mod messages;
 pub mod metrics;
 
+use aws_lambda_events::event::sqs::SqsBatchResponse;
+use lambda_runtime::{LambdaEvent, service_fn};
+use serde_json::Value;
+
 pub use context::LambdaContext;
 pub use deadline::Deadline;
-pub use messages::{Message, Outcome, Settler};
-pub use metrics::{Metric, Metrics};
+pub use messages::{MAX_REQUEUES, Message, MessageOutcome, MessageSettlement};
+pub use metrics::{FunctionMetric, MetricLog};
 
-/// Writes logs as JSON lines to stdout, from where Lambda takes them. `RUST_LOG` says which; what is
-/// worth knowing where it does not.
+/// Runs a function that receives messages. Calls `handle` for every invocation, with the event and the deadline
+/// in milliseconds since the Unix epoch.
+///
+/// # Errors
+/// If the Lambda runtime fails.
+pub async fn run(
+    handle: impl AsyncFn(Value, u64) -> anyhow::Result<SqsBatchResponse>,
+) -> Result<(), lambda_runtime::Error> {
+    let handle = &handle;
+    lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| {
+        Ok::<_, lambda_runtime::Error>(handle(event.payload, event.context.deadline).await?)
+    }))
+    .await
+}
+
+/// Writes logs as JSON lines to stdout, where Lambda reads them. `RUST_LOG` sets the level, which is INFO by
+/// default.
 pub fn start_logging() {
     use tracing_subscriber::filter::{LevelFilter, Targets};
     use tracing_subscriber::prelude::*;
-    let wanted = environment::optional("RUST_LOG").and_then(|text| text.parse::<Targets>().ok());
-    let wanted = wanted.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
+    let filter = environment::optional("RUST_LOG").and_then(|text| text.parse::<Targets>().ok());
+    let filter = filter.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stdout)
         .json()
         .flatten_event(true)
         .with_span_list(false);
-    // A second start finds the first one's subscriber, which serves as well.
-    let _ = tracing_subscriber::registry().with(lines).with(wanted).try_init();
+    // A second call fails because the subscriber of the first one is installed, which is fine.
+    let _ = tracing_subscriber::registry().with(lines).with(filter).try_init();
 }

@@ -1,210 +1,235 @@
-//! Messages: from a queue, or from whoever calls the function; and how they are settled.
+//! Messages of a queue or of a direct invocation, and how they are settled.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::bail;
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
-use gam_aws::Queue;
+use gam_aws::{Queue, SdkConfig};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// After which delay a message that has failed comes back, and how often that delay is doubled at most.
-const FIRST_DELAY: Duration = Duration::from_secs(30);
-const LAST_DOUBLING: u32 = 5;
+use crate::environment::required;
 
-/// A message to work on.
+/// The visibility timeout of a message that failed for the first time. It doubles with every failure.
+const MIN_RETRY_DELAY: Duration = Duration::from_secs(30);
+/// Number of times that the retry delay is doubled at most.
+const MAX_RETRY_DELAY_DOUBLINGS: u32 = 5;
+
+/// Number of times that a command is requeued at most. Reading a repository of any size takes far fewer, and a
+/// message must not circulate forever.
+pub const MAX_REQUEUES: u32 = 1_000;
+
+/// A message to process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// How the queue knows it; absent where the function was called with it.
+    /// Identifies the message in its queue. `None` if the function was invoked directly.
     pub receipt: Option<Receipt>,
-    /// What it says.
+    /// The text of the message.
     pub body: String,
 }
 
-/// How a queue knows a message.
+/// Identifies a received message in its queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     id: String,
     handle: String,
-    /// How often the message was received.
-    count: u32,
+    /// Number of times that the message was received.
+    receive_count: u32,
 }
 
-/// What became of a message.
+/// The outcome of processing a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum MessageOutcome {
     /// Everything is done.
     Done,
-    /// There is more to do: this is to be received again, after the delay at the earliest.
-    Again {
-        /// The message to come.
+    /// There is more to do: a new message takes the place of this one.
+    Requeue {
+        /// The text of the new message.
         body: String,
-        /// The delay.
+        /// How long the new message stays invisible.
         after: Duration,
     },
-    /// It failed, and trying again may help.
+    /// The message failed, and trying again may help. It becomes visible in its queue again.
     Retry {
-        /// Why.
-        why: String,
+        /// Why it failed.
+        reason: String,
     },
-    /// It can never work.
-    Aside {
-        /// Why.
-        why: String,
+    /// The message can never succeed. It is moved to the dead-letter queue.
+    DeadLetter {
+        /// Why it failed.
+        reason: String,
     },
 }
 
-impl Outcome {
-    /// What an error makes of a message.
-    pub fn of_error(why: String, is_transient: bool) -> Self {
-        if is_transient { Outcome::Retry { why } } else { Outcome::Aside { why } }
+impl MessageOutcome {
+    /// Returns the outcome of a message that failed with an error.
+    pub fn from_error(reason: String, is_transient: bool) -> Self {
+        if is_transient { MessageOutcome::Retry { reason } } else { MessageOutcome::DeadLetter { reason } }
+    }
+
+    /// Requeues a command, given as the text of the new message. `None` means that it was requeued
+    /// [`MAX_REQUEUES`] times, so it becomes a dead letter.
+    pub fn requeue(body: Option<String>, after: Duration) -> Self {
+        match body {
+            Some(body) => MessageOutcome::Requeue { body, after },
+            None => MessageOutcome::DeadLetter {
+                reason: "requeued too often: find out in the log what keeps it from finishing".to_owned(),
+            },
+        }
     }
 }
 
-/// The messages of an event: those of a queue, or the event itself.
-pub fn of_event(event: Value) -> Vec<Message> {
-    // Whatever else has records is no event of a queue, and is one message as it is.
+/// Returns the messages of an event of SQS. Any other event is one message: the event as JSON.
+pub fn parse_event(event: Value) -> Vec<Message> {
+    // Other events may have a field `Records` as well.
     let is_message = |record: &SqsMessage| {
         record.message_id.is_some() && record.body.as_ref().is_some_and(|body| !body.is_empty())
     };
     match SqsEvent::deserialize(&event) {
         Ok(event) if event.records.iter().all(is_message) => {
-            event.records.into_iter().map(of_record).collect()
+            event.records.into_iter().map(parse_record).collect()
         }
         _ => vec![Message { receipt: None, body: event.to_string() }],
     }
 }
 
-fn of_record(record: SqsMessage) -> Message {
-    let count =
+fn parse_record(record: SqsMessage) -> Message {
+    let receive_count =
         record.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1);
     let receipt = Receipt {
         id: record.message_id.unwrap_or_default(),
         handle: record.receipt_handle.unwrap_or_default(),
-        count,
+        receive_count,
     };
     Message { receipt: Some(receipt), body: record.body.unwrap_or_default() }
 }
 
-/// Settles messages: the queue they come from, and where they are set aside.
-#[derive(Debug, Clone)]
-pub struct Settler {
-    queue: Queue,
-    aside: Queue,
-}
-
-/// What the settling of an event's messages came to.
+/// The result of settling the messages of an event.
 #[derive(Debug, Default)]
-pub struct Settled {
-    /// How many were set aside.
-    pub set_aside: usize,
-    /// Why a message that the function was called with failed.
+pub struct SettledMessages {
+    /// Number of messages that were sent to the dead-letter queue.
+    pub dead_lettered: usize,
+    /// Why the message of a direct invocation failed.
     pub failure: Option<String>,
-    left: Vec<BatchItemFailure>,
+    /// Messages that stay in their queue.
+    unsettled: Vec<BatchItemFailure>,
 }
 
-impl Settled {
-    /// The answer of the function: which messages of the queue are to be delivered again.
+impl SettledMessages {
+    /// Returns the response of the function: the messages that stay in their queue.
     ///
     /// # Errors
-    /// Where the function was called with a message that failed, for the caller to try again.
-    pub fn answer(self) -> anyhow::Result<SqsBatchResponse> {
-        if let Some(why) = self.failure {
-            bail!(why);
+    /// If the message of a direct invocation failed, so that the caller can try again.
+    pub fn response(self) -> anyhow::Result<SqsBatchResponse> {
+        if let Some(reason) = self.failure {
+            bail!(reason);
         }
-        let mut answer = SqsBatchResponse::default();
-        answer.batch_item_failures = self.left;
-        Ok(answer)
+        let mut response = SqsBatchResponse::default();
+        response.batch_item_failures = self.unsettled;
+        Ok(response)
     }
 
-    fn leave(&mut self, receipt: Option<Receipt>, why: String) {
+    fn leave_unsettled(&mut self, receipt: Option<Receipt>, reason: String) {
         match receipt {
             Some(receipt) => {
                 let mut failure = BatchItemFailure::default();
                 failure.item_identifier = receipt.id;
-                self.left.push(failure);
+                self.unsettled.push(failure);
             }
-            None => self.failure = Some(why),
+            None => self.failure = Some(reason),
         }
     }
 }
 
-impl Settler {
-    /// A settler for messages of that queue.
-    pub fn new(queue: Queue, aside: Queue) -> Self {
-        Settler { queue, aside }
+/// Settles messages, with the queue that they come from and its dead-letter queue.
+#[derive(Debug, Clone)]
+pub struct MessageSettlement {
+    queue: Queue,
+    dead_letters: Queue,
+}
+
+impl MessageSettlement {
+    /// Reads the URLs of the queue and of its dead-letter queue from two environment variables. Sends no request.
+    ///
+    /// # Errors
+    /// If a variable is not set.
+    pub fn load(
+        config: &SdkConfig,
+        queue_variable: &str,
+        dead_letters_variable: &str,
+    ) -> anyhow::Result<Self> {
+        Ok(MessageSettlement {
+            queue: Queue::new(config, &required(queue_variable)?),
+            dead_letters: Queue::new(config, &required(dead_letters_variable)?),
+        })
     }
 
     /// Sends messages to the queue.
     ///
     /// # Errors
-    /// Where the queue fails; some of them may have been sent.
+    /// If the queue fails. Some of the messages may have been sent.
     pub async fn send(&self, bodies: &[String]) -> anyhow::Result<()> {
         Ok(self.queue.send(bodies, Duration::ZERO).await?)
     }
 
-    /// Sets a text aside with the reason; where that fails it is in the log at least.
-    pub async fn set_aside(&self, body: &str, why: &str) -> bool {
-        tracing::error!(body, why, "set aside");
-        self.put_aside(body, why).await
-    }
-
-    /// The same of what is in the log already.
-    pub async fn put_aside(&self, body: &str, why: &str) -> bool {
-        match self.aside.set_aside(body, why).await {
+    /// Sends a dead letter with a reason that was logged already. Returns false if the queue fails.
+    pub async fn send_dead_letter(&self, body: &str, reason: &str) -> bool {
+        match self.dead_letters.send_with_reason(body, reason).await {
             Ok(()) => true,
             Err(error) => {
-                tracing::error!(%error, "a message could not be set aside");
+                tracing::error!(%error, "cannot send a message to the dead-letter queue");
                 false
             }
         }
     }
 
-    /// Lets a message that has failed come back soon, and later each time.
-    async fn give_back(&self, receipt: &Receipt) {
-        let delay = FIRST_DELAY * 2_u32.pow(receipt.count.saturating_sub(1).min(LAST_DOUBLING));
-        if let Err(error) = self.queue.give_back(&receipt.handle, delay).await {
-            // Then it comes back when the queue's own time is over.
-            tracing::warn!(%error, "a message could not be given back");
-        }
-    }
-
-    /// Settles every message as it has turned out; what cannot be settled so is left in its queue.
-    pub async fn settle(&self, outcomes: Vec<(Message, Outcome)>) -> Settled {
-        let mut settled = Settled::default();
-        let mut again: BTreeMap<Duration, Vec<(Option<Receipt>, String)>> = BTreeMap::new();
+    /// Settles every message according to its outcome. If that fails, the message stays in its queue.
+    pub async fn settle(&self, outcomes: Vec<(Message, MessageOutcome)>) -> SettledMessages {
+        let mut settled = SettledMessages::default();
+        let mut requeued: BTreeMap<Duration, Vec<(Option<Receipt>, String)>> = BTreeMap::new();
         for (message, outcome) in outcomes {
             match outcome {
-                Outcome::Done => {}
-                Outcome::Again { body, after } => {
-                    again.entry(after).or_default().push((message.receipt, body))
+                MessageOutcome::Done => {}
+                MessageOutcome::Requeue { body, after } => {
+                    requeued.entry(after).or_default().push((message.receipt, body))
                 }
-                Outcome::Retry { why } => {
-                    // Whoever called the function is told by the runtime, which logs it, too.
+                MessageOutcome::Retry { reason } => {
+                    // The runtime logs the failure of a direct invocation, and reports it to the caller.
                     if let Some(receipt) = &message.receipt {
-                        tracing::warn!(body = message.body, why, "failed, to be tried again");
-                        self.give_back(receipt).await;
+                        tracing::warn!(body = message.body, reason, "failed, will be tried again");
+                        self.delay_retry(receipt).await;
                     }
-                    settled.leave(message.receipt, why);
+                    settled.leave_unsettled(message.receipt, reason);
                 }
-                Outcome::Aside { why } => {
-                    if self.set_aside(&message.body, &why).await {
-                        settled.set_aside += 1;
+                MessageOutcome::DeadLetter { reason } => {
+                    tracing::error!(body = message.body, reason, "sent to the dead-letter queue");
+                    if self.send_dead_letter(&message.body, &reason).await {
+                        settled.dead_lettered += 1;
                     } else {
-                        settled.leave(message.receipt, why);
+                        settled.leave_unsettled(message.receipt, reason);
                     }
                 }
             }
         }
-        for (after, messages) in again {
+        for (after, messages) in requeued {
             let (receipts, bodies): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
             if let Err(error) = self.queue.send(&bodies, after).await {
-                tracing::error!(%error, "messages could not be put back");
-                receipts.into_iter().for_each(|receipt| settled.leave(receipt, error.to_string()));
+                tracing::error!(%error, "cannot requeue messages");
+                receipts.into_iter().for_each(|receipt| settled.leave_unsettled(receipt, error.to_string()));
             }
         }
         settled
+    }
+
+    /// Makes a message that failed visible again soon, and later after every further failure.
+    async fn delay_retry(&self, receipt: &Receipt) {
+        let doublings = receipt.receive_count.saturating_sub(1).min(MAX_RETRY_DELAY_DOUBLINGS);
+        let delay = MIN_RETRY_DELAY * 2_u32.pow(doublings);
+        if let Err(error) = self.queue.change_visibility(&receipt.handle, delay).await {
+            // The message then becomes visible after the visibility timeout of the queue.
+            tracing::warn!(%error, "cannot change the visibility timeout of a message");
+        }
     }
 }
 
@@ -214,21 +239,21 @@ mod tests {
 
     use super::*;
 
-    fn receipt(id: &str, handle: &str, count: u32) -> Receipt {
-        Receipt { id: id.to_owned(), handle: handle.to_owned(), count }
+    fn receipt(id: &str, handle: &str, receive_count: u32) -> Receipt {
+        Receipt { id: id.to_owned(), handle: handle.to_owned(), receive_count }
     }
 
     #[test]
-    fn an_event_is_of_a_queue_or_a_message_itself() {
-        let of_queue = json!({"Records": [
+    fn an_event_has_messages_of_a_queue_or_is_a_message() {
+        let sqs_event = json!({"Records": [
             {"messageId": "1", "receiptHandle": "h1", "body": "a", "eventSource": "aws:sqs",
                 "attributes": {}, "messageAttributes": {}},
             {"messageId": "2", "receiptHandle": "h2", "body": "b", "eventSource": "aws:sqs",
                 "attributes": {"ApproximateReceiveCount": "3"}, "messageAttributes": {}},
         ]});
-        let found = of_event(of_queue);
-        assert_eq!(found[1], Message { receipt: Some(receipt("2", "h2", 3)), body: "b".into() });
-        for called in [
+        let messages = parse_event(sqs_event);
+        assert_eq!(messages[1], Message { receipt: Some(receipt("2", "h2", 3)), body: "b".into() });
+        for payload in [
             json!({"action": "plan"}),
             json!({}),
             json!(null),
@@ -236,18 +261,18 @@ mod tests {
             json!({"Records": "none"}),
             json!({"Records": [{}]}),
         ] {
-            assert_eq!(of_event(called.clone()), [Message { receipt: None, body: called.to_string() }]);
+            assert_eq!(parse_event(payload.clone()), [Message { receipt: None, body: payload.to_string() }]);
         }
     }
 
     #[test]
-    fn a_caller_hears_of_a_failure_and_a_queue_of_what_to_deliver_again() {
-        let mut settled = Settled::default();
-        settled.leave(Some(receipt("7", "h7", 1)), "why".into());
-        let answer = serde_json::to_value(settled.answer().unwrap()).unwrap();
-        assert_eq!(answer, json!({"batchItemFailures": [{"itemIdentifier": "7"}]}));
-        let mut settled = Settled::default();
-        settled.leave(None, "the store is busy".into());
-        assert_eq!(settled.answer().unwrap_err().to_string(), "the store is busy");
+    fn failures_are_reported_to_the_queue_or_to_the_caller() {
+        let mut settled = SettledMessages::default();
+        settled.leave_unsettled(Some(receipt("7", "h7", 1)), "reason".into());
+        let response = serde_json::to_value(settled.response().unwrap()).unwrap();
+        assert_eq!(response, json!({"batchItemFailures": [{"itemIdentifier": "7"}]}));
+        let mut settled = SettledMessages::default();
+        settled.leave_unsettled(None, "the store is busy".into());
+        assert_eq!(settled.response().unwrap_err().to_string(), "the store is busy");
     }
 }

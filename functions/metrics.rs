@@ -1,72 +1,72 @@
-//! Numbers about the functions themselves, as CloudWatch's embedded metric format: one line of JSON a
-//! call. See <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>.
+//! Metrics of the functions themselves, in CloudWatch's embedded metric format: one line of JSON per invocation.
+//! See <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>.
 
 use std::io::Write;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
-/// Where the metrics are found in CloudWatch.
+/// The namespace of the metrics in CloudWatch.
 pub const NAMESPACE: &str = "GitHubActivityMetrics";
 
-/// What is measured.
+/// A metric of a function. The name of the variant is the name in CloudWatch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Metric {
-    /// Events written to the inbox.
+pub enum FunctionMetric {
+    /// Number of events written to the inbox.
     EventsCollected,
-    /// Requests sent to GitHub.
+    /// Number of requests sent to GitHub.
     GitHubRequests,
-    /// Repositories that could not be read.
+    /// Number of repositories that could not be read.
     RepositoriesFailed,
-    /// The share of GitHub's limits that is left, of that of which less is left, in percent.
+    /// The remaining share of GitHub's rate limits, in percent. Of several limits, the least.
     ApiBudgetLeft,
-    /// How far the organization that lags most is behind now, in seconds; not told where one is not known.
+    /// How far the organization that lags most is behind GitHub, in seconds. Not written if one is unknown.
     LagSeconds,
-    /// Inbox batches merged into snapshots.
+    /// Number of inbox batches merged into snapshots.
     BatchesMerged,
-    /// Rollups written.
+    /// Number of rollups written.
     RollupsWritten,
-    /// Inbox batches that cannot be read.
+    /// Number of inbox batches that cannot be read.
     BatchesRejected,
-    /// Messages set aside.
+    /// Number of messages sent to the dead-letter queue.
     DeadLettered,
 }
 
-impl Metric {
+impl FunctionMetric {
     fn name(self) -> String {
         format!("{self:?}")
     }
 
     fn unit(self) -> &'static str {
         match self {
-            Metric::ApiBudgetLeft => "Percent",
-            Metric::LagSeconds => "Seconds",
+            FunctionMetric::ApiBudgetLeft => "Percent",
+            FunctionMetric::LagSeconds => "Seconds",
             _ => "Count",
         }
     }
 }
 
-/// The metrics of one stack.
+/// Writes the metrics of one stack to the log.
 #[derive(Debug, Clone)]
-pub struct Metrics {
+pub struct MetricLog {
     stack: String,
 }
 
-impl Metrics {
-    /// Metrics under the stack's name.
+impl MetricLog {
+    /// Creates a log of metrics whose dimension is the name of the stack.
     pub fn new(stack: String) -> Self {
-        Metrics { stack }
+        MetricLog { stack }
     }
 
-    /// Tells the values as of now, UTC.
-    pub fn tell(&self, now: DateTime<Utc>, values: &[(Metric, f64)]) {
+    /// Writes the values of metrics at `now`, UTC. Writes nothing if there are none.
+    pub fn write(&self, now: DateTime<Utc>, values: &[(FunctionMetric, f64)]) {
         if !values.is_empty() {
-            // Where stdout is gone nobody listens, and nothing else can be done.
+            // If stdout is closed, there is no other place to report that.
             let _ = writeln!(std::io::stdout().lock(), "{}", self.line(now, values));
         }
     }
 
-    fn line(&self, now: DateTime<Utc>, values: &[(Metric, f64)]) -> Value {
+    fn line(&self, now: DateTime<Utc>, values: &[(FunctionMetric, f64)]) -> Value {
         let metrics: Vec<Value> = values
             .iter()
             .map(|(metric, _)| json!({ "Name": metric.name(), "Unit": metric.unit() }))
@@ -74,8 +74,8 @@ impl Metrics {
         let mut line = Map::from_iter(values.iter().map(|(metric, value)| (metric.name(), json!(value))));
         line.insert("Stack".to_owned(), json!(self.stack));
         let directive = json!({ "Namespace": NAMESPACE, "Dimensions": [["Stack"]], "Metrics": metrics });
-        let about = json!({ "Timestamp": now.timestamp_millis(), "CloudWatchMetrics": [directive] });
-        line.insert("_aws".to_owned(), about);
+        let metadata = json!({ "Timestamp": now.timestamp_millis(), "CloudWatchMetrics": [directive] });
+        line.insert("_aws".to_owned(), metadata);
         Value::Object(line)
     }
 }
@@ -85,10 +85,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_names_every_value_with_its_unit() {
+    fn a_line_has_every_value_with_its_unit() {
         let now = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
-        let line = Metrics::new("gam".to_owned())
-            .line(now, &[(Metric::EventsCollected, 3.0), (Metric::LagSeconds, 60.5)]);
+        let line = MetricLog::new("gam".to_owned())
+            .line(now, &[(FunctionMetric::EventsCollected, 3.0), (FunctionMetric::LagSeconds, 60.5)]);
         assert_eq!(
             line,
             json!({
@@ -108,5 +108,26 @@ mod tests {
                 "LagSeconds": 60.5,
             })
         );
+    }
+
+    /// Alarms and dashboards find the metrics by these names.
+    #[test]
+    fn names_and_units_never_change() {
+        let metrics = [
+            FunctionMetric::EventsCollected,
+            FunctionMetric::GitHubRequests,
+            FunctionMetric::RepositoriesFailed,
+            FunctionMetric::ApiBudgetLeft,
+            FunctionMetric::LagSeconds,
+            FunctionMetric::BatchesMerged,
+            FunctionMetric::RollupsWritten,
+            FunctionMetric::BatchesRejected,
+            FunctionMetric::DeadLettered,
+        ];
+        let line =
+            MetricLog::new("gam".to_owned()).line(DateTime::UNIX_EPOCH, &metrics.map(|metric| (metric, 1.0)));
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!("embedded_metrics", serde_json::to_string_pretty(&line).unwrap());
+        });
     }
 }

@@ -1,4 +1,4 @@
-//! A client of the product's own HTTP API: of this process's router, or of one that is served.
+//! A client of the product's own HTTP API: of a server, or of the router within this process.
 
 use std::time::Duration;
 
@@ -10,131 +10,133 @@ use serde_json::Value;
 use tower::ServiceExt;
 use url::Url;
 
-use crate::exit::{failed, sentence, usage};
+use crate::error::{failure, one_line, usage_error};
 use crate::open::OpenStore;
-use crate::settings::Settings;
+use crate::settings::CliSettings;
 
-/// How long a served API may take for one answer.
-const TIMEOUT: Duration = Duration::from_secs(60);
+/// The time limit of one request to a server.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Whoever answers.
-enum Host {
-    Local { router: gam_http::Router, store: OpenStore },
-    Remote(reqwest::Client),
+/// What answers the requests.
+enum ApiBackend {
+    Router { router: gam_http::Router, store: OpenStore },
+    Server(reqwest::Client),
 }
 
 /// A client of the API.
 pub(crate) struct ApiClient {
     base: Url,
-    host: Host,
+    backend: ApiBackend,
 }
 
-/// An answer, as it came and as it is understood.
-pub(crate) struct Answer {
-    /// The JSON text.
+/// A successful answer.
+pub(crate) struct ApiAnswer {
+    /// The JSON text, byte for byte.
     pub(crate) text: String,
     /// The same, parsed.
     pub(crate) json: Value,
 }
 
+/// The part of `application/problem+json` that is printed.
 #[derive(Deserialize)]
-struct Problem {
+struct ProblemDetail {
     detail: String,
 }
 
 impl ApiClient {
-    /// The API that the settings name: a served one, or that of the local store.
+    /// Creates a client of the server that the settings name, or of the local store.
     ///
     /// # Errors
-    /// Where the store cannot be opened.
-    pub(crate) async fn new(settings: &Settings) -> anyhow::Result<Self> {
+    /// If the store cannot be opened.
+    pub(crate) async fn new(settings: &CliSettings) -> anyhow::Result<Self> {
         if let Some(base) = &settings.api {
             let client = reqwest::Client::builder()
                 .user_agent(concat!("github-metrics/", env!("CARGO_PKG_VERSION")))
-                .timeout(TIMEOUT)
+                .timeout(REQUEST_TIMEOUT)
                 .build()
-                .context("no HTTP client can be made")?;
-            return Ok(ApiClient { base: base.clone(), host: Host::Remote(client) });
+                .context("cannot create an HTTP client")?;
+            return Ok(ApiClient { base: base.clone(), backend: ApiBackend::Server(client) });
         }
         let store = OpenStore::open_existing(settings).await?;
         let router = gam_http::router(store.query_ports());
-        // The router does not look at the host.
-        let base = Url::parse("http://localhost").context("the local address")?;
-        Ok(ApiClient { base, host: Host::Local { router, store } })
+        // The router ignores the host.
+        let base = Url::parse("http://localhost").context("the local address is invalid")?;
+        Ok(ApiClient { base, backend: ApiBackend::Router { router, store } })
     }
 
-    /// Asks for what is below `/api/v1`; the parts of the path are encoded here.
+    /// Requests a path below `/api/v1`. The segments of the path need no encoding.
     ///
     /// # Errors
-    /// Where there is no answer; a refusal's text is the one the API gives.
-    pub(crate) async fn get(&self, path: &[&str], query: &[(&str, String)]) -> anyhow::Result<Answer> {
+    /// If the request fails. If the API refuses it, the message is the one of the API.
+    pub(crate) async fn get(&self, path: &[&str], query: &[(&str, String)]) -> anyhow::Result<ApiAnswer> {
         let mut url = self.base.clone();
-        if let Ok(mut parts) = url.path_segments_mut() {
-            parts.pop_if_empty().extend(["api", "v1"]).extend(path);
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(["api", "v1"]).extend(path);
         }
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let (status, text) = match &self.host {
-            Host::Local { router, .. } => ask_router(router.clone(), &url).await?,
-            Host::Remote(client) => ask_server(client, url).await?,
+        let (status, text) = match &self.backend {
+            ApiBackend::Router { router, .. } => request_router(router.clone(), &url).await?,
+            ApiBackend::Server(client) => request_server(client, url).await?,
         };
         if !(200..300).contains(&status) {
             return Err(self.refusal(status, &text));
         }
-        let json = serde_json::from_str(&text).map_err(|_| self.strange("no JSON came back"))?;
-        Ok(Answer { text, json })
+        let json = serde_json::from_str(&text).map_err(|_| self.unexpected("the answer is not JSON"))?;
+        Ok(ApiAnswer { text, json })
     }
 
     fn refusal(&self, status: u16, text: &str) -> anyhow::Error {
-        match (status, serde_json::from_str::<Problem>(text)) {
-            (400, Ok(problem)) => usage(problem.detail),
-            (_, Ok(problem)) => failed(problem.detail),
-            (_, Err(_)) => self.strange(&format!("status {status} came back")),
+        match (status, serde_json::from_str::<ProblemDetail>(text)) {
+            (400, Ok(problem)) => usage_error(problem.detail),
+            (_, Ok(problem)) => failure(problem.detail),
+            (_, Err(_)) => self.unexpected(&format!("the status is {status}")),
         }
     }
 
-    fn strange(&self, what: &str) -> anyhow::Error {
-        failed(format!("{} does not answer as this API does ({what}): check --api", shown(&self.base)))
+    fn unexpected(&self, what: &str) -> anyhow::Error {
+        let origin = origin(&self.base);
+        failure(format!("{origin} does not answer like the API of github-metrics ({what}): check --api"))
     }
 
-    /// Closes what was opened.
+    /// Closes the local store.
     pub(crate) async fn close(self) {
-        if let Host::Local { store, .. } = self.host {
+        if let ApiBackend::Router { store, .. } = self.backend {
             store.close().await;
         }
     }
 }
 
-async fn ask_router(router: gam_http::Router, url: &Url) -> anyhow::Result<(u16, String)> {
+async fn request_router(router: gam_http::Router, url: &Url) -> anyhow::Result<(u16, String)> {
     let target = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
-    let request = Request::get(target).body(String::new()).context("the question cannot be asked")?;
+    let request = Request::get(target).body(String::new()).context("cannot build the request")?;
     let response = match router.oneshot(request).await {
         Ok(response) => response,
         Err(never) => match never {},
     };
     let status = response.status().as_u16();
-    let body = response.into_body().collect().await.context("the answer cannot be read")?.to_bytes();
+    let body = response.into_body().collect().await.context("cannot read the answer")?.to_bytes();
     Ok((status, String::from_utf8_lossy(&body).into_owned()))
 }
 
-async fn ask_server(client: &reqwest::Client, url: Url) -> anyhow::Result<(u16, String)> {
-    let address = shown(&url);
+async fn request_server(client: &reqwest::Client, url: Url) -> anyhow::Result<(u16, String)> {
+    let origin = origin(&url);
     let answer = async {
         let response = client.get(url).header(http::header::ACCEPT, "application/json").send().await?;
         let status = response.status().as_u16();
         Ok::<_, reqwest::Error>((status, response.text().await?))
     };
     answer.await.map_err(|error| {
-        // The address is told once, without what may be secret in it.
-        let why = sentence(&error.without_url().into());
-        failed(format!(
-            "the API at {address} does not answer ({why}): check --api, or start `github-metrics serve`"
+        // The URL of the error may contain a password.
+        let why = one_line(&error.without_url().into());
+        failure(format!(
+            "cannot reach the API at {origin} ({why}): check --api, or start `github-metrics serve`"
         ))
     })
 }
 
-/// The address without a user's name and password.
-fn shown(url: &Url) -> String {
+/// Returns scheme, host and port of an address, without the user and the password.
+fn origin(url: &Url) -> String {
     url.origin().ascii_serialization()
 }

@@ -1,5 +1,5 @@
-//! The configuration file: which members are bots, and which names belong to one member, in its own
-//! table or in a file like git's `.mailmap`.
+//! The configuration file: which members are bots, and which names belong to one member. Aliases stand
+//! in the file itself or in a mailmap, as git's `.mailmap`, that it names.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -7,38 +7,37 @@ use std::path::Path;
 use gam_model::Identity;
 use gam_model::configuration::parse;
 
-use crate::exit::usage;
+use crate::error::usage_error;
 
-/// Where the configuration is looked for unless it is named.
-pub(crate) const DEFAULT_PATH: &str = "github-metrics.toml";
+/// The configuration file if `--config` names no other.
+const DEFAULT_PATH: &str = "github-metrics.toml";
 
-/// Reads the configuration: the named file, or the default one if it is there.
+/// Reads the configuration from the given file, or from the default one if it exists.
 ///
 /// # Errors
-/// Where a file that was named is not there, or one cannot be read or understood.
-pub(crate) fn load(named: Option<&Path>) -> anyhow::Result<Identity> {
-    let path = named.unwrap_or(Path::new(DEFAULT_PATH));
-    let shown = path.display();
+/// If the given file does not exist, or a file cannot be read or is malformed.
+pub(crate) fn load(path: Option<&Path>) -> anyhow::Result<Identity> {
+    let is_default = path.is_none();
+    let path = path.unwrap_or(Path::new(DEFAULT_PATH));
+    let display = path.display();
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound && named.is_none() => {
-            return Ok(Identity::default());
-        }
+        Err(error) if error.kind() == ErrorKind::NotFound && is_default => return Ok(Identity::default()),
         Err(error) => {
-            return Err(usage(format!(
-                "the configuration {shown} cannot be read ({error}): give a readable file with --config"
+            return Err(usage_error(format!(
+                "cannot read the configuration {display} ({error}): name a readable file with --config"
             )));
         }
     };
-    let beside = path.parent().unwrap_or(Path::new(""));
+    let directory = path.parent().unwrap_or(Path::new(""));
     parse(&text, |mailmap| {
-        let path = beside.join(mailmap);
+        let path = directory.join(mailmap);
         let text = std::fs::read_to_string(&path);
         text.map_err(|error| {
-            format!("mailmap {} cannot be read ({error}): give a readable file", path.display())
+            format!("cannot read the mailmap {} ({error}): name a readable file", path.display())
         })
     })
-    .map_err(|why| usage(format!("the configuration {shown} is malformed: {why}")))
+    .map_err(|why| usage_error(format!("the configuration {display} is malformed: {why}")))
 }
 
 #[cfg(test)]
@@ -46,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_file_that_was_named_must_be_there() {
+    fn only_the_default_file_may_be_missing() {
         assert_eq!(load(None).unwrap(), Identity::default());
         let text = load(Some(Path::new("/nonexistent.toml"))).unwrap_err().to_string();
         assert!(text.contains("/nonexistent.toml") && text.contains("--config"), "{text}");

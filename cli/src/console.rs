@@ -7,10 +7,10 @@ use indicatif::MultiProgress;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::args::{Globals, LogFormat, Variables};
-use crate::exit::OutputClosed;
+use crate::args::{GlobalOptions, LogFormat, Variables};
+use crate::error::OutputClosed;
 
-/// Where a run writes to.
+/// Writes data to stdout, and progress, errors and logs to stderr.
 #[derive(Clone)]
 pub(crate) struct Console {
     quiet: bool,
@@ -20,8 +20,8 @@ pub(crate) struct Console {
 }
 
 impl Console {
-    /// The terminal as the flags want it; logs are written from here on.
-    pub(crate) fn new(globals: &Globals, variables: &Variables) -> Self {
+    /// Creates the console that the options ask for, and starts logging.
+    pub(crate) fn new(globals: &GlobalOptions, variables: &Variables) -> Self {
         let console = Console {
             quiet: globals.quiet,
             json: globals.log_format == LogFormat::Json,
@@ -30,18 +30,19 @@ impl Console {
         };
         let level = match (console.quiet, console.json) {
             (true, false) => "error",
-            // What must be known is told at this level too.
+            // `print_notice` logs at the level of info, and prints with --quiet too.
             (true, true) => "error,github_metrics=info",
             (false, true) => "warn,github_metrics=info,gam_http=info,gam_aggregate=info,gam_collect=info",
             // The summary at the end of the run repeats what these crates warn about.
             (false, false) => "warn,gam_aggregate=error,gam_collect=error",
         };
-        // A request that failed is tried again; if that does not help, the error is told.
+        // Failed requests are retried. If that does not help, the command prints the error.
         let level = format!("{level},octocrab=off,tower_http=off,hyper_util=off");
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-        let logs =
-            tracing_subscriber::fmt().with_env_filter(filter).with_writer(AroundBars(console.bars.clone()));
-        // A second initialization can only happen in tests, where the first one stays.
+        let logs = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(BarAwareStderr(console.bars.clone()));
+        // Only tests initialize twice. The first logger stays.
         let _ = if console.json {
             logs.json().flatten_event(true).try_init()
         } else {
@@ -51,17 +52,17 @@ impl Console {
         console
     }
 
-    /// Whether data may be coloured.
-    pub(crate) fn color(&self) -> bool {
+    /// Returns whether data on stdout may be coloured.
+    pub(crate) fn has_color(&self) -> bool {
         self.color
     }
 
-    /// Whether progress is shown as bars; as lines otherwise.
+    /// Returns whether progress is shown as bars. If not, it is printed as lines.
     pub(crate) fn shows_bars(&self) -> bool {
         !self.quiet && !self.json && io::stderr().is_terminal()
     }
 
-    /// The place of bars.
+    /// Returns the container of all progress bars.
     pub(crate) fn bars(&self) -> &MultiProgress {
         &self.bars
     }
@@ -69,90 +70,90 @@ impl Console {
     /// Writes data to stdout.
     ///
     /// # Errors
-    /// Where stdout is closed or cannot be written.
-    pub(crate) fn data(&self, bytes: impl AsRef<[u8]>) -> anyhow::Result<()> {
+    /// If stdout is closed or cannot be written.
+    pub(crate) fn write_data(&self, bytes: impl AsRef<[u8]>) -> anyhow::Result<()> {
         let mut out = io::stdout().lock();
         match out.write_all(bytes.as_ref()).and_then(|()| out.flush()) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(OutputClosed.into()),
-            Err(error) => Err(error).context("the output cannot be written"),
+            Err(error) => Err(error).context("cannot write to stdout"),
         }
     }
 
     /// Writes a line of data to stdout.
     ///
     /// # Errors
-    /// Where stdout is closed or cannot be written.
-    pub(crate) fn line(&self, text: impl AsRef<str>) -> anyhow::Result<()> {
-        self.data(format!("{}\n", text.as_ref()))
+    /// If stdout is closed or cannot be written.
+    pub(crate) fn write_line(&self, text: impl AsRef<str>) -> anyhow::Result<()> {
+        self.write_data(format!("{}\n", text.as_ref()))
     }
 
-    /// Writes what came of a run to stdout. The run goes on where nobody reads it any more.
+    /// Writes the result of a run to stdout. A closed stdout does not end the run.
     ///
     /// # Errors
-    /// Where stdout cannot be written.
-    pub(crate) fn report(&self, text: impl AsRef<str>) -> anyhow::Result<()> {
-        match self.line(text) {
+    /// If stdout cannot be written for another reason.
+    pub(crate) fn write_result(&self, text: impl AsRef<str>) -> anyhow::Result<()> {
+        match self.write_line(text) {
             Err(error) if error.is::<OutputClosed>() => Ok(()),
             written => written,
         }
     }
 
-    /// Writes what came of a run, for people: not where only errors are wanted.
+    /// Writes the summary of a run to stdout, unless `--quiet` is set.
     ///
     /// # Errors
-    /// Where stdout cannot be written.
-    pub(crate) fn summary(&self, text: impl AsRef<str>) -> anyhow::Result<()> {
-        if self.quiet { Ok(()) } else { self.report(text) }
+    /// As [`Console::write_result`].
+    pub(crate) fn write_summary(&self, text: impl AsRef<str>) -> anyhow::Result<()> {
+        if self.quiet { Ok(()) } else { self.write_result(text) }
     }
 
-    /// Tells of progress.
-    pub(crate) fn note(&self, text: impl AsRef<str>) {
+    /// Prints progress or a hint to stderr, unless `--quiet` is set.
+    pub(crate) fn print_info(&self, text: impl AsRef<str>) {
         if !self.quiet {
-            self.tell(text);
+            self.print_notice(text);
         }
     }
 
-    /// Tells what must be known even where progress is not wanted.
-    pub(crate) fn tell(&self, text: impl AsRef<str>) {
+    /// Prints a notice to stderr, even if `--quiet` is set.
+    pub(crate) fn print_notice(&self, text: impl AsRef<str>) {
         if self.json {
-            // Lines are set in for people.
+            // Some lines are indented for people.
             tracing::info!("{}", text.as_ref().trim_start());
         } else {
-            self.stderr(text.as_ref());
+            self.print_stderr(text.as_ref());
         }
     }
 
-    /// Tells what went wrong.
-    pub(crate) fn error(&self, text: impl AsRef<str>) {
+    /// Prints an error to stderr.
+    pub(crate) fn print_error(&self, text: impl AsRef<str>) {
         if self.json {
             tracing::error!("{}", text.as_ref());
         } else {
-            self.stderr(&format!("error: {}", text.as_ref()));
+            self.print_stderr(&format!("error: {}", text.as_ref()));
         }
     }
 
-    fn stderr(&self, text: &str) {
-        // Where stderr cannot be written there is nobody left to tell.
+    fn print_stderr(&self, text: &str) {
+        // If stderr cannot be written, there is nowhere to report it.
         self.bars.suspend(|| _ = writeln!(io::stderr(), "{text}"));
     }
 }
 
-/// Writes logs to stderr without tearing the bars.
-struct AroundBars(MultiProgress);
+/// Writes logs to stderr, and hides the progress bars meanwhile.
+struct BarAwareStderr(MultiProgress);
 
-impl<'a> MakeWriter<'a> for AroundBars {
-    type Writer = Line<'a>;
+impl<'a> MakeWriter<'a> for BarAwareStderr {
+    type Writer = LogLine<'a>;
 
-    fn make_writer(&'a self) -> Line<'a> {
-        Line(&self.0)
+    fn make_writer(&'a self) -> LogLine<'a> {
+        LogLine(&self.0)
     }
 }
 
-/// A log line on its way.
-struct Line<'a>(&'a MultiProgress);
+/// The writer of one log line.
+struct LogLine<'a>(&'a MultiProgress);
 
-impl Write for Line<'_> {
+impl Write for LogLine<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.suspend(|| io::stderr().write_all(bytes))?;
         Ok(bytes.len())

@@ -1,8 +1,8 @@
-//! The process environment and the `.env` file, before the command line is read.
+//! The environment and the `.env` file, before the command line is parsed.
 //!
-//! A variable that is empty counts as unset. A `.env` file in the current directory fills in what the
-//! environment does not set. It may be another program's: of lines that cannot be understood only those
-//! matter that set a variable of this one.
+//! An empty variable counts as unset. A `.env` file in the current directory sets variables that the
+//! environment does not set. The file may belong to another program, so a malformed line is an error only
+//! if it sets a variable of this program.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -12,48 +12,48 @@ use std::path::Path;
 use clap::builder::Resettable;
 use clap::{Arg, Command};
 
-use crate::exit::usage;
+use crate::error::usage_error;
 
-/// What is read beside the variables that the command line knows: by the logs, and by clients of HTTP.
-const BESIDE: [&str; 5] = ["RUST_LOG", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"];
+/// The variables that the command line does not know, but the logs and HTTP clients read.
+const LIBRARY_VARIABLES: [&str; 5] = ["RUST_LOG", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"];
 
 /// The variables of a `.env` file.
 #[derive(Default)]
 pub(crate) struct DotEnv(HashMap<String, String>);
 
 impl DotEnv {
-    /// Reads the file, where there is one, and sets what the environment does not set. `ours` are the
-    /// variables of this program. This happens before the first thread starts.
+    /// Reads the file, if it exists, and sets the variables that the environment does not set. `known` are
+    /// the variables of this program. Must be called before the first thread starts.
     ///
     /// # Errors
-    /// Where the file cannot be read, or a line of ours cannot be understood. The text never shows a value:
-    /// it may be a secret.
-    pub(crate) fn load(path: &Path, ours: &[String]) -> anyhow::Result<Self> {
-        let shown = path.display();
+    /// If the file cannot be read, or a line that sets a known variable is malformed. The message contains
+    /// no value, because it may be a secret.
+    pub(crate) fn load(path: &Path, known: &[String]) -> anyhow::Result<Self> {
+        let display = path.display();
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
-            // Some keep a directory of that name, such as Python's virtual environments.
+            // Some directories have that name, such as virtual environments of Python.
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory) => {
                 return Ok(DotEnv::default());
             }
             Err(error) => {
-                return Err(usage(format!(
-                    "{shown} cannot be read ({error}): make it a readable text file or remove it"
+                return Err(usage_error(format!(
+                    "cannot read {display} ({error}): make it a readable text file, or remove it"
                 )));
             }
         };
-        let understood = understood(&text, ours).map_err(|(number, name)| {
-            usage(format!(
-                "{shown} is malformed in line {number}: write {name}=value, with quotes around spaces"
+        let well_formed = well_formed_lines(&text, known).map_err(|(number, name)| {
+            usage_error(format!(
+                "line {number} of {display} is malformed: expected {name}=value, with quotes around spaces"
             ))
         })?;
-        let variables = Self::parse(&understood);
-        // What is set already stays; every line was understood just now.
-        let _ = dotenvy::from_read(understood.as_bytes());
+        let variables = Self::parse(&well_formed);
+        // Variables of the environment stay as they are. No line can fail, because all are well-formed.
+        let _ = dotenvy::from_read(well_formed.as_bytes());
         Ok(variables)
     }
 
-    /// The variables of a text that was understood; the first of a name counts.
+    /// Parses well-formed lines. The first value of a name counts.
     fn parse(text: &str) -> Self {
         let mut variables = HashMap::new();
         for (name, value) in dotenvy::from_read_iter(text.as_bytes()).flatten() {
@@ -62,15 +62,15 @@ impl DotEnv {
         DotEnv(variables)
     }
 
-    /// Makes arguments whose variable is empty forget it, or take the file's value for it.
+    /// Replaces empty variables of the environment by those of the file, or unsets them.
     pub(crate) fn fill(&self, command: Command) -> Command {
         command.mut_args(|arg| match arg.get_env().map(OsStr::to_owned) {
-            Some(name) if is_empty(&name) => self.instead(arg.env(Resettable::Reset), &name),
+            Some(name) if is_empty(&name) => self.replace_env(arg.env(Resettable::Reset), &name),
             _ => arg,
         })
     }
 
-    fn instead(&self, arg: Arg, name: &OsStr) -> Arg {
+    fn replace_env(&self, arg: Arg, name: &OsStr) -> Arg {
         match name.to_str().and_then(|name| self.0.get(name)).filter(|value| !value.is_empty()) {
             Some(value) => arg.default_value(value.clone()),
             None => arg,
@@ -78,58 +78,56 @@ impl DotEnv {
     }
 }
 
-/// The text without the lines that cannot be understood; or the number and the name of the first such line
-/// that sets one of our variables.
-fn understood<'a>(text: &'a str, ours: &[String]) -> Result<String, (usize, &'a str)> {
+/// Returns the text without malformed lines. Fails with the number and the variable of the first malformed
+/// line that sets a known variable.
+fn well_formed_lines<'a>(text: &'a str, known: &[String]) -> Result<String, (usize, &'a str)> {
     let lines: Vec<&str> = text.trim_start_matches('\u{feff}').lines().collect();
-    let mut understood = String::new();
+    let mut well_formed = String::new();
     let mut at = 0;
     while at < lines.len() {
-        let name = name(lines[at]);
-        match entry(&lines[at..]) {
+        let name = variable_name(lines[at]);
+        match entry_length(&lines[at..]) {
             Some(length) => {
                 for line in &lines[at..at + length] {
-                    understood.push_str(line);
-                    understood.push('\n');
+                    well_formed.push_str(line);
+                    well_formed.push('\n');
                 }
                 at += length;
             }
-            None if is_ours(name, ours) => return Err((at + 1, name)),
+            None if is_known(name, known) => return Err((at + 1, name)),
             None => at += 1,
         }
     }
-    Ok(understood)
+    Ok(well_formed)
 }
 
-/// How many of the lines the first entry takes; nothing where it cannot be understood. Only a value that
-/// begins with a quote goes on in the next line: else one apostrophe would hide what follows.
-fn entry(lines: &[&str]) -> Option<usize> {
+/// Returns the number of lines of the first entry, or `None` if it is malformed. Only a value that begins
+/// with a quote may continue on the next line: otherwise a single apostrophe would hide the lines after it.
+fn entry_length(lines: &[&str]) -> Option<usize> {
     let value = lines[0].split_once('=').map(|(_, value)| value.trim_start());
     let is_quoted = value.is_some_and(|value| value.starts_with(['"', '\'']));
-    let most = if is_quoted { lines.len() } else { 1 };
-    (1..=most).find(|&length| {
+    let max_length = if is_quoted { lines.len() } else { 1 };
+    (1..=max_length).find(|&length| {
         let text = lines[..length].join("\n") + "\n";
         dotenvy::from_read_iter(text.as_bytes()).next().is_none_or(|pair| pair.is_ok())
     })
 }
 
-/// The name that a line begins with.
-fn name(line: &str) -> &str {
+/// Returns the name of the variable that a line sets.
+fn variable_name(line: &str) -> &str {
     let line = line.trim_start();
     let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
     let end = line.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(line.len());
     &line[..end]
 }
 
-fn is_ours(name: &str, ours: &[String]) -> bool {
-    ours.iter().any(|known| known == name) || BESIDE.iter().any(|known| known.eq_ignore_ascii_case(name))
+fn is_known(name: &str, known: &[String]) -> bool {
+    known.iter().any(|variable| variable == name)
+        || LIBRARY_VARIABLES.iter().any(|variable| variable.eq_ignore_ascii_case(name))
 }
 
-/// Whether the variable is set, but to nothing.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "clap cannot tell an empty variable from one that says something"
-)]
+/// Returns whether the variable is set to an empty value.
+#[expect(clippy::disallowed_methods, reason = "clap does not distinguish an empty variable from a set one")]
 fn is_empty(name: &OsStr) -> bool {
     std::env::var_os(name).is_some_and(|value| value.is_empty())
 }
@@ -139,7 +137,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<HashMap<String, String>, (usize, &str)> {
-        understood(text, &crate::args::variables()).map(|text| DotEnv::parse(&text).0)
+        well_formed_lines(text, &crate::cli::variables()).map(|text| DotEnv::parse(&text).0)
     }
 
     #[test]
@@ -154,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_other_programs_do_not_matter() {
+    fn malformed_lines_of_other_programs_are_ignored() {
         let text = "APP_NAME=My company app\nTOKEN=$(gh auth token)\njust words\nA=it's\nGITHUB_TOKEN=x\n\
                     B=that's\nC='open\nAPI_PORT=1\n";
         let variables = read(text).unwrap();
@@ -163,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_line_of_ours_is_named_without_showing_it() {
+    fn a_malformed_line_is_named_without_its_value() {
         assert_eq!(read("A=1\nGITHUB_TOKEN=a secret\n"), Err((2, "GITHUB_TOKEN")));
         assert_eq!(read("A=b c\n\nexport API_PORT: 1\n"), Err((3, "API_PORT")));
         assert_eq!(read("GITHUB_APP_PRIVATE_KEY=\"begin\nend\n"), Err((1, "GITHUB_APP_PRIVATE_KEY")));
@@ -171,20 +169,20 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(".env");
         std::fs::write(&path, "\nGITHUB_TOKEN=a secret\n").unwrap();
-        let error = DotEnv::load(&path, &crate::args::variables()).err().expect("it is malformed");
+        let error = DotEnv::load(&path, &crate::cli::variables()).err().expect("it is malformed");
         let text = error.to_string();
-        assert!(text.contains("in line 2: write GITHUB_TOKEN=") && !text.contains("secret"), "{text}");
+        assert!(text.starts_with("line 2 of ") && text.contains("expected GITHUB_TOKEN="), "{text}");
+        assert!(!text.contains("secret"), "{text}");
     }
 
     #[test]
-    fn what_cannot_be_read_is_told() {
-        let text =
-            format!("{:#}", DotEnv::load(Path::new("/dev/null/.env"), &[]).err().expect("it is no file"));
-        assert!(text.contains("cannot be read"), "{text}");
+    fn an_unreadable_file_is_an_error() {
+        let error = DotEnv::load(Path::new("/dev/null/.env"), &[]).err().expect("it is no file");
+        assert!(error.to_string().contains("cannot read /dev/null/.env"), "{error}");
     }
 
     #[test]
-    fn a_missing_file_and_a_directory_are_no_error() {
+    fn a_missing_file_or_a_directory_is_no_error() {
         for path in ["/nonexistent/.env", "/"] {
             assert!(DotEnv::load(Path::new(path), &[]).unwrap().0.is_empty());
         }

@@ -1,31 +1,29 @@
-//! How a run ends: its exit status, and errors as one sentence each.
+//! How a run ends: its exit status.
 
-use std::fmt;
-
-/// The exit status.
+/// The exit status of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// Everything that was asked for is done.
-    Done,
-    /// It failed.
+    /// Everything succeeded.
+    Success,
+    /// The command failed.
     Failed,
-    /// It was asked for in a way that cannot be done.
+    /// The arguments, the variables or the configuration are invalid.
     Usage,
-    /// Part of it is done, and what is not has been named.
+    /// Part of the work succeeded. Messages name what failed.
     Partial,
-    /// It stopped for the API's limits; progress is saved.
+    /// The API's rate limit stopped the run. Progress is saved.
     Limited,
-    /// It was stopped by Ctrl-C.
+    /// Ctrl-C stopped the run.
     Interrupted,
-    /// It was stopped by SIGTERM.
+    /// SIGTERM stopped the run.
     Terminated,
 }
 
 impl Exit {
-    /// The number the process ends with.
+    /// Returns the exit code of the process.
     pub(crate) fn code(self) -> u8 {
         match self {
-            Exit::Done => 0,
+            Exit::Success => 0,
             Exit::Failed => 1,
             Exit::Usage => 2,
             Exit::Partial => 3,
@@ -35,10 +33,10 @@ impl Exit {
         }
     }
 
-    /// How a run over several things ends that end so one by one.
-    pub(crate) fn of_all(parts: &[Exit]) -> Exit {
+    /// Returns the status of a run from the statuses of its parts, one an organization or a step.
+    pub(crate) fn combine(parts: &[Exit]) -> Exit {
         match parts {
-            [] => Exit::Done,
+            [] => Exit::Success,
             _ if parts.contains(&Exit::Limited) => Exit::Limited,
             [first, rest @ ..] if rest.iter().all(|part| part == first) => *first,
             _ => Exit::Partial,
@@ -46,116 +44,18 @@ impl Exit {
     }
 }
 
-/// An error of the program itself, with the status it ends the run with. The text is one sentence
-/// that names the input, why, and the mend.
-#[derive(Debug)]
-pub(crate) struct Refusal {
-    exit: Exit,
-    text: String,
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl std::error::Error for Refusal {}
-
-/// What was asked for cannot be done as it was asked.
-pub(crate) fn usage(text: impl Into<String>) -> anyhow::Error {
-    Refusal { exit: Exit::Usage, text: text.into() }.into()
-}
-
-/// What was asked for could not be done.
-pub(crate) fn failed(text: impl Into<String>) -> anyhow::Error {
-    Refusal { exit: Exit::Failed, text: text.into() }.into()
-}
-
-/// Whoever read the output has stopped reading, as `head` does. It ends the run, but is no failure.
-#[derive(Debug)]
-pub(crate) struct OutputClosed;
-
-impl fmt::Display for OutputClosed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the output is closed")
-    }
-}
-
-impl std::error::Error for OutputClosed {}
-
-/// The status an error ends the run with.
-pub(crate) fn status(error: &anyhow::Error) -> Exit {
-    use gam_collect::CollectError;
-    for cause in error.chain() {
-        if let Some(refusal) = cause.downcast_ref::<Refusal>() {
-            return refusal.exit;
-        }
-        if cause.is::<OutputClosed>() {
-            return Exit::Done;
-        }
-        match cause.downcast_ref::<CollectError>() {
-            Some(CollectError::Invalid(_)) => return Exit::Usage,
-            Some(CollectError::GitHub(gam_github::Error::Limited { .. })) => return Exit::Limited,
-            _ => {}
-        }
-        if let Some(gam_github::Error::Limited { .. }) = cause.downcast_ref() {
-            return Exit::Limited;
-        }
-    }
-    Exit::Failed
-}
-
-/// The error and its causes as one sentence. A cause that is told already is not told again.
-pub(crate) fn sentence(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain() {
-        let more = cause.to_string();
-        if text.is_empty() {
-            text = more;
-        } else if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-    }
-    // Errors are told on one line each, whatever a library puts into them.
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use anyhow::Context as _;
 
     #[test]
-    fn an_error_knows_its_status_through_its_context() {
-        let nested = Err::<(), _>(usage("bad range")).context("while asking").unwrap_err();
-        assert_eq!(status(&nested), Exit::Usage);
-        assert_eq!(status(&anyhow::anyhow!("x")), Exit::Failed);
-        assert_eq!(status(&OutputClosed.into()), Exit::Done);
-        let limited = gam_github::Error::Limited { until: None, why: "used up".into() };
-        assert_eq!(status(&limited.into()), Exit::Limited);
-        let invalid = gam_collect::CollectError::Invalid("no".into());
-        assert_eq!(status(&invalid.into()), Exit::Usage);
-    }
-
-    #[test]
-    fn causes_are_told_once_and_on_one_line() {
-        let cause = std::io::Error::other("disk\nfull");
-        let error = anyhow::Error::new(cause).context("cannot write x");
-        assert_eq!(sentence(&error), "cannot write x: disk full");
-        let told = anyhow::Error::new(std::io::Error::other("full")).context("cannot write x: full");
-        assert_eq!(sentence(&told), "cannot write x: full");
-    }
-
-    #[test]
-    fn many_ends_make_one() {
+    fn statuses_of_parts_combine() {
         use Exit::*;
-        assert_eq!(Exit::of_all(&[]), Done);
-        assert_eq!(Exit::of_all(&[Done, Done]), Done);
-        assert_eq!(Exit::of_all(&[Failed, Failed]), Failed);
-        assert_eq!(Exit::of_all(&[Done, Failed]), Partial);
-        assert_eq!(Exit::of_all(&[Partial, Done]), Partial);
-        assert_eq!(Exit::of_all(&[Failed, Limited]), Limited);
+        assert_eq!(Exit::combine(&[]), Success);
+        assert_eq!(Exit::combine(&[Success, Success]), Success);
+        assert_eq!(Exit::combine(&[Failed, Failed]), Failed);
+        assert_eq!(Exit::combine(&[Success, Failed]), Partial);
+        assert_eq!(Exit::combine(&[Partial, Success]), Partial);
+        assert_eq!(Exit::combine(&[Failed, Limited]), Limited);
     }
 }

@@ -1,60 +1,71 @@
-//! Numbers and times as people read them.
+//! Numbers, durations, times and tables as text.
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use chrono::{DateTime, TimeDelta, Utc};
+use indicatif::{DecimalBytes, HumanCount};
 
-/// A whole number with commas between its thousands.
-pub(crate) fn number(value: u64) -> String {
-    let digits = value.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+/// Formats an integer with a comma between thousands: `1,234,567`.
+pub(crate) fn integer(value: u64) -> String {
+    HumanCount(value).to_string()
 }
 
-/// So many of something: `1 batch`, `1,200 batches`.
-pub(crate) fn count(value: usize, one: &str, many: &str) -> String {
-    format!("{} {}", number(value as u64), if value == 1 { one } else { many })
+/// Formats a number of things: `1 batch`, `1,200 batches`.
+pub(crate) fn count(value: usize, singular: &str, plural: &str) -> String {
+    format!("{} {}", integer(value as u64), if value == 1 { singular } else { plural })
 }
 
-/// A number of bytes: `900 B`, `2.6 MB`.
+/// Formats a number of bytes with decimal units: `900 B`, `2.60 MB`.
 pub(crate) fn bytes(bytes: u64) -> String {
-    match bytes {
-        0..1_000 => format!("{bytes} B"),
-        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
-        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    DecimalBytes(bytes).to_string()
+}
+
+/// Formats a duration with the precision that matters: `90 ms`, `2.1 s`, `12 s`, `1h 1m 1s`.
+pub(crate) fn duration(duration: Duration) -> String {
+    match duration.as_millis() {
+        0..1000 => format!("{} ms", duration.as_millis()),
+        1000..10_000 => format!("{}.{} s", duration.as_secs(), duration.subsec_millis() / 100),
+        10_000..60_000 => format!("{} s", duration.as_secs()),
+        _ => humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string(),
     }
 }
 
-/// A span of time, rounded to what matters of it.
-pub(crate) fn span(span: Duration) -> String {
-    let rounded = match span.as_millis() {
-        0..1000 => Duration::from_millis(span.as_millis() as u64),
-        1000..10_000 => Duration::from_millis((span.as_millis() / 100 * 100) as u64),
-        _ => Duration::from_secs(span.as_secs()),
-    };
-    humantime::format_duration(rounded).to_string()
-}
-
-/// A moment, UTC.
-pub(crate) fn moment(at: DateTime<Utc>) -> String {
+/// Formats a time in UTC, to the second.
+pub(crate) fn utc(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
-/// A moment, and how far off it is.
-pub(crate) fn moment_from(now: DateTime<Utc>, at: DateTime<Utc>) -> String {
+/// Formats a time in UTC, with the distance from `now` if it lies ahead: `2026-01-01 00:05:00 UTC (in 5m)`.
+pub(crate) fn utc_from(now: DateTime<Utc>, at: DateTime<Utc>) -> String {
     match (at - now).to_std() {
         Ok(ahead) if at - now >= TimeDelta::seconds(1) => {
-            format!("{} (in {})", moment(at), span(Duration::from_secs(ahead.as_secs())))
+            format!("{} (in {})", utc(at), duration(Duration::from_secs(ahead.as_secs())))
         }
-        _ => moment(at),
+        _ => utc(at),
     }
+}
+
+/// Shortens an input that may contain a password to what stands before its first colon: `mysql:...`.
+pub(crate) fn redacted(input: &str) -> String {
+    input.split_once(':').map_or_else(|| input.to_owned(), |(scheme, _)| format!("{scheme}:..."))
+}
+
+/// Writes a header and records as CSV by RFC 4180, with `\n` at the end of each line.
+///
+/// # Errors
+/// If a record does not have as many fields as the header.
+pub(crate) fn csv_text(
+    header: &[String],
+    records: impl IntoIterator<Item = Vec<String>>,
+) -> anyhow::Result<String> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(header)?;
+    for record in records {
+        writer.write_record(&record)?;
+    }
+    let bytes = writer.into_inner().context("cannot write CSV")?;
+    String::from_utf8(bytes).context("cannot write CSV")
 }
 
 #[cfg(test)]
@@ -62,25 +73,54 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_grouped() {
+    fn thousands_are_separated() {
         for (value, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
-            assert_eq!(number(value), text);
+            assert_eq!(integer(value), text);
         }
         assert_eq!(count(1, "batch", "batches"), "1 batch");
         assert_eq!(count(0, "batch", "batches"), "0 batches");
     }
 
     #[test]
-    fn spans_are_rounded() {
-        for (millis, text) in [(7, "7ms"), (1_234, "1s 200ms"), (12_345, "12s"), (3_661_000, "1h 1m 1s")] {
-            assert_eq!(span(Duration::from_millis(millis)), text);
+    fn bytes_have_decimal_units() {
+        for (value, text) in [(900, "900 B"), (2_200, "2.20 kB"), (2_600_000, "2.60 MB")] {
+            assert_eq!(bytes(value), text);
         }
     }
 
     #[test]
-    fn moments_say_how_far_off_they_are() {
+    fn durations_are_rounded() {
+        for (millis, text) in [
+            (7, "7 ms"),
+            (1_234, "1.2 s"),
+            (9_999, "9.9 s"),
+            (12_345, "12 s"),
+            (300_400, "5m"),
+            (3_661_000, "1h 1m 1s"),
+        ] {
+            assert_eq!(duration(Duration::from_millis(millis)), text);
+        }
+    }
+
+    #[test]
+    fn times_include_the_distance_from_now() {
         let now = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
-        assert_eq!(moment_from(now, now + TimeDelta::minutes(5)), "2023-11-14 22:18:20 UTC (in 5m)");
-        assert_eq!(moment_from(now, now), "2023-11-14 22:13:20 UTC");
+        assert_eq!(utc_from(now, now + TimeDelta::minutes(5)), "2023-11-14 22:18:20 UTC (in 5m)");
+        assert_eq!(utc_from(now, now), "2023-11-14 22:13:20 UTC");
+    }
+
+    #[test]
+    fn what_follows_a_colon_is_redacted() {
+        for (input, text) in [("foo", "foo"), ("mysql:hunter2", "mysql:..."), ("u:p@host:1", "u:...")] {
+            assert_eq!(redacted(input), text);
+        }
+    }
+
+    #[test]
+    fn csv_fields_are_quoted_if_needed() {
+        let header = ["a", "b"].map(str::to_owned);
+        let text = csv_text(&header, [vec!["x,\"y\"".to_owned(), String::new()]]).unwrap();
+        assert_eq!(text, "a,b\n\"x,\"\"y\"\"\",\n");
+        assert!(csv_text(&header, [vec![String::new()]]).is_err());
     }
 }

@@ -1,35 +1,38 @@
 //! Where the lake and the store are.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::args::{Globals, Variables};
+use crate::args::{GlobalOptions, Variables};
 use crate::aws;
-use crate::exit::usage;
+use crate::error::usage_error;
+use crate::format::redacted;
 
-/// The store's file in the data directory.
+/// The file of the store within the data directory.
 const STORE_FILE: &str = "store.sqlite";
+/// The directory of the lake within the data directory.
+const LAKE_DIR: &str = "lake";
 
-/// Where the lake is.
+/// The location of the lake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum LakeLocation {
-    /// A directory of this machine.
+    /// A local directory.
     Dir(PathBuf),
-    /// A bucket of S3, below a prefix.
+    /// A prefix of an S3 bucket.
     S3 {
-        /// The bucket.
+        /// The name of the bucket.
         bucket: String,
-        /// The prefix; empty for the whole bucket.
+        /// The prefix, without slashes at its ends. Empty for the complete bucket.
         prefix: String,
     },
 }
 
-/// Where the store is.
+/// The location of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum StoreLocation {
-    /// A file of this machine.
+    /// A local SQLite file.
     Sqlite(PathBuf),
-    /// A table of DynamoDB.
+    /// The name of a DynamoDB table.
     Dynamo(String),
 }
 
@@ -52,19 +55,20 @@ impl fmt::Display for StoreLocation {
     }
 }
 
-/// The lake that was named, or the one in the data directory.
+/// Parses `--lake`. Returns the lake in the data directory if it is not set.
 ///
 /// # Errors
-/// Where what was named is no lake.
-pub(crate) fn lake(named: Option<&str>, data_dir: &std::path::Path) -> anyhow::Result<LakeLocation> {
-    let Some(text) = named else { return Ok(LakeLocation::Dir(data_dir.join("lake"))) };
+/// If the value is invalid, or this build does not support it.
+pub(crate) fn lake(option: Option<&str>, data_dir: &Path) -> anyhow::Result<LakeLocation> {
+    let Some(text) = option else { return Ok(LakeLocation::Dir(data_dir.join(LAKE_DIR))) };
+    let invalid = || usage_error(format!("invalid --lake {text:?}: expected file:DIR or s3://BUCKET/PREFIX"));
     if let Some(address) = text.strip_prefix("s3://") {
         let (bucket, prefix) = address.split_once('/').unwrap_or((address, ""));
         if bucket.is_empty() {
-            return Err(invalid_lake(text));
+            return Err(invalid());
         }
         if !aws::IS_ENABLED {
-            return Err(usage(format!("--lake {text}: {}", aws::HOW_TO_ENABLE)));
+            return Err(usage_error(format!("unsupported --lake {text:?}: {}", aws::HOW_TO_ENABLE)));
         }
         return Ok(LakeLocation::S3 {
             bucket: bucket.to_owned(),
@@ -75,63 +79,71 @@ pub(crate) fn lake(named: Option<&str>, data_dir: &std::path::Path) -> anyhow::R
         Some(("file", dir)) if !dir.is_empty() => {
             Ok(LakeLocation::Dir(dir.strip_prefix("//").unwrap_or(dir).into()))
         }
-        _ => Err(invalid_lake(text)),
+        _ => Err(invalid()),
     }
 }
 
-fn invalid_lake(text: &str) -> anyhow::Error {
-    usage(format!("--lake {text} is no lake: give file:DIR, such as file:./lake, or s3://BUCKET/PREFIX"))
-}
-
-/// The store that was named, by the flag or by the variables, or the one in the data directory. What is
-/// no store is not repeated, because an address may hold a password.
+/// Parses `--store`, or the legacy variables if it is not set. Returns the store in the data directory
+/// if none of them is set. Messages do not repeat an invalid address, because it may contain a password.
 ///
 /// # Errors
-/// Where what was named is no store, or none of this build.
+/// If the value is invalid, or this build does not support it.
 pub(crate) fn store(
-    globals: &Globals,
+    globals: &GlobalOptions,
     variables: &Variables,
-    data_dir: &std::path::Path,
+    data_dir: &Path,
 ) -> anyhow::Result<StoreLocation> {
-    const KNOWN: &str = "this build keeps its store in SQLite or DynamoDB";
-    if let Some(store) = &globals.store {
-        return match store.split_once(':') {
-            Some(("dynamodb", table)) if !table.is_empty() && !aws::IS_ENABLED => {
-                Err(usage(format!("--store dynamodb:{table}: {}", aws::HOW_TO_ENABLE)))
-            }
-            Some(("dynamodb", table)) if !table.is_empty() => Ok(StoreLocation::Dynamo(table.to_owned())),
-            Some(("sqlite", file)) if !file.is_empty() => {
-                Ok(StoreLocation::Sqlite(file.strip_prefix("//").unwrap_or(file).into()))
-            }
-            Some((kind @ ("postgres" | "postgresql"), _)) => {
-                Err(usage(format!("--store {kind}:...: {KNOWN}, give sqlite:FILE or dynamodb:TABLE")))
-            }
-            _ => Err(usage(
-                "--store names no store: give sqlite:FILE, such as sqlite:./store.sqlite, or dynamodb:TABLE",
-            )),
-        };
+    match &globals.store {
+        Some(store) => store_of_option(store),
+        None => store_of_variables(variables, data_dir),
     }
+}
+
+fn store_of_option(text: &str) -> anyhow::Result<StoreLocation> {
+    match text.split_once(':') {
+        Some(("dynamodb", table)) if !table.is_empty() && !aws::IS_ENABLED => {
+            Err(usage_error(format!("unsupported --store \"dynamodb:{table}\": {}", aws::HOW_TO_ENABLE)))
+        }
+        Some(("dynamodb", table)) if !table.is_empty() => Ok(StoreLocation::Dynamo(table.to_owned())),
+        Some(("sqlite", file)) if !file.is_empty() => {
+            Ok(StoreLocation::Sqlite(file.strip_prefix("//").unwrap_or(file).into()))
+        }
+        Some(("postgres" | "postgresql", _)) => Err(usage_error(format!(
+            "unsupported --store {:?}: this build supports sqlite:FILE and dynamodb:TABLE",
+            redacted(text)
+        ))),
+        _ => Err(usage_error(format!(
+            "invalid --store {:?}: expected sqlite:FILE or dynamodb:TABLE",
+            redacted(text)
+        ))),
+    }
+}
+
+fn store_of_variables(variables: &Variables, data_dir: &Path) -> anyhow::Result<StoreLocation> {
+    const SUPPORTED: &str = "this build supports SQLite and DynamoDB";
     match variables.storage_type.as_deref().map(str::to_ascii_lowercase).as_deref() {
         None | Some("sqlite") => {}
         Some("dynamodb") => {
-            return Err(usage("STORAGE_TYPE dynamodb: name the table with --store dynamodb:TABLE"));
+            return Err(usage_error(
+                "unsupported STORAGE_TYPE \"dynamodb\": use --store dynamodb:TABLE, which names the table",
+            ));
         }
         Some("postgres") => {
-            return Err(usage(format!(
-                "STORAGE_TYPE postgres: {KNOWN}, set STORAGE_TYPE to sqlite or unset it"
+            return Err(usage_error(format!(
+                "unsupported STORAGE_TYPE \"postgres\": {SUPPORTED}; set STORAGE_TYPE to sqlite or unset it"
             )));
         }
         Some(other) => {
-            return Err(usage(format!("STORAGE_TYPE {other} is not known: set it to sqlite or unset it")));
+            return Err(usage_error(format!("invalid STORAGE_TYPE {other:?}: set it to sqlite or unset it")));
         }
     }
     if variables.postgres_url.is_some() {
-        tracing::warn!("POSTGRES_URL is set but not used: {KNOWN}");
+        tracing::warn!("POSTGRES_URL is ignored: {SUPPORTED}");
     }
-    Ok(StoreLocation::Sqlite(variables.sqlite_path.clone().unwrap_or_else(|| in_dir(data_dir))))
+    Ok(StoreLocation::Sqlite(variables.sqlite_path.clone().unwrap_or_else(|| default_store_file(data_dir))))
 }
 
-/// The store's file in the data directory.
-pub(crate) fn in_dir(data_dir: &std::path::Path) -> PathBuf {
+/// Returns the file of the store within the data directory.
+pub(crate) fn default_store_file(data_dir: &Path) -> PathBuf {
     data_dir.join(STORE_FILE)
 }

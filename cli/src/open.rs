@@ -1,4 +1,4 @@
-//! Opens the lake and the store that the settings name, and connects them to the use cases' ports.
+//! Opens the lake and the store that the settings name, and connects them to the ports of the use cases.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,111 +8,85 @@ use gam_collect::{CollectPorts, DryRunPorts};
 use gam_lake::{FileStore, ObjectStore};
 use gam_model::{Clock, Identity, SystemClock};
 use gam_query::QueryPorts;
-use gam_store::{CheckpointStore, NameStore, RollupStore};
 use gam_store_sql::SqliteStore;
 
 use crate::aws;
-use crate::exit::failed;
+use crate::error::failure;
 use crate::location::{LakeLocation, StoreLocation};
-use crate::settings::Settings;
+use crate::settings::CliSettings;
+use crate::store::StorePorts;
 
-/// The store's ports, and the file to close at the end.
-pub(crate) struct Store {
-    rollups: Arc<dyn RollupStore>,
-    names: Arc<dyn NameStore>,
-    checkpoints: Arc<dyn CheckpointStore>,
-    sqlite: Option<Arc<SqliteStore>>,
-}
-
-/// An open store with the configuration, which is all that queries need.
+/// An open store and the configuration: everything that queries need.
 pub(crate) struct OpenStore {
-    store: Store,
+    ports: StorePorts,
     clock: Arc<dyn Clock>,
     identity: Arc<Identity>,
 }
 
 /// An open lake and an open store.
 pub(crate) struct OpenData {
-    /// The lake.
+    /// The objects of the lake.
     pub(crate) objects: Arc<dyn ObjectStore>,
-    /// The store.
+    /// The store and the configuration.
     pub(crate) store: OpenStore,
-}
-
-impl Store {
-    /// Connects one adapter to all ports of the store.
-    pub(crate) fn new<S>(store: Arc<S>) -> Self
-    where
-        S: RollupStore + NameStore + CheckpointStore + 'static,
-    {
-        Store { rollups: store.clone(), names: store.clone(), checkpoints: store, sqlite: None }
-    }
-
-    async fn open(location: &StoreLocation) -> anyhow::Result<Self> {
-        match location {
-            StoreLocation::Sqlite(path) => {
-                let sqlite = Arc::new(SqliteStore::open(path).await?);
-                Ok(Store { sqlite: Some(sqlite.clone()), ..Store::new(sqlite) })
-            }
-            StoreLocation::Dynamo(table) => aws::store(table).await,
-        }
-    }
 }
 
 impl OpenStore {
     /// Opens the store. A local file is created if it is missing.
     ///
     /// # Errors
-    /// If the store cannot be used, or the configuration cannot be read.
-    pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Self> {
+    /// If the store cannot be opened, or the configuration cannot be read.
+    pub(crate) async fn open(settings: &CliSettings) -> anyhow::Result<Self> {
         let identity = Arc::new(settings.identity()?);
-        Ok(OpenStore { store: Store::open(&settings.store).await?, clock: Arc::new(SystemClock), identity })
+        let ports = match &settings.store {
+            StoreLocation::Sqlite(path) => StorePorts::sqlite(SqliteStore::open(path).await?),
+            StoreLocation::Dynamo(table) => aws::open_store(table).await?,
+        };
+        Ok(OpenStore { ports, clock: Arc::new(SystemClock), identity })
     }
 
     /// Opens the store if it exists.
     ///
     /// # Errors
     /// If there is no store yet, or as [`OpenStore::open`].
-    pub(crate) async fn open_existing(settings: &Settings) -> anyhow::Result<Self> {
+    pub(crate) async fn open_existing(settings: &CliSettings) -> anyhow::Result<Self> {
         match &settings.store {
-            StoreLocation::Sqlite(path) if is_missing(path) => Err(failed(format!(
-                "there is no store at {} yet: run `github-metrics up ORG` first, name another directory with \
-                 --data-dir, or a served API with --api",
+            StoreLocation::Sqlite(path) if is_missing(path) => Err(failure(format!(
+                "there is no store at {} yet: run `github-metrics up ORG` first, or name another directory \
+                 with --data-dir, or a server with --api",
                 path.display()
             ))),
             _ => Self::open(settings).await,
         }
     }
 
-    /// The clock of all use cases.
+    /// Returns the clock of all use cases.
     pub(crate) fn clock(&self) -> &dyn Clock {
         &*self.clock
     }
 
-    /// The ports of all queries.
+    /// Returns the ports of queries.
     pub(crate) fn query_ports(&self) -> QueryPorts {
         QueryPorts {
-            rollups: self.store.rollups.clone(),
-            names: self.store.names.clone(),
-            checkpoints: self.store.checkpoints.clone(),
+            rollups: self.ports.rollups.clone(),
+            names: self.ports.names.clone(),
+            checkpoints: self.ports.checkpoints.clone(),
             clock: self.clock.clone(),
             identity: self.identity.clone(),
         }
     }
 
-    /// Returns every organization in the store, spelled as GitHub does.
+    /// Returns the display name of every organization in the store.
     ///
     /// # Errors
     /// If the store fails.
     pub(crate) async fn orgs(&self) -> anyhow::Result<Vec<String>> {
-        Ok(self.store.names.orgs().await?)
+        Ok(self.ports.names.orgs().await?)
     }
 
     /// Closes the store.
     pub(crate) async fn close(self) {
-        if let Some(sqlite) = self.store.sqlite {
-            sqlite.close().await;
-        }
+        self.ports.close().await;
     }
 }
 
@@ -120,34 +94,34 @@ impl OpenData {
     /// Opens the lake and the store. Local ones are created if they are missing.
     ///
     /// # Errors
-    /// If one of them cannot be used, or the configuration cannot be read.
-    pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Self> {
-        let objects = lake(&settings.lake).await?;
+    /// If one of them cannot be opened, or the configuration cannot be read.
+    pub(crate) async fn open(settings: &CliSettings) -> anyhow::Result<Self> {
+        let objects = open_lake(&settings.lake).await?;
         Ok(OpenData { objects, store: OpenStore::open(settings).await? })
     }
 
-    /// The ports of a collection.
+    /// Returns the ports of a collection.
     pub(crate) fn collect_ports(&self) -> CollectPorts {
         CollectPorts {
             objects: self.objects.clone(),
-            names: self.store.store.names.clone(),
-            checkpoints: self.store.store.checkpoints.clone(),
+            names: self.store.ports.names.clone(),
+            checkpoints: self.store.ports.checkpoints.clone(),
             clock: self.store.clock.clone(),
         }
     }
 
-    /// The ports of an aggregation.
+    /// Returns the ports of an aggregation.
     pub(crate) fn aggregate_ports(&self) -> AggregatePorts {
         AggregatePorts {
             objects: self.objects.clone(),
-            rollups: self.store.store.rollups.clone(),
-            names: self.store.store.names.clone(),
+            rollups: self.store.ports.rollups.clone(),
+            names: self.store.ports.names.clone(),
             clock: self.store.clock.clone(),
             identity: self.store.identity.clone(),
         }
     }
 
-    /// The clock of all use cases.
+    /// Returns the clock of all use cases.
     pub(crate) fn clock(&self) -> &dyn Clock {
         self.store.clock()
     }
@@ -161,30 +135,31 @@ impl OpenData {
 /// Opens the lake. A local directory is created if it is missing.
 ///
 /// # Errors
-/// If it cannot be used.
-pub(crate) async fn lake(location: &LakeLocation) -> anyhow::Result<Arc<dyn ObjectStore>> {
+/// If the lake cannot be opened.
+pub(crate) async fn open_lake(location: &LakeLocation) -> anyhow::Result<Arc<dyn ObjectStore>> {
     match location {
         LakeLocation::Dir(dir) => Ok(Arc::new(FileStore::open(dir)?)),
-        LakeLocation::S3 { bucket, prefix } => aws::lake(bucket, prefix).await,
+        LakeLocation::S3 { bucket, prefix } => aws::open_lake(bucket, prefix).await,
     }
 }
 
-/// Opens the ports of a dry run, which leaves nothing behind: a missing local store is not created.
-/// Close the store at the end, if there is one.
+/// Opens the ports of a dry run, which writes nothing: a missing local store is not created. The caller
+/// closes the store, if there is one.
 ///
 /// # Errors
 /// As [`OpenStore::open`].
-pub(crate) async fn dry_run(settings: &Settings) -> anyhow::Result<(DryRunPorts, Option<OpenStore>)> {
+pub(crate) async fn open_dry_run(settings: &CliSettings) -> anyhow::Result<(DryRunPorts, Option<OpenStore>)> {
     let store = match &settings.store {
         StoreLocation::Sqlite(path) if is_missing(path) => None,
         _ => Some(OpenStore::open(settings).await?),
     };
-    let checkpoints = store.as_ref().map(|open| open.store.checkpoints.clone());
+    let checkpoints = store.as_ref().map(|open| open.ports.checkpoints.clone());
     Ok((DryRunPorts { checkpoints, clock: Arc::new(SystemClock) }, store))
 }
 
-/// Returns how many batches of the organization wait in a local inbox; 0 if that cannot be seen cheaply.
-pub(crate) async fn waiting_batches(settings: &Settings, org: &str) -> usize {
+/// Returns the number of batches of the organization that wait in a local inbox. Returns 0 if it cannot
+/// be determined cheaply.
+pub(crate) async fn waiting_batches(settings: &CliSettings, org: &str) -> usize {
     // A remote lake is not listed: that takes time, and may be refused.
     let LakeLocation::Dir(dir) = &settings.lake else { return 0 };
     // Opening a missing directory would create it.
@@ -195,7 +170,7 @@ pub(crate) async fn waiting_batches(settings: &Settings, org: &str) -> usize {
     gam_lake::inbox::list(&objects, org).await.map_or(0, |batches| batches.len())
 }
 
-/// Returns whether the file is missing. If that cannot be determined, opening it reports why.
+/// Returns whether the file is missing. If that cannot be determined, opening the file reports why.
 fn is_missing(path: &Path) -> bool {
     !path.try_exists().unwrap_or(true)
 }

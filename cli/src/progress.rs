@@ -1,4 +1,4 @@
-//! A run's progress on the terminal: a bar, or plain lines where there is none.
+//! The progress of a run: a bar on a terminal, or plain lines elsewhere.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,55 +8,58 @@ use gam_collect::{CollectObserver, CollectProgress};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::console::Console;
-use crate::format::{count, moment};
+use crate::format::{count, utc};
 
-/// Shows one run's progress.
+/// How often the spinner moves.
+const TICK: Duration = Duration::from_millis(120);
+
+/// Shows the progress of one run. The bar disappears when this is dropped.
 pub(crate) struct RunProgress {
     console: Console,
     bar: Option<ProgressBar>,
-    counts: Mutex<Counts>,
+    counts: Mutex<ProgressCounts>,
 }
 
 /// How far the run has come.
 #[derive(Default)]
-struct Counts {
+struct ProgressCounts {
     events: usize,
     repos: usize,
     repos_done: usize,
 }
 
 impl RunProgress {
-    /// Progress of a run that is told by `title`, such as an organization's name.
+    /// Starts to show a run. The bar begins with `title`, such as the name of an organization.
     pub(crate) fn new(console: &Console, title: &str) -> Self {
         let bar = console.shows_bars().then(|| {
             let bar = console.bars().add(ProgressBar::new_spinner());
-            bar.set_style(style("{spinner} {prefix} {wide_msg}"));
+            bar.set_style(bar_style("{spinner} {prefix} {wide_msg}"));
             bar.set_prefix(title.to_owned());
-            bar.enable_steady_tick(Duration::from_millis(120));
+            bar.enable_steady_tick(TICK);
             bar
         });
         RunProgress { console: console.clone(), bar, counts: Mutex::default() }
     }
 
-    fn counts(&self) -> MutexGuard<'_, Counts> {
+    fn counts(&self) -> MutexGuard<'_, ProgressCounts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells a line, where there is no bar to show it.
-    fn line(&self, text: impl FnOnce() -> String) {
+    /// Prints a line, unless there is a bar.
+    fn print_line(&self, text: impl FnOnce() -> String) {
         if self.bar.is_none() {
-            self.console.note(text());
+            self.console.print_info(text());
         }
     }
 
-    fn message(&self, text: impl FnOnce() -> String) {
+    fn set_bar_message(&self, text: impl FnOnce() -> String) {
         if let Some(bar) = &self.bar {
             bar.set_message(text());
         }
     }
 
-    /// A repository has been read or compared, or has failed; says how many have by now, and of how many.
-    fn ended(&self) -> (usize, usize) {
+    /// Counts a repository as done. Returns the number of repositories done so far, and of all.
+    fn finish_repo(&self) -> (usize, usize) {
         if let Some(bar) = &self.bar {
             bar.inc(1);
         }
@@ -65,39 +68,40 @@ impl RunProgress {
         (counts.repos_done, counts.repos)
     }
 
-    /// So many repositories are ahead.
-    fn begins(&self, repos: usize) {
+    fn set_repo_count(&self, repos: usize) {
         self.counts().repos = repos;
         if let Some(bar) = &self.bar {
             bar.set_length(repos as u64);
-            bar.set_style(style("{prefix} [{bar:30}] {pos}/{len} repositories {wide_msg}"));
+            bar.set_style(bar_style("{prefix} [{bar:30}] {pos}/{len} repositories {wide_msg}"));
         }
     }
 
-    fn listed(&self, org: &str, repos: usize, changed: usize) {
-        self.begins(changed);
-        self.line(|| {
-            format!("{org}: {}, {changed} with something to read", count(repos, "repository", "repositories"))
+    fn show_listed(&self, org: &str, repos: usize, changed: usize) {
+        self.set_repo_count(changed);
+        self.print_line(|| {
+            format!("{org}: {}, {changed} to read", count(repos, "repository", "repositories"))
         });
     }
 
-    fn comparing(&self, org: &str, repos: usize) {
-        self.begins(repos);
-        self.line(|| format!("{org}: comparing {}", count(repos, "repository", "repositories")));
+    fn show_comparing(&self, org: &str, repos: usize) {
+        self.set_repo_count(repos);
+        self.print_line(|| format!("{org}: comparing {}", count(repos, "repository", "repositories")));
     }
 
-    fn page(&self, repo: &str, what: &str, events: usize) {
+    fn show_page(&self, repo: &str, what: &str, events: usize) {
         let total = {
             let mut counts = self.counts();
             counts.events += events;
             counts.events
         };
-        self.message(|| format!("{} · {repo} {}", count(total, "event", "events"), what.replace('_', " ")));
+        self.set_bar_message(|| {
+            format!("{} · {repo} {}", count(total, "event", "events"), what.replace('_', " "))
+        });
     }
 }
 
-/// A bar's looks. The templates are this file's own, so they are well formed.
-fn style(template: &str) -> ProgressStyle {
+/// Returns the style of a bar. All templates are constants of this file and valid.
+fn bar_style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("━╸ ")
@@ -106,21 +110,22 @@ fn style(template: &str) -> ProgressStyle {
 impl CollectObserver for RunProgress {
     fn notice(&self, progress: CollectProgress) {
         match progress {
-            CollectProgress::Listed { org, repos, changed } => self.listed(&org, repos, changed),
-            CollectProgress::Page { repo, what, events } => self.page(&repo, what, events),
+            CollectProgress::Listed { org, repos, changed } => self.show_listed(&org, repos, changed),
+            CollectProgress::Page { repo, what, events } => self.show_page(&repo, what, events),
             CollectProgress::RepoDone { repo } => {
-                let (done, of) = self.ended();
-                self.line(|| format!("{repo}: read ({done} of {of})"));
+                let (done, total) = self.finish_repo();
+                self.print_line(|| format!("{repo}: read ({done} of {total})"));
             }
-            CollectProgress::Comparing { org, repos } => self.comparing(&org, repos),
+            CollectProgress::Comparing { org, repos } => self.show_comparing(&org, repos),
             CollectProgress::Compared { repo } => {
-                let (done, of) = self.ended();
-                self.line(|| format!("{repo}: compared ({done} of {of})"));
+                let (done, total) = self.finish_repo();
+                self.print_line(|| format!("{repo}: compared ({done} of {total})"));
             }
             // The summary at the end of the run names what failed.
-            CollectProgress::RepoFailed { .. } => _ = self.ended(),
+            CollectProgress::RepoFailed { .. } => _ = self.finish_repo(),
             CollectProgress::Waiting { until, why } => {
-                self.console.note(format!("waiting until {} for GitHub's limit: {why}", moment(until)));
+                self.console
+                    .print_info(format!("waiting until {} for GitHub's rate limit: {why}", utc(until)));
             }
         }
     }
@@ -131,14 +136,16 @@ impl AggregateObserver for RunProgress {
         match progress {
             AggregateProgress::Inbox { batches } => {
                 let text = || format!("{} in the inbox", count(batches, "batch", "batches"));
-                self.message(text);
-                self.line(text);
+                self.set_bar_message(text);
+                self.print_line(text);
             }
             AggregateProgress::MonthDone { month, rollups } => {
                 // A line for each month would hide the summary of a long history.
-                self.message(|| format!("{month}: {}", count(rollups, "rollup", "rollups")));
+                self.set_bar_message(|| format!("{month}: {}", count(rollups, "rollup", "rollups")));
             }
-            AggregateProgress::Rejected { path, why } => self.line(|| format!("set aside as {path}: {why}")),
+            AggregateProgress::Rejected { path, why } => {
+                self.print_line(|| format!("moved a damaged batch to {path}: {why}"));
+            }
         }
     }
 }

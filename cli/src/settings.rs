@@ -1,60 +1,48 @@
-//! What flags, variables and the configuration come to.
+//! The checked settings of a run, from options, variables and defaults.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use gam_github::Credentials;
 use gam_model::Identity;
 use url::Url;
 
-use crate::args::{Command, Format, Globals, Limits, Variables};
+use crate::args::{GitHubOptions, GlobalOptions, OutputFormat, Variables};
 use crate::config;
-use crate::exit::usage;
+use crate::error::usage_error;
+use crate::format::redacted;
 use crate::location::{self, LakeLocation, StoreLocation};
-use crate::sign_in;
+use crate::sign_in::{self, CredentialVariables};
 
-const DATA_DIR: &str = "./github-metrics-data";
-const DEMO_DATA_DIR: &str = "./github-metrics-demo";
-const GITHUB_API_URL: &str = "https://api.github.com";
-const HOST: &str = "127.0.0.1";
-const PORT: u16 = 8080;
+const DEFAULT_DATA_DIR: &str = "./github-metrics-data";
+const DEFAULT_SAMPLE_DATA_DIR: &str = "./github-metrics-demo";
+const DEFAULT_GITHUB_API_URL: &str = "https://api.github.com";
+const DEFAULT_HOST: &str = "127.0.0.1";
+const DEFAULT_PORT: u16 = 8080;
 
-/// A text that is never shown.
-#[derive(Clone)]
-pub(crate) struct Secret(String);
-
-impl Secret {
-    /// The text itself, to be used and not to be shown.
-    pub(crate) fn reveal(&self) -> &str {
-        &self.0
-    }
+/// Which data a command uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DataUse {
+    /// The lake and the store of the sample, in a data directory of their own.
+    Sample,
+    /// The answers of the HTTP API: of a server that `--api` names, or from the local store.
+    Query,
+    /// The lake and the store.
+    LakeAndStore,
 }
 
-impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Secret(text)
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
-    }
-}
-
-/// What flags, variables and the configuration come to.
+/// The checked settings of a run.
 #[derive(Debug)]
-pub(crate) struct Settings {
-    /// Where things live unless they are told to live elsewhere.
+pub(crate) struct CliSettings {
+    /// The directory of the lake and the store, unless they have locations of their own.
     pub(crate) data_dir: PathBuf,
-    /// Where the lake is.
+    /// The location of the lake.
     pub(crate) lake: LakeLocation,
-    /// Where the store is.
+    /// The location of the store.
     pub(crate) store: StoreLocation,
-    /// The API that `show` and `export` ask, where it is not this process.
+    /// The server that `show` and `export` query, without `/api/v1`. `None` for this process.
     pub(crate) api: Option<Url>,
-    /// How data is written, where it was said.
-    pub(crate) format: Option<Format>,
+    /// The output format. `None` for the default of the command.
+    pub(crate) format: Option<OutputFormat>,
     config: Option<PathBuf>,
     credentials: Option<Credentials>,
     github_api_url: String,
@@ -62,118 +50,123 @@ pub(crate) struct Settings {
     port: u16,
 }
 
-impl Settings {
-    /// Checks flags and variables.
+impl CliSettings {
+    /// Checks options and variables, and fills in the defaults.
     ///
     /// # Errors
-    /// Where one of them cannot be used.
-    pub(crate) fn new(globals: Globals, variables: Variables, command: &Command) -> anyhow::Result<Self> {
-        let default_dir = if matches!(command, Command::Demo(_)) { DEMO_DATA_DIR } else { DATA_DIR };
+    /// If an option or a variable is invalid.
+    pub(crate) fn new(
+        globals: GlobalOptions,
+        variables: Variables,
+        data_use: DataUse,
+    ) -> anyhow::Result<Self> {
+        let default_dir =
+            if data_use == DataUse::Sample { DEFAULT_SAMPLE_DATA_DIR } else { DEFAULT_DATA_DIR };
         let data_dir = globals.data_dir.clone().unwrap_or_else(|| default_dir.into());
         let lake = location::lake(globals.lake.as_deref(), &data_dir)?;
-        let api = match command {
-            Command::Show(_) | Command::Export(_) => globals.api.as_deref().map(api).transpose()?,
-            _ => None,
+        let api = match data_use {
+            DataUse::Query => globals.api.as_deref().map(api_url).transpose()?,
+            DataUse::Sample | DataUse::LakeAndStore => None,
         };
         let store = match api {
-            // Whoever asks over HTTP needs no store.
-            Some(_) => StoreLocation::Sqlite(location::in_dir(&data_dir)),
+            // Queries over HTTP need no store, so an invalid one is no error.
+            Some(_) => StoreLocation::Sqlite(location::default_store_file(&data_dir)),
             None => location::store(&globals, &variables, &data_dir)?,
         };
-        let port = variables.api_port.as_deref().map(port).transpose()?;
-        Ok(Settings {
+        let port = variables.api_port.as_deref().map(api_port).transpose()?;
+        Ok(CliSettings {
             lake,
             store,
             data_dir,
             api,
             format: globals.format,
             config: globals.config,
-            credentials: sign_in::credentials(sign_in::Given {
+            credentials: sign_in::credentials(CredentialVariables {
                 tokens: variables.github_token,
                 app_id: variables.github_app_id,
                 app_key: variables.github_app_private_key,
             })?,
             github_api_url: github_api_url(variables.github_api_url)?,
-            host: variables.api_host.unwrap_or_else(|| HOST.to_owned()),
-            port: port.unwrap_or(PORT),
+            host: variables.api_host.unwrap_or_else(|| DEFAULT_HOST.to_owned()),
+            port: port.unwrap_or(DEFAULT_PORT),
         })
     }
 
-    /// The configured bots and aliases.
+    /// Reads the configured bots and aliases.
     ///
     /// # Errors
-    /// Where the configuration cannot be read.
+    /// If the configuration cannot be read or is malformed.
     pub(crate) fn identity(&self) -> anyhow::Result<Identity> {
         config::load(self.config.as_deref())
     }
 
-    /// A client for GitHub. It is made within the runtime.
+    /// Creates a client for GitHub. Must be called within the async runtime.
     ///
     /// # Errors
-    /// Where there is no token, or the address cannot be used.
-    pub(crate) fn github(&self, limits: &Limits) -> anyhow::Result<gam_github::Client> {
+    /// If there is no token, or the client rejects the settings.
+    pub(crate) fn github(&self, options: &GitHubOptions) -> anyhow::Result<gam_github::Client> {
         let Some(credentials) = &self.credentials else {
-            return Err(usage(
-                "there is no GitHub token: put one into GITHUB_TOKEN or into .env \
-                 (https://github.com/settings/tokens), or sign in as an app with GITHUB_APP_ID and \
-                 GITHUB_APP_PRIVATE_KEY; `github-metrics demo` needs none",
+            return Err(usage_error(
+                "there is no GitHub token: set GITHUB_TOKEN, in the environment or in .env (create a token at \
+                 https://github.com/settings/tokens), or sign in as an app with GITHUB_APP_ID and \
+                 GITHUB_APP_PRIVATE_KEY; `github-metrics demo` works without a token",
             ));
         };
-        let settings = gam_github::Settings {
+        let settings = gam_github::ClientSettings {
             api_url: self.github_api_url.clone(),
             credentials: credentials.clone(),
-            max_wait: limits.max_wait,
-            parallelism: limits.parallelism(),
-            forks: limits.forks,
-            budget: limits.budget,
+            max_wait: options.max_wait,
+            parallelism: options.parallelism(),
+            forks: options.forks,
+            budget: options.budget,
         };
-        gam_github::Client::new(settings).map_err(|error| usage(error.to_string()))
+        gam_github::Client::new(settings).map_err(|error| usage_error(error.to_string()))
     }
 
-    /// Where to listen: what `--listen` says, or the variables, or the default.
+    /// Returns the host and the port to listen on, from `--listen`, the variables, or the default.
     ///
     /// # Errors
-    /// Where `--listen` names no address.
-    pub(crate) fn listen(&self, flag: Option<&str>) -> anyhow::Result<(String, u16)> {
-        let Some(flag) = flag else { return Ok((self.host.clone(), self.port)) };
-        if let Ok(port) = flag.parse() {
+    /// If `--listen` is invalid.
+    pub(crate) fn listen_address(&self, option: Option<&str>) -> anyhow::Result<(String, u16)> {
+        let Some(text) = option else { return Ok((self.host.clone(), self.port)) };
+        if let Ok(port) = text.parse() {
             return Ok((self.host.clone(), port));
         }
-        let parts = flag.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+        let parts = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
         match parts {
             Some((host, port)) if !host.is_empty() => {
                 Ok((host.trim_start_matches('[').trim_end_matches(']').to_owned(), port))
             }
-            _ => Err(usage(format!("--listen {flag} is no address: give HOST:PORT, such as 127.0.0.1:8080"))),
+            _ => Err(usage_error(format!(
+                "invalid --listen {text:?}: expected HOST:PORT, such as 127.0.0.1:8080, or a port"
+            ))),
         }
     }
 
-    /// The data directory as it is given to `--data-dir`, where it is not the default one.
-    pub(crate) fn data_dir_flag(&self) -> String {
-        if self.data_dir == Path::new(DATA_DIR) {
-            String::new()
-        } else {
-            format!(" --data-dir {}", shell_word(&self.data_dir.display().to_string()))
+    /// Returns ` --data-dir DIR`, quoted for a POSIX shell, or nothing for the default directory. Commands
+    /// in messages end with it.
+    pub(crate) fn data_dir_option(&self) -> String {
+        if self.data_dir == Path::new(DEFAULT_DATA_DIR) {
+            return String::new();
         }
+        let dir = self.data_dir.display().to_string();
+        // Only a NUL, which no path contains, cannot be quoted.
+        format!(" --data-dir {}", shlex::try_quote(&dir).unwrap_or(dir.as_str().into()))
     }
 }
 
-/// A word as a POSIX shell takes it.
-fn shell_word(text: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '-' | '_' | ':' | '~');
-    if !text.is_empty() && text.chars().all(is_plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
-    }
-}
-
-/// The address of a served API, with or without the API's own path.
-fn api(text: &str) -> anyhow::Result<Url> {
-    let wrong = || usage("--api is no address: give the API's, such as http://127.0.0.1:8080");
-    let mut url = Url::parse(text).map_err(|_| wrong())?;
+/// Parses the address of a server, with or without `/api/v1`. The message does not repeat all of an
+/// invalid address, because it may contain a password.
+fn api_url(text: &str) -> anyhow::Result<Url> {
+    let invalid = || {
+        usage_error(format!(
+            "invalid --api {:?}: expected a URL such as http://127.0.0.1:8080",
+            redacted(text)
+        ))
+    };
+    let mut url = Url::parse(text).map_err(|_| invalid())?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err(wrong());
+        return Err(invalid());
     }
     let path = url.path().trim_end_matches('/');
     let path = path.strip_suffix("/api/v1").unwrap_or(path).to_owned();
@@ -183,19 +176,23 @@ fn api(text: &str) -> anyhow::Result<Url> {
     Ok(url)
 }
 
-fn github_api_url(text: Option<String>) -> anyhow::Result<String> {
-    let text = text.unwrap_or_else(|| GITHUB_API_URL.to_owned());
-    let usable = Url::parse(&text).is_ok_and(|url| {
+fn github_api_url(variable: Option<String>) -> anyhow::Result<String> {
+    let text = variable.unwrap_or_else(|| DEFAULT_GITHUB_API_URL.to_owned());
+    let is_valid = Url::parse(&text).is_ok_and(|url| {
         matches!(url.scheme(), "http" | "https") && url.has_host() && url.username().is_empty()
     });
-    if usable {
+    if is_valid {
         return Ok(text);
     }
-    Err(usage("GITHUB_API_URL is no usable address: give https://api.github.com, or https://HOST/api/v3"))
+    Err(usage_error(format!(
+        "invalid GITHUB_API_URL {:?}: expected https://api.github.com or https://HOST/api/v3",
+        redacted(&text)
+    )))
 }
 
-fn port(text: &str) -> anyhow::Result<u16> {
-    text.parse().map_err(|_| usage(format!("API_PORT {text} is no port: give a number from 0 to 65535")))
+fn api_port(text: &str) -> anyhow::Result<u16> {
+    text.parse()
+        .map_err(|_| usage_error(format!("invalid API_PORT {text:?}: expected a number from 0 to 65535")))
 }
 
 #[cfg(test)]
@@ -203,44 +200,43 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::args::Cli;
+    use crate::cli::Cli;
 
-    fn settings(args: &[&str]) -> anyhow::Result<Settings> {
-        // Arguments stand in for variables, which are read through hidden arguments.
+    fn settings(args: &[&str]) -> anyhow::Result<CliSettings> {
+        // Variables are hidden arguments, so arguments can stand in for them.
         let cli = Cli::try_parse_from(std::iter::once("github-metrics").chain(args.iter().copied()))?;
-        Settings::new(cli.globals, cli.variables, &cli.command)
+        CliSettings::new(cli.globals, cli.variables, cli.command.data_use())
     }
 
-    fn refusal(args: &[&str]) -> String {
+    fn error_message(args: &[&str]) -> String {
         let error = settings(args).unwrap_err();
-        assert_eq!(crate::exit::status(&error), crate::exit::Exit::Usage, "{args:?}");
+        assert_eq!(crate::error::exit_status(&error), crate::exit::Exit::Usage, "{args:?}");
         error.to_string()
     }
 
     #[test]
-    fn everything_lives_below_the_data_directory() {
-        let it = settings(&["serve"]).unwrap();
-        assert_eq!(it.lake, LakeLocation::Dir("./github-metrics-data/lake".into()));
-        assert_eq!(it.store, StoreLocation::Sqlite("./github-metrics-data/store.sqlite".into()));
+    fn lake_and_store_default_to_the_data_directory() {
+        let defaults = settings(&["serve"]).unwrap();
+        assert_eq!(defaults.lake, LakeLocation::Dir("./github-metrics-data/lake".into()));
+        assert_eq!(defaults.store, StoreLocation::Sqlite("./github-metrics-data/store.sqlite".into()));
         assert_eq!(settings(&["demo"]).unwrap().data_dir, Path::new("./github-metrics-demo"));
-        let it = settings(&["demo", "--data-dir", "x"]).unwrap();
-        assert_eq!((it.data_dir.as_path(), it.lake.to_string().as_str()), (Path::new("x"), "x/lake"));
-        assert_eq!(
-            (it.data_dir_flag().as_str(), settings(&["serve"]).unwrap().data_dir_flag().as_str()),
-            (" --data-dir x", "")
-        );
+        let elsewhere = settings(&["demo", "--data-dir", "x"]).unwrap();
+        assert_eq!(elsewhere.data_dir, Path::new("x"));
+        assert_eq!(elsewhere.lake.to_string(), "x/lake");
     }
 
     #[test]
-    fn a_directory_is_told_so_that_it_can_be_pasted() {
-        for (text, word) in [("./x-1", "./x-1"), ("a b", "'a b'"), ("it's", "'it'\\''s'"), ("", "''")] {
-            assert_eq!(shell_word(text), word);
+    fn the_data_directory_is_quoted_for_the_shell() {
+        let option = |dir: &str| settings(&["serve", "--data-dir", dir]).unwrap().data_dir_option();
+        assert_eq!(settings(&["serve"]).unwrap().data_dir_option(), "");
+        for (dir, quoted) in [("./x-1", "./x-1"), ("a b", "'a b'"), ("it's", "\"it's\"")] {
+            assert_eq!(option(dir), format!(" --data-dir {quoted}"));
         }
     }
 
     fn locations(args: &[&str]) -> (String, String) {
-        let it = settings(args).unwrap();
-        (it.lake.to_string(), it.store.to_string())
+        let settings = settings(args).unwrap();
+        (settings.lake.to_string(), settings.store.to_string())
     }
 
     #[test]
@@ -253,75 +249,90 @@ mod tests {
 
     #[test]
     #[cfg(not(feature = "aws"))]
-    fn a_build_without_aws_says_how_to_get_it() {
+    fn a_build_without_aws_says_how_to_enable_it() {
         for args in [["serve", "--lake", "s3://b"], ["serve", "--store", "dynamodb:T"]] {
-            assert!(refusal(&args).contains("--features aws"), "{args:?}");
+            assert!(error_message(&args).contains("--features aws"), "{args:?}");
         }
     }
 
     #[test]
-    fn lake_and_store_may_live_elsewhere() {
-        let given = |lake: &str, store: &str| locations(&["serve", "--lake", lake, "--store", store]);
-        assert_eq!(given("file:/srv/lake", "sqlite:s.db"), ("/srv/lake".into(), "s.db".into()));
-        assert_eq!(given("file:///srv/lake", "sqlite://s.db"), ("/srv/lake".into(), "s.db".into()));
+    fn lake_and_store_can_be_elsewhere() {
+        let local = |lake: &str, store: &str| locations(&["serve", "--lake", lake, "--store", store]);
+        assert_eq!(local("file:/srv/lake", "sqlite:s.db"), ("/srv/lake".into(), "s.db".into()));
+        assert_eq!(local("file:///srv/lake", "sqlite://s.db"), ("/srv/lake".into(), "s.db".into()));
         assert_eq!(locations(&["--sqlite-path", "s.db", "--storage-type", "sqlite", "serve"]).1, "s.db");
-        let of_both = locations(&["--storage-type", "postgres", "serve", "--store", "sqlite:s.db"]);
-        assert_eq!(of_both.1, "s.db", "the flag wins over the variable");
+        let with_both = locations(&["--storage-type", "postgres", "serve", "--store", "sqlite:s.db"]);
+        assert_eq!(with_both.1, "s.db", "the option wins over the variable");
     }
 
     #[test]
-    fn stores_of_other_builds_are_refused_without_showing_their_address() {
+    fn invalid_locations_are_rejected_without_secrets() {
         for lake in ["lake", "s3://", "file:"] {
-            assert!(refusal(&["serve", "--lake", lake]).contains("file:DIR"), "{lake}");
+            let message = error_message(&["serve", "--lake", lake]);
+            assert!(
+                message.starts_with(&format!("invalid --lake \"{lake}\": expected file:DIR")),
+                "{message}"
+            );
         }
         for store in
             ["postgres://me:hunter2@host/db", "postgresql://me:hunter2@host/db", "dynamodb:", "mysql:hunter2"]
         {
-            let text = refusal(&["serve", "--store", store]);
-            assert!(text.contains("sqlite:FILE") && !text.contains("hunter2"), "{text}");
+            let message = error_message(&["serve", "--store", store]);
+            assert!(message.contains("sqlite:FILE") && !message.contains("hunter2"), "{message}");
         }
-        assert!(refusal(&["--storage-type", "dynamodb", "serve"]).contains("STORAGE_TYPE dynamodb"));
-        assert!(refusal(&["--storage-type", "mongo", "serve"]).contains("STORAGE_TYPE mongo is not known"));
-        assert!(refusal(&["show", "acme", "--api", "user:hunter2"]).contains("--api is no address"));
+        assert_eq!(
+            error_message(&["serve", "--store", "foo"]),
+            "invalid --store \"foo\": expected sqlite:FILE or dynamodb:TABLE"
+        );
+        assert!(error_message(&["--storage-type", "dynamodb", "serve"]).contains("--store dynamodb:TABLE"));
+        assert!(
+            error_message(&["--storage-type", "mongo", "serve"]).contains("invalid STORAGE_TYPE \"mongo\"")
+        );
+        assert_eq!(
+            error_message(&["show", "acme", "--api", "user:hunter2"]),
+            "invalid --api \"user:...\": expected a URL such as http://127.0.0.1:8080"
+        );
     }
 
     #[test]
-    fn where_to_listen() {
-        let it = settings(&["--api-host", "::1", "--api-port", "81", "serve"]).unwrap();
-        assert_eq!(it.listen(None).unwrap(), ("::1".to_owned(), 81));
-        assert_eq!(it.listen(Some("9")).unwrap(), ("::1".to_owned(), 9));
-        assert_eq!(it.listen(Some("0.0.0.0:0")).unwrap(), ("0.0.0.0".to_owned(), 0));
-        assert_eq!(it.listen(Some("[::]:80")).unwrap(), ("::".to_owned(), 80));
-        for bad in ["", "host", ":80", "host:99999", "host:http"] {
-            assert!(it.listen(Some(bad)).is_err(), "{bad}");
+    fn the_listen_address_is_parsed() {
+        let settings = settings(&["--api-host", "::1", "--api-port", "81", "serve"]).unwrap();
+        assert_eq!(settings.listen_address(None).unwrap(), ("::1".to_owned(), 81));
+        assert_eq!(settings.listen_address(Some("9")).unwrap(), ("::1".to_owned(), 9));
+        assert_eq!(settings.listen_address(Some("0.0.0.0:0")).unwrap(), ("0.0.0.0".to_owned(), 0));
+        assert_eq!(settings.listen_address(Some("[::]:80")).unwrap(), ("::".to_owned(), 80));
+        for invalid in ["", "host", ":80", "host:99999", "host:http"] {
+            assert!(settings.listen_address(Some(invalid)).is_err(), "{invalid}");
         }
-        assert!(refusal(&["--api-port", "http", "serve"]).contains("API_PORT http"));
+        assert!(error_message(&["--api-port", "http", "serve"]).contains("invalid API_PORT \"http\""));
     }
 
     #[test]
-    fn an_api_is_named_with_or_without_its_path() {
-        for given in ["http://h:1", "http://h:1/", "http://h:1/api/v1", "http://h:1/api/v1/"] {
-            let it = settings(&["show", "acme", "--api", given]).unwrap();
-            assert_eq!(it.api.unwrap().as_str(), "http://h:1/", "{given}");
+    fn the_api_path_is_optional() {
+        for url in ["http://h:1", "http://h:1/", "http://h:1/api/v1", "http://h:1/api/v1/"] {
+            let settings = settings(&["show", "acme", "--api", url]).unwrap();
+            assert_eq!(settings.api.unwrap().as_str(), "http://h:1/", "{url}");
         }
-        let it = settings(&["export", "acme", "--api", "https://h/metrics/api/v1"]).unwrap();
-        assert_eq!(it.api.unwrap().as_str(), "https://h/metrics");
-        let it = settings(&["--storage-type", "postgres", "show", "acme", "--api", "http://h"]).unwrap();
-        assert!(it.api.is_some(), "whoever asks over HTTP needs no store");
+        let with_prefix = settings(&["export", "acme", "--api", "https://h/metrics/api/v1"]).unwrap();
+        assert_eq!(with_prefix.api.unwrap().as_str(), "https://h/metrics");
+        let without_store =
+            settings(&["--storage-type", "postgres", "show", "acme", "--api", "http://h"]).unwrap();
+        assert!(without_store.api.is_some(), "queries over HTTP need no store");
     }
 
     #[test]
-    fn the_token_is_never_shown() {
-        let it = settings(&["--github-token", " hunter2\n", "serve"]).unwrap();
-        assert!(!format!("{it:?}").contains("hunter2"));
-        assert!(!refusal(&["--github-token", "hunter2 x", "serve"]).contains("hunter2"));
-        assert!(!refusal(&["--github-api-url", "https://u:hunter2@h", "serve"]).contains("hunter2"));
+    fn secrets_are_never_printed() {
+        let settings = settings(&["--github-token", " hunter2\n", "serve"]).unwrap();
+        assert!(!format!("{settings:?}").contains("hunter2"));
+        assert!(!error_message(&["--github-token", "hunter2 x", "serve"]).contains("hunter2"));
+        assert!(!error_message(&["--github-api-url", "https://u:hunter2@h", "serve"]).contains("hunter2"));
     }
 
     #[test]
-    fn without_a_token_the_mend_is_told() {
-        let error = settings(&["serve"]).unwrap().github(&Limits::AT_ONCE).err().expect("there is no token");
-        assert_eq!(crate::exit::status(&error), crate::exit::Exit::Usage);
+    fn a_missing_token_is_a_usage_error() {
+        let settings = settings(&["serve"]).unwrap();
+        let error = settings.github(&GitHubOptions::WITHOUT_WAITING).err().expect("there is no token");
+        assert_eq!(crate::error::exit_status(&error), crate::exit::Exit::Usage);
         assert!(error.to_string().contains("GITHUB_TOKEN"));
     }
 }

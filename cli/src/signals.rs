@@ -5,22 +5,22 @@ use std::future::Future;
 use crate::console::Console;
 use crate::exit::Exit;
 
-/// Waits for Ctrl-C or SIGTERM, and says which it was by the status it stands for.
-pub(crate) async fn stopped() -> Exit {
+/// Waits for Ctrl-C or SIGTERM. Returns the exit status that belongs to the signal.
+pub(crate) async fn wait_for_stop_signal() -> Exit {
     let interrupt = async {
-        // Where signals cannot be heard, they end the process by themselves.
+        // If no handler can be installed, the signal ends the process by itself.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
     };
     tokio::select! {
         () = interrupt => Exit::Interrupted,
-        () = terminated() => Exit::Terminated,
+        () = wait_for_sigterm() => Exit::Terminated,
     }
 }
 
 #[cfg(unix)]
-async fn terminated() {
+async fn wait_for_sigterm() {
     use tokio::signal::unix::{SignalKind, signal};
     match signal(SignalKind::terminate()) {
         Ok(mut signal) => _ = signal.recv().await,
@@ -29,20 +29,21 @@ async fn terminated() {
 }
 
 #[cfg(not(unix))]
-async fn terminated() {
+async fn wait_for_sigterm() {
     std::future::pending().await
 }
 
-/// Does the work until it is done or a signal comes; the work is dropped then, which loses nothing.
-pub(crate) async fn unless_stopped(
+/// Runs `work` until it is done or a stop signal arrives. On a signal it drops the work, which loses
+/// nothing that is saved, and prints `message`.
+pub(crate) async fn run_until_stopped(
     console: &Console,
-    told: &str,
+    message: &str,
     work: impl Future<Output = anyhow::Result<Exit>>,
 ) -> anyhow::Result<Exit> {
     tokio::select! {
-        done = work => done,
-        exit = stopped() => {
-            console.tell(told);
+        result = work => result,
+        exit = wait_for_stop_signal() => {
+            console.print_notice(message);
             Ok(exit)
         }
     }

@@ -1,4 +1,4 @@
-//! What the program says of itself.
+//! What the program prints about its usage.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -13,39 +13,42 @@ fn run_in(dir: &Path, args: &[&str]) -> Output {
 }
 
 #[test]
-fn the_help_names_every_command() {
-    let help = run(&["--help"]);
-    assert!(help.status.success());
-    let text = String::from_utf8(help.stdout).expect("help is text");
-    for command in ["demo", "up", "collect", "aggregate", "serve", "show", "export", "doctor"] {
-        assert!(text.lines().any(|line| line.trim_start().starts_with(command)), "{command}: {text}");
+fn the_help_lists_every_command() {
+    for option in ["--help", "-h"] {
+        let help = run(&[option]);
+        assert!(help.status.success());
+        let text = String::from_utf8(help.stdout).expect("help is text");
+        for command in ["demo", "up", "collect", "aggregate", "serve", "show", "export", "doctor"] {
+            assert!(text.lines().any(|line| line.trim_start().starts_with(command)), "{command}: {text}");
+        }
     }
 }
 
 #[test]
-fn what_is_no_command_is_a_matter_of_usage() {
+fn invalid_arguments_exit_with_2() {
     for args in [&["fetch"][..], &["collect"], &["show", "acme", "--since", "yesterday"]] {
-        let refused = run(args);
-        assert_eq!(refused.status.code(), Some(2), "{args:?}");
-        assert!(refused.stdout.is_empty() && !refused.stderr.is_empty(), "{args:?}");
+        let output = run(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{args:?}");
     }
 }
 
 #[test]
-fn a_file_of_variables_that_is_not_for_it_is_no_hindrance() {
+fn only_malformed_known_variables_in_env_files_are_errors() {
     let dir = tempfile::tempdir().expect("a directory");
     let write = |text: &str| std::fs::write(dir.path().join(".env"), text).expect("a file");
     write("APP_NAME=My company app\nTOKEN=$(gh auth token)\n");
-    let shown = run_in(dir.path(), &["show", "acme"]);
-    let told = String::from_utf8_lossy(&shown.stderr).into_owned();
-    assert!(shown.status.code() == Some(1) && told.contains("there is no store"), "{told}");
+    let output = run_in(dir.path(), &["show", "acme"]);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && stderr.contains("there is no store"), "{stderr}");
 
     write("APP_NAME=My company app\nGITHUB_TOKEN=a secret\n");
-    let refused = run_in(dir.path(), &["show", "acme"]);
-    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert_eq!(refused.status.code(), Some(2), "{told}");
-    assert!(told.contains("line 2") && told.contains("GITHUB_TOKEN") && !told.contains("secret"), "{told}");
-    for asked in ["--help", "--version"] {
-        assert!(run_in(dir.path(), &[asked]).status.success(), "{asked}");
+    let output = run_in(dir.path(), &["show", "acme"]);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("line 2") && stderr.contains("GITHUB_TOKEN"), "{stderr}");
+    assert!(!stderr.contains("secret"), "{stderr}");
+    for option in ["--help", "--version"] {
+        assert!(run_in(dir.path(), &[option]).status.success(), "{option}");
     }
 }

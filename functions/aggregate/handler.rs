@@ -1,4 +1,4 @@
-//! Orders, within the time of an invocation.
+//! Processes the commands of an event, within the time of an invocation.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -9,60 +9,62 @@ use gam_aggregate::{
     AggregateError, AggregateObserver, AggregateOptions, AggregatePorts, AggregateProgress, AggregateReport,
     aggregate_with, orgs_in_lake,
 };
-use gam_functions::messages::of_event;
-use gam_functions::{Deadline, LambdaContext, Message, Metric, Outcome, Settler, environment};
-use gam_model::failure::chain;
+use gam_functions::messages::parse_event;
+use gam_functions::{
+    Deadline, FunctionMetric, LambdaContext, Message, MessageOutcome, MessageSettlement, environment,
+};
+use gam_model::error_chain;
 use gam_store::NameStore;
 use serde_json::{Value, json};
 
-use crate::order::{Order, Sweep};
+use crate::command::{AggregateCommand, SweepCommand};
 
-/// How much of the inbox is worked off at once, in bytes of Parquet: events take many times that in memory.
+/// Size of the batches that are processed together, in bytes of Parquet. In memory, events take many times that.
 const CHUNK_BYTES: u64 = 16 * 1024 * 1024;
-/// What `collect` writes is far smaller: it puts 32 pages into a batch. More need not fit into the memory.
-const LARGEST_BATCH_BYTES: u64 = 16 * 1024 * 1024;
+/// Size of the largest batch that is read, in bytes. `collect` writes far smaller ones, of 32 pages each.
+const MAX_BATCH_BYTES: u64 = 16 * 1024 * 1024;
 
-/// The function.
+/// The function `aggregate`.
 pub(crate) struct Aggregator {
     context: LambdaContext,
-    settler: Settler,
-    /// Those whose lag is told.
+    settlement: MessageSettlement,
+    /// The organizations of the deployment, whose lag is written as a metric.
     organizations: Vec<String>,
 }
 
 /// What an invocation has done.
 #[derive(Default)]
-struct Totals {
+struct AggregateTotals {
     batches: usize,
     rollups: usize,
     rejected: usize,
-    set_aside: usize,
-    /// Whether a sweep was made, which tells the lag.
-    swept: bool,
+    dead_lettered: usize,
+    /// Whether there was a sweep. Only then the lag is written.
+    has_swept: bool,
 }
 
-/// What became of an organization.
-enum Done {
-    Whole,
+/// The outcome of aggregating an organization.
+enum OrgOutcome {
+    Complete,
     /// Time ran out.
     Unfinished,
     Failed {
-        why: String,
+        reason: String,
         is_transient: bool,
     },
 }
 
-/// Remembers batches that were set aside: a run that ends early reports nothing.
+/// Collects rejected batches, because a run that fails or is cancelled returns no report.
 #[derive(Default)]
-struct Rejected(Mutex<Vec<(String, String)>>);
+struct RejectedBatches(Mutex<Vec<(String, String)>>);
 
-impl Rejected {
+impl RejectedBatches {
     fn into_list(self) -> Vec<(String, String)> {
         self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl AggregateObserver for Rejected {
+impl AggregateObserver for RejectedBatches {
     fn notice(&self, progress: AggregateProgress) {
         if let AggregateProgress::Rejected { path, why } = progress {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).push((path, why));
@@ -71,65 +73,70 @@ impl AggregateObserver for Rejected {
 }
 
 impl Aggregator {
-    pub(crate) fn new(context: LambdaContext, settler: Settler) -> anyhow::Result<Self> {
-        Ok(Aggregator { context, settler, organizations: environment::organizations()? })
+    pub(crate) fn new(context: LambdaContext, settlement: MessageSettlement) -> anyhow::Result<Self> {
+        Ok(Aggregator { context, settlement, organizations: environment::organizations()? })
     }
 
-    /// Opens the connections that every invocation needs, while that costs nobody time.
-    pub(crate) async fn warm(&self) {
+    /// Opens the connections to store and lake during the cold start, so that no invocation waits for them.
+    pub(crate) async fn warm_up(&self) {
         let (store, lake) = tokio::join!(self.context.store.orgs(), self.context.identity());
         if let Err(error) = store {
-            tracing::warn!(%error, "the store does not answer yet");
+            tracing::warn!(%error, "cannot reach the store yet");
         }
         if let Err(error) = lake {
-            tracing::warn!(%error, "the configuration cannot be read yet");
+            tracing::warn!(%error, "cannot read the configuration yet");
         }
     }
 
-    /// Follows the orders of an event.
+    /// Processes and settles the messages of an event.
+    ///
+    /// # Errors
+    /// If the message of a direct invocation failed.
     pub(crate) async fn handle(&self, event: Value, deadline_ms: u64) -> anyhow::Result<SqsBatchResponse> {
-        let now = self.context.clock.now();
-        let deadline = Deadline::of(deadline_ms, now);
-        let mut totals = Totals::default();
-        let outcomes = self.follow(of_event(event), deadline, &mut totals).await;
-        let settled = self.settler.settle(outcomes).await;
-        totals.set_aside += settled.set_aside;
-        self.tell(&totals).await;
-        settled.answer()
+        let deadline = Deadline::new(deadline_ms, self.context.clock.now());
+        let mut totals = AggregateTotals::default();
+        let outcomes = self.process(parse_event(event), deadline, &mut totals).await;
+        let settled = self.settlement.settle(outcomes).await;
+        totals.dead_lettered += settled.dead_lettered;
+        self.write_metrics(&totals).await;
+        settled.response()
     }
 
-    async fn follow(
+    async fn process(
         &self,
         messages: Vec<Message>,
         deadline: Deadline,
-        totals: &mut Totals,
-    ) -> Vec<(Message, Outcome)> {
+        totals: &mut AggregateTotals,
+    ) -> Vec<(Message, MessageOutcome)> {
         let mut outcomes = Vec::new();
-        let mut waiting: Vec<(Message, BTreeSet<String>)> = Vec::new();
-        let mut sweeps: Vec<(Message, Sweep)> = Vec::new();
+        let mut inboxes: Vec<(Message, BTreeSet<String>)> = Vec::new();
+        let mut sweeps: Vec<(Message, SweepCommand)> = Vec::new();
         for message in messages {
-            match Order::parse(&message.body, |bucket, key| self.context.lake.path_of(bucket, key)) {
-                Ok(Order::Nothing) => outcomes.push((message, Outcome::Done)),
-                Ok(Order::Inbox { orgs }) => waiting.push((message, orgs)),
-                Ok(Order::Sweep(sweep)) => sweeps.push((message, sweep)),
-                Err(why) => outcomes.push((message, Outcome::Aside { why })),
+            match AggregateCommand::parse(&message.body, |bucket, key| self.context.lake.path_of(bucket, key))
+            {
+                Ok(AggregateCommand::Ignore) => outcomes.push((message, MessageOutcome::Done)),
+                Ok(AggregateCommand::ProcessInboxes { orgs }) => inboxes.push((message, orgs)),
+                Ok(AggregateCommand::Sweep(sweep)) => sweeps.push((message, sweep)),
+                Err(reason) => outcomes.push((message, MessageOutcome::DeadLetter { reason })),
             }
         }
-        if waiting.is_empty() && sweeps.is_empty() {
+        if inboxes.is_empty() && sweeps.is_empty() {
             return outcomes;
         }
-        // Read anew each time: a change is to be seen by warm functions, too.
+        // Read in every invocation, so that warm functions notice a change.
         let ports = match self.context.identity().await {
             Ok(identity) => self.context.aggregate_ports(identity),
             Err(error) => {
-                let why = format!("{error:#}");
-                let all = waiting.into_iter().map(|(message, _)| message);
-                let all = all.chain(sweeps.into_iter().map(|(message, _)| message));
-                outcomes.extend(all.map(|message| (message, Outcome::Retry { why: why.clone() })));
+                let reason = format!("{error:#}");
+                let messages = inboxes.into_iter().map(|(message, _)| message);
+                let messages = messages.chain(sweeps.into_iter().map(|(message, _)| message));
+                outcomes.extend(
+                    messages.map(|message| (message, MessageOutcome::Retry { reason: reason.clone() })),
+                );
                 return outcomes;
             }
         };
-        outcomes.extend(self.work_off(&ports, waiting, deadline, totals).await);
+        outcomes.extend(self.process_inboxes(&ports, inboxes, deadline, totals).await);
         for (message, sweep) in sweeps {
             let outcome = self.sweep(&ports, &sweep, deadline, totals).await;
             outcomes.push((message, outcome));
@@ -137,100 +144,105 @@ impl Aggregator {
         outcomes
     }
 
-    /// Works off the inboxes that events have told of, each once.
-    async fn work_off(
+    /// Processes the inboxes that events are about, each of them once.
+    async fn process_inboxes(
         &self,
         ports: &AggregatePorts,
-        waiting: Vec<(Message, BTreeSet<String>)>,
+        inboxes: Vec<(Message, BTreeSet<String>)>,
         deadline: Deadline,
-        totals: &mut Totals,
-    ) -> Vec<(Message, Outcome)> {
-        let orgs: BTreeSet<String> = waiting.iter().flat_map(|(_, orgs)| orgs).cloned().collect();
+        totals: &mut AggregateTotals,
+    ) -> Vec<(Message, MessageOutcome)> {
+        let orgs: BTreeSet<String> = inboxes.iter().flat_map(|(_, orgs)| orgs).cloned().collect();
         let mut unfinished = BTreeSet::new();
         let mut failed = BTreeMap::new();
         for org in orgs {
-            match self.org(ports, &org, &options(deadline, false, false), deadline, totals).await {
-                Done::Whole => {}
-                Done::Unfinished => {
+            match self.aggregate_org(ports, &org, &options(deadline, false, false), deadline, totals).await {
+                OrgOutcome::Complete => {}
+                OrgOutcome::Unfinished => {
                     unfinished.insert(org);
                 }
-                Done::Failed { why, is_transient } => {
-                    failed.insert(org, Outcome::of_error(why, is_transient));
+                OrgOutcome::Failed { reason, is_transient } => {
+                    failed.insert(org, MessageOutcome::from_error(reason, is_transient));
                 }
             }
         }
         let outcome = |(message, orgs): (Message, BTreeSet<String>)| {
             let failure = orgs.iter().find_map(|org| failed.get(org).cloned());
-            let left: Vec<String> = orgs.intersection(&unfinished).cloned().collect();
-            let outcome = match (failure, left.is_empty()) {
+            let remaining: Vec<String> = orgs.intersection(&unfinished).cloned().collect();
+            let outcome = match (failure, remaining.is_empty()) {
                 (Some(failure), _) => failure,
-                (None, true) => Outcome::Done,
-                (None, false) => again(&Sweep::default(), left),
+                (None, true) => MessageOutcome::Done,
+                (None, false) => requeue(&SweepCommand::default(), remaining),
             };
             (message, outcome)
         };
-        waiting.into_iter().map(outcome).collect()
+        inboxes.into_iter().map(outcome).collect()
     }
 
-    /// Looks at everything of the organizations; what is left, where the time ends, is looked at later.
+    /// Processes the inbox and checks all months of the organizations. If time runs out, the command is requeued
+    /// for the remaining organizations.
     async fn sweep(
         &self,
         ports: &AggregatePorts,
-        sweep: &Sweep,
+        sweep: &SweepCommand,
         deadline: Deadline,
-        totals: &mut Totals,
-    ) -> Outcome {
+        totals: &mut AggregateTotals,
+    ) -> MessageOutcome {
         let mut orgs = sweep.organizations.clone();
         if orgs.is_empty() {
             match orgs_in_lake(&*ports.objects).await {
-                Ok(found) => orgs = found,
-                Err(error) => return Outcome::of_error(chain(&error), is_transient(&error)),
+                Ok(orgs_in_lake) => orgs = orgs_in_lake,
+                Err(error) => return MessageOutcome::from_error(error_chain(&error), is_transient(&error)),
             }
         }
-        totals.swept = true;
+        totals.has_swept = true;
         let mut failure = None;
-        for (at, org) in orgs.iter().enumerate() {
-            match self.org(ports, org, &options(deadline, true, sweep.rebuild), deadline, totals).await {
-                Done::Whole => {}
-                Done::Unfinished => return again(sweep, orgs[at..].to_vec()),
-                // The other organizations may fare better.
-                Done::Failed { why, is_transient } => {
-                    failure = failure.or(Some(Outcome::of_error(format!("{org}: {why}"), is_transient)));
+        for (index, org) in orgs.iter().enumerate() {
+            let options = options(deadline, true, sweep.rebuild);
+            match self.aggregate_org(ports, org, &options, deadline, totals).await {
+                OrgOutcome::Complete => {}
+                OrgOutcome::Unfinished => return requeue(sweep, orgs[index..].to_vec()),
+                // The other organizations may succeed.
+                OrgOutcome::Failed { reason, is_transient } => {
+                    let reason = format!("{org}: {reason}");
+                    failure = failure.or(Some(MessageOutcome::from_error(reason, is_transient)));
                 }
             }
         }
-        failure.unwrap_or(Outcome::Done)
+        failure.unwrap_or(MessageOutcome::Done)
     }
 
-    async fn org(
+    async fn aggregate_org(
         &self,
         ports: &AggregatePorts,
         org: &str,
         options: &AggregateOptions,
         deadline: Deadline,
-        totals: &mut Totals,
-    ) -> Done {
-        let rejected = Rejected::default();
+        totals: &mut AggregateTotals,
+    ) -> OrgOutcome {
+        let rejected = RejectedBatches::default();
         let aggregating = aggregate_with(ports, org, options, &rejected);
-        let ended_early = match tokio::time::timeout_at(deadline.give_up_at(), aggregating).await {
+        let outcome = match tokio::time::timeout_at(deadline.cancel_at(), aggregating).await {
             Ok(Ok(report)) => {
-                self.note(org, &report, totals).await;
-                return if report.unfinished { Done::Unfinished } else { Done::Whole };
+                self.record_report(org, &report, totals).await;
+                return if report.unfinished { OrgOutcome::Unfinished } else { OrgOutcome::Complete };
             }
-            Ok(Err(error)) => Done::Failed { why: chain(&error), is_transient: is_transient(&error) },
+            Ok(Err(error)) => {
+                OrgOutcome::Failed { reason: error_chain(&error), is_transient: is_transient(&error) }
+            }
             Err(_) => {
-                tracing::warn!(org, "given up, as the time is over: what is in the lake and the store stays");
-                Done::Unfinished
+                tracing::warn!(org, "cancelled because time ran out; what was saved stays");
+                OrgOutcome::Unfinished
             }
         };
         let rejected = rejected.into_list();
         let report = AggregateReport { rejected, unfinished: true, ..AggregateReport::default() };
-        self.note(org, &report, totals).await;
-        ended_early
+        self.record_report(org, &report, totals).await;
+        outcome
     }
 
-    /// Takes note of what was done, and sets aside word of every batch that cannot be read.
-    async fn note(&self, org: &str, report: &AggregateReport, totals: &mut Totals) {
+    /// Logs a report, adds it to the totals, and sends a dead letter about every batch that cannot be read.
+    async fn record_report(&self, org: &str, report: &AggregateReport, totals: &mut AggregateTotals) {
         tracing::info!(
             org,
             batches = report.batches,
@@ -245,29 +257,27 @@ impl Aggregator {
         totals.batches += report.batches;
         totals.rollups += report.rollups;
         totals.rejected += report.rejected.len() + report.oversized.len();
-        let rejected = report.rejected.iter().map(|(aside, why)| (json!({ "rejected": aside }), why.clone()));
+        let rejected =
+            report.rejected.iter().map(|(path, reason)| (json!({ "rejected": path }), reason.clone()));
         let oversized = report.oversized.iter().map(|(path, bytes)| {
-            let why = format!("{bytes} bytes are too many for a batch: move it out of the inbox");
-            (json!({ "oversized": path }), why)
+            let reason = format!("a batch of {bytes} bytes is too large: move it out of the inbox");
+            (json!({ "oversized": path }), reason)
         });
-        for (body, why) in rejected.chain(oversized) {
-            totals.set_aside += usize::from(self.settler.put_aside(&body.to_string(), &why).await);
+        for (body, reason) in rejected.chain(oversized) {
+            let is_sent = self.settlement.send_dead_letter(&body.to_string(), &reason).await;
+            totals.dead_lettered += usize::from(is_sent);
         }
     }
 
-    async fn tell(&self, totals: &Totals) {
-        let now = self.context.clock.now();
-        let mut values = vec![
-            (Metric::BatchesMerged, totals.batches as f64),
-            (Metric::RollupsWritten, totals.rollups as f64),
-            (Metric::BatchesRejected, totals.rejected as f64),
-            (Metric::DeadLettered, totals.set_aside as f64),
+    async fn write_metrics(&self, totals: &AggregateTotals) {
+        let values = vec![
+            (FunctionMetric::BatchesMerged, totals.batches as f64),
+            (FunctionMetric::RollupsWritten, totals.rollups as f64),
+            (FunctionMetric::BatchesRejected, totals.rejected as f64),
+            (FunctionMetric::DeadLettered, totals.dead_lettered as f64),
         ];
-        if totals.swept {
-            let lag = self.context.lag_seconds(&self.organizations, now).await;
-            values.extend(lag.map(|seconds| (Metric::LagSeconds, seconds)));
-        }
-        self.context.metrics.tell(now, &values);
+        let lagging_orgs = if totals.has_swept { self.organizations.as_slice() } else { &[] };
+        self.context.write_metrics(values, lagging_orgs).await;
     }
 }
 
@@ -276,18 +286,13 @@ fn options(deadline: Deadline, check_months: bool, rebuild: bool) -> AggregateOp
         rebuild,
         check_months,
         chunk_bytes: CHUNK_BYTES,
-        largest_batch_bytes: LARGEST_BATCH_BYTES,
-        until: Some(deadline.stop_time()),
+        max_batch_bytes: MAX_BATCH_BYTES,
+        until: Some(deadline.stop_at_utc()),
     }
 }
 
-fn again(sweep: &Sweep, orgs: Vec<String>) -> Outcome {
-    match sweep.again(orgs) {
-        Some(body) => Outcome::Again { body, after: Duration::ZERO },
-        None => Outcome::Aside {
-            why: "it was put back too often: look at what keeps it from being done".to_owned(),
-        },
-    }
+fn requeue(sweep: &SweepCommand, orgs: Vec<String>) -> MessageOutcome {
+    MessageOutcome::requeue(sweep.requeue(orgs), Duration::ZERO)
 }
 
 fn is_transient(error: &AggregateError) -> bool {

@@ -1,11 +1,11 @@
-//! The function `api`: the same router as everywhere, behind API Gateway.
+//! The function `api`: the HTTP API behind API Gateway, with the same router as `serve`.
 
 use std::sync::Arc;
 
 use anyhow::bail;
-use gam_aws::Secret;
+use gam_aws::CachedSecret;
 use gam_functions::{LambdaContext, environment, start_logging};
-use gam_http::{Router, Token, TokenError, guarded_router, router};
+use gam_http::{Router, TokenError, TokenSource, guarded_router, router};
 use gam_query::QueryPorts;
 use gam_store::NameStore;
 
@@ -20,23 +20,23 @@ async fn start() -> anyhow::Result<Router> {
     let context = LambdaContext::load().await?;
     let access = environment::required("ACCESS")?;
     let secret = match access.as_str() {
-        // The gateway has checked the signature.
+        // API Gateway has checked the signature.
         "iam" => None,
-        "bearer" => Some(Secret::new(&context.config, &environment::required("ACCESS_TOKEN_SECRET")?)),
-        other => bail!("ACCESS {other:?} is not known: set it to bearer or iam"),
+        "bearer" => Some(CachedSecret::new(&context.config, &environment::required("ACCESS_TOKEN_SECRET")?)),
+        other => bail!("invalid ACCESS {other:?}: expected bearer or iam"),
     };
-    let ports = warm(&context, secret.as_ref()).await?;
+    let ports = warm_up(&context, secret.as_ref()).await?;
     Ok(match secret {
         None => router(ports),
-        Some(secret) => guarded_router(ports, token(secret)),
+        Some(secret) => guarded_router(ports, bearer_token(secret)),
     })
 }
 
-/// Opens the connections that every request needs, and reads what does not change from one to the next.
+/// Opens connections during the cold start, and reads what does not change between requests.
 ///
 /// # Errors
-/// Where bots and aliases cannot be read: without them the answers would be others, for as long as this runs.
-async fn warm(context: &LambdaContext, secret: Option<&Secret>) -> anyhow::Result<QueryPorts> {
+/// If bots and aliases cannot be read. Without them, answers would be wrong until the next cold start.
+async fn warm_up(context: &LambdaContext, secret: Option<&CachedSecret>) -> anyhow::Result<QueryPorts> {
     let token = async {
         match secret {
             Some(secret) => secret.get().await.map(drop),
@@ -45,21 +45,21 @@ async fn warm(context: &LambdaContext, secret: Option<&Secret>) -> anyhow::Resul
     };
     let (store, identity, token) = tokio::join!(context.store.orgs(), context.identity(), token);
     if let Err(error) = store {
-        tracing::warn!(%error, "the store does not answer yet");
+        tracing::warn!(%error, "cannot reach the store yet");
     }
     if let Err(error) = token {
-        tracing::warn!(%error, "the token cannot be read yet");
+        tracing::warn!(%error, "cannot read the token yet");
     }
     Ok(context.query_ports(identity?))
 }
 
-/// The token that callers have to show, as it was a few minutes ago at most.
-fn token(secret: Secret) -> Token {
+/// Returns how to read the bearer token that callers must send. It is at most five minutes old.
+fn bearer_token(secret: CachedSecret) -> TokenSource {
     Arc::new(move || {
         let secret = secret.clone();
         Box::pin(async move {
             let text = secret.get().await.map_err(|error| TokenError(Box::new(error)))?;
-            Ok(gam_aws::secret::token(&text))
+            Ok(gam_aws::secret::parse_token(&text))
         })
     })
 }

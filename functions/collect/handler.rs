@@ -1,4 +1,4 @@
-//! Orders, one after another, within the time of an invocation.
+//! Processes the commands of an event, within the time of an invocation.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,202 +8,221 @@ use aws_lambda_events::event::sqs::SqsBatchResponse;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use gam_collect::reconcile::reconcile;
 use gam_collect::{CollectError, CollectRequest, Limited, WorkItem, WorkReport, plan, work};
-use gam_functions::messages::of_event;
-use gam_functions::{Deadline, LambdaContext, Message, Metric, Outcome, Settler, environment};
+use gam_functions::messages::parse_event;
+use gam_functions::{
+    Deadline, FunctionMetric, LambdaContext, Message, MessageOutcome, MessageSettlement, environment,
+};
 use gam_github::{Client, Error as GitHubError};
-use gam_model::failure::chain;
+use gam_model::error_chain;
 use serde_json::Value;
 
-use crate::order::{Order, Trail};
-use crate::sign_in::{SignIn, SignInError};
+use crate::client_provider::{ClientError, ClientProvider};
+use crate::command::{Attempts, CollectCommand};
 
-/// When to look again where GitHub does not say when its limits are reset.
-const LATER: TimeDelta = TimeDelta::minutes(2);
-/// When to try again where another invocation reads the same repository.
-const AFTER_ANOTHER: TimeDelta = TimeDelta::seconds(30);
-/// When to try again what the function was called with and failed for now.
-const AFTER_FAILURE: TimeDelta = TimeDelta::minutes(1);
+/// Delay of a command that GitHub's limits stopped, if GitHub does not say when they reset.
+const UNKNOWN_RESET_DELAY: TimeDelta = TimeDelta::minutes(2);
+/// Delay of a command if another invocation reads the same repository.
+const CONFLICT_DELAY: TimeDelta = TimeDelta::seconds(30);
+/// Delay of a directly invoked command that failed and may succeed later.
+const FAILURE_DELAY: TimeDelta = TimeDelta::minutes(1);
 
-/// The function.
+/// The function `collect`.
 pub(crate) struct Collector {
     context: LambdaContext,
-    settler: Settler,
-    sign_in: SignIn,
+    settlement: MessageSettlement,
+    clients: ClientProvider,
     organizations: Vec<String>,
     since: Option<NaiveDate>,
 }
 
-/// An order to read a repository, with the message that brought it.
-type Work = (Message, Order, WorkItem);
+/// A command to read a repository, with its message.
+type RepoCommand = (Message, CollectCommand, WorkItem);
 
-/// Why an order could not be followed.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+enum CommandError {
     #[error(transparent)]
-    SignIn(#[from] SignInError),
+    Client(#[from] ClientError),
     #[error(transparent)]
     Collect(#[from] CollectError),
-    #[error("the plan could not be handed out: {0}")]
-    HandOut(anyhow::Error),
+    #[error("cannot send the planned repositories to the queue: {0}")]
+    SendPlan(anyhow::Error),
 }
 
 /// What an invocation has done.
 #[derive(Default)]
-struct Totals {
+struct CollectTotals {
     events: usize,
     requests: u64,
-    failed: usize,
+    failed_repos: usize,
+    /// The remaining share of GitHub's rate limits, 0 to 1. `None` if it is unknown.
     share_left: Option<f64>,
 }
 
 impl Collector {
-    pub(crate) fn new(context: LambdaContext, settler: Settler, sign_in: SignIn) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        context: LambdaContext,
+        settlement: MessageSettlement,
+        clients: ClientProvider,
+    ) -> anyhow::Result<Self> {
         let since = environment::optional("COLLECT_SINCE");
-        let day = |text: String| {
-            text.parse().with_context(|| format!("COLLECT_SINCE {text:?} is no day: give YYYY-MM-DD"))
+        let parse_day = |text: String| {
+            text.parse().with_context(|| format!("invalid COLLECT_SINCE {text:?}: expected YYYY-MM-DD"))
         };
-        let since = since.map(day).transpose()?;
-        Ok(Collector { context, settler, sign_in, organizations: environment::organizations()?, since })
+        let since = since.map(parse_day).transpose()?;
+        Ok(Collector { context, settlement, clients, organizations: environment::organizations()?, since })
     }
 
-    /// Opens the connections that every invocation needs, while that costs nobody time.
-    pub(crate) async fn warm(&self) {
+    /// Opens the connection to the store during the cold start, so that no invocation waits for it.
+    pub(crate) async fn warm_up(&self) {
         let Some(org) = self.organizations.first() else { return };
         if let Err(error) = self.context.org_checkpoint(org).await {
-            tracing::warn!(%error, "the store does not answer yet");
+            tracing::warn!(%error, "cannot reach the store yet");
         }
     }
 
-    /// Follows the orders of an event.
+    /// Processes and settles the messages of an event.
+    ///
+    /// # Errors
+    /// If the message of a direct invocation failed.
     pub(crate) async fn handle(&self, event: Value, deadline_ms: u64) -> anyhow::Result<SqsBatchResponse> {
-        let deadline = Deadline::of(deadline_ms, self.now());
-        let mut totals = Totals::default();
-        let outcomes = self.follow(of_event(event), deadline, &mut totals).await;
-        let settled = self.settler.settle(outcomes).await;
-        self.tell(&totals, settled.set_aside).await;
-        settled.answer()
+        let deadline = Deadline::new(deadline_ms, self.now());
+        let mut totals = CollectTotals::default();
+        let outcomes = self.process(parse_event(event), deadline, &mut totals).await;
+        let settled = self.settlement.settle(outcomes).await;
+        self.write_metrics(&totals, settled.dead_lettered).await;
+        settled.response()
     }
 
     fn now(&self) -> DateTime<Utc> {
         self.context.clock.now()
     }
 
-    async fn follow(
+    async fn process(
         &self,
         messages: Vec<Message>,
         deadline: Deadline,
-        totals: &mut Totals,
-    ) -> Vec<(Message, Outcome)> {
+        totals: &mut CollectTotals,
+    ) -> Vec<(Message, MessageOutcome)> {
         let mut outcomes = Vec::new();
-        let mut works: BTreeMap<(String, Option<NaiveDate>), Vec<Work>> = BTreeMap::new();
+        let mut repo_commands: BTreeMap<(String, Option<NaiveDate>), Vec<RepoCommand>> = BTreeMap::new();
         for message in messages {
-            let mut order = match Order::parse(&message.body) {
-                Ok(order) => order,
-                Err(why) => {
-                    outcomes.push((message, Outcome::Aside { why }));
+            let mut command = match CollectCommand::parse(&message.body) {
+                Ok(command) => command,
+                Err(reason) => {
+                    outcomes.push((message, MessageOutcome::DeadLetter { reason }));
                     continue;
                 }
             };
-            if let Some(after) = order.waits(self.now()) {
+            if let Some(after) = command.remaining_delay(self.now()) {
                 let body = message.body.clone();
-                outcomes.push((message, Outcome::Again { body, after }));
+                outcomes.push((message, MessageOutcome::Requeue { body, after }));
                 continue;
             }
-            match order.clone() {
-                Order::Plan { organizations, .. } | Order::Reconcile { organizations, .. } => {
-                    let outcome = self.each_org(&message, &order, organizations, deadline, totals).await;
+            match command.clone() {
+                CollectCommand::Plan { organizations, .. }
+                | CollectCommand::Reconcile { organizations, .. } => {
+                    let outcome =
+                        self.run_for_orgs(&message, &command, organizations, deadline, totals).await;
                     outcomes.push((message, outcome));
                 }
-                Order::Work { org, repo, since, .. } => {
-                    works.entry((org, since)).or_default().push((message, order, repo));
+                CollectCommand::Work { org, repo, since, .. } => {
+                    repo_commands.entry((org, since)).or_default().push((message, command, repo));
                 }
             }
         }
-        for ((org, since), items) in works {
-            outcomes.extend(self.work(&org, since, items, deadline, totals).await);
+        for ((org, since), commands) in repo_commands {
+            outcomes.extend(self.read_repos(&org, since, commands, deadline, totals).await);
         }
         outcomes
     }
 
-    /// Runs a use case with the client; once more where the token was refused and there is a new one.
+    /// Runs a use case with a client. If GitHub rejects the credentials and there are new ones, runs it again.
     async fn with_client<T>(
         &self,
         deadline: Deadline,
-        totals: &mut Totals,
-        run: impl AsyncFn(&Client) -> Result<T, Trouble>,
-    ) -> Result<T, Trouble> {
-        let mut client = self.sign_in.client().await?;
+        totals: &mut CollectTotals,
+        run: impl AsyncFn(&Client) -> Result<T, CommandError>,
+    ) -> Result<T, CommandError> {
+        let mut client = self.clients.client().await?;
         client.stop_at(Some(deadline.stop_at()));
-        let mut done = run(&client).await;
-        if let Err(Trouble::Collect(CollectError::GitHub(GitHubError::Unauthorized(_)))) = &done
-            && let Some(anew) = self.sign_in.client_anew().await?
+        let mut result = run(&client).await;
+        if let Err(CommandError::Collect(CollectError::GitHub(GitHubError::Unauthorized(_)))) = &result
+            && let Some(new_client) = self.clients.refresh().await?
         {
-            tracing::info!("GitHub refused the token, and there is a new one");
-            client = anew;
+            tracing::info!("GitHub rejected the token; trying again with the new one");
+            client = new_client;
             client.stop_at(Some(deadline.stop_at()));
-            done = run(&client).await;
+            result = run(&client).await;
         }
         totals.share_left = client.share_left();
-        done
+        result
     }
 
     fn request(&self, org: &str, since: Option<NaiveDate>) -> CollectRequest {
         CollectRequest {
             org: org.to_owned(),
             since,
-            parallelism: self.sign_in.parallelism(),
+            parallelism: self.clients.parallelism(),
             ..CollectRequest::default()
         }
     }
 
-    /// Plans or reconciles each organization; what is left, where the time or GitHub's limits end, comes later.
-    async fn each_org(
+    /// Plans or reconciles the organizations one after the other. If time or GitHub's limits run out, the command
+    /// is requeued for the remaining ones.
+    async fn run_for_orgs(
         &self,
         message: &Message,
-        order: &Order,
+        command: &CollectCommand,
         organizations: Vec<String>,
         deadline: Deadline,
-        totals: &mut Totals,
-    ) -> Outcome {
+        totals: &mut CollectTotals,
+    ) -> MessageOutcome {
         let orgs = if organizations.is_empty() { self.organizations.clone() } else { organizations };
-        let mut left = orgs.into_iter();
-        while let Some(org) = left.next() {
-            let done = match order {
-                Order::Plan { since, .. } => {
+        let mut orgs = orgs.into_iter();
+        while let Some(org) = orgs.next() {
+            let result = match command {
+                CollectCommand::Plan { since, .. } => {
                     self.plan_org(&org, since.or(self.since), deadline, totals).await
                 }
-                Order::Reconcile { .. } | Order::Work { .. } => {
+                CollectCommand::Reconcile { .. } | CollectCommand::Work { .. } => {
                     self.reconcile_org(&org, deadline, totals).await
                 }
             };
-            if let Err(trouble) = done {
-                // The organizations before it are done; the others are not.
-                let rest = order.clone().for_orgs(std::iter::once(org).chain(left).collect());
-                let outcome = self.outcome(rest.clone(), &trouble);
-                return self.by_the_queue(message, rest, outcome);
+            if let Err(error) = result {
+                let remaining = command.clone().for_orgs(std::iter::once(org).chain(orgs).collect());
+                let outcome = self.outcome_of_error(remaining.clone(), &error);
+                return self.retry_by_queue(message, remaining, outcome);
             }
         }
-        Outcome::Done
+        MessageOutcome::Done
     }
 
-    /// Lets the queue bring back what failed for now: whoever calls the function tries once more at most.
-    fn by_the_queue(&self, message: &Message, order: Order, outcome: Outcome) -> Outcome {
+    /// Requeues the command of a direct invocation if trying again may help. The caller of the function would try
+    /// only once more.
+    fn retry_by_queue(
+        &self,
+        message: &Message,
+        command: CollectCommand,
+        outcome: MessageOutcome,
+    ) -> MessageOutcome {
         match outcome {
-            Outcome::Retry { why } if message.receipt.is_none() => {
-                tracing::warn!(body = message.body, why, "failed, to be tried again by the queue");
-                self.again(order, Some(self.now() + AFTER_FAILURE))
+            MessageOutcome::Retry { reason } if message.receipt.is_none() => {
+                tracing::warn!(body = message.body, reason, "failed, will be tried again by the queue");
+                self.requeue(command, Some(self.now() + FAILURE_DELAY))
             }
             outcome => outcome,
         }
     }
 
+    /// Plans the collection of an organization, and sends a message for every repository with something to read.
     async fn plan_org(
         &self,
         org: &str,
         since: Option<NaiveDate>,
         deadline: Deadline,
-        totals: &mut Totals,
-    ) -> Result<(), Trouble> {
+        totals: &mut CollectTotals,
+    ) -> Result<(), CommandError> {
         let request = self.request(org, since);
         let plan = self
             .with_client(deadline, totals, async |client| {
@@ -211,19 +230,27 @@ impl Collector {
             })
             .await?;
         totals.requests += plan.requests;
-        totals.failed += plan.failed.len();
-        for (repo, why) in &plan.failed {
-            tracing::error!(org = plan.org, repo, why, "cannot be read");
+        totals.failed_repos += plan.failed.len();
+        for (repo, reason) in &plan.failed {
+            tracing::error!(org = plan.org, repo, reason, "cannot read the repository");
         }
         tracing::info!(org = plan.org, repos = plan.repos, changed = plan.items.len(), "planned");
-        let work = |repo: WorkItem| {
-            Order::Work { org: plan.org.clone(), repo, since, trail: Trail::default() }.to_json()
+        let command = |repo: WorkItem| CollectCommand::Work {
+            org: plan.org.clone(),
+            repo,
+            since,
+            attempts: Attempts::default(),
         };
-        let bodies: Vec<String> = plan.items.iter().cloned().map(work).collect();
-        self.settler.send(&bodies).await.map_err(Trouble::HandOut)
+        let bodies: Vec<String> = plan.items.iter().map(|item| command(item.clone()).to_json()).collect();
+        self.settlement.send(&bodies).await.map_err(CommandError::SendPlan)
     }
 
-    async fn reconcile_org(&self, org: &str, deadline: Deadline, totals: &mut Totals) -> Result<(), Trouble> {
+    async fn reconcile_org(
+        &self,
+        org: &str,
+        deadline: Deadline,
+        totals: &mut CollectTotals,
+    ) -> Result<(), CommandError> {
         let report = self
             .with_client(deadline, totals, async |client| {
                 Ok(reconcile(&self.context.collect_ports(), client, org, &()).await?)
@@ -231,124 +258,128 @@ impl Collector {
             .await?;
         totals.requests += report.usage.requests;
         totals.events += report.events;
-        totals.failed += report.failed.len();
-        for (repo, why) in &report.failed {
-            tracing::error!(org = report.org, repo, why, "could not be compared");
+        totals.failed_repos += report.failed.len();
+        for (repo, reason) in &report.failed {
+            tracing::error!(org = report.org, repo, reason, "cannot compare the repository with GitHub");
         }
         let differences: usize = report.differences.iter().map(|difference| difference.entries).sum();
         tracing::info!(org = report.org, repos = report.repos, differences, "reconciled");
         if let Some(Limited { until, why }) = report.limited {
             let error = GitHubError::Limited { until, why };
-            return Err(Trouble::Collect(CollectError::GitHub(error)));
+            return Err(CommandError::Collect(CollectError::GitHub(error)));
         }
         Ok(())
     }
 
     /// Reads repositories of one organization.
-    async fn work(
+    async fn read_repos(
         &self,
         org: &str,
         since: Option<NaiveDate>,
-        orders: Vec<Work>,
+        commands: Vec<RepoCommand>,
         deadline: Deadline,
-        totals: &mut Totals,
-    ) -> Vec<(Message, Outcome)> {
+        totals: &mut CollectTotals,
+    ) -> Vec<(Message, MessageOutcome)> {
         let request = self.request(org, since);
-        let items: Vec<WorkItem> = orders.iter().map(|(_, _, item)| item.clone()).collect();
+        let items: Vec<WorkItem> = commands.iter().map(|(_, _, item)| item.clone()).collect();
         let reading = self.with_client(deadline, totals, async |client| {
             Ok(work(&self.context.collect_ports(), client, &request, &items, &()).await?)
         });
-        match tokio::time::timeout_at(deadline.give_up_at(), reading).await {
-            Ok(Ok(done)) => {
-                totals.note(&done);
-                orders
+        match tokio::time::timeout_at(deadline.cancel_at(), reading).await {
+            Ok(Ok(report)) => {
+                totals.add(&report);
+                commands
                     .into_iter()
-                    .map(|(message, order, item)| (message, self.of_item(order, &item, &done)))
+                    .map(|(message, command, item)| (message, self.outcome_of_repo(command, &item, &report)))
                     .collect()
             }
-            Ok(Err(trouble)) => orders
+            Ok(Err(error)) => commands
                 .into_iter()
-                .map(|(message, order, _)| (message, self.outcome(order, &trouble)))
+                .map(|(message, command, _)| (message, self.outcome_of_error(command, &error)))
                 .collect(),
-            // Whatever was read and saved counts; the rest is read again.
-            Err(_) => {
-                orders.into_iter().map(|(message, order, _)| (message, self.again(order, None))).collect()
-            }
+            // Checkpoints keep what was saved before the cancellation. Only the rest is read again.
+            Err(_) => commands
+                .into_iter()
+                .map(|(message, command, _)| (message, self.requeue(command, None)))
+                .collect(),
         }
     }
 
-    /// What became of one repository.
-    fn of_item(&self, order: Order, item: &WorkItem, done: &WorkReport) -> Outcome {
-        if let Some(refusal) = done.failed.get(&item.repo_id) {
-            return Outcome::of_error(format!("{}: {}", item.repo, refusal.why), refusal.is_transient);
+    fn outcome_of_repo(
+        &self,
+        command: CollectCommand,
+        item: &WorkItem,
+        report: &WorkReport,
+    ) -> MessageOutcome {
+        if let Some(failure) = report.failed.get(&item.repo_id) {
+            let reason = format!("{}: {}", item.repo, failure.why);
+            return MessageOutcome::from_error(reason, failure.is_transient);
         }
-        if done.stopped.contains(&item.repo_id) {
-            return self.again(order, done.report.limited.as_ref().and_then(|limited| limited.until));
+        if report.stopped.contains(&item.repo_id) {
+            return self.requeue(command, report.report.limited.as_ref().and_then(|limited| limited.until));
         }
-        Outcome::Done
+        MessageOutcome::Done
     }
 
-    fn outcome(&self, order: Order, trouble: &Trouble) -> Outcome {
-        let is_transient = match trouble {
-            Trouble::Collect(CollectError::GitHub(GitHubError::Limited { until, .. })) => {
-                return self.again(order, until.or_else(|| Some(self.now() + LATER)));
+    fn outcome_of_error(&self, command: CollectCommand, error: &CommandError) -> MessageOutcome {
+        let is_transient = match error {
+            CommandError::Collect(CollectError::GitHub(GitHubError::Limited { until, .. })) => {
+                return self.requeue(command, until.or_else(|| Some(self.now() + UNKNOWN_RESET_DELAY)));
             }
-            Trouble::Collect(CollectError::Concurrent(_)) => {
-                return self.again(order, Some(self.now() + AFTER_ANOTHER));
+            CommandError::Collect(CollectError::Concurrent(_)) => {
+                return self.requeue(command, Some(self.now() + CONFLICT_DELAY));
             }
-            Trouble::Collect(CollectError::GitHub(error)) => matches!(error, GitHubError::Unavailable { .. }),
-            Trouble::Collect(CollectError::Lake(error)) => error.is_retryable(),
-            Trouble::Collect(CollectError::Store(error)) => error.is_retryable(),
-            Trouble::Collect(CollectError::Invalid(_)) => false,
-            Trouble::SignIn(error) => error.is_transient(),
-            Trouble::HandOut(_) => true,
+            CommandError::Collect(CollectError::GitHub(error)) => {
+                matches!(error, GitHubError::Unavailable { .. })
+            }
+            CommandError::Collect(CollectError::Lake(error)) => error.is_retryable(),
+            CommandError::Collect(CollectError::Store(error)) => error.is_retryable(),
+            CommandError::Collect(CollectError::Invalid(_)) => false,
+            CommandError::Client(error) => error.is_transient(),
+            CommandError::SendPlan(_) => true,
         };
-        Outcome::of_error(chain(trouble), is_transient)
+        MessageOutcome::from_error(error_chain(error), is_transient)
     }
 
-    /// Puts an order back, not to be followed before that time.
-    fn again(&self, order: Order, not_before: Option<DateTime<Utc>>) -> Outcome {
+    /// Requeues a command that waits until `not_before`, UTC.
+    fn requeue(&self, command: CollectCommand, not_before: Option<DateTime<Utc>>) -> MessageOutcome {
         let after = not_before.and_then(|at| (at - self.now()).to_std().ok()).unwrap_or(Duration::ZERO);
-        match order.again(not_before) {
-            Some(body) => Outcome::Again { body, after },
-            None => Outcome::Aside {
-                why: "it was put back too often: look at what keeps it from being done".to_owned(),
-            },
-        }
+        MessageOutcome::requeue(command.requeue(not_before), after)
     }
 
-    /// Tells what the invocation has done, and how far behind GitHub the deployment's organizations are.
-    async fn tell(&self, totals: &Totals, set_aside: usize) {
-        let now = self.now();
+    async fn write_metrics(&self, totals: &CollectTotals, dead_lettered: usize) {
         let mut values = vec![
-            (Metric::EventsCollected, totals.events as f64),
-            (Metric::GitHubRequests, totals.requests as f64),
-            (Metric::RepositoriesFailed, totals.failed as f64),
-            (Metric::DeadLettered, set_aside as f64),
+            (FunctionMetric::EventsCollected, totals.events as f64),
+            (FunctionMetric::GitHubRequests, totals.requests as f64),
+            (FunctionMetric::RepositoriesFailed, totals.failed_repos as f64),
+            (FunctionMetric::DeadLettered, dead_lettered as f64),
         ];
-        values.extend(totals.share_left.map(|share| (Metric::ApiBudgetLeft, share * 100.0)));
-        let lag = self.context.lag_seconds(&self.organizations, now).await;
-        values.extend(lag.map(|seconds| (Metric::LagSeconds, seconds)));
-        self.context.metrics.tell(now, &values);
+        values.extend(totals.share_left.map(|share| (FunctionMetric::ApiBudgetLeft, share * 100.0)));
+        self.context.write_metrics(values, &self.organizations).await;
     }
 }
 
-impl Totals {
-    fn note(&mut self, done: &WorkReport) {
-        let report = &done.report;
+impl CollectTotals {
+    fn add(&mut self, work: &WorkReport) {
+        let report = &work.report;
         self.events += report.events;
         self.requests += report.requests;
-        self.failed += done.failed.len();
-        for (repo, why) in &report.blocked {
-            tracing::warn!(org = report.org, repo, why, "GitHub blocks it; what was collected of it stays");
+        self.failed_repos += work.failed.len();
+        for (repo, reason) in &report.blocked {
+            tracing::warn!(
+                org = report.org,
+                repo,
+                reason,
+                "GitHub blocks the repository; its collected events stay"
+            );
         }
         tracing::info!(
             org = report.org,
             repos = report.repos,
             events = report.events,
             requests = report.requests,
-            stopped = done.stopped.len(),
-            failed = done.failed.len(),
+            stopped = work.stopped.len(),
+            failed = work.failed.len(),
             "collected"
         );
     }

@@ -1,171 +1,199 @@
-//! `aggregate`: the inbox to snapshots to rollups.
+//! `aggregate`: processes collected batches into snapshots and rollups.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use gam_aggregate::{AggregateReport, aggregate, orgs_in_lake};
 use gam_model::Month;
 use serde_json::json;
 
-use super::Session;
-use super::collect::distinct;
 use crate::args;
-use crate::exit::{Exit, sentence};
-use crate::format::{count, span};
+use crate::error::one_line;
+use crate::exit::Exit;
+use crate::format::{count, duration};
 use crate::open::OpenData;
 use crate::progress::RunProgress;
+use crate::report::unique_names;
+use crate::session::CliSession;
 use crate::signals;
 
 const EXAMPLES: &str = "\
 Examples:
   github-metrics aggregate                  every organization in the lake
-  github-metrics aggregate acme --rebuild   every rollup anew from snapshots";
+  github-metrics aggregate acme --rebuild   compute all rollups again from the snapshots";
 
-const STOPPED: &str = "stopped; what was done is saved, run again to go on";
+const STOPPED: &str = "stopped; progress is saved, run again to continue";
 
 /// Arguments of `aggregate`.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct Aggregate {
-    /// The organizations; all of the lake's where none is named
+pub(crate) struct AggregateArgs {
+    /// Organizations [default: all in the lake]
     #[arg(value_name = "ORG", value_parser = args::org)]
     orgs: Vec<String>,
-    /// Compute every rollup anew from the snapshots
+    /// Compute all rollups again from the snapshots
     #[arg(long)]
     rebuild: bool,
 }
 
-/// Works the inbox off.
-pub(super) async fn run(session: &Session, args: Aggregate) -> anyhow::Result<Exit> {
+/// Processes the inbox of every given organization.
+pub(crate) async fn run(session: &CliSession, args: AggregateArgs) -> anyhow::Result<Exit> {
     let data = OpenData::open(&session.settings).await?;
-    let done = signals::unless_stopped(&session.console, STOPPED, all(session, &data, &args)).await;
+    let aggregation = aggregate_orgs(session, &data, &args);
+    let exit = signals::run_until_stopped(&session.console, STOPPED, aggregation).await;
     data.close().await;
-    done
+    exit
 }
 
-async fn all(session: &Session, data: &OpenData, args: &Aggregate) -> anyhow::Result<Exit> {
-    let known = known(data).await?;
-    let (wanted, unknown) = wanted(&known, &args.orgs);
-    if wanted.is_empty() && unknown.is_empty() {
+async fn aggregate_orgs(session: &CliSession, data: &OpenData, args: &AggregateArgs) -> anyhow::Result<Exit> {
+    let collected = collected_orgs(data).await?;
+    let (orgs, unknown) = select_orgs(&collected, &args.orgs);
+    let console = &session.console;
+    if orgs.is_empty() && unknown.is_empty() {
         let lake = &session.settings.lake;
-        session.console.note(format!("the lake {lake} is empty: run `github-metrics collect ORG` first"));
+        console.print_info(format!("the lake {lake} is empty: run `github-metrics collect ORG` first"));
     }
     for org in &unknown {
-        session.console.error(format!(
-            "nothing was collected of {org} yet: check the spelling, or run `github-metrics collect {org}` first"
+        console.print_error(format!(
+            "there is no data of {org} yet: check the spelling, or run `github-metrics collect {org}` first"
         ));
     }
-    let mut parts = vec![Exit::Failed; unknown.len()];
-    for org in &wanted {
-        parts.push(match one(session, data, org, args.rebuild).await {
+    let mut exits = vec![Exit::Failed; unknown.len()];
+    for org in &orgs {
+        exits.push(match aggregate_and_report(session, data, org, args.rebuild).await {
             Ok(exit) => exit,
-            // The other organizations may fare better.
-            Err(error) if wanted.len() + unknown.len() > 1 => {
-                session.console.error(format!("{org}: {}", sentence(&error)));
+            // The other organizations may still succeed.
+            Err(error) if orgs.len() + unknown.len() > 1 => {
+                console.print_error(format!("{org}: {}", one_line(&error)));
                 Exit::Failed
             }
             Err(error) => return Err(error),
         });
     }
-    Ok(Exit::of_all(&parts))
+    Ok(Exit::combine(&exits))
 }
 
-/// The organizations that were ever collected: as GitHub spells them, where the store knows that, and
-/// what else the lake holds.
-async fn known(data: &OpenData) -> anyhow::Result<Vec<String>> {
-    let mut known = data.store.orgs().await?;
+/// Returns the organizations that were ever collected: the display names in the store, and the names of
+/// those that only the lake contains.
+async fn collected_orgs(data: &OpenData) -> anyhow::Result<Vec<String>> {
+    let mut orgs = data.store.orgs().await?;
     for org in orgs_in_lake(&*data.objects).await? {
-        if !known.iter().any(|spelled| spelled.eq_ignore_ascii_case(&org)) {
-            known.push(org);
+        if !orgs.iter().any(|display_name| display_name.eq_ignore_ascii_case(&org)) {
+            orgs.push(org);
         }
     }
-    Ok(known)
+    Ok(orgs)
 }
 
-/// The known organizations that were named, and the names that are not known; each once.
-fn wanted<'a>(known: &'a [String], named: &'a [String]) -> (BTreeSet<&'a str>, Vec<&'a str>) {
-    if named.is_empty() {
-        return (known.iter().map(String::as_str).collect(), Vec::new());
+/// Returns the collected organizations that were requested, and the requested names without data, each
+/// once. No requested name selects all organizations.
+fn select_orgs<'a>(collected: &'a [String], requested: &'a [String]) -> (BTreeSet<&'a str>, Vec<&'a str>) {
+    if requested.is_empty() {
+        return (collected.iter().map(String::as_str).collect(), Vec::new());
     }
-    let (mut wanted, mut unknown) = (BTreeSet::new(), Vec::new());
-    for org in distinct(named) {
-        match known.iter().find(|known| known.eq_ignore_ascii_case(org)) {
-            Some(spelled) => _ = wanted.insert(spelled.as_str()),
+    let (mut selected, mut unknown) = (BTreeSet::new(), Vec::new());
+    for org in unique_names(requested) {
+        match collected.iter().find(|display_name| display_name.eq_ignore_ascii_case(org)) {
+            Some(display_name) => _ = selected.insert(display_name.as_str()),
             None => unknown.push(org),
         }
     }
-    (wanted, unknown)
+    (selected, unknown)
 }
 
-async fn one(session: &Session, data: &OpenData, org: &str, rebuild: bool) -> anyhow::Result<Exit> {
-    let (report, seconds) = timed(session, data, org, rebuild).await?;
+async fn aggregate_and_report(
+    session: &CliSession,
+    data: &OpenData,
+    org: &str,
+    is_rebuild: bool,
+) -> anyhow::Result<Exit> {
+    let outcome = aggregate_timed(session, data, org, is_rebuild).await?;
     if session.wants_json() {
-        session.console.report(as_json(org, &report, seconds.as_secs_f64()).to_string())?;
+        session.console.write_result(as_json(org, &outcome).to_string())?;
     } else {
-        session.console.summary(format!("{org}: {}, {}", summary(&report), span(seconds)))?;
+        session.console.write_summary(format!("{org}: {}", summary(&outcome)))?;
     }
-    Ok(tell_troubles(session, org, &report))
+    Ok(print_problems(session, org, &outcome.report))
 }
 
-async fn timed(
-    session: &Session,
+/// The outcome of one aggregation.
+pub(super) struct AggregateOutcome {
+    report: AggregateReport,
+    took: Duration,
+    is_rebuild: bool,
+}
+
+async fn aggregate_timed(
+    session: &CliSession,
     data: &OpenData,
     org: &str,
-    rebuild: bool,
-) -> anyhow::Result<(AggregateReport, std::time::Duration)> {
-    let begun = Instant::now();
+    is_rebuild: bool,
+) -> anyhow::Result<AggregateOutcome> {
+    let started = Instant::now();
     let progress = RunProgress::new(&session.console, org);
-    let report = aggregate(&data.aggregate_ports(), org, rebuild, &progress).await?;
-    Ok((report, begun.elapsed()))
+    let report = aggregate(&data.aggregate_ports(), org, is_rebuild, &progress).await?;
+    Ok(AggregateOutcome { report, took: started.elapsed(), is_rebuild })
 }
 
-/// Aggregates as a part of another command's work.
-pub(super) async fn quietly(
-    session: &Session,
+/// Processes the inbox of an organization as a part of another command, and prints problems only.
+///
+/// # Errors
+/// If the lake or the store fails.
+pub(super) async fn aggregate_org(
+    session: &CliSession,
     data: &OpenData,
     org: &str,
-) -> anyhow::Result<(AggregateReport, Exit)> {
-    let (report, _) = timed(session, data, org, false).await?;
-    let exit = tell_troubles(session, org, &report);
-    Ok((report, exit))
+) -> anyhow::Result<(AggregateOutcome, Exit)> {
+    let outcome = aggregate_timed(session, data, org, false).await?;
+    let exit = print_problems(session, org, &outcome.report);
+    Ok((outcome, exit))
 }
 
-/// What was done, in short.
-pub(super) fn summary(report: &AggregateReport) -> String {
+/// Returns what the aggregation did, on one line.
+pub(super) fn summary(outcome: &AggregateOutcome) -> String {
+    let AggregateOutcome { report, took, is_rebuild } = outcome;
     if report.batches == 0 && report.months.is_empty() {
         return "nothing new".to_owned();
     }
+    let took = duration(*took);
     let months = match (report.months.first(), report.months.last()) {
         (Some(first), Some(last)) if first != last => {
             format!("{} ({first} to {last})", count(report.months.len(), "month", "months"))
         }
         (Some(only), _) => format!("month {only}"),
-        (None, _) => "no month changed".to_owned(),
+        (None, _) => "no month".to_owned(),
     };
+    let rollups = count(report.rollups, "rollup", "rollups");
+    if report.batches == 0 {
+        // Snapshots did not change, so what is computed from them did.
+        let why = if *is_rebuild { "" } else { "bots/aliases, the store or the program changed; " };
+        return format!("{why}recounted {months} in {took} ({rollups})");
+    }
+    let verb = if *is_rebuild { "recounted" } else { "updated" };
     format!(
-        "{} with {}, {months}, {}",
+        "processed {} with {} in {took}; {verb} {months} ({rollups})",
         count(report.batches, "batch", "batches"),
         count(report.events, "event", "events"),
-        count(report.rollups, "rollup", "rollups")
     )
 }
 
-/// Names what could not be worked off.
-fn tell_troubles(session: &Session, org: &str, report: &AggregateReport) -> Exit {
+/// Prints which batches could not be processed. Returns the exit status that follows.
+fn print_problems(session: &CliSession, org: &str, report: &AggregateReport) -> Exit {
     for (path, why) in &report.rejected {
-        session.console.error(format!("{org}: a damaged batch was set aside as {path} ({why})"));
+        session.console.print_error(format!("{org}: moved a damaged batch to {path} ({why})"));
     }
     if report.deferred > 0 {
-        let batches = count(report.deferred, "batch was", "batches were");
-        session.console.error(format!(
-            "{org}: {batches} left for a newer github-metrics, which has written this store: upgrade this one"
+        let batches = count(report.deferred, "batch", "batches");
+        session.console.print_error(format!(
+            "{org}: {batches} not processed: a newer github-metrics has written this data; upgrade this program"
         ));
     }
-    if report.rejected.is_empty() && report.deferred == 0 { Exit::Done } else { Exit::Partial }
+    if report.rejected.is_empty() && report.deferred == 0 { Exit::Success } else { Exit::Partial }
 }
 
-fn as_json(org: &str, report: &AggregateReport, seconds: f64) -> serde_json::Value {
+fn as_json(org: &str, outcome: &AggregateOutcome) -> serde_json::Value {
+    let report = &outcome.report;
     let rejected: Vec<_> =
         report.rejected.iter().map(|(path, why)| json!({"path": path, "why": why})).collect();
     json!({
@@ -176,7 +204,7 @@ fn as_json(org: &str, report: &AggregateReport, seconds: f64) -> serde_json::Val
         "rollups": report.rollups,
         "rejected": rejected,
         "deferred": report.deferred,
-        "seconds": seconds,
+        "seconds": outcome.took.as_secs_f64(),
     })
 }
 
@@ -189,24 +217,38 @@ mod tests {
     }
 
     #[test]
-    fn organizations_are_found_whatever_their_case() {
-        let known = names(&["acme", "zeta"]);
-        assert_eq!(wanted(&known, &[]), (BTreeSet::from(["acme", "zeta"]), vec![]));
-        let named = names(&["ACME", "acme"]);
-        assert_eq!(wanted(&known, &named), (BTreeSet::from(["acme"]), vec![]));
-        let named = names(&["other", "acme", "OTHER"]);
-        assert_eq!(wanted(&known, &named), (BTreeSet::from(["acme"]), vec!["other"]));
-        assert!(wanted(&[], &[]).0.is_empty());
+    fn organizations_are_selected_whatever_their_case() {
+        let collected = names(&["acme", "zeta"]);
+        assert_eq!(select_orgs(&collected, &[]), (BTreeSet::from(["acme", "zeta"]), vec![]));
+        let requested = names(&["ACME", "acme"]);
+        assert_eq!(select_orgs(&collected, &requested), (BTreeSet::from(["acme"]), vec![]));
+        let requested = names(&["other", "acme", "OTHER"]);
+        assert_eq!(select_orgs(&collected, &requested), (BTreeSet::from(["acme"]), vec!["other"]));
+        assert!(select_orgs(&[], &[]).0.is_empty());
     }
 
     #[test]
     fn a_summary_says_what_changed() {
-        let mut report = AggregateReport::default();
-        assert_eq!(summary(&report), "nothing new");
-        report.batches = 1;
-        assert!(summary(&report).contains("no month changed"));
-        report.months = ["2026-01", "2026-02"].iter().filter_map(|text| Month::parse(text)).collect();
-        report.rollups = 1234;
-        assert_eq!(summary(&report), "1 batch with 0 events, 2 months (2026-01 to 2026-02), 1,234 rollups");
+        let took = Duration::from_millis(2_100);
+        let mut outcome = AggregateOutcome { report: AggregateReport::default(), took, is_rebuild: false };
+        assert_eq!(summary(&outcome), "nothing new");
+        outcome.report.batches = 1;
+        assert!(summary(&outcome).contains("updated no month"));
+        outcome.report.months = ["2026-01", "2026-02"].iter().filter_map(|text| Month::parse(text)).collect();
+        outcome.report.rollups = 1234;
+        let months = "2 months (2026-01 to 2026-02)";
+        assert_eq!(
+            summary(&outcome),
+            format!("processed 1 batch with 0 events in 2.1 s; updated {months} (1,234 rollups)")
+        );
+        outcome.report.batches = 0;
+        assert_eq!(
+            summary(&outcome),
+            format!(
+                "bots/aliases, the store or the program changed; recounted {months} in 2.1 s (1,234 rollups)"
+            )
+        );
+        outcome.is_rebuild = true;
+        assert_eq!(summary(&outcome), format!("recounted {months} in 2.1 s (1,234 rollups)"));
     }
 }

@@ -1,4 +1,4 @@
-//! `collect`: GitHub to inbox batches.
+//! `collect`: fetches activity from GitHub into the lake's inbox.
 
 use std::time::{Duration, Instant};
 
@@ -10,205 +10,194 @@ use gam_lake::inbox;
 use gam_model::Clock;
 use serde_json::json;
 
-use super::{Session, dry_run, reconcile};
-use crate::args;
-use crate::exit::{Exit, sentence, status, usage};
-use crate::format::{bytes, count, moment_from, span};
-use crate::open::{self, OpenData};
+use super::{dry_run, reconcile};
+use crate::args::{self, GitHubOptions};
+use crate::error::{exit_status, one_line};
+use crate::exit::Exit;
+use crate::format::{count, duration};
+use crate::open::{OpenData, open_dry_run};
 use crate::progress::RunProgress;
+use crate::report::{Continuation, limit_message, reasons_as_json, request_cost, total_cost, unique_names};
+use crate::session::CliSession;
 use crate::signals;
 
 const EXAMPLES: &str = "\
 Examples:
-  github-metrics collect acme         what is new; at first, the last 90 days
-  github-metrics collect acme --since 2025-01-01    and what is missing since
+  github-metrics collect acme                     new activity; at first, the last 90 days
+  github-metrics collect acme --since 2025-01-01  also missing activity since then
   github-metrics collect acme other --repo site --repo api
-  github-metrics collect acme --reconcile  then compare all with GitHub, and repair
-  github-metrics collect acme --dry-run    what would be read, and what it would cost
-  github-metrics collect acme --max-wait 0s    stop at GitHub's limits (exit 75)
-  github-metrics collect acme --budget 60%     leave some of them to others (exit 75 past it)";
+  github-metrics collect acme --reconcile         then compare with GitHub and repair
+  github-metrics collect acme --dry-run           estimate the cost, write nothing
+  github-metrics collect acme --max-wait 0s       stop at GitHub's rate limit (exit 75)
+  github-metrics collect acme --budget 60%        leave 40% of the limit to others (exit 75)";
 
-const STOPPED: &str = "stopped; what was read is saved, run again to go on";
+const STOPPED: &str = "stopped; progress is saved, run again to continue";
 
 /// Arguments of `collect`.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct Collect {
-    /// The organizations
+pub(crate) struct CollectArgs {
+    /// Organizations
     #[arg(value_name = "ORG", required = true, value_parser = args::org)]
     orgs: Vec<String>,
-    /// The first day, UTC [default: 90 days back at first, what is new later]
+    /// First day, UTC [default: 90 days ago at first, then only what is new]
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = args::day)]
     since: Option<NaiveDate>,
-    /// The day after the last, UTC [default: all up to now]
+    /// Day after the last one, UTC [default: up to now]
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = args::day)]
     until: Option<NaiveDate>,
-    /// Only this repository; may be given more than once
+    /// Only this repository; can be repeated
     #[arg(long = "repo", value_name = "REPO", value_parser = args::repo)]
     repos: Vec<String>,
-    /// Afterwards compare everything with GitHub's counts and states, and repair what differs
+    /// Then compare everything with GitHub's counts and states, and repair differences
     #[arg(long, conflicts_with_all = ["dry_run", "repos"])]
     reconcile: bool,
-    /// Tell what would be read and about what it would cost, and write nothing
+    /// Print what would be read and an estimate of its cost; write nothing
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    limits: args::Limits,
+    github: GitHubOptions,
 }
 
-/// Collects every organization that was named.
-pub(super) async fn run(session: &Session, args: Collect) -> anyhow::Result<Exit> {
-    check_days(args.since, args.until, gam_model::SystemClock.now().date_naive())?;
-    let github = session.settings.github(&args.limits)?;
+/// Collects every given organization.
+pub(crate) async fn run(session: &CliSession, args: CollectArgs) -> anyhow::Result<Exit> {
+    gam_collect::check_days(args.since, args.until, gam_model::SystemClock.now().date_naive())?;
+    let github = session.settings.github(&args.github)?;
     if args.dry_run {
-        let (ports, store) = open::dry_run(&session.settings).await?;
-        let planned = each_org(session, &github, &args, async |request| {
-            dry_run::one(session, &ports, &github, request).await
+        let (ports, store) = open_dry_run(&session.settings).await?;
+        let plans = for_each_org(session, &github, &args, async |request| {
+            dry_run::plan_org(session, &ports, &github, request).await
         });
-        let done = signals::unless_stopped(&session.console, STOPPED, planned).await;
+        let exit = signals::run_until_stopped(&session.console, STOPPED, plans).await;
         if let Some(store) = store {
             store.close().await;
         }
-        return done;
+        return exit;
     }
     let data = OpenData::open(&session.settings).await?;
-    let done = signals::unless_stopped(&session.console, STOPPED, all(session, &data, &github, &args)).await;
+    let collection = collect_orgs(session, &data, &github, &args);
+    let exit = signals::run_until_stopped(&session.console, STOPPED, collection).await;
     data.close().await;
-    done
-}
-
-/// Checks that the days are in order, and that there can be something in them.
-pub(super) fn check_days(
-    since: Option<NaiveDate>,
-    until: Option<NaiveDate>,
-    today: NaiveDate,
-) -> anyhow::Result<()> {
-    match (since, until) {
-        (Some(since), _) if since > today => {
-            Err(usage(format!("--since {since} is in the future: today is {today}, give an earlier day")))
-        }
-        (Some(since), Some(until)) if since >= until => Err(usage(format!(
-            "--since {since} is not before --until {until}: until is the day after the last, give a later one"
-        ))),
-        _ => Ok(()),
-    }
+    exit
 }
 
 /// Collects each organization, and compares it with GitHub if that is requested.
-async fn all(session: &Session, data: &OpenData, github: &Client, args: &Collect) -> anyhow::Result<Exit> {
-    let done = each_org(session, github, args, async |request| {
-        match one(session, data, github, request).await {
-            // What could be read is compared, whatever could not.
-            Ok(exit @ (Exit::Done | Exit::Partial)) if args.reconcile => {
-                let compared =
-                    reconcile::one(session, data, github, &request.org, GoesOn::WhenRunAgain).await?;
-                Ok(Exit::of_all(&[exit, compared]))
+async fn collect_orgs(
+    session: &CliSession,
+    data: &OpenData,
+    github: &Client,
+    args: &CollectArgs,
+) -> anyhow::Result<Exit> {
+    let exit = for_each_org(session, github, args, async |request| {
+        match collect_org(session, data, github, request).await {
+            // Repositories that were read are compared, even if others failed.
+            Ok(exit @ (Exit::Success | Exit::Partial)) if args.reconcile => {
+                let reconciled =
+                    reconcile::reconcile_org(session, data, github, &request.org, Continuation::RunAgain)
+                        .await?;
+                Ok(Exit::combine(&[exit, reconciled]))
             }
-            done => done,
+            result => result,
         }
     })
     .await?;
-    tell_uncounted(session, data, &distinct(&args.orgs)).await;
-    Ok(done)
+    print_next_step(session, data, &unique_names(&args.orgs)).await;
+    Ok(exit)
 }
 
-/// Runs `work` for one organization after another. One that fails does not stop the others.
-async fn each_org(
-    session: &Session,
+/// Runs `work` for one organization after the other. One that fails does not stop the others.
+async fn for_each_org(
+    session: &CliSession,
     github: &Client,
-    args: &Collect,
+    args: &CollectArgs,
     work: impl AsyncFn(&CollectRequest) -> anyhow::Result<Exit>,
 ) -> anyhow::Result<Exit> {
-    let orgs = distinct(&args.orgs);
-    let mut parts = Vec::new();
+    let orgs = unique_names(&args.orgs);
+    let mut exits = Vec::new();
     for (at, org) in orgs.iter().enumerate() {
         let request = CollectRequest {
             org: org.to_string(),
             since: args.since,
             until: args.until,
             repos: args.repos.clone(),
-            parallelism: args.limits.parallelism(),
+            parallelism: args.github.parallelism(),
         };
-        let part = match work(&request).await {
+        let exit = match work(&request).await {
             Ok(exit) => exit,
             Err(error) if orgs.len() > 1 => {
-                session.console.error(format!("{org}: {}", sentence(&error)));
-                status(&error)
+                session.console.print_error(with_org(org, &one_line(&error)));
+                exit_status(&error)
             }
             Err(error) => return Err(error),
         };
-        parts.push(part);
-        if part == Exit::Limited && at + 1 < orgs.len() && !github.is_app() {
-            session.console.error(format!("not begun for the same limits: {}", orgs[at + 1..].join(", ")));
+        exits.push(exit);
+        // Each installation of an app has limits of its own, so the other organizations can continue.
+        if exit == Exit::Limited && at + 1 < orgs.len() && !github.is_app() {
+            let rest = orgs[at + 1..].join(", ");
+            session.console.print_error(format!("not started because of the same rate limit: {rest}"));
             break;
         }
     }
-    Ok(Exit::of_all(&parts))
+    Ok(Exit::combine(&exits))
 }
 
-/// Says what is left to do: what waits in the inbox shows nowhere yet.
-async fn tell_uncounted(session: &Session, data: &OpenData, orgs: &[&str]) {
-    let flag = session.settings.data_dir_flag();
+/// Puts the organization before a message, unless the message quotes it already.
+fn with_org(org: &str, message: &str) -> String {
+    if message.contains(&format!("{org:?}")) { message.to_owned() } else { format!("{org}: {message}") }
+}
+
+/// Prints the next command if batches wait in the inbox: they are not in the metrics yet.
+async fn print_next_step(session: &CliSession, data: &OpenData, orgs: &[&str]) {
     for org in orgs {
-        // Where the inbox cannot be listed, aggregating tells why.
+        // If the inbox cannot be listed, `aggregate` reports why.
         if inbox::list(&*data.objects, org).await.is_ok_and(|batches| !batches.is_empty()) {
-            session.console.note(format!(
-                "{org}: not counted yet: run `github-metrics aggregate{flag}` (or `github-metrics up \
-                 {org}{flag}`, which does both)"
-            ));
+            let option = session.settings.data_dir_option();
+            session
+                .console
+                .print_info(format!("Next: `github-metrics aggregate{option}` to update the metrics"));
+            return;
         }
     }
 }
 
-/// The names, each once whatever its case.
-pub(super) fn distinct(names: &[String]) -> Vec<&str> {
-    let mut kept: Vec<&str> = Vec::new();
-    for name in names {
-        if !kept.iter().any(|known| known.eq_ignore_ascii_case(name)) {
-            kept.push(name);
-        }
-    }
-    kept
-}
-
-async fn one(
-    session: &Session,
+async fn collect_org(
+    session: &CliSession,
     data: &OpenData,
     github: &Client,
     request: &CollectRequest,
 ) -> anyhow::Result<Exit> {
-    let collected = fetch(session, data, github, request).await?;
+    let outcome = fetch(session, data, github, request).await?;
     if session.wants_json() {
-        session.console.report(as_json(&collected).to_string())?;
+        session.console.write_result(as_json(&outcome).to_string())?;
     } else {
-        for line in cost_lines(&collected.report) {
-            session.console.note(line);
+        for line in cost_lines(&outcome.report) {
+            session.console.print_info(line);
         }
-        session.console.summary(summary(&collected))?;
+        session.console.write_summary(summary(&outcome))?;
     }
-    Ok(tell_troubles(session, &collected, data.clock().now(), GoesOn::WhenRunAgain))
+    Ok(print_problems(session, &outcome, data.clock().now(), Continuation::RunAgain))
 }
 
-/// What came of a collection.
+/// The outcome of one collection.
 #[derive(Default)]
-pub(super) struct Collected {
+pub(super) struct CollectOutcome {
     report: CollectReport,
     took: Duration,
-    /// Whether the limits stopped it before any repository was read.
+    /// Whether a rate limit stopped the run before any repository was read.
     is_unread: bool,
 }
 
-/// Collects one organization. A limit that stopped it at once is a report of what that cost.
+/// Collects one organization. If a rate limit stops it before it has started, that is a report of the cost.
 ///
 /// # Errors
-/// Where the organization cannot be read, or the lake or the store fails.
+/// If the organization cannot be read, or the lake or the store fails.
 pub(super) async fn fetch(
-    session: &Session,
+    session: &CliSession,
     data: &OpenData,
     github: &Client,
     request: &CollectRequest,
-) -> anyhow::Result<Collected> {
-    let (begun, github) = (Instant::now(), github.metered());
+) -> anyhow::Result<CollectOutcome> {
+    let (started, github) = (Instant::now(), github.metered());
     let progress = RunProgress::new(&session.console, &request.org);
     let (report, is_unread) = match collect(&data.collect_ports(), &github, request, &progress).await {
         Err(CollectError::GitHub(gam_github::Error::Limited { until, why })) => {
@@ -222,55 +211,44 @@ pub(super) async fn fetch(
             };
             (report, true)
         }
-        other => (other?, false),
+        result => (result?, false),
     };
-    Ok(Collected { report, took: begun.elapsed(), is_unread })
+    Ok(CollectOutcome { report, took: started.elapsed(), is_unread })
 }
 
-/// What was done, in short.
-pub(super) fn summary(collected: &Collected) -> String {
-    let Collected { report, took, .. } = collected;
-    if collected.is_unread {
-        let spent = spent(&report.usage);
-        return format!("{}: stopped before any repository was read, {spent}, {}", report.org, span(*took));
+/// Returns what the collection did, on one line.
+pub(super) fn summary(outcome: &CollectOutcome) -> String {
+    let CollectOutcome { report, took, is_unread } = outcome;
+    let (org, took) = (&report.org, duration(*took));
+    if *is_unread {
+        let cost = total_cost(&report.usage);
+        return format!("{org}: stopped before any repository was read ({cost}) after {took}");
+    }
+    let repos = count(report.repos, "repository", "repositories");
+    if report.batches == 0 && report.failed.is_empty() && report.limited.is_none() {
+        return format!("{org}: up to date ({repos}, {})", request_cost(&report.usage));
     }
     format!(
-        "{}: {}, {} in {}, {}, {}",
-        report.org,
-        count(report.repos, "repository", "repositories"),
+        "{org}: {} in {} from {repos} in {took} ({})",
         count(report.events, "event", "events"),
         count(report.batches, "batch", "batches"),
-        spent(&report.usage),
-        span(*took)
+        total_cost(&report.usage),
     )
 }
 
-/// What calls have cost.
-pub(super) fn spent(usage: &Usage) -> String {
-    let mut text = format!(
-        "{}, {}",
-        count(usage.requests as usize, "request", "requests"),
-        count(usage.points as usize, "point", "points")
-    );
-    if usage.retries > 0 {
-        text.push_str(&format!(", {}", count(usage.retries as usize, "retry", "retries")));
-    }
-    format!("{text}, {}", bytes(usage.bytes))
-}
-
-/// What reading each repository cost, and what was asked of all of them together.
+/// Returns a line on the cost of each repository, and one on requests that belong to none of them.
 fn cost_lines(report: &CollectReport) -> Vec<String> {
-    let read = report.costs.iter().filter(|cost| cost.usage.requests > 0 || cost.events > 0);
-    let mut lines: Vec<String> = read.map(cost_line).collect();
-    let shared = shared(report);
+    let repos_read = report.costs.iter().filter(|cost| cost.usage.requests > 0 || cost.events > 0);
+    let mut lines: Vec<String> = repos_read.map(cost_line).collect();
+    let shared = shared_usage(report);
     if shared.requests > 0 && !lines.is_empty() {
-        lines.push(format!("  shared by all: {}", spent(&shared)));
+        lines.push(format!("  shared by all: {}", total_cost(&shared)));
     }
     lines
 }
 
-/// What belongs to no repository alone.
-fn shared(report: &CollectReport) -> Usage {
+/// Returns the usage that belongs to no single repository.
+fn shared_usage(report: &CollectReport) -> Usage {
     let mut of_repos = Usage::default();
     for cost in &report.costs {
         of_repos += cost.usage;
@@ -284,104 +262,66 @@ fn shared(report: &CollectReport) -> Usage {
     }
 }
 
-/// What reading one repository cost.
 fn cost_line(cost: &RepoCost) -> String {
     format!(
-        "  {}: {}, {}, {}",
+        "  {}: {} in {} ({})",
         cost.repo,
         count(cost.events, "event", "events"),
-        spent(&cost.usage),
-        span(cost.took)
+        duration(cost.took),
+        total_cost(&cost.usage),
     )
 }
 
-/// Names what could not be read.
-pub(super) fn tell_troubles(
-    session: &Session,
-    collected: &Collected,
+/// Prints what could not be read. Returns the exit status that follows.
+pub(super) fn print_problems(
+    session: &CliSession,
+    outcome: &CollectOutcome,
     now: DateTime<Utc>,
-    goes_on: GoesOn,
+    continuation: Continuation,
 ) -> Exit {
-    let report = &collected.report;
-    for (why, repos) in by_reason(&report.failed) {
-        session.console.error(match repos.as_slice() {
-            [repo] => format!("{}/{repo} failed, what was read is saved: {why}", report.org),
+    let report = &outcome.report;
+    let (console, org) = (&session.console, &report.org);
+    for (why, repos) in group_by_reason(&report.failed) {
+        console.print_error(match repos.as_slice() {
+            [repo] => format!("{org}/{repo} failed, its progress is saved: {why}"),
             repos => format!(
-                "{} of {} failed, what was read is saved: {why}: {}",
+                "{} of {org} failed, their progress is saved: {why}: {}",
                 count(repos.len(), "repository", "repositories"),
-                report.org,
                 repos.join(", ")
             ),
         });
     }
     for (repo, why) in &report.blocked {
-        session
-            .console
-            .note(format!("{}/{repo} is blocked, what was collected of it stays: {why}", report.org));
+        console.print_info(format!("{org}/{repo} is blocked, its collected data stays: {why}"));
     }
     for repo in &report.gone {
-        session.console.note(format!(
-            "{}/{repo} is not shown by GitHub any more: what was collected of it stays",
-            report.org
-        ));
+        console.print_info(format!("{org}/{repo} is no longer visible on GitHub, its collected data stays"));
     }
     if let Some(limited) = &report.limited {
-        session.console.error(stopped(&report.org, limited, now, goes_on));
+        console.print_error(limit_message(org, limited, now, continuation));
         return Exit::Limited;
     }
-    if report.failed.is_empty() { Exit::Done } else { Exit::Partial }
+    if report.failed.is_empty() { Exit::Success } else { Exit::Partial }
 }
 
-/// The repositories of each reason, in the order in which they are told.
-fn by_reason(failed: &[(String, String)]) -> Vec<(&str, Vec<&str>)> {
-    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+/// Groups failed repositories by their reason, in the order of the first repository of each.
+fn group_by_reason(failed: &[(String, String)]) -> Vec<(&str, Vec<&str>)> {
+    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
     for (repo, why) in failed {
-        match reasons.iter_mut().find(|(known, _)| known == why) {
+        match groups.iter_mut().find(|(reason, _)| reason == why) {
             Some((_, repos)) => repos.push(repo),
-            None => reasons.push((why, vec![repo])),
+            None => groups.push((why, vec![repo])),
         }
     }
-    reasons
+    groups
 }
 
-/// How a run goes on that the limits have stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum GoesOn {
-    /// When somebody runs it again.
-    WhenRunAgain,
-    /// By itself, with a later round.
-    ByItself,
-}
-
-/// That the limits stopped it, why, and when and how it goes on.
-pub(super) fn stopped(org: &str, limited: &Limited, now: DateTime<Utc>, goes_on: GoesOn) -> String {
-    // GitHub's words may be several sentences, on several lines.
-    let words: Vec<&str> = limited.why.split_whitespace().collect();
-    let why = match words.join(" ").trim_end_matches('.') {
-        "" => String::new(),
-        why => format!(" ({why})"),
-    };
-    let reset = limited.until.map(|until| format!("they are reset at {}", moment_from(now, until)));
-    let mend = match (reset, goes_on) {
-        (Some(reset), GoesOn::WhenRunAgain) => format!("{reset}, run again then"),
-        (Some(reset), GoesOn::ByItself) => format!("{reset}, the first round after that goes on by itself"),
-        (None, GoesOn::WhenRunAgain) => "run again in some minutes".to_owned(),
-        (None, GoesOn::ByItself) => "the next round goes on by itself".to_owned(),
-    };
-    format!("{org}: stopped for GitHub's limits{why}, progress is saved: {mend}")
-}
-
-/// Repositories, each with a reason.
-pub(super) fn reasons(repos: &[(String, String)]) -> Vec<serde_json::Value> {
-    repos.iter().map(|(repo, why)| json!({"repo": repo, "why": why})).collect()
-}
-
-fn as_json(collected: &Collected) -> serde_json::Value {
-    let report = &collected.report;
+fn as_json(outcome: &CollectOutcome) -> serde_json::Value {
+    let report = &outcome.report;
     json!({
         "org": report.org,
-        // How many there are was perhaps not found out.
-        "repos": (!collected.is_unread).then_some(report.repos),
+        // The number is unknown if the run stopped before it listed the repositories.
+        "repos": (!outcome.is_unread).then_some(report.repos),
         "events": report.events,
         "batches": report.batches,
         "requests": report.requests,
@@ -390,12 +330,12 @@ fn as_json(collected: &Collected) -> serde_json::Value {
         "bytes": report.usage.bytes,
         "repositories": report.costs.iter().map(cost_as_json).collect::<Vec<_>>(),
         "gone": report.gone,
-        "blocked": reasons(&report.blocked),
-        "failed": reasons(&report.failed),
+        "blocked": reasons_as_json(&report.blocked),
+        "failed": reasons_as_json(&report.failed),
         "limited": report.limited.is_some(),
         "limited_until": report.limited.as_ref().map(|limited| limited.until),
         "limited_why": report.limited.as_ref().map(|limited| &limited.why),
-        "seconds": collected.took.as_secs_f64(),
+        "seconds": outcome.took.as_secs_f64(),
     })
 }
 
@@ -415,85 +355,61 @@ fn cost_as_json(cost: &RepoCost) -> serde_json::Value {
 mod tests {
     use super::*;
 
-    fn day(text: &str) -> Option<NaiveDate> {
-        Some(text.parse().unwrap())
+    #[test]
+    fn an_organization_is_named_once_in_an_error() {
+        assert_eq!(with_org("acme", "the disk is full"), "acme: the disk is full");
+        assert_eq!(with_org("acme", "organization \"acme\" not found"), "organization \"acme\" not found");
     }
 
-    #[test]
-    fn days_must_be_in_order_and_begun() {
-        let today = day("2026-05-10").unwrap();
-        let refusal = |since, until| check_days(since, until, today).unwrap_err();
-        for (since, until) in [
-            (None, None),
-            (day("2026-05-10"), None),
-            (day("2026-05-10"), day("2027-01-01")),
-            (None, day("2020-01-01")),
-        ] {
-            check_days(since, until, today).unwrap();
+    fn report() -> CollectReport {
+        CollectReport {
+            org: "Acme".into(),
+            repos: 1,
+            requests: 17,
+            usage: Usage { requests: 17, points: 21, retries: 1, bytes: 2_600_000 },
+            ..CollectReport::default()
         }
-        let error = refusal(day("2026-05-11"), None);
-        assert!(error.to_string().contains("in the future"));
-        assert_eq!(status(&error), Exit::Usage);
-        assert!(refusal(day("2026-05-02"), day("2026-05-02")).to_string().contains("not before --until"));
-    }
-
-    #[test]
-    fn an_organization_is_collected_once() {
-        let names = ["acme", "ACME", "other"].map(str::to_owned);
-        assert_eq!(distinct(&names), ["acme", "other"]);
     }
 
     #[test]
     fn a_summary_counts_everything() {
-        let report = CollectReport {
-            org: "Acme".into(),
-            repos: 1,
-            events: 1234,
-            batches: 2,
-            requests: 17,
-            usage: Usage { requests: 17, points: 21, retries: 1, bytes: 2_600_000 },
-            ..CollectReport::default()
-        };
-        let collected = Collected { report, took: Duration::from_secs(65), ..Collected::default() };
-        let text = summary(&collected);
+        let report = CollectReport { events: 1234, batches: 2, ..report() };
+        let mut outcome = CollectOutcome { report, took: Duration::from_secs(65), is_unread: false };
         assert_eq!(
-            text,
-            "Acme: 1 repository, 1,234 events in 2 batches, 17 requests, 21 points, 1 retry, 2.6 MB, 1m 5s"
+            summary(&outcome),
+            "Acme: 1,234 events in 2 batches from 1 repository in 1m 5s (17 requests, 21 points, 1 retry, 2.60 MB)"
         );
+        outcome.report = super::tests::report();
+        assert_eq!(summary(&outcome), "Acme: up to date (1 repository, 17 requests, 21 points, 1 retry)");
+        outcome.report.failed.push(("site".into(), "refused".into()));
+        assert!(summary(&outcome).starts_with("Acme: 0 events in 0 batches from 1 repository"));
+    }
+
+    #[test]
+    fn costs_are_listed_by_repository() {
         let usage = Usage { requests: 3, points: 3, retries: 0, bytes: 900 };
-        let cost = RepoCost { repo: "site".into(), usage, events: 7, took: Duration::from_secs(2) };
-        assert_eq!(cost_line(&cost), "  site: 7 events, 3 requests, 3 points, 900 B, 2s");
-        let mut report = collected.report;
-        let unasked = RepoCost { repo: "docs".into(), ..RepoCost::default() };
-        report.costs = vec![unasked.clone(), cost];
-        let shared = "  shared by all: 14 requests, 18 points, 1 retry, 2.6 MB";
-        assert_eq!(cost_lines(&report), ["  site: 7 events, 3 requests, 3 points, 900 B, 2s", shared]);
-        report.costs = vec![unasked];
+        let site = RepoCost { repo: "site".into(), usage, events: 7, took: Duration::from_secs(2) };
+        let of_site = "  site: 7 events in 2.0 s (3 requests, 3 points, 900 B)";
+        assert_eq!(cost_line(&site), of_site);
+        let unread = RepoCost { repo: "docs".into(), ..RepoCost::default() };
+        let mut report = CollectReport { costs: vec![unread.clone(), site], ..report() };
+        let shared = "  shared by all: 14 requests, 18 points, 1 retry, 2.60 MB";
+        assert_eq!(cost_lines(&report), [of_site, shared]);
+        report.costs = vec![unread];
         assert!(cost_lines(&report).is_empty());
     }
 
     #[test]
-    fn what_the_limits_stopped_is_told_with_the_reason() {
-        let now = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
+    fn a_run_stopped_at_once_reports_its_cost() {
         let usage = Usage { requests: 1, points: 0, retries: 1, bytes: 90 };
-        let until = Some(now + chrono::TimeDelta::minutes(5));
-        let limited = |why: &str| Limited { until, why: why.into() };
-        let report = CollectReport { org: "Acme".into(), usage, ..Default::default() };
-        let mut collected = Collected { report, is_unread: true, took: Duration::from_secs(2) };
+        let limited = Some(Limited { until: None, why: "Too much.\nPlease wait.".into() });
+        let report = CollectReport { org: "Acme".into(), usage, limited, ..Default::default() };
+        let outcome = CollectOutcome { report, is_unread: true, took: Duration::from_secs(2) };
         assert_eq!(
-            summary(&collected),
-            "Acme: stopped before any repository was read, 1 request, 0 points, 1 retry, 90 B, 2s"
+            summary(&outcome),
+            "Acme: stopped before any repository was read (1 request, 0 points, 1 retry, 90 B) after 2.0 s"
         );
-        assert_eq!(as_json(&collected)["repos"], serde_json::Value::Null);
-        let end = ", progress is saved: they are reset at 2023-11-14 22:18:20 UTC (in 5m), run again then";
-        let told = |why: &str| stopped("Acme", &limited(why), now, GoesOn::WhenRunAgain);
-        assert_eq!(told(""), format!("Acme: stopped for GitHub's limits{end}"));
-        collected.report.limited = Some(limited("Too much.\nPlease wait."));
-        let with_why = format!("Acme: stopped for GitHub's limits (Too much. Please wait){end}");
-        assert_eq!(told("Too much.\nPlease wait."), with_why);
-        let round = stopped("Acme", &limited(""), now, GoesOn::ByItself);
-        assert!(round.ends_with("(in 5m), the first round after that goes on by itself"), "{round}");
-        assert!(!round.contains("run again"), "{round}");
-        assert_eq!(as_json(&collected)["limited_why"], "Too much.\nPlease wait.");
+        assert_eq!(as_json(&outcome)["repos"], serde_json::Value::Null);
+        assert_eq!(as_json(&outcome)["limited_why"], "Too much.\nPlease wait.");
     }
 }

@@ -1,9 +1,8 @@
-//! `completions`: a script that completes commands and options in a shell.
+//! `completions`: prints a script that completes commands and options in a shell.
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_complete::Shell;
 
-use crate::args::Cli;
 use crate::console::Console;
 use crate::exit::Exit;
 
@@ -16,15 +15,19 @@ Examples:
 /// Arguments of `completions`.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct Completions {
-    /// The shell
+pub(crate) struct CompletionsArgs {
+    /// Shell to complete in
     shell: Shell,
 }
 
-/// Writes the script.
-pub(super) fn run(console: &Console, args: Completions) -> anyhow::Result<Exit> {
+/// Prints the script for the given command line.
+pub(crate) fn run(
+    console: &Console,
+    args: CompletionsArgs,
+    mut command_line: clap::Command,
+) -> anyhow::Result<Exit> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "github-metrics", &mut script);
-    console.data(script)?;
-    Ok(Exit::Done)
+    clap_complete::generate(args.shell, &mut command_line, "github-metrics", &mut script);
+    console.write_data(script)?;
+    Ok(Exit::Success)
 }

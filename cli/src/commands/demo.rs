@@ -1,4 +1,4 @@
-//! `demo`: the whole product on a generated sample organization.
+//! `demo`: everything on a generated sample organization.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -8,15 +8,17 @@ use anyhow::Context as _;
 use chrono::{Days, NaiveDate};
 use clap::Args;
 use gam_lake::inbox;
-use gam_model::{Clock, SystemClock};
-use gam_model::{Event, EventBatch, Month};
+use gam_model::{Clock, Event, EventBatch, Month, SystemClock};
 
-use super::serve::{Bound, Listen};
-use super::{Session, aggregate};
-use crate::exit::{Exit, failed, usage};
+use super::aggregate;
+use super::serve::BoundServer;
+use crate::args::ListenOption;
+use crate::error::{failure, usage_error};
+use crate::exit::Exit;
 use crate::format::count;
 use crate::open::OpenData;
-use crate::sample::{self, FOUNDED, ORG, Span};
+use crate::sample::{self, FIRST_SAMPLE_DAY, ORG, SampleRange};
+use crate::session::CliSession;
 use crate::signals;
 
 const EXAMPLES: &str = "\
@@ -25,111 +27,121 @@ Examples:
   github-metrics demo --no-serve --days 90 --data-dir /tmp/demo
   github-metrics demo --seed 7 --data-dir /tmp/other
 
-The sample ends with yesterday, so that every run of a day makes the same
-events. Running it on a later day adds what has happened since.";
+The sample ends yesterday, so all runs of one day generate the same events.
+A run on a later day adds what has happened since.";
 
-const STOPPED: &str = "stopped; run again to go on";
+const STOPPED: &str = "stopped; run again to continue";
 
-/// The file that says which sample a data directory holds.
+/// The file in the data directory that contains the seed of the sample.
 const SEED_FILE: &str = "demo-seed";
 
 /// Arguments of `demo`.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct Demo {
-    /// Another seed makes another history
+pub(crate) struct DemoArgs {
+    /// Seed of the sample; another seed generates another history
     #[arg(long, value_name = "N", default_value_t = 42)]
     seed: u64,
-    /// How many days the sample covers
+    /// Number of days to generate
     #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..=2000))]
     days: u64,
-    /// Make the sample, but do not serve it
+    /// Generate the sample, but do not serve it
     #[arg(long)]
     no_serve: bool,
     #[command(flatten)]
-    listen: Listen,
+    listen: ListenOption,
 }
 
-/// Makes the sample, and serves it until Ctrl-C or SIGTERM.
-pub(super) async fn run(session: &Session, args: Demo) -> anyhow::Result<Exit> {
+/// Generates the sample, and serves it until Ctrl-C or SIGTERM.
+pub(crate) async fn run(session: &CliSession, args: DemoArgs) -> anyhow::Result<Exit> {
     let today = SystemClock.now().date_naive();
-    let span = span(args.seed, args.days, today)?;
-    // A port that is taken is told before the work, not after it.
-    let bound = if args.no_serve { None } else { Some(Bound::new(session, &args.listen).await?) };
-    claim(&session.settings.data_dir, args.seed)?;
+    let range = sample_range(args.seed, args.days, today)?;
+    // Reports a port that is taken before the work begins.
+    let server = if args.no_serve { None } else { Some(BoundServer::bind(session, &args.listen).await?) };
+    claim_data_dir(&session.settings.data_dir, args.seed)?;
     let data = OpenData::open(&session.settings).await?;
-    let address = bound.as_ref().map(|bound| bound.address.to_string());
-    let made = signals::unless_stopped(&session.console, STOPPED, make(session, &data, span, address)).await;
-    let done = match (made, bound) {
-        (Ok(Exit::Done), Some(bound)) => {
-            let shutdown = async { _ = signals::stopped().await };
-            bound.serve(session, data.store.query_ports(), shutdown).await.map(|()| Exit::Done)
+    let address = server.as_ref().map(|server| server.address.to_string());
+    let generation = generate_and_explain(session, &data, range, address);
+    let generated = signals::run_until_stopped(&session.console, STOPPED, generation).await;
+    let exit = match (generated, server) {
+        (Ok(Exit::Success), Some(server)) => {
+            let shutdown = async { _ = signals::wait_for_stop_signal().await };
+            server.serve(session, data.store.query_ports(), shutdown).await.map(|()| Exit::Success)
         }
-        (made, _) => made,
+        (generated, _) => generated,
     };
     data.close().await;
-    done
+    exit
 }
 
-fn span(seed: u64, days: u64, today: NaiveDate) -> anyhow::Result<Span> {
-    if today <= FOUNDED {
-        return Err(failed(format!("this machine's clock says {today}, which is long past: set it first")));
+fn sample_range(seed: u64, days: u64, today: NaiveDate) -> anyhow::Result<SampleRange> {
+    if today <= FIRST_SAMPLE_DAY {
+        return Err(failure(format!(
+            "the clock of this machine says {today}, long ago: set the clock first"
+        )));
     }
-    Ok(Span { seed, since: (today - Days::new(days)).max(FOUNDED), until: today })
+    Ok(SampleRange { seed, since: (today - Days::new(days)).max(FIRST_SAMPLE_DAY), until: today })
 }
 
-/// Marks the directory as holding the sample of that seed: two samples in one lake would be a muddle.
-fn claim(data_dir: &Path, seed: u64) -> anyhow::Result<()> {
+/// Records the seed in the data directory.
+///
+/// # Errors
+/// If the directory contains the sample of another seed: two samples would mix.
+fn claim_data_dir(data_dir: &Path, seed: u64) -> anyhow::Result<()> {
     let file = data_dir.join(SEED_FILE);
-    let shown = file.display();
+    let display = file.display();
     match std::fs::read_to_string(&file) {
-        Ok(known) if known.trim() == seed.to_string() => Ok(()),
-        Ok(known) => Err(usage(format!(
-            "{} holds the sample of seed {}: choose another directory with --data-dir for seed {seed}",
+        Ok(recorded) if recorded.trim() == seed.to_string() => Ok(()),
+        Ok(recorded) => Err(usage_error(format!(
+            "{} contains the sample of seed {}: choose another directory with --data-dir for seed {seed}",
             data_dir.display(),
-            known.trim()
+            recorded.trim()
         ))),
         Err(error) if error.kind() == ErrorKind::NotFound => std::fs::create_dir_all(data_dir)
             .and_then(|()| std::fs::write(&file, format!("{seed}\n")))
-            .with_context(|| format!("{shown} cannot be written: choose another directory with --data-dir")),
+            .with_context(|| format!("cannot write {display}: choose another directory with --data-dir")),
         Err(error) => Err(error)
-            .with_context(|| format!("{shown} cannot be read: choose another directory with --data-dir")),
+            .with_context(|| format!("cannot read {display}: choose another directory with --data-dir")),
     }
 }
 
-async fn make(
-    session: &Session,
+async fn generate_and_explain(
+    session: &CliSession,
     data: &OpenData,
-    span: Span,
+    range: SampleRange,
     address: Option<String>,
 ) -> anyhow::Result<Exit> {
-    let exit = fill(session, data, span).await?;
-    if exit == Exit::Done {
-        session.console.line(next_steps(session, address))?;
+    let exit = generate(session, data, range).await?;
+    if exit == Exit::Success {
+        session.console.write_line(next_steps(session, address))?;
     }
     Ok(exit)
 }
 
-/// Writes the sample's events to the inbox, as a collection would, and aggregates them.
-pub(super) async fn fill(session: &Session, data: &OpenData, span: Span) -> anyhow::Result<Exit> {
-    let events = sample::events(span);
-    session.console.note(format!(
+/// Writes the events of the sample to the inbox, as a collection would, and aggregates them.
+pub(super) async fn generate(
+    session: &CliSession,
+    data: &OpenData,
+    range: SampleRange,
+) -> anyhow::Result<Exit> {
+    let events = sample::events(range);
+    session.console.print_info(format!(
         "{ORG}: {} of {}, {} to {}",
         count(events.len(), "event", "events"),
         count(sample::REPO_COUNT, "repository", "repositories"),
-        span.since,
-        span.until.pred_opt().unwrap_or(span.until)
+        range.since,
+        range.until.pred_opt().unwrap_or(range.until)
     ));
-    for batch in &batches(events) {
+    for batch in &batches_by_month(events) {
         inbox::put(data.objects.as_ref(), batch).await?;
     }
-    let (report, exit) = aggregate::quietly(session, data, ORG).await?;
-    session.console.note(format!("{ORG}: {}", aggregate::summary(&report)));
+    let (outcome, exit) = aggregate::aggregate_org(session, data, ORG).await?;
+    session.console.print_info(format!("{ORG}: {}", aggregate::summary(&outcome)));
     Ok(exit)
 }
 
-/// A batch a month, so that each touches one snapshot.
-fn batches(events: Vec<Event>) -> Vec<EventBatch> {
+/// Returns a batch for each month, so that each batch changes only one snapshot.
+fn batches_by_month(events: Vec<Event>) -> Vec<EventBatch> {
     let mut months: BTreeMap<Month, Vec<Event>> = BTreeMap::new();
     for event in events {
         months.entry(event.month()).or_default().push(event);
@@ -137,26 +149,28 @@ fn batches(events: Vec<Event>) -> Vec<EventBatch> {
     months.into_values().map(|events| EventBatch::new(ORG, events)).collect()
 }
 
-fn next_steps(session: &Session, address: Option<String>) -> String {
+fn next_steps(session: &CliSession, address: Option<String>) -> String {
     let settings = &session.settings;
-    let flag = settings.data_dir_flag();
+    let option = settings.data_dir_option();
     let lake = &settings.lake;
-    // As it was called, so that the lines work where it is not on the PATH.
+    // The program as it was started, so that the commands work even if it is not on the PATH.
     let program = std::env::args().next().unwrap_or_else(|| "github-metrics".to_owned());
     let mut lines = vec![
-        "look at next:".to_owned(),
-        format!("  {program} show {ORG}{flag}"),
-        format!("  {program} show repo {ORG} web-app --metric prs_merged --granularity week{flag}"),
-        format!("  {program} show member {ORG} ada-lind{flag}"),
-        format!("  {program} export {ORG} --format parquet --out {ORG}.parquet{flag}"),
+        "Next:".to_owned(),
+        format!("  {program} show {ORG}{option}"),
+        format!("  {program} show repo {ORG} web-app --metric prs_merged --granularity week{option}"),
+        format!("  {program} show member {ORG} ada-lind{option}"),
+        format!("  {program} export {ORG} --format parquet --out {ORG}.parquet{option}"),
         format!("  {lake}/events/org={ORG}/month=*/snapshot.parquet for DuckDB or any Parquet reader"),
     ];
     match address {
         Some(address) => lines.extend([
-            format!("  http://{address}/ for the pages it serves"),
-            format!("  http://{address}/api/v1/orgs/{ORG}/metrics for the API, /openapi.json for all of it"),
+            format!("  http://{address}/ for a page with links"),
+            format!(
+                "  http://{address}/api/v1/orgs/{ORG}/metrics for the API, /openapi.json for its description"
+            ),
         ]),
-        None => lines.push(format!("  {program} serve{flag}")),
+        None => lines.push(format!("  {program} serve{option}")),
     }
     lines.join("\n")
 }
@@ -170,32 +184,32 @@ mod tests {
     }
 
     #[test]
-    fn the_span_ends_with_today_and_begins_with_the_organization_at_the_earliest() {
-        let it = span(1, 400, day("2026-11-22")).unwrap();
-        assert_eq!((it.since, it.until), (day("2025-10-18"), day("2026-11-22")));
-        assert_eq!(span(1, 2000, day("2020-02-01")).unwrap().since, FOUNDED);
-        assert!(span(1, 1, day("1970-01-01")).is_err());
+    fn the_range_ends_today_and_is_clipped_at_the_first_day() {
+        let range = sample_range(1, 400, day("2026-11-22")).unwrap();
+        assert_eq!((range.since, range.until), (day("2025-10-18"), day("2026-11-22")));
+        assert_eq!(sample_range(1, 2000, day("2020-02-01")).unwrap().since, FIRST_SAMPLE_DAY);
+        assert!(sample_range(1, 1, day("1970-01-01")).is_err());
     }
 
     #[test]
-    fn a_directory_holds_one_sample() {
+    fn a_directory_contains_one_sample() {
         let dir = tempfile::tempdir().unwrap();
         let data_dir = dir.path().join("demo");
-        claim(&data_dir, 42).unwrap();
-        claim(&data_dir, 42).unwrap();
-        let error = claim(&data_dir, 7).unwrap_err();
-        assert_eq!(crate::exit::status(&error), Exit::Usage);
+        claim_data_dir(&data_dir, 42).unwrap();
+        claim_data_dir(&data_dir, 42).unwrap();
+        let error = claim_data_dir(&data_dir, 7).unwrap_err();
+        assert_eq!(crate::error::exit_status(&error), Exit::Usage);
         assert!(error.to_string().contains("the sample of seed 42"), "{error}");
     }
 
     #[test]
-    fn the_same_day_makes_the_same_batches_of_a_month_each() {
-        let made = || batches(sample::events(span(42, 60, day("2026-11-22")).unwrap()));
+    fn batches_are_reproducible_and_cover_a_month_each() {
+        let generate = || batches_by_month(sample::events(sample_range(42, 60, day("2026-11-22")).unwrap()));
         let hashes =
             |batches: &[EventBatch]| batches.iter().map(EventBatch::content_hash).collect::<Vec<_>>();
-        let batches = made();
+        let batches = generate();
         assert_eq!(batches.len(), 3);
-        assert_eq!(hashes(&batches), hashes(&made()));
+        assert_eq!(hashes(&batches), hashes(&generate()));
         for batch in &batches {
             let month = batch.events()[0].month();
             assert!(batch.events().iter().all(|event| event.month() == month));

@@ -1,4 +1,4 @@
-//! `doctor`: checks what the other commands need, one line each, with the mend.
+//! `doctor`: checks what the other commands need. Each line says what to do about a problem.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,135 +12,157 @@ use gam_lake::paths;
 use gam_model::{Clock, SystemClock};
 use serde_json::json;
 
-use super::Session;
-use crate::args::{self, Limits};
-use crate::exit::{Exit, sentence};
-use crate::format::{count, moment_from, number, span};
+use crate::args::{self, GitHubOptions};
+use crate::error::one_line;
+use crate::exit::Exit;
+use crate::format::{count, duration, integer, utc_from};
 use crate::location::{LakeLocation, StoreLocation};
-use crate::open::{self, OpenStore};
-use crate::settings::Settings;
+use crate::open::{OpenStore, open_lake};
+use crate::session::CliSession;
+use crate::settings::CliSettings;
 
 const EXAMPLES: &str = "\
 Examples:
   github-metrics doctor
-  github-metrics doctor acme          and what the token may not read in acme
+  github-metrics doctor acme          also the permissions of the token in acme
   github-metrics doctor --data-dir /srv/metrics --format json";
 
-/// How long GitHub may take to answer all questions.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// The permission that collecting can do without.
+/// The time limit of all requests to GitHub together.
+const GITHUB_TIMEOUT: Duration = Duration::from_secs(10);
+/// The permission that collecting works without.
 const MEMBERS: &str = "Members";
-/// How far this machine's clock may be off.
-const MAX_SKEW_SECONDS: i64 = 60;
+/// The difference from GitHub's clock, in seconds, from which on tokens and windows may fail.
+const MAX_CLOCK_SKEW_SECONDS: i64 = 60;
 
 /// Arguments of `doctor`.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct Doctor {
-    /// The organization whose permissions are to be checked
+pub(crate) struct DoctorArgs {
+    /// Organization in which to check the token's permissions
     #[arg(value_name = "ORG", value_parser = args::org)]
     org: Option<String>,
 }
 
-/// How a check came out.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum CheckState {
     Fine,
-    /// It works, but perhaps not as wished.
+    /// It works, but perhaps not as intended.
     Doubtful,
     Broken,
 }
 
-/// A check's outcome.
+impl CheckState {
+    fn as_str(self) -> &'static str {
+        match self {
+            CheckState::Fine => "fine",
+            CheckState::Doubtful => "doubtful",
+            CheckState::Broken => "broken",
+        }
+    }
+
+    fn symbol(self) -> &'static str {
+        match self {
+            CheckState::Fine => "✓",
+            CheckState::Doubtful => "!",
+            CheckState::Broken => "✗",
+        }
+    }
+}
+
+/// What a check found.
 #[derive(Debug, PartialEq, Eq)]
 struct Finding {
-    state: State,
-    what: &'static str,
+    state: CheckState,
+    check: &'static str,
     text: String,
 }
 
-fn finding(state: State, what: &'static str, text: impl Into<String>) -> Finding {
-    Finding { state, what, text: text.into() }
+fn fine(check: &'static str, text: impl Into<String>) -> Finding {
+    Finding { state: CheckState::Fine, check, text: text.into() }
+}
+
+fn doubtful(check: &'static str, text: impl Into<String>) -> Finding {
+    Finding { state: CheckState::Doubtful, check, text: text.into() }
+}
+
+fn broken(check: &'static str, text: impl Into<String>) -> Finding {
+    Finding { state: CheckState::Broken, check, text: text.into() }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mark = match self.state {
-            State::Fine => "✓",
-            State::Doubtful => "!",
-            State::Broken => "✗",
-        };
-        write!(f, "{mark} {:<13} {}", self.what, self.text)
+        write!(f, "{} {:<13} {}", self.state.symbol(), self.check, self.text)
     }
 }
 
-/// Checks everything, and tells it line by line.
-pub(super) async fn run(session: &Session, args: Doctor) -> anyhow::Result<Exit> {
+/// Runs all checks and prints a line for each.
+pub(crate) async fn run(session: &CliSession, args: DoctorArgs) -> anyhow::Result<Exit> {
     let settings = &session.settings;
-    let mut findings = github(settings, args.org.as_deref()).await;
-    findings.push(configuration(settings));
-    findings.push(lake(&settings.lake).await);
-    findings.push(store(settings).await);
+    let mut findings = check_github(settings, args.org.as_deref()).await;
+    findings.push(check_configuration(settings));
+    findings.push(check_lake(&settings.lake).await);
+    findings.push(check_store(settings).await);
     if session.wants_json() {
         let checks: Vec<_> = findings
             .iter()
-            .map(|it| json!({"check": it.what, "state": format!("{:?}", it.state).to_lowercase(), "text": it.text}))
+            .map(|it| json!({"check": it.check, "state": it.state.as_str(), "text": it.text}))
             .collect();
-        session.console.line(json!({ "checks": checks }).to_string())?;
+        session.console.write_line(json!({ "checks": checks }).to_string())?;
     } else {
         for finding in &findings {
-            session.console.line(finding.to_string())?;
+            session.console.write_line(finding.to_string())?;
         }
     }
-    let is_broken = findings.iter().any(|finding| finding.state == State::Broken);
-    Ok(if is_broken { Exit::Failed } else { Exit::Done })
+    let is_broken = findings.iter().any(|finding| finding.state == CheckState::Broken);
+    Ok(if is_broken { Exit::Failed } else { Exit::Success })
 }
 
-/// The token, the limits and the clock: one conversation with GitHub.
-async fn github(settings: &Settings, org: Option<&str>) -> Vec<Finding> {
-    // Limits that are used up are what is asked about, so nothing is waited for.
-    let diagnosis = match settings.github(&Limits::AT_ONCE) {
-        Err(error) => Err(sentence(&error)),
-        Ok(client) => match tokio::time::timeout(PATIENCE, ask(&client.impatient(), org)).await {
-            Ok(Ok(diagnosis)) => Ok(diagnosis),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(format!(
-                "GitHub did not answer within {}: check the network and GITHUB_API_URL, then try again",
-                span(PATIENCE)
-            )),
-        },
+/// Checks the token, its rate limits, its permissions and the clock.
+async fn check_github(settings: &CliSettings, org: Option<&str>) -> Vec<Finding> {
+    // The check reports a limit that is used up, so it does not wait for the reset.
+    let answers = match settings.github(&GitHubOptions::WITHOUT_WAITING) {
+        Err(error) => Err(one_line(&error)),
+        Ok(client) => {
+            match tokio::time::timeout(GITHUB_TIMEOUT, query_github(&client.with_one_retry(), org)).await {
+                Ok(Ok(answers)) => Ok(answers),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(_) => Err(format!(
+                    "GitHub did not answer within {}: check the network and GITHUB_API_URL, then try again",
+                    duration(GITHUB_TIMEOUT)
+                )),
+            }
+        }
     };
     let now = SystemClock.now();
-    match diagnosis {
+    match answers {
         Ok((diagnosis, permissions)) => {
             let mut findings = Vec::new();
             match &diagnosis.app {
-                Some(found) => findings.extend(app(found)),
+                Some(app) => findings.extend(app_findings(app)),
                 None => findings.extend([
-                    token(&diagnosis),
-                    quota("REST limit", diagnosis.rest.as_ref(), now),
-                    quota("GraphQL limit", diagnosis.graphql.as_ref(), now),
+                    token_finding(&diagnosis, org.is_some()),
+                    quota_finding("REST limit", diagnosis.rest.as_ref(), now),
+                    quota_finding("GraphQL limit", diagnosis.graphql.as_ref(), now),
                 ]),
             }
             if let (Some(org), Some(permissions)) = (org, permissions) {
-                findings.push(permitted(org, permissions));
+                findings.push(permissions_finding(org, permissions));
             }
-            findings.push(clock(diagnosis.server_time, now));
+            findings.push(clock_finding(diagnosis.server_time, now));
             findings
         }
         Err(why) => {
-            let unknown = |what| {
-                finding(State::Doubtful, what, "not known, because GitHub was not reached with a token")
-            };
-            let token = finding(State::Broken, "token", why);
-            vec![token, unknown("REST limit"), unknown("GraphQL limit"), unknown("clock")]
+            let unknown = |check| doubtful(check, "unknown: signing in to GitHub failed");
+            vec![broken("token", why), unknown("REST limit"), unknown("GraphQL limit"), unknown("clock")]
         }
     }
 }
 
-type Answers = (Diagnosis, Option<Result<Permissions, gam_github::Error>>);
-
-async fn ask(client: &Client, org: Option<&str>) -> Result<Answers, gam_github::Error> {
+async fn query_github(
+    client: &Client,
+    org: Option<&str>,
+) -> Result<(Diagnosis, Option<Result<Permissions, gam_github::Error>>), gam_github::Error> {
     let diagnosis = client.diagnose().await?;
     let permissions = match org {
         Some(org) => Some(client.permissions(org).await),
@@ -149,194 +171,198 @@ async fn ask(client: &Client, org: Option<&str>) -> Result<Answers, gam_github::
     Ok((diagnosis, permissions))
 }
 
-/// An app, and each of its installations.
-fn app(app: &AppDiagnosis) -> Vec<Finding> {
+/// Returns a finding on the app, and one on each of its installations.
+fn app_findings(app: &AppDiagnosis) -> Vec<Finding> {
     let mut findings = vec![match app.installed_in.len() {
         0 => {
-            let text =
-                format!("{} is accepted, but installed nowhere: install it in the organization", app.name);
-            finding(State::Broken, "app", text)
+            broken("app", format!("{} is valid, but not installed: install it in the organization", app.name))
         }
-        some => {
-            let places = count(some, "installation", "installations");
-            finding(
-                State::Fine,
-                "app",
-                format!("{} is accepted: {places}, each with limits of its own", app.name),
-            )
+        number => {
+            let installations = count(number, "installation", "installations");
+            fine("app", format!("{} is valid: {installations}, each with its own rate limits", app.name))
         }
     }];
-    findings
-        .extend(app.installed_in.iter().map(|(org, missing)| lacking(org, missing, "in the app's settings")));
+    let installed_in = app.installed_in.iter();
+    findings.extend(
+        installed_in.map(|(org, missing)| missing_permissions_finding(org, missing, "in the app's settings")),
+    );
     findings
 }
 
-fn permitted(org: &str, permissions: Result<Permissions, gam_github::Error>) -> Finding {
+fn permissions_finding(org: &str, permissions: Result<Permissions, gam_github::Error>) -> Finding {
     match permissions {
         Err(gam_github::Error::Limited { .. }) => {
-            finding(State::Doubtful, "permissions", "not known while the limit is used up")
+            doubtful("permissions", "unknown while the rate limit is used up")
         }
-        Err(error) => finding(State::Broken, "permissions", error.to_string()),
+        Err(error) => broken("permissions", error.to_string()),
         Ok(Permissions { repos: 0, missing }) if missing.iter().all(|name| *name == MEMBERS) => {
-            let too = if missing.is_empty() { "" } else { "; Members: read is missing too" };
-            let text = format!("no repository of {org} is shown: give the token access to them{too}");
-            finding(State::Doubtful, "permissions", text)
+            let members = if missing.is_empty() { "" } else { "; Members: read is missing too" };
+            doubtful(
+                "permissions",
+                format!("the token can see no repository of {org}: give it access to them{members}"),
+            )
         }
-        Ok(Permissions { missing, .. }) => lacking(org, &missing, "to the token"),
+        Ok(Permissions { missing, .. }) => missing_permissions_finding(org, &missing, "to the token"),
     }
 }
 
-/// Which permissions are missing. Who the members are is worth knowing, but nothing depends on it.
-fn lacking(org: &str, missing: &BTreeSet<&'static str>, place: &str) -> Finding {
+/// Returns a finding on missing permissions. Only `Members` is optional: it lists members without activity.
+fn missing_permissions_finding(org: &str, missing: &BTreeSet<&'static str>, grantee: &str) -> Finding {
     if missing.is_empty() {
-        return finding(State::Fine, "permissions", format!("in {org} everything can be read"));
+        return fine("permissions", format!("everything in {org} can be read"));
     }
-    let state = if missing.iter().all(|name| *name == MEMBERS) { State::Doubtful } else { State::Broken };
     let names: Vec<String> = missing.iter().map(|name| format!("{name}: read")).collect();
-    let mut text = format!("missing in {org}: {}; grant them {place}", names.join(", "));
+    let mut text = format!("missing in {org}: {}; grant them {grantee}", names.join(", "));
     if missing.contains(MEMBERS) {
-        text.push_str("; without Members all is counted, but who has done nothing yet is not known");
+        text.push_str("; without Members, all activity is counted, but members without activity are unknown");
     }
-    finding(state, "permissions", text)
+    if missing.iter().all(|name| *name == MEMBERS) {
+        doubtful("permissions", text)
+    } else {
+        broken("permissions", text)
+    }
 }
 
-fn token(diagnosis: &Diagnosis) -> Finding {
-    let owner = match &diagnosis.login {
-        Some(login) => format!("accepted, it is {login}'s"),
+fn token_finding(diagnosis: &Diagnosis, are_permissions_checked: bool) -> Finding {
+    let valid = match &diagnosis.login {
+        Some(login) => format!("valid (user {login})"),
         None if diagnosis.is_limited => {
-            "accepted; GitHub does not say whose it is while its limit is used up".to_owned()
+            "valid (GitHub does not report the user while the rate limit is used up)".to_owned()
         }
-        None => "accepted, it is an app's".to_owned(),
+        None => "valid (token of an app)".to_owned(),
     };
-    let Some(scopes) = diagnosis.scopes.as_deref().filter(|scopes| !scopes.trim().is_empty()) else {
-        return finding(State::Fine, "token", format!("{owner}; it has permissions, or public access only"));
+    let next = if are_permissions_checked { "" } else { ", run `doctor ORG` to test them" };
+    let Some(scopes) = &diagnosis.scopes else {
+        return fine("token", format!("{valid}; fine-grained token: its permissions cannot be listed{next}"));
     };
-    let has = |wanted: &str| scopes.split(',').any(|scope| scope.trim() == wanted);
-    if has("repo") {
-        finding(State::Fine, "token", format!("{owner}; scopes {scopes}"))
-    } else {
-        let text = format!("{owner}; scopes {scopes}: add the scope repo to see private repositories");
-        finding(State::Doubtful, "token", text)
+    // GitHub does not distinguish a classic token without scopes from one whose permissions it hides.
+    if scopes.trim().is_empty() {
+        return fine(
+            "token",
+            format!("{valid}; no scopes: it reads public repositories only, or has permissions{next}"),
+        );
     }
-}
-
-fn quota(what: &'static str, quota: Option<&Quota>, now: DateTime<Utc>) -> Finding {
-    let Some(Quota { limit, remaining, reset }) = quota else {
-        return finding(State::Fine, what, "none on this server");
-    };
-    let left = format!("{} of {} left", number(*remaining), number(*limit));
-    let reset = moment_from(now, *reset);
-    if *remaining == 0 {
-        finding(
-            State::Broken,
-            what,
-            format!("{left}: wait until it is reset at {reset}, or use another token"),
+    if scopes.split(',').any(|scope| scope.trim() == "repo") {
+        fine("token", format!("{valid}; scopes {scopes}"))
+    } else {
+        doubtful(
+            "token",
+            format!("{valid}; scopes {scopes}: add the scope repo to read private repositories"),
         )
-    } else {
-        finding(State::Fine, what, format!("{left}, reset at {reset}"))
     }
 }
 
-fn clock(server: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Finding {
-    let Some(server) = server else {
-        return finding(State::Doubtful, "clock", "not known, because GitHub did not tell its time");
+fn quota_finding(check: &'static str, quota: Option<&Quota>, now: DateTime<Utc>) -> Finding {
+    let Some(Quota { limit, remaining, reset }) = quota else {
+        return fine(check, "this server has none");
     };
-    let off = (now - server).num_seconds();
-    let direction = if off > 0 { "ahead of" } else { "behind" };
-    match off.abs() {
-        0..=1 => finding(State::Fine, "clock", "agrees with GitHub's"),
-        2..MAX_SKEW_SECONDS => finding(State::Fine, "clock", format!("{} s {direction} GitHub's", off.abs())),
-        seconds => {
-            let text =
-                format!("{seconds} s {direction} GitHub's: set this machine's clock, for instance by NTP");
-            finding(State::Broken, "clock", text)
+    let left = format!("{} of {} left", integer(*remaining), integer(*limit));
+    let reset = utc_from(now, *reset);
+    if *remaining == 0 {
+        broken(check, format!("{left}: wait for the reset at {reset}, or use another token"))
+    } else {
+        fine(check, format!("{left}, resets at {reset}"))
+    }
+}
+
+fn clock_finding(server: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Finding {
+    let Some(server) = server else {
+        return doubtful("clock", "unknown: GitHub did not send its time");
+    };
+    let ahead_seconds = (now - server).num_seconds();
+    let direction = if ahead_seconds > 0 { "ahead of" } else { "behind" };
+    match ahead_seconds.abs() {
+        0..=1 => fine("clock", "agrees with GitHub's clock"),
+        seconds @ 2..MAX_CLOCK_SKEW_SECONDS => {
+            fine("clock", format!("{seconds} s {direction} GitHub's clock"))
         }
+        seconds => broken(
+            "clock",
+            format!(
+                "{seconds} s {direction} GitHub's clock: set the clock of this machine, for example by NTP"
+            ),
+        ),
     }
 }
 
-fn configuration(settings: &Settings) -> Finding {
+fn check_configuration(settings: &CliSettings) -> Finding {
     match settings.identity() {
-        Ok(_) => finding(State::Fine, "configuration", "bots and aliases can be read"),
-        Err(error) => finding(State::Broken, "configuration", sentence(&error)),
+        Ok(_) => fine("configuration", "bots and aliases are valid"),
+        Err(error) => broken("configuration", one_line(&error)),
     }
 }
 
-async fn lake(place: &LakeLocation) -> Finding {
-    if let LakeLocation::Dir(dir) = place
-        && let Some(finding) = absent("lake", dir)
+async fn check_lake(location: &LakeLocation) -> Finding {
+    if let LakeLocation::Dir(dir) = location
+        && let Some(finding) = missing_path_finding("lake", dir)
     {
         return finding;
     }
-    // Opening a directory writes to it.
-    let counted = async {
-        let objects = open::lake(place).await?;
+    let counts = async {
+        // Opening a directory writes to it.
+        let objects = open_lake(location).await?;
         let batches = objects.list(paths::inbox_root()).await?.len();
-        let months = objects.list(paths::events_root()).await?.len();
-        Ok::<_, anyhow::Error>((batches, months))
+        let snapshots = objects.list(paths::events_root()).await?.len();
+        Ok::<_, anyhow::Error>((batches, snapshots))
     };
-    match counted.await {
-        Ok((batches, months)) => {
+    match counts.await {
+        Ok((batches, snapshots)) => {
             let batches = count(batches, "inbox batch", "inbox batches");
-            let months = count(months, "month snapshot", "month snapshots");
-            let can = if matches!(place, LakeLocation::Dir(_)) { "is writable" } else { "can be listed" };
-            finding(State::Fine, "lake", format!("{place} {can}: {batches}, {months}"))
+            let snapshots = count(snapshots, "month snapshot", "month snapshots");
+            let access =
+                if matches!(location, LakeLocation::Dir(_)) { "is writable" } else { "can be listed" };
+            fine("lake", format!("{location} {access}: {batches}, {snapshots}"))
         }
-        Err(error) => finding(State::Broken, "lake", sentence(&error)),
+        Err(error) => broken("lake", one_line(&error)),
     }
 }
 
-async fn store(settings: &Settings) -> Finding {
+async fn check_store(settings: &CliSettings) -> Finding {
     if let StoreLocation::Sqlite(path) = &settings.store
-        && let Some(finding) = absent("store", path)
+        && let Some(finding) = missing_path_finding("store", path)
     {
         return finding;
     }
     if settings.identity().is_err() {
-        return finding(State::Doubtful, "store", "not opened, because the configuration cannot be read");
+        return doubtful("store", "not opened: the configuration cannot be read");
     }
-    let counted = async {
+    let orgs = async {
         let store = OpenStore::open(settings).await?;
         let orgs = store.orgs().await;
         store.close().await;
         Ok::<_, anyhow::Error>(orgs?)
     };
-    match counted.await {
+    match orgs.await {
         Ok(orgs) => {
             let orgs = count(orgs.len(), "organization", "organizations");
             let version = env!("CARGO_PKG_VERSION");
-            let text = format!("{} opens with github-metrics {version}: {orgs}", settings.store);
-            finding(State::Fine, "store", text)
+            fine("store", format!("{} opens with github-metrics {version}: {orgs}", settings.store))
         }
-        Err(error) => finding(State::Broken, "store", sentence(&error)),
+        Err(error) => broken("store", one_line(&error)),
     }
 }
 
-/// What is to be told of a place of this machine where nothing is; `None` where something is.
-fn absent(what: &'static str, path: &Path) -> Option<Finding> {
+/// Returns a finding on a local path that does not exist, or `None` if it exists.
+fn missing_path_finding(check: &'static str, path: &Path) -> Option<Finding> {
     match path.try_exists() {
         Ok(true) => None,
-        Ok(false) => Some(not_there_yet(what, path)),
-        Err(error) => {
-            Some(finding(State::Broken, what, format!("{} cannot be read: {error}", path.display())))
-        }
+        Ok(false) => Some(creatable_path_finding(check, path)),
+        Err(error) => Some(broken(check, format!("cannot read {}: {error}", path.display()))),
     }
 }
 
-/// What is not there yet will be made, if it can be.
-fn not_there_yet(what: &'static str, path: &Path) -> Finding {
-    let shown = path.display();
-    let place = path.ancestors().skip(1).find(|dir| dir.as_os_str().is_empty() || dir.exists());
-    let place = place.filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    match tempfile::tempfile_in(place) {
-        Ok(_) => {
-            finding(State::Fine, what, format!("{shown} is not there yet and will be made when it is needed"))
-        }
-        Err(error) => finding(
-            State::Broken,
-            what,
+/// Checks that a missing path can be created.
+fn creatable_path_finding(check: &'static str, path: &Path) -> Finding {
+    let display = path.display();
+    let ancestor = path.ancestors().skip(1).find(|dir| dir.as_os_str().is_empty() || dir.exists());
+    let ancestor = ancestor.filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match tempfile::tempfile_in(ancestor) {
+        Ok(_) => fine(check, format!("{display} does not exist yet; it is created when needed")),
+        Err(error) => broken(
+            check,
             format!(
-                "{shown} cannot be made ({error}): make {} writable, or give --data-dir",
-                place.display()
+                "cannot create {display} ({error}): make {} writable, or use another --data-dir",
+                ancestor.display()
             ),
         ),
     }
@@ -353,78 +379,109 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_marked_and_aligned() {
-        let text = finding(State::Broken, "lake", "gone").to_string();
-        assert_eq!(text, "✗ lake          gone");
+    fn a_line_has_a_symbol_and_is_aligned() {
+        assert_eq!(broken("lake", "gone").to_string(), "✗ lake          gone");
     }
 
     #[test]
-    fn a_classic_token_wants_the_repo_scope() {
+    fn a_classic_token_needs_the_scope_repo() {
         let diagnosis = |scopes: Option<&str>| Diagnosis {
             login: Some("ann".into()),
             scopes: scopes.map(str::to_owned),
             ..Diagnosis::default()
         };
-        assert_eq!(token(&diagnosis(Some("read:org, repo"))).state, State::Fine);
-        assert_eq!(token(&diagnosis(None)).state, State::Fine);
-        let doubtful = token(&diagnosis(Some("public_repo")));
-        assert_eq!(doubtful.state, State::Doubtful);
-        assert!(doubtful.text.contains("ann") && doubtful.text.contains("scope repo"));
-        let nobody = |is_limited| token(&Diagnosis { is_limited, ..Diagnosis::default() });
-        assert!(nobody(false).text.contains("it is an app's"));
-        assert!(nobody(true).text.contains("does not say whose it is"));
+        assert_eq!(token_finding(&diagnosis(Some("read:org, repo")), false).state, CheckState::Fine);
+        let without_scopes = token_finding(&diagnosis(Some("")), false);
+        assert_eq!(without_scopes.state, CheckState::Fine);
+        assert!(without_scopes.text.contains("public repositories only, or has permissions"));
+        let public = token_finding(&diagnosis(Some("public_repo")), false);
+        assert_eq!(public.state, CheckState::Doubtful);
+        assert!(public.text.contains("ann") && public.text.contains("scope repo"));
     }
 
     #[test]
-    fn each_missing_permission_is_named() {
+    fn a_fine_grained_token_is_explained() {
+        let diagnosis = Diagnosis { login: Some("u-viewer".into()), ..Diagnosis::default() };
+        assert_eq!(
+            token_finding(&diagnosis, false),
+            fine(
+                "token",
+                "valid (user u-viewer); fine-grained token: its permissions cannot be listed, run `doctor ORG` to \
+                 test them"
+            )
+        );
+        assert!(token_finding(&diagnosis, true).text.ends_with("cannot be listed"));
+        let anonymous =
+            |is_limited| token_finding(&Diagnosis { is_limited, ..Diagnosis::default() }, false).text;
+        assert!(anonymous(false).contains("token of an app"));
+        assert!(anonymous(true).contains("does not report the user"));
+    }
+
+    #[test]
+    fn missing_permissions_are_named() {
         let missing = |names: &[&'static str]| names.iter().copied().collect::<BTreeSet<_>>();
-        let found = app(&AppDiagnosis {
+        let findings = app_findings(&AppDiagnosis {
             name: "Counter".into(),
             installed_in: vec![
                 ("acme".into(), missing(&["Issues", "Deployments"])),
                 ("b".into(), missing(&[])),
             ],
         });
-        let states: Vec<State> = found.iter().map(|finding| finding.state).collect();
-        assert_eq!(states, [State::Fine, State::Broken, State::Fine]);
-        assert!(found[1].text.contains("missing in acme: Deployments: read, Issues: read"), "{}", found[1]);
-        assert_eq!(app(&AppDiagnosis::default())[0].state, State::Broken);
-        let of = |repos, names: &[&'static str]| {
-            permitted("acme", Ok(Permissions { repos, missing: missing(names) }))
+        let states: Vec<CheckState> = findings.iter().map(|finding| finding.state).collect();
+        assert_eq!(states, [CheckState::Fine, CheckState::Broken, CheckState::Fine]);
+        assert!(
+            findings[1].text.contains("missing in acme: Deployments: read, Issues: read"),
+            "{}",
+            findings[1]
+        );
+        assert_eq!(app_findings(&AppDiagnosis::default())[0].state, CheckState::Broken);
+    }
+
+    #[test]
+    fn only_members_is_an_optional_permission() {
+        let finding = |repos, names: &[&'static str]| {
+            let missing = names.iter().copied().collect::<BTreeSet<_>>();
+            permissions_finding("acme", Ok(Permissions { repos, missing }))
         };
-        assert_eq!((of(3, &[]).state, of(0, &[]).state), (State::Fine, State::Doubtful));
-        assert_eq!((of(3, &["Members"]).state, of(3, &["Contents"]).state), (State::Doubtful, State::Broken));
-        assert!(of(3, &["Members"]).text.contains("all is counted"));
-        let none = of(0, &["Members"]);
-        assert!(none.text.contains("no repository") && none.text.contains("Members: read"), "{none}");
-        assert_eq!(of(0, &["Metadata", "Members"]).state, State::Broken, "it would hide the repositories");
+        assert_eq!(finding(3, &[]).state, CheckState::Fine);
+        assert_eq!(finding(0, &[]).state, CheckState::Doubtful);
+        assert_eq!(finding(3, &["Members"]).state, CheckState::Doubtful);
+        assert_eq!(finding(3, &["Contents"]).state, CheckState::Broken);
+        assert!(finding(3, &["Members"]).text.contains("all activity is counted"));
+        let hidden = finding(0, &["Members"]);
+        assert!(hidden.text.contains("no repository") && hidden.text.contains("Members: read"), "{hidden}");
+        let without_metadata = finding(0, &["Metadata", "Members"]);
+        assert_eq!(without_metadata.state, CheckState::Broken, "without Metadata no repository is visible");
     }
 
     #[test]
-    fn a_limit_that_is_used_up_is_told_with_its_reset() {
+    fn a_used_up_limit_is_reported_with_its_reset() {
         let reset = now() + TimeDelta::minutes(10);
-        let left = |remaining| quota("REST limit", Some(&Quota { limit: 5000, remaining, reset }), now());
-        assert_eq!(left(4999).text, "4,999 of 5,000 left, reset at 2023-11-14 22:23:20 UTC (in 10m)");
-        assert_eq!((left(1).state, left(0).state), (State::Fine, State::Broken));
-        assert_eq!(quota("REST limit", None, now()).state, State::Fine);
+        let left =
+            |remaining| quota_finding("REST limit", Some(&Quota { limit: 5000, remaining, reset }), now());
+        assert_eq!(left(4999).text, "4,999 of 5,000 left, resets at 2023-11-14 22:23:20 UTC (in 10m)");
+        assert_eq!((left(1).state, left(0).state), (CheckState::Fine, CheckState::Broken));
+        assert_eq!(quota_finding("REST limit", None, now()).state, CheckState::Fine);
     }
 
     #[test]
-    fn the_clock_may_be_off_by_less_than_a_minute() {
-        let off = |seconds| clock(Some(now() - TimeDelta::seconds(seconds)), now());
-        assert_eq!((off(0).state, off(59).state, off(-59).state), (State::Fine, State::Fine, State::Fine));
-        assert_eq!((off(60).state, off(-60).state), (State::Broken, State::Broken));
-        assert!(off(90).text.starts_with("90 s ahead of") && off(-90).text.starts_with("90 s behind"));
-        assert_eq!(clock(None, now()).state, State::Doubtful);
+    fn the_clock_may_differ_by_less_than_a_minute() {
+        let clock = |seconds| clock_finding(Some(now() - TimeDelta::seconds(seconds)), now());
+        for seconds in [0, 59, -59] {
+            assert_eq!(clock(seconds).state, CheckState::Fine, "{seconds}");
+        }
+        assert_eq!((clock(60).state, clock(-60).state), (CheckState::Broken, CheckState::Broken));
+        assert!(clock(90).text.starts_with("90 s ahead of") && clock(-90).text.starts_with("90 s behind"));
+        assert_eq!(clock_finding(None, now()).state, CheckState::Doubtful);
     }
 
     #[test]
-    fn what_is_not_there_yet_can_be_made_or_not() {
+    fn a_missing_path_is_fine_if_it_can_be_created() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(not_there_yet("lake", &dir.path().join("a/b/c")).state, State::Fine);
+        assert_eq!(creatable_path_finding("lake", &dir.path().join("a/b/c")).state, CheckState::Fine);
         let file = dir.path().join("file");
         std::fs::write(&file, "").unwrap();
-        let blocked = not_there_yet("lake", &file.join("lake"));
-        assert_eq!(blocked.state, State::Broken, "{blocked}");
+        let blocked = creatable_path_finding("lake", &file.join("lake"));
+        assert_eq!(blocked.state, CheckState::Broken, "{blocked}");
     }
 }

@@ -1,23 +1,25 @@
-//! `export`: rollups out.
+//! `export`: writes the metrics of all subjects and buckets to a file.
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use chrono::{DateTime, Days as DaySpan, NaiveDate, Utc};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use clap::Args;
 use futures::{StreamExt, TryStreamExt, stream};
 use gam_model::metric::CATALOGUE;
 use gam_model::{Bucket, Grain, Range};
 use serde_json::{Map, Value};
 
-use super::Session;
-use super::show::{Bots, grain_parser, not_whole, points, tell_uncounted, whole_since};
+use super::show::print_waiting_batches;
+use crate::answer;
 use crate::api::ApiClient;
-use crate::args::{self, Days, Format};
-use crate::exit::{Exit, failed, usage};
+use crate::args::{self, BotsOption, OutputFormat};
+use crate::error::{failure, usage_error};
+use crate::exit::Exit;
+use crate::export_rows::{ExportLevel, ExportRow, to_csv, to_json, to_parquet};
 use crate::format::count;
-use crate::rows::{self, Level, Row};
+use crate::session::CliSession;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -26,171 +28,188 @@ Examples:
   github-metrics export acme --granularity month --since 2025-01-01 --format json
 
 One row for the organization in every bucket, and one for every repository and
-member that is credited with something in it. Without --since it begins with the
-first event, or where the numbers are whole.";
+member with activity in it. Formats: csv (default), json, parquet.";
 
-/// How many questions are asked at once.
-const AT_ONCE: usize = 4;
-/// The most buckets that one series is asked for, below the API's own limit.
-const BUCKETS_AT_ONCE: usize = 5_000;
-/// The most entries of a listing that are asked for at once: the API's own limit.
-const ENTRIES_AT_ONCE: usize = 1_000;
+/// The maximum number of requests in flight.
+const MAX_PARALLEL_REQUESTS: usize = 4;
+/// The maximum number of buckets of one request, below the limit of the API.
+const MAX_BUCKETS_PER_REQUEST: usize = 5_000;
+/// The maximum number of entries of a page: the limit of the API.
+const MAX_ENTRIES_PER_PAGE: usize = 1_000;
 
 /// Arguments of `export`.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct Export {
-    /// The organization
+pub(crate) struct ExportArgs {
+    /// Organization
     #[arg(value_name = "ORG", value_parser = args::org)]
     org: String,
-    /// The file to write; stdout without it
+    /// File to write [default: stdout]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    #[command(flatten)]
-    days: Days,
-    /// The length of a row's bucket
-    #[arg(long, value_name = "GRAIN", default_value = "day", value_parser = grain_parser())]
+    /// First day, UTC [default: the first day with complete data]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = args::day)]
+    since: Option<NaiveDate>,
+    /// Day after the last one, UTC [default: the day after the last event]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = args::day)]
+    until: Option<NaiveDate>,
+    /// Length of the bucket of a row
+    #[arg(long, value_name = "GRAIN", default_value = "day", value_parser = args::grain_parser())]
     granularity: Grain,
     #[command(flatten)]
-    bots: Bots,
+    bots: BotsOption,
 }
 
-/// Asks the API for everything, and writes it.
-pub(super) async fn run(session: &Session, args: Export) -> anyhow::Result<Exit> {
-    let format = match session.settings.format.unwrap_or(Format::Csv) {
-        Format::Table => {
-            return Err(usage("export writes csv, json or parquet: use `github-metrics show` for a table"));
+/// Queries the API for everything, and writes it.
+pub(crate) async fn run(session: &CliSession, args: ExportArgs) -> anyhow::Result<Exit> {
+    let format = match session.settings.format.unwrap_or(OutputFormat::Csv) {
+        OutputFormat::Table => {
+            return Err(usage_error(
+                "invalid --format \"table\": export writes csv, json or parquet; `github-metrics show` prints a table",
+            ));
         }
         format => format,
     };
     let out = args.out.as_deref().filter(|path| *path != Path::new("-"));
-    if format == Format::Parquet && out.is_none() && std::io::stdout().is_terminal() {
-        return Err(usage(
-            "parquet is not for a terminal: name a file with --out, or send the output elsewhere",
+    if format == OutputFormat::Parquet && out.is_none() && std::io::stdout().is_terminal() {
+        return Err(usage_error(
+            "cannot write parquet to a terminal: name a file with --out, or redirect the output",
         ));
     }
     let client = ApiClient::new(&session.settings).await?;
-    let rows = rows(&client, &args).await;
+    let export = export_rows(&client, &args).await;
     client.close().await;
-    tell_uncounted(session, &args.org).await;
-    let (rows, gap) = rows?;
-    if let Some(gap) = gap {
-        session.console.tell(gap);
+    print_waiting_batches(session, &args.org).await;
+    let (rows, warning) = export?;
+    if let Some(warning) = warning {
+        session.console.print_notice(warning);
     }
     let bytes = match format {
-        Format::Json => rows::json(&rows)?.into_bytes(),
-        Format::Parquet => rows::parquet(&rows)?,
-        Format::Csv | Format::Table => rows::csv(&rows).into_bytes(),
+        OutputFormat::Json => to_json(&rows)?.into_bytes(),
+        OutputFormat::Parquet => to_parquet(&rows)?,
+        OutputFormat::Csv | OutputFormat::Table => to_csv(&rows)?.into_bytes(),
     };
     match out {
-        None => session.console.data(bytes)?,
+        None => session.console.write_data(bytes)?,
         Some(path) => {
-            std::fs::write(path, bytes).with_context(|| {
-                format!("{} cannot be written: choose another file with --out", path.display())
-            })?;
-            session.console.note(format!("wrote {} to {}", count(rows.len(), "row", "rows"), path.display()));
+            let file = path.display();
+            std::fs::write(path, bytes)
+                .with_context(|| format!("cannot write {file}: choose another file with --out"))?;
+            session.console.print_info(format!("wrote {} to {file}", count(rows.len(), "row", "rows")));
         }
     }
-    Ok(Exit::Done)
+    Ok(Exit::Success)
 }
 
-/// What is asked for, with the defaults filled in.
-struct Question {
-    /// The organization, as GitHub spells it.
+/// What is exported, with the defaults filled in.
+struct ExportQuery {
+    /// The display name of the organization.
     org: String,
     range: Range,
     grain: Grain,
     bots: String,
-    /// That its first days are not whole, where they are not.
-    gap: Option<String>,
+    /// A warning if data is incomplete at the beginning of the range.
+    warning: Option<String>,
 }
 
-/// The rows, and that the first days of them are not whole, where they are not.
-pub(super) async fn rows(client: &ApiClient, args: &Export) -> anyhow::Result<(Vec<Row>, Option<String>)> {
-    let Some(question) = question(client, args).await? else { return Ok((Vec::new(), None)) };
-    let mut rows = org_rows(client, &question).await?;
-    let idle = |row: &Row| row.metrics.get("active_members").and_then(Value::as_u64) == Some(0);
-    // Nobody is listed for a bucket in which nobody was active.
-    let busy: Vec<Bucket> =
-        rows.iter().filter(|row| !idle(row)).map(|row| question.grain.bucket(row.start)).collect();
-    let asked = busy.into_iter().flat_map(|bucket| [(Level::Repo, bucket), (Level::Member, bucket)]);
-    let listed: Vec<Vec<Row>> = stream::iter(asked)
-        .map(|(level, bucket)| listing(client, &question, level, bucket))
-        .buffered(AT_ONCE)
+/// Queries all rows, sorted by level, bucket and name. Also returns a warning if data is incomplete at the
+/// beginning of the range.
+///
+/// # Errors
+/// If a request fails, or the range is empty.
+pub(super) async fn export_rows(
+    client: &ApiClient,
+    args: &ExportArgs,
+) -> anyhow::Result<(Vec<ExportRow>, Option<String>)> {
+    let Some(query) = resolve_query(client, args).await? else { return Ok((Vec::new(), None)) };
+    let mut rows = org_rows(client, &query).await?;
+    let is_idle = |row: &ExportRow| row.metrics.get("active_members").and_then(Value::as_u64) == Some(0);
+    // A bucket without an active member has no rows of repositories and members.
+    let active_buckets: Vec<Bucket> =
+        rows.iter().filter(|row| !is_idle(row)).map(|row| query.grain.bucket(row.start)).collect();
+    let listings = active_buckets
+        .into_iter()
+        .flat_map(|bucket| [(ExportLevel::Repo, bucket), (ExportLevel::Member, bucket)]);
+    let listed: Vec<Vec<ExportRow>> = stream::iter(listings)
+        .map(|(level, bucket)| listing_rows(client, &query, level, bucket))
+        .buffered(MAX_PARALLEL_REQUESTS)
         .try_collect()
         .await?;
     rows.extend(listed.into_iter().flatten());
     rows.sort_by(|a, b| (a.level, a.start, &a.name).cmp(&(b.level, b.start, &b.name)));
-    Ok((rows, question.gap))
+    Ok((rows, query.warning))
 }
 
-/// The question, or `None` where nothing is known of the organization yet but its name.
-async fn question(client: &ApiClient, args: &Export) -> anyhow::Result<Option<Question>> {
+/// Fills in the defaults. Returns `None` if there is nothing to export.
+async fn resolve_query(client: &ApiClient, args: &ExportArgs) -> anyhow::Result<Option<ExportQuery>> {
     let answer = client.get(&["orgs"], &[]).await?.json;
     let orgs = answer["orgs"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let is_it = |entry: &&Value| entry["org"].as_str().is_some_and(|org| org.eq_ignore_ascii_case(&args.org));
-    let entry = orgs.iter().find(is_it).ok_or_else(|| {
-        failed(format!(
-            "nothing is known of {}: run `github-metrics collect {0}` and `aggregate` first",
+    let is_org =
+        |entry: &&Value| entry["org"].as_str().is_some_and(|org| org.eq_ignore_ascii_case(&args.org));
+    let entry = orgs.iter().find(is_org).ok_or_else(|| {
+        failure(format!(
+            "there is no data of {}: run `github-metrics collect {0}` and `github-metrics aggregate` first",
             args.org
         ))
     })?;
-    let day = |name: &str| -> Option<NaiveDate> {
+    let day_of = |name: &str| -> Option<NaiveDate> {
         let at: DateTime<Utc> = entry[name].as_str()?.parse().ok()?;
         Some(at.date_naive())
     };
     let org = entry["org"].as_str().unwrap_or(&args.org).to_owned();
     let metrics = client.get(&["orgs", &org, "metrics"], &[]).await?.json;
-    // Some of what is earlier may have come along, but not all of it.
-    let since = args.days.since.or(day("first_event").max(whole_since(&metrics)));
-    let until = args.days.until.or(day("last_event").map(|last| last + DaySpan::new(1)));
+    // Events before the first day with complete data are only a part of what happened then.
+    let since = args.since.or(day_of("first_event").max(answer::complete_since(&metrics)));
+    let until = args.until.or(day_of("last_event").map(|last| last + Days::new(1)));
     let (Some(since), Some(until)) = (since, until) else { return Ok(None) };
     match Range::new(since, until) {
-        Some(range) => Ok(Some(Question {
+        Some(range) => Ok(Some(ExportQuery {
             org,
             range,
             grain: args.granularity,
             bots: args.bots.bots.clone(),
-            gap: not_whole(&metrics, since),
+            warning: answer::incomplete_warning(&metrics, since),
         })),
-        None if args.days.since.is_some() && args.days.until.is_some() => Err(usage(format!(
-            "--since {since} is not before --until {until}: until is the day after the last, give a later one"
+        None if args.since.is_some() && args.until.is_some() => Err(usage_error(format!(
+            "--since ({since}) must be before --until ({until}); --until is exclusive"
         ))),
-        // All that is known lies on the other side of the one day that was given, or before the numbers are
-        // whole.
+        // All data is after the given `--until` or before the given `--since`, or is incomplete.
         None => Ok(None),
     }
 }
 
-/// The organization's rows: a series of every metric, side by side.
-async fn org_rows(client: &ApiClient, question: &Question) -> anyhow::Result<Vec<Row>> {
-    let buckets: Vec<Bucket> = question.range.buckets(question.grain).collect();
-    let mut rows: Vec<Row> = buckets
+/// Queries the rows of the organization: one series for each metric, merged by bucket.
+async fn org_rows(client: &ApiClient, query: &ExportQuery) -> anyhow::Result<Vec<ExportRow>> {
+    let buckets: Vec<Bucket> = query.range.buckets(query.grain).collect();
+    let mut rows: Vec<ExportRow> = buckets
         .iter()
-        .map(|bucket| Row {
-            level: Level::Org,
-            name: question.org.clone(),
+        .map(|bucket| ExportRow {
+            level: ExportLevel::Org,
+            name: query.org.clone(),
             start: bucket.start(),
             end: bucket.end(),
             metrics: Map::new(),
         })
         .collect();
-    let asked = CATALOGUE.iter().flat_map(|metric| {
-        buckets.chunks(BUCKETS_AT_ONCE).enumerate().map(move |(chunk, buckets)| (metric.name, chunk, buckets))
+    let chunks = CATALOGUE.iter().flat_map(|metric| {
+        buckets
+            .chunks(MAX_BUCKETS_PER_REQUEST)
+            .enumerate()
+            .map(move |(number, buckets)| (metric.name, number * MAX_BUCKETS_PER_REQUEST, buckets))
     });
-    let mut answers = stream::iter(asked)
-        .map(|(metric, chunk, buckets)| async move {
-            let range = clipped(question.range, buckets[0].start(), buckets[buckets.len() - 1].end());
-            let mut query = range_query(question, range);
-            query
-                .extend([("metric", metric.to_owned()), ("granularity", question.grain.as_str().to_owned())]);
-            let answer = client.get(&["orgs", &question.org, "metrics", "timeseries"], &query).await?;
-            Ok::<_, anyhow::Error>((metric, chunk * BUCKETS_AT_ONCE, answer))
+    let mut answers = stream::iter(chunks)
+        .map(|(metric, offset, buckets)| async move {
+            let range = clip(query.range, buckets[0].start(), buckets[buckets.len() - 1].end());
+            let mut parameters = range_parameters(query, range);
+            parameters
+                .extend([("metric", metric.to_owned()), ("granularity", query.grain.as_str().to_owned())]);
+            let answer = client.get(&["orgs", &query.org, "metrics", "timeseries"], &parameters).await?;
+            Ok::<_, anyhow::Error>((metric, offset, answer))
         })
-        .buffered(AT_ONCE);
+        .buffered(MAX_PARALLEL_REQUESTS);
     while let Some((metric, offset, answer)) = answers.try_next().await? {
-        let points =
-            points(&answer.json).ok_or_else(|| failed("the API answers without points: check --api"))?;
+        let points = answer::points(&answer.json)
+            .ok_or_else(|| failure("the answer of the API has no points: check --api"))?;
         for (row, point) in rows[offset..].iter_mut().zip(points) {
             row.metrics.insert(metric.to_owned(), point.value);
         }
@@ -198,27 +217,27 @@ async fn org_rows(client: &ApiClient, question: &Question) -> anyhow::Result<Vec
     Ok(rows)
 }
 
-/// The repositories' or members' rows of a bucket, page by page.
-async fn listing(
+/// Queries the rows of all repositories or members in a bucket, page by page.
+async fn listing_rows(
     client: &ApiClient,
-    question: &Question,
-    level: Level,
+    query: &ExportQuery,
+    level: ExportLevel,
     bucket: Bucket,
-) -> anyhow::Result<Vec<Row>> {
-    let (list, name) = if level == Level::Repo { ("repos", "repo") } else { ("members", "member") };
-    let range = clipped(question.range, bucket.start(), bucket.end());
+) -> anyhow::Result<Vec<ExportRow>> {
+    let (list, name) = if level == ExportLevel::Repo { ("repos", "repo") } else { ("members", "member") };
+    let range = clip(query.range, bucket.start(), bucket.end());
     let mut rows = Vec::new();
     let mut cursor: Option<String> = None;
     loop {
-        let mut query = range_query(question, range);
-        query.push(("limit", ENTRIES_AT_ONCE.to_string()));
-        query.extend(cursor.take().map(|cursor| ("cursor", cursor)));
-        let mut answer = client.get(&["orgs", &question.org, list], &query).await?.json;
+        let mut parameters = range_parameters(query, range);
+        parameters.push(("limit", MAX_ENTRIES_PER_PAGE.to_string()));
+        parameters.extend(cursor.take().map(|cursor| ("cursor", cursor)));
+        let mut answer = client.get(&["orgs", &query.org, list], &parameters).await?.json;
         for entry in answer[list].as_array_mut().map(std::mem::take).unwrap_or_default() {
             let (Some(name), Some(metrics)) = (entry[name].as_str(), entry["metrics"].as_object()) else {
                 continue;
             };
-            rows.push(Row {
+            rows.push(ExportRow {
                 level,
                 name: name.to_owned(),
                 start: bucket.start(),
@@ -233,16 +252,16 @@ async fn listing(
     }
 }
 
-/// What of `[from, to)` lies in the range; a bucket of the range always meets it.
-fn clipped(range: Range, from: NaiveDate, to: NaiveDate) -> Range {
+/// Returns the part of `[from, to)` within the range. A bucket of the range always overlaps it.
+fn clip(range: Range, from: NaiveDate, to: NaiveDate) -> Range {
     Range::new(from.max(range.since()), to.min(range.until())).unwrap_or(range)
 }
 
-fn range_query(question: &Question, range: Range) -> Vec<(&'static str, String)> {
+fn range_parameters(query: &ExportQuery, range: Range) -> Vec<(&'static str, String)> {
     vec![
         ("since", range.since().to_string()),
         ("until", range.until().to_string()),
-        ("bots", question.bots.clone()),
+        ("bots", query.bots.clone()),
     ]
 }
 
@@ -251,16 +270,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bucket_is_cut_by_the_range() {
+    fn buckets_are_clipped_to_the_range() {
         let day = |text: &str| -> NaiveDate { text.parse().unwrap() };
         let range = Range::new(day("2026-01-07"), day("2026-01-20")).unwrap();
-        let cut: Vec<(NaiveDate, NaiveDate)> = range
+        let clipped: Vec<(NaiveDate, NaiveDate)> = range
             .buckets(Grain::Week)
-            .map(|bucket| clipped(range, bucket.start(), bucket.end()))
+            .map(|bucket| clip(range, bucket.start(), bucket.end()))
             .map(|part| (part.since(), part.until()))
             .collect();
         let expected =
             [("2026-01-07", "2026-01-12"), ("2026-01-12", "2026-01-19"), ("2026-01-19", "2026-01-20")];
-        assert_eq!(cut, expected.map(|(from, to)| (day(from), day(to))));
+        assert_eq!(clipped, expected.map(|(from, to)| (day(from), day(to))));
     }
 }

@@ -1,71 +1,66 @@
-//! `collect --reconcile`, and once a day `up`: what was collected against what GitHub shows now.
+//! `collect --reconcile`, and `up` once a day: compares the snapshots with GitHub and repairs differences.
 
 use gam_collect::reconcile::{ReconcileReport, reconcile};
 use gam_github::Client;
 use serde_json::json;
 
-use super::collect::{GoesOn, reasons, spent, stopped};
-use super::{Session, aggregate};
+use super::aggregate;
 use crate::exit::Exit;
 use crate::format::count;
 use crate::open::OpenData;
 use crate::progress::RunProgress;
+use crate::report::{Continuation, limit_message, reasons_as_json, total_cost};
+use crate::session::CliSession;
 
-/// Works the inbox off, holds the snapshots against GitHub, and works off what repairs them.
+/// Processes the inbox, compares the snapshots with GitHub, and processes the repairs.
 ///
 /// # Errors
-/// Where the organization cannot be read, or the lake or the store fails.
-pub(super) async fn one(
-    session: &Session,
+/// If the organization cannot be read, or the lake or the store fails.
+pub(super) async fn reconcile_org(
+    session: &CliSession,
     data: &OpenData,
     github: &Client,
     org: &str,
-    goes_on: GoesOn,
+    continuation: Continuation,
 ) -> anyhow::Result<Exit> {
-    aggregate::quietly(session, data, org).await?;
+    aggregate::aggregate_org(session, data, org).await?;
     let progress = RunProgress::new(&session.console, org);
     let report = reconcile(&data.collect_ports(), github, org, &progress).await?;
     drop(progress);
     if report.events > 0 {
-        aggregate::quietly(session, data, org).await?;
+        aggregate::aggregate_org(session, data, org).await?;
     }
+    let console = &session.console;
     if session.wants_json() {
-        session.console.report(as_json(&report).to_string())?;
+        console.write_result(as_json(&report).to_string())?;
     } else {
-        for found in &report.differences {
-            let entries = count(found.entries, "entry", "entries");
-            session.console.note(format!(
-                "  {}: {} repaired, {entries}",
-                found.repo,
-                found.what.replace('_', " ")
-            ));
+        for difference in &report.differences {
+            let entries = count(difference.entries, "entry", "entries");
+            let what = difference.what.replace('_', " ");
+            console.print_info(format!("  {}: {what} repaired, {entries}", difference.repo));
         }
-        session.console.summary(summary(&report))?;
+        console.write_summary(summary(&report))?;
     }
     for (repo, why) in &report.failed {
-        session.console.error(format!("{}/{repo} could not be compared: {why}", report.org));
+        console.print_error(format!("cannot compare {}/{repo}: {why}", report.org));
     }
     if let Some(limited) = &report.limited {
-        session.console.error(stopped(&report.org, limited, data.clock().now(), goes_on));
+        console.print_error(limit_message(&report.org, limited, data.clock().now(), continuation));
         return Ok(Exit::Limited);
     }
-    Ok(if report.failed.is_empty() { Exit::Done } else { Exit::Partial })
+    Ok(if report.failed.is_empty() { Exit::Success } else { Exit::Partial })
 }
 
 fn summary(report: &ReconcileReport) -> String {
-    let found = match report.differences.iter().map(|found| found.entries).sum::<usize>() {
+    let result = match report.differences.iter().map(|difference| difference.entries).sum::<usize>() {
         0 => "nothing differs from GitHub".to_owned(),
-        differing => format!(
-            "{} differed from GitHub and {} repaired",
-            count(differing, "entry", "entries"),
-            if differing == 1 { "is" } else { "are" }
-        ),
+        entries => format!("repaired {} that differed from GitHub", count(entries, "entry", "entries")),
     };
     format!(
-        "{}: {} compared, {found}, {}",
+        "{}: {} compared, {result} ({})",
         report.org,
         count(report.repos, "repository", "repositories"),
-        spent(&report.usage)
+        total_cost(&report.usage)
     )
 }
 
@@ -80,7 +75,7 @@ fn as_json(report: &ReconcileReport) -> serde_json::Value {
         "events": report.events,
         "requests": report.usage.requests,
         "points": report.usage.points,
-        "failed": reasons(&report.failed),
+        "failed": reasons_as_json(&report.failed),
         "limited": report.limited.is_some(),
         "limited_until": report.limited.as_ref().map(|limited| limited.until),
         "limited_why": report.limited.as_ref().map(|limited| &limited.why),
@@ -95,19 +90,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_differed_is_told() {
+    fn a_summary_counts_the_differences() {
         let usage = Usage { requests: 2, points: 2, retries: 0, bytes: 10 };
         let mut report =
             ReconcileReport { org: "Acme".into(), repos: 4, usage, ..ReconcileReport::default() };
         assert_eq!(
             summary(&report),
-            "Acme: 4 repositories compared, nothing differs from GitHub, 2 requests, 2 points, 10 B"
+            "Acme: 4 repositories compared, nothing differs from GitHub (2 requests, 2 points, 10 B)"
         );
         report.differences.push(Difference { repo: "site".into(), what: "issues", entries: 1 });
-        assert!(summary(&report).contains("1 entry differed from GitHub and is repaired"));
+        assert!(summary(&report).contains("repaired 1 entry that differed from GitHub"));
         report.failed.push(("api".into(), "GitHub does not answer".into()));
-        let told = as_json(&report);
-        assert_eq!(told["differences"][0]["entries"], 1);
-        assert_eq!(told["failed"][0]["repo"], "api");
+        let json = as_json(&report);
+        assert_eq!(json["differences"][0]["entries"], 1);
+        assert_eq!(json["failed"][0]["repo"], "api");
     }
 }

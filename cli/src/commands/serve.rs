@@ -1,4 +1,4 @@
-//! `serve`: the HTTP API, and a page that links to it.
+//! `serve`: serves the HTTP API, and a page that links to it.
 
 use std::future::Future;
 use std::io::ErrorKind;
@@ -9,97 +9,94 @@ use clap::Args;
 use gam_query::QueryPorts;
 use tokio::net::TcpListener;
 
-use super::Session;
-use crate::exit::{Exit, failed};
+use crate::args::ListenOption;
+use crate::error::failure;
+use crate::exit::Exit;
 use crate::open::OpenStore;
+use crate::session::CliSession;
 use crate::signals;
 
 const EXAMPLES: &str = "\
 Examples:
   github-metrics serve
   github-metrics serve --listen 0.0.0.0:9000
-  github-metrics serve --listen 127.0.0.1:0    any free port, told on stderr";
+  github-metrics serve --listen 127.0.0.1:0    any free port; stderr says which
+
+The API does not authenticate its callers. To share it, put an authenticating proxy in front.";
 
 /// Arguments of `serve`.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct Serve {
+pub(crate) struct ServeArgs {
     #[command(flatten)]
-    listen: Listen,
+    listen: ListenOption,
 }
 
-/// Where to listen.
-#[derive(Args)]
-pub(crate) struct Listen {
-    /// Where to serve: HOST:PORT, or a port [default: API_HOST and API_PORT, or 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDRESS")]
-    listen: Option<String>,
-}
-
-/// A socket that is listened on already, so that a port that is taken is found before the work begins.
-pub(super) struct Bound {
+/// A server that listens, but does not accept connections yet. So a port that is taken is reported before
+/// the work begins.
+pub(super) struct BoundServer {
     listener: TcpListener,
-    /// Its address, with the port that was really given.
+    /// The address, with the actual port if port 0 was requested.
     pub(super) address: SocketAddr,
 }
 
-impl Bound {
-    /// Listens where the flag or the variables say.
+impl BoundServer {
+    /// Listens on the address that the option, the variables or the defaults name.
     ///
     /// # Errors
-    /// Where that is no address, or cannot be listened on.
-    pub(super) async fn new(session: &Session, listen: &Listen) -> anyhow::Result<Self> {
-        let (host, port) = session.settings.listen(listen.listen.as_deref())?;
+    /// If the address is invalid or not available.
+    pub(super) async fn bind(session: &CliSession, option: &ListenOption) -> anyhow::Result<Self> {
+        let (host, port) = session.settings.listen_address(option.listen.as_deref())?;
         let listener = match TcpListener::bind((host.as_str(), port)).await {
             Ok(listener) => listener,
-            Err(error) => return Err(failed(refusal(&host, port, &error))),
+            Err(error) => return Err(failure(bind_error(&host, port, &error))),
         };
-        let address = listener.local_addr().context("the address that is listened on is not known")?;
-        Ok(Bound { listener, address })
+        let address = listener.local_addr().context("cannot determine the address of the server")?;
+        Ok(BoundServer { listener, address })
     }
 
-    /// Serves the API until `shutdown` is done.
+    /// Serves the API until `shutdown` completes and the requests in progress are answered.
     ///
     /// # Errors
-    /// Where the socket fails.
+    /// If the socket fails.
     pub(super) async fn serve(
         self,
-        session: &Session,
+        session: &CliSession,
         ports: QueryPorts,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> anyhow::Result<()> {
-        session.console.tell(format!("listening on http://{}", self.address));
+        session.console.print_notice(format!("listening on http://{}", self.address));
         let router = gam_http::router(ports);
-        gam_http::serve(self.listener, router, shutdown).await.context("serving failed")
+        gam_http::serve(self.listener, router, shutdown).await.context("the server failed")
     }
 }
 
-fn refusal(host: &str, port: u16, error: &std::io::Error) -> String {
+fn bind_error(host: &str, port: u16, error: &std::io::Error) -> String {
     match error.kind() {
         ErrorKind::AddrInUse => {
-            format!("port {port} on {host} is taken: stop the other program or choose another with --listen")
+            format!("port {port} on {host} is taken: stop the other program, or choose another with --listen")
         }
         ErrorKind::PermissionDenied => {
-            format!("port {port} on {host} is not for this user: choose one above 1023 with --listen")
+            format!("port {port} on {host} is not allowed for this user: choose one above 1023 with --listen")
         }
-        _ => format!("{host}:{port} cannot be listened on ({error}): choose another address with --listen"),
+        _ => format!("cannot listen on {host}:{port} ({error}): choose another address with --listen"),
     }
 }
 
 /// Serves until Ctrl-C or SIGTERM.
-pub(super) async fn run(session: &Session, args: Serve) -> anyhow::Result<Exit> {
-    let bound = Bound::new(session, &args.listen).await?;
+pub(crate) async fn run(session: &CliSession, args: ServeArgs) -> anyhow::Result<Exit> {
+    let server = BoundServer::bind(session, &args.listen).await?;
     let store = OpenStore::open(&session.settings).await?;
     if store.orgs().await?.is_empty() {
-        session.console.note(format!(
-            "{} holds nothing yet: run `github-metrics up ORG`, or `github-metrics demo` for a sample",
+        session.console.print_info(format!(
+            "{} is empty: run `github-metrics up ORG`, or `github-metrics demo` for a sample",
             session.settings.store
         ));
     }
-    let shutdown = async { _ = signals::stopped().await };
-    let served = bound.serve(session, store.query_ports(), shutdown).await;
+    let shutdown = async { _ = signals::wait_for_stop_signal().await };
+    let served = server.serve(session, store.query_ports(), shutdown).await;
     store.close().await;
-    served.map(|()| Exit::Done)
+    served.map(|()| Exit::Success)
 }
 
 #[cfg(test)]
@@ -107,13 +104,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_that_cannot_be_had_is_told_with_the_mend() {
-        let told = |kind: ErrorKind| refusal("127.0.0.1", 8080, &std::io::Error::from(kind));
+    fn an_unavailable_port_is_reported_with_advice() {
+        let message = |kind: ErrorKind| bind_error("127.0.0.1", 8080, &std::io::Error::from(kind));
         assert_eq!(
-            told(ErrorKind::AddrInUse),
-            "port 8080 on 127.0.0.1 is taken: stop the other program or choose another with --listen"
+            message(ErrorKind::AddrInUse),
+            "port 8080 on 127.0.0.1 is taken: stop the other program, or choose another with --listen"
         );
-        assert!(told(ErrorKind::PermissionDenied).contains("above 1023"));
-        assert!(told(ErrorKind::AddrNotAvailable).contains("--listen"));
+        assert!(message(ErrorKind::PermissionDenied).contains("above 1023"));
+        assert!(message(ErrorKind::AddrNotAvailable).contains("--listen"));
     }
 }

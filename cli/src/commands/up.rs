@@ -1,4 +1,4 @@
-//! `up`: collect, aggregate, serve, and repeat.
+//! `up`: collects, aggregates and serves, and repeats.
 
 use std::time::Duration;
 
@@ -9,88 +9,99 @@ use gam_collect::{CollectError, CollectRequest};
 use gam_github::Client;
 use gam_model::Clock;
 
-use super::collect::GoesOn;
-use super::serve::{Bound, Listen};
-use super::{Session, aggregate, collect, reconcile};
-use crate::args;
-use crate::exit::{Exit, sentence, status};
-use crate::format::{moment, span};
+use super::serve::BoundServer;
+use super::{aggregate, collect, reconcile};
+use crate::args::{self, GitHubOptions, ListenOption};
+use crate::error::{exit_status, one_line};
+use crate::exit::Exit;
+use crate::format::{duration, utc};
 use crate::open::OpenData;
+use crate::report::Continuation;
+use crate::session::CliSession;
 use crate::signals;
 
 const EXAMPLES: &str = "\
 Examples:
-  github-metrics up acme              http://127.0.0.1:8080, anew every hour
-  github-metrics up acme --since 2025-01-01 --every 15m --listen 0.0.0.0:80";
+  github-metrics up acme              http://127.0.0.1:8080; repeats every hour (change with --every)
+  github-metrics up acme --since 2025-01-01 --every 15m --listen 0.0.0.0:80
+
+The API does not authenticate its callers. To share it, put an authenticating proxy in front.";
+
+const STOPPED: &str = "stopped; progress is saved, run again to continue";
 
 /// Arguments of `up`.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct Up {
-    /// The organization
+pub(crate) struct UpArgs {
+    /// Organization
     #[arg(value_name = "ORG", value_parser = args::org)]
     org: String,
-    /// The first day to collect, UTC [default: 90 days back at first, what is new later]
+    /// First day, UTC [default: 90 days ago at first, then only what is new]
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = args::day)]
     since: Option<NaiveDate>,
-    /// How long to wait between two rounds, such as 15m
-    #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = args::pause)]
+    /// Pause between two rounds, such as 15m
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = args::interval)]
     every: Duration,
     #[command(flatten)]
-    limits: args::Limits,
+    github: GitHubOptions,
     #[command(flatten)]
-    listen: Listen,
+    listen: ListenOption,
 }
 
-/// Serves, and collects and aggregates meanwhile, until Ctrl-C or SIGTERM.
-pub(super) async fn run(session: &Session, args: Up) -> anyhow::Result<Exit> {
-    collect::check_days(args.since, None, gam_model::SystemClock.now().date_naive())?;
-    let github = session.settings.github(&args.limits)?;
-    let bound = Bound::new(session, &args.listen).await?;
+/// Serves until Ctrl-C or SIGTERM, and collects and aggregates meanwhile.
+pub(crate) async fn run(session: &CliSession, args: UpArgs) -> anyhow::Result<Exit> {
+    gam_collect::check_days(args.since, None, gam_model::SystemClock.now().date_naive())?;
+    let github = session.settings.github(&args.github)?;
+    let server = BoundServer::bind(session, &args.listen).await?;
     let data = OpenData::open(&session.settings).await?;
-    let shutdown = async { _ = signals::stopped().await };
-    let work = async {
+    let console = session.console.clone();
+    let shutdown = async move {
+        signals::wait_for_stop_signal().await;
+        console.print_notice(STOPPED);
+    };
+    let rounds = async {
         tokio::select! {
-            error = rounds(session, &data, &github, &args) => error,
-            // The server lets its requests end; there is no new round meanwhile.
-            _ = signals::stopped() => std::future::pending().await,
+            error = run_rounds(session, &data, &github, &args) => error,
+            // The server still answers the requests in progress.
+            _ = signals::wait_for_stop_signal() => std::future::pending().await,
         }
     };
-    let done = tokio::select! {
-        served = bound.serve(session, data.store.query_ports(), shutdown) => served,
-        error = work => Err(error),
+    let served = tokio::select! {
+        served = server.serve(session, data.store.query_ports(), shutdown) => served,
+        error = rounds => Err(error),
     };
     data.close().await;
-    done.map(|()| Exit::Done)
+    served.map(|()| Exit::Success)
 }
 
-/// One round after another. It ends only where another round cannot help: with an error that was
-/// there from the beginning and that somebody has to mend.
-async fn rounds(session: &Session, data: &OpenData, github: &Client, args: &Up) -> anyhow::Error {
-    let mut has_worked = false;
+/// Runs one round after the other. Returns only if another round cannot help: the first round failed with
+/// an error that the user must fix.
+async fn run_rounds(session: &CliSession, data: &OpenData, github: &Client, args: &UpArgs) -> anyhow::Error {
+    let mut has_succeeded = false;
     loop {
-        match round(session, data, github, args, has_worked).await {
-            Ok(()) => has_worked = true,
-            Err(error) if !has_worked && needs_mending(&error) => return error,
-            Err(error) => session.console.error(sentence(&error)),
+        match run_round(session, data, github, args, has_succeeded).await {
+            Ok(()) => has_succeeded = true,
+            Err(error) if !has_succeeded && needs_user_action(&error) => return error,
+            Err(error) => session.console.print_error(one_line(&error)),
         }
         let next = data.clock().now() + args.every;
-        session.console.note(format!("the next round is at {} (in {})", moment(next), span(args.every)));
+        session.console.print_info(format!("next round at {} (in {})", utc(next), duration(args.every)));
         tokio::time::sleep(args.every).await;
     }
 }
 
-async fn round(
-    session: &Session,
+async fn run_round(
+    session: &CliSession,
     data: &OpenData,
     github: &Client,
-    args: &Up,
-    is_checked: bool,
+    args: &UpArgs,
+    is_token_checked: bool,
 ) -> anyhow::Result<()> {
-    if !is_checked {
+    let console = &session.console;
+    if !is_token_checked {
         let diagnosis = github.diagnose().await?;
         if let Some(login) = diagnosis.login {
-            session.console.note(format!("the token is {login}'s"));
+            console.print_info(format!("signed in as {login}"));
         }
     }
     let request = CollectRequest {
@@ -98,38 +109,38 @@ async fn round(
         since: args.since,
         until: None,
         repos: Vec::new(),
-        parallelism: args.limits.parallelism(),
+        parallelism: args.github.parallelism(),
     };
     let collected = collect::fetch(session, data, github, &request).await;
     match &collected {
-        Ok(collected) => {
-            session.console.note(collect::summary(collected));
-            collect::tell_troubles(session, collected, data.clock().now(), GoesOn::ByItself);
+        Ok(outcome) => {
+            console.print_info(collect::summary(outcome));
+            collect::print_problems(session, outcome, data.clock().now(), Continuation::NextRound);
         }
-        Err(error) if needs_mending(error) => return collected.map(|_| ()),
-        // What earlier runs have read is worth showing all the same.
+        Err(error) if needs_user_action(error) => return collected.map(|_| ()),
+        // Batches of earlier runs are processed even so.
         Err(_) => {}
     }
-    let (report, _) = aggregate::quietly(session, data, &args.org).await?;
-    session.console.note(format!("{}: {}", args.org, aggregate::summary(&report)));
+    let (outcome, _) = aggregate::aggregate_org(session, data, &args.org).await?;
+    console.print_info(format!("{}: {}", args.org, aggregate::summary(&outcome)));
     collected?;
-    // What GitHub does not tell as a change is looked for once a day.
+    // Once a day, look for what GitHub does not list as a change.
     if is_due(&data.collect_ports(), &args.org).await? {
-        reconcile::one(session, data, github, &args.org, GoesOn::ByItself).await?;
+        reconcile::reconcile_org(session, data, github, &args.org, Continuation::NextRound).await?;
     }
     Ok(())
 }
 
-/// Whether somebody has to do something before another round can work.
-fn needs_mending(error: &anyhow::Error) -> bool {
+/// Returns whether another round fails too until the user does something.
+fn needs_user_action(error: &anyhow::Error) -> bool {
     use gam_github::Error::{Forbidden, Invalid, NotFound, Unauthorized};
-    let refused = |error: &gam_github::Error| {
+    let is_refusal = |error: &gam_github::Error| {
         matches!(error, Unauthorized(_) | Forbidden(_) | NotFound(_) | Invalid(_))
     };
-    status(error) == Exit::Usage
+    exit_status(error) == Exit::Usage
         || error.chain().any(|cause| match cause.downcast_ref::<CollectError>() {
-            Some(CollectError::GitHub(error)) => refused(error),
-            _ => cause.downcast_ref().is_some_and(refused),
+            Some(CollectError::GitHub(error)) => is_refusal(error),
+            _ => cause.downcast_ref().is_some_and(is_refusal),
         })
 }
 
@@ -138,15 +149,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_somebody_has_to_mend_ends_it() {
+    fn only_refusals_need_user_action() {
         let github = |error: gam_github::Error| -> anyhow::Error { CollectError::GitHub(error).into() };
-        assert!(needs_mending(&github(gam_github::Error::Unauthorized("no".into()))));
-        assert!(needs_mending(&github(gam_github::Error::NotFound("no".into()))));
-        assert!(needs_mending(&gam_github::Error::Forbidden("no".into()).into()));
-        assert!(needs_mending(&CollectError::Invalid("no".into()).into()));
+        assert!(needs_user_action(&github(gam_github::Error::Unauthorized("no".into()))));
+        assert!(needs_user_action(&github(gam_github::Error::NotFound("no".into()))));
+        assert!(needs_user_action(&gam_github::Error::Forbidden("no".into()).into()));
+        assert!(needs_user_action(&CollectError::Invalid("no".into()).into()));
         let unavailable = gam_github::Error::Unavailable { what: "x".into(), why: "y".into() };
-        assert!(!needs_mending(&github(unavailable)));
-        assert!(!needs_mending(&github(gam_github::Error::Limited { until: None, why: "z".into() })));
-        assert!(!needs_mending(&anyhow::anyhow!("the disk")));
+        assert!(!needs_user_action(&github(unavailable)));
+        assert!(!needs_user_action(&github(gam_github::Error::Limited { until: None, why: "z".into() })));
+        assert!(!needs_user_action(&anyhow::anyhow!("the disk")));
     }
 }

@@ -1,28 +1,28 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{Days, Weekday};
-use gam_model::MemberKind;
+use gam_model::{EventId, EventKind, MemberKind};
 
 use super::*;
 
-fn span(since: &str, until: &str) -> Span {
-    Span { seed: 42, since: since.parse().unwrap(), until: until.parse().unwrap() }
+fn range(since: &str, until: &str) -> SampleRange {
+    SampleRange { seed: 42, since: since.parse().unwrap(), until: until.parse().unwrap() }
 }
 
 fn year() -> Vec<Event> {
-    events(span("2024-01-01", "2025-02-04"))
+    events(range("2024-01-01", "2025-02-04"))
 }
 
 fn of_kind(events: &[Event], kind: EventKind) -> BTreeMap<(i64, i64), &Event> {
-    let kept = events.iter().filter(|event| event.kind == kind);
-    kept.map(|event| ((event.repo_id, event.facts.number.unwrap()), event)).collect()
+    let of_kind = events.iter().filter(|event| event.kind == kind);
+    of_kind.map(|event| ((event.repo_id, event.facts.number.unwrap()), event)).collect()
 }
 
 #[test]
-fn the_same_span_makes_the_same_events_and_another_seed_others() {
-    let one = events(span("2024-03-01", "2024-04-01"));
-    assert_eq!(one, events(span("2024-03-01", "2024-04-01")));
-    let other = events(Span { seed: 7, ..span("2024-03-01", "2024-04-01") });
+fn events_follow_from_the_seed() {
+    let one = events(range("2024-03-01", "2024-04-01"));
+    assert_eq!(one, events(range("2024-03-01", "2024-04-01")));
+    let other = events(SampleRange { seed: 7, ..range("2024-03-01", "2024-04-01") });
     assert_ne!(one, other);
 }
 
@@ -34,18 +34,18 @@ fn ids_are_unique() {
 }
 
 #[test]
-fn nothing_lies_before_the_span_or_in_the_future() {
-    let span = span("2024-01-01", "2025-02-04");
+fn all_events_are_in_the_range() {
+    let range = range("2024-01-01", "2025-02-04");
     for event in year() {
-        assert!(event.occurred_at >= midnight(span.since), "{event:?}");
-        assert!(event.occurred_at < midnight(span.until), "{event:?}");
+        assert!(event.occurred_at >= midnight(range.since), "{event:?}");
+        assert!(event.occurred_at < midnight(range.until), "{event:?}");
         let times = [event.facts.created_at, event.facts.merged_at];
-        assert!(times.into_iter().flatten().all(|at| at < midnight(span.until)), "{event:?}");
+        assert!(times.into_iter().flatten().all(|at| at < midnight(range.until)), "{event:?}");
     }
 }
 
 #[test]
-fn every_pull_request_was_opened_before_it_ended_and_ends_once() {
+fn pull_requests_end_once_and_after_they_were_opened() {
     let events = year();
     let opened = of_kind(&events, EventKind::PrOpened);
     let merged = of_kind(&events, EventKind::PrMerged);
@@ -76,31 +76,31 @@ fn every_pull_request_was_opened_before_it_ended_and_ends_once() {
     }
     assert!(
         opened.keys().all(|key| !issues.contains_key(key)),
-        "pull requests and issues share their numbers"
+        "pull requests and issues share one sequence of numbers"
     );
 }
 
 #[test]
-fn a_later_sample_goes_on_from_an_earlier_one() {
+fn a_longer_sample_continues_a_shorter_one() {
     let first: NaiveDate = "2024-05-03".parse().unwrap();
-    let mut known: BTreeMap<EventId, Event> = BTreeMap::new();
-    let mut retold = 0;
+    let mut earlier: BTreeMap<EventId, Event> = BTreeMap::new();
+    let mut changed = 0;
     for days in [0, 1, 2, 3, 30] {
         let until = first + Days::new(days);
-        let now = events(Span { seed: 1, since: "2024-03-01".parse().unwrap(), until });
+        let now = events(SampleRange { seed: 1, since: "2024-03-01".parse().unwrap(), until });
         let now: BTreeMap<_, _> = now.into_iter().map(|event| (event.id.clone(), event)).collect();
-        for (id, before) in &known {
+        for (id, before) in &earlier {
             let after = &now[id];
-            if !after.same_content(before) {
+            if !after.has_same_content(before) {
                 assert!(after.version > before.version, "{before:?} {after:?}");
                 assert_eq!(after.occurred_at, before.occurred_at);
-                retold += 1;
+                changed += 1;
             }
         }
-        assert!(now.len() > known.len());
-        known = now;
+        assert!(now.len() > earlier.len());
+        earlier = now;
     }
-    assert!(retold > 20, "pull requests are merged later than they are opened: {retold}");
+    assert!(changed > 20, "pull requests are merged later than they are opened: {changed}");
 }
 
 #[test]

@@ -6,17 +6,17 @@ use gam_lake::ObjectStore;
 use gam_model::{Clock, Identity};
 use gam_store::{NameStore, RollupStore};
 
-/// The ports and settings of an aggregation, connected once by a composition root.
+/// The ports and settings of an aggregation. A composition root connects them once.
 #[derive(Clone)]
 pub struct AggregatePorts {
-    /// The lake: inbox and snapshots.
+    /// The lake: inbox, snapshots and rejected batches.
     pub objects: Arc<dyn ObjectStore>,
-    /// Rollups and their markers.
+    /// Rollups and markers.
     pub rollups: Arc<dyn RollupStore>,
-    /// The registry of names.
+    /// The latest names of organizations and repositories.
     pub names: Arc<dyn NameStore>,
-    /// The wall clock, for stopping in time.
+    /// The wall clock, for the time limit.
     pub clock: Arc<dyn Clock>,
-    /// Bots and aliases, applied while folding.
+    /// Bots and aliases. They are applied while folding.
     pub identity: Arc<Identity>,
 }

@@ -1,34 +1,34 @@
-//! What an aggregation reports while it works.
+//! What an aggregation reports while it runs.
 
 use gam_model::Month;
 
-/// Something that happened during an aggregation.
+/// One step of a running aggregation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AggregateProgress {
-    /// Inbox batches were found.
+    /// The inbox was listed and is not empty.
     Inbox {
-        /// How many.
+        /// Number of batches to process.
         batches: usize,
     },
-    /// A month was folded.
+    /// A month's rollups were written.
     MonthDone {
-        /// The month.
+        /// The UTC month.
         month: Month,
-        /// How many rollups were written.
+        /// Number of rollups written.
         rollups: usize,
     },
-    /// A damaged batch was set aside.
+    /// A damaged batch was moved to `rejected/`.
     Rejected {
-        /// Where the batch is now.
+        /// The new path of the batch.
         path: String,
-        /// What is wrong with it.
+        /// What is wrong with the batch.
         why: String,
     },
 }
 
-/// Receives the progress of an aggregation. It must return quickly and must not fail.
+/// Receives the progress of an aggregation.
 pub trait AggregateObserver: Send + Sync {
-    /// Receives one piece of progress.
+    /// Receives one step. It must return quickly and must not fail.
     fn notice(&self, progress: AggregateProgress);
 }
 

@@ -1,4 +1,4 @@
-//! How every client reaches AWS: transport, timeouts, retries.
+//! Transport, timeouts and retries of every AWS client.
 
 use std::time::Duration;
 
@@ -9,23 +9,23 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime::client::retries::{RetryPartition, TokenBucket};
 use aws_types::service_config::ServiceConfigKey;
 
-/// How often a request is tried. Between tries lie jittered pauses of up to [`MAX_PAUSE`].
-const TRIES: u32 = 8;
+/// Number of attempts of a request, with jittered pauses of up to [`MAX_PAUSE`] in between.
+const MAX_ATTEMPTS: u32 = 8;
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 
-/// Reads region, credentials and endpoints from where AWS tools keep them. It sends nothing.
+/// Reads region, credentials and endpoints from where AWS tools store them. Sends no request.
 pub async fn load() -> SdkConfig {
     let transport =
         aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     aws_config::defaults(BehaviorVersion::v2026_01_12())
         .http_client(transport)
-        .retry_config(RetryConfig::standard().with_max_attempts(TRIES).with_max_backoff(MAX_PAUSE))
+        .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS).with_max_backoff(MAX_PAUSE))
         .timeout_config(timeouts(Duration::from_secs(10)))
         .load()
         .await
 }
 
-/// Timeouts for requests of which one attempt may take so long.
+/// Returns the timeouts of requests whose attempts may each take up to `attempt`.
 pub(crate) fn timeouts(attempt: Duration) -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(3))
@@ -34,13 +34,13 @@ pub(crate) fn timeouts(attempt: Duration) -> TimeoutConfig {
         .build()
 }
 
-/// Retries that are bounded for each request, and not by what other requests have met: a throttled
-/// table slows all writes down at once, and every one of them is to wait rather than to fail.
-pub(crate) fn patient(name: &'static str) -> RetryPartition {
+/// Returns a retry partition without the quota that the SDK shares among requests. A throttled table slows down
+/// all writes at once, and each of them should wait instead of fail. Attempts per request stay limited.
+pub(crate) fn without_retry_quota(name: &'static str) -> RetryPartition {
     RetryPartition::custom(name).token_bucket(TokenBucket::unlimited()).build()
 }
 
-/// The endpoint that replaces the service's own, if any does: an emulator's, most likely.
+/// Returns the configured endpoint of a service, such as an emulator's. `None` if it is AWS's own.
 pub(crate) fn endpoint_override(config: &SdkConfig, service: &str) -> Option<String> {
     let key = ServiceConfigKey::builder()
         .service_id(service)
@@ -48,6 +48,6 @@ pub(crate) fn endpoint_override(config: &SdkConfig, service: &str) -> Option<Str
         .profile("endpoint_url")
         .build()
         .ok()?;
-    let own = config.service_config().and_then(|service| service.load_config(key));
-    own.or_else(|| config.endpoint_url().map(str::to_owned))
+    let endpoint = config.service_config().and_then(|service| service.load_config(key));
+    endpoint.or_else(|| config.endpoint_url().map(str::to_owned))
 }

@@ -1,4 +1,4 @@
-//! Queues that functions hand work on with, and where they put aside what can never work.
+//! SQS queues: the queues that functions take messages from, and their dead-letter queues.
 
 use std::time::Duration;
 
@@ -7,21 +7,21 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::MessageAttributeValue;
 use futures::StreamExt;
 
-use crate::failure::Failure;
+use crate::service_error::ServiceError;
 
-/// The longest delay that SQS takes.
-const LONGEST_DELAY: Duration = Duration::from_secs(900);
-/// How many requests are in flight.
-const IN_FLIGHT: usize = 16;
-/// SQS refuses longer attributes with the body; a reason needs no more.
-const LONGEST_REASON: usize = 1_000;
+/// The longest delay that SQS accepts.
+const MAX_DELAY: Duration = Duration::from_secs(900);
+/// Number of requests that one call sends concurrently at most.
+const MAX_CONCURRENT_REQUESTS: usize = 16;
+/// Length of a dead letter's reason. Body and attributes of a message share SQS's size limit.
+const MAX_REASON_CHARS: usize = 1_000;
 
 /// Why a message could not be sent.
 #[derive(Debug, thiserror::Error)]
-#[error("sending to a queue failed: {0}")]
+#[error("cannot send to the queue: {0}")]
 pub struct QueueError(String);
 
-/// A queue to send to.
+/// An SQS queue.
 #[derive(Debug, Clone)]
 pub struct Queue {
     client: Client,
@@ -29,50 +29,49 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// The queue at that URL. It sends nothing.
+    /// Creates a client for the queue at a URL. Sends no request.
     pub fn new(config: &SdkConfig, url: &str) -> Self {
         Queue { client: Client::new(config), url: url.to_owned() }
     }
 
-    /// Sends messages, each to be received after the delay at the earliest (15 minutes at most).
+    /// Sends messages that become visible after `delay`, which is limited to 15 minutes.
     ///
     /// # Errors
-    /// Where the queue fails; some of them may have been sent.
+    /// If the queue fails. Some of the messages may have been sent.
     pub async fn send(&self, bodies: &[String], delay: Duration) -> Result<(), QueueError> {
-        let delay_s = delay.min(LONGEST_DELAY).as_secs() as i32;
+        let delay_s = delay.min(MAX_DELAY).as_secs() as i32;
         let sends = bodies.iter().map(|body| {
             let request = self.client.send_message().queue_url(&self.url).message_body(body);
             request.delay_seconds(delay_s).send()
         });
-        // One by one: the answer to a batch has to be looked through for what was refused.
-        let mut sends = futures::stream::iter(sends).buffer_unordered(IN_FLIGHT);
+        // One request per message: a batch request can succeed although some of its messages were rejected.
+        let mut sends = futures::stream::iter(sends).buffer_unordered(MAX_CONCURRENT_REQUESTS);
         while let Some(sent) = sends.next().await {
-            sent.map_err(|error| QueueError(Failure::of(&error).to_string()))?;
+            sent.map_err(|error| QueueError(ServiceError::new(&error).to_string()))?;
         }
         Ok(())
     }
 
-    /// Lets a message that was received be received again after the delay, and not only when the time is
-    /// over that the queue gives whoever has received it.
+    /// Sets the visibility timeout of a received message, so that it is received again after `delay`.
     ///
     /// # Errors
-    /// Where the queue fails.
-    pub async fn give_back(&self, receipt: &str, delay: Duration) -> Result<(), QueueError> {
+    /// If the queue fails.
+    pub async fn change_visibility(&self, receipt: &str, delay: Duration) -> Result<(), QueueError> {
         let request = self.client.change_message_visibility().queue_url(&self.url).receipt_handle(receipt);
         let request = request.visibility_timeout(delay.as_secs() as i32);
-        request.send().await.map(drop).map_err(|error| QueueError(Failure::of(&error).to_string()))
+        request.send().await.map(drop).map_err(|error| QueueError(ServiceError::new(&error).to_string()))
     }
 
-    /// Puts a message aside, with the reason as its attribute.
+    /// Sends a message with the attribute `reason`, as a dead letter.
     ///
     /// # Errors
-    /// Where the queue fails.
-    pub async fn set_aside(&self, body: &str, reason: &str) -> Result<(), QueueError> {
-        let reason: String = reason.chars().filter(|c| !c.is_control()).take(LONGEST_REASON).collect();
+    /// If the queue fails.
+    pub async fn send_with_reason(&self, body: &str, reason: &str) -> Result<(), QueueError> {
+        let reason: String = reason.chars().filter(|c| !c.is_control()).take(MAX_REASON_CHARS).collect();
         let value = MessageAttributeValue::builder().data_type("String").string_value(reason);
         let value = value.build().map_err(|error| QueueError(error.to_string()))?;
         let request = self.client.send_message().queue_url(&self.url).message_body(body);
         let request = request.message_attributes("reason", value);
-        request.send().await.map(drop).map_err(|error| QueueError(Failure::of(&error).to_string()))
+        request.send().await.map(drop).map_err(|error| QueueError(ServiceError::new(&error).to_string()))
     }
 }

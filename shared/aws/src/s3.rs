@@ -1,11 +1,11 @@
 //! The lake on S3.
 //!
-//! Writes carry a condition that S3 checks: `If-None-Match: *` where there must be nothing, `If-Match`
-//! where just what was read is to be replaced
-//! (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>). Of its refusals 412
-//! says that the condition does not hold, and 409 that another write was under way and nothing was
-//! decided: then the write is tried again. A write whose answer was lost and that is sent again meets
-//! itself, and comes back as refused; the callers find out by reading what is there.
+//! Writes carry a condition that S3 checks: `If-None-Match: *` to create an object, `If-Match` to replace the
+//! version that was read
+//! (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>). Status 412 means that the
+//! condition does not hold. Status 409 means that another write was in progress, so the write is tried again. If
+//! the response to a write is lost, the retry finds the object of the first attempt and reports a failed
+//! condition. Callers then read the object to see what is stored.
 
 use std::time::Duration;
 
@@ -22,16 +22,16 @@ use gam_lake::error::{Error, Result};
 use gam_lake::object_store::{ETag, Object, ObjectMeta, ObjectStore, PutIfAbsent, PutIfMatch};
 use gam_lake::paths::ObjectPath;
 
-use crate::config::{endpoint_override, patient, timeouts};
-use crate::failure::Failure;
+use crate::config::{endpoint_override, timeouts, without_retry_quota};
+use crate::service_error::ServiceError;
 
-/// A snapshot of a large organization's month has some hundred megabytes.
-const ATTEMPT: Duration = Duration::from_secs(120);
+/// Timeout of one attempt of a request. A month of a large organization can have some hundred megabytes.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The bucket and the prefix of an address `s3://bucket/prefix`; `None` where it is none.
+/// Returns bucket and prefix of an address `s3://bucket/prefix`, or `None` if the address is invalid.
 pub fn parse(address: &str) -> Option<(&str, &str)> {
-    let place = address.strip_prefix("s3://")?;
-    let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
+    let path = address.strip_prefix("s3://")?;
+    let (bucket, prefix) = path.split_once('/').unwrap_or((path, ""));
     (!bucket.is_empty()).then_some((bucket, prefix))
 }
 
@@ -40,75 +40,78 @@ pub fn parse(address: &str) -> Option<(&str, &str)> {
 pub struct S3Objects {
     client: Client,
     bucket: String,
-    /// Empty, or with a `/` at its end.
+    /// Empty, or ends with `/`.
     prefix: String,
 }
 
 impl S3Objects {
-    /// The lake in that bucket, below that prefix; an empty one for the whole bucket. It sends nothing.
+    /// Creates a client for the lake below a prefix of a bucket. An empty prefix means the entire bucket. Sends
+    /// no request.
     pub fn new(config: &SdkConfig, bucket: &str, prefix: &str) -> Self {
-        let own = aws_sdk_s3::config::Builder::from(config)
-            .timeout_config(timeouts(ATTEMPT))
-            .retry_partition(patient("s3"))
-            // The name of a bucket is a name of a host only at AWS itself.
-            .force_path_style(endpoint_override(config, "S3").is_some())
+        let endpoint = endpoint_override(config, "S3");
+        let config = aws_sdk_s3::config::Builder::from(config)
+            .timeout_config(timeouts(ATTEMPT_TIMEOUT))
+            .retry_partition(without_retry_quota("s3"))
+            // Only AWS itself resolves bucket names as host names.
+            .force_path_style(endpoint.is_some())
             .build();
         let prefix = prefix.trim_matches('/');
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-        S3Objects { client: Client::from_conf(own), bucket: bucket.to_owned(), prefix }
+        S3Objects { client: Client::from_conf(config), bucket: bucket.to_owned(), prefix }
     }
 
-    /// The path of an object that S3 has named; `None` where it is not in this lake.
+    /// Returns the path of an object from an event of S3, or `None` if it is not in this lake.
     pub fn path_of(&self, bucket: &str, key: &str) -> Option<ObjectPath> {
         if bucket != self.bucket {
             return None;
         }
-        ObjectPath::listed(key.strip_prefix(&self.prefix)?)
+        ObjectPath::parse(key.strip_prefix(&self.prefix)?)
     }
 
     fn key(&self, path: &ObjectPath) -> String {
         format!("{}{path}", self.prefix)
     }
 
-    fn error<E>(&self, doing: &str, what: &str, error: &SdkError<E, HttpResponse>) -> Error
+    fn error<E>(&self, action: &str, path: &str, error: &SdkError<E, HttpResponse>) -> Error
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
-        let failure = Failure::of(error);
-        let place = format!("s3://{}/{}{what}", self.bucket, self.prefix);
-        if failure.code == "NoSuchBucket" {
-            let text = format!("there is no bucket {}: create it, or name another with --lake", self.bucket);
-            return Error::unusable(text, failure);
+        let cause = ServiceError::new(error);
+        let address = format!("s3://{}/{}{path}", self.bucket, self.prefix);
+        if cause.code == "NoSuchBucket" {
+            let text =
+                format!("bucket {} does not exist: create it, or choose another with --lake", self.bucket);
+            return Error::unusable(text, cause);
         }
-        if failure.status == Some(301) || failure.code == "AuthorizationHeaderMalformed" {
-            let text = format!("the bucket {} is in another region: set AWS_REGION to its own", self.bucket);
-            return Error::unusable(text, failure);
+        if cause.status == Some(301) || cause.code == "AuthorizationHeaderMalformed" {
+            let text = format!("bucket {} is in another region: set AWS_REGION to its region", self.bucket);
+            return Error::unusable(text, cause);
         }
-        if failure.is_refusal() {
+        if cause.is_access_denied() {
             let text = format!(
-                "{doing} {place} is not permitted ({failure}): sign in to AWS, or grant this role access to it"
+                "{action} {address} is not permitted ({cause}): sign in to AWS, or grant this role access to it"
             );
-            return Error::unusable(text, failure);
+            return Error::unusable(text, cause);
         }
-        Error::unavailable(format!("{doing} {place}: {failure}"), failure)
+        Error::unavailable(format!("{action} {address}: {cause}"), cause)
     }
 
     async fn read(&self, path: &ObjectPath, range: Option<String>) -> Result<Option<Object>> {
         let request = self.client.get_object().bucket(&self.bucket).key(self.key(path)).set_range(range);
-        let found = match request.send().await {
-            Ok(found) => found,
+        let response = match request.send().await {
+            Ok(response) => response,
             Err(error) => {
-                let failure = Failure::of(&error);
-                return match failure.code.as_str() {
+                let cause = ServiceError::new(&error);
+                return match cause.code.as_str() {
                     "NoSuchKey" => Ok(None),
-                    // An empty object has no last bytes.
+                    // An empty object has no valid range.
                     "InvalidRange" => Box::pin(self.read(path, None)).await,
                     _ => Err(self.error("reading", path.as_str(), &error)),
                 };
             }
         };
-        let etag = ETag(found.e_tag().unwrap_or_default().to_owned());
-        let bytes = found
+        let etag = ETag(response.e_tag().unwrap_or_default().to_owned());
+        let bytes = response
             .body
             .collect()
             .await
@@ -116,7 +119,7 @@ impl S3Objects {
         Ok(Some(Object { bytes: bytes.into_bytes(), etag }))
     }
 
-    /// Sends the write until it is decided; `None` where the condition does not hold.
+    /// Sends a write, again if S3 reports a concurrent one. Returns `None` if the condition does not hold.
     async fn write(
         &self,
         path: &ObjectPath,
@@ -135,21 +138,21 @@ impl S3Objects {
                 Ok(written) => return Ok(Some(ETag(written.e_tag().unwrap_or_default().to_owned()))),
                 Err(error) => error,
             };
-            let failure = Failure::of(&error);
-            match (failure.status, failure.code.as_str()) {
+            let cause = ServiceError::new(&error);
+            match (cause.status, cause.code.as_str()) {
                 (Some(412), _) | (_, "PreconditionFailed" | "NoSuchKey") => return Ok(None),
                 (Some(409), _) => {}
                 _ => return Err(self.error("writing", path.as_str(), &error)),
             }
             let Some(pause) = pauses.next() else {
-                let what = format!("writing {path}: other writes of it are always under way");
-                return Err(Error::unavailable(what, failure));
+                let what = format!("writing {path}: other writers keep writing the same object");
+                return Err(Error::unavailable(what, cause));
             };
             tokio::time::sleep(pause).await;
         }
     }
 
-    fn put(&self, path: &ObjectPath, metadata: &[(&'static str, String)]) -> PutObjectFluentBuilder {
+    fn put_request(&self, path: &ObjectPath, metadata: &[(&'static str, String)]) -> PutObjectFluentBuilder {
         let request = self.client.put_object().bucket(&self.bucket).key(self.key(path));
         metadata.iter().fold(request, |request, (name, value)| request.metadata(*name, value))
     }
@@ -161,8 +164,8 @@ impl ObjectStore for S3Objects {
         self.read(path, None).await
     }
 
-    async fn get_tail(&self, path: &ObjectPath, length: u64) -> Result<Option<Object>> {
-        self.read(path, Some(format!("bytes=-{length}"))).await
+    async fn get_tail(&self, path: &ObjectPath, length: u64) -> Result<Option<Bytes>> {
+        Ok(self.read(path, Some(format!("bytes=-{length}"))).await?.map(|object| object.bytes))
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>> {
@@ -173,14 +176,14 @@ impl ObjectStore for S3Objects {
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| self.error("listing", prefix, &error))?;
             listed.extend(page.contents().iter().filter_map(|object| {
-                let path = ObjectPath::listed(object.key()?.strip_prefix(&self.prefix)?)?;
+                let path = ObjectPath::parse(object.key()?.strip_prefix(&self.prefix)?)?;
                 Some(ObjectMeta {
                     path,
                     size: object.size().and_then(|size| size.try_into().ok()).unwrap_or(0),
                 })
             }));
         }
-        // S3 lists in this order; its emulators and imitations need not.
+        // S3 lists in this order, but compatible services need not.
         listed.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(listed)
     }
@@ -191,7 +194,7 @@ impl ObjectStore for S3Objects {
         bytes: Bytes,
         metadata: &[(&'static str, String)],
     ) -> Result<PutIfAbsent> {
-        let request = || self.put(path, metadata).if_none_match("*");
+        let request = || self.put_request(path, metadata).if_none_match("*");
         Ok(self.write(path, bytes, request).await?.map_or(PutIfAbsent::Exists, PutIfAbsent::Written))
     }
 
@@ -202,7 +205,7 @@ impl ObjectStore for S3Objects {
         etag: &ETag,
         metadata: &[(&'static str, String)],
     ) -> Result<PutIfMatch> {
-        let request = || self.put(path, metadata).if_match(&etag.0);
+        let request = || self.put_request(path, metadata).if_match(&etag.0);
         Ok(self.write(path, bytes, request).await?.map_or(PutIfMatch::Changed, PutIfMatch::Written))
     }
 
@@ -218,11 +221,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_name_a_bucket_and_a_prefix() {
+    fn addresses_have_a_bucket_and_a_prefix() {
         assert_eq!(parse("s3://bucket"), Some(("bucket", "")));
         assert_eq!(parse("s3://bucket/a/b"), Some(("bucket", "a/b")));
-        for none in ["", "s3://", "s3:///a", "bucket", "file:x"] {
-            assert_eq!(parse(none), None, "{none}");
+        for invalid in ["", "s3://", "s3:///a", "bucket", "file:x"] {
+            assert_eq!(parse(invalid), None, "{invalid}");
         }
     }
 }

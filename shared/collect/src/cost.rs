@@ -6,27 +6,28 @@ use std::time::Duration;
 use gam_github::Usage;
 use tokio::time::Instant;
 
-/// What the readings of a repository have cost.
+/// What the read tasks of a repository cost.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RepoCost {
     /// The repository's name.
     pub repo: String,
     /// Requests, points, retries and bytes.
     pub usage: Usage,
-    /// How many events they made.
+    /// Number of events written.
     pub events: usize,
-    /// From the beginning of the first reading to the end of the last.
+    /// Time from the start of the first read task to the end of the last.
     pub took: Duration,
 }
 
-/// The costs of readings that run side by side.
+/// The costs of read tasks that run in parallel.
 #[derive(Debug, Default)]
 pub(crate) struct Costs {
+    /// The cost of each repository and the start of its first read task, by id.
     repos: BTreeMap<i64, (RepoCost, Instant)>,
 }
 
 impl Costs {
-    /// A reading that began then has ended.
+    /// Adds a read task that began at `begun` and has just ended.
     pub(crate) fn add(&mut self, repo_id: i64, repo: &str, usage: Usage, begun: Instant) {
         let entry = self.repos.entry(repo_id);
         let (cost, first) =
@@ -36,7 +37,7 @@ impl Costs {
         cost.took = first.elapsed();
     }
 
-    /// With the events of each repository, by id; in order of names.
+    /// Returns the costs by name. `events` is the number of events of each repository, by id.
     pub(crate) fn into_repos(self, events: &BTreeMap<i64, usize>) -> Vec<RepoCost> {
         let with_events = |(id, (cost, _)): (i64, (RepoCost, Instant))| RepoCost {
             events: events.get(&id).copied().unwrap_or_default(),
@@ -53,7 +54,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn readings_side_by_side_add_up_but_their_time_does_not() {
+    async fn parallel_tasks_add_up_in_usage_but_not_in_time() {
         let mut costs = Costs::default();
         let begun = Instant::now();
         let usage = Usage { requests: 2, points: 3, retries: 1, bytes: 10 };

@@ -1,249 +1,289 @@
-//! Reading deployments. They are ordered by creation only, while what matters, their statuses, comes
-//! later: those that may still succeed are remembered and asked for by id, and where there is
-//! something new the last 14 days are read anew. What failed and was deleted since is taken back.
+//! Reads deployments. GitHub orders them by creation only, but what counts are their statuses, which come
+//! later. So the checkpoint remembers deployments that may still succeed, and each run requests them by id.
+//! If there is something new, the last 14 days of the list are read again. If a failed deployment was
+//! deleted, its failure is retracted.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use gam_github::facts::Outcome;
+use gam_github::events::DeploymentOutcome;
 use gam_github::wire::Deployment;
-use gam_github::{Client, Error, Newest, PageSize, RepoProbe, Shown};
+use gam_github::{Client, DeploymentLookup, Error, ListSummary, PageSize, RepoProbe};
 use gam_model::Event;
 use tokio::sync::mpsc::Sender;
 
-use crate::Refusal;
-use crate::checkpoint::{DeploymentsCheckpoint, DeploymentsWalk, RepoCheckpoint, Unsettled};
-use crate::plan::{Span, Stop, Target};
-use crate::writer::{PageRead, Update};
+use crate::RepoFailure;
+use crate::checkpoint::{DeploymentsCheckpoint, DeploymentsWalk, RepoCheckpoint, UnsettledDeployment};
+use crate::context::{ReadError, RepoContext, is_cursor_rejected};
+use crate::window::CollectionWindow;
+use crate::writer::{CheckpointUpdate, PageRead};
 
-const WHAT: &str = "deployments";
-/// How long before the latest activity deployments are read anew, and how long before the first day
-/// asked for they are read: a deployment counts when it succeeds, which may be long after its creation.
-const READ_ANEW: TimeDelta = TimeDelta::days(14);
+const KIND: &str = "deployments";
+/// How long before the repository's latest activity deployments are read again, and how long before the
+/// start of the window they are read: a deployment counts when it succeeds, which may be long after its
+/// creation.
+const SETTLING_PERIOD: TimeDelta = TimeDelta::days(14);
+/// How many unsettled deployments are requested together at most.
+const MAX_DEPLOYMENTS_PER_REQUEST: usize = 100;
 
-/// The answers for a repository's deployments, by numeric id; `None` where GitHub shows none.
-pub(crate) type Asked = HashMap<i64, Option<Deployment>>;
+/// A repository's unsettled deployments as GitHub shows them now, by numeric id; `None` if GitHub does not
+/// show the deployment.
+pub(crate) type SettlementAnswers = HashMap<i64, Option<Deployment>>;
 
-/// What was asked for by id, by repository; and the repositories of which it could not be, with why.
+/// The result of requesting the unsettled deployments.
 #[derive(Default)]
-pub(crate) struct Answers {
-    pub(crate) asked: HashMap<i64, Asked>,
-    pub(crate) failed: BTreeMap<i64, Refusal>,
+pub(crate) struct SettlementCheck {
+    /// The answers, by repository id.
+    pub(crate) answers: HashMap<i64, SettlementAnswers>,
+    /// Repositories whose deployments GitHub did not return, by id.
+    pub(crate) failed: BTreeMap<i64, RepoFailure>,
 }
 
-/// Asks for the deployments that may still succeed, of all repositories together. Where GitHub does not
-/// answer, they stay remembered and their repositories count as failed.
+/// Requests the unsettled deployments of all repositories. If GitHub does not answer, the deployments stay
+/// unsettled and their repositories count as failed.
 ///
 /// # Errors
-/// Where no other question can fare better: the limits are used up, or the token is refused.
-pub(crate) async fn ask_unsettled(
+/// If no other request can succeed either: the limits are used up, or GitHub rejects the token.
+pub(crate) async fn check_unsettled(
     github: &Client,
     repos: &[RepoProbe],
     checkpoints: &BTreeMap<i64, RepoCheckpoint>,
-) -> Result<Answers, Error> {
+) -> Result<SettlementCheck, Error> {
     let mut unsettled = Vec::new();
     for repo in repos {
-        let known = checkpoints.get(&repo.id).into_iter().flat_map(|c| &c.deployments.unsettled);
-        unsettled.extend(known.map(|(id, deployment)| (repo.id, *id, deployment.node_id.clone())));
+        let of_repo = checkpoints.get(&repo.id).into_iter().flat_map(|known| &known.deployments.unsettled);
+        unsettled.extend(of_repo.map(|(id, deployment)| (repo.id, *id, deployment.node_id.clone())));
     }
-    let mut answers = Answers::default();
+    let mut check = SettlementCheck::default();
     let mut size = PageSize::new(100);
     let mut rest = unsettled.as_slice();
     while !rest.is_empty() {
-        let chunk = &rest[..rest.len().min(100)];
+        let chunk = &rest[..rest.len().min(MAX_DEPLOYMENTS_PER_REQUEST)];
         let node_ids: Vec<String> = chunk.iter().map(|(_, _, node_id)| node_id.clone()).collect();
-        let shown = match github.deployments_by_id(&node_ids, &mut size).await {
-            Ok(shown) => shown,
-            Err(error @ (Error::Limited { .. } | Error::Unauthorized(_))) => return Err(error),
+        let returned = match github.deployments_by_id(&node_ids, &mut size).await {
+            Ok(returned) => returned,
             Err(error) => {
-                let refusal =
-                    Refusal::of(&error).about("deployments that may still succeed could not be asked for");
-                answers.failed.extend(chunk.iter().map(|(repo, ..)| (*repo, refusal.clone())));
+                let failure =
+                    RepoFailure::unless_fatal(error, "cannot check deployments that may still succeed")?;
+                check.failed.extend(chunk.iter().map(|(repo, ..)| (*repo, failure.clone())));
                 rest = &rest[chunk.len()..];
                 continue;
             }
         };
-        // An answer without a node would go round for ever.
-        rest = &rest[shown.len().clamp(1, rest.len())..];
-        for ((repo, id, _), shown) in chunk.iter().zip(shown) {
-            let found = match shown {
-                Shown::Whole(found) => Some(*found).filter(|found| found.database_id == Some(*id)),
-                Shown::Gone => None,
-                Shown::Refused => continue,
+        // GitHub may answer for fewer than requested. At least one counts as answered, so that the loop ends.
+        rest = &rest[returned.len().clamp(1, rest.len())..];
+        for ((repo, id, _), answer) in chunk.iter().zip(returned) {
+            let deployment = match answer {
+                DeploymentLookup::Found(deployment) => {
+                    Some(*deployment).filter(|it| it.database_id == Some(*id))
+                }
+                DeploymentLookup::Gone => None,
+                DeploymentLookup::Refused => continue,
             };
-            answers.asked.entry(*repo).or_default().insert(*id, found);
+            check.answers.entry(*repo).or_default().insert(*id, deployment);
         }
     }
-    Ok(answers)
+    Ok(check)
 }
 
-/// Whether there is anything to read, or to remember, beside what was asked for by id.
-pub(crate) fn is_due(from: &DeploymentsCheckpoint, newest: Newest, span: Span) -> bool {
-    from.walk.is_some()
-        || !span.is_known(from.since)
-        || from.total != newest.total
-        || from.watermark != newest.at
+/// Returns whether there is anything to read, or to save in the checkpoint, apart from what was requested by
+/// id.
+pub(crate) fn is_due(
+    checkpoint: &DeploymentsCheckpoint,
+    newest: ListSummary,
+    window: CollectionWindow,
+) -> bool {
+    checkpoint.walk.is_some()
+        || !window.is_covered(checkpoint.covered_from)
+        || checkpoint.total != newest.total
+        || checkpoint.watermark != newest.at
 }
 
 pub(crate) async fn read(
     github: &Client,
-    target: &Target,
-    newest: Newest,
-    from: DeploymentsCheckpoint,
-    asked: Asked,
-    sink: &Sender<PageRead>,
-) -> Result<(), Stop> {
-    let mut reading =
-        Deployments { github, target, sink, checkpoint: from, seen: BTreeSet::new(), walked: None };
-    let looked_for = reading.take_answers(asked).await?;
-    if let Some(walk) = reading.checkpoint.walk.take() {
-        match reading.walk(walk.clone()).await {
-            // The place in the list is not known any more: begin the walk anew.
-            Err(Stop::GitHub(Error::Invalid(_))) if walk.cursor.is_some() => {
-                reading.walk(DeploymentsWalk { cursor: None, ..walk }).await?;
-            }
-            done => done?,
-        }
+    context: &RepoContext,
+    newest: ListSummary,
+    checkpoint: DeploymentsCheckpoint,
+    answers: SettlementAnswers,
+    pages: &Sender<PageRead>,
+) -> Result<(), ReadError> {
+    let mut reader = DeploymentReader {
+        github,
+        context,
+        pages,
+        checkpoint,
+        seen: BTreeSet::new(),
+        walked_from_top_to: None,
+    };
+    let missing = reader.take_answers(answers).await?;
+    if let Some(walk) = reader.checkpoint.walk.take() {
+        reader.resume(walk).await?;
     }
-    if let Some(floor) = reading.floor(newest, &looked_for) {
+    if let Some(lower_bound) = reader.lower_bound(newest, &missing) {
         let walk = DeploymentsWalk {
             watermark: newest.at,
-            active_at: target.active_at,
-            floor,
+            active_at: context.active_at,
+            lower_bound,
             total: newest.total,
             cursor: None,
         };
-        reading.walk(walk).await?;
-    } else if reading.checkpoint.since.is_none() || newest.total == 0 {
-        let (known, asked) = (reading.checkpoint.since, target.span.since(reading.checkpoint.since));
-        reading.checkpoint.since = Some(known.map_or(asked, |known| known.min(asked)));
-        reading.checkpoint.total = newest.total;
-        reading.checkpoint.watermark = newest.at;
-        reading.checkpoint.active_at = target.active_at;
-        reading.hand_over(Vec::new()).await?;
+        reader.walk(walk).await?;
+    } else if reader.checkpoint.covered_from.is_none() || newest.total == 0 {
+        let covered_from = reader.checkpoint.covered_from;
+        let start = context.window.start_for(covered_from);
+        reader.checkpoint.covered_from = Some(covered_from.map_or(start, |at| at.min(start)));
+        reader.checkpoint.total = newest.total;
+        reader.checkpoint.watermark = newest.at;
+        reader.checkpoint.active_at = context.active_at;
+        reader.send(Vec::new()).await?;
     }
-    reading.forget(newest, &looked_for).await
+    reader.forget_gone(newest, &missing).await
 }
 
-struct Deployments<'a> {
+/// Reads the deployments of one repository.
+struct DeploymentReader<'a> {
     github: &'a Client,
-    target: &'a Target,
-    sink: &'a Sender<PageRead>,
+    context: &'a RepoContext,
+    pages: &'a Sender<PageRead>,
     checkpoint: DeploymentsCheckpoint,
-    /// What GitHub has shown in this reading, by numeric id.
+    /// Numeric ids of the deployments that this read task has got from GitHub.
     seen: BTreeSet<i64>,
-    /// Down to when the list was walked in this reading, from its beginning on.
-    walked: Option<DateTime<Utc>>,
+    /// The lower bound of a walk of this read task that began at the top of the list.
+    walked_from_top_to: Option<DateTime<Utc>>,
 }
 
-impl Deployments<'_> {
-    async fn hand_over(&self, events: Vec<Event>) -> Result<(), Stop> {
-        let update = Some(Update::Deployments(self.checkpoint.clone()));
-        self.target.hand_over(self.sink, WHAT, events, update).await
+impl DeploymentReader<'_> {
+    /// Sends events to the writer, together with the checkpoint as it is now.
+    async fn send(&self, events: Vec<Event>) -> Result<(), ReadError> {
+        let update = Some(CheckpointUpdate::Deployments(self.checkpoint.clone()));
+        self.context.send_page(self.pages, KIND, events, update).await
     }
 
-    /// Takes what was asked for by id; gives back those that GitHub did not show under their id.
-    async fn take_answers(&mut self, asked: Asked) -> Result<BTreeMap<i64, DateTime<Utc>>, Stop> {
-        let mut looked_for = BTreeMap::new();
+    /// Takes the unsettled deployments that GitHub returned by id. Returns those that it did not show, with
+    /// the time of their creation.
+    async fn take_answers(
+        &mut self,
+        answers: SettlementAnswers,
+    ) -> Result<BTreeMap<i64, DateTime<Utc>>, ReadError> {
+        let mut missing = BTreeMap::new();
         let mut events = Vec::new();
         let before = self.checkpoint.unsettled.clone();
-        for (id, found) in asked {
-            match (found, self.checkpoint.unsettled.get(&id)) {
-                (Some(found), _) => events.extend(self.note(&found)),
+        for (id, deployment) in answers {
+            match (deployment, self.checkpoint.unsettled.get(&id)) {
+                (Some(deployment), _) => events.extend(self.take(&deployment)),
                 (None, Some(unsettled)) => {
-                    looked_for.insert(id, unsettled.created_at);
+                    missing.insert(id, unsettled.created_at);
                 }
                 (None, None) => {}
             }
         }
         if self.checkpoint.unsettled != before {
-            self.hand_over(events).await?;
+            self.send(events).await?;
         }
-        Ok(looked_for)
+        Ok(missing)
     }
 
-    /// Remembers the deployment as long as it may still succeed; what it tells now.
-    fn note(&mut self, deployment: &Deployment) -> Vec<Event> {
+    /// Returns the events of a deployment, and remembers it as long as it may still succeed.
+    fn take(&mut self, deployment: &Deployment) -> Vec<Event> {
         if let Some(id) = deployment.database_id {
-            let outcome = Outcome::of(deployment);
+            let outcome = DeploymentOutcome::of(deployment);
             if outcome.success.is_some() {
                 self.checkpoint.unsettled.remove(&id);
             } else {
                 let node_id = deployment.id.clone();
                 let (created_at, failed_at) = (deployment.created_at, outcome.failure);
-                self.checkpoint.unsettled.insert(id, Unsettled { node_id, created_at, failed_at });
+                let unsettled = UnsettledDeployment { node_id, created_at, failed_at };
+                self.checkpoint.unsettled.insert(id, unsettled);
             }
             self.seen.insert(id);
         }
-        self.target.origin.deployment(deployment)
+        self.context.origin.deployment(deployment)
     }
 
-    /// Down to where there is something to read.
-    fn floor(&self, newest: Newest, looked_for: &BTreeMap<i64, DateTime<Utc>>) -> Option<DateTime<Utc>> {
-        let from = &self.checkpoint;
+    /// Returns down to which creation a walk has to read; `None` if there is nothing to read. `missing` are
+    /// unsettled deployments that GitHub did not show by id: the list may show them.
+    fn lower_bound(
+        &self,
+        newest: ListSummary,
+        missing: &BTreeMap<i64, DateTime<Utc>>,
+    ) -> Option<DateTime<Utc>> {
         newest.at?;
-        let asked = self.target.span.since(from.since);
-        let Some(known) = from.since.filter(|known| *known <= asked) else {
-            return Some(asked - READ_ANEW);
+        let checkpoint = &self.checkpoint;
+        let start = self.context.window.start_for(checkpoint.covered_from);
+        let Some(covered_from) = checkpoint.covered_from.filter(|at| *at <= start) else {
+            return Some(start - SETTLING_PERIOD);
         };
-        let Some(watermark) = from.watermark else { return Some(known - READ_ANEW) };
-        let anew = from.active_at.map_or(watermark, |active| watermark.min(active - READ_ANEW));
-        let changed = newest.total != from.total || newest.at != from.watermark;
-        (changed || looked_for.values().any(|created| *created >= anew)).then_some(anew)
+        let Some(watermark) = checkpoint.watermark else { return Some(covered_from - SETTLING_PERIOD) };
+        let active_at = checkpoint.active_at;
+        let read_again_from = active_at.map_or(watermark, |active| watermark.min(active - SETTLING_PERIOD));
+        let has_changed = newest.total != checkpoint.total || newest.at != checkpoint.watermark;
+        let is_some_missing = missing.values().any(|created_at| *created_at >= read_again_from);
+        (has_changed || is_some_missing).then_some(read_again_from)
     }
 
-    async fn walk(&mut self, mut walk: DeploymentsWalk) -> Result<(), Stop> {
-        let mut size = PageSize::new(100).resume(self.checkpoint.size);
-        let is_from_the_beginning = walk.cursor.is_none();
+    /// Resumes the walk of an earlier run; starts it over if GitHub has forgotten its cursor.
+    async fn resume(&mut self, walk: DeploymentsWalk) -> Result<(), ReadError> {
+        match self.walk(walk.clone()).await {
+            Err(ReadError::GitHub(error)) if walk.cursor.is_some() && is_cursor_rejected(&error) => {
+                self.walk(DeploymentsWalk { cursor: None, ..walk }).await
+            }
+            result => result,
+        }
+    }
+
+    async fn walk(&mut self, mut walk: DeploymentsWalk) -> Result<(), ReadError> {
+        let mut size = PageSize::new(100).resume(self.checkpoint.page_size);
+        let is_from_top = walk.cursor.is_none();
         loop {
-            let page = self.github.deployments(&self.target.repo, walk.cursor.as_deref(), &mut size).await?;
-            self.checkpoint.size = size.to_remember();
-            let at_floor = page.entries.iter().any(|deployment| deployment.created_at < walk.floor);
-            let events = page.entries.iter().flat_map(|deployment| self.note(deployment)).collect();
-            walk.cursor = page.next.filter(|_| !at_floor);
-            let more = walk.cursor.is_some();
-            if more {
-                self.checkpoint.walk = Some(walk.clone());
-            } else {
+            let page = self.github.deployments(&self.context.repo, walk.cursor.as_deref(), &mut size).await?;
+            self.checkpoint.page_size = size.to_save();
+            let is_at_bound = page.entries.iter().any(|deployment| deployment.created_at < walk.lower_bound);
+            let events = page.entries.iter().flat_map(|deployment| self.take(deployment)).collect();
+            walk.cursor = page.next.filter(|_| !is_at_bound);
+            let is_done = walk.cursor.is_none();
+            if is_done {
                 let checkpoint = &mut self.checkpoint;
-                let from = walk.floor + READ_ANEW;
+                let from = walk.lower_bound + SETTLING_PERIOD;
                 checkpoint.walk = None;
-                checkpoint.since = Some(checkpoint.since.map_or(from, |since| since.min(from)));
+                checkpoint.covered_from = Some(checkpoint.covered_from.map_or(from, |at| at.min(from)));
                 checkpoint.watermark = walk.watermark;
                 checkpoint.active_at = walk.active_at;
                 checkpoint.total = walk.total;
-                self.walked = is_from_the_beginning.then_some(walk.floor);
+                self.walked_from_top_to = is_from_top.then_some(walk.lower_bound);
+            } else {
+                self.checkpoint.walk = Some(walk.clone());
             }
-            self.hand_over(events).await?;
-            if !more {
+            self.send(events).await?;
+            if is_done {
                 return Ok(());
             }
         }
     }
 
-    /// Forgets those that GitHub shows neither under their id nor in the list: where the list is empty or was
-    /// walked past them, and then their failures are taken back, because a backfill would not find them; or
-    /// where they are too old for the list to be walked again for them.
-    async fn forget(
+    /// Forgets unsettled deployments that GitHub shows neither by id nor in the list. If the list is empty,
+    /// or was walked past them, they were deleted: their failures are retracted, because a backfill would not
+    /// find them. The others are forgotten once they are too old for the list to be walked again that far.
+    async fn forget_gone(
         &mut self,
-        newest: Newest,
-        looked_for: &BTreeMap<i64, DateTime<Utc>>,
-    ) -> Result<(), Stop> {
+        newest: ListSummary,
+        missing: &BTreeMap<i64, DateTime<Utc>>,
+    ) -> Result<(), ReadError> {
         let before = self.checkpoint.unsettled.len();
-        let anew = self.checkpoint.active_at.map(|active| active - READ_ANEW);
-        let mut events = Vec::new();
-        for (id, created) in looked_for.iter().filter(|(id, _)| !self.seen.contains(id)) {
-            let is_gone = newest.total == 0 || self.walked.is_some_and(|floor| *created >= floor);
-            if !is_gone && anew.is_none_or(|anew| *created >= anew) {
+        let read_again_from = self.checkpoint.active_at.map(|active| active - SETTLING_PERIOD);
+        let mut retractions = Vec::new();
+        for (id, created_at) in missing.iter().filter(|(id, _)| !self.seen.contains(id)) {
+            let was_walked = self.walked_from_top_to.is_some_and(|bound| *created_at >= bound);
+            let is_deleted = newest.total == 0 || was_walked;
+            if !is_deleted && read_again_from.is_none_or(|from| *created_at >= from) {
                 continue;
             }
-            let failed_at = self.checkpoint.unsettled.remove(id).and_then(|unsettled| unsettled.failed_at);
-            let taken_back = failed_at.filter(|_| is_gone);
-            events.extend(taken_back.map(|at| self.target.origin.deployment_gone(*id, at)));
+            let forgotten = self.checkpoint.unsettled.remove(id);
+            let failed_at = forgotten.and_then(|unsettled| unsettled.failed_at).filter(|_| is_deleted);
+            retractions.extend(failed_at.map(|at| self.context.origin.retracted_deployment_failure(*id, at)));
         }
         if self.checkpoint.unsettled.len() == before {
             return Ok(());
         }
-        self.hand_over(events).await
+        self.send(retractions).await
     }
 }

@@ -1,98 +1,118 @@
-//! What a collection would read, and about what that would cost. Nothing is written.
+//! Estimates what a collection would read and what that would cost. Writes nothing.
 
 use std::collections::{BTreeMap, HashMap};
 
-use gam_github::Client;
+use gam_github::{Client, Usage};
 use gam_store::keys::CheckpointKey;
-
-use crate::DryRunPorts;
-use crate::checkpoint::RepoCheckpoint;
-use crate::plan::{self, Estimate};
-use crate::{CollectError, CollectRequest, asked_span, chosen};
 use gam_store::{Checkpoint, OrgCheckpoint};
 
-/// What a repository has to read.
+use crate::context::RepoContext;
+use crate::deployments::SettlementAnswers;
+use crate::scope::Scope;
+use crate::task::{self, TaskEstimate};
+use crate::window::{CollectionWindow, RequestedDays};
+use crate::writer::Checkpoints;
+use crate::{CollectError, CollectRequest, DryRunPorts};
+
+/// What a collection would read of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedRepo {
     /// The repository's name.
     pub repo: String,
-    /// What is to be read, and about how many requests and points that takes.
-    pub readings: Vec<Estimate>,
+    /// The repository's read tasks, with their estimated cost.
+    pub tasks: Vec<TaskEstimate>,
 }
 
 /// What a collection would read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CollectPlan {
-    /// The organization, as GitHub spells it.
+    /// The organization's login, as GitHub writes it.
     pub org: String,
-    /// How many repositories are in question.
+    /// Number of repositories in scope.
     pub repos: usize,
-    /// Those with something to read, by name.
+    /// The repositories with something to read, by name.
     pub planned: Vec<PlannedRepo>,
-    /// Repositories that were asked for and are not there, or cannot be read, with the reason.
+    /// Names of repositories that do not exist or cannot be read, with the reason.
     pub failed: Vec<(String, String)>,
-    /// Requests and points that planning took, and that a collection takes again.
-    pub probing: gam_github::Usage,
+    /// What listing the repositories cost. A collection lists them again.
+    pub probing: Usage,
 }
 
 impl CollectPlan {
-    /// About how many requests and points it takes at most: how far back a list has to be read shows only
-    /// when it is read. Threads that are too long for a page take more.
+    /// Returns an upper estimate of requests and points. How far back a list has to be read is known only
+    /// after reading it, so the estimate counts complete lists. Threads that do not fit into one page cost
+    /// more.
     pub fn total(&self) -> (u64, u64) {
-        let readings = self.planned.iter().flat_map(|repo| &repo.readings);
+        let tasks = self.planned.iter().flat_map(|repo| &repo.tasks);
         let start = (self.probing.requests, self.probing.points);
-        readings.fold(start, |(requests, points), it| (requests + it.requests, points + it.points))
+        tasks.fold(start, |(requests, points), task| (requests + task.requests, points + task.points))
     }
 }
 
-/// Plans a collection: what it would read now, and about what that would cost.
+/// Estimates what a collection would read now and what that would cost.
 ///
 /// # Errors
-/// Where the organization cannot be read, or the store fails.
+/// If the request is invalid, the organization cannot be read, or the store fails.
 pub async fn dry_run(
     ports: &DryRunPorts,
     github: &Client,
     request: &CollectRequest,
 ) -> Result<CollectPlan, CollectError> {
-    let span = asked_span(ports.clock.now(), request)?;
+    let days = RequestedDays::from_request(request, ports.clock.now())?;
     let github = github.for_org(&request.org).await?.metered();
     let probe = github.probe(&request.org).await?;
     let probing = github.usage();
-    let (repos, mut failed) = chosen(&probe, &request.repos)?;
-    let (org, held) = match &ports.checkpoints {
-        None => (OrgCheckpoint::default(), BTreeMap::new()),
-        Some(store) => {
-            let key = CheckpointKey::Org(probe.login.clone());
-            let org: Checkpoint<OrgCheckpoint> = Checkpoint::load(&**store, &key).await?;
-            (org.value, Checkpoint::<RepoCheckpoint>::load_repos(&**store, &probe.login).await?)
+    let scope = Scope::from_names(probe, &request.repos)?;
+    let (org, checkpoints) = load_all_checkpoints(ports, &scope.probe.login).await?;
+    let window = CollectionWindow::resolve(&days, org.since);
+    let commits = count_uncovered_commits(&github, &scope, &checkpoints, window).await?;
+    let mut planned = Vec::new();
+    for repo in &scope.repos {
+        let context = RepoContext::new(&scope.probe, repo, window, ports.clock.now());
+        let checkpoint = checkpoints.get(&repo.id).map(|stored| stored.value.clone()).unwrap_or_default();
+        let tasks = task::tasks(&context, repo, checkpoint, SettlementAnswers::new(), false);
+        let commits = commits.get(&repo.node_id).copied();
+        let tasks: Vec<TaskEstimate> = tasks.iter().map(|task| task.estimate(commits)).collect();
+        if !tasks.is_empty() {
+            planned.push(PlannedRepo { repo: repo.name.clone(), tasks });
         }
+    }
+    Ok(CollectPlan {
+        org: scope.probe.login.clone(),
+        repos: scope.repos.len(),
+        planned,
+        failed: scope.failures(&BTreeMap::new()),
+        probing,
+    })
+}
+
+async fn load_all_checkpoints(
+    ports: &DryRunPorts,
+    org: &str,
+) -> Result<(OrgCheckpoint, Checkpoints), CollectError> {
+    let Some(store) = &ports.checkpoints else { return Ok(Default::default()) };
+    let key = CheckpointKey::Org(org.to_owned());
+    let checkpoint: Checkpoint<OrgCheckpoint> = Checkpoint::load(&**store, &key).await?;
+    Ok((checkpoint.value, Checkpoint::load_repos(&**store, org).await?))
+}
+
+/// Returns how many commits the window holds, by node id, for each repository whose commits are not covered
+/// from the start of the window on. For the others, only what is new is read, and that is not counted.
+async fn count_uncovered_commits(
+    github: &Client,
+    scope: &Scope,
+    checkpoints: &Checkpoints,
+    window: CollectionWindow,
+) -> Result<HashMap<String, i64>, CollectError> {
+    let is_covered = |id: i64| {
+        let covered = checkpoints.get(&id).and_then(|stored| stored.value.commits.covered.as_ref());
+        window.is_covered(covered.map(|covered| covered.since))
     };
-    let span = span.widened(org.since);
-    // How many commits a walk would find, at first or further back; what is new since is not counted.
-    let unread = |id: i64| {
-        let covered = held.get(&id).and_then(|held| held.value.commits.covered.as_ref());
-        !span.is_known(covered.map(|covered| covered.since))
-    };
-    let first: Vec<String> = repos
+    let node_ids: Vec<String> = scope
+        .repos
         .iter()
-        .filter(|repo| repo.tip.is_some() && unread(repo.id))
+        .filter(|repo| repo.tip.is_some() && !is_covered(repo.id))
         .map(|repo| repo.node_id.clone())
         .collect();
-    let commits: HashMap<String, i64> =
-        github.commit_counts(&first, Some(span.since(None)), span.until).await?;
-    let mut planned = Vec::new();
-    for repo in &repos {
-        let checkpoint = held.get(&repo.id).map(|held| held.value.clone()).unwrap_or_default();
-        let readings =
-            plan::readings(&probe, repo, checkpoint, span, &HashMap::new(), false, ports.clock.now());
-        let commits = commits.get(&repo.node_id).copied();
-        let readings: Vec<Estimate> = readings.iter().map(|reading| reading.estimate(commits)).collect();
-        if !readings.is_empty() {
-            planned.push(PlannedRepo { repo: repo.name.clone(), readings });
-        }
-    }
-    if request.repos.is_empty() {
-        failed.extend(probe.unreadable.iter().cloned());
-    }
-    Ok(CollectPlan { org: probe.login.clone(), repos: repos.len(), planned, failed, probing })
+    Ok(github.count_default_branch_commits(&node_ids, Some(window.start_for(None)), window.until()).await?)
 }

@@ -6,24 +6,24 @@ use gam_lake::ObjectStore;
 use gam_model::Clock;
 use gam_store::{CheckpointStore, NameStore};
 
-/// The ports of a collection and of a reconciliation, connected once by a composition root.
+/// The ports of a collection and of a reconciliation. A composition root connects them.
 #[derive(Clone)]
 pub struct CollectPorts {
-    /// The lake. Batches go to its inbox; reconciliation reads its snapshots.
+    /// The lake. Batches go to its inbox. Reconciliation reads its snapshots.
     pub objects: Arc<dyn ObjectStore>,
-    /// The registry of names, for the latest names of repositories and members.
+    /// The latest names of the organization, its repositories and its members.
     pub names: Arc<dyn NameStore>,
     /// How far each repository has been read.
     pub checkpoints: Arc<dyn CheckpointStore>,
-    /// The wall clock, for `collected_at` and for which day is today.
+    /// The wall clock, for `collected_at` and for the current day.
     pub clock: Arc<dyn Clock>,
 }
 
-/// The ports of a dry run, which reads and writes nothing else.
+/// The ports of a dry run, which writes nothing.
 #[derive(Clone)]
 pub struct DryRunPorts {
     /// How far each repository has been read; `None` if there is no store yet.
     pub checkpoints: Option<Arc<dyn CheckpointStore>>,
-    /// The wall clock, for which day is today.
+    /// The wall clock, for the current day.
     pub clock: Arc<dyn Clock>,
 }

@@ -1,64 +1,64 @@
-//! What a use case tells while it works.
+//! What a run reports while it works.
 
 use chrono::{DateTime, Utc};
 
-/// Something that happened during a run.
+/// An event in the course of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CollectProgress {
     /// The organization's repositories were listed.
     Listed {
-        /// The organization, as GitHub spells it.
+        /// The organization's login, as GitHub writes it.
         org: String,
-        /// How many repositories are in question.
+        /// Number of repositories in scope.
         repos: usize,
-        /// How many of them have something to read.
+        /// Number of repositories with something to read.
         changed: usize,
     },
     /// A page of a repository was read and saved.
     Page {
-        /// The repository.
+        /// The repository's name.
         repo: String,
         /// What was read: `commits`, `pull_requests`, `issues`, `releases` or `deployments`.
         what: &'static str,
-        /// How many events it made.
+        /// Number of events that the page produced.
         events: usize,
     },
-    /// A repository has been read.
+    /// A repository was read to the end.
     RepoDone {
-        /// The repository.
+        /// The repository's name.
         repo: String,
     },
-    /// A repository could not be read; the others go on.
+    /// A repository could not be read. The others continue.
     RepoFailed {
-        /// The repository.
+        /// The repository's name.
         repo: String,
-        /// Why.
+        /// The reason, for people.
         why: String,
     },
-    /// The organization's repositories are to be compared with GitHub.
+    /// A comparison of the organization's repositories with GitHub has begun.
     Comparing {
-        /// The organization, as GitHub spells it.
+        /// The organization's login, as GitHub writes it.
         org: String,
-        /// How many are compared.
+        /// Number of repositories to compare.
         repos: usize,
     },
-    /// A repository has been compared.
+    /// A repository was compared with GitHub.
     Compared {
-        /// The repository.
+        /// The repository's name.
         repo: String,
     },
-    /// The run waits for the API's limit to be reset.
+    /// The run waits for a limit of the API to reset.
     Waiting {
-        /// Until when, UTC.
+        /// When the limit resets, UTC.
         until: DateTime<Utc>,
-        /// Why.
+        /// The reason, for people.
         why: String,
     },
 }
 
-/// Hears of a run's progress. It must return quickly and must not fail.
+/// Receives the progress of a run. Implementations must return quickly and must not fail.
 pub trait CollectObserver: Send + Sync {
-    /// Takes note.
+    /// Called for each event in the course of the run.
     fn notice(&self, progress: CollectProgress);
 }
 

@@ -1,142 +1,148 @@
-//! Reading releases. They have no order by change, and a release can be taken back and published
-//! again under its id, so the whole list is read whenever it may have changed: it is short. Drafts
-//! may be published at any time: they are remembered and asked for by id.
+//! Reads releases. GitHub does not order them by change, and a release can be withdrawn and published again
+//! under its id. So the complete list is read whenever it may have changed: it is short. Drafts may be
+//! published at any time: the checkpoint remembers them, and each run requests them by id.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_github::wire::Release;
-use gam_github::{Client, Error, Newest, PageSize, RepoProbe};
+use gam_github::{Client, Error, ListSummary, PageSize, RepoProbe};
 use gam_model::Event;
 use tokio::sync::mpsc::Sender;
 
-use crate::Refusal;
-use crate::checkpoint::{ReleasesCheckpoint, RepoCheckpoint, SeenReleases};
-use crate::plan::{SECOND, Stop, Target};
-use crate::writer::{PageRead, Update};
+use crate::RepoFailure;
+use crate::checkpoint::{ProbedReleases, ReleasesCheckpoint, RepoCheckpoint};
+use crate::context::{ReadError, RepoContext, SECOND};
+use crate::writer::{CheckpointUpdate, PageRead};
 
-/// Releases changed within this time before the repository's latest activity are read anew.
-const READ_ANEW: TimeDelta = TimeDelta::days(14);
+/// If the newest release changed within this time before the repository's latest activity, the list is read
+/// again after every activity.
+const RECHECK_PERIOD: TimeDelta = TimeDelta::days(14);
+/// How many drafts are requested together.
+const DRAFTS_PER_REQUEST: usize = 100;
 
-fn seen(newest: Newest, target: &Target) -> SeenReleases {
-    SeenReleases { total: newest.total, newest: newest.id, updated_at: target.watermark(newest.at, SECOND) }
+fn probed(newest: ListSummary, context: &RepoContext) -> ProbedReleases {
+    let updated_at = context.watermark(newest.at, SECOND);
+    ProbedReleases { total: newest.total, newest: newest.id, updated_at }
 }
 
-/// The repositories in which a known draft was published; and those that could not be asked, with why.
+/// The result of requesting the known drafts.
 #[derive(Default)]
-pub(crate) struct Drafts {
+pub(crate) struct DraftCheck {
+    /// Ids of repositories that have published a known draft.
     pub(crate) published: BTreeSet<i64>,
-    pub(crate) failed: BTreeMap<i64, Refusal>,
+    /// Repositories whose drafts GitHub did not return, by id.
+    pub(crate) failed: BTreeMap<i64, RepoFailure>,
 }
 
-/// Asks for the drafts that may have been published, of all repositories together. Where GitHub does
-/// not answer, they stay remembered and their repositories count as failed.
+/// Requests the known drafts of all repositories. If GitHub does not answer, the drafts stay remembered and
+/// their repositories count as failed.
 ///
 /// # Errors
-/// Where no other question can fare better: the limits are used up, or the token is refused.
-pub(crate) async fn ask_drafts(
+/// If no other request can succeed either: the limits are used up, or GitHub rejects the token.
+pub(crate) async fn check_drafts(
     github: &Client,
     repos: &[RepoProbe],
     checkpoints: &BTreeMap<i64, RepoCheckpoint>,
-) -> Result<Drafts, Error> {
-    let mut drafts: BTreeMap<String, i64> = BTreeMap::new();
+) -> Result<DraftCheck, Error> {
+    let mut repo_of_draft: BTreeMap<String, i64> = BTreeMap::new();
     for repo in repos {
-        let known = checkpoints.get(&repo.id).into_iter().flat_map(|known| known.releases.drafts.values());
-        drafts.extend(known.map(|node_id| (node_id.clone(), repo.id)));
+        let drafts = checkpoints.get(&repo.id).into_iter().flat_map(|known| known.releases.drafts.values());
+        repo_of_draft.extend(drafts.map(|node_id| (node_id.clone(), repo.id)));
     }
-    let node_ids: Vec<String> = drafts.keys().cloned().collect();
-    let mut answers = Drafts::default();
-    for chunk in node_ids.chunks(100) {
+    let node_ids: Vec<String> = repo_of_draft.keys().cloned().collect();
+    let mut check = DraftCheck::default();
+    for chunk in node_ids.chunks(DRAFTS_PER_REQUEST) {
         match github.releases_by_id(chunk).await {
-            Ok(found) => {
-                let of_now = found.iter().filter(|release| !release.is_draft);
-                answers.published.extend(of_now.filter_map(|release| drafts.get(&release.id)));
+            Ok(releases) => {
+                let published = releases.iter().filter(|release| !release.is_draft);
+                check.published.extend(published.filter_map(|release| repo_of_draft.get(&release.id)));
             }
-            Err(error @ (Error::Limited { .. } | Error::Unauthorized(_))) => return Err(error),
             Err(error) => {
-                let refusal =
-                    Refusal::of(&error).about("drafts that may be published could not be asked for");
-                answers
-                    .failed
-                    .extend(chunk.iter().filter_map(|id| Some((*drafts.get(id)?, refusal.clone()))));
+                let failure = RepoFailure::unless_fatal(error, "cannot check whether drafts were published")?;
+                let repos = chunk.iter().filter_map(|node_id| repo_of_draft.get(node_id));
+                check.failed.extend(repos.map(|repo| (*repo, failure.clone())));
             }
         }
     }
-    Ok(answers)
+    Ok(check)
 }
 
-/// Whether there is anything to read, or to remember, beside drafts that were published.
-pub(crate) fn is_due(from: &ReleasesCheckpoint, newest: Newest, target: &Target) -> bool {
-    let recent = newest.at.zip(target.active_at).is_some_and(|(at, active)| active - at <= READ_ANEW);
-    let changed = from.seen.as_ref().is_none_or(|before| *before != seen(newest, target));
-    changed || (recent && from.active_at != target.active_at)
+/// Returns whether there is anything to read, or to save in the checkpoint, apart from published drafts.
+pub(crate) fn is_due(checkpoint: &ReleasesCheckpoint, newest: ListSummary, context: &RepoContext) -> bool {
+    let is_recent =
+        newest.at.zip(context.active_at).is_some_and(|(at, active)| active - at <= RECHECK_PERIOD);
+    let has_changed = checkpoint.probed.as_ref().is_none_or(|before| *before != probed(newest, context));
+    has_changed || (is_recent && checkpoint.active_at != context.active_at)
 }
 
 pub(crate) async fn read(
     github: &Client,
-    target: &Target,
-    newest: Newest,
-    from: ReleasesCheckpoint,
-    sink: &Sender<PageRead>,
-) -> Result<(), Stop> {
-    let mut size = PageSize::new(100).resume(from.size);
+    context: &RepoContext,
+    newest: ListSummary,
+    checkpoint: ReleasesCheckpoint,
+    pages: &Sender<PageRead>,
+) -> Result<(), ReadError> {
+    let mut size = PageSize::new(100).resume(checkpoint.page_size);
     let mut releases: Vec<Release> = Vec::new();
-    let mut pages = 0;
-    if newest.total > 0 || !from.published.is_empty() {
+    let mut pages_read = 0;
+    if newest.total > 0 || !checkpoint.published.is_empty() {
         let mut cursor: Option<String> = None;
         loop {
-            let page = github.releases(&target.repo, cursor.as_deref(), &mut size).await?;
+            let page = github.releases(&context.repo, cursor.as_deref(), &mut size).await?;
             releases.extend(page.entries);
-            pages += 1;
+            pages_read += 1;
             cursor = page.next;
             if cursor.is_none() {
                 break;
             }
         }
     }
-    let now: BTreeMap<i64, &Release> =
+    let by_id: BTreeMap<i64, &Release> =
         releases.iter().filter_map(|release| Some((release.database_id?, release))).collect();
-    // A list that shifted while its pages were read tells nothing of what is missing from it.
-    let whole = pages <= 1 || now.len() as i64 == newest.total;
+    // If the list shifted while its pages were read, a release that is missing may still exist.
+    let is_complete = pages_read <= 1 || by_id.len() as i64 == newest.total;
     let mut events: Vec<Event> =
-        releases.iter().filter_map(|release| target.origin.release(release)).collect();
-    events.extend(gone(target, &now, &from, whole));
-    let published = releases.iter().filter_map(|release| {
-        let at = release.published_at.filter(|_| !release.is_draft)?;
-        Some((release.database_id?, at))
-    });
-    let mut published: BTreeMap<i64, DateTime<Utc>> = published.collect();
-    if !whole {
-        let missing = from.published.iter().filter(|(id, _)| !now.contains_key(id));
+        releases.iter().filter_map(|release| context.origin.release(release)).collect();
+    events.extend(retractions(context, &by_id, &checkpoint, is_complete));
+    let mut published: BTreeMap<i64, DateTime<Utc>> =
+        releases.iter().filter_map(|release| Some((release.database_id?, published_at(release)?))).collect();
+    if !is_complete {
+        let missing = checkpoint.published.iter().filter(|(id, _)| !by_id.contains_key(id));
         published.extend(missing.map(|(id, at)| (*id, *at)));
     }
     let drafts = releases.iter().filter(|release| release.is_draft);
     let checkpoint = ReleasesCheckpoint {
-        seen: Some(seen(newest, target)),
+        probed: Some(probed(newest, context)),
         published,
         drafts: drafts.filter_map(|draft| Some((draft.database_id?, draft.id.clone()))).collect(),
-        active_at: target.active_at,
-        size: size.to_remember(),
+        active_at: context.active_at,
+        page_size: size.to_save(),
     };
-    target.hand_over(sink, "releases", events, Some(Update::Releases(checkpoint))).await
+    context.send_page(pages, "releases", events, Some(CheckpointUpdate::Releases(checkpoint))).await
 }
 
-/// Publications known before that are no more: taken back, replaced by a later one, or deleted.
-fn gone(
-    target: &Target,
-    now: &BTreeMap<i64, &Release>,
-    from: &ReleasesCheckpoint,
-    whole: bool,
+fn published_at(release: &Release) -> Option<DateTime<Utc>> {
+    release.published_at.filter(|_| !release.is_draft)
+}
+
+/// Returns the retractions of publications that are no longer true: the release was withdrawn, published
+/// again later, or deleted.
+fn retractions(
+    context: &RepoContext,
+    by_id: &BTreeMap<i64, &Release>,
+    checkpoint: &ReleasesCheckpoint,
+    is_complete: bool,
 ) -> Vec<Event> {
-    let retraction = |(&id, &published_at): (&i64, &DateTime<Utc>)| {
-        let version = match now.get(&id) {
-            Some(release) if !release.is_draft && release.published_at == Some(published_at) => return None,
+    let retraction = |(&id, &published_before): (&i64, &DateTime<Utc>)| {
+        let version = match by_id.get(&id) {
+            Some(release) if published_at(release) == Some(published_before) => return None,
             Some(release) => release.updated_at,
-            None if whole => target.read_at.or(target.active_at)?,
+            None if is_complete => context.probed_at.or(context.active_at)?,
             None => return None,
         };
-        let version = version.max(published_at).timestamp() + 1;
-        Some(target.origin.release_gone(id, published_at, version))
+        let version = version.max(published_before).timestamp() + 1;
+        Some(context.origin.retracted_release(id, published_before, version))
     };
-    from.published.iter().filter_map(retraction).collect()
+    checkpoint.published.iter().filter_map(retraction).collect()
 }

@@ -1,33 +1,33 @@
-//! Telling that a run waits for GitHub's limits.
+//! Reports waits for GitHub's limits while a run is going on.
 
 use gam_github::Client;
 
 use crate::{CollectObserver, CollectProgress};
 
-/// Does the work, and tells the observer whenever the client waits for a limit to be reset meanwhile.
-pub(crate) async fn telling_waits<T>(
+/// Runs `work`, and reports to the observer whenever the client waits for a limit to reset.
+pub(crate) async fn with_wait_reports<T>(
     github: &Client,
     observer: &dyn CollectObserver,
     work: impl Future<Output = T>,
 ) -> T {
     tokio::select! {
-        done = work => done,
-        () = tell_waits(github, observer) => unreachable!("telling of waits never ends"),
+        result = work => result,
+        () = report_waits(github, observer) => unreachable!("reporting waits never ends"),
     }
 }
 
-/// Tells the observer whenever the client waits for a limit. Never ends.
-async fn tell_waits(github: &Client, observer: &dyn CollectObserver) {
-    let mut waits = github.waits();
-    // It may be waiting already.
+/// Reports each wait once. Never ends.
+async fn report_waits(github: &Client, observer: &dyn CollectObserver) {
+    let mut waits = github.rate_limit_waits();
+    // The client may be waiting already.
     waits.mark_changed();
-    let mut told = None;
+    let mut reported_until = None;
     while waits.changed().await.is_ok() {
         let wait = waits.borrow_and_update().clone();
         if let Some(wait) = wait
-            && told != Some(wait.until)
+            && reported_until != Some(wait.until)
         {
-            told = Some(wait.until);
+            reported_until = Some(wait.until);
             observer.notice(CollectProgress::Waiting { until: wait.until, why: wait.why });
         }
     }

@@ -1,4 +1,4 @@
-//! The one writer of a collection: events first, checkpoints after.
+//! The only writer of a run. It writes events first and saves checkpoints after.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,183 +9,198 @@ use gam_store::Checkpoint;
 use gam_store::keys::CheckpointKey;
 use tokio::sync::mpsc::Receiver;
 
-use crate::CollectError;
 use crate::checkpoint::{
-    ChangesCheckpoint, CommitsCheckpoint, DeploymentsCheckpoint, ReleasesCheckpoint, RepoCheckpoint,
+    CommitsCheckpoint, DeploymentsCheckpoint, ReleasesCheckpoint, RepoCheckpoint, ThreadsCheckpoint,
 };
-use crate::{CollectObserver, CollectPorts, CollectProgress};
+use crate::{CollectError, CollectObserver, CollectPorts, CollectProgress};
 
 /// How many pages are written together at most.
-const PAGES: usize = 32;
+const MAX_PAGES_PER_BATCH: usize = 32;
 
 /// What a page changes in the repository's checkpoint.
 #[derive(Debug)]
-pub(crate) enum Update {
+pub(crate) enum CheckpointUpdate {
     Commits(CommitsCheckpoint),
-    Pulls(ChangesCheckpoint),
-    Issues(ChangesCheckpoint),
+    Pulls(ThreadsCheckpoint),
+    Issues(ThreadsCheckpoint),
     Releases(ReleasesCheckpoint),
     Deployments(DeploymentsCheckpoint),
 }
 
-/// A page that was read.
+impl CheckpointUpdate {
+    fn apply_to(self, checkpoint: &mut RepoCheckpoint) {
+        match self {
+            CheckpointUpdate::Commits(commits) => checkpoint.commits = commits,
+            CheckpointUpdate::Pulls(pulls) => checkpoint.pulls = pulls,
+            CheckpointUpdate::Issues(issues) => checkpoint.issues = issues,
+            CheckpointUpdate::Releases(releases) => checkpoint.releases = releases,
+            CheckpointUpdate::Deployments(deployments) => checkpoint.deployments = deployments,
+        }
+    }
+}
+
+/// A page that a read task has read.
 #[derive(Debug)]
 pub(crate) struct PageRead {
     pub(crate) repo_id: i64,
     pub(crate) repo: String,
-    pub(crate) what: &'static str,
+    /// What was read, for progress reports.
+    pub(crate) kind: &'static str,
     pub(crate) events: Vec<Event>,
-    /// The checkpoint that holds once the events are saved.
-    pub(crate) update: Option<Update>,
+    /// The checkpoint that holds once the events are saved; `None` if it stays as it is.
+    pub(crate) update: Option<CheckpointUpdate>,
 }
 
+/// Checkpoints by repository id, with the revisions they were loaded at.
+pub(crate) type Checkpoints = BTreeMap<i64, Checkpoint<RepoCheckpoint>>;
+
+/// Loads the checkpoints of some repositories of an organization.
+///
+/// # Errors
+/// If the store fails.
+pub(crate) async fn load_checkpoints(
+    ports: &CollectPorts,
+    org: &str,
+    repo_ids: impl Iterator<Item = i64>,
+) -> Result<Checkpoints, CollectError> {
+    let mut checkpoints = BTreeMap::new();
+    for repo_id in repo_ids {
+        let key = CheckpointKey::Repo(org.to_owned(), repo_id);
+        checkpoints.insert(repo_id, Checkpoint::load(&*ports.checkpoints, &key).await?);
+    }
+    Ok(checkpoints)
+}
+
+/// Writes the events and checkpoints of one organization.
 pub(crate) struct Writer<'a> {
     ports: &'a CollectPorts,
     org: String,
-    held: Checkpoints,
+    checkpoints: Checkpoints,
     events: usize,
-    events_of: BTreeMap<i64, usize>,
+    events_by_repo: BTreeMap<i64, usize>,
     batches: usize,
 }
 
-/// The repositories' checkpoints, by id, with the revisions they were loaded at.
-pub(crate) type Checkpoints = BTreeMap<i64, Checkpoint<RepoCheckpoint>>;
-
-/// Loads the checkpoints of these repositories alone.
-pub(crate) async fn checkpoints_of(
-    ports: &CollectPorts,
-    org: &str,
-    repos: impl Iterator<Item = i64>,
-) -> Result<Checkpoints, CollectError> {
-    let mut held = BTreeMap::new();
-    for repo in repos {
-        let key = CheckpointKey::Repo(org.to_owned(), repo);
-        held.insert(repo, Checkpoint::load(&*ports.checkpoints, &key).await?);
-    }
-    Ok(held)
-}
-
 impl<'a> Writer<'a> {
-    /// A writer for the organization's repositories.
-    pub(crate) fn new(ports: &'a CollectPorts, org: &str, held: Checkpoints) -> Self {
-        Writer { ports, org: org.to_owned(), held, events: 0, events_of: BTreeMap::new(), batches: 0 }
+    pub(crate) fn new(ports: &'a CollectPorts, org: &str, checkpoints: Checkpoints) -> Self {
+        let events_by_repo = BTreeMap::new();
+        Writer { ports, org: org.to_owned(), checkpoints, events: 0, events_by_repo, batches: 0 }
     }
 
     pub(crate) fn checkpoints(&self) -> BTreeMap<i64, RepoCheckpoint> {
-        self.held.iter().map(|(id, held)| (*id, held.value.clone())).collect()
+        self.checkpoints.iter().map(|(id, checkpoint)| (*id, checkpoint.value.clone())).collect()
     }
 
-    /// The repositories that were ever read.
-    pub(crate) fn known(&self) -> BTreeSet<i64> {
-        self.held.iter().filter(|(_, held)| held.is_saved()).map(|(id, _)| *id).collect()
+    /// Returns the ids of the repositories that an earlier run has read.
+    pub(crate) fn read_before(&self) -> BTreeSet<i64> {
+        let saved = self.checkpoints.iter().filter(|(_, checkpoint)| checkpoint.is_saved());
+        saved.map(|(id, _)| *id).collect()
     }
 
+    /// Returns how many events were written.
     pub(crate) fn events(&self) -> usize {
         self.events
     }
 
-    /// How many events came of each repository, by id.
-    pub(crate) fn events_of(&self) -> &BTreeMap<i64, usize> {
-        &self.events_of
+    /// Returns how many events each repository had, by id.
+    pub(crate) fn events_by_repo(&self) -> &BTreeMap<i64, usize> {
+        &self.events_by_repo
     }
 
+    /// Returns how many batches were written.
     pub(crate) fn batches(&self) -> usize {
         self.batches
     }
 
-    /// Keeps of each repository why nothing new may come from it. `shown` are all those that GitHub
-    /// shows, where it shows all; gives back those that are gone now and were not before.
-    pub(crate) async fn mark(
+    /// Saves for each repository why nothing new may come from it. `listed` are all repositories that GitHub
+    /// shows, or `None` if some may be hidden. Returns the repositories that are gone now and were not before.
+    ///
+    /// # Errors
+    /// If the store fails, or another run saves the same checkpoint.
+    pub(crate) async fn save_states(
         &mut self,
         states: &BTreeMap<i64, Option<RepoState>>,
-        shown: Option<&BTreeSet<i64>>,
+        listed: Option<&BTreeSet<i64>>,
     ) -> Result<BTreeSet<i64>, CollectError> {
         let mut gone = BTreeSet::new();
-        for (id, held) in self.held.iter_mut().filter(|(_, held)| held.is_saved()) {
+        for (id, checkpoint) in self.checkpoints.iter_mut().filter(|(_, checkpoint)| checkpoint.is_saved()) {
             let state = match states.get(id) {
                 Some(state) => *state,
-                None if shown.is_some_and(|shown| !shown.contains(id)) => Some(RepoState::Gone),
+                None if listed.is_some_and(|listed| !listed.contains(id)) => Some(RepoState::Gone),
                 None => continue,
             };
-            if held.value.state == state {
+            if checkpoint.value.state == state {
                 continue;
             }
             if state == Some(RepoState::Gone) {
                 gone.insert(*id);
             }
-            held.value.state = state;
+            checkpoint.value.state = state;
             let key = CheckpointKey::Repo(self.org.clone(), *id);
-            if !held.save(&*self.ports.checkpoints, &key).await? {
+            if !checkpoint.save(&*self.ports.checkpoints, &key).await? {
                 return Err(CollectError::Concurrent(self.org.clone()));
             }
         }
         Ok(gone)
     }
 
-    /// Writes what comes until no more can. Pages that arrive while others are being written are
-    /// written together.
+    /// Writes pages until all senders are gone. Pages that arrive during a write are written together.
+    ///
+    /// # Errors
+    /// If the lake or the store fails, or another run saves the same checkpoint.
     pub(crate) async fn run(
         &mut self,
         mut pages: Receiver<PageRead>,
         observer: &dyn CollectObserver,
     ) -> Result<(), CollectError> {
         let mut ready = Vec::new();
-        while pages.recv_many(&mut ready, PAGES).await > 0 {
-            // What follows a checkpoint without events relies on its being saved.
-            let is_alone = |page: &PageRead| page.update.is_some() && page.events.is_empty();
+        while pages.recv_many(&mut ready, MAX_PAGES_PER_BATCH).await > 0 {
+            // Such a page announces the events that follow: its checkpoint must be saved before them.
+            let is_checkpoint_only = |page: &PageRead| page.update.is_some() && page.events.is_empty();
             while !ready.is_empty() {
-                let end = ready.iter().position(is_alone).map_or(ready.len(), |at| at + 1);
+                let end = ready.iter().position(is_checkpoint_only).map_or(ready.len(), |at| at + 1);
                 let rest = ready.split_off(end);
-                self.write(&mut ready, observer).await?;
-                ready = rest;
+                self.write(std::mem::replace(&mut ready, rest), observer).await?;
             }
         }
         Ok(())
     }
 
+    /// Writes the events of some pages as one batch, then saves their checkpoints.
     async fn write(
         &mut self,
-        ready: &mut Vec<PageRead>,
+        mut pages: Vec<PageRead>,
         observer: &dyn CollectObserver,
     ) -> Result<(), CollectError> {
-        let told: Vec<CollectProgress> = ready
-            .iter()
-            .map(|page| CollectProgress::Page {
-                repo: page.repo.clone(),
-                what: page.what,
-                events: page.events.len(),
-            })
-            .collect();
-        for page in ready.iter() {
-            *self.events_of.entry(page.repo_id).or_default() += page.events.len();
+        let progress = |page: &PageRead| CollectProgress::Page {
+            repo: page.repo.clone(),
+            what: page.kind,
+            events: page.events.len(),
+        };
+        let progress: Vec<CollectProgress> = pages.iter().map(progress).collect();
+        for page in &pages {
+            *self.events_by_repo.entry(page.repo_id).or_default() += page.events.len();
         }
-        let events: Vec<Event> = ready.iter_mut().flat_map(|page| page.events.drain(..)).collect();
+        let events: Vec<Event> = pages.iter_mut().flat_map(|page| page.events.drain(..)).collect();
         let count = events.len();
         if inbox::put(&*self.ports.objects, &EventBatch::new(&self.org, events)).await?.is_some() {
             self.events += count;
             self.batches += 1;
         }
-        let mut touched = BTreeSet::new();
-        for page in ready.drain(..) {
+        let mut changed = BTreeSet::new();
+        for page in pages {
             let Some(update) = page.update else { continue };
-            let checkpoint = &mut self.held.entry(page.repo_id).or_default().value;
-            match update {
-                Update::Commits(commits) => checkpoint.commits = commits,
-                Update::Pulls(pulls) => checkpoint.pulls = pulls,
-                Update::Issues(issues) => checkpoint.issues = issues,
-                Update::Releases(releases) => checkpoint.releases = releases,
-                Update::Deployments(deployments) => checkpoint.deployments = deployments,
-            }
-            touched.insert(page.repo_id);
+            update.apply_to(&mut self.checkpoints.entry(page.repo_id).or_default().value);
+            changed.insert(page.repo_id);
         }
-        for repo_id in touched {
+        for repo_id in changed {
             let key = CheckpointKey::Repo(self.org.clone(), repo_id);
-            let held = self.held.entry(repo_id).or_default();
-            if !held.save(&*self.ports.checkpoints, &key).await? {
+            let checkpoint = self.checkpoints.entry(repo_id).or_default();
+            if !checkpoint.save(&*self.ports.checkpoints, &key).await? {
                 return Err(CollectError::Concurrent(self.org.clone()));
             }
         }
-        told.into_iter().for_each(|progress| observer.notice(progress));
+        progress.into_iter().for_each(|progress| observer.notice(progress));
         Ok(())
     }
 }

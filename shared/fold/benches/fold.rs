@@ -1,5 +1,5 @@
-//! How fast a month folds: `cargo bench -p gam-fold --bench fold`. divan prints events a second;
-//! the fold runs on one core.
+//! Measures how fast a month folds: `cargo bench -p gam-fold --bench fold`. divan prints events per second.
+//! The fold uses one core.
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -10,7 +10,7 @@ fn main() {
     divan::main();
 }
 
-/// A busy month: so many events of 40 repositories and 500 members.
+/// Returns `count` events of one month, by 500 members in 40 repositories.
 fn events(count: u64) -> Vec<Event> {
     let rng = &mut fastrand::Rng::with_seed(1);
     let month = Month::parse("2025-01").expect("a month").first_day();

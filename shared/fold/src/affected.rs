@@ -1,16 +1,17 @@
-//! Which rollups an event is counted in.
+//! The rollups that an event affects.
 
 use std::collections::BTreeSet;
 
 use gam_model::identity::member_key;
 use gam_model::{Event, Grain, Identity, RollupKey, Subject};
 
-/// The keys of every rollup that the event is, or would be, counted in: the fold of the month without it
-/// differs in no other.
+/// Returns the keys of the rollups in which the event is counted, or would be if it were not retracted.
+///
+/// Adding or removing the event changes no other rollup of its month.
 pub fn affected_keys(event: &Event, identity: &Identity) -> impl Iterator<Item = RollupKey> {
     let co_authors = event.facts.co_authors.iter().flatten().map(String::as_str);
-    let named = std::iter::once(event.member.name.as_str()).chain(co_authors);
-    let members: BTreeSet<String> = named.map(|name| member_key(identity.name(name))).collect();
+    let names = std::iter::once(event.member.name.as_str()).chain(co_authors);
+    let members: BTreeSet<String> = names.map(|name| member_key(identity.name(name))).collect();
     let (day, month) = (event.occurred_at.date_naive(), event.month());
     let key = move |subject: Subject, grain: Grain| RollupKey {
         subject,

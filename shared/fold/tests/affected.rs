@@ -1,4 +1,5 @@
-//! A rollup follows from the events that touch it and from nothing else: aggregation writes no other anew.
+//! A rollup depends only on the events that affect it. Aggregation relies on this and rewrites no other
+//! rollup.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,8 +15,7 @@ use gam_rollup::Rollup;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-/// One person under three names, as the configuration has it: a login whose case was changed, and an
-/// address that GitHub does not know. And one whom the configuration names as a bot.
+/// The first three names belong to one person, because `configured` has an alias. It also makes `ben` a bot.
 const NAMES: &[&str] = &["Ann", "ANN", "~0123456789ab", "ben", "renovate[bot]", "ghost"];
 
 fn configured() -> Identity {
@@ -33,11 +33,12 @@ fn member(name: &str) -> Member {
     }
 }
 
-/// An event of January, so many half days after its beginning: many are at one time.
+/// Returns an event at a multiple of 12 hours after the start of January. Few distinct times make ties
+/// likely.
 fn event(kind: EventKind, repo_id: i64, name: &str, half_days: i64) -> Event {
     let at = midnight(january().first_day()) + TimeDelta::hours(12 * half_days);
     Event {
-        id: EventId::from_stored("numbered later"),
+        id: EventId::from_stored("set by with_ids"),
         version: 1,
         kind,
         org: "acme".into(),
@@ -51,7 +52,7 @@ fn event(kind: EventKind, repo_id: i64, name: &str, half_days: i64) -> Event {
     }
 }
 
-fn numbered(mut events: Vec<Event>) -> Vec<Event> {
+fn with_ids(mut events: Vec<Event>) -> Vec<Event> {
     for (n, event) in events.iter_mut().enumerate() {
         event.id = EventId::from_stored(format!("fact:{n}"));
     }
@@ -60,8 +61,8 @@ fn numbered(mut events: Vec<Event>) -> Vec<Event> {
 
 fn any_event() -> impl Strategy<Value = Event> {
     let co_authors = prop::collection::vec(select(NAMES), 0..3);
-    let who = (select(NAMES), select(NAMES), co_authors);
-    (select(EventKind::ALL.to_vec()), 1i64..3, 0i64..62, 0i32..3, who).prop_map(
+    let members = (select(NAMES), select(NAMES), co_authors);
+    (select(EventKind::ALL.to_vec()), 1i64..3, 0i64..62, 0i32..3, members).prop_map(
         |(kind, repo_id, half_days, parents, (name, author, co_authors))| {
             let mut event = event(kind, repo_id, name, half_days);
             event.facts.parents = Some(parents);
@@ -73,7 +74,7 @@ fn any_event() -> impl Strategy<Value = Event> {
 }
 
 fn any_events() -> impl Strategy<Value = Vec<Event>> {
-    prop::collection::vec(any_event(), 1..16).prop_map(numbered)
+    prop::collection::vec(any_event(), 1..16).prop_map(with_ids)
 }
 
 fn any_identity() -> impl Strategy<Value = Identity> {
@@ -84,7 +85,7 @@ fn rows(events: &[Event]) -> Vec<RecordBatch> {
     snapshot::merge(&[], events.to_vec()).unwrap().batches
 }
 
-fn folded(rows: &[RecordBatch], identity: &Identity) -> BTreeMap<RollupKey, String> {
+fn fold_to_json(rows: &[RecordBatch], identity: &Identity) -> BTreeMap<RollupKey, String> {
     let fold = fold(january(), rows, identity).unwrap();
     fold.iter().map(|(key, rollup)| (key.clone(), rollup.to_json())).collect()
 }
@@ -93,61 +94,68 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn an_event_changes_no_rollup_but_those_it_touches(events in any_events(), identity in any_identity()) {
-        let with = folded(&rows(&events), &identity);
+    fn an_event_changes_only_affected_rollups(events in any_events(), identity in any_identity()) {
+        let with = fold_to_json(&rows(&events), &identity);
         for (n, event) in events.iter().enumerate() {
             let mut others = events.clone();
             others.remove(n);
-            let without = folded(&rows(&others), &identity);
-            let touched: BTreeSet<RollupKey> = affected_keys(event, &identity).collect();
-            for key in with.keys().chain(without.keys()).filter(|key| !touched.contains(*key)) {
+            let without = fold_to_json(&rows(&others), &identity);
+            let affected: BTreeSet<RollupKey> = affected_keys(event, &identity).collect();
+            for key in with.keys().chain(without.keys()).filter(|key| !affected.contains(*key)) {
                 prop_assert_eq!(with.get(key), without.get(key), "{:?} by {:?}", key, event);
             }
         }
     }
 
     #[test]
-    fn rows_may_come_in_any_order(events in any_events(), identity in any_identity()) {
+    fn the_order_of_rows_does_not_matter(events in any_events(), identity in any_identity()) {
         let reversed: Vec<RecordBatch> =
             events.iter().rev().flat_map(|event| rows(std::slice::from_ref(event))).collect();
-        prop_assert_eq!(folded(&rows(&events), &identity), folded(&reversed, &identity));
+        prop_assert_eq!(fold_to_json(&rows(&events), &identity), fold_to_json(&reversed, &identity));
     }
 }
 
-/// How the member `ann` is shown in a rollup of January.
-fn shown(events: Vec<Event>, subject: &Subject, grain: Grain, day: &str) -> Option<(String, MemberKind)> {
-    let fold = fold(january(), &rows(&numbered(events)), &configured()).unwrap();
+/// Returns the display name and kind in a rollup of January.
+fn display_name(
+    events: Vec<Event>,
+    subject: &Subject,
+    grain: Grain,
+    day: &str,
+) -> Option<(String, MemberKind)> {
+    let fold = fold(january(), &rows(&with_ids(events)), &configured()).unwrap();
     let start = grain.bucket(day.parse().unwrap()).start();
     let rollup: Rollup = fold.get(&RollupKey { subject: subject.clone(), grain, start, month: january() });
     rollup.member
 }
 
 #[test]
-fn a_member_is_shown_as_the_last_event_of_the_very_bucket_shows_it() {
+fn the_display_name_comes_from_the_last_event_of_the_bucket() {
     let issue = |repo_id, name, half_days| event(EventKind::IssueOpened, repo_id, name, half_days);
-    // On 5, 7, 8 and 20 January: a Sunday, two days of the week that follows, a Monday.
+    // On 5 January, a Sunday, 7 and 8 January in the following week, and 20 January.
     let events =
         || vec![issue(1, "~0123456789ab", 8), issue(1, "ANN", 12), issue(2, "Ann", 14), issue(2, "anN", 38)];
     let ann = Subject::member("ann");
     let user = |name: &str| Some((name.to_owned(), MemberKind::User));
-    let of = |grain, day| shown(events(), &ann, grain, day);
-    // An alias leads to an account, whatever the row was.
-    assert_eq!(of(Grain::Day, "2025-01-05"), user("ann"));
-    assert_eq!(of(Grain::Week, "2025-01-05"), user("ann"));
-    assert_eq!(of(Grain::Day, "2025-01-07"), user("ANN"));
-    assert_eq!(of(Grain::Day, "2025-01-08"), user("Ann"));
-    assert_eq!(of(Grain::Week, "2025-01-07"), user("Ann"));
-    assert_eq!(of(Grain::Month, "2025-01-01"), user("anN"));
-    assert_eq!(of(Grain::Day, "2025-01-09"), None);
+    let name_in = |grain, day| display_name(events(), &ann, grain, day);
+    // The alias leads to an account, although the row has an unlinked author.
+    assert_eq!(name_in(Grain::Day, "2025-01-05"), user("ann"));
+    assert_eq!(name_in(Grain::Week, "2025-01-05"), user("ann"));
+    assert_eq!(name_in(Grain::Day, "2025-01-07"), user("ANN"));
+    assert_eq!(name_in(Grain::Day, "2025-01-08"), user("Ann"));
+    assert_eq!(name_in(Grain::Week, "2025-01-07"), user("Ann"));
+    assert_eq!(name_in(Grain::Month, "2025-01-01"), user("anN"));
+    assert_eq!(name_in(Grain::Day, "2025-01-09"), None);
 }
 
 #[test]
-fn who_is_only_named_as_a_co_author_is_shown_so_until_an_event_of_its_own_shows_it() {
+fn a_credited_event_overrides_the_display_name_of_a_co_author() {
     let mut commit = event(EventKind::Commit, 1, "ben", 20);
     commit.facts.co_authors = Some(vec!["ANN".to_owned()]);
-    let own = event(EventKind::IssueOpened, 1, "Ann", 14);
+    let credited = event(EventKind::IssueOpened, 1, "Ann", 14);
     let user = |name: &str| Some((name.to_owned(), MemberKind::User));
-    let of = |grain, day| shown(vec![commit.clone(), own.clone()], &Subject::member("ann"), grain, day);
-    assert_eq!(of(Grain::Day, "2025-01-11"), user("ANN"));
-    assert_eq!(of(Grain::Month, "2025-01-11"), user("Ann"));
+    let name_in = |grain, day| {
+        display_name(vec![commit.clone(), credited.clone()], &Subject::member("ann"), grain, day)
+    };
+    assert_eq!(name_in(Grain::Day, "2025-01-11"), user("ANN"));
+    assert_eq!(name_in(Grain::Month, "2025-01-11"), user("Ann"));
 }

@@ -1,234 +1,259 @@
-//! Commits: pages of a history pinned to a tip, commits by id, and the difference of two tips.
+//! Commits: pages of the history of a tip, commits by object id, and the difference between two tips.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_model::Member;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::RepoRef;
 use crate::client::Client;
 use crate::envelope::GraphQlError;
-use crate::error::{Error, Failure};
+use crate::error::{AttemptError, Error};
 use crate::page::PageSize;
-use crate::partial::{Came, spares_the_rest};
+use crate::partial_page::{PartialPage, affects_single_entry};
 use crate::queries::{COMMITS, commits_by_oid};
-use crate::rest::Compared;
+use crate::repo_ref::RepoRef;
+use crate::rest::{ComparisonPage, RestCommit};
 use crate::wire::{Commit, Node};
 
-/// Where a history's commits are in the answer.
-const COMMITS_LISTED: &[&str] = &["node", "object", "history", "nodes"];
+/// The path of a history's commits in the response.
+const COMMITS_PATH: &[&str] = &["node", "object", "history", "nodes"];
+/// How many commits are fetched by object id in one request at most.
+const MAX_COMMITS_BY_OID: u32 = 100;
+/// After how many failures that may be due to it the commits of a span are no longer counted.
+const MAX_COUNT_FAILURES: u32 = 2;
+/// What comparing two tips fetches, for messages.
+const NEW_COMMITS: &str = "the new commits";
 
-/// A commit as a comparison of two tips shows it: without line counts.
+/// A commit as a comparison of two tips returns it: without line counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ComparedCommit {
     /// The object id.
     pub sha: String,
     /// The committer date, UTC.
     pub committed_at: DateTime<Utc>,
-    /// How many parents it has.
+    /// The number of parents.
     pub parents: usize,
     /// The author.
     pub member: Member,
 }
 
-/// What one tip has and another has not.
+impl From<RestCommit> for ComparedCommit {
+    fn from(commit: RestCommit) -> Self {
+        let account = commit.author.and_then(|author| Some((author.login?, author.id, author.kind)));
+        let member = match account {
+            Some((login, id, kind)) => Member::account(&login, id, kind.as_deref() == Some("Bot")),
+            None => commit.commit.author.map_or_else(Member::ghost, |author| author.member()),
+        };
+        ComparedCommit {
+            sha: commit.sha,
+            committed_at: commit.commit.committer.date,
+            parents: commit.parents.len(),
+            member,
+        }
+    }
+}
+
+/// The commits that are reachable from one tip (the head) but not from another (the base).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Comparison {
-    /// The ancestors of the head less those of the base.
+    /// The commits reachable from the head only.
     pub commits: Vec<ComparedCommit>,
-    /// How many ancestors the base has that the head has not: more than none after a force-push.
+    /// The number of commits reachable from the base only. Greater than 0 after a force-push.
     pub behind_by: i64,
 }
 
-/// How many commits a history holds.
+/// The number of commits in a span of a history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Counted {
-    /// How many the list of the span shows. It stops at a commit that is older than the span, and what lies
-    /// behind may be younger where somebody's clock was wrong.
+pub struct CommitCounts {
+    /// Commits that listing the span returns. The list stops at the first commit older than the span,
+    /// although ancestors of that commit may be newer if somebody's clock was wrong.
     pub listed: i64,
-    /// How many there are in the span.
+    /// Commits whose committer date lies in the span.
     pub in_span: i64,
-    /// How many there are up to the end of the span.
+    /// Commits up to the end of the span, however old.
     pub up_to: i64,
 }
 
 /// A page of a history.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CommitPage {
-    /// The commits.
+    /// The page's commits, newest first.
     pub entries: Vec<Commit>,
-    /// Where the next page starts, if there is one.
+    /// The cursor of the next page; `None` on the last page.
     pub next: Option<String>,
-    /// How many commits there are, where that was asked for of a span with a beginning, and GitHub had the time
-    /// to count them.
-    pub counted: Option<Counted>,
+    /// How many commits the span has. `None` if counts were not requested, the span has no start, or GitHub
+    /// had no time to count.
+    pub counts: Option<CommitCounts>,
 }
 
-/// A span of committer dates; both ends belong to it.
-pub type Span = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
+/// A span of committer dates: first and last, both included, UTC. `None` leaves that end open.
+pub type CommitterDateSpan = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
 
 impl Client {
-    /// A page of the commits reachable from `tip` whose committer dates lie in the span, both ends
-    /// included; with how many there are, where that is asked for and GitHub has the time to count them. A
-    /// commit whose lines GitHub refuses to count comes without counts.
+    /// Fetches a page of the commits reachable from `tip` whose committer dates lie in the span. Counts them
+    /// too if `with_counts` is set and GitHub has the time. A commit whose lines GitHub refuses to count
+    /// comes without line counts.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where the repository or the tip is gone; others where GitHub does not answer.
+    /// [`Error::NotFound`] if the repository or the tip is gone; other errors if GitHub cannot be read.
     pub async fn commits(
         &self,
         repo: &RepoRef,
         tip: &str,
-        span: Span,
+        span: CommitterDateSpan,
         cursor: Option<&str>,
-        counted: bool,
+        with_counts: bool,
         size: &mut PageSize,
     ) -> Result<CommitPage, Error> {
-        let tolerated =
-            |error: &GraphQlError| error.is_lines_unavailable() || spares_the_rest(error, COMMITS_LISTED);
-        let (text, heavy) = (COMMITS.text(), Cell::new(0));
+        let is_tolerated =
+            |error: &GraphQlError| error.is_lines_unavailable() || affects_single_entry(error, COMMITS_PATH);
+        let (since, until) = span;
+        let (text, count_failures) = (COMMITS.text(), Cell::new(0));
         let reply = self
-            .persist(COMMITS.what, Some(size), async |first| {
-                // Counting a very long history may be too much, whatever the size of the page.
-                let total = counted && span.0.is_some() && heavy.get() < 2;
+            .retry(COMMITS.what, Some(size), async |first| {
+                // Counting a very long history may be too heavy, whatever the page size.
+                let total = with_counts && since.is_some() && count_failures.get() < MAX_COUNT_FAILURES;
                 let variables = json!({
-                    "repo": repo.node_id, "oid": tip, "since": span.0, "until": span.1, "first": first,
-                    "after": cursor, "lines": true, "total": total, "before": span.0.map(just_before),
+                    "repo": repo.node_id, "oid": tip, "since": since, "until": until, "first": first,
+                    "after": cursor, "lines": true, "total": total, "before": since.map(second_before),
                 });
                 let body = json!({ "query": text, "variables": variables });
-                let reply = self.ask(COMMITS.what, COMMITS.points, &body, &tolerated).await;
-                heavy.set(match &reply {
-                    Err(Failure::TooHeavy(_)) => 2,
-                    Err(Failure::Heavy(_)) => heavy.get() + 1,
-                    _ => heavy.get(),
+                let reply = self.send_query(COMMITS.what, COMMITS.points, &body, &is_tolerated).await;
+                count_failures.set(match &reply {
+                    Err(AttemptError::TooHeavy(_)) => MAX_COUNT_FAILURES,
+                    Err(AttemptError::MaybeTooHeavy(_)) => count_failures.get() + 1,
+                    _ => count_failures.get(),
                 });
                 reply
             })
             .await?;
-        let counted = count_of(&reply.data);
-        let came = Came::<Commit>::read(COMMITS.what, reply, COMMITS_LISTED)?.ok_or_else(|| gone(repo))?;
-        // A commit whose lines GitHub refuses to count, or has no time for, is not there at all.
-        let missing = came.missing().ok_or_else(|| Error::Unavailable {
-            what: COMMITS.what.to_owned(),
-            why: "the answer does not name all commits".to_owned(),
-        })?;
-        let mut rest = self.commits_by_id(repo, &missing).await?.into_iter();
-        // Both are in one order, so each gap takes the next one.
-        let entries = came.entries.into_iter().filter_map(|commit| commit.or_else(|| rest.next()));
-        Ok(CommitPage { entries: entries.collect(), next: came.next, counted })
+        let counts = read_counts(&reply.data);
+        let page = PartialPage::<Commit>::from_reply(COMMITS.what, reply, COMMITS_PATH)?
+            .ok_or_else(|| repo.not_found())?;
+        // GitHub returns null for a commit whose lines it refuses, or has no time, to count.
+        let missing = page
+            .missing_ids()
+            .ok_or_else(|| Error::unavailable(COMMITS.what, "the response does not name all commits"))?;
+        let mut fetched = self.commits_by_id(repo, &missing).await?.into_iter();
+        // Both are in the same order, so each gap takes the next fetched commit.
+        let entries = page.entries.into_iter().filter_map(|commit| commit.or_else(|| fetched.next()));
+        Ok(CommitPage { entries: entries.collect(), next: page.next, counts })
     }
 
-    /// Whether GitHub shows the commit.
+    /// Returns whether GitHub can find the commit.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where the repository is gone; others where GitHub does not answer.
-    pub async fn shows(&self, repo: &RepoRef, oid: &str) -> Result<bool, Error> {
-        let (objects, _) = self.objects(repo, &[oid.to_owned()], false, &mut PageSize::new(1)).await?;
+    /// [`Error::NotFound`] if the repository is gone; other errors if GitHub cannot be read.
+    pub async fn has_commit(&self, repo: &RepoRef, oid: &str) -> Result<bool, Error> {
+        let (objects, _) = self.fetch_objects(repo, &[oid.to_owned()], false, &mut PageSize::new(1)).await?;
         Ok(objects.into_values().any(|commit| commit.is_some()))
     }
 
-    /// Commits by object id, any number of them, in the order asked for.
+    /// Fetches any number of commits by object id, in the order of `oids`.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where the repository is gone; others where GitHub does not answer, or does
-    /// not show one of the commits, as a replica that lags behind does for a while.
+    /// [`Error::NotFound`] if the repository is gone; other errors if GitHub cannot be read or cannot find
+    /// one of the commits, which a lagging replica may miss for a while.
     pub async fn commits_by_id(&self, repo: &RepoRef, oids: &[String]) -> Result<Vec<Commit>, Error> {
-        let found = self.commits_if_shown(repo, oids).await?.into_iter().zip(oids);
-        found.map(|(commit, oid)| commit.ok_or_else(|| not_shown(repo, oid))).collect()
+        let commits = self.find_commits_by_id(repo, oids).await?.into_iter().zip(oids);
+        commits.map(|(commit, oid)| commit.ok_or_else(|| commit_not_found(repo, oid))).collect()
     }
 
-    /// Commits by object id, any number of them, in the order asked for; nothing in the place of one that
-    /// GitHub does not show.
+    /// Fetches any number of commits by object id, in the order of `oids`; `None` for each one that GitHub
+    /// cannot find.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where the repository is gone; others where GitHub does not answer.
-    pub async fn commits_if_shown(
+    /// [`Error::NotFound`] if the repository is gone; other errors if GitHub cannot be read.
+    pub async fn find_commits_by_id(
         &self,
         repo: &RepoRef,
         oids: &[String],
     ) -> Result<Vec<Option<Commit>>, Error> {
-        let mut found = Vec::with_capacity(oids.len());
-        let mut size = PageSize::new(100);
+        let mut commits = Vec::with_capacity(oids.len());
+        let mut size = PageSize::new(MAX_COMMITS_BY_OID);
         let mut rest = oids;
         while !rest.is_empty() {
-            let (objects, asked) = self.objects(repo, rest, true, &mut size).await?;
-            let (now, later) = rest.split_at(asked);
+            let (objects, requested) = self.fetch_objects(repo, rest, true, &mut size).await?;
+            let (batch, later) = rest.split_at(requested);
             rest = later;
-            let shown = |i: usize| objects.get(&format!("c{i}")).cloned().flatten();
-            let refused: Vec<String> =
-                (0..asked).filter(|i| shown(*i).is_none()).map(|i| now[i].clone()).collect();
-            let mut uncounted = self.uncounted(repo, &refused).await?.into_iter();
-            // Both are in the order of `now`, so each gap takes the next one.
-            found.extend((0..asked).map(|i| shown(i).or_else(|| uncounted.next().flatten())));
+            let with_lines = |i: usize| objects.get(&format!("c{i}")).cloned().flatten();
+            let missing: Vec<String> =
+                (0..requested).filter(|i| with_lines(*i).is_none()).map(|i| batch[i].clone()).collect();
+            let mut without_lines = self.find_commits_without_lines(repo, &missing).await?.into_iter();
+            // Both are in the order of `batch`, so each gap takes the next commit.
+            commits.extend((0..requested).map(|i| with_lines(i).or_else(|| without_lines.next().flatten())));
         }
-        Ok(found)
+        Ok(commits)
     }
 
-    /// Commits without line counts, up to 100 of them, in the order asked for; nothing in the place of one
-    /// that GitHub does not show.
-    async fn uncounted(&self, repo: &RepoRef, oids: &[String]) -> Result<Vec<Option<Commit>>, Error> {
-        let mut found = Vec::with_capacity(oids.len());
-        let mut size = PageSize::new(100);
+    /// Like [`Client::find_commits_by_id`], but without line counts.
+    async fn find_commits_without_lines(
+        &self,
+        repo: &RepoRef,
+        oids: &[String],
+    ) -> Result<Vec<Option<Commit>>, Error> {
+        let mut commits = Vec::with_capacity(oids.len());
+        let mut size = PageSize::new(MAX_COMMITS_BY_OID);
         let mut rest = oids;
         while !rest.is_empty() {
-            let (mut objects, asked) = self.objects(repo, rest, false, &mut size).await?;
-            found.extend((0..asked).map(|i| objects.remove(&format!("c{i}")).flatten()));
-            rest = &rest[asked..];
+            let (mut objects, requested) = self.fetch_objects(repo, rest, false, &mut size).await?;
+            commits.extend((0..requested).map(|i| objects.remove(&format!("c{i}")).flatten()));
+            rest = &rest[requested..];
         }
-        Ok(found)
+        Ok(commits)
     }
 
-    /// Asks for the first commits of the list, as many as the page size allows; and how many that were.
-    async fn objects(
+    /// Fetches the first commits of the list, as many as the page size allows. Returns them by alias (`c0`,
+    /// `c1`, ...), and how many were requested.
+    async fn fetch_objects(
         &self,
         repo: &RepoRef,
         oids: &[String],
         with_lines: bool,
         size: &mut PageSize,
     ) -> Result<(BTreeMap<String, Option<Commit>>, usize), Error> {
-        let asked = Cell::new(0);
+        let requested = Cell::new(0);
         let reply = self
-            .query_sized::<Node<BTreeMap<String, Option<Commit>>>>(
-                "commits",
-                2,
+            .query_with_sized_text::<Node<BTreeMap<String, Option<Commit>>>>(
+                COMMITS.what,
+                COMMITS.points,
                 json!({ "repo": repo.node_id, "lines": with_lines }),
                 size,
                 |first| {
-                    let now = &oids[..oids.len().min(first as usize)];
-                    asked.set(now.len());
-                    commits_by_oid(now)
+                    let batch = &oids[..oids.len().min(first as usize)];
+                    requested.set(batch.len());
+                    commits_by_oid(batch)
                 },
                 |error| error.is_lines_unavailable() || error.is_not_found(),
             )
             .await?;
-        Ok((reply.data.node.ok_or_else(|| gone(repo))?, asked.get()))
+        Ok((reply.data.node.ok_or_else(|| repo.not_found())?, requested.get()))
     }
 
-    /// The ancestors of `head` less those of `base`, which may be many pages.
+    /// Fetches the commits that are reachable from `head` but not from `base`, on as many pages as there are.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where the repository or a tip is gone, as a tip may be some time after it
-    /// was pushed over; [`Error::Unavailable`] where the pages end before all was told; others where GitHub
-    /// does not answer.
+    /// [`Error::NotFound`] if the repository or a tip is gone, which may happen some time after a force-push
+    /// replaced the tip; [`Error::Unavailable`] if the pages end before all commits were listed; other errors
+    /// if GitHub cannot be read.
     pub async fn compare(&self, repo: &RepoRef, base: &str, head: &str) -> Result<Comparison, Error> {
         let mut path =
             format!("/repos/{}/{}/compare/{base}...{head}?per_page=100&page=1", repo.owner, repo.name);
         let mut commits = Vec::new();
         loop {
-            let (page, response) = self.get::<Compared>("the new commits", &path).await?;
+            let (page, response) = self.get::<ComparisonPage>(NEW_COMMITS, &path).await?;
             commits.extend(page.commits.into_iter().map(ComparedCommit::from));
-            match response.link.as_deref().and_then(next_link).and_then(|link| self.path_of_link(link)) {
+            match response.link.as_deref().and_then(next_link).and_then(|link| self.path_from_link(link)) {
                 Some(next) => path = next,
                 None if (commits.len() as i64) < page.total_commits => {
-                    let (told, total) = (commits.len(), page.total_commits);
-                    return Err(Error::Unavailable {
-                        what: "the new commits".to_owned(),
-                        why: format!(
-                            "the comparison of {base} and {head} in {} ended after {told} of {total} commits",
-                            repo.name
-                        ),
-                    });
+                    let (listed, total) = (commits.len(), page.total_commits);
+                    let why = format!(
+                        "the comparison of {base} and {head} in {} ended after {listed} of {total} commits",
+                        repo.name
+                    );
+                    return Err(Error::unavailable(NEW_COMMITS, &why));
                 }
                 None => return Ok(Comparison { commits, behind_by: page.behind_by }),
             }
@@ -236,27 +261,21 @@ impl Client {
     }
 }
 
-/// The last second before a span; GitHub tells whole seconds.
-pub(crate) fn just_before(since: DateTime<Utc>) -> DateTime<Utc> {
+/// The last moment before a span that starts at `since`. GitHub's times are in whole seconds.
+pub(crate) fn second_before(since: DateTime<Utc>) -> DateTime<Utc> {
     since - TimeDelta::seconds(1)
 }
 
-/// What an answer counts.
-fn count_of(data: &serde_json::Value) -> Option<Counted> {
+/// The counts in a response to [`COMMITS`]; `None` if it has none.
+fn read_counts(data: &Value) -> Option<CommitCounts> {
     let count = |name: &str| data["node"]["object"][name]["totalCount"].as_i64();
     let up_to = count("upTo")?;
-    Some(Counted { listed: count("history")?, in_span: up_to - count("before")?, up_to })
+    Some(CommitCounts { listed: count("history")?, in_span: up_to - count("before")?, up_to })
 }
 
-fn not_shown(repo: &RepoRef, oid: &str) -> Error {
-    Error::Unavailable {
-        what: "commits".to_owned(),
-        why: format!("commit {oid} of {}, which was listed, is not shown", repo.name),
-    }
-}
-
-pub(crate) fn gone(repo: &RepoRef) -> Error {
-    Error::NotFound(format!("GitHub no longer shows {}/{} to this token", repo.owner, repo.name))
+fn commit_not_found(repo: &RepoRef, oid: &str) -> Error {
+    let why = format!("commit {oid} of {}, which was listed, cannot be found", repo.name);
+    Error::unavailable(COMMITS.what, &why)
 }
 
 /// The address of the `rel="next"` link.

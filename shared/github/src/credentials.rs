@@ -1,16 +1,16 @@
-//! Who signs in. Credentials are values: reading the environment is the composition root's.
+//! How to sign in. Credentials are plain values: only the composition roots read the environment.
 
 use std::fmt;
 
 use chrono::{DateTime, Utc};
 
-/// Who signs in to GitHub. Neither is ever shown.
+/// How to sign in to GitHub. The `Debug` output shows no secret.
 #[derive(Clone)]
 pub enum Credentials {
-    /// Personal tokens, classic or fine-grained. Of several, each call takes the one of which most is left;
-    /// each of them must see what is to be read.
+    /// Personal access tokens, classic or fine-grained. Each call uses the token with the most points left,
+    /// so every token must be able to read everything that is collected.
     Tokens(Vec<String>),
-    /// A GitHub App, in every organization that it is installed in.
+    /// A GitHub App. It signs in separately to each organization in which it is installed.
     App(AppCredentials),
 }
 
@@ -23,14 +23,14 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// A GitHub App.
+/// The credentials of a GitHub App.
 #[derive(Clone)]
 pub struct AppCredentials {
-    /// The app's id, or its client id.
+    /// The app's id or its client id; GitHub accepts both.
     pub id: String,
-    /// Its private key as PEM text, as GitHub gives it out.
+    /// The private key in PEM format, as downloaded from GitHub.
     pub private_key_pem: String,
-    /// The present moment: what the app says of itself is good for some minutes only.
+    /// Returns the current time, UTC. The tokens that the app signs are valid for a few minutes only.
     pub now: fn() -> DateTime<Utc>,
 }
 

@@ -1,4 +1,4 @@
-//! What GitHub says of the token and of itself.
+//! What GitHub reports about the token, the app and the rate limits.
 
 use std::collections::BTreeSet;
 
@@ -6,81 +6,85 @@ use chrono::{DateTime, Utc};
 
 use crate::client::Client;
 use crate::error::Error;
-use crate::permissions::missing_of_app;
-use crate::rest::{APP, App, Bucket, INSTALLATIONS, Installation, RATE_LIMIT, RateLimit, USER, User};
+use crate::permissions::missing_app_permissions;
+use crate::rest::{
+    APP, App, INSTALLATIONS, Installation, RATE_LIMIT, RateLimitResponse, ResourceQuota, USER, User,
+};
 
-/// How much of a limit is left.
+/// How much of a rate limit is left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quota {
     /// Requests or points an hour.
     pub limit: u64,
-    /// How many are left.
+    /// Requests or points left.
     pub remaining: u64,
-    /// When the limit is reset, UTC.
+    /// When the limit resets, UTC.
     pub reset: DateTime<Utc>,
 }
 
-/// What GitHub says of the token and of itself.
+/// What GitHub reports about the token, the app and the rate limits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Diagnosis {
-    /// Whose token it is; an app's installation token is nobody's.
+    /// The login of the token's owner; `None` for an app, or for a token that an app was issued.
     pub login: Option<String>,
-    /// Whether GitHub did not say whose token it is, because a limit is used up.
+    /// Whether the owner is unknown because a rate limit is used up.
     pub is_limited: bool,
-    /// The scopes of a classic token; other tokens have permissions instead.
+    /// The scopes of a classic token, comma-separated. Other tokens have permissions instead.
     pub scopes: Option<String>,
-    /// The app, where one signs in.
+    /// The app; `None` if a token signs in.
     pub app: Option<AppDiagnosis>,
-    /// What is left for REST; `None` where the server has no limits.
+    /// The rate limit for REST; `None` if the server has none.
     pub rest: Option<Quota>,
-    /// What is left for GraphQL; `None` where the server has no limits.
+    /// The rate limit for GraphQL; `None` if the server has none.
     pub graphql: Option<Quota>,
-    /// GitHub's clock, UTC.
+    /// The time on GitHub's clock, UTC.
     pub server_time: Option<DateTime<Utc>>,
 }
 
-/// What GitHub says of an app.
+/// What GitHub reports about an app.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AppDiagnosis {
-    /// Its name.
+    /// The app's display name.
     pub name: String,
-    /// The accounts it is installed in, each with the permissions that are missing there, in GitHub's words.
+    /// The logins of the accounts in which the app is installed, each with the permissions that it lacks
+    /// there, by GitHub's names.
     pub installed_in: Vec<(String, BTreeSet<&'static str>)>,
 }
 
 impl Client {
-    /// Asks GitHub about the app that signs in: each of its installations has limits of its own.
+    /// Diagnoses the app. It has no single rate limit: each installation has its own.
     async fn diagnose_app(&self) -> Result<Diagnosis, Error> {
         let (App { name }, response) = self.get::<App>("the app", APP.path).await?;
         let path = format!("{}?per_page=100", INSTALLATIONS.path);
         let (installations, _) = self.get::<Vec<Installation>>("the app's installations", &path).await?;
         let installed_in = installations.into_iter().filter_map(|installation| {
-            let missing = missing_of_app(&installation.permissions);
+            let missing = missing_app_permissions(&installation.permissions);
             Some((installation.account?.login?, missing))
         });
         let app = Some(AppDiagnosis { name, installed_in: installed_in.collect() });
-        Ok(Diagnosis { app, server_time: response.told.date, ..Diagnosis::default() })
+        Ok(Diagnosis { app, server_time: response.rate_limit.date, ..Diagnosis::default() })
     }
 
-    /// Asks GitHub about the token and its limits. The limits come first: to ask for them is free, while
-    /// whose token it is is not told once they are used up.
+    /// Requests what GitHub knows about the token, or the app. The rate limits are read first: they are free
+    /// of charge, while GitHub does not name the token's owner once a limit is used up.
     ///
     /// # Errors
-    /// Where the token is refused or GitHub does not answer.
+    /// If GitHub refuses the token or cannot be read.
     pub async fn diagnose(&self) -> Result<Diagnosis, Error> {
         if self.is_app() {
             return self.diagnose_app().await;
         }
-        let (limits, of_limits) = match self.get::<RateLimit>("the limits", RATE_LIMIT.path).await {
+        let limits = self.get::<RateLimitResponse>("the rate limits", RATE_LIMIT.path).await;
+        let (limits, limits_response) = match limits {
             Ok((limits, response)) => (limits, Some(response)),
-            // Enterprise Server answers so where limits are off.
-            Err(Error::NotFound(_)) => (RateLimit::default(), None),
+            // Enterprise Server responds with 404 if its rate limits are off.
+            Err(Error::NotFound(_)) => (RateLimitResponse::default(), None),
             Err(error) => return Err(error),
         };
         let (rest, graphql) = (quota(limits.resources.core), quota(limits.resources.graphql));
         let mut diagnosis = Diagnosis {
-            scopes: of_limits.as_ref().and_then(|response| response.scopes.clone()),
-            server_time: of_limits.and_then(|response| response.told.date),
+            scopes: limits_response.as_ref().and_then(|response| response.scopes.clone()),
+            server_time: limits_response.and_then(|response| response.rate_limit.date),
             rest,
             graphql,
             ..Diagnosis::default()
@@ -93,23 +97,22 @@ impl Client {
             Ok((user, response)) => {
                 diagnosis.login = Some(user.login);
                 diagnosis.scopes = response.scopes;
-                diagnosis.server_time = response.told.date.or(diagnosis.server_time);
+                diagnosis.server_time = response.rate_limit.date.or(diagnosis.server_time);
             }
-            // An app's installation token belongs to no user.
+            // A token that an app was issued belongs to no user.
             Err(Error::Forbidden(_)) => {}
             Err(Error::Limited { .. }) => diagnosis.is_limited = true,
-            Err(Error::NotFound(_)) => return Err(self.no_api(self.url())),
+            Err(Error::NotFound(_)) => return Err(self.no_api_error(self.api_url())),
             Err(error) => return Err(error),
         }
         Ok(diagnosis)
     }
 }
 
-/// A limit as it is told; `None` where there is none.
-fn quota(bucket: Option<Bucket>) -> Option<Quota> {
-    let bucket = bucket.filter(|bucket| bucket.limit > 0)?;
-    let reset = DateTime::from_timestamp(bucket.reset, 0)?;
-    Some(Quota { limit: bucket.limit, remaining: bucket.remaining, reset })
+/// Converts a rate limit; `None` if the server has none.
+fn quota(resource: Option<ResourceQuota>) -> Option<Quota> {
+    let ResourceQuota { limit, remaining, reset } = resource.filter(|resource| resource.limit > 0)?;
+    Some(Quota { limit, remaining, reset: DateTime::from_timestamp(reset, 0)? })
 }
 
 #[cfg(test)]
@@ -117,9 +120,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_limit_of_nothing_is_none() {
-        let of = |limit| quota(Some(Bucket { limit, remaining: 0, reset: 1_700_000_000 }));
-        assert_eq!(of(5000).map(|quota| (quota.limit, quota.remaining)), Some((5000, 0)));
-        assert_eq!((of(0), quota(None)), (None, None));
+    fn a_limit_of_zero_means_no_limit() {
+        let quota_of = |limit| quota(Some(ResourceQuota { limit, remaining: 0, reset: 1_700_000_000 }));
+        assert_eq!(quota_of(5000).map(|quota| (quota.limit, quota.remaining)), Some((5000, 0)));
+        assert_eq!((quota_of(0), quota(None)), (None, None));
     }
 }

@@ -1,68 +1,93 @@
-//! Errors by what the caller must do.
+//! Errors, grouped by what the caller must do.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-/// Why GitHub could not be read. The texts name the input, why, and the mend.
+/// Why GitHub could not be read. Each message names the input, the cause and the fix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The token was refused.
+    /// GitHub refused the token.
     #[error("{0}")]
     Unauthorized(String),
-    /// The token is not allowed to read this.
+    /// The token lacks permission to read this.
     #[error("{0}")]
     Forbidden(String),
-    /// GitHub blocks access to the repository, whoever asks.
+    /// GitHub blocks access to the repository for everyone.
     #[error("{0}")]
     Blocked(String),
-    /// It is not there, or the token may not know that it is.
+    /// It does not exist, or the token cannot see it.
     #[error("{0}")]
     NotFound(String),
-    /// The API's limit is used up for longer than the run may wait.
-    #[error("GitHub's limit is used up ({why}){}", until_text(.until))]
+    /// A rate limit is used up for longer than the run may wait.
+    #[error("GitHub's rate limit is used up ({why}){}", reset_text(.until))]
     Limited {
-        /// When the limit is reset, UTC.
+        /// When the limit resets, UTC; `None` if unknown.
         until: Option<DateTime<Utc>>,
-        /// What GitHub said.
+        /// GitHub's message, or ours if GitHub sent none.
         why: String,
     },
-    /// GitHub did not answer, or not sensibly, several times in a row. A later run may fare better.
-    #[error("GitHub did not answer {what}: {why}; check the network and GITHUB_API_URL, or try again later")]
+    /// Several attempts in a row got no usable response. A later run may succeed.
+    #[error(
+        "cannot read {what} from GitHub: {why}; check the network and GITHUB_API_URL, or try again later"
+    )]
     Unavailable {
-        /// What was asked.
+        /// What was requested, as a noun phrase: `commits`.
         what: String,
-        /// What came back.
+        /// Why the last attempt failed.
         why: String,
     },
-    /// GitHub does not understand the request, or its answer is not understood.
+    /// GitHub rejected the request as invalid, or its response has an unknown shape.
     #[error("{0}")]
     Invalid(String),
 }
 
-fn until_text(until: &Option<DateTime<Utc>>) -> String {
+impl Error {
+    /// The organization does not exist, or the token cannot see it.
+    pub(crate) fn no_such_org(org: &str) -> Self {
+        Error::NotFound(format!(
+            "organization {org:?} not found, or this token cannot see it: check the spelling and the token's \
+             access"
+        ))
+    }
+
+    /// Replaces [`Error::NotFound`] by an error that names the organization.
+    pub(crate) fn with_org(self, org: &str) -> Self {
+        match self {
+            Error::NotFound(_) => Error::no_such_org(org),
+            other => other,
+        }
+    }
+
+    /// An [`Error::Unavailable`]; `why` loses its final full stop, because GitHub sends complete sentences.
+    pub(crate) fn unavailable(what: &str, why: &str) -> Self {
+        Error::Unavailable { what: what.to_owned(), why: why.trim_end_matches('.').to_owned() }
+    }
+}
+
+fn reset_text(until: &Option<DateTime<Utc>>) -> String {
     until.map_or_else(String::new, |at| {
-        format!("; it is reset at {}", at.to_rfc3339_opts(SecondsFormat::Secs, true))
+        format!("; it resets at {}", at.to_rfc3339_opts(SecondsFormat::Secs, true))
     })
 }
 
-/// What one attempt came to, when it did not succeed.
+/// Why one attempt of a call failed.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub(crate) enum AttemptError {
     /// Another attempt cannot help.
     Fatal(Error),
     /// Another attempt may help.
     Transient(String),
-    /// There was no connection. Another attempt may help, unless there never was one.
+    /// No connection was established. Another attempt may help, unless none has ever succeeded.
     Unreachable(String),
-    /// The server failed, and did not say that it was for the question: some times more, then ask for less.
-    Failing(String),
-    /// The server failed, perhaps because the question was too heavy: once more, then ask for less.
-    Heavy(String),
-    /// The question was too heavy: ask for less at once.
+    /// The server failed without blaming the request: retry a few times, then request less.
+    ServerFailure(String),
+    /// The server failed, perhaps because the request was too heavy: retry once, then request less.
+    MaybeTooHeavy(String),
+    /// The request was too heavy: request less at once.
     TooHeavy(String),
 }
 
-impl From<Error> for Failure {
+impl From<Error> for AttemptError {
     fn from(error: Error) -> Self {
-        Failure::Fatal(error)
+        AttemptError::Fatal(error)
     }
 }

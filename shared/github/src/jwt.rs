@@ -1,4 +1,4 @@
-//! What a GitHub App says of itself, signed with its key: a JSON Web Token.
+//! The JSON Web Tokens with which a GitHub App identifies itself, signed with the app's private key.
 //!
 //! See <https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app>.
 
@@ -15,39 +15,49 @@ use serde_json::json;
 use crate::credentials::AppCredentials;
 use crate::error::Error;
 
-/// How long before now it is good: clocks differ.
-const BEFORE: TimeDelta = TimeDelta::seconds(60);
-/// How long after now; GitHub takes ten minutes at most.
-pub(crate) const AFTER: TimeDelta = TimeDelta::minutes(8);
+/// How far a token's start lies in the past, because clocks differ.
+const CLOCK_SKEW_ALLOWANCE: TimeDelta = TimeDelta::seconds(60);
+/// How long a token is valid. GitHub accepts at most ten minutes.
+pub(crate) const TOKEN_LIFETIME: TimeDelta = TimeDelta::minutes(8);
 
-/// Signs what the app says of itself.
-pub(crate) struct Signer {
+/// Signs the tokens of an app.
+pub(crate) struct AppTokenSigner {
     id: String,
     key: KeyPair,
 }
 
-impl Signer {
+impl AppTokenSigner {
+    /// Reads the app's private key.
+    ///
+    /// # Errors
+    /// If it is not an RSA key in PEM format.
     pub(crate) fn new(app: &AppCredentials) -> Result<Self, Error> {
         let invalid = |why: String| {
             Error::Invalid(format!(
-                "the GitHub App's private key cannot be used ({why}): give the PEM file that GitHub made for the app"
+                "cannot use the GitHub App's private key ({why}): provide the PEM file that GitHub made for the \
+                 app"
             ))
         };
         let der = PrivateKeyDer::from_pem_slice(app.private_key_pem.as_bytes())
-            .map_err(|_| invalid("it is no PEM text of a private key".to_owned()))?;
+            .map_err(|_| invalid("it is not a private key in PEM format".to_owned()))?;
         let key = match &der {
             PrivateKeyDer::Pkcs1(der) => KeyPair::from_der(der.secret_pkcs1_der()),
             PrivateKeyDer::Pkcs8(der) => KeyPair::from_pkcs8(der.secret_pkcs8_der()),
-            _ => return Err(invalid("it is no RSA key".to_owned())),
+            _ => return Err(invalid("it is not an RSA key".to_owned())),
         };
-        Ok(Signer { id: app.id.clone(), key: key.map_err(|error| invalid(error.to_string()))? })
+        Ok(AppTokenSigner { id: app.id.clone(), key: key.map_err(|error| invalid(error.to_string()))? })
     }
 
-    /// The token, good for some minutes around `now`.
+    /// Returns a token that is valid for some minutes around `now`.
+    ///
+    /// # Errors
+    /// If the key cannot sign.
     pub(crate) fn sign(&self, now: DateTime<Utc>) -> Result<String, Error> {
         let header = json!({ "alg": "RS256", "typ": "JWT" });
         let claims = json!({
-            "iat": (now - BEFORE).timestamp(), "exp": (now + AFTER).timestamp(), "iss": self.id,
+            "iat": (now - CLOCK_SKEW_ALLOWANCE).timestamp(),
+            "exp": (now + TOKEN_LIFETIME).timestamp(),
+            "iss": self.id,
         });
         let encode = |text: String| URL_SAFE_NO_PAD.encode(text);
         let message = format!("{}.{}", encode(header.to_string()), encode(claims.to_string()));
@@ -77,9 +87,9 @@ mod tests {
     }
 
     #[test]
-    fn what_the_app_says_is_signed_and_short_lived() {
+    fn tokens_are_signed_and_short_lived() {
         let app = app(KEY);
-        let signer = Signer::new(&app).unwrap();
+        let signer = AppTokenSigner::new(&app).unwrap();
         let token = signer.sign((app.now)()).unwrap();
         let (message, signature) = token.rsplit_once('.').unwrap();
         let public = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, signer.key.public().as_ref());
@@ -90,9 +100,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_refused_without_being_shown() {
+    fn invalid_keys_are_refused_without_being_printed() {
         for pem in ["", "hunter2", "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n"] {
-            let error = Signer::new(&app(pem)).err().expect("no key").to_string();
+            let error = AppTokenSigner::new(&app(pem)).err().expect("an invalid key").to_string();
             assert!(error.contains("PEM file") && !error.contains("hunter2"), "{error}");
         }
     }

@@ -1,63 +1,56 @@
-//! Reading GitHub: a client that keeps to the API's limits, and the mapping of what GitHub shows to
-//! events.
+//! Reads GitHub: a client that keeps to GitHub's rate limits, and the mapping of its responses to events.
 //!
-//! GraphQL first, because REST needs a request a commit for line counts; REST only to compare two
-//! tips of a branch, which GraphQL cannot. Transport and sign-in are octocrab's; retries, limits,
-//! page sizes and the GraphQL envelope are this crate's, because octocrab repeats requests at once,
-//! drops GraphQL's error types and partial data, and hides the limit headers.
+//! Data comes from GraphQL, because REST needs one request per commit for line counts. REST is used only for
+//! what GraphQL lacks: comparing two tips of a branch, and signing in. octocrab provides transport and
+//! authentication. Retries, rate limits, page sizes and the GraphQL envelope are implemented here: octocrab
+//! retries without a pause, drops GraphQL's error types and partial data, and hides the rate limit headers.
 //!
-//! The mapping ([`facts`]) is pure: what GitHub shows now suffices to write every event, retracted
-//! ones included, and no time in it comes from the local clock.
+//! The mapping ([`events`]) is pure. GitHub's present state is enough to produce every event, retractions
+//! included, and no time in an event's facts comes from the local clock.
 //!
-//! This crate does not know where events are stored, nor how far a repository was read before.
+//! This crate does not know where events are stored, or what was read before.
 
 mod account;
 mod client;
 mod commits;
-mod counts;
+mod concurrency;
 mod credentials;
 mod deployments;
 mod diagnose;
 mod envelope;
 mod error;
-pub mod facts;
+pub mod events;
+mod history;
 mod issues;
 mod jwt;
-mod lanes;
-mod limits;
 mod meter;
 mod page;
-mod partial;
+mod partial_page;
 mod permissions;
 mod probe;
-mod pulls;
+mod pull_requests;
 pub mod queries;
+mod rate_limit;
 mod releases;
+mod repo_ref;
 mod response;
 pub mod rest;
+mod retry;
+mod session;
+mod thread_states;
+mod transport;
 pub mod wire;
 
-pub use client::{Client, Settings, Wait};
-pub use commits::{CommitPage, ComparedCommit, Comparison, Counted, Span};
-pub use counts::{EntryState, StatesOf, Totals};
+pub use client::{Client, ClientSettings};
+pub use commits::{CommitCounts, CommitPage, CommitterDateSpan, ComparedCommit, Comparison};
 pub use credentials::{AppCredentials, Credentials};
-pub use deployments::Shown;
+pub use deployments::DeploymentLookup;
 pub use diagnose::{AppDiagnosis, Diagnosis, Quota};
 pub use error::Error;
 pub use meter::Usage;
-pub use page::{Order, Page, PageSize};
+pub use page::{ListOrder, Page, PageSize};
 pub use permissions::Permissions;
-pub use probe::{MemberListed, Newest, OrgProbe, RepoProbe, RepoState};
-
-/// Where a repository is found: GitHub's ids do not change when it is renamed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RepoRef {
-    /// The owner's login.
-    pub owner: String,
-    /// The name.
-    pub name: String,
-    /// The GraphQL node id.
-    pub node_id: String,
-    /// The numeric id.
-    pub id: i64,
-}
+pub use probe::{ListSummary, OrgMember, OrgProbe, RepoProbe, RepoState};
+pub use rate_limit::RateLimitWait;
+pub use repo_ref::RepoRef;
+pub use thread_states::{ThreadKind, ThreadState, ThreadTotals};

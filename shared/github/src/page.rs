@@ -1,4 +1,4 @@
-//! Pages, and how large to ask for them.
+//! Pages of lists, and how many entries to request for one.
 
 use std::time::Duration;
 
@@ -8,108 +8,113 @@ use serde_json::{Value, json};
 /// A page of a list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page<T> {
-    /// The entries.
+    /// The page's entries, in the list's order.
     pub entries: Vec<T>,
-    /// Where the next page starts, if there is one.
+    /// The cursor of the next page; `None` on the last page.
     pub next: Option<String>,
 }
 
-/// The order of a list of pull requests or issues.
+/// The order in which pull requests or issues are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Order {
-    /// The one that changed last comes first.
+pub enum ListOrder {
+    /// By last change, newest first.
     LastChanged,
-    /// The one that was opened last comes first.
+    /// By creation, newest first.
     Newest,
-    /// The one that was opened first comes first.
+    /// By creation, oldest first.
     Oldest,
 }
 
-impl Order {
-    /// GraphQL's `IssueOrder`, which pull requests are ordered by too.
+impl ListOrder {
+    /// The GraphQL variable, an `IssueOrder`. GitHub sorts pull requests by the same type.
     pub(crate) fn variable(self) -> Value {
         match self {
-            Order::LastChanged => json!({ "field": "UPDATED_AT", "direction": "DESC" }),
-            Order::Newest => json!({ "field": "CREATED_AT", "direction": "DESC" }),
-            Order::Oldest => json!({ "field": "CREATED_AT", "direction": "ASC" }),
+            ListOrder::LastChanged => json!({ "field": "UPDATED_AT", "direction": "DESC" }),
+            ListOrder::Newest => json!({ "field": "CREATED_AT", "direction": "DESC" }),
+            ListOrder::Oldest => json!({ "field": "CREATED_AT", "direction": "ASC" }),
         }
     }
 }
 
-/// How many good pages it takes to dare again what was too heavy before.
-const PAGES_TO_DARE: u32 = 8;
-/// More is asked for only where an answer came within this time: GitHub gives up after 10 s.
-const QUICK: Duration = Duration::from_secs(3);
+/// After how many quick pages a size that was too heavy is tried again.
+const PAGES_BEFORE_HEAVY_SIZE: u32 = 8;
+/// The size grows only after a response within this time: GitHub gives up after 10 s.
+const QUICK_RESPONSE_TIME: Duration = Duration::from_secs(3);
 
-/// How many entries to ask for: halved when the server finds a page too heavy, doubled after a good page
-/// that came quickly, and only after some of them to a size that was too heavy before.
+/// How many entries to request for a page. Halved when GitHub finds a page too heavy, and doubled after a
+/// quick page; a size that was too heavy before is tried again only after several quick pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageSize {
-    now: u32,
-    best: u32,
+    #[serde(rename = "now")]
+    current: u32,
+    #[serde(rename = "best")]
+    max: u32,
+    /// The size that was last too heavy; `u32::MAX` if none was.
     too_heavy: u32,
-    good_pages: u32,
+    /// Quick pages since the size last changed.
+    #[serde(rename = "good_pages")]
+    quick_pages: u32,
 }
 
 impl PageSize {
-    /// Starts with, and never asks for more than, `best` entries.
-    pub fn new(best: u32) -> Self {
-        PageSize { now: best, best, too_heavy: u32::MAX, good_pages: 0 }
+    /// Starts at `max` entries and never requests more.
+    pub fn new(max: u32) -> Self {
+        PageSize { current: max, max, too_heavy: u32::MAX, quick_pages: 0 }
     }
 
-    /// Starts with as many, and may ask for up to `best`.
-    pub fn up_to(self, best: u32) -> Self {
-        PageSize { best, ..self }
+    /// Keeps the current size and raises the maximum to `max`.
+    pub fn up_to(self, max: u32) -> Self {
+        PageSize { max, ..self }
     }
 
-    /// Goes on with what was found to be good before, where something was.
-    pub fn resume(self, remembered: Option<Self>) -> Self {
-        let best = self.best;
-        remembered.map_or(self, |size| PageSize { now: size.now.clamp(1, best), best, ..size })
+    /// Continues with a size that [`PageSize::to_save`] returned, within this one's maximum.
+    pub fn resume(self, saved: Option<Self>) -> Self {
+        let max = self.max;
+        saved.map_or(self, |size| PageSize { current: size.current.clamp(1, max), max, ..size })
     }
 
-    /// What is worth remembering: nothing as long as no page was too heavy.
-    pub fn to_remember(self) -> Option<Self> {
+    /// The size to save for the next run; `None` if no page was too heavy.
+    pub fn to_save(self) -> Option<Self> {
         (self.too_heavy != u32::MAX).then_some(self)
     }
 
-    /// How many entries to ask for now.
+    /// How many entries to request now.
     pub fn get(self) -> u32 {
-        self.now
+        self.current
     }
 
-    /// Takes note that a page came whole, and how long it took.
-    pub(crate) fn succeeded(&mut self, took: Duration) {
-        if took > QUICK {
+    /// Records that a complete page arrived, and how long it took.
+    pub(crate) fn record_success(&mut self, response_time: Duration) {
+        if response_time > QUICK_RESPONSE_TIME {
             return;
         }
-        let next = (self.now * 2).min(self.best);
-        let enough = if next >= self.too_heavy { PAGES_TO_DARE } else { 1 };
-        self.good_pages += 1;
-        if self.good_pages >= enough {
-            self.now = next;
-            self.good_pages = 0;
-            if next >= self.too_heavy && next == self.best {
-                // It was dared long ago and is not too heavy any more.
+        let next = (self.current * 2).min(self.max);
+        let needed = if next >= self.too_heavy { PAGES_BEFORE_HEAVY_SIZE } else { 1 };
+        self.quick_pages += 1;
+        if self.quick_pages >= needed {
+            self.current = next;
+            self.quick_pages = 0;
+            if next >= self.too_heavy && next == self.max {
+                // The size works again, so it no longer counts as too heavy.
                 self.too_heavy = u32::MAX;
             }
         }
     }
 
-    /// Asks for half as many from now on; false where it cannot be less.
+    /// Halves the size and remembers the old one as too heavy. Returns false if it cannot get smaller.
     pub(crate) fn shrink(&mut self) -> bool {
-        self.too_heavy = self.now;
-        self.try_less()
+        self.too_heavy = self.current;
+        self.shrink_for_now()
     }
 
-    /// The same for now, where it is not known whether that was too heavy.
-    pub(crate) fn try_less(&mut self) -> bool {
-        self.good_pages = 0;
-        let smaller = (self.now / 2).max(1);
-        let shrunk = smaller < self.now;
-        self.now = smaller;
-        shrunk
+    /// Halves the size without blaming the old one. Returns false if it cannot get smaller.
+    pub(crate) fn shrink_for_now(&mut self) -> bool {
+        self.quick_pages = 0;
+        let smaller = (self.current / 2).max(1);
+        let has_shrunk = smaller < self.current;
+        self.current = smaller;
+        has_shrunk
     }
 }
 
@@ -118,15 +123,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_perhaps_too_heavy_is_asked_for_again_soon() {
+    fn a_size_that_is_not_blamed_is_tried_again_soon() {
         let mut size = PageSize::new(50);
-        assert!(size.try_less() && size.try_less());
+        assert!(size.shrink_for_now() && size.shrink_for_now());
         assert_eq!(size.get(), 12);
-        size.succeeded(QUICK);
+        size.record_success(QUICK_RESPONSE_TIME);
         assert_eq!(size.get(), 24);
-        size.succeeded(QUICK);
-        size.succeeded(QUICK);
-        assert_eq!((size.get(), size.to_remember()), (50, None));
+        size.record_success(QUICK_RESPONSE_TIME);
+        size.record_success(QUICK_RESPONSE_TIME);
+        assert_eq!((size.get(), size.to_save()), (50, None));
     }
 
     #[test]
@@ -135,27 +140,35 @@ mod tests {
         assert!(size.shrink() && size.shrink() && size.shrink());
         assert_eq!(size.get(), 6);
         for _ in 0..8 {
-            assert_eq!(size.get(), 6, "twelve were too heavy");
-            size.succeeded(QUICK);
+            assert_eq!(size.get(), 6, "twelve entries were too heavy");
+            size.record_success(QUICK_RESPONSE_TIME);
         }
         assert_eq!(size.get(), 12);
         while size.shrink() {}
         assert_eq!(size.get(), 1);
         for _ in 0..100 {
-            size.succeeded(QUICK);
+            size.record_success(QUICK_RESPONSE_TIME);
         }
         assert_eq!(size.get(), 50);
     }
 
     #[test]
-    fn more_than_at_first_is_asked_for_where_answers_are_quick() {
+    fn the_size_grows_beyond_the_first_one_after_quick_pages() {
         let mut size = PageSize::new(50).up_to(100);
         assert_eq!(size.get(), 50);
-        size.succeeded(QUICK * 2);
-        assert_eq!(size.get(), 50, "that took long");
-        size.succeeded(QUICK / 2);
-        assert_eq!((size.get(), size.to_remember()), (100, None));
+        size.record_success(QUICK_RESPONSE_TIME * 2);
+        assert_eq!(size.get(), 50, "the page was slow");
+        size.record_success(QUICK_RESPONSE_TIME / 2);
+        assert_eq!((size.get(), size.to_save()), (100, None));
         assert!(size.shrink());
-        assert_eq!(PageSize::new(50).up_to(100).resume(size.to_remember()).get(), 50);
+        assert_eq!(PageSize::new(50).up_to(100).resume(size.to_save()).get(), 50);
+    }
+
+    #[test]
+    fn stored_field_names_stay_the_same() {
+        let stored = r#"{"now":12,"best":50,"too_heavy":25,"good_pages":3}"#;
+        let size: PageSize = serde_json::from_str(stored).unwrap();
+        assert_eq!(serde_json::to_string(&size).unwrap(), stored);
+        assert_eq!(serde_json::to_string(&ListOrder::LastChanged).unwrap(), r#""last_changed""#);
     }
 }

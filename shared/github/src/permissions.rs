@@ -1,17 +1,17 @@
-//! What the token, or the app, may not read though it is needed.
+//! The permissions that collecting needs and the token, or the app, lacks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::client::{Client, Reply};
-use crate::envelope::GraphQlError;
+use crate::client::Client;
+use crate::envelope::{GraphQlError, GraphQlReply};
 use crate::error::Error;
-use crate::probe::no_such_org;
 use crate::queries::PERMISSIONS;
 
-/// What collecting needs, and the field of a repository or an organization that is refused without it.
-const NEEDED: &[(&str, &[&str])] = &[
+/// The permissions that collecting uses, each with the fields of a repository or an organization that GitHub
+/// refuses without it.
+const USED_PERMISSIONS: &[(&str, &[&str])] = &[
     ("Metadata", &["repositories"]),
     ("Contents", &["defaultBranchRef", "releases"]),
     ("Pull requests", &["pullRequests"]),
@@ -19,65 +19,65 @@ const NEEDED: &[(&str, &[&str])] = &[
     ("Deployments", &["deployments"]),
     (MEMBERS, &["membersWithRole"]),
 ];
-/// What collecting can do without.
+/// The permission that collecting can do without.
 const MEMBERS: &str = "Members";
 
 /// What a token may read in an organization.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Permissions {
-    /// How many repositories it sees; none where *Metadata* is missing.
+    /// The number of repositories it can see; 0 if the permission *Metadata* is missing.
     pub repos: u64,
-    /// The permissions that are missing, in GitHub's words; each is needed for reading only.
+    /// The missing permissions, by GitHub's names. Read access is enough for each.
     pub missing: BTreeSet<&'static str>,
 }
 
-/// The permissions that are missing from those an app was granted.
-pub(crate) fn missing_of_app(granted: &BTreeMap<String, String>) -> BTreeSet<&'static str> {
-    let name = |permission: &str| permission.to_lowercase().replace(' ', "_");
-    NEEDED
+/// Returns the permissions that an app was not granted. `granted` maps GitHub's API names to the access.
+pub(crate) fn missing_app_permissions(granted: &BTreeMap<String, String>) -> BTreeSet<&'static str> {
+    let api_name = |permission: &str| permission.to_lowercase().replace(' ', "_");
+    USED_PERMISSIONS
         .iter()
         .map(|(permission, _)| *permission)
-        .filter(|permission| !granted.contains_key(&name(permission)))
+        .filter(|permission| !granted.contains_key(&api_name(permission)))
         .collect()
 }
 
-/// The permission without which GitHub refuses what the error is about.
-pub(crate) fn missing_for(error: &GraphQlError) -> Option<&'static str> {
+/// Returns the permission that GitHub requires for the field that the error concerns; `None` if unknown.
+pub(crate) fn required_permission(error: &GraphQlError) -> Option<&'static str> {
     let mut path = error.path.iter().flatten().filter_map(Value::as_str);
     let field = path.next_back()?;
-    NEEDED.iter().find(|(_, fields)| fields.contains(&field)).map(|(permission, _)| *permission)
+    USED_PERMISSIONS.iter().find(|(_, fields)| fields.contains(&field)).map(|(permission, _)| *permission)
 }
 
-/// Whether the error is about something that is missing, and that can be named.
-fn is_of_missing(error: &GraphQlError) -> bool {
-    error.is_refusal() && missing_for(error).is_some()
+/// Whether the error shows a missing permission that is known by name.
+fn shows_missing_permission(error: &GraphQlError) -> bool {
+    error.is_permission_denied() && required_permission(error).is_some()
 }
 
-/// Whether nothing of the organization is told because its members are not.
-fn hides_all(reply: &Reply<Value>) -> bool {
-    let refused = |error: &GraphQlError| missing_for(error) == Some(MEMBERS);
-    reply.data["organization"].is_null() && reply.errors.iter().any(refused)
+/// Whether GitHub returned nothing about the organization because the token may not list its members.
+fn is_hidden_with_members(reply: &GraphQlReply<Value>) -> bool {
+    let refuses_members = |error: &GraphQlError| required_permission(error) == Some(MEMBERS);
+    reply.data["organization"].is_null() && reply.errors.iter().any(refuses_members)
 }
 
 impl Client {
-    /// What the token may read in the organization, tried on the repository that was pushed to last.
+    /// Tests what the token may read in the organization, using the repository with the latest push.
     ///
     /// # Errors
-    /// Where there is no such organization to it, or GitHub does not answer.
+    /// If the organization does not exist, the token cannot see it, or GitHub cannot be read.
     pub async fn permissions(&self, org: &str) -> Result<Permissions, Error> {
         let client = self.for_org(org).await?;
-        let ask = async |members: bool| {
-            let variables = json!({ "org": org, "members": members });
-            client.query::<Value>(&PERMISSIONS, variables, None, is_of_missing).await
+        let fetch = async |with_members: bool| {
+            let variables = json!({ "org": org, "members": with_members });
+            client.query::<Value>(&PERMISSIONS, variables, None, shows_missing_permission).await
         };
-        // Who the members are may be hidden from the token, which hides all else with it.
-        let (reply, has_members) = match ask(true).await {
-            Ok(reply) if hides_all(&reply) => (ask(false).await?, false),
-            Err(Error::Forbidden(_)) => (ask(false).await?, false),
-            reply => (reply.map_err(|error| no_such_org(org, error))?, true),
+        // If the token may not list the members, GitHub returns nothing at all.
+        let (reply, can_list_members) = match fetch(true).await {
+            Ok(reply) if is_hidden_with_members(&reply) => (fetch(false).await?, false),
+            Err(Error::Forbidden(_)) => (fetch(false).await?, false),
+            reply => (reply.map_err(|error| error.with_org(org))?, true),
         };
-        let mut missing: BTreeSet<_> = reply.errors.iter().filter_map(missing_for).collect();
-        if !has_members {
+        let mut missing: BTreeSet<_> = reply.errors.iter().filter_map(required_permission).collect();
+        if !can_list_members {
             missing.insert(MEMBERS);
         }
         let repos = reply.data["organization"]["repositories"]["totalCount"].as_u64();
@@ -92,15 +92,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refused_field_names_its_permission() {
+    fn a_refused_field_names_the_missing_permission() {
         let error = |path: Value| -> GraphQlError {
             serde_json::from_value(json!({ "type": "FORBIDDEN", "message": "no", "path": path })).unwrap()
         };
         let repo = |field: &str| error(json!(["organization", "repositories", "nodes", 0, field]));
-        assert_eq!(missing_for(&repo("deployments")), Some("Deployments"));
-        assert_eq!(missing_for(&repo("releases")), Some("Contents"));
-        assert_eq!(missing_for(&error(json!(["organization", "membersWithRole"]))), Some("Members"));
-        assert_eq!(missing_for(&error(json!(["organization"]))), None);
+        assert_eq!(required_permission(&repo("deployments")), Some("Deployments"));
+        assert_eq!(required_permission(&repo("releases")), Some("Contents"));
+        assert_eq!(required_permission(&error(json!(["organization", "membersWithRole"]))), Some("Members"));
+        assert_eq!(required_permission(&error(json!(["organization"]))), None);
     }
 
     #[test]
@@ -108,18 +108,21 @@ mod tests {
         let reply = |data: Value, field: &str| {
             let error = json!({ "type": "FORBIDDEN", "message": "no", "path": ["organization", field] });
             let errors = vec![serde_json::from_value(error).unwrap()];
-            Reply { data, errors, date: None, took: Duration::ZERO }
+            GraphQlReply { data, errors, date: None, response_time: Duration::ZERO }
         };
         let nothing = || json!({ "organization": null });
-        assert!(hides_all(&reply(nothing(), "membersWithRole")));
-        assert!(!hides_all(&reply(nothing(), "repositories")), "to ask again would not help");
-        assert!(!hides_all(&reply(json!({ "organization": { "login": "acme" } }), "membersWithRole")));
+        assert!(is_hidden_with_members(&reply(nothing(), "membersWithRole")));
+        assert!(!is_hidden_with_members(&reply(nothing(), "repositories")), "another query would not help");
+        assert!(!is_hidden_with_members(&reply(
+            json!({ "organization": { "login": "acme" } }),
+            "membersWithRole"
+        )));
     }
 
     #[test]
-    fn an_app_lacks_what_it_was_not_granted() {
+    fn permissions_that_an_app_was_not_granted_are_missing() {
         let granted = ["metadata", "contents", "pull_requests", "issues", "members"];
         let granted = granted.iter().map(|name| ((*name).to_owned(), "read".to_owned())).collect();
-        assert_eq!(missing_of_app(&granted), BTreeSet::from(["Deployments"]));
+        assert_eq!(missing_app_permissions(&granted), BTreeSet::from(["Deployments"]));
     }
 }

@@ -1,4 +1,4 @@
-//! The change probe: one cheap query a hundred repositories tells what there is to read.
+//! The probe: one cheap query for up to a hundred repositories that shows what there is to read.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -8,130 +8,129 @@ use crate::client::Client;
 use crate::envelope::GraphQlError;
 use crate::error::Error;
 use crate::page::PageSize;
-use crate::permissions::missing_for;
+use crate::permissions::required_permission;
 use crate::queries::{PROBE, PROBE_BY_ID};
 use crate::wire::{Connection, Nodes};
 
-/// The newest entry of a list, and how long the list is.
+/// The length of a list, and its newest entry.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Newest {
-    /// How many entries there are.
+pub struct ListSummary {
+    /// The number of entries.
     pub total: i64,
-    /// The newest entry's numeric id, where the list is ordered by creation.
+    /// The newest entry's numeric id, if the list is ordered by creation.
     pub id: Option<i64>,
-    /// When the newest entry was changed (or created, where the list is ordered so), UTC.
+    /// When the newest entry last changed, UTC. For deployments, when it was created.
     pub at: Option<DateTime<Utc>>,
 }
 
-/// Why nothing new may come from a repository, though it is there.
+/// Why a repository is not expected to have anything new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RepoState {
-    /// Its owner has archived it: it can be read only.
+    /// The owner has archived it, so it is read-only.
     Archived,
     /// GitHub has disabled it.
     Disabled,
-    /// It is locked, as while it is moved.
+    /// It is locked, for example during a migration.
     Locked,
-    /// GitHub blocks access to it, for instance for a copyright claim.
+    /// GitHub blocks access to it, for example because of a copyright claim.
     Blocked,
-    /// GitHub does not show it any more: it was deleted, moved away or hidden.
+    /// GitHub no longer lists it: it was deleted, transferred, or hidden from the token.
     Gone,
 }
 
-/// What tells whether a repository has changed.
+/// What shows whether a repository has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepoProbe {
     /// The GraphQL node id.
     pub node_id: String,
-    /// The numeric id: the repository's identity.
+    /// The numeric id, which identifies the repository.
     pub id: i64,
-    /// The name.
+    /// The name without the owner.
     pub name: String,
-    /// Why nothing new may come from it.
+    /// Why the repository is not expected to have anything new; `None` if it is active.
     pub state: Option<RepoState>,
     /// When anything was last pushed, UTC.
     pub pushed_at: Option<DateTime<Utc>>,
-    /// The tip of the default branch; an empty repository has none.
+    /// The object id of the default branch's tip; `None` if the repository is empty.
     pub tip: Option<String>,
-    /// Pull requests, by change.
-    pub pulls: Newest,
-    /// Issues, by change.
-    pub issues: Newest,
-    /// Releases, by creation; `at` is when the newest was last changed.
-    pub releases: Newest,
+    /// Pull requests, by last change.
+    pub pulls: ListSummary,
+    /// Issues, by last change.
+    pub issues: ListSummary,
+    /// Releases, by creation; `at` is the last change of the newest one.
+    pub releases: ListSummary,
     /// Deployments, by creation.
-    pub deployments: Newest,
+    pub deployments: ListSummary,
 }
 
-/// A member of the organization.
+/// A member of the organization on GitHub.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct MemberListed {
+pub struct OrgMember {
     /// The login.
     pub login: String,
     /// The numeric account id.
     pub database_id: Option<i64>,
 }
 
-/// An organization at a moment.
+/// The state of an organization at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrgProbe {
-    /// The login, as GitHub spells it.
+    /// The login, in GitHub's capitalization.
     pub login: String,
-    /// Its repositories that the token can see, by name; forks are left out unless they are asked for.
+    /// The repositories that the token can see, by name; without forks, unless the client includes them.
     pub repos: Vec<RepoProbe>,
-    /// Its first 100 members, as far as the token may see them.
-    pub members: Vec<MemberListed>,
-    /// Repositories that could not be read at all, each with why: the token may not see all of it.
+    /// The first 100 members, as far as the token can see them.
+    pub members: Vec<OrgMember>,
+    /// The names of repositories that could not be read, for example for lack of permission, and why.
     pub unreadable: Vec<(String, String)>,
-    /// When GitHub began to answer, by its own clock, UTC.
+    /// When GitHub answered the first page, by its own clock, UTC.
     pub read_at: Option<DateTime<Utc>>,
 }
 
-/// Where the repositories are in the answer.
-const REPOSITORIES: &[&str] = &["organization", "repositories", "nodes"];
+/// The path of the repositories in the response.
+const REPOSITORIES_PATH: &[&str] = &["organization", "repositories", "nodes"];
 
-/// A page of the organization, and what GitHub says of entries that it does not tell.
-struct PageOfOrg {
-    organization: Organization,
+/// A page of the organization's repositories, and the errors for those that GitHub could not return.
+struct OrgPage {
+    organization: ProbedOrganization,
     errors: Vec<GraphQlError>,
     date: Option<DateTime<Utc>>,
 }
 
-impl PageOfOrg {
-    /// What GitHub says of an entry that it does not tell.
+impl OrgPage {
+    /// The error for the repository at that position, if any.
     fn error_at(&self, at: usize) -> Option<&GraphQlError> {
-        self.errors.iter().find(|error| error.entry_below(REPOSITORIES) == Some(at))
+        self.errors.iter().find(|error| error.entry_below(REPOSITORIES_PATH) == Some(at))
     }
 }
 
-/// A repository that a page lists and does not tell.
 #[derive(Debug, Clone, Deserialize)]
-struct Named {
+struct RepoName {
     id: String,
     name: String,
 }
 
 #[derive(Deserialize)]
-struct Data {
-    organization: Option<Organization>,
+struct WithOrganization {
+    organization: Option<ProbedOrganization>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Organization {
+struct ProbedOrganization {
     login: String,
-    members_with_role: Option<Connection<MemberListed>>,
-    repositories: Connection<Repository>,
-    /// The same page's names, whatever becomes of the rest.
-    names: Connection<Named>,
+    members_with_role: Option<Connection<OrgMember>>,
+    repositories: Connection<ProbedRepository>,
+    /// The names on the same page, which arrive even if a repository fails.
+    names: Connection<RepoName>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Repository {
-    owner: Option<Owner>,
+struct ProbedRepository {
+    owner: Option<RepoOwner>,
     id: String,
     database_id: Option<i64>,
     name: String,
@@ -142,63 +141,65 @@ struct Repository {
     #[serde(default)]
     is_locked: bool,
     pushed_at: Option<DateTime<Utc>>,
-    default_branch_ref: Option<Branch>,
-    pull_requests: Tops,
-    issues: Tops,
-    releases: Tops,
-    deployments: Tops,
+    default_branch_ref: Option<DefaultBranch>,
+    pull_requests: NewestEntry,
+    issues: NewestEntry,
+    releases: NewestEntry,
+    deployments: NewestEntry,
 }
 
 #[derive(Deserialize)]
-struct Owner {
+struct RepoOwner {
     login: String,
 }
 
 #[derive(Deserialize)]
-struct Branch {
-    target: Option<Target>,
+struct DefaultBranch {
+    target: Option<BranchTip>,
 }
 
 #[derive(Deserialize)]
-struct Target {
+struct BranchTip {
     oid: String,
 }
 
+/// A list of which the query selects the first entry only.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Tops {
+struct NewestEntry {
     total_count: i64,
-    nodes: Option<Vec<Option<Top>>>,
+    nodes: Option<Vec<Option<EntryTimes>>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Top {
+struct EntryTimes {
     database_id: Option<i64>,
     created_at: Option<DateTime<Utc>>,
     updated_at: Option<DateTime<Utc>>,
 }
 
-impl From<Tops> for Newest {
-    fn from(tops: Tops) -> Self {
-        let top = tops.nodes.unwrap_or_default().into_iter().flatten().next();
-        Newest {
-            total: tops.total_count,
-            id: top.as_ref().and_then(|top| top.database_id),
-            at: top.and_then(|top| top.updated_at.or(top.created_at)),
+impl From<NewestEntry> for ListSummary {
+    fn from(list: NewestEntry) -> Self {
+        let newest = list.nodes.unwrap_or_default().into_iter().flatten().next();
+        ListSummary {
+            total: list.total_count,
+            id: newest.as_ref().and_then(|entry| entry.database_id),
+            at: newest.and_then(|entry| entry.updated_at.or(entry.created_at)),
         }
     }
 }
 
-impl Repository {
-    fn probe(self) -> Option<RepoProbe> {
+impl ProbedRepository {
+    /// The probe of the repository; `None` if GitHub sent no numeric id.
+    fn into_probe(self) -> Option<RepoProbe> {
         let states = [
             (self.is_disabled, RepoState::Disabled),
             (self.is_locked, RepoState::Locked),
             (self.is_archived, RepoState::Archived),
         ];
         Some(RepoProbe {
-            state: states.into_iter().find(|(is_it, _)| *is_it).map(|(_, state)| state),
+            state: states.into_iter().find(|(applies, _)| *applies).map(|(_, state)| state),
             id: self.database_id?,
             node_id: self.id,
             name: self.name,
@@ -213,22 +214,23 @@ impl Repository {
 }
 
 impl Client {
-    /// Lists the organization's repositories with what tells whether they have changed.
+    /// Lists the organization's repositories, with what shows whether they have changed.
     ///
     /// # Errors
-    /// Where there is no such organization, the token may not see it, or GitHub does not answer.
+    /// If the organization does not exist, the token cannot see it, or GitHub cannot be read.
     pub async fn probe(&self, org: &str) -> Result<OrgProbe, Error> {
         let mut size = PageSize::new(100);
-        let mut found: Option<OrgProbe> = None;
+        let mut probe: Option<OrgProbe> = None;
         let mut after: Option<String> = None;
         loop {
-            let mut page = self.probe_page(org, after.as_deref(), found.is_none(), &mut size).await?;
+            let mut page = self.probe_page(org, after.as_deref(), probe.is_none(), &mut size).await?;
             let nodes = page.organization.repositories.nodes.take().unwrap_or_default();
-            let is_failed = |at: &usize| page.error_at(*at).is_some_and(|error| !error.is_refusal());
-            if (0..nodes.len()).filter(is_failed).count() * 2 > nodes.len() && size.shrink() {
+            let has_failed =
+                |at: &usize| page.error_at(*at).is_some_and(|error| !error.is_permission_denied());
+            if (0..nodes.len()).filter(has_failed).count() * 2 > nodes.len() && size.shrink() {
                 continue;
             }
-            let probe = found.get_or_insert_with(|| OrgProbe {
+            let probe_so_far = probe.get_or_insert_with(|| OrgProbe {
                 login: page.organization.login.clone(),
                 repos: Vec::new(),
                 members: Vec::new(),
@@ -236,40 +238,40 @@ impl Client {
                 read_at: page.date,
             });
             let members = page.organization.members_with_role.take();
-            probe.members.extend(members.map(Connection::entries).unwrap_or_default());
+            probe_so_far.members.extend(members.map(Connection::entries).unwrap_or_default());
             let names = page.organization.names.nodes.take().unwrap_or_default();
-            let mut untold = Vec::new();
+            let mut missing = Vec::new();
             for (at, repo) in nodes.into_iter().enumerate() {
-                let named = names.get(at).cloned().flatten();
+                let listed = names.get(at).cloned().flatten();
                 match (page.error_at(at), repo) {
-                    (None, Some(repo)) => probe.repos.extend(repo.probe()),
-                    (Some(error), repo) if error.is_refusal() => {
-                        let name = named.map(|named| named.name).or(repo.map(|repo| repo.name));
+                    (None, Some(repo)) => probe_so_far.repos.extend(repo.into_probe()),
+                    (Some(error), repo) if error.is_permission_denied() => {
+                        let name = listed.map(|listed| listed.name).or(repo.map(|repo| repo.name));
                         let name = name.unwrap_or_else(|| "a repository".to_owned());
-                        probe.unreadable.push((name, refused(error)));
+                        probe_so_far.unreadable.push((name, permission_error(error)));
                     }
-                    _ => untold.extend(named),
+                    _ => missing.extend(listed),
                 }
             }
-            self.probe_untold(probe, untold).await?;
+            self.probe_missing(probe_so_far, missing).await?;
             after = page.organization.repositories.page_info.next();
             if after.is_none() {
-                return Ok(found.expect("a page was read"));
+                return Ok(probe.expect("a page was read"));
             }
         }
     }
 
-    /// Asks by themselves for repositories that a page did not tell: one that GitHub cannot tell must not
-    /// keep the others from being read.
-    async fn probe_untold(&self, probe: &mut OrgProbe, untold: Vec<Named>) -> Result<(), Error> {
-        for Named { id, name } in untold {
+    /// Probes each repository separately that GitHub listed but did not return, so that one failing
+    /// repository does not prevent the others from being read.
+    async fn probe_missing(&self, probe: &mut OrgProbe, missing: Vec<RepoName>) -> Result<(), Error> {
+        for RepoName { id, name } in missing {
             let why = match self.probe_repos(&probe.login, &[id]).await {
-                Ok(found) if found.repos.is_empty() => {
-                    "GitHub lists it and does not show it; a later run will show whether it is gone"
+                Ok(single) if single.repos.is_empty() => {
+                    "GitHub lists it but does not return it; a later run will show whether it is gone"
                         .to_owned()
                 }
-                Ok(found) => {
-                    probe.repos.extend(found.repos);
+                Ok(single) => {
+                    probe.repos.extend(single.repos);
                     continue;
                 }
                 Err(error @ (Error::Limited { .. } | Error::Unauthorized(_))) => return Err(error),
@@ -280,74 +282,69 @@ impl Client {
         Ok(())
     }
 
-    /// What tells whether single repositories have changed, by node id, 100 at most. One that GitHub does
-    /// not show any more, or not in this organization, is left out.
+    /// Probes up to 100 repositories by node id, without those that are gone or belong to another owner.
     ///
     /// # Errors
-    /// Where GitHub does not answer.
+    /// If GitHub cannot be read.
     pub async fn probe_repos(&self, org: &str, node_ids: &[String]) -> Result<OrgProbe, Error> {
         let variables = json!({ "ids": node_ids });
         let reply = self
-            .query::<Nodes<Repository>>(&PROBE_BY_ID, variables, None, GraphQlError::is_of_a_node)
+            .query::<Nodes<ProbedRepository>>(
+                &PROBE_BY_ID,
+                variables,
+                None,
+                GraphQlError::affects_single_node,
+            )
             .await?;
-        let is_ours = |owner: &Owner| owner.login.eq_ignore_ascii_case(org);
-        let found: Vec<Repository> = reply
+        let is_in_org = |owner: &RepoOwner| owner.login.eq_ignore_ascii_case(org);
+        let repos: Vec<ProbedRepository> = reply
             .data
             .nodes
             .into_iter()
             .flatten()
-            .filter(|repo| repo.owner.as_ref().is_some_and(is_ours))
+            .filter(|repo| repo.owner.as_ref().is_some_and(is_in_org))
             .collect();
-        let spelled = found.iter().find_map(|repo| Some(repo.owner.as_ref()?.login.clone()));
+        let login = repos.iter().find_map(|repo| Some(repo.owner.as_ref()?.login.clone()));
         Ok(OrgProbe {
-            login: spelled.unwrap_or_else(|| org.to_owned()),
-            repos: found.into_iter().filter_map(Repository::probe).collect(),
+            login: login.unwrap_or_else(|| org.to_owned()),
+            repos: repos.into_iter().filter_map(ProbedRepository::into_probe).collect(),
             members: Vec::new(),
             unreadable: Vec::new(),
             read_at: reply.date,
         })
     }
 
-    /// A page of the organization.
     async fn probe_page(
         &self,
         org: &str,
         after: Option<&str>,
-        members: bool,
+        with_members: bool,
         size: &mut PageSize,
-    ) -> Result<PageOfOrg, Error> {
-        // Without a word about forks both are listed.
-        let fork = (!self.forks()).then_some(false);
-        let ask = async |members: bool, size: &mut PageSize| {
-            let variables = json!({ "org": org, "after": after, "members": members, "fork": fork });
-            let is_of_an_entry = |error: &GraphQlError| error.entry_below(REPOSITORIES).is_some();
-            self.query::<Data>(&PROBE, variables, Some(size), is_of_an_entry).await
+    ) -> Result<OrgPage, Error> {
+        // GitHub lists forks too if `isFork` is null.
+        let is_fork = (!self.includes_forks()).then_some(false);
+        let fetch = async |with_members: bool, size: &mut PageSize| {
+            let variables = json!({ "org": org, "after": after, "members": with_members, "fork": is_fork });
+            let affects_one_repo = |error: &GraphQlError| error.entry_below(REPOSITORIES_PATH).is_some();
+            self.query::<WithOrganization>(&PROBE, variables, Some(size), affects_one_repo).await
         };
-        let reply = match ask(members, size).await {
-            // Who the members are may be hidden from the token, which hides all else with it.
-            Err(Error::Forbidden(_)) if members => ask(false, size).await,
+        let reply = match fetch(with_members, size).await {
+            // If the token may not list the members, GitHub returns nothing at all.
+            Err(Error::Forbidden(_)) if with_members => fetch(false, size).await,
             reply => reply,
         };
-        let reply = reply.map_err(|error| no_such_org(org, error))?;
+        let reply = reply.map_err(|error| error.with_org(org))?;
         match reply.data.organization {
-            Some(organization) => Ok(PageOfOrg { organization, errors: reply.errors, date: reply.date }),
-            None => Err(no_such_org(org, Error::NotFound(String::new()))),
+            Some(organization) => Ok(OrgPage { organization, errors: reply.errors, date: reply.date }),
+            None => Err(Error::no_such_org(org)),
         }
     }
 }
 
-/// Why the token may not read an entry.
-fn refused(error: &GraphQlError) -> String {
-    let lacks =
-        missing_for(error).map(|permission| format!(", which needs the permission {permission} (read)"));
-    format!("the token may not read it{}: {}", lacks.unwrap_or_default(), error.message)
-}
-
-pub(crate) fn no_such_org(org: &str, error: Error) -> Error {
-    match error {
-        Error::NotFound(_) => Error::NotFound(format!(
-            "GitHub shows no organization {org:?} to this token: check the spelling, and that the token may see it"
-        )),
-        other => other,
+/// Why the token may not read a repository.
+fn permission_error(error: &GraphQlError) -> String {
+    match required_permission(error) {
+        Some(permission) => format!("the token lacks \"{permission}: read\": {}", error.message),
+        None => format!("the token may not read it: {}", error.message),
     }
 }

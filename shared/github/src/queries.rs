@@ -1,4 +1,4 @@
-//! The GraphQL documents, kept as files so that they can be checked against GitHub's schema.
+//! The GraphQL documents. They are kept in files so that a test can check them against GitHub's schema.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
@@ -14,19 +14,20 @@ const DEPLOYMENT: &str = include_str!("queries/deployment_fields.graphql");
 /// A GraphQL document.
 #[derive(Debug, Clone, Copy)]
 pub struct Query {
-    /// What it asks for, in words for messages.
+    /// What the query fetches, as a noun phrase for messages.
     pub what: &'static str,
-    /// The operation.
+    /// The text of the operation.
     pub operation: &'static str,
-    /// The fragments it uses.
+    /// The texts of the fragments that the operation uses.
     pub fragments: &'static [&'static str],
-    /// The points it costs at most, by GitHub's formula: for every connection how often it is opened,
-    /// over 100 (<https://docs.github.com/en/graphql/overview/rate-limits-and-query-limits-for-the-graphql-api>).
+    /// The maximum cost in points, by GitHub's formula: the sum of the requests needed to fill each
+    /// connection, divided by 100. See
+    /// <https://docs.github.com/en/graphql/overview/rate-limits-and-query-limits-for-the-graphql-api>.
     pub points: u64,
 }
 
 impl Query {
-    /// The whole document.
+    /// Returns the complete document.
     pub fn text(&self) -> String {
         let mut text = self.operation.to_owned();
         self.fragments.iter().for_each(|fragment| text.push_str(fragment));
@@ -34,52 +35,51 @@ impl Query {
     }
 }
 
-/// An organization's repositories with what tells whether they have changed.
+/// A page of an organization's repositories, with what shows whether they have changed.
 pub const PROBE: Query = Query {
     what: "the organization's repositories",
     operation: include_str!("queries/probe.graphql"),
     fragments: &[REPOSITORY],
     points: 4,
 };
-/// The same of single repositories, by node id.
+/// Repositories by node id, with the fields of [`PROBE`].
 pub const PROBE_BY_ID: Query = Query {
     what: "repositories",
     operation: include_str!("queries/probe_by_id.graphql"),
     fragments: &[REPOSITORY],
     points: 4,
 };
-/// A page of the commits reachable from a tip; `$lines` says whether with line counts, which GitHub
-/// sometimes refuses.
+/// A page of the commits reachable from a tip. `$lines` selects line counts, which GitHub sometimes refuses.
 pub const COMMITS: Query = Query {
     what: "commits",
     operation: include_str!("queries/commits.graphql"),
     fragments: &[COMMIT],
     points: 2,
 };
-/// How many commits repositories have in a span of committer dates.
+/// The number of commits on the default branches of repositories in a span of committer dates.
 pub const COMMIT_COUNTS: Query = Query {
-    what: "how many commits there are",
+    what: "commit counts",
     operation: include_str!("queries/commit_counts.graphql"),
     fragments: &[],
     points: 1,
 };
-/// A little of everything, to see what the token may not read.
+/// One entry of each kind, to see what the token may not read.
 pub const PERMISSIONS: Query = Query {
-    what: "what the token may read",
+    what: "the token's permissions",
     operation: include_str!("queries/permissions.graphql"),
     fragments: &[],
     points: 1,
 };
-/// How many pull requests and issues of each state repositories have.
+/// The number of pull requests and issues of repositories in each state.
 pub const TOTALS: Query = Query {
-    what: "how many pull requests and issues there are",
+    what: "counts of pull requests and issues",
     operation: include_str!("queries/totals.graphql"),
     fragments: &[],
     points: 1,
 };
 /// A page of the object ids of the commits reachable from a tip.
 pub const HISTORY_LIGHT: Query = Query {
-    what: "which commits there are",
+    what: "commit ids",
     operation: include_str!("queries/history_light.graphql"),
     fragments: &[],
     points: 1,
@@ -98,42 +98,42 @@ pub const ISSUES_LIGHT: Query = Query {
     fragments: &[],
     points: 1,
 };
-/// A page of pull requests with their reviews and closings.
+/// A page of pull requests with their first reviews and closings.
 pub const PULL_REQUESTS: Query = Query {
     what: "pull requests",
     operation: include_str!("queries/pull_requests.graphql"),
     fragments: &[PULL_REQUEST, REVIEW, ACTOR],
     points: 3,
 };
-/// Pull requests by node id.
+/// Pull requests by node id, with their first reviews and closings.
 pub const PULL_REQUESTS_BY_ID: Query = Query {
     what: "pull requests",
     operation: include_str!("queries/pull_requests_by_id.graphql"),
     fragments: &[PULL_REQUEST, REVIEW, ACTOR],
     points: 3,
 };
-/// The reviews and closings of a pull request that its page had no room for.
+/// The following reviews and closings of a pull request.
 pub const PULL_REQUEST_REST: Query = Query {
     what: "a pull request's reviews",
     operation: include_str!("queries/pull_request_rest.graphql"),
     fragments: &[REVIEW, ACTOR],
     points: 1,
 };
-/// A page of issues with their closings.
+/// A page of issues with their first closings.
 pub const ISSUES: Query = Query {
     what: "issues",
     operation: include_str!("queries/issues.graphql"),
     fragments: &[ISSUE, ACTOR],
     points: 2,
 };
-/// Issues by node id.
+/// Issues by node id, with their first closings.
 pub const ISSUES_BY_ID: Query = Query {
     what: "issues",
     operation: include_str!("queries/issues_by_id.graphql"),
     fragments: &[ISSUE, ACTOR],
     points: 2,
 };
-/// The closings of an issue that its page had no room for.
+/// The following closings of an issue.
 pub const ISSUE_REST: Query = Query {
     what: "an issue's closings",
     operation: include_str!("queries/issue_rest.graphql"),
@@ -154,21 +154,21 @@ pub const RELEASES_BY_ID: Query = Query {
     fragments: &[RELEASE],
     points: 1,
 };
-/// A page of deployments with their statuses.
+/// A page of deployments with their first statuses.
 pub const DEPLOYMENTS: Query = Query {
     what: "deployments",
     operation: include_str!("queries/deployments.graphql"),
     fragments: &[DEPLOYMENT, ACTOR],
     points: 1,
 };
-/// Deployments by node id, with their statuses.
+/// Deployments by node id, with their first statuses.
 pub const DEPLOYMENTS_BY_ID: Query = Query {
     what: "deployments",
     operation: include_str!("queries/deployments_by_id.graphql"),
     fragments: &[DEPLOYMENT, ACTOR],
     points: 1,
 };
-/// The statuses of a deployment that its page had no room for.
+/// The following statuses of a deployment.
 pub const DEPLOYMENT_REST: Query = Query {
     what: "a deployment's statuses",
     operation: include_str!("queries/deployment_rest.graphql"),
@@ -176,7 +176,7 @@ pub const DEPLOYMENT_REST: Query = Query {
     points: 1,
 };
 
-/// Every fixed document.
+/// Every document whose text is fixed.
 pub const ALL: &[Query] = &[
     PROBE,
     PROBE_BY_ID,
@@ -200,28 +200,29 @@ pub const ALL: &[Query] = &[
     DEPLOYMENT_REST,
 ];
 
-fn time(at: DateTime<Utc>) -> String {
+fn git_timestamp(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// A history of which the end, and how many commits there are up to it, is asked.
+/// The end of a history, up to which commits are to be counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryEnd<'a> {
     /// The repository's GraphQL node id.
     pub node_id: &'a str,
-    /// The tip, an object id.
+    /// The tip's object id.
     pub tip: &'a str,
-    /// The last committer date, UTC; absent where there is no end.
+    /// The last committer date to count, UTC; `None` to count all.
     pub until: Option<DateTime<Utc>>,
 }
 
-/// A document that asks how many commits there are up to the ends of histories, each under the alias `hN`.
+/// Returns a document that counts the commits up to each end of a history, under the aliases `h0`, `h1`, ...
 pub fn history_ends(ends: &[HistoryEnd<'_>]) -> String {
     let counts: String = ends
         .iter()
         .enumerate()
         .map(|(i, end)| {
-            let until = end.until.map(|until| format!(",until:\"{}\"", time(until))).unwrap_or_default();
+            let until = end.until.map(|until| format!(",until:\"{}\"", git_timestamp(until)));
+            let until = until.unwrap_or_default();
             format!(
                 "h{i}:node(id:\"{}\"){{...on Repository{{object(oid:\"{}\"){{...on Commit{{history(first:1{until}){{totalCount}}}}}}}}}} ",
                 end.node_id, end.tip
@@ -231,14 +232,14 @@ pub fn history_ends(ends: &[HistoryEnd<'_>]) -> String {
     format!("query HistoryEnds{{rateLimit{{cost}}{counts}}}")
 }
 
-/// A document that asks how many commits are reachable from a tip in each of some spans of committer
-/// dates, each under the alias `sN`. Both ends belong to a span.
+/// Returns a document that counts the commits reachable from a tip in each span of committer dates, both ends
+/// included, under the aliases `s0`, `s1`, ...
 pub fn history_counts(spans: &[(DateTime<Utc>, DateTime<Utc>)]) -> String {
     let counts: String = spans
         .iter()
         .enumerate()
         .map(|(i, (since, until))| {
-            let (since, until) = (time(*since), time(*until));
+            let (since, until) = (git_timestamp(*since), git_timestamp(*until));
             format!("s{i}:history(first:1,since:\"{since}\",until:\"{until}\"){{totalCount}} ")
         })
         .collect();
@@ -247,8 +248,8 @@ pub fn history_counts(spans: &[(DateTime<Utc>, DateTime<Utc>)]) -> String {
     )
 }
 
-/// A document that asks for commits by object id, up to 100 at once, each under the alias `cN`. The ids
-/// must be hexadecimal.
+/// Returns a document that fetches up to 100 commits by object id, under the aliases `c0`, `c1`, ... The ids
+/// are put into the text unescaped, so the caller must pass hexadecimal ids only.
 pub fn commits_by_oid(oids: &[String]) -> String {
     let objects: String = oids
         .iter()

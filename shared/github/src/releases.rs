@@ -1,19 +1,18 @@
-//! Releases, the one created last first.
+//! Releases, newest first.
 
 use serde_json::json;
 
-use crate::RepoRef;
 use crate::client::Client;
-use crate::commits::gone;
 use crate::envelope::GraphQlError;
 use crate::error::Error;
 use crate::page::{Page, PageSize};
-use crate::partial::Listed;
+use crate::partial_page::ListEntry;
 use crate::queries::{Query, RELEASES, RELEASES_BY_ID};
+use crate::repo_ref::RepoRef;
 use crate::wire::{Nodes, Release};
 
-impl Listed for Release {
-    const ENTRIES: &'static [&'static str] = &["node", "releases", "nodes"];
+impl ListEntry for Release {
+    const ENTRIES_PATH: &'static [&'static str] = &["node", "releases", "nodes"];
     const BY_ID: Query = RELEASES_BY_ID;
 
     fn id(&self) -> &str {
@@ -22,10 +21,10 @@ impl Listed for Release {
 }
 
 impl Client {
-    /// A page of releases, the one created last first; drafts among them where the token may see them.
+    /// Fetches a page of releases, the last created one first. It includes drafts if the token may see them.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where the repository is gone; others where GitHub does not answer.
+    /// [`Error::NotFound`] if the repository is gone; other errors if GitHub cannot be read.
     pub async fn releases(
         &self,
         repo: &RepoRef,
@@ -33,20 +32,20 @@ impl Client {
         size: &mut PageSize,
     ) -> Result<Page<Release>, Error> {
         let variables = json!({ "repo": repo.node_id, "after": cursor });
-        self.list::<Release>(&RELEASES, variables, size).await?.ok_or_else(|| gone(repo))
+        self.fetch_page::<Release>(&RELEASES, variables, size).await?.ok_or_else(|| repo.not_found())
     }
 
-    /// Up to 100 releases by node id; those that are gone or refused are left out.
+    /// Fetches up to 100 releases by node id, without those that are gone or that the token may not read.
     ///
     /// # Errors
-    /// Where GitHub does not answer.
+    /// If GitHub cannot be read.
     pub async fn releases_by_id(&self, node_ids: &[String]) -> Result<Vec<Release>, Error> {
         let reply = self
             .query::<Nodes<Release>>(
                 &RELEASES_BY_ID,
                 json!({ "ids": node_ids }),
                 None,
-                GraphQlError::is_of_a_node,
+                GraphQlError::affects_single_node,
             )
             .await?;
         Ok(reply.data.nodes.into_iter().flatten().collect())

@@ -1,4 +1,4 @@
-//! Responses, and what of them is a refusal.
+//! Responses, and how a failed one is classified.
 
 use std::time::Duration;
 
@@ -6,76 +6,85 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde::Deserialize;
 
-use crate::envelope::{self, Limit, is_secondary};
-use crate::error::{Error, Failure};
-use crate::limits::{Resource, Told};
+use crate::envelope::{self, LimitHit, mentions_secondary_limit};
+use crate::error::{AttemptError, Error};
+use crate::rate_limit::{RateLimitHeaders, RateLimitResource};
 
-/// A failure that took longer than this to come is for the question: GitHub gives up after 10 s.
-const GIVEN_UP: Duration = Duration::from_secs(8);
+/// A failure that took longer is blamed on the request: GitHub gives up after 10 s.
+const TOO_HEAVY_RESPONSE_TIME: Duration = Duration::from_secs(8);
 
-/// A response of any status, read to the end.
-pub(crate) struct Response {
+/// A response of any status, with its complete body.
+pub(crate) struct ApiResponse {
     pub(crate) status: StatusCode,
-    pub(crate) told: Told,
+    pub(crate) rate_limit: RateLimitHeaders,
+    /// The scopes of a classic token.
     pub(crate) scopes: Option<String>,
+    /// The `Link` header, which holds the addresses of other pages.
     pub(crate) link: Option<String>,
-    /// Where the response leads, if it is a redirect.
+    /// The target, if the response is a redirect.
     pub(crate) location: Option<String>,
     pub(crate) body: Bytes,
-    /// How long it took to come.
-    pub(crate) took: Duration,
+    /// How long the response took, its body included.
+    pub(crate) response_time: Duration,
 }
 
-pub(crate) fn message_of(body: &[u8]) -> String {
+/// GitHub's error message; empty if the body has none.
+pub(crate) fn error_message(body: &[u8]) -> String {
     #[derive(Deserialize)]
-    struct Message {
+    struct ErrorBody {
         message: String,
     }
-    serde_json::from_slice::<Message>(body).map(|m| m.message).unwrap_or_default()
+    serde_json::from_slice::<ErrorBody>(body).map(|body| body.message).unwrap_or_default()
 }
 
-impl Response {
-    /// The limit that the response tells of, if it does. The words are not always there, and the
-    /// headers not always right, so either will do for a refusal.
-    pub(crate) fn limit(&self, resource: Resource) -> Option<Limit> {
+impl ApiResponse {
+    /// Returns the rate limit that the response reports as hit, if any. The message may be missing and the
+    /// headers may be wrong, so in a rejection either one is enough.
+    pub(crate) fn limit_hit(&self, resource: RateLimitResource) -> Option<LimitHit> {
         if self.status.is_success() {
-            return (resource == Resource::GraphQl).then(|| envelope::limit(&self.body)).flatten();
+            return (resource == RateLimitResource::GraphQl)
+                .then(|| envelope::find_limit_hit(&self.body))
+                .flatten();
         }
-        let message = message_of(&self.body);
-        if is_secondary(&message) {
-            return Some(Limit::Secondary(message));
+        let message = error_message(&self.body);
+        if mentions_secondary_limit(&message) {
+            return Some(LimitHit::Secondary(message));
         }
-        let refused = matches!(self.status.as_u16(), 403 | 429);
-        if refused && (self.told.is_used_up() || message.to_lowercase().contains("rate limit")) {
-            return Some(Limit::Primary(message));
+        let is_rejected = matches!(self.status.as_u16(), 403 | 429);
+        if is_rejected && (self.rate_limit.is_used_up() || message.to_lowercase().contains("rate limit")) {
+            return Some(LimitHit::Primary(message));
         }
-        let abuse = refused && (self.told.says_when() || self.status == StatusCode::TOO_MANY_REQUESTS);
-        abuse.then_some(Limit::Secondary(message))
+        let is_secondary = is_rejected
+            && (self.rate_limit.has_retry_after() || self.status == StatusCode::TOO_MANY_REQUESTS);
+        is_secondary.then_some(LimitHit::Secondary(message))
     }
 }
 
-pub(crate) fn failure(what: &str, response: &Response, message: &str) -> Failure {
+/// Classifies a response that is neither a success nor a rate limit.
+pub(crate) fn classify_failure(what: &str, response: &ApiResponse, message: &str) -> AttemptError {
     let status = response.status.as_u16();
-    let said =
+    let detail =
         if message.is_empty() { format!("status {status}") } else { format!("status {status}, {message}") };
     match status {
-        401 => Failure::Fatal(Error::Unauthorized(format!(
-            "GitHub refused the token ({said}): set GITHUB_TOKEN to one that is valid and not expired"
+        401 => AttemptError::Fatal(Error::Unauthorized(format!(
+            "GitHub refused the token ({detail}): set GITHUB_TOKEN to a valid token that has not expired"
         ))),
-        451 => Failure::Fatal(Error::Blocked(format!("GitHub blocks access to {what} ({said})"))),
+        451 => AttemptError::Fatal(Error::Blocked(format!("GitHub blocks access to {what} ({detail})"))),
         403 if message.contains("access blocked") => {
-            Failure::Fatal(Error::Blocked(format!("GitHub blocks access to {what} ({said})")))
+            AttemptError::Fatal(Error::Blocked(format!("GitHub blocks access to {what} ({detail})")))
         }
-        403 => Failure::Fatal(Error::Forbidden(format!(
-            "GitHub does not let this token read {what} ({said}): grant it access to the repository's contents, \
-             pull requests, issues and deployments, and authorize it for the organization"
+        403 => AttemptError::Fatal(Error::Forbidden(format!(
+            "the token lacks permission to read {what} ({detail}): grant it access to the repository's \
+             contents, pull requests, issues and deployments, and authorize it for the organization"
         ))),
         404 | 409 | 410 | 422 => {
-            Failure::Fatal(Error::NotFound(format!("GitHub does not show {what} ({said})")))
+            AttemptError::Fatal(Error::NotFound(format!("GitHub cannot find {what} ({detail})")))
         }
-        500..=599 | 408 if response.took > GIVEN_UP => Failure::TooHeavy(said),
-        500..=599 | 408 if envelope::tells_too_heavy(&response.body) => Failure::Heavy(said),
-        500..=599 | 408 => Failure::Failing(said),
-        _ => Failure::Fatal(Error::Invalid(format!("GitHub answered {what} with {said}"))),
+        500..=599 | 408 if response.response_time > TOO_HEAVY_RESPONSE_TIME => AttemptError::TooHeavy(detail),
+        500..=599 | 408 if envelope::says_too_heavy(&response.body) => AttemptError::MaybeTooHeavy(detail),
+        500..=599 | 408 => AttemptError::ServerFailure(detail),
+        _ => AttemptError::Fatal(Error::Invalid(format!(
+            "unexpected response from GitHub for {what} ({detail})"
+        ))),
     }
 }

@@ -1,52 +1,56 @@
-//! The REST calls: their paths, and what is read of the answers. Kept together so that they can be
-//! checked against GitHub's OpenAPI description.
+//! The REST endpoints, and the fields of their responses that are used. They are kept in one place so that a
+//! test can check them against GitHub's OpenAPI description.
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
-use crate::commits::ComparedCommit;
 use crate::wire::GitActor;
-use gam_model::Member;
 
-/// A REST call.
+/// A REST endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Call {
+pub struct RestEndpoint {
     /// The method, in lower case.
     pub method: &'static str,
-    /// The path below the API's address, as the description writes it.
+    /// The path below the API's address, with parameters in braces as in the OpenAPI description.
     pub path: &'static str,
-    /// The parameters in the address that it is given.
+    /// The query parameters that the client sends.
     pub query: &'static [&'static str],
 }
 
-/// What one tip of a branch has and another has not.
-pub const COMPARE: Call =
-    Call { method: "get", path: "/repos/{owner}/{repo}/compare/{basehead}", query: &["per_page", "page"] };
-/// Whose token it is.
-pub const USER: Call = Call { method: "get", path: "/user", query: &[] };
-/// What is left of the limits.
-pub const RATE_LIMIT: Call = Call { method: "get", path: "/rate_limit", query: &[] };
-/// The app's installation in an organization.
-pub const INSTALLATION: Call = Call { method: "get", path: "/orgs/{org}/installation", query: &[] };
-/// The app itself.
-pub const APP: Call = Call { method: "get", path: "/app", query: &[] };
-/// Where the app is installed.
-pub const INSTALLATIONS: Call = Call { method: "get", path: "/app/installations", query: &["per_page"] };
-/// A token of an installation.
-pub const INSTALLATION_TOKEN: Call =
-    Call { method: "post", path: "/app/installations/{installation_id}/access_tokens", query: &[] };
+/// Compares two tips of a branch.
+pub const COMPARE: RestEndpoint = RestEndpoint {
+    method: "get",
+    path: "/repos/{owner}/{repo}/compare/{basehead}",
+    query: &["per_page", "page"],
+};
+/// Returns the user to whom the token belongs.
+pub const USER: RestEndpoint = RestEndpoint { method: "get", path: "/user", query: &[] };
+/// Returns the rate limits. Free of charge.
+pub const RATE_LIMIT: RestEndpoint = RestEndpoint { method: "get", path: "/rate_limit", query: &[] };
+/// Returns the app's installation in an organization.
+pub const INSTALLATION: RestEndpoint =
+    RestEndpoint { method: "get", path: "/orgs/{org}/installation", query: &[] };
+/// Returns the app that signs in.
+pub const APP: RestEndpoint = RestEndpoint { method: "get", path: "/app", query: &[] };
+/// Lists the app's installations.
+pub const INSTALLATIONS: RestEndpoint =
+    RestEndpoint { method: "get", path: "/app/installations", query: &["per_page"] };
+/// Creates a token of an installation.
+pub const INSTALLATION_TOKEN: RestEndpoint =
+    RestEndpoint { method: "post", path: "/app/installations/{installation_id}/access_tokens", query: &[] };
 
-/// Every REST call.
-pub const ALL: &[Call] = &[COMPARE, USER, RATE_LIMIT, APP, INSTALLATIONS, INSTALLATION, INSTALLATION_TOKEN];
+/// Every endpoint.
+pub const ALL: &[RestEndpoint] =
+    &[COMPARE, USER, RATE_LIMIT, APP, INSTALLATIONS, INSTALLATION, INSTALLATION_TOKEN];
 
-/// The answer to [`COMPARE`].
+/// A page of the response of [`COMPARE`].
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Compared {
-    /// How many ancestors the base has that the head has not.
+pub struct ComparisonPage {
+    /// The number of commits reachable from the base only.
     pub behind_by: i64,
-    /// How many commits the comparison has, on all its pages.
+    /// The number of commits on all pages.
     pub total_commits: i64,
-    /// The commits of this page.
+    /// The commits on this page.
     pub commits: Vec<RestCommit>,
 }
 
@@ -55,11 +59,11 @@ pub struct Compared {
 pub struct RestCommit {
     /// The object id.
     pub sha: String,
-    /// What git says.
+    /// What git records about the commit.
     pub commit: RestGitCommit,
-    /// The author's account.
+    /// The author's account; `None` if the author is not linked to one.
     pub author: Option<RestAccount>,
-    /// Its parents.
+    /// The parents; only their number is used.
     #[serde(default)]
     pub parents: Vec<RestParent>,
 }
@@ -68,117 +72,101 @@ pub struct RestCommit {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct RestParent {}
 
-/// What git says of a commit.
+/// What git records about a commit.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct RestGitCommit {
-    /// Who wrote it.
+    /// The author.
     pub author: Option<GitActor>,
-    /// Who committed it.
+    /// The committer.
     pub committer: RestCommitter,
 }
 
-/// Who committed, and when.
+/// The committer of a commit.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct RestCommitter {
-    /// When, UTC.
+    /// The committer date, UTC.
     pub date: DateTime<Utc>,
 }
 
-/// An account; an unlinked author may be `{}`.
+/// An account. All fields are `None` if GitHub sends `{}`, as it may for an unlinked author.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct RestAccount {
     /// The login.
     pub login: Option<String>,
     /// The numeric id.
     pub id: Option<i64>,
-    /// `User`, `Bot` and others.
+    /// `User`, `Bot` or another type of account.
     #[serde(rename = "type")]
     pub kind: Option<String>,
 }
 
-impl From<RestCommit> for ComparedCommit {
-    fn from(commit: RestCommit) -> Self {
-        let account = commit.author.and_then(|author| Some((author.login?, author.id, author.kind)));
-        let member = match account {
-            Some((login, id, kind)) => Member::account(&login, id, kind.as_deref() == Some("Bot")),
-            None => commit.commit.author.map_or_else(Member::ghost, |author| author.member()),
-        };
-        ComparedCommit {
-            sha: commit.sha,
-            committed_at: commit.commit.committer.date,
-            parents: commit.parents.len(),
-            member,
-        }
-    }
-}
-
-/// The answer to [`USER`].
+/// The response of [`USER`].
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct User {
     /// The login.
     pub login: String,
 }
 
-/// The answer to [`RATE_LIMIT`].
+/// The response of [`RATE_LIMIT`].
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-pub struct RateLimit {
-    /// By resource.
+pub struct RateLimitResponse {
+    /// The rate limits by resource.
     #[serde(default)]
-    pub resources: Resources,
+    pub resources: ResourceQuotas,
 }
 
-/// The limits by resource.
+/// The rate limits by resource; `None` if the server has no such limit.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-pub struct Resources {
-    /// REST.
-    pub core: Option<Bucket>,
-    /// GraphQL.
-    pub graphql: Option<Bucket>,
+pub struct ResourceQuotas {
+    /// The limit for REST.
+    pub core: Option<ResourceQuota>,
+    /// The limit for GraphQL.
+    pub graphql: Option<ResourceQuota>,
 }
 
-/// A limit.
+/// The rate limit of one resource.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Bucket {
-    /// Requests or points an hour.
+pub struct ResourceQuota {
+    /// Requests or points an hour; 0 if there is no limit.
     pub limit: u64,
-    /// How many are left.
+    /// Requests or points left.
     pub remaining: u64,
-    /// When it is reset, in epoch seconds.
+    /// When the limit resets, in seconds since the Unix epoch.
     pub reset: i64,
 }
 
-/// The answer to [`APP`].
+/// The response of [`APP`].
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct App {
-    /// Its name.
+    /// The app's display name.
     pub name: String,
 }
 
-/// Whose account an app is installed in.
+/// The account in which an app is installed.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct InstalledIn {
-    /// The login; an enterprise has none.
+    /// The login; `None` for an enterprise.
     pub login: Option<String>,
 }
 
-/// The answer to [`INSTALLATION`], and an entry of the answer to [`INSTALLATIONS`].
+/// The response of [`INSTALLATION`], and an entry of the response of [`INSTALLATIONS`].
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Installation {
-    /// Its id.
+    /// The installation's id.
     pub id: i64,
-    /// Whose account it is in.
+    /// The account in which the app is installed.
     pub account: Option<InstalledIn>,
-    /// What the app may do, by permission: `read` or `write`.
+    /// The access granted, by permission: `read` or `write`.
     #[serde(default)]
     pub permissions: std::collections::BTreeMap<String, String>,
 }
 
-/// The answer to [`INSTALLATION_TOKEN`]. It is never shown.
+/// The response of [`INSTALLATION_TOKEN`]. The `Debug` output does not show the token.
 #[derive(Clone, PartialEq, Deserialize)]
 pub struct InstallationToken {
-    /// The token: opaque, and of any length.
+    /// The token, an opaque string of any length.
     pub token: String,
-    /// Until when it is good, UTC.
+    /// When the token expires, UTC.
     pub expires_at: DateTime<Utc>,
 }
 

@@ -1,60 +1,71 @@
-//! What GitHub shows, as far as it is asked for. Actors and authors may be null anywhere, and lists
-//! may hold null entries.
+//! The fields of GraphQL responses that the queries select. Any actor or author may be null, and any list may
+//! contain null entries.
 
 use chrono::{DateTime, Utc};
 use gam_model::Member;
 use serde::Deserialize;
 
-/// A page's place in a list.
+/// Where a page ends, and whether another follows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PageInfo {
-    /// Whether there is more.
+    /// Whether another page follows.
     pub has_next_page: bool,
-    /// Where it starts.
+    /// The cursor of the page's last entry.
     pub end_cursor: Option<String>,
 }
 
 impl PageInfo {
-    /// Where the next page starts, if there is one.
+    /// Returns the cursor of the next page; `None` on the last page.
     pub fn next(self) -> Option<String> {
         self.end_cursor.filter(|_| self.has_next_page)
     }
 }
 
-/// A list within an object, with the page that came.
+/// A page of a list that is a field of an object.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Connection<T> {
-    /// The page's place; absent where it was not asked for.
+    /// Where the page ends. The default if the query does not select it.
     #[serde(default)]
     pub page_info: PageInfo,
-    /// The entries; null where GitHub could not tell one.
+    /// The page's entries; null for each one that GitHub could not return.
     pub nodes: Option<Vec<Option<T>>>,
 }
 
 impl<T> Connection<T> {
-    /// The entries that are there.
+    /// Returns the entries that are not null.
     pub fn entries(self) -> Vec<T> {
         self.nodes.unwrap_or_default().into_iter().flatten().collect()
     }
+}
+
+/// Appends the following page to a list. Returns the cursor of the page after it, if there is one.
+pub(crate) fn append_page<T>(
+    list: Option<&mut Connection<T>>,
+    page: Option<Connection<T>>,
+) -> Option<String> {
+    let (list, page) = (list?, page?);
+    list.nodes.get_or_insert_default().extend(page.nodes.unwrap_or_default());
+    list.page_info = PageInfo::default();
+    page.page_info.next()
 }
 
 /// A user, bot, mannequin or organization.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Actor {
-    /// The GraphQL type.
+    /// The GraphQL type: `User`, `Bot`, `Mannequin` or `Organization`.
     #[serde(rename = "__typename")]
     pub kind: Option<String>,
-    /// The login; a bot's without its `[bot]` suffix.
+    /// The login. A bot's has no `[bot]` suffix here.
     pub login: String,
     /// The numeric account id.
     pub database_id: Option<i64>,
 }
 
 impl Actor {
-    /// The member behind an actor that may have been deleted.
+    /// Returns the member that an actor is; the ghost if the account was deleted.
     pub fn member(actor: Option<&Actor>) -> Member {
         match actor {
             None => Member::ghost(),
@@ -65,20 +76,21 @@ impl Actor {
     }
 }
 
-/// Who a commit names as an author.
+/// An author of a commit.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct GitActor {
-    /// The name in the commit.
+    /// The name that the commit states.
     pub name: Option<String>,
-    /// The address in the commit: used to tell authors without an account apart, and never stored.
+    /// The e-mail address that the commit states. It distinguishes authors without an account; only its hash
+    /// is stored.
     pub email: Option<String>,
-    /// The account that GitHub links the address to.
-    pub user: Option<Account>,
+    /// The account to which GitHub links the address.
+    pub user: Option<UserAccount>,
 }
 
-/// An account that is a user.
+/// A user's account.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Account {
+pub struct UserAccount {
     /// The login.
     pub login: String,
     /// The numeric account id.
@@ -87,7 +99,7 @@ pub struct Account {
 }
 
 impl GitActor {
-    /// The member that the commit is credited to.
+    /// Returns the member credited with the commit.
     pub fn member(&self) -> Member {
         match &self.user {
             Some(user) => Member::account(&user.login, user.id, false),
@@ -96,11 +108,11 @@ impl GitActor {
     }
 }
 
-/// A count of a list's entries.
+/// The length of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Total {
-    /// How many entries there are.
+pub struct TotalCount {
+    /// The number of entries in the entire list.
     pub total_count: i64,
 }
 
@@ -112,24 +124,24 @@ pub struct Commit {
     pub oid: String,
     /// The committer date, UTC.
     pub committed_date: DateTime<Utc>,
-    /// Lines added; absent where GitHub refuses to count.
+    /// Lines added; `None` if GitHub refused to count.
     pub additions: Option<i64>,
-    /// Lines deleted.
+    /// Lines deleted; `None` if GitHub refused to count.
     pub deletions: Option<i64>,
-    /// Files changed.
+    /// Files changed; `None` if GitHub did not count them.
     #[serde(rename = "changedFilesIfAvailable")]
     pub changed_files: Option<i64>,
-    /// How many parents it has.
-    pub parents: Total,
-    /// Who wrote it.
+    /// The number of parents.
+    pub parents: TotalCount,
+    /// The author.
     pub author: Option<GitActor>,
-    /// Who wrote it, and whom its trailers name as co-authors.
+    /// The author, followed by the co-authors named in trailers.
     pub authors: Option<Connection<GitActor>>,
 }
 
 impl Commit {
-    /// Whether GitHub told its lines.
-    pub fn is_counted(&self) -> bool {
+    /// Whether GitHub counted the commit's lines.
+    pub fn has_line_counts(&self) -> bool {
         self.additions.is_some()
     }
 }
@@ -140,28 +152,28 @@ impl Commit {
 pub struct Review {
     /// The numeric id, as text.
     pub full_database_id: Option<String>,
-    /// The verdict.
+    /// `APPROVED`, `CHANGES_REQUESTED`, `COMMENTED`, `DISMISSED` or `PENDING`.
     pub state: String,
-    /// When it was submitted, UTC; a pending review was not.
+    /// When the review was submitted, UTC; `None` if it is pending.
     pub submitted_at: Option<DateTime<Utc>>,
-    /// When it was last changed, UTC.
+    /// When the review last changed, UTC.
     pub updated_at: DateTime<Utc>,
-    /// Who reviewed.
+    /// The reviewer.
     pub author: Option<Actor>,
 }
 
-/// A closing in a timeline.
+/// A `ClosedEvent` in the timeline of a pull request or an issue.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Closing {
-    /// When it was, UTC.
+    /// When it was closed, UTC.
     pub created_at: Option<DateTime<Utc>>,
 }
 
 /// A label.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Label {
-    /// Its name.
+    /// The label's text.
     pub name: String,
 }
 
@@ -171,27 +183,27 @@ pub struct Label {
 pub struct PullRequest {
     /// The GraphQL node id.
     pub id: String,
-    /// Its number.
+    /// The number within the repository.
     pub number: i64,
     /// `OPEN`, `CLOSED` or `MERGED`.
     pub state: String,
-    /// Whether it is a draft.
+    /// Whether the pull request is a draft.
     pub is_draft: bool,
     /// When it was opened, UTC.
     pub created_at: DateTime<Utc>,
     /// When it last changed, UTC.
     pub updated_at: DateTime<Utc>,
-    /// When it was closed, if it is closed now, UTC.
+    /// When it was closed, UTC; `None` if it is open now.
     pub closed_at: Option<DateTime<Utc>>,
-    /// When it was merged, UTC.
+    /// When it was merged, UTC; `None` if it was not.
     pub merged_at: Option<DateTime<Utc>>,
-    /// Who opened it.
+    /// The account that opened it.
     pub author: Option<Actor>,
-    /// Its labels.
+    /// The labels it has now.
     pub labels: Option<Connection<Label>>,
-    /// Its reviews, oldest first.
+    /// The reviews, oldest first.
     pub reviews: Option<Connection<Review>>,
-    /// Its closings.
+    /// The times it was closed.
     pub timeline_items: Connection<Closing>,
 }
 
@@ -201,7 +213,7 @@ pub struct PullRequest {
 pub struct Issue {
     /// The GraphQL node id.
     pub id: String,
-    /// Its number.
+    /// The number within the repository.
     pub number: i64,
     /// `OPEN` or `CLOSED`.
     pub state: String,
@@ -209,13 +221,13 @@ pub struct Issue {
     pub created_at: DateTime<Utc>,
     /// When it last changed, UTC.
     pub updated_at: DateTime<Utc>,
-    /// When it was closed, if it is closed now, UTC.
+    /// When it was closed, UTC; `None` if it is open now.
     pub closed_at: Option<DateTime<Utc>>,
-    /// Who opened it.
+    /// The account that opened it.
     pub author: Option<Actor>,
-    /// Its labels.
+    /// The labels it has now.
     pub labels: Option<Connection<Label>>,
-    /// Its closings.
+    /// The times it was closed.
     pub timeline_items: Connection<Closing>,
 }
 
@@ -227,27 +239,27 @@ pub struct Release {
     pub id: String,
     /// The numeric id.
     pub database_id: Option<i64>,
-    /// The tag.
+    /// The name of the git tag.
     pub tag_name: String,
-    /// Whether it is not published.
+    /// Whether the release is an unpublished draft.
     pub is_draft: bool,
-    /// When it was created, UTC: sometimes the date of the tagged commit.
+    /// When the release was created, UTC; sometimes the date of the tagged commit instead.
     pub created_at: DateTime<Utc>,
-    /// When it was published, UTC.
+    /// When the release was published, UTC; `None` for a draft.
     pub published_at: Option<DateTime<Utc>>,
     /// When it last changed, UTC.
     pub updated_at: DateTime<Utc>,
-    /// Who published it.
+    /// The account that published the release.
     pub author: Option<Actor>,
 }
 
-/// A deployment's status.
+/// A status of a deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeploymentStatus {
     /// `SUCCESS`, `FAILURE`, `ERROR`, and others.
     pub state: String,
-    /// When it was set, UTC.
+    /// When the status was set, UTC.
     pub created_at: DateTime<Utc>,
 }
 
@@ -259,26 +271,26 @@ pub struct Deployment {
     pub id: String,
     /// The numeric id.
     pub database_id: Option<i64>,
-    /// The environment.
+    /// The environment's name: `production`.
     pub environment: Option<String>,
-    /// The commit.
+    /// The object id of the deployed commit.
     pub commit_oid: Option<String>,
-    /// When it was started, UTC.
+    /// When the deployment was created, UTC.
     pub created_at: DateTime<Utc>,
-    /// Who started it.
+    /// The account that created the deployment.
     pub creator: Option<Actor>,
-    /// Its statuses, in no order to rely on.
+    /// The statuses, in unspecified order.
     pub statuses: Option<Connection<DeploymentStatus>>,
 }
 
-/// The repository behind a node id; null where there is none.
+/// The object with a node id; null if there is none.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(bound(deserialize = "T: Deserialize<'de>"))]
 pub(crate) struct Node<T> {
     pub(crate) node: Option<T>,
 }
 
-/// The objects behind node ids; null where there is none.
+/// The objects with the given node ids; null for each one that does not exist.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(crate) struct Nodes<T> {
     pub(crate) nodes: Vec<Option<T>>,

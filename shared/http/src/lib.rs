@@ -1,27 +1,25 @@
-//! The HTTP API: one [`router()`] over a [`gam_query::QueryPorts`], the same for every host.
+//! The HTTP API: one [`router()`] over [`gam_query::QueryPorts`], the same for every host.
 //!
-//! What it promises:
-//! * the routes, parameters and answers of `/api/v1`, described by the OpenAPI document that is
-//!   generated from the same definitions the router and the parser use;
-//! * every refusal is an `application/problem+json` document that names the input, why it was
-//!   refused, and the mend; an internal failure shows its request id only, and is logged once;
-//! * the same question over the same rollups is answered with the same bytes and the same `ETag`.
+//! * It serves the routes, parameters and answers of `/api/v1`. One set of definitions makes the
+//!   router, the parameter parser and the OpenAPI document.
+//! * Every error is an `application/problem+json` document that names the input, says why it was
+//!   rejected and what to do. An internal error shows only its request id, and is logged once.
+//! * The same query over the same rollups has the same bytes and the same `ETag`.
 //!
-//! It is read-only. Where a host wants a bearer token ([`guarded_router`]) only those are answered who
-//! show it; beyond that it does not know who asks: rate limits belong to whatever stands in front of
-//! it. It does not know where rollups live, how they came about, or which host
-//! runs it.
+//! The API is read-only. A host can require a bearer token ([`guarded_router`]). There are no other
+//! accounts: rate limits belong to a proxy in front of the API. This crate does not know where rollups
+//! are stored, how they are computed, or which host runs it.
 
-mod access;
-mod layers;
+mod auth;
+mod error;
+mod middleware;
 mod openapi;
 mod params;
-mod problem;
 mod router;
 mod routes;
 mod serve;
 
-pub use access::{Token, TokenError};
+pub use auth::{TokenError, TokenSource};
 pub use axum::Router;
 pub use router::{guarded_router, router};
 pub use serve::serve;

@@ -1,4 +1,4 @@
-//! The router: the routes, and the layers around them.
+//! The router: the routes, and the middleware around them.
 
 use axum::Router;
 use axum::extract::Request;
@@ -9,48 +9,52 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 
-use crate::access::{self, Token};
-use crate::problem::Failure;
-use crate::{layers, routes};
+use crate::auth::{self, TokenSource};
+use crate::error::ApiError;
+use crate::middleware::{errors, etag, headers, log, request_id};
+use crate::routes;
 
-/// The whole API over a ports: every route, its layers, and the answers to what is no route.
+/// Returns the complete API over the ports.
 pub fn router(ports: QueryPorts) -> Router {
-    layered(ports, |routes| routes)
+    with_middleware(ports, |routes| routes)
 }
 
-/// The same for those only who show the bearer token.
-pub fn guarded_router(ports: QueryPorts, token: Token) -> Router {
-    layered(ports, |routes| routes.layer(from_fn_with_state(token, access::require)))
+/// Returns the same API, but only for requests with the bearer token. Health checks need no token.
+pub fn guarded_router(ports: QueryPorts, token: TokenSource) -> Router {
+    with_middleware(ports, |routes| routes.layer(from_fn_with_state(token, auth::require_token)))
 }
 
-fn layered(ports: QueryPorts, guard: impl FnOnce(Router<QueryPorts>) -> Router<QueryPorts>) -> Router {
+fn with_middleware(
+    ports: QueryPorts,
+    guard: impl FnOnce(Router<QueryPorts>) -> Router<QueryPorts>,
+) -> Router {
     let mut router = Router::new();
     for route in routes::all() {
         router = router.route(route.path, route.handler);
     }
-    // Outermost first. Failures are rendered outside everything that can fail, and compressed and
-    // logged as any other answer.
-    let layers = ServiceBuilder::new()
-        .layer(map_request(layers::drop_ill_formed_request_id))
+    // Outermost first. Errors are rendered outside of everything that can fail, so that they are
+    // compressed and logged like any other response.
+    let middleware = ServiceBuilder::new()
+        .layer(map_request(request_id::drop_invalid))
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
         .layer(PropagateRequestIdLayer::x_request_id())
-        .layer(from_fn(layers::observe))
-        .layer(from_fn(layers::complete_headers))
+        .layer(from_fn(log::log_request))
+        .layer(from_fn(headers::add_headers))
         .layer(CompressionLayer::new())
-        .layer(from_fn(layers::render_failure))
-        .layer(CatchPanicLayer::custom(layers::panicked))
-        .layer(from_fn(layers::revalidate));
+        .layer(from_fn(errors::render_errors))
+        .layer(CatchPanicLayer::custom(errors::panic_response))
+        .layer(from_fn(etag::add_etag));
     guard(router.fallback(no_such_route).method_not_allowed_fallback(method_not_allowed))
-        .layer(layers)
+        .layer(middleware)
         .with_state(ports)
 }
 
-async fn no_such_route(request: Request) -> Failure {
-    Failure::no_such_route(request.uri().path())
+async fn no_such_route(request: Request) -> ApiError {
+    ApiError::no_such_route(request.uri().path())
 }
 
-async fn method_not_allowed(request: Request) -> Failure {
-    Failure::method_not_allowed(format!(
+async fn method_not_allowed(request: Request) -> ApiError {
+    ApiError::method_not_allowed(format!(
         "{} is not allowed at {}: the API is read-only, use GET",
         request.method(),
         request.uri().path()

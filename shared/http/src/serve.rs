@@ -7,14 +7,14 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-/// How long requests that are under way at a shutdown may still take.
-const GRACE: Duration = Duration::from_secs(10);
+/// How long requests in progress may still take after a shutdown has begun.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 
-/// Serves the router until `shutdown` is done; then takes no more connections and lets the requests
-/// that are under way end, for ten seconds at most.
+/// Serves the router until `shutdown` completes. It then accepts no more connections, and waits up to
+/// ten seconds for requests in progress.
 ///
 /// # Errors
-/// Where the listener fails.
+/// If the listener fails.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -23,19 +23,19 @@ pub async fn serve(
     let (begin, begun) = oneshot::channel();
     let signal = async move {
         shutdown.await;
-        // Nobody listens any more only where the server has ended already.
+        // Sending fails only if the server has already ended.
         let _ = begin.send(());
     };
     let server = axum::serve(listener, router).with_graceful_shutdown(signal).into_future();
-    // A client that never reads its answer must not keep the process alive.
+    // A client that never reads its response must not keep the process alive.
     let grace_over = async move {
         if begun.await.is_err() {
             pending::<()>().await;
         }
-        tokio::time::sleep(GRACE).await;
+        tokio::time::sleep(SHUTDOWN_GRACE).await;
     };
     tokio::select! {
-        ended = server => ended,
+        result = server => result,
         () = grace_over => Ok(()),
     }
 }

@@ -1,133 +1,120 @@
-//! Errors by what the caller must do: try again, set the object aside, mend the surroundings, upgrade.
+//! Errors, by what the caller must do: retry, reject the object, fix the environment, or upgrade.
 
 use std::io;
 use std::path::Path;
 
-/// The result of a lake's operation.
+/// The result of an operation on the lake.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-type Source = Box<dyn std::error::Error + Send + Sync>;
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why the lake could not do what was asked.
+/// Why an operation on the lake failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Trying again may help: the object store was busy or out of reach.
-    #[error("the lake is busy or out of reach: {what}")]
+    /// The object store is busy or unreachable. A retry may succeed.
+    #[error("the lake is busy or unreachable: {what}")]
     Unavailable {
-        /// What was being done.
+        /// The operation that failed.
         what: String,
-        /// The cause.
+        /// The underlying error.
         #[source]
-        source: Option<Source>,
+        source: Option<BoxError>,
     },
-    /// An object is no readable table of ours. Trying again reads the same bytes again.
+    /// An object does not contain a valid table of events. A retry reads the same bytes.
     #[error(
-        "{path} is no readable event table: {what}; \
+        "cannot read the events in {path}: {what}; \
          restore it from a backup, or remove it and collect the time it covers again"
     )]
     Damaged {
-        /// Which object.
+        /// The path of the object.
         path: String,
-        /// Why it cannot be read.
+        /// What is wrong with the object.
         what: String,
-        /// The cause.
+        /// The underlying error.
         #[source]
-        source: Option<Source>,
+        source: Option<BoxError>,
     },
-    /// The lake cannot be used as it is; the text says why and names the mend.
+    /// The lake cannot be used until somebody fixes its environment.
     #[error("{what}")]
     Unusable {
-        /// What is wrong, and the mend.
+        /// What is wrong, and how to fix it.
         what: String,
-        /// The cause.
+        /// The underlying error.
         #[source]
-        source: Option<Source>,
+        source: Option<BoxError>,
     },
-    /// An object was written by a newer version of the program. It must be left as it is.
+    /// A newer version of the program wrote the object. It must not be changed or removed.
     #[error(
-        "{path} was written by a newer version of github-metrics: it holds {found}, \
-         this version knows {known}; upgrade github-metrics"
+        "{path} was written by a newer version of github-metrics: it contains {actual}, \
+         but this version knows {supported}; upgrade github-metrics"
     )]
     NewerFormat {
-        /// Which object.
+        /// The path of the object.
         path: String,
-        /// What it holds that is unknown here.
-        found: String,
-        /// What this version knows of that sort.
-        known: String,
+        /// What the object contains that this version does not know.
+        actual: String,
+        /// What this version knows instead.
+        supported: String,
     },
 }
 
 impl Error {
-    /// An error that trying again may help.
-    pub fn unavailable(what: impl Into<String>, source: impl Into<Source>) -> Self {
+    /// Creates an error that a retry may resolve.
+    pub fn unavailable(what: impl Into<String>, source: impl Into<BoxError>) -> Self {
         Error::Unavailable { what: what.into(), source: Some(source.into()) }
     }
 
-    /// An error that needs somebody's hand; the text names the mend.
-    pub fn unusable(what: impl Into<String>, source: impl Into<Source>) -> Self {
+    /// Creates an error that somebody must fix. `what` says how.
+    pub fn unusable(what: impl Into<String>, source: impl Into<BoxError>) -> Self {
         Error::Unusable { what: what.into(), source: Some(source.into()) }
     }
 
-    /// An object that cannot be read, found out without an underlying error.
+    /// Creates an error about an unreadable object, without an underlying error.
     pub fn damaged(path: impl Into<String>, what: impl Into<String>) -> Self {
         Error::Damaged { path: path.into(), what: what.into(), source: None }
     }
 
-    /// An object that cannot be read, with the error that showed it.
-    pub(crate) fn damaged_by(path: &str, what: &str, source: impl Into<Source>) -> Self {
+    /// Creates an error about an unreadable object from the underlying error, whose text is appended to
+    /// `what`.
+    pub(crate) fn damaged_by(path: &str, what: &str, source: impl Into<BoxError>) -> Self {
         let source = source.into();
         Error::Damaged { path: path.to_owned(), what: format!("{what}: {source}"), source: Some(source) }
     }
 
-    /// The error of a file operation, sorted by what the caller can do about it. `doing` is a verb
-    /// phrase such as "writing".
-    pub(crate) fn of_io(doing: &str, path: &Path, source: io::Error) -> Self {
-        let path = path.display();
-        match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::unusable(
-                format!("the disk is full: {doing} {path} failed; free some space and run again"),
-                source,
-            ),
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Error::unusable(
-                format!(
-                    "{doing} {path} is not permitted; make the lake's directory writable for this user, \
-                     or choose another one with --lake"
-                ),
-                source,
-            ),
-            io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory | io::ErrorKind::AlreadyExists => {
-                Error::unusable(
-                    format!(
-                        "{doing} {path} failed because a file or directory is in the way; \
-                         move it away, or choose another directory with --lake"
-                    ),
-                    source,
-                )
+    /// Creates an error from a failed file operation. `operation` is a verb such as "write".
+    pub(crate) fn from_io(operation: &str, path: &Path, source: io::Error) -> Self {
+        let failure = format!("cannot {operation} {}", path.display());
+        let reason_and_fix = match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                "the disk is full; free some space and run again"
             }
-            io::ErrorKind::Unsupported | io::ErrorKind::CrossesDevices => Error::unusable(
-                format!(
-                    "{doing} {path} is not supported by its file system; \
-                     choose a directory on one local disk with --lake"
-                ),
-                source,
-            ),
-            _ => Error::unavailable(format!("{doing} {path}"), source),
-        }
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                "not permitted; make the lake's directory writable for this user, \
+                 or choose another one with --lake"
+            }
+            io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory | io::ErrorKind::AlreadyExists => {
+                "a file or directory is in the way; move it, or choose another directory with --lake"
+            }
+            io::ErrorKind::Unsupported | io::ErrorKind::CrossesDevices => {
+                "its file system does not support this; choose a directory on one local disk with --lake"
+            }
+            _ => return Error::unavailable(failure, source),
+        };
+        Error::unusable(format!("{failure}: {reason_and_fix}"), source)
     }
 
-    /// The same error about the object at `path`, where it was found in rows that knew no object.
-    pub(crate) fn about(self, path: &str) -> Self {
+    /// Sets the path of an error that was found in rows without knowing their object.
+    pub(crate) fn with_path(self, path: &str) -> Self {
         match self {
             Error::Damaged { what, source, .. } => Error::Damaged { path: path.to_owned(), what, source },
-            Error::NewerFormat { found, known, .. } => {
-                Error::NewerFormat { path: path.to_owned(), found, known }
+            Error::NewerFormat { actual, supported, .. } => {
+                Error::NewerFormat { path: path.to_owned(), actual, supported }
             }
             other => other,
         }
     }
 
-    /// Whether trying again may help.
+    /// Returns whether a retry may succeed.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Error::Unavailable { .. })
     }
@@ -138,13 +125,13 @@ mod tests {
     use super::*;
     use std::error::Error as _;
 
-    fn of_kind(kind: io::ErrorKind) -> Error {
-        Error::of_io("writing", Path::new("/lake/x.parquet"), io::Error::from(kind))
+    fn write_error(kind: io::ErrorKind) -> Error {
+        Error::from_io("write", Path::new("/lake/x.parquet"), io::Error::from(kind))
     }
 
     #[test]
-    fn a_full_disk_is_named_with_its_path() {
-        let error = of_kind(io::ErrorKind::StorageFull);
+    fn a_full_disk_error_names_the_path() {
+        let error = write_error(io::ErrorKind::StorageFull);
         assert!(matches!(error, Error::Unusable { .. }));
         let text = error.to_string();
         assert!(text.contains("the disk is full") && text.contains("/lake/x.parquet"), "{text}");
@@ -152,18 +139,18 @@ mod tests {
     }
 
     #[test]
-    fn only_what_may_pass_is_retryable() {
-        assert!(of_kind(io::ErrorKind::TimedOut).is_retryable());
-        assert!(!of_kind(io::ErrorKind::PermissionDenied).is_retryable());
-        assert!(!of_kind(io::ErrorKind::ReadOnlyFilesystem).is_retryable());
+    fn only_temporary_errors_are_retryable() {
+        assert!(write_error(io::ErrorKind::TimedOut).is_retryable());
+        assert!(!write_error(io::ErrorKind::PermissionDenied).is_retryable());
+        assert!(!write_error(io::ErrorKind::ReadOnlyFilesystem).is_retryable());
         assert!(!Error::damaged("inbox/x", "cut short").is_retryable());
     }
 
     #[test]
-    fn an_error_found_in_rows_is_told_about_the_object() {
-        let text = Error::damaged("rows", "no column sha").about("inbox/org=a/1.parquet").to_string();
+    fn with_path_replaces_the_path_of_the_rows() {
+        let text = Error::damaged("rows", "no column sha").with_path("inbox/org=a/1.parquet").to_string();
         assert!(
-            text.starts_with("inbox/org=a/1.parquet is no readable event table: no column sha;"),
+            text.starts_with("cannot read the events in inbox/org=a/1.parquet: no column sha;"),
             "{text}"
         );
     }

@@ -1,16 +1,16 @@
-//! The adapter that keeps objects as files below one directory.
+//! The adapter that stores objects as files in one directory.
 //!
-//! - A write is seen whole or not at all: it goes to a file of its own, is synced, is renamed into
-//!   place, and the directories are synced after it, so that a power cut leaves no torn object.
-//! - Any number of processes may use one directory: replacing and removing hold a lock on the file
-//!   `.lock` in it, and creating never replaces.
-//! - An object's etag is the SHA-256 of its content. Content that was replaced and came back has its
-//!   old etag again, which is harmless: whoever holds it has read just these bytes.
-//! - Names that start with a dot are not objects. Unfinished files lie in `.tmp`; those of killed
-//!   processes are swept away when the directory is opened.
+//! - A write is atomic. It goes to a temporary file, which is synced and renamed; then the directories are
+//!   synced. A power cut leaves the old object or the new one.
+//! - Any number of processes can use one directory. Replacing and removing an object hold a lock on the file
+//!   `.lock`. Creating an object never replaces one.
+//! - The etag of an object is the SHA-256 of its content. If old content comes back, it has its old etag
+//!   again. That is harmless, because whoever holds the etag has read the same bytes.
+//! - Names that start with a dot are not objects. Temporary files are in `.tmp`. Opening the directory
+//!   removes those of killed processes.
 //!
-//! Files have no metadata of their own, so what is passed to a write is not kept: a snapshot says in
-//! its Parquet footer which generation it is.
+//! Files have no metadata, so the adapter drops the metadata of a write. A snapshot's generation is in its
+//! Parquet footer, too.
 
 mod directory;
 #[cfg(test)]
@@ -25,36 +25,36 @@ use bytes::Bytes;
 use crate::error::Result;
 use crate::object_store::{ETag, Object, ObjectMeta, ObjectStore, PutIfAbsent, PutIfMatch};
 use crate::paths::ObjectPath;
-use crate::table::off_thread;
+use crate::table::spawn_blocking;
 use directory::Directory;
 
-/// Objects as files below one directory. Clones share it.
+/// An object store in a directory. Clones share it.
 #[derive(Debug, Clone)]
 pub struct FileStore {
     directory: Arc<Directory>,
 }
 
 impl FileStore {
-    /// Opens the directory, making it where it is missing, and sweeps away what killed processes left
-    /// unfinished in it. Blocks for a few file operations.
+    /// Opens the directory, creates it if it does not exist, and removes the temporary files of killed
+    /// processes. Blocks for a few file operations.
     ///
     /// # Errors
-    /// [`Error::Unusable`](crate::Error::Unusable) where the directory cannot be made or written to.
+    /// [`Error::Unusable`](crate::Error::Unusable) if the directory cannot be created or written to.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self> {
         Ok(FileStore { directory: Arc::new(Directory::open(dir.into())?) })
     }
 
-    /// The directory.
+    /// Returns the directory.
     pub fn dir(&self) -> &Path {
         self.directory.root()
     }
 
-    async fn run<T: Send + 'static>(
+    async fn run_blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Directory) -> Result<T> + Send + 'static,
+        operation: impl FnOnce(&Directory) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let directory = Arc::clone(&self.directory);
-        off_thread(move || work(&directory)).await
+        spawn_blocking(move || operation(&directory)).await
     }
 }
 
@@ -62,17 +62,17 @@ impl FileStore {
 impl ObjectStore for FileStore {
     async fn get(&self, path: &ObjectPath) -> Result<Option<Object>> {
         let path = path.clone();
-        self.run(move |directory| directory.read(&path)).await
+        self.run_blocking(move |directory| directory.read(&path)).await
     }
 
-    async fn get_tail(&self, path: &ObjectPath, length: u64) -> Result<Option<Object>> {
+    async fn get_tail(&self, path: &ObjectPath, length: u64) -> Result<Option<Bytes>> {
         let path = path.clone();
-        self.run(move |directory| directory.read_tail(&path, length)).await
+        self.run_blocking(move |directory| directory.read_tail(&path, length)).await
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>> {
         let prefix = prefix.to_owned();
-        self.run(move |directory| directory.list(&prefix)).await
+        self.run_blocking(move |directory| directory.list(&prefix)).await
     }
 
     async fn put_if_absent(
@@ -82,7 +82,7 @@ impl ObjectStore for FileStore {
         _metadata: &[(&'static str, String)],
     ) -> Result<PutIfAbsent> {
         let path = path.clone();
-        self.run(move |directory| directory.create(&path, &bytes)).await
+        self.run_blocking(move |directory| directory.create(&path, &bytes)).await
     }
 
     async fn put_if_match(
@@ -93,11 +93,11 @@ impl ObjectStore for FileStore {
         _metadata: &[(&'static str, String)],
     ) -> Result<PutIfMatch> {
         let (path, etag) = (path.clone(), etag.clone());
-        self.run(move |directory| directory.replace(&path, &bytes, &etag)).await
+        self.run_blocking(move |directory| directory.replace(&path, &bytes, &etag)).await
     }
 
     async fn delete(&self, path: &ObjectPath) -> Result<()> {
         let path = path.clone();
-        self.run(move |directory| directory.remove(&path)).await
+        self.run_blocking(move |directory| directory.remove(&path)).await
     }
 }

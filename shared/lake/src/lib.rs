@@ -1,30 +1,31 @@
-//! The lake: Parquet batches and month snapshots behind a small object-store port.
+//! The lake: Parquet files in an object store, behind a small port.
 //!
-//! Month snapshots are the truth: one object a month, one row an event id, replaced whole by
-//! compare-and-swap. The inbox holds event batches under content-derived keys until they are merged.
-//! Whatever bytes an object holds, reading it ends in rows or in an error, never in a panic.
+//! The inbox holds event batches, under keys derived from their content, until they are merged. A snapshot
+//! holds all events of one organization and month in one object, one row per event id. It is replaced by
+//! compare-and-swap. Snapshots are the truth. Reading an object returns rows or an error and never panics,
+//! whatever its bytes are.
 //!
-//! This crate does not know where events come from, what they count for, or which cloud holds them.
+//! This crate does not know where events come from, what they count for, or which cloud stores them.
 
 pub mod conformance;
 pub mod error;
 pub mod file;
 pub mod inbox;
+mod latest_names;
 pub mod memory;
 mod merge;
 pub mod object_store;
 pub mod paths;
 pub mod schema;
 pub mod snapshot;
-mod spelling;
 mod table;
 #[cfg(test)]
 mod testing;
 
 pub use error::{Error, Result};
 pub use file::FileStore;
+pub use latest_names::{DatedName, LatestNames, latest_names};
 pub use memory::MemoryObjects;
 pub use object_store::{ETag, Object, ObjectMeta, ObjectStore, PutIfAbsent, PutIfMatch};
 pub use paths::ObjectPath;
-pub use snapshot::{Change, Merged, Snapshot, Stamp};
-pub use spelling::{Spelling, Spellings, spellings};
+pub use snapshot::{MergedRows, RowChange, Snapshot, Stamp};

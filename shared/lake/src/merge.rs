@@ -1,6 +1,6 @@
-//! Merging events into the rows of a month.
+//! Merges events into the rows of a month.
 //!
-//! Only rows whose id comes in are looked at as events; the others are moved as columns.
+//! Only rows whose id is among the new events are decoded. All other rows are copied as columns.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -15,156 +15,167 @@ use gam_model::{Event, EventBatch};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use crate::error::{Error, Result};
-use crate::schema::{Rows, Strings, conform, cut_times, encode, events as schema};
+use crate::schema::{DictionaryStrings, EventRows, conform, encode, events as schema, truncate_times};
 use crate::table::ROW_GROUP_ROWS;
 
-/// One fact that a merge has changed.
+/// A row that a merge added or replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
-    /// The row that is in the month now.
+pub struct RowChange {
+    /// The event in the row after the merge.
     pub winner: Event,
-    /// The row that it took the place of; `None` where the fact is new.
+    /// The event that it replaced; `None` if the row is new.
     pub loser: Option<Event>,
 }
 
 /// The rows of a month after a merge.
 #[derive(Debug, Clone)]
-pub struct Merged {
-    /// One row an event id, sorted by repository name, time and id, in batches of at most 131,072 rows;
-    /// just the current batches where nothing has changed.
+pub struct MergedRows {
+    /// One row per event id, sorted by repository name, time and id, in batches of at most 131,072 rows. The
+    /// current batches if nothing changed.
     pub batches: Vec<RecordBatch>,
-    /// What has changed, in order of the ids; empty where nothing has.
-    pub changes: Vec<Change>,
+    /// The rows that changed, sorted by event id.
+    pub changes: Vec<RowChange>,
 }
 
-/// A row's place: which batch, and which row of it.
-type Place = (usize, usize);
+/// The index of a batch, and the index of a row in it.
+type RowPosition = (usize, usize);
 
-/// Merges events of one month, in any order and with any duplicates, into its current rows, of which
-/// there is one an id: the winner of each id is in the result. Takes time in the order of the rows of
-/// the month: run it off the threads that serve others.
+/// Merges events of one month into the month's current rows. The result has the winner of each event id.
+///
+/// The events may be in any order and contain duplicates. The current rows must have one row per event id.
+/// The time is linear in the size of the month, so do not call this on a thread that serves other tasks.
 ///
 /// # Errors
-/// [`Error::Damaged`] where the current rows are not those of the table; [`Error::NewerFormat`] where
-/// one that must be compared is of a kind that only a newer version knows.
-pub fn merge(current: &[RecordBatch], events: Vec<Event>) -> Result<Merged> {
+/// [`Error::Damaged`] if the current rows do not have the columns of the table; [`Error::NewerFormat`] if a
+/// row to be compared has a kind that only a newer version of the program knows.
+pub fn merge(current: &[RecordBatch], events: Vec<Event>) -> Result<MergedRows> {
     let conforming: Vec<RecordBatch> = current.iter().map(conform).collect::<Result<_>>()?;
-    let mut rows: Vec<Rows> = conforming.iter().map(Rows::of).collect::<Result<_>>()?;
-    let (changes, replaced) = contest(&conforming, &rows, winners(events))?;
+    let mut rows: Vec<EventRows> = conforming.iter().map(EventRows::from_batch).collect::<Result<_>>()?;
+    let (changes, replaced) = find_changes(&conforming, &rows, winners(events))?;
     if changes.is_empty() {
-        return Ok(Merged { batches: current.to_vec(), changes });
+        return Ok(MergedRows { batches: current.to_vec(), changes });
     }
     let mut batches = conforming;
-    let mut places = remaining(&batches, replaced);
-    let won: Vec<Event> = changes.iter().map(|change| change.winner.clone()).collect();
-    for chunk in won.chunks(ROW_GROUP_ROWS) {
+    let mut positions = remaining_positions(&batches, replaced);
+    let new_rows: Vec<Event> = changes.iter().map(|change| change.winner.clone()).collect();
+    for chunk in new_rows.chunks(ROW_GROUP_ROWS) {
         let batch = encode(chunk)?;
-        places.extend((0..batch.num_rows()).map(|row| (batches.len(), row)));
-        rows.push(Rows::of(&batch)?);
+        positions.extend((0..batch.num_rows()).map(|row| (batches.len(), row)));
+        rows.push(EventRows::from_batch(&batch)?);
         batches.push(batch);
     }
-    // The current rows are sorted already, which this sort finds out and makes use of.
-    places.sort_by(|a, b| order(&rows, *a, *b));
+    // Fast, because the sort takes advantage of the current rows, which are sorted already.
+    positions.sort_by(|a, b| compare_rows(&rows, *a, *b));
     let batches =
-        places.chunks(ROW_GROUP_ROWS).map(|chunk| gather(&batches, chunk)).collect::<Result<_>>()?;
-    Ok(Merged { batches, changes })
+        positions.chunks(ROW_GROUP_ROWS).map(|chunk| gather_rows(&batches, chunk)).collect::<Result<_>>()?;
+    Ok(MergedRows { batches, changes })
 }
 
-fn order(rows: &[Rows], a: Place, b: Place) -> Ordering {
+fn compare_rows(rows: &[EventRows], a: RowPosition, b: RowPosition) -> Ordering {
     rows[a.0].sort_key(a.1).cmp(&rows[b.0].sort_key(b.1))
 }
 
-/// The winner of each id, in order of the ids.
+/// Returns the winner of each event id, sorted by id.
 fn winners(mut events: Vec<Event>) -> Vec<Event> {
-    // A time finer than the lake keeps would seem to differ from the same time read back.
-    events.iter_mut().for_each(cut_times);
+    // Otherwise a more precise time would differ from the same time as the lake stores it.
+    events.iter_mut().for_each(truncate_times);
     EventBatch::new(String::new(), events).into_events()
 }
 
-enum Outcome {
-    New,
-    Replaces(Box<Event>),
-    Beaten,
+/// What merging one event does to the rows.
+enum MergeEffect {
+    Insert,
+    Replace(Box<Event>),
+    /// The current row wins.
+    Ignore,
 }
 
-/// What the events change, in their order, and where the rows lie that they take the place of, in
-/// order of the places.
-fn contest(batches: &[RecordBatch], rows: &[Rows], events: Vec<Event>) -> Result<(Vec<Change>, Vec<Place>)> {
+/// Compares the events with the current rows. Returns the changes, in the order of the events, and the
+/// positions of the replaced rows, in ascending order.
+fn find_changes(
+    batches: &[RecordBatch],
+    rows: &[EventRows],
+    events: Vec<Event>,
+) -> Result<(Vec<RowChange>, Vec<RowPosition>)> {
     let mut by_id = FxHashMap::with_capacity_and_hasher(events.len(), FxBuildHasher);
     by_id.extend(events.iter().enumerate().map(|(index, event)| (event.id.as_str(), index)));
-    let mut outcomes: Vec<Outcome> = events.iter().map(|_| Outcome::New).collect();
+    let mut effects: Vec<MergeEffect> = events.iter().map(|_| MergeEffect::Insert).collect();
     let mut replaced = Vec::new();
-    for (number, (batch, rows)) in batches.iter().zip(rows).enumerate() {
+    for (batch_index, (batch, rows)) in batches.iter().zip(rows).enumerate() {
         for row in 0..batch.num_rows() {
             let Some(&index) = by_id.get(rows.id(row)) else { continue };
-            let held = rows.event(row)?;
-            outcomes[index] = if events[index].supersedes(&held) {
-                replaced.push((number, row));
-                Outcome::Replaces(Box::new(held))
+            let current = rows.event(row)?;
+            effects[index] = if events[index].supersedes(&current) {
+                replaced.push((batch_index, row));
+                MergeEffect::Replace(Box::new(current))
             } else {
-                Outcome::Beaten
+                MergeEffect::Ignore
             };
         }
     }
-    let changes = events.into_iter().zip(outcomes).filter_map(|(winner, outcome)| match outcome {
-        Outcome::New => Some(Change { winner, loser: None }),
-        Outcome::Replaces(loser) => Some(Change { winner, loser: Some(*loser) }),
-        Outcome::Beaten => None,
+    let changes = events.into_iter().zip(effects).filter_map(|(winner, effect)| match effect {
+        MergeEffect::Insert => Some(RowChange { winner, loser: None }),
+        MergeEffect::Replace(loser) => Some(RowChange { winner, loser: Some(*loser) }),
+        MergeEffect::Ignore => None,
     });
     Ok((changes.collect(), replaced))
 }
 
-/// The places of all rows but the replaced ones.
-fn remaining(batches: &[RecordBatch], replaced: Vec<Place>) -> Vec<Place> {
+/// Returns the positions of all rows but the replaced ones, in ascending order.
+fn remaining_positions(batches: &[RecordBatch], replaced: Vec<RowPosition>) -> Vec<RowPosition> {
     let mut replaced = replaced.into_iter().peekable();
     batches
         .iter()
         .enumerate()
-        .flat_map(|(number, batch)| (0..batch.num_rows()).map(move |row| (number, row)))
-        .filter(|place| replaced.next_if_eq(place).is_none())
+        .flat_map(|(batch_index, batch)| (0..batch.num_rows()).map(move |row| (batch_index, row)))
+        .filter(|position| replaced.next_if_eq(position).is_none())
         .collect()
 }
 
-/// The rows at the places, as one batch.
-fn gather(batches: &[RecordBatch], places: &[Place]) -> Result<RecordBatch> {
+/// Returns the rows at the positions as one batch.
+fn gather_rows(batches: &[RecordBatch], positions: &[RowPosition]) -> Result<RecordBatch> {
     let schema = schema();
-    let failed = |error: ArrowError| Error::damaged_by("the month", "its rows cannot be merged", error);
+    let merge_error = |error: ArrowError| Error::damaged_by("the month", "its rows cannot be merged", error);
     let columns = (0..schema.fields().len()).map(|index| {
         let columns: Vec<&dyn Array> = batches.iter().map(|batch| batch.column(index).as_ref()).collect();
         match schema.field(index).data_type() {
-            DataType::Dictionary(..) => gather_strings(&columns, places),
-            _ => interleave(&columns, places),
+            DataType::Dictionary(..) => gather_dictionary(&columns, positions),
+            _ => interleave(&columns, positions),
         }
     });
-    let columns = columns.collect::<Result<Vec<_>, _>>().map_err(failed)?;
-    let options = RecordBatchOptions::new().with_row_count(Some(places.len()));
-    RecordBatch::try_new_with_options(schema, columns, &options).map_err(failed)
+    let columns = columns.collect::<Result<Vec<_>, _>>().map_err(merge_error)?;
+    let options = RecordBatchOptions::new().with_row_count(Some(positions.len()));
+    RecordBatch::try_new_with_options(schema, columns, &options).map_err(merge_error)
 }
 
-/// The strings at the places, with a dictionary that holds just these, each once; arrow's own kernel
-/// would let dictionaries grow with every merge.
-fn gather_strings(columns: &[&dyn Array], places: &[Place]) -> Result<ArrayRef, ArrowError> {
-    let columns: Vec<Strings> = columns.iter().map(|column| Strings::of(*column)).collect();
-    let mut known: Vec<Vec<Option<i32>>> =
-        columns.iter().map(|column| vec![None; column.entries()]).collect();
-    let mut numbers: FxHashMap<&str, i32> = FxHashMap::default();
+/// Returns the strings at the positions, with a dictionary that contains each of them once.
+///
+/// With Arrow's `interleave`, dictionaries would grow with every merge.
+fn gather_dictionary(columns: &[&dyn Array], positions: &[RowPosition]) -> Result<ArrayRef, ArrowError> {
+    let columns: Vec<DictionaryStrings> =
+        columns.iter().map(|column| DictionaryStrings::from_array(*column)).collect();
+    // The new key of each dictionary entry, by batch and by the entry's old key.
+    let mut new_keys: Vec<Vec<Option<i32>>> =
+        columns.iter().map(|column| vec![None; column.dictionary_len()]).collect();
+    let mut keys_by_value: FxHashMap<&str, i32> = FxHashMap::default();
     let mut values: Vec<&str> = Vec::new();
-    let mut keys: Vec<Option<i32>> = Vec::with_capacity(places.len());
-    for &(batch, row) in places {
-        let Some(entry) = columns[batch].entry(row) else {
+    let mut keys: Vec<Option<i32>> = Vec::with_capacity(positions.len());
+    for &(batch, row) in positions {
+        let Some(old_key) = columns[batch].key(row) else {
             keys.push(None);
             continue;
         };
-        let key = match known[batch][entry] {
+        let key = match new_keys[batch][old_key] {
             Some(key) => key,
             None => {
-                let value = columns[batch].value(entry);
-                let next = i32::try_from(values.len()).map_err(|_| ArrowError::DictionaryKeyOverflowError)?;
-                let key = *numbers.entry(value).or_insert_with(|| {
+                let value = columns[batch].value(old_key);
+                let next_key =
+                    i32::try_from(values.len()).map_err(|_| ArrowError::DictionaryKeyOverflowError)?;
+                let key = *keys_by_value.entry(value).or_insert_with(|| {
                     values.push(value);
-                    next
+                    next_key
                 });
-                known[batch][entry] = Some(key);
+                new_keys[batch][old_key] = Some(key);
                 key
             }
         };
@@ -185,8 +196,8 @@ mod tests {
 
     use super::*;
     use crate::schema::{column, decode};
-    use crate::table::{self, Order};
-    use crate::testing::{any_event, any_telling, commit, sample};
+    use crate::table::{self, RowOrder};
+    use crate::testing::{any_event, any_version, commit, sample};
 
     fn rows(batches: &[RecordBatch]) -> Vec<Event> {
         batches.iter().flat_map(|batch| decode(batch).unwrap()).collect()
@@ -196,12 +207,12 @@ mod tests {
         (event.repo.clone(), event.occurred_at, event.id.clone())
     }
 
-    /// The same by the plainest means.
+    /// Computes the expected rows of a merge in the simplest way.
     fn reference(events: &[Event]) -> Vec<Event> {
         let mut by_id: BTreeMap<EventId, Event> = BTreeMap::new();
         for event in events {
-            let held = by_id.get(&event.id);
-            if held.is_none_or(|held| event.supersedes(held)) {
+            let current = by_id.get(&event.id);
+            if current.is_none_or(|current| event.supersedes(current)) {
                 by_id.insert(event.id.clone(), event.clone());
             }
         }
@@ -219,20 +230,20 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_nothing_leaves_the_rows_untouched() {
+    fn a_merge_without_changes_returns_the_current_rows() {
         let current = merge(&[], sample(20)).unwrap().batches;
         let mut later = sample(20);
         later.iter_mut().for_each(|event| event.collected_at += chrono::TimeDelta::nanoseconds(17));
         let merged = merge(&current, later).unwrap();
         assert!(merged.changes.is_empty());
         assert_eq!(merged.batches, current);
-        let shared = |at: usize| Arc::ptr_eq(merged.batches[0].column(at), current[0].column(at));
-        assert!((0..current[0].num_columns()).all(shared));
+        let is_shared = |index: usize| Arc::ptr_eq(merged.batches[0].column(index), current[0].column(index));
+        assert!((0..current[0].num_columns()).all(is_shared));
         assert!(merge(&[], vec![]).unwrap().batches.is_empty());
     }
 
     #[test]
-    fn changes_name_winners_and_losers() {
+    fn changes_contain_winners_and_losers() {
         let current = merge(&[], sample(4)).unwrap().batches;
         let mut newer = commit(2);
         newer.version = 2;
@@ -243,30 +254,30 @@ mod tests {
         assert_eq!(
             merged.changes,
             [
-                Change { winner: newer.clone(), loser: Some(commit(2)) },
-                Change { winner: commit(9), loser: None }
+                RowChange { winner: newer.clone(), loser: Some(commit(2)) },
+                RowChange { winner: commit(9), loser: None }
             ]
         );
         assert_eq!(rows(&merged.batches), reference(&[commit(0), commit(1), newer, commit(3), commit(9)]));
     }
 
     #[test]
-    fn many_rows_are_cut_into_batches_with_small_dictionaries() {
+    fn many_rows_become_batches_with_small_dictionaries() {
         let count = ROW_GROUP_ROWS as i64 + 1_000;
         let (even, odd): (Vec<Event>, Vec<Event>) = sample(count).into_iter().partition(|e| e.repo_id == 7);
         let half = merge(&[], even).unwrap();
-        let whole = merge(&half.batches, odd).unwrap();
-        let sizes: Vec<_> = whole.batches.iter().map(RecordBatch::num_rows).collect();
+        let all = merge(&half.batches, odd).unwrap();
+        let sizes: Vec<_> = all.batches.iter().map(RecordBatch::num_rows).collect();
         assert_eq!(sizes, [ROW_GROUP_ROWS, 1_000]);
-        let members = whole.batches[0].column_by_name(column::MEMBER).unwrap();
+        let members = all.batches[0].column_by_name(column::MEMBER).unwrap();
         assert_eq!(members.as_dictionary::<Int32Type>().values().len(), 3);
-        let bytes = table::write(&whole.batches, vec![], Order::RepoAndTime).unwrap();
+        let bytes = table::write(&all.batches, vec![], RowOrder::RepoAndTime).unwrap();
         let read = table::read("x", bytes).unwrap();
         assert_eq!(rows(&read.batches), reference(&sample(count)));
     }
 
     #[test]
-    fn dictionaries_that_differ_are_joined() {
+    fn different_dictionaries_are_combined() {
         let members = |range: std::ops::Range<i64>| -> Vec<Event> {
             range
                 .map(|number| {
@@ -287,14 +298,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_way_of_merging_ends_alike(
-            tellings in prop::collection::vec(any_telling(), 0..60),
+        fn the_result_does_not_depend_on_order_or_steps(
+            versions in prop::collection::vec(any_version(), 0..60),
             others in prop::collection::vec(any_event(), 0..6),
             seed in any::<u64>(),
             steps in 1usize..6,
-            stored in any::<bool>(),
+            is_stored in any::<bool>(),
         ) {
-            let mut events = tellings;
+            let mut events = versions;
             events.extend(others);
             let expected = reference(&events);
             let mut random = fastrand::Rng::with_seed(seed);
@@ -303,14 +314,14 @@ mod tests {
             random.shuffle(&mut events);
             let mut batches: Vec<RecordBatch> = Vec::new();
             for step in 0..steps {
-                let rest = steps - step - 1;
-                let take = if rest == 0 { events.len() } else { random.usize(..=events.len()) };
+                let is_last = step + 1 == steps;
+                let take = if is_last { events.len() } else { random.usize(..=events.len()) };
                 let before = rows(&batches);
                 let merged = merge(&batches, events.drain(..take).collect()).unwrap();
                 prop_assert_eq!(merged.changes.is_empty(), rows(&merged.batches) == before);
                 batches = merged.batches;
-                if stored {
-                    let bytes = table::write(&batches, vec![], Order::RepoAndTime).unwrap();
+                if is_stored {
+                    let bytes = table::write(&batches, vec![], RowOrder::RepoAndTime).unwrap();
                     batches = table::read("x", bytes).unwrap().batches;
                 }
             }

@@ -1,4 +1,4 @@
-//! The port to wherever objects live: a directory, S3, memory.
+//! The port to the store of objects: a directory, S3 or memory.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::error::Result;
 use crate::paths::ObjectPath;
 
-/// Which writing of an object was read: it differs after every write.
+/// Identifies the content of an object at one time. It changes whenever the content changes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ETag(pub String);
 
@@ -21,65 +21,69 @@ impl fmt::Display for ETag {
 /// An object as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
-    /// The whole content.
+    /// The complete content.
     pub bytes: Bytes,
-    /// Which writing it is.
+    /// Identifies the content for [`ObjectStore::put_if_match`].
     pub etag: ETag,
 }
 
-/// An object as it is listed.
+/// An entry of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectMeta {
-    /// Where it is.
+    /// The path relative to the lake.
     pub path: ObjectPath,
-    /// Its size in bytes.
+    /// The size in bytes.
     pub size: u64,
 }
 
-/// What became of a write that must not replace anything.
+/// The outcome of [`ObjectStore::put_if_absent`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PutIfAbsent {
-    /// It was written.
+    /// The object was written.
     Written(ETag),
-    /// There is an object already; nothing was written.
+    /// An object exists already. Nothing was written.
     Exists,
 }
 
-/// What became of a write that must replace just what was read.
+/// The outcome of [`ObjectStore::put_if_match`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PutIfMatch {
-    /// It was written.
+    /// The object was replaced.
     Written(ETag),
-    /// Somebody else has replaced or removed the object since; nothing was written.
+    /// The object has another content or does not exist. Nothing was written.
     Changed,
 }
 
-/// Where objects live. A write is durable when it returns, and is seen whole or not at all, by this
-/// process and by every other.
+/// Stores objects by path.
+///
+/// A write is durable when the call returns. Readers, in this process and in others, see either all of a
+/// write or nothing of it.
 #[async_trait]
 pub trait ObjectStore: Send + Sync {
-    /// The object, or `None` where there is none.
+    /// Returns the object; `None` if it does not exist.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     async fn get(&self, path: &ObjectPath) -> Result<Option<Object>>;
 
-    /// The last `length` bytes of the object (all of it where it is shorter), or `None` where there is none.
+    /// Returns the last `length` bytes of the object, or all bytes of a shorter one; `None` if it does not
+    /// exist.
     ///
     /// # Errors
-    /// Where the store fails.
-    async fn get_tail(&self, path: &ObjectPath, length: u64) -> Result<Option<Object>>;
+    /// If the store fails.
+    async fn get_tail(&self, path: &ObjectPath, length: u64) -> Result<Option<Bytes>>;
 
-    /// Every object whose path starts with the prefix, in order of their paths.
+    /// Lists the objects whose path starts with the prefix, sorted by path.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>>;
 
-    /// Writes an object where there is none. `metadata` is shown with the object where the store can.
+    /// Writes an object that does not exist yet. Stores that support metadata attach `metadata` to the
+    /// object, for people and other programs to read.
     ///
     /// # Errors
-    /// Where the store fails; the object may have been written nevertheless.
+    /// If the store fails. The object may have been written.
     async fn put_if_absent(
         &self,
         path: &ObjectPath,
@@ -87,10 +91,11 @@ pub trait ObjectStore: Send + Sync {
         metadata: &[(&'static str, String)],
     ) -> Result<PutIfAbsent>;
 
-    /// Replaces the object that was read as `etag`. `metadata` is shown with the object where the store can.
+    /// Replaces an object if its content is still the one that `etag` identifies. Handles `metadata` like
+    /// [`put_if_absent`](Self::put_if_absent).
     ///
     /// # Errors
-    /// Where the store fails; the object may have been replaced nevertheless.
+    /// If the store fails. The object may have been replaced.
     async fn put_if_match(
         &self,
         path: &ObjectPath,
@@ -99,9 +104,9 @@ pub trait ObjectStore: Send + Sync {
         metadata: &[(&'static str, String)],
     ) -> Result<PutIfMatch>;
 
-    /// Removes the object; one that is not there is no error.
+    /// Removes the object. Succeeds if it does not exist.
     ///
     /// # Errors
-    /// Where the store fails; the object may have been removed nevertheless.
+    /// If the store fails. The object may have been removed.
     async fn delete(&self, path: &ObjectPath) -> Result<()>;
 }

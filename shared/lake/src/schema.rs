@@ -1,8 +1,8 @@
-//! The Arrow schema of the Parquet table `events`, and its rows as [`Event`]s.
+//! The Arrow schema of the Parquet table `events`, and the conversion between its rows and [`Event`]s.
 //!
-//! Columns are found by name. A file may lack later nullable columns (they read as null) and may hold
-//! further ones (they are ignored); one that lacks a required column, or holds one of another type,
-//! is damaged. Times are UTC milliseconds: what is finer is cut off on writing.
+//! Columns are found by name. A nullable column may be missing and reads as null, because older versions did
+//! not write every column. Unknown columns are ignored. A file is damaged if a required column is missing or
+//! if a column has the wrong type. Times are UTC, truncated to milliseconds.
 
 mod decode;
 mod encode;
@@ -14,19 +14,19 @@ use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use chrono::{DateTime, Utc};
 use gam_model::Event;
 
-pub(crate) use decode::{Rows, Strings};
-pub use decode::{decode, decode_row};
+pub use decode::decode;
+pub(crate) use decode::{DictionaryStrings, EventRows};
 pub use encode::encode;
 
 use crate::error::{Error, Result};
 
-/// The names of the columns, in the order in which they are written.
+/// The names of the columns, in the order in which they are written. Times are UTC.
 pub mod column {
-    /// The event's deterministic id; one row an id.
+    /// The event's deterministic id.
     pub const EVENT_ID: &str = "event_id";
-    /// Which telling of the fact is newer.
+    /// The version of the fact; the greater one is newer.
     pub const VERSION: &str = "version";
-    /// What sort of fact it is.
+    /// The stored name of the event kind.
     pub const KIND: &str = "kind";
     /// The organization's login.
     pub const ORG: &str = "org";
@@ -34,21 +34,21 @@ pub mod column {
     pub const REPO: &str = "repo";
     /// GitHub's numeric repository id.
     pub const REPO_ID: &str = "repo_id";
-    /// Who is credited.
+    /// The name of the member credited with the event.
     pub const MEMBER: &str = "member";
-    /// GitHub's numeric account id, where there is an account.
+    /// GitHub's numeric id of the member's account; null without an account.
     pub const MEMBER_ID: &str = "member_id";
-    /// What sort of actor the member is.
+    /// The stored name of the member's kind.
     pub const MEMBER_KIND: &str = "member_kind";
-    /// When it happened, UTC.
+    /// When the event occurred.
     pub const OCCURRED_AT: &str = "occurred_at";
-    /// When it was read from GitHub, UTC.
+    /// When the event was read from GitHub.
     pub const COLLECTED_AT: &str = "collected_at";
-    /// The fact stopped being true.
+    /// Whether the fact is no longer true.
     pub const RETRACTED: &str = "retracted";
-    /// Commits and deployments: the object id.
+    /// Commits: the commit's SHA. Deployments: the SHA of the deployed commit.
     pub const SHA: &str = "sha";
-    /// Commits: how many parents.
+    /// Commits: the number of parents.
     pub const PARENTS: &str = "parents";
     /// Commits: lines added.
     pub const ADDITIONS: &str = "additions";
@@ -56,39 +56,40 @@ pub mod column {
     pub const DELETIONS: &str = "deletions";
     /// Commits: files changed.
     pub const FILES_CHANGED: &str = "files_changed";
-    /// Commits: members named by trailers.
+    /// Commits: names of members from `Co-authored-by` trailers.
     pub const CO_AUTHORS: &str = "co_authors";
-    /// Pull requests, reviews, issues: the number.
+    /// Pull requests, reviews and issues: the number of the pull request or issue.
     pub const NUMBER: &str = "number";
-    /// Reviews: the author of the pull request.
+    /// Reviews: the name of the pull request's author.
     pub const PR_MEMBER: &str = "pr_member";
-    /// Pull requests and issues: the state.
+    /// Pull requests and issues: `open`, `closed` or `merged`.
     pub const STATE: &str = "state";
     /// Pull requests: whether it is a draft.
     pub const DRAFT: &str = "draft";
-    /// When it was created, UTC.
+    /// Pull requests, issues, releases and deployments: when it was created.
     pub const CREATED_AT: &str = "created_at";
-    /// Pull requests: when it was merged, UTC.
+    /// Pull requests: when it was merged.
     pub const MERGED_AT: &str = "merged_at";
-    /// Merged pull requests: each reviewer's first review, as `member`, `member_kind`, `at`.
+    /// Merged pull requests: the first review of each reviewer, as a list of `member`, `member_kind` and
+    /// `at`.
     pub const FIRST_REVIEWS: &str = "first_reviews";
     /// Pull requests and issues: label names.
     pub const LABELS: &str = "labels";
-    /// Reviews: what the review said.
+    /// Reviews: `approved`, `changes_requested`, `commented` or `dismissed`.
     pub const REVIEW_STATE: &str = "review_state";
-    /// Deployments: the environment.
+    /// Deployments: the name of the environment.
     pub const ENVIRONMENT: &str = "environment";
-    /// Releases: the tag.
+    /// Releases: the name of the tag.
     pub const TAG: &str = "tag";
-    /// Within [`FIRST_REVIEWS`]: when the review was submitted, UTC.
+    /// Within [`FIRST_REVIEWS`]: when the review was submitted.
     pub const AT: &str = "at";
 }
 
-static EVENTS: LazyLock<SchemaRef> = LazyLock::new(|| Arc::new(build()));
+static EVENTS_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| Arc::new(build_schema()));
 
-/// The schema of the table `events`.
+/// Returns the schema of the table `events`.
 pub fn events() -> SchemaRef {
-    Arc::clone(&EVENTS)
+    Arc::clone(&EVENTS_SCHEMA)
 }
 
 fn dictionary() -> DataType {
@@ -99,7 +100,7 @@ fn timestamp() -> DataType {
     DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))
 }
 
-// The element is named as the Parquet specification names it, so that strict readers find it.
+// The Parquet specification requires this name of the element, and some readers insist on it.
 fn list_of(element: DataType) -> DataType {
     DataType::List(Arc::new(Field::new("element", element, false)))
 }
@@ -112,7 +113,7 @@ fn first_review_fields() -> Fields {
     ])
 }
 
-fn build() -> Schema {
+fn build_schema() -> Schema {
     use DataType::{Boolean, Int32, Int64, Utf8};
     let required = |name: &str, data_type: DataType| Field::new(name, data_type, false);
     let optional = |name: &str, data_type: DataType| Field::new(name, data_type, true);
@@ -149,13 +150,13 @@ fn build() -> Schema {
     ])
 }
 
-/// What errors call rows that come from no object.
-const ROWS: &str = "the rows";
+/// Stands for the path in errors about rows whose object is not known.
+const UNKNOWN_PATH: &str = "the rows";
 
-/// The batch with just the columns of [`events`], in their order.
+/// Returns the batch with exactly the columns of [`events`], in that order.
 ///
 /// # Errors
-/// [`Error::Damaged`] where a required column is missing or a column is of another type.
+/// [`Error::Damaged`] if a required column is missing or a column has the wrong type.
 pub(crate) fn conform(batch: &RecordBatch) -> Result<RecordBatch> {
     let schema = events();
     if Arc::ptr_eq(&batch.schema(), &schema) {
@@ -166,36 +167,36 @@ pub(crate) fn conform(batch: &RecordBatch) -> Result<RecordBatch> {
         .fields()
         .iter()
         .map(|field| match batch.column_by_name(field.name()) {
-            Some(found) if found.data_type() != field.data_type() => Err(Error::damaged(
-                ROWS,
-                format!("column {} is {}, not {}", field.name(), found.data_type(), field.data_type()),
+            Some(column) if column.data_type() != field.data_type() => Err(Error::damaged(
+                UNKNOWN_PATH,
+                format!("column {} is {}, not {}", field.name(), column.data_type(), field.data_type()),
             )),
-            Some(found) if !field.is_nullable() && found.is_nullable() => {
-                Err(Error::damaged(ROWS, format!("column {} has rows without a value", field.name())))
-            }
-            Some(found) => Ok(Arc::clone(found)),
+            Some(column) if !field.is_nullable() && column.is_nullable() => Err(Error::damaged(
+                UNKNOWN_PATH,
+                format!("column {} has a row without a value", field.name()),
+            )),
+            Some(column) => Ok(Arc::clone(column)),
             None if field.is_nullable() => Ok(new_null_array(field.data_type(), rows)),
-            None => Err(Error::damaged(ROWS, format!("column {} is missing", field.name()))),
+            None => Err(Error::damaged(UNKNOWN_PATH, format!("column {} is missing", field.name()))),
         })
         .collect::<Result<Vec<_>>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     RecordBatch::try_new_with_options(schema, columns, &options)
-        .map_err(|error| Error::damaged_by(ROWS, "its columns do not fit together", error))
+        .map_err(|error| Error::damaged_by(UNKNOWN_PATH, "its columns do not fit together", error))
 }
 
-/// Cuts the event's times to what the lake keeps, so that an event in memory and the same one read
-/// back are equal.
-pub(crate) fn cut_times(event: &mut Event) {
-    let cut = |at: &mut DateTime<Utc>| {
-        if let Some(kept) = DateTime::from_timestamp_millis(at.timestamp_millis()) {
-            *at = kept;
+/// Truncates the event's times to milliseconds, so that it equals the same event read from the lake.
+pub(crate) fn truncate_times(event: &mut Event) {
+    let truncate = |at: &mut DateTime<Utc>| {
+        if let Some(truncated) = DateTime::from_timestamp_millis(at.timestamp_millis()) {
+            *at = truncated;
         }
     };
-    cut(&mut event.occurred_at);
-    cut(&mut event.collected_at);
-    event.facts.created_at.iter_mut().for_each(cut);
-    event.facts.merged_at.iter_mut().for_each(cut);
-    event.facts.first_reviews.iter_mut().flatten().for_each(|review| cut(&mut review.at));
+    truncate(&mut event.occurred_at);
+    truncate(&mut event.collected_at);
+    event.facts.created_at.iter_mut().for_each(truncate);
+    event.facts.merged_at.iter_mut().for_each(truncate);
+    event.facts.first_reviews.iter_mut().flatten().for_each(|review| truncate(&mut review.at));
 }
 
 #[cfg(test)]
@@ -207,7 +208,7 @@ mod tests {
     use crate::testing::{any_event, sample};
 
     #[test]
-    fn the_columns_are_those_of_the_contract() {
+    fn column_names_and_order_do_not_change() {
         let names: Vec<_> = events().fields().iter().map(|field| field.name().clone()).collect();
         assert_eq!(
             names.join(", "),
@@ -218,12 +219,24 @@ mod tests {
         );
     }
 
-    fn with(batch: &RecordBatch, name: &str, column: ArrayRef) -> RecordBatch {
+    #[test]
+    fn the_arrow_schema_never_changes() {
+        let schema = events();
+        let lines = schema.fields().iter().map(|field| {
+            let presence = if field.is_nullable() { "optional" } else { "required" };
+            format!("{:<14} {presence} {}", field.name(), field.data_type())
+        });
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!("arrow_schema", lines.collect::<Vec<_>>().join("\n"));
+        });
+    }
+
+    fn with_column(batch: &RecordBatch, name: &str, column: ArrayRef) -> RecordBatch {
         let mut fields: Vec<_> = batch.schema().fields().iter().map(|f| f.as_ref().clone()).collect();
         let mut columns = batch.columns().to_vec();
         let field = Field::new(name, column.data_type().clone(), true);
         match fields.iter().position(|f| f.name() == name) {
-            Some(at) => (fields[at], columns[at]) = (field, column),
+            Some(index) => (fields[index], columns[index]) = (field, column),
             None => {
                 fields.push(field);
                 columns.push(column);
@@ -232,49 +245,47 @@ mod tests {
         RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
     }
 
-    fn without(batch: &RecordBatch, name: &str) -> RecordBatch {
+    fn without_column(batch: &RecordBatch, name: &str) -> RecordBatch {
         let keep: Vec<_> =
             (0..batch.num_columns()).filter(|&i| batch.schema().field(i).name() != name).collect();
         batch.project(&keep).unwrap()
     }
 
     #[test]
-    fn unknown_columns_are_ignored_and_later_ones_may_be_missing() {
+    fn unknown_columns_are_ignored_and_nullable_ones_optional() {
         let mut expected = sample(3);
         let batch = encode(&expected).unwrap();
-        let wider = with(&batch, "of_tomorrow", Arc::new(Int64Array::from(vec![1, 2, 3])));
+        let wider = with_column(&batch, "unknown", Arc::new(Int64Array::from(vec![1, 2, 3])));
         assert_eq!(decode(&wider).unwrap(), expected);
         expected.iter_mut().for_each(|event| event.facts.labels = None);
-        assert_eq!(decode(&without(&batch, column::LABELS)).unwrap(), expected);
+        assert_eq!(decode(&without_column(&batch, column::LABELS)).unwrap(), expected);
     }
 
     #[test]
-    fn missing_mistyped_or_empty_required_columns_are_damage() {
+    fn missing_or_mistyped_columns_are_damage() {
         let batch = encode(&sample(2)).unwrap();
         let broken = [
-            without(&batch, column::REPO_ID),
-            with(&batch, column::VERSION, Arc::new(Int32Array::from(vec![1, 2]))),
-            with(&batch, column::VERSION, Arc::new(Int64Array::from(vec![Some(1), None]))),
-            with(&batch, column::TAG, Arc::new(Int64Array::from(vec![1, 2]))),
+            without_column(&batch, column::REPO_ID),
+            with_column(&batch, column::VERSION, Arc::new(Int32Array::from(vec![1, 2]))),
+            with_column(&batch, column::VERSION, Arc::new(Int64Array::from(vec![Some(1), None]))),
+            with_column(&batch, column::TAG, Arc::new(Int64Array::from(vec![1, 2]))),
         ];
         for batch in broken {
             assert!(matches!(decode(&batch), Err(Error::Damaged { .. })));
-            assert!(matches!(decode_row(&batch, 0), Err(Error::Damaged { .. })));
         }
-        assert!(matches!(decode_row(&batch, 2), Err(Error::Damaged { .. })));
     }
 
     #[test]
-    fn an_unknown_kind_is_left_to_a_newer_program() {
+    fn an_unknown_kind_is_a_newer_format() {
         let batch = encode(&sample(1)).unwrap();
         let kinds: arrow_array::DictionaryArray<arrow_array::types::Int32Type> =
             ["wiki_edited"].into_iter().collect();
-        let newer = with(&batch, column::KIND, Arc::new(kinds));
+        let newer = with_column(&batch, column::KIND, Arc::new(kinds));
         assert!(matches!(decode(&newer), Err(Error::NewerFormat { .. })));
     }
 
     #[test]
-    fn no_events_make_an_empty_batch() {
+    fn no_events_encode_to_an_empty_batch() {
         let batch = encode(&[]).unwrap();
         assert_eq!(batch.num_rows(), 0);
         assert!(decode(&batch).unwrap().is_empty());
@@ -282,22 +293,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn events_come_back_as_they_were(events in prop::collection::vec(any_event(), 0..20)) {
+        fn events_decode_from_their_rows(events in prop::collection::vec(any_event(), 0..20)) {
             let batch = encode(&events).unwrap();
-            prop_assert_eq!(decode(&batch).unwrap(), events.clone());
-            for (row, event) in events.iter().enumerate() {
-                prop_assert_eq!(&decode_row(&batch, row).unwrap(), event);
-            }
+            prop_assert_eq!(decode(&batch).unwrap(), events);
         }
 
         #[test]
-        fn times_are_cut_to_milliseconds(event in any_event(), nanos in 0i64..1_000_000) {
-            let mut finer = event.clone();
-            finer.occurred_at += chrono::TimeDelta::nanoseconds(nanos);
-            finer.collected_at += chrono::TimeDelta::nanoseconds(nanos);
-            prop_assert_eq!(decode_row(&encode(std::slice::from_ref(&finer)).unwrap(), 0).unwrap(), event.clone());
-            cut_times(&mut finer);
-            prop_assert_eq!(finer, event);
+        fn times_are_truncated_to_milliseconds(event in any_event(), nanos in 0i64..1_000_000) {
+            let mut precise = event.clone();
+            precise.occurred_at += chrono::TimeDelta::nanoseconds(nanos);
+            precise.collected_at += chrono::TimeDelta::nanoseconds(nanos);
+            prop_assert_eq!(decode(&encode(std::slice::from_ref(&precise)).unwrap()).unwrap(), [event.clone()]);
+            truncate_times(&mut precise);
+            prop_assert_eq!(precise, event);
         }
     }
 }

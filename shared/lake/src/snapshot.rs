@@ -1,105 +1,112 @@
-//! Month snapshots: the truth. One object an organization and UTC month, one row an event id, sorted
-//! by repository and time, replaced whole by compare-and-swap.
+//! Month snapshots, which are the truth.
+//!
+//! A snapshot is one object per organization and UTC month. It has one row per event id, sorted by repository
+//! and time. It is replaced by compare-and-swap.
 
 use arrow_array::RecordBatch;
 use gam_model::Month;
 
 use crate::error::Result;
-pub use crate::merge::{Change, Merged, merge};
+pub use crate::merge::{MergedRows, RowChange, merge};
 use crate::object_store::{ETag, ObjectStore, PutIfAbsent, PutIfMatch};
 use crate::paths;
-use crate::table::{self, Order, Properties, Tail, off_thread};
+use crate::table::{self, FooterProperties, FooterRead, RowOrder, spawn_blocking};
 
-const GENERATION: &str = "gam.generation";
-const LOGIC_VERSION: &str = "gam.logic_version";
-const IDENTITY: &str = "gam.identity";
+const GENERATION_KEY: &str = "gam.generation";
+const LOGIC_VERSION_KEY: &str = "gam.logic_version";
+const IDENTITY_KEY: &str = "gam.identity";
 
-/// As much of an object's end as holds the footer of all but the largest snapshots.
-const TAIL_BYTES: usize = 64 << 10;
+/// The size of the first read of a footer. The footers of all but the largest snapshots are smaller.
+const FIRST_TAIL_BYTES: usize = 64 << 10;
 
-/// Which replacement of its month a snapshot is, and what wrote it.
+/// The generation of a snapshot and the rollup logic it belongs to. Stored in the Parquet footer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamp {
-    /// 1 for the first snapshot of the month, and one more with every replacement.
+    /// 1 for the first snapshot of the month; each replacement adds 1.
     pub generation: u64,
-    /// The version of the rollup logic of the program that wrote it.
+    /// The version of the rollup logic of the program that wrote the snapshot.
     pub logic_version: u32,
-    /// The hash of the bots-and-aliases configuration of the program that wrote it.
+    /// The hash of the rules for bots and aliases of the program that wrote the snapshot.
     pub identity: String,
 }
 
 impl Stamp {
     fn properties(&self) -> Vec<(&'static str, String)> {
         vec![
-            (GENERATION, self.generation.to_string()),
-            (LOGIC_VERSION, self.logic_version.to_string()),
-            (IDENTITY, self.identity.clone()),
+            (GENERATION_KEY, self.generation.to_string()),
+            (LOGIC_VERSION_KEY, self.logic_version.to_string()),
+            (IDENTITY_KEY, self.identity.clone()),
         ]
     }
 
-    fn of(path: &str, properties: &Properties) -> Result<Self> {
+    fn from_properties(path: &str, properties: &FooterProperties) -> Result<Self> {
         Ok(Stamp {
-            generation: table::property(path, properties, GENERATION)?,
-            logic_version: table::property(path, properties, LOGIC_VERSION)?,
-            identity: table::property(path, properties, IDENTITY)?,
+            generation: table::property(path, properties, GENERATION_KEY)?,
+            logic_version: table::property(path, properties, LOGIC_VERSION_KEY)?,
+            identity: table::property(path, properties, IDENTITY_KEY)?,
         })
     }
 }
 
-/// A month as it was read.
+/// A snapshot as it was read.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// Which replacement it is.
+    /// The generation and the rollup logic.
     pub stamp: Stamp,
-    /// Which writing was read: what [`write()`] expects to replace.
+    /// Identifies the snapshot for [`write()`].
     pub etag: ETag,
     /// The rows, with the columns of [`events`](crate::schema::events).
     pub batches: Vec<RecordBatch>,
 }
 
-/// The organization's UTC month, or `None` where there is no snapshot of it. Columns that only a newer
-/// version knows are left out: where the stamp's logic is newer than one's own, do not write it back.
+/// Reads the snapshot of an organization and UTC month; `None` if it does not exist.
+///
+/// Drops columns that only a newer version of the program knows. Do not write the rows back if the stamp has
+/// a newer logic version than this program.
 ///
 /// # Errors
-/// [`Error::Damaged`](crate::Error::Damaged) where it cannot be read,
-/// [`Error::NewerFormat`](crate::Error::NewerFormat) where a newer version wrote it, else where the
-/// store fails.
+/// - [`Error::Damaged`](crate::Error::Damaged) if the snapshot cannot be read.
+/// - [`Error::NewerFormat`](crate::Error::NewerFormat) if a newer version of the program wrote it.
+/// - Other errors if the store fails.
 pub async fn read(objects: &dyn ObjectStore, org: &str, month: Month) -> Result<Option<Snapshot>> {
     let path = paths::snapshot(org, month);
     let Some(object) = objects.get(&path).await? else { return Ok(None) };
-    off_thread(move || {
+    spawn_blocking(move || {
         let table = table::read(path.as_str(), object.bytes)?;
-        let stamp = Stamp::of(path.as_str(), &table.properties)?;
+        let stamp = Stamp::from_properties(path.as_str(), &table.properties)?;
         Ok(Some(Snapshot { stamp, etag: object.etag, batches: table.batches }))
     })
     .await
 }
 
-/// The stamp of the organization's UTC month, read from the object's end alone; `None` where there is
-/// no snapshot.
+/// Reads only the stamp of a snapshot, from the end of the object; `None` if the snapshot does not exist.
 ///
 /// # Errors
-/// As [`read`].
+/// The same as of [`read`].
 pub async fn read_stamp(objects: &dyn ObjectStore, org: &str, month: Month) -> Result<Option<Stamp>> {
     let path = paths::snapshot(org, month);
-    let mut length = TAIL_BYTES;
+    let mut length = FIRST_TAIL_BYTES;
     loop {
         let Some(tail) = objects.get_tail(&path, length as u64).await? else { return Ok(None) };
-        // Each round asks for more than the last, up to what a footer may have at most.
-        match table::read_tail(path.as_str(), &tail.bytes, tail.bytes.len() < length)? {
-            Tail::Properties(properties) => return Stamp::of(path.as_str(), &properties).map(Some),
-            Tail::Longer(needed) => length = needed,
+        // Terminates, because the needed length grows with each round and is limited.
+        match table::read_footer(path.as_str(), &tail, tail.len() < length)? {
+            FooterRead::Complete(properties) => {
+                return Stamp::from_properties(path.as_str(), &properties).map(Some);
+            }
+            FooterRead::NeedsBytes(needed) => length = needed,
         }
     }
 }
 
-/// Replaces the organization's UTC month by the rows, which must be sorted as [`merge`] sorts them.
-/// `expected` is the snapshot that was read, `None` where there was none. Returns the new snapshot's
-/// etag, or `None` where somebody else was faster: then nothing is written.
+/// Replaces the snapshot of an organization and UTC month by compare-and-swap.
+///
+/// The rows must be sorted as by [`merge`]. `expected` is the etag of the snapshot to replace; `None` if
+/// there must be none. Returns the etag of the new snapshot; `None` if another process wrote one first, so
+/// that nothing was written.
 ///
 /// # Errors
-/// Where the store fails (the snapshot may have been written nevertheless);
-/// [`Error::Damaged`](crate::Error::Damaged) where the rows lack columns of the table.
+/// If the store fails, and the snapshot may have been written; [`Error::Damaged`](crate::Error::Damaged) if
+/// the rows lack columns of the table.
 pub async fn write(
     objects: &dyn ObjectStore,
     org: &str,
@@ -110,7 +117,7 @@ pub async fn write(
 ) -> Result<Option<ETag>> {
     let path = paths::snapshot(org, month);
     let (batches, properties) = (batches.to_vec(), stamp.properties());
-    let bytes = off_thread(move || table::write(&batches, properties, Order::RepoAndTime)).await?;
+    let bytes = spawn_blocking(move || table::write(&batches, properties, RowOrder::RepoAndTime)).await?;
     let metadata = [("generation", stamp.generation.to_string()), ("logic", stamp.logic_version.to_string())];
     Ok(match expected {
         None => match objects.put_if_absent(&path, bytes, &metadata).await? {
@@ -124,13 +131,13 @@ pub async fn write(
     })
 }
 
-/// The UTC months of which the organization has a snapshot, in order.
+/// Returns the UTC months for which the organization has a snapshot, in order.
 ///
 /// # Errors
-/// Where the store fails.
+/// If the store fails.
 pub async fn months(objects: &dyn ObjectStore, org: &str) -> Result<Vec<Month>> {
-    let listed = objects.list(&paths::events_prefix(org)).await?;
-    let months = listed.iter().filter_map(|object| paths::parse_snapshot(&object.path));
+    let snapshots = objects.list(&paths::events_prefix(org)).await?;
+    let months = snapshots.iter().filter_map(|object| paths::parse_snapshot(&object.path));
     let mut months: Vec<Month> = months.map(|(_, month)| month).collect();
     months.sort();
     Ok(months)
@@ -139,6 +146,8 @@ pub async fn months(objects: &dyn ObjectStore, org: &str) -> Result<Vec<Month>> 
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use parquet::file::metadata::ParquetMetaDataReader;
+    use parquet::schema::printer::print_schema;
 
     use super::*;
     use crate::error::Error;
@@ -155,7 +164,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_snapshot_is_replaced_only_by_who_has_read_it() {
+    async fn a_snapshot_is_replaced_only_with_its_current_etag() {
         let objects = MemoryObjects::new();
         assert!(read(&objects, "acme", march()).await.unwrap().is_none());
         assert_eq!(read_stamp(&objects, "acme", march()).await.unwrap(), None);
@@ -174,6 +183,33 @@ mod tests {
         assert_eq!(metadata, [("generation", "2".to_owned()), ("logic", "3".to_owned())]);
     }
 
+    /// Other programs read these files. New columns come last and are optional.
+    #[tokio::test]
+    async fn the_format_of_a_snapshot_file_never_changes() {
+        let objects = MemoryObjects::new();
+        let rows = [encode(&sample(1)).unwrap()];
+        write(&objects, "acme", march(), &rows, &stamp(1), None).await.unwrap();
+        let bytes = objects.get(&paths::snapshot("acme", march())).await.unwrap().unwrap().bytes;
+        let file = ParquetMetaDataReader::new().parse_and_finish(&bytes).unwrap();
+        let mut text = Vec::new();
+        print_schema(&mut text, file.file_metadata().schema());
+        let mut text = String::from_utf8(text).unwrap();
+        for pair in file.file_metadata().key_value_metadata().into_iter().flatten() {
+            // The Arrow schema is base64, and says what the schema above says.
+            if pair.key != "ARROW:schema" {
+                text.push_str(&format!("{} = {}\n", pair.key, pair.value.as_deref().unwrap_or_default()));
+            }
+        }
+        let (first, sorting) = (file.row_group(0), file.row_group(0).sorting_columns());
+        for sorted in sorting.into_iter().flatten() {
+            let column = first.column(sorted.column_idx as usize).column_path();
+            text.push_str(&format!("sorted by {column}, descending: {}\n", sorted.descending));
+        }
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!("snapshot_file", text);
+        });
+    }
+
     #[tokio::test]
     async fn months_are_listed_in_order() {
         let objects = MemoryObjects::new();
@@ -182,26 +218,27 @@ mod tests {
             write(&objects, "acme", month, &[], &stamp(1), None).await.unwrap();
         }
         write(&objects, "acme-two", march(), &[], &stamp(1), None).await.unwrap();
-        let listed: Vec<_> =
+        let months: Vec<_> =
             months(&objects, "Acme").await.unwrap().iter().map(ToString::to_string).collect();
-        assert_eq!(listed, ["2025-12", "2026-01", "2026-03"]);
+        assert_eq!(months, ["2025-12", "2026-01", "2026-03"]);
     }
 
     #[tokio::test]
-    async fn a_footer_longer_than_the_first_look_is_read_whole() {
+    async fn a_footer_larger_than_the_first_read_is_complete() {
         let objects = MemoryObjects::new();
-        let long = Stamp { identity: "x".repeat(3 * TAIL_BYTES), ..stamp(9) };
+        let large = Stamp { identity: "x".repeat(3 * FIRST_TAIL_BYTES), ..stamp(9) };
         let batches = [encode(&sample(10)).unwrap()];
-        write(&objects, "acme", march(), &batches, &long, None).await.unwrap();
-        assert_eq!(read_stamp(&objects, "acme", march()).await.unwrap(), Some(long));
+        write(&objects, "acme", march(), &batches, &large, None).await.unwrap();
+        assert_eq!(read_stamp(&objects, "acme", march()).await.unwrap(), Some(large));
     }
 
     #[tokio::test]
-    async fn what_is_no_snapshot_is_damage() {
+    async fn invalid_snapshots_are_damage() {
         let objects = MemoryObjects::new();
         let path = paths::snapshot("acme", march());
-        let unstamped = table::write(&[encode(&sample(1)).unwrap()], vec![], Order::None).unwrap();
-        for bytes in [Bytes::new(), Bytes::from_static(b"x"), Bytes::from(vec![7; 3 * TAIL_BYTES]), unstamped]
+        let unstamped = table::write(&[encode(&sample(1)).unwrap()], vec![], RowOrder::Unsorted).unwrap();
+        for bytes in
+            [Bytes::new(), Bytes::from_static(b"x"), Bytes::from(vec![7; 3 * FIRST_TAIL_BYTES]), unstamped]
         {
             objects.delete(&path).await.unwrap();
             objects.put_if_absent(&path, bytes, &[]).await.unwrap();

@@ -1,4 +1,4 @@
-//! Tables as Parquet files: how they are written, and how any bytes are read without harm.
+//! Writes tables as Parquet files, and reads them without trusting their bytes.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,55 +18,52 @@ use parquet::schema::types::ColumnPath;
 use crate::error::{Error, Result};
 use crate::schema::{self, column, conform};
 
-/// The most rows of a row group, and of a batch that is read.
+/// The maximum number of rows in a row group and in a batch.
 pub(crate) const ROW_GROUP_ROWS: usize = 131_072;
 
-/// The format this version writes, and the newest one it reads.
-const FORMAT: u32 = 1;
+/// The format that this version writes, and the newest that it reads.
+const FORMAT_VERSION: u32 = 1;
 const FORMAT_KEY: &str = "gam.format";
 
 const ZSTD_LEVEL: i32 = 3;
 const FOOTER_TAIL_BYTES: usize = 8;
 
-/// A footer of a hundred thousand row groups stays below this.
+/// Larger footers are rejected. The footer of a file with 100,000 row groups is smaller.
 const MAX_FOOTER_BYTES: usize = 256 << 20;
 
-/// Every row has an id of its own, and no compression packs ids tighter than this: a file that
-/// claims more rows is made to exhaust memory.
+/// Files with more rows are rejected, because they were made to exhaust memory: every row has a distinct id,
+/// and a byte cannot hold more ids than this.
 const MAX_ROWS_PER_BYTE: u64 = 8;
 
-/// What a table says of itself in its footer: `gam.*` keys and their values.
-pub(crate) type Properties = BTreeMap<String, String>;
+/// The `gam.*` keys of a Parquet footer and their values.
+pub(crate) type FooterProperties = BTreeMap<String, String>;
 
 /// A table as it was read.
-pub(crate) struct Table {
-    /// The footer's properties.
-    pub(crate) properties: Properties,
+pub(crate) struct EventTable {
+    pub(crate) properties: FooterProperties,
     /// The rows, with the columns of [`schema::events`].
     pub(crate) batches: Vec<RecordBatch>,
 }
 
-/// How the rows are ordered.
+/// The order of the rows, which is declared in the file for other readers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Order {
-    /// By nothing a reader could use.
-    None,
-    /// By repository and time.
+pub(crate) enum RowOrder {
+    Unsorted,
     RepoAndTime,
 }
 
-fn writer_properties(properties: Vec<(&str, String)>, order: Order) -> Result<WriterProperties> {
+fn writer_properties(properties: Vec<(&str, String)>, order: RowOrder) -> Result<WriterProperties> {
     let level = ZstdLevel::try_new(ZSTD_LEVEL)
         .map_err(|error| Error::unusable("this build cannot compress Parquet files", error))?;
-    let sorting = |name: &str| {
+    let ascending = |name: &str| {
         let index = schema::events().index_of(name).ok()?;
         Some(SortingColumn { column_idx: i32::try_from(index).ok()?, descending: false, nulls_first: false })
     };
     let sorting_columns = match order {
-        Order::None => None,
-        Order::RepoAndTime => [column::REPO, column::OCCURRED_AT].into_iter().map(sorting).collect(),
+        RowOrder::Unsorted => None,
+        RowOrder::RepoAndTime => [column::REPO, column::OCCURRED_AT].into_iter().map(ascending).collect(),
     };
-    let format = (FORMAT_KEY, FORMAT.to_string());
+    let format = (FORMAT_KEY, FORMAT_VERSION.to_string());
     let key_values = [format]
         .into_iter()
         .chain(properties)
@@ -76,9 +73,9 @@ fn writer_properties(properties: Vec<(&str, String)>, order: Order) -> Result<Wr
         .set_compression(Compression::ZSTD(level))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_statistics_enabled(EnabledStatistics::Page)
-        // Readers that cannot parse `NAME version X` distrust the statistics.
+        // Readers ignore the statistics of a file whose creator does not have the form `NAME version X`.
         .set_created_by(concat!("github-metrics version ", env!("CARGO_PKG_VERSION")).to_owned())
-        // Nearly every value is different, so a dictionary would only be built to be thrown away.
+        // Nearly all values are distinct, so the writer would build a dictionary and discard it.
         .set_column_dictionary_enabled(ColumnPath::from(column::EVENT_ID), false)
         .set_column_dictionary_enabled(ColumnPath::from(column::SHA), false)
         .set_sorting_columns(sorting_columns)
@@ -86,110 +83,122 @@ fn writer_properties(properties: Vec<(&str, String)>, order: Order) -> Result<Wr
         .build())
 }
 
-/// The rows as a Parquet file, in their order, with the properties in its footer.
-pub(crate) fn write(batches: &[RecordBatch], properties: Vec<(&str, String)>, order: Order) -> Result<Bytes> {
-    let failed = |error| Error::unusable("the events cannot be written as Parquet", error);
+/// Encodes the rows as a Parquet file with these footer properties. `order` must be the order of the rows.
+pub(crate) fn write(
+    batches: &[RecordBatch],
+    properties: Vec<(&str, String)>,
+    order: RowOrder,
+) -> Result<Bytes> {
+    let write_error = |error| Error::unusable("cannot write the events as Parquet", error);
     let properties = writer_properties(properties, order)?;
-    let mut writer = ArrowWriter::try_new(Vec::new(), schema::events(), Some(properties)).map_err(failed)?;
+    let mut writer =
+        ArrowWriter::try_new(Vec::new(), schema::events(), Some(properties)).map_err(write_error)?;
     for batch in batches {
-        writer.write(&conform(batch)?).map_err(failed)?;
+        writer.write(&conform(batch)?).map_err(write_error)?;
     }
-    writer.into_inner().map(Bytes::from).map_err(failed)
+    writer.into_inner().map(Bytes::from).map_err(write_error)
 }
 
-/// The table that the bytes of the object at `path` hold.
+/// Decodes the table in the bytes of the object at `path`.
 ///
 /// # Errors
-/// [`Error::Damaged`] where they hold none of ours, [`Error::NewerFormat`] where a newer version
-/// wrote them.
-pub(crate) fn read(path: &str, bytes: Bytes) -> Result<Table> {
-    guarded(path, || {
+/// [`Error::Damaged`] if the bytes are not a valid table of events; [`Error::NewerFormat`] if a newer version
+/// of the program wrote them.
+pub(crate) fn read(path: &str, bytes: Bytes) -> Result<EventTable> {
+    catch_panic(path, || {
         let size = bytes.len() as u64;
-        let failed = |error| unreadable(path, error);
-        let metadata = ParquetMetaDataReader::new().parse_and_finish(&bytes).map_err(failed)?;
-        // Before anything else is made of it: what a newer version wrote may look like damage.
-        let properties = properties_of(path, &metadata)?;
+        let damaged = |error| invalid_parquet(path, error);
+        let metadata = ParquetMetaDataReader::new().parse_and_finish(&bytes).map_err(damaged)?;
+        // Check the format first: a newer format may look like damage.
+        let properties = footer_properties(path, &metadata)?;
         check_rows(path, &metadata, size)?;
         let metadata =
-            ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new()).map_err(failed)?;
+            ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new()).map_err(damaged)?;
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata);
-        let reader = builder.with_batch_size(ROW_GROUP_ROWS).build().map_err(failed)?;
+        let reader = builder.with_batch_size(ROW_GROUP_ROWS).build().map_err(damaged)?;
         let batches = reader
-            .map(|batch| conform(&batch.map_err(|error| unreadable(path, error))?).map_err(|e| e.about(path)))
+            .map(|batch| {
+                conform(&batch.map_err(|error| invalid_parquet(path, error))?)
+                    .map_err(|error| error.with_path(path))
+            })
             .collect::<Result<_>>()?;
-        Ok(Table { properties, batches })
+        Ok(EventTable { properties, batches })
     })
 }
 
-/// What the last bytes of an object hold.
+/// The outcome of [`read_footer`].
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Tail {
-    /// The footer's properties.
-    Properties(Properties),
-    /// The footer is longer: so many of the last bytes hold it.
-    Longer(usize),
+pub(crate) enum FooterRead {
+    Complete(FooterProperties),
+    /// The footer is larger than the given bytes. Call again with this many of the object's last bytes.
+    NeedsBytes(usize),
 }
 
-/// Reads the footer from the last bytes of the object at `path`; `whole` tells that they are all of it.
+/// Reads the footer from the last bytes of the object at `path`. `is_complete` means that the bytes are the
+/// entire object.
 ///
 /// # Errors
-/// As [`read`].
-pub(crate) fn read_tail(path: &str, bytes: &[u8], whole: bool) -> Result<Tail> {
-    guarded(path, || {
+/// The same as of [`read`].
+pub(crate) fn read_footer(path: &str, bytes: &[u8], is_complete: bool) -> Result<FooterRead> {
+    catch_panic(path, || {
         let Some((rest, tail)) = bytes.split_last_chunk::<FOOTER_TAIL_BYTES>() else {
-            return Err(Error::damaged(path, format!("it has {} bytes", bytes.len())));
+            return Err(Error::damaged(path, format!("it has only {} bytes", bytes.len())));
         };
-        let tail = FooterTail::try_new(tail).map_err(|error| unreadable(path, error))?;
+        let tail = FooterTail::try_new(tail).map_err(|error| invalid_parquet(path, error))?;
         let length = tail.metadata_length();
-        if tail.is_encrypted_footer() || length > MAX_FOOTER_BYTES || (whole && length > rest.len()) {
+        if tail.is_encrypted_footer() || length > MAX_FOOTER_BYTES || (is_complete && length > rest.len()) {
             return Err(Error::damaged(path, "its footer is corrupt"));
         }
         if length > rest.len() {
-            return Ok(Tail::Longer(length + FOOTER_TAIL_BYTES));
+            return Ok(FooterRead::NeedsBytes(length + FOOTER_TAIL_BYTES));
         }
         let metadata = ParquetMetaDataReader::decode_metadata(&rest[rest.len() - length..])
-            .map_err(|error| unreadable(path, error))?;
-        properties_of(path, &metadata).map(Tail::Properties)
+            .map_err(|error| invalid_parquet(path, error))?;
+        footer_properties(path, &metadata).map(FooterRead::Complete)
     })
 }
 
-fn unreadable(path: &str, error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::damaged_by(path, "it cannot be read as Parquet", error)
+fn invalid_parquet(path: &str, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::damaged_by(path, "it is not valid Parquet", error)
 }
 
-/// Runs a reading that may panic on bytes that nobody has foreseen.
-fn guarded<T>(path: &str, reading: impl FnOnce() -> Result<T>) -> Result<T> {
-    // What the reading has touched is dropped with it, so no broken state can be seen afterwards.
-    catch_unwind(AssertUnwindSafe(reading))
-        .unwrap_or_else(|_| Err(Error::damaged(path, "the Parquet reader gave up on it")))
+/// Runs a Parquet reader, which may panic on malformed bytes. Turns a panic into [`Error::Damaged`].
+fn catch_panic<T>(path: &str, read: impl FnOnce() -> Result<T>) -> Result<T> {
+    // Unwind safe, because the closure drops everything that it could have left inconsistent.
+    catch_unwind(AssertUnwindSafe(read))
+        .unwrap_or_else(|_| Err(Error::damaged(path, "the Parquet reader crashed")))
 }
 
-fn properties_of(path: &str, metadata: &ParquetMetaData) -> Result<Properties> {
+fn footer_properties(path: &str, metadata: &ParquetMetaData) -> Result<FooterProperties> {
     let key_values = metadata.file_metadata().key_value_metadata().map(Vec::as_slice).unwrap_or_default();
-    let properties: Properties = key_values
+    let properties: FooterProperties = key_values
         .iter()
         .filter(|pair| pair.key.starts_with("gam."))
         .filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?)))
         .collect();
     let format = property::<u32>(path, &properties, FORMAT_KEY)?;
-    if format > FORMAT {
+    if format > FORMAT_VERSION {
         return Err(Error::NewerFormat {
             path: path.to_owned(),
-            found: format!("format {format}"),
-            known: format!("formats up to {FORMAT}"),
+            actual: format!("format {format}"),
+            supported: format!("formats up to {FORMAT_VERSION}"),
         });
     }
     Ok(properties)
 }
 
-/// The property of that key.
+/// Parses the footer property with this key.
 ///
 /// # Errors
-/// [`Error::Damaged`] where it is missing or no such value.
-pub(crate) fn property<T: std::str::FromStr>(path: &str, properties: &Properties, key: &str) -> Result<T> {
+/// [`Error::Damaged`] if the property is missing or invalid.
+pub(crate) fn property<T: std::str::FromStr>(
+    path: &str,
+    properties: &FooterProperties,
+    key: &str,
+) -> Result<T> {
     let value =
         properties.get(key).ok_or_else(|| Error::damaged(path, format!("its footer has no {key}")))?;
-    value.parse().map_err(|_| Error::damaged(path, format!("its footer's {key} is {value:?}")))
+    value.parse().map_err(|_| Error::damaged(path, format!("its footer has an invalid {key}: {value:?}")))
 }
 
 fn check_rows(path: &str, metadata: &ParquetMetaData, size: u64) -> Result<()> {
@@ -204,14 +213,14 @@ fn check_rows(path: &str, metadata: &ParquetMetaData, size: u64) -> Result<()> {
     }
 }
 
-/// Runs work that would hold up other tasks for long on a thread of its own.
+/// Runs an operation that takes long or blocks on a thread for blocking work.
 ///
 /// # Errors
-/// Those of the work; [`Error::Unavailable`] where the program is shutting down.
-pub(crate) async fn off_thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
+/// Those of the operation; [`Error::Unavailable`] if the program is shutting down.
+pub(crate) async fn spawn_blocking<T: Send + 'static>(
+    operation: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
+    match tokio::task::spawn_blocking(operation).await {
         Ok(result) => result,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
@@ -233,15 +242,15 @@ mod tests {
     use crate::testing::{any_event, sample};
 
     fn file(events: &[Event]) -> Bytes {
-        write(&[encode(events).unwrap()], vec![("gam.x", "y".to_owned())], Order::None).unwrap()
+        write(&[encode(events).unwrap()], vec![("gam.x", "y".to_owned())], RowOrder::Unsorted).unwrap()
     }
 
-    fn rows(table: &Table) -> Vec<Event> {
+    fn rows(table: &EventTable) -> Vec<Event> {
         table.batches.iter().flat_map(|batch| decode(batch).unwrap()).collect()
     }
 
     #[test]
-    fn rows_and_properties_come_back() {
+    fn rows_and_properties_are_read() {
         let events = sample(300);
         let table = read("x", file(&events)).unwrap();
         assert_eq!(table.properties.get("gam.x").map(String::as_str), Some("y"));
@@ -250,26 +259,26 @@ mod tests {
     }
 
     #[test]
-    fn our_reader_gets_dictionaries_and_others_get_strings() {
+    fn other_readers_see_plain_strings() {
         let bytes = file(&sample(3));
-        let ours = ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).unwrap();
-        for (ours, declared) in ours.schema().fields().iter().zip(schema::events().fields()) {
-            assert_eq!(ours, declared);
+        let own_reader = ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).unwrap();
+        for (read, declared) in own_reader.schema().fields().iter().zip(schema::events().fields()) {
+            assert_eq!(read, declared);
         }
         let reader = SerializedFileReader::new(bytes).unwrap();
         let parquet_schema = reader.metadata().file_metadata().schema_descr();
-        let others = parquet::arrow::parquet_to_arrow_schema(parquet_schema, None).unwrap();
-        assert_eq!(others.field_with_name(column::KIND).unwrap().data_type(), &DataType::Utf8);
+        let other_schema = parquet::arrow::parquet_to_arrow_schema(parquet_schema, None).unwrap();
+        assert_eq!(other_schema.field_with_name(column::KIND).unwrap().data_type(), &DataType::Utf8);
         let group = reader.metadata().row_group(0);
         assert!(group.columns().iter().all(|chunk| matches!(chunk.compression(), Compression::ZSTD(_))));
         assert!(group.column(0).statistics().is_some());
     }
 
     #[test]
-    fn row_groups_are_bounded() {
+    fn row_groups_and_batches_are_limited() {
         let batch = encode(&sample(1_000)).unwrap();
         let batches = vec![batch; 150];
-        let bytes = write(&batches, vec![], Order::RepoAndTime).unwrap();
+        let bytes = write(&batches, vec![], RowOrder::RepoAndTime).unwrap();
         let reader = SerializedFileReader::new(bytes.clone()).unwrap();
         let groups: Vec<_> = reader.metadata().row_groups().iter().map(|group| group.num_rows()).collect();
         assert_eq!(groups, [131_072, 18_928]);
@@ -280,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_format_is_named_and_a_foreign_file_is_damage() {
+    fn newer_formats_and_foreign_files_are_distinguished() {
         let batch = encode(&sample(1)).unwrap();
         let with_format = |format: Option<&str>| {
             let pairs = format.map(|value| vec![KeyValue::new(FORMAT_KEY.to_owned(), value.to_owned())]);
@@ -301,24 +310,23 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_while_reading_is_damage() {
-        let damage = guarded("inbox/x", || -> Result<()> { panic!("an unforeseen byte") }).unwrap_err();
-        assert!(matches!(damage, Error::Damaged { .. }) && damage.to_string().contains("inbox/x"));
+    fn a_panic_of_the_reader_is_damage() {
+        let error = catch_panic("inbox/x", || -> Result<()> { panic!("malformed bytes") }).unwrap_err();
+        assert!(matches!(error, Error::Damaged { .. }) && error.to_string().contains("inbox/x"));
     }
 
     #[test]
-    fn no_truncation_panics() {
+    fn truncated_files_are_damage() {
         let bytes = file(&sample(40));
         for length in 0..bytes.len() {
-            let cut = bytes.slice(..length);
-            assert!(matches!(read_tail("x", &cut, true), Err(Error::Damaged { .. })), "{length}");
-            assert!(matches!(read("x", cut), Err(Error::Damaged { .. })), "{length}");
+            let truncated = bytes.slice(..length);
+            assert!(matches!(read_footer("x", &truncated, true), Err(Error::Damaged { .. })), "{length}");
+            assert!(matches!(read("x", truncated), Err(Error::Damaged { .. })), "{length}");
         }
     }
 
-    fn survives(bytes: Vec<u8>) {
-        // What matters is to come back; a flipped bit in a value can also give a readable table.
-        let _ = read_tail("x", &bytes, true);
+    fn read_all(bytes: Vec<u8>) {
+        let _ = read_footer("x", &bytes, true);
         if let Ok(table) = read("x", Bytes::from(bytes)) {
             for batch in &table.batches {
                 let _ = decode(batch);
@@ -327,46 +335,52 @@ mod tests {
     }
 
     #[test]
-    fn no_flipped_bits_panic() {
+    fn flipped_bits_do_not_panic() {
         let bytes = file(&sample(40));
         let mut random = fastrand::Rng::with_seed(7);
         for round in 0..3_000 {
-            let mut broken = bytes.to_vec();
+            let mut damaged = bytes.to_vec();
             for _ in 0..1 + round % 4 {
-                let at = random.usize(..broken.len());
-                broken[at] ^= 1 << random.u8(..8);
+                let index = random.usize(..damaged.len());
+                damaged[index] ^= 1 << random.u8(..8);
             }
-            survives(broken);
+            read_all(damaged);
         }
     }
 
     proptest! {
         #[test]
-        fn no_bytes_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..400), tail in any::<bool>()) {
-            if tail {
+        fn arbitrary_bytes_do_not_panic(
+            mut bytes in prop::collection::vec(any::<u8>(), 0..400),
+            has_valid_end in any::<bool>(),
+        ) {
+            if has_valid_end {
                 let length = u32::try_from(bytes.len()).unwrap();
                 bytes.extend(length.to_le_bytes());
                 bytes.extend(*b"PAR1");
             }
-            survives(bytes);
+            read_all(bytes);
         }
 
         #[test]
-        fn any_events_survive_the_file(events in prop::collection::vec(any_event(), 0..20)) {
+        fn any_events_are_read_as_written(events in prop::collection::vec(any_event(), 0..20)) {
             prop_assert_eq!(rows(&read("x", file(&events)).unwrap()), events);
         }
 
         #[test]
-        fn the_tail_tells_how_much_is_needed(events in prop::collection::vec(any_event(), 0..5), length in 8usize..5_000) {
+        fn a_short_tail_reports_the_needed_length(
+            events in prop::collection::vec(any_event(), 0..5),
+            length in 8usize..5_000,
+        ) {
             let bytes = file(&events);
             let expected = read("x", bytes.clone()).unwrap().properties;
             let from = bytes.len().saturating_sub(length);
-            match read_tail("x", &bytes[from..], from == 0).unwrap() {
-                Tail::Properties(properties) => prop_assert_eq!(properties, expected),
-                Tail::Longer(needed) => {
+            match read_footer("x", &bytes[from..], from == 0).unwrap() {
+                FooterRead::Complete(properties) => prop_assert_eq!(properties, expected),
+                FooterRead::NeedsBytes(needed) => {
                     prop_assert!(needed > length && needed <= bytes.len());
-                    let again = read_tail("x", &bytes[bytes.len() - needed..], false).unwrap();
-                    prop_assert_eq!(again, Tail::Properties(expected));
+                    let second_read = read_footer("x", &bytes[bytes.len() - needed..], false).unwrap();
+                    prop_assert_eq!(second_read, FooterRead::Complete(expected));
                 }
             }
         }

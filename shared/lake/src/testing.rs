@@ -1,4 +1,4 @@
-//! Events for this crate's tests.
+//! Events for the tests of this crate.
 
 use chrono::{DateTime, Utc};
 use gam_model::{Event, EventId, EventKind, Facts, FirstReview, Member, MemberKind};
@@ -66,20 +66,20 @@ fn any_facts() -> impl Strategy<Value = Facts> {
     )
 }
 
-/// Any event at all, with times in milliseconds.
+/// Generates arbitrary events, with times in milliseconds.
 pub(crate) fn any_event() -> impl Strategy<Value = Event> {
-    let who = (any_text(), any_text(), any::<i64>(), any_member());
-    let when = (any_time(), any_time());
+    let names = (any_text(), any_text(), any::<i64>(), any_member());
+    let times = (any_time(), any_time());
     (
         any_text(),
         any::<i64>(),
         prop::sample::select(&EventKind::ALL[..]),
-        who,
-        when,
+        names,
+        times,
         any::<bool>(),
         any_facts(),
     )
-        .prop_map(|(id, version, kind, (org, repo, repo_id, member), when, retracted, facts)| Event {
+        .prop_map(|(id, version, kind, (org, repo, repo_id, member), times, retracted, facts)| Event {
             id: EventId::from_stored(id),
             version,
             kind,
@@ -87,15 +87,15 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
             repo,
             repo_id,
             member,
-            occurred_at: when.0,
-            collected_at: when.1,
+            occurred_at: times.0,
+            collected_at: times.1,
             retracted,
             facts,
         })
 }
 
-/// Tellings of a few facts, so that ids, versions and contents meet often.
-pub(crate) fn any_telling() -> impl Strategy<Value = Event> {
+/// Generates versions of a few facts, so that ids, versions and contents often coincide.
+pub(crate) fn any_version() -> impl Strategy<Value = Event> {
     (0i64..12, 0i64..3, any::<bool>(), 0i64..3, 0i64..4, 0usize..3).prop_map(
         |(number, version, retracted, state, collected, repo)| {
             let mut event = commit(number);
@@ -109,7 +109,7 @@ pub(crate) fn any_telling() -> impl Strategy<Value = Event> {
     )
 }
 
-/// The commit of that number, one an hour from the start of March 2026 on.
+/// Returns the commit with this number. Commit 0 is at the start of March 2026; the others follow hourly.
 pub(crate) fn commit(number: i64) -> Event {
     Event {
         id: EventId::commit(7, &format!("{number:040x}")),
@@ -140,7 +140,7 @@ pub(crate) fn commit(number: i64) -> Event {
     }
 }
 
-/// So many commits.
+/// Returns the commits 0 to `count - 1`.
 pub(crate) fn sample(count: i64) -> Vec<Event> {
     (0..count).map(commit).collect()
 }

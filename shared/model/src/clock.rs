@@ -1,15 +1,16 @@
-//! The wall clock as a port.
+//! The port to the wall clock.
 
 use chrono::{DateTime, Utc};
 
-/// Reads the wall clock, in UTC. It stamps `collected_at` and decides which day is today. No watermark and
-/// no version ever comes from it.
+/// Reads the wall clock.
+///
+/// It dates `collected_at` and decides which day is today. Watermarks and event versions never come from it.
 pub trait Clock: Send + Sync {
-    /// Returns the present moment, in UTC.
+    /// Returns the current time, in UTC.
     fn now(&self) -> DateTime<Utc>;
 }
 
-/// The machine's clock.
+/// The clock of this machine.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 

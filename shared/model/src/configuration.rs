@@ -1,14 +1,15 @@
-//! The configuration of bots and aliases: TOML text, wherever it is kept.
+//! The configuration of bots and aliases, as TOML text.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::{Identity, mailmap};
 use serde::Deserialize;
+
+use crate::{Identity, mailmap};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct ConfigurationFile {
     #[serde(default)]
     bots: Vec<String>,
     #[serde(default)]
@@ -16,32 +17,37 @@ struct File {
     mailmap: Option<PathBuf>,
 }
 
-/// Reads the text of a configuration: `bots = ["login"]`, a table `[aliases]` of `"old" = "new"`, and
-/// `mailmap = "FILE"`, whose text `read` gives.
+/// Parses the text of a configuration file.
+///
+/// The text holds `bots = ["login"]`, a table `[aliases]` of `"old" = "new"`, and `mailmap = "FILE"`. `read`
+/// returns the text of the mailmap file. An alias of the table overrides the same alias of the mailmap.
 ///
 /// # Errors
-/// Where it cannot be understood, saying where and why on one line.
+/// If the text or the mailmap is invalid. The message is one line and names the line that is wrong.
 pub fn parse(text: &str, read: impl Fn(&Path) -> Result<String, String>) -> Result<Identity, String> {
-    let file: File = toml::from_str(text).map_err(|error| {
+    let file: ConfigurationFile = toml::from_str(text).map_err(|error| {
         let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
-        let place = line.map_or_else(String::new, |line| format!("line {line}: "));
-        let why = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
+        let location = line.map_or_else(String::new, |line| format!("line {line}: "));
+        let reason = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
         format!(
-            "{place}{why}; it holds bots = [\"login\"], mailmap = \"FILE\" and a table [aliases] of \"old\" = \"new\""
+            "{location}{reason}; expected bots = [\"login\"], mailmap = \"FILE\" \
+             and a table [aliases] of \"old\" = \"new\""
         )
     })?;
-    let empty = |name: &String| name.trim().is_empty();
-    if file.bots.iter().any(empty) || file.aliases.iter().any(|(old, new)| empty(old) || empty(new)) {
-        return Err("a name in it is empty: give logins".to_owned());
+    let is_blank = |name: &String| name.trim().is_empty();
+    if file.bots.iter().any(is_blank) || file.aliases.iter().any(|(old, new)| is_blank(old) || is_blank(new))
+    {
+        return Err("a name in bots or [aliases] is empty: write a login".to_owned());
     }
-    let joined = match &file.mailmap {
+    let mailmap_aliases = match &file.mailmap {
         None => Vec::new(),
         Some(path) => {
             mailmap::aliases(&read(path)?).map_err(|error| format!("mailmap {}, {error}", path.display()))?
         }
     };
-    // The table goes before the file.
-    Identity::new(file.bots, joined.into_iter().chain(file.aliases)).map_err(|cycle| cycle.to_string())
+    // The last of two aliases for one name wins, so the table comes after the mailmap.
+    Identity::new(file.bots, mailmap_aliases.into_iter().chain(file.aliases))
+        .map_err(|cycle| cycle.to_string())
 }
 
 #[cfg(test)]
@@ -53,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mailmap_joins_accounts_and_the_table_goes_before_it() {
+    fn the_alias_table_overrides_the_mailmap() {
         let text = "mailmap = \"people/.mailmap\"\n[aliases]\nold-bob = \"bob\"\n";
         let read = |path: &Path| {
             assert_eq!(path, Path::new("people/.mailmap"));
@@ -62,12 +68,12 @@ mod tests {
         let identity = super::parse(text, read).unwrap();
         assert_eq!((identity.name("~438c4c7afe60"), identity.name("Old-Bob")), ("ann", "bob"));
         assert!(parse(text).unwrap_err().contains("no such file"));
-        let why = super::parse(text, |_| Ok("ann@example.org".to_owned())).unwrap_err();
-        assert!(why.contains("line 1") && !why.contains("ann@"), "{why}");
+        let message = super::parse(text, |_| Ok("ann@example.org".to_owned())).unwrap_err();
+        assert!(message.contains("line 1") && !message.contains("ann@"), "{message}");
     }
 
     #[test]
-    fn bots_and_aliases_are_read() {
+    fn bots_and_aliases_are_parsed() {
         let identity =
             parse("bots = [\"ci-user\"]\n[aliases]\n\"~0123456789ab\" = \"ann\"\nold = \"ann\"\n").unwrap();
         assert_eq!(identity.name("OLD"), "ann");
@@ -76,16 +82,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
-        for (text, told) in [
+    fn errors_name_the_line_and_the_reason() {
+        for (text, expected) in [
             ("bot = [\"x\"]", "line 1: unknown field `bot`"),
             ("\n\nbots = \"x\"", "line 3: "),
             ("bots = [", "line 1: "),
             ("bots = [\"\"]", "empty"),
             ("[aliases]\na = \"b\"\nb = \"a\"", "leads back to itself"),
         ] {
-            let why = parse(text).unwrap_err();
-            assert!(why.contains(told), "{text}: {why}");
+            let message = parse(text).unwrap_err();
+            assert!(message.contains(expected), "{text}: {message}");
         }
     }
 }

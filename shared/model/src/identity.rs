@@ -1,5 +1,7 @@
-//! The configuration of bots and aliases, applied while folding and never while collecting, so that
-//! a change of mind reaches all of history and can be undone.
+//! The rules for bots and aliases.
+//!
+//! They are applied when a snapshot is folded and never when events are collected. A changed rule therefore
+//! reaches all of history, and can be undone.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,33 +10,33 @@ use sha2::{Digest, Sha256};
 
 use crate::member::{BOT_SUFFIX, MemberKind};
 
-/// Which members are bots, and which names belong to one member.
+/// The configured bots, and the aliases that join several names into one member.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Identity {
     bots: BTreeSet<String>,
     aliases: BTreeMap<String, String>,
 }
 
-/// An alias that leads back to itself.
+/// Aliases that form a cycle. Holds the lower-cased name of one of them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("alias {0:?} leads back to itself: remove one of the aliases in the circle")]
+#[error("alias {0:?} leads back to itself: remove one of the aliases in the cycle")]
 pub struct AliasCycle(pub String);
 
-/// A member after aliases and bots were applied.
+/// A member after the rules for bots and aliases were applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Resolved<'a> {
-    /// The name that the work is credited to.
+pub struct ResolvedMember<'a> {
+    /// The name credited, in the case of the event or of the alias.
     pub name: Cow<'a, str>,
-    /// Whether that member is a bot.
-    pub bot: bool,
+    /// Whether the credited member is a bot.
+    pub is_bot: bool,
 }
 
 impl Identity {
-    /// Bots by name, and aliases from a name to the name it belongs to; both are matched without
-    /// regard to case.
+    /// Creates the rules from the names of bots and from aliases, as pairs of an old name and the name to
+    /// credit. Names are matched without regard to case. Of two aliases with one old name, the last wins.
     ///
     /// # Errors
-    /// Where an alias leads back to itself.
+    /// If aliases form a cycle.
     pub fn new(
         bots: impl IntoIterator<Item = String>,
         aliases: impl IntoIterator<Item = (String, String)>,
@@ -58,7 +60,7 @@ impl Identity {
         Ok(Identity { bots, aliases: resolved })
     }
 
-    /// The member that a name belongs to.
+    /// Follows the aliases from a name to the name to credit.
     pub fn name<'a>(&'a self, name: &'a str) -> &'a str {
         if self.aliases.is_empty() {
             return name;
@@ -66,22 +68,24 @@ impl Identity {
         self.aliases.get(&member_key(name)).map_or(name, String::as_str)
     }
 
-    /// Applies aliases and bots to a member as GitHub shows it.
-    pub fn resolve<'a>(&'a self, name: &'a str, kind: MemberKind) -> Resolved<'a> {
+    /// Applies the rules to a member's name and kind as GitHub reports them.
+    ///
+    /// The kind belongs to the original name: after an alias, only the new name decides who is a bot.
+    pub fn resolve<'a>(&'a self, name: &'a str, kind: MemberKind) -> ResolvedMember<'a> {
         let target = self.name(name);
-        let bot = if target == name {
+        let is_bot = if target == name {
             kind == MemberKind::Bot || self.is_bot_by_name(name)
         } else {
             self.is_bot_by_name(target)
         };
-        Resolved { name: Cow::Borrowed(target), bot }
+        ResolvedMember { name: Cow::Borrowed(target), is_bot }
     }
 
     fn is_bot_by_name(&self, name: &str) -> bool {
         name.ends_with(BOT_SUFFIX) || (!self.bots.is_empty() && self.bots.contains(&member_key(name)))
     }
 
-    /// A short hash of the configuration: rollups folded under another one are not counted.
+    /// Returns 16 hex digits that identify the rules. Rollups folded under other rules are not counted.
     pub fn hash(&self) -> String {
         let mut hasher = Sha256::new();
         for bot in &self.bots {
@@ -94,7 +98,8 @@ impl Identity {
     }
 }
 
-/// The key under which a member is stored: logins are compared without regard to case.
+/// Returns the key under which a member is stored: the lower-cased name, because GitHub compares logins
+/// without regard to case.
 pub fn member_key(name: &str) -> String {
     name.to_lowercase()
 }
@@ -111,26 +116,29 @@ mod tests {
     }
 
     #[test]
-    fn aliases_are_followed_to_the_end_and_bots_are_named_by_configuration() {
-        let it =
+    fn aliases_are_followed_and_configured_bots_are_bots() {
+        let rules =
             identity(&["CI-User"], &[("~abc", "old-ann"), ("Old-Ann", "ann"), ("robo", "ci-user")]).unwrap();
-        assert_eq!(it.resolve("~abc", MemberKind::Unlinked), Resolved { name: "ann".into(), bot: false });
-        assert_eq!(it.resolve("OLD-ANN", MemberKind::User).name, "ann");
-        assert!(it.resolve("ci-user", MemberKind::User).bot);
-        assert!(it.resolve("robo", MemberKind::User).bot);
-        assert!(it.resolve("x[bot]", MemberKind::User).bot);
-        assert!(it.resolve("x", MemberKind::Bot).bot);
-        assert!(!it.resolve("ann", MemberKind::User).bot);
+        assert_eq!(
+            rules.resolve("~abc", MemberKind::Unlinked),
+            ResolvedMember { name: "ann".into(), is_bot: false }
+        );
+        assert_eq!(rules.resolve("OLD-ANN", MemberKind::User).name, "ann");
+        assert!(rules.resolve("ci-user", MemberKind::User).is_bot);
+        assert!(rules.resolve("robo", MemberKind::User).is_bot);
+        assert!(rules.resolve("x[bot]", MemberKind::User).is_bot);
+        assert!(rules.resolve("x", MemberKind::Bot).is_bot);
+        assert!(!rules.resolve("ann", MemberKind::User).is_bot);
     }
 
     #[test]
-    fn a_circle_of_aliases_is_refused() {
+    fn a_cycle_of_aliases_is_rejected() {
         assert!(identity(&[], &[("a", "b"), ("b", "a")]).is_err());
         assert!(identity(&[], &[("a", "a")]).is_err());
     }
 
     #[test]
-    fn the_hash_follows_the_meaning_not_the_order() {
+    fn the_hash_ignores_order_and_case() {
         let one = identity(&["a", "b"], &[]).unwrap();
         let two = identity(&["B", "A"], &[]).unwrap();
         assert_eq!(one.hash(), two.hash());

@@ -1,16 +1,16 @@
-//! The language of the product: events, members, periods, identity and the metric catalogue.
+//! The domain types: events, members, time ranges, identity rules and the metric catalogue.
 //!
-//! Everything here is pure and synchronous: no I/O, no clock, no async. What GitHub said becomes an
-//! [`Event`] with a deterministic id; what users ask for is a [`Range`] of UTC days cut into
-//! [`Bucket`]s; what they get back is described by the [`metric::CATALOGUE`]. Errors are put into words
-//! by [`failure::chain`].
+//! Everything here is pure and synchronous: no I/O, no async; only [`SystemClock`] reads a clock. A fact from
+//! GitHub becomes an [`Event`] with a deterministic id. Users request a [`Range`] of UTC days, which is cut
+//! into [`Bucket`]s. The [`metric::CATALOGUE`] describes the numbers they get.
 //!
 //! This crate does not know where events come from, how they are stored, or how they are served.
 
 pub mod clock;
+pub mod commit_version;
 pub mod configuration;
+mod error_chain;
 pub mod event;
-pub mod failure;
 pub mod identity;
 pub mod mailmap;
 pub mod member;
@@ -19,6 +19,8 @@ pub mod period;
 pub mod subject;
 
 pub use clock::{Clock, SystemClock};
+pub use commit_version::CommitVersion;
+pub use error_chain::error_chain;
 pub use event::{Event, EventBatch, EventId, EventKind, Facts, FirstReview};
 pub use identity::Identity;
 pub use member::{Member, MemberKind};

@@ -1,53 +1,57 @@
-//! Aliases as git's `.mailmap` writes them, with GitHub logins beside e-mail addresses.
+//! Aliases in the format of git's `.mailmap`, which may also hold GitHub logins.
 //!
-//! A line names who somebody is, and then as whom they appear: `Ann <ann> <ann@old.example>`. What
-//! stands between angle brackets is an e-mail address or a login. Addresses are turned into the names
-//! of members at once, so none of them is kept.
+//! A line gives the name a member should have, then a name the member appears under:
+//! `Ann <ann> <ann@old.example>`. Each pair of angle brackets holds an e-mail address or a login. The parser
+//! turns addresses into members' names at once and keeps no address.
 
 use crate::member::Member;
 
-/// A line that cannot be understood. The text never shows an address.
+/// An invalid line of a mailmap, by its number from 1. The message never quotes the line, which may hold an
+/// e-mail address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("line {0}: write it as Name <login or address> <other login or address>")]
-pub struct BadLine(pub usize);
+#[error("line {0} is invalid: expected Name <login or address> <other login or address>")]
+pub struct InvalidLine(pub usize);
 
-/// The aliases in a file: from the name somebody appears under to the name that is theirs. A line with
-/// one address only tells how a name is written, which nothing here depends on.
+/// Returns the aliases of a mailmap: pairs of the name a member appears under and the name it should have.
+///
+/// A line with one pair of angle brackets only sets how git prints a person's name. It gives no alias.
 ///
 /// # Errors
-/// Where a line cannot be understood.
-pub fn aliases(text: &str) -> Result<Vec<(String, String)>, BadLine> {
+/// If a line is invalid.
+pub fn aliases(text: &str) -> Result<Vec<(String, String)>, InvalidLine> {
     let mut aliases = Vec::new();
-    for (number, line) in text.lines().enumerate() {
+    for (index, line) in text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or_default().trim();
         if line.is_empty() {
             continue;
         }
-        let names = names(line).ok_or(BadLine(number + 1))?;
+        let names = bracketed_names(line).ok_or(InvalidLine(index + 1))?;
         match names.as_slice() {
             [_] => {}
             [proper, other] if proper.eq_ignore_ascii_case(other) => {}
             [proper, other] => aliases.push((other.clone(), proper.clone())),
-            _ => return Err(BadLine(number + 1)),
+            _ => return Err(InvalidLine(index + 1)),
         }
     }
     Ok(aliases)
 }
 
-/// What stands between angle brackets, as members' names.
-fn names(line: &str) -> Option<Vec<String>> {
+/// Returns the members named between angle brackets; `None` if the line has none or is malformed.
+fn bracketed_names(line: &str) -> Option<Vec<String>> {
     let mut names = Vec::new();
     let mut rest = line;
     while let Some((_, after)) = rest.split_once('<') {
         let (name, after) = after.split_once('>')?;
-        names.push(member(name.trim())?);
+        names.push(member_name(name.trim())?);
         rest = after;
     }
     (!names.is_empty() && !rest.contains('>')).then_some(names)
 }
 
-/// The member whom a login or an address belongs to: GitHub's own addresses tell the login.
-fn member(text: &str) -> Option<String> {
+/// Returns the name of the member with this login or e-mail address.
+///
+/// GitHub's noreply addresses contain the login. Any other address is hashed.
+fn member_name(text: &str) -> Option<String> {
     if text.is_empty() || text.contains(['<', ' ']) {
         return None;
     }
@@ -87,10 +91,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_such_line_is_told_by_its_number_alone() {
-        for bad in ["Ann", "Ann <>", "Ann <ann@x", "<a> <b> <c>", "<a b>", "ann@x.example>"] {
-            let error = aliases(&format!("\n{bad}\n")).unwrap_err();
-            assert_eq!(error, BadLine(2), "{bad}");
+    fn an_invalid_line_is_reported_by_number_only() {
+        for line in ["Ann", "Ann <>", "Ann <ann@x", "<a> <b> <c>", "<a b>", "ann@x.example>"] {
+            let error = aliases(&format!("\n{line}\n")).unwrap_err();
+            assert_eq!(error, InvalidLine(2), "{line}");
             assert!(!error.to_string().contains("ann@"));
         }
     }

@@ -1,69 +1,83 @@
-//! Who is credited with an event.
+//! Members: the accounts and authors credited with events.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
-/// The login that stands for every deleted account.
+/// The login under which GitHub shows every deleted account.
 pub const GHOST: &str = "ghost";
 
-/// The suffix GitHub gives to the login of an app's bot account.
+/// The suffix of the login of an app's bot account.
 pub const BOT_SUFFIX: &str = "[bot]";
 
 /// What sort of actor a member is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+///
+/// The variants' lower-case names are stored in the lake and used in the API.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum MemberKind {
-    /// A person's (or any ordinary) GitHub account.
+    /// An ordinary GitHub account, usually a person's.
     User,
-    /// An app's account, or one whose login carries the `[bot]` suffix.
+    /// An app's account, or one whose login ends in `[bot]`.
     Bot,
-    /// A commit author without a GitHub account, known by the hash of the e-mail address only.
+    /// A commit author without a GitHub account, identified only by the hash of the e-mail address.
     Unlinked,
     /// A deleted account.
     Ghost,
 }
 
 impl MemberKind {
-    /// Every kind, in the order in which they are declared.
-    pub const ALL: [MemberKind; 4] =
-        [MemberKind::User, MemberKind::Bot, MemberKind::Unlinked, MemberKind::Ghost];
+    /// All kinds, in declaration order.
+    pub const ALL: [Self; Self::VARIANTS.len()] = *Self::VARIANTS.first_chunk().unwrap();
 
-    /// The name used in the lake and the API.
+    /// Returns the stored name.
     pub fn as_str(self) -> &'static str {
-        match self {
-            MemberKind::User => "user",
-            MemberKind::Bot => "bot",
-            MemberKind::Unlinked => "unlinked",
-            MemberKind::Ghost => "ghost",
-        }
+        self.into()
     }
 
-    /// The kind of that name, if there is one.
+    /// Returns the kind with this stored name; `None` if there is none.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+        name.parse().ok()
     }
 }
 
-/// The actor an event is credited to, as GitHub shows it: aliases and configured bots are applied
-/// later, while folding.
+/// The actor an event is credited to, as GitHub reports it. The fold applies aliases and configured bots
+/// later.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Member {
-    /// The login; a bot's ends in `[bot]`; `~` and 12 hex digits for an unlinked author; `ghost`.
+    /// The login, which ends in `[bot]` for a bot; `~` and 12 hex digits for an unlinked author; or `ghost`.
     pub name: String,
-    /// GitHub's numeric account id, where there is an account.
+    /// GitHub's numeric account id; `None` without an account.
     pub id: Option<i64>,
-    /// What sort of actor this is.
+    /// What sort of actor the member is.
     pub kind: MemberKind,
 }
 
 impl Member {
-    /// A deleted account.
+    /// Returns the member that stands for every deleted account.
     pub fn ghost() -> Self {
         Member { name: GHOST.to_owned(), id: None, kind: MemberKind::Ghost }
     }
 
-    /// An account. `is_bot` is what the API's actor type says; the `[bot]` suffix, which GraphQL
-    /// drops and REST keeps, is put back, so that a bot has one name whichever API it came from.
+    /// Creates a member from a GitHub account. `is_bot` is what the API's actor type says.
+    ///
+    /// Adds a bot's `[bot]` suffix if it is missing: REST returns it and GraphQL does not, and a bot has one
+    /// name.
     pub fn account(login: &str, id: Option<i64>, is_bot: bool) -> Self {
         if login.eq_ignore_ascii_case(GHOST) {
             return Member::ghost();
@@ -75,11 +89,11 @@ impl Member {
         Member { name: login.to_owned(), id, kind: MemberKind::User }
     }
 
-    /// A commit author whom GitHub links to no account.
+    /// Creates a member from a commit author without a linked GitHub account.
     ///
-    /// A bot shows by its noreply address (`ID+NAME[bot]@users.noreply.HOST`) or by its author name;
-    /// anybody else becomes `~` and the first 12 hex digits of the SHA-256 of the lower-cased
-    /// address. The address itself is never kept.
+    /// A noreply address (`ID+NAME[bot]@users.noreply.HOST`) or an author name that ends in `[bot]`
+    /// identifies a bot. Any other author becomes `~` and the first 12 hex digits of the SHA-256 of the
+    /// lower-cased address. The address itself is never stored.
     pub fn commit_author(name: Option<&str>, email: Option<&str>) -> Self {
         let email = email.unwrap_or("").trim().to_lowercase();
         let noreply = email.split_once("@users.noreply.").map(|(local, _)| local);
@@ -87,7 +101,7 @@ impl Member {
             .map(|local| local.split_once('+').map_or(local, |(_, login)| login))
             .filter(|login| login.ends_with(BOT_SUFFIX));
         let from_name = name.map(str::trim).filter(|name| name.ends_with(BOT_SUFFIX) && !name.contains(' '));
-        // The name keeps the spelling that the address has lost.
+        // The name is preferred: unlike the lower-cased address, it has the login's own case.
         if let Some(bot) = from_name.or(from_email) {
             return Member::account(bot, None, true);
         }
@@ -101,7 +115,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bot_has_one_name_whichever_api_it_came_from() {
+    fn stored_names_do_not_change() {
+        let names = MemberKind::ALL.map(MemberKind::as_str);
+        assert_eq!(names, ["user", "bot", "unlinked", "ghost"]);
+        assert_eq!(names.map(MemberKind::parse), MemberKind::ALL.map(Some));
+        assert_eq!(MemberKind::parse("User"), None);
+    }
+
+    #[test]
+    fn a_bot_has_the_same_name_in_both_apis() {
         let graphql = Member::account("dependabot", Some(1), true);
         let rest = Member::account("dependabot[bot]", Some(1), true);
         assert_eq!(graphql, rest);
@@ -110,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bots_commits_show_by_name_or_noreply_address() {
+    fn bot_commits_are_recognised_by_name_or_noreply_address() {
         let by_name = Member::commit_author(Some("renovate[bot]"), Some("x@example.org"));
         assert_eq!((by_name.name.as_str(), by_name.kind), ("renovate[bot]", MemberKind::Bot));
         let by_email =
@@ -121,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unlinked_author_is_the_hash_of_the_lower_cased_address() {
+    fn an_unlinked_author_is_a_hash_of_the_address() {
         let one = Member::commit_author(Some("Ann"), Some("Ann@Example.org"));
         let two = Member::commit_author(None, Some("ann@example.org"));
         assert_eq!(one.name, two.name);
@@ -131,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn deleted_accounts_are_one_ghost() {
+    fn deleted_accounts_share_one_member() {
         assert_eq!(Member::account("ghost", Some(10137), false), Member::ghost());
     }
 }

@@ -1,10 +1,15 @@
-//! The metric catalogue: what is measured, in which unit, and how it folds.
+//! The metric catalogue: what each metric means, its unit, and how it is computed from rollups.
 //!
-//! The API's metadata, `show`, the dashboard and `docs/METRICS.md` read this catalogue. To add a
-//! metric, add its entry here and its fold in the `rollup` crate.
+//! The API, `show`, the dashboard and `docs/METRICS.md` read this catalogue. To add a metric, add its entry
+//! here and count it in the `fold` crate.
 
-/// A number that events add to. Counters of disjoint spans, repositories or members add up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+use strum::{IntoStaticStr, VariantArray};
+
+/// A number that events increment. Counters of disjoint time spans, repositories or members can be added.
+///
+/// The variants' snake-case names are stored in rollups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 #[repr(usize)]
 pub enum Counter {
     /// Commits with at most one parent.
@@ -13,17 +18,17 @@ pub enum Counter {
     MergeCommits,
     /// Lines added by commits with at most one parent.
     Additions,
-    /// Lines deleted by them.
+    /// Lines deleted by commits with at most one parent.
     Deletions,
-    /// Files changed by them.
+    /// Files changed by commits with at most one parent.
     FilesChanged,
     /// Pull requests opened.
     PrsOpened,
     /// Pull requests merged.
     PrsMerged,
-    /// Pull requests closed unmerged.
+    /// Pull requests closed without being merged.
     PrsClosed,
-    /// Reviews of somebody else's pull requests.
+    /// Reviews of other people's pull requests.
     Reviews,
     /// Issues opened.
     IssuesOpened,
@@ -35,90 +40,58 @@ pub enum Counter {
     Deploys,
     /// Deployments that failed and never succeeded.
     DeployFailures,
-    /// Commits with at most one parent that name somebody as a co-author.
+    /// Commits with at most one parent that name the member as a co-author.
     CoAuthoredCommits,
 }
 
 impl Counter {
-    /// How many counters there are.
-    pub const COUNT: usize = 15;
+    /// The number of counters.
+    pub const COUNT: usize = Self::VARIANTS.len();
 
-    /// Every counter, in the order in which they are declared.
-    pub const ALL: [Counter; Counter::COUNT] = [
-        Counter::Commits,
-        Counter::MergeCommits,
-        Counter::Additions,
-        Counter::Deletions,
-        Counter::FilesChanged,
-        Counter::PrsOpened,
-        Counter::PrsMerged,
-        Counter::PrsClosed,
-        Counter::Reviews,
-        Counter::IssuesOpened,
-        Counter::IssuesClosed,
-        Counter::Releases,
-        Counter::Deploys,
-        Counter::DeployFailures,
-        Counter::CoAuthoredCommits,
-    ];
+    /// All counters, in declaration order.
+    pub const ALL: [Self; Self::COUNT] = *Self::VARIANTS.first_chunk().unwrap();
 
-    /// The name under which the counter is stored: that of its metric.
+    /// Returns the stored name, which is also the name of the metric.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Counter::Commits => "commits",
-            Counter::MergeCommits => "merge_commits",
-            Counter::Additions => "additions",
-            Counter::Deletions => "deletions",
-            Counter::FilesChanged => "files_changed",
-            Counter::PrsOpened => "prs_opened",
-            Counter::PrsMerged => "prs_merged",
-            Counter::PrsClosed => "prs_closed",
-            Counter::Reviews => "reviews",
-            Counter::IssuesOpened => "issues_opened",
-            Counter::IssuesClosed => "issues_closed",
-            Counter::Releases => "releases",
-            Counter::Deploys => "deploys",
-            Counter::DeployFailures => "deploy_failures",
-            Counter::CoAuthoredCommits => "co_authored_commits",
-        }
+        self.into()
     }
 }
 
-/// A set of durations, kept as a mergeable distribution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A metric whose values are durations, stored as a mergeable distribution.
+///
+/// The names are stored in rollups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr, VariantArray)]
 #[repr(usize)]
 pub enum DurationMetric {
-    /// Created to merged.
+    /// From a pull request's creation to its merge.
+    #[strum(serialize = "cycle_time_hours")]
     CycleTime,
-    /// Created to the first review by another person.
+    /// From a pull request's creation to the first review by another person.
+    #[strum(serialize = "first_review_hours")]
     FirstReview,
 }
 
 impl DurationMetric {
-    /// How many distributions there are.
-    pub const COUNT: usize = 2;
+    /// The number of duration metrics.
+    pub const COUNT: usize = Self::VARIANTS.len();
 
-    /// Every distribution, in the order in which they are declared.
-    pub const ALL: [DurationMetric; DurationMetric::COUNT] =
-        [DurationMetric::CycleTime, DurationMetric::FirstReview];
+    /// All duration metrics, in declaration order.
+    pub const ALL: [Self; Self::COUNT] = *Self::VARIANTS.first_chunk().unwrap();
 
-    /// The name under which the distribution is stored: that of its metric.
+    /// Returns the stored name, which is also the name of the metric.
     pub fn as_str(self) -> &'static str {
-        match self {
-            DurationMetric::CycleTime => "cycle_time_hours",
-            DurationMetric::FirstReview => "first_review_hours",
-        }
+        self.into()
     }
 }
 
-/// How a metric comes out of rollups.
+/// How a metric is computed from rollups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Aggregation {
-    /// One counter.
+    /// The value of one counter.
     Count(Counter),
-    /// The sum of counters.
+    /// The sum of several counters.
     Sum(&'static [Counter]),
-    /// How many distinct members are credited with anything.
+    /// The number of distinct members credited with an event.
     DistinctMembers,
     /// The count, mean and nearest-rank percentiles of durations, in hours.
     Distribution(DurationMetric),
@@ -127,29 +100,29 @@ pub enum Aggregation {
 /// An entry of the catalogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metric {
-    /// The name in the API and the store.
+    /// The name in the API and in stored rollups.
     pub name: &'static str,
-    /// The unit of its values.
+    /// The unit of the values, in plural.
     pub unit: &'static str,
-    /// What it counts.
+    /// What the metric counts, as Markdown without a full stop.
     pub meaning: &'static str,
-    /// Whom it is credited to.
+    /// The role of the member it is credited to; empty if it depends on the event.
     pub credited_to: &'static str,
-    /// Which of GitHub's times puts it into a period.
+    /// The time of GitHub that assigns it to a bucket, as Markdown; empty if it depends on the event.
     pub at: &'static str,
-    /// Where the definition comes from.
+    /// The URL of the definition.
     pub source: &'static str,
-    /// How it comes out of rollups.
+    /// How the metric is computed from rollups.
     pub aggregation: Aggregation,
 }
 
 impl Metric {
-    /// The metric of that name, if there is one.
+    /// Returns the metric with this name; `None` if there is none.
     pub fn named(name: &str) -> Option<&'static Metric> {
         CATALOGUE.iter().find(|metric| metric.name == name)
     }
 
-    /// Whether the metric's values are distributions rather than integers.
+    /// Returns whether the values are distributions; otherwise they are integers.
     pub fn is_distribution(&self) -> bool {
         matches!(self.aggregation, Aggregation::Distribution(_))
     }
@@ -168,7 +141,7 @@ const PR_AUTHOR: &str = "pull request author";
 const ISSUE_AUTHOR: &str = "issue author";
 const COMMITTED: &str = "`committedDate`";
 
-/// Every metric, in the order in which they are shown.
+/// All metrics, in display order.
 pub const CATALOGUE: &[Metric] = &[
     Metric {
         name: "commits",
@@ -191,7 +164,7 @@ pub const CATALOGUE: &[Metric] = &[
     Metric {
         name: "additions",
         unit: "lines",
-        meaning: "lines added by `commits`; a commit whose lines GitHub refuses to count adds none",
+        meaning: "lines added by `commits`; a commit whose lines GitHub refuses to count adds 0",
         credited_to: AUTHOR,
         at: COMMITTED,
         source: GIT,
@@ -209,7 +182,7 @@ pub const CATALOGUE: &[Metric] = &[
     Metric {
         name: "files_changed",
         unit: "files",
-        meaning: "files changed by `commits`, counted again for each commit",
+        meaning: "files changed by `commits`; a file counts once per commit",
         credited_to: AUTHOR,
         at: COMMITTED,
         source: GIT,
@@ -218,7 +191,7 @@ pub const CATALOGUE: &[Metric] = &[
     Metric {
         name: "lines_changed",
         unit: "lines",
-        meaning: "`additions` and `deletions` together",
+        meaning: "`additions` plus `deletions`",
         credited_to: AUTHOR,
         at: COMMITTED,
         source: GIT,
@@ -227,7 +200,7 @@ pub const CATALOGUE: &[Metric] = &[
     Metric {
         name: "prs_opened",
         unit: "pull requests",
-        meaning: "pull requests opened, drafts among them",
+        meaning: "pull requests opened, including drafts",
         credited_to: PR_AUTHOR,
         at: "`createdAt`",
         source: PULL_REQUEST,
@@ -245,7 +218,7 @@ pub const CATALOGUE: &[Metric] = &[
     Metric {
         name: "prs_closed",
         unit: "pull requests",
-        meaning: "pull requests that are closed now and were not merged",
+        meaning: "pull requests that are currently closed and were not merged",
         credited_to: PR_AUTHOR,
         at: "the timeline's `ClosedEvent` that belongs to `closedAt`, or `closedAt`",
         source: PULL_REQUEST,
@@ -254,7 +227,7 @@ pub const CATALOGUE: &[Metric] = &[
     Metric {
         name: "reviews",
         unit: "reviews",
-        meaning: "reviews submitted on other people's pull requests, pending ones not",
+        meaning: "reviews submitted on other people's pull requests, excluding pending reviews",
         credited_to: "reviewer",
         at: "`submittedAt`",
         source: REVIEW,
@@ -272,7 +245,7 @@ pub const CATALOGUE: &[Metric] = &[
     Metric {
         name: "issues_closed",
         unit: "issues",
-        meaning: "issues that are closed now",
+        meaning: "issues that are currently closed",
         credited_to: ISSUE_AUTHOR,
         at: "the timeline's `ClosedEvent` that belongs to `closedAt`, or `closedAt`",
         source: ISSUE,
@@ -281,7 +254,7 @@ pub const CATALOGUE: &[Metric] = &[
     Metric {
         name: "releases",
         unit: "releases",
-        meaning: "releases published, drafts not",
+        meaning: "releases published, excluding drafts",
         credited_to: "release author",
         at: "`publishedAt`",
         source: RELEASE,
@@ -290,7 +263,7 @@ pub const CATALOGUE: &[Metric] = &[
     Metric {
         name: "deploys",
         unit: "deployments",
-        meaning: "deployments that ever reached `success`, whatever their state is now",
+        meaning: "deployments that ever reached `success`, whatever their current state",
         credited_to: "deployment creator",
         at: "the first `success` status",
         source: DEPLOYMENT,
@@ -299,7 +272,7 @@ pub const CATALOGUE: &[Metric] = &[
     Metric {
         name: "deploy_failures",
         unit: "deployments",
-        meaning: "deployments with a `failure` or `error` status and never a `success`",
+        meaning: "deployments with a `failure` or `error` status and no `success`",
         credited_to: "deployment creator",
         at: "the first `failure` or `error` status",
         source: DEPLOYMENT,
@@ -308,7 +281,7 @@ pub const CATALOGUE: &[Metric] = &[
     Metric {
         name: "active_members",
         unit: "members",
-        meaning: "distinct members credited with any of the above in the range",
+        meaning: "distinct members credited with any of the metrics above in the range",
         credited_to: "",
         at: "",
         source: "https://chaoss.community/kb/metric-contributors/",
@@ -317,8 +290,8 @@ pub const CATALOGUE: &[Metric] = &[
     Metric {
         name: "co_authored_commits",
         unit: "commits",
-        meaning: "commits with at most one parent that name somebody else than the author as a co-author, \
-                  counted once for each co-author; who is nothing but a co-author is no active member",
+        meaning: "commits with at most one parent that name a co-author other than the author, counted once \
+                  per co-author; a member who is only a co-author is not an active member",
         credited_to: "co-author",
         at: COMMITTED,
         source: GIT,
@@ -327,7 +300,7 @@ pub const CATALOGUE: &[Metric] = &[
     Metric {
         name: "cycle_time_hours",
         unit: "hours",
-        meaning: "pull requests merged in the range: from created to merged",
+        meaning: "pull requests merged in the range: time from creation to merge",
         credited_to: PR_AUTHOR,
         at: "`mergedAt`",
         source: PERCENTILE,
@@ -336,8 +309,9 @@ pub const CATALOGUE: &[Metric] = &[
     Metric {
         name: "first_review_hours",
         unit: "hours",
-        meaning: "pull requests merged in the range: from created to the first review by another \
-                  person, not after the merge; those without one are left out, so `count` shows the coverage",
+        meaning: "pull requests merged in the range: time from creation to the first review by another \
+                  person, not after the merge; pull requests without such a review are left out, so `count` \
+                  shows the coverage",
         credited_to: PR_AUTHOR,
         at: "`mergedAt`",
         source: PERCENTILE,
@@ -345,14 +319,15 @@ pub const CATALOGUE: &[Metric] = &[
     },
 ];
 
-/// The catalogue as the Markdown page `docs/METRICS.md`.
+/// Returns the text of `docs/METRICS.md`.
 pub fn markdown() -> String {
     let mut page = String::from(
         "# Metrics\n\n\
-         Generated from the catalogue in `shared/model/src/metric.rs`; a test keeps the two alike.\n\n\
+         Generated from the catalogue in `shared/model/src/metric.rs`; a test fails if the two differ.\n\n\
          All times are UTC. A count is an integer. A distribution is `{count, mean, p50, p90}`, in hours; \
-         an empty one has `count` 0 and nulls, never zeros. Percentiles are nearest-rank, within 1 %.\n\n\
-         | metric | unit | counts | credited to | at | source |\n|---|---|---|---|---|---|\n",
+         if it is empty, `count` is 0 and the other values are null. Percentiles are nearest-rank, within \
+         1 %.\n\n\
+         | metric | unit | meaning | credited to | at | source |\n|---|---|---|---|---|---|\n",
     );
     for metric in CATALOGUE {
         page.push_str(&format!(
@@ -361,13 +336,14 @@ pub fn markdown() -> String {
         ));
     }
     page.push_str(
-        "\nA bot is an actor whose type is Bot, whose login ends in `[bot]`, or whom the configuration names. \
-         Bots' events are kept and filtered when asked: `bots=exclude` (the default), `include` or `only`. \
-         A review that counts towards `first_review_hours` is never a bot's.\n\n\
-         A commit whose author has no GitHub account belongs to the member `~` and the first 12 hex digits of the \
-         SHA-256 of the lower-cased e-mail address; a deleted account is `ghost`. No e-mail address is stored.\n\n\
-         `total_repos` and `total_members`, beside an organization's metrics, count the repositories and members \
-         ever credited with anything, whatever the range.\n",
+        "\nA bot is an actor whose type is Bot, whose login ends in `[bot]`, or that the configuration lists as a \
+         bot. Events of bots are stored; the parameter `bots` filters them: `exclude` (the default), `include` or \
+         `only`. A bot's review never counts towards `first_review_hours`.\n\n\
+         A commit whose author has no GitHub account is credited to the member `~` followed by the first 12 hex \
+         digits of the SHA-256 of the lower-cased e-mail address. A deleted account is `ghost`. \
+         No e-mail address is stored.\n\n\
+         `total_repos` and `total_members`, next to an organization's metrics, count the repositories and \
+         members ever credited with an event, whatever the range.\n",
     );
     page
 }
@@ -378,25 +354,25 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn names_are_unique_and_every_counter_and_duration_is_shown() {
+    fn the_catalogue_has_every_counter_and_duration_once() {
         let names: BTreeSet<_> = CATALOGUE.iter().map(|metric| metric.name).collect();
         assert_eq!(names.len(), CATALOGUE.len());
         for (i, counter) in Counter::ALL.into_iter().enumerate() {
             assert_eq!(counter as usize, i);
-            let metric = Metric::named(counter.as_str()).expect("a counter is a metric");
+            let metric = Metric::named(counter.as_str()).expect("every counter is a metric");
             assert_eq!(metric.aggregation, Aggregation::Count(counter));
         }
         for (i, duration) in DurationMetric::ALL.into_iter().enumerate() {
             assert_eq!(duration as usize, i);
-            let metric = Metric::named(duration.as_str()).expect("a distribution is a metric");
+            let metric = Metric::named(duration.as_str()).expect("every duration metric is a metric");
             assert_eq!(metric.aggregation, Aggregation::Distribution(duration));
         }
     }
 
     #[test]
-    fn the_metrics_page_is_the_catalogue() {
+    fn the_metrics_page_matches_the_catalogue() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/METRICS.md");
-        let page = std::fs::read_to_string(path).expect("docs/METRICS.md is there");
+        let page = std::fs::read_to_string(path).expect("docs/METRICS.md exists");
         assert_eq!(page, markdown(), "run: cargo run -q -p gam-model --example metrics > docs/METRICS.md");
     }
 }

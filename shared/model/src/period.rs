@@ -1,16 +1,34 @@
-//! Days, ISO weeks and months in UTC, and the half-open ranges cut out of them.
+//! UTC days, ISO weeks and months, and half-open ranges of days.
 //!
-//! Weeks are ISO 8601 weeks: they start on Monday. A [`Bucket`] is aligned to its grain; a
-//! [`Range`] is any half-open span of days.
+//! Weeks are ISO 8601 weeks: they start on Monday. A [`Bucket`] is aligned to its grain; a [`Range`] is any
+//! half-open span of days.
 
 use std::fmt;
 
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 /// The length of a bucket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+///
+/// The variants' lower-case names are stored and used in the API.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Grain {
     /// A UTC day.
     Day,
@@ -21,24 +39,20 @@ pub enum Grain {
 }
 
 impl Grain {
-    /// Every grain, shortest first.
-    pub const ALL: [Grain; 3] = [Grain::Day, Grain::Week, Grain::Month];
+    /// All grains, shortest first.
+    pub const ALL: [Self; Self::VARIANTS.len()] = *Self::VARIANTS.first_chunk().unwrap();
 
-    /// The name used in the store and the API.
+    /// Returns the stored name.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Grain::Day => "day",
-            Grain::Week => "week",
-            Grain::Month => "month",
-        }
+        self.into()
     }
 
-    /// The grain of that name, if there is one.
+    /// Returns the grain with this stored name; `None` if there is none.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|grain| grain.as_str() == name)
+        name.parse().ok()
     }
 
-    /// The bucket that holds the day.
+    /// Returns the bucket that contains the day.
     pub fn bucket(self, day: NaiveDate) -> Bucket {
         let start = match self {
             Grain::Day => day,
@@ -57,17 +71,17 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// The bucket's length.
+    /// Returns the length.
     pub fn grain(self) -> Grain {
         self.grain
     }
 
-    /// The first day.
+    /// Returns the first day.
     pub fn start(self) -> NaiveDate {
         self.start
     }
 
-    /// The day after the last.
+    /// Returns the day after the last day.
     pub fn end(self) -> NaiveDate {
         match self.grain {
             Grain::Day => self.start + Days::new(1),
@@ -76,7 +90,7 @@ impl Bucket {
         }
     }
 
-    /// The bucket that follows.
+    /// Returns the following bucket of the same grain.
     pub fn next(self) -> Bucket {
         Bucket { grain: self.grain, start: self.end() }
     }
@@ -87,29 +101,29 @@ impl Bucket {
 pub struct Month(NaiveDate);
 
 impl Month {
-    /// The month that holds the day.
+    /// Returns the month that contains the day.
     pub fn of(day: NaiveDate) -> Self {
         Month(day.with_day(1).expect("every month has a first day"))
     }
 
-    /// The month written as `YYYY-MM`, if it is one.
+    /// Parses `YYYY-MM`; `None` if the text is not a month.
     pub fn parse(text: &str) -> Option<Self> {
-        let well_formed = text.len() == 7 && text.as_bytes()[4] == b'-';
-        let day = well_formed.then(|| NaiveDate::parse_from_str(&format!("{text}-01"), "%Y-%m-%d").ok());
+        let is_well_formed = text.len() == 7 && text.as_bytes()[4] == b'-';
+        let day = is_well_formed.then(|| NaiveDate::parse_from_str(&format!("{text}-01"), "%Y-%m-%d").ok());
         day.flatten().map(Month)
     }
 
-    /// The first day.
+    /// Returns the first day.
     pub fn first_day(self) -> NaiveDate {
         self.0
     }
 
-    /// The first day of the month that follows.
+    /// Returns the first day of the following month.
     pub fn end(self) -> NaiveDate {
         self.0 + Months::new(1)
     }
 
-    /// How many days the month has.
+    /// Returns the number of days in the month.
     pub fn days(self) -> usize {
         (self.end() - self.0).num_days() as usize
     }
@@ -121,7 +135,7 @@ impl fmt::Display for Month {
     }
 }
 
-/// Midnight UTC at the start of the day.
+/// Returns the start of the day, midnight UTC.
 pub fn midnight(day: NaiveDate) -> DateTime<Utc> {
     day.and_hms_opt(0, 0, 0).expect("midnight exists on every day").and_utc()
 }
@@ -133,51 +147,51 @@ pub struct Range {
     until: NaiveDate,
 }
 
-/// The earliest and the latest day a range may name.
+/// The earliest day of a range.
 pub const FIRST_DAY: NaiveDate = NaiveDate::from_ymd_opt(1970, 1, 1).expect("a valid date");
-/// The day no range may reach past.
+/// The latest `until` of a range.
 pub const LAST_DAY: NaiveDate = NaiveDate::from_ymd_opt(9999, 1, 1).expect("a valid date");
 
-/// Three spans, any of which may be empty, that together make up a range: whole buckets of a grain
-/// in the middle, and the days before and after them.
+/// A range split at the borders of a grain's buckets. The parts are adjacent and make up the range; an empty
+/// part is `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cover {
-    /// Days before the first whole bucket.
+pub struct RangeSplit {
+    /// The days before the first complete bucket; the entire range if it contains no complete bucket.
     pub head: Option<Range>,
-    /// Whole buckets.
-    pub whole: Option<Range>,
-    /// Days after the last whole bucket.
+    /// The complete buckets.
+    pub aligned: Option<Range>,
+    /// The days after the last complete bucket.
     pub tail: Option<Range>,
 }
 
 impl Range {
-    /// The range `[since, until)`; `None` where it would be empty or inverted.
+    /// Creates the range `[since, until)`; `None` if it would be empty.
     pub fn new(since: NaiveDate, until: NaiveDate) -> Option<Self> {
         (since < until).then_some(Range { since, until })
     }
 
-    /// The first day.
+    /// Returns the first day.
     pub fn since(self) -> NaiveDate {
         self.since
     }
 
-    /// The day after the last.
+    /// Returns the day after the last day.
     pub fn until(self) -> NaiveDate {
         self.until
     }
 
-    /// Whether the day lies in the range.
+    /// Returns whether the day is in the range.
     pub fn contains(self, day: NaiveDate) -> bool {
         self.since <= day && day < self.until
     }
 
-    /// Every bucket of the grain that meets the range, in order.
+    /// Returns the buckets of the grain that overlap the range, in order.
     pub fn buckets(self, grain: Grain) -> impl Iterator<Item = Bucket> {
         std::iter::successors(Some(grain.bucket(self.since)), |bucket| Some(bucket.next()))
             .take_while(move |bucket| bucket.start() < self.until)
     }
 
-    /// How many buckets of the grain meet the range, without listing them.
+    /// Returns the number of buckets of the grain that overlap the range, in constant time.
     pub fn bucket_count(self, grain: Grain) -> u64 {
         let (first, last) = (grain.bucket(self.since).start(), self.until - Days::new(1));
         let count = match grain {
@@ -191,18 +205,18 @@ impl Range {
         count as u64 + 1
     }
 
-    /// Splits the range into whole buckets of the grain and the days left over at both ends.
-    pub fn cover(self, grain: Grain) -> Cover {
-        let first = grain.bucket(self.since);
-        let whole_from = if first.start() == self.since { self.since } else { first.end() };
-        let whole_to = grain.bucket(self.until).start();
-        match Range::new(whole_from, whole_to) {
-            Some(whole) => Cover {
-                head: Range::new(self.since, whole_from),
-                whole: Some(whole),
-                tail: Range::new(whole_to, self.until),
+    /// Splits the range into complete buckets of the grain and the remaining days at both ends.
+    pub fn split_by(self, grain: Grain) -> RangeSplit {
+        let first_bucket = grain.bucket(self.since);
+        let aligned_since = if first_bucket.start() == self.since { self.since } else { first_bucket.end() };
+        let aligned_until = grain.bucket(self.until).start();
+        match Range::new(aligned_since, aligned_until) {
+            Some(aligned) => RangeSplit {
+                head: Range::new(self.since, aligned_since),
+                aligned: Some(aligned),
+                tail: Range::new(aligned_until, self.until),
             },
-            None => Cover { head: Some(self), whole: None, tail: None },
+            None => RangeSplit { head: Some(self), aligned: None, tail: None },
         }
     }
 }
@@ -218,7 +232,14 @@ mod tests {
     }
 
     #[test]
-    fn year_ends_and_leap_days() {
+    fn stored_names_of_grains_do_not_change() {
+        let names = Grain::ALL.map(Grain::as_str);
+        assert_eq!(names, ["day", "week", "month"]);
+        assert_eq!(names.map(Grain::parse), Grain::ALL.map(Some));
+    }
+
+    #[test]
+    fn buckets_and_months_at_year_ends_and_leap_days() {
         assert_eq!(Grain::Week.bucket(day("2021-01-01")).start(), day("2020-12-28"));
         assert_eq!(Grain::Week.bucket(day("2024-12-31")).end(), day("2025-01-06"));
         assert_eq!(Grain::Month.bucket(day("2024-02-29")).end(), day("2024-03-01"));
@@ -232,22 +253,22 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_never_empty_or_inverted() {
+    fn an_empty_or_inverted_range_is_rejected() {
         assert!(Range::new(day("2024-01-02"), day("2024-01-02")).is_none());
         assert!(Range::new(day("2024-01-02"), day("2024-01-01")).is_none());
     }
 
     fn any_day() -> impl Strategy<Value = NaiveDate> {
-        (0i64..40_000).prop_map(|n| FIRST_DAY + Days::new(n as u64))
+        (0u64..40_000).prop_map(|offset| FIRST_DAY + Days::new(offset))
     }
 
     fn any_range() -> impl Strategy<Value = Range> {
-        (any_day(), 1u64..1_000).prop_map(|(since, n)| Range::new(since, since + Days::new(n)).unwrap())
+        (any_day(), 1u64..1_000).prop_map(|(since, days)| Range::new(since, since + Days::new(days)).unwrap())
     }
 
     proptest! {
         #[test]
-        fn a_bucket_holds_its_day_and_agrees_with_chrono(d in any_day()) {
+        fn a_bucket_contains_its_day_and_matches_chrono(d in any_day()) {
             for grain in Grain::ALL {
                 let bucket = grain.bucket(d);
                 prop_assert!(bucket.start() <= d && d < bucket.end());
@@ -263,7 +284,7 @@ mod tests {
         }
 
         #[test]
-        fn buckets_tile_the_range(range in any_range()) {
+        fn buckets_cover_the_range_without_gaps(range in any_range()) {
             for grain in Grain::ALL {
                 let buckets: Vec<_> = range.buckets(grain).collect();
                 prop_assert_eq!(buckets.len() as u64, range.bucket_count(grain));
@@ -277,18 +298,18 @@ mod tests {
         }
 
         #[test]
-        fn a_cover_is_the_range_itself(range in any_range()) {
+        fn the_parts_of_a_split_make_up_the_range(range in any_range()) {
             for grain in Grain::ALL {
-                let cover = range.cover(grain);
-                let mut at = range.since();
-                for part in [cover.head, cover.whole, cover.tail].into_iter().flatten() {
-                    prop_assert_eq!(part.since(), at);
-                    at = part.until();
+                let split = range.split_by(grain);
+                let mut next_day = range.since();
+                for part in [split.head, split.aligned, split.tail].into_iter().flatten() {
+                    prop_assert_eq!(part.since(), next_day);
+                    next_day = part.until();
                 }
-                prop_assert_eq!(at, range.until());
-                if let Some(whole) = cover.whole {
-                    prop_assert_eq!(grain.bucket(whole.since()).start(), whole.since());
-                    prop_assert_eq!(grain.bucket(whole.until()).start(), whole.until());
+                prop_assert_eq!(next_day, range.until());
+                if let Some(aligned) = split.aligned {
+                    prop_assert_eq!(grain.bucket(aligned.since()).start(), aligned.since());
+                    prop_assert_eq!(grain.bucket(aligned.until()).start(), aligned.until());
                 }
             }
         }

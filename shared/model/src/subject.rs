@@ -1,39 +1,45 @@
-//! Whom or what a rollup is about, and the key that tells one rollup from another.
+//! The subject of a rollup, and the key that identifies a stored rollup.
 
 use chrono::NaiveDate;
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use crate::identity::member_key;
 use crate::period::{Grain, Month};
 
-/// Whom or what a rollup is about.
+/// What a rollup is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
-    /// The whole organization.
+    /// The organization.
     Org,
     /// A repository, by GitHub's numeric id.
     Repo(i64),
-    /// A member, by the lower-cased name after aliases.
+    /// A member, by the lower-cased name after aliases were applied.
     Member(String),
 }
 
-/// The sort of a [`Subject`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// The kind of a [`Subject`].
+///
+/// The variants' lower-case names are stored.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, EnumString, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "lowercase")]
 pub enum SubjectKind {
-    /// The whole organization.
+    /// The organization.
     Org,
-    /// Repositories.
+    /// A repository.
     Repo,
-    /// Members.
+    /// A member.
     Member,
 }
 
 impl Subject {
-    /// A member, whatever the case of the name.
+    /// Creates the subject of a member, ignoring the case of the name.
     pub fn member(name: &str) -> Self {
         Subject::Member(member_key(name))
     }
 
-    /// The sort of the subject.
+    /// Returns the kind.
     pub fn kind(&self) -> SubjectKind {
         match self {
             Subject::Org => SubjectKind::Org,
@@ -42,7 +48,8 @@ impl Subject {
         }
     }
 
-    /// The subject within its kind, as text: what an adapter stores beside [`SubjectKind::code`].
+    /// Returns the text that identifies the subject within its kind. Adapters store it with
+    /// [`SubjectKind::as_str`].
     pub fn name(&self) -> String {
         match self {
             Subject::Org => String::new(),
@@ -51,7 +58,7 @@ impl Subject {
         }
     }
 
-    /// The subject that [`Subject::name`] wrote.
+    /// Parses what [`Subject::name`] returned; `None` if a repository's name is not a number.
     pub fn parse(kind: SubjectKind, name: &str) -> Option<Self> {
         Some(match kind {
             SubjectKind::Org => Subject::Org,
@@ -62,37 +69,33 @@ impl Subject {
 }
 
 impl SubjectKind {
-    /// Every kind.
-    pub const ALL: [SubjectKind; 3] = [SubjectKind::Org, SubjectKind::Repo, SubjectKind::Member];
+    /// All kinds, in declaration order.
+    pub const ALL: [Self; Self::VARIANTS.len()] = *Self::VARIANTS.first_chunk().unwrap();
 
-    /// The text an adapter stores.
-    pub fn code(self) -> &'static str {
-        match self {
-            SubjectKind::Org => "org",
-            SubjectKind::Repo => "repo",
-            SubjectKind::Member => "member",
-        }
+    /// Returns the stored name.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
-    /// The kind that [`SubjectKind::code`] wrote.
-    pub fn parse(code: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.code() == code)
+    /// Returns the kind with this stored name; `None` if there is none.
+    pub fn parse(name: &str) -> Option<Self> {
+        name.parse().ok()
     }
 }
 
 /// The key of one stored rollup.
 ///
-/// Every rollup derives from exactly one month's snapshot, so a week that spans two months is stored
-/// in two parts, told apart by `month`.
+/// A rollup derives from exactly one month's snapshot. A week that spans two months is therefore stored in
+/// two parts, which differ in `month`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RollupKey {
-    /// Whom or what it is about.
+    /// What the rollup is about.
     pub subject: Subject,
-    /// The bucket's length.
+    /// The length of the bucket.
     pub grain: Grain,
-    /// The bucket's first day.
+    /// The first day of the bucket, UTC.
     pub start: NaiveDate,
-    /// The month whose snapshot it derives from.
+    /// The UTC month of the snapshot it derives from.
     pub month: Month,
 }
 
@@ -101,12 +104,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn subjects_survive_being_written() {
+    fn stored_names_of_kinds_do_not_change() {
+        assert_eq!(SubjectKind::ALL.map(SubjectKind::as_str), ["org", "repo", "member"]);
+    }
+
+    #[test]
+    fn subjects_parse_from_their_stored_text() {
         for subject in
             [Subject::Org, Subject::Repo(42), Subject::member("Ann"), Subject::member("~00ff00ff00ff")]
         {
             assert_eq!(Subject::parse(subject.kind(), &subject.name()), Some(subject.clone()));
-            assert_eq!(SubjectKind::parse(subject.kind().code()), Some(subject.kind()));
+            assert_eq!(SubjectKind::parse(subject.kind().as_str()), Some(subject.kind()));
         }
     }
 }

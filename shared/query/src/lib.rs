@@ -1,19 +1,16 @@
-//! Use case query: questions about an organization, and their answers as the API gives them.
+//! Use case query: answers about an organization, its repositories and members, from stored rollups.
 //!
-//! A subject's totals over any range come from at most three range reads and the markers: whole
-//! months, and the days before and after them. Whether a subject was ever seen, and how its name is
-//! spelled, comes out of the same reads.
+//! A subject's totals over any range take at most three range reads and the markers: complete months,
+//! and the days before and after them. The same reads say whether a member exists and what its latest
+//! name is.
 
-mod answer;
+mod answers;
+mod error;
 mod list;
+mod org_reader;
 mod ports;
-mod read;
-
-pub use answer::{
-    BotFilter, ListAnswer, ListEntry, ListKind, MetricValues, MetricsAnswer, Order, OrgSummary, OrgsAnswer,
-    Point, QueryError, SeriesAnswer, SubjectRef, Value,
-};
-pub use list::{ListRequest, list};
+mod sort_key;
+mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,33 +20,42 @@ use gam_model::period::{FIRST_DAY, LAST_DAY};
 use gam_model::{Grain, Range};
 use gam_rollup::Rollup;
 
+pub use answers::{
+    BotFilter, ListAnswer, ListEntry, ListKind, MetricValue, MetricValues, MetricsAnswer, OrgSummary,
+    OrgsAnswer, SeriesAnswer, SeriesPoint, SortDirection, SubjectRef,
+};
+pub use error::QueryError;
+pub use list::{ListRequest, list};
 pub use ports::QueryPorts;
-use read::{Asked, Org, value, values};
 
-/// The most points a time series may have.
+use org_reader::{Coverage, OrgReader, ResolvedSubject};
+use values::{metric_value, metric_values};
+
+/// The most points that a series may have.
 pub const MAX_POINTS: u64 = 20_000;
-/// The most entries a page of a listing may have.
+/// The most entries that a page of a listing may have.
 pub const MAX_LIMIT: usize = 1_000;
 
-/// Every organization that was ever collected.
+/// Returns every organization that was ever collected.
 ///
 /// # Errors
-/// Where the store fails.
+/// If the store fails, or a stored rollup cannot be read.
 pub async fn orgs(ports: &QueryPorts) -> Result<OrgsAnswer, QueryError> {
     let mut orgs = Vec::new();
     for name in ports.names.orgs().await? {
-        let org = Org::open(ports, &name).await?;
-        let mut all = Rollup::default();
-        for (_, rollup) in org.read(&Asked::org(), Grain::Month, FIRST_DAY, LAST_DAY).await? {
-            all.merge(&rollup);
+        let org = OrgReader::open(ports, &name).await?;
+        let subject = ResolvedSubject::org();
+        let mut total = Rollup::default();
+        for (_, rollup) in org.read_buckets(&subject, Grain::Month, FIRST_DAY, LAST_DAY).await? {
+            total.merge(&rollup);
         }
-        let repos: BTreeSet<i64> = all.people.repos.union(&all.bots.repos).copied().collect();
-        let spans = [all.people.span, all.bots.span];
+        let repos: BTreeSet<i64> = total.people.repos.union(&total.bots.repos).copied().collect();
+        let spans = [total.people.span, total.bots.span];
         let spans = || spans.into_iter().flatten();
         orgs.push(OrgSummary {
             org: name,
             repos: repos.len() as u64,
-            members: all.people.members.len() as u64,
+            members: total.people.members.len() as u64,
             first_event: spans().map(|span| span.0).min().and_then(DateTime::from_timestamp_millis),
             last_event: spans().map(|span| span.1).max().and_then(DateTime::from_timestamp_millis),
         });
@@ -57,10 +63,10 @@ pub async fn orgs(ports: &QueryPorts) -> Result<OrgsAnswer, QueryError> {
     Ok(OrgsAnswer { orgs })
 }
 
-/// A subject's metrics over a range.
+/// Returns a subject's metrics over a range.
 ///
 /// # Errors
-/// Where the subject was never seen, or the store fails.
+/// If there is no such subject, the store fails, or a stored rollup cannot be read.
 pub async fn metrics(
     ports: &QueryPorts,
     org: &str,
@@ -68,35 +74,36 @@ pub async fn metrics(
     range: Range,
     bots: BotFilter,
 ) -> Result<MetricsAnswer, QueryError> {
-    let org = Org::open(ports, org).await?;
-    let mut asked = org.resolve(subject).await?;
-    // All months, not only those of the range: they tell whether the subject was ever seen, and what
-    // an organization has in all.
-    let (mut total, mut ever) = (Rollup::default(), Rollup::default());
-    let cover = range.cover(Grain::Month);
-    let (months, days, (complete_since, complete_until)) = tokio::try_join!(
-        org.read(&asked, Grain::Month, FIRST_DAY, LAST_DAY),
-        org.read_all(&asked, [(cover.head, Grain::Day), (cover.tail, Grain::Day)]),
-        org.completeness(&asked.subject),
+    let org = OrgReader::open(ports, org).await?;
+    let mut resolved = org.resolve_subject(subject).await?;
+    // All months and not only those of the range: they say whether the subject was ever credited, and
+    // what the totals of an organization are.
+    let (mut in_range, mut ever) = (Rollup::default(), Rollup::default());
+    let cover = range.split_by(Grain::Month);
+    let (months, days, coverage) = tokio::try_join!(
+        org.read_buckets(&resolved, Grain::Month, FIRST_DAY, LAST_DAY),
+        org.read_spans(&resolved, [(cover.head, Grain::Day), (cover.tail, Grain::Day)]),
+        org.coverage(&resolved.subject),
     )?;
     for (key, rollup) in months {
         ever.merge(&rollup);
-        if cover.whole.is_some_and(|whole| whole.contains(key.start)) {
-            total.merge(&rollup);
+        if cover.aligned.is_some_and(|complete_months| complete_months.contains(key.start)) {
+            in_range.merge(&rollup);
         }
     }
-    days.iter().for_each(|(_, rollup)| total.merge(rollup));
-    org.name_member(&mut asked, &ever).await?;
-    let mut metrics = values(&asked.subject, &total, bots);
+    days.iter().for_each(|(_, rollup)| in_range.merge(rollup));
+    org.set_display_name(&mut resolved, &ever).await?;
+    let mut metrics = metric_values(&resolved.subject, &in_range, bots);
     if matches!(subject, SubjectRef::Org) {
-        let ever = bots.of(&ever);
-        metrics.0.push(("total_repos", Value::Count(ever.repos.len() as u64)));
-        metrics.0.push(("total_members", Value::Count(ever.members.len() as u64)));
+        let ever = bots.tally(&ever);
+        metrics.0.push(("total_repos", MetricValue::Count(ever.repos.len() as u64)));
+        metrics.0.push(("total_members", MetricValue::Count(ever.members.len() as u64)));
     }
+    let Coverage { complete_since, complete_until } = coverage;
     Ok(MetricsAnswer {
         org: org.name,
-        repo: asked.repo,
-        member: asked.member,
+        repo: resolved.repo,
+        member: resolved.member,
         since: range.since(),
         until: range.until(),
         bots,
@@ -106,11 +113,11 @@ pub async fn metrics(
     })
 }
 
-/// A subject's metric, bucket by bucket.
+/// Returns one metric of a subject, bucket by bucket.
 ///
 /// # Errors
-/// Where the subject was never seen, the series would have more than [`MAX_POINTS`] points, or the
-/// store fails.
+/// If there is no such subject, the series would have more than [`MAX_POINTS`] points, the store
+/// fails, or a stored rollup cannot be read.
 pub async fn series(
     ports: &QueryPorts,
     org: &str,
@@ -123,36 +130,40 @@ pub async fn series(
     let points = range.bucket_count(grain);
     if points > MAX_POINTS {
         return Err(QueryError::Invalid(format!(
-            "the series would have {points} points, more than {MAX_POINTS}: ask for a shorter range or a coarser granularity"
+            "the series would have {points} points, but the limit is {MAX_POINTS}: use a shorter range or a \
+             coarser granularity"
         )));
     }
-    let org = Org::open(ports, org).await?;
-    let mut asked = org.resolve(subject).await?;
+    let org = OrgReader::open(ports, org).await?;
+    let mut resolved = org.resolve_subject(subject).await?;
     let mut buckets: BTreeMap<_, Rollup> = BTreeMap::new();
-    let mut all = Rollup::default();
-    for (key, rollup) in org.cover(&asked, grain, range).await? {
-        all.merge(&rollup);
+    let mut total = Rollup::default();
+    for (key, rollup) in org.read_range(&resolved, grain, range).await? {
+        total.merge(&rollup);
         buckets.entry(grain.bucket(key.start).start()).or_default().merge(&rollup);
     }
-    if all.is_empty() && matches!(subject, SubjectRef::Member(_)) {
-        for (_, rollup) in org.read(&asked, Grain::Month, FIRST_DAY, LAST_DAY).await? {
-            all.merge(&rollup);
+    if total.is_empty() && matches!(subject, SubjectRef::Member(_)) {
+        for (_, rollup) in org.read_buckets(&resolved, Grain::Month, FIRST_DAY, LAST_DAY).await? {
+            total.merge(&rollup);
         }
     }
-    org.name_member(&mut asked, &all).await?;
+    org.set_display_name(&mut resolved, &total).await?;
     let empty = Rollup::default();
     let points = range
         .buckets(grain)
-        .map(|bucket| Point {
-            start: bucket.start(),
-            end: bucket.end(),
-            value: value(metric, &asked.subject, buckets.get(&bucket.start()).unwrap_or(&empty), bots),
+        .map(|bucket| {
+            let rollup = buckets.get(&bucket.start()).unwrap_or(&empty);
+            SeriesPoint {
+                start: bucket.start(),
+                end: bucket.end(),
+                value: metric_value(metric, &resolved.subject, rollup, bots),
+            }
         })
         .collect();
     Ok(SeriesAnswer {
         org: org.name,
-        repo: asked.repo,
-        member: asked.member,
+        repo: resolved.repo,
+        member: resolved.member,
         metric: metric.name,
         granularity: grain,
         points,

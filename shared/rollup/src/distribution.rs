@@ -1,52 +1,60 @@
 //! A mergeable distribution of durations.
 //!
-//! Log-linear buckets as in HdrHistogram (<https://hdrhistogram.github.io/HdrHistogram/>): values
-//! below 128 s have a bucket of their own, and every further power of two is cut into 64 buckets of
-//! equal width. A value given back is off by at most 1/128 (0.8 %). The arithmetic is on integers
-//! only, so every machine gives the same bytes.
+//! The buckets are log-linear, as in HdrHistogram (<https://hdrhistogram.github.io/HdrHistogram/>): each
+//! value below 128 s has a bucket, and each further power of two is divided into 64 buckets of equal width. A
+//! percentile is off by at most 1/128 (0.8 %). The arithmetic uses integers only, so every machine computes
+//! the same bytes.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-const EXACT: u64 = 128;
+/// Smaller values, in seconds, have a bucket each.
+const EXACT_LIMIT_SECONDS: u64 = 1 << EXACT_BITS;
 const EXACT_BITS: u32 = 7;
-const STEPS: u64 = 64;
-const STEP_BITS: u32 = 6;
 
-/// Durations in whole seconds: how many, their exact sum, and how they are distributed.
+/// The number of buckets for each further power of two.
+const BUCKETS_PER_OCTAVE: u64 = 1 << OCTAVE_BITS;
+const OCTAVE_BITS: u32 = 6;
+
+/// A distribution of durations: their exact sum in seconds, and the number of durations in each bucket.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Distribution {
     sum: u64,
     buckets: BTreeMap<u32, u64>,
 }
 
-fn bucket_of(seconds: u64) -> u32 {
-    if seconds < EXACT {
+/// Returns the index of the bucket that contains the duration.
+fn bucket_index(seconds: u64) -> u32 {
+    if seconds < EXACT_LIMIT_SECONDS {
         return seconds as u32;
     }
     let exponent = 63 - seconds.leading_zeros();
-    let step = (seconds >> (exponent - STEP_BITS)) & (STEPS - 1);
-    (EXACT + u64::from(exponent - EXACT_BITS) * STEPS + step) as u32
+    let step = (seconds >> (exponent - OCTAVE_BITS)) & (BUCKETS_PER_OCTAVE - 1);
+    (EXACT_LIMIT_SECONDS + u64::from(exponent - EXACT_BITS) * BUCKETS_PER_OCTAVE + step) as u32
 }
 
-/// The middle of the bucket, in seconds.
-fn value_of(bucket: u32) -> u64 {
-    let bucket = u64::from(bucket);
-    if bucket < EXACT {
-        return bucket;
+/// Returns the middle of the bucket, in seconds.
+fn bucket_middle(index: u32) -> u64 {
+    let index = u64::from(index);
+    if index < EXACT_LIMIT_SECONDS {
+        return index;
     }
+    let (octave, step) = (
+        (index - EXACT_LIMIT_SECONDS) / BUCKETS_PER_OCTAVE,
+        (index - EXACT_LIMIT_SECONDS) % BUCKETS_PER_OCTAVE,
+    );
     // An index past the last bucket of 64-bit values can only come from a damaged store.
-    let exponent = (EXACT_BITS + ((bucket - EXACT) / STEPS) as u32).min(63);
-    let width = 1u64 << (exponent - STEP_BITS);
-    ((STEPS + (bucket - EXACT) % STEPS) << (exponent - STEP_BITS)).saturating_add(width / 2)
+    let exponent = (EXACT_BITS + octave as u32).min(63);
+    let width = 1u64 << (exponent - OCTAVE_BITS);
+    ((BUCKETS_PER_OCTAVE + step) << (exponent - OCTAVE_BITS)).saturating_add(width / 2)
 }
 
 impl Distribution {
     /// Adds one duration, in seconds.
     pub fn add(&mut self, seconds: u64) {
         self.sum = self.sum.saturating_add(seconds);
-        *self.buckets.entry(bucket_of(seconds)).or_default() += 1;
+        *self.buckets.entry(bucket_index(seconds)).or_default() += 1;
     }
 
     /// Adds all durations of another distribution.
@@ -57,30 +65,31 @@ impl Distribution {
         }
     }
 
-    /// How many durations there are.
+    /// Returns the number of durations.
     pub fn count(&self) -> u64 {
         self.buckets.values().sum()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no durations.
     pub fn is_empty(&self) -> bool {
         self.buckets.is_empty()
     }
 
-    /// The arithmetic mean, in seconds; `None` where there are no durations.
+    /// Returns the arithmetic mean, in seconds; `None` if there are no durations.
     pub fn mean(&self) -> Option<f64> {
         (!self.is_empty()).then(|| self.sum as f64 / self.count() as f64)
     }
 
-    /// The nearest-rank percentile, in seconds: the smallest duration that at least `percent` % of
-    /// all do not exceed (<https://en.wikipedia.org/wiki/Percentile#The_nearest-rank_method>);
-    /// `None` where there are no durations. `percent` lies in 1 to 100.
+    /// Returns the nearest-rank percentile, in seconds; `None` if there are no durations.
+    ///
+    /// It is the smallest duration that at least `percent` % of the durations do not exceed
+    /// (<https://en.wikipedia.org/wiki/Percentile#The_nearest-rank_method>). `percent` is from 1 to 100.
     pub fn percentile(&self, percent: u64) -> Option<u64> {
         let rank = (self.count() * percent).div_ceil(100).max(1);
-        let mut seen = 0;
+        let mut cumulative_count = 0;
         self.buckets.iter().find_map(|(&bucket, &count)| {
-            seen += count;
-            (seen >= rank).then(|| value_of(bucket))
+            cumulative_count += count;
+            (cumulative_count >= rank).then(|| bucket_middle(bucket))
         })
     }
 }
@@ -90,9 +99,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn of(values: &[u64]) -> Distribution {
+    fn distribution_of(durations: &[u64]) -> Distribution {
         let mut distribution = Distribution::default();
-        values.iter().for_each(|&v| distribution.add(v));
+        durations.iter().for_each(|&seconds| distribution.add(seconds));
         distribution
     }
 
@@ -104,16 +113,16 @@ mod tests {
 
     #[test]
     fn small_values_are_exact() {
-        let d = of(&[0, 1, 2, 3, 100, 127]);
-        assert_eq!(d.percentile(50), Some(2));
-        assert_eq!(d.percentile(90), Some(127));
-        assert_eq!(d.mean(), Some(233.0 / 6.0));
+        let distribution = distribution_of(&[0, 1, 2, 3, 100, 127]);
+        assert_eq!(distribution.percentile(50), Some(2));
+        assert_eq!(distribution.percentile(90), Some(127));
+        assert_eq!(distribution.mean(), Some(233.0 / 6.0));
     }
 
     #[test]
-    fn the_greatest_value_fits() {
-        assert!(of(&[u64::MAX]).percentile(100).unwrap() > u64::MAX / 100 * 99);
-        assert!(value_of(u32::MAX) > 0);
+    fn the_largest_duration_fits() {
+        assert!(distribution_of(&[u64::MAX]).percentile(100).unwrap() > u64::MAX / 100 * 99);
+        assert!(bucket_middle(u32::MAX) > 0);
     }
 
     proptest! {
@@ -122,17 +131,20 @@ mod tests {
             mut values in prop::collection::vec(0u64..400_000_000, 1..200),
             percent in 1u64..=100,
         ) {
-            let got = of(&values).percentile(percent).unwrap();
+            let actual = distribution_of(&values).percentile(percent).unwrap();
             values.sort_unstable();
-            let want = values[(values.len() as u64 * percent).div_ceil(100) as usize - 1];
-            prop_assert!(got.abs_diff(want) * 100 <= want, "{got} for {want}");
+            let expected = values[(values.len() as u64 * percent).div_ceil(100) as usize - 1];
+            prop_assert!(actual.abs_diff(expected) * 100 <= expected, "{actual} for {expected}");
         }
 
         #[test]
-        fn merging_is_adding(a in prop::collection::vec(0u64..1_000_000, 0..50), b in prop::collection::vec(0u64..1_000_000, 0..50)) {
-            let mut merged = of(&a);
-            merged.merge(&of(&b));
-            prop_assert_eq!(merged, of(&[a, b].concat()));
+        fn merging_equals_adding_all_durations(
+            a in prop::collection::vec(0u64..1_000_000, 0..50),
+            b in prop::collection::vec(0u64..1_000_000, 0..50),
+        ) {
+            let mut merged = distribution_of(&a);
+            merged.merge(&distribution_of(&b));
+            prop_assert_eq!(merged, distribution_of(&[a, b].concat()));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A rollup: what a subject did in a bucket, people and bots apart.
+//! A rollup: what a subject did in a bucket, with separate tallies for people and bots.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,40 +8,42 @@ use serde::{Deserialize, Serialize};
 
 use crate::distribution::Distribution;
 
-/// One side of a rollup: what people did, or what bots did.
+/// What either people or bots did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// The counters, by [`Counter`].
+    /// The counters, indexed by [`Counter`].
     pub counts: [u64; Counter::COUNT],
-    /// The durations, by [`DurationMetric`].
+    /// The durations, indexed by [`DurationMetric`].
     pub durations: [Distribution; DurationMetric::COUNT],
-    /// Who is credited with anything, by lower-cased name; kept for organizations and repositories.
+    /// The lower-cased names of the members credited with an event. Empty in members' rollups.
     pub members: BTreeSet<String>,
-    /// The repositories anything was credited in, by id; kept for organizations.
+    /// The ids of the repositories with a credited event. Only filled in organizations' rollups.
     pub repos: BTreeSet<i64>,
-    /// The time of the first and the last event credited, in epoch milliseconds. A co-author is named by
-    /// an event that somebody else is credited with, so there are counts without it.
+    /// The times of the first and the last credited event, in epoch milliseconds; `None` without a credited
+    /// event.
+    ///
+    /// Co-authored commits are counted but not credited, so a tally can have counts and no span.
     pub span: Option<(i64, i64)>,
 }
 
 impl Tally {
-    /// Whether nothing is counted.
+    /// Returns whether nothing is counted.
     pub fn is_empty(&self) -> bool {
-        !self.is_credited() && self.counts.iter().all(|count| *count == 0)
+        !self.has_credited_events() && self.counts.iter().all(|count| *count == 0)
     }
 
-    /// Whether anything is credited; being named as a co-author is not enough.
-    pub fn is_credited(&self) -> bool {
+    /// Returns whether an event is credited. Co-authored commits are not credited to the co-author.
+    pub fn has_credited_events(&self) -> bool {
         self.span.is_some()
     }
 
-    /// Adds a disjoint part.
+    /// Adds a tally of other events.
     pub fn merge(&mut self, other: &Tally) {
-        for (count, more) in self.counts.iter_mut().zip(other.counts) {
-            *count += more;
+        for (count, added) in self.counts.iter_mut().zip(other.counts) {
+            *count += added;
         }
-        for (durations, more) in self.durations.iter_mut().zip(&other.durations) {
-            durations.merge(more);
+        for (durations, added) in self.durations.iter_mut().zip(&other.durations) {
+            durations.merge(added);
         }
         self.members.extend(other.members.iter().cloned());
         self.repos.extend(other.repos.iter().copied());
@@ -49,7 +51,7 @@ impl Tally {
     }
 }
 
-/// The span that covers both, each as first and last time in epoch milliseconds.
+/// Returns the smallest span that covers both. A span is a first and a last time, in epoch milliseconds.
 pub fn merged_span(a: Option<(i64, i64)>, b: Option<(i64, i64)>) -> Option<(i64, i64)> {
     match (a, b) {
         (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
@@ -57,76 +59,76 @@ pub fn merged_span(a: Option<(i64, i64)>, b: Option<(i64, i64)>) -> Option<(i64,
     }
 }
 
-/// What a subject did in a bucket.
+/// What a subject did in a bucket, or in several merged buckets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rollup {
     /// What people did.
     pub people: Tally,
     /// What bots did.
     pub bots: Tally,
-    /// How the last event counted spells the member's name, and what sort of actor it shows; members'
-    /// rollups only.
+    /// The member's display name and kind in the last counted event; `None` unless the subject is a member.
     pub member: Option<(String, MemberKind)>,
 }
 
 impl Rollup {
-    /// Whether nothing is counted.
+    /// Returns whether nothing is counted.
     pub fn is_empty(&self) -> bool {
         self.people.is_empty() && self.bots.is_empty()
     }
 
-    /// Adds a disjoint rollup; the member is named as in the one whose last event is later.
+    /// Adds a rollup of other events. Keeps the display name of the rollup whose last event is later.
     pub fn merge(&mut self, other: &Rollup) {
-        let is_later = (self.last(), &self.member) < (other.last(), &other.member);
-        // Most are named alike, and a name is a text to copy.
-        if is_later && other.member.is_some() && self.member != other.member {
+        let is_other_later = (self.last_event_at(), &self.member) < (other.last_event_at(), &other.member);
+        // Usually both names are equal; then there is no need to copy one.
+        if is_other_later && other.member.is_some() && self.member != other.member {
             self.member.clone_from(&other.member);
         }
         self.people.merge(&other.people);
         self.bots.merge(&other.bots);
     }
 
-    /// The time of the last event counted, in epoch milliseconds.
-    fn last(&self) -> Option<i64> {
+    /// Returns the time of the last credited event, in epoch milliseconds.
+    fn last_event_at(&self) -> Option<i64> {
         merged_span(self.people.span, self.bots.span).map(|span| span.1)
     }
 
-    /// The rollup as JSON text: names as keys, zeros and empty parts left out.
+    /// Encodes the rollup as JSON, the stored form. Counters and durations are keyed by name; zeros and empty
+    /// fields are left out.
     pub fn to_json(&self) -> String {
-        let wire = Wire {
-            people: WireTally::of(&self.people),
-            bots: WireTally::of(&self.bots),
+        let json = RollupJson {
+            people: TallyJson::from_tally(&self.people),
+            bots: TallyJson::from_tally(&self.bots),
             member: self.member.clone(),
         };
-        serde_json::to_string(&wire).expect("a rollup's keys are text or integers")
+        serde_json::to_string(&json).expect("all keys of a rollup are text or integers")
     }
 
-    /// The rollup that [`Rollup::to_json`] wrote.
+    /// Decodes what [`Rollup::to_json`] returned. Ignores unknown counters and durations.
     ///
     /// # Errors
-    /// Where the text is none.
+    /// If the text is not a rollup in JSON.
     pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
-        let wire: Wire = serde_json::from_str(text)?;
+        let json: RollupJson = serde_json::from_str(text)?;
         Ok(Rollup {
-            people: wire.people.map(WireTally::into_tally).unwrap_or_default(),
-            bots: wire.bots.map(WireTally::into_tally).unwrap_or_default(),
-            member: wire.member,
+            people: json.people.map(TallyJson::into_tally).unwrap_or_default(),
+            bots: json.bots.map(TallyJson::into_tally).unwrap_or_default(),
+            member: json.member,
         })
     }
 }
 
 #[derive(Serialize, Deserialize)]
-struct Wire {
+struct RollupJson {
     #[serde(skip_serializing_if = "Option::is_none")]
-    people: Option<WireTally>,
+    people: Option<TallyJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    bots: Option<WireTally>,
+    bots: Option<TallyJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     member: Option<(String, MemberKind)>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct WireTally {
+struct TallyJson {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     counts: BTreeMap<String, u64>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -139,27 +141,28 @@ struct WireTally {
     span: Option<(i64, i64)>,
 }
 
-impl WireTally {
-    fn of(part: &Tally) -> Option<Self> {
-        if part.is_empty() {
+impl TallyJson {
+    /// Returns `None` if the tally is empty.
+    fn from_tally(tally: &Tally) -> Option<Self> {
+        if tally.is_empty() {
             return None;
         }
         let counts = Counter::ALL
             .into_iter()
-            .filter(|&counter| part.counts[counter as usize] > 0)
-            .map(|counter| (counter.as_str().to_owned(), part.counts[counter as usize]))
+            .filter(|&counter| tally.counts[counter as usize] > 0)
+            .map(|counter| (counter.as_str().to_owned(), tally.counts[counter as usize]))
             .collect();
         let durations = DurationMetric::ALL
             .into_iter()
-            .filter(|&duration| !part.durations[duration as usize].is_empty())
-            .map(|duration| (duration.as_str().to_owned(), part.durations[duration as usize].clone()))
+            .filter(|&duration| !tally.durations[duration as usize].is_empty())
+            .map(|duration| (duration.as_str().to_owned(), tally.durations[duration as usize].clone()))
             .collect();
-        Some(WireTally {
+        Some(TallyJson {
             counts,
             durations,
-            members: part.members.clone(),
-            repos: part.repos.clone(),
-            span: part.span,
+            members: tally.members.clone(),
+            repos: tally.repos.clone(),
+            span: tally.span,
         })
     }
 
@@ -180,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rollup_survives_being_stored() {
+    fn rollups_decode_from_their_json() {
         let mut rollup = Rollup::default();
         rollup.people.counts[Counter::Commits as usize] = 3;
         rollup.people.durations[DurationMetric::CycleTime as usize].add(4_000);
@@ -195,17 +198,40 @@ mod tests {
     }
 
     #[test]
-    fn merging_takes_the_later_name_whichever_comes_first() {
-        let named = |name: &str, last: i64| {
+    fn merging_keeps_the_later_name_in_either_order() {
+        let rollup_of = |name: &str, last_event_at: i64| {
             let mut rollup = Rollup { member: Some((name.into(), MemberKind::User)), ..Rollup::default() };
-            rollup.people.span = Some((0, last));
+            rollup.people.span = Some((0, last_event_at));
             rollup
         };
-        let (old, new) = (named("ann-old", 5), named("Ann", 9));
-        let (mut a, mut b) = (old.clone(), new.clone());
-        a.merge(&new);
-        b.merge(&old);
-        assert_eq!(a, b);
-        assert_eq!(a.member.unwrap().0, "Ann");
+        let (old, new) = (rollup_of("ann-old", 5), rollup_of("Ann", 9));
+        let (mut old_first, mut new_first) = (old.clone(), new.clone());
+        old_first.merge(&new);
+        new_first.merge(&old);
+        assert_eq!(old_first, new_first);
+        assert_eq!(old_first.member.unwrap().0, "Ann");
+    }
+
+    /// Stores hold these texts: another form takes a greater `LOGIC_VERSION`.
+    #[test]
+    fn the_stored_form_never_changes() {
+        let mut rollup = Rollup { member: Some(("Ann".into(), MemberKind::User)), ..Rollup::default() };
+        for counter in Counter::ALL {
+            rollup.people.counts[counter as usize] = counter as u64 + 1;
+        }
+        for duration in DurationMetric::ALL {
+            // One value with a bucket of its own, and one that shares its bucket.
+            for seconds in [60, 86_400 + duration as u64] {
+                rollup.people.durations[duration as usize].add(seconds);
+            }
+        }
+        rollup.people.members = ["ann".into(), "bob".into()].into();
+        rollup.people.repos = [7, 8].into();
+        rollup.people.span = Some((1_700_000_000_000, 1_700_086_400_000));
+        rollup.bots.counts[Counter::Commits as usize] = 1;
+        rollup.bots.span = Some((1_700_000_000_000, 1_700_000_000_000));
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!("rollup_body", rollup.to_json());
+        });
     }
 }

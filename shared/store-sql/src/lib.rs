@@ -1,10 +1,10 @@
 //! The ports of the store on SQL databases.
 //!
-//! [`SqliteStore`] keeps everything in one file that several processes may use at once: what was
-//! committed outlives a crash or a power cut, readers never wait for writers, and a file it cannot
-//! use is an error that names the mend.
+//! [`SqliteStore`] stores everything in one file that several processes may use at once. Committed data
+//! survives a crash or a power failure, and readers never wait for writers. If a file cannot be used, the
+//! error says why and how to fix it.
 //!
-//! This crate does not know what is inside a rollup or a checkpoint, nor when anything is written.
+//! This crate does not know what a rollup or a checkpoint contains, nor when anything is written.
 
 mod sqlite;
 

@@ -1,7 +1,7 @@
 //! The store in a SQLite file.
 
 mod checkpoints;
-mod failure;
+mod error;
 mod put;
 mod rollups;
 mod setup;
@@ -14,32 +14,32 @@ use gam_store::Result;
 use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions};
 use sqlx::{Connection, Transaction};
 
-use self::failure::failed;
+use self::error::failed;
 
-/// How long a reader or writer waits for its turn among this process's own.
-const TURN: Duration = Duration::from_secs(60);
+/// How long a reader or writer waits for a connection of this process.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long to wait for a lock that another process holds.
-const LOCK_WAIT: Duration = Duration::from_secs(30);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Begins a write with the lock taken, so that what it reads cannot change before it writes.
+/// Begins a transaction that holds the write lock, so that what it reads cannot change before it writes.
 const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
 
-/// A store in one SQLite file; clones share its connections.
+/// A store in one SQLite file. Clones share its connections.
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
     path: Arc<Path>,
-    /// One connection: SQLite has one writer at a time, and a queue here is fairer than its lock.
+    /// One connection: SQLite has one writer at a time, and waiting for a connection is fairer than its lock.
     writer: SqlitePool,
     readers: SqlitePool,
 }
 
 impl SqliteStore {
-    /// Opens the store in that file; the file and its directory are made where they are missing.
+    /// Opens the store in a file. Creates the file and its directory if they do not exist.
     ///
     /// # Errors
-    /// `Unusable` where the file is no store of this program or of a newer one, is damaged, or cannot
-    /// be opened or made; `Unavailable` where another process keeps it locked.
+    /// `Unusable` if the file is damaged, is not a store of this program, was written by a newer version, or
+    /// cannot be opened or created. `Unavailable` if another process keeps it locked.
     pub async fn open(path: &Path) -> Result<Self> {
         let path: Arc<Path> = Arc::from(path);
         let options = setup::prepare(&path).await?;
@@ -48,46 +48,46 @@ impl SqliteStore {
         Ok(SqliteStore { path, writer, readers })
     }
 
-    /// Waits for what is under way and closes the file. Every use after that fails.
+    /// Waits for running reads and writes, then closes the file. Every later use of the store fails.
     pub async fn close(&self) {
         self.readers.close().await;
-        // The last connection to be closed moves the log into the file, which a reader may not.
+        // The last connection to close moves the log into the file, which a reader is not allowed to do.
         self.writer.close().await;
     }
 
-    async fn begin(&self, doing: &str) -> Result<Transaction<'static, Sqlite>> {
-        self.writer.begin_with(BEGIN_WRITE).await.map_err(failed(&self.path, doing))
+    async fn begin(&self, action: &str) -> Result<Transaction<'static, Sqlite>> {
+        self.writer.begin_with(BEGIN_WRITE).await.map_err(failed(&self.path, action))
     }
 }
 
 fn pool(connections: u32) -> SqlitePoolOptions {
     SqlitePoolOptions::new()
         .max_connections(connections)
-        .acquire_timeout(TURN)
+        .acquire_timeout(CONNECTION_TIMEOUT)
         // A connection to a file does not go stale.
         .test_before_acquire(false)
-        .after_release(|connection, _| Box::pin(is_clean(connection)))
+        .after_release(|connection, _| Box::pin(is_idle(connection)))
 }
 
-/// SQLite ends a transaction by itself when the disk is full, without telling the driver, which then
-/// takes the connection for busy for good. Such a connection is not used again.
-async fn is_clean(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
-    // The rollback of a dropped transaction is done once the connection answers.
+/// Returns whether a connection can be used again. When the disk is full, SQLite ends a transaction without
+/// reporting it to the driver, which then considers the connection busy forever.
+async fn is_idle(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
+    // Once the connection answers, the rollback of a dropped transaction has finished.
     connection.ping().await?;
     Ok(!connection.is_in_transaction())
 }
 
-/// How every connection to the file is set up.
+/// Returns the options of every connection to the file.
 fn connect_options(path: &Path) -> SqliteConnectOptions {
     // A bare name such as `file:x` or `:memory:` would mean something else to SQLite.
     let filename = if path.is_absolute() { path.to_path_buf() } else { PathBuf::from(".").join(path) };
     SqliteConnectOptions::new()
         .filename(filename)
-        .busy_timeout(LOCK_WAIT)
+        .busy_timeout(LOCK_TIMEOUT)
         .synchronous(sqlx::sqlite::SqliteSynchronous::Full)
-        // Without it a commit on macOS may still be in the disk's own cache after a power cut.
+        // On macOS a plain fsync leaves commits in the disk's cache, where a power failure destroys them.
         .pragma("fullfsync", "ON")
-        // A rebuild makes the log long; it need not stay so.
+        // A rebuild makes the log long. This truncates it afterwards.
         .pragma("journal_size_limit", "67108864")
 }
 
@@ -98,9 +98,9 @@ mod tests {
 
     use super::*;
 
-    /// SQLite's own limit stands in for a full disk: both are SQLITE_FULL.
+    /// SQLite's limit of pages simulates a full disk: both fail with SQLITE_FULL.
     #[tokio::test]
-    async fn a_full_disk_is_named_and_nothing_is_lost() {
+    async fn a_full_disk_is_reported_and_loses_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(&directory.path().join("store.sqlite")).await.unwrap();
         let key = CheckpointKey::Org("acme".to_owned());
@@ -111,17 +111,17 @@ mod tests {
         sqlx::query("PRAGMA max_page_count = 100").execute(&store.writer).await.unwrap();
         let error = store.save(&key, &"x".repeat(1_000_000), Some(first)).await.unwrap_err();
         assert!(!error.is_retryable());
-        assert!(error.to_string().contains("is full: make room and run again"), "{error}");
+        assert!(error.to_string().contains("is full: free some space and run again"), "{error}");
 
         assert_eq!(store.load(&key).await.unwrap().unwrap().body, "small");
         let saved = store.save(&key, "again", Some(first)).await.unwrap();
-        assert!(matches!(saved, SaveOutcome::Saved(_)), "the store goes on once there is room");
+        assert!(matches!(saved, SaveOutcome::Saved(_)), "the store works again once there is space");
         store.close().await;
     }
 
-    /// As SQLite does by itself on some errors.
+    /// SQLite does that on some errors.
     #[tokio::test]
-    async fn a_transaction_that_ended_by_itself_costs_only_its_connection() {
+    async fn a_transaction_that_sqlite_ended_costs_only_its_connection() {
         let directory = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(&directory.path().join("store.sqlite")).await.unwrap();
         let mut write = store.begin("writing").await.unwrap();
@@ -131,9 +131,9 @@ mod tests {
         assert!(matches!(store.save(&key, "{}", None).await.unwrap(), SaveOutcome::Saved(_)));
     }
 
-    /// A writer that keeps its lock too long; the wait is cut short to keep the test so.
+    /// Another process holds the lock for too long. The timeout is short to keep the test fast.
     #[tokio::test]
-    async fn a_lasting_lock_is_worth_another_try() {
+    async fn a_lock_timeout_is_retryable() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("store.sqlite");
         let (store, other) =
@@ -149,9 +149,9 @@ mod tests {
         assert!(matches!(store.save(&key, "{}", None).await.unwrap(), SaveOutcome::Saved(_)));
     }
 
-    /// What makes a commit durable, and what keeps readers from writing.
+    /// These settings make commits durable and keep readers from writing.
     #[tokio::test]
-    async fn connections_are_set_up_to_last() {
+    async fn connections_are_durable_and_readers_are_read_only() {
         let directory = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(&directory.path().join("store.sqlite")).await.unwrap();
         for (pool, query_only) in [(&store.writer, 0), (&store.readers, 1)] {

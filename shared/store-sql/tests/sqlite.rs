@@ -1,4 +1,4 @@
-//! The SQLite store: the suite of the ports, and what is particular to a file.
+//! Tests of the SQLite store: the conformance suite, and what only a file can get wrong.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tempfile::TempDir;
 
-/// A directory of its own, and a file in a directory in it that is not there yet.
-fn fresh() -> (TempDir, PathBuf) {
+/// Returns a new directory, and the path of a store in subdirectories that do not exist yet.
+fn new_path() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("deep/er/store.sqlite");
     (directory, path)
@@ -26,19 +26,20 @@ async fn open(path: &Path) -> SqliteStore {
     SqliteStore::open(path).await.unwrap()
 }
 
-/// The text of the error that opening the file gives, which must be one that trying again does not help.
-async fn refusal(path: &Path) -> String {
-    unusable(SqliteStore::open(path).await.map(drop))
+/// Returns the message of the error of opening the file, which must not be retryable.
+async fn open_error(path: &Path) -> String {
+    fatal_error(SqliteStore::open(path).await.map(drop))
 }
 
-fn unusable<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
+/// Returns the message of an error that must not be retryable.
+fn fatal_error<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
     let error = result.unwrap_err();
     assert!(!error.is_retryable(), "{error}");
     error.to_string()
 }
 
-/// A connection beside the store's own.
-async fn raw(path: &Path) -> SqliteConnection {
+/// Opens another connection to the file, next to those of the store.
+async fn connect(path: &Path) -> SqliteConnection {
     SqliteConnectOptions::new().filename(path).create_if_missing(true).connect().await.unwrap()
 }
 
@@ -57,7 +58,7 @@ fn rollups(count: i64) -> Vec<(RollupKey, StoredRollup)> {
     (0..count).map(|n| (key(n), rollup(n))).collect()
 }
 
-/// Everything the port shows of the organization `acme`.
+/// Returns everything that the ports return for the organization `acme`.
 async fn contents(store: &SqliteStore) -> String {
     let (from, to) = ("2024-05-01".parse().unwrap(), "2024-06-01".parse().unwrap());
     let mut rollups = store.range_of_kind("acme", SubjectKind::Repo, Grain::Day, from, to).await.unwrap();
@@ -86,7 +87,7 @@ async fn fill(store: &SqliteStore, count: i64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn keeps_the_ports() {
+async fn passes_the_conformance_suite() {
     let directory = tempfile::tempdir().unwrap();
     let made = AtomicU64::new(0);
     conformance::run(async || {
@@ -97,12 +98,12 @@ async fn keeps_the_ports() {
 }
 
 #[tokio::test]
-async fn keeps_everything_when_opened_again() {
-    let (_directory, path) = fresh();
+async fn content_survives_a_close_and_a_kill() {
+    let (_directory, path) = new_path();
     let store = open(&path).await;
     fill(&store, 300).await;
     let before = contents(&store).await;
-    // A copy made without closing is what a kill leaves behind.
+    // A copy of the open files is what a killed process leaves behind.
     let killed = path.with_file_name("killed.sqlite");
     std::fs::copy(&path, &killed).unwrap();
     std::fs::copy(path.with_file_name("store.sqlite-wal"), path.with_file_name("killed.sqlite-wal")).unwrap();
@@ -117,8 +118,8 @@ async fn keeps_everything_when_opened_again() {
 }
 
 #[tokio::test]
-async fn is_closed_once_closed() {
-    let (_directory, path) = fresh();
+async fn a_closed_store_refuses_reads_and_writes() {
+    let (_directory, path) = new_path();
     let store = open(&path).await;
     store.close().await;
     store.close().await;
@@ -127,7 +128,7 @@ async fn is_closed_once_closed() {
 }
 
 #[tokio::test]
-async fn bare_and_odd_file_names_are_files() {
+async fn special_file_names_are_plain_files() {
     let directory = tempfile::tempdir_in(".").unwrap();
     let inside = directory.path().file_name().map(PathBuf::from).unwrap();
     for name in ["file:x?mode=memory", ":memory:", "ü %20 #?.sqlite"] {
@@ -138,15 +139,15 @@ async fn bare_and_odd_file_names_are_files() {
 }
 
 #[tokio::test]
-async fn a_newer_version_is_left_alone() {
-    let (_directory, path) = fresh();
+async fn a_file_of_a_newer_version_is_not_touched() {
+    let (_directory, path) = new_path();
     open(&path).await.close().await;
-    let mut connection = raw(&path).await;
+    let mut connection = connect(&path).await;
     execute(&mut connection, "PRAGMA user_version = 99").await;
     connection.close().await.unwrap();
     let before = std::fs::read(&path).unwrap();
 
-    let text = refusal(&path).await;
+    let text = open_error(&path).await;
     assert!(
         text.contains("newer") && text.contains("99") && text.contains("upgrade github-metrics"),
         "{text}"
@@ -156,7 +157,7 @@ async fn a_newer_version_is_left_alone() {
 }
 
 #[tokio::test]
-async fn another_programs_database_is_left_alone() {
+async fn another_programs_database_is_not_touched() {
     let directory = tempfile::tempdir().unwrap();
     for (name, sql) in [
         ("tables", "CREATE TABLE cookies (name TEXT)"),
@@ -164,23 +165,23 @@ async fn another_programs_database_is_left_alone() {
         ("versioned", "PRAGMA user_version = 1"),
     ] {
         let path = directory.path().join(name);
-        let mut connection = raw(&path).await;
+        let mut connection = connect(&path).await;
         execute(&mut connection, sql).await;
         connection.close().await.unwrap();
         let before = std::fs::read(&path).unwrap();
-        let text = refusal(&path).await;
+        let text = open_error(&path).await;
         assert!(text.contains("another program") && text.contains("--store"), "{text}");
         assert_eq!(std::fs::read(&path).unwrap(), before);
     }
 }
 
 #[tokio::test]
-async fn what_is_no_database_is_named_with_the_mend() {
+async fn a_file_that_is_not_a_database_is_reported_with_a_fix() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("notes.txt");
     for content in ["x".repeat(10), "no database\n".repeat(1_000)] {
         std::fs::write(&path, &content).unwrap();
-        let text = refusal(&path).await;
+        let text = open_error(&path).await;
         assert!(text.contains(&path.display().to_string()) && text.contains("not a database"), "{text}");
         assert!(
             text.contains("move it away") && text.contains("github-metrics aggregate --rebuild"),
@@ -191,38 +192,38 @@ async fn what_is_no_database_is_named_with_the_mend() {
 }
 
 #[tokio::test]
-async fn a_damaged_file_is_named_with_the_mend() {
-    let (_directory, path) = fresh();
+async fn a_damaged_file_is_reported_with_a_fix() {
+    let (_directory, path) = new_path();
     let store = open(&path).await;
     fill(&store, 3_000).await;
     store.close().await;
-    let whole = std::fs::read(&path).unwrap();
-    let mended = |text: &str| text.contains("move it away") && text.contains("aggregate --rebuild");
+    let complete = std::fs::read(&path).unwrap();
+    let names_the_fix = |text: &str| text.contains("move it away") && text.contains("aggregate --rebuild");
 
-    for length in [whole.len() / 2, 5_000, 50] {
-        std::fs::write(&path, &whole[..length]).unwrap();
-        let text = refusal(&path).await;
-        assert!(mended(&text) && text.contains(&path.display().to_string()), "{length} bytes: {text}");
+    for length in [complete.len() / 2, 5_000, 50] {
+        std::fs::write(&path, &complete[..length]).unwrap();
+        let text = open_error(&path).await;
+        assert!(names_the_fix(&text) && text.contains(&path.display().to_string()), "{length} bytes: {text}");
     }
 
-    // Damage past the first pages is met when they are read or written.
-    let mut torn = whole;
+    // Damage behind the first pages is noticed when they are read or written.
+    let mut torn = complete;
     torn[4_096 * 8..].fill(0xee);
     std::fs::write(&path, &torn).unwrap();
     let store = open(&path).await;
-    let text = unusable(store.put("acme", &rollups(3_000)).await);
-    assert!(mended(&text), "{text}");
+    let text = fatal_error(store.put("acme", &rollups(3_000)).await);
+    assert!(names_the_fix(&text), "{text}");
     let (from, to) = ("2024-05-01".parse().unwrap(), "2024-06-01".parse().unwrap());
     let read = store.range_of_kind("acme", SubjectKind::Repo, Grain::Day, from, to).await;
-    assert!(mended(&unusable(read)));
+    assert!(names_the_fix(&fatal_error(read)));
 }
 
 #[tokio::test]
-async fn odd_rows_are_errors_and_no_panics() {
-    let (_directory, path) = fresh();
+async fn invalid_rows_are_errors_not_panics() {
+    let (_directory, path) = new_path();
     let store = open(&path).await;
     fill(&store, 1).await;
-    let mut connection = raw(&path).await;
+    let mut connection = connect(&path).await;
     execute(
         &mut connection,
         "INSERT INTO rollups VALUES ('acme', 'repo', 'x', 'day', '2024-05-18', '2024-05', 1, '', 1, '');
@@ -237,37 +238,37 @@ async fn odd_rows_are_errors_and_no_panics() {
     .await;
     let (from, to) = ("2024-05-01".parse().unwrap(), "2024-06-01".parse().unwrap());
     for kind in SubjectKind::ALL {
-        let text = unusable(store.range_of_kind("acme", kind, Grain::Day, from, to).await);
+        let text = fatal_error(store.range_of_kind("acme", kind, Grain::Day, from, to).await);
         assert!(text.contains("move it away"), "{text}");
     }
-    unusable(store.markers("acme").await);
-    unusable(store.names("acme", NameKind::Repo).await);
-    unusable(store.load_repos("acme").await);
+    fatal_error(store.markers("acme").await);
+    fatal_error(store.names("acme", NameKind::Repo).await);
+    fatal_error(store.load_repos("acme").await);
 
     execute(&mut connection, "DROP TABLE markers").await;
-    let text = unusable(store.markers("acme").await);
+    let text = fatal_error(store.markers("acme").await);
     assert!(text.contains("no such table") && text.contains("move it away"), "{text}");
     let huge = StoredRollup { generation: u64::MAX, ..rollups(1)[0].1.clone() };
-    let text = unusable(store.put("acme", &[(rollups(1)[0].0.clone(), huge)]).await);
+    let text = fatal_error(store.put("acme", &[(rollups(1)[0].0.clone(), huge)]).await);
     assert!(text.contains("number"), "{text}");
 }
 
-/// A directory without write permission stops no administrator, so the obstacle is a regular file.
+/// An administrator may write to a read-only directory, so the obstacle is a regular file.
 #[tokio::test]
-async fn a_place_that_cannot_be_written_is_named_with_the_mend() {
+async fn an_unwritable_path_is_reported_with_a_fix() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");
     std::fs::write(&file, "").unwrap();
     for path in [file.join("store.sqlite"), file.join("deep/store.sqlite"), directory.path().to_path_buf()] {
-        let text = refusal(&path).await;
+        let text = open_error(&path).await;
         assert!(text.contains(&path.display().to_string()) && text.contains("--store sqlite:FILE"), "{text}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_open_a_new_file_at_once() {
+async fn concurrent_opens_create_one_store() {
     for _ in 0..5 {
-        let (_directory, path) = fresh();
+        let (_directory, path) = new_path();
         let path = Arc::new(path);
         let tasks: tokio::task::JoinSet<_> = (0..8)
             .map(|n| {
@@ -287,8 +288,8 @@ async fn many_open_a_new_file_at_once() {
 }
 
 #[tokio::test]
-async fn one_key_many_times_in_a_call_is_written_in_turn() {
-    let (_directory, path) = fresh();
+async fn repeated_keys_in_a_call_are_written_in_order() {
+    let (_directory, path) = new_path();
     let store = open(&path).await;
     let (key, rollup) = rollups(1).remove(0);
     let written = |generation| (key.clone(), StoredRollup { generation, ..rollup.clone() });
@@ -296,15 +297,15 @@ async fn one_key_many_times_in_a_call_is_written_in_turn() {
     assert_eq!(outcome, PutOutcome { refused: 2, newest_generation: 3, newer_logic: false });
 }
 
-/// A caller that gives up in the middle, as a server does when its client goes away.
+/// A caller cancels a write, as a server does when its client disconnects.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_write_that_is_given_up_leaves_the_store_usable() {
-    let (_directory, path) = fresh();
+async fn a_cancelled_write_leaves_the_store_usable() {
+    let (_directory, path) = new_path();
     let store = open(&path).await;
     let all = Arc::new(rollups(20_000));
     for delay_ms in 0..20 {
-        let (writer, given_up) = (store.clone(), Arc::clone(&all));
-        let write = tokio::spawn(async move { writer.put("acme", &given_up).await.map(drop) });
+        let (writer, rollups) = (store.clone(), Arc::clone(&all));
+        let write = tokio::spawn(async move { writer.put("acme", &rollups).await.map(drop) });
         tokio::time::sleep(std::time::Duration::from_millis(delay_ms)).await;
         write.abort();
         store.put("acme", &all[..1]).await.unwrap();
@@ -315,14 +316,32 @@ async fn a_write_that_is_given_up_leaves_the_store_usable() {
 
 #[tokio::test]
 async fn readers_do_not_wait_for_a_writer() {
-    let (_directory, path) = fresh();
+    let (_directory, path) = new_path();
     let store = open(&path).await;
     fill(&store, 10).await;
     let before = contents(&store).await;
-    let mut other = raw(&path).await;
+    let mut other = connect(&path).await;
     execute(&mut other, "BEGIN IMMEDIATE; DELETE FROM rollups").await;
     assert_eq!(contents(&store).await, before);
     let again = open(&path).await;
     assert_eq!(contents(&again).await, before);
     execute(&mut other, "ROLLBACK").await;
+}
+
+/// A file of this version is opened by every later one.
+#[tokio::test]
+async fn the_tables_never_change() {
+    let (_directory, path) = new_path();
+    open(&path).await.close().await;
+    let mut connection = connect(&path).await;
+    let sql = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type, name";
+    let mut lines: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap();
+    for pragma in ["application_id", "user_version"] {
+        let query = AssertSqlSafe(format!("PRAGMA {pragma}"));
+        let value: i64 = sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap();
+        lines.push(format!("PRAGMA {pragma} = {value}"));
+    }
+    insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!("sqlite_schema", lines.join(";\n"));
+    });
 }

@@ -1,4 +1,4 @@
-//! Two stores on one file, as two processes have it, must together keep the ports that one keeps.
+//! Two stores on one file, as in two processes, must together pass the conformance suite.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -13,22 +13,22 @@ use gam_store::{
 };
 use gam_store_sql::SqliteStore;
 
-/// Gives each call to the other of two stores that share nothing but the file.
-struct Pair {
+/// Alternates calls between two stores that share only the file.
+struct AlternatingStores {
     stores: [SqliteStore; 2],
     calls: AtomicUsize,
 }
 
-impl Pair {
-    fn turn(&self) -> &SqliteStore {
+impl AlternatingStores {
+    fn next_store(&self) -> &SqliteStore {
         &self.stores[self.calls.fetch_add(1, Ordering::Relaxed) % 2]
     }
 }
 
 #[async_trait]
-impl RollupStore for Pair {
+impl RollupStore for AlternatingStores {
     async fn put(&self, org: &str, rollups: &[(RollupKey, StoredRollup)]) -> Result<PutOutcome> {
-        self.turn().put(org, rollups).await
+        self.next_store().put(org, rollups).await
     }
 
     async fn range(
@@ -39,7 +39,7 @@ impl RollupStore for Pair {
         from: NaiveDate,
         to: NaiveDate,
     ) -> Result<Vec<(RollupKey, StoredRollup)>> {
-        self.turn().range(org, subject, grain, from, to).await
+        self.next_store().range(org, subject, grain, from, to).await
     }
 
     async fn range_of_kind(
@@ -50,15 +50,15 @@ impl RollupStore for Pair {
         from: NaiveDate,
         to: NaiveDate,
     ) -> Result<Vec<(RollupKey, StoredRollup)>> {
-        self.turn().range_of_kind(org, kind, grain, from, to).await
+        self.next_store().range_of_kind(org, kind, grain, from, to).await
     }
 
     async fn marker(&self, org: &str, month: Month) -> Result<Option<Marker>> {
-        self.turn().marker(org, month).await
+        self.next_store().marker(org, month).await
     }
 
     async fn markers(&self, org: &str) -> Result<Vec<Marker>> {
-        self.turn().markers(org).await
+        self.next_store().markers(org).await
     }
 
     async fn advance(
@@ -69,48 +69,48 @@ impl RollupStore for Pair {
         generation: u64,
         scope: FoldScope,
     ) -> Result<AdvanceOutcome> {
-        self.turn().advance(org, month, logic, generation, scope).await
+        self.next_store().advance(org, month, logic, generation, scope).await
     }
 }
 
 #[async_trait]
-impl NameStore for Pair {
+impl NameStore for AlternatingStores {
     async fn put_names(&self, org: &str, entries: &[NameEntry]) -> Result<()> {
-        self.turn().put_names(org, entries).await
+        self.next_store().put_names(org, entries).await
     }
 
     async fn names(&self, org: &str, kind: NameKind) -> Result<Vec<NameEntry>> {
-        self.turn().names(org, kind).await
+        self.next_store().names(org, kind).await
     }
 
     async fn orgs(&self) -> Result<Vec<String>> {
-        self.turn().orgs().await
+        self.next_store().orgs().await
     }
 }
 
 #[async_trait]
-impl CheckpointStore for Pair {
+impl CheckpointStore for AlternatingStores {
     async fn load(&self, key: &CheckpointKey) -> Result<Option<StoredCheckpoint>> {
-        self.turn().load(key).await
+        self.next_store().load(key).await
     }
 
     async fn load_repos(&self, org: &str) -> Result<Vec<(i64, StoredCheckpoint)>> {
-        self.turn().load_repos(org).await
+        self.next_store().load_repos(org).await
     }
 
     async fn save(&self, key: &CheckpointKey, body: &str, expected: Option<Revision>) -> Result<SaveOutcome> {
-        self.turn().save(key, body, expected).await
+        self.next_store().save(key, body, expected).await
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn two_stores_on_one_file_keep_the_ports() {
+async fn two_stores_on_one_file_pass_the_conformance_suite() {
     let directory = tempfile::tempdir().unwrap();
     let made = AtomicU64::new(0);
     conformance::run(async || {
         let path = directory.path().join(format!("{}.sqlite", made.fetch_add(1, Ordering::Relaxed)));
-        let (one, other) = tokio::join!(SqliteStore::open(&path), SqliteStore::open(&path));
-        Pair { stores: [one.unwrap(), other.unwrap()], calls: AtomicUsize::new(0) }
+        let (first, second) = tokio::join!(SqliteStore::open(&path), SqliteStore::open(&path));
+        AlternatingStores { stores: [first.unwrap(), second.unwrap()], calls: AtomicUsize::new(0) }
     })
     .await;
 }

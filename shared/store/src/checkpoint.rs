@@ -1,5 +1,5 @@
-//! What the store keeps of a collection: checkpoints as JSON, loaded and saved by compare-and-swap, and
-//! what readers learn from them about coverage. Every time in a checkpoint comes from GitHub's clock.
+//! Checkpoints as JSON, loaded and saved by compare-and-swap, and the coverage that readers take from them.
+//! Every time in a checkpoint comes from GitHub's clock.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::keys::CheckpointKey;
 use crate::port::{CheckpointStore, Revision, SaveOutcome};
 
-/// What is known about the collection of an organization as a whole.
+/// How far an organization has been collected.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrgCheckpoint {
     /// Every repository except those in `repos` has been read until this time, UTC.
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn an_organization_is_complete_until_its_least_complete_repository_is() {
+    fn an_organization_is_as_complete_as_its_least_complete_repository() {
         let mut org = OrgCheckpoint { complete_until: at(100), ..OrgCheckpoint::default() };
         assert_eq!((org.org_complete_until(), org.repo_complete_until(7)), (at(100), at(100)));
         org.repos.insert(7, at(50));
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn coverage_starts_where_the_least_covered_kind_does() {
+    fn coverage_starts_with_the_least_covered_kind() {
         let coverage = |body: &str| serde_json::from_str::<RepoCoverage>(body).unwrap().complete_since();
         let commits = r#""commits":{"covered":{"tip":"a","since":"1970-01-01T00:00:10Z","until":null}}"#;
         assert_eq!(coverage("{}"), None);

@@ -1,6 +1,6 @@
-//! What every adapter must do, as one suite that each adapter's tests call.
+//! The conformance suite that the tests of every adapter run.
 //!
-//! The suite races many tasks against each other, so call it on a multi-thread runtime:
+//! Some checks race tasks against each other, so run the suite on a multi-thread runtime:
 //!
 //! ```no_run
 //! # use gam_store::{MemoryStore, conformance};
@@ -25,17 +25,17 @@ use tokio::task::JoinSet;
 use crate::keys::{RollupKey, Subject};
 use crate::port::{CheckpointStore, Logic, NameStore, RollupStore, StoredRollup};
 
-/// An organization whose name is a prefix of [`NEIGHBOURS`], and matches them as a pattern.
+/// An organization whose name is a prefix of some [`NEIGHBOURS`], and matches one of them as a SQL pattern.
 const ORG: &str = "acme_labs";
 
-/// Organizations that must never be taken for [`ORG`].
+/// Organizations that an adapter must not confuse with [`ORG`].
 const NEIGHBOURS: [&str; 4] = ["acme_labs-2", "acmexlabs", "acme", "acme_labs/day"];
 
-/// The same as [`ORG`], spelled otherwise.
-const ORG_SPELLED_OTHERWISE: &str = "Acme_LABS";
+/// [`ORG`] in another case: the same organization.
+const ORG_OTHER_CASE: &str = "Acme_LABS";
 
-/// Names that a careless adapter mixes up, misreads or takes for syntax.
-const ODD_NAMES: [&str; 18] = [
+/// Names that a careless adapter confuses, truncates or treats as syntax.
+const UNUSUAL_NAMES: [&str; 18] = [
     "ann",
     "ann-2",
     "an",
@@ -56,10 +56,10 @@ const ODD_NAMES: [&str; 18] = [
     "'); drop table rollups; --",
 ];
 
-/// Checks both ports; `make` gives a fresh, empty store on every call.
+/// Checks all ports. `make` must return a new, empty store on every call.
 ///
 /// # Panics
-/// Where the adapter does not keep a port, saying which rule it breaks.
+/// If the adapter breaks a rule of a port. The message names the rule.
 pub async fn run<S, F>(make: F)
 where
     S: RollupStore + NameStore + CheckpointStore + 'static,
@@ -69,48 +69,48 @@ where
     run_checkpoints(&make).await;
 }
 
-/// Checks a [`RollupStore`] and [`NameStore`]; `make` gives a fresh, empty store on every call.
+/// Checks a [`RollupStore`] and [`NameStore`]. `make` must return a new, empty store on every call.
 ///
 /// # Panics
-/// Where the adapter does not keep the port, saying which rule it breaks.
+/// If the adapter breaks a rule of the port. The message names the rule.
 pub async fn run_rollups<S, F>(make: F)
 where
     S: RollupStore + NameStore + 'static,
     F: AsyncFn() -> S,
 {
-    puts::are_guarded(&make().await).await;
-    puts::refuse_one_by_one(&make().await).await;
-    puts::may_be_many(&make().await).await;
-    puts::keep_odd_bodies(&make().await).await;
-    puts::race(make().await).await;
-    reads::keep_to_their_bounds(&make().await).await;
-    reads::keep_subjects_apart(&make().await).await;
-    reads::keep_orgs_apart(&make().await).await;
-    markers::advance_by_the_rule(&make().await).await;
-    markers::are_listed_in_order(&make().await).await;
-    markers::race(make().await).await;
-    names::keep_the_newest(&make().await).await;
-    names::spell_organizations(&make().await).await;
-    names::race(make().await).await;
+    puts::check_guard(&make().await).await;
+    puts::check_partial_refusal(&make().await).await;
+    puts::check_large_batch(&make().await).await;
+    puts::check_unusual_bodies(&make().await).await;
+    puts::check_concurrent_writers(make().await).await;
+    reads::check_bounds(&make().await).await;
+    reads::check_subjects_are_separate(&make().await).await;
+    reads::check_orgs_are_separate(&make().await).await;
+    markers::check_advance(&make().await).await;
+    markers::check_listing(&make().await).await;
+    markers::check_concurrent_advances(make().await).await;
+    names::check_newest_name_stays(&make().await).await;
+    names::check_orgs(&make().await).await;
+    names::check_concurrent_writers(make().await).await;
 }
 
-/// Checks a [`CheckpointStore`]; `make` gives a fresh, empty store on every call.
+/// Checks a [`CheckpointStore`]. `make` must return a new, empty store on every call.
 ///
 /// # Panics
-/// Where the adapter does not keep the port, saying which rule it breaks.
+/// If the adapter breaks a rule of the port. The message names the rule.
 pub async fn run_checkpoints<S, F>(make: F)
 where
     S: CheckpointStore + 'static,
     F: AsyncFn() -> S,
 {
-    checkpoints::are_saved_as_expected(&make().await).await;
-    checkpoints::are_kept_apart(&make().await).await;
-    checkpoints::keep_odd_bodies(&make().await).await;
-    checkpoints::race(make().await).await;
+    checkpoints::check_compare_and_swap(&make().await).await;
+    checkpoints::check_keys_are_separate(&make().await).await;
+    checkpoints::check_unusual_bodies(&make().await).await;
+    checkpoints::check_concurrent_saves(make().await).await;
 }
 
-/// Runs all tasks at once and gives back what they gave, in any order.
-async fn at_once<T, Fut>(tasks: impl IntoIterator<Item = Fut>) -> Vec<T>
+/// Runs all tasks concurrently and returns their results, in any order.
+async fn run_concurrently<T, Fut>(tasks: impl IntoIterator<Item = Fut>) -> Vec<T>
 where
     T: Send + 'static,
     Fut: Future<Output = T> + Send + 'static,
@@ -118,7 +118,7 @@ where
     tasks.into_iter().collect::<JoinSet<T>>().join_all().await
 }
 
-/// `1..=count`, each task in an order of its own.
+/// Returns `1..=count`, in a different order for each task.
 fn shuffled(count: u64, task: u64) -> Vec<u64> {
     let mut numbers: Vec<u64> = (1..=count).collect();
     numbers.rotate_left((task % count) as usize);
@@ -140,7 +140,7 @@ fn logic(version: u32) -> Logic {
     Logic { version, identity: "identity".to_owned() }
 }
 
-/// The key of a bucket that derives from the month it starts in.
+/// Returns the key of a bucket that derives from the month it starts in.
 fn key(subject: Subject, grain: Grain, start: &str) -> RollupKey {
     RollupKey { subject, grain, start: day(start), month: Month::of(day(start)) }
 }
@@ -149,15 +149,15 @@ fn rollup(version: u32, generation: u64, body: impl Into<String>) -> StoredRollu
     StoredRollup { logic: logic(version), generation, body: body.into() }
 }
 
-/// The stored rollup of that very key.
+/// Returns the stored rollup of exactly that key.
 async fn stored<S: RollupStore>(store: &S, org: &str, key: &RollupKey) -> Option<StoredRollup> {
     let next = key.start + Days::new(1);
-    let found = store.range(org, &key.subject, key.grain, key.start, next).await.expect("range");
-    found.into_iter().find(|(found, _)| found == key).map(|(_, rollup)| rollup)
+    let rollups = store.range(org, &key.subject, key.grain, key.start, next).await.expect("range");
+    rollups.into_iter().find(|(stored_key, _)| stored_key == key).map(|(_, rollup)| rollup)
 }
 
-/// Bodies that a careless adapter cuts, escapes or refuses.
-fn odd_bodies() -> Vec<String> {
+/// Bodies that a careless adapter truncates, escapes or refuses.
+fn unusual_bodies() -> Vec<String> {
     let long = format!("[\"{}\"]", "é0123456789".repeat(8_000));
     ["{}", "", "'quoted' \"and\" \\ % _ ? :1 $1", "\u{1F4C8}\u{200D}名前\r\n\t\\u0000", &long]
         .map(str::to_owned)

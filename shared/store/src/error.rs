@@ -1,35 +1,35 @@
-//! Errors by what the caller must do.
+//! Errors, by what the caller must do: retry, or fix the environment.
 
-/// The result of a store's operation.
+/// The result of an operation on the store.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-type Source = Box<dyn std::error::Error + Send + Sync>;
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why a store could not do what was asked.
+/// Why an operation on the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Trying again may help: the store was busy or out of reach.
-    #[error("the store is busy or out of reach: {what}")]
+    /// The store is busy or unreachable. A retry may succeed.
+    #[error("the store is busy or unreachable: {what}")]
     Unavailable {
-        /// What was being done.
+        /// The operation that failed.
         what: String,
-        /// The cause.
+        /// The underlying error.
         #[source]
-        source: Option<Source>,
+        source: Option<BoxError>,
     },
-    /// The store cannot be used as it is; the text says why and names the mend.
+    /// The store cannot be used until somebody fixes its environment.
     #[error("{what}")]
     Unusable {
-        /// What is wrong, and the mend.
+        /// What is wrong, and how to fix it.
         what: String,
-        /// The cause.
+        /// The underlying error.
         #[source]
-        source: Option<Source>,
+        source: Option<BoxError>,
     },
 }
 
 impl Error {
-    /// An error that trying again may help.
+    /// Creates an error that a retry may resolve.
     pub fn unavailable(
         what: impl Into<String>,
         source: impl std::error::Error + Send + Sync + 'static,
@@ -37,12 +37,12 @@ impl Error {
         Error::Unavailable { what: what.into(), source: Some(Box::new(source)) }
     }
 
-    /// An error that needs somebody's hand; the text names the mend.
+    /// Creates an error that somebody must fix. `what` says how.
     pub fn unusable(what: impl Into<String>, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         Error::Unusable { what: what.into(), source: Some(Box::new(source)) }
     }
 
-    /// Whether trying again may help.
+    /// Returns whether a retry may succeed.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Error::Unavailable { .. })
     }

@@ -1,8 +1,8 @@
-//! All keys of the store, typed. No adapter and no caller makes a key of its own.
+//! All keys of the store, typed. Adapters and callers build no keys of their own.
 
 pub use gam_model::subject::{RollupKey, Subject, SubjectKind};
 
-/// The key of an organization: logins are compared without regard to case.
+/// Returns the key of an organization: its login in lower case, because GitHub ignores the case of logins.
 pub fn org_key(org: &str) -> String {
     org.to_lowercase()
 }
@@ -10,21 +10,21 @@ pub fn org_key(org: &str) -> String {
 /// The key of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CheckpointKey {
-    /// What is known of the organization's collection as a whole.
+    /// The checkpoint of an organization, by its login.
     Org(String),
-    /// How far a repository has been read, by organization and GitHub's numeric repository id.
+    /// The checkpoint of a repository, by the organization's login and GitHub's numeric repository id.
     Repo(String, i64),
 }
 
 impl CheckpointKey {
-    /// The organization, in lower case.
+    /// Returns the key of the organization: its login in lower case.
     pub fn org(&self) -> String {
         match self {
             CheckpointKey::Org(org) | CheckpointKey::Repo(org, _) => org_key(org),
         }
     }
 
-    /// The key within the organization, as text.
+    /// Returns the name of the checkpoint within its organization: `org`, or `repo/` and the id.
     pub fn name(&self) -> String {
         match self {
             CheckpointKey::Org(_) => "org".to_owned(),
@@ -32,7 +32,7 @@ impl CheckpointKey {
         }
     }
 
-    /// The key that [`CheckpointKey::org`] and [`CheckpointKey::name`] wrote.
+    /// Parses what [`CheckpointKey::org`] and [`CheckpointKey::name`] return. `None` if `name` is invalid.
     pub fn parse(org: &str, name: &str) -> Option<Self> {
         match name.split_once('/') {
             None => (name == "org").then(|| CheckpointKey::Org(org.to_owned())),
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn checkpoint_keys_survive_being_written() {
+    fn checkpoint_keys_survive_a_round_trip() {
         for key in [CheckpointKey::Org("acme".into()), CheckpointKey::Repo("acme".into(), 42)] {
             assert_eq!(CheckpointKey::parse(&key.org(), &key.name()), Some(key));
         }

@@ -1,10 +1,9 @@
-//! The ports of the rollup store and of the checkpoint store, and their typed keys.
+//! The ports of the rollup store, the name registry and the checkpoint store, and their typed keys.
 //!
-//! Rollups are a cache of the lake's snapshots: everything here can be rebuilt. The guards that make
-//! concurrent writers safe are part of the ports and are told in [`port`]; every adapter must pass
-//! the [`conformance`] suite.
+//! Rollups are a cache of the lake's snapshots, so they can always be rebuilt. [`port`] describes the guards
+//! that make concurrent writers safe. Every adapter must pass the [`conformance`] suite.
 //!
-//! This crate does not know what is inside a rollup or a checkpoint, nor which database holds them.
+//! This crate does not know what a rollup or a checkpoint contains, nor which database stores it.
 
 pub mod checkpoint;
 pub mod conformance;

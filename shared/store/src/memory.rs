@@ -1,4 +1,4 @@
-//! The ports kept in memory: for tests, and the plainest statement of what an adapter must do.
+//! The ports in memory: for tests, and as the simplest example of an adapter.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -15,13 +15,13 @@ use crate::port::{
     Revision, RollupStore, SaveOutcome, StoredCheckpoint, StoredRollup,
 };
 
-/// A store that lives as long as its last clone; clones share what they hold.
+/// A store in memory. Clones share their content, which is lost with the last clone.
 #[derive(Debug, Clone, Default)]
-pub struct MemoryStore(Arc<Mutex<BTreeMap<String, Org>>>);
+pub struct MemoryStore(Arc<Mutex<BTreeMap<String, OrgData>>>);
 
-/// What is stored of one organization.
+/// Everything that is stored about one organization.
 #[derive(Debug, Default)]
-struct Org {
+struct OrgData {
     rollups: BTreeMap<RollupKey, StoredRollup>,
     markers: BTreeMap<Month, Marker>,
     names: BTreeMap<(NameKind, i64), NameEntry>,
@@ -29,16 +29,16 @@ struct Org {
 }
 
 impl MemoryStore {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Org>> {
-        // A panic elsewhere leaves every single write whole, so what is stored is still good.
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, OrgData>> {
+        // Every write is complete before the lock is released, so the content is valid after a panic as well.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read<T: Default>(&self, org: &str, read: impl FnOnce(&Org) -> T) -> T {
+    fn read<T: Default>(&self, org: &str, read: impl FnOnce(&OrgData) -> T) -> T {
         self.lock().get(&org_key(org)).map(read).unwrap_or_default()
     }
 
-    fn write<T>(&self, org: &str, write: impl FnOnce(&mut Org) -> T) -> T {
+    fn write<T>(&self, org: &str, write: impl FnOnce(&mut OrgData) -> T) -> T {
         write(self.lock().entry(org_key(org)).or_default())
     }
 }
@@ -55,7 +55,7 @@ impl RollupStore for MemoryStore {
                     }
                     Entry::Occupied(mut old) => {
                         let (version, generation) = (old.get().logic.version, old.get().generation);
-                        if !outcome.note_refusal(version, generation, new) {
+                        if !outcome.record_if_refused(version, generation, new) {
                             old.insert(new.clone());
                         }
                     }
@@ -73,7 +73,7 @@ impl RollupStore for MemoryStore {
         from: NaiveDate,
         to: NaiveDate,
     ) -> Result<Vec<(RollupKey, StoredRollup)>> {
-        // A bucket may start in the month before the one it derives from, but never the other way round.
+        // A bucket never starts after the month that it derives from, so no key of `from` is less than this one.
         let first = RollupKey { subject: subject.clone(), grain, start: from, month: Month::of(from) };
         Ok(self.read(org, |stored| {
             stored
@@ -93,14 +93,14 @@ impl RollupStore for MemoryStore {
         from: NaiveDate,
         to: NaiveDate,
     ) -> Result<Vec<(RollupKey, StoredRollup)>> {
-        let wanted = |key: &RollupKey| {
+        let matches = |key: &RollupKey| {
             key.subject.kind() == kind && key.grain == grain && from <= key.start && key.start < to
         };
         Ok(self.read(org, |stored| {
             stored
                 .rollups
                 .iter()
-                .filter(|(key, _)| wanted(key))
+                .filter(|(key, _)| matches(key))
                 .map(|(key, rollup)| (key.clone(), rollup.clone()))
                 .collect()
         }))
@@ -155,12 +155,13 @@ impl NameStore for MemoryStore {
     }
 
     async fn orgs(&self) -> Result<Vec<String>> {
-        let spelled = |(key, stored): (&String, &Org)| match stored.names.get(&(NameKind::Org, 0)) {
+        let display_name = |(key, stored): (&String, &OrgData)| match stored.names.get(&(NameKind::Org, 0)) {
             Some(entry) => entry.name.clone(),
             None => key.clone(),
         };
-        let known = |(_, stored): &(&String, &Org)| !stored.names.is_empty() || !stored.markers.is_empty();
-        Ok(self.lock().iter().filter(known).map(spelled).collect())
+        let is_listed =
+            |(_, stored): &(&String, &OrgData)| !stored.names.is_empty() || !stored.markers.is_empty();
+        Ok(self.lock().iter().filter(is_listed).map(display_name).collect())
     }
 }
 
@@ -184,11 +185,11 @@ impl CheckpointStore for MemoryStore {
 
     async fn save(&self, key: &CheckpointKey, body: &str, expected: Option<Revision>) -> Result<SaveOutcome> {
         Ok(self.write(&key.org(), |stored| {
-            let found = stored.checkpoints.get(&key.name()).map(|checkpoint| checkpoint.revision);
-            if found != expected {
+            let current = stored.checkpoints.get(&key.name()).map(|checkpoint| checkpoint.revision);
+            if current != expected {
                 return SaveOutcome::Conflict;
             }
-            let revision = Revision(found.map_or(1, |revision| revision.0 + 1));
+            let revision = Revision(current.map_or(1, |revision| revision.0 + 1));
             stored.checkpoints.insert(key.name(), StoredCheckpoint { revision, body: body.to_owned() });
             SaveOutcome::Saved(revision)
         }))
@@ -201,7 +202,7 @@ mod tests {
     use crate::conformance;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn keeps_the_ports() {
+    async fn passes_the_conformance_suite() {
         conformance::run(async || MemoryStore::default()).await;
     }
 }

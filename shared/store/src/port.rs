@@ -1,12 +1,12 @@
-//! The ports, and the guards that every adapter must keep.
+//! The ports, and the guards that every adapter must enforce.
 //!
-//! * **Generation**: how often a month's snapshot was replaced. A rollup carries the generation of
+//! * **Generation**: how many times a month's snapshot has been replaced. A rollup carries the generation of
 //!   the snapshot it was folded from.
-//! * **Logic**: the version of the rollup logic, with the hash of the bots-and-aliases configuration.
-//! * **Guarded write**: a rollup replaces a stored one of the same or an older generation and logic
-//!   version, whatever its content, and is refused by a newer one.
-//! * **Marker**: up to which generation a month has been folded, by which logic, and the floor below
-//!   which stored rollups are stale. It only moves as [`Marker::advanced`] allows.
+//! * **Logic**: the version of the rollup logic, and the hash of the configured bots and aliases.
+//! * **Guarded write**: a rollup replaces a stored one if neither the stored generation nor the stored logic
+//!   version is greater than its own, whatever the content. Otherwise the write is refused.
+//! * **Marker**: up to which generation a month has been folded, by which logic, and the floor: the generation
+//!   below which stored rollups are stale. It moves only as [`Marker::advanced`] allows.
 
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -16,34 +16,34 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::keys::{CheckpointKey, RollupKey, Subject, SubjectKind};
 
-/// By which rules rollups were folded.
+/// The rollup logic: the rules that a fold applies.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Logic {
-    /// The version of the rollup logic; a greater one is newer.
+    /// The version of the code that folds. A greater one is newer.
     pub version: u32,
-    /// The hash of the bots-and-aliases configuration; none is newer than another.
+    /// The hash of the configured bots and aliases. Hashes have no order: none is newer than another.
     pub identity: String,
 }
 
-/// A rollup as it is stored: the store does not look into `body`.
+/// A rollup as it is stored. The store does not look into `body`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRollup {
-    /// By which rules it was folded.
+    /// The logic that the rollup was folded by.
     pub logic: Logic,
-    /// The generation of the snapshot it was folded from.
+    /// The generation of the snapshot that the rollup was folded from.
     pub generation: u64,
     /// The rollup, as JSON text.
     pub body: String,
 }
 
-/// What became of a guarded write of many rollups.
+/// The outcome of writing many rollups, each under its guard.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PutOutcome {
-    /// How many were refused because the stored one is newer.
+    /// Number of rollups that were refused because the stored one is newer.
     pub refused: u64,
-    /// The greatest generation among the rollups that refused, 0 where none did.
+    /// The greatest generation among the stored rollups that refused a write; 0 if none did.
     pub newest_generation: u64,
-    /// Whether any refused because of a newer logic version.
+    /// Whether a stored rollup refused a write because its logic version is greater.
     pub newer_logic: bool,
 }
 
@@ -55,35 +55,41 @@ impl PutOutcome {
         self.newer_logic |= other.newer_logic;
     }
 
-    /// Whether a stored rollup refuses the new one; if so, notes it.
-    pub fn note_refusal(&mut self, stored_version: u32, stored_generation: u64, new: &StoredRollup) -> bool {
+    /// Returns whether a stored rollup of that logic version and generation refuses `new`, and counts the
+    /// refusal.
+    pub fn record_if_refused(
+        &mut self,
+        stored_version: u32,
+        stored_generation: u64,
+        new: &StoredRollup,
+    ) -> bool {
         let newer_logic = stored_version > new.logic.version;
-        let refused = newer_logic || stored_generation > new.generation;
-        if refused {
+        let is_refused = newer_logic || stored_generation > new.generation;
+        if is_refused {
             self.refused += 1;
             self.newest_generation = self.newest_generation.max(stored_generation);
             self.newer_logic |= newer_logic;
         }
-        refused
+        is_refused
     }
 }
 
-/// Up to where a month's rollups are complete.
+/// Which of a month's rollups are complete and current.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Marker {
-    /// The month.
+    /// The month, UTC.
     pub month: Month,
-    /// By which rules its rollups were folded.
+    /// The logic that the month's rollups were folded by.
     pub logic: Logic,
-    /// The generation of the snapshot that all of them reflect.
+    /// The generation of the snapshot that all of the month's current rollups reflect.
     pub generation: u64,
-    /// Rollups of an older generation are stale.
+    /// The generation below which stored rollups are stale.
     pub floor: u64,
 }
 
 impl Marker {
-    /// Whether readers count a stored rollup of the marker's month.
-    pub fn counts(&self, rollup: &StoredRollup) -> bool {
+    /// Returns whether readers should count a stored rollup of the marker's month.
+    pub fn should_count(&self, rollup: &StoredRollup) -> bool {
         rollup.logic == self.logic && rollup.generation >= self.floor
     }
 
@@ -97,7 +103,7 @@ impl Marker {
     ) -> Option<Marker> {
         let floor = match stored {
             None if scope == FoldScope::Month => generation,
-            // Nothing was folded before the first snapshot, so its fold is whole by nature.
+            // A month without a marker was never folded, so folding a part of it cannot complete it.
             None => return None,
             Some(marker) if marker.generation > generation || marker.logic.version > logic.version => {
                 return None;
@@ -119,19 +125,19 @@ pub enum FoldScope {
     Affected,
 }
 
-/// What became of an attempt to advance a marker.
+/// The outcome of an attempt to advance a marker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AdvanceOutcome {
-    /// The marker stands where it was asked to.
+    /// The marker now has the requested generation and logic.
     Advanced,
-    /// The marker must not move so; it has gone ahead, or was too far behind.
+    /// [`Marker::advanced`] forbids the move: the stored marker is ahead, or too far behind.
     Refused,
 }
 
 /// What a name belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NameKind {
-    /// An organization, as GitHub spells it. Its `id` is 0.
+    /// An organization. Its `id` is 0.
     Org,
     /// A repository.
     Repo,
@@ -140,49 +146,45 @@ pub enum NameKind {
 }
 
 impl NameKind {
-    /// The text an adapter stores.
-    pub fn code(self) -> &'static str {
+    /// Returns the text that adapters store.
+    pub fn as_str(self) -> &'static str {
         match self {
             NameKind::Org => "org",
             NameKind::Repo => "repo",
             NameKind::Member => "member",
         }
     }
-
-    /// The kind that [`NameKind::code`] wrote.
-    pub fn parse(code: &str) -> Option<Self> {
-        [NameKind::Org, NameKind::Repo, NameKind::Member].into_iter().find(|kind| kind.code() == code)
-    }
 }
 
-/// How GitHub spells the name behind an id. Of two entries with one (kind, id), the one with the
-/// greater `(as_of, name)` is kept, whatever the order in which they come.
+/// The display name that GitHub has for an id. Of two entries with the same kind and id, the store keeps the
+/// one with the greater `(as_of, name)`, in whichever order they are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NameEntry {
     /// What the name belongs to.
     pub kind: NameKind,
-    /// GitHub's numeric id.
+    /// GitHub's numeric id; 0 for an organization.
     pub id: i64,
-    /// The name.
+    /// The name, in GitHub's upper and lower case.
     pub name: String,
-    /// When the name was read from GitHub, UTC. Stores keep and compare whole milliseconds.
+    /// When the name was read from GitHub, UTC. Stores round it down to milliseconds.
     pub as_of: DateTime<Utc>,
 }
 
 /// Stores rollups and their markers.
 #[async_trait]
 pub trait RollupStore: Send + Sync {
-    /// Writes rollups, each under its guard; a refused one does not stop the others. They need not
-    /// become visible together.
+    /// Writes rollups, each under its guard. A refused one does not stop the others. They need not become
+    /// visible together.
     ///
     /// # Errors
-    /// Where the store fails; some of them may have been written.
+    /// If the store fails. Some of the rollups may have been written.
     async fn put(&self, org: &str, rollups: &[(RollupKey, StoredRollup)]) -> Result<PutOutcome>;
 
-    /// One subject's rollups of a grain whose buckets start in `[from, to)`, in key order: one range read.
+    /// Returns one subject's rollups of a grain whose buckets start in `[from, to)`, ordered by key. This is
+    /// one range read.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     async fn range(
         &self,
         org: &str,
@@ -192,10 +194,13 @@ pub trait RollupStore: Send + Sync {
         to: NaiveDate,
     ) -> Result<Vec<(RollupKey, StoredRollup)>>;
 
-    /// The rollups of every subject of a kind, of a grain, whose buckets start in `[from, to)`, in any order.
+    /// Returns the rollups of all subjects of a kind and of a grain whose buckets start in `[from, to)`, in
+    /// any order.
+    ///
+    /// Listings need days and months only, so an adapter may refuse [`Grain::Week`].
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails, or does not list that grain.
     async fn range_of_kind(
         &self,
         org: &str,
@@ -205,22 +210,22 @@ pub trait RollupStore: Send + Sync {
         to: NaiveDate,
     ) -> Result<Vec<(RollupKey, StoredRollup)>>;
 
-    /// The month's marker, if it has one.
+    /// Returns the month's marker, or `None` if the month was never folded.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     async fn marker(&self, org: &str, month: Month) -> Result<Option<Marker>>;
 
-    /// The markers of all months of the organization, in order.
+    /// Returns the markers of all months of the organization, ordered by month.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     async fn markers(&self, org: &str) -> Result<Vec<Marker>>;
 
     /// Moves the month's marker as [`Marker::advanced`] says, in one atomic step.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     async fn advance(
         &self,
         org: &str,
@@ -231,69 +236,70 @@ pub trait RollupStore: Send + Sync {
     ) -> Result<AdvanceOutcome>;
 }
 
-/// The registry of names.
+/// Stores the display names of organizations, repositories and members.
 #[async_trait]
 pub trait NameStore: Send + Sync {
-    /// Keeps names, each by the rule told at [`NameEntry`].
+    /// Writes names. [`NameEntry`] says which of two entries stays.
     ///
     /// # Errors
-    /// Where the store fails; some of them may have been kept.
+    /// If the store fails. Some of the names may have been written.
     async fn put_names(&self, org: &str, entries: &[NameEntry]) -> Result<()>;
 
-    /// All names of a kind in an organization, ordered by id.
+    /// Returns all names of a kind in an organization, ordered by id.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     async fn names(&self, org: &str, kind: NameKind) -> Result<Vec<NameEntry>>;
 
-    /// Every organization with a name or a marker, as its entry of kind [`NameKind::Org`] spells it
-    /// (in lower case where there is no such entry), in the order of their lower-cased names.
+    /// Returns the display name of every organization that has a name or a marker, ordered by the name in
+    /// lower case. An organization without an entry of kind [`NameKind::Org`] is returned in lower case.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     async fn orgs(&self) -> Result<Vec<String>>;
 }
 
-/// Which writing of a checkpoint was read.
+/// Identifies one saved state of a checkpoint. Every save creates a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub u64);
 
-/// A checkpoint as it was read.
+/// A checkpoint as it was read from the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredCheckpoint {
-    /// Which writing it is.
+    /// The revision that was read.
     pub revision: Revision,
     /// The checkpoint, as JSON text.
     pub body: String,
 }
 
-/// What became of an attempt to save a checkpoint.
+/// The outcome of an attempt to save a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SaveOutcome {
-    /// It was saved, as this revision.
+    /// The checkpoint was saved as this revision.
     Saved(Revision),
-    /// Somebody else has saved it since it was read; perhaps after this save, where its answer was lost.
+    /// Somebody else has saved the checkpoint since it was read. If the response to this save was lost, that
+    /// may also have happened after it.
     Conflict,
 }
 
-/// Where the durable resume points of collection live.
+/// Stores checkpoints durably.
 #[async_trait]
 pub trait CheckpointStore: Send + Sync {
-    /// The checkpoint, if there is one.
+    /// Returns a checkpoint, or `None` if there is none.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     async fn load(&self, key: &CheckpointKey) -> Result<Option<StoredCheckpoint>>;
 
-    /// All checkpoints of the organization's repositories, by repository id, in order.
+    /// Returns the checkpoints of all repositories of an organization, ordered by repository id.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     async fn load_repos(&self, org: &str) -> Result<Vec<(i64, StoredCheckpoint)>>;
 
-    /// Saves the checkpoint durably, if it is still as it was read: at `expected`, or absent for `None`.
+    /// Saves a checkpoint durably if it is still at the revision `expected`, or still absent for `None`.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     async fn save(&self, key: &CheckpointKey, body: &str, expected: Option<Revision>) -> Result<SaveOutcome>;
 }

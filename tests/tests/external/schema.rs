@@ -101,7 +101,7 @@ fn resolve<'a>(description: &'a Value, part: &'a Value) -> &'a Value {
 }
 
 /// Returns the description of a call, and of its successful response.
-fn operation<'a>(description: &'a Value, call: &rest::Call) -> (&'a Value, &'a Value) {
+fn operation<'a>(description: &'a Value, call: &rest::RestEndpoint) -> (&'a Value, &'a Value) {
     let operation = &description["paths"][call.path][call.method];
     assert!(operation.is_object(), "{} {} is not described", call.method, call.path);
     let answer = ["200", "201"].into_iter().map(|status| &operation["responses"][status]);
@@ -130,7 +130,7 @@ fn rest_calls_match_githubs_description() {
 }
 
 /// Deserializes GitHub's example of a response into the product's type.
-fn example<T: serde::de::DeserializeOwned>(description: &Value, call: &rest::Call) -> T {
+fn example<T: serde::de::DeserializeOwned>(description: &Value, call: &rest::RestEndpoint) -> T {
     let (_, answer) = operation(description, call);
     let examples = answer["examples"].as_object().expect("it has examples");
     let example = resolve(description, examples.values().next().expect("one"));
@@ -141,11 +141,11 @@ fn example<T: serde::de::DeserializeOwned>(description: &Value, call: &rest::Cal
 fn githubs_example_responses_can_be_deserialized() {
     let text = schema_text(Tool::OpenApi);
     let description: Value = serde_json::from_str(&text).expect("the description is JSON");
-    let compared: rest::Compared = example(&description, &rest::COMPARE);
+    let compared: rest::ComparisonPage = example(&description, &rest::COMPARE);
     assert!(compared.total_commits > 0 && compared.commits[0].author.as_ref().unwrap().login.is_some());
     let user: rest::User = example(&description, &rest::USER);
     assert_eq!(user.login, "octocat");
-    let limits: rest::RateLimit = example(&description, &rest::RATE_LIMIT);
+    let limits: rest::RateLimitResponse = example(&description, &rest::RATE_LIMIT);
     assert!(limits.resources.core.is_some_and(|core| core.limit == 5000));
     let installation: rest::Installation = example(&description, &rest::INSTALLATION);
     assert!(installation.id > 0 && installation.permissions.contains_key("metadata"));

@@ -152,7 +152,7 @@ fn after_sigterm_the_next_run_resumes() {
     assert!(kill.success());
     let output = child.wait_with_output().expect("it exits");
     assert_eq!(output.status.code(), Some(143), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("run again to go on"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("run again to continue"));
     collect_and_aggregate(&sandbox, &world.org);
     assert_matches_reference(sandbox.serve().address(), &world, settled_at(), &full_range());
 }

@@ -135,7 +135,7 @@ fn a_stop_in_the_probe_is_reported_with_its_reason() {
         double.plan_fault("Probe", 0, 1, fault);
         let run = sandbox.run(&["collect", &world.org, "--since", SINCE, "--max-wait", "10s"]);
         let summary = run.text();
-        assert!(summary.contains("before any repository was read, 1 request,"), "{summary}");
+        assert!(summary.contains("before any repository was read (1 request,"), "{summary}");
         let error = run.expect_error(75);
         assert!(error.contains("2024-04-27") && error.contains(why), "{error}");
     }
@@ -193,6 +193,6 @@ fn doctor_shows_the_limits_if_the_account_is_unknown() {
     let run = sandbox.run(&["doctor"]);
     let text = run.text();
     assert_eq!(double.pending_faults(), 0, "{text}");
-    assert!(text.contains("does not say whose it is") && text.contains("scopes repo"), "{text}");
+    assert!(text.contains("does not report the user") && text.contains("scopes repo"), "{text}");
     assert_eq!(text.matches("4,990 of 5,000 left").count(), 2, "{text}");
 }

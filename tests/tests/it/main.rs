@@ -14,6 +14,7 @@ mod long_history;
 mod long_lists;
 mod many;
 mod order;
+mod public_output;
 mod reconcile;
 mod repositories;
 mod secrets;

@@ -21,13 +21,13 @@ fn data_of_archived_blocked_and_hidden_repositories_stays() {
     double.set_world(later);
     let run = sandbox.run(&["collect", &world.org]).expect_status(0);
     let blocked = format!("{}/api-server is blocked", world.org);
-    let missing = format!("{}/{} is not shown", world.org, hidden.name(settled_at()));
+    let missing = format!("{}/{} is no longer visible", world.org, hidden.name(settled_at()));
     assert!(run.stderr.contains(&blocked) && run.stderr.contains(&missing), "{}", run.stderr);
     sandbox.run(&["aggregate"]).expect_status(0);
     assert_matches_reference(sandbox.serve().address(), &world, settled_at(), &full_range());
     // The run reports it once. Once it is visible again, it is collected.
     let run = sandbox.run(&["collect", &world.org]).expect_status(0);
-    assert!(!run.stderr.contains("is not shown"), "{}", run.stderr);
+    assert!(!run.stderr.contains("is no longer visible"), "{}", run.stderr);
     double.set_world(world.clone());
     collect_and_aggregate(&sandbox, &world.org);
     assert_matches_reference(sandbox.serve().address(), &world, settled_at(), &full_range());
@@ -75,7 +75,7 @@ fn a_dry_run_estimates_the_cost_and_writes_nothing() {
     let sandbox = Sandbox::with_github(&double);
     let text = sandbox.run(&["collect", &world.org, "--dry-run"]).expect_status(0).text();
     assert!(
-        text.contains("nothing was written") && text.contains("at most") && text.contains("site: commits"),
+        text.contains("Nothing was written") && text.contains("up to") && text.contains("site: commits"),
         "{text}"
     );
 }
@@ -91,8 +91,8 @@ fn show_warns_of_unaggregated_and_incomplete_data() {
     assert!(warning.contains("not counted yet: run `github-metrics aggregate`"), "{warning}");
     sandbox.run(&["aggregate"]).expect_status(0);
     let shown = sandbox.run(&show).expect_status(0);
-    assert!(shown.text().contains("GitHub was read from 2024-02-01 up to 2024-04-27"), "{}", shown.text());
-    let expected = "numbers before 2024-02-01 are not whole";
+    assert!(shown.text().contains("Data is complete from 2024-02-01 to 2024-04-27"), "{}", shown.text());
+    let expected = "numbers before 2024-02-01 are incomplete";
     assert!(shown.stderr.contains(expected) && !shown.stderr.contains("not counted"), "{}", shown.stderr);
     let rows = sandbox.run(&["export", &world.org, "--format", "json"]).expect_status(0).json();
     let starts = rows.as_array().expect("rows").iter().filter_map(|row| row["start"].as_str());
@@ -100,5 +100,5 @@ fn show_warns_of_unaggregated_and_incomplete_data() {
 
     collect_and_aggregate(&sandbox, &world.org);
     let shown = sandbox.run(&show).expect_status(0);
-    assert!(!shown.stderr.contains("not whole"), "{}", shown.stderr);
+    assert!(!shown.stderr.contains("incomplete"), "{}", shown.stderr);
 }

@@ -70,7 +70,7 @@ fn doctor_explains_that_members_are_hidden() {
     let double = Double::start(world.clone(), settled_at());
     let text = Sandbox::with_github(&double).run(&["doctor", &world.org]).text();
     let expected = format!("missing in {}: Members: read", world.org);
-    assert!(text.contains(&expected) && text.contains("all is counted"), "{text}");
+    assert!(text.contains(&expected) && text.contains("all activity is counted"), "{text}");
     assert!(!text.contains("no repository"), "{text}");
 }
 

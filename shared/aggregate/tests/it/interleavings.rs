@@ -1,8 +1,8 @@
-//! Several aggregators over one lake and store, in random interleavings with crashes and redelivered
-//! batches, end in the truth after one clean run.
+//! Several aggregations over one lake and store run in random interleavings, with crashes and
+//! redelivered batches. One clean run afterwards reaches the expected state.
 //!
-//! Every call to a port waits at a gate; a scheduler lets one aggregator pass at a time, or kills it
-//! where it stands. The seed is printed with a failure; set `INTERLEAVINGS` at compile time for more tries.
+//! Every call to a port waits at a gate. A scheduler lets one aggregation pass at a time, or kills it
+//! there. A failure prints its seed. Set `INTERLEAVINGS` at compile time to try more seeds.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,59 +14,65 @@ use gam_model::{EventBatch, Identity};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::support::{Gate, ORG, World, answers, batches, other_identity, rows};
+use crate::support::{Gate, ORG, TestData, all_answers, other_identity, random_batches, snapshot_rows};
 
-enum Told {
+/// What a worker reports to the scheduler.
+enum WorkerEvent {
+    /// The worker waits at its gate until the sender is used.
     AtGate(usize, oneshot::Sender<()>),
+    /// The worker has ended.
     Done(usize),
 }
 
-struct Turnstile {
+/// Makes each call wait for the scheduler.
+struct SchedulerGate {
     worker: usize,
-    told: mpsc::UnboundedSender<Told>,
+    events: mpsc::UnboundedSender<WorkerEvent>,
 }
 
 #[async_trait]
-impl Gate for Turnstile {
+impl Gate for SchedulerGate {
     async fn pass(&self, _: &str) -> Result<(), std::io::Error> {
         let (pass, passed) = oneshot::channel();
-        self.told.send(Told::AtGate(self.worker, pass)).map_err(std::io::Error::other)?;
+        self.events.send(WorkerEvent::AtGate(self.worker, pass)).map_err(std::io::Error::other)?;
         passed.await.map_err(std::io::Error::other)
     }
 }
 
 struct Workers {
-    told: mpsc::UnboundedReceiver<Told>,
+    events: mpsc::UnboundedReceiver<WorkerEvent>,
     tasks: HashMap<usize, JoinHandle<()>>,
     waiting: HashMap<usize, oneshot::Sender<()>>,
 }
 
 impl Workers {
-    fn start(world: &World, identities: Vec<Identity>) -> Self {
-        let (sender, told) = mpsc::unbounded_channel();
+    /// Starts one worker for each identity. A worker aggregates twice.
+    fn start(data: &TestData, identities: Vec<Identity>) -> Self {
+        let (sender, events) = mpsc::unbounded_channel();
         let tasks = identities.into_iter().enumerate().map(|(worker, identity)| {
-            let ports = world.gated(identity, Arc::new(Turnstile { worker, told: sender.clone() }));
+            let ports = data.gated(identity, Arc::new(SchedulerGate { worker, events: sender.clone() }));
             let sender = sender.clone();
             let task = tokio::spawn(async move {
                 for _ in 0..2 {
-                    // A worker that others keep from its month gives up and says so; the clean run goes on.
+                    // A worker may give up because others keep replacing its month. The clean run at
+                    // the end processes what it has left.
                     let _ = aggregate(&ports.aggregate, ORG, false, &()).await;
                 }
-                let _ = sender.send(Told::Done(worker));
+                let _ = sender.send(WorkerEvent::Done(worker));
             });
             (worker, task)
         });
-        Workers { told, tasks: tasks.collect(), waiting: HashMap::new() }
+        Workers { events, tasks: tasks.collect(), waiting: HashMap::new() }
     }
 
-    /// Waits until every live worker stands at the gate; false where none is left.
-    async fn settle(&mut self) -> bool {
+    /// Waits until every live worker is at its gate. Returns `false` if no worker is left.
+    async fn wait_for_all(&mut self) -> bool {
         while self.waiting.len() < self.tasks.len() {
-            match self.told.recv().await {
-                Some(Told::AtGate(worker, pass)) => {
+            match self.events.recv().await {
+                Some(WorkerEvent::AtGate(worker, pass)) => {
                     self.waiting.insert(worker, pass);
                 }
-                Some(Told::Done(worker)) => {
+                Some(WorkerEvent::Done(worker)) => {
                     self.tasks.remove(&worker);
                 }
                 None => break,
@@ -84,7 +90,8 @@ impl Workers {
     async fn kill(&mut self, worker: usize) {
         let task = self.tasks.remove(&worker).expect("a live worker");
         task.abort();
-        // Only a dead worker may be turned away from the gate: a live one would go on with an error.
+        // Wait for the end before the gate's sender is dropped: a live worker would continue with an
+        // error.
         let _ = task.await;
         self.waiting.remove(&worker);
     }
@@ -97,15 +104,15 @@ impl Workers {
 
 async fn interleave(seed: u64, identities: Vec<Identity>) {
     let rng = &mut Rng::with_seed(seed);
-    let facts = rng.u64(1..6);
+    let events = rng.u64(1..6);
     let count = rng.usize(2..7);
-    let all: Vec<EventBatch> = batches(rng, facts, count);
-    let world = World::default();
-    world.put(&all).await;
+    let batches: Vec<EventBatch> = random_batches(rng, events, count);
+    let data = TestData::default();
+    data.put(&batches).await;
     let last = identities[0].clone();
     let mut crashes = rng.usize(0..4);
-    let mut workers = Workers::start(&world, identities);
-    while workers.settle().await {
+    let mut workers = Workers::start(&data, identities);
+    while workers.wait_for_all().await {
         let worker = workers.pick(rng);
         if crashes > 0 && rng.u8(..50) == 0 {
             workers.kill(worker).await;
@@ -113,33 +120,37 @@ async fn interleave(seed: u64, identities: Vec<Identity>) {
             continue;
         }
         if rng.u8(..50) == 0 {
-            world.put(&all[rng.usize(..all.len())..][..1]).await;
+            data.put(&batches[rng.usize(..batches.len())..][..1]).await;
         }
         workers.let_pass(worker);
     }
-    let ports = world.ports_as(last.clone());
+    let ports = data.ports_with(last.clone());
     aggregate(&ports.aggregate, ORG, false, &()).await.unwrap();
-    let truth = World::aggregated(&all, last.clone()).await;
-    assert_eq!(rows(&world).await, rows(&truth).await, "rows, seed {seed}");
-    assert_eq!(answers(&ports).await, answers(&truth.ports_as(last)).await, "answers, seed {seed}");
-    let left = gam_lake::inbox::list(&*world.objects, ORG).await.unwrap();
-    assert!(left.is_empty(), "the inbox is worked off, seed {seed}");
+    let expected = TestData::aggregated(&batches, last.clone()).await;
+    assert_eq!(snapshot_rows(&data).await, snapshot_rows(&expected).await, "rows, seed {seed}");
+    assert_eq!(
+        all_answers(&ports).await,
+        all_answers(&expected.ports_with(last)).await,
+        "answers, seed {seed}"
+    );
+    let inbox = gam_lake::inbox::list(&*data.objects, ORG).await.unwrap();
+    assert!(inbox.is_empty(), "the inbox is empty, seed {seed}");
 }
 
-fn tries() -> u64 {
-    option_env!("INTERLEAVINGS").map_or(40, |tries| tries.parse().expect("INTERLEAVINGS is a number"))
+fn seeds() -> u64 {
+    option_env!("INTERLEAVINGS").map_or(40, |seeds| seeds.parse().expect("INTERLEAVINGS is a number"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn aggregators_of_one_configuration() {
-    for seed in 0..tries() {
+async fn three_aggregations_with_one_configuration() {
+    for seed in 0..seeds() {
         interleave(seed, vec![Identity::default(), Identity::default(), Identity::default()]).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn aggregators_of_two_configurations() {
-    for seed in 0..tries() {
+async fn three_aggregations_with_two_configurations() {
+    for seed in 0..seeds() {
         interleave(seed, vec![Identity::default(), other_identity(), Identity::default()]).await;
         interleave(seed, vec![other_identity(), Identity::default(), Identity::default()]).await;
     }

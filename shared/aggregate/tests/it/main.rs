@@ -1,9 +1,9 @@
-//! The promises of the pipeline, tried against ports that fail, stop and interleave.
+//! Aggregation against ports that fail, hang and interleave.
 
-mod bounds;
-mod crash_points;
+mod crashes;
+mod definitions;
 mod interleavings;
-mod named;
+mod limits;
 mod order;
-mod reference;
+mod races;
 mod support;

@@ -1,5 +1,5 @@
-//! Bodies: as text where they are short, compressed where that saves a write unit (1 KB) or more. An
-//! item of DynamoDB holds 400 KB at most.
+//! The bodies of rollups and checkpoints: stored as text if short, else compressed with gzip. Compression saves
+//! write units, of 1 KB each, and an item of DynamoDB holds at most 400 KB.
 
 use std::io::{Read, Write};
 
@@ -10,36 +10,37 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use gam_store::error::Result;
 
-use super::entry::{Entry, text};
+use super::item::{Item, text};
 
-/// From how many bytes on a body is compressed.
-const COMPRESSED_FROM: usize = 900;
+/// Length in bytes from which a body is compressed.
+const MIN_COMPRESSED_BYTES: usize = 900;
 
-const NAME: &str = "body";
+/// The attribute that holds the body.
+const BODY: &str = "body";
 
-impl Entry {
+impl Item {
     pub(super) fn with_body(self, body: &str) -> Self {
-        let stored = if body.len() < COMPRESSED_FROM { text(body) } else { compressed(body) };
-        self.with(NAME, stored)
+        let stored = if body.len() < MIN_COMPRESSED_BYTES { text(body) } else { compressed(body) };
+        self.with(BODY, stored)
     }
 
     pub(super) fn body(&self) -> Result<String> {
-        match self.0.get(NAME) {
+        match self.0.get(BODY) {
             Some(AttributeValue::S(body)) => Ok(body.clone()),
             Some(AttributeValue::B(bytes)) => {
                 let mut body = String::new();
                 let read = GzDecoder::new(bytes.as_ref()).read_to_string(&mut body);
-                read.map(|_| body).map_err(|_| self.damaged(NAME))
+                read.map(|_| body).map_err(|_| self.damaged(BODY))
             }
-            _ => Err(self.damaged(NAME)),
+            _ => Err(self.damaged(BODY)),
         }
     }
 }
 
 fn compressed(body: &str) -> AttributeValue {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(body.as_bytes()).expect("memory takes everything");
-    AttributeValue::B(Blob::new(encoder.finish().expect("memory takes everything")))
+    encoder.write_all(body.as_bytes()).expect("writing to memory cannot fail");
+    AttributeValue::B(Blob::new(encoder.finish().expect("writing to memory cannot fail")))
 }
 
 #[cfg(test)]
@@ -47,21 +48,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bodies_come_back_as_they_were() {
+    fn bodies_survive_a_round_trip() {
         for body in
             [String::new(), "{}".to_owned(), "é".repeat(449), "é".repeat(450), "0123456789".repeat(9_000)]
         {
-            let entry = Entry::default().with_body(&body);
-            assert_eq!(entry.body().unwrap(), body);
+            let item = Item::default().with_body(&body);
+            assert_eq!(item.body().unwrap(), body);
         }
-        assert!(Entry::default().with_body("x").0[NAME].is_s());
-        assert!(Entry::default().with_body(&"x".repeat(COMPRESSED_FROM)).0[NAME].is_b());
+        assert!(Item::default().with_body("x").0[BODY].is_s());
+        assert!(Item::default().with_body(&"x".repeat(MIN_COMPRESSED_BYTES)).0[BODY].is_b());
     }
 
     #[test]
-    fn what_is_no_body_is_damage() {
-        assert!(Entry::default().body().is_err());
-        let garbage = Entry::default().with(NAME, AttributeValue::B(Blob::new(*b"garbage")));
+    fn a_missing_or_invalid_body_is_an_error() {
+        assert!(Item::default().body().is_err());
+        let garbage = Item::default().with(BODY, AttributeValue::B(Blob::new(*b"garbage")));
         assert!(garbage.body().unwrap_err().to_string().contains("body"));
     }
 }

@@ -1,24 +1,26 @@
 //! The store on DynamoDB, in one table with one index.
 //!
-//! | partition `pk` | sort key `sk` | what |
+//! | partition key `pk` | sort key `sk` | item |
 //! |---|---|---|
-//! | `rollup#{org}#{kind}#{subject}` | `{grain}#{start}#{month}` | a rollup: one query reads a subject's range |
+//! | `rollup#{org}#{kind}#{subject}` | `{grain}#{start}#{month}` | a rollup; one query reads a subject's range |
 //! | `org#{org}` | `marker#{month}` | a month's marker |
 //! | `org#{org}` | `name#{kind}#{id}` | a name |
-//! | `orgs` | `org#{org}` | that there is such an organization |
+//! | `orgs` | `org#{org}` | an organization that has a name or a marker |
 //! | `checkpoint#{org}` | `org`, `repo#{id}` | a checkpoint |
 //!
-//! The index `by_kind` holds the rollups once more, by kind, grain and stretch of time, for listings of
-//! all subjects. It follows the table with some delay; everything else is read consistently.
+//! The sparse index `by_kind` holds a copy of the daily and monthly rollups of repositories and members, for
+//! listings. Its partition key `gpk` is the kind, the grain and a period, its sort key `gsk` the day, the month
+//! and the subject. Other items have neither attribute, so they cost no write to the index. The index is
+//! eventually consistent. All other reads are consistent.
 //!
-//! Every write is a conditional `PutItem` of a whole item. One whose answer was lost and that is sent
-//! again finds its own work and changes nothing. See
+//! Every write is a `PutItem` of a complete item, under a condition unless it always writes the same. If a
+//! response is lost, the retry finds what the first attempt wrote and changes nothing. See
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.ConditionExpressions.html>.
 
 mod body;
 mod checkpoints;
-mod entry;
-pub mod keys;
+mod item;
+mod keys;
 mod names;
 mod rollups;
 
@@ -35,78 +37,80 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use gam_store::error::{Error, Result};
 
-use crate::config::{patient, timeouts};
-use crate::failure::Failure;
-use entry::Entry;
-use keys::Key;
+use crate::config::{timeouts, without_retry_quota};
+use crate::service_error::ServiceError;
+use item::Item;
+use keys::ItemKey;
 
-const ATTEMPT: Duration = Duration::from_secs(5);
+/// Timeout of one attempt of a request.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How many requests of one call are in flight.
-const IN_FLIGHT: usize = 32;
+/// Number of requests that one call sends concurrently at most.
+const MAX_CONCURRENT_REQUESTS: usize = 32;
 
-/// The table of an address `dynamodb:TABLE`; `None` where it is none.
+/// Returns the table of an address `dynamodb:TABLE`, or `None` if the address is invalid.
 pub fn parse(address: &str) -> Option<&str> {
     address.strip_prefix("dynamodb:").filter(|table| !table.is_empty())
 }
 
-/// The store in a table. Clones share their connections.
+/// The store in a DynamoDB table. Clones share their connections.
 #[derive(Debug, Clone)]
 pub struct DynamoStore {
     client: Client,
     table: String,
-    /// Organizations that are known to be registered.
+    /// Organizations that this process has registered, by key.
     registered: Arc<Mutex<HashSet<String>>>,
 }
 
-/// What became of a conditional write.
-enum Put {
-    Done,
-    /// The condition does not hold for what is stored.
-    Refused(Entry),
+/// The outcome of a conditional `PutItem`.
+enum ConditionalPut {
+    Written,
+    /// The condition does not hold for the stored item, which is this one.
+    ConditionFailed(Item),
 }
 
 impl DynamoStore {
-    /// The store in that table. It sends nothing.
+    /// Creates a store on a table. Sends no request.
     pub fn new(config: &SdkConfig, table: &str) -> Self {
-        let own = aws_sdk_dynamodb::config::Builder::from(config)
-            .timeout_config(timeouts(ATTEMPT))
-            .retry_partition(patient("dynamodb"))
+        let config = aws_sdk_dynamodb::config::Builder::from(config)
+            .timeout_config(timeouts(ATTEMPT_TIMEOUT))
+            .retry_partition(without_retry_quota("dynamodb"))
             .build();
-        DynamoStore { client: Client::from_conf(own), table: table.to_owned(), registered: Arc::default() }
+        DynamoStore { client: Client::from_conf(config), table: table.to_owned(), registered: Arc::default() }
     }
 
-    fn error<E>(&self, doing: &str, error: &SdkError<E, HttpResponse>) -> Error
+    fn error<E>(&self, action: &str, error: &SdkError<E, HttpResponse>) -> Error
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
-        let failure = Failure::of(error);
+        let cause = ServiceError::new(error);
         let table = &self.table;
-        if failure.code == "ResourceNotFoundException" {
-            let text =
-                format!("there is no table {table} here: deploy the stack that makes it, or set AWS_REGION");
-            return Error::unusable(text, failure);
-        }
-        if failure.is_refusal() {
+        if cause.code == "ResourceNotFoundException" {
             let text = format!(
-                "{doing} in table {table} is not permitted ({failure}): sign in to AWS, or grant this role access to it"
+                "table {table} does not exist in this region: deploy the stack that creates it, or set AWS_REGION"
             );
-            return Error::unusable(text, failure);
+            return Error::unusable(text, cause);
         }
-        if failure.code == "ValidationException" {
-            return Error::unusable(format!("{doing} in table {table} cannot be done: {failure}"), failure);
+        if cause.is_access_denied() {
+            let text = format!(
+                "{action} in table {table} is not permitted ({cause}): sign in to AWS, or grant this role access to the table"
+            );
+            return Error::unusable(text, cause);
         }
-        Error::unavailable(format!("{doing} in table {table}: {failure}"), failure)
+        if cause.code == "ValidationException" {
+            return Error::unusable(format!("{action} in table {table} was rejected: {cause}"), cause);
+        }
+        Error::unavailable(format!("{action} in table {table}: {cause}"), cause)
     }
 
-    async fn get(&self, doing: &str, key: &Key) -> Result<Option<Entry>> {
+    async fn get_item(&self, action: &str, key: &ItemKey) -> Result<Option<Item>> {
         let request = self.client.get_item().table_name(&self.table).consistent_read(true);
-        let found = request.set_key(Some(key.attributes())).send().await;
-        Ok(found.map_err(|error| self.error(doing, &error))?.item.map(Entry))
+        let response = request.set_key(Some(key.attributes())).send().await;
+        Ok(response.map_err(|error| self.error(action, &error))?.item.map(Item))
     }
 
-    /// All entries of a partition whose sort key begins so, in order.
-    async fn all(&self, doing: &str, prefix: &Key) -> Result<Vec<Entry>> {
+    /// Returns all items of a partition whose sort key starts with `prefix.sk`, ordered by sort key.
+    async fn query_prefix(&self, action: &str, prefix: &ItemKey) -> Result<Vec<Item>> {
         let request = self
             .client
             .query()
@@ -114,50 +118,51 @@ impl DynamoStore {
             .consistent_read(true)
             .key_condition_expression(prefix.condition())
             .set_expression_attribute_values(Some(prefix.values()));
-        self.pages(doing, request).await
+        self.query_all_pages(action, request).await
     }
 
-    async fn pages(
+    /// Sends a query and returns the items of all its pages.
+    async fn query_all_pages(
         &self,
-        doing: &str,
+        action: &str,
         request: aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder,
-    ) -> Result<Vec<Entry>> {
+    ) -> Result<Vec<Item>> {
         let mut pages = request.into_paginator().items().send();
-        let mut found = Vec::new();
+        let mut items = Vec::new();
         while let Some(item) = pages.next().await {
-            found.push(Entry(item.map_err(|error| self.error(doing, &error))?));
+            items.push(Item(item.map_err(|error| self.error(action, &error))?));
         }
-        Ok(found)
+        Ok(items)
     }
 
-    fn put_request(&self, entry: Entry) -> PutItemFluentBuilder {
-        self.client.put_item().table_name(&self.table).set_item(Some(entry.0))
+    fn put_request(&self, item: Item) -> PutItemFluentBuilder {
+        self.client.put_item().table_name(&self.table).set_item(Some(item.0))
     }
 
-    /// Sends a conditional write.
-    async fn put_if(&self, doing: &str, request: PutItemFluentBuilder) -> Result<Put> {
+    /// Sends a conditional `PutItem`, and returns the stored item if the condition fails.
+    async fn put_conditionally(&self, action: &str, request: PutItemFluentBuilder) -> Result<ConditionalPut> {
         use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
         match request.return_values_on_condition_check_failure(AllOld).send().await {
-            Ok(_) => Ok(Put::Done),
+            Ok(_) => Ok(ConditionalPut::Written),
             Err(error) => match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
-                    Ok(Put::Refused(Entry(refusal.item().cloned().unwrap_or_default())))
+                Some(PutItemError::ConditionalCheckFailedException(failed)) => {
+                    Ok(ConditionalPut::ConditionFailed(Item(failed.item().cloned().unwrap_or_default())))
                 }
-                _ => Err(self.error(doing, &error)),
+                _ => Err(self.error(action, &error)),
             },
         }
     }
 
-    /// Takes note that there is such an organization.
+    /// Writes the item that lists the organization, once per process.
     async fn register(&self, org: &str) -> Result<()> {
-        let known = || self.registered.lock().unwrap_or_else(PoisonError::into_inner);
-        if known().contains(org) {
+        let registered = || self.registered.lock().unwrap_or_else(PoisonError::into_inner);
+        if registered().contains(org) {
             return Ok(());
         }
-        let doing = "registering the organization";
-        let request = self.put_request(Entry::at(&Key::registered(org)));
-        request.send().await.map_err(|error| self.error(doing, &error))?;
-        known().insert(org.to_owned());
+        let action = "registering the organization";
+        let request = self.put_request(Item::new(&ItemKey::registered(org)));
+        request.send().await.map_err(|error| self.error(action, &error))?;
+        registered().insert(org.to_owned());
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Names, and which organizations there are.
+//! Names, and the list of organizations, in DynamoDB.
 
 use std::collections::HashMap;
 
@@ -9,85 +9,85 @@ use gam_store::error::{Error, Result};
 use gam_store::keys::org_key;
 use gam_store::port::{NameEntry, NameKind};
 
-use super::entry::{Entry, number, text};
-use super::keys::{self, Key};
-use super::{DynamoStore, IN_FLIGHT};
+use super::item::{Item, number, text};
+use super::keys::{self, ItemKey};
+use super::{DynamoStore, MAX_CONCURRENT_REQUESTS};
 
-/// How many items DynamoDB reads in one request.
-const BATCH: usize = 100;
-/// How often it is asked for what it has left out.
-const BATCH_TRIES: usize = 10;
+/// Number of items that DynamoDB reads in one request at most.
+const MAX_BATCH_GET_ITEMS: usize = 100;
+/// Number of requests for the items of a batch. DynamoDB returns only some of them if it is busy.
+const MAX_BATCH_GET_ATTEMPTS: usize = 10;
 
-fn name_of(kind: NameKind, entry: &Entry) -> Result<NameEntry> {
-    let id = keys::id_of(entry.text("sk")?).ok_or_else(|| entry.damaged("id"))?;
-    let as_of = DateTime::from_timestamp_millis(entry.number("as_of_ms")?);
-    let as_of = as_of.ok_or_else(|| entry.damaged("as_of_ms"))?;
-    Ok(NameEntry { kind, id, name: entry.text("name")?.to_owned(), as_of })
+fn parse_name(kind: NameKind, item: &Item) -> Result<NameEntry> {
+    let id = keys::parse_id(item.text("sk")?).ok_or_else(|| item.damaged("id"))?;
+    let as_of = DateTime::from_timestamp_millis(item.number("as_of_ms")?);
+    let as_of = as_of.ok_or_else(|| item.damaged("as_of_ms"))?;
+    Ok(NameEntry { kind, id, name: item.text("name")?.to_owned(), as_of })
 }
 
 impl DynamoStore {
-    pub(super) async fn keep_names(&self, org: &str, entries: &[NameEntry]) -> Result<()> {
+    pub(super) async fn write_names(&self, org: &str, entries: &[NameEntry]) -> Result<()> {
         if entries.is_empty() {
             return Ok(());
         }
         self.register(&org_key(org)).await?;
-        let writes: Vec<_> = entries.iter().map(|entry| self.keep_name(org, entry)).collect();
-        futures::stream::iter(writes).buffer_unordered(IN_FLIGHT).try_collect().await
+        let writes: Vec<_> = entries.iter().map(|entry| self.write_name(org, entry)).collect();
+        futures::stream::iter(writes).buffer_unordered(MAX_CONCURRENT_REQUESTS).try_collect().await
     }
 
-    /// Keeps a name, unless a newer one is kept already. Texts are compared byte by byte here and there.
-    async fn keep_name(&self, org: &str, new: &NameEntry) -> Result<()> {
+    /// Writes a name unless a newer one is stored. DynamoDB compares texts byte by byte, as Rust does.
+    async fn write_name(&self, org: &str, new: &NameEntry) -> Result<()> {
         let as_of_ms = new.as_of.timestamp_millis();
-        let entry = Entry::at(&Key::name(org, new.kind, new.id))
+        let item = Item::new(&ItemKey::name(org, new.kind, new.id))
             .with_text("name", &new.name)
             .with_number("as_of_ms", as_of_ms);
         let request = self
-            .put_request(entry)
+            .put_request(item)
             .condition_expression(
                 "attribute_not_exists(pk) OR as_of_ms < :as_of OR (as_of_ms = :as_of AND #name < :name)",
             )
             .expression_attribute_names("#name", "name")
             .expression_attribute_values(":as_of", number(as_of_ms))
             .expression_attribute_values(":name", text(&new.name));
-        self.put_if("keeping a name", request).await.map(drop)
+        self.put_conditionally("writing a name", request).await.map(drop)
     }
 
     pub(super) async fn read_names(&self, org: &str, kind: NameKind) -> Result<Vec<NameEntry>> {
-        let found = self.all("reading names", &Key::names(org, kind)).await?;
-        found.iter().map(|entry| name_of(kind, entry)).collect()
+        let items = self.query_prefix("reading names", &ItemKey::names(org, kind)).await?;
+        items.iter().map(|item| parse_name(kind, item)).collect()
     }
 
     pub(super) async fn read_orgs(&self) -> Result<Vec<String>> {
-        let registered = self.all("reading organizations", &Key::all_registered()).await?;
-        let org = |entry| keys::org_of(Entry::text(entry, "sk")?).ok_or_else(|| Entry::damaged(entry, "sk"));
+        let registered = self.query_prefix("reading organizations", &ItemKey::all_registered()).await?;
+        let org = |item| keys::parse_org(Item::text(item, "sk")?).ok_or_else(|| Item::damaged(item, "sk"));
         let orgs: Vec<&str> = registered.iter().map(org).collect::<Result<_>>()?;
-        let mut spelled = HashMap::new();
-        for chunk in orgs.chunks(BATCH) {
-            let wanted = chunk.iter().map(|org| Key::name(org, NameKind::Org, 0)).collect();
-            for entry in self.get_all("reading organizations' names", wanted).await? {
-                spelled.insert(entry.text("pk")?.to_owned(), entry.text("name")?.to_owned());
+        let mut display_names = HashMap::new();
+        for chunk in orgs.chunks(MAX_BATCH_GET_ITEMS) {
+            let keys = chunk.iter().map(|org| ItemKey::name(org, NameKind::Org, 0)).collect();
+            for item in self.batch_get("reading organizations' names", keys).await? {
+                display_names.insert(item.text("pk")?.to_owned(), item.text("name")?.to_owned());
             }
         }
-        let spell = |org: &str| {
-            let own = Key::name(org, NameKind::Org, 0).pk;
-            spelled.get(&own).cloned().unwrap_or_else(|| org.to_owned())
+        let display_name = |org: &str| {
+            let pk = ItemKey::name(org, NameKind::Org, 0).pk;
+            display_names.get(&pk).cloned().unwrap_or_else(|| org.to_owned())
         };
-        Ok(orgs.into_iter().map(spell).collect())
+        Ok(orgs.into_iter().map(display_name).collect())
     }
 
-    /// Those of the items that are there, in any order; [`BATCH`] at most.
-    async fn get_all(&self, doing: &str, wanted: Vec<Key>) -> Result<Vec<Entry>> {
+    /// Reads up to [`MAX_BATCH_GET_ITEMS`] items. Returns those that exist, in any order.
+    async fn batch_get(&self, action: &str, keys: Vec<ItemKey>) -> Result<Vec<Item>> {
         let build = |keys| KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build();
-        let mut open = Some(wanted.iter().map(Key::attributes).collect::<Vec<_>>());
-        let mut found = Vec::new();
-        for _ in 0..BATCH_TRIES {
-            let Some(wanted) = open.take().filter(|keys| !keys.is_empty()) else { return Ok(found) };
-            let wanted = build(wanted).map_err(|error| Error::unusable(doing.to_owned(), error))?;
-            let request = self.client.batch_get_item().request_items(&self.table, wanted);
-            let answer = request.send().await.map_err(|error| self.error(doing, &error))?;
-            found.extend(answer.responses.into_iter().flatten().flat_map(|(_, items)| items).map(Entry));
-            open = answer.unprocessed_keys.into_iter().flatten().map(|(_, left)| left.keys).next();
+        let mut unread = Some(keys.iter().map(ItemKey::attributes).collect::<Vec<_>>());
+        let mut items = Vec::new();
+        for _ in 0..MAX_BATCH_GET_ATTEMPTS {
+            let Some(keys) = unread.take().filter(|keys| !keys.is_empty()) else { return Ok(items) };
+            let keys = build(keys).map_err(|error| Error::unusable(action.to_owned(), error))?;
+            let request = self.client.batch_get_item().request_items(&self.table, keys);
+            let response = request.send().await.map_err(|error| self.error(action, &error))?;
+            items.extend(response.responses.into_iter().flatten().flat_map(|(_, items)| items).map(Item));
+            unread = response.unprocessed_keys.into_iter().flatten().map(|(_, rest)| rest.keys).next();
         }
-        Err(Error::Unavailable { what: format!("{doing}: the table is too busy"), source: None })
+        Err(Error::Unavailable { what: format!("{action}: the table is too busy"), source: None })
     }
 }

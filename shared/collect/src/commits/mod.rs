@@ -1,7 +1,7 @@
-//! Reading commits: what is new is the ancestors of the new tip less those of the old one.
+//! Reads commits. New commits are those reachable from the new tip and not from the old one.
 //!
-//! A walk by date, or one that stops at the old tip, would lose commits that land late. The reverse
-//! difference is what a force-push took away.
+//! A walk by date, or one that stops at the old tip, would miss commits that were made long before they were
+//! merged. Commits reachable from the old tip only were removed by a force-push.
 
 mod moves;
 mod walk;
@@ -10,117 +10,133 @@ mod windows;
 use chrono::{DateTime, Utc};
 use gam_github::wire::Commit;
 use gam_github::{Client, Error};
-use gam_model::Event;
+use gam_model::{CommitVersion, Event};
 use tokio::sync::mpsc::Sender;
 
-use super::plan::{Span, Stop, Target};
-use super::writer::{PageRead, Update};
 use crate::checkpoint::{CommitWalk, CommitsCheckpoint, CoveredCommits};
+use crate::context::{ReadError, RepoContext};
+use crate::window::CollectionWindow;
+use crate::writer::{CheckpointUpdate, PageRead};
 
-const WHAT: &str = "commits";
+const KIND: &str = "commits";
 
-/// Whether there is anything to read.
-pub(super) fn is_due(from: &CommitsCheckpoint, tip: &str, span: Span, now: Option<DateTime<Utc>>) -> bool {
-    match &from.covered {
-        _ if from.uncounted.is_due(now) => true,
-        _ if from.walk.is_some() || from.moving.is_some() => true,
-        None => true,
-        Some(covered) => covered.tip != tip || widening(covered, span).next().is_some(),
+/// Returns whether there is anything to read. `now` is the time of GitHub's clock.
+pub(super) fn is_due(
+    checkpoint: &CommitsCheckpoint,
+    tip: &str,
+    window: CollectionWindow,
+    now: Option<DateTime<Utc>>,
+) -> bool {
+    if checkpoint.pending_line_counts.is_due(now) || checkpoint.is_in_progress() {
+        return true;
     }
+    let covered = checkpoint.covered.as_ref();
+    covered.is_none_or(|covered| covered.tip != tip || next_extension(covered, window).is_some())
 }
 
-/// The spans of committer dates that are asked for and not covered.
-fn widening(covered: &CoveredCommits, span: Span) -> impl Iterator<Item = CommitWalk> {
-    let since = span.since(Some(covered.since));
-    let earlier = (since < covered.since)
-        .then(|| CommitWalk::new(CoveredCommits { since, ..covered.clone() }, since, Some(covered.since)));
-    let later = covered.until.filter(|until| span.until.is_none_or(|asked| asked > *until));
-    let later = later.map(|until| {
-        CommitWalk::new(CoveredCommits { until: span.until, ..covered.clone() }, until, span.until)
-    });
-    // One at a time: the second starts from what the first has covered.
-    earlier.or(later).into_iter()
+/// Returns the next walk that extends what is covered to the window: first to earlier dates, then to later
+/// ones. `None` if the window is covered.
+fn next_extension(covered: &CoveredCommits, window: CollectionWindow) -> Option<CommitWalk> {
+    let since = window.start_for(Some(covered.since));
+    if since < covered.since {
+        let covers = CoveredCommits { since, ..covered.clone() };
+        return Some(CommitWalk::new(covers, since, Some(covered.since)));
+    }
+    let until = covered.until.filter(|until| window.until().is_none_or(|end| end > *until))?;
+    let covers = CoveredCommits { until: window.until(), ..covered.clone() };
+    Some(CommitWalk::new(covers, until, window.until()))
 }
 
 pub(super) async fn read(
     github: &Client,
-    target: &Target,
+    context: &RepoContext,
     tip: &str,
-    from: CommitsCheckpoint,
-    sink: &Sender<PageRead>,
-) -> Result<(), Stop> {
-    let mut reading = Commits { github, target, sink, checkpoint: from };
-    if reading.checkpoint.version == 0 {
-        // Not less than what an earlier collection, whose checkpoints are lost, may have taken back.
-        reading.checkpoint.version = reading.pushed_at().max(1);
+    checkpoint: CommitsCheckpoint,
+    pages: &Sender<PageRead>,
+) -> Result<(), ReadError> {
+    let mut reader = CommitReader { github, context, pages, checkpoint };
+    if !reader.checkpoint.version.is_set() {
+        reader.checkpoint.version = CommitVersion::initial(context.pushed_at);
     }
-    if let Some(walk) = reading.checkpoint.walk.take() {
-        reading.resume(walk).await?;
+    if let Some(walk) = reader.checkpoint.walk.take() {
+        reader.resume(walk).await?;
     }
-    if let (Some(covered), Some(moving)) =
-        (reading.checkpoint.covered.clone(), reading.checkpoint.moving.clone())
+    if let (Some(covered), Some(unfinished)) =
+        (reader.checkpoint.covered.clone(), reader.checkpoint.tip_move.clone())
     {
-        reading.finish_move(covered, moving, tip).await?;
+        reader.finish_move(covered, unfinished, tip).await?;
     }
-    match reading.checkpoint.covered.clone() {
+    match reader.checkpoint.covered.clone() {
         None => {
-            let since = target.span.since(None);
-            let covers = CoveredCommits { tip: tip.to_owned(), since, until: target.span.until };
-            reading.walk(CommitWalk::new(covers, since, target.span.until)).await?;
+            let (since, until) = (context.window.start_for(None), context.window.until());
+            let covers = CoveredCommits { tip: tip.to_owned(), since, until };
+            reader.walk(CommitWalk::new(covers, since, until)).await?;
         }
-        Some(covered) if covered.tip != tip => reading.move_tip(covered, tip).await?,
+        Some(covered) if covered.tip != tip => reader.move_tip(covered, tip).await?,
         Some(_) => {}
     }
     while let Some(walk) =
-        reading.checkpoint.covered.as_ref().and_then(|covered| widening(covered, target.span).next())
+        reader.checkpoint.covered.as_ref().and_then(|covered| next_extension(covered, context.window))
     {
-        reading.walk(walk).await?;
+        reader.walk(walk).await?;
     }
-    if reading.checkpoint.uncounted.is_due(target.read_at) {
-        reading.count_again().await?;
+    if reader.checkpoint.pending_line_counts.is_due(context.probed_at) {
+        reader.retry_line_counts().await?;
     }
     Ok(())
 }
 
-struct Commits<'a> {
+/// Reads the commits of one repository.
+struct CommitReader<'a> {
     github: &'a Client,
-    target: &'a Target,
-    sink: &'a Sender<PageRead>,
+    context: &'a RepoContext,
+    pages: &'a Sender<PageRead>,
     checkpoint: CommitsCheckpoint,
 }
 
-impl Commits<'_> {
-    async fn hand_over(&self, events: Vec<Event>, save: bool) -> Result<(), Stop> {
-        let update = save.then(|| Update::Commits(self.checkpoint.clone()));
-        self.target.hand_over(self.sink, WHAT, events, update).await
+impl CommitReader<'_> {
+    /// Sends events to the writer, together with the checkpoint as it is now.
+    async fn send(&self, events: Vec<Event>) -> Result<(), ReadError> {
+        let update = Some(CheckpointUpdate::Commits(self.checkpoint.clone()));
+        self.context.send_page(self.pages, KIND, events, update).await
     }
 
-    /// The events of commits that are on the branch. Those that GitHub did not count are remembered.
+    /// Sends events to the writer. The saved checkpoint stays as it is.
+    async fn send_events_only(&self, events: Vec<Event>) -> Result<(), ReadError> {
+        self.context.send_page(self.pages, KIND, events, None).await
+    }
+
+    /// Saves the checkpoint as it is now.
+    async fn save(&self) -> Result<(), ReadError> {
+        self.send(Vec::new()).await
+    }
+
+    /// Returns the events of commits on the branch, and remembers those that GitHub did not count.
     fn events<'c>(&mut self, commits: impl IntoIterator<Item = &'c Commit>) -> Vec<Event> {
-        let version = self.checkpoint.version;
-        let told = commits.into_iter().map(|commit| {
-            self.checkpoint.uncounted.note(&commit.oid, commit.is_counted());
-            self.target.origin.commit(commit, version)
+        let (version, pending) = (self.checkpoint.version, &mut self.checkpoint.pending_line_counts);
+        let events = commits.into_iter().map(|commit| {
+            if commit.has_line_counts() {
+                pending.remove(&commit.oid);
+            } else {
+                pending.add(&commit.oid);
+            }
+            self.context.origin.commit(commit, version)
         });
-        told.collect()
+        events.collect()
     }
 
-    /// Asks again for commits whose lines GitHub refused to count.
-    async fn count_again(&mut self) -> Result<(), Stop> {
-        let oids = self.checkpoint.uncounted.ask(self.target.read_at);
-        let commits = match self.github.commits_if_shown(&self.target.repo, &oids).await {
+    /// Requests again the commits whose changed lines GitHub refused to count.
+    async fn retry_line_counts(&mut self) -> Result<(), ReadError> {
+        let oids = self.checkpoint.pending_line_counts.start_retry(self.context.probed_at);
+        let commits = match self.github.find_commits_by_id(&self.context.repo, &oids).await {
             Ok(commits) => commits,
-            // They are asked for again another day.
+            // They are requested again another day.
             Err(Error::Unavailable { .. } | Error::NotFound(_)) => Vec::new(),
             Err(error) => return Err(error.into()),
         };
-        // One that is not shown may be pushed away, or shown by another server: it is asked for again too.
-        let counted: Vec<Commit> = commits.into_iter().flatten().filter(Commit::is_counted).collect();
+        // A commit that GitHub does not return stays pending: only one of its servers may lack it.
+        let counted: Vec<Commit> = commits.into_iter().flatten().filter(Commit::has_line_counts).collect();
         let events = self.events(&counted);
-        self.hand_over(events, true).await
-    }
-
-    fn pushed_at(&self) -> i64 {
-        self.target.pushed_at.map_or(0, |at: DateTime<Utc>| at.timestamp())
+        self.send(events).await
     }
 }

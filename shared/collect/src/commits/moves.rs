@@ -1,152 +1,158 @@
-//! Moving from the tip that is covered to another.
+//! Moves from the covered tip to another.
 //!
-//! Where the branch was pushed over, the version of everything written from then on is greater, with one
-//! between it and that of what was written before for what is taken back.
+//! After a force-push, all events have a greater version than before. The retractions of the removed commits
+//! have a version in between.
 
 use chrono::DateTime;
 use gam_github::{Comparison, Error, PageSize};
 use gam_model::Event;
 
-use super::Commits;
-use crate::checkpoint::{CommitWalk, CoveredCommits, MoveStep, Moving, Uncounted};
-use crate::plan::Stop;
+use super::CommitReader;
+use crate::checkpoint::{CommitWalk, CoveredCommits, MoveStep, PendingLineCounts, TipMove};
+use crate::context::{ReadError, is_cursor_rejected};
 
-impl Commits<'_> {
-    /// Moves to another tip.
-    pub(super) async fn move_tip(&mut self, covered: CoveredCommits, tip: &str) -> Result<(), Stop> {
-        let forward = match self.github.compare(&self.target.repo, &covered.tip, tip).await {
+/// How many commits are requested by object id, and saved, together.
+const COMMITS_PER_REQUEST: usize = 100;
+
+impl CommitReader<'_> {
+    /// Moves from the covered tip to another.
+    pub(super) async fn move_tip(&mut self, covered: CoveredCommits, tip: &str) -> Result<(), ReadError> {
+        let forward = match self.github.compare(&self.context.repo, &covered.tip, tip).await {
             Ok(forward) => forward,
-            Err(why) => return self.replace_uncompared(covered, tip.to_owned(), why).await,
+            Err(error) => return self.replace_uncomparable(covered, tip.to_owned(), error).await,
         };
         if forward.behind_by > 0 {
-            if forward.commits.is_empty() && self.tip_now().await?.as_deref() != Some(tip) {
-                return Err(self.not_shown_yet(tip).into());
+            if forward.commits.is_empty() && self.current_tip().await?.as_deref() != Some(tip) {
+                return Err(self.tip_not_shown(tip).into());
             }
-            self.begin_version();
+            self.start_version();
         }
-        self.checkpoint.moving = Some(Moving { to: tip.to_owned(), step: MoveStep::Compare { done: 0 } });
-        // From here on some of the move may be in the lake: it is finished whatever comes.
-        self.hand_over(Vec::new(), true).await?;
-        self.take_difference(covered, tip.to_owned(), forward, 0).await
+        let step = MoveStep::Compare { commits_read: 0 };
+        self.checkpoint.tip_move = Some(TipMove { to: tip.to_owned(), step });
+        // Once events of the move may be in the lake, the move must be finished. So it is saved first.
+        self.save().await?;
+        self.read_difference(covered, tip.to_owned(), forward, 0).await
     }
 
-    /// Finishes a move that an earlier run has begun; `tip` is the one that the branch has now.
+    /// Finishes a move that an earlier run began. `tip` is the current tip of the branch.
     pub(super) async fn finish_move(
         &mut self,
         covered: CoveredCommits,
-        moving: Moving,
+        unfinished: TipMove,
         tip: &str,
-    ) -> Result<(), Stop> {
-        let Moving { to, step } = moving;
+    ) -> Result<(), ReadError> {
+        let TipMove { to, step } = unfinished;
         match step {
-            MoveStep::Compare { done } => {
-                match self.github.compare(&self.target.repo, &covered.tip, &to).await {
-                    Ok(forward) => return self.take_difference(covered, to, forward, done).await,
-                    Err(why) => {
-                        if self.is_beyond_compare(&covered.tip, &to, why).await? {
-                            self.begin_version();
+            MoveStep::Compare { commits_read } => {
+                match self.github.compare(&self.context.repo, &covered.tip, &to).await {
+                    Ok(forward) => return self.read_difference(covered, to, forward, commits_read).await,
+                    Err(error) => {
+                        if self.are_uncomparable(&covered.tip, &to, error).await? {
+                            self.start_version();
                             return self.replace(covered, to).await;
                         }
                     }
                 }
             }
             MoveStep::Replace { old, cursor } if covered.tip == to => {
-                return self.take_back(old, to, cursor).await;
+                return self.retract_history(old, to, cursor).await;
             }
             MoveStep::Replace { .. } => {}
         }
-        self.abandon(covered, tip).await
+        self.abandon_move(covered, tip).await
     }
 
-    /// Gives up a move whose tip is gone. It may have taken back commits that are on the branch, so all that
-    /// is covered is told again, from the tip that the branch has now, under a version that beats that.
-    async fn abandon(&mut self, covered: CoveredCommits, tip: &str) -> Result<(), Stop> {
-        if !self.github.shows(&self.target.repo, tip).await? {
-            return Err(self.not_shown_yet(tip).into());
+    /// Abandons a move whose tip is gone. The move may have retracted commits that are on the branch. So the
+    /// covered history is read again from the current tip, with a version that beats those retractions.
+    async fn abandon_move(&mut self, covered: CoveredCommits, tip: &str) -> Result<(), ReadError> {
+        if !self.github.has_commit(&self.context.repo, tip).await? {
+            return Err(self.tip_not_shown(tip).into());
         }
         tracing::warn!(
-            repo = self.target.repo.name,
-            "the tip of an unfinished move is gone: the history is read anew; \
-             what was read of that tip alone stays until everything is compared with GitHub"
+            repo = self.context.repo.name,
+            "the tip of an unfinished move is gone: reading the history again; commits that only that tip \
+             had stay until everything is compared with GitHub"
         );
-        self.begin_version();
+        self.start_version();
         if covered.tip == tip {
-            self.checkpoint.moving = None;
-            return self.read_whole(covered).await;
+            self.checkpoint.tip_move = None;
+            return self.read_covered_history(covered).await;
         }
         self.replace(covered, tip.to_owned()).await
     }
 
-    fn begin_version(&mut self) {
-        self.checkpoint.version = (self.checkpoint.version + 2).max(self.pushed_at());
+    fn start_version(&mut self) {
+        self.checkpoint.version = self.checkpoint.version.after_force_push(self.context.pushed_at);
     }
 
-    /// The version of what a force-push took away: between those before and after it.
-    fn version_gone(&self) -> i64 {
-        self.checkpoint.version - 1
-    }
-
-    /// Whether two histories cannot be compared though GitHub can be asked: they have no common ancestor,
-    /// their difference is too much for GitHub, or the old tip is gone. False where the new tip is not
-    /// shown.
-    async fn is_beyond_compare(&self, old: &str, new: &str, why: Error) -> Result<bool, Stop> {
-        if !matches!(why, Error::NotFound(_) | Error::Unavailable { .. }) {
-            return Err(why.into());
+    /// Returns whether two tips cannot be compared, although GitHub can be reached: they have no common
+    /// ancestor, their difference is too large for GitHub, or the old tip is gone. Returns false if GitHub
+    /// does not show the new tip. `error` is the error of the comparison.
+    async fn are_uncomparable(&self, old: &str, new: &str, error: Error) -> Result<bool, ReadError> {
+        if !matches!(error, Error::NotFound(_) | Error::Unavailable { .. }) {
+            return Err(error.into());
         }
-        let is_shown = self.github.shows(&self.target.repo, new).await?;
-        tracing::info!(repo = self.target.repo.name, old, new, %why, is_shown, "two tips cannot be compared");
+        let is_shown = self.github.has_commit(&self.context.repo, new).await?;
+        let repo = &self.context.repo.name;
+        tracing::info!(repo, old, new, why = %error, is_shown, "two tips cannot be compared");
         Ok(is_shown)
     }
 
-    /// Moves to a tip that could not be compared with the old one, for that reason.
-    async fn replace_uncompared(
+    /// Moves to a tip whose comparison with the old one failed with `error`.
+    async fn replace_uncomparable(
         &mut self,
         covered: CoveredCommits,
         to: String,
-        why: Error,
-    ) -> Result<(), Stop> {
-        if !self.is_beyond_compare(&covered.tip, &to, why).await? {
-            return Err(self.not_shown_yet(&to).into());
+        error: Error,
+    ) -> Result<(), ReadError> {
+        if !self.are_uncomparable(&covered.tip, &to, error).await? {
+            return Err(self.tip_not_shown(&to).into());
         }
-        self.begin_version();
+        self.start_version();
         self.replace(covered, to).await
     }
 
-    /// The tip that GitHub shows at the moment.
-    async fn tip_now(&self) -> Result<Option<String>, Stop> {
-        let repo = &self.target.repo;
+    /// Returns the tip that GitHub shows at the moment.
+    async fn current_tip(&self) -> Result<Option<String>, ReadError> {
+        let repo = &self.context.repo;
         let probe = self.github.probe_repos(&repo.owner, std::slice::from_ref(&repo.node_id)).await?;
         Ok(probe.repos.into_iter().find_map(|probe| probe.tip))
     }
 
-    /// Servers that lag behind each other show another tip at one time than at another.
-    fn not_shown_yet(&self, tip: &str) -> Error {
+    /// The error for a tip that the probe showed and another server of GitHub does not show (yet). It is
+    /// transient.
+    fn tip_not_shown(&self, tip: &str) -> Error {
         Error::Unavailable {
             what: "the new commits".to_owned(),
-            why: format!("GitHub showed the tip {tip} of {} and shows it no more", self.target.repo.name),
+            why: format!(
+                "GitHub listed {tip} as the tip of {} but no longer shows it",
+                self.context.repo.name
+            ),
         }
     }
 
-    /// Reads what the new tip has and the old one has not, and takes back what it is the other way;
-    /// of the former so many have been read.
-    async fn take_difference(
+    /// Reads the commits that only the new tip has, and retracts those that only the old one has.
+    /// `commits_read` is how many of the former an earlier run has read.
+    async fn read_difference(
         &mut self,
         covered: CoveredCommits,
         to: String,
         forward: Comparison,
-        done: usize,
-    ) -> Result<(), Stop> {
-        let (github, repo) = (self.github, &self.target.repo);
-        if forward.behind_by > 0 && done == 0 {
+        commits_read: usize,
+    ) -> Result<(), ReadError> {
+        let (github, repo) = (self.github, &self.context.repo);
+        if forward.behind_by > 0 && commits_read == 0 {
             let backward = match github.compare(repo, &to, &covered.tip).await {
                 Ok(backward) => backward,
-                Err(why) => return self.replace_uncompared(covered, to, why).await,
+                Err(error) => return self.replace_uncomparable(covered, to, error).await,
             };
-            backward.commits.iter().for_each(|gone| self.checkpoint.uncounted.note(&gone.sha, true));
-            let gone =
-                backward.commits.iter().map(|gone| self.target.origin.commit_gone(gone, self.version_gone()));
-            let gone = gone.collect();
-            self.hand_over(gone, false).await?;
+            let version = self.checkpoint.version.retraction();
+            let mut retractions = Vec::new();
+            for removed in &backward.commits {
+                self.checkpoint.pending_line_counts.remove(&removed.sha);
+                retractions.push(self.context.origin.retracted_commit(removed, version));
+            }
+            self.send_events_only(retractions).await?;
         }
         let new: Vec<String> = forward
             .commits
@@ -154,97 +160,100 @@ impl Commits<'_> {
             .filter(|commit| commit.committed_at >= covered.since)
             .map(|commit| commit.sha)
             .collect();
-        for (at, shas) in new.chunks(100).enumerate().filter(|(at, _)| at * 100 >= done) {
-            let commits = github.commits_by_id(repo, shas).await?;
+        for (index, oids) in new.chunks(COMMITS_PER_REQUEST).enumerate() {
+            let start = index * COMMITS_PER_REQUEST;
+            if start < commits_read {
+                continue;
+            }
+            let commits = github.commits_by_id(repo, oids).await?;
             let events = self.events(&commits);
-            let step = MoveStep::Compare { done: at * 100 + shas.len() };
-            self.checkpoint.moving = Some(Moving { to: to.clone(), step });
-            self.hand_over(events, true).await?;
+            let step = MoveStep::Compare { commits_read: start + oids.len() };
+            self.checkpoint.tip_move = Some(TipMove { to: to.clone(), step });
+            self.send(events).await?;
         }
-        self.checkpoint.moving = None;
+        self.checkpoint.tip_move = None;
         self.checkpoint.covered = Some(CoveredCommits { tip: to, ..covered });
-        self.hand_over(Vec::new(), true).await
+        self.save().await
     }
 
-    /// Walks the whole history of the new tip, and then takes back that of the old one: what is in both was
-    /// told again under a greater version by then, so at no time anything is missing.
-    async fn replace(&mut self, covered: CoveredCommits, to: String) -> Result<(), Stop> {
+    /// Reads the history of the new tip, then retracts that of the old one. Commits in both histories have a
+    /// greater version by then, so no commit is missing at any time.
+    async fn replace(&mut self, covered: CoveredCommits, to: String) -> Result<(), ReadError> {
         let step = MoveStep::Replace { old: covered.clone(), cursor: None };
-        self.checkpoint.moving = Some(Moving { to: to.clone(), step });
-        self.read_whole(CoveredCommits { tip: to.clone(), ..covered.clone() }).await?;
-        self.take_back(covered, to, None).await
+        self.checkpoint.tip_move = Some(TipMove { to: to.clone(), step });
+        self.read_covered_history(CoveredCommits { tip: to.clone(), ..covered.clone() }).await?;
+        self.retract_history(covered, to, None).await
     }
 
-    /// Walks the whole history that is to be covered.
-    async fn read_whole(&mut self, covers: CoveredCommits) -> Result<(), Stop> {
-        // What is taken back is not to be asked for again; what stays is noted anew by the walk.
-        self.checkpoint.uncounted = Uncounted::default();
+    /// Walks through all that is to be covered of a history.
+    async fn read_covered_history(&mut self, covers: CoveredCommits) -> Result<(), ReadError> {
+        // Retracted commits must not be requested again. The walk adds those that stay.
+        self.checkpoint.pending_line_counts = PendingLineCounts::default();
         let (since, until) = (covers.since, covers.until);
         let walk = CommitWalk::new(covers, since, until);
         self.checkpoint.walk = Some(walk.clone());
-        self.hand_over(Vec::new(), true).await?;
+        self.save().await?;
         self.walk(walk).await
     }
 
-    /// Takes back the history of the old tip, page by page; more than was read of it, where some of that would
-    /// be hidden: what was never told is not told by being taken back either.
-    async fn take_back(
+    /// Retracts the history of the old tip, page by page. If the list of its covered span misses commits,
+    /// the complete history is retracted: retracting a commit that was never collected changes nothing.
+    async fn retract_history(
         &mut self,
         mut old: CoveredCommits,
         to: String,
         mut cursor: Option<String>,
-    ) -> Result<(), Stop> {
-        let mut size = PageSize::new(100).resume(self.checkpoint.size);
-        let mut is_resumed = cursor.is_some();
+    ) -> Result<(), ReadError> {
+        let mut size = PageSize::new(100).resume(self.checkpoint.page_size);
+        let mut has_saved_cursor = cursor.is_some();
         loop {
             let span = (Some(old.since), None);
-            let counted = cursor.is_none() && old.since > DateTime::UNIX_EPOCH;
+            let with_counts = cursor.is_none() && old.since > DateTime::UNIX_EPOCH;
             let page = match self
                 .github
-                .commits(&self.target.repo, &old.tip, span, cursor.as_deref(), counted, &mut size)
+                .commits(&self.context.repo, &old.tip, span, cursor.as_deref(), with_counts, &mut size)
                 .await
             {
-                Ok(page) if self.hides_some(&page) => {
+                Ok(page) if self.must_read_complete_history(&page) => {
                     old.since = DateTime::UNIX_EPOCH;
                     continue;
                 }
                 Ok(page) => page,
-                // The place in the list is not known any more: begin anew.
-                Err(Error::Invalid(_)) if std::mem::take(&mut is_resumed) => {
+                Err(error) if is_cursor_rejected(&error) && std::mem::take(&mut has_saved_cursor) => {
                     cursor = None;
                     continue;
                 }
-                Err(why @ Error::NotFound(_)) => {
-                    // Where it is the repository that is hidden, that is an error of its own.
-                    if self.github.shows(&self.target.repo, &old.tip).await? {
-                        return Err(why.into());
+                Err(error @ Error::NotFound(_)) => {
+                    // If it is the repository that GitHub does not show, `shows` fails with its own error.
+                    if self.github.has_commit(&self.context.repo, &old.tip).await? {
+                        return Err(error.into());
                     }
                     tracing::warn!(
-                        repo = self.target.repo.name,
-                        %why,
-                        "the old tip is gone, so what a force-push took away stays"
+                        repo = self.context.repo.name,
+                        why = %error,
+                        "the old tip is gone, so the commits that a force-push removed stay"
                     );
                     break;
                 }
                 Err(error) => return Err(error.into()),
             };
-            is_resumed = false;
-            let version = self.version_gone();
-            let gone = page.entries.iter().map(|commit| {
-                let event = self.target.origin.commit(commit, version);
+            has_saved_cursor = false;
+            let version = self.checkpoint.version.retraction();
+            let retractions = page.entries.iter().map(|commit| {
+                let event = self.context.origin.commit(commit, version);
                 Event { retracted: true, ..event }
             });
-            let gone = gone.collect();
+            let retractions = retractions.collect();
             cursor = page.next;
             if cursor.is_none() {
-                self.hand_over(gone, false).await?;
+                self.send_events_only(retractions).await?;
                 break;
             }
             let step = MoveStep::Replace { old: old.clone(), cursor: cursor.clone() };
-            self.checkpoint.moving = Some(Moving { to: to.clone(), step });
-            self.hand_over(gone, true).await?;
+            self.checkpoint.tip_move = Some(TipMove { to: to.clone(), step });
+            self.send(retractions).await?;
         }
-        self.checkpoint.moving = None;
-        self.hand_over(Vec::new(), true).await
+        self.checkpoint.tip_move = None;
+        self.save().await
     }
 }

@@ -1,4 +1,4 @@
-//! Walking through the history of a pinned tip.
+//! Walks through the history of a tip. The walk stays with that tip, even if the branch moves.
 
 use std::collections::VecDeque;
 
@@ -6,114 +6,120 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use gam_github::{CommitPage, Error, PageSize};
 
-use super::{Commits, windows};
-use crate::checkpoint::{CommitWalk, CommitWindow};
-use crate::plan::Stop;
+use super::{CommitReader, windows};
+use crate::checkpoint::{CommitWalk, HistoryWindow};
+use crate::context::{ReadError, is_cursor_rejected};
 
-/// How many windows of a history are read side by side at most.
-const WINDOWS: usize = 10;
-/// Up to how many commits are all looked at where some of a span lie behind one with a wrong date.
-const MOST_LOOKED_AT: i64 = 20_000;
+/// How many history windows are read in parallel at most.
+const MAX_PARALLEL_WINDOWS: usize = 10;
+/// Up to how many commits a complete history is read if the list of a span misses some of its commits.
+const MAX_COMPLETE_HISTORY: i64 = 20_000;
 
-/// Where the reading of a window stands.
-struct Place {
-    window: CommitWindow,
-    size: PageSize,
-    /// Whether it is the whole that the walk is to read, of which nothing was read yet.
-    is_whole: bool,
-    /// Whether the cursor was kept by an earlier run, so that GitHub may not know it any more.
-    is_resumed: bool,
+/// How far a window has been read.
+struct WindowProgress {
+    window: HistoryWindow,
+    page_size: PageSize,
+    /// Whether this is the only window of the walk and none of its pages was read yet.
+    is_untouched: bool,
+    /// Whether an earlier run saved the cursor, so that GitHub may have forgotten it.
+    has_saved_cursor: bool,
 }
 
-impl Commits<'_> {
-    /// Goes on with a walk that an earlier run has begun.
-    pub(super) async fn resume(&mut self, walk: CommitWalk) -> Result<(), Stop> {
+impl CommitReader<'_> {
+    /// Resumes the walk of an earlier run.
+    pub(super) async fn resume(&mut self, walk: CommitWalk) -> Result<(), ReadError> {
         let tip = walk.covers.tip.clone();
         match self.walk(walk).await {
-            Err(Stop::GitHub(why @ Error::NotFound(_))) => {
-                // Where it is the repository that is hidden, that is an error of its own.
-                if self.github.shows(&self.target.repo, &tip).await? {
-                    return Err(why.into());
+            Err(ReadError::GitHub(error @ Error::NotFound(_))) => {
+                // If it is the repository that GitHub does not show, `shows` fails with an error of its own.
+                if self.github.has_commit(&self.context.repo, &tip).await? {
+                    return Err(error.into());
                 }
                 tracing::warn!(
-                    repo = self.target.repo.name,
-                    %why,
-                    "the tip of an unfinished walk is gone; what it read and a force-push took away stays"
+                    repo = self.context.repo.name,
+                    why = %error,
+                    "the tip of an unfinished walk is gone; commits that the walk read and a force-push \
+                     removed stay"
                 );
                 self.checkpoint.walk = None;
-                self.hand_over(Vec::new(), true).await
+                self.save().await
             }
-            done => done,
+            result => result,
         }
     }
 
-    /// Walks through the history of a pinned tip, its windows side by side, each page by page.
-    pub(super) async fn walk(&mut self, mut walk: CommitWalk) -> Result<(), Stop> {
-        let (github, repo, tip) = (self.github, &self.target.repo, walk.covers.tip.clone());
-        let fetch = |mut place: Place| {
+    /// Walks through the history of a tip: its windows in parallel, each page by page.
+    pub(super) async fn walk(&mut self, mut walk: CommitWalk) -> Result<(), ReadError> {
+        let (github, repo, tip) = (self.github, &self.context.repo, walk.covers.tip.clone());
+        let fetch = |mut progress: WindowProgress| {
             let tip = &tip;
             async move {
-                let CommitWindow { since, until, cursor } = &place.window;
-                let (span, counted) = ((*since, *until), place.is_whole);
-                let page = github.commits(repo, tip, span, cursor.as_deref(), counted, &mut place.size).await;
-                (place, page)
+                let HistoryWindow { since, until, cursor } = &progress.window;
+                let (span, with_counts) = ((*since, *until), progress.is_untouched);
+                let size = &mut progress.page_size;
+                let page = github.commits(repo, tip, span, cursor.as_deref(), with_counts, size).await;
+                (progress, page)
             }
         };
-        let places = |windows: &[CommitWindow], size| -> VecDeque<Place> {
-            let place = |window: &CommitWindow| Place {
+        let start = |windows: &[HistoryWindow], page_size| -> VecDeque<WindowProgress> {
+            let start_window = |window: &HistoryWindow| WindowProgress {
                 window: window.clone(),
-                size: PageSize::new(100).resume(size),
-                is_whole: windows.len() == 1 && window.cursor.is_none(),
-                is_resumed: true,
+                page_size: PageSize::new(100).resume(page_size),
+                is_untouched: windows.len() == 1 && window.cursor.is_none(),
+                has_saved_cursor: true,
             };
-            windows.iter().map(place).collect()
+            windows.iter().map(start_window).collect()
         };
-        let mut open = places(&walk.windows, self.checkpoint.size);
+        let mut open = start(&walk.windows, self.checkpoint.page_size);
         let (mut in_flight, mut failure) = (FuturesUnordered::new(), None);
         loop {
-            while in_flight.len() < WINDOWS
+            while in_flight.len() < MAX_PARALLEL_WINDOWS
                 && failure.is_none()
-                && let Some(place) = open.pop_front()
+                && let Some(progress) = open.pop_front()
             {
-                in_flight.push(fetch(place));
+                in_flight.push(fetch(progress));
             }
-            let Some((mut place, page)) = in_flight.next().await else { break };
+            let Some((mut progress, page)) = in_flight.next().await else { break };
             let page = match page {
                 Ok(page) => page,
-                // The place in the list is not known any more: begin the window anew.
-                Err(Error::Invalid(_)) if place.is_resumed && place.window.cursor.is_some() => {
-                    place.window.cursor = None;
-                    open.push_front(place);
+                Err(error)
+                    if progress.has_saved_cursor
+                        && progress.window.cursor.is_some()
+                        && is_cursor_rejected(&error) =>
+                {
+                    progress.window.cursor = None;
+                    open.push_front(progress);
                     continue;
                 }
-                // What is in flight was paid for: it is read all the same.
+                // Pages in flight are paid for: read them before failing.
                 Err(error) => {
                     failure.get_or_insert(error);
                     continue;
                 }
             };
-            let is_first = std::mem::take(&mut place.is_whole);
-            if place.size.to_remember().is_some() || walk.windows.len() == 1 {
-                self.checkpoint.size = place.size.to_remember();
+            let is_first = std::mem::take(&mut progress.is_untouched);
+            if progress.page_size.to_save().is_some() || walk.windows.len() == 1 {
+                self.checkpoint.page_size = progress.page_size.to_save();
             }
-            place.window.cursor.clone_from(&page.next);
-            place.is_resumed = false;
-            if is_first && self.hides_some(&page) {
-                // All are looked at instead, those of this page again.
-                walk.windows = vec![CommitWindow { since: None, until: place.window.until, cursor: None }];
-                open = places(&walk.windows, self.checkpoint.size);
+            progress.window.cursor.clone_from(&page.next);
+            progress.has_saved_cursor = false;
+            if is_first && self.must_read_complete_history(&page) {
+                // The complete history holds the commits of this page too: they are read again.
+                walk.windows =
+                    vec![HistoryWindow { since: None, until: progress.window.until, cursor: None }];
+                open = start(&walk.windows, self.checkpoint.page_size);
                 self.save_walk(&walk, &page).await?;
                 continue;
             }
-            let window = walk.windows.iter_mut().find(|window| window.since == place.window.since);
-            window.into_iter().for_each(|window| window.clone_from(&place.window));
-            if place.window.cursor.is_none() {
-                walk.windows.retain(|window| window.since != place.window.since);
+            let window = walk.windows.iter_mut().find(|window| window.since == progress.window.since);
+            window.into_iter().for_each(|window| window.clone_from(&progress.window));
+            if progress.window.cursor.is_none() {
+                walk.windows.retain(|window| window.since != progress.window.since);
                 self.save_walk(&walk, &page).await?;
                 continue;
             }
             self.save_walk(&walk, &page).await?;
-            let rest = if is_first { windows::rest(&place.window, &page) } else { None };
+            let rest = if is_first { windows::rest_worth_cutting(&progress.window, &page) } else { None };
             let cut = match rest {
                 Some(rest) => windows::cut(github, repo, &tip, rest).await?,
                 None => None,
@@ -122,42 +128,50 @@ impl Commits<'_> {
                 Some(windows) => {
                     walk.windows = windows;
                     self.checkpoint.walk = Some(walk.clone());
-                    self.hand_over(Vec::new(), true).await?;
-                    open = places(&walk.windows, self.checkpoint.size);
+                    self.save().await?;
+                    open = start(&walk.windows, self.checkpoint.page_size);
                 }
-                None => open.push_front(place),
+                None => open.push_front(progress),
             }
         }
         failure.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// Whether the list of a span lacks commits of the span, and looking at all there are is feasible.
-    pub(super) fn hides_some(&self, first: &CommitPage) -> bool {
-        let Some(counted) = first.counted.filter(|counted| counted.listed < counted.in_span) else {
+    /// Returns whether the list of a span misses commits of the span, and the complete history is short
+    /// enough to be read instead. The list stops at a commit whose date lies before the span, though commits
+    /// behind it may lie within, if somebody's clock was wrong.
+    pub(super) fn must_read_complete_history(&self, first: &CommitPage) -> bool {
+        let Some(counted) = first.counts.filter(|counted| counted.listed < counted.in_span) else {
             return false;
         };
-        let (repo, hidden) = (&self.target.repo.name, counted.in_span - counted.listed);
-        if counted.up_to > MOST_LOOKED_AT {
+        let (repo, hidden) = (&self.context.repo.name, counted.in_span - counted.listed);
+        if counted.up_to > MAX_COMPLETE_HISTORY {
             tracing::warn!(
                 repo,
                 hidden,
-                "commits behind one with a wrong date are left out: there are too many"
+                "commits behind one with a wrong date are left out: the history is too long to read \
+                 completely"
             );
             return false;
         }
-        tracing::info!(repo, hidden, "commits lie behind one with a wrong date: all are looked at");
+        tracing::info!(
+            repo,
+            hidden,
+            "commits lie behind one with a wrong date: reading the complete history"
+        );
         true
     }
 
-    /// Hands over what a page has of what the walk covers, with what is left of the walk.
-    async fn save_walk(&mut self, walk: &CommitWalk, page: &CommitPage) -> Result<(), Stop> {
-        let events = self.events(page.entries.iter().filter(|it| it.committed_date >= walk.covers.since));
+    /// Sends the commits of a page that the walk covers, and saves what is left of the walk.
+    async fn save_walk(&mut self, walk: &CommitWalk, page: &CommitPage) -> Result<(), ReadError> {
+        let covered = page.entries.iter().filter(|commit| commit.committed_date >= walk.covers.since);
+        let events = self.events(covered);
         if walk.windows.is_empty() {
             self.checkpoint.walk = None;
             self.checkpoint.covered = Some(walk.covers.clone());
         } else {
             self.checkpoint.walk = Some(walk.clone());
         }
-        self.hand_over(events, true).await
+        self.send(events).await
     }
 }

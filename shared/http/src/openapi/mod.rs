@@ -1,34 +1,40 @@
-//! The OpenAPI document, made from the routes, the parameters' definitions and the catalogue.
+//! The OpenAPI document, made from descriptions of the routes, the parameters and the catalogue.
+//!
+//! This module does not know the routes: they pass their descriptions and schemas to [`document`].
 
 mod operation;
 mod schema;
 
-pub(crate) use operation::{Answer, Operation};
-pub(crate) use schema::name;
+pub(crate) use operation::{Operation, ResponseBody};
+pub(crate) use schema::{NamedSchema, derived, schema_name};
 
 use utoipa::openapi::{
     Components, HttpMethod, Info, License, OpenApi, OpenApiBuilder, PathItem, PathsBuilder,
 };
 
-use crate::routes::Route;
-
 const DESCRIPTION: &str = "\
 Activity metrics of GitHub organizations, their repositories and members. Read-only.
 
-Days are UTC days `YYYY-MM-DD`; a range is half-open, `[since, until)`, and may reach into the future; \
-the default is the 30 days that end with today. Organizations, repositories and logins are matched without \
-regard to case and answered as GitHub spells them. Unknown and repeated parameters are refused.
+Days are UTC days, written `YYYY-MM-DD`. A range includes `since` and excludes `until`, and may end in the \
+future. The default range is the 30 days that end with today. Names of organizations and repositories and \
+logins are matched without regard to case, and returned as GitHub writes them. Unknown and repeated \
+parameters are errors.
 
-Answers carry an `ETag`: send it as `If-None-Match` to learn for the price of a 304 that nothing changed. \
-Refusals are `application/problem+json`, with a `code` for programs and a `detail` that names the mend.";
+Every answer has an `ETag`: send it as `If-None-Match`; unchanged answers return 304. Errors are \
+`application/problem+json`, with a `code` for programs and a `detail` that says what to do.";
 
-/// The document of the routes.
-pub(crate) fn document(routes: &[Route]) -> OpenApi {
-    let paths = routes.iter().fold(PathsBuilder::new(), |paths, route| {
-        paths.path(route.path, PathItem::new(HttpMethod::Get, route.operation.document(route.path)))
+/// Returns the document of GET routes, each a path with its description. `schemas` are the schemas that
+/// routes define themselves.
+pub(crate) fn document<'a>(
+    routes: impl IntoIterator<Item = (&'a str, &'a Operation)>,
+    schemas: impl IntoIterator<Item = NamedSchema>,
+) -> OpenApi {
+    let paths = routes.into_iter().fold(PathsBuilder::new(), |paths, (path, operation)| {
+        paths.path(path, PathItem::new(HttpMethod::Get, operation.to_openapi(path)))
     });
     let mut components = Components::new();
     components.schemas.extend(schema::all());
+    components.schemas.extend(schemas);
     let mut info = Info::new("github-activity-metrics", env!("CARGO_PKG_VERSION"));
     info.description = Some(DESCRIPTION.to_owned());
     let mut license = License::new("Apache-2.0");

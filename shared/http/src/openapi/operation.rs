@@ -1,65 +1,64 @@
-//! What a route takes and answers, as the document tells it.
+//! The description of a route: parameters, response and errors.
 
-use utoipa::openapi::path::{OperationBuilder, Parameter as Documented, ParameterBuilder, ParameterIn};
+use utoipa::openapi::path::{OperationBuilder, Parameter as ParameterObject, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{Content, HeaderBuilder, Object, Ref, Required, Response, ResponseBuilder};
 
 use gam_model::metric::CATALOGUE;
 use gam_query::{MAX_LIMIT, MAX_POINTS};
 
-use super::schema::name;
+use super::schema::schema_name;
 use crate::params::{DEFAULT_DAYS, DEFAULT_LIMIT, Parameter};
 
-/// What a route answers with.
-pub(crate) enum Answer {
-    /// JSON of the schema of that name.
+/// The body of a successful response.
+pub(crate) enum ResponseBody {
+    /// JSON with the schema of this name.
     Json(&'static str),
     /// A web page.
-    Page,
-    /// The document itself.
-    Document,
+    Html,
+    /// The OpenAPI document.
+    OpenApi,
 }
 
-/// A route's description.
+/// The description of a route.
 pub(crate) struct Operation {
-    /// A name that no other route has.
+    /// The `operationId`, unique among the routes.
     pub(crate) id: String,
-    /// What it does, in some words.
     pub(crate) summary: String,
-    /// The parameters it takes in the query string.
+    /// The query parameters. Path parameters follow from the path.
     pub(crate) parameters: &'static [Parameter],
-    /// What it answers with.
-    pub(crate) answer: Answer,
-    /// The refusals it knows besides 500.
-    pub(crate) refusals: &'static [u16],
+    pub(crate) response: ResponseBody,
+    /// The HTTP statuses of errors, other than 500.
+    pub(crate) error_statuses: &'static [u16],
 }
 
 impl Operation {
-    /// The operation as it stands in the document, at the path.
-    pub(super) fn document(&self, path: &str) -> OperationBuilder {
+    /// Returns the operation object of the document, for a route at the path.
+    pub(super) fn to_openapi(&self, path: &str) -> OperationBuilder {
         let parameters = path_parameters(path).chain(self.parameters.iter().copied().map(query_parameter));
         let mut operation = OperationBuilder::new()
             .operation_id(Some(&self.id))
             .summary(Some(&self.summary))
             .parameters(Some(parameters))
-            .response("200", self.answer.document())
-            .response(
-                "304",
-                Response::new("The client has this answer already: its `If-None-Match` names it"),
-            );
-        for &status in self.refusals.iter().chain(&[500]) {
-            operation = operation.response(status.to_string(), refusal(status));
+            .response("200", self.response.to_openapi())
+            .response("304", Response::new("Not modified: `If-None-Match` names the current answer"));
+        for &status in self.error_statuses.iter().chain(&[500]) {
+            operation = operation.response(status.to_string(), error_response(status));
         }
         operation
     }
 }
 
-impl Answer {
-    fn document(&self) -> Response {
+impl ResponseBody {
+    fn to_openapi(&self) -> Response {
         let (media_type, content) = match self {
-            Answer::Json(schema) => ("application/json", Content::new(Some(Ref::from_schema_name(*schema)))),
-            Answer::Page => ("text/html", Content::new(Some(Object::with_type(Type::String)))),
-            Answer::Document => ("application/json", Content::new(Some(Object::with_type(Type::Object)))),
+            ResponseBody::Json(schema) => {
+                ("application/json", Content::new(Some(Ref::from_schema_name(*schema))))
+            }
+            ResponseBody::Html => ("text/html", Content::new(Some(Object::with_type(Type::String)))),
+            ResponseBody::OpenApi => {
+                ("application/json", Content::new(Some(Object::with_type(Type::Object))))
+            }
         };
         let header = |text: &str| {
             HeaderBuilder::new().schema(Some(Object::with_type(Type::String))).description(Some(text)).build()
@@ -68,32 +67,32 @@ impl Answer {
             .description("The answer")
             .content(media_type, content)
             .header("ETag", header("The hash of the answer, for `If-None-Match`"))
-            .header("X-Request-Id", header("The request's id, as the log knows it"))
+            .header("X-Request-Id", header("The id of the request, as in the log"))
             .build()
     }
 }
 
-fn refusal(status: u16) -> Response {
+fn error_response(status: u16) -> Response {
     let description = match status {
-        400 => "The question cannot be answered as it was asked; `detail` names the input, why, and the mend",
-        404 => "The organization, repository or member was never seen",
-        503 => "The store is busy or out of reach; `Retry-After` says when to ask again",
-        _ => "Something broke on the server's side; the log knows it by the request's id",
+        400 => "Invalid input; `detail` says which, why, and what to do",
+        404 => "There is no such organization, repository or member",
+        503 => "The store is busy or unreachable; retry after `Retry-After` seconds",
+        _ => "Internal error; the log has the cause under the request's id",
     };
-    let content = Content::new(Some(Ref::from_schema_name(name::PROBLEM)));
+    let content = Content::new(Some(Ref::from_schema_name(schema_name::PROBLEM)));
     ResponseBuilder::new().description(description).content("application/problem+json", content).build()
 }
 
-/// The parameters that a path names in braces.
-fn path_parameters(path: &str) -> impl Iterator<Item = Documented> {
+/// Returns the parameters that a path names in braces.
+fn path_parameters(path: &str) -> impl Iterator<Item = ParameterObject> {
     let names = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     names.map(|name| {
         let description = match name {
             "org" => "The organization's login, in any case",
             "repo" => "The repository's name, in any case",
             "member" => {
-                "The member's login, in any case: a bot's ends in `[bot]`; `~` and 12 hex digits for an author \
-                 without an account; `ghost` for deleted accounts"
+                "The member's login, in any case. A bot's login ends in `[bot]`. An author without an account is \
+                 `~` and 12 hex digits. Deleted accounts are `ghost`"
             }
             _ => "",
         };
@@ -107,7 +106,7 @@ fn path_parameters(path: &str) -> impl Iterator<Item = Documented> {
     })
 }
 
-fn query_parameter(parameter: Parameter) -> Documented {
+fn query_parameter(parameter: Parameter) -> ParameterObject {
     ParameterBuilder::new()
         .name(parameter.name())
         .parameter_in(ParameterIn::Query)
@@ -138,42 +137,34 @@ fn query_schema(parameter: Parameter) -> Object {
 fn description(parameter: Parameter) -> String {
     match parameter {
         Parameter::Since => {
-            format!("The range's first day, UTC. Default: {DEFAULT_DAYS} days before `until`")
+            format!("The first day of the range, UTC. Default: {DEFAULT_DAYS} days before `until`")
         }
-        Parameter::Until => {
-            "The day after the range's last, UTC. Default: tomorrow, so that the range ends with \
-                             today"
-                .to_owned()
-        }
+        Parameter::Until => "The day after the last of the range, UTC. Default: tomorrow, so that the range \
+                             ends with today"
+            .to_owned(),
         Parameter::Bots => {
-            "Whether bots' work counts. A bot asked for by name answers its own numbers whatever \
-                            `bots` says"
-                .to_owned()
+            "Whether bots' work counts. A bot requested by name always has its own numbers".to_owned()
         }
-        Parameter::Metric => format!("The metric.\n\n{}", metrics()),
-        Parameter::Type => "Stands for a metric: `commit` for `commits`, `pull_request` for `prs_opened`, \
+        Parameter::Metric => format!("The metric.\n\n{}", metric_list()),
+        Parameter::Type => "Short for a metric: `commit` for `commits`, `pull_request` for `prs_opened`, \
                             `code_change` for `lines_changed`, `deploy` for `deploys`"
             .to_owned(),
         Parameter::Granularity => {
-            format!("The buckets' length; weeks are ISO weeks. At most {MAX_POINTS} buckets are answered")
+            format!("The length of a bucket. Weeks are ISO weeks. A series has at most {MAX_POINTS} buckets")
         }
-        Parameter::Sort => {
-            "The metric by which the listing is sorted; a distribution sorts by its median".to_owned()
-        }
+        Parameter::Sort => "The metric to sort by. A distribution sorts by its median".to_owned(),
         Parameter::Order => {
-            "The direction in which the listing is sorted; equals are ordered by name".to_owned()
+            "The sort direction. Entries with equal values are in order of their names".to_owned()
         }
-        Parameter::Limit => "How many entries a page has at most".to_owned(),
+        Parameter::Limit => "The most entries on a page".to_owned(),
         Parameter::Cursor => {
-            "Where the page starts: the `next` of the page before. Ask with the same parameters \
-                              as for that page"
-                .to_owned()
+            "The `next` value of the previous page. Send the other parameters as for that page".to_owned()
         }
     }
 }
 
-/// The catalogue as a Markdown list.
-fn metrics() -> String {
+/// Returns the catalogue as a Markdown list.
+fn metric_list() -> String {
     let entries =
         CATALOGUE.iter().map(|metric| format!("* `{}`, in {}: {}", metric.name, metric.unit, metric.meaning));
     entries.collect::<Vec<_>>().join("\n")

@@ -1,5 +1,5 @@
-//! The schemas of the answers. The answers' types live with the queries, which know nothing of this
-//! document, so their schemas are written here; a test holds real answers against them.
+//! The schemas of the answers. The types of most answers belong to `gam-query`, which does not know
+//! this document, so their schemas are written here. A test compares real answers with them.
 
 use gam_model::metric::{CATALOGUE, Metric};
 use gam_model::{Grain, MemberKind};
@@ -9,12 +9,11 @@ use utoipa::openapi::schema::{
 use utoipa::openapi::{Array, Object, Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::error::{Problem, ProblemCode};
 use crate::params::Parameter;
-use crate::problem::{Code, Problem};
-use crate::routes::{Health, MetricCatalogue, MetricEntry};
 
-/// The schemas' names.
-pub(crate) mod name {
+/// The names of the schemas.
+pub(crate) mod schema_name {
     pub(crate) const ORGS: &str = "Orgs";
     pub(crate) const ORG_SUMMARY: &str = "OrgSummary";
     pub(crate) const ORG_METRICS: &str = "OrgMetrics";
@@ -36,46 +35,67 @@ pub(crate) mod name {
     pub(crate) const PROBLEM: &str = "Problem";
 }
 
-type Named = (String, RefOr<Schema>);
+/// A schema and its name in the document.
+pub(crate) type NamedSchema = (String, RefOr<Schema>);
 
-/// Every schema of the document.
-pub(super) fn all() -> Vec<Named> {
+/// Returns the schemas of the answers of `gam-query`, and of errors.
+pub(super) fn all() -> Vec<NamedSchema> {
     let mut schemas = vec![
-        named(name::ORGS, object([("orgs", array(name::ORG_SUMMARY, "In order of their names").into())])),
-        named(name::ORG_SUMMARY, org_summary()),
-        named(name::POINT, point()),
-        named(name::MEMBERS, page("members", name::MEMBER)),
-        named(name::MEMBER, member()),
-        named(name::REPOS, page("repos", name::REPO)),
-        named(name::REPO, object([("repo", repo_name()), ("metrics", reference(name::VALUES))])),
-        named(name::VALUES, values(false)),
-        named(name::ORG_VALUES, values(true)),
-        named(name::DISTRIBUTION, distribution()),
+        named(
+            schema_name::ORGS,
+            object([(
+                "orgs",
+                array(schema_name::ORG_SUMMARY, "The organizations in order of their names").into(),
+            )]),
+        ),
+        named(schema_name::ORG_SUMMARY, org_summary()),
+        named(schema_name::POINT, point()),
+        named(schema_name::MEMBERS, page("members", schema_name::MEMBER)),
+        named(schema_name::MEMBER, member()),
+        named(schema_name::REPOS, page("repos", schema_name::REPO)),
+        named(
+            schema_name::REPO,
+            object([("repo", repo_name()), ("metrics", reference(schema_name::VALUES))]),
+        ),
+        named(schema_name::VALUES, values(false)),
+        named(schema_name::ORG_VALUES, values(true)),
+        named(schema_name::DISTRIBUTION, distribution()),
     ];
     for (subject, metrics, series, values) in [
-        (None, name::ORG_METRICS, name::ORG_SERIES, name::ORG_VALUES),
-        (Some(("repo", repo_name())), name::REPO_METRICS, name::REPO_SERIES, name::VALUES),
-        (Some(("member", member_name())), name::MEMBER_METRICS, name::MEMBER_SERIES, name::VALUES),
+        (None, schema_name::ORG_METRICS, schema_name::ORG_SERIES, schema_name::ORG_VALUES),
+        (
+            Some(("repo", repo_name())),
+            schema_name::REPO_METRICS,
+            schema_name::REPO_SERIES,
+            schema_name::VALUES,
+        ),
+        (
+            Some(("member", member_name())),
+            schema_name::MEMBER_METRICS,
+            schema_name::MEMBER_SERIES,
+            schema_name::VALUES,
+        ),
     ] {
         schemas.push(named(metrics, metrics_answer(subject.clone(), values)));
         schemas.push(named(series, series_answer(subject)));
     }
-    schemas.extend([derived::<Health>(), derived::<MetricCatalogue>(), derived::<MetricEntry>()]);
-    schemas.extend([derived::<Problem>(), derived::<Code>()]);
+    schemas.extend([derived::<Problem>(), derived::<ProblemCode>()]);
     schemas
 }
 
-fn named(name: &str, schema: Object) -> Named {
+fn named(name: &str, schema: Object) -> NamedSchema {
     (name.to_owned(), schema.into())
 }
 
-fn derived<T: ToSchema + PartialSchema>() -> Named {
+/// Returns the schema that a type derives.
+pub(crate) fn derived<T: ToSchema + PartialSchema>() -> NamedSchema {
     (T::name().into_owned(), T::schema())
 }
 
+/// A field of an object, by name.
 type Field = (&'static str, RefOr<Schema>);
 
-/// An object all of whose fields are always there.
+/// Returns an object schema whose fields are all required.
 fn object(fields: impl IntoIterator<Item = Field>) -> Object {
     let object = ObjectBuilder::new().schema_type(Type::Object);
     fields
@@ -127,27 +147,27 @@ fn number_or_null(description: &str) -> RefOr<Schema> {
 }
 
 fn org_name() -> RefOr<Schema> {
-    string("The organization, as GitHub spells it")
+    string("The organization's login as GitHub writes it")
 }
 
 fn repo_name() -> RefOr<Schema> {
-    string("The repository, as GitHub spells it")
+    string("The repository's name as GitHub writes it")
 }
 
 fn member_name() -> RefOr<Schema> {
     string(
-        "The member, as GitHub spells it: a bot's name ends in `[bot]`; `~` and 12 hex digits for an author \
-         without an account; `ghost` for deleted accounts",
+        "The member's login as GitHub writes it. A bot's login ends in `[bot]`. An author without an account is \
+         `~` and 12 hex digits. Deleted accounts are `ghost`",
     )
 }
 
 fn org_summary() -> Object {
     object([
         ("org", org_name()),
-        ("repos", count("Repositories ever credited with anything")),
-        ("members", count("Members ever credited with anything, bots left out")),
-        ("first_event", time_or_null("The time of the first event counted, UTC")),
-        ("last_event", time_or_null("The time of the last event counted, UTC")),
+        ("repos", count("Number of repositories with at least one credited event")),
+        ("members", count("Number of members ever credited with an event, without bots")),
+        ("first_event", time_or_null("The time of the first credited event, UTC")),
+        ("last_event", time_or_null("The time of the last credited event, UTC")),
     ])
 }
 
@@ -156,19 +176,19 @@ fn metrics_answer(subject: Option<Field>, values: &str) -> Object {
     let fields = [("org", org_name())].into_iter().chain(subject).chain([
         ("since", date("The first day, UTC")),
         ("until", date("The day after the last, UTC")),
-        ("bots", choice(bots, "Which members' work counts")),
+        ("bots", choice(bots, "Whether bots' work counts")),
         (
             "complete_since",
             time_or_null(
-                "From when on GitHub has been read for every repository in question, UTC: what is earlier is \
-                 not whole; null where that or `complete_until` is not known",
+                "Data is complete from this time on for every repository in scope, UTC. Earlier numbers are \
+                 partial. Null if this or `complete_until` is not known",
             ),
         ),
         (
             "complete_until",
             time_or_null(
-                "Up to when GitHub has been read for every repository in question, UTC; null where some \
-                          were never read whole",
+                "Data is complete until this time for every repository in scope, UTC. Null if one of them was \
+                 never read completely",
             ),
         ),
         ("metrics", reference(values)),
@@ -179,10 +199,10 @@ fn metrics_answer(subject: Option<Field>, values: &str) -> Object {
 fn series_answer(subject: Option<Field>) -> Object {
     let metrics = CATALOGUE.iter().map(|metric| metric.name).collect();
     let grains = Grain::ALL.map(Grain::as_str).to_vec();
-    let points = array(name::POINT, "One for every bucket that meets the range, in order");
+    let points = array(schema_name::POINT, "One point for every bucket that overlaps the range, in order");
     let fields = [("org", org_name())].into_iter().chain(subject).chain([
-        ("metric", choice(metrics, "The metric")),
-        ("granularity", choice(grains, "The buckets' length; weeks are ISO weeks")),
+        ("metric", choice(metrics, "The name of the metric")),
+        ("granularity", choice(grains, "The length of the buckets. Weeks are ISO weeks")),
         ("points", points.into()),
     ]);
     object(fields)
@@ -191,13 +211,13 @@ fn series_answer(subject: Option<Field>) -> Object {
 fn point() -> Object {
     let value = OneOfBuilder::new()
         .item(ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)))
-        .item(Ref::from_schema_name(name::DISTRIBUTION))
+        .item(Ref::from_schema_name(schema_name::DISTRIBUTION))
         .description(Some(
-            "The value of what lies in both the bucket and the range: a count, or a distribution",
+            "The value of the days that are both in the bucket and in the range: a count, or a distribution",
         ));
     object([
-        ("start", date("The bucket's first day, UTC")),
-        ("end", date("The day after the bucket's last, UTC")),
+        ("start", date("The first day of the bucket, UTC")),
+        ("end", date("The day after the last of the bucket, UTC")),
         ("value", value.into()),
     ])
 }
@@ -205,8 +225,8 @@ fn point() -> Object {
 fn page(list: &'static str, entry: &str) -> Object {
     let next = ObjectBuilder::new()
         .schema_type([Type::String, Type::Null].into_iter().collect::<SchemaType>())
-        .description(Some("The `cursor` of the next page, or null on the last"));
-    let entries = array(entry, "Who is credited with something in the range, sorted as asked");
+        .description(Some("The `cursor` of the next page. Null on the last page"));
+    let entries = array(entry, "The entries of this page, sorted by `sort`");
     object([(list, entries.into()), ("next", next.into())])
 }
 
@@ -214,16 +234,16 @@ fn member() -> Object {
     let kinds = MemberKind::ALL.map(MemberKind::as_str).to_vec();
     object([
         ("member", member_name()),
-        ("kind", choice(kinds, "What sort of actor the member is")),
-        ("metrics", reference(name::VALUES)),
+        ("kind", choice(kinds, "The kind of account behind the member")),
+        ("metrics", reference(schema_name::VALUES)),
     ])
 }
 
-/// The values of all metrics; an organization's also hold its totals.
+/// Returns the schema of the values of all metrics. For an organization, it includes the totals.
 fn values(of_org: bool) -> Object {
     let totals = [
-        ("total_repos", count("Repositories ever credited with anything, whatever the range")),
-        ("total_members", count("Members ever credited with anything, whatever the range")),
+        ("total_repos", count("Number of repositories with at least one credited event, in any range")),
+        ("total_members", count("Number of members ever credited with an event, in any range")),
     ];
     object(
         CATALOGUE
@@ -243,7 +263,7 @@ fn value(metric: &Metric) -> RefOr<Schema> {
     description.push_str(&format!(". Source: {}", metric.source));
     if metric.is_distribution() {
         RefBuilder::new()
-            .ref_location_from_schema_name(name::DISTRIBUTION)
+            .ref_location_from_schema_name(schema_name::DISTRIBUTION)
             .description(Some(description))
             .build()
             .into()
@@ -254,12 +274,9 @@ fn value(metric: &Metric) -> RefOr<Schema> {
 
 fn distribution() -> Object {
     object([
-        ("count", count("How many values there are")),
-        ("mean", number_or_null("Their arithmetic mean; null where there are none")),
-        ("p50", number_or_null("Their median by nearest rank, within 1 %; null where there are none")),
-        (
-            "p90",
-            number_or_null("Their 90th percentile by nearest rank, within 1 %; null where there are none"),
-        ),
+        ("count", count("Number of durations")),
+        ("mean", number_or_null("The arithmetic mean. Null if `count` is 0")),
+        ("p50", number_or_null("The median by nearest rank, within 1 %. Null if `count` is 0")),
+        ("p90", number_or_null("The 90th percentile by nearest rank, within 1 %. Null if `count` is 0")),
     ])
 }

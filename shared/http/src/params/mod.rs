@@ -1,23 +1,24 @@
-//! What a route can be asked: the parameters, their values and defaults, strictly read.
+//! The parameters of the routes, their values and defaults, and their strict parsing.
 //!
-//! [`Parameter`] is the one definition of each; the reader and the OpenAPI document both use it.
+//! [`Parameter`] is the only definition of each query parameter. The parser and the OpenAPI document
+//! both use it.
 
-mod given;
-mod path;
-mod question;
+mod queries;
+mod query_string;
+mod subject_path;
 
-pub(crate) use path::Target;
-pub(crate) use question::{Asked, ListQuestion, MetricsQuestion, NoQuestion, Question, SeriesQuestion};
+pub(crate) use queries::{ListParams, MetricsParams, NoParams, QueryParams, SeriesParams, Validated};
+pub(crate) use subject_path::SubjectPath;
 
 use gam_model::Grain;
 use gam_model::metric::{CATALOGUE, Metric};
-use gam_query::{BotFilter, Order};
+use gam_query::{BotFilter, SortDirection};
 
-/// How many days are answered where the range does not say: the last of them is today.
+/// The length of the default range, in days. Its last day is today.
 pub(crate) const DEFAULT_DAYS: u64 = 30;
-/// How many entries a page has where `limit` does not say.
+/// The default of `limit`.
 pub(crate) const DEFAULT_LIMIT: usize = 50;
-/// What a series or a listing goes by where `metric` or `sort` does not say.
+/// The default of `metric` and `sort`.
 pub(crate) const DEFAULT_METRIC: &str = "commits";
 
 /// A query parameter.
@@ -35,12 +36,15 @@ pub(crate) enum Parameter {
     Cursor,
 }
 
-const BOTS: [(&str, BotFilter); 3] =
+/// The values of `bots`.
+const BOT_FILTERS: [(&str, BotFilter); 3] =
     [("exclude", BotFilter::Exclude), ("include", BotFilter::Include), ("only", BotFilter::Only)];
 
-const ORDERS: [(&str, Order); 2] = [("asc", Order::Asc), ("desc", Order::Desc)];
+/// The values of `order`.
+const SORT_DIRECTIONS: [(&str, SortDirection); 2] =
+    [("asc", SortDirection::Asc), ("desc", SortDirection::Desc)];
 
-/// The values of `type`, each with the metric it stands for.
+/// The values of `type`, and the metric that each is short for.
 const TYPES: [(&str, &str); 4] = [
     ("commit", "commits"),
     ("pull_request", "prs_opened"),
@@ -49,7 +53,7 @@ const TYPES: [(&str, &str); 4] = [
 ];
 
 impl Parameter {
-    /// The name in the query string.
+    /// Returns the name in the query string.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Parameter::Since => "since",
@@ -65,11 +69,11 @@ impl Parameter {
         }
     }
 
-    /// Every value it takes, where they can be listed.
+    /// Returns every valid value, or `None` if the values are not a fixed set.
     pub(crate) fn values(self) -> Option<Vec<&'static str>> {
         match self {
-            Parameter::Bots => Some(BOTS.map(|(name, _)| name).to_vec()),
-            Parameter::Order => Some(ORDERS.map(|(name, _)| name).to_vec()),
+            Parameter::Bots => Some(BOT_FILTERS.map(|(name, _)| name).to_vec()),
+            Parameter::Order => Some(SORT_DIRECTIONS.map(|(name, _)| name).to_vec()),
             Parameter::Type => Some(TYPES.map(|(name, _)| name).to_vec()),
             Parameter::Granularity => Some(Grain::ALL.map(Grain::as_str).to_vec()),
             Parameter::Metric | Parameter::Sort => Some(CATALOGUE.iter().map(|metric| metric.name).collect()),
@@ -77,11 +81,11 @@ impl Parameter {
         }
     }
 
-    /// The value taken where none is given, where that is a fixed one.
+    /// Returns the default value, or `None` if there is none or it is not a fixed text.
     pub(crate) fn default_value(self) -> Option<&'static str> {
         match self {
-            Parameter::Bots => Some(name_of(&BOTS, BotFilter::default())),
-            Parameter::Order => Some(name_of(&ORDERS, Order::default())),
+            Parameter::Bots => Some(name_of(&BOT_FILTERS, BotFilter::default())),
+            Parameter::Order => Some(name_of(&SORT_DIRECTIONS, SortDirection::default())),
             Parameter::Granularity => Some(Grain::Day.as_str()),
             Parameter::Metric | Parameter::Sort => Some(DEFAULT_METRIC),
             Parameter::Type | Parameter::Since | Parameter::Until | Parameter::Limit | Parameter::Cursor => {
@@ -95,11 +99,11 @@ fn name_of<T: Copy + PartialEq>(table: &[(&'static str, T)], value: T) -> &'stat
     table.iter().find(|(_, it)| *it == value).map(|(name, _)| *name).expect("the table holds every value")
 }
 
-fn named<T: Copy>(table: &[(&'static str, T)], name: &str) -> Option<T> {
+fn value_of<T: Copy>(table: &[(&'static str, T)], name: &str) -> Option<T> {
     table.iter().find(|(it, _)| *it == name).map(|(_, value)| *value)
 }
 
-/// The metric that a value of `type` stands for.
-pub(crate) fn metric_of_type(name: &str) -> Option<&'static Metric> {
-    named(&TYPES, name).and_then(Metric::named)
+/// Returns the metric that a value of `type` is short for.
+fn metric_of_type(name: &str) -> Option<&'static Metric> {
+    value_of(&TYPES, name).and_then(Metric::named)
 }

@@ -1,4 +1,4 @@
-//! Whether the server runs.
+//! `/healthz`: the health check.
 
 use axum::Json;
 use axum::http::header;
@@ -8,31 +8,35 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Route;
-use crate::openapi::{Answer, Operation, name};
+use crate::openapi::{NamedSchema, Operation, ResponseBody, derived, schema_name};
 
-/// The server runs.
+/// The server is running.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Health {
-    /// `ok`.
+struct Health {
+    /// Always `ok`.
     status: &'static str,
-    /// The program's version.
+    /// The version of the program.
     version: &'static str,
 }
 
-/// Whether the server runs. The store is left out: a store that is out of reach is not mended by
-/// starting the server anew, which is what a failed check leads to.
-pub(super) fn check(path: &'static str, id: &str) -> Route {
-    let operation = Operation {
-        id: id.to_owned(),
-        summary: "Whether the server runs".to_owned(),
-        parameters: &[],
-        answer: Answer::Json(name::HEALTH),
-        refusals: &[],
-    };
-    Route { path, handler: get(answer), operation }
+pub(super) fn schemas() -> [NamedSchema; 1] {
+    [derived::<Health>()]
 }
 
-async fn answer() -> impl IntoResponse {
+/// The check does not read the store. A failed check leads to a restart, which does not repair an
+/// unreachable store.
+pub(super) fn route(path: &'static str, id: &str) -> Route {
+    let operation = Operation {
+        id: id.to_owned(),
+        summary: "Whether the server is running".to_owned(),
+        parameters: &[],
+        response: ResponseBody::Json(schema_name::HEALTH),
+        error_statuses: &[],
+    };
+    Route { path, handler: get(handle), operation }
+}
+
+async fn handle() -> impl IntoResponse {
     let health = Health { status: "ok", version: env!("CARGO_PKG_VERSION") };
     ([(header::CACHE_CONTROL, "no-store")], Json(health))
 }

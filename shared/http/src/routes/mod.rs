@@ -1,61 +1,48 @@
-//! The routes: one file a resource, one line here for each route.
+//! The routes. The modules follow the paths, and [`all`] lists every route.
 
-mod catalogue;
-mod document;
 mod health;
-mod index;
-mod listing;
-mod metrics;
+mod home;
+mod metric_catalogue;
+mod openapi;
 mod orgs;
-mod timeseries;
-
-pub(crate) use catalogue::{MetricCatalogue, MetricEntry};
-pub(crate) use health::Health;
 
 use axum::routing::MethodRouter;
 use gam_query::QueryPorts;
 
 use crate::openapi::Operation;
 
-/// A route: where it is, what answers there, and how the document describes it.
+/// A route: its path, its handler, and its description in the OpenAPI document.
 pub(crate) struct Route {
     /// The path, with parameters in braces.
     pub(crate) path: &'static str,
-    /// What answers.
     pub(crate) handler: MethodRouter<QueryPorts>,
-    /// The description.
     pub(crate) operation: Operation,
 }
 
-/// The refusals of a question to the store.
-const STORE_REFUSALS: &[u16] = &[400, 503];
-/// The refusals of a question about somebody or something.
-const SUBJECT_REFUSALS: &[u16] = &[400, 404, 503];
+const HEALTH_CHECKS: [&str; 2] = ["/healthz", "/api/v1/healthz"];
 
-const HEALTH: [&str; 2] = ["/healthz", "/api/v1/healthz"];
-
-/// Whether the path asks only whether the program runs.
-pub(crate) fn is_health(path: &str) -> bool {
-    HEALTH.contains(&path)
+/// Returns whether the path is a health check.
+pub(crate) fn is_health_check(path: &str) -> bool {
+    HEALTH_CHECKS.contains(&path)
 }
 
-/// Every route.
+/// Returns every route, in the order of the OpenAPI document.
 pub(crate) fn all() -> Vec<Route> {
     vec![
-        index::page("/"),
-        health::check(HEALTH[0], "healthz"),
-        health::check(HEALTH[1], "healthz_v1"),
-        document::openapi("/openapi.json", "openapi"),
-        document::openapi("/api/v1/openapi.json", "openapi_v1"),
-        catalogue::metrics("/api/v1/metrics"),
-        orgs::orgs("/api/v1/orgs"),
-        metrics::of_org("/api/v1/orgs/{org}/metrics"),
-        metrics::of_repo("/api/v1/orgs/{org}/repos/{repo}/metrics"),
-        metrics::of_member("/api/v1/orgs/{org}/members/{member}/metrics"),
-        timeseries::of_org("/api/v1/orgs/{org}/metrics/timeseries"),
-        timeseries::of_repo("/api/v1/orgs/{org}/repos/{repo}/metrics/timeseries"),
-        timeseries::of_member("/api/v1/orgs/{org}/members/{member}/metrics/timeseries"),
-        listing::members("/api/v1/orgs/{org}/members"),
-        listing::repos("/api/v1/orgs/{org}/repos"),
+        home::route("/"),
+        health::route(HEALTH_CHECKS[0], "healthz"),
+        health::route(HEALTH_CHECKS[1], "healthz_v1"),
+        openapi::route("/openapi.json", "openapi"),
+        openapi::route("/api/v1/openapi.json", "openapi_v1"),
+        metric_catalogue::route("/api/v1/metrics"),
+        orgs::list::route("/api/v1/orgs"),
+        orgs::metrics::of_org("/api/v1/orgs/{org}/metrics"),
+        orgs::metrics::of_repo("/api/v1/orgs/{org}/repos/{repo}/metrics"),
+        orgs::metrics::of_member("/api/v1/orgs/{org}/members/{member}/metrics"),
+        orgs::timeseries::of_org("/api/v1/orgs/{org}/metrics/timeseries"),
+        orgs::timeseries::of_repo("/api/v1/orgs/{org}/repos/{repo}/metrics/timeseries"),
+        orgs::timeseries::of_member("/api/v1/orgs/{org}/members/{member}/metrics/timeseries"),
+        orgs::listings::members("/api/v1/orgs/{org}/members"),
+        orgs::listings::repos("/api/v1/orgs/{org}/repos"),
     ]
 }

@@ -1,41 +1,41 @@
-//! What is refused, and what the refusal says.
+//! Errors: statuses, codes, details, and what is logged.
 
 use axum::http::Method;
 
-use crate::support::{Fault, INNER_LIFE, empty, faulty, get, logged, send};
+use crate::support::{Fault, STORE_ERROR, empty_api, faulty_api, get, log_lines, send};
 
 const SUBJECTS: [&str; 3] =
     ["/api/v1/orgs/acme", "/api/v1/orgs/acme/repos/site", "/api/v1/orgs/acme/members/dependabot%5Bbot%5D"];
 
 #[tokio::test]
 async fn an_unknown_route_is_not_found() {
-    let api = empty();
+    let api = empty_api();
     for path in
         ["/nothing", "/api", "/api/v1", "/api/v2/orgs", "/api/v1/orgs/", "/api/v1/orgs//metrics", "/orgs"]
     {
         let detail = get(&api, path).await.problem(404, "NOT_FOUND");
-        assert_eq!(detail, format!("there is nothing at {path}: /openapi.json lists every route"));
+        assert_eq!(detail, format!("no route {path}: see /openapi.json for all routes"));
     }
 }
 
 #[tokio::test]
-async fn the_api_is_read_only() {
-    let api = empty();
+async fn other_methods_than_get_are_not_allowed() {
+    let api = empty_api();
     for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS] {
         for path in ["/", "/api/v1/orgs", "/api/v1/orgs/acme/metrics"] {
-            let answer = send(&api, method.clone(), path, &[]).await;
-            assert!(answer.problem(405, "INVALID_ARGUMENT").contains("use GET"));
-            assert_eq!(answer.header("allow"), "GET,HEAD");
+            let response = send(&api, method.clone(), path, &[]).await;
+            assert!(response.problem(405, "INVALID_ARGUMENT").contains("use GET"));
+            assert_eq!(response.header("allow"), "GET,HEAD");
         }
     }
 }
 
 #[tokio::test]
-async fn whoever_was_never_seen_is_not_found() {
-    let api = empty();
+async fn an_unknown_organization_is_not_found() {
+    let api = empty_api();
     for subject in SUBJECTS {
-        for question in ["metrics", "metrics/timeseries", "metrics?since=2024-01-01&bots=only"] {
-            let detail = get(&api, &format!("{subject}/{question}")).await.problem(404, "NOT_FOUND");
+        for query in ["metrics", "metrics/timeseries", "metrics?since=2024-01-01&bots=only"] {
+            let detail = get(&api, &format!("{subject}/{query}")).await.problem(404, "NOT_FOUND");
             assert!(detail.contains("acme"), "{detail}");
         }
     }
@@ -45,16 +45,16 @@ async fn whoever_was_never_seen_is_not_found() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_refused_with_the_mend() {
-    let api = empty();
+async fn invalid_input_is_rejected_with_advice() {
+    let api = empty_api();
     for subject in SUBJECTS {
-        for (question, mend) in [
+        for (query, advice) in [
             ("metrics?from=2024-01-01", "since, until, bots"),
-            ("metrics?since=2024-01-01&since=2024-01-01", "give it once"),
+            ("metrics?since=2024-01-01&since=2024-01-01", "send it once"),
             ("metrics?since=2024-02-30", "YYYY-MM-DD"),
             ("metrics?until=1969-12-31", "1970-01-01"),
-            ("metrics?since=2024-02-01&until=2024-02-01", "half-open"),
-            ("metrics?since=2024-03-11", "half-open"),
+            ("metrics?since=2024-02-01&until=2024-02-01", "`until` is exclusive"),
+            ("metrics?since=2024-03-11", "`until` is exclusive"),
             ("metrics?bots=maybe", "exclude, include, only"),
             ("metrics?metric=commits", "since, until, bots"),
             ("metrics/timeseries?metric=stars", "first_review_hours"),
@@ -63,22 +63,22 @@ async fn what_cannot_be_read_is_refused_with_the_mend() {
             ("metrics/timeseries?granularity=hour", "day, week, month"),
             ("metrics/timeseries?limit=10", "granularity"),
         ] {
-            let path = format!("{subject}/{question}");
+            let path = format!("{subject}/{query}");
             let detail = get(&api, &path).await.problem(400, "INVALID_ARGUMENT");
-            assert!(detail.contains(mend), "{path}: {detail}");
+            assert!(detail.contains(advice), "{path}: {detail}");
         }
     }
     for list in ["members", "repos"] {
-        for (question, mend) in [
+        for (query, advice) in [
             ("limit=0", "1 to 1000"),
             ("limit=1001", "1 to 1000"),
             ("order=down", "asc, desc"),
             ("sort=name", "prs_merged"),
             ("offset=10", "cursor"),
         ] {
-            let path = format!("/api/v1/orgs/acme/{list}?{question}");
+            let path = format!("/api/v1/orgs/acme/{list}?{query}");
             let detail = get(&api, &path).await.problem(400, "INVALID_ARGUMENT");
-            assert!(detail.contains(mend), "{path}: {detail}");
+            assert!(detail.contains(advice), "{path}: {detail}");
         }
     }
     for path in ["/api/v1/orgs?limit=1", "/api/v1/metrics?x"] {
@@ -89,27 +89,27 @@ async fn what_cannot_be_read_is_refused_with_the_mend() {
 }
 
 /// Routes that read the store.
-const READING: [&str; 4] =
+const STORE_ROUTES: [&str; 4] =
     ["/", "/api/v1/orgs", "/api/v1/orgs/acme/metrics", "/api/v1/orgs/acme/members?limit=1"];
 
 #[tokio::test]
-async fn a_busy_store_asks_to_be_asked_again() {
-    for path in READING {
-        let answer = get(&faulty(Fault::Busy), path).await;
-        let detail = answer.problem(503, "INTERNAL_ERROR");
-        assert_eq!(answer.header("retry-after"), "2");
-        assert!(!detail.contains(INNER_LIFE) && detail.contains("ask again"), "{detail}");
+async fn a_busy_store_is_unavailable_and_says_when_to_retry() {
+    for path in STORE_ROUTES {
+        let response = get(&faulty_api(Fault::Busy), path).await;
+        let detail = response.problem(503, "INTERNAL_ERROR");
+        assert_eq!(response.header("retry-after"), "2");
+        assert!(!detail.contains(STORE_ERROR) && detail.contains("retry in"), "{detail}");
     }
 }
 
 #[tokio::test]
-async fn a_failure_shows_its_request_id_only() {
+async fn an_internal_error_shows_only_its_request_id() {
     for fault in [Fault::Broken, Fault::Panic] {
-        for path in READING {
-            let answer = get(&faulty(fault), path).await;
-            let detail = answer.problem(500, "INTERNAL_ERROR");
-            assert_eq!(detail, format!("internal error; request id {}", answer.header("x-request-id")));
-            assert_eq!(answer.header("cache-control"), "no-store");
+        for path in STORE_ROUTES {
+            let response = get(&faulty_api(fault), path).await;
+            let detail = response.problem(500, "INTERNAL_ERROR");
+            assert_eq!(detail, format!("internal error; request id {}", response.header("x-request-id")));
+            assert_eq!(response.header("cache-control"), "no-store");
         }
     }
 }
@@ -118,9 +118,9 @@ async fn a_failure_shows_its_request_id_only() {
 async fn a_request_is_logged_once() {
     let id = [("x-request-id", "the-request")];
     for (fault, path) in [(Fault::Broken, "/api/v1/orgs"), (Fault::Panic, "/"), (Fault::Busy, "/healthz")] {
-        send(&faulty(fault), Method::GET, path, &id).await;
+        send(&faulty_api(fault), Method::GET, path, &id).await;
     }
-    let lines = logged("the-request");
+    let lines = log_lines("the-request");
     assert_eq!(lines.len(), 3, "{lines:#?}");
     for (line, (path, status, level)) in
         lines.iter().zip([("/api/v1/orgs", 500, "ERROR"), ("/", 500, "ERROR"), ("/healthz", 200, "INFO")])
@@ -131,6 +131,6 @@ async fn a_request_is_logged_once() {
         assert_eq!(line["span"]["request_id"], "the-request", "{line}");
         assert_eq!((&line["span"]["method"], &line["span"]["path"]), (&"GET".into(), &path.into()), "{line}");
         let error = line["fields"]["error"].as_str().unwrap_or_default();
-        assert_eq!(error.contains(INNER_LIFE), status == 500, "{line}");
+        assert_eq!(error.contains(STORE_ERROR), status == 500, "{line}");
     }
 }

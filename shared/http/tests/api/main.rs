@@ -1,9 +1,11 @@
-//! The API as its users see it: requests through the router, answers as bytes.
+//! The API as its users see it: requests through the router, responses as bytes.
 
-mod data;
-mod document;
 mod errors;
 mod headers;
+mod openapi;
+mod orgs;
+mod public_answers;
+mod public_errors;
 mod schema;
 mod serving;
 mod support;

@@ -1,24 +1,24 @@
-//! Answers held against the document's schemas, as far as those schemas go.
+//! Comparing answers with the schemas of the OpenAPI document. It knows the keywords that those schemas
+//! use.
 
 use serde_json::{Map, Value};
 
-/// Checks that the answer is just as its schema says: of the types told, with every field told to be
-/// there, and with none that is not told.
+/// Checks that a value matches its schema: it has the type, all required fields, and no field that the
+/// schema does not name.
 pub(crate) fn check(document: &Value, schema: &Value, value: &Value) -> Result<(), String> {
     if let Some(reference) = schema["$ref"].as_str() {
-        let target =
-            document.pointer(reference.trim_start_matches('#')).ok_or("a reference that leads nowhere")?;
+        let target = document.pointer(reference.trim_start_matches('#')).ok_or("a reference to nothing")?;
         return check(document, target, value);
     }
     if let Some(choices) = schema["oneOf"].as_array() {
-        let fits = choices.iter().filter(|choice| check(document, choice, value).is_ok()).count();
-        return if fits == 1 { Ok(()) } else { Err(format!("{value} fits {fits} of {choices:?}")) };
+        let matches = choices.iter().filter(|choice| check(document, choice, value).is_ok()).count();
+        return if matches == 1 { Ok(()) } else { Err(format!("{value} matches {matches} of {choices:?}")) };
     }
-    if !types(schema).iter().any(|name| is_of(value, name)) {
-        return Err(format!("{value} is not of {}", schema["type"]));
+    if !types(schema).iter().any(|name| is_type(value, name)) {
+        return Err(format!("{value} is not of type {}", schema["type"]));
     }
     if schema["enum"].as_array().is_some_and(|values| !values.contains(value)) {
-        return Err(format!("{value} is none of {}", schema["enum"]));
+        return Err(format!("{value} is not in {}", schema["enum"]));
     }
     match value {
         Value::Object(fields) => check_fields(document, schema, fields),
@@ -35,19 +35,20 @@ fn check_fields(document: &Value, schema: &Value, fields: &Map<String, Value>) -
         }
     }
     for (name, value) in fields {
-        let told = schema["properties"].get(name).ok_or_else(|| format!("{name} is not told"))?;
-        check(document, told, value).map_err(|error| format!("{name}: {error}"))?;
+        let property =
+            schema["properties"].get(name).ok_or_else(|| format!("{name} is not in the schema"))?;
+        check(document, property, value).map_err(|error| format!("{name}: {error}"))?;
     }
     Ok(())
 }
 
 fn check_format(schema: &Value, text: &str) -> Result<(), String> {
-    let fits = match schema["format"].as_str() {
+    let is_valid = match schema["format"].as_str() {
         Some("date") => text.parse::<chrono::NaiveDate>().is_ok(),
         Some("date-time") => chrono::DateTime::parse_from_rfc3339(text).is_ok_and(|_| text.ends_with('Z')),
         _ => true,
     };
-    if fits { Ok(()) } else { Err(format!("{text} is no {}", schema["format"])) }
+    if is_valid { Ok(()) } else { Err(format!("{text} is not a {}", schema["format"])) }
 }
 
 fn types(schema: &Value) -> Vec<&str> {
@@ -57,7 +58,7 @@ fn types(schema: &Value) -> Vec<&str> {
     }
 }
 
-fn is_of(value: &Value, name: &str) -> bool {
+fn is_type(value: &Value, name: &str) -> bool {
     match name {
         "null" => value.is_null(),
         "boolean" => value.is_boolean(),

@@ -15,7 +15,7 @@ async fn put(store: &FileStore, name: &str, bytes: &'static [u8]) -> PutIfAbsent
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keeps_the_ports_promises() {
+async fn passes_the_conformance_suite() {
     let dirs = tempfile::tempdir().unwrap();
     let count = std::sync::atomic::AtomicUsize::new(0);
     conformance::run(async || {
@@ -26,7 +26,7 @@ async fn keeps_the_ports_promises() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_stores_over_one_directory_keep_them_too() {
+async fn two_stores_on_one_directory_pass_the_shared_cases() {
     let dir = tempfile::tempdir().unwrap();
     let one = Arc::new(FileStore::open(dir.path()).unwrap());
     let two = Arc::new(FileStore::open(dir.path()).unwrap());
@@ -34,18 +34,18 @@ async fn two_stores_over_one_directory_keep_them_too() {
 }
 
 #[tokio::test]
-async fn unfinished_files_are_not_listed_and_stale_ones_are_swept() {
+async fn temporary_files_are_not_listed_and_stale_ones_are_removed() {
     let dir = tempfile::tempdir().unwrap();
     let store = FileStore::open(dir.path()).unwrap();
-    let unfinished = |name: &str, age_secs: u64| {
+    let create_temp_file = |name: &str, age_secs: u64| {
         let path = dir.path().join(".tmp").join(name);
         let file = std::fs::File::create(&path).unwrap();
-        let born = dir.path().metadata().unwrap().modified().unwrap();
-        file.set_modified(born - std::time::Duration::from_secs(age_secs)).unwrap();
+        let created_at = dir.path().metadata().unwrap().modified().unwrap();
+        file.set_modified(created_at - std::time::Duration::from_secs(age_secs)).unwrap();
         path
     };
-    let (fresh, stale) = (unfinished("unfinished-a", 60), unfinished("unfinished-b", 7_200));
-    let foreign = unfinished("else", 7_200);
+    let (fresh, stale) = (create_temp_file("unfinished-a", 60), create_temp_file("unfinished-b", 7_200));
+    let foreign = create_temp_file("else", 7_200);
     std::fs::write(dir.path().join(".DS_Store"), b"x").unwrap();
     assert!(store.list("").await.unwrap().is_empty());
     drop(FileStore::open(dir.path()).unwrap());
@@ -53,10 +53,12 @@ async fn unfinished_files_are_not_listed_and_stale_ones_are_swept() {
 }
 
 #[tokio::test]
-async fn a_write_leaves_nothing_unfinished() {
+async fn writes_leave_no_temporary_files() {
     let dir = tempfile::tempdir().unwrap();
     let store = FileStore::open(dir.path()).unwrap();
-    let PutIfAbsent::Written(etag) = put(&store, "a", b"one").await else { panic!("it was absent") };
+    let PutIfAbsent::Written(etag) = put(&store, "a", b"one").await else {
+        panic!("the object did not exist")
+    };
     assert_eq!(put(&store, "a", b"two").await, PutIfAbsent::Exists);
     store.put_if_match(&object("a"), Bytes::from_static(b"three"), &etag, &[]).await.unwrap();
     assert_eq!(std::fs::read_dir(dir.path().join(".tmp")).unwrap().count(), 0);
@@ -76,7 +78,7 @@ async fn objects_get_the_permissions_of_the_users_umask() {
 }
 
 #[test]
-fn a_file_in_the_way_is_a_clear_error() {
+fn the_error_for_a_file_in_the_way_names_the_option() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("lake");
     std::fs::write(&path, b"not a directory").unwrap();
@@ -88,11 +90,11 @@ fn a_file_in_the_way_is_a_clear_error() {
 
 #[cfg(unix)]
 #[test]
-fn a_directory_that_is_not_writable_is_a_clear_error() {
+fn the_error_for_a_read_only_directory_says_not_permitted() {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().unwrap();
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o555)).unwrap();
-    // The superuser may write everywhere, so there is nothing to see for it.
+    // The superuser can write anywhere, so the test does not apply to it.
     if std::fs::write(dir.path().join("probe"), b"").is_ok() {
         return;
     }
@@ -103,9 +105,9 @@ fn a_directory_that_is_not_writable_is_a_clear_error() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_is_a_clear_error() {
+fn the_error_for_a_full_disk_names_the_path() {
     let error = std::fs::File::options().write(true).open("/dev/full").and_then(|mut f| f.write_all(b"x"));
-    let error = Error::of_io("writing", Path::new("/lake/x"), error.unwrap_err());
+    let error = Error::from_io("write", Path::new("/lake/x"), error.unwrap_err());
     assert!(
         error.to_string().contains("the disk is full") && error.to_string().contains("/lake/x"),
         "{error}"
@@ -124,27 +126,27 @@ async fn count_up(store: &FileStore, steps: u64) {
     }
 }
 
-/// Runs [`other_process`] in a process of its own, with the order on its standard input.
-fn start_other_process(order: &str) -> Child {
+/// Runs [`other_process`] in another process, which reads the task and the directory from its standard input.
+fn start_other_process(input: &str) -> Child {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "file::tests::other_process", "--nocapture"])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(order.as_bytes()).unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     child
 }
 
 #[tokio::test]
-#[ignore = "the other process of the tests below; on its own it gets no order and does nothing"]
+#[ignore = "started by other tests as a process; does nothing without input"]
 async fn other_process() {
     let mut lines = std::io::stdin().lock().lines();
-    let (Some(Ok(order)), Some(Ok(dir))) = (lines.next(), lines.next()) else { return };
+    let (Some(Ok(task)), Some(Ok(dir))) = (lines.next(), lines.next()) else { return };
     let store = FileStore::open(dir).unwrap();
-    match order.as_str() {
+    match task.as_str() {
         "count" => count_up(&store, COUNTER_STEPS).await,
-        "write for ever" => {
+        "write forever" => {
             for number in 0u64.. {
                 let bytes = Bytes::from(vec![number as u8; conformance::LARGE_BYTES]);
                 store.put_if_absent(&object(&number.to_string()), bytes, &[]).await.unwrap();
@@ -155,7 +157,7 @@ async fn other_process() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_processes_lose_no_write() {
+async fn two_processes_do_not_lose_writes() {
     let dir = tempfile::tempdir().unwrap();
     let store = FileStore::open(dir.path()).unwrap();
     put(&store, "counter", b"0").await;
@@ -167,12 +169,12 @@ async fn two_processes_lose_no_write() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_process_leaves_whole_objects() {
+async fn a_killed_process_leaves_only_complete_objects() {
     let dir = tempfile::tempdir().unwrap();
     let store = FileStore::open(dir.path()).unwrap();
-    let mut child = start_other_process(&format!("write for ever\n{}\n", dir.path().display()));
+    let mut child = start_other_process(&format!("write forever\n{}\n", dir.path().display()));
     while store.list("inbox/").await.unwrap().len() < 20 {
-        assert_eq!(child.try_wait().unwrap(), None, "the other process has ended");
+        assert_eq!(child.try_wait().unwrap(), None, "the other process exited");
         tokio::task::yield_now().await;
     }
     child.kill().unwrap();
@@ -182,6 +184,6 @@ async fn a_killed_process_leaves_whole_objects() {
         assert_eq!(object.bytes.len(), conformance::LARGE_BYTES);
         assert!(object.bytes.iter().all(|byte| *byte == object.bytes[0]));
     }
-    // The killed process has left the lock free.
+    // This would block if the killed process still held the lock.
     store.delete(&object("0")).await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! Rows to events.
+//! Decodes rows to events.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type, TimestampMillisecondType};
@@ -9,77 +9,69 @@ use arrow_array::{
 use chrono::{DateTime, Utc};
 use gam_model::{Event, EventId, EventKind, Facts, FirstReview, Member, MemberKind};
 
-use super::{ROWS, column, conform};
+use super::{UNKNOWN_PATH, column, conform};
 use crate::error::{Error, Result};
 
-/// Every row as an event, in the order of the rows.
+/// Returns the rows as events, in the same order.
 ///
 /// # Errors
-/// [`Error::Damaged`] where the rows are no events; [`Error::NewerFormat`] where one is of a kind
-/// that only a newer version knows.
+/// [`Error::Damaged`] if the rows are not valid events; [`Error::NewerFormat`] if a row has a kind of event
+/// or member that only a newer version of the program knows.
 pub fn decode(batch: &RecordBatch) -> Result<Vec<Event>> {
-    let rows = Rows::of(batch)?;
+    let rows = EventRows::from_batch(batch)?;
     (0..batch.num_rows()).map(|row| rows.event(row)).collect()
 }
 
-/// One row as an event. Looks up every column by name: for many rows use [`decode`].
-///
-/// # Errors
-/// As [`decode`]; [`Error::Damaged`] also where there is no such row.
-pub fn decode_row(batch: &RecordBatch, row: usize) -> Result<Event> {
-    if row >= batch.num_rows() {
-        return Err(Error::damaged(ROWS, format!("there is no row {row} of {}", batch.num_rows())));
-    }
-    Rows::of(batch)?.event(row)
-}
-
-/// A column of strings kept as a dictionary.
+/// A column of dictionary-encoded strings.
 #[derive(Debug, Clone)]
-pub(crate) struct Strings {
+pub(crate) struct DictionaryStrings {
     keys: Int32Array,
     values: StringArray,
 }
 
-impl Strings {
-    /// The views of a column of that type. Panics where it is another.
-    pub(crate) fn of(array: &dyn Array) -> Self {
+impl DictionaryStrings {
+    /// Panics if the array has another type.
+    pub(crate) fn from_array(array: &dyn Array) -> Self {
         let dictionary = array.as_dictionary::<Int32Type>();
-        Strings { keys: dictionary.keys().clone(), values: dictionary.values().as_string::<i32>().clone() }
+        DictionaryStrings {
+            keys: dictionary.keys().clone(),
+            values: dictionary.values().as_string::<i32>().clone(),
+        }
     }
 
-    /// How many entries the dictionary has.
-    pub(crate) fn entries(&self) -> usize {
+    /// Returns the number of strings in the dictionary.
+    pub(crate) fn dictionary_len(&self) -> usize {
         self.values.len()
     }
 
-    /// The row's place in the dictionary; `None` where the row has no value.
-    pub(crate) fn entry(&self, row: usize) -> Option<usize> {
-        let entry = self.keys.is_valid(row).then(|| usize::try_from(self.keys.value(row)).ok())??;
-        self.values.is_valid(entry).then_some(entry)
+    /// Returns the index of the row's string in the dictionary; `None` if the row has no value.
+    pub(crate) fn key(&self, row: usize) -> Option<usize> {
+        let key = self.keys.is_valid(row).then(|| usize::try_from(self.keys.value(row)).ok())??;
+        self.values.is_valid(key).then_some(key)
     }
 
-    /// The dictionary's string at that place. Panics where there is none.
-    pub(crate) fn value(&self, entry: usize) -> &str {
-        self.values.value(entry)
+    /// Returns a string of the dictionary. Panics if there is no such key.
+    pub(crate) fn value(&self, key: usize) -> &str {
+        self.values.value(key)
     }
 
-    /// The row's string; `None` where it has none.
+    /// Returns the row's string; `None` if the row has no value.
     fn get(&self, row: usize) -> Option<&str> {
-        self.entry(row).map(|entry| self.value(entry))
+        self.key(row).map(|key| self.value(key))
     }
 }
 
-/// Typed views of a batch's columns.
-pub(crate) struct Rows {
+/// The rows of a batch, as typed columns.
+pub(crate) struct EventRows {
     event_id: StringArray,
     version: Int64Array,
-    kind: Strings,
-    org: Strings,
-    repo: Strings,
+    kind: DictionaryStrings,
+    org: DictionaryStrings,
+    repo: DictionaryStrings,
     repo_id: Int64Array,
-    member: Strings,
+    member: DictionaryStrings,
     member_id: Int64Array,
-    member_kind: Strings,
+    member_kind: DictionaryStrings,
     occurred_at: TimestampMillisecondArray,
     collected_at: TimestampMillisecondArray,
     retracted: BooleanArray,
@@ -90,33 +82,31 @@ pub(crate) struct Rows {
     files_changed: Int64Array,
     co_authors: ListArray,
     number: Int64Array,
-    pr_member: Strings,
-    state: Strings,
+    pr_member: DictionaryStrings,
+    state: DictionaryStrings,
     draft: BooleanArray,
     created_at: TimestampMillisecondArray,
     merged_at: TimestampMillisecondArray,
     first_reviews: ListArray,
     labels: ListArray,
-    review_state: Strings,
-    environment: Strings,
+    review_state: DictionaryStrings,
+    environment: DictionaryStrings,
     tag: StringArray,
 }
 
-impl Rows {
-    /// The views of the batch's columns.
-    ///
+impl EventRows {
     /// # Errors
-    /// [`Error::Damaged`] where the columns are not those of the table.
-    pub(crate) fn of(batch: &RecordBatch) -> Result<Self> {
+    /// [`Error::Damaged`] if the columns are not those of the table.
+    pub(crate) fn from_batch(batch: &RecordBatch) -> Result<Self> {
         let batch = conform(batch)?;
-        // Conforming has settled that every column is there and of its type.
+        // `conform` has checked that every column exists and has its type.
         let get = |name: &str| batch.column_by_name(name).expect("a conforming batch has every column");
         let text = |name: &str| get(name).as_string::<i32>().clone();
         let integer = |name: &str| get(name).as_primitive::<Int64Type>().clone();
         let time = |name: &str| get(name).as_primitive::<TimestampMillisecondType>().clone();
         let list = |name: &str| get(name).as_list::<i32>().clone();
-        let dictionary = |name: &str| Strings::of(get(name));
-        Ok(Rows {
+        let dictionary = |name: &str| DictionaryStrings::from_array(get(name));
+        Ok(EventRows {
             event_id: text(column::EVENT_ID),
             version: integer(column::VERSION),
             kind: dictionary(column::KIND),
@@ -149,24 +139,25 @@ impl Rows {
         })
     }
 
-    /// The row's id. Panics where there is no such row.
+    /// Returns the row's event id. Panics if there is no such row.
     pub(crate) fn id(&self, row: usize) -> &str {
         self.event_id.value(row)
     }
 
-    /// What rows are sorted by. Panics where there is no such row.
+    /// Returns the repository's name, the time and the event id, by which rows are sorted. Panics if there is
+    /// no such row.
     pub(crate) fn sort_key(&self, row: usize) -> (&str, i64, &str) {
         (self.repo.get(row).unwrap_or_default(), self.occurred_at.value(row), self.event_id.value(row))
     }
 
-    /// The row as an event. Panics where there is no such row.
+    /// Decodes the row. Panics if there is no such row.
     ///
     /// # Errors
-    /// As [`decode`].
+    /// The same as of [`decode`].
     pub(crate) fn event(&self, row: usize) -> Result<Event> {
         let kind = required(self.kind.get(row), column::KIND)?;
         let kind =
-            EventKind::parse(kind).ok_or_else(|| unknown("an event of kind", kind, EventKind::ALL.len()))?;
+            EventKind::parse(kind).ok_or_else(|| unknown_kind("an event", kind, EventKind::ALL.len()))?;
         Ok(Event {
             id: EventId::from_stored(self.event_id.value(row)),
             version: self.version.value(row),
@@ -187,7 +178,7 @@ impl Rows {
     }
 
     fn facts(&self, row: usize) -> Result<Facts> {
-        let at = |array: &TimestampMillisecondArray, name| {
+        let optional_time = |array: &TimestampMillisecondArray, name| {
             number(array, row).map(|millis| time(millis, name)).transpose()
         };
         let owned = |text: Option<&str>| text.map(str::to_owned);
@@ -202,8 +193,8 @@ impl Rows {
             pr_member: owned(self.pr_member.get(row)),
             state: owned(self.state.get(row)),
             draft: self.draft.is_valid(row).then(|| self.draft.value(row)),
-            created_at: at(&self.created_at, column::CREATED_AT)?,
-            merged_at: at(&self.merged_at, column::MERGED_AT)?,
+            created_at: optional_time(&self.created_at, column::CREATED_AT)?,
+            merged_at: optional_time(&self.merged_at, column::MERGED_AT)?,
             first_reviews: first_reviews(&self.first_reviews, row)?,
             labels: texts(&self.labels, row, column::LABELS)?,
             review_state: owned(self.review_state.get(row)),
@@ -213,20 +204,16 @@ impl Rows {
     }
 }
 
-fn missing(name: &str) -> Error {
-    Error::damaged(ROWS, format!("column {name} has a row without a value"))
-}
-
-fn unknown(what: &str, name: &str, known: usize) -> Error {
+fn unknown_kind(what: &str, kind: &str, known_kinds: usize) -> Error {
     Error::NewerFormat {
-        path: ROWS.to_owned(),
-        found: format!("{what} {name:?}"),
-        known: format!("{known} others"),
+        path: UNKNOWN_PATH.to_owned(),
+        actual: format!("{what} of kind {kind:?}"),
+        supported: format!("{known_kinds} other kinds"),
     }
 }
 
-fn required<T>(value: Option<T>, name: &str) -> Result<T> {
-    value.ok_or_else(|| missing(name))
+fn required<T>(value: Option<T>, column: &str) -> Result<T> {
+    value.ok_or_else(|| Error::damaged(UNKNOWN_PATH, format!("column {column} has a row without a value")))
 }
 
 fn number<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>, row: usize) -> Option<T::Native> {
@@ -238,12 +225,13 @@ fn text(array: &StringArray, row: usize) -> Option<&str> {
 }
 
 fn time(millis: i64, name: &str) -> Result<DateTime<Utc>> {
-    DateTime::from_timestamp_millis(millis)
-        .ok_or_else(|| Error::damaged(ROWS, format!("column {name} holds no time that exists: {millis}")))
+    DateTime::from_timestamp_millis(millis).ok_or_else(|| {
+        Error::damaged(UNKNOWN_PATH, format!("column {name} has an invalid time: {millis} ms"))
+    })
 }
 
 fn member_kind(name: &str) -> Result<MemberKind> {
-    MemberKind::parse(name).ok_or_else(|| unknown("a member of kind", name, MemberKind::ALL.len()))
+    MemberKind::parse(name).ok_or_else(|| unknown_kind("a member", name, MemberKind::ALL.len()))
 }
 
 fn texts(lists: &ListArray, row: usize, name: &str) -> Result<Option<Vec<String>>> {
@@ -261,16 +249,16 @@ fn first_reviews(lists: &ListArray, row: usize) -> Result<Option<Vec<FirstReview
     }
     let list = lists.value(row);
     let reviews = list.as_struct();
-    let child = |name| required(reviews.column_by_name(name), column::FIRST_REVIEWS);
-    let members = child(column::MEMBER)?.as_string::<i32>();
-    let kinds = child(column::MEMBER_KIND)?.as_string::<i32>();
-    let ats = child(column::AT)?.as_primitive::<TimestampMillisecondType>();
+    let field = |name| required(reviews.column_by_name(name), column::FIRST_REVIEWS);
+    let members = field(column::MEMBER)?.as_string::<i32>();
+    let kinds = field(column::MEMBER_KIND)?.as_string::<i32>();
+    let times = field(column::AT)?.as_primitive::<TimestampMillisecondType>();
     (0..reviews.len())
-        .map(|i| {
+        .map(|index| {
             Ok(FirstReview {
-                member: required(text(members, i), column::FIRST_REVIEWS)?.to_owned(),
-                member_kind: member_kind(required(text(kinds, i), column::FIRST_REVIEWS)?)?,
-                at: time(required(number(ats, i), column::FIRST_REVIEWS)?, column::FIRST_REVIEWS)?,
+                member: required(text(members, index), column::FIRST_REVIEWS)?.to_owned(),
+                member_kind: member_kind(required(text(kinds, index), column::FIRST_REVIEWS)?)?,
+                at: time(required(number(times, index), column::FIRST_REVIEWS)?, column::FIRST_REVIEWS)?,
             })
         })
         .collect::<Result<_>>()

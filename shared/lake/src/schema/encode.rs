@@ -1,4 +1,4 @@
-//! Events to rows.
+//! Encodes events to rows.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use gam_model::{Event, FirstReview};
 use super::{events as schema, first_review_fields};
 use crate::error::{Error, Result};
 
-/// The events as rows of the table, in their order. Times are cut to milliseconds.
+/// Returns the events as rows, in the same order. Truncates times to milliseconds.
 ///
 /// # Errors
-/// [`Error::Unusable`] where the columns do not fit together, which no event can bring about.
+/// [`Error::Unusable`] if the columns do not fit together. No event can cause this.
 pub fn encode(events: &[Event]) -> Result<RecordBatch> {
     let facts = || events.iter().map(|event| &event.facts);
     let columns: Vec<ArrayRef> = vec![
@@ -53,7 +53,7 @@ pub fn encode(events: &[Event]) -> Result<RecordBatch> {
         Arc::new(StringArray::from_iter(facts().map(|f| f.tag.as_deref()))),
     ];
     RecordBatch::try_new(schema(), columns)
-        .map_err(|error| Error::unusable("the events cannot be written as rows", error))
+        .map_err(|error| Error::unusable("cannot encode events as rows", error))
 }
 
 fn dictionary<'a>(values: impl Iterator<Item = Option<&'a str>>) -> ArrayRef {

@@ -1,11 +1,11 @@
-//! Checkpoints.
+//! Checkpoints in SQLite.
 
 use async_trait::async_trait;
 use gam_store::keys::{CheckpointKey, org_key};
 use gam_store::{CheckpointStore, Result, Revision, SaveOutcome, StoredCheckpoint};
 
 use super::SqliteStore;
-use super::failure::{damaged, failed};
+use super::error::{damaged, failed};
 use super::put::to_sql;
 
 const LOAD: &str = "SELECT revision, body FROM checkpoints WHERE org = ? AND name = ?";
@@ -43,7 +43,7 @@ impl CheckpointStore for SqliteStore {
                 Some(CheckpointKey::Repo(_, id)) => {
                     repos.push((id, StoredCheckpoint { revision: Revision(revision), body }));
                 }
-                None => return Err(damaged(&self.path, &format!("a checkpoint is named {name:?}"))),
+                None => return Err(damaged(&self.path, &format!("invalid checkpoint name {name:?}"))),
             }
         }
         repos.sort_by_key(|(id, _)| *id);
@@ -51,17 +51,18 @@ impl CheckpointStore for SqliteStore {
     }
 
     async fn save(&self, key: &CheckpointKey, body: &str, expected: Option<Revision>) -> Result<SaveOutcome> {
-        const DOING: &str = "saving a checkpoint";
-        let mut write = self.begin(DOING).await?;
+        const ACTION: &str = "saving a checkpoint";
+        let mut write = self.begin(ACTION).await?;
         let save = match expected {
             None => sqlx::query_scalar(INSERT).bind(key.org()).bind(key.name()).bind(body),
             Some(revision) => {
-                let revision = to_sql(revision.0).map_err(failed(&self.path, DOING))?;
+                let revision = to_sql(revision.0).map_err(failed(&self.path, ACTION))?;
                 sqlx::query_scalar(UPDATE).bind(key.org()).bind(key.name()).bind(body).bind(revision)
             }
         };
-        let saved: Option<u64> = save.fetch_optional(&mut *write).await.map_err(failed(&self.path, DOING))?;
-        write.commit().await.map_err(failed(&self.path, DOING))?;
+        let saved: Option<u64> =
+            save.fetch_optional(&mut *write).await.map_err(failed(&self.path, ACTION))?;
+        write.commit().await.map_err(failed(&self.path, ACTION))?;
         Ok(saved.map_or(SaveOutcome::Conflict, |revision| SaveOutcome::Saved(Revision(revision))))
     }
 }

@@ -1,4 +1,4 @@
-//! Guarded writes, many rows a statement.
+//! Guarded writes of many rows in one statement.
 
 use std::collections::HashSet;
 
@@ -6,69 +6,69 @@ use gam_store::{PutOutcome, RollupKey, StoredRollup};
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
 
-/// How many rows go into one statement: past some dozens more of them save little.
-pub(super) const ROWS_A_STATEMENT: usize = 100;
+/// Number of rows in one statement. Beyond some dozens, more rows save little time.
+pub(super) const MAX_STATEMENT_ROWS: usize = 100;
 
-/// One refused write changes no row, which the number of changed rows tells.
+/// A refused write changes no row, so the number of changed rows shows whether any was refused.
 const GUARD: &str = " ON CONFLICT DO UPDATE SET
     logic_version = excluded.logic_version, identity = excluded.identity,
     generation = excluded.generation, body = excluded.body
     WHERE rollups.logic_version <= excluded.logic_version AND rollups.generation <= excluded.generation";
 
-const STORED: &str = "SELECT logic_version, generation FROM rollups
+const SELECT_STORED: &str = "SELECT logic_version, generation FROM rollups
     WHERE org = ? AND subject_kind = ? AND subject = ? AND grain = ? AND start = ? AND month = ?";
 
-type Entry = (RollupKey, StoredRollup);
+type KeyedRollup = (RollupKey, StoredRollup);
 
-/// Writes up to [`ROWS_A_STATEMENT`] rollups within the transaction that the connection is in.
+/// Writes up to [`MAX_STATEMENT_ROWS`] rollups within the current transaction of the connection.
 pub(super) async fn put(
     connection: &mut SqliteConnection,
     org: &str,
-    entries: &[Entry],
+    rollups: &[KeyedRollup],
 ) -> sqlx::Result<PutOutcome> {
     let mut outcome = PutOutcome::default();
-    let mut keys = HashSet::with_capacity(entries.len());
-    if entries.iter().all(|(key, _)| keys.insert(key)) {
-        put_distinct(connection, org, entries, &mut outcome).await?;
+    let mut keys = HashSet::with_capacity(rollups.len());
+    if rollups.iter().all(|(key, _)| keys.insert(key)) {
+        put_distinct(connection, org, rollups, &mut outcome).await?;
     } else {
-        for entry in entries {
-            put_distinct(connection, org, std::slice::from_ref(entry), &mut outcome).await?;
+        for rollup in rollups {
+            put_distinct(connection, org, std::slice::from_ref(rollup), &mut outcome).await?;
         }
     }
     Ok(outcome)
 }
 
-/// Writes rollups of which no two have one key: then each stored row is either the one just written
-/// or the one that refused it.
+/// Writes rollups with distinct keys, so that each stored row is either the one just written or the one that
+/// refused it.
 async fn put_distinct(
     connection: &mut SqliteConnection,
     org: &str,
-    entries: &[Entry],
+    rollups: &[KeyedRollup],
     outcome: &mut PutOutcome,
 ) -> sqlx::Result<()> {
-    if upsert(connection, org, entries).await? == entries.len() as u64 {
+    if upsert(connection, org, rollups).await? == rollups.len() as u64 {
         return Ok(());
     }
-    for (key, new) in entries {
-        let (version, generation) = stored(connection, org, key).await?;
-        outcome.note_refusal(version, generation, new);
+    for (key, new) in rollups {
+        let (version, generation) = stored_guard(connection, org, key).await?;
+        outcome.record_if_refused(version, generation, new);
     }
     Ok(())
 }
 
-/// The number of rows that were written.
-async fn upsert(connection: &mut SqliteConnection, org: &str, entries: &[Entry]) -> sqlx::Result<u64> {
+/// Writes the rollups that are not refused, and returns the number of rows written.
+async fn upsert(connection: &mut SqliteConnection, org: &str, rollups: &[KeyedRollup]) -> sqlx::Result<u64> {
     let mut sql = "INSERT INTO rollups (org, subject_kind, subject, grain, start, month, logic_version, \
                    identity, generation, body) VALUES "
         .to_owned();
-    sql.push_str(&vec!["(?,?,?,?,?,?,?,?,?,?)"; entries.len()].join(","));
+    sql.push_str(&vec!["(?,?,?,?,?,?,?,?,?,?)"; rollups.len()].join(","));
     sql.push_str(GUARD);
-    // Only the statement of a full batch comes again.
-    let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(entries.len() == ROWS_A_STATEMENT);
-    for (key, new) in entries {
+    // Only the statement of a full batch is used again, so only that is cached.
+    let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(rollups.len() == MAX_STATEMENT_ROWS);
+    for (key, new) in rollups {
         query = query
             .bind(org)
-            .bind(key.subject.kind().code())
+            .bind(key.subject.kind().as_str())
             .bind(key.subject.name())
             .bind(key.grain.as_str())
             .bind(key.start.to_string())
@@ -81,10 +81,15 @@ async fn upsert(connection: &mut SqliteConnection, org: &str, entries: &[Entry])
     Ok(query.execute(connection).await?.rows_affected())
 }
 
-async fn stored(connection: &mut SqliteConnection, org: &str, key: &RollupKey) -> sqlx::Result<(u32, u64)> {
-    sqlx::query_as(STORED)
+/// Returns the logic version and the generation of a stored rollup.
+async fn stored_guard(
+    connection: &mut SqliteConnection,
+    org: &str,
+    key: &RollupKey,
+) -> sqlx::Result<(u32, u64)> {
+    sqlx::query_as(SELECT_STORED)
         .bind(org)
-        .bind(key.subject.kind().code())
+        .bind(key.subject.kind().as_str())
         .bind(key.subject.name())
         .bind(key.grain.as_str())
         .bind(key.start.to_string())
@@ -93,7 +98,7 @@ async fn stored(connection: &mut SqliteConnection, org: &str, key: &RollupKey) -
         .await
 }
 
-/// SQLite's integers are signed; no generation or revision comes near the end of them.
+/// Converts a generation or a revision to a signed integer, as SQLite stores it. No real one is too great.
 pub(super) fn to_sql(number: u64) -> sqlx::Result<i64> {
     i64::try_from(number).map_err(|error| sqlx::Error::Encode(Box::new(error)))
 }

@@ -1,4 +1,4 @@
-//! Rollups, their markers, and names.
+//! Rollups, markers and names in SQLite.
 
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate};
@@ -11,17 +11,18 @@ use gam_store::{
 use sqlx::sqlite::SqliteConnection;
 
 use super::SqliteStore;
-use super::failure::{damaged, failed};
-use super::put::{ROWS_A_STATEMENT, put, to_sql};
+use super::error::{damaged, failed};
+use super::put::{MAX_STATEMENT_ROWS, put, to_sql};
 
-/// How many rows are written before other writers get their turn.
-const ROWS_A_TRANSACTION: usize = 50 * ROWS_A_STATEMENT;
+/// Number of rows in one transaction. Between transactions other writers get the lock.
+const MAX_TRANSACTION_ROWS: usize = 50 * MAX_STATEMENT_ROWS;
 
 const RANGE: &str = "SELECT subject, start, month, logic_version, identity, generation, body FROM rollups
     WHERE org = ? AND subject_kind = ? AND subject = ? AND grain = ? AND start >= ? AND start < ?
     ORDER BY start, month";
 
-const ACROSS: &str = "SELECT subject, start, month, logic_version, identity, generation, body FROM rollups
+const RANGE_OF_KIND: &str =
+    "SELECT subject, start, month, logic_version, identity, generation, body FROM rollups
     WHERE org = ? AND subject_kind = ? AND grain = ? AND start >= ? AND start < ?";
 
 const MARKER: &str =
@@ -39,10 +40,10 @@ const PUT_NAME: &str = "INSERT INTO names (org, kind, id, name, as_of) VALUES (?
 
 const NAMES: &str = "SELECT id, name, as_of FROM names WHERE org = ? AND kind = ? ORDER BY id";
 
-const ORGS: &str = "SELECT coalesce(spelled.name, known.org)
-    FROM (SELECT org FROM names UNION SELECT org FROM markers) AS known
-    LEFT JOIN names AS spelled ON spelled.org = known.org AND spelled.kind = ? AND spelled.id = 0
-    ORDER BY known.org";
+const ORGS: &str = "SELECT coalesce(display.name, orgs.org)
+    FROM (SELECT org FROM names UNION SELECT org FROM markers) AS orgs
+    LEFT JOIN names AS display ON display.org = orgs.org AND display.kind = ? AND display.id = 0
+    ORDER BY orgs.org";
 
 type RollupRow = (String, String, String, u32, String, u64, String);
 type MarkerRow = (String, u32, String, u64, u64);
@@ -50,14 +51,14 @@ type MarkerRow = (String, u32, String, u64, u64);
 #[async_trait]
 impl RollupStore for SqliteStore {
     async fn put(&self, org: &str, rollups: &[(RollupKey, StoredRollup)]) -> Result<PutOutcome> {
-        const DOING: &str = "writing rollups";
+        const ACTION: &str = "writing rollups";
         let (org, mut outcome) = (org_key(org), PutOutcome::default());
-        for turn in rollups.chunks(ROWS_A_TRANSACTION) {
-            let mut write = self.begin(DOING).await?;
-            for entries in turn.chunks(ROWS_A_STATEMENT) {
-                outcome.merge(put(&mut write, &org, entries).await.map_err(failed(&self.path, DOING))?);
+        for batch in rollups.chunks(MAX_TRANSACTION_ROWS) {
+            let mut write = self.begin(ACTION).await?;
+            for rows in batch.chunks(MAX_STATEMENT_ROWS) {
+                outcome.merge(put(&mut write, &org, rows).await.map_err(failed(&self.path, ACTION))?);
             }
-            write.commit().await.map_err(failed(&self.path, DOING))?;
+            write.commit().await.map_err(failed(&self.path, ACTION))?;
         }
         Ok(outcome)
     }
@@ -72,15 +73,15 @@ impl RollupStore for SqliteStore {
     ) -> Result<Vec<(RollupKey, StoredRollup)>> {
         let rows: Vec<RollupRow> = sqlx::query_as(RANGE)
             .bind(org_key(org))
-            .bind(subject.kind().code())
+            .bind(subject.kind().as_str())
             .bind(subject.name())
             .bind(grain.as_str())
-            .bind(bound(from))
-            .bind(bound(to))
+            .bind(day_bound(from))
+            .bind(day_bound(to))
             .fetch_all(&self.readers)
             .await
             .map_err(failed(&self.path, "reading rollups"))?;
-        rows.into_iter().map(|row| self.rollup(subject.kind(), grain, row)).collect()
+        rows.into_iter().map(|row| self.parse_rollup(subject.kind(), grain, row)).collect()
     }
 
     async fn range_of_kind(
@@ -91,16 +92,16 @@ impl RollupStore for SqliteStore {
         from: NaiveDate,
         to: NaiveDate,
     ) -> Result<Vec<(RollupKey, StoredRollup)>> {
-        let rows: Vec<RollupRow> = sqlx::query_as(ACROSS)
+        let rows: Vec<RollupRow> = sqlx::query_as(RANGE_OF_KIND)
             .bind(org_key(org))
-            .bind(kind.code())
+            .bind(kind.as_str())
             .bind(grain.as_str())
-            .bind(bound(from))
-            .bind(bound(to))
+            .bind(day_bound(from))
+            .bind(day_bound(to))
             .fetch_all(&self.readers)
             .await
             .map_err(failed(&self.path, "reading rollups"))?;
-        rows.into_iter().map(|row| self.rollup(kind, grain, row)).collect()
+        rows.into_iter().map(|row| self.parse_rollup(kind, grain, row)).collect()
     }
 
     async fn marker(&self, org: &str, month: Month) -> Result<Option<Marker>> {
@@ -110,7 +111,7 @@ impl RollupStore for SqliteStore {
             .fetch_optional(&self.readers)
             .await
             .map_err(failed(&self.path, "reading a marker"))?;
-        row.map(|row| self.marker_of(row)).transpose()
+        row.map(|row| self.parse_marker(row)).transpose()
     }
 
     async fn markers(&self, org: &str) -> Result<Vec<Marker>> {
@@ -119,7 +120,7 @@ impl RollupStore for SqliteStore {
             .fetch_all(&self.readers)
             .await
             .map_err(failed(&self.path, "reading markers"))?;
-        rows.into_iter().map(|row| self.marker_of(row)).collect()
+        rows.into_iter().map(|row| self.parse_marker(row)).collect()
     }
 
     async fn advance(
@@ -130,21 +131,21 @@ impl RollupStore for SqliteStore {
         generation: u64,
         scope: FoldScope,
     ) -> Result<AdvanceOutcome> {
-        const DOING: &str = "advancing a marker";
+        const ACTION: &str = "advancing a marker";
         let org = org_key(org);
-        let mut write = self.begin(DOING).await?;
+        let mut write = self.begin(ACTION).await?;
         let row: Option<MarkerRow> = sqlx::query_as(MARKER)
             .bind(&org)
             .bind(month.to_string())
             .fetch_optional(&mut *write)
             .await
-            .map_err(failed(&self.path, DOING))?;
-        let stored = row.map(|row| self.marker_of(row)).transpose()?;
+            .map_err(failed(&self.path, ACTION))?;
+        let stored = row.map(|row| self.parse_marker(row)).transpose()?;
         let Some(marker) = Marker::advanced(stored.as_ref(), month, logic, generation, scope) else {
             return Ok(AdvanceOutcome::Refused);
         };
-        put_marker(&mut write, &org, &marker).await.map_err(failed(&self.path, DOING))?;
-        write.commit().await.map_err(failed(&self.path, DOING))?;
+        put_marker(&mut write, &org, &marker).await.map_err(failed(&self.path, ACTION))?;
+        write.commit().await.map_err(failed(&self.path, ACTION))?;
         Ok(AdvanceOutcome::Advanced)
     }
 }
@@ -152,36 +153,36 @@ impl RollupStore for SqliteStore {
 #[async_trait]
 impl NameStore for SqliteStore {
     async fn put_names(&self, org: &str, entries: &[NameEntry]) -> Result<()> {
-        const DOING: &str = "writing names";
+        const ACTION: &str = "writing names";
         if entries.is_empty() {
             return Ok(());
         }
         let org = org_key(org);
-        let mut write = self.begin(DOING).await?;
+        let mut write = self.begin(ACTION).await?;
         for entry in entries {
             sqlx::query(PUT_NAME)
                 .bind(&org)
-                .bind(entry.kind.code())
+                .bind(entry.kind.as_str())
                 .bind(entry.id)
                 .bind(&entry.name)
                 .bind(entry.as_of.timestamp_millis())
                 .execute(&mut *write)
                 .await
-                .map_err(failed(&self.path, DOING))?;
+                .map_err(failed(&self.path, ACTION))?;
         }
-        write.commit().await.map_err(failed(&self.path, DOING))
+        write.commit().await.map_err(failed(&self.path, ACTION))
     }
 
     async fn names(&self, org: &str, kind: NameKind) -> Result<Vec<NameEntry>> {
         let rows: Vec<(i64, String, i64)> = sqlx::query_as(NAMES)
             .bind(org_key(org))
-            .bind(kind.code())
+            .bind(kind.as_str())
             .fetch_all(&self.readers)
             .await
             .map_err(failed(&self.path, "reading names"))?;
         let entry = |(id, name, as_of)| {
             let as_of = DateTime::from_timestamp_millis(as_of)
-                .ok_or_else(|| damaged(&self.path, &format!("the name {name:?} has no time")))?;
+                .ok_or_else(|| damaged(&self.path, &format!("invalid time of the name {name:?}")))?;
             Ok(NameEntry { kind, id, name, as_of })
         };
         rows.into_iter().map(entry).collect()
@@ -189,7 +190,7 @@ impl NameStore for SqliteStore {
 
     async fn orgs(&self) -> Result<Vec<String>> {
         sqlx::query_scalar(ORGS)
-            .bind(NameKind::Org.code())
+            .bind(NameKind::Org.as_str())
             .fetch_all(&self.readers)
             .await
             .map_err(failed(&self.path, "reading organizations"))
@@ -197,21 +198,26 @@ impl NameStore for SqliteStore {
 }
 
 impl SqliteStore {
-    fn rollup(&self, kind: SubjectKind, grain: Grain, row: RollupRow) -> Result<(RollupKey, StoredRollup)> {
+    fn parse_rollup(
+        &self,
+        kind: SubjectKind,
+        grain: Grain,
+        row: RollupRow,
+    ) -> Result<(RollupKey, StoredRollup)> {
         let (subject, start, month, version, identity, generation, body) = row;
         let key = Subject::parse(kind, &subject)
             .zip(start.parse().ok())
             .zip(Month::parse(&month))
             .map(|((subject, start), month)| RollupKey { subject, grain, start, month })
             .ok_or_else(|| {
-                damaged(&self.path, &format!("a rollup is of {subject:?}, {start:?} and {month:?}"))
+                damaged(&self.path, &format!("invalid rollup key {subject:?}, {start:?}, {month:?}"))
             })?;
         Ok((key, StoredRollup { logic: Logic { version, identity }, generation, body }))
     }
 
-    fn marker_of(&self, (month, version, identity, generation, floor): MarkerRow) -> Result<Marker> {
+    fn parse_marker(&self, (month, version, identity, generation, floor): MarkerRow) -> Result<Marker> {
         let month = Month::parse(&month)
-            .ok_or_else(|| damaged(&self.path, &format!("a marker is of the month {month:?}")))?;
+            .ok_or_else(|| damaged(&self.path, &format!("invalid month {month:?} of a marker")))?;
         Ok(Marker { month, logic: Logic { version, identity }, generation, floor })
     }
 }
@@ -229,18 +235,18 @@ async fn put_marker(connection: &mut SqliteConnection, org: &str, marker: &Marke
     Ok(())
 }
 
-/// A day as text that sorts as days do, which it does for years of four digits.
-fn bound(day: NaiveDate) -> String {
-    const FIRST: NaiveDate = NaiveDate::from_ymd_opt(0, 1, 1).expect("a valid date");
-    const LAST: NaiveDate = NaiveDate::from_ymd_opt(9999, 12, 31).expect("a valid date");
-    day.clamp(FIRST, LAST).to_string()
+/// Returns a day as text. The text sorts like the day because the year is limited to four digits.
+fn day_bound(day: NaiveDate) -> String {
+    const FIRST_SORTABLE_DAY: NaiveDate = NaiveDate::from_ymd_opt(0, 1, 1).expect("a valid date");
+    const LAST_SORTABLE_DAY: NaiveDate = NaiveDate::from_ymd_opt(9999, 12, 31).expect("a valid date");
+    day.clamp(FIRST_SORTABLE_DAY, LAST_SORTABLE_DAY).to_string()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    async fn plan(store: &SqliteStore, sql: &'static str) -> String {
+    async fn query_plan(store: &SqliteStore, sql: &'static str) -> String {
         let rows: Vec<(i64, i64, i64, String)> =
             sqlx::query_as(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")))
                 .fetch_all(&store.readers)
@@ -250,7 +256,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn reads_follow_a_key_and_sort_nothing() {
+    async fn reads_use_an_index_and_do_not_sort() {
         let directory = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(&directory.path().join("store.sqlite")).await.unwrap();
         for (sql, expected) in [
@@ -260,14 +266,14 @@ mod tests {
                  (org=? AND subject_kind=? AND subject=? AND grain=? AND start>? AND start<?)",
             ),
             (
-                ACROSS,
+                RANGE_OF_KIND,
                 "SEARCH rollups USING INDEX rollups_across \
                  (org=? AND subject_kind=? AND grain=? AND start>? AND start<?)",
             ),
             (MARKERS, "SEARCH markers USING PRIMARY KEY (org=?)"),
             (NAMES, "SEARCH names USING PRIMARY KEY (org=? AND kind=?)"),
         ] {
-            assert_eq!(plan(&store, sql).await, expected);
+            assert_eq!(query_plan(&store, sql).await, expected);
         }
         store.close().await;
     }

@@ -1,4 +1,4 @@
-//! Making the file, and telling whether it is ours.
+//! Creates the file, and checks whether an existing file is a store of this program.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,16 +8,16 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tokio::time::Instant;
 
-use super::failure::{failed, is_busy, no_directory};
-use super::{BEGIN_WRITE, LOCK_WAIT, connect_options};
+use super::error::{failed, is_busy, no_directory};
+use super::{BEGIN_WRITE, LOCK_TIMEOUT, connect_options};
 
-/// Marks the file as a store of this program: `gamS`.
+/// Identifies the file as a store of this program: `gamS` in ASCII.
 const APPLICATION_ID: i64 = 0x6761_6d53;
 
-/// The version of the tables. A file of a newer one is left alone.
+/// The version of the tables. A file with a greater version is not touched.
 const SCHEMA_VERSION: i64 = 1;
 
-/// The primary keys are the order of every read, so the rows are kept in them.
+/// Every read follows a primary key, so the rows are stored in its order (`WITHOUT ROWID`).
 const TABLES: &str = "
 CREATE TABLE rollups (
     org           TEXT NOT NULL,
@@ -59,55 +59,60 @@ CREATE TABLE checkpoints (
 ) STRICT, WITHOUT ROWID;
 ";
 
-const OPENING: &str = "opening the store";
+const ACTION: &str = "opening the store";
 
-/// Makes the file ready, and gives back how to connect to it.
+/// Creates the file and its tables if needed, and returns how to connect to it.
 pub(super) async fn prepare(path: &Path) -> Result<SqliteConnectOptions> {
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
         std::fs::create_dir_all(directory).map_err(|error| no_directory(path, error))?;
     }
     let options = connect_options(path).disable_statement_logging();
-    let failed = || failed(path, OPENING);
+    let failed = || failed(path, ACTION);
     let mut connection = options.clone().create_if_missing(true).connect().await.map_err(failed())?;
-    match standing(&mut connection).await.map_err(failed())? {
-        Standing::Current => {}
-        Standing::Newer(version) => return Err(newer(path, version)),
-        // Another process may be at it too, so look again with the lock taken.
-        Standing::Empty | Standing::Foreign => create(&mut connection, path).await?,
+    match file_state(&mut connection).await.map_err(failed())? {
+        FileState::Current => {}
+        FileState::Newer(version) => return Err(newer_version(path, version)),
+        // Another process may be creating the file, so check again while holding the lock.
+        FileState::Empty | FileState::Unknown => create_tables(&mut connection, path).await?,
     }
-    write_ahead(&mut connection, path).await?;
+    enable_write_ahead_log(&mut connection, path).await?;
     connection.close().await.map_err(failed())?;
     Ok(options)
 }
 
-/// What the file is.
-enum Standing {
+/// What an existing file contains.
+enum FileState {
+    /// A store with the tables of this version.
     Current,
+    /// A store with the tables of a newer version.
     Newer(i64),
+    /// Nothing: the file was just created.
     Empty,
-    Foreign,
+    /// A database of another program, or a store of an older version.
+    Unknown,
 }
 
-async fn standing(connection: &mut SqliteConnection) -> sqlx::Result<Standing> {
+async fn file_state(connection: &mut SqliteConnection) -> sqlx::Result<FileState> {
     let application: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await?;
     let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *connection).await?;
     let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(connection).await?;
     Ok(match (application, version, tables) {
-        (APPLICATION_ID, SCHEMA_VERSION, _) => Standing::Current,
-        (APPLICATION_ID, version, _) if version > SCHEMA_VERSION => Standing::Newer(version),
-        (0, 0, 0) => Standing::Empty,
-        _ => Standing::Foreign,
+        (APPLICATION_ID, SCHEMA_VERSION, _) => FileState::Current,
+        (APPLICATION_ID, version, _) if version > SCHEMA_VERSION => FileState::Newer(version),
+        (0, 0, 0) => FileState::Empty,
+        _ => FileState::Unknown,
     })
 }
 
-async fn create(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
-    let failed = || failed(path, OPENING);
+/// Creates the tables while holding the lock, unless another process has created them in the meantime.
+async fn create_tables(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
+    let failed = || failed(path, ACTION);
     let mut write = connection.begin_with(BEGIN_WRITE).await.map_err(failed())?;
-    match standing(&mut write).await.map_err(failed())? {
-        Standing::Current => Ok(()),
-        Standing::Newer(version) => Err(newer(path, version)),
-        Standing::Foreign => Err(foreign(path)),
-        Standing::Empty => {
+    match file_state(&mut write).await.map_err(failed())? {
+        FileState::Current => Ok(()),
+        FileState::Newer(version) => Err(newer_version(path, version)),
+        FileState::Unknown => Err(unknown_database(path)),
+        FileState::Empty => {
             let mark =
                 format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};");
             sqlx::raw_sql(AssertSqlSafe(format!("{TABLES} {mark}")))
@@ -119,45 +124,46 @@ async fn create(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
     }
 }
 
-/// Switches the file to a write-ahead log, under which readers and the writer do not wait for each other.
-async fn write_ahead(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
-    let deadline = Instant::now() + LOCK_WAIT;
+/// Switches the file to a write-ahead log, so that readers and the writer do not wait for each other.
+async fn enable_write_ahead_log(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
+    let deadline = Instant::now() + LOCK_TIMEOUT;
     loop {
         let mode: sqlx::Result<String> =
             sqlx::query_scalar("PRAGMA journal_mode = WAL").fetch_one(&mut *connection).await;
         match mode {
             Ok(mode) if mode == "wal" => return Ok(()),
-            Ok(mode) => return Err(no_write_ahead(path, &mode)),
-            // SQLite does not wait by itself for the lock that the switch needs.
+            Ok(mode) => return Err(no_write_ahead_log(path, &mode)),
+            // The switch needs a lock that SQLite's busy timeout does not wait for.
             Err(error) if is_busy(&error) && Instant::now() < deadline => {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            Err(error) => return Err(failed(path, OPENING)(error)),
+            Err(error) => return Err(failed(path, ACTION)(error)),
         }
     }
 }
 
-fn newer(path: &Path, version: i64) -> Error {
+fn newer_version(path: &Path, version: i64) -> Error {
     let what = format!(
-        "{} was written by a newer github-metrics (its tables are of version {version}, this program knows \
-         {SCHEMA_VERSION}): upgrade github-metrics",
+        "{} was written by a newer version of github-metrics (its tables have version {version}, this program \
+         supports {SCHEMA_VERSION}): upgrade github-metrics",
         path.display()
     );
     Error::Unusable { what, source: None }
 }
 
-fn foreign(path: &Path) -> Error {
+fn unknown_database(path: &Path) -> Error {
     let what = format!(
-        "{} is a database of another program: choose another file with `--store sqlite:FILE`",
+        "{} is a database of another program, or of a version of github-metrics that this one cannot read: \
+         choose another file with `--store sqlite:FILE`",
         path.display()
     );
     Error::Unusable { what, source: None }
 }
 
-fn no_write_ahead(path: &Path, mode: &str) -> Error {
+fn no_write_ahead_log(path: &Path, mode: &str) -> Error {
     let what = format!(
-        "{} lies where SQLite cannot keep a write-ahead log (it stays in mode {mode:?}): choose a file on a \
-         local disk with `--store sqlite:FILE`",
+        "SQLite cannot use a write-ahead log for {} (the journal mode stays {mode:?}): choose a file on a local \
+         disk with `--store sqlite:FILE`",
         path.display()
     );
     Error::Unusable { what, source: None }

@@ -1,31 +1,31 @@
-//! Markers.
+//! Checks of markers.
 
 use std::sync::Arc;
 
-use super::{NEIGHBOURS, ORG, ORG_SPELLED_OTHERWISE, at_once, logic, month, shuffled};
+use super::{NEIGHBOURS, ORG, ORG_OTHER_CASE, logic, month, run_concurrently, shuffled};
 use crate::port::{AdvanceOutcome, FoldScope, Logic, Marker, RollupStore};
 
-pub(super) async fn advance_by_the_rule<S: RollupStore>(store: &S) {
+pub(super) async fn check_advance<S: RollupStore>(store: &S) {
     let may = month("2024-05");
     let other = Logic { version: 2, identity: "another".to_owned() };
     let steps = [
-        ("a partial fold sets no first marker", logic(1), 1, FoldScope::Affected),
-        ("a full fold does, at any generation", logic(1), 4, FoldScope::Month),
-        ("the same again", logic(1), 4, FoldScope::Month),
+        ("a partial fold of a month without a marker", logic(1), 1, FoldScope::Affected),
+        ("a full fold of a month without a marker, at any generation", logic(1), 4, FoldScope::Month),
+        ("the same full fold again", logic(1), 4, FoldScope::Month),
         ("a partial fold at the same generation", logic(1), 4, FoldScope::Affected),
-        ("a partial fold at the next one keeps the floor", logic(1), 5, FoldScope::Affected),
-        ("a partial fold that leaves one out", logic(1), 7, FoldScope::Affected),
+        ("a partial fold at the next generation, which keeps the floor", logic(1), 5, FoldScope::Affected),
+        ("a partial fold that skips a generation", logic(1), 7, FoldScope::Affected),
         ("a partial fold of an older generation", logic(1), 4, FoldScope::Affected),
         ("a full fold of an older generation", logic(1), 4, FoldScope::Month),
-        ("a full fold may leave some out and lifts the floor", logic(1), 9, FoldScope::Month),
+        ("a full fold that skips generations, which raises the floor", logic(1), 9, FoldScope::Month),
         ("a partial fold by newer logic", logic(2), 10, FoldScope::Affected),
         ("a full fold by newer logic", logic(2), 9, FoldScope::Month),
         ("a full fold by older logic", logic(1), 10, FoldScope::Month),
         ("a partial fold by another identity", other.clone(), 10, FoldScope::Affected),
         ("a full fold by another identity", other.clone(), 9, FoldScope::Month),
-        ("a partial fold by what is now another identity", logic(2), 10, FoldScope::Affected),
+        ("a partial fold by the previous identity", logic(2), 10, FoldScope::Affected),
         ("a partial fold at the next generation again", other, 10, FoldScope::Affected),
-        ("a full fold beyond 32 bits", logic(10), 1 << 40, FoldScope::Month),
+        ("a full fold at a generation beyond 32 bits", logic(10), 1 << 40, FoldScope::Month),
     ];
     let mut expected: Option<Marker> = None;
     for (step, logic, generation, scope) in steps {
@@ -38,7 +38,7 @@ pub(super) async fn advance_by_the_rule<S: RollupStore>(store: &S) {
     }
 }
 
-pub(super) async fn are_listed_in_order<S: RollupStore>(store: &S) {
+pub(super) async fn check_listing<S: RollupStore>(store: &S) {
     assert_eq!(store.markers(ORG).await.expect("markers"), [], "markers of an empty store");
     assert_eq!(store.marker(ORG, month("2024-05")).await.expect("marker"), None, "marker of an empty store");
     for org in NEIGHBOURS {
@@ -47,34 +47,31 @@ pub(super) async fn are_listed_in_order<S: RollupStore>(store: &S) {
         assert_eq!(outcome, AdvanceOutcome::Advanced, "the first marker of {org}");
     }
     for (month, generation) in [("2024-10", 3), ("2024-02", 1), ("1999-12", 2), ("2023-11", 5)].map(dated) {
-        store
-            .advance(ORG_SPELLED_OTHERWISE, month, &logic(1), generation, FoldScope::Month)
-            .await
-            .expect("advance");
+        store.advance(ORG_OTHER_CASE, month, &logic(1), generation, FoldScope::Month).await.expect("advance");
     }
     let expected = [("1999-12", 2), ("2023-11", 5), ("2024-02", 1), ("2024-10", 3)]
         .map(dated)
         .map(|(month, generation)| Marker { month, logic: logic(1), generation, floor: generation });
     assert_eq!(store.markers(ORG).await.expect("markers"), expected, "the organization's markers, in order");
-    let lone = store.marker(ORG, month("2024-05")).await.expect("marker");
-    assert_eq!(lone, None, "the marker of another organization");
+    let absent = store.marker(ORG, month("2024-05")).await.expect("marker");
+    assert_eq!(absent, None, "the marker of another organization");
 }
 
 fn dated((text, generation): (&str, u64)) -> (gam_model::Month, u64) {
     (month(text), generation)
 }
 
-/// Many tasks advance one marker; whatever the order, only legal steps may have been done.
-pub(super) async fn race<S: RollupStore + 'static>(store: S) {
+/// Many tasks advance one marker. Whatever their order, only legal steps may succeed.
+pub(super) async fn check_concurrent_advances<S: RollupStore + 'static>(store: S) {
     let (store, may) = (Arc::new(store), month("2024-05"));
     let first = store.advance(ORG, may, &logic(1), 1, FoldScope::Month).await.expect("advance");
     assert_eq!(first, AdvanceOutcome::Advanced, "the first full fold");
 
-    let steps = at_once((0..8).map(|task| {
+    let steps = run_concurrently((0..8).map(|task| {
         let store = Arc::clone(&store);
         async move {
             let version = 1 + task as u32 / 6;
-            let mut done = Vec::new();
+            let mut advanced = Vec::new();
             for generation in shuffled(10, task) {
                 let full = (generation + task) % 5 == 0;
                 let scope = if full { FoldScope::Month } else { FoldScope::Affected };
@@ -83,39 +80,44 @@ pub(super) async fn race<S: RollupStore + 'static>(store: S) {
                 {
                     continue;
                 }
-                done.push((generation, version, full));
+                advanced.push((generation, version, full));
                 let now = store.marker(ORG, may).await.expect("marker").expect("a marker after an advance");
                 assert!(
                     now.generation >= generation && now.logic.version >= version,
-                    "{now:?} has gone back behind an advance to {generation} by logic {version}"
+                    "the marker {now:?} is behind an advance to {generation} by logic {version}"
                 );
             }
-            done
+            advanced
         }
     }))
     .await;
 
-    let mut done = steps.concat();
-    done.push((1, 1, true));
-    for &(generation, version, full) in &done {
-        let reached =
+    let mut advanced = steps.concat();
+    advanced.push((1, 1, true));
+    for &(generation, version, full) in &advanced {
+        let precedes =
             |&(g, v, _): &(u64, u32, bool)| v == version && (g + 1 == generation || g == generation);
+        // A step also precedes itself.
         assert!(
-            full || done.iter().filter(|step| reached(step)).count() > 1,
-            "a partial fold at {generation} was taken from nowhere: {done:?}"
+            full || advanced.iter().filter(|step| precedes(step)).count() > 1,
+            "a partial fold at {generation} succeeded without a fold that it continues: {advanced:?}"
         );
     }
     let marker = store.marker(ORG, may).await.expect("marker").expect("a marker after a race");
-    let newest = |of: fn(&(u64, u32, bool)) -> Option<u64>| done.iter().filter_map(of).max();
-    assert_eq!(Some(marker.generation), newest(|step| Some(step.0)), "the newest generation stays: {done:?}");
+    let newest = |of: fn(&(u64, u32, bool)) -> Option<u64>| advanced.iter().filter_map(of).max();
+    assert_eq!(
+        Some(marker.generation),
+        newest(|step| Some(step.0)),
+        "the newest generation stays: {advanced:?}"
+    );
     assert_eq!(
         Some(u64::from(marker.logic.version)),
         newest(|step| Some(step.1.into())),
-        "the newest logic stays: {done:?}"
+        "the newest logic stays: {advanced:?}"
     );
     assert_eq!(
         Some(marker.floor),
         newest(|step| step.2.then_some(step.0)),
-        "the floor is the newest full fold: {done:?}"
+        "the floor is the newest full fold: {advanced:?}"
     );
 }

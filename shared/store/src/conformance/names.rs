@@ -1,10 +1,10 @@
-//! The registry of names.
+//! Checks of names.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{NEIGHBOURS, ODD_NAMES, ORG, ORG_SPELLED_OTHERWISE, at_once, logic, month, shuffled};
+use super::{NEIGHBOURS, ORG, ORG_OTHER_CASE, UNUSUAL_NAMES, logic, month, run_concurrently, shuffled};
 use crate::port::{FoldScope, NameEntry, NameKind, NameStore, RollupStore};
 
 fn entry(kind: NameKind, id: i64, name: &str, as_of_us: i64) -> NameEntry {
@@ -20,11 +20,11 @@ async fn names<S: RollupStore + NameStore>(store: &S, kind: NameKind) -> Vec<Nam
     store.names(ORG, kind).await.expect("names")
 }
 
-pub(super) async fn keep_the_newest<S: RollupStore + NameStore>(store: &S) {
+pub(super) async fn check_newest_name_stays<S: RollupStore + NameStore>(store: &S) {
     assert_eq!(names(store, NameKind::Repo).await, [], "an empty store");
     put(store, ORG, &[]).await;
 
-    // Every order of three: the newest wins, and of the equally new the one with the greater name.
+    // Three entries in every order: the newest one stays; of two equally new ones, the one with the greater name.
     let repo = |id, name, as_of_us| entry(NameKind::Repo, id, name, as_of_us);
     let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
     let mut expected = Vec::new();
@@ -35,13 +35,13 @@ pub(super) async fn keep_the_newest<S: RollupStore + NameStore>(store: &S) {
             put(store, ORG, &order.map(|n| three[n].clone())).await;
         } else {
             for n in order {
-                put(store, ORG_SPELLED_OTHERWISE, &[three[n].clone()]).await;
+                put(store, ORG_OTHER_CASE, &[three[n].clone()]).await;
             }
         }
     }
     assert_eq!(names(store, NameKind::Repo).await, expected, "the newest name in every order");
 
-    // Whole milliseconds are kept and compared: here the earlier microsecond has the greater name.
+    // Times are compared in whole milliseconds: the entry of the earlier microsecond has the greater name.
     put(store, ORG, &[repo(10, "b", 7_000_100), repo(10, "a", 7_000_900)]).await;
     put(store, ORG, &[repo(9, "nine", -1_000), repo(100, "hundred", 1_700_000_000_123_000)]).await;
     let low =
@@ -51,21 +51,29 @@ pub(super) async fn keep_the_newest<S: RollupStore + NameStore>(store: &S) {
     for org in NEIGHBOURS {
         put(store, org, &[entry(NameKind::Member, 1, org, 9_000_000)]).await;
     }
-    assert_eq!(names(store, NameKind::Member).await, [], "a kind, and other organizations, are kept apart");
-    let odd: Vec<_> =
-        (1..).zip(ODD_NAMES).map(|(id, name)| entry(NameKind::Member, id, name, 1_000_000)).collect();
-    put(store, ORG, &odd).await;
-    assert_eq!(names(store, NameKind::Member).await, odd, "odd names come back as they were written");
-    assert_eq!(names(store, NameKind::Repo).await.len(), expected.len() + 3, "other kinds stay as they were");
+    assert_eq!(
+        names(store, NameKind::Member).await,
+        [],
+        "names of another kind and of other organizations are separate"
+    );
+    let unusual: Vec<_> =
+        (1..).zip(UNUSUAL_NAMES).map(|(id, name)| entry(NameKind::Member, id, name, 1_000_000)).collect();
+    put(store, ORG, &unusual).await;
+    assert_eq!(names(store, NameKind::Member).await, unusual, "unusual names are read as they were written");
+    assert_eq!(
+        names(store, NameKind::Repo).await.len(),
+        expected.len() + 3,
+        "names of other kinds do not change"
+    );
 }
 
-pub(super) async fn spell_organizations<S: RollupStore + NameStore>(store: &S) {
+pub(super) async fn check_orgs<S: RollupStore + NameStore>(store: &S) {
     let orgs = async || store.orgs().await.expect("orgs");
     assert_eq!(orgs().await, [""; 0], "an empty store");
     put(store, "Zeta-Org", &[entry(NameKind::Repo, 1, "repo", 1_000_000)]).await;
-    assert_eq!(orgs().await, ["zeta-org"], "in lower case until its spelling is known");
+    assert_eq!(orgs().await, ["zeta-org"], "in lower case until the display name is known");
     store.advance("Beta", month("2024-05"), &logic(1), 1, FoldScope::Month).await.expect("advance");
-    assert_eq!(orgs().await, ["beta", "zeta-org"], "a marker suffices");
+    assert_eq!(orgs().await, ["beta", "zeta-org"], "an organization with only a marker is listed");
     put(store, "zeta-org", &[entry(NameKind::Org, 0, "ZETA-Org", 1_000_000)]).await;
     put(
         store,
@@ -76,22 +84,30 @@ pub(super) async fn spell_organizations<S: RollupStore + NameStore>(store: &S) {
     put(store, "acme", &[entry(NameKind::Org, 0, "aCME", 1_000_000)]).await;
     store.advance("acme", month("2024-05"), &logic(1), 1, FoldScope::Month).await.expect("advance");
     store.advance("acme", month("2024-06"), &logic(1), 1, FoldScope::Month).await.expect("advance");
-    assert_eq!(orgs().await, ["Acme", "beta", "ZETA-Org"], "each once, as last spelled, whatever the case");
+    assert_eq!(
+        orgs().await,
+        ["Acme", "beta", "ZETA-Org"],
+        "each organization once, by its latest display name"
+    );
 }
 
-pub(super) async fn race<S: RollupStore + NameStore + 'static>(store: S) {
+pub(super) async fn check_concurrent_writers<S: RollupStore + NameStore + 'static>(store: S) {
     const NEWEST: u64 = 8;
-    let named = |id, n: u64| entry(NameKind::Repo, id, &format!("name-{n}"), n as i64 * 1_000);
+    let numbered = |id, n: u64| entry(NameKind::Repo, id, &format!("name-{n}"), n as i64 * 1_000);
     let store = Arc::new(store);
-    at_once((0..6).map(|task| {
+    run_concurrently((0..6).map(|task| {
         let store = Arc::clone(&store);
         async move {
             for n in shuffled(NEWEST, task) {
-                put(&*store, ORG, &[named(1, n), named(2, n)]).await;
+                put(&*store, ORG, &[numbered(1, n), numbered(2, n)]).await;
             }
         }
     }))
     .await;
-    let expected = [named(1, NEWEST), named(2, NEWEST)];
-    assert_eq!(names(&*store, NameKind::Repo).await, expected, "the newest names stay after a race");
+    let expected = [numbered(1, NEWEST), numbered(2, NEWEST)];
+    assert_eq!(
+        names(&*store, NameKind::Repo).await,
+        expected,
+        "the newest names stay after concurrent writes"
+    );
 }

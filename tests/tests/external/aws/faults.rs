@@ -163,7 +163,7 @@ fn invalid_messages_and_batches_are_dead_lettered_with_the_reason() {
         (reasons.len() >= 4).then_some(())
     });
     assert!(
-        reasons.iter().all(|(_, reason)| reason.as_ref().is_some_and(|reason| reason.contains("order"))),
+        reasons.iter().all(|(_, reason)| reason.as_ref().is_some_and(|reason| reason.contains("command"))),
         "{reasons:?}"
     );
     let rejected = stack.keys("rejected/");

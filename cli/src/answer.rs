@@ -1,0 +1,102 @@
+//! Reads what `show` and `export` need out of answers of the HTTP API.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use gam_model::Range;
+use serde_json::Value;
+
+/// A point of a series.
+pub(crate) struct SeriesPoint {
+    /// The first day of the bucket, UTC.
+    pub(crate) start: NaiveDate,
+    /// The day after the last one of the bucket, UTC.
+    pub(crate) end: NaiveDate,
+    /// The value in the shape of the API: a number, or a distribution.
+    pub(crate) value: Value,
+}
+
+/// Returns the points of a time series, or `None` if the answer has another shape.
+pub(crate) fn points(answer: &Value) -> Option<Vec<SeriesPoint>> {
+    let point = |point: &Value| {
+        Some(SeriesPoint {
+            start: day(&point["start"])?,
+            end: day(&point["end"])?,
+            value: point["value"].clone(),
+        })
+    };
+    answer["points"].as_array()?.iter().map(point).collect()
+}
+
+/// Returns the range that the answer covers, or `None` if the answer has another shape.
+pub(crate) fn range(answer: &Value) -> Option<Range> {
+    Range::new(day(&answer["since"])?, day(&answer["until"])?)
+}
+
+fn day(value: &Value) -> Option<NaiveDate> {
+    value.as_str()?.parse().ok()
+}
+
+/// Returns the first day with complete data, or `None` if the answer does not contain it.
+pub(crate) fn complete_since(answer: &Value) -> Option<NaiveDate> {
+    let at: DateTime<Utc> = answer["complete_since"].as_str()?.parse().ok()?;
+    Some(at.date_naive())
+}
+
+/// Returns a warning, with the command that helps, if data is incomplete at the beginning of a range that
+/// begins with `since`.
+pub(crate) fn incomplete_warning(answer: &Value, since: NaiveDate) -> Option<String> {
+    let complete = complete_since(answer).filter(|complete| since < *complete)?;
+    let org = answer["org"].as_str()?;
+    let repo = answer["repo"].as_str().map(|repo| format!(" --repo {repo}")).unwrap_or_default();
+    Some(format!(
+        "numbers before {complete} are incomplete: run `github-metrics collect {org} --since {since}{repo}` to \
+         complete them"
+    ))
+}
+
+/// Says from when until when data is complete, or returns `None` if the answer does not contain it.
+pub(crate) fn coverage(answer: &Value) -> Option<String> {
+    let until = answer["complete_until"].as_str()?;
+    Some(match complete_since(answer) {
+        Some(since) => format!("Data is complete from {since} to {until}"),
+        None => format!("Data is complete up to {until}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn incomplete_numbers_are_reported() {
+        let day = |text: &str| -> NaiveDate { text.parse().unwrap() };
+        let until = "2026-08-01T12:00:00Z";
+        let answer =
+            json!({"org": "Acme", "complete_since": "2026-05-03T00:00:00Z", "complete_until": until});
+        assert_eq!(coverage(&answer).unwrap(), format!("Data is complete from 2026-05-03 to {until}"));
+        assert_eq!(
+            incomplete_warning(&answer, day("2026-05-02")).unwrap(),
+            "numbers before 2026-05-03 are incomplete: run `github-metrics collect Acme --since 2026-05-02` to \
+             complete them"
+        );
+        assert!(incomplete_warning(&answer, day("2026-05-03")).is_none());
+        let mut of_repo = answer;
+        of_repo["repo"] = "site".into();
+        let warning = incomplete_warning(&of_repo, day("2026-05-02")).unwrap();
+        assert!(warning.contains("--since 2026-05-02 --repo site`"), "{warning}");
+        // Servers of an earlier version return `complete_until` alone. A sample has neither.
+        let old = json!({"org": "Acme", "complete_until": until});
+        assert_eq!(coverage(&old).unwrap(), format!("Data is complete up to {until}"));
+        assert!(incomplete_warning(&old, day("2026-05-02")).is_none());
+        assert!(coverage(&json!({"complete_since": null, "complete_until": null})).is_none());
+    }
+
+    #[test]
+    fn an_answer_without_points_is_rejected() {
+        let answer = json!({"points": [{"start": "2026-01-05", "end": "2026-01-12", "value": 3}]});
+        assert_eq!(points(&answer).unwrap()[0].value, 3);
+        assert!(points(&json!({})).is_none());
+        assert!(points(&json!({"points": [{"start": "x"}]})).is_none());
+    }
+}

@@ -1,0 +1,96 @@
+//! The options that every command takes, and the variables that have no option.
+
+use std::path::PathBuf;
+
+use clap::builder::FalseyValueParser;
+use clap::{Args, ValueEnum};
+use secrecy::SecretString;
+
+const HEADING: &str = "Global options (variables and exit status: see github-metrics --help)";
+
+/// The options that every command takes, as given.
+#[derive(Args)]
+#[command(next_help_heading = HEADING)]
+pub(crate) struct GlobalOptions {
+    /// Data directory [default: ./github-metrics-data, for demo ./github-metrics-demo]
+    #[arg(long, global = true, env = "GITHUB_METRICS_DATA_DIR", value_name = "DIR", hide_env = true)]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Lake: file:DIR or s3://BUCKET/PREFIX [default: file:DATA_DIR/lake]
+    #[arg(long, global = true, env = "GITHUB_METRICS_LAKE", value_name = "LAKE", hide_env = true)]
+    pub(crate) lake: Option<String>,
+    /// Store: sqlite:FILE or dynamodb:TABLE [default: sqlite:DATA_DIR/store.sqlite]
+    #[arg(long, global = true, env = "GITHUB_METRICS_STORE", value_name = "STORE", hide_env = true)]
+    pub(crate) store: Option<String>,
+    /// API that show and export query instead of the store
+    #[arg(long, global = true, env = "API_ENDPOINT", value_name = "URL", hide_env = true)]
+    pub(crate) api: Option<String>,
+    /// Bots and aliases [default: ./github-metrics.toml, if it exists]
+    #[arg(long, global = true, env = "GITHUB_METRICS_CONFIG", value_name = "FILE", hide_env = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// Output format
+    #[arg(long, global = true, env = "GITHUB_METRICS_FORMAT", value_name = "FORMAT", hide_env = true)]
+    pub(crate) format: Option<OutputFormat>,
+    /// Print errors only (JSON summaries are still printed)
+    #[arg(
+        long,
+        short,
+        global = true,
+        env = "GITHUB_METRICS_QUIET",
+        hide_env = true,
+        value_parser = FalseyValueParser::new()
+    )]
+    pub(crate) quiet: bool,
+    /// Format of progress and logs on stderr
+    #[arg(
+        long,
+        global = true,
+        env = "GITHUB_METRICS_LOG_FORMAT",
+        hide_env = true,
+        value_name = "FORMAT",
+        default_value = "pretty"
+    )]
+    pub(crate) log_format: LogFormat,
+}
+
+/// The variables that have no public option, as given. They are hidden arguments because clap reads
+/// the environment; [`crate::settings`] checks them and calls them by the variable's name.
+#[derive(Args)]
+pub(crate) struct Variables {
+    #[arg(long, hide = true, env = "GITHUB_TOKEN", hide_env_values = true)]
+    pub(crate) github_token: Option<SecretString>,
+    #[arg(long, hide = true, env = "GITHUB_APP_ID", hide_env_values = true)]
+    pub(crate) github_app_id: Option<String>,
+    #[arg(long, hide = true, env = "GITHUB_APP_PRIVATE_KEY", hide_env_values = true)]
+    pub(crate) github_app_private_key: Option<SecretString>,
+    #[arg(long, hide = true, env = "GITHUB_API_URL", hide_env_values = true)]
+    pub(crate) github_api_url: Option<String>,
+    #[arg(long, hide = true, env = "STORAGE_TYPE", hide_env_values = true)]
+    pub(crate) storage_type: Option<String>,
+    #[arg(long, hide = true, env = "SQLITE_PATH", hide_env_values = true)]
+    pub(crate) sqlite_path: Option<PathBuf>,
+    #[arg(long, hide = true, env = "POSTGRES_URL", hide_env_values = true)]
+    pub(crate) postgres_url: Option<SecretString>,
+    #[arg(long, hide = true, env = "API_HOST", hide_env_values = true)]
+    pub(crate) api_host: Option<String>,
+    #[arg(long, hide = true, env = "API_PORT", hide_env_values = true)]
+    pub(crate) api_port: Option<String>,
+    #[arg(long, hide = true, env = "NO_COLOR", hide_env_values = true)]
+    pub(crate) no_color: Option<String>,
+}
+
+// The variants have no doc comments: clap would spread them over a line each in every command's help.
+/// The format of a command's output on stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    Table,
+    Json,
+    Csv,
+    Parquet,
+}
+
+/// The format of progress and logs on stderr: lines for people, or one JSON object a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Pretty,
+    Json,
+}

@@ -1,0 +1,9 @@
+//! Arguments that several commands share, and the parsers of their values. Nothing here knows a command.
+
+mod global;
+mod groups;
+mod values;
+
+pub(crate) use global::{GlobalOptions, LogFormat, OutputFormat, Variables};
+pub(crate) use groups::{BotsOption, GitHubOptions, ListenOption};
+pub(crate) use values::{day, grain_parser, interval, metric_parser, org, repo};

@@ -1,0 +1,233 @@
+//! The rows of an export, written as CSV, JSON or Parquet.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use arrow_array::{ArrayRef, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray};
+use chrono::NaiveDate;
+use gam_model::metric::{CATALOGUE, Metric};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::file::properties::WriterProperties;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::{Map, Value};
+
+use crate::format::csv_text;
+
+/// What a row is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum ExportLevel {
+    /// The organization.
+    Org,
+    /// A repository.
+    Repo,
+    /// A member.
+    Member,
+}
+
+impl ExportLevel {
+    fn as_str(self) -> &'static str {
+        match self {
+            ExportLevel::Org => "org",
+            ExportLevel::Repo => "repo",
+            ExportLevel::Member => "member",
+        }
+    }
+}
+
+/// The metrics of one subject in one bucket.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ExportRow {
+    /// What the row is about.
+    pub(crate) level: ExportLevel,
+    /// The name of the organization, the repository or the member.
+    pub(crate) name: String,
+    /// The first day of the bucket, UTC.
+    pub(crate) start: NaiveDate,
+    /// The day after the last one of the bucket, UTC.
+    pub(crate) end: NaiveDate,
+    /// The values by metric name, in the shape of the API.
+    pub(crate) metrics: Map<String, Value>,
+}
+
+/// A column of numbers: a metric, or one statistic of a distribution.
+struct NumberColumn {
+    metric: &'static Metric,
+    statistic: Option<&'static str>,
+}
+
+impl NumberColumn {
+    fn all() -> Vec<NumberColumn> {
+        let of_metric = |metric: &'static Metric| -> Vec<NumberColumn> {
+            let statistics: &[Option<&'static str>] = if metric.is_distribution() {
+                &[Some("count"), Some("mean"), Some("p50"), Some("p90")]
+            } else {
+                &[None]
+            };
+            statistics.iter().map(|statistic| NumberColumn { metric, statistic: *statistic }).collect()
+        };
+        CATALOGUE.iter().flat_map(of_metric).collect()
+    }
+
+    fn name(&self) -> String {
+        match self.statistic {
+            Some(statistic) => format!("{}_{statistic}", self.metric.name),
+            None => self.metric.name.to_owned(),
+        }
+    }
+
+    fn is_integer(&self) -> bool {
+        matches!(self.statistic, None | Some("count"))
+    }
+
+    /// Returns the value of the column, or `None` if the row has none.
+    fn value<'a>(&self, row: &'a ExportRow) -> Option<&'a Value> {
+        let value = row.metrics.get(self.metric.name)?;
+        self.statistic.map_or(Some(value), |statistic| value.get(statistic)).filter(|value| !value.is_null())
+    }
+}
+
+/// Writes the rows as CSV with a header.
+///
+/// # Errors
+/// If a row cannot be written.
+pub(crate) fn to_csv(rows: &[ExportRow]) -> anyhow::Result<String> {
+    let columns = NumberColumn::all();
+    let mut header = ["level", "name", "start", "end"].map(str::to_owned).to_vec();
+    header.extend(columns.iter().map(NumberColumn::name));
+    let records = rows.iter().map(|row| {
+        let mut record =
+            vec![row.level.as_str().to_owned(), row.name.clone(), row.start.to_string(), row.end.to_string()];
+        record.extend(
+            columns.iter().map(|column| column.value(row).map_or_else(String::new, Value::to_string)),
+        );
+        record
+    });
+    csv_text(&header, records)
+}
+
+impl Serialize for ExportRow {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("level", self.level.as_str())?;
+        map.serialize_entry("name", &self.name)?;
+        map.serialize_entry("start", &self.start)?;
+        map.serialize_entry("end", &self.end)?;
+        for metric in CATALOGUE {
+            map.serialize_entry(metric.name, self.metrics.get(metric.name).unwrap_or(&Value::Null))?;
+        }
+        map.end()
+    }
+}
+
+/// Writes the rows as a JSON array with a row on each line.
+///
+/// # Errors
+/// If a row cannot be written.
+pub(crate) fn to_json(rows: &[ExportRow]) -> anyhow::Result<String> {
+    let rows: Vec<String> = rows.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
+    Ok(format!("[{}]\n", rows.join(",\n")))
+}
+
+/// Writes the rows as a Parquet file with the columns of the CSV.
+///
+/// # Errors
+/// If the file cannot be written.
+pub(crate) fn to_parquet(rows: &[ExportRow]) -> anyhow::Result<Vec<u8>> {
+    let days = |day: fn(&ExportRow) -> NaiveDate| -> ArrayRef {
+        let epoch = gam_model::period::FIRST_DAY;
+        Arc::new(Date32Array::from_iter_values(rows.iter().map(|row| (day(row) - epoch).num_days() as i32)))
+    };
+    let texts = |text: fn(&ExportRow) -> &str| -> ArrayRef {
+        Arc::new(StringArray::from_iter_values(rows.iter().map(text)))
+    };
+    let mut columns: Vec<(String, ArrayRef, bool)> = vec![
+        ("level".into(), texts(|row| row.level.as_str()), false),
+        ("name".into(), texts(|row| &row.name), false),
+        ("start".into(), days(|row| row.start), false),
+        ("end".into(), days(|row| row.end), false),
+    ];
+    for column in NumberColumn::all() {
+        let array: ArrayRef = if column.is_integer() {
+            let values = rows.iter().map(|row| column.value(row).and_then(Value::as_i64));
+            Arc::new(values.collect::<Int64Array>())
+        } else {
+            let values = rows.iter().map(|row| column.value(row).and_then(Value::as_f64));
+            Arc::new(values.collect::<Float64Array>())
+        };
+        columns.push((column.name(), array, true));
+    }
+    let batch =
+        RecordBatch::try_from_iter_with_nullable(columns).context("cannot build the Parquet table")?;
+    let properties =
+        WriterProperties::builder().set_compression(Compression::ZSTD(Default::default())).build();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties))
+        .context("cannot start the Parquet file")?;
+    writer.write(&batch).context("cannot write the Parquet file")?;
+    writer.into_inner().context("cannot finish the Parquet file")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn rows() -> Vec<ExportRow> {
+        let metrics = json!({
+            "commits": 12,
+            "cycle_time_hours": {"count": 2, "mean": 3.5, "p50": 1.0, "p90": 6.0},
+            "first_review_hours": {"count": 0, "mean": null, "p50": null, "p90": null},
+        });
+        let row = |level, name: &str| ExportRow {
+            level,
+            name: name.to_owned(),
+            start: "2026-01-05".parse().unwrap(),
+            end: "2026-01-12".parse().unwrap(),
+            metrics: metrics.as_object().unwrap().clone(),
+        };
+        vec![row(ExportLevel::Org, "acme"), row(ExportLevel::Member, "odd,\"name\"")]
+    }
+
+    #[test]
+    fn csv_has_a_column_for_every_number() {
+        let text = to_csv(&rows()).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].starts_with("level,name,start,end,commits,merge_commits,"));
+        assert!(lines[0].ends_with(
+            ",first_review_hours_count,first_review_hours_mean,first_review_hours_p50,first_review_hours_p90"
+        ));
+        assert!(lines[1].starts_with("org,acme,2026-01-05,2026-01-12,12,,"));
+        assert!(lines[1].ends_with(",2,3.5,1.0,6.0,0,,,"));
+        assert!(lines[2].starts_with("member,\"odd,\"\"name\"\"\",2026-01-05,"));
+        assert_eq!(lines[0].split(',').count(), lines[1].split(',').count());
+    }
+
+    #[test]
+    fn json_keeps_the_shape_of_the_api() {
+        let text = to_json(&rows()).unwrap();
+        let parsed: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(parsed[0]["level"], "org");
+        assert_eq!(parsed[0]["commits"], 12);
+        assert_eq!(parsed[1]["cycle_time_hours"]["p90"], 6.0);
+        assert!(text.find("\"commits\"").unwrap() < text.find("\"additions\"").unwrap());
+        assert_eq!(to_json(&[]).unwrap(), "[]\n");
+    }
+
+    #[test]
+    fn parquet_has_the_same_columns_with_types() {
+        use parquet::file::reader::FileReader;
+        let bytes = to_parquet(&rows()).unwrap();
+        assert_eq!(&bytes[..4], b"PAR1");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.parquet");
+        std::fs::write(&path, &bytes).unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        let reader = parquet::file::serialized_reader::SerializedFileReader::new(file).unwrap();
+        let metadata = reader.metadata().file_metadata();
+        assert_eq!(metadata.num_rows(), 2);
+        let names: Vec<&str> = metadata.schema_descr().columns().iter().map(|column| column.name()).collect();
+        assert_eq!(names.join(","), to_csv(&[]).unwrap().trim_end());
+        assert_eq!(&to_parquet(&[]).unwrap()[..4], b"PAR1");
+    }
+}

@@ -1,0 +1,40 @@
+//! The ports of the store, whichever adapter is behind them.
+
+use std::sync::Arc;
+
+use gam_store::{CheckpointStore, NameStore, RollupStore};
+use gam_store_sql::SqliteStore;
+
+/// The ports of one store.
+pub(crate) struct StorePorts {
+    /// Rollups and markers.
+    pub(crate) rollups: Arc<dyn RollupStore>,
+    /// Organizations, and the latest names of repositories and members.
+    pub(crate) names: Arc<dyn NameStore>,
+    /// Checkpoints of collections.
+    pub(crate) checkpoints: Arc<dyn CheckpointStore>,
+    sqlite: Option<Arc<SqliteStore>>,
+}
+
+impl StorePorts {
+    /// Connects one adapter to all ports.
+    pub(crate) fn new<S>(store: Arc<S>) -> Self
+    where
+        S: RollupStore + NameStore + CheckpointStore + 'static,
+    {
+        StorePorts { rollups: store.clone(), names: store.clone(), checkpoints: store, sqlite: None }
+    }
+
+    /// Connects a SQLite file, which [`StorePorts::close`] closes.
+    pub(crate) fn sqlite(store: SqliteStore) -> Self {
+        let store = Arc::new(store);
+        StorePorts { sqlite: Some(store.clone()), ..StorePorts::new(store) }
+    }
+
+    /// Closes the store.
+    pub(crate) async fn close(self) {
+        if let Some(sqlite) = self.sqlite {
+            sqlite.close().await;
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Why an aggregation fails.
+
+use gam_lake::Error as LakeError;
+use gam_model::Month;
+
+/// Why an aggregation failed.
+#[derive(Debug, thiserror::Error)]
+pub enum AggregateError {
+    /// The lake failed.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] gam_store::Error),
+    /// The rows of a snapshot do not have the columns that a fold needs.
+    #[error(
+        "cannot fold the snapshot of {month} of {org}: restore it, or delete it and collect again with --since"
+    )]
+    Fold {
+        /// The organization's login in lower case.
+        org: String,
+        /// The UTC month of the snapshot.
+        month: Month,
+        /// The cause.
+        #[source]
+        source: gam_fold::FoldError,
+    },
+    /// Other aggregations replaced the month's snapshot during each attempt.
+    #[error("other aggregations kept replacing {month} of {org}: run aggregate again")]
+    Contended {
+        /// The organization's login in lower case.
+        org: String,
+        /// The UTC month of the snapshot.
+        month: Month,
+    },
+}

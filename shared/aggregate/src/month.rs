@@ -1,0 +1,185 @@
+//! Updating one month: merge events into its snapshot, and bring its rollups up to date.
+
+use std::collections::BTreeSet;
+
+use arrow_array::RecordBatch;
+use gam_fold::{MonthFold, affected_keys};
+use gam_lake::snapshot::{self, Snapshot, Stamp};
+use gam_model::{Event, Month, RollupKey};
+use gam_store::{AdvanceOutcome, FoldScope, Logic, Marker, StoredRollup};
+
+use crate::names::NameCollector;
+use crate::{AggregateError, AggregatePorts, AggregateRun};
+
+/// How often a month is attempted while other aggregations replace its snapshot.
+const MAX_ATTEMPTS: usize = 64;
+
+/// What became of a month.
+pub(crate) enum MonthOutcome {
+    /// The month's rollups match its snapshot.
+    Written {
+        /// Number of rollups written, 0 if nothing had to change.
+        rollups: usize,
+    },
+    /// A newer version of the rollup logic has written the month, so it was not touched.
+    SkippedNewerVersion,
+}
+
+/// What became of one attempt at a month.
+enum AttemptOutcome {
+    Finished(MonthOutcome),
+    /// The store refused: fold the complete month. `newest_generation` is the greatest generation among
+    /// the stored rollups that refused.
+    Refold {
+        newest_generation: u64,
+    },
+    /// Another aggregation replaced the snapshot first.
+    Conflict,
+}
+
+impl AggregateRun<'_> {
+    /// Merges events into a month's snapshot and brings its rollups up to date.
+    pub(crate) async fn update_month(
+        &self,
+        month: Month,
+        events: Vec<Event>,
+        rebuild: bool,
+    ) -> Result<MonthOutcome, AggregateError> {
+        let mut scope = if rebuild { FoldScope::Month } else { FoldScope::Affected };
+        let mut refused_by = 0;
+        for _ in 0..MAX_ATTEMPTS {
+            match self.attempt_month(month, events.clone(), scope, refused_by).await? {
+                AttemptOutcome::Finished(outcome) => return Ok(outcome),
+                AttemptOutcome::Refold { newest_generation } => {
+                    (scope, refused_by) = (FoldScope::Month, newest_generation);
+                }
+                AttemptOutcome::Conflict => {}
+            }
+        }
+        Err(AggregateError::Contended { org: self.org.to_owned(), month })
+    }
+
+    /// Tries once to update a month. `refused_by` is the greatest generation among the stored rollups
+    /// that refused the last attempt, or 0.
+    async fn attempt_month(
+        &self,
+        month: Month,
+        events: Vec<Event>,
+        scope: FoldScope,
+        refused_by: u64,
+    ) -> Result<AttemptOutcome, AggregateError> {
+        let AggregatePorts { objects, rollups, names, .. } = self.ports;
+        let current = snapshot::read(&**objects, self.org, month).await?;
+        let marker = rollups.marker(self.org, month).await?;
+        if self.is_newer_logic(current.as_ref(), marker.as_ref()) {
+            return Ok(AttemptOutcome::Finished(MonthOutcome::SkippedNewerVersion));
+        }
+        let generation = current.as_ref().map_or(0, |current| current.stamp.generation);
+        let store_generation = marker.as_ref().map_or(0, |marker| marker.generation).max(refused_by);
+        let needs_restamp = store_generation > generation
+            || current.as_ref().is_some_and(|current| logic_of(&current.stamp) != self.logic);
+        let rows = current.as_ref().map_or(&[][..], |current| &current.batches);
+        let merged = merge(rows, events).await?;
+        let needs_write = !merged.changes.is_empty() || needs_restamp;
+        let fold_all = scope == FoldScope::Month
+            || marker.is_none_or(|m| m.logic != self.logic || m.generation != generation);
+        if !needs_write && (generation == 0 || !fold_all) {
+            return Ok(AttemptOutcome::Finished(MonthOutcome::Written { rollups: 0 }));
+        }
+        let mut stamp = self.stamp(generation);
+        if needs_write {
+            stamp = self.stamp(generation.max(store_generation) + 1);
+            let expected = current.as_ref().map(|current| &current.etag);
+            let written = snapshot::write(&**objects, self.org, month, &merged.batches, &stamp, expected);
+            if written.await?.is_none() {
+                return Ok(AttemptOutcome::Conflict);
+            }
+        }
+        if fold_all {
+            // A store that has lost its rollups may have lost the names, too.
+            let latest = NameCollector::from_snapshot(gam_lake::latest_names(&merged.batches)?);
+            names.put_names(self.org, &latest.into_entries()).await?;
+        }
+        let scope = if fold_all { FoldScope::Month } else { FoldScope::Affected };
+        let fold = self.fold(month, &merged).await?;
+        let keys = (!fold_all).then(|| self.affected_keys(&merged.changes));
+        let new = self.rollups_to_store(&fold, keys, stamp.generation);
+        let outcome = rollups.put(self.org, &new).await?;
+        if outcome.newer_logic {
+            return Ok(AttemptOutcome::Finished(MonthOutcome::SkippedNewerVersion));
+        }
+        if outcome.refused > 0 {
+            return Ok(AttemptOutcome::Refold { newest_generation: outcome.newest_generation });
+        }
+        match rollups.advance(self.org, month, &self.logic, stamp.generation, scope).await? {
+            AdvanceOutcome::Advanced => {
+                Ok(AttemptOutcome::Finished(MonthOutcome::Written { rollups: new.len() }))
+            }
+            AdvanceOutcome::Refused => Ok(AttemptOutcome::Refold { newest_generation: refused_by }),
+        }
+    }
+
+    fn is_newer_logic(&self, current: Option<&Snapshot>, marker: Option<&Marker>) -> bool {
+        current.is_some_and(|current| current.stamp.logic_version > self.logic.version)
+            || marker.is_some_and(|marker| marker.logic.version > self.logic.version)
+    }
+
+    fn stamp(&self, generation: u64) -> Stamp {
+        Stamp { generation, logic_version: self.logic.version, identity: self.logic.identity.clone() }
+    }
+
+    async fn fold(&self, month: Month, merged: &snapshot::MergedRows) -> Result<MonthFold, AggregateError> {
+        let (batches, identity) = (merged.batches.clone(), self.ports.identity.clone());
+        run_blocking(move || gam_fold::fold(month, &batches, &identity))
+            .await
+            .map_err(|source| AggregateError::Fold { org: self.org.to_owned(), month, source })
+    }
+
+    fn affected_keys(&self, changes: &[snapshot::RowChange]) -> BTreeSet<RollupKey> {
+        let identity = &self.ports.identity;
+        changes
+            .iter()
+            .flat_map(|change| std::iter::once(&change.winner).chain(&change.loser))
+            .flat_map(|event| affected_keys(event, identity))
+            .collect()
+    }
+
+    /// Returns the rollups of the keys, or all of them if `keys` is `None`. A key without a rollup in
+    /// the fold gets an empty one, which replaces what is stored.
+    fn rollups_to_store(
+        &self,
+        fold: &MonthFold,
+        keys: Option<BTreeSet<RollupKey>>,
+        generation: u64,
+    ) -> Vec<(RollupKey, StoredRollup)> {
+        let store = |body| StoredRollup { logic: self.logic.clone(), generation, body };
+        match keys {
+            None => fold.iter().map(|(key, rollup)| (key.clone(), store(rollup.to_json()))).collect(),
+            Some(keys) => keys
+                .into_iter()
+                .map(|key| {
+                    let body = fold.get(&key).to_json();
+                    (key, store(body))
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Returns the rollup logic that a stamp names.
+pub(crate) fn logic_of(stamp: &Stamp) -> Logic {
+    Logic { version: stamp.logic_version, identity: stamp.identity.clone() }
+}
+
+async fn merge(rows: &[RecordBatch], events: Vec<Event>) -> Result<snapshot::MergedRows, AggregateError> {
+    let rows = rows.to_vec();
+    Ok(run_blocking(move || snapshot::merge(&rows, events)).await?)
+}
+
+/// Runs heavy work on a blocking thread, so that it does not hold up other tasks.
+async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}

@@ -1,0 +1,36 @@
+//! The options of an aggregation.
+
+use chrono::{DateTime, Utc};
+
+const DEFAULT_CHUNK_BYTES: u64 = 64 * 1024 * 1024;
+/// Far larger than any batch that this program writes.
+const DEFAULT_MAX_BATCH_BYTES: u64 = 256 * 1024 * 1024;
+
+/// What an aggregation does, and within which limits.
+#[derive(Debug, Clone)]
+pub struct AggregateOptions {
+    /// Whether to fold every month, also those whose rollups match their snapshot.
+    pub rebuild: bool,
+    /// Whether to look at every month and not only at those that the inbox touches. Rollups must be
+    /// folded again after the store, the bots or the aliases have changed.
+    pub check_months: bool,
+    /// How much of the inbox is processed at once, in bytes of Parquet. All of it is in memory together.
+    pub chunk_bytes: u64,
+    /// The largest batch that is read, in bytes of Parquet. Larger objects stay in the inbox unread and
+    /// are listed in the report.
+    pub max_batch_bytes: u64,
+    /// The time, UTC, from which on no further step is started. `None` for no limit.
+    pub until: Option<DateTime<Utc>>,
+}
+
+impl Default for AggregateOptions {
+    fn default() -> Self {
+        AggregateOptions {
+            rebuild: false,
+            check_months: true,
+            chunk_bytes: DEFAULT_CHUNK_BYTES,
+            max_batch_bytes: DEFAULT_MAX_BATCH_BYTES,
+            until: None,
+        }
+    }
+}

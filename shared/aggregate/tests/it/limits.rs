@@ -1,0 +1,121 @@
+//! The limits of an aggregation: the time limit, the months it checks, and the largest batch it reads.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use fastrand::Rng;
+use gam_aggregate::{AggregateOptions, AggregatePorts, aggregate_with};
+use gam_lake::{ObjectStore, paths};
+use gam_model::{Clock, Identity};
+
+use crate::support::{ORG, TestData, all_answers, other_identity, random_batches, snapshot_rows};
+
+/// A clock that advances by a second each time it is read.
+#[derive(Default)]
+struct TickingClock(AtomicI64);
+
+impl TickingClock {
+    fn start() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_700_000_000, 0).unwrap()
+    }
+}
+
+impl Clock for TickingClock {
+    fn now(&self) -> DateTime<Utc> {
+        Self::start() + TimeDelta::seconds(self.0.fetch_add(1, Ordering::SeqCst))
+    }
+}
+
+#[tokio::test]
+async fn runs_with_a_time_limit_end_like_one_full_run() {
+    let batches = random_batches(&mut Rng::with_seed(7), 120, 9);
+    let full = TestData::aggregated(&batches, Identity::default()).await;
+    let (expected, expected_rows) = (all_answers(&full.ports()).await, snapshot_rows(&full).await);
+    for seconds in [2, 3, 5, 8, 13] {
+        let data = TestData::default();
+        data.put(&batches).await;
+        let mut rounds = 0;
+        loop {
+            rounds += 1;
+            let ports = AggregatePorts { clock: Arc::new(TickingClock::default()), ..data.ports().aggregate };
+            let until = Some(TickingClock::start() + TimeDelta::seconds(seconds * rounds));
+            let options = AggregateOptions { until, chunk_bytes: 1, ..AggregateOptions::default() };
+            let report = aggregate_with(&ports, ORG, &options, &()).await.unwrap();
+            if !report.unfinished {
+                break;
+            }
+        }
+        assert!(rounds > 1, "{seconds} s must not be enough for everything");
+        assert_eq!(all_answers(&data.ports()).await, expected, "{rounds} rounds");
+        assert_eq!(snapshot_rows(&data).await, expected_rows, "{rounds} rounds");
+    }
+}
+
+#[tokio::test]
+async fn a_time_limit_in_the_past_changes_nothing() {
+    let data = TestData::default();
+    data.put(&random_batches(&mut Rng::with_seed(8), 30, 2)).await;
+    let before = data.objects.list("").await.unwrap();
+    let until = Some(DateTime::UNIX_EPOCH);
+    let options = AggregateOptions { until, ..AggregateOptions::default() };
+    let report = aggregate_with(&data.ports().aggregate, ORG, &options, &()).await.unwrap();
+    assert!(report.unfinished && report.batches == 0);
+    assert_eq!(data.objects.list("").await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn without_check_months_only_inbox_months_change() {
+    let batches = random_batches(&mut Rng::with_seed(9), 60, 4);
+    let data = TestData::aggregated(&batches, Identity::default()).await;
+    let before = all_answers(&data.ports()).await;
+    let options = AggregateOptions { check_months: false, ..AggregateOptions::default() };
+    let ports = data.ports_with(other_identity());
+    let report = aggregate_with(&ports.aggregate, ORG, &options, &()).await.unwrap();
+    assert!(report.months.is_empty() && !report.unfinished);
+    assert_eq!(all_answers(&data.ports()).await, before);
+    let report = aggregate_with(&ports.aggregate, ORG, &AggregateOptions::default(), &()).await.unwrap();
+    assert!(!report.months.is_empty(), "bots and aliases have changed");
+    let fresh = TestData::aggregated(&batches, other_identity()).await;
+    let expected = all_answers(&fresh.ports_with(other_identity())).await;
+    assert_eq!(all_answers(&ports).await, expected);
+}
+
+#[tokio::test]
+async fn an_oversized_object_is_reported_and_stays() {
+    let batches = random_batches(&mut Rng::with_seed(10), 30, 2);
+    let data = TestData::default();
+    data.put(&batches).await;
+    let path = paths::inbox(ORG, "0000");
+    data.objects.put_if_absent(&path, Bytes::from(vec![0; 300 << 20]), &[]).await.unwrap();
+    let options = AggregateOptions::default();
+    let report = aggregate_with(&data.ports().aggregate, ORG, &options, &()).await.unwrap();
+    assert_eq!(report.oversized, [(path.to_string(), 300 << 20)]);
+    assert_eq!(report.batches, batches.len());
+    assert_eq!(data.objects.list(paths::inbox_root()).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_host_with_a_higher_limit_processes_oversized_batches() {
+    let batches = random_batches(&mut Rng::with_seed(11), 30, 4);
+    let full = TestData::aggregated(&batches, Identity::default()).await;
+    let data = TestData::default();
+    data.put(&batches).await;
+    let listed = data.objects.list(paths::inbox_root()).await.unwrap();
+    let largest = listed.iter().map(|batch| batch.size).max().unwrap();
+    let oversized: Vec<(String, u64)> = listed
+        .iter()
+        .filter(|batch| batch.size == largest)
+        .map(|batch| (batch.path.to_string(), batch.size))
+        .collect();
+    let options = AggregateOptions { max_batch_bytes: largest - 1, ..AggregateOptions::default() };
+    let report = aggregate_with(&data.ports().aggregate, ORG, &options, &()).await.unwrap();
+    assert_eq!(report.oversized, oversized);
+    assert_eq!(report.batches, listed.len() - oversized.len());
+    let options = AggregateOptions { max_batch_bytes: largest, ..options };
+    let report = aggregate_with(&data.ports().aggregate, ORG, &options, &()).await.unwrap();
+    assert!(report.oversized.is_empty(), "{:?}", report.oversized);
+    assert_eq!(report.batches, oversized.len());
+    assert_eq!(all_answers(&data.ports()).await, all_answers(&full.ports()).await);
+}

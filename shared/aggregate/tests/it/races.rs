@@ -1,0 +1,239 @@
+//! Known races and crashes that lose data in a careless implementation, one test for each.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use gam_aggregate::aggregate;
+use gam_lake::snapshot;
+use gam_model::{Event, EventBatch, EventKind, Identity, Member, Month};
+use gam_query::{BotFilter, MetricValue, SubjectRef};
+use gam_store::{FoldScope, Logic, RollupStore};
+use tokio::sync::Semaphore;
+
+use crate::support::{Gate, ORG, TestData, all_answers, day, other_identity, random_version, snapshot_rows};
+
+/// Pauses every call of one name until a permit is added to `open`.
+struct PauseAt {
+    call: &'static str,
+    paused: Semaphore,
+    open: Semaphore,
+}
+
+impl PauseAt {
+    fn new(call: &'static str) -> Arc<Self> {
+        Arc::new(PauseAt { call, paused: Semaphore::new(0), open: Semaphore::new(0) })
+    }
+
+    /// Waits until one more call has reached the gate.
+    async fn wait_for_call(&self) {
+        self.paused.acquire().await.unwrap().forget();
+    }
+}
+
+#[async_trait]
+impl Gate for PauseAt {
+    async fn pass(&self, call: &str) -> Result<(), std::io::Error> {
+        if call == self.call {
+            self.paused.add_permits(1);
+            self.open.acquire().await.map_err(std::io::Error::other)?.forget();
+        }
+        Ok(())
+    }
+}
+
+fn commit(n: u64, version: i64, login: &str) -> Event {
+    let mut event = random_version(&mut fastrand::Rng::with_seed(1), n);
+    event.kind = EventKind::Commit;
+    event.version = version;
+    event.retracted = false;
+    event.member = Member::account(login, Some(9), false);
+    event.facts.parents = Some(1);
+    event.occurred_at = day("2025-01-22").and_hms_opt(9, 0, 0).unwrap().and_utc();
+    event.repo_id = 1;
+    event.repo = "repo-1".into();
+    event
+}
+
+fn batch(events: Vec<Event>) -> EventBatch {
+    EventBatch::new(ORG, events)
+}
+
+async fn run(data: &TestData) {
+    aggregate(&data.ports().aggregate, ORG, false, &()).await.unwrap();
+}
+
+/// Returns the member's number of commits, or `None` if there is no such member.
+async fn commits(data: &TestData, login: &str) -> Option<MetricValue> {
+    let range = gam_model::Range::new(day("2025-01-01"), day("2025-03-01")).unwrap();
+    let subject = SubjectRef::Member(login.into());
+    let answer =
+        gam_query::metrics(&data.ports().query, ORG, &subject, range, BotFilter::Include).await.ok()?;
+    answer.metrics.0.iter().find(|(name, _)| *name == "commits").map(|(_, value)| *value)
+}
+
+/// Checks that the data is the same as if the batches were aggregated in one run.
+async fn assert_same_as_one_run(data: &TestData, batches: &[EventBatch]) {
+    let expected = TestData::aggregated(batches, Identity::default()).await;
+    assert_eq!(snapshot_rows(data).await, snapshot_rows(&expected).await);
+    assert_eq!(all_answers(&data.ports()).await, all_answers(&expected.ports()).await);
+}
+
+fn january() -> Month {
+    Month::parse("2025-01").unwrap()
+}
+
+#[tokio::test]
+async fn a_kill_between_snapshot_and_rollups_is_repaired() {
+    // The second batch changes the member of a commit.
+    let (old, new) = (batch(vec![commit(1, 1, "ann")]), batch(vec![commit(1, 2, "ben")]));
+    let data = TestData::aggregated(std::slice::from_ref(&old), Identity::default()).await;
+    data.put(std::slice::from_ref(&new)).await;
+    let gate = PauseAt::new("put");
+    let ports = data.gated(Identity::default(), gate.clone());
+    tokio::select! {
+        result = aggregate(&ports.aggregate, ORG, false, &()) => panic!("not paused: {result:?}"),
+        () = gate.wait_for_call() => {}
+    }
+    // The batch changes nothing any more, because its row is already in the snapshot.
+    let stamp = snapshot::read_stamp(&*data.objects, ORG, january()).await.unwrap().unwrap();
+    assert_eq!(stamp.generation, 2);
+    assert_eq!(commits(&data, "ann").await, Some(MetricValue::Count(1)), "the old number until the next run");
+    run(&data).await;
+    assert_eq!(commits(&data, "ann").await, None, "the losing version no longer counts");
+    assert_eq!(commits(&data, "ben").await, Some(MetricValue::Count(1)));
+    assert_same_as_one_run(&data, &[old, new]).await;
+}
+
+#[tokio::test]
+async fn a_slow_rebuild_does_not_undo_a_newer_batch() {
+    let (first, second) = (batch(vec![commit(1, 1, "ann")]), batch(vec![commit(2, 1, "ann")]));
+    let data = TestData::aggregated(std::slice::from_ref(&first), Identity::default()).await;
+    // The rebuild has folded the first snapshot and pauses before it writes.
+    let gate = PauseAt::new("put");
+    let slow = data.gated(Identity::default(), gate.clone());
+    let rebuild = tokio::spawn(async move { aggregate(&slow.aggregate, ORG, true, &()).await });
+    gate.wait_for_call().await;
+    data.put(std::slice::from_ref(&second)).await;
+    run(&data).await;
+    gate.open.add_permits(10_000);
+    rebuild.await.unwrap().unwrap();
+    assert_eq!(commits(&data, "ann").await, Some(MetricValue::Count(2)));
+    assert_same_as_one_run(&data, &[first, second]).await;
+}
+
+#[tokio::test]
+async fn an_unchanged_rollup_is_written_to_block_older_writers() {
+    // The paused writer has folded generation 2, in which ann has one more commit. Generation 3
+    // retracts that commit, so ann's rollup is the same as in generation 1. If that rollup were not
+    // written because it is unchanged, nothing newer would refuse the paused write.
+    let first = batch(vec![commit(1, 1, "ann")]);
+    let added = batch(vec![commit(2, 1, "ann")]);
+    let mut retraction = commit(2, 2, "ann");
+    retraction.retracted = true;
+    let retraction = batch(vec![retraction]);
+    let data = TestData::aggregated(std::slice::from_ref(&first), Identity::default()).await;
+    data.put(std::slice::from_ref(&added)).await;
+    let gate = PauseAt::new("put");
+    let paused = data.gated(Identity::default(), gate.clone());
+    let paused = tokio::spawn(async move { aggregate(&paused.aggregate, ORG, false, &()).await });
+    gate.wait_for_call().await;
+    data.put(std::slice::from_ref(&retraction)).await;
+    run(&data).await;
+    assert_eq!(commits(&data, "ann").await, Some(MetricValue::Count(1)));
+    gate.open.add_permits(10_000);
+    paused.await.unwrap().unwrap();
+    assert_eq!(commits(&data, "ann").await, Some(MetricValue::Count(1)));
+    assert_same_as_one_run(&data, &[first, added, retraction]).await;
+}
+
+#[tokio::test]
+async fn a_restored_lake_is_restamped_past_a_newer_store() {
+    let (first, second) = (batch(vec![commit(1, 1, "ann")]), batch(vec![commit(2, 1, "ben")]));
+    let old = TestData::aggregated(std::slice::from_ref(&first), Identity::default()).await;
+    let newer = TestData::aggregated(std::slice::from_ref(&first), Identity::default()).await;
+    for n in 3..8 {
+        newer.put(&[batch(vec![commit(n, 1, "cy")])]).await;
+        run(&newer).await;
+    }
+    let restored = TestData { objects: old.objects.clone(), store: newer.store.clone() };
+    run(&restored).await;
+    let stamp = snapshot::read_stamp(&*restored.objects, ORG, january()).await.unwrap().unwrap();
+    assert_eq!(stamp.generation, 7, "restamped past generation 6 of the store");
+    assert_eq!(commits(&restored, "cy").await, None, "events that are not in the restored lake do not count");
+    restored.put(std::slice::from_ref(&second)).await;
+    run(&restored).await;
+    assert_same_as_one_run(&restored, &[first, second]).await;
+}
+
+#[tokio::test]
+async fn a_restored_lake_replaces_rollups_of_a_killed_fold() {
+    let first = batch(vec![commit(1, 1, "ann")]);
+    let old = TestData::aggregated(std::slice::from_ref(&first), Identity::default()).await;
+    let newer = TestData::aggregated(std::slice::from_ref(&first), Identity::default()).await;
+    // The fold of generation 2 is killed after the rollups, so they are ahead of the marker.
+    newer.put(&[batch(vec![commit(2, 1, "ann")])]).await;
+    let gate = PauseAt::new("advance");
+    let ports = newer.gated(Identity::default(), gate.clone());
+    tokio::select! {
+        result = aggregate(&ports.aggregate, ORG, false, &()) => panic!("not paused: {result:?}"),
+        () = gate.wait_for_call() => {}
+    }
+    let restored = TestData { objects: old.objects.clone(), store: newer.store.clone() };
+    run(&restored).await;
+    aggregate(&restored.ports().aggregate, ORG, true, &()).await.unwrap();
+    assert_eq!(commits(&restored, "ann").await, Some(MetricValue::Count(1)));
+    assert_same_as_one_run(&restored, &[first]).await;
+}
+
+#[tokio::test]
+async fn a_deleted_lake_empties_the_store() {
+    let data = TestData::aggregated(&[batch(vec![commit(1, 1, "ann")])], Identity::default()).await;
+    let emptied = TestData { objects: Arc::default(), store: data.store.clone() };
+    run(&emptied).await;
+    assert_eq!(commits(&emptied, "ann").await, None);
+    let stamp = snapshot::read_stamp(&*emptied.objects, ORG, january()).await.unwrap().unwrap();
+    assert_eq!(stamp.generation, 2);
+}
+
+#[tokio::test]
+async fn a_month_of_newer_logic_is_skipped() {
+    let (first, second) = (batch(vec![commit(1, 1, "ann")]), batch(vec![commit(2, 1, "ann")]));
+    let data = TestData::aggregated(std::slice::from_ref(&first), Identity::default()).await;
+    // A newer version of the program has folded the month.
+    let newer = Logic { version: gam_fold::LOGIC_VERSION + 1, identity: Identity::default().hash() };
+    let org = ORG.to_lowercase();
+    data.store.advance(&org, january(), &newer, 1, FoldScope::Month).await.unwrap();
+    data.put(std::slice::from_ref(&second)).await;
+    let report = aggregate(&data.ports().aggregate, ORG, false, &()).await.unwrap();
+    assert_eq!((report.batches, report.deferred), (0, 1), "the batch stays for the newer program");
+    assert_eq!(gam_lake::inbox::list(&*data.objects, ORG).await.unwrap().len(), 1);
+    let stamp = snapshot::read_stamp(&*data.objects, ORG, january()).await.unwrap().unwrap();
+    assert_eq!(stamp.generation, 1, "the snapshot is not replaced");
+    assert_eq!(data.store.marker(&org, january()).await.unwrap().unwrap().logic, newer);
+}
+
+#[tokio::test]
+async fn a_killed_change_of_configuration_can_be_undone() {
+    let all = batch((1..6).map(|n| commit(n, 1, if n % 2 == 0 { "ann" } else { "ci-user" })).collect());
+    let data = TestData::aggregated(std::slice::from_ref(&all), Identity::default()).await;
+    let before = all_answers(&data.ports()).await;
+    // The aggregation with another configuration is killed after it has written five rollups.
+    let gate = PauseAt::new("put");
+    let ports = data.gated(other_identity(), gate.clone());
+    gate.open.add_permits(5);
+    tokio::select! {
+        result = aggregate(&ports.aggregate, ORG, false, &()) => panic!("not paused: {result:?}"),
+        () = async { for _ in 0..6 { gate.wait_for_call().await } } => {}
+    }
+    run(&data).await;
+    assert_eq!(before, all_answers(&data.ports()).await);
+}
+
+#[tokio::test]
+async fn a_lost_store_is_rebuilt_from_the_lake() {
+    let all = batch((1..6).map(|n| commit(n, 1, "ann")).collect());
+    let data = TestData::aggregated(std::slice::from_ref(&all), Identity::default()).await;
+    let lost = TestData { objects: data.objects.clone(), store: Default::default() };
+    run(&lost).await;
+    assert_eq!(all_answers(&data.ports()).await, all_answers(&lost.ports()).await, "with the same names");
+}

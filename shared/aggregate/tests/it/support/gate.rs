@@ -1,0 +1,182 @@
+//! Ports whose calls pass a gate, which can pause them or make them fail.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::NaiveDate;
+use gam_aggregate::AggregatePorts;
+use gam_lake::{ETag, MemoryObjects, Object, ObjectMeta, ObjectPath, ObjectStore, PutIfAbsent, PutIfMatch};
+use gam_model::{Grain, Identity, Month, RollupKey, Subject, SubjectKind};
+use gam_query::QueryPorts;
+use gam_store::{
+    AdvanceOutcome, FoldScope, Logic, Marker, MemoryStore, NameEntry, NameKind, NameStore, PutOutcome,
+    RollupStore, StoredRollup,
+};
+
+use super::{Ports, TestData};
+
+/// Every call to a port passes it first.
+#[async_trait]
+pub(crate) trait Gate: Send + Sync {
+    /// Returns when the call may go on, or the error that the call fails with.
+    async fn pass(&self, call: &str) -> Result<(), std::io::Error>;
+}
+
+impl TestData {
+    /// Returns ports over this data. Every call to the lake, the rollups and the names passes the gate.
+    pub(crate) fn gated(&self, identity: Identity, gate: Arc<dyn Gate>) -> Ports {
+        let objects = Arc::new(Gated { inner: self.objects.clone(), gate: gate.clone() });
+        let store = Arc::new(Gated { inner: Arc::new(self.store.clone()), gate });
+        let ports = self.ports_with(identity);
+        Ports {
+            aggregate: AggregatePorts {
+                objects,
+                rollups: store.clone(),
+                names: store.clone(),
+                ..ports.aggregate
+            },
+            query: QueryPorts { rollups: store.clone(), names: store, ..ports.query },
+        }
+    }
+}
+
+struct Gated<P> {
+    inner: Arc<P>,
+    gate: Arc<dyn Gate>,
+}
+
+impl<P> Gated<P> {
+    async fn pass_lake(&self, call: &str) -> gam_lake::Result<()> {
+        self.gate.pass(call).await.map_err(|error| gam_lake::Error::unavailable(call, error))
+    }
+
+    async fn pass_store(&self, call: &str) -> gam_store::Result<()> {
+        self.gate.pass(call).await.map_err(|error| gam_store::Error::unavailable(call, error))
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Gated<MemoryObjects> {
+    async fn get(&self, path: &ObjectPath) -> gam_lake::Result<Option<Object>> {
+        self.pass_lake("get").await?;
+        self.inner.get(path).await
+    }
+
+    async fn get_tail(&self, path: &ObjectPath, length: u64) -> gam_lake::Result<Option<Bytes>> {
+        self.pass_lake("get_tail").await?;
+        self.inner.get_tail(path, length).await
+    }
+
+    async fn list(&self, prefix: &str) -> gam_lake::Result<Vec<ObjectMeta>> {
+        self.pass_lake("list").await?;
+        self.inner.list(prefix).await
+    }
+
+    async fn put_if_absent(
+        &self,
+        path: &ObjectPath,
+        bytes: Bytes,
+        metadata: &[(&'static str, String)],
+    ) -> gam_lake::Result<PutIfAbsent> {
+        self.pass_lake("put_if_absent").await?;
+        let put = self.inner.put_if_absent(path, bytes, metadata).await;
+        self.pass_lake("put_if_absent, returning").await?;
+        put
+    }
+
+    async fn put_if_match(
+        &self,
+        path: &ObjectPath,
+        bytes: Bytes,
+        etag: &ETag,
+        metadata: &[(&'static str, String)],
+    ) -> gam_lake::Result<PutIfMatch> {
+        self.pass_lake("put_if_match").await?;
+        let put = self.inner.put_if_match(path, bytes, etag, metadata).await;
+        self.pass_lake("put_if_match, returning").await?;
+        put
+    }
+
+    async fn delete(&self, path: &ObjectPath) -> gam_lake::Result<()> {
+        self.pass_lake("delete").await?;
+        self.inner.delete(path).await
+    }
+}
+
+#[async_trait]
+impl RollupStore for Gated<MemoryStore> {
+    /// Puts one rollup at a time: a store need not make them visible together.
+    async fn put(&self, org: &str, rollups: &[(RollupKey, StoredRollup)]) -> gam_store::Result<PutOutcome> {
+        let mut outcome = PutOutcome::default();
+        for rollup in rollups {
+            self.pass_store("put").await?;
+            outcome.merge(self.inner.put(org, std::slice::from_ref(rollup)).await?);
+        }
+        Ok(outcome)
+    }
+
+    async fn range(
+        &self,
+        org: &str,
+        subject: &Subject,
+        grain: Grain,
+        from: NaiveDate,
+        to: NaiveDate,
+    ) -> gam_store::Result<Vec<(RollupKey, StoredRollup)>> {
+        self.pass_store("range").await?;
+        self.inner.range(org, subject, grain, from, to).await
+    }
+
+    async fn range_of_kind(
+        &self,
+        org: &str,
+        kind: SubjectKind,
+        grain: Grain,
+        from: NaiveDate,
+        to: NaiveDate,
+    ) -> gam_store::Result<Vec<(RollupKey, StoredRollup)>> {
+        self.pass_store("range_of_kind").await?;
+        self.inner.range_of_kind(org, kind, grain, from, to).await
+    }
+
+    async fn marker(&self, org: &str, month: Month) -> gam_store::Result<Option<Marker>> {
+        self.pass_store("marker").await?;
+        self.inner.marker(org, month).await
+    }
+
+    async fn markers(&self, org: &str) -> gam_store::Result<Vec<Marker>> {
+        self.pass_store("markers").await?;
+        self.inner.markers(org).await
+    }
+
+    async fn advance(
+        &self,
+        org: &str,
+        month: Month,
+        logic: &Logic,
+        generation: u64,
+        scope: FoldScope,
+    ) -> gam_store::Result<AdvanceOutcome> {
+        self.pass_store("advance").await?;
+        self.inner.advance(org, month, logic, generation, scope).await
+    }
+}
+
+#[async_trait]
+impl NameStore for Gated<MemoryStore> {
+    async fn put_names(&self, org: &str, entries: &[NameEntry]) -> gam_store::Result<()> {
+        self.pass_store("put_names").await?;
+        self.inner.put_names(org, entries).await
+    }
+
+    async fn names(&self, org: &str, kind: NameKind) -> gam_store::Result<Vec<NameEntry>> {
+        self.pass_store("names").await?;
+        self.inner.names(org, kind).await
+    }
+
+    async fn orgs(&self) -> gam_store::Result<Vec<String>> {
+        self.pass_store("orgs").await?;
+        self.inner.orgs().await
+    }
+}

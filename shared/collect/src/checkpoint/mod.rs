@@ -1,0 +1,55 @@
+//! How far each repository has been read. Every time in a checkpoint comes from GitHub's clock.
+//!
+//! Checkpoints are stored as JSON. Fields whose name differs from the stored one are pinned with
+//! `serde(rename)`.
+
+mod commits;
+mod deployments;
+#[cfg(test)]
+mod format;
+mod releases;
+mod threads;
+
+use gam_github::RepoState;
+use serde::{Deserialize, Serialize};
+
+pub use commits::{
+    CommitWalk, CommitsCheckpoint, CoveredCommits, HistoryWindow, MoveStep, PendingLineCounts, TipMove,
+};
+pub use deployments::{DeploymentsCheckpoint, DeploymentsWalk, UnsettledDeployment};
+pub use releases::{ProbedReleases, ReleasesCheckpoint};
+pub use threads::{ThreadsCheckpoint, ThreadsWalk, WalkDirection};
+
+/// How far a repository has been read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RepoCheckpoint {
+    /// Commits on the default branch.
+    pub commits: CommitsCheckpoint,
+    /// Pull requests.
+    pub pulls: ThreadsCheckpoint,
+    /// Issues.
+    pub issues: ThreadsCheckpoint,
+    /// Releases.
+    pub releases: ReleasesCheckpoint,
+    /// Deployments.
+    pub deployments: DeploymentsCheckpoint,
+    /// Why nothing new may come from the repository. What was collected stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<RepoState>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stored_format_is_stable() {
+        let stored = include_str!("../../testdata/checkpoint.json");
+        let checkpoint: RepoCheckpoint = serde_json::from_str(stored).unwrap();
+        let written: serde_json::Value = serde_json::to_value(&checkpoint).unwrap();
+        assert_eq!(written, serde_json::from_str::<serde_json::Value>(stored).unwrap());
+        let empty = serde_json::to_string(&RepoCheckpoint::default()).unwrap();
+        assert_eq!(empty, include_str!("../../testdata/checkpoint-empty.json").trim_end());
+    }
+}

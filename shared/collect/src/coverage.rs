@@ -1,0 +1,80 @@
+//! What the organization's checkpoint remembers of its runs: the earliest day that was requested, and until
+//! when each repository has been read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gam_github::OrgProbe;
+use gam_store::{Checkpoint, OrgCheckpoint};
+
+use crate::window::{CollectionWindow, RequestedDays};
+use crate::{CollectError, CollectPorts};
+
+/// Resolves the window of a run, and remembers the earliest day that was ever requested. This is saved before
+/// anything is read: if the run is stopped, the next one has to know the day even if it does not request it.
+/// A run for some repositories only changes nothing, since its day does not concern the others.
+///
+/// # Errors
+/// If the store fails.
+pub(crate) async fn resolve_window(
+    ports: &CollectPorts,
+    org: &str,
+    days: &RequestedDays,
+    is_entire_org: bool,
+) -> Result<CollectionWindow, CollectError> {
+    let mut remembered = None;
+    Checkpoint::change_org(&*ports.checkpoints, org, |checkpoint| {
+        remembered = checkpoint.since;
+        if is_entire_org {
+            checkpoint.since = Some(days.earliest(remembered));
+        }
+    })
+    .await?;
+    Ok(CollectionWindow::resolve(days, remembered))
+}
+
+/// What a run has read.
+pub(crate) struct ReadRepos {
+    /// Ids of repositories that were read to the end.
+    pub(crate) complete: BTreeSet<i64>,
+    /// Ids of repositories that an earlier run has read.
+    pub(crate) read_before: BTreeSet<i64>,
+    pub(crate) window: CollectionWindow,
+    /// Whether all repositories of the organization were in scope.
+    pub(crate) is_entire_org: bool,
+}
+
+/// Saves until when each repository has been read: until GitHub answered the probe, by its clock, or until
+/// the end of the window. A repository that was not read to the end stays as it was.
+///
+/// # Errors
+/// If the store fails.
+pub(crate) async fn save_coverage(
+    ports: &CollectPorts,
+    probe: &OrgProbe,
+    run: &ReadRepos,
+) -> Result<(), CollectError> {
+    let read_until = probe.read_at.map(|at| run.window.until().map_or(at, |end| end.min(at)));
+    // Repositories that the token cannot read are in scope too, but their ids are unknown.
+    let is_entire_org = run.is_entire_org && probe.unreadable.is_empty();
+    Checkpoint::change_org(&*ports.checkpoints, &probe.login, |checkpoint| {
+        let before = checkpoint.clone();
+        let complete_until_of = |id: i64| {
+            let until_now = run.read_before.contains(&id).then(|| before.repo_complete_until(id)).flatten();
+            if run.complete.contains(&id) { until_now.max(read_until) } else { until_now }
+        };
+        let complete_until =
+            if is_entire_org { before.complete_until.max(read_until) } else { before.complete_until };
+        let mut repos: BTreeMap<i64, _> =
+            probe.repos.iter().map(|repo| (repo.id, complete_until_of(repo.id))).collect();
+        if !is_entire_org {
+            // Repositories that this run did not list keep their coverage.
+            before.repos.iter().for_each(|(id, at)| {
+                repos.entry(*id).or_insert(*at);
+            });
+        }
+        repos.retain(|_, at| *at != complete_until);
+        *checkpoint = OrgCheckpoint { complete_until, repos, ..before };
+    })
+    .await?;
+    Ok(())
+}

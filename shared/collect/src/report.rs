@@ -1,0 +1,99 @@
+//! What a run reports when it ends.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use gam_github::{Error, Usage};
+
+use crate::{RepoCost, WorkItem};
+
+/// What a collection did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CollectReport {
+    /// The organization's login, as GitHub writes it.
+    pub org: String,
+    /// Number of repositories in scope.
+    pub repos: usize,
+    /// Number of events written to the inbox.
+    pub events: usize,
+    /// Number of batches written to the inbox.
+    pub batches: usize,
+    /// Number of requests sent to GitHub.
+    pub requests: u64,
+    /// What all requests cost.
+    pub usage: Usage,
+    /// What reading each repository cost. Repositories that had nothing to read are left out.
+    pub costs: Vec<RepoCost>,
+    /// Names of repositories that GitHub no longer shows. What was collected of them stays.
+    pub gone: Vec<String>,
+    /// Names of repositories that GitHub blocks, with the reason. What was collected of them stays.
+    pub blocked: Vec<(String, String)>,
+    /// Names of repositories that failed, with the reason. What was read of them is saved.
+    pub failed: Vec<(String, String)>,
+    /// Why the API's limits stopped the run; `None` if they did not. What was read is saved.
+    pub limited: Option<Limited>,
+}
+
+/// The API's limits stopped a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limited {
+    /// When the limits reset, UTC; `None` if GitHub did not say.
+    pub until: Option<DateTime<Utc>>,
+    /// Why, in the words of GitHub or of the client.
+    pub why: String,
+}
+
+/// The repositories of an organization that have something to read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WorkPlan {
+    /// The organization's login, as GitHub writes it.
+    pub org: String,
+    /// Number of repositories in scope.
+    pub repos: usize,
+    /// The repositories that have something to read.
+    pub items: Vec<WorkItem>,
+    /// Names of repositories that cannot be read, with the reason.
+    pub failed: Vec<(String, String)>,
+    /// Number of requests sent to GitHub.
+    pub requests: u64,
+}
+
+/// What [`work`](crate::work) did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WorkReport {
+    /// What the run did in total.
+    pub report: CollectReport,
+    /// Ids of repositories that the limits stopped. What was read of them is saved, and more is left.
+    pub stopped: BTreeSet<i64>,
+    /// Repositories that failed, by id.
+    pub failed: BTreeMap<i64, RepoFailure>,
+}
+
+/// Why a repository failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepoFailure {
+    /// The reason, for people.
+    pub why: String,
+    /// Whether another try may succeed.
+    pub is_transient: bool,
+}
+
+impl RepoFailure {
+    pub(crate) fn from_error(error: &Error) -> Self {
+        RepoFailure { why: error.to_string(), is_transient: matches!(error, Error::Unavailable { .. }) }
+    }
+
+    /// Returns the failure of the repositories that a failed request was about. `what` says what could not
+    /// be done.
+    ///
+    /// # Errors
+    /// The error itself, if no other request can succeed either: the limits are used up, or GitHub rejects
+    /// the token.
+    pub(crate) fn unless_fatal(error: Error, what: &str) -> Result<Self, Error> {
+        if matches!(error, Error::Limited { .. } | Error::Unauthorized(_)) {
+            return Err(error);
+        }
+        let failure = Self::from_error(&error);
+        Ok(RepoFailure { why: format!("{what}: {}", failure.why), ..failure })
+    }
+}

@@ -1,0 +1,248 @@
+//! Reads threads: pull requests and issues. A walk reads from the newest change down to the watermark,
+//! including threads that changed at that very moment. What changes during a walk is newer than the watermark
+//! that the walk leaves, so the next walk reads it.
+//!
+//! A list by change can only be read page after page, since each page says where the next one starts. A long
+//! list that must be read completely is read from both ends in parallel, by creation, until the two
+//! directions cross.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use gam_github::wire::{Issue, PullRequest};
+use gam_github::{Client, Error, ListOrder, ListSummary, Page, PageSize};
+use gam_model::Event;
+use tokio::sync::mpsc::Sender;
+
+use crate::checkpoint::{ThreadsCheckpoint, ThreadsWalk, WalkDirection};
+use crate::context::{ReadError, RepoContext, SECOND, is_cursor_rejected};
+use crate::window::CollectionWindow;
+use crate::writer::{CheckpointUpdate, PageRead};
+
+/// A list with more threads than this may be read from both ends.
+const MIN_THREADS_FOR_BOTH_ENDS: i64 = 500;
+/// By how much a thread may lag behind the newest change that the probe showed. GitHub's servers do not all
+/// see a change at once.
+const MAX_LAG: TimeDelta = TimeDelta::minutes(5);
+
+/// Returns whether there is anything to read, or to save in the checkpoint.
+pub(crate) fn is_due(checkpoint: &ThreadsCheckpoint, newest: ListSummary, window: CollectionWindow) -> bool {
+    checkpoint.walk.is_some()
+        || checkpoint.covered_from.is_none()
+        || lower_bound(checkpoint, newest, window).is_some()
+}
+
+/// Returns down to which change a walk has to read; `None` if there is nothing to read.
+fn lower_bound(
+    checkpoint: &ThreadsCheckpoint,
+    newest: ListSummary,
+    window: CollectionWindow,
+) -> Option<DateTime<Utc>> {
+    let newest_at = newest.at?;
+    let start = window.start_for(checkpoint.covered_from);
+    let Some(covered_from) = checkpoint.covered_from.filter(|at| *at <= start) else {
+        return (newest_at >= start).then_some(start);
+    };
+    match checkpoint.watermark {
+        None => (newest_at >= covered_from).then_some(covered_from),
+        Some(watermark) => {
+            let has_changed = newest_at > watermark || newest.total > checkpoint.total;
+            has_changed.then_some(watermark.max(covered_from))
+        }
+    }
+}
+
+/// What a walk needs of a thread.
+struct ThreadRead {
+    opened_at: DateTime<Utc>,
+    changed_at: DateTime<Utc>,
+    events: Vec<Event>,
+}
+
+pub(crate) async fn read_pulls(
+    github: &Client,
+    context: &RepoContext,
+    newest: ListSummary,
+    checkpoint: ThreadsCheckpoint,
+    pages: &Sender<PageRead>,
+) -> Result<(), ReadError> {
+    let thread = |pull: PullRequest| ThreadRead {
+        opened_at: pull.created_at,
+        changed_at: pull.updated_at,
+        events: context.origin.pull_request(&pull),
+    };
+    let fetch = async |direction: &WalkDirection, _: DateTime<Utc>, size: &mut PageSize| {
+        let cursor = direction.cursor.as_deref();
+        let page = github.pull_requests(&context.repo, direction.order, cursor, size).await?;
+        Ok(Page { entries: page.entries.into_iter().map(thread).collect(), next: page.next })
+    };
+    // A hundred pull requests with their reviews take GitHub several seconds, if it can answer at all.
+    let page_size = PageSize::new(50).up_to(100);
+    let update = CheckpointUpdate::Pulls;
+    ThreadReader { context, pages, kind: "pull_requests", update, page_size, fetch }
+        .read(newest, checkpoint)
+        .await
+}
+
+pub(crate) async fn read_issues(
+    github: &Client,
+    context: &RepoContext,
+    newest: ListSummary,
+    checkpoint: ThreadsCheckpoint,
+    pages: &Sender<PageRead>,
+) -> Result<(), ReadError> {
+    let thread = |issue: Issue| ThreadRead {
+        opened_at: issue.created_at,
+        changed_at: issue.updated_at,
+        events: context.origin.issue(&issue),
+    };
+    let fetch = async |direction: &WalkDirection, lower_bound, size: &mut PageSize| {
+        let since = (direction.order == ListOrder::LastChanged).then_some(lower_bound);
+        let cursor = direction.cursor.as_deref();
+        let page = github.issues(&context.repo, direction.order, since, cursor, size).await?;
+        Ok(Page { entries: page.entries.into_iter().map(thread).collect(), next: page.next })
+    };
+    let (page_size, update) = (PageSize::new(100), CheckpointUpdate::Issues);
+    ThreadReader { context, pages, kind: "issues", update, page_size, fetch }.read(newest, checkpoint).await
+}
+
+/// Reads one list of threads of one repository. `fetch` gets a page: in which direction, down to which
+/// change, and with which page size.
+struct ThreadReader<'a, F> {
+    context: &'a RepoContext,
+    pages: &'a Sender<PageRead>,
+    kind: &'static str,
+    update: fn(ThreadsCheckpoint) -> CheckpointUpdate,
+    /// The page size to start with.
+    page_size: PageSize,
+    fetch: F,
+}
+
+impl<F> ThreadReader<'_, F>
+where
+    F: AsyncFn(&WalkDirection, DateTime<Utc>, &mut PageSize) -> Result<Page<ThreadRead>, Error>,
+{
+    async fn read(&self, newest: ListSummary, mut checkpoint: ThreadsCheckpoint) -> Result<(), ReadError> {
+        if let Some(walk) = checkpoint.walk.take() {
+            self.resume(&mut checkpoint, walk).await?;
+        }
+        match lower_bound(&checkpoint, newest, self.context.window) {
+            Some(lower_bound) => {
+                let walk = self.plan_walk(&checkpoint, newest, lower_bound).await?;
+                self.walk(&mut checkpoint, walk).await
+            }
+            None if checkpoint.covered_from.is_none() => {
+                // The probe shows that nothing has changed since the start: there is nothing to read.
+                checkpoint.covered_from = Some(self.context.window.start_for(None));
+                checkpoint.watermark = self.context.watermark(newest.at, SECOND);
+                checkpoint.total = newest.total;
+                self.send(checkpoint, Vec::new()).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn send(&self, checkpoint: ThreadsCheckpoint, events: Vec<Event>) -> Result<(), ReadError> {
+        self.context.send_page(self.pages, self.kind, events, Some((self.update)(checkpoint))).await
+    }
+
+    /// Resumes the walk of an earlier run; starts it over if GitHub has forgotten its cursors.
+    async fn resume(&self, checkpoint: &mut ThreadsCheckpoint, walk: ThreadsWalk) -> Result<(), ReadError> {
+        let has_saved_cursor = walk.directions.iter().any(|direction| direction.cursor.is_some());
+        match self.walk(checkpoint, walk.clone()).await {
+            Err(ReadError::GitHub(error)) if has_saved_cursor && is_cursor_rejected(&error) => {
+                let orders = walk.directions.iter().map(|direction| direction.order);
+                let directions = orders.map(WalkDirection::new).collect();
+                self.walk(checkpoint, ThreadsWalk { directions, ..walk }).await
+            }
+            result => result,
+        }
+    }
+
+    /// Plans a walk down to `lower_bound`. A long list whose threads were all opened after that is read from
+    /// both ends.
+    async fn plan_walk(
+        &self,
+        checkpoint: &ThreadsCheckpoint,
+        newest: ListSummary,
+        lower_bound: DateTime<Utc>,
+    ) -> Result<ThreadsWalk, ReadError> {
+        let directions = ThreadsWalk::from_newest_change();
+        let mut walk = ThreadsWalk { watermark: None, lower_bound, total: newest.total, directions };
+        let is_covered = checkpoint.covered_from.is_some_and(|covered_from| covered_from <= lower_bound);
+        if !is_covered && newest.total > MIN_THREADS_FOR_BOTH_ENDS {
+            let from_oldest = WalkDirection::new(ListOrder::Oldest);
+            let page = (self.fetch)(&from_oldest, lower_bound, &mut PageSize::new(1)).await?;
+            if page.entries.last().is_some_and(|oldest| oldest.opened_at >= lower_bound) {
+                walk.directions = ThreadsWalk::from_both_ends();
+                walk.watermark = self.context.watermark(newest.at, MAX_LAG);
+            }
+        }
+        Ok(walk)
+    }
+
+    async fn walk(&self, checkpoint: &mut ThreadsCheckpoint, mut walk: ThreadsWalk) -> Result<(), ReadError> {
+        let (fetch, lower_bound) = (&self.fetch, walk.lower_bound);
+        let fetch = |direction: WalkDirection, mut size: PageSize| async move {
+            let page = fetch(&direction, lower_bound, &mut size).await;
+            (direction, size, page)
+        };
+        let size = self.page_size.resume(checkpoint.page_size);
+        let mut idle: Vec<(WalkDirection, PageSize)> =
+            walk.directions.iter().map(|direction| (direction.clone(), size)).collect();
+        let (mut in_flight, mut failure) = (FuturesUnordered::new(), None);
+        loop {
+            let threads_read: i64 = walk.directions.iter().map(|direction| direction.threads_read).sum();
+            while failure.is_none()
+                && let Some((direction, size)) = idle.pop_if(|(_, size)| {
+                    // The pages in flight may hold everything that is left.
+                    let expected = in_flight.len() as i64 * i64::from(size.get());
+                    expected == 0 || threads_read + expected < walk.total
+                })
+            {
+                in_flight.push(fetch(direction, size));
+            }
+            let Some((mut direction, size, page)) = in_flight.next().await else { break };
+            let page = match page {
+                Ok(page) => page,
+                // Pages in flight are paid for: read them before failing.
+                Err(error) => {
+                    failure.get_or_insert(error);
+                    continue;
+                }
+            };
+            let is_by_change = direction.order == ListOrder::LastChanged;
+            if is_by_change && direction.cursor.is_none() {
+                let newest = page.entries.first().map(|thread| thread.changed_at);
+                walk.watermark = self.context.watermark(newest, SECOND);
+            }
+            if size.to_save().is_some() || walk.directions.len() == 1 {
+                checkpoint.page_size = size.to_save();
+            }
+            let is_at_bound =
+                is_by_change && page.entries.iter().any(|thread| thread.changed_at < lower_bound);
+            direction.threads_read += page.entries.len() as i64;
+            direction.reached = page.entries.last().map(|thread| thread.opened_at).or(direction.reached);
+            direction.cursor = page.next.filter(|_| !is_at_bound);
+            let saved = walk.directions.iter_mut().find(|saved| saved.order == direction.order);
+            saved.into_iter().for_each(|saved| saved.clone_from(&direction));
+            let is_done = direction.cursor.is_none() || walk.have_crossed();
+            if is_done {
+                checkpoint.walk = None;
+                checkpoint.covered_from =
+                    Some(checkpoint.covered_from.map_or(lower_bound, |at| at.min(lower_bound)));
+                checkpoint.watermark = walk.watermark.max(checkpoint.watermark);
+                checkpoint.total = walk.total;
+            } else {
+                checkpoint.walk = Some(walk.clone());
+            }
+            let events = page.entries.into_iter().flat_map(|thread| thread.events).collect();
+            self.send(checkpoint.clone(), events).await?;
+            if is_done {
+                return Ok(());
+            }
+            idle.push((direction, size));
+        }
+        failure.map_or(Ok(()), |error| Err(error.into()))
+    }
+}

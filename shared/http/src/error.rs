@@ -1,0 +1,218 @@
+//! Errors of the API, sent as `application/problem+json` (RFC 9457).
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use gam_model::error_chain;
+use gam_query::QueryError;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// The `Retry-After` of a response from a busy store.
+const RETRY_AFTER_SECONDS: u32 = 2;
+
+/// The kind of error, for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[schema(as = Code)]
+pub(crate) enum ProblemCode {
+    NotFound,
+    Unauthorized,
+    InvalidArgument,
+    InternalError,
+}
+
+/// An error, as a problem document of RFC 9457.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// Always `about:blank`: `status` and `code` identify the problem.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The reason phrase of the HTTP status.
+    title: &'static str,
+    /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// What was wrong, why, and what to do.
+    detail: String,
+    code: ProblemCode,
+}
+
+/// An error on its way to the client. As a response it has no body and carries itself as an extension.
+/// The middleware renders it, because it knows the request's id, and logs the cause, which the client
+/// never sees.
+#[derive(Debug, Clone)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    code: ProblemCode,
+    detail: String,
+    cause: Option<Arc<dyn Error + Send + Sync>>,
+    retry_after_seconds: Option<u32>,
+}
+
+impl ApiError {
+    /// Invalid input. `detail` names the input, says why it is invalid, and what to do.
+    pub(crate) fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, ProblemCode::InvalidArgument, detail)
+    }
+
+    /// Nothing has the requested name.
+    fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, ProblemCode::NotFound, detail)
+    }
+
+    /// No route has the path.
+    pub(crate) fn no_such_route(path: &str) -> Self {
+        Self::not_found(format!("no route {path}: see /openapi.json for all routes"))
+    }
+
+    /// The route has other methods only.
+    pub(crate) fn method_not_allowed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, ProblemCode::InvalidArgument, detail)
+    }
+
+    /// The request does not carry the token.
+    pub(crate) fn unauthorized() -> Self {
+        let detail = "no valid bearer token: send the header `Authorization: Bearer TOKEN`";
+        Self::new(StatusCode::UNAUTHORIZED, ProblemCode::Unauthorized, detail)
+    }
+
+    /// The server failed, and a retry will not help.
+    pub(crate) fn internal(cause: impl Error + Send + Sync + 'static) -> Self {
+        ApiError {
+            cause: Some(Arc::new(cause)),
+            ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, ProblemCode::InternalError, "internal error")
+        }
+    }
+
+    /// The store is temporarily unavailable.
+    fn unavailable(cause: impl Error + Send + Sync + 'static) -> Self {
+        let detail = "the store is busy or unreachable: retry in a few seconds";
+        ApiError {
+            cause: Some(Arc::new(cause)),
+            retry_after_seconds: Some(RETRY_AFTER_SECONDS),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, ProblemCode::InternalError, detail)
+        }
+    }
+
+    fn new(status: StatusCode, code: ProblemCode, detail: impl Into<String>) -> Self {
+        ApiError { status, code, detail: detail.into(), cause: None, retry_after_seconds: None }
+    }
+
+    /// Returns the cause and its own causes, for the log. `None` if the client's input was wrong.
+    pub(crate) fn cause(&self) -> Option<String> {
+        self.cause.as_deref().map(|cause| error_chain(cause))
+    }
+
+    /// Returns the response that the client sees.
+    pub(crate) fn render(&self, request_id: &str) -> Response {
+        let detail = match self.cause {
+            Some(_) => format!("{}; request id {request_id}", self.detail),
+            None => self.detail.clone(),
+        };
+        let problem = Problem {
+            kind: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            detail,
+            code: self.code,
+        };
+        let mut response = (self.status, Json(problem)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = self.retry_after_seconds {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<QueryError> for ApiError {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::NotFound(detail) => ApiError::not_found(detail),
+            QueryError::Invalid(detail) => ApiError::invalid(detail),
+            QueryError::Store(cause) if cause.is_retryable() => ApiError::unavailable(cause),
+            QueryError::Store(_) | QueryError::Unreadable { .. } => ApiError::internal(error),
+        }
+    }
+}
+
+/// The message of a panic that was caught.
+#[derive(Debug)]
+pub(crate) struct Panicked(pub(crate) String);
+
+impl fmt::Display for Panicked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "panicked: {}", self.0)
+    }
+}
+
+impl Error for Panicked {}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    async fn render(error: ApiError) -> (Response, Value) {
+        let (parts, body) = error.render("id-1").into_parts();
+        let body = serde_json::from_slice(&to_bytes(body, usize::MAX).await.unwrap()).unwrap();
+        (Response::from_parts(parts, axum::body::Body::empty()), body)
+    }
+
+    #[tokio::test]
+    async fn an_error_is_a_problem_document() {
+        let (response, body) = render(QueryError::NotFound("no organization \"x\"".into()).into()).await;
+        assert_eq!(response.status(), 404);
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+        assert_eq!(
+            body,
+            json!({
+                "type": "about:blank", "title": "Not Found", "status": 404,
+                "detail": "no organization \"x\"", "code": "NOT_FOUND",
+            })
+        );
+        let (response, body) = render(QueryError::Invalid("cursor \"x\"".into()).into()).await;
+        assert_eq!((response.status().as_u16(), &body["code"]), (400, &json!("INVALID_ARGUMENT")));
+        let (response, body) = render(ApiError::method_not_allowed("no")).await;
+        assert_eq!((response.status().as_u16(), &body["code"]), (405, &json!("INVALID_ARGUMENT")));
+    }
+
+    #[tokio::test]
+    async fn the_cause_of_an_internal_error_is_only_logged() {
+        let secret = std::io::Error::other("password=hunter2");
+        let error: ApiError =
+            QueryError::Store(gam_store::Error::unusable("table x is missing", secret)).into();
+        assert_eq!(error.cause().unwrap(), "cannot read the store: table x is missing: password=hunter2");
+        let (response, body) = render(error).await;
+        assert_eq!(response.status(), 500);
+        assert!(!response.headers().contains_key("retry-after"));
+        assert_eq!(body["detail"], "internal error; request id id-1");
+        assert_eq!(body["code"], "INTERNAL_ERROR");
+    }
+
+    #[tokio::test]
+    async fn a_busy_store_says_when_to_retry() {
+        let busy = gam_store::Error::unavailable("reading", std::io::Error::other("locked"));
+        let (response, body) = render(QueryError::Store(busy).into()).await;
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()["retry-after"], "2");
+        assert_eq!(body["code"], "INTERNAL_ERROR");
+        assert!(!body["detail"].as_str().unwrap().contains("locked"));
+    }
+}

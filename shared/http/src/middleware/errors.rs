@@ -1,0 +1,54 @@
+//! The bodies of errors.
+
+use std::any::Any;
+
+use axum::extract::Request;
+use axum::http::header;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::request_id::request_id;
+use crate::error::{ApiError, Panicked};
+
+/// Gives an [`ApiError`] the body that the client sees. The error stays in the response's extensions,
+/// for the log.
+pub(crate) async fn render_errors(request: Request, next: Next) -> Response {
+    let request_id = request_id(&request);
+    let response = next.run(request).await;
+    match response.extensions().get::<ApiError>() {
+        Some(error) => {
+            let mut rendered = error.render(&request_id);
+            if let Some(scheme) = response.headers().get(header::WWW_AUTHENTICATE) {
+                rendered.headers_mut().insert(header::WWW_AUTHENTICATE, scheme.clone());
+            }
+            *rendered.extensions_mut() = response.extensions().clone();
+            rendered
+        }
+        None => response,
+    }
+}
+
+/// Returns the response to a request whose handler panicked.
+pub(crate) fn panic_response(payload: Box<dyn Any + Send>) -> Response {
+    let message = match payload.downcast::<String>() {
+        Ok(message) => *message,
+        Err(payload) => {
+            payload.downcast::<&'static str>().map_or("no message".to_owned(), |it| it.to_string())
+        }
+    };
+    ApiError::internal(Panicked(message)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_message_reaches_the_log() {
+        for payload in [Box::new("boom") as Box<dyn Any + Send>, Box::new("boom".to_owned())] {
+            let response = panic_response(payload);
+            let error = response.extensions().get::<ApiError>().unwrap();
+            assert_eq!(error.cause().unwrap(), "panicked: boom");
+        }
+    }
+}

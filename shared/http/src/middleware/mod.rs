@@ -1,0 +1,8 @@
+//! What every request and response passes through: the request id, the log, the headers, error
+//! bodies and entity tags.
+
+pub(crate) mod errors;
+pub(crate) mod etag;
+pub(crate) mod headers;
+pub(crate) mod log;
+pub(crate) mod request_id;

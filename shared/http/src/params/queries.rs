@@ -1,0 +1,260 @@
+//! The query parameters of each route, validated.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use chrono::{Days, NaiveDate};
+use gam_model::metric::Metric;
+use gam_model::period::FIRST_DAY;
+use gam_model::{Grain, Range};
+use gam_query::{BotFilter, MAX_LIMIT, QueryPorts, SortDirection};
+
+use super::query_string::QueryString;
+use super::{
+    BOT_FILTERS, DEFAULT_DAYS, DEFAULT_LIMIT, DEFAULT_METRIC, Parameter, SORT_DIRECTIONS, metric_of_type,
+    value_of,
+};
+use crate::error::ApiError;
+
+/// The query parameters of a route.
+pub(crate) trait QueryParams: Sized {
+    /// The parameters that the route takes.
+    const ACCEPTED: &'static [Parameter];
+
+    /// Validates the parameters and applies the defaults. `today` is the UTC day of the request.
+    fn from_query(query: &QueryString, today: NaiveDate) -> Result<Self, ApiError>;
+}
+
+/// Extracts the validated query parameters of a route.
+pub(crate) struct Validated<Q>(pub(crate) Q);
+
+impl<Q: QueryParams> FromRequestParts<QueryPorts> for Validated<Q> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, ports: &QueryPorts) -> Result<Self, ApiError> {
+        let query = QueryString::parse(&parts.uri, Q::ACCEPTED)?;
+        Q::from_query(&query, ports.clock.now().date_naive()).map(Validated)
+    }
+}
+
+/// The parameters of a route that takes none.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NoParams;
+
+impl QueryParams for NoParams {
+    const ACCEPTED: &'static [Parameter] = &[];
+
+    fn from_query(_: &QueryString, _: NaiveDate) -> Result<Self, ApiError> {
+        Ok(NoParams)
+    }
+}
+
+/// The parameters of a subject's metrics.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct MetricsParams {
+    pub(crate) range: Range,
+    pub(crate) bots: BotFilter,
+}
+
+impl QueryParams for MetricsParams {
+    const ACCEPTED: &'static [Parameter] = &[Parameter::Since, Parameter::Until, Parameter::Bots];
+
+    fn from_query(query: &QueryString, today: NaiveDate) -> Result<Self, ApiError> {
+        let bots = query.choice(Parameter::Bots, |name| value_of(&BOT_FILTERS, name))?.unwrap_or_default();
+        Ok(MetricsParams { range: parse_range(query, today)?, bots })
+    }
+}
+
+/// The parameters of a series.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct SeriesParams {
+    pub(crate) metric: &'static Metric,
+    pub(crate) grain: Grain,
+    pub(crate) range: Range,
+    pub(crate) bots: BotFilter,
+}
+
+impl QueryParams for SeriesParams {
+    const ACCEPTED: &'static [Parameter] = &[
+        Parameter::Metric,
+        Parameter::Type,
+        Parameter::Granularity,
+        Parameter::Since,
+        Parameter::Until,
+        Parameter::Bots,
+    ];
+
+    fn from_query(query: &QueryString, today: NaiveDate) -> Result<Self, ApiError> {
+        let MetricsParams { range, bots } = MetricsParams::from_query(query, today)?;
+        let grain = query.choice(Parameter::Granularity, Grain::parse)?.unwrap_or(Grain::Day);
+        Ok(SeriesParams { metric: parse_series_metric(query)?, grain, range, bots })
+    }
+}
+
+/// The parameters of a listing.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ListParams {
+    pub(crate) range: Range,
+    pub(crate) bots: BotFilter,
+    pub(crate) sort: &'static Metric,
+    pub(crate) direction: SortDirection,
+    pub(crate) limit: usize,
+    pub(crate) cursor: Option<String>,
+}
+
+impl QueryParams for ListParams {
+    const ACCEPTED: &'static [Parameter] = &[
+        Parameter::Sort,
+        Parameter::Order,
+        Parameter::Limit,
+        Parameter::Cursor,
+        Parameter::Since,
+        Parameter::Until,
+        Parameter::Bots,
+    ];
+
+    fn from_query(query: &QueryString, today: NaiveDate) -> Result<Self, ApiError> {
+        let MetricsParams { range, bots } = MetricsParams::from_query(query, today)?;
+        let sort = query.choice(Parameter::Sort, Metric::named)?.unwrap_or_else(default_metric);
+        let direction =
+            query.choice(Parameter::Order, |name| value_of(&SORT_DIRECTIONS, name))?.unwrap_or_default();
+        let limit = query.number(Parameter::Limit, MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT);
+        let cursor = query.text(Parameter::Cursor).map(str::to_owned);
+        Ok(ListParams { range, bots, sort, direction, limit, cursor })
+    }
+}
+
+fn default_metric() -> &'static Metric {
+    Metric::named(DEFAULT_METRIC).expect("the default metric is in the catalogue")
+}
+
+/// Parses `metric` and `type`. A request may have both if they name the same metric.
+fn parse_series_metric(query: &QueryString) -> Result<&'static Metric, ApiError> {
+    let metric = query.choice(Parameter::Metric, Metric::named)?;
+    let by_type = query.choice(Parameter::Type, metric_of_type)?;
+    match (metric, by_type) {
+        (Some(metric), Some(by_type)) if metric != by_type => Err(ApiError::invalid(format!(
+            "`metric` {:?} and `type` {:?} disagree: this type is short for metric {:?}; send only one of them",
+            metric.name,
+            query.text(Parameter::Type).unwrap_or_default(),
+            by_type.name
+        ))),
+        (metric, by_type) => Ok(metric.or(by_type).unwrap_or_else(default_metric)),
+    }
+}
+
+/// Parses `since` and `until`. The default of `until` is tomorrow. The default of `since` makes the
+/// range [`DEFAULT_DAYS`] long.
+fn parse_range(query: &QueryString, today: NaiveDate) -> Result<Range, ApiError> {
+    let (since, until) = (query.day(Parameter::Since)?, query.day(Parameter::Until)?);
+    let end = until.unwrap_or(today + Days::new(1));
+    let start = since.unwrap_or((end - Days::new(DEFAULT_DAYS)).max(FIRST_DAY));
+    Range::new(start, end).ok_or_else(|| {
+        let end = match until {
+            Some(until) => until.to_string(),
+            None => format!("{end}, the default: tomorrow"),
+        };
+        ApiError::invalid(format!(
+            "`since` ({start}) must be before `until` ({end}): `until` is exclusive, so the smallest valid value \
+             is the day after `since`"
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(text: &str) -> NaiveDate {
+        text.parse().unwrap()
+    }
+
+    /// Parses a query string on 2024-03-10.
+    fn parse<Q: QueryParams>(query: &str) -> Result<Q, ApiError> {
+        let query = QueryString::parse(&format!("/x?{query}").parse().unwrap(), Q::ACCEPTED)?;
+        Q::from_query(&query, day("2024-03-10"))
+    }
+
+    fn range(query: &str) -> (NaiveDate, NaiveDate) {
+        let range = parse::<MetricsParams>(query).unwrap().range;
+        (range.since(), range.until())
+    }
+
+    fn message<Q: QueryParams>(query: &str) -> String {
+        format!("{:?}", parse::<Q>(query).err().expect("an error"))
+    }
+
+    #[test]
+    fn the_default_range_is_thirty_days_up_to_today() {
+        assert_eq!(range(""), (day("2024-02-10"), day("2024-03-11")));
+        assert_eq!(range("since=2024-03-01"), (day("2024-03-01"), day("2024-03-11")));
+        assert_eq!(range("until=2024-02-01"), (day("2024-01-02"), day("2024-02-01")));
+        assert_eq!(range("until=1970-01-05"), (day("1970-01-01"), day("1970-01-05")));
+        assert_eq!(range("since=1970-01-01&until=9999-01-01"), (day("1970-01-01"), day("9999-01-01")));
+        assert_eq!(range("since=2024-03-10"), (day("2024-03-10"), day("2024-03-11")));
+    }
+
+    #[test]
+    fn an_empty_or_inverted_range_is_invalid() {
+        for query in [
+            "since=2024-02-02&until=2024-02-02",
+            "since=2024-02-03&until=2024-02-02",
+            "since=2024-03-11",
+            "until=1970-01-01",
+        ] {
+            assert!(message::<MetricsParams>(query).contains("`until` is exclusive"), "{query}");
+        }
+        let only_since = message::<MetricsParams>("since=2024-04-01");
+        assert!(
+            only_since
+                .contains("`since` (2024-04-01) must be before `until` (2024-03-11, the default: tomorrow)"),
+            "{only_since}"
+        );
+    }
+
+    #[test]
+    fn bots_are_excluded_by_default() {
+        assert_eq!(parse::<MetricsParams>("").unwrap().bots, BotFilter::Exclude);
+        assert_eq!(parse::<MetricsParams>("bots=include").unwrap().bots, BotFilter::Include);
+        assert_eq!(parse::<MetricsParams>("bots=only").unwrap().bots, BotFilter::Only);
+        assert!(message::<MetricsParams>("bots=no").contains("exclude, include, only"));
+    }
+
+    #[test]
+    fn a_series_takes_a_metric_or_a_type() {
+        let metric = |query: &str| parse::<SeriesParams>(query).unwrap().metric.name;
+        assert_eq!(metric(""), "commits");
+        assert_eq!(metric("metric=cycle_time_hours"), "cycle_time_hours");
+        assert_eq!(metric("type=commit"), "commits");
+        assert_eq!(metric("type=pull_request"), "prs_opened");
+        assert_eq!(metric("type=code_change"), "lines_changed");
+        assert_eq!(metric("type=deploy&metric=deploys"), "deploys");
+        let both = message::<SeriesParams>("type=deploy&metric=commits");
+        assert!(both.contains("disagree") && both.contains("deploys"), "{both}");
+        assert!(
+            message::<SeriesParams>("type=commits").contains("commit, pull_request, code_change, deploy")
+        );
+        assert!(message::<SeriesParams>("metric=stars").contains("commits, merge_commits"));
+    }
+
+    #[test]
+    fn a_series_has_daily_buckets_by_default() {
+        let grain = |query: &str| parse::<SeriesParams>(query).unwrap().grain;
+        assert_eq!(grain(""), Grain::Day);
+        assert_eq!(grain("granularity=week"), Grain::Week);
+        assert_eq!(grain("granularity=month"), Grain::Month);
+        assert!(message::<SeriesParams>("granularity=year").contains("day, week, month"));
+    }
+
+    #[test]
+    fn a_listing_starts_with_the_most_commits_by_default() {
+        let params = parse::<ListParams>("").unwrap();
+        assert_eq!((params.sort.name, params.direction, params.limit), ("commits", SortDirection::Desc, 50));
+        assert_eq!(params.cursor, None);
+        let params = parse::<ListParams>("sort=reviews&order=asc&limit=1000&cursor=a%2Bb").unwrap();
+        assert_eq!((params.sort.name, params.direction, params.limit), ("reviews", SortDirection::Asc, 1000));
+        assert_eq!(params.cursor.as_deref(), Some("a+b"));
+        assert!(message::<ListParams>("order=up").contains("asc, desc"));
+        assert!(message::<ListParams>("sort=name").contains("commits"));
+        assert!(message::<ListParams>("metric=commits").contains("takes sort, order"));
+    }
+}

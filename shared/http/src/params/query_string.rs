@@ -1,0 +1,196 @@
+//! The query string, and the parsing of single parameters.
+
+use axum::extract::Query;
+use axum::http::Uri;
+use chrono::NaiveDate;
+use gam_model::period::{FIRST_DAY, LAST_DAY};
+
+use super::Parameter;
+use crate::error::ApiError;
+
+/// The most characters of an input that an error quotes.
+const MAX_QUOTED_CHARS: usize = 64;
+
+/// The parameters of a request. The route takes each of them, and each is there once.
+pub(crate) struct QueryString(Vec<(Parameter, String)>);
+
+impl QueryString {
+    /// Parses the query string for a route that takes the `accepted` parameters.
+    pub(crate) fn parse(uri: &Uri, accepted: &[Parameter]) -> Result<Self, ApiError> {
+        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(|error| {
+            ApiError::invalid(format!("invalid query string ({error}): expected name=value&name=value"))
+        })?;
+        let mut parameters: Vec<(Parameter, String)> = Vec::with_capacity(pairs.len());
+        for (name, value) in pairs {
+            let parameter = accepted.iter().copied().find(|parameter| parameter.name() == name);
+            let parameter = parameter.ok_or_else(|| unknown_parameter(&name, accepted))?;
+            if parameters.iter().any(|(it, _)| *it == parameter) {
+                return Err(ApiError::invalid(format!("repeated parameter `{name}`: send it once")));
+            }
+            parameters.push((parameter, value));
+        }
+        Ok(QueryString(parameters))
+    }
+
+    /// Returns the value of a parameter as text.
+    pub(crate) fn text(&self, parameter: Parameter) -> Option<&str> {
+        self.0.iter().find(|(it, _)| *it == parameter).map(|(_, value)| value.as_str())
+    }
+
+    /// Parses a parameter that has a fixed set of values.
+    pub(crate) fn choice<T>(
+        &self,
+        parameter: Parameter,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, ApiError> {
+        let Some(text) = self.text(parameter) else { return Ok(None) };
+        let error = || {
+            let values = parameter.values().unwrap_or_default().join(", ");
+            ApiError::invalid(format!(
+                "invalid `{}` {}: expected one of {values}",
+                parameter.name(),
+                quoted(text)
+            ))
+        };
+        parse(text).map(Some).ok_or_else(error)
+    }
+
+    /// Parses a parameter that is a UTC day.
+    pub(crate) fn day(&self, parameter: Parameter) -> Result<Option<NaiveDate>, ApiError> {
+        let Some(text) = self.text(parameter) else { return Ok(None) };
+        let name = parameter.name();
+        let day = parse_day(text).ok_or_else(|| {
+            ApiError::invalid(format!(
+                "invalid `{name}` {}: expected a calendar day as YYYY-MM-DD, such as 2024-02-29",
+                quoted(text)
+            ))
+        })?;
+        if !(FIRST_DAY..=LAST_DAY).contains(&day) {
+            let text = quoted(text);
+            return Err(ApiError::invalid(format!(
+                "invalid `{name}` {text}: expected a day from {FIRST_DAY} to {LAST_DAY}"
+            )));
+        }
+        Ok(Some(day))
+    }
+
+    /// Parses a parameter that is an integer from 1 to `max`.
+    pub(crate) fn number(&self, parameter: Parameter, max: usize) -> Result<Option<usize>, ApiError> {
+        let Some(text) = self.text(parameter) else { return Ok(None) };
+        // Digits only, because `parse` accepts a sign.
+        let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        let number =
+            is_digits.then(|| text.parse().ok()).flatten().filter(|number| (1..=max).contains(number));
+        number.map(Some).ok_or_else(|| {
+            let name = parameter.name();
+            ApiError::invalid(format!("invalid `{name}` {}: expected a number from 1 to {max}", quoted(text)))
+        })
+    }
+}
+
+fn unknown_parameter(name: &str, accepted: &[Parameter]) -> ApiError {
+    let names = accepted.iter().map(|parameter| parameter.name()).collect::<Vec<_>>().join(", ");
+    let advice = match accepted {
+        [] => "this route takes none, leave it out".to_owned(),
+        _ => format!("this route takes {names}"),
+    };
+    ApiError::invalid(format!("unknown parameter {}: {advice}", quoted(name)))
+}
+
+/// Parses a day in the exact form `YYYY-MM-DD`.
+fn parse_day(text: &str) -> Option<NaiveDate> {
+    let bytes = text.as_bytes();
+    let is_well_formed = bytes.len() == 10
+        && bytes.iter().enumerate().all(|(at, byte)| match at {
+            4 | 7 => *byte == b'-',
+            _ => byte.is_ascii_digit(),
+        });
+    is_well_formed.then(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()).flatten()
+}
+
+/// Quotes an input for an error, and cuts it if it is long.
+fn quoted(text: &str) -> String {
+    match text.char_indices().nth(MAX_QUOTED_CHARS) {
+        Some((end, _)) => format!("{:?}...", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(query: &str) -> Result<QueryString, ApiError> {
+        let uri = format!("/x?{query}").parse().unwrap();
+        QueryString::parse(&uri, &[Parameter::Since, Parameter::Bots, Parameter::Limit])
+    }
+
+    fn message<T>(result: Result<T, ApiError>) -> String {
+        format!("{:?}", result.err().expect("an error"))
+    }
+
+    #[test]
+    fn unknown_and_repeated_parameters_are_invalid() {
+        assert!(message(parse("sinse=2024-01-01")).contains("takes since, bots, limit"));
+        assert!(message(parse("Since=2024-01-01")).contains("unknown parameter"));
+        assert!(message(parse("bots=only&bots=only")).contains("repeated parameter"));
+        assert!(message(parse("metric=commits")).contains("unknown parameter"));
+        assert!(message(QueryString::parse(&"/x?a".parse().unwrap(), &[])).contains("takes none"));
+        for valid in ["", "bots=only", "bots=only&limit=5", "limit=%35"] {
+            parse(valid).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_day_has_one_format() {
+        for (text, day) in
+            [("2024-02-29", (2024, 2, 29)), ("1970-01-01", (1970, 1, 1)), ("9999-01-01", (9999, 1, 1))]
+        {
+            let (year, month, of_month) = day;
+            let day = parse(&format!("since={text}")).unwrap().day(Parameter::Since).unwrap();
+            assert_eq!(day, NaiveDate::from_ymd_opt(year, month, of_month));
+        }
+        for text in [
+            "",
+            "2023-02-29",
+            "2024-2-29",
+            "2024-13-01",
+            "2024-00-10",
+            "20240229",
+            "2024/02/29",
+            "+024-02-29",
+            "2024-02-29T00:00:00Z",
+            " 2024-02-2",
+            "today",
+            "٢٠٢٤-٠٢-٢٩",
+            "٢٠٢٤٠",
+            "-001-01-01",
+        ] {
+            assert_eq!(parse_day(text), None, "{text}");
+        }
+        let day = parse("since=2024-02-29%20").unwrap().day(Parameter::Since);
+        assert!(message(day).contains("YYYY-MM-DD"));
+        for text in ["1969-12-31", "9999-01-02", "0000-01-01"] {
+            let day = parse(&format!("since={text}")).unwrap().day(Parameter::Since);
+            assert!(message(day).contains("from 1970-01-01 to 9999-01-01"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_must_be_in_its_bounds() {
+        for (text, number) in [("1", 1), ("1000", 1000), ("007", 7)] {
+            let limit = parse(&format!("limit={text}")).unwrap().number(Parameter::Limit, 1000);
+            assert_eq!(limit.unwrap(), Some(number));
+        }
+        for text in ["", "0", "1001", "-1", "%2B5", "1.5", "ten", "99999999999999999999999"] {
+            let limit = parse(&format!("limit={text}")).unwrap().number(Parameter::Limit, 1000);
+            assert!(message(limit).contains("from 1 to 1000"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_long_input_is_cut() {
+        assert_eq!(quoted("a\"b"), r#""a\"b""#);
+        assert_eq!(quoted(&"ä".repeat(1000)), format!("\"{}\"...", "ä".repeat(64)));
+    }
+}

@@ -1,0 +1,34 @@
+//! `/openapi.json`: the OpenAPI document.
+
+use std::sync::LazyLock;
+
+use axum::body::Bytes;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::routing::get;
+
+use super::{Route, health, metric_catalogue};
+use crate::openapi::{self, Operation, ResponseBody};
+
+static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
+    let routes = super::all();
+    let operations = routes.iter().map(|route| (route.path, &route.operation));
+    let document =
+        openapi::document(operations, health::schemas().into_iter().chain(metric_catalogue::schemas()));
+    document.to_json().expect("the document has only text keys").into()
+});
+
+pub(super) fn route(path: &'static str, id: &str) -> Route {
+    let operation = Operation {
+        id: id.to_owned(),
+        summary: "The OpenAPI 3.1 document of this API".to_owned(),
+        parameters: &[],
+        response: ResponseBody::OpenApi,
+        error_statuses: &[],
+    };
+    Route { path, handler: get(handle), operation }
+}
+
+async fn handle() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.clone())
+}

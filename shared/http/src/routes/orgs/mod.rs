@@ -1,0 +1,9 @@
+//! The routes below `/api/v1/orgs`.
+
+pub(super) mod list;
+pub(super) mod listings;
+pub(super) mod metrics;
+pub(super) mod timeseries;
+
+/// The errors of routes about an organization, repository or member.
+const SUBJECT_ERRORS: &[u16] = &[400, 404, 503];

@@ -1,0 +1,198 @@
+//! The OpenAPI document compared with the router, the catalogue, real answers and itself.
+
+use std::collections::BTreeSet;
+
+use gam_model::metric::CATALOGUE;
+use serde_json::{Value, json};
+
+use crate::schema;
+use crate::support::{acme, empty_api, get, get_json};
+
+const PATHS: [&str; 15] = [
+    "/",
+    "/api/v1/healthz",
+    "/api/v1/metrics",
+    "/api/v1/openapi.json",
+    "/api/v1/orgs",
+    "/api/v1/orgs/{org}/members",
+    "/api/v1/orgs/{org}/members/{member}/metrics",
+    "/api/v1/orgs/{org}/members/{member}/metrics/timeseries",
+    "/api/v1/orgs/{org}/metrics",
+    "/api/v1/orgs/{org}/metrics/timeseries",
+    "/api/v1/orgs/{org}/repos",
+    "/api/v1/orgs/{org}/repos/{repo}/metrics",
+    "/api/v1/orgs/{org}/repos/{repo}/metrics/timeseries",
+    "/healthz",
+    "/openapi.json",
+];
+
+/// The schemas that generated clients name.
+const SCHEMAS: [&str; 21] = [
+    "Code",
+    "Distribution",
+    "Health",
+    "Member",
+    "MemberMetrics",
+    "MemberSeries",
+    "Members",
+    "MetricCatalogue",
+    "MetricEntry",
+    "MetricValues",
+    "OrgMetricValues",
+    "OrgMetrics",
+    "OrgSeries",
+    "OrgSummary",
+    "Orgs",
+    "Point",
+    "Problem",
+    "Repo",
+    "RepoMetrics",
+    "RepoSeries",
+    "Repos",
+];
+
+async fn document() -> Value {
+    get(&empty_api(), "/openapi.json").await.json()
+}
+
+fn operations(document: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    document["paths"].as_object().expect("paths").iter().map(|(path, item)| (path, &item["get"]))
+}
+
+#[tokio::test]
+async fn the_document_and_the_router_have_the_same_routes() {
+    let document = document().await;
+    assert_eq!(document["openapi"], "3.1.0");
+    let api = empty_api();
+    let mut ids = BTreeSet::new();
+    let paths = operations(&document).map(|(path, _)| path.as_str()).collect::<BTreeSet<_>>();
+    assert_eq!(paths, PATHS.into());
+    for (path, operation) in operations(&document) {
+        let uri = path.replace("{org}", "acme").replace("{repo}", "site").replace("{member}", "ann");
+        assert!(!get(&api, &uri).await.text().contains("no route"), "{path}");
+        assert!(ids.insert(operation["operationId"].as_str().expect("an id")), "{path}");
+        assert!(!operation["summary"].as_str().expect("a summary").is_empty(), "{path}");
+        let parameters = operation["parameters"].as_array().map_or(&[][..], Vec::as_slice);
+        let in_path = parameters.iter().filter(|parameter| parameter["in"] == "path");
+        let in_path = in_path.map(|parameter| format!("{{{}}}", parameter["name"].as_str().expect("a name")));
+        assert_eq!(
+            in_path.collect::<Vec<_>>(),
+            path.split('/').filter(|it| it.starts_with('{')).collect::<Vec<_>>()
+        );
+        assert!(operation["responses"]["500"]["content"]["application/problem+json"].is_object(), "{path}");
+    }
+    assert_eq!(get(&api, "/api/v1/openapi.json").await.body, get(&api, "/openapi.json").await.body);
+}
+
+#[tokio::test]
+async fn every_documented_parameter_value_is_valid() {
+    let document = document().await;
+    let api = empty_api();
+    for (path, operation) in operations(&document).filter(|(path, _)| path.contains("{org}")) {
+        let uri = path.replace("{org}", "acme").replace("{repo}", "site").replace("{member}", "ann");
+        for parameter in operation["parameters"].as_array().expect("parameters") {
+            if parameter["in"] == "path" {
+                continue;
+            }
+            assert_eq!((&parameter["in"], &parameter["required"]), (&"query".into(), &false.into()));
+            let name = parameter["name"].as_str().expect("a name");
+            let values = match (&parameter["schema"]["enum"], name) {
+                (Value::Array(values), _) => values.iter().map(|it| it.as_str().expect("a text")).collect(),
+                (_, "limit") => vec!["1", "50", "1000"],
+                (_, "since" | "until") => vec!["2024-03-01"],
+                _ => continue,
+            };
+            for value in values {
+                let answer = get(&api, &format!("{uri}?{name}={value}")).await;
+                answer.problem(404, "NOT_FOUND");
+            }
+            if let Some(default) = parameter["schema"]["default"].as_str() {
+                get(&api, &format!("{uri}?{name}={default}")).await.problem(404, "NOT_FOUND");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_catalogue_is_in_the_document() {
+    let document = document().await;
+    let names = CATALOGUE.iter().map(|metric| metric.name).collect::<Vec<_>>();
+    let schemas = &document["components"]["schemas"];
+    let values = schemas["MetricValues"]["properties"].as_object().expect("properties");
+    assert_eq!(values.keys().map(String::as_str).collect::<BTreeSet<_>>(), names.iter().copied().collect());
+    for metric in CATALOGUE {
+        let description = values[metric.name]["description"].as_str().expect("a description");
+        for part in [metric.unit, metric.meaning, metric.credited_to, metric.at, metric.source] {
+            assert!(description.contains(part), "{}: {description}", metric.name);
+        }
+        let reference = values[metric.name]["$ref"].as_str();
+        assert_eq!(reference.is_some(), metric.is_distribution(), "{}", metric.name);
+    }
+    assert_eq!(schemas["OrgSeries"]["properties"]["metric"]["enum"], Value::from(names.clone()));
+
+    let catalogue = get(&empty_api(), "/api/v1/metrics").await.json();
+    let served = catalogue["metrics"].as_array().expect("metrics");
+    assert_eq!(
+        served.iter().map(|metric| metric["name"].as_str().expect("a name")).collect::<Vec<_>>(),
+        names
+    );
+    assert_eq!(served.iter().filter(|metric| metric["distribution"] == true).count(), 2);
+}
+
+#[tokio::test]
+async fn real_answers_match_their_schemas() {
+    let api = acme::api().await;
+    let document = get_json(&api, "/openapi.json").await;
+    for (path, operation) in operations(&document) {
+        let Some(schema) = operation["responses"]["200"]["content"]["application/json"].get("schema") else {
+            continue;
+        };
+        let uri = path.replace("{org}", "acme").replace("{repo}", "site").replace("{member}", "ann");
+        let queries: &[&str] = match path.as_str() {
+            path if path.ends_with("timeseries") => &["", "?metric=cycle_time_hours&granularity=month"],
+            path if path.ends_with("members") => &["", "?bots=include&limit=1"],
+            path if path.ends_with("openapi.json") => continue,
+            _ => &[""],
+        };
+        for query in queries {
+            let answer = get_json(&api, &format!("{uri}{query}")).await;
+            schema::check(&document, schema, &answer).unwrap_or_else(|error| panic!("{uri}{query}: {error}"));
+        }
+    }
+    let problem = get(&api, "/api/v1/orgs/nobody/metrics").await.json();
+    schema::check(&document, &json!({"$ref": "#/components/schemas/Problem"}), &problem).expect("a problem");
+}
+
+#[tokio::test]
+async fn the_schemas_have_stable_names() {
+    let document = document().await;
+    let schemas = document["components"]["schemas"].as_object().expect("schemas");
+    assert_eq!(schemas.keys().map(String::as_str).collect::<BTreeSet<_>>(), SCHEMAS.into());
+}
+
+#[tokio::test]
+async fn every_reference_has_a_target() {
+    let document = document().await;
+    let mut references = Vec::new();
+    collect_references(&document, &mut references);
+    assert!(references.len() > 20);
+    for reference in references {
+        let pointer = reference.strip_prefix('#').expect("a reference into the document");
+        assert!(document.pointer(pointer).is_some(), "{reference}");
+    }
+}
+
+fn collect_references(value: &Value, references: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match value {
+                    Value::String(text) if name == "$ref" => references.push(text.clone()),
+                    _ => collect_references(value, references),
+                }
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| collect_references(value, references)),
+        _ => {}
+    }
+}

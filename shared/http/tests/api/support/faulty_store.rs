@@ -1,0 +1,104 @@
+//! A store whose every call fails.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::Router;
+use chrono::NaiveDate;
+use gam_model::{Grain, Month};
+use gam_query::QueryPorts;
+use gam_store::{
+    AdvanceOutcome, Error, FoldScope, Logic, Marker, NameEntry, NameKind, NameStore, PutOutcome, Result,
+    RollupKey, RollupStore, StoredRollup, Subject, SubjectKind,
+};
+
+use super::TestData;
+
+/// Returns the API over a store that fails.
+pub(crate) fn faulty_api(fault: Fault) -> Router {
+    let store = Arc::new(FaultyStore(fault));
+    let ports = TestData::default().query_ports();
+    gam_http::router(QueryPorts { rollups: store.clone(), names: store, ..ports })
+}
+
+/// How the store fails.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Fault {
+    /// A retry may help.
+    Busy,
+    /// A retry does not help.
+    Broken,
+    /// A bug in the store.
+    Panic,
+}
+
+/// The message of the store's error, which clients must not see.
+pub(crate) const STORE_ERROR: &str = "table rollups_v1 at 10.0.0.7 is missing";
+
+struct FaultyStore(Fault);
+
+impl FaultyStore {
+    fn fail<T>(&self) -> Result<T> {
+        match self.0 {
+            Fault::Busy => Err(Error::unavailable("reading", std::io::Error::other(STORE_ERROR))),
+            Fault::Broken => Err(Error::unusable("reading", std::io::Error::other(STORE_ERROR))),
+            Fault::Panic => panic!("{STORE_ERROR}"),
+        }
+    }
+}
+
+#[async_trait]
+impl RollupStore for FaultyStore {
+    async fn put(&self, _: &str, _: &[(RollupKey, StoredRollup)]) -> Result<PutOutcome> {
+        self.fail()
+    }
+
+    async fn range(
+        &self,
+        _: &str,
+        _: &Subject,
+        _: Grain,
+        _: NaiveDate,
+        _: NaiveDate,
+    ) -> Result<Vec<(RollupKey, StoredRollup)>> {
+        self.fail()
+    }
+
+    async fn range_of_kind(
+        &self,
+        _: &str,
+        _: SubjectKind,
+        _: Grain,
+        _: NaiveDate,
+        _: NaiveDate,
+    ) -> Result<Vec<(RollupKey, StoredRollup)>> {
+        self.fail()
+    }
+
+    async fn marker(&self, _: &str, _: Month) -> Result<Option<Marker>> {
+        self.fail()
+    }
+
+    async fn markers(&self, _: &str) -> Result<Vec<Marker>> {
+        self.fail()
+    }
+
+    async fn advance(&self, _: &str, _: Month, _: &Logic, _: u64, _: FoldScope) -> Result<AdvanceOutcome> {
+        self.fail()
+    }
+}
+
+#[async_trait]
+impl NameStore for FaultyStore {
+    async fn put_names(&self, _: &str, _: &[NameEntry]) -> Result<()> {
+        self.fail()
+    }
+
+    async fn names(&self, _: &str, _: NameKind) -> Result<Vec<NameEntry>> {
+        self.fail()
+    }
+
+    async fn orgs(&self) -> Result<Vec<String>> {
+        self.fail()
+    }
+}

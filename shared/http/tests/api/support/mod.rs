@@ -1,0 +1,175 @@
+//! Test fixtures: data in memory, requests through the router, and the captured log.
+
+pub(crate) mod acme;
+mod faulty_store;
+mod log;
+
+use std::sync::{Arc, LazyLock};
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::http::{HeaderMap, Method, Request, StatusCode};
+use chrono::{DateTime, Utc};
+use gam_aggregate::AggregatePorts;
+use gam_lake::MemoryObjects;
+use gam_model::{Clock, Identity};
+use gam_query::QueryPorts;
+use gam_store::MemoryStore;
+use serde_json::Value;
+use tower::ServiceExt;
+
+pub(crate) use faulty_store::{Fault, STORE_ERROR, faulty_api};
+pub(crate) use log::log_lines;
+
+/// A clock that stands still.
+struct FixedClock(DateTime<Utc>);
+
+impl Clock for FixedClock {
+    fn now(&self) -> DateTime<Utc> {
+        self.0
+    }
+}
+
+/// The time of every request.
+const NOW: &str = "2024-03-10T12:00:00Z";
+
+/// A lake and a store in memory.
+#[derive(Default)]
+pub(crate) struct TestData {
+    pub(crate) objects: Arc<MemoryObjects>,
+    pub(crate) store: Arc<MemoryStore>,
+}
+
+impl TestData {
+    pub(crate) fn query_ports(&self) -> QueryPorts {
+        LazyLock::force(&log::LOG);
+        QueryPorts {
+            rollups: self.store.clone(),
+            names: self.store.clone(),
+            checkpoints: self.store.clone(),
+            clock: fixed_clock(),
+            identity: Arc::new(Identity::default()),
+        }
+    }
+
+    pub(crate) fn aggregate_ports(&self) -> AggregatePorts {
+        AggregatePorts {
+            objects: self.objects.clone(),
+            rollups: self.store.clone(),
+            names: self.store.clone(),
+            clock: fixed_clock(),
+            identity: Arc::new(Identity::default()),
+        }
+    }
+
+    pub(crate) fn api(&self) -> Router {
+        gam_http::router(self.query_ports())
+    }
+}
+
+fn fixed_clock() -> Arc<FixedClock> {
+    Arc::new(FixedClock(NOW.parse().expect("a time")))
+}
+
+/// Returns the API over an empty store.
+pub(crate) fn empty_api() -> Router {
+    TestData::default().api()
+}
+
+/// A response, read completely.
+#[derive(Debug)]
+pub(crate) struct ApiResponse {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl ApiResponse {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("the body is text")
+    }
+
+    /// Returns the header, or an empty text if there is none.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("the header is text"))
+    }
+
+    /// Returns the response as snapshots show it: the status, the headers and the body.
+    pub(crate) fn as_snapshot(&self) -> String {
+        let mut text = format!("{}\n", self.status);
+        for (name, value) in &self.headers {
+            let value = match name.as_str() {
+                // They change with every request or with every content.
+                "x-request-id" | "etag" | "content-length" => "[present]",
+                _ => value.to_str().expect("the header is text"),
+            };
+            text.push_str(&format!("{name}: {value}\n"));
+        }
+        format!("{text}\n{}", self.body_as_snapshot())
+    }
+
+    /// Returns the body as snapshots show it. Keys of JSON objects are sorted, because their order means nothing.
+    pub(crate) fn body_as_snapshot(&self) -> String {
+        let body = if self.header("content-type").ends_with("json") {
+            serde_json::to_string_pretty(&self.json()).expect("it is JSON")
+        } else {
+            self.text().replace("><", ">\n<")
+        };
+        let body = body.replace(concat!('"', env!("CARGO_PKG_VERSION"), '"'), "\"[version]\"");
+        match self.header("x-request-id") {
+            "" => body,
+            id => body.replace(id, "[request id]"),
+        }
+    }
+
+    /// Checks that this is a problem document with the status and code, and returns its detail.
+    pub(crate) fn problem(&self, status: u16, code: &str) -> String {
+        assert_eq!(self.status.as_u16(), status, "{self:?}");
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        let problem = self.json();
+        let mut names = problem.as_object().expect("an object").keys().collect::<Vec<_>>();
+        names.sort();
+        assert_eq!(names, ["code", "detail", "status", "title", "type"]);
+        assert_eq!((&problem["status"], &problem["code"]), (&status.into(), &code.into()));
+        problem["detail"].as_str().expect("a text").to_owned()
+    }
+}
+
+/// Compares a text with its snapshot.
+pub(crate) fn check_snapshot(name: &str, text: &str) {
+    insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!(name, text);
+    });
+}
+
+/// Sends a request with headers.
+pub(crate) async fn send(api: &Router, method: Method, path: &str, headers: &[(&str, &str)]) -> ApiResponse {
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Body::empty()).expect("a request");
+    let (parts, body) = api.clone().oneshot(request).await.expect("the router does not fail").into_parts();
+    let body = to_bytes(body, usize::MAX).await.expect("the body is there");
+    ApiResponse { status: parts.status, headers: parts.headers, body }
+}
+
+/// Sends a GET request.
+pub(crate) async fn get(api: &Router, path: &str) -> ApiResponse {
+    send(api, Method::GET, path, &[]).await
+}
+
+/// Sends a GET request that must succeed, and returns the JSON of the answer.
+pub(crate) async fn get_json(api: &Router, path: &str) -> Value {
+    let response = get(api, path).await;
+    assert_eq!(
+        (response.status.as_u16(), response.header("content-type")),
+        (200, "application/json"),
+        "{path}: {response:?}"
+    );
+    response.json()
+}

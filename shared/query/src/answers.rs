@@ -1,0 +1,203 @@
+//! The answers, in the shape in which the API serializes them.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use gam_model::{Grain, MemberKind};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
+
+/// Whether bots' work counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BotFilter {
+    /// Only people's work counts.
+    #[default]
+    Exclude,
+    /// People's and bots' work counts.
+    Include,
+    /// Only bots' work counts.
+    Only,
+}
+
+/// The subject of a query, by name. Names are matched without regard to case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SubjectRef {
+    /// The organization itself.
+    Org,
+    /// The repository of this name, without the owner.
+    Repo(String),
+    /// The member of this name: a login, or an alias.
+    Member(String),
+}
+
+/// The value of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum MetricValue {
+    /// A count.
+    Count(u64),
+    /// A distribution of durations, in hours.
+    Distribution {
+        /// Number of durations.
+        count: u64,
+        /// The arithmetic mean. `None` if there are no durations.
+        mean: Option<f64>,
+        /// The median by nearest rank, within 1 %. `None` if there are no durations.
+        p50: Option<f64>,
+        /// The 90th percentile by nearest rank, within 1 %. `None` if there are no durations.
+        p90: Option<f64>,
+    },
+}
+
+/// The values of all metrics by name, in the catalogue's order.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct MetricValues(pub Vec<(&'static str, MetricValue)>);
+
+impl Serialize for MetricValues {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in &self.0 {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+/// A subject's metrics over a range.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MetricsAnswer {
+    /// The organization's login as GitHub writes it.
+    pub org: String,
+    /// The repository's name as GitHub writes it. `None` if the subject is no repository.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repo: Option<String>,
+    /// The member's name. `None` if the subject is no member.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member: Option<String>,
+    /// The first day, UTC.
+    pub since: NaiveDate,
+    /// The day after the last, UTC.
+    pub until: NaiveDate,
+    /// Whether bots' work counts.
+    pub bots: BotFilter,
+    /// Data is complete from this time on, UTC. Earlier numbers are partial. `None` if this or
+    /// `complete_until` is not known.
+    pub complete_since: Option<DateTime<Utc>>,
+    /// Data is complete until this time, UTC, for every repository in scope. `None` if one of them was
+    /// never read completely.
+    pub complete_until: Option<DateTime<Utc>>,
+    /// The values. For an organization, they include `total_repos` and `total_members`.
+    pub metrics: MetricValues,
+}
+
+/// A point of a series.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SeriesPoint {
+    /// The first day of the bucket, UTC.
+    pub start: NaiveDate,
+    /// The day after the last of the bucket, UTC.
+    pub end: NaiveDate,
+    /// The value of the days that are both in the bucket and in the range.
+    pub value: MetricValue,
+}
+
+/// One metric of a subject, bucket by bucket.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SeriesAnswer {
+    /// The organization's login as GitHub writes it.
+    pub org: String,
+    /// The repository's name as GitHub writes it. `None` if the subject is no repository.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repo: Option<String>,
+    /// The member's name. `None` if the subject is no member.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member: Option<String>,
+    /// The metric's name in the catalogue.
+    pub metric: &'static str,
+    /// The length of the buckets.
+    pub granularity: Grain,
+    /// One point for every bucket that overlaps the range, in order.
+    pub points: Vec<SeriesPoint>,
+}
+
+/// What a listing lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListKind {
+    /// Members of an organization.
+    Members,
+    /// Repositories of an organization.
+    Repos,
+}
+
+/// The direction in which a listing is sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SortDirection {
+    /// Smallest first.
+    Asc,
+    /// Greatest first.
+    #[default]
+    Desc,
+}
+
+/// An entry of a listing.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ListEntry {
+    /// The repository's name as GitHub writes it. `None` in a listing of members.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repo: Option<String>,
+    /// The member's name. `None` in a listing of repositories.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member: Option<String>,
+    /// The kind of account behind the member: user, bot, unlinked or ghost. `None` in a listing of
+    /// repositories.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<MemberKind>,
+    /// The values in the range.
+    pub metrics: MetricValues,
+}
+
+/// A page of a listing. It serializes its entries as `members` or `repos`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListAnswer {
+    /// Whether the entries are members or repositories.
+    pub kind: ListKind,
+    /// The entries of this page, sorted.
+    pub entries: Vec<ListEntry>,
+    /// The cursor of the next page. `None` on the last page.
+    pub next: Option<String>,
+}
+
+impl Serialize for ListAnswer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        let name = match self.kind {
+            ListKind::Members => "members",
+            ListKind::Repos => "repos",
+        };
+        map.serialize_entry(name, &self.entries)?;
+        map.serialize_entry("next", &self.next)?;
+        map.end()
+    }
+}
+
+/// An overview of an organization.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OrgSummary {
+    /// The organization's login as GitHub writes it.
+    pub org: String,
+    /// Number of repositories with at least one credited event.
+    pub repos: u64,
+    /// Number of members ever credited with an event, without bots.
+    pub members: u64,
+    /// The time of the first credited event, UTC.
+    pub first_event: Option<DateTime<Utc>>,
+    /// The time of the last credited event, UTC.
+    pub last_event: Option<DateTime<Utc>>,
+}
+
+/// Every organization that was ever collected.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OrgsAnswer {
+    /// The organizations in order of their names.
+    pub orgs: Vec<OrgSummary>,
+}
