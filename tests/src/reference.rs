@@ -27,8 +27,8 @@ pub enum Activity {
     Commit([i64; 3]),
     /// A commit with more than one parent.
     MergeCommit,
-    /// A commit with at most one parent names the member as co-author. This alone makes nobody an active or
-    /// listed member.
+    /// A commit with at most one parent names the member as co-author. A member with nothing
+    /// else is neither active nor listed.
     CoAuthored,
     /// A pull request was opened.
     PrOpened,

@@ -32,7 +32,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server that answers with `answer`. If `answer` fails, the connection is closed without an answer.
+    /// Starts a server that answers with `answer`. If `answer` fails, the connection is closed.
     pub(crate) fn start<F>(answer: impl Fn(Request<Incoming>) -> F + Clone + Send + 'static) -> Self
     where
         F: Future<Output = io::Result<Response<Body>>> + Send + 'static,

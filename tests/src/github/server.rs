@@ -88,8 +88,8 @@ impl Double {
         lock(&self.state).log.iter().filter(|logged| *logged == operation).count()
     }
 
-    /// Plans a fault for an operation or a path, or for any request if `kind` is `*`. It lets `skip` of them pass
-    /// and affects the next `times`.
+    /// Plans a fault for an operation or a path, or for any request if `kind` is `*`. It lets `skip` of
+    /// them pass and affects the next `times`.
     pub fn plan_fault(&self, kind: &'static str, skip: u32, times: u32, fault: Fault) {
         lock(&self.state).fault_script.plan(kind, skip, times, fault);
     }

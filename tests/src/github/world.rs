@@ -427,7 +427,7 @@ impl Repo {
         self.ancestors_since(sha, Time::MIN_UTC)
     }
 
-    /// Returns what `git log --since` lists: the commit and its ancestors, without what lies behind an older one.
+    /// Returns what `git log --since` lists: the commit and its ancestors, but nothing behind an older commit.
     pub fn ancestors_since(&self, sha: &str, since: Time) -> BTreeSet<&str> {
         let mut reachable = BTreeSet::new();
         let mut open: Vec<&str> =

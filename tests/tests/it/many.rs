@@ -31,7 +31,7 @@ fn world() -> World {
     world
 }
 
-/// Waits for the program. Returns its exit status and its peak memory in kB, 0 if the system does not report it.
+/// Waits for the program. Returns its exit status and peak memory in kB (0 if the system does not report it).
 fn wait_and_measure(mut child: Child) -> (Option<i32>, u64) {
     let mut peak_kb = 0;
     loop {

@@ -20,8 +20,7 @@ fn add_commits(repo: &mut Repo, tip: Option<&str>, count: usize) -> String {
     tip.expect("a commit")
 }
 
-/// One collected repository, and another tip that was not pushed yet. The first tip has `ahead` commits that the
-/// other has not.
+/// One collected repository, and another tip that has not been pushed yet.
 struct MovedTip {
     world: World,
     tip: String,
@@ -31,6 +30,7 @@ struct MovedTip {
 }
 
 impl MovedTip {
+    /// Creates and collects a repository whose tip has `ahead` commits that the other tip has not.
     fn new(ahead: usize) -> Self {
         let mut world = World::new("Push-Works");
         world.members = vec![Account::user("Ann", 11)];

@@ -1,5 +1,5 @@
-//! Missing and forbidden resources, and invalid objects. The functions log an error once, retry only if that can
-//! help, and dead-letter the message with the reason otherwise. The API reveals nothing about its internals.
+//! Missing and forbidden resources, and invalid objects. The functions log an error once, retry only if that
+//! can help, and dead-letter the message with the reason otherwise. The API reveals nothing about its internals.
 
 use gam_tests::github::{Double, generated};
 use serde_json::{Value, json};
