@@ -17,7 +17,7 @@ const APPLICATION_ID: i64 = 0x6761_6d53;
 /// The version of the tables. A file with a greater version is not touched.
 const SCHEMA_VERSION: i64 = 1;
 
-/// Every read follows a primary key, so the rows are stored in its order (`WITHOUT ROWID`).
+/// Nearly all reads follow a primary key, so rows are stored in its order (`WITHOUT ROWID`).
 const TABLES: &str = "
 CREATE TABLE rollups (
     org           TEXT NOT NULL,
