@@ -53,7 +53,7 @@ fn repo_line(repo: &PlannedRepo) -> String {
 fn summary(plan: &CollectPlan) -> String {
     let (total_requests, total_points) = plan.total();
     format!(
-        "{}: {}, {} to read. TaskEstimate: up to {} ({} of them to look for changes) and {}. Usually less: \
+        "{}: {}, {} to read. Estimated: up to {} ({} of them to look for changes) and {}. Usually less: \
          reading stops at --since. Nothing was written.",
         plan.org,
         count(plan.repos, "repository", "repositories"),
@@ -107,7 +107,7 @@ mod tests {
         );
         assert_eq!(
             summary(&plan),
-            "Acme: 2 repositories, 1 to read. TaskEstimate: up to 24 requests (1 of them to look for changes) and \
+            "Acme: 2 repositories, 1 to read. Estimated: up to 24 requests (1 of them to look for changes) and \
              70 points. Usually less: reading stops at --since. Nothing was written."
         );
         let json = as_json(&plan);
