@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn the_help_of_a_command_is_short() {
-        let mut command = Cli::command();
+        let mut command = Cli::command().term_width(100);
         command.build();
         for name in command.get_subcommands().map(|command| command.get_name().to_owned()).collect::<Vec<_>>()
         {
