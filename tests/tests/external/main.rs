@@ -6,6 +6,7 @@
 
 mod aws;
 mod duckdb;
+mod repository;
 mod schema;
 mod tools;
 
@@ -36,7 +37,7 @@ pub(crate) use external_test;
 
 fn main() {
     let arguments = Arguments::from_args();
-    let tests = [aws::tests(), duckdb::tests(), schema::tests()].into_iter().flatten();
+    let tests = [aws::tests(), duckdb::tests(), repository::tests(), schema::tests()].into_iter().flatten();
     let trials = tests.map(|test| trial(test, &arguments)).collect();
     libtest_mimic::run(&arguments, trials).exit();
 }

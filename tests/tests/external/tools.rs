@@ -20,6 +20,8 @@ pub(crate) enum Tool {
     Sam,
     /// checkov.
     Lint,
+    /// Linters of workflows, issue forms, container files and Kubernetes manifests.
+    Repository,
     /// DuckDB's Python package.
     DuckDb,
     /// GitHub's GraphQL schema.
@@ -51,6 +53,7 @@ impl Tool {
             Tool::Emulator => local_aws_tool("local-aws"),
             Tool::Sam => local_aws_tool("sam"),
             Tool::Lint => local_aws_tool("lint"),
+            Tool::Repository => local_aws_tool("repository"),
             Tool::DuckDb => duckdb().map_err(|why| {
                 format!("needs Python 3 with pip, and duckdb {DUCKDB_VERSION} from PyPI: {why}")
             }),

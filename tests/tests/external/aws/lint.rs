@@ -2,8 +2,7 @@
 
 use std::process::Command;
 
-use crate::tools::Tool;
-use crate::tools::root;
+use crate::tools::{Tool, root};
 use crate::{ExternalTest, external_test};
 
 const NEEDS: &[Tool] = &[Tool::Sam, Tool::Lint];
