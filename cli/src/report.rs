@@ -61,7 +61,7 @@ pub(crate) fn limit_message(
     let reset = limited.until.map(|until| format!("the limit resets at {}", utc_from(now, until)));
     let next = match (reset, continuation) {
         (Some(reset), Continuation::RunAgain) => format!("{reset}, run again then"),
-        (Some(reset), Continuation::NextRound) => format!("{reset}, the next round after that continues"),
+        (Some(reset), Continuation::NextRound) => format!("{reset}, a later round continues after that"),
         (None, Continuation::RunAgain) => "run again in a few minutes".to_owned(),
         (None, Continuation::NextRound) => "the next round continues".to_owned(),
     };
@@ -103,7 +103,7 @@ mod tests {
             format!("Acme: stopped by a rate limit (Too much. Please wait){end}")
         );
         let round = limit_message("Acme", &limited(""), now, Continuation::NextRound);
-        assert!(round.ends_with("(in 5m), the next round after that continues"), "{round}");
+        assert!(round.ends_with("(in 5m), a later round continues after that"), "{round}");
         assert!(!round.contains("run again"), "{round}");
         let unknown = Limited { until: None, why: String::new() };
         assert!(limit_message("Acme", &unknown, now, Continuation::RunAgain).ends_with("in a few minutes"));

@@ -153,7 +153,7 @@ async fn check_github(settings: &CliSettings, org: Option<&str>) -> Vec<Finding>
             findings
         }
         Err(why) => {
-            let unknown = |check| doubtful(check, "unknown: signing in to GitHub failed");
+            let unknown = |check| doubtful(check, "unknown: GitHub could not be checked");
             vec![broken("token", why), unknown("REST limit"), unknown("GraphQL limit"), unknown("clock")]
         }
     }
@@ -212,7 +212,7 @@ fn missing_permissions_finding(org: &str, missing: &BTreeSet<&'static str>, gran
         return fine("permissions", format!("everything in {org} can be read"));
     }
     let names: Vec<String> = missing.iter().map(|name| format!("{name}: read")).collect();
-    let mut text = format!("missing in {org}: {}; grant them {grantee}", names.join(", "));
+    let mut text = format!("missing in {org}: {}; grant what is missing {grantee}", names.join(", "));
     if missing.contains(MEMBERS) {
         text.push_str("; without Members, all activity is counted, but members without activity are unknown");
     }
@@ -239,7 +239,9 @@ fn token_finding(diagnosis: &Diagnosis, are_permissions_checked: bool) -> Findin
     if scopes.trim().is_empty() {
         return fine(
             "token",
-            format!("{valid}; no scopes: it reads public repositories only, or has permissions{next}"),
+            format!(
+                "{valid}; no scopes: it reads public repositories only, or its permissions are hidden{next}"
+            ),
         );
     }
     if scopes.split(',').any(|scope| scope.trim() == "repo") {
@@ -393,7 +395,7 @@ mod tests {
         assert_eq!(token_finding(&diagnosis(Some("read:org, repo")), false).state, CheckState::Fine);
         let without_scopes = token_finding(&diagnosis(Some("")), false);
         assert_eq!(without_scopes.state, CheckState::Fine);
-        assert!(without_scopes.text.contains("public repositories only, or has permissions"));
+        assert!(without_scopes.text.contains("public repositories only, or its permissions are hidden"));
         let public = token_finding(&diagnosis(Some("public_repo")), false);
         assert_eq!(public.state, CheckState::Doubtful);
         assert!(public.text.contains("ann") && public.text.contains("scope repo"));

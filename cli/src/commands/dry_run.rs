@@ -54,7 +54,7 @@ fn summary(plan: &CollectPlan) -> String {
     let (total_requests, total_points) = plan.total();
     format!(
         "{}: {}, {} to read. Estimated: up to {} ({} of them to look for changes) and {}. Usually less: \
-         reading stops at --since. Nothing was written.",
+         reading stops at the first requested day. Nothing was written.",
         plan.org,
         count(plan.repos, "repository", "repositories"),
         plan.planned.len(),
@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(
             summary(&plan),
             "Acme: 2 repositories, 1 to read. Estimated: up to 24 requests (1 of them to look for changes) and \
-             70 points. Usually less: reading stops at --since. Nothing was written."
+             70 points. Usually less: reading stops at the first requested day. Nothing was written."
         );
         let json = as_json(&plan);
         assert_eq!(json["planned"][0]["readings"][1]["points"], 60);

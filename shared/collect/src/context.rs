@@ -39,7 +39,7 @@ pub(crate) fn is_cursor_rejected(error: &Error) -> bool {
 pub(crate) struct RepoContext {
     pub(crate) repo: RepoRef,
     /// Makes the repository's events.
-    pub(crate) origin: EventBuilder,
+    pub(crate) event_builder: EventBuilder,
     pub(crate) window: CollectionWindow,
     /// When GitHub answered the probe, by GitHub's clock.
     pub(crate) probed_at: Option<DateTime<Utc>>,
@@ -66,7 +66,7 @@ impl RepoContext {
                 node_id: repo.node_id.clone(),
                 id: repo.id,
             },
-            origin: EventBuilder {
+            event_builder: EventBuilder {
                 org: org.clone(),
                 repo: name.clone(),
                 repo_id: repo.id,

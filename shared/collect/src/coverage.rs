@@ -11,7 +11,7 @@ use crate::{CollectError, CollectPorts};
 
 /// Resolves the window of a run, and remembers the earliest day that was ever requested. This is saved before
 /// anything is read: if the run is stopped, the next one has to know the day even if it does not request it.
-/// A run for some repositories only changes nothing, since its day does not concern the others.
+/// A run that is limited to some repositories leaves the day unchanged.
 ///
 /// # Errors
 /// If the store fails.
@@ -59,8 +59,9 @@ pub(crate) async fn save_coverage(
     Checkpoint::change_org(&*ports.checkpoints, &probe.login, |checkpoint| {
         let before = checkpoint.clone();
         let complete_until_of = |id: i64| {
-            let until_now = run.read_before.contains(&id).then(|| before.repo_complete_until(id)).flatten();
-            if run.complete.contains(&id) { until_now.max(read_until) } else { until_now }
+            let previous_until =
+                run.read_before.contains(&id).then(|| before.repo_complete_until(id)).flatten();
+            if run.complete.contains(&id) { previous_until.max(read_until) } else { previous_until }
         };
         let complete_until =
             if is_entire_org { before.complete_until.max(read_until) } else { before.complete_until };

@@ -197,7 +197,7 @@ impl DeploymentReader<'_> {
             }
             self.seen.insert(id);
         }
-        self.context.origin.deployment(deployment)
+        self.context.event_builder.deployment(deployment)
     }
 
     /// Returns down to which creation a walk has to read; `None` if there is nothing to read. `missing` are
@@ -279,7 +279,8 @@ impl DeploymentReader<'_> {
             }
             let forgotten = self.checkpoint.unsettled.remove(id);
             let failed_at = forgotten.and_then(|unsettled| unsettled.failed_at).filter(|_| is_deleted);
-            retractions.extend(failed_at.map(|at| self.context.origin.retracted_deployment_failure(*id, at)));
+            retractions
+                .extend(failed_at.map(|at| self.context.event_builder.retracted_deployment_failure(*id, at)));
         }
         if self.checkpoint.unsettled.len() == before {
             return Ok(());

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-/// An event in the course of a run.
+/// A step of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CollectProgress {
     /// The organization's repositories were listed.
@@ -58,7 +58,7 @@ pub enum CollectProgress {
 
 /// Receives the progress of a run. Implementations must return quickly and must not fail.
 pub trait CollectObserver: Send + Sync {
-    /// Called for each event in the course of the run.
+    /// Called for each step of the run.
     fn notice(&self, progress: CollectProgress);
 }
 

@@ -103,7 +103,7 @@ pub(crate) async fn read(
     // If the list shifted while its pages were read, a release that is missing may still exist.
     let is_complete = pages_read <= 1 || by_id.len() as i64 == newest.total;
     let mut events: Vec<Event> =
-        releases.iter().filter_map(|release| context.origin.release(release)).collect();
+        releases.iter().filter_map(|release| context.event_builder.release(release)).collect();
     events.extend(retractions(context, &by_id, &checkpoint, is_complete));
     let mut published: BTreeMap<i64, DateTime<Utc>> =
         releases.iter().filter_map(|release| Some((release.database_id?, published_at(release)?))).collect();
@@ -142,7 +142,7 @@ fn retractions(
             None => return None,
         };
         let version = version.max(published_before).timestamp() + 1;
-        Some(context.origin.retracted_release(id, published_before, version))
+        Some(context.event_builder.retracted_release(id, published_before, version))
     };
     checkpoint.published.iter().filter_map(retraction).collect()
 }

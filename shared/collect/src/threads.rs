@@ -69,7 +69,7 @@ pub(crate) async fn read_pulls(
     let thread = |pull: PullRequest| ThreadRead {
         opened_at: pull.created_at,
         changed_at: pull.updated_at,
-        events: context.origin.pull_request(&pull),
+        events: context.event_builder.pull_request(&pull),
     };
     let fetch = async |direction: &WalkDirection, _: DateTime<Utc>, size: &mut PageSize| {
         let cursor = direction.cursor.as_deref();
@@ -94,7 +94,7 @@ pub(crate) async fn read_issues(
     let thread = |issue: Issue| ThreadRead {
         opened_at: issue.created_at,
         changed_at: issue.updated_at,
-        events: context.origin.issue(&issue),
+        events: context.event_builder.issue(&issue),
     };
     let fetch = async |direction: &WalkDirection, lower_bound, size: &mut PageSize| {
         let since = (direction.order == ListOrder::LastChanged).then_some(lower_bound);

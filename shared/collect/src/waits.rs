@@ -1,4 +1,5 @@
-//! Reports waits for GitHub's limits while a run is going on.
+//! Reports waits for GitHub's rate limits while a run is going on. The client waits in
+//! `gam_github`'s `RateLimiter::reserve`.
 
 use gam_github::Client;
 

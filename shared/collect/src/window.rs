@@ -6,12 +6,12 @@
 //! The checkpoint remembers the earliest day that was ever requested for the complete organization, or the
 //! default of the first run. That has these consequences:
 //!
-//! - A repository that is read for the first time is read from that day on, whatever `since` the run has.
+//! - A repository that is read for the first time is read from that day or `since` on, whichever is earlier.
 //! - A run without `since` reads each list back to that day, if it is not covered that far: an earlier run
 //!   may have been stopped before it got there. So after `collect --since 2015-01-01 --until 2015-02-01` a
 //!   plain `collect` reads everything since 2015.
 //! - The day never moves forward: a later `since` does not shorten what is read.
-//! - A run for some repositories only obeys the day, but does not change it.
+//! - A run that is limited to some repositories uses the day, but does not change it.
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use gam_model::period::midnight;

@@ -1,4 +1,5 @@
-//! The only writer of a run. It writes events first and saves checkpoints after.
+//! The only writer of a run. It writes the events of a page first and saves its checkpoint after. A page without
+//! events announces later ones, so its checkpoint is saved before them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -155,7 +156,7 @@ impl<'a> Writer<'a> {
     ) -> Result<(), CollectError> {
         let mut ready = Vec::new();
         while pages.recv_many(&mut ready, MAX_PAGES_PER_BATCH).await > 0 {
-            // Such a page announces the events that follow: its checkpoint must be saved before them.
+            // A page with a checkpoint and no events announces the events that follow.
             let is_checkpoint_only = |page: &PageRead| page.update.is_some() && page.events.is_empty();
             while !ready.is_empty() {
                 let end = ready.iter().position(is_checkpoint_only).map_or(ready.len(), |at| at + 1);

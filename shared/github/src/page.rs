@@ -108,7 +108,7 @@ impl PageSize {
         self.shrink_for_now()
     }
 
-    /// Halves the size without blaming the old one. Returns false if it cannot get smaller.
+    /// Halves the size without remembering the old size as too heavy. Returns false if it cannot get smaller.
     pub(crate) fn shrink_for_now(&mut self) -> bool {
         self.quick_pages = 0;
         let smaller = (self.current / 2).max(1);

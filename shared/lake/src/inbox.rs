@@ -1,6 +1,6 @@
 //! The inbox: event batches that wait to be merged into snapshots.
 //!
-//! The key of a batch is the hash of its events without their collection times. Writing the same facts again
+//! The name of a batch is the hash of its events without their collection times. Writing the same facts again
 //! therefore writes nothing.
 
 use arrow_array::RecordBatch;

@@ -189,8 +189,8 @@ impl<'a> OrgReader<'a> {
         self.read_spans(subject, spans).await
     }
 
-    /// Cuts the range to the months that have a marker, because a store may read all subjects of a kind
-    /// month by month. Returns `None` if none of them is in the range.
+    /// Cuts the range to the span from the first to the last month with a marker, because a store may read all subjects of a kind
+    /// month by month. Returns `None` if they do not overlap.
     fn clip_to_folded_months(&self, range: Range) -> Option<Range> {
         let first = self.markers.keys().min()?.first_day();
         let end = self.markers.keys().max()?.end();

@@ -22,7 +22,7 @@ pub struct OrgCheckpoint {
     /// The earliest day ever requested, UTC. A repository that appears later is read from this day on.
     #[serde(default)]
     pub since: Option<DateTime<Utc>>,
-    /// When the organization was last compared with GitHub, UTC.
+    /// When the organization was last compared with GitHub, or when the first interval began, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reconciled_at: Option<DateTime<Utc>>,
     /// The id of the last repository that an interrupted comparison reached.

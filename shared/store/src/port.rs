@@ -141,7 +141,7 @@ pub enum NameKind {
     Org,
     /// A repository.
     Repo,
-    /// A member of the organization, as GitHub lists it.
+    /// An account that GitHub lists as a member of the organization, with or without activity.
     Member,
 }
 

@@ -120,7 +120,7 @@ impl CommitReader<'_> {
             } else {
                 pending.add(&commit.oid);
             }
-            self.context.origin.commit(commit, version)
+            self.context.event_builder.commit(commit, version)
         });
         events.collect()
     }

@@ -71,7 +71,7 @@ impl CommitReader<'_> {
         tracing::warn!(
             repo = self.context.repo.name,
             "the tip of an unfinished move is gone: reading the history again; commits that only that tip \
-             had stay until everything is compared with GitHub"
+             had stay until the next reconcile"
         );
         self.start_version();
         if covered.tip == tip {
@@ -150,7 +150,7 @@ impl CommitReader<'_> {
             let mut retractions = Vec::new();
             for removed in &backward.commits {
                 self.checkpoint.pending_line_counts.remove(&removed.sha);
-                retractions.push(self.context.origin.retracted_commit(removed, version));
+                retractions.push(self.context.event_builder.retracted_commit(removed, version));
             }
             self.send_events_only(retractions).await?;
         }
@@ -224,7 +224,7 @@ impl CommitReader<'_> {
                     continue;
                 }
                 Err(error @ Error::NotFound(_)) => {
-                    // If it is the repository that GitHub does not show, `shows` fails with its own error.
+                    // If it is the repository that GitHub does not show, `has_commit` fails with its own error.
                     if self.github.has_commit(&self.context.repo, &old.tip).await? {
                         return Err(error.into());
                     }
@@ -240,7 +240,7 @@ impl CommitReader<'_> {
             has_saved_cursor = false;
             let version = self.checkpoint.version.retraction();
             let retractions = page.entries.iter().map(|commit| {
-                let event = self.context.origin.commit(commit, version);
+                let event = self.context.event_builder.commit(commit, version);
                 Event { retracted: true, ..event }
             });
             let retractions = retractions.collect();

@@ -53,7 +53,7 @@ impl RepoComparison<'_> {
         };
         let commits = self.github.commits_by_id(&self.repo, &missing).await?;
         let mut events: Vec<Event> =
-            commits.iter().map(|commit| self.origin.commit(commit, version)).collect();
+            commits.iter().map(|commit| self.event_builder.commit(commit, version)).collect();
         let retraction = version.retraction().event_version(false);
         events.extend(gone.into_iter().map(|event| Event { version: retraction, retracted: true, ..event }));
         self.repair("commits", entries, events).await
@@ -86,7 +86,7 @@ impl RepoComparison<'_> {
         let is_covered =
             |at: DateTime<Utc>| at >= covered.since && covered.until.is_none_or(|until| at <= until);
         let mut stored = HashMap::new();
-        for_each_event(self.ports, &self.origin.org, |event| {
+        for_each_event(self.ports, &self.event_builder.org, |event| {
             if event.repo_id == self.repo.id
                 && event.kind == EventKind::Commit
                 && !event.retracted
@@ -137,7 +137,7 @@ impl RepoComparison<'_> {
         compared: &CoveredCommits,
         gone: &[Event],
     ) -> Result<Option<CommitVersion>, CollectError> {
-        let org = &self.origin.org;
+        let org = &self.event_builder.org;
         let key = CheckpointKey::Repo(org.clone(), self.repo.id);
         let mut stored: Checkpoint<RepoCheckpoint> = Checkpoint::load(&*self.ports.checkpoints, &key).await?;
         let commits = &mut stored.value.commits;

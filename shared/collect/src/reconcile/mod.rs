@@ -170,7 +170,7 @@ impl Reconciliation<'_> {
         let covered: Vec<_> = repos.iter().filter_map(|repo| self.covered_history(repo)).collect();
         let histories = self.github.count_commits_by_repo(&covered).await?;
         for repo in repos {
-            let origin = EventBuilder {
+            let event_builder = EventBuilder {
                 org: self.report.org.clone(),
                 repo: repo.name.clone(),
                 repo_id: repo.id,
@@ -180,7 +180,7 @@ impl Reconciliation<'_> {
                 ports: self.ports,
                 github: self.github,
                 repo: self.reference(repo),
-                origin,
+                event_builder,
                 stored: self.stored.remove(&repo.id).unwrap_or_default(),
                 pushed_at: repo.pushed_at,
                 report: &mut self.report,
@@ -222,7 +222,7 @@ struct RepoComparison<'a> {
     ports: &'a CollectPorts,
     github: &'a Client,
     repo: RepoRef,
-    origin: EventBuilder,
+    event_builder: EventBuilder,
     /// What the snapshots hold of the repository.
     stored: StoredRepo,
     pushed_at: Option<DateTime<Utc>>,
@@ -259,10 +259,10 @@ impl RepoComparison<'_> {
         if entries == 0 {
             return Ok(());
         }
-        tracing::info!(repo = self.repo.name, what, entries, "repaired entries that differed from GitHub");
+        tracing::info!(repo = self.repo.name, what, entries, "repairing entries that differ from GitHub");
         self.report.events += events.len();
         self.report.differences.push(Difference { repo: self.repo.name.clone(), what, entries });
-        inbox::put(&*self.ports.objects, &EventBatch::new(&self.origin.org, events)).await?;
+        inbox::put(&*self.ports.objects, &EventBatch::new(&self.event_builder.org, events)).await?;
         Ok(())
     }
 }

@@ -122,11 +122,11 @@ impl RepoComparison<'_> {
         let mut events: Vec<Event> = match list {
             ThreadKind::PullRequests => {
                 let pulls = self.github.pull_requests_by_id(&self.repo, &ids).await?;
-                pulls.iter().flat_map(|pull| self.origin.pull_request(pull)).collect()
+                pulls.iter().flat_map(|pull| self.event_builder.pull_request(pull)).collect()
             }
             ThreadKind::Issues => {
                 let issues = self.github.issues_by_id(&self.repo, &ids).await?;
-                issues.iter().flat_map(|issue| self.origin.issue(issue)).collect()
+                issues.iter().flat_map(|issue| self.event_builder.issue(issue)).collect()
             }
         };
         let gone_before = &self.stored.threads(list).retracted;
@@ -163,7 +163,7 @@ impl RepoComparison<'_> {
         if numbers.is_empty() {
             return Ok(events);
         }
-        for_each_event(self.ports, &self.origin.org, |event| {
+        for_each_event(self.ports, &self.event_builder.org, |event| {
             if event.retracted == retracted
                 && event.repo_id == self.repo.id
                 && has_kind(list, event.kind)
