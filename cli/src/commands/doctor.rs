@@ -332,7 +332,7 @@ async fn check_store(settings: &CliSettings) -> Finding {
         let store = OpenStore::open(settings).await?;
         let orgs = store.orgs().await;
         store.close().await;
-        Ok::<_, anyhow::Error>(orgs?)
+        orgs
     };
     match orgs.await {
         Ok(orgs) => {
