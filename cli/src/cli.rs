@@ -178,12 +178,10 @@ mod tests {
 
     #[test]
     fn the_help_of_a_command_is_short() {
-        let mut command = Cli::command().term_width(100);
-        command.build();
-        for name in command.get_subcommands().map(|command| command.get_name().to_owned()).collect::<Vec<_>>()
-        {
-            let subcommand = command.find_subcommand_mut(&name).unwrap();
-            let help = subcommand.render_long_help().to_string();
+        let program = Cli::command().term_width(100);
+        for name in program.get_subcommands().map(|command| command.get_name()) {
+            let printed = program.clone().try_get_matches_from(["github-metrics", name, "--help"]);
+            let help = printed.expect_err("help ends the parsing").render().to_string();
             assert!(help.lines().count() <= 50, "{name}:\n{help}");
         }
     }
