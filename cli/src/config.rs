@@ -9,7 +9,7 @@ use gam_model::configuration::parse;
 
 use crate::error::usage_error;
 
-/// The configuration file if `--config` names no other.
+/// The configuration file that is read if `--config` is not given.
 const DEFAULT_PATH: &str = "github-metrics.toml";
 
 /// Reads the configuration from the given file, or from the default one if it exists.
