@@ -4,7 +4,7 @@ use gam_collect::reconcile::{ReconcileReport, reconcile};
 use gam_github::Client;
 use serde_json::json;
 
-use super::aggregate;
+use super::{aggregate, collect};
 use crate::exit::Exit;
 use crate::format::count;
 use crate::open::OpenData;
@@ -41,6 +41,7 @@ pub(super) async fn reconcile_org(
         }
         console.write_summary(summary(&report))?;
     }
+    collect::print_warnings(session, &report.org, &report.warnings);
     for (repo, why) in &report.failed {
         console.print_error(format!("cannot compare {}/{repo}: {why}", report.org));
     }
@@ -76,6 +77,7 @@ fn as_json(report: &ReconcileReport) -> serde_json::Value {
         "requests": report.usage.requests,
         "points": report.usage.points,
         "failed": reasons_as_json(&report.failed),
+        "warnings": collect::warnings_as_json(&report.warnings),
         "limited": report.limited.is_some(),
         "limited_until": report.limited.as_ref().map(|limited| limited.until),
         "limited_why": report.limited.as_ref().map(|limited| &limited.why),

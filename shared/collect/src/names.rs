@@ -2,22 +2,61 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
-use gam_github::OrgProbe;
-use gam_store::{NameEntry, NameKind};
+use chrono::TimeDelta;
+use gam_github::{Client, Error, OrgProbe};
+use gam_store::checkpoint::MembersListed;
+use gam_store::keys::CheckpointKey;
+use gam_store::{Checkpoint, NameEntry, NameKind, OrgCheckpoint};
 
 use crate::{CollectError, CollectPorts};
 
-/// Saves the names that the probe shows, as of `now`. Names that have not changed are not written again.
+/// How long the list of all members of an organization is not read again if their number stays the same.
+const MEMBERS_INTERVAL: TimeDelta = TimeDelta::days(1);
+
+/// Adds the members that did not fit into the probe, if it is time to list them: once a day, and after their number
+/// has changed.
+///
+/// # Errors
+/// If the store fails, or GitHub cannot be read at all. If only the members cannot be listed, the probe stays as it
+/// is, and the next run tries again.
+pub(crate) async fn list_all_members(
+    ports: &CollectPorts,
+    github: &Client,
+    probe: &mut OrgProbe,
+) -> Result<(), CollectError> {
+    let (Some(total), Some(cursor), Some(now)) = (probe.members_total, &probe.members_after, probe.read_at)
+    else {
+        return Ok(());
+    };
+    let key = CheckpointKey::Org(probe.login.clone());
+    let org: Checkpoint<OrgCheckpoint> = Checkpoint::load(&*ports.checkpoints, &key).await?;
+    let is_recent = |listed: &MembersListed| listed.total == total && now - listed.at < MEMBERS_INTERVAL;
+    if org.value.members.as_ref().is_some_and(is_recent) {
+        return Ok(());
+    }
+    match github.members_after(&probe.login, cursor).await {
+        Ok(members) => probe.members.extend(members),
+        Err(error @ (Error::Limited { .. } | Error::Unauthorized(_))) => return Err(error.into()),
+        Err(error) => {
+            tracing::warn!(org = probe.login, why = %error, "cannot list all members; the next run tries again");
+            return Ok(());
+        }
+    }
+    Checkpoint::change_org(&*ports.checkpoints, &probe.login, |org| {
+        org.members = Some(MembersListed { at: now, total });
+    })
+    .await?;
+    Ok(())
+}
+
+/// Saves the names that the probe shows, as of its time, by GitHub's clock. Names that have not changed are not
+/// written again. Without that time the local clock must do.
 ///
 /// # Errors
 /// If the store fails.
-pub(crate) async fn save_names(
-    ports: &CollectPorts,
-    probe: &OrgProbe,
-    now: DateTime<Utc>,
-) -> Result<(), CollectError> {
-    let entry = |kind, id, name: &str| NameEntry { kind, id, name: name.to_owned(), as_of: now };
+pub(crate) async fn save_names(ports: &CollectPorts, probe: &OrgProbe) -> Result<(), CollectError> {
+    let as_of = probe.read_at.unwrap_or_else(|| ports.clock.now());
+    let entry = |kind, id, name: &str| NameEntry { kind, id, name: name.to_owned(), as_of };
     let repos = probe.repos.iter().map(|repo| entry(NameKind::Repo, repo.id, &repo.name));
     let members = probe
         .members

@@ -1,6 +1,7 @@
 //! Read tasks: one kind of data to read from one repository. A task follows from the probe and the
 //! repository's checkpoint.
 
+use gam_github::wire::Release;
 use gam_github::queries::{COMMITS, DEPLOYMENTS, ISSUES, PULL_REQUESTS, RELEASES};
 use gam_github::{Client, ListSummary, RepoProbe, RepoRef};
 use tokio::sync::mpsc::Sender;
@@ -25,7 +26,7 @@ enum TaskKind {
     Commits { tip: String, checkpoint: CommitsCheckpoint },
     Pulls { newest: ListSummary, checkpoint: ThreadsCheckpoint },
     Issues { newest: ListSummary, checkpoint: ThreadsCheckpoint },
-    Releases { newest: ListSummary, checkpoint: ReleasesCheckpoint },
+    Releases { newest: ListSummary, checkpoint: ReleasesCheckpoint, published_drafts: Vec<Release> },
     Deployments { newest: ListSummary, checkpoint: DeploymentsCheckpoint, answers: SettlementAnswers },
 }
 
@@ -43,6 +44,17 @@ pub struct TaskEstimate {
 impl ReadTask {
     pub(crate) fn repo(&self) -> &RepoRef {
         &self.context.repo
+    }
+
+    /// What the task reads: `commits`, `pull_requests`, `issues`, `releases` or `deployments`.
+    pub(crate) fn list(&self) -> &'static str {
+        match &self.kind {
+            TaskKind::Commits { .. } => "commits",
+            TaskKind::Pulls { .. } => "pull_requests",
+            TaskKind::Issues { .. } => "issues",
+            TaskKind::Releases { .. } => "releases",
+            TaskKind::Deployments { .. } => "deployments",
+        }
     }
 
     /// Estimates the cost of the task. How much is new since the last run is unknown, so that counts as one
@@ -85,8 +97,8 @@ impl ReadTask {
             TaskKind::Issues { newest, checkpoint } => {
                 threads::read_issues(github, context, newest, checkpoint, pages).await
             }
-            TaskKind::Releases { newest, checkpoint } => {
-                releases::read(github, context, newest, checkpoint, pages).await
+            TaskKind::Releases { newest, checkpoint, published_drafts } => {
+                releases::read(github, context, newest, checkpoint, published_drafts, pages).await
             }
             TaskKind::Deployments { newest, checkpoint, answers } => {
                 deployments::read(github, context, newest, checkpoint, answers, pages).await
@@ -118,13 +130,13 @@ fn thread_pages(
 }
 
 /// Returns the tasks of a repository that have something to read. `answers` are its unsettled deployments as
-/// GitHub shows them now. `has_published_draft` says whether a known draft of a release was published.
+/// GitHub shows them now. `published_drafts` are known drafts of releases that were published.
 pub(crate) fn tasks(
     context: &RepoContext,
     repo: &RepoProbe,
     checkpoint: RepoCheckpoint,
     answers: SettlementAnswers,
-    has_published_draft: bool,
+    published_drafts: Vec<Release>,
 ) -> Vec<ReadTask> {
     let window = context.window;
     let RepoCheckpoint { commits, pulls, issues, releases, deployments, .. } = checkpoint;
@@ -134,17 +146,18 @@ pub(crate) fn tasks(
     {
         kinds.push(TaskKind::Commits { tip, checkpoint: commits });
     }
-    if threads::is_due(&pulls, repo.pulls, window) {
+    if threads::is_due(&pulls, repo.pulls, window, context.probed_at) {
         kinds.push(TaskKind::Pulls { newest: repo.pulls, checkpoint: pulls });
     }
-    if threads::is_due(&issues, repo.issues, window) {
+    if threads::is_due(&issues, repo.issues, window, context.probed_at) {
         kinds.push(TaskKind::Issues { newest: repo.issues, checkpoint: issues });
     }
     if !answers.is_empty() || deployments::is_due(&deployments, repo.deployments, window) {
         kinds.push(TaskKind::Deployments { newest: repo.deployments, checkpoint: deployments, answers });
     }
-    if has_published_draft || releases::is_due(&releases, repo.releases, context) {
-        kinds.push(TaskKind::Releases { newest: repo.releases, checkpoint: releases });
+    if !published_drafts.is_empty() || releases::is_due(&releases, repo.releases, context) {
+        let newest = repo.releases;
+        kinds.push(TaskKind::Releases { newest, checkpoint: releases, published_drafts });
     }
     kinds.into_iter().map(|kind| ReadTask { context: context.clone(), kind }).collect()
 }

@@ -44,7 +44,9 @@ pub async fn list(ports: &QueryPorts, org: &str, request: &ListRequest) -> Resul
         ListKind::Repos => SubjectKind::Repo,
     };
     let mut subjects: BTreeMap<Subject, Rollup> = BTreeMap::new();
-    for (key, rollup) in org.read_range_of_kind(kind, request.range).await? {
+    let (rollups, coverage) =
+        tokio::try_join!(org.read_range_of_kind(kind, request.range), org.coverage(&Subject::Org))?;
+    for (key, rollup) in rollups {
         subjects.entry(key.subject).or_default().merge(&rollup);
     }
     let repo_names = org.repo_names().await?;
@@ -65,7 +67,7 @@ pub async fn list(ports: &QueryPorts, org: &str, request: &ListRequest) -> Resul
     listed.truncate(limit);
     let entries =
         listed.into_iter().map(|(key, subject, rollup)| list_entry(request, key.name, &subject, &rollup));
-    Ok(ListAnswer { kind: request.kind, entries: entries.collect(), next })
+    Ok(ListAnswer { kind: request.kind, entries: entries.collect(), next, coverage })
 }
 
 fn sort_value(request: &ListRequest, subject: &Subject, rollup: &Rollup) -> Option<f64> {

@@ -9,6 +9,7 @@ mod deployments;
 mod format;
 mod releases;
 mod threads;
+mod unanswered;
 
 use gam_github::RepoState;
 use serde::{Deserialize, Serialize};
@@ -17,8 +18,9 @@ pub use commits::{
     CommitWalk, CommitsCheckpoint, CoveredCommits, HistoryWindow, MoveStep, PendingLineCounts, TipMove,
 };
 pub use deployments::{DeploymentsCheckpoint, DeploymentsWalk, UnsettledDeployment};
-pub use releases::{ProbedReleases, ReleasesCheckpoint};
+pub use releases::{ProbedReleases, ReleaseListEnd, ReleasesCheckpoint};
 pub use threads::{ThreadsCheckpoint, ThreadsWalk, WalkDirection};
+pub use unanswered::{UnansweredEntries, UnansweredItem};
 
 /// How far a repository has been read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -32,8 +32,9 @@ impl RepoComparison<'_> {
             return Ok(());
         }
         let Some(listed) = self.list_commits(covered, total).await? else {
-            let repo = &self.repo.name;
-            tracing::warn!(repo, total, "the number of commits differs, but they are too many to compare");
+            self.warn(format!(
+                "the number of commits differs from GitHub's, but {total} are too many to compare one by one"
+            ));
             return Ok(());
         };
         let mut stored = self.stored_commits(covered).await?;
@@ -103,16 +104,16 @@ impl RepoComparison<'_> {
     /// Returns those of the commits that cannot be reached from the tip. The list of a span misses commits
     /// behind one with an earlier date, so each commit is looked up by itself.
     async fn not_on_branch(
-        &self,
+        &mut self,
         tip: &str,
         unlisted: HashMap<String, Event>,
     ) -> Result<Vec<Event>, CollectError> {
         if unlisted.len() > MAX_UNLISTED_COMMITS {
-            tracing::warn!(
-                repo = self.repo.name,
-                commits = unlisted.len(),
-                "GitHub does not list these commits, but they are too many to look up: they stay as they are"
-            );
+            self.warn(format!(
+                "GitHub does not list {} commits that were collected, but they are too many to look up: they stay \
+                 counted",
+                unlisted.len()
+            ));
             return Ok(Vec::new());
         }
         let mut gone = Vec::new();

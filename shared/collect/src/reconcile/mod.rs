@@ -26,7 +26,7 @@ use gam_store::{Checkpoint, OrgCheckpoint};
 use crate::checkpoint::RepoCheckpoint;
 use crate::waits::with_wait_reports;
 use crate::writer::Checkpoints;
-use crate::{CollectError, CollectObserver, CollectPorts, CollectProgress, Limited};
+use crate::{CollectError, CollectObserver, CollectPorts, CollectProgress, CollectWarning, Limited};
 use snapshots::{StoredRepo, load_repos};
 
 /// How many repositories are counted with one request.
@@ -60,6 +60,8 @@ pub struct ReconcileReport {
     pub usage: Usage,
     /// Names of repositories that could not be compared, with the reason.
     pub failed: Vec<(String, String)>,
+    /// What a person should know about the comparison.
+    pub warnings: Vec<CollectWarning>,
     /// Why the API's limits stopped it; `None` if they did not. Repairs made before are in the inbox.
     pub limited: Option<Limited>,
 }
@@ -115,7 +117,7 @@ async fn compare_all(
     }
     let mut report = run.report;
     report.usage = github.usage();
-    let now = ports.clock.now();
+    let now = probe.read_at.unwrap_or_else(|| ports.clock.now());
     Checkpoint::change_org(&*ports.checkpoints, &probe.login, |org| {
         if report.limited.is_some() {
             org.reconciled_to = reached;
@@ -128,13 +130,13 @@ async fn compare_all(
 }
 
 /// Returns whether it is time to compare the organization with GitHub: a day after the last comparison or
-/// after the first call of this function, or at once if the limits stopped the last comparison.
+/// after the first call of this function, or at once if the limits stopped the last comparison. `now` is the
+/// time by GitHub's clock, as the last collection reported it, UTC.
 ///
 /// # Errors
 /// If the store fails.
-pub async fn is_due(ports: &CollectPorts, org: &str) -> Result<bool, CollectError> {
+pub async fn is_due(ports: &CollectPorts, org: &str, now: DateTime<Utc>) -> Result<bool, CollectError> {
     let checkpoint = load_org(ports, org).await?.value;
-    let now = ports.clock.now();
     if checkpoint.reconciled_to.is_some() {
         return Ok(true);
     }
@@ -230,6 +232,11 @@ struct RepoComparison<'a> {
 }
 
 impl RepoComparison<'_> {
+    /// Warns a person about the repository: the report returns the warning.
+    fn warn(&mut self, text: impl Into<String>) {
+        self.report.warnings.push(CollectWarning { repo: Some(self.repo.name.clone()), text: text.into() });
+    }
+
     /// Compares with GitHub's totals, which are `None` if GitHub did not return them. `commits` is the number
     /// of commits in the covered history.
     async fn run(

@@ -46,8 +46,10 @@ impl RepoComparison<'_> {
         };
         let changed: Vec<&ThreadState> = current.values().filter(differs).collect();
         let gone = self.gone_threads(list, covered_from, &current).await?;
-        let entries = changed.len() + gone.len();
         let mut events = self.read_again(list, &changed).await?;
+        // GitHub may fail to return some of them.
+        let returned: BTreeSet<i64> = events.iter().filter_map(|event| event.facts.number).collect();
+        let entries = changed.iter().filter(|state| returned.contains(&state.number)).count() + gone.len();
         events.extend(self.retract_threads(list, &gone).await?);
         self.repair(
             if list == ThreadKind::PullRequests { "pull_requests" } else { "issues" },
