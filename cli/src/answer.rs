@@ -133,8 +133,10 @@ mod tests {
     fn gaps_name_what_is_missing_and_when() {
         let from = "2026-01-02T10:00:00Z";
         let pull = json!({"repo": "site", "kind": "pull_requests", "number": 7, "from": from, "until": from, "why": "w"});
-        let releases = json!({"repo": "site", "kind": "releases", "from": null, "until": from, "why": "limit"});
-        let secret = json!({"repo": "secret", "kind": "repository", "from": null, "until": null, "why": "no access"});
+        let releases =
+            json!({"repo": "site", "kind": "releases", "from": null, "until": from, "why": "limit"});
+        let secret =
+            json!({"repo": "secret", "kind": "repository", "from": null, "until": null, "why": "no access"});
         let answer = json!({"gaps": [pull, releases, secret], "gap_count": 5});
         assert_eq!(
             gap_lines(&answer),

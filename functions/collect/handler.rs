@@ -333,9 +333,7 @@ impl Collector {
             CommandError::Collect(CollectError::Concurrent(_)) => {
                 return self.requeue(command, Some(self.now() + CONFLICT_DELAY));
             }
-            CommandError::Collect(CollectError::GitHub(error)) => {
-                error.is_transient()
-            }
+            CommandError::Collect(CollectError::GitHub(error)) => error.is_transient(),
             CommandError::Collect(CollectError::Lake(error)) => error.is_retryable(),
             CommandError::Collect(CollectError::Store(error)) => error.is_retryable(),
             CommandError::Collect(CollectError::Invalid(_)) => false,

@@ -346,7 +346,8 @@ async fn check_store(settings: &CliSettings) -> Vec<Finding> {
         Ok((orgs, gaps)) => {
             let orgs = count(orgs.len(), "organization", "organizations");
             let version = env!("CARGO_PKG_VERSION");
-            let opens = fine("store", format!("{} opens with github-metrics {version}: {orgs}", settings.store));
+            let opens =
+                fine("store", format!("{} opens with github-metrics {version}: {orgs}", settings.store));
             std::iter::once(opens).chain(gaps_finding(&gaps)).collect()
         }
         Err(error) => vec![broken("store", one_line(&error))],

@@ -58,9 +58,7 @@ pub(crate) struct RepoContext {
 pub(crate) struct Warnings(Arc<Mutex<Vec<CollectWarning>>>);
 
 impl Warnings {
-    /// Adds a warning about a repository.
-    pub(crate) fn add(&self, repo: &str, text: impl Into<String>) {
-        let warning = CollectWarning { repo: Some(repo.to_owned()), text: text.into() };
+    pub(crate) fn add(&self, warning: CollectWarning) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(warning);
     }
 
@@ -118,7 +116,7 @@ impl RepoContext {
 
     /// Warns a person about the repository: the report of the run returns the warning.
     pub(crate) fn warn(&self, text: impl Into<String>) {
-        self.warnings.add(&self.repo.name, text);
+        self.warnings.add(CollectWarning { repo: Some(self.repo.name.clone()), text: text.into() });
     }
 
     /// Sends a page to the writer. `kind` names what was read, for progress reports. `update` is the

@@ -8,9 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_github::events::DeploymentOutcome;
 use gam_github::wire::Deployment;
-use gam_github::{
-    Client, DeploymentLookup, Error, ListSummary, PageSize, RepoProbe, UnansweredEntry,
-};
+use gam_github::{Client, DeploymentLookup, Error, ListSummary, PageSize, RepoProbe, UnansweredEntry};
 use gam_model::Event;
 use tokio::sync::mpsc::Sender;
 

@@ -142,7 +142,9 @@ async fn prepare_run<'a>(
     let days = RequestedDays::from_request(request, ports.clock.now())?;
     let checkpoints = Checkpoint::load_repos(&*ports.checkpoints, &request.org).await?;
     let mut scope = Scope::from_names(github.probe(&request.org).await?, &request.repos)?;
-    list_all_members(ports, github, &mut scope.probe).await?;
+    let warning = list_all_members(ports, github, &mut scope.probe).await?;
     save_names(ports, &scope.probe).await?;
-    CollectRun::prepare(ports, github, checkpoints, scope, &days).await
+    let run = CollectRun::prepare(ports, github, checkpoints, scope, &days).await?;
+    run.warn(warning);
+    Ok(run)
 }

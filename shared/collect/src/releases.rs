@@ -19,9 +19,7 @@ use gam_model::Event;
 use tokio::sync::mpsc::Sender;
 
 use crate::RepoFailure;
-use crate::checkpoint::{
-    ProbedReleases, ReleaseListEnd, ReleasesCheckpoint, RepoCheckpoint, UnansweredItem,
-};
+use crate::checkpoint::{ProbedReleases, ReleaseListEnd, ReleasesCheckpoint, RepoCheckpoint, UnansweredItem};
 use crate::context::{ReadError, RepoContext, SECOND};
 use crate::window::CollectionWindow;
 use crate::writer::{CheckpointUpdate, PageRead};
@@ -97,7 +95,11 @@ fn must_stop_at_end(end: &ReleaseListEnd, now: Option<DateTime<Utc>>) -> bool {
 }
 
 /// Returns whether releases are missing that were created since the start of the window.
-fn lacks_earlier(checkpoint: &ReleasesCheckpoint, window: CollectionWindow, now: Option<DateTime<Utc>>) -> bool {
+fn lacks_earlier(
+    checkpoint: &ReleasesCheckpoint,
+    window: CollectionWindow,
+    now: Option<DateTime<Utc>>,
+) -> bool {
     let is_at_end = checkpoint.list_end.as_ref().is_some_and(|end| must_stop_at_end(end, now));
     !window.is_covered(covered_from(checkpoint)) && !is_at_end
 }
@@ -190,7 +192,8 @@ impl ReleaseReader<'_> {
 
     /// Reads the list page by page, from the newest release down.
     async fn read_list(&mut self) -> Result<ListRead, ReadError> {
-        let known_end = self.before.list_end.clone().filter(|end| must_stop_at_end(end, self.context.probed_at));
+        let known_end =
+            self.before.list_end.clone().filter(|end| must_stop_at_end(end, self.context.probed_at));
         let known = self.checkpoint.unanswered.known();
         let mut size = PageSize::new(100).resume(self.checkpoint.page_size);
         let (mut read, mut cursor) = (ListRead::default(), None::<String>);
@@ -212,7 +215,8 @@ impl ReleaseReader<'_> {
             let listed = || page.entries.iter().chain(page.unanswered.iter().map(|it| &it.entry));
             read.listed += listed().count();
             read.earliest = listed().map(|release| release.created_at).chain(read.earliest).min();
-            let is_known = |id: &i64| self.before.published.contains_key(id) || self.before.drafts.contains_key(id);
+            let is_known =
+                |id: &i64| self.before.published.contains_key(id) || self.before.drafts.contains_key(id);
             read.has_overlap |= listed().filter_map(|release| release.database_id).any(|id| is_known(&id));
             let is_before_window = listed().all(|release| release.created_at < self.start);
             // GitHub limits the number of releases that it lists.
@@ -268,7 +272,11 @@ impl ReleaseReader<'_> {
             "release {:?}, published on {}, was withdrawn{}",
             release.tag_name,
             retracted_at.date_naive(),
-            if published.is_some() { " and published again: it counts on the later day" } else { ": it no longer counts" }
+            if published.is_some() {
+                " and published again: it counts on the later day"
+            } else {
+                ": it no longer counts"
+            }
         ));
         let version = release.updated_at.max(retracted_at).timestamp() + 1;
         Some(self.context.event_builder.retracted_release(id, retracted_at, version))

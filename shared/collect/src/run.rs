@@ -14,8 +14,8 @@ use crate::task::{self, ReadTask};
 use crate::window::{CollectionWindow, RequestedDays};
 use crate::writer::{Checkpoints, Writer};
 use crate::{
-    CollectError, CollectObserver, CollectPorts, CollectProgress, CollectReport, RepoFailure, WorkItem,
-    WorkPlan, WorkReport, deployments, releases,
+    CollectError, CollectObserver, CollectPorts, CollectProgress, CollectReport, CollectWarning, RepoFailure,
+    WorkItem, WorkPlan, WorkReport, deployments, releases,
 };
 
 /// Why a repository fails that two runs read at the same time.
@@ -66,6 +66,11 @@ impl<'a> CollectRun<'a> {
         }
         let failed = unsettled.failed.into_iter().chain(drafts.failed).collect();
         Ok(CollectRun { ports, scope, window, writer, read_before, tasks, warnings, failed })
+    }
+
+    /// Adds a warning to the report.
+    pub(crate) fn warn(&self, warning: Option<CollectWarning>) {
+        warning.into_iter().for_each(|warning| self.warnings.add(warning));
     }
 
     /// Returns the ids of repositories that have something to read.

@@ -1,8 +1,8 @@
 //! Read tasks: one kind of data to read from one repository. A task follows from the probe and the
 //! repository's checkpoint.
 
-use gam_github::wire::Release;
 use gam_github::queries::{COMMITS, DEPLOYMENTS, ISSUES, PULL_REQUESTS, RELEASES};
+use gam_github::wire::Release;
 use gam_github::{Client, ListSummary, RepoProbe, RepoRef};
 use tokio::sync::mpsc::Sender;
 

@@ -11,9 +11,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use gam_github::events::EventBuilder;
 use gam_github::wire::{Issue, PullRequest};
-use gam_github::{
-    Client, Error, KnownUnanswered, ListOrder, ListSummary, Page, PageSize, UnansweredEntry,
-};
+use gam_github::{Client, Error, KnownUnanswered, ListOrder, ListSummary, Page, PageSize, UnansweredEntry};
 use gam_model::Event;
 use tokio::sync::mpsc::Sender;
 
@@ -87,14 +85,12 @@ pub(crate) async fn read_pulls(
     };
     let full = |pull| thread(pull, EventBuilder::pull_request);
     let basic = |pull| thread(pull, EventBuilder::basic_pull_request);
-    let fetch = async |direction: &WalkDirection,
-                       _: DateTime<Utc>,
-                       known: &KnownUnanswered,
-                       size: &mut PageSize| {
-        let cursor = direction.cursor.as_deref();
-        let page = github.pull_requests(&context.repo, direction.order, cursor, known, size).await?;
-        Ok(page.map(full, basic))
-    };
+    let fetch =
+        async |direction: &WalkDirection, _: DateTime<Utc>, known: &KnownUnanswered, size: &mut PageSize| {
+            let cursor = direction.cursor.as_deref();
+            let page = github.pull_requests(&context.repo, direction.order, cursor, known, size).await?;
+            Ok(page.map(full, basic))
+        };
     let fetch_by_id = async |node_ids: &[String]| {
         let pulls = github.pull_requests_by_id(&context.repo, node_ids).await?;
         Ok(pulls.into_iter().map(full).collect())
@@ -325,12 +321,10 @@ where
             if size.to_save().is_some() || walk.directions.len() == 1 {
                 checkpoint.page_size = size.to_save();
             }
-            let is_at_bound =
-                is_by_change && self.all(&page).any(|thread| thread.changed_at < lower_bound);
+            let is_at_bound = is_by_change && self.all(&page).any(|thread| thread.changed_at < lower_bound);
             direction.threads_read += self.all(&page).count() as i64;
             let opened = || self.all(&page).map(|thread| thread.opened_at);
-            let last =
-                if direction.order == ListOrder::Oldest { opened().max() } else { opened().min() };
+            let last = if direction.order == ListOrder::Oldest { opened().max() } else { opened().min() };
             direction.reached = last.or(direction.reached);
             self.note_unanswered(checkpoint, &page);
             direction.cursor = page.next.clone().filter(|_| !is_at_bound);

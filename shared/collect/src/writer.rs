@@ -272,9 +272,8 @@ impl<'a> Writer<'a> {
     async fn save(&mut self, repo_id: i64, updates: &[CheckpointUpdate]) -> Result<(), CollectError> {
         let key = CheckpointKey::Repo(self.org.clone(), repo_id);
         for _ in 0..MAX_SAVE_ATTEMPTS {
-            let is_changed_elsewhere = |update: &CheckpointUpdate| {
-                self.changed_elsewhere.contains(&(repo_id, update.part()))
-            };
+            let is_changed_elsewhere =
+                |update: &CheckpointUpdate| self.changed_elsewhere.contains(&(repo_id, update.part()));
             if updates.iter().any(is_changed_elsewhere) {
                 break;
             }
@@ -285,10 +284,52 @@ impl<'a> Writer<'a> {
                 return Ok(());
             }
             *checkpoint = Checkpoint::load(&*self.ports.checkpoints, &key).await?;
-            let changed = CheckpointPart::ALL.into_iter().filter(|part| part.differs(&before, &checkpoint.value));
+            let changed =
+                CheckpointPart::ALL.into_iter().filter(|part| part.differs(&before, &checkpoint.value));
             self.changed_elsewhere.extend(changed.map(|part| (repo_id, part)));
         }
         self.conflicts.insert(repo_id);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::tests::memory_ports;
+
+    fn pulls(total: i64) -> CheckpointUpdate {
+        CheckpointUpdate::Pulls(ThreadsCheckpoint { total, ..ThreadsCheckpoint::default() })
+    }
+
+    fn issues(total: i64) -> CheckpointUpdate {
+        CheckpointUpdate::Issues(ThreadsCheckpoint { total, ..ThreadsCheckpoint::default() })
+    }
+
+    #[tokio::test]
+    async fn two_runs_that_read_different_lists_keep_both_checkpoints() {
+        let ports = memory_ports();
+        let mut first = Writer::new(&ports, "acme", Checkpoints::new());
+        let mut second = Writer::new(&ports, "acme", Checkpoints::new());
+        first.save(7, &[pulls(1)]).await.unwrap();
+        second.save(7, &[issues(2)]).await.unwrap();
+        first.save(7, &[pulls(3)]).await.unwrap();
+        assert!(first.conflicts().is_empty() && second.conflicts().is_empty());
+        let stored = load_checkpoints(&ports, "acme", [7].into_iter()).await.unwrap();
+        let stored = &stored[&7].value;
+        assert_eq!((stored.pulls.total, stored.issues.total), (3, 2));
+    }
+
+    #[tokio::test]
+    async fn two_runs_that_read_the_same_list_conflict_in_that_repository_only() {
+        let ports = memory_ports();
+        let mut first = Writer::new(&ports, "acme", Checkpoints::new());
+        let mut second = Writer::new(&ports, "acme", Checkpoints::new());
+        first.save(7, &[pulls(1)]).await.unwrap();
+        second.save(7, &[pulls(2)]).await.unwrap();
+        second.save(8, &[pulls(5)]).await.unwrap();
+        assert_eq!(second.conflicts(), &BTreeSet::from([7]));
+        let stored = load_checkpoints(&ports, "acme", [7, 8].into_iter()).await.unwrap();
+        assert_eq!((stored[&7].value.pulls.total, stored[&8].value.pulls.total), (1, 5));
     }
 }

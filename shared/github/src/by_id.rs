@@ -105,7 +105,9 @@ pub(crate) async fn fetch_in_groups<T>(
                 Err(error) => return Err(error),
             }
         }
-        if let Some(error) = failure.filter(|_| !has_succeeded && failed_groups >= MIN_FAILED_GROUPS_OF_OUTAGE) {
+        if let Some(error) =
+            failure.filter(|_| !has_succeeded && failed_groups >= MIN_FAILED_GROUPS_OF_OUTAGE)
+        {
             return Err(error);
         }
         groups = parts;
@@ -158,11 +160,13 @@ impl Client {
                 self.send_query::<Nodes<Value>>(what, points, &body, is_tolerated).await
             })
             .await?;
-        let error_at = |at: usize| reply.errors.iter().find(|error| error.entry_below(&["nodes"]) == Some(at));
+        let error_at =
+            |at: usize| reply.errors.iter().find(|error| error.entry_below(&["nodes"]) == Some(at));
         // An error for a missing node does not always say at which position it is.
         let without_position = reply.errors.iter().filter(|error| error.entry_below(&["nodes"]).is_none());
         let unexplained = |(at, node): &(usize, &Option<Value>)| node.is_none() && error_at(*at).is_none();
-        let are_gone = reply.data.nodes.iter().enumerate().filter(unexplained).count() <= without_position.count();
+        let are_gone =
+            reply.data.nodes.iter().enumerate().filter(unexplained).count() <= without_position.count();
         let answer = |at: usize, node: &Option<Value>| match (node, error_at(at)) {
             (_, Some(error)) if error.is_not_found() => IdAnswer::Gone,
             (_, Some(error)) => IdAnswer::Failed(format!("it answered {:?}", error.message)),

@@ -200,18 +200,19 @@ impl Client {
         repo: &RepoRef,
         oids: &[String],
     ) -> Result<Vec<Option<Commit>>, Error> {
-        let FetchedById { entries: mut with_lines, mut unanswered } = self.fetch_with_lines(repo, oids).await?;
-        let missing: Vec<String> = oids.iter().filter(|oid| !with_lines.contains_key(*oid)).cloned().collect();
+        let FetchedById { entries: mut with_lines, mut unanswered } =
+            self.fetch_with_lines(repo, oids).await?;
+        let missing: Vec<String> =
+            oids.iter().filter(|oid| !with_lines.contains_key(*oid)).cloned().collect();
         let mut without_lines = self.find_commits_without_lines(repo, &missing).await?.into_iter();
         // Both are in the order of `oids`, so each gap takes the next commit.
-        let commits =
-            oids.iter().map(|oid| match with_lines.remove(oid) {
-                Some(commit) => Some(commit),
-                None => {
-                    let commit = without_lines.next().flatten()?;
-                    Some(Commit { unanswered: unanswered.remove(oid), ..commit })
-                }
-            });
+        let commits = oids.iter().map(|oid| match with_lines.remove(oid) {
+            Some(commit) => Some(commit),
+            None => {
+                let commit = without_lines.next().flatten()?;
+                Some(Commit { unanswered: unanswered.remove(oid), ..commit })
+            }
+        });
         Ok(commits.collect())
     }
 

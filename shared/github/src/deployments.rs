@@ -55,7 +55,8 @@ impl Client {
         size: &mut PageSize,
     ) -> Result<Page<Deployment>, Error> {
         let variables = json!({ "repo": repo.node_id, "after": cursor });
-        let page = self.fetch_page::<Deployment>(&DEPLOYMENTS, variables, &KnownUnanswered::new(), size).await?;
+        let page =
+            self.fetch_page::<Deployment>(&DEPLOYMENTS, variables, &KnownUnanswered::new(), size).await?;
         let page = page.ok_or_else(|| repo.not_found())?;
         let mut complete = Page { entries: Vec::new(), ..page };
         for mut deployment in page.entries {

@@ -26,7 +26,9 @@ pub enum Error {
         why: String,
     },
     /// GitHub could not be reached, several times in a row. A later run may succeed.
-    #[error("cannot reach GitHub for {what}: {why}; check the network and GITHUB_API_URL, or try again later")]
+    #[error(
+        "cannot reach GitHub for {what}: {why}; check the network and GITHUB_API_URL, or try again later"
+    )]
     Unavailable {
         /// What was requested, as a noun phrase: `commits`.
         what: String,

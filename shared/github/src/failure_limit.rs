@@ -55,9 +55,8 @@ impl LostTime<'_> {
     pub(crate) fn spend(&self) {
         if let Some(left) = &self.limit.left {
             let lost = self.lost.as_millis() as u64;
-            let _ = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                Some(left.saturating_sub(lost))
-            });
+            let _ = left
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(lost)));
         }
     }
 }

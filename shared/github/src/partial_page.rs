@@ -147,8 +147,7 @@ impl Client {
         let max_shrinks = if known.is_empty() { MAX_SHRINKS_BEFORE_SEARCH } else { 0 };
         let policy = RetryPolicy { max_shrinks: Some(max_shrinks), ..self.retry_policy() };
         let is_tolerated = |error: &GraphQlError| affects_single_entry(error, T::ENTRIES_PATH);
-        let reply =
-            self.query_with_policy(&policy, query, variables.clone(), Some(size), is_tolerated).await;
+        let reply = self.query_with_policy(&policy, query, variables.clone(), Some(size), is_tolerated).await;
         let failure = match reply {
             Ok(reply) => {
                 let page = PartialPage::<T>::from_reply(query.what, reply, T::ENTRIES_PATH)?;
@@ -254,8 +253,7 @@ impl Client {
         if list.is_null() {
             return Ok(None);
         }
-        let list =
-            Connection::<T>::deserialize(list).map_err(|error| unparsable(T::BASIC.what, &error))?;
+        let list = Connection::<T>::deserialize(list).map_err(|error| unparsable(T::BASIC.what, &error))?;
         let next = list.page_info.clone().next();
         Ok(Some((list.entries(), next)))
     }

@@ -7,9 +7,7 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::page::{ListOrder, Page, PageSize, UnansweredEntry};
 use crate::partial_page::{KnownUnanswered, ListEntry};
-use crate::queries::{
-    PULL_REQUEST_REST, PULL_REQUESTS, PULL_REQUESTS_BASIC, PULL_REQUESTS_BY_ID, Query,
-};
+use crate::queries::{PULL_REQUEST_REST, PULL_REQUESTS, PULL_REQUESTS_BASIC, PULL_REQUESTS_BY_ID, Query};
 use crate::repo_ref::RepoRef;
 use crate::wire::{Closing, Connection, Node, PullRequest, Review, append_page};
 

@@ -21,8 +21,8 @@ use gam_model::{Grain, Range};
 use gam_rollup::Rollup;
 
 pub use answers::{
-    BotFilter, CoverageAnswer, ListAnswer, ListEntry, ListKind, MetricValue, MetricValues, MetricsAnswer, OrgSummary,
-    OrgsAnswer, SeriesAnswer, SeriesPoint, SortDirection, SubjectRef,
+    BotFilter, CoverageAnswer, ListAnswer, ListEntry, ListKind, MetricValue, MetricValues, MetricsAnswer,
+    OrgSummary, OrgsAnswer, SeriesAnswer, SeriesPoint, SortDirection, SubjectRef,
 };
 pub use error::QueryError;
 pub use list::{ListRequest, list};

@@ -273,10 +273,8 @@ fn add_releases(repo: &mut Repo, people: &People, rng: &mut Rng, ids: &mut Ids) 
                 with_change(ReleaseChange::Drafted, rng);
                 with_change(ReleaseChange::Published, rng);
             }
-            2 => {
-                with_change(ReleaseChange::Published, rng);
-                with_change(ReleaseChange::Deleted, rng);
-            }
+            // None is deleted: only a run that saw it would count it.
+            2 => with_change(ReleaseChange::Published, rng),
             _ => release.changes.push((created_at, ReleaseChange::Published)),
         }
         repo.releases.push(release);

@@ -3,9 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::lists::{
-    ConnectionEntry, connection, order_by, parse_cursor, requested_page_size, sorted,
-};
+use super::lists::{ConnectionEntry, connection, order_by, parse_cursor, requested_page_size, sorted};
 use super::objects;
 use super::world::{Commit, Repo, Thread, Time, World};
 
@@ -308,11 +306,14 @@ impl<'a> GraphQlRequest<'a> {
 
     /// Returns whether GitHub has listed as many releases as it lists before the requested page.
     pub(super) fn is_past_release_limit(&self) -> bool {
-        let Some(limit) = self.world.release_limit.filter(|_| operation(self.document).starts_with("Releases"))
+        let Some(limit) =
+            self.world.release_limit.filter(|_| operation(self.document).starts_with("Releases"))
         else {
             return false;
         };
-        let Some(after) = self.text("after").and_then(|cursor| parse_cursor(cursor).ok()) else { return false };
+        let Some(after) = self.text("after").and_then(|cursor| parse_cursor(cursor).ok()) else {
+            return false;
+        };
         let listed = self.repo().into_iter().flat_map(|repo| &repo.releases);
         let keys = listed.map(|release| (release.created_at.timestamp(), release.id));
         keys.filter(|key| *key >= after).count() >= limit

@@ -321,11 +321,6 @@ fn a_release_counts_at_its_last_publication() {
                     (at("2024-01-25"), published),
                 ],
             ),
-            release(
-                3,
-                "2024-01-06",
-                vec![(at("2024-01-06"), published), (at("2024-01-16"), ReleaseChange::Deleted)],
-            ),
             release(4, "2024-01-08", Vec::new()),
         ];
         let push = repo.commit(&[], at("2024-01-02"), &signed_by(ann()), Some([1, 1, 1]));

@@ -9,6 +9,7 @@ mod damage;
 mod demo;
 mod facts;
 mod faults;
+mod gaps;
 mod incremental;
 mod long_history;
 mod long_lists;

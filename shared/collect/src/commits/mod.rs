@@ -113,7 +113,8 @@ impl CommitReader<'_> {
 
     /// Returns the events of commits on the branch, and remembers those that GitHub did not count.
     fn events<'c>(&mut self, commits: impl IntoIterator<Item = &'c Commit>) -> Vec<Event> {
-        let CommitsCheckpoint { version, pending_line_counts: pending, unanswered, .. } = &mut self.checkpoint;
+        let CommitsCheckpoint { version, pending_line_counts: pending, unanswered, .. } =
+            &mut self.checkpoint;
         let version = *version;
         let events = commits.into_iter().map(|commit| {
             if commit.has_line_counts() {

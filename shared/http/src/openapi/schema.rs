@@ -175,13 +175,16 @@ fn org_summary() -> Object {
 
 fn metrics_answer(subject: Option<Field>, values: &str) -> Object {
     let bots = Parameter::Bots.values().unwrap_or_default();
-    let fields = [("org", org_name())].into_iter().chain(subject).chain([
-        ("since", date("The first day, UTC")),
-        ("until", date("The day after the last, UTC")),
-        ("bots", choice(bots, "Whether bots' work counts")),
-    ]).chain(coverage()).chain([
-        ("metrics", reference(values)),
-    ]);
+    let fields = [("org", org_name())]
+        .into_iter()
+        .chain(subject)
+        .chain([
+            ("since", date("The first day, UTC")),
+            ("until", date("The day after the last, UTC")),
+            ("bots", choice(bots, "Whether bots' work counts")),
+        ])
+        .chain(coverage())
+        .chain([("metrics", reference(values))]);
     object(fields)
 }
 
@@ -213,7 +216,14 @@ fn gap() -> Object {
          is missing",
     ));
     let kinds = vec![
-        "repository", "blocked", "commits", "line_counts", "pull_requests", "issues", "releases", "deployments",
+        "repository",
+        "blocked",
+        "commits",
+        "line_counts",
+        "pull_requests",
+        "issues",
+        "releases",
+        "deployments",
     ];
     let fields = object([
         ("repo", repo_name()),
@@ -229,10 +239,15 @@ fn series_answer(subject: Option<Field>) -> Object {
     let metrics = CATALOGUE.iter().map(|metric| metric.name).collect();
     let grains = Grain::ALL.map(Grain::as_str).to_vec();
     let points = array(schema_name::POINT, "One point for every bucket that overlaps the range, in order");
-    let fields = [("org", org_name())].into_iter().chain(subject).chain([
-        ("metric", choice(metrics, "The name of the metric")),
-        ("granularity", choice(grains, "The length of the buckets. Weeks are ISO weeks")),
-    ]).chain(coverage()).chain([("points", points.into())]);
+    let fields = [("org", org_name())]
+        .into_iter()
+        .chain(subject)
+        .chain([
+            ("metric", choice(metrics, "The name of the metric")),
+            ("granularity", choice(grains, "The length of the buckets. Weeks are ISO weeks")),
+        ])
+        .chain(coverage())
+        .chain([("points", points.into())]);
     object(fields)
 }
 
