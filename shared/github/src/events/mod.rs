@@ -181,7 +181,7 @@ impl EventBuilder {
     /// Builds the event of a release; `None` if it is a draft.
     pub fn release(&self, release: &Release) -> Option<Event> {
         let at = release.published_at.filter(|_| !release.is_draft)?;
-        let author = Actor::member(release.author.as_ref());
+        let author = Actor::delivery_member(release.author.as_ref());
         let mut event = self.release_at(release.database_id?, at, author, release.updated_at.timestamp());
         event.facts.created_at = Some(release.created_at);
         event.facts.tag = Some(release.tag_name.clone());
@@ -191,7 +191,7 @@ impl EventBuilder {
     /// Builds the retraction of a release that was published at `published_at`, and then unpublished,
     /// published at another time, or deleted.
     pub fn retracted_release(&self, id: i64, published_at: DateTime<Utc>, version: i64) -> Event {
-        let event = self.release_at(id, published_at, Member::ghost(), version);
+        let event = self.release_at(id, published_at, Member::unknown(), version);
         Event { retracted: true, ..event }
     }
 
@@ -204,7 +204,7 @@ impl EventBuilder {
     pub fn deployment(&self, deployment: &Deployment) -> Vec<Event> {
         let Some(id) = deployment.database_id else { return Vec::new() };
         let outcome = DeploymentOutcome::of(deployment);
-        let member = Actor::member(deployment.creator.as_ref());
+        let member = Actor::delivery_member(deployment.creator.as_ref());
         let facts = Facts {
             sha: deployment.commit_oid.clone(),
             created_at: Some(deployment.created_at),
@@ -231,7 +231,7 @@ impl EventBuilder {
     /// of two equal versions the retraction wins, while a later success still wins over both.
     pub fn retracted_deployment_failure(&self, id: i64, failed_at: DateTime<Utc>) -> Event {
         let (failure, version) = (EventId::deployment_failure(id), failed_at.timestamp());
-        let event = self.event(failure, EventKind::DeploymentFailure, version, Member::ghost(), failed_at);
+        let event = self.event(failure, EventKind::DeploymentFailure, version, Member::unknown(), failed_at);
         Event { retracted: true, ..event }
     }
 }
