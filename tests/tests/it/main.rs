@@ -4,6 +4,7 @@ mod api;
 mod arrows;
 mod backfill;
 mod bad_input;
+mod configuration;
 mod crash;
 mod damage;
 mod demo;
