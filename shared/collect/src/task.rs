@@ -140,7 +140,7 @@ pub(crate) fn tasks(
     if threads::is_due(&issues, repo.issues, window) {
         kinds.push(TaskKind::Issues { newest: repo.issues, checkpoint: issues });
     }
-    if !answers.is_empty() || deployments::is_due(&deployments, repo.deployments, window) {
+    if deployments::is_due(&deployments, repo.deployments, window, &answers, context.probed_at) {
         kinds.push(TaskKind::Deployments { newest: repo.deployments, checkpoint: deployments, answers });
     }
     if has_published_draft || releases::is_due(&releases, repo.releases, context) {

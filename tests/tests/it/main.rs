@@ -14,6 +14,7 @@ mod long_history;
 mod long_lists;
 mod many;
 mod order;
+mod previews;
 mod public_output;
 mod reconcile;
 mod repositories;

@@ -86,10 +86,11 @@ fn full_repo() -> RepoCheckpoint {
                 UnsettledDeployment {
                     node_id: "DE_41".to_owned(),
                     created_at: at(17),
-                    failed_at: Some(at(18)),
+                    has_failed: true,
                 },
             )]
             .into(),
+            read_again_from: Some(at(18)),
             walk: Some(DeploymentsWalk {
                 watermark: Some(at(19)),
                 active_at: Some(at(20)),
