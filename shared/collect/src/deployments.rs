@@ -24,7 +24,7 @@ const KIND: &str = "deployments";
 /// How long before the repository's latest activity deployments are read again, and how long before the
 /// start of the window they are read: a deployment counts when it succeeds, which may be long after its
 /// creation.
-const SETTLING_PERIOD: TimeDelta = TimeDelta::days(14);
+pub(crate) const SETTLING_PERIOD: TimeDelta = TimeDelta::days(14);
 /// How many unsettled deployments are requested together at most.
 const MAX_DEPLOYMENTS_PER_REQUEST: usize = 100;
 

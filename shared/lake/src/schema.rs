@@ -14,7 +14,7 @@ use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use chrono::{DateTime, Utc};
 use gam_model::Event;
 
-pub use decode::decode;
+pub use decode::{decode, decode_repos};
 pub(crate) use decode::{DictionaryStrings, EventRows};
 pub use encode::encode;
 

@@ -1,10 +1,14 @@
 //! Builds events from GitHub's responses. The mapping is pure: the same response gives the same events.
 //! GitHub's present state is enough to build the retractions too.
 
+mod workflow_runs;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_model::{CommitVersion, Event, EventId, EventKind, Facts, FirstReview, Member};
+
+pub use workflow_runs::WorkflowRunOutcome;
 
 use crate::commits::ComparedCommit;
 use crate::wire::{Actor, Closing, Commit, Deployment, Issue, PullRequest, Release, Review};
