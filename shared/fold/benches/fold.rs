@@ -41,6 +41,7 @@ fn events(count: u64) -> Vec<Event> {
                 occurred_at: at,
                 collected_at: start,
                 retracted: false,
+                reading: 0,
                 facts: Facts {
                     parents: Some(1),
                     additions: Some(rng.i64(0..500)),

@@ -48,6 +48,7 @@ fn event(kind: EventKind, repo_id: i64, name: &str, half_days: i64) -> Event {
         occurred_at: at,
         collected_at: at,
         retracted: false,
+        reading: 0,
         facts: Facts { created_at: Some(at - TimeDelta::hours(5)), ..Facts::default() },
     }
 }
