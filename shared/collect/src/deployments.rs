@@ -53,7 +53,10 @@ pub(crate) async fn check_unsettled(
 ) -> Result<SettlementCheck, Error> {
     let mut unsettled = Vec::new();
     for repo in repos {
-        let of_repo = checkpoints.get(&repo.id).into_iter().flat_map(|known| &known.deployments.unsettled);
+        let Some(RepoCheckpoint { deployments, .. }) = checkpoints.get(&repo.id) else { continue };
+        // The list will be read from then on.
+        let is_listed = |at: DateTime<Utc>| deployments.read_again_from.is_some_and(|from| at >= from);
+        let of_repo = deployments.unsettled.iter().filter(|(_, it)| !is_listed(it.created_at));
         unsettled.extend(of_repo.map(|(id, deployment)| (repo.id, *id, deployment.node_id.clone())));
     }
     let mut check = SettlementCheck::default();

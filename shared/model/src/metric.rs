@@ -254,7 +254,7 @@ pub const CATALOGUE: &[Metric] = &[
     Metric {
         name: "releases",
         unit: "releases",
-        meaning: "releases published, excluding drafts",
+        meaning: "releases published, excluding drafts; one that is deleted later stays counted",
         credited_to: "release author",
         at: "`publishedAt`",
         source: RELEASE,
@@ -263,7 +263,7 @@ pub const CATALOGUE: &[Metric] = &[
     Metric {
         name: "deploys",
         unit: "deployments",
-        meaning: "deployments that ever reached `success`, whatever their current state",
+        meaning: "deployments that reached `success` within 90 days of their creation, whatever their current state",
         credited_to: "deployment creator",
         at: "the first `success` status",
         source: DEPLOYMENT,
@@ -272,7 +272,7 @@ pub const CATALOGUE: &[Metric] = &[
     Metric {
         name: "deploy_failures",
         unit: "deployments",
-        meaning: "deployments with a `failure` or `error` status and no `success`",
+        meaning: "deployments with a `failure` or `error` status and no `success` within 90 days of their creation",
         credited_to: "deployment creator",
         at: "the first `failure` or `error` status",
         source: DEPLOYMENT,

@@ -59,6 +59,7 @@ fn requests_stay_within_the_budget() {
     // A page of commits, issues and pull requests of each repository, and the probe.
     let (backfill, log) = requests(&double, collect);
     assert!(backfill <= 1 + 3 * REPOS as usize, "{backfill}: {log:?}");
+    std::fs::copy(sandbox.data_dir().join("store.sqlite"), "/tmp/dbg.sqlite").expect("copied"); // DEBUG
     // A repository that has not changed costs nothing. One request is enough for a hundred.
     let (idle, log) = requests(&double, collect);
     assert_eq!(idle, 1, "{log:?}");

@@ -332,7 +332,8 @@ fn a_release_counts_at_its_last_publication() {
                 "2024-01-06",
                 vec![(at("2024-01-06"), published), (at("2024-01-16"), ReleaseChange::Drafted)],
             ),
-            release(4, "2024-01-08", Vec::new()),
+            // A draft that is deleted: only the length of the list shows that it has changed.
+            release(4, "2024-01-08", vec![(at("2024-01-16"), ReleaseChange::Deleted)]),
         ];
         let push = repo.commit(&[], at("2024-01-02"), &signed_by(ann()), Some([1, 1, 1]));
         repo.push(at("2024-01-24"), &push);

@@ -130,12 +130,10 @@ async fn compare_all(
     observer.notice(CollectProgress::Comparing { org: org.clone(), repos: repos.len() });
     let mut run = Reconciliation::load(ports, github, &org, &checkpoints, &repos).await?;
     let now = ports.clock.now();
-    let day = now.timestamp().div_euclid(86_400);
-    run.lists = Box::new({
-        let all = request.lists_everything;
-        move |repo| all || (repo + day).rem_euclid(LISTING_CYCLE_DAYS) == 0
-    });
-    run.max_entries = if request.lists_everything { usize::MAX } else { MAX_DAILY_ENTRIES };
+    if !request.lists_everything {
+        run.listing_day = Some(now.timestamp().div_euclid(86_400));
+        run.max_entries = MAX_DAILY_ENTRIES;
+    }
     for chunk in repos.chunks(REPOS_PER_REQUEST) {
         if let Err(limited) = run.compare_chunk(chunk, request.stop_at, observer).await? {
             run.report.limited = Some(limited);
@@ -224,7 +222,8 @@ pub async fn is_due(ports: &CollectPorts, org: &str) -> Result<bool, CollectErro
         return Ok(true);
     }
     match checkpoint.reconciled_at {
-        Some(at) => Ok(now - at >= INTERVAL),
+        // A clock that was ahead once must not put off comparisons for as long.
+        Some(at) => Ok((now - at).abs() >= INTERVAL),
         None => {
             Checkpoint::change_org(&*ports.checkpoints, org, |org| org.reconciled_at = Some(now)).await?;
             Ok(false)
@@ -246,8 +245,8 @@ struct Reconciliation<'a> {
     stored: HashMap<i64, StoredRepo>,
     /// How long it took to read the lake.
     scan_time: Duration,
-    /// Returns whether the pull requests and deployments of a repository are compared entry by entry.
-    lists: Box<dyn Fn(i64) -> bool + Send + Sync>,
+    /// The day, since the epoch, that decides which repositories are compared entry by entry; `None` if all are.
+    listing_day: Option<i64>,
     /// How many entries of a list are compared at most.
     max_entries: usize,
     pending: PendingRepairs,
@@ -274,7 +273,7 @@ impl<'a> Reconciliation<'a> {
             repos: repos.iter().map(|repo| (repo.id, repo.clone())).collect(),
             stored,
             scan_time: begun.elapsed(),
-            lists: Box::new(|_| true),
+            listing_day: None,
             max_entries: usize::MAX,
             pending: PendingRepairs::default(),
             report: ReconcileReport { org: org.to_owned(), ..ReconcileReport::default() },
@@ -311,7 +310,7 @@ impl<'a> Reconciliation<'a> {
                 return Ok(Err(limited));
             }
             self.report.repos += 1;
-            self.report.listed += usize::from((self.lists)(repo.id));
+            self.report.listed += usize::from(self.is_listed(repo.id));
         }
         Ok(Ok(()))
     }
@@ -365,12 +364,17 @@ impl<'a> Reconciliation<'a> {
                 collected_at: self.ports.clock.now(),
             },
             stored,
-            is_listed: (self.lists)(repo.id),
+            is_listed: self.is_listed(repo.id),
             max_entries: self.max_entries,
             ports: self.ports,
             pending: &mut self.pending,
             report: &mut self.report,
         }
+    }
+
+    /// Returns whether the pull requests and deployments of a repository are compared entry by entry.
+    fn is_listed(&self, repo_id: i64) -> bool {
+        self.listing_day.is_none_or(|day| (repo_id + day).rem_euclid(LISTING_CYCLE_DAYS) == 0)
     }
 
     fn reference(&self, repo: &RepoProbe) -> RepoRef {
