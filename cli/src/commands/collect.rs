@@ -125,6 +125,7 @@ async fn for_each_org(
             until: args.until,
             repos: args.repos.clone(),
             parallelism: args.github.parallelism(),
+            deploy_workflows: Vec::new(),
         };
         let exit = match work(&request).await {
             Ok(exit) => exit,
@@ -327,7 +328,7 @@ pub(super) fn print_problems(
 }
 
 /// Prints what a person should know about the numbers, even if `--quiet` is set.
-pub(super) fn print_warnings(session: &CliSession, org: &str, warnings: &[CollectWarning]) {
+fn print_warnings(session: &CliSession, org: &str, warnings: &[CollectWarning]) {
     for CollectWarning { repo, text } in warnings {
         let subject = repo.as_ref().map_or_else(|| org.to_owned(), |repo| format!("{org}/{repo}"));
         session.console.print_notice(format!("warning: {subject}: {text}"));
@@ -349,7 +350,7 @@ fn gap_as_json(reported: &ReportedGap) -> serde_json::Value {
 }
 
 /// Returns warnings as JSON.
-pub(super) fn warnings_as_json(warnings: &[CollectWarning]) -> Vec<serde_json::Value> {
+fn warnings_as_json(warnings: &[CollectWarning]) -> Vec<serde_json::Value> {
     warnings.iter().map(|warning| json!({"repo": warning.repo, "text": warning.text})).collect()
 }
 

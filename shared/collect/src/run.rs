@@ -9,6 +9,7 @@ use crate::context::{RepoContext, Warnings};
 use crate::coverage::{ReadRepos, resolve_window, save_coverage};
 use crate::execution::{TaskResults, run_tasks};
 use crate::gaps::{Obstacle, ReportedGap, repo_gaps, unreadable_gaps};
+use crate::reconcile::{ShortList, compare_short_lists};
 use crate::scope::Scope;
 use crate::task::{self, ReadTask};
 use crate::window::{CollectionWindow, RequestedDays};
@@ -37,7 +38,8 @@ pub(crate) struct CollectRun<'a> {
 }
 
 impl<'a> CollectRun<'a> {
-    /// Finds out what there is to read. Callers must load `checkpoints` before they probe GitHub: otherwise
+    /// Finds out what there is to read. `deploy_workflows` are the files of the workflows whose runs count as
+    /// deployments. Callers must load `checkpoints` before they probe GitHub: otherwise
     /// what another run reads in between looks unread.
     ///
     /// # Errors
@@ -48,6 +50,7 @@ impl<'a> CollectRun<'a> {
         checkpoints: Checkpoints,
         scope: Scope,
         days: &RequestedDays,
+        deploy_workflows: &[String],
     ) -> Result<Self, CollectError> {
         let Scope { probe, repos, .. } = &scope;
         let writer = Writer::new(ports, &probe.login, checkpoints);
@@ -62,7 +65,7 @@ impl<'a> CollectRun<'a> {
             let checkpoint = checkpoints.get(&repo.id).cloned().unwrap_or_default();
             let answers = unsettled.answers.get(&repo.id).cloned().unwrap_or_default();
             let published = drafts.published.get(&repo.id).cloned().unwrap_or_default();
-            tasks.extend(task::tasks(&context, repo, checkpoint, answers, published));
+            tasks.extend(task::tasks(&context, repo, checkpoint, answers, published, deploy_workflows));
         }
         let failed = unsettled.failed.into_iter().chain(drafts.failed).collect();
         Ok(CollectRun { ports, scope, window, writer, read_before, tasks, warnings, failed })
@@ -129,6 +132,7 @@ impl<'a> CollectRun<'a> {
         for (repo, failure) in std::mem::take(&mut self.failed) {
             results.fail(repo, failure);
         }
+        self.find_gone_threads(github, &mut results).await?;
         for repo_id in self.writer.conflicts() {
             results.fail(*repo_id, RepoFailure::transient(CONFLICT.to_owned()));
         }
@@ -141,6 +145,42 @@ impl<'a> CollectRun<'a> {
         }
         let gone = self.save_states(&results.blocked).await?;
         Ok(self.report(github, results, gone, gaps))
+    }
+
+    /// Finds what is gone from the lists in which GitHub shows fewer threads than were counted: it was deleted
+    /// or transferred, which GitHub does not list as a change.
+    async fn find_gone_threads(
+        &mut self,
+        github: &Client,
+        results: &mut TaskResults,
+    ) -> Result<(), CollectError> {
+        let unread = results.unfinished();
+        let is_read = |id: i64| !unread.contains(&id) && !results.blocked.contains_key(&id);
+        let mut lists = Vec::new();
+        for repo in self.scope.repos.iter().filter(|repo| is_read(repo.id)) {
+            let kinds = self.writer.short_lists(repo.id);
+            lists.extend(kinds.into_iter().map(|kind| ShortList { repo: repo.clone(), kind }));
+        }
+        if lists.is_empty() {
+            return Ok(());
+        }
+        let (org, checkpoints) = (&self.scope.probe.login, self.writer.loaded());
+        let report = compare_short_lists(self.ports, github, org, checkpoints, &lists).await?;
+        self.writer.count_repairs(&report);
+        if let Some(limited) = report.limited {
+            // The lists stay short, so the next run compares them.
+            lists.iter().for_each(|list| results.stop(list.repo.id, limited.clone()));
+            return Ok(());
+        }
+        for ShortList { repo, kind } in &lists {
+            match report.failed.iter().find(|(name, _)| *name == repo.name) {
+                Some((_, why)) => {
+                    results.fail(repo.id, RepoFailure::transient(why.clone()));
+                }
+                None => self.writer.settle_count(repo, *kind).await?,
+            }
+        }
+        Ok(())
     }
 
     fn report(

@@ -273,8 +273,11 @@ fn add_releases(repo: &mut Repo, people: &People, rng: &mut Rng, ids: &mut Ids) 
                 with_change(ReleaseChange::Drafted, rng);
                 with_change(ReleaseChange::Published, rng);
             }
-            // None is deleted: only a run that saw it would count it.
-            2 => with_change(ReleaseChange::Published, rng),
+            // A draft that is deleted. A published one that is deleted would stay counted only if it was read.
+            2 => {
+                with_change(ReleaseChange::Drafted, rng);
+                with_change(ReleaseChange::Deleted, rng);
+            }
             _ => release.changes.push((created_at, ReleaseChange::Published)),
         }
         repo.releases.push(release);

@@ -1,13 +1,23 @@
 //! Builds events from GitHub's responses. The mapping is pure: the same response gives the same events.
 //! GitHub's present state is enough to build the retractions too.
 
+mod workflow_runs;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_model::{CommitVersion, Event, EventId, EventKind, Facts, FirstReview, Member};
 
+pub use workflow_runs::WorkflowRunOutcome;
+
 use crate::commits::ComparedCommit;
 use crate::wire::{Actor, Closing, Commit, Deployment, Issue, PullRequest, Release, Review};
+
+/// The version of the code that turns GitHub's answers into events. Increment it whenever the same answer makes
+/// another event, so that what is read again replaces what older code read.
+///
+/// - 1: branches and merge commits of pull requests; `unknown` authors of releases and deployments.
+pub const READING_VERSION: i64 = 1;
 
 /// How far the time of a `ClosedEvent` may be from the `closedAt` that it explains.
 const CLOSED_EVENT_TOLERANCE: TimeDelta = TimeDelta::seconds(5);
@@ -45,6 +55,7 @@ impl EventBuilder {
             occurred_at,
             collected_at: self.collected_at,
             retracted: false,
+            reading: READING_VERSION,
             facts: Facts::default(),
         }
     }
@@ -102,6 +113,13 @@ impl EventBuilder {
             draft: Some(pull.is_draft),
             created_at: Some(pull.created_at),
             merged_at: pull.merged_at,
+            head_ref: Some(pull.head_ref_name.clone()),
+            head_repo_id: pull.head_repository.as_ref().and_then(|repo| repo.database_id),
+            merge_sha: pull
+                .merge_commit
+                .as_ref()
+                .filter(|_| pull.merged_at.is_some())
+                .map(|it| it.oid.clone()),
             labels: pull.labels.clone().map(|labels| labels.entries().into_iter().map(|l| l.name).collect()),
             ..Facts::default()
         };
@@ -205,17 +223,17 @@ impl EventBuilder {
     /// Builds the event of a release; `None` if it is a draft.
     pub fn release(&self, release: &Release) -> Option<Event> {
         let at = release.published_at.filter(|_| !release.is_draft)?;
-        let author = Actor::member(release.author.as_ref());
+        let author = Actor::delivery_member(release.author.as_ref());
         let mut event = self.release_at(release.database_id?, at, author, release.updated_at.timestamp());
         event.facts.created_at = Some(release.created_at);
         event.facts.tag = Some(release.tag_name.clone());
         Some(event)
     }
 
-    /// Builds the retraction of a release that was published at `published_at`, and then unpublished,
-    /// published at another time, or deleted.
+    /// Builds the retraction of a release that was published at `published_at`, and then withdrawn or
+    /// published at another time.
     pub fn retracted_release(&self, id: i64, published_at: DateTime<Utc>, version: i64) -> Event {
-        let event = self.release_at(id, published_at, Member::ghost(), version);
+        let event = self.release_at(id, published_at, Member::unknown(), version);
         Event { retracted: true, ..event }
     }
 
@@ -224,11 +242,12 @@ impl EventBuilder {
     }
 
     /// Builds the events of a deployment: its first success, and its first failure if that came earlier. The
-    /// failure is retracted once the deployment has succeeded.
+    /// failure is retracted once the deployment has succeeded. Statuses that came later than
+    /// [`SETTLED_AFTER`] do not count.
     pub fn deployment(&self, deployment: &Deployment) -> Vec<Event> {
         let Some(id) = deployment.database_id else { return Vec::new() };
         let outcome = DeploymentOutcome::of(deployment);
-        let member = Actor::member(deployment.creator.as_ref());
+        let member = Actor::delivery_member(deployment.creator.as_ref());
         let facts = Facts {
             sha: deployment.commit_oid.clone(),
             created_at: Some(deployment.created_at),
@@ -239,34 +258,39 @@ impl EventBuilder {
             let event = self.event(id, kind, version.timestamp(), member.clone(), at);
             Event { facts: facts.clone(), ..event }
         };
+        // An earlier version of this program counted a success that came too late. It retracted the failure
+        // with the version of that success, so the failure needs a greater one.
+        let late = outcome.late_success.map(|at| {
+            let event = event(EventId::deployment_success(id), EventKind::DeploymentSuccess, at, at);
+            Event { retracted: true, ..event }
+        });
         let success = outcome
             .success
             .map(|at| event(EventId::deployment_success(id), EventKind::DeploymentSuccess, at, at));
         let failure = outcome.failure.map(|at| {
             // The retraction keeps the time of the failure and takes the version of the success.
-            let version = outcome.success.unwrap_or(at);
+            let version = outcome.late_success.map_or(at, |late| late + TimeDelta::seconds(1));
+            let version = outcome.success.unwrap_or(version);
             let event = event(EventId::deployment_failure(id), EventKind::DeploymentFailure, version, at);
             Event { retracted: outcome.success.is_some(), ..event }
         });
-        success.into_iter().chain(failure).collect()
-    }
-
-    /// Builds the retraction of a failed deployment that no longer exists. It has the version of the failure:
-    /// of two equal versions the retraction wins, while a later success still wins over both.
-    pub fn retracted_deployment_failure(&self, id: i64, failed_at: DateTime<Utc>) -> Event {
-        let (failure, version) = (EventId::deployment_failure(id), failed_at.timestamp());
-        let event = self.event(failure, EventKind::DeploymentFailure, version, Member::ghost(), failed_at);
-        Event { retracted: true, ..event }
+        success.into_iter().chain(late).chain(failure).collect()
     }
 }
 
-/// When a deployment first succeeded or failed.
+/// How long after its creation a deployment, or a workflow run, can still succeed or fail. What comes later does
+/// not count, so one reading after this time is final.
+pub const SETTLED_AFTER: TimeDelta = TimeDelta::days(90);
+
+/// When a deployment first succeeded or failed, within [`SETTLED_AFTER`] of its creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeploymentOutcome {
-    /// The first success, UTC; `None` if it never succeeded.
+    /// The first success, UTC; `None` if there was none in time.
     pub success: Option<DateTime<Utc>>,
-    /// The first failure, UTC; `None` if it never failed, or only after it had succeeded.
+    /// The first failure, UTC; `None` if there was none in time, or only after the success.
     pub failure: Option<DateTime<Utc>>,
+    /// The first success, UTC, if it came too late to count; `None` if it came in time or not at all.
+    pub late_success: Option<DateTime<Utc>>,
 }
 
 impl DeploymentOutcome {
@@ -277,9 +301,12 @@ impl DeploymentOutcome {
                 deployment.statuses.iter().flat_map(|statuses| &statuses.nodes).flatten().flatten();
             statuses.filter(|s| states.contains(&s.state.as_str())).map(|s| s.created_at).min()
         };
-        let success = first(&["SUCCESS"]);
-        let failure = first(&["FAILURE", "ERROR"]).filter(|&at| success.is_none_or(|success| at <= success));
-        DeploymentOutcome { success, failure }
+        let settled_at = deployment.created_at + SETTLED_AFTER;
+        let (first_success, first_failure) = (first(&["SUCCESS"]), first(&["FAILURE", "ERROR"]));
+        let success = first_success.filter(|at| *at <= settled_at);
+        let failure =
+            first_failure.filter(|at| *at <= settled_at && success.is_none_or(|success| *at <= success));
+        DeploymentOutcome { success, failure, late_success: first_success.filter(|at| *at > settled_at) }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Decodes rows to events.
 
+use std::collections::BTreeSet;
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type, TimestampMillisecondType};
 use arrow_array::{
@@ -20,6 +22,17 @@ use crate::error::{Error, Result};
 pub fn decode(batch: &RecordBatch) -> Result<Vec<Event>> {
     let rows = EventRows::from_batch(batch)?;
     (0..batch.num_rows()).map(|row| rows.event(row)).collect()
+}
+
+/// Returns the rows of some repositories as events, in the same order. The rows of other repositories are not
+/// decoded.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_repos(batch: &RecordBatch, repo_ids: &BTreeSet<i64>) -> Result<Vec<Event>> {
+    let rows = EventRows::from_batch(batch)?;
+    let wanted = (0..batch.num_rows()).filter(|row| repo_ids.contains(&rows.repo_id.value(*row)));
+    wanted.map(|row| rows.event(row)).collect()
 }
 
 /// A column of dictionary-encoded strings.
@@ -92,6 +105,11 @@ pub(crate) struct EventRows {
     review_state: DictionaryStrings,
     environment: DictionaryStrings,
     tag: StringArray,
+    reading: Int64Array,
+    head_ref: StringArray,
+    head_repo_id: Int64Array,
+    merge_sha: StringArray,
+    workflow: DictionaryStrings,
 }
 
 impl EventRows {
@@ -136,6 +154,11 @@ impl EventRows {
             review_state: dictionary(column::REVIEW_STATE),
             environment: dictionary(column::ENVIRONMENT),
             tag: text(column::TAG),
+            reading: integer(column::READING),
+            head_ref: text(column::HEAD_REF),
+            head_repo_id: integer(column::HEAD_REPO_ID),
+            merge_sha: text(column::MERGE_SHA),
+            workflow: dictionary(column::WORKFLOW),
         })
     }
 
@@ -173,6 +196,7 @@ impl EventRows {
             occurred_at: time(self.occurred_at.value(row), column::OCCURRED_AT)?,
             collected_at: time(self.collected_at.value(row), column::COLLECTED_AT)?,
             retracted: self.retracted.value(row),
+            reading: number(&self.reading, row).unwrap_or_default(),
             facts: self.facts(row)?,
         })
     }
@@ -200,6 +224,10 @@ impl EventRows {
             review_state: owned(self.review_state.get(row)),
             environment: owned(self.environment.get(row)),
             tag: owned(text(&self.tag, row)),
+            head_ref: owned(text(&self.head_ref, row)),
+            head_repo_id: number(&self.head_repo_id, row),
+            merge_sha: owned(text(&self.merge_sha, row)),
+            workflow: owned(self.workflow.get(row)),
         })
     }
 }
