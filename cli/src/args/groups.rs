@@ -1,5 +1,6 @@
 //! Groups of options that several commands share.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -34,6 +35,14 @@ impl GitHubOptions {
     }
 }
 
+/// The configuration to set before anything else.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ConfigOption {
+    /// Set the configuration first: bots, aliases and more (see `github-metrics config`)
+    #[arg(long, value_name = "FILE", env = "GITHUB_METRICS_CONFIG", hide_env = true)]
+    pub(crate) config: Option<PathBuf>,
+}
+
 /// Where a server listens.
 #[derive(Args)]
 pub(crate) struct ListenOption {
@@ -42,10 +51,15 @@ pub(crate) struct ListenOption {
     pub(crate) listen: Option<String>,
 }
 
-/// Whether the work of bots counts.
+/// Whose work counts.
 #[derive(Args)]
 pub(crate) struct BotsOption {
-    /// Work of bots
-    #[arg(long, value_name = "BOTS", default_value = "exclude", value_parser = ["exclude", "include", "only"])]
+    /// Work of bots; auto counts it in deploys, deploy_failures and releases only
+    #[arg(
+        long,
+        value_name = "BOTS",
+        default_value = "auto",
+        value_parser = ["auto", "exclude", "include", "only"]
+    )]
     pub(crate) bots: String,
 }

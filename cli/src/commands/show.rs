@@ -178,6 +178,7 @@ impl MetricsView {
         let last_day = self.range.until().pred_opt().unwrap_or(self.range.until());
         let days = (self.range.until() - self.range.since()).num_days();
         let bots = match answer["bots"].as_str() {
+            Some("exclude") => ", bots excluded",
             Some("include") => ", bots included",
             Some("only") => ", bots only",
             _ => "",

@@ -117,10 +117,11 @@ pub async fn work(
     let days = RequestedDays::from_request(request, ports.clock.now())?;
     let github = &github.for_org(&request.org).await?.metered();
     let node_ids: Vec<String> = items.iter().map(|item| item.node_id.clone()).collect();
+    let workflows = deploy_workflows(ports, &request.org).await?;
     let checkpoints = load_checkpoints(ports, &request.org, items.iter().map(|item| item.repo_id)).await?;
     let scope = Scope::from_probe_by_id(github.probe_repos(&request.org, &node_ids).await?);
     let listed: BTreeSet<i64> = scope.listed();
-    let run = CollectRun::prepare(ports, github, checkpoints, scope, &days, &request.deploy_workflows).await?;
+    let run = CollectRun::prepare(ports, github, checkpoints, scope, &days, &workflows).await?;
     let mut report = run.read(github, request.parallelism.max(1), observer).await?;
     for item in items.iter().filter(|item| !listed.contains(&item.repo_id)) {
         let why = format!(
@@ -139,8 +140,14 @@ async fn prepare_run<'a>(
     request: &CollectRequest,
 ) -> Result<CollectRun<'a>, CollectError> {
     let days = RequestedDays::from_request(request, ports.clock.now())?;
+    let workflows = deploy_workflows(ports, &request.org).await?;
     let checkpoints = Checkpoint::load_repos(&*ports.checkpoints, &request.org).await?;
     let scope = Scope::from_names(github.probe(&request.org).await?, &request.repos)?;
     save_names(ports, &scope.probe, ports.clock.now()).await?;
-    CollectRun::prepare(ports, github, checkpoints, scope, &days, &request.deploy_workflows).await
+    CollectRun::prepare(ports, github, checkpoints, scope, &days, &workflows).await
+}
+
+/// Returns the files of the workflows whose runs count as deployments, from the organization's configuration.
+async fn deploy_workflows(ports: &CollectPorts, org: &str) -> Result<Vec<String>, CollectError> {
+    Ok(gam_lake::configuration::latest(&*ports.objects, org).await?.configuration.deploy_workflows)
 }

@@ -43,6 +43,8 @@ fn events(count: u64) -> Vec<Event> {
                 retracted: false,
                 reading: 0,
                 facts: Facts {
+                    sha: (kind == EventKind::Commit)
+                        .then(|| format!("{:040x}", u128::from(n) * 0x9e37_79b9_7f4a_7c15)),
                     parents: Some(1),
                     additions: Some(rng.i64(0..500)),
                     deletions: Some(rng.i64(0..500)),

@@ -8,6 +8,8 @@ use arrow_array::{
     PrimitiveArray, RecordBatch, StringArray, StructArray, TimestampMillisecondArray,
 };
 
+use gam_model::Identity;
+
 use crate::fold::FoldError;
 
 /// All columns that a fold reads.
@@ -15,9 +17,14 @@ pub(crate) struct EventColumns<'a> {
     pub(crate) kind: DictionaryColumn<'a>,
     pub(crate) repo_id: &'a Int64Array,
     pub(crate) member: DictionaryColumn<'a>,
+    pub(crate) member_id: &'a Int64Array,
     pub(crate) member_kind: DictionaryColumn<'a>,
     pub(crate) occurred_at: &'a TimestampMillisecondArray,
-    pub(crate) retracted: &'a BooleanArray,
+    repo: DictionaryColumn<'a>,
+    /// For each value of the dictionary of `repo`, whether the repository is excluded.
+    excluded_repos: Vec<bool>,
+    retracted: &'a BooleanArray,
+    pub(crate) sha: &'a StringArray,
     pub(crate) parents: &'a Int32Array,
     pub(crate) additions: &'a Int64Array,
     pub(crate) deletions: &'a Int64Array,
@@ -31,14 +38,20 @@ pub(crate) struct EventColumns<'a> {
 impl<'a> EventColumns<'a> {
     /// # Errors
     /// If a column is missing or has the wrong type.
-    pub(crate) fn from_batch(batch: &'a RecordBatch) -> Result<Self, FoldError> {
+    pub(crate) fn from_batch(batch: &'a RecordBatch, identity: &Identity) -> Result<Self, FoldError> {
+        let repo = DictionaryColumn::from_batch(batch, "repo")?;
+        let is_excluded = |name: Option<&str>| name.is_some_and(|name| identity.is_excluded_repo(name));
         Ok(EventColumns {
+            excluded_repos: repo.values.iter().map(is_excluded).collect(),
+            repo,
             kind: DictionaryColumn::from_batch(batch, "kind")?,
             repo_id: column(batch, "repo_id")?,
             member: DictionaryColumn::from_batch(batch, "member")?,
+            member_id: column(batch, "member_id")?,
             member_kind: DictionaryColumn::from_batch(batch, "member_kind")?,
             occurred_at: column(batch, "occurred_at")?,
             retracted: column(batch, "retracted")?,
+            sha: column(batch, "sha")?,
             parents: column(batch, "parents")?,
             additions: column(batch, "additions")?,
             deletions: column(batch, "deletions")?,
@@ -48,6 +61,19 @@ impl<'a> EventColumns<'a> {
             created_at: column(batch, "created_at")?,
             first_reviews: FirstReviewsColumn::from_batch(batch)?,
         })
+    }
+}
+
+impl EventColumns<'_> {
+    pub(crate) fn row_count(&self) -> usize {
+        self.repo_id.len()
+    }
+}
+
+impl EventColumns<'_> {
+    /// Returns whether the event in the row counts: it is not retracted, and its repository is not excluded.
+    pub(crate) fn counts(&self, row: usize) -> bool {
+        !self.retracted.value(row) && !self.repo.index(row).is_some_and(|repo| self.excluded_repos[repo])
     }
 }
 
@@ -78,6 +104,11 @@ impl<'a> DictionaryColumn<'a> {
         let dictionary: &DictionaryArray<Int32Type> = column(batch, name)?;
         let values = dictionary.values().as_any().downcast_ref().ok_or(FoldError::InvalidColumn(name))?;
         Ok(DictionaryColumn { values, keys: dictionary.keys() })
+    }
+
+    /// Returns the row's value; `None` if it is null.
+    pub(crate) fn text(&self, row: usize) -> Option<&'a str> {
+        self.index(row).map(|index| self.values.value(index))
     }
 
     /// Returns the index of the row's value in `values`; `None` if it is null.

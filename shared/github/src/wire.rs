@@ -65,6 +65,11 @@ pub struct Actor {
 }
 
 impl Actor {
+    /// Returns the member that made a release or a deployment; the unknown member if GitHub shows nobody.
+    pub fn delivery_member(actor: Option<&Actor>) -> Member {
+        actor.map_or_else(Member::unknown, |actor| Actor::member(Some(actor)))
+    }
+
     /// Returns the member that an actor is; the ghost if the account was deleted.
     pub fn member(actor: Option<&Actor>) -> Member {
         match actor {

@@ -69,6 +69,12 @@ impl EventKind {
     pub fn parse(name: &str) -> Option<Self> {
         name.parse().ok()
     }
+
+    /// Returns whether it is a release or a deployment. By default these count whoever made them, because a
+    /// workflow does it more often than a person.
+    pub fn is_delivery(self) -> bool {
+        matches!(self, EventKind::Release | EventKind::DeploymentSuccess | EventKind::DeploymentFailure)
+    }
 }
 
 /// The identity of a fact, as text. Times in ids are epoch seconds.

@@ -185,7 +185,7 @@ impl EventBuilder {
     /// Builds the event of a release; `None` if it is a draft.
     pub fn release(&self, release: &Release) -> Option<Event> {
         let at = release.published_at.filter(|_| !release.is_draft)?;
-        let author = Actor::member(release.author.as_ref());
+        let author = Actor::delivery_member(release.author.as_ref());
         let mut event = self.release_at(release.database_id?, at, author, release.updated_at.timestamp());
         event.facts.created_at = Some(release.created_at);
         event.facts.tag = Some(release.tag_name.clone());
@@ -195,7 +195,7 @@ impl EventBuilder {
     /// Builds the retraction of a release that was published at `published_at`, and then withdrawn or
     /// published at another time.
     pub fn retracted_release(&self, id: i64, published_at: DateTime<Utc>, version: i64) -> Event {
-        let event = self.release_at(id, published_at, Member::ghost(), version);
+        let event = self.release_at(id, published_at, Member::unknown(), version);
         Event { retracted: true, ..event }
     }
 
@@ -209,7 +209,7 @@ impl EventBuilder {
     pub fn deployment(&self, deployment: &Deployment) -> Vec<Event> {
         let Some(id) = deployment.database_id else { return Vec::new() };
         let outcome = DeploymentOutcome::of(deployment);
-        let member = Actor::member(deployment.creator.as_ref());
+        let member = Actor::delivery_member(deployment.creator.as_ref());
         let facts = Facts {
             sha: deployment.commit_oid.clone(),
             created_at: Some(deployment.created_at),

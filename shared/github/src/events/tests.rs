@@ -325,7 +325,7 @@ fn a_draft_is_no_release() {
     };
     let published = release(json!({})).unwrap();
     assert_eq!(published.id.as_str(), "release:3:1735689600");
-    assert_eq!(published.member, Member::ghost());
+    assert_eq!(published.member, Member::unknown());
     assert!(release(json!({ "isDraft": true, "publishedAt": null })).is_none());
     assert!(release(json!({ "databaseId": null })).is_none());
 }
