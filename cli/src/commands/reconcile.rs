@@ -108,7 +108,10 @@ mod tests {
             "Acme: 4 repositories compared, nothing differs from GitHub (2 requests, 2 points, 10 B)"
         );
         report.listed = 1;
-        assert!(summary(&report).contains("4 repositories compared; reviews and deployments of 1 of them, nothing"));
+        assert!(
+            summary(&report)
+                .contains("4 repositories compared; reviews and deployments of 1 of them, nothing")
+        );
         report.differences.push(Difference { repo: "site".into(), what: "issues", entries: 1 });
         assert!(summary(&report).contains("repaired 1 entry that differed from GitHub"));
         report.failed.push(("api".into(), "GitHub does not answer".into()));

@@ -173,7 +173,9 @@ impl WorkflowReader<'_> {
     fn forget_deleted(&mut self, lower_bound: DateTime<Utc>) {
         let read_at = self.context.probed_at;
         let checkpoint = &mut self.checkpoint;
-        checkpoint.unsettled.retain(|_, run| run.created_at < lower_bound || !is_over(run.created_at, read_at));
+        checkpoint
+            .unsettled
+            .retain(|_, run| run.created_at < lower_bound || !is_over(run.created_at, read_at));
     }
 
     /// Forgets runs of an unchanged list that are over.

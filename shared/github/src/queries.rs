@@ -253,7 +253,9 @@ pub fn history_counts(spans: &[(DateTime<Utc>, DateTime<Utc>)]) -> String {
 pub fn threads_by_number(field: &str, numbers: &[i64]) -> String {
     let threads: String =
         numbers.iter().map(|number| format!("n{number}:{field}(number:{number}){{number}} ")).collect();
-    format!("query ThreadsByNumber($repo:ID!){{rateLimit{{cost}}node(id:$repo){{...on Repository{{{threads}}}}}}}")
+    format!(
+        "query ThreadsByNumber($repo:ID!){{rateLimit{{cost}}node(id:$repo){{...on Repository{{{threads}}}}}}}"
+    )
 }
 
 /// Returns a document that fetches up to 100 commits by object id, under the aliases `c0`, `c1`, ... The ids

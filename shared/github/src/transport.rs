@@ -106,7 +106,10 @@ impl Transport {
                 ApiRequest::Get(path) => session.rest._get(*path).await,
                 ApiRequest::GetIfChanged(path, etag) => {
                     let headers = HeaderValue::from_str(etag).map(|etag| (IF_NONE_MATCH, etag));
-                    session.rest._get_with_headers(*path, headers.ok().map(|it| [it].into_iter().collect())).await
+                    session
+                        .rest
+                        ._get_with_headers(*path, headers.ok().map(|it| [it].into_iter().collect()))
+                        .await
                 }
                 ApiRequest::Post(path) => session.rest._post(*path, None::<&()>).await,
                 ApiRequest::Query(body) => session.graphql._post("/graphql", Some(*body)).await,

@@ -86,8 +86,7 @@ impl Client {
         run_id: i64,
         attempt: i64,
     ) -> Result<Option<WorkflowRun>, Error> {
-        let path =
-            format!("/repos/{}/{}/actions/runs/{run_id}/attempts/{attempt}", repo.owner, repo.name);
+        let path = format!("/repos/{}/{}/actions/runs/{run_id}/attempts/{attempt}", repo.owner, repo.name);
         match self.get(WORKFLOW_RUNS, &path).await {
             Ok((run, _)) => Ok(Some(run)),
             Err(Error::NotFound(_)) => Ok(None),
@@ -102,12 +101,12 @@ mod tests {
 
     #[test]
     fn the_path_of_a_query_is_encoded() {
-        let repo =
-            RepoRef { owner: "acme".into(), name: "site".into(), node_id: "R_1".into(), id: 1 };
+        let repo = RepoRef { owner: "acme".into(), name: "site".into(), node_id: "R_1".into(), id: 1 };
         let at = |second| DateTime::from_timestamp(second, 0).unwrap();
         let mut query =
             WorkflowRunQuery { workflow: "deploy it.yml", branch: "release/1+2", created: None, page: 1 };
-        let path = "/repos/acme/site/actions/workflows/deploy%20it.yml/runs?branch=release%2F1%2B2&per_page=100";
+        let path =
+            "/repos/acme/site/actions/workflows/deploy%20it.yml/runs?branch=release%2F1%2B2&per_page=100";
         assert_eq!(query.path(&repo), path);
         (query.created, query.page) = (Some((at(0), at(60))), 2);
         let rest = "&created=1970-01-01T00%3A00%3A00Z..1970-01-01T00%3A01%3A00Z&page=2";

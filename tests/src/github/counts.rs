@@ -148,7 +148,8 @@ impl GraphQlRequest<'_> {
         let (mut threads, mut errors) = (serde_json::Map::new(), Vec::new());
         let Some(repo) = self.repo() else { return self.answer_for_repo(|_| Ok(Value::Null)) };
         for part in self.document.split("(number:").collect::<Vec<_>>().windows(2) {
-            let (alias, field) = part[0].rsplit(['{', ' ']).next().and_then(|it| it.split_once(':')).unwrap_or_default();
+            let (alias, field) =
+                part[0].rsplit(['{', ' ']).next().and_then(|it| it.split_once(':')).unwrap_or_default();
             let number = part[1].split(')').next().and_then(|number| number.parse::<i64>().ok());
             let mut numbers: Vec<&Thread> = match field {
                 "issue" => repo.issues.iter().collect(),
@@ -162,7 +163,8 @@ impl GraphQlRequest<'_> {
             let node = numbers.first().map(|thread| json!({ "number": thread.number }));
             threads.insert(alias.to_owned(), node.unwrap_or(Value::Null));
         }
-        self.answer_for_repo(|_| Ok(Value::Object(threads))).map(|(data, more)| (data, [errors, more].concat()))
+        self.answer_for_repo(|_| Ok(Value::Object(threads)))
+            .map(|(data, more)| (data, [errors, more].concat()))
     }
 
     /// Answers the permission check: the token can read everything but the world's forbidden fields.

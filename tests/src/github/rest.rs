@@ -121,7 +121,11 @@ fn workflow_run(run: &WorkflowRun, attempt: Option<usize>, now: Time) -> Value {
 }
 
 fn query_text<'a>(query: &'a str, name: &str) -> Option<&'a str> {
-    query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
+    query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value)
 }
 
 fn query_number(query: &str, name: &str) -> Option<usize> {

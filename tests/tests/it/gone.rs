@@ -21,7 +21,8 @@ fn world() -> World {
     let mut world = World::new("acme");
     let mut site = Repo::new(7, "site", at("2024-01-01"));
     let closed = ThreadChange::Closed { event_offset_s: Some(0) };
-    site.issues = vec![thread(1, "2024-01-02"), thread(2, "2024-01-03").with_change(at("2024-01-04"), closed)];
+    site.issues =
+        vec![thread(1, "2024-01-02"), thread(2, "2024-01-03").with_change(at("2024-01-04"), closed)];
     let mut api = Repo::new(8, "api", at("2024-01-01"));
     api.issues = vec![thread(1, "2024-01-05")];
     world.repos = vec![site, api];

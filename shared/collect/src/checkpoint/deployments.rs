@@ -129,7 +129,8 @@ mod stored_unsettled {
         match Stored::deserialize(deserializer)? {
             Stored::ById(by_id) => {
                 let entries = by_id.into_iter().map(|(id, it)| {
-                    let id = id.parse().map_err(|_| D::Error::custom(format!("{id:?} is not a numeric id")))?;
+                    let id =
+                        id.parse().map_err(|_| D::Error::custom(format!("{id:?} is not a numeric id")))?;
                     let has_failed = it.failed_at.is_some();
                     let (node_id, created_at) = (it.node_id, it.created_at);
                     Ok((id, UnsettledDeployment { node_id, created_at, has_failed }))
@@ -210,7 +211,8 @@ mod tests {
         let stored = r#"{"unsettled":{"41":{"node_id":"DE_41","created_at":"2024-03-17T12:00:00Z",
             "failed_at":"2024-03-18T12:00:00Z"},"42":{"node_id":"DE_42","created_at":"2024-03-18T12:00:00Z"}}}"#;
         let checkpoint: DeploymentsCheckpoint = serde_json::from_str(stored).expect("a checkpoint");
-        let failed = |id: i64| (checkpoint.unsettled[&id].node_id.as_str(), checkpoint.unsettled[&id].has_failed);
+        let failed =
+            |id: i64| (checkpoint.unsettled[&id].node_id.as_str(), checkpoint.unsettled[&id].has_failed);
         assert_eq!((failed(41), failed(42)), (("DE_41", true), ("DE_42", false)));
     }
 }

@@ -11,8 +11,9 @@ use serde::de::DeserializeOwned;
 
 use super::{
     CommitWalk, CommitsCheckpoint, CoveredCommits, DeploymentsCheckpoint, DeploymentsWalk, HistorySearch,
-    HistoryWindow, MoveStep, PendingLineCounts, ProbedReleases, ReleasesCheckpoint, RepoCheckpoint, ThreadsCheckpoint,
-    ThreadsWalk, TipMove, UnsettledDeployment, UnsettledRun, WalkDirection, WorkflowCheckpoint, WorkflowRunWalk,
+    HistoryWindow, MoveStep, PendingLineCounts, ProbedReleases, ReleasesCheckpoint, RepoCheckpoint,
+    ThreadsCheckpoint, ThreadsWalk, TipMove, UnsettledDeployment, UnsettledRun, WalkDirection,
+    WorkflowCheckpoint, WorkflowRunWalk,
 };
 
 fn at(day: u32) -> DateTime<Utc> {
@@ -109,11 +110,7 @@ fn full_repo() -> RepoCheckpoint {
             total: 3,
             unsettled: [(
                 41,
-                UnsettledDeployment {
-                    node_id: "DE_41".to_owned(),
-                    created_at: at(17),
-                    has_failed: true,
-                },
+                UnsettledDeployment { node_id: "DE_41".to_owned(), created_at: at(17), has_failed: true },
             )]
             .into(),
             read_again_from: Some(at(18)),

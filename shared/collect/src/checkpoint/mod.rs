@@ -17,8 +17,8 @@ use gam_github::RepoState;
 use serde::{Deserialize, Serialize};
 
 pub use commits::{
-    CommitWalk, CommitsCheckpoint, CoveredCommits, HistorySearch, HistoryWindow, MoveStep,
-    PendingLineCounts, TipMove,
+    CommitWalk, CommitsCheckpoint, CoveredCommits, HistorySearch, HistoryWindow, MoveStep, PendingLineCounts,
+    TipMove,
 };
 pub use deployments::{DeploymentsCheckpoint, DeploymentsWalk, UnsettledDeployment};
 pub use releases::{ProbedReleases, ReleasesCheckpoint};

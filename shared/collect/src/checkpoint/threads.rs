@@ -159,7 +159,11 @@ mod tests {
 
     #[test]
     fn a_list_is_short_if_it_lost_more_than_it_gained() {
-        let read = |total| ThreadsCheckpoint { covered_from: Some(DateTime::UNIX_EPOCH), total, ..Default::default() };
+        let read = |total| ThreadsCheckpoint {
+            covered_from: Some(DateTime::UNIX_EPOCH),
+            total,
+            ..Default::default()
+        };
         let after = |total, opened, is_uncertain| {
             let mut checkpoint = read(9);
             checkpoint.count_threads(total, opened, is_uncertain);

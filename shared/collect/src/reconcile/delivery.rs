@@ -24,7 +24,9 @@ impl RepoComparison<'_> {
         let (mut missing, mut cursor, mut size) = (Vec::new(), None::<String>, PageSize::new(100));
         while !unseen.is_empty() {
             let page = self.github.releases(&self.repo, cursor.as_deref(), &mut size).await?;
-            for release in page.entries.iter().filter(|it| it.database_id.is_some_and(|id| unseen.remove(&id))) {
+            for release in
+                page.entries.iter().filter(|it| it.database_id.is_some_and(|id| unseen.remove(&id)))
+            {
                 missing.extend(self.event_builder.release(release));
             }
             cursor = page.next;

@@ -264,8 +264,7 @@ impl<'a> Reconciliation<'a> {
     ) -> Result<Self, CollectError> {
         let begun = Instant::now();
         let ids: BTreeSet<i64> = repos.iter().map(|repo| repo.id).collect();
-        let stored =
-            if ids.is_empty() { HashMap::new() } else { load_repos(ports, org, &ids).await? };
+        let stored = if ids.is_empty() { HashMap::new() } else { load_repos(ports, org, &ids).await? };
         Ok(Reconciliation {
             ports,
             github,
@@ -324,7 +323,9 @@ impl<'a> Reconciliation<'a> {
     ) -> Result<Result<(), Limited>, CollectError> {
         match compared {
             Ok(()) => {}
-            Err(CollectError::GitHub(Error::Limited { until, why })) => return Ok(Err(Limited { until, why })),
+            Err(CollectError::GitHub(Error::Limited { until, why })) => {
+                return Ok(Err(Limited { until, why }));
+            }
             Err(CollectError::GitHub(error)) => {
                 let failed = repos.iter().map(|repo| (repo.name.clone(), error.to_string()));
                 self.report.failed.extend(failed);

@@ -179,9 +179,8 @@ impl Reconciliation<'_> {
         pending: &PendingRepairs,
         rows: &FoundRows,
     ) -> Result<(), CollectError> {
-        let repaired = pending.thread_events.values().filter_map(|thread| {
-            Some((thread.kind, rows.repair(thread)?))
-        });
+        let repaired =
+            pending.thread_events.values().filter_map(|thread| Some((thread.kind, rows.repair(thread)?)));
         let retracted = rows.gone.iter().filter_map(|event| {
             let retraction = Event { version: event.version + 1, retracted: true, ..event.clone() };
             Some((list_of(event.kind)?, retraction))

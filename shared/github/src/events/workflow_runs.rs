@@ -92,9 +92,7 @@ mod tests {
             collected_at: DateTime::UNIX_EPOCH,
         };
         let events = builder.workflow_run("deploy.yml", &attempts[0], outcome).into_iter();
-        events
-            .map(|e| (e.id.to_string(), e.retracted, e.occurred_at.format("%m-%d").to_string()))
-            .collect()
+        events.map(|e| (e.id.to_string(), e.retracted, e.occurred_at.format("%m-%d").to_string())).collect()
     }
 
     #[test]
