@@ -8,6 +8,7 @@ use gam_model::Identity;
 use gam_model::configuration::parse;
 
 use crate::error::usage_error;
+use crate::format::count;
 
 /// The configuration file that is read if `--config` is not given.
 const DEFAULT_PATH: &str = "github-metrics.toml";
@@ -40,9 +41,30 @@ pub(crate) fn load(path: Option<&Path>) -> anyhow::Result<Identity> {
     .map_err(|why| usage_error(format!("the configuration {display} is malformed: {why}")))
 }
 
+/// Says how many lines of the mailmap map nothing; `None` if all do. The lines hold addresses, so it quotes none.
+pub(crate) fn mailmap_warning(identity: &Identity) -> Option<String> {
+    let lines = identity.mailmap().ignored_lines();
+    (lines > 0).then(|| {
+        format!(
+            "mailmap: {} passed over, because {} no address: expected Name <login or address> <other login or \
+             address>",
+            count(lines, "line is", "lines are"),
+            if lines == 1 { "it maps" } else { "they map" }
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_of_a_mailmap_that_map_nothing_are_counted() {
+        let identity = |text: &str| Identity::default().with_mailmap(gam_model::mailmap::parse(text));
+        assert_eq!(mailmap_warning(&identity("Ann <ann@x> <old@x>\n")), None);
+        let text = mailmap_warning(&identity("ann@x\nAnn <>\n")).unwrap();
+        assert!(text.contains("2 lines are passed over") && !text.contains('@'), "{text}");
+    }
 
     #[test]
     fn only_the_default_file_may_be_missing() {

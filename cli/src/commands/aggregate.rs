@@ -9,6 +9,7 @@ use gam_model::Month;
 use serde_json::json;
 
 use crate::args;
+use crate::config::mailmap_warning;
 use crate::error::one_line;
 use crate::exit::Exit;
 use crate::format::{count, duration};
@@ -40,10 +41,18 @@ pub(crate) struct AggregateArgs {
 /// Processes the inbox of every given organization.
 pub(crate) async fn run(session: &CliSession, args: AggregateArgs) -> anyhow::Result<Exit> {
     let data = OpenData::open(&session.settings).await?;
+    print_mailmap_warning(session, &data);
     let aggregation = aggregate_orgs(session, &data, &args);
     let exit = signals::run_until_stopped(&session.console, STOPPED, aggregation).await;
     data.close().await;
     exit
+}
+
+/// Prints how many lines of the configured mailmap map nothing.
+pub(super) fn print_mailmap_warning(session: &CliSession, data: &OpenData) {
+    if let Some(warning) = mailmap_warning(&data.aggregate_ports().identity) {
+        session.console.print_notice(warning);
+    }
 }
 
 async fn aggregate_orgs(session: &CliSession, data: &OpenData, args: &AggregateArgs) -> anyhow::Result<Exit> {

@@ -13,6 +13,7 @@ use gam_model::{Clock, SystemClock};
 use serde_json::json;
 
 use crate::args::{self, GitHubOptions};
+use crate::config::mailmap_warning;
 use crate::error::one_line;
 use crate::exit::Exit;
 use crate::format::{count, duration, integer, utc_from};
@@ -289,7 +290,10 @@ fn clock_finding(server: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Finding {
 
 fn check_configuration(settings: &CliSettings) -> Finding {
     match settings.identity() {
-        Ok(_) => fine("configuration", "bots and aliases are valid"),
+        Ok(identity) => match mailmap_warning(&identity) {
+            Some(warning) => doubtful("configuration", warning),
+            None => fine("configuration", "bots and aliases are valid"),
+        },
         Err(error) => broken("configuration", one_line(&error)),
     }
 }

@@ -54,6 +54,7 @@ pub(crate) async fn run(session: &CliSession, args: UpArgs) -> anyhow::Result<Ex
     let github = session.settings.github(&args.github)?;
     let server = BoundServer::bind(session, &args.listen).await?;
     let data = OpenData::open(&session.settings).await?;
+    aggregate::print_mailmap_warning(session, &data);
     let console = session.console.clone();
     let shutdown = async move {
         signals::wait_for_stop_signal().await;

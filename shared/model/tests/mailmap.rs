@@ -24,8 +24,8 @@ fn check_mailmap(repository: &Path, text: &str, authors: &[(&str, &str)]) -> Vec
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let shown = String::from_utf8(output.stdout).expect("text");
     let address = |line: &str| {
-        let (_, after) = line.rsplit_once('<').expect("an address");
-        after.trim_end_matches('>').to_owned()
+        let (_, after) = line.split_once('<').expect("an address");
+        after.strip_suffix('>').expect("an address").to_owned()
     };
     shown.lines().map(address).collect()
 }

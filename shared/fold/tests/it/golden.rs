@@ -17,7 +17,7 @@ fn events() -> Vec<Event> {
     let mut events = Vec::new();
     for (number, kind) in (0..).zip(EventKind::ALL.into_iter().cycle().take(300)) {
         let name = names[number as usize % names.len()];
-        let mut event = event(kind, 1 + number % 3, name, hour(number * 5 / 2));
+        let mut event = event(kind, 1 + number % 3, name, hour(number * 12 / 5));
         event.facts.parents = Some((number % 4) as i32);
         event.facts.additions = (number % 7 != 0).then_some(number);
         event.facts.deletions = Some(number / 2);
