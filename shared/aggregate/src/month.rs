@@ -120,12 +120,13 @@ impl AggregateRun<'_> {
     }
 
     fn is_newer_logic(&self, current: Option<&Snapshot>, marker: Option<&Marker>) -> bool {
-        current.is_some_and(|current| current.stamp.logic_version > self.logic.version)
+        let is_newer = |stamp: &Stamp| stamp.logic_version > self.logic.version || stamp.has_newer_schema();
+        current.is_some_and(|current| is_newer(&current.stamp))
             || marker.is_some_and(|marker| marker.logic.version > self.logic.version)
     }
 
     fn stamp(&self, generation: u64) -> Stamp {
-        Stamp { generation, logic_version: self.logic.version, identity: self.logic.identity.clone() }
+        Stamp::new(generation, self.logic.version, self.logic.identity.clone())
     }
 
     async fn fold(&self, month: Month, merged: &snapshot::MergedRows) -> Result<MonthFold, AggregateError> {

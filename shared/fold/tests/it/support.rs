@@ -42,6 +42,7 @@ pub(crate) fn event(kind: EventKind, repo_id: i64, name: &str, at: DateTime<Utc>
         occurred_at: at,
         collected_at: at,
         retracted: false,
+        reading: 0,
         facts: Facts { created_at: Some(at - TimeDelta::hours(5)), ..Facts::default() },
     }
 }

@@ -9,6 +9,12 @@ use gam_model::{CommitVersion, Event, EventId, EventKind, Facts, FirstReview, Me
 use crate::commits::ComparedCommit;
 use crate::wire::{Actor, Closing, Commit, Deployment, Issue, PullRequest, Release, Review};
 
+/// The version of the code that turns GitHub's answers into events. Increment it whenever the same answer makes
+/// another event, so that what is read again replaces what older code read.
+///
+/// - 1: branches and merge commits of pull requests; `unknown` authors of releases and deployments.
+pub const READING_VERSION: i64 = 1;
+
 /// How far the time of a `ClosedEvent` may be from the `closedAt` that it explains.
 const CLOSED_EVENT_TOLERANCE: TimeDelta = TimeDelta::seconds(5);
 
@@ -45,6 +51,7 @@ impl EventBuilder {
             occurred_at,
             collected_at: self.collected_at,
             retracted: false,
+            reading: READING_VERSION,
             facts: Facts::default(),
         }
     }
@@ -102,6 +109,13 @@ impl EventBuilder {
             draft: Some(pull.is_draft),
             created_at: Some(pull.created_at),
             merged_at: pull.merged_at,
+            head_ref: Some(pull.head_ref_name.clone()),
+            head_repo_id: pull.head_repository.as_ref().and_then(|repo| repo.database_id),
+            merge_sha: pull
+                .merge_commit
+                .as_ref()
+                .filter(|_| pull.merged_at.is_some())
+                .map(|it| it.oid.clone()),
             labels: pull.labels.clone().map(|labels| labels.entries().into_iter().map(|l| l.name).collect()),
             ..Facts::default()
         };

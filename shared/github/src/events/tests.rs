@@ -21,6 +21,7 @@ fn pull(changes: Value) -> PullRequest {
         "createdAt": "2025-01-01T00:00:00Z", "updatedAt": "2025-01-09T00:00:00Z",
         "closedAt": null, "mergedAt": null,
         "author": { "__typename": "User", "login": "ann", "databaseId": 1 },
+        "headRefName": "fix", "headRepository": { "databaseId": 8 }, "mergeCommit": null,
         "labels": { "nodes": [{ "name": "bug" }, null] },
         "reviews": { "nodes": [] },
         "timelineItems": { "nodes": [] },

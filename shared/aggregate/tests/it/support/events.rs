@@ -75,6 +75,7 @@ pub(crate) fn random_version(rng: &mut Rng, n: u64) -> Event {
         occurred_at: at,
         collected_at: FixedClock.now() + TimeDelta::milliseconds(EVENTS_MADE.fetch_add(1, Ordering::Relaxed)),
         retracted: by_version.u8(..5) == 0,
+        reading: by_version.i64(0..2),
         facts: Facts {
             sha: Some(format!("{original:040x}")),
             parents: Some(by_version.i32(0..3)),
