@@ -19,34 +19,66 @@ use crate::member::{address_hash, name_hash};
 pub struct Mailmap {
     /// The name a member should have, by the key of the name it appears under.
     names: BTreeMap<String, String>,
+    /// The same for authors whose name in the commit is known: by the keys of addresses of which entries have a
+    /// name, and by an empty text for the empty address.
+    authors: BTreeMap<String, AuthorEntries>,
     ignored_lines: usize,
+}
+
+/// The entries of an address of which some have a name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct AuthorEntries {
+    /// The name a member should have, by the hash of the author's name.
+    by_author: BTreeMap<String, String>,
+    /// The name a member with any other author name should have; `None` if it stays.
+    any_author: Option<String>,
 }
 
 impl Mailmap {
     /// Returns whether no name is mapped.
     pub fn is_empty(&self) -> bool {
-        self.names.is_empty()
+        self.names.is_empty() && self.authors.is_empty()
     }
 
-    /// Returns the number of lines that map nothing: those without an address, and those for every author with
-    /// an empty address.
+    /// Returns whether there are entries with a name, or for the empty address.
+    pub fn has_author_names(&self) -> bool {
+        !self.authors.is_empty()
+    }
+
+    /// Returns the number of lines without an address. They map nothing.
     pub fn ignored_lines(&self) -> usize {
         self.ignored_lines
     }
 
-    /// Returns the name that replaces the one with this key.
-    pub(crate) fn get(&self, key: &str) -> Option<&str> {
-        self.names.get(key).map(String::as_str)
+    /// Returns the name that replaces the one with this key, given the hash of the author's name in the commit
+    /// if it is known.
+    pub(crate) fn get(&self, key: &str, author: Option<&str>) -> Option<&str> {
+        // An author with an empty address is a member by the hash of the name.
+        let entries = |author| self.authors.get(if author == key { "" } else { key });
+        let target = match author.and_then(|author| Some((author, entries(author)?))) {
+            Some((author, entries)) => entries.by_author.get(author).or(entries.any_author.as_ref()),
+            None => self.names.get(key),
+        };
+        target.map(String::as_str)
     }
 
     /// Returns the names that replace others.
     pub(crate) fn targets(&self) -> impl Iterator<Item = &str> {
-        self.names.values().map(String::as_str)
+        let by_author = self.authors.values().flat_map(|entries| entries.by_author.values());
+        let any_author = self.authors.values().filter_map(|entries| entries.any_author.as_ref());
+        self.names.values().chain(by_author).chain(any_author).map(String::as_str)
     }
 
-    /// Returns the pairs of the key of a name and the name that replaces it, in the order of the keys.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.names.iter().map(|(from, to)| (from.as_str(), to.as_str()))
+    /// Returns a line for each entry, in a fixed order.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
+        let names = self.names.iter().map(|(from, to)| format!("mailmap {from} {to}\n"));
+        let of_authors = |(from, entries): (&String, &AuthorEntries)| {
+            let by_author =
+                entries.by_author.iter().map(|(author, to)| format!("mailmap {from} {author} {to}\n"));
+            let any_author = entries.any_author.iter().map(|to| format!("mailmap {from} * {to}\n"));
+            by_author.chain(any_author).collect::<String>()
+        };
+        names.chain(self.authors.iter().map(of_authors))
     }
 }
 
@@ -67,6 +99,17 @@ struct AddressEntries {
 }
 
 impl AddressEntries {
+    fn for_known_names(&self) -> AuthorEntries {
+        AuthorEntries {
+            by_author: self
+                .by_name
+                .iter()
+                .map(|(name, proper)| (name_hash(name), member_of(proper)))
+                .collect(),
+            any_author: self.any_name.as_deref().map(member_of),
+        }
+    }
+
     /// Returns the address for an author whose name is not known: that for any name, or the only one.
     fn for_unknown_name(&self) -> Option<&str> {
         let distinct: BTreeSet<&str> = self.by_name.values().map(String::as_str).collect();
@@ -95,10 +138,6 @@ impl Parser {
         };
         // A line with one address sets how git prints the name, and maps no address.
         let Some((name, address, _)) = parse_name_and_address(rest) else { return };
-        if address.is_empty() && name.is_empty() {
-            self.ignored_lines += 1;
-            return;
-        }
         let entries = self.by_address.entry(address.to_lowercase()).or_default();
         if name.is_empty() {
             entries.any_name = Some(proper.to_owned());
@@ -108,13 +147,17 @@ impl Parser {
     }
 
     fn into_mailmap(mut self) -> Mailmap {
-        let mut names = BTreeMap::new();
+        let (mut names, mut authors) = (BTreeMap::new(), BTreeMap::new());
         // Authors with an empty address are members by their names.
         if let Some(entries) = self.by_address.remove("") {
             names.extend(entries.by_name.iter().map(|(name, proper)| (name_hash(name), member_of(proper))));
+            authors.insert(String::new(), entries.for_known_names());
         }
         let mut accounts: BTreeMap<String, String> = BTreeMap::new();
         for (address, entries) in &self.by_address {
+            if !entries.by_name.is_empty() {
+                authors.insert(address_hash(address), entries.for_known_names());
+            }
             let Some(proper) = entries.for_unknown_name() else { continue };
             let target = member_of(proper);
             for address in [address, proper] {
@@ -129,7 +172,7 @@ impl Parser {
             names.entry(hash).or_insert(target);
         }
         names.retain(|from, to| *from != member_key(to));
-        Mailmap { names, ignored_lines: self.ignored_lines }
+        Mailmap { names, authors, ignored_lines: self.ignored_lines }
     }
 }
 
@@ -194,9 +237,9 @@ mod tests {
 
     #[test]
     fn lines_that_map_nothing_are_counted() {
-        let text = "Ann\nAnn <>\nAnn <ann@x\nann@x.example>\nAnn <ann@x> <>\nCleo <cleo@x.example>\n# x\n\n";
+        let text = "Ann\nAnn <>\nAnn <ann@x\nann@x.example>\nCleo <cleo@x.example>\n# x\n\n";
         let mailmap = parse(text);
-        assert_eq!((mailmap.is_empty(), mailmap.ignored_lines()), (true, 5));
+        assert_eq!((mailmap.is_empty(), mailmap.ignored_lines()), (true, 4));
     }
 
     #[test]
@@ -217,8 +260,16 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_several_people_is_mapped_for_nobody_in_particular() {
+    fn an_address_of_several_people_is_mapped_by_the_authors_name() {
         let shared = "<joe@x> Joe <bugs@x>\n<jane@x> Jane <bugs@x>\n";
+        let mailmap = parse(shared);
+        let target = |author: Option<&str>| {
+            let author = author.map(|author| Member::author_name_hash(Some(author)));
+            mailmap.get(&hash("bugs@x"), author.as_deref()).map(str::to_owned)
+        };
+        assert_eq!(target(Some("joe")), Some(hash("joe@x")));
+        assert_eq!(target(Some("Jane")), Some(hash("jane@x")));
+        assert_eq!((target(Some("Jim")), target(None)), (None, None));
         assert_eq!(pairs(shared), BTreeMap::new());
         let with_default = format!("{shared}<team@x> <bugs@x>\n");
         assert_eq!(pairs(&with_default), BTreeMap::from([(hash("bugs@x"), hash("team@x"))]));

@@ -97,6 +97,7 @@ pub(crate) struct EventRows {
     head_repo_id: Int64Array,
     merge_sha: StringArray,
     workflow: DictionaryStrings,
+    author_name_hash: DictionaryStrings,
 }
 
 impl EventRows {
@@ -146,6 +147,7 @@ impl EventRows {
             head_repo_id: integer(column::HEAD_REPO_ID),
             merge_sha: text(column::MERGE_SHA),
             workflow: dictionary(column::WORKFLOW),
+            author_name_hash: dictionary(column::AUTHOR_NAME_HASH),
         })
     }
 
@@ -215,6 +217,7 @@ impl EventRows {
             head_repo_id: number(&self.head_repo_id, row),
             merge_sha: owned(text(&self.merge_sha, row)),
             workflow: owned(self.workflow.get(row)),
+            author_name_hash: owned(self.author_name_hash.get(row)),
         })
     }
 }
