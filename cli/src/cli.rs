@@ -6,7 +6,7 @@ mod help;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::args::{GlobalOptions, Variables};
-use crate::commands::{aggregate, collect, completions, demo, doctor, export, serve, show, up};
+use crate::commands::{aggregate, collect, completions, config, demo, doctor, export, serve, show, up};
 use crate::console::Console;
 use crate::environment::DotEnv;
 use crate::exit::Exit;
@@ -38,7 +38,7 @@ Environment variables:
   GITHUB_METRICS_LAKE        --lake
   GITHUB_METRICS_STORE       --store
   STORAGE_TYPE, SQLITE_PATH  legacy names for --store
-  GITHUB_METRICS_CONFIG      --config
+  GITHUB_METRICS_CONFIG      --config of up and aggregate
   GITHUB_METRICS_FORMAT      --format
   GITHUB_METRICS_QUIET       --quiet
   GITHUB_METRICS_LOG_FORMAT  --log-format
@@ -96,6 +96,8 @@ pub(crate) enum CliCommand {
     Export(export::ExportArgs),
     /// Check the token, the rate limits, the lake, the store and the clock
     Doctor(doctor::DoctorArgs),
+    /// Set or show an organization's configuration: bots, aliases, excluded repositories, deploy workflows
+    Config(config::ConfigArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
 }
@@ -129,6 +131,7 @@ impl Cli {
             CliCommand::Show(args) => show::run(&session()?, args).await,
             CliCommand::Export(args) => export::run(&session()?, args).await,
             CliCommand::Doctor(args) => doctor::run(&session()?, args).await,
+            CliCommand::Config(args) => config::run(&session()?, args).await,
             // Invalid settings do not prevent it.
             CliCommand::Completions(args) => completions::run(&console, args, Cli::command()),
         }

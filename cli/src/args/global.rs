@@ -24,9 +24,6 @@ pub(crate) struct GlobalOptions {
     /// API that show and export query instead of the store
     #[arg(long, global = true, env = "API_ENDPOINT", value_name = "URL", hide_env = true)]
     pub(crate) api: Option<String>,
-    /// Bots and aliases [default: ./github-metrics.toml, if it exists]
-    #[arg(long, global = true, env = "GITHUB_METRICS_CONFIG", value_name = "FILE", hide_env = true)]
-    pub(crate) config: Option<PathBuf>,
     /// Output format
     #[arg(long, global = true, env = "GITHUB_METRICS_FORMAT", value_name = "FORMAT", hide_env = true)]
     pub(crate) format: Option<OutputFormat>,

@@ -1,6 +1,6 @@
 //! `collect --reconcile`, and `up` once a day: compares the snapshots with GitHub and repairs differences.
 
-use gam_collect::reconcile::{ReconcileReport, reconcile};
+use gam_collect::reconcile::{ReconcileReport, ReconcileRequest, reconcile};
 use gam_github::Client;
 use serde_json::json;
 
@@ -25,7 +25,10 @@ pub(super) async fn reconcile_org(
 ) -> anyhow::Result<Exit> {
     aggregate::aggregate_org(session, data, org).await?;
     let progress = RunProgress::new(&session.console, org);
-    let report = reconcile(&data.collect_ports(), github, org, &progress).await?;
+    // A person who asks for a comparison gets a complete one. The daily one of `up` spreads it over a week.
+    let lists_everything = matches!(continuation, Continuation::RunAgain);
+    let request = ReconcileRequest { org: org.to_owned(), lists_everything, stop_at: None };
+    let report = reconcile(&data.collect_ports(), github, &request, &progress).await?;
     drop(progress);
     if report.events > 0 {
         aggregate::aggregate_org(session, data, org).await?;
@@ -56,8 +59,13 @@ fn summary(report: &ReconcileReport) -> String {
         0 => "nothing differs from GitHub".to_owned(),
         entries => format!("repaired {} that differed from GitHub", count(entries, "entry", "entries")),
     };
+    let partly = if report.listed < report.repos {
+        format!("; reviews and deployments of {} of them", report.listed)
+    } else {
+        String::new()
+    };
     format!(
-        "{}: {} compared, {result} ({})",
+        "{}: {} compared{partly}, {result} ({})",
         report.org,
         count(report.repos, "repository", "repositories"),
         total_cost(&report.usage)
@@ -71,6 +79,7 @@ fn as_json(report: &ReconcileReport) -> serde_json::Value {
     json!({
         "org": report.org,
         "compared": report.repos,
+        "compared_completely": report.listed,
         "differences": differences,
         "events": report.events,
         "requests": report.usage.requests,
@@ -93,10 +102,15 @@ mod tests {
     fn a_summary_counts_the_differences() {
         let usage = Usage { requests: 2, points: 2, retries: 0, bytes: 10 };
         let mut report =
-            ReconcileReport { org: "Acme".into(), repos: 4, usage, ..ReconcileReport::default() };
+            ReconcileReport { org: "Acme".into(), repos: 4, listed: 4, usage, ..ReconcileReport::default() };
         assert_eq!(
             summary(&report),
             "Acme: 4 repositories compared, nothing differs from GitHub (2 requests, 2 points, 10 B)"
+        );
+        report.listed = 1;
+        assert!(
+            summary(&report)
+                .contains("4 repositories compared; reviews and deployments of 1 of them, nothing")
         );
         report.differences.push(Difference { repo: "site".into(), what: "issues", entries: 1 });
         assert!(summary(&report).contains("repaired 1 entry that differed from GitHub"));

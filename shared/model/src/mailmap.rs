@@ -14,35 +14,41 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::identity::member_key;
 use crate::member::{address_hash, name_hash};
 
+/// Stands for any author's name in the key of an entry.
+const ANY_AUTHOR: &str = "*";
+
 /// The aliases of a mailmap.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mailmap {
-    /// The name a member should have, by the key of the name it appears under.
+    /// The name a member should have, by the key of an entry.
+    ///
+    /// The key is the key of the name a member appears under. Of an address that has entries with a name, there
+    /// are also keys for commits whose author name is known: the address, a space, and the hash of the author's
+    /// name or `*`. The empty address is an empty text there.
     names: BTreeMap<String, String>,
-    /// The same for authors whose name in the commit is known: by the keys of addresses of which entries have a
-    /// name, and by an empty text for the empty address.
-    authors: BTreeMap<String, AuthorEntries>,
+    has_author_names: bool,
     ignored_lines: usize,
 }
 
-/// The entries of an address of which some have a name.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct AuthorEntries {
-    /// The name a member should have, by the hash of the author's name.
-    by_author: BTreeMap<String, String>,
-    /// The name a member with any other author name should have; `None` if it stays.
-    any_author: Option<String>,
-}
-
 impl Mailmap {
+    fn new(names: BTreeMap<String, String>, ignored_lines: usize) -> Self {
+        let has_author_names = names.keys().any(|key| key.contains(' '));
+        Mailmap { names, has_author_names, ignored_lines }
+    }
+
+    /// Restores a mailmap from what [`Mailmap::iter`] returned.
+    pub fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self::new(pairs.into_iter().map(|(from, to)| (member_key(&from), to)).collect(), 0)
+    }
+
     /// Returns whether no name is mapped.
     pub fn is_empty(&self) -> bool {
-        self.names.is_empty() && self.authors.is_empty()
+        self.names.is_empty()
     }
 
     /// Returns whether there are entries with a name, or for the empty address.
     pub fn has_author_names(&self) -> bool {
-        !self.authors.is_empty()
+        self.has_author_names
     }
 
     /// Returns the number of lines without an address. They map nothing.
@@ -53,32 +59,24 @@ impl Mailmap {
     /// Returns the name that replaces the one with this key, given the hash of the author's name in the commit
     /// if it is known.
     pub(crate) fn get(&self, key: &str, author: Option<&str>) -> Option<&str> {
-        // An author with an empty address is a member by the hash of the name.
-        let entries = |author| self.authors.get(if author == key { "" } else { key });
-        let target = match author.and_then(|author| Some((author, entries(author)?))) {
-            Some((author, entries)) => entries.by_author.get(author).or(entries.any_author.as_ref()),
-            None => self.names.get(key),
-        };
-        target.map(String::as_str)
+        let author = author.filter(|_| self.has_author_names);
+        let of_author = author.and_then(|author| {
+            // An author with an empty address is a member by the hash of the name.
+            let address = if author == key { "" } else { key };
+            let entry = |author: &str| self.names.get(&format!("{address} {author}"));
+            entry(author).or_else(|| entry(ANY_AUTHOR))
+        });
+        of_author.or_else(|| self.names.get(key)).map(String::as_str)
     }
 
     /// Returns the names that replace others.
     pub(crate) fn targets(&self) -> impl Iterator<Item = &str> {
-        let by_author = self.authors.values().flat_map(|entries| entries.by_author.values());
-        let any_author = self.authors.values().filter_map(|entries| entries.any_author.as_ref());
-        self.names.values().chain(by_author).chain(any_author).map(String::as_str)
+        self.names.values().map(String::as_str)
     }
 
-    /// Returns a line for each entry, in a fixed order.
-    pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
-        let names = self.names.iter().map(|(from, to)| format!("mailmap {from} {to}\n"));
-        let of_authors = |(from, entries): (&String, &AuthorEntries)| {
-            let by_author =
-                entries.by_author.iter().map(|(author, to)| format!("mailmap {from} {author} {to}\n"));
-            let any_author = entries.any_author.iter().map(|to| format!("mailmap {from} * {to}\n"));
-            by_author.chain(any_author).collect::<String>()
-        };
-        names.chain(self.authors.iter().map(of_authors))
+    /// Returns the pairs of the key of an entry and the name that it gives, in the order of the keys.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.names.iter().map(|(from, to)| (from.as_str(), to.as_str()))
     }
 }
 
@@ -99,15 +97,18 @@ struct AddressEntries {
 }
 
 impl AddressEntries {
-    fn for_known_names(&self) -> AuthorEntries {
-        AuthorEntries {
-            by_author: self
-                .by_name
-                .iter()
-                .map(|(name, proper)| (name_hash(name), member_of(proper)))
-                .collect(),
-            any_author: self.any_name.as_deref().map(member_of),
-        }
+    /// Returns the entries for authors whose name is known. Another author's name stays as it is, unless there
+    /// is an entry for any name.
+    fn for_known_names(&self, address: &str) -> BTreeMap<String, String> {
+        let key = if address.is_empty() { String::new() } else { address_hash(address) };
+        let by_name = self
+            .by_name
+            .iter()
+            .map(|(name, proper)| (format!("{key} {}", name_hash(name)), member_of(proper)));
+        let any_name = self.any_name.as_deref().map(member_of);
+        let unchanged = || (!key.is_empty()).then(|| key.clone());
+        let any_name = any_name.or_else(unchanged).map(|target| (format!("{key} {ANY_AUTHOR}"), target));
+        by_name.chain(any_name).collect()
     }
 
     /// Returns the address for an author whose name is not known: that for any name, or the only one.
@@ -147,16 +148,16 @@ impl Parser {
     }
 
     fn into_mailmap(mut self) -> Mailmap {
-        let (mut names, mut authors) = (BTreeMap::new(), BTreeMap::new());
+        let (mut names, mut of_authors) = (BTreeMap::new(), BTreeMap::new());
         // Authors with an empty address are members by their names.
         if let Some(entries) = self.by_address.remove("") {
             names.extend(entries.by_name.iter().map(|(name, proper)| (name_hash(name), member_of(proper))));
-            authors.insert(String::new(), entries.for_known_names());
+            of_authors.extend(entries.for_known_names(""));
         }
         let mut accounts: BTreeMap<String, String> = BTreeMap::new();
         for (address, entries) in &self.by_address {
             if !entries.by_name.is_empty() {
-                authors.insert(address_hash(address), entries.for_known_names());
+                of_authors.extend(entries.for_known_names(address));
             }
             let Some(proper) = entries.for_unknown_name() else { continue };
             let target = member_of(proper);
@@ -172,7 +173,8 @@ impl Parser {
             names.entry(hash).or_insert(target);
         }
         names.retain(|from, to| *from != member_key(to));
-        Mailmap { names, authors, ignored_lines: self.ignored_lines }
+        names.extend(of_authors);
+        Mailmap::new(names, self.ignored_lines)
     }
 }
 
@@ -211,8 +213,20 @@ mod tests {
         Member::commit_author(None, Some(address)).name
     }
 
+    /// Returns the entries for authors whose name is not known.
     fn pairs(text: &str) -> BTreeMap<String, String> {
-        parse(text).names
+        parse(text).names.into_iter().filter(|(from, _)| !from.contains(' ')).collect()
+    }
+
+    #[test]
+    fn a_mailmap_is_restored_from_its_pairs() {
+        let mailmap = parse("<a@x> <b@x>\n<joe@x> Joe <bugs@x>\n<ann> No Mail <>\n");
+        let pairs = mailmap.iter().map(|(from, to)| (from.to_owned(), to.to_owned()));
+        assert_eq!(Mailmap::from_pairs(pairs), mailmap);
+        assert!(
+            mailmap.has_author_names()
+                && mailmap.iter().all(|(from, to)| !from.contains('@') && !to.contains('@'))
+        );
     }
 
     #[test]

@@ -265,7 +265,7 @@ fn an_odd_mailmap_applies_and_its_idle_lines_are_counted() {
     std::fs::write(sandbox.dir().join("people.mailmap"), mailmap).expect("the mailmap is written");
     std::fs::write(sandbox.dir().join("bots.toml"), "mailmap = \"people.mailmap\"\n").expect("the file");
     let run = sandbox.run(&["aggregate", "--config", "bots.toml"]).expect_status(0);
-    let warnings: Vec<&str> = run.stderr.lines().filter(|line| line.contains("mailmap")).collect();
+    let warnings: Vec<&str> = run.stderr.lines().filter(|line| line.contains("of the mailmap")).collect();
     assert_eq!(warnings.len(), 1, "{}", run.stderr);
     assert!(warnings[0].contains("2 lines") && !warnings[0].contains('@'), "{}", run.stderr);
     let members = listed(&sandbox, "");
