@@ -283,7 +283,7 @@ mod tests {
         };
         assert_eq!(target(Some("joe")), Some(hash("joe@x")));
         assert_eq!(target(Some("Jane")), Some(hash("jane@x")));
-        assert_eq!((target(Some("Jim")), target(None)), (None, None));
+        assert_eq!((target(Some("Jim")), target(None)), (Some(hash("bugs@x")), None));
         assert_eq!(pairs(shared), BTreeMap::new());
         let with_default = format!("{shared}<team@x> <bugs@x>\n");
         assert_eq!(pairs(&with_default), BTreeMap::from([(hash("bugs@x"), hash("team@x"))]));
