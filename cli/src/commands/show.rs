@@ -92,6 +92,9 @@ pub(crate) async fn run(session: &CliSession, args: ShowArgs) -> anyhow::Result<
     if let Some(warning) = answer::incomplete_warning(&view.metrics.json, view.range.since()) {
         session.console.print_notice(warning);
     }
+    for line in answer::gap_lines(&view.metrics.json) {
+        session.console.print_notice(line);
+    }
     let text = match format {
         OutputFormat::Json => {
             format!(

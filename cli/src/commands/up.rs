@@ -126,9 +126,9 @@ async fn run_round(
     }
     let (outcome, _) = aggregate::aggregate_org(session, data, &args.org).await?;
     console.print_info(format!("{}: {}", args.org, aggregate::summary(&outcome)));
-    collected?;
+    let read_at = collected?.read_at().unwrap_or_else(|| data.clock().now());
     // Once a day, look for what GitHub does not list as a change.
-    if is_due(&data.collect_ports(), &args.org).await? {
+    if is_due(&data.collect_ports(), &args.org, read_at).await? {
         reconcile::reconcile_org(session, data, github, &args.org, Continuation::NextRound).await?;
     }
     Ok(())

@@ -14,7 +14,7 @@
 //! | `task`, `context` | one kind of data of one repository, and what all kinds share |
 //! | `commits`, `threads`, `releases`, `deployments`, `workflow_runs` | read one kind of data |
 //! | `execution`, `writer` | run the tasks in parallel, and write what they read |
-//! | `checkpoint`, `coverage` | how far repositories and the organization have been read |
+//! | `checkpoint`, `coverage`, `gaps` | how far repositories and the organization have been read, and what is missing |
 //! | `reconcile` | compares the snapshots with GitHub, and repairs the differences |
 
 pub mod checkpoint;
@@ -26,6 +26,7 @@ mod deployments;
 mod dry_run;
 mod error;
 mod execution;
+mod gaps;
 mod names;
 mod ports;
 mod progress;
@@ -45,19 +46,21 @@ mod writer;
 use std::collections::BTreeSet;
 
 use gam_github::Client;
+use gam_lake::configuration;
 use gam_store::Checkpoint;
 
 pub use cost::RepoCost;
 pub use dry_run::{CollectPlan, PlannedRepo, dry_run};
 pub use error::CollectError;
+pub use gaps::ReportedGap;
 pub use ports::{CollectPorts, DryRunPorts};
 pub use progress::{CollectObserver, CollectProgress};
-pub use report::{CollectReport, Limited, RepoFailure, WorkPlan, WorkReport};
+pub use report::{CollectReport, CollectWarning, Limited, RepoFailure, WorkPlan, WorkReport};
 pub use request::{CollectRequest, WorkItem};
 pub use task::TaskEstimate;
 pub use window::check_days;
 
-use names::save_names;
+use names::{list_all_members, save_names};
 use run::CollectRun;
 use scope::Scope;
 use waits::with_wait_reports;
@@ -117,18 +120,20 @@ pub async fn work(
     let days = RequestedDays::from_request(request, ports.clock.now())?;
     let github = &github.for_org(&request.org).await?.metered();
     let node_ids: Vec<String> = items.iter().map(|item| item.node_id.clone()).collect();
-    let workflows = deploy_workflows(ports, &request.org).await?;
+    let configuration = configuration::latest(&*ports.objects, &request.org).await?.configuration;
     let checkpoints = load_checkpoints(ports, &request.org, items.iter().map(|item| item.repo_id)).await?;
-    let scope = Scope::from_probe_by_id(github.probe_repos(&request.org, &node_ids).await?);
+    let probe = github.probe_repos(&request.org, &node_ids).await?;
+    let scope = Scope::from_probe_by_id(probe).without_excluded(&configuration);
     let listed: BTreeSet<i64> = scope.listed();
-    let run = CollectRun::prepare(ports, github, checkpoints, scope, &days, &workflows).await?;
+    let run = CollectRun::prepare(ports, github, checkpoints, scope, &days, &configuration.deploy_workflows)
+        .await?;
     let mut report = run.read(github, request.parallelism.max(1), observer).await?;
     for item in items.iter().filter(|item| !listed.contains(&item.repo_id)) {
         let why = format!(
             "repository {} no longer exists in {}, or this token cannot see it",
             item.repo, request.org
         );
-        report.failed.insert(item.repo_id, RepoFailure { why, is_transient: false });
+        report.failed.insert(item.repo_id, RepoFailure::permanent(why));
     }
     Ok(report)
 }
@@ -140,14 +145,14 @@ async fn prepare_run<'a>(
     request: &CollectRequest,
 ) -> Result<CollectRun<'a>, CollectError> {
     let days = RequestedDays::from_request(request, ports.clock.now())?;
-    let workflows = deploy_workflows(ports, &request.org).await?;
+    let configuration = configuration::latest(&*ports.objects, &request.org).await?.configuration;
     let checkpoints = Checkpoint::load_repos(&*ports.checkpoints, &request.org).await?;
     let scope = Scope::from_names(github.probe(&request.org).await?, &request.repos)?;
-    save_names(ports, &scope.probe, ports.clock.now()).await?;
-    CollectRun::prepare(ports, github, checkpoints, scope, &days, &workflows).await
-}
-
-/// Returns the files of the workflows whose runs count as deployments, from the organization's configuration.
-async fn deploy_workflows(ports: &CollectPorts, org: &str) -> Result<Vec<String>, CollectError> {
-    Ok(gam_lake::configuration::latest(&*ports.objects, org).await?.configuration.deploy_workflows)
+    let mut scope = scope.without_excluded(&configuration);
+    let warning = list_all_members(ports, github, &mut scope.probe).await?;
+    save_names(ports, &scope.probe).await?;
+    let run = CollectRun::prepare(ports, github, checkpoints, scope, &days, &configuration.deploy_workflows)
+        .await?;
+    run.warn(warning);
+    Ok(run)
 }

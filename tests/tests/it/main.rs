@@ -11,6 +11,7 @@ mod damage;
 mod demo;
 mod facts;
 mod faults;
+mod gaps;
 mod gone;
 mod incremental;
 mod long_history;

@@ -31,7 +31,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_github::events::EventBuilder;
 use gam_github::{Client, CommitterDateSpan, Error, RepoProbe, RepoRef, ThreadKind, ThreadTotals, Usage};
-use gam_lake::inbox;
+use gam_lake::{configuration, inbox};
 use gam_model::{Event, EventBatch};
 use gam_store::keys::CheckpointKey;
 use gam_store::{Checkpoint, OrgCheckpoint};
@@ -120,8 +120,10 @@ async fn compare_all(
     observer: &dyn CollectObserver,
 ) -> Result<ReconcileReport, CollectError> {
     let checkpoints = Checkpoint::load_repos(&*ports.checkpoints, &request.org).await?;
-    let probe = github.probe(&request.org).await?;
+    let mut probe = github.probe(&request.org).await?;
     let org = probe.login.clone();
+    let configuration = configuration::latest(&*ports.objects, &org).await?.configuration;
+    probe.repos.retain(|repo| !configuration.excludes(&repo.name));
     let resume_after = load_org(ports, &org).await?.value.reconciled_to;
     let is_collected = |repo: &&RepoProbe| checkpoints.contains_key(&repo.id);
     let mut repos: Vec<RepoProbe> = probe.repos.iter().filter(is_collected).cloned().collect();
@@ -129,7 +131,7 @@ async fn compare_all(
     repos.retain(|repo| resume_after.is_none_or(|last| repo.id > last));
     observer.notice(CollectProgress::Comparing { org: org.clone(), repos: repos.len() });
     let mut run = Reconciliation::load(ports, github, &org, &checkpoints, &repos).await?;
-    let now = ports.clock.now();
+    let now = probe.read_at.unwrap_or_else(|| ports.clock.now());
     if !request.lists_everything {
         run.listing_day = Some(now.timestamp().div_euclid(86_400));
         run.max_entries = MAX_DAILY_ENTRIES;
@@ -211,13 +213,13 @@ pub(crate) async fn compare_short_lists(
 }
 
 /// Returns whether it is time to compare the organization with GitHub: a day after the last comparison or
-/// after the first call of this function, or at once if the limits stopped the last comparison.
+/// after the first call of this function, or at once if the limits stopped the last comparison. `now` is the
+/// time by GitHub's clock, as the last collection reported it, UTC.
 ///
 /// # Errors
 /// If the store fails.
-pub async fn is_due(ports: &CollectPorts, org: &str) -> Result<bool, CollectError> {
+pub async fn is_due(ports: &CollectPorts, org: &str, now: DateTime<Utc>) -> Result<bool, CollectError> {
     let checkpoint = load_org(ports, org).await?.value;
-    let now = ports.clock.now();
     if checkpoint.reconciled_to.is_some() {
         return Ok(true);
     }
