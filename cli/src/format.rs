@@ -68,6 +68,15 @@ pub(crate) fn csv_text(
     String::from_utf8(bytes).context("cannot write CSV")
 }
 
+/// Writes a header and records as tab-separated values. Tabs and line breaks in a field become spaces.
+pub(crate) fn tsv_text(header: &[String], records: &[Vec<String>]) -> String {
+    let line = |fields: &[String]| {
+        let fields = fields.iter().map(|field| field.replace(['\t', '\n', '\r'], " "));
+        fields.collect::<Vec<_>>().join("\t") + "\n"
+    };
+    line(header) + &records.iter().map(|record| line(record)).collect::<String>()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -121,12 +121,16 @@ async fn run_round(
         // Batches of earlier runs are processed even so.
         Err(_) => {}
     }
-    let (outcome, _) = aggregate::aggregate_org(session, data, &args.org).await?;
-    console.print_info(format!("{}: {}", args.org, aggregate::summary(&outcome)));
+    // The organization's name as GitHub writes it, once it is known.
+    let org = collected.as_ref().map_or(args.org.as_str(), collect::CollectOutcome::org);
+    let (outcome, _) = aggregate::aggregate_org(session, data, org).await?;
+    console.print_info(format!("{org}: {}", aggregate::summary(&outcome)));
     collected?;
     // Once a day, look for what GitHub does not list as a change.
     if is_due(&data.collect_ports(), &args.org).await? {
-        reconcile::reconcile_org(session, data, github, &args.org, Continuation::NextRound).await?;
+        let report = reconcile::reconcile(session, data, github, &args.org).await?;
+        reconcile::print_summary(session, &report)?;
+        reconcile::print_problems(session, &report, data.clock().now(), Continuation::NextRound);
     }
     Ok(())
 }

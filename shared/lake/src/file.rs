@@ -44,6 +44,12 @@ impl FileStore {
         Ok(FileStore { directory: Arc::new(Directory::open(dir.into())?) })
     }
 
+    /// Opens the directory for reading. Touches nothing: it takes no lock, creates no file, and needs no
+    /// permission to write. A missing directory is empty.
+    pub fn open_for_reading(dir: impl Into<PathBuf>) -> Self {
+        FileStore { directory: Arc::new(Directory::for_reading(dir.into())) }
+    }
+
     /// Returns the directory.
     pub fn dir(&self) -> &Path {
         self.directory.root()

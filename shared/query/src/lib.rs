@@ -15,6 +15,7 @@ mod values;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::DateTime;
+use futures::{StreamExt, TryStreamExt, stream};
 use gam_model::metric::Metric;
 use gam_model::period::{FIRST_DAY, LAST_DAY};
 use gam_model::{Grain, Range};
@@ -35,32 +36,37 @@ use values::{metric_value, metric_values};
 pub const MAX_POINTS: u64 = 20_000;
 /// The most entries that a page of a listing may have.
 pub const MAX_LIMIT: usize = 1_000;
+/// How many organizations are read at the same time.
+const MAX_CONCURRENT_ORGS: usize = 4;
 
 /// Returns every organization that was ever collected.
 ///
 /// # Errors
 /// If the store fails, or a stored rollup cannot be read.
 pub async fn orgs(ports: &QueryPorts) -> Result<OrgsAnswer, QueryError> {
-    let mut orgs = Vec::new();
-    for name in ports.names.orgs().await? {
-        let org = OrgReader::open(ports, &name).await?;
-        let subject = ResolvedSubject::org();
-        let mut total = Rollup::default();
-        for (_, rollup) in org.read_buckets(&subject, Grain::Month, FIRST_DAY, LAST_DAY).await? {
-            total.merge(&rollup);
-        }
-        let repos: BTreeSet<i64> = total.people.repos.union(&total.bots.repos).copied().collect();
-        let spans = [total.people.span, total.bots.span];
-        let spans = || spans.into_iter().flatten();
-        orgs.push(OrgSummary {
-            org: name,
-            repos: repos.len() as u64,
-            members: total.people.members.len() as u64,
-            first_event: spans().map(|span| span.0).min().and_then(DateTime::from_timestamp_millis),
-            last_event: spans().map(|span| span.1).max().and_then(DateTime::from_timestamp_millis),
-        });
+    let names = ports.names.orgs().await?;
+    let summaries = stream::iter(names).map(|name| summary(ports, name)).buffered(MAX_CONCURRENT_ORGS);
+    Ok(OrgsAnswer { orgs: summaries.try_collect().await? })
+}
+
+/// Returns the overview of an organization, by its display name.
+async fn summary(ports: &QueryPorts, name: String) -> Result<OrgSummary, QueryError> {
+    let org = OrgReader::open_known(ports, name).await?;
+    let subject = ResolvedSubject::org();
+    let mut total = Rollup::default();
+    for (_, rollup) in org.read_buckets(&subject, Grain::Month, FIRST_DAY, LAST_DAY).await? {
+        total.merge(&rollup);
     }
-    Ok(OrgsAnswer { orgs })
+    let repos: BTreeSet<i64> = total.people.repos.union(&total.bots.repos).copied().collect();
+    let spans = [total.people.span, total.bots.span];
+    let spans = || spans.into_iter().flatten();
+    Ok(OrgSummary {
+        repos: repos.len() as u64,
+        members: total.people.members.len() as u64,
+        first_event: spans().map(|span| span.0).min().and_then(DateTime::from_timestamp_millis),
+        last_event: spans().map(|span| span.1).max().and_then(DateTime::from_timestamp_millis),
+        org: org.name,
+    })
 }
 
 /// Returns a subject's metrics over a range.
@@ -138,7 +144,9 @@ pub async fn series(
     let mut resolved = org.resolve_subject(subject).await?;
     let mut buckets: BTreeMap<_, Rollup> = BTreeMap::new();
     let mut total = Rollup::default();
-    for (key, rollup) in org.read_range(&resolved, grain, range).await? {
+    let (read, coverage) =
+        tokio::try_join!(org.read_range(&resolved, grain, range), org.coverage(&resolved.subject))?;
+    for (key, rollup) in read {
         total.merge(&rollup);
         buckets.entry(grain.bucket(key.start).start()).or_default().merge(&rollup);
     }
@@ -157,13 +165,20 @@ pub async fn series(
                 start: bucket.start(),
                 end: bucket.end(),
                 value: metric_value(metric, &resolved.subject, rollup, bots),
+                partial: bucket.start() < range.since() || range.until() < bucket.end(),
             }
         })
         .collect();
+    let Coverage { complete_since, complete_until } = coverage;
     Ok(SeriesAnswer {
         org: org.name,
         repo: resolved.repo,
         member: resolved.member,
+        since: range.since(),
+        until: range.until(),
+        bots,
+        complete_since,
+        complete_until,
         metric: metric.name,
         granularity: grain,
         points,

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::QueryError;
 use crate::answers::SortDirection;
+use crate::org_reader::quoted;
 
 /// Sorts entries by value, then by name. Entries without a value are last in both directions.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,8 +41,9 @@ impl SortKey {
         let key = bytes.and_then(|bytes| serde_json::from_slice::<(Option<u64>, String)>(&bytes).ok());
         key.map(|(bits, name)| SortKey { value: bits.map(f64::from_bits), name }).ok_or_else(|| {
             QueryError::Invalid(format!(
-                "invalid cursor {cursor:?}: use the `next` value of the previous page, or leave it out to get \
-                 the first page"
+                "invalid cursor {}: use the `next` value of the previous page, or leave it out to get the first \
+                 page",
+                quoted(cursor)
             ))
         })
     }

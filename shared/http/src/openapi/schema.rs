@@ -172,8 +172,14 @@ fn org_summary() -> Object {
 }
 
 fn metrics_answer(subject: Option<Field>, values: &str) -> Object {
+    let fields = [("org", org_name())].into_iter().chain(subject).chain(range_fields());
+    object(fields.chain([("metrics", reference(values))]))
+}
+
+/// Returns the fields of an answer that say what it covers.
+fn range_fields() -> [Field; 5] {
     let bots = Parameter::Bots.values().unwrap_or_default();
-    let fields = [("org", org_name())].into_iter().chain(subject).chain([
+    [
         ("since", date("The first day, UTC")),
         ("until", date("The day after the last, UTC")),
         ("bots", choice(bots, "Whether bots' work counts")),
@@ -191,16 +197,14 @@ fn metrics_answer(subject: Option<Field>, values: &str) -> Object {
                  never read completely",
             ),
         ),
-        ("metrics", reference(values)),
-    ]);
-    object(fields)
+    ]
 }
 
 fn series_answer(subject: Option<Field>) -> Object {
     let metrics = CATALOGUE.iter().map(|metric| metric.name).collect();
     let grains = Grain::ALL.map(Grain::as_str).to_vec();
     let points = array(schema_name::POINT, "One point for every bucket that overlaps the range, in order");
-    let fields = [("org", org_name())].into_iter().chain(subject).chain([
+    let fields = [("org", org_name())].into_iter().chain(subject).chain(range_fields()).chain([
         ("metric", choice(metrics, "The name of the metric")),
         ("granularity", choice(grains, "The length of the buckets. Weeks are ISO weeks")),
         ("points", points.into()),
@@ -215,11 +219,16 @@ fn point() -> Object {
         .description(Some(
             "The value of the days that are both in the bucket and in the range: a count, or a distribution",
         ));
-    object([
+    let partial = ObjectBuilder::new().schema_type(Type::Boolean).description(Some(
+        "True if the range cuts the bucket, so that `value` counts only a part of it. Left out otherwise",
+    ));
+    let mut point = object([
         ("start", date("The first day of the bucket, UTC")),
         ("end", date("The day after the last of the bucket, UTC")),
         ("value", value.into()),
-    ])
+    ]);
+    point.properties.insert("partial".to_owned(), partial.into());
+    point
 }
 
 fn page(list: &'static str, entry: &str) -> Object {

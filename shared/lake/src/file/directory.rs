@@ -75,6 +75,10 @@ impl Directory {
         Ok(directory)
     }
 
+    pub(super) fn for_reading(root: PathBuf) -> Self {
+        Directory { root }
+    }
+
     pub(super) fn root(&self) -> &Path {
         &self.root
     }

@@ -101,4 +101,8 @@ impl NameStore for FaultyStore {
     async fn orgs(&self) -> Result<Vec<String>> {
         self.fail()
     }
+
+    async fn org(&self, _: &str) -> Result<Option<String>> {
+        self.fail()
+    }
 }
