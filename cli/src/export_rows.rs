@@ -42,6 +42,9 @@ pub(crate) struct ExportRow {
     pub(crate) level: ExportLevel,
     /// The name of the organization, the repository or the member.
     pub(crate) name: String,
+    /// GitHub's id of the repository, which tells apart two with one name. `None` for other rows, and from a
+    /// server of an earlier version.
+    pub(crate) id: Option<i64>,
     /// The first day of the bucket, UTC.
     pub(crate) start: NaiveDate,
     /// The day after the last one of the bucket, UTC.
@@ -100,11 +103,12 @@ impl NumberColumn {
 /// If a row cannot be written.
 pub(crate) fn to_csv(rows: &[ExportRow]) -> anyhow::Result<String> {
     let columns = NumberColumn::all();
-    let mut header = ["level", "name", "start", "end"].map(str::to_owned).to_vec();
+    let mut header = ["level", "name", "id", "start", "end"].map(str::to_owned).to_vec();
     header.extend(columns.iter().map(NumberColumn::name));
     let records = rows.iter().map(|row| {
-        let mut record =
-            vec![row.level.as_str().to_owned(), row.name.clone(), row.start.to_string(), row.end.to_string()];
+        let id = row.id.map(|id| id.to_string()).unwrap_or_default();
+        let level = row.level.as_str().to_owned();
+        let mut record = vec![level, row.name.clone(), id, row.start.to_string(), row.end.to_string()];
         record.extend(
             columns.iter().map(|column| column.value(row).map_or_else(String::new, Value::to_string)),
         );
@@ -118,6 +122,7 @@ impl Serialize for ExportRow {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("level", self.level.as_str())?;
         map.serialize_entry("name", &self.name)?;
+        map.serialize_entry("id", &self.id)?;
         map.serialize_entry("start", &self.start)?;
         map.serialize_entry("end", &self.end)?;
         for metric in CATALOGUE {
@@ -151,6 +156,7 @@ pub(crate) fn to_parquet(rows: &[ExportRow]) -> anyhow::Result<Vec<u8>> {
     let mut columns: Vec<(String, ArrayRef, bool)> = vec![
         ("level".into(), texts(|row| row.level.as_str()), false),
         ("name".into(), texts(|row| &row.name), false),
+        ("id".into(), Arc::new(rows.iter().map(|row| row.id).collect::<Int64Array>()), true),
         ("start".into(), days(|row| row.start), false),
         ("end".into(), days(|row| row.end), false),
     ];
@@ -186,27 +192,33 @@ mod tests {
             "cycle_time_hours": {"count": 2, "mean": 3.5, "p50": 1.0, "p90": 6.0},
             "first_review_hours": {"count": 0, "mean": null, "p50": null, "p90": null},
         });
-        let row = |level, name: &str| ExportRow {
+        let row = |level, name: &str, id| ExportRow {
             level,
             name: name.to_owned(),
+            id,
             start: "2026-01-05".parse().unwrap(),
             end: "2026-01-12".parse().unwrap(),
             metrics: metrics.as_object().unwrap().clone(),
         };
-        vec![row(ExportLevel::Org, "acme"), row(ExportLevel::Member, "odd,\"name\"")]
+        vec![
+            row(ExportLevel::Org, "acme", None),
+            row(ExportLevel::Repo, "site", Some(7)),
+            row(ExportLevel::Member, "odd,\"name\"", None),
+        ]
     }
 
     #[test]
     fn csv_has_a_column_for_every_number() {
         let text = to_csv(&rows()).unwrap();
         let lines: Vec<&str> = text.lines().collect();
-        assert!(lines[0].starts_with("level,name,start,end,commits,merge_commits,"));
+        assert!(lines[0].starts_with("level,name,id,start,end,commits,merge_commits,"));
         assert!(lines[0].ends_with(
             ",first_review_hours_count,first_review_hours_mean,first_review_hours_p50,first_review_hours_p90"
         ));
-        assert!(lines[1].starts_with("org,acme,2026-01-05,2026-01-12,12,,"));
+        assert!(lines[1].starts_with("org,acme,,2026-01-05,2026-01-12,12,,"));
         assert!(lines[1].ends_with(",2,3.5,1.0,6.0,0,,,"));
-        assert!(lines[2].starts_with("member,\"odd,\"\"name\"\"\",2026-01-05,"));
+        assert!(lines[2].starts_with("repo,site,7,2026-01-05,"));
+        assert!(lines[3].starts_with("member,\"odd,\"\"name\"\"\",,2026-01-05,"));
         assert_eq!(lines[0].split(',').count(), lines[1].split(',').count());
     }
 
@@ -216,7 +228,8 @@ mod tests {
         let parsed: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(parsed[0]["level"], "org");
         assert_eq!(parsed[0]["commits"], 12);
-        assert_eq!(parsed[1]["cycle_time_hours"]["p90"], 6.0);
+        assert_eq!(parsed[1]["id"], 7);
+        assert_eq!(parsed[2]["cycle_time_hours"]["p90"], 6.0);
         assert!(text.find("\"commits\"").unwrap() < text.find("\"additions\"").unwrap());
         assert_eq!(to_json(&[]).unwrap(), "[]\n");
     }
@@ -232,7 +245,7 @@ mod tests {
         let file = std::fs::File::open(&path).unwrap();
         let reader = parquet::file::serialized_reader::SerializedFileReader::new(file).unwrap();
         let metadata = reader.metadata().file_metadata();
-        assert_eq!(metadata.num_rows(), 2);
+        assert_eq!(metadata.num_rows(), 3);
         let names: Vec<&str> = metadata.schema_descr().columns().iter().map(|column| column.name()).collect();
         assert_eq!(names.join(","), to_csv(&[]).unwrap().trim_end());
         assert_eq!(&to_parquet(&[]).unwrap()[..4], b"PAR1");

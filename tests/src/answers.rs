@@ -34,7 +34,8 @@ pub fn metrics_path(world: &World, now: Time, subject: &Subject) -> String {
 /// Returns every subject that has a credit.
 pub fn credited_subjects(credits: &[Credit]) -> BTreeSet<Subject> {
     let repos = credits.iter().map(|credit| Subject::Repo(credit.repo));
-    let members = credits.iter().map(|credit| Subject::Member(credit.member.name.clone()));
+    let members = credits.iter().filter(|credit| !credit.member.is_nobody());
+    let members = members.map(|credit| Subject::Member(credit.member.name.clone()));
     std::iter::once(Subject::Org).chain(repos).chain(members).collect()
 }
 
@@ -52,8 +53,8 @@ pub fn assert_matches_reference(address: &str, world: &World, now: Time, ranges:
             for (bots, name) in Bots::ALL {
                 let target = format!("{path}?since={since}&until={until}&bots={name}");
                 let answer = get(address, &target).json();
-                let expected =
-                    reference::metrics(&reference::select(&credits, &subject, *since, *until, bots));
+                let selected = reference::select(&credits, &subject, *since, *until, bots);
+                let expected = reference::metrics(&selected, &subject, bots);
                 for (metric, expected) in &expected {
                     let comparison = reference::compare(metric, expected, &answer["metrics"][metric]);
                     differences.extend(comparison.err().map(|why| format!("{target}: {why}")));
@@ -80,8 +81,9 @@ pub fn assert_matches_reference(address: &str, world: &World, now: Time, ranges:
 
 fn totals_difference(credits: &[Credit], bots: Bots, answer: &Value) -> Option<String> {
     let all_credits = reference::select(credits, &Subject::Org, NaiveDate::MIN, NaiveDate::MAX, bots);
-    let repos: BTreeSet<i64> = all_credits.iter().map(|credit| credit.repo).collect();
-    let members = reference::active_members(all_credits.iter().copied());
+    let of_repos = credits.iter().filter(|credit| bots.includes(credit));
+    let repos: BTreeSet<i64> = of_repos.map(|credit| credit.repo).collect();
+    let members = reference::active_members(all_credits.iter().copied(), &Subject::Org, bots);
     let expected = (Some(repos.len() as u64), Some(members.len() as u64));
     let actual = (answer["total_repos"].as_u64(), answer["total_members"].as_u64());
     (actual != expected).then(|| format!("totals are {actual:?}, not {expected:?}"))
@@ -116,8 +118,8 @@ fn series_differences(
         while at < until {
             let (start, end) = bucket_bounds(granularity, at);
             let clipped = (start.max(since), end.min(until));
-            let credits = reference::select(credits, &Subject::Org, clipped.0, clipped.1, Bots::Exclude);
-            expected.push((start, end, reference::metrics(&credits)));
+            let credits = reference::select(credits, &Subject::Org, clipped.0, clipped.1, Bots::Auto);
+            expected.push((start, end, reference::metrics(&credits, &Subject::Org, Bots::Auto)));
             at = end;
         }
         for metric in COUNTS.iter().chain(&DISTRIBUTIONS) {

@@ -20,6 +20,23 @@ pub struct Member {
     pub is_bot: bool,
 }
 
+/// Name of nobody: the author of a release or a deployment that has none. No login has a space.
+const NOBODY: &str = "no author";
+
+impl Member {
+    fn bot(name: &str) -> Self {
+        Member { name: name.to_owned(), is_bot: true }
+    }
+
+    fn person(name: &str) -> Self {
+        Member { name: name.to_owned(), is_bot: false }
+    }
+
+    pub(crate) fn is_nobody(&self) -> bool {
+        self.name == NOBODY
+    }
+}
+
 /// What a member did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Activity {
@@ -50,6 +67,13 @@ pub enum Activity {
     DeployFailure,
 }
 
+impl Activity {
+    /// Returns whether it counts by default whoever did it.
+    fn is_delivery(&self) -> bool {
+        matches!(self, Activity::Release | Activity::Deploy | Activity::DeployFailure)
+    }
+}
+
 /// One thing that a member did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credit {
@@ -61,6 +85,9 @@ pub struct Credit {
     pub member: Member,
     /// What the member did.
     pub activity: Activity,
+    /// Whether it counts in its repository only: the commit lies in another repository, too, where it counts
+    /// for the organization and its author.
+    pub is_repeat: bool,
 }
 
 /// What a query is about.
@@ -74,25 +101,29 @@ pub enum Subject {
     Member(String),
 }
 
-/// Whether people or bots count.
+/// Whose work counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bots {
-    /// People only.
+    /// People's, and everybody's releases and deployments.
+    Auto,
+    /// People's.
     Exclude,
-    /// People and bots.
+    /// Everybody's.
     Include,
-    /// Bots only.
+    /// Bots'.
     Only,
 }
 
 impl Bots {
     /// Every filter and its value in the API.
-    pub const ALL: [(Bots, &'static str); 3] =
-        [(Bots::Exclude, "exclude"), (Bots::Include, "include"), (Bots::Only, "only")];
+    pub const ALL: [(Bots, &'static str); 4] =
+        [(Bots::Auto, "auto"), (Bots::Exclude, "exclude"), (Bots::Include, "include"), (Bots::Only, "only")];
 
-    fn includes(self, credit: &Credit) -> bool {
+    pub(crate) fn includes(self, credit: &Credit) -> bool {
+        let is_person = !credit.member.is_bot && !credit.member.is_nobody();
         match self {
-            Bots::Exclude => !credit.member.is_bot,
+            Bots::Auto => is_person || credit.activity.is_delivery(),
+            Bots::Exclude => is_person,
             Bots::Include => true,
             Bots::Only => credit.member.is_bot,
         }
@@ -123,43 +154,96 @@ pub const COUNTS: [&str; 17] = [
 /// API names of the metrics that are distributions.
 pub const DISTRIBUTIONS: [&str; 2] = ["cycle_time_hours", "first_review_hours"];
 
+/// Ids of the accounts of GitHub's Copilot.
+const COPILOT_IDS: [i64; 3] = [198_982_749, 175_728_472, 223_556_219];
+/// Logins of GitHub's Copilot, in lower case and without `[bot]`.
+const COPILOT_LOGINS: [&str; 3] = ["copilot", "copilot-swe-agent", "copilot-pull-request-reviewer"];
+
+fn is_copilot(login: &str) -> bool {
+    COPILOT_LOGINS.contains(&login.to_lowercase().trim_end_matches("[bot]"))
+}
+
 fn account_member(actor: &Actor) -> Member {
     match actor {
-        None => Member { name: "ghost".to_owned(), is_bot: false },
-        Some(Account { login, kind: AccountKind::Bot, .. }) => {
-            Member { name: format!("{login}[bot]"), is_bot: true }
+        None => Member::person("ghost"),
+        Some(Account { login, id, .. }) if COPILOT_IDS.contains(id) || is_copilot(login) => {
+            Member::bot("Copilot[bot]")
         }
-        Some(Account { login, .. }) => Member { name: login.clone(), is_bot: false },
+        Some(Account { login, kind: AccountKind::Bot, .. }) => Member::bot(&format!("{login}[bot]")),
+        Some(Account { login, .. }) => Member::person(login),
     }
 }
 
+/// Returns who made a release or a deployment.
+fn delivery_member(actor: &Actor) -> Member {
+    if actor.is_none() { Member::person(NOBODY) } else { account_member(actor) }
+}
+
 /// Returns the credited author of a commit: the linked account, a bot recognized by its name or noreply
-/// address, or a hash of the e-mail address.
+/// address, or a hash of the e-mail address, or of the name if the address is empty.
 pub fn commit_author(signature: &Signature) -> Member {
     if let Some(Account { kind: AccountKind::User, .. }) = signature.account {
         return account_member(&signature.account);
     }
-    let noreply = signature.email.split_once("@users.noreply.github.com").map(|(local, _)| local);
-    let by_email =
-        noreply.and_then(|local| local.split('+').next_back()).filter(|login| login.ends_with("[bot]"));
+    let email = signature.email.to_lowercase();
+    let noreply = email.split_once("@users.noreply.github.com").map(|(local, _)| local);
+    let id_and_login = noreply.map(|local| local.split_once('+').unwrap_or(("", local)));
+    let is_copilot_address = id_and_login.is_some_and(|(id, login)| {
+        is_copilot(login) || COPILOT_IDS.iter().any(|copilot| copilot.to_string() == id)
+    });
+    if is_copilot_address || email == "copilot@github.com" {
+        return Member::bot("Copilot[bot]");
+    }
+    let by_email = id_and_login.map(|(_, login)| login).filter(|login| login.ends_with("[bot]"));
     let by_name = Some(signature.name.as_str()).filter(|name| name.ends_with("[bot]"));
     match by_name.or(by_email) {
-        Some(bot) => Member { name: bot.to_owned(), is_bot: true },
+        Some(bot) if is_copilot(bot) => Member::bot("Copilot[bot]"),
+        Some(bot) => Member::bot(bot),
         None => {
-            let hash = hex::encode(Sha256::digest(signature.email.to_lowercase().as_bytes()));
-            Member { name: format!("~{}", &hash[..12]), is_bot: false }
+            let identity = if email.is_empty() { signature.name.to_lowercase() } else { email };
+            let hash = hex::encode(Sha256::digest(identity.as_bytes()));
+            Member::person(&format!("~{}", &hash[..12]))
         }
     }
+}
+
+/// Returns the repository in which each commit counts for the organization: of those in which it landed, the
+/// one with the smallest id in which its lines are counted, or else the one with the smallest id.
+fn counting_repos(world: &World, now: Time) -> BTreeMap<&str, i64> {
+    let mut counting: BTreeMap<&str, (bool, i64)> = BTreeMap::new();
+    for repo in world.repos.iter().filter(|repo| repo.exists(now)) {
+        for commit in repo.landed(now) {
+            let candidate = (commit.line_counts(now).is_none(), repo.id);
+            let best = counting.entry(&commit.sha).or_insert(candidate);
+            *best = candidate.min(*best);
+        }
+    }
+    counting.into_iter().map(|(sha, (_, repo))| (sha, repo)).collect()
 }
 
 /// Returns every credit that GitHub's data justifies at a time.
 pub fn credits(world: &World, now: Time) -> Vec<Credit> {
     let mut credits = Vec::new();
+    let counting_repos = counting_repos(world, now);
     for repo in world.repos.iter().filter(|repo| repo.exists(now)) {
         let mut add = |at: Time, member: Member, activity: Activity| {
-            credits.push(Credit { at, repo: repo.id, member, activity })
+            credits.push(Credit { at, repo: repo.id, member, activity, is_repeat: false })
         };
+        for pull in repo.pulls.iter().filter(|pull| pull.thread.created_at <= now) {
+            add_pull(pull, now, &mut add);
+        }
+        for issue in repo.issues.iter().filter(|issue| issue.created_at <= now) {
+            add(issue.created_at, account_member(&issue.author), Activity::IssueOpened);
+            if let Some(at) = closed_at(issue, now) {
+                add(at, account_member(&issue.author), Activity::IssueClosed);
+            }
+        }
+        add_releases_and_deployments(repo, now, &mut add);
         for commit in repo.landed(now) {
+            let is_repeat = counting_repos[commit.sha.as_str()] != repo.id;
+            let mut add = |at: Time, member: Member, activity: Activity| {
+                credits.push(Credit { at, repo: repo.id, member, activity, is_repeat })
+            };
             let activity = match commit.parents.len() {
                 0 | 1 => Activity::Commit(commit.line_counts(now).unwrap_or_default()),
                 _ => Activity::MergeCommit,
@@ -173,16 +257,6 @@ pub fn credits(world: &World, now: Time) -> Vec<Credit> {
             }
             add(commit.committed_at, author, activity);
         }
-        for pull in repo.pulls.iter().filter(|pull| pull.thread.created_at <= now) {
-            add_pull(pull, now, &mut add);
-        }
-        for issue in repo.issues.iter().filter(|issue| issue.created_at <= now) {
-            add(issue.created_at, account_member(&issue.author), Activity::IssueOpened);
-            if let Some(at) = closed_at(issue, now) {
-                add(at, account_member(&issue.author), Activity::IssueClosed);
-            }
-        }
-        add_releases_and_deployments(repo, now, &mut add);
     }
     credits
 }
@@ -191,7 +265,7 @@ fn add_releases_and_deployments(repo: &Repo, now: Time, add: &mut impl FnMut(Tim
     for release in repo.releases.iter().filter(|release| release.exists(now) && !release.is_draft(now)) {
         add(
             release.published_at(now).expect("it is published"),
-            account_member(&release.author),
+            delivery_member(&release.author),
             Activity::Release,
         );
     }
@@ -202,8 +276,8 @@ fn add_releases_and_deployments(repo: &Repo, now: Time, add: &mut impl FnMut(Tim
             statuses.map(|(when, _)| *when).min()
         };
         match (first_time(&["SUCCESS"]), first_time(&["FAILURE", "ERROR"])) {
-            (Some(at), _) => add(at, account_member(&deployment.creator), Activity::Deploy),
-            (None, Some(at)) => add(at, account_member(&deployment.creator), Activity::DeployFailure),
+            (Some(at), _) => add(at, delivery_member(&deployment.creator), Activity::Deploy),
+            (None, Some(at)) => add(at, delivery_member(&deployment.creator), Activity::DeployFailure),
             (None, None) => {}
         }
     }
@@ -252,25 +326,35 @@ pub fn select<'a>(
     bots: Bots,
 ) -> Vec<&'a Credit> {
     let is_of_subject = |credit: &&Credit| match subject {
-        Subject::Org => bots.includes(credit),
+        Subject::Org => !credit.is_repeat && bots.includes(credit),
         Subject::Repo(id) => credit.repo == *id && bots.includes(credit),
-        // A bot that is queried by name returns its own numbers.
+        // A bot that is queried by name returns its own numbers. A person is no bot.
         Subject::Member(name) => {
-            credit.member.name == *name && (bots == Bots::Exclude || bots.includes(credit))
+            let is_member = credit.member.name == *name && !credit.is_repeat;
+            is_member && (bots != Bots::Only || credit.member.is_bot)
         }
     };
     let is_in_range = |credit: &&Credit| (since..until).contains(&credit.at.date_naive());
     credits.iter().filter(is_of_subject).filter(is_in_range).collect()
 }
 
-/// Returns the members that have a credit other than as a co-author.
-pub fn active_members<'a>(credits: impl Iterator<Item = &'a Credit>) -> BTreeSet<&'a str> {
-    let own = credits.filter(|credit| credit.activity != Activity::CoAuthored);
-    own.map(|credit| credit.member.name.as_str()).collect()
+/// Returns the members that have a credit other than as a co-author. With [`Bots::Auto`] a bot counts only if it
+/// is the subject.
+pub fn active_members<'a>(
+    credits: impl Iterator<Item = &'a Credit>,
+    subject: &Subject,
+    bots: Bots,
+) -> BTreeSet<&'a str> {
+    let has_people_only = bots == Bots::Auto && !matches!(subject, Subject::Member(_));
+    credits
+        .filter(|credit| credit.activity != Activity::CoAuthored && !credit.member.is_nobody())
+        .filter(|credit| !has_people_only || !credit.member.is_bot)
+        .map(|credit| credit.member.name.as_str())
+        .collect()
 }
 
 /// Computes every metric.
-pub fn metrics(credits: &[&Credit]) -> BTreeMap<&'static str, Value> {
+pub fn metrics(credits: &[&Credit], subject: &Subject, bots: Bots) -> BTreeMap<&'static str, Value> {
     let count =
         |matches: fn(&Activity) -> bool| credits.iter().filter(|credit| matches(&credit.activity)).count();
     let sum_lines = |index: usize| -> i64 {
@@ -283,7 +367,7 @@ pub fn metrics(credits: &[&Credit]) -> BTreeMap<&'static str, Value> {
         _ => None,
     });
     let (cycles, firsts): (Vec<i64>, Vec<Option<i64>>) = merges.unzip();
-    let members = active_members(credits.iter().copied());
+    let members = active_members(credits.iter().copied(), subject, bots);
     BTreeMap::from([
         ("commits", json!(count(|activity| matches!(activity, Activity::Commit(_))))),
         ("merge_commits", json!(count(|activity| *activity == Activity::MergeCommit))),
@@ -318,7 +402,11 @@ fn distribution(mut seconds: Vec<i64>) -> Value {
     json!({ "count": seconds.len(), "mean": mean, "p50": rank(50), "p90": rank(90) })
 }
 
-/// Compares two values of a metric. Counts and means must be equal, percentiles must agree within 2 %.
+/// The greatest number of values of which percentiles must be exact.
+const MAX_EXACT_VALUES: u64 = 64;
+
+/// Compares two values of a metric. Counts and means must be equal. Percentiles of at most 64 values must be
+/// equal, others must agree within 2 %.
 ///
 /// # Errors
 /// If the values differ.
@@ -330,9 +418,10 @@ pub fn compare(name: &str, expected: &Value, actual: &Value) -> Result<(), Strin
     if actual.as_object().map(|fields| fields.len()) != Some(fields.len()) {
         return differ();
     }
+    let has_exact_percentiles = fields["count"].as_u64().is_some_and(|count| count <= MAX_EXACT_VALUES);
     for (field, expected) in fields {
         let tolerance = match field.as_str() {
-            "p50" | "p90" => 0.02,
+            "p50" | "p90" if !has_exact_percentiles => 0.02,
             _ => 1e-9,
         };
         let same = match (expected.as_f64(), actual[field].as_f64()) {

@@ -45,10 +45,15 @@ pub(crate) struct ListenOption {
     pub(crate) allow_host: Vec<String>,
 }
 
-/// Whether the work of bots counts.
+/// Whose work counts.
 #[derive(Args)]
 pub(crate) struct BotsOption {
-    /// Work of bots
-    #[arg(long, value_name = "BOTS", default_value = "exclude", value_parser = ["exclude", "include", "only"])]
+    /// Work of bots; auto counts it in deploys, deploy_failures and releases only
+    #[arg(
+        long,
+        value_name = "BOTS",
+        default_value = "auto",
+        value_parser = ["auto", "exclude", "include", "only"]
+    )]
     pub(crate) bots: String,
 }

@@ -54,7 +54,7 @@ pub(crate) struct ExportArgs {
     /// First day, UTC [default: the first day with complete data]
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = args::day)]
     since: Option<NaiveDate>,
-    /// Day after the last one, UTC [default: the day after the last event]
+    /// Day after the last one, UTC [default: the day after the last event, at most tomorrow]
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = args::day)]
     until: Option<NaiveDate>,
     /// Length of the bucket of a row
@@ -178,7 +178,7 @@ pub(super) async fn export_rows(
         .try_collect()
         .await?;
     rows.extend(listed.into_iter().flatten());
-    rows.sort_by(|a, b| (a.level, a.start, &a.name).cmp(&(b.level, b.start, &b.name)));
+    rows.sort_by(|a, b| (a.level, a.start, &a.name, a.id).cmp(&(b.level, b.start, &b.name, b.id)));
     Ok((rows, query.warning))
 }
 
@@ -228,6 +228,7 @@ async fn org_rows(client: &ApiClient, query: &ExportQuery) -> anyhow::Result<Vec
         .map(|bucket| ExportRow {
             level: ExportLevel::Org,
             name: query.org.clone(),
+            id: None,
             start: bucket.start(),
             end: bucket.end(),
             metrics: Map::new(),
@@ -282,6 +283,7 @@ async fn listing_rows(
             rows.push(ExportRow {
                 level,
                 name: name.to_owned(),
+                id: entry["id"].as_i64(),
                 start: bucket.start(),
                 end: bucket.end(),
                 metrics: metrics.clone(),

@@ -378,6 +378,7 @@ fn heading(answer: &Value, range: Range) -> String {
     let subject: Vec<String> = ["org", "repo", "member"].into_iter().filter_map(text).collect();
     let days = (range.until() - range.since()).num_days();
     let bots = match answer["bots"].as_str() {
+        Some("exclude") => ", bots excluded",
         Some("include") => ", bots included",
         Some("only") => ", bots only",
         _ => "",

@@ -151,6 +151,7 @@ impl SampleRepo {
             occurred_at,
             collected_at: self.now,
             retracted: false,
+            reading: 0,
             facts,
         }
     }

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use arrow_array::RecordBatch;
-use gam_fold::{MonthFold, affected_keys};
+use gam_fold::{FoldError, MonthFold, affected_by_shared_commits, affected_keys};
 use gam_lake::snapshot::{self, Snapshot, Stamp};
-use gam_model::{Event, Month, RollupKey};
+use gam_model::{Event, EventKind, Month, RollupKey};
 use gam_store::{AdvanceOutcome, FoldScope, Logic, Marker, StoredRollup};
 
 use crate::names::NameCollector;
@@ -102,7 +102,7 @@ impl AggregateRun<'_> {
         }
         let scope = if fold_all { FoldScope::Month } else { FoldScope::Affected };
         let fold = self.fold(month, &merged).await?;
-        let keys = (!fold_all).then(|| self.affected_keys(&merged.changes));
+        let keys = if fold_all { None } else { Some(self.affected_keys(month, &merged).await?) };
         let new = self.rollups_to_store(&fold, keys, stamp.generation);
         let outcome = rollups.put(self.org, &new).await?;
         if outcome.newer_logic {
@@ -120,28 +120,44 @@ impl AggregateRun<'_> {
     }
 
     fn is_newer_logic(&self, current: Option<&Snapshot>, marker: Option<&Marker>) -> bool {
-        current.is_some_and(|current| current.stamp.logic_version > self.logic.version)
+        let is_newer = |stamp: &Stamp| stamp.logic_version > self.logic.version || stamp.has_newer_schema();
+        current.is_some_and(|current| is_newer(&current.stamp))
             || marker.is_some_and(|marker| marker.logic.version > self.logic.version)
     }
 
     fn stamp(&self, generation: u64) -> Stamp {
-        Stamp { generation, logic_version: self.logic.version, identity: self.logic.identity.clone() }
+        Stamp::new(generation, self.logic.version, self.logic.identity.clone())
     }
 
     async fn fold(&self, month: Month, merged: &snapshot::MergedRows) -> Result<MonthFold, AggregateError> {
         let (batches, identity) = (merged.batches.clone(), self.ports.identity.clone());
         run_blocking(move || gam_fold::fold(month, &batches, &identity))
             .await
-            .map_err(|source| AggregateError::Fold { org: self.org.to_owned(), month, source })
+            .map_err(|source| self.fold_error(month, source))
     }
 
-    fn affected_keys(&self, changes: &[snapshot::RowChange]) -> BTreeSet<RollupKey> {
-        let identity = &self.ports.identity;
-        changes
-            .iter()
-            .flat_map(|change| std::iter::once(&change.winner).chain(&change.loser))
-            .flat_map(|event| affected_keys(event, identity))
-            .collect()
+    async fn affected_keys(
+        &self,
+        month: Month,
+        merged: &snapshot::MergedRows,
+    ) -> Result<BTreeSet<RollupKey>, AggregateError> {
+        let events = || {
+            let changes = merged.changes.iter();
+            changes.flat_map(|change| std::iter::once(&change.winner).chain(&change.loser))
+        };
+        let shas: BTreeSet<String> = events()
+            .filter(|event| event.kind == EventKind::Commit)
+            .filter_map(|event| event.facts.sha.clone())
+            .collect();
+        let (batches, identity) = (merged.batches.clone(), self.ports.identity.clone());
+        let shared = run_blocking(move || affected_by_shared_commits(&batches, &shas, &identity));
+        let mut keys = shared.await.map_err(|source| self.fold_error(month, source))?;
+        keys.extend(events().flat_map(|event| affected_keys(event, &self.ports.identity)));
+        Ok(keys)
+    }
+
+    fn fold_error(&self, month: Month, source: FoldError) -> AggregateError {
+        AggregateError::Fold { org: self.org.to_owned(), month, source }
     }
 
     /// Returns the rollups of the keys, or all of them if `keys` is `None`. A key without a rollup in

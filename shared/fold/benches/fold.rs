@@ -41,7 +41,10 @@ fn events(count: u64) -> Vec<Event> {
                 occurred_at: at,
                 collected_at: start,
                 retracted: false,
+                reading: 0,
                 facts: Facts {
+                    sha: (kind == EventKind::Commit)
+                        .then(|| format!("{:040x}", u128::from(n) * 0x9e37_79b9_7f4a_7c15)),
                     parents: Some(1),
                     additions: Some(rng.i64(0..500)),
                     deletions: Some(rng.i64(0..500)),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use gam_model::MemberKind;
 use gam_model::metric::{Counter, DurationMetric};
-use gam_rollup::{Distribution, Tally, merged_span};
+use gam_rollup::{Distribution, Rollup, Tally, merged_span};
 use rustc_hash::FxHashMap;
 
 /// Distinct texts, numbered in order of first use.
@@ -29,16 +29,75 @@ impl Interner {
     }
 }
 
-/// A value for people and one for bots.
-#[derive(Debug, Default)]
-pub(crate) struct PeopleAndBots<T> {
-    pub(crate) people: T,
-    pub(crate) bots: T,
+/// Whose work an event is. A rollup has a tally for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    People,
+    Bots,
+    /// Releases and deployments of bots.
+    BotDeliveries,
+    /// Releases and deployments without an author.
+    Unknown,
 }
 
-impl<T> PeopleAndBots<T> {
-    pub(crate) fn get_mut(&mut self, is_bot: bool) -> &mut T {
-        if is_bot { &mut self.bots } else { &mut self.people }
+impl Side {
+    /// All sides, in the order of [`Rollup::sides`].
+    pub(crate) const ALL: [Side; 4] = [Side::People, Side::Bots, Side::BotDeliveries, Side::Unknown];
+}
+
+/// A value for each side.
+#[derive(Debug, Default)]
+pub(crate) struct BySide<T> {
+    people: T,
+    bots: T,
+    /// Bots' deliveries and those without an author. Allocated on first use, because most days have none.
+    deliveries: Option<Box<[T; 2]>>,
+}
+
+impl<T: Default> BySide<T> {
+    pub(crate) fn get_mut(&mut self, side: Side) -> &mut T {
+        match side {
+            Side::People => &mut self.people,
+            Side::Bots => &mut self.bots,
+            Side::BotDeliveries => &mut self.deliveries.get_or_insert_default()[0],
+            Side::Unknown => &mut self.deliveries.get_or_insert_default()[1],
+        }
+    }
+
+    /// Returns the rollup of these values, without a member.
+    pub(crate) fn to_rollup(&self, to_tally: impl Fn(&T) -> Tally) -> Rollup {
+        let mut rollup =
+            Rollup { people: to_tally(&self.people), bots: to_tally(&self.bots), ..Rollup::default() };
+        if let Some(deliveries) = &self.deliveries {
+            rollup.bot_deliveries = to_tally(&deliveries[0]);
+            rollup.unknown = to_tally(&deliveries[1]);
+        }
+        rollup
+    }
+}
+
+/// What the totals of the current repository and day are kept by: the member, the side, and whether they count
+/// in the repository only. Packed into one number, which hashes fast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct TotalsKey(u64);
+
+impl TotalsKey {
+    /// `member` is the index of a member's key. `is_repeat` says that the rows are commits that another
+    /// repository counts for the organization.
+    pub(crate) fn new(member: u32, side: Side, is_repeat: bool) -> Self {
+        TotalsKey(u64::from(member) << 3 | (side as u64) << 1 | u64::from(is_repeat))
+    }
+
+    pub(crate) fn member(self) -> u32 {
+        (self.0 >> 3) as u32
+    }
+
+    pub(crate) fn side(self) -> Side {
+        Side::ALL[(self.0 >> 1 & 3) as usize]
+    }
+
+    pub(crate) fn is_repeat(self) -> bool {
+        self.0 & 1 == 1
     }
 }
 
@@ -103,7 +162,7 @@ pub(crate) struct RepoDayTotals {
 /// The totals of one member and day.
 #[derive(Debug, Default)]
 pub(crate) struct MemberDayTotals {
-    pub(crate) totals: PeopleAndBots<Accumulator>,
+    pub(crate) totals: BySide<Accumulator>,
     pub(crate) display_name: Option<DisplayName>,
 }
 

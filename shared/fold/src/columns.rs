@@ -15,9 +15,11 @@ pub(crate) struct EventColumns<'a> {
     pub(crate) kind: DictionaryColumn<'a>,
     pub(crate) repo_id: &'a Int64Array,
     pub(crate) member: DictionaryColumn<'a>,
+    pub(crate) member_id: &'a Int64Array,
     pub(crate) member_kind: DictionaryColumn<'a>,
     pub(crate) occurred_at: &'a TimestampMillisecondArray,
     pub(crate) retracted: &'a BooleanArray,
+    pub(crate) sha: &'a StringArray,
     pub(crate) parents: &'a Int32Array,
     pub(crate) additions: &'a Int64Array,
     pub(crate) deletions: &'a Int64Array,
@@ -36,9 +38,11 @@ impl<'a> EventColumns<'a> {
             kind: DictionaryColumn::from_batch(batch, "kind")?,
             repo_id: column(batch, "repo_id")?,
             member: DictionaryColumn::from_batch(batch, "member")?,
+            member_id: column(batch, "member_id")?,
             member_kind: DictionaryColumn::from_batch(batch, "member_kind")?,
             occurred_at: column(batch, "occurred_at")?,
             retracted: column(batch, "retracted")?,
+            sha: column(batch, "sha")?,
             parents: column(batch, "parents")?,
             additions: column(batch, "additions")?,
             deletions: column(batch, "deletions")?,
@@ -48,6 +52,12 @@ impl<'a> EventColumns<'a> {
             created_at: column(batch, "created_at")?,
             first_reviews: FirstReviewsColumn::from_batch(batch)?,
         })
+    }
+}
+
+impl EventColumns<'_> {
+    pub(crate) fn row_count(&self) -> usize {
+        self.repo_id.len()
     }
 }
 
@@ -78,6 +88,11 @@ impl<'a> DictionaryColumn<'a> {
         let dictionary: &DictionaryArray<Int32Type> = column(batch, name)?;
         let values = dictionary.values().as_any().downcast_ref().ok_or(FoldError::InvalidColumn(name))?;
         Ok(DictionaryColumn { values, keys: dictionary.keys() })
+    }
+
+    /// Returns the row's value; `None` if it is null.
+    pub(crate) fn text(&self, row: usize) -> Option<&'a str> {
+        self.index(row).map(|index| self.values.value(index))
     }
 
     /// Returns the index of the row's value in `values`; `None` if it is null.

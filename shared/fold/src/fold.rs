@@ -8,18 +8,22 @@
 use std::collections::BTreeSet;
 
 use arrow_array::RecordBatch;
+use gam_model::agent::agent_by_id;
 use gam_model::identity::member_key;
 use gam_model::member::GHOST;
 use gam_model::metric::Counter;
 use gam_model::period::midnight;
 use gam_model::{EventKind, Identity, MemberKind, Month, RollupKey, Subject};
 use gam_rollup::Rollup;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::accumulator::{Accumulator, DisplayName, Interner, MemberDayTotals, PeopleAndBots, RepoDayTotals};
-use crate::columns::EventColumns;
+use crate::accumulator::{
+    Accumulator, BySide, DisplayName, Interner, MemberDayTotals, RepoDayTotals, Side, TotalsKey,
+};
+use crate::columns::{EventColumns, nullable};
 use crate::count::{count_event, is_merge_commit};
 use crate::rollup_builder::RollupBuilder;
+use crate::shared_commits::{RowPosition, repeated_commits};
 
 const MILLISECONDS_PER_DAY: i64 = 86_400_000;
 
@@ -70,9 +74,10 @@ impl MonthFold {
 /// # Errors
 /// If a column is missing or invalid, or if a row is outside the month.
 pub fn fold(month: Month, batches: &[RecordBatch], identity: &Identity) -> Result<MonthFold, FoldError> {
-    let mut folder = Folder::new(month, identity);
-    for batch in batches {
-        folder.add_batch(&EventColumns::from_batch(batch)?, batch.num_rows())?;
+    let columns = batches.iter().map(EventColumns::from_batch).collect::<Result<Vec<_>, _>>()?;
+    let mut folder = Folder::new(month, identity, repeated_commits(&columns));
+    for (batch_index, columns) in columns.iter().enumerate() {
+        folder.add_batch(columns, batch_index)?;
     }
     folder.finish_repo_day();
     Ok(folder.into_month_fold())
@@ -120,40 +125,46 @@ struct Folder<'a> {
     month_start: i64,
     day_count: i64,
     identity: &'a Identity,
+    /// Commits that count in their repositories, and elsewhere only for another repository's row.
+    repeats: FxHashSet<RowPosition>,
     display_names: Interner,
     member_keys: Interner,
     /// The repository and day of the current rows.
     repo_day: Option<RepoDay>,
-    /// The totals of the current repository and day, by the index of the member's key and whether it is a
-    /// bot.
-    current: FxHashMap<(u32, bool), (Accumulator, Option<DisplayName>)>,
-    by_repo_day: FxHashMap<RepoDay, PeopleAndBots<RepoDayTotals>>,
+    /// The totals of the current repository and day.
+    current: FxHashMap<TotalsKey, (Accumulator, Option<DisplayName>)>,
+    by_repo_day: FxHashMap<RepoDay, BySide<RepoDayTotals>>,
+    /// The totals that count in the repository only.
+    repeats_by_repo_day: FxHashMap<RepoDay, BySide<RepoDayTotals>>,
     by_member_day: FxHashMap<MemberDay, MemberDayTotals>,
     events: u64,
 }
 
 impl<'a> Folder<'a> {
-    fn new(month: Month, identity: &'a Identity) -> Self {
+    fn new(month: Month, identity: &'a Identity, repeats: FxHashSet<RowPosition>) -> Self {
         Folder {
             month,
             month_start: midnight(month.first_day()).timestamp_millis(),
             day_count: month.days() as i64,
             identity,
+            repeats,
             display_names: Interner::default(),
             member_keys: Interner::default(),
             repo_day: None,
             current: FxHashMap::default(),
             by_repo_day: FxHashMap::default(),
+            repeats_by_repo_day: FxHashMap::default(),
             by_member_day: FxHashMap::default(),
             events: 0,
         }
     }
 
-    fn add_batch(&mut self, columns: &EventColumns<'_>, row_count: usize) -> Result<(), FoldError> {
+    fn add_batch(&mut self, columns: &EventColumns<'_>, batch_index: usize) -> Result<(), FoldError> {
         let dictionaries = self.parse_dictionaries(columns);
-        for row in 0..row_count {
+        for row in 0..columns.row_count() {
             if !columns.retracted.value(row) {
-                self.add_row(columns, &dictionaries, row)?;
+                let is_repeat = !self.repeats.is_empty() && self.repeats.contains(&(batch_index, row));
+                self.add_row(columns, &dictionaries, row, is_repeat)?;
             }
         }
         Ok(())
@@ -192,6 +203,7 @@ impl<'a> Folder<'a> {
         columns: &EventColumns<'_>,
         dictionaries: &ParsedDictionaries,
         row: usize,
+        is_repeat: bool,
     ) -> Result<(), FoldError> {
         let (Some(kind), Some(member), Some(member_kind)) =
             (columns.kind.index(row), columns.member.index(row), columns.member_kind.index(row))
@@ -199,7 +211,14 @@ impl<'a> Folder<'a> {
             return Err(FoldError::InvalidColumn("kind, member or member_kind"));
         };
         let Some(kind) = dictionaries.kinds[kind] else { return Ok(()) };
-        let member = dictionaries.members[member];
+        let member_kind = dictionaries.member_kinds[member_kind];
+        // Older rows have a ghost as the author of a release or a deployment without one.
+        let is_unknown =
+            member_kind == MemberKind::Unknown || (kind.is_delivery() && member_kind == MemberKind::Ghost);
+        let member = match nullable(columns.member_id, row).and_then(agent_by_id) {
+            Some(agent) => self.intern_member(agent),
+            None => dictionaries.members[member],
+        };
         let occurred_at = columns.occurred_at.value(row);
         let day = self.day_of_month(occurred_at)?;
         self.start_repo_day(RepoDay { repo_id: columns.repo_id.value(row), day });
@@ -211,19 +230,22 @@ impl<'a> Folder<'a> {
         if is_own_review {
             return Ok(());
         }
-        let display_name = DisplayName {
-            occurred_at,
-            name: member.name,
-            kind: member.kind_override.unwrap_or(dictionaries.member_kinds[member_kind]),
+        let display_name =
+            DisplayName { occurred_at, name: member.name, kind: member.kind_override.unwrap_or(member_kind) };
+        let side = match display_name.kind {
+            _ if is_unknown => Side::Unknown,
+            MemberKind::Bot if kind.is_delivery() => Side::BotDeliveries,
+            MemberKind::Bot => Side::Bots,
+            _ => Side::People,
         };
-        let is_bot = display_name.kind == MemberKind::Bot;
-        let (totals, latest_name) = self.current.entry((member.key, is_bot)).or_default();
+        let (totals, latest_name) =
+            self.current.entry(TotalsKey::new(member.key, side, is_repeat)).or_default();
         count_event(totals, kind, columns, row, self.member_keys.text(member.key), self.identity);
         totals.credit(occurred_at);
         display_name.update(latest_name, &self.display_names);
         self.events += 1;
         if kind == EventKind::Commit && !is_merge_commit(columns, row) {
-            self.count_co_authors(member.key, columns.co_authors.names(row));
+            self.count_co_authors(member.key, columns.co_authors.names(row), is_repeat);
         }
         Ok(())
     }
@@ -242,7 +264,7 @@ impl<'a> Folder<'a> {
     ///
     /// The commit is not credited to a co-author. Its display name therefore has the earliest possible time,
     /// so any event credited to the co-author replaces it.
-    fn count_co_authors<'n>(&mut self, author: u32, names: impl Iterator<Item = &'n str>) {
+    fn count_co_authors<'n>(&mut self, author: u32, names: impl Iterator<Item = &'n str>, is_repeat: bool) {
         let mut counted_members = vec![author];
         for name in names {
             let member = self.intern_member(name);
@@ -252,8 +274,9 @@ impl<'a> Folder<'a> {
             counted_members.push(member.key);
             let kind =
                 member.kind_override.unwrap_or_else(|| kind_from_name(self.display_names.text(member.name)));
-            let is_bot = kind == MemberKind::Bot;
-            let (totals, latest_name) = self.current.entry((member.key, is_bot)).or_default();
+            let side = if kind == MemberKind::Bot { Side::Bots } else { Side::People };
+            let (totals, latest_name) =
+                self.current.entry(TotalsKey::new(member.key, side, is_repeat)).or_default();
             totals.add(Counter::CoAuthoredCommits, 1);
             let display_name = DisplayName { occurred_at: i64::MIN, name: member.name, kind };
             display_name.update(latest_name, &self.display_names);
@@ -273,17 +296,26 @@ impl<'a> Folder<'a> {
         if self.current.is_empty() {
             return;
         }
-        let repo = self.by_repo_day.entry(repo_day).or_default();
-        for ((member, is_bot), (totals, display_name)) in self.current.drain() {
-            let member_day = self.by_member_day.entry(MemberDay { member, day: repo_day.day }).or_default();
-            member_day.totals.get_mut(is_bot).merge(&totals);
-            if let Some(display_name) = display_name {
-                display_name.update(&mut member_day.display_name, &self.display_names);
-            }
-            let repo = repo.get_mut(is_bot);
+        for (key, (totals, display_name)) in self.current.drain() {
+            let (member, side) = (key.member(), key.side());
+            let by_repo_day =
+                if key.is_repeat() { &mut self.repeats_by_repo_day } else { &mut self.by_repo_day };
+            let repo = by_repo_day.entry(repo_day).or_default().get_mut(side);
             repo.totals.merge(&totals);
+            // What has no author is credited to nobody.
+            if side == Side::Unknown {
+                continue;
+            }
             if totals.has_credited_events() {
                 repo.credited_members.push(member);
+            }
+            if key.is_repeat() {
+                continue;
+            }
+            let member_day = self.by_member_day.entry(MemberDay { member, day: repo_day.day }).or_default();
+            member_day.totals.get_mut(side).merge(&totals);
+            if let Some(display_name) = display_name {
+                display_name.update(&mut member_day.display_name, &self.display_names);
             }
         }
     }
@@ -296,19 +328,26 @@ impl<'a> Folder<'a> {
     }
 
     fn build_org_and_repos(&self, builder: &mut RollupBuilder) {
-        let mut by_repo_day: Vec<_> = self.by_repo_day.iter().collect();
-        by_repo_day.sort_unstable_by_key(|(repo_day, _)| **repo_day);
+        let mut keys: Vec<RepoDay> =
+            self.by_repo_day.keys().chain(self.repeats_by_repo_day.keys()).copied().collect();
+        keys.sort_unstable();
+        keys.dedup();
         let mut org_days: Vec<Option<Rollup>> = vec![None; self.month.days()];
-        let mut repo_days = Vec::with_capacity(by_repo_day.len());
-        for (&RepoDay { repo_id, day }, totals) in by_repo_day {
-            let mut rollup = self.repo_rollup(totals);
-            repo_days.push((repo_id, day, rollup.clone()));
-            for tally in [&mut rollup.people, &mut rollup.bots] {
-                if tally.has_credited_events() {
-                    tally.repos.insert(repo_id);
+        let mut repo_days = Vec::with_capacity(keys.len());
+        for key in keys {
+            let mut of_org =
+                self.by_repo_day.get(&key).map_or_else(Rollup::default, |totals| self.repo_rollup(totals));
+            let mut of_repo = of_org.clone();
+            if let Some(repeats) = self.repeats_by_repo_day.get(&key) {
+                of_repo.merge(&self.repo_rollup(repeats));
+            }
+            for (of_org, of_repo) in of_org.sides_mut().into_iter().zip(of_repo.sides()) {
+                if of_repo.has_credited_events() {
+                    of_org.repos.insert(key.repo_id);
                 }
             }
-            org_days[day].get_or_insert_default().merge(&rollup);
+            org_days[key.day].get_or_insert_default().merge(&of_org);
+            repo_days.push((key.repo_id, key.day, of_repo));
         }
         let org_days = org_days.into_iter().enumerate().filter_map(|(day, rollup)| Some((day, rollup?)));
         builder.add_subject(&Subject::Org, org_days);
@@ -318,13 +357,12 @@ impl<'a> Folder<'a> {
         }
     }
 
-    fn repo_rollup(&self, totals: &PeopleAndBots<RepoDayTotals>) -> Rollup {
-        let tally = |repo: &RepoDayTotals| {
+    fn repo_rollup(&self, totals: &BySide<RepoDayTotals>) -> Rollup {
+        totals.to_rollup(|repo: &RepoDayTotals| {
             let members =
                 repo.credited_members.iter().map(|&member| self.member_keys.text(member).to_owned());
             repo.totals.to_tally(members.collect())
-        };
-        Rollup { people: tally(&totals.people), bots: tally(&totals.bots), member: None }
+        })
     }
 
     fn build_members(&self, builder: &mut RollupBuilder) {
@@ -342,11 +380,8 @@ impl<'a> Folder<'a> {
     fn member_rollup(&self, totals: &MemberDayTotals) -> Rollup {
         let display_name =
             |latest: DisplayName| (self.display_names.text(latest.name).to_owned(), latest.kind);
-        Rollup {
-            people: totals.totals.people.to_tally(BTreeSet::new()),
-            bots: totals.totals.bots.to_tally(BTreeSet::new()),
-            member: totals.display_name.map(display_name),
-        }
+        let rollup = totals.totals.to_rollup(|totals| totals.to_tally(BTreeSet::new()));
+        Rollup { member: totals.display_name.map(display_name), ..rollup }
     }
 }
 

@@ -65,6 +65,11 @@ pub struct Actor {
 }
 
 impl Actor {
+    /// Returns the member that made a release or a deployment; the unknown member if GitHub shows nobody.
+    pub fn delivery_member(actor: Option<&Actor>) -> Member {
+        actor.map_or_else(Member::unknown, |actor| Actor::member(Some(actor)))
+    }
+
     /// Returns the member that an actor is; the ghost if the account was deleted.
     pub fn member(actor: Option<&Actor>) -> Member {
         match actor {
@@ -177,6 +182,21 @@ pub struct Label {
     pub name: String,
 }
 
+/// The repository of the branch that a pull request is to merge.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HeadRepository {
+    /// The numeric id.
+    pub database_id: Option<i64>,
+}
+
+/// The commit that the merge of a pull request made.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct MergeCommit {
+    /// The object id.
+    pub oid: String,
+}
+
 /// A pull request.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -199,6 +219,12 @@ pub struct PullRequest {
     pub merged_at: Option<DateTime<Utc>>,
     /// The account that opened it.
     pub author: Option<Actor>,
+    /// The name of the branch that is to be merged.
+    pub head_ref_name: String,
+    /// The repository that has that branch; `None` if it was deleted or the token cannot see it.
+    pub head_repository: Option<HeadRepository>,
+    /// The commit that the merge made, or a test merge before.
+    pub merge_commit: Option<MergeCommit>,
     /// The labels it has now.
     pub labels: Option<Connection<Label>>,
     /// The reviews, oldest first.

@@ -10,7 +10,7 @@ use gam_model::{Event, EventBatch};
 use crate::error::{Error, Result};
 use crate::object_store::{ObjectMeta, ObjectStore, PutIfAbsent, PutIfMatch};
 use crate::paths::{self, ObjectPath};
-use crate::schema::{decode, encode};
+use crate::schema::{SCHEMA_VERSION, decode, encode};
 use crate::table::{self, ROW_GROUP_ROWS, RowOrder, spawn_blocking};
 
 /// How often a write is attempted while other processes write, merge or reject the same batch.
@@ -114,6 +114,14 @@ fn decode_bytes(path: &ObjectPath, bytes: Bytes) -> Result<Vec<Event>> {
     let (org, _) = paths::parse_inbox(path)
         .ok_or_else(|| Error::damaged(path.as_str(), "its path is not that of a batch"))?;
     let table = table::read(path.as_str(), bytes)?;
+    let schema_version = table::schema_version(path.as_str(), &table.properties)?;
+    if schema_version > SCHEMA_VERSION {
+        return Err(Error::NewerFormat {
+            path: path.as_str().to_owned(),
+            actual: format!("schema version {schema_version}"),
+            supported: format!("schema versions up to {SCHEMA_VERSION}"),
+        });
+    }
     let mut events = Vec::new();
     for batch in &table.batches {
         events.extend(decode(batch).map_err(|error| error.with_path(path.as_str()))?);
@@ -254,7 +262,7 @@ mod tests {
     async fn organizations_have_a_batch_or_a_snapshot() {
         let objects = MemoryObjects::new();
         put(&objects, &batch(1)).await.unwrap();
-        let stamp = Stamp { generation: 1, logic_version: 1, identity: String::new() };
+        let stamp = Stamp::new(1, 1, "");
         let month = commit(0).month();
         for org in ["zeta", "ACME", "beta"] {
             snapshot::write(&objects, org, month, &[], &stamp, None).await.unwrap();

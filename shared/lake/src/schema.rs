@@ -81,9 +81,26 @@ pub mod column {
     pub const ENVIRONMENT: &str = "environment";
     /// Releases: the name of the tag.
     pub const TAG: &str = "tag";
+    /// The version of the code that read the event from GitHub's answer; null for 0.
+    pub const READING: &str = "reading";
+    /// Pull requests: the name of the branch that is to be merged.
+    pub const HEAD_REF: &str = "head_ref";
+    /// Pull requests: GitHub's numeric id of the repository that has that branch.
+    pub const HEAD_REPO_ID: &str = "head_repo_id";
+    /// Merged pull requests: the SHA of the commit that the merge made.
+    pub const MERGE_SHA: &str = "merge_sha";
+    /// Workflow runs that count as deployments: the file name of the workflow.
+    pub const WORKFLOW: &str = "workflow";
     /// Within [`FIRST_REVIEWS`]: when the review was submitted.
     pub const AT: &str = "at";
 }
+
+/// The version of the schema, for the footers of files. Increment it with every new column, so that an older
+/// program does not write rows back without it.
+///
+/// - 1: up to `tag`; files of that version do not name it.
+/// - 2: `reading`, `head_ref`, `head_repo_id`, `merge_sha`, `workflow`.
+pub const SCHEMA_VERSION: u32 = 2;
 
 static EVENTS_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| Arc::new(build_schema()));
 
@@ -147,6 +164,11 @@ fn build_schema() -> Schema {
         optional(column::REVIEW_STATE, dictionary()),
         optional(column::ENVIRONMENT, dictionary()),
         optional(column::TAG, Utf8),
+        optional(column::READING, Int64),
+        optional(column::HEAD_REF, Utf8),
+        optional(column::HEAD_REPO_ID, Int64),
+        optional(column::MERGE_SHA, Utf8),
+        optional(column::WORKFLOW, dictionary()),
     ])
 }
 
@@ -215,7 +237,7 @@ mod tests {
             "event_id, version, kind, org, repo, repo_id, member, member_id, member_kind, occurred_at, \
              collected_at, retracted, sha, parents, additions, deletions, files_changed, co_authors, \
              number, pr_member, state, draft, created_at, merged_at, first_reviews, labels, \
-             review_state, environment, tag"
+             review_state, environment, tag, reading, head_ref, head_repo_id, merge_sha, workflow"
         );
     }
 

@@ -10,6 +10,7 @@ use crate::error::Result;
 pub use crate::merge::{MergedRows, RowChange, merge};
 use crate::object_store::{ETag, ObjectStore, PutIfAbsent, PutIfMatch};
 use crate::paths;
+use crate::schema::SCHEMA_VERSION;
 use crate::table::{self, FooterProperties, FooterRead, RowOrder, spawn_blocking};
 
 const GENERATION_KEY: &str = "gam.generation";
@@ -19,7 +20,8 @@ const IDENTITY_KEY: &str = "gam.identity";
 /// The size of the first read of a footer. The footers of all but the largest snapshots are smaller.
 const FIRST_TAIL_BYTES: usize = 64 << 10;
 
-/// The generation of a snapshot and the rollup logic it belongs to. Stored in the Parquet footer.
+/// The generation of a snapshot, the rollup logic it belongs to and the version of its schema. Stored in the
+/// Parquet footer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamp {
     /// 1 for the first snapshot of the month; each replacement adds 1.
@@ -28,9 +30,23 @@ pub struct Stamp {
     pub logic_version: u32,
     /// The hash of the rules for bots and aliases of the program that wrote the snapshot.
     pub identity: String,
+    /// The version of the schema that the snapshot was written with. [`write()`] always stores
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
 }
 
 impl Stamp {
+    /// A stamp of this program's schema.
+    pub fn new(generation: u64, logic_version: u32, identity: impl Into<String>) -> Self {
+        Stamp { generation, logic_version, identity: identity.into(), schema_version: SCHEMA_VERSION }
+    }
+
+    /// Returns whether a newer program wrote the snapshot, with columns that this one does not know. Its rows
+    /// must not be written back.
+    pub fn has_newer_schema(&self) -> bool {
+        self.schema_version > SCHEMA_VERSION
+    }
+
     fn properties(&self) -> Vec<(&'static str, String)> {
         vec![
             (GENERATION_KEY, self.generation.to_string()),
@@ -44,6 +60,7 @@ impl Stamp {
             generation: table::property(path, properties, GENERATION_KEY)?,
             logic_version: table::property(path, properties, LOGIC_VERSION_KEY)?,
             identity: table::property(path, properties, IDENTITY_KEY)?,
+            schema_version: table::schema_version(path, properties)?,
         })
     }
 }
@@ -62,7 +79,7 @@ pub struct Snapshot {
 /// Reads the snapshot of an organization and UTC month; `None` if it does not exist.
 ///
 /// Drops columns that only a newer version of the program knows. Do not write the rows back if the stamp has
-/// a newer logic version than this program.
+/// a newer schema or logic version than this program.
 ///
 /// # Errors
 /// - [`Error::Damaged`](crate::Error::Damaged) if the snapshot cannot be read.
@@ -160,7 +177,7 @@ mod tests {
     }
 
     fn stamp(generation: u64) -> Stamp {
-        Stamp { generation, logic_version: 3, identity: "abc".to_owned() }
+        Stamp::new(generation, 3, "abc")
     }
 
     #[tokio::test]
@@ -230,6 +247,27 @@ mod tests {
         let batches = [encode(&sample(10)).unwrap()];
         write(&objects, "acme", march(), &batches, &large, None).await.unwrap();
         assert_eq!(read_stamp(&objects, "acme", march()).await.unwrap(), Some(large));
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_names_its_schema_and_an_old_one_has_the_first() {
+        let objects = MemoryObjects::new();
+        let rows = [encode(&sample(1)).unwrap()];
+        write(&objects, "acme", march(), &rows, &stamp(1), None).await.unwrap();
+        let path = paths::snapshot("acme", march());
+        let current = read_stamp(&objects, "acme", march()).await.unwrap().unwrap();
+        assert_eq!((current.schema_version, current.has_newer_schema()), (SCHEMA_VERSION, false));
+        for (written, expected) in [(None, 1), (Some(3), 3)] {
+            let (properties, order) = (stamp(1).properties(), RowOrder::RepoAndTime);
+            let bytes = table::write_with_schema_version(&rows, properties, order, written).unwrap();
+            objects.delete(&path).await.unwrap();
+            objects.put_if_absent(&path, bytes, &[]).await.unwrap();
+            let stamp = read(&objects, "acme", march()).await.unwrap().unwrap().stamp;
+            assert_eq!(
+                (stamp.schema_version, stamp.has_newer_schema()),
+                (expected, expected > SCHEMA_VERSION)
+            );
+        }
     }
 
     #[tokio::test]

@@ -33,7 +33,8 @@ fn any_facts() -> impl Strategy<Value = Facts> {
     let times = (prop::option::of(any_time()), prop::option::of(any_time()));
     let reviews = prop::option::of(prop::collection::vec(any_first_review(), 0..3));
     let strings = (text(), text(), text(), text(), text(), text());
-    (numbers, times, reviews, strings, texts(), texts()).prop_map(
+    let heads = (text(), any::<Option<i64>>(), text(), text());
+    (numbers, times, reviews, strings, texts(), texts(), heads).prop_map(
         |(
             (parents, [additions, deletions, files_changed, number], draft),
             times,
@@ -41,6 +42,7 @@ fn any_facts() -> impl Strategy<Value = Facts> {
             strings,
             co,
             labels,
+            (head_ref, head_repo_id, merge_sha, workflow),
         )| {
             let (sha, pr_member, state, review_state, environment, tag) = strings;
             Facts {
@@ -61,6 +63,10 @@ fn any_facts() -> impl Strategy<Value = Facts> {
                 review_state,
                 environment,
                 tag,
+                head_ref,
+                head_repo_id,
+                merge_sha,
+                workflow,
             }
         },
     )
@@ -76,31 +82,35 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
         prop::sample::select(&EventKind::ALL[..]),
         names,
         times,
-        any::<bool>(),
+        (any::<bool>(), any::<i64>()),
         any_facts(),
     )
-        .prop_map(|(id, version, kind, (org, repo, repo_id, member), times, retracted, facts)| Event {
-            id: EventId::from_stored(id),
-            version,
-            kind,
-            org,
-            repo,
-            repo_id,
-            member,
-            occurred_at: times.0,
-            collected_at: times.1,
-            retracted,
-            facts,
-        })
+        .prop_map(
+            |(id, version, kind, (org, repo, repo_id, member), times, (retracted, reading), facts)| Event {
+                id: EventId::from_stored(id),
+                version,
+                kind,
+                org,
+                repo,
+                repo_id,
+                member,
+                occurred_at: times.0,
+                collected_at: times.1,
+                retracted,
+                reading,
+                facts,
+            },
+        )
 }
 
 /// Generates versions of a few facts, so that ids, versions and contents often coincide.
 pub(crate) fn any_version() -> impl Strategy<Value = Event> {
-    (0i64..12, 0i64..3, any::<bool>(), 0i64..3, 0i64..4, 0usize..3).prop_map(
-        |(number, version, retracted, state, collected, repo)| {
+    (0i64..12, 0i64..3, any::<bool>(), 0i64..2, 0i64..3, 0i64..4, 0usize..3).prop_map(
+        |(number, version, retracted, reading, state, collected, repo)| {
             let mut event = commit(number);
             event.version = version;
             event.retracted = retracted;
+            event.reading = reading;
             event.repo = ["site", "api", "tools"][repo].to_owned();
             event.facts.state = Some(format!("s{state}"));
             event.collected_at = DateTime::from_timestamp(1_800_000_000 + collected, 0).unwrap();
@@ -122,6 +132,7 @@ pub(crate) fn commit(number: i64) -> Event {
         occurred_at: DateTime::from_timestamp(1_772_323_200 + number * 3_600, 0).unwrap(),
         collected_at: DateTime::from_timestamp(1_800_000_000, 0).unwrap(),
         retracted: false,
+        reading: 0,
         facts: Facts {
             sha: Some(format!("{number:040x}")),
             parents: Some(1),

@@ -69,6 +69,12 @@ impl EventKind {
     pub fn parse(name: &str) -> Option<Self> {
         name.parse().ok()
     }
+
+    /// Returns whether it is a release or a deployment. By default these count whoever made them, because a
+    /// workflow does it more often than a person.
+    pub fn is_delivery(self) -> bool {
+        matches!(self, EventKind::Release | EventKind::DeploymentSuccess | EventKind::DeploymentFailure)
+    }
 }
 
 /// The identity of a fact, as text. Times in ids are epoch seconds.
@@ -197,6 +203,18 @@ pub struct Facts {
     pub environment: Option<String>,
     /// Releases: the name of the tag.
     pub tag: Option<String>,
+    /// Pull requests: the name of the branch that is to be merged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head_ref: Option<String>,
+    /// Pull requests: GitHub's numeric id of the repository that has that branch; `None` if it was deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head_repo_id: Option<i64>,
+    /// Merged pull requests: the SHA of the commit that the merge made on the base branch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub merge_sha: Option<String>,
+    /// Workflow runs that count as deployments: the file name of the workflow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<String>,
 }
 
 /// An immutable fact about activity in an organization.
@@ -222,6 +240,9 @@ pub struct Event {
     pub collected_at: DateTime<Utc>,
     /// Whether the fact is no longer true. A retracted event counts nowhere.
     pub retracted: bool,
+    /// The version of the code that turned GitHub's answer into the event, 0 for events of programs that had
+    /// none. Of two events that are equally new, the one that was read by newer code wins.
+    pub reading: i64,
     /// The properties that depend on the kind.
     pub facts: Facts,
 }
@@ -231,28 +252,29 @@ struct EventContent<'a> {
     id: &'a EventId,
     version: i64,
     kind: EventKind,
-    org: &'a str,
     repo: &'a str,
     repo_id: i64,
     member: &'a Member,
     occurred_at: i64,
     retracted: bool,
+    reading: i64,
     facts: &'a Facts,
 }
 
 impl Event {
-    /// Returns the SHA-256 of all fields but `collected_at`.
+    /// Returns the SHA-256 of the content: all fields but `collected_at`, and `org`, which an organization may
+    /// change.
     pub fn content_hash(&self) -> [u8; 32] {
         let content = EventContent {
             id: &self.id,
             version: self.version,
             kind: self.kind,
-            org: &self.org,
             repo: &self.repo,
             repo_id: self.repo_id,
             member: &self.member,
             occurred_at: self.occurred_at.timestamp_millis(),
             retracted: self.retracted,
+            reading: self.reading,
             facts: &self.facts,
         };
         let bytes = serde_json::to_vec(&content).expect("event content always serializes to JSON");
@@ -261,10 +283,11 @@ impl Event {
 
     /// Compares two events with the same id. The winner is the greater one.
     ///
-    /// The greater version wins; of equal versions a retracted event; then the greater content hash. Events
-    /// with the same content are equal.
+    /// The greater version wins; of equal versions a retracted event; then the greater `reading`; then the
+    /// greater content hash. Events with the same content are equal.
     pub fn version_order(&self, other: &Event) -> Ordering {
-        (self.version, self.retracted).cmp(&(other.version, other.retracted)).then_with(|| {
+        let rank = |event: &Event| (event.version, event.retracted, event.reading);
+        rank(self).cmp(&rank(other)).then_with(|| {
             if self.has_same_content(other) {
                 Ordering::Equal
             } else {
@@ -285,17 +308,17 @@ impl Event {
         }
     }
 
-    /// Returns whether all fields but `collected_at` are equal.
+    /// Returns whether the contents are equal, as in [`Event::content_hash`].
     pub fn has_same_content(&self, other: &Event) -> bool {
         self.id == other.id
             && self.version == other.version
             && self.kind == other.kind
-            && self.org == other.org
             && self.repo == other.repo
             && self.repo_id == other.repo_id
             && self.member == other.member
             && self.occurred_at == other.occurred_at
             && self.retracted == other.retracted
+            && self.reading == other.reading
             && self.facts == other.facts
     }
 
@@ -366,6 +389,7 @@ mod tests {
             occurred_at: DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
             collected_at: DateTime::from_timestamp(collected, 0).unwrap(),
             retracted,
+            reading: 0,
             facts: Facts { state: Some(state.into()), ..Facts::default() },
         }
     }
@@ -417,6 +441,7 @@ mod tests {
             event(2, true, "open", 15),
             event(2, false, "closed", 5),
             event(2, true, "open", 12),
+            Event { reading: 1, ..event(2, false, "closed", 30) },
         ];
         for a in &versions {
             for b in &versions {
@@ -436,6 +461,25 @@ mod tests {
         assert!(expected.retracted && expected.collected_at.timestamp() == 12);
         assert_eq!(expected, winner(&[4, 3, 2, 1, 0]));
         assert_eq!(expected, winner(&[2, 0, 4, 1, 3]));
+    }
+
+    #[test]
+    fn newer_code_wins_over_older_code_but_not_over_a_newer_version() {
+        let newer_code = |version, retracted| Event { reading: 1, ..event(version, retracted, "open", 10) };
+        for state in ["open", "closed", "merged"] {
+            assert!(newer_code(1, false).supersedes(&event(1, false, state, 5)));
+            assert!(event(2, false, state, 5).supersedes(&newer_code(1, false)));
+            assert!(event(1, true, state, 5).supersedes(&newer_code(1, false)), "the retraction wins");
+        }
+    }
+
+    #[test]
+    fn the_name_of_the_organization_is_no_content() {
+        let renamed = Event { org: "acme-two".into(), ..event(1, false, "open", 20) };
+        let before = event(1, false, "open", 10);
+        assert!(renamed.has_same_content(&before));
+        assert_eq!(renamed.content_hash(), before.content_hash());
+        assert!(!renamed.supersedes(&before));
     }
 
     #[test]
@@ -485,12 +529,16 @@ mod tests {
             review_state: Some("approved".into()),
             environment: Some("production".into()),
             tag: Some("v1".into()),
+            head_ref: Some("fix".into()),
+            head_repo_id: Some(8),
+            merge_sha: Some("2c3d".into()),
+            workflow: Some("deploy.yml".into()),
         };
         Event { id, kind, facts, ..event(1, false, "", 10) }
     }
 
-    /// The lake holds these ids, and its batches are named by these hashes: with other ones the same fact
-    /// would be stored twice.
+    /// The lake holds these ids: with other ones the same fact would be stored twice. Hashes decide between
+    /// equally new events, and name batches.
     #[test]
     fn ids_and_content_hashes_never_change() {
         let events = EventKind::ALL.map(full_event);

@@ -8,13 +8,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
+use crate::agent::agent_by_name;
+use crate::mailmap::Mailmap;
 use crate::member::{BOT_SUFFIX, MemberKind};
 
 /// The configured bots, and the aliases that join several names into one member.
+///
+/// A name is resolved in this order: an alias of the configuration; else the mailmap, whose entries apply once,
+/// as in git, and then an alias of the result; and last the [known agents](crate::agent), which need no
+/// configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Identity {
     bots: BTreeSet<String>,
     aliases: BTreeMap<String, String>,
+    mailmap: Mailmap,
 }
 
 /// Aliases that form a cycle. Holds the lower-cased name of one of them.
@@ -57,14 +64,53 @@ impl Identity {
             resolved.insert(from.clone(), name.clone());
         }
         let bots = bots.into_iter().map(|bot| member_key(&bot)).collect();
-        Ok(Identity { bots, aliases: resolved })
+        Ok(Identity { bots, aliases: resolved, mailmap: Mailmap::default() })
     }
 
-    /// Follows the aliases from a name to the name to credit.
+    /// Returns these rules with a mailmap. It replaces any earlier one.
+    #[must_use]
+    pub fn with_mailmap(self, mailmap: Mailmap) -> Self {
+        Identity { mailmap, ..self }
+    }
+
+    /// Returns the mailmap; an empty one if none is configured.
+    pub fn mailmap(&self) -> &Mailmap {
+        &self.mailmap
+    }
+
+    /// Follows the rules from a name in an event to the name to credit.
     pub fn name<'a>(&'a self, name: &'a str) -> &'a str {
-        if self.aliases.is_empty() {
+        let name = self.alias(name).unwrap_or(name);
+        match agent_by_name(name) {
+            Some(agent) => self.alias(agent).unwrap_or(agent),
+            None => name,
+        }
+    }
+
+    /// Follows the rules from a name that somebody looks for to the name credited.
+    ///
+    /// A name that events are credited to is found as it is, also if the mailmap gives its own events to another
+    /// name.
+    pub fn find_name<'a>(&'a self, name: &'a str) -> &'a str {
+        let key = member_key(name);
+        if self.mailmap.targets().any(|target| member_key(self.followed(target)) == key) {
             return name;
         }
+        self.name(name)
+    }
+
+    /// Returns the name that replaces this one by the configured aliases or the mailmap, if any does.
+    fn alias(&self, name: &str) -> Option<&str> {
+        if self.aliases.is_empty() && self.mailmap.is_empty() {
+            return None;
+        }
+        let key = member_key(name);
+        let from_mailmap = || self.mailmap.get(&key).map(|target| self.followed(target));
+        self.aliases.get(&key).map(String::as_str).or_else(from_mailmap)
+    }
+
+    /// Follows the configured aliases.
+    fn followed<'a>(&'a self, name: &'a str) -> &'a str {
         self.aliases.get(&member_key(name)).map_or(name, String::as_str)
     }
 
@@ -93,6 +139,9 @@ impl Identity {
         }
         for (from, to) in &self.aliases {
             hasher.update(format!("alias {from} {to}\n"));
+        }
+        for (from, to) in self.mailmap.iter() {
+            hasher.update(format!("mailmap {from} {to}\n"));
         }
         hex::encode(&hasher.finalize()[..8])
     }
@@ -129,6 +178,30 @@ mod tests {
         assert!(rules.resolve("x[bot]", MemberKind::User).is_bot);
         assert!(rules.resolve("x", MemberKind::Bot).is_bot);
         assert!(!rules.resolve("ann", MemberKind::User).is_bot);
+    }
+
+    #[test]
+    fn known_agents_are_one_bot_without_configuration() {
+        let rules = Identity::default();
+        for name in ["Copilot", "copilot-swe-agent[bot]", "COPILOT[bot]"] {
+            let resolved = rules.resolve(name, MemberKind::User);
+            assert_eq!((resolved.name.as_ref(), resolved.is_bot), ("Copilot[bot]", true), "{name}");
+        }
+        let rules = identity(&[], &[("copilot[bot]", "assistant"), ("robot", "copilot")]).unwrap();
+        for name in ["Copilot", "copilot-swe-agent[bot]", "robot"] {
+            assert_eq!(rules.name(name), "assistant", "{name}");
+        }
+    }
+
+    #[test]
+    fn a_mailmap_applies_once_and_before_the_aliases() {
+        let mailmap = crate::mailmap::parse("<b> <a>\n<c> <b>\n<x> <y>\n<y> <x>\n<old> <z>\n");
+        let rules = identity(&[], &[("old", "new"), ("a-1", "a")]).unwrap().with_mailmap(mailmap);
+        let names = ["a", "b", "x", "y", "z", "a-1"].map(|name| rules.name(name));
+        assert_eq!(names, ["b", "c", "y", "x", "new", "a"]);
+        let found = ["a", "b", "x", "y", "z", "new"].map(|name| rules.find_name(name));
+        assert_eq!(found, ["b", "b", "x", "y", "new", "new"], "each credited name is found");
+        assert_ne!(rules.hash(), identity(&[], &[("old", "new"), ("a-1", "a")]).unwrap().hash());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //!
 //! This crate does not know where events come from, how they are stored, or how they are served.
 
+pub mod agent;
 pub mod clock;
 pub mod commit_version;
 pub mod configuration;

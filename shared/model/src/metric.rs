@@ -218,7 +218,8 @@ pub const CATALOGUE: &[Metric] = &[
     Metric {
         name: "prs_closed",
         unit: "pull requests",
-        meaning: "pull requests that are currently closed and were not merged",
+        meaning: "pull requests that are currently closed and were not merged, including those whose commits \
+                  were landed another way",
         credited_to: PR_AUTHOR,
         at: "the timeline's `ClosedEvent` that belongs to `closedAt`, or `closedAt`",
         source: PULL_REQUEST,
@@ -227,7 +228,8 @@ pub const CATALOGUE: &[Metric] = &[
     Metric {
         name: "reviews",
         unit: "reviews",
-        meaning: "reviews submitted on other people's pull requests, excluding pending reviews",
+        meaning: "reviews submitted on other people's pull requests, excluding pending reviews; a reply to a \
+                  review comment that is sent on its own is a review, too",
         credited_to: "reviewer",
         at: "`submittedAt`",
         source: REVIEW,
@@ -254,7 +256,7 @@ pub const CATALOGUE: &[Metric] = &[
     Metric {
         name: "releases",
         unit: "releases",
-        meaning: "releases published, excluding drafts",
+        meaning: "releases published, excluding drafts; by default also those of bots and those without an author",
         credited_to: "release author",
         at: "`publishedAt`",
         source: RELEASE,
@@ -263,7 +265,8 @@ pub const CATALOGUE: &[Metric] = &[
     Metric {
         name: "deploys",
         unit: "deployments",
-        meaning: "deployments that ever reached `success`, whatever their current state",
+        meaning: "deployments that ever reached `success`, whatever their current state; by default also those \
+                  of bots and those without an author",
         credited_to: "deployment creator",
         at: "the first `success` status",
         source: DEPLOYMENT,
@@ -272,7 +275,8 @@ pub const CATALOGUE: &[Metric] = &[
     Metric {
         name: "deploy_failures",
         unit: "deployments",
-        meaning: "deployments with a `failure` or `error` status and no `success`",
+        meaning: "deployments with a `failure` or `error` status and no `success`; by default also those of \
+                  bots and those without an author",
         credited_to: "deployment creator",
         at: "the first `failure` or `error` status",
         source: DEPLOYMENT,
@@ -281,7 +285,7 @@ pub const CATALOGUE: &[Metric] = &[
     Metric {
         name: "active_members",
         unit: "members",
-        meaning: "distinct members credited with any of the metrics above in the range",
+        meaning: "distinct members credited with any of the metrics above in the range; by default people only",
         credited_to: "",
         at: "",
         source: "https://chaoss.community/kb/metric-contributors/",
@@ -325,8 +329,7 @@ pub fn markdown() -> String {
         "# Metrics\n\n\
          Generated from the catalogue in `shared/model/src/metric.rs`; a test fails if the two differ.\n\n\
          All times are UTC. A count is an integer. A distribution is `{count, mean, p50, p90}`, in hours; \
-         if it is empty, `count` is 0 and the other values are null. Percentiles are nearest-rank, within \
-         1 %.\n\n\
+         if it is empty, `count` is 0 and the other values are null. Percentiles are nearest-rank.\n\n\
          | metric | unit | meaning | credited to | at | source |\n|---|---|---|---|---|---|\n",
     );
     for metric in CATALOGUE {
@@ -336,15 +339,10 @@ pub fn markdown() -> String {
         ));
     }
     page.push_str(
-        "\nA bot is an actor whose type is Bot, whose login ends in `[bot]`, or that the configuration lists as a \
-         bot. Events of bots are stored; the parameter `bots` filters them: `exclude` (the default), `include` or \
-         `only`. A bot's review never counts towards `first_review_hours`.\n\n\
-         A commit whose author has no GitHub account is credited to the member `~` followed by the first 12 hex \
-         digits of the SHA-256 of the lower-cased e-mail address. A deleted account is `ghost`. \
-         No e-mail address is stored.\n\n\
-         `total_repos` and `total_members`, next to an organization's metrics, count the repositories and \
+        "\n`total_repos` and `total_members`, next to an organization's metrics, count the repositories and \
          members ever credited with an event, whatever the range.\n",
     );
+    page.push_str(include_str!("metric_notes.md"));
     page
 }
 

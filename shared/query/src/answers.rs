@@ -5,14 +5,17 @@ use gam_model::{Grain, MemberKind};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
-/// Whether bots' work counts.
+/// Whose work counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BotFilter {
-    /// Only people's work counts.
+    /// People's work counts, and everybody's releases and deployments, since a workflow makes them more often
+    /// than a person. Lists and numbers of members contain people only.
     #[default]
+    Auto,
+    /// Only people's work counts.
     Exclude,
-    /// People's and bots' work counts.
+    /// Everybody's work counts.
     Include,
     /// Only bots' work counts.
     Only,
@@ -24,9 +27,21 @@ pub enum SubjectRef {
     /// The organization itself.
     Org,
     /// The repository of this name, without the owner.
-    Repo(String),
+    Repo {
+        /// The name.
+        name: String,
+        /// GitHub's id of the repository. Tells apart repositories that had one name; `None` for the latest.
+        id: Option<i64>,
+    },
     /// The member of this name: a login, or an alias.
     Member(String),
+}
+
+impl SubjectRef {
+    /// Returns the latest repository of this name.
+    pub fn repo(name: impl Into<String>) -> Self {
+        SubjectRef::Repo { name: name.into(), id: None }
+    }
 }
 
 /// The value of a metric.
@@ -41,9 +56,11 @@ pub enum MetricValue {
         count: u64,
         /// The arithmetic mean. `None` if there are no durations.
         mean: Option<f64>,
-        /// The median by nearest rank, within 1 %. `None` if there are no durations.
+        /// The median by nearest rank: of at most 64 durations exact, else within 1 %. `None` if there are
+        /// no durations.
         p50: Option<f64>,
-        /// The 90th percentile by nearest rank, within 1 %. `None` if there are no durations.
+        /// The 90th percentile by nearest rank: of at most 64 durations exact, else within 1 %. `None` if
+        /// there are no durations.
         p90: Option<f64>,
     },
 }
@@ -70,6 +87,9 @@ pub struct MetricsAnswer {
     /// The repository's name as GitHub writes it. `None` if the subject is no repository.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repo: Option<String>,
+    /// GitHub's id of the repository. `None` if the subject is no repository.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<i64>,
     /// The member's name. `None` if the subject is no member.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub member: Option<String>,
@@ -77,7 +97,7 @@ pub struct MetricsAnswer {
     pub since: NaiveDate,
     /// The day after the last, UTC.
     pub until: NaiveDate,
-    /// Whether bots' work counts.
+    /// Whose work counts.
     pub bots: BotFilter,
     /// Data is complete from this time on, UTC. Earlier numbers are partial. `None` if this or
     /// `complete_until` is not known.
@@ -111,6 +131,9 @@ pub struct SeriesAnswer {
     /// The repository's name as GitHub writes it. `None` if the subject is no repository.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repo: Option<String>,
+    /// GitHub's id of the repository. `None` if the subject is no repository.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<i64>,
     /// The member's name. `None` if the subject is no member.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub member: Option<String>,
@@ -158,6 +181,9 @@ pub struct ListEntry {
     /// The repository's name as GitHub writes it. `None` in a listing of members.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repo: Option<String>,
+    /// GitHub's id of the repository, which tells apart two with one name. `None` in a listing of members.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<i64>,
     /// The member's name. `None` in a listing of repositories.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub member: Option<String>,
@@ -202,9 +228,10 @@ pub struct OrgSummary {
     pub repos: u64,
     /// Number of members ever credited with an event, without bots.
     pub members: u64,
-    /// The time of the first credited event, UTC.
+    /// The time of the first event that counts, UTC; `None` if all are after today.
     pub first_event: Option<DateTime<Utc>>,
-    /// The time of the last credited event, UTC.
+    /// The time of the last event that counts, UTC, up to the end of today: a commit can be dated in the
+    /// future.
     pub last_event: Option<DateTime<Utc>>,
 }
 

@@ -14,12 +14,12 @@ mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::DateTime;
+use chrono::{DateTime, Days, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use gam_model::metric::Metric;
-use gam_model::period::{FIRST_DAY, LAST_DAY};
+use gam_model::period::{FIRST_DAY, LAST_DAY, midnight};
 use gam_model::{Grain, Range};
-use gam_rollup::Rollup;
+use gam_rollup::{Rollup, merged_span};
 
 pub use answers::{
     BotFilter, ListAnswer, ListEntry, ListKind, MetricValue, MetricValues, MetricsAnswer, OrgSummary,
@@ -57,16 +57,39 @@ async fn summary(ports: &QueryPorts, name: String) -> Result<OrgSummary, QueryEr
     for (_, rollup) in org.read_buckets(&subject, Grain::Month, FIRST_DAY, LAST_DAY).await? {
         total.merge(&rollup);
     }
-    let repos: BTreeSet<i64> = total.people.repos.union(&total.bots.repos).copied().collect();
-    let spans = [total.people.span, total.bots.span];
-    let spans = || spans.into_iter().flatten();
+    let repos: BTreeSet<i64> = total.sides().into_iter().flat_map(|side| &side.repos).copied().collect();
+    let (first_event, last_event) = first_and_last_event(&org, &total).await?;
     Ok(OrgSummary {
         repos: repos.len() as u64,
         members: total.people.members.len() as u64,
-        first_event: spans().map(|span| span.0).min().and_then(DateTime::from_timestamp_millis),
-        last_event: spans().map(|span| span.1).max().and_then(DateTime::from_timestamp_millis),
+        first_event,
+        last_event,
         org: org.name,
     })
+}
+
+/// Returns the times of the organization's first and last event up to the end of today, UTC. `total` is all
+/// that it ever did, including what is dated in the future.
+async fn first_and_last_event(
+    org: &OrgReader<'_>,
+    total: &Rollup,
+) -> Result<(Option<DateTime<Utc>>, Option<DateTime<Utc>>), QueryError> {
+    let span = |rollup: &Rollup| {
+        rollup.sides().into_iter().filter_map(|side| side.span).fold(None, |a, b| merged_span(a, Some(b)))
+    };
+    let Some(all) = span(total) else { return Ok((None, None)) };
+    let today = org.today();
+    let tomorrow = today + Days::new(1);
+    let end = midnight(tomorrow).timestamp_millis();
+    let last = if all.1 < end {
+        Some(all.1)
+    } else {
+        let past = Range::new(FIRST_DAY, tomorrow).expect("today is not before the first day");
+        let rollups = org.read_range(&ResolvedSubject::org(), Grain::Month, past).await?;
+        rollups.iter().filter_map(|(_, rollup)| span(rollup)).map(|span| span.1).max()
+    };
+    let time = DateTime::from_timestamp_millis;
+    Ok((time(all.0).filter(|_| last.is_some()), last.and_then(time)))
 }
 
 /// Returns a subject's metrics over a range.
@@ -108,6 +131,7 @@ pub async fn metrics(
     let Coverage { complete_since, complete_until } = coverage;
     Ok(MetricsAnswer {
         org: org.name,
+        id: resolved.repo_id(),
         repo: resolved.repo,
         member: resolved.member,
         since: range.since(),
@@ -172,6 +196,7 @@ pub async fn series(
     let Coverage { complete_since, complete_until } = coverage;
     Ok(SeriesAnswer {
         org: org.name,
+        id: resolved.repo_id(),
         repo: resolved.repo,
         member: resolved.member,
         since: range.since(),

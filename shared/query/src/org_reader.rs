@@ -71,6 +71,11 @@ impl ResolvedSubject {
     pub(crate) fn org() -> Self {
         ResolvedSubject { subject: Subject::Org, repo: None, member: None }
     }
+
+    /// Returns the repository's id, if the subject is one.
+    pub(crate) fn repo_id(&self) -> Option<i64> {
+        if let Subject::Repo(id) = self.subject { Some(id) } else { None }
+    }
 }
 
 impl<'a> OrgReader<'a> {
@@ -89,20 +94,27 @@ impl<'a> OrgReader<'a> {
         Ok(OrgReader { ports, key, name, markers })
     }
 
+    /// Returns the current UTC day.
+    pub(crate) fn today(&self) -> NaiveDate {
+        self.ports.clock.now().date_naive()
+    }
+
     /// Finds a subject by name. For a member it does not check that there is one:
     /// [`OrgReader::set_display_name`] does, once the member's rollups are read.
     pub(crate) async fn resolve_subject(&self, subject: &SubjectRef) -> Result<ResolvedSubject, QueryError> {
         match subject {
             SubjectRef::Org => Ok(ResolvedSubject::org()),
-            SubjectRef::Repo(name) => {
+            SubjectRef::Repo { name, id } => {
                 let names = self.ports.names.names(&self.key, NameKind::Repo).await?;
-                let matches =
-                    names.into_iter().filter(|entry| entry.name.to_lowercase() == name.to_lowercase());
+                let matches = names.into_iter().filter(|entry| {
+                    entry.name.to_lowercase() == name.to_lowercase() && id.is_none_or(|id| entry.id == id)
+                });
                 // A new repository can have the name of a deleted one.
-                let latest = matches.max_by_key(|entry| entry.as_of).ok_or_else(|| {
+                let latest = matches.max_by_key(|entry| (entry.as_of, entry.id)).ok_or_else(|| {
+                    let with_id = id.map(|id| format!(" with id {id}")).unwrap_or_default();
                     QueryError::NotFound(format!(
-                        "no repository {} in {}: check the spelling; a renamed repository is found by its \
-                         new name",
+                        "no repository {}{with_id} in {}: check the spelling; a renamed repository is \
+                         found by its new name",
                         quoted(name),
                         self.name
                     ))
@@ -111,7 +123,7 @@ impl<'a> OrgReader<'a> {
                 Ok(ResolvedSubject { subject, repo: Some(latest.name), member: None })
             }
             SubjectRef::Member(name) => {
-                let name = self.ports.identity.name(name).to_owned();
+                let name = self.ports.identity.find_name(name).to_owned();
                 Ok(ResolvedSubject { subject: Subject::member(&name), repo: None, member: Some(name) })
             }
         }

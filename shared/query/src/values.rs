@@ -11,25 +11,47 @@ use crate::answers::{BotFilter, MetricValue, MetricValues};
 const SECONDS_PER_HOUR: f64 = 3600.0;
 
 impl BotFilter {
-    /// Returns the part of a rollup that counts.
+    /// Returns the part of an organization's or a repository's rollup that counts.
     pub(crate) fn tally(self, rollup: &Rollup) -> Cow<'_, Tally> {
         match self {
-            BotFilter::Exclude => Cow::Borrowed(&rollup.people),
-            BotFilter::Only => Cow::Borrowed(&rollup.bots),
-            BotFilter::Include => {
-                let mut both = rollup.people.clone();
-                both.merge(&rollup.bots);
-                Cow::Owned(both)
+            BotFilter::Auto => {
+                let mut all = sum(&rollup.people, [&rollup.bot_deliveries, &rollup.unknown]);
+                if all.members.len() > rollup.people.members.len() {
+                    all.to_mut().members.clone_from(&rollup.people.members);
+                }
+                all
             }
+            BotFilter::Exclude => Cow::Borrowed(&rollup.people),
+            BotFilter::Include => {
+                sum(&rollup.people, [&rollup.bots, &rollup.bot_deliveries, &rollup.unknown])
+            }
+            BotFilter::Only => sum(&rollup.bots, [&rollup.bot_deliveries]),
+        }
+    }
+
+    /// Returns the part of a member's rollup that decides whether the member is listed.
+    pub(crate) fn listed_tally(self, rollup: &Rollup) -> Cow<'_, Tally> {
+        match self {
+            BotFilter::Auto => BotFilter::Exclude.tally(rollup),
+            filter => filter.tally(rollup),
         }
     }
 }
 
-/// Returns the part of a subject's rollup that counts. A bot that is requested by name gets its own
-/// numbers, also with [`BotFilter::Exclude`].
+/// Returns the sum of tallies. Copies the first only if there is something to add.
+fn sum<'a, const N: usize>(first: &'a Tally, others: [&Tally; N]) -> Cow<'a, Tally> {
+    let mut total = Cow::Borrowed(first);
+    for other in others.into_iter().filter(|other| !other.is_empty()) {
+        total.to_mut().merge(other);
+    }
+    total
+}
+
+/// Returns the part of a subject's rollup that counts. A member that is requested by name gets all of its own
+/// numbers, except that a person has none with [`BotFilter::Only`].
 fn subject_tally<'a>(subject: &Subject, rollup: &'a Rollup, bots: BotFilter) -> Cow<'a, Tally> {
     match (subject, bots) {
-        (Subject::Member(_), BotFilter::Exclude) => BotFilter::Include.tally(rollup),
+        (Subject::Member(_), BotFilter::Auto | BotFilter::Exclude) => BotFilter::Include.tally(rollup),
         _ => bots.tally(rollup),
     }
 }

@@ -1,13 +1,21 @@
 //! A mergeable distribution of durations.
 //!
-//! The buckets are log-linear, as in HdrHistogram (<https://hdrhistogram.github.io/HdrHistogram/>): each
-//! value below 128 s has a bucket, and each further power of two is divided into 64 buckets of equal width. A
-//! percentile is off by at most 1/128 (0.8 %). The arithmetic uses integers only, so every machine computes
-//! the same bytes.
+//! Up to [`MAX_EXACT_VALUES`] durations are stored as they are. More of them are stored as a sketch: the number
+//! of durations in each bucket. The buckets are log-linear, as in HdrHistogram
+//! (<https://hdrhistogram.github.io/HdrHistogram/>): each value below 128 s has a bucket, and each further power
+//! of two is divided into 64 buckets of equal width. A percentile of a sketch is off by at most 1/128 (0.8 %),
+//! and never outside of the least and the greatest duration. The arithmetic uses integers only, so every machine
+//! computes the same bytes.
+//!
+//! A distribution is a function of the durations in it. In which order they were added or merged does not
+//! matter.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+/// The greatest number of durations of which the percentiles are exact.
+pub const MAX_EXACT_VALUES: usize = 64;
 
 /// Smaller values, in seconds, have a bucket each.
 const EXACT_LIMIT_SECONDS: u64 = 1 << EXACT_BITS;
@@ -17,11 +25,52 @@ const EXACT_BITS: u32 = 7;
 const BUCKETS_PER_OCTAVE: u64 = 1 << OCTAVE_BITS;
 const OCTAVE_BITS: u32 = 6;
 
-/// A distribution of durations: their exact sum in seconds, and the number of durations in each bucket.
+/// A distribution of durations.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Distribution {
+    /// The exact sum, in seconds.
     sum: u64,
+    /// All durations in ascending order, in seconds; empty if there is a sketch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    values: Vec<u64>,
+    /// `None` up to [`MAX_EXACT_VALUES`] durations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sketch: Option<Sketch>,
+}
+
+/// The durations of a distribution that are too many to be stored one by one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Sketch {
+    /// The least duration, in seconds.
+    min: u64,
+    /// The greatest duration, in seconds.
+    max: u64,
+    /// The number of durations in each bucket.
     buckets: BTreeMap<u32, u64>,
+}
+
+impl Sketch {
+    /// Creates a sketch of these durations; `None` if there are none.
+    fn from_values(values: &[u64]) -> Option<Self> {
+        let mut sketch =
+            Sketch { min: *values.iter().min()?, max: *values.iter().max()?, buckets: BTreeMap::new() };
+        values.iter().for_each(|&seconds| sketch.add(seconds));
+        Some(sketch)
+    }
+
+    fn add(&mut self, seconds: u64) {
+        self.min = self.min.min(seconds);
+        self.max = self.max.max(seconds);
+        *self.buckets.entry(bucket_index(seconds)).or_default() += 1;
+    }
+
+    fn merge(&mut self, other: &Sketch) {
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+        for (&bucket, &count) in &other.buckets {
+            *self.buckets.entry(bucket).or_default() += count;
+        }
+    }
 }
 
 /// Returns the index of the bucket that contains the duration.
@@ -54,25 +103,47 @@ impl Distribution {
     /// Adds one duration, in seconds.
     pub fn add(&mut self, seconds: u64) {
         self.sum = self.sum.saturating_add(seconds);
-        *self.buckets.entry(bucket_index(seconds)).or_default() += 1;
+        self.add_value(seconds);
+    }
+
+    fn add_value(&mut self, seconds: u64) {
+        match &mut self.sketch {
+            Some(sketch) => sketch.add(seconds),
+            None => {
+                let position = self.values.partition_point(|&value| value <= seconds);
+                self.values.insert(position, seconds);
+                if self.values.len() > MAX_EXACT_VALUES {
+                    self.sketch = Sketch::from_values(&std::mem::take(&mut self.values));
+                }
+            }
+        }
     }
 
     /// Adds all durations of another distribution.
     pub fn merge(&mut self, other: &Distribution) {
         self.sum = self.sum.saturating_add(other.sum);
-        for (&bucket, &count) in &other.buckets {
-            *self.buckets.entry(bucket).or_default() += count;
+        match (&mut self.sketch, &other.sketch) {
+            (Some(sketch), Some(added)) => sketch.merge(added),
+            (None, Some(added)) => {
+                let values = std::mem::take(&mut self.values);
+                let sketch = self.sketch.insert(added.clone());
+                values.into_iter().for_each(|seconds| sketch.add(seconds));
+            }
+            (_, None) => other.values.iter().for_each(|&seconds| self.add_value(seconds)),
         }
     }
 
     /// Returns the number of durations.
     pub fn count(&self) -> u64 {
-        self.buckets.values().sum()
+        match &self.sketch {
+            Some(sketch) => sketch.buckets.values().sum(),
+            None => self.values.len() as u64,
+        }
     }
 
     /// Returns whether there are no durations.
     pub fn is_empty(&self) -> bool {
-        self.buckets.is_empty()
+        self.values.is_empty() && self.sketch.is_none()
     }
 
     /// Returns the arithmetic mean, in seconds; `None` if there are no durations.
@@ -83,13 +154,17 @@ impl Distribution {
     /// Returns the nearest-rank percentile, in seconds; `None` if there are no durations.
     ///
     /// It is the smallest duration that at least `percent` % of the durations do not exceed
-    /// (<https://en.wikipedia.org/wiki/Percentile#The_nearest-rank_method>). `percent` is from 1 to 100.
+    /// (<https://en.wikipedia.org/wiki/Percentile#The_nearest-rank_method>). `percent` is from 1 to 100. Of at
+    /// most [`MAX_EXACT_VALUES`] durations it is exact; of more, it is within 1 %, and between the least and the
+    /// greatest of them.
     pub fn percentile(&self, percent: u64) -> Option<u64> {
         let rank = (self.count() * percent).div_ceil(100).max(1);
+        let Some(sketch) = &self.sketch else { return self.values.get(rank as usize - 1).copied() };
         let mut cumulative_count = 0;
-        self.buckets.iter().find_map(|(&bucket, &count)| {
+        sketch.buckets.iter().find_map(|(&bucket, &count)| {
             cumulative_count += count;
-            (cumulative_count >= rank).then(|| bucket_middle(bucket))
+            // Not `clamp`, which panics if a damaged store has the bounds in the wrong order.
+            (cumulative_count >= rank).then(|| bucket_middle(bucket).max(sketch.min).min(sketch.max))
         })
     }
 }
@@ -121,11 +196,68 @@ mod tests {
 
     #[test]
     fn the_largest_duration_fits() {
-        assert!(distribution_of(&[u64::MAX]).percentile(100).unwrap() > u64::MAX / 100 * 99);
+        assert_eq!(distribution_of(&[u64::MAX]).percentile(100), Some(u64::MAX));
+        assert_eq!(distribution_of(&[u64::MAX; 65]).percentile(100), Some(u64::MAX), "clamped");
         assert!(bucket_middle(u32::MAX) > 0);
     }
 
+    #[test]
+    fn a_sketch_is_clamped_to_the_least_and_greatest_value() {
+        // Both are in one bucket, whose middle is neither.
+        let distribution = distribution_of(&[&[1_000_000; 60][..], &[1_000_003; 5]].concat());
+        assert_eq!(distribution.percentile(100), Some(1_000_003));
+        let one_value = distribution_of(&[86_399; 100]);
+        assert_eq!((one_value.percentile(1), one_value.percentile(99)), (Some(86_399), Some(86_399)));
+    }
+
+    /// Durations whose number is often near the greatest exact one.
+    fn any_durations() -> impl Strategy<Value = Vec<u64>> {
+        let seconds = prop_oneof![0u64..300, 0u64..400_000_000];
+        prop_oneof![
+            prop::collection::vec(seconds.clone(), 0..8),
+            prop::collection::vec(seconds.clone(), 60..70),
+            prop::collection::vec(seconds, 0..200),
+        ]
+    }
+
     proptest! {
+        #[test]
+        fn up_to_64_values_have_exact_percentiles(
+            mut values in prop::collection::vec(0u64..400_000_000, 1..=64),
+            percent in 1u64..=100,
+        ) {
+            let actual = distribution_of(&values).percentile(percent).unwrap();
+            values.sort_unstable();
+            prop_assert_eq!(actual, values[(values.len() as u64 * percent).div_ceil(100) as usize - 1]);
+        }
+
+        /// Splits the durations into parts, and merges the parts in an order and a nesting that `seed` decides.
+        #[test]
+        fn the_order_of_merging_does_not_matter(
+            mut values in any_durations(),
+            cuts in prop::collection::vec(0usize..200, 0..12),
+            seed in any::<u64>(),
+        ) {
+            let expected = distribution_of(&values);
+            values.reverse();
+            let mut bounds: Vec<usize> = cuts.into_iter().map(|cut| cut.min(values.len())).collect();
+            bounds.extend([0, values.len()]);
+            bounds.sort_unstable();
+            let mut parts: Vec<Distribution> =
+                bounds.windows(2).map(|bounds| distribution_of(&values[bounds[0]..bounds[1]])).collect();
+            let mut state = seed;
+            while parts.len() > 1 {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let index = (state >> 33) as usize % parts.len();
+                let part = parts.swap_remove(index);
+                let target = (state >> 17) as usize % parts.len();
+                parts[target].merge(&part);
+            }
+            prop_assert_eq!(&parts[0], &expected);
+            let stored = serde_json::to_string(&parts[0]).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Distribution>(&stored).unwrap(), expected);
+        }
+
         #[test]
         fn percentiles_are_nearest_rank_within_one_percent(
             mut values in prop::collection::vec(0u64..400_000_000, 1..200),

@@ -1,4 +1,5 @@
-//! A rollup: what a subject did in a bucket, with separate tallies for people and bots.
+//! A rollup: what a subject did in a bucket, with separate tallies for people, for bots, and for what has no
+//! author.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::distribution::Distribution;
 
-/// What either people or bots did.
+/// What people did, or one of the other sides of a rollup.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
     /// The counters, indexed by [`Counter`].
@@ -29,7 +30,10 @@ pub struct Tally {
 impl Tally {
     /// Returns whether nothing is counted.
     pub fn is_empty(&self) -> bool {
-        !self.has_credited_events() && self.counts.iter().all(|count| *count == 0)
+        !self.has_credited_events()
+            && self.counts.iter().all(|count| *count == 0)
+            && self.members.is_empty()
+            && self.repos.is_empty()
     }
 
     /// Returns whether an event is credited. Co-authored commits are not credited to the co-author.
@@ -64,8 +68,12 @@ pub fn merged_span(a: Option<(i64, i64)>, b: Option<(i64, i64)>) -> Option<(i64,
 pub struct Rollup {
     /// What people did.
     pub people: Tally,
-    /// What bots did.
+    /// What bots did, without their deliveries.
     pub bots: Tally,
+    /// The releases and deployments of bots. Apart from the rest, because `bots=auto` counts them.
+    pub bot_deliveries: Tally,
+    /// The releases and deployments without an author. Empty in members' rollups.
+    pub unknown: Tally,
     /// The member's display name and kind in the last counted event; `None` unless the subject is a member.
     pub member: Option<(String, MemberKind)>,
 }
@@ -73,7 +81,17 @@ pub struct Rollup {
 impl Rollup {
     /// Returns whether nothing is counted.
     pub fn is_empty(&self) -> bool {
-        self.people.is_empty() && self.bots.is_empty()
+        self.sides().into_iter().all(Tally::is_empty)
+    }
+
+    /// Returns the four tallies.
+    pub fn sides(&self) -> [&Tally; 4] {
+        [&self.people, &self.bots, &self.bot_deliveries, &self.unknown]
+    }
+
+    /// Returns the four tallies, in the order of [`Rollup::sides`].
+    pub fn sides_mut(&mut self) -> [&mut Tally; 4] {
+        [&mut self.people, &mut self.bots, &mut self.bot_deliveries, &mut self.unknown]
     }
 
     /// Adds a rollup of other events. Keeps the display name of the rollup whose last event is later.
@@ -83,13 +101,14 @@ impl Rollup {
         if is_other_later && other.member.is_some() && self.member != other.member {
             self.member.clone_from(&other.member);
         }
-        self.people.merge(&other.people);
-        self.bots.merge(&other.bots);
+        for (side, added) in self.sides_mut().into_iter().zip(other.sides()) {
+            side.merge(added);
+        }
     }
 
     /// Returns the time of the last credited event, in epoch milliseconds.
     fn last_event_at(&self) -> Option<i64> {
-        merged_span(self.people.span, self.bots.span).map(|span| span.1)
+        self.sides().into_iter().filter_map(|side| side.span).map(|span| span.1).max()
     }
 
     /// Encodes the rollup as JSON, the stored form. Counters and durations are keyed by name; zeros and empty
@@ -98,6 +117,8 @@ impl Rollup {
         let json = RollupJson {
             people: TallyJson::from_tally(&self.people),
             bots: TallyJson::from_tally(&self.bots),
+            bot_deliveries: TallyJson::from_tally(&self.bot_deliveries),
+            unknown: TallyJson::from_tally(&self.unknown),
             member: self.member.clone(),
         };
         serde_json::to_string(&json).expect("all keys of a rollup are text or integers")
@@ -109,9 +130,12 @@ impl Rollup {
     /// If the text is not a rollup in JSON.
     pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
         let json: RollupJson = serde_json::from_str(text)?;
+        let tally = |side: Option<TallyJson>| side.map(TallyJson::into_tally).unwrap_or_default();
         Ok(Rollup {
-            people: json.people.map(TallyJson::into_tally).unwrap_or_default(),
-            bots: json.bots.map(TallyJson::into_tally).unwrap_or_default(),
+            people: tally(json.people),
+            bots: tally(json.bots),
+            bot_deliveries: tally(json.bot_deliveries),
+            unknown: tally(json.unknown),
             member: json.member,
         })
     }
@@ -123,6 +147,10 @@ struct RollupJson {
     people: Option<TallyJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bots: Option<TallyJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bot_deliveries: Option<TallyJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unknown: Option<TallyJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     member: Option<(String, MemberKind)>,
 }
@@ -230,6 +258,12 @@ mod tests {
         rollup.people.span = Some((1_700_000_000_000, 1_700_086_400_000));
         rollup.bots.counts[Counter::Commits as usize] = 1;
         rollup.bots.span = Some((1_700_000_000_000, 1_700_000_000_000));
+        // More values than are stored one by one, in two buckets.
+        for seconds in (0..65).map(|number| 60 + number % 2) {
+            rollup.bots.durations[DurationMetric::CycleTime as usize].add(seconds);
+        }
+        rollup.bot_deliveries.counts[Counter::Deploys as usize] = 2;
+        rollup.unknown.counts[Counter::Releases as usize] = 3;
         insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
             insta::assert_snapshot!("rollup_body", rollup.to_json());
         });

@@ -139,11 +139,37 @@ fn required_page_size(document: &str, field: &str) -> Result<usize, String> {
         .ok_or_else(|| format!("You must provide a `first` on the `{field}` connection."))
 }
 
+/// The name of a pull request's branch.
+fn head_ref(thread: &Thread) -> String {
+    format!("branch-{}", thread.number)
+}
+
+/// The repository of a pull request's branch. The forks of some are deleted.
+fn head_repository(repo: &Repo, thread: &Thread) -> Value {
+    match thread.number % 5 {
+        0 => Value::Null,
+        1 => json!({ "databaseId": repo.id + 1_000_000 }),
+        _ => json!({ "databaseId": repo.id }),
+    }
+}
+
+/// The commit that merged a pull request, or that tests whether it can be merged.
+fn merge_commit(repo: &Repo, thread: &Thread, now: Time) -> Value {
+    let is_test = thread.merged_at(now).is_none();
+    if is_test && thread.number % 2 == 0 {
+        return Value::Null;
+    }
+    json!({ "oid": format!("{:032x}{:06x}{:02x}", repo.id, thread.number, u8::from(is_test)) })
+}
+
 /// A pull request with the first page of its reviews and closings.
 pub(super) fn pull(repo: &Repo, pull: &PullRequest, document: &str, now: Time) -> Result<Value, String> {
     let mut node = thread_object(&pull.thread, now, pull.updated_at(now));
     node["id"] = thread_node_id("PR", repo, &pull.thread).into();
     node["isDraft"] = pull.is_draft.into();
+    node["headRefName"] = head_ref(&pull.thread).into();
+    node["headRepository"] = head_repository(repo, &pull.thread);
+    node["mergeCommit"] = merge_commit(repo, &pull.thread, now);
     node["mergedAt"] = json!(pull.thread.merged_at(now).map(timestamp));
     node["reviews"] = reviews(pull, now, required_page_size(document, "reviews")?, None)?;
     node["timelineItems"] =

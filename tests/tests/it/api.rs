@@ -25,7 +25,7 @@ fn every_route_answers_with_its_fields() {
     let (world, _double, _sandbox, server) = start();
     let orgs = get(server.address(), "/api/v1/orgs").json();
     let credits = reference::credits(&world, settled_at());
-    let people = reference::active_members(credits.iter().filter(|credit| !credit.member.is_bot));
+    let people = reference::active_members(credits.iter(), &Subject::Org, Bots::Auto);
     let first = credits.iter().map(|credit| credit.at).min().expect("a credit");
     assert_eq!(orgs["orgs"][0]["org"], "Acme-Works");
     assert_eq!(orgs["orgs"][0]["members"], people.len());
@@ -159,8 +159,8 @@ fn a_partial_bucket_counts_only_days_in_the_range() {
                     let (start, end) = bucket_bounds(granularity, at);
                     let clipped = (start.max(day(since)), end.min(day(until)));
                     let selected =
-                        reference::select(&credits, &Subject::Org, clipped.0, clipped.1, Bots::Exclude);
-                    let value = reference::metrics(&selected)[metric].clone();
+                        reference::select(&credits, &Subject::Org, clipped.0, clipped.1, Bots::Auto);
+                    let value = reference::metrics(&selected, &Subject::Org, Bots::Auto)[metric].clone();
                     let expected =
                         json!({ "start": start.to_string(), "end": end.to_string(), "value": value });
                     assert_eq!(point, &expected, "{target}");
@@ -211,9 +211,9 @@ fn names_ignore_case_and_bots_can_be_queried_by_name() {
     let credits = reference::credits(&world, settled_at());
     let bot = Subject::Member("dependabot[bot]".to_owned());
     let bot_credits = reference::select(&credits, &bot, day(SINCE), day("2024-05-01"), Bots::Include);
-    let commits = reference::metrics(&bot_credits)["commits"].clone();
+    let commits = reference::metrics(&bot_credits, &bot, Bots::Include)["commits"].clone();
     assert!(commits.as_u64() > Some(0));
-    for bots in ["exclude", "include", "only"] {
+    for bots in ["auto", "exclude", "include", "only"] {
         let target = format!("{ORG}/members/dependabot%5Bbot%5D/metrics?{range}&bots={bots}");
         assert_eq!(get(server.address(), &target).json()["metrics"]["commits"], commits, "{bots}");
     }
@@ -238,7 +238,7 @@ fn the_pages_of_a_listing_contain_every_entry_once() {
     let range = format!("since={SINCE}&until=2024-05-01");
     for (bots, filter) in Bots::ALL {
         let credited = reference::select(&credits, &Subject::Org, day(SINCE), day("2024-05-01"), bots);
-        let expected = reference::active_members(credited.into_iter());
+        let expected = reference::active_members(credited.into_iter(), &Subject::Org, bots);
         for (sort, order) in
             [("commits", "desc"), ("commits", "asc"), ("reviews", "desc"), ("cycle_time_hours", "asc")]
         {

@@ -2,6 +2,7 @@
 
 mod crashes;
 mod definitions;
+mod dips;
 mod interleavings;
 mod limits;
 mod order;

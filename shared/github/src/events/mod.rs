@@ -9,6 +9,12 @@ use gam_model::{CommitVersion, Event, EventId, EventKind, Facts, FirstReview, Me
 use crate::commits::ComparedCommit;
 use crate::wire::{Actor, Closing, Commit, Deployment, Issue, PullRequest, Release, Review};
 
+/// The version of the code that turns GitHub's answers into events. Increment it whenever the same answer makes
+/// another event, so that what is read again replaces what older code read.
+///
+/// - 1: branches and merge commits of pull requests; `unknown` authors of releases and deployments.
+pub const READING_VERSION: i64 = 1;
+
 /// How far the time of a `ClosedEvent` may be from the `closedAt` that it explains.
 const CLOSED_EVENT_TOLERANCE: TimeDelta = TimeDelta::seconds(5);
 
@@ -45,6 +51,7 @@ impl EventBuilder {
             occurred_at,
             collected_at: self.collected_at,
             retracted: false,
+            reading: READING_VERSION,
             facts: Facts::default(),
         }
     }
@@ -102,6 +109,13 @@ impl EventBuilder {
             draft: Some(pull.is_draft),
             created_at: Some(pull.created_at),
             merged_at: pull.merged_at,
+            head_ref: Some(pull.head_ref_name.clone()),
+            head_repo_id: pull.head_repository.as_ref().and_then(|repo| repo.database_id),
+            merge_sha: pull
+                .merge_commit
+                .as_ref()
+                .filter(|_| pull.merged_at.is_some())
+                .map(|it| it.oid.clone()),
             labels: pull.labels.clone().map(|labels| labels.entries().into_iter().map(|l| l.name).collect()),
             ..Facts::default()
         };
@@ -167,7 +181,7 @@ impl EventBuilder {
     /// Builds the event of a release; `None` if it is a draft.
     pub fn release(&self, release: &Release) -> Option<Event> {
         let at = release.published_at.filter(|_| !release.is_draft)?;
-        let author = Actor::member(release.author.as_ref());
+        let author = Actor::delivery_member(release.author.as_ref());
         let mut event = self.release_at(release.database_id?, at, author, release.updated_at.timestamp());
         event.facts.created_at = Some(release.created_at);
         event.facts.tag = Some(release.tag_name.clone());
@@ -177,7 +191,7 @@ impl EventBuilder {
     /// Builds the retraction of a release that was published at `published_at`, and then unpublished,
     /// published at another time, or deleted.
     pub fn retracted_release(&self, id: i64, published_at: DateTime<Utc>, version: i64) -> Event {
-        let event = self.release_at(id, published_at, Member::ghost(), version);
+        let event = self.release_at(id, published_at, Member::unknown(), version);
         Event { retracted: true, ..event }
     }
 
@@ -190,7 +204,7 @@ impl EventBuilder {
     pub fn deployment(&self, deployment: &Deployment) -> Vec<Event> {
         let Some(id) = deployment.database_id else { return Vec::new() };
         let outcome = DeploymentOutcome::of(deployment);
-        let member = Actor::member(deployment.creator.as_ref());
+        let member = Actor::delivery_member(deployment.creator.as_ref());
         let facts = Facts {
             sha: deployment.commit_oid.clone(),
             created_at: Some(deployment.created_at),
@@ -217,7 +231,7 @@ impl EventBuilder {
     /// of two equal versions the retraction wins, while a later success still wins over both.
     pub fn retracted_deployment_failure(&self, id: i64, failed_at: DateTime<Utc>) -> Event {
         let (failure, version) = (EventId::deployment_failure(id), failed_at.timestamp());
-        let event = self.event(failure, EventKind::DeploymentFailure, version, Member::ghost(), failed_at);
+        let event = self.event(failure, EventKind::DeploymentFailure, version, Member::unknown(), failed_at);
         Event { retracted: true, ..event }
     }
 }

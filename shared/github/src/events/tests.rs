@@ -21,6 +21,7 @@ fn pull(changes: Value) -> PullRequest {
         "createdAt": "2025-01-01T00:00:00Z", "updatedAt": "2025-01-09T00:00:00Z",
         "closedAt": null, "mergedAt": null,
         "author": { "__typename": "User", "login": "ann", "databaseId": 1 },
+        "headRefName": "fix", "headRepository": { "databaseId": 8 }, "mergeCommit": null,
         "labels": { "nodes": [{ "name": "bug" }, null] },
         "reviews": { "nodes": [] },
         "timelineItems": { "nodes": [] },
@@ -318,7 +319,7 @@ fn a_draft_is_no_release() {
     };
     let published = release(json!({})).unwrap();
     assert_eq!(published.id.as_str(), "release:3:1735689600");
-    assert_eq!(published.member, Member::ghost());
+    assert_eq!(published.member, Member::unknown());
     assert!(release(json!({ "isDraft": true, "publishedAt": null })).is_none());
     assert!(release(json!({ "databaseId": null })).is_none());
 }

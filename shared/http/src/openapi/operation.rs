@@ -131,6 +131,7 @@ fn query_schema(parameter: Parameter) -> Object {
             .minimum(Some(1))
             .maximum(Some(MAX_LIMIT as i64))
             .default(Some(DEFAULT_LIMIT.into())),
+        Parameter::Id => ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)),
         Parameter::Since | Parameter::Until => ObjectBuilder::new()
             .schema_type(Type::String)
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::Date))),
@@ -145,6 +146,9 @@ fn query_schema(parameter: Parameter) -> Object {
 
 fn description(parameter: Parameter) -> String {
     match parameter {
+        Parameter::Id => "GitHub's id of the repository, as listings show it. Tells apart repositories that had \
+                          the same name. Default: the one that was read last"
+            .to_owned(),
         Parameter::Since => {
             format!(
                 "The first day of the range, UTC. It must be before `until`: an empty range is refused. Default: \
@@ -155,7 +159,10 @@ fn description(parameter: Parameter) -> String {
                              tomorrow, so that the range ends with today"
             .to_owned(),
         Parameter::Bots => {
-            "Whether bots' work counts. A bot requested by name always has its own numbers".to_owned()
+            "Whose work counts. `auto`: people's, and everybody's releases and deployments; listings, \
+             `active_members` and `total_members` contain people only. `exclude`: people's. `include`: \
+             everybody's. `only`: bots'. A bot requested by name always has its own numbers"
+                .to_owned()
         }
         Parameter::Metric => format!("The metric.\n\n{}", metric_list()),
         Parameter::Type => "Short for a metric: `commit` for `commits`, `pull_request` for `prs_opened`, \
@@ -166,11 +173,14 @@ fn description(parameter: Parameter) -> String {
         }
         Parameter::Sort => "The metric to sort by. A distribution sorts by its median".to_owned(),
         Parameter::Order => {
-            "The sort direction. Entries with equal values are in order of their names".to_owned()
+            "The sort direction. Entries with equal values are in order of their names, then of their ids"
+                .to_owned()
         }
         Parameter::Limit => "The most entries on a page".to_owned(),
         Parameter::Cursor => {
-            "The `next` value of the previous page. Send the other parameters as for that page".to_owned()
+            "The `next` value of the previous page. Send the other parameters as for that page; without `since` \
+             and `until`, the range is the one of that page. A cursor of another query is invalid"
+                .to_owned()
         }
     }
 }

@@ -55,22 +55,22 @@ pub(super) fn all() -> Vec<NamedSchema> {
         named(schema_name::REPOS, page("repos", schema_name::REPO)),
         named(
             schema_name::REPO,
-            object([("repo", repo_name()), ("metrics", reference(schema_name::VALUES))]),
+            object([("repo", repo_name()), ("id", repo_id()), ("metrics", reference(schema_name::VALUES))]),
         ),
         named(schema_name::VALUES, values(false)),
         named(schema_name::ORG_VALUES, values(true)),
         named(schema_name::DISTRIBUTION, distribution()),
     ];
     for (subject, metrics, series, values) in [
-        (None, schema_name::ORG_METRICS, schema_name::ORG_SERIES, schema_name::ORG_VALUES),
+        (vec![], schema_name::ORG_METRICS, schema_name::ORG_SERIES, schema_name::ORG_VALUES),
         (
-            Some(("repo", repo_name())),
+            vec![("repo", repo_name()), ("id", repo_id())],
             schema_name::REPO_METRICS,
             schema_name::REPO_SERIES,
             schema_name::VALUES,
         ),
         (
-            Some(("member", member_name())),
+            vec![("member", member_name())],
             schema_name::MEMBER_METRICS,
             schema_name::MEMBER_SERIES,
             schema_name::VALUES,
@@ -154,6 +154,15 @@ fn repo_name() -> RefOr<Schema> {
     string("The repository's name as GitHub writes it")
 }
 
+fn repo_id() -> RefOr<Schema> {
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .description(Some(
+            "GitHub's id of the repository. Repositories that had the same name have different ids",
+        ))
+        .into()
+}
+
 fn member_name() -> RefOr<Schema> {
     string(
         "The member's login as GitHub writes it. A bot's login ends in `[bot]`. An author without an account is \
@@ -166,12 +175,17 @@ fn org_summary() -> Object {
         ("org", org_name()),
         ("repos", count("Number of repositories with at least one credited event")),
         ("members", count("Number of members ever credited with an event, without bots")),
-        ("first_event", time_or_null("The time of the first credited event, UTC")),
-        ("last_event", time_or_null("The time of the last credited event, UTC")),
+        ("first_event", time_or_null("The time of the first event, UTC. Null if all are after today")),
+        (
+            "last_event",
+            time_or_null(
+                "The time of the last event, UTC, not after today: a commit can be dated in the future",
+            ),
+        ),
     ])
 }
 
-fn metrics_answer(subject: Option<Field>, values: &str) -> Object {
+fn metrics_answer(subject: Vec<Field>, values: &str) -> Object {
     let fields = [("org", org_name())].into_iter().chain(subject).chain(range_fields());
     object(fields.chain([("metrics", reference(values))]))
 }
@@ -182,7 +196,7 @@ fn range_fields() -> [Field; 5] {
     [
         ("since", date("The first day, UTC")),
         ("until", date("The day after the last, UTC")),
-        ("bots", choice(bots, "Whether bots' work counts")),
+        ("bots", choice(bots, "Whose work counts")),
         (
             "complete_since",
             time_or_null(
@@ -200,7 +214,7 @@ fn range_fields() -> [Field; 5] {
     ]
 }
 
-fn series_answer(subject: Option<Field>) -> Object {
+fn series_answer(subject: Vec<Field>) -> Object {
     let metrics = CATALOGUE.iter().map(|metric| metric.name).collect();
     let grains = Grain::ALL.map(Grain::as_str).to_vec();
     let points = array(schema_name::POINT, "One point for every bucket that overlaps the range, in order");
@@ -240,7 +254,9 @@ fn page(list: &'static str, entry: &str) -> Object {
 }
 
 fn member() -> Object {
-    let kinds = MemberKind::ALL.map(MemberKind::as_str).to_vec();
+    // What has no author is not listed.
+    let listed = MemberKind::ALL.into_iter().filter(|kind| *kind != MemberKind::Unknown);
+    let kinds = listed.map(MemberKind::as_str).collect();
     object([
         ("member", member_name()),
         ("kind", choice(kinds, "The kind of account behind the member")),
@@ -285,7 +301,18 @@ fn distribution() -> Object {
     object([
         ("count", count("Number of durations")),
         ("mean", number_or_null("The arithmetic mean. Null if `count` is 0")),
-        ("p50", number_or_null("The median by nearest rank, within 1 %. Null if `count` is 0")),
-        ("p90", number_or_null("The 90th percentile by nearest rank, within 1 %. Null if `count` is 0")),
+        (
+            "p50",
+            number_or_null(
+                "The median by nearest rank. Exact if `count` is at most 64, else within 1 %. Null if `count` is 0",
+            ),
+        ),
+        (
+            "p90",
+            number_or_null(
+                "The 90th percentile by nearest rank. Exact if `count` is at most 64, else within 1 %. Null if \
+                 `count` is 0",
+            ),
+        ),
     ])
 }

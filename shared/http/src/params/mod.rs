@@ -7,7 +7,10 @@ mod queries;
 mod query_string;
 mod subject_path;
 
-pub(crate) use queries::{ListParams, MetricsParams, NoParams, QueryParams, SeriesParams, Validated};
+pub(crate) use queries::{
+    ListParams, MetricsParams, NoParams, QueryParams, RepoMetricsParams, RepoSeriesParams, SeriesParams,
+    Validated,
+};
 pub(crate) use subject_path::SubjectPath;
 
 use gam_model::Grain;
@@ -24,6 +27,7 @@ pub(crate) const DEFAULT_METRIC: &str = "commits";
 /// A query parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Parameter {
+    Id,
     Since,
     Until,
     Bots,
@@ -37,8 +41,12 @@ pub(crate) enum Parameter {
 }
 
 /// The values of `bots`.
-const BOT_FILTERS: [(&str, BotFilter); 3] =
-    [("exclude", BotFilter::Exclude), ("include", BotFilter::Include), ("only", BotFilter::Only)];
+const BOT_FILTERS: [(&str, BotFilter); 4] = [
+    ("auto", BotFilter::Auto),
+    ("exclude", BotFilter::Exclude),
+    ("include", BotFilter::Include),
+    ("only", BotFilter::Only),
+];
 
 /// The values of `order`.
 const SORT_DIRECTIONS: [(&str, SortDirection); 2] =
@@ -56,6 +64,7 @@ impl Parameter {
     /// Returns the name in the query string.
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Parameter::Id => "id",
             Parameter::Since => "since",
             Parameter::Until => "until",
             Parameter::Bots => "bots",
@@ -77,7 +86,9 @@ impl Parameter {
             Parameter::Type => Some(TYPES.map(|(name, _)| name).to_vec()),
             Parameter::Granularity => Some(Grain::ALL.map(Grain::as_str).to_vec()),
             Parameter::Metric | Parameter::Sort => Some(CATALOGUE.iter().map(|metric| metric.name).collect()),
-            Parameter::Since | Parameter::Until | Parameter::Limit | Parameter::Cursor => None,
+            Parameter::Id | Parameter::Since | Parameter::Until | Parameter::Limit | Parameter::Cursor => {
+                None
+            }
         }
     }
 
@@ -88,9 +99,12 @@ impl Parameter {
             Parameter::Order => Some(name_of(&SORT_DIRECTIONS, SortDirection::default())),
             Parameter::Granularity => Some(Grain::Day.as_str()),
             Parameter::Metric | Parameter::Sort => Some(DEFAULT_METRIC),
-            Parameter::Type | Parameter::Since | Parameter::Until | Parameter::Limit | Parameter::Cursor => {
-                None
-            }
+            Parameter::Id
+            | Parameter::Type
+            | Parameter::Since
+            | Parameter::Until
+            | Parameter::Limit
+            | Parameter::Cursor => None,
         }
     }
 }

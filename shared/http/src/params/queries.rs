@@ -64,6 +64,22 @@ impl QueryParams for MetricsParams {
     }
 }
 
+/// The parameters of a repository's metrics.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct RepoMetricsParams {
+    pub(crate) id: Option<i64>,
+    pub(crate) metrics: MetricsParams,
+}
+
+impl QueryParams for RepoMetricsParams {
+    const ACCEPTED: &'static [Parameter] =
+        &[Parameter::Since, Parameter::Until, Parameter::Bots, Parameter::Id];
+
+    fn from_query(query: &QueryString, today: NaiveDate) -> Result<Self, ApiError> {
+        Ok(RepoMetricsParams { id: parse_id(query)?, metrics: MetricsParams::from_query(query, today)? })
+    }
+}
+
 /// The parameters of a series.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct SeriesParams {
@@ -90,10 +106,35 @@ impl QueryParams for SeriesParams {
     }
 }
 
+/// The parameters of a repository's series.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct RepoSeriesParams {
+    pub(crate) id: Option<i64>,
+    pub(crate) series: SeriesParams,
+}
+
+impl QueryParams for RepoSeriesParams {
+    const ACCEPTED: &'static [Parameter] = &[
+        Parameter::Metric,
+        Parameter::Type,
+        Parameter::Granularity,
+        Parameter::Since,
+        Parameter::Until,
+        Parameter::Bots,
+        Parameter::Id,
+    ];
+
+    fn from_query(query: &QueryString, today: NaiveDate) -> Result<Self, ApiError> {
+        Ok(RepoSeriesParams { id: parse_id(query)?, series: SeriesParams::from_query(query, today)? })
+    }
+}
+
 /// The parameters of a listing.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ListParams {
     pub(crate) range: Range,
+    /// Whether the query string has neither end of the range.
+    pub(crate) has_default_range: bool,
     pub(crate) bots: BotFilter,
     pub(crate) sort: &'static Metric,
     pub(crate) direction: SortDirection,
@@ -119,8 +160,16 @@ impl QueryParams for ListParams {
             query.choice(Parameter::Order, |name| value_of(&SORT_DIRECTIONS, name))?.unwrap_or_default();
         let limit = query.number(Parameter::Limit, MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT);
         let cursor = query.text(Parameter::Cursor).map(str::to_owned);
-        Ok(ListParams { range, bots, sort, direction, limit, cursor })
+        let has_default_range =
+            query.text(Parameter::Since).is_none() && query.text(Parameter::Until).is_none();
+        Ok(ListParams { range, has_default_range, bots, sort, direction, limit, cursor })
     }
+}
+
+/// Parses a repository's id.
+fn parse_id(query: &QueryString) -> Result<Option<i64>, ApiError> {
+    let id = query.number(Parameter::Id, i64::MAX as usize)?;
+    Ok(id.and_then(|id| i64::try_from(id).ok()))
 }
 
 fn default_metric() -> &'static Metric {
@@ -212,11 +261,13 @@ mod tests {
     }
 
     #[test]
-    fn bots_are_excluded_by_default() {
-        assert_eq!(parse::<MetricsParams>("").unwrap().bots, BotFilter::Exclude);
+    fn bots_count_in_deliveries_by_default() {
+        assert_eq!(parse::<MetricsParams>("").unwrap().bots, BotFilter::Auto);
+        assert_eq!(parse::<MetricsParams>("bots=auto").unwrap().bots, BotFilter::Auto);
+        assert_eq!(parse::<MetricsParams>("bots=exclude").unwrap().bots, BotFilter::Exclude);
         assert_eq!(parse::<MetricsParams>("bots=include").unwrap().bots, BotFilter::Include);
         assert_eq!(parse::<MetricsParams>("bots=only").unwrap().bots, BotFilter::Only);
-        assert!(message::<MetricsParams>("bots=no").contains("exclude, include, only"));
+        assert!(message::<MetricsParams>("bots=no").contains("auto, exclude, include, only"));
     }
 
     #[test]

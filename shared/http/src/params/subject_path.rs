@@ -21,6 +21,17 @@ pub(crate) struct SubjectPath {
     pub(crate) subject: SubjectRef,
 }
 
+impl SubjectPath {
+    /// Returns the path with the id of the repository that it names.
+    pub(crate) fn with_repo_id(self, id: Option<i64>) -> Self {
+        let subject = match self.subject {
+            SubjectRef::Repo { name, .. } => SubjectRef::Repo { name, id },
+            subject => subject,
+        };
+        SubjectPath { subject, ..self }
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for SubjectPath {
     type Rejection = ApiError;
 
@@ -41,7 +52,7 @@ impl<S: Send + Sync> FromRequestParts<S> for SubjectPath {
             return Err(ApiError::no_such_route(parts.uri.path()));
         }
         let subject = match (names.repo, names.member) {
-            (Some(repo), _) => SubjectRef::Repo(repo),
+            (Some(repo), _) => SubjectRef::repo(repo),
             (None, Some(member)) => SubjectRef::Member(member),
             (None, None) => SubjectRef::Org,
         };

@@ -92,6 +92,11 @@ pub(crate) struct EventRows {
     review_state: DictionaryStrings,
     environment: DictionaryStrings,
     tag: StringArray,
+    reading: Int64Array,
+    head_ref: StringArray,
+    head_repo_id: Int64Array,
+    merge_sha: StringArray,
+    workflow: DictionaryStrings,
 }
 
 impl EventRows {
@@ -136,6 +141,11 @@ impl EventRows {
             review_state: dictionary(column::REVIEW_STATE),
             environment: dictionary(column::ENVIRONMENT),
             tag: text(column::TAG),
+            reading: integer(column::READING),
+            head_ref: text(column::HEAD_REF),
+            head_repo_id: integer(column::HEAD_REPO_ID),
+            merge_sha: text(column::MERGE_SHA),
+            workflow: dictionary(column::WORKFLOW),
         })
     }
 
@@ -173,6 +183,7 @@ impl EventRows {
             occurred_at: time(self.occurred_at.value(row), column::OCCURRED_AT)?,
             collected_at: time(self.collected_at.value(row), column::COLLECTED_AT)?,
             retracted: self.retracted.value(row),
+            reading: number(&self.reading, row).unwrap_or_default(),
             facts: self.facts(row)?,
         })
     }
@@ -200,6 +211,10 @@ impl EventRows {
             review_state: owned(self.review_state.get(row)),
             environment: owned(self.environment.get(row)),
             tag: owned(text(&self.tag, row)),
+            head_ref: owned(text(&self.head_ref, row)),
+            head_repo_id: number(&self.head_repo_id, row),
+            merge_sha: owned(text(&self.merge_sha, row)),
+            workflow: owned(self.workflow.get(row)),
         })
     }
 }

@@ -51,6 +51,11 @@ pub fn encode(events: &[Event]) -> Result<RecordBatch> {
         dictionary(facts().map(|f| f.review_state.as_deref())),
         dictionary(facts().map(|f| f.environment.as_deref())),
         Arc::new(StringArray::from_iter(facts().map(|f| f.tag.as_deref()))),
+        Arc::new(Int64Array::from_iter(events.iter().map(|e| (e.reading != 0).then_some(e.reading)))),
+        Arc::new(StringArray::from_iter(facts().map(|f| f.head_ref.as_deref()))),
+        Arc::new(Int64Array::from_iter(facts().map(|f| f.head_repo_id))),
+        Arc::new(StringArray::from_iter(facts().map(|f| f.merge_sha.as_deref()))),
+        dictionary(facts().map(|f| f.workflow.as_deref())),
     ];
     RecordBatch::try_new(schema(), columns)
         .map_err(|error| Error::unusable("cannot encode events as rows", error))

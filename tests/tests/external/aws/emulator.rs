@@ -13,7 +13,7 @@ use super::calls::{AwsError, BotoProcess, boto};
 use crate::tools::{Tool, root, script};
 
 /// Longest wait for anything on the emulator.
-const WAIT_LIMIT: Duration = Duration::from_secs(120);
+const WAIT_LIMIT: Duration = Duration::from_secs(300);
 
 /// Options of an emulator.
 #[derive(Debug, Default)]

@@ -19,6 +19,8 @@ pub(crate) fn members() -> Vec<Member> {
         Member::account("dependabot", Some(4), true),
         Member::commit_author(Some("Cy"), Some("cy@example.org")),
         Member::ghost(),
+        // As rows had it before it was known as an agent.
+        Member { name: "Copilot".to_owned(), id: Some(198_982_749), kind: MemberKind::User },
     ]
 }
 
@@ -39,9 +41,12 @@ static EVENTS_MADE: AtomicI64 = AtomicI64::new(0);
 /// time. The version fixes the member, the case of its name, the amounts, and whether the event is
 /// retracted.
 pub(crate) fn random_version(rng: &mut Rng, n: u64) -> Event {
-    let by_id = &mut Rng::with_seed(n * 7919 + 1);
+    // Of every three events the last is the second again, in the other repository. A commit has the same SHA.
+    let (original, is_copy) = if n % 3 == 2 { (n - 1, true) } else { (n, false) };
+    let by_id = &mut Rng::with_seed(original * 7919 + 1);
     let kind = EventKind::ALL[by_id.usize(..EventKind::ALL.len())];
     let repo_id = by_id.i64(1..3);
+    let repo_id = if is_copy { 3 - repo_id } else { repo_id };
     // Two months whose border cuts a week, so that weeks have two parts.
     let at =
         day("2025-01-20").and_hms_opt(0, 0, 0).unwrap().and_utc() + TimeDelta::minutes(by_id.i64(0..31_000));
@@ -70,8 +75,9 @@ pub(crate) fn random_version(rng: &mut Rng, n: u64) -> Event {
         occurred_at: at,
         collected_at: FixedClock.now() + TimeDelta::milliseconds(EVENTS_MADE.fetch_add(1, Ordering::Relaxed)),
         retracted: by_version.u8(..5) == 0,
+        reading: by_version.i64(0..2),
         facts: Facts {
-            sha: Some(format!("{n:040x}")),
+            sha: Some(format!("{original:040x}")),
             parents: Some(by_version.i32(0..3)),
             additions: (by_version.u8(..6) > 0).then(|| by_version.i64(0..500)),
             deletions: Some(by_version.i64(0..500)),
@@ -85,6 +91,9 @@ pub(crate) fn random_version(rng: &mut Rng, n: u64) -> Event {
             ..Facts::default()
         },
     };
+    if kind.is_delivery() && by_version.u8(..3) == 0 {
+        event.member = Member::unknown();
+    }
     // A login in another case is the same member.
     if event.member.kind == MemberKind::User && by_version.bool() {
         event.member.name = event.member.name.to_uppercase();

@@ -15,12 +15,11 @@ pub(crate) async fn all_answers(ports: &Ports) -> String {
     let mut text =
         format!("{}\n", serde_json::to_string(&gam_query::orgs(&ports.query).await.unwrap()).unwrap());
     let ranges = [("2025-01-01", "2025-03-01"), ("2025-01-25", "2025-02-07")];
-    let mut subjects =
-        vec![SubjectRef::Org, SubjectRef::Repo("repo-1".into()), SubjectRef::Repo("repo-2".into())];
+    let mut subjects = vec![SubjectRef::Org, SubjectRef::repo("repo-1"), SubjectRef::repo("repo-2")];
     subjects.extend(members().into_iter().map(|member| SubjectRef::Member(member.name)));
     for (since, until) in ranges {
         let range = Range::new(day(since), day(until)).unwrap();
-        for bots in [BotFilter::Exclude, BotFilter::Only] {
+        for bots in [BotFilter::Auto, BotFilter::Exclude, BotFilter::Only] {
             for subject in &subjects {
                 text += &to_line(gam_query::metrics(&ports.query, ORG, subject, range, bots).await);
                 let metrics = if *subject == SubjectRef::Org { CATALOGUE } else { &CATALOGUE[..1] };
@@ -36,6 +35,7 @@ pub(crate) async fn all_answers(ports: &Ports) -> String {
                 let request = ListRequest {
                     kind,
                     range,
+                    has_default_range: false,
                     bots,
                     sort: &CATALOGUE[0],
                     direction: SortDirection::Desc,

@@ -37,7 +37,7 @@ async fn handle(
     SubjectPath { org, .. }: SubjectPath,
     Validated(params): Validated<ListParams>,
 ) -> Result<Json<ListAnswer>, ApiError> {
-    let ListParams { range, bots, sort, direction, limit, cursor } = params;
-    let request = ListRequest { kind, range, bots, sort, direction, limit, cursor };
+    let ListParams { range, has_default_range, bots, sort, direction, limit, cursor } = params;
+    let request = ListRequest { kind, range, has_default_range, bots, sort, direction, limit, cursor };
     Ok(Json(gam_query::list(&ports, &org, &request).await?))
 }

@@ -2,36 +2,52 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use gam_query::{MetricsAnswer, QueryPorts};
 
 use super::SUBJECT_ERRORS;
 use crate::error::ApiError;
 use crate::openapi::{Operation, ResponseBody, schema_name};
-use crate::params::{MetricsParams, QueryParams, SubjectPath, Validated};
+use crate::params::{MetricsParams, Parameter, QueryParams, RepoMetricsParams, SubjectPath, Validated};
 use crate::routes::Route;
 
 pub(crate) fn of_org(path: &'static str) -> Route {
-    route(path, "org", "The metrics of an organization over a range", schema_name::ORG_METRICS)
+    let summary = "The metrics of an organization over a range";
+    route(path, get(handle), operation("org", summary, MetricsParams::ACCEPTED, schema_name::ORG_METRICS))
 }
 
 pub(crate) fn of_repo(path: &'static str) -> Route {
-    route(path, "repo", "The metrics of a repository over a range", schema_name::REPO_METRICS)
+    let summary = "The metrics of a repository over a range";
+    let operation = operation("repo", summary, RepoMetricsParams::ACCEPTED, schema_name::REPO_METRICS);
+    route(path, get(handle_repo), operation)
 }
 
 pub(crate) fn of_member(path: &'static str) -> Route {
-    route(path, "member", "The metrics of a member over a range", schema_name::MEMBER_METRICS)
+    let summary = "The metrics of a member over a range";
+    route(
+        path,
+        get(handle),
+        operation("member", summary, MetricsParams::ACCEPTED, schema_name::MEMBER_METRICS),
+    )
 }
 
-fn route(path: &'static str, subject: &str, summary: &str, schema: &'static str) -> Route {
-    let operation = Operation {
+fn route(path: &'static str, handler: MethodRouter<QueryPorts>, operation: Operation) -> Route {
+    Route { path, handler, operation }
+}
+
+fn operation(
+    subject: &str,
+    summary: &str,
+    parameters: &'static [Parameter],
+    schema: &'static str,
+) -> Operation {
+    Operation {
         id: format!("{subject}_metrics"),
         summary: summary.to_owned(),
-        parameters: MetricsParams::ACCEPTED,
+        parameters,
         response: ResponseBody::Json(schema),
         error_statuses: SUBJECT_ERRORS,
-    };
-    Route { path, handler: get(handle), operation }
+    }
 }
 
 async fn handle(
@@ -39,5 +55,15 @@ async fn handle(
     SubjectPath { org, subject }: SubjectPath,
     Validated(MetricsParams { range, bots }): Validated<MetricsParams>,
 ) -> Result<Json<MetricsAnswer>, ApiError> {
+    Ok(Json(gam_query::metrics(&ports, &org, &subject, range, bots).await?))
+}
+
+async fn handle_repo(
+    State(ports): State<QueryPorts>,
+    path: SubjectPath,
+    Validated(RepoMetricsParams { id, metrics }): Validated<RepoMetricsParams>,
+) -> Result<Json<MetricsAnswer>, ApiError> {
+    let SubjectPath { org, subject } = path.with_repo_id(id);
+    let MetricsParams { range, bots } = metrics;
     Ok(Json(gam_query::metrics(&ports, &org, &subject, range, bots).await?))
 }

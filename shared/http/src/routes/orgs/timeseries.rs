@@ -2,36 +2,48 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use gam_query::{QueryPorts, SeriesAnswer};
 
 use super::SUBJECT_ERRORS;
 use crate::error::ApiError;
 use crate::openapi::{Operation, ResponseBody, schema_name};
-use crate::params::{QueryParams, SeriesParams, SubjectPath, Validated};
+use crate::params::{Parameter, QueryParams, RepoSeriesParams, SeriesParams, SubjectPath, Validated};
 use crate::routes::Route;
 
 pub(crate) fn of_org(path: &'static str) -> Route {
-    route(path, "org", "A metric of an organization by day, week or month", schema_name::ORG_SERIES)
+    let summary = "A metric of an organization by day, week or month";
+    route(path, get(handle), operation("org", summary, SeriesParams::ACCEPTED, schema_name::ORG_SERIES))
 }
 
 pub(crate) fn of_repo(path: &'static str) -> Route {
-    route(path, "repo", "A metric of a repository by day, week or month", schema_name::REPO_SERIES)
+    let summary = "A metric of a repository by day, week or month";
+    let operation = operation("repo", summary, RepoSeriesParams::ACCEPTED, schema_name::REPO_SERIES);
+    route(path, get(handle_repo), operation)
 }
 
 pub(crate) fn of_member(path: &'static str) -> Route {
-    route(path, "member", "A metric of a member by day, week or month", schema_name::MEMBER_SERIES)
+    let summary = "A metric of a member by day, week or month";
+    route(path, get(handle), operation("member", summary, SeriesParams::ACCEPTED, schema_name::MEMBER_SERIES))
 }
 
-fn route(path: &'static str, subject: &str, summary: &str, schema: &'static str) -> Route {
-    let operation = Operation {
+fn route(path: &'static str, handler: MethodRouter<QueryPorts>, operation: Operation) -> Route {
+    Route { path, handler, operation }
+}
+
+fn operation(
+    subject: &str,
+    summary: &str,
+    parameters: &'static [Parameter],
+    schema: &'static str,
+) -> Operation {
+    Operation {
         id: format!("{subject}_timeseries"),
         summary: summary.to_owned(),
-        parameters: SeriesParams::ACCEPTED,
+        parameters,
         response: ResponseBody::Json(schema),
         error_statuses: SUBJECT_ERRORS,
-    };
-    Route { path, handler: get(handle), operation }
+    }
 }
 
 async fn handle(
@@ -39,5 +51,15 @@ async fn handle(
     SubjectPath { org, subject }: SubjectPath,
     Validated(SeriesParams { metric, grain, range, bots }): Validated<SeriesParams>,
 ) -> Result<Json<SeriesAnswer>, ApiError> {
+    Ok(Json(gam_query::series(&ports, &org, &subject, metric, grain, range, bots).await?))
+}
+
+async fn handle_repo(
+    State(ports): State<QueryPorts>,
+    path: SubjectPath,
+    Validated(RepoSeriesParams { id, series }): Validated<RepoSeriesParams>,
+) -> Result<Json<SeriesAnswer>, ApiError> {
+    let SubjectPath { org, subject } = path.with_repo_id(id);
+    let SeriesParams { metric, grain, range, bots } = series;
     Ok(Json(gam_query::series(&ports, &org, &subject, metric, grain, range, bots).await?))
 }

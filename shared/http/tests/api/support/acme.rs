@@ -30,6 +30,7 @@ fn event(id: EventId, kind: EventKind, repo: Repo, member: &Member, when: &str, 
         occurred_at: at(when),
         collected_at: at("2024-03-10T00:00:00Z"),
         retracted: false,
+        reading: 0,
         facts,
     }
 }

@@ -1,19 +1,16 @@
 //! A rollup depends only on the events that affect it. Aggregation relies on this and rewrites no other
 //! rollup.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use arrow_array::RecordBatch;
-use chrono::TimeDelta;
-use gam_fold::{affected_keys, fold};
-use gam_lake::snapshot;
-use gam_model::period::midnight;
-use gam_model::{
-    Event, EventId, EventKind, Facts, Grain, Identity, Member, MemberKind, Month, RollupKey, Subject,
-};
+use gam_fold::{affected_by_shared_commits, affected_keys, fold};
+use gam_model::{Event, EventKind, Grain, Identity, Member, MemberKind, RollupKey, Subject};
 use gam_rollup::Rollup;
 use proptest::prelude::*;
 use proptest::sample::select;
+
+use crate::support::{self, fold_to_json, hour, january, rows, with_ids};
 
 /// The first three names belong to one person, because `configured` has an alias. It also makes `ben` a bot.
 const NAMES: &[&str] = &["Ann", "ANN", "~0123456789ab", "ben", "renovate[bot]", "ghost"];
@@ -22,41 +19,10 @@ fn configured() -> Identity {
     Identity::new(["Ben".to_owned()], [("~0123456789ab".to_owned(), "ann".to_owned())]).unwrap()
 }
 
-fn january() -> Month {
-    Month::parse("2025-01").unwrap()
-}
-
-fn member(name: &str) -> Member {
-    match name.strip_prefix('~') {
-        Some(_) => Member { name: name.to_owned(), id: None, kind: MemberKind::Unlinked },
-        None => Member::account(name, None, false),
-    }
-}
-
 /// Returns an event at a multiple of 12 hours after the start of January. Few distinct times make ties
 /// likely.
 fn event(kind: EventKind, repo_id: i64, name: &str, half_days: i64) -> Event {
-    let at = midnight(january().first_day()) + TimeDelta::hours(12 * half_days);
-    Event {
-        id: EventId::from_stored("set by with_ids"),
-        version: 1,
-        kind,
-        org: "acme".into(),
-        repo: format!("repo-{repo_id}"),
-        repo_id,
-        member: member(name),
-        occurred_at: at,
-        collected_at: at,
-        retracted: false,
-        facts: Facts { created_at: Some(at - TimeDelta::hours(5)), ..Facts::default() },
-    }
-}
-
-fn with_ids(mut events: Vec<Event>) -> Vec<Event> {
-    for (n, event) in events.iter_mut().enumerate() {
-        event.id = EventId::from_stored(format!("fact:{n}"));
-    }
-    events
+    support::event(kind, repo_id, name, hour(12 * half_days))
 }
 
 fn any_event() -> impl Strategy<Value = Event> {
@@ -66,6 +32,10 @@ fn any_event() -> impl Strategy<Value = Event> {
         |(kind, repo_id, half_days, parents, (name, author, co_authors))| {
             let mut event = event(kind, repo_id, name, half_days);
             event.facts.parents = Some(parents);
+            event.facts.additions = (parents > 0).then_some(half_days);
+            if kind.is_delivery() && half_days % 3 == 0 {
+                event.member = Member::unknown();
+            }
             event.facts.pr_member = Some(author.to_owned());
             event.facts.co_authors = Some(co_authors.into_iter().map(str::to_owned).collect());
             event
@@ -73,21 +43,23 @@ fn any_event() -> impl Strategy<Value = Event> {
     )
 }
 
+/// Returns events of which each three are the same commit in three repositories, as far as they are commits.
+/// Most of them are.
 fn any_events() -> impl Strategy<Value = Vec<Event>> {
-    prop::collection::vec(any_event(), 1..16).prop_map(with_ids)
+    let events = prop::collection::vec((any_event(), 0u8..4), 1..16);
+    events.prop_map(|events| {
+        let with_sha = |(n, (mut event, kind)): (usize, (Event, u8))| {
+            event.facts.sha = Some(format!("{:040x}", n / 3));
+            event.repo_id = 1 + n as i64 % 3;
+            event.kind = if kind > 0 { EventKind::Commit } else { event.kind };
+            event
+        };
+        with_ids(events.into_iter().enumerate().map(with_sha).collect())
+    })
 }
 
 fn any_identity() -> impl Strategy<Value = Identity> {
     any::<bool>().prop_map(|is_configured| if is_configured { configured() } else { Identity::default() })
-}
-
-fn rows(events: &[Event]) -> Vec<RecordBatch> {
-    snapshot::merge(&[], events.to_vec()).unwrap().batches
-}
-
-fn fold_to_json(rows: &[RecordBatch], identity: &Identity) -> BTreeMap<RollupKey, String> {
-    let fold = fold(january(), rows, identity).unwrap();
-    fold.iter().map(|(key, rollup)| (key.clone(), rollup.to_json())).collect()
 }
 
 proptest! {
@@ -100,7 +72,9 @@ proptest! {
             let mut others = events.clone();
             others.remove(n);
             let without = fold_to_json(&rows(&others), &identity);
-            let affected: BTreeSet<RollupKey> = affected_keys(event, &identity).collect();
+            let mut affected: BTreeSet<RollupKey> = affected_keys(event, &identity).collect();
+            let shas = event.facts.sha.iter().filter(|_| event.kind == EventKind::Commit).cloned().collect();
+            affected.extend(affected_by_shared_commits(&rows(&others), &shas, &identity).unwrap());
             for key in with.keys().chain(without.keys()).filter(|key| !affected.contains(*key)) {
                 prop_assert_eq!(with.get(key), without.get(key), "{:?} by {:?}", key, event);
             }
