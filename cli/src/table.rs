@@ -95,12 +95,13 @@ pub(crate) fn listing_table(entries: &[Value], name: &str, sort: &'static Metric
     let metrics: Vec<&Metric> =
         std::iter::once(sort).chain(others.filter(|metric| metric.name != sort.name)).collect();
     let name_columns = MAX_NAME_COLUMNS.min((style.width / 2).max(8));
+    let labels: Vec<String> = entries.iter().map(|entry| entry_label(entry, name, entries)).collect();
     let with_metrics = |count: usize| {
         let mut table = empty_table(style);
         let names = metrics.iter().take(count).map(|metric| metric.name);
         table.set_header(std::iter::once(name).chain(names).map(header));
-        for entry in entries {
-            let label = truncated(&escaped(entry[name].as_str().unwrap_or_default()), name_columns);
+        for (entry, label) in entries.iter().zip(&labels) {
+            let label = truncated(label, name_columns);
             let values = metrics.iter().take(count).map(|metric| &entry["metrics"][metric.name]);
             let values = values.map(|value| right_aligned(&value_text(value, style)));
             table.add_row(std::iter::once(Cell::new(label)).chain(values));
@@ -110,8 +111,7 @@ pub(crate) fn listing_table(entries: &[Value], name: &str, sort: &'static Metric
     let tables = (1..=metrics.len()).rev().map(with_metrics);
     let fitting = tables.into_iter().find(|table| fits(table, style.width));
     fitting.unwrap_or_else(|| {
-        let lines = entries.iter().map(|entry| {
-            let label = escaped(entry[name].as_str().unwrap_or_default());
+        let lines = entries.iter().zip(&labels).map(|(entry, label)| {
             let value = value_text(&entry["metrics"][sort.name], style);
             truncated(&format!("{value} {label}"), style.width)
         });
@@ -119,17 +119,28 @@ pub(crate) fn listing_table(entries: &[Value], name: &str, sort: &'static Metric
     })
 }
 
+/// Returns the name of an entry, with its id if another entry has the same name.
+fn entry_label(entry: &Value, name: &str, entries: &[Value]) -> String {
+    let label = escaped(entry[name].as_str().unwrap_or_default());
+    let is_shared = entries.iter().filter(|other| other[name] == entry[name]).count() > 1;
+    match entry["id"].as_i64() {
+        Some(id) if is_shared => format!("{label} (id {id})"),
+        _ => label,
+    }
+}
+
 /// Returns the header and the records of a listing with all metrics, for CSV and tab-separated values.
 pub(crate) fn listing_records(entries: &[Value], name: &str) -> (Vec<String>, Vec<Vec<String>>) {
     let columns = NumberColumn::all();
-    let has_kind = entries.iter().any(|entry| entry["kind"].is_string());
+    // Members have a kind, and repositories an id, which tells two of the same name apart.
+    let extra = ["id", "kind"].into_iter().find(|extra| entries.iter().any(|entry| !entry[extra].is_null()));
     let mut header = vec![name.to_owned()];
-    header.extend(has_kind.then(|| "kind".to_owned()));
+    header.extend(extra.map(str::to_owned));
     header.extend(columns.iter().map(NumberColumn::name));
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let records = entries.iter().map(|entry| {
         let mut record = vec![text(&entry[name])];
-        record.extend(has_kind.then(|| text(&entry["kind"])));
+        record.extend(extra.map(|extra| text(&entry[extra])));
         let metrics = entry["metrics"].as_object();
         record.extend(columns.iter().map(|column| {
             let value = metrics.and_then(|metrics| column.value_in(metrics));
@@ -317,5 +328,9 @@ mod tests {
         let (header, records) = listing_records(&[entry], "member");
         assert_eq!((header[1].as_str(), records[0][1].as_str()), ("kind", "user"));
         assert_eq!(records[0].len(), header.len());
+        let repos = [1, 2].map(|id| json!({"repo": "site", "id": id, "metrics": values()}));
+        let table = listing_table(&repos, "repo", commits, OutputStyle::plain(80));
+        assert!(table.contains("site (id 1)") && table.contains("site (id 2)"), "{table}");
+        assert_eq!(listing_records(&repos, "repo").1[1][1], "2");
     }
 }
