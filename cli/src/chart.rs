@@ -73,13 +73,13 @@ pub(crate) fn series_chart(
     }
     let per_bar = bars.len().div_ceil(plot_columns);
     let bars = merge_bars(&bars, per_bar);
-    let note = match per_bar {
-        1 => String::new(),
-        buckets => format!(", each bar the highest of {buckets}"),
-    };
-    let mut lines = vec![format!("{title}{note}")];
+    let mut lines = vec![title];
     lines.extend(plot(&bars, highest, plot_columns, &labels, style));
-    lines.push(day_labels([first.start, last.start], label_columns + 2, bars.len() * bar_pitch(bars.len(), plot_columns)));
+    let bars_columns = bars.len() * bar_pitch(bars.len(), plot_columns);
+    lines.push(day_labels([first.start, last.start], label_columns + 2, bars_columns));
+    if per_bar > 1 {
+        lines.push(format!("each bar: the highest of {per_bar} {}s", grain.as_str()));
+    }
     if bars.iter().any(|bar| bar.is_partial) {
         let partial = characters(style).partial;
         lines.push(format!("{partial} partial: the range cuts the {}", grain.as_str()));
@@ -222,7 +222,8 @@ mod tests {
         for count in [1, 2, 30, 61, 400] {
             for width in [12, 20, 40, 60, 80, 120, 200] {
                 let text = chart(&values[..count], width);
-                let longest = text.lines().skip(1).map(|line| line.chars().count()).max().unwrap();
+                let lines = text.lines().skip(1).map(|line| line.chars().count());
+                let longest = lines.max().unwrap_or_default();
                 assert!(longest <= width, "{count} bars, {width} columns, {longest}:\n{text}");
             }
         }
@@ -245,7 +246,7 @@ mod tests {
         let mut values = vec![json!(0); 1000];
         values[567] = json!(9);
         let text = chart(&values, 102);
-        assert!(text.starts_with("commits by day, each bar the highest of 11\n"), "{text}");
+        assert!(text.ends_with("\neach bar: the highest of 11 days"), "{text}");
         assert_eq!(text.lines().nth(1).unwrap().matches('█').count(), 1, "{text}");
     }
 
@@ -266,6 +267,6 @@ mod tests {
         let value = json!({"count": 1, "mean": 7.5, "p50": 7.5, "p90": 7.5});
         let empty = json!({"count": 0, "mean": null, "p50": null, "p90": null});
         let text = series_chart(cycle, Grain::Month, &points(&[value, empty]), OutputStyle::plain(80));
-        assert!(text.starts_with("median cycle_time_hours by month\n 7.5 ┤"), "{text}");
+        assert!(text.starts_with("median cycle_time_hours by month\n7.5 ┤"), "{text}");
     }
 }

@@ -62,7 +62,7 @@ pub(crate) fn metrics_table(values: &Value, style: OutputStyle) -> String {
     let fitting = [4, 3, 2].into_iter().map(|columns| (columns, with_columns(columns)));
     let (columns, mut text) =
         fitting.into_iter().find(|(_, table)| fits(table, style.width)).unwrap_or_else(|| (2, plain()));
-    if columns < 4 && rows.iter().any(|row| !row.detail.is_empty()) {
+    if columns < 3 && rows.iter().any(|row| !row.detail.is_empty()) {
         text.push_str("\nhours are medians");
     }
     text
@@ -157,7 +157,7 @@ fn metric_rows(values: &Value, style: OutputStyle) -> Vec<MetricRow> {
         Some(MetricRow {
             name: metric.name.to_owned(),
             value: value_text(value, style),
-            unit: unit(metric).to_owned(),
+            unit: if metric.is_distribution() { "median hours" } else { metric.unit }.to_owned(),
             detail: detail(value),
         })
     });
@@ -239,7 +239,7 @@ fn detail(value: &Value) -> String {
         None if !value.is_object() => String::new(),
         None | Some(0) => "none measured".to_owned(),
         Some(count) => format!(
-            "median of {}; mean {}, 90th percentile {}",
+            "of {}, mean {}, p90 {}",
             integer(count),
             hours(&value["mean"]),
             hours(&value["p90"])
@@ -278,7 +278,8 @@ mod tests {
         assert!(!table.contains('\u{1b}'));
         let at = |text: &str| table.find(text).unwrap_or_else(|| panic!("{text} is not in\n{table}"));
         assert!(at("1,234") < at("prs_opened") && at("prs_opened") < at("5.0"));
-        assert!(at("median of 1,200; mean 10.2, 90th percentile 30.0") < at("none measured"));
+        assert!(at("median hours") < at("of 1,200, mean 10.2, p90 30.0"));
+        assert!(at("of 1,200") < at("none measured"));
         assert!(at("none measured") < at("total_repos") && at("total_repos") < at("total_members"));
         let style = OutputStyle { has_color: true, ..OutputStyle::plain(100) };
         assert!(metrics_table(&values(), style).contains('\u{1b}'));
@@ -302,8 +303,10 @@ mod tests {
                 assert!(listing.contains("1,234"), "{width}:\n{listing}");
             }
         }
+        assert!(metrics_table(&values(), OutputStyle::plain(80)).contains("p90"));
         let narrow = metrics_table(&values(), OutputStyle::plain(60));
-        assert!(!narrow.contains("percentile") && narrow.ends_with("hours are medians"), "{narrow}");
+        assert!(!narrow.contains("p90") && narrow.contains("median hours"), "{narrow}");
+        assert!(metrics_table(&values(), OutputStyle::plain(40)).ends_with("hours are medians"));
         let ascii = OutputStyle { has_unicode: false, ..OutputStyle::plain(40) };
         assert!(metrics_table(&values(), ascii).is_ascii());
     }

@@ -73,6 +73,7 @@ const OPTIONS_TEMPLATE: &str = "\
 The options that every command takes, before or after its name:
 
 {options}
+
 Variables: github-metrics help environment
 ";
 
@@ -98,12 +99,12 @@ pub(crate) fn run(console: &Console, args: HelpArgs, mut command_line: Command) 
     // Completes the usage of the commands.
     command_line.build();
     let help = match args.subject.as_deref() {
-        None => command_line.render_long_help(),
+        None => command_line.render_help(),
         Some("environment") => ENVIRONMENT.into(),
         Some("exit-codes") => EXIT_CODES.into(),
         Some("options") => options(command_line),
         Some(name) => match command_line.find_subcommand_mut(name) {
-            Some(command) => command.render_long_help(),
+            Some(command) => command.render_help(),
             None => {
                 return Err(usage_error(format!(
                     "there is no command or topic {}: `github-metrics --help` lists the commands; the topics are \

@@ -55,7 +55,7 @@ pub(crate) const OVERLOADED_RESPONSE: &str = concat!(
     "cache-control: no-store\r\n",
     "x-content-type-options: nosniff\r\n",
     "connection: close\r\n",
-    "content-length: 168\r\n\r\n",
+    "content-length: 169\r\n\r\n",
     "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,",
     "\"detail\":\"the server has too many requests at the moment: retry in a few seconds\",",
     "\"code\":\"RATE_LIMITED\"}",

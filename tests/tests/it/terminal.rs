@@ -40,10 +40,10 @@ fn tables_and_charts_fit_the_width() {
             assert!(widest > width / 2, "{columns} columns are used: {subject:?}\n{text}");
         }
     }
-    let wide = show(&sandbox, &[ORG, "--format", "table"], &[("COLUMNS", "120")]).text();
-    assert!(wide.contains("90th percentile") && wide.contains("│ detail"), "{wide}");
-    let narrow = show(&sandbox, &[ORG, "--format", "table"], &[("COLUMNS", "60")]).text();
-    assert!(!narrow.contains("percentile") && narrow.contains("hours are medians"), "{narrow}");
+    let text = |columns| show(&sandbox, &[ORG, "--format", "table"], &[("COLUMNS", columns)]).text();
+    assert!(text("80").contains("p90") && text("80").contains("┆ detail"), "{}", text("80"));
+    assert!(!text("60").contains("p90") && text("60").contains("median hours"), "{}", text("60"));
+    assert!(text("40").contains("hours are medians"), "{}", text("40"));
 }
 
 #[test]
