@@ -1,15 +1,17 @@
 //! Connects the environment of a function to the use cases' ports.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use gam_aggregate::AggregatePorts;
 use gam_aws::{DynamoStore, S3Objects, SdkConfig};
 use gam_collect::CollectPorts;
-use gam_lake::{ObjectStore, paths};
-use gam_model::{Clock, Identity, SystemClock, configuration};
-use gam_query::QueryPorts;
+use gam_lake::configuration::{self, CachedConfigurations};
+use gam_model::{Clock, Identity, SystemClock};
+use gam_query::{IdentitySource, QueryPorts};
 use gam_store::{Checkpoint, CheckpointKey, CheckpointStore, OrgCheckpoint};
 
 use crate::environment::required;
@@ -63,39 +65,31 @@ impl LambdaContext {
         }
     }
 
-    /// The ports of an aggregation that applies those bots and aliases.
-    pub fn aggregate_ports(&self, identity: Arc<Identity>) -> AggregatePorts {
-        AggregatePorts {
+    /// The ports of an aggregation of the organization, with its newest configuration.
+    ///
+    /// # Errors
+    /// If the configuration cannot be read.
+    pub async fn aggregate_ports(&self, org: &str) -> gam_lake::Result<AggregatePorts> {
+        let revision = configuration::latest(&*self.lake, org).await?;
+        Ok(AggregatePorts {
             objects: self.lake.clone(),
             rollups: self.store.clone(),
             names: self.store.clone(),
             clock: self.clock.clone(),
-            identity,
-        }
+            identity: Arc::new(revision.configuration.identity),
+        })
     }
 
-    /// The ports of all queries, which apply those aliases.
-    pub fn query_ports(&self, identity: Arc<Identity>) -> QueryPorts {
+    /// The ports of all queries.
+    pub fn query_ports(&self) -> QueryPorts {
+        let configurations = CachedConfigurations::new(self.lake.clone(), self.clock.clone());
         QueryPorts {
             rollups: self.store.clone(),
             names: self.store.clone(),
             checkpoints: self.store.clone(),
             clock: self.clock.clone(),
-            identity,
+            identities: Arc::new(LakeIdentities(configurations)),
         }
-    }
-
-    /// Reads the bots and aliases that are configured in the lake; none if there is no configuration.
-    ///
-    /// # Errors
-    /// If the configuration cannot be read or is invalid.
-    pub async fn identity(&self) -> anyhow::Result<Arc<Identity>> {
-        let path = paths::configuration();
-        let Some(object) = self.lake.get(&path).await? else { return Ok(Arc::default()) };
-        let text = std::str::from_utf8(&object.bytes).with_context(|| format!("{path} is not UTF-8 text"))?;
-        let identity = configuration::parse(text, no_mailmap)
-            .map_err(|why| anyhow::anyhow!("{path} is malformed: {why}"))?;
-        Ok(Arc::new(identity))
     }
 
     /// Loads the checkpoint of an organization.
@@ -139,9 +133,14 @@ async fn lag_seconds(checkpoints: &dyn CheckpointStore, orgs: &[String], now: Da
     lag.map(|seconds| seconds as f64)
 }
 
-/// Refuses the mailmap of a configuration. It would be a second object, and aliases serve the same purpose.
-fn no_mailmap(file: &std::path::Path) -> Result<String, String> {
-    Err(format!("cannot read the mailmap {} here: add its names to [aliases]", file.display()))
+/// The rules for bots and aliases that the lake configures.
+struct LakeIdentities(CachedConfigurations);
+
+#[async_trait]
+impl IdentitySource for LakeIdentities {
+    async fn identity(&self, org: &str) -> Result<Arc<Identity>, Box<dyn Error + Send + Sync>> {
+        Ok(Arc::new(self.0.get(org).await?.identity.clone()))
+    }
 }
 
 #[cfg(test)]

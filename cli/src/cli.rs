@@ -8,7 +8,9 @@ use std::ffi::OsString;
 use clap::{Arg, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::args::{GlobalOptions, Variables};
-use crate::commands::{aggregate, collect, completions, demo, doctor, export, help, serve, show, up};
+use crate::commands::{
+    aggregate, collect, completions, config, demo, doctor, export, help, serve, show, up,
+};
 use crate::console::Console;
 use crate::environment::EnvFile;
 use crate::exit::Exit;
@@ -32,8 +34,8 @@ const COMMAND_TEMPLATE: &str = "\
 
 {all-args}
 
-Global options: --data-dir, --lake, --store, --api, --config, --env-file, --format, -q,
-  --log-format (see github-metrics help options){after-help}";
+Global options: --data-dir, --lake, --store, --api, --env-file, --format, -q, --log-format
+  (see github-metrics help options){after-help}";
 
 /// Activity metrics of GitHub organizations: collect, aggregate, serve.
 #[derive(Parser)]
@@ -72,6 +74,8 @@ pub(crate) enum CliCommand {
     Export(export::ExportArgs),
     /// Check the token, the rate limits, the lake, the store and the clock
     Doctor(doctor::DoctorArgs),
+    /// Set or show an organization's configuration: bots, aliases, excluded repositories, deploy workflows
+    Config(config::ConfigArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
     /// Print the help of a command, or a topic: options, environment, exit-codes
@@ -117,6 +121,7 @@ impl Cli {
             CliCommand::Show(args) => show::run(&session()?, args).await,
             CliCommand::Export(args) => export::run(&session()?, args).await,
             CliCommand::Doctor(args) => doctor::run(&session()?, args).await,
+            CliCommand::Config(args) => config::run(&session()?, args).await,
             CliCommand::Completions(args) => completions::run(&console, args, Cli::command()),
             CliCommand::Help(args) => help::run(&console, args, command()),
         }
@@ -125,9 +130,13 @@ impl Cli {
 
 /// Returns the names of the variables that the command line reads.
 pub(crate) fn variables() -> Vec<String> {
-    let command = Cli::command();
-    let names = command.get_arguments().filter_map(|arg| arg.get_env()?.to_str());
-    names.map(str::to_owned).collect()
+    let program = Cli::command();
+    let commands = std::iter::once(&program).chain(program.get_subcommands());
+    let names = commands.flat_map(|command| command.get_arguments()).filter_map(|arg| arg.get_env()?.to_str());
+    let mut names: Vec<String> = names.map(str::to_owned).collect();
+    names.sort();
+    names.dedup();
+    names
 }
 
 /// Returns the command line, with the global options hidden from the help of the commands.

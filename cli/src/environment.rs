@@ -155,10 +155,11 @@ impl EnvFile {
 
     /// Replaces empty variables of the environment by those of the file, or unsets them.
     pub(crate) fn fill(&self, command: Command) -> Command {
-        command.mut_args(|arg| match arg.get_env().map(OsStr::to_owned) {
+        let fill = |arg: Arg| match arg.get_env().map(OsStr::to_owned) {
             Some(name) if is_empty(&name) => self.replace_env(arg.env(Resettable::Reset), &name),
             _ => arg,
-        })
+        };
+        command.mut_args(fill).mut_subcommands(|command| command.mut_args(fill))
     }
 
     fn replace_env(&self, arg: Arg, name: &OsStr) -> Arg {

@@ -1,13 +1,16 @@
 //! Opens the lake and the store that the settings name, and connects them to the ports of the use cases.
 
+use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use gam_aggregate::AggregatePorts;
 use gam_collect::{CollectPorts, DryRunPorts};
+use gam_lake::configuration::{self, CachedConfigurations};
 use gam_lake::{FileStore, ObjectStore};
 use gam_model::{Clock, Identity, SystemClock};
-use gam_query::QueryPorts;
+use gam_query::{IdentitySource, QueryPorts};
 use gam_store_sql::SqliteStore;
 
 use crate::aws;
@@ -16,18 +19,29 @@ use crate::location::{LakeLocation, StoreLocation, default_store_file};
 use crate::settings::{CliSettings, DEFAULT_SAMPLE_DATA_DIR};
 use crate::store::StorePorts;
 
-/// An open store and the configuration: everything that queries need.
+/// An open store, and the lake for reading configurations: everything that queries need.
 pub(crate) struct OpenStore {
     ports: StorePorts,
     clock: Arc<dyn Clock>,
-    identity: Arc<Identity>,
+    /// The lake, opened for reading.
+    lake: Arc<dyn ObjectStore>,
+}
+
+/// The rules for bots and aliases that the lake configures.
+struct LakeIdentities(CachedConfigurations);
+
+#[async_trait]
+impl IdentitySource for LakeIdentities {
+    async fn identity(&self, org: &str) -> Result<Arc<Identity>, Box<dyn Error + Send + Sync>> {
+        Ok(Arc::new(self.0.get(org).await?.identity.clone()))
+    }
 }
 
 /// An open lake and an open store.
 pub(crate) struct OpenData {
     /// The objects of the lake.
     pub(crate) objects: Arc<dyn ObjectStore>,
-    /// The store and the configuration.
+    /// The store.
     pub(crate) store: OpenStore,
 }
 
@@ -35,14 +49,14 @@ impl OpenStore {
     /// Opens the store. A local file is created if it is missing.
     ///
     /// # Errors
-    /// If the store cannot be opened, or the configuration cannot be read.
+    /// If the store cannot be opened.
     pub(crate) async fn open(settings: &CliSettings) -> anyhow::Result<Self> {
-        let identity = Arc::new(settings.identity()?);
+        let lake = open_lake_for_reading(&settings.lake).await?;
         let ports = match &settings.store {
             StoreLocation::Sqlite(path) => StorePorts::sqlite(SqliteStore::open(path).await?),
             StoreLocation::Dynamo(table) => aws::open_store(table).await?,
         };
-        Ok(OpenStore { ports, clock: Arc::new(SystemClock), identity })
+        Ok(OpenStore { ports, clock: Arc::new(SystemClock), lake })
     }
 
     /// Opens the store for reading, if it exists. Needs no permission to write.
@@ -50,7 +64,7 @@ impl OpenStore {
     /// # Errors
     /// If there is no store yet, or as [`OpenStore::open`].
     pub(crate) async fn open_existing(settings: &CliSettings) -> anyhow::Result<Self> {
-        let identity = Arc::new(settings.identity()?);
+        let lake = open_lake_for_reading(&settings.lake).await?;
         let ports = match &settings.store {
             StoreLocation::Sqlite(path) if is_missing(path) => {
                 return Err(failure(missing_store(path, Path::new(DEFAULT_SAMPLE_DATA_DIR))));
@@ -58,7 +72,7 @@ impl OpenStore {
             StoreLocation::Sqlite(path) => StorePorts::sqlite(SqliteStore::open_read_only(path).await?),
             StoreLocation::Dynamo(table) => aws::open_store(table).await?,
         };
-        Ok(OpenStore { ports, clock: Arc::new(SystemClock), identity })
+        Ok(OpenStore { ports, clock: Arc::new(SystemClock), lake })
     }
 
     /// Opens the store for reading. A missing local file is created first.
@@ -86,7 +100,10 @@ impl OpenStore {
             names: self.ports.names.clone(),
             checkpoints: self.ports.checkpoints.clone(),
             clock: self.clock.clone(),
-            identity: self.identity.clone(),
+            identities: Arc::new(LakeIdentities(CachedConfigurations::new(
+                self.lake.clone(),
+                self.clock.clone(),
+            ))),
         }
     }
 
@@ -108,7 +125,7 @@ impl OpenData {
     /// Opens the lake and the store. Local ones are created if they are missing.
     ///
     /// # Errors
-    /// If one of them cannot be opened, or the configuration cannot be read.
+    /// If one of them cannot be opened.
     pub(crate) async fn open(settings: &CliSettings) -> anyhow::Result<Self> {
         let objects = open_lake(&settings.lake).await?;
         Ok(OpenData { objects, store: OpenStore::open(settings).await? })
@@ -124,15 +141,19 @@ impl OpenData {
         }
     }
 
-    /// Returns the ports of an aggregation.
-    pub(crate) fn aggregate_ports(&self) -> AggregatePorts {
-        AggregatePorts {
+    /// Returns the ports of an aggregation of the organization, with its newest configuration.
+    ///
+    /// # Errors
+    /// If the configuration cannot be read.
+    pub(crate) async fn aggregate_ports(&self, org: &str) -> anyhow::Result<AggregatePorts> {
+        let revision = configuration::latest(&*self.objects, org).await?;
+        Ok(AggregatePorts {
             objects: self.objects.clone(),
             rollups: self.store.ports.rollups.clone(),
             names: self.store.ports.names.clone(),
             clock: self.store.clock.clone(),
-            identity: self.store.identity.clone(),
-        }
+            identity: Arc::new(revision.configuration.identity),
+        })
     }
 
     /// Returns the clock of all use cases.
@@ -153,6 +174,17 @@ impl OpenData {
 pub(crate) async fn open_lake(location: &LakeLocation) -> anyhow::Result<Arc<dyn ObjectStore>> {
     match location {
         LakeLocation::Dir(dir) => Ok(Arc::new(FileStore::open(dir)?)),
+        LakeLocation::S3 { bucket, prefix } => aws::open_lake(bucket, prefix).await,
+    }
+}
+
+/// Opens the lake for reading. A missing local directory is not created, and counts as empty.
+///
+/// # Errors
+/// If the lake cannot be opened.
+pub(crate) async fn open_lake_for_reading(location: &LakeLocation) -> anyhow::Result<Arc<dyn ObjectStore>> {
+    match location {
+        LakeLocation::Dir(dir) => Ok(Arc::new(FileStore::open_for_reading(dir))),
         LakeLocation::S3 { bucket, prefix } => aws::open_lake(bucket, prefix).await,
     }
 }

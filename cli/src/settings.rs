@@ -3,11 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use gam_github::Credentials;
-use gam_model::Identity;
 use url::{Host, Url};
 
 use crate::args::{GitHubOptions, GlobalOptions, OutputFormat, Variables};
-use crate::config;
 use crate::error::usage_error;
 use crate::format::redacted;
 use crate::location::{self, LakeLocation, StoreLocation};
@@ -45,7 +43,6 @@ pub(crate) struct CliSettings {
     pub(crate) api: Option<Url>,
     /// The output format. `None` for the default of the command.
     pub(crate) format: Option<OutputFormat>,
-    config: Option<PathBuf>,
     credentials: Option<Credentials>,
     github_api_url: String,
     host: String,
@@ -84,7 +81,6 @@ impl CliSettings {
             data_dir,
             api,
             format: globals.format,
-            config: globals.config,
             credentials: sign_in::credentials(CredentialVariables {
                 tokens: variables.github_token,
                 app_id: variables.github_app_id,
@@ -96,14 +92,6 @@ impl CliSettings {
             allowed_hosts: variables.api_allow_host.as_deref().map(host_list).unwrap_or_default(),
             is_token_for_ignored_address: variables.is_token_for_ignored_address,
         })
-    }
-
-    /// Reads the configured bots and aliases.
-    ///
-    /// # Errors
-    /// If the configuration cannot be read or is malformed.
-    pub(crate) fn identity(&self) -> anyhow::Result<Identity> {
-        config::load(self.config.as_deref())
     }
 
     /// Creates a client for GitHub. Must be called within the async runtime.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use aws_lambda_events::event::sqs::SqsBatchResponse;
 use gam_aggregate::{
-    AggregateError, AggregateObserver, AggregateOptions, AggregatePorts, AggregateProgress, AggregateReport,
-    aggregate_with, orgs_in_lake,
+    AggregateError, AggregateObserver, AggregateOptions, AggregateProgress, AggregateReport, aggregate_with,
+    orgs_in_lake,
 };
 use gam_functions::messages::parse_event;
 use gam_functions::{
@@ -79,12 +79,12 @@ impl Aggregator {
 
     /// Opens the connections to store and lake during the cold start, so that no invocation waits for them.
     pub(crate) async fn warm_up(&self) {
-        let (store, lake) = tokio::join!(self.context.store.orgs(), self.context.identity());
+        let (store, lake) = tokio::join!(self.context.store.orgs(), orgs_in_lake(&*self.context.lake));
         if let Err(error) = store {
             tracing::warn!(%error, "cannot reach the store yet");
         }
         if let Err(error) = lake {
-            tracing::warn!(%error, "cannot read the configuration yet");
+            tracing::warn!(%error, "cannot reach the lake yet");
         }
     }
 
@@ -123,22 +123,9 @@ impl Aggregator {
         if inboxes.is_empty() && sweeps.is_empty() {
             return outcomes;
         }
-        // Read in every invocation, so that warm functions notice a change.
-        let ports = match self.context.identity().await {
-            Ok(identity) => self.context.aggregate_ports(identity),
-            Err(error) => {
-                let reason = format!("{error:#}");
-                let messages = inboxes.into_iter().map(|(message, _)| message);
-                let messages = messages.chain(sweeps.into_iter().map(|(message, _)| message));
-                outcomes.extend(
-                    messages.map(|message| (message, MessageOutcome::Retry { reason: reason.clone() })),
-                );
-                return outcomes;
-            }
-        };
-        outcomes.extend(self.process_inboxes(&ports, inboxes, deadline, totals).await);
+        outcomes.extend(self.process_inboxes(inboxes, deadline, totals).await);
         for (message, sweep) in sweeps {
-            let outcome = self.sweep(&ports, &sweep, deadline, totals).await;
+            let outcome = self.sweep(&sweep, deadline, totals).await;
             outcomes.push((message, outcome));
         }
         outcomes
@@ -147,7 +134,6 @@ impl Aggregator {
     /// Processes the inboxes that events are about, each of them once.
     async fn process_inboxes(
         &self,
-        ports: &AggregatePorts,
         inboxes: Vec<(Message, BTreeSet<String>)>,
         deadline: Deadline,
         totals: &mut AggregateTotals,
@@ -156,7 +142,7 @@ impl Aggregator {
         let mut unfinished = BTreeSet::new();
         let mut failed = BTreeMap::new();
         for org in orgs {
-            match self.aggregate_org(ports, &org, &options(deadline, false, false), deadline, totals).await {
+            match self.aggregate_org(&org, &options(deadline, false, false), deadline, totals).await {
                 OrgOutcome::Complete => {}
                 OrgOutcome::Unfinished => {
                     unfinished.insert(org);
@@ -183,14 +169,13 @@ impl Aggregator {
     /// for the remaining organizations.
     async fn sweep(
         &self,
-        ports: &AggregatePorts,
         sweep: &SweepCommand,
         deadline: Deadline,
         totals: &mut AggregateTotals,
     ) -> MessageOutcome {
         let mut orgs = sweep.organizations.clone();
         if orgs.is_empty() {
-            match orgs_in_lake(&*ports.objects).await {
+            match orgs_in_lake(&*self.context.lake).await {
                 Ok(orgs_in_lake) => orgs = orgs_in_lake,
                 Err(error) => return MessageOutcome::from_error(error_chain(&error), is_transient(&error)),
             }
@@ -199,7 +184,7 @@ impl Aggregator {
         let mut failure = None;
         for (index, org) in orgs.iter().enumerate() {
             let options = options(deadline, true, sweep.rebuild);
-            match self.aggregate_org(ports, org, &options, deadline, totals).await {
+            match self.aggregate_org(org, &options, deadline, totals).await {
                 OrgOutcome::Complete => {}
                 OrgOutcome::Unfinished => return requeue(sweep, orgs[index..].to_vec()),
                 // The other organizations may succeed.
@@ -214,14 +199,17 @@ impl Aggregator {
 
     async fn aggregate_org(
         &self,
-        ports: &AggregatePorts,
         org: &str,
         options: &AggregateOptions,
         deadline: Deadline,
         totals: &mut AggregateTotals,
     ) -> OrgOutcome {
         let rejected = RejectedBatches::default();
-        let aggregating = aggregate_with(ports, org, options, &rejected);
+        let aggregating = async {
+            // Read each time, so that warm functions notice a change.
+            let ports = self.context.aggregate_ports(org).await?;
+            aggregate_with(&ports, org, options, &rejected).await
+        };
         let outcome = match tokio::time::timeout_at(deadline.cancel_at(), aggregating).await {
             Ok(Ok(report)) => {
                 self.record_report(org, &report, totals).await;

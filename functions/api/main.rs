@@ -6,7 +6,6 @@ use anyhow::bail;
 use gam_aws::CachedSecret;
 use gam_functions::{LambdaContext, environment, start_logging};
 use gam_http::{Router, TokenError, TokenSource, guarded_router, router};
-use gam_query::QueryPorts;
 use gam_store::NameStore;
 
 #[tokio::main]
@@ -25,32 +24,29 @@ async fn start() -> anyhow::Result<Router> {
         "bearer" => Some(CachedSecret::new(&context.config, &environment::required("ACCESS_TOKEN_SECRET")?)),
         other => bail!("invalid ACCESS {other:?}: expected bearer or iam"),
     };
-    let ports = warm_up(&context, secret.as_ref()).await?;
+    warm_up(&context, secret.as_ref()).await;
+    let ports = context.query_ports();
     Ok(match secret {
         None => router(ports),
         Some(secret) => guarded_router(ports, bearer_token(secret)),
     })
 }
 
-/// Opens connections during the cold start, and reads what does not change between requests.
-///
-/// # Errors
-/// If bots and aliases cannot be read. Without them, answers would be wrong until the next cold start.
-async fn warm_up(context: &LambdaContext, secret: Option<&CachedSecret>) -> anyhow::Result<QueryPorts> {
+/// Opens connections during the cold start, so that no request waits for them.
+async fn warm_up(context: &LambdaContext, secret: Option<&CachedSecret>) {
     let token = async {
         match secret {
             Some(secret) => secret.get().await.map(drop),
             None => Ok(()),
         }
     };
-    let (store, identity, token) = tokio::join!(context.store.orgs(), context.identity(), token);
+    let (store, token) = tokio::join!(context.store.orgs(), token);
     if let Err(error) = store {
         tracing::warn!(%error, "cannot reach the store yet");
     }
     if let Err(error) = token {
         tracing::warn!(%error, "cannot read the token yet");
     }
-    Ok(context.query_ports(identity?))
 }
 
 /// Returns how to read the bearer token that callers must send. It is at most five minutes old.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use aws_lambda_events::event::sqs::SqsBatchResponse;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use gam_collect::reconcile::reconcile;
+use gam_collect::reconcile::{ReconcileRequest, reconcile};
 use gam_collect::{CollectError, CollectRequest, Limited, WorkItem, WorkReport, plan, work};
 use gam_functions::messages::parse_event;
 use gam_functions::{
@@ -181,13 +181,20 @@ impl Collector {
         let orgs = if organizations.is_empty() { self.organizations.clone() } else { organizations };
         let mut orgs = orgs.into_iter();
         while let Some(org) = orgs.next() {
-            let result = match command {
-                CollectCommand::Plan { since, .. } => {
-                    self.plan_org(&org, since.or(self.since), deadline, totals).await
+            let running = async {
+                match command {
+                    CollectCommand::Plan { since, .. } => {
+                        self.plan_org(&org, since.or(self.since), deadline, totals).await
+                    }
+                    CollectCommand::Reconcile { .. } | CollectCommand::Work { .. } => {
+                        self.reconcile_org(&org, deadline, totals).await
+                    }
                 }
-                CollectCommand::Reconcile { .. } | CollectCommand::Work { .. } => {
-                    self.reconcile_org(&org, deadline, totals).await
-                }
+            };
+            let Ok(result) = tokio::time::timeout_at(deadline.cancel_at(), running).await else {
+                // The checkpoints hold what was compared before the cancellation.
+                let remaining = command.clone().for_orgs(std::iter::once(org).chain(orgs).collect());
+                return self.requeue(remaining, None);
             };
             if let Err(error) = result {
                 let remaining = command.clone().for_orgs(std::iter::once(org).chain(orgs).collect());
@@ -251,9 +258,11 @@ impl Collector {
         deadline: Deadline,
         totals: &mut CollectTotals,
     ) -> Result<(), CommandError> {
+        let stop_at = Some(deadline.stop_at());
+        let request = ReconcileRequest { org: org.to_owned(), lists_everything: false, stop_at };
         let report = self
             .with_client(deadline, totals, async |client| {
-                Ok(reconcile(&self.context.collect_ports(), client, org, &()).await?)
+                Ok(reconcile(&self.context.collect_ports(), client, &request, &()).await?)
             })
             .await?;
         totals.requests += report.usage.requests;

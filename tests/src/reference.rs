@@ -262,6 +262,7 @@ pub fn credits(world: &World, now: Time) -> Vec<Credit> {
 }
 
 fn add_releases_and_deployments(repo: &Repo, now: Time, add: &mut impl FnMut(Time, Member, Activity)) {
+    // A release that was deleted after it was read stays counted. GitHub's data do not show that one.
     for release in repo.releases.iter().filter(|release| release.exists(now) && !release.is_draft(now)) {
         add(
             release.published_at(now).expect("it is published"),
@@ -270,9 +271,11 @@ fn add_releases_and_deployments(repo: &Repo, now: Time, add: &mut impl FnMut(Tim
         );
     }
     for deployment in &repo.deployments {
+        // What comes more than 90 days after the creation does not count.
+        let end = now.min(deployment.created_at + TimeDelta::days(90));
         let first_time = |states: &[&str]| {
             let statuses =
-                deployment.statuses.iter().filter(|(when, state)| *when <= now && states.contains(state));
+                deployment.statuses.iter().filter(|(when, state)| *when <= end && states.contains(state));
             statuses.map(|(when, _)| *when).min()
         };
         match (first_time(&["SUCCESS"]), first_time(&["FAILURE", "ERROR"])) {

@@ -24,9 +24,6 @@ pub(crate) struct GlobalOptions {
     /// API that show and export query instead of the store
     #[arg(long, global = true, env = "API_ENDPOINT", value_name = "URL", hide_env = true)]
     pub(crate) api: Option<String>,
-    /// Bots and aliases [default: ./github-metrics.toml, if it exists]
-    #[arg(long, global = true, env = "GITHUB_METRICS_CONFIG", value_name = "FILE", hide_env = true)]
-    pub(crate) config: Option<PathBuf>,
     /// File of variables instead of ./.env; only a named file may set addresses, proxies and AWS
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) env_file: Option<PathBuf>,

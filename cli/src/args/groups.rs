@@ -1,5 +1,6 @@
 //! Groups of options that several commands share.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -32,6 +33,14 @@ impl GitHubOptions {
     pub(crate) fn parallelism(&self) -> usize {
         usize::from(self.parallelism)
     }
+}
+
+/// The configuration to set before anything else.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ConfigOption {
+    /// Set the configuration first: bots, aliases and more (see `github-metrics config`)
+    #[arg(long, value_name = "FILE", env = "GITHUB_METRICS_CONFIG", hide_env = true)]
+    pub(crate) config: Option<PathBuf>,
 }
 
 /// Where a server listens.

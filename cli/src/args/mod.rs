@@ -5,5 +5,5 @@ mod groups;
 mod values;
 
 pub(crate) use global::{GlobalOptions, LogFormat, OutputFormat, TerminalVariables, Variables};
-pub(crate) use groups::{BotsOption, GitHubOptions, ListenOption};
+pub(crate) use groups::{BotsOption, ConfigOption, GitHubOptions, ListenOption};
 pub(crate) use values::{day, grain_parser, interval, metric_parser, org, repo};

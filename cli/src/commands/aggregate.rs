@@ -8,7 +8,8 @@ use gam_aggregate::{AggregateReport, aggregate, orgs_in_lake};
 use gam_model::Month;
 use serde_json::json;
 
-use crate::args;
+use crate::args::{self, ConfigOption};
+use crate::config;
 use crate::error::one_line;
 use crate::exit::Exit;
 use crate::format::{count, duration};
@@ -35,6 +36,8 @@ pub(crate) struct AggregateArgs {
     /// Compute all rollups again from the snapshots
     #[arg(long)]
     rebuild: bool,
+    #[command(flatten)]
+    config: ConfigOption,
 }
 
 /// Processes the inbox of every given organization.
@@ -59,6 +62,8 @@ async fn aggregate_orgs(session: &CliSession, data: &OpenData, args: &AggregateA
             "there is no data of {org} yet: check the spelling, or run `github-metrics collect {org}` first"
         ));
     }
+    let configured: Vec<String> = orgs.iter().map(|org| (*org).to_owned()).collect();
+    set_configuration(session, data, &configured, &args.config).await?;
     let mut exits = vec![Exit::Failed; unknown.len()];
     for org in &orgs {
         exits.push(match aggregate_and_report(session, data, org, args.rebuild).await {
@@ -72,6 +77,34 @@ async fn aggregate_orgs(session: &CliSession, data: &OpenData, args: &AggregateA
         });
     }
     Ok(Exit::combine(&exits))
+}
+
+/// Sets the configuration of the organizations to the file of `--config`. Without the option, warns about a file
+/// that older versions read.
+pub(super) async fn set_configuration(
+    session: &CliSession,
+    data: &OpenData,
+    orgs: &[String],
+    option: &ConfigOption,
+) -> anyhow::Result<()> {
+    let Some(file) = &option.config else {
+        for org in orgs {
+            let latest = gam_lake::configuration::latest(&*data.objects, org).await?;
+            config::unread_file_hint(org, &latest)
+                .into_iter()
+                .for_each(|hint| session.console.print_notice(hint));
+        }
+        return Ok(());
+    };
+    let configuration = config::load(file)?;
+    config::mailmap_warning(&configuration).into_iter().for_each(|text| session.console.print_notice(text));
+    for org in orgs {
+        let change = config::set(&*data.objects, org, &configuration).await?;
+        if change.is_new() {
+            session.console.print_info(change.sentence(org));
+        }
+    }
+    Ok(())
 }
 
 /// Returns the organizations that were ever collected: the display names in the store, and the names of
@@ -132,7 +165,7 @@ async fn aggregate_timed(
 ) -> anyhow::Result<AggregateOutcome> {
     let started = Instant::now();
     let progress = RunProgress::new(&session.console, org);
-    let report = aggregate(&data.aggregate_ports(), org, is_rebuild, &progress).await?;
+    let report = aggregate(&data.aggregate_ports(org).await?, org, is_rebuild, &progress).await?;
     Ok(AggregateOutcome { report, took: started.elapsed(), is_rebuild })
 }
 
@@ -167,7 +200,7 @@ pub(super) fn summary(outcome: &AggregateOutcome) -> String {
     let rollups = count(report.rollups, "rollup", "rollups");
     if report.batches == 0 {
         // Snapshots did not change, so what is computed from them did.
-        let why = if *is_rebuild { "" } else { "bots/aliases, the store or the program changed; " };
+        let why = if *is_rebuild { "" } else { "the configuration, the store or the program changed; " };
         return format!("{why}recounted {months} in {took} ({rollups})");
     }
     let verb = if *is_rebuild { "recounted" } else { "updated" };
@@ -245,7 +278,7 @@ mod tests {
         assert_eq!(
             summary(&outcome),
             format!(
-                "bots/aliases, the store or the program changed; recounted {months} in 2.1 s (1,234 rollups)"
+                "the configuration, the store or the program changed; recounted {months} in 2.1 s (1,234 rollups)"
             )
         );
         outcome.is_rebuild = true;

@@ -112,6 +112,7 @@ async fn for_each_org(
             until: args.until,
             repos: args.repos.clone(),
             parallelism: args.github.parallelism(),
+            deploy_workflows: Vec::new(),
         };
         let exit = match work(&request).await {
             Ok(exit) => exit,
@@ -169,7 +170,7 @@ async fn collect_org(
     // Repositories that were read are compared, even if others failed.
     let reconciled = match exit {
         Exit::Success | Exit::Partial if should_reconcile => {
-            Some(reconcile::reconcile(session, data, github, &request.org).await)
+            Some(reconcile::reconcile(session, data, github, &request.org, Continuation::RunAgain).await)
         }
         _ => None,
     };

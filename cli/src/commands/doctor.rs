@@ -6,17 +6,19 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
+use gam_aggregate::orgs_in_lake;
 use gam_github::{AppDiagnosis, Client, Diagnosis, Permissions, Quota};
-use gam_lake::paths;
+use gam_lake::{configuration, paths};
 use gam_model::{Clock, SystemClock};
 use serde_json::json;
 
 use crate::args::{self, GitHubOptions};
+use crate::config;
 use crate::error::one_line;
 use crate::exit::Exit;
 use crate::format::{count, duration, integer, utc_from};
 use crate::location::{LakeLocation, StoreLocation};
-use crate::open::{OpenStore, open_lake};
+use crate::open::{OpenStore, open_lake, open_lake_for_reading};
 use crate::session::CliSession;
 use crate::settings::CliSettings;
 use crate::terminal_text::escaped;
@@ -104,7 +106,7 @@ impl Finding {
 pub(crate) async fn run(session: &CliSession, args: DoctorArgs) -> anyhow::Result<Exit> {
     let settings = &session.settings;
     let mut findings = check_github(settings, args.org.as_deref()).await;
-    findings.push(check_configuration(settings));
+    findings.push(check_configuration(settings).await);
     findings.push(check_lake(&settings.lake).await);
     findings.push(check_store(settings).await);
     if session.wants_json() {
@@ -291,11 +293,28 @@ fn clock_finding(server: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Finding {
     }
 }
 
-fn check_configuration(settings: &CliSettings) -> Finding {
-    match settings.identity() {
-        Ok(_) => fine("configuration", "bots and aliases are valid"),
-        Err(error) => broken("configuration", one_line(&error)),
-    }
+async fn check_configuration(settings: &CliSettings) -> Finding {
+    let summaries = async {
+        let objects = open_lake_for_reading(&settings.lake).await?;
+        let mut summaries = Vec::new();
+        let Ok(orgs) = orgs_in_lake(&*objects).await else {
+            return Ok(doubtful("configuration", "not read: the lake cannot be listed"));
+        };
+        for org in orgs {
+            let revision = configuration::latest(&*objects, &org).await?;
+            if let Some(hint) = config::unread_file_hint(&org, &revision) {
+                return Ok(doubtful("configuration", hint));
+            }
+            summaries.push(match revision.number {
+                0 => format!("{org}: none"),
+                number => format!("{org}: revision {number} ({})", revision.configuration.summary()),
+            });
+        }
+        let none = || "none: there are no organizations yet".to_owned();
+        let text = if summaries.is_empty() { none() } else { summaries.join("; ") };
+        Ok::<_, anyhow::Error>(fine("configuration", text))
+    };
+    summaries.await.unwrap_or_else(|error| broken("configuration", one_line(&error)))
 }
 
 async fn check_lake(location: &LakeLocation) -> Finding {
@@ -328,9 +347,6 @@ async fn check_store(settings: &CliSettings) -> Finding {
         && let Some(finding) = missing_path_finding("store", path)
     {
         return finding;
-    }
-    if settings.identity().is_err() {
-        return doubtful("store", "not opened: the configuration cannot be read");
     }
     let orgs = async {
         let store = OpenStore::open(settings).await?;

@@ -30,7 +30,7 @@ Data and output
   GITHUB_METRICS_LAKE        --lake
   GITHUB_METRICS_STORE       --store
   STORAGE_TYPE, SQLITE_PATH  legacy names for --store
-  GITHUB_METRICS_CONFIG      --config
+  GITHUB_METRICS_CONFIG      --config of up and aggregate
   GITHUB_METRICS_FORMAT      --format
   GITHUB_METRICS_QUIET       --quiet
   GITHUB_METRICS_LOG_FORMAT  --log-format

@@ -3,6 +3,7 @@
 pub(crate) mod aggregate;
 pub(crate) mod collect;
 pub(crate) mod completions;
+pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 mod dry_run;

@@ -1,7 +1,7 @@
 //! `collect --reconcile`, and `up` once a day: compares the snapshots with GitHub and repairs differences.
 
 use chrono::{DateTime, Utc};
-use gam_collect::reconcile::ReconcileReport;
+use gam_collect::reconcile::{ReconcileReport, ReconcileRequest};
 use gam_github::Client;
 use serde_json::json;
 
@@ -22,10 +22,14 @@ pub(super) async fn reconcile(
     data: &OpenData,
     github: &Client,
     org: &str,
+    continuation: Continuation,
 ) -> anyhow::Result<ReconcileReport> {
     aggregate::aggregate_org(session, data, org).await?;
     let progress = RunProgress::new(&session.console, org);
-    let report = gam_collect::reconcile::reconcile(&data.collect_ports(), github, org, &progress).await?;
+    // A person who asks for a comparison gets a complete one. The daily one of `up` spreads it over a week.
+    let lists_everything = matches!(continuation, Continuation::RunAgain);
+    let request = ReconcileRequest { org: org.to_owned(), lists_everything, stop_at: None };
+    let report = gam_collect::reconcile::reconcile(&data.collect_ports(), github, &request, &progress).await?;
     drop(progress);
     if report.events > 0 {
         aggregate::aggregate_org(session, data, org).await?;
@@ -70,8 +74,13 @@ fn summary(report: &ReconcileReport) -> String {
         0 => "nothing differs from GitHub".to_owned(),
         entries => format!("repaired {} that differed from GitHub", count(entries, "entry", "entries")),
     };
+    let partly = if report.listed < report.repos {
+        format!("; reviews and deployments of {} of them", report.listed)
+    } else {
+        String::new()
+    };
     format!(
-        "{}: {} compared, {result} ({})",
+        "{}: {} compared{partly}, {result} ({})",
         report.org,
         count(report.repos, "repository", "repositories"),
         total_cost(&report.usage)
@@ -86,6 +95,7 @@ pub(super) fn as_json(report: &ReconcileReport) -> serde_json::Value {
     json!({
         "org": report.org,
         "compared": report.repos,
+        "compared_completely": report.listed,
         "differences": differences,
         "events": report.events,
         "requests": report.usage.requests,
@@ -108,10 +118,15 @@ mod tests {
     fn a_summary_counts_the_differences() {
         let usage = Usage { requests: 2, points: 2, retries: 0, bytes: 10 };
         let mut report =
-            ReconcileReport { org: "Acme".into(), repos: 4, usage, ..ReconcileReport::default() };
+            ReconcileReport { org: "Acme".into(), repos: 4, listed: 4, usage, ..ReconcileReport::default() };
         assert_eq!(
             summary(&report),
             "Acme: 4 repositories compared, nothing differs from GitHub (2 requests, 2 points, 10 B)"
+        );
+        report.listed = 1;
+        assert!(
+            summary(&report)
+                .contains("4 repositories compared; reviews and deployments of 1 of them, nothing")
         );
         report.differences.push(Difference { repo: "site".into(), what: "issues", entries: 1 });
         assert!(summary(&report).contains("repaired 1 entry that differed from GitHub"));

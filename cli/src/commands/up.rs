@@ -11,7 +11,7 @@ use gam_model::Clock;
 
 use super::serve::BoundServer;
 use super::{aggregate, collect, reconcile};
-use crate::args::{self, GitHubOptions, ListenOption};
+use crate::args::{self, ConfigOption, GitHubOptions, ListenOption};
 use crate::error::{exit_status, one_line};
 use crate::exit::Exit;
 use crate::format::{duration, utc};
@@ -43,6 +43,8 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = args::interval)]
     every: Duration,
     #[command(flatten)]
+    config: ConfigOption,
+    #[command(flatten)]
     github: GitHubOptions,
     #[command(flatten)]
     listen: ListenOption,
@@ -54,6 +56,7 @@ pub(crate) async fn run(session: &CliSession, args: UpArgs) -> anyhow::Result<Ex
     let github = session.settings.github(&args.github)?;
     let server = BoundServer::bind(session, &args.listen).await?;
     let data = OpenData::open(&session.settings).await?;
+    aggregate::set_configuration(session, &data, std::slice::from_ref(&args.org), &args.config).await?;
     let console = session.console.clone();
     let shutdown = async move {
         signals::wait_for_stop_signal().await;
@@ -110,6 +113,7 @@ async fn run_round(
         until: None,
         repos: Vec::new(),
         parallelism: args.github.parallelism(),
+        deploy_workflows: Vec::new(),
     };
     let collected = collect::fetch(session, data, github, &request).await;
     match &collected {
@@ -128,7 +132,7 @@ async fn run_round(
     collected?;
     // Once a day, look for what GitHub does not list as a change.
     if is_due(&data.collect_ports(), &args.org).await? {
-        let report = reconcile::reconcile(session, data, github, &args.org).await?;
+        let report = reconcile::reconcile(session, data, github, &args.org, Continuation::NextRound).await?;
         reconcile::print_summary(session, &report)?;
         reconcile::print_problems(session, &report, data.clock().now(), Continuation::NextRound);
     }

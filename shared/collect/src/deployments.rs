@@ -1,12 +1,14 @@
 //! Reads deployments. GitHub orders them by creation only, but what counts are their statuses, which come
-//! later. So the checkpoint remembers deployments that may still succeed, and each run requests them by id.
-//! If there is something new, the last 14 days of the list are read again. If a failed deployment was
-//! deleted, its failure is retracted.
+//! later. So the checkpoint remembers deployments that may still succeed or fail, and each run requests them by
+//! id, until one of them was read 90 days after its creation or later. If there are too many to remember, the
+//! list is read again instead. If there is something new, the last 14 days of the list are read again.
+//!
+//! A deployment that was deleted stays as it was read.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use gam_github::events::DeploymentOutcome;
+use gam_github::events::{DeploymentOutcome, SETTLED_AFTER};
 use gam_github::wire::Deployment;
 use gam_github::{Client, DeploymentLookup, Error, ListSummary, PageSize, RepoProbe};
 use gam_model::Event;
@@ -22,7 +24,7 @@ const KIND: &str = "deployments";
 /// How long before the repository's latest activity deployments are read again, and how long before the
 /// start of the window they are read: a deployment counts when it succeeds, which may be long after its
 /// creation.
-const SETTLING_PERIOD: TimeDelta = TimeDelta::days(14);
+pub(crate) const SETTLING_PERIOD: TimeDelta = TimeDelta::days(14);
 /// How many unsettled deployments are requested together at most.
 const MAX_DEPLOYMENTS_PER_REQUEST: usize = 100;
 
@@ -51,7 +53,10 @@ pub(crate) async fn check_unsettled(
 ) -> Result<SettlementCheck, Error> {
     let mut unsettled = Vec::new();
     for repo in repos {
-        let of_repo = checkpoints.get(&repo.id).into_iter().flat_map(|known| &known.deployments.unsettled);
+        let Some(RepoCheckpoint { deployments, .. }) = checkpoints.get(&repo.id) else { continue };
+        // The list will be read from then on.
+        let is_listed = |at: DateTime<Utc>| deployments.read_again_from.is_some_and(|from| at >= from);
+        let of_repo = deployments.unsettled.iter().filter(|(_, it)| !is_listed(it.created_at));
         unsettled.extend(of_repo.map(|(id, deployment)| (repo.id, *id, deployment.node_id.clone())));
     }
     let mut check = SettlementCheck::default();
@@ -86,17 +91,40 @@ pub(crate) async fn check_unsettled(
     Ok(check)
 }
 
-/// Returns whether there is anything to read, or to save in the checkpoint, apart from what was requested by
-/// id.
+/// Returns whether there is anything to read, or to save in the checkpoint. `answers` are the unsettled
+/// deployments as GitHub shows them now. `read_at` is the time of the run by GitHub's clock.
 pub(crate) fn is_due(
     checkpoint: &DeploymentsCheckpoint,
     newest: ListSummary,
     window: CollectionWindow,
+    answers: &SettlementAnswers,
+    read_at: Option<DateTime<Utc>>,
 ) -> bool {
     checkpoint.walk.is_some()
+        || checkpoint.read_again_from.is_some()
         || !window.is_covered(checkpoint.covered_from)
         || checkpoint.total != newest.total
         || checkpoint.watermark != newest.at
+        || answers.iter().any(|(id, answer)| is_news(checkpoint, *id, answer.as_ref(), read_at))
+}
+
+/// Returns whether a deployment that was read at `read_at` can neither succeed nor fail any more.
+fn is_over(created_at: DateTime<Utc>, read_at: Option<DateTime<Utc>>) -> bool {
+    read_at.is_some_and(|at| at >= created_at + SETTLED_AFTER)
+}
+
+/// Returns whether an answer changes what the checkpoint remembers of an unsettled deployment.
+fn is_news(
+    checkpoint: &DeploymentsCheckpoint,
+    id: i64,
+    answer: Option<&Deployment>,
+    read_at: Option<DateTime<Utc>>,
+) -> bool {
+    let Some(unsettled) = checkpoint.unsettled.get(&id) else { return false };
+    let has_outcome = answer.map(DeploymentOutcome::of).is_some_and(|outcome| {
+        outcome.success.is_some() || outcome.failure.is_some() != unsettled.has_failed
+    });
+    has_outcome || is_over(unsettled.created_at, read_at)
 }
 
 pub(crate) async fn read(
@@ -107,19 +135,14 @@ pub(crate) async fn read(
     answers: SettlementAnswers,
     pages: &Sender<PageRead>,
 ) -> Result<(), ReadError> {
-    let mut reader = DeploymentReader {
-        github,
-        context,
-        pages,
-        checkpoint,
-        seen: BTreeSet::new(),
-        walked_from_top_to: None,
-    };
-    let missing = reader.take_answers(answers).await?;
+    let mut reader = DeploymentReader { github, context, pages, checkpoint };
+    reader.take_answers(answers).await?;
     if let Some(walk) = reader.checkpoint.walk.take() {
         reader.resume(walk).await?;
     }
-    if let Some(lower_bound) = reader.lower_bound(newest, &missing) {
+    if let Some(lower_bound) = reader.lower_bound(newest) {
+        // What the walk finds unsettled is remembered again.
+        reader.checkpoint.read_again_from = None;
         let walk = DeploymentsWalk {
             watermark: newest.at,
             active_at: context.active_at,
@@ -135,9 +158,10 @@ pub(crate) async fn read(
         reader.checkpoint.total = newest.total;
         reader.checkpoint.watermark = newest.at;
         reader.checkpoint.active_at = context.active_at;
+        reader.checkpoint.read_again_from = None;
         reader.send(Vec::new()).await?;
     }
-    reader.forget_gone(newest, &missing).await
+    Ok(())
 }
 
 /// Reads the deployments of one repository.
@@ -146,10 +170,6 @@ struct DeploymentReader<'a> {
     context: &'a RepoContext,
     pages: &'a Sender<PageRead>,
     checkpoint: DeploymentsCheckpoint,
-    /// Numeric ids of the deployments that this read task has got from GitHub.
-    seen: BTreeSet<i64>,
-    /// The lower bound of a walk of this read task that began at the top of the list.
-    walked_from_top_to: Option<DateTime<Utc>>,
 }
 
 impl DeploymentReader<'_> {
@@ -159,54 +179,47 @@ impl DeploymentReader<'_> {
         self.context.send_page(self.pages, KIND, events, update).await
     }
 
-    /// Takes the unsettled deployments that GitHub returned by id. Returns those that it did not show, with
-    /// the time of their creation.
-    async fn take_answers(
-        &mut self,
-        answers: SettlementAnswers,
-    ) -> Result<BTreeMap<i64, DateTime<Utc>>, ReadError> {
-        let mut missing = BTreeMap::new();
+    /// Takes the unsettled deployments that GitHub returned by id. One that GitHub does not show may be hidden
+    /// for a while, so it is forgotten only when it can neither succeed nor fail any more.
+    async fn take_answers(&mut self, answers: SettlementAnswers) -> Result<(), ReadError> {
+        let read_at = self.context.probed_at;
         let mut events = Vec::new();
-        let before = self.checkpoint.unsettled.clone();
-        for (id, deployment) in answers {
-            match (deployment, self.checkpoint.unsettled.get(&id)) {
-                (Some(deployment), _) => events.extend(self.take(&deployment)),
-                (None, Some(unsettled)) => {
-                    missing.insert(id, unsettled.created_at);
+        let mut has_changed = false;
+        for (id, answer) in answers {
+            if !is_news(&self.checkpoint, id, answer.as_ref(), read_at) {
+                continue;
+            }
+            has_changed = true;
+            match answer {
+                Some(deployment) => events.extend(self.take(&deployment)),
+                None => {
+                    self.checkpoint.unsettled.remove(&id);
                 }
-                (None, None) => {}
             }
         }
-        if self.checkpoint.unsettled != before {
-            self.send(events).await?;
-        }
-        Ok(missing)
+        if has_changed { self.send(events).await } else { Ok(()) }
     }
 
-    /// Returns the events of a deployment, and remembers it as long as it may still succeed.
+    /// Returns the events of a deployment, and remembers it as long as it may still succeed or fail.
     fn take(&mut self, deployment: &Deployment) -> Vec<Event> {
         if let Some(id) = deployment.database_id {
             let outcome = DeploymentOutcome::of(deployment);
-            if outcome.success.is_some() {
+            if outcome.success.is_some() || is_over(deployment.created_at, self.context.probed_at) {
                 self.checkpoint.unsettled.remove(&id);
             } else {
-                let node_id = deployment.id.clone();
-                let (created_at, failed_at) = (deployment.created_at, outcome.failure);
-                let unsettled = UnsettledDeployment { node_id, created_at, failed_at };
-                self.checkpoint.unsettled.insert(id, unsettled);
+                let unsettled = UnsettledDeployment {
+                    node_id: deployment.id.clone(),
+                    created_at: deployment.created_at,
+                    has_failed: outcome.failure.is_some(),
+                };
+                self.checkpoint.remember(id, unsettled);
             }
-            self.seen.insert(id);
         }
         self.context.event_builder.deployment(deployment)
     }
 
-    /// Returns down to which creation a walk has to read; `None` if there is nothing to read. `missing` are
-    /// unsettled deployments that GitHub did not show by id: the list may show them.
-    fn lower_bound(
-        &self,
-        newest: ListSummary,
-        missing: &BTreeMap<i64, DateTime<Utc>>,
-    ) -> Option<DateTime<Utc>> {
+    /// Returns down to which creation a walk has to read; `None` if there is nothing to read.
+    fn lower_bound(&self, newest: ListSummary) -> Option<DateTime<Utc>> {
         newest.at?;
         let checkpoint = &self.checkpoint;
         let start = self.context.window.start_for(checkpoint.covered_from);
@@ -215,10 +228,9 @@ impl DeploymentReader<'_> {
         };
         let Some(watermark) = checkpoint.watermark else { return Some(covered_from - SETTLING_PERIOD) };
         let active_at = checkpoint.active_at;
-        let read_again_from = active_at.map_or(watermark, |active| watermark.min(active - SETTLING_PERIOD));
+        let recent = active_at.map_or(watermark, |active| watermark.min(active - SETTLING_PERIOD));
         let has_changed = newest.total != checkpoint.total || newest.at != checkpoint.watermark;
-        let is_some_missing = missing.values().any(|created_at| *created_at >= read_again_from);
-        (has_changed || is_some_missing).then_some(read_again_from)
+        has_changed.then_some(recent).into_iter().chain(checkpoint.read_again_from).min()
     }
 
     /// Resumes the walk of an earlier run; starts it over if GitHub has forgotten its cursor.
@@ -233,7 +245,6 @@ impl DeploymentReader<'_> {
 
     async fn walk(&mut self, mut walk: DeploymentsWalk) -> Result<(), ReadError> {
         let mut size = PageSize::new(100).resume(self.checkpoint.page_size);
-        let is_from_top = walk.cursor.is_none();
         loop {
             let page = self.github.deployments(&self.context.repo, walk.cursor.as_deref(), &mut size).await?;
             self.checkpoint.page_size = size.to_save();
@@ -249,7 +260,6 @@ impl DeploymentReader<'_> {
                 checkpoint.watermark = walk.watermark;
                 checkpoint.active_at = walk.active_at;
                 checkpoint.total = walk.total;
-                self.walked_from_top_to = is_from_top.then_some(walk.lower_bound);
             } else {
                 self.checkpoint.walk = Some(walk.clone());
             }
@@ -258,33 +268,5 @@ impl DeploymentReader<'_> {
                 return Ok(());
             }
         }
-    }
-
-    /// Forgets unsettled deployments that GitHub shows neither by id nor in the list. If the list is empty,
-    /// or was walked past them, they were deleted: their failures are retracted, because a backfill would not
-    /// find them. The others are forgotten once they are too old for the list to be walked again that far.
-    async fn forget_gone(
-        &mut self,
-        newest: ListSummary,
-        missing: &BTreeMap<i64, DateTime<Utc>>,
-    ) -> Result<(), ReadError> {
-        let before = self.checkpoint.unsettled.len();
-        let read_again_from = self.checkpoint.active_at.map(|active| active - SETTLING_PERIOD);
-        let mut retractions = Vec::new();
-        for (id, created_at) in missing.iter().filter(|(id, _)| !self.seen.contains(id)) {
-            let was_walked = self.walked_from_top_to.is_some_and(|bound| *created_at >= bound);
-            let is_deleted = newest.total == 0 || was_walked;
-            if !is_deleted && read_again_from.is_none_or(|from| *created_at >= from) {
-                continue;
-            }
-            let forgotten = self.checkpoint.unsettled.remove(id);
-            let failed_at = forgotten.and_then(|unsettled| unsettled.failed_at).filter(|_| is_deleted);
-            retractions
-                .extend(failed_at.map(|at| self.context.event_builder.retracted_deployment_failure(*id, at)));
-        }
-        if self.checkpoint.unsettled.len() == before {
-            return Ok(());
-        }
-        self.send(retractions).await
     }
 }

@@ -70,7 +70,8 @@ pub async fn dry_run(
     for repo in &scope.repos {
         let context = RepoContext::new(&scope.probe, repo, window, ports.clock.now());
         let checkpoint = checkpoints.get(&repo.id).map(|stored| stored.value.clone()).unwrap_or_default();
-        let tasks = task::tasks(&context, repo, checkpoint, SettlementAnswers::new(), false);
+        let answers = SettlementAnswers::new();
+        let tasks = task::tasks(&context, repo, checkpoint, answers, false, &request.deploy_workflows);
         let commits = commits.get(&repo.node_id).copied();
         let tasks: Vec<TaskEstimate> = tasks.iter().map(|task| task.estimate(commits)).collect();
         if !tasks.is_empty() {

@@ -42,7 +42,8 @@ impl TaskResults {
         self.failed.entry(repo_id).or_insert_with(|| RepoFailure::from_error(error));
     }
 
-    fn stop(&mut self, repo_id: i64, limited: Limited) {
+    /// Records that the limits stopped a repository.
+    pub(crate) fn stop(&mut self, repo_id: i64, limited: Limited) {
         if self.limited.as_ref().is_none_or(|longest| longest.until < limited.until) {
             self.limited = Some(limited);
         }

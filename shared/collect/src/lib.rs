@@ -12,7 +12,7 @@
 //! | `window` | which days it reads |
 //! | `run` | finds out what there is to read, and reports what was read |
 //! | `task`, `context` | one kind of data of one repository, and what all kinds share |
-//! | `commits`, `threads`, `releases`, `deployments` | read one kind of data |
+//! | `commits`, `threads`, `releases`, `deployments`, `workflow_runs` | read one kind of data |
 //! | `execution`, `writer` | run the tasks in parallel, and write what they read |
 //! | `checkpoint`, `coverage` | how far repositories and the organization have been read |
 //! | `reconcile` | compares the snapshots with GitHub, and repairs the differences |
@@ -39,6 +39,7 @@ mod task;
 mod threads;
 mod waits;
 mod window;
+mod workflow_runs;
 mod writer;
 
 use std::collections::BTreeSet;
@@ -119,7 +120,8 @@ pub async fn work(
     let checkpoints = load_checkpoints(ports, &request.org, items.iter().map(|item| item.repo_id)).await?;
     let scope = Scope::from_probe_by_id(github.probe_repos(&request.org, &node_ids).await?);
     let listed: BTreeSet<i64> = scope.listed();
-    let run = CollectRun::prepare(ports, github, checkpoints, scope, &days).await?;
+    let run =
+        CollectRun::prepare(ports, github, checkpoints, scope, &days, &request.deploy_workflows).await?;
     let mut report = run.read(github, request.parallelism.max(1), observer).await?;
     for item in items.iter().filter(|item| !listed.contains(&item.repo_id)) {
         let why = format!(
@@ -141,5 +143,5 @@ async fn prepare_run<'a>(
     let checkpoints = Checkpoint::load_repos(&*ports.checkpoints, &request.org).await?;
     let scope = Scope::from_names(github.probe(&request.org).await?, &request.repos)?;
     save_names(ports, &scope.probe, ports.clock.now()).await?;
-    CollectRun::prepare(ports, github, checkpoints, scope, &days).await
+    CollectRun::prepare(ports, github, checkpoints, scope, &days, &request.deploy_workflows).await
 }

@@ -18,7 +18,7 @@ pub enum CollectProgress {
     Page {
         /// The repository's name.
         repo: String,
-        /// What was read: `commits`, `pull_requests`, `issues`, `releases` or `deployments`.
+        /// What was read: `commits`, `pull_requests`, `issues`, `releases`, `deployments` or `workflow_runs`.
         what: &'static str,
         /// Number of events that the page produced.
         events: usize,

@@ -1,6 +1,8 @@
 //! Reads releases. GitHub does not order them by change, and a release can be withdrawn and published again
 //! under its id. So the complete list is read whenever it may have changed: it is short. Drafts may be
 //! published at any time: the checkpoint remembers them, and each run requests them by id.
+//!
+//! A release that was published and is deleted later stays counted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -104,7 +106,7 @@ pub(crate) async fn read(
     let is_complete = pages_read <= 1 || by_id.len() as i64 == newest.total;
     let mut events: Vec<Event> =
         releases.iter().filter_map(|release| context.event_builder.release(release)).collect();
-    events.extend(retractions(context, &by_id, &checkpoint, is_complete));
+    events.extend(retractions(context, &by_id, &checkpoint));
     let mut published: BTreeMap<i64, DateTime<Utc>> =
         releases.iter().filter_map(|release| Some((release.database_id?, published_at(release)?))).collect();
     if !is_complete {
@@ -126,22 +128,16 @@ fn published_at(release: &Release) -> Option<DateTime<Utc>> {
     release.published_at.filter(|_| !release.is_draft)
 }
 
-/// Returns the retractions of publications that are no longer true: the release was withdrawn, published
-/// again later, or deleted.
+/// Returns the retractions of publications that are no longer true: the release was withdrawn, or published
+/// again at another time. One that was deleted was published all the same and stays.
 fn retractions(
     context: &RepoContext,
     by_id: &BTreeMap<i64, &Release>,
     checkpoint: &ReleasesCheckpoint,
-    is_complete: bool,
 ) -> Vec<Event> {
     let retraction = |(&id, &published_before): (&i64, &DateTime<Utc>)| {
-        let version = match by_id.get(&id) {
-            Some(release) if published_at(release) == Some(published_before) => return None,
-            Some(release) => release.updated_at,
-            None if is_complete => context.probed_at.or(context.active_at)?,
-            None => return None,
-        };
-        let version = version.max(published_before).timestamp() + 1;
+        let release = by_id.get(&id).filter(|release| published_at(release) != Some(published_before))?;
+        let version = release.updated_at.max(published_before).timestamp() + 1;
         Some(context.event_builder.retracted_release(id, published_before, version))
     };
     checkpoint.published.iter().filter_map(retraction).collect()

@@ -8,6 +8,7 @@ use gam_store::NameKind;
 use crate::context::RepoContext;
 use crate::coverage::{ReadRepos, resolve_window, save_coverage};
 use crate::execution::{TaskResults, run_tasks};
+use crate::reconcile::{ShortList, compare_short_lists};
 use crate::scope::Scope;
 use crate::task::{self, ReadTask};
 use crate::window::{CollectionWindow, RequestedDays};
@@ -31,7 +32,8 @@ pub(crate) struct CollectRun<'a> {
 }
 
 impl<'a> CollectRun<'a> {
-    /// Finds out what there is to read. Callers must load `checkpoints` before they probe GitHub: otherwise
+    /// Finds out what there is to read. `deploy_workflows` are the files of the workflows whose runs count as
+    /// deployments. Callers must load `checkpoints` before they probe GitHub: otherwise
     /// what another run reads in between looks unread.
     ///
     /// # Errors
@@ -42,6 +44,7 @@ impl<'a> CollectRun<'a> {
         checkpoints: Checkpoints,
         scope: Scope,
         days: &RequestedDays,
+        deploy_workflows: &[String],
     ) -> Result<Self, CollectError> {
         let Scope { probe, repos, .. } = &scope;
         let writer = Writer::new(ports, &probe.login, checkpoints);
@@ -56,7 +59,14 @@ impl<'a> CollectRun<'a> {
             let checkpoint = checkpoints.get(&repo.id).cloned().unwrap_or_default();
             let answers = unsettled.answers.get(&repo.id).cloned().unwrap_or_default();
             let has_published_draft = drafts.published.contains(&repo.id);
-            tasks.extend(task::tasks(&context, repo, checkpoint, answers, has_published_draft));
+            tasks.extend(task::tasks(
+                &context,
+                repo,
+                checkpoint,
+                answers,
+                has_published_draft,
+                deploy_workflows,
+            ));
         }
         let failed = unsettled.failed.into_iter().chain(drafts.failed).collect();
         Ok(CollectRun { ports, scope, window, writer, read_before, tasks, failed })
@@ -116,6 +126,7 @@ impl<'a> CollectRun<'a> {
         for (repo, failure) in std::mem::take(&mut self.failed) {
             results.failed.entry(repo).or_insert(failure);
         }
+        self.find_gone_threads(github, &mut results).await?;
         self.save_coverage(&results.unfinished()).await?;
         for repo in &self.scope.repos {
             if let Some(failure) = results.failed.get(&repo.id) {
@@ -125,6 +136,43 @@ impl<'a> CollectRun<'a> {
         }
         let gone = self.save_states(&results.blocked).await?;
         Ok(self.report(github, results, gone))
+    }
+
+    /// Finds what is gone from the lists in which GitHub shows fewer threads than were counted: it was deleted
+    /// or transferred, which GitHub does not list as a change.
+    async fn find_gone_threads(
+        &mut self,
+        github: &Client,
+        results: &mut TaskResults,
+    ) -> Result<(), CollectError> {
+        let unread = results.unfinished();
+        let is_read = |id: i64| !unread.contains(&id) && !results.blocked.contains_key(&id);
+        let mut lists = Vec::new();
+        for repo in self.scope.repos.iter().filter(|repo| is_read(repo.id)) {
+            let kinds = self.writer.short_lists(repo.id);
+            lists.extend(kinds.into_iter().map(|kind| ShortList { repo: repo.clone(), kind }));
+        }
+        if lists.is_empty() {
+            return Ok(());
+        }
+        let (org, checkpoints) = (&self.scope.probe.login, self.writer.loaded());
+        let report = compare_short_lists(self.ports, github, org, checkpoints, &lists).await?;
+        self.writer.count_repairs(&report);
+        if let Some(limited) = report.limited {
+            // The lists stay short, so the next run compares them.
+            lists.iter().for_each(|list| results.stop(list.repo.id, limited.clone()));
+            return Ok(());
+        }
+        for ShortList { repo, kind } in &lists {
+            match report.failed.iter().find(|(name, _)| *name == repo.name) {
+                Some((_, why)) => {
+                    let failure = RepoFailure { why: why.clone(), is_transient: true };
+                    results.failed.entry(repo.id).or_insert(failure);
+                }
+                None => self.writer.settle_count(repo, *kind).await?,
+            }
+        }
+        Ok(())
     }
 
     fn report(&self, github: &Client, results: TaskResults, gone: Vec<String>) -> WorkReport {

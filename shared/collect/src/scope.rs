@@ -92,6 +92,7 @@ mod tests {
             name: name.to_owned(),
             state: None,
             pushed_at: None,
+            default_branch: None,
             tip: None,
             pulls: ListSummary::default(),
             issues: ListSummary::default(),

@@ -7,12 +7,13 @@ use tokio::sync::mpsc::Sender;
 
 use crate::checkpoint::{
     CommitsCheckpoint, DeploymentsCheckpoint, ReleasesCheckpoint, RepoCheckpoint, ThreadsCheckpoint,
+    WorkflowCheckpoint,
 };
 use crate::context::{ReadError, RepoContext};
 use crate::deployments::SettlementAnswers;
 use crate::window::CollectionWindow;
 use crate::writer::PageRead;
-use crate::{commits, deployments, releases, threads};
+use crate::{commits, deployments, releases, threads, workflow_runs};
 
 /// One kind of data to read from one repository.
 pub(crate) struct ReadTask {
@@ -27,12 +28,13 @@ enum TaskKind {
     Issues { newest: ListSummary, checkpoint: ThreadsCheckpoint },
     Releases { newest: ListSummary, checkpoint: ReleasesCheckpoint },
     Deployments { newest: ListSummary, checkpoint: DeploymentsCheckpoint, answers: SettlementAnswers },
+    Workflow { file: String, branch: String, tip: String, checkpoint: WorkflowCheckpoint },
 }
 
 /// An upper estimate of what a read task costs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskEstimate {
-    /// What is read: `commits`, `pull_requests`, `issues`, `releases` or `deployments`.
+    /// What is read: `commits`, `pull_requests`, `issues`, `releases`, `deployments` or `workflow_runs`.
     pub what: &'static str,
     /// Number of requests.
     pub requests: u64,
@@ -65,6 +67,8 @@ impl ReadTask {
                 let is_covered = window.is_covered(checkpoint.covered_from);
                 ("deployments", if is_covered { 1 } else { pages(newest.total, 100) }, DEPLOYMENTS.points)
             }
+            // How many runs there are is unknown.
+            TaskKind::Workflow { .. } => ("workflow_runs", 1, 1),
         };
         TaskEstimate { what, requests, points: requests * points }
     }
@@ -90,6 +94,9 @@ impl ReadTask {
             }
             TaskKind::Deployments { newest, checkpoint, answers } => {
                 deployments::read(github, context, newest, checkpoint, answers, pages).await
+            }
+            TaskKind::Workflow { file, branch, tip, checkpoint } => {
+                workflow_runs::read(github, context, &file, (&branch, &tip), checkpoint, pages).await
             }
         }
     }
@@ -119,15 +126,17 @@ fn thread_pages(
 
 /// Returns the tasks of a repository that have something to read. `answers` are its unsettled deployments as
 /// GitHub shows them now. `has_published_draft` says whether a known draft of a release was published.
+/// `deploy_workflows` are the files of the workflows whose runs count as deployments.
 pub(crate) fn tasks(
     context: &RepoContext,
     repo: &RepoProbe,
     checkpoint: RepoCheckpoint,
     answers: SettlementAnswers,
     has_published_draft: bool,
+    deploy_workflows: &[String],
 ) -> Vec<ReadTask> {
     let window = context.window;
-    let RepoCheckpoint { commits, pulls, issues, releases, deployments, .. } = checkpoint;
+    let RepoCheckpoint { commits, pulls, issues, releases, deployments, mut workflows, .. } = checkpoint;
     let mut kinds = Vec::new();
     if let Some(tip) = repo.tip.clone()
         && commits::is_due(&commits, &tip, window, context.probed_at)
@@ -140,11 +149,22 @@ pub(crate) fn tasks(
     if threads::is_due(&issues, repo.issues, window) {
         kinds.push(TaskKind::Issues { newest: repo.issues, checkpoint: issues });
     }
-    if !answers.is_empty() || deployments::is_due(&deployments, repo.deployments, window) {
+    if deployments::is_due(&deployments, repo.deployments, window, &answers, context.probed_at) {
         kinds.push(TaskKind::Deployments { newest: repo.deployments, checkpoint: deployments, answers });
     }
     if has_published_draft || releases::is_due(&releases, repo.releases, context) {
         kinds.push(TaskKind::Releases { newest: repo.releases, checkpoint: releases });
+    }
+    if let (Some(branch), Some(tip)) = (&repo.default_branch, &repo.tip) {
+        for file in deploy_workflows {
+            let checkpoint = workflows.remove(file);
+            if !workflow_runs::is_due(checkpoint.as_ref(), tip) {
+                continue;
+            }
+            let checkpoint = checkpoint.unwrap_or_default();
+            let (file, branch, tip) = (file.clone(), branch.clone(), tip.clone());
+            kinds.push(TaskKind::Workflow { file, branch, tip, checkpoint });
+        }
     }
     kinds.into_iter().map(|kind| ReadTask { context: context.clone(), kind }).collect()
 }

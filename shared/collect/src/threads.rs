@@ -6,6 +6,8 @@
 //! list that must be read completely is read from both ends in parallel, by creation, until the two
 //! directions cross.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -25,10 +27,14 @@ const MIN_THREADS_FOR_BOTH_ENDS: i64 = 500;
 /// see a change at once.
 const MAX_LAG: TimeDelta = TimeDelta::minutes(5);
 
+/// By how much GitHub's clock must be past the opening of a thread, so that GitHub's count includes it.
+const COUNT_MARGIN: TimeDelta = TimeDelta::minutes(1);
+
 /// Returns whether there is anything to read, or to save in the checkpoint.
 pub(crate) fn is_due(checkpoint: &ThreadsCheckpoint, newest: ListSummary, window: CollectionWindow) -> bool {
     checkpoint.walk.is_some()
         || checkpoint.covered_from.is_none()
+        || checkpoint.has_shrunk_to(newest.total)
         || lower_bound(checkpoint, newest, window).is_some()
 }
 
@@ -46,7 +52,7 @@ fn lower_bound(
     match checkpoint.watermark {
         None => (newest_at >= covered_from).then_some(covered_from),
         Some(watermark) => {
-            let has_changed = newest_at > watermark || newest.total > checkpoint.total;
+            let has_changed = newest_at > watermark || newest.total != checkpoint.total;
             has_changed.then_some(watermark.max(covered_from))
         }
     }
@@ -54,6 +60,7 @@ fn lower_bound(
 
 /// What a walk needs of a thread.
 struct ThreadRead {
+    number: i64,
     opened_at: DateTime<Utc>,
     changed_at: DateTime<Utc>,
     events: Vec<Event>,
@@ -67,6 +74,7 @@ pub(crate) async fn read_pulls(
     pages: &Sender<PageRead>,
 ) -> Result<(), ReadError> {
     let thread = |pull: PullRequest| ThreadRead {
+        number: pull.number,
         opened_at: pull.created_at,
         changed_at: pull.updated_at,
         events: context.event_builder.pull_request(&pull),
@@ -92,6 +100,7 @@ pub(crate) async fn read_issues(
     pages: &Sender<PageRead>,
 ) -> Result<(), ReadError> {
     let thread = |issue: Issue| ThreadRead {
+        number: issue.number,
         opened_at: issue.created_at,
         changed_at: issue.updated_at,
         events: context.event_builder.issue(&issue),
@@ -104,6 +113,50 @@ pub(crate) async fn read_issues(
     };
     let (page_size, update) = (PageSize::new(100), CheckpointUpdate::Issues);
     ThreadReader { context, pages, kind: "issues", update, page_size, fetch }.read(newest, checkpoint).await
+}
+
+/// Finds the threads of a walk that were opened since the last one.
+struct NewThreads {
+    /// Threads with a greater number are new; `None` if no number is known.
+    known_number: Option<i64>,
+    /// Without a known number, threads that were opened later are new; `None` in the first walk.
+    known_until: Option<DateTime<Utc>>,
+    is_first_walk: bool,
+    /// Threads that were opened later may be missing in GitHub's count.
+    counted_until: Option<DateTime<Utc>>,
+    /// The greatest number so far.
+    newest: Option<i64>,
+    /// Whether GitHub's count may miss some of the new threads.
+    are_uncertain: bool,
+}
+
+impl NewThreads {
+    /// `probed_at` is when GitHub counted the threads.
+    fn of(checkpoint: &ThreadsCheckpoint, probed_at: Option<DateTime<Utc>>) -> Self {
+        NewThreads {
+            known_number: checkpoint.newest_number,
+            known_until: checkpoint.watermark,
+            is_first_walk: checkpoint.covered_from.is_none(),
+            counted_until: probed_at.map(|at| at - COUNT_MARGIN),
+            newest: None,
+            are_uncertain: false,
+        }
+    }
+
+    /// Adds the numbers of the new threads of a page to `opened`.
+    fn add(&mut self, threads: &[ThreadRead], opened: &mut BTreeSet<i64>) {
+        for thread in threads {
+            self.newest = self.newest.max(Some(thread.number));
+            let is_new = match (self.known_number, self.known_until) {
+                (Some(known), _) => thread.number > known,
+                (None, until) => until.is_none_or(|until| thread.opened_at > until),
+            };
+            if is_new && !self.is_first_walk {
+                opened.insert(thread.number);
+                self.are_uncertain |= self.counted_until.is_none_or(|until| thread.opened_at > until);
+            }
+        }
+    }
 }
 
 /// Reads one list of threads of one repository. `fetch` gets a page: in which direction, down to which
@@ -135,7 +188,12 @@ where
                 // The probe shows that nothing has changed since the start: there is nothing to read.
                 checkpoint.covered_from = Some(self.context.window.start_for(None));
                 checkpoint.watermark = self.context.watermark(newest.at, SECOND);
-                checkpoint.total = newest.total;
+                checkpoint.settle_count(newest.total);
+                self.send(checkpoint, Vec::new()).await
+            }
+            // The list has become empty, or a thread is gone and the others have not changed.
+            None if checkpoint.has_shrunk_to(newest.total) => {
+                checkpoint.count_threads(newest.total, 0, false);
                 self.send(checkpoint, Vec::new()).await
             }
             None => Ok(()),
@@ -168,7 +226,8 @@ where
         lower_bound: DateTime<Utc>,
     ) -> Result<ThreadsWalk, ReadError> {
         let directions = ThreadsWalk::from_newest_change();
-        let mut walk = ThreadsWalk { watermark: None, lower_bound, total: newest.total, directions };
+        let (total, opened) = (newest.total, BTreeSet::new());
+        let mut walk = ThreadsWalk { watermark: None, lower_bound, total, directions, opened };
         let is_covered = checkpoint.covered_from.is_some_and(|covered_from| covered_from <= lower_bound);
         if !is_covered && newest.total > MIN_THREADS_FOR_BOTH_ENDS {
             let from_oldest = WalkDirection::new(ListOrder::Oldest);
@@ -187,6 +246,7 @@ where
             let page = fetch(&direction, lower_bound, &mut size).await;
             (direction, size, page)
         };
+        let mut new_threads = NewThreads::of(checkpoint, self.context.probed_at);
         let size = self.page_size.resume(checkpoint.page_size);
         let mut idle: Vec<(WalkDirection, PageSize)> =
             walk.directions.iter().map(|direction| (direction.clone(), size)).collect();
@@ -221,6 +281,10 @@ where
             }
             let is_at_bound =
                 is_by_change && page.entries.iter().any(|thread| thread.changed_at < lower_bound);
+            new_threads.add(&page.entries, &mut walk.opened);
+            if new_threads.is_first_walk {
+                checkpoint.newest_number = checkpoint.newest_number.max(new_threads.newest);
+            }
             direction.threads_read += page.entries.len() as i64;
             direction.reached = page.entries.last().map(|thread| thread.opened_at).or(direction.reached);
             direction.cursor = page.next.filter(|_| !is_at_bound);
@@ -229,10 +293,11 @@ where
             let is_done = direction.cursor.is_none() || walk.have_crossed();
             if is_done {
                 checkpoint.walk = None;
+                checkpoint.count_threads(walk.total, walk.opened.len() as i64, new_threads.are_uncertain);
+                checkpoint.newest_number = checkpoint.newest_number.max(new_threads.newest);
                 checkpoint.covered_from =
                     Some(checkpoint.covered_from.map_or(lower_bound, |at| at.min(lower_bound)));
                 checkpoint.watermark = walk.watermark.max(checkpoint.watermark);
-                checkpoint.total = walk.total;
             } else {
                 checkpoint.walk = Some(walk.clone());
             }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gam_github::RepoState;
+use gam_github::{RepoProbe, RepoState, ThreadKind};
 use gam_lake::inbox;
 use gam_model::{Event, EventBatch};
 use gam_store::Checkpoint;
@@ -12,7 +12,9 @@ use tokio::sync::mpsc::Receiver;
 
 use crate::checkpoint::{
     CommitsCheckpoint, DeploymentsCheckpoint, ReleasesCheckpoint, RepoCheckpoint, ThreadsCheckpoint,
+    WorkflowCheckpoint,
 };
+use crate::reconcile::ReconcileReport;
 use crate::{CollectError, CollectObserver, CollectPorts, CollectProgress};
 
 /// How many pages are written together at most.
@@ -26,6 +28,8 @@ pub(crate) enum CheckpointUpdate {
     Issues(ThreadsCheckpoint),
     Releases(ReleasesCheckpoint),
     Deployments(DeploymentsCheckpoint),
+    /// Of the workflow in this file.
+    Workflow(String, Box<WorkflowCheckpoint>),
 }
 
 impl CheckpointUpdate {
@@ -36,6 +40,9 @@ impl CheckpointUpdate {
             CheckpointUpdate::Issues(issues) => checkpoint.issues = issues,
             CheckpointUpdate::Releases(releases) => checkpoint.releases = releases,
             CheckpointUpdate::Deployments(deployments) => checkpoint.deployments = deployments,
+            CheckpointUpdate::Workflow(file, workflow) => {
+                checkpoint.workflows.insert(file, *workflow);
+            }
         }
     }
 }
@@ -90,6 +97,51 @@ impl<'a> Writer<'a> {
 
     pub(crate) fn checkpoints(&self) -> BTreeMap<i64, RepoCheckpoint> {
         self.checkpoints.iter().map(|(id, checkpoint)| (*id, checkpoint.value.clone())).collect()
+    }
+
+    /// Returns the checkpoints as they are now, with their revisions.
+    pub(crate) fn loaded(&self) -> &Checkpoints {
+        &self.checkpoints
+    }
+
+    /// Returns the lists of a repository in which GitHub shows fewer threads than were counted.
+    pub(crate) fn short_lists(&self, repo_id: i64) -> Vec<ThreadKind> {
+        let Some(checkpoint) = self.checkpoints.get(&repo_id).map(|checkpoint| &checkpoint.value) else {
+            return Vec::new();
+        };
+        let lists = [
+            (ThreadKind::PullRequests, checkpoint.pulls.is_short),
+            (ThreadKind::Issues, checkpoint.issues.is_short),
+        ];
+        lists.into_iter().filter(|(_, is_short)| *is_short).map(|(kind, _)| kind).collect()
+    }
+
+    /// Saves that a list has no more threads that are gone. `repo` is the probe that counted them.
+    ///
+    /// # Errors
+    /// If the store fails, or another run saves the same checkpoint.
+    pub(crate) async fn settle_count(
+        &mut self,
+        repo: &RepoProbe,
+        kind: ThreadKind,
+    ) -> Result<(), CollectError> {
+        let checkpoint = self.checkpoints.entry(repo.id).or_default();
+        match kind {
+            ThreadKind::PullRequests => checkpoint.value.pulls.settle_count(repo.pulls.total),
+            ThreadKind::Issues => checkpoint.value.issues.settle_count(repo.issues.total),
+        }
+        let key = CheckpointKey::Repo(self.org.clone(), repo.id);
+        if checkpoint.save(&*self.ports.checkpoints, &key).await? {
+            Ok(())
+        } else {
+            Err(CollectError::Concurrent(self.org.clone()))
+        }
+    }
+
+    /// Counts the events and batches of a comparison with GitHub.
+    pub(crate) fn count_repairs(&mut self, report: &ReconcileReport) {
+        self.events += report.events;
+        self.batches += report.differences.len();
     }
 
     /// Returns the ids of the repositories that an earlier run has read.

@@ -44,7 +44,7 @@ pub fn affected_by_shared_commits(
     }
     let hashes: FxHashSet<u64> = shas.iter().map(|sha| sha_hash(sha)).collect();
     for batch in batches {
-        let columns = EventColumns::from_batch(batch)?;
+        let columns = EventColumns::from_batch(batch, identity)?;
         let rows =
             commit_rows(&columns).filter(|(_, sha)| hashes.contains(&sha_hash(sha)) && shas.contains(*sha));
         for (row, _) in rows {

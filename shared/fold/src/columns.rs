@@ -8,6 +8,8 @@ use arrow_array::{
     PrimitiveArray, RecordBatch, StringArray, StructArray, TimestampMillisecondArray,
 };
 
+use gam_model::Identity;
+
 use crate::fold::FoldError;
 
 /// All columns that a fold reads.
@@ -18,7 +20,10 @@ pub(crate) struct EventColumns<'a> {
     pub(crate) member_id: &'a Int64Array,
     pub(crate) member_kind: DictionaryColumn<'a>,
     pub(crate) occurred_at: &'a TimestampMillisecondArray,
-    pub(crate) retracted: &'a BooleanArray,
+    repo: DictionaryColumn<'a>,
+    /// For each value of the dictionary of `repo`, whether the repository is excluded.
+    excluded_repos: Vec<bool>,
+    retracted: &'a BooleanArray,
     pub(crate) sha: &'a StringArray,
     pub(crate) parents: &'a Int32Array,
     pub(crate) additions: &'a Int64Array,
@@ -33,8 +38,12 @@ pub(crate) struct EventColumns<'a> {
 impl<'a> EventColumns<'a> {
     /// # Errors
     /// If a column is missing or has the wrong type.
-    pub(crate) fn from_batch(batch: &'a RecordBatch) -> Result<Self, FoldError> {
+    pub(crate) fn from_batch(batch: &'a RecordBatch, identity: &Identity) -> Result<Self, FoldError> {
+        let repo = DictionaryColumn::from_batch(batch, "repo")?;
+        let is_excluded = |name: Option<&str>| name.is_some_and(|name| identity.is_excluded_repo(name));
         Ok(EventColumns {
+            excluded_repos: repo.values.iter().map(is_excluded).collect(),
+            repo,
             kind: DictionaryColumn::from_batch(batch, "kind")?,
             repo_id: column(batch, "repo_id")?,
             member: DictionaryColumn::from_batch(batch, "member")?,
@@ -58,6 +67,13 @@ impl<'a> EventColumns<'a> {
 impl EventColumns<'_> {
     pub(crate) fn row_count(&self) -> usize {
         self.repo_id.len()
+    }
+}
+
+impl EventColumns<'_> {
+    /// Returns whether the event in the row counts: it is not retracted, and its repository is not excluded.
+    pub(crate) fn counts(&self, row: usize) -> bool {
+        !self.retracted.value(row) && !self.repo.index(row).is_some_and(|repo| self.excluded_repos[repo])
     }
 }
 

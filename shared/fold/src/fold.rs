@@ -74,7 +74,10 @@ impl MonthFold {
 /// # Errors
 /// If a column is missing or invalid, or if a row is outside the month.
 pub fn fold(month: Month, batches: &[RecordBatch], identity: &Identity) -> Result<MonthFold, FoldError> {
-    let columns = batches.iter().map(EventColumns::from_batch).collect::<Result<Vec<_>, _>>()?;
+    let columns = batches
+        .iter()
+        .map(|batch| EventColumns::from_batch(batch, identity))
+        .collect::<Result<Vec<_>, _>>()?;
     let mut folder = Folder::new(month, identity, repeated_commits(&columns));
     for (batch_index, columns) in columns.iter().enumerate() {
         folder.add_batch(columns, batch_index)?;
@@ -162,7 +165,7 @@ impl<'a> Folder<'a> {
     fn add_batch(&mut self, columns: &EventColumns<'_>, batch_index: usize) -> Result<(), FoldError> {
         let dictionaries = self.parse_dictionaries(columns);
         for row in 0..columns.row_count() {
-            if !columns.retracted.value(row) {
+            if columns.counts(row) {
                 let is_repeat = !self.repeats.is_empty() && self.repeats.contains(&(batch_index, row));
                 self.add_row(columns, &dictionaries, row, is_repeat)?;
             }

@@ -18,13 +18,13 @@ pub(crate) fn sha_hash(sha: &str) -> u64 {
     hasher.finish()
 }
 
-/// Returns the rows of commits that are not retracted, with their SHAs.
+/// Returns the rows of commits that count, with their SHAs.
 pub(crate) fn commit_rows<'a>(columns: &'a EventColumns<'_>) -> impl Iterator<Item = (usize, &'a str)> {
     let is_commit: Vec<bool> =
         columns.kind.values.iter().map(|name| name == Some(EventKind::Commit.as_str())).collect();
     let is_commit_row = move |row: usize| columns.kind.index(row).is_some_and(|kind| is_commit[kind]);
     (0..columns.row_count())
-        .filter(move |&row| !columns.retracted.value(row) && columns.sha.is_valid(row) && is_commit_row(row))
+        .filter(move |&row| columns.counts(row) && columns.sha.is_valid(row) && is_commit_row(row))
         .map(|row| (row, columns.sha.value(row)))
 }
 

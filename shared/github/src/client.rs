@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use crate::account::{Account, IssuedToken, TokenIssuer, TokenSource};
 use crate::concurrency::{AdaptiveLimiter, Permit};
 use crate::credentials::Credentials;
-use crate::envelope::{GraphQlError, GraphQlReply, LimitHit, parse_reply};
+use crate::envelope::{GraphQlError, GraphQlReply, LimitHit, parse_reply, unparsable};
 use crate::error::{AttemptError, Error};
 use crate::jwt::AppTokenSigner;
 use crate::meter::{MeterStack, Usage};
@@ -288,7 +288,7 @@ impl Client {
                 }
             }
             let Some(limit_hit) = response.limit_hit(resource) else {
-                if response.status.is_success() {
+                if response.status.is_success() || response.status == StatusCode::NOT_MODIFIED {
                     self.shared.successful_responses.fetch_add(1, Ordering::Relaxed);
                     if resource == RateLimitResource::GraphQl {
                         self.shared.has_graphql_answered.store(true, Ordering::Relaxed);
@@ -441,6 +441,31 @@ impl Client {
         path: &str,
     ) -> Result<(T, ApiResponse), Error> {
         self.send_rest(what, ApiRequest::Get(path)).await
+    }
+
+    /// Sends a REST GET and parses the response, unless it still has the tag of an earlier one. Then it costs
+    /// no points, and the result is `None`.
+    pub(crate) async fn get_if_changed<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        path: &str,
+        etag: Option<&str>,
+    ) -> Result<Option<(T, ApiResponse)>, Error> {
+        let Some(etag) = etag else { return self.get(what, path).await.map(Some) };
+        let (value, response) = self
+            .retry(what, None, async |_| {
+                let request = ApiRequest::GetIfChanged(path, etag);
+                let response = self.send_within_limits(what, RateLimitResource::Rest, 1, &request).await?;
+                if response.status == StatusCode::NOT_MODIFIED {
+                    return Ok((None, response));
+                }
+                self.meters.record(Usage { points: 1, ..Usage::default() });
+                let value = serde_json::from_slice(&response.body)
+                    .map_err(|error| AttemptError::Fatal(unparsable(what, &error)))?;
+                Ok((Some(value), response))
+            })
+            .await?;
+        Ok(value.map(|value| (value, response)))
     }
 
     async fn send_rest<T: DeserializeOwned>(

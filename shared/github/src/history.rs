@@ -8,9 +8,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::client::Client;
-use crate::commits::{CommitterDateSpan, second_before};
+use crate::commits::{CommitPage, CommitterDateSpan, second_before};
 use crate::error::Error;
-use crate::page::PageSize;
+use crate::page::{Page, PageSize};
 use crate::queries::{COMMIT_COUNTS, HISTORY_LIGHT, HistoryEnd, history_counts, history_ends};
 use crate::repo_ref::RepoRef;
 use crate::wire::{Connection, Node, Nodes, TotalCount};
@@ -177,6 +177,53 @@ impl Client {
         counts.ok_or_else(|| Error::unavailable(what, "the response lacks some of the counts"))
     }
 
+    /// Fetches a page of the complete history of `tip`, up to `until`, and the commits of that page that are not
+    /// older than `since`. A history is read in this way if listing a span would stop early at a commit with a
+    /// wrong date.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the repository or the tip is gone; other errors if GitHub cannot be read.
+    pub async fn commits_since(
+        &self,
+        repo: &RepoRef,
+        tip: &str,
+        since: DateTime<Utc>,
+        until: Option<DateTime<Utc>>,
+        cursor: Option<&str>,
+        size: &mut PageSize,
+    ) -> Result<CommitPage, Error> {
+        let page = self.commit_dates(repo, tip, (None, until), cursor, size).await?;
+        let in_span = page.entries.into_iter().filter(|commit| commit.committed_date >= since);
+        let oids: Vec<String> = in_span.map(|commit| commit.oid).collect();
+        let entries = self.commits_by_id(repo, &oids).await?;
+        Ok(CommitPage { entries, next: page.next, counts: None })
+    }
+
+    /// Fetches a page of the commits reachable from `tip` in a span: their object ids and committer dates.
+    async fn commit_dates(
+        &self,
+        repo: &RepoRef,
+        tip: &str,
+        (since, until): CommitterDateSpan,
+        cursor: Option<&str>,
+        size: &mut PageSize,
+    ) -> Result<Page<CommitDate>, Error> {
+        let variables = json!({
+            "repo": repo.node_id, "oid": tip, "since": since, "until": until, "after": cursor,
+        });
+        let reply = self
+            .query::<Node<WithObject<WithHistory<Connection<CommitDate>>>>>(
+                &HISTORY_LIGHT,
+                variables,
+                Some(size),
+                |_| false,
+            )
+            .await?;
+        let tip_commit = reply.data.node.and_then(|node| node.object).ok_or_else(|| repo.not_found())?;
+        let next = tip_commit.history.page_info.clone().next();
+        Ok(Page { entries: tip_commit.history.entries(), next })
+    }
+
     /// Lists the commits reachable from `tip` in a span: their object ids and committer dates, UTC. Returns
     /// `None` if there are more than `max`.
     ///
@@ -186,29 +233,17 @@ impl Client {
         &self,
         repo: &RepoRef,
         tip: &str,
-        (since, until): CommitterDateSpan,
+        span: CommitterDateSpan,
         max: usize,
     ) -> Result<Option<Vec<(String, DateTime<Utc>)>>, Error> {
         let (mut ids, mut cursor, mut size) = (Vec::new(), None::<String>, PageSize::new(100));
         loop {
-            let variables = json!({
-                "repo": repo.node_id, "oid": tip, "since": since, "until": until, "after": cursor,
-            });
-            let reply = self
-                .query::<Node<WithObject<WithHistory<Connection<CommitDate>>>>>(
-                    &HISTORY_LIGHT,
-                    variables,
-                    Some(&mut size),
-                    |_| false,
-                )
-                .await?;
-            let tip_commit = reply.data.node.and_then(|node| node.object).ok_or_else(|| repo.not_found())?;
-            cursor = tip_commit.history.page_info.clone().next();
-            let commits = tip_commit.history.entries().into_iter();
-            ids.extend(commits.map(|commit| (commit.oid, commit.committed_date)));
+            let page = self.commit_dates(repo, tip, span, cursor.as_deref(), &mut size).await?;
+            ids.extend(page.entries.into_iter().map(|commit| (commit.oid, commit.committed_date)));
             if ids.len() > max {
                 return Ok(None);
             }
+            cursor = page.next;
             if cursor.is_none() {
                 return Ok(Some(ids));
             }

@@ -1,7 +1,7 @@
 //! Reads GitHub: a client that keeps to GitHub's rate limits, and the mapping of its responses to events.
 //!
 //! Data comes from GraphQL, because REST needs one request per commit for line counts. REST is used only for
-//! what GraphQL lacks: comparing two tips of a branch, and signing in. octocrab provides transport and
+//! what GraphQL lacks: comparing two tips of a branch, runs of workflows, and signing in. octocrab provides transport and
 //! authentication. Retries, rate limits, page sizes and the GraphQL envelope are implemented here: octocrab
 //! retries without a pause, drops GraphQL's error types and partial data, and hides the rate limit headers.
 //!
@@ -40,6 +40,7 @@ mod session;
 mod thread_states;
 mod transport;
 pub mod wire;
+mod workflow_runs;
 
 pub use client::{Client, ClientSettings};
 pub use commits::{CommitCounts, CommitPage, CommitterDateSpan, ComparedCommit, Comparison};
@@ -54,3 +55,4 @@ pub use probe::{ListSummary, OrgMember, OrgProbe, RepoProbe, RepoState};
 pub use rate_limit::RateLimitWait;
 pub use repo_ref::RepoRef;
 pub use thread_states::{ThreadKind, ThreadState, ThreadTotals};
+pub use workflow_runs::{WorkflowRunQuery, WorkflowRuns};

@@ -52,6 +52,8 @@ pub struct RepoProbe {
     pub state: Option<RepoState>,
     /// When anything was last pushed, UTC.
     pub pushed_at: Option<DateTime<Utc>>,
+    /// The name of the default branch; `None` if the repository is empty.
+    pub default_branch: Option<String>,
     /// The object id of the default branch's tip; `None` if the repository is empty.
     pub tip: Option<String>,
     /// Pull requests, by last change.
@@ -155,6 +157,7 @@ struct RepoOwner {
 
 #[derive(Deserialize)]
 struct DefaultBranch {
+    name: Option<String>,
     target: Option<BranchTip>,
 }
 
@@ -204,6 +207,7 @@ impl ProbedRepository {
             node_id: self.id,
             name: self.name,
             pushed_at: self.pushed_at,
+            default_branch: self.default_branch_ref.as_ref().and_then(|branch| branch.name.clone()),
             tip: self.default_branch_ref.and_then(|branch| branch.target).map(|target| target.oid),
             pulls: self.pull_requests.into(),
             issues: self.issues.into(),

@@ -70,7 +70,7 @@ pub const PERMISSIONS: Query = Query {
     fragments: &[],
     points: 1,
 };
-/// The number of pull requests and issues of repositories in each state.
+/// The number of pull requests of repositories in each state, and of issues that changed since a time.
 pub const TOTALS: Query = Query {
     what: "counts of pull requests and issues",
     operation: include_str!("queries/totals.graphql"),
@@ -84,12 +84,12 @@ pub const HISTORY_LIGHT: Query = Query {
     fragments: &[],
     points: 1,
 };
-/// A page of the states of pull requests.
+/// A page of the states of pull requests, with their numbers of submitted reviews.
 pub const PULL_REQUESTS_LIGHT: Query = Query {
     what: "the states of pull requests",
     operation: include_str!("queries/pull_requests_light.graphql"),
     fragments: &[],
-    points: 1,
+    points: 2,
 };
 /// A page of the states of issues.
 pub const ISSUES_LIGHT: Query = Query {
@@ -245,6 +245,16 @@ pub fn history_counts(spans: &[(DateTime<Utc>, DateTime<Utc>)]) -> String {
         .collect();
     format!(
         "query HistoryCounts($repo:ID!,$oid:GitObjectID!){{rateLimit{{cost}}node(id:$repo){{...on Repository{{object(oid:$oid){{...on Commit{{{counts}}}}}}}}}}}"
+    )
+}
+
+/// Returns a document that looks up pull requests or issues by number, under the aliases `n7`, `n8`, ... `field`
+/// is `pullRequest` or `issue`.
+pub fn threads_by_number(field: &str, numbers: &[i64]) -> String {
+    let threads: String =
+        numbers.iter().map(|number| format!("n{number}:{field}(number:{number}){{number}} ")).collect();
+    format!(
+        "query ThreadsByNumber($repo:ID!){{rateLimit{{cost}}node(id:$repo){{...on Repository{{{threads}}}}}}}"
     )
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct ApiResponse {
     pub(crate) scopes: Option<String>,
     /// The `Link` header, which holds the addresses of other pages.
     pub(crate) link: Option<String>,
+    /// The `ETag` header, which identifies the content.
+    pub(crate) etag: Option<String>,
     /// The target, if the response is a redirect.
     pub(crate) location: Option<String>,
     pub(crate) body: Bytes,

@@ -39,9 +39,70 @@ pub const INSTALLATIONS: RestEndpoint =
 pub const INSTALLATION_TOKEN: RestEndpoint =
     RestEndpoint { method: "post", path: "/app/installations/{installation_id}/access_tokens", query: &[] };
 
+/// Lists the runs of a workflow.
+pub const WORKFLOW_RUNS: RestEndpoint = RestEndpoint {
+    method: "get",
+    path: "/repos/{owner}/{repo}/actions/workflows/{workflow_id}/runs",
+    query: &["branch", "created", "per_page", "page"],
+};
+/// Returns an attempt of a run of a workflow.
+pub const WORKFLOW_RUN_ATTEMPT: RestEndpoint = RestEndpoint {
+    method: "get",
+    path: "/repos/{owner}/{repo}/actions/runs/{run_id}/attempts/{attempt_number}",
+    query: &[],
+};
+
 /// Every endpoint.
-pub const ALL: &[RestEndpoint] =
-    &[COMPARE, USER, RATE_LIMIT, APP, INSTALLATIONS, INSTALLATION, INSTALLATION_TOKEN];
+pub const ALL: &[RestEndpoint] = &[
+    COMPARE,
+    USER,
+    RATE_LIMIT,
+    APP,
+    INSTALLATIONS,
+    INSTALLATION,
+    INSTALLATION_TOKEN,
+    WORKFLOW_RUNS,
+    WORKFLOW_RUN_ATTEMPT,
+];
+
+/// A page of the response of [`WORKFLOW_RUNS`].
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct WorkflowRunsPage {
+    /// The runs, the last created one first.
+    pub workflow_runs: Vec<WorkflowRun>,
+}
+
+/// A run of a workflow, or an earlier attempt of it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct WorkflowRun {
+    /// The numeric id, the same for all attempts.
+    pub id: i64,
+    /// What started the run: `push`, `schedule`, `workflow_dispatch` and others.
+    pub event: String,
+    /// `completed`, or why it is not.
+    pub status: Option<String>,
+    /// `success`, `failure`, `cancelled` and others; `None` as long as it runs.
+    pub conclusion: Option<String>,
+    /// The number of the attempt, from 1.
+    pub run_attempt: Option<i64>,
+    /// When the run was created, UTC.
+    pub created_at: DateTime<Utc>,
+    /// When the attempt was started, UTC.
+    pub run_started_at: Option<DateTime<Utc>>,
+    /// The object id of the commit.
+    pub head_sha: Option<String>,
+    /// The account that started the run.
+    pub actor: Option<RestAccount>,
+    /// The repository of the branch: another one if the run is of a fork's pull request.
+    pub head_repository: Option<RestRepository>,
+}
+
+/// A repository.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct RestRepository {
+    /// The numeric id.
+    pub id: i64,
+}
 
 /// A page of the response of [`COMPARE`].
 #[derive(Debug, Clone, PartialEq, Deserialize)]

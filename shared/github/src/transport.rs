@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use gam_model::error_chain;
+use http::header::{HeaderValue, IF_NONE_MATCH};
 use http::response::Parts;
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -25,6 +26,8 @@ const MAX_REDIRECTS: usize = 5;
 pub(crate) enum ApiRequest<'a> {
     /// A REST GET of a path.
     Get(&'a str),
+    /// A REST GET of a path, unless the answer still has this tag.
+    GetIfChanged(&'a str, &'a str),
     /// A REST POST to a path, without a body. It requests a token, so repeating it does no harm.
     Post(&'a str),
     /// A GraphQL query.
@@ -75,7 +78,8 @@ impl Transport {
             let target = self.url.join(&location).ok();
             let same_host = target.filter(|target| target.origin() == self.url.origin());
             let path = same_host.and_then(|target| self.path_from_link(target.as_str()));
-            let can_follow = redirects < MAX_REDIRECTS && matches!(request, ApiRequest::Get(_));
+            let is_get = matches!(request, ApiRequest::Get(_) | ApiRequest::GetIfChanged(..));
+            let can_follow = redirects < MAX_REDIRECTS && is_get;
             let Some(path) = path.filter(|_| can_follow) else {
                 return Err(AttemptError::Fatal(Error::Invalid(format!(
                     "{} redirects this request to {location}, which is not followed: set GITHUB_API_URL to \
@@ -100,6 +104,13 @@ impl Transport {
         let exchange = async {
             let response = match request {
                 ApiRequest::Get(path) => session.rest._get(*path).await,
+                ApiRequest::GetIfChanged(path, etag) => {
+                    let headers = HeaderValue::from_str(etag).map(|etag| (IF_NONE_MATCH, etag));
+                    session
+                        .rest
+                        ._get_with_headers(*path, headers.ok().map(|it| [it].into_iter().collect()))
+                        .await
+                }
                 ApiRequest::Post(path) => session.rest._post(*path, None::<&()>).await,
                 ApiRequest::Query(body) => session.graphql._post("/graphql", Some(*body)).await,
             }?;
@@ -145,6 +156,7 @@ fn response_without_body(parts: &Parts) -> ApiResponse {
         rate_limit: RateLimitHeaders::parse(&parts.headers),
         scopes: text("x-oauth-scopes"),
         link: text("link"),
+        etag: text("etag"),
         location: text("location").filter(|_| parts.status.is_redirection()),
         body: Bytes::new(),
         response_time: Duration::ZERO,

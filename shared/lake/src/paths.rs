@@ -4,7 +4,8 @@
 //! inbox/org={org}/{content hash}.parquet
 //! events/org={org}/month={YYYY-MM}/snapshot.parquet
 //! rejected/org={org}/{file name}
-//! config/github-metrics.toml
+//! config/org={org}/{revision}.toml
+//! config/github-metrics.toml            of older versions, for all organizations
 //! ```
 //!
 //! `{org}` is the lower-cased login, because GitHub compares logins without regard to case. A login consists
@@ -17,6 +18,7 @@ use gam_model::Month;
 
 const INBOX: &str = "inbox/";
 const EVENTS: &str = "events/";
+const CONFIG: &str = "config/";
 const SUFFIX: &str = ".parquet";
 const SNAPSHOT: &str = "snapshot.parquet";
 
@@ -75,9 +77,26 @@ fn file_component(name: &str) -> String {
     }
 }
 
-/// Returns the path of the configuration of bots and aliases, if the lake stores one.
-pub fn configuration() -> ObjectPath {
-    ObjectPath("config/github-metrics.toml".to_owned())
+/// Returns the path of the configuration that older versions of the program used for all organizations.
+pub fn shared_configuration() -> ObjectPath {
+    ObjectPath(format!("{CONFIG}github-metrics.toml"))
+}
+
+/// Returns the prefix of the organization's configurations.
+pub fn configuration_prefix(org: &str) -> String {
+    format!("{CONFIG}org={}/", org_component(org))
+}
+
+/// Returns the path of a revision of the organization's configuration.
+pub fn configuration(org: &str, revision: u32) -> ObjectPath {
+    ObjectPath(format!("{}{revision}.toml", configuration_prefix(org)))
+}
+
+/// Parses the path of a configuration of the organization into its revision; `None` for any other path.
+pub fn parse_configuration(org: &str, path: &ObjectPath) -> Option<u32> {
+    let revision =
+        path.as_str().strip_prefix(&configuration_prefix(org))?.strip_suffix(".toml")?.parse().ok()?;
+    (configuration(org, revision) == *path).then_some(revision)
 }
 
 /// Returns the prefix of all batches.
@@ -154,7 +173,8 @@ mod tests {
     fn paths_of_objects_never_change() {
         let org = "Acme-Works.x";
         let lines = [
-            format!("configuration:   {}", configuration()),
+            format!("configuration:   {}", configuration(org, 12)),
+            format!("shared before:   {}", shared_configuration()),
             format!("inbox_root:      {}", inbox_root()),
             format!("inbox_prefix:    {}", inbox_prefix(org)),
             format!("inbox:           {}", inbox(org, "ab12")),

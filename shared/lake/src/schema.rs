@@ -14,8 +14,8 @@ use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use chrono::{DateTime, Utc};
 use gam_model::Event;
 
-pub use decode::decode;
 pub(crate) use decode::{DictionaryStrings, EventRows};
+pub use decode::{decode, decode_repos};
 pub use encode::encode;
 
 use crate::error::{Error, Result};

@@ -1,59 +1,200 @@
-//! The configuration of bots and aliases, as TOML text.
+//! The configuration of an organization, as TOML text.
+//!
+//! The text that a person writes may name a mailmap file. [`Configuration::to_toml`] writes the form that is
+//! stored: it needs no other file, and holds no address.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use crate::{Identity, mailmap};
+use crate::Identity;
+use crate::mailmap::{self, Mailmap};
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ConfigurationFile {
-    #[serde(default)]
-    bots: Vec<String>,
-    #[serde(default)]
-    aliases: BTreeMap<String, String>,
-    mailmap: Option<PathBuf>,
+/// The most bytes of the text of a configuration. Larger texts are refused.
+pub const MAX_BYTES: usize = 1 << 20;
+
+/// What an organization configures.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Configuration {
+    /// Bots, aliases and excluded repositories: the rules that the fold applies to all of history.
+    pub identity: Identity,
+    /// The file names of the GitHub Actions workflows whose runs on the default branch count as deployments.
+    pub deploy_workflows: Vec<String>,
 }
 
-/// Parses the text of a configuration file.
-///
-/// The text holds `bots = ["login"]`, a table `[aliases]` of `"old" = "new"`, and `mailmap = "FILE"`. `read`
-/// returns the text of the mailmap file. An alias of the table overrides the same alias of the mailmap.
-///
-/// # Errors
-/// If the text is invalid, or the mailmap cannot be read. The message is one line and names the line that is
-/// wrong.
-pub fn parse(text: &str, read: impl Fn(&Path) -> Result<String, String>) -> Result<Identity, String> {
-    let file: ConfigurationFile = toml::from_str(text).map_err(|error| {
-        let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
-        let location = line.map_or_else(String::new, |line| format!("line {line}: "));
-        let reason = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
-        format!(
-            "{location}{reason}; expected bots = [\"login\"], mailmap = \"FILE\" \
-             and a table [aliases] of \"old\" = \"new\""
-        )
-    })?;
-    let is_blank = |name: &String| name.trim().is_empty();
-    if file.bots.iter().any(is_blank) || file.aliases.iter().any(|(old, new)| is_blank(old) || is_blank(new))
-    {
-        return Err("a name in bots or [aliases] is empty: write a login".to_owned());
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConfigurationFile {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    bots: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mailmap: Option<MailmapField>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    aliases: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "RepositoriesTable::is_empty")]
+    repositories: RepositoriesTable,
+    #[serde(default, skip_serializing_if = "DeploysTable::is_empty")]
+    deploys: DeploysTable,
+}
+
+/// A mailmap: the name of a file, or its names as they are stored.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum MailmapField {
+    File(PathBuf),
+    Names(BTreeMap<String, String>),
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RepositoriesTable {
+    #[serde(default)]
+    exclude: Vec<String>,
+}
+
+impl RepositoriesTable {
+    fn is_empty(&self) -> bool {
+        self.exclude.is_empty()
     }
-    let mailmap = match &file.mailmap {
-        None => mailmap::Mailmap::default(),
-        Some(path) => mailmap::parse(&read(path)?),
-    };
-    let identity = Identity::new(file.bots, file.aliases).map_err(|cycle| cycle.to_string())?;
-    Ok(identity.with_mailmap(mailmap))
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeploysTable {
+    #[serde(default)]
+    workflows: Vec<String>,
+}
+
+impl DeploysTable {
+    fn is_empty(&self) -> bool {
+        self.workflows.is_empty()
+    }
+}
+
+const EXPECTED: &str = "expected bots = [\"login\"], mailmap = \"FILE\", and the tables [aliases] of \"old\" = \
+                        \"new\", [repositories] with exclude = [\"name\"] and [deploys] with workflows = \
+                        [\"deploy.yml\"]";
+
+impl Configuration {
+    /// Parses the text of a configuration.
+    ///
+    /// The text holds `bots = ["login"]`, `mailmap = "FILE"`, a table `[aliases]` of `"old" = "new"`,
+    /// `[repositories]` with `exclude = ["name"]`, and `[deploys]` with `workflows = ["deploy.yml"]`. `read`
+    /// returns the text of the mailmap file. An alias of the table overrides the same alias of the mailmap.
+    ///
+    /// # Errors
+    /// If the text is invalid, or the mailmap cannot be read. The message is one line and names the line that
+    /// is wrong.
+    pub fn parse(text: &str, read: impl Fn(&Path) -> Result<String, String>) -> Result<Self, String> {
+        if text.len() > MAX_BYTES {
+            return Err(format!("it has {} bytes, more than {MAX_BYTES}: shorten it", text.len()));
+        }
+        let file: ConfigurationFile = toml::from_str(text).map_err(|error| {
+            let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
+            let location = line.map_or_else(String::new, |line| format!("line {line}: "));
+            let reason = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
+            format!("{location}{reason}; {EXPECTED}")
+        })?;
+        let is_blank = |name: &String| name.trim().is_empty();
+        if file.bots.iter().any(is_blank)
+            || file.aliases.iter().any(|(old, new)| is_blank(old) || is_blank(new))
+        {
+            return Err("a name in bots or [aliases] is empty: write a login".to_owned());
+        }
+        if let Some(name) = file.repositories.exclude.iter().find(|name| is_blank(name) || name.contains('/'))
+        {
+            return Err(format!(
+                "invalid repository {name:?} in exclude: write its name without the owner, such as \"sandbox\""
+            ));
+        }
+        if let Some(name) = file.deploys.workflows.iter().find(|name| !is_workflow_file(name)) {
+            return Err(format!(
+                "invalid workflow {name:?}: write the file name of a workflow, such as \"deploy.yml\""
+            ));
+        }
+        let mailmap = match file.mailmap {
+            None => Mailmap::default(),
+            Some(MailmapField::File(path)) => mailmap::parse(&read(&path)?),
+            Some(MailmapField::Names(names)) => Mailmap::from_pairs(names),
+        };
+        let identity = Identity::new(file.bots, file.aliases).map_err(|cycle| cycle.to_string())?;
+        let mut deploy_workflows = file.deploys.workflows;
+        deploy_workflows.sort();
+        deploy_workflows.dedup();
+        Ok(Configuration {
+            identity: identity.with_mailmap(mailmap).with_excluded_repos(file.repositories.exclude),
+            deploy_workflows,
+        })
+    }
+
+    /// Parses what [`Configuration::to_toml`] returned.
+    ///
+    /// # Errors
+    /// As [`Configuration::parse`], and if the text names a mailmap file.
+    pub fn parse_stored(text: &str) -> Result<Self, String> {
+        Self::parse(text, |file| {
+            Err(format!("cannot read the mailmap {} here: add its names to [aliases]", file.display()))
+        })
+    }
+
+    /// Returns the configuration as TOML that needs no other file and holds no address. Equal configurations
+    /// have equal texts.
+    pub fn to_toml(&self) -> String {
+        let pair = |(from, to): (&str, &str)| (from.to_owned(), to.to_owned());
+        let mailmap: BTreeMap<String, String> = self.identity.mailmap().iter().map(pair).collect();
+        let file = ConfigurationFile {
+            bots: self.identity.bots().map(str::to_owned).collect(),
+            mailmap: (!mailmap.is_empty()).then_some(MailmapField::Names(mailmap)),
+            aliases: self.identity.aliases().map(pair).collect(),
+            repositories: RepositoriesTable {
+                exclude: self.identity.excluded_repos().map(str::to_owned).collect(),
+            },
+            deploys: DeploysTable { workflows: self.deploy_workflows.clone() },
+        };
+        toml::to_string(&file).expect("a configuration is tables of text")
+    }
+
+    /// Returns what the configuration holds, for people: `2 bots, 5 aliases`.
+    pub fn summary(&self) -> String {
+        let identity = &self.identity;
+        let parts = [
+            (identity.bots().len(), "bot", "bots"),
+            (identity.aliases().len(), "alias", "aliases"),
+            (identity.mailmap().iter().count(), "name of a mailmap", "names of a mailmap"),
+            (identity.excluded_repos().len(), "excluded repository", "excluded repositories"),
+            (self.deploy_workflows.len(), "deploy workflow", "deploy workflows"),
+        ];
+        let parts = parts.into_iter().filter(|(count, ..)| *count > 0);
+        let parts: Vec<String> = parts
+            .map(|(count, one, many)| format!("{count} {}", if count == 1 { one } else { many }))
+            .collect();
+        if parts.is_empty() { "empty".to_owned() } else { parts.join(", ") }
+    }
+
+    /// Returns whether changing to `other` changes numbers that were computed: whether a fold differs.
+    pub fn folds_like(&self, other: &Configuration) -> bool {
+        self.identity.hash() == other.identity.hash()
+    }
+
+    /// Returns whether the repository with this name is excluded.
+    pub fn excludes(&self, repo: &str) -> bool {
+        self.identity.is_excluded_repo(repo)
+    }
+}
+
+/// Returns whether the text can be the file name of a workflow.
+fn is_workflow_file(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b' ');
+    (name.ends_with(".yml") || name.ends_with(".yaml")) && name.bytes().all(is_plain)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Identity, String> {
-        super::parse(text, |_| Err("there is no such file".to_owned()))
+    fn parse(text: &str) -> Result<Configuration, String> {
+        Configuration::parse(text, |_| Err("there is no such file".to_owned()))
     }
 
     #[test]
@@ -63,20 +204,40 @@ mod tests {
             assert_eq!(path, Path::new("people/.mailmap"));
             Ok("Ann <ann> <ann@example.org>\nBob <robert> <old-bob>\n".to_owned())
         };
-        let identity = super::parse(text, read).unwrap();
+        let identity = Configuration::parse(text, read).unwrap().identity;
         assert_eq!((identity.name("~438c4c7afe60"), identity.name("Old-Bob")), ("ann", "bob"));
         assert!(parse(text).unwrap_err().contains("no such file"));
-        let odd = super::parse(text, |_| Ok("ann@example.org".to_owned())).unwrap();
+        let odd = Configuration::parse(text, |_| Ok("ann@example.org".to_owned())).unwrap().identity;
         assert_eq!(odd.mailmap().ignored_lines(), 1);
     }
 
     #[test]
-    fn bots_and_aliases_are_parsed() {
-        let identity =
-            parse("bots = [\"ci-user\"]\n[aliases]\n\"~0123456789ab\" = \"ann\"\nold = \"ann\"\n").unwrap();
-        assert_eq!(identity.name("OLD"), "ann");
-        assert_eq!(identity.name("~0123456789ab"), "ann");
-        assert_eq!(parse("").unwrap(), Identity::default());
+    fn all_parts_are_parsed() {
+        let text = "bots = [\"ci-user\"]\n[aliases]\n\"~0123456789ab\" = \"ann\"\nold = \"ann\"\n\
+                    [repositories]\nexclude = [\"Sandbox\"]\n[deploys]\nworkflows = [\"b.yml\", \"a.yaml\"]\n";
+        let configuration = parse(text).unwrap();
+        assert_eq!(configuration.identity.name("OLD"), "ann");
+        assert_eq!(configuration.identity.name("~0123456789ab"), "ann");
+        assert!(configuration.excludes("sandBox") && !configuration.excludes("site"));
+        assert_eq!(configuration.deploy_workflows, ["a.yaml", "b.yml"]);
+        assert_eq!(configuration.summary(), "1 bot, 2 aliases, 1 excluded repository, 2 deploy workflows");
+        assert_eq!(parse("").unwrap(), Configuration::default());
+        assert_eq!(Configuration::default().summary(), "empty");
+        assert!(!configuration.folds_like(&Configuration::default()));
+    }
+
+    #[test]
+    fn the_stored_form_needs_no_file_and_holds_no_address() {
+        let text = "bots = [\"CI\"]\nmailmap = \"m\"\n[aliases]\nold = \"ann\"\n[deploys]\nworkflows = [\"d.yml\"]\n";
+        let mailmap = "Ann <ann> <ann@example.org>\nBob <bob@new.example> <bob@old.example>\n";
+        let configuration = Configuration::parse(text, |_| Ok(mailmap.to_owned())).unwrap();
+        let stored = configuration.to_toml();
+        assert!(!stored.contains('@'), "{stored}");
+        assert_eq!(Configuration::parse_stored(&stored).unwrap(), configuration);
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!("configuration_stored", stored);
+        });
+        assert_eq!(Configuration::default().to_toml(), "");
     }
 
     #[test]
@@ -87,6 +248,8 @@ mod tests {
             ("bots = [", "line 1: "),
             ("bots = [\"\"]", "empty"),
             ("[aliases]\na = \"b\"\nb = \"a\"", "leads back to itself"),
+            ("[repositories]\nexclude = [\"acme/site\"]", "acme/site"),
+            ("[deploys]\nworkflows = [\"Deploy\"]", "deploy.yml"),
         ] {
             let message = parse(text).unwrap_err();
             assert!(message.contains(expected), "{text}: {message}");

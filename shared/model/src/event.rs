@@ -134,6 +134,16 @@ impl EventId {
         EventId(format!("deployment:{deployment_id}:failure"))
     }
 
+    /// Identifies the first success of a run of a workflow.
+    pub fn workflow_run_success(run_id: i64) -> Self {
+        EventId(format!("workflow_run:{run_id}:success"))
+    }
+
+    /// Identifies the first failure of a run of a workflow that has not succeeded.
+    pub fn workflow_run_failure(run_id: i64) -> Self {
+        EventId(format!("workflow_run:{run_id}:failure"))
+    }
+
     /// Wraps an id that was read from the lake.
     pub fn from_stored(id: impl Into<String>) -> Self {
         EventId(id.into())

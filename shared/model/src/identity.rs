@@ -1,4 +1,4 @@
-//! The rules for bots and aliases.
+//! The rules for bots, aliases and excluded repositories.
 //!
 //! They are applied when a snapshot is folded and never when events are collected. A changed rule therefore
 //! reaches all of history, and can be undone.
@@ -22,6 +22,8 @@ pub struct Identity {
     bots: BTreeSet<String>,
     aliases: BTreeMap<String, String>,
     mailmap: Mailmap,
+    /// The lower-cased names of repositories whose events count nowhere.
+    excluded_repos: BTreeSet<String>,
 }
 
 /// Aliases that form a cycle. Holds the lower-cased name of one of them.
@@ -64,7 +66,34 @@ impl Identity {
             resolved.insert(from.clone(), name.clone());
         }
         let bots = bots.into_iter().map(|bot| member_key(&bot)).collect();
-        Ok(Identity { bots, aliases: resolved, mailmap: Mailmap::default() })
+        Ok(Identity { bots, aliases: resolved, ..Identity::default() })
+    }
+
+    /// Returns these rules with repositories whose events count nowhere, by name. Names are matched without
+    /// regard to case. It replaces any earlier ones.
+    #[must_use]
+    pub fn with_excluded_repos(self, names: impl IntoIterator<Item = String>) -> Self {
+        Identity { excluded_repos: names.into_iter().map(|name| name.to_lowercase()).collect(), ..self }
+    }
+
+    /// Returns whether the events of the repository with this name count nowhere.
+    pub fn is_excluded_repo(&self, name: &str) -> bool {
+        !self.excluded_repos.is_empty() && self.excluded_repos.contains(&name.to_lowercase())
+    }
+
+    /// Returns the configured bots, as lower-cased names.
+    pub fn bots(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.bots.iter().map(String::as_str)
+    }
+
+    /// Returns the aliases: pairs of a lower-cased name and the name to credit.
+    pub fn aliases(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.aliases.iter().map(|(from, to)| (from.as_str(), to.as_str()))
+    }
+
+    /// Returns the lower-cased names of the repositories whose events count nowhere.
+    pub fn excluded_repos(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.excluded_repos.iter().map(String::as_str)
     }
 
     /// Returns these rules with a mailmap. It replaces any earlier one.
@@ -142,6 +171,9 @@ impl Identity {
         }
         for (from, to) in self.mailmap.iter() {
             hasher.update(format!("mailmap {from} {to}\n"));
+        }
+        for repo in &self.excluded_repos {
+            hasher.update(format!("excluded {repo}\n"));
         }
         hex::encode(&hasher.finalize()[..8])
     }

@@ -28,6 +28,12 @@ impl Mailmap {
         self.names.is_empty()
     }
 
+    /// Restores a mailmap from what [`Mailmap::iter`] returned.
+    pub fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
+        let names = pairs.into_iter().map(|(from, to)| (member_key(&from), to)).collect();
+        Mailmap { names, ignored_lines: 0 }
+    }
+
     /// Returns the number of lines that map nothing: those without an address, and those for every author with
     /// an empty address.
     pub fn ignored_lines(&self) -> usize {

@@ -256,7 +256,8 @@ pub const CATALOGUE: &[Metric] = &[
     Metric {
         name: "releases",
         unit: "releases",
-        meaning: "releases published, excluding drafts; by default also those of bots and those without an author",
+        meaning: "releases published, excluding drafts; one that is deleted later stays counted; by default also \
+                  those of bots and those without an author",
         credited_to: "release author",
         at: "`publishedAt`",
         source: RELEASE,
@@ -265,8 +266,8 @@ pub const CATALOGUE: &[Metric] = &[
     Metric {
         name: "deploys",
         unit: "deployments",
-        meaning: "deployments that ever reached `success`, whatever their current state; by default also those \
-                  of bots and those without an author",
+        meaning: "deployments that reached `success` within 90 days of their creation, whatever their current \
+                  state; by default also those of bots and those without an author",
         credited_to: "deployment creator",
         at: "the first `success` status",
         source: DEPLOYMENT,
@@ -275,8 +276,8 @@ pub const CATALOGUE: &[Metric] = &[
     Metric {
         name: "deploy_failures",
         unit: "deployments",
-        meaning: "deployments with a `failure` or `error` status and no `success`; by default also those of \
-                  bots and those without an author",
+        meaning: "deployments with a `failure` or `error` status and no `success` within 90 days of their \
+                  creation; by default also those of bots and those without an author",
         credited_to: "deployment creator",
         at: "the first `failure` or `error` status",
         source: DEPLOYMENT,

@@ -12,6 +12,9 @@ pub enum QueryError {
     /// The store failed.
     #[error("cannot read the store")]
     Store(#[from] gam_store::Error),
+    /// The configuration of an organization cannot be read.
+    #[error("cannot read the configuration")]
+    Configuration(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A stored rollup cannot be read.
     #[error("cannot read the rollup {key}: run `github-metrics aggregate --rebuild`")]
     Unreadable {

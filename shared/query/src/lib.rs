@@ -27,7 +27,7 @@ pub use answers::{
 };
 pub use error::QueryError;
 pub use list::{ListRequest, list};
-pub use ports::QueryPorts;
+pub use ports::{IdentitySource, QueryPorts};
 
 use org_reader::{Coverage, OrgReader, ResolvedSubject};
 use values::{metric_value, metric_values};

@@ -123,7 +123,8 @@ impl<'a> OrgReader<'a> {
                 Ok(ResolvedSubject { subject, repo: Some(latest.name), member: None })
             }
             SubjectRef::Member(name) => {
-                let name = self.ports.identity.find_name(name).to_owned();
+                let identity = self.ports.identities.identity(&self.key).await;
+                let name = identity.map_err(QueryError::Configuration)?.find_name(name).to_owned();
                 Ok(ResolvedSubject { subject: Subject::member(&name), repo: None, member: Some(name) })
             }
         }

@@ -1,7 +1,9 @@
 //! What this use case needs from its host.
 
+use std::error::Error;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use gam_model::{Clock, Identity};
 use gam_store::{CheckpointStore, NameStore, RollupStore};
 
@@ -17,5 +19,23 @@ pub struct QueryPorts {
     /// The wall clock, for the default range, which ends with today.
     pub clock: Arc<dyn Clock>,
     /// Aliases, for finding a member by any of its names.
-    pub identity: Arc<Identity>,
+    pub identities: Arc<dyn IdentitySource>,
+}
+
+/// Returns the rules for bots and aliases of an organization.
+#[async_trait]
+pub trait IdentitySource: Send + Sync {
+    /// Returns the rules of the organization with this login.
+    ///
+    /// # Errors
+    /// If the rules cannot be read.
+    async fn identity(&self, org: &str) -> Result<Arc<Identity>, Box<dyn Error + Send + Sync>>;
+}
+
+/// The same rules for every organization.
+#[async_trait]
+impl IdentitySource for Identity {
+    async fn identity(&self, _org: &str) -> Result<Arc<Identity>, Box<dyn Error + Send + Sync>> {
+        Ok(Arc::new(self.clone()))
+    }
 }

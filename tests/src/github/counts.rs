@@ -34,12 +34,14 @@ impl GraphQlRequest<'_> {
     }
 
     pub(super) fn totals(&self) -> GraphQlResult {
-        let now = self.now;
+        let (now, since) = (self.now, self.time("since")?);
         let state = |thread: &Thread| objects::state(thread, now);
+        let is_recent = |issue: &&Thread| since.is_none_or(|since| issue.updated_at(now) >= since);
         self.answer_for_repos(|repo| {
             let pulls = repo.pulls.iter().map(|pull| &pull.thread).filter(|thread| thread.exists(now));
             let pulls: Vec<&str> = pulls.map(state).collect();
-            let issues: Vec<&str> = repo.issues.iter().filter(|issue| issue.exists(now)).map(state).collect();
+            let issues = repo.issues.iter().filter(|issue| issue.exists(now)).filter(is_recent);
+            let issues: Vec<&str> = issues.map(state).collect();
             let total =
                 |all: &[&str], state| json!({ "totalCount": all.iter().filter(|it| **it == state).count() });
             Ok(json!({
@@ -118,6 +120,7 @@ impl GraphQlRequest<'_> {
                     "number": pull.thread.number,
                     "state": objects::state(&pull.thread, self.now),
                     "updatedAt": objects::timestamp(pull.updated_at(self.now)),
+                    "reviews": { "totalCount": pull.reviews.iter().filter_map(|it| it.submitted(self.now)).count() },
                 }),
             });
             self.states("pullRequests", entries.collect())
@@ -138,6 +141,30 @@ impl GraphQlRequest<'_> {
             });
             self.states("issues", entries.collect())
         })
+    }
+
+    /// Looks up the threads whose numbers are in the document.
+    pub(super) fn threads_by_number(&self) -> GraphQlResult {
+        let (mut threads, mut errors) = (serde_json::Map::new(), Vec::new());
+        let Some(repo) = self.repo() else { return self.answer_for_repo(|_| Ok(Value::Null)) };
+        for part in self.document.split("(number:").collect::<Vec<_>>().windows(2) {
+            let (alias, field) =
+                part[0].rsplit(['{', ' ']).next().and_then(|it| it.split_once(':')).unwrap_or_default();
+            let number = part[1].split(')').next().and_then(|number| number.parse::<i64>().ok());
+            let mut numbers: Vec<&Thread> = match field {
+                "issue" => repo.issues.iter().collect(),
+                _ => repo.pulls.iter().map(|pull| &pull.thread).collect(),
+            };
+            numbers.retain(|thread| thread.exists(self.now) && Some(thread.number) == number);
+            if numbers.is_empty() {
+                let message = format!("Could not resolve to the {field} with that number.");
+                errors.push(json!({ "type": "NOT_FOUND", "path": ["node", alias], "message": message }));
+            }
+            let node = numbers.first().map(|thread| json!({ "number": thread.number }));
+            threads.insert(alias.to_owned(), node.unwrap_or(Value::Null));
+        }
+        self.answer_for_repo(|_| Ok(Value::Object(threads)))
+            .map(|(data, more)| (data, [errors, more].concat()))
     }
 
     /// Answers the permission check: the token can read everything but the world's forbidden fields.

@@ -273,8 +273,9 @@ fn add_releases(repo: &mut Repo, people: &People, rng: &mut Rng, ids: &mut Ids) 
                 with_change(ReleaseChange::Drafted, rng);
                 with_change(ReleaseChange::Published, rng);
             }
+            // A draft that is deleted. A published one that is deleted would stay counted only if it was read.
             2 => {
-                with_change(ReleaseChange::Published, rng);
+                with_change(ReleaseChange::Drafted, rng);
                 with_change(ReleaseChange::Deleted, rng);
             }
             _ => release.changes.push((created_at, ReleaseChange::Published)),

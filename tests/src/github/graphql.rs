@@ -65,6 +65,7 @@ impl<'a> GraphQlRequest<'a> {
             "HistoryLight" => self.commits(),
             "PullRequestsLight" => self.pull_states(),
             "IssuesLight" => self.issue_states(),
+            "ThreadsByNumber" => self.threads_by_number(),
             "PullRequestsById" => self.pulls_by_id(),
             "IssuesById" => self.issues_by_id(),
             "ReleasesById" => self.releases_by_id(),
@@ -99,7 +100,7 @@ impl<'a> GraphQlRequest<'a> {
             .ok_or_else(|| format!("Variable ${name} of type Boolean! was not given."))
     }
 
-    fn repo(&self) -> Option<&'a Repo> {
+    pub(super) fn repo(&self) -> Option<&'a Repo> {
         let id = self.text("repo")?;
         self.world.repos.iter().find(|repo| objects::repo_node_id(repo) == id && repo.exists(self.now))
     }
@@ -457,7 +458,7 @@ fn probe_repo(world: &World, repo: &Repo, now: Time) -> Value {
         "name": repo.name(now),
         "isArchived": repo.is_archived,
         "pushedAt": repo.pushed_at(now).map(objects::timestamp),
-        "defaultBranchRef": repo.tip(now).map(|tip| json!({ "target": { "oid": tip } })),
+        "defaultBranchRef": repo.tip(now).map(|tip| json!({ "name": "main", "target": { "oid": tip } })),
         "pullRequests": newest_of(pulls.map(|pull| changed(pull.updated_at(now))).collect()),
         "issues": newest_of(issues.map(|issue| changed(issue.updated_at(now))).collect()),
         "releases": newest_of(releases.map(|it| {

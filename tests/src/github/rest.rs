@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::objects::timestamp;
-use super::world::{AccountKind, Commit, Repo, Time, World};
+use super::world::{AccountKind, Commit, Repo, Time, WorkflowRun, World};
 
 /// A response: status, body, and link to the next page.
 pub(super) struct RestResponse {
@@ -41,12 +41,95 @@ pub(super) fn get(world: &World, now: Time, path: &str, query: &str, host: &str)
                 _ => not_found(),
             }
         }
+        ["", "repos", owner, name, "actions", rest @ ..] if owner.eq_ignore_ascii_case(&world.org) => {
+            let mut repos = world.repos.iter().filter(|repo| repo.exists(now));
+            match repos.find(|repo| repo.name(now).eq_ignore_ascii_case(name)) {
+                Some(repo) => actions(repo, now, rest, query),
+                None => not_found(),
+            }
+        }
         _ => not_found(),
     }
 }
 
+/// Answers a request about workflow runs: a list of those of a workflow, or an earlier attempt of one.
+fn actions(repo: &Repo, now: Time, path: &[&str], query: &str) -> RestResponse {
+    let started = repo.workflow_runs.iter().filter(|run| run.attempts[0].0 <= now);
+    match path {
+        ["workflows", workflow, "runs"] => {
+            let branch = query_text(query, "branch").unwrap_or_default();
+            let created = query_text(query, "created").map(|range| {
+                let (first, last) = range.split_once("..").expect("a range");
+                [first, last].map(|time| time.replace("%3A", ":").parse::<Time>().expect("a time"))
+            });
+            let is_known = repo.workflow_runs.iter().any(|run| run.workflow == *workflow);
+            if !is_known {
+                return not_found();
+            }
+            let mut runs: Vec<&WorkflowRun> = started
+                .filter(|run| run.workflow == *workflow && run.branch == branch)
+                .filter(|run| created.is_none_or(|[first, last]| (first..=last).contains(&run.attempts[0].0)))
+                .collect();
+            runs.sort_by_key(|run| std::cmp::Reverse((run.attempts[0].0, run.id)));
+            // GitHub returns this many at most if it filters.
+            runs.truncate(1_000);
+            let (per_page, page) =
+                (query_number(query, "per_page").unwrap_or(30), query_number(query, "page").unwrap_or(1));
+            let page = runs.iter().skip((page - 1) * per_page).take(per_page);
+            let page: Vec<Value> = page.map(|run| workflow_run(run, None, now)).collect();
+            response(200, json!({ "total_count": runs.len(), "workflow_runs": page }))
+        }
+        ["runs", id, "attempts", attempt] => {
+            let run = started.into_iter().find(|run| run.id.to_string() == *id);
+            let attempt = attempt.parse::<usize>().ok();
+            let exists = |run: &&WorkflowRun| attempt.is_some_and(|it| it > 0 && it <= run.attempts.len());
+            match run.filter(exists) {
+                Some(run) => response(200, workflow_run(run, attempt, now)),
+                None => not_found(),
+            }
+        }
+        _ => not_found(),
+    }
+}
+
+/// Returns an attempt of a run, the last one if `attempt` is `None`.
+fn workflow_run(run: &WorkflowRun, attempt: Option<usize>, now: Time) -> Value {
+    let last = run.attempts.iter().filter(|(started, _)| *started <= now).count();
+    let attempt = attempt.unwrap_or(last);
+    let (started, end) = run.attempts[attempt - 1];
+    let conclusion = end.filter(|(ended, _)| *ended <= now).map(|(_, conclusion)| conclusion);
+    let actor = run.actor.as_ref().map(|account| {
+        let (suffix, kind) = match account.kind {
+            AccountKind::User => ("", "User"),
+            AccountKind::Bot => ("[bot]", "Bot"),
+        };
+        json!({ "login": format!("{}{suffix}", account.login), "id": account.id, "type": kind })
+    });
+    json!({
+        "id": run.id,
+        "event": run.event,
+        "head_branch": run.branch,
+        "head_sha": format!("{:040x}", run.id),
+        "status": if conclusion.is_some() { "completed" } else { "in_progress" },
+        "conclusion": conclusion,
+        "run_attempt": attempt,
+        "created_at": timestamp(run.attempts[0].0),
+        "run_started_at": timestamp(started),
+        "actor": actor,
+        "head_repository": { "id": run.head_repo },
+    })
+}
+
+fn query_text<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value)
+}
+
 fn query_number(query: &str, name: &str) -> Option<usize> {
-    query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name)?.1.parse().ok()
+    query_text(query, name)?.parse().ok()
 }
 
 fn compare(

@@ -9,6 +9,7 @@ use hyper::body::{Frame, Incoming};
 use hyper::http::response::Builder;
 use hyper::{Method, Response};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::faults::{Fault, FaultScript};
 use super::graphql::{self, operation};
@@ -146,6 +147,7 @@ struct ReceivedRequest {
     query: String,
     host: String,
     is_get: bool,
+    if_none_match: String,
     body: Value,
 }
 
@@ -179,6 +181,7 @@ async fn handle(
         query: parts.uri.query().unwrap_or_default().to_owned(),
         host: header("host"),
         is_get: parts.method == Method::GET,
+        if_none_match: header("if-none-match"),
         body: serde_json::from_slice(&body).unwrap_or_default(),
     };
     let mut state = lock(&state);
@@ -246,7 +249,11 @@ impl DoubleState {
 
     fn respond(&self, request: &ReceivedRequest, remaining: u64) -> Result<Response<Body>, io::Error> {
         let rest::RestResponse { status, body, link } = self.answer(request);
-        let head = self.head(status, remaining, 3600);
+        let etag = format!("\"{}\"", hex::encode(Sha256::digest(body.to_string())));
+        if request.is_get && request.if_none_match == etag {
+            return response(self.head(304, remaining, 3600), String::new());
+        }
+        let head = self.head(status, remaining, 3600).header("etag", etag);
         response(link.into_iter().fold(head, |head, link| head.header("link", link)), body.to_string())
     }
 

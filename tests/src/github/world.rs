@@ -326,6 +326,25 @@ pub struct Deployment {
     pub statuses: Vec<(Time, &'static str)>,
 }
 
+/// A run of a GitHub Actions workflow.
+#[derive(Debug, Clone)]
+pub struct WorkflowRun {
+    /// GitHub's numeric id.
+    pub id: i64,
+    /// Name of the workflow's file.
+    pub workflow: String,
+    /// Branch.
+    pub branch: String,
+    /// What started it: `push`, `schedule` and others.
+    pub event: &'static str,
+    /// Id of the repository that has the branch. Another one for a fork.
+    pub head_repo: i64,
+    /// Account that started it.
+    pub actor: Actor,
+    /// Starts of its attempts, oldest first, each with its end and conclusion. `None` if it never ends.
+    pub attempts: Vec<(Time, Option<(Time, &'static str)>)>,
+}
+
 /// A repository.
 #[derive(Debug, Clone)]
 pub struct Repo {
@@ -345,6 +364,8 @@ pub struct Repo {
     pub releases: Vec<Release>,
     /// Its deployments.
     pub deployments: Vec<Deployment>,
+    /// Its workflow runs.
+    pub workflow_runs: Vec<WorkflowRun>,
     /// Whether it is a fork.
     pub is_fork: bool,
     /// Whether it is archived.
@@ -369,6 +390,7 @@ impl Repo {
             issues: Vec::new(),
             releases: Vec::new(),
             deployments: Vec::new(),
+            workflow_runs: Vec::new(),
             is_fork: false,
             is_archived: false,
             is_blocked: false,

@@ -155,6 +155,10 @@ fn githubs_example_responses_can_be_deserialized() {
     assert!(!app.name.is_empty());
     let token: rest::InstallationToken = example(&description, &rest::INSTALLATION_TOKEN);
     assert!(token.token.starts_with("ghs_"));
+    let runs: rest::WorkflowRunsPage = example(&description, &rest::WORKFLOW_RUNS);
+    assert!(runs.workflow_runs[0].head_repository.is_some() && runs.workflow_runs[0].actor.is_some());
+    let attempt: rest::WorkflowRun = example(&description, &rest::WORKFLOW_RUN_ATTEMPT);
+    assert_eq!(attempt.run_attempt, Some(1));
 }
 
 /// The tests of this file.

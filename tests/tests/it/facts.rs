@@ -1,6 +1,7 @@
 //! Small worlds, each with one thing that makes counting hard. Each is collected step by step and in one
 //! backfill, and must always match the reference.
 
+use chrono::TimeDelta;
 use gam_tests::answers::{assert_matches_reference, assert_same_answers};
 use gam_tests::github::Double;
 use gam_tests::github::world::{
@@ -258,45 +259,50 @@ fn a_deployment_can_succeed_long_after_it_failed() {
 }
 
 #[test]
-fn a_failure_counts_until_its_deployment_is_deleted() {
-    let failed = |id, created: &str| deployment(id, created, vec![(at(created), "FAILURE")]);
+fn what_was_deployed_stays_counted_after_it_is_deleted() {
+    let of_state = |id, created: &str, state| deployment(id, created, vec![(at(created), state)]);
     let mut world = world_of(|repo| {
-        let push = repo.commit(&[], at("2024-01-02"), &signed_by(ann()), Some([1, 0, 1]));
-        repo.push(at("2024-01-02"), &push);
         repo.deployments = vec![
-            failed(1, "2024-02-01"),
-            failed(2, "2024-01-04"),
-            failed(3, "2024-02-05"),
-            failed(4, "2024-02-07"),
+            of_state(1, "2024-02-01", "FAILURE"),
+            of_state(2, "2024-02-02", "SUCCESS"),
+            of_state(3, "2024-02-05", "FAILURE"),
         ];
     });
-    let now = at("2024-02-10");
-    let double = Double::start(world.clone(), now);
+    let double = Double::start(world.clone(), at("2024-02-10"));
     let sandbox = Sandbox::with_github(&double);
-    let step = |world: &World| {
-        double.set_world(world.clone());
-        collect_and_aggregate(&sandbox, &world.org);
-        org_metric(&sandbox, "deploy_failures")
-    };
-    assert_eq!(step(&world), 4);
-    // One is hidden, and neither the list's length nor its newest entry reveals it. While the repository is
-    // blocked, nothing is retracted.
-    world.repos[0].deployments[0] = deployment(5, "2024-02-01", vec![(at("2024-02-01"), "PENDING")]);
-    world.repos[0].is_blocked = true;
-    assert_eq!(step(&world), 4);
-    world.repos[0].is_blocked = false;
-    assert_eq!(step(&world), 3);
-    assert_matches_reference(sandbox.serve().address(), &world, now, &full_range());
-    // The newest one is deleted, and then all others.
-    world.repos[0].deployments.pop();
-    assert_eq!(step(&world), 2);
-    assert_matches_reference(sandbox.serve().address(), &world, now, &full_range());
+    collect_and_aggregate(&sandbox, &world.org);
+    let counts = || ["deploys", "deploy_failures"].map(|metric| org_metric(&sandbox, metric));
+    assert_eq!(counts(), [1, 2]);
     world.repos[0].deployments.clear();
-    assert_eq!(step(&world), 0);
-    assert_matches_reference(sandbox.serve().address(), &world, now, &full_range());
-    let backfill = Sandbox::with_github(&double);
-    collect_and_aggregate(&backfill, &world.org);
-    assert_same_answers(&fetch_answers(&backfill, &world, now), &fetch_answers(&sandbox, &world, now));
+    double.set_world(world.clone());
+    collect_and_aggregate(&sandbox, &world.org);
+    assert_eq!(counts(), [1, 2]);
+    // Long after, nothing of them is requested any more.
+    double.set_now(at("2024-05-20"));
+    collect_and_aggregate(&sandbox, &world.org);
+    let before = double.request_count();
+    collect_and_aggregate(&sandbox, &world.org);
+    assert_eq!(double.request_count() - before, 1, "{:?}", &double.log()[before..]);
+    assert_eq!(counts(), [1, 2]);
+}
+
+#[test]
+fn a_success_after_90_days_does_not_count() {
+    let failed = |id, succeeded: &str| {
+        let statuses = vec![(at("2024-01-03"), "FAILURE"), (at(succeeded), "SUCCESS")];
+        deployment(id, "2024-01-02", statuses)
+    };
+    let world = world_of(|repo| {
+        // The 90 days end with 2024-04-01.
+        repo.deployments = vec![failed(1, "2024-04-01"), failed(2, "2024-04-01T00:00:01Z")];
+        repo.deployments.push(deployment(3, "2024-01-02", vec![(at("2024-04-02"), "ERROR")]));
+    });
+    // One reading after 90 days is final, whether an earlier run has read them or not.
+    for times in [&["2024-02-10", "2024-03-31", "2024-04-02", "2024-04-20"][..], &["2024-04-20"]] {
+        let sandbox = collect_in_steps(&world, times);
+        let counts = ["deploys", "deploy_failures"].map(|metric| org_metric(&sandbox, metric));
+        assert_eq!(counts, [1, 1]);
+    }
 }
 
 #[test]
@@ -324,15 +330,36 @@ fn a_release_counts_at_its_last_publication() {
             release(
                 3,
                 "2024-01-06",
-                vec![(at("2024-01-06"), published), (at("2024-01-16"), ReleaseChange::Deleted)],
+                vec![(at("2024-01-06"), published), (at("2024-01-16"), ReleaseChange::Drafted)],
             ),
-            release(4, "2024-01-08", Vec::new()),
+            // A draft that is deleted: only the length of the list shows that it has changed.
+            release(4, "2024-01-08", vec![(at("2024-01-16"), ReleaseChange::Deleted)]),
         ];
         let push = repo.commit(&[], at("2024-01-02"), &signed_by(ann()), Some([1, 1, 1]));
         repo.push(at("2024-01-24"), &push);
     });
     let sandbox = collect_in_steps(&world, &["2024-01-10", "2024-01-20", "2024-01-30"]);
     assert_eq!(org_metric(&sandbox, "releases"), 2);
+}
+
+#[test]
+fn deleted_nightlies_stay_counted() {
+    let nightly = |night: i64| {
+        let created_at = at("2024-01-02") + TimeDelta::days(night);
+        let (published, deleted) = (created_at + TimeDelta::hours(1), created_at + TimeDelta::days(5));
+        let changes = vec![(published, ReleaseChange::Published), (deleted, ReleaseChange::Deleted)];
+        Release { id: night, tag: format!("nightly-{night}"), author: ann(), created_at, changes }
+    };
+    let world = world_of(|repo| repo.releases = (1..=20).map(nightly).collect());
+    let double = Double::start(world, at("2024-01-02"));
+    let sandbox = Sandbox::with_github(&double);
+    for days in [3, 7, 11, 15, 19, 22, 60] {
+        double.set_now(at("2024-01-02") + TimeDelta::days(days));
+        collect_and_aggregate(&sandbox, "acme");
+    }
+    assert_eq!(org_metric(&sandbox, "releases"), 20);
+    sandbox.run(&["collect", "acme", "--reconcile"]).expect_status(0);
+    assert_eq!(org_metric(&sandbox, "releases"), 20);
 }
 
 #[test]

@@ -112,6 +112,44 @@ fn commits_behind_one_with_an_early_date_are_found() {
 }
 
 #[test]
+fn commits_behind_a_wrong_date_are_found_in_a_very_long_history() {
+    let ann = Account::user("Ann", 11);
+    let author = Signature::new("Ann", "ann@work.example", Some(ann));
+    let mut world = World::new("Long-Works");
+    let mut repo = Repo::new(60_000, "older", at("2000-01-01"));
+    let (mut tip, mut date) = (None::<String>, at("2001-01-01"));
+    let commit = |repo: &mut Repo, tip: &mut Option<String>, date: Time| {
+        let parents: Vec<&str> = tip.as_deref().into_iter().collect();
+        *tip = Some(repo.commit(&parents, date, &author, Some([3, 1, 1])));
+    };
+    for _ in 0..20_500 {
+        date += TimeDelta::hours(7);
+        commit(&mut repo, &mut tip, date);
+    }
+    assert!(date < at("2023-01-01"), "{date}");
+    // Nine commits of 2024. The clock of the one in the middle, the tenth, was wrong.
+    for day in ["01", "02", "03", "04", "05"] {
+        commit(&mut repo, &mut tip, at(&format!("2024-04-{day}")));
+    }
+    commit(&mut repo, &mut tip, at("2019-04-05"));
+    for day in ["06", "07", "08", "09"] {
+        commit(&mut repo, &mut tip, at(&format!("2024-04-{day}")));
+    }
+    repo.push(settled_at() - TimeDelta::days(1), &tip.expect("a tip"));
+    world.repos.push(repo);
+    let double = Double::start(world.clone(), settled_at());
+    let sandbox = Sandbox::with_github(&double);
+    sandbox.run(&["collect", &world.org, "--since", "2024-01-01"]).expect_status(0);
+    // The search ends as soon as all nine are found.
+    assert!(double.count_of("HistoryLight") <= 2, "{:?}", double.log());
+    sandbox.run(&["aggregate"]).expect_status(0);
+    let range = [(day("2024-01-01"), day("2024-05-01"))];
+    assert_matches_reference(sandbox.serve().address(), &world, settled_at(), &range);
+    let shown = sandbox.run(&["collect", &world.org, "--reconcile"]).expect_status(0);
+    assert!(shown.text().contains("nothing differs"), "{shown:?}");
+}
+
+#[test]
 fn tips_that_cannot_be_compared_are_read_completely() {
     let mut world = world(None);
     let double = Double::start(world.clone(), settled_at());

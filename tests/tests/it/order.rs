@@ -45,7 +45,8 @@ fn aggregate_rounds(
     rounds: Vec<Vec<Vec<Event>>>,
 ) -> BTreeMap<String, String> {
     let sandbox = Sandbox::new();
-    std::fs::write(sandbox.dir().join("github-metrics.toml"), configuration).expect("it is written");
+    std::fs::write(sandbox.dir().join("people.toml"), configuration).expect("it is written");
+    sandbox.run(&["config", "set", "people.toml", &world.org]).expect_status(0);
     for batches in rounds {
         write_batches(&sandbox.lake_dir(), &world.org, batches);
         sandbox.run(&["aggregate"]).expect_status(0);

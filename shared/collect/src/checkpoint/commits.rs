@@ -136,6 +136,18 @@ pub struct CommitWalk {
     pub covers: CoveredCommits,
     /// The windows that are left to read. A long history has several, which are read in parallel.
     pub windows: Vec<HistoryWindow>,
+    /// The commits that the complete history is searched for; `None` if the list of the span has them all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<HistorySearch>,
+}
+
+/// A search of the complete history for the commits of a span. It ends when all of them are found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistorySearch {
+    /// Number of commits in the span, as GitHub counts them.
+    pub expected: i64,
+    /// Number of them that were found.
+    pub found: i64,
 }
 
 /// A span of committer dates of a walk. Both ends belong to it.
@@ -153,7 +165,8 @@ pub struct HistoryWindow {
 impl CommitWalk {
     /// A walk through one window, from its newest commit to its oldest.
     pub fn new(covers: CoveredCommits, since: DateTime<Utc>, until: Option<DateTime<Utc>>) -> Self {
-        CommitWalk { covers, windows: vec![HistoryWindow { since: Some(since), until, cursor: None }] }
+        let windows = vec![HistoryWindow { since: Some(since), until, cursor: None }];
+        CommitWalk { covers, windows, search: None }
     }
 }
 

@@ -10,9 +10,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{
-    CommitWalk, CommitsCheckpoint, CoveredCommits, DeploymentsCheckpoint, DeploymentsWalk, HistoryWindow,
-    MoveStep, PendingLineCounts, ProbedReleases, ReleasesCheckpoint, RepoCheckpoint, ThreadsCheckpoint,
-    ThreadsWalk, TipMove, UnsettledDeployment, WalkDirection,
+    CommitWalk, CommitsCheckpoint, CoveredCommits, DeploymentsCheckpoint, DeploymentsWalk, HistorySearch,
+    HistoryWindow, MoveStep, PendingLineCounts, ProbedReleases, ReleasesCheckpoint, RepoCheckpoint,
+    ThreadsCheckpoint, ThreadsWalk, TipMove, UnsettledDeployment, UnsettledRun, WalkDirection,
+    WorkflowCheckpoint, WorkflowRunWalk,
 };
 
 fn at(day: u32) -> DateTime<Utc> {
@@ -35,7 +36,11 @@ fn full_commits(step: MoveStep) -> CommitsCheckpoint {
     let window = HistoryWindow { since: Some(at(3)), until: Some(at(4)), cursor: Some("c1".to_owned()) };
     CommitsCheckpoint {
         covered: Some(covered("a1")),
-        walk: Some(CommitWalk { covers: covered("a2"), windows: vec![window] }),
+        walk: Some(CommitWalk {
+            covers: covered("a2"),
+            windows: vec![window],
+            search: Some(HistorySearch { expected: 9, found: 4 }),
+        }),
         tip_move: Some(TipMove { to: "a3".to_owned(), step }),
         version: CommitVersion::initial(DateTime::from_timestamp(3, 0)),
         pending_line_counts: PendingLineCounts {
@@ -54,13 +59,35 @@ fn full_threads() -> ThreadsCheckpoint {
         covered_from: Some(at(7)),
         watermark: Some(at(8)),
         total: 20,
+        counted: Some(21),
+        newest_number: Some(30),
+        is_short: true,
         walk: Some(ThreadsWalk {
             watermark: Some(at(9)),
             lower_bound: at(10),
             total: 21,
             directions: directions.into(),
+            opened: [31, 32].into(),
         }),
         page_size: page_size(),
+    }
+}
+
+fn full_workflow() -> WorkflowCheckpoint {
+    WorkflowCheckpoint {
+        covered_from: Some(at(1)),
+        watermark: Some(at(2)),
+        unsettled: [(51, UnsettledRun { created_at: at(3), attempts: 1 })].into(),
+        read_again_from: Some(at(4)),
+        etag: Some("\"a6\"".to_owned()),
+        answered_from: Some(at(5)),
+        absent_at: Some("a7".to_owned()),
+        walk: Some(WorkflowRunWalk {
+            watermark: Some(at(6)),
+            lower_bound: at(7),
+            reached: at(8),
+            recheck_from: Some(at(9)),
+        }),
     }
 }
 
@@ -83,13 +110,10 @@ fn full_repo() -> RepoCheckpoint {
             total: 3,
             unsettled: [(
                 41,
-                UnsettledDeployment {
-                    node_id: "DE_41".to_owned(),
-                    created_at: at(17),
-                    failed_at: Some(at(18)),
-                },
+                UnsettledDeployment { node_id: "DE_41".to_owned(), created_at: at(17), has_failed: true },
             )]
             .into(),
+            read_again_from: Some(at(18)),
             walk: Some(DeploymentsWalk {
                 watermark: Some(at(19)),
                 active_at: Some(at(20)),
@@ -99,6 +123,7 @@ fn full_repo() -> RepoCheckpoint {
             }),
             page_size: page_size(),
         },
+        workflows: [("deploy.yml".to_owned(), full_workflow())].into(),
         state: Some(RepoState::Archived),
     }
 }

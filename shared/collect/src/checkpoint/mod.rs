@@ -9,16 +9,21 @@ mod deployments;
 mod format;
 mod releases;
 mod threads;
+mod workflow_runs;
+
+use std::collections::BTreeMap;
 
 use gam_github::RepoState;
 use serde::{Deserialize, Serialize};
 
 pub use commits::{
-    CommitWalk, CommitsCheckpoint, CoveredCommits, HistoryWindow, MoveStep, PendingLineCounts, TipMove,
+    CommitWalk, CommitsCheckpoint, CoveredCommits, HistorySearch, HistoryWindow, MoveStep, PendingLineCounts,
+    TipMove,
 };
 pub use deployments::{DeploymentsCheckpoint, DeploymentsWalk, UnsettledDeployment};
 pub use releases::{ProbedReleases, ReleasesCheckpoint};
 pub use threads::{ThreadsCheckpoint, ThreadsWalk, WalkDirection};
+pub use workflow_runs::{UnsettledRun, WorkflowCheckpoint, WorkflowRunWalk};
 
 /// How far a repository has been read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +39,9 @@ pub struct RepoCheckpoint {
     pub releases: ReleasesCheckpoint,
     /// Deployments.
     pub deployments: DeploymentsCheckpoint,
+    /// Runs of the workflows that count as deployments, by the name of the workflow's file.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub workflows: BTreeMap<String, WorkflowCheckpoint>,
     /// Why nothing new may come from the repository. What was collected stays.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<RepoState>,

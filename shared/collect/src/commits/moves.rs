@@ -196,8 +196,8 @@ impl CommitReader<'_> {
         self.walk(walk).await
     }
 
-    /// Retracts the history of the old tip, page by page. If the list of its covered span misses commits,
-    /// the complete history is retracted: retracting a commit that was never collected changes nothing.
+    /// Retracts the history of the old tip, page by page. If the list of its covered span misses commits, they
+    /// are looked for in the complete history.
     async fn retract_history(
         &mut self,
         mut old: CoveredCommits,
@@ -214,7 +214,7 @@ impl CommitReader<'_> {
                 .commits(&self.context.repo, &old.tip, span, cursor.as_deref(), with_counts, &mut size)
                 .await
             {
-                Ok(page) if self.must_read_complete_history(&page) => {
+                Ok(page) if self.search_for_hidden(&page).is_some() => {
                     old.since = DateTime::UNIX_EPOCH;
                     continue;
                 }
@@ -239,7 +239,10 @@ impl CommitReader<'_> {
             };
             has_saved_cursor = false;
             let version = self.checkpoint.version.retraction();
-            let retractions = page.entries.iter().map(|commit| {
+            // The complete history has commits that were never collected.
+            let collected_from = self.checkpoint.covered.as_ref().map_or(old.since, |covered| covered.since);
+            let collected = page.entries.iter().filter(|commit| commit.committed_date >= collected_from);
+            let retractions = collected.map(|commit| {
                 let event = self.context.event_builder.commit(commit, version);
                 Event { retracted: true, ..event }
             });

@@ -7,13 +7,11 @@ use futures::stream::FuturesUnordered;
 use gam_github::{CommitPage, Error, PageSize};
 
 use super::{CommitReader, windows};
-use crate::checkpoint::{CommitWalk, HistoryWindow};
+use crate::checkpoint::{CommitWalk, HistorySearch, HistoryWindow};
 use crate::context::{ReadError, is_cursor_rejected};
 
 /// How many history windows are read in parallel at most.
 const MAX_PARALLEL_WINDOWS: usize = 10;
-/// Up to how many commits a complete history is read if the list of a span misses some of its commits.
-const MAX_COMPLETE_HISTORY: i64 = 20_000;
 
 /// How far a window has been read.
 struct WindowProgress {
@@ -51,13 +49,19 @@ impl CommitReader<'_> {
     /// Walks through the history of a tip: its windows in parallel, each page by page.
     pub(super) async fn walk(&mut self, mut walk: CommitWalk) -> Result<(), ReadError> {
         let (github, repo, tip) = (self.github, &self.context.repo, walk.covers.tip.clone());
+        let covered_since = walk.covers.since;
         let fetch = |mut progress: WindowProgress| {
             let tip = &tip;
             async move {
                 let HistoryWindow { since, until, cursor } = &progress.window;
-                let (span, with_counts) = ((*since, *until), progress.is_untouched);
-                let size = &mut progress.page_size;
-                let page = github.commits(repo, tip, span, cursor.as_deref(), with_counts, size).await;
+                let (cursor, size) = (cursor.as_deref(), &mut progress.page_size);
+                let page = match since {
+                    Some(_) => {
+                        let (span, with_counts) = ((*since, *until), progress.is_untouched);
+                        github.commits(repo, tip, span, cursor, with_counts, size).await
+                    }
+                    None => github.commits_since(repo, tip, covered_since, *until, cursor, size).await,
+                };
                 (progress, page)
             }
         };
@@ -88,6 +92,7 @@ impl CommitReader<'_> {
                         && is_cursor_rejected(&error) =>
                 {
                     progress.window.cursor = None;
+                    walk.search.iter_mut().for_each(|search| search.found = 0);
                     open.push_front(progress);
                     continue;
                 }
@@ -103,13 +108,20 @@ impl CommitReader<'_> {
             }
             progress.window.cursor.clone_from(&page.next);
             progress.has_saved_cursor = false;
-            if is_first && self.must_read_complete_history(&page) {
+            if is_first && let Some(search) = self.search_for_hidden(&page) {
                 // The complete history holds the commits of this page too: they are read again.
+                walk.search = Some(search);
                 walk.windows =
                     vec![HistoryWindow { since: None, until: progress.window.until, cursor: None }];
                 open = start(&walk.windows, self.checkpoint.page_size);
                 self.save_walk(&walk, &page).await?;
                 continue;
+            }
+            if let Some(search) = walk.search.as_mut().filter(|_| progress.window.since.is_none()) {
+                search.found += page.entries.len() as i64;
+                if search.found >= search.expected {
+                    progress.window.cursor = None;
+                }
             }
             let window = walk.windows.iter_mut().find(|window| window.since == progress.window.since);
             window.into_iter().for_each(|window| window.clone_from(&progress.window));
@@ -137,29 +149,19 @@ impl CommitReader<'_> {
         failure.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// Returns whether the list of a span misses commits of the span, and the complete history is short
-    /// enough to be read instead. The list stops at a commit whose date lies before the span, though commits
-    /// behind it may lie within, if somebody's clock was wrong.
-    pub(super) fn must_read_complete_history(&self, first: &CommitPage) -> bool {
-        let Some(counted) = first.counts.filter(|counted| counted.listed < counted.in_span) else {
-            return false;
-        };
+    /// Returns what to look for in the complete history if the list of a span misses commits of the span; `None`
+    /// if it misses none. The list stops at a commit whose date lies before the span, though commits behind it
+    /// may lie within, if somebody's clock was wrong.
+    pub(super) fn search_for_hidden(&self, first: &CommitPage) -> Option<HistorySearch> {
+        let counted = first.counts.filter(|counted| counted.listed < counted.in_span)?;
         let (repo, hidden) = (&self.context.repo.name, counted.in_span - counted.listed);
-        if counted.up_to > MAX_COMPLETE_HISTORY {
-            tracing::warn!(
-                repo,
-                hidden,
-                "commits behind one with a wrong date are left out: the history is too long to read \
-                 completely"
-            );
-            return false;
-        }
         tracing::info!(
             repo,
             hidden,
-            "commits lie behind one with a wrong date: reading the complete history"
+            commits = counted.up_to,
+            "commits lie behind one with a wrong date: looking for them in the complete history"
         );
-        true
+        Some(HistorySearch { expected: counted.in_span, found: 0 })
     }
 
     /// Sends the commits of a page that the walk covers, and saves what is left of the walk.

@@ -1,16 +1,15 @@
-//! Compares commits: the number that GitHub counts with that in the snapshots, and the commits themselves if
-//! the numbers differ.
+//! Compares commits: the number that GitHub counts with that in the lake, and the commits themselves if the
+//! numbers differ.
 
 use std::collections::{BTreeSet, HashMap};
 
-use chrono::{DateTime, Utc};
 use gam_github::Error;
-use gam_model::{CommitVersion, Event, EventKind};
+use gam_model::{CommitVersion, Event};
 use gam_store::Checkpoint;
 use gam_store::keys::CheckpointKey;
 
-use super::RepoComparison;
-use super::snapshots::for_each_event;
+use super::repairs::CommitRows;
+use super::{Reconciliation, RepoComparison, write_repair};
 use crate::CollectError;
 use crate::checkpoint::{CommitsCheckpoint, CoveredCommits, RepoCheckpoint};
 
@@ -20,43 +19,29 @@ const MAX_LISTED_COMMITS: usize = 100_000;
 const MAX_UNLISTED_COMMITS: usize = 100;
 
 impl RepoComparison<'_> {
-    /// Compares the commits reachable from the covered tip, and repairs the differences. `total` is GitHub's
-    /// number of them.
+    /// Compares the number of commits reachable from the covered tip, and lists the commits if it differs.
+    /// `total` is GitHub's number of them.
     pub(super) async fn compare_commits(
         &mut self,
         checkpoint: &CommitsCheckpoint,
         total: i64,
     ) -> Result<(), CollectError> {
         let Some(covered) = &checkpoint.covered else { return Ok(()) };
-        if total == self.stored.count_commits(covered.since, covered.until) {
+        let stored = self.stored.count_commits(covered.since, covered.until);
+        if total == stored {
             return Ok(());
         }
-        let Some(listed) = self.list_commits(covered, total).await? else {
-            let repo = &self.repo.name;
-            tracing::warn!(repo, total, "the number of commits differs, but they are too many to compare");
-            return Ok(());
-        };
-        let mut stored = self.stored_commits(covered).await?;
-        let missing: Vec<String> = listed.iter().filter(|oid| !stored.contains_key(*oid)).cloned().collect();
-        stored.retain(|oid, _| !listed.contains(oid));
-        let gone = self.not_on_branch(&covered.tip, stored).await?;
-        let entries = missing.len() + gone.len();
-        let version = if gone.is_empty() {
-            Some(checkpoint.version)
-        } else {
-            self.start_version(covered, &gone).await?
-        };
-        let Some(version) = version else {
-            let repo = &self.repo.name;
-            tracing::info!(repo, "a collection has moved on meanwhile: the next comparison repairs it");
-            return Ok(());
-        };
-        let commits = self.github.commits_by_id(&self.repo, &missing).await?;
-        let mut events: Vec<Event> =
-            commits.iter().map(|commit| self.event_builder.commit(commit, version)).collect();
-        let retraction = version.retraction().event_version(false);
-        events.extend(gone.into_iter().map(|event| Event { version: retraction, retracted: true, ..event }));
-        self.repair("commits", entries, events).await
+        match self.list_commits(covered, total).await? {
+            Some(listed) => self.pending.add_commits(self.repo.id, covered.clone(), listed),
+            None => {
+                let why = format!(
+                    "{stored} commits are stored and GitHub has {total}, but there are too many to compare them \
+                     one by one: collect the repository again"
+                );
+                self.report.failed.push((self.repo.name.clone(), why));
+            }
+        }
+        Ok(())
     }
 
     /// Returns the object ids of all commits that should have been read; `None` if they are too many. `total`
@@ -80,44 +65,62 @@ impl RepoComparison<'_> {
         }
         Ok(None)
     }
+}
 
-    /// Returns the covered commits in the snapshots, by object id.
-    async fn stored_commits(&self, covered: &CoveredCommits) -> Result<HashMap<String, Event>, CollectError> {
-        let is_covered =
-            |at: DateTime<Utc>| at >= covered.since && covered.until.is_none_or(|until| at <= until);
-        let mut stored = HashMap::new();
-        for_each_event(self.ports, &self.event_builder.org, |event| {
-            if event.repo_id == self.repo.id
-                && event.kind == EventKind::Commit
-                && !event.retracted
-                && is_covered(event.occurred_at)
-                && let Some(oid) = event.facts.sha.clone()
-            {
-                stored.insert(oid, event);
-            }
-        })
-        .await?;
-        Ok(stored)
+impl Reconciliation<'_> {
+    /// Repairs the commits of a repository: adds those that the lake lacks, and retracts those that cannot be
+    /// reached from the covered tip.
+    pub(super) async fn repair_commits(
+        &mut self,
+        repo_id: i64,
+        covered: &CoveredCommits,
+        listed: &BTreeSet<String>,
+        rows: CommitRows,
+    ) -> Result<(), CollectError> {
+        let repo = self.repos[&repo_id].clone();
+        let reference = self.reference(&repo);
+        let missing: Vec<String> = listed.iter().filter(|oid| !rows.listed.contains(*oid)).cloned().collect();
+        let gone = self.not_on_branch(repo_id, &covered.tip, rows.unlisted).await?;
+        let entries = missing.len() + gone.len();
+        let version = if gone.is_empty() {
+            Some(self.checkpoints[&repo_id].value.commits.version)
+        } else {
+            self.start_version(repo_id, covered, &gone).await?
+        };
+        let Some(version) = version else {
+            let repo = &repo.name;
+            tracing::info!(repo, "a collection has moved on meanwhile: the next comparison repairs it");
+            return Ok(());
+        };
+        let commits = self.github.commits_by_id(&reference, &missing).await?;
+        let event_builder = self.comparison(&repo, Default::default()).event_builder;
+        let mut events: Vec<Event> =
+            commits.iter().map(|commit| event_builder.commit(commit, version)).collect();
+        let retraction = version.retraction().event_version(false);
+        events.extend(gone.into_iter().map(|event| Event { version: retraction, retracted: true, ..event }));
+        write_repair(self.ports, &mut self.report, &repo.name, "commits", entries, events).await
     }
 
     /// Returns those of the commits that cannot be reached from the tip. The list of a span misses commits
     /// behind one with an earlier date, so each commit is looked up by itself.
     async fn not_on_branch(
-        &self,
+        &mut self,
+        repo_id: i64,
         tip: &str,
         unlisted: HashMap<String, Event>,
     ) -> Result<Vec<Event>, CollectError> {
+        let repo = self.reference(&self.repos[&repo_id]);
         if unlisted.len() > MAX_UNLISTED_COMMITS {
-            tracing::warn!(
-                repo = self.repo.name,
-                commits = unlisted.len(),
-                "GitHub does not list these commits, but they are too many to look up: they stay as they are"
+            let why = format!(
+                "GitHub does not list {} of the stored commits, but they are too many to look up: they stay",
+                unlisted.len()
             );
+            self.report.failed.push((repo.name, why));
             return Ok(Vec::new());
         }
         let mut gone = Vec::new();
         for (oid, event) in unlisted {
-            let is_on_branch = match self.github.compare(&self.repo, tip, &oid).await {
+            let is_on_branch = match self.github.compare(&repo, tip, &oid).await {
                 Ok(comparison) => comparison.commits.is_empty(),
                 Err(Error::NotFound(_)) => false,
                 Err(error) => return Err(error.into()),
@@ -134,11 +137,12 @@ impl RepoComparison<'_> {
     /// Returns `None` if a collection has moved on from what was compared.
     async fn start_version(
         &self,
+        repo_id: i64,
         compared: &CoveredCommits,
         gone: &[Event],
     ) -> Result<Option<CommitVersion>, CollectError> {
-        let org = &self.event_builder.org;
-        let key = CheckpointKey::Repo(org.clone(), self.repo.id);
+        let org = &self.report.org;
+        let key = CheckpointKey::Repo(org.clone(), repo_id);
         let mut stored: Checkpoint<RepoCheckpoint> = Checkpoint::load(&*self.ports.checkpoints, &key).await?;
         let commits = &mut stored.value.commits;
         if commits.covered.as_ref() != Some(compared) || commits.is_in_progress() {
@@ -146,7 +150,7 @@ impl RepoComparison<'_> {
         }
         let gone = gone.iter().filter_map(|event| event.facts.sha.as_deref());
         gone.for_each(|oid| commits.pending_line_counts.remove(oid));
-        commits.version = commits.version.after_force_push(self.pushed_at);
+        commits.version = commits.version.after_force_push(self.repos[&repo_id].pushed_at);
         let version = commits.version;
         if stored.save(&*self.ports.checkpoints, &key).await? {
             Ok(Some(version))

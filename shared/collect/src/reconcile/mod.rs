@@ -2,18 +2,31 @@
 //!
 //! A collection reads what GitHub lists as changed. GitHub lists nearly every change, but not that an issue
 //! was deleted or transferred, and its servers have failed to list changes before. So once a day each
-//! repository's counts and latest states are compared with GitHub's: cheaply if they agree, and entry by entry
-//! if they do not. Releases and unsettled deployments are not compared, because every collection reads them
-//! completely.
+//! repository's counts are compared with GitHub's, and the rows in the lake with each other. If they differ,
+//! the list is compared entry by entry.
 //!
-//! Only snapshots are compared. Events in the inbox, and changes since the last collection, may be read once
-//! more, which changes nothing.
+//! | kind | compared by counts | entry by entry |
+//! |---|---|---|
+//! | commits | those in the covered span | if the counts differ |
+//! | issues | those that changed since the list was first read, by state | if the counts differ |
+//! | pull requests, with reviews | if all were read: by state | if the counts differ, and once a week |
+//! | releases | with those that the checkpoint remembers | if one is missing |
+//! | deployments | | once a week |
+//!
+//! The week is spread over the repositories: each day another seventh of them is listed. A reconciliation that
+//! a person starts lists all of them. What GitHub no longer shows is retracted, but for releases and
+//! deployments: they happened all the same.
+//!
+//! The lake is read once before the comparison, and once more if rows have to be found that a repair changes.
 
 mod commits;
+mod delivery;
+mod repairs;
 mod snapshots;
 mod threads;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_github::events::EventBuilder;
@@ -22,24 +35,42 @@ use gam_lake::inbox;
 use gam_model::{Event, EventBatch};
 use gam_store::keys::CheckpointKey;
 use gam_store::{Checkpoint, OrgCheckpoint};
+use tokio::time::Instant;
 
 use crate::checkpoint::RepoCheckpoint;
 use crate::waits::with_wait_reports;
 use crate::writer::Checkpoints;
 use crate::{CollectError, CollectObserver, CollectPorts, CollectProgress, Limited};
+use repairs::PendingRepairs;
 use snapshots::{StoredRepo, load_repos};
 
 /// How many repositories are counted with one request.
 const REPOS_PER_REQUEST: usize = 20;
 /// How long after a comparison the next one is due.
 const INTERVAL: TimeDelta = TimeDelta::days(1);
+/// Each repository is listed on one of this many days.
+const LISTING_CYCLE_DAYS: i64 = 7;
+/// How many entries of a list are compared at most on the day of a repository, the last changed ones first.
+const MAX_DAILY_ENTRIES: usize = 5_000;
+
+/// What to compare.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReconcileRequest {
+    /// The organization's login.
+    pub org: String,
+    /// Whether the pull requests and deployments of all repositories are compared entry by entry, however long
+    /// their lists are. Otherwise those of a seventh of the repositories are.
+    pub lists_everything: bool,
+    /// When to stop and save the progress; `None` to run to the end. A host that ends the process sets it.
+    pub stop_at: Option<Instant>,
+}
 
 /// A difference between the snapshots and GitHub.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     /// The repository's name.
     pub repo: String,
-    /// What differs: `commits`, `pull_requests` or `issues`.
+    /// What differs: `commits`, `pull_requests`, `issues`, `releases` or `deployments`.
     pub what: &'static str,
     /// Number of entries that GitHub shows differently, or does not show.
     pub entries: usize,
@@ -52,6 +83,8 @@ pub struct ReconcileReport {
     pub org: String,
     /// Number of repositories compared.
     pub repos: usize,
+    /// Number of repositories whose reviews and deployments were compared too, entry by entry.
+    pub listed: usize,
     /// What differed. The events that repair it are in the inbox.
     pub differences: Vec<Difference>,
     /// Number of events written to the inbox.
@@ -65,7 +98,7 @@ pub struct ReconcileReport {
 }
 
 /// Compares the organization's repositories with GitHub, and writes events that repair the differences into
-/// the inbox. If the limits stopped an earlier reconciliation, this one continues it.
+/// the inbox. If the limits or the time stopped an earlier reconciliation, this one continues it.
 ///
 /// # Errors
 /// If the organization cannot be read, or the lake or the store fails. A repository that fails is named in
@@ -73,58 +106,108 @@ pub struct ReconcileReport {
 pub async fn reconcile(
     ports: &CollectPorts,
     github: &Client,
-    org: &str,
+    request: &ReconcileRequest,
     observer: &dyn CollectObserver,
 ) -> Result<ReconcileReport, CollectError> {
-    let github = &github.for_org(org).await?.metered();
-    with_wait_reports(github, observer, compare_all(ports, github, org, observer)).await
+    let github = &github.for_org(&request.org).await?.metered();
+    with_wait_reports(github, observer, compare_all(ports, github, request, observer)).await
 }
 
 async fn compare_all(
     ports: &CollectPorts,
     github: &Client,
-    org: &str,
+    request: &ReconcileRequest,
     observer: &dyn CollectObserver,
 ) -> Result<ReconcileReport, CollectError> {
-    let checkpoints = Checkpoint::load_repos(&*ports.checkpoints, org).await?;
-    let probe = github.probe(org).await?;
-    let resume_after = load_org(ports, &probe.login).await?.value.reconciled_to;
+    let checkpoints = Checkpoint::load_repos(&*ports.checkpoints, &request.org).await?;
+    let probe = github.probe(&request.org).await?;
+    let org = probe.login.clone();
+    let resume_after = load_org(ports, &org).await?.value.reconciled_to;
     let is_collected = |repo: &&RepoProbe| checkpoints.contains_key(&repo.id);
-    let mut repos: Vec<&RepoProbe> = probe.repos.iter().filter(is_collected).collect();
+    let mut repos: Vec<RepoProbe> = probe.repos.iter().filter(is_collected).cloned().collect();
     repos.sort_by_key(|repo| repo.id);
     repos.retain(|repo| resume_after.is_none_or(|last| repo.id > last));
-    let stored = load_repos(ports, &probe.login, &repos.iter().map(|repo| repo.id).collect()).await?;
-    observer.notice(CollectProgress::Comparing { org: probe.login.clone(), repos: repos.len() });
-    let report = ReconcileReport { org: probe.login.clone(), ..ReconcileReport::default() };
-    let mut run = Reconciliation { ports, github, checkpoints: &checkpoints, stored, observer, report };
-    let mut reached = resume_after;
+    observer.notice(CollectProgress::Comparing { org: org.clone(), repos: repos.len() });
+    let mut run = Reconciliation::load(ports, github, &org, &checkpoints, &repos).await?;
+    let now = ports.clock.now();
+    if !request.lists_everything {
+        run.listing_day = Some(now.timestamp().div_euclid(86_400));
+        run.max_entries = MAX_DAILY_ENTRIES;
+    }
     for chunk in repos.chunks(REPOS_PER_REQUEST) {
-        match run.compare(chunk).await {
-            Ok(()) => {}
-            Err(CollectError::GitHub(Error::Limited { until, why })) => {
-                run.report.limited = Some(Limited { until, why });
+        if let Err(limited) = run.compare_chunk(chunk, request.stop_at, observer).await? {
+            run.report.limited = Some(limited);
+            break;
+        }
+        let reached = chunk.last().map(|repo| repo.id);
+        if run.pending.is_empty() {
+            save_progress(ports, &org, reached).await?;
+        } else if run.pending.is_large() {
+            if let Err(limited) = run.repair_pending().await? {
+                run.report.limited = Some(limited);
                 break;
             }
-            Err(CollectError::GitHub(error)) => {
-                let failed = chunk.iter().map(|repo| (repo.name.clone(), error.to_string()));
-                run.report.failed.extend(failed);
-            }
-            Err(error) => return Err(error),
+            save_progress(ports, &org, reached).await?;
         }
-        reached = chunk.last().map(|repo| repo.id);
+    }
+    if let Err(limited) = run.repair_pending().await? {
+        run.report.limited = Some(limited);
     }
     let mut report = run.report;
     report.usage = github.usage();
-    let now = ports.clock.now();
-    Checkpoint::change_org(&*ports.checkpoints, &probe.login, |org| {
-        if report.limited.is_some() {
-            org.reconciled_to = reached;
-        } else {
+    if report.limited.is_none() {
+        Checkpoint::change_org(&*ports.checkpoints, &org, |org| {
             (org.reconciled_at, org.reconciled_to) = (Some(now), None);
-        }
-    })
-    .await?;
+        })
+        .await?;
+    }
     Ok(report)
+}
+
+/// Saves up to which repository everything was compared and repaired.
+async fn save_progress(ports: &CollectPorts, org: &str, reached: Option<i64>) -> Result<(), CollectError> {
+    Checkpoint::change_org(&*ports.checkpoints, org, |org| org.reconciled_to = reached).await?;
+    Ok(())
+}
+
+/// A list of threads in which GitHub shows fewer threads than were counted.
+#[derive(Debug, Clone)]
+pub(crate) struct ShortList {
+    pub(crate) repo: RepoProbe,
+    pub(crate) kind: ThreadKind,
+}
+
+/// Compares lists of threads in which GitHub shows fewer than were counted, and retracts what is gone.
+///
+/// # Errors
+/// If the lake or the store fails. A repository that fails is named in the report.
+pub(crate) async fn compare_short_lists(
+    ports: &CollectPorts,
+    github: &Client,
+    org: &str,
+    checkpoints: &Checkpoints,
+    lists: &[ShortList],
+) -> Result<ReconcileReport, CollectError> {
+    let repos: Vec<RepoProbe> = lists.iter().map(|list| list.repo.clone()).collect();
+    let mut run = Reconciliation::load(ports, github, org, checkpoints, &repos).await?;
+    for ShortList { repo, kind } in lists {
+        let checkpoint = &checkpoints[&repo.id].value;
+        let covered_from = match kind {
+            ThreadKind::PullRequests => checkpoint.pulls.covered_from,
+            ThreadKind::Issues => checkpoint.issues.covered_from,
+        };
+        let Some(covered_from) = covered_from else { continue };
+        let stored = run.stored.get(&repo.id).cloned().unwrap_or_default();
+        let compared = run.comparison(repo, stored).list_threads(*kind, covered_from).await;
+        if let Err(limited) = run.report_failures(std::slice::from_ref(repo), compared)? {
+            run.report.limited = Some(limited);
+            break;
+        }
+    }
+    if let Err(limited) = run.repair_pending().await? {
+        run.report.limited = Some(limited);
+    }
+    Ok(run.report)
 }
 
 /// Returns whether it is time to compare the organization with GitHub: a day after the last comparison or
@@ -139,7 +222,8 @@ pub async fn is_due(ports: &CollectPorts, org: &str) -> Result<bool, CollectErro
         return Ok(true);
     }
     match checkpoint.reconciled_at {
-        Some(at) => Ok(now - at >= INTERVAL),
+        // A clock that was ahead once must not put off comparisons for as long.
+        Some(at) => Ok((now - at).abs() >= INTERVAL),
         None => {
             Checkpoint::change_org(&*ports.checkpoints, org, |org| org.reconciled_at = Some(now)).await?;
             Ok(false)
@@ -156,47 +240,142 @@ struct Reconciliation<'a> {
     ports: &'a CollectPorts,
     github: &'a Client,
     checkpoints: &'a Checkpoints,
-    /// What the snapshots hold of repositories that are not compared yet, by id.
+    repos: BTreeMap<i64, RepoProbe>,
+    /// What the lake holds of repositories that are not compared yet, by id.
     stored: HashMap<i64, StoredRepo>,
-    observer: &'a dyn CollectObserver,
+    /// How long it took to read the lake.
+    scan_time: Duration,
+    /// The day, since the epoch, that decides which repositories are compared entry by entry; `None` if all are.
+    listing_day: Option<i64>,
+    /// How many entries of a list are compared at most.
+    max_entries: usize,
+    pending: PendingRepairs,
     report: ReconcileReport,
 }
 
-impl Reconciliation<'_> {
-    /// Compares some repositories, whose counts are requested together.
-    async fn compare(&mut self, repos: &[&RepoProbe]) -> Result<(), CollectError> {
-        let node_ids: Vec<String> = repos.iter().map(|repo| repo.node_id.clone()).collect();
-        let totals = self.github.thread_totals(&node_ids).await?;
-        let covered: Vec<_> = repos.iter().filter_map(|repo| self.covered_history(repo)).collect();
-        let histories = self.github.count_commits_by_repo(&covered).await?;
+impl<'a> Reconciliation<'a> {
+    /// Reads what the lake holds of the repositories.
+    async fn load(
+        ports: &'a CollectPorts,
+        github: &'a Client,
+        org: &str,
+        checkpoints: &'a Checkpoints,
+        repos: &[RepoProbe],
+    ) -> Result<Self, CollectError> {
+        let begun = Instant::now();
+        let ids: BTreeSet<i64> = repos.iter().map(|repo| repo.id).collect();
+        let stored = if ids.is_empty() { HashMap::new() } else { load_repos(ports, org, &ids).await? };
+        Ok(Reconciliation {
+            ports,
+            github,
+            checkpoints,
+            repos: repos.iter().map(|repo| (repo.id, repo.clone())).collect(),
+            stored,
+            scan_time: begun.elapsed(),
+            listing_day: None,
+            max_entries: usize::MAX,
+            pending: PendingRepairs::default(),
+            report: ReconcileReport { org: org.to_owned(), ..ReconcileReport::default() },
+        })
+    }
+
+    /// Compares some repositories, whose counts are requested together. Returns why it stopped early, if it did.
+    async fn compare_chunk(
+        &mut self,
+        repos: &[RepoProbe],
+        stop_at: Option<Instant>,
+        observer: &dyn CollectObserver,
+    ) -> Result<Result<(), Limited>, CollectError> {
+        // Repairs take as long again as reading the lake did.
+        let reserved = if self.pending.is_empty() { Duration::ZERO } else { self.scan_time };
+        if stop_at.is_some_and(|at| Instant::now() + reserved >= at) {
+            let why = "the time of this run is used up".to_owned();
+            return Ok(Err(Limited { until: Some(self.ports.clock.now()), why }));
+        }
+        let counts = match self.counts(repos).await {
+            Ok(counts) => counts,
+            Err(error) => return self.report_failures(repos, Err(error)),
+        };
         for repo in repos {
-            let event_builder = EventBuilder {
+            let stored = self.stored.remove(&repo.id).unwrap_or_default();
+            let checkpoint = &self.checkpoints[&repo.id].value;
+            let (totals, commits) = (counts.threads.get(&repo.id), counts.commits.get(&repo.id));
+            let mut comparison = self.comparison(repo, stored);
+            let compared = comparison.run(checkpoint, totals, commits.copied()).await;
+            if compared.is_ok() {
+                observer.notice(CollectProgress::Compared { repo: repo.name.clone() });
+            }
+            if let Err(limited) = self.report_failures(std::slice::from_ref(repo), compared)? {
+                return Ok(Err(limited));
+            }
+            self.report.repos += 1;
+            self.report.listed += usize::from(self.is_listed(repo.id));
+        }
+        Ok(Ok(()))
+    }
+
+    /// Reports repositories that could not be compared. Returns the limit that stopped the comparison, if one
+    /// did.
+    fn report_failures(
+        &mut self,
+        repos: &[RepoProbe],
+        compared: Result<(), CollectError>,
+    ) -> Result<Result<(), Limited>, CollectError> {
+        match compared {
+            Ok(()) => {}
+            Err(CollectError::GitHub(Error::Limited { until, why })) => {
+                return Ok(Err(Limited { until, why }));
+            }
+            Err(CollectError::GitHub(error)) => {
+                let failed = repos.iter().map(|repo| (repo.name.clone(), error.to_string()));
+                self.report.failed.extend(failed);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(Ok(()))
+    }
+
+    /// Requests GitHub's counts of some repositories.
+    async fn counts(&self, repos: &[RepoProbe]) -> Result<RepoCounts, CollectError> {
+        let mut by_start: BTreeMap<Option<DateTime<Utc>>, Vec<&RepoProbe>> = BTreeMap::new();
+        for repo in repos {
+            let start = self.checkpoints[&repo.id].value.issues.covered_from;
+            by_start.entry(start).or_default().push(repo);
+        }
+        let mut threads = HashMap::new();
+        for (start, repos) in by_start {
+            let node_ids: Vec<String> = repos.iter().map(|repo| repo.node_id.clone()).collect();
+            let mut totals = self.github.thread_totals(&node_ids, start).await?;
+            threads.extend(repos.iter().filter_map(|repo| Some((repo.id, totals.remove(&repo.node_id)?))));
+        }
+        let covered: Vec<_> = repos.iter().filter_map(|repo| self.covered_history(repo)).collect();
+        let commits = self.github.count_commits_by_repo(&covered).await?;
+        Ok(RepoCounts { threads, commits })
+    }
+
+    /// Returns the comparison of a repository of which the lake holds `stored`.
+    fn comparison(&mut self, repo: &RepoProbe, stored: StoredRepo) -> RepoComparison<'_> {
+        RepoComparison {
+            github: self.github,
+            repo: self.reference(repo),
+            event_builder: EventBuilder {
                 org: self.report.org.clone(),
                 repo: repo.name.clone(),
                 repo_id: repo.id,
                 collected_at: self.ports.clock.now(),
-            };
-            let mut comparison = RepoComparison {
-                ports: self.ports,
-                github: self.github,
-                repo: self.reference(repo),
-                event_builder,
-                stored: self.stored.remove(&repo.id).unwrap_or_default(),
-                pushed_at: repo.pushed_at,
-                report: &mut self.report,
-            };
-            let checkpoint = &self.checkpoints[&repo.id].value;
-            let (totals, commits) = (totals.get(&repo.node_id), histories.get(&repo.id));
-            match comparison.run(checkpoint, totals.copied(), commits.copied()).await {
-                Ok(()) => self.observer.notice(CollectProgress::Compared { repo: repo.name.clone() }),
-                Err(CollectError::GitHub(error)) if !matches!(error, Error::Limited { .. }) => {
-                    self.report.failed.push((repo.name.clone(), error.to_string()));
-                }
-                Err(error) => return Err(error),
-            }
-            self.report.repos += 1;
+            },
+            stored,
+            is_listed: self.is_listed(repo.id),
+            max_entries: self.max_entries,
+            ports: self.ports,
+            pending: &mut self.pending,
+            report: &mut self.report,
         }
-        Ok(())
+    }
+
+    /// Returns whether the pull requests and deployments of a repository are compared entry by entry.
+    fn is_listed(&self, repo_id: i64) -> bool {
+        self.listing_day.is_none_or(|day| (repo_id + day).rem_euclid(LISTING_CYCLE_DAYS) == 0)
     }
 
     fn reference(&self, repo: &RepoProbe) -> RepoRef {
@@ -217,15 +396,26 @@ impl Reconciliation<'_> {
     }
 }
 
+/// GitHub's counts of some repositories, by id. Those that GitHub does not count are left out.
+struct RepoCounts {
+    threads: HashMap<i64, ThreadTotals>,
+    /// Number of commits in the covered history.
+    commits: HashMap<i64, i64>,
+}
+
 /// A comparison of one repository.
 struct RepoComparison<'a> {
-    ports: &'a CollectPorts,
     github: &'a Client,
     repo: RepoRef,
     event_builder: EventBuilder,
-    /// What the snapshots hold of the repository.
+    /// What the lake holds of the repository.
     stored: StoredRepo,
-    pushed_at: Option<DateTime<Utc>>,
+    /// Whether pull requests and deployments are compared entry by entry.
+    is_listed: bool,
+    /// How many entries of a list are compared at most.
+    max_entries: usize,
+    ports: &'a CollectPorts,
+    pending: &'a mut PendingRepairs,
     report: &'a mut ReconcileReport,
 }
 
@@ -235,13 +425,17 @@ impl RepoComparison<'_> {
     async fn run(
         &mut self,
         checkpoint: &RepoCheckpoint,
-        totals: Option<ThreadTotals>,
+        totals: Option<&ThreadTotals>,
         commits: Option<i64>,
     ) -> Result<(), CollectError> {
         if let Some(totals) = totals {
             let (pulls, issues) = (checkpoint.pulls.covered_from, checkpoint.issues.covered_from);
             self.compare_threads(ThreadKind::PullRequests, pulls, &totals.pulls).await?;
             self.compare_threads(ThreadKind::Issues, issues, &totals.issues).await?;
+        }
+        self.compare_releases(&checkpoint.releases).await?;
+        if self.is_listed {
+            self.compare_deployments(&checkpoint.deployments).await?;
         }
         match commits {
             Some(total) => self.compare_commits(&checkpoint.commits, total).await,
@@ -256,13 +450,25 @@ impl RepoComparison<'_> {
         entries: usize,
         events: Vec<Event>,
     ) -> Result<(), CollectError> {
-        if entries == 0 {
-            return Ok(());
-        }
-        tracing::info!(repo = self.repo.name, what, entries, "repairing entries that differ from GitHub");
-        self.report.events += events.len();
-        self.report.differences.push(Difference { repo: self.repo.name.clone(), what, entries });
-        inbox::put(&*self.ports.objects, &EventBatch::new(&self.event_builder.org, events)).await?;
-        Ok(())
+        write_repair(self.ports, self.report, &self.repo.name, what, entries, events).await
     }
+}
+
+/// Writes the events that repair a difference, and reports it.
+async fn write_repair(
+    ports: &CollectPorts,
+    report: &mut ReconcileReport,
+    repo: &str,
+    what: &'static str,
+    entries: usize,
+    events: Vec<Event>,
+) -> Result<(), CollectError> {
+    if entries == 0 {
+        return Ok(());
+    }
+    tracing::info!(repo, what, entries, "repairing entries that differ from GitHub");
+    report.events += events.len();
+    report.differences.push(Difference { repo: repo.to_owned(), what, entries });
+    inbox::put(&*ports.objects, &EventBatch::new(&report.org, events)).await?;
+    Ok(())
 }

@@ -1,43 +1,63 @@
-//! What the snapshots hold of each repository, as far as it can be compared with GitHub.
+//! What the lake holds of each repository, as far as it can be compared with GitHub.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use gam_github::ThreadKind;
-use gam_lake::schema::decode;
-use gam_lake::snapshot;
-use gam_model::{Event, EventKind};
+use gam_lake::schema::decode_repos;
+use gam_lake::{Error, inbox, snapshot};
+use gam_model::{Event, EventBatch, EventId, EventKind};
 
 use crate::CollectPorts;
 
 /// How many rows are decoded together at most. A month may hold millions.
 const MAX_DECODED_ROWS: usize = 8_192;
 
-/// A pull request or an issue, as the snapshots hold it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The rows of a pull request or an issue that are not retracted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct StoredThread {
-    /// When the thread had last changed when it was read, in epoch seconds.
+    /// When the thread had last changed when it was read, in epoch seconds. 0 if its opening is missing.
     pub(super) changed_at: i64,
-    /// The first letter of the state: `o`pen, `c`losed or `m`erged.
+    /// The first letter of the state: `o`pen, `c`losed or `m`erged. 0 if its opening is missing.
     pub(super) state: u8,
+    has_merge: bool,
+    closings: u32,
+    /// Number of reviews, the author's own included.
+    pub(super) reviews: u32,
 }
 
-/// The threads of one list of a repository, as the snapshots hold them.
+impl StoredThread {
+    /// Returns whether the rows contradict each other: one of them was lost.
+    pub(super) fn is_damaged(&self) -> bool {
+        let expected = match self.state {
+            b'o' => (false, 0),
+            b'c' => (false, 1),
+            b'm' => (true, 0),
+            _ => return true,
+        };
+        (self.has_merge, self.closings) != expected
+    }
+}
+
+/// The threads of one list of a repository, as the lake holds them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct StoredThreads {
-    /// Threads that are not retracted, by number.
+    /// Threads with a row that is not retracted, by number.
     pub(super) live: HashMap<i64, StoredThread>,
-    /// Numbers of threads that were retracted because GitHub no longer showed them.
+    /// Numbers of threads whose opening was retracted because GitHub no longer showed them.
     pub(super) retracted: HashSet<i64>,
 }
 
-/// A repository, as the snapshots hold it.
+/// A repository, as the lake holds it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct StoredRepo {
     pulls: StoredThreads,
     issues: StoredThreads,
     /// Number of commits on the branch, by committer date.
     commits: BTreeMap<DateTime<Utc>, u32>,
+    /// Version of the events of releases and deployments, and whether they are retracted.
+    deliveries: HashMap<EventId, (i64, bool)>,
 }
 
 impl StoredRepo {
@@ -57,63 +77,131 @@ impl StoredRepo {
         }
     }
 
-    fn add(&mut self, event: &Event) {
-        let threads = match event.kind {
-            EventKind::Commit if !event.retracted => {
-                *self.commits.entry(event.occurred_at).or_default() += 1;
-                return;
+    /// Returns whether the event of a release or a deployment is missing, or newer than the stored one.
+    pub(super) fn lacks_delivery(&self, event: &Event) -> bool {
+        self.deliveries.get(&event.id).is_none_or(|stored| (event.version, event.retracted) > *stored)
+    }
+
+    /// Returns whether the lake holds that publication of a release.
+    pub(super) fn has_release(&self, id: i64, published_at: DateTime<Utc>) -> bool {
+        self.deliveries.get(&EventId::release(id, published_at)).is_some_and(|(_, retracted)| !retracted)
+    }
+
+    fn add(&mut self, event: Event) {
+        use EventKind::*;
+        match event.kind {
+            Commit if !event.retracted => *self.commits.entry(event.occurred_at).or_default() += 1,
+            Commit => {}
+            PrOpened | PrMerged | PrClosed | Review | IssueOpened | IssueClosed => self.add_thread(&event),
+            Release | DeploymentSuccess | DeploymentFailure => {
+                self.deliveries.insert(event.id, (event.version, event.retracted));
             }
-            EventKind::PrOpened => &mut self.pulls,
-            EventKind::IssueOpened => &mut self.issues,
-            _ => return,
-        };
+        }
+    }
+
+    fn add_thread(&mut self, event: &Event) {
+        let is_issue = matches!(event.kind, EventKind::IssueOpened | EventKind::IssueClosed);
+        let threads = if is_issue { &mut self.issues } else { &mut self.pulls };
         let Some(number) = event.facts.number else { return };
+        let is_opening = matches!(event.kind, EventKind::IssueOpened | EventKind::PrOpened);
         if event.retracted {
-            threads.retracted.insert(number);
-        } else {
-            let state = event.facts.state.as_deref().and_then(|state| state.bytes().next()).unwrap_or(b'?');
-            threads.live.insert(number, StoredThread { changed_at: event.version, state });
+            if is_opening {
+                threads.retracted.insert(number);
+            }
+            return;
+        }
+        let thread = threads.live.entry(number).or_default();
+        match event.kind {
+            EventKind::PrMerged => thread.has_merge = true,
+            EventKind::PrClosed | EventKind::IssueClosed => thread.closings += 1,
+            EventKind::Review => thread.reviews += 1,
+            _ => {
+                thread.changed_at = event.version;
+                thread.state = event.facts.state.as_deref().map_or(b'?', first_letter);
+            }
         }
     }
 }
 
-/// Calls `visit` with every event of the organization's snapshots, retracted ones included.
+/// The first letter of a state, in lower case.
+pub(super) fn first_letter(state: &str) -> u8 {
+    state.bytes().next().map_or(b'?', |first| first.to_ascii_lowercase())
+}
+
+/// Calls `visit` with the event of each id that the lake holds of some repositories, retracted ones included:
+/// one month after the other, then what waits in the inbox. Decodes on threads that serve no other tasks.
 ///
 /// # Errors
 /// If the lake fails, or a snapshot is damaged.
-pub(super) async fn for_each_event(
+pub(super) async fn scan<S: Send + 'static>(
     ports: &CollectPorts,
     org: &str,
-    mut visit: impl FnMut(Event),
-) -> Result<(), gam_lake::Error> {
-    let org = &gam_store::keys::org_key(org);
-    for month in snapshot::months(&*ports.objects, org).await? {
-        let Some(snapshot) = snapshot::read(&*ports.objects, org, month).await? else { continue };
-        for batch in &snapshot.batches {
-            for start in (0..batch.num_rows()).step_by(MAX_DECODED_ROWS) {
-                let rows = batch.slice(start, MAX_DECODED_ROWS.min(batch.num_rows() - start));
-                decode(&rows)?.into_iter().for_each(&mut visit);
+    repo_ids: &BTreeSet<i64>,
+    state: S,
+    visit: fn(&mut S, Event),
+) -> Result<S, Error> {
+    let (org, repo_ids) = (gam_store::keys::org_key(org), Arc::new(repo_ids.clone()));
+    let waiting = waiting_events(ports, &org, &repo_ids).await?;
+    let mut scan = (state, waiting);
+    for month in snapshot::months(&*ports.objects, &org).await? {
+        let Some(snapshot) = snapshot::read(&*ports.objects, &org, month).await? else { continue };
+        let repo_ids = repo_ids.clone();
+        let decoding = tokio::task::spawn_blocking(move || {
+            let (state, waiting) = &mut scan;
+            for batch in &snapshot.batches {
+                for start in (0..batch.num_rows()).step_by(MAX_DECODED_ROWS) {
+                    let rows = batch.slice(start, MAX_DECODED_ROWS.min(batch.num_rows() - start));
+                    for stored in decode_repos(&rows, &repo_ids)? {
+                        let newer = waiting.remove(&stored.id).filter(|event| event.supersedes(&stored));
+                        visit(state, newer.unwrap_or(stored));
+                    }
+                }
             }
-        }
+            Ok(scan)
+        });
+        scan = match decoding.await {
+            Ok(scan) => scan?,
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        };
     }
-    Ok(())
+    let (mut state, waiting) = scan;
+    waiting.into_values().for_each(|event| visit(&mut state, event));
+    Ok(state)
 }
 
-/// Returns what the snapshots hold of some repositories, by id.
+/// Returns the events of some repositories in the inbox, by id. A batch that cannot be read is left to the
+/// aggregation, which reports it.
+async fn waiting_events(
+    ports: &CollectPorts,
+    org: &str,
+    repo_ids: &BTreeSet<i64>,
+) -> Result<HashMap<EventId, Event>, Error> {
+    let mut events = Vec::new();
+    for batch in inbox::list(&*ports.objects, org).await? {
+        match inbox::read(&*ports.objects, &batch.path).await {
+            Ok(batch) => {
+                let batch = batch.into_iter().flatten();
+                events.extend(batch.filter(|event| repo_ids.contains(&event.repo_id)));
+            }
+            Err(Error::Damaged { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let winners = EventBatch::new(org, events).into_events();
+    Ok(winners.into_iter().map(|event| (event.id.clone(), event)).collect())
+}
+
+/// Returns what the lake holds of some repositories, by id.
 ///
 /// # Errors
-/// As [`for_each_event`].
+/// As [`scan`].
 pub(super) async fn load_repos(
     ports: &CollectPorts,
     org: &str,
     repo_ids: &BTreeSet<i64>,
-) -> Result<HashMap<i64, StoredRepo>, gam_lake::Error> {
-    let mut repos: HashMap<i64, StoredRepo> = HashMap::new();
-    for_each_event(ports, org, |event| {
-        if repo_ids.contains(&event.repo_id) {
-            repos.entry(event.repo_id).or_default().add(&event);
-        }
-    })
-    .await?;
-    Ok(repos)
+) -> Result<HashMap<i64, StoredRepo>, Error> {
+    let add = |repos: &mut HashMap<i64, StoredRepo>, event: Event| {
+        repos.entry(event.repo_id).or_default().add(event);
+    };
+    scan(ports, org, repo_ids, HashMap::new(), add).await
 }

@@ -1,10 +1,14 @@
 //! Builds events from GitHub's responses. The mapping is pure: the same response gives the same events.
 //! GitHub's present state is enough to build the retractions too.
 
+mod workflow_runs;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_model::{CommitVersion, Event, EventId, EventKind, Facts, FirstReview, Member};
+
+pub use workflow_runs::WorkflowRunOutcome;
 
 use crate::commits::ComparedCommit;
 use crate::wire::{Actor, Closing, Commit, Deployment, Issue, PullRequest, Release, Review};
@@ -188,8 +192,8 @@ impl EventBuilder {
         Some(event)
     }
 
-    /// Builds the retraction of a release that was published at `published_at`, and then unpublished,
-    /// published at another time, or deleted.
+    /// Builds the retraction of a release that was published at `published_at`, and then withdrawn or
+    /// published at another time.
     pub fn retracted_release(&self, id: i64, published_at: DateTime<Utc>, version: i64) -> Event {
         let event = self.release_at(id, published_at, Member::unknown(), version);
         Event { retracted: true, ..event }
@@ -200,7 +204,8 @@ impl EventBuilder {
     }
 
     /// Builds the events of a deployment: its first success, and its first failure if that came earlier. The
-    /// failure is retracted once the deployment has succeeded.
+    /// failure is retracted once the deployment has succeeded. Statuses that came later than
+    /// [`SETTLED_AFTER`] do not count.
     pub fn deployment(&self, deployment: &Deployment) -> Vec<Event> {
         let Some(id) = deployment.database_id else { return Vec::new() };
         let outcome = DeploymentOutcome::of(deployment);
@@ -215,34 +220,39 @@ impl EventBuilder {
             let event = self.event(id, kind, version.timestamp(), member.clone(), at);
             Event { facts: facts.clone(), ..event }
         };
+        // An earlier version of this program counted a success that came too late. It retracted the failure
+        // with the version of that success, so the failure needs a greater one.
+        let late = outcome.late_success.map(|at| {
+            let event = event(EventId::deployment_success(id), EventKind::DeploymentSuccess, at, at);
+            Event { retracted: true, ..event }
+        });
         let success = outcome
             .success
             .map(|at| event(EventId::deployment_success(id), EventKind::DeploymentSuccess, at, at));
         let failure = outcome.failure.map(|at| {
             // The retraction keeps the time of the failure and takes the version of the success.
-            let version = outcome.success.unwrap_or(at);
+            let version = outcome.late_success.map_or(at, |late| late + TimeDelta::seconds(1));
+            let version = outcome.success.unwrap_or(version);
             let event = event(EventId::deployment_failure(id), EventKind::DeploymentFailure, version, at);
             Event { retracted: outcome.success.is_some(), ..event }
         });
-        success.into_iter().chain(failure).collect()
-    }
-
-    /// Builds the retraction of a failed deployment that no longer exists. It has the version of the failure:
-    /// of two equal versions the retraction wins, while a later success still wins over both.
-    pub fn retracted_deployment_failure(&self, id: i64, failed_at: DateTime<Utc>) -> Event {
-        let (failure, version) = (EventId::deployment_failure(id), failed_at.timestamp());
-        let event = self.event(failure, EventKind::DeploymentFailure, version, Member::unknown(), failed_at);
-        Event { retracted: true, ..event }
+        success.into_iter().chain(late).chain(failure).collect()
     }
 }
 
-/// When a deployment first succeeded or failed.
+/// How long after its creation a deployment, or a workflow run, can still succeed or fail. What comes later does
+/// not count, so one reading after this time is final.
+pub const SETTLED_AFTER: TimeDelta = TimeDelta::days(90);
+
+/// When a deployment first succeeded or failed, within [`SETTLED_AFTER`] of its creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeploymentOutcome {
-    /// The first success, UTC; `None` if it never succeeded.
+    /// The first success, UTC; `None` if there was none in time.
     pub success: Option<DateTime<Utc>>,
-    /// The first failure, UTC; `None` if it never failed, or only after it had succeeded.
+    /// The first failure, UTC; `None` if there was none in time, or only after the success.
     pub failure: Option<DateTime<Utc>>,
+    /// The first success, UTC, if it came too late to count; `None` if it came in time or not at all.
+    pub late_success: Option<DateTime<Utc>>,
 }
 
 impl DeploymentOutcome {
@@ -253,9 +263,12 @@ impl DeploymentOutcome {
                 deployment.statuses.iter().flat_map(|statuses| &statuses.nodes).flatten().flatten();
             statuses.filter(|s| states.contains(&s.state.as_str())).map(|s| s.created_at).min()
         };
-        let success = first(&["SUCCESS"]);
-        let failure = first(&["FAILURE", "ERROR"]).filter(|&at| success.is_none_or(|success| at <= success));
-        DeploymentOutcome { success, failure }
+        let settled_at = deployment.created_at + SETTLED_AFTER;
+        let (first_success, first_failure) = (first(&["SUCCESS"]), first(&["FAILURE", "ERROR"]));
+        let success = first_success.filter(|at| *at <= settled_at);
+        let failure =
+            first_failure.filter(|at| *at <= settled_at && success.is_none_or(|success| *at <= success));
+        DeploymentOutcome { success, failure, late_success: first_success.filter(|at| *at > settled_at) }
     }
 }
 

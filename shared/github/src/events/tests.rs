@@ -296,15 +296,21 @@ fn a_retracted_failure_supersedes_the_failure() {
 }
 
 #[test]
-fn the_failure_of_a_deleted_deployment_is_retracted_at_its_old_time() {
-    let failed = builder().deployment(&deployment(&[("FAILURE", "2025-01-03T00:00:00Z")]));
-    let gone = builder().retracted_deployment_failure(9, at("2025-01-03T00:00:00Z"));
-    assert!(gone.retracted && gone.id == failed[0].id && gone.kind == failed[0].kind);
-    assert_eq!(gone.occurred_at, failed[0].occurred_at);
-    assert!(gone.supersedes(&failed[0]) && !failed[0].supersedes(&gone));
-    let recovered = builder()
-        .deployment(&deployment(&[("FAILURE", "2025-01-03T00:00:00Z"), ("SUCCESS", "2025-01-06T00:00:00Z")]));
-    assert_eq!(ids_that_count(&[&failed[..], &[gone], &recovered]), ["deployment:9:success"]);
+fn what_comes_after_90_days_does_not_count() {
+    let failed = ("FAILURE", "2025-01-03T00:00:00Z");
+    let in_time = outcome(&[failed, ("SUCCESS", "2025-04-01T00:00:00Z")]);
+    assert_eq!(in_time[0], ("deployment:9:success".to_owned(), false, "04-01".to_owned()));
+    // A second later is too late. A success that an earlier version counted is retracted.
+    let late = [failed, ("SUCCESS", "2025-04-01T00:00:01Z")];
+    let expected = [
+        ("deployment:9:success".to_owned(), true, "04-01".to_owned()),
+        ("deployment:9:failure".to_owned(), false, "01-03".to_owned()),
+    ];
+    assert_eq!(outcome(&late), expected);
+    let before = builder().deployment(&deployment(&[failed]));
+    let after = builder().deployment(&deployment(&late));
+    assert!(after[1].supersedes(&before[0]));
+    assert_eq!(outcome(&[("ERROR", "2025-04-02T00:00:00Z")]), []);
 }
 
 #[test]

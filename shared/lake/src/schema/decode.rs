@@ -1,5 +1,7 @@
 //! Decodes rows to events.
 
+use std::collections::BTreeSet;
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type, TimestampMillisecondType};
 use arrow_array::{
@@ -20,6 +22,17 @@ use crate::error::{Error, Result};
 pub fn decode(batch: &RecordBatch) -> Result<Vec<Event>> {
     let rows = EventRows::from_batch(batch)?;
     (0..batch.num_rows()).map(|row| rows.event(row)).collect()
+}
+
+/// Returns the rows of some repositories as events, in the same order. The rows of other repositories are not
+/// decoded.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_repos(batch: &RecordBatch, repo_ids: &BTreeSet<i64>) -> Result<Vec<Event>> {
+    let rows = EventRows::from_batch(batch)?;
+    let wanted = (0..batch.num_rows()).filter(|row| repo_ids.contains(&rows.repo_id.value(*row)));
+    wanted.map(|row| rows.event(row)).collect()
 }
 
 /// A column of dictionary-encoded strings.

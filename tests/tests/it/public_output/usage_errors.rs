@@ -128,16 +128,18 @@ fn configuration() {
         ("mailmap = \"people\"", None),
         ("mailmap = \"people\"", Some("no address in it")),
     ] {
-        std::fs::write(sandbox.dir().join("github-metrics.toml"), config).expect("a file");
+        std::fs::write(sandbox.dir().join("acme.toml"), config).expect("a file");
         if let Some(mailmap) = mailmap {
             std::fs::write(sandbox.dir().join("people"), mailmap).expect("a file");
         }
         text.push_str(&format!(
-            "github-metrics.toml: {config:?}\n{}\n",
-            transcript(&sandbox, &["aggregate"])
+            "acme.toml: {config:?}\n{}\n",
+            transcript(&sandbox, &["config", "set", "acme.toml", "acme"])
         ));
     }
     text.push_str(&transcript(&sandbox, &["aggregate", "--config", "missing.toml"]));
+    text.push_str(&transcript(&sandbox, &["config", "set", "missing.toml"]));
+    text.push_str(&transcript(&sandbox, &["show", "acme", "--config", "acme.toml"]));
     check("usage_configuration", &text);
 }
 

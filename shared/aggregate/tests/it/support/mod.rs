@@ -68,7 +68,7 @@ impl TestData {
                 names: store.clone(),
                 checkpoints: store,
                 clock,
-                identity,
+                identities: identity,
             },
         }
     }

@@ -48,7 +48,7 @@ impl TestData {
             names: self.store.clone(),
             checkpoints: self.store.clone(),
             clock: fixed_clock(),
-            identity: Arc::new(Identity::default()),
+            identities: Arc::new(Identity::default()),
         }
     }
 
