@@ -133,7 +133,10 @@ fn a_named_file_may_set_addresses() {
     let sandbox = Sandbox::new();
     let text = format!("GITHUB_TOKEN={TOKEN}\nGITHUB_API_URL={}\n", double.api_url());
     std::fs::write(sandbox.dir().join("ghe.env"), text).expect("a file");
-    for args in [["--env-file", "ghe.env", "doctor"], ["doctor", "--env-file", "ghe.env"]] {
+    for args in [
+        ["--env-file", "ghe.env", "collect", &world.org, "--since", SINCE],
+        ["collect", &world.org, "--since", SINCE, "--env-file", "ghe.env"],
+    ] {
         let run = sandbox.run(&args).expect_status(0);
         assert!(!run.stderr.contains("ignored"), "{}", run.stderr);
     }
