@@ -72,6 +72,43 @@ pub(crate) fn coverage(answer: &Value) -> Option<String> {
     })
 }
 
+/// Returns a line for each gap in the data, and one for those that the answer does not list.
+pub(crate) fn gap_lines(answer: &Value) -> Vec<String> {
+    let gaps = answer["gaps"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut lines: Vec<String> = gaps.iter().map(|gap| format!("missing: {}", gap_text(gap))).collect();
+    let more = answer["gap_count"].as_u64().unwrap_or_default().saturating_sub(gaps.len() as u64);
+    if more > 0 {
+        lines.push(format!("missing: {more} more; run `github-metrics doctor` or query the API"));
+    }
+    lines
+}
+
+/// Describes a gap: `site, pull request #7 (from 2026-01-02): GitHub does not return it`.
+pub(crate) fn gap_text(gap: &Value) -> String {
+    let text = |name: &str| gap[name].as_str().unwrap_or_default();
+    let kind = text("kind");
+    let what = match (kind, gap["number"].as_i64()) {
+        ("repository" | "blocked", _) => "everything".to_owned(),
+        ("line_counts", _) => "changed lines".to_owned(),
+        ("pull_requests", Some(number)) => format!("pull request #{number}"),
+        ("issues", Some(number)) => format!("issue #{number}"),
+        (kind, Some(id)) => format!("{} with id {id}", kind.trim_end_matches('s')),
+        (kind, None) => kind.replace('_', " "),
+    };
+    let day = |name: &str| {
+        let at: Option<DateTime<Utc>> = gap[name].as_str().and_then(|at| at.parse().ok());
+        at.map(|at| at.date_naive())
+    };
+    let span = match (day("from"), day("until")) {
+        (Some(from), Some(until)) if from == until => format!(" of {from}"),
+        (Some(from), Some(until)) => format!(" from {from} to {until}"),
+        (Some(from), None) => format!(" since {from}"),
+        (None, Some(until)) => format!(" before {until}"),
+        (None, None) => String::new(),
+    };
+    format!("{}, {what}{span}: {}", text("repo"), text("why"))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -105,6 +142,27 @@ mod tests {
         assert_eq!(coverage(&old).unwrap(), format!("Data is complete up to {until}"));
         assert!(incomplete_warning(&old, day("2026-05-02")).is_none());
         assert!(coverage(&json!({"complete_since": null, "complete_until": null})).is_none());
+    }
+
+    #[test]
+    fn gaps_name_what_is_missing_and_when() {
+        let from = "2026-01-02T10:00:00Z";
+        let pull = json!({"repo": "site", "kind": "pull_requests", "number": 7, "from": from, "until": from, "why": "w"});
+        let releases =
+            json!({"repo": "site", "kind": "releases", "from": null, "until": from, "why": "limit"});
+        let secret =
+            json!({"repo": "secret", "kind": "repository", "from": null, "until": null, "why": "no access"});
+        let answer = json!({"gaps": [pull, releases, secret], "gap_count": 5});
+        assert_eq!(
+            gap_lines(&answer),
+            [
+                "missing: site, pull request #7 of 2026-01-02: w",
+                "missing: site, releases before 2026-01-02: limit",
+                "missing: secret, everything: no access",
+                "missing: 2 more; run `github-metrics doctor` or query the API",
+            ]
+        );
+        assert!(gap_lines(&json!({})).is_empty(), "an API of an earlier version has no gaps");
     }
 
     #[test]

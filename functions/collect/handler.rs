@@ -7,13 +7,16 @@ use anyhow::Context as _;
 use aws_lambda_events::event::sqs::SqsBatchResponse;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use gam_collect::reconcile::{ReconcileRequest, reconcile};
-use gam_collect::{CollectError, CollectRequest, Limited, WorkItem, WorkReport, plan, work};
+use gam_collect::{
+    CollectError, CollectRequest, CollectWarning, Limited, ReportedGap, WorkItem, WorkReport, plan, work,
+};
 use gam_functions::messages::parse_event;
 use gam_functions::{
     Deadline, FunctionMetric, LambdaContext, Message, MessageOutcome, MessageSettlement, environment,
 };
 use gam_github::{Client, Error as GitHubError};
 use gam_model::error_chain;
+use gam_store::Gap;
 use serde_json::Value;
 
 use crate::client_provider::{ClientError, ClientProvider};
@@ -338,9 +341,7 @@ impl Collector {
             CommandError::Collect(CollectError::Concurrent(_)) => {
                 return self.requeue(command, Some(self.now() + CONFLICT_DELAY));
             }
-            CommandError::Collect(CollectError::GitHub(error)) => {
-                matches!(error, GitHubError::Unavailable { .. })
-            }
+            CommandError::Collect(CollectError::GitHub(error)) => error.is_transient(),
             CommandError::Collect(CollectError::Lake(error)) => error.is_retryable(),
             CommandError::Collect(CollectError::Store(error)) => error.is_retryable(),
             CommandError::Collect(CollectError::Invalid(_)) => false,
@@ -374,6 +375,11 @@ impl CollectTotals {
         self.events += report.events;
         self.requests += report.requests;
         self.failed_repos += work.failed.len();
+        log_warnings(&report.org, &report.warnings);
+        for ReportedGap { gap, is_new } in &report.gaps {
+            let Gap { repo, kind, number, why, .. } = gap;
+            tracing::warn!(org = report.org, repo, kind, number, is_new, reason = why, "missing in the data");
+        }
         for (repo, reason) in &report.blocked {
             tracing::warn!(
                 org = report.org,
@@ -391,5 +397,12 @@ impl CollectTotals {
             failed = work.failed.len(),
             "collected"
         );
+    }
+}
+
+/// Logs what a person should know about the numbers.
+fn log_warnings(org: &str, warnings: &[CollectWarning]) {
+    for CollectWarning { repo, text } in warnings {
+        tracing::warn!(org, repo, "{text}");
     }
 }

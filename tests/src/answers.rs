@@ -172,8 +172,8 @@ pub fn sample_targets(world: &World, now: Time, ranges: &[(NaiveDate, NaiveDate)
     targets
 }
 
-/// Fetches the answers to the sample requests, by target. The values of `complete_since` and `complete_until`
-/// are removed: they depend on when the program collected, not on what it collected.
+/// Fetches the answers to the sample requests, by target. The values that describe the coverage are removed: they
+/// depend on when the program collected, not on what it collected.
 pub fn fetch_all(
     address: &str,
     world: &World,
@@ -189,20 +189,36 @@ pub fn fetch_all(
     answers.collect()
 }
 
-/// Removes the values of `complete_since` and `complete_until` from an answer.
+/// Removes the values of `complete_since`, `complete_until`, `gaps` and `gap_count` from an answer.
 pub fn without_coverage(text: &str) -> String {
-    remove_value(&remove_value(text, "\"complete_since\":"), "\"complete_until\":")
+    let names = ["\"complete_since\":", "\"complete_until\":", "\"gaps\":", "\"gap_count\":"];
+    names.iter().fold(text.to_owned(), |text, name| remove_value(&text, name))
 }
 
-/// Removes what follows the name, up to the next field.
+/// Removes the value that follows the name.
 fn remove_value(text: &str, name: &str) -> String {
     match text.split_once(name) {
-        Some((before, after)) => {
-            let end = after.find([',', '}']).unwrap_or(after.len());
-            format!("{before}{name}{}", &after[end..])
-        }
+        Some((before, after)) => format!("{before}{name}{}", &after[value_length(after)..]),
         None => text.to_owned(),
     }
+}
+
+/// Returns the length of the JSON value at the beginning of the text.
+fn value_length(text: &str) -> usize {
+    let (mut depth, mut in_string, mut escaped) = (0, false, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if in_string => escaped = true,
+            '"' => in_string = !in_string,
+            _ if in_string => {}
+            ',' | '}' | ']' if depth == 0 => return at,
+            '[' | '{' => depth += 1,
+            ']' | '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    text.len()
 }
 
 /// Asserts that the answers are the same, and prints those that differ.

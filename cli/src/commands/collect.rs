@@ -4,13 +4,17 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use clap::Args;
-use gam_collect::{CollectError, CollectReport, CollectRequest, Limited, RepoCost, collect};
+use gam_collect::{
+    CollectError, CollectReport, CollectRequest, CollectWarning, Limited, RepoCost, ReportedGap, collect,
+};
 use gam_github::{Client, Usage};
 use gam_lake::inbox;
 use gam_model::Clock;
+use gam_store::Gap;
 use serde_json::json;
 
 use super::{dry_run, reconcile};
+use crate::answer;
 use crate::args::{self, GitHubOptions};
 use crate::error::{exit_status, one_line};
 use crate::exit::Exit;
@@ -190,6 +194,13 @@ async fn collect_org(
     Ok(Exit::combine(&[exit, reconcile::print_problems(session, &report, now, Continuation::RunAgain)]))
 }
 
+impl CollectOutcome {
+    /// When GitHub answered, by its own clock, UTC; `None` if it did not say.
+    pub(super) fn read_at(&self) -> Option<DateTime<Utc>> {
+        self.report.read_at
+    }
+}
+
 /// The outcome of one collection.
 #[derive(Default)]
 pub(super) struct CollectOutcome {
@@ -244,7 +255,8 @@ pub(super) fn summary(outcome: &CollectOutcome) -> String {
         return format!("{org}: stopped before any repository was read ({cost}) after {took}");
     }
     let repos = count(report.repos, "repository", "repositories");
-    if report.batches == 0 && report.failed.is_empty() && report.limited.is_none() {
+    let is_complete = report.failed.is_empty() && !report.gaps.iter().any(ReportedGap::is_failure);
+    if report.batches == 0 && is_complete && report.limited.is_none() {
         return format!("{org}: up to date ({repos}, {})", request_cost(&report.usage));
     }
     format!(
@@ -310,6 +322,15 @@ pub(super) fn print_problems(
             ),
         });
     }
+    print_warnings(session, org, &report.warnings);
+    for reported in report.gaps.iter().filter(|reported| !is_failure_of_repo(report, reported)) {
+        let gap = answer::gap_text(&gap_as_json(reported));
+        if reported.is_failure() {
+            console.print_error(format!("{org}: missing: {gap}"));
+        } else {
+            console.print_notice(format!("{org}: missing: {gap}"));
+        }
+    }
     for (repo, why) in &report.blocked {
         console.print_info(format!("{org}/{repo} is blocked, its collected data stays: {why}"));
     }
@@ -320,7 +341,35 @@ pub(super) fn print_problems(
         console.print_error(limit_message(org, limited, now, continuation));
         return Exit::Limited;
     }
-    if report.failed.is_empty() { Exit::Success } else { Exit::Partial }
+    let has_new_gaps = report.gaps.iter().any(ReportedGap::is_failure);
+    if report.failed.is_empty() && !has_new_gaps { Exit::Success } else { Exit::Partial }
+}
+
+/// Prints what a person should know about the numbers, even if `--quiet` is set.
+fn print_warnings(session: &CliSession, org: &str, warnings: &[CollectWarning]) {
+    for CollectWarning { repo, text } in warnings {
+        let subject = repo.as_ref().map_or_else(|| org.to_owned(), |repo| format!("{org}/{repo}"));
+        session.console.print_notice(format!("warning: {subject}: {text}"));
+    }
+}
+
+/// Returns whether another line names the gap: a failure of its repository, or that GitHub blocks it.
+fn is_failure_of_repo(report: &CollectReport, reported: &ReportedGap) -> bool {
+    let Gap { repo, why, .. } = &reported.gap;
+    let mut named = report.failed.iter().chain(&report.blocked);
+    named.any(|(name, reason)| name == repo && reason.contains(why.as_str()))
+}
+
+/// Returns a gap in the shape of the API, and whether it is new.
+fn gap_as_json(reported: &ReportedGap) -> serde_json::Value {
+    let mut gap = json!(reported.gap);
+    gap["new"] = reported.is_new.into();
+    gap
+}
+
+/// Returns warnings as JSON.
+fn warnings_as_json(warnings: &[CollectWarning]) -> Vec<serde_json::Value> {
+    warnings.iter().map(|warning| json!({"repo": warning.repo, "text": warning.text})).collect()
 }
 
 /// Groups failed repositories by their reason, in the order of the first repository of each.
@@ -351,6 +400,8 @@ fn as_json(outcome: &CollectOutcome) -> serde_json::Value {
         "gone": report.gone,
         "blocked": reasons_as_json(&report.blocked),
         "failed": reasons_as_json(&report.failed),
+        "gaps": report.gaps.iter().map(gap_as_json).collect::<Vec<_>>(),
+        "warnings": warnings_as_json(&report.warnings),
         "limited": report.limited.is_some(),
         "limited_until": report.limited.as_ref().map(|limited| limited.until),
         "limited_why": report.limited.as_ref().map(|limited| &limited.why),

@@ -10,8 +10,11 @@ use gam_aggregate::orgs_in_lake;
 use gam_github::{AppDiagnosis, Client, Diagnosis, Permissions, Quota};
 use gam_lake::{configuration, paths};
 use gam_model::{Clock, SystemClock};
+use gam_store::keys::CheckpointKey;
+use gam_store::{Checkpoint, OrgCheckpoint};
 use serde_json::json;
 
+use crate::answer;
 use crate::args::{self, GitHubOptions};
 use crate::config;
 use crate::error::one_line;
@@ -108,7 +111,7 @@ pub(crate) async fn run(session: &CliSession, args: DoctorArgs) -> anyhow::Resul
     let mut findings = check_github(settings, args.org.as_deref()).await;
     findings.push(check_configuration(settings).await);
     findings.push(check_lake(&settings.lake).await);
-    findings.push(check_store(settings).await);
+    findings.extend(check_store(settings).await);
     if session.wants_json() {
         let checks: Vec<_> = findings
             .iter()
@@ -342,26 +345,54 @@ async fn check_lake(location: &LakeLocation) -> Finding {
     }
 }
 
-async fn check_store(settings: &CliSettings) -> Finding {
+/// Checks that the store opens, and lists what is missing in it.
+async fn check_store(settings: &CliSettings) -> Vec<Finding> {
     if let StoreLocation::Sqlite(path) = &settings.store
         && let Some(finding) = missing_path_finding("store", path)
     {
-        return finding;
+        return vec![finding];
     }
     let orgs = async {
         let store = OpenStore::open(settings).await?;
         let orgs = store.orgs().await;
+        let gaps = match &orgs {
+            Ok(orgs) => read_gaps(&store, orgs).await,
+            Err(_) => Ok(Vec::new()),
+        };
         store.close().await;
-        orgs
+        anyhow::Ok((orgs?, gaps?))
     };
     match orgs.await {
-        Ok(orgs) => {
+        Ok((orgs, gaps)) => {
             let orgs = count(orgs.len(), "organization", "organizations");
             let version = env!("CARGO_PKG_VERSION");
-            fine("store", format!("{} opens with github-metrics {version}: {orgs}", settings.store))
+            let opens =
+                fine("store", format!("{} opens with github-metrics {version}: {orgs}", settings.store));
+            std::iter::once(opens).chain(gaps_finding(&gaps)).collect()
         }
-        Err(error) => broken("store", one_line(&error)),
+        Err(error) => vec![broken("store", one_line(&error))],
     }
+}
+
+/// Returns what is missing of each organization, as lines.
+async fn read_gaps(store: &OpenStore, orgs: &[String]) -> anyhow::Result<Vec<String>> {
+    let (checkpoints, mut lines) = (store.query_ports().checkpoints, Vec::new());
+    for org in orgs {
+        let key = CheckpointKey::Org(org.clone());
+        let checkpoint: Checkpoint<OrgCheckpoint> = Checkpoint::load(&*checkpoints, &key).await?;
+        let (gaps, all) = checkpoint.value.list_gaps(None);
+        lines.extend(gaps.iter().map(|gap| format!("{org}/{}", answer::gap_text(&json!(gap)))));
+        if all > gaps.len() as u64 {
+            lines.push(format!("{} more in {org}", all - gaps.len() as u64));
+        }
+    }
+    Ok(lines)
+}
+
+/// Returns a finding on what is missing; `None` if nothing is.
+fn gaps_finding(gaps: &[String]) -> Option<Finding> {
+    let text = || format!("{} in the data: {}", count(gaps.len(), "gap", "gaps"), gaps.join("; "));
+    (!gaps.is_empty()).then(|| doubtful("gaps", text()))
 }
 
 /// Returns a finding on a local path that does not exist, or `None` if it exists.

@@ -80,8 +80,8 @@ pub(crate) async fn run(session: &CliSession, args: ExportArgs) -> anyhow::Resul
     let export = export_rows(&client, &args).await;
     client.close().await;
     print_waiting_batches(session, &args.org).await;
-    let (rows, warning) = export?;
-    if let Some(warning) = warning {
+    let (rows, warnings) = export?;
+    for warning in warnings {
         session.console.print_notice(warning);
     }
     let bytes = match format {
@@ -150,20 +150,20 @@ struct ExportQuery {
     range: Range,
     grain: Grain,
     bots: String,
-    /// A warning if data is incomplete at the beginning of the range.
-    warning: Option<String>,
+    /// What to know about the data: it is incomplete at the beginning of the range, or something is missing.
+    warnings: Vec<String>,
 }
 
-/// Queries all rows, sorted by level, bucket and name. Also returns a warning if data is incomplete at the
-/// beginning of the range.
+/// Queries all rows, sorted by level, bucket and name. Also returns warnings if data is incomplete at the
+/// beginning of the range, or something is missing.
 ///
 /// # Errors
 /// If a request fails, or the range is empty.
 pub(super) async fn export_rows(
     client: &ApiClient,
     args: &ExportArgs,
-) -> anyhow::Result<(Vec<ExportRow>, Option<String>)> {
-    let Some(query) = resolve_query(client, args).await? else { return Ok((Vec::new(), None)) };
+) -> anyhow::Result<(Vec<ExportRow>, Vec<String>)> {
+    let Some(query) = resolve_query(client, args).await? else { return Ok((Vec::new(), Vec::new())) };
     let mut rows = org_rows(client, &query).await?;
     let is_idle = |row: &ExportRow| row.metrics.get("active_members").and_then(Value::as_u64) == Some(0);
     // A bucket without an active member has no rows of repositories and members.
@@ -179,7 +179,7 @@ pub(super) async fn export_rows(
         .await?;
     rows.extend(listed.into_iter().flatten());
     rows.sort_by(|a, b| (a.level, a.start, &a.name, a.id).cmp(&(b.level, b.start, &b.name, b.id)));
-    Ok((rows, query.warning))
+    Ok((rows, query.warnings))
 }
 
 /// Fills in the defaults. Returns `None` if there is nothing to export.
@@ -210,7 +210,10 @@ async fn resolve_query(client: &ApiClient, args: &ExportArgs) -> anyhow::Result<
             range,
             grain: args.granularity,
             bots: args.bots.bots.clone(),
-            warning: answer::incomplete_warning(&metrics, since),
+            warnings: answer::incomplete_warning(&metrics, since)
+                .into_iter()
+                .chain(answer::gap_lines(&metrics))
+                .collect(),
         })),
         None if args.since.is_some() && args.until.is_some() => Err(usage_error(format!(
             "--since ({since}) must be before --until ({until}); --until is exclusive"

@@ -282,6 +282,9 @@ fn warn_if_incomplete(session: &CliSession, answer: &Value, range: Range) {
     if let Some(warning) = answer::incomplete_warning(answer, range.since()) {
         session.console.print_notice(warning);
     }
+    for line in answer::gap_lines(answer) {
+        session.console.print_notice(line);
+    }
 }
 
 /// The answers that `show` prints.

@@ -126,12 +126,12 @@ async fn run_round(
         Err(_) => {}
     }
     // The organization's name as GitHub writes it, once it is known.
-    let org = collected.as_ref().map_or(args.org.as_str(), collect::CollectOutcome::org);
-    let (outcome, _) = aggregate::aggregate_org(session, data, org).await?;
+    let org = collected.as_ref().map_or_else(|_| args.org.clone(), |outcome| outcome.org().to_owned());
+    let (outcome, _) = aggregate::aggregate_org(session, data, &org).await?;
     console.print_info(format!("{org}: {}", aggregate::summary(&outcome)));
-    collected?;
+    let read_at = collected?.read_at().unwrap_or_else(|| data.clock().now());
     // Once a day, look for what GitHub does not list as a change.
-    if is_due(&data.collect_ports(), &args.org).await? {
+    if is_due(&data.collect_ports(), &args.org, read_at).await? {
         let report = reconcile::reconcile(session, data, github, &args.org, Continuation::NextRound).await?;
         reconcile::print_summary(session, &report)?;
         reconcile::print_problems(session, &report, data.clock().now(), Continuation::NextRound);

@@ -1,11 +1,14 @@
 //! What all read tasks of a repository share.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_github::events::EventBuilder;
 use gam_github::{Error, OrgProbe, RepoProbe, RepoRef};
 use gam_model::Event;
 use tokio::sync::mpsc::Sender;
 
+use crate::report::CollectWarning;
 use crate::window::CollectionWindow;
 use crate::writer::{CheckpointUpdate, PageRead};
 
@@ -47,6 +50,22 @@ pub(crate) struct RepoContext {
     pub(crate) active_at: Option<DateTime<Utc>>,
     /// When the repository was last pushed to.
     pub(crate) pushed_at: Option<DateTime<Utc>>,
+    warnings: Warnings,
+}
+
+/// The warnings of a run, which its report returns. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Warnings(Arc<Mutex<Vec<CollectWarning>>>);
+
+impl Warnings {
+    pub(crate) fn add(&self, warning: CollectWarning) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(warning);
+    }
+
+    /// Takes all warnings so far.
+    pub(crate) fn take(&self) -> Vec<CollectWarning> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl RepoContext {
@@ -56,6 +75,7 @@ impl RepoContext {
         repo: &RepoProbe,
         window: CollectionWindow,
         now: DateTime<Utc>,
+        warnings: &Warnings,
     ) -> Self {
         let (org, name) = (&probe.login, &repo.name);
         let newest = [repo.pulls.at, repo.issues.at, repo.releases.at, repo.deployments.at, repo.pushed_at];
@@ -76,6 +96,7 @@ impl RepoContext {
             probed_at: probe.read_at,
             active_at: newest.into_iter().max().flatten(),
             pushed_at: repo.pushed_at,
+            warnings: warnings.clone(),
         }
     }
 
@@ -91,6 +112,11 @@ impl RepoContext {
             Some(probed_at) if at + margin < probed_at => at,
             _ => at - margin,
         })
+    }
+
+    /// Warns a person about the repository: the report of the run returns the warning.
+    pub(crate) fn warn(&self, text: impl Into<String>) {
+        self.warnings.add(CollectWarning { repo: Some(self.repo.name.clone()), text: text.into() });
     }
 
     /// Sends a page to the writer. `kind` names what was read, for progress reports. `update` is the

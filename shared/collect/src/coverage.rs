@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gam_github::OrgProbe;
-use gam_store::{Checkpoint, OrgCheckpoint};
+use gam_store::{Checkpoint, GapsByRepo, OrgCheckpoint};
 
+use crate::gaps::{ReportedGap, report_gaps};
 use crate::window::{CollectionWindow, RequestedDays};
 use crate::{CollectError, CollectPorts};
 
@@ -43,8 +44,13 @@ pub(crate) struct ReadRepos {
     pub(crate) is_entire_org: bool,
 }
 
+/// Returns what is missing of the repositories that a run was about, by id. The argument is the organization's
+/// checkpoint before the run.
+pub(crate) type FindGaps<'a> = dyn Fn(&OrgCheckpoint) -> GapsByRepo + Sync + 'a;
+
 /// Saves until when each repository has been read: until GitHub answered the probe, by its clock, or until
-/// the end of the window. A repository that was not read to the end stays as it was.
+/// the end of the window. A repository that was not read to the end stays as it was. Also saves what is missing of
+/// the repositories that `find_gaps` returns, and returns that.
 ///
 /// # Errors
 /// If the store fails.
@@ -52,7 +58,9 @@ pub(crate) async fn save_coverage(
     ports: &CollectPorts,
     probe: &OrgProbe,
     run: &ReadRepos,
-) -> Result<(), CollectError> {
+    find_gaps: &FindGaps<'_>,
+) -> Result<Vec<ReportedGap>, CollectError> {
+    let mut reported = Vec::new();
     let read_until = probe.read_at.map(|at| run.window.until().map_or(at, |end| end.min(at)));
     // Repositories that the token cannot read are in scope too, but their ids are unknown.
     let is_entire_org = run.is_entire_org && probe.unreadable.is_empty();
@@ -74,8 +82,13 @@ pub(crate) async fn save_coverage(
             });
         }
         repos.retain(|_, at| *at != complete_until);
-        *checkpoint = OrgCheckpoint { complete_until, repos, ..before };
+        let found = find_gaps(&before);
+        reported = report_gaps(&found, &before.gaps);
+        let mut gaps = before.gaps.clone();
+        gaps.extend(found);
+        gaps.retain(|_, repo| !repo.is_empty());
+        *checkpoint = OrgCheckpoint { complete_until, repos, gaps, ..before };
     })
     .await?;
-    Ok(())
+    Ok(reported)
 }

@@ -10,12 +10,14 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_github::events::{DeploymentOutcome, SETTLED_AFTER};
 use gam_github::wire::Deployment;
-use gam_github::{Client, DeploymentLookup, Error, ListSummary, PageSize, RepoProbe};
+use gam_github::{Client, DeploymentLookup, Error, ListSummary, PageSize, RepoProbe, UnansweredEntry};
 use gam_model::Event;
 use tokio::sync::mpsc::Sender;
 
 use crate::RepoFailure;
-use crate::checkpoint::{DeploymentsCheckpoint, DeploymentsWalk, RepoCheckpoint, UnsettledDeployment};
+use crate::checkpoint::{
+    DeploymentsCheckpoint, DeploymentsWalk, RepoCheckpoint, UnansweredItem, UnsettledDeployment,
+};
 use crate::context::{ReadError, RepoContext, is_cursor_rejected};
 use crate::window::CollectionWindow;
 use crate::writer::{CheckpointUpdate, PageRead};
@@ -202,6 +204,7 @@ impl DeploymentReader<'_> {
 
     /// Returns the events of a deployment, and remembers it as long as it may still succeed or fail.
     fn take(&mut self, deployment: &Deployment) -> Vec<Event> {
+        self.checkpoint.unanswered.remove(&deployment.id);
         if let Some(id) = deployment.database_id {
             let outcome = DeploymentOutcome::of(deployment);
             if outcome.success.is_some() || is_over(deployment.created_at, self.context.probed_at) {
@@ -249,6 +252,22 @@ impl DeploymentReader<'_> {
             let page = self.github.deployments(&self.context.repo, walk.cursor.as_deref(), &mut size).await?;
             self.checkpoint.page_size = size.to_save();
             let is_at_bound = page.entries.iter().any(|deployment| deployment.created_at < walk.lower_bound);
+            for UnansweredEntry { entry, why } in &page.unanswered {
+                let item = UnansweredItem {
+                    number: entry.database_id,
+                    created_at: entry.created_at,
+                    changed_at: entry.created_at,
+                    retries: 0,
+                    why: why.clone(),
+                };
+                self.checkpoint.unanswered.add(&entry.id, item, self.context.probed_at);
+                if let Some(id) = entry.database_id {
+                    // It is requested again by id, as long as it may succeed.
+                    let (node_id, created_at) = (entry.id.clone(), entry.created_at);
+                    let unsettled = UnsettledDeployment { node_id, created_at, failed_at: None };
+                    self.checkpoint.unsettled.entry(id).or_insert(unsettled);
+                }
+            }
             let events = page.entries.iter().flat_map(|deployment| self.take(deployment)).collect();
             walk.cursor = page.next.filter(|_| !is_at_bound);
             let is_done = walk.cursor.is_none();

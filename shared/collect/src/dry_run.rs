@@ -6,7 +6,7 @@ use gam_github::{Client, Usage};
 use gam_store::keys::CheckpointKey;
 use gam_store::{Checkpoint, OrgCheckpoint};
 
-use crate::context::RepoContext;
+use crate::context::{RepoContext, Warnings};
 use crate::deployments::SettlementAnswers;
 use crate::scope::Scope;
 use crate::task::{self, TaskEstimate};
@@ -68,10 +68,10 @@ pub async fn dry_run(
     let commits = count_uncovered_commits(&github, &scope, &checkpoints, window).await?;
     let mut planned = Vec::new();
     for repo in &scope.repos {
-        let context = RepoContext::new(&scope.probe, repo, window, ports.clock.now());
+        let context = RepoContext::new(&scope.probe, repo, window, ports.clock.now(), &Warnings::default());
         let checkpoint = checkpoints.get(&repo.id).map(|stored| stored.value.clone()).unwrap_or_default();
         let answers = SettlementAnswers::new();
-        let tasks = task::tasks(&context, repo, checkpoint, answers, false, &request.deploy_workflows);
+        let tasks = task::tasks(&context, repo, checkpoint, answers, Vec::new(), &request.deploy_workflows);
         let commits = commits.get(&repo.node_id).copied();
         let tasks: Vec<TaskEstimate> = tasks.iter().map(|task| task.estimate(commits)).collect();
         if !tasks.is_empty() {

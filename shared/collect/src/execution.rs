@@ -1,6 +1,8 @@
 //! Runs read tasks in parallel, with the writer next to them.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures::StreamExt;
 use gam_github::{Client, Error};
@@ -9,9 +11,13 @@ use tokio::time::Instant;
 
 use crate::context::ReadError;
 use crate::cost::Costs;
+use crate::gaps::REPOSITORY;
 use crate::task::ReadTask;
 use crate::writer::{PageRead, Writer};
 use crate::{CollectError, CollectObserver, CollectProgress, Limited, RepoFailure};
+
+/// How much time one list of one repository may lose to failures in a run.
+const MAX_FAILURE_TIME: Duration = Duration::from_secs(45);
 
 /// What became of the read tasks.
 #[derive(Default)]
@@ -38,8 +44,13 @@ impl TaskResults {
         self.failed.contains_key(&repo_id) || self.stopped.contains(&repo_id)
     }
 
-    fn fail(&mut self, repo_id: i64, error: &Error) {
-        self.failed.entry(repo_id).or_insert_with(|| RepoFailure::from_error(error));
+    pub(crate) fn fail(&mut self, repo_id: i64, failure: RepoFailure) {
+        match self.failed.entry(repo_id) {
+            Entry::Vacant(entry) => {
+                entry.insert(failure);
+            }
+            Entry::Occupied(mut entry) => entry.get_mut().add(failure),
+        }
     }
 
     /// Records that the limits stopped a repository.
@@ -87,13 +98,14 @@ async fn read_all(
         .map(|task| {
             let pages = pages.clone();
             async move {
-                let (repo, begun, github) = (task.repo().clone(), Instant::now(), github.metered());
+                let (repo, list, begun) = (task.repo().clone(), task.list(), Instant::now());
+                let github = github.with_failure_limit(MAX_FAILURE_TIME).metered();
                 let result = task.run(&github, &pages).await;
-                (repo, result, github.usage(), begun)
+                (repo, list, result, github.usage(), begun)
             }
         })
         .buffer_unordered(parallelism * 2);
-    while let Some((repo, result, usage, begun)) = finished.next().await {
+    while let Some((repo, list, result, usage, begun)) = finished.next().await {
         results.costs.add(repo.id, &repo.name, usage, begun);
         match result {
             Ok(()) => {}
@@ -106,10 +118,13 @@ async fn read_all(
             }
             Err(ReadError::GitHub(error @ Error::Unauthorized(_))) => return Err(error),
             Err(ReadError::GitHub(error)) => {
-                results.fail(repo.id, &error);
+                let failure = RepoFailure::of_list(list, &error);
+                results.fail(repo.id, failure);
                 if outage.detects(&error, github.successful_responses()) {
                     // Each of the other tasks would wait as long, only to fail alike.
-                    tasks_left.keys().for_each(|repo_id| results.fail(*repo_id, &error));
+                    for repo_id in tasks_left.keys().filter(|repo_id| **repo_id != repo.id) {
+                        results.fail(*repo_id, RepoFailure::of_list(REPOSITORY, &error));
+                    }
                     break;
                 }
             }
@@ -141,7 +156,7 @@ impl OutageDetector {
     /// Takes the error of a failed task, and the number of answers that have come so far. Returns whether
     /// other tasks are bound to fail too.
     fn detects(&mut self, error: &Error, answers: u64) -> bool {
-        if !matches!(error, Error::Unavailable { .. }) {
+        if !error.is_transient() {
             return false;
         }
         let before = if self.answers == answers { self.failures_in_a_row } else { 0 };
@@ -167,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_blocked_repository_has_nothing_left_to_read() {
-        let failure = RepoFailure { why: "GitHub does not answer".into(), is_transient: true };
+        let failure = RepoFailure::transient("GitHub does not answer".into());
         let results = TaskResults {
             failed: BTreeMap::from([(1, failure)]),
             stopped: BTreeSet::from([2, 4]),

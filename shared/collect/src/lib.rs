@@ -14,7 +14,7 @@
 //! | `task`, `context` | one kind of data of one repository, and what all kinds share |
 //! | `commits`, `threads`, `releases`, `deployments`, `workflow_runs` | read one kind of data |
 //! | `execution`, `writer` | run the tasks in parallel, and write what they read |
-//! | `checkpoint`, `coverage` | how far repositories and the organization have been read |
+//! | `checkpoint`, `coverage`, `gaps` | how far repositories and the organization have been read, and what is missing |
 //! | `reconcile` | compares the snapshots with GitHub, and repairs the differences |
 
 pub mod checkpoint;
@@ -26,6 +26,7 @@ mod deployments;
 mod dry_run;
 mod error;
 mod execution;
+mod gaps;
 mod names;
 mod ports;
 mod progress;
@@ -50,14 +51,15 @@ use gam_store::Checkpoint;
 pub use cost::RepoCost;
 pub use dry_run::{CollectPlan, PlannedRepo, dry_run};
 pub use error::CollectError;
+pub use gaps::ReportedGap;
 pub use ports::{CollectPorts, DryRunPorts};
 pub use progress::{CollectObserver, CollectProgress};
-pub use report::{CollectReport, Limited, RepoFailure, WorkPlan, WorkReport};
+pub use report::{CollectReport, CollectWarning, Limited, RepoFailure, WorkPlan, WorkReport};
 pub use request::{CollectRequest, WorkItem};
 pub use task::TaskEstimate;
 pub use window::check_days;
 
-use names::save_names;
+use names::{list_all_members, save_names};
 use run::CollectRun;
 use scope::Scope;
 use waits::with_wait_reports;
@@ -128,7 +130,7 @@ pub async fn work(
             "repository {} no longer exists in {}, or this token cannot see it",
             item.repo, request.org
         );
-        report.failed.insert(item.repo_id, RepoFailure { why, is_transient: false });
+        report.failed.insert(item.repo_id, RepoFailure::permanent(why));
     }
     Ok(report)
 }
@@ -141,7 +143,11 @@ async fn prepare_run<'a>(
 ) -> Result<CollectRun<'a>, CollectError> {
     let days = RequestedDays::from_request(request, ports.clock.now())?;
     let checkpoints = Checkpoint::load_repos(&*ports.checkpoints, &request.org).await?;
-    let scope = Scope::from_names(github.probe(&request.org).await?, &request.repos)?;
-    save_names(ports, &scope.probe, ports.clock.now()).await?;
-    CollectRun::prepare(ports, github, checkpoints, scope, &days, &request.deploy_workflows).await
+    let mut scope = Scope::from_names(github.probe(&request.org).await?, &request.repos)?;
+    let warning = list_all_members(ports, github, &mut scope.probe).await?;
+    save_names(ports, &scope.probe).await?;
+    let run =
+        CollectRun::prepare(ports, github, checkpoints, scope, &days, &request.deploy_workflows).await?;
+    run.warn(warning);
+    Ok(run)
 }

@@ -2,22 +2,60 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
-use gam_github::OrgProbe;
-use gam_store::{NameEntry, NameKind};
+use chrono::TimeDelta;
+use gam_github::{Client, Error, OrgProbe};
+use gam_store::checkpoint::MembersListed;
+use gam_store::keys::CheckpointKey;
+use gam_store::{Checkpoint, NameEntry, NameKind, OrgCheckpoint};
 
-use crate::{CollectError, CollectPorts};
+use crate::{CollectError, CollectPorts, CollectWarning};
 
-/// Saves the names that the probe shows, as of `now`. Names that have not changed are not written again.
+/// How long the list of all members of an organization is not read again if their number stays the same.
+const MEMBERS_INTERVAL: TimeDelta = TimeDelta::days(1);
+
+/// Adds the members that did not fit into the probe, if it is time to list them: once a day, and after their number
+/// has changed. Returns a warning if they cannot be listed: then the next run tries again.
+///
+/// # Errors
+/// If the store fails, or GitHub cannot be read at all.
+pub(crate) async fn list_all_members(
+    ports: &CollectPorts,
+    github: &Client,
+    probe: &mut OrgProbe,
+) -> Result<Option<CollectWarning>, CollectError> {
+    let (Some(total), Some(cursor), Some(now)) = (probe.members_total, &probe.members_after, probe.read_at)
+    else {
+        return Ok(None);
+    };
+    let key = CheckpointKey::Org(probe.login.clone());
+    let org: Checkpoint<OrgCheckpoint> = Checkpoint::load(&*ports.checkpoints, &key).await?;
+    let is_recent = |listed: &MembersListed| listed.total == total && now - listed.at < MEMBERS_INTERVAL;
+    if org.value.members.as_ref().is_some_and(is_recent) {
+        return Ok(None);
+    }
+    match github.members_after(&probe.login, cursor).await {
+        Ok(members) => probe.members.extend(members),
+        Err(error @ (Error::Limited { .. } | Error::Unauthorized(_))) => return Err(error.into()),
+        Err(error) => {
+            let text = format!("members after the first 100 without activity are unknown: {error}");
+            return Ok(Some(CollectWarning { repo: None, text }));
+        }
+    }
+    Checkpoint::change_org(&*ports.checkpoints, &probe.login, |org| {
+        org.members = Some(MembersListed { at: now, total });
+    })
+    .await?;
+    Ok(None)
+}
+
+/// Saves the names that the probe shows, as of its time, by GitHub's clock. Names that have not changed are not
+/// written again. Without that time the local clock must do.
 ///
 /// # Errors
 /// If the store fails.
-pub(crate) async fn save_names(
-    ports: &CollectPorts,
-    probe: &OrgProbe,
-    now: DateTime<Utc>,
-) -> Result<(), CollectError> {
-    let entry = |kind, id, name: &str| NameEntry { kind, id, name: name.to_owned(), as_of: now };
+pub(crate) async fn save_names(ports: &CollectPorts, probe: &OrgProbe) -> Result<(), CollectError> {
+    let as_of = probe.read_at.unwrap_or_else(|| ports.clock.now());
+    let entry = |kind, id, name: &str| NameEntry { kind, id, name: name.to_owned(), as_of };
     let repos = probe.repos.iter().map(|repo| entry(NameKind::Repo, repo.id, &repo.name));
     let members = probe
         .members
@@ -36,4 +74,31 @@ pub(crate) async fn save_names(
         ports.names.put_names(&probe.login, &changed).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use gam_github::OrgMember;
+
+    use super::*;
+    use crate::ports::tests::memory_ports;
+
+    #[tokio::test]
+    async fn the_name_that_github_showed_last_wins_whatever_the_local_clock() {
+        let ports = memory_ports();
+        let probe = |login: &str, seconds: i64| OrgProbe {
+            login: "Acme".into(),
+            repos: Vec::new(),
+            members: vec![OrgMember { login: login.into(), database_id: Some(7) }],
+            members_total: Some(1),
+            members_after: None,
+            unreadable: Vec::new(),
+            read_at: DateTime::from_timestamp(seconds, 0),
+        };
+        save_names(&ports, &probe("old", 1_000)).await.unwrap();
+        save_names(&ports, &probe("new", 2_000)).await.unwrap();
+        let names = ports.names.names("Acme", NameKind::Member).await.unwrap();
+        assert_eq!((names[0].name.as_str(), names[0].as_of), ("new", probe("", 2_000).read_at.unwrap()));
+    }
 }

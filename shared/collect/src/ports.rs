@@ -27,3 +27,32 @@ pub struct DryRunPorts {
     /// The wall clock, for the current day.
     pub clock: Arc<dyn Clock>,
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use chrono::{DateTime, Utc};
+    use gam_lake::memory::MemoryObjects;
+    use gam_store::MemoryStore;
+
+    use super::*;
+
+    /// A clock of a machine that is years ahead.
+    struct WrongClock;
+
+    impl Clock for WrongClock {
+        fn now(&self) -> DateTime<Utc> {
+            DateTime::from_timestamp(4_000_000_000, 0).expect("a time")
+        }
+    }
+
+    /// Ports in memory, with a clock that is years ahead.
+    pub(crate) fn memory_ports() -> CollectPorts {
+        let store = Arc::new(MemoryStore::default());
+        CollectPorts {
+            objects: Arc::new(MemoryObjects::new()),
+            names: store.clone(),
+            checkpoints: store,
+            clock: Arc::new(WrongClock),
+        }
+    }
+}

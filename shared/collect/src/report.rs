@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use gam_github::{Error, Usage};
 
+use crate::gaps::{REPOSITORY, ReportedGap};
 use crate::{RepoCost, WorkItem};
 
 /// What a collection did.
@@ -30,8 +31,23 @@ pub struct CollectReport {
     pub blocked: Vec<(String, String)>,
     /// Names of repositories that failed, with the reason. What was read of them is saved.
     pub failed: Vec<(String, String)>,
+    /// What could not be read, and is missing in the numbers. Not all of it is new.
+    pub gaps: Vec<ReportedGap>,
+    /// What a person should know about the numbers.
+    pub warnings: Vec<CollectWarning>,
+    /// When GitHub listed the repositories, by its own clock, UTC; `None` if it did not say.
+    pub read_at: Option<DateTime<Utc>>,
     /// Why the API's limits stopped the run; `None` if they did not. What was read is saved.
     pub limited: Option<Limited>,
+}
+
+/// Something that a person should know about the numbers of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CollectWarning {
+    /// The repository's name; `None` if it is about the organization.
+    pub repo: Option<String>,
+    /// The warning.
+    pub text: String,
 }
 
 /// The API's limits stopped a run.
@@ -72,15 +88,39 @@ pub struct WorkReport {
 /// Why a repository failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepoFailure {
-    /// The reason, for people.
+    /// The reason, for people. If several lists failed, it names all of them.
     pub why: String,
     /// Whether another try may succeed.
     pub is_transient: bool,
+    /// The lists that failed, each with its reason: `commits`, `pull_requests`, `issues`, `releases`, `deployments`,
+    /// or `repository` for all of them.
+    pub lists: Vec<(&'static str, String)>,
 }
 
 impl RepoFailure {
-    pub(crate) fn from_error(error: &Error) -> Self {
-        RepoFailure { why: error.to_string(), is_transient: matches!(error, Error::Unavailable { .. }) }
+    /// Another try cannot help until somebody does something about it.
+    pub(crate) fn permanent(why: String) -> Self {
+        RepoFailure { lists: vec![(REPOSITORY, why.clone())], why, is_transient: false }
+    }
+
+    /// Another try may succeed.
+    pub(crate) fn transient(why: String) -> Self {
+        RepoFailure { is_transient: true, ..Self::permanent(why) }
+    }
+
+    /// A list of the repository failed.
+    pub(crate) fn of_list(list: &'static str, error: &Error) -> Self {
+        let why = error.to_string();
+        RepoFailure { lists: vec![(list, why.clone())], why, is_transient: error.is_transient() }
+    }
+
+    /// Adds that another list failed too.
+    pub(crate) fn add(&mut self, other: RepoFailure) {
+        if !self.why.contains(&other.why) {
+            self.why = format!("{}; {}", self.why, other.why);
+        }
+        self.is_transient &= other.is_transient;
+        self.lists.extend(other.lists);
     }
 
     /// Returns the failure of the repositories that a failed request was about. `what` says what could not
@@ -93,7 +133,7 @@ impl RepoFailure {
         if matches!(error, Error::Limited { .. } | Error::Unauthorized(_)) {
             return Err(error);
         }
-        let failure = Self::from_error(&error);
-        Ok(RepoFailure { why: format!("{what}: {}", failure.why), ..failure })
+        let why = format!("{what}: {error}");
+        Ok(if error.is_transient() { Self::transient(why) } else { Self::permanent(why) })
     }
 }

@@ -3,20 +3,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gam_github::{Client, RepoProbe, RepoState};
-use gam_store::NameKind;
+use gam_store::{GapsByRepo, NameKind, OrgCheckpoint};
 
-use crate::context::RepoContext;
+use crate::context::{RepoContext, Warnings};
 use crate::coverage::{ReadRepos, resolve_window, save_coverage};
 use crate::execution::{TaskResults, run_tasks};
+use crate::gaps::{Obstacle, ReportedGap, repo_gaps, unreadable_gaps};
 use crate::reconcile::{ShortList, compare_short_lists};
 use crate::scope::Scope;
 use crate::task::{self, ReadTask};
 use crate::window::{CollectionWindow, RequestedDays};
 use crate::writer::{Checkpoints, Writer};
 use crate::{
-    CollectError, CollectObserver, CollectPorts, CollectProgress, CollectReport, RepoFailure, WorkItem,
-    WorkPlan, WorkReport, deployments, releases,
+    CollectError, CollectObserver, CollectPorts, CollectProgress, CollectReport, CollectWarning, RepoFailure,
+    WorkItem, WorkPlan, WorkReport, deployments, releases,
 };
+
+/// Why a repository fails that two runs read at the same time.
+const CONFLICT: &str = "another run saved the progress of the same list meanwhile: what both have read is saved, and \
+                        the next run continues";
 
 /// The repositories in scope, and what there is to read in them.
 pub(crate) struct CollectRun<'a> {
@@ -27,6 +32,7 @@ pub(crate) struct CollectRun<'a> {
     /// Ids of repositories that an earlier run has read.
     read_before: BTreeSet<i64>,
     tasks: Vec<ReadTask>,
+    warnings: Warnings,
     /// Repositories whose remembered deployments or drafts GitHub did not return, by id.
     failed: BTreeMap<i64, RepoFailure>,
 }
@@ -53,23 +59,21 @@ impl<'a> CollectRun<'a> {
         let (checkpoints, read_before) = (writer.checkpoints(), writer.read_before());
         let unsettled = deployments::check_unsettled(github, repos, &checkpoints).await?;
         let drafts = releases::check_drafts(github, repos, &checkpoints).await?;
-        let mut tasks = Vec::new();
+        let (mut tasks, warnings) = (Vec::new(), Warnings::default());
         for repo in repos {
-            let context = RepoContext::new(probe, repo, window, now);
+            let context = RepoContext::new(probe, repo, window, now, &warnings);
             let checkpoint = checkpoints.get(&repo.id).cloned().unwrap_or_default();
             let answers = unsettled.answers.get(&repo.id).cloned().unwrap_or_default();
-            let has_published_draft = drafts.published.contains(&repo.id);
-            tasks.extend(task::tasks(
-                &context,
-                repo,
-                checkpoint,
-                answers,
-                has_published_draft,
-                deploy_workflows,
-            ));
+            let published = drafts.published.get(&repo.id).cloned().unwrap_or_default();
+            tasks.extend(task::tasks(&context, repo, checkpoint, answers, published, deploy_workflows));
         }
         let failed = unsettled.failed.into_iter().chain(drafts.failed).collect();
-        Ok(CollectRun { ports, scope, window, writer, read_before, tasks, failed })
+        Ok(CollectRun { ports, scope, window, writer, read_before, tasks, warnings, failed })
+    }
+
+    /// Adds a warning to the report.
+    pub(crate) fn warn(&self, warning: Option<CollectWarning>) {
+        warning.into_iter().for_each(|warning| self.warnings.add(warning));
     }
 
     /// Returns the ids of repositories that have something to read.
@@ -93,7 +97,9 @@ impl<'a> CollectRun<'a> {
     /// If the store fails.
     pub(crate) async fn hand_out(mut self) -> Result<WorkPlan, CollectError> {
         let changed = self.changed();
-        self.save_coverage(&changed.iter().chain(self.failed.keys()).copied().collect()).await?;
+        let results = TaskResults { failed: std::mem::take(&mut self.failed), ..TaskResults::default() };
+        // What is missing of the changed repositories is known once they are read.
+        self.save_coverage(&results, &changed).await?;
         self.save_states(&BTreeMap::new()).await?;
         let item = |repo: &RepoProbe| WorkItem {
             repo: repo.name.clone(),
@@ -105,7 +111,7 @@ impl<'a> CollectRun<'a> {
             org: probe.login.clone(),
             repos: repos.len(),
             items: repos.iter().filter(|repo| changed.contains(&repo.id)).map(item).collect(),
-            failed: self.scope.failures(&self.failed),
+            failed: self.scope.failures(&results.failed),
             requests: 0,
         })
     }
@@ -124,10 +130,13 @@ impl<'a> CollectRun<'a> {
         let tasks = std::mem::take(&mut self.tasks);
         let mut results = run_tasks(github, tasks, &mut self.writer, parallelism, observer).await?;
         for (repo, failure) in std::mem::take(&mut self.failed) {
-            results.failed.entry(repo).or_insert(failure);
+            results.fail(repo, failure);
         }
         self.find_gone_threads(github, &mut results).await?;
-        self.save_coverage(&results.unfinished()).await?;
+        for repo_id in self.writer.conflicts() {
+            results.fail(*repo_id, RepoFailure::transient(CONFLICT.to_owned()));
+        }
+        let gaps = self.save_coverage(&results, &BTreeSet::new()).await?;
         for repo in &self.scope.repos {
             if let Some(failure) = results.failed.get(&repo.id) {
                 let (repo, why) = (repo.name.clone(), failure.why.clone());
@@ -135,7 +144,7 @@ impl<'a> CollectRun<'a> {
             }
         }
         let gone = self.save_states(&results.blocked).await?;
-        Ok(self.report(github, results, gone))
+        Ok(self.report(github, results, gone, gaps))
     }
 
     /// Finds what is gone from the lists in which GitHub shows fewer threads than were counted: it was deleted
@@ -166,8 +175,7 @@ impl<'a> CollectRun<'a> {
         for ShortList { repo, kind } in &lists {
             match report.failed.iter().find(|(name, _)| *name == repo.name) {
                 Some((_, why)) => {
-                    let failure = RepoFailure { why: why.clone(), is_transient: true };
-                    results.failed.entry(repo.id).or_insert(failure);
+                    results.fail(repo.id, RepoFailure::transient(why.clone()));
                 }
                 None => self.writer.settle_count(repo, *kind).await?,
             }
@@ -175,7 +183,13 @@ impl<'a> CollectRun<'a> {
         Ok(())
     }
 
-    fn report(&self, github: &Client, results: TaskResults, gone: Vec<String>) -> WorkReport {
+    fn report(
+        &self,
+        github: &Client,
+        results: TaskResults,
+        gone: Vec<String>,
+        gaps: Vec<ReportedGap>,
+    ) -> WorkReport {
         let Scope { probe, repos, .. } = &self.scope;
         let blocked = |repo: &RepoProbe| Some((repo.name.clone(), results.blocked.get(&repo.id)?.clone()));
         let report = CollectReport {
@@ -189,21 +203,48 @@ impl<'a> CollectRun<'a> {
             gone,
             blocked: repos.iter().filter_map(blocked).collect(),
             failed: self.scope.failures(&results.failed),
+            gaps,
+            warnings: self.warnings.take(),
+            read_at: probe.read_at,
             limited: results.limited,
         };
         WorkReport { report, stopped: results.stopped, failed: results.failed }
     }
 
-    /// Saves until when repositories were read, except for those that are `unfinished`.
-    async fn save_coverage(&self, unfinished: &BTreeSet<i64>) -> Result<(), CollectError> {
-        let repos = self.scope.repos.iter().map(|repo| repo.id);
+    /// Saves until when repositories were read, except for those that are unfinished or `unread`, and what is
+    /// missing of them. Returns what is missing.
+    async fn save_coverage(
+        &self,
+        results: &TaskResults,
+        unread: &BTreeSet<i64>,
+    ) -> Result<Vec<ReportedGap>, CollectError> {
+        let unfinished = results.unfinished();
+        let is_complete = |id: &i64| !unfinished.contains(id) && !unread.contains(id);
         let read = ReadRepos {
-            complete: repos.filter(|id| !unfinished.contains(id)).collect(),
+            complete: self.scope.repos.iter().map(|repo| repo.id).filter(is_complete).collect(),
             read_before: self.read_before.clone(),
             window: self.window,
             is_entire_org: self.scope.is_entire_org,
         };
-        save_coverage(self.ports, &self.scope.probe, &read).await
+        let checkpoints = self.writer.checkpoints();
+        let find_gaps = |before: &OrgCheckpoint| {
+            let known = self.scope.repos.iter().filter(|repo| !unread.contains(&repo.id));
+            let gaps_of = |repo: &RepoProbe| {
+                let was_read = self.read_before.contains(&repo.id);
+                let complete_until = before.repo_complete_until(repo.id).filter(|_| was_read);
+                let obstacle = Obstacle {
+                    failure: results.failed.get(&repo.id),
+                    blocked: results.blocked.get(&repo.id).map(String::as_str),
+                };
+                repo_gaps(repo, checkpoints.get(&repo.id), self.window, obstacle, complete_until)
+            };
+            let mut gaps: GapsByRepo = known.map(|repo| (repo.id, gaps_of(repo))).collect();
+            if self.scope.is_entire_org {
+                gaps.insert(0, unreadable_gaps(&self.scope.probe.unreadable));
+            }
+            gaps
+        };
+        save_coverage(self.ports, &self.scope.probe, &read, &find_gaps).await
     }
 
     /// Saves why nothing new may come from repositories. `blocked` are those that GitHub blocks, by id.

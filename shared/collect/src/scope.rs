@@ -103,6 +103,8 @@ mod tests {
             login: "Acme".into(),
             repos: vec![repo(1, "site"), repo(2, "api")],
             members: Vec::new(),
+            members_total: None,
+            members_after: None,
             unreadable: vec![("secret".into(), "the token lacks a permission".into())],
             read_at: None,
         }
@@ -116,7 +118,7 @@ mod tests {
     fn without_names_all_repositories_are_in_scope() {
         let scope = Scope::from_names(probe(), &[]).unwrap();
         assert_eq!((scope.repos.len(), scope.is_entire_org, scope.lists_all()), (2, true, false));
-        let failed = BTreeMap::from([(2, RepoFailure { why: "timed out".into(), is_transient: true })]);
+        let failed = BTreeMap::from([(2, RepoFailure::transient("timed out".into()))]);
         let secret = ("secret".to_owned(), "the token lacks a permission".to_owned());
         assert_eq!(scope.failures(&failed), [secret, ("api".to_owned(), "timed out".to_owned())]);
     }

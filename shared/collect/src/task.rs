@@ -2,6 +2,7 @@
 //! repository's checkpoint.
 
 use gam_github::queries::{COMMITS, DEPLOYMENTS, ISSUES, PULL_REQUESTS, RELEASES};
+use gam_github::wire::Release;
 use gam_github::{Client, ListSummary, RepoProbe, RepoRef};
 use tokio::sync::mpsc::Sender;
 
@@ -26,7 +27,7 @@ enum TaskKind {
     Commits { tip: String, checkpoint: CommitsCheckpoint },
     Pulls { newest: ListSummary, checkpoint: ThreadsCheckpoint },
     Issues { newest: ListSummary, checkpoint: ThreadsCheckpoint },
-    Releases { newest: ListSummary, checkpoint: ReleasesCheckpoint },
+    Releases { newest: ListSummary, checkpoint: ReleasesCheckpoint, published_drafts: Vec<Release> },
     Deployments { newest: ListSummary, checkpoint: DeploymentsCheckpoint, answers: SettlementAnswers },
     Workflow { file: String, branch: String, tip: String, checkpoint: WorkflowCheckpoint },
 }
@@ -45,6 +46,18 @@ pub struct TaskEstimate {
 impl ReadTask {
     pub(crate) fn repo(&self) -> &RepoRef {
         &self.context.repo
+    }
+
+    /// What the task reads: `commits`, `pull_requests`, `issues`, `releases` or `deployments`.
+    pub(crate) fn list(&self) -> &'static str {
+        match &self.kind {
+            TaskKind::Commits { .. } => "commits",
+            TaskKind::Pulls { .. } => "pull_requests",
+            TaskKind::Issues { .. } => "issues",
+            TaskKind::Releases { .. } => "releases",
+            TaskKind::Deployments { .. } => "deployments",
+            TaskKind::Workflow { .. } => "workflow_runs",
+        }
     }
 
     /// Estimates the cost of the task. How much is new since the last run is unknown, so that counts as one
@@ -89,8 +102,8 @@ impl ReadTask {
             TaskKind::Issues { newest, checkpoint } => {
                 threads::read_issues(github, context, newest, checkpoint, pages).await
             }
-            TaskKind::Releases { newest, checkpoint } => {
-                releases::read(github, context, newest, checkpoint, pages).await
+            TaskKind::Releases { newest, checkpoint, published_drafts } => {
+                releases::read(github, context, newest, checkpoint, published_drafts, pages).await
             }
             TaskKind::Deployments { newest, checkpoint, answers } => {
                 deployments::read(github, context, newest, checkpoint, answers, pages).await
@@ -125,14 +138,14 @@ fn thread_pages(
 }
 
 /// Returns the tasks of a repository that have something to read. `answers` are its unsettled deployments as
-/// GitHub shows them now. `has_published_draft` says whether a known draft of a release was published.
+/// GitHub shows them now. `published_drafts` are known drafts of releases that were published.
 /// `deploy_workflows` are the files of the workflows whose runs count as deployments.
 pub(crate) fn tasks(
     context: &RepoContext,
     repo: &RepoProbe,
     checkpoint: RepoCheckpoint,
     answers: SettlementAnswers,
-    has_published_draft: bool,
+    published_drafts: Vec<Release>,
     deploy_workflows: &[String],
 ) -> Vec<ReadTask> {
     let window = context.window;
@@ -143,17 +156,18 @@ pub(crate) fn tasks(
     {
         kinds.push(TaskKind::Commits { tip, checkpoint: commits });
     }
-    if threads::is_due(&pulls, repo.pulls, window) {
+    if threads::is_due(&pulls, repo.pulls, window, context.probed_at) {
         kinds.push(TaskKind::Pulls { newest: repo.pulls, checkpoint: pulls });
     }
-    if threads::is_due(&issues, repo.issues, window) {
+    if threads::is_due(&issues, repo.issues, window, context.probed_at) {
         kinds.push(TaskKind::Issues { newest: repo.issues, checkpoint: issues });
     }
     if deployments::is_due(&deployments, repo.deployments, window, &answers, context.probed_at) {
         kinds.push(TaskKind::Deployments { newest: repo.deployments, checkpoint: deployments, answers });
     }
-    if has_published_draft || releases::is_due(&releases, repo.releases, context) {
-        kinds.push(TaskKind::Releases { newest: repo.releases, checkpoint: releases });
+    if !published_drafts.is_empty() || releases::is_due(&releases, repo.releases, context) {
+        let newest = repo.releases;
+        kinds.push(TaskKind::Releases { newest, checkpoint: releases, published_drafts });
     }
     if let (Some(branch), Some(tip)) = (&repo.default_branch, &repo.tip) {
         for file in deploy_workflows {

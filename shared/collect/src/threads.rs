@@ -11,12 +11,13 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use gam_github::events::EventBuilder;
 use gam_github::wire::{Issue, PullRequest};
-use gam_github::{Client, Error, ListOrder, ListSummary, Page, PageSize};
+use gam_github::{Client, Error, KnownUnanswered, ListOrder, ListSummary, Page, PageSize, UnansweredEntry};
 use gam_model::Event;
 use tokio::sync::mpsc::Sender;
 
-use crate::checkpoint::{ThreadsCheckpoint, ThreadsWalk, WalkDirection};
+use crate::checkpoint::{ThreadsCheckpoint, ThreadsWalk, UnansweredItem, WalkDirection};
 use crate::context::{ReadError, RepoContext, SECOND, is_cursor_rejected};
 use crate::window::CollectionWindow;
 use crate::writer::{CheckpointUpdate, PageRead};
@@ -30,9 +31,15 @@ const MAX_LAG: TimeDelta = TimeDelta::minutes(5);
 /// By how much GitHub's clock must be past the opening of a thread, so that GitHub's count includes it.
 const COUNT_MARGIN: TimeDelta = TimeDelta::minutes(1);
 
-/// Returns whether there is anything to read, or to save in the checkpoint.
-pub(crate) fn is_due(checkpoint: &ThreadsCheckpoint, newest: ListSummary, window: CollectionWindow) -> bool {
+/// Returns whether there is anything to read, or to save in the checkpoint. `now` is the time of GitHub's clock.
+pub(crate) fn is_due(
+    checkpoint: &ThreadsCheckpoint,
+    newest: ListSummary,
+    window: CollectionWindow,
+    now: Option<DateTime<Utc>>,
+) -> bool {
     checkpoint.walk.is_some()
+        || checkpoint.unanswered.is_due(now)
         || checkpoint.covered_from.is_none()
         || checkpoint.has_shrunk_to(newest.total)
         || lower_bound(checkpoint, newest, window).is_some()
@@ -60,6 +67,7 @@ fn lower_bound(
 
 /// What a walk needs of a thread.
 struct ThreadRead {
+    node_id: String,
     number: i64,
     opened_at: DateTime<Utc>,
     changed_at: DateTime<Utc>,
@@ -73,21 +81,31 @@ pub(crate) async fn read_pulls(
     checkpoint: ThreadsCheckpoint,
     pages: &Sender<PageRead>,
 ) -> Result<(), ReadError> {
-    let thread = |pull: PullRequest| ThreadRead {
-        number: pull.number,
+    let builder = &context.event_builder;
+    let thread = |pull: PullRequest, events: fn(&EventBuilder, &PullRequest) -> Vec<Event>| ThreadRead {
         opened_at: pull.created_at,
         changed_at: pull.updated_at,
-        events: context.event_builder.pull_request(&pull),
+        number: pull.number,
+        events: events(builder, &pull),
+        node_id: pull.id,
     };
-    let fetch = async |direction: &WalkDirection, _: DateTime<Utc>, size: &mut PageSize| {
-        let cursor = direction.cursor.as_deref();
-        let page = github.pull_requests(&context.repo, direction.order, cursor, size).await?;
-        Ok(Page { entries: page.entries.into_iter().map(thread).collect(), next: page.next })
+    let full = |pull| thread(pull, EventBuilder::pull_request);
+    let basic = |pull| thread(pull, EventBuilder::basic_pull_request);
+    let fetch =
+        async |direction: &WalkDirection, _: DateTime<Utc>, known: &KnownUnanswered, size: &mut PageSize| {
+            let cursor = direction.cursor.as_deref();
+            let page = github.pull_requests(&context.repo, direction.order, cursor, known, size).await?;
+            Ok(page.map(full, basic))
+        };
+    let fetch_by_id = async |node_ids: &[String]| {
+        let pulls = github.pull_requests_by_id(&context.repo, node_ids).await?;
+        Ok(pulls.into_iter().map(full).collect())
     };
     // A hundred pull requests with their reviews take GitHub several seconds, if it can answer at all.
     let page_size = PageSize::new(50).up_to(100);
     let update = CheckpointUpdate::Pulls;
-    ThreadReader { context, pages, kind: "pull_requests", update, page_size, fetch }
+    let kind = "pull_requests";
+    ThreadReader { context, pages, kind, update, page_size, fetch, fetch_by_id }
         .read(newest, checkpoint)
         .await
 }
@@ -99,20 +117,33 @@ pub(crate) async fn read_issues(
     checkpoint: ThreadsCheckpoint,
     pages: &Sender<PageRead>,
 ) -> Result<(), ReadError> {
-    let thread = |issue: Issue| ThreadRead {
-        number: issue.number,
+    let builder = &context.event_builder;
+    let thread = |issue: Issue, events: fn(&EventBuilder, &Issue) -> Vec<Event>| ThreadRead {
         opened_at: issue.created_at,
         changed_at: issue.updated_at,
-        events: context.event_builder.issue(&issue),
+        number: issue.number,
+        events: events(builder, &issue),
+        node_id: issue.id,
     };
-    let fetch = async |direction: &WalkDirection, lower_bound, size: &mut PageSize| {
+    let full = |issue| thread(issue, EventBuilder::issue);
+    let basic = |issue| thread(issue, EventBuilder::basic_issue);
+    let fetch = async |direction: &WalkDirection,
+                       lower_bound: DateTime<Utc>,
+                       known: &KnownUnanswered,
+                       size: &mut PageSize| {
         let since = (direction.order == ListOrder::LastChanged).then_some(lower_bound);
         let cursor = direction.cursor.as_deref();
-        let page = github.issues(&context.repo, direction.order, since, cursor, size).await?;
-        Ok(Page { entries: page.entries.into_iter().map(thread).collect(), next: page.next })
+        let page = github.issues(&context.repo, direction.order, since, cursor, known, size).await?;
+        Ok(page.map(full, basic))
     };
-    let (page_size, update) = (PageSize::new(100), CheckpointUpdate::Issues);
-    ThreadReader { context, pages, kind: "issues", update, page_size, fetch }.read(newest, checkpoint).await
+    let fetch_by_id = async |node_ids: &[String]| {
+        let issues = github.issues_by_id(&context.repo, node_ids).await?;
+        Ok(issues.into_iter().map(full).collect())
+    };
+    let (page_size, update, kind) = (PageSize::new(100), CheckpointUpdate::Issues, "issues");
+    ThreadReader { context, pages, kind, update, page_size, fetch, fetch_by_id }
+        .read(newest, checkpoint)
+        .await
 }
 
 /// Finds the threads of a walk that were opened since the last one.
@@ -144,7 +175,7 @@ impl NewThreads {
     }
 
     /// Adds the numbers of the new threads of a page to `opened`.
-    fn add(&mut self, threads: &[ThreadRead], opened: &mut BTreeSet<i64>) {
+    fn add<'t>(&mut self, threads: impl Iterator<Item = &'t ThreadRead>, opened: &mut BTreeSet<i64>) {
         for thread in threads {
             self.newest = self.newest.max(Some(thread.number));
             let is_new = match (self.known_number, self.known_until) {
@@ -160,8 +191,9 @@ impl NewThreads {
 }
 
 /// Reads one list of threads of one repository. `fetch` gets a page: in which direction, down to which
-/// change, and with which page size.
-struct ThreadReader<'a, F> {
+/// change, which threads GitHub did not return before, and with which page size. `fetch_by_id` gets threads by
+/// node id.
+struct ThreadReader<'a, F, G> {
     context: &'a RepoContext,
     pages: &'a Sender<PageRead>,
     kind: &'static str,
@@ -169,15 +201,25 @@ struct ThreadReader<'a, F> {
     /// The page size to start with.
     page_size: PageSize,
     fetch: F,
+    fetch_by_id: G,
 }
 
-impl<F> ThreadReader<'_, F>
+impl<F, G> ThreadReader<'_, F, G>
 where
-    F: AsyncFn(&WalkDirection, DateTime<Utc>, &mut PageSize) -> Result<Page<ThreadRead>, Error>,
+    F: AsyncFn(
+        &WalkDirection,
+        DateTime<Utc>,
+        &KnownUnanswered,
+        &mut PageSize,
+    ) -> Result<Page<ThreadRead>, Error>,
+    G: AsyncFn(&[String]) -> Result<Vec<ThreadRead>, Error>,
 {
     async fn read(&self, newest: ListSummary, mut checkpoint: ThreadsCheckpoint) -> Result<(), ReadError> {
         if let Some(walk) = checkpoint.walk.take() {
             self.resume(&mut checkpoint, walk).await?;
+        }
+        if checkpoint.unanswered.is_due(self.context.probed_at) {
+            self.retry_unanswered(&mut checkpoint).await?;
         }
         match lower_bound(&checkpoint, newest, self.context.window) {
             Some(lower_bound) => {
@@ -202,6 +244,35 @@ where
 
     async fn send(&self, checkpoint: ThreadsCheckpoint, events: Vec<Event>) -> Result<(), ReadError> {
         self.context.send_page(self.pages, self.kind, events, Some((self.update)(checkpoint))).await
+    }
+
+    /// Requests again, by id, what GitHub did not return another day.
+    async fn retry_unanswered(&self, checkpoint: &mut ThreadsCheckpoint) -> Result<(), ReadError> {
+        let node_ids = checkpoint.unanswered.start_retry(self.context.probed_at);
+        let threads = match (self.fetch_by_id)(&node_ids).await {
+            Ok(threads) => threads,
+            Err(Error::Unanswered { .. }) => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        for thread in &threads {
+            checkpoint.unanswered.remove(&thread.node_id);
+        }
+        let events = threads.into_iter().flat_map(|thread| thread.events).collect();
+        self.send(checkpoint.clone(), events).await
+    }
+
+    /// Returns what the next page in a direction holds, for messages.
+    fn describe_page(&self, direction: &WalkDirection) -> String {
+        let list = self.kind.replace('_', " ");
+        let order = match direction.order {
+            ListOrder::LastChanged => "by last change",
+            ListOrder::Newest => "newest first",
+            ListOrder::Oldest => "oldest first",
+        };
+        match direction.threads_read {
+            0 => format!("the first {list}, {order}"),
+            read => format!("the {list} after the first {read}, {order}"),
+        }
     }
 
     /// Resumes the walk of an earlier run; starts it over if GitHub has forgotten its cursors.
@@ -231,8 +302,11 @@ where
         let is_covered = checkpoint.covered_from.is_some_and(|covered_from| covered_from <= lower_bound);
         if !is_covered && newest.total > MIN_THREADS_FOR_BOTH_ENDS {
             let from_oldest = WalkDirection::new(ListOrder::Oldest);
-            let page = (self.fetch)(&from_oldest, lower_bound, &mut PageSize::new(1)).await?;
-            if page.entries.last().is_some_and(|oldest| oldest.opened_at >= lower_bound) {
+            let (known, mut size) = (checkpoint.unanswered.known(), PageSize::new(1));
+            let page = (self.fetch)(&from_oldest, lower_bound, &known, &mut size).await?;
+            let unanswered = page.unanswered.iter().map(|unanswered| &unanswered.entry);
+            let oldest = page.entries.iter().chain(unanswered).next();
+            if oldest.is_some_and(|oldest| oldest.opened_at >= lower_bound) {
                 walk.directions = ThreadsWalk::from_both_ends();
                 walk.watermark = self.context.watermark(newest.at, MAX_LAG);
             }
@@ -240,20 +314,44 @@ where
         Ok(walk)
     }
 
+    /// Returns all threads of a page, whether GitHub returned them completely or not.
+    fn all<'p>(&self, page: &'p Page<ThreadRead>) -> impl Iterator<Item = &'p ThreadRead> {
+        page.entries.iter().chain(page.unanswered.iter().map(|unanswered| &unanswered.entry))
+    }
+
+    /// Remembers which threads of a page GitHub did not return.
+    fn note_unanswered(&self, checkpoint: &mut ThreadsCheckpoint, page: &Page<ThreadRead>) {
+        for thread in &page.entries {
+            checkpoint.unanswered.remove(&thread.node_id);
+        }
+        for UnansweredEntry { entry, why } in &page.unanswered {
+            let item = UnansweredItem {
+                number: Some(entry.number),
+                created_at: entry.opened_at,
+                changed_at: entry.changed_at,
+                retries: 0,
+                why: why.clone(),
+            };
+            checkpoint.unanswered.add(&entry.node_id, item, self.context.probed_at);
+        }
+    }
+
     async fn walk(&self, checkpoint: &mut ThreadsCheckpoint, mut walk: ThreadsWalk) -> Result<(), ReadError> {
-        let (fetch, lower_bound) = (&self.fetch, walk.lower_bound);
+        let (fetch, lower_bound, known) = (&self.fetch, walk.lower_bound, checkpoint.unanswered.known());
+        let known = &known;
         let fetch = |direction: WalkDirection, mut size: PageSize| async move {
-            let page = fetch(&direction, lower_bound, &mut size).await;
+            let page = fetch(&direction, lower_bound, known, &mut size).await;
             (direction, size, page)
         };
         let mut new_threads = NewThreads::of(checkpoint, self.context.probed_at);
         let size = self.page_size.resume(checkpoint.page_size);
         let mut idle: Vec<(WalkDirection, PageSize)> =
             walk.directions.iter().map(|direction| (direction.clone(), size)).collect();
-        let (mut in_flight, mut failure) = (FuturesUnordered::new(), None);
+        let (mut in_flight, mut failure) = (FuturesUnordered::new(), None::<Error>);
         loop {
             let threads_read: i64 = walk.directions.iter().map(|direction| direction.threads_read).sum();
-            while failure.is_none()
+            // If GitHub does not return a page, the other direction may still lead to the end.
+            while failure.as_ref().is_none_or(Error::is_transient)
                 && let Some((direction, size)) = idle.pop_if(|(_, size)| {
                     // The pages in flight may hold everything that is left.
                     let expected = in_flight.len() as i64 * i64::from(size.get());
@@ -267,27 +365,30 @@ where
                 Ok(page) => page,
                 // Pages in flight are paid for: read them before failing.
                 Err(error) => {
+                    let error = error.about(&self.describe_page(&direction));
                     failure.get_or_insert(error);
                     continue;
                 }
             };
             let is_by_change = direction.order == ListOrder::LastChanged;
             if is_by_change && direction.cursor.is_none() {
-                let newest = page.entries.first().map(|thread| thread.changed_at);
+                let newest = self.all(&page).map(|thread| thread.changed_at).max();
                 walk.watermark = self.context.watermark(newest, SECOND);
             }
             if size.to_save().is_some() || walk.directions.len() == 1 {
                 checkpoint.page_size = size.to_save();
             }
-            let is_at_bound =
-                is_by_change && page.entries.iter().any(|thread| thread.changed_at < lower_bound);
-            new_threads.add(&page.entries, &mut walk.opened);
+            let is_at_bound = is_by_change && self.all(&page).any(|thread| thread.changed_at < lower_bound);
+            new_threads.add(self.all(&page), &mut walk.opened);
             if new_threads.is_first_walk {
                 checkpoint.newest_number = checkpoint.newest_number.max(new_threads.newest);
             }
-            direction.threads_read += page.entries.len() as i64;
-            direction.reached = page.entries.last().map(|thread| thread.opened_at).or(direction.reached);
-            direction.cursor = page.next.filter(|_| !is_at_bound);
+            direction.threads_read += self.all(&page).count() as i64;
+            let opened = || self.all(&page).map(|thread| thread.opened_at);
+            let last = if direction.order == ListOrder::Oldest { opened().max() } else { opened().min() };
+            direction.reached = last.or(direction.reached);
+            self.note_unanswered(checkpoint, &page);
+            direction.cursor = page.next.clone().filter(|_| !is_at_bound);
             let saved = walk.directions.iter_mut().find(|saved| saved.order == direction.order);
             saved.into_iter().for_each(|saved| saved.clone_from(&direction));
             let is_done = direction.cursor.is_none() || walk.have_crossed();
@@ -301,8 +402,9 @@ where
             } else {
                 checkpoint.walk = Some(walk.clone());
             }
-            let events = page.entries.into_iter().flat_map(|thread| thread.events).collect();
-            self.send(checkpoint.clone(), events).await?;
+            let unanswered = page.unanswered.into_iter().map(|unanswered| unanswered.entry);
+            let threads = page.entries.into_iter().chain(unanswered);
+            self.send(checkpoint.clone(), threads.flat_map(|thread| thread.events).collect()).await?;
             if is_done {
                 return Ok(());
             }

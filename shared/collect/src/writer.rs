@@ -20,8 +20,44 @@ use crate::{CollectError, CollectObserver, CollectPorts, CollectProgress};
 /// How many pages are written together at most.
 const MAX_PAGES_PER_BATCH: usize = 32;
 
+/// How often saving a checkpoint is tried while other processes save it too.
+const MAX_SAVE_ATTEMPTS: u32 = 5;
+
+/// The part of a repository's checkpoint that belongs to one list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum CheckpointPart {
+    Commits,
+    Pulls,
+    Issues,
+    Releases,
+    Deployments,
+    Workflows,
+}
+
+impl CheckpointPart {
+    const ALL: [CheckpointPart; 6] = [
+        CheckpointPart::Commits,
+        CheckpointPart::Pulls,
+        CheckpointPart::Issues,
+        CheckpointPart::Releases,
+        CheckpointPart::Deployments,
+        CheckpointPart::Workflows,
+    ];
+
+    fn differs(self, a: &RepoCheckpoint, b: &RepoCheckpoint) -> bool {
+        match self {
+            CheckpointPart::Commits => a.commits != b.commits,
+            CheckpointPart::Pulls => a.pulls != b.pulls,
+            CheckpointPart::Issues => a.issues != b.issues,
+            CheckpointPart::Releases => a.releases != b.releases,
+            CheckpointPart::Deployments => a.deployments != b.deployments,
+            CheckpointPart::Workflows => a.workflows != b.workflows,
+        }
+    }
+}
+
 /// What a page changes in the repository's checkpoint.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum CheckpointUpdate {
     Commits(CommitsCheckpoint),
     Pulls(ThreadsCheckpoint),
@@ -33,6 +69,17 @@ pub(crate) enum CheckpointUpdate {
 }
 
 impl CheckpointUpdate {
+    fn part(&self) -> CheckpointPart {
+        match self {
+            CheckpointUpdate::Commits(_) => CheckpointPart::Commits,
+            CheckpointUpdate::Pulls(_) => CheckpointPart::Pulls,
+            CheckpointUpdate::Issues(_) => CheckpointPart::Issues,
+            CheckpointUpdate::Releases(_) => CheckpointPart::Releases,
+            CheckpointUpdate::Deployments(_) => CheckpointPart::Deployments,
+            CheckpointUpdate::Workflow(..) => CheckpointPart::Workflows,
+        }
+    }
+
     fn apply_to(self, checkpoint: &mut RepoCheckpoint) {
         match self {
             CheckpointUpdate::Commits(commits) => checkpoint.commits = commits,
@@ -87,12 +134,25 @@ pub(crate) struct Writer<'a> {
     events: usize,
     events_by_repo: BTreeMap<i64, usize>,
     batches: usize,
+    /// Parts of checkpoints, by repository id, that another process has changed during this run.
+    changed_elsewhere: BTreeSet<(i64, CheckpointPart)>,
+    /// Ids of repositories of which another process has read the same list at the same time.
+    conflicts: BTreeSet<i64>,
 }
 
 impl<'a> Writer<'a> {
     pub(crate) fn new(ports: &'a CollectPorts, org: &str, checkpoints: Checkpoints) -> Self {
         let events_by_repo = BTreeMap::new();
-        Writer { ports, org: org.to_owned(), checkpoints, events: 0, events_by_repo, batches: 0 }
+        Writer {
+            ports,
+            org: org.to_owned(),
+            checkpoints,
+            events: 0,
+            events_by_repo,
+            batches: 0,
+            changed_elsewhere: BTreeSet::new(),
+            conflicts: BTreeSet::new(),
+        }
     }
 
     pub(crate) fn checkpoints(&self) -> BTreeMap<i64, RepoCheckpoint> {
@@ -119,23 +179,26 @@ impl<'a> Writer<'a> {
     /// Saves that a list has no more threads that are gone. `repo` is the probe that counted them.
     ///
     /// # Errors
-    /// If the store fails, or another run saves the same checkpoint.
+    /// If the store fails.
     pub(crate) async fn settle_count(
         &mut self,
         repo: &RepoProbe,
         kind: ThreadKind,
     ) -> Result<(), CollectError> {
-        let checkpoint = self.checkpoints.entry(repo.id).or_default();
-        match kind {
-            ThreadKind::PullRequests => checkpoint.value.pulls.settle_count(repo.pulls.total),
-            ThreadKind::Issues => checkpoint.value.issues.settle_count(repo.issues.total),
-        }
-        let key = CheckpointKey::Repo(self.org.clone(), repo.id);
-        if checkpoint.save(&*self.ports.checkpoints, &key).await? {
-            Ok(())
-        } else {
-            Err(CollectError::Concurrent(self.org.clone()))
-        }
+        let checkpoint = &self.checkpoints.entry(repo.id).or_default().value;
+        let update = match kind {
+            ThreadKind::PullRequests => {
+                let mut pulls = checkpoint.pulls.clone();
+                pulls.settle_count(repo.pulls.total);
+                CheckpointUpdate::Pulls(pulls)
+            }
+            ThreadKind::Issues => {
+                let mut issues = checkpoint.issues.clone();
+                issues.settle_count(repo.issues.total);
+                CheckpointUpdate::Issues(issues)
+            }
+        };
+        self.save(repo.id, &[update]).await
     }
 
     /// Counts the events and batches of a comparison with GitHub.
@@ -160,6 +223,12 @@ impl<'a> Writer<'a> {
         &self.events_by_repo
     }
 
+    /// Returns the ids of repositories of which another process has read the same list at the same time. Their
+    /// events are written, but their checkpoints are those of the other process.
+    pub(crate) fn conflicts(&self) -> &BTreeSet<i64> {
+        &self.conflicts
+    }
+
     /// Returns how many batches were written.
     pub(crate) fn batches(&self) -> usize {
         self.batches
@@ -169,7 +238,7 @@ impl<'a> Writer<'a> {
     /// shows, or `None` if some may be hidden. Returns the repositories that are gone now and were not before.
     ///
     /// # Errors
-    /// If the store fails, or another run saves the same checkpoint.
+    /// If the store fails.
     pub(crate) async fn save_states(
         &mut self,
         states: &BTreeMap<i64, Option<RepoState>>,
@@ -188,10 +257,14 @@ impl<'a> Writer<'a> {
             if state == Some(RepoState::Gone) {
                 gone.insert(*id);
             }
-            checkpoint.value.state = state;
             let key = CheckpointKey::Repo(self.org.clone(), *id);
-            if !checkpoint.save(&*self.ports.checkpoints, &key).await? {
-                return Err(CollectError::Concurrent(self.org.clone()));
+            for _ in 0..MAX_SAVE_ATTEMPTS {
+                checkpoint.value.state = state;
+                if checkpoint.save(&*self.ports.checkpoints, &key).await? {
+                    break;
+                }
+                // The next run saves the state if others keep saving the checkpoint.
+                *checkpoint = Checkpoint::load(&*self.ports.checkpoints, &key).await?;
             }
         }
         Ok(gone)
@@ -200,7 +273,7 @@ impl<'a> Writer<'a> {
     /// Writes pages until all senders are gone. Pages that arrive during a write are written together.
     ///
     /// # Errors
-    /// If the lake or the store fails, or another run saves the same checkpoint.
+    /// If the lake or the store fails.
     pub(crate) async fn run(
         &mut self,
         mut pages: Receiver<PageRead>,
@@ -240,20 +313,82 @@ impl<'a> Writer<'a> {
             self.events += count;
             self.batches += 1;
         }
-        let mut changed = BTreeSet::new();
+        let mut updates: BTreeMap<i64, Vec<CheckpointUpdate>> = BTreeMap::new();
         for page in pages {
-            let Some(update) = page.update else { continue };
-            update.apply_to(&mut self.checkpoints.entry(page.repo_id).or_default().value);
-            changed.insert(page.repo_id);
+            updates.entry(page.repo_id).or_default().extend(page.update);
         }
-        for repo_id in changed {
-            let key = CheckpointKey::Repo(self.org.clone(), repo_id);
-            let checkpoint = self.checkpoints.entry(repo_id).or_default();
-            if !checkpoint.save(&*self.ports.checkpoints, &key).await? {
-                return Err(CollectError::Concurrent(self.org.clone()));
+        for (repo_id, updates) in updates {
+            if !updates.is_empty() && !self.conflicts.contains(&repo_id) {
+                self.save(repo_id, &updates).await?;
             }
         }
         progress.into_iter().for_each(|progress| observer.notice(progress));
         Ok(())
+    }
+
+    /// Saves changes of a repository's checkpoint. If another process has saved it, both sets of changes are kept as
+    /// long as they concern different lists.
+    async fn save(&mut self, repo_id: i64, updates: &[CheckpointUpdate]) -> Result<(), CollectError> {
+        let key = CheckpointKey::Repo(self.org.clone(), repo_id);
+        for _ in 0..MAX_SAVE_ATTEMPTS {
+            let is_changed_elsewhere =
+                |update: &CheckpointUpdate| self.changed_elsewhere.contains(&(repo_id, update.part()));
+            if updates.iter().any(is_changed_elsewhere) {
+                break;
+            }
+            let checkpoint = self.checkpoints.entry(repo_id).or_default();
+            let before = checkpoint.value.clone();
+            updates.iter().for_each(|update| update.clone().apply_to(&mut checkpoint.value));
+            if checkpoint.save(&*self.ports.checkpoints, &key).await? {
+                return Ok(());
+            }
+            *checkpoint = Checkpoint::load(&*self.ports.checkpoints, &key).await?;
+            let changed =
+                CheckpointPart::ALL.into_iter().filter(|part| part.differs(&before, &checkpoint.value));
+            self.changed_elsewhere.extend(changed.map(|part| (repo_id, part)));
+        }
+        self.conflicts.insert(repo_id);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::tests::memory_ports;
+
+    fn pulls(total: i64) -> CheckpointUpdate {
+        CheckpointUpdate::Pulls(ThreadsCheckpoint { total, ..ThreadsCheckpoint::default() })
+    }
+
+    fn issues(total: i64) -> CheckpointUpdate {
+        CheckpointUpdate::Issues(ThreadsCheckpoint { total, ..ThreadsCheckpoint::default() })
+    }
+
+    #[tokio::test]
+    async fn two_runs_that_read_different_lists_keep_both_checkpoints() {
+        let ports = memory_ports();
+        let mut first = Writer::new(&ports, "acme", Checkpoints::new());
+        let mut second = Writer::new(&ports, "acme", Checkpoints::new());
+        first.save(7, &[pulls(1)]).await.unwrap();
+        second.save(7, &[issues(2)]).await.unwrap();
+        first.save(7, &[pulls(3)]).await.unwrap();
+        assert!(first.conflicts().is_empty() && second.conflicts().is_empty());
+        let stored = load_checkpoints(&ports, "acme", [7].into_iter()).await.unwrap();
+        let stored = &stored[&7].value;
+        assert_eq!((stored.pulls.total, stored.issues.total), (3, 2));
+    }
+
+    #[tokio::test]
+    async fn two_runs_that_read_the_same_list_conflict_in_that_repository_only() {
+        let ports = memory_ports();
+        let mut first = Writer::new(&ports, "acme", Checkpoints::new());
+        let mut second = Writer::new(&ports, "acme", Checkpoints::new());
+        first.save(7, &[pulls(1)]).await.unwrap();
+        second.save(7, &[pulls(2)]).await.unwrap();
+        second.save(8, &[pulls(5)]).await.unwrap();
+        assert_eq!(second.conflicts(), &BTreeSet::from([7]));
+        let stored = load_checkpoints(&ports, "acme", [7, 8].into_iter()).await.unwrap();
+        assert_eq!((stored[&7].value.pulls.total, stored[&8].value.pulls.total), (1, 5));
     }
 }

@@ -11,6 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::error::Error;
 use crate::jwt::{self, AppTokenSigner};
+use crate::meter::MeterStack;
 use crate::rate_limit::RateLimiter;
 use crate::rest::InstallationToken;
 use crate::session::{ApiHost, TokenSession};
@@ -23,11 +24,11 @@ pub(crate) type IssuedToken = (InstallationToken, Option<DateTime<Utc>>);
 
 /// Issues tokens of an app's installations.
 pub(crate) trait TokenIssuer {
-    /// Requests a token of an installation.
+    /// Requests a token of an installation, and records the cost with `meters`.
     ///
     /// # Errors
     /// If GitHub issues no token.
-    async fn issue_token(&self, installation_id: i64) -> Result<IssuedToken, Error>;
+    async fn issue_token(&self, installation_id: i64, meters: &MeterStack) -> Result<IssuedToken, Error>;
 }
 
 /// Where an account's tokens come from.
@@ -70,11 +71,12 @@ impl<I: TokenIssuer> Account<I> {
         session.clone().filter(|session| session.is_valid())
     }
 
-    /// Returns a session with a valid token. If several calls need a new token, only one requests it.
+    /// Returns a session with a valid token. If several calls need a new token, only one requests it. `meters`
+    /// record the cost of that.
     ///
     /// # Errors
     /// If GitHub issues no token.
-    pub(crate) async fn session(&self) -> Result<Arc<TokenSession>, Error> {
+    pub(crate) async fn session(&self, meters: &MeterStack) -> Result<Arc<TokenSession>, Error> {
         if let Some(session) = self.valid_session() {
             return Ok(session);
         }
@@ -82,12 +84,12 @@ impl<I: TokenIssuer> Account<I> {
         if let Some(session) = self.valid_session() {
             return Ok(session);
         }
-        let session = Arc::new(self.new_session().await?);
+        let session = Arc::new(self.new_session(meters).await?);
         *self.session.lock().unwrap_or_else(PoisonError::into_inner) = Some(session.clone());
         Ok(session)
     }
 
-    async fn new_session(&self) -> Result<TokenSession, Error> {
+    async fn new_session(&self, meters: &MeterStack) -> Result<TokenSession, Error> {
         match &self.source {
             TokenSource::Personal(token) => TokenSession::new(&self.host, token, None),
             TokenSource::App { signer, now } => {
@@ -99,7 +101,7 @@ impl<I: TokenIssuer> Account<I> {
             TokenSource::Installation { app, id } => {
                 // Boxed because the app sends the request through an account of its own.
                 let (InstallationToken { token, expires_at }, issued_at) =
-                    Box::pin(app.issue_token(*id)).await?;
+                    Box::pin(app.issue_token(*id, meters)).await?;
                 let lifetime = issued_at.and_then(|issued_at| (expires_at - issued_at).to_std().ok());
                 TokenSession::new(&self.host, &token, lifetime.or(Some(DEFAULT_TOKEN_LIFETIME)))
             }

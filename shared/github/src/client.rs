@@ -1,20 +1,21 @@
 //! The client: signs in, sends calls within the rate limits, and retries them.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::StatusCode;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 
 use crate::account::{Account, IssuedToken, TokenIssuer, TokenSource};
 use crate::concurrency::{AdaptiveLimiter, Permit};
 use crate::credentials::Credentials;
-use crate::envelope::{GraphQlError, GraphQlReply, LimitHit, parse_reply, unparsable};
+use crate::envelope::{GraphQlError, GraphQlReply, LimitHit, parse_json, parse_reply};
 use crate::error::{AttemptError, Error};
+use crate::failure_limit::FailureLimit;
 use crate::jwt::AppTokenSigner;
 use crate::meter::{MeterStack, Usage};
 use crate::page::PageSize;
@@ -56,6 +57,8 @@ pub struct Client {
     meters: MeterStack,
     /// How many pauses a call makes before it fails.
     max_pauses: usize,
+    /// How much time calls may lose to failures.
+    failure_limit: FailureLimit,
 }
 
 /// What all clients of a host share.
@@ -68,8 +71,9 @@ struct HostState {
     concurrency: AdaptiveLimiter,
     waits: watch::Sender<Option<RateLimitWait>>,
     cut_off: CutOff,
-    /// The clients of an app's installations, by organization in lower case.
-    installations: tokio::sync::Mutex<HashMap<String, Client>>,
+    /// The clients of an app's installations, by organization in lower case. A cell is empty until the app has
+    /// found its installation there.
+    installations: Mutex<HashMap<String, Arc<OnceCell<Client>>>>,
 }
 
 /// What a request needs to start: an account with enough points, its session, and a permit.
@@ -93,7 +97,7 @@ impl Client {
             concurrency: AdaptiveLimiter::new(settings.parallelism),
             waits: watch::Sender::new(None),
             cut_off: CutOff::default(),
-            installations: tokio::sync::Mutex::default(),
+            installations: Mutex::default(),
             settings,
         });
         let sources = match &shared.settings.credentials {
@@ -118,6 +122,7 @@ impl Client {
             accounts: Arc::new(sources.into_iter().map(account).collect()),
             meters: MeterStack::new(),
             max_pauses: MAX_PAUSES,
+            failure_limit: FailureLimit::default(),
         }
     }
 
@@ -130,10 +135,18 @@ impl Client {
         if !self.is_app() {
             return Ok(self.clone());
         }
-        let mut installations = self.shared.installations.lock().await;
-        if let Some(client) = installations.get(&org.to_lowercase()) {
-            return Ok(Client { meters: self.meters.clone(), ..client.clone() });
-        }
+        // The map is locked only briefly: signing in to one organization does not delay another.
+        let cell = self.installations().entry(org.to_lowercase()).or_default().clone();
+        let installation = cell.get_or_try_init(|| self.sign_in_to(org)).await?;
+        Ok(Client { accounts: installation.accounts.clone(), ..self.clone() })
+    }
+
+    fn installations(&self) -> MutexGuard<'_, HashMap<String, Arc<OnceCell<Client>>>> {
+        self.shared.installations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Finds the app's installation in an organization.
+    async fn sign_in_to(&self, org: &str) -> Result<Client, Error> {
         let path = format!("/orgs/{org}/installation");
         let (Installation { id, permissions, .. }, _) =
             self.get("the app's installation", &path).await.map_err(|error| match error {
@@ -144,10 +157,7 @@ impl Client {
             })?;
         tracing::debug!(org, id, ?permissions, "the app is installed");
         let source = TokenSource::Installation { app: self.clone(), id };
-        let client = Self::with_token_sources(&self.shared, vec![source]);
-        let client = Client { meters: self.meters.clone(), ..client };
-        installations.insert(org.to_lowercase(), client.clone());
-        Ok(client)
+        Ok(Self::with_token_sources(&self.shared, vec![source]))
     }
 
     fn uses_installation(&self, id: i64) -> bool {
@@ -172,6 +182,12 @@ impl Client {
     /// Returns a client whose calls fail after one pause instead of retrying for longer.
     pub fn with_one_retry(&self) -> Client {
         Client { max_pauses: 1, ..self.clone() }
+    }
+
+    /// Returns a client whose failing calls together lose about this much time at most. Calls that succeed in the
+    /// end do not count.
+    pub fn with_failure_limit(&self, limit: Duration) -> Client {
+        Client { failure_limit: FailureLimit::new(limit), ..self.clone() }
     }
 
     /// Returns a client that starts counting its usage at zero. Its calls still count on this client too.
@@ -211,10 +227,10 @@ impl Client {
     /// left counts; of several tokens, the one with most left; of an app's organizations, the one with least
     /// left. `None` if no limit is known yet, or there are none.
     pub fn share_left(&self) -> Option<f64> {
-        if let Ok(installations) = self.shared.installations.try_lock()
-            && self.is_app()
-        {
-            return installations.values().filter_map(Client::best_share_left).reduce(f64::min);
+        if self.is_app() {
+            let installations = self.installations();
+            let clients = installations.values().filter_map(|cell| cell.get());
+            return clients.filter_map(Client::best_share_left).reduce(f64::min);
         }
         self.best_share_left()
     }
@@ -250,7 +266,7 @@ impl Client {
                 Err(error) => return Err(error),
             };
             // Comes before the permit: requesting a token needs a permit of its own.
-            let session = account.session().await?;
+            let session = account.session(&self.meters).await?;
             let permit = self.shared.concurrency.acquire().await;
             // A limit may have been hit, or the cut-off passed, while this call waited for its permit.
             if reservation.is_valid() {
@@ -361,23 +377,18 @@ impl Client {
         page_size: Option<&mut PageSize>,
         attempt: impl AsyncFn(u32) -> Result<T, AttemptError>,
     ) -> Result<T, Error> {
-        self.retry_with_pauses(self.max_pauses, what, page_size, attempt).await
+        self.retry_policy().run(what, page_size, attempt).await
     }
 
-    /// Like [`Client::retry`], with another number of pauses.
-    pub(crate) async fn retry_with_pauses<T: Timed>(
-        &self,
-        max_pauses: usize,
-        what: &str,
-        page_size: Option<&mut PageSize>,
-        attempt: impl AsyncFn(u32) -> Result<T, AttemptError>,
-    ) -> Result<T, Error> {
-        let policy = RetryPolicy {
-            max_pauses,
+    /// How calls are retried unless they state it otherwise.
+    pub(crate) fn retry_policy(&self) -> RetryPolicy<'_> {
+        RetryPolicy {
+            max_pauses: self.max_pauses,
+            max_shrinks: None,
+            failure_limit: &self.failure_limit,
             successful_responses: &self.shared.successful_responses,
             meters: &self.meters,
-        };
-        policy.run(what, page_size, attempt).await
+        }
     }
 
     /// Sends a GraphQL query. With a page size, the query's variable `first` is that size, and is reduced if
@@ -389,16 +400,28 @@ impl Client {
         page_size: Option<&mut PageSize>,
         is_tolerated: impl Fn(&GraphQlError) -> bool,
     ) -> Result<GraphQlReply<T>, Error> {
+        self.query_with_policy(&self.retry_policy(), query, variables, page_size, is_tolerated).await
+    }
+
+    /// Like [`Client::query`], with another retry policy.
+    pub(crate) async fn query_with_policy<T: DeserializeOwned>(
+        &self,
+        policy: &RetryPolicy<'_>,
+        query: &Query,
+        variables: Value,
+        page_size: Option<&mut PageSize>,
+        is_tolerated: impl Fn(&GraphQlError) -> bool,
+    ) -> Result<GraphQlReply<T>, Error> {
         let text = query.text();
         let is_paged = page_size.is_some();
-        self.retry(query.what, page_size, async |first| {
+        let attempt = async |first: u32| {
             let mut body = json!({ "query": text, "variables": variables });
             if is_paged {
                 body["variables"]["first"] = first.into();
             }
             self.send_query(query.what, query.points, &body, &is_tolerated).await
-        })
-        .await
+        };
+        policy.run(query.what, page_size, attempt).await
     }
 
     /// Sends a GraphQL query whose text depends on the page size.
@@ -460,8 +483,7 @@ impl Client {
                     return Ok((None, response));
                 }
                 self.meters.record(Usage { points: 1, ..Usage::default() });
-                let value = serde_json::from_slice(&response.body)
-                    .map_err(|error| AttemptError::Fatal(unparsable(what, &error)))?;
+                let value = parse_json(what, &response.body)?;
                 Ok((Some(value), response))
             })
             .await?;
@@ -476,9 +498,7 @@ impl Client {
         self.retry(what, None, async |_| {
             let response = self.send_within_limits(what, RateLimitResource::Rest, 1, &request).await?;
             self.meters.record(Usage { points: 1, ..Usage::default() });
-            let value = serde_json::from_slice(&response.body).map_err(|error| {
-                AttemptError::Transient(format!("the response cannot be parsed ({error})"))
-            })?;
+            let value = parse_json(what, &response.body)?;
             Ok((value, response))
         })
         .await
@@ -486,14 +506,16 @@ impl Client {
 }
 
 impl TokenIssuer for Client {
-    async fn issue_token(&self, installation_id: i64) -> Result<IssuedToken, Error> {
+    async fn issue_token(&self, installation_id: i64, meters: &MeterStack) -> Result<IssuedToken, Error> {
         let path = format!("/app/installations/{installation_id}/access_tokens");
-        match self.send_rest("the app's token", ApiRequest::Post(&path)).await {
+        // The token counts as a request of whoever needs it now, not of whoever signed in first.
+        let app = Client { meters: meters.clone(), ..self.clone() };
+        match app.send_rest("the app's token", ApiRequest::Post(&path)).await {
             Ok((token, response)) => Ok((token, response.rate_limit.date)),
             Err(Error::NotFound(_)) => {
                 // If the app is installed again, the installation has a new id, which must be looked up.
-                let mut installations = self.shared.installations.lock().await;
-                installations.retain(|_, client| !client.uses_installation(installation_id));
+                let is_gone = |client: &Client| client.uses_installation(installation_id);
+                self.installations().retain(|_, cell| !cell.get().is_some_and(is_gone));
                 Err(Error::Unauthorized(
                     "the GitHub App is no longer installed in the organization: install it again".to_owned(),
                 ))

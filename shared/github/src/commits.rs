@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use gam_model::Member;
 use serde_json::{Value, json};
 
+use crate::by_id::{FetchedById, IdAnswer, fetch_in_groups};
 use crate::client::Client;
 use crate::envelope::GraphQlError;
 use crate::error::{AttemptError, Error};
@@ -15,12 +16,15 @@ use crate::partial_page::{PartialPage, affects_single_entry};
 use crate::queries::{COMMITS, commits_by_oid};
 use crate::repo_ref::RepoRef;
 use crate::rest::{ComparisonPage, RestCommit};
+use crate::retry::RetryPolicy;
 use crate::wire::{Commit, Node};
 
 /// The path of a history's commits in the response.
 const COMMITS_PATH: &[&str] = &["node", "object", "history", "nodes"];
 /// How many commits are fetched by object id in one request at most.
 const MAX_COMMITS_BY_OID: u32 = 100;
+/// How often a page may shrink before its commits are fetched without line counts.
+const MAX_SHRINKS_WITH_LINES: u32 = 1;
 /// After how many failures that may be due to it the commits of a span are no longer counted.
 const MAX_COUNT_FAILURES: u32 = 2;
 /// What comparing two tips fetches, for messages.
@@ -111,35 +115,59 @@ impl Client {
             |error: &GraphQlError| error.is_lines_unavailable() || affects_single_entry(error, COMMITS_PATH);
         let (since, until) = span;
         let (text, count_failures) = (COMMITS.text(), Cell::new(0));
-        let reply = self
-            .retry(COMMITS.what, Some(size), async |first| {
-                // Counting a very long history may be too heavy, whatever the page size.
-                let total = with_counts && since.is_some() && count_failures.get() < MAX_COUNT_FAILURES;
-                let variables = json!({
-                    "repo": repo.node_id, "oid": tip, "since": since, "until": until, "first": first,
-                    "after": cursor, "lines": true, "total": total, "before": since.map(second_before),
-                });
-                let body = json!({ "query": text, "variables": variables });
-                let reply = self.send_query(COMMITS.what, COMMITS.points, &body, &is_tolerated).await;
-                count_failures.set(match &reply {
-                    Err(AttemptError::TooHeavy(_)) => MAX_COUNT_FAILURES,
-                    Err(AttemptError::MaybeTooHeavy(_)) => count_failures.get() + 1,
-                    _ => count_failures.get(),
-                });
-                reply
-            })
-            .await?;
+        let fetch = async |first: u32, with_lines: bool| {
+            // Counting a very long history may be too heavy, whatever the page size.
+            let total = with_counts && since.is_some() && count_failures.get() < MAX_COUNT_FAILURES;
+            let variables = json!({
+                "repo": repo.node_id, "oid": tip, "since": since, "until": until, "first": first,
+                "after": cursor, "lines": with_lines, "total": total, "before": since.map(second_before),
+            });
+            let body = json!({ "query": text, "variables": variables });
+            let reply = self.send_query(COMMITS.what, COMMITS.points, &body, &is_tolerated).await;
+            count_failures.set(match &reply {
+                Err(AttemptError::TooHeavy(_)) => MAX_COUNT_FAILURES,
+                Err(AttemptError::MaybeTooHeavy(_)) => count_failures.get() + 1,
+                _ => count_failures.get(),
+            });
+            reply
+        };
+        let before = *size;
+        let policy = RetryPolicy { max_shrinks: Some(MAX_SHRINKS_WITH_LINES), ..self.retry_policy() };
+        let reply = policy.run(COMMITS.what, Some(size), async |first| fetch(first, true).await).await;
+        let (reply, has_lines) = match reply {
+            Ok(reply) => (reply, true),
+            // The commits themselves are cheap: only counting the lines of one of them may be too heavy.
+            Err(Error::Unanswered { .. }) => {
+                (self.retry(COMMITS.what, Some(size), async |first| fetch(first, false).await).await?, false)
+            }
+            Err(error) => return Err(error),
+        };
         let counts = read_counts(&reply.data);
         let page = PartialPage::<Commit>::from_reply(COMMITS.what, reply, COMMITS_PATH)?
             .ok_or_else(|| repo.not_found())?;
+        let next = page.next.clone();
+        if !has_lines {
+            let commits: Vec<Commit> = page.entries.into_iter().flatten().collect();
+            let oids: Vec<String> = commits.iter().map(|commit| commit.oid.clone()).collect();
+            let mut counted = self.fetch_with_lines(repo, &oids).await?;
+            if !counted.unanswered.is_empty() {
+                // A commit was to blame, not the size of the page.
+                *size = before;
+            }
+            let entries = commits.into_iter().map(|commit| match counted.entries.remove(&commit.oid) {
+                Some(counted) => counted,
+                None => Commit { unanswered: counted.unanswered.remove(&commit.oid), ..commit },
+            });
+            return Ok(CommitPage { entries: entries.collect(), next, counts });
+        }
         // GitHub returns null for a commit whose lines it refuses, or has no time, to count.
         let missing = page
             .missing_ids()
-            .ok_or_else(|| Error::unavailable(COMMITS.what, "the response does not name all commits"))?;
+            .ok_or_else(|| Error::unanswered(COMMITS.what, "its answer does not name all commits"))?;
         let mut fetched = self.commits_by_id(repo, &missing).await?.into_iter();
         // Both are in the same order, so each gap takes the next fetched commit.
         let entries = page.entries.into_iter().filter_map(|commit| commit.or_else(|| fetched.next()));
-        Ok(CommitPage { entries: entries.collect(), next: page.next, counts })
+        Ok(CommitPage { entries: entries.collect(), next, counts })
     }
 
     /// Returns whether GitHub can find the commit.
@@ -147,7 +175,8 @@ impl Client {
     /// # Errors
     /// [`Error::NotFound`] if the repository is gone; other errors if GitHub cannot be read.
     pub async fn has_commit(&self, repo: &RepoRef, oid: &str) -> Result<bool, Error> {
-        let (objects, _) = self.fetch_objects(repo, &[oid.to_owned()], false, &mut PageSize::new(1)).await?;
+        let (policy, mut size) = (self.retry_policy(), PageSize::new(1));
+        let (objects, _) = self.fetch_objects(&policy, repo, &[oid.to_owned()], false, &mut size).await?;
         Ok(objects.into_values().any(|commit| commit.is_some()))
     }
 
@@ -171,21 +200,37 @@ impl Client {
         repo: &RepoRef,
         oids: &[String],
     ) -> Result<Vec<Option<Commit>>, Error> {
-        let mut commits = Vec::with_capacity(oids.len());
-        let mut size = PageSize::new(MAX_COMMITS_BY_OID);
-        let mut rest = oids;
-        while !rest.is_empty() {
-            let (objects, requested) = self.fetch_objects(repo, rest, true, &mut size).await?;
-            let (batch, later) = rest.split_at(requested);
-            rest = later;
-            let with_lines = |i: usize| objects.get(&format!("c{i}")).cloned().flatten();
-            let missing: Vec<String> =
-                (0..requested).filter(|i| with_lines(*i).is_none()).map(|i| batch[i].clone()).collect();
-            let mut without_lines = self.find_commits_without_lines(repo, &missing).await?.into_iter();
-            // Both are in the order of `batch`, so each gap takes the next commit.
-            commits.extend((0..requested).map(|i| with_lines(i).or_else(|| without_lines.next().flatten())));
-        }
-        Ok(commits)
+        let FetchedById { entries: mut with_lines, mut unanswered } =
+            self.fetch_with_lines(repo, oids).await?;
+        let missing: Vec<String> =
+            oids.iter().filter(|oid| !with_lines.contains_key(*oid)).cloned().collect();
+        let mut without_lines = self.find_commits_without_lines(repo, &missing).await?.into_iter();
+        // Both are in the order of `oids`, so each gap takes the next commit.
+        let commits = oids.iter().map(|oid| match with_lines.remove(oid) {
+            Some(commit) => Some(commit),
+            None => {
+                let commit = without_lines.next().flatten()?;
+                Some(Commit { unanswered: unanswered.remove(oid), ..commit })
+            }
+        });
+        Ok(commits.collect())
+    }
+
+    /// Fetches commits with line counts by object id. Those that GitHub cannot find, or whose lines it refuses or
+    /// fails to count, are not in `entries`.
+    async fn fetch_with_lines(&self, repo: &RepoRef, oids: &[String]) -> Result<FetchedById<Commit>, Error> {
+        let policy = self.policy_without_shrinking();
+        let fetch = async |group: &[String]| {
+            // The size lets the policy notice that the request is too heavy.
+            let mut size = PageSize::new(group.len() as u32);
+            let (mut objects, _) = self.fetch_objects(&policy, repo, group, true, &mut size).await?;
+            let answer = |alias| match objects.remove(&format!("c{alias}")).flatten() {
+                Some(commit) => IdAnswer::Found(commit),
+                None => IdAnswer::Gone,
+            };
+            Ok((0..group.len()).map(answer).collect())
+        };
+        fetch_in_groups(oids, MAX_COMMITS_BY_OID as usize, fetch).await
     }
 
     /// Like [`Client::find_commits_by_id`], but without line counts.
@@ -198,7 +243,8 @@ impl Client {
         let mut size = PageSize::new(MAX_COMMITS_BY_OID);
         let mut rest = oids;
         while !rest.is_empty() {
-            let (mut objects, requested) = self.fetch_objects(repo, rest, false, &mut size).await?;
+            let policy = self.retry_policy();
+            let (mut objects, requested) = self.fetch_objects(&policy, repo, rest, false, &mut size).await?;
             commits.extend((0..requested).map(|i| objects.remove(&format!("c{i}")).flatten()));
             rest = &rest[requested..];
         }
@@ -209,25 +255,27 @@ impl Client {
     /// `c1`, ...), and how many were requested.
     async fn fetch_objects(
         &self,
+        policy: &RetryPolicy<'_>,
         repo: &RepoRef,
         oids: &[String],
         with_lines: bool,
         size: &mut PageSize,
     ) -> Result<(BTreeMap<String, Option<Commit>>, usize), Error> {
         let requested = Cell::new(0);
-        let reply = self
-            .query_with_sized_text::<Node<BTreeMap<String, Option<Commit>>>>(
-                COMMITS.what,
-                COMMITS.points,
-                json!({ "repo": repo.node_id, "lines": with_lines }),
-                size,
-                |first| {
-                    let batch = &oids[..oids.len().min(first as usize)];
-                    requested.set(batch.len());
-                    commits_by_oid(batch)
-                },
-                |error| error.is_lines_unavailable() || error.is_not_found(),
-            )
+        let reply = policy
+            .run(COMMITS.what, Some(size), async |first| {
+                let batch = &oids[..oids.len().min(first as usize)];
+                requested.set(batch.len());
+                let variables = json!({ "repo": repo.node_id, "lines": with_lines });
+                let body = json!({ "query": commits_by_oid(batch), "variables": variables });
+                self.send_query::<Node<BTreeMap<String, Option<Commit>>>>(
+                    COMMITS.what,
+                    COMMITS.points,
+                    &body,
+                    |error| error.is_lines_unavailable() || error.is_not_found(),
+                )
+                .await
+            })
             .await?;
         Ok((reply.data.node.ok_or_else(|| repo.not_found())?, requested.get()))
     }
@@ -236,7 +284,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::NotFound`] if the repository or a tip is gone, which may happen some time after a force-push
-    /// replaced the tip; [`Error::Unavailable`] if the pages end before all commits were listed; other errors
+    /// replaced the tip; [`Error::Unanswered`] if the pages end before all commits were listed; other errors
     /// if GitHub cannot be read.
     pub async fn compare(&self, repo: &RepoRef, base: &str, head: &str) -> Result<Comparison, Error> {
         let mut path =
@@ -253,7 +301,7 @@ impl Client {
                         "the comparison of {base} and {head} in {} ended after {listed} of {total} commits",
                         repo.name
                     );
-                    return Err(Error::unavailable(NEW_COMMITS, &why));
+                    return Err(Error::unanswered(NEW_COMMITS, &why));
                 }
                 None => return Ok(Comparison { commits, behind_by: page.behind_by }),
             }
@@ -275,7 +323,7 @@ fn read_counts(data: &Value) -> Option<CommitCounts> {
 
 fn commit_not_found(repo: &RepoRef, oid: &str) -> Error {
     let why = format!("commit {oid} of {}, which was listed, cannot be found", repo.name);
-    Error::unavailable(COMMITS.what, &why)
+    Error::unanswered(COMMITS.what, &why)
 }
 
 /// The address of the `rel="next"` link.

@@ -107,6 +107,12 @@ pub(crate) fn says_too_heavy(body: &[u8]) -> bool {
         .is_ok_and(|envelope| envelope.errors.iter().any(GraphQlError::is_too_heavy))
 }
 
+/// The message of the first error in the body of a failed response; empty if it has none.
+pub(crate) fn first_message(body: &[u8]) -> String {
+    let errors = serde_json::from_slice::<Envelope>(body).map(|envelope| envelope.errors).unwrap_or_default();
+    errors.into_iter().next().map(|error| error.message).unwrap_or_default()
+}
+
 /// Whether the message reports a secondary rate limit.
 pub(crate) fn mentions_secondary_limit(message: &str) -> bool {
     message.to_lowercase().contains("secondary rate limit")
@@ -143,18 +149,32 @@ pub(crate) fn parse_reply<T: DeserializeOwned>(
     body: &[u8],
     is_tolerated: impl Fn(&GraphQlError) -> bool,
 ) -> Result<(T, Vec<GraphQlError>, Option<u64>), AttemptError> {
-    let envelope: Envelope = serde_json::from_slice(body)
-        .map_err(|error| AttemptError::Transient(format!("the response is not complete JSON ({error})")))?;
+    let envelope: Envelope = parse_json(what, body)?;
     if let Some(error) = envelope.errors.iter().find(|error| !is_tolerated(error)) {
         return Err(classify_error(what, error));
     }
     let data = envelope
         .data
         .filter(|data| !data.is_null())
-        .ok_or_else(|| AttemptError::Transient("the response has neither data nor an error".to_owned()))?;
+        .ok_or_else(|| AttemptError::BadAnswer("its answer has neither data nor an error".to_owned()))?;
     let cost = data["rateLimit"]["cost"].as_u64();
     let data = serde_json::from_value(data).map_err(|error| unparsable(what, &error))?;
     Ok((data, envelope.errors, cost))
+}
+
+/// Parses a body of REST or GraphQL. A body that is not complete JSON may be complete next time. JSON of an
+/// unknown shape stays so.
+///
+/// # Errors
+/// If the body is not complete JSON, or has another shape than `T`.
+pub(crate) fn parse_json<T: DeserializeOwned>(what: &str, body: &[u8]) -> Result<T, AttemptError> {
+    serde_json::from_slice(body).map_err(|error| {
+        if error.is_data() {
+            AttemptError::Fatal(unparsable(what, &error))
+        } else {
+            AttemptError::BadAnswer(format!("its answer is not complete JSON ({error})"))
+        }
+    })
 }
 
 /// The error for a response whose data has an unknown shape.
@@ -179,7 +199,7 @@ fn classify_error(what: &str, error: &GraphQlError) -> AttemptError {
         )));
     }
     if error.is_too_heavy() {
-        return AttemptError::MaybeTooHeavy(message.clone());
+        return AttemptError::MaybeTooHeavy(format!("it answered {message:?}"));
     }
     AttemptError::Fatal(Error::Invalid(format!("GitHub rejected the query for {what}: {message}")))
 }
@@ -227,10 +247,26 @@ mod tests {
     }
 
     #[test]
+    fn an_unknown_shape_is_the_same_error_in_both_apis() {
+        let why = |result: Result<Vec<i64>, AttemptError>| match result {
+            Err(AttemptError::Fatal(error)) => error.to_string(),
+            other => panic!("{other:?}"),
+        };
+        let rest = why(parse_json("releases", br#"{"message":"hello"}"#));
+        let graphql = why(parse_reply("releases", br#"{"data":{"a":1}}"#, |_| false).map(|reply| reply.0));
+        for why in [&rest, &graphql] {
+            assert!(why.starts_with("cannot parse GitHub's response for releases ("), "{why}");
+            assert!(!why.contains("network"), "{why}");
+        }
+    }
+
+    #[test]
     fn incomplete_responses_are_retried_and_invalid_queries_are_not() {
         let parse = |body: &str| parse_reply::<Value>("it", body.as_bytes(), |_| false);
-        assert!(matches!(parse("{\"data\":{\"a"), Err(AttemptError::Transient(_))));
-        assert!(matches!(parse("{\"data\":null}"), Err(AttemptError::Transient(_))));
+        assert!(matches!(parse("{\"data\":{\"a"), Err(AttemptError::BadAnswer(_))));
+        assert!(matches!(parse("<html>"), Err(AttemptError::BadAnswer(_))));
+        assert!(matches!(parse("{\"data\":null}"), Err(AttemptError::BadAnswer(_))));
+        assert!(matches!(parse("[]"), Err(AttemptError::Fatal(Error::Invalid(_)))));
         let failed =
             r#"{"data":null,"errors":[{"message":"Something went wrong while executing your query"}]}"#;
         assert!(matches!(parse(failed), Err(AttemptError::MaybeTooHeavy(_))));

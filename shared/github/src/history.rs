@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::page::{Page, PageSize};
 use crate::queries::{COMMIT_COUNTS, HISTORY_LIGHT, HistoryEnd, history_counts, history_ends};
 use crate::repo_ref::RepoRef;
+use crate::retry::RetryPolicy;
 use crate::wire::{Connection, Node, Nodes, TotalCount};
 
 /// How many histories one request counts at most. Counting a long history takes GitHub some time.
@@ -121,7 +122,7 @@ impl Client {
                 .await;
             let reply = match result {
                 // This history alone is too long for GitHub to count; the others may not be.
-                Err(Error::Unavailable { .. }) if size.get() == 1 && rest.len() > 1 => {
+                Err(Error::Unanswered { .. }) if size.get() == 1 && rest.len() > 1 => {
                     rest = &rest[1..];
                     continue;
                 }
@@ -160,8 +161,9 @@ impl Client {
         let body = json!({
             "query": history_counts(spans), "variables": { "repo": repo.node_id, "oid": tip },
         });
-        let reply = self
-            .retry_with_pauses(1, what, None, async |_| {
+        let policy = RetryPolicy { max_pauses: 1, ..self.retry_policy() };
+        let reply = policy
+            .run(what, None, async |_| {
                 self.send_query::<Node<WithObject<BTreeMap<String, TotalCount>>>>(
                     what,
                     COUNT_POINTS,
@@ -174,7 +176,7 @@ impl Client {
         let by_alias = reply.data.node.and_then(|node| node.object).ok_or_else(|| repo.not_found())?;
         let count = |i: usize| by_alias.get(&format!("s{i}")).map(|total| total.total_count);
         let counts: Option<Vec<i64>> = (0..spans.len()).map(count).collect();
-        counts.ok_or_else(|| Error::unavailable(what, "the response lacks some of the counts"))
+        counts.ok_or_else(|| Error::unanswered(what, "its answer lacks some of the counts"))
     }
 
     /// Fetches a page of the complete history of `tip`, up to `until`, and the commits of that page that are not

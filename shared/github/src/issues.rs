@@ -6,15 +6,16 @@ use serde_json::json;
 
 use crate::client::Client;
 use crate::error::Error;
-use crate::page::{ListOrder, Page, PageSize};
-use crate::partial_page::{ListEntry, missing_by_id};
-use crate::queries::{ISSUE_REST, ISSUES, ISSUES_BY_ID, Query};
+use crate::page::{ListOrder, Page, PageSize, UnansweredEntry};
+use crate::partial_page::{KnownUnanswered, ListEntry};
+use crate::queries::{ISSUE_REST, ISSUES, ISSUES_BASIC, ISSUES_BY_ID, Query};
 use crate::repo_ref::RepoRef;
 use crate::wire::{Closing, Connection, Issue, Node, append_page};
 
 impl ListEntry for Issue {
     const ENTRIES_PATH: &'static [&'static str] = &["node", "issues", "nodes"];
     const BY_ID: Query = ISSUES_BY_ID;
+    const BASIC: Query = ISSUES_BASIC;
 
     fn id(&self) -> &str {
         &self.id
@@ -34,7 +35,7 @@ struct FollowingClosings {
 
 impl Client {
     /// Fetches a page of the issues that changed at or after `since` (all issues if `None`), each with all
-    /// its closings.
+    /// its closings. Of issues in `known` only the basic fields are requested if GitHub does not return the page.
     ///
     /// # Errors
     /// [`Error::NotFound`] if the repository is gone; other errors if GitHub cannot be read.
@@ -44,29 +45,40 @@ impl Client {
         order: ListOrder,
         since: Option<DateTime<Utc>>,
         cursor: Option<&str>,
+        known: &KnownUnanswered,
         size: &mut PageSize,
     ) -> Result<Page<Issue>, Error> {
         let order = order.variable();
         let variables = json!({ "repo": repo.node_id, "order": order, "since": since, "after": cursor });
-        let page = self.fetch_page::<Issue>(&ISSUES, variables, size).await?;
-        let mut page = page.ok_or_else(|| repo.not_found())?;
-        for issue in &mut page.entries {
-            self.fetch_remaining_closings(repo, issue).await?;
-        }
-        Ok(page)
+        let page = self.fetch_page::<Issue>(&ISSUES, variables, known, size).await?;
+        let page = page.ok_or_else(|| repo.not_found())?;
+        self.complete_issues(repo, page).await
     }
 
-    /// Fetches issues by node id, each with all its closings, without those that are gone.
+    /// Fetches issues by node id, each with all its closings, without those that are gone or that
+    /// GitHub does not return.
     ///
     /// # Errors
-    /// If GitHub cannot be read, or does not return one that exists.
+    /// If GitHub cannot be read.
     pub async fn issues_by_id(&self, repo: &RepoRef, node_ids: &[String]) -> Result<Vec<Issue>, Error> {
-        let mut issues =
-            self.fetch_by_ids(node_ids).await?.ok_or_else(|| missing_by_id(ISSUES_BY_ID.what))?;
-        for issue in &mut issues {
-            self.fetch_remaining_closings(repo, issue).await?;
+        let entries = self.fetch_by_ids::<Issue>(node_ids).await?.entries.into_values().collect();
+        let page = Page { entries, unanswered: Vec::new(), next: None };
+        Ok(self.complete_issues(repo, page).await?.entries)
+    }
+
+    /// Fetches the closings that did not fit into the page.
+    async fn complete_issues(&self, repo: &RepoRef, page: Page<Issue>) -> Result<Page<Issue>, Error> {
+        let mut complete = Page { entries: Vec::new(), ..page };
+        for mut issue in page.entries {
+            match self.fetch_remaining_closings(repo, &mut issue).await {
+                Ok(()) => complete.entries.push(issue),
+                Err(Error::Unanswered { why, .. }) => {
+                    complete.unanswered.push(UnansweredEntry { entry: issue, why });
+                }
+                Err(error) => return Err(error),
+            }
         }
-        Ok(issues)
+        Ok(complete)
     }
 
     async fn fetch_remaining_closings(&self, repo: &RepoRef, issue: &mut Issue) -> Result<(), Error> {

@@ -11,6 +11,7 @@
 //! This crate does not know where events are stored, or what was read before.
 
 mod account;
+mod by_id;
 mod client;
 mod commits;
 mod concurrency;
@@ -20,6 +21,7 @@ mod diagnose;
 mod envelope;
 mod error;
 pub mod events;
+mod failure_limit;
 mod history;
 mod issues;
 mod jwt;
@@ -49,7 +51,8 @@ pub use deployments::DeploymentLookup;
 pub use diagnose::{AppDiagnosis, Diagnosis, Quota};
 pub use error::Error;
 pub use meter::Usage;
-pub use page::{ListOrder, Page, PageSize};
+pub use page::{ListOrder, Page, PageSize, UnansweredEntry};
+pub use partial_page::KnownUnanswered;
 pub use permissions::Permissions;
 pub use probe::{ListSummary, OrgMember, OrgProbe, RepoProbe, RepoState};
 pub use rate_limit::RateLimitWait;

@@ -10,8 +10,34 @@ use serde_json::{Value, json};
 pub struct Page<T> {
     /// The page's entries, in the list's order.
     pub entries: Vec<T>,
+    /// Entries of the page that GitHub lists but does not return, whatever is requested with them.
+    pub unanswered: Vec<UnansweredEntry<T>>,
     /// The cursor of the next page; `None` on the last page.
     pub next: Option<String>,
+}
+
+/// An entry that GitHub lists, but fails to return.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UnansweredEntry<T> {
+    /// The entry as far as a basic query shows it: without reviews, closings, statuses, labels.
+    pub entry: T,
+    /// What GitHub answered, for people.
+    pub why: String,
+}
+
+impl<T> Page<T> {
+    /// Converts the entries that GitHub returned, and those that it did not, each with a function of its own.
+    pub fn map<U>(self, full: impl Fn(T) -> U, basic: impl Fn(T) -> U) -> Page<U> {
+        Page {
+            entries: self.entries.into_iter().map(full).collect(),
+            unanswered: self
+                .unanswered
+                .into_iter()
+                .map(|unanswered| UnansweredEntry { entry: basic(unanswered.entry), why: unanswered.why })
+                .collect(),
+            next: self.next,
+        }
+    }
 }
 
 /// The order in which pull requests or issues are listed.

@@ -1,21 +1,33 @@
 //! Pages for which GitHub could not return every entry. The complete entries are used, and the missing ones
 //! are fetched by id: fetching the entire page again would cost as much as before, and might fail again.
+//!
+//! For some entries GitHub fails whenever their expensive fields are requested. Such an entry is found by
+//! requesting the entries of its page by id. It is returned as far as a basic query shows it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use crate::by_id::{FetchedById, fetch_in_groups};
 use crate::client::Client;
 use crate::envelope::{GraphQlError, GraphQlReply, unparsable};
 use crate::error::Error;
-use crate::page::{Page, PageSize};
+use crate::page::{Page, PageSize, UnansweredEntry};
 use crate::queries::Query;
-use crate::wire::{Connection, Nodes};
+use crate::retry::RetryPolicy;
+use crate::wire::Connection;
 
 /// How many entries are fetched by id in one request at first.
-const ENTRIES_BY_ID: u32 = 50;
+const ENTRIES_BY_ID: usize = 50;
+/// How often a page may shrink before the entry that is to blame is looked for.
+const MAX_SHRINKS_BEFORE_SEARCH: u32 = 1;
+/// How many pauses a basic query makes.
+const MAX_PAUSES_OF_BASIC_QUERY: usize = 2;
+
+/// Entries for which GitHub failed before, by node id, with what it answered.
+pub type KnownUnanswered = BTreeMap<String, String>;
 
 /// An entry of a list that can also be fetched by id.
 pub(crate) trait ListEntry: DeserializeOwned {
@@ -24,6 +36,8 @@ pub(crate) trait ListEntry: DeserializeOwned {
     const ENTRIES_PATH: &'static [&'static str];
     /// Fetches entries by node id.
     const BY_ID: Query;
+    /// Fetches the same page of the list, with only the fields that cost GitHub little.
+    const BASIC: Query;
     /// The node id.
     fn id(&self) -> &str;
 }
@@ -32,11 +46,6 @@ pub(crate) trait ListEntry: DeserializeOwned {
 struct EntryId {
     #[serde(alias = "oid")]
     id: String,
-}
-
-/// The error for entries that a list contains but that cannot be fetched by id.
-pub(crate) fn missing_by_id(what: &str) -> Error {
-    Error::unavailable(what, "an entry that was listed cannot be fetched by its id")
 }
 
 /// Whether the error affects a single entry of the list, so that all others are usable.
@@ -55,11 +64,11 @@ pub(crate) struct PartialPage<T> {
 }
 
 impl<T: DeserializeOwned> PartialPage<T> {
-    /// Reads the page from a response whose errors name the incomplete entries. Returns `None` if the object
-    /// that holds the list is gone.
+    /// Reads the page from a response whose errors name the incomplete entries. An entry of an unknown shape
+    /// counts as incomplete. Returns `None` if the object that holds the list is gone.
     ///
     /// # Errors
-    /// If the response has an unknown shape.
+    /// If the list has an unknown shape.
     pub(crate) fn from_reply(
         what: &str,
         reply: GraphQlReply<Value>,
@@ -78,16 +87,38 @@ impl<T: DeserializeOwned> PartialPage<T> {
         let connection = Connection::<Value>::deserialize(&parent[*list]).map_err(misread)?;
         let ids = Connection::<EntryId>::deserialize(&parent["ids"]).map_err(misread)?.entries();
         let next = connection.page_info.clone().next();
-        let nodes = connection.nodes.unwrap_or_default().into_iter().enumerate();
-        let complete = nodes.map(|(at, node)| node.filter(|_| !incomplete.contains(&at)));
-        let parsed = complete.map(|node| node.map(serde_json::from_value::<T>).transpose());
-        let entries = parsed.collect::<Result<Vec<_>, _>>().map_err(misread)?;
+        let nodes = connection.nodes.unwrap_or_default();
+        let (count, mut misreads) = (nodes.len(), Vec::new());
+        let mut entries = Vec::with_capacity(count);
+        for (at, node) in nodes.into_iter().enumerate() {
+            let node = node.filter(|_| !incomplete.contains(&at));
+            entries.push(match node.map(serde_json::from_value::<T>).transpose() {
+                Ok(entry) => entry,
+                Err(error) => {
+                    misreads.push(error);
+                    None
+                }
+            });
+        }
+        // If no entry can be parsed, the list itself has changed.
+        if let Some(error) = misreads.pop().filter(|_| misreads.len() + 1 == count) {
+            return Err(misread(error));
+        }
         Ok(Some(PartialPage { entries, ids: ids.into_iter().map(|id| id.id).collect(), next }))
+    }
+
+    /// Whether no entry is missing.
+    fn is_complete(&self) -> bool {
+        self.entries.iter().all(Option::is_some)
     }
 
     /// The page with its complete entries only.
     fn into_page(self) -> Page<T> {
-        Page { entries: self.entries.into_iter().flatten().collect(), next: self.next }
+        Page {
+            entries: self.entries.into_iter().flatten().collect(),
+            unanswered: Vec::new(),
+            next: self.next,
+        }
     }
 
     /// The ids of the incomplete entries; `None` if ids and entries do not correspond.
@@ -99,8 +130,9 @@ impl<T: DeserializeOwned> PartialPage<T> {
 }
 
 impl Client {
-    /// Fetches a page of a list, with every entry complete. Returns `None` if the object that holds the list
-    /// is gone.
+    /// Fetches a page of a list. Entries that GitHub cannot return are in `unanswered`, as far as a basic query
+    /// shows them; those in `known` are not requested again. Returns `None` if the object that holds the list is
+    /// gone.
     ///
     /// # Errors
     /// If GitHub cannot be read.
@@ -108,70 +140,142 @@ impl Client {
         &self,
         query: &Query,
         variables: Value,
+        known: &KnownUnanswered,
         size: &mut PageSize,
     ) -> Result<Option<Page<T>>, Error> {
+        let before = *size;
+        let max_shrinks = if known.is_empty() { MAX_SHRINKS_BEFORE_SEARCH } else { 0 };
+        let policy = RetryPolicy { max_shrinks: Some(max_shrinks), ..self.retry_policy() };
         let is_tolerated = |error: &GraphQlError| affects_single_entry(error, T::ENTRIES_PATH);
-        let reply = self.query(query, variables.clone(), Some(size), is_tolerated).await?;
-        let is_complete = reply.errors.is_empty();
-        let Some(partial) = PartialPage::<T>::from_reply(query.what, reply, T::ENTRIES_PATH)? else {
-            return Ok(None);
+        let reply = self.query_with_policy(&policy, query, variables.clone(), Some(size), is_tolerated).await;
+        let failure = match reply {
+            Ok(reply) => {
+                let page = PartialPage::<T>::from_reply(query.what, reply, T::ENTRIES_PATH)?;
+                match page {
+                    None => return Ok(None),
+                    Some(page) if page.is_complete() => return Ok(Some(page.into_page())),
+                    Some(page) => {
+                        let missing = page.missing_ids().filter(|ids| ids.len() * 2 <= page.ids.len());
+                        if let Some(missing) = missing {
+                            return self.complete_page(query, variables, page, missing, size).await.map(Some);
+                        }
+                        size.shrink();
+                        Error::unanswered(query.what, "it returned less than half of a page")
+                    }
+                }
+            }
+            Err(failure @ Error::Unanswered { .. }) => failure,
+            Err(failure) => return Err(failure),
         };
-        if is_complete {
-            return Ok(Some(partial.into_page()));
-        }
-        if let Some(missing) = partial.missing_ids().filter(|missing| missing.len() * 2 <= partial.ids.len())
-        {
-            tracing::debug!(
-                what = query.what,
-                missing = missing.len(),
-                "the page is incomplete; fetching the missing entries by id"
-            );
-            if missing.len() * 4 > partial.ids.len() {
-                size.shrink();
+        tracing::debug!(what = query.what, why = %failure, "requesting the entries of the page by id");
+        match self.fetch_entry_by_entry::<T>(variables.clone(), known, *size).await {
+            Ok(page) => {
+                if page.as_ref().is_some_and(|page| !page.unanswered.is_empty()) {
+                    // An entry was to blame, not the size of the page.
+                    *size = before;
+                } else if *size == before {
+                    size.shrink();
+                }
+                Ok(page)
             }
-            if let Some(fetched) = self.fetch_by_ids::<T>(&missing).await? {
-                let mut fetched: HashMap<String, T> =
-                    fetched.into_iter().map(|entry| (entry.id().to_owned(), entry)).collect();
-                let entries = partial
-                    .entries
-                    .into_iter()
-                    .zip(partial.ids)
-                    .filter_map(|(entry, id)| entry.or_else(|| fetched.remove(&id)));
-                return Ok(Some(Page { entries: entries.collect(), next: partial.next }));
+            // Not single entries fail, so it is an outage, or the list ends here.
+            Err(Error::Unanswered { .. }) => {
+                let reply = self.query(query, variables, Some(size), |_| false).await?;
+                let page = PartialPage::<T>::from_reply(query.what, reply, T::ENTRIES_PATH)?;
+                Ok(page.map(PartialPage::into_page))
             }
+            Err(error) => Err(error),
         }
-        // Most entries are missing, or one cannot be fetched by id: fetch the entire page again.
-        let reply = self.query(query, variables, Some(size), |_| false).await?;
-        let partial = PartialPage::<T>::from_reply(query.what, reply, T::ENTRIES_PATH)?;
-        Ok(partial.map(PartialPage::into_page))
     }
 
-    /// Fetches entries by node id, without those that are gone. Returns `None` if GitHub does not return one
-    /// that exists.
+    /// Completes a page of which some entries are missing.
+    async fn complete_page<T: ListEntry>(
+        &self,
+        query: &Query,
+        variables: Value,
+        partial: PartialPage<T>,
+        missing: Vec<String>,
+        size: &mut PageSize,
+    ) -> Result<Page<T>, Error> {
+        tracing::debug!(
+            what = query.what,
+            missing = missing.len(),
+            "the page is incomplete; fetching the missing entries by id"
+        );
+        let first = *size;
+        if missing.len() * 4 > partial.ids.len() {
+            size.shrink();
+        }
+        let FetchedById { mut entries, unanswered } = self.fetch_by_ids::<T>(&missing).await?;
+        let basic = if unanswered.is_empty() { None } else { self.basic_page::<T>(variables, first).await? };
+        let basic = basic.into_iter().flat_map(|(entries, _)| entries);
+        let complete = partial.entries.into_iter().zip(partial.ids);
+        Ok(Page {
+            entries: complete.filter_map(|(entry, id)| entry.or_else(|| entries.remove(&id))).collect(),
+            unanswered: with_reasons(basic, &unanswered),
+            next: partial.next,
+        })
+    }
+
+    /// Fetches a page that GitHub does not return as a whole: its basic fields first, then its entries by id.
+    async fn fetch_entry_by_entry<T: ListEntry>(
+        &self,
+        variables: Value,
+        known: &KnownUnanswered,
+        size: PageSize,
+    ) -> Result<Option<Page<T>>, Error> {
+        let Some((basic, next)) = self.basic_page::<T>(variables, size).await? else { return Ok(None) };
+        let ids: Vec<String> =
+            basic.iter().map(|entry| entry.id().to_owned()).filter(|id| !known.contains_key(id)).collect();
+        let FetchedById { mut entries, mut unanswered } = self.fetch_by_ids::<T>(&ids).await?;
+        let order: Vec<String> = basic.iter().map(|entry| entry.id().to_owned()).collect();
+        unanswered.extend(known.clone());
+        Ok(Some(Page {
+            entries: order.iter().filter_map(|id| entries.remove(id)).collect(),
+            unanswered: with_reasons(basic.into_iter(), &unanswered),
+            next,
+        }))
+    }
+
+    /// Fetches the basic fields of a page, and the cursor of the next one. Returns `None` if the object that
+    /// holds the list is gone.
+    async fn basic_page<T: ListEntry>(
+        &self,
+        variables: Value,
+        mut size: PageSize,
+    ) -> Result<Option<(Vec<T>, Option<String>)>, Error> {
+        let policy = RetryPolicy { max_pauses: MAX_PAUSES_OF_BASIC_QUERY, ..self.policy_without_shrinking() };
+        let reply = self
+            .query_with_policy::<Value>(&policy, &T::BASIC, variables, Some(&mut size), |_| false)
+            .await?;
+        let [list_path @ .., _] = T::ENTRIES_PATH else { unreachable!("a list is a field of an object") };
+        let list = list_path.iter().fold(&reply.data, |value, name| &value[*name]);
+        if list.is_null() {
+            return Ok(None);
+        }
+        let list = Connection::<T>::deserialize(list).map_err(|error| unparsable(T::BASIC.what, &error))?;
+        let next = list.page_info.clone().next();
+        Ok(Some((list.entries(), next)))
+    }
+
+    /// Fetches entries by node id, without those that are gone.
     ///
     /// # Errors
-    /// If GitHub cannot be read.
-    pub(crate) async fn fetch_by_ids<T: ListEntry>(&self, ids: &[String]) -> Result<Option<Vec<T>>, Error> {
-        let mut entries = Vec::with_capacity(ids.len());
-        let mut size = PageSize::new(ENTRIES_BY_ID);
-        let mut rest = ids;
-        while !rest.is_empty() {
-            let text = T::BY_ID.text();
-            let reply = self
-                .retry(T::BY_ID.what, Some(&mut size), async |first| {
-                    let batch = &rest[..rest.len().min(first as usize)];
-                    let body = json!({ "query": text, "variables": { "ids": batch } });
-                    let is_tolerated = |error: &GraphQlError| error.is_not_found();
-                    self.send_query::<Nodes<T>>(T::BY_ID.what, T::BY_ID.points, &body, is_tolerated).await
-                })
-                .await?;
-            let (nodes, gone) = (reply.data.nodes, reply.errors.len());
-            if nodes.is_empty() || nodes.iter().filter(|node| node.is_none()).count() > gone {
-                return Ok(None);
-            }
-            rest = &rest[nodes.len().min(rest.len())..];
-            entries.extend(nodes.into_iter().flatten());
-        }
-        Ok(Some(entries))
+    /// If GitHub cannot be read, or returns none of several groups of entries.
+    pub(crate) async fn fetch_by_ids<T: ListEntry>(&self, ids: &[String]) -> Result<FetchedById<T>, Error> {
+        fetch_in_groups(ids, ENTRIES_BY_ID, async |group: &[String]| self.fetch_nodes::<T>(group).await).await
     }
+}
+
+/// Returns the entries for which there is a reason, with the reason.
+fn with_reasons<T: ListEntry>(
+    basic: impl Iterator<Item = T>,
+    reasons: &BTreeMap<String, String>,
+) -> Vec<UnansweredEntry<T>> {
+    basic
+        .filter_map(|entry| {
+            let why = reasons.get(entry.id())?.clone();
+            Some(UnansweredEntry { entry, why })
+        })
+        .collect()
 }

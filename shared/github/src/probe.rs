@@ -9,7 +9,7 @@ use crate::envelope::GraphQlError;
 use crate::error::Error;
 use crate::page::PageSize;
 use crate::permissions::required_permission;
-use crate::queries::{PROBE, PROBE_BY_ID};
+use crate::queries::{MEMBERS, PROBE, PROBE_BY_ID};
 use crate::wire::{Connection, Nodes};
 
 /// The length of a list, and its newest entry.
@@ -85,6 +85,10 @@ pub struct OrgProbe {
     pub repos: Vec<RepoProbe>,
     /// The first 100 members, as far as the token can see them.
     pub members: Vec<OrgMember>,
+    /// The number of members that the token can see; `None` if it may not list them.
+    pub members_total: Option<i64>,
+    /// The cursor of the following members; `None` if there are none.
+    pub members_after: Option<String>,
     /// The names of repositories that could not be read, for example for lack of permission, and why.
     pub unreadable: Vec<(String, String)>,
     /// When GitHub answered the first page, by its own clock, UTC.
@@ -123,10 +127,29 @@ struct WithOrganization {
 #[serde(rename_all = "camelCase")]
 struct ProbedOrganization {
     login: String,
-    members_with_role: Option<Connection<OrgMember>>,
+    members_with_role: Option<ProbedMembers>,
     repositories: Connection<ProbedRepository>,
     /// The names on the same page, which arrive even if a repository fails.
     names: Connection<RepoName>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ProbedMembers {
+    total_count: i64,
+    #[serde(flatten)]
+    page: Connection<OrgMember>,
+}
+
+#[derive(Deserialize)]
+struct WithMembers {
+    organization: Option<MembersOnly>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MembersOnly {
+    members_with_role: Connection<OrgMember>,
 }
 
 #[derive(Deserialize)]
@@ -238,11 +261,16 @@ impl Client {
                 login: page.organization.login.clone(),
                 repos: Vec::new(),
                 members: Vec::new(),
+                members_total: None,
+                members_after: None,
                 unreadable: Vec::new(),
                 read_at: page.date,
             });
-            let members = page.organization.members_with_role.take();
-            probe_so_far.members.extend(members.map(Connection::entries).unwrap_or_default());
+            if let Some(ProbedMembers { total_count, page }) = page.organization.members_with_role.take() {
+                probe_so_far.members_total = Some(total_count);
+                probe_so_far.members_after = page.page_info.clone().next();
+                probe_so_far.members.extend(page.entries());
+            }
             let names = page.organization.names.nodes.take().unwrap_or_default();
             let mut missing = Vec::new();
             for (at, repo) in nodes.into_iter().enumerate() {
@@ -263,6 +291,23 @@ impl Client {
                 return Ok(probe.expect("a page was read"));
             }
         }
+    }
+
+    /// Lists the members of an organization after a cursor of [`OrgProbe::members_after`].
+    ///
+    /// # Errors
+    /// If GitHub cannot be read.
+    pub async fn members_after(&self, org: &str, cursor: &str) -> Result<Vec<OrgMember>, Error> {
+        let (mut members, mut size) = (Vec::new(), PageSize::new(100));
+        let mut after = Some(cursor.to_owned());
+        while after.is_some() {
+            let variables = json!({ "org": org, "after": after });
+            let reply = self.query::<WithMembers>(&MEMBERS, variables, Some(&mut size), |_| false).await?;
+            let page = reply.data.organization.ok_or_else(|| Error::no_such_org(org))?.members_with_role;
+            after = page.page_info.clone().next();
+            members.extend(page.entries());
+        }
+        Ok(members)
     }
 
     /// Probes each repository separately that GitHub listed but did not return, so that one failing
@@ -313,6 +358,8 @@ impl Client {
             login: login.unwrap_or_else(|| org.to_owned()),
             repos: repos.into_iter().filter_map(ProbedRepository::into_probe).collect(),
             members: Vec::new(),
+            members_total: None,
+            members_after: None,
             unreadable: Vec::new(),
             read_at: reply.date,
         })

@@ -5,15 +5,16 @@ use serde_json::json;
 
 use crate::client::Client;
 use crate::error::Error;
-use crate::page::{ListOrder, Page, PageSize};
-use crate::partial_page::{ListEntry, missing_by_id};
-use crate::queries::{PULL_REQUEST_REST, PULL_REQUESTS, PULL_REQUESTS_BY_ID, Query};
+use crate::page::{ListOrder, Page, PageSize, UnansweredEntry};
+use crate::partial_page::{KnownUnanswered, ListEntry};
+use crate::queries::{PULL_REQUEST_REST, PULL_REQUESTS, PULL_REQUESTS_BASIC, PULL_REQUESTS_BY_ID, Query};
 use crate::repo_ref::RepoRef;
 use crate::wire::{Closing, Connection, Node, PullRequest, Review, append_page};
 
 impl ListEntry for PullRequest {
     const ENTRIES_PATH: &'static [&'static str] = &["node", "pullRequests", "nodes"];
     const BY_ID: Query = PULL_REQUESTS_BY_ID;
+    const BASIC: Query = PULL_REQUESTS_BASIC;
 
     fn id(&self) -> &str {
         &self.id
@@ -34,7 +35,8 @@ struct FollowingPages {
 }
 
 impl Client {
-    /// Fetches a page of pull requests, each with all its reviews and closings.
+    /// Fetches a page of pull requests, each with all its reviews and closings. Of those in `known` only the basic
+    /// fields are requested if GitHub does not return the page.
     ///
     /// # Errors
     /// [`Error::NotFound`] if the repository is gone; other errors if GitHub cannot be read.
@@ -43,32 +45,47 @@ impl Client {
         repo: &RepoRef,
         order: ListOrder,
         cursor: Option<&str>,
+        known: &KnownUnanswered,
         size: &mut PageSize,
     ) -> Result<Page<PullRequest>, Error> {
         let variables = json!({ "repo": repo.node_id, "order": order.variable(), "after": cursor });
-        let page = self.fetch_page::<PullRequest>(&PULL_REQUESTS, variables, size).await?;
-        let mut page = page.ok_or_else(|| repo.not_found())?;
-        for pull in &mut page.entries {
-            self.fetch_remaining_reviews_and_closings(repo, pull).await?;
-        }
-        Ok(page)
+        let page = self.fetch_page::<PullRequest>(&PULL_REQUESTS, variables, known, size).await?;
+        let page = page.ok_or_else(|| repo.not_found())?;
+        self.complete_pull_requests(repo, page).await
     }
 
-    /// Fetches pull requests by node id, each with all its reviews and closings, without those that are gone.
+    /// Fetches pull requests by node id, each with all its reviews and closings, without those that are gone or
+    /// that GitHub does not return.
     ///
     /// # Errors
-    /// If GitHub cannot be read, or does not return one that exists.
+    /// If GitHub cannot be read.
     pub async fn pull_requests_by_id(
         &self,
         repo: &RepoRef,
         node_ids: &[String],
     ) -> Result<Vec<PullRequest>, Error> {
-        let mut pulls =
-            self.fetch_by_ids(node_ids).await?.ok_or_else(|| missing_by_id(PULL_REQUESTS_BY_ID.what))?;
-        for pull in &mut pulls {
-            self.fetch_remaining_reviews_and_closings(repo, pull).await?;
+        let entries = self.fetch_by_ids::<PullRequest>(node_ids).await?.entries.into_values().collect();
+        let page = Page { entries, unanswered: Vec::new(), next: None };
+        Ok(self.complete_pull_requests(repo, page).await?.entries)
+    }
+
+    /// Fetches the reviews and closings that did not fit into the page.
+    async fn complete_pull_requests(
+        &self,
+        repo: &RepoRef,
+        page: Page<PullRequest>,
+    ) -> Result<Page<PullRequest>, Error> {
+        let mut complete = Page { entries: Vec::new(), ..page };
+        for mut pull in page.entries {
+            match self.fetch_remaining_reviews_and_closings(repo, &mut pull).await {
+                Ok(()) => complete.entries.push(pull),
+                Err(Error::Unanswered { why, .. }) => {
+                    complete.unanswered.push(UnansweredEntry { entry: pull, why });
+                }
+                Err(error) => return Err(error),
+            }
         }
-        Ok(pulls)
+        Ok(complete)
     }
 
     async fn fetch_remaining_reviews_and_closings(

@@ -42,6 +42,13 @@ pub const PROBE: Query = Query {
     fragments: &[REPOSITORY],
     points: 4,
 };
+/// A page of an organization's members.
+pub const MEMBERS: Query = Query {
+    what: "the organization's members",
+    operation: include_str!("queries/members.graphql"),
+    fragments: &[],
+    points: 1,
+};
 /// Repositories by node id, with the fields of [`PROBE`].
 pub const PROBE_BY_ID: Query = Query {
     what: "repositories",
@@ -105,6 +112,13 @@ pub const PULL_REQUESTS: Query = Query {
     fragments: &[PULL_REQUEST, REVIEW, ACTOR],
     points: 3,
 };
+/// The page of [`PULL_REQUESTS`] with the same variables, with only the fields that cost GitHub little.
+pub const PULL_REQUESTS_BASIC: Query = Query {
+    what: "pull requests",
+    operation: include_str!("queries/pull_requests_basic.graphql"),
+    fragments: &[ACTOR],
+    points: 1,
+};
 /// Pull requests by node id, with their first reviews and closings.
 pub const PULL_REQUESTS_BY_ID: Query = Query {
     what: "pull requests",
@@ -125,6 +139,13 @@ pub const ISSUES: Query = Query {
     operation: include_str!("queries/issues.graphql"),
     fragments: &[ISSUE, ACTOR],
     points: 2,
+};
+/// The page of [`ISSUES`] with the same variables, with only the fields that cost GitHub little.
+pub const ISSUES_BASIC: Query = Query {
+    what: "issues",
+    operation: include_str!("queries/issues_basic.graphql"),
+    fragments: &[ACTOR],
+    points: 1,
 };
 /// Issues by node id, with their first closings.
 pub const ISSUES_BY_ID: Query = Query {
@@ -147,6 +168,13 @@ pub const RELEASES: Query = Query {
     fragments: &[RELEASE],
     points: 1,
 };
+/// The page of [`RELEASES`] with the same variables, without authors.
+pub const RELEASES_BASIC: Query = Query {
+    what: "releases",
+    operation: include_str!("queries/releases_basic.graphql"),
+    fragments: &[],
+    points: 1,
+};
 /// Releases by node id.
 pub const RELEASES_BY_ID: Query = Query {
     what: "releases",
@@ -159,6 +187,13 @@ pub const DEPLOYMENTS: Query = Query {
     what: "deployments",
     operation: include_str!("queries/deployments.graphql"),
     fragments: &[DEPLOYMENT, ACTOR],
+    points: 1,
+};
+/// The page of [`DEPLOYMENTS`] with the same variables, without statuses and creators.
+pub const DEPLOYMENTS_BASIC: Query = Query {
+    what: "deployments",
+    operation: include_str!("queries/deployments_basic.graphql"),
+    fragments: &[],
     points: 1,
 };
 /// Deployments by node id, with their first statuses.
@@ -180,6 +215,7 @@ pub const DEPLOYMENT_REST: Query = Query {
 pub const ALL: &[Query] = &[
     PROBE,
     PROBE_BY_ID,
+    MEMBERS,
     PERMISSIONS,
     COMMITS,
     COMMIT_COUNTS,
@@ -188,14 +224,18 @@ pub const ALL: &[Query] = &[
     PULL_REQUESTS_LIGHT,
     ISSUES_LIGHT,
     PULL_REQUESTS,
+    PULL_REQUESTS_BASIC,
     PULL_REQUESTS_BY_ID,
     PULL_REQUEST_REST,
     ISSUES,
+    ISSUES_BASIC,
     ISSUES_BY_ID,
     ISSUE_REST,
     RELEASES,
+    RELEASES_BASIC,
     RELEASES_BY_ID,
     DEPLOYMENTS,
+    DEPLOYMENTS_BASIC,
     DEPLOYMENTS_BY_ID,
     DEPLOYMENT_REST,
 ];

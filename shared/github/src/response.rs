@@ -82,11 +82,28 @@ pub(crate) fn classify_failure(what: &str, response: &ApiResponse, message: &str
         404 | 409 | 410 | 422 => {
             AttemptError::Fatal(Error::NotFound(format!("GitHub cannot find {what} ({detail})")))
         }
-        500..=599 | 408 if response.response_time > TOO_HEAVY_RESPONSE_TIME => AttemptError::TooHeavy(detail),
-        500..=599 | 408 if envelope::says_too_heavy(&response.body) => AttemptError::MaybeTooHeavy(detail),
-        500..=599 | 408 => AttemptError::ServerFailure(detail),
+        500..=599 | 408 => {
+            let why = server_failure_text(status, message, &response.body);
+            if response.response_time > TOO_HEAVY_RESPONSE_TIME {
+                AttemptError::TooHeavy(why)
+            } else if envelope::says_too_heavy(&response.body) {
+                AttemptError::MaybeTooHeavy(why)
+            } else {
+                AttemptError::ServerFailure(why)
+            }
+        }
         _ => AttemptError::Fatal(Error::Invalid(format!(
             "unexpected response from GitHub for {what} ({detail})"
         ))),
+    }
+}
+
+/// What GitHub answered with a status that blames the server: a REST message, or GraphQL errors.
+fn server_failure_text(status: u16, message: &str, body: &[u8]) -> String {
+    let message = if message.is_empty() { envelope::first_message(body) } else { message.to_owned() };
+    if message.is_empty() {
+        format!("it answered with status {status}")
+    } else {
+        format!("it answered with status {status}, {message}")
     }
 }

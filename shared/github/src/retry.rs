@@ -4,9 +4,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use tokio::time::Instant;
 
 use crate::envelope::GraphQlReply;
 use crate::error::{AttemptError, Error};
+use crate::failure_limit::FailureLimit;
 use crate::meter::{MeterStack, Usage};
 use crate::page::PageSize;
 use crate::response::ApiResponse;
@@ -58,12 +60,15 @@ impl TooHeavyEvidence {
     }
 }
 
-/// Decides when failures at one page size justify a smaller page. A server failure may be temporary: the size
-/// is blamed only for the second failure with strong evidence, or the third of any kind.
+/// Decides when failures at one page size justify a smaller page. A server failure may be temporary: the first
+/// size is blamed only for the second failure with strong evidence, or the third of any kind.
 #[derive(Default)]
 struct PageSizeSuspicion {
     size: u32,
     score: u32,
+    /// Whether a size was blamed before. Then a smaller one is blamed for its first failure with strong
+    /// evidence: the failure has lasted, so it is not temporary.
+    has_blamed: bool,
 }
 
 impl PageSizeSuspicion {
@@ -74,8 +79,10 @@ impl PageSizeSuspicion {
     fn record_failure(&mut self, size: u32, evidence: TooHeavyEvidence) -> Option<TooHeavyEvidence> {
         let before = if self.size == size { self.score } else { 0 };
         let score = before + evidence.score();
-        *self = PageSizeSuspicion { size, score };
-        (score >= Self::THRESHOLD).then_some(evidence)
+        let is_lasting = self.has_blamed && evidence == TooHeavyEvidence::Strong;
+        let is_blamed = score >= Self::THRESHOLD || is_lasting;
+        *self = PageSizeSuspicion { size, score, has_blamed: self.has_blamed || is_blamed };
+        is_blamed.then_some(evidence)
     }
 }
 
@@ -83,6 +90,11 @@ impl PageSizeSuspicion {
 pub(crate) struct RetryPolicy<'a> {
     /// How many pauses a call makes before it fails.
     pub(crate) max_pauses: usize,
+    /// How many times the page may shrink before the call fails, for a caller that then looks for the entry
+    /// that is to blame; `None` if it may shrink to a single entry.
+    pub(crate) max_shrinks: Option<u32>,
+    /// Limits the time that is lost.
+    pub(crate) failure_limit: &'a FailureLimit,
     /// The number of successful responses from the host so far.
     pub(crate) successful_responses: &'a AtomicU64,
     pub(crate) meters: &'a MeterStack,
@@ -107,10 +119,12 @@ impl RetryPolicy<'_> {
             .with_max_times(self.max_pauses)
             .with_jitter()
             .build();
-        let (mut suspicion, mut failures) = (PageSizeSuspicion::default(), 0);
+        let (mut suspicion, mut failures, mut shrinks) = (PageSizeSuspicion::default(), 0, 0);
+        let mut lost = self.failure_limit.start();
         loop {
             let size = page_size.as_ref().map_or(1, |size| size.get());
-            let (why, evidence) = match attempt(size).await {
+            let started_at = Instant::now();
+            let failure = match attempt(size).await {
                 Ok(reply) => {
                     if let Some(size) = &mut page_size {
                         size.record_success(reply.response_time());
@@ -118,35 +132,39 @@ impl RetryPolicy<'_> {
                     return Ok(reply);
                 }
                 Err(AttemptError::Fatal(error)) => return Err(error),
-                Err(AttemptError::TooHeavy(why)) => (why, Some(TooHeavyEvidence::Strong)),
-                Err(AttemptError::MaybeTooHeavy(why)) => {
-                    (why, suspicion.record_failure(size, TooHeavyEvidence::Strong))
-                }
-                Err(AttemptError::ServerFailure(why)) => {
-                    (why, suspicion.record_failure(size, TooHeavyEvidence::Weak))
-                }
-                Err(AttemptError::Transient(why)) => (why, None),
-                Err(AttemptError::Unreachable(why)) if self.is_host_unreachable(failures) => {
-                    return Err(Error::unavailable(what, &why));
-                }
-                Err(AttemptError::Unreachable(why)) => (why, None),
+                Err(failure) => failure,
             };
+            lost.add_attempt(started_at.elapsed());
             self.meters.record(Usage { retries: 1, ..Usage::default() });
-            let has_shrunk =
-                page_size.as_mut().zip(evidence).is_some_and(|(size, evidence)| match evidence {
+            let evidence = match &failure {
+                AttemptError::TooHeavy(_) => Some(TooHeavyEvidence::Strong),
+                AttemptError::MaybeTooHeavy(_) => suspicion.record_failure(size, TooHeavyEvidence::Strong),
+                AttemptError::ServerFailure(_) => suspicion.record_failure(size, TooHeavyEvidence::Weak),
+                _ => None,
+            };
+            let is_host_wrong =
+                matches!(failure, AttemptError::Unreachable(_)) && self.is_host_unreachable(failures);
+            let why = failure.to_string();
+            let can_shrink = evidence.is_some() && self.max_shrinks.is_none_or(|max| shrinks < max);
+            let has_shrunk = can_shrink
+                && page_size.as_mut().zip(evidence).is_some_and(|(size, evidence)| match evidence {
                     TooHeavyEvidence::Strong => size.shrink(),
                     TooHeavyEvidence::Weak => size.shrink_for_now(),
                 });
             if has_shrunk {
+                shrinks += 1;
                 tracing::debug!(what, why, size, "the page is too heavy; requesting a smaller one");
                 continue;
             }
-            let Some(pause) = pauses.next() else {
-                return Err(Error::unavailable(what, &why));
+            let is_for_caller = evidence.is_some() && self.max_shrinks.is_some();
+            let pause = pauses.next().filter(|_| !is_for_caller && !is_host_wrong);
+            let Some(pause) = pause.and_then(|pause| lost.pause(pause)) else {
+                lost.spend();
+                return Err(failure.into_error(what));
             };
             failures += 1;
             if failures == FAILURES_BEFORE_WARNING {
-                tracing::warn!(what, why, "GitHub does not respond; still retrying");
+                tracing::warn!(what, why, "GitHub does not return this; still retrying");
             }
             tracing::debug!(what, why, pause_ms = pause.as_millis() as u64, "retrying after a pause");
             tokio::time::sleep(pause).await;
@@ -164,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_size_is_blamed_for_two_strong_failures_or_three_of_any_kind() {
+    fn the_first_size_is_blamed_for_two_strong_failures_or_three() {
         let is_blamed = |failures: &[(u32, TooHeavyEvidence)]| {
             let mut suspicion = PageSizeSuspicion::default();
             let is_blamed = failures.iter().map(|(size, by)| suspicion.record_failure(*size, *by).is_some());
@@ -174,5 +192,7 @@ mod tests {
         assert_eq!(is_blamed(&[(50, Weak), (50, Weak), (50, Weak)]), [false, false, true]);
         assert_eq!(is_blamed(&[(50, Strong), (50, Weak), (50, Weak)]), [false, false, true]);
         assert_eq!(is_blamed(&[(50, Strong), (25, Strong), (25, Strong)]), [false, false, true]);
+        let shrinking = [(50, Strong), (50, Strong), (25, Strong), (12, Strong), (6, Weak)];
+        assert_eq!(is_blamed(&shrinking), [false, true, true, true, false], "it lasts");
     }
 }

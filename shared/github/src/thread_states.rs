@@ -130,7 +130,8 @@ impl Client {
         let reply =
             self.query::<Node<WithStates>>(kind.states_query(), variables, Some(size), |_| false).await?;
         let list = reply.data.node.ok_or_else(|| repo.not_found())?.list;
-        Ok(Page { next: list.page_info.clone().next(), entries: list.entries() })
+        let next = list.page_info.clone().next();
+        Ok(Page { entries: list.entries(), unanswered: Vec::new(), next })
     }
 
     /// Returns those of the numbers that are threads of that kind in the repository.

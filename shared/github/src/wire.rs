@@ -33,6 +33,12 @@ pub struct Connection<T> {
     pub nodes: Option<Vec<Option<T>>>,
 }
 
+impl<T> Default for Connection<T> {
+    fn default() -> Self {
+        Connection { page_info: PageInfo::default(), nodes: None }
+    }
+}
+
 impl<T> Connection<T> {
     /// Returns the entries that are not null.
     pub fn entries(self) -> Vec<T> {
@@ -142,6 +148,9 @@ pub struct Commit {
     pub author: Option<GitActor>,
     /// The author, followed by the co-authors named in trailers.
     pub authors: Option<Connection<GitActor>>,
+    /// What GitHub answered instead of the commit's line counts, for people. `None` if it did not fail.
+    #[serde(skip)]
+    pub unanswered: Option<String>,
 }
 
 impl Commit {
@@ -229,7 +238,8 @@ pub struct PullRequest {
     pub labels: Option<Connection<Label>>,
     /// The reviews, oldest first.
     pub reviews: Option<Connection<Review>>,
-    /// The times it was closed.
+    /// The times it was closed. Empty in a basic query.
+    #[serde(default)]
     pub timeline_items: Connection<Closing>,
 }
 
@@ -253,7 +263,8 @@ pub struct Issue {
     pub author: Option<Actor>,
     /// The labels it has now.
     pub labels: Option<Connection<Label>>,
-    /// The times it was closed.
+    /// The times it was closed. Empty in a basic query.
+    #[serde(default)]
     pub timeline_items: Connection<Closing>,
 }
 

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use gam_model::{Grain, MemberKind};
+use gam_store::Gap;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -79,6 +80,22 @@ impl Serialize for MetricValues {
     }
 }
 
+/// From when until when the data of an answer is complete, and what is missing in between. It describes the
+/// collection: two collections that read the same facts may differ here.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct CoverageAnswer {
+    /// Data is complete from this time on, UTC. Earlier numbers are partial. `None` if this or
+    /// `complete_until` is not known.
+    pub complete_since: Option<DateTime<Utc>>,
+    /// Data is complete until this time, UTC, for every repository in scope. `None` if one of them was
+    /// never read completely.
+    pub complete_until: Option<DateTime<Utc>>,
+    /// What could not be read, [`MAX_LISTED_GAPS`](gam_store::gaps::MAX_LISTED_GAPS) gaps at most.
+    pub gaps: Vec<Gap>,
+    /// Number of all gaps.
+    pub gap_count: u64,
+}
+
 /// A subject's metrics over a range.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MetricsAnswer {
@@ -99,12 +116,9 @@ pub struct MetricsAnswer {
     pub until: NaiveDate,
     /// Whose work counts.
     pub bots: BotFilter,
-    /// Data is complete from this time on, UTC. Earlier numbers are partial. `None` if this or
-    /// `complete_until` is not known.
-    pub complete_since: Option<DateTime<Utc>>,
-    /// Data is complete until this time, UTC, for every repository in scope. `None` if one of them was
-    /// never read completely.
-    pub complete_until: Option<DateTime<Utc>>,
+    /// From when until when the numbers are complete.
+    #[serde(flatten)]
+    pub coverage: CoverageAnswer,
     /// The values. For an organization, they include `total_repos` and `total_members`.
     pub metrics: MetricValues,
 }
@@ -143,14 +157,13 @@ pub struct SeriesAnswer {
     pub until: NaiveDate,
     /// Whether bots' work counts.
     pub bots: BotFilter,
-    /// As in [`MetricsAnswer`].
-    pub complete_since: Option<DateTime<Utc>>,
-    /// As in [`MetricsAnswer`].
-    pub complete_until: Option<DateTime<Utc>>,
     /// The metric's name in the catalogue.
     pub metric: &'static str,
     /// The length of the buckets.
     pub granularity: Grain,
+    /// From when until when the numbers are complete.
+    #[serde(flatten)]
+    pub coverage: CoverageAnswer,
     /// One point for every bucket that overlaps the range, in order.
     pub points: Vec<SeriesPoint>,
 }
@@ -204,17 +217,24 @@ pub struct ListAnswer {
     pub entries: Vec<ListEntry>,
     /// The cursor of the next page. `None` on the last page.
     pub next: Option<String>,
+    /// From when until when the numbers are complete.
+    pub coverage: CoverageAnswer,
 }
 
 impl Serialize for ListAnswer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(2))?;
+        let mut map = serializer.serialize_map(Some(6))?;
         let name = match self.kind {
             ListKind::Members => "members",
             ListKind::Repos => "repos",
         };
         map.serialize_entry(name, &self.entries)?;
         map.serialize_entry("next", &self.next)?;
+        let CoverageAnswer { complete_since, complete_until, gaps, gap_count } = &self.coverage;
+        map.serialize_entry("complete_since", complete_since)?;
+        map.serialize_entry("complete_until", complete_until)?;
+        map.serialize_entry("gaps", gaps)?;
+        map.serialize_entry("gap_count", gap_count)?;
         map.end()
     }
 }

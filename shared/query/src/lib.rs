@@ -22,14 +22,14 @@ use gam_model::{Grain, Range};
 use gam_rollup::{Rollup, merged_span};
 
 pub use answers::{
-    BotFilter, ListAnswer, ListEntry, ListKind, MetricValue, MetricValues, MetricsAnswer, OrgSummary,
-    OrgsAnswer, SeriesAnswer, SeriesPoint, SortDirection, SubjectRef,
+    BotFilter, CoverageAnswer, ListAnswer, ListEntry, ListKind, MetricValue, MetricValues, MetricsAnswer,
+    OrgSummary, OrgsAnswer, SeriesAnswer, SeriesPoint, SortDirection, SubjectRef,
 };
 pub use error::QueryError;
 pub use list::{ListRequest, list};
 pub use ports::{IdentitySource, QueryPorts};
 
-use org_reader::{Coverage, OrgReader, ResolvedSubject};
+use org_reader::{OrgReader, ResolvedSubject};
 use values::{metric_value, metric_values};
 
 /// The most points that a series may have.
@@ -128,7 +128,6 @@ pub async fn metrics(
         metrics.0.push(("total_repos", MetricValue::Count(ever.repos.len() as u64)));
         metrics.0.push(("total_members", MetricValue::Count(ever.members.len() as u64)));
     }
-    let Coverage { complete_since, complete_until } = coverage;
     Ok(MetricsAnswer {
         org: org.name,
         id: resolved.repo_id(),
@@ -137,8 +136,7 @@ pub async fn metrics(
         since: range.since(),
         until: range.until(),
         bots,
-        complete_since,
-        complete_until,
+        coverage,
         metrics,
     })
 }
@@ -168,9 +166,9 @@ pub async fn series(
     let mut resolved = org.resolve_subject(subject).await?;
     let mut buckets: BTreeMap<_, Rollup> = BTreeMap::new();
     let mut total = Rollup::default();
-    let (read, coverage) =
+    let (rollups, coverage) =
         tokio::try_join!(org.read_range(&resolved, grain, range), org.coverage(&resolved.subject))?;
-    for (key, rollup) in read {
+    for (key, rollup) in rollups {
         total.merge(&rollup);
         buckets.entry(grain.bucket(key.start).start()).or_default().merge(&rollup);
     }
@@ -193,7 +191,6 @@ pub async fn series(
             }
         })
         .collect();
-    let Coverage { complete_since, complete_until } = coverage;
     Ok(SeriesAnswer {
         org: org.name,
         id: resolved.repo_id(),
@@ -202,10 +199,9 @@ pub async fn series(
         since: range.since(),
         until: range.until(),
         bots,
-        complete_since,
-        complete_until,
         metric: metric.name,
         granularity: grain,
+        coverage,
         points,
     })
 }

@@ -49,7 +49,9 @@ pub async fn list(ports: &QueryPorts, org: &str, request: &ListRequest) -> Resul
         ListKind::Repos => SubjectKind::Repo,
     };
     let mut subjects: BTreeMap<Subject, Rollup> = BTreeMap::new();
-    for (key, rollup) in org.read_range_of_kind(kind, range).await? {
+    let (rollups, coverage) =
+        tokio::try_join!(org.read_range_of_kind(kind, range), org.coverage(&Subject::Org))?;
+    for (key, rollup) in rollups {
         subjects.entry(key.subject).or_default().merge(&rollup);
     }
     let repo_names = org.repo_names().await?;
@@ -71,7 +73,7 @@ pub async fn list(ports: &QueryPorts, org: &str, request: &ListRequest) -> Resul
     listed.truncate(limit);
     let entries =
         listed.into_iter().map(|(key, subject, rollup)| list_entry(request, key, &subject, &rollup));
-    Ok(ListAnswer { kind: request.kind, entries: entries.collect(), next })
+    Ok(ListAnswer { kind: request.kind, entries: entries.collect(), next, coverage })
 }
 
 fn is_listed(request: &ListRequest, rollup: &Rollup) -> bool {

@@ -9,7 +9,7 @@ use gam_rollup::Rollup;
 use gam_store::keys::{CheckpointKey, org_key};
 use gam_store::{Checkpoint, Marker, NameKind, OrgCheckpoint, RepoCoverage, StoredRollup};
 
-use crate::answers::SubjectRef;
+use crate::answers::{CoverageAnswer, SubjectRef};
 use crate::{QueryError, QueryPorts};
 
 /// The most characters of an input that an error quotes.
@@ -40,12 +40,6 @@ fn never_collected(org: &str) -> String {
     } else {
         format!("organization {} was never collected: it is no login of GitHub, check the spelling", quoted(org))
     }
-}
-
-/// The period for which GitHub has been read completely, UTC. A bound is `None` if it is not known.
-pub(crate) struct Coverage {
-    pub(crate) complete_since: Option<DateTime<Utc>>,
-    pub(crate) complete_until: Option<DateTime<Utc>>,
 }
 
 /// Reads an organization that exists.
@@ -159,14 +153,18 @@ impl<'a> OrgReader<'a> {
 
     /// Returns the coverage of a subject. The store has an organization's first day before anything was
     /// read, so `complete_since` is `None` unless `complete_until` is known.
-    pub(crate) async fn coverage(&self, subject: &Subject) -> Result<Coverage, QueryError> {
+    pub(crate) async fn coverage(&self, subject: &Subject) -> Result<CoverageAnswer, QueryError> {
         let key = CheckpointKey::Org(self.key.clone());
         let org: Checkpoint<OrgCheckpoint> = Checkpoint::load(&*self.ports.checkpoints, &key).await?;
-        let (since, until) = match subject {
-            Subject::Repo(id) => (self.repo_complete_since(*id).await?, org.value.repo_complete_until(*id)),
-            _ => (org.value.since, org.value.org_complete_until()),
+        let (since, until, repo_id) = match subject {
+            Subject::Repo(id) => {
+                (self.repo_complete_since(*id).await?, org.value.repo_complete_until(*id), Some(*id))
+            }
+            _ => (org.value.org_complete_since(), org.value.org_complete_until(), None),
         };
-        Ok(Coverage { complete_since: since.filter(|_| until.is_some()), complete_until: until })
+        let (gaps, gap_count) = org.value.list_gaps(repo_id);
+        let complete_since = since.filter(|_| until.is_some());
+        Ok(CoverageAnswer { complete_since, complete_until: until, gaps, gap_count })
     }
 
     /// Returns the time from which on a repository has been read. A repository can be collected by

@@ -2,14 +2,24 @@
 //! Every time in a checkpoint comes from GitHub's clock.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::gaps::{Gap, GapsByRepo, list_gaps};
 use crate::keys::CheckpointKey;
 use crate::port::{CheckpointStore, Revision, SaveOutcome};
+
+/// How often a change of an organization's checkpoint is tried.
+const MAX_CHANGE_ATTEMPTS: u32 = 20;
+/// The pause after the first failed attempt. It doubles with each further one.
+const MIN_CHANGE_PAUSE: Duration = Duration::from_millis(10);
+/// How often the pause doubles.
+const MAX_PAUSE_DOUBLINGS: u32 = 6;
 
 /// How far an organization has been collected.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,12 +38,39 @@ pub struct OrgCheckpoint {
     /// The id of the last repository that an interrupted comparison reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reconciled_to: Option<i64>,
+    /// What could not be read, by repository id.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub gaps: GapsByRepo,
+    /// When all members of the organization were last listed, and how many there were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub members: Option<MembersListed>,
+}
+
+/// When the members of an organization with more than 100 members were last listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MembersListed {
+    /// By GitHub's clock, UTC.
+    pub at: DateTime<Utc>,
+    /// Number of members.
+    pub total: i64,
 }
 
 impl OrgCheckpoint {
     /// Returns until when a repository has been read, or `None` if it never was.
     pub fn repo_complete_until(&self, repo_id: i64) -> Option<DateTime<Utc>> {
         self.repos.get(&repo_id).copied().unwrap_or(self.complete_until)
+    }
+
+    /// Returns from when on all repositories have been read, or `None` if nothing was ever requested.
+    pub fn org_complete_since(&self) -> Option<DateTime<Utc>> {
+        let later = self.gaps.values().filter_map(|gaps| gaps.complete_since).max();
+        self.since.map(|since| later.map_or(since, |later| later.max(since)))
+    }
+
+    /// Returns the first gaps of a repository, or of all repositories, and their number.
+    pub fn list_gaps(&self, repo_id: Option<i64>) -> (Vec<Gap>, u64) {
+        let is_in_scope = |id: &i64| repo_id.is_none_or(|repo_id| repo_id == *id);
+        list_gaps(self.gaps.iter().filter(|(id, _)| is_in_scope(id)).map(|(_, gaps)| gaps))
     }
 
     /// Returns until when all repositories have been read, or `None` if one of them never was.
@@ -52,6 +89,7 @@ pub struct RepoCoverage {
     pulls: ListCoverage,
     issues: ListCoverage,
     deployments: ListCoverage,
+    releases: ListCoverage,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,11 +106,10 @@ struct ListCoverage {
 
 impl RepoCoverage {
     /// Returns from when on everything in the repository has been read, UTC, or `None` if nothing has.
-    /// Releases are always read completely. A kind without entries, such as the commits of an empty branch,
-    /// does not count.
+    /// A kind without entries, such as the commits of an empty branch, does not count.
     pub fn complete_since(&self) -> Option<DateTime<Utc>> {
         let commits = self.commits.covered.as_ref().and_then(|covered| covered.since);
-        let lists = [self.pulls.since, self.issues.since, self.deployments.since];
+        let lists = [self.pulls.since, self.issues.since, self.deployments.since, self.releases.since];
         lists.into_iter().chain([commits]).flatten().max()
     }
 }
@@ -141,26 +178,38 @@ impl<T: Serialize> Checkpoint<T> {
 }
 
 impl Checkpoint<OrgCheckpoint> {
-    /// Loads the checkpoint of an organization, applies `change` and saves it. Repeats if another process
-    /// saves it in between, so `change` may be called more than once.
+    /// Loads the checkpoint of an organization, applies `change` and saves it. Repeats after a pause if another
+    /// process saves it in between, so `change` may be called more than once.
     ///
     /// # Errors
-    /// If the store fails.
+    /// If the store fails, or other processes keep saving the checkpoint: [`Error::Unavailable`].
     pub async fn change_org(
         store: &dyn CheckpointStore,
         org: &str,
         mut change: impl FnMut(&mut OrgCheckpoint),
     ) -> Result<()> {
         let key = CheckpointKey::Org(org.to_owned());
-        loop {
+        for attempt in 0..MAX_CHANGE_ATTEMPTS {
             let mut checkpoint = Self::load(store, &key).await?;
             let before = checkpoint.value.clone();
             change(&mut checkpoint.value);
             if checkpoint.value == before || checkpoint.save(store, &key).await? {
                 return Ok(());
             }
+            tokio::time::sleep(pause_after_attempt(attempt)).await;
         }
+        let what = format!("other processes keep changing the checkpoint of {org}");
+        Err(Error::Unavailable { what, source: None })
     }
+}
+
+/// Returns how long to wait after a failed attempt: longer each time, and by chance, so that writers that wait for
+/// each other do not stay in step.
+fn pause_after_attempt(attempt: u32) -> Duration {
+    let longest = MIN_CHANGE_PAUSE * 2_u32.pow(attempt.min(MAX_PAUSE_DOUBLINGS));
+    // A new hasher is seeded by chance.
+    let random = RandomState::new().build_hasher().finish() % 512;
+    longest.mul_f64(0.5 + random as f64 / 1024.0)
 }
 
 fn parse<T: DeserializeOwned>(key: &CheckpointKey, body: &str) -> Result<T> {
@@ -192,6 +241,38 @@ mod tests {
         assert_eq!((org.repo_complete_until(7), org.repo_complete_until(8)), (at(50), at(100)));
         org.repos.insert(8, None);
         assert_eq!((org.org_complete_until(), org.repo_complete_until(8)), (None, None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn changing_a_contended_checkpoint_gives_up_after_a_while() {
+        #[derive(Default)]
+        struct Contended(std::sync::atomic::AtomicU32);
+        #[async_trait::async_trait]
+        impl CheckpointStore for Contended {
+            async fn load(&self, _: &CheckpointKey) -> Result<Option<crate::StoredCheckpoint>> {
+                Ok(None)
+            }
+            async fn load_repos(&self, _: &str) -> Result<Vec<(i64, crate::StoredCheckpoint)>> {
+                Ok(Vec::new())
+            }
+            async fn save(&self, _: &CheckpointKey, _: &str, _: Option<Revision>) -> Result<SaveOutcome> {
+                self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                Ok(SaveOutcome::Conflict)
+            }
+        }
+        let (store, started) = (Contended::default(), tokio::time::Instant::now());
+        let result = Checkpoint::change_org(&store, "acme", |org| org.since = at(1)).await;
+        assert!(result.is_err_and(|error| error.is_retryable() && error.to_string().contains("acme")));
+        assert_eq!(store.0.into_inner(), MAX_CHANGE_ATTEMPTS);
+        assert!(started.elapsed() > Duration::from_secs(1), "it pauses in between");
+    }
+
+    #[test]
+    fn the_least_covered_repository_counts_for_the_organization() {
+        let mut org = OrgCheckpoint { since: at(10), ..OrgCheckpoint::default() };
+        assert_eq!((org.org_complete_since(), org.list_gaps(None).1), (at(10), 0));
+        org.gaps.insert(7, crate::RepoGaps::new(Vec::new(), at(50)));
+        assert_eq!(org.org_complete_since(), at(50));
     }
 
     #[test]

@@ -8,12 +8,14 @@
 pub mod checkpoint;
 pub mod conformance;
 pub mod error;
+pub mod gaps;
 pub mod keys;
 pub mod memory;
 pub mod port;
 
 pub use checkpoint::{Checkpoint, OrgCheckpoint, RepoCoverage};
 pub use error::{Error, Result};
+pub use gaps::{Gap, GapsByRepo, RepoGaps, list_gaps};
 pub use keys::{CheckpointKey, RollupKey, Subject, SubjectKind};
 pub use memory::MemoryStore;
 pub use port::{

@@ -1,4 +1,79 @@
-//! Planned faults of the double.
+//! Planned faults of the double, and entries for which it always fails.
+
+use serde_json::{Value, json};
+
+use super::world::{Poison, World};
+
+/// GitHub's message if it fails for no stated reason.
+const SOMETHING_WRONG: &str = "Something went wrong while executing your query.";
+/// The operations that request expensive fields.
+const EXPENSIVE: [&str; 10] = [
+    "PullRequests",
+    "PullRequestsById",
+    "Issues",
+    "IssuesById",
+    "Releases",
+    "ReleasesById",
+    "Deployments",
+    "DeploymentsById",
+    "Commits",
+    "CommitsByOid",
+];
+
+/// Makes an answer fail if it contains expensive fields of a poisoned entry. Returns the status and the body.
+pub(super) fn poison(world: &World, operation: &str, mut body: Value) -> (u16, Value) {
+    if world.poisoned.is_empty() || !EXPENSIVE.contains(&operation) {
+        return (200, body);
+    }
+    let mut paths = Vec::new();
+    poisoned_paths(world, &body["data"], &mut Vec::new(), &mut paths);
+    match world.poison {
+        _ if paths.is_empty() => (200, body),
+        Poison::BadGateway => (502, json!({ "data": null, "errors": [{ "message": SOMETHING_WRONG }] })),
+        Poison::NullEntry => {
+            let mut errors = body["errors"].as_array().cloned().unwrap_or_default();
+            for path in paths {
+                let mut node = &mut body["data"];
+                for step in &path {
+                    node = match step {
+                        Value::Number(index) => &mut node[index.as_u64().unwrap_or_default() as usize],
+                        step => &mut node[step.as_str().unwrap_or_default()],
+                    };
+                }
+                *node = Value::Null;
+                errors.push(json!({ "message": SOMETHING_WRONG, "path": path }));
+            }
+            body["errors"] = errors.into();
+            (200, body)
+        }
+    }
+}
+
+/// Finds the poisoned entries below a value. Lists of bare ids, and commits without line counts, are cheap.
+fn poisoned_paths(world: &World, value: &Value, path: &mut Vec<Value>, found: &mut Vec<Vec<Value>>) {
+    let id = match value {
+        Value::Object(fields) if fields.len() > 1 => match fields.get("oid") {
+            Some(oid) if fields.contains_key("additions") => oid.as_str(),
+            Some(_) => None,
+            None => fields.get("id").and_then(Value::as_str),
+        },
+        _ => None,
+    };
+    if id.is_some_and(|id| world.poisoned.contains(id)) {
+        found.push(path.clone());
+        return;
+    }
+    let children: Vec<(Value, &Value)> = match value {
+        Value::Object(fields) => fields.iter().map(|(name, child)| (json!(name), child)).collect(),
+        Value::Array(entries) => entries.iter().enumerate().map(|(at, child)| (json!(at), child)).collect(),
+        _ => Vec::new(),
+    };
+    for (step, child) in children {
+        path.push(step);
+        poisoned_paths(world, child, path, found);
+        path.pop();
+    }
+}
 
 /// How a request fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::lists::{ConnectionEntry, connection, order_by, sorted};
+use super::lists::{ConnectionEntry, connection, order_by, parse_cursor, requested_page_size, sorted};
 use super::objects;
 use super::world::{Commit, Repo, Thread, Time, World};
 
@@ -51,12 +51,17 @@ impl<'a> GraphQlRequest<'a> {
             "ProbeById" => self.probe_by_id(),
             "Commits" => self.commits(),
             "CommitsByOid" => self.commits_by_oid(),
+            "Members" => self.members(),
             "PullRequests" => self.pulls(),
+            "PullRequestsBasic" => self.pulls().map(without_expensive_fields),
             "PullRequestRest" => self.pull_rest(),
             "Issues" => self.issues(),
+            "IssuesBasic" => self.issues().map(without_expensive_fields),
             "IssueRest" => self.issue_rest(),
             "Releases" => self.releases(),
+            "ReleasesBasic" => self.releases().map(without_expensive_fields),
             "Deployments" => self.deployments(),
+            "DeploymentsBasic" => self.deployments().map(without_expensive_fields),
             "Permissions" => self.permissions(),
             "CommitCounts" => self.commit_counts(),
             "Totals" => self.totals(),
@@ -82,6 +87,15 @@ impl<'a> GraphQlRequest<'a> {
 
     pub(super) fn text(&self, name: &str) -> Option<&'a str> {
         self.variables[name].as_str()
+    }
+
+    /// Returns the document, or for a basic query one that states page sizes of nested lists: they are removed later.
+    fn full_document(&self) -> &str {
+        if operation(self.document).ends_with("Basic") {
+            " reviews(first: 1) timelineItems(first: 1) statuses(first: 1)"
+        } else {
+            self.document
+        }
     }
 
     fn first(&self) -> Result<usize, String> {
@@ -188,12 +202,27 @@ impl<'a> GraphQlRequest<'a> {
         let mut organization =
             json!({ "login": self.world.org, "repositories": page, "names": { "nodes": names } });
         if self.bool_variable("members")? {
-            let members = self.world.members.iter();
-            let members: Vec<Value> =
-                members.map(|member| json!({ "login": member.login, "databaseId": member.id })).collect();
-            organization["membersWithRole"] = json!({ "nodes": members });
+            let size = requested_page_size(self.document, "membersWithRole");
+            organization["membersWithRole"] =
+                self.member_page(size.ok_or("`membersWithRole` has no `first`.")?, None)?;
         }
         Ok((json!({ "organization": organization }), errors))
+    }
+
+    fn member_page(&self, first: usize, after: Option<&str>) -> Result<Value, String> {
+        let members = self.world.members.iter().enumerate();
+        let entries: Vec<ConnectionEntry> = members
+            .map(|(index, member)| ConnectionEntry {
+                sort_key: (index as i64, 0),
+                node: json!({ "login": member.login, "databaseId": member.id }),
+            })
+            .collect();
+        connection(&entries, first, after, false)
+    }
+
+    fn members(&self) -> GraphQlResult {
+        let page = self.member_page(self.first()?, self.text("after"))?;
+        Ok((json!({ "organization": { "membersWithRole": page } }), Vec::new()))
     }
 
     fn probe_by_id(&self) -> GraphQlResult {
@@ -276,11 +305,26 @@ impl<'a> GraphQlRequest<'a> {
         Ok((json!({ "node": objects }), errors))
     }
 
+    /// Returns whether GitHub has listed as many releases as it lists before the requested page.
+    pub(super) fn is_past_release_limit(&self) -> bool {
+        let Some(limit) =
+            self.world.release_limit.filter(|_| operation(self.document).starts_with("Releases"))
+        else {
+            return false;
+        };
+        let Some(after) = self.text("after").and_then(|cursor| parse_cursor(cursor).ok()) else {
+            return false;
+        };
+        let listed = self.repo().into_iter().flat_map(|repo| &repo.releases);
+        let keys = listed.map(|release| (release.created_at.timestamp(), release.id));
+        keys.filter(|key| *key >= after).count() >= limit
+    }
+
     fn pulls(&self) -> GraphQlResult {
         self.answer_for_repo(|repo| {
             let opened = repo.pulls.iter().filter(|pull| pull.thread.created_at <= self.now);
             let threads = opened.map(|pull| {
-                let node = objects::pull(repo, pull, self.document, self.now)?;
+                let node = objects::pull(repo, pull, self.full_document(), self.now)?;
                 Ok((&pull.thread, pull.updated_at(self.now), node))
             });
             self.threads("pullRequests", threads)
@@ -314,7 +358,7 @@ impl<'a> GraphQlRequest<'a> {
             let changed =
                 opened.filter(|issue| since.is_none_or(|since| issue.updated_at(self.now) >= since));
             let threads = changed.map(|issue| {
-                let node = objects::issue(repo, issue, self.document, self.now)?;
+                let node = objects::issue(repo, issue, self.full_document(), self.now)?;
                 Ok((issue, issue.updated_at(self.now), node))
             });
             self.threads("issues", threads)
@@ -350,7 +394,7 @@ impl<'a> GraphQlRequest<'a> {
                 let sort_key = (deployment.created_at.timestamp(), deployment.id);
                 Ok(ConnectionEntry {
                     sort_key,
-                    node: objects::deployment(deployment, self.document, self.now)?,
+                    node: objects::deployment(deployment, self.full_document(), self.now)?,
                 })
             });
             self.list("deployments", "CREATED_AT", entries.collect::<Result<_, String>>()?)
@@ -421,6 +465,18 @@ impl<'a> GraphQlRequest<'a> {
         let node = deployment.map(|deployment| Ok::<_, String>(json!({ "statuses": statuses(deployment)? })));
         Ok((json!({ "node": node.transpose()? }), Vec::new()))
     }
+}
+
+/// Removes what a basic query does not request.
+fn without_expensive_fields((mut data, errors): (Value, Vec<Value>)) -> (Value, Vec<Value>) {
+    for list in data["node"].as_object_mut().into_iter().flat_map(Map::values_mut) {
+        for node in list["nodes"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+            for field in ["reviews", "timelineItems", "labels", "statuses", "creator"] {
+                node.remove(field);
+            }
+        }
+    }
+    (data, errors)
 }
 
 /// Adds an error if the repository exists but the requested part of it does not.

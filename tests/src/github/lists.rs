@@ -46,7 +46,7 @@ pub(super) fn sorted(mut entries: Vec<ConnectionEntry>, descending: bool) -> Vec
     entries
 }
 
-fn parse_cursor(cursor: &str) -> Result<(i64, i64), String> {
+pub(super) fn parse_cursor(cursor: &str) -> Result<(i64, i64), String> {
     let parts = cursor.strip_prefix("after:").and_then(|rest| rest.split_once(':'));
     parts
         .and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)))

@@ -11,7 +11,7 @@ use hyper::{Method, Response};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::faults::{Fault, FaultScript};
+use super::faults::{self, Fault, FaultScript};
 use super::graphql::{self, operation};
 use super::rest;
 use super::sign_in::{Caller, SignIn};
@@ -232,7 +232,11 @@ impl DoubleState {
         if request.is_graphql() {
             let (document, variables) = (request.document(), &request.body["variables"]);
             let graphql = graphql::GraphQlRequest { world: &self.world, now: self.now, document, variables };
-            return rest::RestResponse { status: 200, body: graphql.answer(), link: None };
+            if graphql.is_past_release_limit() {
+                return rest::RestResponse { status: 500, body: json!({}), link: None };
+            }
+            let (status, body) = faults::poison(&self.world, operation(document), graphql.answer());
+            return rest::RestResponse { status, body, link: None };
         }
         let path = request.path.strip_prefix("/api/v3").filter(|_| request.is_get).unwrap_or_default();
         rest::get(&self.world, self.now, path, &request.query, &request.host)

@@ -486,12 +486,41 @@ pub struct World {
     pub repos: Vec<Repo>,
     /// GraphQL fields that the token cannot read.
     pub forbidden_fields: Vec<&'static str>,
+    /// Node ids of entries, and object ids of commits, for which GitHub fails whenever their expensive fields are
+    /// requested.
+    pub poisoned: BTreeSet<String>,
+    /// How GitHub fails for them.
+    pub poison: Poison,
+    /// Number of releases after which GitHub stops to list them with status 500.
+    pub release_limit: Option<usize>,
+}
+
+/// How GitHub fails for a single entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Poison {
+    /// The complete request fails with status 502.
+    BadGateway,
+    /// The entry is null, and an error says that something went wrong.
+    NullEntry,
 }
 
 impl World {
     /// Creates an empty organization.
     pub fn new(org: &str) -> Self {
-        World { org: org.to_owned(), members: Vec::new(), repos: Vec::new(), forbidden_fields: Vec::new() }
+        World {
+            org: org.to_owned(),
+            members: Vec::new(),
+            repos: Vec::new(),
+            forbidden_fields: Vec::new(),
+            poisoned: BTreeSet::new(),
+            poison: Poison::BadGateway,
+            release_limit: None,
+        }
+    }
+
+    /// Makes GitHub fail for an issue or a pull request (`I` or `PR`) of a repository.
+    pub fn poison_thread(&mut self, kind: &str, repo_id: i64, number: i64) {
+        self.poisoned.insert(format!("{kind}_{repo_id}_{number}"));
     }
 
     /// Returns every e-mail address in the world.

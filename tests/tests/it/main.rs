@@ -12,6 +12,7 @@ mod demo;
 mod env_file;
 mod facts;
 mod faults;
+mod gaps;
 mod gone;
 mod incremental;
 mod long_history;

@@ -7,6 +7,8 @@ use gam_github::PageSize;
 use gam_model::CommitVersion;
 use serde::{Deserialize, Serialize};
 
+use super::UnansweredEntries;
+
 /// The commits of a repository that have been read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -23,6 +25,9 @@ pub struct CommitsCheckpoint {
     /// Commits whose changed lines GitHub refused to count.
     #[serde(rename = "uncounted", skip_serializing_if = "PendingLineCounts::is_empty")]
     pub pending_line_counts: PendingLineCounts,
+    /// Commits whose changed lines GitHub fails to return, by object id. They are pending too.
+    #[serde(skip_serializing_if = "UnansweredEntries::is_empty")]
+    pub unanswered: UnansweredEntries,
     /// The page size that GitHub could answer; `None` if no page was too large for it.
     #[serde(rename = "size", skip_serializing_if = "Option::is_none")]
     pub page_size: Option<PageSize>,
@@ -58,8 +63,12 @@ impl PendingLineCounts {
         self.retries.is_empty()
     }
 
-    /// Adds a commit without line counts, unless too many are remembered already.
+    /// Adds a commit without line counts, unless too many are remembered already. Commits that are no longer
+    /// requested make room.
     pub(crate) fn add(&mut self, oid: &str) {
+        if self.retries.len() >= Self::MAX_COMMITS {
+            self.retries.retain(|_, retries| *retries < Self::MAX_RETRIES);
+        }
         if self.retries.len() < Self::MAX_COMMITS {
             self.retries.entry(oid.to_owned()).or_insert(0);
         }
@@ -74,17 +83,19 @@ impl PendingLineCounts {
     /// is unknown, nothing is due.
     pub(crate) fn is_due(&self, now: Option<DateTime<Utc>>) -> bool {
         let has_waited = |now| self.requested_at.is_none_or(|at| now - at >= Self::RETRY_INTERVAL);
-        !self.is_empty() && now.is_some_and(has_waited)
+        self.retries.values().any(|retries| *retries < Self::MAX_RETRIES) && now.is_some_and(has_waited)
     }
 
-    /// Returns the object ids to request again and counts the attempt. Commits that have reached the limit
-    /// are returned for the last time.
+    /// Returns the object ids to request again and counts the attempt. Commits that have reached the limit stay
+    /// remembered, and are not requested.
     pub(crate) fn start_retry(&mut self, now: Option<DateTime<Utc>>) -> Vec<String> {
         self.requested_at = now;
-        let oids = self.retries.keys().cloned().collect();
-        self.retries.values_mut().for_each(|retries| *retries += 1);
-        self.retries.retain(|_, retries| *retries < Self::MAX_RETRIES);
-        oids
+        let due = self.retries.iter_mut().filter(|(_, retries)| **retries < Self::MAX_RETRIES);
+        due.map(|(oid, retries)| {
+            *retries += 1;
+            oid.clone()
+        })
+        .collect()
     }
 }
 

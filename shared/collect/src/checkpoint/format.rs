@@ -5,15 +5,16 @@ use std::fmt::Debug;
 use chrono::{DateTime, Utc};
 use gam_github::{ListOrder, PageSize, RepoState};
 use gam_model::CommitVersion;
-use gam_store::OrgCheckpoint;
+use gam_store::checkpoint::MembersListed;
+use gam_store::{Gap, OrgCheckpoint, RepoGaps};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{
     CommitWalk, CommitsCheckpoint, CoveredCommits, DeploymentsCheckpoint, DeploymentsWalk, HistorySearch,
-    HistoryWindow, MoveStep, PendingLineCounts, ProbedReleases, ReleasesCheckpoint, RepoCheckpoint,
-    ThreadsCheckpoint, ThreadsWalk, TipMove, UnsettledDeployment, UnsettledRun, WalkDirection,
-    WorkflowCheckpoint, WorkflowRunWalk,
+    HistoryWindow, MoveStep, PendingLineCounts, ProbedReleases, ReleaseListEnd, ReleasesCheckpoint,
+    RepoCheckpoint, ThreadsCheckpoint, ThreadsWalk, TipMove, UnansweredEntries, UnansweredItem,
+    UnsettledDeployment, UnsettledRun, WalkDirection, WorkflowCheckpoint, WorkflowRunWalk,
 };
 
 fn at(day: u32) -> DateTime<Utc> {
@@ -32,6 +33,17 @@ fn covered(tip: &str) -> CoveredCommits {
     CoveredCommits { tip: tip.to_owned(), since: at(1), until: Some(at(2)) }
 }
 
+fn unanswered() -> UnansweredEntries {
+    let item = UnansweredItem {
+        number: Some(7),
+        created_at: at(1),
+        changed_at: at(2),
+        retries: 3,
+        why: "status 502".to_owned(),
+    };
+    UnansweredEntries { entries: [("PR_7".to_owned(), item)].into(), requested_at: Some(at(3)), omitted: 1 }
+}
+
 fn full_commits(step: MoveStep) -> CommitsCheckpoint {
     let window = HistoryWindow { since: Some(at(3)), until: Some(at(4)), cursor: Some("c1".to_owned()) };
     CommitsCheckpoint {
@@ -47,6 +59,7 @@ fn full_commits(step: MoveStep) -> CommitsCheckpoint {
             retries: [("a4".to_owned(), 2)].into(),
             requested_at: Some(at(5)),
         },
+        unanswered: unanswered(),
         page_size: page_size(),
     }
 }
@@ -69,6 +82,7 @@ fn full_threads() -> ThreadsCheckpoint {
             directions: directions.into(),
             opened: [31, 32].into(),
         }),
+        unanswered: unanswered(),
         page_size: page_size(),
     }
 }
@@ -97,10 +111,18 @@ fn full_repo() -> RepoCheckpoint {
         pulls: full_threads(),
         issues: full_threads(),
         releases: ReleasesCheckpoint {
+            covered_from: Some(at(10)),
+            list_end: Some(ReleaseListEnd {
+                reached: at(10),
+                listed: 1000,
+                requested_at: Some(at(11)),
+                why: "status 500".to_owned(),
+            }),
             probed: Some(ProbedReleases { total: 2, newest: Some(31), updated_at: Some(at(11)) }),
             published: [(31, at(12))].into(),
             drafts: [(32, "RE_32".to_owned())].into(),
             active_at: Some(at(13)),
+            unanswered: unanswered(),
             page_size: page_size(),
         },
         deployments: DeploymentsCheckpoint {
@@ -121,6 +143,7 @@ fn full_repo() -> RepoCheckpoint {
                 total: 4,
                 cursor: Some("c4".to_owned()),
             }),
+            unanswered: unanswered(),
             page_size: page_size(),
         },
         workflows: [("deploy.yml".to_owned(), full_workflow())].into(),
@@ -139,12 +162,22 @@ fn check<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, value:
 
 #[test]
 fn the_checkpoint_of_an_organization_keeps_its_form() {
+    let gap = Gap {
+        repo: "site".to_owned(),
+        kind: "pull_requests".to_owned(),
+        number: Some(7),
+        from: Some(at(1)),
+        until: Some(at(2)),
+        why: "status 502".to_owned(),
+    };
     let full = OrgCheckpoint {
         complete_until: Some(at(22)),
         repos: [(7, Some(at(23))), (8, None)].into(),
         since: Some(at(24)),
         reconciled_at: Some(at(25)),
         reconciled_to: Some(9),
+        gaps: [(7, RepoGaps { listed: vec![gap], more: 2, complete_since: Some(at(26)) })].into(),
+        members: Some(MembersListed { at: at(27), total: 250 }),
     };
     check("org_checkpoint", &full);
     check("org_checkpoint_new", &OrgCheckpoint::default());

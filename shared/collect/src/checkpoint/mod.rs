@@ -9,6 +9,7 @@ mod deployments;
 mod format;
 mod releases;
 mod threads;
+mod unanswered;
 mod workflow_runs;
 
 use std::collections::BTreeMap;
@@ -21,8 +22,9 @@ pub use commits::{
     TipMove,
 };
 pub use deployments::{DeploymentsCheckpoint, DeploymentsWalk, UnsettledDeployment};
-pub use releases::{ProbedReleases, ReleasesCheckpoint};
+pub use releases::{ProbedReleases, ReleaseListEnd, ReleasesCheckpoint};
 pub use threads::{ThreadsCheckpoint, ThreadsWalk, WalkDirection};
+pub use unanswered::{UnansweredEntries, UnansweredItem};
 pub use workflow_runs::{UnsettledRun, WorkflowCheckpoint, WorkflowRunWalk};
 
 /// How far a repository has been read.

@@ -6,6 +6,8 @@ use chrono::{DateTime, Utc};
 use gam_github::{ListOrder, PageSize};
 use serde::{Deserialize, Serialize};
 
+use super::UnansweredEntries;
+
 /// The threads of one list (pull requests or issues) that have been read: all that changed since a moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -29,6 +31,9 @@ pub struct ThreadsCheckpoint {
     pub is_short: bool,
     /// An unfinished walk.
     pub walk: Option<ThreadsWalk>,
+    /// Entries that GitHub lists but fails to return.
+    #[serde(skip_serializing_if = "UnansweredEntries::is_empty")]
+    pub unanswered: UnansweredEntries,
     /// The page size that GitHub could answer; `None` if no page was too large for it.
     #[serde(rename = "size", skip_serializing_if = "Option::is_none")]
     pub page_size: Option<PageSize>,

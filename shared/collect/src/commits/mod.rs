@@ -13,7 +13,7 @@ use gam_github::{Client, Error};
 use gam_model::{CommitVersion, Event};
 use tokio::sync::mpsc::Sender;
 
-use crate::checkpoint::{CommitWalk, CommitsCheckpoint, CoveredCommits};
+use crate::checkpoint::{CommitWalk, CommitsCheckpoint, CoveredCommits, UnansweredItem};
 use crate::context::{ReadError, RepoContext};
 use crate::window::CollectionWindow;
 use crate::writer::{CheckpointUpdate, PageRead};
@@ -113,12 +113,20 @@ impl CommitReader<'_> {
 
     /// Returns the events of commits on the branch, and remembers those that GitHub did not count.
     fn events<'c>(&mut self, commits: impl IntoIterator<Item = &'c Commit>) -> Vec<Event> {
-        let (version, pending) = (self.checkpoint.version, &mut self.checkpoint.pending_line_counts);
+        let CommitsCheckpoint { version, pending_line_counts: pending, unanswered, .. } =
+            &mut self.checkpoint;
+        let version = *version;
         let events = commits.into_iter().map(|commit| {
             if commit.has_line_counts() {
                 pending.remove(&commit.oid);
+                unanswered.remove(&commit.oid);
             } else {
                 pending.add(&commit.oid);
+            }
+            if let Some(why) = commit.unanswered.clone() {
+                let at = commit.committed_date;
+                let item = UnansweredItem { number: None, created_at: at, changed_at: at, retries: 0, why };
+                unanswered.add(&commit.oid, item, self.context.probed_at);
             }
             self.context.event_builder.commit(commit, version)
         });
@@ -131,7 +139,7 @@ impl CommitReader<'_> {
         let commits = match self.github.find_commits_by_id(&self.context.repo, &oids).await {
             Ok(commits) => commits,
             // They are requested again another day.
-            Err(Error::Unavailable { .. } | Error::NotFound(_)) => Vec::new(),
+            Err(error) if error.is_transient() || matches!(error, Error::NotFound(_)) => Vec::new(),
             Err(error) => return Err(error.into()),
         };
         // A commit that GitHub does not return stays pending: only one of its servers may lack it.

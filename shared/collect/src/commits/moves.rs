@@ -68,10 +68,9 @@ impl CommitReader<'_> {
         if !self.github.has_commit(&self.context.repo, tip).await? {
             return Err(self.tip_not_shown(tip).into());
         }
-        tracing::warn!(
-            repo = self.context.repo.name,
-            "the tip of an unfinished move is gone: reading the history again; commits that only that tip \
-             had stay until the next reconcile"
+        self.context.warn(
+            "the tip of an unfinished move is gone, so the history is read again; commits that only that tip had \
+             stay counted until the next reconcile",
         );
         self.start_version();
         if covered.tip == tip {
@@ -89,7 +88,7 @@ impl CommitReader<'_> {
     /// ancestor, their difference is too large for GitHub, or the old tip is gone. Returns false if GitHub
     /// does not show the new tip. `error` is the error of the comparison.
     async fn are_uncomparable(&self, old: &str, new: &str, error: Error) -> Result<bool, ReadError> {
-        if !matches!(error, Error::NotFound(_) | Error::Unavailable { .. }) {
+        if !matches!(error, Error::NotFound(_)) && !error.is_transient() {
             return Err(error.into());
         }
         let is_shown = self.github.has_commit(&self.context.repo, new).await?;
@@ -122,13 +121,8 @@ impl CommitReader<'_> {
     /// The error for a tip that the probe showed and another server of GitHub does not show (yet). It is
     /// transient.
     fn tip_not_shown(&self, tip: &str) -> Error {
-        Error::Unavailable {
-            what: "the new commits".to_owned(),
-            why: format!(
-                "GitHub listed {tip} as the tip of {} but no longer shows it",
-                self.context.repo.name
-            ),
-        }
+        let why = format!("it listed {tip} as the tip of {} but no longer shows it", self.context.repo.name);
+        Error::unanswered("the new commits", &why)
     }
 
     /// Reads the commits that only the new tip has, and retracts those that only the old one has.
@@ -150,6 +144,7 @@ impl CommitReader<'_> {
             let mut retractions = Vec::new();
             for removed in &backward.commits {
                 self.checkpoint.pending_line_counts.remove(&removed.sha);
+                self.checkpoint.unanswered.remove(&removed.sha);
                 retractions.push(self.context.event_builder.retracted_commit(removed, version));
             }
             self.send_events_only(retractions).await?;
@@ -228,11 +223,10 @@ impl CommitReader<'_> {
                     if self.github.has_commit(&self.context.repo, &old.tip).await? {
                         return Err(error.into());
                     }
-                    tracing::warn!(
-                        repo = self.context.repo.name,
-                        why = %error,
-                        "the old tip is gone, so the commits that a force-push removed stay"
-                    );
+                    self.context.warn(format!(
+                        "GitHub has forgotten the tip from before a force-push, so the removed commits stay \
+                         counted until the next reconcile ({error})"
+                    ));
                     break;
                 }
                 Err(error) => return Err(error.into()),

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use gam_github::{CommitPage, Error, PageSize};
@@ -33,12 +34,10 @@ impl CommitReader<'_> {
                 if self.github.has_commit(&self.context.repo, &tip).await? {
                     return Err(error.into());
                 }
-                tracing::warn!(
-                    repo = self.context.repo.name,
-                    why = %error,
-                    "the tip of an unfinished walk is gone; commits that the walk read and a force-push \
-                     removed stay"
-                );
+                self.context.warn(format!(
+                    "the tip of an unfinished walk is gone, so commits that the walk read and a force-push removed \
+                     stay counted until the next reconcile ({error})"
+                ));
                 self.checkpoint.walk = None;
                 self.save().await
             }
@@ -98,7 +97,7 @@ impl CommitReader<'_> {
                 }
                 // Pages in flight are paid for: read them before failing.
                 Err(error) => {
-                    failure.get_or_insert(error);
+                    failure.get_or_insert(error.about(&describe(&progress.window)));
                     continue;
                 }
             };
@@ -175,5 +174,16 @@ impl CommitReader<'_> {
             self.checkpoint.walk = Some(walk.clone());
         }
         self.send(events).await
+    }
+}
+
+/// Returns what a window holds, for messages.
+fn describe(window: &HistoryWindow) -> String {
+    let day = |at: Option<DateTime<Utc>>| at.map(|at| at.date_naive().to_string());
+    match (day(window.since), day(window.until)) {
+        (Some(since), Some(until)) => format!("the commits from {since} to {until}"),
+        (Some(since), None) => format!("the commits since {since}"),
+        (None, Some(until)) => format!("the commits up to {until}"),
+        (None, None) => "the commits".to_owned(),
     }
 }

@@ -61,8 +61,8 @@ pub(super) async fn cut(
         }
         let counts = match github.count_commits_by_span(repo, tip, &parts).await {
             Ok(counts) => counts,
-            Err(Error::Unavailable { what, why }) => {
-                tracing::debug!(repo = repo.name, what, why, "reading the history page by page");
+            Err(error) if error.is_transient() => {
+                tracing::debug!(repo = repo.name, why = %error, "reading the history page by page");
                 return Ok(None);
             }
             Err(error) => return Err(error),

@@ -129,7 +129,7 @@ async fn compare_all(
     repos.retain(|repo| resume_after.is_none_or(|last| repo.id > last));
     observer.notice(CollectProgress::Comparing { org: org.clone(), repos: repos.len() });
     let mut run = Reconciliation::load(ports, github, &org, &checkpoints, &repos).await?;
-    let now = ports.clock.now();
+    let now = probe.read_at.unwrap_or_else(|| ports.clock.now());
     if !request.lists_everything {
         run.listing_day = Some(now.timestamp().div_euclid(86_400));
         run.max_entries = MAX_DAILY_ENTRIES;
@@ -211,13 +211,13 @@ pub(crate) async fn compare_short_lists(
 }
 
 /// Returns whether it is time to compare the organization with GitHub: a day after the last comparison or
-/// after the first call of this function, or at once if the limits stopped the last comparison.
+/// after the first call of this function, or at once if the limits stopped the last comparison. `now` is the
+/// time by GitHub's clock, as the last collection reported it, UTC.
 ///
 /// # Errors
 /// If the store fails.
-pub async fn is_due(ports: &CollectPorts, org: &str) -> Result<bool, CollectError> {
+pub async fn is_due(ports: &CollectPorts, org: &str, now: DateTime<Utc>) -> Result<bool, CollectError> {
     let checkpoint = load_org(ports, org).await?.value;
-    let now = ports.clock.now();
     if checkpoint.reconciled_to.is_some() {
         return Ok(true);
     }

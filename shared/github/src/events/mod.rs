@@ -143,6 +143,44 @@ impl EventBuilder {
         events
     }
 
+    /// Builds the events of a pull request that GitHub does not return with its reviews and closings.
+    ///
+    /// A full answer, earlier or later, wins over them: their versions are one second older than the change
+    /// that a full answer shows. The merge is even older, so that an earlier full answer, which has the first
+    /// reviews, always wins.
+    pub fn basic_pull_request(&self, pull: &PullRequest) -> Vec<Event> {
+        let mut events = self.pull_request(pull);
+        events.retain(|event| !event.retracted && event.kind != EventKind::Review);
+        for event in &mut events {
+            event.version = pull.updated_at.timestamp() - 1;
+            if event.kind == EventKind::PrMerged {
+                event.version = event.occurred_at.timestamp() - 1;
+                event.facts.first_reviews = None;
+            }
+        }
+        // Reviews that were read are complete in themselves.
+        let reviews = pull.reviews.iter().flat_map(|reviews| &reviews.nodes).flatten().flatten();
+        let author = Actor::member(pull.author.as_ref());
+        events.extend(reviews.filter_map(|review| self.review(review, pull, &author)));
+        events
+    }
+
+    /// Builds the events of an issue that GitHub does not return with its closings. As for
+    /// [`EventBuilder::basic_pull_request`], a full answer wins over them.
+    pub fn basic_issue(&self, issue: &Issue) -> Vec<Event> {
+        let mut events = self.issue(issue);
+        events.retain(|event| !event.retracted);
+        events.iter_mut().for_each(|event| event.version = issue.updated_at.timestamp() - 1);
+        events
+    }
+
+    /// Builds the event of a release that GitHub does not return with its author. As for
+    /// [`EventBuilder::basic_pull_request`], a full answer wins over it.
+    pub fn basic_release(&self, release: &Release) -> Option<Event> {
+        let event = self.release(release)?;
+        Some(Event { version: event.version - 1, ..event })
+    }
+
     fn review(&self, review: &Review, pull: &PullRequest, pr_author: &Member) -> Option<Event> {
         let id = review.full_database_id.as_deref()?.parse().ok()?;
         let at = review.submitted_at.filter(|_| review.state != "PENDING")?;

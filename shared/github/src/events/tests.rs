@@ -353,3 +353,24 @@ fn a_commit_names_each_co_author_once_and_stores_no_address() {
     assert_eq!(event.facts.co_authors.as_ref().map(Vec::len), Some(1));
     assert!(!format!("{event:?}").contains('@'));
 }
+
+#[test]
+fn a_full_answer_beats_the_basic_fields_of_a_pull_request() {
+    let merged = json!({
+        "state": "MERGED", "mergedAt": "2025-01-03T10:00:00Z", "closedAt": "2025-01-03T10:00:00Z",
+        "reviews": null,
+    });
+    let pull = pull(merged);
+    let (basic, full) = (builder().basic_pull_request(&pull), builder().pull_request(&pull));
+    assert_eq!(
+        basic.iter().map(|event| event.kind).collect::<Vec<_>>(),
+        [EventKind::PrOpened, EventKind::PrMerged]
+    );
+    assert!(basic.iter().all(|event| !event.retracted && event.facts.first_reviews.is_none()));
+    for event in &basic {
+        let full = full.iter().find(|full| full.id == event.id).unwrap();
+        assert!(event.version < full.version, "{}", event.id.as_str());
+    }
+    // An earlier full answer, which has the first reviews, beats later basic fields.
+    assert!(basic[1].version < at("2025-01-03T10:00:00Z").timestamp());
+}

@@ -23,6 +23,7 @@ pub(crate) mod schema_name {
     pub(crate) const REPO_SERIES: &str = "RepoSeries";
     pub(crate) const MEMBER_SERIES: &str = "MemberSeries";
     pub(crate) const POINT: &str = "Point";
+    pub(crate) const GAP: &str = "Gap";
     pub(crate) const MEMBERS: &str = "Members";
     pub(crate) const MEMBER: &str = "Member";
     pub(crate) const REPOS: &str = "Repos";
@@ -50,6 +51,7 @@ pub(super) fn all() -> Vec<NamedSchema> {
         ),
         named(schema_name::ORG_SUMMARY, org_summary()),
         named(schema_name::POINT, point()),
+        named(schema_name::GAP, gap()),
         named(schema_name::MEMBERS, page("members", schema_name::MEMBER)),
         named(schema_name::MEMBER, member()),
         named(schema_name::REPOS, page("repos", schema_name::REPO)),
@@ -186,17 +188,23 @@ fn org_summary() -> Object {
 }
 
 fn metrics_answer(subject: Vec<Field>, values: &str) -> Object {
-    let fields = [("org", org_name())].into_iter().chain(subject).chain(range_fields());
+    let fields = [("org", org_name())].into_iter().chain(subject).chain(range_fields()).chain(coverage());
     object(fields.chain([("metrics", reference(values))]))
 }
 
-/// Returns the fields of an answer that say what it covers.
-fn range_fields() -> [Field; 5] {
+/// Returns the fields of an answer that repeat the query.
+fn range_fields() -> [Field; 3] {
     let bots = Parameter::Bots.values().unwrap_or_default();
     [
         ("since", date("The first day, UTC")),
         ("until", date("The day after the last, UTC")),
         ("bots", choice(bots, "Whose work counts")),
+    ]
+}
+
+/// Returns the fields that say from when until when the data is complete, and what is missing.
+fn coverage() -> [Field; 4] {
+    [
         (
             "complete_since",
             time_or_null(
@@ -211,18 +219,50 @@ fn range_fields() -> [Field; 5] {
                  never read completely",
             ),
         ),
+        ("gaps", array(schema_name::GAP, "What could not be read from GitHub: at most 20 gaps").into()),
+        ("gap_count", count("Number of all gaps")),
     ]
+}
+
+fn gap() -> Object {
+    let number = ObjectBuilder::new().schema_type(Type::Integer).description(Some(
+        "The number of the pull request or issue, or the numeric id of the release or deployment, if a single one \
+         is missing",
+    ));
+    let kinds = vec![
+        "repository",
+        "blocked",
+        "commits",
+        "line_counts",
+        "pull_requests",
+        "issues",
+        "releases",
+        "deployments",
+    ];
+    let fields = object([
+        ("repo", repo_name()),
+        ("kind", choice(kinds, "What is missing. `repository` is everything in it")),
+        ("from", time_or_null("When the missing span begins, UTC. Null if it has no beginning")),
+        ("until", time_or_null("When the missing span ends, UTC. Null if it has no end yet")),
+        ("why", string("The reason, for people")),
+    ]);
+    ObjectBuilder::from(fields).property("number", number).build()
 }
 
 fn series_answer(subject: Vec<Field>) -> Object {
     let metrics = CATALOGUE.iter().map(|metric| metric.name).collect();
     let grains = Grain::ALL.map(Grain::as_str).to_vec();
     let points = array(schema_name::POINT, "One point for every bucket that overlaps the range, in order");
-    let fields = [("org", org_name())].into_iter().chain(subject).chain(range_fields()).chain([
-        ("metric", choice(metrics, "The name of the metric")),
-        ("granularity", choice(grains, "The length of the buckets. Weeks are ISO weeks")),
-        ("points", points.into()),
-    ]);
+    let fields = [("org", org_name())]
+        .into_iter()
+        .chain(subject)
+        .chain(range_fields())
+        .chain([
+            ("metric", choice(metrics, "The name of the metric")),
+            ("granularity", choice(grains, "The length of the buckets. Weeks are ISO weeks")),
+        ])
+        .chain(coverage())
+        .chain([("points", points.into())]);
     object(fields)
 }
 
@@ -250,7 +290,7 @@ fn page(list: &'static str, entry: &str) -> Object {
         .schema_type([Type::String, Type::Null].into_iter().collect::<SchemaType>())
         .description(Some("The `cursor` of the next page. Null on the last page"));
     let entries = array(entry, "The entries of this page, sorted by `sort`");
-    object([(list, entries.into()), ("next", next.into())])
+    object([(list, entries.into()), ("next", next.into())].into_iter().chain(coverage()))
 }
 
 fn member() -> Object {
