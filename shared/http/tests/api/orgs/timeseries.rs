@@ -11,7 +11,8 @@ async fn a_series_has_a_point_for_every_bucket() {
         "/api/v1/orgs/acme/metrics/timeseries?type=commit&granularity=week&since=2024-03-01&until=2024-03-09";
     let expected = json!({
         "org": "Acme", "since": "2024-03-01", "until": "2024-03-09", "bots": "auto",
-        "complete_since": null, "complete_until": null, "metric": "commits", "granularity": "week",
+        "metric": "commits", "granularity": "week",
+        "complete_since": null, "complete_until": null, "gaps": [], "gap_count": 0,
         "points": [
             {"start": "2024-02-26", "end": "2024-03-04", "value": 1, "partial": true},
             {"start": "2024-03-04", "end": "2024-03-11", "value": 1, "partial": true},
