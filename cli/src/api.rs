@@ -133,8 +133,7 @@ struct RawAnswer {
 /// Follows redirects within the server only, because another host was not named by the user.
 fn redirects_within(base: Url) -> Policy {
     Policy::custom(move |attempt| {
-        let is_allowed =
-            attempt.url().origin() == base.origin() && attempt.previous().len() <= MAX_REDIRECTS;
+        let is_allowed = attempt.url().origin() == base.origin() && attempt.previous().len() <= MAX_REDIRECTS;
         if is_allowed { attempt.follow() } else { attempt.stop() }
     })
 }

@@ -8,9 +8,7 @@ use std::ffi::OsString;
 use clap::{Arg, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::args::{GlobalOptions, Variables};
-use crate::commands::{
-    aggregate, collect, completions, config, demo, doctor, export, help, serve, show, up,
-};
+use crate::commands::{aggregate, collect, completions, config, demo, doctor, export, help, serve, show, up};
 use crate::console::Console;
 use crate::environment::EnvFile;
 use crate::exit::Exit;
@@ -132,7 +130,8 @@ impl Cli {
 pub(crate) fn variables() -> Vec<String> {
     let program = Cli::command();
     let commands = std::iter::once(&program).chain(program.get_subcommands());
-    let names = commands.flat_map(|command| command.get_arguments()).filter_map(|arg| arg.get_env()?.to_str());
+    let names =
+        commands.flat_map(|command| command.get_arguments()).filter_map(|arg| arg.get_env()?.to_str());
     let mut names: Vec<String> = names.map(str::to_owned).collect();
     names.sort();
     names.dedup();

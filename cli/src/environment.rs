@@ -379,7 +379,8 @@ mod tests {
     #[test]
     fn the_option_is_found_before_the_command_line_is_parsed() {
         let found = |words: &[&str]| {
-            env_file_option(words.iter().map(|word| OsString::from(*word))).map(|path| path.display().to_string())
+            env_file_option(words.iter().map(|word| OsString::from(*word)))
+                .map(|path| path.display().to_string())
         };
         assert_eq!(found(&["x", "doctor", "--env-file", "a"]).as_deref(), Some("a"));
         assert_eq!(found(&["x", "--env-file=b", "doctor"]).as_deref(), Some("b"));

@@ -106,8 +106,7 @@ impl RunProgress {
 
 /// Returns the style of a bar. All templates are constants of this file and valid.
 fn bar_style(console: &Console, template: &str) -> ProgressStyle {
-    let style =
-        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     if console.output().has_unicode {
         style.progress_chars("━╸ ")
     } else {

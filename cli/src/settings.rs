@@ -227,8 +227,9 @@ fn host_list(text: &str) -> Vec<String> {
 }
 
 fn api_port(text: &str) -> anyhow::Result<u16> {
-    text.parse()
-        .map_err(|_| usage_error(format!("invalid API_PORT {}: expected a number from 0 to 65535", quoted(text))))
+    text.parse().map_err(|_| {
+        usage_error(format!("invalid API_PORT {}: expected a number from 0 to 65535", quoted(text)))
+    })
 }
 
 #[cfg(test)]
@@ -359,12 +360,18 @@ mod tests {
 
     #[test]
     fn plain_http_is_allowed_on_this_machine_only() {
-        for url in ["http://localhost:1", "http://127.0.0.2", "http://[::1]:1/api/v3", "https://ghe.example/api/v3"] {
+        for url in
+            ["http://localhost:1", "http://127.0.0.2", "http://[::1]:1/api/v3", "https://ghe.example/api/v3"]
+        {
             assert!(settings(&["show", "acme", "--api", url]).is_ok(), "{url}");
             assert!(settings(&["--github-api-url", url, "serve"]).is_ok(), "{url}");
         }
-        for url in ["http://ghe.example/api/v3", "http://192.0.2.2:1", "http://localhost.evil.example", "http://0x7f.1.evil"]
-        {
+        for url in [
+            "http://ghe.example/api/v3",
+            "http://192.0.2.2:1",
+            "http://localhost.evil.example",
+            "http://0x7f.1.evil",
+        ] {
             let message = error_message(&["--github-api-url", url, "serve"]);
             assert!(message.starts_with("refused GITHUB_API_URL \"http://"), "{message}");
             assert!(message.contains("use https"), "{message}");

@@ -90,7 +90,12 @@ pub(crate) fn metrics_tsv(values: &Value) -> String {
 
 /// Formats the entries of a listing, a row each. `name` is the field with the entry's name, and `sort` the
 /// metric that the listing is sorted by. As many metrics are shown as fit the width.
-pub(crate) fn listing_table(entries: &[Value], name: &str, sort: &'static Metric, style: OutputStyle) -> String {
+pub(crate) fn listing_table(
+    entries: &[Value],
+    name: &str,
+    sort: &'static Metric,
+    style: OutputStyle,
+) -> String {
     let others = LISTED_METRICS.iter().filter_map(|name| Metric::named(name));
     let metrics: Vec<&Metric> =
         std::iter::once(sort).chain(others.filter(|metric| metric.name != sort.name)).collect();
@@ -238,12 +243,9 @@ fn detail(value: &Value) -> String {
     match value["count"].as_u64() {
         None if !value.is_object() => String::new(),
         None | Some(0) => "none measured".to_owned(),
-        Some(count) => format!(
-            "of {}, mean {}, p90 {}",
-            integer(count),
-            hours(&value["mean"]),
-            hours(&value["p90"])
-        ),
+        Some(count) => {
+            format!("of {}, mean {}, p90 {}", integer(count), hours(&value["mean"]), hours(&value["p90"]))
+        }
     }
 }
 

@@ -75,9 +75,8 @@ mod tests {
     use super::*;
 
     fn variables(pairs: &[(&str, &str)]) -> TerminalVariables {
-        let value = |name: &str| {
-            pairs.iter().find(|(it, _)| *it == name).map(|(_, value)| (*value).to_owned())
-        };
+        let value =
+            |name: &str| pairs.iter().find(|(it, _)| *it == name).map(|(_, value)| (*value).to_owned());
         TerminalVariables {
             no_color: value("NO_COLOR"),
             clicolor_force: value("CLICOLOR_FORCE"),
@@ -94,7 +93,10 @@ mod tests {
         let color = |pairs: &[(&str, &str)], is_terminal| has_color(&variables(pairs), is_terminal);
         assert!(color(&[("TERM", "xterm")], true) && color(&[], true) && !color(&[], false));
         assert!(!color(&[("TERM", "dumb")], true));
-        assert!(color(&[("CLICOLOR_FORCE", "1")], false) && color(&[("CLICOLOR_FORCE", "1"), ("TERM", "dumb")], true));
+        assert!(
+            color(&[("CLICOLOR_FORCE", "1")], false)
+                && color(&[("CLICOLOR_FORCE", "1"), ("TERM", "dumb")], true)
+        );
         assert!(!color(&[("CLICOLOR_FORCE", "0")], false));
         assert!(!color(&[("NO_COLOR", "1"), ("CLICOLOR_FORCE", "1")], true));
     }

@@ -228,10 +228,12 @@ mod tests {
 
     #[test]
     fn batches_are_reproducible_and_cover_a_month_each() {
-        let generate = || batches_by_month({
-            let today = day("2026-11-22");
-            sample::events(sample_range(42, 60, None, today).unwrap())
-        });
+        let generate = || {
+            batches_by_month({
+                let today = day("2026-11-22");
+                sample::events(sample_range(42, 60, None, today).unwrap())
+            })
+        };
         let hashes =
             |batches: &[EventBatch]| batches.iter().map(EventBatch::content_hash).collect::<Vec<_>>();
         let batches = generate();

@@ -29,7 +29,8 @@ pub(super) async fn reconcile(
     // A person who asks for a comparison gets a complete one. The daily one of `up` spreads it over a week.
     let lists_everything = matches!(continuation, Continuation::RunAgain);
     let request = ReconcileRequest { org: org.to_owned(), lists_everything, stop_at: None };
-    let report = gam_collect::reconcile::reconcile(&data.collect_ports(), github, &request, &progress).await?;
+    let report =
+        gam_collect::reconcile::reconcile(&data.collect_ports(), github, &request, &progress).await?;
     drop(progress);
     if report.events > 0 {
         aggregate::aggregate_org(session, data, org).await?;

@@ -210,14 +210,20 @@ async fn show_metrics(
     Ok(match show_format(session) {
         ShowFormat::Json => for_json(
             session,
-            format!("{{\"metrics\":{},\"timeseries\":{}}}\n", view.metrics.text.trim(), view.series.text.trim()),
+            format!(
+                "{{\"metrics\":{},\"timeseries\":{}}}\n",
+                view.metrics.text.trim(),
+                view.series.text.trim()
+            ),
         ),
         ShowFormat::Csv => for_stdout(session, series_csv(args.metric, &view.points)?),
         ShowFormat::TabSeparated => {
-            session.console.print_info(heading(&view.metrics.json, view.range));
+            session.console.print_info(heading(&view.metrics.json, view.range, usize::MAX));
             metrics_tsv(&view.metrics.json["metrics"])
         }
-        ShowFormat::Table(_) if view.is_idle() => view.idle_text(last_activity(client, path, args).await?),
+        ShowFormat::Table(style) if view.is_idle() => {
+            view.idle_text(last_activity(client, path, args).await?, style)
+        }
         ShowFormat::Table(style) => view.to_text(args.metric, style),
     })
 }
@@ -258,7 +264,7 @@ async fn show_list(
             for_stdout(session, csv_text(&header, records)?)
         }
         ShowFormat::TabSeparated => {
-            session.console.print_info(heading(&overview.json, range));
+            session.console.print_info(heading(&overview.json, range, usize::MAX));
             let (header, records) = records(entries);
             tsv_text(&header, &records)
         }
@@ -268,7 +274,11 @@ async fn show_list(
             } else {
                 listing_table(entries, name, args.metric, style)
             };
-            format!("{}\n\n{list} by {}\n{table}\n", heading(&overview.json, range), args.metric.name)
+            format!(
+                "{}\n\n{list} by {}\n{table}\n",
+                heading(&overview.json, range, style.width),
+                args.metric.name
+            )
         }
     })
 }
@@ -297,7 +307,9 @@ pub(super) struct MetricsView {
 }
 
 fn unexpected() -> anyhow::Error {
-    failure("the answer of the API has an unknown shape: use the same version of github-metrics on both sides")
+    failure(
+        "the answer of the API has an unknown shape: use the same version of github-metrics on both sides",
+    )
 }
 
 fn range_parameters(args: &ShowArgs) -> Vec<(&'static str, String)> {
@@ -375,8 +387,8 @@ fn default_grain(range: Range) -> Grain {
     }
 }
 
-/// Returns the lines above a table: the subject, the range as options, and what is complete.
-fn heading(answer: &Value, range: Range) -> String {
+/// Returns the lines above a table of that width: the subject, the range as options, and what is complete.
+fn heading(answer: &Value, range: Range, width: usize) -> String {
     let text = |name: &str| answer[name].as_str().map(escaped);
     let subject: Vec<String> = ["org", "repo", "member"].into_iter().filter_map(text).collect();
     let days = (range.until() - range.since()).num_days();
@@ -387,14 +399,11 @@ fn heading(answer: &Value, range: Range) -> String {
         _ => "",
     };
     let coverage = answer::coverage(answer).map(|coverage| format!("\n{}", escaped(&coverage)));
-    format!(
-        "{}\n{days} {}: --since {} --until {}{bots}{}",
-        subject.join(" / "),
-        if days == 1 { "day" } else { "days" },
-        range.since(),
-        range.until(),
-        coverage.unwrap_or_default(),
-    )
+    let days = format!("{days} {}{bots}", if days == 1 { "day" } else { "days" });
+    let options = format!("--since {} --until {}", range.since(), range.until());
+    // In a narrow terminal, each stands on a line of its own.
+    let gap = if days.len() + options.len() + 2 > width { ":\n" } else { ": " };
+    format!("{}\n{days}{gap}{options}{}", subject.join(" / "), coverage.unwrap_or_default())
 }
 
 impl MetricsView {
@@ -402,7 +411,7 @@ impl MetricsView {
         let answer = &self.metrics.json;
         format!(
             "{}\n\n{}\n\n{}\n",
-            heading(answer, self.range),
+            heading(answer, self.range, style.width),
             metrics_table(&answer["metrics"], style),
             series_chart(metric, self.grain, &self.points, style)
         )
@@ -416,7 +425,7 @@ impl MetricsView {
     }
 
     /// Says that nothing happened in the range, and when something did.
-    fn idle_text(&self, last_day: Option<NaiveDate>) -> String {
+    fn idle_text(&self, last_day: Option<NaiveDate>, style: OutputStyle) -> String {
         let next = match last_day {
             None => "There is none in any other range.".to_owned(),
             Some(day) => {
@@ -425,7 +434,10 @@ impl MetricsView {
                 format!("The last was on {day}: --since {since} --until {until}")
             }
         };
-        format!("{}\n\nNo activity in this range. {next}\n", heading(&self.metrics.json, self.range))
+        format!(
+            "{}\n\nNo activity in this range. {next}\n",
+            heading(&self.metrics.json, self.range, style.width)
+        )
     }
 }
 
@@ -513,7 +525,10 @@ mod tests {
         };
         let csv =
             |metric: &str, value: Value| series_csv(Metric::named(metric).unwrap(), &points(value)).unwrap();
-        assert_eq!(csv("commits", json!(3)), "start,end,metric,value,partial\n2026-01-05,2026-01-12,commits,3,false\n");
+        assert_eq!(
+            csv("commits", json!(3)),
+            "start,end,metric,value,partial\n2026-01-05,2026-01-12,commits,3,false\n"
+        );
         let some = csv("cycle_time_hours", json!({"count": 1, "mean": 2.5, "p50": 2.5, "p90": 2.5}));
         assert_eq!(
             some,

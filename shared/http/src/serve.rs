@@ -93,7 +93,8 @@ async fn accept_until(
             Ok((stream, _)) => stream,
             Err(error) if is_of_connection(&error) => continue,
             Err(error) => {
-                warning.warn(|_| format!("cannot accept connections ({error}): raise the limit of open files"));
+                warning
+                    .warn(|_| format!("cannot accept connections ({error}): raise the limit of open files"));
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
@@ -108,7 +109,8 @@ async fn accept_until(
             }
             Err(_) => {
                 let max = limits.max_connections;
-                warning.warn(|count| format!("refused {count} connections: {max} are open, which is the limit"));
+                warning
+                    .warn(|count| format!("refused {count} connections: {max} are open, which is the limit"));
                 if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
                     connections.spawn(async move {
                         // A client that does not read the answer gets none.

@@ -38,7 +38,10 @@ fn never_collected(org: &str) -> String {
              `github-metrics collect {org}` and then `github-metrics aggregate {org}`"
         )
     } else {
-        format!("organization {} was never collected: it is no login of GitHub, check the spelling", quoted(org))
+        format!(
+            "organization {} was never collected: it is no login of GitHub, check the spelling",
+            quoted(org)
+        )
     }
 }
 

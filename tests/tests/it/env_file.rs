@@ -94,7 +94,11 @@ fn a_file_cannot_send_data_or_credentials_of_aws_elsewhere() {
         .with_variable("AWS_SECRET_ACCESS_KEY", SECRET)
         .with_variable("AWS_REGION", "us-east-1");
     let run = sandbox.run(&["aggregate"]).expect_status(0);
-    assert!(run.stderr.contains("ignored in .env: GITHUB_METRICS_STORE, GITHUB_METRICS_LAKE;"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("ignored in .env: GITHUB_METRICS_STORE, GITHUB_METRICS_LAKE;"),
+        "{}",
+        run.stderr
+    );
     assert!(sandbox.data_dir().join("store.sqlite").exists(), "it uses the local store");
     trap.assert_untouched();
 }
@@ -194,7 +198,8 @@ fn show_follows_no_redirect_to_another_host() {
 
 #[test]
 fn what_a_server_sends_cannot_control_the_terminal() {
-    let body = "{\"detail\":\"\\u001b]0;pwned\\u0007\\u001b[31mevil\\u001b[2J\\u009b2J\",\"code\":\"NOT_FOUND\"}";
+    let body =
+        "{\"detail\":\"\\u001b]0;pwned\\u0007\\u001b[31mevil\\u001b[2J\\u009b2J\",\"code\":\"NOT_FOUND\"}";
     let response = format!(
         "HTTP/1.1 404 Not Found\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\
          connection: close\r\n\r\n{body}",

@@ -60,7 +60,8 @@ fn a_request_has_exactly_one_host() {
     }
     // The authority of an absolute target counts too.
     let mut stream = TcpStream::connect(server.address()).expect("the server listens");
-    let request = "GET http://evil.example/api/v1/orgs HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    let request =
+        "GET http://evil.example/api/v1/orgs HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     stream.write_all(request.as_bytes()).expect("it is sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");

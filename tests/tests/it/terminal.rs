@@ -90,9 +90,8 @@ fn lists_agree_with_the_api() {
     let sandbox = demo();
     let server = sandbox.serve();
     for (list, name, metric) in [("repos", "repo", "commits"), ("members", "member", "reviews")] {
-        let target = format!(
-            "/api/v1/orgs/{ORG}/{list}?sort={metric}&since=2026-10-01&until=2026-11-01&limit=5"
-        );
+        let target =
+            format!("/api/v1/orgs/{ORG}/{list}?sort={metric}&since=2026-10-01&until=2026-11-01&limit=5");
         let expected = gam_tests::http::get(server.address(), &target).json();
         let args = [list, ORG, "--metric", metric, "--limit", "5"];
         let shown = show(&sandbox, &[&args[..], &["--format", "json"]].concat(), &[]).json();

@@ -44,7 +44,11 @@ fn host_name(host: &str) -> String {
 }
 
 /// Passes on requests that address the server by an allowed name, and health checks.
-pub(crate) async fn check_host(State(allowed): State<AllowedHosts>, request: Request, next: Next) -> Response {
+pub(crate) async fn check_host(
+    State(allowed): State<AllowedHosts>,
+    request: Request,
+    next: Next,
+) -> Response {
     if is_health_check(request.uri().path()) {
         return next.run(request).await;
     }

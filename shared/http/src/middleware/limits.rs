@@ -67,7 +67,9 @@ pub(crate) async fn limit_requests(
     }
     let Ok(Ok(_permit)) = timeout(MAX_WAIT, limiter.permits.acquire()).await else {
         limiter.warn(|count| {
-            format!("refused {count} requests: {MAX_CONCURRENT_REQUESTS} are being answered, which is the limit")
+            format!(
+                "refused {count} requests: {MAX_CONCURRENT_REQUESTS} are being answered, which is the limit"
+            )
         });
         return ApiError::overloaded().into_response();
     };
@@ -75,7 +77,8 @@ pub(crate) async fn limit_requests(
         Ok(response) => response,
         Err(_) => {
             let seconds = REQUEST_TIMEOUT.as_secs();
-            limiter.warn(|count| format!("gave up {count} requests after {seconds} s: the store is too slow"));
+            limiter
+                .warn(|count| format!("gave up {count} requests after {seconds} s: the store is too slow"));
             ApiError::overloaded().into_response()
         }
     }

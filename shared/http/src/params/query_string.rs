@@ -8,7 +8,6 @@ use gam_model::period::{FIRST_DAY, LAST_DAY};
 use super::Parameter;
 use crate::error::{ApiError, quoted};
 
-
 /// The parameters of a request. The route takes each of them, and each is there once.
 pub(crate) struct QueryString(Vec<(Parameter, String)>);
 
@@ -177,5 +176,4 @@ mod tests {
             assert!(message(limit).contains("from 1 to 1000"), "{text}");
         }
     }
-
 }

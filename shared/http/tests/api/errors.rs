@@ -201,9 +201,8 @@ async fn long_targets_and_headers_are_refused_and_inputs_cut() {
 #[tokio::test]
 async fn commands_are_offered_for_valid_logins_only() {
     let api = empty_api();
-    let detail = async |org: &str| {
-        get(&api, &format!("/api/v1/orgs/{org}/metrics")).await.problem(404, "NOT_FOUND")
-    };
+    let detail =
+        async |org: &str| get(&api, &format!("/api/v1/orgs/{org}/metrics")).await.problem(404, "NOT_FOUND");
     assert!(detail("acme").await.contains("`github-metrics up acme`"));
     for org in ["a%20b;rm%20-rf", "%1b%5b31mRED", "$(id)", "a.b"] {
         let detail = detail(org).await;

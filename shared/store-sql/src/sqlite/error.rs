@@ -64,10 +64,9 @@ pub(super) fn failed_to_read(path: &Path) -> impl FnOnce(sqlx::Error) -> Error {
     move |error| {
         let code = error.as_database_error().and_then(primary_code);
         match code {
-            Some(code::READONLY | code::CANTOPEN | code::PERM | code::AUTH) => Error::unusable(
-                format!("cannot read {}: {HOW_TO_READ}", path.display()),
-                error,
-            ),
+            Some(code::READONLY | code::CANTOPEN | code::PERM | code::AUTH) => {
+                Error::unusable(format!("cannot read {}: {HOW_TO_READ}", path.display()), error)
+            }
             _ => failed(path, "opening the store")(error),
         }
     }

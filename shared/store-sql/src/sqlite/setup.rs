@@ -61,7 +61,6 @@ CREATE TABLE checkpoints (
 
 const ACTION: &str = "opening the store";
 
-
 /// Creates the file and its tables if needed, and returns how to connect to it.
 pub(super) async fn prepare(path: &Path) -> Result<SqliteConnectOptions> {
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
