@@ -200,7 +200,8 @@ pub(crate) async fn open_dry_run(settings: &CliSettings) -> anyhow::Result<(DryR
         _ => Some(OpenStore::open(settings).await?),
     };
     let checkpoints = store.as_ref().map(|open| open.ports.checkpoints.clone());
-    Ok((DryRunPorts { checkpoints, clock: Arc::new(SystemClock) }, store))
+    let objects = open_lake_for_reading(&settings.lake).await?;
+    Ok((DryRunPorts { objects, checkpoints, clock: Arc::new(SystemClock) }, store))
 }
 
 /// Returns the number of batches of the organization that wait in a local inbox. Returns 0 if it cannot

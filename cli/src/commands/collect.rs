@@ -116,7 +116,6 @@ async fn for_each_org(
             until: args.until,
             repos: args.repos.clone(),
             parallelism: args.github.parallelism(),
-            deploy_workflows: Vec::new(),
         };
         let exit = match work(&request).await {
             Ok(exit) => exit,

@@ -113,7 +113,6 @@ async fn run_round(
         until: None,
         repos: Vec::new(),
         parallelism: args.github.parallelism(),
-        deploy_workflows: Vec::new(),
     };
     let collected = collect::fetch(session, data, github, &request).await;
     match &collected {

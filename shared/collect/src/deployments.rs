@@ -264,7 +264,7 @@ impl DeploymentReader<'_> {
                 if let Some(id) = entry.database_id {
                     // It is requested again by id, as long as it may succeed.
                     let (node_id, created_at) = (entry.id.clone(), entry.created_at);
-                    let unsettled = UnsettledDeployment { node_id, created_at, failed_at: None };
+                    let unsettled = UnsettledDeployment { node_id, created_at, has_failed: false };
                     self.checkpoint.unsettled.entry(id).or_insert(unsettled);
                 }
             }

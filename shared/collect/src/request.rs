@@ -17,8 +17,6 @@ pub struct CollectRequest {
     pub repos: Vec<String>,
     /// How many read tasks may run in parallel.
     pub parallelism: usize,
-    /// The files of the GitHub Actions workflows whose runs count as deployments: `deploy.yml`.
-    pub deploy_workflows: Vec<String>,
 }
 
 /// A repository to be read by [`work`](crate::work), perhaps on another machine. It is a message of a queue,

@@ -223,7 +223,7 @@ impl Client {
             .await?;
         let tip_commit = reply.data.node.and_then(|node| node.object).ok_or_else(|| repo.not_found())?;
         let next = tip_commit.history.page_info.clone().next();
-        Ok(Page { entries: tip_commit.history.entries(), next })
+        Ok(Page { entries: tip_commit.history.entries(), unanswered: Vec::new(), next })
     }
 
     /// Lists the commits reachable from `tip` in a span: their object ids and committer dates, UTC. Returns

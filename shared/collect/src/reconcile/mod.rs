@@ -31,7 +31,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_github::events::EventBuilder;
 use gam_github::{Client, CommitterDateSpan, Error, RepoProbe, RepoRef, ThreadKind, ThreadTotals, Usage};
-use gam_lake::inbox;
+use gam_lake::{configuration, inbox};
 use gam_model::{Event, EventBatch};
 use gam_store::keys::CheckpointKey;
 use gam_store::{Checkpoint, OrgCheckpoint};
@@ -120,8 +120,10 @@ async fn compare_all(
     observer: &dyn CollectObserver,
 ) -> Result<ReconcileReport, CollectError> {
     let checkpoints = Checkpoint::load_repos(&*ports.checkpoints, &request.org).await?;
-    let probe = github.probe(&request.org).await?;
+    let mut probe = github.probe(&request.org).await?;
     let org = probe.login.clone();
+    let configuration = configuration::latest(&*ports.objects, &org).await?.configuration;
+    probe.repos.retain(|repo| !configuration.excludes(&repo.name));
     let resume_after = load_org(ports, &org).await?.value.reconciled_to;
     let is_collected = |repo: &&RepoProbe| checkpoints.contains_key(&repo.id);
     let mut repos: Vec<RepoProbe> = probe.repos.iter().filter(is_collected).cloned().collect();
