@@ -1,5 +1,7 @@
 //! `show`: metrics and lists in the terminal.
 
+mod list;
+
 use chrono::{Days, NaiveDate};
 use clap::Args;
 use gam_model::metric::Metric;
@@ -13,10 +15,10 @@ use crate::args::{self, BotsOption, OutputFormat};
 use crate::chart::series_chart;
 use crate::error::{failure, is_not_found, usage_error};
 use crate::exit::Exit;
-use crate::format::{count, csv_text, tsv_text};
+use crate::format::{count, csv_text};
 use crate::open;
 use crate::session::CliSession;
-use crate::table::{listing_records, listing_table, metrics_table, metrics_tsv};
+use crate::table::{metrics_table, metrics_tsv};
 use crate::terminal::OutputStyle;
 use crate::terminal_text::{escaped, escaped_json, escaped_lines, quoted};
 
@@ -41,8 +43,6 @@ github-metrics show [OPTIONS] <ORG>
 /// The longest range with a bar for each day, and the longest with a bar for each week.
 const MAX_DAYS_BY_DAY: i64 = 62;
 const MAX_DAYS_BY_WEEK: i64 = 400;
-/// Number of entries of a list if `--limit` is not given.
-const DEFAULT_LIMIT: u16 = 50;
 
 /// Arguments of `show`.
 #[derive(Args)]
@@ -136,7 +136,7 @@ pub(crate) async fn run(session: &CliSession, args: ShowArgs) -> anyhow::Result<
     let client = ApiClient::new(&session.settings).await?;
     let shown = match &target {
         ShowTarget::Metrics(path) => show_metrics(session, &client, path, &args).await,
-        ShowTarget::List { org, list, name } => show_list(session, &client, org, (list, name), &args).await,
+        ShowTarget::List { org, list, name } => list::show(session, &client, org, (list, name), &args).await,
     };
     client.close().await;
     let org = match &target {
@@ -225,61 +225,6 @@ async fn show_metrics(
             view.idle_text(last_activity(client, path, args).await?, style)
         }
         ShowFormat::Table(style) => view.to_text(args.metric, style),
-    })
-}
-
-async fn show_list(
-    session: &CliSession,
-    client: &ApiClient,
-    org: &str,
-    (list, name): (&str, &str),
-    args: &ShowArgs,
-) -> anyhow::Result<String> {
-    if args.granularity.is_some() {
-        return Err(usage_error("--granularity is for charts: a list has none"));
-    }
-    // The answer says which range it covers, and from when on it is complete.
-    let overview = client.get(&["orgs", org, "metrics"], &range_parameters(args)).await?;
-    let range = answer::range(&overview.json).ok_or_else(unexpected)?;
-    warn_if_incomplete(session, &overview.json, range);
-    let limit = args.limit.unwrap_or(DEFAULT_LIMIT);
-    let parameters = [
-        ("sort", args.metric.name.to_owned()),
-        ("since", range.since().to_string()),
-        ("until", range.until().to_string()),
-        ("bots", args.bots.bots.clone()),
-        ("limit", limit.to_string()),
-    ];
-    let answer = client.get(&["orgs", org, list], &parameters).await?;
-    let entries = answer.json[list].as_array().ok_or_else(unexpected)?;
-    if answer.json["next"].is_string() {
-        let total = count(entries.len(), "entry", "entries");
-        session.console.print_info(format!("the first {total}: raise --limit to see more"));
-    }
-    let records = |entries: &[Value]| listing_records(entries, name);
-    Ok(match show_format(session) {
-        ShowFormat::Json => for_json(session, format!("{}\n", answer.text.trim())),
-        ShowFormat::Csv => {
-            let (header, records) = records(entries);
-            for_stdout(session, csv_text(&header, records)?)
-        }
-        ShowFormat::TabSeparated => {
-            session.console.print_info(heading(&overview.json, range, usize::MAX));
-            let (header, records) = records(entries);
-            tsv_text(&header, &records)
-        }
-        ShowFormat::Table(style) => {
-            let table = if entries.is_empty() {
-                format!("no {list} with activity in this range")
-            } else {
-                listing_table(entries, name, args.metric, style)
-            };
-            format!(
-                "{}\n\n{list} by {}\n{table}\n",
-                heading(&overview.json, range, style.width),
-                args.metric.name
-            )
-        }
     })
 }
 
