@@ -1,7 +1,6 @@
 //! `doctor`: checks what the other commands need. Each line says what to do about a problem.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -25,6 +24,7 @@ use crate::location::{LakeLocation, StoreLocation};
 use crate::open::{OpenStore, open_lake, open_lake_for_reading};
 use crate::session::CliSession;
 use crate::settings::CliSettings;
+use crate::terminal_text::escaped;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -66,11 +66,14 @@ impl CheckState {
         }
     }
 
-    fn symbol(self) -> &'static str {
+    /// Returns a character that shows the state. The locale may have no characters beyond ASCII.
+    fn symbol(self, has_unicode: bool) -> &'static str {
         match self {
-            CheckState::Fine => "✓",
+            CheckState::Fine if has_unicode => "✓",
+            CheckState::Fine => "+",
             CheckState::Doubtful => "!",
-            CheckState::Broken => "✗",
+            CheckState::Broken if has_unicode => "✗",
+            CheckState::Broken => "x",
         }
     }
 }
@@ -138,9 +141,10 @@ fn broken(check: &'static str, text: impl Into<String>) -> Finding {
     Finding { state: CheckState::Broken, check, text: text.into() }
 }
 
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {:<13} {}", self.state.symbol(), self.check, self.text)
+impl Finding {
+    /// Returns the finding on one line. Some of the text comes from GitHub.
+    fn line(&self, has_unicode: bool) -> String {
+        format!("{} {:<13} {}", self.state.symbol(has_unicode), self.check, escaped(&self.text))
     }
 }
 
@@ -160,7 +164,7 @@ pub(crate) async fn run(session: &CliSession, args: DoctorArgs) -> anyhow::Resul
         session.console.write_line(json!({ "checks": checks }).to_string())?;
     } else {
         for finding in &findings {
-            session.console.write_line(finding.to_string())?;
+            session.console.write_line(finding.line(session.console.output().has_unicode))?;
         }
     }
     let is_broken = findings.iter().any(|finding| finding.state == CheckState::Broken);
@@ -473,7 +477,8 @@ mod tests {
 
     #[test]
     fn a_line_has_a_symbol_and_is_aligned() {
-        assert_eq!(broken("lake", "gone").to_string(), "✗ lake          gone");
+        assert_eq!(broken("lake", "gone").line(true), "✗ lake          gone");
+        assert_eq!(fine("lake", "a\u{1b}[2J").line(false), "+ lake          a\\u{1b}[2J");
     }
 
     #[test]
@@ -524,7 +529,7 @@ mod tests {
         assert_eq!(states, [CheckState::Fine, CheckState::Broken, CheckState::Fine]);
         assert!(
             findings[1].text.contains("missing in acme: Deployments: read, Issues: read"),
-            "{}",
+            "{:?}",
             findings[1]
         );
         assert_eq!(app_findings(&AppDiagnosis::default())[0].state, CheckState::Broken);
@@ -542,7 +547,7 @@ mod tests {
         assert_eq!(finding(3, &["Contents"]).state, CheckState::Broken);
         assert!(finding(3, &["Members"]).text.contains("all activity is counted"));
         let hidden = finding(0, &["Members"]);
-        assert!(hidden.text.contains("no repository") && hidden.text.contains("Members: read"), "{hidden}");
+        assert!(hidden.text.contains("no repository") && hidden.text.contains("Members: read"), "{hidden:?}");
         let without_metadata = finding(0, &["Metadata", "Members"]);
         assert_eq!(without_metadata.state, CheckState::Broken, "without Metadata no repository is visible");
     }
@@ -575,6 +580,6 @@ mod tests {
         let file = dir.path().join("file");
         std::fs::write(&file, "").unwrap();
         let blocked = creatable_path_finding("lake", &file.join("lake"));
-        assert_eq!(blocked.state, CheckState::Broken, "{blocked}");
+        assert_eq!(blocked.state, CheckState::Broken, "{blocked:?}");
     }
 }

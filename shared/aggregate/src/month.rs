@@ -1,6 +1,7 @@
 //! Updating one month: merge events into its snapshot, and bring its rollups up to date.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use gam_fold::{FoldError, MonthFold, affected_by_shared_commits, affected_keys};
@@ -107,7 +108,7 @@ impl AggregateRun<'_> {
         let needs_restamp = store_generation > generation
             || current.as_ref().is_some_and(|current| logic_of(&current.stamp) != self.logic);
         let rows = current.as_ref().map_or(&[][..], |current| &current.batches);
-        let merged = merge(rows, events).await?;
+        let merged = Arc::new(merge(rows, events).await?);
         let needs_write = !merged.changes.is_empty() || needs_restamp;
         let fold_all = scope == FoldScope::Month
             || marker.is_none_or(|m| m.logic != self.logic || m.generation != generation);
@@ -125,13 +126,14 @@ impl AggregateRun<'_> {
         }
         if fold_all {
             // A store that has lost its rollups may have lost the names, too.
-            let latest = NameCollector::from_snapshot(gam_lake::latest_names(&merged.batches)?);
-            names.put_names(self.org, &latest.into_entries()).await?;
+            let rows = Arc::clone(&merged);
+            let latest = run_blocking(move || gam_lake::latest_names(&rows.batches)).await?;
+            names.put_names(self.org, &NameCollector::from_snapshot(latest).into_entries()).await?;
         }
         let scope = if fold_all { FoldScope::Month } else { FoldScope::Affected };
         let fold = self.fold(month, &merged).await?;
         let keys = if fold_all { None } else { Some(self.affected_keys(month, &merged).await?) };
-        let new = self.rollups_to_store(&fold, keys, stamp.generation);
+        let new = self.rollups_to_store(fold, keys, stamp.generation).await;
         let outcome = rollups.put(self.org, &new).await?;
         if outcome.newer_logic {
             return Ok(AttemptOutcome::Finished(MonthOutcome::SkippedNewerVersion));
@@ -167,21 +169,23 @@ impl AggregateRun<'_> {
     async fn affected_keys(
         &self,
         month: Month,
-        merged: &snapshot::MergedRows,
+        merged: &Arc<snapshot::MergedRows>,
     ) -> Result<BTreeSet<RollupKey>, AggregateError> {
-        let events = || {
-            let changes = merged.changes.iter();
-            changes.flat_map(|change| std::iter::once(&change.winner).chain(&change.loser))
-        };
-        let shas: BTreeSet<String> = events()
-            .filter(|event| event.kind == EventKind::Commit)
-            .filter_map(|event| event.facts.sha.clone())
-            .collect();
-        let (batches, identity) = (merged.batches.clone(), self.ports.identity.clone());
-        let shared = run_blocking(move || affected_by_shared_commits(&batches, &shas, &identity));
-        let mut keys = shared.await.map_err(|source| self.fold_error(month, source))?;
-        keys.extend(events().flat_map(|event| affected_keys(event, &self.ports.identity)));
-        Ok(keys)
+        let (merged, identity) = (Arc::clone(merged), self.ports.identity.clone());
+        let keys = run_blocking(move || {
+            let events = || {
+                let changes = merged.changes.iter();
+                changes.flat_map(|change| std::iter::once(&change.winner).chain(&change.loser))
+            };
+            let shas: BTreeSet<String> = events()
+                .filter(|event| event.kind == EventKind::Commit)
+                .filter_map(|event| event.facts.sha.clone())
+                .collect();
+            let mut keys = affected_by_shared_commits(&merged.batches, &shas, &identity)?;
+            keys.extend(events().flat_map(|event| affected_keys(event, &identity)));
+            Ok(keys)
+        });
+        keys.await.map_err(|source| self.fold_error(month, source))
     }
 
     fn fold_error(&self, month: Month, source: FoldError) -> AggregateError {
@@ -190,23 +194,27 @@ impl AggregateRun<'_> {
 
     /// Returns the rollups of the keys, or all of them if `keys` is `None`. A key without a rollup in
     /// the fold gets an empty one, which replaces what is stored.
-    fn rollups_to_store(
+    async fn rollups_to_store(
         &self,
-        fold: &MonthFold,
+        fold: MonthFold,
         keys: Option<BTreeSet<RollupKey>>,
         generation: u64,
     ) -> Vec<(RollupKey, StoredRollup)> {
-        let store = |body| StoredRollup { logic: self.logic.clone(), generation, body };
-        match keys {
-            None => fold.iter().map(|(key, rollup)| (key.clone(), store(rollup.to_json()))).collect(),
-            Some(keys) => keys
-                .into_iter()
-                .map(|key| {
-                    let body = fold.get(&key).to_json();
-                    (key, store(body))
-                })
-                .collect(),
-        }
+        let logic = self.logic.clone();
+        run_blocking(move || {
+            let store = |body| StoredRollup { logic: logic.clone(), generation, body };
+            match keys {
+                None => fold.iter().map(|(key, rollup)| (key.clone(), store(rollup.to_json()))).collect(),
+                Some(keys) => keys
+                    .into_iter()
+                    .map(|key| {
+                        let body = fold.get(&key).to_json();
+                        (key, store(body))
+                    })
+                    .collect(),
+            }
+        })
+        .await
     }
 }
 
@@ -221,7 +229,7 @@ async fn merge(rows: &[RecordBatch], events: Vec<Event>) -> Result<snapshot::Mer
 }
 
 /// Runs heavy work on a blocking thread, so that it does not hold up other tasks.
-async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => std::panic::resume_unwind(error.into_panic()),

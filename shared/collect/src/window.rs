@@ -36,7 +36,7 @@ pub fn check_days(
             "--since {since} is in the future: today is {today}, give an earlier day"
         ))),
         (Some(since), Some(until)) if since >= until => Err(CollectError::Invalid(format!(
-            "--since {since} is not before --until {until}: --until is exclusive, give a later day"
+            "--since ({since}) must be before --until ({until}); --until is exclusive"
         ))),
         _ => Ok(()),
     }
@@ -203,7 +203,7 @@ pub(crate) mod tests {
         }
         let error = |since, until| check_days(since, until, today).unwrap_err().to_string();
         assert!(error(day("2026-05-11"), None).contains("in the future"));
-        assert!(error(day("2026-05-02"), day("2026-05-02")).contains("not before --until"));
+        assert!(error(day("2026-05-02"), day("2026-05-02")).contains("must be before --until"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use gam_github::{KnownUnanswered, PageSize};
+use gam_github::PageSize;
 
 use super::RepoComparison;
 use crate::CollectError;
