@@ -56,6 +56,9 @@ pub(crate) struct ShowArgs {
     metric: &'static Metric,
     #[command(flatten)]
     bots: BotsOption,
+    /// GitHub's id of the repository, if another one had its name
+    #[arg(long, value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
+    id: Option<i64>,
 }
 
 /// Returns the path of the subject's metrics below `/api/v1`, or what is wrong with the subject.
@@ -84,6 +87,9 @@ pub(crate) async fn run(session: &CliSession, args: ShowArgs) -> anyhow::Result<
         ));
     }
     let path = metrics_path(&args.subject).map_err(usage_error)?;
+    if args.id.is_some() && !path.contains(&"repos") {
+        return Err(usage_error("--id tells repositories apart: use it with `github-metrics show repo ORG NAME`"));
+    }
     let client = ApiClient::new(&session.settings).await?;
     let view = query(&client, &path, &args).await;
     client.close().await;
@@ -137,7 +143,9 @@ pub(super) struct MetricsView {
 /// # Errors
 /// If a request fails, or an answer has an unknown shape.
 pub(super) async fn query(client: &ApiClient, path: &[&str], args: &ShowArgs) -> anyhow::Result<MetricsView> {
+    let id = || args.id.map(|id| ("id", id.to_string()));
     let mut parameters = vec![("bots", args.bots.bots.clone())];
+    parameters.extend(id());
     for (name, day) in [("since", args.since), ("until", args.until)] {
         parameters.extend(day.map(|day| (name, day.to_string())));
     }
@@ -150,13 +158,14 @@ pub(super) async fn query(client: &ApiClient, path: &[&str], args: &ShowArgs) ->
     };
     let range = answer::range(&metrics.json).ok_or_else(unexpected)?;
     let grain = args.granularity.unwrap_or_else(|| default_grain(range));
-    let parameters = [
+    let mut parameters = vec![
         ("metric", args.metric.name.to_owned()),
         ("granularity", grain.as_str().to_owned()),
         ("since", range.since().to_string()),
         ("until", range.until().to_string()),
         ("bots", args.bots.bots.clone()),
     ];
+    parameters.extend(id());
     let series = client.get(&[path, &["timeseries"]].concat(), &parameters).await?;
     let points = answer::points(&series.json).ok_or_else(unexpected)?;
     Ok(MetricsView { metrics, series, grain, range, points })
