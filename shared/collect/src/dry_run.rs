@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use gam_github::{Client, Usage};
+use gam_lake::configuration;
 use gam_store::keys::CheckpointKey;
 use gam_store::{Checkpoint, OrgCheckpoint};
 
@@ -62,7 +63,8 @@ pub async fn dry_run(
     let github = github.for_org(&request.org).await?.metered();
     let probe = github.probe(&request.org).await?;
     let probing = github.usage();
-    let scope = Scope::from_names(probe, &request.repos)?;
+    let configuration = configuration::latest(&*ports.objects, &request.org).await?.configuration;
+    let scope = Scope::from_names(probe, &request.repos)?.without_excluded(&configuration);
     let (org, checkpoints) = load_all_checkpoints(ports, &scope.probe.login).await?;
     let window = CollectionWindow::resolve(&days, org.since);
     let commits = count_uncovered_commits(&github, &scope, &checkpoints, window).await?;
@@ -71,7 +73,8 @@ pub async fn dry_run(
         let context = RepoContext::new(&scope.probe, repo, window, ports.clock.now(), &Warnings::default());
         let checkpoint = checkpoints.get(&repo.id).map(|stored| stored.value.clone()).unwrap_or_default();
         let answers = SettlementAnswers::new();
-        let tasks = task::tasks(&context, repo, checkpoint, answers, Vec::new(), &request.deploy_workflows);
+        let tasks =
+            task::tasks(&context, repo, checkpoint, answers, Vec::new(), &configuration.deploy_workflows);
         let commits = commits.get(&repo.node_id).copied();
         let tasks: Vec<TaskEstimate> = tasks.iter().map(|task| task.estimate(commits)).collect();
         if !tasks.is_empty() {

@@ -46,6 +46,7 @@ mod writer;
 use std::collections::BTreeSet;
 
 use gam_github::Client;
+use gam_lake::configuration;
 use gam_store::Checkpoint;
 
 pub use cost::RepoCost;
@@ -119,11 +120,13 @@ pub async fn work(
     let days = RequestedDays::from_request(request, ports.clock.now())?;
     let github = &github.for_org(&request.org).await?.metered();
     let node_ids: Vec<String> = items.iter().map(|item| item.node_id.clone()).collect();
+    let configuration = configuration::latest(&*ports.objects, &request.org).await?.configuration;
     let checkpoints = load_checkpoints(ports, &request.org, items.iter().map(|item| item.repo_id)).await?;
-    let scope = Scope::from_probe_by_id(github.probe_repos(&request.org, &node_ids).await?);
+    let probe = github.probe_repos(&request.org, &node_ids).await?;
+    let scope = Scope::from_probe_by_id(probe).without_excluded(&configuration);
     let listed: BTreeSet<i64> = scope.listed();
-    let run =
-        CollectRun::prepare(ports, github, checkpoints, scope, &days, &request.deploy_workflows).await?;
+    let workflows = &configuration.deploy_workflows;
+    let run = CollectRun::prepare(ports, github, checkpoints, scope, &days, request.again, workflows).await?;
     let mut report = run.read(github, request.parallelism.max(1), observer).await?;
     for item in items.iter().filter(|item| !listed.contains(&item.repo_id)) {
         let why = format!(
@@ -142,12 +145,14 @@ async fn prepare_run<'a>(
     request: &CollectRequest,
 ) -> Result<CollectRun<'a>, CollectError> {
     let days = RequestedDays::from_request(request, ports.clock.now())?;
+    let configuration = configuration::latest(&*ports.objects, &request.org).await?.configuration;
     let checkpoints = Checkpoint::load_repos(&*ports.checkpoints, &request.org).await?;
-    let mut scope = Scope::from_names(github.probe(&request.org).await?, &request.repos)?;
+    let scope = Scope::from_names(github.probe(&request.org).await?, &request.repos)?;
+    let mut scope = scope.without_excluded(&configuration);
     let warning = list_all_members(ports, github, &mut scope.probe).await?;
     save_names(ports, &scope.probe).await?;
-    let run =
-        CollectRun::prepare(ports, github, checkpoints, scope, &days, &request.deploy_workflows).await?;
+    let workflows = &configuration.deploy_workflows;
+    let run = CollectRun::prepare(ports, github, checkpoints, scope, &days, request.again, workflows).await?;
     run.warn(warning);
     Ok(run)
 }

@@ -22,6 +22,8 @@ pub struct CollectPorts {
 /// The ports of a dry run, which writes nothing.
 #[derive(Clone)]
 pub struct DryRunPorts {
+    /// The lake, for the organization's configuration.
+    pub objects: Arc<dyn ObjectStore>,
     /// How far each repository has been read; `None` if there is no store yet.
     pub checkpoints: Option<Arc<dyn CheckpointStore>>,
     /// The wall clock, for the current day.

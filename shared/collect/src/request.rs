@@ -13,12 +13,13 @@ pub struct CollectRequest {
     pub since: Option<NaiveDate>,
     /// The day after the last, UTC. Without it, everything up to now is read.
     pub until: Option<NaiveDate>,
+    /// Whether the days are read again, whatever the checkpoints say. Without `since`, everything that was
+    /// ever requested is read again.
+    pub again: bool,
     /// The names of the repositories to read; all repositories if empty.
     pub repos: Vec<String>,
     /// How many read tasks may run in parallel.
     pub parallelism: usize,
-    /// The files of the GitHub Actions workflows whose runs count as deployments: `deploy.yml`.
-    pub deploy_workflows: Vec<String>,
 }
 
 /// A repository to be read by [`work`](crate::work), perhaps on another machine. It is a message of a queue,

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gam_github::{OrgProbe, RepoProbe};
 
+use gam_model::configuration::Configuration;
+
 use crate::{CollectError, RepoFailure};
 
 /// The repositories that a run is about, as the probe shows them.
@@ -15,6 +17,8 @@ pub(crate) struct Scope {
     pub(crate) is_entire_org: bool,
     /// Requested repositories that GitHub does not show, by name, with the reason.
     pub(crate) not_found: Vec<(String, String)>,
+    /// Ids of repositories that the configuration excludes. They are neither in `probe` nor in `repos`.
+    excluded: BTreeSet<i64>,
 }
 
 impl Scope {
@@ -25,7 +29,8 @@ impl Scope {
     pub(crate) fn from_names(probe: OrgProbe, names: &[String]) -> Result<Self, CollectError> {
         if names.is_empty() {
             let repos = probe.repos.clone();
-            return Ok(Scope { probe, repos, is_entire_org: true, not_found: Vec::new() });
+            let (not_found, excluded) = (Vec::new(), BTreeSet::new());
+            return Ok(Scope { probe, repos, is_entire_org: true, not_found, excluded });
         }
         let is_named = |repo: &RepoProbe, name: &str| repo.name.to_lowercase() == name.to_lowercase();
         let repos: Vec<RepoProbe> = probe
@@ -43,17 +48,34 @@ impl Scope {
             let (name, why) = &not_found[0];
             return Err(CollectError::Invalid(format!("repository {name:?}: {why}")));
         }
-        Ok(Scope { probe, repos, is_entire_org: false, not_found })
+        Ok(Scope { probe, repos, is_entire_org: false, not_found, excluded: BTreeSet::new() })
     }
 
     /// Exactly the repositories of a probe that requested them by id.
     pub(crate) fn from_probe_by_id(probe: OrgProbe) -> Self {
-        Scope { repos: probe.repos.clone(), probe, is_entire_org: false, not_found: Vec::new() }
+        let (repos, not_found, excluded) = (probe.repos.clone(), Vec::new(), BTreeSet::new());
+        Scope { probe, repos, is_entire_org: false, not_found, excluded }
     }
 
-    /// Returns the ids of all repositories that the probe shows, in scope or not.
+    /// Leaves out the repositories that the configuration excludes.
+    pub(crate) fn without_excluded(mut self, configuration: &Configuration) -> Self {
+        let is_excluded = |repo: &RepoProbe| configuration.excludes(&repo.name);
+        let excluded = self.probe.repos.extract_if(.., |repo| is_excluded(repo));
+        self.excluded = excluded.map(|repo| repo.id).collect();
+        self.probe.unreadable.retain(|(name, _)| !configuration.excludes(name));
+        let requested = self.repos.extract_if(.., |repo| is_excluded(repo));
+        if self.is_entire_org {
+            requested.for_each(drop);
+        } else {
+            let why = "the configuration excludes it: see `github-metrics config show`";
+            self.not_found.extend(requested.map(|repo| (repo.name, why.to_owned())));
+        }
+        self
+    }
+
+    /// Returns the ids of all repositories that GitHub shows, in scope or not.
     pub(crate) fn listed(&self) -> BTreeSet<i64> {
-        self.probe.repos.iter().map(|repo| repo.id).collect()
+        self.probe.repos.iter().map(|repo| repo.id).chain(self.excluded.iter().copied()).collect()
     }
 
     /// Returns whether the probe shows every repository of the organization that exists. If it does not,
@@ -132,6 +154,19 @@ mod tests {
         assert_eq!(failures[1].0, "nope");
         assert!(failures[1].1.contains("Acme") && failures[1].1.contains("spelling"));
         assert_eq!(failures.len(), 2);
+    }
+
+    #[test]
+    fn excluded_repositories_are_listed_but_not_in_scope() {
+        let configuration =
+            Configuration::parse_stored("[repositories]\nexclude = [\"API\", \"secret\"]").unwrap();
+        let scope = Scope::from_names(probe(), &[]).unwrap().without_excluded(&configuration);
+        assert_eq!(scope.repos.iter().map(|repo| repo.id).collect::<Vec<_>>(), [1]);
+        assert_eq!(scope.listed(), BTreeSet::from([1, 2]));
+        assert!(scope.lists_all() && scope.failures(&BTreeMap::new()).is_empty());
+        let named = Scope::from_names(probe(), &names(&["api"])).unwrap().without_excluded(&configuration);
+        assert!(named.repos.is_empty());
+        assert!(named.failures(&BTreeMap::new())[0].1.contains("the configuration excludes it"));
     }
 
     #[test]

@@ -1,21 +1,12 @@
 //! Runs of GitHub Actions workflows that count as deployments.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use chrono::TimeDelta;
-use gam_collect::{CollectPorts, CollectRequest, collect};
-use gam_github::{Client, ClientSettings, Credentials};
-use gam_lake::FileStore;
-use gam_model::SystemClock;
-use gam_store::MemoryStore;
-use gam_tests::answers::day;
 use gam_tests::github::world::{Account, Repo, Signature, Time, WorkflowRun, at};
-use gam_tests::github::{Double, TOKEN, World};
+use gam_tests::github::{Double, World};
 use gam_tests::http::get;
 use gam_tests::program::Sandbox;
 
-use gam_tests::support::{SINCE, runtime};
+use gam_tests::support::SINCE;
 
 fn run(id: i64, created: &str, attempts: Vec<(&str, Option<&'static str>)>) -> WorkflowRun {
     let attempt = |(start, conclusion): (&str, Option<&'static str>)| {
@@ -47,52 +38,27 @@ fn world(runs: Vec<WorkflowRun>) -> World {
     world
 }
 
-/// Collects with the workflow `deploy.yml`, step by step.
+/// Collects with the workflow `deploy.yml` configured, step by step.
 struct Scenario {
     double: Double,
     sandbox: Sandbox,
-    checkpoints: MemoryStore,
 }
 
 impl Scenario {
     fn new(world: World) -> Self {
         let double = Double::start(world, at(SINCE));
         let sandbox = Sandbox::with_github(&double);
-        Scenario { double, sandbox, checkpoints: MemoryStore::default() }
+        let file = sandbox.dir().join("deploys.toml");
+        std::fs::write(file, "[deploys]\nworkflows = [\"deploy.yml\"]\n").expect("the file is written");
+        sandbox.run(&["config", "set", "deploys.toml", "acme"]).expect_status(0);
+        Scenario { double, sandbox }
     }
 
     /// Collects at a time. Returns the number of requests.
     fn collect(&self, now: Time) -> usize {
         self.double.set_now(now);
         let before = self.double.request_count();
-        let ports = CollectPorts {
-            objects: Arc::new(FileStore::open(self.sandbox.lake_dir()).expect("a lake")),
-            names: Arc::new(self.checkpoints.clone()),
-            checkpoints: Arc::new(self.checkpoints.clone()),
-            clock: Arc::new(SystemClock),
-        };
-        let request = CollectRequest {
-            org: "acme".to_owned(),
-            since: Some(day(SINCE)),
-            parallelism: 4,
-            deploy_workflows: vec!["deploy.yml".to_owned()],
-            ..CollectRequest::default()
-        };
-        let settings = ClientSettings {
-            api_url: self.double.api_url(),
-            credentials: Credentials::Tokens(vec![TOKEN.to_owned()]),
-            max_wait: Duration::ZERO,
-            parallelism: 4,
-            forks: false,
-            budget: None,
-        };
-        // Another test may have installed it.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let report = runtime().block_on(async {
-            let github = Client::new(settings).expect("a client");
-            collect(&ports, &github, &request, &()).await.expect("it is collected")
-        });
-        assert!(report.failed.is_empty(), "{report:?}");
+        self.sandbox.run(&["collect", "acme", "--since", SINCE]).expect_status(0);
         self.double.request_count() - before
     }
 

@@ -41,7 +41,7 @@ impl EventBuilder {
     /// if that came earlier. The failure is retracted once the run has succeeded.
     pub fn workflow_run(&self, workflow: &str, run: &WorkflowRun, outcome: WorkflowRunOutcome) -> Vec<Event> {
         let account = run.actor.as_ref().and_then(|actor| Some((actor.login.as_deref()?, actor)));
-        let member = account.map_or_else(Member::ghost, |(login, actor)| {
+        let member = account.map_or_else(Member::unknown, |(login, actor)| {
             Member::account(login, actor.id, actor.kind.as_deref() == Some("Bot"))
         });
         let facts = Facts {
