@@ -402,8 +402,9 @@ impl<'a> GraphQlRequest<'a> {
     }
 
     fn deployment(&self, node_id: &str) -> Option<&'a super::world::Deployment> {
+        let id: i64 = node_id.strip_prefix("DE_")?.parse().ok()?;
         let all = self.world.repos.iter().flat_map(|repo| &repo.deployments);
-        all.into_iter().find(|it| objects::deployment_node_id(it) == node_id && it.created_at <= self.now)
+        all.into_iter().find(|deployment| deployment.id == id && deployment.created_at <= self.now)
     }
 
     /// Returns the nodes of the requested ids, and an error for each id without one.
