@@ -9,7 +9,7 @@ use gam_aggregate::AggregatePorts;
 use gam_collect::{CollectPorts, DryRunPorts};
 use gam_lake::configuration::{self, CachedConfigurations};
 use gam_lake::{FileStore, ObjectStore};
-use gam_model::{Clock, Identity, SystemClock};
+use gam_model::{Clock, Identity, Month, SystemClock};
 use gam_query::{IdentitySource, QueryPorts};
 use gam_store_sql::SqliteStore;
 
@@ -115,6 +115,15 @@ impl OpenStore {
         Ok(self.ports.names.orgs().await?)
     }
 
+    /// Returns the months of the organization that were folded.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub(crate) async fn folded_months(&self, org: &str) -> anyhow::Result<Vec<Month>> {
+        let markers = self.ports.rollups.markers(org).await?;
+        Ok(markers.into_iter().map(|marker| marker.month).collect())
+    }
+
     /// Closes the store.
     pub(crate) async fn close(self) {
         self.ports.close().await;
@@ -151,6 +160,7 @@ impl OpenData {
             objects: self.objects.clone(),
             rollups: self.store.ports.rollups.clone(),
             names: self.store.ports.names.clone(),
+            checkpoints: self.store.ports.checkpoints.clone(),
             clock: self.store.clock.clone(),
             identity: Arc::new(revision.configuration.identity),
         })

@@ -31,6 +31,8 @@ Examples:
   github-metrics collect acme --since 2025-01-01  also missing activity since then
   github-metrics collect acme other --repo site --repo api
   github-metrics collect acme --reconcile         then compare with GitHub and repair
+  github-metrics collect acme --again --since 2025-03-01 --until 2025-04-01
+                                                  read a lost month again
   github-metrics collect acme --dry-run           estimate the cost, write nothing
   github-metrics collect acme --max-wait 0s       stop at GitHub's rate limit (exit 75)
   github-metrics collect acme --budget 60%        leave 40% of the limit to others (exit 75)";
@@ -53,6 +55,9 @@ pub(crate) struct CollectArgs {
     /// Only this repository; can be repeated
     #[arg(long = "repo", value_name = "REPO", value_parser = args::repo)]
     repos: Vec<String>,
+    /// Read the days again, whatever was read before: after a month was lost, or with a newer program
+    #[arg(long, conflicts_with = "dry_run")]
+    again: bool,
     /// Then compare everything with GitHub's counts and states, and repair differences
     #[arg(long, conflicts_with_all = ["dry_run", "repos"])]
     reconcile: bool,
@@ -114,6 +119,7 @@ async fn for_each_org(
             org: org.to_string(),
             since: args.since,
             until: args.until,
+            again: args.again,
             repos: args.repos.clone(),
             parallelism: args.github.parallelism(),
         };

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use gam_aggregate::orgs_in_lake;
 use gam_github::{AppDiagnosis, Client, Diagnosis, Permissions, Quota};
-use gam_lake::{configuration, paths};
+use gam_lake::{configuration, paths, snapshot};
 use gam_model::{Clock, SystemClock};
 use gam_store::keys::CheckpointKey;
 use gam_store::{Checkpoint, OrgCheckpoint};
@@ -86,6 +86,49 @@ struct Finding {
     text: String,
 }
 
+/// Reads the footer of every snapshot, and looks for months that the store knows and the lake has lost. `None` if
+/// there is nothing to check, or the lake or the store cannot be opened, which other checks report.
+async fn check_snapshots(settings: &CliSettings) -> Option<Finding> {
+    let objects = open_lake_for_reading(&settings.lake).await.ok()?;
+    let orgs = orgs_in_lake(&*objects).await.ok()?;
+    let store = OpenStore::open_existing(settings).await.ok();
+    let (mut readable, mut problems) = (0, Vec::new());
+    for org in &orgs {
+        let months = snapshot::months(&*objects, org).await.ok()?;
+        for month in &months {
+            match snapshot::read_stamp(&*objects, org, *month).await {
+                Ok(_) => readable += 1,
+                Err(error) => problems.push(format!("{org}: {}", one_line(&error.into()))),
+            }
+        }
+        let folded = match &store {
+            Some(store) => store.folded_months(org).await.unwrap_or_default(),
+            None => Vec::new(),
+        };
+        let lost = folded.into_iter().filter(|month| !months.contains(month));
+        problems.extend(lost.map(|month| {
+            format!(
+                "{org}: the lake has lost the snapshot of {month}: restore it from a backup, or run `github-metrics \
+                 collect {org} --again --since {} --until {}`",
+                month.first_day(),
+                month.end()
+            )
+        }));
+    }
+    if let Some(store) = store {
+        store.close().await;
+    }
+    match problems.as_slice() {
+        [] if readable == 0 => None,
+        [] => Some(fine("snapshots", format!("{} can be read", count(readable, "month", "months")))),
+        [first, others @ ..] => {
+            let more =
+                if others.is_empty() { String::new() } else { format!(" (and {} more)", others.len()) };
+            Some(broken("snapshots", format!("{first}{more}")))
+        }
+    }
+}
+
 fn fine(check: &'static str, text: impl Into<String>) -> Finding {
     Finding { state: CheckState::Fine, check, text: text.into() }
 }
@@ -112,6 +155,7 @@ pub(crate) async fn run(session: &CliSession, args: DoctorArgs) -> anyhow::Resul
     findings.push(check_configuration(settings).await);
     findings.push(check_lake(&settings.lake).await);
     findings.extend(check_store(settings).await);
+    findings.extend(check_snapshots(settings).await);
     if session.wants_json() {
         let checks: Vec<_> = findings
             .iter()

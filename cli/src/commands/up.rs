@@ -111,6 +111,7 @@ async fn run_round(
         org: args.org.clone(),
         since: args.since,
         until: None,
+        again: false,
         repos: Vec::new(),
         parallelism: args.github.parallelism(),
     };

@@ -7,7 +7,7 @@ use arrow_array::RecordBatch;
 use gam_fold::{FoldError, MonthFold, affected_by_shared_commits, affected_keys};
 use gam_lake::snapshot::{self, Snapshot, Stamp};
 use gam_model::{Event, EventKind, Month, RollupKey};
-use gam_store::{AdvanceOutcome, FoldScope, Logic, Marker, StoredRollup};
+use gam_store::{AdvanceOutcome, Checkpoint, FoldScope, Logic, Marker, StoredRollup};
 
 use crate::names::NameCollector;
 use crate::{AggregateError, AggregatePorts, AggregateRun};
@@ -24,6 +24,8 @@ pub(crate) enum MonthOutcome {
     },
     /// A newer version of the rollup logic has written the month, so it was not touched.
     SkippedNewerVersion,
+    /// The store knows the month, and the lake has lost its snapshot. The stored rollups stay as they are.
+    Lost,
 }
 
 /// What became of one attempt at a month.
@@ -41,13 +43,20 @@ enum AttemptOutcome {
 impl AggregateRun<'_> {
     /// Merges events into a month's snapshot and brings its rollups up to date.
     pub(crate) async fn update_month(
-        &self,
+        &mut self,
         month: Month,
         events: Vec<Event>,
         rebuild: bool,
     ) -> Result<MonthOutcome, AggregateError> {
         let mut scope = if rebuild { FoldScope::Month } else { FoldScope::Affected };
         let mut refused_by = 0;
+        let is_read_again = self.read_again.as_ref().is_some_and(|span| span.covers(month));
+        if !is_read_again && self.is_lost(month).await? {
+            self.remember_lost(month).await?;
+            if events.is_empty() {
+                return Ok(MonthOutcome::Lost);
+            }
+        }
         for _ in 0..MAX_ATTEMPTS {
             match self.attempt_month(month, events.clone(), scope, refused_by).await? {
                 AttemptOutcome::Finished(outcome) => return Ok(outcome),
@@ -58,6 +67,25 @@ impl AggregateRun<'_> {
             }
         }
         Err(AggregateError::Contended { org: self.org.to_owned(), month })
+    }
+
+    /// Returns whether the store knows the month, and the lake has no snapshot of it.
+    async fn is_lost(&self, month: Month) -> Result<bool, AggregateError> {
+        let AggregatePorts { objects, rollups, .. } = self.ports;
+        // The marker is read first: a snapshot is always older than its marker.
+        let is_folded = rollups.marker(self.org, month).await?.is_some_and(|marker| marker.generation > 0);
+        Ok(is_folded && snapshot::read_stamp(&**objects, self.org, month).await?.is_none())
+    }
+
+    /// Remembers that a month is incomplete until it is collected again.
+    async fn remember_lost(&mut self, month: Month) -> Result<(), AggregateError> {
+        tracing::warn!(org = self.org, %month, "the lake has lost the snapshot of the month");
+        Checkpoint::change_org(&*self.ports.checkpoints, self.org, |org| {
+            org.lost_months.insert(month.to_string());
+        })
+        .await?;
+        self.report.lost_months.push(month);
+        Ok(())
     }
 
     /// Tries once to update a month. `refused_by` is the greatest generation among the stored rollups

@@ -69,6 +69,7 @@ impl AggregateRun<'_> {
             }
             match self.update_month(month, events, false).await? {
                 MonthOutcome::Written { rollups } => self.report_month(month, rollups),
+                MonthOutcome::Lost => {}
                 MonthOutcome::SkippedNewerVersion => {
                     skipped.insert(month);
                 }

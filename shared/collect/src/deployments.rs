@@ -108,6 +108,7 @@ pub(crate) fn is_due(
         || checkpoint.total != newest.total
         || checkpoint.watermark != newest.at
         || answers.iter().any(|(id, answer)| is_news(checkpoint, *id, answer.as_ref(), read_at))
+        || answers.values().flatten().any(|it| checkpoint.unanswered.entries.contains_key(&it.id))
 }
 
 /// Returns whether a deployment that was read at `read_at` can neither succeed nor fail any more.
@@ -265,7 +266,9 @@ impl DeploymentReader<'_> {
                     // It is requested again by id, as long as it may succeed.
                     let (node_id, created_at) = (entry.id.clone(), entry.created_at);
                     let unsettled = UnsettledDeployment { node_id, created_at, has_failed: false };
-                    self.checkpoint.unsettled.entry(id).or_insert(unsettled);
+                    if !self.checkpoint.unsettled.contains_key(&id) {
+                        self.checkpoint.remember(id, unsettled);
+                    }
                 }
             }
             let events = page.entries.iter().flat_map(|deployment| self.take(deployment)).collect();

@@ -101,6 +101,18 @@ impl CollectionWindow {
         }
     }
 
+    /// Returns the window of reading the requested days again. `remembered` is as for
+    /// [`CollectionWindow::resolve`].
+    pub(crate) fn again(days: &RequestedDays, remembered: Option<DateTime<Utc>>) -> Self {
+        let first_start = days.since.unwrap_or_else(|| days.earliest(remembered));
+        CollectionWindow { first_start, ..Self::resolve(days, remembered) }
+    }
+
+    /// Returns where a list that was never read starts, UTC.
+    pub(crate) fn first_start(&self) -> DateTime<Utc> {
+        self.first_start
+    }
+
     /// Returns the time from which a list must be covered after this run. `covered_from` is the time from which
     /// it is covered so far; `None` if it was never read.
     pub(crate) fn start_for(&self, covered_from: Option<DateTime<Utc>>) -> DateTime<Utc> {
@@ -155,6 +167,17 @@ pub(crate) mod tests {
         assert_eq!(window(None, Some(10)).start_for(covered), at(10), "requested before, and not read here");
         assert_eq!(window(None, Some(20)).start_for(Some(at(10))), at(10));
         assert_eq!(window(None, None).start_for(Some(at(95))), at(95), "only this repository was requested");
+    }
+
+    #[test]
+    fn reading_again_starts_at_the_requested_day_or_at_the_earliest_one() {
+        let again = |since: Option<i64>, remembered: Option<i64>| {
+            let days = RequestedDays { since: since.map(at), until: None, default_since: at(90) };
+            CollectionWindow::again(&days, remembered.map(at)).start_for(None)
+        };
+        assert_eq!(again(Some(60), Some(10)), at(60), "not what was requested before");
+        assert_eq!(again(None, Some(10)), at(10));
+        assert_eq!(again(None, None), at(90));
     }
 
     #[test]

@@ -161,7 +161,8 @@ impl<'a> OrgReader<'a> {
         let org: Checkpoint<OrgCheckpoint> = Checkpoint::load(&*self.ports.checkpoints, &key).await?;
         let (since, until, repo_id) = match subject {
             Subject::Repo(id) => {
-                (self.repo_complete_since(*id).await?, org.value.repo_complete_until(*id), Some(*id))
+                let since = org.value.after_lost_months(self.repo_complete_since(*id).await?);
+                (since, org.value.repo_complete_until(*id), Some(*id))
             }
             _ => (org.value.org_complete_since(), org.value.org_complete_until(), None),
         };

@@ -46,6 +46,7 @@ fn commit(n: u64, version: i64, login: &str) -> Event {
     event.kind = EventKind::Commit;
     event.version = version;
     event.retracted = false;
+    event.facts.sha = Some(format!("{n:040x}"));
     event.member = Member::account(login, Some(9), false);
     event.facts.parents = Some(1);
     event.occurred_at = day("2025-01-22").and_hms_opt(9, 0, 0).unwrap().and_utc();

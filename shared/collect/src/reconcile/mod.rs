@@ -34,7 +34,7 @@ use gam_github::{Client, CommitterDateSpan, Error, RepoProbe, RepoRef, ThreadKin
 use gam_lake::{configuration, inbox};
 use gam_model::{Event, EventBatch};
 use gam_store::keys::CheckpointKey;
-use gam_store::{Checkpoint, OrgCheckpoint};
+use gam_store::{Checkpoint, OrgCheckpoint, ReadAgainSpan};
 use tokio::time::Instant;
 
 use crate::checkpoint::RepoCheckpoint;
@@ -158,8 +158,14 @@ async fn compare_all(
     let mut report = run.report;
     report.usage = github.usage();
     if report.limited.is_none() {
+        let has_compared_all = request.lists_everything && resume_after.is_none() && report.failed.is_empty();
         Checkpoint::change_org(&*ports.checkpoints, &org, |org| {
             (org.reconciled_at, org.reconciled_to) = (Some(now), None);
+            if let Some(from) = org.since.filter(|_| has_compared_all) {
+                // The repairs bring back whatever a lost month held.
+                org.lost_months.clear();
+                org.read_again = Some(ReadAgainSpan { from, until: None });
+            }
         })
         .await?;
     }
@@ -377,7 +383,7 @@ impl<'a> Reconciliation<'a> {
 
     /// Returns whether the pull requests and deployments of a repository are compared entry by entry.
     fn is_listed(&self, repo_id: i64) -> bool {
-        self.listing_day.is_none_or(|day| (repo_id + day).rem_euclid(LISTING_CYCLE_DAYS) == 0)
+        self.listing_day.is_none_or(|day| is_listed_on(day, repo_id))
     }
 
     fn reference(&self, repo: &RepoProbe) -> RepoRef {
@@ -396,6 +402,11 @@ impl<'a> Reconciliation<'a> {
         let covered = commits.covered.as_ref().filter(|_| !commits.is_in_progress())?;
         Some((self.reference(repo), covered.tip.clone(), (Some(covered.since), covered.until)))
     }
+}
+
+/// Returns whether it is the day of a repository. `day` counts from the epoch.
+fn is_listed_on(day: i64, repo_id: i64) -> bool {
+    (repo_id + day).rem_euclid(LISTING_CYCLE_DAYS) == 0
 }
 
 /// GitHub's counts of some repositories, by id. Those that GitHub does not count are left out.
@@ -473,4 +484,19 @@ async fn write_repair(
     report.differences.push(Difference { repo: repo.to_owned(), what, entries });
     inbox::put(&*ports.objects, &EventBatch::new(&report.org, events)).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_repository_is_listed_once_a_week() {
+        for repo_id in [1, 2, 701, 1_296_269] {
+            let days = (20_000..20_007).filter(|day| is_listed_on(*day, repo_id)).count();
+            assert_eq!(days, 1, "{repo_id}");
+        }
+        let on_one_day = (1..=700).filter(|repo_id| is_listed_on(20_000, *repo_id)).count();
+        assert_eq!(on_one_day, 100);
+    }
 }

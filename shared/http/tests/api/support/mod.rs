@@ -57,6 +57,7 @@ impl TestData {
             objects: self.objects.clone(),
             rollups: self.store.clone(),
             names: self.store.clone(),
+            checkpoints: self.store.clone(),
             clock: fixed_clock(),
             identity: Arc::new(Identity::default()),
         }
