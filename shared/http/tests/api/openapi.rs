@@ -27,9 +27,10 @@ const PATHS: [&str; 15] = [
 ];
 
 /// The schemas that generated clients name.
-const SCHEMAS: [&str; 21] = [
+const SCHEMAS: [&str; 22] = [
     "Code",
     "Distribution",
+    "Gap",
     "Health",
     "Member",
     "MemberMetrics",
