@@ -11,6 +11,7 @@
 //! published all the same.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_github::wire::Release;
@@ -27,6 +28,8 @@ use crate::writer::{CheckpointUpdate, PageRead};
 /// If the newest release changed within this time before the repository's latest activity, the list is read
 /// again after every activity.
 const RECHECK_PERIOD: TimeDelta = TimeDelta::days(14);
+/// How much time may be lost to failures at the end of the list.
+const MAX_LIST_END_TIME: Duration = Duration::from_secs(10);
 /// After which time the rest of a list that ended in an error is requested again.
 const LIST_END_RETRY_INTERVAL: TimeDelta = TimeDelta::days(1);
 /// How many releases, and how many drafts, are remembered, so that the checkpoint stays small.
@@ -199,8 +202,12 @@ impl ReleaseReader<'_> {
         let (mut read, mut cursor) = (ListRead::default(), None::<String>);
         loop {
             let is_beyond_window = read.earliest.is_some_and(|earliest| earliest < self.start);
-            let hasty = is_beyond_window.then(|| self.github.with_one_retry());
-            let github = hasty.as_ref().unwrap_or(self.github);
+            // What was read counts, so it is not worth much time to find that the list ends here.
+            let github = match read.listed {
+                0 => self.github.clone(),
+                _ if is_beyond_window => self.github.with_one_retry(),
+                _ => self.github.with_failure_limit(MAX_LIST_END_TIME),
+            };
             let page = match github.releases(&self.context.repo, cursor.as_deref(), &known, &mut size).await {
                 Ok(page) => page,
                 Err(Error::Unanswered { why, .. }) if read.listed > 0 => {
