@@ -7,9 +7,14 @@ const DAYS: [&str; 4] = ["--since", "2024-03-01", "--until", "2024-03-11"];
 #[test]
 fn show_as_table() {
     let (_double, sandbox) = collected();
+    let table = ["--format", "table"];
     let runs = [
+        [&["show", "acme"][..], &DAYS, &table].concat(),
+        [&["show", "member", "ACME", "ann"][..], &DAYS, &table, &["--metric", "cycle_time_hours"]].concat(),
+        [&["show", "repos", "acme"][..], &DAYS, &table].concat(),
+        [&["show", "members", "acme", "--metric", "reviews"][..], &DAYS, &table].concat(),
+        // Without a terminal, and without --format.
         [&["show", "acme"][..], &DAYS].concat(),
-        [&["show", "member", "ACME", "ann"][..], &DAYS, &["--metric", "cycle_time_hours"]].concat(),
         [&["show", "acme", "--bots", "only"][..], &["--since", "2024-01-01", "--until", "2024-01-02"]]
             .concat(),
     ];
