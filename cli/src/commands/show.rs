@@ -68,6 +68,9 @@ pub(crate) struct ShowArgs {
     limit: Option<u16>,
     #[command(flatten)]
     bots: BotsOption,
+    /// GitHub's id of the repository, if another one had its name
+    #[arg(long, value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
+    id: Option<i64>,
 }
 
 /// What to show.
@@ -133,6 +136,12 @@ pub(crate) async fn run(session: &CliSession, args: ShowArgs) -> anyhow::Result<
         ));
     }
     let target = parse_target(&args.subject).map_err(usage_error)?;
+    let is_repo = matches!(&target, ShowTarget::Metrics(path) if path.contains(&"repos"));
+    if args.id.is_some() && !is_repo {
+        return Err(usage_error(
+            "--id tells repositories apart: use it with `github-metrics show repo ORG NAME`",
+        ));
+    }
     let client = ApiClient::new(&session.settings).await?;
     let shown = match &target {
         ShowTarget::Metrics(path) => show_metrics(session, &client, path, &args).await,
@@ -270,11 +279,13 @@ fn range_parameters(args: &ShowArgs) -> Vec<(&'static str, String)> {
 /// # Errors
 /// If a request fails, or an answer has an unknown shape.
 pub(super) async fn query(client: &ApiClient, path: &[&str], args: &ShowArgs) -> anyhow::Result<MetricsView> {
-    let metrics = client.get(path, &range_parameters(args)).await?;
+    let mut parameters = range_parameters(args);
+    parameters.extend(args.id.map(|id| ("id", id.to_string())));
+    let metrics = client.get(path, &parameters).await?;
     // The defaults of the range are those of the API, so the answer says which range it covers.
     let range = answer::range(&metrics.json).ok_or_else(unexpected)?;
     let grain = args.granularity.unwrap_or_else(|| default_grain(range));
-    let series = query_series(client, path, args.metric.name, grain, range, &args.bots.bots).await?;
+    let series = query_series(client, path, args.metric.name, grain, range, args).await?;
     let points = answer::points(&series.json).ok_or_else(unexpected)?;
     Ok(MetricsView { metrics, series, grain, range, points })
 }
@@ -285,15 +296,16 @@ async fn query_series(
     metric: &str,
     grain: Grain,
     range: Range,
-    bots: &str,
+    args: &ShowArgs,
 ) -> anyhow::Result<ApiAnswer> {
-    let parameters = [
+    let mut parameters = vec![
         ("metric", metric.to_owned()),
         ("granularity", grain.as_str().to_owned()),
         ("since", range.since().to_string()),
         ("until", range.until().to_string()),
-        ("bots", bots.to_owned()),
+        ("bots", args.bots.bots.clone()),
     ];
+    parameters.extend(args.id.map(|id| ("id", id.to_string())));
     client.get(&[path, &["timeseries"]].concat(), &parameters).await
 }
 
@@ -306,7 +318,7 @@ async fn last_activity(
 ) -> anyhow::Result<Option<NaiveDate>> {
     let last_active = async |grain: Grain, since: NaiveDate, until: NaiveDate| {
         let Some(range) = Range::new(since, until) else { return Ok(None) };
-        let series = query_series(client, path, "active_members", grain, range, &args.bots.bots).await?;
+        let series = query_series(client, path, "active_members", grain, range, args).await?;
         let points = answer::points(&series.json).ok_or_else(unexpected)?;
         let is_active = |point: &SeriesPoint| point.value.as_u64().unwrap_or_default() > 0;
         Ok::<_, anyhow::Error>(points.into_iter().rev().find(is_active))

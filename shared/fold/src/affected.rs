@@ -10,7 +10,7 @@ use gam_model::{Event, Grain, Identity, MemberKind, Month, RollupKey, Subject};
 use rustc_hash::FxHashSet;
 
 use crate::columns::{EventColumns, nullable};
-use crate::fold::FoldError;
+use crate::fold::{FoldError, UNKNOWN_SINCE_READING};
 use crate::shared_commits::{commit_rows, sha_hash};
 
 /// Returns the keys of the rollups in which the event is counted, or would be if it were not retracted.
@@ -23,8 +23,11 @@ pub fn affected_keys<'a>(
 ) -> impl Iterator<Item = RollupKey> + use<'a> {
     let co_authors = event.facts.co_authors.iter().flatten().map(String::as_str);
     // What has no author is credited to nobody.
-    let is_unknown =
-        event.kind.is_delivery() && matches!(event.member.kind, MemberKind::Ghost | MemberKind::Unknown);
+    let is_unknown = match event.member.kind {
+        MemberKind::Unknown => event.kind.is_delivery(),
+        MemberKind::Ghost => event.kind.is_delivery() && event.reading < UNKNOWN_SINCE_READING,
+        _ => false,
+    };
     let (name, author) = (&event.member.name, event.facts.author_name_hash.as_deref());
     let member = (!is_unknown).then(|| credited_name(name, event.member.id, author, identity));
     let co_authors = co_authors.map(|name| identity.name(name));

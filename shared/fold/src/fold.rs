@@ -25,6 +25,9 @@ use crate::count::{count_event, is_merge_commit};
 use crate::rollup_builder::RollupBuilder;
 use crate::shared_commits::{RowPosition, repeated_commits};
 
+/// Rows of an older reading have a ghost as the author of a release or a deployment without one.
+pub(crate) const UNKNOWN_SINCE_READING: i64 = 1;
+
 const MILLISECONDS_PER_DAY: i64 = 86_400_000;
 
 /// Why a snapshot cannot be folded.
@@ -222,9 +225,9 @@ impl<'a> Folder<'a> {
         };
         let Some(kind) = dictionaries.kinds[kind] else { return Ok(()) };
         let member_kind = dictionaries.member_kinds[member_kind];
-        // Older rows have a ghost as the author of a release or a deployment without one.
-        let is_unknown =
-            member_kind == MemberKind::Unknown || (kind.is_delivery() && member_kind == MemberKind::Ghost);
+        let reading = nullable(columns.reading, row).unwrap_or_default();
+        let is_unknown = member_kind == MemberKind::Unknown
+            || (kind.is_delivery() && member_kind == MemberKind::Ghost && reading < UNKNOWN_SINCE_READING);
         let author_name_hash = if self.has_author_names { columns.author_name_hash.text(row) } else { None };
         let member = match (nullable(columns.member_id, row).and_then(agent_by_id), author_name_hash) {
             (Some(agent), _) => self.intern_member(agent),

@@ -351,6 +351,12 @@ fn two_repositories_of_one_name_are_two_rows() {
         let status = get(server.address(), &format!("/api/v1/orgs/acme/repos/site/metrics?{query}")).status;
         assert_eq!(status, if query == "id=9" { 404 } else { 400 }, "{query}");
     }
+    let show =
+        ["show", "repo", "acme", "site", "--since", SINCE, "--metric", "additions", "--format", "json"];
+    let shown = sandbox.run(&[&show[..], &["--id", "7"]].concat()).expect_status(0).json();
+    assert_eq!((&shown["metrics"]["id"], &shown["metrics"]["metrics"]["additions"]), (&json!(7), &json!(1)));
+    let error = sandbox.run(&["show", "acme", "--id", "7"]).expect_error(2);
+    assert!(error.contains("show repo"), "{error}");
     let export = sandbox.run(&["export", "acme", "--granularity", "month"]).expect_status(0).text();
     assert!(
         export.contains("repo,site,7,2024-01-01,") || export.contains("repo,Site,7,2024-01-01,"),
