@@ -2,7 +2,7 @@
 picture does not depend on the fonts of the reader. This makes the picture in the README:
 
     COMMAND="show octo-demo --since 2026-10-01 --until 2026-11-01"
-    github-metrics $COMMAND --data-dir github-metrics-demo |
+    COLUMNS=84 github-metrics $COMMAND --format table --data-dir github-metrics-demo |
         python3 docs/picture.py "$ github-metrics $COMMAND" > docs/show.svg
 """
 
@@ -15,58 +15,59 @@ STYLE = (
     "text{font:12px ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace;fill:#e6edf3}"
     ".lead{fill:#7ee787}.dim{fill:#7d8590}.rule{stroke:#444c56}.bars{fill:#58a6ff}"
 )
-# A character of Unicode's block "Braille Patterns" has 2 x 4 dots. The masks select the bits of each row, from the top,
-# and of the left and the right column.
-BRAILLE, ROW_MASKS, COLUMN_MASKS = 0x2800, [0x09, 0x12, 0x24, 0xC0], [0x47, 0xB8]
+# The cells of a bar, by how many eighths of their height are filled.
+BARS = " ▁▂▃▄▅▆▇█"
+LINES = "│┆┌┬┐╞╪╡└┴┘─═┤"
 
 
-def bar_tops(lines):
-    """Returns the topmost dot of each column of dots, as the row of dots below the top of the picture's text."""
-    tops = {}
-    for line_number, line in lines:
-        for char_number, char in enumerate(line):
-            bits = ord(char) - BRAILLE
-            for row in range(4) if 0 < bits < 256 else ():
-                for side, column_mask in enumerate(COLUMN_MASKS):
-                    if bits & ROW_MASKS[row] & column_mask:
-                        tops.setdefault(2 * char_number + side, 4 * line_number + row)
-    return tops
+def left(column):
+    return MARGIN + column * CHAR_WIDTH
+
+
+def bars_of(line, top):
+    """Returns the path of the bars in a line whose upper edge is at `top`."""
+    path = ""
+    for run in re.finditer(r"([▁-█])\1*", line):
+        height = BARS.index(run[1]) / 8 * LINE_HEIGHT
+        width = len(run[0]) * CHAR_WIDTH
+        path += f"M{left(run.start()):.1f} {top + LINE_HEIGHT - height:.1f}h{width:.1f}v{height:.1f}h-{width:.1f}z"
+    return path
+
+
+def rules_of(line, top):
+    """Returns the path of the lines around the table and the chart."""
+    half, path = LINE_HEIGHT / 2, ""
+    for at, char in enumerate(line):
+        middle = left(at + 0.5)
+        if char in "│┆┤╞╪╡":
+            path += f"M{middle:.1f} {top}v{LINE_HEIGHT}"
+        elif char in "┌┬┐":
+            path += f"M{middle:.1f} {top + half}v{half}"
+        elif char in "└┴┘":
+            path += f"M{middle:.1f} {top}v{half}"
+    for run in re.finditer(r"[┌┬┐╞╪╡└┴┘─═]{2,}", line):
+        length = (len(run[0]) - 1) * CHAR_WIDTH
+        path += f"M{left(run.start() + 0.5):.1f} {top + half}h{length:.1f}"
+    return path
 
 
 def draw(lines):
-    texts, rules, chart = [], [], []
-    for line_number, line in enumerate(lines):
-        y = MARGIN + line_number * LINE_HEIGHT
-        if any(BRAILLE <= ord(char) < BRAILLE + 256 for char in line):
-            chart.append((line_number, line))
-        if line[:1] in ("┌", "╞", "└"):
-            half = LINE_HEIGHT / 2
-            rules.append(f"M{MARGIN + CHAR_WIDTH / 2:.1f} {y + half}h{(len(line) - 1) * CHAR_WIDTH:.1f}")
-            start, length = {"┌": (half, half), "╞": (0, LINE_HEIGHT), "└": (0, half)}[line[0]]
-            rules += [f"M{MARGIN + (at + 0.5) * CHAR_WIDTH:.1f} {y + start}v{length}"
-                      for at, char in enumerate(line) if char in "┌┬┐╞╪╡└┴┘"]
-            continue
-        for text in re.finditer(r"[^\s│┆⠀-⣿]+(?: [^\s│┆⠀-⣿]+)*", line):
-            style = ' class="lead"' if line_number == 0 else ' class="dim"' if chart else ""
+    texts, rules, bars = [], "", ""
+    for number, line in enumerate(lines):
+        top = MARGIN + number * LINE_HEIGHT
+        rules += rules_of(line, top)
+        bars += bars_of(line, top)
+        for text in re.finditer(rf"[^\s{LINES}▁-█]+(?: [^\s{LINES}▁-█]+)*", line):
+            style = ' class="lead"' if number == 0 else ""
             texts.append(
-                f'<text{style} x="{MARGIN + text.start() * CHAR_WIDTH:.1f}" y="{y + 11}" '
+                f'<text{style} x="{left(text.start()):.1f}" y="{top + 11}" '
                 f'textLength="{len(text[0]) * CHAR_WIDTH:.1f}">{escape(text[0])}</text>'
             )
-        rules += [f"M{MARGIN + (at + 0.5) * CHAR_WIDTH:.1f} {y}v{LINE_HEIGHT}"
-                  for at, char in enumerate(line) if char in "│┆"]
-    bottom = MARGIN + (chart[-1][0] + 0.25) * LINE_HEIGHT
-    bars, previous_top = [], None
-    for column, top in sorted(bar_tops(chart).items()):
-        if top != previous_top:
-            bars.append(f"V{bottom}H{MARGIN + column * CHAR_WIDTH / 2:.1f}V{MARGIN + top * LINE_HEIGHT / 4}")
-        bars.append(f"H{MARGIN + (column + 1) * CHAR_WIDTH / 2:.1f}")
-        previous_top = top
     width, height = max(map(len, lines)) * CHAR_WIDTH + 2 * MARGIN, len(lines) * LINE_HEIGHT + 2 * MARGIN
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" viewBox="0 0 {width:.0f} {height}">'
         f'<style>{STYLE}</style><rect width="100%" height="100%" rx="8" fill="#0d1117"/>{"".join(texts)}'
-        f'<path class="rule" d="{"".join(rules)}"/>'
-        f'<path class="bars" d="M{MARGIN} {bottom}{"".join(bars)}V{bottom}z"/></svg>\n'
+        f'<path class="rule" d="{rules}"/><path class="bars" d="{bars}"/></svg>\n'
     )
 
 

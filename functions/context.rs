@@ -75,6 +75,7 @@ impl LambdaContext {
             objects: self.lake.clone(),
             rollups: self.store.clone(),
             names: self.store.clone(),
+            checkpoints: self.store.clone(),
             clock: self.clock.clone(),
             identity: Arc::new(revision.configuration.identity),
         })

@@ -4,6 +4,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use gam_model::Range;
 use serde_json::Value;
 
+use crate::args;
+
 /// A point of a series.
 pub(crate) struct SeriesPoint {
     /// The first day of the bucket, UTC.
@@ -12,6 +14,8 @@ pub(crate) struct SeriesPoint {
     pub(crate) end: NaiveDate,
     /// The value in the shape of the API: a number, or a distribution.
     pub(crate) value: Value,
+    /// Whether the range cuts the bucket. Servers of an earlier version do not say it.
+    pub(crate) is_partial: bool,
 }
 
 /// Returns the points of a time series, or `None` if the answer has another shape.
@@ -21,6 +25,7 @@ pub(crate) fn points(answer: &Value) -> Option<Vec<SeriesPoint>> {
             start: day(&point["start"])?,
             end: day(&point["end"])?,
             value: point["value"].clone(),
+            is_partial: point["partial"] == true,
         })
     };
     answer["points"].as_array()?.iter().map(point).collect()
@@ -46,11 +51,16 @@ pub(crate) fn complete_since(answer: &Value) -> Option<NaiveDate> {
 pub(crate) fn incomplete_warning(answer: &Value, since: NaiveDate) -> Option<String> {
     let complete = complete_since(answer).filter(|complete| since < *complete)?;
     let org = answer["org"].as_str()?;
-    let repo = answer["repo"].as_str().map(|repo| format!(" --repo {repo}")).unwrap_or_default();
-    Some(format!(
-        "numbers before {complete} are incomplete: run `github-metrics collect {org} --since {since}{repo}` to \
-         complete them"
-    ))
+    let repo = answer["repo"].as_str();
+    let mut warning = format!("numbers before {complete} are incomplete");
+    // The names come from a server, and commands are pasted into shells.
+    if args::org(org).is_ok() && repo.is_none_or(|repo| args::repo(repo).is_ok()) {
+        let repo = repo.map(|repo| format!(" --repo {repo}")).unwrap_or_default();
+        warning.push_str(&format!(
+            ": run `github-metrics collect {org} --since {since}{repo}` to complete them"
+        ));
+    }
+    Some(warning)
 }
 
 /// Says from when until when data is complete, or returns `None` if the answer does not contain it.
@@ -122,6 +132,11 @@ mod tests {
         of_repo["repo"] = "site".into();
         let warning = incomplete_warning(&of_repo, day("2026-05-02")).unwrap();
         assert!(warning.contains("--since 2026-05-02 --repo site`"), "{warning}");
+        let hostile = json!({
+            "org": "a; rm -rf ~", "complete_since": "2026-05-03T00:00:00Z", "complete_until": until
+        });
+        let warning = incomplete_warning(&hostile, day("2026-05-02")).unwrap();
+        assert!(!warning.contains("github-metrics"), "{warning}");
         // Servers of an earlier version return `complete_until` alone. A sample has neither.
         let old = json!({"org": "Acme", "complete_until": until});
         assert_eq!(coverage(&old).unwrap(), format!("Data is complete up to {until}"));

@@ -4,18 +4,23 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use http::Request;
+use http::header::LOCATION;
 use http_body_util::BodyExt;
+use reqwest::redirect::Policy;
 use serde::Deserialize;
 use serde_json::Value;
 use tower::ServiceExt;
 use url::Url;
 
-use crate::error::{failure, one_line, usage_error};
+use crate::error::{failure, not_found, one_line, usage_error};
 use crate::open::OpenStore;
 use crate::settings::CliSettings;
+use crate::terminal_text::quoted;
 
 /// The time limit of one request to a server.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// The maximum number of redirects of one request.
+const MAX_REDIRECTS: usize = 5;
 
 /// What answers the requests.
 enum ApiBackend {
@@ -53,6 +58,7 @@ impl ApiClient {
             let client = reqwest::Client::builder()
                 .user_agent(concat!("github-metrics/", env!("CARGO_PKG_VERSION")))
                 .timeout(REQUEST_TIMEOUT)
+                .redirect(redirects_within(base.clone()))
                 .build()
                 .context("cannot create an HTTP client")?;
             return Ok(ApiClient { base: base.clone(), backend: ApiBackend::Server(client) });
@@ -76,10 +82,17 @@ impl ApiClient {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let (status, text) = match &self.backend {
+        let RawAnswer { status, location, text } = match &self.backend {
             ApiBackend::Router { router, .. } => request_router(router.clone(), &url).await?,
             ApiBackend::Server(client) => request_server(client, url).await?,
         };
+        if let Some(location) = location {
+            return Err(failure(format!(
+                "{} redirects to {}, which is not followed: name that address with --api if you trust it",
+                origin(&self.base),
+                quoted(&location)
+            )));
+        }
         if !(200..300).contains(&status) {
             return Err(self.refusal(status, &text));
         }
@@ -90,6 +103,7 @@ impl ApiClient {
     fn refusal(&self, status: u16, text: &str) -> anyhow::Error {
         match (status, serde_json::from_str::<ProblemDetail>(text)) {
             (400, Ok(problem)) => usage_error(problem.detail),
+            (404, Ok(problem)) => not_found(problem.detail),
             (_, Ok(problem)) => failure(problem.detail),
             (_, Err(_)) => self.unexpected(&format!("the status is {status}")),
         }
@@ -108,7 +122,23 @@ impl ApiClient {
     }
 }
 
-async fn request_router(router: gam_http::Router, url: &Url) -> anyhow::Result<(u16, String)> {
+/// A response, read completely.
+struct RawAnswer {
+    status: u16,
+    /// The target of a redirect that was not followed.
+    location: Option<String>,
+    text: String,
+}
+
+/// Follows redirects within the server only, because another host was not named by the user.
+fn redirects_within(base: Url) -> Policy {
+    Policy::custom(move |attempt| {
+        let is_allowed = attempt.url().origin() == base.origin() && attempt.previous().len() <= MAX_REDIRECTS;
+        if is_allowed { attempt.follow() } else { attempt.stop() }
+    })
+}
+
+async fn request_router(router: gam_http::Router, url: &Url) -> anyhow::Result<RawAnswer> {
     let target = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
     let request = Request::get(target).body(String::new()).context("cannot build the request")?;
     let response = match router.oneshot(request).await {
@@ -117,15 +147,18 @@ async fn request_router(router: gam_http::Router, url: &Url) -> anyhow::Result<(
     };
     let status = response.status().as_u16();
     let body = response.into_body().collect().await.context("cannot read the answer")?.to_bytes();
-    Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    Ok(RawAnswer { status, location: None, text: String::from_utf8_lossy(&body).into_owned() })
 }
 
-async fn request_server(client: &reqwest::Client, url: Url) -> anyhow::Result<(u16, String)> {
+async fn request_server(client: &reqwest::Client, url: Url) -> anyhow::Result<RawAnswer> {
     let origin = origin(&url);
     let answer = async {
         let response = client.get(url).header(http::header::ACCEPT, "application/json").send().await?;
-        let status = response.status().as_u16();
-        Ok::<_, reqwest::Error>((status, response.text().await?))
+        let status = response.status();
+        let location = response.headers().get(LOCATION).filter(|_| status.is_redirection());
+        let location = location.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        let text = response.text().await?;
+        Ok::<_, reqwest::Error>(RawAnswer { status: status.as_u16(), location, text })
     };
     answer.await.map_err(|error| {
         // The URL of the error may contain a password.

@@ -16,17 +16,20 @@ pub(crate) const HOW_TO_ENABLE: &str =
 mod enabled {
     use std::sync::Arc;
 
-    use gam_aws::{DynamoStore, S3Objects};
+    use gam_aws::{DynamoStore, S3Objects, SdkConfig};
     use gam_lake::ObjectStore;
+    use url::Url;
 
+    use crate::settings::{is_protected, plain_http_error};
     use crate::store::StorePorts;
 
     /// Opens a lake below a prefix of a bucket. It sends no request.
     ///
     /// # Errors
-    /// Never. The same function of a build without AWS support fails.
+    /// If the endpoint of a service is a plain http address of another machine. A build without AWS support
+    /// always fails.
     pub(crate) async fn open_lake(bucket: &str, prefix: &str) -> anyhow::Result<Arc<dyn ObjectStore>> {
-        Ok(Arc::new(S3Objects::new(&gam_aws::load().await, bucket, prefix)))
+        Ok(Arc::new(S3Objects::new(&load().await?, bucket, prefix)))
     }
 
     /// Opens a store in a table. It sends no request.
@@ -34,7 +37,21 @@ mod enabled {
     /// # Errors
     /// As [`open_lake`].
     pub(crate) async fn open_store(table: &str) -> anyhow::Result<StorePorts> {
-        Ok(StorePorts::new(Arc::new(DynamoStore::new(&gam_aws::load().await, table))))
+        Ok(StorePorts::new(Arc::new(DynamoStore::new(&load().await?, table))))
+    }
+
+    /// Reads the configuration of AWS, and refuses an endpoint to which requests would travel unencrypted.
+    async fn load() -> anyhow::Result<SdkConfig> {
+        let config = gam_aws::load().await;
+        for service in ["S3", "DynamoDB", "STS"] {
+            let endpoint = gam_aws::endpoint_override(&config, service);
+            if let Some(url) = endpoint.and_then(|text| Url::parse(&text).ok())
+                && !is_protected(&url)
+            {
+                return Err(plain_http_error("AWS_ENDPOINT_URL", &url));
+            }
+        }
+        Ok(config)
     }
 }
 

@@ -1,71 +1,47 @@
 //! The command line: global options, variables, and one subcommand for each job.
 
 #[cfg(test)]
-mod help;
+mod help_snapshots;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::ffi::OsString;
+
+use clap::{Arg, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::args::{GlobalOptions, Variables};
-use crate::commands::{aggregate, collect, completions, config, demo, doctor, export, serve, show, up};
+use crate::commands::{aggregate, collect, completions, config, demo, doctor, export, help, serve, show, up};
 use crate::console::Console;
-use crate::environment::DotEnv;
+use crate::environment::EnvFile;
 use crate::exit::Exit;
 use crate::session::CliSession;
 use crate::settings::{CliSettings, DataUse};
+use crate::terminal_text::{MAX_QUOTED_CHARS, cut, escaped_lines};
 
-const EXAMPLES: &str = "\
+const EXAMPLES_AND_TOPICS: &str = "\
 Examples:
   github-metrics demo                 try everything on a sample, without a token
   github-metrics up acme              collect, aggregate and serve; repeats every hour
   github-metrics show acme            metrics in the terminal
-  github-metrics export acme --format parquet --out acme.parquet
+  github-metrics export acme --out acme.parquet
 
-Environment variables and exit status: github-metrics --help";
+Topics: github-metrics help options | environment | exit-codes";
 
-const EXAMPLES_VARIABLES_AND_EXIT_STATUS: &str = "\
-Examples:
-  github-metrics demo                 try everything on a sample, without a token
-  github-metrics up acme              collect, aggregate and serve; repeats every hour
-  github-metrics show acme            metrics in the terminal
-  github-metrics export acme --format parquet --out acme.parquet
+/// The help of a command names the global options in one place. `help options` explains them.
+const COMMAND_TEMPLATE: &str = "\
+{about-with-newline}
+{usage-heading} {usage}
 
-Environment variables:
-  GITHUB_TOKEN               token, or several tokens separated by commas
-  GITHUB_APP_ID, GITHUB_APP_PRIVATE_KEY
-                             GitHub App instead of a token: its id; its key as PEM text or a file
-  GITHUB_API_URL             API of GitHub Enterprise Server: https://HOST/api/v3
-  GITHUB_METRICS_DATA_DIR    --data-dir
-  GITHUB_METRICS_LAKE        --lake
-  GITHUB_METRICS_STORE       --store
-  STORAGE_TYPE, SQLITE_PATH  legacy names for --store
-  GITHUB_METRICS_CONFIG      --config of up and aggregate
-  GITHUB_METRICS_FORMAT      --format
-  GITHUB_METRICS_QUIET       --quiet
-  GITHUB_METRICS_LOG_FORMAT  --log-format
-  API_ENDPOINT               --api
-  API_HOST, API_PORT         --listen
-  HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY
-                             proxies, and the hosts to reach without one
-  NO_COLOR                   no colours
-  RUST_LOG                   filter for the logs, such as debug
-  An option wins over its variable. A .env file in the current directory sets variables that
-  the environment does not set. An empty variable counts as unset.
+{all-args}
 
-Exit status:
-  0         success
-  1         failure
-  2         invalid arguments, variables or configuration
-  3         partial success: messages name what failed, the rest is saved
-  75        stopped at GitHub's rate limit or at --budget; progress is saved
-  130, 143  stopped by Ctrl-C or SIGTERM; progress is saved (serve, up and demo exit with 0)";
+Global options: --data-dir, --lake, --store, --api, --env-file, --format, -q, --log-format
+  (see github-metrics help options){after-help}";
 
 /// Activity metrics of GitHub organizations: collect, aggregate, serve.
 #[derive(Parser)]
 #[command(
     name = "github-metrics",
     version,
-    after_help = EXAMPLES,
-    after_long_help = EXAMPLES_VARIABLES_AND_EXIT_STATUS,
+    after_help = EXAMPLES_AND_TOPICS,
+    disable_help_subcommand = true,
     max_term_width = 110
 )]
 pub(crate) struct Cli {
@@ -100,6 +76,8 @@ pub(crate) enum CliCommand {
     Config(config::ConfigArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
+    /// Print the help of a command, or a topic: options, environment, exit-codes
+    Help(help::HelpArgs),
 }
 
 impl CliCommand {
@@ -110,6 +88,16 @@ impl CliCommand {
             CliCommand::Show(_) | CliCommand::Export(_) => DataUse::Query,
             _ => DataUse::LakeAndStore,
         }
+    }
+
+    /// Returns whether the command serves the HTTP API, whose requests are logged.
+    pub(crate) fn is_server(&self) -> bool {
+        matches!(self, CliCommand::Demo(_) | CliCommand::Up(_) | CliCommand::Serve(_))
+    }
+
+    /// Returns whether the command needs no settings, so that invalid ones do not prevent it.
+    pub(crate) fn is_help(&self) -> bool {
+        matches!(self, CliCommand::Completions(_) | CliCommand::Help(_))
     }
 }
 
@@ -132,26 +120,54 @@ impl Cli {
             CliCommand::Export(args) => export::run(&session()?, args).await,
             CliCommand::Doctor(args) => doctor::run(&session()?, args).await,
             CliCommand::Config(args) => config::run(&session()?, args).await,
-            // Invalid settings do not prevent it.
             CliCommand::Completions(args) => completions::run(&console, args, Cli::command()),
+            CliCommand::Help(args) => help::run(&console, args, command()),
         }
     }
 }
 
 /// Returns the names of the variables that the command line reads.
 pub(crate) fn variables() -> Vec<String> {
-    let command = Cli::command();
-    let names = command.get_arguments().filter_map(|arg| arg.get_env()?.to_str());
-    names.map(str::to_owned).collect()
+    let program = Cli::command();
+    let commands = std::iter::once(&program).chain(program.get_subcommands());
+    let names =
+        commands.flat_map(|command| command.get_arguments()).filter_map(|arg| arg.get_env()?.to_str());
+    let mut names: Vec<String> = names.map(str::to_owned).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// Returns the command line, with the global options hidden from the help of the commands.
+pub(crate) fn command() -> Command {
+    let program = Cli::command();
+    let hidden: Vec<Arg> =
+        program.get_arguments().filter(|arg| arg.is_global_set()).map(|arg| arg.clone().hide(true)).collect();
+    program.mut_subcommands(|command| command.args(&hidden).help_template(COMMAND_TEMPLATE))
 }
 
 /// Parses the command line and the variables.
 ///
 /// # Errors
 /// If they are invalid, or ask for help or the version. The error prints itself.
-pub(crate) fn parse(dot_env: &DotEnv) -> Result<Cli, clap::Error> {
-    let matches = dot_env.fill(Cli::command()).try_get_matches()?;
-    Cli::from_arg_matches(&matches)
+pub(crate) fn parse(env_file: &EnvFile) -> Result<Cli, clap::Error> {
+    let matches = env_file.fill(command()).try_get_matches()?;
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    cli.variables.is_token_for_ignored_address = env_file.has_token_for_ignored_address();
+    Ok(cli)
+}
+
+/// Returns the message of an invalid command line: inputs are escaped, and cut if they are long.
+pub(crate) fn error_text(error: &clap::Error, args: impl IntoIterator<Item = OsString>) -> String {
+    let mut text = error.render().to_string();
+    for arg in args {
+        let arg = arg.to_string_lossy();
+        let value = arg.split_once('=').filter(|_| arg.starts_with("--")).map_or(&*arg, |(_, value)| value);
+        if value.chars().count() > MAX_QUOTED_CHARS {
+            text = text.replace(value, &cut(value));
+        }
+    }
+    escaped_lines(&text)
 }
 
 #[cfg(test)]
@@ -164,7 +180,7 @@ mod tests {
 
     #[test]
     fn the_command_line_is_well_defined() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]
@@ -181,19 +197,36 @@ mod tests {
 
     #[test]
     fn the_help_of_a_command_is_short() {
-        let program = Cli::command().term_width(100);
+        let program = command().term_width(100);
         for name in program.get_subcommands().map(|command| command.get_name()) {
             let printed = program.clone().try_get_matches_from(["github-metrics", name, "--help"]);
             let help = printed.expect_err("help ends the parsing").render().to_string();
-            assert!(help.lines().count() <= 50, "{name}:\n{help}");
+            assert!(help.lines().count() <= 45, "{name}:\n{help}");
+            assert!(!help.contains("Data directory"), "global options are named, not explained: {help}");
         }
     }
 
     #[test]
     fn the_help_lists_every_variable() {
-        let help = Cli::command().render_long_help().to_string();
         for variable in variables().iter().filter(|name| *name != "POSTGRES_URL") {
-            assert!(help.contains(variable.as_str()), "{variable}");
+            assert!(help::ENVIRONMENT.contains(variable.as_str()), "{variable}");
+        }
+    }
+
+    #[test]
+    fn an_error_echoes_no_control_characters_and_no_long_inputs() {
+        let long = "9".repeat(30_000);
+        let since = format!("--since={long}");
+        for args in [
+            vec!["show", "acme", "--since", &long],
+            vec!["show", "acme", &since],
+            vec!["show", "acme", "--since", "\u{1b}[31m2026\u{7}"],
+            vec!["\u{1b}]0;x\u{7}"],
+        ] {
+            let error = parse_args(&args).err().expect("it is invalid");
+            let text = error_text(&error, args.iter().map(OsString::from));
+            assert!(text.len() < 600, "{} bytes", text.len());
+            assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
         }
     }
 

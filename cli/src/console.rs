@@ -9,30 +9,36 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::args::{GlobalOptions, LogFormat, Variables};
 use crate::error::OutputClosed;
+use crate::terminal::{OutputStyle, has_color};
+use crate::terminal_text::{escaped, escaped_lines};
 
 /// Writes data to stdout, and progress, errors and logs to stderr.
 #[derive(Clone)]
 pub(crate) struct Console {
     quiet: bool,
     json: bool,
-    color: bool,
+    output: OutputStyle,
     bars: MultiProgress,
 }
 
 impl Console {
-    /// Creates the console that the options ask for, and starts logging.
-    pub(crate) fn new(globals: &GlobalOptions, variables: &Variables) -> Self {
+    /// Creates the console that the options ask for, and starts logging. Requests are logged only by a
+    /// server: `show` and `export` send them to a router within this process.
+    pub(crate) fn new(globals: &GlobalOptions, variables: &Variables, is_server: bool) -> Self {
         let console = Console {
             quiet: globals.quiet,
             json: globals.log_format == LogFormat::Json,
-            color: variables.no_color.is_none() && io::stdout().is_terminal(),
+            output: OutputStyle::of_stdout(&variables.terminal),
             bars: MultiProgress::new(),
         };
         let level = match (console.quiet, console.json) {
             (true, false) => "error",
             // `print_notice` logs at the level of info, and prints with --quiet too.
             (true, true) => "error,github_metrics=info",
-            (false, true) => "warn,github_metrics=info,gam_http=info,gam_aggregate=info,gam_collect=info",
+            (false, true) if is_server => {
+                "warn,github_metrics=info,gam_http=info,gam_aggregate=info,gam_collect=info"
+            }
+            (false, true) => "warn,github_metrics=info,gam_aggregate=info,gam_collect=info",
             // The summary at the end of the run repeats what these crates warn about.
             (false, false) => "warn,gam_aggregate=error,gam_collect=error",
         };
@@ -46,15 +52,30 @@ impl Console {
         let _ = if console.json {
             logs.json().flatten_event(true).try_init()
         } else {
-            let color = variables.no_color.is_none() && io::stderr().is_terminal();
+            let color = has_color(&variables.terminal, io::stderr().is_terminal());
             logs.with_ansi(color).with_target(false).try_init()
         };
         console
     }
 
-    /// Returns whether data on stdout may be coloured.
-    pub(crate) fn has_color(&self) -> bool {
-        self.color
+    /// Prints an error before there is a console: as a log line if the command line or the environment
+    /// asks for JSON logs, or else as it is.
+    pub(crate) fn print_early_error(text: &str) {
+        let args = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned());
+        if wants_json_logs(args) {
+            let logs = tracing_subscriber::fmt().with_writer(io::stderr).json().flatten_event(true);
+            let _ = logs.try_init();
+            let words: Vec<&str> = text.trim_start_matches("error: ").split_whitespace().collect();
+            tracing::error!("{}", escaped(&words.join(" ")));
+        } else {
+            // If stderr cannot be written, there is nowhere to report it.
+            let _ = writeln!(io::stderr(), "{}", text.trim_end());
+        }
+    }
+
+    /// Returns what stdout can show.
+    pub(crate) fn output(&self) -> OutputStyle {
+        self.output
     }
 
     /// Returns whether progress is shown as bars. If not, it is printed as lines.
@@ -133,9 +154,22 @@ impl Console {
         }
     }
 
+    /// Prints a line to stderr. What comes from outside cannot control the terminal.
     fn print_stderr(&self, text: &str) {
         // If stderr cannot be written, there is nowhere to report it.
-        self.bars.suspend(|| _ = writeln!(io::stderr(), "{text}"));
+        self.bars.suspend(|| _ = writeln!(io::stderr(), "{}", escaped_lines(text)));
+    }
+}
+
+/// Returns whether `--log-format` or its variable asks for JSON.
+#[expect(clippy::disallowed_methods, reason = "the command line could not be parsed")]
+fn wants_json_logs(args: impl IntoIterator<Item = String>) -> bool {
+    let args: Vec<String> = args.into_iter().collect();
+    let option = args.iter().position(|arg| arg.starts_with("--log-format"));
+    match option.map(|at| (args[at].split_once('='), args.get(at + 1))) {
+        Some((Some((_, format)), _)) => format == "json",
+        Some((None, format)) => format.is_some_and(|format| format == "json"),
+        None => std::env::var("GITHUB_METRICS_LOG_FORMAT").is_ok_and(|format| format == "json"),
     }
 }
 

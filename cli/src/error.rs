@@ -5,6 +5,7 @@ use std::fmt;
 use gam_model::error_chain;
 
 use crate::exit::Exit;
+use crate::terminal_text::escaped;
 
 /// An error of the program itself, with the exit status it leads to. The message is one line that
 /// quotes the input, says what is wrong with it and what to do.
@@ -12,6 +13,7 @@ use crate::exit::Exit;
 struct CliError {
     exit: Exit,
     message: String,
+    is_not_found: bool,
 }
 
 impl fmt::Display for CliError {
@@ -24,12 +26,22 @@ impl std::error::Error for CliError {}
 
 /// Returns an error about invalid arguments, variables or configuration: exit status 2.
 pub(crate) fn usage_error(message: impl Into<String>) -> anyhow::Error {
-    CliError { exit: Exit::Usage, message: message.into() }.into()
+    CliError { exit: Exit::Usage, message: message.into(), is_not_found: false }.into()
 }
 
 /// Returns an error about valid input that could not be processed: exit status 1.
 pub(crate) fn failure(message: impl Into<String>) -> anyhow::Error {
-    CliError { exit: Exit::Failed, message: message.into() }.into()
+    CliError { exit: Exit::Failed, message: message.into(), is_not_found: false }.into()
+}
+
+/// Returns an error about a name that the API does not know: exit status 1.
+pub(crate) fn not_found(message: impl Into<String>) -> anyhow::Error {
+    CliError { exit: Exit::Failed, message: message.into(), is_not_found: true }.into()
+}
+
+/// Returns whether the error was made by [`not_found`].
+pub(crate) fn is_not_found(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<CliError>().is_some_and(|error| error.is_not_found)
 }
 
 /// The reader of stdout has closed it, as `head` does. This ends the run, but is not a failure.
@@ -70,7 +82,7 @@ pub(crate) fn exit_status(error: &anyhow::Error) -> Exit {
 /// not repeated.
 pub(crate) fn one_line(error: &anyhow::Error) -> String {
     // Messages of libraries may span several lines.
-    error_chain(error.as_ref()).split_whitespace().collect::<Vec<_>>().join(" ")
+    escaped(&error_chain(error.as_ref()).split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 #[cfg(test)]

@@ -54,13 +54,14 @@ pub(crate) struct ExportRow {
 }
 
 /// A column of numbers: a metric, or one statistic of a distribution.
-struct NumberColumn {
+pub(crate) struct NumberColumn {
     metric: &'static Metric,
     statistic: Option<&'static str>,
 }
 
 impl NumberColumn {
-    fn all() -> Vec<NumberColumn> {
+    /// Returns the columns of all metrics, in the catalogue's order.
+    pub(crate) fn all() -> Vec<NumberColumn> {
         let of_metric = |metric: &'static Metric| -> Vec<NumberColumn> {
             let statistics: &[Option<&'static str>] = if metric.is_distribution() {
                 &[Some("count"), Some("mean"), Some("p50"), Some("p90")]
@@ -72,7 +73,8 @@ impl NumberColumn {
         CATALOGUE.iter().flat_map(of_metric).collect()
     }
 
-    fn name(&self) -> String {
+    /// Returns the name of the column: `commits`, or `cycle_time_hours_p50`.
+    pub(crate) fn name(&self) -> String {
         match self.statistic {
             Some(statistic) => format!("{}_{statistic}", self.metric.name),
             None => self.metric.name.to_owned(),
@@ -85,7 +87,12 @@ impl NumberColumn {
 
     /// Returns the value of the column, or `None` if the row has none.
     fn value<'a>(&self, row: &'a ExportRow) -> Option<&'a Value> {
-        let value = row.metrics.get(self.metric.name)?;
+        self.value_in(&row.metrics)
+    }
+
+    /// Returns the value of the column in the metrics of an answer, or `None` if they have none.
+    pub(crate) fn value_in<'a>(&self, metrics: &'a Map<String, Value>) -> Option<&'a Value> {
+        let value = metrics.get(self.metric.name)?;
         self.statistic.map_or(Some(value), |statistic| value.get(statistic)).filter(|value| !value.is_null())
     }
 }

@@ -6,6 +6,8 @@ use anyhow::Context as _;
 use chrono::{DateTime, TimeDelta, Utc};
 use indicatif::{DecimalBytes, HumanCount};
 
+use crate::terminal_text::escaped;
+
 /// Formats an integer with a comma between thousands: `1,234,567`.
 pub(crate) fn integer(value: u64) -> String {
     HumanCount(value).to_string()
@@ -66,6 +68,15 @@ pub(crate) fn csv_text(
     }
     let bytes = writer.into_inner().context("cannot write CSV")?;
     String::from_utf8(bytes).context("cannot write CSV")
+}
+
+/// Writes a header and records as tab-separated values. Tabs and line breaks in a field become spaces.
+pub(crate) fn tsv_text(header: &[String], records: &[Vec<String>]) -> String {
+    let line = |fields: &[String]| {
+        let fields = fields.iter().map(|field| escaped(&field.replace(['\t', '\n', '\r'], " ")));
+        fields.collect::<Vec<_>>().join("\t") + "\n"
+    };
+    line(header) + &records.iter().map(|record| line(record)).collect::<String>()
 }
 
 #[cfg(test)]

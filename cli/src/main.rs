@@ -30,9 +30,9 @@ mod sign_in;
 mod signals;
 mod store;
 mod table;
+mod terminal;
+mod terminal_text;
 
-use std::io::Write;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ use anyhow::Context as _;
 
 use crate::cli::Cli;
 use crate::console::Console;
-use crate::environment::DotEnv;
+use crate::environment::EnvFile;
 use crate::error::{OutputClosed, exit_status, one_line};
 use crate::exit::Exit;
 
@@ -48,28 +48,35 @@ use crate::exit::Exit;
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
-    let (dot_env, dot_env_error) = match DotEnv::load(Path::new(".env"), &cli::variables()) {
-        Ok(dot_env) => (dot_env, None),
-        Err(error) => (DotEnv::default(), Some(error)),
+    let named = environment::env_file_option(std::env::args_os());
+    let (env_file, env_error) = match EnvFile::load(named.as_deref(), &cli::variables()) {
+        Ok(env_file) => (env_file, None),
+        Err(error) => (EnvFile::default(), Some(error)),
     };
-    let cli = match (cli::parse(&dot_env), dot_env_error) {
+    let cli = match (cli::parse(&env_file), env_error) {
         // Help and the version are printed even if the file is malformed. A closed stdout is no failure.
         (Err(help), _) if !help.use_stderr() => {
             let _ = help.print();
             return Exit::Success.code().into();
         }
+        (Ok(cli), env_error) if env_error.is_none() || cli.command.is_help() => cli,
+        // The console does not exist yet.
         (_, Some(error)) => {
-            // The console does not exist yet.
-            let _ = writeln!(std::io::stderr(), "error: {}", one_line(&error));
+            Console::print_early_error(&format!("error: {}", one_line(&error)));
             return exit_status(&error).code().into();
         }
         (Err(error), None) => {
-            let _ = error.print();
+            Console::print_early_error(&cli::error_text(&error, std::env::args_os()));
             return Exit::Usage.code().into();
         }
-        (Ok(cli), None) => cli,
+        (Ok(_), None) => unreachable!("an earlier arm takes it"),
     };
-    let console = Console::new(&cli.globals, &cli.variables);
+    let console = Console::new(&cli.globals, &cli.variables, cli.command.is_server());
+    let starts_with = |text: &Option<String>, scheme| text.as_ref().is_some_and(|it| it.starts_with(scheme));
+    let uses_aws = starts_with(&cli.globals.lake, "s3:") || starts_with(&cli.globals.store, "dynamodb:");
+    if let Some(notice) = env_file.ignored_notice(uses_aws).filter(|_| !cli.command.is_help()) {
+        console.print_notice(notice);
+    }
     let exit = run(cli, console.clone()).unwrap_or_else(|error| {
         if !error.is::<OutputClosed>() {
             console.print_error(one_line(&error));

@@ -9,14 +9,14 @@ use gam_aggregate::AggregatePorts;
 use gam_collect::{CollectPorts, DryRunPorts};
 use gam_lake::configuration::{self, CachedConfigurations};
 use gam_lake::{FileStore, ObjectStore};
-use gam_model::{Clock, Identity, SystemClock};
+use gam_model::{Clock, Identity, Month, SystemClock};
 use gam_query::{IdentitySource, QueryPorts};
 use gam_store_sql::SqliteStore;
 
 use crate::aws;
 use crate::error::failure;
-use crate::location::{LakeLocation, StoreLocation};
-use crate::settings::CliSettings;
+use crate::location::{LakeLocation, StoreLocation, default_store_file};
+use crate::settings::{CliSettings, DEFAULT_SAMPLE_DATA_DIR};
 use crate::store::StorePorts;
 
 /// An open store, and the lake for reading configurations: everything that queries need.
@@ -59,19 +59,33 @@ impl OpenStore {
         Ok(OpenStore { ports, clock: Arc::new(SystemClock), lake })
     }
 
-    /// Opens the store if it exists.
+    /// Opens the store for reading, if it exists. Needs no permission to write.
     ///
     /// # Errors
     /// If there is no store yet, or as [`OpenStore::open`].
     pub(crate) async fn open_existing(settings: &CliSettings) -> anyhow::Result<Self> {
-        match &settings.store {
-            StoreLocation::Sqlite(path) if is_missing(path) => Err(failure(format!(
-                "there is no store at {} yet: run `github-metrics up ORG` first, or name another directory \
-                 with --data-dir, or a server with --api",
-                path.display()
-            ))),
-            _ => Self::open(settings).await,
+        let lake = open_lake_for_reading(&settings.lake).await?;
+        let ports = match &settings.store {
+            StoreLocation::Sqlite(path) if is_missing(path) => {
+                return Err(failure(missing_store(path, Path::new(DEFAULT_SAMPLE_DATA_DIR))));
+            }
+            StoreLocation::Sqlite(path) => StorePorts::sqlite(SqliteStore::open_read_only(path).await?),
+            StoreLocation::Dynamo(table) => aws::open_store(table).await?,
+        };
+        Ok(OpenStore { ports, clock: Arc::new(SystemClock), lake })
+    }
+
+    /// Opens the store for reading. A missing local file is created first.
+    ///
+    /// # Errors
+    /// As [`OpenStore::open`].
+    pub(crate) async fn open_for_serving(settings: &CliSettings) -> anyhow::Result<Self> {
+        if let StoreLocation::Sqlite(path) = &settings.store
+            && is_missing(path)
+        {
+            Self::open(settings).await?.close().await;
         }
+        Self::open_existing(settings).await
     }
 
     /// Returns the clock of all use cases.
@@ -99,6 +113,15 @@ impl OpenStore {
     /// If the store fails.
     pub(crate) async fn orgs(&self) -> anyhow::Result<Vec<String>> {
         Ok(self.ports.names.orgs().await?)
+    }
+
+    /// Returns the months of the organization that were folded.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub(crate) async fn folded_months(&self, org: &str) -> anyhow::Result<Vec<Month>> {
+        let markers = self.ports.rollups.markers(org).await?;
+        Ok(markers.into_iter().map(|marker| marker.month).collect())
     }
 
     /// Closes the store.
@@ -137,6 +160,7 @@ impl OpenData {
             objects: self.objects.clone(),
             rollups: self.store.ports.rollups.clone(),
             names: self.store.ports.names.clone(),
+            checkpoints: self.store.ports.checkpoints.clone(),
             clock: self.store.clock.clone(),
             identity: Arc::new(revision.configuration.identity),
         })
@@ -195,15 +219,45 @@ pub(crate) async fn open_dry_run(settings: &CliSettings) -> anyhow::Result<(DryR
 pub(crate) async fn waiting_batches(settings: &CliSettings, org: &str) -> usize {
     // A remote lake is not listed: that takes time, and may be refused.
     let LakeLocation::Dir(dir) = &settings.lake else { return 0 };
-    // Opening a missing directory would create it.
     if settings.api.is_some() || !dir.is_dir() {
         return 0;
     }
-    let Ok(objects) = FileStore::open(dir) else { return 0 };
+    // A reader waits for no lock, and needs no permission to write.
+    let objects = FileStore::open_for_reading(dir);
     gam_lake::inbox::list(&objects, org).await.map_or(0, |batches| batches.len())
+}
+
+/// Returns the message for a store that does not exist. If there is a sample, it says how to read it.
+fn missing_store(path: &Path, sample_dir: &Path) -> String {
+    let next = if default_store_file(sample_dir).exists() {
+        format!(
+            "add --data-dir {} to read the sample of `github-metrics demo`, or run `github-metrics up ORG` first",
+            sample_dir.display()
+        )
+    } else {
+        "run `github-metrics up ORG` first, or name another directory with --data-dir, or a server with --api"
+            .to_owned()
+    };
+    format!("there is no store at {} yet: {next}", path.display())
 }
 
 /// Returns whether the file is missing. If that cannot be determined, opening the file reports why.
 fn is_missing(path: &Path) -> bool {
     !path.try_exists().unwrap_or(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_store_names_the_sample_if_there_is_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, sample) = (dir.path().join("data/store.sqlite"), dir.path().join("demo"));
+        assert!(missing_store(&store, &sample).contains("`github-metrics up ORG` first, or name another"));
+        std::fs::create_dir(&sample).unwrap();
+        std::fs::write(default_store_file(&sample), "").unwrap();
+        let message = missing_store(&store, &sample);
+        assert!(message.contains(&format!("add --data-dir {}", sample.display())), "{message}");
+    }
 }

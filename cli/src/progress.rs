@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::console::Console;
 use crate::format::{count, utc};
+use crate::terminal_text::escaped;
 
 /// How often the spinner moves.
 const TICK: Duration = Duration::from_millis(120);
@@ -33,8 +34,8 @@ impl RunProgress {
     pub(crate) fn new(console: &Console, title: &str) -> Self {
         let bar = console.shows_bars().then(|| {
             let bar = console.bars().add(ProgressBar::new_spinner());
-            bar.set_style(bar_style("{spinner} {prefix} {wide_msg}"));
-            bar.set_prefix(title.to_owned());
+            bar.set_style(bar_style(console, "{spinner} {prefix} {wide_msg}"));
+            bar.set_prefix(escaped(title));
             bar.enable_steady_tick(TICK);
             bar
         });
@@ -54,7 +55,7 @@ impl RunProgress {
 
     fn set_bar_message(&self, text: impl FnOnce() -> String) {
         if let Some(bar) = &self.bar {
-            bar.set_message(text());
+            bar.set_message(escaped(&text()));
         }
     }
 
@@ -72,7 +73,10 @@ impl RunProgress {
         self.counts().repos = repos;
         if let Some(bar) = &self.bar {
             bar.set_length(repos as u64);
-            bar.set_style(bar_style("{prefix} [{bar:30}] {pos}/{len} repositories {wide_msg}"));
+            bar.set_style(bar_style(
+                &self.console,
+                "{prefix} [{bar:30}] {pos}/{len} repositories {wide_msg}",
+            ));
         }
     }
 
@@ -95,16 +99,19 @@ impl RunProgress {
             counts.events
         };
         self.set_bar_message(|| {
-            format!("{} · {repo} {}", count(total, "event", "events"), what.replace('_', " "))
+            format!("{}, {repo} {}", count(total, "event", "events"), what.replace('_', " "))
         });
     }
 }
 
 /// Returns the style of a bar. All templates are constants of this file and valid.
-fn bar_style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template)
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
-        .progress_chars("━╸ ")
+fn bar_style(console: &Console, template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    if console.output().has_unicode {
+        style.progress_chars("━╸ ")
+    } else {
+        style.progress_chars("=> ").tick_chars("|/-\\ ")
+    }
 }
 
 impl CollectObserver for RunProgress {
@@ -143,9 +150,8 @@ impl AggregateObserver for RunProgress {
                 // A line for each month would hide the summary of a long history.
                 self.set_bar_message(|| format!("{month}: {}", count(rollups, "rollup", "rollups")));
             }
-            AggregateProgress::Rejected { path, why } => {
-                self.print_line(|| format!("moved a damaged batch to {path}: {why}"));
-            }
+            // The summary at the end of the run names the rejected batches.
+            AggregateProgress::Rejected { .. } => {}
         }
     }
 }

@@ -3,16 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use gam_github::Credentials;
-use url::Url;
+use url::{Host, Url};
 
 use crate::args::{GitHubOptions, GlobalOptions, OutputFormat, Variables};
 use crate::error::usage_error;
 use crate::format::redacted;
 use crate::location::{self, LakeLocation, StoreLocation};
 use crate::sign_in::{self, CredentialVariables};
+use crate::terminal_text::quoted;
 
 const DEFAULT_DATA_DIR: &str = "./github-metrics-data";
-const DEFAULT_SAMPLE_DATA_DIR: &str = "./github-metrics-demo";
+/// The data directory of `demo`.
+pub(crate) const DEFAULT_SAMPLE_DATA_DIR: &str = "./github-metrics-demo";
 const DEFAULT_GITHUB_API_URL: &str = "https://api.github.com";
 const DEFAULT_HOST: &str = "127.0.0.1";
 const DEFAULT_PORT: u16 = 8080;
@@ -45,6 +47,8 @@ pub(crate) struct CliSettings {
     github_api_url: String,
     host: String,
     port: u16,
+    allowed_hosts: Vec<String>,
+    is_token_for_ignored_address: bool,
 }
 
 impl CliSettings {
@@ -85,6 +89,8 @@ impl CliSettings {
             github_api_url: github_api_url(variables.github_api_url)?,
             host: variables.api_host.unwrap_or_else(|| DEFAULT_HOST.to_owned()),
             port: port.unwrap_or(DEFAULT_PORT),
+            allowed_hosts: variables.api_allow_host.as_deref().map(host_list).unwrap_or_default(),
+            is_token_for_ignored_address: variables.is_token_for_ignored_address,
         })
     }
 
@@ -100,6 +106,13 @@ impl CliSettings {
                  GITHUB_APP_PRIVATE_KEY; `github-metrics demo` works without a token",
             ));
         };
+        if self.is_token_for_ignored_address {
+            return Err(usage_error(format!(
+                ".env holds a token together with GITHUB_API_URL, which is ignored there, so the token was not \
+                 sent to {}: set GITHUB_API_URL in the environment, or run with --env-file .env",
+                self.github_api_url
+            )));
+        }
         let settings = gam_github::ClientSettings {
             api_url: self.github_api_url.clone(),
             credentials: credentials.clone(),
@@ -126,9 +139,15 @@ impl CliSettings {
                 Ok((host.trim_start_matches('[').trim_end_matches(']').to_owned(), port))
             }
             _ => Err(usage_error(format!(
-                "invalid --listen {text:?}: expected HOST:PORT, such as 127.0.0.1:8080, or a port"
+                "invalid --listen {}: expected HOST:PORT, such as 127.0.0.1:8080, or a port",
+                quoted(text)
             ))),
         }
+    }
+
+    /// Returns the names by which clients may address the server, besides those that every server has.
+    pub(crate) fn allowed_hosts(&self, option: &[String]) -> Vec<String> {
+        self.allowed_hosts.iter().chain(option).cloned().collect()
     }
 
     /// Returns ` --data-dir DIR`, quoted for a POSIX shell, or nothing for the default directory. Commands
@@ -148,13 +167,16 @@ impl CliSettings {
 fn api_url(text: &str) -> anyhow::Result<Url> {
     let invalid = || {
         usage_error(format!(
-            "invalid --api {:?}: expected a URL such as http://127.0.0.1:8080",
-            redacted(text)
+            "invalid --api {}: expected a URL such as https://metrics.example.com or http://127.0.0.1:8080",
+            quoted(&redacted(text))
         ))
     };
     let mut url = Url::parse(text).map_err(|_| invalid())?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err(invalid());
+    }
+    if !is_protected(&url) {
+        return Err(plain_http_error("--api", &url));
     }
     let path = url.path().trim_end_matches('/');
     let path = path.strip_suffix("/api/v1").unwrap_or(path).to_owned();
@@ -166,21 +188,48 @@ fn api_url(text: &str) -> anyhow::Result<Url> {
 
 fn github_api_url(variable: Option<String>) -> anyhow::Result<String> {
     let text = variable.unwrap_or_else(|| DEFAULT_GITHUB_API_URL.to_owned());
-    let is_valid = Url::parse(&text).is_ok_and(|url| {
+    let url = Url::parse(&text).ok().filter(|url| {
         matches!(url.scheme(), "http" | "https") && url.has_host() && url.username().is_empty()
     });
-    if is_valid {
-        return Ok(text);
+    match url {
+        Some(url) if is_protected(&url) => Ok(text),
+        Some(url) => Err(plain_http_error("GITHUB_API_URL", &url)),
+        None => Err(usage_error(format!(
+            "invalid GITHUB_API_URL {}: expected https://api.github.com or https://HOST/api/v3",
+            quoted(&redacted(&text))
+        ))),
     }
-    Err(usage_error(format!(
-        "invalid GITHUB_API_URL {:?}: expected https://api.github.com or https://HOST/api/v3",
-        redacted(&text)
-    )))
+}
+
+/// Returns whether nobody on the network can read what is sent to the address: it is encrypted, or stays on
+/// this machine.
+pub(crate) fn is_protected(url: &Url) -> bool {
+    url.scheme() == "https"
+        || match url.host() {
+            Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        }
+}
+
+/// Returns the error for an address that [`is_protected`] refuses. `name` is its option or variable.
+pub(crate) fn plain_http_error(name: &str, url: &Url) -> anyhow::Error {
+    usage_error(format!(
+        "refused {name} {:?}: tokens and data must not be sent over plain http; use https (plain http is allowed \
+         for localhost only)",
+        url.origin().ascii_serialization()
+    ))
+}
+
+fn host_list(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|host| !host.is_empty()).map(str::to_owned).collect()
 }
 
 fn api_port(text: &str) -> anyhow::Result<u16> {
-    text.parse()
-        .map_err(|_| usage_error(format!("invalid API_PORT {text:?}: expected a number from 0 to 65535")))
+    text.parse().map_err(|_| {
+        usage_error(format!("invalid API_PORT {}: expected a number from 0 to 65535", quoted(text)))
+    })
 }
 
 #[cfg(test)]
@@ -278,7 +327,8 @@ mod tests {
         );
         assert_eq!(
             error_message(&["show", "acme", "--api", "user:hunter2"]),
-            "invalid --api \"user:...\": expected a URL such as http://127.0.0.1:8080"
+            "invalid --api \"user:...\": expected a URL such as https://metrics.example.com or \
+             http://127.0.0.1:8080"
         );
     }
 
@@ -297,15 +347,43 @@ mod tests {
 
     #[test]
     fn the_api_path_is_optional() {
-        for url in ["http://h:1", "http://h:1/", "http://h:1/api/v1", "http://h:1/api/v1/"] {
+        for url in ["https://h:1", "https://h:1/", "https://h:1/api/v1", "https://h:1/api/v1/"] {
             let settings = settings(&["show", "acme", "--api", url]).unwrap();
-            assert_eq!(settings.api.unwrap().as_str(), "http://h:1/", "{url}");
+            assert_eq!(settings.api.unwrap().as_str(), "https://h:1/", "{url}");
         }
         let with_prefix = settings(&["export", "acme", "--api", "https://h/metrics/api/v1"]).unwrap();
         assert_eq!(with_prefix.api.unwrap().as_str(), "https://h/metrics");
         let without_store =
-            settings(&["--storage-type", "postgres", "show", "acme", "--api", "http://h"]).unwrap();
+            settings(&["--storage-type", "postgres", "show", "acme", "--api", "https://h"]).unwrap();
         assert!(without_store.api.is_some(), "queries over HTTP need no store");
+    }
+
+    #[test]
+    fn plain_http_is_allowed_on_this_machine_only() {
+        for url in
+            ["http://localhost:1", "http://127.0.0.2", "http://[::1]:1/api/v3", "https://ghe.example/api/v3"]
+        {
+            assert!(settings(&["show", "acme", "--api", url]).is_ok(), "{url}");
+            assert!(settings(&["--github-api-url", url, "serve"]).is_ok(), "{url}");
+        }
+        for url in [
+            "http://ghe.example/api/v3",
+            "http://192.0.2.2:1",
+            "http://localhost.evil.example",
+            "http://0x7f.1.evil",
+        ] {
+            let message = error_message(&["--github-api-url", url, "serve"]);
+            assert!(message.starts_with("refused GITHUB_API_URL \"http://"), "{message}");
+            assert!(message.contains("use https"), "{message}");
+            assert!(error_message(&["show", "acme", "--api", url]).starts_with("refused --api"), "{url}");
+        }
+        assert!(!error_message(&["show", "acme", "--api", "http://u:hunter2@h"]).contains("hunter2"));
+    }
+
+    #[test]
+    fn hosts_come_from_the_option_and_the_variable() {
+        let settings = settings(&["--api-allow-host", "a.example, b.example", "serve"]).unwrap();
+        assert_eq!(settings.allowed_hosts(&["c".to_owned()]), ["a.example", "b.example", "c"]);
     }
 
     #[test]

@@ -161,6 +161,7 @@ impl Sandbox {
         command.env("PATH", variable("PATH").unwrap_or_default());
         command
             .env("HOME", self.dir())
+            .env("LANG", "C.UTF-8")
             .env("RUST_BACKTRACE", "1")
             .env("GITHUB_METRICS_DATA_DIR", self.data_dir());
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));

@@ -6,7 +6,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use secrecy::SecretString;
 
-const HEADING: &str = "Global options (variables and exit status: see github-metrics --help)";
+const HEADING: &str = "Global options";
 
 /// The options that every command takes, as given.
 #[derive(Args)]
@@ -24,6 +24,9 @@ pub(crate) struct GlobalOptions {
     /// API that show and export query instead of the store
     #[arg(long, global = true, env = "API_ENDPOINT", value_name = "URL", hide_env = true)]
     pub(crate) api: Option<String>,
+    /// File of variables instead of ./.env; only a named file may set addresses, proxies and AWS
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) env_file: Option<PathBuf>,
     /// Output format
     #[arg(long, global = true, env = "GITHUB_METRICS_FORMAT", value_name = "FORMAT", hide_env = true)]
     pub(crate) format: Option<OutputFormat>,
@@ -71,8 +74,32 @@ pub(crate) struct Variables {
     pub(crate) api_host: Option<String>,
     #[arg(long, hide = true, env = "API_PORT", hide_env_values = true)]
     pub(crate) api_port: Option<String>,
+    #[arg(long, hide = true, env = "API_ALLOW_HOST", hide_env_values = true)]
+    pub(crate) api_allow_host: Option<String>,
+    #[command(flatten)]
+    pub(crate) terminal: TerminalVariables,
+    /// Whether the file of variables holds a token for an address of GitHub that is ignored.
+    #[arg(skip)]
+    pub(crate) is_token_for_ignored_address: bool,
+}
+
+/// The variables that describe the terminal, as given.
+#[derive(Args, Default)]
+pub(crate) struct TerminalVariables {
     #[arg(long, hide = true, env = "NO_COLOR", hide_env_values = true)]
     pub(crate) no_color: Option<String>,
+    #[arg(long, hide = true, env = "CLICOLOR_FORCE", hide_env_values = true)]
+    pub(crate) clicolor_force: Option<String>,
+    #[arg(long, hide = true, env = "TERM", hide_env_values = true)]
+    pub(crate) term: Option<String>,
+    #[arg(long, hide = true, env = "COLUMNS", hide_env_values = true)]
+    pub(crate) columns: Option<String>,
+    #[arg(long, hide = true, env = "LC_ALL", hide_env_values = true)]
+    pub(crate) lc_all: Option<String>,
+    #[arg(long, hide = true, env = "LC_CTYPE", hide_env_values = true)]
+    pub(crate) lc_ctype: Option<String>,
+    #[arg(long, hide = true, env = "LANG", hide_env_values = true)]
+    pub(crate) lang: Option<String>,
 }
 
 // The variants have no doc comments: clap would spread them over a line each in every command's help.

@@ -49,6 +49,9 @@ pub(crate) struct ListenOption {
     /// Address to listen on: HOST:PORT, or a port [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<String>,
+    /// Name by which clients may address the server, such as metrics.example.com; can be repeated
+    #[arg(long, value_name = "HOST")]
+    pub(crate) allow_host: Vec<String>,
 }
 
 /// Whose work counts.

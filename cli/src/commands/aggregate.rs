@@ -216,13 +216,21 @@ fn print_problems(session: &CliSession, org: &str, report: &AggregateReport) -> 
     for (path, why) in &report.rejected {
         session.console.print_error(format!("{org}: moved a damaged batch to {path} ({why})"));
     }
+    for month in &report.lost_months {
+        let (first, end) = (month.first_day(), month.end());
+        session.console.print_error(format!(
+            "{org}: the lake has lost the snapshot of {month}: restore it from a backup, or run `github-metrics \
+             collect {org} --again --since {first} --until {end}` and aggregate again"
+        ));
+    }
     if report.deferred > 0 {
         let batches = count(report.deferred, "batch", "batches");
         session.console.print_error(format!(
             "{org}: {batches} not processed: a newer github-metrics has written this data; upgrade this program"
         ));
     }
-    if report.rejected.is_empty() && report.deferred == 0 { Exit::Success } else { Exit::Partial }
+    let is_complete = report.rejected.is_empty() && report.deferred == 0 && report.lost_months.is_empty();
+    if is_complete { Exit::Success } else { Exit::Partial }
 }
 
 fn as_json(org: &str, outcome: &AggregateOutcome) -> serde_json::Value {
@@ -237,6 +245,7 @@ fn as_json(org: &str, outcome: &AggregateOutcome) -> serde_json::Value {
         "rollups": report.rollups,
         "rejected": rejected,
         "deferred": report.deferred,
+        "lost_months": report.lost_months.iter().map(Month::to_string).collect::<Vec<_>>(),
         "seconds": outcome.took.as_secs_f64(),
     })
 }

@@ -31,6 +31,8 @@ Examples:
   github-metrics collect acme --since 2025-01-01  also missing activity since then
   github-metrics collect acme other --repo site --repo api
   github-metrics collect acme --reconcile         then compare with GitHub and repair
+  github-metrics collect acme --again --since 2025-03-01 --until 2025-04-01
+                                                  read a lost month again
   github-metrics collect acme --dry-run           estimate the cost, write nothing
   github-metrics collect acme --max-wait 0s       stop at GitHub's rate limit (exit 75)
   github-metrics collect acme --budget 60%        leave 40% of the limit to others (exit 75)";
@@ -53,6 +55,9 @@ pub(crate) struct CollectArgs {
     /// Only this repository; can be repeated
     #[arg(long = "repo", value_name = "REPO", value_parser = args::repo)]
     repos: Vec<String>,
+    /// Read the days again, whatever was read before: after a month was lost, or with a newer program
+    #[arg(long, conflicts_with = "dry_run")]
+    again: bool,
     /// Then compare everything with GitHub's counts and states, and repair differences
     #[arg(long, conflicts_with_all = ["dry_run", "repos"])]
     reconcile: bool,
@@ -93,16 +98,7 @@ async fn collect_orgs(
     args: &CollectArgs,
 ) -> anyhow::Result<Exit> {
     let exit = for_each_org(session, github, args, async |request| {
-        match collect_org(session, data, github, request).await {
-            // Repositories that were read are compared, even if others failed.
-            Ok(exit @ (Exit::Success | Exit::Partial)) if args.reconcile => {
-                let reconciled =
-                    reconcile::reconcile_org(session, data, github, &request.org, Continuation::RunAgain)
-                        .await?;
-                Ok(Exit::combine(&[exit, reconciled]))
-            }
-            result => result,
-        }
+        collect_org(session, data, github, request, args.reconcile).await
     })
     .await?;
     print_next_step(session, data, &unique_names(&args.orgs)).await;
@@ -123,6 +119,7 @@ async fn for_each_org(
             org: org.to_string(),
             since: args.since,
             until: args.until,
+            again: args.again,
             repos: args.repos.clone(),
             parallelism: args.github.parallelism(),
         };
@@ -169,17 +166,37 @@ async fn collect_org(
     data: &OpenData,
     github: &Client,
     request: &CollectRequest,
+    should_reconcile: bool,
 ) -> anyhow::Result<Exit> {
     let outcome = fetch(session, data, github, request).await?;
-    if session.wants_json() {
-        session.console.write_result(as_json(&outcome).to_string())?;
-    } else {
+    if !session.wants_json() {
         for line in cost_lines(&outcome.report) {
             session.console.print_info(line);
         }
         session.console.write_summary(summary(&outcome))?;
     }
-    Ok(print_problems(session, &outcome, data.clock().now(), Continuation::RunAgain))
+    let exit = print_problems(session, &outcome, data.clock().now(), Continuation::RunAgain);
+    // Repositories that were read are compared, even if others failed.
+    let reconciled = match exit {
+        Exit::Success | Exit::Partial if should_reconcile => {
+            Some(reconcile::reconcile(session, data, github, &request.org, Continuation::RunAgain).await)
+        }
+        _ => None,
+    };
+    if session.wants_json() {
+        // One document for both. It is written even if the comparison failed, because the collection is saved.
+        let mut document = as_json(&outcome);
+        if let Some(reconciled) = &reconciled {
+            document["reconciliation"] = reconciled.as_ref().map_or(json!(null), reconcile::as_json);
+        }
+        session.console.write_result(document.to_string())?;
+    }
+    let Some(report) = reconciled.transpose()? else { return Ok(exit) };
+    if !session.wants_json() {
+        reconcile::print_summary(session, &report)?;
+    }
+    let now = data.clock().now();
+    Ok(Exit::combine(&[exit, reconcile::print_problems(session, &report, now, Continuation::RunAgain)]))
 }
 
 impl CollectOutcome {
@@ -196,6 +213,13 @@ pub(super) struct CollectOutcome {
     took: Duration,
     /// Whether a rate limit stopped the run before any repository was read.
     is_unread: bool,
+}
+
+impl CollectOutcome {
+    /// Returns the organization's name, as GitHub writes it if that is known.
+    pub(super) fn org(&self) -> &str {
+        &self.report.org
+    }
 }
 
 /// Collects one organization. If a rate limit stops it before it has started, that is a report of the cost.

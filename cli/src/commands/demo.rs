@@ -12,7 +12,7 @@ use gam_model::{Clock, Event, EventBatch, Month, SystemClock};
 
 use super::aggregate;
 use super::serve::BoundServer;
-use crate::args::ListenOption;
+use crate::args::{self, ListenOption};
 use crate::error::{failure, usage_error};
 use crate::exit::Exit;
 use crate::format::count;
@@ -27,8 +27,8 @@ Examples:
   github-metrics demo --no-serve --days 90 --data-dir /tmp/demo
   github-metrics demo --seed 7 --data-dir /tmp/other
 
-The sample ends yesterday, so all runs of one day generate the same events.
-A run on a later day adds what has happened since.";
+The sample ends yesterday unless --until names another end, so all runs of one day
+generate the same events. A run on a later day adds what has happened since.";
 
 const STOPPED: &str = "stopped; run again to continue";
 
@@ -45,6 +45,9 @@ pub(crate) struct DemoArgs {
     /// Number of days to generate
     #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..=2000))]
     days: u64,
+    /// Day after the last one of the sample, UTC [default: today]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = args::day)]
+    until: Option<NaiveDate>,
     /// Generate the sample, but do not serve it
     #[arg(long)]
     no_serve: bool,
@@ -55,13 +58,13 @@ pub(crate) struct DemoArgs {
 /// Generates the sample, and serves it until Ctrl-C or SIGTERM.
 pub(crate) async fn run(session: &CliSession, args: DemoArgs) -> anyhow::Result<Exit> {
     let today = SystemClock.now().date_naive();
-    let range = sample_range(args.seed, args.days, today)?;
+    let range = sample_range(args.seed, args.days, args.until, today)?;
     // Reports a port that is taken before the work begins.
     let server = if args.no_serve { None } else { Some(BoundServer::bind(session, &args.listen).await?) };
     claim_data_dir(&session.settings.data_dir, args.seed)?;
     let data = OpenData::open(&session.settings).await?;
     let address = server.as_ref().map(|server| server.address.to_string());
-    let generation = generate_and_explain(session, &data, range, address);
+    let generation = generate_and_explain(session, &data, range, (args.until, address));
     let generated = signals::run_until_stopped(&session.console, STOPPED, generation).await;
     let exit = match (generated, server) {
         (Ok(Exit::Success), Some(server)) => {
@@ -74,13 +77,25 @@ pub(crate) async fn run(session: &CliSession, args: DemoArgs) -> anyhow::Result<
     exit
 }
 
-fn sample_range(seed: u64, days: u64, today: NaiveDate) -> anyhow::Result<SampleRange> {
-    if today <= FIRST_SAMPLE_DAY {
-        return Err(failure(format!(
-            "the clock of this machine says {today}, long ago: set the clock first"
-        )));
+fn sample_range(
+    seed: u64,
+    days: u64,
+    until: Option<NaiveDate>,
+    today: NaiveDate,
+) -> anyhow::Result<SampleRange> {
+    let end = until.unwrap_or(today);
+    if end <= FIRST_SAMPLE_DAY {
+        return Err(match until {
+            Some(until) => usage_error(format!(
+                "invalid --until {until}: the sample begins on {FIRST_SAMPLE_DAY}, give a later day"
+            )),
+            None => failure(format!("the clock of this machine says {today}, long ago: set the clock first")),
+        });
     }
-    Ok(SampleRange { seed, since: (today - Days::new(days)).max(FIRST_SAMPLE_DAY), until: today })
+    if end > today {
+        return Err(usage_error(format!("--until {end} is in the future: today is {today}")));
+    }
+    Ok(SampleRange { seed, since: (end - Days::new(days)).max(FIRST_SAMPLE_DAY), until: end })
 }
 
 /// Records the seed in the data directory.
@@ -109,11 +124,11 @@ async fn generate_and_explain(
     session: &CliSession,
     data: &OpenData,
     range: SampleRange,
-    address: Option<String>,
+    (until, address): (Option<NaiveDate>, Option<String>),
 ) -> anyhow::Result<Exit> {
     let exit = generate(session, data, range).await?;
     if exit == Exit::Success {
-        session.console.write_line(next_steps(session, address))?;
+        session.console.write_line(next_steps(session, until, address))?;
     }
     Ok(exit)
 }
@@ -149,9 +164,12 @@ fn batches_by_month(events: Vec<Event>) -> Vec<EventBatch> {
     months.into_values().map(|events| EventBatch::new(ORG, events)).collect()
 }
 
-fn next_steps(session: &CliSession, address: Option<String>) -> String {
+fn next_steps(session: &CliSession, until: Option<NaiveDate>, address: Option<String>) -> String {
     let settings = &session.settings;
-    let option = settings.data_dir_option();
+    let dir = settings.data_dir_option();
+    // Without an end of its own, the sample ends with the default range of `show`.
+    let days = until.map(|until| format!(" --until {until}")).unwrap_or_default();
+    let option = format!("{days}{dir}");
     let lake = &settings.lake;
     // The program as it was started, so that the commands work even if it is not on the PATH.
     let program = std::env::args().next().unwrap_or_else(|| "github-metrics".to_owned());
@@ -160,7 +178,8 @@ fn next_steps(session: &CliSession, address: Option<String>) -> String {
         format!("  {program} show {ORG}{option}"),
         format!("  {program} show repo {ORG} web-app --metric prs_merged --granularity week{option}"),
         format!("  {program} show member {ORG} ada-lind{option}"),
-        format!("  {program} export {ORG} --format parquet --out {ORG}.parquet{option}"),
+        format!("  {program} show members {ORG}{option}"),
+        format!("  {program} export {ORG} --out {ORG}.parquet{dir}"),
         format!("  {lake}/events/org={ORG}/month=*/snapshot.parquet for DuckDB or any Parquet reader"),
     ];
     match address {
@@ -170,7 +189,7 @@ fn next_steps(session: &CliSession, address: Option<String>) -> String {
                 "  http://{address}/api/v1/orgs/{ORG}/metrics for the API, /openapi.json for its description"
             ),
         ]),
-        None => lines.push(format!("  {program} serve{option}")),
+        None => lines.push(format!("  {program} serve{dir}")),
     }
     lines.join("\n")
 }
@@ -185,10 +204,15 @@ mod tests {
 
     #[test]
     fn the_range_ends_today_and_is_clipped_at_the_first_day() {
-        let range = sample_range(1, 400, day("2026-11-22")).unwrap();
-        assert_eq!((range.since, range.until), (day("2025-10-18"), day("2026-11-22")));
-        assert_eq!(sample_range(1, 2000, day("2020-02-01")).unwrap().since, FIRST_SAMPLE_DAY);
-        assert!(sample_range(1, 1, day("1970-01-01")).is_err());
+        let today = day("2026-11-22");
+        let range = sample_range(1, 400, None, today).unwrap();
+        assert_eq!((range.since, range.until), (day("2025-10-18"), today));
+        assert_eq!(sample_range(1, 2000, None, day("2020-02-01")).unwrap().since, FIRST_SAMPLE_DAY);
+        assert!(sample_range(1, 1, None, day("1970-01-01")).is_err());
+        let earlier = sample_range(1, 31, Some(day("2026-11-01")), today).unwrap();
+        assert_eq!((earlier.since, earlier.until), (day("2026-10-01"), day("2026-11-01")));
+        assert!(sample_range(1, 31, Some(day("2026-11-23")), today).is_err());
+        assert!(sample_range(1, 31, Some(day("2019-11-23")), today).is_err());
     }
 
     #[test]
@@ -204,7 +228,12 @@ mod tests {
 
     #[test]
     fn batches_are_reproducible_and_cover_a_month_each() {
-        let generate = || batches_by_month(sample::events(sample_range(42, 60, day("2026-11-22")).unwrap()));
+        let generate = || {
+            batches_by_month({
+                let today = day("2026-11-22");
+                sample::events(sample_range(42, 60, None, today).unwrap())
+            })
+        };
         let hashes =
             |batches: &[EventBatch]| batches.iter().map(EventBatch::content_hash).collect::<Vec<_>>();
         let batches = generate();

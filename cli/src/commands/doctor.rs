@@ -1,7 +1,6 @@
 //! `doctor`: checks what the other commands need. Each line says what to do about a problem.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use gam_aggregate::orgs_in_lake;
 use gam_github::{AppDiagnosis, Client, Diagnosis, Permissions, Quota};
-use gam_lake::{configuration, paths};
+use gam_lake::{configuration, paths, snapshot};
 use gam_model::{Clock, SystemClock};
 use gam_store::keys::CheckpointKey;
 use gam_store::{Checkpoint, OrgCheckpoint};
@@ -25,6 +24,7 @@ use crate::location::{LakeLocation, StoreLocation};
 use crate::open::{OpenStore, open_lake, open_lake_for_reading};
 use crate::session::CliSession;
 use crate::settings::CliSettings;
+use crate::terminal_text::escaped;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -66,11 +66,14 @@ impl CheckState {
         }
     }
 
-    fn symbol(self) -> &'static str {
+    /// Returns a character that shows the state. The locale may have no characters beyond ASCII.
+    fn symbol(self, has_unicode: bool) -> &'static str {
         match self {
-            CheckState::Fine => "✓",
+            CheckState::Fine if has_unicode => "✓",
+            CheckState::Fine => "+",
             CheckState::Doubtful => "!",
-            CheckState::Broken => "✗",
+            CheckState::Broken if has_unicode => "✗",
+            CheckState::Broken => "x",
         }
     }
 }
@@ -81,6 +84,49 @@ struct Finding {
     state: CheckState,
     check: &'static str,
     text: String,
+}
+
+/// Reads the footer of every snapshot, and looks for months that the store knows and the lake has lost. `None` if
+/// there is nothing to check, or the lake or the store cannot be opened, which other checks report.
+async fn check_snapshots(settings: &CliSettings) -> Option<Finding> {
+    let objects = open_lake_for_reading(&settings.lake).await.ok()?;
+    let orgs = orgs_in_lake(&*objects).await.ok()?;
+    let store = OpenStore::open_existing(settings).await.ok();
+    let (mut readable, mut problems) = (0, Vec::new());
+    for org in &orgs {
+        let months = snapshot::months(&*objects, org).await.ok()?;
+        for month in &months {
+            match snapshot::read_stamp(&*objects, org, *month).await {
+                Ok(_) => readable += 1,
+                Err(error) => problems.push(format!("{org}: {}", one_line(&error.into()))),
+            }
+        }
+        let folded = match &store {
+            Some(store) => store.folded_months(org).await.unwrap_or_default(),
+            None => Vec::new(),
+        };
+        let lost = folded.into_iter().filter(|month| !months.contains(month));
+        problems.extend(lost.map(|month| {
+            format!(
+                "{org}: the lake has lost the snapshot of {month}: restore it from a backup, or run `github-metrics \
+                 collect {org} --again --since {} --until {}`",
+                month.first_day(),
+                month.end()
+            )
+        }));
+    }
+    if let Some(store) = store {
+        store.close().await;
+    }
+    match problems.as_slice() {
+        [] if readable == 0 => None,
+        [] => Some(fine("snapshots", format!("{} can be read", count(readable, "month", "months")))),
+        [first, others @ ..] => {
+            let more =
+                if others.is_empty() { String::new() } else { format!(" (and {} more)", others.len()) };
+            Some(broken("snapshots", format!("{first}{more}")))
+        }
+    }
 }
 
 fn fine(check: &'static str, text: impl Into<String>) -> Finding {
@@ -95,9 +141,10 @@ fn broken(check: &'static str, text: impl Into<String>) -> Finding {
     Finding { state: CheckState::Broken, check, text: text.into() }
 }
 
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {:<13} {}", self.state.symbol(), self.check, self.text)
+impl Finding {
+    /// Returns the finding on one line. Some of the text comes from GitHub.
+    fn line(&self, has_unicode: bool) -> String {
+        format!("{} {:<13} {}", self.state.symbol(has_unicode), self.check, escaped(&self.text))
     }
 }
 
@@ -108,6 +155,7 @@ pub(crate) async fn run(session: &CliSession, args: DoctorArgs) -> anyhow::Resul
     findings.push(check_configuration(settings).await);
     findings.push(check_lake(&settings.lake).await);
     findings.extend(check_store(settings).await);
+    findings.extend(check_snapshots(settings).await);
     if session.wants_json() {
         let checks: Vec<_> = findings
             .iter()
@@ -116,7 +164,7 @@ pub(crate) async fn run(session: &CliSession, args: DoctorArgs) -> anyhow::Resul
         session.console.write_line(json!({ "checks": checks }).to_string())?;
     } else {
         for finding in &findings {
-            session.console.write_line(finding.to_string())?;
+            session.console.write_line(finding.line(session.console.output().has_unicode))?;
         }
     }
     let is_broken = findings.iter().any(|finding| finding.state == CheckState::Broken);
@@ -429,7 +477,8 @@ mod tests {
 
     #[test]
     fn a_line_has_a_symbol_and_is_aligned() {
-        assert_eq!(broken("lake", "gone").to_string(), "✗ lake          gone");
+        assert_eq!(broken("lake", "gone").line(true), "✗ lake          gone");
+        assert_eq!(fine("lake", "a\u{1b}[2J").line(false), "+ lake          a\\u{1b}[2J");
     }
 
     #[test]
@@ -480,7 +529,7 @@ mod tests {
         assert_eq!(states, [CheckState::Fine, CheckState::Broken, CheckState::Fine]);
         assert!(
             findings[1].text.contains("missing in acme: Deployments: read, Issues: read"),
-            "{}",
+            "{:?}",
             findings[1]
         );
         assert_eq!(app_findings(&AppDiagnosis::default())[0].state, CheckState::Broken);
@@ -498,7 +547,7 @@ mod tests {
         assert_eq!(finding(3, &["Contents"]).state, CheckState::Broken);
         assert!(finding(3, &["Members"]).text.contains("all activity is counted"));
         let hidden = finding(0, &["Members"]);
-        assert!(hidden.text.contains("no repository") && hidden.text.contains("Members: read"), "{hidden}");
+        assert!(hidden.text.contains("no repository") && hidden.text.contains("Members: read"), "{hidden:?}");
         let without_metadata = finding(0, &["Metadata", "Members"]);
         assert_eq!(without_metadata.state, CheckState::Broken, "without Metadata no repository is visible");
     }
@@ -531,6 +580,6 @@ mod tests {
         let file = dir.path().join("file");
         std::fs::write(&file, "").unwrap();
         let blocked = creatable_path_finding("lake", &file.join("lake"));
-        assert_eq!(blocked.state, CheckState::Broken, "{blocked}");
+        assert_eq!(blocked.state, CheckState::Broken, "{blocked:?}");
     }
 }

@@ -1,6 +1,6 @@
 //! `export`: writes the metrics of all subjects and buckets to a file.
 
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -20,11 +20,12 @@ use crate::exit::Exit;
 use crate::export_rows::{ExportLevel, ExportRow, to_csv, to_json, to_parquet};
 use crate::format::count;
 use crate::session::CliSession;
+use crate::terminal_text::{escaped_json, escaped_lines, quoted};
 
 const EXAMPLES: &str = "\
 Examples:
   github-metrics export acme > acme.csv
-  github-metrics export acme --format parquet --out acme.parquet
+  github-metrics export acme --out acme.parquet
   github-metrics export acme --granularity month --since 2025-01-01 --format json
 
 One row for the organization in every bucket, and one for every repository and
@@ -44,9 +45,12 @@ pub(crate) struct ExportArgs {
     /// Organization
     #[arg(value_name = "ORG", value_parser = args::org)]
     org: String,
-    /// File to write [default: stdout]
+    /// File to write; its ending names the format [default: stdout]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Replace the file of --out if it exists
+    #[arg(long)]
+    overwrite: bool,
     /// First day, UTC [default: the first day with complete data]
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = args::day)]
     since: Option<NaiveDate>,
@@ -62,15 +66,11 @@ pub(crate) struct ExportArgs {
 
 /// Queries the API for everything, and writes it.
 pub(crate) async fn run(session: &CliSession, args: ExportArgs) -> anyhow::Result<Exit> {
-    let format = match session.settings.format.unwrap_or(OutputFormat::Csv) {
-        OutputFormat::Table => {
-            return Err(usage_error(
-                "invalid --format \"table\": export writes csv, json or parquet; `github-metrics show` prints a table",
-            ));
-        }
-        format => format,
-    };
     let out = args.out.as_deref().filter(|path| *path != Path::new("-"));
+    let format = export_format(session.settings.format, out)?;
+    if let Some(path) = out.filter(|path| path.is_file() && !args.overwrite) {
+        return Err(usage_error(file_exists(path)));
+    }
     if format == OutputFormat::Parquet && out.is_none() && std::io::stdout().is_terminal() {
         return Err(usage_error(
             "cannot write parquet to a terminal: name a file with --out, or redirect the output",
@@ -90,15 +90,57 @@ pub(crate) async fn run(session: &CliSession, args: ExportArgs) -> anyhow::Resul
         OutputFormat::Csv | OutputFormat::Table => to_csv(&rows)?.into_bytes(),
     };
     match out {
+        None if session.console.output().is_terminal && format != OutputFormat::Parquet => {
+            // A terminal must not obey what comes from outside.
+            let text = String::from_utf8_lossy(&bytes);
+            let is_json = format == OutputFormat::Json;
+            let text = if is_json { escaped_json(&text) } else { escaped_lines(&text) };
+            session.console.write_data(text)?;
+        }
         None => session.console.write_data(bytes)?,
         Some(path) => {
             let file = path.display();
-            std::fs::write(path, bytes)
-                .with_context(|| format!("cannot write {file}: choose another file with --out"))?;
+            write_file(path, &bytes, args.overwrite)?;
             session.console.print_info(format!("wrote {} to {file}", count(rows.len(), "row", "rows")));
         }
     }
     Ok(Exit::Success)
+}
+
+/// Returns the format of the option, or the one that the ending of the file names, or CSV.
+fn export_format(option: Option<OutputFormat>, out: Option<&Path>) -> anyhow::Result<OutputFormat> {
+    let ending = out.and_then(Path::extension).map(|ending| ending.to_string_lossy().to_lowercase());
+    match (option, ending.as_deref()) {
+        (Some(OutputFormat::Table), _) => Err(usage_error(
+            "invalid --format \"table\": export writes csv, json or parquet; `github-metrics show` prints a table",
+        )),
+        (Some(format), _) => Ok(format),
+        (None, Some("json")) => Ok(OutputFormat::Json),
+        (None, Some("parquet")) => Ok(OutputFormat::Parquet),
+        (None, Some("csv") | None) => Ok(OutputFormat::Csv),
+        (None, Some(_)) => Err(usage_error(format!(
+            "unknown format of --out {}: end it in .csv, .json or .parquet, or add --format",
+            quoted(&out.unwrap_or(Path::new("")).to_string_lossy())
+        ))),
+    }
+}
+
+fn file_exists(path: &Path) -> String {
+    format!("{} exists: choose another file with --out, or add --overwrite", quoted(&path.to_string_lossy()))
+}
+
+/// Writes a file. An existing one is replaced only with `overwrite`.
+fn write_file(path: &Path, bytes: &[u8], overwrite: bool) -> anyhow::Result<()> {
+    // Devices and pipes exist, and are meant to be written.
+    let must_be_new = !overwrite && (path.is_file() || !path.exists());
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(must_be_new).create(true).truncate(true);
+    match options.open(path).and_then(|mut file| file.write_all(bytes)) {
+        // Another program has created it in the meantime.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(usage_error(file_exists(path))),
+        written => written
+            .with_context(|| format!("cannot write {}: choose another file with --out", path.display())),
+    }
 }
 
 /// What is exported, with the defaults filled in.
@@ -273,6 +315,36 @@ fn range_parameters(query: &ExportQuery, range: Range) -> Vec<(&'static str, Str
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_ending_of_the_file_names_the_format() {
+        let format = |option, out: &str| export_format(option, Some(Path::new(out)));
+        for (out, expected) in [
+            ("x.parquet", OutputFormat::Parquet),
+            ("x.JSON", OutputFormat::Json),
+            ("dir.json/x.csv", OutputFormat::Csv),
+            ("x", OutputFormat::Csv),
+        ] {
+            assert_eq!(format(None, out).unwrap(), expected, "{out}");
+        }
+        assert_eq!(format(Some(OutputFormat::Json), "x.parquet").unwrap(), OutputFormat::Json);
+        assert_eq!(export_format(None, None).unwrap(), OutputFormat::Csv);
+        assert!(format(None, "x.xlsx").unwrap_err().to_string().contains("--format"));
+        assert!(format(Some(OutputFormat::Table), "x.csv").is_err());
+    }
+
+    #[test]
+    fn a_file_is_replaced_only_on_request() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.csv");
+        write_file(&path, b"a much longer first text", false).unwrap();
+        write_file(&path, b"second", true).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"second");
+        assert!(write_file(&path, b"third", false).unwrap_err().to_string().contains("--overwrite"));
+        assert_eq!(std::fs::read(&path).unwrap(), b"second");
+        assert!(write_file(dir.path(), b"x", true).is_err());
+        assert!(file_exists(&path).contains("--overwrite"));
+    }
 
     #[test]
     fn buckets_are_clipped_to_the_range() {

@@ -8,6 +8,7 @@ pub(crate) mod demo;
 pub(crate) mod doctor;
 mod dry_run;
 pub(crate) mod export;
+pub(crate) mod help;
 mod reconcile;
 pub(crate) mod serve;
 pub(crate) mod show;

@@ -1,6 +1,7 @@
 //! `collect --reconcile`, and `up` once a day: compares the snapshots with GitHub and repairs differences.
 
-use gam_collect::reconcile::{ReconcileReport, ReconcileRequest, reconcile};
+use chrono::{DateTime, Utc};
+use gam_collect::reconcile::{ReconcileReport, ReconcileRequest};
 use gam_github::Client;
 use serde_json::json;
 
@@ -16,42 +17,57 @@ use crate::session::CliSession;
 ///
 /// # Errors
 /// If the organization cannot be read, or the lake or the store fails.
-pub(super) async fn reconcile_org(
+pub(super) async fn reconcile(
     session: &CliSession,
     data: &OpenData,
     github: &Client,
     org: &str,
     continuation: Continuation,
-) -> anyhow::Result<Exit> {
+) -> anyhow::Result<ReconcileReport> {
     aggregate::aggregate_org(session, data, org).await?;
     let progress = RunProgress::new(&session.console, org);
     // A person who asks for a comparison gets a complete one. The daily one of `up` spreads it over a week.
     let lists_everything = matches!(continuation, Continuation::RunAgain);
     let request = ReconcileRequest { org: org.to_owned(), lists_everything, stop_at: None };
-    let report = reconcile(&data.collect_ports(), github, &request, &progress).await?;
+    let report =
+        gam_collect::reconcile::reconcile(&data.collect_ports(), github, &request, &progress).await?;
     drop(progress);
     if report.events > 0 {
         aggregate::aggregate_org(session, data, org).await?;
     }
+    Ok(report)
+}
+
+/// Prints what was repaired.
+///
+/// # Errors
+/// If stdout cannot be written.
+pub(super) fn print_summary(session: &CliSession, report: &ReconcileReport) -> anyhow::Result<()> {
     let console = &session.console;
-    if session.wants_json() {
-        console.write_result(as_json(&report).to_string())?;
-    } else {
-        for difference in &report.differences {
-            let entries = count(difference.entries, "entry", "entries");
-            let what = difference.what.replace('_', " ");
-            console.print_info(format!("  {}: {what} repaired, {entries}", difference.repo));
-        }
-        console.write_summary(summary(&report))?;
+    for difference in &report.differences {
+        let entries = count(difference.entries, "entry", "entries");
+        let what = difference.what.replace('_', " ");
+        console.print_info(format!("  {}: {what} repaired, {entries}", difference.repo));
     }
+    console.write_summary(summary(report))
+}
+
+/// Prints what could not be compared. Returns the exit status that follows.
+pub(super) fn print_problems(
+    session: &CliSession,
+    report: &ReconcileReport,
+    now: DateTime<Utc>,
+    continuation: Continuation,
+) -> Exit {
+    let console = &session.console;
     for (repo, why) in &report.failed {
         console.print_error(format!("cannot compare {}/{repo}: {why}", report.org));
     }
     if let Some(limited) = &report.limited {
-        console.print_error(limit_message(&report.org, limited, data.clock().now(), continuation));
-        return Ok(Exit::Limited);
+        console.print_error(limit_message(&report.org, limited, now, continuation));
+        return Exit::Limited;
     }
-    Ok(if report.failed.is_empty() { Exit::Success } else { Exit::Partial })
+    if report.failed.is_empty() { Exit::Success } else { Exit::Partial }
 }
 
 fn summary(report: &ReconcileReport) -> String {
@@ -72,7 +88,8 @@ fn summary(report: &ReconcileReport) -> String {
     )
 }
 
-fn as_json(report: &ReconcileReport) -> serde_json::Value {
+/// Returns the report as JSON.
+pub(super) fn as_json(report: &ReconcileReport) -> serde_json::Value {
     let differences = report.differences.iter();
     let differences: Vec<_> =
         differences.map(|it| json!({ "repo": it.repo, "what": it.what, "entries": it.entries })).collect();

@@ -1,20 +1,26 @@
-//! `show`: metrics in the terminal.
+//! `show`: metrics and lists in the terminal.
 
-use chrono::NaiveDate;
+mod list;
+
+use chrono::{Days, NaiveDate};
 use clap::Args;
 use gam_model::metric::Metric;
+use gam_model::period::LAST_DAY;
 use gam_model::{Grain, Range};
+use serde_json::Value;
 
 use crate::answer::{self, SeriesPoint};
 use crate::api::{ApiAnswer, ApiClient};
 use crate::args::{self, BotsOption, OutputFormat};
 use crate::chart::series_chart;
-use crate::error::{failure, usage_error};
+use crate::error::{failure, is_not_found, usage_error};
 use crate::exit::Exit;
 use crate::format::{count, csv_text};
 use crate::open;
 use crate::session::CliSession;
-use crate::table::metrics_table;
+use crate::table::{metrics_table, metrics_tsv};
+use crate::terminal::OutputStyle;
+use crate::terminal_text::{escaped, escaped_json, escaped_lines, quoted};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -22,14 +28,17 @@ Examples:
   github-metrics show acme --since 2026-01-01 --metric prs_merged
   github-metrics show repo acme site --granularity week
   github-metrics show member acme octocat --format json
+  github-metrics show members acme --metric reviews --limit 10
   github-metrics show acme --format csv > commits.csv
 
-Formats: table (default), json, csv.";
+Formats: table (default in a terminal), json, csv (the series, or the list).
+Without a terminal and --format, the table is tab-separated.";
 
 const USAGE: &str = "\
 github-metrics show [OPTIONS] <ORG>
        github-metrics show [OPTIONS] repo <ORG> <REPO>
-       github-metrics show [OPTIONS] member <ORG> <MEMBER>";
+       github-metrics show [OPTIONS] member <ORG> <MEMBER>
+       github-metrics show [OPTIONS] repos|members <ORG>";
 
 /// The longest range with a bar for each day, and the longest with a bar for each week.
 const MAX_DAYS_BY_DAY: i64 = 62;
@@ -39,7 +48,7 @@ const MAX_DAYS_BY_WEEK: i64 = 400;
 #[derive(Args)]
 #[command(override_usage = USAGE, after_help = EXAMPLES)]
 pub(crate) struct ShowArgs {
-    /// ORG, repo ORG REPO, or member ORG MEMBER
+    /// ORG, repo ORG REPO, member ORG MEMBER, repos ORG, or members ORG
     #[arg(value_name = "SUBJECT", required = true, num_args = 1..=3)]
     subject: Vec<String>,
     /// First day, UTC [default: 30 days ago]
@@ -51,63 +60,109 @@ pub(crate) struct ShowArgs {
     /// Length of a bar of the chart [default: by the length of the range]
     #[arg(long, value_name = "GRAIN", value_parser = args::grain_parser())]
     granularity: Option<Grain>,
-    /// Metric of the chart
+    /// Metric of the chart, or the one that sorts the list
     #[arg(long, value_name = "METRIC", default_value = "commits", value_parser = args::metric_parser())]
     metric: &'static Metric,
+    /// Number of entries of a list [default: 50]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    limit: Option<u16>,
     #[command(flatten)]
     bots: BotsOption,
+    /// GitHub's id of the repository, if another one had its name
+    #[arg(long, value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
+    id: Option<i64>,
 }
 
-/// Returns the path of the subject's metrics below `/api/v1`, or what is wrong with the subject.
-fn metrics_path(subject: &[String]) -> Result<Vec<&str>, String> {
-    let subject: Vec<&str> = subject.iter().map(String::as_str).collect();
-    match subject.as_slice() {
-        [org] => Ok(vec!["orgs", org, "metrics"]),
-        ["repo", org, repo] => Ok(vec!["orgs", org, "repos", repo, "metrics"]),
-        ["member", org, member] => Ok(vec!["orgs", org, "members", member, "metrics"]),
-        ["repo", org] => Err(format!("missing repository name: `github-metrics show repo {org} NAME`")),
-        ["member", org] => Err(format!("missing member name: `github-metrics show member {org} NAME`")),
-        [org, name, ..] => Err(format!(
-            "show takes one organization: for a repository or a member, run `github-metrics show repo {org} \
-             {name}` or `github-metrics show member {org} {name}`"
-        )),
+/// What to show.
+#[derive(Debug, PartialEq, Eq)]
+enum ShowTarget<'a> {
+    /// The metrics at a path below `/api/v1`.
+    Metrics(Vec<&'a str>),
+    /// The repositories or the members of an organization: the name of the list, and of the field with the
+    /// name of an entry.
+    List { org: &'a str, list: &'static str, name: &'static str },
+}
+
+/// Returns what the words name, or what is wrong with them.
+fn parse_target(words: &[String]) -> Result<ShowTarget<'_>, String> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    if let [kind @ ("repo" | "member"), org, name] = words.as_slice() {
+        check_org(org)?;
+        return match *kind {
+            "repo" => Ok(ShowTarget::Metrics(vec!["orgs", org, "repos", name, "metrics"])),
+            _ => Ok(ShowTarget::Metrics(vec!["orgs", org, "members", name, "metrics"])),
+        };
+    }
+    match words.as_slice() {
+        [org] => {
+            check_org(org)?;
+            Ok(ShowTarget::Metrics(vec!["orgs", org, "metrics"]))
+        }
+        ["repos", org] => {
+            check_org(org)?;
+            Ok(ShowTarget::List { org, list: "repos", name: "repo" })
+        }
+        ["members", org] => {
+            check_org(org)?;
+            Ok(ShowTarget::List { org, list: "members", name: "member" })
+        }
+        [kind @ ("repo" | "member"), org] => {
+            check_org(org)?;
+            let what = if *kind == "repo" { "repository" } else { "member" };
+            Err(format!("missing {what} name: `github-metrics show {kind} {org} NAME`"))
+        }
+        [org, name, ..] => {
+            check_org(org)?;
+            let is_name = args::repo(name).is_ok();
+            let name = if is_name { (*name).to_owned() } else { "NAME".to_owned() };
+            Err(format!(
+                "show takes one organization: for a repository or a member, run `github-metrics show repo {org} \
+                 {name}` or `github-metrics show member {org} {name}`"
+            ))
+        }
         [] => Err("missing organization: `github-metrics show ORG`".to_owned()),
     }
 }
 
+fn check_org(org: &str) -> Result<(), String> {
+    args::org(org).map(drop).map_err(|why| format!("invalid organization {}: {why}", quoted(org)))
+}
+
 /// Queries the API and prints the answer.
 pub(crate) async fn run(session: &CliSession, args: ShowArgs) -> anyhow::Result<Exit> {
-    let format = session.settings.format.unwrap_or(OutputFormat::Table);
-    if format == OutputFormat::Parquet {
+    if session.settings.format == Some(OutputFormat::Parquet) {
         return Err(usage_error(
             "invalid --format \"parquet\": show writes table, json or csv; `github-metrics export` writes parquet",
         ));
     }
-    let path = metrics_path(&args.subject).map_err(usage_error)?;
+    let target = parse_target(&args.subject).map_err(usage_error)?;
+    let is_repo = matches!(&target, ShowTarget::Metrics(path) if path.contains(&"repos"));
+    if args.id.is_some() && !is_repo {
+        return Err(usage_error(
+            "--id tells repositories apart: use it with `github-metrics show repo ORG NAME`",
+        ));
+    }
     let client = ApiClient::new(&session.settings).await?;
-    let view = query(&client, &path, &args).await;
-    client.close().await;
-    print_waiting_batches(session, path[1]).await;
-    let view = view?;
-    if let Some(warning) = answer::incomplete_warning(&view.metrics.json, view.range.since()) {
-        session.console.print_notice(warning);
-    }
-    for line in answer::gap_lines(&view.metrics.json) {
-        session.console.print_notice(line);
-    }
-    let text = match format {
-        OutputFormat::Json => {
-            format!(
-                "{{\"metrics\":{},\"timeseries\":{}}}\n",
-                view.metrics.text.trim(),
-                view.series.text.trim()
-            )
-        }
-        OutputFormat::Csv => series_csv(args.metric, &view.points)?,
-        OutputFormat::Table | OutputFormat::Parquet => {
-            view.to_text(args.metric, session.console.has_color()) + "\n"
-        }
+    let shown = match &target {
+        ShowTarget::Metrics(path) => show_metrics(session, &client, path, &args).await,
+        ShowTarget::List { org, list, name } => list::show(session, &client, org, (list, name), &args).await,
     };
+    client.close().await;
+    let org = match &target {
+        ShowTarget::Metrics(path) => path[1],
+        ShowTarget::List { org, .. } => org,
+    };
+    let text = shown.map_err(|error| match args.subject.as_slice() {
+        // These are words of the command line, unless there is an organization of that name.
+        [word] if is_not_found(&error) && matches!(word.as_str(), "repo" | "member") => {
+            usage_error(format!("missing organization and name: `github-metrics show {word} ORG NAME`"))
+        }
+        [word] if is_not_found(&error) && matches!(word.as_str(), "repos" | "members") => {
+            usage_error(format!("missing organization: `github-metrics show {word} ORG`"))
+        }
+        _ => error,
+    })?;
+    print_waiting_batches(session, org).await;
     session.console.write_data(text)?;
     Ok(Exit::Success)
 }
@@ -116,10 +171,83 @@ pub(crate) async fn run(session: &CliSession, args: ShowArgs) -> anyhow::Result<
 pub(super) async fn print_waiting_batches(session: &CliSession, org: &str) {
     let batches = open::waiting_batches(&session.settings, org).await;
     if batches > 0 {
+        let option = session.settings.data_dir_option();
         session.console.print_info(format!(
-            "{} not counted yet: run `github-metrics aggregate`",
+            "{} not counted yet: run `github-metrics aggregate{option}`",
             count(batches, "batch is", "batches are")
         ));
+    }
+}
+
+/// How an answer is written.
+enum ShowFormat {
+    Table(OutputStyle),
+    TabSeparated,
+    Csv,
+    Json,
+}
+
+/// Returns the format that the options and stdout ask for.
+fn show_format(session: &CliSession) -> ShowFormat {
+    let output = session.console.output();
+    match session.settings.format {
+        Some(OutputFormat::Json) => ShowFormat::Json,
+        Some(OutputFormat::Csv) => ShowFormat::Csv,
+        None if !output.is_terminal && !output.has_color => ShowFormat::TabSeparated,
+        None | Some(OutputFormat::Table | OutputFormat::Parquet) => ShowFormat::Table(output),
+    }
+}
+
+/// Returns data as it is written to stdout: a terminal must not obey what comes from outside.
+fn for_stdout(session: &CliSession, text: String) -> String {
+    if session.console.output().is_terminal { escaped_lines(&text) } else { text }
+}
+
+async fn show_metrics(
+    session: &CliSession,
+    client: &ApiClient,
+    path: &[&str],
+    args: &ShowArgs,
+) -> anyhow::Result<String> {
+    if args.limit.is_some() {
+        return Err(usage_error(
+            "--limit is for lists: `github-metrics show repos ORG` or `github-metrics show members ORG`",
+        ));
+    }
+    let view = query(client, path, args).await?;
+    warn_if_incomplete(session, &view.metrics.json, view.range);
+    Ok(match show_format(session) {
+        ShowFormat::Json => for_json(
+            session,
+            format!(
+                "{{\"metrics\":{},\"timeseries\":{}}}\n",
+                view.metrics.text.trim(),
+                view.series.text.trim()
+            ),
+        ),
+        ShowFormat::Csv => for_stdout(session, series_csv(args.metric, &view.points)?),
+        ShowFormat::TabSeparated => {
+            session.console.print_info(heading(&view.metrics.json, view.range, usize::MAX));
+            metrics_tsv(&view.metrics.json["metrics"])
+        }
+        ShowFormat::Table(style) if view.is_idle() => {
+            view.idle_text(last_activity(client, path, args).await?, style)
+        }
+        ShowFormat::Table(style) => view.to_text(args.metric, style),
+    })
+}
+
+/// Returns a JSON document as it is written to stdout.
+fn for_json(session: &CliSession, text: String) -> String {
+    if session.console.output().is_terminal { escaped_json(&text) } else { text }
+}
+
+fn warn_if_incomplete(session: &CliSession, answer: &Value, range: Range) {
+    if let Some(warning) = answer::incomplete_warning(answer, range.since()) {
+        session.console.print_notice(warning);
+    }
+    for line in answer::gap_lines(answer) {
+        session.console.print_notice(line);
     }
 }
 
@@ -132,35 +260,78 @@ pub(super) struct MetricsView {
     pub(super) points: Vec<SeriesPoint>,
 }
 
+fn unexpected() -> anyhow::Error {
+    failure(
+        "the answer of the API has an unknown shape: use the same version of github-metrics on both sides",
+    )
+}
+
+fn range_parameters(args: &ShowArgs) -> Vec<(&'static str, String)> {
+    let mut parameters = vec![("bots", args.bots.bots.clone())];
+    for (name, day) in [("since", args.since), ("until", args.until)] {
+        parameters.extend(day.map(|day| (name, day.to_string())));
+    }
+    parameters
+}
+
 /// Queries the metrics below the path, and the series of the chart.
 ///
 /// # Errors
 /// If a request fails, or an answer has an unknown shape.
 pub(super) async fn query(client: &ApiClient, path: &[&str], args: &ShowArgs) -> anyhow::Result<MetricsView> {
-    let mut parameters = vec![("bots", args.bots.bots.clone())];
-    for (name, day) in [("since", args.since), ("until", args.until)] {
-        parameters.extend(day.map(|day| (name, day.to_string())));
-    }
+    let mut parameters = range_parameters(args);
+    parameters.extend(args.id.map(|id| ("id", id.to_string())));
     let metrics = client.get(path, &parameters).await?;
     // The defaults of the range are those of the API, so the answer says which range it covers.
-    let unexpected = || {
-        failure(
-            "the answer of the API has an unknown shape: use the same version of github-metrics on both sides",
-        )
-    };
     let range = answer::range(&metrics.json).ok_or_else(unexpected)?;
     let grain = args.granularity.unwrap_or_else(|| default_grain(range));
-    let parameters = [
-        ("metric", args.metric.name.to_owned()),
+    let series = query_series(client, path, args.metric.name, grain, range, args).await?;
+    let points = answer::points(&series.json).ok_or_else(unexpected)?;
+    Ok(MetricsView { metrics, series, grain, range, points })
+}
+
+async fn query_series(
+    client: &ApiClient,
+    path: &[&str],
+    metric: &str,
+    grain: Grain,
+    range: Range,
+    args: &ShowArgs,
+) -> anyhow::Result<ApiAnswer> {
+    let mut parameters = vec![
+        ("metric", metric.to_owned()),
         ("granularity", grain.as_str().to_owned()),
         ("since", range.since().to_string()),
         ("until", range.until().to_string()),
         ("bots", args.bots.bots.clone()),
     ];
-    let series = client.get(&[path, &["timeseries"]].concat(), &parameters).await?;
-    let points = answer::points(&series.json).ok_or_else(unexpected)?;
-    Ok(MetricsView { metrics, series, grain, range, points })
+    parameters.extend(args.id.map(|id| ("id", id.to_string())));
+    client.get(&[path, &["timeseries"]].concat(), &parameters).await
 }
+
+/// Returns the last day on which the subject was credited with something, or `None` if there is none. Two
+/// requests find it: the last month, then the last day of that month.
+async fn last_activity(
+    client: &ApiClient,
+    path: &[&str],
+    args: &ShowArgs,
+) -> anyhow::Result<Option<NaiveDate>> {
+    let last_active = async |grain: Grain, since: NaiveDate, until: NaiveDate| {
+        let Some(range) = Range::new(since, until) else { return Ok(None) };
+        let series = query_series(client, path, "active_members", grain, range, args).await?;
+        let points = answer::points(&series.json).ok_or_else(unexpected)?;
+        let is_active = |point: &SeriesPoint| point.value.as_u64().unwrap_or_default() > 0;
+        Ok::<_, anyhow::Error>(points.into_iter().rev().find(is_active))
+    };
+    let Some(month) = last_active(Grain::Month, FIRST_YEAR, LAST_YEAR).await? else { return Ok(None) };
+    let until = month.end.min(LAST_DAY);
+    Ok(last_active(Grain::Day, month.start, until).await?.map(|day| day.start))
+}
+
+/// The range in which the last activity is looked for. GitHub began in 2007. A wrong clock can date commits
+/// far ahead.
+const FIRST_YEAR: NaiveDate = NaiveDate::from_ymd_opt(1990, 1, 1).expect("a valid date");
+const LAST_YEAR: NaiveDate = NaiveDate::from_ymd_opt(2200, 1, 1).expect("a valid date");
 
 fn default_grain(range: Range) -> Grain {
     let days = (range.until() - range.since()).num_days();
@@ -173,28 +344,56 @@ fn default_grain(range: Range) -> Grain {
     }
 }
 
+/// Returns the lines above a table of that width: the subject, the range as options, and what is complete.
+fn heading(answer: &Value, range: Range, width: usize) -> String {
+    let text = |name: &str| answer[name].as_str().map(escaped);
+    let subject: Vec<String> = ["org", "repo", "member"].into_iter().filter_map(text).collect();
+    let days = (range.until() - range.since()).num_days();
+    let bots = match answer["bots"].as_str() {
+        Some("exclude") => ", bots excluded",
+        Some("include") => ", bots included",
+        Some("only") => ", bots only",
+        _ => "",
+    };
+    let coverage = answer::coverage(answer).map(|coverage| format!("\n{}", escaped(&coverage)));
+    let days = format!("{days} {}{bots}", if days == 1 { "day" } else { "days" });
+    let options = format!("--since {} --until {}", range.since(), range.until());
+    // In a narrow terminal, each stands on a line of its own.
+    let gap = if days.len() + options.len() + 2 > width { ":\n" } else { ": " };
+    format!("{}\n{days}{gap}{options}{}", subject.join(" / "), coverage.unwrap_or_default())
+}
+
 impl MetricsView {
-    fn to_text(&self, metric: &Metric, has_color: bool) -> String {
+    fn to_text(&self, metric: &Metric, style: OutputStyle) -> String {
         let answer = &self.metrics.json;
-        let text = |name: &str| answer[name].as_str().map(str::to_owned);
-        let subject: Vec<String> = ["org", "repo", "member"].into_iter().filter_map(text).collect();
-        let last_day = self.range.until().pred_opt().unwrap_or(self.range.until());
-        let days = (self.range.until() - self.range.since()).num_days();
-        let bots = match answer["bots"].as_str() {
-            Some("exclude") => ", bots excluded",
-            Some("include") => ", bots included",
-            Some("only") => ", bots only",
-            _ => "",
-        };
-        let coverage = answer::coverage(answer).map(|coverage| format!("\n{coverage}"));
         format!(
-            "{} from {} to {last_day} ({days} {}){bots}{}\n\n{}\n\n{}",
-            subject.join(" / "),
-            self.range.since(),
-            if days == 1 { "day" } else { "days" },
-            coverage.unwrap_or_default(),
-            metrics_table(&answer["metrics"], has_color),
-            series_chart(metric, self.grain, &self.points, has_color)
+            "{}\n\n{}\n\n{}\n",
+            heading(answer, self.range, style.width),
+            metrics_table(&answer["metrics"], style),
+            series_chart(metric, self.grain, &self.points, style)
+        )
+    }
+
+    /// Returns whether nothing happened in the range.
+    fn is_idle(&self) -> bool {
+        let metrics = self.metrics.json["metrics"].as_object();
+        let mut counts = metrics.into_iter().flatten().filter(|(name, _)| Metric::named(name).is_some());
+        counts.all(|(_, value)| value.as_u64().or(value["count"].as_u64()) == Some(0))
+    }
+
+    /// Says that nothing happened in the range, and when something did.
+    fn idle_text(&self, last_day: Option<NaiveDate>, style: OutputStyle) -> String {
+        let next = match last_day {
+            None => "There is none in any other range.".to_owned(),
+            Some(day) => {
+                let until = day.checked_add_days(Days::new(1)).unwrap_or(day);
+                let since = until.checked_sub_days(Days::new(30)).unwrap_or(day);
+                format!("The last was on {day}: --since {since} --until {until}")
+            }
+        };
+        format!(
+            "{}\n\nNo activity in this range. {next}\n",
+            heading(&self.metrics.json, self.range, style.width)
         )
     }
 }
@@ -205,13 +404,15 @@ fn series_csv(metric: &Metric, points: &[SeriesPoint]) -> anyhow::Result<String>
         if metric.is_distribution() { &["count", "mean", "p50", "p90"] } else { &["value"] };
     let mut header = ["start", "end", "metric"].map(str::to_owned).to_vec();
     header.extend(fields.iter().map(|field| (*field).to_owned()));
-    let records = points.iter().map(|SeriesPoint { start, end, value }| {
+    header.push("partial".to_owned());
+    let records = points.iter().map(|SeriesPoint { start, end, value, is_partial }| {
         let number = |field: &&str| {
             let number = if metric.is_distribution() { &value[*field] } else { value };
             if number.is_null() { String::new() } else { number.to_string() }
         };
         let mut record = vec![start.to_string(), end.to_string(), metric.name.to_owned()];
         record.extend(fields.iter().map(number));
+        record.push(is_partial.to_string());
         record
     });
     csv_text(&header, records)
@@ -223,24 +424,46 @@ mod tests {
 
     use super::*;
 
-    fn path(words: &[&str]) -> Result<String, String> {
+    fn target(words: &[&str]) -> Result<String, String> {
         let words: Vec<String> = words.iter().map(|word| word.to_string()).collect();
-        metrics_path(&words).map(|path| path.join("/"))
+        parse_target(&words).map(|target| match target {
+            ShowTarget::Metrics(path) => path.join("/"),
+            ShowTarget::List { org, list, name } => format!("{list} of {org} by {name}"),
+        })
     }
 
     #[test]
-    fn a_subject_has_one_word_or_three() {
-        assert_eq!(path(&["acme"]).unwrap(), "orgs/acme/metrics");
-        assert_eq!(path(&["repo"]).unwrap(), "orgs/repo/metrics", "an organization can have that name");
-        assert_eq!(path(&["repo", "acme", "site"]).unwrap(), "orgs/acme/repos/site/metrics");
-        assert_eq!(path(&["member", "acme", "x[bot]"]).unwrap(), "orgs/acme/members/x[bot]/metrics");
+    fn a_subject_has_one_word_or_three_and_a_list_two() {
+        assert_eq!(target(&["acme"]).unwrap(), "orgs/acme/metrics");
+        assert_eq!(target(&["repo"]).unwrap(), "orgs/repo/metrics", "an organization can have that name");
+        assert_eq!(target(&["repo", "acme", "site"]).unwrap(), "orgs/acme/repos/site/metrics");
+        assert_eq!(target(&["member", "acme", "x[bot]"]).unwrap(), "orgs/acme/members/x[bot]/metrics");
+        assert_eq!(target(&["repos", "acme"]).unwrap(), "repos of acme by repo");
+        assert_eq!(target(&["members", "acme"]).unwrap(), "members of acme by member");
         assert_eq!(
-            path(&["member", "acme"]).unwrap_err(),
+            target(&["member", "acme"]).unwrap_err(),
             "missing member name: `github-metrics show member acme NAME`"
         );
-        assert!(path(&["repo", "acme"]).unwrap_err().starts_with("missing repository name"));
-        assert!(path(&["acme", "site"]).unwrap_err().contains("show repo acme site"));
-        assert!(path(&["a", "b", "c"]).is_err());
+        assert!(target(&["repo", "acme"]).unwrap_err().starts_with("missing repository name"));
+        assert!(target(&["acme", "site"]).unwrap_err().contains("show repo acme site"));
+        assert!(target(&["a", "b", "c"]).is_err());
+    }
+
+    #[test]
+    fn a_command_is_offered_for_valid_names_only() {
+        for words in [
+            &["a b;rm -rf"][..],
+            &["x\u{1b}[31mRED"],
+            &["repo", "$(id)"],
+            &["acme;id", "site"],
+            &["members", "a b"],
+        ] {
+            let error = target(words).unwrap_err();
+            assert!(error.starts_with("invalid organization \""), "{error}");
+            assert!(!error.contains(char::is_control) && !error.contains('`'), "{error:?}");
+        }
+        assert!(target(&["acme", "a;b"]).unwrap_err().contains("show repo acme NAME`"));
+        assert!(target(&[&"x".repeat(30_000)]).unwrap_err().len() < 250);
     }
 
     #[test]
@@ -259,13 +482,17 @@ mod tests {
         };
         let csv =
             |metric: &str, value: Value| series_csv(Metric::named(metric).unwrap(), &points(value)).unwrap();
-        assert_eq!(csv("commits", json!(3)), "start,end,metric,value\n2026-01-05,2026-01-12,commits,3\n");
+        assert_eq!(
+            csv("commits", json!(3)),
+            "start,end,metric,value,partial\n2026-01-05,2026-01-12,commits,3,false\n"
+        );
         let some = csv("cycle_time_hours", json!({"count": 1, "mean": 2.5, "p50": 2.5, "p90": 2.5}));
         assert_eq!(
             some,
-            "start,end,metric,count,mean,p50,p90\n2026-01-05,2026-01-12,cycle_time_hours,1,2.5,2.5,2.5\n"
+            "start,end,metric,count,mean,p50,p90,partial\n\
+             2026-01-05,2026-01-12,cycle_time_hours,1,2.5,2.5,2.5,false\n"
         );
         let none = csv("cycle_time_hours", json!({"count": 0, "mean": null, "p50": null, "p90": null}));
-        assert!(none.ends_with("cycle_time_hours,0,,,\n"), "{none}");
+        assert!(none.ends_with("cycle_time_hours,0,,,,false\n"), "{none}");
     }
 }

@@ -20,7 +20,7 @@ fn session(dir: &Path, args: &[&str]) -> (CliSession, CliCommand) {
     let dir = dir.to_str().unwrap();
     let words = ["github-metrics", "--quiet", "--data-dir", dir].into_iter().chain(args.iter().copied());
     let cli = Cli::try_parse_from(words).unwrap();
-    let console = Console::new(&cli.globals, &cli.variables);
+    let console = Console::new(&cli.globals, &cli.variables, cli.command.is_server());
     let settings = CliSettings::new(cli.globals, cli.variables, cli.command.data_use()).unwrap();
     (CliSession { settings, console }, cli.command)
 }

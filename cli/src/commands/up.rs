@@ -111,6 +111,7 @@ async fn run_round(
         org: args.org.clone(),
         since: args.since,
         until: None,
+        again: false,
         repos: Vec::new(),
         parallelism: args.github.parallelism(),
     };
@@ -124,12 +125,16 @@ async fn run_round(
         // Batches of earlier runs are processed even so.
         Err(_) => {}
     }
-    let (outcome, _) = aggregate::aggregate_org(session, data, &args.org).await?;
-    console.print_info(format!("{}: {}", args.org, aggregate::summary(&outcome)));
+    // The organization's name as GitHub writes it, once it is known.
+    let org = collected.as_ref().map_or_else(|_| args.org.clone(), |outcome| outcome.org().to_owned());
+    let (outcome, _) = aggregate::aggregate_org(session, data, &org).await?;
+    console.print_info(format!("{org}: {}", aggregate::summary(&outcome)));
     let read_at = collected?.read_at().unwrap_or_else(|| data.clock().now());
     // Once a day, look for what GitHub does not list as a change.
     if is_due(&data.collect_ports(), &args.org, read_at).await? {
-        reconcile::reconcile_org(session, data, github, &args.org, Continuation::NextRound).await?;
+        let report = reconcile::reconcile(session, data, github, &args.org, Continuation::NextRound).await?;
+        reconcile::print_summary(session, &report)?;
+        reconcile::print_problems(session, &report, data.clock().now(), Continuation::NextRound);
     }
     Ok(())
 }

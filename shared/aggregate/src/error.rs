@@ -14,7 +14,8 @@ pub enum AggregateError {
     Store(#[from] gam_store::Error),
     /// The rows of a snapshot do not have the columns that a fold needs.
     #[error(
-        "cannot fold the snapshot of {month} of {org}: restore it, or delete it and collect again with --since"
+        "cannot fold the snapshot of {month} of {org}: restore it, or delete it and read the month again with `github-metrics \
+         collect --again --since DAY --until DAY`"
     )]
     Fold {
         /// The organization's login in lower case.

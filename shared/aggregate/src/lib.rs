@@ -27,7 +27,7 @@ mod report;
 use gam_fold::LOGIC_VERSION;
 use gam_lake::{ObjectStore, inbox};
 use gam_model::Month;
-use gam_store::Logic;
+use gam_store::{Checkpoint, CheckpointKey, Logic, OrgCheckpoint, ReadAgainSpan};
 
 pub use error::AggregateError;
 pub use options::AggregateOptions;
@@ -62,12 +62,28 @@ pub async fn aggregate_with(
 ) -> Result<AggregateReport, AggregateError> {
     let org = &gam_store::keys::org_key(org);
     let logic = Logic { version: LOGIC_VERSION, identity: ports.identity.hash() };
-    let mut run = AggregateRun { ports, org, logic, options, observer, report: AggregateReport::default() };
+    // Whatever was read again before now is in the inbox, or was processed.
+    let read_again = run_state(ports, org).await?.read_again;
+    let report = AggregateReport::default();
+    let mut run = AggregateRun { ports, org, logic, options, observer, read_again, report };
     run.process_inbox().await?;
     if options.check_months || options.rebuild {
         run.refold_months(options.rebuild).await?;
     }
+    if run.read_again.is_some() && !run.report.unfinished {
+        Checkpoint::change_org(&*ports.checkpoints, org, |checkpoint| {
+            if checkpoint.read_again == run.read_again {
+                checkpoint.read_again = None;
+            }
+        })
+        .await?;
+    }
     Ok(run.report)
+}
+
+async fn run_state(ports: &AggregatePorts, org: &str) -> Result<OrgCheckpoint, AggregateError> {
+    let key = CheckpointKey::Org(org.to_owned());
+    Ok(Checkpoint::load(&*ports.checkpoints, &key).await?.value)
 }
 
 /// Returns every organization that the lake holds data of: lower-case logins, in order.
@@ -86,6 +102,8 @@ struct AggregateRun<'a> {
     logic: Logic,
     options: &'a AggregateOptions,
     observer: &'a dyn AggregateObserver,
+    /// The span that was read again from GitHub before the run: its months are not lost.
+    read_again: Option<ReadAgainSpan>,
     report: AggregateReport,
 }
 

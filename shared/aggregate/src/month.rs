@@ -1,12 +1,13 @@
 //! Updating one month: merge events into its snapshot, and bring its rollups up to date.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use gam_fold::{FoldError, MonthFold, affected_by_shared_commits, affected_keys};
 use gam_lake::snapshot::{self, Snapshot, Stamp};
 use gam_model::{Event, EventKind, Month, RollupKey};
-use gam_store::{AdvanceOutcome, FoldScope, Logic, Marker, StoredRollup};
+use gam_store::{AdvanceOutcome, Checkpoint, FoldScope, Logic, Marker, StoredRollup};
 
 use crate::names::NameCollector;
 use crate::{AggregateError, AggregatePorts, AggregateRun};
@@ -23,6 +24,8 @@ pub(crate) enum MonthOutcome {
     },
     /// A newer version of the rollup logic has written the month, so it was not touched.
     SkippedNewerVersion,
+    /// The store knows the month, and the lake has lost its snapshot. The stored rollups stay as they are.
+    Lost,
 }
 
 /// What became of one attempt at a month.
@@ -40,13 +43,20 @@ enum AttemptOutcome {
 impl AggregateRun<'_> {
     /// Merges events into a month's snapshot and brings its rollups up to date.
     pub(crate) async fn update_month(
-        &self,
+        &mut self,
         month: Month,
         events: Vec<Event>,
         rebuild: bool,
     ) -> Result<MonthOutcome, AggregateError> {
         let mut scope = if rebuild { FoldScope::Month } else { FoldScope::Affected };
         let mut refused_by = 0;
+        let is_read_again = self.read_again.as_ref().is_some_and(|span| span.covers(month));
+        if !is_read_again && self.is_lost(month).await? {
+            self.remember_lost(month).await?;
+            if events.is_empty() {
+                return Ok(MonthOutcome::Lost);
+            }
+        }
         for _ in 0..MAX_ATTEMPTS {
             match self.attempt_month(month, events.clone(), scope, refused_by).await? {
                 AttemptOutcome::Finished(outcome) => return Ok(outcome),
@@ -57,6 +67,25 @@ impl AggregateRun<'_> {
             }
         }
         Err(AggregateError::Contended { org: self.org.to_owned(), month })
+    }
+
+    /// Returns whether the store knows the month, and the lake has no snapshot of it.
+    async fn is_lost(&self, month: Month) -> Result<bool, AggregateError> {
+        let AggregatePorts { objects, rollups, .. } = self.ports;
+        // The marker is read first: a snapshot is always older than its marker.
+        let is_folded = rollups.marker(self.org, month).await?.is_some_and(|marker| marker.generation > 0);
+        Ok(is_folded && snapshot::read_stamp(&**objects, self.org, month).await?.is_none())
+    }
+
+    /// Remembers that a month is incomplete until it is collected again.
+    async fn remember_lost(&mut self, month: Month) -> Result<(), AggregateError> {
+        tracing::warn!(org = self.org, %month, "the lake has lost the snapshot of the month");
+        Checkpoint::change_org(&*self.ports.checkpoints, self.org, |org| {
+            org.lost_months.insert(month.to_string());
+        })
+        .await?;
+        self.report.lost_months.push(month);
+        Ok(())
     }
 
     /// Tries once to update a month. `refused_by` is the greatest generation among the stored rollups
@@ -79,7 +108,7 @@ impl AggregateRun<'_> {
         let needs_restamp = store_generation > generation
             || current.as_ref().is_some_and(|current| logic_of(&current.stamp) != self.logic);
         let rows = current.as_ref().map_or(&[][..], |current| &current.batches);
-        let merged = merge(rows, events).await?;
+        let merged = Arc::new(merge(rows, events).await?);
         let needs_write = !merged.changes.is_empty() || needs_restamp;
         let fold_all = scope == FoldScope::Month
             || marker.is_none_or(|m| m.logic != self.logic || m.generation != generation);
@@ -97,13 +126,14 @@ impl AggregateRun<'_> {
         }
         if fold_all {
             // A store that has lost its rollups may have lost the names, too.
-            let latest = NameCollector::from_snapshot(gam_lake::latest_names(&merged.batches)?);
-            names.put_names(self.org, &latest.into_entries()).await?;
+            let rows = Arc::clone(&merged);
+            let latest = run_blocking(move || gam_lake::latest_names(&rows.batches)).await?;
+            names.put_names(self.org, &NameCollector::from_snapshot(latest).into_entries()).await?;
         }
         let scope = if fold_all { FoldScope::Month } else { FoldScope::Affected };
         let fold = self.fold(month, &merged).await?;
         let keys = if fold_all { None } else { Some(self.affected_keys(month, &merged).await?) };
-        let new = self.rollups_to_store(&fold, keys, stamp.generation);
+        let new = self.rollups_to_store(fold, keys, stamp.generation).await;
         let outcome = rollups.put(self.org, &new).await?;
         if outcome.newer_logic {
             return Ok(AttemptOutcome::Finished(MonthOutcome::SkippedNewerVersion));
@@ -139,21 +169,23 @@ impl AggregateRun<'_> {
     async fn affected_keys(
         &self,
         month: Month,
-        merged: &snapshot::MergedRows,
+        merged: &Arc<snapshot::MergedRows>,
     ) -> Result<BTreeSet<RollupKey>, AggregateError> {
-        let events = || {
-            let changes = merged.changes.iter();
-            changes.flat_map(|change| std::iter::once(&change.winner).chain(&change.loser))
-        };
-        let shas: BTreeSet<String> = events()
-            .filter(|event| event.kind == EventKind::Commit)
-            .filter_map(|event| event.facts.sha.clone())
-            .collect();
-        let (batches, identity) = (merged.batches.clone(), self.ports.identity.clone());
-        let shared = run_blocking(move || affected_by_shared_commits(&batches, &shas, &identity));
-        let mut keys = shared.await.map_err(|source| self.fold_error(month, source))?;
-        keys.extend(events().flat_map(|event| affected_keys(event, &self.ports.identity)));
-        Ok(keys)
+        let (merged, identity) = (Arc::clone(merged), self.ports.identity.clone());
+        let keys = run_blocking(move || {
+            let events = || {
+                let changes = merged.changes.iter();
+                changes.flat_map(|change| std::iter::once(&change.winner).chain(&change.loser))
+            };
+            let shas: BTreeSet<String> = events()
+                .filter(|event| event.kind == EventKind::Commit)
+                .filter_map(|event| event.facts.sha.clone())
+                .collect();
+            let mut keys = affected_by_shared_commits(&merged.batches, &shas, &identity)?;
+            keys.extend(events().flat_map(|event| affected_keys(event, &identity)));
+            Ok(keys)
+        });
+        keys.await.map_err(|source| self.fold_error(month, source))
     }
 
     fn fold_error(&self, month: Month, source: FoldError) -> AggregateError {
@@ -162,23 +194,27 @@ impl AggregateRun<'_> {
 
     /// Returns the rollups of the keys, or all of them if `keys` is `None`. A key without a rollup in
     /// the fold gets an empty one, which replaces what is stored.
-    fn rollups_to_store(
+    async fn rollups_to_store(
         &self,
-        fold: &MonthFold,
+        fold: MonthFold,
         keys: Option<BTreeSet<RollupKey>>,
         generation: u64,
     ) -> Vec<(RollupKey, StoredRollup)> {
-        let store = |body| StoredRollup { logic: self.logic.clone(), generation, body };
-        match keys {
-            None => fold.iter().map(|(key, rollup)| (key.clone(), store(rollup.to_json()))).collect(),
-            Some(keys) => keys
-                .into_iter()
-                .map(|key| {
-                    let body = fold.get(&key).to_json();
-                    (key, store(body))
-                })
-                .collect(),
-        }
+        let logic = self.logic.clone();
+        run_blocking(move || {
+            let store = |body| StoredRollup { logic: logic.clone(), generation, body };
+            match keys {
+                None => fold.iter().map(|(key, rollup)| (key.clone(), store(rollup.to_json()))).collect(),
+                Some(keys) => keys
+                    .into_iter()
+                    .map(|key| {
+                        let body = fold.get(&key).to_json();
+                        (key, store(body))
+                    })
+                    .collect(),
+            }
+        })
+        .await
     }
 }
 
@@ -193,7 +229,7 @@ async fn merge(rows: &[RecordBatch], events: Vec<Event>) -> Result<snapshot::Mer
 }
 
 /// Runs heavy work on a blocking thread, so that it does not hold up other tasks.
-async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => std::panic::resume_unwind(error.into_panic()),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gam_lake::ObjectStore;
 use gam_model::{Clock, Identity};
-use gam_store::{NameStore, RollupStore};
+use gam_store::{CheckpointStore, NameStore, RollupStore};
 
 /// The ports and settings of an aggregation. A composition root connects them once.
 #[derive(Clone)]
@@ -15,6 +15,8 @@ pub struct AggregatePorts {
     pub rollups: Arc<dyn RollupStore>,
     /// The latest names of organizations and repositories.
     pub names: Arc<dyn NameStore>,
+    /// Checkpoints, to remember months that the lake has lost.
+    pub checkpoints: Arc<dyn CheckpointStore>,
     /// The wall clock, for the time limit.
     pub clock: Arc<dyn Clock>,
     /// Bots and aliases. They are applied while folding.

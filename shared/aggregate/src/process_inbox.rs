@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gam_lake::{Error as LakeError, ObjectPath, inbox};
 use gam_model::{Event, Month};
 
-use crate::month::MonthOutcome;
+use crate::month::{MonthOutcome, run_blocking};
 use crate::names::NameCollector;
 use crate::{AggregateError, AggregateProgress, AggregateRun};
 
@@ -46,12 +46,17 @@ impl AggregateRun<'_> {
         for path in paths {
             let Some(events) = self.read_batch(&path).await? else { continue };
             self.report.events += events.len();
-            let mut touched = BTreeSet::new();
-            for event in events {
-                names.add_event(&event);
-                touched.insert(event.month());
-                events_by_month.entry(event.month()).or_default().push(event);
-            }
+            let touched;
+            (names, events_by_month, touched) = run_blocking(move || {
+                let mut touched = BTreeSet::new();
+                for event in events {
+                    names.add_event(&event);
+                    touched.insert(event.month());
+                    events_by_month.entry(event.month()).or_default().push(event);
+                }
+                (names, events_by_month, touched)
+            })
+            .await;
             batches.push((path, touched));
         }
         self.ports.names.put_names(self.org, &names.into_entries()).await?;
@@ -64,6 +69,7 @@ impl AggregateRun<'_> {
             }
             match self.update_month(month, events, false).await? {
                 MonthOutcome::Written { rollups } => self.report_month(month, rollups),
+                MonthOutcome::Lost => {}
                 MonthOutcome::SkippedNewerVersion => {
                     skipped.insert(month);
                 }

@@ -40,8 +40,9 @@ pub(crate) fn without_retry_quota(name: &'static str) -> RetryPartition {
     RetryPartition::custom(name).token_bucket(TokenBucket::unlimited()).build()
 }
 
-/// Returns the configured endpoint of a service, such as an emulator's. `None` if it is AWS's own.
-pub(crate) fn endpoint_override(config: &SdkConfig, service: &str) -> Option<String> {
+/// Returns the configured endpoint of a service by its id, such as an emulator's for `S3`. `None` if it is
+/// AWS's own.
+pub fn endpoint_override(config: &SdkConfig, service: &str) -> Option<String> {
     let key = ServiceConfigKey::builder()
         .service_id(service)
         .env("AWS_ENDPOINT_URL")

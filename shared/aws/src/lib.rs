@@ -20,7 +20,7 @@ pub mod secret;
 mod service_error;
 
 pub use aws_config::SdkConfig;
-pub use config::load;
+pub use config::{endpoint_override, load};
 pub use dynamo::DynamoStore;
 #[cfg(feature = "functions")]
 pub use queue::Queue;

@@ -51,6 +51,8 @@ pub(crate) struct RepoContext {
     /// When the repository was last pushed to.
     pub(crate) pushed_at: Option<DateTime<Utc>>,
     warnings: Warnings,
+    /// Whether the repository's checkpoint stays as it is, because a span is read again.
+    is_again: bool,
 }
 
 /// The warnings of a run, which its report returns. Clones share them.
@@ -97,7 +99,13 @@ impl RepoContext {
             active_at: newest.into_iter().max().flatten(),
             pushed_at: repo.pushed_at,
             warnings: warnings.clone(),
+            is_again: false,
         }
+    }
+
+    /// The context of reading a window again, which leaves the repository's checkpoint as it is.
+    pub(crate) fn again(self, window: CollectionWindow) -> Self {
+        RepoContext { window, is_again: true, ..self }
     }
 
     /// Returns the watermark of a list whose newest change was at `newest`. More may have changed within
@@ -131,6 +139,7 @@ impl RepoContext {
         events: Vec<Event>,
         update: Option<CheckpointUpdate>,
     ) -> Result<(), ReadError> {
+        let update = update.filter(|_| !self.is_again);
         let page = PageRead { repo_id: self.repo.id, repo: self.repo.name.clone(), kind, events, update };
         pages.send(page).await.map_err(|_| ReadError::WriterGone)
     }

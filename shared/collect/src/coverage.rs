@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gam_github::OrgProbe;
-use gam_store::{Checkpoint, GapsByRepo, OrgCheckpoint};
+use gam_model::Month;
+use gam_store::{Checkpoint, GapsByRepo, OrgCheckpoint, ReadAgainSpan};
 
 use crate::gaps::{ReportedGap, report_gaps};
 use crate::window::{CollectionWindow, RequestedDays};
@@ -21,7 +22,7 @@ pub(crate) async fn resolve_window(
     org: &str,
     days: &RequestedDays,
     is_entire_org: bool,
-) -> Result<CollectionWindow, CollectError> {
+) -> Result<ResolvedWindows, CollectError> {
     let mut remembered = None;
     Checkpoint::change_org(&*ports.checkpoints, org, |checkpoint| {
         remembered = checkpoint.since;
@@ -30,7 +31,35 @@ pub(crate) async fn resolve_window(
         }
     })
     .await?;
-    Ok(CollectionWindow::resolve(days, remembered))
+    let (window, again) =
+        (CollectionWindow::resolve(days, remembered), CollectionWindow::again(days, remembered));
+    Ok(ResolvedWindows { window, again })
+}
+
+/// The windows of a run.
+pub(crate) struct ResolvedWindows {
+    pub(crate) window: CollectionWindow,
+    /// The window of lists that are read again.
+    pub(crate) again: CollectionWindow,
+}
+
+/// Records that a window was read again completely: months in it are no longer lost.
+///
+/// # Errors
+/// If the store fails.
+pub(crate) async fn save_read_again(
+    ports: &CollectPorts,
+    org: &str,
+    window: &CollectionWindow,
+) -> Result<(), CollectError> {
+    let span = ReadAgainSpan { from: window.first_start(), until: window.until() };
+    Checkpoint::change_org(&*ports.checkpoints, org, |checkpoint| {
+        let is_lost = |month: &String| Month::parse(month).is_some_and(|month| !span.covers(month));
+        checkpoint.lost_months.retain(is_lost);
+        checkpoint.read_again = Some(span.clone());
+    })
+    .await?;
+    Ok(())
 }
 
 /// What a run has read.

@@ -108,6 +108,7 @@ pub(crate) fn is_due(
         || checkpoint.total != newest.total
         || checkpoint.watermark != newest.at
         || answers.iter().any(|(id, answer)| is_news(checkpoint, *id, answer.as_ref(), read_at))
+        || answers.values().flatten().any(|it| checkpoint.unanswered.entries.contains_key(&it.id))
 }
 
 /// Returns whether a deployment that was read at `read_at` can neither succeed nor fail any more.

@@ -125,8 +125,8 @@ pub async fn work(
     let probe = github.probe_repos(&request.org, &node_ids).await?;
     let scope = Scope::from_probe_by_id(probe).without_excluded(&configuration);
     let listed: BTreeSet<i64> = scope.listed();
-    let run = CollectRun::prepare(ports, github, checkpoints, scope, &days, &configuration.deploy_workflows)
-        .await?;
+    let workflows = &configuration.deploy_workflows;
+    let run = CollectRun::prepare(ports, github, checkpoints, scope, &days, request.again, workflows).await?;
     let mut report = run.read(github, request.parallelism.max(1), observer).await?;
     for item in items.iter().filter(|item| !listed.contains(&item.repo_id)) {
         let why = format!(
@@ -151,8 +151,8 @@ async fn prepare_run<'a>(
     let mut scope = scope.without_excluded(&configuration);
     let warning = list_all_members(ports, github, &mut scope.probe).await?;
     save_names(ports, &scope.probe).await?;
-    let run = CollectRun::prepare(ports, github, checkpoints, scope, &days, &configuration.deploy_workflows)
-        .await?;
+    let workflows = &configuration.deploy_workflows;
+    let run = CollectRun::prepare(ports, github, checkpoints, scope, &days, request.again, workflows).await?;
     run.warn(warning);
     Ok(run)
 }

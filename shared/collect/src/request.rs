@@ -13,6 +13,9 @@ pub struct CollectRequest {
     pub since: Option<NaiveDate>,
     /// The day after the last, UTC. Without it, everything up to now is read.
     pub until: Option<NaiveDate>,
+    /// Whether the days are read again, whatever the checkpoints say. Without `since`, everything that was
+    /// ever requested is read again.
+    pub again: bool,
     /// The names of the repositories to read; all repositories if empty.
     pub repos: Vec<String>,
     /// How many read tasks may run in parallel.

@@ -6,7 +6,7 @@ use gam_github::{Client, RepoProbe, RepoState};
 use gam_store::{GapsByRepo, NameKind, OrgCheckpoint};
 
 use crate::context::{RepoContext, Warnings};
-use crate::coverage::{ReadRepos, resolve_window, save_coverage};
+use crate::coverage::{ReadRepos, resolve_window, save_coverage, save_read_again};
 use crate::execution::{TaskResults, run_tasks};
 use crate::gaps::{Obstacle, ReportedGap, repo_gaps, unreadable_gaps};
 use crate::reconcile::{ShortList, compare_short_lists};
@@ -28,6 +28,8 @@ pub(crate) struct CollectRun<'a> {
     ports: &'a CollectPorts,
     scope: Scope,
     window: CollectionWindow,
+    /// The window that is read again; `None` if nothing is.
+    again: Option<CollectionWindow>,
     writer: Writer<'a>,
     /// Ids of repositories that an earlier run has read.
     read_before: BTreeSet<i64>,
@@ -39,7 +41,7 @@ pub(crate) struct CollectRun<'a> {
 
 impl<'a> CollectRun<'a> {
     /// Finds out what there is to read. `deploy_workflows` are the files of the workflows whose runs count as
-    /// deployments. Callers must load `checkpoints` before they probe GitHub: otherwise
+    /// deployments. With `again`, the requested days are read again, whatever the checkpoints say. Callers must load `checkpoints` before they probe GitHub: otherwise
     /// what another run reads in between looks unread.
     ///
     /// # Errors
@@ -50,11 +52,13 @@ impl<'a> CollectRun<'a> {
         checkpoints: Checkpoints,
         scope: Scope,
         days: &RequestedDays,
+        again: bool,
         deploy_workflows: &[String],
     ) -> Result<Self, CollectError> {
         let Scope { probe, repos, .. } = &scope;
         let writer = Writer::new(ports, &probe.login, checkpoints);
-        let window = resolve_window(ports, &probe.login, days, scope.is_entire_org).await?;
+        let windows = resolve_window(ports, &probe.login, days, scope.is_entire_org).await?;
+        let (window, again) = (windows.window, again.then_some(windows.again));
         let now = ports.clock.now();
         let (checkpoints, read_before) = (writer.checkpoints(), writer.read_before());
         let unsettled = deployments::check_unsettled(github, repos, &checkpoints).await?;
@@ -65,10 +69,14 @@ impl<'a> CollectRun<'a> {
             let checkpoint = checkpoints.get(&repo.id).cloned().unwrap_or_default();
             let answers = unsettled.answers.get(&repo.id).cloned().unwrap_or_default();
             let published = drafts.published.get(&repo.id).cloned().unwrap_or_default();
+            if let Some(again) = again.filter(|_| read_before.contains(&repo.id)) {
+                let context = context.clone().again(again);
+                tasks.extend(task::tasks_again(&context, repo, &checkpoint, deploy_workflows));
+            }
             tasks.extend(task::tasks(&context, repo, checkpoint, answers, published, deploy_workflows));
         }
         let failed = unsettled.failed.into_iter().chain(drafts.failed).collect();
-        Ok(CollectRun { ports, scope, window, writer, read_before, tasks, warnings, failed })
+        Ok(CollectRun { ports, scope, window, again, writer, read_before, tasks, warnings, failed })
     }
 
     /// Adds a warning to the report.
@@ -137,6 +145,12 @@ impl<'a> CollectRun<'a> {
             results.fail(*repo_id, RepoFailure::transient(CONFLICT.to_owned()));
         }
         let gaps = self.save_coverage(&results, &BTreeSet::new()).await?;
+        if let Some(again) = &self.again
+            && self.scope.lists_all()
+            && results.unfinished().is_empty()
+        {
+            save_read_again(self.ports, &self.scope.probe.login, again).await?;
+        }
         for repo in &self.scope.repos {
             if let Some(failure) = results.failed.get(&repo.id) {
                 let (repo, why) = (repo.name.clone(), failure.why.clone());

@@ -183,6 +183,19 @@ pub(crate) fn tasks(
     kinds.into_iter().map(|kind| ReadTask { context: context.clone(), kind }).collect()
 }
 
+/// Returns the tasks that read the window of the context again. The repository's checkpoint only gives the version
+/// of its commits.
+pub(crate) fn tasks_again(
+    context: &RepoContext,
+    repo: &RepoProbe,
+    checkpoint: &RepoCheckpoint,
+    deploy_workflows: &[String],
+) -> Vec<ReadTask> {
+    let commits = CommitsCheckpoint { version: checkpoint.commits.version, ..CommitsCheckpoint::default() };
+    let unread = RepoCheckpoint { commits, ..RepoCheckpoint::default() };
+    tasks(context, repo, unread, SettlementAnswers::new(), Vec::new(), deploy_workflows)
+}
+
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;

@@ -36,7 +36,7 @@ pub fn check_days(
             "--since {since} is in the future: today is {today}, give an earlier day"
         ))),
         (Some(since), Some(until)) if since >= until => Err(CollectError::Invalid(format!(
-            "--since {since} is not before --until {until}: --until is exclusive, give a later day"
+            "--since ({since}) must be before --until ({until}); --until is exclusive"
         ))),
         _ => Ok(()),
     }
@@ -101,6 +101,18 @@ impl CollectionWindow {
         }
     }
 
+    /// Returns the window of reading the requested days again. `remembered` is as for
+    /// [`CollectionWindow::resolve`].
+    pub(crate) fn again(days: &RequestedDays, remembered: Option<DateTime<Utc>>) -> Self {
+        let first_start = days.since.unwrap_or_else(|| days.earliest(remembered));
+        CollectionWindow { first_start, ..Self::resolve(days, remembered) }
+    }
+
+    /// Returns where a list that was never read starts, UTC.
+    pub(crate) fn first_start(&self) -> DateTime<Utc> {
+        self.first_start
+    }
+
     /// Returns the time from which a list must be covered after this run. `covered_from` is the time from which
     /// it is covered so far; `None` if it was never read.
     pub(crate) fn start_for(&self, covered_from: Option<DateTime<Utc>>) -> DateTime<Utc> {
@@ -158,6 +170,17 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn reading_again_starts_at_the_requested_day_or_at_the_earliest_one() {
+        let again = |since: Option<i64>, remembered: Option<i64>| {
+            let days = RequestedDays { since: since.map(at), until: None, default_since: at(90) };
+            CollectionWindow::again(&days, remembered.map(at)).start_for(None)
+        };
+        assert_eq!(again(Some(60), Some(10)), at(60), "not what was requested before");
+        assert_eq!(again(None, Some(10)), at(10));
+        assert_eq!(again(None, None), at(90));
+    }
+
+    #[test]
     fn a_list_is_covered_if_it_was_read_from_the_start_on() {
         assert!(!window(None, None).is_covered(None));
         assert!(window(Some(60), None).is_covered(Some(at(60))));
@@ -180,7 +203,7 @@ pub(crate) mod tests {
         }
         let error = |since, until| check_days(since, until, today).unwrap_err().to_string();
         assert!(error(day("2026-05-11"), None).contains("in the future"));
-        assert!(error(day("2026-05-02"), day("2026-05-02")).contains("not before --until"));
+        assert!(error(day("2026-05-02"), day("2026-05-02")).contains("must be before --until"));
     }
 
     #[test]

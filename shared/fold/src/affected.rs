@@ -10,20 +10,28 @@ use gam_model::{Event, Grain, Identity, MemberKind, Month, RollupKey, Subject};
 use rustc_hash::FxHashSet;
 
 use crate::columns::{EventColumns, nullable};
-use crate::fold::FoldError;
+use crate::fold::{FoldError, UNKNOWN_SINCE_READING};
 use crate::shared_commits::{commit_rows, sha_hash};
 
 /// Returns the keys of the rollups in which the event is counted, or would be if it were not retracted.
 ///
 /// Adding or removing the event changes no other rollup of its month, except those of
 /// [`affected_by_shared_commits`].
-pub fn affected_keys(event: &Event, identity: &Identity) -> impl Iterator<Item = RollupKey> {
+pub fn affected_keys<'a>(
+    event: &'a Event,
+    identity: &'a Identity,
+) -> impl Iterator<Item = RollupKey> + use<'a> {
     let co_authors = event.facts.co_authors.iter().flatten().map(String::as_str);
     // What has no author is credited to nobody.
-    let is_unknown =
-        event.kind.is_delivery() && matches!(event.member.kind, MemberKind::Ghost | MemberKind::Unknown);
-    let member = (!is_unknown).then(|| row_name(&event.member.name, event.member.id));
-    keys(event.repo_id, member.into_iter().chain(co_authors), event.occurred_at.date_naive(), identity)
+    let is_unknown = match event.member.kind {
+        MemberKind::Unknown => event.kind.is_delivery(),
+        MemberKind::Ghost => event.kind.is_delivery() && event.reading < UNKNOWN_SINCE_READING,
+        _ => false,
+    };
+    let (name, author) = (&event.member.name, event.facts.author_name_hash.as_deref());
+    let member = (!is_unknown).then(|| credited_name(name, event.member.id, author, identity));
+    let co_authors = co_authors.map(|name| identity.name(name));
+    keys(event.repo_id, member.into_iter().chain(co_authors), event.occurred_at.date_naive())
 }
 
 /// Returns the keys of the rollups in which the live commits with these SHAs are counted.
@@ -49,28 +57,37 @@ pub fn affected_by_shared_commits(
             commit_rows(&columns).filter(|(_, sha)| hashes.contains(&sha_hash(sha)) && shas.contains(*sha));
         for (row, _) in rows {
             let member = columns.member.text(row).ok_or(FoldError::InvalidColumn("member"))?;
-            let member = row_name(member, nullable(columns.member_id, row));
+            let (id, author) = (nullable(columns.member_id, row), columns.author_name_hash.text(row));
+            let member = credited_name(member, id, author, identity);
             let at = DateTime::from_timestamp_millis(columns.occurred_at.value(row));
             let day = at.ok_or(FoldError::InvalidColumn("occurred_at"))?.date_naive();
-            let names = std::iter::once(member).chain(columns.co_authors.names(row));
-            affected.extend(keys(columns.repo_id.value(row), names, day, identity));
+            let co_authors = columns.co_authors.names(row).map(|name| identity.name(name));
+            let names = std::iter::once(member).chain(co_authors);
+            affected.extend(keys(columns.repo_id.value(row), names, day));
         }
     }
     Ok(affected)
 }
 
-/// Returns the name of a row's member: the agent's, if the account is a known agent.
-fn row_name(name: &str, id: Option<i64>) -> &str {
-    id.and_then(agent_by_id).unwrap_or(name)
+/// Returns the name that a row is credited to.
+fn credited_name<'a>(
+    name: &'a str,
+    id: Option<i64>,
+    author_name_hash: Option<&str>,
+    identity: &'a Identity,
+) -> &'a str {
+    match id.and_then(agent_by_id) {
+        Some(agent) => identity.name(agent),
+        None => identity.author(name, author_name_hash),
+    }
 }
 
 fn keys<'a, N: Iterator<Item = &'a str>>(
     repo_id: i64,
     names: N,
     day: NaiveDate,
-    identity: &Identity,
 ) -> impl Iterator<Item = RollupKey> + use<'a, N> {
-    let members: BTreeSet<String> = names.map(|name| member_key(identity.name(name))).collect();
+    let members: BTreeSet<String> = names.map(member_key).collect();
     let month = Month::of(day);
     let key = move |subject: Subject, grain: Grain| RollupKey {
         subject,

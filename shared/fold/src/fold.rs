@@ -25,6 +25,9 @@ use crate::count::{count_event, is_merge_commit};
 use crate::rollup_builder::RollupBuilder;
 use crate::shared_commits::{RowPosition, repeated_commits};
 
+/// Rows of an older reading have a ghost as the author of a release or a deployment without one.
+pub(crate) const UNKNOWN_SINCE_READING: i64 = 1;
+
 const MILLISECONDS_PER_DAY: i64 = 86_400_000;
 
 /// Why a snapshot cannot be folded.
@@ -128,6 +131,8 @@ struct Folder<'a> {
     month_start: i64,
     day_count: i64,
     identity: &'a Identity,
+    /// Whether the mailmap has entries with a name and an address.
+    has_author_names: bool,
     /// Commits that count in their repositories, and elsewhere only for another repository's row.
     repeats: FxHashSet<RowPosition>,
     display_names: Interner,
@@ -150,6 +155,7 @@ impl<'a> Folder<'a> {
             month_start: midnight(month.first_day()).timestamp_millis(),
             day_count: month.days() as i64,
             identity,
+            has_author_names: identity.mailmap().has_author_names(),
             repeats,
             display_names: Interner::default(),
             member_keys: Interner::default(),
@@ -187,7 +193,11 @@ impl<'a> Folder<'a> {
     }
 
     fn intern_member(&mut self, name: &str) -> InternedMember {
-        let resolved = self.identity.resolve(name, MemberKind::User);
+        self.intern_author(name, None)
+    }
+
+    fn intern_author(&mut self, name: &str, author_name_hash: Option<&str>) -> InternedMember {
+        let resolved = self.identity.resolve_author(name, author_name_hash, MemberKind::User);
         let credited: &str = &resolved.name;
         let kind_override = if resolved.is_bot {
             Some(MemberKind::Bot)
@@ -215,12 +225,16 @@ impl<'a> Folder<'a> {
         };
         let Some(kind) = dictionaries.kinds[kind] else { return Ok(()) };
         let member_kind = dictionaries.member_kinds[member_kind];
-        // Older rows have a ghost as the author of a release or a deployment without one.
-        let is_unknown =
-            member_kind == MemberKind::Unknown || (kind.is_delivery() && member_kind == MemberKind::Ghost);
-        let member = match nullable(columns.member_id, row).and_then(agent_by_id) {
-            Some(agent) => self.intern_member(agent),
-            None => dictionaries.members[member],
+        let reading = nullable(columns.reading, row).unwrap_or_default();
+        let is_unknown = member_kind == MemberKind::Unknown
+            || (kind.is_delivery() && member_kind == MemberKind::Ghost && reading < UNKNOWN_SINCE_READING);
+        let author_name_hash = if self.has_author_names { columns.author_name_hash.text(row) } else { None };
+        let member = match (nullable(columns.member_id, row).and_then(agent_by_id), author_name_hash) {
+            (Some(agent), _) => self.intern_member(agent),
+            (None, Some(author)) => {
+                self.intern_author(columns.member.text(row).unwrap_or_default(), Some(author))
+            }
+            (None, None) => dictionaries.members[member],
         };
         let occurred_at = columns.occurred_at.value(row);
         let day = self.day_of_month(occurred_at)?;

@@ -1,7 +1,7 @@
 //! The client: signs in, sends calls within the rate limits, and retries them.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -66,6 +66,8 @@ struct HostState {
     transport: Transport,
     settings: ClientSettings,
     successful_responses: AtomicU64,
+    /// Whether the GraphQL API has answered a query, so that it exists.
+    has_graphql_answered: AtomicBool,
     concurrency: AdaptiveLimiter,
     waits: watch::Sender<Option<RateLimitWait>>,
     cut_off: CutOff,
@@ -91,6 +93,7 @@ impl Client {
         let shared = Arc::new(HostState {
             transport: Transport::new(&settings.api_url)?,
             successful_responses: AtomicU64::new(0),
+            has_graphql_answered: AtomicBool::new(false),
             concurrency: AdaptiveLimiter::new(settings.parallelism),
             waits: watch::Sender::new(None),
             cut_off: CutOff::default(),
@@ -303,6 +306,9 @@ impl Client {
             let Some(limit_hit) = response.limit_hit(resource) else {
                 if response.status.is_success() || response.status == StatusCode::NOT_MODIFIED {
                     self.shared.successful_responses.fetch_add(1, Ordering::Relaxed);
+                    if resource == RateLimitResource::GraphQl {
+                        self.shared.has_graphql_answered.store(true, Ordering::Relaxed);
+                    }
                     return Ok(response);
                 }
                 return Err(self.response_error(what, resource, &response));
@@ -347,6 +353,13 @@ impl Client {
                      app, and the key must not have been deleted"
                         .to_owned(),
                 ))
+            }
+            // An endpoint that has answered before exists, and something between it and here is broken.
+            AttemptError::Fatal(Error::NotFound(_))
+                if resource == RateLimitResource::GraphQl
+                    && self.shared.has_graphql_answered.load(Ordering::Relaxed) =>
+            {
+                AttemptError::ServerFailure(format!("status {}", response.status.as_u16()))
             }
             // A GraphQL endpoint answers 404 only if it does not exist, whatever the query is about.
             AttemptError::Fatal(Error::NotFound(_)) if resource == RateLimitResource::GraphQl => {

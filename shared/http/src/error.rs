@@ -22,9 +22,44 @@ const RETRY_AFTER_SECONDS: u32 = 2;
 pub(crate) enum ProblemCode {
     NotFound,
     Unauthorized,
+    Forbidden,
     InvalidArgument,
+    RateLimited,
     InternalError,
 }
+
+/// The most characters of an input that an error quotes.
+const MAX_QUOTED_CHARS: usize = 80;
+
+/// Quotes an input for an error: escaped, and cut if it is long.
+pub(crate) fn quoted(text: &str) -> String {
+    match text.char_indices().nth(MAX_QUOTED_CHARS) {
+        Some((end, _)) => format!("{:?}...", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
+/// Cuts an input that an error repeats without quotes, such as a path.
+pub(crate) fn cut(text: &str) -> String {
+    match text.char_indices().nth(MAX_QUOTED_CHARS) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// The response to a client that is refused before its request is read.
+pub(crate) const OVERLOADED_RESPONSE: &str = concat!(
+    "HTTP/1.1 503 Service Unavailable\r\n",
+    "content-type: application/problem+json\r\n",
+    "retry-after: 2\r\n",
+    "cache-control: no-store\r\n",
+    "x-content-type-options: nosniff\r\n",
+    "connection: close\r\n",
+    "content-length: 169\r\n\r\n",
+    "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,",
+    "\"detail\":\"the server has too many requests at the moment: retry in a few seconds\",",
+    "\"code\":\"RATE_LIMITED\"}",
+);
 
 /// An error, as a problem document of RFC 9457.
 #[derive(Debug, Serialize, ToSchema)]
@@ -67,7 +102,43 @@ impl ApiError {
 
     /// No route has the path.
     pub(crate) fn no_such_route(path: &str) -> Self {
-        Self::not_found(format!("no route {path}: see /openapi.json for all routes"))
+        Self::not_found(format!("no route {}: see /openapi.json for all routes", cut(path)))
+    }
+
+    /// The request addresses the server by a name that is not its own.
+    pub(crate) fn foreign_host(host: &str) -> Self {
+        let detail = format!(
+            "{} is no name of this server: use its address, or start it with --allow-host and this name",
+            quoted(host)
+        );
+        Self::new(StatusCode::FORBIDDEN, ProblemCode::Forbidden, detail)
+    }
+
+    /// The client accepts neither a compressed nor an uncompressed response.
+    pub(crate) fn not_acceptable() -> Self {
+        let detail = "no acceptable encoding: accept gzip or identity";
+        Self::new(StatusCode::NOT_ACCEPTABLE, ProblemCode::InvalidArgument, detail)
+    }
+
+    /// The path and the query are longer than `max` bytes.
+    pub(crate) fn target_too_long(max: usize) -> Self {
+        let detail = format!("the path and the query are longer than {max} bytes: shorten them");
+        Self::new(StatusCode::URI_TOO_LONG, ProblemCode::InvalidArgument, detail)
+    }
+
+    /// The header fields are longer than `max` bytes.
+    pub(crate) fn headers_too_long(max: usize) -> Self {
+        let detail = format!("the header fields are longer than {max} bytes: send fewer or shorter ones");
+        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, ProblemCode::InvalidArgument, detail)
+    }
+
+    /// Too many requests are being answered, or this one took too long.
+    pub(crate) fn overloaded() -> Self {
+        let detail = "the server has too many requests at the moment: retry in a few seconds";
+        ApiError {
+            retry_after_seconds: Some(RETRY_AFTER_SECONDS),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, ProblemCode::RateLimited, detail)
+        }
     }
 
     /// The route has other methods only.
@@ -206,6 +277,22 @@ mod tests {
         assert!(!response.headers().contains_key("retry-after"));
         assert_eq!(body["detail"], "internal error; request id id-1");
         assert_eq!(body["code"], "INTERNAL_ERROR");
+    }
+
+    #[test]
+    fn long_inputs_are_cut() {
+        assert_eq!(quoted("a\"b"), r#""a\"b""#);
+        assert_eq!(quoted(&"ä".repeat(1000)), format!("\"{}\"...", "ä".repeat(80)));
+        assert!(ApiError::no_such_route(&"/x".repeat(10_000)).detail.len() < 200);
+    }
+
+    #[tokio::test]
+    async fn a_refused_connection_gets_the_same_problem() {
+        let (head, body) = OVERLOADED_RESPONSE.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-length: {}", body.len())), "{}", body.len());
+        let (response, problem) = render(ApiError::overloaded()).await;
+        assert_eq!(serde_json::from_str::<Value>(body).unwrap(), problem);
+        assert_eq!(response.headers()["retry-after"], "2");
     }
 
     #[tokio::test]

@@ -10,7 +10,9 @@ use tower_http::compression::CompressionLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 
 use crate::auth::{self, TokenSource};
-use crate::error::ApiError;
+use crate::error::{ApiError, cut};
+use crate::middleware::hosts::{AllowedHosts, check_host};
+use crate::middleware::limits::{self, RequestLimiter};
 use crate::middleware::{errors, etag, headers, log, request_id};
 use crate::routes;
 
@@ -22,6 +24,12 @@ pub fn router(ports: QueryPorts) -> Router {
 /// Returns the same API, but only for requests with the bearer token. Health checks need no token.
 pub fn guarded_router(ports: QueryPorts, token: TokenSource) -> Router {
     with_middleware(ports, |routes| routes.layer(from_fn_with_state(token, auth::require_token)))
+}
+
+/// Returns the same API, but only for requests that address the server by an allowed name. Health checks
+/// need none.
+pub fn local_router(ports: QueryPorts, hosts: AllowedHosts) -> Router {
+    with_middleware(ports, |routes| routes.layer(from_fn_with_state(hosts, check_host)))
 }
 
 fn with_middleware(
@@ -40,9 +48,12 @@ fn with_middleware(
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(from_fn(log::log_request))
         .layer(from_fn(headers::add_headers))
+        .layer(from_fn(errors::render_unacceptable))
         .layer(CompressionLayer::new())
         .layer(from_fn(errors::render_errors))
         .layer(CatchPanicLayer::custom(errors::panic_response))
+        .layer(from_fn(limits::check_size))
+        .layer(from_fn_with_state(RequestLimiter::new(), limits::limit_requests))
         .layer(from_fn(etag::add_etag));
     guard(router.fallback(no_such_route).method_not_allowed_fallback(method_not_allowed))
         .layer(middleware)
@@ -56,7 +67,7 @@ async fn no_such_route(request: Request) -> ApiError {
 async fn method_not_allowed(request: Request) -> ApiError {
     ApiError::method_not_allowed(format!(
         "{} is not allowed at {}: the API is read-only, use GET",
-        request.method(),
-        request.uri().path()
+        cut(request.method().as_str()),
+        cut(request.uri().path())
     ))
 }

@@ -23,7 +23,8 @@ pub enum Error {
     /// An object does not contain a valid table of events. A retry reads the same bytes.
     #[error(
         "cannot read the events in {path}: {what}; \
-         restore it from a backup, or remove it and collect the time it covers again"
+         restore it from a backup, or remove it and read the time it covers again with `github-metrics collect ORG \
+         --again --since DAY --until DAY`"
     )]
     Damaged {
         /// The path of the object.

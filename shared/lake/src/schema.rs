@@ -91,6 +91,8 @@ pub mod column {
     pub const MERGE_SHA: &str = "merge_sha";
     /// Workflow runs that count as deployments: the file name of the workflow.
     pub const WORKFLOW: &str = "workflow";
+    /// Commits whose author has no account: the hash of the author's name.
+    pub const AUTHOR_NAME_HASH: &str = "author_name_hash";
     /// Within [`FIRST_REVIEWS`]: when the review was submitted.
     pub const AT: &str = "at";
 }
@@ -99,7 +101,7 @@ pub mod column {
 /// program does not write rows back without it.
 ///
 /// - 1: up to `tag`; files of that version do not name it.
-/// - 2: `reading`, `head_ref`, `head_repo_id`, `merge_sha`, `workflow`.
+/// - 2: `reading`, `head_ref`, `head_repo_id`, `merge_sha`, `workflow`, `author_name_hash`.
 pub const SCHEMA_VERSION: u32 = 2;
 
 static EVENTS_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| Arc::new(build_schema()));
@@ -169,6 +171,7 @@ fn build_schema() -> Schema {
         optional(column::HEAD_REPO_ID, Int64),
         optional(column::MERGE_SHA, Utf8),
         optional(column::WORKFLOW, dictionary()),
+        optional(column::AUTHOR_NAME_HASH, dictionary()),
     ])
 }
 
@@ -237,7 +240,8 @@ mod tests {
             "event_id, version, kind, org, repo, repo_id, member, member_id, member_kind, occurred_at, \
              collected_at, retracted, sha, parents, additions, deletions, files_changed, co_authors, \
              number, pr_member, state, draft, created_at, merged_at, first_reviews, labels, \
-             review_state, environment, tag, reading, head_ref, head_repo_id, merge_sha, workflow"
+             review_state, environment, tag, reading, head_ref, head_repo_id, merge_sha, workflow, \
+             author_name_hash"
         );
     }
 

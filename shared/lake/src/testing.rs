@@ -33,7 +33,7 @@ fn any_facts() -> impl Strategy<Value = Facts> {
     let times = (prop::option::of(any_time()), prop::option::of(any_time()));
     let reviews = prop::option::of(prop::collection::vec(any_first_review(), 0..3));
     let strings = (text(), text(), text(), text(), text(), text());
-    let heads = (text(), any::<Option<i64>>(), text(), text());
+    let heads = (text(), any::<Option<i64>>(), text(), text(), text());
     (numbers, times, reviews, strings, texts(), texts(), heads).prop_map(
         |(
             (parents, [additions, deletions, files_changed, number], draft),
@@ -42,7 +42,7 @@ fn any_facts() -> impl Strategy<Value = Facts> {
             strings,
             co,
             labels,
-            (head_ref, head_repo_id, merge_sha, workflow),
+            (head_ref, head_repo_id, merge_sha, workflow, author_name_hash),
         )| {
             let (sha, pr_member, state, review_state, environment, tag) = strings;
             Facts {
@@ -67,6 +67,7 @@ fn any_facts() -> impl Strategy<Value = Facts> {
                 head_repo_id,
                 merge_sha,
                 workflow,
+                author_name_hash,
             }
         },
     )

@@ -225,6 +225,9 @@ pub struct Facts {
     /// Workflow runs that count as deployments: the file name of the workflow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workflow: Option<String>,
+    /// Commits whose author has no account: [`Member::author_name_hash`] of the author's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub author_name_hash: Option<String>,
 }
 
 /// An immutable fact about activity in an organization.
@@ -543,6 +546,7 @@ mod tests {
             head_repo_id: Some(8),
             merge_sha: Some("2c3d".into()),
             workflow: Some("deploy.yml".into()),
+            author_name_hash: Some("~0123456789ab".into()),
         };
         Event { id, kind, facts, ..event(1, false, "", 10) }
     }

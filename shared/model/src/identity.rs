@@ -109,9 +109,15 @@ impl Identity {
 
     /// Follows the rules from a name in an event to the name to credit.
     pub fn name<'a>(&'a self, name: &'a str) -> &'a str {
-        let name = self.alias(name).unwrap_or(name);
+        self.author(name, None)
+    }
+
+    /// Follows the rules from the author of a commit to the name to credit. `author_name_hash` is the fact of
+    /// the commit.
+    pub fn author<'a>(&'a self, name: &'a str, author_name_hash: Option<&str>) -> &'a str {
+        let name = self.alias(name, author_name_hash).unwrap_or(name);
         match agent_by_name(name) {
-            Some(agent) => self.alias(agent).unwrap_or(agent),
+            Some(agent) => self.alias(agent, None).unwrap_or(agent),
             None => name,
         }
     }
@@ -129,12 +135,12 @@ impl Identity {
     }
 
     /// Returns the name that replaces this one by the configured aliases or the mailmap, if any does.
-    fn alias(&self, name: &str) -> Option<&str> {
+    fn alias(&self, name: &str, author_name_hash: Option<&str>) -> Option<&str> {
         if self.aliases.is_empty() && self.mailmap.is_empty() {
             return None;
         }
         let key = member_key(name);
-        let from_mailmap = || self.mailmap.get(&key).map(|target| self.followed(target));
+        let from_mailmap = || self.mailmap.get(&key, author_name_hash).map(|target| self.followed(target));
         self.aliases.get(&key).map(String::as_str).or_else(from_mailmap)
     }
 
@@ -147,7 +153,17 @@ impl Identity {
     ///
     /// The kind belongs to the original name: after an alias, only the new name decides who is a bot.
     pub fn resolve<'a>(&'a self, name: &'a str, kind: MemberKind) -> ResolvedMember<'a> {
-        let target = self.name(name);
+        self.resolve_author(name, None, kind)
+    }
+
+    /// Does what [`Identity::resolve`] does, for the author of a commit.
+    pub fn resolve_author<'a>(
+        &'a self,
+        name: &'a str,
+        author_name_hash: Option<&str>,
+        kind: MemberKind,
+    ) -> ResolvedMember<'a> {
+        let target = self.author(name, author_name_hash);
         let is_bot = if target == name {
             kind == MemberKind::Bot || self.is_bot_by_name(name)
         } else {

@@ -14,35 +14,59 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::identity::member_key;
 use crate::member::{address_hash, name_hash};
 
+/// Stands for any author's name in the key of an entry.
+const ANY_AUTHOR: &str = "*";
+
 /// The aliases of a mailmap.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mailmap {
-    /// The name a member should have, by the key of the name it appears under.
+    /// The name a member should have, by the key of an entry.
+    ///
+    /// The key is the key of the name a member appears under. Of an address that has entries with a name, there
+    /// are also keys for commits whose author name is known: the address, a space, and the hash of the author's
+    /// name or `*`. The empty address is an empty text there.
     names: BTreeMap<String, String>,
+    has_author_names: bool,
     ignored_lines: usize,
 }
 
 impl Mailmap {
+    fn new(names: BTreeMap<String, String>, ignored_lines: usize) -> Self {
+        let has_author_names = names.keys().any(|key| key.contains(' '));
+        Mailmap { names, has_author_names, ignored_lines }
+    }
+
+    /// Restores a mailmap from what [`Mailmap::iter`] returned.
+    pub fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self::new(pairs.into_iter().map(|(from, to)| (member_key(&from), to)).collect(), 0)
+    }
+
     /// Returns whether no name is mapped.
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
     }
 
-    /// Restores a mailmap from what [`Mailmap::iter`] returned.
-    pub fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
-        let names = pairs.into_iter().map(|(from, to)| (member_key(&from), to)).collect();
-        Mailmap { names, ignored_lines: 0 }
+    /// Returns whether there are entries with a name, or for the empty address.
+    pub fn has_author_names(&self) -> bool {
+        self.has_author_names
     }
 
-    /// Returns the number of lines that map nothing: those without an address, and those for every author with
-    /// an empty address.
+    /// Returns the number of lines without an address. They map nothing.
     pub fn ignored_lines(&self) -> usize {
         self.ignored_lines
     }
 
-    /// Returns the name that replaces the one with this key.
-    pub(crate) fn get(&self, key: &str) -> Option<&str> {
-        self.names.get(key).map(String::as_str)
+    /// Returns the name that replaces the one with this key, given the hash of the author's name in the commit
+    /// if it is known.
+    pub(crate) fn get(&self, key: &str, author: Option<&str>) -> Option<&str> {
+        let author = author.filter(|_| self.has_author_names);
+        let of_author = author.and_then(|author| {
+            // An author with an empty address is a member by the hash of the name.
+            let address = if author == key { "" } else { key };
+            let entry = |author: &str| self.names.get(&format!("{address} {author}"));
+            entry(author).or_else(|| entry(ANY_AUTHOR))
+        });
+        of_author.or_else(|| self.names.get(key)).map(String::as_str)
     }
 
     /// Returns the names that replace others.
@@ -50,8 +74,8 @@ impl Mailmap {
         self.names.values().map(String::as_str)
     }
 
-    /// Returns the pairs of the key of a name and the name that replaces it, in the order of the keys.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+    /// Returns the pairs of the key of an entry and the name that it gives, in the order of the keys.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
         self.names.iter().map(|(from, to)| (from.as_str(), to.as_str()))
     }
 }
@@ -73,6 +97,20 @@ struct AddressEntries {
 }
 
 impl AddressEntries {
+    /// Returns the entries for authors whose name is known. Another author's name stays as it is, unless there
+    /// is an entry for any name.
+    fn for_known_names(&self, address: &str) -> BTreeMap<String, String> {
+        let key = if address.is_empty() { String::new() } else { address_hash(address) };
+        let by_name = self
+            .by_name
+            .iter()
+            .map(|(name, proper)| (format!("{key} {}", name_hash(name)), member_of(proper)));
+        let any_name = self.any_name.as_deref().map(member_of);
+        let unchanged = || (!key.is_empty()).then(|| key.clone());
+        let any_name = any_name.or_else(unchanged).map(|target| (format!("{key} {ANY_AUTHOR}"), target));
+        by_name.chain(any_name).collect()
+    }
+
     /// Returns the address for an author whose name is not known: that for any name, or the only one.
     fn for_unknown_name(&self) -> Option<&str> {
         let distinct: BTreeSet<&str> = self.by_name.values().map(String::as_str).collect();
@@ -101,10 +139,6 @@ impl Parser {
         };
         // A line with one address sets how git prints the name, and maps no address.
         let Some((name, address, _)) = parse_name_and_address(rest) else { return };
-        if address.is_empty() && name.is_empty() {
-            self.ignored_lines += 1;
-            return;
-        }
         let entries = self.by_address.entry(address.to_lowercase()).or_default();
         if name.is_empty() {
             entries.any_name = Some(proper.to_owned());
@@ -114,13 +148,17 @@ impl Parser {
     }
 
     fn into_mailmap(mut self) -> Mailmap {
-        let mut names = BTreeMap::new();
+        let (mut names, mut of_authors) = (BTreeMap::new(), BTreeMap::new());
         // Authors with an empty address are members by their names.
         if let Some(entries) = self.by_address.remove("") {
             names.extend(entries.by_name.iter().map(|(name, proper)| (name_hash(name), member_of(proper))));
+            of_authors.extend(entries.for_known_names(""));
         }
         let mut accounts: BTreeMap<String, String> = BTreeMap::new();
         for (address, entries) in &self.by_address {
+            if !entries.by_name.is_empty() {
+                of_authors.extend(entries.for_known_names(address));
+            }
             let Some(proper) = entries.for_unknown_name() else { continue };
             let target = member_of(proper);
             for address in [address, proper] {
@@ -135,7 +173,8 @@ impl Parser {
             names.entry(hash).or_insert(target);
         }
         names.retain(|from, to| *from != member_key(to));
-        Mailmap { names, ignored_lines: self.ignored_lines }
+        names.extend(of_authors);
+        Mailmap::new(names, self.ignored_lines)
     }
 }
 
@@ -174,8 +213,20 @@ mod tests {
         Member::commit_author(None, Some(address)).name
     }
 
+    /// Returns the entries for authors whose name is not known.
     fn pairs(text: &str) -> BTreeMap<String, String> {
-        parse(text).names
+        parse(text).names.into_iter().filter(|(from, _)| !from.contains(' ')).collect()
+    }
+
+    #[test]
+    fn a_mailmap_is_restored_from_its_pairs() {
+        let mailmap = parse("<a@x> <b@x>\n<joe@x> Joe <bugs@x>\n<ann> No Mail <>\n");
+        let pairs = mailmap.iter().map(|(from, to)| (from.to_owned(), to.to_owned()));
+        assert_eq!(Mailmap::from_pairs(pairs), mailmap);
+        assert!(
+            mailmap.has_author_names()
+                && mailmap.iter().all(|(from, to)| !from.contains('@') && !to.contains('@'))
+        );
     }
 
     #[test]
@@ -200,9 +251,9 @@ mod tests {
 
     #[test]
     fn lines_that_map_nothing_are_counted() {
-        let text = "Ann\nAnn <>\nAnn <ann@x\nann@x.example>\nAnn <ann@x> <>\nCleo <cleo@x.example>\n# x\n\n";
+        let text = "Ann\nAnn <>\nAnn <ann@x\nann@x.example>\nCleo <cleo@x.example>\n# x\n\n";
         let mailmap = parse(text);
-        assert_eq!((mailmap.is_empty(), mailmap.ignored_lines()), (true, 5));
+        assert_eq!((mailmap.is_empty(), mailmap.ignored_lines()), (true, 4));
     }
 
     #[test]
@@ -223,8 +274,16 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_several_people_is_mapped_for_nobody_in_particular() {
+    fn an_address_of_several_people_is_mapped_by_the_authors_name() {
         let shared = "<joe@x> Joe <bugs@x>\n<jane@x> Jane <bugs@x>\n";
+        let mailmap = parse(shared);
+        let target = |author: Option<&str>| {
+            let author = author.map(|author| Member::author_name_hash(Some(author)));
+            mailmap.get(&hash("bugs@x"), author.as_deref()).map(str::to_owned)
+        };
+        assert_eq!(target(Some("joe")), Some(hash("joe@x")));
+        assert_eq!(target(Some("Jane")), Some(hash("jane@x")));
+        assert_eq!((target(Some("Jim")), target(None)), (Some(hash("bugs@x")), None));
         assert_eq!(pairs(shared), BTreeMap::new());
         let with_default = format!("{shared}<team@x> <bugs@x>\n");
         assert_eq!(pairs(&with_default), BTreeMap::from([(hash("bugs@x"), hash("team@x"))]));

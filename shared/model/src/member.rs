@@ -133,6 +133,14 @@ impl Member {
     }
 }
 
+impl Member {
+    /// Returns the hash of an author's name in a commit: `~` and the first 12 hex digits of the SHA-256 of the
+    /// lower-cased name. It matches entries of a mailmap that have a name and an address.
+    pub fn author_name_hash(name: Option<&str>) -> String {
+        name_hash(name.unwrap_or("").trim())
+    }
+}
+
 /// Returns the name of the unlinked member with this address.
 pub(crate) fn address_hash(address: &str) -> String {
     unlinked_name(&address.to_lowercase())

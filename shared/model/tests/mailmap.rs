@@ -24,8 +24,8 @@ fn check_mailmap(repository: &Path, text: &str, authors: &[(&str, &str)]) -> Vec
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let shown = String::from_utf8(output.stdout).expect("text");
     let address = |line: &str| {
-        let (_, after) = line.rsplit_once('<').expect("an address");
-        after.trim_end_matches('>').to_owned()
+        let (_, after) = line.split_once('<').expect("an address");
+        after.strip_suffix('>').expect("an address").to_owned()
     };
     shown.lines().map(address).collect()
 }
@@ -37,7 +37,9 @@ fn assert_as_git(repository: &Path, text: &str, authors: &[(&str, &str)]) {
     for ((name, address), shown) in authors.iter().zip(shown) {
         let member = Member::commit_author(Some(name), Some(address)).name;
         let expected = Member::commit_author(Some(name), Some(&shown)).name;
-        assert_eq!(identity.name(&member), expected, "{name} <{address}> is <{shown}> in git, with:\n{text}");
+        let author_name_hash = Member::author_name_hash(Some(name));
+        let credited = identity.author(&member, Some(&author_name_hash));
+        assert_eq!(credited, expected, "{name} <{address}> is <{shown}> in git, with:\n{text}");
     }
 }
 
@@ -64,6 +66,10 @@ fn odd_mailmaps_are_read_as_git_reads_them() {
         <odd@x> <[bracket@x]>\n\
         Named <named@x> Old Name <named-old@x>\n\
         By Name <by-name@x> Empty <>\n\
+        Joe <joe@x> Joe <bugs@x>\n\
+        Jane <jane@x> Jane <bugs@x>\n\
+        <dev@x> <both@x>\n\
+        <ops@x> Ops <both@x>\n\
         <last@x> <again@x>\n\
         <first@x> <AGAIN@x>\n\
         Same <same@x> Another Name <same@x>\n\
@@ -90,6 +96,12 @@ fn odd_mailmaps_are_read_as_git_reads_them() {
         ("A", "[bracket@x]"),
         ("Old Name", "named-old@x"),
         ("old name", "named-old@x"),
+        ("Another Name", "named-old@x"),
+        ("Joe", "bugs@x"),
+        ("JANE", "bugs@x"),
+        ("Jim", "bugs@x"),
+        ("Ops", "both@x"),
+        ("Dev", "both@x"),
         ("Empty", ""),
         ("Somebody Else", ""),
         ("A", "again@x"),
@@ -122,8 +134,10 @@ fn a_long_mailmap_loads() {
 }
 
 /// A few addresses and odd pieces, of which lines are made.
-const PIECES: [&str; 10] =
-    ["<a@x>", "<b@x>", "<c@x>", "<A@X>", "<d ! x>", "<>", " ", "<a@x", "\t", "<x@[y]>"];
+const PIECES: [&str; 14] = [
+    "<a@x>", "<b@x>", "<c@x>", "<A@X>", "<d ! x>", "<>", " ", "#", "<a@x", "d@x>", "\t", "<x@[y]>", "Ann",
+    "ben",
+];
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
@@ -135,7 +149,11 @@ proptest! {
         let Some(repository) = repository() else { return Ok(()) };
         let line = |pieces: &Vec<usize>| pieces.iter().map(|&piece| PIECES[piece]).collect::<String>() + "\n";
         let text: String = lines.iter().map(line).collect();
-        let authors = ["a@x", "b@x", "c@x", "d ! x", "x@[y]", "d@x"].map(|address| ("A", address));
+        let addresses = ["a@x", "b@x", "c@x", "d ! x", "x@[y]", "d@x", ""];
+        let authors: Vec<(&str, &str)> = ["Ann", "BEN", "cy"]
+            .into_iter()
+            .flat_map(|name| addresses.map(|address| (name, address)))
+            .collect();
         assert_as_git(repository.path(), &text, &authors);
     }
 }

@@ -132,6 +132,9 @@ pub struct SeriesPoint {
     pub end: NaiveDate,
     /// The value of the days that are both in the bucket and in the range.
     pub value: MetricValue,
+    /// Whether the range cuts the bucket, so that `value` counts only a part of it. Left out if it does not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
 }
 
 /// One metric of a subject, bucket by bucket.
@@ -148,6 +151,12 @@ pub struct SeriesAnswer {
     /// The member's name. `None` if the subject is no member.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub member: Option<String>,
+    /// The first day, UTC.
+    pub since: NaiveDate,
+    /// The day after the last, UTC.
+    pub until: NaiveDate,
+    /// Whether bots' work counts.
+    pub bots: BotFilter,
     /// The metric's name in the catalogue.
     pub metric: &'static str,
     /// The length of the buckets.

@@ -15,6 +15,7 @@ mod values;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Days, Utc};
+use futures::{StreamExt, TryStreamExt, stream};
 use gam_model::metric::Metric;
 use gam_model::period::{FIRST_DAY, LAST_DAY, midnight};
 use gam_model::{Grain, Range};
@@ -35,31 +36,36 @@ use values::{metric_value, metric_values};
 pub const MAX_POINTS: u64 = 20_000;
 /// The most entries that a page of a listing may have.
 pub const MAX_LIMIT: usize = 1_000;
+/// How many organizations are read at the same time.
+const MAX_CONCURRENT_ORGS: usize = 4;
 
 /// Returns every organization that was ever collected.
 ///
 /// # Errors
 /// If the store fails, or a stored rollup cannot be read.
 pub async fn orgs(ports: &QueryPorts) -> Result<OrgsAnswer, QueryError> {
-    let mut orgs = Vec::new();
-    for name in ports.names.orgs().await? {
-        let org = OrgReader::open(ports, &name).await?;
-        let subject = ResolvedSubject::org();
-        let mut total = Rollup::default();
-        for (_, rollup) in org.read_buckets(&subject, Grain::Month, FIRST_DAY, LAST_DAY).await? {
-            total.merge(&rollup);
-        }
-        let repos: BTreeSet<i64> = total.sides().into_iter().flat_map(|side| &side.repos).copied().collect();
-        let (first_event, last_event) = first_and_last_event(&org, &total).await?;
-        orgs.push(OrgSummary {
-            org: name,
-            repos: repos.len() as u64,
-            members: total.people.members.len() as u64,
-            first_event,
-            last_event,
-        });
+    let names = ports.names.orgs().await?;
+    let summaries = stream::iter(names).map(|name| summary(ports, name)).buffered(MAX_CONCURRENT_ORGS);
+    Ok(OrgsAnswer { orgs: summaries.try_collect().await? })
+}
+
+/// Returns the overview of an organization, by its display name.
+async fn summary(ports: &QueryPorts, name: String) -> Result<OrgSummary, QueryError> {
+    let org = OrgReader::open_known(ports, name).await?;
+    let subject = ResolvedSubject::org();
+    let mut total = Rollup::default();
+    for (_, rollup) in org.read_buckets(&subject, Grain::Month, FIRST_DAY, LAST_DAY).await? {
+        total.merge(&rollup);
     }
-    Ok(OrgsAnswer { orgs })
+    let repos: BTreeSet<i64> = total.sides().into_iter().flat_map(|side| &side.repos).copied().collect();
+    let (first_event, last_event) = first_and_last_event(&org, &total).await?;
+    Ok(OrgSummary {
+        repos: repos.len() as u64,
+        members: total.people.members.len() as u64,
+        first_event,
+        last_event,
+        org: org.name,
+    })
 }
 
 /// Returns the times of the organization's first and last event up to the end of today, UTC. `total` is all
@@ -181,6 +187,7 @@ pub async fn series(
                 start: bucket.start(),
                 end: bucket.end(),
                 value: metric_value(metric, &resolved.subject, rollup, bots),
+                partial: bucket.start() < range.since() || range.until() < bucket.end(),
             }
         })
         .collect();
@@ -189,6 +196,9 @@ pub async fn series(
         id: resolved.repo_id(),
         repo: resolved.repo,
         member: resolved.member,
+        since: range.since(),
+        until: range.until(),
+        bots,
         metric: metric.name,
         granularity: grain,
         coverage,

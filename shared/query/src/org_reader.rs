@@ -12,6 +12,39 @@ use gam_store::{Checkpoint, Marker, NameKind, OrgCheckpoint, RepoCoverage, Store
 use crate::answers::{CoverageAnswer, SubjectRef};
 use crate::{QueryError, QueryPorts};
 
+/// The most characters of an input that an error quotes.
+const MAX_QUOTED_CHARS: usize = 80;
+/// The most characters of a login. GitHub allows 39, and a suffix for managed accounts.
+const MAX_LOGIN_CHARS: usize = 100;
+
+/// Quotes an input for an error: escaped, and cut if it is long.
+pub(crate) fn quoted(text: &str) -> String {
+    match text.char_indices().nth(MAX_QUOTED_CHARS) {
+        Some((end, _)) => format!("{:?}...", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
+/// Says that there is nothing of an organization. Commands are offered only for a valid login: they are
+/// pasted into shells.
+fn never_collected(org: &str) -> String {
+    let is_login = !org.is_empty()
+        && org.len() <= MAX_LOGIN_CHARS
+        && !org.starts_with('-')
+        && org.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    if is_login {
+        format!(
+            "organization {org:?} was never collected: check the spelling, or run `github-metrics up {org}`, or \
+             `github-metrics collect {org}` and then `github-metrics aggregate {org}`"
+        )
+    } else {
+        format!(
+            "organization {} was never collected: it is no login of GitHub, check the spelling",
+            quoted(org)
+        )
+    }
+}
+
 /// Reads an organization that exists.
 pub(crate) struct OrgReader<'a> {
     ports: &'a QueryPorts,
@@ -45,14 +78,16 @@ impl ResolvedSubject {
 impl<'a> OrgReader<'a> {
     pub(crate) async fn open(ports: &'a QueryPorts, org: &str) -> Result<Self, QueryError> {
         let key = org_key(org);
-        let (names, markers) = tokio::try_join!(ports.names.orgs(), ports.rollups.markers(&key))?;
-        let name = names.into_iter().find(|name| org_key(name) == key).ok_or_else(|| {
-            QueryError::NotFound(format!(
-                "organization {org:?} was never collected: check the spelling, or run `github-metrics up {org}`, \
-                 or `github-metrics collect {org}` and then `github-metrics aggregate {org}`"
-            ))
-        })?;
+        let (name, markers) = tokio::try_join!(ports.names.org(&key), ports.rollups.markers(&key))?;
+        let name = name.ok_or_else(|| QueryError::NotFound(never_collected(org)))?;
         let markers = markers.into_iter().map(|m| (m.month, m)).collect();
+        Ok(OrgReader { ports, key, name, markers })
+    }
+
+    /// Opens an organization whose display name the store has returned.
+    pub(crate) async fn open_known(ports: &'a QueryPorts, name: String) -> Result<Self, QueryError> {
+        let key = org_key(&name);
+        let markers = ports.rollups.markers(&key).await?.into_iter().map(|m| (m.month, m)).collect();
         Ok(OrgReader { ports, key, name, markers })
     }
 
@@ -75,8 +110,9 @@ impl<'a> OrgReader<'a> {
                 let latest = matches.max_by_key(|entry| (entry.as_of, entry.id)).ok_or_else(|| {
                     let with_id = id.map(|id| format!(" with id {id}")).unwrap_or_default();
                     QueryError::NotFound(format!(
-                        "no repository {name:?}{with_id} in {}: check the spelling; a renamed repository is \
+                        "no repository {}{with_id} in {}: check the spelling; a renamed repository is \
                          found by its new name",
+                        quoted(name),
                         self.name
                     ))
                 })?;
@@ -108,8 +144,9 @@ impl<'a> OrgReader<'a> {
             Some(entry) => *name = entry.name,
             None => {
                 return Err(QueryError::NotFound(format!(
-                    "no member {name:?} in {}: check the spelling; if the login changed, try the old one or add \
+                    "no member {} in {}: check the spelling; if the login changed, try the old one or add \
                      an alias",
+                    quoted(name),
                     self.name
                 )));
             }
@@ -124,7 +161,8 @@ impl<'a> OrgReader<'a> {
         let org: Checkpoint<OrgCheckpoint> = Checkpoint::load(&*self.ports.checkpoints, &key).await?;
         let (since, until, repo_id) = match subject {
             Subject::Repo(id) => {
-                (self.repo_complete_since(*id).await?, org.value.repo_complete_until(*id), Some(*id))
+                let since = org.value.after_lost_months(self.repo_complete_since(*id).await?);
+                (since, org.value.repo_complete_until(*id), Some(*id))
             }
             _ => (org.value.org_complete_since(), org.value.org_complete_until(), None),
         };
@@ -224,5 +262,21 @@ impl<'a> OrgReader<'a> {
             .map(|(span, grain)| store.range_of_kind(&self.key, kind, grain, span.since(), span.until()));
         let stored = try_join_all(reads).await?;
         self.decode_current(stored.into_iter().flatten().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_offered_for_valid_logins_only() {
+        assert!(never_collected("acme-1").contains("`github-metrics up acme-1`"));
+        for org in ["a b;rm -rf", "\u{1b}[31mRED", "$(id)", "--help", ""] {
+            let message = never_collected(org);
+            assert!(!message.contains("github-metrics"), "{message}");
+            assert!(!message.contains(char::is_control), "{message:?}");
+        }
+        assert!(never_collected(&"x".repeat(30_000)).len() < 200);
     }
 }

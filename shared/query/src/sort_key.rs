@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::QueryError;
 use crate::answers::{BotFilter, ListKind, SortDirection};
 use crate::list::ListRequest;
+use crate::org_reader::quoted;
 
 /// Sorts entries by value, then by name, then by id. Entries without a value are last in both directions.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,8 +84,8 @@ pub(crate) fn parse_cursor(
     let parsed = parsed.and_then(|cursor| Some((Range::new(cursor.q.2, cursor.q.3)?, cursor)));
     let Some((range, parsed)) = parsed else {
         return Err(QueryError::Invalid(format!(
-            "invalid cursor {cursor:?}: use the `next` value of the previous page, or leave it out to get the \
-             first page"
+            "invalid cursor {}: use the `next` value of the previous page, or leave it out to get the first page",
+            quoted(cursor)
         )));
     };
     let requested_range = if request.has_default_range { range } else { request.range };

@@ -19,6 +19,9 @@ use self::error::failed;
 /// How long a reader or writer waits for a connection of this process.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Number of connections that read.
+const READERS: u32 = 3;
+
 /// How long to wait for a lock that another process holds.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -32,6 +35,8 @@ pub struct SqliteStore {
     /// One connection: SQLite has one writer at a time, and waiting for a connection is fairer than its lock.
     writer: SqlitePool,
     readers: SqlitePool,
+    /// Whether the file is read on the assumption that nobody writes it.
+    is_unchanging: bool,
 }
 
 impl SqliteStore {
@@ -44,8 +49,20 @@ impl SqliteStore {
         let path: Arc<Path> = Arc::from(path);
         let options = setup::prepare(&path).await?;
         let writer = pool(1).connect_lazy_with(options.clone());
-        let readers = pool(3).connect_lazy_with(options.pragma("query_only", "ON"));
-        Ok(SqliteStore { path, writer, readers })
+        let readers = pool(READERS).connect_lazy_with(options.pragma("query_only", "ON"));
+        Ok(SqliteStore { path, writer, readers, is_unchanging: false })
+    }
+
+    /// Opens an existing store for reading. Needs no permission to write, and creates and changes nothing in
+    /// the file: a backup or a read-only mount can be opened.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`], and `Unusable` if there is no file, or its log cannot be read without
+    /// permission to write.
+    pub async fn open_read_only(path: &Path) -> Result<Self> {
+        let path: Arc<Path> = Arc::from(path);
+        let (readers, is_unchanging) = setup::open_for_reading(&path).await?;
+        Ok(SqliteStore { path, writer: readers.clone(), readers, is_unchanging })
     }
 
     /// Waits for running reads and writes, then closes the file. Every later use of the store fails.
@@ -53,6 +70,17 @@ impl SqliteStore {
         self.readers.close().await;
         // The last connection to close moves the log into the file, which a reader is not allowed to do.
         self.writer.close().await;
+    }
+
+    /// Returns the connections that read.
+    ///
+    /// # Errors
+    /// `Unusable` if somebody has begun to write a file that was opened as one that nobody writes.
+    fn readers(&self) -> Result<&SqlitePool> {
+        if self.is_unchanging && setup::has_log(&self.path) {
+            return Err(setup::written_meanwhile(&self.path));
+        }
+        Ok(&self.readers)
     }
 
     async fn begin(&self, action: &str) -> Result<Transaction<'static, Sqlite>> {
@@ -64,6 +92,8 @@ fn pool(connections: u32) -> SqlitePoolOptions {
     SqlitePoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(CONNECTION_TIMEOUT)
+        // Waiting is normal under load: the server limits how many requests wait, and reports it once.
+        .acquire_slow_threshold(CONNECTION_TIMEOUT)
         // A connection to a file does not go stale.
         .test_before_acquire(false)
         .after_release(|connection, _| Box::pin(is_idle(connection)))
@@ -147,6 +177,64 @@ mod tests {
 
         lock.rollback().await.unwrap();
         assert!(matches!(store.save(&key, "{}", None).await.unwrap(), SaveOutcome::Saved(_)));
+    }
+
+    /// A user who may only read: the directory and the file are read-only.
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_store_can_be_read_without_permission_to_write() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store.sqlite");
+        let key = CheckpointKey::Org("acme".to_owned());
+        let missing = SqliteStore::open_read_only(&path).await.unwrap_err();
+        assert!(!missing.is_retryable() && !path.exists(), "{missing}");
+
+        let writer = SqliteStore::open(&path).await.unwrap();
+        writer.save(&key, "{}", None).await.unwrap();
+        let reader = SqliteStore::open_read_only(&path).await.unwrap();
+        assert_eq!(reader.load(&key).await.unwrap().unwrap().body, "{}", "what is only in the log");
+        let refused = reader.save(&key, "[]", None).await.unwrap_err();
+        assert!(!refused.is_retryable(), "{refused}");
+        reader.close().await;
+        writer.close().await;
+
+        let mode = |mode| std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(&path, mode(0o444)).unwrap();
+        std::fs::set_permissions(directory.path(), mode(0o555)).unwrap();
+        let listed = || std::fs::read_dir(directory.path()).unwrap().count();
+        let before = listed();
+        let reader = SqliteStore::open_read_only(&path).await;
+        let body = match &reader {
+            Ok(reader) => reader.load(&key).await.map(|stored| stored.unwrap().body),
+            Err(error) => panic!("{error}"),
+        };
+        std::fs::set_permissions(directory.path(), mode(0o755)).unwrap();
+        assert_eq!(body.unwrap(), "{}");
+        // The superuser may write everywhere, so this says little in a container.
+        assert!(listed() >= before);
+    }
+
+    /// A file that nobody writes is read without its log and without a lock.
+    #[tokio::test]
+    async fn a_closed_store_is_read_as_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store.sqlite");
+        let key = CheckpointKey::Org("acme".to_owned());
+        let writer = SqliteStore::open(&path).await.unwrap();
+        writer.save(&key, "{}", None).await.unwrap();
+        writer.close().await;
+        let readers = setup::open_unchanging(&path).await.unwrap();
+        let reader =
+            SqliteStore { path: Arc::from(&*path), writer: readers.clone(), readers, is_unchanging: true };
+        assert_eq!(reader.load(&key).await.unwrap().unwrap().body, "{}");
+        let files = || std::fs::read_dir(directory.path()).unwrap().count();
+        assert_eq!(files(), 1, "it leaves no log");
+        let writer = SqliteStore::open(&path).await.unwrap();
+        writer.save(&CheckpointKey::Org("other".to_owned()), "{}", None).await.unwrap();
+        let error = reader.load(&key).await.unwrap_err();
+        assert!(error.to_string().contains("another program writes"), "{error}");
+        writer.close().await;
     }
 
     /// These settings make commits durable and keep readers from writing.

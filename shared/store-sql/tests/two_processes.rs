@@ -86,6 +86,10 @@ impl NameStore for AlternatingStores {
     async fn orgs(&self) -> Result<Vec<String>> {
         self.next_store().orgs().await
     }
+
+    async fn org(&self, org: &str) -> Result<Option<String>> {
+        self.next_store().org(org).await
+    }
 }
 
 #[async_trait]

@@ -1,7 +1,7 @@
 //! Checkpoints as JSON, loaded and saved by compare-and-swap, and the coverage that readers take from them.
 //! Every time in a checkpoint comes from GitHub's clock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
@@ -10,7 +10,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::gaps::{Gap, GapsByRepo, list_gaps};
+use gam_model::Month;
+use gam_model::period::midnight;
+
+use crate::gaps::{ALL_REPOS, Gap, GapsByRepo, RepoGaps, list_gaps};
 use crate::keys::CheckpointKey;
 use crate::port::{CheckpointStore, Revision, SaveOutcome};
 
@@ -41,9 +44,33 @@ pub struct OrgCheckpoint {
     /// What could not be read, by repository id.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub gaps: GapsByRepo,
+    /// Months (`YYYY-MM`, UTC) whose snapshot was lost from the lake and that were not read again completely.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub lost_months: BTreeSet<String>,
+    /// The last span that was read again completely, whose batches may be in the inbox. An aggregation that has
+    /// processed them removes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_again: Option<ReadAgainSpan>,
     /// When all members of the organization were last listed, and how many there were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub members: Option<MembersListed>,
+}
+
+/// A span that was read again from GitHub, whatever the checkpoints said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadAgainSpan {
+    /// Its beginning, UTC.
+    pub from: DateTime<Utc>,
+    /// Its end, UTC, exclusive; `None` for everything up to the reading.
+    pub until: Option<DateTime<Utc>>,
+}
+
+impl ReadAgainSpan {
+    /// Returns whether all of the month lies in the span.
+    pub fn covers(&self, month: Month) -> bool {
+        self.from <= midnight(month.first_day())
+            && self.until.is_none_or(|until| midnight(month.end()) <= until)
+    }
 }
 
 /// When the members of an organization with more than 100 members were last listed.
@@ -64,13 +91,38 @@ impl OrgCheckpoint {
     /// Returns from when on all repositories have been read, or `None` if nothing was ever requested.
     pub fn org_complete_since(&self) -> Option<DateTime<Utc>> {
         let later = self.gaps.values().filter_map(|gaps| gaps.complete_since).max();
-        self.since.map(|since| later.map_or(since, |later| later.max(since)))
+        self.after_lost_months(self.since.map(|since| later.map_or(since, |later| later.max(since))))
+    }
+
+    /// Returns the end of the last lost month, UTC, if it is later than `complete_since`.
+    pub fn after_lost_months(&self, complete_since: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+        let end = self.lost_months().last().map(|month| midnight(month.end()));
+        complete_since.map(|since| end.map_or(since, |end| end.max(since)))
+    }
+
+    fn lost_months(&self) -> impl DoubleEndedIterator<Item = Month> {
+        self.lost_months.iter().filter_map(|month| Month::parse(month))
     }
 
     /// Returns the first gaps of a repository, or of all repositories, and their number.
     pub fn list_gaps(&self, repo_id: Option<i64>) -> (Vec<Gap>, u64) {
         let is_in_scope = |id: &i64| repo_id.is_none_or(|repo_id| repo_id == *id);
-        list_gaps(self.gaps.iter().filter(|(id, _)| is_in_scope(id)).map(|(_, gaps)| gaps))
+        let lost = self.lost_months().map(|month| Gap {
+            repo: ALL_REPOS.to_owned(),
+            kind: "month".to_owned(),
+            number: None,
+            from: Some(midnight(month.first_day())),
+            until: Some(midnight(month.end())),
+            why: format!(
+                "the lake has lost the snapshot of {month}: restore it from a backup, or read the month again with \
+                 `github-metrics collect ORG --again --since {} --until {}`",
+                month.first_day(),
+                month.end()
+            ),
+        });
+        let lost = RepoGaps::new(lost.collect(), None);
+        let repos = self.gaps.iter().filter(|(id, _)| is_in_scope(id)).map(|(_, gaps)| gaps);
+        list_gaps(std::iter::once(&lost).chain(repos))
     }
 
     /// Returns until when all repositories have been read, or `None` if one of them never was.

@@ -12,12 +12,15 @@ pub const MAX_LISTED_GAPS: usize = 20;
 /// The most characters of a reason that are stored.
 const MAX_WHY_CHARS: usize = 500;
 
+/// Stands for the name of a repository if something is missing of all repositories.
+pub const ALL_REPOS: &str = "*";
+
 /// Something that could not be read, and is missing in the numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
-    /// The repository's name without the owner.
+    /// The repository's name without the owner; [`ALL_REPOS`] for all of them.
     pub repo: String,
-    /// What is missing: `repository`, `blocked` (the same, because GitHub blocks it), `commits`, `line_counts`,
+    /// What is missing: `month` (of all repositories, because the lake has lost it), `repository`, `blocked` (the same, because GitHub blocks it), `commits`, `line_counts`,
     /// `pull_requests`, `issues`, `releases` or `deployments`.
     pub kind: String,
     /// The number of the pull request or issue, or the numeric id of the release or deployment, if a single one is

@@ -13,7 +13,7 @@ pub mod keys;
 pub mod memory;
 pub mod port;
 
-pub use checkpoint::{Checkpoint, OrgCheckpoint, RepoCoverage};
+pub use checkpoint::{Checkpoint, OrgCheckpoint, ReadAgainSpan, RepoCoverage};
 pub use error::{Error, Result};
 pub use gaps::{Gap, GapsByRepo, RepoGaps, list_gaps};
 pub use keys::{CheckpointKey, RollupKey, Subject, SubjectKind};

@@ -28,6 +28,13 @@ struct OrgData {
     checkpoints: BTreeMap<String, StoredCheckpoint>,
 }
 
+impl OrgData {
+    /// Returns whether the organization has a name or a marker.
+    fn is_listed(&self) -> bool {
+        !self.names.is_empty() || !self.markers.is_empty()
+    }
+}
+
 impl MemoryStore {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, OrgData>> {
         // Every write is complete before the lock is released, so the content is valid after a panic as well.
@@ -159,9 +166,15 @@ impl NameStore for MemoryStore {
             Some(entry) => entry.name.clone(),
             None => key.clone(),
         };
-        let is_listed =
-            |(_, stored): &(&String, &OrgData)| !stored.names.is_empty() || !stored.markers.is_empty();
+        let is_listed = |(_, stored): &(&String, &OrgData)| stored.is_listed();
         Ok(self.lock().iter().filter(is_listed).map(display_name).collect())
+    }
+
+    async fn org(&self, org: &str) -> Result<Option<String>> {
+        let key = org_key(org);
+        Ok(self.lock().get(&key).filter(|stored| stored.is_listed()).map(|stored| {
+            stored.names.get(&(NameKind::Org, 0)).map_or_else(|| key.clone(), |entry| entry.name.clone())
+        }))
     }
 }
 

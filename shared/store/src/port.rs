@@ -257,6 +257,13 @@ pub trait NameStore: Send + Sync {
     /// # Errors
     /// If the store fails.
     async fn orgs(&self) -> Result<Vec<String>>;
+
+    /// Returns the display name of one organization, in any case, as [`NameStore::orgs`] returns it. `None` if
+    /// it has neither a name nor a marker. It reads no other organization.
+    ///
+    /// # Errors
+    /// If the store fails.
+    async fn org(&self, org: &str) -> Result<Option<String>>;
 }
 
 /// Identifies one saved state of a checkpoint. Every save creates a new one.

@@ -37,8 +37,8 @@ rows = duckdb.sql("""
         count(*) FILTER (kind = 'release') AS releases,
         count(*) FILTER (kind = 'deployment_success') AS deploys,
         count(*) FILTER (kind = 'deployment_failure') AS deploy_failures,
-        count(DISTINCT member) FILTER (NOT own) AS active_members
-    FROM counted GROUP BY GROUPING SETS ((), (repo_id), (member))
+        count(DISTINCT member) FILTER (NOT own AND member_kind <> 'unknown') AS active_members
+    FROM counted GROUP BY GROUPING SETS ((), (repo_id), (member)) HAVING coalesce(member, '') <> 'unknown'
 """.replace("$FILES", "'" + sys.argv[1] + "'"))
 names = rows.columns
 totals = [dict(zip(names, map(lambda v: v if isinstance(v, str) or v is None else int(v), row))) for row in rows.fetchall()]

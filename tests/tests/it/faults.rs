@@ -31,6 +31,20 @@ fn transient_failures_are_retried() {
     assert_matches_reference(sandbox.serve().address(), &world, settled_at(), &full_range());
 }
 
+/// Something between here and GitHub answers 404 for one kind of query. The API is there all the same.
+#[test]
+fn a_404_of_one_list_is_not_taken_for_a_missing_api() {
+    let (world, double, sandbox) = start(29);
+    double.plan_fault("Issues", 0, 1_000, Fault::Status(404));
+    let run = sandbox.run(&["collect", &world.org, "--since", SINCE]).expect_status(3);
+    assert!(run.stderr.contains("404") && !run.stderr.contains("no GitHub API"), "{}", run.stderr);
+    assert!(run.stderr.contains(world.repos[0].name(settled_at())), "{}", run.stderr);
+    // Before anything was answered, a 404 means a wrong address.
+    double.plan_fault("*", 0, 1_000, Fault::Status(404));
+    let run = Sandbox::with_github(&double).run(&["collect", &world.org]).expect_status(2);
+    assert!(run.stderr.contains("no GitHub API at"), "{}", run.stderr);
+}
+
 #[test]
 fn broken_entries_of_a_page_are_requested_by_id() {
     let (world, double, sandbox) = start(25);

@@ -241,32 +241,37 @@ fn an_odd_mailmap_applies_and_its_idle_lines_are_counted() {
             ("B", "swap@x"),
             ("No Mail", ""),
             ("C", "c@x"),
+            ("Joe", "bugs@x"),
+            ("Jane", "bugs@x"),
+            ("Jim", "bugs@x"),
         ] {
             tip = repo.commit(&[&tip], at("2024-01-03"), &Signature::new(name, address, None), None);
         }
         repo.push(at("2024-01-05"), &tip);
     });
     let (_double, sandbox) = collected(&world, at("2024-04-20"));
-    assert_eq!(listed(&sandbox, "").len(), 6);
+    assert_eq!(listed(&sandbox, "").len(), 7);
     let mailmap = "\
         Ann <new@x> <old@x>\n\
         Ann <new@x> <lars.doelle@on-line ! de> # odd\n\
         <c@x> <swap@x>\n\
         <swap@x> <c@x>\n\
         Ann <new@x> No Mail <>\n\
+        Ann <new@x> Jane <bugs@x>\n\
+        <joe@x> joe <bugs@x>\n\
         Just A Name\n\
         Empty <>\n\
         Proper Name <c@x>\n";
     std::fs::write(sandbox.dir().join("people.mailmap"), mailmap).expect("the mailmap is written");
     std::fs::write(sandbox.dir().join("bots.toml"), "mailmap = \"people.mailmap\"\n").expect("the file");
     let run = sandbox.run(&["aggregate", "--config", "bots.toml"]).expect_status(0);
-    let warnings: Vec<&str> = run.stderr.lines().filter(|line| line.contains("mailmap")).collect();
+    let warnings: Vec<&str> = run.stderr.lines().filter(|line| line.contains("of the mailmap")).collect();
     assert_eq!(warnings.len(), 1, "{}", run.stderr);
     assert!(warnings[0].contains("2 lines") && !warnings[0].contains('@'), "{}", run.stderr);
     let members = listed(&sandbox, "");
-    assert_eq!(members.len(), 3, "{members:?}");
+    assert_eq!(members.len(), 5, "Ann, Joe, Jim, and two who swapped: {members:?}");
     let page = answer(&sandbox, "members?limit=1");
-    assert_eq!(page["members"][0]["metrics"]["commits"], 4, "four authors are Ann");
+    assert_eq!(page["members"][0]["metrics"]["commits"], 5, "five authors are Ann");
 }
 
 #[test]
@@ -346,6 +351,12 @@ fn two_repositories_of_one_name_are_two_rows() {
         let status = get(server.address(), &format!("/api/v1/orgs/acme/repos/site/metrics?{query}")).status;
         assert_eq!(status, if query == "id=9" { 404 } else { 400 }, "{query}");
     }
+    let show =
+        ["show", "repo", "acme", "site", "--since", SINCE, "--metric", "additions", "--format", "json"];
+    let shown = sandbox.run(&[&show[..], &["--id", "7"]].concat()).expect_status(0).json();
+    assert_eq!((&shown["metrics"]["id"], &shown["metrics"]["metrics"]["additions"]), (&json!(7), &json!(1)));
+    let error = sandbox.run(&["show", "acme", "--id", "7"]).expect_error(2);
+    assert!(error.contains("show repo"), "{error}");
     let export = sandbox.run(&["export", "acme", "--granularity", "month"]).expect_status(0).text();
     assert!(
         export.contains("repo,site,7,2024-01-01,") || export.contains("repo,Site,7,2024-01-01,"),

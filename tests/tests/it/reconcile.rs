@@ -36,6 +36,19 @@ fn reconcile_without_differences_writes_nothing_and_is_cheap() {
 }
 
 #[test]
+fn a_collection_and_its_comparison_are_one_json_document() {
+    let world = generated::world(79);
+    let (_double, sandbox) = collect(&world);
+    let args = ["collect", &world.org, "--reconcile", "--format", "json"];
+    let document = sandbox.run(&args).expect_status(0).json();
+    assert_eq!(document["org"], world.org.as_str());
+    assert_eq!(document["reconciliation"]["compared"], document["repos"]);
+    assert_eq!(document["reconciliation"]["failed"], serde_json::json!([]));
+    let without = sandbox.run(&["collect", &world.org, "--format", "json"]).expect_status(0).json();
+    assert!(without.get("reconciliation").is_none(), "{without}");
+}
+
+#[test]
 fn differences_from_github_are_repaired() {
     for seed in [71, 72] {
         let world = generated::world(seed);

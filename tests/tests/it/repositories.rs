@@ -88,9 +88,9 @@ fn show_warns_of_unaggregated_and_incomplete_data() {
     let show = ["show", &world.org, "--since", SINCE, "--until", "2024-05-01"];
     sandbox.run(&["collect", &world.org, "--since", "2024-02-01"]).expect_status(0);
     let warning = sandbox.run(&show).expect_status(0).stderr;
-    assert!(warning.contains("not counted yet: run `github-metrics aggregate`"), "{warning}");
+    assert!(warning.contains("not counted yet: run `github-metrics aggregate --data-dir "), "{warning}");
     sandbox.run(&["aggregate"]).expect_status(0);
-    let shown = sandbox.run(&show).expect_status(0);
+    let shown = sandbox.run(&[&show[..], &["--format", "table"]].concat()).expect_status(0);
     assert!(shown.text().contains("Data is complete from 2024-02-01 to 2024-04-27"), "{}", shown.text());
     let expected = "numbers before 2024-02-01 are incomplete";
     assert!(shown.stderr.contains(expected) && !shown.stderr.contains("not counted"), "{}", shown.stderr);

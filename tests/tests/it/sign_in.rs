@@ -136,7 +136,7 @@ fn requests_go_through_the_proxy_of_the_environment() {
     let double = Double::start(world.clone(), settled_at());
     let proxy = double.api_url().replace("/api/v3", "");
     let sandbox = Sandbox::with_github(&double)
-        .with_variable("GITHUB_API_URL", "http://github.company.example/api/v3")
+        .with_variable("GITHUB_API_URL", "http://localhost:1/api/v3")
         .with_variable("HTTP_PROXY", &proxy);
     sandbox.run(&["collect", &world.org, "--since", SINCE]).expect_status(0);
     sandbox.run(&["aggregate"]).expect_status(0);

@@ -46,6 +46,7 @@ fn commit(n: u64, version: i64, login: &str) -> Event {
     event.kind = EventKind::Commit;
     event.version = version;
     event.retracted = false;
+    event.facts.sha = Some(format!("{n:040x}"));
     event.member = Member::account(login, Some(9), false);
     event.facts.parents = Some(1);
     event.occurred_at = day("2025-01-22").and_hms_opt(9, 0, 0).unwrap().and_utc();
@@ -186,13 +187,37 @@ async fn a_restored_lake_replaces_rollups_of_a_killed_fold() {
 }
 
 #[tokio::test]
-async fn a_deleted_lake_empties_the_store() {
-    let data = TestData::aggregated(&[batch(vec![commit(1, 1, "ann")])], Identity::default()).await;
+async fn a_lost_snapshot_keeps_its_numbers_until_it_is_read_again() {
+    let (first, second) = (batch(vec![commit(1, 1, "ann")]), batch(vec![commit(2, 1, "ann")]));
+    let data = TestData::aggregated(std::slice::from_ref(&first), Identity::default()).await;
     let emptied = TestData { objects: Arc::default(), store: data.store.clone() };
-    run(&emptied).await;
-    assert_eq!(commits(&emptied, "ann").await, None);
-    let stamp = snapshot::read_stamp(&*emptied.objects, ORG, january()).await.unwrap().unwrap();
-    assert_eq!(stamp.generation, 2);
+    for rebuild in [false, true] {
+        let report = aggregate(&emptied.ports().aggregate, ORG, rebuild, &()).await.unwrap();
+        assert_eq!(report.lost_months, [january()]);
+        assert_eq!(commits(&emptied, "ann").await, Some(MetricValue::Count(1)));
+    }
+    assert_eq!(snapshot::read_stamp(&*emptied.objects, ORG, january()).await.unwrap(), None);
+    // A batch of an ordinary collection makes a snapshot that is not complete.
+    emptied.put(std::slice::from_ref(&second)).await;
+    let report = aggregate(&emptied.ports().aggregate, ORG, false, &()).await.unwrap();
+    assert_eq!(report.lost_months, [january()]);
+    assert_eq!(org_checkpoint(&emptied).await.lost_months, BTreeSet::from(["2025-01".to_owned()]));
+    // The month was read again.
+    emptied.put(std::slice::from_ref(&first)).await;
+    Checkpoint::change_org(&emptied.store, ORG, |org| {
+        org.lost_months.clear();
+        org.read_again = Some(ReadAgainSpan { from: midnight(january().first_day()), until: None });
+    })
+    .await
+    .unwrap();
+    let report = aggregate(&emptied.ports().aggregate, ORG, false, &()).await.unwrap();
+    assert!(report.lost_months.is_empty());
+    assert_eq!(org_checkpoint(&emptied).await, OrgCheckpoint::default());
+    assert_same_as_one_run(&emptied, &[first, second]).await;
+}
+
+async fn org_checkpoint(data: &TestData) -> OrgCheckpoint {
+    Checkpoint::load(&data.store, &CheckpointKey::Org(ORG.to_owned())).await.unwrap().value
 }
 
 #[tokio::test]

@@ -75,6 +75,24 @@ impl DynamoStore {
         Ok(orgs.into_iter().map(display_name).collect())
     }
 
+    /// Returns the display name of a registered organization, or `None` if it is not registered.
+    pub(super) async fn read_org(&self, org: &str) -> Result<Option<String>> {
+        let (registered, name) = (ItemKey::registered(org), ItemKey::name(org, NameKind::Org, 0));
+        let items = self.batch_get("reading an organization", vec![registered.clone(), name.clone()]).await?;
+        let find = |key: &ItemKey| {
+            items.iter().find(|item| {
+                item.text("pk").is_ok_and(|pk| pk == key.pk) && item.text("sk").is_ok_and(|sk| sk == key.sk)
+            })
+        };
+        if find(&registered).is_none() {
+            return Ok(None);
+        }
+        Ok(Some(match find(&name) {
+            Some(item) => item.text("name")?.to_owned(),
+            None => org_key(org),
+        }))
+    }
+
     /// Reads up to [`MAX_BATCH_GET_ITEMS`] items. Returns those that exist, in any order.
     async fn batch_get(&self, action: &str, keys: Vec<ItemKey>) -> Result<Vec<Item>> {
         let build = |keys| KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build();

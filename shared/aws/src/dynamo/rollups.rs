@@ -219,6 +219,10 @@ impl NameStore for DynamoStore {
     async fn orgs(&self) -> Result<Vec<String>> {
         self.read_orgs().await
     }
+
+    async fn org(&self, org: &str) -> Result<Option<String>> {
+        self.read_org(org).await
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use gam_github::{ListOrder, PageSize, RepoState};
 use gam_model::CommitVersion;
 use gam_store::checkpoint::MembersListed;
-use gam_store::{Gap, OrgCheckpoint, RepoGaps};
+use gam_store::{Gap, OrgCheckpoint, ReadAgainSpan, RepoGaps};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -177,6 +177,8 @@ fn the_checkpoint_of_an_organization_keeps_its_form() {
         reconciled_at: Some(at(25)),
         reconciled_to: Some(9),
         gaps: [(7, RepoGaps { listed: vec![gap], more: 2, complete_since: Some(at(26)) })].into(),
+        lost_months: ["2024-02".to_owned()].into(),
+        read_again: Some(ReadAgainSpan { from: at(28), until: Some(at(29)) }),
         members: Some(MembersListed { at: at(27), total: 250 }),
     };
     check("org_checkpoint", &full);

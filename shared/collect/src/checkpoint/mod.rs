@@ -48,18 +48,3 @@ pub struct RepoCheckpoint {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<RepoState>,
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_stored_format_is_stable() {
-        let stored = include_str!("../../testdata/checkpoint.json");
-        let checkpoint: RepoCheckpoint = serde_json::from_str(stored).unwrap();
-        let written: serde_json::Value = serde_json::to_value(&checkpoint).unwrap();
-        assert_eq!(written, serde_json::from_str::<serde_json::Value>(stored).unwrap());
-        let empty = serde_json::to_string(&RepoCheckpoint::default()).unwrap();
-        assert_eq!(empty, include_str!("../../testdata/checkpoint-empty.json").trim_end());
-    }
-}

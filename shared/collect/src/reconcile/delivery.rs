@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use gam_github::{KnownUnanswered, PageSize};
+use gam_github::PageSize;
 
 use super::RepoComparison;
 use crate::CollectError;
@@ -21,12 +21,10 @@ impl RepoComparison<'_> {
         let is_missing = |(id, at): &(&i64, &DateTime<Utc>)| !self.stored.has_release(**id, **at);
         let mut unseen: BTreeSet<i64> =
             checkpoint.published.iter().filter(is_missing).map(|(id, _)| *id).collect();
+        let known = &checkpoint.unanswered.known();
         let (mut missing, mut cursor, mut size) = (Vec::new(), None::<String>, PageSize::new(100));
         while !unseen.is_empty() {
-            let page = self
-                .github
-                .releases(&self.repo, cursor.as_deref(), &KnownUnanswered::new(), &mut size)
-                .await?;
+            let page = self.github.releases(&self.repo, cursor.as_deref(), known, &mut size).await?;
             for release in
                 page.entries.iter().filter(|it| it.database_id.is_some_and(|id| unseen.remove(&id)))
             {

@@ -34,7 +34,7 @@ use gam_github::{Client, CommitterDateSpan, Error, RepoProbe, RepoRef, ThreadKin
 use gam_lake::{configuration, inbox};
 use gam_model::{Event, EventBatch};
 use gam_store::keys::CheckpointKey;
-use gam_store::{Checkpoint, OrgCheckpoint};
+use gam_store::{Checkpoint, OrgCheckpoint, ReadAgainSpan};
 use tokio::time::Instant;
 
 use crate::checkpoint::RepoCheckpoint;
@@ -158,8 +158,14 @@ async fn compare_all(
     let mut report = run.report;
     report.usage = github.usage();
     if report.limited.is_none() {
+        let has_compared_all = request.lists_everything && resume_after.is_none() && report.failed.is_empty();
         Checkpoint::change_org(&*ports.checkpoints, &org, |org| {
             (org.reconciled_at, org.reconciled_to) = (Some(now), None);
+            if let Some(from) = org.since.filter(|_| has_compared_all) {
+                // The repairs bring back whatever a lost month held.
+                org.lost_months.clear();
+                org.read_again = Some(ReadAgainSpan { from, until: None });
+            }
         })
         .await?;
     }

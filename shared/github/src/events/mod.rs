@@ -6,7 +6,7 @@ mod workflow_runs;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use gam_model::{CommitVersion, Event, EventId, EventKind, Facts, FirstReview, Member};
+use gam_model::{CommitVersion, Event, EventId, EventKind, Facts, FirstReview, Member, MemberKind};
 
 pub use workflow_runs::WorkflowRunOutcome;
 
@@ -73,6 +73,9 @@ impl EventBuilder {
             names.retain(|name| seen.insert(name.clone()));
             names
         });
+        let author_name = commit.author.as_ref().map(|author| author.name.as_deref());
+        let author_name_hash =
+            author_name.filter(|_| author.kind == MemberKind::Unlinked).map(Member::author_name_hash);
         let id = EventId::commit(self.repo_id, &commit.oid);
         let version = version.event_version(commit.has_line_counts());
         let mut event = self.event(id, EventKind::Commit, version, author, commit.committed_date);
@@ -83,6 +86,7 @@ impl EventBuilder {
             deletions: commit.deletions,
             files_changed: commit.changed_files,
             co_authors,
+            author_name_hash,
             ..Facts::default()
         };
         event

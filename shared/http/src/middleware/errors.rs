@@ -3,7 +3,7 @@
 use std::any::Any;
 
 use axum::extract::Request;
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -26,6 +26,20 @@ pub(crate) async fn render_errors(request: Request, next: Next) -> Response {
         }
         None => response,
     }
+}
+
+/// Gives the response to a client that accepts no available encoding a body of its own. The compression
+/// changes only the status.
+pub(crate) async fn render_unacceptable(request: Request, next: Next) -> Response {
+    let request_id = request_id(&request);
+    let response = next.run(request).await;
+    if response.status() != StatusCode::NOT_ACCEPTABLE {
+        return response;
+    }
+    let error = ApiError::not_acceptable();
+    let mut rendered = error.render(&request_id);
+    rendered.extensions_mut().insert(error);
+    rendered
 }
 
 /// Returns the response to a request whose handler panicked.

@@ -4,5 +4,7 @@
 pub(crate) mod errors;
 pub(crate) mod etag;
 pub(crate) mod headers;
+pub(crate) mod hosts;
+pub(crate) mod limits;
 pub(crate) mod log;
 pub(crate) mod request_id;

@@ -10,6 +10,9 @@ use gam_query::{MAX_LIMIT, MAX_POINTS};
 use super::schema::schema_name;
 use crate::params::{DEFAULT_DAYS, DEFAULT_LIMIT, Parameter};
 
+/// The HTTP statuses of errors that every route can return.
+const COMMON_ERROR_STATUSES: &[u16] = &[403, 405, 406, 414, 431, 500, 503];
+
 /// The body of a successful response.
 pub(crate) enum ResponseBody {
     /// JSON with the schema of this name.
@@ -28,7 +31,7 @@ pub(crate) struct Operation {
     /// The query parameters. Path parameters follow from the path.
     pub(crate) parameters: &'static [Parameter],
     pub(crate) response: ResponseBody,
-    /// The HTTP statuses of errors, other than 500.
+    /// The HTTP statuses of errors, other than those of every route.
     pub(crate) error_statuses: &'static [u16],
 }
 
@@ -42,7 +45,7 @@ impl Operation {
             .parameters(Some(parameters))
             .response("200", self.response.to_openapi())
             .response("304", Response::new("Not modified: `If-None-Match` names the current answer"));
-        for &status in self.error_statuses.iter().chain(&[500]) {
+        for &status in self.error_statuses.iter().chain(COMMON_ERROR_STATUSES) {
             operation = operation.response(status.to_string(), error_response(status));
         }
         operation
@@ -75,8 +78,13 @@ impl ResponseBody {
 fn error_response(status: u16) -> Response {
     let description = match status {
         400 => "Invalid input; `detail` says which, why, and what to do",
+        403 => "The `Host` header is no name of this server",
         404 => "There is no such organization, repository or member",
-        503 => "The store is busy or unreachable; retry after `Retry-After` seconds",
+        405 => "Another method than GET or HEAD",
+        406 => "`Accept-Encoding` excludes every available encoding",
+        414 => "The path and the query are too long. Beyond 64 kB the response has no body",
+        431 => "The header fields are too long, or too many. The response to too many has no body",
+        503 => "The server or the store is busy or unreachable; retry after `Retry-After` seconds",
         _ => "Internal error; the log has the cause under the request's id",
     };
     let content = Content::new(Some(Ref::from_schema_name(schema_name::PROBLEM)));
@@ -127,6 +135,7 @@ fn query_schema(parameter: Parameter) -> Object {
         Parameter::Since | Parameter::Until => ObjectBuilder::new()
             .schema_type(Type::String)
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::Date))),
+        Parameter::Cursor => ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)),
         _ => ObjectBuilder::new().schema_type(Type::String).enum_values(parameter.values()),
     };
     match parameter.default_value() {
@@ -141,10 +150,13 @@ fn description(parameter: Parameter) -> String {
                           the same name. Default: the one that was read last"
             .to_owned(),
         Parameter::Since => {
-            format!("The first day of the range, UTC. Default: {DEFAULT_DAYS} days before `until`")
+            format!(
+                "The first day of the range, UTC. It must be before `until`: an empty range is refused. Default: \
+                 {DEFAULT_DAYS} days before `until`"
+            )
         }
-        Parameter::Until => "The day after the last of the range, UTC. Default: tomorrow, so that the range \
-                             ends with today"
+        Parameter::Until => "The day after the last of the range, UTC. It must be after `since`. Default: \
+                             tomorrow, so that the range ends with today"
             .to_owned(),
         Parameter::Bots => {
             "Whose work counts. `auto`: people's, and everybody's releases and deployments; listings, \

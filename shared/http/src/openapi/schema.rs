@@ -188,18 +188,18 @@ fn org_summary() -> Object {
 }
 
 fn metrics_answer(subject: Vec<Field>, values: &str) -> Object {
+    let fields = [("org", org_name())].into_iter().chain(subject).chain(range_fields()).chain(coverage());
+    object(fields.chain([("metrics", reference(values))]))
+}
+
+/// Returns the fields of an answer that repeat the query.
+fn range_fields() -> [Field; 3] {
     let bots = Parameter::Bots.values().unwrap_or_default();
-    let fields = [("org", org_name())]
-        .into_iter()
-        .chain(subject)
-        .chain([
-            ("since", date("The first day, UTC")),
-            ("until", date("The day after the last, UTC")),
-            ("bots", choice(bots, "Whose work counts")),
-        ])
-        .chain(coverage())
-        .chain([("metrics", reference(values))]);
-    object(fields)
+    [
+        ("since", date("The first day, UTC")),
+        ("until", date("The day after the last, UTC")),
+        ("bots", choice(bots, "Whose work counts")),
+    ]
 }
 
 /// Returns the fields that say from when until when the data is complete, and what is missing.
@@ -256,6 +256,7 @@ fn series_answer(subject: Vec<Field>) -> Object {
     let fields = [("org", org_name())]
         .into_iter()
         .chain(subject)
+        .chain(range_fields())
         .chain([
             ("metric", choice(metrics, "The name of the metric")),
             ("granularity", choice(grains, "The length of the buckets. Weeks are ISO weeks")),
@@ -272,11 +273,16 @@ fn point() -> Object {
         .description(Some(
             "The value of the days that are both in the bucket and in the range: a count, or a distribution",
         ));
-    object([
+    let partial = ObjectBuilder::new().schema_type(Type::Boolean).description(Some(
+        "True if the range cuts the bucket, so that `value` counts only a part of it. Left out otherwise",
+    ));
+    let mut point = object([
         ("start", date("The first day of the bucket, UTC")),
         ("end", date("The day after the last of the bucket, UTC")),
         ("value", value.into()),
-    ])
+    ]);
+    point.properties.insert("partial".to_owned(), partial.into());
+    point
 }
 
 fn page(list: &'static str, entry: &str) -> Object {

@@ -5,7 +5,7 @@ use axum::http::request::Parts;
 use gam_query::SubjectRef;
 use serde::Deserialize;
 
-use crate::error::ApiError;
+use crate::error::{ApiError, cut};
 
 #[derive(Deserialize)]
 struct PathNames {
@@ -39,7 +39,8 @@ impl<S: Send + Sync> FromRequestParts<S> for SubjectPath {
         let Path(names) = Path::<PathNames>::from_request_parts(parts, state).await.map_err(|_| {
             let path = parts.uri.path();
             ApiError::invalid(format!(
-                "invalid path {path}: its percent-encoded bytes are not UTF-8; encode names as UTF-8"
+                "invalid path {}: its percent-encoded bytes are not UTF-8; encode names as UTF-8",
+                cut(path)
             ))
         })?;
         // The router also matches empty path segments.

@@ -2,7 +2,7 @@
 
 use axum::http::Method;
 
-use crate::support::{Fault, STORE_ERROR, empty_api, faulty_api, get, log_lines, send};
+use crate::support::{Fault, STORE_ERROR, empty_api, faulty_api, get, log_lines, log_lines_with, send};
 
 const SUBJECTS: [&str; 3] =
     ["/api/v1/orgs/acme", "/api/v1/orgs/acme/repos/site", "/api/v1/orgs/acme/members/dependabot%5Bbot%5D"];
@@ -132,5 +132,80 @@ async fn a_request_is_logged_once() {
         assert_eq!((&line["span"]["method"], &line["span"]["path"]), (&"GET".into(), &path.into()), "{line}");
         let error = line["fields"]["error"].as_str().unwrap_or_default();
         assert_eq!(error.contains(STORE_ERROR), status == 500, "{line}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_requests_are_refused_and_slow_ones_given_up() {
+    let api = faulty_api(Fault::Hang);
+    let started_at = tokio::time::Instant::now();
+    let requests = (0..100).map(|n| {
+        let api = api.clone();
+        tokio::spawn(async move {
+            let id = format!("crowd-{n}");
+            let response = send(&api, Method::GET, "/api/v1/orgs", &[("x-request-id", &id)]).await;
+            (response, started_at.elapsed().as_secs())
+        })
+    });
+    let mut answered_after = Vec::new();
+    for request in requests.collect::<Vec<_>>() {
+        let (response, seconds) = request.await.expect("no panic");
+        response.problem(503, "RATE_LIMITED");
+        assert_eq!(response.header("retry-after"), "2");
+        answered_after.push(seconds);
+    }
+    let count = |seconds| answered_after.iter().filter(|it| **it == seconds).count();
+    assert_eq!((count(1), count(30)), (36, 64), "{answered_after:?}");
+    assert_eq!(get(&api, "/healthz").await.status, 200, "a health check is always answered");
+    let refusals = log_lines_with("requests: 64 are being answered");
+    assert_eq!(refusals.len(), 1, "one line for all: {refusals:#?}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_encoded_as_requested_has_an_error_as_its_body() {
+    let api = empty_api();
+    for accept in ["identity;q=0", "*;q=0", "br, identity;q=0", "gzip;q=0, identity;q=0"] {
+        let response = send(&api, Method::GET, "/api/v1/metrics", &[("accept-encoding", accept)]).await;
+        let detail = response.problem(406, "INVALID_ARGUMENT");
+        assert!(detail.contains("gzip"), "{detail}");
+        assert_eq!((response.header("etag"), response.header("cache-control")), ("", "no-store"));
+    }
+    for accept in ["gzip, identity;q=0", "identity", "*", ""] {
+        let response = send(&api, Method::GET, "/api/v1/metrics", &[("accept-encoding", accept)]).await;
+        assert_eq!(response.status, 200, "{accept}");
+    }
+}
+
+#[tokio::test]
+async fn long_targets_and_headers_are_refused_and_inputs_cut() {
+    let api = empty_api();
+    let long = "x".repeat(20_000);
+    get(&api, &format!("/api/v1/orgs?{long}")).await.problem(414, "INVALID_ARGUMENT");
+    let response = send(&api, Method::GET, "/api/v1/orgs", &[("x-long", &"x".repeat(70_000))]).await;
+    response.problem(431, "INVALID_ARGUMENT");
+    let long = "x".repeat(10_000);
+    for path in [
+        format!("/{long}"),
+        format!("/api/v1/orgs/{long}/metrics"),
+        format!("/api/v1/orgs?{long}=1"),
+        format!("/api/v1/orgs/acme/metrics?since={long}"),
+        format!("/api/v1/orgs/acme/members?cursor={long}"),
+    ] {
+        let response = get(&api, &path).await;
+        assert!(response.body.len() < 500, "{} bytes: {}", response.body.len(), &path[..40]);
+    }
+    let response = send(&api, Method::POST, &format!("/api/v1/orgs/{long}/metrics"), &[]).await;
+    assert!(response.problem(405, "INVALID_ARGUMENT").len() < 300);
+}
+
+#[tokio::test]
+async fn commands_are_offered_for_valid_logins_only() {
+    let api = empty_api();
+    let detail =
+        async |org: &str| get(&api, &format!("/api/v1/orgs/{org}/metrics")).await.problem(404, "NOT_FOUND");
+    assert!(detail("acme").await.contains("`github-metrics up acme`"));
+    for org in ["a%20b;rm%20-rf", "%1b%5b31mRED", "$(id)", "a.b"] {
+        let detail = detail(org).await;
+        assert!(!detail.contains("github-metrics") && !detail.contains(char::is_control), "{detail:?}");
     }
 }

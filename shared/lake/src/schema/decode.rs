@@ -110,6 +110,7 @@ pub(crate) struct EventRows {
     head_repo_id: Int64Array,
     merge_sha: StringArray,
     workflow: DictionaryStrings,
+    author_name_hash: DictionaryStrings,
 }
 
 impl EventRows {
@@ -159,6 +160,7 @@ impl EventRows {
             head_repo_id: integer(column::HEAD_REPO_ID),
             merge_sha: text(column::MERGE_SHA),
             workflow: dictionary(column::WORKFLOW),
+            author_name_hash: dictionary(column::AUTHOR_NAME_HASH),
         })
     }
 
@@ -228,6 +230,7 @@ impl EventRows {
             head_repo_id: number(&self.head_repo_id, row),
             merge_sha: owned(text(&self.merge_sha, row)),
             workflow: owned(self.workflow.get(row)),
+            author_name_hash: owned(self.author_name_hash.get(row)),
         })
     }
 }

@@ -56,6 +56,7 @@ pub fn encode(events: &[Event]) -> Result<RecordBatch> {
         Arc::new(Int64Array::from_iter(facts().map(|f| f.head_repo_id))),
         Arc::new(StringArray::from_iter(facts().map(|f| f.merge_sha.as_deref()))),
         dictionary(facts().map(|f| f.workflow.as_deref())),
+        dictionary(facts().map(|f| f.author_name_hash.as_deref())),
     ];
     RecordBatch::try_new(schema(), columns)
         .map_err(|error| Error::unusable("cannot encode events as rows", error))

@@ -24,7 +24,7 @@ impl CheckpointStore for SqliteStore {
         let row: Option<(u64, String)> = sqlx::query_as(LOAD)
             .bind(key.org())
             .bind(key.name())
-            .fetch_optional(&self.readers)
+            .fetch_optional(self.readers()?)
             .await
             .map_err(failed(&self.path, "reading a checkpoint"))?;
         Ok(row.map(|(revision, body)| StoredCheckpoint { revision: Revision(revision), body }))
@@ -33,7 +33,7 @@ impl CheckpointStore for SqliteStore {
     async fn load_repos(&self, org: &str) -> Result<Vec<(i64, StoredCheckpoint)>> {
         let rows: Vec<(String, u64, String)> = sqlx::query_as(LOAD_ALL)
             .bind(org_key(org))
-            .fetch_all(&self.readers)
+            .fetch_all(self.readers()?)
             .await
             .map_err(failed(&self.path, "reading checkpoints"))?;
         let mut repos = Vec::with_capacity(rows.len());

@@ -12,6 +12,10 @@ const HOW_TO_REBUILD: &str = "move it away and run `github-metrics aggregate --r
 const HOW_TO_OPEN: &str = "give this user write permission for the file and its directory, or choose another \
                            file with `--store sqlite:FILE`";
 
+/// What to do if a file cannot be opened for reading.
+const HOW_TO_READ: &str = "check that it exists and that this user may read it; if another program is writing to \
+                           it, this user also needs write permission for its directory";
+
 /// SQLite's primary result codes, <https://sqlite.org/rescode.html>.
 mod code {
     pub(super) const PERM: u32 = 3;
@@ -53,6 +57,25 @@ pub(super) fn failed(path: &Path, action: &str) -> impl FnOnce(sqlx::Error) -> E
             _ => Error::unavailable(format!("{action} in {file}"), error),
         }
     }
+}
+
+/// Returns a function that turns an error of opening the file for reading into an error of the store.
+pub(super) fn failed_to_read(path: &Path) -> impl FnOnce(sqlx::Error) -> Error {
+    move |error| {
+        let code = error.as_database_error().and_then(primary_code);
+        match code {
+            Some(code::READONLY | code::CANTOPEN | code::PERM | code::AUTH) => {
+                Error::unusable(format!("cannot read {}: {HOW_TO_READ}", path.display()), error)
+            }
+            _ => failed(path, "opening the store")(error),
+        }
+    }
+}
+
+/// Returns whether SQLite cannot open the file because it cannot write its log next to it.
+pub(super) fn needs_log_files(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(primary_code);
+    matches!(code, Some(code::READONLY | code::CANTOPEN))
 }
 
 /// Turns an error that SQLite itself reported into an error of the store, by its primary result code.

@@ -45,6 +45,9 @@ const ORGS: &str = "SELECT coalesce(display.name, orgs.org)
     LEFT JOIN names AS display ON display.org = orgs.org AND display.kind = ? AND display.id = 0
     ORDER BY orgs.org";
 
+const ORG: &str = "SELECT coalesce((SELECT name FROM names WHERE org = ?1 AND kind = ?2 AND id = 0), ?1)
+    WHERE EXISTS (SELECT 1 FROM names WHERE org = ?1) OR EXISTS (SELECT 1 FROM markers WHERE org = ?1)";
+
 type RollupRow = (String, String, String, u32, String, u64, String);
 type MarkerRow = (String, u32, String, u64, u64);
 
@@ -78,7 +81,7 @@ impl RollupStore for SqliteStore {
             .bind(grain.as_str())
             .bind(day_bound(from))
             .bind(day_bound(to))
-            .fetch_all(&self.readers)
+            .fetch_all(self.readers()?)
             .await
             .map_err(failed(&self.path, "reading rollups"))?;
         rows.into_iter().map(|row| self.parse_rollup(subject.kind(), grain, row)).collect()
@@ -98,7 +101,7 @@ impl RollupStore for SqliteStore {
             .bind(grain.as_str())
             .bind(day_bound(from))
             .bind(day_bound(to))
-            .fetch_all(&self.readers)
+            .fetch_all(self.readers()?)
             .await
             .map_err(failed(&self.path, "reading rollups"))?;
         rows.into_iter().map(|row| self.parse_rollup(kind, grain, row)).collect()
@@ -108,7 +111,7 @@ impl RollupStore for SqliteStore {
         let row: Option<MarkerRow> = sqlx::query_as(MARKER)
             .bind(org_key(org))
             .bind(month.to_string())
-            .fetch_optional(&self.readers)
+            .fetch_optional(self.readers()?)
             .await
             .map_err(failed(&self.path, "reading a marker"))?;
         row.map(|row| self.parse_marker(row)).transpose()
@@ -117,7 +120,7 @@ impl RollupStore for SqliteStore {
     async fn markers(&self, org: &str) -> Result<Vec<Marker>> {
         let rows: Vec<MarkerRow> = sqlx::query_as(MARKERS)
             .bind(org_key(org))
-            .fetch_all(&self.readers)
+            .fetch_all(self.readers()?)
             .await
             .map_err(failed(&self.path, "reading markers"))?;
         rows.into_iter().map(|row| self.parse_marker(row)).collect()
@@ -177,7 +180,7 @@ impl NameStore for SqliteStore {
         let rows: Vec<(i64, String, i64)> = sqlx::query_as(NAMES)
             .bind(org_key(org))
             .bind(kind.as_str())
-            .fetch_all(&self.readers)
+            .fetch_all(self.readers()?)
             .await
             .map_err(failed(&self.path, "reading names"))?;
         let entry = |(id, name, as_of)| {
@@ -191,9 +194,18 @@ impl NameStore for SqliteStore {
     async fn orgs(&self) -> Result<Vec<String>> {
         sqlx::query_scalar(ORGS)
             .bind(NameKind::Org.as_str())
-            .fetch_all(&self.readers)
+            .fetch_all(self.readers()?)
             .await
             .map_err(failed(&self.path, "reading organizations"))
+    }
+
+    async fn org(&self, org: &str) -> Result<Option<String>> {
+        sqlx::query_scalar(ORG)
+            .bind(org_key(org))
+            .bind(NameKind::Org.as_str())
+            .fetch_optional(self.readers()?)
+            .await
+            .map_err(failed(&self.path, "reading an organization"))
     }
 }
 

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use gam_store::{Error, Result};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tokio::time::Instant;
 
-use super::error::{failed, is_busy, no_directory};
-use super::{BEGIN_WRITE, LOCK_TIMEOUT, connect_options};
+use super::error::{failed, failed_to_read, is_busy, needs_log_files, no_directory};
+use super::{BEGIN_WRITE, LOCK_TIMEOUT, READERS, connect_options};
 
 /// Identifies the file as a store of this program: `gamS` in ASCII.
 const APPLICATION_ID: i64 = 0x6761_6d53;
@@ -80,6 +80,60 @@ pub(super) async fn prepare(path: &Path) -> Result<SqliteConnectOptions> {
     Ok(options)
 }
 
+/// Opens an existing file for reading. Returns its connections, and whether they assume that nobody writes it.
+pub(super) async fn open_for_reading(path: &Path) -> Result<(SqlitePool, bool)> {
+    let failed = || failed_to_read(path);
+    let options = connect_options(path).disable_statement_logging().read_only(true);
+    match check_readable(&options, path).await {
+        Ok(()) => Ok((super::pool(READERS).connect_lazy_with(options.pragma("query_only", "ON")), false)),
+        // SQLite reads a file with a log only if it can write next to it, unless nobody else writes.
+        Err(ReadFailure::Sqlite(error)) if needs_log_files(&error) && !has_log(path) => {
+            Ok((open_unchanging(path).await?, true))
+        }
+        Err(ReadFailure::Sqlite(error)) => Err(failed()(error)),
+        Err(ReadFailure::Unusable(error)) => Err(error),
+    }
+}
+
+/// Opens a file that nobody writes, for a user without permission to write next to it. Each connection is used
+/// once, because SQLite does not notice changes of such a file.
+pub(super) async fn open_unchanging(path: &Path) -> Result<SqlitePool> {
+    let options = connect_options(path).disable_statement_logging().read_only(true).immutable(true);
+    match check_readable(&options, path).await {
+        Ok(()) => {}
+        Err(ReadFailure::Sqlite(error)) => return Err(failed_to_read(path)(error)),
+        Err(ReadFailure::Unusable(error)) => return Err(error),
+    }
+    let pool = super::pool(READERS).after_release(|_, _| Box::pin(async { Ok(false) }));
+    Ok(pool.connect_lazy_with(options))
+}
+
+/// Why a file cannot be opened for reading.
+enum ReadFailure {
+    /// SQLite cannot open it.
+    Sqlite(sqlx::Error),
+    /// It is no store that this program can read.
+    Unusable(Error),
+}
+
+async fn check_readable(options: &SqliteConnectOptions, path: &Path) -> std::result::Result<(), ReadFailure> {
+    let mut connection = options.connect().await.map_err(ReadFailure::Sqlite)?;
+    let state = file_state(&mut connection).await.map_err(ReadFailure::Sqlite)?;
+    connection.close().await.map_err(ReadFailure::Sqlite)?;
+    match state {
+        FileState::Current => Ok(()),
+        FileState::Newer(version) => Err(ReadFailure::Unusable(newer_version(path, version))),
+        FileState::Empty | FileState::Unknown => Err(ReadFailure::Unusable(unknown_database(path))),
+    }
+}
+
+/// Returns whether a write-ahead log holds rows that are not in the file yet.
+pub(super) fn has_log(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    std::fs::metadata(log).is_ok_and(|log| log.len() > 0)
+}
+
 /// What an existing file contains.
 enum FileState {
     /// A store with the tables of this version.
@@ -140,6 +194,16 @@ async fn enable_write_ahead_log(connection: &mut SqliteConnection, path: &Path) 
             Err(error) => return Err(failed(path, ACTION)(error)),
         }
     }
+}
+
+/// Returns the error for a file that somebody writes, although it was opened as one that nobody writes.
+pub(super) fn written_meanwhile(path: &Path) -> Error {
+    let what = format!(
+        "another program writes {} now, and this user cannot read its log: give this user write permission for \
+         the directory, or start this command again when the other program has ended",
+        path.display()
+    );
+    Error::Unusable { what, source: None }
 }
 
 fn newer_version(path: &Path, version: i64) -> Error {

@@ -89,6 +89,18 @@ pub(super) async fn check_orgs<S: RollupStore + NameStore>(store: &S) {
         ["Acme", "beta", "ZETA-Org"],
         "each organization once, by its latest display name"
     );
+    let org = async |name: &str| store.org(name).await.expect("org");
+    for (name, expected) in [
+        ("aCmE", Some("Acme")),
+        ("Beta", Some("beta")),
+        ("zeta-org", Some("ZETA-Org")),
+        ("acm", None),
+        ("acme2", None),
+        ("", None),
+        ("a' OR 1=1", None),
+    ] {
+        assert_eq!(org(name).await.as_deref(), expected, "one organization: {name:?}");
+    }
 }
 
 pub(super) async fn check_concurrent_writers<S: RollupStore + NameStore + 'static>(store: S) {

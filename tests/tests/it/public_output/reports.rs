@@ -43,7 +43,7 @@ fn reconcile() {
     let text = [&["collect", "acme", "--reconcile"][..], &ALONE].concat();
     let json = [&["collect", "acme", "--reconcile", "--format", "json", "--quiet"][..], &ALONE].concat();
     let first = transcript(&sandbox, &text);
-    // Each run with JSON writes two documents.
+    // A run with JSON writes one document, also of a comparison.
     let second = transcript(&sandbox, &json);
     check("collect_reconcile", &format!("{first}\n{second}"));
 }

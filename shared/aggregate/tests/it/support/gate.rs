@@ -179,4 +179,9 @@ impl NameStore for Gated<MemoryStore> {
         self.pass_store("orgs").await?;
         self.inner.orgs().await
     }
+
+    async fn org(&self, org: &str) -> gam_store::Result<Option<String>> {
+        self.pass_store("org").await?;
+        self.inner.org(org).await
+    }
 }

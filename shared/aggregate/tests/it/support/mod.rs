@@ -60,6 +60,7 @@ impl TestData {
                 objects: self.objects.clone(),
                 rollups: store.clone(),
                 names: store.clone(),
+                checkpoints: store.clone(),
                 clock: clock.clone(),
                 identity: identity.clone(),
             },

@@ -10,7 +10,7 @@ async fn metrics_count_the_events_in_the_range() {
     let org = get_json(&api, "/api/v1/orgs/ACME/metrics").await;
     assert_eq!(
         (&org["org"], &org["since"], &org["until"], &org["bots"]),
-        (&json!("Acme"), &json!("2024-02-10"), &json!("2024-03-11"), &json!("exclude"))
+        (&json!("Acme"), &json!("2024-02-10"), &json!("2024-03-11"), &json!("auto"))
     );
     assert!(org.get("repo").is_none() && org.get("member").is_none());
     assert_eq!((&org["complete_since"], &org["complete_until"]), (&Value::Null, &Value::Null));

@@ -10,10 +10,12 @@ async fn a_series_has_a_point_for_every_bucket() {
     let path =
         "/api/v1/orgs/acme/metrics/timeseries?type=commit&granularity=week&since=2024-03-01&until=2024-03-09";
     let expected = json!({
-        "org": "Acme", "metric": "commits", "granularity": "week",
+        "org": "Acme", "since": "2024-03-01", "until": "2024-03-09", "bots": "auto",
+        "metric": "commits", "granularity": "week",
+        "complete_since": null, "complete_until": null, "gaps": [], "gap_count": 0,
         "points": [
-            {"start": "2024-02-26", "end": "2024-03-04", "value": 1},
-            {"start": "2024-03-04", "end": "2024-03-11", "value": 1},
+            {"start": "2024-02-26", "end": "2024-03-04", "value": 1, "partial": true},
+            {"start": "2024-03-04", "end": "2024-03-11", "value": 1, "partial": true},
         ],
     });
     assert_eq!(get_json(&api, path).await, expected);
@@ -27,6 +29,22 @@ async fn a_series_has_a_point_for_every_bucket() {
             .await;
     assert_eq!(hours["points"][0]["value"], json!({"count": 0, "mean": null, "p50": null, "p90": null}));
     assert_eq!(hours["points"][1]["value"]["count"], 1);
+}
+
+#[tokio::test]
+async fn only_buckets_that_the_range_cuts_are_partial() {
+    let api = acme::api().await;
+    let partial = async |query: &str| {
+        let path = format!("/api/v1/orgs/acme/metrics/timeseries?{query}");
+        let points = get_json(&api, &path).await["points"].as_array().expect("points").clone();
+        points.iter().map(|point| point.get("partial").cloned()).collect::<Vec<_>>()
+    };
+    let cut = Some(json!(true));
+    let month = "granularity=month&since=";
+    assert_eq!(partial(&format!("{month}2024-01-01&until=2024-03-01")).await, [None, None]);
+    assert_eq!(partial(&format!("{month}2024-01-02&until=2024-03-01")).await, [cut.clone(), None]);
+    assert_eq!(partial(&format!("{month}2024-01-31&until=2024-04-02")).await, [cut.clone(), None, None, cut]);
+    assert_eq!(partial("granularity=day&since=2024-01-31&until=2024-02-02").await, [None, None]);
 }
 
 #[tokio::test]

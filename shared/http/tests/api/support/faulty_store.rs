@@ -30,6 +30,8 @@ pub(crate) enum Fault {
     Broken,
     /// A bug in the store.
     Panic,
+    /// It never answers.
+    Hang,
 }
 
 /// The message of the store's error, which clients must not see.
@@ -38,8 +40,9 @@ pub(crate) const STORE_ERROR: &str = "table rollups_v1 at 10.0.0.7 is missing";
 struct FaultyStore(Fault);
 
 impl FaultyStore {
-    fn fail<T>(&self) -> Result<T> {
+    async fn fail<T>(&self) -> Result<T> {
         match self.0 {
+            Fault::Hang => std::future::pending().await,
             Fault::Busy => Err(Error::unavailable("reading", std::io::Error::other(STORE_ERROR))),
             Fault::Broken => Err(Error::unusable("reading", std::io::Error::other(STORE_ERROR))),
             Fault::Panic => panic!("{STORE_ERROR}"),
@@ -50,7 +53,7 @@ impl FaultyStore {
 #[async_trait]
 impl RollupStore for FaultyStore {
     async fn put(&self, _: &str, _: &[(RollupKey, StoredRollup)]) -> Result<PutOutcome> {
-        self.fail()
+        self.fail().await
     }
 
     async fn range(
@@ -61,7 +64,7 @@ impl RollupStore for FaultyStore {
         _: NaiveDate,
         _: NaiveDate,
     ) -> Result<Vec<(RollupKey, StoredRollup)>> {
-        self.fail()
+        self.fail().await
     }
 
     async fn range_of_kind(
@@ -72,33 +75,37 @@ impl RollupStore for FaultyStore {
         _: NaiveDate,
         _: NaiveDate,
     ) -> Result<Vec<(RollupKey, StoredRollup)>> {
-        self.fail()
+        self.fail().await
     }
 
     async fn marker(&self, _: &str, _: Month) -> Result<Option<Marker>> {
-        self.fail()
+        self.fail().await
     }
 
     async fn markers(&self, _: &str) -> Result<Vec<Marker>> {
-        self.fail()
+        self.fail().await
     }
 
     async fn advance(&self, _: &str, _: Month, _: &Logic, _: u64, _: FoldScope) -> Result<AdvanceOutcome> {
-        self.fail()
+        self.fail().await
     }
 }
 
 #[async_trait]
 impl NameStore for FaultyStore {
     async fn put_names(&self, _: &str, _: &[NameEntry]) -> Result<()> {
-        self.fail()
+        self.fail().await
     }
 
     async fn names(&self, _: &str, _: NameKind) -> Result<Vec<NameEntry>> {
-        self.fail()
+        self.fail().await
     }
 
     async fn orgs(&self) -> Result<Vec<String>> {
-        self.fail()
+        self.fail().await
+    }
+
+    async fn org(&self, _: &str) -> Result<Option<String>> {
+        self.fail().await
     }
 }

@@ -19,10 +19,19 @@ pub(super) static LOG: LazyLock<CapturedLog> = LazyLock::new(|| {
 
 /// Returns the lines logged for the request with this id.
 pub(crate) fn log_lines(request_id: &str) -> Vec<Value> {
+    all_lines().into_iter().filter(|line| line["span"]["request_id"] == request_id).collect()
+}
+
+/// Returns the lines whose message contains the text.
+pub(crate) fn log_lines_with(text: &str) -> Vec<Value> {
+    let contains = |line: &Value| line["fields"]["message"].as_str().is_some_and(|it| it.contains(text));
+    all_lines().into_iter().filter(contains).collect()
+}
+
+fn all_lines() -> Vec<Value> {
     let bytes = LOG.0.lock().expect("no writer panicked").clone();
     let lines = String::from_utf8(bytes).expect("the log is text");
-    let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line is JSON"));
-    lines.filter(|line| line["span"]["request_id"] == request_id).collect()
+    lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line is JSON")).collect()
 }
 
 impl Write for CapturedLog {

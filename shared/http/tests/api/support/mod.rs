@@ -19,7 +19,7 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 pub(crate) use faulty_store::{Fault, STORE_ERROR, faulty_api};
-pub(crate) use log::log_lines;
+pub(crate) use log::{log_lines, log_lines_with};
 
 /// A clock that stands still.
 struct FixedClock(DateTime<Utc>);
@@ -57,6 +57,7 @@ impl TestData {
             objects: self.objects.clone(),
             rollups: self.store.clone(),
             names: self.store.clone(),
+            checkpoints: self.store.clone(),
             clock: fixed_clock(),
             identity: Arc::new(Identity::default()),
         }
