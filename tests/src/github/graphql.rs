@@ -53,15 +53,15 @@ impl<'a> GraphQlRequest<'a> {
             "CommitsByOid" => self.commits_by_oid(),
             "Members" => self.members(),
             "PullRequests" => self.pulls(),
-            "PullRequestsBasic" => self.pulls().map(without_expensive_fields),
+            "PullRequestsBasic" => self.pulls().map(|answer| self.only_selected(answer)),
             "PullRequestRest" => self.pull_rest(),
             "Issues" => self.issues(),
-            "IssuesBasic" => self.issues().map(without_expensive_fields),
+            "IssuesBasic" => self.issues().map(|answer| self.only_selected(answer)),
             "IssueRest" => self.issue_rest(),
             "Releases" => self.releases(),
-            "ReleasesBasic" => self.releases().map(without_expensive_fields),
+            "ReleasesBasic" => self.releases().map(|answer| self.only_selected(answer)),
             "Deployments" => self.deployments(),
-            "DeploymentsBasic" => self.deployments().map(without_expensive_fields),
+            "DeploymentsBasic" => self.deployments().map(|answer| self.only_selected(answer)),
             "Permissions" => self.permissions(),
             "CommitCounts" => self.commit_counts(),
             "Totals" => self.totals(),
@@ -87,6 +87,16 @@ impl<'a> GraphQlRequest<'a> {
 
     pub(super) fn text(&self, name: &str) -> Option<&'a str> {
         self.variables[name].as_str()
+    }
+
+    /// Removes the fields of entries that the document does not name.
+    fn only_selected(&self, (mut data, errors): (Value, Vec<Value>)) -> (Value, Vec<Value>) {
+        for list in data["node"].as_object_mut().into_iter().flat_map(Map::values_mut) {
+            for node in list["nodes"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+                node.retain(|field, _| self.document.contains(field.as_str()));
+            }
+        }
+        (data, errors)
     }
 
     /// Returns the document, or for a basic query one that states page sizes of nested lists: they are removed later.
@@ -402,8 +412,9 @@ impl<'a> GraphQlRequest<'a> {
     }
 
     fn deployment(&self, node_id: &str) -> Option<&'a super::world::Deployment> {
+        let id: i64 = node_id.strip_prefix("DE_")?.parse().ok()?;
         let all = self.world.repos.iter().flat_map(|repo| &repo.deployments);
-        all.into_iter().find(|it| objects::deployment_node_id(it) == node_id && it.created_at <= self.now)
+        all.into_iter().find(|deployment| deployment.id == id && deployment.created_at <= self.now)
     }
 
     /// Returns the nodes of the requested ids, and an error for each id without one.
@@ -465,18 +476,6 @@ impl<'a> GraphQlRequest<'a> {
         let node = deployment.map(|deployment| Ok::<_, String>(json!({ "statuses": statuses(deployment)? })));
         Ok((json!({ "node": node.transpose()? }), Vec::new()))
     }
-}
-
-/// Removes what a basic query does not request.
-fn without_expensive_fields((mut data, errors): (Value, Vec<Value>)) -> (Value, Vec<Value>) {
-    for list in data["node"].as_object_mut().into_iter().flat_map(Map::values_mut) {
-        for node in list["nodes"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
-            for field in ["reviews", "timelineItems", "labels", "statuses", "creator"] {
-                node.remove(field);
-            }
-        }
-    }
-    (data, errors)
 }
 
 /// Adds an error if the repository exists but the requested part of it does not.

@@ -6,6 +6,7 @@ use chrono::{NaiveDate, TimeDelta};
 use gam_tests::answers::{assert_matches_reference, day};
 use gam_tests::github::world::{Account, Repo, Signature, Time, at};
 use gam_tests::github::{Double, Fault, World};
+use gam_tests::http::get;
 use gam_tests::program::Sandbox;
 
 use gam_tests::support::settled_at;
@@ -109,6 +110,28 @@ fn commits_behind_one_with_an_early_date_are_found() {
     // The earlier span has no such commit. It is not read twice.
     sandbox.run(&["collect", &world.org, "--since", SINCE]).expect_status(0);
     assert_correct(&sandbox, &world);
+}
+
+#[test]
+fn commits_that_cannot_be_looked_for_are_reported_as_missing() {
+    let world = world(Some((3_990, at("2012-06-01"))));
+    let broken = Double::start(world.clone(), settled_at());
+    broken.plan_fault("HistoryLight", 0, 1_000, Fault::Status(502));
+    let sandbox = Sandbox::with_github(&broken);
+    let args = ["collect", &world.org, "--since", "2023-05-01"];
+    let run = sandbox.run(&args).expect_status(3);
+    assert!(run.stderr.contains("old"), "the repository is named: {}", run.stderr);
+    sandbox.run(&["aggregate"]).expect_status(0);
+    let target = format!("/api/v1/orgs/{}/metrics?since=2023-05-01&until=2024-05-01", world.org);
+    let answer = get(sandbox.serve().address(), &target).json();
+    assert!(answer["complete_until"].is_null(), "{answer}");
+    // The search goes on once GitHub answers.
+    let double = Double::start(world.clone(), settled_at());
+    let sandbox = sandbox.with_variable("GITHUB_API_URL", &double.api_url());
+    sandbox.run(&args).expect_status(0);
+    sandbox.run(&["aggregate"]).expect_status(0);
+    let range = [(day("2023-05-01"), day("2024-05-01"))];
+    assert_matches_reference(sandbox.serve().address(), &world, settled_at(), &range);
 }
 
 #[test]

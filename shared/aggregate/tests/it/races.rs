@@ -1,13 +1,15 @@
 //! Known races and crashes that lose data in a careless implementation, one test for each.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use gam_aggregate::aggregate;
 use gam_lake::snapshot;
+use gam_model::period::midnight;
 use gam_model::{Event, EventBatch, EventKind, Identity, Member, Month};
 use gam_query::{BotFilter, MetricValue, SubjectRef};
-use gam_store::{FoldScope, Logic, RollupStore};
+use gam_store::{Checkpoint, CheckpointKey, FoldScope, Logic, OrgCheckpoint, ReadAgainSpan, RollupStore};
 use tokio::sync::Semaphore;
 
 use crate::support::{Gate, ORG, TestData, all_answers, day, other_identity, random_version, snapshot_rows};

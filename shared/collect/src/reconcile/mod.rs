@@ -136,24 +136,38 @@ async fn compare_all(
         run.listing_day = Some(now.timestamp().div_euclid(86_400));
         run.max_entries = MAX_DAILY_ENTRIES;
     }
+    // Up to which repository everything was compared, and repaired.
+    let (mut compared_to, mut repaired_to) = (resume_after, resume_after);
     for chunk in repos.chunks(REPOS_PER_REQUEST) {
-        if let Err(limited) = run.compare_chunk(chunk, request.stop_at, observer).await? {
-            run.report.limited = Some(limited);
-            break;
+        let compared = run.compare_chunk(chunk, request.stop_at, observer).await?;
+        if compared.is_ok() {
+            compared_to = chunk.last().map(|repo| repo.id);
         }
-        let reached = chunk.last().map(|repo| repo.id);
-        if run.pending.is_empty() {
-            save_progress(ports, &org, reached).await?;
-        } else if run.pending.is_large() {
-            if let Err(limited) = run.repair_pending().await? {
+        let is_repaired = match compared {
+            Ok(()) if run.pending.is_large() => run.repair_pending().await?.map(|()| true),
+            Ok(()) => Ok(run.pending.is_empty()),
+            Err(limited) => Err(limited),
+        };
+        match is_repaired {
+            Ok(true) => {
+                repaired_to = compared_to;
+                save_progress(ports, &org, repaired_to).await?;
+            }
+            Ok(false) => {}
+            Err(limited) => {
                 run.report.limited = Some(limited);
                 break;
             }
-            save_progress(ports, &org, reached).await?;
         }
     }
-    if let Err(limited) = run.repair_pending().await? {
-        run.report.limited = Some(limited);
+    let has_pending = !run.pending.is_empty();
+    match run.repair_pending().await? {
+        Ok(()) if has_pending => repaired_to = compared_to,
+        Ok(()) => {}
+        Err(limited) => run.report.limited = Some(limited),
+    }
+    if run.report.limited.is_some() {
+        save_progress(ports, &org, repaired_to).await?;
     }
     let mut report = run.report;
     report.usage = github.usage();
