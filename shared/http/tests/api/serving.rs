@@ -45,15 +45,16 @@ fn request(address: SocketAddr) -> std::io::Result<String> {
     Ok(response)
 }
 
-/// Returns how long the server keeps a connection open, of which the client sends these bytes one by one.
-fn time_until_closed(address: SocketAddr, bytes: &[u8]) -> Duration {
+/// Returns how long the server keeps a connection open. The client sends these bytes again and again, in pieces
+/// of that length.
+fn time_until_closed(address: SocketAddr, bytes: &[u8], piece_bytes: usize) -> Duration {
     let started = Instant::now();
     let mut stream = connect(address);
     stream.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout");
-    let mut bytes = bytes.iter().cycle();
+    let mut pieces = bytes.chunks(piece_bytes).cycle();
     loop {
         // The write fails if the connection is closed, and so may the read.
-        let written = bytes.next().map(|byte| stream.write_all(&[*byte]));
+        let written = pieces.next().map(|piece| stream.write_all(piece));
         match stream.read(&mut [0; 1024]) {
             Ok(0) => return started.elapsed(),
             Ok(_) => {}
@@ -87,11 +88,11 @@ async fn it_serves_until_shutdown() {
 #[tokio::test(flavor = "multi_thread")]
 async fn silent_and_slow_clients_are_disconnected() {
     let (address, _stop, _server) = start(LIMITS).await;
-    let silent = blocking(move || time_until_closed(address, b"")).await;
+    let silent = blocking(move || time_until_closed(address, b"", 1)).await;
     assert!(silent >= LIMITS.header_timeout && silent < Duration::from_secs(2), "{silent:?}");
-    let dripping = blocking(move || time_until_closed(address, b"GET / HTTP/1.1")).await;
+    let dripping = blocking(move || time_until_closed(address, b"GET / HTTP/1.1", 1)).await;
     assert!(dripping < Duration::from_secs(2), "{dripping:?}");
-    let http2 = blocking(move || time_until_closed(address, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")).await;
+    let http2 = blocking(move || time_until_closed(address, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24)).await;
     assert!(http2 < Duration::from_secs(3), "{http2:?}");
     let idle = blocking(move || {
         let mut stream = connect(address);
@@ -112,7 +113,7 @@ async fn a_connection_does_not_live_for_ever() {
     let (address, _stop, _server) = start(limits).await;
     let lifetime = blocking(move || {
         let request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
-        time_until_closed(address, request)
+        time_until_closed(address, request, request.len())
     });
     let lifetime = lifetime.await;
     assert!(lifetime < Duration::from_secs(4), "{lifetime:?}");
