@@ -97,8 +97,16 @@ pub async fn add(
 pub struct CachedConfigurations {
     objects: Arc<dyn ObjectStore>,
     clock: Arc<dyn Clock>,
-    /// When each configuration was read, UTC, and the configuration, by organization.
-    read: Mutex<HashMap<String, (DateTime<Utc>, Arc<Configuration>)>>,
+    /// By organization.
+    read: Mutex<HashMap<String, ReadConfiguration>>,
+}
+
+/// A configuration, and when it was read.
+#[derive(Clone)]
+struct ReadConfiguration {
+    /// UTC.
+    at: DateTime<Utc>,
+    configuration: Arc<Configuration>,
 }
 
 impl CachedConfigurations {
@@ -118,7 +126,7 @@ impl CachedConfigurations {
         let key = paths::org_component(org);
         let cached = self.read.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         let now = self.clock.now();
-        if let Some((at, configuration)) = &cached
+        if let Some(ReadConfiguration { at, configuration }) = &cached
             && (TimeDelta::zero()..Self::MAX_AGE).contains(&(now - *at))
         {
             return Ok(configuration.clone());
@@ -126,11 +134,11 @@ impl CachedConfigurations {
         match (latest(&*self.objects, org).await, cached) {
             (Ok(revision), _) => {
                 let configuration = Arc::new(revision.configuration);
-                let entry = (now, configuration.clone());
+                let entry = ReadConfiguration { at: now, configuration: configuration.clone() };
                 self.read.lock().unwrap_or_else(PoisonError::into_inner).insert(key, entry);
                 Ok(configuration)
             }
-            (Err(error), Some((_, configuration))) => {
+            (Err(error), Some(ReadConfiguration { configuration, .. })) => {
                 tracing::warn!(org, %error, "cannot read the configuration: using what was read before");
                 Ok(configuration)
             }

@@ -207,7 +207,7 @@ fn ranges_without_events_answer_with_zeros() {
             assert!(points.iter().all(|point| point["value"] == empty), "{series}");
         }
         let listing = get(server.address(), &format!("{ORG}/members?{range}")).json();
-        assert_eq!(listing, json!({ "members": [], "next": null }));
+        assert_eq!((&listing["members"], &listing["next"]), (&json!([]), &json!(null)));
     }
 }
 

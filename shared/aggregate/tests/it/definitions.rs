@@ -68,8 +68,10 @@ fn author(identity: &Identity, event: &Event) -> ResolvedMember {
         event.kind,
         EventKind::Release | EventKind::DeploymentSuccess | EventKind::DeploymentFailure
     );
-    let nobody = [MemberKind::Unknown, MemberKind::Ghost];
-    let is_unknown = is_delivery && nobody.contains(&event.member.kind);
+    // Older code read a missing author as the ghost.
+    let is_unknown = is_delivery
+        && (event.member.kind == MemberKind::Unknown
+            || (event.member.kind == MemberKind::Ghost && event.reading == 0));
     ResolvedMember { is_unknown, ..resolve(identity, &event.member.name, event.member.kind) }
 }
 
