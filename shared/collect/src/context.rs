@@ -71,7 +71,7 @@ impl Warnings {
 }
 
 impl RepoContext {
-    /// `now` is the local time, for `collected_at`.
+    /// `now` is the time of the probe by GitHub's clock, for `collected_at`.
     pub(crate) fn new(
         probe: &OrgProbe,
         repo: &RepoProbe,

@@ -15,7 +15,7 @@ pub struct CollectPorts {
     pub names: Arc<dyn NameStore>,
     /// How far each repository has been read.
     pub checkpoints: Arc<dyn CheckpointStore>,
-    /// The wall clock, for `collected_at` and for the current day.
+    /// The wall clock, for the current day, and where GitHub does not say the time.
     pub clock: Arc<dyn Clock>,
 }
 

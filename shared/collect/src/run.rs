@@ -59,7 +59,8 @@ impl<'a> CollectRun<'a> {
         let writer = Writer::new(ports, &probe.login, checkpoints);
         let windows = resolve_window(ports, &probe.login, days, scope.is_entire_org).await?;
         let (window, again) = (windows.window, again.then_some(windows.again));
-        let now = ports.clock.now();
+        // All names in the lake and in the store are as of GitHub's clock, so that the latest one wins.
+        let now = probe.read_at.unwrap_or_else(|| ports.clock.now());
         let (checkpoints, read_before) = (writer.checkpoints(), writer.read_before());
         let unsettled = deployments::check_unsettled(github, repos, &checkpoints).await?;
         let drafts = releases::check_drafts(github, repos, &checkpoints).await?;
@@ -179,7 +180,8 @@ impl<'a> CollectRun<'a> {
             return Ok(());
         }
         let (org, checkpoints) = (&self.scope.probe.login, self.writer.loaded());
-        let report = compare_short_lists(self.ports, github, org, checkpoints, &lists).await?;
+        let probed_at = self.scope.probe.read_at.unwrap_or_else(|| self.ports.clock.now());
+        let report = compare_short_lists(self.ports, github, org, checkpoints, &lists, probed_at).await?;
         self.writer.count_repairs(&report);
         if let Some(limited) = report.limited {
             // The lists stay short, so the next run compares them.

@@ -249,7 +249,7 @@ pub struct Event {
     pub member: Member,
     /// When it happened, UTC.
     pub occurred_at: DateTime<Utc>,
-    /// When it was read from GitHub, UTC. Not part of the content hash.
+    /// When it was read from GitHub, UTC, by GitHub's clock. Not part of the content hash.
     pub collected_at: DateTime<Utc>,
     /// Whether the fact is no longer true. A retracted event counts nowhere.
     pub retracted: bool,

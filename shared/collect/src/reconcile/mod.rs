@@ -130,8 +130,8 @@ async fn compare_all(
     repos.sort_by_key(|repo| repo.id);
     repos.retain(|repo| resume_after.is_none_or(|last| repo.id > last));
     observer.notice(CollectProgress::Comparing { org: org.clone(), repos: repos.len() });
-    let mut run = Reconciliation::load(ports, github, &org, &checkpoints, &repos).await?;
     let now = probe.read_at.unwrap_or_else(|| ports.clock.now());
+    let mut run = Reconciliation::load(ports, github, &org, &checkpoints, &repos, now).await?;
     if !request.lists_everything {
         run.listing_day = Some(now.timestamp().div_euclid(86_400));
         run.max_entries = MAX_DAILY_ENTRIES;
@@ -209,9 +209,10 @@ pub(crate) async fn compare_short_lists(
     org: &str,
     checkpoints: &Checkpoints,
     lists: &[ShortList],
+    probed_at: DateTime<Utc>,
 ) -> Result<ReconcileReport, CollectError> {
     let repos: Vec<RepoProbe> = lists.iter().map(|list| list.repo.clone()).collect();
-    let mut run = Reconciliation::load(ports, github, org, checkpoints, &repos).await?;
+    let mut run = Reconciliation::load(ports, github, org, checkpoints, &repos, probed_at).await?;
     for ShortList { repo, kind } in lists {
         let checkpoint = &checkpoints[&repo.id].value;
         let covered_from = match kind {
@@ -263,6 +264,8 @@ struct Reconciliation<'a> {
     github: &'a Client,
     checkpoints: &'a Checkpoints,
     repos: BTreeMap<i64, RepoProbe>,
+    /// When GitHub listed the repositories, by its clock, UTC.
+    probed_at: DateTime<Utc>,
     /// What the lake holds of repositories that are not compared yet, by id.
     stored: HashMap<i64, StoredRepo>,
     /// How long it took to read the lake.
@@ -283,6 +286,7 @@ impl<'a> Reconciliation<'a> {
         org: &str,
         checkpoints: &'a Checkpoints,
         repos: &[RepoProbe],
+        probed_at: DateTime<Utc>,
     ) -> Result<Self, CollectError> {
         let begun = Instant::now();
         let ids: BTreeSet<i64> = repos.iter().map(|repo| repo.id).collect();
@@ -292,6 +296,7 @@ impl<'a> Reconciliation<'a> {
             github,
             checkpoints,
             repos: repos.iter().map(|repo| (repo.id, repo.clone())).collect(),
+            probed_at,
             stored,
             scan_time: begun.elapsed(),
             listing_day: None,
@@ -384,7 +389,7 @@ impl<'a> Reconciliation<'a> {
                 org: self.report.org.clone(),
                 repo: repo.name.clone(),
                 repo_id: repo.id,
-                collected_at: self.ports.clock.now(),
+                collected_at: self.probed_at,
             },
             stored,
             is_listed: self.is_listed(repo.id),

@@ -31,7 +31,7 @@ pub struct EventBuilder {
     pub repo: String,
     /// The repository's numeric id.
     pub repo_id: i64,
-    /// When the run began, UTC, by the local clock.
+    /// When the run listed the repositories, UTC, by GitHub's clock.
     pub collected_at: DateTime<Utc>,
 }
 
