@@ -328,7 +328,7 @@ mod tests {
     fn names_from_outside_cannot_control_the_terminal() {
         let entry = json!({"member": "x\u{1b}[31m\u{202e}y", "kind": "user", "metrics": values()});
         let commits = Metric::named("commits").unwrap();
-        let table = listing_table(&[entry.clone()], "member", commits, OutputStyle::plain(80));
+        let table = listing_table(std::slice::from_ref(&entry), "member", commits, OutputStyle::plain(80));
         assert!(!table.contains('\u{1b}') && !table.contains('\u{202e}'), "{table:?}");
         let (header, records) = listing_records(&[entry], "member");
         assert_eq!((header[1].as_str(), records[0][1].as_str()), ("kind", "user"));

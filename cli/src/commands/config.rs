@@ -134,7 +134,7 @@ async fn show(
         0 => format!("{org} has no configuration revision"),
         number => format!("{org}: revision {number}{set_at}"),
     });
-    session.console.write_result(revision.configuration.to_toml().trim_end().to_owned())
+    session.console.write_result(revision.configuration.to_toml().trim_end())
 }
 
 async fn history(session: &CliSession, objects: &dyn ObjectStore, org: Option<String>) -> anyhow::Result<()> {

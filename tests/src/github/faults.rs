@@ -92,6 +92,8 @@ pub enum Fault {
     RateLimited(u64),
     /// Status 200 with an error: the cursor is invalid.
     UnknownCursor,
+    /// Status 200 with an error: the object is hidden or does not exist.
+    NotFound,
     /// The link to the next page is missing.
     MissingNextLink,
     /// Status 403: the secondary limit is exceeded, retry after this many seconds.

@@ -305,6 +305,12 @@ impl DoubleState {
                 let error = json!({ "type": "INVALID_CURSOR_ARGUMENTS", "message": message });
                 response(self.head(200, 4990, 3600), json!({ "errors": [error] }).to_string())
             }
+            Fault::NotFound => {
+                let message = "Could not resolve to a node with the global id.";
+                let error = json!({ "type": "NOT_FOUND", "path": ["node"], "message": message });
+                let body = json!({ "data": { "node": null }, "errors": [error] });
+                response(self.head(200, 4990, 3600), body.to_string())
+            }
             Fault::SecondaryLimit(wait_s) => {
                 let body = json!({ "message": "You have exceeded a secondary rate limit. Please wait." });
                 response(self.head(403, 4990, 3600).header("retry-after", wait_s), body.to_string())

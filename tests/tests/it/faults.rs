@@ -79,7 +79,7 @@ fn a_repository_missing_in_the_probe_does_not_stop_the_others() {
 
     let sandbox = Sandbox::with_github(&double);
     double.plan_fault("Probe", 0, 1, Fault::BrokenEntry);
-    double.plan_fault("ProbeById", 0, 1, Fault::Status(404));
+    double.plan_fault("ProbeById", 0, 1, Fault::Status(451));
     let error = sandbox.run(&["collect", &world.org, "--since", SINCE]).expect_error(3);
     let mut names: Vec<&str> = world.repos.iter().map(|repo| repo.name(settled_at())).collect();
     names.sort_by_key(|name| name.to_lowercase());

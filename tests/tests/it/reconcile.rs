@@ -91,7 +91,7 @@ fn entries_that_cannot_be_requested_are_not_retracted() {
     changed.repos[0].issues.remove(3);
     double.set_world(changed.clone());
     // The repository is hidden when the issue is looked up: by the collection, and by the comparison after it.
-    double.plan_fault("ThreadsByNumber", 0, 2, Fault::Status(404));
+    double.plan_fault("ThreadsByNumber", 0, 2, Fault::NotFound);
     let run = sandbox.run(&["collect", &world.org, "--reconcile"]).expect_status(3);
     assert_eq!(double.pending_faults(), 0, "{}", double.log().join(", "));
     assert!(run.stderr.contains("cannot compare"), "{run:?}");

@@ -123,7 +123,7 @@ fn a_temporarily_hidden_repository_retracts_nothing() {
     scenario.push(&tip);
     scenario.fail_comparison(&old_tip, &tip, Fault::Status(404));
     // The new history is read, and reading the old one fails.
-    scenario.double.plan_fault("Commits", 1, 1, Fault::Status(404));
+    scenario.double.plan_fault("Commits", 1, 1, Fault::NotFound);
     scenario.collect(3);
     scenario.assert_recovers();
 }
