@@ -63,9 +63,10 @@ pub async fn aggregate_with(
     let org = &gam_store::keys::org_key(org);
     let logic = Logic { version: LOGIC_VERSION, identity: ports.identity.hash() };
     // Whatever was read again before now is in the inbox, or was processed.
-    let read_again = run_state(ports, org).await?.read_again;
+    let OrgCheckpoint { read_again, lost_months, .. } = run_state(ports, org).await?;
     let report = AggregateReport::default();
     let mut run = AggregateRun { ports, org, logic, options, observer, read_again, report };
+    run.check_lost(&lost_months).await?;
     run.process_inbox().await?;
     if options.check_months || options.rebuild {
         run.refold_months(options.rebuild).await?;

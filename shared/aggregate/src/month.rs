@@ -1,6 +1,6 @@
 //! Updating one month: merge events into its snapshot, and bring its rollups up to date.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -51,8 +51,8 @@ impl AggregateRun<'_> {
         let mut scope = if rebuild { FoldScope::Month } else { FoldScope::Affected };
         let mut refused_by = 0;
         let is_read_again = self.read_again.as_ref().is_some_and(|span| span.covers(month));
-        if !is_read_again && self.is_lost(month).await? {
-            self.remember_lost(month).await?;
+        if !is_read_again && let Some(generation) = self.lost_generation(month).await? {
+            self.remember_lost(month, generation).await?;
             if events.is_empty() {
                 return Ok(MonthOutcome::Lost);
             }
@@ -69,22 +69,45 @@ impl AggregateRun<'_> {
         Err(AggregateError::Contended { org: self.org.to_owned(), month })
     }
 
-    /// Returns whether the store knows the month, and the lake has no snapshot of it.
-    async fn is_lost(&self, month: Month) -> Result<bool, AggregateError> {
+    /// Returns the generation that the store knows of the month if the lake has no snapshot of it.
+    async fn lost_generation(&self, month: Month) -> Result<Option<u64>, AggregateError> {
         let AggregatePorts { objects, rollups, .. } = self.ports;
         // The marker is read first: a snapshot is always older than its marker.
-        let is_folded = rollups.marker(self.org, month).await?.is_some_and(|marker| marker.generation > 0);
-        Ok(is_folded && snapshot::read_stamp(&**objects, self.org, month).await?.is_none())
+        let marker = rollups.marker(self.org, month).await?.filter(|marker| marker.generation > 0);
+        let Some(marker) = marker else { return Ok(None) };
+        let stamp = snapshot::read_stamp(&**objects, self.org, month).await?;
+        Ok(stamp.is_none().then_some(marker.generation))
     }
 
-    /// Remembers that a month is incomplete until it is collected again.
-    async fn remember_lost(&mut self, month: Month) -> Result<(), AggregateError> {
+    /// Remembers that a month is incomplete until it is read again or restored.
+    async fn remember_lost(&mut self, month: Month, generation: u64) -> Result<(), AggregateError> {
         tracing::warn!(org = self.org, %month, "the lake has lost the snapshot of the month");
         Checkpoint::change_org(&*self.ports.checkpoints, self.org, |org| {
-            org.lost_months.insert(month.to_string());
+            org.lost_months.entry(month.to_string()).or_insert(generation);
         })
         .await?;
-        self.report.lost_months.push(month);
+        self.report.lost_months.insert(month);
+        Ok(())
+    }
+
+    /// Reports the months that earlier runs found lost, and forgets those whose snapshot was restored. `lost` are
+    /// the generations that the store knew of them.
+    pub(crate) async fn check_lost(&mut self, lost: &BTreeMap<String, u64>) -> Result<(), AggregateError> {
+        let mut restored = BTreeSet::new();
+        for (name, generation) in lost {
+            let Some(month) = Month::parse(name) else { continue };
+            match snapshot::read_stamp(&*self.ports.objects, self.org, month).await? {
+                // A snapshot of later batches alone has a greater generation.
+                Some(stamp) if stamp.generation <= *generation => _ = restored.insert(name.clone()),
+                _ => _ = self.report.lost_months.insert(month),
+            }
+        }
+        if !restored.is_empty() {
+            Checkpoint::change_org(&*self.ports.checkpoints, self.org, |org| {
+                org.lost_months.retain(|month, _| !restored.contains(month));
+            })
+            .await?;
+        }
         Ok(())
     }
 

@@ -22,8 +22,8 @@ pub struct AggregateReport {
     pub deferred: usize,
     /// Objects left in the inbox because they are too large to be batches: path, and size in bytes.
     pub oversized: Vec<(String, u64)>,
-    /// Months that the store knows and whose snapshot the lake has lost. Their rollups stay as they are.
-    pub lost_months: Vec<Month>,
+    /// Months whose snapshot the lake has lost, until they are read again or the snapshot is restored.
+    pub lost_months: BTreeSet<Month>,
     /// Whether the time ran out. What was done is saved, and another run continues.
     pub unfinished: bool,
 }

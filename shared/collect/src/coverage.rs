@@ -54,8 +54,9 @@ pub(crate) async fn save_read_again(
 ) -> Result<(), CollectError> {
     let span = ReadAgainSpan { from: window.first_start(), until: window.until() };
     Checkpoint::change_org(&*ports.checkpoints, org, |checkpoint| {
-        let is_lost = |month: &String| Month::parse(month).is_some_and(|month| !span.covers(month));
-        checkpoint.lost_months.retain(is_lost);
+        checkpoint
+            .lost_months
+            .retain(|month, _| Month::parse(month).is_some_and(|month| !span.covers(month)));
         checkpoint.read_again = Some(span.clone());
     })
     .await?;

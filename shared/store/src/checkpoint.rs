@@ -1,7 +1,7 @@
 //! Checkpoints as JSON, loaded and saved by compare-and-swap, and the coverage that readers take from them.
 //! Every time in a checkpoint comes from GitHub's clock.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
@@ -44,9 +44,10 @@ pub struct OrgCheckpoint {
     /// What could not be read, by repository id.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub gaps: GapsByRepo,
-    /// Months (`YYYY-MM`, UTC) whose snapshot was lost from the lake and that were not read again completely.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub lost_months: BTreeSet<String>,
+    /// Months (`YYYY-MM`, UTC) whose snapshot was lost from the lake and that were not read again completely, with
+    /// the generation that the store knew of each.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lost_months: BTreeMap<String, u64>,
     /// The last span that was read again completely, whose batches may be in the inbox. An aggregation that has
     /// processed them removes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -100,8 +101,9 @@ impl OrgCheckpoint {
         complete_since.map(|since| end.map_or(since, |end| end.max(since)))
     }
 
-    fn lost_months(&self) -> impl DoubleEndedIterator<Item = Month> {
-        self.lost_months.iter().filter_map(|month| Month::parse(month))
+    /// Returns the lost months, in order.
+    pub fn lost_months(&self) -> impl DoubleEndedIterator<Item = Month> {
+        self.lost_months.keys().filter_map(|month| Month::parse(month))
     }
 
     /// Returns the first gaps of a repository, or of all repositories, and their number.

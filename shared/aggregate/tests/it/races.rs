@@ -1,6 +1,6 @@
 //! Known races and crashes that lose data in a careless implementation, one test for each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -195,15 +195,18 @@ async fn a_lost_snapshot_keeps_its_numbers_until_it_is_read_again() {
     let emptied = TestData { objects: Arc::default(), store: data.store.clone() };
     for rebuild in [false, true] {
         let report = aggregate(&emptied.ports().aggregate, ORG, rebuild, &()).await.unwrap();
-        assert_eq!(report.lost_months, [january()]);
+        assert_eq!(report.lost_months, BTreeSet::from([january()]));
         assert_eq!(commits(&emptied, "ann").await, Some(MetricValue::Count(1)));
     }
     assert_eq!(snapshot::read_stamp(&*emptied.objects, ORG, january()).await.unwrap(), None);
     // A batch of an ordinary collection makes a snapshot that is not complete.
     emptied.put(std::slice::from_ref(&second)).await;
     let report = aggregate(&emptied.ports().aggregate, ORG, false, &()).await.unwrap();
-    assert_eq!(report.lost_months, [january()]);
-    assert_eq!(org_checkpoint(&emptied).await.lost_months, BTreeSet::from(["2025-01".to_owned()]));
+    assert_eq!(report.lost_months, BTreeSet::from([january()]));
+    assert_eq!(org_checkpoint(&emptied).await.lost_months, BTreeMap::from([("2025-01".to_owned(), 1)]));
+    // Its snapshot exists now, and the month is still not complete.
+    let report = aggregate(&emptied.ports().aggregate, ORG, false, &()).await.unwrap();
+    assert_eq!(report.lost_months, BTreeSet::from([january()]));
     // The month was read again.
     emptied.put(std::slice::from_ref(&first)).await;
     Checkpoint::change_org(&emptied.store, ORG, |org| {
@@ -216,6 +219,18 @@ async fn a_lost_snapshot_keeps_its_numbers_until_it_is_read_again() {
     assert!(report.lost_months.is_empty());
     assert_eq!(org_checkpoint(&emptied).await, OrgCheckpoint::default());
     assert_same_as_one_run(&emptied, &[first, second]).await;
+}
+
+#[tokio::test]
+async fn a_restored_snapshot_ends_the_loss() {
+    let data = TestData::aggregated(&[batch(vec![commit(1, 1, "ann")])], Identity::default()).await;
+    let emptied = TestData { objects: Arc::default(), store: data.store.clone() };
+    let report = aggregate(&emptied.ports().aggregate, ORG, false, &()).await.unwrap();
+    assert_eq!(report.lost_months, BTreeSet::from([january()]));
+    let restored = TestData { objects: data.objects.clone(), store: data.store.clone() };
+    let report = aggregate(&restored.ports().aggregate, ORG, false, &()).await.unwrap();
+    assert!(report.lost_months.is_empty());
+    assert_eq!(org_checkpoint(&restored).await, OrgCheckpoint::default());
 }
 
 async fn org_checkpoint(data: &TestData) -> OrgCheckpoint {
