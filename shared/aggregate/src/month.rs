@@ -38,6 +38,8 @@ enum AttemptOutcome {
     },
     /// Another aggregation replaced the snapshot first.
     Conflict,
+    /// The store knows the month, and no snapshot was found.
+    SnapshotMissing,
 }
 
 impl AggregateRun<'_> {
@@ -50,15 +52,20 @@ impl AggregateRun<'_> {
     ) -> Result<MonthOutcome, AggregateError> {
         let mut scope = if rebuild { FoldScope::Month } else { FoldScope::Affected };
         let mut refused_by = 0;
-        let is_read_again = self.read_again.as_ref().is_some_and(|span| span.covers(month));
-        if !is_read_again && let Some(generation) = self.lost_generation(month).await? {
-            self.remember_lost(month, generation).await?;
-            if events.is_empty() {
-                return Ok(MonthOutcome::Lost);
-            }
-        }
+        // A month that was read again from GitHub gets a new snapshot.
+        let mut may_be_new = self.read_again.as_ref().is_some_and(|span| span.covers(month));
         for _ in 0..MAX_ATTEMPTS {
-            match self.attempt_month(month, events.clone(), scope, refused_by).await? {
+            match self.attempt_month(month, events.clone(), scope, refused_by, may_be_new).await? {
+                AttemptOutcome::SnapshotMissing => {
+                    // Another aggregation may have written the first snapshot and the marker in between.
+                    if let Some(generation) = self.lost_generation(month).await? {
+                        self.remember_lost(month, generation).await?;
+                        if events.is_empty() {
+                            return Ok(MonthOutcome::Lost);
+                        }
+                        may_be_new = true;
+                    }
+                }
                 AttemptOutcome::Finished(outcome) => return Ok(outcome),
                 AttemptOutcome::Refold { newest_generation } => {
                     (scope, refused_by) = (FoldScope::Month, newest_generation);
@@ -112,17 +119,22 @@ impl AggregateRun<'_> {
     }
 
     /// Tries once to update a month. `refused_by` is the greatest generation among the stored rollups
-    /// that refused the last attempt, or 0.
+    /// that refused the last attempt, or 0. `may_be_new` says whether a first snapshot may be written although the
+    /// store knows the month.
     async fn attempt_month(
         &self,
         month: Month,
         events: Vec<Event>,
         scope: FoldScope,
         refused_by: u64,
+        may_be_new: bool,
     ) -> Result<AttemptOutcome, AggregateError> {
         let AggregatePorts { objects, rollups, names, .. } = self.ports;
         let current = snapshot::read(&**objects, self.org, month).await?;
         let marker = rollups.marker(self.org, month).await?;
+        if current.is_none() && !may_be_new && marker.as_ref().is_some_and(|marker| marker.generation > 0) {
+            return Ok(AttemptOutcome::SnapshotMissing);
+        }
         if self.is_newer_logic(current.as_ref(), marker.as_ref()) {
             return Ok(AttemptOutcome::Finished(MonthOutcome::SkippedNewerVersion));
         }
