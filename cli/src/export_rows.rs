@@ -42,7 +42,7 @@ pub(crate) struct ExportRow {
     pub(crate) level: ExportLevel,
     /// The name of the organization, the repository or the member.
     pub(crate) name: String,
-    /// GitHub's id of the repository, which tells apart two with one name. `None` for other rows, and from a
+    /// GitHub's id of the repository, which distinguishes two of one name. `None` for other rows, and from a
     /// server of an earlier version.
     pub(crate) id: Option<i64>,
     /// The first day of the bucket, UTC.

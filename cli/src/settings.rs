@@ -145,7 +145,7 @@ impl CliSettings {
         }
     }
 
-    /// Returns the names by which clients may address the server, besides those that every server has.
+    /// Returns the names by which clients may address the server, in addition to those that every server has.
     pub(crate) fn allowed_hosts(&self, option: &[String]) -> Vec<String> {
         self.allowed_hosts.iter().chain(option).cloned().collect()
     }

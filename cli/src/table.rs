@@ -137,7 +137,7 @@ fn entry_label(entry: &Value, name: &str, entries: &[Value]) -> String {
 /// Returns the header and the records of a listing with all metrics, for CSV and tab-separated values.
 pub(crate) fn listing_records(entries: &[Value], name: &str) -> (Vec<String>, Vec<Vec<String>>) {
     let columns = NumberColumn::all();
-    // Members have a kind, and repositories an id, which tells two of the same name apart.
+    // Members have a kind, and repositories an id, which distinguishes two of one name.
     let extra = ["id", "kind"].into_iter().find(|extra| entries.iter().any(|entry| !entry[extra].is_null()));
     let mut header = vec![name.to_owned()];
     header.extend(extra.map(str::to_owned));

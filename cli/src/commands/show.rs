@@ -139,7 +139,7 @@ pub(crate) async fn run(session: &CliSession, args: ShowArgs) -> anyhow::Result<
     let is_repo = matches!(&target, ShowTarget::Metrics(path) if path.contains(&"repos"));
     if args.id.is_some() && !is_repo {
         return Err(usage_error(
-            "--id tells repositories apart: use it with `github-metrics show repo ORG NAME`",
+            "--id selects one of several repositories of a name: use it with `github-metrics show repo ORG NAME`",
         ));
     }
     let client = ApiClient::new(&session.settings).await?;

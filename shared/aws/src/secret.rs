@@ -237,7 +237,7 @@ pub fn parse_token(secret: &str) -> String {
 mod tests {
     use super::*;
 
-    /// A service that answers as it is told.
+    /// A service with configurable answers.
     #[derive(Default)]
     pub(super) struct SecretDouble {
         answer: Mutex<Option<&'static str>>,

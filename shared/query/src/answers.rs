@@ -31,7 +31,7 @@ pub enum SubjectRef {
     Repo {
         /// The name.
         name: String,
-        /// GitHub's id of the repository. Tells apart repositories that had one name; `None` for the latest.
+        /// GitHub's id of the repository. Distinguishes repositories that had one name; `None` for the latest.
         id: Option<i64>,
     },
     /// The member of this name: a login, or an alias.
@@ -194,7 +194,7 @@ pub struct ListEntry {
     /// The repository's name as GitHub writes it. `None` in a listing of members.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repo: Option<String>,
-    /// GitHub's id of the repository, which tells apart two with one name. `None` in a listing of members.
+    /// GitHub's id of the repository, which distinguishes two of one name. `None` in a listing of members.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<i64>,
     /// The member's name. `None` in a listing of repositories.

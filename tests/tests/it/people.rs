@@ -211,7 +211,7 @@ fn a_commit_in_two_repositories_counts_once() {
 }
 
 #[test]
-fn authors_without_an_address_are_told_apart_by_name() {
+fn authors_without_an_address_are_distinguished_by_name() {
     let world = world_of(|repo| {
         let mut tip = repo.commit(&[], at("2024-01-02"), &Signature::new("Ann Lee", "", None), None);
         for name in ["Ben", "ANN LEE"] {
@@ -312,7 +312,7 @@ fn two_repositories_of_one_name_are_two_rows() {
     let double = Double::start(world.clone(), at("2024-01-10"));
     let sandbox = Sandbox::with_github(&double);
     collect_and_aggregate(&sandbox, "acme");
-    // It is deleted, and made anew.
+    // It is deleted, and created again.
     world.repos[0] = new;
     double.set_world(world);
     double.set_now(at("2024-02-10"));

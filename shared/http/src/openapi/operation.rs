@@ -146,7 +146,7 @@ fn query_schema(parameter: Parameter) -> Object {
 
 fn description(parameter: Parameter) -> String {
     match parameter {
-        Parameter::Id => "GitHub's id of the repository, as listings show it. Tells apart repositories that had \
+        Parameter::Id => "GitHub's id of the repository, as listings show it. Distinguishes repositories that had \
                           the same name. Default: the one that was read last"
             .to_owned(),
         Parameter::Since => {
