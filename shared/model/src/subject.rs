@@ -1,10 +1,10 @@
-//! The subject of a rollup, and the key that identifies a stored rollup.
+//! The subject of a rollup, and the keys of stored items.
 
-use chrono::NaiveDate;
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
+use crate::day_of_month::WeekOfMonth;
 use crate::identity::member_key;
-use crate::period::{Grain, Month};
+use crate::period::Month;
 
 /// What a rollup is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,20 +83,79 @@ impl SubjectKind {
     }
 }
 
-/// The key of one stored rollup.
+/// A class of stored items, with what its items are about.
 ///
-/// A rollup derives from exactly one month's snapshot. A week that spans two months is therefore stored in
-/// two parts, which differ in `month`.
+/// Every item belongs to one month, so that it derives from one snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RollupKey {
-    /// What the rollup is about.
-    pub subject: Subject,
-    /// The length of the bucket.
-    pub grain: Grain,
-    /// The first day of the bucket, UTC.
-    pub start: NaiveDate,
-    /// The UTC month of the snapshot it derives from.
+pub enum ItemClass {
+    /// A subject's rollups, day by day. One item a month.
+    Days(Subject),
+    /// All subjects of a kind that did something, with their totals of the month. One item a month. There are
+    /// lists of repositories and of members.
+    List(SubjectKind),
+    /// A repository's days by member, or a member's days by repository. One item for each [`WeekOfMonth`].
+    Breakdown(Subject),
+}
+
+impl ItemClass {
+    /// Returns the stored name of the class.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            ItemClass::Days(_) => "days",
+            ItemClass::List(_) => "list",
+            ItemClass::Breakdown(_) => "breakdown",
+        }
+    }
+
+    /// Returns the kind of the subjects.
+    pub fn kind(&self) -> SubjectKind {
+        match self {
+            ItemClass::Days(subject) | ItemClass::Breakdown(subject) => subject.kind(),
+            ItemClass::List(kind) => *kind,
+        }
+    }
+
+    /// Returns the text that identifies the subject within its kind: [`Subject::name`], empty for a list.
+    pub fn name(&self) -> String {
+        match self {
+            ItemClass::Days(subject) | ItemClass::Breakdown(subject) => subject.name(),
+            ItemClass::List(_) => String::new(),
+        }
+    }
+
+    /// Parses what [`ItemClass::as_str`], [`ItemClass::kind`] and [`ItemClass::name`] returned. `None` if it is
+    /// no class.
+    pub fn parse(class: &str, kind: SubjectKind, name: &str) -> Option<Self> {
+        Some(match class {
+            "days" => ItemClass::Days(Subject::parse(kind, name)?),
+            "list" if name.is_empty() => ItemClass::List(kind),
+            "breakdown" => ItemClass::Breakdown(Subject::parse(kind, name)?),
+            _ => return None,
+        })
+    }
+}
+
+/// The key of one stored item. It orders by class, then by month, then by week.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ItemKey {
+    /// The class and the subject.
+    pub class: ItemClass,
+    /// The UTC month of the snapshot that the item derives from.
     pub month: Month,
+    /// The week of a breakdown; the first one for other classes.
+    pub week: WeekOfMonth,
+}
+
+impl ItemKey {
+    /// Creates the key of an item that is no breakdown.
+    pub fn new(class: ItemClass, month: Month) -> Self {
+        ItemKey { class, month, week: WeekOfMonth::FIRST }
+    }
+
+    /// Creates the key of a breakdown.
+    pub fn breakdown(subject: Subject, month: Month, week: WeekOfMonth) -> Self {
+        ItemKey { class: ItemClass::Breakdown(subject), month, week }
+    }
 }
 
 #[cfg(test)]
@@ -116,5 +175,18 @@ mod tests {
             assert_eq!(Subject::parse(subject.kind(), &subject.name()), Some(subject.clone()));
             assert_eq!(SubjectKind::parse(subject.kind().as_str()), Some(subject.kind()));
         }
+    }
+
+    #[test]
+    fn classes_parse_from_their_stored_text() {
+        let subjects = [Subject::Org, Subject::Repo(42), Subject::member("Ann")];
+        let classes = subjects.into_iter().flat_map(|subject| {
+            [ItemClass::Days(subject.clone()), ItemClass::List(subject.kind()), ItemClass::Breakdown(subject)]
+        });
+        for class in classes {
+            assert_eq!(ItemClass::parse(class.as_str(), class.kind(), &class.name()), Some(class.clone()));
+        }
+        assert_eq!(ItemClass::parse("list", SubjectKind::Repo, "42"), None);
+        assert_eq!(ItemClass::parse("weeks", SubjectKind::Repo, "42"), None);
     }
 }

@@ -1,13 +1,19 @@
-//! Rollups: what a subject did in a bucket.
+//! Rollups: what a subject did in a bucket, and the items that store them.
 //!
-//! Rollups can be merged: days into ranges, the two parts of a week into the week, and any disjoint parts
-//! into their union. They store distributions and sets of members, because percentiles and distinct members
-//! can be computed from merged ones. Averages and counts of distinct members could not be merged.
+//! Rollups can be merged: days into ranges, and any disjoint parts into their union. They hold distributions and
+//! sets of members, because percentiles and distinct members can be computed from merged ones. Averages and counts
+//! of distinct members could not be merged. Weeks, months and ranges are sums of days, made on reading.
 //!
 //! This crate does not know how rollups are computed or where they are stored.
 
 pub mod distribution;
+pub mod encode;
+pub mod items;
 pub mod rollup;
+pub mod totals;
 
 pub use distribution::Distribution;
+pub use encode::{DecodeError, StoredForm};
+pub use items::{BreakdownItem, Cell, DaysItem, DisplayName, ListEntry, ListItem, ListedSubject, SideTotals};
 pub use rollup::{Rollup, Tally, merged_span};
+pub use totals::{Side, Totals};

@@ -1,11 +1,10 @@
 //! A rollup: what a subject did in a bucket, with separate tallies for people, for bots, and for what has no
 //! author.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use gam_model::MemberKind;
 use gam_model::metric::{Counter, DurationMetric};
-use serde::{Deserialize, Serialize};
 
 use crate::distribution::Distribution;
 
@@ -110,120 +109,11 @@ impl Rollup {
     fn last_event_at(&self) -> Option<i64> {
         self.sides().into_iter().filter_map(|side| side.span).map(|span| span.1).max()
     }
-
-    /// Encodes the rollup as JSON, the stored form. Counters and durations are keyed by name; zeros and empty
-    /// fields are left out.
-    pub fn to_json(&self) -> String {
-        let json = RollupJson {
-            people: TallyJson::from_tally(&self.people),
-            bots: TallyJson::from_tally(&self.bots),
-            bot_deliveries: TallyJson::from_tally(&self.bot_deliveries),
-            unknown: TallyJson::from_tally(&self.unknown),
-            member: self.member.clone(),
-        };
-        serde_json::to_string(&json).expect("all keys of a rollup are text or integers")
-    }
-
-    /// Decodes what [`Rollup::to_json`] returned. Ignores unknown counters and durations.
-    ///
-    /// # Errors
-    /// If the text is not a rollup in JSON.
-    pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
-        let json: RollupJson = serde_json::from_str(text)?;
-        let tally = |side: Option<TallyJson>| side.map(TallyJson::into_tally).unwrap_or_default();
-        Ok(Rollup {
-            people: tally(json.people),
-            bots: tally(json.bots),
-            bot_deliveries: tally(json.bot_deliveries),
-            unknown: tally(json.unknown),
-            member: json.member,
-        })
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-struct RollupJson {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    people: Option<TallyJson>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bots: Option<TallyJson>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bot_deliveries: Option<TallyJson>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unknown: Option<TallyJson>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    member: Option<(String, MemberKind)>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct TallyJson {
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    counts: BTreeMap<String, u64>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    durations: BTreeMap<String, Distribution>,
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    members: BTreeSet<String>,
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    repos: BTreeSet<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    span: Option<(i64, i64)>,
-}
-
-impl TallyJson {
-    /// Returns `None` if the tally is empty.
-    fn from_tally(tally: &Tally) -> Option<Self> {
-        if tally.is_empty() {
-            return None;
-        }
-        let counts = Counter::ALL
-            .into_iter()
-            .filter(|&counter| tally.counts[counter as usize] > 0)
-            .map(|counter| (counter.as_str().to_owned(), tally.counts[counter as usize]))
-            .collect();
-        let durations = DurationMetric::ALL
-            .into_iter()
-            .filter(|&duration| !tally.durations[duration as usize].is_empty())
-            .map(|duration| (duration.as_str().to_owned(), tally.durations[duration as usize].clone()))
-            .collect();
-        Some(TallyJson {
-            counts,
-            durations,
-            members: tally.members.clone(),
-            repos: tally.repos.clone(),
-            span: tally.span,
-        })
-    }
-
-    fn into_tally(mut self) -> Tally {
-        Tally {
-            counts: Counter::ALL.map(|counter| self.counts.get(counter.as_str()).copied().unwrap_or(0)),
-            durations: DurationMetric::ALL
-                .map(|duration| self.durations.remove(duration.as_str()).unwrap_or_default()),
-            members: self.members,
-            repos: self.repos,
-            span: self.span,
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn rollups_decode_from_their_json() {
-        let mut rollup = Rollup::default();
-        rollup.people.counts[Counter::Commits as usize] = 3;
-        rollup.people.durations[DurationMetric::CycleTime as usize].add(4_000);
-        rollup.people.members.insert("ann".into());
-        rollup.people.repos.insert(7);
-        rollup.people.span = Some((1, 2));
-        rollup.member = Some(("Ann".into(), MemberKind::User));
-        assert_eq!(Rollup::from_json(&rollup.to_json()).unwrap(), rollup);
-        assert_eq!(Rollup::default().to_json(), "{}");
-        assert_eq!(Rollup::from_json("{}").unwrap(), Rollup::default());
-        assert!(Rollup::from_json("[1]").is_err());
-    }
 
     #[test]
     fn merging_keeps_the_later_name_in_either_order() {
@@ -238,34 +128,5 @@ mod tests {
         new_first.merge(&old);
         assert_eq!(old_first, new_first);
         assert_eq!(old_first.member.unwrap().0, "Ann");
-    }
-
-    /// Stores hold these texts: another form takes a greater `LOGIC_VERSION`.
-    #[test]
-    fn the_stored_form_never_changes() {
-        let mut rollup = Rollup { member: Some(("Ann".into(), MemberKind::User)), ..Rollup::default() };
-        for counter in Counter::ALL {
-            rollup.people.counts[counter as usize] = counter as u64 + 1;
-        }
-        for duration in DurationMetric::ALL {
-            // One value with a bucket of its own, and one that shares its bucket.
-            for seconds in [60, 86_400 + duration as u64] {
-                rollup.people.durations[duration as usize].add(seconds);
-            }
-        }
-        rollup.people.members = ["ann".into(), "bob".into()].into();
-        rollup.people.repos = [7, 8].into();
-        rollup.people.span = Some((1_700_000_000_000, 1_700_086_400_000));
-        rollup.bots.counts[Counter::Commits as usize] = 1;
-        rollup.bots.span = Some((1_700_000_000_000, 1_700_000_000_000));
-        // More values than are stored one by one, in two buckets.
-        for seconds in (0..65).map(|number| 60 + number % 2) {
-            rollup.bots.durations[DurationMetric::CycleTime as usize].add(seconds);
-        }
-        rollup.bot_deliveries.counts[Counter::Deploys as usize] = 2;
-        rollup.unknown.counts[Counter::Releases as usize] = 3;
-        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
-            insta::assert_snapshot!("rollup_body", rollup.to_json());
-        });
     }
 }

@@ -1,0 +1,211 @@
+//! The three kinds of stored items of a month, decoded. [`encode`](crate::encode) has their stored form.
+//!
+//! Members and repositories are numbered within an item: entries hold indexes into the item's dictionaries, which
+//! are sorted and without duplicates. Every item is a function of the live rows that it is folded from.
+
+use gam_model::{DayOfMonth, MemberKind, Month, Range, Subject};
+use serde::{Deserialize, Serialize};
+
+use crate::rollup::{Rollup, Tally};
+use crate::totals::{Side, Totals};
+
+/// A member as its latest counted event shows it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DisplayName {
+    /// The name in GitHub's upper and lower case.
+    pub name: String,
+    /// The kind of the account.
+    pub kind: MemberKind,
+}
+
+/// The totals of one side, with the members and repositories that are credited.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SideTotals {
+    /// Whose work it is.
+    pub side: Side,
+    /// Counters and durations.
+    pub totals: Totals,
+    /// The credited members, as ascending indexes into the item's members. Empty if the subject is a member.
+    pub members: Vec<u32>,
+    /// The repositories with a credited event, as ascending indexes into the item's repositories. Only filled if
+    /// the subject is the organization.
+    pub repos: Vec<u32>,
+}
+
+/// A subject's month, day by day.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DaysItem {
+    /// The latest display name; `None` unless the subject is a member.
+    pub name: Option<DisplayName>,
+    /// The keys of the members that the days name, ascending.
+    pub members: Vec<String>,
+    /// The ids of the repositories that the days name, ascending.
+    pub repos: Vec<i64>,
+    /// The days with events, ascending, each with at most one entry of a side, in the order of the sides. The
+    /// number of a day is that of [`DayOfMonth`].
+    pub days: Vec<(u8, Vec<SideTotals>)>,
+}
+
+impl DaysItem {
+    /// Returns the sum of the days in the range, of the month that the item belongs to.
+    pub fn sum(&self, month: Month, range: Range) -> Rollup {
+        self.sum_days(|day| range.contains(day.date(month)))
+    }
+
+    /// Returns the sum of all days.
+    pub fn sum_all(&self) -> Rollup {
+        self.sum_days(|_| true)
+    }
+
+    fn sum_days(&self, is_in_range: impl Fn(DayOfMonth) -> bool) -> Rollup {
+        let mut sum = SumOfSides::new(self.members.len(), self.repos.len());
+        for (day, sides) in &self.days {
+            if DayOfMonth::new(*day).is_some_and(&is_in_range) {
+                sides.iter().for_each(|side| sum.add(side));
+            }
+        }
+        sum.into_rollup(self.name.as_ref(), &self.members, &self.repos)
+    }
+}
+
+/// Adds up sides. Collects members and repositories as flags, so that each name is copied once.
+struct SumOfSides {
+    rollup: Rollup,
+    members: [Vec<bool>; 4],
+    repos: [Vec<bool>; 4],
+}
+
+impl SumOfSides {
+    fn new(members: usize, repos: usize) -> Self {
+        let flags = |count: usize| std::array::from_fn(|_| vec![false; count]);
+        SumOfSides { rollup: Rollup::default(), members: flags(members), repos: flags(repos) }
+    }
+
+    fn add(&mut self, added: &SideTotals) {
+        let side = added.side as usize;
+        added.totals.add_to(self.rollup.sides_mut()[side]);
+        added.members.iter().for_each(|&index| self.members[side][index as usize] = true);
+        added.repos.iter().for_each(|&index| self.repos[side][index as usize] = true);
+    }
+
+    fn into_rollup(mut self, name: Option<&DisplayName>, members: &[String], repos: &[i64]) -> Rollup {
+        for (side, tally) in self.rollup.sides_mut().into_iter().enumerate() {
+            let named = self.members[side].iter().zip(members).filter(|(is_credited, _)| **is_credited);
+            tally.members = named.map(|(_, member)| member.clone()).collect();
+            let named = self.repos[side].iter().zip(repos).filter(|(is_credited, _)| **is_credited);
+            tally.repos = named.map(|(_, repo)| *repo).collect();
+        }
+        if !self.rollup.is_empty() {
+            self.rollup.member = name.map(|name| (name.name.clone(), name.kind));
+        }
+        self.rollup
+    }
+}
+
+/// All repositories, or all members, that did something in a month, with their totals of the month.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListItem {
+    /// The keys of the members that are credited in repositories, ascending. Empty in a list of members.
+    pub members: Vec<String>,
+    /// The subjects, ascending by [`Subject`].
+    pub entries: Vec<ListEntry>,
+}
+
+/// A subject of a [`ListItem`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListEntry {
+    /// The repository or the member.
+    pub subject: ListedSubject,
+    /// Which weeks of the month have a breakdown of the subject: bit 0 is the first week.
+    pub weeks: u8,
+    /// The totals of the month, at most one of a side, in the order of the sides.
+    pub sides: Vec<SideTotals>,
+}
+
+/// What a list contains.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ListedSubject {
+    /// A repository, by GitHub's numeric id.
+    Repo(i64),
+    /// A member, by its key, with its display name in the month.
+    Member(String, DisplayName),
+}
+
+impl ListedSubject {
+    /// Returns the subject.
+    pub fn subject(&self) -> Subject {
+        match self {
+            ListedSubject::Repo(id) => Subject::Repo(*id),
+            ListedSubject::Member(key, _) => Subject::Member(key.clone()),
+        }
+    }
+
+    fn display_name(&self) -> Option<&DisplayName> {
+        match self {
+            ListedSubject::Repo(_) => None,
+            ListedSubject::Member(_, name) => Some(name),
+        }
+    }
+}
+
+impl ListItem {
+    /// Returns the totals of an entry of this list, with its credited members and its display name.
+    pub fn rollup(&self, entry: &ListEntry) -> Rollup {
+        let mut rollup = Rollup::default();
+        for side in &entry.sides {
+            let tally: &mut Tally = rollup.sides_mut()[side.side as usize];
+            side.totals.add_to(tally);
+            tally.members.extend(side.members.iter().map(|&index| self.members[index as usize].clone()));
+        }
+        rollup.member = entry.subject.display_name().map(|name| (name.name.clone(), name.kind));
+        rollup
+    }
+}
+
+/// A repository's week by member, or a member's week by repository.
+///
+/// Both count what a member did in a repository alike: a commit that lies in several repositories is in the
+/// cells of each.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BreakdownItem {
+    /// The members or repositories that the cells name, ascending. A member's display name is that of its latest
+    /// event in the cells.
+    pub others: Vec<ListedSubject>,
+    /// What was done, ascending by day, other and side.
+    pub cells: Vec<Cell>,
+}
+
+/// What a member did in a repository on a day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cell {
+    /// The number of the [`DayOfMonth`].
+    pub day: u8,
+    /// The index of the member or the repository among the item's others.
+    pub other: u32,
+    /// Whose work it is; never [`Side::Unknown`], which belongs to no member.
+    pub side: Side,
+    /// Counters and durations.
+    pub totals: Totals,
+}
+
+impl BreakdownItem {
+    /// Returns the sum of each other's cells whose days are in the range, of the month that the item belongs to;
+    /// only those with cells, ascending by [`Subject`]. Members and repositories in them are empty.
+    pub fn sum_by_other(&self, month: Month, range: Range) -> Vec<(Subject, Rollup)> {
+        let mut sums: Vec<Option<Rollup>> = vec![None; self.others.len()];
+        for cell in &self.cells {
+            let is_in_range = DayOfMonth::new(cell.day).is_some_and(|day| range.contains(day.date(month)));
+            if is_in_range {
+                let sum = sums[cell.other as usize].get_or_insert_default();
+                cell.totals.add_to(sum.sides_mut()[cell.side as usize]);
+            }
+        }
+        let sums = self.others.iter().zip(sums);
+        sums.filter_map(|(other, sum)| {
+            let mut sum = sum?;
+            sum.member = other.display_name().map(|name| (name.name.clone(), name.kind));
+            Some((other.subject(), sum))
+        })
+        .collect()
+    }
+}
