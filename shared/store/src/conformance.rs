@@ -11,19 +11,13 @@
 //! ```
 
 mod checkpoints;
-mod markers;
 mod names;
-mod puts;
-mod reads;
 
 use std::future::Future;
 
-use chrono::{Days, NaiveDate};
-use gam_model::{Grain, Month};
 use tokio::task::JoinSet;
 
-use crate::keys::{RollupKey, Subject};
-use crate::port::{CheckpointStore, Logic, NameStore, RollupStore, StoredRollup};
+use crate::port::{CheckpointStore, NameStore, RollupStore};
 
 /// An organization whose name is a prefix of some [`NEIGHBOURS`], and matches one of them as a SQL pattern.
 const ORG: &str = "acme_labs";
@@ -69,26 +63,15 @@ where
     run_checkpoints(&make).await;
 }
 
-/// Checks a [`RollupStore`] and [`NameStore`]. `make` must return a new, empty store on every call.
+/// Checks a [`RollupStore`] and [`NameStore`] of a store that also keeps heads. `make` must return a new, empty store on every call.
 ///
 /// # Panics
 /// If the adapter breaks a rule of the port. The message names the rule.
 pub async fn run_rollups<S, F>(make: F)
 where
-    S: RollupStore + NameStore + 'static,
+    S: RollupStore + NameStore + CheckpointStore + 'static,
     F: AsyncFn() -> S,
 {
-    puts::check_guard(&make().await).await;
-    puts::check_partial_refusal(&make().await).await;
-    puts::check_large_batch(&make().await).await;
-    puts::check_unusual_bodies(&make().await).await;
-    puts::check_concurrent_writers(make().await).await;
-    reads::check_bounds(&make().await).await;
-    reads::check_subjects_are_separate(&make().await).await;
-    reads::check_orgs_are_separate(&make().await).await;
-    markers::check_advance(&make().await).await;
-    markers::check_listing(&make().await).await;
-    markers::check_concurrent_advances(make().await).await;
     names::check_newest_name_stays(&make().await).await;
     names::check_orgs(&make().await).await;
     names::check_concurrent_writers(make().await).await;
@@ -126,34 +109,6 @@ fn shuffled(count: u64, task: u64) -> Vec<u64> {
         numbers.reverse();
     }
     numbers
-}
-
-fn day(text: &str) -> NaiveDate {
-    text.parse().expect("a day")
-}
-
-fn month(text: &str) -> Month {
-    Month::parse(text).expect("a month")
-}
-
-fn logic(version: u32) -> Logic {
-    Logic { version, identity: "identity".to_owned() }
-}
-
-/// Returns the key of a bucket that derives from the month it starts in.
-fn key(subject: Subject, grain: Grain, start: &str) -> RollupKey {
-    RollupKey { subject, grain, start: day(start), month: Month::of(day(start)) }
-}
-
-fn rollup(version: u32, generation: u64, body: impl Into<String>) -> StoredRollup {
-    StoredRollup { logic: logic(version), generation, body: body.into() }
-}
-
-/// Returns the stored rollup of exactly that key.
-async fn stored<S: RollupStore>(store: &S, org: &str, key: &RollupKey) -> Option<StoredRollup> {
-    let next = key.start + Days::new(1);
-    let rollups = store.range(org, &key.subject, key.grain, key.start, next).await.expect("range");
-    rollups.into_iter().find(|(stored_key, _)| stored_key == key).map(|(_, rollup)| rollup)
 }
 
 /// Bodies that a careless adapter truncates, escapes or refuses.

@@ -1,6 +1,6 @@
 //! All keys of the store, typed. Adapters and callers build no keys of their own.
 
-pub use gam_model::subject::{RollupKey, Subject, SubjectKind};
+pub use gam_model::subject::{ItemClass, ItemKey, Subject, SubjectKind};
 
 /// Returns the key of an organization: its login in lower case, because GitHub ignores the case of logins.
 pub fn org_key(org: &str) -> String {
@@ -12,6 +12,8 @@ pub fn org_key(org: &str) -> String {
 pub enum CheckpointKey {
     /// The checkpoint of an organization, by its login.
     Org(String),
+    /// The head of an organization's epochs, by its login.
+    Head(String),
     /// The checkpoint of a repository, by the organization's login and GitHub's numeric repository id.
     Repo(String, i64),
 }
@@ -20,14 +22,15 @@ impl CheckpointKey {
     /// Returns the key of the organization: its login in lower case.
     pub fn org(&self) -> String {
         match self {
-            CheckpointKey::Org(org) | CheckpointKey::Repo(org, _) => org_key(org),
+            CheckpointKey::Org(org) | CheckpointKey::Head(org) | CheckpointKey::Repo(org, _) => org_key(org),
         }
     }
 
-    /// Returns the name of the checkpoint within its organization: `org`, or `repo/` and the id.
+    /// Returns the name of the checkpoint within its organization: `org`, `head`, or `repo/` and the id.
     pub fn name(&self) -> String {
         match self {
             CheckpointKey::Org(_) => "org".to_owned(),
+            CheckpointKey::Head(_) => "head".to_owned(),
             CheckpointKey::Repo(_, id) => format!("repo/{id}"),
         }
     }
@@ -35,7 +38,9 @@ impl CheckpointKey {
     /// Parses what [`CheckpointKey::org`] and [`CheckpointKey::name`] return. `None` if `name` is invalid.
     pub fn parse(org: &str, name: &str) -> Option<Self> {
         match name.split_once('/') {
-            None => (name == "org").then(|| CheckpointKey::Org(org.to_owned())),
+            None if name == "org" => Some(CheckpointKey::Org(org.to_owned())),
+            None if name == "head" => Some(CheckpointKey::Head(org.to_owned())),
+            None => None,
             Some(("repo", id)) => Some(CheckpointKey::Repo(org.to_owned(), id.parse().ok()?)),
             Some(_) => None,
         }
@@ -48,7 +53,8 @@ mod tests {
 
     #[test]
     fn checkpoint_keys_survive_a_round_trip() {
-        for key in [CheckpointKey::Org("acme".into()), CheckpointKey::Repo("acme".into(), 42)] {
+        let org = || "acme".to_owned();
+        for key in [CheckpointKey::Org(org()), CheckpointKey::Head(org()), CheckpointKey::Repo(org(), 42)] {
             assert_eq!(CheckpointKey::parse(&key.org(), &key.name()), Some(key));
         }
         for name in ["", "repo", "repo/", "repo/x", "team/1", "org/1"] {

@@ -9,6 +9,7 @@ pub mod checkpoint;
 pub mod conformance;
 pub mod error;
 pub mod gaps;
+pub mod head;
 pub mod keys;
 pub mod memory;
 pub mod port;
@@ -16,9 +17,10 @@ pub mod port;
 pub use checkpoint::{Checkpoint, OrgCheckpoint, ReadAgainSpan, RepoCoverage};
 pub use error::{Error, Result};
 pub use gaps::{Gap, GapsByRepo, RepoGaps, list_gaps};
-pub use keys::{CheckpointKey, RollupKey, Subject, SubjectKind};
+pub use head::{Epoch, EpochRules, Head, Logic, RetiredEpoch};
+pub use keys::{CheckpointKey, ItemClass, ItemKey, Subject, SubjectKind};
 pub use memory::MemoryStore;
 pub use port::{
-    AdvanceOutcome, CheckpointStore, FoldScope, Logic, Marker, NameEntry, NameKind, NameStore, PutOutcome,
-    Revision, RollupStore, SaveOutcome, StoredCheckpoint, StoredRollup,
+    AdvanceOutcome, CheckpointStore, FoldScope, Marker, NameEntry, NameKind, NameStore, PutOutcome, Revision,
+    RollupStore, SaveOutcome, StoredCheckpoint, StoredItem,
 };

@@ -5,14 +5,15 @@ use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use chrono::{NaiveDate, SubsecRound};
-use gam_model::{Grain, Month};
+use chrono::SubsecRound;
+use gam_model::Month;
 
 use crate::error::Result;
-use crate::keys::{CheckpointKey, RollupKey, Subject, SubjectKind, org_key};
+use crate::head::Epoch;
+use crate::keys::{CheckpointKey, ItemClass, ItemKey, org_key};
 use crate::port::{
-    AdvanceOutcome, CheckpointStore, FoldScope, Logic, Marker, NameEntry, NameKind, NameStore, PutOutcome,
-    Revision, RollupStore, SaveOutcome, StoredCheckpoint, StoredRollup,
+    AdvanceOutcome, CheckpointStore, FoldScope, Marker, NameEntry, NameKind, NameStore, PutOutcome, Revision,
+    RollupStore, SaveOutcome, StoredCheckpoint, StoredItem,
 };
 
 /// A store in memory. Clones share their content, which is lost with the last clone.
@@ -22,16 +23,16 @@ pub struct MemoryStore(Arc<Mutex<BTreeMap<String, OrgData>>>);
 /// Everything that is stored about one organization.
 #[derive(Debug, Default)]
 struct OrgData {
-    rollups: BTreeMap<RollupKey, StoredRollup>,
-    markers: BTreeMap<Month, Marker>,
+    items: BTreeMap<(Epoch, ItemKey), StoredItem>,
+    markers: BTreeMap<(Epoch, Month), Marker>,
     names: BTreeMap<(NameKind, i64), NameEntry>,
     checkpoints: BTreeMap<String, StoredCheckpoint>,
 }
 
 impl OrgData {
-    /// Returns whether the organization has a name or a marker.
+    /// Returns whether the organization has a name or a head.
     fn is_listed(&self) -> bool {
-        !self.names.is_empty() || !self.markers.is_empty()
+        !self.names.is_empty() || self.checkpoints.contains_key("head")
     }
 }
 
@@ -52,17 +53,16 @@ impl MemoryStore {
 
 #[async_trait]
 impl RollupStore for MemoryStore {
-    async fn put(&self, org: &str, rollups: &[(RollupKey, StoredRollup)]) -> Result<PutOutcome> {
+    async fn put(&self, org: &str, epoch: Epoch, items: &[(ItemKey, StoredItem)]) -> Result<PutOutcome> {
         Ok(self.write(org, |stored| {
             let mut outcome = PutOutcome::default();
-            for (key, new) in rollups {
-                match stored.rollups.entry(key.clone()) {
+            for (key, new) in items {
+                match stored.items.entry((epoch, key.clone())) {
                     Entry::Vacant(vacant) => {
                         vacant.insert(new.clone());
                     }
                     Entry::Occupied(mut old) => {
-                        let (version, generation) = (old.get().logic.version, old.get().generation);
-                        if !outcome.record_if_refused(version, generation, new) {
+                        if !outcome.record_if_refused(old.get().generation, new) {
                             old.insert(new.clone());
                         }
                     }
@@ -75,69 +75,75 @@ impl RollupStore for MemoryStore {
     async fn range(
         &self,
         org: &str,
-        subject: &Subject,
-        grain: Grain,
-        from: NaiveDate,
-        to: NaiveDate,
-    ) -> Result<Vec<(RollupKey, StoredRollup)>> {
-        // A bucket never starts after the month that it derives from, so no key of `from` is less than this one.
-        let first = RollupKey { subject: subject.clone(), grain, start: from, month: Month::of(from) };
+        epoch: Epoch,
+        class: &ItemClass,
+        first: Month,
+        last: Month,
+    ) -> Result<Vec<(ItemKey, StoredItem)>> {
+        let start = (epoch, ItemKey::new(class.clone(), first));
         Ok(self.read(org, |stored| {
-            stored
-                .rollups
-                .range(first..)
-                .take_while(|(key, _)| key.subject == *subject && key.grain == grain && key.start < to)
-                .map(|(key, rollup)| (key.clone(), rollup.clone()))
+            let from_start = stored.items.range(start..);
+            from_start
+                .take_while(|((of, key), _)| *of == epoch && key.class == *class && key.month <= last)
+                .map(|((_, key), item)| (key.clone(), item.clone()))
                 .collect()
         }))
     }
 
-    async fn range_of_kind(
-        &self,
-        org: &str,
-        kind: SubjectKind,
-        grain: Grain,
-        from: NaiveDate,
-        to: NaiveDate,
-    ) -> Result<Vec<(RollupKey, StoredRollup)>> {
-        let matches = |key: &RollupKey| {
-            key.subject.kind() == kind && key.grain == grain && from <= key.start && key.start < to
-        };
+    async fn get(&self, org: &str, epoch: Epoch, keys: &[ItemKey]) -> Result<Vec<(ItemKey, StoredItem)>> {
         Ok(self.read(org, |stored| {
-            stored
-                .rollups
-                .iter()
-                .filter(|(key, _)| matches(key))
-                .map(|(key, rollup)| (key.clone(), rollup.clone()))
-                .collect()
+            let item = |key: &ItemKey| Some((key.clone(), stored.items.get(&(epoch, key.clone()))?.clone()));
+            keys.iter().filter_map(item).collect()
         }))
     }
 
-    async fn marker(&self, org: &str, month: Month) -> Result<Option<Marker>> {
-        Ok(self.read(org, |stored| stored.markers.get(&month).cloned()))
+    async fn delete(&self, org: &str, epoch: Epoch, keys: &[ItemKey]) -> Result<()> {
+        self.write(org, |stored| {
+            for key in keys {
+                stored.items.remove(&(epoch, key.clone()));
+            }
+        });
+        Ok(())
     }
 
-    async fn markers(&self, org: &str) -> Result<Vec<Marker>> {
-        Ok(self.read(org, |stored| stored.markers.values().cloned().collect()))
+    async fn marker(&self, org: &str, epoch: Epoch, month: Month) -> Result<Option<Marker>> {
+        Ok(self.read(org, |stored| stored.markers.get(&(epoch, month)).cloned()))
+    }
+
+    async fn markers(&self, org: &str, epoch: Epoch) -> Result<Vec<Marker>> {
+        Ok(self.read(org, |stored| {
+            let of_epoch = stored.markers.iter().filter(|((of, _), _)| *of == epoch);
+            of_epoch.map(|(_, marker)| marker.clone()).collect()
+        }))
     }
 
     async fn advance(
         &self,
         org: &str,
+        epoch: Epoch,
         month: Month,
-        logic: &Logic,
         generation: u64,
         scope: FoldScope,
     ) -> Result<AdvanceOutcome> {
         Ok(self.write(org, |stored| {
-            match Marker::advanced(stored.markers.get(&month), month, logic, generation, scope) {
+            let old = stored.markers.get(&(epoch, month));
+            match Marker::advanced(old, month, generation, scope) {
                 Some(marker) => {
-                    stored.markers.insert(month, marker);
+                    stored.markers.insert((epoch, month), marker);
                     AdvanceOutcome::Advanced
                 }
                 None => AdvanceOutcome::Refused,
             }
         }))
+    }
+
+    async fn delete_markers(&self, org: &str, epoch: Epoch, months: &[Month]) -> Result<()> {
+        self.write(org, |stored| {
+            for month in months {
+                stored.markers.remove(&(epoch, *month));
+            }
+        });
+        Ok(())
     }
 }
 
@@ -189,7 +195,7 @@ impl CheckpointStore for MemoryStore {
             let repo =
                 |(name, checkpoint): (&String, &StoredCheckpoint)| match CheckpointKey::parse(org, name)? {
                     CheckpointKey::Repo(_, id) => Some((id, checkpoint.clone())),
-                    CheckpointKey::Org(_) => None,
+                    CheckpointKey::Org(_) | CheckpointKey::Head(_) => None,
                 };
             stored.checkpoints.iter().filter_map(repo).collect()
         });

@@ -1,50 +1,38 @@
 //! The ports, and the guards that every adapter must enforce.
 //!
-//! * **Generation**: how many times a month's snapshot has been replaced. A rollup carries the generation of
-//!   the snapshot it was folded from.
-//! * **Logic**: the version of the rollup logic, and the hash of the configured bots and aliases.
-//! * **Guarded write**: a rollup replaces a stored one if neither the stored generation nor the stored logic
-//!   version is greater than its own, whatever the content. Otherwise the write is refused.
-//! * **Marker**: up to which generation a month has been folded, by which logic, and the floor: the generation
-//!   below which stored rollups are stale. It moves only as [`Marker::advanced`] allows.
+//! * **Epoch**: a number for one set of rules, used once. Items and markers belong to an epoch, so that those of
+//!   old and new rules do not meet. [`Head`](crate::Head) says which epoch answers derive from.
+//! * **Generation**: how many times a month's snapshot has been replaced. An item carries the generation of the
+//!   snapshot it was folded from.
+//! * **Guarded write**: an item replaces a stored one of its epoch if the stored generation is not greater than its
+//!   own, whatever the content. Otherwise the write is refused.
+//! * **Marker**: up to which generation a month has been folded in an epoch, and the floor: the generation below
+//!   which stored items are stale. It moves only as [`Marker::advanced`] allows.
 
 use async_trait::async_trait;
-use chrono::{DateTime, NaiveDate, Utc};
-use gam_model::{Grain, Month};
-use serde::{Deserialize, Serialize};
+use chrono::{DateTime, Utc};
+use gam_model::Month;
 
 use crate::error::Result;
-use crate::keys::{CheckpointKey, RollupKey, Subject, SubjectKind};
+use crate::head::Epoch;
+use crate::keys::{CheckpointKey, ItemClass, ItemKey};
 
-/// The rollup logic: the rules that a fold applies.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Logic {
-    /// The version of the code that folds. A greater one is newer.
-    pub version: u32,
-    /// The hash of the configured bots and aliases. Hashes have no order: none is newer than another.
-    pub identity: String,
-}
-
-/// A rollup as it is stored. The store does not look into `body`.
+/// An item as it is stored. The store does not look into `body`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredRollup {
-    /// The logic that the rollup was folded by.
-    pub logic: Logic,
-    /// The generation of the snapshot that the rollup was folded from.
+pub struct StoredItem {
+    /// The generation of the snapshot that the item was folded from.
     pub generation: u64,
-    /// The rollup, as JSON text.
-    pub body: String,
+    /// The item's stored form. Empty if nothing is counted in it any more.
+    pub body: Vec<u8>,
 }
 
-/// The outcome of writing many rollups, each under its guard.
+/// The outcome of writing many items, each under its guard.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PutOutcome {
-    /// Number of rollups that were refused because the stored one is newer.
+    /// Number of items that were refused because the stored one is newer.
     pub refused: u64,
-    /// The greatest generation among the stored rollups that refused a write; 0 if none did.
+    /// The greatest generation among the stored items that refused a write; 0 if none did.
     pub newest_generation: u64,
-    /// Whether a stored rollup refused a write because its logic version is greater.
-    pub newer_logic: bool,
 }
 
 impl PutOutcome {
@@ -52,52 +40,40 @@ impl PutOutcome {
     pub fn merge(&mut self, other: PutOutcome) {
         self.refused += other.refused;
         self.newest_generation = self.newest_generation.max(other.newest_generation);
-        self.newer_logic |= other.newer_logic;
     }
 
-    /// Returns whether a stored rollup of that logic version and generation refuses `new`, and counts the
-    /// refusal.
-    pub fn record_if_refused(
-        &mut self,
-        stored_version: u32,
-        stored_generation: u64,
-        new: &StoredRollup,
-    ) -> bool {
-        let newer_logic = stored_version > new.logic.version;
-        let is_refused = newer_logic || stored_generation > new.generation;
+    /// Returns whether a stored item of that generation refuses `new`, and counts the refusal.
+    pub fn record_if_refused(&mut self, stored_generation: u64, new: &StoredItem) -> bool {
+        let is_refused = stored_generation > new.generation;
         if is_refused {
             self.refused += 1;
             self.newest_generation = self.newest_generation.max(stored_generation);
-            self.newer_logic |= newer_logic;
         }
         is_refused
     }
 }
 
-/// Which of a month's rollups are complete and current.
+/// Which of a month's items of an epoch are complete and current.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Marker {
     /// The month, UTC.
     pub month: Month,
-    /// The logic that the month's rollups were folded by.
-    pub logic: Logic,
-    /// The generation of the snapshot that all of the month's current rollups reflect.
+    /// The generation of the snapshot that all of the month's current items reflect.
     pub generation: u64,
-    /// The generation below which stored rollups are stale.
+    /// The generation below which stored items are stale.
     pub floor: u64,
 }
 
 impl Marker {
-    /// Returns whether readers should count a stored rollup of the marker's month.
-    pub fn should_count(&self, rollup: &StoredRollup) -> bool {
-        rollup.logic == self.logic && rollup.generation >= self.floor
+    /// Returns whether readers should count a stored item of the marker's month and epoch.
+    pub fn should_count(&self, item: &StoredItem) -> bool {
+        item.generation >= self.floor
     }
 
     /// Returns the marker after a fold at `generation`, or `None` if that fold must not move it.
     pub fn advanced(
         stored: Option<&Marker>,
         month: Month,
-        logic: &Logic,
         generation: u64,
         scope: FoldScope,
     ) -> Option<Marker> {
@@ -105,30 +81,28 @@ impl Marker {
             None if scope == FoldScope::Month => generation,
             // A month without a marker was never folded, so folding a part of it cannot complete it.
             None => return None,
-            Some(marker) if marker.generation > generation || marker.logic.version > logic.version => {
-                return None;
-            }
+            Some(marker) if marker.generation > generation => return None,
             Some(_) if scope == FoldScope::Month => generation,
-            Some(marker) if marker.logic != *logic || marker.generation + 1 < generation => return None,
+            Some(marker) if marker.generation + 1 < generation => return None,
             Some(marker) => marker.floor,
         };
-        Some(Marker { month, logic: logic.clone(), generation, floor })
+        Some(Marker { month, generation, floor })
     }
 }
 
 /// How much of a month a fold recomputed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FoldScope {
-    /// Every rollup of the month.
+    /// Every item of the month.
     Month,
-    /// Only the rollups that a batch affects.
+    /// Only the items that a batch affects.
     Affected,
 }
 
 /// The outcome of an attempt to advance a marker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AdvanceOutcome {
-    /// The marker now has the requested generation and logic.
+    /// The marker now has the requested generation.
     Advanced,
     /// [`Marker::advanced`] forbids the move: the stored marker is ahead, or too far behind.
     Refused,
@@ -170,70 +144,73 @@ pub struct NameEntry {
     pub as_of: DateTime<Utc>,
 }
 
-/// Stores rollups and their markers.
+/// Stores the items of rollups and their markers, by epoch.
 #[async_trait]
 pub trait RollupStore: Send + Sync {
-    /// Writes rollups, each under its guard. A refused one does not stop the others. They need not become
-    /// visible together.
+    /// Writes items, each under its guard. A refused one does not stop the others. They need not become visible
+    /// together, but each one does at once, also if it is stored in parts.
     ///
     /// # Errors
-    /// If the store fails. Some of the rollups may have been written.
-    async fn put(&self, org: &str, rollups: &[(RollupKey, StoredRollup)]) -> Result<PutOutcome>;
+    /// If the store fails. Some of the items may have been written.
+    async fn put(&self, org: &str, epoch: Epoch, items: &[(ItemKey, StoredItem)]) -> Result<PutOutcome>;
 
-    /// Returns one subject's rollups of a grain whose buckets start in `[from, to)`, ordered by key. This is
-    /// one range read.
+    /// Returns the items of a class from the month `first` to the month `last`, both included, ordered by key.
+    /// This is one range read.
     ///
     /// # Errors
     /// If the store fails.
     async fn range(
         &self,
         org: &str,
-        subject: &Subject,
-        grain: Grain,
-        from: NaiveDate,
-        to: NaiveDate,
-    ) -> Result<Vec<(RollupKey, StoredRollup)>>;
+        epoch: Epoch,
+        class: &ItemClass,
+        first: Month,
+        last: Month,
+    ) -> Result<Vec<(ItemKey, StoredItem)>>;
 
-    /// Returns the rollups of all subjects of a kind and of a grain whose buckets start in `[from, to)`, in
-    /// any order.
-    ///
-    /// Listings need days and months only, so an adapter may refuse [`Grain::Week`].
-    ///
-    /// # Errors
-    /// If the store fails, or does not list that grain.
-    async fn range_of_kind(
-        &self,
-        org: &str,
-        kind: SubjectKind,
-        grain: Grain,
-        from: NaiveDate,
-        to: NaiveDate,
-    ) -> Result<Vec<(RollupKey, StoredRollup)>>;
-
-    /// Returns the month's marker, or `None` if the month was never folded.
+    /// Returns those of the items that exist, in any order.
     ///
     /// # Errors
     /// If the store fails.
-    async fn marker(&self, org: &str, month: Month) -> Result<Option<Marker>>;
+    async fn get(&self, org: &str, epoch: Epoch, keys: &[ItemKey]) -> Result<Vec<(ItemKey, StoredItem)>>;
 
-    /// Returns the markers of all months of the organization, ordered by month.
+    /// Deletes items, of which some may not exist. Only for an epoch that nobody reads or writes any more.
+    ///
+    /// # Errors
+    /// If the store fails. Some of the items may have been deleted.
+    async fn delete(&self, org: &str, epoch: Epoch, keys: &[ItemKey]) -> Result<()>;
+
+    /// Returns the month's marker in the epoch, or `None` if the month was never folded in it.
     ///
     /// # Errors
     /// If the store fails.
-    async fn markers(&self, org: &str) -> Result<Vec<Marker>>;
+    async fn marker(&self, org: &str, epoch: Epoch, month: Month) -> Result<Option<Marker>>;
 
-    /// Moves the month's marker as [`Marker::advanced`] says, in one atomic step.
+    /// Returns the markers of all months of the organization in the epoch, ordered by month.
+    ///
+    /// # Errors
+    /// If the store fails.
+    async fn markers(&self, org: &str, epoch: Epoch) -> Result<Vec<Marker>>;
+
+    /// Moves the month's marker in the epoch as [`Marker::advanced`] says, in one atomic step.
     ///
     /// # Errors
     /// If the store fails.
     async fn advance(
         &self,
         org: &str,
+        epoch: Epoch,
         month: Month,
-        logic: &Logic,
         generation: u64,
         scope: FoldScope,
     ) -> Result<AdvanceOutcome>;
+
+    /// Deletes the markers of these months in the epoch, of which some may not exist. Only for an epoch that
+    /// nobody reads or writes any more.
+    ///
+    /// # Errors
+    /// If the store fails. Some of the markers may have been deleted.
+    async fn delete_markers(&self, org: &str, epoch: Epoch, months: &[Month]) -> Result<()>;
 }
 
 /// Stores the display names of organizations, repositories and members.
@@ -251,7 +228,7 @@ pub trait NameStore: Send + Sync {
     /// If the store fails.
     async fn names(&self, org: &str, kind: NameKind) -> Result<Vec<NameEntry>>;
 
-    /// Returns the display name of every organization that has a name or a marker, ordered by the name in
+    /// Returns the display name of every organization that has a name or a head, ordered by the name in
     /// lower case. An organization without an entry of kind [`NameKind::Org`] is returned in lower case.
     ///
     /// # Errors
@@ -259,7 +236,7 @@ pub trait NameStore: Send + Sync {
     async fn orgs(&self) -> Result<Vec<String>>;
 
     /// Returns the display name of one organization, in any case, as [`NameStore::orgs`] returns it. `None` if
-    /// it has neither a name nor a marker. It reads no other organization.
+    /// it has neither a name nor a head. It reads no other organization.
     ///
     /// # Errors
     /// If the store fails.

@@ -1,0 +1,85 @@
+//! The head of an organization: which epoch answers derive from, and which one is being folded.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// A number for one set of rules in one store, used once. Greater ones are newer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Epoch(pub u64);
+
+/// The rules that a fold applies. Each part has an order.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Logic {
+    /// The version of the code that folds.
+    pub version: u32,
+    /// The revision of the organization's configuration: bots, aliases, time zone.
+    pub revision: u32,
+    /// The version of the time-zone database, such as `2026a`. Versions sort as text.
+    pub time_zones: String,
+}
+
+impl Logic {
+    /// Returns whether any part is smaller than the other's. Who is behind must not write.
+    pub fn is_behind(&self, other: &Logic) -> bool {
+        self.version < other.version || self.revision < other.revision || self.time_zones < other.time_zones
+    }
+}
+
+/// An epoch and the rules that its items are folded by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpochRules {
+    /// The number.
+    pub epoch: Epoch,
+    /// The rules.
+    pub logic: Logic,
+}
+
+/// An epoch that is neither active nor target any more, whose items are to be deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetiredEpoch {
+    /// The number.
+    pub epoch: Epoch,
+    /// Since when it is neither active nor target, UTC.
+    pub since: DateTime<Utc>,
+}
+
+/// The epochs of an organization. It is stored as a checkpoint ([`CheckpointKey::Head`](crate::CheckpointKey)) and
+/// changed by compare-and-swap.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// The epoch that answers derive from. `None` until the first one is complete.
+    pub active: Option<EpochRules>,
+    /// The epoch that is being folded, which becomes the active one when it is complete. `None` if there is none.
+    pub target: Option<EpochRules>,
+    /// The epochs whose items are to be deleted.
+    #[serde(default)]
+    pub retired: Vec<RetiredEpoch>,
+}
+
+impl Head {
+    /// Returns the epoch that batches are merged under: the target, else the active one.
+    pub fn newest(&self) -> Option<&EpochRules> {
+        self.target.as_ref().or(self.active.as_ref())
+    }
+
+    /// Returns whether readers have something to read.
+    pub fn is_readable(&self) -> bool {
+        self.active.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_are_behind_if_any_part_is_smaller() {
+        let logic = |version, revision, zones: &str| Logic { version, revision, time_zones: zones.into() };
+        let stored = logic(5, 2, "2026a");
+        assert!(!stored.is_behind(&stored));
+        assert!(logic(4, 3, "2026a").is_behind(&stored));
+        assert!(logic(6, 1, "2026a").is_behind(&stored));
+        assert!(logic(6, 3, "2025c").is_behind(&stored));
+        assert!(!logic(6, 2, "2026a").is_behind(&stored));
+    }
+}
