@@ -63,7 +63,7 @@ pub(crate) async fn enter(
                 && let Some(epoch) = entered
             {
                 if months > 0 {
-                    observer.notice(AggregateProgress::StoreIsNew { months });
+                    observer.notice(AggregateProgress::StoreIsNew { org: org.to_owned(), months });
                 }
                 return Ok(Entered::Epoch(epoch));
             }
@@ -82,7 +82,7 @@ pub(crate) async fn enter(
         };
         if save(ports, org, &mut head).await? {
             if entered.epoch != newest.epoch {
-                observer.notice(AggregateProgress::RulesChanged);
+                observer.notice(AggregateProgress::RulesChanged { org: org.to_owned() });
             }
             return Ok(Entered::Epoch(entered));
         }

@@ -117,7 +117,7 @@ async fn a_lost_store_answers_nothing_until_it_is_complete() {
     let progress = Progress::default();
     let ports = lost.gated(Identity::default(), gate.clone()).await;
     aggregate(&ports.aggregate, ORG, false, &progress).await.unwrap();
-    assert!(matches!(progress.0.into_inner().unwrap()[0], AggregateProgress::StoreIsNew { months: 2 }));
+    assert!(matches!(progress.0.into_inner().unwrap()[0], AggregateProgress::StoreIsNew { months: 2, .. }));
     assert_eq!(all_answers(&lost.ports().await).await, expected);
     let answers: BTreeSet<String> = gate.answers.lock().await.iter().flatten().cloned().collect();
     assert!(answers.len() <= 1, "no answer derives from a part of the months: {answers:?}");
