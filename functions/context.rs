@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use gam_aggregate::AggregatePorts;
 use gam_aws::{DynamoStore, S3Objects, SdkConfig};
 use gam_collect::CollectPorts;
-use gam_lake::configuration::{self, CachedConfigurations};
+use gam_lake::configuration::CachedConfigurations;
 use gam_model::{Clock, Identity, SystemClock};
 use gam_query::{IdentitySource, QueryPorts};
 use gam_store::{Checkpoint, CheckpointKey, CheckpointStore, OrgCheckpoint};
@@ -65,20 +65,15 @@ impl LambdaContext {
         }
     }
 
-    /// The ports of an aggregation of the organization, with its newest configuration.
-    ///
-    /// # Errors
-    /// If the configuration cannot be read.
-    pub async fn aggregate_ports(&self, org: &str) -> gam_lake::Result<AggregatePorts> {
-        let revision = configuration::latest(&*self.lake, org).await?;
-        Ok(AggregatePorts {
+    /// The ports of an aggregation.
+    pub fn aggregate_ports(&self) -> AggregatePorts {
+        AggregatePorts {
             objects: self.lake.clone(),
             rollups: self.store.clone(),
             names: self.store.clone(),
             checkpoints: self.store.clone(),
             clock: self.clock.clone(),
-            identity: Arc::new(revision.configuration.identity),
-        })
+        }
     }
 
     /// The ports of all queries.

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use gam_aggregate::AggregatePorts;
 use gam_collect::{CollectPorts, DryRunPorts};
-use gam_lake::configuration::{self, CachedConfigurations};
+use gam_lake::configuration::CachedConfigurations;
 use gam_lake::{FileStore, ObjectStore};
 use gam_model::{Clock, Identity, Month, SystemClock};
 use gam_query::{IdentitySource, QueryPorts};
+use gam_store::{Checkpoint, CheckpointKey, Head};
 use gam_store_sql::SqliteStore;
 
 use crate::aws;
@@ -115,12 +116,15 @@ impl OpenStore {
         Ok(self.ports.names.orgs().await?)
     }
 
-    /// Returns the months of the organization that were folded.
+    /// Returns the months of the organization that answers derive from.
     ///
     /// # Errors
     /// If the store fails.
     pub(crate) async fn folded_months(&self, org: &str) -> anyhow::Result<Vec<Month>> {
-        let markers = self.ports.rollups.markers(org).await?;
+        let key = CheckpointKey::Head(org.to_owned());
+        let head: Checkpoint<Head> = Checkpoint::load(&*self.ports.checkpoints, &key).await?;
+        let Some(active) = head.value.active else { return Ok(Vec::new()) };
+        let markers = self.ports.rollups.markers(org, active.epoch).await?;
         Ok(markers.into_iter().map(|marker| marker.month).collect())
     }
 
@@ -150,20 +154,15 @@ impl OpenData {
         }
     }
 
-    /// Returns the ports of an aggregation of the organization, with its newest configuration.
-    ///
-    /// # Errors
-    /// If the configuration cannot be read.
-    pub(crate) async fn aggregate_ports(&self, org: &str) -> anyhow::Result<AggregatePorts> {
-        let revision = configuration::latest(&*self.objects, org).await?;
-        Ok(AggregatePorts {
+    /// Returns the ports of an aggregation.
+    pub(crate) fn aggregate_ports(&self) -> AggregatePorts {
+        AggregatePorts {
             objects: self.objects.clone(),
             rollups: self.store.ports.rollups.clone(),
             names: self.store.ports.names.clone(),
             checkpoints: self.store.ports.checkpoints.clone(),
             clock: self.store.clock.clone(),
-            identity: Arc::new(revision.configuration.identity),
-        })
+        }
     }
 
     /// Returns the clock of all use cases.

@@ -150,6 +150,15 @@ impl AggregateObserver for RunProgress {
                 // A line for each month would hide the summary of a long history.
                 self.set_bar_message(|| format!("{month}: {}", count(rollups, "rollup", "rollups")));
             }
+            AggregateProgress::StoreIsNew { org, months } => self.console.print_info(format!(
+                "{org}: the store has none of the lake's numbers yet, or an older version of the program wrote them; \
+                 computing {}",
+                count(months, "month", "months")
+            )),
+            AggregateProgress::RulesChanged { org } => self.console.print_info(format!(
+                "{org}: bots, aliases or the program have changed; answers keep to the old rules until every month \
+                 is counted again"
+            )),
             // The summary at the end of the run names the rejected batches.
             AggregateProgress::Rejected { .. } => {}
         }

@@ -206,8 +206,7 @@ impl Aggregator {
     ) -> OrgOutcome {
         let rejected = RejectedBatches::default();
         let aggregating = async {
-            // Read each time, so that warm functions notice a change.
-            let ports = self.context.aggregate_ports(org).await?;
+            let ports = self.context.aggregate_ports();
             aggregate_with(&ports, org, options, &rejected).await
         };
         let outcome = match tokio::time::timeout_at(deadline.cancel_at(), aggregating).await {
@@ -287,7 +286,7 @@ fn is_transient(error: &AggregateError) -> bool {
     match error {
         AggregateError::Lake(error) => error.is_retryable(),
         AggregateError::Store(error) => error.is_retryable(),
-        AggregateError::Fold { .. } => false,
-        AggregateError::Contended { .. } => true,
+        AggregateError::Fold { .. } | AggregateError::Item { .. } => false,
+        AggregateError::Contended { .. } | AggregateError::HeadContended { .. } => true,
     }
 }

@@ -165,7 +165,7 @@ async fn aggregate_timed(
 ) -> anyhow::Result<AggregateOutcome> {
     let started = Instant::now();
     let progress = RunProgress::new(&session.console, org);
-    let report = aggregate(&data.aggregate_ports(org).await?, org, is_rebuild, &progress).await?;
+    let report = aggregate(&data.aggregate_ports(), org, is_rebuild, &progress).await?;
     Ok(AggregateOutcome { report, took: started.elapsed(), is_rebuild })
 }
 

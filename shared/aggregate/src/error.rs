@@ -34,4 +34,21 @@ pub enum AggregateError {
         /// The UTC month of the snapshot.
         month: Month,
     },
+    /// Other processes kept changing the head of the organization's epochs.
+    #[error("other processes keep changing which rules apply to {org}: run aggregate again")]
+    HeadContended {
+        /// The organization's key.
+        org: String,
+    },
+    /// A stored list of a month cannot be read, so its items are not known.
+    #[error("cannot read a stored list of {month} of {org}: run `github-metrics aggregate --rebuild`")]
+    Item {
+        /// The organization's key.
+        org: String,
+        /// The UTC month.
+        month: Month,
+        /// The cause.
+        #[source]
+        source: gam_rollup::DecodeError,
+    },
 }

@@ -2,18 +2,23 @@
 //!
 //! To process a batch, an aggregation does this for each month the batch touches: read the snapshot
 //! and the month's marker, keep the winning version of each event id, replace the snapshot, fold the
-//! rollups that the batch affects, write them, and advance the marker. It deletes the batch last.
+//! items that the batch affects, write them, and advance the marker. It deletes the batch last.
 //! After a crash at any point, and whatever other aggregations do at the same time, the next run
 //! reaches the same state. These rules make it so:
 //!
-//! * A snapshot's generation belongs to one rollup logic, which the stamp names. An aggregation with
-//!   another logic (a newer version, other bots or aliases) first restamps the month: it writes the
-//!   same rows as a new generation. Two different folds thus never write under one generation.
+//! * Items and markers belong to an epoch, which is one set of rules: the code, bots, aliases. An aggregation with
+//!   greater rules sets a new target epoch, writes every snapshot again with the target's number, and folds it.
+//!   Who works in an older epoch can no longer replace that snapshot.
+//! * Answers derive from the active epoch. When all months are complete in the target, it becomes the active one.
 //! * If the marker does not match the snapshot, the complete month is folded.
 //! * If the store refuses a write, or its marker is ahead, the complete current snapshot is folded.
-//! * If the store is ahead of its lake (a restored lake), the snapshot is restamped past the store.
-//! * A month written by a newer version of the logic is skipped, and its batches stay in the inbox.
+//! * If the store is ahead of its lake (a restored lake), the snapshot is written again past the store.
+//! * Whoever has created a month's first snapshot looks at the head again before it writes items: a target that was
+//!   set in between does not know the month.
+//! * If a newer program has set the rules, or written a snapshot with columns that this one does not know, batches
+//!   stay in the inbox.
 
+mod epochs;
 mod error;
 mod month;
 mod names;
@@ -23,11 +28,11 @@ mod process_inbox;
 mod progress;
 mod refold;
 mod report;
+mod rules;
 
-use gam_fold::LOGIC_VERSION;
 use gam_lake::{ObjectStore, inbox};
 use gam_model::Month;
-use gam_store::{Checkpoint, CheckpointKey, Logic, OrgCheckpoint, ReadAgainSpan};
+use gam_store::{Checkpoint, CheckpointKey, Epoch, OrgCheckpoint, ReadAgainSpan};
 
 pub use error::AggregateError;
 pub use options::AggregateOptions;
@@ -35,8 +40,14 @@ pub use ports::AggregatePorts;
 pub use progress::{AggregateObserver, AggregateProgress};
 pub use report::AggregateReport;
 
-/// Processes the organization's inbox, then folds every month whose rollups do not match its
-/// snapshot. With `rebuild`, it folds every month.
+use epochs::Entered;
+use rules::Rules;
+
+/// How often one aggregation starts over because others have changed the rules.
+const MAX_RULE_CHANGES: usize = 16;
+
+/// Processes the organization's inbox, then folds every month whose items do not match its snapshot. With `rebuild`,
+/// it folds every month.
 ///
 /// # Errors
 /// If the lake or the store fails. Everything done before stays valid, and the next run continues.
@@ -61,28 +72,42 @@ pub async fn aggregate_with(
     observer: &dyn AggregateObserver,
 ) -> Result<AggregateReport, AggregateError> {
     let org = &gam_store::keys::org_key(org);
-    let logic = Logic { version: LOGIC_VERSION, identity: ports.identity.hash() };
-    // Whatever was read again before now is in the inbox, or was processed.
-    let OrgCheckpoint { read_again, lost_months, .. } = run_state(ports, org).await?;
-    let report = AggregateReport::default();
-    let mut run = AggregateRun { ports, org, logic, options, observer, read_again, report };
-    run.check_lost(&lost_months).await?;
-    run.process_inbox().await?;
-    if options.check_months || options.rebuild {
-        run.refold_months(options.rebuild).await?;
-    }
-    if run.read_again.is_some() && !run.report.unfinished {
-        Checkpoint::change_org(&*ports.checkpoints, org, |checkpoint| {
-            if checkpoint.read_again == run.read_again {
-                checkpoint.read_again = None;
+    let mut report = AggregateReport::default();
+    for _ in 0..MAX_RULE_CHANGES {
+        let rules = Rules::load(ports, org).await?;
+        let epoch = match epochs::enter(ports, org, &rules, observer).await? {
+            Entered::Epoch(entered) => entered.epoch,
+            Entered::Behind => {
+                report.deferred += inbox::list(&*ports.objects, org).await?.len();
+                return Ok(report);
             }
-        })
-        .await?;
+        };
+        // Whatever was read again before now is in the inbox, or was processed.
+        let OrgCheckpoint { read_again, lost_months, .. } = load_org_checkpoint(ports, org).await?;
+        let mut run = AggregateRun {
+            ports,
+            org,
+            rules,
+            epoch,
+            options,
+            observer,
+            read_again,
+            superseded_by: None,
+            report,
+        };
+        run.check_lost(&lost_months).await?;
+        run.run().await?;
+        if let Some(stamped) = run.superseded_by {
+            run.pass_epoch(stamped).await?;
+            report = run.report;
+            continue;
+        }
+        return Ok(run.report);
     }
-    Ok(run.report)
+    Err(AggregateError::HeadContended { org: org.to_owned() })
 }
 
-async fn run_state(ports: &AggregatePorts, org: &str) -> Result<OrgCheckpoint, AggregateError> {
+async fn load_org_checkpoint(ports: &AggregatePorts, org: &str) -> Result<OrgCheckpoint, AggregateError> {
     let key = CheckpointKey::Org(org.to_owned());
     Ok(Checkpoint::load(&*ports.checkpoints, &key).await?.value)
 }
@@ -95,20 +120,48 @@ pub async fn orgs_in_lake(objects: &dyn ObjectStore) -> Result<Vec<String>, Aggr
     Ok(inbox::orgs(objects).await?)
 }
 
-/// One aggregation of one organization.
+/// One aggregation of one organization in one epoch.
 struct AggregateRun<'a> {
     ports: &'a AggregatePorts,
-    /// The login in lower case, as in the keys of the store.
+    /// The organization's key.
     org: &'a str,
-    logic: Logic,
+    rules: Rules,
+    epoch: Epoch,
     options: &'a AggregateOptions,
     observer: &'a dyn AggregateObserver,
     /// The span that was read again from GitHub before the run: its months are not lost.
     read_again: Option<ReadAgainSpan>,
+    /// The greatest epoch that a snapshot was found to belong to, if it is newer than the run's. The run then ends.
+    superseded_by: Option<u64>,
     report: AggregateReport,
 }
 
 impl AggregateRun<'_> {
+    async fn run(&mut self) -> Result<(), AggregateError> {
+        self.process_inbox().await?;
+        if (self.options.check_months || self.options.rebuild) && !self.must_stop() {
+            self.refold_months(self.options.rebuild).await?;
+            if !self.must_stop() {
+                self.switch_if_complete().await?;
+                self.delete_retired_epochs().await?;
+            }
+        }
+        if self.read_again.is_some() && !self.must_stop() {
+            Checkpoint::change_org(&*self.ports.checkpoints, self.org, |checkpoint| {
+                if checkpoint.read_again == self.read_again {
+                    checkpoint.read_again = None;
+                }
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Returns whether the run is over before everything is done: the time ran out, or a newer epoch was found.
+    fn must_stop(&mut self) -> bool {
+        self.superseded_by.is_some() || self.is_out_of_time()
+    }
+
     /// Returns whether the time limit is reached, and if so marks the report as unfinished.
     fn is_out_of_time(&mut self) -> bool {
         let is_over = self.options.until.is_some_and(|until| self.ports.clock.now() >= until);

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use gam_fold::{FoldError, MonthFold, affected_by_shared_commits, affected_keys};
-use gam_lake::snapshot::{self, Snapshot, Stamp};
-use gam_model::{Event, EventKind, Month, RollupKey};
-use gam_store::{AdvanceOutcome, Checkpoint, FoldScope, Logic, Marker, StoredRollup};
+use gam_fold::{FoldError, LOGIC_VERSION, MonthFold, affected_by_shared_commits, affected_keys};
+use gam_lake::snapshot::{self, Stamp};
+use gam_model::{Event, EventKind, ItemKey, Month};
+use gam_store::{AdvanceOutcome, Checkpoint, FoldScope, Marker, StoredItem};
 
 use crate::names::NameCollector;
 use crate::{AggregateError, AggregatePorts, AggregateRun};
@@ -22,8 +22,13 @@ pub(crate) enum MonthOutcome {
         /// Number of rollups written, 0 if nothing had to change.
         rollups: usize,
     },
-    /// A newer version of the rollup logic has written the month, so it was not touched.
+    /// A newer program has written the month with columns that this one does not know, so it was not touched.
     SkippedNewerVersion,
+    /// The month belongs to a newer epoch already, or there is a newer one, so it was not touched.
+    Superseded {
+        /// The number of the newer epoch.
+        epoch: u64,
+    },
     /// The store knows the month, and the lake has lost its snapshot. The stored rollups stay as they are.
     Lost,
 }
@@ -32,7 +37,7 @@ pub(crate) enum MonthOutcome {
 enum AttemptOutcome {
     Finished(MonthOutcome),
     /// The store refused: fold the complete month. `newest_generation` is the greatest generation among
-    /// the stored rollups that refused.
+    /// the stored items that refused.
     Refold {
         newest_generation: u64,
     },
@@ -43,7 +48,7 @@ enum AttemptOutcome {
 }
 
 impl AggregateRun<'_> {
-    /// Merges events into a month's snapshot and brings its rollups up to date.
+    /// Merges events into a month's snapshot and brings its items up to date.
     pub(crate) async fn update_month(
         &mut self,
         month: Month,
@@ -78,12 +83,22 @@ impl AggregateRun<'_> {
 
     /// Returns the generation that the store knows of the month if the lake has no snapshot of it.
     async fn lost_generation(&self, month: Month) -> Result<Option<u64>, AggregateError> {
-        let AggregatePorts { objects, rollups, .. } = self.ports;
         // The marker is read first: a snapshot is always older than its marker.
-        let marker = rollups.marker(self.org, month).await?.filter(|marker| marker.generation > 0);
-        let Some(marker) = marker else { return Ok(None) };
-        let stamp = snapshot::read_stamp(&**objects, self.org, month).await?;
+        let Some(marker) = self.known_marker(month).await? else { return Ok(None) };
+        let stamp = snapshot::read_stamp(&*self.ports.objects, self.org, month).await?;
         Ok(stamp.is_none().then_some(marker.generation))
+    }
+
+    /// Returns the marker of a month that was folded before, in the run's epoch or in the active one.
+    async fn known_marker(&self, month: Month) -> Result<Option<Marker>, AggregateError> {
+        let rollups = &*self.ports.rollups;
+        let mut marker = rollups.marker(self.org, self.epoch, month).await?;
+        if marker.is_none()
+            && let Some(active) = self.other_active_epoch().await?
+        {
+            marker = rollups.marker(self.org, active, month).await?;
+        }
+        Ok(marker.filter(|marker| marker.generation > 0))
     }
 
     /// Remembers that a month is incomplete until it is read again or restored.
@@ -118,7 +133,7 @@ impl AggregateRun<'_> {
         Ok(())
     }
 
-    /// Tries once to update a month. `refused_by` is the greatest generation among the stored rollups
+    /// Tries once to update a month. `refused_by` is the greatest generation among the stored items
     /// that refused the last attempt, or 0. `may_be_new` says whether a first snapshot may be written although the
     /// store knows the month.
     async fn attempt_month(
@@ -131,36 +146,42 @@ impl AggregateRun<'_> {
     ) -> Result<AttemptOutcome, AggregateError> {
         let AggregatePorts { objects, rollups, names, .. } = self.ports;
         let current = snapshot::read(&**objects, self.org, month).await?;
-        let marker = rollups.marker(self.org, month).await?;
-        if current.is_none() && !may_be_new && marker.as_ref().is_some_and(|marker| marker.generation > 0) {
+        let marker = rollups.marker(self.org, self.epoch, month).await?;
+        if current.is_none() && !may_be_new && self.known_marker(month).await?.is_some() {
             return Ok(AttemptOutcome::SnapshotMissing);
         }
-        if self.is_newer_logic(current.as_ref(), marker.as_ref()) {
-            return Ok(AttemptOutcome::Finished(MonthOutcome::SkippedNewerVersion));
+        let stamp = current.as_ref().map(|current| &current.stamp);
+        if let Some(outcome) = stamp.and_then(|stamp| self.refuse(stamp)) {
+            return Ok(AttemptOutcome::Finished(outcome));
         }
-        let generation = current.as_ref().map_or(0, |current| current.stamp.generation);
+        let generation = stamp.map_or(0, |stamp| stamp.generation);
         let store_generation = marker.as_ref().map_or(0, |marker| marker.generation).max(refused_by);
-        let needs_restamp = store_generation > generation
-            || current.as_ref().is_some_and(|current| logic_of(&current.stamp) != self.logic);
+        let needs_restamp =
+            store_generation > generation || stamp.is_some_and(|stamp| stamp.epoch < self.epoch.0);
         let rows = current.as_ref().map_or(&[][..], |current| &current.batches);
         let merged = Arc::new(merge(rows, events).await?);
         let needs_write = !merged.changes.is_empty() || needs_restamp;
-        let fold_all = scope == FoldScope::Month
-            || marker.is_none_or(|m| m.logic != self.logic || m.generation != generation);
+        let fold_all =
+            scope == FoldScope::Month || marker.is_none_or(|marker| marker.generation != generation);
         if !needs_write && (generation == 0 || !fold_all) {
             return Ok(AttemptOutcome::Finished(MonthOutcome::Written { rollups: 0 }));
         }
-        let mut stamp = self.stamp(generation);
+        let mut written_generation = generation;
         if needs_write {
-            stamp = self.stamp(generation.max(store_generation) + 1);
+            written_generation = generation.max(store_generation) + 1;
+            let stamp = Stamp::new(written_generation, self.epoch.0, LOGIC_VERSION);
             let expected = current.as_ref().map(|current| &current.etag);
             let written = snapshot::write(&**objects, self.org, month, &merged.batches, &stamp, expected);
             if written.await?.is_none() {
                 return Ok(AttemptOutcome::Conflict);
             }
+            // A target that was set before this snapshot existed did not see the month.
+            if current.is_none() && !self.is_newest_epoch().await? {
+                return Ok(AttemptOutcome::Finished(MonthOutcome::Superseded { epoch: self.epoch.0 + 1 }));
+            }
         }
         if fold_all {
-            // A store that has lost its rollups may have lost the names, too.
+            // A store that has lost its items may have lost the names, too.
             let rows = Arc::clone(&merged);
             let latest = run_blocking(move || gam_lake::latest_names(&rows.batches)).await?;
             names.put_names(self.org, &NameCollector::from_snapshot(latest).into_entries()).await?;
@@ -168,34 +189,32 @@ impl AggregateRun<'_> {
         let scope = if fold_all { FoldScope::Month } else { FoldScope::Affected };
         let fold = self.fold(month, &merged).await?;
         let keys = if fold_all { None } else { Some(self.affected_keys(month, &merged).await?) };
-        let new = self.rollups_to_store(fold, keys, stamp.generation).await;
-        let outcome = rollups.put(self.org, &new).await?;
-        if outcome.newer_logic {
-            return Ok(AttemptOutcome::Finished(MonthOutcome::SkippedNewerVersion));
-        }
+        let items = items_to_store(fold, keys, written_generation).await;
+        let outcome = rollups.put(self.org, self.epoch, &items).await?;
         if outcome.refused > 0 {
             return Ok(AttemptOutcome::Refold { newest_generation: outcome.newest_generation });
         }
-        match rollups.advance(self.org, month, &self.logic, stamp.generation, scope).await? {
+        match rollups.advance(self.org, self.epoch, month, written_generation, scope).await? {
             AdvanceOutcome::Advanced => {
-                Ok(AttemptOutcome::Finished(MonthOutcome::Written { rollups: new.len() }))
+                Ok(AttemptOutcome::Finished(MonthOutcome::Written { rollups: items.len() }))
             }
             AdvanceOutcome::Refused => Ok(AttemptOutcome::Refold { newest_generation: refused_by }),
         }
     }
 
-    fn is_newer_logic(&self, current: Option<&Snapshot>, marker: Option<&Marker>) -> bool {
-        let is_newer = |stamp: &Stamp| stamp.logic_version > self.logic.version || stamp.has_newer_schema();
-        current.is_some_and(|current| is_newer(&current.stamp))
-            || marker.is_some_and(|marker| marker.logic.version > self.logic.version)
-    }
-
-    fn stamp(&self, generation: u64) -> Stamp {
-        Stamp::new(generation, self.logic.version, self.logic.identity.clone())
+    /// Returns the outcome for a snapshot that this run must not replace; `None` if it may.
+    fn refuse(&self, stamp: &Stamp) -> Option<MonthOutcome> {
+        if stamp.has_newer_schema() {
+            Some(MonthOutcome::SkippedNewerVersion)
+        } else if stamp.epoch > self.epoch.0 {
+            Some(MonthOutcome::Superseded { epoch: stamp.epoch })
+        } else {
+            None
+        }
     }
 
     async fn fold(&self, month: Month, merged: &snapshot::MergedRows) -> Result<MonthFold, AggregateError> {
-        let (batches, identity) = (merged.batches.clone(), self.ports.identity.clone());
+        let (batches, identity) = (merged.batches.clone(), self.rules.identity.clone());
         run_blocking(move || gam_fold::fold(month, &batches, &identity))
             .await
             .map_err(|source| self.fold_error(month, source))
@@ -205,8 +224,8 @@ impl AggregateRun<'_> {
         &self,
         month: Month,
         merged: &Arc<snapshot::MergedRows>,
-    ) -> Result<BTreeSet<RollupKey>, AggregateError> {
-        let (merged, identity) = (Arc::clone(merged), self.ports.identity.clone());
+    ) -> Result<BTreeSet<ItemKey>, AggregateError> {
+        let (merged, identity) = (Arc::clone(merged), self.rules.identity.clone());
         let keys = run_blocking(move || {
             let events = || {
                 let changes = merged.changes.iter();
@@ -226,36 +245,23 @@ impl AggregateRun<'_> {
     fn fold_error(&self, month: Month, source: FoldError) -> AggregateError {
         AggregateError::Fold { org: self.org.to_owned(), month, source }
     }
-
-    /// Returns the rollups of the keys, or all of them if `keys` is `None`. A key without a rollup in
-    /// the fold gets an empty one, which replaces what is stored.
-    async fn rollups_to_store(
-        &self,
-        fold: MonthFold,
-        keys: Option<BTreeSet<RollupKey>>,
-        generation: u64,
-    ) -> Vec<(RollupKey, StoredRollup)> {
-        let logic = self.logic.clone();
-        run_blocking(move || {
-            let store = |body| StoredRollup { logic: logic.clone(), generation, body };
-            match keys {
-                None => fold.iter().map(|(key, rollup)| (key.clone(), store(rollup.to_json()))).collect(),
-                Some(keys) => keys
-                    .into_iter()
-                    .map(|key| {
-                        let body = fold.get(&key).to_json();
-                        (key, store(body))
-                    })
-                    .collect(),
-            }
-        })
-        .await
-    }
 }
 
-/// Returns the rollup logic that a stamp names.
-pub(crate) fn logic_of(stamp: &Stamp) -> Logic {
-    Logic { version: stamp.logic_version, identity: stamp.identity.clone() }
+/// Returns the items of the keys, or all of them if `keys` is `None`. A key that the fold has nothing of gets an empty
+/// item, which replaces what is stored.
+async fn items_to_store(
+    fold: MonthFold,
+    keys: Option<BTreeSet<ItemKey>>,
+    generation: u64,
+) -> Vec<(ItemKey, StoredItem)> {
+    run_blocking(move || {
+        let items = match keys {
+            None => fold.items(),
+            Some(keys) => fold.items_of(&keys),
+        };
+        items.into_iter().map(|(key, body)| (key, StoredItem { generation, body })).collect()
+    })
+    .await
 }
 
 async fn merge(rows: &[RecordBatch], events: Vec<Event>) -> Result<snapshot::MergedRows, AggregateError> {

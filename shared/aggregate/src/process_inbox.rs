@@ -9,6 +9,15 @@ use crate::month::{MonthOutcome, run_blocking};
 use crate::names::NameCollector;
 use crate::{AggregateError, AggregateProgress, AggregateRun};
 
+/// Orders the months of a chunk: those that only lose events come last, because months become visible one by one
+/// and sums should not dip.
+fn gaining_months_first(events_by_month: BTreeMap<Month, Vec<Event>>) -> Vec<(Month, Vec<Event>)> {
+    let mut months: Vec<_> = events_by_month.into_iter().collect();
+    // Stable, so that months are in order otherwise.
+    months.sort_by_key(|(_, events)| events.iter().all(|event| event.retracted));
+    months
+}
+
 impl AggregateRun<'_> {
     /// Processes all batches that are in the inbox now.
     pub(crate) async fn process_inbox(&mut self) -> Result<(), AggregateError> {
@@ -26,7 +35,7 @@ impl AggregateRun<'_> {
             self.observer.notice(AggregateProgress::Inbox { batches: listed.len() });
         }
         let mut listed = listed.into_iter().peekable();
-        while listed.peek().is_some() && !self.is_out_of_time() {
+        while listed.peek().is_some() && !self.must_stop() {
             let (mut paths, mut bytes) = (Vec::new(), 0);
             while bytes < self.options.chunk_bytes
                 && let Some(batch) = listed.next()
@@ -61,8 +70,8 @@ impl AggregateRun<'_> {
         }
         self.ports.names.put_names(self.org, &names.into_entries()).await?;
         let mut skipped = BTreeSet::new();
-        for (month, events) in events_by_month {
-            if self.is_out_of_time() {
+        for (month, events) in gaining_months_first(events_by_month) {
+            if self.must_stop() {
                 // The batches stay in the inbox. The next run merges them again into the months that
                 // already have their events, which changes nothing there.
                 return Ok(());
@@ -72,6 +81,10 @@ impl AggregateRun<'_> {
                 MonthOutcome::Lost => {}
                 MonthOutcome::SkippedNewerVersion => {
                     skipped.insert(month);
+                }
+                MonthOutcome::Superseded { epoch } => {
+                    self.superseded_by = self.superseded_by.max(Some(epoch));
+                    return Ok(());
                 }
             }
         }

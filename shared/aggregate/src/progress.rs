@@ -5,6 +5,20 @@ use gam_model::Month;
 /// One step of a running aggregation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AggregateProgress {
+    /// The store has no rollups of a lake that has data: it is new, was lost, or an older version of the program
+    /// filled it. All months are folded.
+    StoreIsNew {
+        /// The organization's key.
+        org: String,
+        /// Number of months in the lake.
+        months: usize,
+    },
+    /// The rules have changed: the code, bots, aliases or excluded repositories. All months are folded again.
+    /// Until they are complete, answers derive from the old rules.
+    RulesChanged {
+        /// The organization's key.
+        org: String,
+    },
     /// The inbox was listed and is not empty.
     Inbox {
         /// Number of batches to process.

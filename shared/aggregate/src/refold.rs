@@ -1,40 +1,49 @@
-//! Folding the months whose rollups are stale.
+//! Folding the months whose items are stale.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use gam_lake::snapshot;
 use gam_model::Month;
-use gam_store::Marker;
 
-use crate::month::{MonthOutcome, logic_of};
+use crate::month::MonthOutcome;
 use crate::{AggregateError, AggregateRun};
 
 impl AggregateRun<'_> {
-    /// Folds every month whose marker does not match its snapshot, or with `rebuild` every month.
+    /// Folds every month whose marker does not match its snapshot, or with `rebuild` every month. Keeps the numbers
+    /// of months that the lake has lost.
     pub(crate) async fn refold_months(&mut self, rebuild: bool) -> Result<(), AggregateError> {
         let objects = &*self.ports.objects;
-        let markers = self.ports.rollups.markers(self.org).await?;
-        let markers: BTreeMap<Month, Marker> = markers.into_iter().map(|m| (m.month, m)).collect();
+        let markers = self.markers().await?;
         let mut months: BTreeSet<Month> = snapshot::months(objects, self.org).await?.into_iter().collect();
         months.extend(markers.keys());
+        let own = self.ports.rollups.markers(self.org, self.epoch).await?;
         for month in months {
-            if self.is_out_of_time() {
+            if self.must_stop() {
                 return Ok(());
             }
             let stamp = snapshot::read_stamp(objects, self.org, month).await?;
-            let is_current = match (&stamp, markers.get(&month)) {
+            let marker = own.iter().find(|marker| marker.month == month);
+            let is_current = match (&stamp, marker) {
                 (Some(stamp), Some(marker)) => {
-                    marker.logic == self.logic
-                        && marker.generation == stamp.generation
-                        && logic_of(stamp) == self.logic
+                    marker.generation == stamp.generation && stamp.epoch == self.epoch.0
                 }
                 _ => false,
             };
-            if (rebuild || !is_current)
-                && let MonthOutcome::Written { rollups } =
-                    self.update_month(month, Vec::new(), rebuild).await?
-            {
-                self.report_month(month, rollups);
+            if !rebuild && is_current {
+                continue;
+            }
+            match self.update_month(month, Vec::new(), rebuild).await? {
+                MonthOutcome::Written { rollups } => self.report_month(month, rollups),
+                MonthOutcome::Lost => {
+                    if let Some(active) = self.other_active_epoch().await? {
+                        let kept = self.keep_lost_month(month, active).await?;
+                        self.report_month(month, kept);
+                    }
+                }
+                MonthOutcome::SkippedNewerVersion => {}
+                MonthOutcome::Superseded { epoch } => {
+                    self.superseded_by = self.superseded_by.max(Some(epoch))
+                }
             }
         }
         Ok(())

@@ -262,7 +262,7 @@ mod tests {
     async fn organizations_have_a_batch_or_a_snapshot() {
         let objects = MemoryObjects::new();
         put(&objects, &batch(1)).await.unwrap();
-        let stamp = Stamp::new(1, 1, "");
+        let stamp = Stamp::new(1, 1, 1);
         let month = commit(0).month();
         for org in ["zeta", "ACME", "beta"] {
             snapshot::write(&objects, org, month, &[], &stamp, None).await.unwrap();

@@ -14,22 +14,26 @@ use crate::schema::SCHEMA_VERSION;
 use crate::table::{self, FooterProperties, FooterRead, RowOrder, spawn_blocking};
 
 const GENERATION_KEY: &str = "gam.generation";
+const EPOCH_KEY: &str = "gam.epoch";
 const LOGIC_VERSION_KEY: &str = "gam.logic_version";
+/// Programs before epochs require this property, and leave a snapshot of a newer logic version alone.
 const IDENTITY_KEY: &str = "gam.identity";
+const IDENTITY_BEFORE_EPOCHS: &str = "epoch";
 
 /// The size of the first read of a footer. The footers of all but the largest snapshots are smaller.
 const FIRST_TAIL_BYTES: usize = 64 << 10;
 
-/// The generation of a snapshot, the rollup logic it belongs to and the version of its schema. Stored in the
-/// Parquet footer.
+/// The generation of a snapshot, the epoch that it belongs to and the version of its schema. Stored in the Parquet
+/// footer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamp {
     /// 1 for the first snapshot of the month; each replacement adds 1.
     pub generation: u64,
+    /// The number of the store's epoch under which the snapshot was written; 0 before there were epochs. Who works
+    /// in a smaller epoch must not replace the snapshot.
+    pub epoch: u64,
     /// The version of the rollup logic of the program that wrote the snapshot.
     pub logic_version: u32,
-    /// The hash of the rules for bots and aliases of the program that wrote the snapshot.
-    pub identity: String,
     /// The version of the schema that the snapshot was written with. [`write()`] always stores
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -37,8 +41,8 @@ pub struct Stamp {
 
 impl Stamp {
     /// A stamp of this program's schema.
-    pub fn new(generation: u64, logic_version: u32, identity: impl Into<String>) -> Self {
-        Stamp { generation, logic_version, identity: identity.into(), schema_version: SCHEMA_VERSION }
+    pub fn new(generation: u64, epoch: u64, logic_version: u32) -> Self {
+        Stamp { generation, epoch, logic_version, schema_version: SCHEMA_VERSION }
     }
 
     /// Returns whether a newer program wrote the snapshot, with columns that this one does not know. Its rows
@@ -51,15 +55,16 @@ impl Stamp {
         vec![
             (GENERATION_KEY, self.generation.to_string()),
             (LOGIC_VERSION_KEY, self.logic_version.to_string()),
-            (IDENTITY_KEY, self.identity.clone()),
+            (EPOCH_KEY, self.epoch.to_string()),
+            (IDENTITY_KEY, IDENTITY_BEFORE_EPOCHS.to_owned()),
         ]
     }
 
     fn from_properties(path: &str, properties: &FooterProperties) -> Result<Self> {
         Ok(Stamp {
             generation: table::property(path, properties, GENERATION_KEY)?,
+            epoch: table::optional_property(path, properties, EPOCH_KEY)?.unwrap_or_default(),
             logic_version: table::property(path, properties, LOGIC_VERSION_KEY)?,
-            identity: table::property(path, properties, IDENTITY_KEY)?,
             schema_version: table::schema_version(path, properties)?,
         })
     }
@@ -68,7 +73,7 @@ impl Stamp {
 /// A snapshot as it was read.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// The generation and the rollup logic.
+    /// The generation and the epoch.
     pub stamp: Stamp,
     /// Identifies the snapshot for [`write()`].
     pub etag: ETag,
@@ -177,7 +182,7 @@ mod tests {
     }
 
     fn stamp(generation: u64) -> Stamp {
-        Stamp::new(generation, 3, "abc")
+        Stamp::new(generation, 7, 3)
     }
 
     #[tokio::test]
@@ -243,10 +248,11 @@ mod tests {
     #[tokio::test]
     async fn a_footer_larger_than_the_first_read_is_complete() {
         let objects = MemoryObjects::new();
-        let large = Stamp { identity: "x".repeat(3 * FIRST_TAIL_BYTES), ..stamp(9) };
-        let batches = [encode(&sample(10)).unwrap()];
-        write(&objects, "acme", march(), &batches, &large, None).await.unwrap();
-        assert_eq!(read_stamp(&objects, "acme", march()).await.unwrap(), Some(large));
+        let mut properties = stamp(9).properties();
+        properties.push(("gam.comment", "x".repeat(3 * FIRST_TAIL_BYTES)));
+        let bytes = table::write(&[encode(&sample(10)).unwrap()], properties, RowOrder::RepoAndTime).unwrap();
+        objects.put_if_absent(&paths::snapshot("acme", march()), bytes, &[]).await.unwrap();
+        assert_eq!(read_stamp(&objects, "acme", march()).await.unwrap(), Some(stamp(9)));
     }
 
     #[tokio::test]

@@ -212,9 +212,22 @@ pub(crate) fn property<T: std::str::FromStr>(
     properties: &FooterProperties,
     key: &str,
 ) -> Result<T> {
-    let value =
-        properties.get(key).ok_or_else(|| Error::damaged(path, format!("its footer has no {key}")))?;
-    value.parse().map_err(|_| Error::damaged(path, format!("its footer has an invalid {key}: {value:?}")))
+    optional_property(path, properties, key)?
+        .ok_or_else(|| Error::damaged(path, format!("its footer has no {key}")))
+}
+
+/// Parses a property of a footer; `None` if it is missing.
+///
+/// # Errors
+/// [`Error::Damaged`] if the property is invalid.
+pub(crate) fn optional_property<T: std::str::FromStr>(
+    path: &str,
+    properties: &FooterProperties,
+    key: &str,
+) -> Result<Option<T>> {
+    let Some(value) = properties.get(key) else { return Ok(None) };
+    let invalid = |_| Error::damaged(path, format!("its footer has an invalid {key}: {value:?}"));
+    value.parse().map(Some).map_err(invalid)
 }
 
 /// Returns the version of the schema that a file was written with. A newer one than

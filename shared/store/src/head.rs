@@ -7,13 +7,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Epoch(pub u64);
 
-/// The rules that a fold applies. Each part has an order.
+/// The rules that a fold applies. Version, revision and time zones have an order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Logic {
     /// The version of the code that folds.
     pub version: u32,
     /// The revision of the organization's configuration: bots, aliases, time zone.
     pub revision: u32,
+    /// The hash of what the fold applies of that revision. It has no order; two revisions with one hash fold alike.
+    pub identity: String,
     /// The version of the time-zone database, such as `2026a`. Versions sort as text.
     pub time_zones: String,
 }
@@ -74,12 +76,17 @@ mod tests {
 
     #[test]
     fn rules_are_behind_if_any_part_is_smaller() {
-        let logic = |version, revision, zones: &str| Logic { version, revision, time_zones: zones.into() };
+        let logic = |version, revision, zones: &str| {
+            let identity = format!("revision {revision}");
+            Logic { version, revision, identity, time_zones: zones.into() }
+        };
         let stored = logic(5, 2, "2026a");
         assert!(!stored.is_behind(&stored));
         assert!(logic(4, 3, "2026a").is_behind(&stored));
         assert!(logic(6, 1, "2026a").is_behind(&stored));
         assert!(logic(6, 3, "2025c").is_behind(&stored));
         assert!(!logic(6, 2, "2026a").is_behind(&stored));
+        assert!(!logic(5, 3, "2026a").folds_like(&stored));
+        assert!(Logic { revision: 9, ..stored.clone() }.folds_like(&stored));
     }
 }

@@ -42,6 +42,11 @@ impl MemoryStore {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns how many items of an organization's epoch are stored.
+    pub fn item_count(&self, org: &str, epoch: Epoch) -> usize {
+        self.read(org, |stored| stored.items.keys().filter(|(of, _)| *of == epoch).count())
+    }
+
     fn read<T: Default>(&self, org: &str, read: impl FnOnce(&OrgData) -> T) -> T {
         self.lock().get(&org_key(org)).map(read).unwrap_or_default()
     }

@@ -68,10 +68,10 @@ impl Scenario {
 
     /// Aggregates again after the crash at call `n`, and checks the result.
     async fn recover(&self, data: &TestData, expected: &TestData, n: usize) {
-        let ports = data.ports_with(self.identity.clone());
+        let ports = data.ports_with(self.identity.clone()).await;
         aggregate(&ports.aggregate, ORG, false, &()).await.unwrap();
         assert_eq!(snapshot_rows(data).await, snapshot_rows(expected).await, "rows after call {n}");
-        let expected = all_answers(&expected.ports_with(self.identity.clone())).await;
+        let expected = all_answers(&expected.ports_with(self.identity.clone()).await).await;
         assert_eq!(all_answers(&ports).await, expected, "answers after call {n}");
         assert!(gam_lake::inbox::list(&*data.objects, ORG).await.unwrap().is_empty());
     }
@@ -95,7 +95,7 @@ async fn a_failure_at_any_call_loses_nothing() {
         for n in 0.. {
             let data = scenario.start().await;
             let gate = Arc::new(FailFrom { n, calls: AtomicUsize::new(0) });
-            let ports = data.gated(scenario.identity.clone(), gate);
+            let ports = data.gated(scenario.identity.clone(), gate).await;
             let result = aggregate(&ports.aggregate, ORG, false, &()).await;
             scenario.recover(&data, &expected, n).await;
             if result.is_ok() {
@@ -113,7 +113,7 @@ async fn a_kill_at_any_call_loses_nothing() {
         for n in 0.. {
             let data = scenario.start().await;
             let gate = Arc::new(HangFrom { n, calls: AtomicUsize::new(0), reached: Notify::new() });
-            let ports = data.gated(scenario.identity.clone(), gate.clone());
+            let ports = data.gated(scenario.identity.clone(), gate.clone()).await;
             let result = tokio::select! {
                 result = aggregate(&ports.aggregate, ORG, false, &()) => Some(result),
                 () = gate.reached.notified() => None,

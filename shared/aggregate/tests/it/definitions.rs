@@ -191,7 +191,7 @@ async fn compare(seed: u64, identity: Identity) {
     let events = current_events(&batches);
     let counted = counted_commits(&events);
     let data = TestData::aggregated(&batches, identity.clone()).await;
-    let ports = data.ports_with(identity.clone());
+    let ports = data.ports_with(identity.clone()).await;
     for (since, until) in
         [("2025-01-01", "2025-03-01"), ("2025-01-23", "2025-02-09"), ("2025-01-27", "2025-01-28")]
     {

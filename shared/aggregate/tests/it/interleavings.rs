@@ -46,14 +46,16 @@ struct Workers {
 }
 
 impl Workers {
-    /// Starts one worker for each identity. A worker aggregates twice.
+    /// Starts one worker for each identity. A worker sets it and aggregates, twice.
     fn start(data: &TestData, identities: Vec<Identity>) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let tasks = identities.into_iter().enumerate().map(|(worker, identity)| {
-            let ports = data.gated(identity, Arc::new(SchedulerGate { worker, events: sender.clone() }));
-            let sender = sender.clone();
+            let gate = Arc::new(SchedulerGate { worker, events: sender.clone() });
+            let (sender, data) = (sender.clone(), data.clone());
             let task = tokio::spawn(async move {
                 for _ in 0..2 {
+                    // As `up --config` does. Another worker may set another one meanwhile.
+                    let ports = data.gated(identity.clone(), gate.clone()).await;
                     // A worker may give up because others keep replacing its month. The clean run at
                     // the end processes what it has left.
                     let _ = aggregate(&ports.aggregate, ORG, false, &()).await;
@@ -124,13 +126,13 @@ async fn interleave(seed: u64, identities: Vec<Identity>) {
         }
         workers.let_pass(worker);
     }
-    let ports = data.ports_with(last.clone());
+    let ports = data.ports_with(last.clone()).await;
     aggregate(&ports.aggregate, ORG, false, &()).await.unwrap();
     let expected = TestData::aggregated(&batches, last.clone()).await;
     assert_eq!(snapshot_rows(&data).await, snapshot_rows(&expected).await, "rows, seed {seed}");
     assert_eq!(
         all_answers(&ports).await,
-        all_answers(&expected.ports_with(last)).await,
+        all_answers(&expected.ports_with(last).await).await,
         "answers, seed {seed}"
     );
     let inbox = gam_lake::inbox::list(&*data.objects, ORG).await.unwrap();

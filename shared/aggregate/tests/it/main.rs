@@ -3,6 +3,7 @@
 mod crashes;
 mod definitions;
 mod dips;
+mod epochs;
 mod interleavings;
 mod limits;
 mod order;

@@ -7,7 +7,7 @@ use gam_model::{Event, EventBatch, Identity};
 use proptest::prelude::*;
 
 use crate::support::{
-    ORG, TestData, all_answers, other_identity, random_batches, snapshot_rows, stored_bodies,
+    ORG, TestData, all_answers, other_identity, random_batches, snapshot_rows, stored_items,
 };
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -41,7 +41,7 @@ proptest! {
             let batches = random_batches(rng, events, count);
             let at_once = TestData::aggregated(&batches, identity.clone()).await;
             let in_parts = TestData::default();
-            let ports = in_parts.ports_with(identity.clone());
+            let ports = in_parts.ports_with(identity.clone()).await;
             for batch in rebatch(rng, &batches) {
                 in_parts.put(&[batch]).await;
                 if rng.bool() {
@@ -50,13 +50,13 @@ proptest! {
             }
             aggregate(&ports.aggregate, ORG, false, &()).await.unwrap();
             assert_eq!(snapshot_rows(&at_once).await, snapshot_rows(&in_parts).await);
-            let stored = stored_bodies(&at_once).await;
-            assert_eq!(stored, stored_bodies(&in_parts).await);
-            let expected = all_answers(&at_once.ports_with(identity)).await;
+            let stored = stored_items(&at_once).await;
+            assert_eq!(stored, stored_items(&in_parts).await);
+            let expected = all_answers(&at_once.ports_with(identity).await).await;
             assert_eq!(expected, all_answers(&ports).await);
 
             aggregate(&ports.aggregate, ORG, true, &()).await.unwrap();
-            assert_eq!(stored, stored_bodies(&in_parts).await, "a rebuild stores the same rollups");
+            assert_eq!(stored, stored_items(&in_parts).await, "a rebuild stores the same rollups");
             assert_eq!(expected, all_answers(&ports).await, "a rebuild changes no answer");
         });
     }
@@ -67,15 +67,15 @@ proptest! {
             let rng = &mut Rng::with_seed(seed);
             let batches = random_batches(rng, 30, 12);
             let data = TestData::aggregated(&batches, Identity::default()).await;
-            let before = all_answers(&data.ports()).await;
+            let before = all_answers(&data.ports().await).await;
             let fresh = TestData::aggregated(&batches, other_identity()).await;
-            aggregate(&data.ports_with(other_identity()).aggregate, ORG, false, &()).await.unwrap();
+            aggregate(&data.ports_with(other_identity()).await.aggregate, ORG, false, &()).await.unwrap();
             assert_eq!(
-                all_answers(&fresh.ports_with(other_identity())).await,
-                all_answers(&data.ports_with(other_identity())).await
+                all_answers(&fresh.ports_with(other_identity()).await).await,
+                all_answers(&data.ports_with(other_identity()).await).await
             );
-            aggregate(&data.ports().aggregate, ORG, false, &()).await.unwrap();
-            assert_eq!(before, all_answers(&data.ports()).await);
+            aggregate(&data.ports().await.aggregate, ORG, false, &()).await.unwrap();
+            assert_eq!(before, all_answers(&data.ports().await).await);
         });
     }
 }
@@ -85,7 +85,7 @@ async fn aggregating_the_same_batches_again_writes_nothing() {
     let batches = random_batches(&mut Rng::with_seed(5), 30, 12);
     let data = TestData::aggregated(&batches, Identity::default()).await;
     data.put(&batches).await;
-    let report = aggregate(&data.ports().aggregate, ORG, false, &()).await.unwrap();
+    let report = aggregate(&data.ports().await.aggregate, ORG, false, &()).await.unwrap();
     assert_eq!((report.batches > 0, report.rollups), (true, 0));
     let once = TestData::aggregated(&batches, Identity::default()).await;
     for month in gam_lake::snapshot::months(&*data.objects, ORG).await.unwrap() {

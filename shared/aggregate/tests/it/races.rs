@@ -9,7 +9,9 @@ use gam_lake::snapshot;
 use gam_model::period::midnight;
 use gam_model::{Event, EventBatch, EventKind, Identity, Member, Month};
 use gam_query::{BotFilter, MetricValue, SubjectRef};
-use gam_store::{Checkpoint, CheckpointKey, FoldScope, Logic, OrgCheckpoint, ReadAgainSpan, RollupStore};
+use gam_store::{
+    Checkpoint, CheckpointKey, Epoch, EpochRules, Head, Logic, OrgCheckpoint, ReadAgainSpan,
+};
 use tokio::sync::Semaphore;
 
 use crate::support::{Gate, ORG, TestData, all_answers, day, other_identity, random_version, snapshot_rows};
@@ -62,7 +64,7 @@ fn batch(events: Vec<Event>) -> EventBatch {
 }
 
 async fn run(data: &TestData) {
-    aggregate(&data.ports().aggregate, ORG, false, &()).await.unwrap();
+    aggregate(&data.ports().await.aggregate, ORG, false, &()).await.unwrap();
 }
 
 /// Returns the member's number of commits, or `None` if there is no such member.
@@ -70,7 +72,7 @@ async fn commits(data: &TestData, login: &str) -> Option<MetricValue> {
     let range = gam_model::Range::new(day("2025-01-01"), day("2025-03-01")).unwrap();
     let subject = SubjectRef::Member(login.into());
     let answer =
-        gam_query::metrics(&data.ports().query, ORG, &subject, range, BotFilter::Include).await.ok()?;
+        gam_query::metrics(&data.ports().await.query, ORG, &subject, range, BotFilter::Include).await.ok()?;
     answer.metrics.0.iter().find(|(name, _)| *name == "commits").map(|(_, value)| *value)
 }
 
@@ -78,7 +80,7 @@ async fn commits(data: &TestData, login: &str) -> Option<MetricValue> {
 async fn assert_same_as_one_run(data: &TestData, batches: &[EventBatch]) {
     let expected = TestData::aggregated(batches, Identity::default()).await;
     assert_eq!(snapshot_rows(data).await, snapshot_rows(&expected).await);
-    assert_eq!(all_answers(&data.ports()).await, all_answers(&expected.ports()).await);
+    assert_eq!(all_answers(&data.ports().await).await, all_answers(&expected.ports().await).await);
 }
 
 fn january() -> Month {
@@ -92,7 +94,7 @@ async fn a_kill_between_snapshot_and_rollups_is_repaired() {
     let data = TestData::aggregated(std::slice::from_ref(&old), Identity::default()).await;
     data.put(std::slice::from_ref(&new)).await;
     let gate = PauseAt::new("put");
-    let ports = data.gated(Identity::default(), gate.clone());
+    let ports = data.gated(Identity::default(), gate.clone()).await;
     tokio::select! {
         result = aggregate(&ports.aggregate, ORG, false, &()) => panic!("not paused: {result:?}"),
         () = gate.wait_for_call() => {}
@@ -113,7 +115,7 @@ async fn a_slow_rebuild_does_not_undo_a_newer_batch() {
     let data = TestData::aggregated(std::slice::from_ref(&first), Identity::default()).await;
     // The rebuild has folded the first snapshot and pauses before it writes.
     let gate = PauseAt::new("put");
-    let slow = data.gated(Identity::default(), gate.clone());
+    let slow = data.gated(Identity::default(), gate.clone()).await;
     let rebuild = tokio::spawn(async move { aggregate(&slow.aggregate, ORG, true, &()).await });
     gate.wait_for_call().await;
     data.put(std::slice::from_ref(&second)).await;
@@ -137,7 +139,7 @@ async fn an_unchanged_rollup_is_written_to_block_older_writers() {
     let data = TestData::aggregated(std::slice::from_ref(&first), Identity::default()).await;
     data.put(std::slice::from_ref(&added)).await;
     let gate = PauseAt::new("put");
-    let paused = data.gated(Identity::default(), gate.clone());
+    let paused = data.gated(Identity::default(), gate.clone()).await;
     let paused = tokio::spawn(async move { aggregate(&paused.aggregate, ORG, false, &()).await });
     gate.wait_for_call().await;
     data.put(std::slice::from_ref(&retraction)).await;
@@ -158,7 +160,7 @@ async fn a_restored_lake_is_restamped_past_a_newer_store() {
         newer.put(&[batch(vec![commit(n, 1, "cy")])]).await;
         run(&newer).await;
     }
-    let restored = TestData { objects: old.objects.clone(), store: newer.store.clone() };
+    let restored = TestData { objects: old.objects.clone(), store: newer.store.clone(), ..TestData::default() };
     run(&restored).await;
     let stamp = snapshot::read_stamp(&*restored.objects, ORG, january()).await.unwrap().unwrap();
     assert_eq!(stamp.generation, 7, "restamped past generation 6 of the store");
@@ -176,14 +178,14 @@ async fn a_restored_lake_replaces_rollups_of_a_killed_fold() {
     // The fold of generation 2 is killed after the rollups, so they are ahead of the marker.
     newer.put(&[batch(vec![commit(2, 1, "ann")])]).await;
     let gate = PauseAt::new("advance");
-    let ports = newer.gated(Identity::default(), gate.clone());
+    let ports = newer.gated(Identity::default(), gate.clone()).await;
     tokio::select! {
         result = aggregate(&ports.aggregate, ORG, false, &()) => panic!("not paused: {result:?}"),
         () = gate.wait_for_call() => {}
     }
-    let restored = TestData { objects: old.objects.clone(), store: newer.store.clone() };
+    let restored = TestData { objects: old.objects.clone(), store: newer.store.clone(), ..TestData::default() };
     run(&restored).await;
-    aggregate(&restored.ports().aggregate, ORG, true, &()).await.unwrap();
+    aggregate(&restored.ports().await.aggregate, ORG, true, &()).await.unwrap();
     assert_eq!(commits(&restored, "ann").await, Some(MetricValue::Count(1)));
     assert_same_as_one_run(&restored, &[first]).await;
 }
@@ -192,20 +194,20 @@ async fn a_restored_lake_replaces_rollups_of_a_killed_fold() {
 async fn a_lost_snapshot_keeps_its_numbers_until_it_is_read_again() {
     let (first, second) = (batch(vec![commit(1, 1, "ann")]), batch(vec![commit(2, 1, "ann")]));
     let data = TestData::aggregated(std::slice::from_ref(&first), Identity::default()).await;
-    let emptied = TestData { objects: Arc::default(), store: data.store.clone() };
+    let emptied = TestData { objects: Arc::default(), store: data.store.clone(), ..TestData::default() };
     for rebuild in [false, true] {
-        let report = aggregate(&emptied.ports().aggregate, ORG, rebuild, &()).await.unwrap();
+        let report = aggregate(&emptied.ports().await.aggregate, ORG, rebuild, &()).await.unwrap();
         assert_eq!(report.lost_months, BTreeSet::from([january()]));
         assert_eq!(commits(&emptied, "ann").await, Some(MetricValue::Count(1)));
     }
     assert_eq!(snapshot::read_stamp(&*emptied.objects, ORG, january()).await.unwrap(), None);
     // A batch of an ordinary collection makes a snapshot that is not complete.
     emptied.put(std::slice::from_ref(&second)).await;
-    let report = aggregate(&emptied.ports().aggregate, ORG, false, &()).await.unwrap();
+    let report = aggregate(&emptied.ports().await.aggregate, ORG, false, &()).await.unwrap();
     assert_eq!(report.lost_months, BTreeSet::from([january()]));
     assert_eq!(org_checkpoint(&emptied).await.lost_months, BTreeMap::from([("2025-01".to_owned(), 1)]));
     // Its snapshot exists now, and the month is still not complete.
-    let report = aggregate(&emptied.ports().aggregate, ORG, false, &()).await.unwrap();
+    let report = aggregate(&emptied.ports().await.aggregate, ORG, false, &()).await.unwrap();
     assert_eq!(report.lost_months, BTreeSet::from([january()]));
     // The month was read again.
     emptied.put(std::slice::from_ref(&first)).await;
@@ -215,7 +217,7 @@ async fn a_lost_snapshot_keeps_its_numbers_until_it_is_read_again() {
     })
     .await
     .unwrap();
-    let report = aggregate(&emptied.ports().aggregate, ORG, false, &()).await.unwrap();
+    let report = aggregate(&emptied.ports().await.aggregate, ORG, false, &()).await.unwrap();
     assert!(report.lost_months.is_empty());
     assert_eq!(org_checkpoint(&emptied).await, OrgCheckpoint::default());
     assert_same_as_one_run(&emptied, &[first, second]).await;
@@ -224,11 +226,11 @@ async fn a_lost_snapshot_keeps_its_numbers_until_it_is_read_again() {
 #[tokio::test]
 async fn a_restored_snapshot_ends_the_loss() {
     let data = TestData::aggregated(&[batch(vec![commit(1, 1, "ann")])], Identity::default()).await;
-    let emptied = TestData { objects: Arc::default(), store: data.store.clone() };
-    let report = aggregate(&emptied.ports().aggregate, ORG, false, &()).await.unwrap();
+    let emptied = TestData { objects: Arc::default(), store: data.store.clone(), ..TestData::default() };
+    let report = aggregate(&emptied.ports().await.aggregate, ORG, false, &()).await.unwrap();
     assert_eq!(report.lost_months, BTreeSet::from([january()]));
-    let restored = TestData { objects: data.objects.clone(), store: data.store.clone() };
-    let report = aggregate(&restored.ports().aggregate, ORG, false, &()).await.unwrap();
+    let restored = TestData { objects: data.objects.clone(), store: data.store.clone(), ..TestData::default() };
+    let report = aggregate(&restored.ports().await.aggregate, ORG, false, &()).await.unwrap();
     assert!(report.lost_months.is_empty());
     assert_eq!(org_checkpoint(&restored).await, OrgCheckpoint::default());
 }
@@ -238,44 +240,46 @@ async fn org_checkpoint(data: &TestData) -> OrgCheckpoint {
 }
 
 #[tokio::test]
-async fn a_month_of_newer_logic_is_skipped() {
+async fn batches_wait_for_a_newer_program() {
     let (first, second) = (batch(vec![commit(1, 1, "ann")]), batch(vec![commit(2, 1, "ann")]));
     let data = TestData::aggregated(std::slice::from_ref(&first), Identity::default()).await;
-    // A newer version of the program has folded the month.
-    let newer = Logic { version: gam_fold::LOGIC_VERSION + 1, identity: Identity::default().hash() };
-    let org = ORG.to_lowercase();
-    data.store.advance(&org, january(), &newer, 1, FoldScope::Month).await.unwrap();
+    // A newer version of the program has set its rules.
+    let key = CheckpointKey::Head(ORG.to_owned());
+    let mut head: Checkpoint<Head> = Checkpoint::load(&data.store, &key).await.unwrap();
+    let active = head.value.active.clone().unwrap();
+    let newer = Logic { version: gam_fold::LOGIC_VERSION + 1, ..active.logic };
+    head.value.target = Some(EpochRules { epoch: Epoch(active.epoch.0 + 1), logic: newer });
+    assert!(head.save(&data.store, &key).await.unwrap());
     data.put(std::slice::from_ref(&second)).await;
-    let report = aggregate(&data.ports().aggregate, ORG, false, &()).await.unwrap();
+    let report = aggregate(&data.ports().await.aggregate, ORG, true, &()).await.unwrap();
     assert_eq!((report.batches, report.deferred), (0, 1), "the batch stays for the newer program");
     assert_eq!(gam_lake::inbox::list(&*data.objects, ORG).await.unwrap().len(), 1);
     let stamp = snapshot::read_stamp(&*data.objects, ORG, january()).await.unwrap().unwrap();
     assert_eq!(stamp.generation, 1, "the snapshot is not replaced");
-    assert_eq!(data.store.marker(&org, january()).await.unwrap().unwrap().logic, newer);
 }
 
 #[tokio::test]
 async fn a_killed_change_of_configuration_can_be_undone() {
     let all = batch((1..6).map(|n| commit(n, 1, if n % 2 == 0 { "ann" } else { "ci-user" })).collect());
     let data = TestData::aggregated(std::slice::from_ref(&all), Identity::default()).await;
-    let before = all_answers(&data.ports()).await;
+    let before = all_answers(&data.ports().await).await;
     // The aggregation with another configuration is killed after it has written five rollups.
     let gate = PauseAt::new("put");
-    let ports = data.gated(other_identity(), gate.clone());
+    let ports = data.gated(other_identity(), gate.clone()).await;
     gate.open.add_permits(5);
     tokio::select! {
         result = aggregate(&ports.aggregate, ORG, false, &()) => panic!("not paused: {result:?}"),
         () = async { for _ in 0..6 { gate.wait_for_call().await } } => {}
     }
     run(&data).await;
-    assert_eq!(before, all_answers(&data.ports()).await);
+    assert_eq!(before, all_answers(&data.ports().await).await);
 }
 
 #[tokio::test]
 async fn a_lost_store_is_rebuilt_from_the_lake() {
     let all = batch((1..6).map(|n| commit(n, 1, "ann")).collect());
     let data = TestData::aggregated(std::slice::from_ref(&all), Identity::default()).await;
-    let lost = TestData { objects: data.objects.clone(), store: Default::default() };
+    let lost = TestData { objects: data.objects.clone(), store: Default::default(), ..TestData::default() };
     run(&lost).await;
-    assert_eq!(all_answers(&data.ports()).await, all_answers(&lost.ports()).await, "with the same names");
+    assert_eq!(all_answers(&data.ports().await).await, all_answers(&lost.ports().await).await, "with the same names");
 }

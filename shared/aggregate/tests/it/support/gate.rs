@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use chrono::NaiveDate;
 use gam_aggregate::AggregatePorts;
 use gam_lake::{ETag, MemoryObjects, Object, ObjectMeta, ObjectPath, ObjectStore, PutIfAbsent, PutIfMatch};
-use gam_model::{Grain, Identity, Month, RollupKey, Subject, SubjectKind};
+use gam_model::{Identity, Month};
 use gam_query::QueryPorts;
 use gam_store::{
-    AdvanceOutcome, FoldScope, Logic, Marker, MemoryStore, NameEntry, NameKind, NameStore, PutOutcome,
-    RollupStore, StoredRollup,
+    AdvanceOutcome, CheckpointKey, CheckpointStore, Epoch, FoldScope, ItemClass, ItemKey, Marker, MemoryStore,
+    NameEntry, NameKind, NameStore, PutOutcome, Revision, RollupStore, SaveOutcome, StoredCheckpoint, StoredItem,
 };
 
 use super::{Ports, TestData};
@@ -24,19 +23,25 @@ pub(crate) trait Gate: Send + Sync {
 }
 
 impl TestData {
-    /// Returns ports over this data. Every call to the lake, the rollups and the names passes the gate.
-    pub(crate) fn gated(&self, identity: Identity, gate: Arc<dyn Gate>) -> Ports {
+    /// Returns ports over this data. Every call to the lake and the store passes the gate.
+    pub(crate) async fn gated(&self, identity: Identity, gate: Arc<dyn Gate>) -> Ports {
         let objects = Arc::new(Gated { inner: self.objects.clone(), gate: gate.clone() });
         let store = Arc::new(Gated { inner: Arc::new(self.store.clone()), gate });
-        let ports = self.ports_with(identity);
+        let ports = self.ports_with(identity).await;
         Ports {
             aggregate: AggregatePorts {
                 objects,
                 rollups: store.clone(),
                 names: store.clone(),
+                checkpoints: store.clone(),
                 ..ports.aggregate
             },
-            query: QueryPorts { rollups: store.clone(), names: store, ..ports.query },
+            query: QueryPorts {
+                rollups: store.clone(),
+                names: store.clone(),
+                checkpoints: store,
+                ..ports.query
+            },
         }
     }
 }
@@ -106,12 +111,17 @@ impl ObjectStore for Gated<MemoryObjects> {
 
 #[async_trait]
 impl RollupStore for Gated<MemoryStore> {
-    /// Puts one rollup at a time: a store need not make them visible together.
-    async fn put(&self, org: &str, rollups: &[(RollupKey, StoredRollup)]) -> gam_store::Result<PutOutcome> {
+    /// Puts one item at a time: a store need not make them visible together.
+    async fn put(
+        &self,
+        org: &str,
+        epoch: Epoch,
+        items: &[(ItemKey, StoredItem)],
+    ) -> gam_store::Result<PutOutcome> {
         let mut outcome = PutOutcome::default();
-        for rollup in rollups {
+        for item in items {
             self.pass_store("put").await?;
-            outcome.merge(self.inner.put(org, std::slice::from_ref(rollup)).await?);
+            outcome.merge(self.inner.put(org, epoch, std::slice::from_ref(item)).await?);
         }
         Ok(outcome)
     }
@@ -119,47 +129,84 @@ impl RollupStore for Gated<MemoryStore> {
     async fn range(
         &self,
         org: &str,
-        subject: &Subject,
-        grain: Grain,
-        from: NaiveDate,
-        to: NaiveDate,
-    ) -> gam_store::Result<Vec<(RollupKey, StoredRollup)>> {
+        epoch: Epoch,
+        class: &ItemClass,
+        first: Month,
+        last: Month,
+    ) -> gam_store::Result<Vec<(ItemKey, StoredItem)>> {
         self.pass_store("range").await?;
-        self.inner.range(org, subject, grain, from, to).await
+        self.inner.range(org, epoch, class, first, last).await
     }
 
-    async fn range_of_kind(
+    async fn get(
         &self,
         org: &str,
-        kind: SubjectKind,
-        grain: Grain,
-        from: NaiveDate,
-        to: NaiveDate,
-    ) -> gam_store::Result<Vec<(RollupKey, StoredRollup)>> {
-        self.pass_store("range_of_kind").await?;
-        self.inner.range_of_kind(org, kind, grain, from, to).await
+        epoch: Epoch,
+        keys: &[ItemKey],
+    ) -> gam_store::Result<Vec<(ItemKey, StoredItem)>> {
+        self.pass_store("get").await?;
+        self.inner.get(org, epoch, keys).await
     }
 
-    async fn marker(&self, org: &str, month: Month) -> gam_store::Result<Option<Marker>> {
+    /// Deletes one item at a time.
+    async fn delete(&self, org: &str, epoch: Epoch, keys: &[ItemKey]) -> gam_store::Result<()> {
+        for key in keys {
+            self.pass_store("delete items").await?;
+            self.inner.delete(org, epoch, std::slice::from_ref(key)).await?;
+        }
+        Ok(())
+    }
+
+    async fn marker(&self, org: &str, epoch: Epoch, month: Month) -> gam_store::Result<Option<Marker>> {
         self.pass_store("marker").await?;
-        self.inner.marker(org, month).await
+        self.inner.marker(org, epoch, month).await
     }
 
-    async fn markers(&self, org: &str) -> gam_store::Result<Vec<Marker>> {
+    async fn markers(&self, org: &str, epoch: Epoch) -> gam_store::Result<Vec<Marker>> {
         self.pass_store("markers").await?;
-        self.inner.markers(org).await
+        self.inner.markers(org, epoch).await
     }
 
     async fn advance(
         &self,
         org: &str,
+        epoch: Epoch,
         month: Month,
-        logic: &Logic,
         generation: u64,
         scope: FoldScope,
     ) -> gam_store::Result<AdvanceOutcome> {
         self.pass_store("advance").await?;
-        self.inner.advance(org, month, logic, generation, scope).await
+        self.inner.advance(org, epoch, month, generation, scope).await
+    }
+
+    async fn delete_markers(&self, org: &str, epoch: Epoch, months: &[Month]) -> gam_store::Result<()> {
+        self.pass_store("delete_markers").await?;
+        self.inner.delete_markers(org, epoch, months).await
+    }
+}
+
+#[async_trait]
+impl CheckpointStore for Gated<MemoryStore> {
+    async fn load(&self, key: &CheckpointKey) -> gam_store::Result<Option<StoredCheckpoint>> {
+        self.pass_store("load").await?;
+        self.inner.load(key).await
+    }
+
+    async fn load_repos(&self, org: &str) -> gam_store::Result<Vec<(i64, StoredCheckpoint)>> {
+        self.pass_store("load_repos").await?;
+        self.inner.load_repos(org).await
+    }
+
+    async fn save(
+        &self,
+        key: &CheckpointKey,
+        body: &str,
+        expected: Option<Revision>,
+    ) -> gam_store::Result<SaveOutcome> {
+        self.pass_store("save").await?;
+        let saved = self.inner.save(key, body, expected).await;
+        self.pass_store("save, returning").await?;
+        saved
     }
 }
 

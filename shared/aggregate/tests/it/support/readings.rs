@@ -1,10 +1,12 @@
 //! Readings of the results of aggregations, for comparison.
 
 use gam_model::metric::CATALOGUE;
-use gam_model::period::{FIRST_DAY, LAST_DAY};
-use gam_model::{Grain, Range, SubjectKind};
+use gam_model::{Grain, Month, Range, WeekOfMonth};
 use gam_query::{BotFilter, ListKind, ListRequest, QueryError, SortDirection, SubjectRef};
-use gam_store::RollupStore;
+use gam_rollup::{ListItem, StoredForm};
+use gam_store::{
+    Checkpoint, CheckpointKey, Epoch, Head, ItemClass, ItemKey, RollupStore, Subject, SubjectKind,
+};
 
 use super::events::members;
 use super::{ORG, Ports, TestData, day};
@@ -61,14 +63,15 @@ fn to_line<T: serde::Serialize>(answer: Result<T, QueryError>) -> String {
 /// snapshot.
 pub(crate) async fn snapshot_rows(data: &TestData) -> Vec<String> {
     let mut rows = Vec::new();
+    let epoch = active_epoch(data).await;
     for month in gam_lake::snapshot::months(&*data.objects, ORG).await.unwrap() {
         let snapshot = gam_lake::snapshot::read(&*data.objects, ORG, month).await.unwrap().unwrap();
-        let marker = data.store.marker(&ORG.to_lowercase(), month).await.unwrap().expect("a marker");
+        let marker = data.store.marker(&ORG.to_lowercase(), epoch, month).await.unwrap().expect("a marker");
         assert_eq!(
             marker.generation, snapshot.stamp.generation,
             "the marker of {month} has the generation of its snapshot"
         );
-        assert_eq!(marker.logic.identity, snapshot.stamp.identity, "a generation belongs to one logic");
+        assert_eq!(snapshot.stamp.epoch, epoch.0, "the snapshot of {month} belongs to the active epoch");
         for batch in &snapshot.batches {
             for event in gam_lake::schema::decode(batch).unwrap() {
                 rows.push(format!("{month} {} {} {}", event.id, event.version, event.retracted));
@@ -78,20 +81,38 @@ pub(crate) async fn snapshot_rows(data: &TestData) -> Vec<String> {
     rows
 }
 
-/// Returns the stored rollups that readers count and that are not empty.
-pub(crate) async fn stored_bodies(data: &TestData) -> Vec<String> {
-    let org = &ORG.to_lowercase();
-    let markers = data.store.markers(org).await.unwrap();
-    let mut bodies = Vec::new();
-    for kind in SubjectKind::ALL {
-        for grain in Grain::ALL {
-            let stored = data.store.range_of_kind(org, kind, grain, FIRST_DAY, LAST_DAY).await.unwrap();
-            let counted = stored.into_iter().filter(|(key, rollup)| {
-                markers.iter().any(|marker| marker.month == key.month && marker.should_count(rollup))
-            });
-            let filled = counted.filter(|(_, rollup)| rollup.body != "{}");
-            bodies.extend(filled.map(|(key, rollup)| format!("{key:?} {}", rollup.body)));
+/// Returns the epoch that answers derive from.
+pub(crate) async fn active_epoch(data: &TestData) -> Epoch {
+    let head: Checkpoint<Head> =
+        Checkpoint::load(&data.store, &CheckpointKey::Head(ORG.to_owned())).await.unwrap();
+    head.value.active.expect("an active epoch").epoch
+}
+
+/// Returns the items that readers count and that are not empty, as their stored forms.
+pub(crate) async fn stored_items(data: &TestData) -> Vec<(ItemKey, Vec<u8>)> {
+    let epoch = active_epoch(data).await;
+    let mut items = Vec::new();
+    for marker in data.store.markers(ORG, epoch).await.unwrap() {
+        let keys = keys_of_month(data, epoch, marker.month).await;
+        let stored = data.store.get(ORG, epoch, &keys).await.unwrap().into_iter();
+        let counted = stored.filter(|(_, item)| marker.should_count(item) && !item.body.is_empty());
+        items.extend(counted.map(|(key, item)| (key, item.body)));
+    }
+    items
+}
+
+async fn keys_of_month(data: &TestData, epoch: Epoch, month: Month) -> Vec<ItemKey> {
+    let mut keys = vec![ItemKey::new(ItemClass::Days(Subject::Org), month)];
+    for kind in [SubjectKind::Repo, SubjectKind::Member] {
+        let class = ItemClass::List(kind);
+        for (key, item) in data.store.range(ORG, epoch, &class, month, month).await.unwrap() {
+            keys.push(key);
+            for entry in ListItem::decode(&item.body).unwrap().entries {
+                let subject = entry.subject.subject();
+                keys.push(ItemKey::new(ItemClass::Days(subject.clone()), month));
+                keys.extend(WeekOfMonth::all().map(|week| ItemKey::breakdown(subject.clone(), month, week)));
+            }
         }
     }
-    bodies
+    keys
 }

@@ -1,0 +1,297 @@
+//! Epochs: which one a run works in, when answers switch to a new one, and when an old one is deleted.
+//!
+//! The rules are those of the model of epochs that the tests of this crate interleave:
+//!
+//! * A run whose rules are greater sets a new target. Whoever is behind leaves the batches alone.
+//! * Work happens in the newest epoch. Its number is in the stamp of every snapshot that it has seen, so no run of
+//!   an older epoch can replace that snapshot any more.
+//! * Answers switch when the stamp and the marker of every month agree in the target.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::TimeDelta;
+use gam_lake::snapshot;
+use gam_model::{ItemClass, ItemKey, Month, Subject, SubjectKind, WeekOfMonth};
+use gam_rollup::{ListItem, StoredForm};
+use gam_store::{
+    Checkpoint, CheckpointKey, Epoch, EpochRules, FoldScope, Head, Logic, Marker, RetiredEpoch, StoredItem,
+};
+
+use crate::rules::Rules;
+use crate::{AggregateError, AggregatePorts, AggregateProgress, AggregateRun};
+
+/// How long an epoch is kept after the last reader can have begun to read it.
+const DELETE_AFTER: TimeDelta = TimeDelta::minutes(15);
+
+/// How often the head is loaded again while others change it.
+const MAX_HEAD_ATTEMPTS: usize = 64;
+
+/// The most items that one call deletes or copies.
+const MAX_CALL_ITEMS: usize = 5_000;
+
+/// The kinds of subjects that have lists.
+const LISTED: [SubjectKind; 2] = [SubjectKind::Repo, SubjectKind::Member];
+
+/// Which epoch a run works in.
+pub(crate) enum Entered {
+    /// This one.
+    Epoch(EpochRules),
+    /// None: the store has the rules of a newer program.
+    Behind,
+}
+
+/// Loads the head of an organization.
+pub(crate) async fn load_head(ports: &AggregatePorts, org: &str) -> Result<Checkpoint<Head>, AggregateError> {
+    Ok(Checkpoint::load(&*ports.checkpoints, &CheckpointKey::Head(org.to_owned())).await?)
+}
+
+/// Returns the epoch to work in with these rules. Sets a new target if the rules are greater than those of the
+/// newest epoch.
+pub(crate) async fn enter(
+    ports: &AggregatePorts,
+    org: &str,
+    rules: &Rules,
+    observer: &dyn crate::AggregateObserver,
+) -> Result<Entered, AggregateError> {
+    for _ in 0..MAX_HEAD_ATTEMPTS {
+        let mut head = load_head(ports, org).await?;
+        let Some(newest) = head.value.newest().cloned() else {
+            let (first, months) = first_head(ports, org, rules).await?;
+            let entered = first.newest().cloned();
+            head.value = first;
+            if save(ports, org, &mut head).await?
+                && let Some(epoch) = entered
+            {
+                if months > 0 {
+                    observer.notice(AggregateProgress::StoreIsNew { org: org.to_owned(), months });
+                }
+                return Ok(Entered::Epoch(epoch));
+            }
+            continue;
+        };
+        if newest.logic == rules.logic {
+            return Ok(Entered::Epoch(newest));
+        }
+        if rules.logic.is_behind(&newest.logic) {
+            return Ok(Entered::Behind);
+        }
+        let entered = if rules.logic.folds_like(&newest.logic) {
+            rename_newest(&mut head.value, &rules.logic)
+        } else {
+            set_target(ports, &mut head.value, newest.epoch, &rules.logic)
+        };
+        if save(ports, org, &mut head).await? {
+            if entered.epoch != newest.epoch {
+                observer.notice(AggregateProgress::RulesChanged { org: org.to_owned() });
+            }
+            return Ok(Entered::Epoch(entered));
+        }
+    }
+    Err(AggregateError::HeadContended { org: org.to_owned() })
+}
+
+async fn save(
+    ports: &AggregatePorts,
+    org: &str,
+    head: &mut Checkpoint<Head>,
+) -> Result<bool, AggregateError> {
+    Ok(head.save(&*ports.checkpoints, &CheckpointKey::Head(org.to_owned())).await?)
+}
+
+/// Returns the first head of a store, and the number of months that the lake has already.
+///
+/// The lake's snapshots can carry epochs of a store that was lost, so the first number is greater than all of them.
+/// If there are snapshots, answers wait until all months are folded: a part of them would look complete.
+async fn first_head(
+    ports: &AggregatePorts,
+    org: &str,
+    rules: &Rules,
+) -> Result<(Head, usize), AggregateError> {
+    let months = snapshot::months(&*ports.objects, org).await?;
+    let mut newest = 0;
+    for month in &months {
+        let stamp = snapshot::read_stamp(&*ports.objects, org, *month).await?;
+        newest = newest.max(stamp.map_or(0, |stamp| stamp.epoch));
+    }
+    let epoch = Some(EpochRules { epoch: Epoch(newest + 1), logic: rules.logic.clone() });
+    let head = match months.is_empty() {
+        true => Head { active: epoch, ..Head::default() },
+        false => Head { target: epoch, ..Head::default() },
+    };
+    Ok((head, months.len()))
+}
+
+/// Gives the newest epoch the number of a revision that folds alike.
+fn rename_newest(head: &mut Head, logic: &Logic) -> EpochRules {
+    let newest = head.target.as_mut().or(head.active.as_mut()).expect("there is a newest epoch");
+    newest.logic = logic.clone();
+    newest.clone()
+}
+
+/// Sets a new target after the epoch `newest`.
+fn set_target(ports: &AggregatePorts, head: &mut Head, newest: Epoch, logic: &Logic) -> EpochRules {
+    let target = EpochRules { epoch: Epoch(newest.0 + 1), logic: logic.clone() };
+    if let Some(abandoned) = head.target.replace(target.clone()) {
+        head.retired.push(RetiredEpoch { epoch: abandoned.epoch, since: ports.clock.now() });
+    }
+    target
+}
+
+impl AggregateRun<'_> {
+    /// Returns whether the run's epoch is still the newest one.
+    pub(crate) async fn is_newest_epoch(&self) -> Result<bool, AggregateError> {
+        let head = load_head(self.ports, self.org).await?;
+        Ok(head.value.newest().is_some_and(|newest| newest.epoch == self.epoch))
+    }
+
+    /// Sets a target after an epoch that a snapshot carries and that this store does not know: another store has
+    /// aggregated the lake meanwhile, or this store was restored.
+    pub(crate) async fn pass_epoch(&self, stamped: u64) -> Result<(), AggregateError> {
+        for _ in 0..MAX_HEAD_ATTEMPTS {
+            let mut head = load_head(self.ports, self.org).await?;
+            match head.value.newest() {
+                Some(newest) if newest.epoch.0 < stamped => {}
+                _ => return Ok(()),
+            }
+            set_target(self.ports, &mut head.value, Epoch(stamped), &self.rules.logic);
+            if save(self.ports, self.org, &mut head).await? {
+                return Ok(());
+            }
+        }
+        Err(AggregateError::HeadContended { org: self.org.to_owned() })
+    }
+
+    /// Returns the active epoch if the run works in another one.
+    pub(crate) async fn other_active_epoch(&self) -> Result<Option<Epoch>, AggregateError> {
+        let head = load_head(self.ports, self.org).await?;
+        let active = head.value.active.map(|active| active.epoch);
+        Ok(active.filter(|active| *active != self.epoch))
+    }
+
+    /// Switches answers to the run's epoch if it is the target and every month is complete in it.
+    pub(crate) async fn switch_if_complete(&mut self) -> Result<(), AggregateError> {
+        let head = load_head(self.ports, self.org).await?;
+        let is_target = |head: &Head| head.target.as_ref().is_some_and(|target| target.epoch == self.epoch);
+        if !is_target(&head.value) || !self.is_complete().await? {
+            return Ok(());
+        }
+        let mut head = head;
+        let retired = std::mem::replace(&mut head.value.active, head.value.target.take());
+        let since = self.ports.clock.now();
+        head.value.retired.extend(retired.map(|retired| RetiredEpoch { epoch: retired.epoch, since }));
+        // If the save fails, another run has changed the head: it switched, or there is a newer target.
+        if save(self.ports, self.org, &mut head).await? {
+            tracing::info!(org = self.org, epoch = self.epoch.0, "answers derive from the new rules now");
+        }
+        Ok(())
+    }
+
+    /// Returns whether every snapshot belongs to the run's epoch and is folded in it.
+    async fn is_complete(&self) -> Result<bool, AggregateError> {
+        let objects = &*self.ports.objects;
+        for month in snapshot::months(objects, self.org).await? {
+            let Some(stamp) = snapshot::read_stamp(objects, self.org, month).await? else { continue };
+            let marker = self.ports.rollups.marker(self.org, self.epoch, month).await?;
+            let is_folded = marker.is_some_and(|marker| marker.generation >= stamp.generation);
+            if stamp.epoch != self.epoch.0 || !is_folded {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Copies the items of a month whose snapshot the lake has lost from the active epoch, so that the month
+    /// keeps its numbers under the new rules. Returns the number of items.
+    pub(crate) async fn keep_lost_month(&self, month: Month, from: Epoch) -> Result<usize, AggregateError> {
+        let rollups = &*self.ports.rollups;
+        if rollups.marker(self.org, self.epoch, month).await?.is_some() {
+            return Ok(0);
+        }
+        let Some(marker) = rollups.marker(self.org, from, month).await? else { return Ok(0) };
+        let mut count = 0;
+        for keys in self.keys_of_month(from, month).await?.chunks(MAX_CALL_ITEMS) {
+            let items = rollups.get(self.org, from, keys).await?.into_iter();
+            let counted = items.filter(|(_, item)| marker.should_count(item));
+            // All of them are current at the marker's generation.
+            let generation = marker.generation;
+            let copies: Vec<_> =
+                counted.map(|(key, item)| (key, StoredItem { generation, ..item })).collect();
+            count += copies.len();
+            rollups.put(self.org, self.epoch, &copies).await?;
+        }
+        rollups.advance(self.org, self.epoch, month, marker.generation, FoldScope::Month).await?;
+        Ok(count)
+    }
+
+    /// Returns the keys of all items that the lists of a month name, the lists last.
+    async fn keys_of_month(&self, epoch: Epoch, month: Month) -> Result<Vec<ItemKey>, AggregateError> {
+        let mut keys = vec![ItemKey::new(ItemClass::Days(Subject::Org), month)];
+        for kind in LISTED {
+            let stored =
+                self.ports.rollups.range(self.org, epoch, &ItemClass::List(kind), month, month).await?;
+            for (_, item) in stored {
+                let list = ListItem::decode(&item.body).map_err(|source| AggregateError::Item {
+                    org: self.org.to_owned(),
+                    month,
+                    source,
+                })?;
+                for entry in &list.entries {
+                    let subject = entry.subject.subject();
+                    keys.push(ItemKey::new(ItemClass::Days(subject.clone()), month));
+                    let weeks = WeekOfMonth::all().filter(|week| entry.weeks & (1 << week.number()) != 0);
+                    keys.extend(weeks.map(|week| ItemKey::breakdown(subject.clone(), month, week)));
+                }
+            }
+        }
+        keys.extend(LISTED.map(|kind| ItemKey::new(ItemClass::List(kind), month)));
+        Ok(keys)
+    }
+
+    /// Deletes the items and markers of the epochs that nobody can read any more.
+    pub(crate) async fn delete_retired_epochs(&mut self) -> Result<(), AggregateError> {
+        let head = load_head(self.ports, self.org).await?;
+        let now = self.ports.clock.now();
+        let is_over = |retired: &RetiredEpoch| retired.since + DELETE_AFTER <= now;
+        let over: BTreeSet<Epoch> =
+            head.value.retired.iter().filter(|epoch| is_over(epoch)).map(|retired| retired.epoch).collect();
+        let mut deleted = BTreeSet::new();
+        for epoch in over {
+            if self.is_out_of_time() {
+                break;
+            }
+            self.delete_epoch(epoch).await?;
+            deleted.insert(epoch);
+        }
+        if !deleted.is_empty() {
+            let mut head = head;
+            head.value.retired.retain(|retired| !deleted.contains(&retired.epoch));
+            // If another run has changed the head, the next one deletes again what is left: nothing.
+            save(self.ports, self.org, &mut head).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes an epoch, month by month, the marker of each last: after a crash it names the month again.
+    async fn delete_epoch(&self, epoch: Epoch) -> Result<(), AggregateError> {
+        let rollups = &*self.ports.rollups;
+        for marker in rollups.markers(self.org, epoch).await? {
+            for keys in self.keys_of_month(epoch, marker.month).await?.chunks(MAX_CALL_ITEMS) {
+                rollups.delete(self.org, epoch, keys).await?;
+            }
+            rollups.delete_markers(self.org, epoch, &[marker.month]).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns the markers by month: those of the run's epoch, and those of the active one for months that have
+    /// none yet.
+    pub(crate) async fn markers(&self) -> Result<BTreeMap<Month, Marker>, AggregateError> {
+        let rollups = &*self.ports.rollups;
+        let mut markers = BTreeMap::new();
+        if let Some(active) = self.other_active_epoch().await? {
+            markers.extend(rollups.markers(self.org, active).await?.into_iter().map(|m| (m.month, m)));
+        }
+        markers.extend(rollups.markers(self.org, self.epoch).await?.into_iter().map(|m| (m.month, m)));
+        Ok(markers)
+    }
+}

@@ -1,0 +1,137 @@
+//! Epochs: rules that fold alike, stores that are lost, months that are lost, and what is left of old epochs.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use fastrand::Rng;
+use gam_aggregate::{AggregateObserver, AggregateProgress, aggregate};
+use gam_lake::configuration;
+use gam_model::configuration::Configuration;
+use gam_model::{Identity, Month};
+use gam_query::QueryError;
+use gam_store::{Epoch, RollupStore};
+use tokio::sync::Mutex;
+
+use crate::support::{
+    Gate, ORG, TestData, active_epoch, all_answers, day, other_identity, random_batches, snapshot_rows,
+    stored_items,
+};
+
+async fn aggregated(seed: u64) -> TestData {
+    TestData::aggregated(&random_batches(&mut Rng::with_seed(seed), 20, 5), Identity::default()).await
+}
+
+async fn run(data: &TestData) -> gam_aggregate::AggregateReport {
+    let ports = data.unconfigured_ports(Identity::default());
+    aggregate(&ports.aggregate, ORG, false, &()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_revision_that_folds_alike_recounts_nothing() {
+    let data = aggregated(1).await;
+    let before = stored_items(&data).await;
+    let workflows = Configuration { deploy_workflows: vec!["deploy.yml".to_owned()], ..Configuration::default() };
+    configuration::add(&*data.objects, ORG, 0, &workflows, day("2025-03-01").into()).await.unwrap();
+    let report = run(&data).await;
+    assert_eq!((report.months, active_epoch(&data).await), (BTreeSet::new(), Epoch(1)));
+    assert_eq!(stored_items(&data).await, before);
+}
+
+#[tokio::test]
+async fn an_old_epoch_is_deleted_after_a_while() {
+    let data = aggregated(2).await;
+    let expected = aggregated(2).await;
+    data.configure(&other_identity()).await;
+    run(&data).await;
+    assert_eq!(active_epoch(&data).await, Epoch(2));
+    data.clock.advance(TimeDelta::minutes(14));
+    run(&data).await;
+    assert!(!data.store.markers(ORG, Epoch(1)).await.unwrap().is_empty(), "somebody may still read it");
+    data.clock.advance(TimeDelta::minutes(1));
+    run(&data).await;
+    assert_eq!(data.store.markers(ORG, Epoch(1)).await.unwrap(), []);
+    assert_eq!(data.store.item_count(ORG, Epoch(1)), 0, "nothing is left of it");
+    data.configure(&Identity::default()).await;
+    run(&data).await;
+    assert_eq!(active_epoch(&data).await, Epoch(3), "a number is used once");
+    assert_eq!(stored_items(&data).await, stored_items(&expected).await);
+}
+
+#[tokio::test]
+async fn a_lost_month_keeps_its_numbers_under_new_rules() {
+    let data = aggregated(3).await;
+    let january = Month::parse("2025-01").unwrap();
+    let before = stored_items(&data).await;
+    let path = gam_lake::paths::snapshot(ORG, january);
+    gam_lake::ObjectStore::delete(&*data.objects, &path).await.unwrap();
+    data.configure(&other_identity()).await;
+    let report = run(&data).await;
+    assert_eq!(report.lost_months, BTreeSet::from([january]));
+    assert_eq!(active_epoch(&data).await, Epoch(2), "one lost month does not hold back new rules");
+    let of_january = |items: Vec<(gam_store::ItemKey, Vec<u8>)>| {
+        items.into_iter().filter(|(key, _)| key.month == january).collect::<Vec<_>>()
+    };
+    assert_eq!(of_january(stored_items(&data).await), of_january(before));
+}
+
+/// Collects what an aggregation reports.
+#[derive(Default)]
+struct Progress(std::sync::Mutex<Vec<AggregateProgress>>);
+
+impl AggregateObserver for Progress {
+    fn notice(&self, progress: AggregateProgress) {
+        self.0.lock().unwrap().push(progress);
+    }
+}
+
+/// Asks for the organization's overview before each call.
+struct QueryAtEachCall {
+    data: TestData,
+    answers: Mutex<Vec<Option<String>>>,
+}
+
+#[async_trait::async_trait]
+impl Gate for QueryAtEachCall {
+    async fn pass(&self, _: &str) -> Result<(), std::io::Error> {
+        let ports = self.data.unconfigured_ports(Identity::default());
+        let subject = gam_query::SubjectRef::Org;
+        let range = gam_model::Range::new(day("2025-01-01"), day("2025-03-01")).unwrap();
+        let answer =
+            gam_query::metrics(&ports.query, ORG, &subject, range, gam_query::BotFilter::Include).await;
+        self.answers.lock().await.push(match answer {
+            Ok(answer) => Some(serde_json::to_string(&answer).unwrap()),
+            Err(QueryError::NotFound(_) | QueryError::Unready(_)) => None,
+            Err(error) => panic!("{error}"),
+        });
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_lost_store_answers_nothing_until_it_is_complete() {
+    let data = aggregated(4).await;
+    let expected = all_answers(&data.ports().await).await;
+    let lost = TestData { objects: data.objects.clone(), ..TestData::default() };
+    let gate = Arc::new(QueryAtEachCall { data: lost.clone(), answers: Mutex::default() });
+    let progress = Progress::default();
+    let ports = lost.gated(Identity::default(), gate.clone()).await;
+    aggregate(&ports.aggregate, ORG, false, &progress).await.unwrap();
+    assert!(matches!(progress.0.into_inner().unwrap()[0], AggregateProgress::StoreIsNew { months: 2, .. }));
+    assert_eq!(all_answers(&lost.ports().await).await, expected);
+    let answers: BTreeSet<String> = gate.answers.lock().await.iter().flatten().cloned().collect();
+    assert!(answers.len() <= 1, "no answer derives from a part of the months: {answers:?}");
+    assert_eq!(active_epoch(&lost).await, Epoch(2), "the snapshots carry epoch 1 of the lost store");
+    assert_eq!(snapshot_rows(&lost).await.len(), snapshot_rows(&data).await.len());
+}
+
+#[tokio::test]
+async fn two_stores_over_one_lake_end_alike() {
+    let data = aggregated(5).await;
+    let other = TestData { objects: data.objects.clone(), ..TestData::default() };
+    run(&other).await;
+    // The snapshots belong to an epoch now that the first store does not know.
+    run(&data).await;
+    assert_eq!(stored_items(&other).await, stored_items(&data).await);
+    assert_eq!(active_epoch(&data).await, Epoch(3));
+}
