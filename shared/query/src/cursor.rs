@@ -18,7 +18,7 @@ use crate::sort_key::SortKey;
 /// computed by.
 ///
 /// The value is encoded by its bits, because a number parsed from decimals may differ from the original. The rules
-/// are their versions and not the epoch: one machine and AWS may number the same rules differently.
+/// are named by what the fold applies and not by their epoch: one machine and AWS may number the same rules differently.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Cursor {
     /// The value's bits.
@@ -29,9 +29,12 @@ pub(crate) struct Cursor {
     i: i64,
     /// The query: organization in lower case, list, first day, day after the last, bots, sort, order.
     q: CursorQuery,
-    /// The rules: version of the code, configuration revision, time-zone database. `None` if there are none.
-    r: Option<(u32, u32, String)>,
+    /// The rules. `None` if there are none.
+    r: Option<CursorRules>,
 }
+
+/// The rules of a page: version of the code, hash of the configuration, version of the time-zone database.
+type CursorRules = (u32, String, String);
 
 type CursorQuery = (String, String, NaiveDate, NaiveDate, BotFilter, String, SortDirection);
 
@@ -50,8 +53,10 @@ fn query_of(org_key: &str, listed_of: &Subject, request: &ListRequest, range: Ra
     (org_key.to_owned(), list, range.since(), range.until(), bots, sort, direction)
 }
 
-fn rules_of(org: &OrgReader<'_>) -> Option<(u32, u32, String)> {
-    org.rules().map(|Logic { version, revision, time_zones }| (*version, *revision, time_zones.clone()))
+/// Returns the rules of an organization. Two revisions of its configuration with one hash fold alike.
+fn rules_of(org: &OrgReader<'_>) -> Option<CursorRules> {
+    let rules = |logic: &Logic| (logic.version, logic.identity.clone(), logic.time_zones.clone());
+    org.rules().map(rules)
 }
 
 impl Cursor {
@@ -150,7 +155,7 @@ mod tests {
         );
         let thirds = (1..2_000).map(|seconds| Some(f64::from(seconds) / 3600.0));
         for value in thirds.chain([None, Some(0.0)]) {
-            let (v, r) = (value.map(f64::to_bits), Some((5, 2, "2026a".to_owned())));
+            let (v, r) = (value.map(f64::to_bits), Some((5, "b1946ac9".to_owned(), "2026a".to_owned())));
             let cursor = Cursor { v, n: "Ann[bot]".to_owned(), i: 7, q: q.clone(), r };
             assert_eq!(Cursor::decode(&cursor.encode()).unwrap(), cursor);
         }

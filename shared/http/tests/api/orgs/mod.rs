@@ -56,7 +56,9 @@ async fn subjects_are_found_by_any_case() {
         let sum = points.iter().map(|point| point["value"].as_u64().expect("a count")).sum::<u64>();
         assert_eq!((points.len(), sum), (2, commits), "{path}");
     }
-    for (path, list) in [("repos/nothing", "members"), ("members/nobody", "repos"), ("members/dependabot", "repos")] {
+    for (path, list) in
+        [("repos/nothing", "members"), ("members/nobody", "repos"), ("members/dependabot", "repos")]
+    {
         for answer in ["metrics", list] {
             let response = get(&api, &format!("/api/v1/orgs/acme/{path}/{answer}")).await;
             response.problem(404, "NOT_FOUND");

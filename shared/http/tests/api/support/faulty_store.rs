@@ -7,8 +7,8 @@ use axum::Router;
 use gam_model::Month;
 use gam_query::QueryPorts;
 use gam_store::{
-    AdvanceOutcome, Epoch, Error, FoldScope, ItemClass, ItemKey, Marker, NameEntry, NameKind, NameStore, PutOutcome,
-    Result, RollupStore, StoredItem,
+    AdvanceOutcome, Epoch, Error, FoldScope, ItemClass, ItemKey, Marker, NameEntry, NameKind, NameStore,
+    PutOutcome, Result, RollupStore, StoredItem,
 };
 
 use super::TestData;
@@ -82,14 +82,7 @@ impl RollupStore for FaultyStore {
         self.fail().await
     }
 
-    async fn advance(
-        &self,
-        _: &str,
-        _: Epoch,
-        _: Month,
-        _: u64,
-        _: FoldScope,
-    ) -> Result<AdvanceOutcome> {
+    async fn advance(&self, _: &str, _: Epoch, _: Month, _: u64, _: FoldScope) -> Result<AdvanceOutcome> {
         self.fail().await
     }
 

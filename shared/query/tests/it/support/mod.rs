@@ -60,7 +60,8 @@ pub(crate) fn range(since: &str, until: &str) -> Range {
 }
 
 pub(crate) fn logic(revision: u32) -> Logic {
-    Logic { version: 5, revision, time_zones: "2026a".to_owned() }
+    let identity = format!("hash of revision {revision}");
+    Logic { version: 5, revision, identity, time_zones: "2026a".to_owned() }
 }
 
 struct FixedClock(DateTime<Utc>);
