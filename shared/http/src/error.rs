@@ -14,6 +14,8 @@ use utoipa::ToSchema;
 
 /// The `Retry-After` of a response from a busy store.
 const RETRY_AFTER_SECONDS: u32 = 2;
+/// The `Retry-After` of a response while an organization's numbers are computed.
+const RETRY_COMPUTED_AFTER_SECONDS: u32 = 30;
 
 /// The kind of error, for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -25,6 +27,7 @@ pub(crate) enum ProblemCode {
     Forbidden,
     InvalidArgument,
     RateLimited,
+    CursorExpired,
     InternalError,
 }
 
@@ -118,6 +121,19 @@ impl ApiError {
     pub(crate) fn not_acceptable() -> Self {
         let detail = "no acceptable encoding: accept gzip or identity";
         Self::new(StatusCode::NOT_ACCEPTABLE, ProblemCode::InvalidArgument, detail)
+    }
+
+    /// The cursor belongs to numbers that other rules made. `detail` says what to do.
+    fn cursor_expired(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::GONE, ProblemCode::CursorExpired, detail)
+    }
+
+    /// The numbers are not complete yet. `detail` says of which organization, and what to do.
+    fn not_computed(detail: impl Into<String>) -> Self {
+        ApiError {
+            retry_after_seconds: Some(RETRY_COMPUTED_AFTER_SECONDS),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, ProblemCode::InternalError, detail)
+        }
     }
 
     /// The path and the query are longer than `max` bytes.
@@ -215,6 +231,8 @@ impl From<QueryError> for ApiError {
         match error {
             QueryError::NotFound(detail) => ApiError::not_found(detail),
             QueryError::Invalid(detail) => ApiError::invalid(detail),
+            QueryError::CursorExpired(detail) => ApiError::cursor_expired(detail),
+            QueryError::NotComputed(detail) => ApiError::not_computed(detail),
             QueryError::Store(cause) if cause.is_retryable() => ApiError::unavailable(cause),
             QueryError::Store(_) | QueryError::Configuration(_) | QueryError::Unreadable { .. } => {
                 ApiError::internal(error)
@@ -293,6 +311,25 @@ mod tests {
         let (response, problem) = render(ApiError::overloaded()).await;
         assert_eq!(serde_json::from_str::<Value>(body).unwrap(), problem);
         assert_eq!(response.headers()["retry-after"], "2");
+    }
+
+    #[tokio::test]
+    async fn an_expired_cursor_is_gone() {
+        let (response, body) = render(QueryError::CursorExpired("leave it out".into()).into()).await;
+        assert_eq!((response.status().as_u16(), &body["code"]), (410, &json!("CURSOR_EXPIRED")));
+        assert_eq!(body["detail"], "leave it out");
+    }
+
+    #[tokio::test]
+    async fn numbers_that_are_being_computed_say_when_to_retry() {
+        let error: ApiError = QueryError::NotComputed("the numbers of acme".into()).into();
+        assert!(error.cause().is_none(), "nothing failed");
+        let (response, body) = render(error).await;
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["retry-after"]),
+            (503, &"30".parse().unwrap())
+        );
+        assert_eq!(body["detail"], "the numbers of acme");
     }
 
     #[tokio::test]

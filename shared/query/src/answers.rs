@@ -168,12 +168,12 @@ pub struct SeriesAnswer {
     pub points: Vec<SeriesPoint>,
 }
 
-/// What a listing lists.
+/// What the entries of a listing are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListKind {
-    /// Members of an organization.
+    /// Members.
     Members,
-    /// Repositories of an organization.
+    /// Repositories.
     Repos,
 }
 
@@ -244,10 +244,11 @@ impl Serialize for ListAnswer {
 pub struct OrgSummary {
     /// The organization's login as GitHub writes it.
     pub org: String,
-    /// Number of repositories with at least one credited event.
-    pub repos: u64,
-    /// Number of members ever credited with an event, without bots.
-    pub members: u64,
+    /// Number of repositories with at least one credited event. `None` while the numbers are computed for the first
+    /// time or in a new store.
+    pub repos: Option<u64>,
+    /// Number of members ever credited with an event, without bots. `None` if `repos` is.
+    pub members: Option<u64>,
     /// The time of the first event that counts, UTC; `None` if all are after today.
     pub first_event: Option<DateTime<Utc>>,
     /// The time of the last event that counts, UTC, up to the end of today: a commit can be dated in the

@@ -6,17 +6,54 @@ use gam_model::metric::Metric;
 use gam_model::{Range, Subject, SubjectKind};
 use gam_rollup::Rollup;
 
-use crate::answers::{BotFilter, ListAnswer, ListEntry, ListKind, MetricValue, SortDirection};
-use crate::org_reader::OrgReader;
-use crate::sort_key::{SortKey, parse_cursor, to_cursor};
-use crate::values::{metric_value, metric_values};
+use crate::answers::{BotFilter, ListAnswer, ListEntry, ListKind, MetricValue, SortDirection, SubjectRef};
+use crate::cursor::Cursor;
+use crate::org_reader::{OrgQuery, OrgReader, read_org};
+use crate::sort_key::SortKey;
+use crate::values::{metric_value, metric_values, subject_tally};
 use crate::{MAX_LIMIT, QueryError, QueryPorts};
+
+/// Which entries to list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listing {
+    /// The members of the organization.
+    Members,
+    /// The repositories of the organization.
+    Repos,
+    /// The members of one repository, with what they did in it.
+    RepoMembers {
+        /// The repository's name, without the owner.
+        name: String,
+        /// GitHub's id of the repository. Distinguishes repositories that had one name; `None` for the latest.
+        id: Option<i64>,
+    },
+    /// The repositories of one member, with what the member did in them.
+    MemberRepos(String),
+}
+
+impl Listing {
+    /// Returns whether the entries are members or repositories.
+    pub fn kind(&self) -> ListKind {
+        match self {
+            Listing::Members | Listing::RepoMembers { .. } => ListKind::Members,
+            Listing::Repos | Listing::MemberRepos(_) => ListKind::Repos,
+        }
+    }
+
+    fn subject(&self) -> SubjectRef {
+        match self {
+            Listing::Members | Listing::Repos => SubjectRef::Org,
+            Listing::RepoMembers { name, id } => SubjectRef::Repo { name: name.clone(), id: *id },
+            Listing::MemberRepos(name) => SubjectRef::Member(name.clone()),
+        }
+    }
+}
 
 /// A request for one page of a listing.
 #[derive(Debug, Clone)]
 pub struct ListRequest {
-    /// Whether to list members or repositories.
-    pub kind: ListKind,
+    /// Which entries to list.
+    pub listing: Listing,
     /// The days whose events count.
     pub range: Range,
     /// Whether `range` is the default and not one that the caller chose. A cursor then brings its own range.
@@ -36,57 +73,123 @@ pub struct ListRequest {
 /// Returns one page of the members or repositories credited with events in the range.
 ///
 /// # Errors
-/// If there is no such organization, the cursor is invalid or belongs to another query, the store fails, or a
-/// stored rollup cannot be read.
+/// If there is no such organization, repository or member, the cursor is invalid, belongs to another query or
+/// [is expired](QueryError::CursorExpired), the store fails, or a stored item cannot be read.
 pub async fn list(ports: &QueryPorts, org: &str, request: &ListRequest) -> Result<ListAnswer, QueryError> {
-    let cursor = request.cursor.as_deref();
-    let cursor = cursor.map(|cursor| parse_cursor(cursor, org, request)).transpose()?;
-    let range = cursor.as_ref().map_or(request.range, |(_, range)| *range);
-    let after = cursor.map(|(after, _)| after);
-    let org = OrgReader::open(ports, org).await?;
-    let kind = match request.kind {
-        ListKind::Members => SubjectKind::Member,
-        ListKind::Repos => SubjectKind::Repo,
-    };
-    let mut subjects: BTreeMap<Subject, Rollup> = BTreeMap::new();
-    let (rollups, coverage) =
-        tokio::try_join!(org.read_range_of_kind(kind, range), org.coverage(&Subject::Org))?;
-    for (key, rollup) in rollups {
-        subjects.entry(key.subject).or_default().merge(&rollup);
-    }
-    let repo_names = org.repo_names().await?;
-    let mut listed: Vec<(SortKey, Subject, Rollup)> = subjects
-        .into_iter()
-        // `bots` filters here. A member that is left answers all that it is credited with.
-        .filter(|(_, rollup)| is_listed(request, rollup))
-        .map(|(subject, rollup)| {
-            let value = sort_value(request, &subject, &rollup);
-            let name = display_name(&subject, &rollup, &repo_names);
-            let id = if let Subject::Repo(id) = subject { id } else { 0 };
-            (SortKey { value, name, id }, subject, rollup)
-        })
-        .filter(|(key, ..)| after.as_ref().is_none_or(|after| key.cmp(after, request.direction).is_gt()))
-        .collect();
-    listed.sort_by(|a, b| a.0.cmp(&b.0, request.direction));
-    let limit = request.limit.clamp(1, MAX_LIMIT);
-    let next = (listed.len() > limit).then(|| to_cursor(&listed[limit - 1].0, &org.name, request, range));
-    listed.truncate(limit);
-    let entries =
-        listed.into_iter().map(|(key, subject, rollup)| list_entry(request, key, &subject, &rollup));
-    Ok(ListAnswer { kind: request.kind, entries: entries.collect(), next, coverage })
+    let cursor = request.cursor.as_deref().map(Cursor::decode).transpose()?;
+    read_org(ports, org, &PageQuery { request, cursor }).await
 }
 
-fn is_listed(request: &ListRequest, rollup: &Rollup) -> bool {
-    match request.kind {
-        ListKind::Members => request.bots.listed_tally(rollup).has_credited_events(),
-        ListKind::Repos => request.bots.tally(rollup).has_credited_events(),
+struct PageQuery<'a> {
+    request: &'a ListRequest,
+    cursor: Option<Cursor>,
+}
+
+impl OrgQuery for PageQuery<'_> {
+    type Answer = ListAnswer;
+
+    async fn answer(&self, org: &OrgReader<'_>) -> Result<ListAnswer, QueryError> {
+        let request = self.request;
+        let mut listed_of = org.resolve_subject(&request.listing.subject()).await?;
+        let (range, after) = match &self.cursor {
+            None => (request.range, None),
+            Some(cursor) => {
+                let (range, after) = cursor.check(org, &listed_of.subject, request)?;
+                (range, Some(after))
+            }
+        };
+        let (totals, coverage) = tokio::try_join!(
+            read_totals(org, &listed_of.subject, request, range),
+            org.coverage(&listed_of.subject)
+        )?;
+        if totals.is_empty() {
+            // A member that was never seen has no listing.
+            org.set_display_name(&mut listed_of, &[], range).await?;
+        }
+        let repo_names = match request.listing.kind() {
+            ListKind::Repos => org.repo_names().await?,
+            ListKind::Members => HashMap::new(),
+        };
+        let values = EntryValues { request, listed_of: &listed_of.subject };
+        let mut listed: Vec<(SortKey, Subject, Rollup)> = totals
+            .into_iter()
+            // `bots` filters here. A member that is left answers all that it is credited with.
+            .filter(|(_, rollup)| values.is_listed(rollup))
+            .map(|(subject, rollup)| {
+                let value = values.sort_value(&subject, &rollup);
+                let name = display_name(&subject, &rollup, &repo_names);
+                let id = if let Subject::Repo(id) = subject { id } else { 0 };
+                (SortKey { value, name, id }, subject, rollup)
+            })
+            .filter(|(key, ..)| after.as_ref().is_none_or(|after| key.cmp(after, request.direction).is_gt()))
+            .collect();
+        listed.sort_by(|a, b| a.0.cmp(&b.0, request.direction));
+        let limit = request.limit.clamp(1, MAX_LIMIT);
+        let next = (listed.len() > limit)
+            .then(|| Cursor::new(&listed[limit - 1].0, org, &listed_of.subject, request, range).encode());
+        listed.truncate(limit);
+        let entries = listed.into_iter().map(|(key, subject, rollup)| values.entry(key, &subject, &rollup));
+        Ok(ListAnswer { kind: request.listing.kind(), entries: entries.collect(), next, coverage })
     }
 }
 
-fn sort_value(request: &ListRequest, subject: &Subject, rollup: &Rollup) -> Option<f64> {
-    match metric_value(request.sort, subject, rollup, request.bots) {
-        MetricValue::Count(count) => Some(count as f64),
-        MetricValue::Distribution { p50, .. } => p50,
+/// Returns what every subject that may be listed did in the range.
+async fn read_totals(
+    org: &OrgReader<'_>,
+    listed_of: &Subject,
+    request: &ListRequest,
+    range: Range,
+) -> Result<BTreeMap<Subject, Rollup>, QueryError> {
+    match request.listing {
+        Listing::Members => org.read_totals_by_subject(SubjectKind::Member, range).await,
+        Listing::Repos => org.read_totals_by_subject(SubjectKind::Repo, range).await,
+        Listing::RepoMembers { .. } | Listing::MemberRepos(_) => org.read_breakdown(listed_of, range).await,
+    }
+}
+
+/// Computes the values of entries.
+struct EntryValues<'a> {
+    request: &'a ListRequest,
+    /// The subject whose members or repositories are listed.
+    listed_of: &'a Subject,
+}
+
+impl EntryValues<'_> {
+    fn is_listed(&self, rollup: &Rollup) -> bool {
+        let bots = self.request.bots;
+        match self.request.listing {
+            Listing::Members | Listing::RepoMembers { .. } => bots.listed_tally(rollup).has_credited_events(),
+            Listing::Repos => bots.tally(rollup).has_credited_events(),
+            Listing::MemberRepos(_) => subject_tally(self.listed_of, rollup, bots).has_credited_events(),
+        }
+    }
+
+    /// Returns whose numbers an entry shows: what a member did in a repository are numbers of the member.
+    fn counted_subject<'a>(&'a self, listed: &'a Subject) -> &'a Subject {
+        match self.request.listing {
+            Listing::MemberRepos(_) => self.listed_of,
+            _ => listed,
+        }
+    }
+
+    fn sort_value(&self, subject: &Subject, rollup: &Rollup) -> Option<f64> {
+        match metric_value(self.request.sort, self.counted_subject(subject), rollup, self.request.bots) {
+            MetricValue::Count(count) => Some(count as f64),
+            MetricValue::Distribution { p50, .. } => p50,
+        }
+    }
+
+    fn entry(&self, key: SortKey, subject: &Subject, rollup: &Rollup) -> ListEntry {
+        let metrics = metric_values(self.counted_subject(subject), rollup, self.request.bots);
+        match self.request.listing.kind() {
+            ListKind::Repos => {
+                ListEntry { repo: Some(key.name), id: Some(key.id), member: None, kind: None, metrics }
+            }
+            ListKind::Members => {
+                let kind = rollup.member.as_ref().map(|(_, kind)| *kind);
+                ListEntry { repo: None, id: None, member: Some(key.name), kind, metrics }
+            }
+        }
     }
 }
 
@@ -95,18 +198,5 @@ fn display_name(subject: &Subject, rollup: &Rollup, repo_names: &HashMap<i64, St
         (Subject::Repo(id), _) => repo_names.get(id).cloned().unwrap_or_else(|| id.to_string()),
         (_, Some((name, _))) => name.clone(),
         (subject, None) => subject.name(),
-    }
-}
-
-fn list_entry(request: &ListRequest, key: SortKey, subject: &Subject, rollup: &Rollup) -> ListEntry {
-    let metrics = metric_values(subject, rollup, request.bots);
-    match request.kind {
-        ListKind::Repos => {
-            ListEntry { repo: Some(key.name), id: Some(key.id), member: None, kind: None, metrics }
-        }
-        ListKind::Members => {
-            let kind = rollup.member.as_ref().map(|(_, kind)| *kind);
-            ListEntry { repo: None, id: None, member: Some(key.name), kind, metrics }
-        }
     }
 }

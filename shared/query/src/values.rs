@@ -4,13 +4,31 @@ use std::borrow::Cow;
 
 use gam_model::Subject;
 use gam_model::metric::{Aggregation, CATALOGUE, Metric};
-use gam_rollup::{Distribution, Rollup, Tally};
+use gam_rollup::{Distribution, Rollup, Side, Tally};
 
 use crate::answers::{BotFilter, MetricValue, MetricValues};
 
 const SECONDS_PER_HOUR: f64 = 3600.0;
 
 impl BotFilter {
+    /// Returns whether the events of a side count in an organization or a repository, as in [`BotFilter::tally`].
+    pub(crate) fn counts(self, side: Side) -> bool {
+        match self {
+            BotFilter::Auto => side != Side::Bots,
+            BotFilter::Exclude => side == Side::People,
+            BotFilter::Include => true,
+            BotFilter::Only => matches!(side, Side::Bots | Side::BotDeliveries),
+        }
+    }
+
+    /// Returns whether the members of a side count in an organization or a repository.
+    pub(crate) fn counts_members(self, side: Side) -> bool {
+        match self {
+            BotFilter::Auto => side == Side::People,
+            filter => filter.counts(side),
+        }
+    }
+
     /// Returns the part of an organization's or a repository's rollup that counts.
     pub(crate) fn tally(self, rollup: &Rollup) -> Cow<'_, Tally> {
         match self {
@@ -49,7 +67,7 @@ fn sum<'a, const N: usize>(first: &'a Tally, others: [&Tally; N]) -> Cow<'a, Tal
 
 /// Returns the part of a subject's rollup that counts. A member that is requested by name gets all of its own
 /// numbers, except that a person has none with [`BotFilter::Only`].
-fn subject_tally<'a>(subject: &Subject, rollup: &'a Rollup, bots: BotFilter) -> Cow<'a, Tally> {
+pub(crate) fn subject_tally<'a>(subject: &Subject, rollup: &'a Rollup, bots: BotFilter) -> Cow<'a, Tally> {
     match (subject, bots) {
         (Subject::Member(_), BotFilter::Auto | BotFilter::Exclude) => BotFilter::Include.tally(rollup),
         _ => bots.tally(rollup),

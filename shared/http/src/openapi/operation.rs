@@ -82,9 +82,15 @@ fn error_response(status: u16) -> Response {
         404 => "There is no such organization, repository or member",
         405 => "Another method than GET or HEAD",
         406 => "`Accept-Encoding` excludes every available encoding",
+        410 => {
+            "The cursor is expired: the rules changed that the numbers are computed by. Get the first page again"
+        }
         414 => "The path and the query are too long. Beyond 64 kB the response has no body",
         431 => "The header fields are too long, or too many. The response to too many has no body",
-        503 => "The server or the store is busy or unreachable; retry after `Retry-After` seconds",
+        503 => {
+            "The server or the store is busy or unreachable, or the numbers of the organization are computed for the \
+                first time or in a new store; retry after `Retry-After` seconds"
+        }
         _ => "Internal error; the log has the cause under the request's id",
     };
     let content = Content::new(Some(Ref::from_schema_name(schema_name::PROBLEM)));
@@ -179,7 +185,8 @@ fn description(parameter: Parameter) -> String {
         Parameter::Limit => "The most entries on a page".to_owned(),
         Parameter::Cursor => {
             "The `next` value of the previous page. Send the other parameters as for that page; without `since` \
-             and `until`, the range is the one of that page. A cursor of another query is invalid"
+             and `until`, the range is the one of that page. A cursor of another query is invalid. After a change of \
+             rules, such as a new bot or alias, cursors are expired (410)"
                 .to_owned()
         }
     }

@@ -142,6 +142,12 @@ fn count(description: &str) -> RefOr<Schema> {
     ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).description(Some(description)).into()
 }
 
+fn count_or_null(description: &str) -> RefOr<Schema> {
+    let schema =
+        ObjectBuilder::new().schema_type([Type::Integer, Type::Null].into_iter().collect::<SchemaType>());
+    schema.minimum(Some(0)).description(Some(description)).into()
+}
+
 fn number_or_null(description: &str) -> RefOr<Schema> {
     let schema =
         ObjectBuilder::new().schema_type([Type::Number, Type::Null].into_iter().collect::<SchemaType>());
@@ -175,8 +181,17 @@ fn member_name() -> RefOr<Schema> {
 fn org_summary() -> Object {
     object([
         ("org", org_name()),
-        ("repos", count("Number of repositories with at least one credited event")),
-        ("members", count("Number of members ever credited with an event, without bots")),
+        (
+            "repos",
+            count_or_null(
+                "Number of repositories with at least one credited event. Null while the numbers are computed for the \
+                 first time or in a new store",
+            ),
+        ),
+        (
+            "members",
+            count_or_null("Number of members ever credited with an event, without bots. Null if `repos` is"),
+        ),
         ("first_event", time_or_null("The time of the first event, UTC. Null if all are after today")),
         (
             "last_event",

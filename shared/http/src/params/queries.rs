@@ -166,6 +166,30 @@ impl QueryParams for ListParams {
     }
 }
 
+/// The parameters of a listing of a repository's members.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct RepoListParams {
+    pub(crate) id: Option<i64>,
+    pub(crate) list: ListParams,
+}
+
+impl QueryParams for RepoListParams {
+    const ACCEPTED: &'static [Parameter] = &[
+        Parameter::Sort,
+        Parameter::Order,
+        Parameter::Limit,
+        Parameter::Cursor,
+        Parameter::Since,
+        Parameter::Until,
+        Parameter::Bots,
+        Parameter::Id,
+    ];
+
+    fn from_query(query: &QueryString, today: NaiveDate) -> Result<Self, ApiError> {
+        Ok(RepoListParams { id: parse_id(query)?, list: ListParams::from_query(query, today)? })
+    }
+}
+
 /// Parses a repository's id.
 fn parse_id(query: &QueryString) -> Result<Option<i64>, ApiError> {
     let id = query.number(Parameter::Id, i64::MAX as usize)?;

@@ -79,14 +79,16 @@ fn write_item(items: &mut String, org: &OrgSummary) {
         (Some(first), Some(last)) => format!(", {} to {}", first.date_naive(), last.date_naive()),
         _ => String::new(),
     };
+    let size = match (org.repos, org.members) {
+        (Some(repos), Some(members)) => format!("{repos} repositories, {members} members{days}"),
+        _ => "the numbers are being computed".to_owned(),
+    };
     write!(
         items,
-        "<li><strong>{name}</strong> <small>{repos} repositories, {members} members{days}</small><br>\
+        "<li><strong>{name}</strong> <small>{size}</small><br>\
          <nav><a href=\"{base}/metrics\">metrics</a><a href=\"{base}/metrics/timeseries\">commits by day</a>\
          <a href=\"{base}/repos\">repositories</a><a href=\"{base}/members\">members</a></nav></li>",
         name = escape_html(&org.org),
-        repos = org.repos,
-        members = org.members,
     )
     .expect("writing to a string does not fail");
 }
@@ -124,7 +126,7 @@ mod tests {
     use super::*;
 
     fn summary(org: &str) -> OrgSummary {
-        OrgSummary { org: org.into(), repos: 2, members: 3, first_event: None, last_event: None }
+        OrgSummary { org: org.into(), repos: Some(2), members: Some(3), first_event: None, last_event: None }
     }
 
     #[test]
@@ -132,6 +134,13 @@ mod tests {
         let page = render(&[summary("<b onload='x'>&\"/ä")]);
         assert!(page.contains("<strong>&lt;b onload=&#39;x&#39;&gt;&amp;&quot;/ä</strong>"), "{page}");
         assert!(page.contains("api/v1/orgs/%3Cb%20onload%3D%27x%27%3E%26%22%2F%C3%A4/metrics\""), "{page}");
+    }
+
+    #[test]
+    fn an_organization_being_computed_shows_no_numbers() {
+        assert!(render(&[summary("acme")]).contains("2 repositories, 3 members"));
+        let page = render(&[OrgSummary { repos: None, members: None, ..summary("acme") }]);
+        assert!(page.contains("being computed") && !page.contains("repositories,"), "{page}");
     }
 
     #[test]

@@ -44,5 +44,7 @@ pub(crate) fn all() -> Vec<Route> {
         orgs::timeseries::of_member("/api/v1/orgs/{org}/members/{member}/metrics/timeseries"),
         orgs::listings::members("/api/v1/orgs/{org}/members"),
         orgs::listings::repos("/api/v1/orgs/{org}/repos"),
+        orgs::listings::repo_members("/api/v1/orgs/{org}/repos/{repo}/members"),
+        orgs::listings::member_repos("/api/v1/orgs/{org}/members/{member}/repos"),
     ]
 }

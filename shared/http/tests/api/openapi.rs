@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::schema;
 use crate::support::{acme, empty_api, get, get_json};
 
-const PATHS: [&str; 15] = [
+const PATHS: [&str; 17] = [
     "/",
     "/api/v1/healthz",
     "/api/v1/metrics",
@@ -17,9 +17,11 @@ const PATHS: [&str; 15] = [
     "/api/v1/orgs/{org}/members",
     "/api/v1/orgs/{org}/members/{member}/metrics",
     "/api/v1/orgs/{org}/members/{member}/metrics/timeseries",
+    "/api/v1/orgs/{org}/members/{member}/repos",
     "/api/v1/orgs/{org}/metrics",
     "/api/v1/orgs/{org}/metrics/timeseries",
     "/api/v1/orgs/{org}/repos",
+    "/api/v1/orgs/{org}/repos/{repo}/members",
     "/api/v1/orgs/{org}/repos/{repo}/metrics",
     "/api/v1/orgs/{org}/repos/{repo}/metrics/timeseries",
     "/healthz",

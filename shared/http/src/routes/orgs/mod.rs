@@ -7,3 +7,5 @@ pub(super) mod timeseries;
 
 /// The errors of routes about an organization, repository or member.
 const SUBJECT_ERRORS: &[u16] = &[400, 404, 503];
+/// The errors of listings, whose cursors expire.
+const LISTING_ERRORS: &[u16] = &[400, 404, 410, 503];

@@ -17,7 +17,14 @@ async fn the_same_events_have_the_same_bytes_and_tag() {
     let (once, rebuilt) = (acme::data().await, acme::data().await);
     aggregate(&rebuilt.aggregate_ports(), "Acme", true, &()).await.expect("it aggregates again");
     let (once, rebuilt) = (once.api(), rebuilt.api());
-    for path in ["orgs", "orgs/acme/metrics", "orgs/acme/members?limit=1", "orgs/acme/metrics/timeseries"] {
+    for path in [
+        "orgs",
+        "orgs/acme/metrics",
+        "orgs/acme/members?limit=1",
+        "orgs/acme/metrics/timeseries",
+        "orgs/acme/repos/site/members?limit=1",
+        "orgs/acme/members/ann/repos",
+    ] {
         let path = format!("/api/v1/{path}");
         let (first, second) = (get(&once, &path).await, get(&rebuilt, &path).await);
         assert_eq!((first.status.as_u16(), &first.body), (200, &second.body), "{path}");
@@ -49,8 +56,12 @@ async fn subjects_are_found_by_any_case() {
         let sum = points.iter().map(|point| point["value"].as_u64().expect("a count")).sum::<u64>();
         assert_eq!((points.len(), sum), (2, commits), "{path}");
     }
-    for path in ["repos/nothing", "members/nobody", "members/dependabot"] {
-        let response = get(&api, &format!("/api/v1/orgs/acme/{path}/metrics")).await;
-        response.problem(404, "NOT_FOUND");
+    for (path, list) in
+        [("repos/nothing", "members"), ("members/nobody", "repos"), ("members/dependabot", "repos")]
+    {
+        for answer in ["metrics", list] {
+            let response = get(&api, &format!("/api/v1/orgs/acme/{path}/{answer}")).await;
+            response.problem(404, "NOT_FOUND");
+        }
     }
 }

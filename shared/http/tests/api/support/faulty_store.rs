@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::Router;
-use chrono::NaiveDate;
-use gam_model::{Grain, Month};
+use gam_model::Month;
 use gam_query::QueryPorts;
 use gam_store::{
-    AdvanceOutcome, Error, FoldScope, Logic, Marker, NameEntry, NameKind, NameStore, PutOutcome, Result,
-    RollupKey, RollupStore, StoredRollup, Subject, SubjectKind,
+    AdvanceOutcome, Epoch, Error, FoldScope, ItemClass, ItemKey, Marker, NameEntry, NameKind, NameStore,
+    PutOutcome, Result, RollupStore, StoredItem,
 };
 
 use super::TestData;
@@ -52,41 +51,42 @@ impl FaultyStore {
 
 #[async_trait]
 impl RollupStore for FaultyStore {
-    async fn put(&self, _: &str, _: &[(RollupKey, StoredRollup)]) -> Result<PutOutcome> {
+    async fn put(&self, _: &str, _: Epoch, _: &[(ItemKey, StoredItem)]) -> Result<PutOutcome> {
         self.fail().await
     }
 
     async fn range(
         &self,
         _: &str,
-        _: &Subject,
-        _: Grain,
-        _: NaiveDate,
-        _: NaiveDate,
-    ) -> Result<Vec<(RollupKey, StoredRollup)>> {
+        _: Epoch,
+        _: &ItemClass,
+        _: Month,
+        _: Month,
+    ) -> Result<Vec<(ItemKey, StoredItem)>> {
         self.fail().await
     }
 
-    async fn range_of_kind(
-        &self,
-        _: &str,
-        _: SubjectKind,
-        _: Grain,
-        _: NaiveDate,
-        _: NaiveDate,
-    ) -> Result<Vec<(RollupKey, StoredRollup)>> {
+    async fn get(&self, _: &str, _: Epoch, _: &[ItemKey]) -> Result<Vec<(ItemKey, StoredItem)>> {
         self.fail().await
     }
 
-    async fn marker(&self, _: &str, _: Month) -> Result<Option<Marker>> {
+    async fn delete(&self, _: &str, _: Epoch, _: &[ItemKey]) -> Result<()> {
         self.fail().await
     }
 
-    async fn markers(&self, _: &str) -> Result<Vec<Marker>> {
+    async fn marker(&self, _: &str, _: Epoch, _: Month) -> Result<Option<Marker>> {
         self.fail().await
     }
 
-    async fn advance(&self, _: &str, _: Month, _: &Logic, _: u64, _: FoldScope) -> Result<AdvanceOutcome> {
+    async fn markers(&self, _: &str, _: Epoch) -> Result<Vec<Marker>> {
+        self.fail().await
+    }
+
+    async fn advance(&self, _: &str, _: Epoch, _: Month, _: u64, _: FoldScope) -> Result<AdvanceOutcome> {
+        self.fail().await
+    }
+
+    async fn delete_markers(&self, _: &str, _: Epoch, _: &[Month]) -> Result<()> {
         self.fail().await
     }
 }

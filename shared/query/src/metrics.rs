@@ -1,0 +1,67 @@
+//! A subject's metrics over a range.
+
+use gam_model::{Range, Subject};
+use gam_rollup::Rollup;
+
+use crate::answers::{BotFilter, MetricValue, MetricsAnswer, SubjectRef};
+use crate::org_reader::{OrgQuery, OrgReader, read_org};
+use crate::read_items::Credited;
+use crate::values::metric_values;
+use crate::{QueryError, QueryPorts};
+
+/// Returns a subject's metrics over a range.
+///
+/// # Errors
+/// If there is no such subject, the store fails, or a stored item cannot be read.
+pub async fn metrics(
+    ports: &QueryPorts,
+    org: &str,
+    subject: &SubjectRef,
+    range: Range,
+    bots: BotFilter,
+) -> Result<MetricsAnswer, QueryError> {
+    read_org(ports, org, &MetricsQuery { subject, range, bots }).await
+}
+
+struct MetricsQuery<'a> {
+    subject: &'a SubjectRef,
+    range: Range,
+    bots: BotFilter,
+}
+
+impl OrgQuery for MetricsQuery<'_> {
+    type Answer = MetricsAnswer;
+
+    async fn answer(&self, org: &OrgReader<'_>) -> Result<MetricsAnswer, QueryError> {
+        let MetricsQuery { subject, range, bots } = *self;
+        let mut resolved = org.resolve_subject(subject).await?;
+        // All months and not only those of the range: they say what the latest name of a member is, and what the
+        // totals of an organization are.
+        let (days, coverage) =
+            tokio::try_join!(org.read_all_days(&resolved.subject), org.coverage(&resolved.subject))?;
+        let mut in_range = Rollup::default();
+        days.iter().for_each(|days| in_range.merge(&days.sum(range)));
+        if resolved.member.is_some() {
+            let mut ever = Rollup::default();
+            days.iter().for_each(|days| ever.merge(&days.item.sum_all()));
+            org.set_member_name(&mut resolved, &ever).await?;
+        }
+        let mut metrics = metric_values(&resolved.subject, &in_range, bots);
+        if resolved.subject == Subject::Org {
+            let ever = Credited::new(&days, |side| bots.counts(side), |side| bots.counts_members(side));
+            metrics.0.push(("total_repos", MetricValue::Count(ever.repos.len() as u64)));
+            metrics.0.push(("total_members", MetricValue::Count(ever.members.len() as u64)));
+        }
+        Ok(MetricsAnswer {
+            org: org.name.clone(),
+            id: resolved.repo_id(),
+            repo: resolved.repo,
+            member: resolved.member,
+            since: range.since(),
+            until: range.until(),
+            bots,
+            coverage,
+            metrics,
+        })
+    }
+}

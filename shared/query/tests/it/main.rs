@@ -1,0 +1,6 @@
+//! Queries of a store in memory whose items are made from a few cells.
+
+mod cursors;
+mod epochs;
+mod ranges;
+mod support;
