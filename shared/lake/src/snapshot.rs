@@ -132,11 +132,7 @@ pub async fn fetch(objects: &dyn ObjectStore, org: &str, month: Month) -> Result
 ///
 /// # Errors
 /// As [`write()`].
-pub async fn restamp(
-    objects: &dyn ObjectStore,
-    file: &SnapshotFile,
-    stamp: &Stamp,
-) -> Result<Option<ETag>> {
+pub async fn restamp(objects: &dyn ObjectStore, file: &SnapshotFile, stamp: &Stamp) -> Result<Option<ETag>> {
     let (path, bytes, properties) = (file.path.clone(), file.bytes.clone(), stamp.properties());
     let bytes = spawn_blocking(move || table::with_properties(path.as_str(), &bytes, properties)).await?;
     replace(objects, &file.path, bytes, stamp, Some(&file.etag)).await
@@ -333,7 +329,10 @@ mod tests {
         let data = 4..old.row_groups()[0].columns()[0].compressed_size() as usize;
         assert_eq!(file.bytes[data.clone()], copied[data], "copied, not encoded again");
         assert_eq!(new.row_groups()[0].sorting_columns(), old.row_groups()[0].sorting_columns());
-        assert_eq!(new.row_groups()[0].columns()[0].statistics(), old.row_groups()[0].columns()[0].statistics());
+        assert_eq!(
+            new.row_groups()[0].columns()[0].statistics(),
+            old.row_groups()[0].columns()[0].statistics()
+        );
         // And once more, from the copy.
         let file = fetch(&objects, "acme", march()).await.unwrap().unwrap();
         restamp(&objects, &file, &stamp(3)).await.unwrap().unwrap();

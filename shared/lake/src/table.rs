@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use bytes::Bytes;
-use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
+use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::file::metadata::{
@@ -139,7 +139,9 @@ pub(crate) fn with_properties(path: &str, bytes: &Bytes, changed: Vec<(&str, Str
         let new = changed.iter().map(|(key, value)| KeyValue::new((*key).to_owned(), value.clone()));
         let properties = WriterProperties::builder()
             .set_created_by(CREATED_BY.to_owned())
-            .set_sorting_columns(metadata.row_groups().first().and_then(|rows| rows.sorting_columns().cloned()))
+            .set_sorting_columns(
+                metadata.row_groups().first().and_then(|rows| rows.sorting_columns().cloned()),
+            )
             .set_key_value_metadata(Some(kept.chain(new).collect()))
             .build();
         let schema = file.schema_descr().root_schema_ptr();
