@@ -274,6 +274,8 @@ fn options(deadline: Deadline, check_months: bool, rebuild: bool) -> AggregateOp
         check_months,
         chunk_bytes: CHUNK_BYTES,
         max_batch_bytes: MAX_BATCH_BYTES,
+        // The function has one processor, and the memory for one month.
+        max_concurrent_months: 1,
         until: Some(deadline.stop_at_utc()),
     }
 }

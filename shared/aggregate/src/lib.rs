@@ -164,16 +164,30 @@ impl AggregateRun<'_> {
 
     /// Returns whether the time limit is reached, and if so marks the report as unfinished.
     fn is_out_of_time(&mut self) -> bool {
-        let is_over = self.options.until.is_some_and(|until| self.ports.clock.now() >= until);
+        let is_over = self.is_time_over();
         self.report.unfinished |= is_over;
         is_over
     }
 
+    fn is_time_over(&self) -> bool {
+        self.options.until.is_some_and(|until| self.ports.clock.now() >= until)
+    }
+
     fn report_month(&mut self, month: Month, rollups: usize) {
+        self.notice_month(month, rollups);
+        self.count_month(month, rollups);
+    }
+
+    fn notice_month(&self, month: Month, rollups: usize) {
+        if rollups > 0 {
+            self.observer.notice(AggregateProgress::MonthDone { month, rollups });
+        }
+    }
+
+    fn count_month(&mut self, month: Month, rollups: usize) {
         if rollups > 0 {
             self.report.months.insert(month);
             self.report.rollups += rollups;
-            self.observer.notice(AggregateProgress::MonthDone { month, rollups });
         }
     }
 }

@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
 use gam_fold::{FoldError, LOGIC_VERSION, MonthFold, affected_by_shared_commits, affected_keys};
-use gam_lake::snapshot::{self, Stamp};
+use gam_lake::snapshot::{self, SnapshotFile, Stamp};
 use gam_model::{Event, EventKind, ItemKey, Month};
 use gam_store::{AdvanceOutcome, Checkpoint, FoldScope, Marker, StoredItem};
 
@@ -33,6 +32,13 @@ pub(crate) enum MonthOutcome {
     Lost,
 }
 
+/// What became of a month, and of its snapshot.
+pub(crate) struct MonthUpdate {
+    pub(crate) outcome: MonthOutcome,
+    /// Whether the lake had lost the month's snapshot, so that the month is incomplete.
+    pub(crate) was_lost: bool,
+}
+
 /// What became of one attempt at a month.
 enum AttemptOutcome {
     Finished(MonthOutcome),
@@ -50,11 +56,12 @@ enum AttemptOutcome {
 impl AggregateRun<'_> {
     /// Merges events into a month's snapshot and brings its items up to date.
     pub(crate) async fn update_month(
-        &mut self,
+        &self,
         month: Month,
         events: Vec<Event>,
         rebuild: bool,
-    ) -> Result<MonthOutcome, AggregateError> {
+    ) -> Result<MonthUpdate, AggregateError> {
+        let mut was_lost = false;
         let mut scope = if rebuild { FoldScope::Month } else { FoldScope::Affected };
         let mut refused_by = 0;
         // A month that was read again from GitHub gets a new snapshot.
@@ -65,13 +72,14 @@ impl AggregateRun<'_> {
                     // Another aggregation may have written the first snapshot and the marker in between.
                     if let Some(generation) = self.lost_generation(month).await? {
                         self.remember_lost(month, generation).await?;
+                        was_lost = true;
                         if events.is_empty() {
-                            return Ok(MonthOutcome::Lost);
+                            return Ok(MonthUpdate { outcome: MonthOutcome::Lost, was_lost });
                         }
                         may_be_new = true;
                     }
                 }
-                AttemptOutcome::Finished(outcome) => return Ok(outcome),
+                AttemptOutcome::Finished(outcome) => return Ok(MonthUpdate { outcome, was_lost }),
                 AttemptOutcome::Refold { newest_generation } => {
                     (scope, refused_by) = (FoldScope::Month, newest_generation);
                 }
@@ -102,13 +110,12 @@ impl AggregateRun<'_> {
     }
 
     /// Remembers that a month is incomplete until it is read again or restored.
-    async fn remember_lost(&mut self, month: Month, generation: u64) -> Result<(), AggregateError> {
+    async fn remember_lost(&self, month: Month, generation: u64) -> Result<(), AggregateError> {
         tracing::warn!(org = self.org, %month, "the lake has lost the snapshot of the month");
         Checkpoint::change_org(&*self.ports.checkpoints, self.org, |org| {
             org.lost_months.entry(month.to_string()).or_insert(generation);
         })
         .await?;
-        self.report.lost_months.insert(month);
         Ok(())
     }
 
@@ -145,7 +152,7 @@ impl AggregateRun<'_> {
         may_be_new: bool,
     ) -> Result<AttemptOutcome, AggregateError> {
         let AggregatePorts { objects, rollups, names, .. } = self.ports;
-        let current = snapshot::read(&**objects, self.org, month).await?;
+        let current = snapshot::fetch(&**objects, self.org, month).await?;
         let marker = rollups.marker(self.org, self.epoch, month).await?;
         if current.is_none() && !may_be_new && self.known_marker(month).await?.is_some() {
             return Ok(AttemptOutcome::SnapshotMissing);
@@ -158,21 +165,28 @@ impl AggregateRun<'_> {
         let store_generation = marker.as_ref().map_or(0, |marker| marker.generation).max(refused_by);
         let needs_restamp =
             store_generation > generation || stamp.is_some_and(|stamp| stamp.epoch < self.epoch.0);
-        let rows = current.as_ref().map_or(&[][..], |current| &current.batches);
-        let merged = Arc::new(merge(rows, events).await?);
-        let needs_write = !merged.changes.is_empty() || needs_restamp;
         let fold_all =
             scope == FoldScope::Month || marker.is_none_or(|marker| marker.generation != generation);
-        if !needs_write && (generation == 0 || !fold_all) {
+        if events.is_empty() && !needs_restamp && (generation == 0 || !fold_all) {
+            return Ok(AttemptOutcome::Finished(MonthOutcome::Written { rollups: 0 }));
+        }
+        let merged = Arc::new(merge(current.clone(), events).await?);
+        let is_changed = !merged.changes.is_empty();
+        if !is_changed && !needs_restamp && (generation == 0 || !fold_all) {
             return Ok(AttemptOutcome::Finished(MonthOutcome::Written { rollups: 0 }));
         }
         let mut written_generation = generation;
-        if needs_write {
+        if is_changed || needs_restamp {
             written_generation = generation.max(store_generation) + 1;
             let stamp = Stamp::new(written_generation, self.epoch.0, LOGIC_VERSION);
-            let expected = current.as_ref().map(|current| &current.etag);
-            let written = snapshot::write(&**objects, self.org, month, &merged.batches, &stamp, expected);
-            if written.await?.is_none() {
+            let written = match &current {
+                Some(file) if !is_changed => snapshot::restamp(&**objects, file, &stamp).await?,
+                file => {
+                    let expected = file.as_ref().map(|file| &file.etag);
+                    snapshot::write(&**objects, self.org, month, &merged.batches, &stamp, expected).await?
+                }
+            };
+            if written.is_none() {
                 return Ok(AttemptOutcome::Conflict);
             }
             // A target that was set before this snapshot existed did not see the month.
@@ -264,9 +278,20 @@ async fn items_to_store(
     .await
 }
 
-async fn merge(rows: &[RecordBatch], events: Vec<Event>) -> Result<snapshot::MergedRows, AggregateError> {
-    let rows = rows.to_vec();
-    Ok(run_blocking(move || snapshot::merge(&rows, events)).await?)
+/// Merges events into the rows of a snapshot. Without events only the columns that a fold needs are decoded.
+async fn merge(
+    current: Option<SnapshotFile>,
+    events: Vec<Event>,
+) -> Result<snapshot::MergedRows, AggregateError> {
+    let merged = run_blocking(move || {
+        let Some(file) = current else { return snapshot::merge(&[], events) };
+        if events.is_empty() {
+            let columns = [gam_fold::COLUMNS, gam_lake::LATEST_NAMES_COLUMNS].concat();
+            return Ok(snapshot::MergedRows { batches: file.columns(&columns)?, changes: Vec::new() });
+        }
+        snapshot::merge(&file.rows()?, events)
+    });
+    Ok(merged.await?)
 }
 
 /// Runs heavy work on a blocking thread, so that it does not hold up other tasks.

@@ -19,6 +19,8 @@ pub struct AggregateOptions {
     /// The largest batch that is read, in bytes of Parquet. Larger objects stay in the inbox unread and
     /// are listed in the report.
     pub max_batch_bytes: u64,
+    /// How many months are folded again at the same time. The rows of each are in memory.
+    pub max_concurrent_months: usize,
     /// The time, UTC, from which on no further step is started. `None` for no limit.
     pub until: Option<DateTime<Utc>>,
 }
@@ -30,6 +32,7 @@ impl Default for AggregateOptions {
             check_months: true,
             chunk_bytes: DEFAULT_CHUNK_BYTES,
             max_batch_bytes: DEFAULT_MAX_BATCH_BYTES,
+            max_concurrent_months: std::thread::available_parallelism().map_or(1, usize::from),
             until: None,
         }
     }

@@ -76,7 +76,11 @@ impl AggregateRun<'_> {
                 // already have their events, which changes nothing there.
                 return Ok(());
             }
-            match self.update_month(month, events, false).await? {
+            let update = self.update_month(month, events, false).await?;
+            if update.was_lost {
+                self.report.lost_months.insert(month);
+            }
+            match update.outcome {
                 MonthOutcome::Written { rollups } => self.report_month(month, rollups),
                 MonthOutcome::Lost => {}
                 MonthOutcome::SkippedNewerVersion => {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use futures::{StreamExt, TryStreamExt, stream};
 use gam_lake::snapshot;
 use gam_model::Month;
 
-use crate::month::MonthOutcome;
+use crate::month::{MonthOutcome, MonthUpdate};
 use crate::{AggregateError, AggregateRun};
 
 impl AggregateRun<'_> {
@@ -17,10 +18,8 @@ impl AggregateRun<'_> {
         let mut months: BTreeSet<Month> = snapshot::months(objects, self.org).await?.into_iter().collect();
         months.extend(markers.keys());
         let own = self.ports.rollups.markers(self.org, self.epoch).await?;
+        let mut stale = Vec::new();
         for month in months {
-            if self.must_stop() {
-                return Ok(());
-            }
             let stamp = snapshot::read_stamp(objects, self.org, month).await?;
             let marker = own.iter().find(|marker| marker.month == month);
             let is_current = match (&stamp, marker) {
@@ -29,23 +28,62 @@ impl AggregateRun<'_> {
                 }
                 _ => false,
             };
-            if !rebuild && is_current {
-                continue;
+            if rebuild || !is_current {
+                stale.push(month);
             }
-            match self.update_month(month, Vec::new(), rebuild).await? {
-                MonthOutcome::Written { rollups } => self.report_month(month, rollups),
-                MonthOutcome::Lost => {
-                    if let Some(active) = self.other_active_epoch().await? {
-                        let kept = self.keep_lost_month(month, active).await?;
-                        self.report_month(month, kept);
-                    }
-                }
-                MonthOutcome::SkippedNewerVersion => {}
-                MonthOutcome::Superseded { epoch } => {
-                    self.superseded_by = self.superseded_by.max(Some(epoch))
-                }
-            }
+        }
+        let folds = stream::iter(stale).map(|month| self.refold_month(month, rebuild));
+        let folded: Vec<Option<RefoldedMonth>> =
+            folds.buffer_unordered(self.options.max_concurrent_months).try_collect().await?;
+        self.report.unfinished |= folded.iter().any(Option::is_none);
+        for month in folded.into_iter().flatten() {
+            self.record_refolded(month);
         }
         Ok(())
     }
+
+    /// Folds one month again. Returns `None` if the time is over.
+    async fn refold_month(
+        &self,
+        month: Month,
+        rebuild: bool,
+    ) -> Result<Option<RefoldedMonth>, AggregateError> {
+        if self.is_time_over() {
+            return Ok(None);
+        }
+        let MonthUpdate { outcome, was_lost } = self.update_month(month, Vec::new(), rebuild).await?;
+        let mut refolded = RefoldedMonth { month, was_lost, rollups: 0, superseded_by: None };
+        match outcome {
+            MonthOutcome::Written { rollups } => refolded.rollups = rollups,
+            MonthOutcome::Lost => {
+                if let Some(active) = self.other_active_epoch().await? {
+                    refolded.rollups = self.keep_lost_month(month, active).await?;
+                }
+            }
+            MonthOutcome::SkippedNewerVersion => {}
+            MonthOutcome::Superseded { epoch } => refolded.superseded_by = Some(epoch),
+        }
+        self.notice_month(month, refolded.rollups);
+        Ok(Some(refolded))
+    }
+
+    fn record_refolded(&mut self, refolded: RefoldedMonth) {
+        let RefoldedMonth { month, was_lost, rollups, superseded_by } = refolded;
+        if was_lost {
+            self.report.lost_months.insert(month);
+        }
+        self.count_month(month, rollups);
+        self.superseded_by = self.superseded_by.max(superseded_by);
+    }
+}
+
+/// What became of a month that was folded again.
+struct RefoldedMonth {
+    month: Month,
+    /// Whether the lake has lost its snapshot.
+    was_lost: bool,
+    /// Number of items written.
+    rollups: usize,
+    /// The newer epoch that the month belongs to, if there is one.
+    superseded_by: Option<u64>,
 }

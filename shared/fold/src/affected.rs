@@ -1,26 +1,28 @@
-//! The rollups that an event affects.
+//! The items that an event affects.
 
 use std::collections::BTreeSet;
 
 use arrow_array::RecordBatch;
-use chrono::{DateTime, NaiveDate};
+use chrono::{DateTime, Utc};
 use gam_model::agent::agent_by_id;
 use gam_model::identity::member_key;
-use gam_model::{Event, Grain, Identity, MemberKind, Month, RollupKey, Subject};
+use gam_model::{Event, Identity, ItemClass, ItemKey, MemberKind, Subject, SubjectKind};
 use rustc_hash::FxHashSet;
 
 use crate::columns::{EventColumns, nullable};
 use crate::fold::{FoldError, UNKNOWN_SINCE_READING};
+use crate::month_days::MonthDays;
 use crate::shared_commits::{commit_rows, sha_hash};
 
-/// Returns the keys of the rollups in which the event is counted, or would be if it were not retracted.
+/// Returns the keys of the items in which the event is counted, or would be if it were not retracted. May repeat
+/// a key.
 ///
-/// Adding or removing the event changes no other rollup of its month, except those of
+/// Adding or removing the event changes no other item of its month, except those of
 /// [`affected_by_shared_commits`].
 pub fn affected_keys<'a>(
     event: &'a Event,
     identity: &'a Identity,
-) -> impl Iterator<Item = RollupKey> + use<'a> {
+) -> impl Iterator<Item = ItemKey> + use<'a> {
     let co_authors = event.facts.co_authors.iter().flatten().map(String::as_str);
     // What has no author is credited to nobody.
     let is_unknown = match event.member.kind {
@@ -31,13 +33,13 @@ pub fn affected_keys<'a>(
     let (name, author) = (&event.member.name, event.facts.author_name_hash.as_deref());
     let member = (!is_unknown).then(|| credited_name(name, event.member.id, author, identity));
     let co_authors = co_authors.map(|name| identity.name(name));
-    keys(event.repo_id, member.into_iter().chain(co_authors), event.occurred_at.date_naive())
+    keys(event.repo_id, member.into_iter().chain(co_authors), event.occurred_at)
 }
 
-/// Returns the keys of the rollups in which the live commits with these SHAs are counted.
+/// Returns the keys of the items in which the live commits with these SHAs are counted.
 ///
 /// If one row of a commit changes, another repository's row may count for the organization and its author
-/// instead. So a change of a commit also affects the rollups of every other row of its SHA.
+/// instead. So a change of a commit also affects the items of every other row of its SHA.
 ///
 /// # Errors
 /// If a column is missing or invalid.
@@ -45,7 +47,7 @@ pub fn affected_by_shared_commits(
     batches: &[RecordBatch],
     shas: &BTreeSet<String>,
     identity: &Identity,
-) -> Result<BTreeSet<RollupKey>, FoldError> {
+) -> Result<BTreeSet<ItemKey>, FoldError> {
     let mut affected = BTreeSet::new();
     if shas.is_empty() {
         return Ok(affected);
@@ -60,10 +62,10 @@ pub fn affected_by_shared_commits(
             let (id, author) = (nullable(columns.member_id, row), columns.author_name_hash.text(row));
             let member = credited_name(member, id, author, identity);
             let at = DateTime::from_timestamp_millis(columns.occurred_at.value(row));
-            let day = at.ok_or(FoldError::InvalidColumn("occurred_at"))?.date_naive();
+            let at = at.ok_or(FoldError::InvalidColumn("occurred_at"))?;
             let co_authors = columns.co_authors.names(row).map(|name| identity.name(name));
             let names = std::iter::once(member).chain(co_authors);
-            affected.extend(keys(columns.repo_id.value(row), names, day));
+            affected.extend(keys(columns.repo_id.value(row), names, at));
         }
     }
     Ok(affected)
@@ -85,19 +87,22 @@ fn credited_name<'a>(
 fn keys<'a, N: Iterator<Item = &'a str>>(
     repo_id: i64,
     names: N,
-    day: NaiveDate,
-) -> impl Iterator<Item = RollupKey> + use<'a, N> {
+    at: DateTime<Utc>,
+) -> impl Iterator<Item = ItemKey> + use<'a, N> {
+    let days = MonthDays::containing(at);
+    let (month, day) = (days.month(), days.day(at.timestamp_millis()));
+    let week = day.expect("a time is in its own month").week();
     let members: BTreeSet<String> = names.map(member_key).collect();
-    let month = Month::of(day);
-    let key = move |subject: Subject, grain: Grain| RollupKey {
-        subject,
-        grain,
-        start: grain.bucket(day).start(),
-        month,
-    };
-    let subjects: Vec<Subject> = [Subject::Org, Subject::Repo(repo_id)]
-        .into_iter()
-        .chain(members.into_iter().map(Subject::Member))
-        .collect();
-    subjects.into_iter().flat_map(move |subject| Grain::ALL.map(|grain| key(subject.clone(), grain)))
+    let subjects = std::iter::once(Subject::Repo(repo_id)).chain(members.into_iter().map(Subject::Member));
+    let of_subjects = subjects.flat_map(move |subject| {
+        let days = ItemKey::new(ItemClass::Days(subject.clone()), month);
+        [days, ItemKey::breakdown(subject, month, week)]
+    });
+    // Lists have the display names of members, so an event of a member always affects them.
+    let shared = [
+        ItemClass::Days(Subject::Org),
+        ItemClass::List(SubjectKind::Repo),
+        ItemClass::List(SubjectKind::Member),
+    ];
+    shared.into_iter().map(move |class| ItemKey::new(class, month)).chain(of_subjects)
 }

@@ -1,26 +1,26 @@
 //! What one event adds to the totals of the member it is credited to.
 
-use gam_model::identity::member_key;
 use gam_model::metric::{Counter, DurationMetric};
-use gam_model::{EventKind, Identity, MemberKind};
+use gam_model::{EventKind, MemberKind};
+use gam_rollup::Totals;
 
-use crate::accumulator::Accumulator;
 use crate::columns::{EventColumns, nullable};
+use crate::members::Members;
 
 /// Returns whether a commit has more than one parent.
 pub(crate) fn is_merge_commit(columns: &EventColumns<'_>, row: usize) -> bool {
     nullable(columns.parents, row).unwrap_or(0) > 1
 }
 
-/// Adds the counters and durations of the event in the row. `author` is the key of the member it is credited
-/// to.
+/// Adds the counters and durations of the event in the row. `author` is the index of the key of the member it
+/// is credited to.
 pub(crate) fn count_event(
-    totals: &mut Accumulator,
+    totals: &mut Totals,
     kind: EventKind,
     columns: &EventColumns<'_>,
     row: usize,
-    author: &str,
-    identity: &Identity,
+    author: u32,
+    members: &mut Members<'_>,
 ) {
     match kind {
         EventKind::Commit if is_merge_commit(columns, row) => totals.add(Counter::MergeCommits, 1),
@@ -34,7 +34,7 @@ pub(crate) fn count_event(
         EventKind::PrOpened => totals.add(Counter::PrsOpened, 1),
         EventKind::PrMerged => {
             totals.add(Counter::PrsMerged, 1);
-            add_merge_durations(totals, columns, row, author, identity);
+            add_merge_durations(totals, columns, row, author, members);
         }
         EventKind::PrClosed => totals.add(Counter::PrsClosed, 1),
         EventKind::Review => totals.add(Counter::Reviews, 1),
@@ -49,11 +49,11 @@ pub(crate) fn count_event(
 /// Adds the durations of a merged pull request: from creation to merge, and from creation to the first review
 /// by another person, not after the merge.
 fn add_merge_durations(
-    totals: &mut Accumulator,
+    totals: &mut Totals,
     columns: &EventColumns<'_>,
     row: usize,
-    author: &str,
-    identity: &Identity,
+    author: u32,
+    members: &mut Members<'_>,
 ) {
     let Some(created_at) = nullable(columns.created_at, row) else { return };
     let merged_at = columns.occurred_at.value(row);
@@ -63,18 +63,15 @@ fn add_merge_durations(
         .first_reviews
         .reviews(row)
         .filter(|review| {
+            let reviewer = members.member(review.reviewer);
             let kind = MemberKind::parse(review.reviewer_kind).unwrap_or(MemberKind::User);
-            let reviewer = identity.resolve(review.reviewer, kind);
-            review.submitted_at <= merged_at && !reviewer.is_bot && !has_key(&reviewer.name, author)
+            review.submitted_at <= merged_at
+                && reviewer.kind(kind) != MemberKind::Bot
+                && reviewer.key != author
         })
         .map(|review| review.submitted_at)
         .min();
     if let Some(first_review_at) = first_review_at {
         totals.add_duration(DurationMetric::FirstReview, seconds_until(first_review_at));
     }
-}
-
-/// Returns whether the key, which is lower-case, belongs to the member with this name.
-fn has_key(name: &str, key: &str) -> bool {
-    name.eq_ignore_ascii_case(key) || (!name.is_ascii() && member_key(name) == key)
 }

@@ -1,28 +1,38 @@
-//! The fold: computes rollups from one month's snapshot.
+//! The fold: computes the items of one month from its snapshot.
 //!
-//! The input is the snapshot's rows as Arrow columns. The result is the rollups of the organization, of each
-//! repository and of each member, by day, week and month. The fold is pure: the same rows in any order give
-//! the same rollups. It applies the rules for bots and aliases, so a change of the rules reaches all of
-//! history. A rollup depends only on the events that affect it, so a changed event leaves all other rollups
-//! as they are.
+//! The input is the snapshot's rows as Arrow columns. The result is the month's cells: what each member did in
+//! each repository on each day. Every item is a sum of cells:
 //!
-//! A commit that lies in several repositories counts in each of them, and once for the organization and its
-//! author: of the month's rows with its SHA, the row of the repository with the smallest id among those whose
-//! lines are counted, or else of the repository with the smallest id.
+//! - days: of the organization, of each repository and of each member,
+//! - lists: the month's totals of all repositories, and of all members,
+//! - breakdowns: each week of a repository by member, and of a member by repository.
 //!
-//! This crate does not know where snapshots and rollups are stored.
+//! The fold is pure: the same rows in any order give the same items. It applies the rules for bots and aliases,
+//! so a change of the rules reaches all of history. An item depends only on the events that affect it, so a
+//! changed event leaves all other items as they are. An item is made when it is requested.
+//!
+//! A commit that lies in several repositories counts in each of them and in all breakdowns, and once for the
+//! organization and its author: of the month's rows with its SHA, the row of the repository with the smallest id
+//! among those whose lines are counted, or else of the repository with the smallest id.
+//!
+//! This crate does not know where snapshots and items are stored.
 
-mod accumulator;
 mod affected;
+mod breakdowns;
+mod cells;
 mod columns;
 mod count;
 mod fold;
-mod rollup_builder;
+mod members;
+mod month_days;
+mod month_fold;
 mod shared_commits;
+mod totals;
 
 pub use affected::{affected_by_shared_commits, affected_keys};
-pub use fold::{FoldError, MonthFold, fold};
+pub use fold::{FoldError, fold};
+pub use month_fold::{MonthFold, MonthItem};
 
-/// The version of the rollup logic. Increment it whenever the same events fold to other rollups, or to
-/// another stored form.
-pub const LOGIC_VERSION: u32 = 4;
+/// The version of the rollup logic. Increment it whenever the same events fold to other items, or to another
+/// stored form.
+pub const LOGIC_VERSION: u32 = 5;

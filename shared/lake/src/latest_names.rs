@@ -22,6 +22,9 @@ pub struct LatestNames {
     pub repos: BTreeMap<i64, DatedName>,
 }
 
+/// The columns that [`latest_names`] reads.
+pub const LATEST_NAMES_COLUMNS: &[&str] = &[column::ORG, column::REPO, column::REPO_ID, column::COLLECTED_AT];
+
 /// Returns the latest names in the rows.
 ///
 /// # Errors

@@ -25,7 +25,7 @@ mod testing;
 
 pub use error::{Error, Result};
 pub use file::FileStore;
-pub use latest_names::{DatedName, LatestNames, latest_names};
+pub use latest_names::{DatedName, LATEST_NAMES_COLUMNS, LatestNames, latest_names};
 pub use memory::MemoryObjects;
 pub use object_store::{ETag, Object, ObjectMeta, ObjectStore, PutIfAbsent, PutIfMatch};
 pub use paths::ObjectPath;

@@ -183,7 +183,18 @@ const UNKNOWN_PATH: &str = "the rows";
 /// # Errors
 /// [`Error::Damaged`] if a required column is missing or a column has the wrong type.
 pub(crate) fn conform(batch: &RecordBatch) -> Result<RecordBatch> {
+    conform_to(batch, events())
+}
+
+/// Returns the schema of those columns of [`events`] that have one of these names.
+pub(crate) fn projected(columns: &[&str]) -> SchemaRef {
     let schema = events();
+    let fields = schema.fields().iter().filter(|field| columns.contains(&field.name().as_str()));
+    Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()))
+}
+
+/// As [`conform`], with the columns of this schema.
+pub(crate) fn conform_to(batch: &RecordBatch, schema: SchemaRef) -> Result<RecordBatch> {
     if Arc::ptr_eq(&batch.schema(), &schema) {
         return Ok(batch.clone());
     }

@@ -4,12 +4,13 @@
 //! and time. It is replaced by compare-and-swap.
 
 use arrow_array::RecordBatch;
+use bytes::Bytes;
 use gam_model::Month;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 pub use crate::merge::{MergedRows, RowChange, merge};
 use crate::object_store::{ETag, ObjectStore, PutIfAbsent, PutIfMatch};
-use crate::paths;
+use crate::paths::{self, ObjectPath};
 use crate::schema::SCHEMA_VERSION;
 use crate::table::{self, FooterProperties, FooterRead, RowOrder, spawn_blocking};
 
@@ -81,6 +82,62 @@ pub struct Snapshot {
     pub batches: Vec<RecordBatch>,
 }
 
+/// A snapshot whose rows are not decoded yet.
+#[derive(Debug, Clone)]
+pub struct SnapshotFile {
+    /// The generation and the epoch.
+    pub stamp: Stamp,
+    /// Identifies the snapshot for [`write()`] and [`restamp`].
+    pub etag: ETag,
+    path: ObjectPath,
+    bytes: Bytes,
+}
+
+impl SnapshotFile {
+    /// Decodes all rows, with the columns of [`events`](crate::schema::events). It takes long, so do not call it on
+    /// a thread that serves other tasks.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`](crate::Error::Damaged) if the snapshot cannot be read.
+    pub fn rows(&self) -> Result<Vec<RecordBatch>> {
+        Ok(table::read(self.path.as_str(), self.bytes.clone())?.batches)
+    }
+
+    /// Decodes these columns of all rows. As [`SnapshotFile::rows`].
+    ///
+    /// # Errors
+    /// As [`SnapshotFile::rows`].
+    pub fn columns(&self, columns: &[&str]) -> Result<Vec<RecordBatch>> {
+        Ok(table::read_projected(self.path.as_str(), self.bytes.clone(), Some(columns))?.batches)
+    }
+}
+
+/// Fetches the snapshot of an organization and UTC month and decodes its footer; `None` if it does not exist.
+///
+/// # Errors
+/// The same as of [`read`].
+pub async fn fetch(objects: &dyn ObjectStore, org: &str, month: Month) -> Result<Option<SnapshotFile>> {
+    let path = paths::snapshot(org, month);
+    let Some(object) = objects.get(&path).await? else { return Ok(None) };
+    let properties = match table::read_footer(path.as_str(), &object.bytes, true)? {
+        FooterRead::Complete(properties) => properties,
+        FooterRead::NeedsBytes(_) => return Err(Error::damaged(path.as_str(), "its footer is corrupt")),
+    };
+    let stamp = Stamp::from_properties(path.as_str(), &properties)?;
+    Ok(Some(SnapshotFile { stamp, etag: object.etag, path, bytes: object.bytes }))
+}
+
+/// Replaces a snapshot by the same rows with another stamp, by compare-and-swap. Keeps the version of the schema.
+/// Copies the rows as bytes. Returns what [`write()`] returns.
+///
+/// # Errors
+/// As [`write()`].
+pub async fn restamp(objects: &dyn ObjectStore, file: &SnapshotFile, stamp: &Stamp) -> Result<Option<ETag>> {
+    let (path, bytes, properties) = (file.path.clone(), file.bytes.clone(), stamp.properties());
+    let bytes = spawn_blocking(move || table::with_properties(path.as_str(), &bytes, properties)).await?;
+    replace(objects, &file.path, bytes, stamp, Some(&file.etag)).await
+}
+
 /// Reads the snapshot of an organization and UTC month; `None` if it does not exist.
 ///
 /// Drops columns that only a newer version of the program knows. Do not write the rows back if the stamp has
@@ -140,13 +197,23 @@ pub async fn write(
     let path = paths::snapshot(org, month);
     let (batches, properties) = (batches.to_vec(), stamp.properties());
     let bytes = spawn_blocking(move || table::write(&batches, properties, RowOrder::RepoAndTime)).await?;
+    replace(objects, &path, bytes, stamp, expected).await
+}
+
+async fn replace(
+    objects: &dyn ObjectStore,
+    path: &ObjectPath,
+    bytes: Bytes,
+    stamp: &Stamp,
+    expected: Option<&ETag>,
+) -> Result<Option<ETag>> {
     let metadata = [("generation", stamp.generation.to_string()), ("logic", stamp.logic_version.to_string())];
     Ok(match expected {
-        None => match objects.put_if_absent(&path, bytes, &metadata).await? {
+        None => match objects.put_if_absent(path, bytes, &metadata).await? {
             PutIfAbsent::Written(etag) => Some(etag),
             PutIfAbsent::Exists => None,
         },
-        Some(etag) => match objects.put_if_match(&path, bytes, etag, &metadata).await? {
+        Some(etag) => match objects.put_if_match(path, bytes, etag, &metadata).await? {
             PutIfMatch::Written(etag) => Some(etag),
             PutIfMatch::Changed => None,
         },
@@ -167,12 +234,10 @@ pub async fn months(objects: &dyn ObjectStore, org: &str) -> Result<Vec<Month>> 
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use parquet::file::metadata::ParquetMetaDataReader;
     use parquet::schema::printer::print_schema;
 
     use super::*;
-    use crate::error::Error;
     use crate::memory::MemoryObjects;
     use crate::schema::{decode, encode};
     use crate::testing::sample;
@@ -243,6 +308,38 @@ mod tests {
         let months: Vec<_> =
             months(&objects, "Acme").await.unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(months, ["2025-12", "2026-01", "2026-03"]);
+    }
+
+    #[tokio::test]
+    async fn a_restamped_snapshot_has_the_same_bytes_of_rows() {
+        let objects = MemoryObjects::new();
+        let events = sample(1_000);
+        let rows = [encode(&events[..600]).unwrap(), encode(&events[600..]).unwrap()];
+        write(&objects, "acme", march(), &rows, &stamp(1), None).await.unwrap();
+        let file = fetch(&objects, "acme", march()).await.unwrap().unwrap();
+        let other = Stamp::new(2, 8, 4);
+        let etag = restamp(&objects, &file, &other).await.unwrap();
+        assert!(restamp(&objects, &file, &other).await.unwrap().is_none(), "it was replaced meanwhile");
+        let copy = read(&objects, "acme", march()).await.unwrap().unwrap();
+        assert_eq!((copy.stamp, Some(copy.etag)), (other.clone(), etag));
+        assert_eq!(copy.batches, file.rows().unwrap());
+        let object = |bytes: &Bytes| ParquetMetaDataReader::new().parse_and_finish(bytes).unwrap();
+        let copied = objects.get(&paths::snapshot("acme", march())).await.unwrap().unwrap().bytes;
+        let (old, new) = (object(&file.bytes), object(&copied));
+        let data = 4..old.row_groups()[0].columns()[0].compressed_size() as usize;
+        assert_eq!(file.bytes[data.clone()], copied[data], "copied, not encoded again");
+        assert_eq!(new.row_groups()[0].sorting_columns(), old.row_groups()[0].sorting_columns());
+        assert_eq!(
+            new.row_groups()[0].columns()[0].statistics(),
+            old.row_groups()[0].columns()[0].statistics()
+        );
+        // And once more, from the copy.
+        let file = fetch(&objects, "acme", march()).await.unwrap().unwrap();
+        restamp(&objects, &file, &stamp(3)).await.unwrap().unwrap();
+        assert_eq!(read(&objects, "acme", march()).await.unwrap().unwrap().stamp, stamp(3));
+        let some = file.columns(&["repo_id", "kind"]).unwrap();
+        assert_eq!(some[0].num_columns(), 2);
+        assert_eq!(some.iter().map(RecordBatch::num_rows).sum::<usize>(), 1_000);
     }
 
     #[tokio::test]

@@ -6,17 +6,21 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use bytes::Bytes;
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
+use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::metadata::{FooterTail, KeyValue, ParquetMetaData, ParquetMetaDataReader, SortingColumn};
+use parquet::column::writer::ColumnCloseResult;
+use parquet::file::metadata::{
+    FooterTail, KeyValue, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader, SortingColumn,
+};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
 
 use crate::error::{Error, Result};
-use crate::schema::{self, column, conform};
+use crate::schema::{self, column, conform, conform_to};
 
 /// The maximum number of rows in a row group and in a batch.
 pub(crate) const ROW_GROUP_ROWS: usize = 131_072;
@@ -31,6 +35,7 @@ const FIRST_SCHEMA_VERSION: u32 = 1;
 /// What is said of a file on which the Parquet reader panics.
 const READER_CRASHED: &str = "the Parquet reader crashed";
 
+const CREATED_BY: &str = concat!("github-metrics version ", env!("CARGO_PKG_VERSION"));
 const ZSTD_LEVEL: i32 = 3;
 const FOOTER_TAIL_BYTES: usize = 8;
 
@@ -80,7 +85,7 @@ fn writer_properties(properties: Vec<(&str, String)>, order: RowOrder) -> Result
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_statistics_enabled(EnabledStatistics::Page)
         // Readers ignore the statistics of a file whose creator does not have the form `NAME version X`.
-        .set_created_by(concat!("github-metrics version ", env!("CARGO_PKG_VERSION")).to_owned())
+        .set_created_by(CREATED_BY.to_owned())
         // Nearly all values are distinct, so the writer would build a dictionary and discard it.
         .set_column_dictionary_enabled(ColumnPath::from(column::EVENT_ID), false)
         .set_column_dictionary_enabled(ColumnPath::from(column::SHA), false)
@@ -116,12 +121,63 @@ pub(crate) fn write_with_schema_version(
     writer.into_inner().map(Bytes::from).map_err(write_error)
 }
 
+/// Returns the file with other values of these footer properties, and all others as they are. The row groups are
+/// copied as bytes, without decoding them.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn with_properties(path: &str, bytes: &Bytes, changed: Vec<(&str, String)>) -> Result<Bytes> {
+    catch_panic(path, || {
+        let damaged = |error| invalid_parquet(path, error);
+        let reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional);
+        let metadata = reader.parse_and_finish(bytes).map_err(damaged)?;
+        footer_properties(path, &metadata)?;
+        check_rows(path, &metadata, bytes.len() as u64)?;
+        let file = metadata.file_metadata();
+        let old = file.key_value_metadata().cloned().unwrap_or_default();
+        let kept = old.into_iter().filter(|pair| !changed.iter().any(|(key, _)| *key == pair.key));
+        let new = changed.iter().map(|(key, value)| KeyValue::new((*key).to_owned(), value.clone()));
+        let properties = WriterProperties::builder()
+            .set_created_by(CREATED_BY.to_owned())
+            .set_sorting_columns(
+                metadata.row_groups().first().and_then(|rows| rows.sorting_columns().cloned()),
+            )
+            .set_key_value_metadata(Some(kept.chain(new).collect()))
+            .build();
+        let schema = file.schema_descr().root_schema_ptr();
+        let mut writer =
+            SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties)).map_err(damaged)?;
+        for (index, group) in metadata.row_groups().iter().enumerate() {
+            let mut copy = writer.next_row_group().map_err(damaged)?;
+            let pages = metadata.page_index_for_row_group(index);
+            for (column, chunk) in group.columns().iter().enumerate() {
+                let close = ColumnCloseResult {
+                    bytes_written: u64::try_from(chunk.compressed_size()).unwrap_or_default(),
+                    rows_written: u64::try_from(group.num_rows()).unwrap_or_default(),
+                    metadata: chunk.clone(),
+                    bloom_filter: None,
+                    column_index: pages.column_index(column).cloned(),
+                    offset_index: pages.offset_index(column).cloned(),
+                };
+                copy.append_column(bytes, close).map_err(damaged)?;
+            }
+            copy.close().map_err(damaged)?;
+        }
+        writer.into_inner().map(Bytes::from).map_err(damaged)
+    })
+}
+
 /// Decodes the table in the bytes of the object at `path`.
 ///
 /// # Errors
 /// [`Error::Damaged`] if the bytes are not a valid table of events; [`Error::NewerFormat`] if a newer version
 /// of the program wrote them.
 pub(crate) fn read(path: &str, bytes: Bytes) -> Result<EventTable> {
+    read_projected(path, bytes, None)
+}
+
+/// As [`read`], but decodes and returns only the columns with these names; all of them for `None`.
+pub(crate) fn read_projected(path: &str, bytes: Bytes, columns: Option<&[&str]>) -> Result<EventTable> {
     catch_panic(path, || {
         let size = bytes.len() as u64;
         let damaged = |error| invalid_parquet(path, error);
@@ -131,11 +187,16 @@ pub(crate) fn read(path: &str, bytes: Bytes) -> Result<EventTable> {
         check_rows(path, &metadata, size)?;
         let metadata =
             ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new()).map_err(damaged)?;
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata);
+        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata);
+        if let Some(columns) = columns {
+            let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
+            builder = builder.with_projection(mask);
+        }
+        let schema = columns.map_or_else(schema::events, schema::projected);
         let reader = builder.with_batch_size(ROW_GROUP_ROWS).build().map_err(damaged)?;
         let batches = reader
             .map(|batch| {
-                conform(&batch.map_err(|error| invalid_parquet(path, error))?)
+                conform_to(&batch.map_err(|error| invalid_parquet(path, error))?, schema.clone())
                     .map_err(|error| error.with_path(path))
             })
             .collect::<Result<_>>()?;

@@ -31,7 +31,8 @@ async fn run(data: &TestData) -> gam_aggregate::AggregateReport {
 async fn a_revision_that_folds_alike_recounts_nothing() {
     let data = aggregated(1).await;
     let before = stored_items(&data).await;
-    let workflows = Configuration { deploy_workflows: vec!["deploy.yml".to_owned()], ..Configuration::default() };
+    let workflows =
+        Configuration { deploy_workflows: vec!["deploy.yml".to_owned()], ..Configuration::default() };
     configuration::add(&*data.objects, ORG, 0, &workflows, day("2025-03-01").into()).await.unwrap();
     let report = run(&data).await;
     assert_eq!((report.months, active_epoch(&data).await), (BTreeSet::new(), Epoch(1)));
@@ -101,7 +102,7 @@ impl Gate for QueryAtEachCall {
             gam_query::metrics(&ports.query, ORG, &subject, range, gam_query::BotFilter::Include).await;
         self.answers.lock().await.push(match answer {
             Ok(answer) => Some(serde_json::to_string(&answer).unwrap()),
-            Err(QueryError::NotFound(_) | QueryError::Unready(_)) => None,
+            Err(QueryError::NotFound(_) | QueryError::NotComputed(_)) => None,
             Err(error) => panic!("{error}"),
         });
         Ok(())

@@ -39,7 +39,8 @@ async fn runs_with_a_time_limit_end_like_one_full_run() {
         let mut rounds = 0;
         loop {
             rounds += 1;
-            let ports = AggregatePorts { clock: Arc::new(TickingClock::default()), ..data.ports().await.aggregate };
+            let ports =
+                AggregatePorts { clock: Arc::new(TickingClock::default()), ..data.ports().await.aggregate };
             let until = Some(TickingClock::start() + TimeDelta::seconds(seconds * rounds));
             let options = AggregateOptions { until, chunk_bytes: 1, ..AggregateOptions::default() };
             let report = aggregate_with(&ports, ORG, &options, &()).await.unwrap();
@@ -75,7 +76,11 @@ async fn without_check_months_only_inbox_months_change() {
     let report = aggregate_with(&ports.aggregate, ORG, &options, &()).await.unwrap();
     assert!(report.months.is_empty() && !report.unfinished);
     let old_rules = data.unconfigured_ports(Identity::default());
-    assert_eq!(all_answers(&old_rules).await, before, "answers derive from the old rules until all months are folded");
+    assert_eq!(
+        all_answers(&old_rules).await,
+        before,
+        "answers derive from the old rules until all months are folded"
+    );
     let report = aggregate_with(&ports.aggregate, ORG, &AggregateOptions::default(), &()).await.unwrap();
     assert!(!report.months.is_empty(), "bots and aliases have changed");
     let fresh = TestData::aggregated(&batches, other_identity()).await;

@@ -9,9 +9,7 @@ use gam_lake::snapshot;
 use gam_model::period::midnight;
 use gam_model::{Event, EventBatch, EventKind, Identity, Member, Month};
 use gam_query::{BotFilter, MetricValue, SubjectRef};
-use gam_store::{
-    Checkpoint, CheckpointKey, Epoch, EpochRules, Head, Logic, OrgCheckpoint, ReadAgainSpan,
-};
+use gam_store::{Checkpoint, CheckpointKey, Epoch, EpochRules, Head, Logic, OrgCheckpoint, ReadAgainSpan};
 use tokio::sync::Semaphore;
 
 use crate::support::{Gate, ORG, TestData, all_answers, day, other_identity, random_version, snapshot_rows};
@@ -160,7 +158,8 @@ async fn a_restored_lake_is_restamped_past_a_newer_store() {
         newer.put(&[batch(vec![commit(n, 1, "cy")])]).await;
         run(&newer).await;
     }
-    let restored = TestData { objects: old.objects.clone(), store: newer.store.clone(), ..TestData::default() };
+    let restored =
+        TestData { objects: old.objects.clone(), store: newer.store.clone(), ..TestData::default() };
     run(&restored).await;
     let stamp = snapshot::read_stamp(&*restored.objects, ORG, january()).await.unwrap().unwrap();
     assert_eq!(stamp.generation, 7, "restamped past generation 6 of the store");
@@ -183,7 +182,8 @@ async fn a_restored_lake_replaces_rollups_of_a_killed_fold() {
         result = aggregate(&ports.aggregate, ORG, false, &()) => panic!("not paused: {result:?}"),
         () = gate.wait_for_call() => {}
     }
-    let restored = TestData { objects: old.objects.clone(), store: newer.store.clone(), ..TestData::default() };
+    let restored =
+        TestData { objects: old.objects.clone(), store: newer.store.clone(), ..TestData::default() };
     run(&restored).await;
     aggregate(&restored.ports().await.aggregate, ORG, true, &()).await.unwrap();
     assert_eq!(commits(&restored, "ann").await, Some(MetricValue::Count(1)));
@@ -229,7 +229,8 @@ async fn a_restored_snapshot_ends_the_loss() {
     let emptied = TestData { objects: Arc::default(), store: data.store.clone(), ..TestData::default() };
     let report = aggregate(&emptied.ports().await.aggregate, ORG, false, &()).await.unwrap();
     assert_eq!(report.lost_months, BTreeSet::from([january()]));
-    let restored = TestData { objects: data.objects.clone(), store: data.store.clone(), ..TestData::default() };
+    let restored =
+        TestData { objects: data.objects.clone(), store: data.store.clone(), ..TestData::default() };
     let report = aggregate(&restored.ports().await.aggregate, ORG, false, &()).await.unwrap();
     assert!(report.lost_months.is_empty());
     assert_eq!(org_checkpoint(&restored).await, OrgCheckpoint::default());
@@ -281,5 +282,9 @@ async fn a_lost_store_is_rebuilt_from_the_lake() {
     let data = TestData::aggregated(std::slice::from_ref(&all), Identity::default()).await;
     let lost = TestData { objects: data.objects.clone(), store: Default::default(), ..TestData::default() };
     run(&lost).await;
-    assert_eq!(all_answers(&data.ports().await).await, all_answers(&lost.ports().await).await, "with the same names");
+    assert_eq!(
+        all_answers(&data.ports().await).await,
+        all_answers(&lost.ports().await).await,
+        "with the same names"
+    );
 }

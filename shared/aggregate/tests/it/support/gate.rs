@@ -9,8 +9,9 @@ use gam_lake::{ETag, MemoryObjects, Object, ObjectMeta, ObjectPath, ObjectStore,
 use gam_model::{Identity, Month};
 use gam_query::QueryPorts;
 use gam_store::{
-    AdvanceOutcome, CheckpointKey, CheckpointStore, Epoch, FoldScope, ItemClass, ItemKey, Marker, MemoryStore,
-    NameEntry, NameKind, NameStore, PutOutcome, Revision, RollupStore, SaveOutcome, StoredCheckpoint, StoredItem,
+    AdvanceOutcome, CheckpointKey, CheckpointStore, Epoch, FoldScope, ItemClass, ItemKey, Marker,
+    MemoryStore, NameEntry, NameKind, NameStore, PutOutcome, Revision, RollupStore, SaveOutcome,
+    StoredCheckpoint, StoredItem,
 };
 
 use super::{Ports, TestData};

@@ -1,0 +1,270 @@
+//! Cells: what a member did in a repository on a day. All items of a month are sums of its cells.
+//!
+//! There are about as many cells as events if a member rarely does two things in one repository on one day. So
+//! a finished cell stores only the counters that are not zero.
+
+use gam_model::metric::{Counter, DurationMetric};
+use gam_model::{DayOfMonth, MemberKind};
+use gam_rollup::{Distribution, Side, Totals, merged_span};
+
+use crate::members::Interner;
+
+/// Whose cell it is: the member, the side, and whether its commits count in the repository only. Packed into
+/// one number, which is small if there are few members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct CellKey(u64);
+
+impl CellKey {
+    /// `member` is the index of a member's key, or its rank. `is_repeat` says that the rows are commits that
+    /// another repository counts for the organization.
+    pub(crate) fn new(member: u32, side: Side, is_repeat: bool) -> Self {
+        CellKey(u64::from(member) << 3 | (side as u64) << 1 | u64::from(is_repeat))
+    }
+
+    pub(crate) fn member(self) -> u32 {
+        (self.0 >> 3) as u32
+    }
+
+    pub(crate) fn side(self) -> Side {
+        Side::ALL[(self.0 >> 1 & 3) as usize]
+    }
+
+    pub(crate) fn is_repeat(self) -> bool {
+        self.0 & 1 == 1
+    }
+
+    /// Returns the same key for another number of the member.
+    fn with_member(self, member: u32) -> Self {
+        CellKey(u64::from(member) << 3 | self.0 & 7)
+    }
+}
+
+/// A member's name and kind as an event shows them, and the time of the event. The greatest one of a member is
+/// its display name: the latest, and of several at one time the one with the greatest name, then kind. So the
+/// order of rows does not matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct DatedName {
+    /// When the event occurred, in epoch milliseconds. The earliest possible time if the member is only a
+    /// co-author, so any credited event replaces the name.
+    pub(crate) at: i64,
+    /// The index of the name among the display names. Names only compare correctly by their ranks.
+    pub(crate) name: u32,
+    pub(crate) kind: MemberKind,
+}
+
+impl DatedName {
+    /// Returns whether this is the greater one, by the texts of the names.
+    fn is_later(self, other: DatedName, names: &Interner) -> bool {
+        let text = |name: DatedName| (name.at, names.text(name.name), name.kind);
+        // Texts are compared only if the times are equal.
+        self.at > other.at || (self.at == other.at && self != other && text(self) > text(other))
+    }
+}
+
+/// A finished cell. [`Cells`] has its repository, its day and its totals.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cell {
+    pub(crate) key: CellKey,
+    /// The index of the repository and day.
+    pub(crate) repo_day: u32,
+    /// The display name, without its time, which follows from the span.
+    name: u32,
+    kind: MemberKind,
+    /// Which counters are not zero: bit 0 is the first.
+    counters: u16,
+    /// The index of the first of those counters among all cells' counters.
+    first_count: u32,
+    /// The index of the durations among all cells' durations.
+    durations: Option<u32>,
+    /// The times of the first and the last credited event, in milliseconds since the start of the month.
+    span: Option<(u32, u32)>,
+}
+
+const _: () = assert!(Counter::COUNT <= u16::BITS as usize, "a bit for each counter");
+
+impl Cell {
+    /// Returns whether an event is credited, so that the member counts as active.
+    pub(crate) fn has_credited_events(&self) -> bool {
+        self.span.is_some()
+    }
+}
+
+/// A repository and a day, with at least one cell.
+#[derive(Debug, Clone)]
+pub(crate) struct RepoDay {
+    pub(crate) repo_id: i64,
+    pub(crate) day: DayOfMonth,
+    /// The index of the first cell, and that after the last.
+    pub(crate) cells: (u32, u32),
+}
+
+/// The finished cells of a month.
+#[derive(Debug, Default)]
+pub(crate) struct Cells {
+    cells: Vec<Cell>,
+    /// The counters that are not zero, cell by cell.
+    counts: Vec<u64>,
+    durations: Vec<[Distribution; DurationMetric::COUNT]>,
+    pub(crate) repo_days: Vec<RepoDay>,
+    /// The start of the month, in epoch milliseconds.
+    month_start: i64,
+}
+
+impl Cells {
+    pub(crate) fn new(month_start: i64) -> Self {
+        Cells { month_start, ..Cells::default() }
+    }
+
+    /// Returns all cells.
+    pub(crate) fn all(&self) -> &[Cell] {
+        &self.cells
+    }
+
+    /// Returns the cells of a repository and day.
+    pub(crate) fn of(&self, repo_day: &RepoDay) -> &[Cell] {
+        &self.cells[repo_day.cells.0 as usize..repo_day.cells.1 as usize]
+    }
+
+    /// Returns the repository and day of a cell.
+    pub(crate) fn repo_day(&self, cell: &Cell) -> &RepoDay {
+        &self.repo_days[cell.repo_day as usize]
+    }
+
+    /// Returns the name that the cell shows for its member.
+    pub(crate) fn dated_name(&self, cell: &Cell) -> DatedName {
+        let at = cell.span.map_or(i64::MIN, |(_, last)| self.month_start + i64::from(last));
+        DatedName { at, name: cell.name, kind: cell.kind }
+    }
+
+    /// Adds the cell's counters, durations and span.
+    pub(crate) fn add_to(&self, cell: &Cell, totals: &mut Totals) {
+        let mut counters = cell.counters;
+        for count in &self.counts[cell.first_count as usize..][..counters.count_ones() as usize] {
+            totals.counts[counters.trailing_zeros() as usize] += count;
+            counters &= counters - 1;
+        }
+        if let Some(index) = cell.durations {
+            let added = &self.durations[index as usize];
+            let durations = totals.durations.get_or_insert_default();
+            durations.iter_mut().zip(added).for_each(|(own, added)| own.merge(added));
+        }
+        let time = |offset: u32| self.month_start + i64::from(offset);
+        totals.span = merged_span(totals.span, cell.span.map(|(first, last)| (time(first), time(last))));
+    }
+
+    /// Appends a cell of the repository and day that is added next.
+    fn push(&mut self, cell: RunningCell) {
+        let RunningCell { key, name, totals } = cell;
+        // Every cell has a counter, so this also bounds the numbers of cells and of days.
+        let first_count = u32::try_from(self.counts.len()).expect("a month has fewer than 2^32 counters");
+        let mut counters = 0;
+        for (bit, count) in totals.counts.into_iter().enumerate().filter(|(_, count)| *count > 0) {
+            counters |= 1 << bit;
+            self.counts.push(count);
+        }
+        let durations = totals.durations.map(|durations| {
+            self.durations.push(*durations);
+            self.durations.len() as u32 - 1
+        });
+        // A month has fewer than 2^32 milliseconds.
+        let offset = |time: i64| (time - self.month_start) as u32;
+        let span = totals.span.map(|(first, last)| (offset(first), offset(last)));
+        let repo_day = self.repo_days.len() as u32;
+        let (name, kind) = (name.name, name.kind);
+        self.cells.push(Cell { key, repo_day, name, kind, counters, first_count, durations, span });
+    }
+
+    /// Sorts cells by repository, day, member, side and repeat, and merges those with the same ones, which occur
+    /// if rows are not sorted. Replaces the indexes of members and names by their ranks.
+    pub(crate) fn sort(&mut self, member_ranks: &[u32], name_ranks: &[u32]) {
+        let mut unsorted_days = std::mem::take(&mut self.repo_days);
+        unsorted_days.sort_unstable_by_key(|repo_day| (repo_day.repo_id, repo_day.day));
+        let unsorted = std::mem::take(&mut self.cells);
+        self.cells.reserve_exact(unsorted.len());
+        for days in unsorted_days.chunk_by(|a, b| (a.repo_id, a.day) == (b.repo_id, b.day)) {
+            let start = self.cells.len();
+            for repo_day in days {
+                let (first, end) = repo_day.cells;
+                self.cells.extend(unsorted[first as usize..end as usize].iter().map(|cell| Cell {
+                    key: cell.key.with_member(member_ranks[cell.key.member() as usize]),
+                    repo_day: self.repo_days.len() as u32,
+                    name: name_ranks[cell.name as usize],
+                    ..*cell
+                }));
+            }
+            self.cells[start..].sort_unstable_by_key(|cell| cell.key);
+            if days.len() > 1 {
+                self.merge_equal(start);
+            }
+            let cells = (start as u32, self.cells.len() as u32);
+            self.repo_days.push(RepoDay { cells, ..days[0].clone() });
+        }
+    }
+
+    /// Merges neighbouring cells with the same key, from the cell with this index on.
+    fn merge_equal(&mut self, start: usize) {
+        let parts = self.cells.split_off(start);
+        for parts in parts.chunk_by(|a, b| a.key == b.key) {
+            if let [only] = parts {
+                self.cells.push(*only);
+                continue;
+            }
+            let mut totals = Totals::default();
+            parts.iter().for_each(|part| self.add_to(part, &mut totals));
+            let names = parts.iter().map(|part| self.dated_name(part));
+            if let Some(name) = names.max() {
+                self.push(RunningCell { key: parts[0].key, name, totals });
+            }
+        }
+    }
+}
+
+/// A cell of the current repository and day.
+#[derive(Debug)]
+struct RunningCell {
+    key: CellKey,
+    name: DatedName,
+    totals: Totals,
+}
+
+/// The cells of the current repository and day, to which rows are still added.
+#[derive(Debug, Default)]
+pub(crate) struct RunningCells {
+    cells: Vec<RunningCell>,
+    /// For each key, the index of its cell plus 1; 0 if it has none.
+    slots: Vec<u32>,
+}
+
+impl RunningCells {
+    /// Returns the totals of the cell with this key, which is created if it is missing. Updates its name.
+    pub(crate) fn totals(&mut self, key: CellKey, name: DatedName, names: &Interner) -> &mut Totals {
+        let position = key.0 as usize;
+        if position >= self.slots.len() {
+            self.slots.resize(position + 1, 0);
+        }
+        let slot = &mut self.slots[position];
+        if *slot == 0 {
+            self.cells.push(RunningCell { key, name, totals: Totals::default() });
+            *slot = self.cells.len() as u32;
+        }
+        let cell = &mut self.cells[*slot as usize - 1];
+        if name.is_later(cell.name, names) {
+            cell.name = name;
+        }
+        &mut cell.totals
+    }
+
+    /// Moves the cells, which are those of this repository and day, to the finished ones.
+    pub(crate) fn finish(&mut self, repo_id: i64, day: DayOfMonth, finished: &mut Cells) {
+        if self.cells.is_empty() {
+            return;
+        }
+        let start = finished.cells.len() as u32;
+        for cell in self.cells.drain(..) {
+            self.slots[cell.key.0 as usize] = 0;
+            finished.push(cell);
+        }
+        let cells = (start, finished.cells.len() as u32);
+        finished.repo_days.push(RepoDay { repo_id, day, cells });
+    }
+}
