@@ -25,6 +25,11 @@ impl Logic {
     pub fn is_behind(&self, other: &Logic) -> bool {
         self.version < other.version || self.revision < other.revision || self.time_zones < other.time_zones
     }
+
+    /// Returns whether both fold the same rows to the same items.
+    pub fn folds_like(&self, other: &Logic) -> bool {
+        self.version == other.version && self.identity == other.identity && self.time_zones == other.time_zones
+    }
 }
 
 /// An epoch and the rules that its items are folded by.
