@@ -89,8 +89,9 @@ async fn items_below_the_floor_of_their_month_do_not_count() {
     put_items(&store, Epoch(1), &[Cell::new("2024-01-05", 0, 0, 10)], 2).await;
     assert_eq!(org_commits(&ports).await.unwrap(), 10);
     let range = range("2024-01-01", "2024-04-01");
-    let tools = gam_query::metrics(&ports, ORG, &SubjectRef::repo("tools"), range, BotFilter::Auto);
-    assert_eq!(tools.await.unwrap().metrics.0[0], ("commits", MetricValue::Count(0)));
+    let tools = SubjectRef::repo("tools");
+    let tools = gam_query::metrics(&ports, ORG, &tools, range, BotFilter::Auto).await.unwrap();
+    assert_eq!(tools.metrics.0[0], ("commits", MetricValue::Count(0)));
     let listing = Listing::RepoMembers { name: "tools".to_owned(), id: None };
     let members = gam_query::list(&ports, ORG, &list_request(listing, range, BotFilter::Auto)).await.unwrap();
     assert!(members.entries.is_empty());
