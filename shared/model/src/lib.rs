@@ -19,6 +19,7 @@ pub mod member;
 pub mod metric;
 pub mod period;
 pub mod subject;
+pub mod time_zone;
 
 pub use clock::{Clock, SystemClock};
 pub use commit_version::CommitVersion;
@@ -29,3 +30,4 @@ pub use identity::Identity;
 pub use member::{Member, MemberKind};
 pub use period::{Bucket, Grain, Month, Range};
 pub use subject::{ItemClass, ItemKey, Subject, SubjectKind};
+pub use time_zone::TimeZone;
