@@ -8,9 +8,10 @@ use async_trait::async_trait;
 use gam_aggregate::AggregatePorts;
 use gam_collect::{CollectPorts, DryRunPorts};
 use gam_lake::configuration::{self, CachedConfigurations};
+use gam_lake::registry::{self, CachedRegistry};
 use gam_lake::{FileStore, ObjectStore};
-use gam_model::{Clock, Identity, Month, SystemClock};
-use gam_query::{IdentitySource, QueryPorts};
+use gam_model::{Clock, Identity, Month, OrgRegistry, SystemClock};
+use gam_query::{IdentitySource, QueryPorts, RegistrySource};
 use gam_store_sql::SqliteStore;
 
 use crate::aws;
@@ -34,6 +35,16 @@ struct LakeIdentities(CachedConfigurations);
 impl IdentitySource for LakeIdentities {
     async fn identity(&self, org: &str) -> Result<Arc<Identity>, Box<dyn Error + Send + Sync>> {
         Ok(Arc::new(self.0.get(org).await?.identity.clone()))
+    }
+}
+
+/// The registry of organizations of the lake.
+struct LakeRegistry(CachedRegistry);
+
+#[async_trait]
+impl RegistrySource for LakeRegistry {
+    async fn registry(&self) -> Result<Arc<OrgRegistry>, Box<dyn Error + Send + Sync>> {
+        Ok(self.0.get().await?)
     }
 }
 
@@ -104,10 +115,20 @@ impl OpenStore {
                 self.lake.clone(),
                 self.clock.clone(),
             ))),
+            registry: Arc::new(LakeRegistry(CachedRegistry::new(self.lake.clone(), self.clock.clone()))),
         }
     }
 
-    /// Returns the display name of every organization in the store.
+    /// Returns the registry of organizations.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) async fn registry(&self) -> anyhow::Result<OrgRegistry> {
+        Ok(registry::read(&*self.lake).await?)
+    }
+
+    /// Returns the name of every organization in the store. It differs from the storage key in upper and lower
+    /// case only.
     ///
     /// # Errors
     /// If the store fails.
@@ -115,12 +136,12 @@ impl OpenStore {
         Ok(self.ports.names.orgs().await?)
     }
 
-    /// Returns the months of the organization that were folded.
+    /// Returns the months of the organization with this storage key that were folded.
     ///
     /// # Errors
     /// If the store fails.
-    pub(crate) async fn folded_months(&self, org: &str) -> anyhow::Result<Vec<Month>> {
-        let markers = self.ports.rollups.markers(org).await?;
+    pub(crate) async fn folded_months(&self, key: &str) -> anyhow::Result<Vec<Month>> {
+        let markers = self.ports.rollups.markers(key).await?;
         Ok(markers.into_iter().map(|marker| marker.month).collect())
     }
 
@@ -150,12 +171,21 @@ impl OpenData {
         }
     }
 
-    /// Returns the ports of an aggregation of the organization, with its newest configuration.
+    /// Returns the storage key of the organization with this name.
+    ///
+    /// # Errors
+    /// If the registry cannot be read.
+    pub(crate) async fn key_of(&self, org: &str) -> anyhow::Result<String> {
+        Ok(self.store.registry().await?.key_of(org))
+    }
+
+    /// Returns the ports of an aggregation of the organization with this storage key, with its newest
+    /// configuration.
     ///
     /// # Errors
     /// If the configuration cannot be read.
-    pub(crate) async fn aggregate_ports(&self, org: &str) -> anyhow::Result<AggregatePorts> {
-        let revision = configuration::latest(&*self.objects, org).await?;
+    pub(crate) async fn aggregate_ports(&self, key: &str) -> anyhow::Result<AggregatePorts> {
+        let revision = configuration::latest(&*self.objects, key).await?;
         Ok(AggregatePorts {
             objects: self.objects.clone(),
             rollups: self.store.ports.rollups.clone(),
@@ -224,7 +254,8 @@ pub(crate) async fn waiting_batches(settings: &CliSettings, org: &str) -> usize 
     }
     // A reader waits for no lock, and needs no permission to write.
     let objects = FileStore::open_for_reading(dir);
-    gam_lake::inbox::list(&objects, org).await.map_or(0, |batches| batches.len())
+    let Ok(registry) = registry::read(&objects).await else { return 0 };
+    gam_lake::inbox::list(&objects, &registry.key_of(org)).await.map_or(0, |batches| batches.len())
 }
 
 /// Returns the message for a store that does not exist. If there is a sample, it says how to read it.

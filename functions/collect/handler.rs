@@ -241,6 +241,7 @@ impl Collector {
             .await?;
         totals.requests += plan.requests;
         totals.failed_repos += plan.failed.len();
+        log_warnings(&plan.org, &plan.warnings);
         for (repo, reason) in &plan.failed {
             tracing::error!(org = plan.org, repo, reason, "cannot read the repository");
         }
@@ -344,7 +345,7 @@ impl Collector {
             CommandError::Collect(CollectError::GitHub(error)) => error.is_transient(),
             CommandError::Collect(CollectError::Lake(error)) => error.is_retryable(),
             CommandError::Collect(CollectError::Store(error)) => error.is_retryable(),
-            CommandError::Collect(CollectError::Invalid(_)) => false,
+            CommandError::Collect(CollectError::Invalid(_) | CollectError::Org(_)) => false,
             CommandError::Client(error) => error.is_transient(),
             CommandError::SendPlan(_) => true,
         };

@@ -216,9 +216,10 @@ impl From<QueryError> for ApiError {
             QueryError::NotFound(detail) => ApiError::not_found(detail),
             QueryError::Invalid(detail) => ApiError::invalid(detail),
             QueryError::Store(cause) if cause.is_retryable() => ApiError::unavailable(cause),
-            QueryError::Store(_) | QueryError::Configuration(_) | QueryError::Unreadable { .. } => {
-                ApiError::internal(error)
-            }
+            QueryError::Store(_)
+            | QueryError::Configuration(_)
+            | QueryError::Registry(_)
+            | QueryError::Unreadable { .. } => ApiError::internal(error),
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod identity;
 pub mod mailmap;
 pub mod member;
 pub mod metric;
+pub mod org_registry;
 pub mod period;
 pub mod subject;
 
@@ -25,5 +26,6 @@ pub use error_chain::error_chain;
 pub use event::{Event, EventBatch, EventId, EventKind, Facts, FirstReview};
 pub use identity::Identity;
 pub use member::{Member, MemberKind};
+pub use org_registry::OrgRegistry;
 pub use period::{Bucket, Grain, Month, Range};
 pub use subject::{RollupKey, Subject, SubjectKind};

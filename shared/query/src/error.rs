@@ -15,6 +15,9 @@ pub enum QueryError {
     /// The configuration of an organization cannot be read.
     #[error("cannot read the configuration")]
     Configuration(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The registry of organizations cannot be read.
+    #[error("cannot read the registry of organizations")]
+    Registry(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A stored rollup cannot be read.
     #[error("cannot read the rollup {key}: run `github-metrics aggregate --rebuild`")]
     Unreadable {

@@ -18,7 +18,7 @@ use chrono::{DateTime, Days, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use gam_model::metric::Metric;
 use gam_model::period::{FIRST_DAY, LAST_DAY, midnight};
-use gam_model::{Grain, Range};
+use gam_model::{Grain, OrgRegistry, Range};
 use gam_rollup::{Rollup, merged_span};
 
 pub use answers::{
@@ -27,7 +27,7 @@ pub use answers::{
 };
 pub use error::QueryError;
 pub use list::{ListRequest, list};
-pub use ports::{IdentitySource, QueryPorts};
+pub use ports::{IdentitySource, QueryPorts, RegistrySource};
 
 use org_reader::{OrgReader, ResolvedSubject};
 use values::{metric_value, metric_values};
@@ -44,14 +44,17 @@ const MAX_CONCURRENT_ORGS: usize = 4;
 /// # Errors
 /// If the store fails, or a stored rollup cannot be read.
 pub async fn orgs(ports: &QueryPorts) -> Result<OrgsAnswer, QueryError> {
+    let registry = &*ports.registry.registry().await.map_err(QueryError::Registry)?;
     let names = ports.names.orgs().await?;
-    let summaries = stream::iter(names).map(|name| summary(ports, name)).buffered(MAX_CONCURRENT_ORGS);
-    Ok(OrgsAnswer { orgs: summaries.try_collect().await? })
+    let summaries = stream::iter(names).map(|name| summary(ports, registry, name));
+    let mut orgs: Vec<OrgSummary> = summaries.buffered(MAX_CONCURRENT_ORGS).try_collect().await?;
+    orgs.sort_by_cached_key(|summary| summary.org.to_lowercase());
+    Ok(OrgsAnswer { orgs })
 }
 
-/// Returns the overview of an organization, by its display name.
-async fn summary(ports: &QueryPorts, name: String) -> Result<OrgSummary, QueryError> {
-    let org = OrgReader::open_known(ports, name).await?;
+/// Returns the overview of an organization, by its name in the store.
+async fn summary(ports: &QueryPorts, registry: &OrgRegistry, name: String) -> Result<OrgSummary, QueryError> {
+    let org = OrgReader::open_known(ports, registry, name).await?;
     let subject = ResolvedSubject::org();
     let mut total = Rollup::default();
     for (_, rollup) in org.read_buckets(&subject, Grain::Month, FIRST_DAY, LAST_DAY).await? {

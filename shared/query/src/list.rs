@@ -39,11 +39,11 @@ pub struct ListRequest {
 /// If there is no such organization, the cursor is invalid or belongs to another query, the store fails, or a
 /// stored rollup cannot be read.
 pub async fn list(ports: &QueryPorts, org: &str, request: &ListRequest) -> Result<ListAnswer, QueryError> {
+    let org = OrgReader::open(ports, org).await?;
     let cursor = request.cursor.as_deref();
-    let cursor = cursor.map(|cursor| parse_cursor(cursor, org, request)).transpose()?;
+    let cursor = cursor.map(|cursor| parse_cursor(cursor, &org.key, request)).transpose()?;
     let range = cursor.as_ref().map_or(request.range, |(_, range)| *range);
     let after = cursor.map(|(after, _)| after);
-    let org = OrgReader::open(ports, org).await?;
     let kind = match request.kind {
         ListKind::Members => SubjectKind::Member,
         ListKind::Repos => SubjectKind::Repo,
@@ -69,7 +69,7 @@ pub async fn list(ports: &QueryPorts, org: &str, request: &ListRequest) -> Resul
         .collect();
     listed.sort_by(|a, b| a.0.cmp(&b.0, request.direction));
     let limit = request.limit.clamp(1, MAX_LIMIT);
-    let next = (listed.len() > limit).then(|| to_cursor(&listed[limit - 1].0, &org.name, request, range));
+    let next = (listed.len() > limit).then(|| to_cursor(&listed[limit - 1].0, &org.key, request, range));
     listed.truncate(limit);
     let entries =
         listed.into_iter().map(|(key, subject, rollup)| list_entry(request, key, &subject, &rollup));

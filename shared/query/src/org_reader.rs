@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use futures::future::try_join_all;
-use gam_model::{Grain, Month, Range, RollupKey, Subject, SubjectKind};
+use gam_model::{Grain, Month, OrgRegistry, Range, RollupKey, Subject, SubjectKind};
 use gam_rollup::Rollup;
 use gam_store::keys::{CheckpointKey, org_key};
 use gam_store::{Checkpoint, Marker, NameKind, OrgCheckpoint, RepoCoverage, StoredRollup};
@@ -45,12 +45,18 @@ fn never_collected(org: &str) -> String {
     }
 }
 
+/// Returns the current name of an organization. The store's name of it is its storage key, as GitHub wrote the
+/// name that the key comes from.
+fn current_name(registry: &OrgRegistry, stored: String) -> String {
+    registry.name_of_key(&org_key(&stored)).map_or(stored, str::to_owned)
+}
+
 /// Reads an organization that exists.
 pub(crate) struct OrgReader<'a> {
     ports: &'a QueryPorts,
-    /// The login as in the keys of the store.
-    key: String,
-    /// The login as GitHub writes it.
+    /// The storage key.
+    pub(crate) key: String,
+    /// The current login as GitHub writes it.
     pub(crate) name: String,
     markers: HashMap<Month, Marker>,
 }
@@ -76,19 +82,26 @@ impl ResolvedSubject {
 }
 
 impl<'a> OrgReader<'a> {
+    /// Opens an organization by its current or a former name.
     pub(crate) async fn open(ports: &'a QueryPorts, org: &str) -> Result<Self, QueryError> {
-        let key = org_key(org);
+        let registry = ports.registry.registry().await.map_err(QueryError::Registry)?;
+        let key = registry.key_of(org);
         let (name, markers) = tokio::try_join!(ports.names.org(&key), ports.rollups.markers(&key))?;
         let name = name.ok_or_else(|| QueryError::NotFound(never_collected(org)))?;
+        let name = current_name(&registry, name);
         let markers = markers.into_iter().map(|m| (m.month, m)).collect();
         Ok(OrgReader { ports, key, name, markers })
     }
 
-    /// Opens an organization whose display name the store has returned.
-    pub(crate) async fn open_known(ports: &'a QueryPorts, name: String) -> Result<Self, QueryError> {
+    /// Opens an organization by the name that the store has returned.
+    pub(crate) async fn open_known(
+        ports: &'a QueryPorts,
+        registry: &OrgRegistry,
+        name: String,
+    ) -> Result<Self, QueryError> {
         let key = org_key(&name);
         let markers = ports.rollups.markers(&key).await?.into_iter().map(|m| (m.month, m)).collect();
-        Ok(OrgReader { ports, key, name, markers })
+        Ok(OrgReader { ports, key, name: current_name(registry, name), markers })
     }
 
     /// Returns the current UTC day.

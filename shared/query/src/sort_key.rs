@@ -47,7 +47,7 @@ struct Cursor {
     n: String,
     /// The repository's id; 0 for a member.
     i: i64,
-    /// The query: organization in lower case, list, first day, day after the last, bots, sort, order.
+    /// The query: storage key of the organization, list, first day, day after the last, bots, sort, order.
     q: CursorQuery,
 }
 

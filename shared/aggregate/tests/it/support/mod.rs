@@ -10,7 +10,7 @@ use std::sync::Arc;
 use chrono::{DateTime, NaiveDate, Utc};
 use gam_aggregate::{AggregatePorts, aggregate};
 use gam_lake::{MemoryObjects, inbox};
-use gam_model::{Clock, EventBatch, Identity};
+use gam_model::{Clock, EventBatch, Identity, OrgRegistry};
 use gam_query::QueryPorts;
 use gam_store::MemoryStore;
 
@@ -70,6 +70,7 @@ impl TestData {
                 checkpoints: store,
                 clock,
                 identities: identity,
+                registry: Arc::new(OrgRegistry::default()),
             },
         }
     }
