@@ -43,7 +43,7 @@ pub struct CollectPlan {
 impl CollectPlan {
     /// Returns an upper estimate of requests and points. How far back a list has to be read is known only
     /// after reading it, so the estimate counts complete lists. Threads that do not fit into one page cost
-    /// more.
+    /// more. So do workflow runs: their number is unknown, and counts as one page.
     pub fn total(&self) -> (u64, u64) {
         let tasks = self.planned.iter().flat_map(|repo| &repo.tasks);
         let start = (self.probing.requests, self.probing.points);
