@@ -107,17 +107,27 @@ impl LambdaContext {
         org_checkpoint(&*self.store, key).await
     }
 
+    /// Returns how far the organization that lags most is behind GitHub at `now`, in seconds, if that is known.
+    async fn lag_seconds(&self, orgs: &[String], now: DateTime<Utc>) -> Option<f64> {
+        if orgs.is_empty() {
+            return None;
+        }
+        match self.registry.get().await {
+            Ok(registry) => {
+                let keys: Vec<String> = orgs.iter().map(|org| registry.key_of(org)).collect();
+                lag_seconds(&*self.store, &keys, now).await
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot read how far behind the organizations are");
+                None
+            }
+        }
+    }
+
     /// Writes metrics of the function, and how far `lagging_orgs` are behind GitHub if that is known.
     pub async fn write_metrics(&self, mut values: Vec<(FunctionMetric, f64)>, lagging_orgs: &[String]) {
         let now = self.clock.now();
-        match self.registry.get().await {
-            Ok(registry) => {
-                let keys: Vec<String> = lagging_orgs.iter().map(|org| registry.key_of(org)).collect();
-                let lag = lag_seconds(&*self.store, &keys, now).await;
-                values.extend(lag.map(|seconds| (FunctionMetric::LagSeconds, seconds)));
-            }
-            Err(error) => tracing::warn!(%error, "cannot read how far behind the organizations are"),
-        }
+        values.extend(self.lag_seconds(lagging_orgs, now).await.map(|lag| (FunctionMetric::LagSeconds, lag)));
         self.metrics.write(now, &values);
     }
 }
@@ -126,11 +136,11 @@ async fn org_checkpoint(checkpoints: &dyn CheckpointStore, key: &str) -> gam_sto
     Ok(Checkpoint::load(checkpoints, &CheckpointKey::Org(key.to_owned())).await?.value)
 }
 
-/// Returns how far the organization that lags most is behind GitHub at `now`, in seconds. `orgs` are storage keys. `None` if one of them was
-/// never read completely, if its checkpoint cannot be read, or if there are none.
-async fn lag_seconds(checkpoints: &dyn CheckpointStore, orgs: &[String], now: DateTime<Utc>) -> Option<f64> {
+/// Returns how far the organization that lags most is behind GitHub at `now`, in seconds. `keys` are storage keys.
+/// `None` if one of them was never read completely, if its checkpoint cannot be read, or if there are none.
+async fn lag_seconds(checkpoints: &dyn CheckpointStore, keys: &[String], now: DateTime<Utc>) -> Option<f64> {
     let mut lag = None;
-    for org in orgs {
+    for org in keys {
         match org_checkpoint(checkpoints, org).await.map(|checkpoint| checkpoint.org_complete_until()) {
             Ok(Some(until)) => lag = lag.max(Some((now - until).num_seconds())),
             Ok(None) => {
