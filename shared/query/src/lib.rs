@@ -28,7 +28,7 @@ pub use error::QueryError;
 pub use list::{ListRequest, Listing, list};
 pub use metrics::metrics;
 pub use orgs::orgs;
-pub use ports::{IdentitySource, QueryPorts};
+pub use ports::{IdentitySource, QueryPorts, RegistrySource};
 pub use series::series;
 
 /// The most points that a series may have.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use gam_model::{Month, Subject};
-use gam_store::keys::{CheckpointKey, org_key};
+use gam_store::keys::CheckpointKey;
 use gam_store::{Checkpoint, EpochRules, Head, Logic, Marker, NameKind, OrgCheckpoint, RepoCoverage};
 
 use crate::answers::CoverageAnswer;
@@ -17,9 +17,9 @@ const MAX_READ_ATTEMPTS: u32 = 4;
 /// Reads an organization that exists, at the epoch that was active when it was opened.
 pub(crate) struct OrgReader<'a> {
     pub(crate) ports: &'a QueryPorts,
-    /// The login as in the keys of the store.
+    /// The storage key.
     pub(crate) key: String,
-    /// The login as GitHub writes it.
+    /// The current login as GitHub writes it.
     pub(crate) name: String,
     /// The active epoch; `None` if the organization was never aggregated.
     pub(crate) active: Option<EpochRules>,
@@ -70,9 +70,12 @@ async fn load_head(ports: &QueryPorts, org_key: &str) -> gam_store::Result<Head>
 
 impl<'a> OrgReader<'a> {
     async fn open(ports: &'a QueryPorts, org: &str) -> Result<Self, QueryError> {
-        let key = org_key(org);
+        let registry = ports.registry.registry().await.map_err(QueryError::Registry)?;
+        let key = registry.key_of(org);
         let (name, head) = tokio::try_join!(ports.names.org(&key), load_head(ports, &key))?;
         let name = name.ok_or_else(|| QueryError::NotFound(never_collected(org)))?;
+        // The store's name is the storage key, as GitHub wrote the name that the key comes from.
+        let name = registry.name_of_key(&key).map_or(name, str::to_owned);
         let markers = match (&head.active, &head.target) {
             (Some(active), _) => ports.rollups.markers(&key, active.epoch).await?,
             (None, Some(_)) => return Err(QueryError::NotComputed(not_computed(&name))),
