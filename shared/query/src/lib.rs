@@ -27,6 +27,7 @@ pub use answers::{
 pub use error::QueryError;
 pub use list::{ListRequest, Listing, list};
 pub use metrics::metrics;
+pub use org_reader::today;
 pub use orgs::orgs;
 pub use ports::{IdentitySource, QueryPorts, RegistrySource};
 pub use series::series;

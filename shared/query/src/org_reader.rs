@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, NaiveDate, Utc};
-use gam_model::{Month, Subject};
+use gam_model::{Month, Subject, TimeZone};
 use gam_store::keys::CheckpointKey;
 use gam_store::{Checkpoint, EpochRules, Head, Logic, Marker, NameKind, OrgCheckpoint, RepoCoverage};
 
@@ -23,6 +23,8 @@ pub(crate) struct OrgReader<'a> {
     pub(crate) name: String,
     /// The active epoch; `None` if the organization was never aggregated.
     pub(crate) active: Option<EpochRules>,
+    /// The time zone whose days the active epoch counts.
+    pub(crate) time_zone: TimeZone,
     /// The markers of the active epoch.
     pub(crate) markers: BTreeMap<Month, Marker>,
 }
@@ -68,6 +70,26 @@ async fn load_head(ports: &QueryPorts, org_key: &str) -> gam_store::Result<Head>
     Ok(Checkpoint::load(&*ports.checkpoints, &key).await?.value)
 }
 
+/// Returns the time zone of an epoch.
+fn time_zone_of(rules: &EpochRules) -> Result<TimeZone, QueryError> {
+    let name = &rules.logic.time_zone;
+    TimeZone::parse(name).ok_or_else(|| {
+        let what = format!("this program does not know the time zone {name:?}: upgrade it");
+        gam_store::Error::Unusable { what, source: None }.into()
+    })
+}
+
+/// Returns the current day in the time zone of an organization; the UTC day if nothing of it is known.
+///
+/// # Errors
+/// If the store fails, or its time zone is not known.
+pub async fn today(ports: &QueryPorts, org: &str) -> Result<NaiveDate, QueryError> {
+    let registry = ports.registry.registry().await.map_err(QueryError::Registry)?;
+    let head = load_head(ports, &registry.key_of(org)).await?;
+    let time_zone = head.active.as_ref().map_or(Ok(TimeZone::UTC), time_zone_of)?;
+    Ok(time_zone.day(ports.clock.now()))
+}
+
 impl<'a> OrgReader<'a> {
     async fn open(ports: &'a QueryPorts, org: &str) -> Result<Self, QueryError> {
         let registry = ports.registry.registry().await.map_err(QueryError::Registry)?;
@@ -82,7 +104,8 @@ impl<'a> OrgReader<'a> {
             (None, None) => Vec::new(),
         };
         let markers = markers.into_iter().map(|marker| (marker.month, marker)).collect();
-        Ok(OrgReader { ports, key, name, active: head.active, markers })
+        let time_zone = head.active.as_ref().map_or(Ok(TimeZone::UTC), time_zone_of)?;
+        Ok(OrgReader { ports, key, name, active: head.active, time_zone, markers })
     }
 
     /// Returns whether the epoch that was active when the organization was opened is still active.
@@ -97,9 +120,9 @@ impl<'a> OrgReader<'a> {
         self.active.as_ref().map(|active| &active.logic)
     }
 
-    /// Returns the current UTC day.
+    /// Returns the current day in the organization's time zone.
     pub(crate) fn today(&self) -> NaiveDate {
-        self.ports.clock.now().date_naive()
+        self.time_zone.day(self.ports.clock.now())
     }
 
     /// Returns the coverage of a subject. The store has an organization's first day before anything was

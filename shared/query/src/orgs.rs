@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Days, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
-use gam_model::period::{FIRST_DAY, midnight};
+use gam_model::period::FIRST_DAY;
 use gam_model::{Range, Subject};
 use gam_rollup::{Side, merged_span};
 use gam_store::keys::org_key;
@@ -72,7 +72,7 @@ fn first_and_last_event(
         days.flat_map(|(_, sides)| sides).map(|side| side.totals.span).fold(None, merged_span)
     };
     let Some(all) = span_of(&|_| true) else { return (None, None) };
-    let last = if all.1 < midnight(tomorrow).timestamp_millis() {
+    let last = if all.1 < org.time_zone.start_of_day(tomorrow).timestamp_millis() {
         Some(all.1)
     } else {
         span_of(&|date| past.contains(date)).map(|span| span.1)

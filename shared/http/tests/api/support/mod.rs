@@ -60,7 +60,6 @@ impl TestData {
             names: self.store.clone(),
             checkpoints: self.store.clone(),
             clock: fixed_clock(),
-            identity: Arc::new(Identity::default()),
         }
     }
 

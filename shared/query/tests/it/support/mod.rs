@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use gam_model::metric::Metric;
-use gam_model::{Clock, Identity, MemberKind, Month, Range};
+use gam_model::{Clock, Identity, MemberKind, Month, OrgRegistry, Range};
 use gam_query::{BotFilter, ListRequest, Listing, QueryPorts, SortDirection};
 use gam_store::{
     Checkpoint, CheckpointKey, Epoch, EpochRules, FoldScope, Head, Logic, MemoryStore, NameEntry, NameKind,
@@ -80,6 +80,7 @@ pub(crate) fn ports(store: &MemoryStore, rollups: Arc<dyn RollupStore>) -> Query
         checkpoints: Arc::new(store.clone()),
         clock: Arc::new(FixedClock("2024-03-10T12:00:00Z".parse().expect("a time"))),
         identities: Arc::new(Identity::default()),
+        registry: Arc::new(OrgRegistry::default()),
     }
 }
 
