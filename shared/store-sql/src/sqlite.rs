@@ -2,8 +2,11 @@
 
 mod checkpoints;
 mod error;
+mod item_id;
+mod names;
 mod put;
 mod rollups;
+mod schema;
 mod setup;
 
 use std::path::{Path, PathBuf};
@@ -25,6 +28,10 @@ const READERS: u32 = 3;
 /// How long to wait for a lock that another process holds.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The size of a page of a new file, in bytes. An existing file keeps its own. Larger pages than SQLite's default
+/// waste less space between items and make a rebuild faster: see ADR 18.
+const PAGE_BYTES: u32 = 8_192;
+
 /// Begins a transaction that holds the write lock, so that what it reads cannot change before it writes.
 const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
 
@@ -40,7 +47,8 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the store in a file. Creates the file and its directory if they do not exist.
+    /// Opens the store in a file. Creates the file and its directory if they do not exist. Migrates a file of an
+    /// older version: names and checkpoints stay, rollups and markers are dropped and must be folded again.
     ///
     /// # Errors
     /// `Unusable` if the file is damaged, is not a store of this program, was written by a newer version, or
@@ -57,7 +65,7 @@ impl SqliteStore {
     /// the file: a backup or a read-only mount can be opened.
     ///
     /// # Errors
-    /// As [`SqliteStore::open`], and `Unusable` if there is no file, or its log cannot be read without
+    /// As [`SqliteStore::open`], and `Unusable` if there is no file, if it has an older version, or if its log cannot be read without
     /// permission to write.
     pub async fn open_read_only(path: &Path) -> Result<Self> {
         let path: Arc<Path> = Arc::from(path);
@@ -113,6 +121,7 @@ fn connect_options(path: &Path) -> SqliteConnectOptions {
     let filename = if path.is_absolute() { path.to_path_buf() } else { PathBuf::from(".").join(path) };
     SqliteConnectOptions::new()
         .filename(filename)
+        .page_size(PAGE_BYTES)
         .busy_timeout(LOCK_TIMEOUT)
         .synchronous(sqlx::sqlite::SqliteSynchronous::Full)
         // On macOS a plain fsync leaves commits in the disk's cache, where a power failure destroys them.
