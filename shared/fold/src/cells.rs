@@ -136,7 +136,13 @@ impl Cells {
         DatedName { at, name: cell.name, kind: cell.kind }
     }
 
-    /// Adds the cell's counters, durations and span.
+    /// Returns the times of the first and the last credited event, in epoch milliseconds.
+    pub(crate) fn span(&self, cell: &Cell) -> Option<(i64, i64)> {
+        let time = |offset: u32| self.month_start + i64::from(offset);
+        cell.span.map(|(first, last)| (time(first), time(last)))
+    }
+
+    /// Adds the cell's counters and durations.
     pub(crate) fn add_to(&self, cell: &Cell, totals: &mut Totals) {
         let mut counters = cell.counters;
         for count in &self.counts[cell.first_count as usize..][..counters.count_ones() as usize] {
@@ -148,13 +154,11 @@ impl Cells {
             let durations = totals.durations.get_or_insert_default();
             durations.iter_mut().zip(added).for_each(|(own, added)| own.merge(added));
         }
-        let time = |offset: u32| self.month_start + i64::from(offset);
-        totals.span = merged_span(totals.span, cell.span.map(|(first, last)| (time(first), time(last))));
     }
 
     /// Appends a cell of the repository and day that is added next.
     fn push(&mut self, cell: RunningCell) {
-        let RunningCell { key, name, totals } = cell;
+        let RunningCell { key, name, totals, span } = cell;
         // Every cell has a counter, so this also bounds the numbers of cells and of days.
         let first_count = u32::try_from(self.counts.len()).expect("a month has fewer than 2^32 counters");
         let mut counters = 0;
@@ -168,7 +172,7 @@ impl Cells {
         });
         // A month has fewer than 2^32 milliseconds.
         let offset = |time: i64| (time - self.month_start) as u32;
-        let span = totals.span.map(|(first, last)| (offset(first), offset(last)));
+        let span = span.map(|(first, last)| (offset(first), offset(last)));
         let repo_day = self.repo_days.len() as u32;
         let (name, kind) = (name.name, name.kind);
         self.cells.push(Cell { key, repo_day, name, kind, counters, first_count, durations, span });
@@ -212,8 +216,9 @@ impl Cells {
             let mut totals = Totals::default();
             parts.iter().for_each(|part| self.add_to(part, &mut totals));
             let names = parts.iter().map(|part| self.dated_name(part));
+            let span = parts.iter().fold(None, |span, part| merged_span(span, self.span(part)));
             if let Some(name) = names.max() {
-                self.push(RunningCell { key: parts[0].key, name, totals });
+                self.push(RunningCell { key: parts[0].key, name, totals, span });
             }
         }
     }
@@ -224,7 +229,16 @@ impl Cells {
 struct RunningCell {
     key: CellKey,
     name: DatedName,
-    totals: Totals,
+    pub(crate) totals: Totals,
+    /// The times of the first and the last credited event, in epoch milliseconds.
+    span: Option<(i64, i64)>,
+}
+
+impl RunningCell {
+    /// Extends the span to a credited event, at a time in epoch milliseconds.
+    pub(crate) fn credit(&mut self, at: i64) {
+        self.span = merged_span(self.span, Some((at, at)));
+    }
 }
 
 /// The cells of the current repository and day, to which rows are still added.
@@ -236,22 +250,22 @@ pub(crate) struct RunningCells {
 }
 
 impl RunningCells {
-    /// Returns the totals of the cell with this key, which is created if it is missing. Updates its name.
-    pub(crate) fn totals(&mut self, key: CellKey, name: DatedName, names: &Interner) -> &mut Totals {
+    /// Returns the cell with this key, which is created if it is missing. Updates its name.
+    pub(crate) fn cell(&mut self, key: CellKey, name: DatedName, names: &Interner) -> &mut RunningCell {
         let position = key.0 as usize;
         if position >= self.slots.len() {
             self.slots.resize(position + 1, 0);
         }
         let slot = &mut self.slots[position];
         if *slot == 0 {
-            self.cells.push(RunningCell { key, name, totals: Totals::default() });
+            self.cells.push(RunningCell { key, name, totals: Totals::default(), span: None });
             *slot = self.cells.len() as u32;
         }
         let cell = &mut self.cells[*slot as usize - 1];
         if name.is_later(cell.name, names) {
             cell.name = name;
         }
-        &mut cell.totals
+        cell
     }
 
     /// Moves the cells, which are those of this repository and day, to the finished ones.

@@ -147,9 +147,9 @@ impl<'a> Folder<'a> {
             _ => Side::People,
         };
         let key = CellKey::new(member.key, side, is_repeat);
-        let totals = self.current.totals(key, name, &self.members.display_names);
-        count_event(totals, kind, columns, row, member.key, &mut self.members);
-        totals.credit(occurred_at);
+        let cell = self.current.cell(key, name, &self.members.display_names);
+        count_event(&mut cell.totals, kind, columns, row, member.key, &mut self.members);
+        cell.credit(occurred_at);
         self.events += 1;
         if kind == EventKind::Commit && !is_merge_commit(columns, row) {
             self.count_co_authors(member.key, columns.co_authors.names(row), is_repeat);
@@ -190,8 +190,8 @@ impl<'a> Folder<'a> {
             let side = if kind == MemberKind::Bot { Side::Bots } else { Side::People };
             let name = DatedName { at: i64::MIN, name: member.name, kind };
             let key = CellKey::new(member.key, side, is_repeat);
-            let totals = self.current.totals(key, name, &self.members.display_names);
-            totals.add(Counter::CoAuthoredCommits, 1);
+            let cell = self.current.cell(key, name, &self.members.display_names);
+            cell.totals.add(Counter::CoAuthoredCommits, 1);
         }
     }
 

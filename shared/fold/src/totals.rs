@@ -1,7 +1,7 @@
 //! Items that are totals of sides: a subject's days, and the lists of a month.
 
 use gam_model::DayOfMonth;
-use gam_rollup::{DaysItem, ListEntry, ListItem, ListedSubject, Side, SideTotals, Totals};
+use gam_rollup::{DaysItem, ListEntry, ListItem, ListedSubject, Side, SideTotals, Totals, merged_span};
 
 use crate::cells::Cell;
 use crate::month_fold::MonthFold;
@@ -19,6 +19,8 @@ impl MonthFold {
                 }
                 if !cell.key.is_repeat() {
                     self.add_with_member(cell, sides);
+                    let span = &mut side_mut(sides, cell.key.side()).span;
+                    *span = merged_span(*span, self.cells.span(cell));
                 }
             }
         }
@@ -123,7 +125,7 @@ fn side_mut(sides: &mut Vec<SideTotals>, side: Side) -> &mut SideTotals {
     let position = sides.iter().position(|other| other.side >= side).unwrap_or(sides.len());
     if sides.get(position).is_none_or(|other| other.side != side) {
         let totals = Totals::default();
-        sides.insert(position, SideTotals { side, totals, members: Vec::new(), repos: Vec::new() });
+        sides.insert(position, SideTotals { side, totals, members: Vec::new(), repos: Vec::new(), span: None });
     }
     &mut sides[position]
 }
