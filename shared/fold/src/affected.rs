@@ -14,8 +14,7 @@ use crate::fold::{FoldError, UNKNOWN_SINCE_READING};
 use crate::month_days::day_at;
 use crate::shared_commits::{commit_rows, sha_hash};
 
-/// Returns the keys of the items in which the event is counted, or would be if it were not retracted. May repeat
-/// a key.
+/// Returns the keys of the items in which the event is counted, or would be if it were not retracted.
 ///
 /// Adding or removing the event changes no other item of its month, except those of
 /// [`affected_by_shared_commits`].

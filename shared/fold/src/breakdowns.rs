@@ -12,9 +12,11 @@ use crate::month_fold::MonthFold;
 impl MonthFold {
     /// Returns a week of a repository by member.
     pub(crate) fn repo_breakdown(&self, repo: usize, week: WeekOfMonth) -> BreakdownItem {
-        let mut names: Vec<(u32, DatedName)> = Vec::new();
-        let mut cells = Vec::new();
-        for repo_day in self.days_of_repo(repo).iter().filter(|repo_day| repo_day.day.week() == week) {
+        let days = self.days_of_repo(repo).iter().filter(|repo_day| repo_day.week == week);
+        let max_count = days.clone().map(|repo_day| self.cells.of(repo_day).len()).sum();
+        let mut names: Vec<(u32, DatedName)> = Vec::with_capacity(max_count);
+        let mut cells = Vec::with_capacity(max_count);
+        for repo_day in days {
             for cell in self.cells.of(repo_day).iter().filter(|cell| cell.key.side() != Side::Unknown) {
                 names.push((cell.key.member(), self.cells.dated_name(cell)));
                 self.add_cell(cell, cell.key.member(), &mut cells);
@@ -40,10 +42,15 @@ impl MonthFold {
 
     /// Returns a week of a member by repository.
     pub(crate) fn member_breakdown(&self, member: u32, week: WeekOfMonth) -> BreakdownItem {
-        let mut repos: Vec<u32> = Vec::new();
-        let mut cells = Vec::new();
-        let of_week = |cell: &&Cell| self.cells.repo_day(cell).day.week() == week;
-        for cell in self.member_cells(member).filter(of_week) {
+        // A member's cells are in the order of days.
+        let month = self.member_cells(member);
+        let position = |is_before: fn(&WeekOfMonth, &WeekOfMonth) -> bool| {
+            month.partition_point(|cell| is_before(&self.cells.repo_day(cell).week, &week))
+        };
+        let of_week = &month[position(WeekOfMonth::lt)..position(WeekOfMonth::le)];
+        let mut repos: Vec<u32> = Vec::with_capacity(of_week.len());
+        let mut cells = Vec::with_capacity(of_week.len());
+        for cell in of_week {
             repos.push(self.repo_rank(cell));
             self.add_cell(cell, self.repo_rank(cell), &mut cells);
         }

@@ -4,8 +4,8 @@
 //! a finished cell stores only the counters that are not zero.
 
 use gam_model::metric::{Counter, DurationMetric};
-use gam_model::{DayOfMonth, MemberKind};
-use gam_rollup::{Distribution, Side, Totals, merged_span};
+use gam_model::{DayOfMonth, MemberKind, WeekOfMonth};
+use gam_rollup::{Distribution, Side, Totals};
 
 use crate::members::Interner;
 
@@ -94,6 +94,8 @@ impl Cell {
 pub(crate) struct RepoDay {
     pub(crate) repo_id: i64,
     pub(crate) day: DayOfMonth,
+    /// The week of the day.
+    pub(crate) week: WeekOfMonth,
     /// The index of the first cell, and that after the last.
     pub(crate) cells: (u32, u32),
 }
@@ -113,11 +115,6 @@ pub(crate) struct Cells {
 impl Cells {
     pub(crate) fn new(month_start: i64) -> Self {
         Cells { month_start, ..Cells::default() }
-    }
-
-    /// Returns all cells.
-    pub(crate) fn all(&self) -> &[Cell] {
-        &self.cells
     }
 
     /// Returns the cells of a repository and day.
@@ -151,16 +148,24 @@ impl Cells {
         }
         if let Some(index) = cell.durations {
             let added = &self.durations[index as usize];
-            let durations = totals.durations.get_or_insert_default();
-            durations.iter_mut().zip(added).for_each(|(own, added)| own.merge(added));
+            match &mut totals.durations {
+                Some(own) => own.iter_mut().zip(added).for_each(|(own, added)| own.merge(added)),
+                None => totals.durations = Some(Box::new(added.clone())),
+            }
+        }
+        if let Some((first, last)) = cell.span {
+            let (first, last) = (self.month_start + i64::from(first), self.month_start + i64::from(last));
+            totals.span = Some(match totals.span {
+                Some(own) => (own.0.min(first), own.1.max(last)),
+                None => (first, last),
+            });
         }
     }
 
     /// Appends a cell of the repository and day that is added next.
     fn push(&mut self, cell: RunningCell) {
         let RunningCell { key, name, totals, span } = cell;
-        // Every cell has a counter, so this also bounds the numbers of cells and of days.
-        let first_count = u32::try_from(self.counts.len()).expect("a month has fewer than 2^32 counters");
+        let first_count = self.next_count();
         let mut counters = 0;
         for (bit, count) in totals.counts.into_iter().enumerate().filter(|(_, count)| *count > 0) {
             counters |= 1 << bit;
@@ -176,6 +181,49 @@ impl Cells {
         let repo_day = self.repo_days.len() as u32;
         let (name, kind) = (name.name, name.kind);
         self.cells.push(Cell { key, repo_day, name, kind, counters, first_count, durations, span });
+    }
+
+    /// Returns the index of the counter that is added next. Every cell has a counter, so its limit also bounds the
+    /// numbers of cells and of days.
+    fn next_count(&self) -> u32 {
+        u32::try_from(self.counts.len()).expect("a month has fewer than 2^32 counters")
+    }
+
+    /// Returns copies of the cells of members, by member, then in the order of `by_day`, the indexes of the
+    /// repositories' days. Also returns for each member the index of its first cell, then the number of cells.
+    ///
+    /// All items of a member read its cells, so they and their counters are next to each other. What has no author
+    /// belongs to no member.
+    pub(crate) fn group_by_member(&mut self, by_day: &[u32], member_count: usize) -> (Vec<Cell>, Vec<u32>) {
+        let has_member = |cell: &Cell| cell.key.side() != Side::Unknown;
+        let mut starts = vec![0; member_count + 1];
+        for cell in self.cells.iter().filter(|cell| has_member(cell)) {
+            starts[cell.key.member() as usize + 1] += 1;
+        }
+        for member in 0..member_count {
+            starts[member + 1] += starts[member];
+        }
+        let mut next = starts.clone();
+        let mut order = vec![0; starts[member_count] as usize];
+        for &repo_day in by_day {
+            let (first, end) = self.repo_days[repo_day as usize].cells;
+            for index in first..end {
+                let cell = &self.cells[index as usize];
+                if has_member(cell) {
+                    let position = &mut next[cell.key.member() as usize];
+                    order[*position as usize] = index;
+                    *position += 1;
+                }
+            }
+        }
+        let copies = order.into_iter().map(|index| {
+            let cell = self.cells[index as usize];
+            let first_count = self.next_count();
+            let end = cell.first_count + cell.counters.count_ones();
+            self.counts.extend_from_within(cell.first_count as usize..end as usize);
+            Cell { first_count, ..cell }
+        });
+        (copies.collect(), starts)
     }
 
     /// Sorts cells by repository, day, member, side and repeat, and merges those with the same ones, which occur
@@ -279,6 +327,6 @@ impl RunningCells {
             finished.push(cell);
         }
         let cells = (start, finished.cells.len() as u32);
-        finished.repo_days.push(RepoDay { repo_id, day, cells });
+        finished.repo_days.push(RepoDay { repo_id, day, week: day.week(), cells });
     }
 }

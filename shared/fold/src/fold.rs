@@ -94,8 +94,7 @@ impl<'a> Folder<'a> {
         let dictionaries = self.parse_dictionaries(columns);
         for row in 0..columns.row_count() {
             if columns.counts(row) {
-                let is_repeat = !self.repeats.is_empty() && self.repeats.contains(&(batch_index, row));
-                self.add_row(columns, &dictionaries, row, is_repeat)?;
+                self.add_row(columns, &dictionaries, (batch_index, row))?;
             }
         }
         Ok(())
@@ -118,9 +117,9 @@ impl<'a> Folder<'a> {
         &mut self,
         columns: &EventColumns<'_>,
         dictionaries: &ParsedDictionaries,
-        row: usize,
-        is_repeat: bool,
+        position: RowPosition,
     ) -> Result<(), FoldError> {
+        let (_, row) = position;
         let (Some(kind), Some(member), Some(member_kind)) =
             (columns.kind.index(row), columns.member.index(row), columns.member_kind.index(row))
         else {
@@ -146,6 +145,7 @@ impl<'a> Folder<'a> {
             MemberKind::Bot => Side::Bots,
             _ => Side::People,
         };
+        let is_repeat = kind == EventKind::Commit && self.repeats.contains(&position);
         let key = CellKey::new(member.key, side, is_repeat);
         let cell = self.current.cell(key, name, &self.members.display_names);
         count_event(&mut cell.totals, kind, columns, row, member.key, &mut self.members);

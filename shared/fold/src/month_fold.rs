@@ -24,9 +24,9 @@ pub struct MonthFold {
     repo_ranks: Vec<u32>,
     /// The indexes of the repositories' days, by day, then by repository.
     by_day: Vec<u32>,
-    /// The indexes of the cells of members, by member, day, repository, side and repeat. What has no author
-    /// belongs to no member.
-    by_member: Vec<u32>,
+    /// The cells of members, by member, day, repository, side and repeat. What has no author belongs to no
+    /// member.
+    by_member: Vec<Cell>,
     /// For each member the index of its first one among those; then their number.
     member_starts: Vec<u32>,
 }
@@ -68,7 +68,7 @@ impl MonthFold {
         events: u64,
         members: Vec<String>,
         names: Vec<String>,
-        cells: Cells,
+        mut cells: Cells,
     ) -> Self {
         let mut repos: Vec<Repo> = Vec::new();
         let mut repo_ranks = Vec::with_capacity(cells.repo_days.len());
@@ -82,7 +82,7 @@ impl MonthFold {
         let mut by_day: Vec<u32> = (0..cells.repo_days.len() as u32).collect();
         // The sort is stable, so repositories stay in order.
         by_day.sort_by_key(|&index| cells.repo_days[index as usize].day);
-        let (by_member, member_starts) = group_by_member(&cells, &by_day, members.len());
+        let (by_member, member_starts) = cells.group_by_member(&by_day, members.len());
         MonthFold {
             month,
             events,
@@ -104,9 +104,10 @@ impl MonthFold {
 
     /// Returns the keys of the month's items that are not empty, in order.
     pub fn keys(&self) -> Vec<ItemKey> {
-        let members = (0..self.members.len() as u32).filter(|&member| self.member_cells(member).len() > 0);
+        let members = (0..self.members.len() as u32).filter(|&member| !self.member_cells(member).is_empty());
         let members: Vec<u32> = members.collect();
-        let counts_for_member = |&&member: &&u32| self.member_cells(member).any(|cell| !cell.key.is_repeat());
+        let counts_for_member =
+            |&&member: &&u32| self.member_cells(member).iter().any(|cell| !cell.key.is_repeat());
         let repo = |rank: usize| Subject::Repo(self.repos[rank].id);
         let member = |rank: u32| Subject::Member(self.members[rank as usize].clone());
         let days = |subject: Subject| ItemKey::new(ItemClass::Days(subject), self.month);
@@ -203,10 +204,9 @@ impl MonthFold {
     }
 
     /// Returns the cells of a member by day, repository, side and repeat.
-    pub(crate) fn member_cells(&self, member: u32) -> impl ExactSizeIterator<Item = &Cell> + Clone {
+    pub(crate) fn member_cells(&self, member: u32) -> &[Cell] {
         let (first, end) = (self.member_starts[member as usize], self.member_starts[member as usize + 1]);
-        let cells = self.cells.all();
-        self.by_member[first as usize..end as usize].iter().map(move |&index| &cells[index as usize])
+        &self.by_member[first as usize..end as usize]
     }
 
     /// Returns the rank of the repository of a cell.
@@ -229,38 +229,11 @@ impl MonthFold {
 
     /// Returns a bit for each week in which the member has a cell.
     pub(crate) fn member_weeks(&self, member: u32) -> u8 {
-        self.member_cells(member).fold(0, |weeks, cell| weeks | week_bit(self.cells.repo_day(cell)))
+        let cells = self.member_cells(member).iter();
+        cells.fold(0, |weeks, cell| weeks | week_bit(self.cells.repo_day(cell)))
     }
 }
 
 fn week_bit(repo_day: &RepoDay) -> u8 {
-    1 << repo_day.day.week().number()
-}
-
-/// Returns the indexes of the cells of members, by member, then in the order of `by_day`; and for each member
-/// the index of its first one, then their number.
-fn group_by_member(cells: &Cells, by_day: &[u32], member_count: usize) -> (Vec<u32>, Vec<u32>) {
-    let has_member = |cell: &Cell| cell.key.side() != Side::Unknown;
-    // First the number of cells of the member before, from which the starts follow.
-    let mut starts = vec![0; member_count + 1];
-    for cell in cells.all().iter().filter(|cell| has_member(cell)) {
-        starts[cell.key.member() as usize + 1] += 1;
-    }
-    for member in 0..member_count {
-        starts[member + 1] += starts[member];
-    }
-    let mut next = starts.clone();
-    let mut by_member = vec![0; starts[member_count] as usize];
-    for &repo_day in by_day {
-        let (first, end) = cells.repo_days[repo_day as usize].cells;
-        for index in first..end {
-            let cell = &cells.all()[index as usize];
-            if has_member(cell) {
-                let position = &mut next[cell.key.member() as usize];
-                by_member[*position as usize] = index;
-                *position += 1;
-            }
-        }
-    }
-    (by_member, starts)
+    1 << repo_day.week.number()
 }

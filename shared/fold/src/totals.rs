@@ -15,7 +15,9 @@ impl MonthFold {
             for cell in self.cells.of(repo_day) {
                 if cell.has_credited_events() {
                     let repos = &mut side_mut(sides, cell.key.side()).repos;
-                    repos.push(repo);
+                    if repos.last() != Some(&repo) {
+                        repos.push(repo);
+                    }
                 }
                 if !cell.key.is_repeat() {
                     self.add_with_member(cell, sides);
@@ -43,7 +45,7 @@ impl MonthFold {
     /// Returns the days of a member, without commits that another repository counts.
     pub(crate) fn member_days(&self, member: u32) -> DaysItem {
         let mut days = Vec::new();
-        let cells = self.member_cells(member).filter(|cell| !cell.key.is_repeat());
+        let cells = self.member_cells(member).iter().filter(|cell| !cell.key.is_repeat());
         for cell in cells.clone() {
             let sides = sides_of_day(&mut days, self.cells.repo_day(cell).day);
             self.cells.add_to(cell, &mut side_mut(sides, cell.key.side()).totals);
@@ -76,7 +78,7 @@ impl MonthFold {
     /// have breakdowns.
     pub(crate) fn member_list(&self) -> ListItem {
         let entry = |member: u32| {
-            let cells = self.member_cells(member);
+            let cells = self.member_cells(member).iter();
             let mut sides = Vec::new();
             for cell in cells.clone().filter(|cell| !cell.key.is_repeat()) {
                 self.cells.add_to(cell, &mut side_mut(&mut sides, cell.key.side()).totals);
