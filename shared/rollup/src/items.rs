@@ -43,8 +43,8 @@ pub struct DaysItem {
     pub members: Vec<String>,
     /// The ids of the repositories that the days name, ascending.
     pub repos: Vec<i64>,
-    /// The days with events, ascending, each with at most one entry of a side, in the order of the sides. The
-    /// number of a day is that of [`DayOfMonth`].
+    /// The days with events, ascending, by the number of the [`DayOfMonth`]. Each has at least one side, in the
+    /// order of the sides, and each side at most once.
     pub days: Vec<(u8, Vec<SideTotals>)>,
 }
 
@@ -183,7 +183,7 @@ pub struct BreakdownItem {
     /// The members or repositories that the cells name, ascending. A member's display name is that of its latest
     /// event in the cells.
     pub others: Vec<ListedSubject>,
-    /// What was done, ascending by day, other and side.
+    /// What was done, ascending by day, other and side, each at most once.
     pub cells: Vec<Cell>,
 }
 

@@ -34,7 +34,7 @@ fn check_size(events: usize, max_id_gap: i64, max_bytes_per_event: f64) {
         total = (total.0 + bytes, total.1 + items);
     }
     let per_event = total.0 as f64 / events as f64;
-    table += &format!("all of {events} events: {per_event:.2} bytes an event in {} items", total.1);
+    table += &format!("all of {events} events: {per_event:.2} bytes an event in {} items\n", total.1);
     assert!(per_event <= max_bytes_per_event, "{table}");
     // Shown with --nocapture.
     std::io::Write::write_all(&mut std::io::stdout(), table.as_bytes()).unwrap();

@@ -6,12 +6,12 @@
 //! bytes 3..   the stream of bits; the last byte is filled up with zeros
 //! ```
 //!
-//! The stream has only numbers, each in a code that fits its column: numbers that grow have a code that learns how
-//! large they are ([`codes::AdaptiveNumber`]), sets of indexes store gaps ([`codes::SetCode`]), and which counters
-//! are not zero is a symbol whose code is the shorter the more often it came ([`codes::AdaptiveSymbols`]). Encoder
-//! and decoder learn alike, so that nothing about the codes is stored. ADR 17 says why.
+//! Each column of an item has a code that fits it. A number is stored in about as many bits as the numbers before it
+//! had ([`codes::AdaptiveNumber`]). A set of indexes is stored as gaps ([`codes::SetCode`]). A symbol says which
+//! counters are not zero, and frequent symbols get short codes ([`codes::AdaptiveSymbols`]). Encoder and decoder adapt
+//! their codes alike, so the codes are not stored. ADR 17 says why.
 //!
-//! Another form takes another version and another `LOGIC_VERSION`, so that all items are folded again.
+//! A change of the form needs another version and another `LOGIC_VERSION`, so that all items are folded again.
 
 mod bits;
 mod checksum;
@@ -54,7 +54,7 @@ pub trait StoredForm: Sized {
     fn encode(&self) -> Vec<u8>;
 
     /// Decodes a stored form. Returns an item whose dictionaries and entries are in order and whose indexes are
-    /// all within its dictionaries. Allocates at most some hundred times the length of the bytes.
+    /// all within its dictionaries. Allocates at most about a thousand times the length of the bytes.
     ///
     /// # Errors
     /// If the bytes are not what [`StoredForm::encode`] returned.

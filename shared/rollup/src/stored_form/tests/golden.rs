@@ -1,7 +1,7 @@
 //! The stored form never changes.
 //!
-//! If one of these tests fails, stored items are read wrongly: another form takes another version byte, and another
-//! `LOGIC_VERSION` in the crate `fold`, so that all items are folded again.
+//! If one of these tests fails, stored items are no longer read as they were written. A change of the form needs
+//! another version byte, and another `LOGIC_VERSION` in the crate `fold`, so that all items are folded again.
 
 use gam_model::MemberKind;
 use gam_model::metric::{Counter, DurationMetric};
