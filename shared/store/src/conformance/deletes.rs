@@ -16,7 +16,7 @@ pub(super) async fn check_items<S: RollupStore>(store: &S) {
     let mut keys: Vec<_> = (1..=130).flat_map(|n| [days(n), week(n)]).collect();
     keys.extend([list.clone(), other_month.clone()]);
     // Some are so large that an adapter stores them in parts.
-    let body = |n: usize| if n % 100 == 0 { vec![n as u8; 800_000] } else { vec![n as u8; 5] };
+    let body = |n: usize| if n.is_multiple_of(100) { vec![n as u8; 800_000] } else { vec![n as u8; 5] };
     let items: Vec<_> = keys.iter().enumerate().map(|(n, key)| (key.clone(), item(9, body(n)))).collect();
     put(store, ORG, EPOCH, &items).await;
     put(store, ORG, OTHER_EPOCHS[0], &items).await;
