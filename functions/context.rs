@@ -10,8 +10,9 @@ use gam_aggregate::AggregatePorts;
 use gam_aws::{DynamoStore, S3Objects, SdkConfig};
 use gam_collect::CollectPorts;
 use gam_lake::configuration::CachedConfigurations;
-use gam_model::{Clock, Identity, SystemClock};
-use gam_query::{IdentitySource, QueryPorts};
+use gam_lake::registry::CachedRegistry;
+use gam_model::{Clock, Identity, OrgRegistry, SystemClock};
+use gam_query::{IdentitySource, QueryPorts, RegistrySource};
 use gam_store::{Checkpoint, CheckpointKey, CheckpointStore, OrgCheckpoint};
 
 use crate::environment::required;
@@ -27,6 +28,8 @@ pub struct LambdaContext {
     pub store: Arc<DynamoStore>,
     /// The clock of the host.
     pub clock: Arc<dyn Clock>,
+    /// The registry of organizations, at most a minute old.
+    pub registry: Arc<CachedRegistry>,
     /// Writes metrics of the function itself.
     pub metrics: MetricLog,
 }
@@ -46,10 +49,12 @@ impl LambdaContext {
         let table = gam_aws::dynamo::parse(&store)
             .with_context(|| format!("invalid GITHUB_METRICS_STORE {store:?}: expected dynamodb:TABLE"))?;
         let config = gam_aws::load().await;
+        let (lake, clock) = (Arc::new(S3Objects::new(&config, bucket, prefix)), Arc::new(SystemClock));
         Ok(LambdaContext {
-            lake: Arc::new(S3Objects::new(&config, bucket, prefix)),
+            registry: Arc::new(CachedRegistry::new(lake.clone(), clock.clone())),
+            lake,
             store: Arc::new(DynamoStore::new(&config, table)),
-            clock: Arc::new(SystemClock),
+            clock,
             metrics: MetricLog::new(required("STACK_NAME")?),
             config,
         })
@@ -85,35 +90,52 @@ impl LambdaContext {
             checkpoints: self.store.clone(),
             clock: self.clock.clone(),
             identities: Arc::new(LakeIdentities(configurations)),
+            registry: Arc::new(LakeRegistry(self.registry.clone())),
         }
     }
 
-    /// Loads the checkpoint of an organization.
+    /// Loads the checkpoint of the organization with this storage key.
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn org_checkpoint(&self, org: &str) -> gam_store::Result<OrgCheckpoint> {
-        org_checkpoint(&*self.store, org).await
+    pub async fn org_checkpoint(&self, key: &str) -> gam_store::Result<OrgCheckpoint> {
+        org_checkpoint(&*self.store, key).await
+    }
+
+    /// Returns how far the organization that lags most is behind GitHub at `now`, in seconds, if that is known.
+    async fn lag_seconds(&self, orgs: &[String], now: DateTime<Utc>) -> Option<f64> {
+        if orgs.is_empty() {
+            return None;
+        }
+        match self.registry.get().await {
+            Ok(registry) => {
+                let keys: Vec<String> = orgs.iter().map(|org| registry.key_of(org)).collect();
+                lag_seconds(&*self.store, &keys, now).await
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot read how far behind the organizations are");
+                None
+            }
+        }
     }
 
     /// Writes metrics of the function, and how far `lagging_orgs` are behind GitHub if that is known.
     pub async fn write_metrics(&self, mut values: Vec<(FunctionMetric, f64)>, lagging_orgs: &[String]) {
         let now = self.clock.now();
-        let lag = lag_seconds(&*self.store, lagging_orgs, now).await;
-        values.extend(lag.map(|seconds| (FunctionMetric::LagSeconds, seconds)));
+        values.extend(self.lag_seconds(lagging_orgs, now).await.map(|lag| (FunctionMetric::LagSeconds, lag)));
         self.metrics.write(now, &values);
     }
 }
 
-async fn org_checkpoint(checkpoints: &dyn CheckpointStore, org: &str) -> gam_store::Result<OrgCheckpoint> {
-    Ok(Checkpoint::load(checkpoints, &CheckpointKey::Org(org.to_owned())).await?.value)
+async fn org_checkpoint(checkpoints: &dyn CheckpointStore, key: &str) -> gam_store::Result<OrgCheckpoint> {
+    Ok(Checkpoint::load(checkpoints, &CheckpointKey::Org(key.to_owned())).await?.value)
 }
 
-/// Returns how far the organization that lags most is behind GitHub at `now`, in seconds. `None` if one of them was
-/// never read completely, if its checkpoint cannot be read, or if there are none.
-async fn lag_seconds(checkpoints: &dyn CheckpointStore, orgs: &[String], now: DateTime<Utc>) -> Option<f64> {
+/// Returns how far the organization that lags most is behind GitHub at `now`, in seconds. `keys` are storage keys.
+/// `None` if one of them was never read completely, if its checkpoint cannot be read, or if there are none.
+async fn lag_seconds(checkpoints: &dyn CheckpointStore, keys: &[String], now: DateTime<Utc>) -> Option<f64> {
     let mut lag = None;
-    for org in orgs {
+    for org in keys {
         match org_checkpoint(checkpoints, org).await.map(|checkpoint| checkpoint.org_complete_until()) {
             Ok(Some(until)) => lag = lag.max(Some((now - until).num_seconds())),
             Ok(None) => {
@@ -136,6 +158,16 @@ struct LakeIdentities(CachedConfigurations);
 impl IdentitySource for LakeIdentities {
     async fn identity(&self, org: &str) -> Result<Arc<Identity>, Box<dyn Error + Send + Sync>> {
         Ok(Arc::new(self.0.get(org).await?.identity.clone()))
+    }
+}
+
+/// The registry of organizations of the lake.
+struct LakeRegistry(Arc<CachedRegistry>);
+
+#[async_trait]
+impl RegistrySource for LakeRegistry {
+    async fn registry(&self) -> Result<Arc<OrgRegistry>, Box<dyn Error + Send + Sync>> {
+        Ok(self.0.get().await?)
     }
 }
 

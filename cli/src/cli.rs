@@ -8,7 +8,9 @@ use std::ffi::OsString;
 use clap::{Arg, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::args::{GlobalOptions, Variables};
-use crate::commands::{aggregate, collect, completions, config, demo, doctor, export, help, serve, show, up};
+use crate::commands::{
+    aggregate, collect, completions, config, demo, doctor, export, help, rename_org, serve, show, up,
+};
 use crate::console::Console;
 use crate::environment::EnvFile;
 use crate::exit::Exit;
@@ -74,6 +76,8 @@ pub(crate) enum CliCommand {
     Doctor(doctor::DoctorArgs),
     /// Set or show an organization's configuration: bots, aliases, excluded repositories, deploy workflows
     Config(config::ConfigArgs),
+    /// Continue an organization's history under its new name, after it was renamed on GitHub
+    RenameOrg(rename_org::RenameOrgArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
     /// Print the help of a command, or a topic: options, environment, exit-codes
@@ -120,6 +124,7 @@ impl Cli {
             CliCommand::Export(args) => export::run(&session()?, args).await,
             CliCommand::Doctor(args) => doctor::run(&session()?, args).await,
             CliCommand::Config(args) => config::run(&session()?, args).await,
+            CliCommand::RenameOrg(args) => rename_org::run(&session()?, args).await,
             CliCommand::Completions(args) => completions::run(&console, args, Cli::command()),
             CliCommand::Help(args) => help::run(&console, args, command()),
         }

@@ -8,9 +8,10 @@ use async_trait::async_trait;
 use gam_aggregate::AggregatePorts;
 use gam_collect::{CollectPorts, DryRunPorts};
 use gam_lake::configuration::CachedConfigurations;
+use gam_lake::registry::{self, CachedRegistry};
 use gam_lake::{FileStore, ObjectStore};
-use gam_model::{Clock, Identity, Month, SystemClock};
-use gam_query::{IdentitySource, QueryPorts};
+use gam_model::{Clock, Identity, Month, OrgRegistry, SystemClock};
+use gam_query::{IdentitySource, QueryPorts, RegistrySource};
 use gam_store::{Checkpoint, CheckpointKey, Head};
 use gam_store_sql::SqliteStore;
 
@@ -35,6 +36,16 @@ struct LakeIdentities(CachedConfigurations);
 impl IdentitySource for LakeIdentities {
     async fn identity(&self, org: &str) -> Result<Arc<Identity>, Box<dyn Error + Send + Sync>> {
         Ok(Arc::new(self.0.get(org).await?.identity.clone()))
+    }
+}
+
+/// The registry of organizations of the lake.
+struct LakeRegistry(CachedRegistry);
+
+#[async_trait]
+impl RegistrySource for LakeRegistry {
+    async fn registry(&self) -> Result<Arc<OrgRegistry>, Box<dyn Error + Send + Sync>> {
+        Ok(self.0.get().await?)
     }
 }
 
@@ -105,10 +116,20 @@ impl OpenStore {
                 self.lake.clone(),
                 self.clock.clone(),
             ))),
+            registry: Arc::new(LakeRegistry(CachedRegistry::new(self.lake.clone(), self.clock.clone()))),
         }
     }
 
-    /// Returns the display name of every organization in the store.
+    /// Returns the registry of organizations.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) async fn registry(&self) -> anyhow::Result<OrgRegistry> {
+        Ok(registry::read(&*self.lake).await?)
+    }
+
+    /// Returns the name of every organization in the store. It differs from the storage key in upper and lower
+    /// case only.
     ///
     /// # Errors
     /// If the store fails.
@@ -116,15 +137,15 @@ impl OpenStore {
         Ok(self.ports.names.orgs().await?)
     }
 
-    /// Returns the months of the organization that answers derive from.
+    /// Returns the months of the organization with this storage key that answers derive from.
     ///
     /// # Errors
     /// If the store fails.
-    pub(crate) async fn folded_months(&self, org: &str) -> anyhow::Result<Vec<Month>> {
-        let key = CheckpointKey::Head(org.to_owned());
-        let head: Checkpoint<Head> = Checkpoint::load(&*self.ports.checkpoints, &key).await?;
+    pub(crate) async fn folded_months(&self, key: &str) -> anyhow::Result<Vec<Month>> {
+        let head: Checkpoint<Head> =
+            Checkpoint::load(&*self.ports.checkpoints, &CheckpointKey::Head(key.to_owned())).await?;
         let Some(active) = head.value.active else { return Ok(Vec::new()) };
-        let markers = self.ports.rollups.markers(org, active.epoch).await?;
+        let markers = self.ports.rollups.markers(key, active.epoch).await?;
         Ok(markers.into_iter().map(|marker| marker.month).collect())
     }
 
@@ -152,6 +173,14 @@ impl OpenData {
             checkpoints: self.store.ports.checkpoints.clone(),
             clock: self.store.clock.clone(),
         }
+    }
+
+    /// Returns the storage key of the organization with this name.
+    ///
+    /// # Errors
+    /// If the registry cannot be read.
+    pub(crate) async fn key_of(&self, org: &str) -> anyhow::Result<String> {
+        Ok(self.store.registry().await?.key_of(org))
     }
 
     /// Returns the ports of an aggregation.
@@ -223,7 +252,8 @@ pub(crate) async fn waiting_batches(settings: &CliSettings, org: &str) -> usize 
     }
     // A reader waits for no lock, and needs no permission to write.
     let objects = FileStore::open_for_reading(dir);
-    gam_lake::inbox::list(&objects, org).await.map_or(0, |batches| batches.len())
+    let Ok(registry) = registry::read(&objects).await else { return 0 };
+    gam_lake::inbox::list(&objects, &registry.key_of(org)).await.map_or(0, |batches| batches.len())
 }
 
 /// Returns the message for a store that does not exist. If there is a sample, it says how to read it.

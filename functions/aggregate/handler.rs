@@ -152,17 +152,18 @@ impl Aggregator {
                 }
             }
         }
-        let outcome = |(message, orgs): (Message, BTreeSet<String>)| {
+        let mut outcomes = Vec::new();
+        for (message, orgs) in inboxes {
             let failure = orgs.iter().find_map(|org| failed.get(org).cloned());
             let remaining: Vec<String> = orgs.intersection(&unfinished).cloned().collect();
             let outcome = match (failure, remaining.is_empty()) {
                 (Some(failure), _) => failure,
                 (None, true) => MessageOutcome::Done,
-                (None, false) => requeue(&SweepCommand::default(), remaining),
+                (None, false) => self.requeue(&SweepCommand::default(), &remaining).await,
             };
-            (message, outcome)
-        };
-        inboxes.into_iter().map(outcome).collect()
+            outcomes.push((message, outcome));
+        }
+        outcomes
     }
 
     /// Processes the inbox and checks all months of the organizations. If time runs out, the command is requeued
@@ -173,20 +174,17 @@ impl Aggregator {
         deadline: Deadline,
         totals: &mut AggregateTotals,
     ) -> MessageOutcome {
-        let mut orgs = sweep.organizations.clone();
-        if orgs.is_empty() {
-            match orgs_in_lake(&*self.context.lake).await {
-                Ok(orgs_in_lake) => orgs = orgs_in_lake,
-                Err(error) => return MessageOutcome::from_error(error_chain(&error), is_transient(&error)),
-            }
-        }
+        let keys = match self.keys_to_sweep(sweep).await {
+            Ok(keys) => keys,
+            Err(error) => return MessageOutcome::from_error(error_chain(&error), is_transient(&error)),
+        };
         totals.has_swept = true;
         let mut failure = None;
-        for (index, org) in orgs.iter().enumerate() {
+        for (index, org) in keys.iter().enumerate() {
             let options = options(deadline, true, sweep.rebuild);
             match self.aggregate_org(org, &options, deadline, totals).await {
                 OrgOutcome::Complete => {}
-                OrgOutcome::Unfinished => return requeue(sweep, orgs[index..].to_vec()),
+                OrgOutcome::Unfinished => return self.requeue(sweep, &keys[index..]).await,
                 // The other organizations may succeed.
                 OrgOutcome::Failed { reason, is_transient } => {
                     let reason = format!("{org}: {reason}");
@@ -197,6 +195,26 @@ impl Aggregator {
         failure.unwrap_or(MessageOutcome::Done)
     }
 
+    /// Returns the storage keys of the organizations of a sweep: those that it names, or all in the lake.
+    async fn keys_to_sweep(&self, sweep: &SweepCommand) -> Result<Vec<String>, AggregateError> {
+        if sweep.organizations.is_empty() {
+            return orgs_in_lake(&*self.context.lake).await;
+        }
+        let registry = self.context.registry.get().await?;
+        Ok(sweep.organizations.iter().map(|org| registry.key_of(org)).collect())
+    }
+
+    /// Requeues a sweep for the organizations with these storage keys. The message has their names.
+    async fn requeue(&self, sweep: &SweepCommand, keys: &[String]) -> MessageOutcome {
+        let registry = match self.context.registry.get().await {
+            Ok(registry) => registry,
+            Err(error) => return MessageOutcome::from_error(error_chain(&error), error.is_retryable()),
+        };
+        let names = keys.iter().map(|key| registry.name_of_key(key).unwrap_or(key).to_owned());
+        MessageOutcome::requeue(sweep.requeue(names.collect()), Duration::ZERO)
+    }
+
+    /// Processes the inbox of the organization with this storage key.
     async fn aggregate_org(
         &self,
         org: &str,
@@ -278,10 +296,6 @@ fn options(deadline: Deadline, check_months: bool, rebuild: bool) -> AggregateOp
         max_concurrent_months: 1,
         until: Some(deadline.stop_at_utc()),
     }
-}
-
-fn requeue(sweep: &SweepCommand, orgs: Vec<String>) -> MessageOutcome {
-    MessageOutcome::requeue(sweep.requeue(orgs), Duration::ZERO)
 }
 
 fn is_transient(error: &AggregateError) -> bool {

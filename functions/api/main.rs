@@ -40,9 +40,12 @@ async fn warm_up(context: &LambdaContext, secret: Option<&CachedSecret>) {
             None => Ok(()),
         }
     };
-    let (store, token) = tokio::join!(context.store.orgs(), token);
+    let (store, registry, token) = tokio::join!(context.store.orgs(), context.registry.get(), token);
     if let Err(error) = store {
         tracing::warn!(%error, "cannot reach the store yet");
+    }
+    if let Err(error) = registry {
+        tracing::warn!(%error, "cannot read the registry of organizations yet");
     }
     if let Err(error) = token {
         tracing::warn!(%error, "cannot read the token yet");

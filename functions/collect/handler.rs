@@ -241,6 +241,7 @@ impl Collector {
             .await?;
         totals.requests += plan.requests;
         totals.failed_repos += plan.failed.len();
+        log_warnings(&plan.org, &plan.warnings);
         for (repo, reason) in &plan.failed {
             tracing::error!(org = plan.org, repo, reason, "cannot read the repository");
         }
@@ -261,8 +262,7 @@ impl Collector {
         deadline: Deadline,
         totals: &mut CollectTotals,
     ) -> Result<(), CommandError> {
-        let stop_at = Some(deadline.stop_at());
-        let request = ReconcileRequest { org: org.to_owned(), lists_everything: false, stop_at };
+        let request = reconcile_request(org, deadline);
         let report = self
             .with_client(deadline, totals, async |client| {
                 Ok(reconcile(&self.context.collect_ports(), client, &request, &()).await?)
@@ -344,7 +344,7 @@ impl Collector {
             CommandError::Collect(CollectError::GitHub(error)) => error.is_transient(),
             CommandError::Collect(CollectError::Lake(error)) => error.is_retryable(),
             CommandError::Collect(CollectError::Store(error)) => error.is_retryable(),
-            CommandError::Collect(CollectError::Invalid(_)) => false,
+            CommandError::Collect(CollectError::Invalid(_) | CollectError::Org(_)) => false,
             CommandError::Client(error) => error.is_transient(),
             CommandError::SendPlan(_) => true,
         };
@@ -400,9 +400,30 @@ impl CollectTotals {
     }
 }
 
+/// Returns the request to compare an organization. It ends on its own while there is time to save its progress.
+fn reconcile_request(org: &str, deadline: Deadline) -> ReconcileRequest {
+    ReconcileRequest { org: org.to_owned(), lists_everything: false, stop_at: Some(deadline.stop_at()) }
+}
+
 /// Logs what a person should know about the numbers.
 fn log_warnings(org: &str, warnings: &[CollectWarning]) {
     for CollectWarning { repo, text } in warnings {
         tracing::warn!(org, repo, "{text}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reconciliation_stops_before_the_invocation_is_cancelled() {
+        let now = DateTime::from_timestamp(1_000, 0).unwrap();
+        let deadline = Deadline::new(1_900_000, now);
+        let request = reconcile_request("acme", deadline);
+        let stop_at = request.stop_at.expect("it stops by itself");
+        assert_eq!(stop_at - tokio::time::Instant::now(), Duration::from_secs(840));
+        assert!(stop_at < deadline.cancel_at());
+        assert!(!request.lists_everything, "the listings are spread over a week");
     }
 }

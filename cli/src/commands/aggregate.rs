@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use gam_aggregate::{AggregateReport, aggregate, orgs_in_lake};
-use gam_model::Month;
+use gam_model::{Month, OrgRegistry};
+use gam_store::keys::org_key;
 use serde_json::json;
 
 use crate::args::{self, ConfigOption};
@@ -50,8 +51,10 @@ pub(crate) async fn run(session: &CliSession, args: AggregateArgs) -> anyhow::Re
 }
 
 async fn aggregate_orgs(session: &CliSession, data: &OpenData, args: &AggregateArgs) -> anyhow::Result<Exit> {
-    let collected = collected_orgs(data).await?;
-    let (orgs, unknown) = select_orgs(&collected, &args.orgs);
+    let registry = data.store.registry().await?;
+    let collected = collected_orgs(data, &registry).await?;
+    let requested: Vec<String> = args.orgs.iter().map(|org| registry.current_name(org).to_owned()).collect();
+    let (orgs, unknown) = select_orgs(&collected, &requested);
     let console = &session.console;
     if orgs.is_empty() && unknown.is_empty() {
         let lake = &session.settings.lake;
@@ -89,7 +92,7 @@ pub(super) async fn set_configuration(
 ) -> anyhow::Result<()> {
     let Some(file) = &option.config else {
         for org in orgs {
-            let latest = gam_lake::configuration::latest(&*data.objects, org).await?;
+            let latest = gam_lake::configuration::latest(&*data.objects, &data.key_of(org).await?).await?;
             config::unread_file_hint(org, &latest)
                 .into_iter()
                 .for_each(|hint| session.console.print_notice(hint));
@@ -99,7 +102,7 @@ pub(super) async fn set_configuration(
     let configuration = config::load(file)?;
     config::mailmap_warning(&configuration).into_iter().for_each(|text| session.console.print_notice(text));
     for org in orgs {
-        let change = config::set(&*data.objects, org, &configuration).await?;
+        let change = config::set(&*data.objects, &data.key_of(org).await?, &configuration).await?;
         if change.is_new() {
             session.console.print_info(change.sentence(org));
         }
@@ -107,16 +110,17 @@ pub(super) async fn set_configuration(
     Ok(())
 }
 
-/// Returns the organizations that were ever collected: the display names in the store, and the names of
-/// those that only the lake contains.
-async fn collected_orgs(data: &OpenData) -> anyhow::Result<Vec<String>> {
+/// Returns the current names of the organizations that were ever collected: those in the store, and those that
+/// only the lake contains.
+async fn collected_orgs(data: &OpenData, registry: &OrgRegistry) -> anyhow::Result<Vec<String>> {
     let mut orgs = data.store.orgs().await?;
     for org in orgs_in_lake(&*data.objects).await? {
-        if !orgs.iter().any(|display_name| display_name.eq_ignore_ascii_case(&org)) {
+        if !orgs.iter().any(|name| name.eq_ignore_ascii_case(&org)) {
             orgs.push(org);
         }
     }
-    Ok(orgs)
+    let current_name = |org: String| registry.name_of_key(&org_key(&org)).map_or(org, str::to_owned);
+    Ok(orgs.into_iter().map(current_name).collect())
 }
 
 /// Returns the collected organizations that were requested, and the requested names without data, each
@@ -165,7 +169,8 @@ async fn aggregate_timed(
 ) -> anyhow::Result<AggregateOutcome> {
     let started = Instant::now();
     let progress = RunProgress::new(&session.console, org);
-    let report = aggregate(&data.aggregate_ports(), org, is_rebuild, &progress).await?;
+    let key = data.key_of(org).await?;
+    let report = aggregate(&data.aggregate_ports(), &key, is_rebuild, &progress).await?;
     Ok(AggregateOutcome { report, took: started.elapsed(), is_rebuild })
 }
 

@@ -151,7 +151,8 @@ fn with_org(org: &str, message: &str) -> String {
 async fn print_next_step(session: &CliSession, data: &OpenData, orgs: &[&str]) {
     for org in orgs {
         // If the inbox cannot be listed, `aggregate` reports why.
-        if inbox::list(&*data.objects, org).await.is_ok_and(|batches| !batches.is_empty()) {
+        let Ok(key) = data.key_of(org).await else { return };
+        if inbox::list(&*data.objects, &key).await.is_ok_and(|batches| !batches.is_empty()) {
             let option = session.settings.data_dir_option();
             session
                 .console

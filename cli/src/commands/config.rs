@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use chrono::SecondsFormat;
 use clap::{Args, Subcommand};
 use gam_aggregate::orgs_in_lake;
-use gam_lake::ObjectStore;
 use gam_lake::configuration::{self, Revision};
+use gam_lake::{ObjectStore, registry};
+use gam_model::OrgRegistry;
 use serde_json::json;
 
 use crate::args;
@@ -79,9 +80,11 @@ async fn set(
     requested: &[String],
 ) -> anyhow::Result<()> {
     let configuration = config::load(file)?;
-    let mut orgs: Vec<String> = unique_names(requested).into_iter().map(str::to_owned).collect();
+    let registry = registry::read(objects).await?;
+    let mut orgs: Vec<(String, String)> =
+        unique_names(requested).into_iter().map(|org| key_and_name(&registry, org)).collect();
     if orgs.is_empty() {
-        orgs = orgs_in_lake(objects).await?;
+        orgs = keys_and_names(objects, &registry).await?;
     }
     if orgs.is_empty() {
         return Err(usage_error(format!(
@@ -93,8 +96,8 @@ async fn set(
     if let Some(warning) = config::mailmap_warning(&configuration) {
         session.console.print_notice(warning);
     }
-    for org in &orgs {
-        let change = config::set(objects, org, &configuration).await?;
+    for (key, org) in &orgs {
+        let change = config::set(objects, key, &configuration).await?;
         if session.wants_json() {
             let document = json!({
                 "org": org,
@@ -117,10 +120,10 @@ async fn show(
     org: Option<String>,
     number: Option<u32>,
 ) -> anyhow::Result<()> {
-    let org = only_org(objects, org).await?;
+    let (key, org) = only_org(objects, org).await?;
     let revision = match number {
-        None => configuration::latest(objects, &org).await?,
-        Some(number) => configuration::revision(objects, &org, number).await?.ok_or_else(|| {
+        None => configuration::latest(objects, &key).await?,
+        Some(number) => configuration::revision(objects, &key, number).await?.ok_or_else(|| {
             failure(format!(
                 "{org} has no configuration revision {number}: see `github-metrics config history {org}`"
             ))
@@ -138,10 +141,10 @@ async fn show(
 }
 
 async fn history(session: &CliSession, objects: &dyn ObjectStore, org: Option<String>) -> anyhow::Result<()> {
-    let org = only_org(objects, org).await?;
+    let (key, org) = only_org(objects, org).await?;
     let mut revisions = Vec::new();
-    for number in configuration::revisions(objects, &org).await? {
-        revisions.extend(configuration::revision(objects, &org, number).await?);
+    for number in configuration::revisions(objects, &key).await? {
+        revisions.extend(configuration::revision(objects, &key, number).await?);
     }
     if session.wants_json() {
         let documents: Vec<_> = revisions.iter().map(|revision| as_json(&org, revision)).collect();
@@ -158,17 +161,36 @@ async fn history(session: &CliSession, objects: &dyn ObjectStore, org: Option<St
     Ok(())
 }
 
-/// Returns the requested organization, or the only one in the lake.
-async fn only_org(objects: &dyn ObjectStore, requested: Option<String>) -> anyhow::Result<String> {
+/// Returns the storage key and the current name of the organization with this name.
+fn key_and_name(registry: &OrgRegistry, org: &str) -> (String, String) {
+    (registry.key_of(org), registry.current_name(org).to_owned())
+}
+
+/// Returns the storage keys and the current names of the organizations in the lake.
+async fn keys_and_names(
+    objects: &dyn ObjectStore,
+    registry: &OrgRegistry,
+) -> anyhow::Result<Vec<(String, String)>> {
+    let named = |key: String| {
+        let name = registry.name_of_key(&key).unwrap_or(&key).to_owned();
+        (key, name)
+    };
+    Ok(orgs_in_lake(objects).await?.into_iter().map(named).collect())
+}
+
+/// Returns the storage key and the current name of the requested organization, or of the only one in the lake.
+async fn only_org(objects: &dyn ObjectStore, requested: Option<String>) -> anyhow::Result<(String, String)> {
+    let registry = registry::read(objects).await?;
     if let Some(org) = requested {
-        return Ok(org);
+        return Ok(key_and_name(&registry, &org));
     }
-    let mut orgs = orgs_in_lake(objects).await?;
+    let mut orgs = keys_and_names(objects, &registry).await?;
     match (orgs.pop(), orgs.is_empty()) {
         (Some(org), true) => Ok(org),
         (Some(last), false) => {
             orgs.push(last);
-            Err(usage_error(format!("name one of the organizations: {}", orgs.join(", "))))
+            let names: Vec<String> = orgs.into_iter().map(|(_, name)| name).collect();
+            Err(usage_error(format!("name one of the organizations: {}", names.join(", "))))
         }
         (None, _) => Err(usage_error("the lake is empty: name the organization")),
     }

@@ -8,9 +8,9 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use gam_aggregate::orgs_in_lake;
 use gam_github::{AppDiagnosis, Client, Diagnosis, Permissions, Quota};
-use gam_lake::{configuration, paths, snapshot};
+use gam_lake::{configuration, paths, registry, snapshot};
 use gam_model::{Clock, SystemClock};
-use gam_store::keys::CheckpointKey;
+use gam_store::keys::{CheckpointKey, org_key};
 use gam_store::{Checkpoint, OrgCheckpoint};
 use serde_json::json;
 
@@ -91,18 +91,21 @@ struct Finding {
 async fn check_snapshots(settings: &CliSettings) -> Option<Finding> {
     let objects = open_lake_for_reading(&settings.lake).await.ok()?;
     let orgs = orgs_in_lake(&*objects).await.ok()?;
+    // Another check reports a registry that cannot be read.
+    let registry = registry::read(&*objects).await.unwrap_or_default();
     let store = OpenStore::open_existing(settings).await.ok();
     let (mut readable, mut problems) = (0, Vec::new());
-    for org in &orgs {
-        let months = snapshot::months(&*objects, org).await.ok()?;
+    for key in &orgs {
+        let org = registry.name_of_key(key).unwrap_or(key);
+        let months = snapshot::months(&*objects, key).await.ok()?;
         for month in &months {
-            match snapshot::read_stamp(&*objects, org, *month).await {
+            match snapshot::read_stamp(&*objects, key, *month).await {
                 Ok(_) => readable += 1,
                 Err(error) => problems.push(format!("{org}: {}", one_line(&error.into()))),
             }
         }
         let folded = match &store {
-            Some(store) => store.folded_months(org).await.unwrap_or_default(),
+            Some(store) => store.folded_months(key).await.unwrap_or_default(),
             None => Vec::new(),
         };
         let lost = folded.into_iter().filter(|month| !months.contains(month));
@@ -151,7 +154,11 @@ impl Finding {
 /// Runs all checks and prints a line for each.
 pub(crate) async fn run(session: &CliSession, args: DoctorArgs) -> anyhow::Result<Exit> {
     let settings = &session.settings;
-    let mut findings = check_github(settings, args.org.as_deref()).await;
+    let org = match args.org {
+        Some(org) => Some(current_name(settings, org).await),
+        None => None,
+    };
+    let mut findings = check_github(settings, org.as_deref()).await;
     findings.push(check_configuration(settings).await);
     findings.push(check_lake(&settings.lake).await);
     findings.extend(check_store(settings).await);
@@ -169,6 +176,13 @@ pub(crate) async fn run(session: &CliSession, args: DoctorArgs) -> anyhow::Resul
     }
     let is_broken = findings.iter().any(|finding| finding.state == CheckState::Broken);
     Ok(if is_broken { Exit::Failed } else { Exit::Success })
+}
+
+/// Returns the current name of an organization. Another check reports a registry that cannot be read.
+async fn current_name(settings: &CliSettings, org: String) -> String {
+    let Ok(objects) = open_lake_for_reading(&settings.lake).await else { return org };
+    let registry = registry::read(&*objects).await.unwrap_or_default();
+    registry.current_name(&org).to_owned()
 }
 
 /// Checks the token, its rate limits, its permissions and the clock.
@@ -347,9 +361,11 @@ async fn check_configuration(settings: &CliSettings) -> Finding {
         let Ok(orgs) = orgs_in_lake(&*objects).await else {
             return Ok(doubtful("configuration", "not read: the lake cannot be listed"));
         };
-        for org in orgs {
-            let revision = configuration::latest(&*objects, &org).await?;
-            if let Some(hint) = config::unread_file_hint(&org, &revision) {
+        let registry = registry::read(&*objects).await?;
+        for key in orgs {
+            let org = registry.name_of_key(&key).unwrap_or(&key);
+            let revision = configuration::latest(&*objects, &key).await?;
+            if let Some(hint) = config::unread_file_hint(org, &revision) {
                 return Ok(doubtful("configuration", hint));
             }
             summaries.push(match revision.number {
@@ -421,9 +437,11 @@ async fn check_store(settings: &CliSettings) -> Vec<Finding> {
 /// Returns what is missing of each organization, as lines.
 async fn read_gaps(store: &OpenStore, orgs: &[String]) -> anyhow::Result<Vec<String>> {
     let (checkpoints, mut lines) = (store.query_ports().checkpoints, Vec::new());
+    let registry = store.registry().await.unwrap_or_default();
     for org in orgs {
         let key = CheckpointKey::Org(org.clone());
         let checkpoint: Checkpoint<OrgCheckpoint> = Checkpoint::load(&*checkpoints, &key).await?;
+        let org = registry.name_of_key(&org_key(org)).unwrap_or(org);
         let (gaps, all) = checkpoint.value.list_gaps(None);
         lines.extend(gaps.iter().map(|gap| format!("{org}/{}", answer::gap_text(&json!(gap)))));
         if all > gaps.len() as u64 {

@@ -15,7 +15,7 @@ use super::show::print_waiting_batches;
 use crate::answer;
 use crate::api::ApiClient;
 use crate::args::{self, BotsOption, OutputFormat};
-use crate::error::{failure, usage_error};
+use crate::error::{failure, is_not_found, usage_error};
 use crate::exit::Exit;
 use crate::export_rows::{ExportLevel, ExportRow, to_csv, to_json, to_parquet};
 use crate::format::count;
@@ -186,9 +186,21 @@ pub(super) async fn export_rows(
 async fn resolve_query(client: &ApiClient, args: &ExportArgs) -> anyhow::Result<Option<ExportQuery>> {
     let answer = client.get(&["orgs"], &[]).await?.json;
     let orgs = answer["orgs"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let is_org =
-        |entry: &&Value| entry["org"].as_str().is_some_and(|org| org.eq_ignore_ascii_case(&args.org));
-    let entry = orgs.iter().find(is_org).ok_or_else(|| {
+    let entry_of = |name: &str| {
+        let is_named =
+            |entry: &&Value| entry["org"].as_str().is_some_and(|org| org.eq_ignore_ascii_case(name));
+        orgs.iter().find(is_named)
+    };
+    let entry = match entry_of(&args.org) {
+        Some(entry) => Some(entry),
+        // It may be a former name. Answers have the current one.
+        None => match client.get(&["orgs", &args.org, "metrics"], &[]).await {
+            Ok(answer) => answer.json["org"].as_str().and_then(entry_of),
+            Err(error) if is_not_found(&error) => None,
+            Err(error) => return Err(error),
+        },
+    };
+    let entry = entry.ok_or_else(|| {
         failure(format!(
             "there is no data of {}: run `github-metrics collect {0}` and `github-metrics aggregate` first",
             args.org

@@ -10,6 +10,7 @@ mod dry_run;
 pub(crate) mod export;
 pub(crate) mod help;
 mod reconcile;
+pub(crate) mod rename_org;
 pub(crate) mod serve;
 pub(crate) mod show;
 #[cfg(test)]

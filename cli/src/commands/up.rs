@@ -131,7 +131,7 @@ async fn run_round(
     console.print_info(format!("{org}: {}", aggregate::summary(&outcome)));
     let read_at = collected?.read_at().unwrap_or_else(|| data.clock().now());
     // Once a day, look for what GitHub does not list as a change.
-    if is_due(&data.collect_ports(), &args.org, read_at).await? {
+    if is_due(&data.collect_ports(), &data.key_of(&args.org).await?, read_at).await? {
         let report = reconcile::reconcile(session, data, github, &args.org, Continuation::NextRound).await?;
         reconcile::print_summary(session, &report)?;
         reconcile::print_problems(session, &report, data.clock().now(), Continuation::NextRound);
@@ -148,6 +148,7 @@ fn needs_user_action(error: &anyhow::Error) -> bool {
     exit_status(error) == Exit::Usage
         || error.chain().any(|cause| match cause.downcast_ref::<CollectError>() {
             Some(CollectError::GitHub(error)) => is_refusal(error),
+            Some(CollectError::Org(_)) => true,
             _ => cause.downcast_ref().is_some_and(is_refusal),
         })
 }

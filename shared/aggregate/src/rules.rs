@@ -4,18 +4,15 @@ use std::sync::Arc;
 
 use gam_fold::LOGIC_VERSION;
 use gam_lake::configuration;
-use gam_model::Identity;
+use gam_model::{Identity, TimeZone};
 use gam_store::Logic;
 
 use crate::{AggregateError, AggregatePorts};
 
-/// The version of the time-zone database that decides where days begin. All days are UTC days.
-const TIME_ZONES_VERSION: &str = "";
-
 /// What a fold applies, and how it is ordered among other rules.
 #[derive(Debug, Clone)]
 pub(crate) struct Rules {
-    /// Bots, aliases and excluded repositories.
+    /// Bots, aliases, excluded repositories and the time zone.
     pub(crate) identity: Arc<Identity>,
     pub(crate) logic: Logic,
 }
@@ -29,7 +26,8 @@ impl Rules {
             version: LOGIC_VERSION,
             revision: revision.number,
             identity: identity.hash(),
-            time_zones: TIME_ZONES_VERSION.to_owned(),
+            time_zone: identity.time_zone().name().to_owned(),
+            time_zones: TimeZone::DATABASE_VERSION.to_owned(),
         };
         Ok(Rules { identity: Arc::new(identity), logic })
     }

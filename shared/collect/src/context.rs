@@ -8,6 +8,7 @@ use gam_github::{Error, OrgProbe, RepoProbe, RepoRef};
 use gam_model::Event;
 use tokio::sync::mpsc::Sender;
 
+use crate::org::stored_name;
 use crate::report::CollectWarning;
 use crate::window::CollectionWindow;
 use crate::writer::{CheckpointUpdate, PageRead};
@@ -71,8 +72,10 @@ impl Warnings {
 }
 
 impl RepoContext {
-    /// `now` is the time of the probe by GitHub's clock, for `collected_at`.
+    /// `now` is the time of the probe by GitHub's clock, for `collected_at`. `key` is the organization's storage
+    /// key.
     pub(crate) fn new(
+        key: &str,
         probe: &OrgProbe,
         repo: &RepoProbe,
         window: CollectionWindow,
@@ -89,7 +92,7 @@ impl RepoContext {
                 id: repo.id,
             },
             event_builder: EventBuilder {
-                org: org.clone(),
+                org: stored_name(key, org).to_owned(),
                 repo: name.clone(),
                 repo_id: repo.id,
                 collected_at: now,

@@ -80,12 +80,13 @@ pub(crate) type FindGaps<'a> = dyn Fn(&OrgCheckpoint) -> GapsByRepo + Sync + 'a;
 
 /// Saves until when each repository has been read: until GitHub answered the probe, by its clock, or until
 /// the end of the window. A repository that was not read to the end stays as it was. Also saves what is missing of
-/// the repositories that `find_gaps` returns, and returns that.
+/// the repositories that `find_gaps` returns, and returns that. `key` is the organization's storage key.
 ///
 /// # Errors
 /// If the store fails.
 pub(crate) async fn save_coverage(
     ports: &CollectPorts,
+    key: &str,
     probe: &OrgProbe,
     run: &ReadRepos,
     find_gaps: &FindGaps<'_>,
@@ -94,7 +95,7 @@ pub(crate) async fn save_coverage(
     let read_until = probe.read_at.map(|at| run.window.until().map_or(at, |end| end.min(at)));
     // Repositories that the token cannot read are in scope too, but their ids are unknown.
     let is_entire_org = run.is_entire_org && probe.unreadable.is_empty();
-    Checkpoint::change_org(&*ports.checkpoints, &probe.login, |checkpoint| {
+    Checkpoint::change_org(&*ports.checkpoints, key, |checkpoint| {
         let before = checkpoint.clone();
         let complete_until_of = |id: i64| {
             let previous_until =

@@ -9,6 +9,7 @@ use gam_store::{Checkpoint, OrgCheckpoint};
 
 use crate::context::{RepoContext, Warnings};
 use crate::deployments::SettlementAnswers;
+use crate::org::RequestedOrg;
 use crate::scope::Scope;
 use crate::task::{self, TaskEstimate};
 use crate::window::{CollectionWindow, RequestedDays};
@@ -42,7 +43,7 @@ pub struct CollectPlan {
 impl CollectPlan {
     /// Returns an upper estimate of requests and points. How far back a list has to be read is known only
     /// after reading it, so the estimate counts complete lists. Threads that do not fit into one page cost
-    /// more.
+    /// more. So do workflow runs: their number is unknown, and counts as one page.
     pub fn total(&self) -> (u64, u64) {
         let tasks = self.planned.iter().flat_map(|repo| &repo.tasks);
         let start = (self.probing.requests, self.probing.points);
@@ -60,17 +61,20 @@ pub async fn dry_run(
     request: &CollectRequest,
 ) -> Result<CollectPlan, CollectError> {
     let days = RequestedDays::from_request(request, ports.clock.now())?;
-    let github = github.for_org(&request.org).await?.metered();
-    let probe = github.probe(&request.org).await?;
+    let org = RequestedOrg::find(&*ports.objects, &request.org).await?;
+    let github = org.sign_in(&*ports.objects, github).await?;
+    let probe = org.probe(&*ports.objects, &github).await?;
     let probing = github.usage();
-    let configuration = configuration::latest(&*ports.objects, &request.org).await?.configuration;
-    let scope = Scope::from_names(probe, &request.repos)?.without_excluded(&configuration);
-    let (org, checkpoints) = load_all_checkpoints(ports, &scope.probe.login).await?;
+    let key = org.identify(&probe, ports.clock.now())?.key;
+    let configuration = configuration::latest(&*ports.objects, &key).await?.configuration;
+    let scope = Scope::from_names(&key, probe, &request.repos)?.without_excluded(&configuration);
+    let (org, checkpoints) = load_all_checkpoints(ports, &key).await?;
     let window = CollectionWindow::resolve(&days, org.since);
     let commits = count_uncovered_commits(&github, &scope, &checkpoints, window).await?;
     let mut planned = Vec::new();
     for repo in &scope.repos {
-        let context = RepoContext::new(&scope.probe, repo, window, ports.clock.now(), &Warnings::default());
+        let (now, warnings) = (ports.clock.now(), Warnings::default());
+        let context = RepoContext::new(&key, &scope.probe, repo, window, now, &warnings);
         let checkpoint = checkpoints.get(&repo.id).map(|stored| stored.value.clone()).unwrap_or_default();
         let answers = SettlementAnswers::new();
         let tasks =

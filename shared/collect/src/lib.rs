@@ -8,6 +8,7 @@
 //!
 //! | file | what it does |
 //! |---|---|
+//! | `org` | which organization a run is about, and its storage key |
 //! | `scope` | which repositories a run is about |
 //! | `window` | which days it reads |
 //! | `run` | finds out what there is to read, and reports what was read |
@@ -28,6 +29,7 @@ mod error;
 mod execution;
 mod gaps;
 mod names;
+mod org;
 mod ports;
 mod progress;
 pub mod reconcile;
@@ -61,6 +63,7 @@ pub use task::TaskEstimate;
 pub use window::check_days;
 
 use names::{list_all_members, save_names};
+use org::RequestedOrg;
 use run::CollectRun;
 use scope::Scope;
 use waits::with_wait_reports;
@@ -78,9 +81,10 @@ pub async fn collect(
     request: &CollectRequest,
     observer: &dyn CollectObserver,
 ) -> Result<CollectReport, CollectError> {
-    let github = &github.for_org(&request.org).await?.metered();
+    let org = RequestedOrg::find(&*ports.objects, &request.org).await?;
+    let github = &org.sign_in(&*ports.objects, github).await?;
     let collecting = async {
-        let run = prepare_run(ports, github, request).await?;
+        let run = prepare_run(ports, github, &org, request).await?;
         observer.notice(run.listed());
         Ok(run.read(github, request.parallelism.max(1), observer).await?.report)
     };
@@ -98,8 +102,9 @@ pub async fn plan(
     request: &CollectRequest,
     observer: &dyn CollectObserver,
 ) -> Result<WorkPlan, CollectError> {
-    let github = &github.for_org(&request.org).await?.metered();
-    let run = prepare_run(ports, github, request).await?;
+    let org = RequestedOrg::find(&*ports.objects, &request.org).await?;
+    let github = &org.sign_in(&*ports.objects, github).await?;
+    let run = prepare_run(ports, github, &org, request).await?;
     observer.notice(run.listed());
     let plan = run.hand_out().await?;
     Ok(WorkPlan { requests: github.requests(), ..plan })
@@ -118,12 +123,13 @@ pub async fn work(
     observer: &dyn CollectObserver,
 ) -> Result<WorkReport, CollectError> {
     let days = RequestedDays::from_request(request, ports.clock.now())?;
-    let github = &github.for_org(&request.org).await?.metered();
+    let org = RequestedOrg::find(&*ports.objects, &request.org).await?;
+    let (key, github) = (&org.key, &org.sign_in(&*ports.objects, github).await?);
     let node_ids: Vec<String> = items.iter().map(|item| item.node_id.clone()).collect();
-    let configuration = configuration::latest(&*ports.objects, &request.org).await?.configuration;
-    let checkpoints = load_checkpoints(ports, &request.org, items.iter().map(|item| item.repo_id)).await?;
-    let probe = github.probe_repos(&request.org, &node_ids).await?;
-    let scope = Scope::from_probe_by_id(probe).without_excluded(&configuration);
+    let configuration = configuration::latest(&*ports.objects, key).await?.configuration;
+    let checkpoints = load_checkpoints(ports, key, items.iter().map(|item| item.repo_id)).await?;
+    let probe = github.probe_repos(org.login(), &node_ids).await?;
+    let scope = Scope::from_probe_by_id(key, probe).without_excluded(&configuration);
     let listed: BTreeSet<i64> = scope.listed();
     let workflows = &configuration.deploy_workflows;
     let run = CollectRun::prepare(ports, github, checkpoints, scope, &days, request.again, workflows).await?;
@@ -142,17 +148,27 @@ pub async fn work(
 async fn prepare_run<'a>(
     ports: &'a CollectPorts,
     github: &Client,
+    org: &RequestedOrg,
     request: &CollectRequest,
 ) -> Result<CollectRun<'a>, CollectError> {
     let days = RequestedDays::from_request(request, ports.clock.now())?;
-    let configuration = configuration::latest(&*ports.objects, &request.org).await?.configuration;
-    let checkpoints = Checkpoint::load_repos(&*ports.checkpoints, &request.org).await?;
-    let scope = Scope::from_names(github.probe(&request.org).await?, &request.repos)?;
-    let mut scope = scope.without_excluded(&configuration);
-    let warning = list_all_members(ports, github, &mut scope.probe).await?;
-    save_names(ports, &scope.probe).await?;
+    let mut checkpoints = Checkpoint::load_repos(&*ports.checkpoints, &org.key).await?;
+    let probe = org.probe(&*ports.objects, github).await?;
+    if checkpoints.is_empty() {
+        org.check_is_new(ports, &probe).await?;
+    }
+    let identified = org.register(&*ports.objects, &probe, ports.clock.now()).await?;
+    let key = &identified.key;
+    if *key != org.key {
+        checkpoints = Checkpoint::load_repos(&*ports.checkpoints, key).await?;
+    }
+    let configuration = configuration::latest(&*ports.objects, key).await?.configuration;
+    let mut scope = Scope::from_names(key, probe, &request.repos)?.without_excluded(&configuration);
+    let warning = list_all_members(ports, key, github, &mut scope.probe).await?;
+    save_names(ports, key, &scope.probe).await?;
     let workflows = &configuration.deploy_workflows;
     let run = CollectRun::prepare(ports, github, checkpoints, scope, &days, request.again, workflows).await?;
+    run.warn(identified.warning);
     run.warn(warning);
     Ok(run)
 }

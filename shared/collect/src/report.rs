@@ -70,6 +70,8 @@ pub struct WorkPlan {
     pub items: Vec<WorkItem>,
     /// Names of repositories that cannot be read, with the reason.
     pub failed: Vec<(String, String)>,
+    /// What a person should know about the numbers.
+    pub warnings: Vec<CollectWarning>,
     /// Number of requests sent to GitHub.
     pub requests: u64,
 }

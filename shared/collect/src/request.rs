@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// What to collect.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CollectRequest {
-    /// The organization's login.
+    /// The organization's login: the current one, or a former one that the registry knows.
     pub org: String,
     /// The first day, UTC. Without it, the first run reads the last 90 days, and a later run reads what is
     /// new.

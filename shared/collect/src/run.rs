@@ -9,6 +9,7 @@ use crate::context::{RepoContext, Warnings};
 use crate::coverage::{ReadRepos, resolve_window, save_coverage, save_read_again};
 use crate::execution::{TaskResults, run_tasks};
 use crate::gaps::{Obstacle, ReportedGap, repo_gaps, unreadable_gaps};
+use crate::org::OrgRef;
 use crate::reconcile::{ShortList, compare_short_lists};
 use crate::scope::Scope;
 use crate::task::{self, ReadTask};
@@ -55,9 +56,9 @@ impl<'a> CollectRun<'a> {
         again: bool,
         deploy_workflows: &[String],
     ) -> Result<Self, CollectError> {
-        let Scope { probe, repos, .. } = &scope;
-        let writer = Writer::new(ports, &probe.login, checkpoints);
-        let windows = resolve_window(ports, &probe.login, days, scope.is_entire_org).await?;
+        let Scope { key, probe, repos, .. } = &scope;
+        let writer = Writer::new(ports, key, checkpoints);
+        let windows = resolve_window(ports, key, days, scope.is_entire_org).await?;
         let (window, again) = (windows.window, again.then_some(windows.again));
         // All names in the lake and in the store are as of GitHub's clock, so that the latest one wins.
         let now = probe.read_at.unwrap_or_else(|| ports.clock.now());
@@ -66,7 +67,7 @@ impl<'a> CollectRun<'a> {
         let drafts = releases::check_drafts(github, repos, &checkpoints).await?;
         let (mut tasks, warnings) = (Vec::new(), Warnings::default());
         for repo in repos {
-            let context = RepoContext::new(probe, repo, window, now, &warnings);
+            let context = RepoContext::new(key, probe, repo, window, now, &warnings);
             let checkpoint = checkpoints.get(&repo.id).cloned().unwrap_or_default();
             let answers = unsettled.answers.get(&repo.id).cloned().unwrap_or_default();
             let published = drafts.published.get(&repo.id).cloned().unwrap_or_default();
@@ -121,6 +122,7 @@ impl<'a> CollectRun<'a> {
             repos: repos.len(),
             items: repos.iter().filter(|repo| changed.contains(&repo.id)).map(item).collect(),
             failed: self.scope.failures(&results.failed),
+            warnings: self.warnings.take(),
             requests: 0,
         })
     }
@@ -150,7 +152,7 @@ impl<'a> CollectRun<'a> {
             && self.scope.lists_all()
             && results.unfinished().is_empty()
         {
-            save_read_again(self.ports, &self.scope.probe.login, again).await?;
+            save_read_again(self.ports, &self.scope.key, again).await?;
         }
         for repo in &self.scope.repos {
             if let Some(failure) = results.failed.get(&repo.id) {
@@ -179,7 +181,8 @@ impl<'a> CollectRun<'a> {
         if lists.is_empty() {
             return Ok(());
         }
-        let (org, checkpoints) = (&self.scope.probe.login, self.writer.loaded());
+        let org = OrgRef { key: &self.scope.key, login: &self.scope.probe.login };
+        let checkpoints = self.writer.loaded();
         let probed_at = self.scope.probe.read_at.unwrap_or_else(|| self.ports.clock.now());
         let report = compare_short_lists(self.ports, github, org, checkpoints, &lists, probed_at).await?;
         self.writer.count_repairs(&report);
@@ -260,7 +263,7 @@ impl<'a> CollectRun<'a> {
             }
             gaps
         };
-        save_coverage(self.ports, &self.scope.probe, &read, &find_gaps).await
+        save_coverage(self.ports, &self.scope.key, &self.scope.probe, &read, &find_gaps).await
     }
 
     /// Saves why nothing new may come from repositories. `blocked` are those that GitHub blocks, by id.
@@ -275,7 +278,7 @@ impl<'a> CollectRun<'a> {
         if gone.is_empty() {
             return Ok(Vec::new());
         }
-        let names = self.ports.names.names(&self.scope.probe.login, NameKind::Repo).await?;
+        let names = self.ports.names.names(&self.scope.key, NameKind::Repo).await?;
         Ok(names.into_iter().filter(|entry| gone.contains(&entry.id)).map(|entry| entry.name).collect())
     }
 }

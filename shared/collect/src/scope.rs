@@ -10,6 +10,8 @@ use crate::{CollectError, RepoFailure};
 
 /// The repositories that a run is about, as the probe shows them.
 pub(crate) struct Scope {
+    /// The organization's storage key.
+    pub(crate) key: String,
     pub(crate) probe: OrgProbe,
     /// The repositories in scope.
     pub(crate) repos: Vec<RepoProbe>,
@@ -26,11 +28,12 @@ impl Scope {
     ///
     /// # Errors
     /// [`CollectError::Invalid`] if GitHub shows none of the named repositories.
-    pub(crate) fn from_names(probe: OrgProbe, names: &[String]) -> Result<Self, CollectError> {
+    pub(crate) fn from_names(key: &str, probe: OrgProbe, names: &[String]) -> Result<Self, CollectError> {
+        let key = key.to_owned();
         if names.is_empty() {
             let repos = probe.repos.clone();
             let (not_found, excluded) = (Vec::new(), BTreeSet::new());
-            return Ok(Scope { probe, repos, is_entire_org: true, not_found, excluded });
+            return Ok(Scope { key, probe, repos, is_entire_org: true, not_found, excluded });
         }
         let is_named = |repo: &RepoProbe, name: &str| repo.name.to_lowercase() == name.to_lowercase();
         let repos: Vec<RepoProbe> = probe
@@ -48,13 +51,13 @@ impl Scope {
             let (name, why) = &not_found[0];
             return Err(CollectError::Invalid(format!("repository {name:?}: {why}")));
         }
-        Ok(Scope { probe, repos, is_entire_org: false, not_found, excluded: BTreeSet::new() })
+        Ok(Scope { key, probe, repos, is_entire_org: false, not_found, excluded: BTreeSet::new() })
     }
 
     /// Exactly the repositories of a probe that requested them by id.
-    pub(crate) fn from_probe_by_id(probe: OrgProbe) -> Self {
+    pub(crate) fn from_probe_by_id(key: &str, probe: OrgProbe) -> Self {
         let (repos, not_found, excluded) = (probe.repos.clone(), Vec::new(), BTreeSet::new());
-        Scope { probe, repos, is_entire_org: false, not_found, excluded }
+        Scope { key: key.to_owned(), probe, repos, is_entire_org: false, not_found, excluded }
     }
 
     /// Leaves out the repositories that the configuration excludes.
@@ -123,6 +126,7 @@ mod tests {
         };
         OrgProbe {
             login: "Acme".into(),
+            id: Some(1),
             repos: vec![repo(1, "site"), repo(2, "api")],
             members: Vec::new(),
             members_total: None,
@@ -138,7 +142,7 @@ mod tests {
 
     #[test]
     fn without_names_all_repositories_are_in_scope() {
-        let scope = Scope::from_names(probe(), &[]).unwrap();
+        let scope = Scope::from_names("acme", probe(), &[]).unwrap();
         assert_eq!((scope.repos.len(), scope.is_entire_org, scope.lists_all()), (2, true, false));
         let failed = BTreeMap::from([(2, RepoFailure::transient("timed out".into()))]);
         let secret = ("secret".to_owned(), "the token lacks a permission".to_owned());
@@ -147,7 +151,7 @@ mod tests {
 
     #[test]
     fn names_match_in_any_case_and_missing_ones_say_why() {
-        let scope = Scope::from_names(probe(), &names(&["SITE", "Secret", "nope"])).unwrap();
+        let scope = Scope::from_names("acme", probe(), &names(&["SITE", "Secret", "nope"])).unwrap();
         assert_eq!(scope.repos.iter().map(|repo| repo.id).collect::<Vec<_>>(), [1]);
         let failures = scope.failures(&BTreeMap::new());
         assert_eq!(failures[0], ("Secret".to_owned(), "the token lacks a permission".to_owned()));
@@ -160,18 +164,19 @@ mod tests {
     fn excluded_repositories_are_listed_but_not_in_scope() {
         let configuration =
             Configuration::parse_stored("[repositories]\nexclude = [\"API\", \"secret\"]").unwrap();
-        let scope = Scope::from_names(probe(), &[]).unwrap().without_excluded(&configuration);
+        let scope = Scope::from_names("acme", probe(), &[]).unwrap().without_excluded(&configuration);
         assert_eq!(scope.repos.iter().map(|repo| repo.id).collect::<Vec<_>>(), [1]);
         assert_eq!(scope.listed(), BTreeSet::from([1, 2]));
         assert!(scope.lists_all() && scope.failures(&BTreeMap::new()).is_empty());
-        let named = Scope::from_names(probe(), &names(&["api"])).unwrap().without_excluded(&configuration);
+        let named =
+            Scope::from_names("acme", probe(), &names(&["api"])).unwrap().without_excluded(&configuration);
         assert!(named.repos.is_empty());
         assert!(named.failures(&BTreeMap::new())[0].1.contains("the configuration excludes it"));
     }
 
     #[test]
     fn it_is_an_error_if_no_named_repository_is_found() {
-        let error = Scope::from_names(probe(), &names(&["nope"])).err().unwrap();
+        let error = Scope::from_names("acme", probe(), &names(&["nope"])).err().unwrap();
         assert!(matches!(&error, CollectError::Invalid(why) if why.contains("\"nope\"")));
     }
 }

@@ -6,12 +6,12 @@ use arrow_array::RecordBatch;
 use chrono::{DateTime, Utc};
 use gam_model::agent::agent_by_id;
 use gam_model::identity::member_key;
-use gam_model::{Event, Identity, ItemClass, ItemKey, MemberKind, Subject, SubjectKind};
+use gam_model::{Event, Identity, ItemClass, ItemKey, MemberKind, Subject, SubjectKind, TimeZone};
 use rustc_hash::FxHashSet;
 
 use crate::columns::{EventColumns, nullable};
 use crate::fold::{FoldError, UNKNOWN_SINCE_READING};
-use crate::month_days::MonthDays;
+use crate::month_days::day_at;
 use crate::shared_commits::{commit_rows, sha_hash};
 
 /// Returns the keys of the items in which the event is counted, or would be if it were not retracted. May repeat
@@ -33,7 +33,7 @@ pub fn affected_keys<'a>(
     let (name, author) = (&event.member.name, event.facts.author_name_hash.as_deref());
     let member = (!is_unknown).then(|| credited_name(name, event.member.id, author, identity));
     let co_authors = co_authors.map(|name| identity.name(name));
-    keys(event.repo_id, member.into_iter().chain(co_authors), event.occurred_at)
+    keys(event.repo_id, member.into_iter().chain(co_authors), event.occurred_at, identity.time_zone())
 }
 
 /// Returns the keys of the items in which the live commits with these SHAs are counted.
@@ -65,7 +65,7 @@ pub fn affected_by_shared_commits(
             let at = at.ok_or(FoldError::InvalidColumn("occurred_at"))?;
             let co_authors = columns.co_authors.names(row).map(|name| identity.name(name));
             let names = std::iter::once(member).chain(co_authors);
-            affected.extend(keys(columns.repo_id.value(row), names, at));
+            affected.extend(keys(columns.repo_id.value(row), names, at, identity.time_zone()));
         }
     }
     Ok(affected)
@@ -88,10 +88,10 @@ fn keys<'a, N: Iterator<Item = &'a str>>(
     repo_id: i64,
     names: N,
     at: DateTime<Utc>,
+    time_zone: TimeZone,
 ) -> impl Iterator<Item = ItemKey> + use<'a, N> {
-    let days = MonthDays::containing(at);
-    let (month, day) = (days.month(), days.day(at.timestamp_millis()));
-    let week = day.expect("a time is in its own month").week();
+    let (month, day) = day_at(at, time_zone);
+    let week = day.week();
     let members: BTreeSet<String> = names.map(member_key).collect();
     let subjects = std::iter::once(Subject::Repo(repo_id)).chain(members.into_iter().map(Subject::Member));
     let of_subjects = subjects.flat_map(move |subject| {

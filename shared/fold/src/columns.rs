@@ -12,6 +12,29 @@ use gam_model::Identity;
 
 use crate::fold::FoldError;
 
+/// The names of the columns that a fold reads. Batches may lack all others.
+pub const COLUMNS: &[&str] = &[
+    "kind",
+    "repo",
+    "repo_id",
+    "member",
+    "member_id",
+    "member_kind",
+    "occurred_at",
+    "retracted",
+    "sha",
+    "author_name_hash",
+    "reading",
+    "parents",
+    "additions",
+    "deletions",
+    "files_changed",
+    "co_authors",
+    "pr_member",
+    "created_at",
+    "first_reviews",
+];
+
 /// All columns that a fold reads.
 pub(crate) struct EventColumns<'a> {
     pub(crate) kind: DictionaryColumn<'a>,

@@ -47,7 +47,8 @@ pub fn fold(month: Month, batches: &[RecordBatch], identity: &Identity) -> Resul
         .iter()
         .map(|batch| EventColumns::from_batch(batch, identity))
         .collect::<Result<Vec<_>, _>>()?;
-    let mut folder = Folder::new(MonthDays::new(month), identity, repeated_commits(&columns));
+    let mut folder =
+        Folder::new(MonthDays::new(month, identity.time_zone()), identity, repeated_commits(&columns));
     for (batch_index, columns) in columns.iter().enumerate() {
         folder.add_batch(columns, batch_index)?;
     }
@@ -79,12 +80,12 @@ struct Folder<'a> {
 impl<'a> Folder<'a> {
     fn new(days: MonthDays, identity: &'a Identity, repeats: FxHashSet<RowPosition>) -> Self {
         Folder {
+            finished: Cells::new(days.start()),
             days,
             repeats,
             members: Members::new(identity),
             repo_day: None,
             current: RunningCells::default(),
-            finished: Cells::new(days.start()),
             events: 0,
         }
     }

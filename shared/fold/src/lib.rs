@@ -30,6 +30,7 @@ mod shared_commits;
 mod totals;
 
 pub use affected::{affected_by_shared_commits, affected_keys};
+pub use columns::COLUMNS;
 pub use fold::{FoldError, fold};
 pub use month_fold::{MonthFold, MonthItem};
 

@@ -97,8 +97,6 @@ impl MonthFold {
         }
     }
 
-    }
-
     /// Returns the number of events that were counted.
     pub fn events(&self) -> u64 {
         self.events

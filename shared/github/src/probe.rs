@@ -81,6 +81,8 @@ pub struct OrgMember {
 pub struct OrgProbe {
     /// The login, in GitHub's capitalization.
     pub login: String,
+    /// The numeric id, which stays the same if the organization is renamed; `None` if GitHub did not send it.
+    pub id: Option<i64>,
     /// The repositories that the token can see, by name; without forks, unless the client includes them.
     pub repos: Vec<RepoProbe>,
     /// The first 100 members, as far as the token can see them.
@@ -127,6 +129,7 @@ struct WithOrganization {
 #[serde(rename_all = "camelCase")]
 struct ProbedOrganization {
     login: String,
+    database_id: Option<i64>,
     members_with_role: Option<ProbedMembers>,
     repositories: Connection<ProbedRepository>,
     /// The names on the same page, which arrive even if a repository fails.
@@ -259,6 +262,7 @@ impl Client {
             }
             let probe_so_far = probe.get_or_insert_with(|| OrgProbe {
                 login: page.organization.login.clone(),
+                id: page.organization.database_id,
                 repos: Vec::new(),
                 members: Vec::new(),
                 members_total: None,
@@ -356,6 +360,7 @@ impl Client {
         let login = repos.iter().find_map(|repo| Some(repo.owner.as_ref()?.login.clone()));
         Ok(OrgProbe {
             login: login.unwrap_or_else(|| org.to_owned()),
+            id: None,
             repos: repos.into_iter().filter_map(ProbedRepository::into_probe).collect(),
             members: Vec::new(),
             members_total: None,

@@ -234,9 +234,10 @@ impl From<QueryError> for ApiError {
             QueryError::CursorExpired(detail) => ApiError::cursor_expired(detail),
             QueryError::NotComputed(detail) => ApiError::not_computed(detail),
             QueryError::Store(cause) if cause.is_retryable() => ApiError::unavailable(cause),
-            QueryError::Store(_) | QueryError::Configuration(_) | QueryError::Unreadable { .. } => {
-                ApiError::internal(error)
-            }
+            QueryError::Store(_)
+            | QueryError::Configuration(_)
+            | QueryError::Registry(_)
+            | QueryError::Unreadable { .. } => ApiError::internal(error),
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod memory;
 mod merge;
 pub mod object_store;
 pub mod paths;
+pub mod registry;
 pub mod schema;
 pub mod snapshot;
 mod table;

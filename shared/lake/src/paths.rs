@@ -6,9 +6,11 @@
 //! rejected/org={org}/{file name}
 //! config/org={org}/{revision}.toml
 //! config/github-metrics.toml            of older versions, for all organizations
+//! config/registry.json                  storage keys and names of organizations
 //! ```
 //!
-//! `{org}` is the lower-cased login, because GitHub compares logins without regard to case. A login consists
+//! `{org}` is the organization's storage key: its login at the first collection, in lower case, because GitHub
+//! compares logins without regard to case. It stays the same if the organization is renamed. A login consists
 //! of letters, digits and hyphens. Any other character becomes `_`, so that a malformed name cannot leave its
 //! folder.
 
@@ -55,7 +57,7 @@ impl fmt::Display for ObjectPath {
     }
 }
 
-/// Returns the organization's name as a component of paths.
+/// Returns the organization's storage key as a component of paths.
 pub fn org_component(org: &str) -> String {
     let component: String = org
         .chars()
@@ -80,6 +82,11 @@ fn file_component(name: &str) -> String {
 /// Returns the path of the configuration that older versions of the program used for all organizations.
 pub fn shared_configuration() -> ObjectPath {
     ObjectPath(format!("{CONFIG}github-metrics.toml"))
+}
+
+/// Returns the path of the registry of organizations.
+pub fn registry() -> ObjectPath {
+    ObjectPath(format!("{CONFIG}registry.json"))
 }
 
 /// Returns the prefix of the organization's configurations.
@@ -175,6 +182,7 @@ mod tests {
         let lines = [
             format!("configuration:   {}", configuration(org, 12)),
             format!("shared before:   {}", shared_configuration()),
+            format!("registry:        {}", registry()),
             format!("inbox_root:      {}", inbox_root()),
             format!("inbox_prefix:    {}", inbox_prefix(org)),
             format!("inbox:           {}", inbox(org, "ab12")),

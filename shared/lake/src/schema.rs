@@ -28,7 +28,7 @@ pub mod column {
     pub const VERSION: &str = "version";
     /// The stored name of the event kind.
     pub const KIND: &str = "kind";
-    /// The organization's login.
+    /// The organization's storage key: the login at its first collection, in GitHub's upper and lower case.
     pub const ORG: &str = "org";
     /// The repository's name when the event was collected.
     pub const REPO: &str = "repo";

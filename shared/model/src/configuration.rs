@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Identity;
 use crate::mailmap::{self, Mailmap};
+use crate::time_zone::TimeZone;
 
 /// The most bytes of the text of a configuration. Larger texts are refused.
 pub const MAX_BYTES: usize = 1 << 20;
@@ -17,7 +18,7 @@ pub const MAX_BYTES: usize = 1 << 20;
 /// What an organization configures.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Configuration {
-    /// Bots, aliases and excluded repositories: the rules that the fold applies to all of history.
+    /// Bots, aliases, excluded repositories and the time zone: the rules that the fold applies to all of history.
     pub identity: Identity,
     /// The file names of the GitHub Actions workflows whose runs on the default branch count as deployments.
     pub deploy_workflows: Vec<String>,
@@ -26,6 +27,8 @@ pub struct Configuration {
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ConfigurationFile {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    timezone: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     bots: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,14 +75,14 @@ impl DeploysTable {
     }
 }
 
-const EXPECTED: &str = "expected bots = [\"login\"], mailmap = \"FILE\", and the tables [aliases] of \"old\" = \
+const EXPECTED: &str = "expected bots = [\"login\"], mailmap = \"FILE\", timezone = \"Area/City\", and the tables [aliases] of \"old\" = \
                         \"new\", [repositories] with exclude = [\"name\"] and [deploys] with workflows = \
                         [\"deploy.yml\"]";
 
 impl Configuration {
     /// Parses the text of a configuration.
     ///
-    /// The text holds `bots = ["login"]`, `mailmap = "FILE"`, a table `[aliases]` of `"old" = "new"`,
+    /// The text holds `bots = ["login"]`, `mailmap = "FILE"`, `timezone = "Area/City"`, a table `[aliases]` of `"old" = "new"`,
     /// `[repositories]` with `exclude = ["name"]`, and `[deploys]` with `workflows = ["deploy.yml"]`. `read`
     /// returns the text of the mailmap file. An alias of the table overrides the same alias of the mailmap.
     ///
@@ -113,6 +116,11 @@ impl Configuration {
                 "invalid workflow {name:?}: write the file name of a workflow, such as \"deploy.yml\""
             ));
         }
+        let time_zone = file.timezone.map_or(Ok(TimeZone::UTC), |name| {
+            TimeZone::parse(&name).ok_or_else(|| {
+                format!("invalid timezone {name:?}: write a name of the IANA database, such as \"Asia/Tokyo\" or \"UTC\"")
+            })
+        })?;
         let mailmap = match file.mailmap {
             None => Mailmap::default(),
             Some(MailmapField::File(path)) => mailmap::parse(&read(&path)?),
@@ -123,7 +131,10 @@ impl Configuration {
         deploy_workflows.sort();
         deploy_workflows.dedup();
         Ok(Configuration {
-            identity: identity.with_mailmap(mailmap).with_excluded_repos(file.repositories.exclude),
+            identity: identity
+                .with_mailmap(mailmap)
+                .with_excluded_repos(file.repositories.exclude)
+                .with_time_zone(time_zone),
             deploy_workflows,
         })
     }
@@ -143,7 +154,9 @@ impl Configuration {
     pub fn to_toml(&self) -> String {
         let pair = |(from, to): (&str, &str)| (from.to_owned(), to.to_owned());
         let mailmap: BTreeMap<String, String> = self.identity.mailmap().iter().map(pair).collect();
+        let time_zone = Some(self.identity.time_zone()).filter(|zone| *zone != TimeZone::UTC);
         let file = ConfigurationFile {
+            timezone: time_zone.map(|zone| zone.name().to_owned()),
             bots: self.identity.bots().map(str::to_owned).collect(),
             mailmap: (!mailmap.is_empty()).then_some(MailmapField::Names(mailmap)),
             aliases: self.identity.aliases().map(pair).collect(),
@@ -166,8 +179,10 @@ impl Configuration {
             (self.deploy_workflows.len(), "deploy workflow", "deploy workflows"),
         ];
         let parts = parts.into_iter().filter(|(count, ..)| *count > 0);
+        let time_zone = Some(identity.time_zone()).filter(|zone| *zone != TimeZone::UTC);
         let parts: Vec<String> = parts
             .map(|(count, one, many)| format!("{count} {}", if count == 1 { one } else { many }))
+            .chain(time_zone.map(|zone| format!("days of {}", zone.name())))
             .collect();
         if parts.is_empty() { "empty".to_owned() } else { parts.join(", ") }
     }

@@ -239,7 +239,7 @@ pub struct Event {
     pub version: i64,
     /// What sort of fact it is.
     pub kind: EventKind,
-    /// The organization's login.
+    /// The organization's storage key, in any case: the login at its first collection.
     pub org: String,
     /// The repository's name when the event was collected.
     pub repo: String,
@@ -359,7 +359,7 @@ impl EventBatch {
         EventBatch { org: org.into(), events }
     }
 
-    /// Returns the organization's login.
+    /// Returns the organization's storage key, in any case.
     pub fn org(&self) -> &str {
         &self.org
     }

@@ -1,4 +1,4 @@
-//! The rules for bots, aliases and excluded repositories.
+//! The rules for bots, aliases, excluded repositories, and where days begin.
 //!
 //! They are applied when a snapshot is folded and never when events are collected. A changed rule therefore
 //! reaches all of history, and can be undone.
@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::agent::agent_by_name;
 use crate::mailmap::Mailmap;
 use crate::member::{BOT_SUFFIX, MemberKind};
+use crate::time_zone::TimeZone;
 
 /// The configured bots, and the aliases that join several names into one member.
 ///
@@ -24,6 +25,7 @@ pub struct Identity {
     mailmap: Mailmap,
     /// The lower-cased names of repositories whose events count nowhere.
     excluded_repos: BTreeSet<String>,
+    time_zone: TimeZone,
 }
 
 /// Aliases that form a cycle. Holds the lower-cased name of one of them.
@@ -74,6 +76,17 @@ impl Identity {
     #[must_use]
     pub fn with_excluded_repos(self, names: impl IntoIterator<Item = String>) -> Self {
         Identity { excluded_repos: names.into_iter().map(|name| name.to_lowercase()).collect(), ..self }
+    }
+
+    /// Returns these rules with a time zone that decides where days begin.
+    #[must_use]
+    pub fn with_time_zone(self, time_zone: TimeZone) -> Self {
+        Identity { time_zone, ..self }
+    }
+
+    /// Returns the time zone that decides where days begin; UTC if none is configured.
+    pub fn time_zone(&self) -> TimeZone {
+        self.time_zone
     }
 
     /// Returns whether the events of the repository with this name count nowhere.
@@ -190,6 +203,9 @@ impl Identity {
         }
         for repo in &self.excluded_repos {
             hasher.update(format!("excluded {repo}\n"));
+        }
+        if self.time_zone != TimeZone::UTC {
+            hasher.update(format!("time zone {}\n", self.time_zone.name()));
         }
         hex::encode(&hasher.finalize()[..8])
     }

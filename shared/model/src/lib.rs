@@ -17,8 +17,10 @@ pub mod identity;
 pub mod mailmap;
 pub mod member;
 pub mod metric;
+pub mod org_registry;
 pub mod period;
 pub mod subject;
+pub mod time_zone;
 
 pub use clock::{Clock, SystemClock};
 pub use commit_version::CommitVersion;
@@ -27,5 +29,7 @@ pub use error_chain::error_chain;
 pub use event::{Event, EventBatch, EventId, EventKind, Facts, FirstReview};
 pub use identity::Identity;
 pub use member::{Member, MemberKind};
+pub use org_registry::OrgRegistry;
 pub use period::{Bucket, Grain, Month, Range};
 pub use subject::{ItemClass, ItemKey, Subject, SubjectKind};
+pub use time_zone::TimeZone;

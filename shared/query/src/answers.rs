@@ -110,10 +110,12 @@ pub struct MetricsAnswer {
     /// The member's name. `None` if the subject is no member.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub member: Option<String>,
-    /// The first day, UTC.
+    /// The first day, in the organization's time zone.
     pub since: NaiveDate,
-    /// The day after the last, UTC.
+    /// The day after the last, in the organization's time zone.
     pub until: NaiveDate,
+    /// The name of the organization's time zone, which decides where days begin.
+    pub timezone: &'static str,
     /// Whose work counts.
     pub bots: BotFilter,
     /// From when until when the numbers are complete.
@@ -126,9 +128,9 @@ pub struct MetricsAnswer {
 /// A point of a series.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SeriesPoint {
-    /// The first day of the bucket, UTC.
+    /// The first day of the bucket, in the organization's time zone.
     pub start: NaiveDate,
-    /// The day after the last of the bucket, UTC.
+    /// The day after the last of the bucket, in the organization's time zone.
     pub end: NaiveDate,
     /// The value of the days that are both in the bucket and in the range.
     pub value: MetricValue,
@@ -151,10 +153,12 @@ pub struct SeriesAnswer {
     /// The member's name. `None` if the subject is no member.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub member: Option<String>,
-    /// The first day, UTC.
+    /// The first day, in the organization's time zone.
     pub since: NaiveDate,
-    /// The day after the last, UTC.
+    /// The day after the last, in the organization's time zone.
     pub until: NaiveDate,
+    /// The name of the organization's time zone, which decides where days begin.
+    pub timezone: &'static str,
     /// Whether bots' work counts.
     pub bots: BotFilter,
     /// The metric's name in the catalogue.
@@ -217,19 +221,22 @@ pub struct ListAnswer {
     pub entries: Vec<ListEntry>,
     /// The cursor of the next page. `None` on the last page.
     pub next: Option<String>,
+    /// The name of the organization's time zone, which decides where days begin.
+    pub timezone: &'static str,
     /// From when until when the numbers are complete.
     pub coverage: CoverageAnswer,
 }
 
 impl Serialize for ListAnswer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(6))?;
+        let mut map = serializer.serialize_map(Some(7))?;
         let name = match self.kind {
             ListKind::Members => "members",
             ListKind::Repos => "repos",
         };
         map.serialize_entry(name, &self.entries)?;
         map.serialize_entry("next", &self.next)?;
+        map.serialize_entry("timezone", self.timezone)?;
         let CoverageAnswer { complete_since, complete_until, gaps, gap_count } = &self.coverage;
         map.serialize_entry("complete_since", complete_since)?;
         map.serialize_entry("complete_until", complete_until)?;

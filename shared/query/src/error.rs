@@ -24,6 +24,9 @@ pub enum QueryError {
     /// The configuration of an organization cannot be read.
     #[error("cannot read the configuration")]
     Configuration(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The registry of organizations cannot be read.
+    #[error("cannot read the registry of organizations")]
+    Registry(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A stored item cannot be read.
     #[error("cannot read the item {key}: run `github-metrics aggregate --rebuild`")]
     Unreadable {

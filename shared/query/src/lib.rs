@@ -27,8 +27,9 @@ pub use answers::{
 pub use error::QueryError;
 pub use list::{ListRequest, Listing, list};
 pub use metrics::metrics;
+pub use org_reader::today;
 pub use orgs::orgs;
-pub use ports::{IdentitySource, QueryPorts};
+pub use ports::{IdentitySource, QueryPorts, RegistrySource};
 pub use series::series;
 
 /// The most points that a series may have.

@@ -129,7 +129,13 @@ impl OrgQuery for PageQuery<'_> {
             .then(|| Cursor::new(&listed[limit - 1].0, org, &listed_of.subject, request, range).encode());
         listed.truncate(limit);
         let entries = listed.into_iter().map(|(key, subject, rollup)| values.entry(key, &subject, &rollup));
-        Ok(ListAnswer { kind: request.listing.kind(), entries: entries.collect(), next, coverage })
+        Ok(ListAnswer {
+            kind: request.listing.kind(),
+            entries: entries.collect(),
+            next,
+            timezone: org.time_zone.name(),
+            coverage,
+        })
     }
 }
 

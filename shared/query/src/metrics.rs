@@ -59,6 +59,7 @@ impl OrgQuery for MetricsQuery<'_> {
             member: resolved.member,
             since: range.since(),
             until: range.until(),
+            timezone: org.time_zone.name(),
             bots,
             coverage,
             metrics,

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, NaiveDate, Utc};
-use gam_model::{Month, Subject};
-use gam_store::keys::{CheckpointKey, org_key};
+use gam_model::{Month, Subject, TimeZone};
+use gam_store::keys::CheckpointKey;
 use gam_store::{Checkpoint, EpochRules, Head, Logic, Marker, NameKind, OrgCheckpoint, RepoCoverage};
 
 use crate::answers::CoverageAnswer;
@@ -17,12 +17,14 @@ const MAX_READ_ATTEMPTS: u32 = 4;
 /// Reads an organization that exists, at the epoch that was active when it was opened.
 pub(crate) struct OrgReader<'a> {
     pub(crate) ports: &'a QueryPorts,
-    /// The login as in the keys of the store.
+    /// The storage key.
     pub(crate) key: String,
-    /// The login as GitHub writes it.
+    /// The current login as GitHub writes it.
     pub(crate) name: String,
     /// The active epoch; `None` if the organization was never aggregated.
     pub(crate) active: Option<EpochRules>,
+    /// The time zone whose days the active epoch counts.
+    pub(crate) time_zone: TimeZone,
     /// The markers of the active epoch.
     pub(crate) markers: BTreeMap<Month, Marker>,
 }
@@ -68,18 +70,42 @@ async fn load_head(ports: &QueryPorts, org_key: &str) -> gam_store::Result<Head>
     Ok(Checkpoint::load(&*ports.checkpoints, &key).await?.value)
 }
 
+/// Returns the time zone of an epoch.
+fn time_zone_of(rules: &EpochRules) -> Result<TimeZone, QueryError> {
+    let name = &rules.logic.time_zone;
+    TimeZone::parse(name).ok_or_else(|| {
+        let what = format!("this program does not know the time zone {name:?}: upgrade it");
+        gam_store::Error::Unusable { what, source: None }.into()
+    })
+}
+
+/// Returns the current day in the time zone of an organization; the UTC day if nothing of it is known.
+///
+/// # Errors
+/// If the store fails, or its time zone is not known.
+pub async fn today(ports: &QueryPorts, org: &str) -> Result<NaiveDate, QueryError> {
+    let registry = ports.registry.registry().await.map_err(QueryError::Registry)?;
+    let head = load_head(ports, &registry.key_of(org)).await?;
+    let time_zone = head.active.as_ref().map_or(Ok(TimeZone::UTC), time_zone_of)?;
+    Ok(time_zone.day(ports.clock.now()))
+}
+
 impl<'a> OrgReader<'a> {
     async fn open(ports: &'a QueryPorts, org: &str) -> Result<Self, QueryError> {
-        let key = org_key(org);
+        let registry = ports.registry.registry().await.map_err(QueryError::Registry)?;
+        let key = registry.key_of(org);
         let (name, head) = tokio::try_join!(ports.names.org(&key), load_head(ports, &key))?;
         let name = name.ok_or_else(|| QueryError::NotFound(never_collected(org)))?;
+        // The store's name is the storage key, as GitHub wrote the name that the key comes from.
+        let name = registry.name_of_key(&key).map_or(name, str::to_owned);
         let markers = match (&head.active, &head.target) {
             (Some(active), _) => ports.rollups.markers(&key, active.epoch).await?,
             (None, Some(_)) => return Err(QueryError::NotComputed(not_computed(&name))),
             (None, None) => Vec::new(),
         };
         let markers = markers.into_iter().map(|marker| (marker.month, marker)).collect();
-        Ok(OrgReader { ports, key, name, active: head.active, markers })
+        let time_zone = head.active.as_ref().map_or(Ok(TimeZone::UTC), time_zone_of)?;
+        Ok(OrgReader { ports, key, name, active: head.active, time_zone, markers })
     }
 
     /// Returns whether the epoch that was active when the organization was opened is still active.
@@ -94,9 +120,9 @@ impl<'a> OrgReader<'a> {
         self.active.as_ref().map(|active| &active.logic)
     }
 
-    /// Returns the current UTC day.
+    /// Returns the current day in the organization's time zone.
     pub(crate) fn today(&self) -> NaiveDate {
-        self.ports.clock.now().date_naive()
+        self.time_zone.day(self.ports.clock.now())
     }
 
     /// Returns the coverage of a subject. The store has an organization's first day before anything was

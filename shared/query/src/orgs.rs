@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, Days, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
-use gam_model::period::{FIRST_DAY, midnight};
+use gam_model::period::FIRST_DAY;
 use gam_model::{Range, Subject};
 use gam_rollup::{Side, merged_span};
+use gam_store::keys::org_key;
 
 use crate::answers::{OrgSummary, OrgsAnswer};
 use crate::org_reader::{OrgQuery, OrgReader, read_org};
@@ -19,9 +20,13 @@ const MAX_CONCURRENT_ORGS: usize = 4;
 /// # Errors
 /// If the store fails, or a stored item cannot be read.
 pub async fn orgs(ports: &QueryPorts) -> Result<OrgsAnswer, QueryError> {
-    let names = ports.names.orgs().await?;
+    let registry = ports.registry.registry().await.map_err(QueryError::Registry)?;
+    let names = ports.names.orgs().await?.into_iter();
+    let names = names.map(|name| registry.name_of_key(&org_key(&name)).map_or(name, str::to_owned));
     let summaries = stream::iter(names).map(|name| summary(ports, name)).buffered(MAX_CONCURRENT_ORGS);
-    Ok(OrgsAnswer { orgs: summaries.try_collect().await? })
+    let mut orgs: Vec<OrgSummary> = summaries.try_collect().await?;
+    orgs.sort_by_cached_key(|summary| summary.org.to_lowercase());
+    Ok(OrgsAnswer { orgs })
 }
 
 /// Returns the overview of an organization, by its display name.
@@ -67,7 +72,7 @@ fn first_and_last_event(
         days.flat_map(|(_, sides)| sides).map(|side| side.totals.span).fold(None, merged_span)
     };
     let Some(all) = span_of(&|_| true) else { return (None, None) };
-    let last = if all.1 < midnight(tomorrow).timestamp_millis() {
+    let last = if all.1 < org.time_zone.start_of_day(tomorrow).timestamp_millis() {
         Some(all.1)
     } else {
         span_of(&|date| past.contains(date)).map(|span| span.1)

@@ -75,6 +75,7 @@ impl OrgQuery for SeriesQuery<'_> {
             member: resolved.member,
             since: range.since(),
             until: range.until(),
+            timezone: org.time_zone.name(),
             bots,
             metric: metric.name,
             granularity: grain,

@@ -1,16 +1,15 @@
-//! The three kinds of stored items of a month, decoded. [`encode`](crate::encode) has their stored form.
+//! The three kinds of stored items of a month, decoded. [`stored_form`](crate::stored_form) has their stored form.
 //!
 //! Members and repositories are numbered within an item: entries hold indexes into the item's dictionaries, which
 //! are sorted and without duplicates. Every item is a function of the live rows that it is folded from.
 
-use gam_model::{DayOfMonth, MemberKind, Month, Range, Subject};
-use serde::{Deserialize, Serialize};
+use gam_model::{DayOfMonth, MemberKind, Month, Range, Subject, WeekOfMonth};
 
-use crate::rollup::{Rollup, Tally};
+use crate::rollup::{Rollup, Tally, merged_span};
 use crate::totals::{Side, Totals};
 
 /// A member as its latest counted event shows it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DisplayName {
     /// The name in GitHub's upper and lower case.
     pub name: String,
@@ -19,7 +18,7 @@ pub struct DisplayName {
 }
 
 /// The totals of one side, with the members and repositories that are credited.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SideTotals {
     /// Whose work it is.
     pub side: Side,
@@ -30,10 +29,13 @@ pub struct SideTotals {
     /// The repositories with a credited event, as ascending indexes into the item's repositories. Only filled if
     /// the subject is the organization.
     pub repos: Vec<u32>,
+    /// The times of the first and the last credited event, in epoch milliseconds; `None` without a credited
+    /// event. Only filled in the days of the organization.
+    pub span: Option<(i64, i64)>,
 }
 
 /// A subject's month, day by day.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DaysItem {
     /// The latest display name; `None` unless the subject is a member.
     pub name: Option<DisplayName>,
@@ -49,22 +51,22 @@ pub struct DaysItem {
 impl DaysItem {
     /// Returns the sum of the days in the range, of the month that the item belongs to.
     pub fn sum(&self, month: Month, range: Range) -> Rollup {
-        self.sum_days(|day| range.contains(day.date(month)))
+        self.sum_days(month, |day| range.contains(day.date(month)))
     }
 
-    /// Returns the sum of all days.
-    pub fn sum_all(&self) -> Rollup {
-        self.sum_days(|_| true)
+    /// Returns the sum of all days, of the month that the item belongs to.
+    pub fn sum_all(&self, month: Month) -> Rollup {
+        self.sum_days(month, |_| true)
     }
 
-    fn sum_days(&self, is_in_range: impl Fn(DayOfMonth) -> bool) -> Rollup {
+    fn sum_days(&self, month: Month, is_in_range: impl Fn(DayOfMonth) -> bool) -> Rollup {
         let mut sum = SumOfSides::new(self.members.len(), self.repos.len());
         for (day, sides) in &self.days {
             if DayOfMonth::new(*day).is_some_and(&is_in_range) {
                 sides.iter().for_each(|side| sum.add(side));
             }
         }
-        sum.into_rollup(self.name.as_ref(), &self.members, &self.repos)
+        sum.into_rollup(self, month)
     }
 }
 
@@ -83,27 +85,35 @@ impl SumOfSides {
 
     fn add(&mut self, added: &SideTotals) {
         let side = added.side as usize;
-        added.totals.add_to(self.rollup.sides_mut()[side]);
+        let tally: &mut Tally = self.rollup.sides_mut()[side];
+        added.totals.add_to(tally);
+        tally.span = merged_span(tally.span, added.span);
         added.members.iter().for_each(|&index| self.members[side][index as usize] = true);
         added.repos.iter().for_each(|&index| self.repos[side][index as usize] = true);
     }
 
-    fn into_rollup(mut self, name: Option<&DisplayName>, members: &[String], repos: &[i64]) -> Rollup {
+    fn into_rollup(mut self, item: &DaysItem, month: Month) -> Rollup {
         for (side, tally) in self.rollup.sides_mut().into_iter().enumerate() {
-            let named = self.members[side].iter().zip(members).filter(|(is_credited, _)| **is_credited);
+            let named = self.members[side].iter().zip(&item.members).filter(|(is_credited, _)| **is_credited);
             tally.members = named.map(|(_, member)| member.clone()).collect();
-            let named = self.repos[side].iter().zip(repos).filter(|(is_credited, _)| **is_credited);
+            let named = self.repos[side].iter().zip(&item.repos).filter(|(is_credited, _)| **is_credited);
             tally.repos = named.map(|(_, repo)| *repo).collect();
         }
         if !self.rollup.is_empty() {
-            self.rollup.member = name.map(|name| (name.name.clone(), name.kind));
+            self.rollup.member = item.name.as_ref().map(|name| (name.name.clone(), name.kind));
         }
+        self.rollup.latest_item = item_with_credit(&self.rollup, month, WeekOfMonth::FIRST);
         self.rollup
     }
 }
 
+/// Returns the month and the week if the rollup, which is of one item, has credited events.
+fn item_with_credit(rollup: &Rollup, month: Month, week: WeekOfMonth) -> Option<(Month, WeekOfMonth)> {
+    rollup.sides().into_iter().any(Tally::has_credited_events).then_some((month, week))
+}
+
 /// All repositories, or all members, that did something in a month, with their totals of the month.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListItem {
     /// The keys of the members that are credited in repositories, ascending. Empty in a list of members.
     pub members: Vec<String>,
@@ -112,7 +122,7 @@ pub struct ListItem {
 }
 
 /// A subject of a [`ListItem`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListEntry {
     /// The repository or the member.
     pub subject: ListedSubject,
@@ -123,7 +133,7 @@ pub struct ListEntry {
 }
 
 /// What a list contains.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ListedSubject {
     /// A repository, by GitHub's numeric id.
     Repo(i64),
@@ -149,8 +159,9 @@ impl ListedSubject {
 }
 
 impl ListItem {
-    /// Returns the totals of an entry of this list, with its credited members and its display name.
-    pub fn rollup(&self, entry: &ListEntry) -> Rollup {
+    /// Returns the totals of an entry of this list, with its credited members and its display name. `month` is
+    /// the month that the list belongs to.
+    pub fn rollup(&self, month: Month, entry: &ListEntry) -> Rollup {
         let mut rollup = Rollup::default();
         for side in &entry.sides {
             let tally: &mut Tally = rollup.sides_mut()[side.side as usize];
@@ -158,6 +169,7 @@ impl ListItem {
             tally.members.extend(side.members.iter().map(|&index| self.members[index as usize].clone()));
         }
         rollup.member = entry.subject.display_name().map(|name| (name.name.clone(), name.kind));
+        rollup.latest_item = item_with_credit(&rollup, month, WeekOfMonth::FIRST);
         rollup
     }
 }
@@ -166,7 +178,7 @@ impl ListItem {
 ///
 /// Both count what a member did in a repository alike: a commit that lies in several repositories is in the
 /// cells of each.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BreakdownItem {
     /// The members or repositories that the cells name, ascending. A member's display name is that of its latest
     /// event in the cells.
@@ -176,7 +188,7 @@ pub struct BreakdownItem {
 }
 
 /// What a member did in a repository on a day.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cell {
     /// The number of the [`DayOfMonth`].
     pub day: u8,
@@ -194,11 +206,11 @@ impl BreakdownItem {
     pub fn sum_by_other(&self, month: Month, range: Range) -> Vec<(Subject, Rollup)> {
         let mut sums: Vec<Option<Rollup>> = vec![None; self.others.len()];
         for cell in &self.cells {
-            let is_in_range = DayOfMonth::new(cell.day).is_some_and(|day| range.contains(day.date(month)));
-            if is_in_range {
-                let sum = sums[cell.other as usize].get_or_insert_default();
-                cell.totals.add_to(sum.sides_mut()[cell.side as usize]);
-            }
+            let day = DayOfMonth::new(cell.day).filter(|day| range.contains(day.date(month)));
+            let Some(day) = day else { continue };
+            let sum = sums[cell.other as usize].get_or_insert_default();
+            cell.totals.add_to(sum.sides_mut()[cell.side as usize]);
+            sum.latest_item = item_with_credit(sum, month, day.week());
         }
         let sums = self.others.iter().zip(sums);
         sums.filter_map(|(other, sum)| {

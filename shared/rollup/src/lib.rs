@@ -7,13 +7,13 @@
 //! This crate does not know how rollups are computed or where they are stored.
 
 pub mod distribution;
-pub mod encode;
 pub mod items;
 pub mod rollup;
+pub mod stored_form;
 pub mod totals;
 
 pub use distribution::Distribution;
-pub use encode::{DecodeError, StoredForm};
 pub use items::{BreakdownItem, Cell, DaysItem, DisplayName, ListEntry, ListItem, ListedSubject, SideTotals};
 pub use rollup::{Rollup, Tally, merged_span};
+pub use stored_form::{DecodeError, StoredForm};
 pub use totals::{Side, Totals};

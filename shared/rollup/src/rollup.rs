@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use gam_model::MemberKind;
 use gam_model::metric::{Counter, DurationMetric};
+use gam_model::{MemberKind, Month, WeekOfMonth};
 
 use crate::distribution::Distribution;
 
@@ -20,30 +20,25 @@ pub struct Tally {
     /// The ids of the repositories with a credited event. Only filled in organizations' rollups.
     pub repos: BTreeSet<i64>,
     /// The times of the first and the last credited event, in epoch milliseconds; `None` without a credited
-    /// event.
-    ///
-    /// Co-authored commits are counted but not credited, so a tally can have counts and no span.
+    /// event. Only filled in organizations' rollups.
     pub span: Option<(i64, i64)>,
 }
 
 impl Tally {
     /// Returns whether nothing is counted.
     pub fn is_empty(&self) -> bool {
-        !self.has_credited_events()
-            && self.counts.iter().all(|count| *count == 0)
-            && self.members.is_empty()
-            && self.repos.is_empty()
+        self.counts.iter().all(|count| *count == 0) && self.members.is_empty() && self.repos.is_empty()
     }
 
     /// Returns whether an event is credited. Co-authored commits are not credited to the co-author.
     pub fn has_credited_events(&self) -> bool {
-        self.span.is_some()
+        has_credited_events(&self.counts)
     }
 
     /// Adds a tally of other events.
     pub fn merge(&mut self, other: &Tally) {
         for (count, added) in self.counts.iter_mut().zip(other.counts) {
-            *count += added;
+            *count = count.saturating_add(added);
         }
         for (durations, added) in self.durations.iter_mut().zip(&other.durations) {
             durations.merge(added);
@@ -52,6 +47,14 @@ impl Tally {
         self.repos.extend(other.repos.iter().copied());
         self.span = merged_span(self.span, other.span);
     }
+}
+
+/// Returns whether an event is credited: every credited event adds to a counter, and only co-authored commits are
+/// counted without being credited.
+pub(crate) fn has_credited_events(counts: &[u64; Counter::COUNT]) -> bool {
+    let is_credited =
+        |counter: Counter| counter != Counter::CoAuthoredCommits && counts[counter as usize] > 0;
+    Counter::ALL.into_iter().any(is_credited)
 }
 
 /// Returns the smallest span that covers both. A span is a first and a last time, in epoch milliseconds.
@@ -75,6 +78,9 @@ pub struct Rollup {
     pub unknown: Tally,
     /// The member's display name and kind in the last counted event; `None` unless the subject is a member.
     pub member: Option<(String, MemberKind)>,
+    /// The month, and of breakdowns the week, of the latest item with a credited event; `None` without one. Items
+    /// of a subject and a class have no time in common, so this decides which display name is the latest.
+    pub latest_item: Option<(Month, WeekOfMonth)>,
 }
 
 impl Rollup {
@@ -93,21 +99,17 @@ impl Rollup {
         [&mut self.people, &mut self.bots, &mut self.bot_deliveries, &mut self.unknown]
     }
 
-    /// Adds a rollup of other events. Keeps the display name of the rollup whose last event is later.
+    /// Adds a rollup of other events. Keeps the display name of the rollup with the later item.
     pub fn merge(&mut self, other: &Rollup) {
-        let is_other_later = (self.last_event_at(), &self.member) < (other.last_event_at(), &other.member);
+        let is_other_later = (self.latest_item, &self.member) < (other.latest_item, &other.member);
         // Usually both names are equal; then there is no need to copy one.
         if is_other_later && other.member.is_some() && self.member != other.member {
             self.member.clone_from(&other.member);
         }
+        self.latest_item = self.latest_item.max(other.latest_item);
         for (side, added) in self.sides_mut().into_iter().zip(other.sides()) {
             side.merge(added);
         }
-    }
-
-    /// Returns the time of the last credited event, in epoch milliseconds.
-    fn last_event_at(&self) -> Option<i64> {
-        self.sides().into_iter().filter_map(|side| side.span).map(|span| span.1).max()
     }
 }
 
@@ -117,16 +119,25 @@ mod tests {
 
     #[test]
     fn merging_keeps_the_later_name_in_either_order() {
-        let rollup_of = |name: &str, last_event_at: i64| {
-            let mut rollup = Rollup { member: Some((name.into(), MemberKind::User)), ..Rollup::default() };
-            rollup.people.span = Some((0, last_event_at));
-            rollup
+        let rollup_of = |name: &str, month: &str| Rollup {
+            member: Some((name.into(), MemberKind::User)),
+            latest_item: Some((Month::parse(month).unwrap(), WeekOfMonth::FIRST)),
+            ..Rollup::default()
         };
-        let (old, new) = (rollup_of("ann-old", 5), rollup_of("Ann", 9));
+        let (old, new) = (rollup_of("ann-old", "2024-05"), rollup_of("Ann", "2024-09"));
         let (mut old_first, mut new_first) = (old.clone(), new.clone());
         old_first.merge(&new);
         new_first.merge(&old);
         assert_eq!(old_first, new_first);
         assert_eq!(old_first.member.unwrap().0, "Ann");
+    }
+
+    #[test]
+    fn co_authored_commits_are_not_credited() {
+        let mut tally = Tally::default();
+        tally.counts[Counter::CoAuthoredCommits as usize] = 1;
+        assert!(!tally.has_credited_events() && !tally.is_empty());
+        tally.counts[Counter::Reviews as usize] = 1;
+        assert!(tally.has_credited_events());
     }
 }

@@ -1,15 +1,14 @@
 //! Totals of one side of a rollup, without names.
 
 use gam_model::metric::{Counter, DurationMetric};
-use serde::{Deserialize, Serialize};
 
 use crate::distribution::Distribution;
-use crate::rollup::{Tally, merged_span};
+use crate::rollup::{Tally, has_credited_events};
 
 /// Whose work an event is. A rollup has a tally for each side.
 ///
 /// The variants' numbers are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Side {
     /// What people did.
@@ -28,22 +27,20 @@ impl Side {
 }
 
 /// The counters and durations of events.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Totals {
     /// The counters, indexed by [`Counter`].
     pub counts: [u64; Counter::COUNT],
-    /// The durations, indexed by [`DurationMetric`]; `None` if there are none. In a box, because few members
-    /// merge pull requests on a given day.
+    /// The durations, indexed by [`DurationMetric`]; `None` if there are none of either. In a box, because few
+    /// members merge pull requests on a given day.
     pub durations: Option<Box<[Distribution; DurationMetric::COUNT]>>,
-    /// The times of the first and the last credited event, in epoch milliseconds; `None` without a credited
-    /// event. A co-authored commit is counted and not credited.
-    pub span: Option<(i64, i64)>,
 }
 
 impl Totals {
     /// Adds to a counter.
     pub fn add(&mut self, counter: Counter, amount: u64) {
-        self.counts[counter as usize] += amount;
+        let count = &mut self.counts[counter as usize];
+        *count = count.saturating_add(amount);
     }
 
     /// Adds a duration, in seconds.
@@ -51,36 +48,29 @@ impl Totals {
         self.durations.get_or_insert_default()[metric as usize].add(seconds);
     }
 
-    /// Extends the span to a credited event, at a time in epoch milliseconds.
-    pub fn credit(&mut self, occurred_at: i64) {
-        self.span = merged_span(self.span, Some((occurred_at, occurred_at)));
-    }
-
     /// Returns whether an event is credited. Co-authored commits are not credited to the co-author.
     pub fn has_credited_events(&self) -> bool {
-        self.span.is_some()
+        has_credited_events(&self.counts)
     }
 
     /// Adds the totals of other events.
     pub fn merge(&mut self, other: &Totals) {
         for (count, added) in self.counts.iter_mut().zip(other.counts) {
-            *count += added;
+            *count = count.saturating_add(added);
         }
         if let Some(other_durations) = &other.durations {
             let durations = self.durations.get_or_insert_default();
             durations.iter_mut().zip(other_durations.iter()).for_each(|(own, added)| own.merge(added));
         }
-        self.span = merged_span(self.span, other.span);
     }
 
-    /// Adds these totals to a tally. Leaves its members and repositories as they are.
+    /// Adds these totals to a tally. Leaves its span, members and repositories as they are.
     pub fn add_to(&self, tally: &mut Tally) {
         for (count, added) in tally.counts.iter_mut().zip(self.counts) {
-            *count += added;
+            *count = count.saturating_add(added);
         }
         if let Some(durations) = &self.durations {
             tally.durations.iter_mut().zip(durations.iter()).for_each(|(own, added)| own.merge(added));
         }
-        tally.span = merged_span(tally.span, self.span);
     }
 }

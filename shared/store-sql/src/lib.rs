@@ -8,4 +8,4 @@
 
 mod sqlite;
 
-pub use sqlite::SqliteStore;
+pub use sqlite::{ContentVersion, SqliteStore};

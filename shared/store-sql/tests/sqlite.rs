@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use gam_model::{Grain, Month};
+use gam_model::Month;
 use gam_store::keys::CheckpointKey;
 use gam_store::{
-    AdvanceOutcome, CheckpointStore, Error, FoldScope, Logic, NameEntry, NameKind, NameStore, PutOutcome,
-    RollupKey, RollupStore, SaveOutcome, StoredRollup, Subject, SubjectKind, conformance,
+    AdvanceOutcome, CheckpointStore, Epoch, Error, FoldScope, ItemClass, ItemKey, NameEntry, NameKind,
+    NameStore, PutOutcome, Revision, RollupStore, SaveOutcome, StoredItem, Subject, conformance,
 };
 use gam_store_sql::SqliteStore;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -47,38 +47,46 @@ async fn execute(connection: &mut SqliteConnection, sql: &str) {
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.unwrap();
 }
 
-fn logic() -> Logic {
-    Logic { version: 1, identity: "identity".to_owned() }
+const EPOCH: Epoch = Epoch(1);
+
+fn month(text: &str) -> Month {
+    Month::parse(text).unwrap()
 }
 
-fn rollups(count: i64) -> Vec<(RollupKey, StoredRollup)> {
-    let start = "2024-05-17".parse().unwrap();
-    let key = |n| RollupKey { subject: Subject::Repo(n), grain: Grain::Day, start, month: Month::of(start) };
-    let rollup = |n| StoredRollup { logic: logic(), generation: 1, body: format!("{{\"n\":{n}}}") };
-    (0..count).map(|n| (key(n), rollup(n))).collect()
+fn may() -> Month {
+    month("2024-05")
+}
+
+fn days_of_repo(id: i64) -> ItemClass {
+    ItemClass::Days(Subject::Repo(id))
+}
+
+fn items(count: i64) -> Vec<(ItemKey, StoredItem)> {
+    let item = |n| StoredItem { generation: 1, body: format!("body of {n}").into_bytes() };
+    (0..count).map(|n| (ItemKey::new(days_of_repo(n), may()), item(n))).collect()
+}
+
+fn keys(count: i64) -> Vec<ItemKey> {
+    items(count).into_iter().map(|(key, _)| key).collect()
 }
 
 /// Returns everything that the ports return for the organization `acme`.
 async fn contents(store: &SqliteStore) -> String {
-    let (from, to) = ("2024-05-01".parse().unwrap(), "2024-06-01".parse().unwrap());
-    let mut rollups = store.range_of_kind("acme", SubjectKind::Repo, Grain::Day, from, to).await.unwrap();
-    rollups.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut items = store.get("acme", EPOCH, &keys(300)).await.unwrap();
+    items.sort_by(|a, b| a.0.cmp(&b.0));
     format!(
-        "{:?} {rollups:?} {:?} {:?} {:?}",
+        "{:?} {items:?} {:?} {:?} {:?}",
         store.orgs().await.unwrap(),
-        store.markers("acme").await.unwrap(),
+        store.markers("acme", EPOCH).await.unwrap(),
         store.names("acme", NameKind::Repo).await.unwrap(),
         store.load_repos("acme").await.unwrap(),
     )
 }
 
 async fn fill(store: &SqliteStore, count: i64) {
-    store.put("acme", &rollups(count)).await.unwrap();
-    let month = Month::parse("2024-05").unwrap();
-    assert_eq!(
-        store.advance("acme", month, &logic(), 1, FoldScope::Month).await.unwrap(),
-        AdvanceOutcome::Advanced
-    );
+    store.put("acme", EPOCH, &items(count)).await.unwrap();
+    let advanced = store.advance("acme", EPOCH, may(), 1, FoldScope::Month).await.unwrap();
+    assert_eq!(advanced, AdvanceOutcome::Advanced);
     let as_of = "2024-05-17T10:00:00Z".parse().unwrap();
     let name = NameEntry { kind: NameKind::Repo, id: 1, name: "one".to_owned(), as_of };
     store.put_names("acme", &[name]).await.unwrap();
@@ -124,7 +132,7 @@ async fn a_closed_store_refuses_reads_and_writes() {
     store.close().await;
     store.close().await;
     assert!(store.orgs().await.unwrap_err().to_string().contains("has been closed"));
-    assert!(store.put("acme", &rollups(1)).await.is_err());
+    assert!(store.put("acme", EPOCH, &items(1)).await.is_err());
 }
 
 #[tokio::test]
@@ -208,14 +216,12 @@ async fn a_damaged_file_is_reported_with_a_fix() {
 
     // Damage behind the first pages is noticed when they are read or written.
     let mut torn = complete;
-    torn[4_096 * 8..].fill(0xee);
+    torn[8_192 * 9..].fill(0xee);
     std::fs::write(&path, &torn).unwrap();
     let store = open(&path).await;
-    let text = fatal_error(store.put("acme", &rollups(3_000)).await);
+    let text = fatal_error(store.put("acme", EPOCH, &items(3_000)).await);
     assert!(names_the_fix(&text), "{text}");
-    let (from, to) = ("2024-05-01".parse().unwrap(), "2024-06-01".parse().unwrap());
-    let read = store.range_of_kind("acme", SubjectKind::Repo, Grain::Day, from, to).await;
-    assert!(names_the_fix(&fatal_error(read)));
+    assert!(names_the_fix(&fatal_error(store.get("acme", EPOCH, &keys(3_000)).await)));
 }
 
 #[tokio::test]
@@ -226,30 +232,29 @@ async fn invalid_rows_are_errors_not_panics() {
     let mut connection = connect(&path).await;
     execute(
         &mut connection,
-        "INSERT INTO rollups VALUES ('acme', 'repo', 'x', 'day', '2024-05-18', '2024-05', 1, '', 1, '');
-         INSERT INTO rollups VALUES ('acme', 'member', 'a', 'day', '2024-05-xx', '2024-05', 1, '', 1, '');
-         INSERT INTO rollups VALUES ('acme', 'org', '', 'day', '2024-05-17', 'May', 1, '', 1, '');
-         INSERT INTO rollups VALUES ('acme', 'repo_member', '1/a', 'day', '2024-05-17', '2024-05', -1, '', -1,
-                                     CAST(x'ff' AS TEXT));
-         INSERT INTO markers VALUES ('acme', '2024-13', 1, '', 1, 1);
+        "INSERT INTO items VALUES ((1 << 20) | (2024 * 12 << 3) | 7, 1, x'00');
+         INSERT INTO item_classes VALUES (2, 'acme', 1, 'days', 'repo', '2');
+         INSERT INTO items VALUES ((2 << 20) | (2024 * 12 << 3), -1, x'00');
+         INSERT INTO markers VALUES ('acme', 1, '2024-13', 1, 1);
          INSERT INTO names VALUES ('acme', 'repo', 2, 'two', 9223372036854775807);
          INSERT INTO checkpoints VALUES ('acme', 'repo/x', 1, '');",
     )
     .await;
-    let (from, to) = ("2024-05-01".parse().unwrap(), "2024-06-01".parse().unwrap());
-    for kind in SubjectKind::ALL {
-        let text = fatal_error(store.range_of_kind("acme", kind, Grain::Day, from, to).await);
+    for id in [0, 2] {
+        let text = fatal_error(store.range("acme", EPOCH, &days_of_repo(id), month("2024-01"), may()).await);
         assert!(text.contains("move it away"), "{text}");
     }
-    fatal_error(store.markers("acme").await);
+    fatal_error(store.markers("acme", EPOCH).await);
     fatal_error(store.names("acme", NameKind::Repo).await);
     fatal_error(store.load_repos("acme").await);
 
     execute(&mut connection, "DROP TABLE markers").await;
-    let text = fatal_error(store.markers("acme").await);
+    let text = fatal_error(store.markers("acme", EPOCH).await);
     assert!(text.contains("no such table") && text.contains("move it away"), "{text}");
-    let huge = StoredRollup { generation: u64::MAX, ..rollups(1)[0].1.clone() };
-    let text = fatal_error(store.put("acme", &[(rollups(1)[0].0.clone(), huge)]).await);
+    let huge = StoredItem { generation: u64::MAX, body: Vec::new() };
+    let text = fatal_error(store.put("acme", EPOCH, &[(keys(1).remove(0), huge)]).await);
+    assert!(text.contains("number"), "{text}");
+    let text = fatal_error(store.range("acme", Epoch(u64::MAX), &days_of_repo(1), may(), may()).await);
     assert!(text.contains("number"), "{text}");
 }
 
@@ -291,10 +296,31 @@ async fn concurrent_opens_create_one_store() {
 async fn repeated_keys_in_a_call_are_written_in_order() {
     let (_directory, path) = new_path();
     let store = open(&path).await;
-    let (key, rollup) = rollups(1).remove(0);
-    let written = |generation| (key.clone(), StoredRollup { generation, ..rollup.clone() });
-    let outcome = store.put("acme", &[1, 3, 2, 3, 1].map(written)).await.unwrap();
-    assert_eq!(outcome, PutOutcome { refused: 2, newest_generation: 3, newer_logic: false });
+    let key = keys(1).remove(0);
+    let written = |generation: u64| (key.clone(), StoredItem { generation, body: vec![generation as u8] });
+    let outcome = store.put("acme", EPOCH, &[1, 3, 2, 3, 1].map(written)).await.unwrap();
+    assert_eq!(outcome, PutOutcome { refused: 2, newest_generation: 3 });
+    assert_eq!(store.get("acme", EPOCH, &[key.clone()]).await.unwrap(), [written(3)]);
+}
+
+/// Nothing is left of an epoch whose items were deleted, so that years of epochs do not fill the file.
+#[tokio::test]
+async fn deleted_items_leave_no_rows() {
+    let (_directory, path) = new_path();
+    let store = open(&path).await;
+    fill(&store, 150).await;
+    let june = (ItemKey::new(days_of_repo(0), month("2024-06")), items(1).remove(0).1);
+    store.put("acme", EPOCH, std::slice::from_ref(&june)).await.unwrap();
+    let mut connection = connect(&path).await;
+    let mut rows = async |table: &str| -> i64 {
+        let sql = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
+        sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
+    };
+    assert_eq!((rows("items").await, rows("item_classes").await), (151, 150));
+    store.delete("acme", EPOCH, &keys(150)).await.unwrap();
+    assert_eq!((rows("items").await, rows("item_classes").await), (1, 1), "one class still has an item");
+    store.delete("acme", EPOCH, &[june.0]).await.unwrap();
+    assert_eq!((rows("items").await, rows("item_classes").await), (0, 0));
 }
 
 /// A caller cancels a write, as a server does when its client disconnects.
@@ -302,15 +328,15 @@ async fn repeated_keys_in_a_call_are_written_in_order() {
 async fn a_cancelled_write_leaves_the_store_usable() {
     let (_directory, path) = new_path();
     let store = open(&path).await;
-    let all = Arc::new(rollups(20_000));
+    let all = Arc::new(items(20_000));
     for delay_ms in 0..20 {
-        let (writer, rollups) = (store.clone(), Arc::clone(&all));
-        let write = tokio::spawn(async move { writer.put("acme", &rollups).await.map(drop) });
+        let (writer, items) = (store.clone(), Arc::clone(&all));
+        let write = tokio::spawn(async move { writer.put("acme", EPOCH, &items).await.map(drop) });
         tokio::time::sleep(std::time::Duration::from_millis(delay_ms)).await;
         write.abort();
-        store.put("acme", &all[..1]).await.unwrap();
+        store.put("acme", EPOCH, &all[..1]).await.unwrap();
     }
-    let outcome = store.put("acme", &all).await.unwrap();
+    let outcome = store.put("acme", EPOCH, &all).await.unwrap();
     assert_eq!(outcome, PutOutcome::default());
 }
 
@@ -321,11 +347,88 @@ async fn readers_do_not_wait_for_a_writer() {
     fill(&store, 10).await;
     let before = contents(&store).await;
     let mut other = connect(&path).await;
-    execute(&mut other, "BEGIN IMMEDIATE; DELETE FROM rollups").await;
+    execute(&mut other, "BEGIN IMMEDIATE; DELETE FROM items").await;
     assert_eq!(contents(&store).await, before);
     let again = open(&path).await;
     assert_eq!(contents(&again).await, before);
     execute(&mut other, "ROLLBACK").await;
+}
+
+/// Creates a file of version 1 with rollups, a marker, names and checkpoints.
+async fn create_version_1(path: &Path) {
+    let mut connection = connect(path).await;
+    execute(&mut connection, "PRAGMA journal_mode = WAL").await;
+    execute(&mut connection, include_str!("data/version_1.sql")).await;
+    execute(
+        &mut connection,
+        "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 20000)
+         INSERT INTO rollups SELECT 'acme', 'repo', n, 'day', '2024-05-17', '2024-05', 4, 'identity', 3,
+                                    '{\"commits\":12,\"additions\":345}' FROM n;
+         INSERT INTO markers VALUES ('acme', '2024-05', 4, 'identity', 3, 3);
+         INSERT INTO names VALUES ('acme', 'org', 0, 'Acme', 1715940000000);
+         INSERT INTO names VALUES ('acme', 'repo', 1, 'one', 1715940000000);
+         INSERT INTO checkpoints VALUES ('acme', 'org', 7, '{\"a\":1}');
+         INSERT INTO checkpoints VALUES ('acme', 'repo/1', 9, '{\"b\":2}');",
+    )
+    .await;
+    connection.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_of_version_1_is_migrated_and_keeps_names_and_checkpoints() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.sqlite");
+    create_version_1(&path).await;
+    let length = || std::fs::metadata(&path).unwrap().len();
+    let before = length();
+    let store = open(&path).await;
+    assert_eq!(store.org("ACME").await.unwrap().as_deref(), Some("Acme"));
+    assert_eq!(store.names("acme", NameKind::Repo).await.unwrap()[0].name, "one");
+    let org = store.load(&CheckpointKey::Org("acme".to_owned())).await.unwrap().unwrap();
+    assert_eq!((org.revision, org.body.as_str()), (Revision(7), "{\"a\":1}"));
+    let repos = store.load_repos("acme").await.unwrap();
+    assert_eq!((repos.len(), repos[0].0, repos[0].1.revision), (1, 1, Revision(9)));
+    assert_eq!(store.markers("acme", Epoch(0)).await.unwrap(), []);
+    assert_eq!(store.load(&CheckpointKey::Head("acme".to_owned())).await.unwrap(), None);
+    store.put("acme", EPOCH, &items(10)).await.unwrap();
+    assert_eq!(store.get("acme", EPOCH, &keys(10)).await.unwrap().len(), 10);
+    store.close().await;
+    assert!(length() < before / 10, "{} bytes are left of {before}", length());
+    let again = open(&path).await;
+    assert_eq!(again.get("acme", EPOCH, &keys(10)).await.unwrap(), items(10), "it is migrated once");
+    again.close().await;
+}
+
+#[tokio::test]
+async fn a_file_of_version_1_is_not_read_without_a_migration() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.sqlite");
+    create_version_1(&path).await;
+    let before = std::fs::read(&path).unwrap();
+    let text = fatal_error(SqliteStore::open_read_only(&path).await.map(drop));
+    assert!(text.contains("older version") && text.contains("github-metrics aggregate"), "{text}");
+    assert!(text.contains(&path.display().to_string()), "{text}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+/// A reader that another process keeps open does not stop a migration, only the return of the free pages.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn concurrent_opens_migrate_a_file_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.sqlite");
+    create_version_1(&path).await;
+    let mut reader = connect(&path).await;
+    execute(&mut reader, "BEGIN; SELECT count(*) FROM names").await;
+    let opens = (0..4).map(|_| {
+        let path = path.clone();
+        tokio::spawn(async move { SqliteStore::open(&path).await.unwrap() })
+    });
+    for store in opens.collect::<Vec<_>>() {
+        let store = store.await.unwrap();
+        assert_eq!(store.load_repos("acme").await.unwrap().len(), 1);
+        store.put("acme", EPOCH, &items(10)).await.unwrap();
+    }
+    execute(&mut reader, "COMMIT").await;
 }
 
 /// A file of this version is opened by every later one.

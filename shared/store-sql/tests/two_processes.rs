@@ -3,13 +3,12 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use chrono::NaiveDate;
-use gam_model::{Grain, Month};
+use gam_model::Month;
 use gam_store::keys::CheckpointKey;
 use gam_store::{
-    AdvanceOutcome, CheckpointStore, FoldScope, Logic, Marker, NameEntry, NameKind, NameStore, PutOutcome,
-    Result, Revision, RollupKey, RollupStore, SaveOutcome, StoredCheckpoint, StoredRollup, Subject,
-    SubjectKind, conformance,
+    AdvanceOutcome, CheckpointStore, Epoch, FoldScope, ItemClass, ItemKey, Marker, NameEntry, NameKind,
+    NameStore, PutOutcome, Result, Revision, RollupStore, SaveOutcome, StoredCheckpoint, StoredItem,
+    conformance,
 };
 use gam_store_sql::SqliteStore;
 
@@ -27,49 +26,50 @@ impl AlternatingStores {
 
 #[async_trait]
 impl RollupStore for AlternatingStores {
-    async fn put(&self, org: &str, rollups: &[(RollupKey, StoredRollup)]) -> Result<PutOutcome> {
-        self.next_store().put(org, rollups).await
+    async fn put(&self, org: &str, epoch: Epoch, items: &[(ItemKey, StoredItem)]) -> Result<PutOutcome> {
+        self.next_store().put(org, epoch, items).await
     }
 
     async fn range(
         &self,
         org: &str,
-        subject: &Subject,
-        grain: Grain,
-        from: NaiveDate,
-        to: NaiveDate,
-    ) -> Result<Vec<(RollupKey, StoredRollup)>> {
-        self.next_store().range(org, subject, grain, from, to).await
+        epoch: Epoch,
+        class: &ItemClass,
+        first: Month,
+        last: Month,
+    ) -> Result<Vec<(ItemKey, StoredItem)>> {
+        self.next_store().range(org, epoch, class, first, last).await
     }
 
-    async fn range_of_kind(
-        &self,
-        org: &str,
-        kind: SubjectKind,
-        grain: Grain,
-        from: NaiveDate,
-        to: NaiveDate,
-    ) -> Result<Vec<(RollupKey, StoredRollup)>> {
-        self.next_store().range_of_kind(org, kind, grain, from, to).await
+    async fn get(&self, org: &str, epoch: Epoch, keys: &[ItemKey]) -> Result<Vec<(ItemKey, StoredItem)>> {
+        self.next_store().get(org, epoch, keys).await
     }
 
-    async fn marker(&self, org: &str, month: Month) -> Result<Option<Marker>> {
-        self.next_store().marker(org, month).await
+    async fn delete(&self, org: &str, epoch: Epoch, keys: &[ItemKey]) -> Result<()> {
+        self.next_store().delete(org, epoch, keys).await
     }
 
-    async fn markers(&self, org: &str) -> Result<Vec<Marker>> {
-        self.next_store().markers(org).await
+    async fn marker(&self, org: &str, epoch: Epoch, month: Month) -> Result<Option<Marker>> {
+        self.next_store().marker(org, epoch, month).await
+    }
+
+    async fn markers(&self, org: &str, epoch: Epoch) -> Result<Vec<Marker>> {
+        self.next_store().markers(org, epoch).await
     }
 
     async fn advance(
         &self,
         org: &str,
+        epoch: Epoch,
         month: Month,
-        logic: &Logic,
         generation: u64,
         scope: FoldScope,
     ) -> Result<AdvanceOutcome> {
-        self.next_store().advance(org, month, logic, generation, scope).await
+        self.next_store().advance(org, epoch, month, generation, scope).await
+    }
+
+    async fn delete_markers(&self, org: &str, epoch: Epoch, months: &[Month]) -> Result<()> {
+        self.next_store().delete_markers(org, epoch, months).await
     }
 }
 

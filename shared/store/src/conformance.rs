@@ -10,14 +10,22 @@
 //! # }
 //! ```
 
+mod bodies;
 mod checkpoints;
+mod deletes;
+mod markers;
 mod names;
+mod puts;
+mod reads;
 
 use std::future::Future;
 
+use gam_model::Month;
 use tokio::task::JoinSet;
 
-use crate::port::{CheckpointStore, NameStore, RollupStore};
+use crate::head::Epoch;
+use crate::keys::{ItemClass, ItemKey, Subject};
+use crate::port::{CheckpointStore, NameStore, PutOutcome, RollupStore, StoredItem};
 
 /// An organization whose name is a prefix of some [`NEIGHBOURS`], and matches one of them as a SQL pattern.
 const ORG: &str = "acme_labs";
@@ -63,7 +71,8 @@ where
     run_checkpoints(&make).await;
 }
 
-/// Checks a [`RollupStore`] and [`NameStore`] of a store that also keeps heads. `make` must return a new, empty store on every call.
+/// Checks a [`RollupStore`] and [`NameStore`]. Heads decide which organizations are listed, so the store must also
+/// be a [`CheckpointStore`]. `make` must return a new, empty store on every call.
 ///
 /// # Panics
 /// If the adapter breaks a rule of the port. The message names the rule.
@@ -72,6 +81,25 @@ where
     S: RollupStore + NameStore + CheckpointStore + 'static,
     F: AsyncFn() -> S,
 {
+    puts::check_guard(&make().await).await;
+    puts::check_partial_refusal(&make().await).await;
+    puts::check_large_batch(&make().await).await;
+    puts::check_concurrent_writers(make().await).await;
+    bodies::check_unusual_bodies(&make().await).await;
+    bodies::check_large_bodies(&make().await).await;
+    bodies::check_refused_large_bodies(&make().await).await;
+    bodies::check_concurrent_large_bodies(make().await).await;
+    reads::check_bounds(&make().await).await;
+    reads::check_weeks(&make().await).await;
+    reads::check_classes_are_separate(&make().await).await;
+    reads::check_epochs_are_separate(&make().await).await;
+    reads::check_orgs_are_separate(&make().await).await;
+    reads::check_get_of_many_keys(&make().await).await;
+    deletes::check_items(&make().await).await;
+    deletes::check_markers(&make().await).await;
+    markers::check_advance(&make().await).await;
+    markers::check_listing(&make().await).await;
+    markers::check_concurrent_advances(make().await).await;
     names::check_newest_name_stays(&make().await).await;
     names::check_orgs(&make().await).await;
     names::check_concurrent_writers(make().await).await;
@@ -111,7 +139,47 @@ fn shuffled(count: u64, task: u64) -> Vec<u64> {
     numbers
 }
 
-/// Bodies that a careless adapter truncates, escapes or refuses.
+/// The epoch of most checks.
+const EPOCH: Epoch = Epoch(7);
+
+/// Epochs that an adapter must not confuse with [`EPOCH`].
+const OTHER_EPOCHS: [Epoch; 4] = [Epoch(0), Epoch(6), Epoch(70), Epoch(1 << 40)];
+
+fn month(text: &str) -> Month {
+    Month::parse(text).expect("a month")
+}
+
+/// Returns the key of a repository's days in May 2024.
+fn days_of_repo(id: i64) -> ItemKey {
+    ItemKey::new(ItemClass::Days(Subject::Repo(id)), month("2024-05"))
+}
+
+fn item(generation: u64, body: impl Into<Vec<u8>>) -> StoredItem {
+    StoredItem { generation, body: body.into() }
+}
+
+async fn put<S: RollupStore>(
+    store: &S,
+    org: &str,
+    epoch: Epoch,
+    items: &[(ItemKey, StoredItem)],
+) -> PutOutcome {
+    store.put(org, epoch, items).await.expect("put")
+}
+
+/// Returns the stored item with this key, after checking that both reads of the port return the same.
+async fn stored<S: RollupStore>(store: &S, org: &str, epoch: Epoch, key: &ItemKey) -> Option<StoredItem> {
+    let got = store.get(org, epoch, std::slice::from_ref(key)).await.expect("get");
+    assert!(got.len() <= 1 && got.iter().all(|(of, _)| of == key), "get of {key:?} returned {got:?}");
+    let item = got.into_iter().next().map(|(_, item)| item);
+    let range = store.range(org, epoch, &key.class, key.month, key.month).await.expect("range");
+    let in_range = range.into_iter().find(|(of, _)| of == key).map(|(_, item)| item);
+    // Compared without printing: a body can be long.
+    assert!(item == in_range, "get and range return the same item for {key:?}");
+    item
+}
+
+/// Bodies of checkpoints that a careless adapter truncates, escapes or refuses.
 fn unusual_bodies() -> Vec<String> {
     let long = format!("[\"{}\"]", "é0123456789".repeat(8_000));
     ["{}", "", "'quoted' \"and\" \\ % _ ? :1 $1", "\u{1F4C8}\u{200D}名前\r\n\t\\u0000", &long]

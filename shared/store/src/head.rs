@@ -16,6 +16,8 @@ pub struct Logic {
     pub revision: u32,
     /// The hash of what the fold applies of that revision. It has no order; two revisions with one hash fold alike.
     pub identity: String,
+    /// The name of the time zone whose days are counted.
+    pub time_zone: String,
     /// The version of the time-zone database, such as `2026a`. Versions sort as text.
     pub time_zones: String,
 }
@@ -28,7 +30,9 @@ impl Logic {
 
     /// Returns whether both fold the same rows to the same items.
     pub fn folds_like(&self, other: &Logic) -> bool {
-        self.version == other.version && self.identity == other.identity && self.time_zones == other.time_zones
+        // The days of UTC follow from no database.
+        let has_same_days = self.time_zones == other.time_zones || self.time_zone == "UTC";
+        self.version == other.version && self.identity == other.identity && has_same_days
     }
 }
 
@@ -83,7 +87,7 @@ mod tests {
     fn rules_are_behind_if_any_part_is_smaller() {
         let logic = |version, revision, zones: &str| {
             let identity = format!("revision {revision}");
-            Logic { version, revision, identity, time_zones: zones.into() }
+            Logic { version, revision, identity, time_zone: "Asia/Tokyo".into(), time_zones: zones.into() }
         };
         let stored = logic(5, 2, "2026a");
         assert!(!stored.is_behind(&stored));
@@ -92,6 +96,9 @@ mod tests {
         assert!(logic(6, 3, "2025c").is_behind(&stored));
         assert!(!logic(6, 2, "2026a").is_behind(&stored));
         assert!(!logic(5, 3, "2026a").folds_like(&stored));
+        assert!(!Logic { time_zones: "2026b".into(), ..stored.clone() }.folds_like(&stored));
+        let utc = Logic { time_zone: "UTC".into(), ..stored.clone() };
+        assert!(Logic { time_zones: "2026b".into(), ..utc.clone() }.folds_like(&utc));
         assert!(Logic { revision: 9, ..stored.clone() }.folds_like(&stored));
     }
 }

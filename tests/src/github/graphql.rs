@@ -182,6 +182,13 @@ impl<'a> GraphQlRequest<'a> {
 
     fn probe(&self) -> GraphQlResult {
         let (org, now) = (self.text("org").unwrap_or_default(), self.now);
+        let mut others = self.world.other_orgs.iter();
+        if let Some((login, id)) = others.find(|(login, _)| login.eq_ignore_ascii_case(org)) {
+            let none = json!({ "pageInfo": { "hasNextPage": false, "endCursor": null }, "nodes": [] });
+            let organization =
+                json!({ "login": login, "databaseId": id, "repositories": none, "names": { "nodes": [] } });
+            return Ok((json!({ "organization": organization }), Vec::new()));
+        }
         if !org.eq_ignore_ascii_case(&self.world.org) {
             let message = format!("Could not resolve to an Organization with the login of '{org}'.");
             return Ok((json!({ "organization": null }), vec![not_found("organization", &message)]));
@@ -209,8 +216,12 @@ impl<'a> GraphQlRequest<'a> {
                 json!({ "type": "FORBIDDEN", "path": path, "message": objects::NOT_ACCESSIBLE })
             }));
         }
-        let mut organization =
-            json!({ "login": self.world.org, "repositories": page, "names": { "nodes": names } });
+        let mut organization = json!({
+            "login": self.world.org,
+            "databaseId": self.world.org_id,
+            "repositories": page,
+            "names": { "nodes": names },
+        });
         if self.bool_variable("members")? {
             let size = requested_page_size(self.document, "membersWithRole");
             organization["membersWithRole"] =

@@ -478,8 +478,12 @@ impl Repo {
 /// An organization.
 #[derive(Debug, Clone)]
 pub struct World {
-    /// Login.
+    /// Login. It changes if the organization is renamed.
     pub org: String,
+    /// GitHub's numeric id of the organization.
+    pub org_id: i64,
+    /// Login and id of other organizations, which have no repositories.
+    pub other_orgs: Vec<(String, i64)>,
     /// Members of the organization.
     pub members: Vec<Account>,
     /// Repositories, also those that are created later.
@@ -509,6 +513,8 @@ impl World {
     pub fn new(org: &str) -> Self {
         World {
             org: org.to_owned(),
+            org_id: 1_000_001,
+            other_orgs: Vec::new(),
             members: Vec::new(),
             repos: Vec::new(),
             forbidden_fields: Vec::new(),
@@ -516,6 +522,11 @@ impl World {
             poison: Poison::BadGateway,
             release_limit: None,
         }
+    }
+
+    /// Renames the organization. GitHub does not know the old login any more.
+    pub fn rename_org(&mut self, login: &str) {
+        login.clone_into(&mut self.org);
     }
 
     /// Makes GitHub fail for an issue or a pull request (`I` or `PR`) of a repository.

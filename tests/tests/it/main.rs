@@ -25,6 +25,7 @@ mod public_output;
 mod reconcile;
 mod recovery;
 mod refold;
+mod renames;
 mod repositories;
 mod secrets;
 mod serving;

@@ -149,3 +149,22 @@ fn more_runs_are_read_than_github_lists_at_once() {
     assert!(requests <= 2 + 24, "{requests}");
     assert_eq!(scenario.all_counts(), [2_070, 230]);
 }
+
+#[test]
+fn a_dry_run_counts_a_request_for_each_workflow_that_is_due() {
+    let scenario = Scenario::new(world(runs()));
+    let repos_with_runs = || {
+        let args = ["collect", "acme", "--since", SINCE, "--dry-run", "--format", "json"];
+        let plan = scenario.sandbox.run(&args).expect_status(0).json();
+        let planned = plan["planned"].as_array().cloned().unwrap_or_default();
+        let reads_runs = |repo: &&serde_json::Value| {
+            let mut readings = repo["readings"].as_array().expect("readings").iter();
+            readings.any(|reading| reading["what"] == "workflow_runs" && reading["requests"] == 1)
+        };
+        planned.iter().filter(reads_runs).map(|repo| repo["repo"].to_string()).collect::<Vec<_>>()
+    };
+    scenario.double.set_now(at("2024-03-01"));
+    assert_eq!(repos_with_runs(), ["\"api\"", "\"docs\"", "\"site\""]);
+    scenario.collect(at("2024-03-01"));
+    assert_eq!(repos_with_runs(), ["\"site\""], "the others have no such workflow");
+}

@@ -62,7 +62,7 @@ impl Gate for QueryAtEachCall {
 }
 
 fn batches(rng: &mut Rng) -> Vec<EventBatch> {
-    random_batches(rng, 60, 10)
+    random_batches(rng, 60, 30)
 }
 
 async fn aggregated() -> TestData {

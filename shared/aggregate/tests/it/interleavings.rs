@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use fastrand::Rng;
-use gam_aggregate::aggregate;
+use gam_aggregate::{AggregateOptions, aggregate, aggregate_with};
 use gam_model::{EventBatch, Identity};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -52,13 +52,15 @@ impl Workers {
         let tasks = identities.into_iter().enumerate().map(|(worker, identity)| {
             let gate = Arc::new(SchedulerGate { worker, events: sender.clone() });
             let (sender, data) = (sender.clone(), data.clone());
+            // The scheduler lets one call of a worker pass at a time.
+            let options = AggregateOptions { max_concurrent_months: 1, ..AggregateOptions::default() };
             let task = tokio::spawn(async move {
                 for _ in 0..2 {
                     // As `up --config` does. Another worker may set another one meanwhile.
                     let ports = data.gated(identity.clone(), gate.clone()).await;
                     // A worker may give up because others keep replacing its month. The clean run at
                     // the end processes what it has left.
-                    let _ = aggregate(&ports.aggregate, ORG, false, &()).await;
+                    let _ = aggregate_with(&ports.aggregate, ORG, &options, &()).await;
                 }
                 let _ = sender.send(WorkerEvent::Done(worker));
             });

@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use gam_store::error::{Error, Result};
 
-use super::keys::ItemKey;
+use super::keys::TableKey;
 
 /// The attributes of an item, by name.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Item(pub(super) HashMap<String, AttributeValue>);
 
 impl Item {
-    pub(super) fn new(key: &ItemKey) -> Self {
+    pub(super) fn new(key: &TableKey) -> Self {
         Item(key.attributes())
     }
 
@@ -37,6 +37,11 @@ impl Item {
     pub(super) fn number<N: std::str::FromStr>(&self, name: &str) -> Result<N> {
         let value = self.0.get(name).and_then(|value| value.as_n().ok()?.parse().ok());
         value.ok_or_else(|| self.damaged(name))
+    }
+
+    /// Returns the text of an attribute that may be missing.
+    pub(super) fn optional_text(&self, name: &str) -> Result<Option<&str>> {
+        if self.0.contains_key(name) { self.text(name).map(Some) } else { Ok(None) }
     }
 
     /// Returns the error for an item whose attribute is missing or invalid.

@@ -3,73 +3,93 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use chrono::{Datelike, NaiveDate};
-use gam_model::{Grain, Month, RollupKey, Subject, SubjectKind};
-use gam_store::NameKind;
+use gam_model::{Month, WeekOfMonth};
 use gam_store::keys::{CheckpointKey, org_key};
-
-/// The index that lists rollups by kind of subject.
-pub(super) const KIND_INDEX: &str = "by_kind";
+use gam_store::{Epoch, ItemClass, ItemKey, NameKind, SubjectKind};
 
 /// The primary key of an item, or of all items of a partition whose sort key starts with `sk`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ItemKey {
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct TableKey {
     pub(super) pk: String,
     pub(super) sk: String,
 }
 
-/// Returns the organization as a part of a key, with `#` escaped because it separates the parts.
-fn org_part(org: &str) -> String {
-    org_key(org).replace('%', "%25").replace('#', "%23")
+/// Returns a text as a part of a key, with `#` escaped because it separates the parts.
+fn escaped(text: &str) -> String {
+    text.replace('%', "%25").replace('#', "%23")
 }
 
-impl ItemKey {
+/// Returns the organization as a part of a key.
+fn org_part(org: &str) -> String {
+    escaped(&org_key(org))
+}
+
+impl TableKey {
     fn new(pk: String, sk: impl Into<String>) -> Self {
-        ItemKey { pk, sk: sk.into() }
+        TableKey { pk, sk: sk.into() }
     }
 
     pub(super) fn registered(org: &str) -> Self {
-        ItemKey::new("orgs".to_owned(), format!("org#{}", org_key(org)))
+        TableKey::new("orgs".to_owned(), format!("org#{}", org_key(org)))
     }
 
     pub(super) fn all_registered() -> Self {
-        ItemKey::new("orgs".to_owned(), "org#")
+        TableKey::new("orgs".to_owned(), "org#")
     }
 
-    pub(super) fn marker(org: &str, month: Month) -> Self {
-        ItemKey::new(format!("org#{}", org_part(org)), format!("marker#{month}"))
+    /// Epochs have leading zeros, so that one is no prefix of another.
+    pub(super) fn marker(org: &str, epoch: Epoch, month: Month) -> Self {
+        let Epoch(epoch) = epoch;
+        TableKey::new(format!("org#{}", org_part(org)), format!("marker#{epoch:020}#{month}"))
     }
 
-    pub(super) fn markers(org: &str) -> Self {
-        ItemKey::new(format!("org#{}", org_part(org)), "marker#")
+    pub(super) fn markers(org: &str, epoch: Epoch) -> Self {
+        let Epoch(epoch) = epoch;
+        TableKey::new(format!("org#{}", org_part(org)), format!("marker#{epoch:020}#"))
     }
 
     /// Ids have leading zeros, so that they sort as numbers do.
     pub(super) fn name(org: &str, kind: NameKind, id: i64) -> Self {
-        ItemKey::new(format!("org#{}", org_part(org)), format!("name#{}#{id:020}", kind.as_str()))
+        TableKey::new(format!("org#{}", org_part(org)), format!("name#{}#{id:020}", kind.as_str()))
     }
 
     pub(super) fn names(org: &str, kind: NameKind) -> Self {
-        ItemKey::new(format!("org#{}", org_part(org)), format!("name#{}#", kind.as_str()))
+        TableKey::new(format!("org#{}", org_part(org)), format!("name#{}#", kind.as_str()))
     }
 
     pub(super) fn checkpoint(key: &CheckpointKey) -> Self {
         let sk = match key {
             CheckpointKey::Org(_) => "org".to_owned(),
+            CheckpointKey::Head(_) => "head".to_owned(),
             CheckpointKey::Repo(_, id) => format!("repo#{id:020}"),
         };
-        ItemKey::new(format!("checkpoint#{}", org_part(&key.org())), sk)
+        TableKey::new(format!("checkpoint#{}", org_part(&key.org())), sk)
     }
 
     pub(super) fn repo_checkpoints(org: &str) -> Self {
-        ItemKey::new(format!("checkpoint#{}", org_part(org)), "repo#")
+        TableKey::new(format!("checkpoint#{}", org_part(org)), "repo#")
     }
 
-    pub(super) fn rollup(org: &str, key: &RollupKey) -> Self {
-        ItemKey::new(
-            subject_partition(org, &key.subject),
-            format!("{}#{}#{}", key.grain.as_str(), key.start, key.month),
-        )
+    pub(super) fn item(org: &str, epoch: Epoch, key: &ItemKey) -> Self {
+        let sk = match key.class {
+            ItemClass::Breakdown(_) => format!("{}#{}", key.month, key.week.number()),
+            ItemClass::Days(_) | ItemClass::List(_) => key.month.to_string(),
+        };
+        TableKey::new(item_partition(org, epoch, &key.class), sk)
+    }
+
+    /// Returns the key of a part of an item's body. Parts are in partitions of their own, so that reads of items
+    /// do not return them.
+    pub(super) fn part(org: &str, epoch: Epoch, key: &ItemKey, parts: &PartsKey, number: usize) -> Self {
+        let PartsKey { generation, id } = parts;
+        let sk = format!("{}#{generation:020}#{id}#{number:04}", part_owner(key));
+        TableKey::new(TableKey::parts(org, epoch, key.month).pk, sk)
+    }
+
+    /// Returns the key of all parts of a month.
+    pub(super) fn parts(org: &str, epoch: Epoch, month: Month) -> Self {
+        let Epoch(epoch) = epoch;
+        TableKey::new(format!("parts#{}#{epoch}#{month}", org_part(org)), "")
     }
 
     pub(super) fn attributes(&self) -> HashMap<String, AttributeValue> {
@@ -91,184 +111,203 @@ impl ItemKey {
     }
 }
 
-/// Parses the sort key of [`ItemKey::registered`], and returns the organization in lower case.
+/// Parses the sort key of [`TableKey::registered`], and returns the organization in lower case.
 pub(super) fn parse_org(sk: &str) -> Option<&str> {
     sk.strip_prefix("org#")
 }
 
-/// Parses the id in the sort key of [`ItemKey::name`] or [`ItemKey::checkpoint`].
+/// Parses the id in the sort key of [`TableKey::name`] or [`TableKey::checkpoint`].
 pub(super) fn parse_id(sk: &str) -> Option<i64> {
     sk.rsplit('#').next()?.parse().ok()
 }
 
-/// Returns the partition key of a subject's rollups.
-pub(super) fn subject_partition(org: &str, subject: &Subject) -> String {
-    format!("rollup#{}#{}#{}", org_part(org), subject.kind().as_str(), subject.name())
-}
-
-/// Parses the partition key and the sort key of [`ItemKey::rollup`].
-pub(super) fn parse_rollup(pk: &str, sk: &str) -> Option<RollupKey> {
-    let mut parts = pk.splitn(4, '#');
-    let (_, _, kind, name) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let subject = Subject::parse(SubjectKind::parse(kind)?, name)?;
-    let mut parts = sk.split('#');
-    let (grain, start, month) = (parts.next()?, parts.next()?, parts.next()?);
-    let grain = Grain::ALL.into_iter().find(|candidate| candidate.as_str() == grain)?;
-    Some(RollupKey { subject, grain, start: start.parse().ok()?, month: Month::parse(month)? })
-}
-
-/// The key of a rollup in [`KIND_INDEX`].
+/// Identifies the parts of one write of an item, so that no two writes share a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct IndexKey {
-    pub(super) gpk: String,
-    pub(super) gsk: String,
+pub(super) struct PartsKey {
+    /// The generation of the item.
+    pub(super) generation: u64,
+    /// A random text.
+    pub(super) id: String,
 }
 
-impl IndexKey {
-    /// Returns the key of a rollup in the index, or `None` if the index does not hold it.
-    pub(super) fn rollup(org: &str, key: &RollupKey) -> Option<Self> {
-        let kind = key.subject.kind();
-        is_indexed(kind, key.grain).then(|| IndexKey {
-            gpk: index_partition(org, kind, key.grain, key.start),
-            gsk: format!("{}#{}#{}", key.start, key.month, key.subject.name()),
-        })
-    }
+/// Returns the partition key of the items of a class.
+pub(super) fn item_partition(org: &str, epoch: Epoch, class: &ItemClass) -> String {
+    let (Epoch(epoch), kind) = (epoch, class.kind().as_str());
+    format!("items#{}#{epoch}#{}#{kind}#{}", org_part(org), class.as_str(), class.name())
 }
 
-/// Returns whether the index holds rollups of that kind and grain: those that listings read.
-pub(super) fn is_indexed(kind: SubjectKind, grain: Grain) -> bool {
-    let kind_is_listed = match kind {
-        SubjectKind::Repo | SubjectKind::Member => true,
-        // There is one subject of this kind, and one query on the table reads its rollups.
-        SubjectKind::Org => false,
+/// Returns the bounds, both included, of the sort keys of a class's items from one month to another.
+pub(super) fn item_bounds(first: Month, last: Month) -> (String, String) {
+    // Weeks follow the month and a `#`. Their digits are smaller than `~`.
+    (first.to_string(), format!("{last}#~"))
+}
+
+/// Returns the bounds of the sort keys of an item's parts of generations before this one.
+pub(super) fn older_part_bounds(key: &ItemKey, generation: u64) -> (String, String) {
+    // The keys of the parts of `generation` itself are longer, so they are greater.
+    let owner = part_owner(key);
+    (format!("{owner}#"), format!("{owner}#{generation:020}"))
+}
+
+/// Parses the partition key and the sort key of [`TableKey::item`].
+pub(super) fn parse_item(pk: &str, sk: &str) -> Option<ItemKey> {
+    let mut parts = pk.splitn(6, '#').skip(3);
+    let (class, kind, name) = (parts.next()?, parts.next()?, parts.next()?);
+    let class = ItemClass::parse(class, SubjectKind::parse(kind)?, name)?;
+    let (month, week) = match sk.split_once('#') {
+        Some((month, week)) => (month, WeekOfMonth::new(week.parse().ok()?)?),
+        None => (sk, WeekOfMonth::FIRST),
     };
-    let grain_is_listed = match grain {
-        Grain::Day | Grain::Month => true,
-        Grain::Week => false,
-    };
-    kind_is_listed && grain_is_listed
+    Some(ItemKey { class, month: Month::parse(month)?, week })
 }
 
-/// Returns the partition key in the index. A partition holds one month of days, or one year of months.
-fn index_partition(org: &str, kind: SubjectKind, grain: Grain, day: NaiveDate) -> String {
-    let period = match grain {
-        Grain::Month => format!("{:04}", day.year()),
-        Grain::Day | Grain::Week => Month::of(day).to_string(),
-    };
-    format!("rollup#{}#{}#{}#{period}", org_part(org), kind.as_str(), grain.as_str())
+/// Parses the sort key of [`TableKey::marker`].
+pub(super) fn parse_marker_month(sk: &str) -> Option<Month> {
+    Month::parse(sk.rsplit('#').next()?)
 }
 
-/// Returns the partition keys in the index for buckets that start in `[from, to)`.
-pub(super) fn index_partitions(
-    org: &str,
-    kind: SubjectKind,
-    grain: Grain,
-    from: NaiveDate,
-    to: NaiveDate,
-) -> Vec<String> {
-    let mut partitions = Vec::new();
-    let mut month = Month::of(from);
-    while from < to && month.first_day() < to {
-        let partition = index_partition(org, kind, grain, month.first_day());
-        if partitions.last() != Some(&partition) {
-            partitions.push(partition);
-        }
-        month = Month::of(month.end());
-    }
-    partitions
+/// Returns what the sort keys of an item's parts start with.
+pub(super) fn part_owner(key: &ItemKey) -> String {
+    let (class, kind, name) = (key.class.as_str(), key.class.kind().as_str(), escaped(&key.class.name()));
+    format!("{class}#{kind}#{}#{name}", key.week.number())
+}
+
+/// Returns [`part_owner`] of the item that a part belongs to, from the sort key of [`TableKey::part`].
+pub(super) fn parse_part_owner(sk: &str) -> Option<&str> {
+    sk.rsplitn(4, '#').nth(3)
 }
 
 #[cfg(test)]
 mod tests {
+    use gam_store::Subject;
+
     use super::*;
 
-    fn day(text: &str) -> NaiveDate {
-        text.parse().unwrap()
+    fn month(text: &str) -> Month {
+        Month::parse(text).unwrap()
     }
 
+    fn breakdown(name: &str, week: u8) -> ItemKey {
+        ItemKey::breakdown(Subject::member(name), month("2024-02"), WeekOfMonth::new(week).unwrap())
+    }
+
+    const EPOCH: Epoch = Epoch(12);
+
     #[test]
-    fn rollup_keys_survive_a_round_trip() {
-        for name in ["ann", "a#b", "~00ff", "x%23y"] {
-            let start = day("2024-01-29");
-            let key = RollupKey {
-                subject: Subject::member(name),
-                grain: Grain::Week,
-                start,
-                month: Month::parse("2024-02").unwrap(),
-            };
-            let item_key = ItemKey::rollup("a#b%", &key);
-            assert_eq!(item_key.sk, "week#2024-01-29#2024-02");
-            assert_eq!(parse_rollup(&item_key.pk, &item_key.sk), Some(key));
+    fn item_keys_survive_a_round_trip() {
+        let mut keys: Vec<_> = ["ann", "a#b", "~00ff", "x%23y", ""].map(|name| breakdown(name, 4)).to_vec();
+        for subject in [Subject::Org, Subject::Repo(42), Subject::member("ann#1")] {
+            keys.push(ItemKey::new(ItemClass::List(subject.kind()), month("2024-02")));
+            keys.push(ItemKey::new(ItemClass::Days(subject), month("9998-12")));
         }
-        assert_eq!(parse_rollup("rollup#a#member", "day#2024-01-01#2024-01"), None);
-        assert_eq!(parse_rollup("rollup#a#member#ann", "day#2024-01-01"), None);
+        for key in keys {
+            let table_key = TableKey::item("a#b%", EPOCH, &key);
+            assert_eq!(parse_item(&table_key.pk, &table_key.sk), Some(key));
+        }
+        assert_eq!(parse_item("items#a#1#days#member", "2024-01"), None);
+        assert_eq!(parse_item("items#a#1#days#repo#ann", "2024-01"), None);
+        assert_eq!(parse_item("items#a#1#days#repo#1", "2024-13"), None);
+        assert_eq!(parse_item("items#a#1#breakdown#repo#1", "2024-12#5"), None);
     }
 
     #[test]
-    fn ids_sort_as_numbers() {
-        let sk = |id| ItemKey::name("acme", NameKind::Repo, id).sk;
+    fn bounds_include_every_week_of_the_first_and_last_month_and_no_other_month() {
+        let (from, to) = item_bounds(month("2024-02"), month("2024-11"));
+        let sk = |text: &str, week| {
+            let subject = Subject::Repo(1);
+            let week = WeekOfMonth::new(week).unwrap();
+            TableKey::item("acme", EPOCH, &ItemKey::breakdown(subject, month(text), week)).sk
+        };
+        for (text, is_inside) in
+            [("2024-01", false), ("2024-02", true), ("2024-10", true), ("2024-11", true), ("2024-12", false)]
+        {
+            for week in 0..WeekOfMonth::COUNT {
+                let sk = sk(text, week);
+                assert_eq!(from <= sk && sk <= to, is_inside, "{sk}");
+            }
+            let days = ItemKey::new(ItemClass::Days(Subject::Org), month(text));
+            let sk = TableKey::item("acme", EPOCH, &days).sk;
+            assert_eq!(from <= sk && sk <= to, is_inside, "{sk}");
+        }
+        let (from, to) = item_bounds(month("2024-03"), month("2024-02"));
+        assert!(from > to, "DynamoDB rejects inverted bounds, so nothing sends them");
+    }
+
+    #[test]
+    fn a_part_belongs_to_one_item() {
+        let parts = PartsKey { generation: 7, id: "0a".to_owned() };
+        for name in ["ann", "ann#1", "ann%231", "#", ""] {
+            for week in [0, 4] {
+                let key = breakdown(name, week);
+                let part = TableKey::part("acme", EPOCH, &key, &parts, 3);
+                assert_eq!(part.pk, TableKey::parts("acme", EPOCH, month("2024-02")).pk);
+                assert_eq!(parse_part_owner(&part.sk), Some(&*part_owner(&key)));
+            }
+        }
+        assert_ne!(part_owner(&breakdown("ann#1", 0)), part_owner(&breakdown("ann%231", 0)));
+        assert_eq!(parse_part_owner("a#b#c"), None);
+    }
+
+    #[test]
+    fn older_parts_are_those_of_the_same_item_and_earlier_generations() {
+        let part = |key: &ItemKey, generation| {
+            let parts = PartsKey { generation, id: "ff".to_owned() };
+            TableKey::part("acme", EPOCH, key, &parts, 1).sk
+        };
+        let key = breakdown("ann", 1);
+        let (from, to) = older_part_bounds(&key, 10);
+        let is_older = |sk: &String| from <= *sk && *sk <= to;
+        assert!(is_older(&part(&key, 0)) && is_older(&part(&key, 2)) && is_older(&part(&key, 9)));
+        assert!(!is_older(&part(&key, 10)) && !is_older(&part(&key, 11)) && !is_older(&part(&key, 1 << 40)));
+        for other in [breakdown("ann", 0), breakdown("an", 1), breakdown("ann#1", 1), breakdown("annb", 1)] {
+            assert!(!is_older(&part(&other, 2)), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn ids_and_epochs_sort_as_numbers() {
+        let sk = |id| TableKey::name("acme", NameKind::Repo, id).sk;
         assert!(sk(9) < sk(10) && sk(10) < sk(i64::MAX));
         assert_eq!(parse_id(&sk(42)), Some(42));
-    }
-
-    #[test]
-    fn a_range_reads_the_partitions_of_its_months_or_years() {
-        let partitions = |grain, from, to| {
-            let partitions = index_partitions("acme", SubjectKind::Member, grain, day(from), day(to));
-            partitions.iter().map(|p| p.rsplit('#').next().unwrap().to_owned()).collect::<Vec<_>>()
-        };
-        assert_eq!(partitions(Grain::Day, "2024-12-31", "2025-02-01"), ["2024-12", "2025-01"]);
-        assert_eq!(partitions(Grain::Day, "2024-12-31", "2025-02-02"), ["2024-12", "2025-01", "2025-02"]);
-        assert_eq!(partitions(Grain::Month, "2024-03-01", "2025-02-01"), ["2024", "2025"]);
-        assert_eq!(partitions(Grain::Day, "2024-03-01", "2024-03-01"), Vec::<String>::new());
-        assert_eq!(partitions(Grain::Day, "2024-03-02", "2024-03-01"), Vec::<String>::new());
+        let marker = TableKey::marker("acme", Epoch(7), month("2024-02")).sk;
+        assert_eq!(parse_marker_month(&marker), Some(month("2024-02")));
+        assert!(marker.starts_with(&TableKey::markers("acme", Epoch(7)).sk));
+        assert!(!marker.starts_with(&TableKey::markers("acme", Epoch(0)).sk));
+        let oldest = "marker#2024-02";
+        assert!(!oldest.starts_with(&TableKey::markers("acme", Epoch(2)).sk), "markers without an epoch");
     }
 
     /// Tables that exist are found under these keys.
     #[test]
     fn the_layout_of_the_table_never_changes() {
-        let (org, month) = ("Acme#Works", Month::parse("2024-02").unwrap());
+        let (org, month) = ("Acme#Works", month("2024-02"));
         let mut lines = Vec::new();
-        let mut note = |what: &str, key: ItemKey| lines.push(format!("{what:<34} {} | {}", key.pk, key.sk));
-        note("registered", ItemKey::registered(org));
-        note("all_registered", ItemKey::all_registered());
-        note("marker", ItemKey::marker(org, month));
-        note("markers", ItemKey::markers(org));
+        let mut note = |what: &str, key: TableKey| lines.push(format!("{what:<34} {} | {}", key.pk, key.sk));
+        note("registered", TableKey::registered(org));
+        note("all_registered", TableKey::all_registered());
+        note("marker", TableKey::marker(org, EPOCH, month));
+        note("markers", TableKey::markers(org, EPOCH));
         for kind in [NameKind::Org, NameKind::Repo, NameKind::Member] {
-            note("name", ItemKey::name(org, kind, 42));
-            note("names", ItemKey::names(org, kind));
+            note("name", TableKey::name(org, kind, 42));
+            note("names", TableKey::names(org, kind));
         }
-        note("checkpoint of the organization", ItemKey::checkpoint(&CheckpointKey::Org(org.to_owned())));
-        note("checkpoint of a repository", ItemKey::checkpoint(&CheckpointKey::Repo(org.to_owned(), 42)));
-        note("repo_checkpoints", ItemKey::repo_checkpoints(org));
-        let subjects = [Subject::Org, Subject::Repo(42), Subject::member("Ann")];
-        for (subject, grain) in subjects.iter().zip(Grain::ALL) {
-            let key = RollupKey { subject: subject.clone(), grain, start: day("2024-01-29"), month };
-            note("rollup", ItemKey::rollup(org, &key));
-        }
-        lines.push(format!("index {KIND_INDEX}"));
-        for kind in SubjectKind::ALL {
-            for grain in Grain::ALL {
-                lines.push(format!("  {}", index_partition(org, kind, grain, day("2024-01-29"))));
+        note("checkpoint of the organization", TableKey::checkpoint(&CheckpointKey::Org(org.to_owned())));
+        note("head of the organization", TableKey::checkpoint(&CheckpointKey::Head(org.to_owned())));
+        note("checkpoint of a repository", TableKey::checkpoint(&CheckpointKey::Repo(org.to_owned(), 42)));
+        note("repo_checkpoints", TableKey::repo_checkpoints(org));
+        let parts = PartsKey { generation: 7, id: "00ff".to_owned() };
+        for subject in [Subject::Org, Subject::Repo(42), Subject::member("Ann#1")] {
+            let list = ItemKey::new(ItemClass::List(subject.kind()), month);
+            let days = ItemKey::new(ItemClass::Days(subject.clone()), month);
+            let week = ItemKey::breakdown(subject, month, WeekOfMonth::new(3).unwrap());
+            for key in [list, days, week] {
+                note("item", TableKey::item(org, EPOCH, &key));
+                note("  part", TableKey::part(org, EPOCH, &key, &parts, 1));
             }
         }
+        note("parts", TableKey::parts(org, EPOCH, month));
         insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
             insta::assert_snapshot!("dynamodb_keys", lines.join("\n"));
         });
-    }
-
-    #[test]
-    fn index_keys_are_in_the_partition_that_a_listing_reads() {
-        let start = day("2024-01-31");
-        let subject = Subject::member("ann");
-        for (grain, gpk) in
-            [(Grain::Day, "rollup#acme#member#day#2024-01"), (Grain::Month, "rollup#acme#member#month#2024")]
-        {
-            let key = RollupKey { subject: subject.clone(), grain, start, month: Month::of(start) };
-            let index_key = IndexKey::rollup("Acme", &key).unwrap();
-            assert_eq!((index_key.gpk.as_str(), index_key.gsk.as_str()), (gpk, "2024-01-31#2024-01#ann"));
-            let next_day = day("2024-02-01");
-            assert_eq!(index_partitions("acme", SubjectKind::Member, grain, start, next_day), [gpk]);
-        }
     }
 }

@@ -1,27 +1,28 @@
-//! The store on DynamoDB, in one table with one index.
+//! The store on DynamoDB, in one table.
 //!
 //! | partition key `pk` | sort key `sk` | item |
 //! |---|---|---|
-//! | `rollup#{org}#{kind}#{subject}` | `{grain}#{start}#{month}` | a rollup; one query reads a subject's range |
-//! | `org#{org}` | `marker#{month}` | a month's marker |
+//! | `items#{org}#{epoch}#{class}#{kind}#{subject}` | `{month}`, `{month}#{week}` | an item of rollups; one query reads a range |
+//! | `parts#{org}#{epoch}#{month}` | `{class}#{kind}#{week}#{subject}#{generation}#{id}#{number}` | a part of a body that is too large for one item |
+//! | `org#{org}` | `marker#{epoch}#{month}` | a month's marker |
 //! | `org#{org}` | `name#{kind}#{id}` | a name |
-//! | `orgs` | `org#{org}` | an organization that has a name or a marker |
-//! | `checkpoint#{org}` | `org`, `repo#{id}` | a checkpoint |
+//! | `orgs` | `org#{org}` | an organization that has a name or a head |
+//! | `checkpoint#{org}` | `org`, `head`, `repo#{id}` | a checkpoint |
 //!
-//! The sparse index `by_kind` holds a copy of the daily and monthly rollups of repositories and members, for
-//! listings. Its partition key `gpk` is the kind, the grain and a period, its sort key `gsk` the day, the month
-//! and the subject. Other items have neither attribute, so they cost no write to the index. The index is
-//! eventually consistent. All other reads are consistent.
-//!
-//! Every write is a `PutItem` of a complete item, under a condition unless it always writes the same. If a
-//! response is lost, the retry finds what the first attempt wrote and changes nothing. See
+//! Every write of an item is a `PutItem` of the complete item, under a condition unless it always writes the same. If
+//! a response is lost, the retry finds what the first attempt wrote and changes nothing. See
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.ConditionExpressions.html>.
+//!
+//! All reads are consistent.
 
+mod batch;
 mod body;
 mod checkpoints;
 mod item;
 mod keys;
+mod markers;
 mod names;
+mod parts;
 mod rollups;
 
 use std::collections::HashSet;
@@ -33,14 +34,15 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use gam_store::error::{Error, Result};
 
 use crate::config::{timeouts, without_retry_quota};
 use crate::service_error::ServiceError;
-use item::Item;
-use keys::ItemKey;
+use item::{Item, text};
+use keys::TableKey;
 
 /// Timeout of one attempt of a request.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -103,30 +105,41 @@ impl DynamoStore {
         Error::unavailable(format!("{action} in table {table}: {cause}"), cause)
     }
 
-    async fn get_item(&self, action: &str, key: &ItemKey) -> Result<Option<Item>> {
+    async fn get_item(&self, action: &str, key: &TableKey) -> Result<Option<Item>> {
         let request = self.client.get_item().table_name(&self.table).consistent_read(true);
         let response = request.set_key(Some(key.attributes())).send().await;
         Ok(response.map_err(|error| self.error(action, &error))?.item.map(Item))
     }
 
     /// Returns all items of a partition whose sort key starts with `prefix.sk`, ordered by sort key.
-    async fn query_prefix(&self, action: &str, prefix: &ItemKey) -> Result<Vec<Item>> {
-        let request = self
-            .client
+    async fn query_prefix(&self, action: &str, prefix: &TableKey) -> Result<Vec<Item>> {
+        self.query_all_pages(action, self.prefix_query(prefix)).await
+    }
+
+    /// Returns the query for all items of a partition whose sort key starts with `prefix.sk`.
+    fn prefix_query(&self, prefix: &TableKey) -> QueryFluentBuilder {
+        self.client
             .query()
             .table_name(&self.table)
             .consistent_read(true)
             .key_condition_expression(prefix.condition())
-            .set_expression_attribute_values(Some(prefix.values()));
-        self.query_all_pages(action, request).await
+            .set_expression_attribute_values(Some(prefix.values()))
+    }
+
+    /// Returns the query for the items of a partition whose sort key is between two others, both included.
+    fn between_query(&self, pk: &str, from: &str, to: &str) -> QueryFluentBuilder {
+        self.client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
+            .expression_attribute_values(":pk", text(pk))
+            .expression_attribute_values(":from", text(from))
+            .expression_attribute_values(":to", text(to))
     }
 
     /// Sends a query and returns the items of all its pages.
-    async fn query_all_pages(
-        &self,
-        action: &str,
-        request: aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder,
-    ) -> Result<Vec<Item>> {
+    async fn query_all_pages(&self, action: &str, request: QueryFluentBuilder) -> Result<Vec<Item>> {
         let mut pages = request.into_paginator().items().send();
         let mut items = Vec::new();
         while let Some(item) = pages.next().await {
@@ -160,7 +173,7 @@ impl DynamoStore {
             return Ok(());
         }
         let action = "registering the organization";
-        let request = self.put_request(Item::new(&ItemKey::registered(org)));
+        let request = self.put_request(Item::new(&TableKey::registered(org)));
         request.send().await.map_err(|error| self.error(action, &error))?;
         registered().insert(org.to_owned());
         Ok(())

@@ -2,21 +2,15 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::KeysAndAttributes;
 use chrono::DateTime;
 use futures::{StreamExt, TryStreamExt};
-use gam_store::error::{Error, Result};
+use gam_store::error::Result;
 use gam_store::keys::org_key;
 use gam_store::port::{NameEntry, NameKind};
 
 use super::item::{Item, number, text};
-use super::keys::{self, ItemKey};
+use super::keys::{self, TableKey};
 use super::{DynamoStore, MAX_CONCURRENT_REQUESTS};
-
-/// Number of items that DynamoDB reads in one request at most.
-const MAX_BATCH_GET_ITEMS: usize = 100;
-/// Number of requests for the items of a batch. DynamoDB returns only some of them if it is busy.
-const MAX_BATCH_GET_ATTEMPTS: usize = 10;
 
 fn parse_name(kind: NameKind, item: &Item) -> Result<NameEntry> {
     let id = keys::parse_id(item.text("sk")?).ok_or_else(|| item.damaged("id"))?;
@@ -38,7 +32,7 @@ impl DynamoStore {
     /// Writes a name unless a newer one is stored. DynamoDB compares texts byte by byte, as Rust does.
     async fn write_name(&self, org: &str, new: &NameEntry) -> Result<()> {
         let as_of_ms = new.as_of.timestamp_millis();
-        let item = Item::new(&ItemKey::name(org, new.kind, new.id))
+        let item = Item::new(&TableKey::name(org, new.kind, new.id))
             .with_text("name", &new.name)
             .with_number("as_of_ms", as_of_ms);
         let request = self
@@ -53,23 +47,21 @@ impl DynamoStore {
     }
 
     pub(super) async fn read_names(&self, org: &str, kind: NameKind) -> Result<Vec<NameEntry>> {
-        let items = self.query_prefix("reading names", &ItemKey::names(org, kind)).await?;
+        let items = self.query_prefix("reading names", &TableKey::names(org, kind)).await?;
         items.iter().map(|item| parse_name(kind, item)).collect()
     }
 
     pub(super) async fn read_orgs(&self) -> Result<Vec<String>> {
-        let registered = self.query_prefix("reading organizations", &ItemKey::all_registered()).await?;
+        let registered = self.query_prefix("reading organizations", &TableKey::all_registered()).await?;
         let org = |item| keys::parse_org(Item::text(item, "sk")?).ok_or_else(|| Item::damaged(item, "sk"));
         let orgs: Vec<&str> = registered.iter().map(org).collect::<Result<_>>()?;
         let mut display_names = HashMap::new();
-        for chunk in orgs.chunks(MAX_BATCH_GET_ITEMS) {
-            let keys = chunk.iter().map(|org| ItemKey::name(org, NameKind::Org, 0)).collect();
-            for item in self.batch_get("reading organizations' names", keys).await? {
-                display_names.insert(item.text("pk")?.to_owned(), item.text("name")?.to_owned());
-            }
+        let keys = orgs.iter().map(|org| TableKey::name(org, NameKind::Org, 0));
+        for item in self.batch_get("reading organizations' names", keys).await? {
+            display_names.insert(item.text("pk")?.to_owned(), item.text("name")?.to_owned());
         }
         let display_name = |org: &str| {
-            let pk = ItemKey::name(org, NameKind::Org, 0).pk;
+            let pk = TableKey::name(org, NameKind::Org, 0).pk;
             display_names.get(&pk).cloned().unwrap_or_else(|| org.to_owned())
         };
         Ok(orgs.into_iter().map(display_name).collect())
@@ -77,9 +69,9 @@ impl DynamoStore {
 
     /// Returns the display name of a registered organization, or `None` if it is not registered.
     pub(super) async fn read_org(&self, org: &str) -> Result<Option<String>> {
-        let (registered, name) = (ItemKey::registered(org), ItemKey::name(org, NameKind::Org, 0));
-        let items = self.batch_get("reading an organization", vec![registered.clone(), name.clone()]).await?;
-        let find = |key: &ItemKey| {
+        let (registered, name) = (TableKey::registered(org), TableKey::name(org, NameKind::Org, 0));
+        let items = self.batch_get("reading an organization", [registered.clone(), name.clone()]).await?;
+        let find = |key: &TableKey| {
             items.iter().find(|item| {
                 item.text("pk").is_ok_and(|pk| pk == key.pk) && item.text("sk").is_ok_and(|sk| sk == key.sk)
             })
@@ -91,21 +83,5 @@ impl DynamoStore {
             Some(item) => item.text("name")?.to_owned(),
             None => org_key(org),
         }))
-    }
-
-    /// Reads up to [`MAX_BATCH_GET_ITEMS`] items. Returns those that exist, in any order.
-    async fn batch_get(&self, action: &str, keys: Vec<ItemKey>) -> Result<Vec<Item>> {
-        let build = |keys| KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build();
-        let mut unread = Some(keys.iter().map(ItemKey::attributes).collect::<Vec<_>>());
-        let mut items = Vec::new();
-        for _ in 0..MAX_BATCH_GET_ATTEMPTS {
-            let Some(keys) = unread.take().filter(|keys| !keys.is_empty()) else { return Ok(items) };
-            let keys = build(keys).map_err(|error| Error::unusable(action.to_owned(), error))?;
-            let request = self.client.batch_get_item().request_items(&self.table, keys);
-            let response = request.send().await.map_err(|error| self.error(action, &error))?;
-            items.extend(response.responses.into_iter().flatten().flat_map(|(_, items)| items).map(Item));
-            unread = response.unprocessed_keys.into_iter().flatten().map(|(_, rest)| rest.keys).next();
-        }
-        Err(Error::Unavailable { what: format!("{action}: the table is too busy"), source: None })
     }
 }

@@ -98,7 +98,7 @@ impl Reconciliation<'_> {
             commits.iter().map(|commit| event_builder.commit(commit, version)).collect();
         let retraction = version.retraction().event_version(false);
         events.extend(gone.into_iter().map(|event| Event { version: retraction, retracted: true, ..event }));
-        write_repair(self.ports, &mut self.report, &repo.name, "commits", entries, events).await
+        write_repair(self.ports, &self.key, &mut self.report, &repo.name, "commits", entries, events).await
     }
 
     /// Returns those of the commits that cannot be reached from the tip. The list of a span misses commits
@@ -141,8 +141,7 @@ impl Reconciliation<'_> {
         compared: &CoveredCommits,
         gone: &[Event],
     ) -> Result<Option<CommitVersion>, CollectError> {
-        let org = &self.report.org;
-        let key = CheckpointKey::Repo(org.clone(), repo_id);
+        let key = CheckpointKey::Repo(self.key.clone(), repo_id);
         let mut stored: Checkpoint<RepoCheckpoint> = Checkpoint::load(&*self.ports.checkpoints, &key).await?;
         let commits = &mut stored.value.commits;
         if commits.covered.as_ref() != Some(compared) || commits.is_in_progress() {
@@ -155,7 +154,7 @@ impl Reconciliation<'_> {
         if stored.save(&*self.ports.checkpoints, &key).await? {
             Ok(Some(version))
         } else {
-            Err(CollectError::Concurrent(org.clone()))
+            Err(CollectError::Concurrent(self.report.org.clone()))
         }
     }
 }

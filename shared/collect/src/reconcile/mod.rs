@@ -38,6 +38,7 @@ use gam_store::{Checkpoint, OrgCheckpoint, ReadAgainSpan};
 use tokio::time::Instant;
 
 use crate::checkpoint::RepoCheckpoint;
+use crate::org::{OrgRef, RequestedOrg, stored_name};
 use crate::waits::with_wait_reports;
 use crate::writer::Checkpoints;
 use crate::{CollectError, CollectObserver, CollectPorts, CollectProgress, Limited};
@@ -56,7 +57,7 @@ const MAX_DAILY_ENTRIES: usize = 5_000;
 /// What to compare.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReconcileRequest {
-    /// The organization's login.
+    /// The organization's login: the current one, or a former one that the registry knows.
     pub org: String,
     /// Whether the pull requests and deployments of all repositories are compared entry by entry, however long
     /// their lists are. Otherwise those of a seventh of the repositories are.
@@ -109,29 +110,35 @@ pub async fn reconcile(
     request: &ReconcileRequest,
     observer: &dyn CollectObserver,
 ) -> Result<ReconcileReport, CollectError> {
-    let github = &github.for_org(&request.org).await?.metered();
-    with_wait_reports(github, observer, compare_all(ports, github, request, observer)).await
+    let org = RequestedOrg::find(&*ports.objects, &request.org).await?;
+    let github = &org.sign_in(&*ports.objects, github).await?;
+    with_wait_reports(github, observer, compare_all(ports, github, &org, request, observer)).await
 }
 
 async fn compare_all(
     ports: &CollectPorts,
     github: &Client,
+    org: &RequestedOrg,
     request: &ReconcileRequest,
     observer: &dyn CollectObserver,
 ) -> Result<ReconcileReport, CollectError> {
-    let checkpoints = Checkpoint::load_repos(&*ports.checkpoints, &request.org).await?;
-    let mut probe = github.probe(&request.org).await?;
-    let org = probe.login.clone();
-    let configuration = configuration::latest(&*ports.objects, &org).await?.configuration;
+    let mut checkpoints = Checkpoint::load_repos(&*ports.checkpoints, &org.key).await?;
+    let mut probe = org.probe(&*ports.objects, github).await?;
+    let key = org.identify(&probe, ports.clock.now())?.key;
+    if key != org.key {
+        checkpoints = Checkpoint::load_repos(&*ports.checkpoints, &key).await?;
+    }
+    let configuration = configuration::latest(&*ports.objects, &key).await?.configuration;
     probe.repos.retain(|repo| !configuration.excludes(&repo.name));
-    let resume_after = load_org(ports, &org).await?.value.reconciled_to;
+    let resume_after = load_org(ports, &key).await?.value.reconciled_to;
     let is_collected = |repo: &&RepoProbe| checkpoints.contains_key(&repo.id);
     let mut repos: Vec<RepoProbe> = probe.repos.iter().filter(is_collected).cloned().collect();
     repos.sort_by_key(|repo| repo.id);
     repos.retain(|repo| resume_after.is_none_or(|last| repo.id > last));
-    observer.notice(CollectProgress::Comparing { org: org.clone(), repos: repos.len() });
+    observer.notice(CollectProgress::Comparing { org: probe.login.clone(), repos: repos.len() });
     let now = probe.read_at.unwrap_or_else(|| ports.clock.now());
-    let mut run = Reconciliation::load(ports, github, &org, &checkpoints, &repos, now).await?;
+    let org = OrgRef { key: &key, login: &probe.login };
+    let mut run = Reconciliation::load(ports, github, org, &checkpoints, &repos, now).await?;
     if !request.lists_everything {
         run.listing_day = Some(now.timestamp().div_euclid(86_400));
         run.max_entries = MAX_DAILY_ENTRIES;
@@ -151,7 +158,7 @@ async fn compare_all(
         match is_repaired {
             Ok(true) => {
                 repaired_to = compared_to;
-                save_progress(ports, &org, repaired_to).await?;
+                save_progress(ports, &key, repaired_to).await?;
             }
             Ok(false) => {}
             Err(limited) => {
@@ -167,13 +174,13 @@ async fn compare_all(
         Err(limited) => run.report.limited = Some(limited),
     }
     if run.report.limited.is_some() {
-        save_progress(ports, &org, repaired_to).await?;
+        save_progress(ports, &key, repaired_to).await?;
     }
     let mut report = run.report;
     report.usage = github.usage();
     if report.limited.is_none() {
         let has_compared_all = request.lists_everything && resume_after.is_none() && report.failed.is_empty();
-        Checkpoint::change_org(&*ports.checkpoints, &org, |org| {
+        Checkpoint::change_org(&*ports.checkpoints, &key, |org| {
             (org.reconciled_at, org.reconciled_to) = (Some(now), None);
             if let Some(from) = org.since.filter(|_| has_compared_all) {
                 // The repairs bring back whatever a lost month held.
@@ -187,8 +194,8 @@ async fn compare_all(
 }
 
 /// Saves up to which repository everything was compared and repaired.
-async fn save_progress(ports: &CollectPorts, org: &str, reached: Option<i64>) -> Result<(), CollectError> {
-    Checkpoint::change_org(&*ports.checkpoints, org, |org| org.reconciled_to = reached).await?;
+async fn save_progress(ports: &CollectPorts, key: &str, reached: Option<i64>) -> Result<(), CollectError> {
+    Checkpoint::change_org(&*ports.checkpoints, key, |org| org.reconciled_to = reached).await?;
     Ok(())
 }
 
@@ -206,7 +213,7 @@ pub(crate) struct ShortList {
 pub(crate) async fn compare_short_lists(
     ports: &CollectPorts,
     github: &Client,
-    org: &str,
+    org: OrgRef<'_>,
     checkpoints: &Checkpoints,
     lists: &[ShortList],
     probed_at: DateTime<Utc>,
@@ -235,12 +242,12 @@ pub(crate) async fn compare_short_lists(
 
 /// Returns whether it is time to compare the organization with GitHub: a day after the last comparison or
 /// after the first call of this function, or at once if the limits stopped the last comparison. `now` is the
-/// time by GitHub's clock, as the last collection reported it, UTC.
+/// time by GitHub's clock, as the last collection reported it, UTC. `key` is the organization's storage key.
 ///
 /// # Errors
 /// If the store fails.
-pub async fn is_due(ports: &CollectPorts, org: &str, now: DateTime<Utc>) -> Result<bool, CollectError> {
-    let checkpoint = load_org(ports, org).await?.value;
+pub async fn is_due(ports: &CollectPorts, key: &str, now: DateTime<Utc>) -> Result<bool, CollectError> {
+    let checkpoint = load_org(ports, key).await?.value;
     if checkpoint.reconciled_to.is_some() {
         return Ok(true);
     }
@@ -248,20 +255,22 @@ pub async fn is_due(ports: &CollectPorts, org: &str, now: DateTime<Utc>) -> Resu
         // A clock that was ahead once must not put off comparisons for as long.
         Some(at) => Ok((now - at).abs() >= INTERVAL),
         None => {
-            Checkpoint::change_org(&*ports.checkpoints, org, |org| org.reconciled_at = Some(now)).await?;
+            Checkpoint::change_org(&*ports.checkpoints, key, |org| org.reconciled_at = Some(now)).await?;
             Ok(false)
         }
     }
 }
 
-async fn load_org(ports: &CollectPorts, org: &str) -> Result<Checkpoint<OrgCheckpoint>, CollectError> {
-    Ok(Checkpoint::load(&*ports.checkpoints, &CheckpointKey::Org(org.to_owned())).await?)
+async fn load_org(ports: &CollectPorts, key: &str) -> Result<Checkpoint<OrgCheckpoint>, CollectError> {
+    Ok(Checkpoint::load(&*ports.checkpoints, &CheckpointKey::Org(key.to_owned())).await?)
 }
 
 /// A reconciliation of one organization.
 struct Reconciliation<'a> {
     ports: &'a CollectPorts,
     github: &'a Client,
+    /// The organization's storage key.
+    key: String,
     checkpoints: &'a Checkpoints,
     repos: BTreeMap<i64, RepoProbe>,
     /// When GitHub listed the repositories, by its clock, UTC.
@@ -283,17 +292,18 @@ impl<'a> Reconciliation<'a> {
     async fn load(
         ports: &'a CollectPorts,
         github: &'a Client,
-        org: &str,
+        org: OrgRef<'_>,
         checkpoints: &'a Checkpoints,
         repos: &[RepoProbe],
         probed_at: DateTime<Utc>,
     ) -> Result<Self, CollectError> {
         let begun = Instant::now();
         let ids: BTreeSet<i64> = repos.iter().map(|repo| repo.id).collect();
-        let stored = if ids.is_empty() { HashMap::new() } else { load_repos(ports, org, &ids).await? };
+        let stored = if ids.is_empty() { HashMap::new() } else { load_repos(ports, org.key, &ids).await? };
         Ok(Reconciliation {
             ports,
             github,
+            key: org.key.to_owned(),
             checkpoints,
             repos: repos.iter().map(|repo| (repo.id, repo.clone())).collect(),
             probed_at,
@@ -302,7 +312,7 @@ impl<'a> Reconciliation<'a> {
             listing_day: None,
             max_entries: usize::MAX,
             pending: PendingRepairs::default(),
-            report: ReconcileReport { org: org.to_owned(), ..ReconcileReport::default() },
+            report: ReconcileReport { org: org.login.to_owned(), ..ReconcileReport::default() },
         })
     }
 
@@ -386,7 +396,7 @@ impl<'a> Reconciliation<'a> {
             github: self.github,
             repo: self.reference(repo),
             event_builder: EventBuilder {
-                org: self.report.org.clone(),
+                org: stored_name(&self.key, &self.report.org).to_owned(),
                 repo: repo.name.clone(),
                 repo_id: repo.id,
                 collected_at: self.probed_at,
@@ -395,6 +405,7 @@ impl<'a> Reconciliation<'a> {
             is_listed: self.is_listed(repo.id),
             max_entries: self.max_entries,
             ports: self.ports,
+            key: &self.key,
             pending: &mut self.pending,
             report: &mut self.report,
         }
@@ -447,6 +458,8 @@ struct RepoComparison<'a> {
     /// How many entries of a list are compared at most.
     max_entries: usize,
     ports: &'a CollectPorts,
+    /// The organization's storage key.
+    key: &'a str,
     pending: &'a mut PendingRepairs,
     report: &'a mut ReconcileReport,
 }
@@ -482,13 +495,14 @@ impl RepoComparison<'_> {
         entries: usize,
         events: Vec<Event>,
     ) -> Result<(), CollectError> {
-        write_repair(self.ports, self.report, &self.repo.name, what, entries, events).await
+        write_repair(self.ports, self.key, self.report, &self.repo.name, what, entries, events).await
     }
 }
 
 /// Writes the events that repair a difference, and reports it.
 async fn write_repair(
     ports: &CollectPorts,
+    key: &str,
     report: &mut ReconcileReport,
     repo: &str,
     what: &'static str,
@@ -501,7 +515,7 @@ async fn write_repair(
     tracing::info!(repo, what, entries, "repairing entries that differ from GitHub");
     report.events += events.len();
     report.differences.push(Difference { repo: repo.to_owned(), what, entries });
-    inbox::put(&*ports.objects, &EventBatch::new(&report.org, events)).await?;
+    inbox::put(&*ports.objects, &EventBatch::new(key, events)).await?;
     Ok(())
 }
 

@@ -161,7 +161,7 @@ impl Reconciliation<'_> {
             gone: Vec::new(),
             commits: BTreeMap::new(),
         };
-        let mut rows = scan(self.ports, &self.report.org, &pending.repo_ids(), rows, FoundRows::add).await?;
+        let mut rows = scan(self.ports, &self.key, &pending.repo_ids(), rows, FoundRows::add).await?;
         self.repair_threads(&pending, &rows).await?;
         for (repo_id, compared) in &pending.commits {
             let commits = rows.commits.remove(repo_id).unwrap_or_default();
@@ -193,7 +193,7 @@ impl Reconciliation<'_> {
             let what = if kind == ThreadKind::PullRequests { "pull_requests" } else { "issues" };
             let numbers: BTreeSet<Option<i64>> = events.iter().map(|event| event.facts.number).collect();
             let repo = self.repos[&repo_id].name.clone();
-            write_repair(self.ports, &mut self.report, &repo, what, numbers.len(), events).await?;
+            write_repair(self.ports, &self.key, &mut self.report, &repo, what, numbers.len(), events).await?;
         }
         Ok(())
     }

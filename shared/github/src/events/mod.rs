@@ -25,7 +25,7 @@ const CLOSED_EVENT_TOLERANCE: TimeDelta = TimeDelta::seconds(5);
 /// Builds the events of one repository. The fields are the same in all its events.
 #[derive(Debug, Clone)]
 pub struct EventBuilder {
-    /// The organization's login, in GitHub's capitalization.
+    /// The organization's storage key, in GitHub's capitalization if the organization still has that login.
     pub org: String,
     /// The repository's name without the owner.
     pub repo: String,

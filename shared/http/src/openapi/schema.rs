@@ -158,6 +158,10 @@ fn org_name() -> RefOr<Schema> {
     string("The organization's login as GitHub writes it")
 }
 
+fn time_zone() -> RefOr<Schema> {
+    string("The IANA name of the organization's time zone, such as `Asia/Tokyo`. It decides where days begin")
+}
+
 fn repo_name() -> RefOr<Schema> {
     string("The repository's name as GitHub writes it")
 }
@@ -208,11 +212,12 @@ fn metrics_answer(subject: Vec<Field>, values: &str) -> Object {
 }
 
 /// Returns the fields of an answer that repeat the query.
-fn range_fields() -> [Field; 3] {
+fn range_fields() -> [Field; 4] {
     let bots = Parameter::Bots.values().unwrap_or_default();
     [
-        ("since", date("The first day, UTC")),
-        ("until", date("The day after the last, UTC")),
+        ("since", date("The first day, in the organization's time zone")),
+        ("until", date("The day after the last, in the organization's time zone")),
+        ("timezone", time_zone()),
         ("bots", choice(bots, "Whose work counts")),
     ]
 }
@@ -292,8 +297,8 @@ fn point() -> Object {
         "True if the range cuts the bucket, so that `value` counts only a part of it. Left out otherwise",
     ));
     let mut point = object([
-        ("start", date("The first day of the bucket, UTC")),
-        ("end", date("The day after the last of the bucket, UTC")),
+        ("start", date("The first day of the bucket, in the organization's time zone")),
+        ("end", date("The day after the last of the bucket, in the organization's time zone")),
         ("value", value.into()),
     ]);
     point.properties.insert("partial".to_owned(), partial.into());
@@ -305,7 +310,11 @@ fn page(list: &'static str, entry: &str) -> Object {
         .schema_type([Type::String, Type::Null].into_iter().collect::<SchemaType>())
         .description(Some("The `cursor` of the next page. Null on the last page"));
     let entries = array(entry, "The entries of this page, sorted by `sort`");
-    object([(list, entries.into()), ("next", next.into())].into_iter().chain(coverage()))
+    object(
+        [(list, entries.into()), ("next", next.into()), ("timezone", time_zone())]
+            .into_iter()
+            .chain(coverage()),
+    )
 }
 
 fn member() -> Object {

@@ -1,12 +1,13 @@
 //! The query parameters of each route, validated.
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use chrono::{Days, NaiveDate};
 use gam_model::metric::Metric;
 use gam_model::period::FIRST_DAY;
 use gam_model::{Grain, Range};
 use gam_query::{BotFilter, MAX_LIMIT, QueryPorts, SortDirection};
+use serde::Deserialize;
 
 use super::query_string::QueryString;
 use super::{
@@ -20,8 +21,15 @@ pub(crate) trait QueryParams: Sized {
     /// The parameters that the route takes.
     const ACCEPTED: &'static [Parameter];
 
-    /// Validates the parameters and applies the defaults. `today` is the UTC day of the request.
+    /// Validates the parameters and applies the defaults. `today` is the day of the request, in the time zone of the
+    /// organization.
     fn from_query(query: &QueryString, today: NaiveDate) -> Result<Self, ApiError>;
+}
+
+/// The organization in a path.
+#[derive(Deserialize)]
+struct OrgName {
+    org: String,
 }
 
 /// Extracts the validated query parameters of a route.
@@ -32,7 +40,12 @@ impl<Q: QueryParams> FromRequestParts<QueryPorts> for Validated<Q> {
 
     async fn from_request_parts(parts: &mut Parts, ports: &QueryPorts) -> Result<Self, ApiError> {
         let query = QueryString::parse(&parts.uri, Q::ACCEPTED)?;
-        Q::from_query(&query, ports.clock.now().date_naive()).map(Validated)
+        let has_range = [Parameter::Since, Parameter::Until].iter().all(|end| query.text(*end).is_some());
+        let today = match Path::<OrgName>::from_request_parts(parts, ports).await {
+            Ok(Path(OrgName { org })) if !has_range => gam_query::today(ports, &org).await?,
+            _ => ports.clock.now().date_naive(),
+        };
+        Q::from_query(&query, today).map(Validated)
     }
 }
 

@@ -39,7 +39,7 @@ impl CheckpointStore for SqliteStore {
         let mut repos = Vec::with_capacity(rows.len());
         for (name, revision, body) in rows {
             match CheckpointKey::parse(org, &name) {
-                Some(CheckpointKey::Org(_)) => {}
+                Some(CheckpointKey::Org(_) | CheckpointKey::Head(_)) => {}
                 Some(CheckpointKey::Repo(_, id)) => {
                     repos.push((id, StoredCheckpoint { revision: Revision(revision), body }));
                 }

@@ -127,6 +127,10 @@ pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     matches!(code, Some(code::BUSY | code::LOCKED | code::PROTOCOL))
 }
 
+pub(super) fn is_full(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(primary_code) == Some(code::FULL)
+}
+
 fn primary_code(error: &(dyn sqlx::error::DatabaseError + 'static)) -> Option<u32> {
     // The low byte of an extended code is the primary one.
     error.code()?.parse::<u32>().ok().map(|code| code & 0xff)

@@ -1,104 +1,120 @@
-//! Guarded writes of many rows in one statement.
+//! Guarded writes of many items in one statement.
 
 use std::collections::HashSet;
 
-use gam_store::{PutOutcome, RollupKey, StoredRollup};
+use gam_store::{Epoch, ItemKey, PutOutcome, StoredItem};
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
 
-/// Number of rows in one statement. Beyond some dozens, more rows save little time.
-pub(super) const MAX_STATEMENT_ROWS: usize = 100;
+use super::item_id::{
+    EPOCH_PARAMETERS, KEY_PARAMETERS, bind, bind_epoch, bind_key, bind_keys, item_id_sql, wanted_sql,
+};
+
+/// Number of items in one statement. Beyond some dozens, more items save little time.
+pub(super) const MAX_STATEMENT_ITEMS: usize = 100;
 
 /// A refused write changes no row, so the number of changed rows shows whether any was refused.
-const GUARD: &str = " ON CONFLICT DO UPDATE SET
-    logic_version = excluded.logic_version, identity = excluded.identity,
-    generation = excluded.generation, body = excluded.body
-    WHERE rollups.logic_version <= excluded.logic_version AND rollups.generation <= excluded.generation";
+const GUARD: &str = " ON CONFLICT DO UPDATE SET generation = excluded.generation, body = excluded.body
+    WHERE items.generation <= excluded.generation";
 
-const SELECT_STORED: &str = "SELECT logic_version, generation FROM rollups
-    WHERE org = ? AND subject_kind = ? AND subject = ? AND grain = ? AND start = ? AND month = ?";
+type KeyedItem = (ItemKey, StoredItem);
 
-type KeyedRollup = (RollupKey, StoredRollup);
-
-/// Writes up to [`MAX_STATEMENT_ROWS`] rollups within the current transaction of the connection.
+/// Writes up to [`MAX_STATEMENT_ITEMS`] items within the current transaction of the connection.
 pub(super) async fn put(
     connection: &mut SqliteConnection,
     org: &str,
-    rollups: &[KeyedRollup],
+    epoch: Epoch,
+    items: &[KeyedItem],
 ) -> sqlx::Result<PutOutcome> {
     let mut outcome = PutOutcome::default();
-    let mut keys = HashSet::with_capacity(rollups.len());
-    if rollups.iter().all(|(key, _)| keys.insert(key)) {
-        put_distinct(connection, org, rollups, &mut outcome).await?;
+    insert_classes(connection, org, epoch, items).await?;
+    let mut keys = HashSet::with_capacity(items.len());
+    if items.iter().all(|(key, _)| keys.insert(key)) {
+        put_distinct(connection, org, epoch, items, &mut outcome).await?;
     } else {
-        for rollup in rollups {
-            put_distinct(connection, org, std::slice::from_ref(rollup), &mut outcome).await?;
+        for item in items {
+            put_distinct(connection, org, epoch, std::slice::from_ref(item), &mut outcome).await?;
         }
     }
     Ok(outcome)
 }
 
-/// Writes rollups with distinct keys, so that each stored row is either the one just written or the one that
+/// Writes items with distinct keys, so that each stored row is either the one just written or the one that
 /// refused it.
 async fn put_distinct(
     connection: &mut SqliteConnection,
     org: &str,
-    rollups: &[KeyedRollup],
+    epoch: Epoch,
+    items: &[KeyedItem],
     outcome: &mut PutOutcome,
 ) -> sqlx::Result<()> {
-    if upsert(connection, org, rollups).await? == rollups.len() as u64 {
+    if upsert(connection, org, epoch, items).await? == items.len() as u64 {
         return Ok(());
     }
-    for (key, new) in rollups {
-        let (version, generation) = stored_guard(connection, org, key).await?;
-        outcome.record_if_refused(version, generation, new);
+    let sql = wanted_sql(items.len())
+        + " SELECT position, generation FROM wanted CROSS JOIN items ON items.id = wanted.id";
+    let keys = bind_keys(org, epoch, items.iter().map(|(key, _)| key))?;
+    let stored: Vec<(u32, u64)> =
+        sqlx::query_as_with(AssertSqlSafe(sql), keys).persistent(false).fetch_all(connection).await?;
+    for (position, generation) in stored {
+        outcome.record_if_refused(generation, &items[position as usize].1);
     }
     Ok(())
 }
 
-/// Writes the rollups that are not refused, and returns the number of rows written.
-async fn upsert(connection: &mut SqliteConnection, org: &str, rollups: &[KeyedRollup]) -> sqlx::Result<u64> {
-    let mut sql = "INSERT INTO rollups (org, subject_kind, subject, grain, start, month, logic_version, \
-                   identity, generation, body) VALUES "
-        .to_owned();
-    sql.push_str(&vec!["(?,?,?,?,?,?,?,?,?,?)"; rollups.len()].join(","));
-    sql.push_str(GUARD);
-    // Only the statement of a full batch is used again, so only that is cached.
-    let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(rollups.len() == MAX_STATEMENT_ROWS);
-    for (key, new) in rollups {
-        query = query
-            .bind(org)
-            .bind(key.subject.kind().as_str())
-            .bind(key.subject.name())
-            .bind(key.grain.as_str())
-            .bind(key.start.to_string())
-            .bind(key.month.to_string())
-            .bind(new.logic.version)
-            .bind(new.logic.identity.as_str())
-            .bind(to_sql(new.generation)?)
-            .bind(new.body.as_str());
-    }
-    Ok(query.execute(connection).await?.rows_affected())
-}
-
-/// Returns the logic version and the generation of a stored rollup.
-async fn stored_guard(
+/// Gives the classes of the items a number if they have none.
+async fn insert_classes(
     connection: &mut SqliteConnection,
     org: &str,
-    key: &RollupKey,
-) -> sqlx::Result<(u32, u64)> {
-    sqlx::query_as(SELECT_STORED)
-        .bind(org)
-        .bind(key.subject.kind().as_str())
-        .bind(key.subject.name())
-        .bind(key.grain.as_str())
-        .bind(key.start.to_string())
-        .bind(key.month.to_string())
-        .fetch_one(connection)
-        .await
+    epoch: Epoch,
+    items: &[KeyedItem],
+) -> sqlx::Result<()> {
+    let classes: HashSet<_> = items.iter().map(|(key, _)| &key.class).collect();
+    let mut sql = "INSERT INTO item_classes (org, epoch, class, kind, name) VALUES ".to_owned();
+    // The driver numbers parameters without a number from 1, so all of them have one.
+    let row = |n: usize| format!("(?1,?2,?{},?{},?{})", 3 * n + 3, 3 * n + 4, 3 * n + 5);
+    sql.push_str(&(0..classes.len()).map(row).collect::<Vec<_>>().join(","));
+    sql.push_str(" ON CONFLICT DO NOTHING");
+    let mut arguments = bind_epoch(org, epoch)?;
+    for class in &classes {
+        bind(&mut arguments, class.as_str().to_owned())?;
+        bind(&mut arguments, class.kind().as_str())?;
+        bind(&mut arguments, class.name())?;
+    }
+    let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
+    query.persistent(classes.len() == MAX_STATEMENT_ITEMS).execute(connection).await?;
+    Ok(())
 }
 
-/// Converts a generation or a revision to a signed integer, as SQLite stores it. No real one is too great.
+/// Writes the items that are not refused, and returns the number of rows written.
+async fn upsert(
+    connection: &mut SqliteConnection,
+    org: &str,
+    epoch: Epoch,
+    items: &[KeyedItem],
+) -> sqlx::Result<u64> {
+    let mut sql = "INSERT INTO items (id, generation, body) VALUES ".to_owned();
+    let row = |n: usize| {
+        let key = EPOCH_PARAMETERS + 1 + n * (KEY_PARAMETERS + 2);
+        let generation = key + KEY_PARAMETERS;
+        format!("({},?{generation},?{})", item_id_sql(key), generation + 1)
+    };
+    sql.push_str(&(0..items.len()).map(row).collect::<Vec<_>>().join(","));
+    sql.push_str(GUARD);
+    let mut arguments = bind_epoch(org, epoch)?;
+    for (key, new) in items {
+        bind_key(&mut arguments, key)?;
+        bind(&mut arguments, to_sql(new.generation)?)?;
+        bind(&mut arguments, new.body.clone())?;
+    }
+    // Only the statement of a full batch is used again, so only that is cached.
+    let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
+    let written = query.persistent(items.len() == MAX_STATEMENT_ITEMS).execute(connection).await?;
+    Ok(written.rows_affected())
+}
+
+/// Converts a generation, an epoch or a revision to a signed integer, as SQLite stores it. No real one is too
+/// great.
 pub(super) fn to_sql(number: u64) -> sqlx::Result<i64> {
     i64::try_from(number).map_err(|error| sqlx::Error::Encode(Box::new(error)))
 }

@@ -1,65 +1,91 @@
-//! Rollups, markers and names in SQLite.
+//! Items and markers in SQLite.
 
 use async_trait::async_trait;
-use chrono::{DateTime, NaiveDate};
-use gam_model::{Grain, Month};
+use gam_model::Month;
 use gam_store::keys::org_key;
 use gam_store::{
-    AdvanceOutcome, FoldScope, Logic, Marker, NameEntry, NameKind, NameStore, PutOutcome, Result, RollupKey,
-    RollupStore, StoredRollup, Subject, SubjectKind,
+    AdvanceOutcome, Epoch, FoldScope, ItemClass, ItemKey, Marker, PutOutcome, Result, RollupStore, StoredItem,
 };
+use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
 
 use super::SqliteStore;
 use super::error::{damaged, failed};
-use super::put::{MAX_STATEMENT_ROWS, put, to_sql};
+use super::item_id::{SLOT_BITS, bind_keys, first_slot, last_slot, parse_slot, wanted_sql};
+use super::put::{MAX_STATEMENT_ITEMS, put, to_sql};
 
-/// Number of rows in one transaction. Between transactions other writers get the lock.
-const MAX_TRANSACTION_ROWS: usize = 50 * MAX_STATEMENT_ROWS;
+/// Number of bytes of bodies in one transaction, except for the last item. Between transactions other writers get
+/// the lock. A month of a large organization fits, so it costs one commit.
+const MAX_TRANSACTION_BYTES: usize = 16 * 1024 * 1024;
 
-const RANGE: &str = "SELECT subject, start, month, logic_version, identity, generation, body FROM rollups
-    WHERE org = ? AND subject_kind = ? AND subject = ? AND grain = ? AND start >= ? AND start < ?
-    ORDER BY start, month";
+/// Number of items that are deleted in one transaction.
+const MAX_TRANSACTION_DELETES: usize = 100 * MAX_STATEMENT_ITEMS;
 
-const RANGE_OF_KIND: &str =
-    "SELECT subject, start, month, logic_version, identity, generation, body FROM rollups
-    WHERE org = ? AND subject_kind = ? AND grain = ? AND start >= ? AND start < ?";
-
-const MARKER: &str =
-    "SELECT month, logic_version, identity, generation, floor FROM markers WHERE org = ? AND month = ?";
+const MARKER: &str = "SELECT month, generation, floor FROM markers WHERE org = ? AND epoch = ? AND month = ?";
 
 const MARKERS: &str =
-    "SELECT month, logic_version, identity, generation, floor FROM markers WHERE org = ? ORDER BY month";
+    "SELECT month, generation, floor FROM markers WHERE org = ? AND epoch = ? ORDER BY month";
 
-const PUT_MARKER: &str = "INSERT OR REPLACE INTO markers
-    (org, month, logic_version, identity, generation, floor) VALUES (?, ?, ?, ?, ?, ?)";
+const PUT_MARKER: &str =
+    "INSERT OR REPLACE INTO markers (org, epoch, month, generation, floor) VALUES (?, ?, ?, ?, ?)";
 
-const PUT_NAME: &str = "INSERT INTO names (org, kind, id, name, as_of) VALUES (?, ?, ?, ?, ?)
-    ON CONFLICT DO UPDATE SET name = excluded.name, as_of = excluded.as_of
-    WHERE (excluded.as_of, excluded.name) > (names.as_of, names.name)";
+const DELETE_MARKER: &str = "DELETE FROM markers WHERE org = ? AND epoch = ? AND month = ?";
 
-const NAMES: &str = "SELECT id, name, as_of FROM names WHERE org = ? AND kind = ? ORDER BY id";
+type MarkerRow = (String, u64, u64);
 
-const ORGS: &str = "SELECT coalesce(display.name, orgs.org)
-    FROM (SELECT org FROM names UNION SELECT org FROM markers) AS orgs
-    LEFT JOIN names AS display ON display.org = orgs.org AND display.kind = ? AND display.id = 0
-    ORDER BY orgs.org";
+/// Returns the query of a range of a class. The ids of its items are neighbours.
+fn range_sql() -> String {
+    let slot_mask = (1 << SLOT_BITS) - 1;
+    format!(
+        "SELECT items.id & {slot_mask}, generation, body FROM item_classes AS class
+         JOIN items ON items.id BETWEEN (class.id << {SLOT_BITS} | ?) AND (class.id << {SLOT_BITS} | ?)
+         WHERE org = ? AND epoch = ? AND class = ? AND kind = ? AND name = ? ORDER BY items.id"
+    )
+}
 
-const ORG: &str = "SELECT coalesce((SELECT name FROM names WHERE org = ?1 AND kind = ?2 AND id = 0), ?1)
-    WHERE EXISTS (SELECT 1 FROM names WHERE org = ?1) OR EXISTS (SELECT 1 FROM markers WHERE org = ?1)";
+fn get_sql(count: usize) -> String {
+    wanted_sql(count)
+        + " SELECT position, generation, body FROM wanted CROSS JOIN items ON items.id = wanted.id"
+}
 
-type RollupRow = (String, String, String, u32, String, u64, String);
-type MarkerRow = (String, u32, String, u64, u64);
+fn delete_items_sql(count: usize) -> String {
+    wanted_sql(count) + " DELETE FROM items WHERE id IN (SELECT id FROM wanted)"
+}
+
+/// Returns the statement that deletes the classes of some items if they have no items any more.
+fn delete_classes_sql(count: usize) -> String {
+    let wanted = wanted_sql(count);
+    format!(
+        "{wanted} DELETE FROM item_classes WHERE id IN (SELECT id >> {SLOT_BITS} FROM wanted) AND NOT EXISTS (
+             SELECT 1 FROM items WHERE items.id >= item_classes.id << {SLOT_BITS}
+             AND items.id < (item_classes.id + 1) << {SLOT_BITS}
+         )"
+    )
+}
+
+/// Splits items so that each part but the last item has at most [`MAX_TRANSACTION_BYTES`] of bodies.
+fn transactions(items: &[(ItemKey, StoredItem)]) -> impl Iterator<Item = &[(ItemKey, StoredItem)]> {
+    let mut bytes = 0;
+    items.chunk_by(move |(_, item), _| {
+        bytes += item.body.len();
+        let continues = bytes < MAX_TRANSACTION_BYTES;
+        if !continues {
+            bytes = 0;
+        }
+        continues
+    })
+}
 
 #[async_trait]
 impl RollupStore for SqliteStore {
-    async fn put(&self, org: &str, rollups: &[(RollupKey, StoredRollup)]) -> Result<PutOutcome> {
+    async fn put(&self, org: &str, epoch: Epoch, items: &[(ItemKey, StoredItem)]) -> Result<PutOutcome> {
         const ACTION: &str = "writing rollups";
         let (org, mut outcome) = (org_key(org), PutOutcome::default());
-        for batch in rollups.chunks(MAX_TRANSACTION_ROWS) {
+        for transaction in transactions(items) {
             let mut write = self.begin(ACTION).await?;
-            for rows in batch.chunks(MAX_STATEMENT_ROWS) {
-                outcome.merge(put(&mut write, &org, rows).await.map_err(failed(&self.path, ACTION))?);
+            for part in transaction.chunks(MAX_STATEMENT_ITEMS) {
+                let written = put(&mut write, &org, epoch, part).await;
+                outcome.merge(written.map_err(failed(&self.path, ACTION))?);
             }
             write.commit().await.map_err(failed(&self.path, ACTION))?;
         }
@@ -69,224 +95,212 @@ impl RollupStore for SqliteStore {
     async fn range(
         &self,
         org: &str,
-        subject: &Subject,
-        grain: Grain,
-        from: NaiveDate,
-        to: NaiveDate,
-    ) -> Result<Vec<(RollupKey, StoredRollup)>> {
-        let rows: Vec<RollupRow> = sqlx::query_as(RANGE)
+        epoch: Epoch,
+        class: &ItemClass,
+        first: Month,
+        last: Month,
+    ) -> Result<Vec<(ItemKey, StoredItem)>> {
+        const ACTION: &str = "reading rollups";
+        let rows: Vec<(i64, u64, Vec<u8>)> = sqlx::query_as(AssertSqlSafe(range_sql()))
+            .bind(first_slot(first))
+            .bind(last_slot(last))
             .bind(org_key(org))
-            .bind(subject.kind().as_str())
-            .bind(subject.name())
-            .bind(grain.as_str())
-            .bind(day_bound(from))
-            .bind(day_bound(to))
+            .bind(to_sql(epoch.0).map_err(failed(&self.path, ACTION))?)
+            .bind(class.as_str())
+            .bind(class.kind().as_str())
+            .bind(class.name())
             .fetch_all(self.readers()?)
             .await
-            .map_err(failed(&self.path, "reading rollups"))?;
-        rows.into_iter().map(|row| self.parse_rollup(subject.kind(), grain, row)).collect()
+            .map_err(failed(&self.path, ACTION))?;
+        let item = |(slot, generation, body)| {
+            let (month, week) = parse_slot(slot)
+                .ok_or_else(|| damaged(&self.path, &format!("invalid month {slot} of an item")))?;
+            Ok((ItemKey { class: class.clone(), month, week }, StoredItem { generation, body }))
+        };
+        rows.into_iter().map(item).collect()
     }
 
-    async fn range_of_kind(
-        &self,
-        org: &str,
-        kind: SubjectKind,
-        grain: Grain,
-        from: NaiveDate,
-        to: NaiveDate,
-    ) -> Result<Vec<(RollupKey, StoredRollup)>> {
-        let rows: Vec<RollupRow> = sqlx::query_as(RANGE_OF_KIND)
-            .bind(org_key(org))
-            .bind(kind.as_str())
-            .bind(grain.as_str())
-            .bind(day_bound(from))
-            .bind(day_bound(to))
-            .fetch_all(self.readers()?)
-            .await
-            .map_err(failed(&self.path, "reading rollups"))?;
-        rows.into_iter().map(|row| self.parse_rollup(kind, grain, row)).collect()
+    async fn get(&self, org: &str, epoch: Epoch, keys: &[ItemKey]) -> Result<Vec<(ItemKey, StoredItem)>> {
+        let failed = || failed(&self.path, "reading rollups");
+        let (org, mut items) = (org_key(org), Vec::with_capacity(keys.len()));
+        for part in keys.chunks(MAX_STATEMENT_ITEMS) {
+            let arguments = bind_keys(&org, epoch, part.iter()).map_err(failed())?;
+            let rows: Vec<(u32, u64, Vec<u8>)> =
+                sqlx::query_as_with(AssertSqlSafe(get_sql(part.len())), arguments)
+                    .persistent(part.len() == MAX_STATEMENT_ITEMS)
+                    .fetch_all(self.readers()?)
+                    .await
+                    .map_err(failed())?;
+            items.extend(rows.into_iter().map(|(position, generation, body)| {
+                (part[position as usize].clone(), StoredItem { generation, body })
+            }));
+        }
+        Ok(items)
     }
 
-    async fn marker(&self, org: &str, month: Month) -> Result<Option<Marker>> {
+    async fn delete(&self, org: &str, epoch: Epoch, keys: &[ItemKey]) -> Result<()> {
+        const ACTION: &str = "deleting rollups";
+        let org = org_key(org);
+        for transaction in keys.chunks(MAX_TRANSACTION_DELETES) {
+            let mut write = self.begin(ACTION).await?;
+            for part in transaction.chunks(MAX_STATEMENT_ITEMS) {
+                delete(&mut write, &org, epoch, part).await.map_err(failed(&self.path, ACTION))?;
+            }
+            write.commit().await.map_err(failed(&self.path, ACTION))?;
+        }
+        Ok(())
+    }
+
+    async fn marker(&self, org: &str, epoch: Epoch, month: Month) -> Result<Option<Marker>> {
+        const ACTION: &str = "reading a marker";
         let row: Option<MarkerRow> = sqlx::query_as(MARKER)
             .bind(org_key(org))
+            .bind(to_sql(epoch.0).map_err(failed(&self.path, ACTION))?)
             .bind(month.to_string())
             .fetch_optional(self.readers()?)
             .await
-            .map_err(failed(&self.path, "reading a marker"))?;
+            .map_err(failed(&self.path, ACTION))?;
         row.map(|row| self.parse_marker(row)).transpose()
     }
 
-    async fn markers(&self, org: &str) -> Result<Vec<Marker>> {
+    async fn markers(&self, org: &str, epoch: Epoch) -> Result<Vec<Marker>> {
+        const ACTION: &str = "reading markers";
         let rows: Vec<MarkerRow> = sqlx::query_as(MARKERS)
             .bind(org_key(org))
+            .bind(to_sql(epoch.0).map_err(failed(&self.path, ACTION))?)
             .fetch_all(self.readers()?)
             .await
-            .map_err(failed(&self.path, "reading markers"))?;
+            .map_err(failed(&self.path, ACTION))?;
         rows.into_iter().map(|row| self.parse_marker(row)).collect()
     }
 
     async fn advance(
         &self,
         org: &str,
+        epoch: Epoch,
         month: Month,
-        logic: &Logic,
         generation: u64,
         scope: FoldScope,
     ) -> Result<AdvanceOutcome> {
-        const ACTION: &str = "advancing a marker";
-        let org = org_key(org);
-        let mut write = self.begin(ACTION).await?;
+        let failed = || failed(&self.path, "advancing a marker");
+        let (org, epoch) = (org_key(org), to_sql(epoch.0).map_err(failed())?);
+        let mut write = self.begin("advancing a marker").await?;
         let row: Option<MarkerRow> = sqlx::query_as(MARKER)
             .bind(&org)
+            .bind(epoch)
             .bind(month.to_string())
             .fetch_optional(&mut *write)
             .await
-            .map_err(failed(&self.path, ACTION))?;
+            .map_err(failed())?;
         let stored = row.map(|row| self.parse_marker(row)).transpose()?;
-        let Some(marker) = Marker::advanced(stored.as_ref(), month, logic, generation, scope) else {
+        let Some(marker) = Marker::advanced(stored.as_ref(), month, generation, scope) else {
             return Ok(AdvanceOutcome::Refused);
         };
-        put_marker(&mut write, &org, &marker).await.map_err(failed(&self.path, ACTION))?;
-        write.commit().await.map_err(failed(&self.path, ACTION))?;
+        sqlx::query(PUT_MARKER)
+            .bind(&org)
+            .bind(epoch)
+            .bind(marker.month.to_string())
+            .bind(to_sql(marker.generation).map_err(failed())?)
+            .bind(to_sql(marker.floor).map_err(failed())?)
+            .execute(&mut *write)
+            .await
+            .map_err(failed())?;
+        write.commit().await.map_err(failed())?;
         Ok(AdvanceOutcome::Advanced)
     }
-}
 
-#[async_trait]
-impl NameStore for SqliteStore {
-    async fn put_names(&self, org: &str, entries: &[NameEntry]) -> Result<()> {
-        const ACTION: &str = "writing names";
-        if entries.is_empty() {
-            return Ok(());
+    async fn delete_markers(&self, org: &str, epoch: Epoch, months: &[Month]) -> Result<()> {
+        let failed = || failed(&self.path, "deleting markers");
+        let (org, epoch) = (org_key(org), to_sql(epoch.0).map_err(failed())?);
+        let mut write = self.begin("deleting markers").await?;
+        for month in months {
+            let query = sqlx::query(DELETE_MARKER).bind(&org).bind(epoch).bind(month.to_string());
+            query.execute(&mut *write).await.map_err(failed())?;
         }
-        let org = org_key(org);
-        let mut write = self.begin(ACTION).await?;
-        for entry in entries {
-            sqlx::query(PUT_NAME)
-                .bind(&org)
-                .bind(entry.kind.as_str())
-                .bind(entry.id)
-                .bind(&entry.name)
-                .bind(entry.as_of.timestamp_millis())
-                .execute(&mut *write)
-                .await
-                .map_err(failed(&self.path, ACTION))?;
-        }
-        write.commit().await.map_err(failed(&self.path, ACTION))
-    }
-
-    async fn names(&self, org: &str, kind: NameKind) -> Result<Vec<NameEntry>> {
-        let rows: Vec<(i64, String, i64)> = sqlx::query_as(NAMES)
-            .bind(org_key(org))
-            .bind(kind.as_str())
-            .fetch_all(self.readers()?)
-            .await
-            .map_err(failed(&self.path, "reading names"))?;
-        let entry = |(id, name, as_of)| {
-            let as_of = DateTime::from_timestamp_millis(as_of)
-                .ok_or_else(|| damaged(&self.path, &format!("invalid time of the name {name:?}")))?;
-            Ok(NameEntry { kind, id, name, as_of })
-        };
-        rows.into_iter().map(entry).collect()
-    }
-
-    async fn orgs(&self) -> Result<Vec<String>> {
-        sqlx::query_scalar(ORGS)
-            .bind(NameKind::Org.as_str())
-            .fetch_all(self.readers()?)
-            .await
-            .map_err(failed(&self.path, "reading organizations"))
-    }
-
-    async fn org(&self, org: &str) -> Result<Option<String>> {
-        sqlx::query_scalar(ORG)
-            .bind(org_key(org))
-            .bind(NameKind::Org.as_str())
-            .fetch_optional(self.readers()?)
-            .await
-            .map_err(failed(&self.path, "reading an organization"))
+        write.commit().await.map_err(failed())
     }
 }
 
 impl SqliteStore {
-    fn parse_rollup(
-        &self,
-        kind: SubjectKind,
-        grain: Grain,
-        row: RollupRow,
-    ) -> Result<(RollupKey, StoredRollup)> {
-        let (subject, start, month, version, identity, generation, body) = row;
-        let key = Subject::parse(kind, &subject)
-            .zip(start.parse().ok())
-            .zip(Month::parse(&month))
-            .map(|((subject, start), month)| RollupKey { subject, grain, start, month })
-            .ok_or_else(|| {
-                damaged(&self.path, &format!("invalid rollup key {subject:?}, {start:?}, {month:?}"))
-            })?;
-        Ok((key, StoredRollup { logic: Logic { version, identity }, generation, body }))
-    }
-
-    fn parse_marker(&self, (month, version, identity, generation, floor): MarkerRow) -> Result<Marker> {
+    fn parse_marker(&self, (month, generation, floor): MarkerRow) -> Result<Marker> {
         let month = Month::parse(&month)
             .ok_or_else(|| damaged(&self.path, &format!("invalid month {month:?} of a marker")))?;
-        Ok(Marker { month, logic: Logic { version, identity }, generation, floor })
+        Ok(Marker { month, generation, floor })
     }
 }
 
-async fn put_marker(connection: &mut SqliteConnection, org: &str, marker: &Marker) -> sqlx::Result<()> {
-    sqlx::query(PUT_MARKER)
-        .bind(org)
-        .bind(marker.month.to_string())
-        .bind(marker.logic.version)
-        .bind(&marker.logic.identity)
-        .bind(to_sql(marker.generation)?)
-        .bind(to_sql(marker.floor)?)
-        .execute(connection)
-        .await?;
+/// Deletes up to [`MAX_STATEMENT_ITEMS`] items within the current transaction of the connection, and their classes
+/// if nothing is left in them.
+async fn delete(
+    connection: &mut SqliteConnection,
+    org: &str,
+    epoch: Epoch,
+    keys: &[ItemKey],
+) -> sqlx::Result<()> {
+    let is_full = keys.len() == MAX_STATEMENT_ITEMS;
+    for sql in [delete_items_sql(keys.len()), delete_classes_sql(keys.len())] {
+        let arguments = bind_keys(org, epoch, keys.iter())?;
+        let query = sqlx::query_with(AssertSqlSafe(sql), arguments).persistent(is_full);
+        query.execute(&mut *connection).await?;
+    }
     Ok(())
-}
-
-/// Returns a day as text. The text sorts like the day because the year is limited to four digits.
-fn day_bound(day: NaiveDate) -> String {
-    const FIRST_SORTABLE_DAY: NaiveDate = NaiveDate::from_ymd_opt(0, 1, 1).expect("a valid date");
-    const LAST_SORTABLE_DAY: NaiveDate = NaiveDate::from_ymd_opt(9999, 12, 31).expect("a valid date");
-    day.clamp(FIRST_SORTABLE_DAY, LAST_SORTABLE_DAY).to_string()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::names::{NAMES, ORGS};
     use super::*;
 
-    async fn query_plan(store: &SqliteStore, sql: &'static str) -> String {
+    /// Returns the plan of a query, without the parts of subqueries that repeat.
+    async fn query_plan(store: &SqliteStore, sql: &str) -> Vec<String> {
         let rows: Vec<(i64, i64, i64, String)> =
-            sqlx::query_as(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")))
+            sqlx::query_as(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")))
                 .fetch_all(&store.readers)
                 .await
                 .unwrap();
-        rows.into_iter().map(|row| row.3).collect::<Vec<_>>().join("; ")
+        rows.into_iter().map(|row| row.3).collect()
     }
 
     #[tokio::test]
     async fn reads_use_an_index_and_do_not_sort() {
         let directory = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(&directory.path().join("store.sqlite")).await.unwrap();
+        const CLASS: &str = "USING COVERING INDEX sqlite_autoindex_item_classes_1 \
+                             (org=? AND epoch=? AND class=? AND kind=? AND name=?)";
+        let (class, item_class) = (format!("SEARCH class {CLASS}"), format!("SEARCH item_classes {CLASS}"));
         for (sql, expected) in [
-            (
-                RANGE,
-                "SEARCH rollups USING PRIMARY KEY \
-                 (org=? AND subject_kind=? AND subject=? AND grain=? AND start>? AND start<?)",
-            ),
-            (
-                RANGE_OF_KIND,
-                "SEARCH rollups USING INDEX rollups_across \
-                 (org=? AND subject_kind=? AND grain=? AND start>? AND start<?)",
-            ),
-            (MARKERS, "SEARCH markers USING PRIMARY KEY (org=?)"),
-            (NAMES, "SEARCH names USING PRIMARY KEY (org=? AND kind=?)"),
+            (range_sql(), vec![&*class, "SEARCH items USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"]),
+            (MARKERS.to_owned(), vec!["SEARCH markers USING PRIMARY KEY (org=? AND epoch=?)"]),
+            (NAMES.to_owned(), vec!["SEARCH names USING PRIMARY KEY (org=? AND kind=?)"]),
         ] {
-            assert_eq!(query_plan(&store, sql).await, expected);
+            assert_eq!(query_plan(&store, &sql).await, expected);
         }
+        for sql in [get_sql(2), delete_items_sql(2), delete_classes_sql(2), ORGS.to_owned()] {
+            let plan = query_plan(&store, &sql).await;
+            let scans = |table: &str| plan.iter().any(|step| step.starts_with(&format!("SCAN {table}")));
+            assert!(!scans("items") && !scans("item_classes") && !scans("names"), "{plan:?}");
+        }
+        let plan = query_plan(&store, &get_sql(2)).await;
+        assert!(plan.contains(&item_class), "{plan:?}");
+        assert!(
+            plan.iter().any(|step| step == "SEARCH items USING INTEGER PRIMARY KEY (rowid=?)"),
+            "{plan:?}"
+        );
         store.close().await;
+    }
+
+    #[test]
+    fn transactions_are_bounded_in_bytes() {
+        let key = ItemKey::new(ItemClass::Days(gam_store::Subject::Org), Month::parse("2024-05").unwrap());
+        let items = |bytes: &[usize]| {
+            let item = |length: &usize| StoredItem { generation: 1, body: vec![0; *length] };
+            bytes.iter().map(|length| (key.clone(), item(length))).collect::<Vec<_>>()
+        };
+        let lengths = |bytes: &[usize]| transactions(&items(bytes)).map(<[_]>::len).collect::<Vec<_>>();
+        let half = MAX_TRANSACTION_BYTES / 2;
+        assert_eq!(lengths(&[]), [0; 0]);
+        assert_eq!(lengths(&[1; 20_000]), [20_000]);
+        assert_eq!(lengths(&[half, half - 1, half, 5, 5]), [3, 2]);
+        assert_eq!(lengths(&[3 * half, 1, 3 * half]), [1, 2]);
     }
 }

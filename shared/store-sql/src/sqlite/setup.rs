@@ -1,67 +1,20 @@
-//! Creates the file, and checks whether an existing file is a store of this program.
+//! Creates or migrates the file, and checks whether an existing file is a store of this program.
 
 use std::path::Path;
 use std::time::Duration;
 
 use gam_store::{Error, Result};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use sqlx::{ConnectOptions, Connection};
 use tokio::time::Instant;
 
-use super::error::{failed, failed_to_read, is_busy, needs_log_files, no_directory};
+use super::error::{failed, failed_to_read, is_busy, is_full, needs_log_files, no_directory};
+use super::schema::{self, FileState, SCHEMA_VERSION, file_state};
 use super::{BEGIN_WRITE, LOCK_TIMEOUT, READERS, connect_options};
-
-/// Identifies the file as a store of this program: `gamS` in ASCII.
-const APPLICATION_ID: i64 = 0x6761_6d53;
-
-/// The version of the tables. A file with a greater version is not touched.
-const SCHEMA_VERSION: i64 = 1;
-
-/// Nearly all reads follow a primary key, so rows are stored in its order (`WITHOUT ROWID`).
-const TABLES: &str = "
-CREATE TABLE rollups (
-    org           TEXT NOT NULL,
-    subject_kind  TEXT NOT NULL,
-    subject       TEXT NOT NULL,
-    grain         TEXT NOT NULL,
-    start         TEXT NOT NULL,
-    month         TEXT NOT NULL,
-    logic_version INTEGER NOT NULL,
-    identity      TEXT NOT NULL,
-    generation    INTEGER NOT NULL,
-    body          TEXT NOT NULL,
-    PRIMARY KEY (org, subject_kind, subject, grain, start, month)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX rollups_across ON rollups (org, subject_kind, grain, start);
-CREATE TABLE markers (
-    org           TEXT NOT NULL,
-    month         TEXT NOT NULL,
-    logic_version INTEGER NOT NULL,
-    identity      TEXT NOT NULL,
-    generation    INTEGER NOT NULL,
-    floor         INTEGER NOT NULL,
-    PRIMARY KEY (org, month)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE names (
-    org   TEXT NOT NULL,
-    kind  TEXT NOT NULL,
-    id    INTEGER NOT NULL,
-    name  TEXT NOT NULL,
-    as_of INTEGER NOT NULL,
-    PRIMARY KEY (org, kind, id)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE checkpoints (
-    org      TEXT NOT NULL,
-    name     TEXT NOT NULL,
-    revision INTEGER NOT NULL,
-    body     TEXT NOT NULL,
-    PRIMARY KEY (org, name)
-) STRICT, WITHOUT ROWID;
-";
 
 const ACTION: &str = "opening the store";
 
-/// Creates the file and its tables if needed, and returns how to connect to it.
+/// Creates or migrates the file and its tables if needed, and returns how to connect to it.
 pub(super) async fn prepare(path: &Path) -> Result<SqliteConnectOptions> {
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
         std::fs::create_dir_all(directory).map_err(|error| no_directory(path, error))?;
@@ -72,8 +25,10 @@ pub(super) async fn prepare(path: &Path) -> Result<SqliteConnectOptions> {
     match file_state(&mut connection).await.map_err(failed())? {
         FileState::Current => {}
         FileState::Newer(version) => return Err(newer_version(path, version)),
-        // Another process may be creating the file, so check again while holding the lock.
-        FileState::Empty | FileState::Unknown => create_tables(&mut connection, path).await?,
+        // Another process may be creating or migrating the file, so check again while holding the lock.
+        FileState::Empty | FileState::Older(_) | FileState::Unknown => {
+            make_current(&mut connection, path).await?;
+        }
     }
     enable_write_ahead_log(&mut connection, path).await?;
     connection.close().await.map_err(failed())?;
@@ -123,6 +78,7 @@ async fn check_readable(options: &SqliteConnectOptions, path: &Path) -> std::res
     match state {
         FileState::Current => Ok(()),
         FileState::Newer(version) => Err(ReadFailure::Unusable(newer_version(path, version))),
+        FileState::Older(version) => Err(ReadFailure::Unusable(older_version(path, version))),
         FileState::Empty | FileState::Unknown => Err(ReadFailure::Unusable(unknown_database(path))),
     }
 }
@@ -134,48 +90,29 @@ pub(super) fn has_log(path: &Path) -> bool {
     std::fs::metadata(log).is_ok_and(|log| log.len() > 0)
 }
 
-/// What an existing file contains.
-enum FileState {
-    /// A store with the tables of this version.
-    Current,
-    /// A store with the tables of a newer version.
-    Newer(i64),
-    /// Nothing: the file was just created.
-    Empty,
-    /// A database of another program, or a store of an older version.
-    Unknown,
-}
-
-async fn file_state(connection: &mut SqliteConnection) -> sqlx::Result<FileState> {
-    let application: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await?;
-    let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *connection).await?;
-    let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(connection).await?;
-    Ok(match (application, version, tables) {
-        (APPLICATION_ID, SCHEMA_VERSION, _) => FileState::Current,
-        (APPLICATION_ID, version, _) if version > SCHEMA_VERSION => FileState::Newer(version),
-        (0, 0, 0) => FileState::Empty,
-        _ => FileState::Unknown,
-    })
-}
-
-/// Creates the tables while holding the lock, unless another process has created them in the meantime.
-async fn create_tables(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
+/// Creates or migrates the tables while holding the lock, unless another process has done so in the meantime.
+async fn make_current(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
     let failed = || failed(path, ACTION);
     let mut write = connection.begin_with(BEGIN_WRITE).await.map_err(failed())?;
     match file_state(&mut write).await.map_err(failed())? {
-        FileState::Current => Ok(()),
-        FileState::Newer(version) => Err(newer_version(path, version)),
-        FileState::Unknown => Err(unknown_database(path)),
+        FileState::Current => return Ok(()),
+        FileState::Newer(version) => return Err(newer_version(path, version)),
+        FileState::Unknown => return Err(unknown_database(path)),
         FileState::Empty => {
-            let mark =
-                format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};");
-            sqlx::raw_sql(AssertSqlSafe(format!("{TABLES} {mark}")))
-                .execute(&mut *write)
-                .await
-                .map_err(failed())?;
-            write.commit().await.map_err(failed())
+            schema::create(&mut write).await.map_err(failed())?;
+            write.commit().await.map_err(failed())?;
+        }
+        FileState::Older(_) => {
+            schema::migrate(&mut write).await.map_err(failed())?;
+            write.commit().await.map_err(failed())?;
+            match schema::shrink(connection).await {
+                // The store works without it: the free pages are used for new items.
+                Err(error) if is_busy(&error) || is_full(&error) => {}
+                shrunk => shrunk.map_err(failed())?,
+            }
         }
     }
+    Ok(())
 }
 
 /// Switches the file to a write-ahead log, so that readers and the writer do not wait for each other.
@@ -215,10 +152,19 @@ fn newer_version(path: &Path, version: i64) -> Error {
     Error::Unusable { what, source: None }
 }
 
+fn older_version(path: &Path, version: i64) -> Error {
+    let what = format!(
+        "{} was written by an older version of github-metrics (its tables have version {version}, this program reads \
+         {SCHEMA_VERSION}): run `github-metrics aggregate`, which migrates the file and computes the rollups again \
+         from the lake",
+        path.display()
+    );
+    Error::Unusable { what, source: None }
+}
+
 fn unknown_database(path: &Path) -> Error {
     let what = format!(
-        "{} is a database of another program, or of a version of github-metrics that this one cannot read: \
-         choose another file with `--store sqlite:FILE`",
+        "{} is a database of another program: choose another file with `--store sqlite:FILE`",
         path.display()
     );
     Error::Unusable { what, source: None }

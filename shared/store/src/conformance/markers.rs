@@ -2,89 +2,97 @@
 
 use std::sync::Arc;
 
-use super::{NEIGHBOURS, ORG, ORG_OTHER_CASE, logic, month, run_concurrently, shuffled};
-use crate::port::{AdvanceOutcome, FoldScope, Logic, Marker, RollupStore};
+use super::{EPOCH, NEIGHBOURS, ORG, ORG_OTHER_CASE, OTHER_EPOCHS, month, run_concurrently, shuffled};
+use crate::port::{AdvanceOutcome, FoldScope, Marker, RollupStore};
 
 pub(super) async fn check_advance<S: RollupStore>(store: &S) {
     let may = month("2024-05");
-    let other = Logic { version: 2, identity: "another".to_owned() };
     let steps = [
-        ("a partial fold of a month without a marker", logic(1), 1, FoldScope::Affected),
-        ("a full fold of a month without a marker, at any generation", logic(1), 4, FoldScope::Month),
-        ("the same full fold again", logic(1), 4, FoldScope::Month),
-        ("a partial fold at the same generation", logic(1), 4, FoldScope::Affected),
-        ("a partial fold at the next generation, which keeps the floor", logic(1), 5, FoldScope::Affected),
-        ("a partial fold that skips a generation", logic(1), 7, FoldScope::Affected),
-        ("a partial fold of an older generation", logic(1), 4, FoldScope::Affected),
-        ("a full fold of an older generation", logic(1), 4, FoldScope::Month),
-        ("a full fold that skips generations, which raises the floor", logic(1), 9, FoldScope::Month),
-        ("a partial fold by newer logic", logic(2), 10, FoldScope::Affected),
-        ("a full fold by newer logic", logic(2), 9, FoldScope::Month),
-        ("a full fold by older logic", logic(1), 10, FoldScope::Month),
-        ("a partial fold by another identity", other.clone(), 10, FoldScope::Affected),
-        ("a full fold by another identity", other.clone(), 9, FoldScope::Month),
-        ("a partial fold by the previous identity", logic(2), 10, FoldScope::Affected),
-        ("a partial fold at the next generation again", other, 10, FoldScope::Affected),
-        ("a full fold at a generation beyond 32 bits", logic(10), 1 << 40, FoldScope::Month),
+        ("a partial fold of a month without a marker", 1, FoldScope::Affected),
+        ("a full fold of a month without a marker, at any generation", 4, FoldScope::Month),
+        ("the same full fold again", 4, FoldScope::Month),
+        ("a partial fold at the same generation", 4, FoldScope::Affected),
+        ("a partial fold at the next generation, which keeps the floor", 5, FoldScope::Affected),
+        ("the same partial fold again", 5, FoldScope::Affected),
+        ("a partial fold that skips a generation", 7, FoldScope::Affected),
+        ("a partial fold of an older generation", 4, FoldScope::Affected),
+        ("a full fold of an older generation", 4, FoldScope::Month),
+        ("a full fold at the same generation, which raises the floor", 5, FoldScope::Month),
+        ("a full fold that skips generations", 9, FoldScope::Month),
+        ("a full fold at a generation beyond 32 bits", 9 << 40, FoldScope::Month),
+        ("a greater number, which is smaller as text", 10 << 40, FoldScope::Month),
+        ("a smaller number, which is greater as text", 9 << 40, FoldScope::Month),
     ];
     let mut expected: Option<Marker> = None;
-    for (step, logic, generation, scope) in steps {
-        let next = Marker::advanced(expected.as_ref(), may, &logic, generation, scope);
-        let outcome = store.advance(ORG, may, &logic, generation, scope).await.expect("advance");
+    for (step, generation, scope) in steps {
+        let next = Marker::advanced(expected.as_ref(), may, generation, scope);
+        let outcome = store.advance(ORG, EPOCH, may, generation, scope).await.expect("advance");
         let allowed = if next.is_some() { AdvanceOutcome::Advanced } else { AdvanceOutcome::Refused };
         assert_eq!(outcome, allowed, "advance: {step}");
         expected = next.or(expected);
-        assert_eq!(store.marker(ORG, may).await.expect("marker"), expected, "marker after {step}");
+        assert_eq!(store.marker(ORG, EPOCH, may).await.expect("marker"), expected, "marker after {step}");
     }
+    for epoch in OTHER_EPOCHS {
+        let partial = store.advance(ORG, epoch, may, 11 << 40, FoldScope::Affected).await.expect("advance");
+        assert_eq!(partial, AdvanceOutcome::Refused, "the month has no marker in {epoch:?}");
+        let full = store.advance(ORG, epoch, may, 2, FoldScope::Month).await.expect("advance");
+        assert_eq!(full, AdvanceOutcome::Advanced, "the first full fold in {epoch:?}");
+        let marker = Marker { month: may, generation: 2, floor: 2 };
+        assert_eq!(store.marker(ORG, epoch, may).await.expect("marker"), Some(marker), "in {epoch:?}");
+    }
+    let own = store.marker(ORG, EPOCH, may).await.expect("marker");
+    assert_eq!(own, expected, "a marker does not move with those of other epochs");
 }
 
 pub(super) async fn check_listing<S: RollupStore>(store: &S) {
-    assert_eq!(store.markers(ORG).await.expect("markers"), [], "markers of an empty store");
-    assert_eq!(store.marker(ORG, month("2024-05")).await.expect("marker"), None, "marker of an empty store");
-    for org in NEIGHBOURS {
-        let outcome =
-            store.advance(org, month("2024-05"), &logic(1), 77, FoldScope::Month).await.expect("advance");
-        assert_eq!(outcome, AdvanceOutcome::Advanced, "the first marker of {org}");
+    let markers = async |org, epoch| store.markers(org, epoch).await.expect("markers");
+    assert_eq!(markers(ORG, EPOCH).await, [], "markers of an empty store");
+    let absent = store.marker(ORG, EPOCH, month("2024-05")).await.expect("marker");
+    assert_eq!(absent, None, "marker of an empty store");
+    let neighbours = NEIGHBOURS.map(|org| (org, EPOCH));
+    for (org, epoch) in neighbours.into_iter().chain(OTHER_EPOCHS.map(|epoch| (ORG, epoch))) {
+        let first = store.advance(org, epoch, month("2024-05"), 77, FoldScope::Month).await.expect("advance");
+        assert_eq!(first, AdvanceOutcome::Advanced, "the first marker of {org} in {epoch:?}");
     }
-    for (month, generation) in [("2024-10", 3), ("2024-02", 1), ("1999-12", 2), ("2023-11", 5)].map(dated) {
-        store.advance(ORG_OTHER_CASE, month, &logic(1), generation, FoldScope::Month).await.expect("advance");
+    for (text, generation) in [("2024-10", 3), ("2024-02", 1), ("1999-12", 2), ("2023-11", 5)] {
+        store
+            .advance(ORG_OTHER_CASE, EPOCH, month(text), generation, FoldScope::Month)
+            .await
+            .expect("advance");
     }
     let expected = [("1999-12", 2), ("2023-11", 5), ("2024-02", 1), ("2024-10", 3)]
-        .map(dated)
-        .map(|(month, generation)| Marker { month, logic: logic(1), generation, floor: generation });
-    assert_eq!(store.markers(ORG).await.expect("markers"), expected, "the organization's markers, in order");
-    let absent = store.marker(ORG, month("2024-05")).await.expect("marker");
-    assert_eq!(absent, None, "the marker of another organization");
-}
-
-fn dated((text, generation): (&str, u64)) -> (gam_model::Month, u64) {
-    (month(text), generation)
+        .map(|(text, generation)| Marker { month: month(text), generation, floor: generation });
+    assert_eq!(markers(ORG, EPOCH).await, expected, "the organization's markers of the epoch, in order");
+    let absent = store.marker(ORG, EPOCH, month("2024-05")).await.expect("marker");
+    assert_eq!(absent, None, "the marker of another organization or epoch");
+    for epoch in OTHER_EPOCHS {
+        let marker = Marker { month: month("2024-05"), generation: 77, floor: 77 };
+        assert_eq!(markers(ORG, epoch).await, [marker], "the markers of {epoch:?}");
+    }
 }
 
 /// Many tasks advance one marker. Whatever their order, only legal steps may succeed.
 pub(super) async fn check_concurrent_advances<S: RollupStore + 'static>(store: S) {
     let (store, may) = (Arc::new(store), month("2024-05"));
-    let first = store.advance(ORG, may, &logic(1), 1, FoldScope::Month).await.expect("advance");
+    let first = store.advance(ORG, EPOCH, may, 1, FoldScope::Month).await.expect("advance");
     assert_eq!(first, AdvanceOutcome::Advanced, "the first full fold");
 
     let steps = run_concurrently((0..8).map(|task| {
         let store = Arc::clone(&store);
         async move {
-            let version = 1 + task as u32 / 6;
             let mut advanced = Vec::new();
             for generation in shuffled(10, task) {
                 let full = (generation + task) % 5 == 0;
                 let scope = if full { FoldScope::Month } else { FoldScope::Affected };
-                if store.advance(ORG, may, &logic(version), generation, scope).await.expect("advance")
-                    == AdvanceOutcome::Refused
-                {
+                let outcome = store.advance(ORG, EPOCH, may, generation, scope).await.expect("advance");
+                if outcome == AdvanceOutcome::Refused {
                     continue;
                 }
-                advanced.push((generation, version, full));
-                let now = store.marker(ORG, may).await.expect("marker").expect("a marker after an advance");
+                advanced.push((generation, full));
+                let now = store.marker(ORG, EPOCH, may).await.expect("marker").expect("a marker");
                 assert!(
-                    now.generation >= generation && now.logic.version >= version,
-                    "the marker {now:?} is behind an advance to {generation} by logic {version}"
+                    now.generation >= generation,
+                    "the marker {now:?} is behind an advance to {generation}"
                 );
             }
             advanced
@@ -93,31 +101,18 @@ pub(super) async fn check_concurrent_advances<S: RollupStore + 'static>(store: S
     .await;
 
     let mut advanced = steps.concat();
-    advanced.push((1, 1, true));
-    for &(generation, version, full) in &advanced {
-        let precedes =
-            |&(g, v, _): &(u64, u32, bool)| v == version && (g + 1 == generation || g == generation);
+    advanced.push((1, true));
+    for &(generation, full) in &advanced {
+        let precedes = |&&(g, _): &&(u64, bool)| g + 1 == generation || g == generation;
         // A step also precedes itself.
         assert!(
-            full || advanced.iter().filter(|step| precedes(step)).count() > 1,
+            full || advanced.iter().filter(precedes).count() > 1,
             "a partial fold at {generation} succeeded without a fold that it continues: {advanced:?}"
         );
     }
-    let marker = store.marker(ORG, may).await.expect("marker").expect("a marker after a race");
-    let newest = |of: fn(&(u64, u32, bool)) -> Option<u64>| advanced.iter().filter_map(of).max();
-    assert_eq!(
-        Some(marker.generation),
-        newest(|step| Some(step.0)),
-        "the newest generation stays: {advanced:?}"
-    );
-    assert_eq!(
-        Some(u64::from(marker.logic.version)),
-        newest(|step| Some(step.1.into())),
-        "the newest logic stays: {advanced:?}"
-    );
-    assert_eq!(
-        Some(marker.floor),
-        newest(|step| step.2.then_some(step.0)),
-        "the floor is the newest full fold: {advanced:?}"
-    );
+    let marker = store.marker(ORG, EPOCH, may).await.expect("marker").expect("a marker after a race");
+    let newest = advanced.iter().map(|step| step.0).max();
+    assert_eq!(Some(marker.generation), newest, "the newest generation stays: {advanced:?}");
+    let floor = advanced.iter().filter(|step| step.1).map(|step| step.0).max();
+    assert_eq!(Some(marker.floor), floor, "the floor is the newest full fold: {advanced:?}");
 }

@@ -1,134 +1,177 @@
-//! Checks of range reads, of one subject and of all subjects of a kind.
+//! Checks of reads: ranges of a class, and many keys at once.
 
-use chrono::NaiveDate;
-use gam_model::Grain;
+use std::collections::BTreeMap;
 
-use super::{NEIGHBOURS, ORG, ORG_OTHER_CASE, UNUSUAL_NAMES, day, key, month, rollup, stored};
-use crate::keys::{RollupKey, Subject, SubjectKind};
-use crate::port::{RollupStore, StoredRollup};
+use gam_model::{Month, WeekOfMonth};
 
-async fn put<S: RollupStore>(store: &S, org: &str, keys: &[RollupKey]) {
-    let rollups: Vec<_> = keys.iter().map(|key| (key.clone(), named_after(org, key))).collect();
-    let outcome = store.put(org, &rollups).await.expect("put");
-    assert_eq!(outcome.refused, 0, "an empty store refuses nothing");
+use super::{EPOCH, NEIGHBOURS, ORG, ORG_OTHER_CASE, OTHER_EPOCHS, UNUSUAL_NAMES, item, month, put, stored};
+use crate::head::Epoch;
+use crate::keys::{ItemClass, ItemKey, Subject, SubjectKind};
+use crate::port::{RollupStore, StoredItem};
+
+/// Writes items whose bodies name their organization, epoch and key.
+async fn put_keys<S: RollupStore>(store: &S, org: &str, epoch: Epoch, keys: &[ItemKey]) {
+    let items: Vec<_> = keys.iter().map(|key| (key.clone(), named_after(org, epoch, key))).collect();
+    assert_eq!(put(store, org, epoch, &items).await.refused, 0, "nothing newer is stored");
 }
 
-/// Returns a rollup whose body names its organization and key.
-fn named_after(org: &str, key: &RollupKey) -> StoredRollup {
-    rollup(1, 1, format!("{org} {key:?}"))
+fn named_after(org: &str, epoch: Epoch, key: &ItemKey) -> StoredItem {
+    item(1, format!("{org} {epoch:?} {key:?}"))
 }
 
-fn only_keys(rollups: Vec<(RollupKey, StoredRollup)>) -> Vec<RollupKey> {
-    for (key, rollup) in &rollups {
-        assert!(rollup.body.ends_with(&format!("{key:?}")), "{:?} was read as {key:?}", rollup.body);
+/// Returns the keys in a range of [`EPOCH`], after checking that each body belongs to its key.
+async fn keys_in<S: RollupStore>(store: &S, class: &ItemClass, first: Month, last: Month) -> Vec<ItemKey> {
+    let items = store.range(ORG, EPOCH, class, first, last).await.expect("range");
+    for (key, item) in &items {
+        assert_eq!(*item, named_after(ORG, EPOCH, key), "the body of {key:?}");
     }
-    rollups.into_iter().map(|(key, _)| key).collect()
+    items.into_iter().map(|(key, _)| key).collect()
+}
+
+fn first_and_last_month() -> (Month, Month) {
+    (Month::of(gam_model::period::FIRST_DAY), Month::of(gam_model::period::LAST_DAY))
 }
 
 pub(super) async fn check_bounds<S: RollupStore>(store: &S) {
-    let ann = || Subject::member("ann");
-    let range = async |grain, from: NaiveDate, to: NaiveDate| {
-        only_keys(store.range(ORG, &ann(), grain, from, to).await.expect("range"))
-    };
-    assert_eq!(range(Grain::Day, day("2024-01-01"), day("2025-01-01")).await, [], "an empty store");
+    let class = ItemClass::Days(Subject::member("ann"));
+    let (first, last) = first_and_last_month();
+    assert_eq!(keys_in(store, &class, first, last).await, [], "an empty store");
 
-    // A day, a week and a month start on 1 January 2024. The week of 29 January is stored in two parts.
-    let days = ["2023-12-31", "2024-01-01", "2024-01-02", "2024-01-10", "2024-01-31", "2024-02-01"]
-        .map(|start| key(ann(), Grain::Day, start));
-    let part = RollupKey { month: month("2024-02"), ..key(ann(), Grain::Week, "2024-01-29") };
-    let weeks = [
-        key(ann(), Grain::Week, "2024-01-01"),
-        key(ann(), Grain::Week, "2024-01-29"),
-        part.clone(),
-        key(ann(), Grain::Week, "2024-02-05"),
-    ];
-    let months =
-        ["2023-12-01", "2024-01-01", "2024-02-01", "2024-10-01"].map(|start| key(ann(), Grain::Month, start));
-    let mut all = [days.as_slice(), &weeks, &months].concat();
-    all.reverse();
-    put(store, ORG, &all).await;
-
-    let (first, last) = (gam_model::period::FIRST_DAY, gam_model::period::LAST_DAY);
-    for (grain, keys) in [(Grain::Day, &days[..]), (Grain::Week, &weeks), (Grain::Month, &months)] {
-        assert_eq!(range(grain, first, last).await, keys, "every {} in key order", grain.as_str());
+    let months = ["1999-12", "2023-12", "2024-01", "2024-02", "2024-10", "2025-01"].map(month);
+    let keys = months.map(|month| ItemKey::new(class.clone(), month));
+    let mut reversed = keys.to_vec();
+    reversed.reverse();
+    put_keys(store, ORG, EPOCH, &reversed).await;
+    for (from, to, expected, rule) in [
+        (first, last, &keys[..], "every month, in order"),
+        (months[2], months[4], &keys[2..5], "a range includes its first and its last month"),
+        (month("2024-03"), month("2024-09"), &[], "a range between two items"),
+        (month("2024-03"), month("2024-12"), &keys[4..5], "bounds without items"),
+        (months[3], months[3], &keys[3..4], "a range of one month"),
+        (months[4], months[3], &[], "an inverted range"),
+        (month("2025-02"), last, &[], "a range after the last item"),
+        (first, month("1999-11"), &[], "a range before the first item"),
+    ] {
+        assert_eq!(keys_in(store, &class, from, to).await, expected, "{rule}");
     }
-    let january = range(Grain::Day, day("2024-01-01"), day("2024-01-31")).await;
-    assert_eq!(january, days[1..4], "a range includes its first day and excludes its end");
-    assert_eq!(
-        range(Grain::Day, day("2024-01-03"), day("2024-01-10")).await,
-        [],
-        "a range between two buckets"
-    );
-    let one = range(Grain::Day, day("2024-01-10"), day("2024-01-11")).await;
-    assert_eq!(one, days[3..4], "a range of one day");
-    assert_eq!(range(Grain::Day, day("2024-01-10"), day("2024-01-10")).await, [], "an empty range");
-    assert_eq!(range(Grain::Day, day("2024-02-01"), day("2024-01-01")).await, [], "an inverted range");
-    let split = range(Grain::Week, day("2024-01-29"), day("2024-02-05")).await;
-    assert_eq!(split, weeks[1..3], "both parts of a week that spans two months, in order of their months");
-    let second = stored(store, ORG, &part).await;
-    assert_eq!(second, Some(named_after(ORG, &part)), "the second part of a week is separate from the first");
 }
 
-pub(super) async fn check_subjects_are_separate<S: RollupStore>(store: &S) {
-    let repos = [1, 12, 123, 2, 9_007_199_254_740_993, i64::MAX];
-    let mut subjects = vec![Subject::Org];
-    subjects.extend(repos.map(Subject::Repo));
-    subjects.extend(UNUSUAL_NAMES.map(Subject::member));
-    let starts = ["2024-01-01", "2024-02-01"];
-    let keys_of = |subject: &Subject| starts.map(|start| key(subject.clone(), Grain::Month, start));
-    let all: Vec<_> = subjects.iter().flat_map(keys_of).collect();
-    put(store, ORG, &all).await;
-
-    for subject in &subjects {
-        let rollups = store
-            .range(ORG, subject, Grain::Month, day("2024-01-01"), day("2025-01-01"))
-            .await
-            .expect("range");
-        assert_eq!(only_keys(rollups), keys_of(subject), "all rollups of {subject:?} and no others");
+pub(super) async fn check_weeks<S: RollupStore>(store: &S) {
+    let class = ItemClass::Breakdown(Subject::Repo(42));
+    let months = ["2023-12", "2024-01", "2024-02", "2024-03"].map(month);
+    let week = |month, n| ItemKey::breakdown(Subject::Repo(42), month, WeekOfMonth::new(n).expect("a week"));
+    // February has no second week.
+    let weeks = |month| (0..5).filter(move |n| month != months[2] || *n != 1).map(move |n| week(month, n));
+    let keys: Vec<_> = months.into_iter().flat_map(weeks).collect();
+    let mut shuffled = keys.clone();
+    shuffled.rotate_left(7);
+    shuffled.reverse();
+    put_keys(store, ORG, EPOCH, &shuffled).await;
+    let (first, last) = first_and_last_month();
+    assert_eq!(keys_in(store, &class, first, last).await, keys, "months and their weeks, in order");
+    assert_eq!(
+        keys_in(store, &class, months[1], months[2]).await,
+        keys[5..14],
+        "a range includes every week of its first and its last month"
+    );
+    assert_eq!(keys_in(store, &class, months[3], months[3]).await, keys[14..], "the weeks of one month");
+    for key in &keys {
+        assert_eq!(stored(store, ORG, EPOCH, key).await, Some(named_after(ORG, EPOCH, key)), "{key:?}");
     }
-    for kind in SubjectKind::ALL {
-        let list = async |grain, from, to| {
-            let rollups = store.range_of_kind(ORG, kind, grain, from, to).await.expect("range_of_kind");
-            let mut keys = only_keys(rollups);
-            keys.sort();
-            keys
-        };
-        let mut expected: Vec<_> = all
-            .iter()
-            .filter(|key| key.subject.kind() == kind && key.start == day("2024-01-01"))
-            .cloned()
-            .collect();
-        expected.sort();
-        let january = list(Grain::Month, day("2024-01-01"), day("2024-02-01")).await;
-        assert_eq!(january, expected, "{kind:?} in January");
-        let both = list(Grain::Month, day("2023-01-01"), day("2024-02-02")).await;
-        assert_eq!(both.len(), expected.len() * 2, "{kind:?} in both months");
-        assert_eq!(list(Grain::Day, day("2024-01-01"), day("2025-01-01")).await, [], "{kind:?} by day");
-        assert_eq!(list(Grain::Month, day("2024-02-02"), day("2025-01-01")).await, [], "{kind:?} later");
-        assert_eq!(list(Grain::Month, day("2024-02-01"), day("2024-01-01")).await, [], "{kind:?} inverted");
+    let absent = week(months[2], 1);
+    assert_eq!(stored(store, ORG, EPOCH, &absent).await, None, "a week without an item");
+}
+
+pub(super) async fn check_classes_are_separate<S: RollupStore>(store: &S) {
+    let repos = [1, 12, 123, 2, 9_007_199_254_740_993, i64::MAX].map(Subject::Repo);
+    // A member whose name is the id of a repository.
+    let members = UNUSUAL_NAMES.into_iter().chain(["12", "repo"]).map(Subject::member);
+    let subjects: Vec<_> = [Subject::Org].into_iter().chain(repos).chain(members).collect();
+    let mut classes: Vec<_> = SubjectKind::ALL.map(ItemClass::List).to_vec();
+    for subject in subjects {
+        classes.extend([ItemClass::Days(subject.clone()), ItemClass::Breakdown(subject)]);
+    }
+    let keys_of =
+        |class: &ItemClass| ["2024-01", "2024-02"].map(|text| ItemKey::new(class.clone(), month(text)));
+    let all: Vec<_> = classes.iter().flat_map(keys_of).collect();
+    put_keys(store, ORG, EPOCH, &all).await;
+
+    let (first, last) = first_and_last_month();
+    for class in &classes {
+        assert_eq!(keys_in(store, class, first, last).await, keys_of(class), "all items of {class:?}");
+        assert_eq!(
+            keys_in(store, class, month("2024-02"), last).await,
+            keys_of(class)[1..],
+            "some items of {class:?}"
+        );
+    }
+    for absent in [
+        ItemClass::Days(Subject::Repo(3)),
+        ItemClass::Breakdown(Subject::Repo(3)),
+        ItemClass::Days(Subject::member("")),
+        ItemClass::Days(Subject::member("ann/")),
+        ItemClass::Days(Subject::member("ann#days#2024-01")),
+    ] {
+        assert_eq!(keys_in(store, &absent, first, last).await, [], "{absent:?} has no items");
+    }
+}
+
+pub(super) async fn check_epochs_are_separate<S: RollupStore>(store: &S) {
+    let class = ItemClass::Breakdown(Subject::member("ann"));
+    let key = ItemKey::breakdown(Subject::member("ann"), month("2024-01"), WeekOfMonth::FIRST);
+    for epoch in OTHER_EPOCHS {
+        put_keys(store, ORG, epoch, std::slice::from_ref(&key)).await;
+    }
+    assert_eq!(stored(store, ORG, EPOCH, &key).await, None, "an item of another epoch");
+    put_keys(store, ORG, EPOCH, std::slice::from_ref(&key)).await;
+    for epoch in OTHER_EPOCHS.into_iter().chain([EPOCH]) {
+        let (first, last) = first_and_last_month();
+        let items = store.range(ORG, epoch, &class, first, last).await.expect("range");
+        assert_eq!(items, [(key.clone(), named_after(ORG, epoch, &key))], "the items of {epoch:?}");
     }
 }
 
 pub(super) async fn check_orgs_are_separate<S: RollupStore>(store: &S) {
-    let key = key(Subject::Org, Grain::Day, "2024-01-01");
-    let (from, to) = (day("2024-01-01"), day("2024-01-02"));
+    let key = ItemKey::new(ItemClass::Days(Subject::Org), month("2024-01"));
     for org in NEIGHBOURS {
-        put(store, org, std::slice::from_ref(&key)).await;
+        put_keys(store, org, EPOCH, std::slice::from_ref(&key)).await;
     }
-    assert_eq!(stored(store, ORG, &key).await, None, "another organization's rollup");
-    let listed =
-        store.range_of_kind(ORG, SubjectKind::Org, Grain::Day, from, to).await.expect("range_of_kind");
-    assert_eq!(listed, [], "other organizations' rollups");
+    assert_eq!(stored(store, ORG, EPOCH, &key).await, None, "another organization's item");
 
-    put(store, ORG_OTHER_CASE, std::slice::from_ref(&key)).await;
-    let own = named_after(ORG_OTHER_CASE, &key);
-    assert_eq!(stored(store, ORG, &key).await, Some(own.clone()), "the case of the organization's login");
-    let listed =
-        store.range_of_kind(ORG, SubjectKind::Org, Grain::Day, from, to).await.expect("range_of_kind");
-    assert_eq!(listed, [(key.clone(), own)], "the case of the organization's login, in a listing");
-    let older = store.put(ORG, &[(key.clone(), rollup(1, 0, "older"))]).await.expect("put");
+    put_keys(store, ORG_OTHER_CASE, EPOCH, std::slice::from_ref(&key)).await;
+    let own = named_after(ORG_OTHER_CASE, EPOCH, &key);
+    for org in [ORG, ORG_OTHER_CASE] {
+        assert_eq!(stored(store, org, EPOCH, &key).await, Some(own.clone()), "the case of the organization");
+    }
+    let older = put(store, ORG, EPOCH, &[(key.clone(), item(0, "older"))]).await;
     assert_eq!(older.refused, 1, "the guard ignores the case of the organization's login");
     for org in NEIGHBOURS {
-        assert_eq!(stored(store, org, &key).await, Some(named_after(org, &key)), "{org}");
+        assert_eq!(stored(store, org, EPOCH, &key).await, Some(named_after(org, EPOCH, &key)), "{org}");
     }
+}
+
+/// Reads more keys than any database accepts in one request or statement.
+pub(super) async fn check_get_of_many_keys<S: RollupStore>(store: &S) {
+    let may = month("2024-05");
+    assert_eq!(store.get(ORG, EPOCH, &[]).await.expect("get"), [], "no keys");
+    let keys_of = |n: i64| {
+        let subject = Subject::member(&format!("member-{n}"));
+        let week = WeekOfMonth::new((n % 5) as u8).expect("a week");
+        [ItemKey::new(ItemClass::Days(subject.clone()), may), ItemKey::breakdown(subject, may, week)]
+    };
+    let all: Vec<_> = (0..330).flat_map(keys_of).collect();
+    assert_eq!(store.get(ORG, EPOCH, &all).await.expect("get"), [], "many keys of an empty store");
+    // Every third key has no item.
+    let written: Vec<_> =
+        all.iter().enumerate().filter(|(n, _)| n % 3 != 0).map(|(_, key)| key.clone()).collect();
+    put_keys(store, ORG, EPOCH, &written).await;
+    put_keys(store, NEIGHBOURS[0], EPOCH, &all[..30]).await;
+    let mut requested = all;
+    requested.rotate_left(100);
+    let read = store.get(ORG, EPOCH, &requested).await.expect("get");
+    assert_eq!(read.len(), written.len(), "one item for each key that has one");
+    let read: BTreeMap<_, _> = read.into_iter().collect();
+    let expected: BTreeMap<_, _> =
+        written.iter().map(|key| (key.clone(), named_after(ORG, EPOCH, key))).collect();
+    assert_eq!(read, expected, "the items of many keys, without those that do not exist");
 }

@@ -8,7 +8,7 @@ use gam_model::{
     Clock, Event, EventBatch, EventId, EventKind, Facts, FirstReview, Identity, Member, MemberKind,
 };
 
-use super::{FixedClock, ORG, day};
+use super::{ORG, TestClock, day};
 
 /// The members of the organization, with the names that GitHub returns.
 pub(crate) fn members() -> Vec<Member> {
@@ -73,7 +73,8 @@ pub(crate) fn random_version(rng: &mut Rng, n: u64) -> Event {
         repo_id,
         member: members[by_version.usize(..members.len())].clone(),
         occurred_at: at,
-        collected_at: FixedClock.now() + TimeDelta::milliseconds(EVENTS_MADE.fetch_add(1, Ordering::Relaxed)),
+        collected_at: TestClock::default().now()
+            + TimeDelta::milliseconds(EVENTS_MADE.fetch_add(1, Ordering::Relaxed)),
         retracted: by_version.u8(..5) == 0,
         reading: by_version.i64(0..2),
         facts: Facts {

@@ -11,7 +11,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use gam_aggregate::{AggregatePorts, aggregate};
 use gam_lake::{MemoryObjects, configuration, inbox};
 use gam_model::configuration::Configuration;
-use gam_model::{Clock, EventBatch, Identity};
+use gam_model::{Clock, EventBatch, Identity, OrgRegistry};
 use gam_query::QueryPorts;
 use gam_store::MemoryStore;
 
@@ -85,6 +85,7 @@ impl TestData {
                 checkpoints: store,
                 clock,
                 identities: Arc::new(identity),
+                registry: Arc::new(OrgRegistry::default()),
             },
         }
     }

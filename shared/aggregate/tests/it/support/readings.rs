@@ -2,7 +2,7 @@
 
 use gam_model::metric::CATALOGUE;
 use gam_model::{Grain, Month, Range, WeekOfMonth};
-use gam_query::{BotFilter, ListKind, ListRequest, QueryError, SortDirection, SubjectRef};
+use gam_query::{BotFilter, ListRequest, Listing, QueryError, SortDirection, SubjectRef};
 use gam_rollup::{ListItem, StoredForm};
 use gam_store::{
     Checkpoint, CheckpointKey, Epoch, Head, ItemClass, ItemKey, RollupStore, Subject, SubjectKind,
@@ -33,9 +33,11 @@ pub(crate) async fn all_answers(ports: &Ports) -> String {
                     }
                 }
             }
-            for kind in [ListKind::Members, ListKind::Repos] {
+            let repo_members = Listing::RepoMembers { name: "repo-1".to_owned(), id: None };
+            let member_repos = Listing::MemberRepos(members()[0].name.clone());
+            for listing in [Listing::Members, Listing::Repos, repo_members, member_repos] {
                 let request = ListRequest {
-                    kind,
+                    listing,
                     range,
                     has_default_range: false,
                     bots,

@@ -10,7 +10,7 @@ async fn a_series_has_a_point_for_every_bucket() {
     let path =
         "/api/v1/orgs/acme/metrics/timeseries?type=commit&granularity=week&since=2024-03-01&until=2024-03-09";
     let expected = json!({
-        "org": "Acme", "since": "2024-03-01", "until": "2024-03-09", "bots": "auto",
+        "org": "Acme", "since": "2024-03-01", "until": "2024-03-09", "timezone": "UTC", "bots": "auto",
         "metric": "commits", "granularity": "week",
         "complete_since": null, "complete_until": null, "gaps": [], "gap_count": 0,
         "points": [

@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, Method, Request, StatusCode};
 use chrono::{DateTime, Utc};
 use gam_aggregate::AggregatePorts;
 use gam_lake::MemoryObjects;
-use gam_model::{Clock, Identity};
+use gam_model::{Clock, Identity, OrgRegistry};
 use gam_query::QueryPorts;
 use gam_store::MemoryStore;
 use serde_json::Value;
@@ -49,6 +49,7 @@ impl TestData {
             checkpoints: self.store.clone(),
             clock: fixed_clock(),
             identities: Arc::new(Identity::default()),
+            registry: Arc::new(OrgRegistry::default()),
         }
     }
 
@@ -59,7 +60,6 @@ impl TestData {
             names: self.store.clone(),
             checkpoints: self.store.clone(),
             clock: fixed_clock(),
-            identity: Arc::new(Identity::default()),
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use gam_model::metric::Metric;
-use gam_model::{Clock, Identity, MemberKind, Month, Range};
+use gam_model::{Clock, Identity, MemberKind, Month, OrgRegistry, Range};
 use gam_query::{BotFilter, ListRequest, Listing, QueryPorts, SortDirection};
 use gam_store::{
     Checkpoint, CheckpointKey, Epoch, EpochRules, FoldScope, Head, Logic, MemoryStore, NameEntry, NameKind,
@@ -61,7 +61,7 @@ pub(crate) fn range(since: &str, until: &str) -> Range {
 
 pub(crate) fn logic(revision: u32) -> Logic {
     let identity = format!("hash of revision {revision}");
-    Logic { version: 5, revision, identity, time_zones: "2026a".to_owned() }
+    Logic { version: 5, revision, identity, time_zone: "UTC".to_owned(), time_zones: "2026a".to_owned() }
 }
 
 struct FixedClock(DateTime<Utc>);
@@ -80,6 +80,7 @@ pub(crate) fn ports(store: &MemoryStore, rollups: Arc<dyn RollupStore>) -> Query
         checkpoints: Arc::new(store.clone()),
         clock: Arc::new(FixedClock("2024-03-10T12:00:00Z".parse().expect("a time"))),
         identities: Arc::new(Identity::default()),
+        registry: Arc::new(OrgRegistry::default()),
     }
 }
 

@@ -1,0 +1,124 @@
+//! The stored form of items: a version, a checksum, and a stream of bits.
+//!
+//! ```text
+//! byte 0      the version of the form
+//! bytes 1, 2  a checksum of the class and of all that follows, little-endian
+//! bytes 3..   the stream of bits; the last byte is filled up with zeros
+//! ```
+//!
+//! The stream has only numbers, each in a code that fits its column: numbers that grow have a code that learns how
+//! large they are ([`codes::AdaptiveNumber`]), sets of indexes store gaps ([`codes::SetCode`]), and which counters
+//! are not zero is a symbol whose code is the shorter the more often it came ([`codes::AdaptiveSymbols`]). Encoder
+//! and decoder learn alike, so that nothing about the codes is stored. ADR 17 says why.
+//!
+//! Another form takes another version and another `LOGIC_VERSION`, so that all items are folded again.
+
+mod bits;
+mod checksum;
+mod codes;
+mod item_codes;
+mod name_codes;
+mod text_codes;
+mod totals_codes;
+
+use crate::items::{BreakdownItem, DaysItem, ListItem};
+use bits::{BitReader, BitWriter};
+use checksum::checksum;
+
+const VERSION: u8 = 1;
+const HEADER_BYTES: usize = 3;
+
+/// Why stored bytes are no item.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// Another version of the program wrote the item.
+    #[error("the stored item has the unknown version {0}")]
+    UnknownVersion(u8),
+    /// The bytes are not those that were written.
+    #[error("the stored item is damaged: its checksum is wrong")]
+    WrongChecksum,
+    /// The bytes end too early.
+    #[error("the stored item is damaged: it is truncated")]
+    Truncated,
+    /// The bytes contain something that no item has.
+    #[error("the stored item is damaged: it has {0}")]
+    Invalid(&'static str),
+}
+
+/// An item that can be stored.
+pub trait StoredForm: Sized {
+    /// Returns the stored form. Equal items have equal bytes. An item without entries is empty.
+    ///
+    /// # Panics
+    /// If dictionaries, days, indexes or sides are not in ascending order, or if an index is not in its dictionary.
+    fn encode(&self) -> Vec<u8>;
+
+    /// Decodes a stored form. Returns an item whose dictionaries and entries are in order and whose indexes are
+    /// all within its dictionaries. Allocates at most some hundred times the length of the bytes.
+    ///
+    /// # Errors
+    /// If the bytes are not what [`StoredForm::encode`] returned.
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError>;
+}
+
+/// An item as a stream of bits.
+trait BitForm: Default + PartialEq {
+    /// Distinguishes the stored forms of the classes.
+    const CLASS: u8;
+
+    fn write(&self, bits: &mut BitWriter);
+
+    fn read(bits: &mut BitReader<'_>) -> Result<Self, DecodeError>;
+}
+
+macro_rules! stored_as_bits {
+    ($($item:ty),*) => {$(
+        impl StoredForm for $item {
+            fn encode(&self) -> Vec<u8> {
+                encode_bits(self)
+            }
+
+            fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+                decode_bits(bytes)
+            }
+        }
+    )*};
+}
+
+stored_as_bits!(DaysItem, ListItem, BreakdownItem);
+
+fn encode_bits<T: BitForm>(item: &T) -> Vec<u8> {
+    if *item == T::default() {
+        return Vec::new();
+    }
+    let mut bits = BitWriter::with_header([VERSION, 0, 0]);
+    item.write(&mut bits);
+    seal::<T>(bits.finish())
+}
+
+/// Sets the checksum of an encoded item.
+fn seal<T: BitForm>(mut bytes: Vec<u8>) -> Vec<u8> {
+    let checksum = checksum(T::CLASS, &bytes[HEADER_BYTES..]);
+    bytes[1..HEADER_BYTES].copy_from_slice(&checksum.to_le_bytes());
+    bytes
+}
+
+fn decode_bits<T: BitForm>(bytes: &[u8]) -> Result<T, DecodeError> {
+    let Some(&version) = bytes.first() else { return Ok(T::default()) };
+    if version != VERSION {
+        return Err(DecodeError::UnknownVersion(version));
+    }
+    let Some((header, stream)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
+        return Err(DecodeError::Truncated);
+    };
+    if checksum(T::CLASS, stream) != u16::from_le_bytes([header[1], header[2]]) {
+        return Err(DecodeError::WrongChecksum);
+    }
+    let mut bits = BitReader::new(stream);
+    let item = T::read(&mut bits)?;
+    bits.expect_end()?;
+    Ok(item)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! The stored form never changes.
+//!
+//! If one of these tests fails, stored items are read wrongly: another form takes another version byte, and another
+//! `LOGIC_VERSION` in the crate `fold`, so that all items are folded again.
+
+use gam_model::MemberKind;
+use gam_model::metric::{Counter, DurationMetric};
+
+use crate::items::{
+    BreakdownItem, Cell, DaysItem, DisplayName, ListEntry, ListItem, ListedSubject, SideTotals,
+};
+use crate::stored_form::StoredForm;
+use crate::totals::{Side, Totals};
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Returns the totals of commits, merged pull requests and, with many of them, a sketch.
+fn fixed_totals(scale: u64) -> Totals {
+    let mut totals = Totals::default();
+    totals.add(Counter::Commits, scale);
+    totals.add(Counter::Additions, 120 * scale);
+    totals.add(Counter::Deletions, 7 * scale);
+    totals.add(Counter::FilesChanged, 3 * scale);
+    totals.add(Counter::PrsMerged, scale);
+    for index in 0..scale {
+        totals.add_duration(DurationMetric::CycleTime, 3_600 + 977 * index);
+    }
+    totals.add_duration(DurationMetric::FirstReview, 1_234);
+    totals
+}
+
+fn fixed_side(side: Side, scale: u64) -> SideTotals {
+    SideTotals { side, totals: fixed_totals(scale), members: Vec::new(), repos: Vec::new(), span: None }
+}
+
+fn fixed_member(key: &str, name: &str, kind: MemberKind) -> ListedSubject {
+    ListedSubject::Member(key.into(), DisplayName { name: name.into(), kind })
+}
+
+fn fixed_subjects() -> Vec<ListedSubject> {
+    vec![
+        fixed_member("ann", "Ann", MemberKind::User),
+        fixed_member("ann-2", "ann-2", MemberKind::User),
+        fixed_member("renovate[bot]", "renovate[bot]", MemberKind::Bot),
+        fixed_member("~0123456789ab", "~0123456789ab", MemberKind::Unlinked),
+        fixed_member("ünal", "Ünal", MemberKind::User),
+    ]
+}
+
+pub(super) fn fixed_days() -> DaysItem {
+    let mut people = fixed_side(Side::People, 70);
+    people.members = vec![0, 1];
+    people.repos = vec![1];
+    people.span = Some((1_767_225_600_000, 1_767_311_999_999));
+    let mut bots = fixed_side(Side::Bots, 1);
+    bots.members = vec![2];
+    DaysItem {
+        name: Some(DisplayName { name: "Ann".into(), kind: MemberKind::User }),
+        members: vec!["ann".into(), "ann-2".into(), "renovate[bot]".into()],
+        repos: vec![3, 1_000_000_007],
+        days: vec![(0, vec![people, bots]), (32, vec![fixed_side(Side::Unknown, 2)])],
+    }
+}
+
+pub(super) fn fixed_list() -> ListItem {
+    let entry = |(index, subject)| {
+        let mut side = fixed_side(Side::ALL[index % 3], 1 + index as u64);
+        side.members = vec![index as u32 % 2];
+        ListEntry { subject, weeks: 1u8 << index, sides: vec![side] }
+    };
+    ListItem {
+        members: vec!["ann".into(), "bob".into()],
+        entries: fixed_subjects().into_iter().enumerate().map(entry).collect(),
+    }
+}
+
+pub(super) fn fixed_breakdown() -> BreakdownItem {
+    let cell = |(day, other, side)| Cell { day, other, side, totals: fixed_totals(u64::from(day)) };
+    let positions = [
+        (1, 0, Side::People),
+        (1, 2, Side::Bots),
+        (1, 2, Side::BotDeliveries),
+        (1, 4, Side::People),
+        (7, 3, Side::People),
+    ];
+    BreakdownItem { others: fixed_subjects(), cells: positions.into_iter().map(cell).collect() }
+}
+
+#[test]
+fn the_stored_form_of_days_does_not_change() {
+    insta::assert_snapshot!("days", hex(&fixed_days().encode()));
+}
+
+#[test]
+fn the_stored_form_of_lists_does_not_change() {
+    insta::assert_snapshot!("list", hex(&fixed_list().encode()));
+}
+
+#[test]
+fn the_stored_form_of_breakdowns_does_not_change() {
+    insta::assert_snapshot!("breakdown", hex(&fixed_breakdown().encode()));
+}

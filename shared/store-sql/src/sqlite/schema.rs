@@ -1,0 +1,112 @@
+//! The tables, their versions, and how tables of older versions become those of this one.
+
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Connection};
+
+/// Identifies the file as a store of this program: `gamS` in ASCII.
+pub(super) const APPLICATION_ID: i64 = 0x6761_6d53;
+
+/// The version of the tables. A file with a greater version is not touched.
+pub(super) const SCHEMA_VERSION: i64 = 2;
+
+/// Names and checkpoints. Nearly all reads follow a primary key, so rows are stored in its order.
+const TABLES_OF_VERSION_1: &str = "
+CREATE TABLE names (
+    org   TEXT NOT NULL,
+    kind  TEXT NOT NULL,
+    id    INTEGER NOT NULL,
+    name  TEXT NOT NULL,
+    as_of INTEGER NOT NULL,
+    PRIMARY KEY (org, kind, id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE checkpoints (
+    org      TEXT NOT NULL,
+    name     TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    body     TEXT NOT NULL,
+    PRIMARY KEY (org, name)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Items and markers. There are several items for each hundred events, so their keys are numbers: see
+/// [`item_id`](super::item_id).
+const TABLES_OF_VERSION_2: &str = "
+CREATE INDEX checkpoints_of_heads ON checkpoints (org) WHERE name = 'head';
+CREATE TABLE item_classes (
+    id    INTEGER PRIMARY KEY,
+    org   TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    class TEXT NOT NULL,
+    kind  TEXT NOT NULL,
+    name  TEXT NOT NULL,
+    UNIQUE (org, epoch, class, kind, name)
+) STRICT;
+CREATE TABLE items (
+    id         INTEGER PRIMARY KEY,
+    generation INTEGER NOT NULL,
+    body       BLOB NOT NULL
+) STRICT;
+CREATE TABLE markers (
+    org        TEXT NOT NULL,
+    epoch      INTEGER NOT NULL,
+    month      TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    floor      INTEGER NOT NULL,
+    PRIMARY KEY (org, epoch, month)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Version 1 had rollups by grain, which can be folded again from the lake.
+const DROP_TABLES_OF_VERSION_1: &str = "DROP TABLE rollups; DROP TABLE markers;";
+
+/// What an existing file contains.
+pub(super) enum FileState {
+    /// A store with the tables of this version.
+    Current,
+    /// A store with the tables of an older version.
+    Older(i64),
+    /// A store with the tables of a newer version.
+    Newer(i64),
+    /// Nothing: the file was just created.
+    Empty,
+    /// A database of another program.
+    Unknown,
+}
+
+pub(super) async fn file_state(connection: &mut SqliteConnection) -> sqlx::Result<FileState> {
+    let application: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await?;
+    let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *connection).await?;
+    let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(connection).await?;
+    Ok(match (application, version, tables) {
+        (APPLICATION_ID, SCHEMA_VERSION, _) => FileState::Current,
+        (APPLICATION_ID, version, _) if version > SCHEMA_VERSION => FileState::Newer(version),
+        (APPLICATION_ID, version, _) if version > 0 => FileState::Older(version),
+        (0, 0, 0) => FileState::Empty,
+        _ => FileState::Unknown,
+    })
+}
+
+/// Creates the tables of this version in an empty file. Call it in a transaction.
+pub(super) async fn create(connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    let sql =
+        format!("{TABLES_OF_VERSION_1} {TABLES_OF_VERSION_2} PRAGMA application_id = {APPLICATION_ID};");
+    execute_and_mark(connection, &sql).await
+}
+
+/// Turns the tables of version 1 into those of this version. Call it in a transaction.
+pub(super) async fn migrate(connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    execute_and_mark(connection, &format!("{DROP_TABLES_OF_VERSION_1} {TABLES_OF_VERSION_2}")).await
+}
+
+async fn execute_and_mark(connection: &mut SqliteConnection, sql: &str) -> sqlx::Result<()> {
+    let sql = format!("{sql} PRAGMA user_version = {SCHEMA_VERSION};");
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await?;
+    Ok(())
+}
+
+/// Gives the pages of dropped tables back to the disk. What is left is small, so this takes little time.
+pub(super) async fn shrink(connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    debug_assert!(!connection.is_in_transaction(), "VACUUM runs outside of transactions");
+    sqlx::raw_sql("VACUUM").execute(connection).await?;
+    Ok(())
+}
