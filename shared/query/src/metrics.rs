@@ -43,7 +43,7 @@ impl OrgQuery for MetricsQuery<'_> {
         days.iter().for_each(|days| in_range.merge(&days.sum(range)));
         if resolved.member.is_some() {
             let mut ever = Rollup::default();
-            days.iter().for_each(|days| ever.merge(&days.item.sum_all()));
+            days.iter().for_each(|days| ever.merge(&days.sum_all()));
             org.set_member_name(&mut resolved, &ever).await?;
         }
         let mut metrics = metric_values(&resolved.subject, &in_range, bots);

@@ -69,7 +69,7 @@ fn first_and_last_event(
     let past = Range::new(FIRST_DAY, tomorrow).expect("today is not before the first day");
     let span_of = |is_in_scope: &dyn Fn(chrono::NaiveDate) -> bool| {
         let days = days.iter().flat_map(MonthOfDays::dates).filter(|(date, _)| is_in_scope(*date));
-        days.flat_map(|(_, sides)| sides).map(|side| side.totals.span).fold(None, merged_span)
+        days.flat_map(|(_, sides)| sides).map(|side| side.span).fold(None, merged_span)
     };
     let Some(all) = span_of(&|_| true) else { return (None, None) };
     let last = if all.1 < org.time_zone.start_of_day(tomorrow).timestamp_millis() {

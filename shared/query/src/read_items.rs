@@ -31,6 +31,11 @@ impl MonthOfDays {
         self.item.sum(self.key.month, range)
     }
 
+    /// Returns the sum of all days.
+    pub(crate) fn sum_all(&self) -> Rollup {
+        self.item.sum_all(self.key.month)
+    }
+
     /// Returns the days with their dates, in order.
     pub(crate) fn dates(&self) -> impl Iterator<Item = (NaiveDate, &[SideTotals])> {
         self.item
@@ -124,7 +129,7 @@ impl OrgReader<'_> {
             for entry in list.item.entries.iter().filter(|_| share != MonthShare::None) {
                 let subject = entry.subject.subject();
                 match share {
-                    MonthShare::All => totals.add(subject, list.item.rollup(entry)),
+                    MonthShare::All => totals.add(subject, list.item.rollup(list.key.month, entry)),
                     _ => cut.push(ItemKey::new(ItemClass::Days(subject), list.key.month)),
                 }
             }

@@ -77,7 +77,7 @@ impl OrgReader<'_> {
         days.iter().for_each(|days| sum.merge(&days.sum(range)));
         if sum.is_empty() {
             let all = self.read_all_days(&subject.subject).await?;
-            all.iter().for_each(|days| sum.merge(&days.item.sum_all()));
+            all.iter().for_each(|days| sum.merge(&days.sum_all()));
         }
         self.set_member_name(subject, &sum).await
     }
