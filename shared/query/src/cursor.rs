@@ -33,7 +33,8 @@ pub(crate) struct Cursor {
     r: Option<CursorRules>,
 }
 
-/// The rules of a page: version of the code, hash of the configuration, version of the time-zone database.
+/// The rules of a page: version of the code, hash of the configuration, version of the time-zone database. The days of
+/// UTC follow from no database, so its version is then empty.
 type CursorRules = (u32, String, String);
 
 type CursorQuery = (String, String, NaiveDate, NaiveDate, BotFilter, String, SortDirection);
@@ -55,8 +56,10 @@ fn query_of(org_key: &str, listed_of: &Subject, request: &ListRequest, range: Ra
 
 /// Returns the rules of an organization. Two revisions of its configuration with one hash fold alike.
 fn rules_of(org: &OrgReader<'_>) -> Option<CursorRules> {
-    let rules = |logic: &Logic| (logic.version, logic.identity.clone(), logic.time_zones.clone());
-    org.rules().map(rules)
+    org.rules().map(|Logic { version, identity, time_zone, time_zones, .. }| {
+        let database = if time_zone == "UTC" { String::new() } else { time_zones.clone() };
+        (*version, identity.clone(), database)
+    })
 }
 
 impl Cursor {

@@ -8,7 +8,7 @@ use gam_model::period::midnight;
 use gam_model::{DayOfMonth, ItemClass, ItemKey, Month, Subject, SubjectKind, WeekOfMonth};
 use gam_rollup::{
     BreakdownItem, Cell as BreakdownCell, DaysItem, DisplayName, ListEntry, ListItem, ListedSubject, Side,
-    SideTotals, StoredForm, Totals,
+    SideTotals, StoredForm, Totals, merged_span,
 };
 
 use super::{Cell, MEMBERS, REPOS};
@@ -67,10 +67,11 @@ fn side_totals<'a>(
     repos: &[i64],
 ) -> SideTotals {
     let mut totals = Totals::default();
-    let (mut of_side, mut in_repos) = (BTreeSet::new(), BTreeSet::new());
+    let (mut of_side, mut in_repos, mut span) = (BTreeSet::new(), BTreeSet::new(), None);
     for cell in cells {
         totals.add(Counter::Commits, cell.commits);
-        totals.credit(midnight(cell.date).timestamp_millis());
+        let at = midnight(cell.date).timestamp_millis();
+        span = merged_span(span, Some((at, at)));
         of_side.extend(members.iter().position(|key| key == MEMBERS[cell.member].0));
         in_repos.extend(repos.iter().position(|id| *id == REPOS[cell.repo].0));
     }
@@ -81,6 +82,7 @@ fn side_totals<'a>(
         totals,
         members: if no_members { Vec::new() } else { indexes(of_side) },
         repos: if *subject == Subject::Org { indexes(in_repos) } else { Vec::new() },
+        span: span.filter(|_| *subject == Subject::Org),
     }
 }
 
@@ -163,7 +165,6 @@ fn breakdown_item(subject: &Subject, month: Month, week: WeekOfMonth, cells: &[&
         let other = others.iter().position(|other| *other == other_of(cell)).expect("it is an other") as u32;
         let sum = sums.entry((number(cell.date, month), other, side_of(cell))).or_default();
         sum.add(Counter::Commits, cell.commits);
-        sum.credit(midnight(cell.date).timestamp_millis());
     }
     let cells = sums.into_iter();
     BreakdownItem {
