@@ -23,7 +23,7 @@ One write to the lake; nothing moves. Answers show the new name, and the old one
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct RenameOrgArgs {
-    /// The organization's name before
+    /// The organization's former name
     #[arg(value_name = "OLD", value_parser = args::org)]
     old: String,
     /// The organization's name on GitHub now
