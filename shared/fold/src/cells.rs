@@ -5,7 +5,7 @@
 
 use gam_model::metric::{Counter, DurationMetric};
 use gam_model::{DayOfMonth, MemberKind, WeekOfMonth};
-use gam_rollup::{Distribution, Side, Totals};
+use gam_rollup::{Distribution, Side, Totals, merged_span};
 
 use crate::members::Interner;
 
@@ -153,13 +153,6 @@ impl Cells {
                 None => totals.durations = Some(Box::new(added.clone())),
             }
         }
-        if let Some((first, last)) = cell.span {
-            let (first, last) = (self.month_start + i64::from(first), self.month_start + i64::from(last));
-            totals.span = Some(match totals.span {
-                Some(own) => (own.0.min(first), own.1.max(last)),
-                None => (first, last),
-            });
-        }
     }
 
     /// Appends a cell of the repository and day that is added next.
@@ -274,7 +267,7 @@ impl Cells {
 
 /// A cell of the current repository and day.
 #[derive(Debug)]
-struct RunningCell {
+pub(crate) struct RunningCell {
     key: CellKey,
     name: DatedName,
     pub(crate) totals: Totals,

@@ -68,8 +68,8 @@ fn check_list(items: &Items, list: &ListItem) {
     assert!(list.entries.is_sorted_by(|a, b| a.subject.subject() < b.subject.subject()));
     for entry in &list.entries {
         let subject = entry.subject.subject();
-        let of_days = items.days(subject.clone()).sum_all();
-        let mut of_list = list.rollup(entry);
+        let of_days = items.days(subject.clone()).sum_all(january());
+        let mut of_list = list.rollup(january(), entry);
         if entry.sides.is_empty() {
             of_list.member = None;
         }
@@ -133,7 +133,7 @@ proptest! {
                     sum.merge(&member);
                 }
             }
-            let mut repo = items.days(Subject::Repo(id)).sum_all();
+            let mut repo = items.days(Subject::Repo(id)).sum_all(january());
             repo.unknown = Default::default();
             repo.sides_mut().into_iter().for_each(|side| side.members.clear());
             sum.member = None;
@@ -215,7 +215,7 @@ fn counters_of_any_size_are_kept() {
     negative.facts.additions = Some(-7);
     let items = fold_items(&rows(&[large, negative]), &Identity::default());
     for subject in [Subject::Org, Subject::Repo(1), Subject::member("ann")] {
-        let people = items.days(subject).sum_all().people;
+        let people = items.days(subject).sum_all(january()).people;
         assert_eq!(people.counts[Counter::Additions as usize], i64::MAX as u64);
         assert_eq!(people.counts[Counter::Commits as usize], 2);
     }

@@ -109,7 +109,7 @@ pub(crate) fn fold_items(rows: &[RecordBatch], identity: &Identity) -> Items {
 
 /// Returns the sum of the subject's days of January.
 pub(crate) fn month_rollup(events: &[Event], subject: Subject) -> Rollup {
-    fold_items(&rows(events), &Identity::default()).days(subject).sum_all()
+    fold_items(&rows(events), &Identity::default()).days(subject).sum_all(january())
 }
 
 /// Returns how often people count in the subject's rollup of January.
