@@ -300,7 +300,7 @@ async fn repeated_keys_in_a_call_are_written_in_order() {
     let written = |generation: u64| (key.clone(), StoredItem { generation, body: vec![generation as u8] });
     let outcome = store.put("acme", EPOCH, &[1, 3, 2, 3, 1].map(written)).await.unwrap();
     assert_eq!(outcome, PutOutcome { refused: 2, newest_generation: 3 });
-    assert_eq!(store.get("acme", EPOCH, &[key.clone()]).await.unwrap(), [written(3)]);
+    assert_eq!(store.get("acme", EPOCH, std::slice::from_ref(&key)).await.unwrap(), [written(3)]);
 }
 
 /// Nothing is left of an epoch whose items were deleted, so that years of epochs do not fill the file.
