@@ -42,6 +42,24 @@ fn an_app_collects_with_its_installation_token_and_leaks_none() {
 }
 
 #[test]
+fn an_app_finds_its_installation_in_a_renamed_organization() {
+    let (mut world, double, sandbox) = sandbox_with_app(65);
+    let old = world.org.clone();
+    sandbox.run(&["collect", &old, "--since", SINCE]).expect_status(0);
+    world.rename_org("acme-holding");
+    double.set_world(world.clone());
+    let error = sandbox.run(&["collect", &old]).expect_error(1);
+    assert!(error.contains("not installed") && error.contains("rename-org"), "{error}");
+    sandbox.run(&["rename-org", &old, &world.org]).expect_status(0);
+    for org in [&old, &world.org] {
+        let run = sandbox.run(&["collect", org, "--format", "json"]).expect_status(0);
+        assert_eq!(run.json()["org"], world.org.as_str());
+    }
+    sandbox.run(&["aggregate"]).expect_status(0);
+    assert_matches_reference(sandbox.serve().address(), &world, settled_at(), &full_range());
+}
+
+#[test]
 fn a_revoked_installation_token_is_renewed_once() {
     let (world, double, sandbox) = sandbox_with_app(61);
     double.revoke_tokens_after(9);
