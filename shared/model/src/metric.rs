@@ -329,7 +329,8 @@ pub fn markdown() -> String {
     let mut page = String::from(
         "# Metrics\n\n\
          Generated from the catalogue in `shared/model/src/metric.rs`; a test fails if the two differ.\n\n\
-         All times are UTC. A count is an integer. A distribution is `{count, mean, p50, p90}`, in hours; \
+         All times are UTC. Days, weeks and months begin where the organization's time zone says (`timezone` in its \
+         configuration; default UTC). A count is an integer. A distribution is `{count, mean, p50, p90}`, in hours; \
          if it is empty, `count` is 0 and the other values are null. Percentiles are nearest-rank.\n\n\
          | metric | unit | meaning | credited to | at | source |\n|---|---|---|---|---|---|\n",
     );
