@@ -49,7 +49,7 @@ struct GenerateArgs {
     /// Last month, UTC
     #[arg(long, value_name = "YYYY-MM", default_value = "2025-12", value_parser = parse_month)]
     last_month: Month,
-    /// Number of months to generate at the same time; each takes about 600 bytes of memory an event
+    /// Number of months to generate at the same time; each takes about 700 bytes of memory an event
     #[arg(long, value_name = "N")]
     parallel_months: Option<NonZeroUsize>,
     /// Write inbox batches instead of snapshots

@@ -94,7 +94,10 @@ mod tests {
     #[test]
     fn the_numbers_of_a_key_never_change() {
         let mut stream = RandomStream::from_key(&[42, 1]);
-        assert_eq!((stream.bits(), stream.below(1000), stream.skewed(1000)), (10_646_091_845_267_208_524, 104, 51));
+        assert_eq!(
+            (stream.bits(), stream.below(1000), stream.skewed(1000)),
+            (10_646_091_845_267_208_524, 104, 51)
+        );
     }
 
     /// The numbers of the reference implementation, <https://prng.di.unimi.it/splitmix64.c>.
