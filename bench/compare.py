@@ -347,6 +347,7 @@ def main() -> None:
     loads.append(os.getloadavg()[0])
     if before != modification_times(lake):
         raise SystemExit("github-metrics wrote snapshots while it was measured: their stamps are not current")
+    note(table(contestants, arguments.events))
     names = {contestant.name for contestant in contestants}
     can_verify = arguments.verify_grain in arguments.grains.split(",") and {OURS, DUCKDB} <= names
     verification = comparison.verify() if can_verify else "The results were not compared in this run."

@@ -33,9 +33,9 @@ AGGREGATES = """
 
 # What a level groups by, and which facts it counts.
 LEVELS = {
-    "org": ("''", "", "once(event_id)"),
+    "org": ("''", "", "NOT is_repeat"),
     "repo": ("repo_id::VARCHAR", "repo_id, ", "true"),
-    "member": ("subject", "subject, ", "once(event_id) AND side <> 'unknown'"),
+    "member": ("subject", "subject, ", "NOT is_repeat AND side <> 'unknown'"),
 }
 
 

@@ -147,7 +147,8 @@ def main() -> None:
     files, directory, grains = sys.argv[1], Path(sys.argv[2]), sys.argv[3].split(",")
     started = time.perf_counter()
     directory.mkdir(parents=True)
-    rows = facts(files, grains)
+    # Otherwise each level would compute it again, which takes longer.
+    rows = facts(files, grains).collect(engine="streaming").lazy()
     once = rows.filter(~col("is_repeat"))
     levels = {
         "org": (once, []),

@@ -14,7 +14,7 @@ use arrow_schema::{ArrowError, DataType, Field};
 use gam_lake::schema::{column, events as events_schema};
 use gam_model::EventKind;
 
-use crate::facts::Review;
+use crate::facts::GeneratedReview;
 use crate::population::{MemberProfile, Population};
 
 /// The version of reading that the rows carry. Any version from 1 on says that releases without an author are
@@ -48,7 +48,7 @@ pub(crate) struct FactValues<'a> {
     pub(crate) draft: Option<bool>,
     pub(crate) created_at: Option<i64>,
     pub(crate) merged_at: Option<i64>,
-    pub(crate) first_reviews: Option<&'a [Review]>,
+    pub(crate) first_reviews: Option<&'a [GeneratedReview]>,
     /// `Some(None)` for an empty list.
     pub(crate) label: Option<Option<&'a str>>,
     pub(crate) review_state: Option<&'a str>,
@@ -299,8 +299,8 @@ impl Default for FirstReviewsBuilder {
 }
 
 impl FirstReviewsBuilder {
-    fn push(&mut self, reviews: Option<&[Review]>, population: &Population) {
-        self.lengths.push(reviews.map_or(0, <[Review]>::len));
+    fn push(&mut self, reviews: Option<&[GeneratedReview]>, population: &Population) {
+        self.lengths.push(reviews.map_or(0, <[GeneratedReview]>::len));
         self.is_present.push(reviews.is_some());
         for review in reviews.into_iter().flatten() {
             let member = &population.members[review.member as usize].member;

@@ -12,7 +12,7 @@ use gam_model::Month;
 
 /// Generates lakes to measure github-metrics on
 #[derive(Parser)]
-struct Cli {
+struct BenchCli {
     #[command(subcommand)]
     command: Command,
 }
@@ -65,7 +65,7 @@ fn parse_month(text: &str) -> Result<Month, String> {
 }
 
 fn main() -> anyhow::Result<()> {
-    let Command::Generate(args) = Cli::parse().command;
+    let Command::Generate(args) = BenchCli::parse().command;
     let started = Instant::now();
     let written = generate(&args)?;
     let seconds = started.elapsed().as_secs_f64();

@@ -17,7 +17,7 @@ const MEMBER_WORDS: [&str; 12] =
 const UTC_OFFSETS_HOURS: [i64; 6] = [-8, -5, 0, 1, 5, 9];
 
 /// A repository.
-pub(crate) struct Repo {
+pub(crate) struct GeneratedRepo {
     pub(crate) name: String,
     pub(crate) id: i64,
     /// The position among all repositories, by name: the order of the rows of a snapshot.
@@ -37,7 +37,7 @@ pub(crate) struct MemberProfile {
 
 /// All repositories and members, by index. Those with a small index have most of the events.
 pub(crate) struct Population {
-    pub(crate) repos: Vec<Repo>,
+    pub(crate) repos: Vec<GeneratedRepo>,
     pub(crate) members: Vec<MemberProfile>,
     /// The number of members that are not one of the three special ones, which come last.
     ordinary: u64,
@@ -92,12 +92,12 @@ impl Population {
     }
 }
 
-fn repos(count: u64) -> Vec<Repo> {
-    let mut repos: Vec<Repo> = (0..count)
+fn repos(count: u64) -> Vec<GeneratedRepo> {
+    let mut repos: Vec<GeneratedRepo> = (0..count)
         .map(|index| {
             let word = REPO_WORDS[index as usize % REPO_WORDS.len()];
             let has_fork = index % 25 == 5 && index + 1 < count;
-            Repo {
+            GeneratedRepo {
                 name: format!("{word}-{index}"),
                 id: FIRST_REPO_ID + index as i64,
                 rank: 0,

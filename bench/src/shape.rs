@@ -65,9 +65,9 @@ pub(crate) struct MonthPlan {
     /// The number of rows of the month's snapshot.
     pub(crate) rows: u64,
     /// The facts that begin in the month.
-    pub(crate) born: FactCounts,
+    pub(crate) facts: FactCounts,
     /// The facts that began in earlier months. Numbers and ids continue from here.
-    pub(crate) earlier: FactCounts,
+    pub(crate) facts_before: FactCounts,
 }
 
 /// The number of facts that have events in several months, or ids of their own.
@@ -106,17 +106,17 @@ pub(crate) fn plan_months(shape: &LakeShape) -> Vec<MonthPlan> {
     let months = shape.months();
     let days: u128 = months.iter().map(|month| month.days() as u128).sum();
     let (mut days_before, mut rows_before) = (0, 0);
-    let mut earlier = FactCounts::default();
+    let mut facts_before = FactCounts::default();
     months
         .into_iter()
         .map(|month| {
             days_before += month.days() as u128;
             let rows_until = (u128::from(shape.events) * days_before / days) as u64;
             let rows = rows_until - rows_before;
-            let born = FactCounts::of_rows(rows);
-            let plan = MonthPlan { month, rows, born, earlier };
+            let facts = FactCounts::of_rows(rows);
+            let plan = MonthPlan { month, rows, facts, facts_before };
             rows_before = rows_until;
-            earlier = earlier.plus(born);
+            facts_before = facts_before.plus(facts);
             plan
         })
         .collect()
@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(plans.iter().map(|plan| plan.rows).sum::<u64>(), 10_007);
         let months: Vec<String> = plans.iter().map(|plan| plan.month.to_string()).collect();
         assert_eq!((months.len(), months[0].as_str(), months[13].as_str()), (14, "2024-11", "2025-12"));
-        assert_eq!(plans[1].earlier, plans[0].born);
+        assert_eq!(plans[1].facts_before, plans[0].facts);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Commits.
 
-use super::{FactSort, World};
+use super::{FactSort, OrgModel};
 use crate::random::Sha;
 
 /// The most co-authors of a commit.
@@ -8,7 +8,7 @@ const MAX_CO_AUTHORS: usize = 2;
 
 /// A commit of the default branch.
 #[derive(Clone, Copy)]
-pub(crate) struct Commit {
+pub(crate) struct GeneratedCommit {
     pub(crate) repo: u32,
     pub(crate) author: u32,
     /// Epoch seconds.
@@ -25,14 +25,14 @@ pub(crate) struct Commit {
     co_author_count: u8,
 }
 
-impl Commit {
+impl GeneratedCommit {
     /// Returns the commit of a month with this number.
-    pub(crate) fn generate(world: &World, month: usize, number: u64) -> Self {
-        let random = &mut world.stream(FactSort::Commit, month, number);
-        let repo = world.population.pick_repo(random);
-        let author = world.population.pick_author(random);
-        let at = world.pick_time(month, author, random);
-        let is_in_fork = world.population.repos[repo as usize].fork.is_some() && random.chance(0.3);
+    pub(crate) fn generate(model: &OrgModel, month: usize, number: u64) -> Self {
+        let random = &mut model.stream(FactSort::Commit, month, number);
+        let repo = model.population.pick_repo(random);
+        let author = model.population.pick_author(random);
+        let at = model.pick_time(month, author, random);
+        let is_in_fork = model.population.repos[repo as usize].fork.is_some() && random.chance(0.3);
         let mut lines = || {
             let (added, deleted) = (random.unit(), random.unit());
             let added = (added * added * added * added * 2000.0) as i64;
@@ -45,7 +45,7 @@ impl Commit {
             92..98 => 1,
             _ => 2,
         };
-        Commit {
+        GeneratedCommit {
             repo,
             author,
             at,
@@ -54,7 +54,7 @@ impl Commit {
             is_retracted: random.chance(0.005),
             is_in_fork,
             lines: (!random.chance(0.002)).then_some(lines),
-            co_authors: [world.population.pick_account(random), world.population.pick_account(random)],
+            co_authors: [model.population.pick_account(random), model.population.pick_account(random)],
             co_author_count,
         }
     }

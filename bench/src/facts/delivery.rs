@@ -1,6 +1,6 @@
 //! Releases and deployments.
 
-use super::{FactSort, World};
+use super::{FactSort, OrgModel};
 use crate::random::Sha;
 
 const FIRST_DEPLOYMENT_ID: i64 = 700_000_000;
@@ -11,7 +11,7 @@ pub(crate) const DEPLOY_WORKFLOW: &str = "deploy.yml";
 
 /// A deployment, or a run of a workflow that counts as one. Times are epoch seconds.
 #[derive(Clone, Copy)]
-pub(crate) struct Deployment {
+pub(crate) struct GeneratedDeployment {
     pub(crate) id: i64,
     pub(crate) repo: u32,
     pub(crate) creator: u32,
@@ -23,17 +23,17 @@ pub(crate) struct Deployment {
     pub(crate) sha: Sha,
 }
 
-impl Deployment {
+impl GeneratedDeployment {
     /// Returns the deployment of a month with this number.
-    pub(crate) fn generate(world: &World, month: usize, number: u64) -> Self {
-        let random = &mut world.stream(FactSort::Deployment, month, number);
-        let repo = world.population.pick_repo(random);
+    pub(crate) fn generate(model: &OrgModel, month: usize, number: u64) -> Self {
+        let random = &mut model.stream(FactSort::Deployment, month, number);
+        let repo = model.population.pick_repo(random);
         let creator = match random.below(100) {
-            0..70 => world.population.github_actions(),
-            70..72 => world.population.unknown(),
-            _ => world.population.pick_account(random),
+            0..70 => model.population.github_actions(),
+            70..72 => model.population.unknown(),
+            _ => model.population.pick_account(random),
         };
-        let created = world.pick_time(month, creator, random);
+        let created = model.pick_time(month, creator, random);
         let first_end = created + 30 + random.below(1800) as i64;
         let second_end = first_end + 300 + random.below(7200) as i64;
         let (failed, succeeded) = match random.below(100) {
@@ -42,13 +42,13 @@ impl Deployment {
             _ => (Some(first_end), Some(second_end)),
         };
         let is_workflow_run = random.chance(0.2);
-        Deployment {
-            id: FIRST_DEPLOYMENT_ID + (world.plans[month].earlier.deployments + number) as i64,
+        GeneratedDeployment {
+            id: FIRST_DEPLOYMENT_ID + (model.plans[month].facts_before.deployments + number) as i64,
             repo,
             creator,
             created,
-            failed: failed.and_then(|at| world.if_past(at)),
-            succeeded: succeeded.and_then(|at| world.if_past(at)),
+            failed: failed.and_then(|at| model.if_past(at)),
+            succeeded: succeeded.and_then(|at| model.if_past(at)),
             environment: (!is_workflow_run).then(|| random.pick(&ENVIRONMENTS)),
             sha: random.sha(),
         }
@@ -62,7 +62,7 @@ impl Deployment {
 
 /// A published release.
 #[derive(Clone, Copy)]
-pub(crate) struct Release {
+pub(crate) struct GeneratedRelease {
     pub(crate) id: i64,
     pub(crate) repo: u32,
     pub(crate) author: u32,
@@ -72,19 +72,19 @@ pub(crate) struct Release {
     pub(crate) published: i64,
 }
 
-impl Release {
+impl GeneratedRelease {
     /// Returns the release of a month with this number.
-    pub(crate) fn generate(world: &World, month: usize, number: u64) -> Self {
-        let random = &mut world.stream(FactSort::Release, month, number);
-        let repo = world.population.pick_repo(random);
+    pub(crate) fn generate(model: &OrgModel, month: usize, number: u64) -> Self {
+        let random = &mut model.stream(FactSort::Release, month, number);
+        let repo = model.population.pick_repo(random);
         let author = match random.below(100) {
-            0..50 => world.population.github_actions(),
-            50..53 => world.population.unknown(),
-            _ => world.population.pick_account(random),
+            0..50 => model.population.github_actions(),
+            50..53 => model.population.unknown(),
+            _ => model.population.pick_account(random),
         };
-        let published = world.pick_time(month, author, random);
-        Release {
-            id: FIRST_RELEASE_ID + (world.plans[month].earlier.releases + number) as i64,
+        let published = model.pick_time(month, author, random);
+        GeneratedRelease {
+            id: FIRST_RELEASE_ID + (model.plans[month].facts_before.releases + number) as i64,
             repo,
             author,
             created: published - random.below(7200) as i64,

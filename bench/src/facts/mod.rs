@@ -5,9 +5,9 @@ mod commit;
 mod delivery;
 mod thread;
 
-pub(crate) use commit::Commit;
-pub(crate) use delivery::{DEPLOY_WORKFLOW, Deployment, Release};
-pub(crate) use thread::{Issue, Pull, Review};
+pub(crate) use commit::GeneratedCommit;
+pub(crate) use delivery::{DEPLOY_WORKFLOW, GeneratedDeployment, GeneratedRelease};
+pub(crate) use thread::{GeneratedIssue, GeneratedPull, GeneratedReview};
 
 use crate::calendar::{Calendar, after_weekend};
 use crate::population::Population;
@@ -32,7 +32,7 @@ enum FactSort {
 }
 
 /// Everything from which the facts follow.
-pub(crate) struct World {
+pub(crate) struct OrgModel {
     pub(crate) seed: u64,
     pub(crate) population: Population,
     pub(crate) plans: Vec<MonthPlan>,
@@ -41,13 +41,13 @@ pub(crate) struct World {
     pub(crate) now: i64,
 }
 
-impl World {
-    /// Creates the world of a lake.
+impl OrgModel {
+    /// Creates the model of a lake.
     pub(crate) fn new(shape: &LakeShape) -> Self {
         let plans = plan_months(shape);
         let calendars: Vec<Calendar> = plans.iter().map(|plan| Calendar::new(plan.month)).collect();
         let now = calendars.last().map_or(0, |calendar| calendar.end);
-        World { seed: shape.seed, population: Population::new(shape), plans, calendars, now }
+        OrgModel { seed: shape.seed, population: Population::new(shape), plans, calendars, now }
     }
 
     fn stream(&self, sort: FactSort, month: usize, number: u64) -> RandomStream {

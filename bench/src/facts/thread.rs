@@ -1,6 +1,6 @@
 //! Pull requests with their reviews, and issues.
 
-use super::{FactSort, World, pick_between, pick_end};
+use super::{FactSort, OrgModel, pick_between, pick_end};
 use crate::calendar::SECONDS_PER_DAY;
 use crate::random::{RandomStream, Sha};
 use crate::shape::MonthPlan;
@@ -13,7 +13,7 @@ const LABELS: [&str; 6] = ["bug", "feature", "refactoring", "tests", "security",
 
 /// A review of a pull request.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Review {
+pub(crate) struct GeneratedReview {
     pub(crate) id: i64,
     pub(crate) member: u32,
     /// Epoch seconds.
@@ -23,7 +23,7 @@ pub(crate) struct Review {
 
 /// A pull request with everything that ever happens to it. Times are epoch seconds.
 #[derive(Clone, Copy)]
-pub(crate) struct Pull {
+pub(crate) struct GeneratedPull {
     pub(crate) number: i64,
     pub(crate) repo: u32,
     pub(crate) author: u32,
@@ -37,28 +37,28 @@ pub(crate) struct Pull {
     pub(crate) is_fork_deleted: bool,
     pub(crate) label: Option<&'static str>,
     pub(crate) merge_sha: Sha,
-    reviews: [Review; MAX_REVIEWS],
+    reviews: [GeneratedReview; MAX_REVIEWS],
     review_count: u8,
 }
 
-impl Pull {
+impl GeneratedPull {
     /// Returns the pull request of a month with this number.
-    pub(crate) fn generate(world: &World, month: usize, number: u64) -> Self {
-        let random = &mut world.stream(FactSort::Pull, month, number);
-        let plan = &world.plans[month];
-        let (earlier, population) = (plan.earlier, &world.population);
+    pub(crate) fn generate(model: &OrgModel, month: usize, number: u64) -> Self {
+        let random = &mut model.stream(FactSort::Pull, month, number);
+        let plan = &model.plans[month];
+        let (earlier, population) = (plan.facts_before, &model.population);
         let repo = population.pick_repo(random);
         let author = population.pick_account(random);
-        let created = world.pick_time(month, author, random);
+        let created = model.pick_time(month, author, random);
         let end = pick_end(created, random);
-        let past_end = world.if_past(end);
+        let past_end = model.if_past(end);
         let (closed, is_reopened, merged) = match random.below(100) {
             0..84 => (None, false, past_end),
             84..91 => (past_end, false, None),
-            91..93 => (world.if_past(created + (end - created) / 2), true, past_end),
+            91..93 => (model.if_past(created + (end - created) / 2), true, past_end),
             _ => (None, false, None),
         };
-        let mut pull = Pull {
+        let mut pull = GeneratedPull {
             // Numbers grow with time, and no two of the organization are equal. GitHub counts in each
             // repository.
             number: (earlier.pulls + earlier.issues + number + 1) as i64,
@@ -72,15 +72,15 @@ impl Pull {
             is_fork_deleted: random.chance(0.02),
             label: random.chance(0.6).then(|| random.pick(&LABELS)),
             merge_sha: random.sha(),
-            reviews: [Review::default(); MAX_REVIEWS],
+            reviews: [GeneratedReview::default(); MAX_REVIEWS],
             review_count: 0,
         };
         let first_id = FIRST_REVIEW_ID + (earlier.pulls + number) as i64 * MAX_REVIEWS as i64;
-        pull.add_reviews(world, first_id, end, random);
+        pull.add_reviews(model, first_id, end, random);
         pull
     }
 
-    fn add_reviews(&mut self, world: &World, first_id: i64, end: i64, random: &mut RandomStream) {
+    fn add_reviews(&mut self, model: &OrgModel, first_id: i64, end: i64, random: &mut RandomStream) {
         let unit = random.unit();
         let count = if random.chance(0.12) { 0 } else { 1 + (unit * unit * MAX_REVIEWS as f64) as usize };
         for index in 0..count {
@@ -96,9 +96,9 @@ impl Pull {
                 68..98 => "commented",
                 _ => "dismissed",
             };
-            let member = world.population.pick_account(random);
-            if let Some(at) = world.if_past(at) {
-                let review = Review { id: first_id + index as i64, member, at, state };
+            let member = model.population.pick_account(random);
+            if let Some(at) = model.if_past(at) {
+                let review = GeneratedReview { id: first_id + index as i64, member, at, state };
                 self.reviews[usize::from(self.review_count)] = review;
                 self.review_count += 1;
             }
@@ -106,14 +106,14 @@ impl Pull {
     }
 
     /// Returns its reviews.
-    pub(crate) fn reviews(&self) -> &[Review] {
+    pub(crate) fn reviews(&self) -> &[GeneratedReview] {
         &self.reviews[..usize::from(self.review_count)]
     }
 
     /// Returns the first review of each reviewer up to the merge.
-    pub(crate) fn first_reviews(&self) -> impl Iterator<Item = &Review> {
+    pub(crate) fn first_reviews(&self) -> impl Iterator<Item = &GeneratedReview> {
         let merged = self.merged.unwrap_or(i64::MIN);
-        let is_first = move |review: &&Review| {
+        let is_first = move |review: &&GeneratedReview| {
             let others = self.reviews().iter().filter(|other| other.member == review.member);
             review.at <= merged
                 && others.map(|other| (other.at, other.id)).min() == Some((review.at, review.id))
@@ -139,7 +139,7 @@ impl Pull {
 
 /// An issue with everything that ever happens to it. Times are epoch seconds.
 #[derive(Clone, Copy)]
-pub(crate) struct Issue {
+pub(crate) struct GeneratedIssue {
     pub(crate) number: i64,
     pub(crate) repo: u32,
     pub(crate) author: u32,
@@ -150,22 +150,22 @@ pub(crate) struct Issue {
     pub(crate) label: Option<&'static str>,
 }
 
-impl Issue {
+impl GeneratedIssue {
     /// Returns the issue of a month with this number.
-    pub(crate) fn generate(world: &World, month: usize, number: u64) -> Self {
-        let random = &mut world.stream(FactSort::Issue, month, number);
-        let MonthPlan { born, earlier, .. } = world.plans[month];
-        let repo = world.population.pick_repo(random);
-        let author = world.population.pick_account(random);
-        let created = world.pick_time(month, author, random);
+    pub(crate) fn generate(model: &OrgModel, month: usize, number: u64) -> Self {
+        let random = &mut model.stream(FactSort::Issue, month, number);
+        let MonthPlan { facts, facts_before: earlier, .. } = model.plans[month];
+        let repo = model.population.pick_repo(random);
+        let author = model.population.pick_account(random);
+        let created = model.pick_time(month, author, random);
         let end = pick_end(created, random);
         let is_closed = random.chance(0.75);
-        Issue {
-            number: (earlier.pulls + earlier.issues + born.pulls + number + 1) as i64,
+        GeneratedIssue {
+            number: (earlier.pulls + earlier.issues + facts.pulls + number + 1) as i64,
             repo,
             author,
             created,
-            closed: world.if_past(end).filter(|_| is_closed),
+            closed: model.if_past(end).filter(|_| is_closed),
             is_reopened: random.chance(0.03),
             label: random.chance(0.7).then(|| random.pick(&LABELS)),
         }

@@ -11,7 +11,10 @@ use chrono::DateTime;
 use gam_model::{EventId, Month};
 
 use crate::columns::Columns;
-use crate::facts::{Commit, Deployment, Issue, MONTHS_BACK, Pull, Release, World};
+use crate::facts::{
+    GeneratedCommit, GeneratedDeployment, GeneratedIssue, GeneratedPull, GeneratedRelease, MONTHS_BACK,
+    OrgModel,
+};
 use crate::shape::LakeShape;
 
 /// The number of rows of a batch: that of a row group of a snapshot.
@@ -20,7 +23,7 @@ const BATCH_ROWS: usize = 131_072;
 /// Generates the months of a lake.
 pub struct LakeGenerator {
     org: String,
-    world: World,
+    model: OrgModel,
 }
 
 /// What a row says. The number is an index in [`MonthFacts`], or the number of a commit.
@@ -55,26 +58,26 @@ struct Row {
 /// The facts with an event in a month.
 #[derive(Default)]
 struct MonthFacts {
-    pulls: Vec<Pull>,
-    issues: Vec<Issue>,
-    deployments: Vec<Deployment>,
-    releases: Vec<Release>,
+    pulls: Vec<GeneratedPull>,
+    issues: Vec<GeneratedIssue>,
+    deployments: Vec<GeneratedDeployment>,
+    releases: Vec<GeneratedRelease>,
 }
 
 impl MonthFacts {
-    fn pull(&self, slot: u32) -> &Pull {
+    fn pull(&self, slot: u32) -> &GeneratedPull {
         &self.pulls[slot as usize]
     }
 
-    fn issue(&self, slot: u32) -> &Issue {
+    fn issue(&self, slot: u32) -> &GeneratedIssue {
         &self.issues[slot as usize]
     }
 
-    fn deployment(&self, slot: u32) -> &Deployment {
+    fn deployment(&self, slot: u32) -> &GeneratedDeployment {
         &self.deployments[slot as usize]
     }
 
-    fn release(&self, slot: u32) -> &Release {
+    fn release(&self, slot: u32) -> &GeneratedRelease {
         &self.releases[slot as usize]
     }
 }
@@ -86,7 +89,7 @@ impl LakeGenerator {
     /// If the lake cannot be generated; see [`LakeShape::check`].
     pub fn new(shape: &LakeShape) -> anyhow::Result<Self> {
         shape.check()?;
-        Ok(LakeGenerator { org: shape.org.clone(), world: World::new(shape) })
+        Ok(LakeGenerator { org: shape.org.clone(), model: OrgModel::new(shape) })
     }
 
     /// Returns the organization's login.
@@ -96,7 +99,7 @@ impl LakeGenerator {
 
     /// Returns the months in ascending order.
     pub fn months(&self) -> Vec<Month> {
-        self.world.plans.iter().map(|plan| plan.month).collect()
+        self.model.plans.iter().map(|plan| plan.month).collect()
     }
 
     /// Generates the rows of a month: one row per event id, sorted by repository name, time and id, in batches of
@@ -106,7 +109,7 @@ impl LakeGenerator {
     /// If the month has too few rows for its pull requests, issues and deployments.
     pub fn month(&self, index: usize) -> anyhow::Result<Vec<RecordBatch>> {
         let (facts, mut rows) = self.month_facts(index);
-        let plan = &self.world.plans[index];
+        let plan = &self.model.plans[index];
         ensure!(
             rows.len() as u64 <= plan.rows,
             "{} would have more than {} events without a single commit: use a greater --events",
@@ -119,7 +122,7 @@ impl LakeGenerator {
             (a.rank, a.at).cmp(&(b.rank, b.at)).then_with(|| id(a).as_str().cmp(id(b).as_str()))
         });
         let batches = rows.chunks(BATCH_ROWS).map(|rows| {
-            let mut columns = Columns::new(&self.world.population, &self.org);
+            let mut columns = Columns::new(&self.model.population, &self.org);
             rows.iter().for_each(|row| self.push_row(index, &facts, row, &mut columns));
             Ok(columns.finish()?)
         });
@@ -129,10 +132,10 @@ impl LakeGenerator {
     /// Generates everything but the commits, and the rows that follow from it.
     fn month_facts(&self, index: usize) -> (MonthFacts, Vec<Row>) {
         let (mut facts, mut rows) = (MonthFacts::default(), Vec::new());
-        for birth in index.saturating_sub(MONTHS_BACK)..=index {
-            let born = self.world.plans[birth].born;
-            for number in 0..born.pulls {
-                let pull = Pull::generate(&self.world, birth, number);
+        for first_month in index.saturating_sub(MONTHS_BACK)..=index {
+            let begun = self.model.plans[first_month].facts;
+            for number in 0..begun.pulls {
+                let pull = GeneratedPull::generate(&self.model, first_month, number);
                 let slot = facts.pulls.len() as u32;
                 let before = rows.len();
                 let mut add = |at, source| self.add_row(index, pull.repo, at, source, &mut rows);
@@ -146,8 +149,8 @@ impl LakeGenerator {
                     facts.pulls.push(pull);
                 }
             }
-            for number in 0..born.issues {
-                let issue = Issue::generate(&self.world, birth, number);
+            for number in 0..begun.issues {
+                let issue = GeneratedIssue::generate(&self.model, first_month, number);
                 let slot = facts.issues.len() as u32;
                 let before = rows.len();
                 self.add_row(index, issue.repo, Some(issue.created), RowSource::IssueOpened(slot), &mut rows);
@@ -156,8 +159,8 @@ impl LakeGenerator {
                     facts.issues.push(issue);
                 }
             }
-            for number in 0..born.deployments {
-                let deployment = Deployment::generate(&self.world, birth, number);
+            for number in 0..begun.deployments {
+                let deployment = GeneratedDeployment::generate(&self.model, first_month, number);
                 let slot = facts.deployments.len() as u32;
                 let before = rows.len();
                 let mut add = |at, source| self.add_row(index, deployment.repo, at, source, &mut rows);
@@ -168,8 +171,8 @@ impl LakeGenerator {
                 }
             }
         }
-        for number in 0..self.world.plans[index].born.releases {
-            let release = Release::generate(&self.world, index, number);
+        for number in 0..self.model.plans[index].facts.releases {
+            let release = GeneratedRelease::generate(&self.model, index, number);
             let source = RowSource::Released(facts.releases.len() as u32);
             self.add_row(index, release.repo, Some(release.published), source, &mut rows);
             facts.releases.push(release);
@@ -179,15 +182,15 @@ impl LakeGenerator {
 
     /// Adds a row if its time is in the month.
     fn add_row(&self, index: usize, repo: u32, at: Option<i64>, source: RowSource, rows: &mut Vec<Row>) {
-        let Some(at) = at.filter(|at| self.world.calendars[index].contains(*at)) else { return };
-        rows.push(Row { rank: self.world.population.repos[repo as usize].rank, repo, at, source });
+        let Some(at) = at.filter(|at| self.model.calendars[index].contains(*at)) else { return };
+        rows.push(Row { rank: self.model.population.repos[repo as usize].rank, repo, at, source });
     }
 
     /// Adds commits until there are `count` rows.
     fn add_commits(&self, index: usize, count: usize, rows: &mut Vec<Row>) {
         let mut number = 0;
         while rows.len() < count {
-            let commit = Commit::generate(&self.world, index, u64::from(number));
+            let commit = GeneratedCommit::generate(&self.model, index, u64::from(number));
             self.add_row(index, commit.repo, Some(commit.at), RowSource::Commit(number), rows);
             if let Some(fork) = self.fork_with(&commit).filter(|_| rows.len() < count) {
                 self.add_row(index, fork, Some(commit.at), RowSource::CommitInFork(number), rows);
@@ -197,12 +200,12 @@ impl LakeGenerator {
     }
 
     /// Returns the fork that has the commit, too; `None` if there is none.
-    fn fork_with(&self, commit: &Commit) -> Option<u32> {
-        self.world.population.repos[commit.repo as usize].fork.filter(|_| commit.is_in_fork)
+    fn fork_with(&self, commit: &GeneratedCommit) -> Option<u32> {
+        self.model.population.repos[commit.repo as usize].fork.filter(|_| commit.is_in_fork)
     }
 
     fn repo_id(&self, row: &Row) -> i64 {
-        self.world.population.repos[row.repo as usize].id
+        self.model.population.repos[row.repo as usize].id
     }
 
     fn event_id(&self, index: usize, facts: &MonthFacts, row: &Row) -> EventId {
@@ -210,7 +213,7 @@ impl LakeGenerator {
         let at = DateTime::from_timestamp(row.at, 0).unwrap_or_default();
         match row.source {
             RowSource::Commit(number) | RowSource::CommitInFork(number) => {
-                let commit = Commit::generate(&self.world, index, u64::from(number));
+                let commit = GeneratedCommit::generate(&self.model, index, u64::from(number));
                 EventId::commit(repo_id, commit.sha.as_str())
             }
             RowSource::PullOpened(slot) => EventId::pr_opened(repo_id, facts.pull(slot).number),
@@ -222,12 +225,12 @@ impl LakeGenerator {
             RowSource::IssueOpened(slot) => EventId::issue_opened(repo_id, facts.issue(slot).number),
             RowSource::IssueClosed(slot) => EventId::issue_closed(repo_id, facts.issue(slot).number, at),
             RowSource::DeploymentFailed(slot) => match facts.deployment(slot) {
-                Deployment { id, environment: Some(_), .. } => EventId::deployment_failure(*id),
-                Deployment { id, environment: None, .. } => EventId::workflow_run_failure(*id),
+                GeneratedDeployment { id, environment: Some(_), .. } => EventId::deployment_failure(*id),
+                GeneratedDeployment { id, environment: None, .. } => EventId::workflow_run_failure(*id),
             },
             RowSource::DeploymentSucceeded(slot) => match facts.deployment(slot) {
-                Deployment { id, environment: Some(_), .. } => EventId::deployment_success(*id),
-                Deployment { id, environment: None, .. } => EventId::workflow_run_success(*id),
+                GeneratedDeployment { id, environment: Some(_), .. } => EventId::deployment_success(*id),
+                GeneratedDeployment { id, environment: None, .. } => EventId::workflow_run_success(*id),
             },
             RowSource::Released(slot) => EventId::release(facts.release(slot).id, at),
         }

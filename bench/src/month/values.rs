@@ -6,7 +6,10 @@ use gam_model::commit_version::CommitVersion;
 
 use super::{LakeGenerator, MonthFacts, Row, RowSource};
 use crate::columns::{Columns, FactValues, RowValues};
-use crate::facts::{Commit, DEPLOY_WORKFLOW, Deployment, Issue, Pull, Release, Review};
+use crate::facts::{
+    DEPLOY_WORKFLOW, GeneratedCommit, GeneratedDeployment, GeneratedIssue, GeneratedPull, GeneratedRelease,
+    GeneratedReview,
+};
 use crate::random::RandomStream;
 
 /// How often an organization is collected.
@@ -60,7 +63,7 @@ impl LakeGenerator {
         };
         match row.source {
             RowSource::Commit(number) | RowSource::CommitInFork(number) => {
-                let commit = Commit::generate(&self.world, index, u64::from(number));
+                let commit = GeneratedCommit::generate(&self.model, index, u64::from(number));
                 push(self.commit_head(index, &commit), commit_facts(&commit));
             }
             RowSource::PullOpened(slot) => self.push_pull(row, EventKind::PrOpened, facts.pull(slot), push),
@@ -108,15 +111,15 @@ impl LakeGenerator {
 
     /// Returns when an event was collected that last changed at `last_changed`. Both are epoch seconds.
     fn collected_at(&self, last_changed: i64, row: &Row) -> i64 {
-        let key = [self.world.seed, DELAY_KEY, row.at as u64, u64::from(row.repo)];
+        let key = [self.model.seed, DELAY_KEY, row.at as u64, u64::from(row.repo)];
         let random = &mut RandomStream::from_key(&key);
         let late = if random.chance(LATE_SHARE) { 1 + random.below(MAX_LATE_INTERVALS) as i64 } else { 0 };
         let interval = last_changed.div_euclid(COLLECTION_INTERVAL_SECONDS) + 1 + late;
         interval * COLLECTION_INTERVAL_SECONDS + COLLECTION_SECONDS
     }
 
-    fn commit_head(&self, index: usize, commit: &Commit) -> RowHead {
-        let pushed_at = DateTime::from_timestamp(self.world.calendars[index].start, 0);
+    fn commit_head(&self, index: usize, commit: &GeneratedCommit) -> RowHead {
+        let pushed_at = DateTime::from_timestamp(self.model.calendars[index].start, 0);
         let version = CommitVersion::initial(pushed_at);
         // A force-push retracts commits. It has a greater version than they had.
         let version = if commit.is_retracted { version.after_force_push(None).retraction() } else { version };
@@ -132,13 +135,14 @@ impl LakeGenerator {
         &self,
         row: &Row,
         kind: EventKind,
-        pull: &Pull,
+        pull: &GeneratedPull,
         mut push: impl FnMut(RowHead, FactValues<'_>),
     ) {
         let is_merge = kind == EventKind::PrMerged;
-        let first_reviews: Option<Vec<Review>> = is_merge.then(|| pull.first_reviews().copied().collect());
+        let first_reviews: Option<Vec<GeneratedReview>> =
+            is_merge.then(|| pull.first_reviews().copied().collect());
         let head_ref = format!("{}/{}", pull.label.unwrap_or("topic"), pull.number);
-        let repo_id = self.world.population.repos[row.repo as usize].id;
+        let repo_id = self.model.population.repos[row.repo as usize].id;
         let facts = FactValues {
             number: Some(pull.number),
             state: Some(pull.state()),
@@ -157,7 +161,7 @@ impl LakeGenerator {
     }
 }
 
-fn commit_facts(commit: &Commit) -> FactValues<'_> {
+fn commit_facts(commit: &GeneratedCommit) -> FactValues<'_> {
     FactValues {
         sha: Some(commit.sha.as_str()),
         parents: Some(if commit.is_merge { 2 } else { 1 }),
@@ -167,7 +171,7 @@ fn commit_facts(commit: &Commit) -> FactValues<'_> {
     }
 }
 
-fn review_facts(pull: &Pull, review: &Review) -> FactValues<'static> {
+fn review_facts(pull: &GeneratedPull, review: &GeneratedReview) -> FactValues<'static> {
     FactValues {
         number: Some(pull.number),
         pr_member: Some(pull.author),
@@ -176,7 +180,7 @@ fn review_facts(pull: &Pull, review: &Review) -> FactValues<'static> {
     }
 }
 
-fn issue_facts(issue: &Issue) -> FactValues<'static> {
+fn issue_facts(issue: &GeneratedIssue) -> FactValues<'static> {
     FactValues {
         number: Some(issue.number),
         state: Some(issue.state()),
@@ -186,7 +190,7 @@ fn issue_facts(issue: &Issue) -> FactValues<'static> {
     }
 }
 
-fn deployment_facts(deployment: &Deployment) -> FactValues<'_> {
+fn deployment_facts(deployment: &GeneratedDeployment) -> FactValues<'_> {
     FactValues {
         sha: Some(deployment.sha.as_str()),
         created_at: Some(deployment.created),
@@ -196,7 +200,7 @@ fn deployment_facts(deployment: &Deployment) -> FactValues<'_> {
     }
 }
 
-fn tag(release: &Release) -> String {
+fn tag(release: &GeneratedRelease) -> String {
     let number = release.id % 8_000;
     format!("v{}.{}.{}", number / 400, number / 20 % 20, number % 20)
 }
