@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
+use gam_fold::LOGIC_VERSION;
 use gam_lake::snapshot;
 use gam_model::{ItemClass, ItemKey, Month, Subject, SubjectKind, WeekOfMonth};
 use gam_rollup::{ListItem, StoredForm};
@@ -100,20 +101,25 @@ async fn save(
 
 /// Returns the first head of a store, and the number of months that the lake has already.
 ///
-/// The lake's snapshots can carry epochs of a store that was lost, so the first number is greater than all of them.
-/// If there are snapshots, answers wait until all months are folded: a part of them would look complete.
+/// The lake's snapshots can carry epochs of a store that was lost. If all carry the same one, and this version of the
+/// logic, the new store goes on with it. Otherwise the first number is greater than all of them, and every snapshot is
+/// written again. If there are snapshots, answers wait until all months are folded: a part of them would look complete.
 async fn first_head(
     ports: &AggregatePorts,
     org: &str,
     rules: &Rules,
 ) -> Result<(Head, usize), AggregateError> {
     let months = snapshot::months(&*ports.objects, org).await?;
-    let mut newest = 0;
+    let mut stamps = BTreeSet::new();
     for month in &months {
         let stamp = snapshot::read_stamp(&*ports.objects, org, *month).await?;
-        newest = newest.max(stamp.map_or(0, |stamp| stamp.epoch));
+        stamps.extend(stamp.map(|stamp| (stamp.epoch, stamp.logic_version)));
     }
-    let epoch = Some(EpochRules { epoch: Epoch(newest + 1), logic: rules.logic.clone() });
+    let number = match (stamps.len(), stamps.last()) {
+        (1, Some(&(epoch, LOGIC_VERSION))) if epoch > 0 => epoch,
+        (_, newest) => newest.map_or(1, |(epoch, _)| epoch + 1),
+    };
+    let epoch = Some(EpochRules { epoch: Epoch(number), logic: rules.logic.clone() });
     let head = match months.is_empty() {
         true => Head { active: epoch, ..Head::default() },
         false => Head { target: epoch, ..Head::default() },

@@ -127,7 +127,10 @@ fn side_mut(sides: &mut Vec<SideTotals>, side: Side) -> &mut SideTotals {
     let position = sides.iter().position(|other| other.side >= side).unwrap_or(sides.len());
     if sides.get(position).is_none_or(|other| other.side != side) {
         let totals = Totals::default();
-        sides.insert(position, SideTotals { side, totals, members: Vec::new(), repos: Vec::new(), span: None });
+        sides.insert(
+            position,
+            SideTotals { side, totals, members: Vec::new(), repos: Vec::new(), span: None },
+        );
     }
     &mut sides[position]
 }
