@@ -12,7 +12,7 @@ use gam_http::Router;
 use gam_lake::schema::decode;
 use gam_lake::{MemoryObjects, snapshot};
 use gam_model::metric::CATALOGUE;
-use gam_model::{Event, Grain, Identity, Month, Range, SystemClock};
+use gam_model::{Event, Grain, Identity, Month, OrgRegistry, Range, SystemClock};
 use gam_query::{BotFilter, QueryPorts, SubjectRef};
 use gam_store::MemoryStore;
 use http::Request;
@@ -140,7 +140,6 @@ impl Year {
             names: store.clone(),
             checkpoints: store.clone(),
             clock: clock.clone(),
-            identity: Arc::new(Identity::default()),
         };
         runtime.block_on(aggregate(&aggregate_ports, ORG, true, &())).expect("memory does not fail");
         let ports = QueryPorts {
@@ -149,6 +148,7 @@ impl Year {
             checkpoints: store,
             clock,
             identities: Arc::new(Identity::default()),
+            registry: Arc::new(OrgRegistry::default()),
         };
         let router = gam_http::router(ports.clone());
         Year { runtime, ports, router }

@@ -10,7 +10,7 @@ use gam_fold::LOGIC_VERSION;
 use gam_lake::schema::decode;
 use gam_lake::snapshot::Stamp;
 use gam_lake::{FileStore, ObjectStore, inbox, snapshot};
-use gam_model::{Event, EventBatch, Identity, Month};
+use gam_model::{Event, EventBatch, Month};
 use tokio::runtime::Handle;
 
 use crate::month::LakeGenerator;

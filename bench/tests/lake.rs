@@ -181,14 +181,7 @@ fn a_written_month_folds() {
 fn aggregate_ports(objects: Arc<dyn ObjectStore>) -> AggregatePorts {
     let store = Arc::new(MemoryStore::default());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    AggregatePorts {
-        objects,
-        rollups: store.clone(),
-        names: store.clone(),
-        checkpoints: store,
-        clock,
-        identity: Arc::new(Identity::default()),
-    }
+    AggregatePorts { objects, rollups: store.clone(), names: store.clone(), checkpoints: store, clock }
 }
 
 #[test]

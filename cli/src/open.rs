@@ -34,8 +34,12 @@ struct LakeIdentities(CachedConfigurations);
 
 #[async_trait]
 impl IdentitySource for LakeIdentities {
-    async fn identity(&self, org: &str) -> Result<Arc<Identity>, Box<dyn Error + Send + Sync>> {
-        Ok(Arc::new(self.0.get(org).await?.identity.clone()))
+    async fn identity(
+        &self,
+        org: &str,
+        revision: u32,
+    ) -> Result<Arc<Identity>, Box<dyn Error + Send + Sync>> {
+        Ok(Arc::new(self.0.revision(org, revision).await?.identity.clone()))
     }
 }
 

@@ -302,7 +302,7 @@ fn is_transient(error: &AggregateError) -> bool {
     match error {
         AggregateError::Lake(error) => error.is_retryable(),
         AggregateError::Store(error) => error.is_retryable(),
-        AggregateError::Fold { .. } | AggregateError::Item { .. } => false,
+        AggregateError::Fold { .. } => false,
         AggregateError::Contended { .. } | AggregateError::HeadContended { .. } => true,
     }
 }

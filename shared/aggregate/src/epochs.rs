@@ -18,6 +18,7 @@ use gam_store::{
     Checkpoint, CheckpointKey, Epoch, EpochRules, FoldScope, Head, Logic, Marker, RetiredEpoch, StoredItem,
 };
 
+use crate::month::NewerEpoch;
 use crate::rules::Rules;
 use crate::{AggregateError, AggregatePorts, AggregateProgress, AggregateRun};
 
@@ -30,13 +31,22 @@ const MAX_HEAD_ATTEMPTS: usize = 64;
 /// The most items that one call deletes or copies.
 const MAX_CALL_ITEMS: usize = 5_000;
 
+/// Returns the keys of a month's lists.
+fn list_keys(month: Month) -> Vec<ItemKey> {
+    LISTED.map(|kind| ItemKey::new(ItemClass::List(kind), month)).to_vec()
+}
+
 /// The kinds of subjects that have lists.
 const LISTED: [SubjectKind; 2] = [SubjectKind::Repo, SubjectKind::Member];
 
 /// Which epoch a run works in.
 pub(crate) enum Entered {
     /// This one.
-    Epoch(EpochRules),
+    Epoch {
+        epoch: Epoch,
+        /// Whether this run has set it as a target, so that every month is to be folded.
+        is_new_target: bool,
+    },
     /// None: the store has the rules of a newer program.
     Behind,
 }
@@ -66,12 +76,12 @@ pub(crate) async fn enter(
                 if months > 0 {
                     observer.notice(AggregateProgress::StoreIsNew { org: org.to_owned(), months });
                 }
-                return Ok(Entered::Epoch(epoch));
+                return Ok(Entered::Epoch { epoch: epoch.epoch, is_new_target: months > 0 });
             }
             continue;
         };
         if newest.logic == rules.logic {
-            return Ok(Entered::Epoch(newest));
+            return Ok(Entered::Epoch { epoch: newest.epoch, is_new_target: false });
         }
         if rules.logic.is_behind(&newest.logic) {
             return Ok(Entered::Behind);
@@ -79,13 +89,14 @@ pub(crate) async fn enter(
         let entered = if rules.logic.folds_like(&newest.logic) {
             rename_newest(&mut head.value, &rules.logic)
         } else {
-            set_target(ports, &mut head.value, newest.epoch, &rules.logic)
+            set_target(ports, &mut head.value, Epoch(newest.epoch.0 + 1), &rules.logic)
         };
         if save(ports, org, &mut head).await? {
-            if entered.epoch != newest.epoch {
+            let is_new_target = entered.epoch != newest.epoch;
+            if is_new_target {
                 observer.notice(AggregateProgress::RulesChanged { org: org.to_owned() });
             }
-            return Ok(Entered::Epoch(entered));
+            return Ok(Entered::Epoch { epoch: entered.epoch, is_new_target });
         }
     }
     Err(AggregateError::HeadContended { org: org.to_owned() })
@@ -112,8 +123,11 @@ async fn first_head(
     let months = snapshot::months(&*ports.objects, org).await?;
     let mut stamps = BTreeSet::new();
     for month in &months {
-        let stamp = snapshot::read_stamp(&*ports.objects, org, *month).await?;
-        stamps.extend(stamp.map(|stamp| (stamp.epoch, stamp.logic_version)));
+        match snapshot::read_stamp(&*ports.objects, org, *month).await {
+            // Folding the month reports it.
+            Err(gam_lake::Error::Damaged { .. }) => {}
+            stamp => stamps.extend(stamp?.map(|stamp| (stamp.epoch, stamp.logic_version))),
+        }
     }
     let number = match (stamps.len(), stamps.last()) {
         (1, Some(&(epoch, LOGIC_VERSION))) if epoch > 0 => epoch,
@@ -134,9 +148,9 @@ fn rename_newest(head: &mut Head, logic: &Logic) -> EpochRules {
     newest.clone()
 }
 
-/// Sets a new target after the epoch `newest`.
-fn set_target(ports: &AggregatePorts, head: &mut Head, newest: Epoch, logic: &Logic) -> EpochRules {
-    let target = EpochRules { epoch: Epoch(newest.0 + 1), logic: logic.clone() };
+/// Sets a new target with this number.
+fn set_target(ports: &AggregatePorts, head: &mut Head, epoch: Epoch, logic: &Logic) -> EpochRules {
+    let target = EpochRules { epoch, logic: logic.clone() };
     if let Some(abandoned) = head.target.replace(target.clone()) {
         head.retired.push(RetiredEpoch { epoch: abandoned.epoch, since: ports.clock.now() });
     }
@@ -150,16 +164,19 @@ impl AggregateRun<'_> {
         Ok(head.value.newest().is_some_and(|newest| newest.epoch == self.epoch))
     }
 
-    /// Sets a target after an epoch that a snapshot carries and that this store does not know: another store has
-    /// aggregated the lake meanwhile, or this store was restored.
-    pub(crate) async fn pass_epoch(&self, stamped: u64) -> Result<(), AggregateError> {
+    /// Sets a target for an epoch that a snapshot carries and that this store does not know: another store has
+    /// aggregated the lake meanwhile, or this store was restored. If a program with the same logic wrote it, its number
+    /// is taken, so that two stores end with one number.
+    pub(crate) async fn pass_epoch(&self, stamped: NewerEpoch) -> Result<(), AggregateError> {
+        let number = if stamped.has_own_logic { stamped.number } else { stamped.number + 1 };
         for _ in 0..MAX_HEAD_ATTEMPTS {
             let mut head = load_head(self.ports, self.org).await?;
             match head.value.newest() {
-                Some(newest) if newest.epoch.0 < stamped => {}
+                Some(newest)
+                    if newest.epoch.0 < stamped.number && !self.rules.logic.is_behind(&newest.logic) => {}
                 _ => return Ok(()),
             }
-            set_target(self.ports, &mut head.value, Epoch(stamped), &self.rules.logic);
+            set_target(self.ports, &mut head.value, Epoch(number), &self.rules.logic);
             if save(self.ports, self.org, &mut head).await? {
                 return Ok(());
             }
@@ -196,7 +213,8 @@ impl AggregateRun<'_> {
     async fn is_complete(&self) -> Result<bool, AggregateError> {
         let objects = &*self.ports.objects;
         for month in snapshot::months(objects, self.org).await? {
-            let Some(stamp) = snapshot::read_stamp(objects, self.org, month).await? else { continue };
+            let stamp = snapshot::read_stamp(objects, self.org, month).await?;
+            let Some(stamp) = stamp else { continue };
             let marker = self.ports.rollups.marker(self.org, self.epoch, month).await?;
             let is_folded = marker.is_some_and(|marker| marker.generation >= stamp.generation);
             if stamp.epoch != self.epoch.0 || !is_folded {
@@ -215,7 +233,8 @@ impl AggregateRun<'_> {
         }
         let Some(marker) = rollups.marker(self.org, from, month).await? else { return Ok(0) };
         let mut count = 0;
-        for keys in self.keys_of_month(from, month).await?.chunks(MAX_CALL_ITEMS) {
+        let keys = [self.keys_of_month(from, month).await?, list_keys(month)].concat();
+        for keys in keys.chunks(MAX_CALL_ITEMS) {
             let items = rollups.get(self.org, from, keys).await?.into_iter();
             let counted = items.filter(|(_, item)| marker.should_count(item));
             // All of them are current at the marker's generation.
@@ -229,18 +248,18 @@ impl AggregateRun<'_> {
         Ok(count)
     }
 
-    /// Returns the keys of all items that the lists of a month name, the lists last.
+    /// Returns the keys of all items that the lists of a month name, without the lists. A list that this version of
+    /// the program cannot read names none.
     async fn keys_of_month(&self, epoch: Epoch, month: Month) -> Result<Vec<ItemKey>, AggregateError> {
         let mut keys = vec![ItemKey::new(ItemClass::Days(Subject::Org), month)];
         for kind in LISTED {
             let stored =
                 self.ports.rollups.range(self.org, epoch, &ItemClass::List(kind), month, month).await?;
             for (_, item) in stored {
-                let list = ListItem::decode(&item.body).map_err(|source| AggregateError::Item {
-                    org: self.org.to_owned(),
-                    month,
-                    source,
-                })?;
+                let list = ListItem::decode(&item.body).unwrap_or_else(|error| {
+                    tracing::warn!(org = self.org, %month, epoch = epoch.0, %error, "cannot read a stored list");
+                    ListItem::default()
+                });
                 for entry in &list.entries {
                     let subject = entry.subject.subject();
                     keys.push(ItemKey::new(ItemClass::Days(subject.clone()), month));
@@ -249,7 +268,6 @@ impl AggregateRun<'_> {
                 }
             }
         }
-        keys.extend(LISTED.map(|kind| ItemKey::new(ItemClass::List(kind), month)));
         Ok(keys)
     }
 
@@ -277,14 +295,19 @@ impl AggregateRun<'_> {
         Ok(())
     }
 
-    /// Deletes an epoch, month by month, the marker of each last: after a crash it names the month again.
+    /// Deletes an epoch, month by month. The lists and the marker of a month come last: after a crash they name the
+    /// items again. A month that was not folded completely has no marker, so the months of the lake are looked at, too.
     async fn delete_epoch(&self, epoch: Epoch) -> Result<(), AggregateError> {
         let rollups = &*self.ports.rollups;
-        for marker in rollups.markers(self.org, epoch).await? {
-            for keys in self.keys_of_month(epoch, marker.month).await?.chunks(MAX_CALL_ITEMS) {
+        let markers = rollups.markers(self.org, epoch).await?;
+        let mut months: BTreeSet<Month> = markers.into_iter().map(|marker| marker.month).collect();
+        months.extend(snapshot::months(&*self.ports.objects, self.org).await?);
+        for month in months {
+            for keys in self.keys_of_month(epoch, month).await?.chunks(MAX_CALL_ITEMS) {
                 rollups.delete(self.org, epoch, keys).await?;
             }
-            rollups.delete_markers(self.org, epoch, &[marker.month]).await?;
+            rollups.delete(self.org, epoch, &list_keys(month)).await?;
+            rollups.delete_markers(self.org, epoch, &[month]).await?;
         }
         Ok(())
     }

@@ -40,15 +40,4 @@ pub enum AggregateError {
         /// The organization's key.
         org: String,
     },
-    /// A stored list of a month cannot be read, so its items are not known.
-    #[error("cannot read a stored list of {month} of {org}: run `github-metrics aggregate --rebuild`")]
-    Item {
-        /// The organization's key.
-        org: String,
-        /// The UTC month.
-        month: Month,
-        /// The cause.
-        #[source]
-        source: gam_rollup::DecodeError,
-    },
 }

@@ -32,7 +32,7 @@ mod rules;
 
 use gam_lake::{ObjectStore, inbox};
 use gam_model::Month;
-use gam_store::{Checkpoint, CheckpointKey, Epoch, OrgCheckpoint, ReadAgainSpan};
+use gam_store::{Checkpoint, CheckpointKey, Epoch, Logic, OrgCheckpoint, ReadAgainSpan};
 
 pub use error::AggregateError;
 pub use options::AggregateOptions;
@@ -41,6 +41,7 @@ pub use progress::{AggregateObserver, AggregateProgress};
 pub use report::AggregateReport;
 
 use epochs::Entered;
+use month::NewerEpoch;
 use rules::Rules;
 
 /// How often one aggregation starts over because others have changed the rules.
@@ -73,32 +74,30 @@ pub async fn aggregate_with(
 ) -> Result<AggregateReport, AggregateError> {
     let org = &gam_store::keys::org_key(org);
     let mut report = AggregateReport::default();
+    let mut behind: Option<Logic> = None;
     for _ in 0..MAX_RULE_CHANGES {
         let rules = Rules::load(ports, org).await?;
-        let epoch = match epochs::enter(ports, org, &rules, observer).await? {
-            Entered::Epoch(entered) => entered.epoch,
+        let (epoch, is_new_target) = match epochs::enter(ports, org, &rules, observer).await? {
+            Entered::Epoch { epoch, is_new_target } => (epoch, is_new_target),
+            // The configuration may have changed after it was loaded. If not, the rules are those of a newer program.
+            Entered::Behind if behind.as_ref() != Some(&rules.logic) => {
+                behind = Some(rules.logic);
+                continue;
+            }
             Entered::Behind => {
-                report.deferred += inbox::list(&*ports.objects, org).await?.len();
+                report.deferred = inbox::list(&*ports.objects, org).await?.len();
                 return Ok(report);
             }
         };
         // Whatever was read again before now is in the inbox, or was processed.
         let OrgCheckpoint { read_again, lost_months, .. } = load_org_checkpoint(ports, org).await?;
-        let mut run = AggregateRun {
-            ports,
-            org,
-            rules,
-            epoch,
-            options,
-            observer,
-            read_again,
-            superseded_by: None,
-            report,
-        };
+        let superseded_by = None;
+        let mut run =
+            AggregateRun { ports, org, rules, epoch, options, observer, read_again, superseded_by, report };
         run.check_lost(&lost_months).await?;
-        run.run().await?;
-        if let Some(stamped) = run.superseded_by {
-            run.pass_epoch(stamped).await?;
+        run.run(is_new_target).await?;
+        if let Some(newer) = run.superseded_by {
+            run.pass_epoch(newer).await?;
             report = run.report;
             continue;
         }
@@ -132,27 +131,31 @@ struct AggregateRun<'a> {
     /// The span that was read again from GitHub before the run: its months are not lost.
     read_again: Option<ReadAgainSpan>,
     /// The greatest epoch that a snapshot was found to belong to, if it is newer than the run's. The run then ends.
-    superseded_by: Option<u64>,
+    superseded_by: Option<NewerEpoch>,
     report: AggregateReport,
 }
 
 impl AggregateRun<'_> {
-    async fn run(&mut self) -> Result<(), AggregateError> {
+    /// `is_new_target` says that this run has set a target, so that all months are to be folded.
+    async fn run(&mut self, is_new_target: bool) -> Result<(), AggregateError> {
         self.process_inbox().await?;
-        if (self.options.check_months || self.options.rebuild) && !self.must_stop() {
+        let checks_months = self.options.check_months || self.options.rebuild;
+        if checks_months && !self.must_stop() {
             self.refold_months(self.options.rebuild).await?;
-            if !self.must_stop() {
-                self.switch_if_complete().await?;
-                self.delete_retired_epochs().await?;
-            }
         }
-        if self.read_again.is_some() && !self.must_stop() {
+        // Somebody must fold the other months soon.
+        self.report.unfinished |= is_new_target && !checks_months;
+        if self.read_again.is_some() && !self.must_stop() && !self.report.unfinished {
             Checkpoint::change_org(&*self.ports.checkpoints, self.org, |checkpoint| {
                 if checkpoint.read_again == self.read_again {
                     checkpoint.read_again = None;
                 }
             })
             .await?;
+        }
+        if checks_months && !self.must_stop() {
+            self.switch_if_complete().await?;
+            self.delete_retired_epochs().await?;
         }
         Ok(())
     }

@@ -21,15 +21,21 @@ pub(crate) enum MonthOutcome {
         /// Number of rollups written, 0 if nothing had to change.
         rollups: usize,
     },
-    /// A newer program has written the month with columns that this one does not know, so it was not touched.
+    /// A newer program has written the month, so it was not touched.
     SkippedNewerVersion,
     /// The month belongs to a newer epoch already, or there is a newer one, so it was not touched.
-    Superseded {
-        /// The number of the newer epoch.
-        epoch: u64,
-    },
+    Superseded(NewerEpoch),
     /// The store knows the month, and the lake has lost its snapshot. The stored rollups stay as they are.
     Lost,
+}
+
+/// An epoch that is newer than a run's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct NewerEpoch {
+    /// Its number.
+    pub(crate) number: u64,
+    /// Whether a program with this one's logic has written it.
+    pub(crate) has_own_logic: bool,
 }
 
 /// What became of a month, and of its snapshot.
@@ -154,7 +160,9 @@ impl AggregateRun<'_> {
         let AggregatePorts { objects, rollups, names, .. } = self.ports;
         let current = snapshot::fetch(&**objects, self.org, month).await?;
         let marker = rollups.marker(self.org, self.epoch, month).await?;
-        if current.is_none() && !may_be_new && self.known_marker(month).await?.is_some() {
+        // A snapshot that is new to the lake can be old to the store.
+        let known = if current.is_none() { self.known_marker(month).await? } else { None };
+        if known.is_some() && !may_be_new {
             return Ok(AttemptOutcome::SnapshotMissing);
         }
         let stamp = current.as_ref().map(|current| &current.stamp);
@@ -162,11 +170,15 @@ impl AggregateRun<'_> {
             return Ok(AttemptOutcome::Finished(outcome));
         }
         let generation = stamp.map_or(0, |stamp| stamp.generation);
-        let store_generation = marker.as_ref().map_or(0, |marker| marker.generation).max(refused_by);
-        let needs_restamp =
-            store_generation > generation || stamp.is_some_and(|stamp| stamp.epoch < self.epoch.0);
-        let fold_all =
-            scope == FoldScope::Month || marker.is_none_or(|marker| marker.generation != generation);
+        let markers = [&marker, &known].into_iter().flatten();
+        let store_generation = markers.map(|marker| marker.generation).fold(refused_by, u64::max);
+        let is_of_older_epoch = stamp.is_some_and(|stamp| stamp.epoch < self.epoch.0);
+        let needs_restamp = store_generation > generation || is_of_older_epoch;
+        // A snapshot of an older epoch can have the marker's generation: the lake had lost it, the epoch has a
+        // copy of the month's old items, and now the snapshot was restored.
+        let fold_all = scope == FoldScope::Month
+            || is_of_older_epoch
+            || marker.is_none_or(|marker| marker.generation != generation);
         if events.is_empty() && !needs_restamp && (generation == 0 || !fold_all) {
             return Ok(AttemptOutcome::Finished(MonthOutcome::Written { rollups: 0 }));
         }
@@ -191,7 +203,8 @@ impl AggregateRun<'_> {
             }
             // A target that was set before this snapshot existed did not see the month.
             if current.is_none() && !self.is_newest_epoch().await? {
-                return Ok(AttemptOutcome::Finished(MonthOutcome::Superseded { epoch: self.epoch.0 + 1 }));
+                let newer = NewerEpoch { number: self.epoch.0 + 1, has_own_logic: false };
+                return Ok(AttemptOutcome::Finished(MonthOutcome::Superseded(newer)));
             }
         }
         if fold_all {
@@ -218,10 +231,12 @@ impl AggregateRun<'_> {
 
     /// Returns the outcome for a snapshot that this run must not replace; `None` if it may.
     fn refuse(&self, stamp: &Stamp) -> Option<MonthOutcome> {
-        if stamp.has_newer_schema() {
+        let is_newer = stamp.epoch > self.epoch.0;
+        if stamp.has_newer_schema() || (is_newer && stamp.logic_version > LOGIC_VERSION) {
             Some(MonthOutcome::SkippedNewerVersion)
-        } else if stamp.epoch > self.epoch.0 {
-            Some(MonthOutcome::Superseded { epoch: stamp.epoch })
+        } else if is_newer {
+            let has_own_logic = stamp.logic_version == LOGIC_VERSION;
+            Some(MonthOutcome::Superseded(NewerEpoch { number: stamp.epoch, has_own_logic }))
         } else {
             None
         }

@@ -86,8 +86,8 @@ impl AggregateRun<'_> {
                 MonthOutcome::SkippedNewerVersion => {
                     skipped.insert(month);
                 }
-                MonthOutcome::Superseded { epoch } => {
-                    self.superseded_by = self.superseded_by.max(Some(epoch));
+                MonthOutcome::Superseded(newer) => {
+                    self.superseded_by = self.superseded_by.max(Some(newer));
                     return Ok(());
                 }
             }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use gam_lake::snapshot;
 use gam_model::Month;
 
-use crate::month::{MonthOutcome, MonthUpdate};
+use crate::month::{MonthOutcome, MonthUpdate, NewerEpoch};
 use crate::{AggregateError, AggregateRun};
 
 impl AggregateRun<'_> {
@@ -20,7 +20,11 @@ impl AggregateRun<'_> {
         let own = self.ports.rollups.markers(self.org, self.epoch).await?;
         let mut stale = Vec::new();
         for month in months {
-            let stamp = snapshot::read_stamp(objects, self.org, month).await?;
+            let stamp = match snapshot::read_stamp(objects, self.org, month).await {
+                // The fold reports it, after the other months.
+                Err(gam_lake::Error::Damaged { .. }) => None,
+                stamp => stamp?,
+            };
             let marker = own.iter().find(|marker| marker.month == month);
             let is_current = match (&stamp, marker) {
                 (Some(stamp), Some(marker)) => {
@@ -33,13 +37,17 @@ impl AggregateRun<'_> {
             }
         }
         let folds = stream::iter(stale).map(|month| self.refold_month(month, rebuild));
-        let folded: Vec<Option<RefoldedMonth>> =
-            folds.buffer_unordered(self.options.max_concurrent_months).try_collect().await?;
-        self.report.unfinished |= folded.iter().any(Option::is_none);
-        for month in folded.into_iter().flatten() {
-            self.record_refolded(month);
+        let folded: Vec<Result<Option<RefoldedMonth>, AggregateError>> =
+            folds.buffer_unordered(self.options.max_concurrent_months).collect().await;
+        let mut failure = None;
+        for month in folded {
+            match month {
+                Ok(Some(month)) => self.record_refolded(month),
+                Ok(None) => self.report.unfinished = true,
+                Err(error) => failure = failure.or(Some(error)),
+            }
         }
-        Ok(())
+        failure.map_or(Ok(()), Err)
     }
 
     /// Folds one month again. Returns `None` if the time is over.
@@ -61,7 +69,7 @@ impl AggregateRun<'_> {
                 }
             }
             MonthOutcome::SkippedNewerVersion => {}
-            MonthOutcome::Superseded { epoch } => refolded.superseded_by = Some(epoch),
+            MonthOutcome::Superseded(newer) => refolded.superseded_by = Some(newer),
         }
         self.notice_month(month, refolded.rollups);
         Ok(Some(refolded))
@@ -85,5 +93,5 @@ struct RefoldedMonth {
     /// Number of items written.
     rollups: usize,
     /// The newer epoch that the month belongs to, if there is one.
-    superseded_by: Option<u64>,
+    superseded_by: Option<NewerEpoch>,
 }

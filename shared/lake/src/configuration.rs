@@ -64,12 +64,16 @@ pub async fn latest(objects: &dyn ObjectStore, org: &str) -> Result<Revision> {
     {
         return Ok(revision);
     }
+    Ok(Revision { number: 0, set_at: None, configuration: before_revisions(objects).await? })
+}
+
+/// Returns what older versions of the program configured for all organizations without a revision, or nothing.
+async fn before_revisions(objects: &dyn ObjectStore) -> Result<Configuration> {
     let path = paths::shared_configuration();
-    let configuration = match objects.get(&path).await? {
-        Some(object) => parse(path.as_str(), text_of(path.as_str(), &object.bytes)?)?,
-        None => Configuration::default(),
-    };
-    Ok(Revision { number: 0, set_at: None, configuration })
+    match objects.get(&path).await? {
+        Some(object) => parse(path.as_str(), text_of(path.as_str(), &object.bytes)?),
+        None => Ok(Configuration::default()),
+    }
 }
 
 /// Adds a revision after `latest`. Returns its number, or `None` if another process added one first.
@@ -93,12 +97,13 @@ pub async fn add(
     })
 }
 
-/// Reads configurations for a program that runs for long. What it returns is at most a minute old.
+/// Reads revisions of configurations for a program that runs for long, and keeps them: a revision never changes.
+/// Only what older versions of the program configured, which revision 0 stands for, is read again after a minute.
 pub struct CachedConfigurations {
     objects: Arc<dyn ObjectStore>,
     clock: Arc<dyn Clock>,
-    /// By organization.
-    read: Mutex<HashMap<String, ReadConfiguration>>,
+    /// By organization and number.
+    read: Mutex<HashMap<(String, u32), ReadConfiguration>>,
 }
 
 /// A configuration, and when it was read.
@@ -117,33 +122,31 @@ impl CachedConfigurations {
         CachedConfigurations { objects, clock, read: Mutex::default() }
     }
 
-    /// Returns the configuration of an organization. If it cannot be read, an older one is returned, if there
-    /// is one.
+    /// Returns a revision of the organization's configuration; for number 0 what applies without any.
     ///
     /// # Errors
-    /// As [`latest`], if the configuration was never read.
-    pub async fn get(&self, org: &str) -> Result<Arc<Configuration>> {
-        let key = paths::org_component(org);
+    /// As [`revision`], and [`Error::Damaged`] if there is no such revision.
+    pub async fn revision(&self, org: &str, number: u32) -> Result<Arc<Configuration>> {
+        let key = (paths::org_component(org), number);
         let cached = self.read.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         let now = self.clock.now();
-        if let Some(ReadConfiguration { at, configuration }) = &cached
-            && (TimeDelta::zero()..Self::MAX_AGE).contains(&(now - *at))
+        if let Some(ReadConfiguration { at, configuration }) = cached
+            && (number > 0 || (TimeDelta::zero()..Self::MAX_AGE).contains(&(now - at)))
         {
-            return Ok(configuration.clone());
+            return Ok(configuration);
         }
-        match (latest(&*self.objects, org).await, cached) {
-            (Ok(revision), _) => {
-                let configuration = Arc::new(revision.configuration);
-                let entry = ReadConfiguration { at: now, configuration: configuration.clone() };
-                self.read.lock().unwrap_or_else(PoisonError::into_inner).insert(key, entry);
-                Ok(configuration)
+        let configuration = match number {
+            0 => before_revisions(&*self.objects).await?,
+            _ => {
+                let found = revision(&*self.objects, org, number).await?;
+                let missing = || Error::damaged(paths::configuration(org, number).as_str(), "it is missing");
+                found.ok_or_else(missing)?.configuration
             }
-            (Err(error), Some(ReadConfiguration { configuration, .. })) => {
-                tracing::warn!(org, %error, "cannot read the configuration: using what was read before");
-                Ok(configuration)
-            }
-            (Err(error), None) => Err(error),
-        }
+        };
+        let configuration = Arc::new(configuration);
+        let entry = ReadConfiguration { at: now, configuration: configuration.clone() };
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).insert(key, entry);
+        Ok(configuration)
     }
 }
 
@@ -208,7 +211,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_configuration_is_read_again_after_a_minute() {
+    async fn a_revision_is_read_once_and_what_precedes_revisions_each_minute() {
         struct SettableClock(Mutex<DateTime<Utc>>);
         impl Clock for SettableClock {
             fn now(&self) -> DateTime<Utc> {
@@ -217,18 +220,18 @@ mod tests {
         }
         let (objects, clock) = (Arc::new(MemoryObjects::new()), Arc::new(SettableClock(Mutex::new(at(0)))));
         let cache = CachedConfigurations::new(objects.clone(), clock.clone());
-        assert_eq!(*cache.get("acme").await.unwrap(), Configuration::default());
+        assert_eq!(*cache.revision("acme", 0).await.unwrap(), Configuration::default());
+        assert!(cache.revision("acme", 1).await.is_err(), "there is none yet");
         add(&*objects, "acme", 0, &configuration("a"), at(0)).await.unwrap();
+        assert_eq!(*cache.revision("Acme", 1).await.unwrap(), configuration("a"));
+        objects.delete(&paths::configuration("acme", 1)).await.unwrap();
+        assert_eq!(*cache.revision("acme", 1).await.unwrap(), configuration("a"), "it is not read again");
+        let shared = Bytes::from_static(b"bots = [\"old\"]");
+        objects.put_if_absent(&paths::shared_configuration(), shared, &[]).await.unwrap();
         *clock.0.lock().unwrap() = at(59);
-        assert_eq!(*cache.get("Acme").await.unwrap(), Configuration::default());
+        assert_eq!(*cache.revision("acme", 0).await.unwrap(), Configuration::default());
         *clock.0.lock().unwrap() = at(60);
-        assert_eq!(*cache.get("acme").await.unwrap(), configuration("a"));
-        objects
-            .put_if_absent(&paths::configuration("acme", 2), Bytes::from_static(b"bots"), &[])
-            .await
-            .unwrap();
-        *clock.0.lock().unwrap() = at(300);
-        assert_eq!(*cache.get("acme").await.unwrap(), configuration("a"), "the new one is damaged");
+        assert_eq!(*cache.revision("acme", 0).await.unwrap(), configuration("old"));
     }
 
     #[tokio::test]

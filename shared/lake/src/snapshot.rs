@@ -21,6 +21,9 @@ const LOGIC_VERSION_KEY: &str = "gam.logic_version";
 const IDENTITY_KEY: &str = "gam.identity";
 const IDENTITY_BEFORE_EPOCHS: &str = "epoch";
 
+/// Stores keep generations and epochs as signed integers.
+const MAX_NUMBER: u64 = i64::MAX as u64;
+
 /// The size of the first read of a footer. The footers of all but the largest snapshots are smaller.
 const FIRST_TAIL_BYTES: usize = 64 << 10;
 
@@ -62,9 +65,15 @@ impl Stamp {
     }
 
     fn from_properties(path: &str, properties: &FooterProperties) -> Result<Self> {
+        let generation = table::property(path, properties, GENERATION_KEY)?;
+        let epoch = table::optional_property(path, properties, EPOCH_KEY)?.unwrap_or_default();
+        // No real number is this great, and each must have a next one.
+        if generation >= MAX_NUMBER || epoch >= MAX_NUMBER {
+            return Err(Error::damaged(path, "its footer has an impossible generation or epoch"));
+        }
         Ok(Stamp {
-            generation: table::property(path, properties, GENERATION_KEY)?,
-            epoch: table::optional_property(path, properties, EPOCH_KEY)?.unwrap_or_default(),
+            generation,
+            epoch,
             logic_version: table::property(path, properties, LOGIC_VERSION_KEY)?,
             schema_version: table::schema_version(path, properties)?,
         })

@@ -35,10 +35,16 @@ impl OrgQuery for MetricsQuery<'_> {
     async fn answer(&self, org: &OrgReader<'_>) -> Result<MetricsAnswer, QueryError> {
         let MetricsQuery { subject, range, bots } = *self;
         let mut resolved = org.resolve_subject(subject).await?;
-        // All months and not only those of the range: they say what the latest name of a member is, and what the
-        // totals of an organization are.
-        let (days, coverage) =
-            tokio::try_join!(org.read_all_days(&resolved.subject), org.coverage(&resolved.subject))?;
+        let subject = &resolved.subject;
+        let read_days = async {
+            match subject {
+                Subject::Repo(_) => org.read_days(subject, range).await,
+                // All months and not only those of the range: they say what the latest name of a member is, and
+                // what the totals of an organization are.
+                Subject::Org | Subject::Member(_) => org.read_all_days(subject).await,
+            }
+        };
+        let (days, coverage) = tokio::try_join!(read_days, org.coverage(subject))?;
         let mut in_range = Rollup::default();
         days.iter().for_each(|days| in_range.merge(&days.sum(range)));
         if resolved.member.is_some() {

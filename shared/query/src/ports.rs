@@ -27,17 +27,22 @@ pub struct QueryPorts {
 /// Returns the rules for bots and aliases of an organization.
 #[async_trait]
 pub trait IdentitySource: Send + Sync {
-    /// Returns the rules of the organization with this storage key.
+    /// Returns the rules of a revision of the configuration of the organization with this storage key.
     ///
     /// # Errors
     /// If the rules cannot be read.
-    async fn identity(&self, org: &str) -> Result<Arc<Identity>, Box<dyn Error + Send + Sync>>;
+    async fn identity(&self, org: &str, revision: u32)
+    -> Result<Arc<Identity>, Box<dyn Error + Send + Sync>>;
 }
 
-/// The same rules for every organization.
+/// The same rules for every organization and revision.
 #[async_trait]
 impl IdentitySource for Identity {
-    async fn identity(&self, _org: &str) -> Result<Arc<Identity>, Box<dyn Error + Send + Sync>> {
+    async fn identity(
+        &self,
+        _org: &str,
+        _revision: u32,
+    ) -> Result<Arc<Identity>, Box<dyn Error + Send + Sync>> {
         Ok(Arc::new(self.clone()))
     }
 }

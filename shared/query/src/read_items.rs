@@ -162,8 +162,8 @@ impl OrgReader<'_> {
                 return MonthShare::All;
             }
             let days = days_of_org.iter().find(|days| days.key.month == list.key.month);
-            // Older days than the list may lack a date that the list counts.
-            let Some(days) = days.filter(|days| days.generation >= list.generation) else {
+            // Days of another generation may have other dates than those that the list counts.
+            let Some(days) = days.filter(|days| days.generation == list.generation) else {
                 return MonthShare::Some;
             };
             let in_range = days.dates().filter(|(date, _)| range.contains(*date)).count();

@@ -34,7 +34,9 @@ impl OrgReader<'_> {
             SubjectRef::Org => Ok(ResolvedSubject { subject: Subject::Org, repo: None, member: None }),
             SubjectRef::Repo { name, id } => self.resolve_repo(name, *id).await,
             SubjectRef::Member(name) => {
-                let identity = self.ports.identities.identity(&self.key).await;
+                // The aliases of the epoch that is read, also while a newer configuration is folded.
+                let revision = self.rules().map_or(0, |logic| logic.revision);
+                let identity = self.ports.identities.identity(&self.key, revision).await;
                 let name = identity.map_err(QueryError::Configuration)?.find_name(name).to_owned();
                 Ok(ResolvedSubject { subject: Subject::member(&name), repo: None, member: Some(name) })
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use fastrand::Rng;
 use gam_aggregate::{AggregateObserver, AggregateProgress, aggregate};
-use gam_lake::configuration;
+use gam_lake::{ObjectStore, configuration};
 use gam_model::configuration::Configuration;
 use gam_model::{Identity, Month};
 use gam_query::QueryError;
@@ -65,7 +65,7 @@ async fn a_lost_month_keeps_its_numbers_under_new_rules() {
     let january = Month::parse("2025-01").unwrap();
     let before = stored_items(&data).await;
     let path = gam_lake::paths::snapshot(ORG, january);
-    gam_lake::ObjectStore::delete(&*data.objects, &path).await.unwrap();
+    data.objects.delete(&path).await.unwrap();
     data.configure(&other_identity()).await;
     let report = run(&data).await;
     assert_eq!(report.lost_months, BTreeSet::from([january]));
@@ -140,4 +140,63 @@ async fn two_stores_over_one_lake_end_alike() {
     assert_eq!(stored_items(&other).await, stored_items(&data).await);
     let epochs = [active_epoch(&data).await, active_epoch(&other).await];
     assert_eq!(epochs, [Epoch(2), Epoch(2)], "both have set the same rules");
+}
+
+#[tokio::test]
+async fn a_lost_month_that_is_restored_is_folded_by_the_new_rules() {
+    let data = aggregated(3).await;
+    let january = Month::parse("2025-01").unwrap();
+    let path = gam_lake::paths::snapshot(ORG, january);
+    let snapshot = ObjectStore::get(&*data.objects, &path).await.unwrap().unwrap();
+    data.objects.delete(&path).await.unwrap();
+    data.configure(&other_identity()).await;
+    run(&data).await;
+    data.objects.put_if_absent(&path, snapshot.bytes, &[]).await.unwrap();
+    let report = run(&data).await;
+    assert!(report.lost_months.is_empty());
+    let fresh = TestData::aggregated(&random_batches(&mut Rng::with_seed(3), 20, 5), other_identity()).await;
+    assert_eq!(stored_items(&data).await, stored_items(&fresh).await);
+}
+
+#[tokio::test]
+async fn a_batch_of_a_lost_month_does_not_look_like_a_restored_snapshot() {
+    let data = aggregated(3).await;
+    let january = Month::parse("2025-01").unwrap();
+    data.objects.delete(&gam_lake::paths::snapshot(ORG, january)).await.unwrap();
+    data.configure(&other_identity()).await;
+    data.put(&random_batches(&mut Rng::with_seed(30), 20, 2)).await;
+    for _ in 0..3 {
+        let report = run(&data).await;
+        assert_eq!(report.lost_months, BTreeSet::from([january]), "until it is read again");
+    }
+}
+
+#[tokio::test]
+async fn an_epoch_of_unreadable_lists_is_deleted_as_far_as_possible() {
+    let data = aggregated(2).await;
+    let january = Month::parse("2025-01").unwrap();
+    let key = gam_store::ItemKey::new(gam_store::ItemClass::List(gam_store::SubjectKind::Member), january);
+    let unreadable = gam_store::StoredItem { generation: 99, body: vec![250, 1, 2, 3] };
+    data.store.put(ORG, Epoch(1), &[(key, unreadable)]).await.unwrap();
+    data.configure(&other_identity()).await;
+    run(&data).await;
+    data.clock.advance(TimeDelta::minutes(15));
+    run(&data).await;
+    assert_eq!(data.store.markers(ORG, Epoch(1)).await.unwrap(), []);
+    assert_eq!(active_epoch(&data).await, Epoch(2));
+}
+
+#[tokio::test]
+async fn a_damaged_month_does_not_hold_back_the_others() {
+    let data = aggregated(2).await;
+    let january = Month::parse("2025-01").unwrap();
+    let path = gam_lake::paths::snapshot(ORG, january);
+    data.objects.delete(&path).await.unwrap();
+    data.objects.put_if_absent(&path, bytes::Bytes::from_static(b"no Parquet"), &[]).await.unwrap();
+    data.configure(&other_identity()).await;
+    let ports = data.unconfigured_ports(Identity::default());
+    assert!(aggregate(&ports.aggregate, ORG, false, &()).await.is_err());
+    let february = Month::parse("2025-02").unwrap();
+    assert!(data.store.marker(ORG, Epoch(2), february).await.unwrap().is_some(), "it is folded");
+    assert_eq!(active_epoch(&data).await, Epoch(1), "and the old answers stay");
 }
