@@ -156,7 +156,7 @@ impl AggregateObserver for RunProgress {
                 count(months, "month", "months")
             )),
             AggregateProgress::RulesChanged { org } => self.console.print_info(format!(
-                "{org}: bots, aliases or the program have changed; answers keep to the old rules until every month \
+                "{org}: the configuration or the program has changed; answers keep to the old rules until every month \
                  is counted again"
             )),
             // The summary at the end of the run names the rejected batches.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fastrand::Rng;
-use gam_model::{Event, EventBatch, EventKind, Identity, MemberKind, Range};
+use gam_model::{Event, EventBatch, EventKind, Identity, MemberKind, Range, TimeZone};
 use gam_query::{BotFilter, MetricValue, SubjectRef};
 use proptest::prelude::*;
 
@@ -56,7 +56,8 @@ impl ResolvedMember {
 
 fn resolve(identity: &Identity, name: &str, kind: MemberKind) -> ResolvedMember {
     let target = identity.name(name);
-    let by_configuration = identity == &other_identity() && target.eq_ignore_ascii_case("ci-user");
+    let by_configuration = identity == &other_identity().with_time_zone(identity.time_zone())
+        && target.eq_ignore_ascii_case("ci-user");
     let by_kind = target == name && kind == MemberKind::Bot;
     let is_bot = by_configuration || by_kind || target.ends_with("[bot]");
     ResolvedMember { name: target.to_lowercase(), is_bot, is_unknown: false }
@@ -190,6 +191,7 @@ async fn compare(seed: u64, identity: Identity) {
     let batches = random_batches(rng, 60, 30);
     let events = current_events(&batches);
     let counted = counted_commits(&events);
+    let zone = identity.time_zone();
     let data = TestData::aggregated(&batches, identity.clone()).await;
     let ports = data.ports_with(identity.clone()).await;
     for (since, until) in
@@ -200,7 +202,7 @@ async fn compare(seed: u64, identity: Identity) {
             let mut org = Expected::default();
             let mut repos: BTreeMap<String, Expected> = BTreeMap::new();
             let mut members: BTreeMap<String, Expected> = BTreeMap::new();
-            for event in events.iter().filter(|event| range.contains(event.occurred_at.date_naive())) {
+            for event in events.iter().filter(|event| range.contains(zone.day(event.occurred_at))) {
                 let member = author(&identity, event);
                 let counts_once = event.kind != EventKind::Commit || counted.contains(event.id.as_str());
                 if counts_once && !member.is_unknown && (bots != BotFilter::Only || member.is_bot) {
@@ -249,12 +251,29 @@ async fn compare(seed: u64, identity: Identity) {
     }
 }
 
+/// Zones with all kinds of offsets: the greatest in both directions, quarters of an hour, and a change in February
+/// 2025 (Casablanca).
+const ZONES: [&str; 7] = [
+    "Pacific/Kiritimati",
+    "Pacific/Pago_Pago",
+    "Asia/Kathmandu",
+    "Pacific/Chatham",
+    "America/St_Johns",
+    "Africa/Casablanca",
+    "America/New_York",
+];
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_number_matches_its_definition(seed in any::<u64>(), is_configured in any::<bool>()) {
+    fn every_number_matches_its_definition(
+        seed in any::<u64>(),
+        is_configured in any::<bool>(),
+        zone in prop_oneof![Just("UTC"), prop::sample::select(&ZONES[..])],
+    ) {
         let identity = if is_configured { other_identity() } else { Identity::default() };
+        let identity = identity.with_time_zone(TimeZone::parse(zone).unwrap());
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(compare(seed, identity));
     }
 }
