@@ -107,7 +107,7 @@ impl SnapshotFile {
     /// a thread that serves other tasks.
     ///
     /// # Errors
-    /// [`Error::Damaged`](crate::Error::Damaged) if the snapshot cannot be read.
+    /// [`Error::Damaged`] if the snapshot cannot be read.
     pub fn rows(&self) -> Result<Vec<RecordBatch>> {
         Ok(table::read(self.path.as_str(), self.bytes.clone())?.batches)
     }
@@ -153,8 +153,8 @@ pub async fn restamp(objects: &dyn ObjectStore, file: &SnapshotFile, stamp: &Sta
 /// a newer schema or logic version than this program.
 ///
 /// # Errors
-/// - [`Error::Damaged`](crate::Error::Damaged) if the snapshot cannot be read.
-/// - [`Error::NewerFormat`](crate::Error::NewerFormat) if a newer version of the program wrote it.
+/// - [`Error::Damaged`] if the snapshot cannot be read.
+/// - [`Error::NewerFormat`] if a newer version of the program wrote it.
 /// - Other errors if the store fails.
 pub async fn read(objects: &dyn ObjectStore, org: &str, month: Month) -> Result<Option<Snapshot>> {
     let path = paths::snapshot(org, month);
@@ -193,7 +193,7 @@ pub async fn read_stamp(objects: &dyn ObjectStore, org: &str, month: Month) -> R
 /// that nothing was written.
 ///
 /// # Errors
-/// If the store fails, and the snapshot may have been written; [`Error::Damaged`](crate::Error::Damaged) if
+/// If the store fails, and the snapshot may have been written; [`Error::Damaged`] if
 /// the rows lack columns of the table.
 pub async fn write(
     objects: &dyn ObjectStore,

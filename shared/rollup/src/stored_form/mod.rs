@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Each column of an item has a code that fits it. A number is stored in about as many bits as the numbers before it
-//! had ([`codes::AdaptiveNumber`]). A set of indexes is stored as gaps ([`codes::SetCode`]). A symbol says which
-//! counters are not zero, and frequent symbols get short codes ([`codes::AdaptiveSymbols`]). Encoder and decoder adapt
+//! had (`codes::AdaptiveNumber`). A set of indexes is stored as gaps (`codes::SetCode`). A symbol says which
+//! counters are not zero, and frequent symbols get short codes (`codes::AdaptiveSymbols`). Encoder and decoder adapt
 //! their codes alike, so the codes are not stored. ADR 17 says why.
 //!
 //! A change of the form needs another version and another `LOGIC_VERSION`, so that all items are folded again.

@@ -59,7 +59,7 @@ fn an_aggregate_killed_at_any_step_loses_nothing() {
         |request| is_of_lake(request, "GET", "inbox"),
         |request| is_of_lake(request, "GET", "events"),
         |request| is_of_lake(request, "PUT", "events"),
-        |request| is_put_of(request, "rollup#"),
+        |request| is_put_of(request, "items#"),
         |request| is_put_of(request, "marker#"),
         |request| is_of_lake(request, "DELETE", "inbox"),
     ];
@@ -245,7 +245,7 @@ fn racing_aggregates_lose_nothing() {
     proxy
         .inject_randomly(30, ProxyFault::DelayedRequest(400), |request| is_of_lake(request, "PUT", "events"));
     proxy.inject_randomly(5, ProxyFault::DelayedRequest(100), |request| {
-        is_put_of(request, "rollup#") || is_put_of(request, "marker#")
+        is_put_of(request, "items#") || is_put_of(request, "marker#")
     });
     for portion in scenario.batches.chunks(scenario.batches.len().div_ceil(4)) {
         for (key, file) in portion {
