@@ -29,6 +29,12 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 /// Number of connections that read.
 const READERS: u32 = 3;
 
+/// The memory for pages that the connection that writes may use, in KiB.
+const WRITER_CACHE_KIB: u32 = 64 << 10;
+
+/// Length of the log from which on a commit moves it into the file, in pages of 8 KiB.
+const CHECKPOINT_PAGES: u32 = 8 << 10;
+
 /// How long to wait for a lock that another process holds.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -61,7 +67,13 @@ impl SqliteStore {
     pub async fn open(path: &Path) -> Result<Self> {
         let path: Arc<Path> = Arc::from(path);
         let options = setup::prepare(&path).await?;
-        let writer = pool(1).connect_lazy_with(options.clone());
+        // The items of a month lie all over the file. Its pages stay in memory until the commit writes each of them
+        // once, and the log is moved into the file after several months and not after each.
+        let writer_options = options
+            .clone()
+            .pragma("cache_size", format!("-{WRITER_CACHE_KIB}"))
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string());
+        let writer = pool(1).connect_lazy_with(writer_options);
         let readers = pool(READERS).connect_lazy_with(options.pragma("query_only", "ON"));
         Ok(SqliteStore { path, writer, readers, watcher: Arc::default(), is_unchanging: false })
     }
