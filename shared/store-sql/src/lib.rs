@@ -8,4 +8,4 @@
 
 mod sqlite;
 
-pub use sqlite::{ContentVersion, SqliteStore};
+pub use sqlite::SqliteStore;

@@ -1,7 +1,6 @@
 //! The store in a SQLite file.
 
 mod checkpoints;
-mod content_version;
 mod error;
 mod item_id;
 mod names;
@@ -17,10 +16,7 @@ use std::time::Duration;
 use gam_store::Result;
 use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions};
 use sqlx::{Connection, Transaction};
-use tokio::sync::Mutex;
 
-pub use self::content_version::ContentVersion;
-use self::content_version::Watcher;
 use self::error::failed;
 
 /// How long a reader or writer waits for a connection of this process.
@@ -52,7 +48,6 @@ pub struct SqliteStore {
     /// One connection: SQLite has one writer at a time, and waiting for a connection is fairer than its lock.
     writer: SqlitePool,
     readers: SqlitePool,
-    watcher: Arc<Mutex<Watcher>>,
     /// Whether the file is read on the assumption that nobody writes it.
     is_unchanging: bool,
 }
@@ -75,7 +70,7 @@ impl SqliteStore {
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string());
         let writer = pool(1).connect_lazy_with(writer_options);
         let readers = pool(READERS).connect_lazy_with(options.pragma("query_only", "ON"));
-        Ok(SqliteStore { path, writer, readers, watcher: Arc::default(), is_unchanging: false })
+        Ok(SqliteStore { path, writer, readers, is_unchanging: false })
     }
 
     /// Opens an existing store for reading. Needs no permission to write, and creates and changes nothing in
@@ -87,13 +82,12 @@ impl SqliteStore {
     pub async fn open_read_only(path: &Path) -> Result<Self> {
         let path: Arc<Path> = Arc::from(path);
         let (readers, is_unchanging) = setup::open_for_reading(&path).await?;
-        Ok(SqliteStore { path, writer: readers.clone(), readers, watcher: Arc::default(), is_unchanging })
+        Ok(SqliteStore { path, writer: readers.clone(), readers, is_unchanging })
     }
 
     /// Waits for running reads and writes, then closes the file. Every later use of the store fails.
     pub async fn close(&self) {
         self.readers.close().await;
-        self.watcher.lock().await.close().await;
         // The last connection to close moves the log into the file, which a reader is not allowed to do.
         self.writer.close().await;
     }
@@ -252,13 +246,8 @@ mod tests {
         writer.save(&key, "{}", None).await.unwrap();
         writer.close().await;
         let readers = setup::open_unchanging(&path).await.unwrap();
-        let reader = SqliteStore {
-            path: Arc::from(&*path),
-            writer: readers.clone(),
-            readers,
-            watcher: Arc::default(),
-            is_unchanging: true,
-        };
+        let reader =
+            SqliteStore { path: Arc::from(&*path), writer: readers.clone(), readers, is_unchanging: true };
         assert_eq!(reader.load(&key).await.unwrap().unwrap().body, "{}");
         let files = || std::fs::read_dir(directory.path()).unwrap().count();
         assert_eq!(files(), 1, "it leaves no log");

@@ -72,11 +72,6 @@ impl Head {
     pub fn newest(&self) -> Option<&EpochRules> {
         self.target.as_ref().or(self.active.as_ref())
     }
-
-    /// Returns whether readers have something to read.
-    pub fn is_readable(&self) -> bool {
-        self.active.is_some()
-    }
 }
 
 #[cfg(test)]
