@@ -29,7 +29,7 @@ pub(crate) struct Operation {
     pub(crate) id: String,
     pub(crate) summary: String,
     /// The query parameters. Path parameters follow from the path.
-    pub(crate) parameters: &'static [Parameter],
+    pub(crate) parameters: Vec<Parameter>,
     pub(crate) response: ResponseBody,
     /// The HTTP statuses of errors, other than those of every route.
     pub(crate) error_statuses: &'static [u16],

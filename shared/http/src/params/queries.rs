@@ -19,7 +19,7 @@ use crate::error::ApiError;
 /// The query parameters of a route.
 pub(crate) trait QueryParams: Sized {
     /// The parameters that the route takes.
-    const ACCEPTED: &'static [Parameter];
+    fn accepted() -> Vec<Parameter>;
 
     /// Validates the parameters and applies the defaults. `today` is the day of the request, in the time zone of the
     /// organization.
@@ -39,7 +39,7 @@ impl<Q: QueryParams> FromRequestParts<QueryPorts> for Validated<Q> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, ports: &QueryPorts) -> Result<Self, ApiError> {
-        let query = QueryString::parse(&parts.uri, Q::ACCEPTED)?;
+        let query = QueryString::parse(&parts.uri, &Q::accepted())?;
         let has_range = [Parameter::Since, Parameter::Until].iter().all(|end| query.text(*end).is_some());
         let today = match Path::<OrgName>::from_request_parts(parts, ports).await {
             Ok(Path(OrgName { org })) if !has_range => gam_query::today(ports, &org).await?,
@@ -54,7 +54,9 @@ impl<Q: QueryParams> FromRequestParts<QueryPorts> for Validated<Q> {
 pub(crate) struct NoParams;
 
 impl QueryParams for NoParams {
-    const ACCEPTED: &'static [Parameter] = &[];
+    fn accepted() -> Vec<Parameter> {
+        vec![]
+    }
 
     fn from_query(_: &QueryString, _: NaiveDate) -> Result<Self, ApiError> {
         Ok(NoParams)
@@ -69,27 +71,13 @@ pub(crate) struct MetricsParams {
 }
 
 impl QueryParams for MetricsParams {
-    const ACCEPTED: &'static [Parameter] = &[Parameter::Since, Parameter::Until, Parameter::Bots];
+    fn accepted() -> Vec<Parameter> {
+        vec![Parameter::Since, Parameter::Until, Parameter::Bots]
+    }
 
     fn from_query(query: &QueryString, today: NaiveDate) -> Result<Self, ApiError> {
         let bots = query.choice(Parameter::Bots, |name| value_of(&BOT_FILTERS, name))?.unwrap_or_default();
         Ok(MetricsParams { range: parse_range(query, today)?, bots })
-    }
-}
-
-/// The parameters of a repository's metrics.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct RepoMetricsParams {
-    pub(crate) id: Option<i64>,
-    pub(crate) metrics: MetricsParams,
-}
-
-impl QueryParams for RepoMetricsParams {
-    const ACCEPTED: &'static [Parameter] =
-        &[Parameter::Since, Parameter::Until, Parameter::Bots, Parameter::Id];
-
-    fn from_query(query: &QueryString, today: NaiveDate) -> Result<Self, ApiError> {
-        Ok(RepoMetricsParams { id: parse_id(query)?, metrics: MetricsParams::from_query(query, today)? })
     }
 }
 
@@ -103,42 +91,21 @@ pub(crate) struct SeriesParams {
 }
 
 impl QueryParams for SeriesParams {
-    const ACCEPTED: &'static [Parameter] = &[
-        Parameter::Metric,
-        Parameter::Type,
-        Parameter::Granularity,
-        Parameter::Since,
-        Parameter::Until,
-        Parameter::Bots,
-    ];
+    fn accepted() -> Vec<Parameter> {
+        vec![
+            Parameter::Metric,
+            Parameter::Type,
+            Parameter::Granularity,
+            Parameter::Since,
+            Parameter::Until,
+            Parameter::Bots,
+        ]
+    }
 
     fn from_query(query: &QueryString, today: NaiveDate) -> Result<Self, ApiError> {
         let MetricsParams { range, bots } = MetricsParams::from_query(query, today)?;
         let grain = query.choice(Parameter::Granularity, Grain::parse)?.unwrap_or(Grain::Day);
         Ok(SeriesParams { metric: parse_series_metric(query)?, grain, range, bots })
-    }
-}
-
-/// The parameters of a repository's series.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct RepoSeriesParams {
-    pub(crate) id: Option<i64>,
-    pub(crate) series: SeriesParams,
-}
-
-impl QueryParams for RepoSeriesParams {
-    const ACCEPTED: &'static [Parameter] = &[
-        Parameter::Metric,
-        Parameter::Type,
-        Parameter::Granularity,
-        Parameter::Since,
-        Parameter::Until,
-        Parameter::Bots,
-        Parameter::Id,
-    ];
-
-    fn from_query(query: &QueryString, today: NaiveDate) -> Result<Self, ApiError> {
-        Ok(RepoSeriesParams { id: parse_id(query)?, series: SeriesParams::from_query(query, today)? })
     }
 }
 
@@ -156,15 +123,17 @@ pub(crate) struct ListParams {
 }
 
 impl QueryParams for ListParams {
-    const ACCEPTED: &'static [Parameter] = &[
-        Parameter::Sort,
-        Parameter::Order,
-        Parameter::Limit,
-        Parameter::Cursor,
-        Parameter::Since,
-        Parameter::Until,
-        Parameter::Bots,
-    ];
+    fn accepted() -> Vec<Parameter> {
+        vec![
+            Parameter::Sort,
+            Parameter::Order,
+            Parameter::Limit,
+            Parameter::Cursor,
+            Parameter::Since,
+            Parameter::Until,
+            Parameter::Bots,
+        ]
+    }
 
     fn from_query(query: &QueryString, today: NaiveDate) -> Result<Self, ApiError> {
         let MetricsParams { range, bots } = MetricsParams::from_query(query, today)?;
@@ -179,27 +148,22 @@ impl QueryParams for ListParams {
     }
 }
 
-/// The parameters of a listing of a repository's members.
+/// The parameters of a route about a repository.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct RepoListParams {
+pub(crate) struct WithRepoId<P> {
     pub(crate) id: Option<i64>,
-    pub(crate) list: ListParams,
+    pub(crate) params: P,
 }
 
-impl QueryParams for RepoListParams {
-    const ACCEPTED: &'static [Parameter] = &[
-        Parameter::Sort,
-        Parameter::Order,
-        Parameter::Limit,
-        Parameter::Cursor,
-        Parameter::Since,
-        Parameter::Until,
-        Parameter::Bots,
-        Parameter::Id,
-    ];
+impl<P: QueryParams> QueryParams for WithRepoId<P> {
+    fn accepted() -> Vec<Parameter> {
+        let mut accepted = P::accepted();
+        accepted.push(Parameter::Id);
+        accepted
+    }
 
     fn from_query(query: &QueryString, today: NaiveDate) -> Result<Self, ApiError> {
-        Ok(RepoListParams { id: parse_id(query)?, list: ListParams::from_query(query, today)? })
+        Ok(WithRepoId { id: parse_id(query)?, params: P::from_query(query, today)? })
     }
 }
 
@@ -256,7 +220,7 @@ mod tests {
 
     /// Parses a query string on 2024-03-10.
     fn parse<Q: QueryParams>(query: &str) -> Result<Q, ApiError> {
-        let query = QueryString::parse(&format!("/x?{query}").parse().unwrap(), Q::ACCEPTED)?;
+        let query = QueryString::parse(&format!("/x?{query}").parse().unwrap(), &Q::accepted())?;
         Q::from_query(&query, day("2024-03-10"))
     }
 

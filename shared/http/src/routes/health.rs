@@ -29,7 +29,7 @@ pub(super) fn route(path: &'static str, id: &str) -> Route {
     let operation = Operation {
         id: id.to_owned(),
         summary: "Whether the server is running".to_owned(),
-        parameters: &[],
+        parameters: Vec::new(),
         response: ResponseBody::Json(schema_name::HEALTH),
         error_statuses: &[],
     };

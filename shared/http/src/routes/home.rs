@@ -36,7 +36,7 @@ pub(super) fn route(path: &'static str) -> Route {
     let operation = Operation {
         id: "index".to_owned(),
         summary: "A web page with links to every organization's answers".to_owned(),
-        parameters: &[],
+        parameters: Vec::new(),
         response: ResponseBody::Html,
         error_statuses: &[503],
     };

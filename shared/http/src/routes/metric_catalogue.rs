@@ -44,7 +44,7 @@ pub(super) fn route(path: &'static str) -> Route {
     let operation = Operation {
         id: "metric_catalogue".to_owned(),
         summary: "The metric catalogue: every metric with its unit and definition".to_owned(),
-        parameters: NoParams::ACCEPTED,
+        parameters: NoParams::accepted(),
         response: ResponseBody::Json(schema_name::CATALOGUE),
         error_statuses: &[400],
     };

@@ -22,7 +22,7 @@ pub(super) fn route(path: &'static str, id: &str) -> Route {
     let operation = Operation {
         id: id.to_owned(),
         summary: "The OpenAPI 3.1 document of this API".to_owned(),
-        parameters: &[],
+        parameters: Vec::new(),
         response: ResponseBody::OpenApi,
         error_statuses: &[],
     };

@@ -14,7 +14,7 @@ pub(crate) fn route(path: &'static str) -> Route {
     let operation = Operation {
         id: "orgs".to_owned(),
         summary: "Every organization that was ever collected".to_owned(),
-        parameters: NoParams::ACCEPTED,
+        parameters: NoParams::accepted(),
         response: ResponseBody::Json(schema_name::ORGS),
         error_statuses: &[400, 503],
     };

@@ -9,37 +9,38 @@ use gam_query::{ListAnswer, ListRequest, Listing, QueryPorts, SubjectRef};
 use super::LISTING_ERRORS;
 use crate::error::ApiError;
 use crate::openapi::{Operation, ResponseBody, schema_name};
-use crate::params::{ListParams, Parameter, QueryParams, RepoListParams, SubjectPath, Validated};
+use crate::params::{ListParams, Parameter, QueryParams, SubjectPath, Validated, WithRepoId};
 use crate::routes::Route;
 
 pub(crate) fn members(path: &'static str) -> Route {
     let summary = "The members credited with events in the range, with their metrics";
-    let operation = operation("members", summary, ListParams::ACCEPTED, schema_name::MEMBERS);
+    let operation = operation("members", summary, ListParams::accepted(), schema_name::MEMBERS);
     let handler = get(async |ports, path, params| handle(Listing::Members, ports, path, params).await);
     Route { path, handler, operation }
 }
 
 pub(crate) fn repos(path: &'static str) -> Route {
     let summary = "The repositories credited with events in the range, with their metrics";
-    let operation = operation("repos", summary, ListParams::ACCEPTED, schema_name::REPOS);
+    let operation = operation("repos", summary, ListParams::accepted(), schema_name::REPOS);
     let handler = get(async |ports, path, params| handle(Listing::Repos, ports, path, params).await);
     Route { path, handler, operation }
 }
 
 pub(crate) fn repo_members(path: &'static str) -> Route {
     let summary = "The members credited with events of a repository in the range, with what they did in it";
-    let operation = operation("repo_members", summary, RepoListParams::ACCEPTED, schema_name::MEMBERS);
+    let operation =
+        operation("repo_members", summary, WithRepoId::<ListParams>::accepted(), schema_name::MEMBERS);
     Route { path, handler: get(handle_repo_members), operation }
 }
 
 pub(crate) fn member_repos(path: &'static str) -> Route {
     let summary = "The repositories in which a member is credited with events in the range, with what the member did \
                    in them";
-    let operation = operation("member_repos", summary, ListParams::ACCEPTED, schema_name::REPOS);
+    let operation = operation("member_repos", summary, ListParams::accepted(), schema_name::REPOS);
     Route { path, handler: get(handle_member_repos), operation }
 }
 
-fn operation(id: &str, summary: &str, parameters: &'static [Parameter], schema: &'static str) -> Operation {
+fn operation(id: &str, summary: &str, parameters: Vec<Parameter>, schema: &'static str) -> Operation {
     Operation {
         id: id.to_owned(),
         summary: summary.to_owned(),
@@ -62,10 +63,10 @@ async fn handle(
 async fn handle_repo_members(
     State(ports): State<QueryPorts>,
     path: SubjectPath,
-    Validated(RepoListParams { id, list }): Validated<RepoListParams>,
+    Validated(WithRepoId { id, params }): Validated<WithRepoId<ListParams>>,
 ) -> Result<Json<ListAnswer>, ApiError> {
     let SubjectPath { org, subject } = path.with_repo_id(id);
-    answer(&ports, &org, listing_within(subject), list).await
+    answer(&ports, &org, listing_within(subject), params).await
 }
 
 async fn handle_member_repos(

@@ -8,17 +8,18 @@ use gam_query::{MetricsAnswer, QueryPorts};
 use super::SUBJECT_ERRORS;
 use crate::error::ApiError;
 use crate::openapi::{Operation, ResponseBody, schema_name};
-use crate::params::{MetricsParams, Parameter, QueryParams, RepoMetricsParams, SubjectPath, Validated};
+use crate::params::{MetricsParams, Parameter, QueryParams, SubjectPath, Validated, WithRepoId};
 use crate::routes::Route;
 
 pub(crate) fn of_org(path: &'static str) -> Route {
     let summary = "The metrics of an organization over a range";
-    route(path, get(handle), operation("org", summary, MetricsParams::ACCEPTED, schema_name::ORG_METRICS))
+    route(path, get(handle), operation("org", summary, MetricsParams::accepted(), schema_name::ORG_METRICS))
 }
 
 pub(crate) fn of_repo(path: &'static str) -> Route {
     let summary = "The metrics of a repository over a range";
-    let operation = operation("repo", summary, RepoMetricsParams::ACCEPTED, schema_name::REPO_METRICS);
+    let operation =
+        operation("repo", summary, WithRepoId::<MetricsParams>::accepted(), schema_name::REPO_METRICS);
     route(path, get(handle_repo), operation)
 }
 
@@ -27,7 +28,7 @@ pub(crate) fn of_member(path: &'static str) -> Route {
     route(
         path,
         get(handle),
-        operation("member", summary, MetricsParams::ACCEPTED, schema_name::MEMBER_METRICS),
+        operation("member", summary, MetricsParams::accepted(), schema_name::MEMBER_METRICS),
     )
 }
 
@@ -35,12 +36,7 @@ fn route(path: &'static str, handler: MethodRouter<QueryPorts>, operation: Opera
     Route { path, handler, operation }
 }
 
-fn operation(
-    subject: &str,
-    summary: &str,
-    parameters: &'static [Parameter],
-    schema: &'static str,
-) -> Operation {
+fn operation(subject: &str, summary: &str, parameters: Vec<Parameter>, schema: &'static str) -> Operation {
     Operation {
         id: format!("{subject}_metrics"),
         summary: summary.to_owned(),
@@ -61,9 +57,9 @@ async fn handle(
 async fn handle_repo(
     State(ports): State<QueryPorts>,
     path: SubjectPath,
-    Validated(RepoMetricsParams { id, metrics }): Validated<RepoMetricsParams>,
+    Validated(WithRepoId { id, params }): Validated<WithRepoId<MetricsParams>>,
 ) -> Result<Json<MetricsAnswer>, ApiError> {
     let SubjectPath { org, subject } = path.with_repo_id(id);
-    let MetricsParams { range, bots } = metrics;
+    let MetricsParams { range, bots } = params;
     Ok(Json(gam_query::metrics(&ports, &org, &subject, range, bots).await?))
 }

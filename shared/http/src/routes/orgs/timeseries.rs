@@ -8,35 +8,35 @@ use gam_query::{QueryPorts, SeriesAnswer};
 use super::SUBJECT_ERRORS;
 use crate::error::ApiError;
 use crate::openapi::{Operation, ResponseBody, schema_name};
-use crate::params::{Parameter, QueryParams, RepoSeriesParams, SeriesParams, SubjectPath, Validated};
+use crate::params::{Parameter, QueryParams, SeriesParams, SubjectPath, Validated, WithRepoId};
 use crate::routes::Route;
 
 pub(crate) fn of_org(path: &'static str) -> Route {
     let summary = "A metric of an organization by day, week or month";
-    route(path, get(handle), operation("org", summary, SeriesParams::ACCEPTED, schema_name::ORG_SERIES))
+    route(path, get(handle), operation("org", summary, SeriesParams::accepted(), schema_name::ORG_SERIES))
 }
 
 pub(crate) fn of_repo(path: &'static str) -> Route {
     let summary = "A metric of a repository by day, week or month";
-    let operation = operation("repo", summary, RepoSeriesParams::ACCEPTED, schema_name::REPO_SERIES);
+    let operation =
+        operation("repo", summary, WithRepoId::<SeriesParams>::accepted(), schema_name::REPO_SERIES);
     route(path, get(handle_repo), operation)
 }
 
 pub(crate) fn of_member(path: &'static str) -> Route {
     let summary = "A metric of a member by day, week or month";
-    route(path, get(handle), operation("member", summary, SeriesParams::ACCEPTED, schema_name::MEMBER_SERIES))
+    route(
+        path,
+        get(handle),
+        operation("member", summary, SeriesParams::accepted(), schema_name::MEMBER_SERIES),
+    )
 }
 
 fn route(path: &'static str, handler: MethodRouter<QueryPorts>, operation: Operation) -> Route {
     Route { path, handler, operation }
 }
 
-fn operation(
-    subject: &str,
-    summary: &str,
-    parameters: &'static [Parameter],
-    schema: &'static str,
-) -> Operation {
+fn operation(subject: &str, summary: &str, parameters: Vec<Parameter>, schema: &'static str) -> Operation {
     Operation {
         id: format!("{subject}_timeseries"),
         summary: summary.to_owned(),
@@ -57,9 +57,9 @@ async fn handle(
 async fn handle_repo(
     State(ports): State<QueryPorts>,
     path: SubjectPath,
-    Validated(RepoSeriesParams { id, series }): Validated<RepoSeriesParams>,
+    Validated(WithRepoId { id, params }): Validated<WithRepoId<SeriesParams>>,
 ) -> Result<Json<SeriesAnswer>, ApiError> {
     let SubjectPath { org, subject } = path.with_repo_id(id);
-    let SeriesParams { metric, grain, range, bots } = series;
+    let SeriesParams { metric, grain, range, bots } = params;
     Ok(Json(gam_query::series(&ports, &org, &subject, metric, grain, range, bots).await?))
 }
