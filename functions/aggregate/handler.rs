@@ -210,7 +210,7 @@ impl Aggregator {
             Ok(registry) => registry,
             Err(error) => return MessageOutcome::from_error(error_chain(&error), error.is_retryable()),
         };
-        let names = keys.iter().map(|key| registry.name_of_key(key).unwrap_or(key).to_owned());
+        let names = keys.iter().map(|key| registry.name_of_stored(key).to_owned());
         MessageOutcome::requeue(sweep.requeue(names.collect()), Duration::ZERO)
     }
 

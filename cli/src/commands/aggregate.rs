@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use gam_aggregate::{AggregateReport, aggregate, orgs_in_lake};
 use gam_model::{Month, OrgRegistry};
-use gam_store::keys::org_key;
 use serde_json::json;
 
 use crate::args::{self, ConfigOption};
@@ -119,8 +118,7 @@ async fn collected_orgs(data: &OpenData, registry: &OrgRegistry) -> anyhow::Resu
             orgs.push(org);
         }
     }
-    let current_name = |org: String| registry.name_of_key(&org_key(&org)).map_or(org, str::to_owned);
-    Ok(orgs.into_iter().map(current_name).collect())
+    Ok(orgs.iter().map(|org| registry.name_of_stored(org).to_owned()).collect())
 }
 
 /// Returns the collected organizations that were requested, and the requested names without data, each

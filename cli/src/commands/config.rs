@@ -172,7 +172,7 @@ async fn keys_and_names(
     registry: &OrgRegistry,
 ) -> anyhow::Result<Vec<(String, String)>> {
     let named = |key: String| {
-        let name = registry.name_of_key(&key).unwrap_or(&key).to_owned();
+        let name = registry.name_of_stored(&key).to_owned();
         (key, name)
     };
     Ok(orgs_in_lake(objects).await?.into_iter().map(named).collect())

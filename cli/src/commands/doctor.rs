@@ -10,7 +10,7 @@ use gam_aggregate::orgs_in_lake;
 use gam_github::{AppDiagnosis, Client, Diagnosis, Permissions, Quota};
 use gam_lake::{configuration, paths, registry, snapshot};
 use gam_model::{Clock, SystemClock};
-use gam_store::keys::{CheckpointKey, org_key};
+use gam_store::keys::CheckpointKey;
 use gam_store::{Checkpoint, OrgCheckpoint};
 use serde_json::json;
 
@@ -96,7 +96,7 @@ async fn check_snapshots(settings: &CliSettings) -> Option<Finding> {
     let store = OpenStore::open_existing(settings).await.ok();
     let (mut readable, mut problems) = (0, Vec::new());
     for key in &orgs {
-        let org = registry.name_of_key(key).unwrap_or(key);
+        let org = registry.name_of_stored(key);
         let months = snapshot::months(&*objects, key).await.ok()?;
         for month in &months {
             match snapshot::read_stamp(&*objects, key, *month).await {
@@ -363,7 +363,7 @@ async fn check_configuration(settings: &CliSettings) -> Finding {
         };
         let registry = registry::read(&*objects).await?;
         for key in orgs {
-            let org = registry.name_of_key(&key).unwrap_or(&key);
+            let org = registry.name_of_stored(&key);
             let revision = configuration::latest(&*objects, &key).await?;
             if let Some(hint) = config::unread_file_hint(org, &revision) {
                 return Ok(doubtful("configuration", hint));
@@ -441,7 +441,7 @@ async fn read_gaps(store: &OpenStore, orgs: &[String]) -> anyhow::Result<Vec<Str
     for org in orgs {
         let key = CheckpointKey::Org(org.clone());
         let checkpoint: Checkpoint<OrgCheckpoint> = Checkpoint::load(&*checkpoints, &key).await?;
-        let org = registry.name_of_key(&org_key(org)).unwrap_or(org);
+        let org = registry.name_of_stored(org);
         let (gaps, all) = checkpoint.value.list_gaps(None);
         lines.extend(gaps.iter().map(|gap| format!("{org}/{}", answer::gap_text(&json!(gap)))));
         if all > gaps.len() as u64 {

@@ -249,6 +249,12 @@ impl OrgRegistry {
         self.entries.iter().find(|entry| entry.key == key).map(OrgEntry::name)
     }
 
+    /// Returns the current name of an organization by what stores have of it: its storage key, in any case. Returns
+    /// that if it is not registered.
+    pub fn name_of_stored<'a>(&'a self, stored: &'a str) -> &'a str {
+        self.name_of_key(&stored.to_lowercase()).unwrap_or(stored)
+    }
+
     /// Returns whether GitHub's id of the organization with this storage key is known.
     pub fn knows_id_of(&self, key: &str) -> bool {
         self.entries.iter().any(|entry| entry.key == key && entry.github_id.is_some())
@@ -367,6 +373,7 @@ mod tests {
         assert_eq!(registry.find("other"), None);
         assert_eq!((registry.key_of("Other"), registry.current_name("Other")), ("other".to_owned(), "Other"));
         assert_eq!((registry.name_of_key("acme"), registry.name_of_key("newco")), (Some("NewCo"), None));
+        assert_eq!((registry.name_of_stored("Acme"), registry.name_of_stored("Other")), ("NewCo", "Other"));
     }
 
     #[test]

@@ -5,7 +5,6 @@ use futures::{StreamExt, TryStreamExt, stream};
 use gam_model::period::FIRST_DAY;
 use gam_model::{Range, Subject};
 use gam_rollup::{Side, merged_span};
-use gam_store::keys::org_key;
 
 use crate::answers::{OrgSummary, OrgsAnswer};
 use crate::org_reader::{OrgQuery, OrgReader, read_org};
@@ -22,7 +21,7 @@ const MAX_CONCURRENT_ORGS: usize = 4;
 pub async fn orgs(ports: &QueryPorts) -> Result<OrgsAnswer, QueryError> {
     let registry = ports.registry.registry().await.map_err(QueryError::Registry)?;
     let names = ports.names.orgs().await?.into_iter();
-    let names = names.map(|name| registry.name_of_key(&org_key(&name)).map_or(name, str::to_owned));
+    let names = names.map(|name| registry.name_of_stored(&name).to_owned());
     let summaries = stream::iter(names).map(|name| summary(ports, name)).buffered(MAX_CONCURRENT_ORGS);
     let mut orgs: Vec<OrgSummary> = summaries.try_collect().await?;
     orgs.sort_by_cached_key(|summary| summary.org.to_lowercase());
