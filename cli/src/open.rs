@@ -12,7 +12,7 @@ use gam_lake::registry::{self, CachedRegistry};
 use gam_lake::{FileStore, ObjectStore};
 use gam_model::{Clock, Identity, Month, OrgRegistry, SystemClock};
 use gam_query::{IdentitySource, QueryPorts, RegistrySource};
-use gam_store::{Checkpoint, CheckpointKey, Head};
+use gam_store::Checkpoint;
 use gam_store_sql::SqliteStore;
 
 use crate::aws;
@@ -146,8 +146,7 @@ impl OpenStore {
     /// # Errors
     /// If the store fails.
     pub(crate) async fn folded_months(&self, key: &str) -> anyhow::Result<Vec<Month>> {
-        let head: Checkpoint<Head> =
-            Checkpoint::load(&*self.ports.checkpoints, &CheckpointKey::Head(key.to_owned())).await?;
+        let head = Checkpoint::load_head(&*self.ports.checkpoints, key).await?;
         let Some(active) = head.value.active else { return Ok(Vec::new()) };
         let markers = self.ports.rollups.markers(key, active.epoch).await?;
         Ok(markers.into_iter().map(|marker| marker.month).collect())

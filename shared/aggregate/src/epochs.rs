@@ -1,22 +1,14 @@
-//! Epochs: which one a run works in, when answers switch to a new one, and when an old one is deleted.
-//!
-//! The rules are those of the model of epochs that the tests of this crate interleave:
-//!
-//! * A run whose rules are greater sets a new target. Whoever is behind leaves the batches alone.
-//! * Work happens in the newest epoch. Its number is in the stamp of every snapshot that it has seen, so no run of
-//!   an older epoch can replace that snapshot any more.
-//! * Answers switch when the stamp and the marker of every month agree in the target.
+//! Epochs: which one a run works in, when answers switch to a new one, and when an old one is deleted. The rules are at
+//! the top of this crate.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
 use gam_fold::LOGIC_VERSION;
 use gam_lake::snapshot;
-use gam_model::{ItemClass, ItemKey, Month, Subject, SubjectKind, WeekOfMonth};
+use gam_model::{ItemClass, ItemKey, Month, Subject, SubjectKind};
 use gam_rollup::{ListItem, StoredForm};
-use gam_store::{
-    Checkpoint, CheckpointKey, Epoch, EpochRules, FoldScope, Head, Logic, Marker, RetiredEpoch, StoredItem,
-};
+use gam_store::{Checkpoint, Epoch, EpochRules, FoldScope, Head, Logic, RetiredEpoch, StoredItem};
 
 use crate::month::NewerEpoch;
 use crate::rules::Rules;
@@ -30,11 +22,6 @@ const MAX_HEAD_ATTEMPTS: usize = 64;
 
 /// The most items that one call deletes or copies.
 const MAX_CALL_ITEMS: usize = 5_000;
-
-/// Returns the keys of a month's lists.
-fn list_keys(month: Month) -> Vec<ItemKey> {
-    LISTED.map(|kind| ItemKey::new(ItemClass::List(kind), month)).to_vec()
-}
 
 /// The kinds of subjects that have lists.
 const LISTED: [SubjectKind; 2] = [SubjectKind::Repo, SubjectKind::Member];
@@ -51,11 +38,6 @@ pub(crate) enum Entered {
     Behind,
 }
 
-/// Loads the head of an organization.
-pub(crate) async fn load_head(ports: &AggregatePorts, org: &str) -> Result<Checkpoint<Head>, AggregateError> {
-    Ok(Checkpoint::load(&*ports.checkpoints, &CheckpointKey::Head(org.to_owned())).await?)
-}
-
 /// Returns the epoch to work in with these rules. Sets a new target if the rules are greater than those of the
 /// newest epoch.
 pub(crate) async fn enter(
@@ -65,12 +47,12 @@ pub(crate) async fn enter(
     observer: &dyn crate::AggregateObserver,
 ) -> Result<Entered, AggregateError> {
     for _ in 0..MAX_HEAD_ATTEMPTS {
-        let mut head = load_head(ports, org).await?;
+        let mut head = Checkpoint::load_head(&*ports.checkpoints, org).await?;
         let Some(newest) = head.value.newest().cloned() else {
             let (first, months) = first_head(ports, org, rules).await?;
             let entered = first.newest().cloned();
             head.value = first;
-            if save(ports, org, &mut head).await?
+            if head.save_head(&*ports.checkpoints, org).await?
                 && let Some(epoch) = entered
             {
                 if months > 0 {
@@ -91,7 +73,7 @@ pub(crate) async fn enter(
         } else {
             set_target(ports, &mut head.value, Epoch(newest.epoch.0 + 1), &rules.logic)
         };
-        if save(ports, org, &mut head).await? {
+        if head.save_head(&*ports.checkpoints, org).await? {
             let is_new_target = entered.epoch != newest.epoch;
             if is_new_target {
                 observer.notice(AggregateProgress::RulesChanged { org: org.to_owned() });
@@ -100,14 +82,6 @@ pub(crate) async fn enter(
         }
     }
     Err(AggregateError::HeadContended { org: org.to_owned() })
-}
-
-async fn save(
-    ports: &AggregatePorts,
-    org: &str,
-    head: &mut Checkpoint<Head>,
-) -> Result<bool, AggregateError> {
-    Ok(head.save(&*ports.checkpoints, &CheckpointKey::Head(org.to_owned())).await?)
 }
 
 /// Returns the first head of a store, and the number of months that the lake has already.
@@ -148,6 +122,11 @@ fn rename_newest(head: &mut Head, logic: &Logic) -> EpochRules {
     newest.clone()
 }
 
+/// Returns the keys of a month's lists.
+fn list_keys(month: Month) -> Vec<ItemKey> {
+    LISTED.map(|kind| ItemKey::new(ItemClass::List(kind), month)).to_vec()
+}
+
 /// Sets a new target with this number.
 fn set_target(ports: &AggregatePorts, head: &mut Head, epoch: Epoch, logic: &Logic) -> EpochRules {
     let target = EpochRules { epoch, logic: logic.clone() };
@@ -158,9 +137,17 @@ fn set_target(ports: &AggregatePorts, head: &mut Head, epoch: Epoch, logic: &Log
 }
 
 impl AggregateRun<'_> {
+    async fn load_head(&self) -> Result<Checkpoint<Head>, AggregateError> {
+        Ok(Checkpoint::load_head(&*self.ports.checkpoints, self.org).await?)
+    }
+
+    async fn save_head(&self, head: &mut Checkpoint<Head>) -> Result<bool, AggregateError> {
+        Ok(head.save_head(&*self.ports.checkpoints, self.org).await?)
+    }
+
     /// Returns whether the run's epoch is still the newest one.
     pub(crate) async fn is_newest_epoch(&self) -> Result<bool, AggregateError> {
-        let head = load_head(self.ports, self.org).await?;
+        let head = self.load_head().await?;
         Ok(head.value.newest().is_some_and(|newest| newest.epoch == self.epoch))
     }
 
@@ -170,14 +157,14 @@ impl AggregateRun<'_> {
     pub(crate) async fn pass_epoch(&self, stamped: NewerEpoch) -> Result<(), AggregateError> {
         let number = if stamped.has_own_logic { stamped.number } else { stamped.number + 1 };
         for _ in 0..MAX_HEAD_ATTEMPTS {
-            let mut head = load_head(self.ports, self.org).await?;
+            let mut head = self.load_head().await?;
             match head.value.newest() {
                 Some(newest)
                     if newest.epoch.0 < stamped.number && !self.rules.logic.is_behind(&newest.logic) => {}
                 _ => return Ok(()),
             }
             set_target(self.ports, &mut head.value, Epoch(number), &self.rules.logic);
-            if save(self.ports, self.org, &mut head).await? {
+            if self.save_head(&mut head).await? {
                 return Ok(());
             }
         }
@@ -186,27 +173,32 @@ impl AggregateRun<'_> {
 
     /// Returns the active epoch if the run works in another one.
     pub(crate) async fn other_active_epoch(&self) -> Result<Option<Epoch>, AggregateError> {
-        let head = load_head(self.ports, self.org).await?;
+        let head = self.load_head().await?;
         let active = head.value.active.map(|active| active.epoch);
         Ok(active.filter(|active| *active != self.epoch))
     }
 
-    /// Switches answers to the run's epoch if it is the target and every month is complete in it.
-    pub(crate) async fn switch_if_complete(&mut self) -> Result<(), AggregateError> {
-        let head = load_head(self.ports, self.org).await?;
-        let is_target = |head: &Head| head.target.as_ref().is_some_and(|target| target.epoch == self.epoch);
-        if !is_target(&head.value) || !self.is_complete().await? {
+    /// Switches answers to the run's epoch if that is complete, and deletes the epochs that nobody can read any more.
+    pub(crate) async fn switch_and_delete(&mut self) -> Result<(), AggregateError> {
+        let mut head = self.load_head().await?;
+        let is_target = head.value.target.as_ref().is_some_and(|target| target.epoch == self.epoch);
+        if is_target && self.is_complete().await? && !self.switch(&mut head).await? {
             return Ok(());
         }
-        let mut head = head;
+        self.delete_retired_epochs(&mut head).await
+    }
+
+    /// Makes the target the active epoch. Returns false if another run has changed the head: it switched, or there is
+    /// a newer target.
+    async fn switch(&self, head: &mut Checkpoint<Head>) -> Result<bool, AggregateError> {
         let retired = std::mem::replace(&mut head.value.active, head.value.target.take());
         let since = self.ports.clock.now();
         head.value.retired.extend(retired.map(|retired| RetiredEpoch { epoch: retired.epoch, since }));
-        // If the save fails, another run has changed the head: it switched, or there is a newer target.
-        if save(self.ports, self.org, &mut head).await? {
+        let is_saved = self.save_head(head).await?;
+        if is_saved {
             tracing::info!(org = self.org, epoch = self.epoch.0, "answers derive from the new rules now");
         }
-        Ok(())
+        Ok(is_saved)
     }
 
     /// Returns whether every snapshot belongs to the run's epoch and is folded in it.
@@ -263,8 +255,9 @@ impl AggregateRun<'_> {
                 for entry in &list.entries {
                     let subject = entry.subject.subject();
                     keys.push(ItemKey::new(ItemClass::Days(subject.clone()), month));
-                    let weeks = WeekOfMonth::all().filter(|week| entry.weeks & (1 << week.number()) != 0);
-                    keys.extend(weeks.map(|week| ItemKey::breakdown(subject.clone(), month, week)));
+                    keys.extend(
+                        entry.breakdown_weeks().map(|week| ItemKey::breakdown(subject.clone(), month, week)),
+                    );
                 }
             }
         }
@@ -272,12 +265,11 @@ impl AggregateRun<'_> {
     }
 
     /// Deletes the items and markers of the epochs that nobody can read any more.
-    pub(crate) async fn delete_retired_epochs(&mut self) -> Result<(), AggregateError> {
-        let head = load_head(self.ports, self.org).await?;
+    async fn delete_retired_epochs(&mut self, head: &mut Checkpoint<Head>) -> Result<(), AggregateError> {
         let now = self.ports.clock.now();
-        let is_over = |retired: &RetiredEpoch| retired.since + DELETE_AFTER <= now;
+        let is_over = |retired: &&RetiredEpoch| retired.since + DELETE_AFTER <= now;
         let over: BTreeSet<Epoch> =
-            head.value.retired.iter().filter(|epoch| is_over(epoch)).map(|retired| retired.epoch).collect();
+            head.value.retired.iter().filter(is_over).map(|retired| retired.epoch).collect();
         let mut deleted = BTreeSet::new();
         for epoch in over {
             if self.is_out_of_time() {
@@ -287,10 +279,9 @@ impl AggregateRun<'_> {
             deleted.insert(epoch);
         }
         if !deleted.is_empty() {
-            let mut head = head;
             head.value.retired.retain(|retired| !deleted.contains(&retired.epoch));
             // If another run has changed the head, the next one deletes again what is left: nothing.
-            save(self.ports, self.org, &mut head).await?;
+            self.save_head(head).await?;
         }
         Ok(())
     }
@@ -310,17 +301,5 @@ impl AggregateRun<'_> {
             rollups.delete_markers(self.org, epoch, &[month]).await?;
         }
         Ok(())
-    }
-
-    /// Returns the markers by month: those of the run's epoch, and those of the active one for months that have
-    /// none yet.
-    pub(crate) async fn markers(&self) -> Result<BTreeMap<Month, Marker>, AggregateError> {
-        let rollups = &*self.ports.rollups;
-        let mut markers = BTreeMap::new();
-        if let Some(active) = self.other_active_epoch().await? {
-            markers.extend(rollups.markers(self.org, active).await?.into_iter().map(|m| (m.month, m)));
-        }
-        markers.extend(rollups.markers(self.org, self.epoch).await?.into_iter().map(|m| (m.month, m)));
-        Ok(markers)
     }
 }

@@ -154,8 +154,7 @@ impl AggregateRun<'_> {
             .await?;
         }
         if checks_months && !self.must_stop() {
-            self.switch_if_complete().await?;
-            self.delete_retired_epochs().await?;
+            self.switch_and_delete().await?;
         }
         Ok(())
     }

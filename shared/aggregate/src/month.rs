@@ -179,12 +179,13 @@ impl AggregateRun<'_> {
         let fold_all = scope == FoldScope::Month
             || is_of_older_epoch
             || marker.is_none_or(|marker| marker.generation != generation);
-        if events.is_empty() && !needs_restamp && (generation == 0 || !fold_all) {
+        let is_current = !needs_restamp && (generation == 0 || !fold_all);
+        if is_current && events.is_empty() {
             return Ok(AttemptOutcome::Finished(MonthOutcome::Written { rollups: 0 }));
         }
         let merged = Arc::new(merge(current.clone(), events).await?);
         let is_changed = !merged.changes.is_empty();
-        if !is_changed && !needs_restamp && (generation == 0 || !fold_all) {
+        if is_current && !is_changed {
             return Ok(AttemptOutcome::Finished(MonthOutcome::Written { rollups: 0 }));
         }
         let mut written_generation = generation;

@@ -14,10 +14,13 @@ impl AggregateRun<'_> {
     /// of months that the lake has lost.
     pub(crate) async fn refold_months(&mut self, rebuild: bool) -> Result<(), AggregateError> {
         let objects = &*self.ports.objects;
-        let markers = self.markers().await?;
+        let rollups = &*self.ports.rollups;
         let mut months: BTreeSet<Month> = snapshot::months(objects, self.org).await?.into_iter().collect();
-        months.extend(markers.keys());
-        let own = self.ports.rollups.markers(self.org, self.epoch).await?;
+        let own = rollups.markers(self.org, self.epoch).await?;
+        months.extend(own.iter().map(|marker| marker.month));
+        if let Some(active) = self.other_active_epoch().await? {
+            months.extend(rollups.markers(self.org, active).await?.iter().map(|marker| marker.month));
+        }
         let mut stale = Vec::new();
         for month in months {
             let stamp = match snapshot::read_stamp(objects, self.org, month).await {

@@ -66,8 +66,7 @@ pub(crate) async fn read_org<Q: OrgQuery>(
 }
 
 async fn load_head(ports: &QueryPorts, org_key: &str) -> gam_store::Result<Head> {
-    let key = CheckpointKey::Head(org_key.to_owned());
-    Ok(Checkpoint::load(&*ports.checkpoints, &key).await?.value)
+    Ok(Checkpoint::load_head(&*ports.checkpoints, org_key).await?.value)
 }
 
 /// Returns the time zone of an epoch.
@@ -97,7 +96,7 @@ impl<'a> OrgReader<'a> {
         let (name, head) = tokio::try_join!(ports.names.org(&key), load_head(ports, &key))?;
         let name = name.ok_or_else(|| QueryError::NotFound(never_collected(org)))?;
         // The store's name is the storage key, as GitHub wrote the name that the key comes from.
-        let name = registry.name_of_key(&key).map_or(name, str::to_owned);
+        let name = registry.name_of_stored(&name).to_owned();
         let markers = match (&head.active, &head.target) {
             (Some(active), _) => ports.rollups.markers(&key, active.epoch).await?,
             (None, Some(_)) => return Err(QueryError::NotComputed(not_computed(&name))),

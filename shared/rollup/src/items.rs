@@ -158,6 +158,14 @@ impl ListedSubject {
     }
 }
 
+impl ListEntry {
+    /// Returns the weeks of the month that have a breakdown of the subject, in order.
+    pub fn breakdown_weeks(&self) -> impl Iterator<Item = WeekOfMonth> {
+        let weeks = self.weeks;
+        WeekOfMonth::all().filter(move |week| weeks & (1 << week.number()) != 0)
+    }
+}
+
 impl ListItem {
     /// Returns the totals of an entry of this list, with its credited members and its display name. `month` is
     /// the month that the list belongs to.

@@ -14,6 +14,7 @@ use gam_model::Month;
 use gam_model::period::midnight;
 
 use crate::gaps::{ALL_REPOS, Gap, GapsByRepo, RepoGaps, list_gaps};
+use crate::head::Head;
 use crate::keys::CheckpointKey;
 use crate::port::{CheckpointStore, Revision, SaveOutcome};
 
@@ -228,6 +229,24 @@ impl<T: Serialize> Checkpoint<T> {
             }
             SaveOutcome::Conflict => Ok(false),
         }
+    }
+}
+
+impl Checkpoint<Head> {
+    /// Loads the head of an organization; an empty one if it was never aggregated.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`].
+    pub async fn load_head(store: &dyn CheckpointStore, org: &str) -> Result<Self> {
+        Self::load(store, &CheckpointKey::Head(org.to_owned())).await
+    }
+
+    /// Saves the head of an organization, as [`Checkpoint::save`] does.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::save`].
+    pub async fn save_head(&mut self, store: &dyn CheckpointStore, org: &str) -> Result<bool> {
+        self.save(store, &CheckpointKey::Head(org.to_owned())).await
     }
 }
 
