@@ -70,6 +70,22 @@ pub enum MetricValue {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct MetricValues(pub Vec<(&'static str, MetricValue)>);
 
+impl MetricValues {
+    /// Returns the value of the metric; `None` if it is not among these.
+    pub fn get(&self, metric: &str) -> Option<MetricValue> {
+        self.0.iter().find(|(name, _)| *name == metric).map(|(_, value)| *value)
+    }
+
+    /// Returns the value of a count, and the number of durations of a distribution; 0 if the metric is not among
+    /// these.
+    pub fn count(&self, metric: &str) -> u64 {
+        match self.get(metric) {
+            Some(MetricValue::Count(count) | MetricValue::Distribution { count, .. }) => count,
+            None => 0,
+        }
+    }
+}
+
 impl Serialize for MetricValues {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;

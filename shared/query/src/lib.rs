@@ -7,6 +7,7 @@
 
 mod answers;
 mod cursor;
+mod dashboard;
 mod error;
 mod list;
 mod metrics;
@@ -23,6 +24,10 @@ mod values;
 pub use answers::{
     BotFilter, CoverageAnswer, ListAnswer, ListEntry, ListKind, MetricValue, MetricValues, MetricsAnswer,
     OrgSummary, OrgsAnswer, SeriesAnswer, SeriesPoint, SortDirection, SubjectRef,
+};
+pub use dashboard::{
+    DURATION_BIN_HOURS, DashboardAnswer, DashboardBucket, DashboardEntry, DashboardRequest,
+    MAX_DASHBOARD_MEMBERS, MAX_TRENDS, dashboard,
 };
 pub use error::QueryError;
 pub use list::{ListRequest, Listing, list};

@@ -55,7 +55,7 @@ enum MonthShare {
 
 impl OrgReader<'_> {
     /// Returns the folded months whose items may have days of the range, in order.
-    fn months_near(&self, range: Range) -> impl DoubleEndedIterator<Item = Month> {
+    pub(crate) fn months_near(&self, range: Range) -> impl DoubleEndedIterator<Item = Month> {
         let day = Days::new(1);
         let is_near =
             move |month: &Month| month.first_day() - day < range.until() && range.since() < month.end() + day;
@@ -93,7 +93,10 @@ impl OrgReader<'_> {
     }
 
     /// Reads single items, ordered by key.
-    async fn read_keys<T: StoredForm>(&self, keys: &[ItemKey]) -> Result<Vec<ReadItem<T>>, QueryError> {
+    pub(crate) async fn read_keys<T: StoredForm>(
+        &self,
+        keys: &[ItemKey],
+    ) -> Result<Vec<ReadItem<T>>, QueryError> {
         let Some(active) = self.active.as_ref().filter(|_| !keys.is_empty()) else { return Ok(Vec::new()) };
         let mut stored = self.ports.rollups.get(&self.key, active.epoch, keys).await?;
         stored.sort_by(|(a, _), (b, _)| a.cmp(b));

@@ -192,6 +192,19 @@ impl Distribution {
         (!self.is_empty()).then(|| self.sum as f64 / self.count() as f64)
     }
 
+    /// Returns the number of durations below a limit, in seconds. Of at most [`MAX_EXACT_VALUES`] durations it is
+    /// exact; of more, those within 1 % of the limit may count or not.
+    pub fn count_below(&self, limit: u64) -> u64 {
+        match &self.sketch {
+            None => self.values.partition_point(|seconds| *seconds < limit) as u64,
+            Some(sketch) => {
+                let is_below = |bucket: u32| bucket_middle(bucket).clamp(sketch.min, sketch.max) < limit;
+                let below = sketch.buckets.iter().take_while(|(bucket, _)| is_below(**bucket));
+                below.fold(0, |sum, (_, count)| sum.saturating_add(*count))
+            }
+        }
+    }
+
     /// Returns the nearest-rank percentile, in seconds; `None` if there are no durations.
     ///
     /// It is the smallest duration that at least `percent` % of the durations do not exceed
@@ -224,6 +237,20 @@ mod tests {
     fn an_empty_distribution_has_no_values() {
         let empty = Distribution::default();
         assert_eq!((empty.count(), empty.mean(), empty.percentile(50)), (0, None, None));
+    }
+
+    #[test]
+    fn durations_below_a_limit_are_counted() {
+        let few = distribution_of(&[1, 10, 10, 3600]);
+        assert_eq!([0, 1, 2, 10, 11, 3600, 3601].map(|limit| few.count_below(limit)), [0, 0, 1, 1, 3, 3, 4]);
+        let many = distribution_of(&(1..=1_000).map(|hour| hour * 3600).collect::<Vec<_>>());
+        assert_eq!(many.count_below(0), 0);
+        assert!(
+            (95..=105).contains(&many.count_below(100 * 3600 + 1)),
+            "{}",
+            many.count_below(100 * 3600 + 1)
+        );
+        assert_eq!(many.count_below(u64::MAX), 1_000);
     }
 
     #[test]
