@@ -14,6 +14,7 @@
 //! it.
 
 mod auth;
+mod charts;
 mod error;
 mod middleware;
 mod openapi;

@@ -1,0 +1,269 @@
+//! Charts of bars: activity over time, distributions, bars by name.
+
+use charts_rs::{Box as Edges, Color, HorizontalBarChart, Series, XAxisConfig, YAxisConfig};
+
+use super::drawing::{
+    Columns, LABEL_SIZE, finish, for_measuring, format_value, line, scaled, set_up, write_over,
+};
+use super::palette::{AXIS, MUTED, OTHER, RAISED, SERIES, SURFACE, TEXT};
+use super::scale::Scale;
+use super::text::{shorten, width_em};
+use super::time::{TimeAxis, format_slot};
+use super::words::Words;
+use super::{Frame, NamedSeries, Svg, Unit};
+
+/// With more slots than this, bars would be thinner than the gaps between them. Areas take their place.
+const MAX_BARS: usize = 92;
+/// How opaque the bars of a partial slot are, of 255.
+const PARTIAL_ALPHA: u8 = 110;
+/// The most characters of a name in a legend, in ems.
+const MAX_NAME_EM: f64 = 16.0;
+
+/// Draws counts over time: bars for one series, stacked bars for several. With more than 92 slots, areas.
+///
+/// `other` is the name of the series that holds the rest of a stack; its colour is grey. A missing value is drawn
+/// as 0. Values beyond the slots are ignored.
+pub(crate) fn activity(
+    frame: &Frame,
+    time: &TimeAxis,
+    unit: Unit,
+    series: &[NamedSeries],
+    other: Option<&str>,
+) -> Svg {
+    let words = Words::new(frame.language);
+    let slots = time.slots.len();
+    let totals: Vec<f64> =
+        (0..slots).map(|slot| series.iter().map(|named| value_at(named, slot)).sum()).collect();
+    let greatest = totals.iter().copied().fold(0.0, f64::max);
+    let scale = Scale::new(greatest, unit, frame.language);
+    let is_area = slots > MAX_BARS;
+
+    let (mut colors, mut drawn) = (Vec::new(), Vec::new());
+    if let Some(shade) = shade(time, &scale, is_area, words) {
+        colors.push(frame.color(RAISED));
+        drawn.push(shade);
+    }
+    for (at, named) in series.iter().enumerate() {
+        let token = if other == Some(named.name.as_str()) { OTHER } else { SERIES[at % SERIES.len()] };
+        let color = frame.color(token);
+        let data = (0..slots).map(|slot| scaled(Some(value_at(named, slot)), &scale));
+        let name = for_measuring(&shorten(&named.name, MAX_NAME_EM));
+        drawn.push(if is_area { area(&name, data.collect()) } else { bars(&name, data, time, color) });
+        colors.push(color);
+    }
+    let columns = Columns {
+        frame,
+        scale: &scale,
+        labels: time.labels(frame.language),
+        series: drawn,
+        colors,
+        has_legend: series.len() > 1,
+        notes: notes(time, words),
+    };
+    let (mut chart, plot) = columns.build();
+    chart.series.fill = is_area;
+    chart.series.fill_opacity = Some(0.85);
+    chart.series.stroke_width = if is_area { 1.0 } else { 2.0 };
+    if greatest <= 0.0 {
+        write_over(&mut chart.base, frame, words.nothing);
+    }
+    let gap = (series.len() > 1 && !is_area).then_some(SURFACE);
+    let description = describe(frame, time, unit, series, &totals, words);
+    finish(frame, chart.svg(), Some(plot), gap, &description)
+}
+
+/// Keeps the `limit` series with the greatest sums, in the order of their sums, and adds up the rest under a name.
+/// The order of equal sums is by name. Without a rest nothing is added.
+pub(crate) fn top_and_other(
+    mut series: Vec<NamedSeries>,
+    limit: usize,
+    other_name: &str,
+) -> Vec<NamedSeries> {
+    let sum = |named: &NamedSeries| named.values.iter().flatten().filter(|it| it.is_finite()).sum::<f64>();
+    series.sort_by(|a, b| sum(b).total_cmp(&sum(a)).then_with(|| a.name.cmp(&b.name)));
+    let rest = series.split_off(series.len().min(limit));
+    let slots = rest.iter().map(|named| named.values.len()).max();
+    if let Some(slots) = slots {
+        let values = (0..slots).map(|slot| Some(rest.iter().map(|named| value_at(named, slot)).sum()));
+        series.push(NamedSeries { name: other_name.to_owned(), values: values.collect() });
+    }
+    series
+}
+
+/// Returns the value of a slot; 0 for what is missing or no number.
+fn value_at(series: &NamedSeries, slot: usize) -> f64 {
+    series.values.get(slot).copied().flatten().filter(|it| it.is_finite()).unwrap_or_default().max(0.0)
+}
+
+fn bars(name: &str, data: impl Iterator<Item = Option<f32>>, time: &TimeAxis, color: Color) -> Series {
+    // A bar without height is not drawn.
+    let data = data.map(|value| value.filter(|value| *value > 0.0)).collect();
+    let colors = time.slots.iter().map(|slot| slot.is_partial.then(|| color.with_alpha(PARTIAL_ALPHA)));
+    Series {
+        stack: Some("values".to_owned()),
+        colors: Some(colors.collect()),
+        ..Series::new_nullable(name.to_owned(), data)
+    }
+}
+
+fn area(name: &str, data: Vec<Option<f32>>) -> Series {
+    Series { stack: Some("values".to_owned()), ..line(name, data) }
+}
+
+/// Returns the columns behind slots without complete data, and in areas also behind partial slots.
+pub(super) fn shade(time: &TimeAxis, scale: &Scale, with_partial: bool, words: &Words) -> Option<Series> {
+    let is_shaded = |slot: &super::Slot| slot.is_incomplete || (with_partial && slot.is_partial);
+    if !time.slots.iter().any(is_shaded) {
+        return None;
+    }
+    let data = time.slots.iter().map(|slot| is_shaded(slot).then_some(scale.max as f32)).collect();
+    // A stack of its own would stand beside the bars, so the shade of bars is a part of no stack only behind lines.
+    Some(Series::new_nullable(words.not_complete.to_owned(), data))
+}
+
+pub(super) fn notes(time: &TimeAxis, words: &Words) -> Vec<String> {
+    let has_partial = time.slots.iter().any(|slot| slot.is_partial);
+    if has_partial { vec![words.partial.to_owned()] } else { Vec::new() }
+}
+
+fn describe(
+    frame: &Frame,
+    time: &TimeAxis,
+    unit: Unit,
+    series: &[NamedSeries],
+    totals: &[f64],
+    words: &Words,
+) -> String {
+    let Some(days) = time.describe(frame.language) else { return words.nothing.to_owned() };
+    let value = |value: f64| format_value(value, unit, frame.language);
+    let mut parts = vec![days];
+    let greatest = totals.iter().copied().enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
+    match greatest {
+        Some((slot, greatest)) if greatest > 0.0 => {
+            let total = value(totals.iter().sum());
+            parts.push(format!("{}{}{total}", words.total, words.colon));
+            let when = format_slot(&time.slots[slot], time.grain, frame.language);
+            parts.push(format!("{}{}{} ({when})", words.greatest, words.colon, value(greatest)));
+        }
+        _ => parts.push(words.nothing.to_owned()),
+    }
+    let mut text = parts.join(words.comma) + words.stop;
+    if series.len() > 1 {
+        let sums = series.iter().map(|named| {
+            let sum = (0..totals.len()).map(|slot| value_at(named, slot)).sum();
+            format!("{}{}{}", shorten(&named.name, MAX_NAME_EM), words.colon, value(sum))
+        });
+        text.push_str(&(sums.collect::<Vec<_>>().join(words.comma) + words.stop));
+    }
+    text.trim_end().to_owned()
+}
+
+/// A bin of a distribution of durations.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Bin {
+    /// The lower bound in hours, inclusive.
+    pub(crate) from_hours: f64,
+    /// The upper bound in hours, exclusive. `None` for the last bin.
+    pub(crate) to_hours: Option<f64>,
+    /// Number of durations.
+    pub(crate) count: u64,
+}
+
+/// Draws how many durations fall in each bin, as columns without gaps.
+pub(crate) fn distribution(frame: &Frame, bins: &[Bin]) -> Svg {
+    let words = Words::new(frame.language);
+    let labels: Vec<String> = bins.iter().map(|bin| words.bin_label(bin.from_hours, bin.to_hours)).collect();
+    let greatest = bins.iter().map(|bin| bin.count).max().unwrap_or_default() as f64;
+    let scale = Scale::new(greatest, Unit::Count, frame.language);
+    let data = bins.iter().map(|bin| scaled(Some(bin.count as f64), &scale).filter(|it| *it > 0.0)).collect();
+    let columns = Columns {
+        frame,
+        scale: &scale,
+        labels: labels.clone(),
+        series: vec![Series::new_nullable(String::new(), data)],
+        colors: vec![frame.color(SERIES[0])],
+        has_legend: false,
+        notes: Vec::new(),
+    };
+    let (mut chart, plot) = columns.build();
+    if greatest <= 0.0 {
+        write_over(&mut chart.base, frame, words.nothing);
+    }
+    let counts = labels.iter().zip(bins).map(|(label, bin)| {
+        format!("{label}{}{}", words.colon, format_value(bin.count as f64, Unit::Count, frame.language))
+    });
+    let description = counts.collect::<Vec<_>>().join(words.comma);
+    finish(frame, chart.svg(), Some(plot), None, &description)
+}
+
+/// A name with its value: a member and its reviews.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct NamedValue {
+    /// The name, as GitHub writes it.
+    pub(crate) name: String,
+    /// The value.
+    pub(crate) value: f64,
+}
+
+/// The height of a row of bars by name, in pixels.
+const ROW_HEIGHT: f32 = 24.0;
+/// The most rows of bars by name.
+pub(crate) const MAX_ROWS: usize = 60;
+
+/// Draws one horizontal bar for each name, in the order of the rows, with its value at its end. At most
+/// [`MAX_ROWS`]; the caller says how many there are. The height follows from the number of rows.
+pub(crate) fn horizontal_bars(frame: &Frame, unit: Unit, rows: &[NamedValue]) -> Svg {
+    let words = Words::new(frame.language);
+    let rows = &rows[..rows.len().min(MAX_ROWS)];
+    let greatest = rows.iter().map(|row| row.value).filter(|it| it.is_finite()).fold(0.0, f64::max);
+    let scale = Scale::new(greatest, unit, frame.language);
+    let max_name_em = f64::from(frame.width_px() * 0.4 / LABEL_SIZE);
+    let names = rows.iter().map(|row| for_measuring(&shorten(&row.name, max_name_em))).collect();
+    let data = rows.iter().map(|row| scaled(Some(row.value), &scale)).collect();
+    let series = Series::new_nullable(String::new(), data);
+    let mut chart = HorizontalBarChart::new_with_theme(vec![series], names, charts_rs::THEME_LIGHT);
+    set_up(&mut chart.base, frame, false, &[]);
+    let header = if frame.is_standalone() { 28.0 } else { 0.0 };
+    chart.height =
+        (rows.len().max(2) as f32) * ROW_HEIGHT + header + chart.margin.top + chart.margin.bottom;
+    let value_width = rows
+        .iter()
+        .map(|row| width_em(&format_value(row.value, unit, frame.language)))
+        .fold(0.0, f64::max) as f32
+        * LABEL_SIZE;
+    chart.margin.right += value_width + 4.0;
+    chart.series.colors = vec![frame.color(SERIES[0])];
+    let names = std::mem::take(&mut chart.x_axis.data);
+    chart.x_axis = XAxisConfig {
+        data: names,
+        stroke_color: Color::transparent(),
+        font: frame.font(TEXT, LABEL_SIZE),
+        name_gap: 8.0,
+        hidden: true,
+        ..XAxisConfig::default()
+    };
+    chart.y_axis_configs = vec![YAxisConfig {
+        font: frame.font(MUTED, LABEL_SIZE),
+        split_number: 1,
+        stroke_color: frame.color(AXIS),
+        min: Some(0.0),
+        max: Some(greatest.max(1.0) as f32 / scale.factor as f32),
+        ..YAxisConfig::default()
+    }];
+    chart.grid.stroke_color = Color::transparent();
+    if greatest <= 0.0 {
+        let text = words.nothing;
+        write_over(&mut chart.base, frame, text);
+    }
+    let _ = Edges::default();
+    let values = rows.iter().map(|row| {
+        format!(
+            "{}{}{}",
+            shorten(&row.name, MAX_NAME_EM),
+            words.colon,
+            format_value(row.value, unit, frame.language)
+        )
+    });
+    let description = values.collect::<Vec<_>>().join(words.comma);
+    finish(frame, chart.svg(), None, None, &description)
+}
