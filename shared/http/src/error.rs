@@ -190,6 +190,16 @@ impl ApiError {
         ApiError { status, code, detail: detail.into(), cause: None, retry_after_seconds: None }
     }
 
+    /// Returns the HTTP status.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Returns what was wrong and what to do. It has nothing of the cause.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// Returns the cause and its own causes, for the log. `None` if the client's input was wrong.
     pub(crate) fn cause(&self) -> Option<String> {
         self.cause.as_deref().map(|cause| error_chain(cause))

@@ -18,6 +18,7 @@ mod charts;
 mod error;
 mod middleware;
 mod openapi;
+mod pages;
 mod params;
 mod router;
 mod routes;

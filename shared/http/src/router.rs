@@ -14,7 +14,7 @@ use crate::error::{ApiError, cut};
 use crate::middleware::hosts::{AllowedHosts, check_host};
 use crate::middleware::limits::{self, RequestLimiter};
 use crate::middleware::{errors, etag, headers, log, request_id};
-use crate::routes;
+use crate::{pages, routes};
 
 /// Returns the complete API over the ports.
 pub fn router(ports: QueryPorts) -> Router {
@@ -39,6 +39,9 @@ fn with_middleware(
     let mut router = Router::new();
     for route in routes::all() {
         router = router.route(route.path, route.handler);
+    }
+    for (path, handler) in pages::routes() {
+        router = router.route(path, handler);
     }
     // Outermost first. Errors are rendered outside of everything that can fail, so that they are
     // compressed and logged like any other response.

@@ -27,9 +27,10 @@ pub use answers::{
 };
 pub use dashboard::{
     DURATION_BIN_HOURS, DashboardAnswer, DashboardBucket, DashboardEntry, DashboardRequest,
-    MAX_DASHBOARD_MEMBERS, MAX_TRENDS, dashboard,
+    MAX_DASHBOARD_MEMBERS, MAX_TRENDS, dashboard, trends,
 };
 pub use error::QueryError;
+pub use gam_store::Gap;
 pub use list::{ListRequest, Listing, list};
 pub use metrics::metrics;
 pub use org_reader::today;

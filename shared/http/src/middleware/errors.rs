@@ -9,15 +9,20 @@ use axum::response::{IntoResponse, Response};
 
 use super::request_id::request_id;
 use crate::error::{ApiError, Panicked};
+use crate::pages::ErrorPage;
 
-/// Gives an [`ApiError`] the body that the client sees. The error stays in the response's extensions,
+/// Gives an [`ApiError`] the body that the client sees: a problem document, or a page if a page was requested. The error stays in the response's extensions,
 /// for the log.
 pub(crate) async fn render_errors(request: Request, next: Next) -> Response {
     let request_id = request_id(&request);
+    let page = ErrorPage::of(&request);
     let response = next.run(request).await;
     match response.extensions().get::<ApiError>() {
         Some(error) => {
-            let mut rendered = error.render(&request_id);
+            let mut rendered = match page {
+                Some(page) => page.render(error, &request_id),
+                None => error.render(&request_id),
+            };
             if let Some(scheme) = response.headers().get(header::WWW_AUTHENTICATE) {
                 rendered.headers_mut().insert(header::WWW_AUTHENTICATE, scheme.clone());
             }

@@ -12,7 +12,8 @@ pub(crate) async fn add_headers(request: Request, next: Next) -> Response {
     let is_cacheable = response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED;
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    // Pages have named what they depend on.
+    headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
     let cache_control = if is_cacheable { "private, no-cache" } else { "no-store" };
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static(cache_control));
     response

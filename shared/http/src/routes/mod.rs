@@ -1,7 +1,6 @@
 //! The routes. The modules follow the paths, and [`all`] lists every route.
 
 mod health;
-mod home;
 mod metric_catalogue;
 mod openapi;
 mod orgs;
@@ -29,7 +28,6 @@ pub(crate) fn is_health_check(path: &str) -> bool {
 /// Returns every route, in the order of the OpenAPI document.
 pub(crate) fn all() -> Vec<Route> {
     vec![
-        home::route("/"),
         health::route(HEALTH_CHECKS[0], "healthz"),
         health::route(HEALTH_CHECKS[1], "healthz_v1"),
         openapi::route("/openapi.json", "openapi"),

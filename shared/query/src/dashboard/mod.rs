@@ -6,6 +6,9 @@
 
 mod entries;
 mod sums;
+mod trends;
+
+pub use trends::trends;
 
 use std::collections::BTreeMap;
 
@@ -22,7 +25,7 @@ use crate::{QueryError, QueryPorts};
 
 /// How many members a dashboard can be limited to.
 pub const MAX_DASHBOARD_MEMBERS: usize = 50;
-/// How many entries of a dashboard have a trend.
+/// How many repositories of an organization have a trend. Those of members, and the members of repositories, all have.
 pub const MAX_TRENDS: usize = 8;
 /// The upper ends of the bins of durations, in hours. The last bin has no upper end.
 pub const DURATION_BIN_HOURS: [u64; 7] = [1, 4, 8, 24, 48, 72, 168];
@@ -72,7 +75,8 @@ pub struct DashboardEntry {
     pub kind: Option<MemberKind>,
     /// The values in the range.
     pub metrics: MetricValues,
-    /// The values of the requested metric, one for each bucket. `None` beyond the first [`MAX_TRENDS`] entries.
+    /// The values of the requested metric, one for each bucket. `None` beyond the first [`MAX_TRENDS`]
+    /// repositories of an organization.
     pub trend: Option<Vec<u64>>,
 }
 
