@@ -192,17 +192,25 @@ impl Distribution {
         (!self.is_empty()).then(|| self.sum as f64 / self.count() as f64)
     }
 
-    /// Returns the number of durations below a limit, in seconds. Of at most [`MAX_EXACT_VALUES`] durations it is
-    /// exact; of more, those within 1 % of the limit may count or not.
-    pub fn count_below(&self, limit: u64) -> u64 {
+    /// Returns how many durations there are below the first bound, from each bound up to the next, and from the last
+    /// bound on. `bounds` are in seconds, in ascending order.
+    ///
+    /// Of at most [`MAX_EXACT_VALUES`] durations the numbers are exact. Of more, each duration counts as the one that a
+    /// percentile of it would return, which is within 1 %.
+    pub fn histogram(&self, bounds: &[u64]) -> Vec<u64> {
+        let mut counts = vec![0u64; bounds.len() + 1];
+        let mut add = |seconds: u64, count: u64| {
+            let bin = &mut counts[bounds.partition_point(|bound| *bound <= seconds)];
+            *bin = bin.saturating_add(count);
+        };
         match &self.sketch {
-            None => self.values.partition_point(|seconds| *seconds < limit) as u64,
-            Some(sketch) => {
-                let is_below = |bucket: u32| bucket_middle(bucket).clamp(sketch.min, sketch.max) < limit;
-                let below = sketch.buckets.iter().take_while(|(bucket, _)| is_below(**bucket));
-                below.fold(0, |sum, (_, count)| sum.saturating_add(*count))
-            }
+            None => self.values.iter().for_each(|&seconds| add(seconds, 1)),
+            Some(sketch) => sketch
+                .buckets
+                .iter()
+                .for_each(|(&bucket, &count)| add(bucket_middle(bucket).clamp(sketch.min, sketch.max), count)),
         }
+        counts
     }
 
     /// Returns the nearest-rank percentile, in seconds; `None` if there are no durations.
@@ -237,20 +245,6 @@ mod tests {
     fn an_empty_distribution_has_no_values() {
         let empty = Distribution::default();
         assert_eq!((empty.count(), empty.mean(), empty.percentile(50)), (0, None, None));
-    }
-
-    #[test]
-    fn durations_below_a_limit_are_counted() {
-        let few = distribution_of(&[1, 10, 10, 3600]);
-        assert_eq!([0, 1, 2, 10, 11, 3600, 3601].map(|limit| few.count_below(limit)), [0, 0, 1, 1, 3, 3, 4]);
-        let many = distribution_of(&(1..=1_000).map(|hour| hour * 3600).collect::<Vec<_>>());
-        assert_eq!(many.count_below(0), 0);
-        assert!(
-            (95..=105).contains(&many.count_below(100 * 3600 + 1)),
-            "{}",
-            many.count_below(100 * 3600 + 1)
-        );
-        assert_eq!(many.count_below(u64::MAX), 1_000);
     }
 
     #[test]
@@ -331,6 +325,23 @@ mod tests {
             values.sort_unstable();
             let expected = values[(values.len() as u64 * percent).div_ceil(100) as usize - 1];
             prop_assert!(actual.abs_diff(expected) * 100 <= expected, "{actual} for {expected}");
+        }
+
+        #[test]
+        fn a_histogram_counts_each_duration_once_within_one_percent(
+            values in prop::collection::vec(0u64..400_000, 0..200),
+            mut bounds in prop::collection::vec(1u64..400_000, 1..6),
+        ) {
+            bounds.sort_unstable();
+            let counts = distribution_of(&values).histogram(&bounds);
+            prop_assert_eq!(counts.iter().sum::<u64>(), values.len() as u64);
+            for (index, &bound) in bounds.iter().enumerate() {
+                let below: u64 = counts[..=index].iter().sum();
+                let error = if values.len() <= MAX_EXACT_VALUES { 0 } else { bound.div_ceil(100) };
+                let expected = |bound: u64| values.iter().filter(|&&seconds| seconds < bound).count() as u64;
+                let possible = expected(bound - error.min(bound))..=expected(bound + error);
+                prop_assert!(possible.contains(&below), "{below} below {bound}: {possible:?}");
+            }
         }
 
         #[test]

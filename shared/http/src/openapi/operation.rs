@@ -17,8 +17,6 @@ const COMMON_ERROR_STATUSES: &[u16] = &[403, 405, 406, 414, 431, 500, 503];
 pub(crate) enum ResponseBody {
     /// JSON with the schema of this name.
     Json(&'static str),
-    /// A web page.
-    Html,
     /// The OpenAPI document.
     OpenApi,
 }
@@ -58,7 +56,6 @@ impl ResponseBody {
             ResponseBody::Json(schema) => {
                 ("application/json", Content::new(Some(Ref::from_schema_name(*schema))))
             }
-            ResponseBody::Html => ("text/html", Content::new(Some(Object::with_type(Type::String)))),
             ResponseBody::OpenApi => {
                 ("application/json", Content::new(Some(Object::with_type(Type::Object))))
             }

@@ -18,11 +18,9 @@ impl ErrorPage {
     /// Returns the error page of a request; `None` if it is not for a page. Pages are what browsers request, other
     /// than answers of the API.
     pub(crate) fn of(request: &Request) -> Option<Self> {
-        let path = request.uri().path();
-        let is_page = path == "/" || path.starts_with("/orgs/");
         let accepts = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
         let is_browser = accepts.is_some_and(|value| value.contains("text/html"));
-        if !is_page && (!is_browser || path.starts_with("/api/")) {
+        if !is_browser || request.uri().path().starts_with("/api/") {
             return None;
         }
         let mut parts = http_parts(request);

@@ -1,7 +1,7 @@
 //! The charts of a dashboard.
 
-use gam_model::metric::Metric;
-use gam_query::{DURATION_BIN_HOURS, DashboardAnswer, DashboardEntry};
+use gam_model::metric::{HISTOGRAM_BOUNDS_SECONDS, Metric};
+use gam_query::{DashboardAnswer, DashboardEntry};
 use maud::{Markup, html};
 
 use super::figures::{Figure, LegendEntry, figure, legend, names_table, partial_note, slots_table};
@@ -96,8 +96,9 @@ pub(super) fn spread(view: &View, board: &DashboardAnswer, metric: &'static str)
         "cycle_time_hours" => ("cycle-time-spread", words.spread, &board.cycle_time_bins),
         _ => ("first-review-spread", words.spread_review, &board.first_review_bins),
     };
-    let ends = DURATION_BIN_HOURS.map(|hours| Some(hours as f64)).into_iter().chain([None]);
-    let starts = std::iter::once(0.0).chain(DURATION_BIN_HOURS.map(|hours| hours as f64));
+    let bounds = HISTOGRAM_BOUNDS_SECONDS.map(|seconds| seconds as f64 / 3600.0);
+    let ends = bounds.into_iter().map(Some).chain([None]);
+    let starts = std::iter::once(0.0).chain(bounds);
     let bins: Vec<Bin> = starts
         .zip(ends)
         .zip(counts)

@@ -4,6 +4,7 @@ mod errors;
 mod headers;
 mod openapi;
 mod orgs;
+mod pages;
 mod public_answers;
 mod public_errors;
 mod schema;

@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 use crate::schema;
 use crate::support::{acme, empty_api, get, get_json};
 
-const PATHS: [&str; 17] = [
-    "/",
+const PATHS: [&str; 16] = [
     "/api/v1/healthz",
     "/api/v1/metrics",
     "/api/v1/openapi.json",

@@ -13,7 +13,7 @@ pub use trends::trends;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
-use gam_model::metric::{DurationMetric, Metric};
+use gam_model::metric::{DurationMetric, HISTOGRAM_BOUNDS_SECONDS, Metric};
 use gam_model::period::FIRST_DAY;
 use gam_model::{Grain, MemberKind, Range, Subject};
 use gam_rollup::Rollup;
@@ -21,14 +21,12 @@ use gam_rollup::Rollup;
 use crate::answers::{BotFilter, CoverageAnswer, MetricValue, MetricValues, SubjectRef};
 use crate::org_reader::{OrgQuery, OrgReader, read_org};
 use crate::read_items::MonthOfDays;
-use crate::{QueryError, QueryPorts};
+use crate::{QueryError, QueryPorts, comparison};
 
 /// How many members a dashboard can be limited to.
 pub const MAX_DASHBOARD_MEMBERS: usize = 50;
 /// How many repositories of an organization have a trend. Those of members, and the members of repositories, all have.
 pub const MAX_TRENDS: usize = 8;
-/// The upper ends of the bins of durations, in hours. The last bin has no upper end.
-pub const DURATION_BIN_HOURS: [u64; 7] = [1, 4, 8, 24, 48, 72, 168];
 
 /// The weeks of a calendar of contributions.
 const CALENDAR_WEEKS: u64 = 53;
@@ -109,9 +107,11 @@ pub struct DashboardAnswer {
     pub is_comparable: bool,
     /// The buckets of the range, in order.
     pub buckets: Vec<DashboardBucket>,
-    /// Number of durations of `cycle_time_hours` in each bin of [`DURATION_BIN_HOURS`].
+    /// Number of durations of `cycle_time_hours` in each bin between
+    /// [`HISTOGRAM_BOUNDS_SECONDS`].
     pub cycle_time_bins: Vec<u64>,
-    /// Number of durations of `first_review_hours` in each bin of [`DURATION_BIN_HOURS`].
+    /// Number of durations of `first_review_hours` in each bin between
+    /// [`HISTOGRAM_BOUNDS_SECONDS`].
     pub first_review_bins: Vec<u64>,
     /// The days of the calendar: whole weeks, the last one with the last day of the range.
     pub calendar: Range,
@@ -164,7 +164,7 @@ impl OrgQuery for DashboardQuery<'_> {
         let request = self.0;
         let (range, grain, bots) = (request.range, request.grain, request.bots);
         let mut resolved = org.resolve_subject(&request.subject).await?;
-        let previous_range = previous(range);
+        let previous_range = comparison::previous_range(range);
         let calendar = calendar(range);
         let first = previous_range.map_or(range.since(), Range::since).min(calendar.since());
         let read = Range::new(first, range.until().max(calendar.until())).expect("it contains the range");
@@ -192,7 +192,7 @@ impl OrgQuery for DashboardQuery<'_> {
             metrics: sums::bucket_values(&counted, buckets.get(&bucket.start()).unwrap_or(&empty), bots),
         };
         let tally = sums::tally(&counted, &in_range, bots);
-        let bins = |metric: DurationMetric| sums::bins(&tally.durations[metric as usize]);
+        let bins = |metric: DurationMetric| tally.durations[metric as usize].histogram(&HISTOGRAM_BOUNDS_SECONDS);
         let last_event = match tally.has_credited_events() {
             true => None,
             false => last_day(&org.read_counted(&counted, all_days(today)).await?, today),
@@ -222,14 +222,6 @@ impl OrgQuery for DashboardQuery<'_> {
             reviewers,
         })
     }
-}
-
-/// Returns the same number of days, ending where the range starts; `None` if they would begin before the first day
-/// of all ranges.
-fn previous(range: Range) -> Option<Range> {
-    let days = (range.until() - range.since()).num_days() as u64;
-    let since = range.since().checked_sub_days(Days::new(days)).filter(|since| *since >= FIRST_DAY)?;
-    Range::new(since, range.since())
 }
 
 /// Returns the days of the calendar of a range: whole weeks up to the one with its last day.

@@ -6,9 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::NaiveDate;
 use gam_model::metric::Counter;
 use gam_model::{Grain, ItemClass, ItemKey, Range, Subject};
-use gam_rollup::{DaysItem, Distribution, Rollup, Tally};
+use gam_rollup::{DaysItem, Rollup, Tally};
 
-use super::DURATION_BIN_HOURS;
 use crate::QueryError;
 use crate::answers::{BotFilter, MetricValue, MetricValues, SubjectRef};
 use crate::org_reader::OrgReader;
@@ -140,12 +139,4 @@ pub(super) fn contributions(
         CONTRIBUTIONS.iter().map(|counter| tally.counts[*counter as usize]).sum::<u64>()
     };
     by_day.iter().map(|(date, rollup)| (*date, count(rollup))).filter(|(_, count)| *count > 0).collect()
-}
-
-/// Returns the number of durations in each bin.
-pub(super) fn bins(durations: &Distribution) -> Vec<u64> {
-    let ends = DURATION_BIN_HOURS.map(|hours| durations.count_below(hours * 3600));
-    let ends = ends.into_iter().chain([durations.count()]);
-    let mut start = 0;
-    ends.map(|end| end - std::mem::replace(&mut start, end)).collect()
 }
