@@ -14,6 +14,7 @@
 mod bars;
 mod calendar;
 mod drawing;
+mod finish;
 mod lines;
 mod numbers;
 pub(crate) mod palette;
@@ -25,7 +26,7 @@ mod words;
 
 pub(crate) use bars::{Bin, NamedValue, activity, distribution, horizontal_bars, top_and_other};
 pub(crate) use calendar::calendar;
-pub(crate) use drawing::Svg;
+pub(crate) use finish::{Svg, auto_style_source};
 pub(crate) use lines::durations;
 pub(crate) use numbers::{format_count, format_hours};
 pub(crate) use sparkline::sparkline;
