@@ -3,12 +3,12 @@
 use charts_rs::{Color, HorizontalBarChart, Series, XAxisConfig, YAxisConfig};
 
 use super::drawing::{
-    Columns, LABEL_SIZE, Legend, MAX_INTERVALS, drawn_name, format_value, line, max_intervals, scaled, set_up,
-    write_over,
+    Columns, LABEL_SIZE, Legend, MAX_INTERVALS, drawn_name, format_value, line, max_intervals, scaled,
+    set_up, write_over,
 };
 use super::finish::{Shapes, Svg, finish};
 use super::palette::{MUTED, OTHER, RAISED, SERIES, SURFACE, TEXT};
-use super::scale::Scale;
+use super::scale::{MAX_VALUE, Scale};
 use super::text::{clean, shorten, width_em};
 use super::time::{Slot, TimeAxis, format_slot};
 use super::words::Words;
@@ -62,7 +62,7 @@ pub(crate) fn activity(
         series: drawn,
         colors,
         legend: if series.len() > 1 { Legend::Spots } else { Legend::None },
-        notes: notes(time, words),
+        notes: notes(frame, time, words.pale, words),
     };
     let (mut chart, plot) = columns.build();
     chart.series.fill = is_area;
@@ -97,7 +97,14 @@ pub(crate) fn top_and_other(
 
 /// Returns the value of a slot; 0 for what is missing or no number.
 fn value_at(series: &NamedSeries, slot: usize) -> f64 {
-    series.values.get(slot).copied().flatten().filter(|it| it.is_finite()).unwrap_or_default().max(0.0)
+    series
+        .values
+        .get(slot)
+        .copied()
+        .flatten()
+        .filter(|it| it.is_finite())
+        .unwrap_or_default()
+        .clamp(0.0, MAX_VALUE)
 }
 
 fn bars(name: &str, data: impl Iterator<Item = Option<f32>>, time: &TimeAxis, color: Color) -> Series {
@@ -123,11 +130,11 @@ pub(super) fn shade(time: &TimeAxis, scale: &Scale, with_partial: bool) -> Optio
     time.slots.iter().any(is_shaded).then(|| Series::new_nullable(String::new(), data))
 }
 
-/// Returns what pale and shaded slots mean, for a chart that stands alone.
-pub(super) fn notes(time: &TimeAxis, words: &Words) -> Vec<String> {
-    let mut notes = Vec::new();
+/// Returns the notes of a chart that stands alone: its days, and what pale (or dotted) and shaded slots mean.
+pub(super) fn notes(frame: &Frame, time: &TimeAxis, partial: &str, words: &Words) -> Vec<String> {
+    let mut notes = Vec::from_iter(time.describe(frame.language));
     if time.slots.iter().any(|slot| slot.is_partial) {
-        notes.push(words.partial.to_owned());
+        notes.push(partial.to_owned());
     }
     if time.slots.iter().any(|slot| slot.is_incomplete) {
         notes.push(words.not_complete.to_owned());
@@ -252,7 +259,7 @@ pub(crate) fn horizontal_bars(frame: &Frame, unit: Unit, rows: &[NamedValue]) ->
     chart.y_axis_configs = vec![YAxisConfig {
         split_number: 1,
         min: Some(0.0),
-        max: Some(if greatest > 0.0 { (greatest / scale.factor) as f32 } else { 1.0 }),
+        max: Some(if greatest > 0.0 { (greatest.min(MAX_VALUE) / scale.factor) as f32 } else { 1.0 }),
         ..YAxisConfig::default()
     }];
     chart.grid.stroke_color = Color::transparent();

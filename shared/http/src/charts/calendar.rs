@@ -1,9 +1,9 @@
 //! A calendar of contributions: one column for each week from Monday to Sunday, one cell for each day.
 
-use chrono::{Datelike, Days, NaiveDate};
 use charts_rs::{HeatmapChart, TextConfig};
+use chrono::{Datelike, Days, NaiveDate};
 
-use super::drawing::{HEADER_HEIGHT, LABEL_SIZE, Legend, format_value, set_up, write_over};
+use super::drawing::{HEADER_HEIGHT, LABEL_SIZE, Legend, NOTE_HEIGHT, format_value, set_up, write_over};
 use super::finish::{Shapes, Svg, finish};
 use super::palette::{HEAT, MUTED, SURFACE};
 use super::time::format_day;
@@ -32,7 +32,7 @@ pub(crate) fn calendar(frame: &Frame, first_day: NaiveDate, values: &[Option<u64
     let (columns, rows) = (vec![String::new(); weeks.count], vec![String::new(); 7]);
     let mut chart = HeatmapChart::new_with_theme(data.collect(), columns, rows, charts_rs::THEME_LIGHT);
     set_up(&mut chart.base, frame, Legend::None, &[words.darker.to_owned()]);
-    let added = chart.height - frame.height_px();
+    let added = if frame.is_standalone() { HEADER_HEIGHT + NOTE_HEIGHT + 2.0 } else { 0.0 };
     let room = chart.width - chart.margin.left - chart.margin.right - DAY_NAMES_WIDTH;
     let cell = (room / weeks.count as f32).min(MAX_CELL);
     chart.margin.left += DAY_NAMES_WIDTH;
@@ -126,7 +126,11 @@ fn label_axes(chart: &mut HeatmapChart, frame: &Frame, weeks: &Weeks, cell: f32,
     // Names of days need rows that are as high.
     let step = if cell >= 7.0 { 1 } else { 3 };
     for (row, name) in words.weekdays().into_iter().enumerate().step_by(step) {
-        write(name.to_owned(), left - DAY_NAMES_WIDTH, top + (row as f32 * 2.0 + 0.5) * cell - LABEL_SIZE / 2.0);
+        write(
+            name.to_owned(),
+            left - DAY_NAMES_WIDTH,
+            top + (row as f32 * 2.0 + 0.5) * cell - LABEL_SIZE / 2.0,
+        );
     }
 }
 
@@ -143,7 +147,13 @@ fn describe(
     let busiest = values.iter().position(|value| *value == Some(greatest)).filter(|_| greatest > 0);
     if let Some(day) = busiest.and_then(|at| first_day.checked_add_days(Days::new(at as u64))) {
         let day = format_day(day, frame.language);
-        text.push_str(&format!("{}{}{}{} ({day})", words.comma, words.greatest, words.colon, count(greatest)));
+        text.push_str(&format!(
+            "{}{}{}{} ({day})",
+            words.comma,
+            words.greatest,
+            words.colon,
+            count(greatest)
+        ));
     }
     text
 }

@@ -1,13 +1,13 @@
 //! What all charts have in common: the set-up of the charts crate.
 
 use charts_rs::{
-    Align, BarChart, Box as Edges, ChartBase, Color, FontConfig, GridConfig, LegendCategory, Series, SeriesCategory,
-    Symbol, TextConfig, XAxisConfig, YAxisConfig,
+    Align, BarChart, Box as Edges, ChartBase, Color, FontConfig, GridConfig, LegendCategory, Series,
+    SeriesCategory, Symbol, TextConfig, XAxisConfig, YAxisConfig,
 };
 
 use super::finish::Plot;
 use super::palette::{AXIS, GRID, MUTED, SURFACE, TEXT, Token};
-use super::scale::Scale;
+use super::scale::{MAX_VALUE, Scale};
 use super::text::{is_wide, shorten, width_em};
 use super::{Frame, Language, MAX_WIDTH, MIN_WIDTH, Placement, Theme, Unit, format_count, format_hours};
 
@@ -18,9 +18,10 @@ pub(super) const TITLE_SIZE: f32 = 15.0;
 /// The height of the axis of buckets, in pixels.
 pub(super) const X_AXIS_HEIGHT: f32 = 24.0;
 /// The height of the title of a chart that stands alone, in pixels.
-pub(super) const HEADER_HEIGHT: f32 = 28.0;
+pub(super) const HEADER_HEIGHT: f32 = 10.0 + TITLE_SIZE;
 const LEGEND_ROW_HEIGHT: f32 = 22.0;
-const NOTE_HEIGHT: f32 = 18.0;
+/// The height of a note below a chart that stands alone, in pixels.
+pub(super) const NOTE_HEIGHT: f32 = 18.0;
 
 impl Frame {
     pub(super) fn is_dark(&self) -> bool {
@@ -51,7 +52,9 @@ impl Frame {
     fn font_family(&self) -> &'static str {
         match (self.placement, self.language) {
             (Placement::Inline, _) => "inherit",
-            (_, Language::English) => "system-ui,-apple-system,Segoe UI,Roboto,Helvetica Neue,Arial,sans-serif",
+            (_, Language::English) => {
+                "system-ui,-apple-system,Segoe UI,Roboto,Helvetica Neue,Arial,sans-serif"
+            }
             (_, Language::Japanese) => {
                 "-apple-system,Segoe UI,Roboto,Hiragino Sans,Noto Sans JP,Noto Sans CJK JP,Meiryo,sans-serif"
             }
@@ -88,9 +91,6 @@ impl Columns<'_> {
     pub(super) fn build(self) -> (BarChart, Plot) {
         let Columns { frame, scale, labels, series, colors, legend, notes } = self;
         let slots = labels.len();
-        // The crate leaves out labels that do not fit side by side. The spaces, which viewers do not draw, keep the
-        // others apart.
-        let labels = labels.into_iter().map(|label| format!("{label}  ")).collect();
         let mut chart = BarChart::new_with_theme(series, labels, charts_rs::THEME_LIGHT);
         set_up(&mut chart.base, frame, legend, &notes);
         chart.series.colors = colors;
@@ -108,7 +108,7 @@ impl Columns<'_> {
             width: Some(y_width),
             split_number: scale.intervals,
             name_gap: 8.0,
-            formatter: Some(format!("{{t}}{}", scale.suffix)),
+            formatter: Some(for_measuring(&format!("{{t}}{}", scale.suffix))),
             min: Some(0.0),
             max: Some(scale.max as f32),
             ..YAxisConfig::default()
@@ -131,7 +131,8 @@ pub(super) fn set_up(base: &mut ChartBase, frame: &Frame, legend: Legend, notes:
     base.width = frame.width_px();
     base.height = frame.height_px();
     base.font_family = frame.font_family().to_owned();
-    base.is_light = !frame.is_dark();
+    // Else the crate leaves the spots of a legend hollow.
+    base.is_light = false;
     base.title.text = String::new();
     base.sub_title.text = String::new();
     base.legend.show = Some(false);
@@ -147,10 +148,14 @@ pub(super) fn set_up(base: &mut ChartBase, frame: &Frame, legend: Legend, notes:
     base.background_color = frame.color(SURFACE);
     base.margin = Edges { left: 12.0, top: 10.0, right: 16.0, bottom: 8.0 };
     let inner_width = f64::from(base.width - base.margin.left - base.margin.right);
-    base.title.text = for_measuring(&shorten(&frame.title, inner_width / f64::from(TITLE_SIZE)));
-    base.title.font = FontConfig { weight: Some("600".to_owned()), ..frame.font(TEXT, TITLE_SIZE) };
-    base.title.align = Align::Left;
-    base.title.height = HEADER_HEIGHT;
+    base.texts.push(TextConfig {
+        text: shorten(&frame.title, inner_width / f64::from(TITLE_SIZE)),
+        left: Some(base.margin.left),
+        top: Some(base.margin.top),
+        font: FontConfig { weight: Some("600".to_owned()), ..frame.font(TEXT, TITLE_SIZE) },
+        reserve: true,
+        ..TextConfig::default()
+    });
     base.height += HEADER_HEIGHT;
     if legend != Legend::None {
         base.legend.show = Some(true);
@@ -158,7 +163,7 @@ pub(super) fn set_up(base: &mut ChartBase, frame: &Frame, legend: Legend, notes:
         base.legend.align = Align::Left;
         base.legend.category =
             if legend == Legend::Lines { LegendCategory::Normal } else { LegendCategory::Circle };
-        base.legend.margin = Some(Edges { top: HEADER_HEIGHT, bottom: 6.0, ..Edges::default() });
+        base.legend.margin = Some(Edges { top: 0.0, bottom: 6.0, ..Edges::default() });
         let names = base.series_list.iter().filter(|series| !series.name.is_empty());
         let width: f64 = names.map(|series| width_em(&series.name) * f64::from(LABEL_SIZE) + 40.0).sum();
         base.height += (width / inner_width).ceil().max(1.0) as f32 * LEGEND_ROW_HEIGHT;
@@ -172,7 +177,9 @@ pub(super) fn set_up(base: &mut ChartBase, frame: &Frame, legend: Legend, notes:
             reserve: true,
             ..TextConfig::default()
         });
-        base.height += NOTE_HEIGHT;
+    }
+    if !notes.is_empty() {
+        base.height += notes.len() as f32 * NOTE_HEIGHT + 2.0;
     }
 }
 
@@ -205,7 +212,7 @@ pub(super) fn line(name: &str, data: Vec<Option<f32>>) -> Series {
 
 /// Returns a value in the unit of the axis. `None` if it is no finite number; negative values become 0.
 pub(super) fn scaled(value: Option<f64>, scale: &Scale) -> Option<f32> {
-    value.filter(|value| value.is_finite()).map(|value| (value.max(0.0) / scale.factor) as f32)
+    value.filter(|value| value.is_finite()).map(|value| (value.clamp(0.0, MAX_VALUE) / scale.factor) as f32)
 }
 
 /// Formats a value with its unit.
@@ -215,7 +222,6 @@ pub(super) fn format_value(value: f64, unit: Unit, language: Language) -> String
         Unit::Hours => format_hours(value, language),
     }
 }
-
 
 /// The most intervals of a value axis.
 pub(super) const MAX_INTERVALS: usize = 5;

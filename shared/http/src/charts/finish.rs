@@ -213,7 +213,9 @@ impl<'a> Rectangle<'a> {
         let slot = ((self.x + self.width / 2.0 - plot.left) / slot_width).floor();
         let width = match self.is_shade(is_dark) {
             true => slot_width,
-            false => (slot_width * shapes.fill).min(MAX_COLUMN_WIDTH.max(slot_width * (shapes.fill - 0.9) * 10.0)),
+            false => {
+                (slot_width * shapes.fill).min(MAX_COLUMN_WIDTH.max(slot_width * (shapes.fill - 0.9) * 10.0))
+            }
         };
         Rectangle { x: plot.left + slot * slot_width + (slot_width - width) / 2.0, width, ..self }
     }

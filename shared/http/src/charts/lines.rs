@@ -1,6 +1,6 @@
 //! Durations over time, as lines.
 
-use charts_rs::{Series, Symbol};
+use charts_rs::{Color, Series, Symbol};
 
 use super::bars::{notes, shade};
 use super::drawing::{Columns, Legend, drawn_name, format_value, line, max_intervals, scaled, write_over};
@@ -40,7 +40,7 @@ pub(crate) fn durations(frame: &Frame, time: &TimeAxis, unit: Unit, lines: &[Nam
     for (at, named) in lines.iter().enumerate() {
         let data: Vec<_> = values(named).into_iter().map(|value| scaled(value, &scale)).collect();
         let color = frame.color(SERIES[at % SERIES.len()]);
-        for part in parts(&data, time, &named.name, DASHES[at % DASHES.len()], frame) {
+        for part in parts(&data, time, &named.name, DASHES[at % DASHES.len()], color, frame) {
             colors.push(color);
             drawn.push(part);
         }
@@ -52,7 +52,7 @@ pub(crate) fn durations(frame: &Frame, time: &TimeAxis, unit: Unit, lines: &[Nam
         series: drawn,
         colors,
         legend: if lines.len() > 1 { Legend::Lines } else { Legend::None },
-        notes: notes(time, words),
+        notes: notes(frame, time, words.dotted, words),
     };
     let (mut chart, plot) = columns.build();
     if is_empty {
@@ -70,6 +70,7 @@ fn parts(
     time: &TimeAxis,
     name: &str,
     dashes: Option<&str>,
+    color: Color,
     frame: &Frame,
 ) -> Vec<Series> {
     let is_partial =
@@ -79,10 +80,9 @@ fn parts(
         data.iter().enumerate().map(|(slot, value)| value.filter(|_| is_kept(slot))).collect()
     };
     let is_marked = data.len() <= MAX_MARKED;
-    let mark = |color| Symbol::Circle(if is_marked { 2.5 } else { 1.5 }, color);
-    let own_color = None;
+    let mark = |fill| Symbol::Circle(if is_marked { 2.5 } else { 1.5 }, Some(fill));
     let mut parts = vec![Series {
-        symbol: Some(if is_marked { mark(own_color) } else { Symbol::None }),
+        symbol: Some(if is_marked { mark(color) } else { Symbol::None }),
         stroke_dash_array: dashes.map(str::to_owned),
         ..line(&drawn_name(name, 24.0), keep(&|slot| !is_partial(Some(slot))))
     }];
@@ -97,14 +97,14 @@ fn parts(
         });
         // Hollow marks.
         parts.push(Series {
-            symbol: Some(mark(Some(frame.color(SURFACE)))),
+            symbol: Some(mark(frame.color(SURFACE))),
             stroke_dash_array: Some("0,9".to_owned()),
             ..line("", keep(&|slot| is_partial(Some(slot))))
         });
     }
     let is_lone = |slot: usize| !has(slot.checked_sub(1)) && !has(Some(slot + 1));
     if !is_marked && (0..data.len()).any(is_lone) {
-        parts.push(Series { symbol: Some(mark(own_color)), ..line("", keep(&is_lone)) });
+        parts.push(Series { symbol: Some(mark(color)), ..line("", keep(&is_lone)) });
     }
     parts
 }
@@ -114,7 +114,8 @@ fn describe(frame: &Frame, time: &TimeAxis, unit: Unit, lines: &[NamedSeries], w
     let mut text = format!("{days}{}", words.stop);
     for named in lines {
         let last = named.values.iter().copied().enumerate().take(time.slots.len()).rev();
-        let last = last.filter_map(|(slot, value)| value.filter(|it| it.is_finite()).map(|it| (slot, it))).next();
+        let last =
+            last.filter_map(|(slot, value)| value.filter(|it| it.is_finite()).map(|it| (slot, it))).next();
         if let Some((slot, value)) = last {
             let when = format_slot(&time.slots[slot], time.grain, frame.language);
             let value = format_value(value, unit, frame.language);

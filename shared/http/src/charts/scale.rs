@@ -15,6 +15,9 @@ pub(super) struct Scale {
     pub(super) intervals: usize,
 }
 
+/// Greater values are drawn as this one, so that no sum exceeds the numbers of the charts crate.
+pub(super) const MAX_VALUE: f64 = 1e20;
+
 const COUNT_UNITS: [(f64, &str, f64, &str); 5] = [
     // (from, English suffix, from, Japanese suffix)
     (1.0, "", 1.0, ""),
@@ -27,7 +30,7 @@ const COUNT_UNITS: [(f64, &str, f64, &str); 5] = [
 impl Scale {
     /// Returns an axis for values up to `greatest`, with at most `max_intervals` intervals.
     pub(super) fn new(greatest: f64, unit: Unit, max_intervals: usize, language: Language) -> Self {
-        let greatest = if greatest.is_finite() { greatest.max(0.0) } else { 0.0 };
+        let greatest = if greatest.is_finite() { greatest.clamp(0.0, MAX_VALUE) } else { 0.0 };
         let (factor, suffix) = match unit {
             Unit::Count => count_unit(greatest, language),
             Unit::Hours => hour_unit(greatest, language),
@@ -43,7 +46,8 @@ impl Scale {
     pub(super) fn longest_label(&self) -> String {
         let step = self.max / self.intervals as f64;
         let decimals = usize::from(step.fract() != 0.0);
-        let number = if decimals == 0 { super::format_count(self.max) } else { format!("{:.1}", self.max - step) };
+        let number =
+            if decimals == 0 { super::format_count(self.max) } else { format!("{:.1}", self.max - step) };
         format!("{number}{}", self.suffix)
     }
 }

@@ -11,12 +11,12 @@ pub(super) struct Words {
     pub(super) nothing: &'static str,
     /// Below a chart with shaded slots.
     pub(super) not_complete: &'static str,
-    /// Below a chart whose first or last slot is partial.
-    pub(super) partial: &'static str,
+    /// Below bars with a partial slot.
+    pub(super) pale: &'static str,
+    /// Below lines with a partial slot.
+    pub(super) dotted: &'static str,
     pub(super) total: &'static str,
     pub(super) greatest: &'static str,
-    pub(crate) median: &'static str,
-    pub(crate) p90: &'static str,
     /// The unit of days in a short label.
     day: &'static str,
     /// Below a calendar.
@@ -31,14 +31,13 @@ pub(super) struct Words {
 
 static ENGLISH: Words = Words {
     nothing: "Nothing in these days",
-    not_complete: "Shaded: the data is not complete.",
-    partial: "Pale or dotted: only a part of the period.",
+    not_complete: "Shaded: data not complete",
+    pale: "Pale: part of a period",
+    dotted: "Dotted: part of a period",
     total: "total",
     greatest: "most",
-    median: "median",
-    p90: "90th percentile",
     day: "d",
-    darker: "Darker: more in a day.",
+    darker: "Darker: more in a day",
     colon: " ",
     comma: ", ",
     stop: ". ",
@@ -46,14 +45,13 @@ static ENGLISH: Words = Words {
 
 static JAPANESE: Words = Words {
     nothing: "この期間のデータはありません",
-    not_complete: "網掛け:データがそろっていません。",
-    partial: "薄い色・点線:期間の一部だけの値です。",
+    not_complete: "背景が灰色:データ不足",
+    pale: "薄い色:期間の一部のみ",
+    dotted: "点線:期間の一部のみ",
     total: "合計",
     greatest: "最大",
-    median: "中央値",
-    p90: "90パーセンタイル",
     day: "日",
-    darker: "濃い色:その日の件数が多い。",
+    darker: "濃い色ほど件数が多い日",
     colon: " ",
     comma: "、",
     stop: "。",
@@ -73,7 +71,10 @@ impl Words {
     pub(super) fn bin_label(&self, from_hours: f64, to_hours: Option<f64>) -> String {
         let is_in_days = to_hours.unwrap_or(from_hours) >= 48.0 && from_hours >= 24.0;
         let (hours, unit) = if is_in_days { (24.0, self.day) } else { (1.0, "h") };
-        let number = |value: f64| format!("{}", (value / hours * 10.0).round() / 10.0);
+        let number = |value: f64| match value.is_finite() {
+            true => ((value.clamp(0.0, 1e6) / hours * 10.0).round() / 10.0).to_string(),
+            false => "–".to_owned(),
+        };
         match to_hours {
             None => format!(">{}{unit}", number(from_hours)),
             Some(to) if from_hours <= 0.0 => format!("<{}{unit}", number(to)),
