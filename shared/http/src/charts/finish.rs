@@ -70,7 +70,7 @@ pub(super) struct Shapes {
     pub(super) gap: Option<Token>,
 }
 
-/// The widest column, in pixels.
+/// The widest column with gaps, in pixels.
 const MAX_COLUMN_WIDTH: f32 = 56.0;
 
 /// Completes the SVG. `plot` is for scripts.
@@ -211,11 +211,10 @@ impl<'a> Rectangle<'a> {
         let Some(plot) = shapes.columns.filter(|plot| plot.slots > 0) else { return self };
         let slot_width = plot.width / plot.slots as f32;
         let slot = ((self.x + self.width / 2.0 - plot.left) / slot_width).floor();
-        let width = match self.is_shade(is_dark) {
-            true => slot_width,
-            false => {
-                (slot_width * shapes.fill).min(MAX_COLUMN_WIDTH.max(slot_width * (shapes.fill - 0.9) * 10.0))
-            }
+        let width = if self.is_shade(is_dark) || shapes.fill >= 1.0 {
+            slot_width
+        } else {
+            (slot_width * shapes.fill).min(MAX_COLUMN_WIDTH)
         };
         Rectangle { x: plot.left + slot * slot_width + (slot_width - width) / 2.0, width, ..self }
     }

@@ -1,4 +1,4 @@
-//! Snapshots of charts of fixed data. To see them as pictures: `docs/chart_gallery.py`.
+//! Snapshots of charts of fixed data.
 
 use super::*;
 
