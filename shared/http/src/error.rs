@@ -99,7 +99,7 @@ impl ApiError {
     }
 
     /// Nothing has the requested name.
-    fn not_found(detail: impl Into<String>) -> Self {
+    pub(crate) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, ProblemCode::NotFound, detail)
     }
 

@@ -14,6 +14,7 @@
 //! it.
 
 mod auth;
+#[cfg_attr(not(test), expect(dead_code, reason = "the charts of pages have no route of their own"))]
 mod charts;
 mod error;
 mod middleware;

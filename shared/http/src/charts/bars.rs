@@ -1,21 +1,25 @@
 //! Charts of bars: activity over time, distributions, bars by name.
 
-use charts_rs::{Box as Edges, Color, HorizontalBarChart, Series, XAxisConfig, YAxisConfig};
+use charts_rs::{Color, HorizontalBarChart, Series, XAxisConfig, YAxisConfig};
 
 use super::drawing::{
-    Columns, LABEL_SIZE, finish, for_measuring, format_value, line, scaled, set_up, write_over,
+    Columns, LABEL_SIZE, Legend, MAX_INTERVALS, drawn_name, format_value, line, max_intervals, scaled,
+    set_up, write_over,
 };
-use super::palette::{AXIS, MUTED, OTHER, RAISED, SERIES, SURFACE, TEXT};
-use super::scale::Scale;
-use super::text::{shorten, width_em};
-use super::time::{TimeAxis, format_slot};
+use super::finish::{Shapes, Svg, finish};
+use super::palette::{MUTED, OTHER, RAISED, SERIES, SURFACE, TEXT};
+use super::scale::{MAX_VALUE, Scale};
+use super::text::{clean, shorten, width_em};
+use super::time::{Slot, TimeAxis, format_slot};
 use super::words::Words;
-use super::{Frame, NamedSeries, Svg, Unit};
+use super::{Frame, NamedSeries, Unit};
 
 /// With more slots than this, bars would be thinner than the gaps between them. Areas take their place.
 const MAX_BARS: usize = 92;
 /// How opaque the bars of a partial slot are, of 255.
 const PARTIAL_ALPHA: u8 = 110;
+/// The share of its slot that a column over time fills.
+const COLUMN_FILL: f32 = 0.78;
 /// The most characters of a name in a legend, in ems.
 const MAX_NAME_EM: f64 = 16.0;
 
@@ -35,11 +39,11 @@ pub(crate) fn activity(
     let totals: Vec<f64> =
         (0..slots).map(|slot| series.iter().map(|named| value_at(named, slot)).sum()).collect();
     let greatest = totals.iter().copied().fold(0.0, f64::max);
-    let scale = Scale::new(greatest, unit, frame.language);
+    let scale = Scale::new(greatest, unit, max_intervals(frame), frame.language);
     let is_area = slots > MAX_BARS;
 
     let (mut colors, mut drawn) = (Vec::new(), Vec::new());
-    if let Some(shade) = shade(time, &scale, is_area, words) {
+    if let Some(shade) = shade(time, &scale, is_area) {
         colors.push(frame.color(RAISED));
         drawn.push(shade);
     }
@@ -47,7 +51,7 @@ pub(crate) fn activity(
         let token = if other == Some(named.name.as_str()) { OTHER } else { SERIES[at % SERIES.len()] };
         let color = frame.color(token);
         let data = (0..slots).map(|slot| scaled(Some(value_at(named, slot)), &scale));
-        let name = for_measuring(&shorten(&named.name, MAX_NAME_EM));
+        let name = drawn_name(&named.name, MAX_NAME_EM);
         drawn.push(if is_area { area(&name, data.collect()) } else { bars(&name, data, time, color) });
         colors.push(color);
     }
@@ -57,8 +61,8 @@ pub(crate) fn activity(
         labels: time.labels(frame.language),
         series: drawn,
         colors,
-        has_legend: series.len() > 1,
-        notes: notes(time, words),
+        legend: if series.len() > 1 { Legend::Spots } else { Legend::None },
+        notes: notes(frame, time, words.pale, words),
     };
     let (mut chart, plot) = columns.build();
     chart.series.fill = is_area;
@@ -68,8 +72,9 @@ pub(crate) fn activity(
         write_over(&mut chart.base, frame, words.nothing);
     }
     let gap = (series.len() > 1 && !is_area).then_some(SURFACE);
+    let shapes = Shapes { columns: Some(plot), fill: COLUMN_FILL, gap };
     let description = describe(frame, time, unit, series, &totals, words);
-    finish(frame, chart.svg(), Some(plot), gap, &description)
+    finish(frame, chart.svg(), shapes, Some(plot), &description)
 }
 
 /// Keeps the `limit` series with the greatest sums, in the order of their sums, and adds up the rest under a name.
@@ -92,7 +97,14 @@ pub(crate) fn top_and_other(
 
 /// Returns the value of a slot; 0 for what is missing or no number.
 fn value_at(series: &NamedSeries, slot: usize) -> f64 {
-    series.values.get(slot).copied().flatten().filter(|it| it.is_finite()).unwrap_or_default().max(0.0)
+    series
+        .values
+        .get(slot)
+        .copied()
+        .flatten()
+        .filter(|it| it.is_finite())
+        .unwrap_or_default()
+        .clamp(0.0, MAX_VALUE)
 }
 
 fn bars(name: &str, data: impl Iterator<Item = Option<f32>>, time: &TimeAxis, color: Color) -> Series {
@@ -110,20 +122,24 @@ fn area(name: &str, data: Vec<Option<f32>>) -> Series {
     Series { stack: Some("values".to_owned()), ..line(name, data) }
 }
 
-/// Returns the columns behind slots without complete data, and in areas also behind partial slots.
-pub(super) fn shade(time: &TimeAxis, scale: &Scale, with_partial: bool, words: &Words) -> Option<Series> {
-    let is_shaded = |slot: &super::Slot| slot.is_incomplete || (with_partial && slot.is_partial);
-    if !time.slots.iter().any(is_shaded) {
-        return None;
-    }
+/// Returns the columns behind slots without complete data, and in areas also behind partial slots. They are in the
+/// colour [`RAISED`], by which [`finish`] knows them.
+pub(super) fn shade(time: &TimeAxis, scale: &Scale, with_partial: bool) -> Option<Series> {
+    let is_shaded = |slot: &Slot| slot.is_incomplete || (with_partial && slot.is_partial);
     let data = time.slots.iter().map(|slot| is_shaded(slot).then_some(scale.max as f32)).collect();
-    // A stack of its own would stand beside the bars, so the shade of bars is a part of no stack only behind lines.
-    Some(Series::new_nullable(words.not_complete.to_owned(), data))
+    time.slots.iter().any(is_shaded).then(|| Series::new_nullable(String::new(), data))
 }
 
-pub(super) fn notes(time: &TimeAxis, words: &Words) -> Vec<String> {
-    let has_partial = time.slots.iter().any(|slot| slot.is_partial);
-    if has_partial { vec![words.partial.to_owned()] } else { Vec::new() }
+/// Returns the notes of a chart that stands alone: its days, and what pale (or dotted) and shaded slots mean.
+pub(super) fn notes(frame: &Frame, time: &TimeAxis, partial: &str, words: &Words) -> Vec<String> {
+    let mut notes = Vec::from_iter(time.describe(frame.language));
+    if time.slots.iter().any(|slot| slot.is_partial) {
+        notes.push(partial.to_owned());
+    }
+    if time.slots.iter().any(|slot| slot.is_incomplete) {
+        notes.push(words.not_complete.to_owned());
+    }
+    notes
 }
 
 fn describe(
@@ -174,7 +190,7 @@ pub(crate) fn distribution(frame: &Frame, bins: &[Bin]) -> Svg {
     let words = Words::new(frame.language);
     let labels: Vec<String> = bins.iter().map(|bin| words.bin_label(bin.from_hours, bin.to_hours)).collect();
     let greatest = bins.iter().map(|bin| bin.count).max().unwrap_or_default() as f64;
-    let scale = Scale::new(greatest, Unit::Count, frame.language);
+    let scale = Scale::new(greatest, Unit::Count, max_intervals(frame), frame.language);
     let data = bins.iter().map(|bin| scaled(Some(bin.count as f64), &scale).filter(|it| *it > 0.0)).collect();
     let columns = Columns {
         frame,
@@ -182,7 +198,7 @@ pub(crate) fn distribution(frame: &Frame, bins: &[Bin]) -> Svg {
         labels: labels.clone(),
         series: vec![Series::new_nullable(String::new(), data)],
         colors: vec![frame.color(SERIES[0])],
-        has_legend: false,
+        legend: Legend::None,
         notes: Vec::new(),
     };
     let (mut chart, plot) = columns.build();
@@ -193,7 +209,8 @@ pub(crate) fn distribution(frame: &Frame, bins: &[Bin]) -> Svg {
         format!("{label}{}{}", words.colon, format_value(bin.count as f64, Unit::Count, frame.language))
     });
     let description = counts.collect::<Vec<_>>().join(words.comma);
-    finish(frame, chart.svg(), Some(plot), None, &description)
+    let shapes = Shapes { columns: Some(plot), fill: 1.0, gap: Some(SURFACE) };
+    finish(frame, chart.svg(), shapes, Some(plot), &description)
 }
 
 /// A name with its value: a member and its reviews.
@@ -210,60 +227,48 @@ const ROW_HEIGHT: f32 = 24.0;
 /// The most rows of bars by name.
 pub(crate) const MAX_ROWS: usize = 60;
 
-/// Draws one horizontal bar for each name, in the order of the rows, with its value at its end. At most
-/// [`MAX_ROWS`]; the caller says how many there are. The height follows from the number of rows.
+/// Draws one horizontal bar for each name, in the order of the rows from top to bottom, with its value at its end.
+/// At most [`MAX_ROWS`]; the caller says how many there are. The number of rows decides the height.
 pub(crate) fn horizontal_bars(frame: &Frame, unit: Unit, rows: &[NamedValue]) -> Svg {
     let words = Words::new(frame.language);
     let rows = &rows[..rows.len().min(MAX_ROWS)];
     let greatest = rows.iter().map(|row| row.value).filter(|it| it.is_finite()).fold(0.0, f64::max);
-    let scale = Scale::new(greatest, unit, frame.language);
-    let max_name_em = f64::from(frame.width_px() * 0.4 / LABEL_SIZE);
-    let names = rows.iter().map(|row| for_measuring(&shorten(&row.name, max_name_em))).collect();
-    let data = rows.iter().map(|row| scaled(Some(row.value), &scale)).collect();
-    let series = Series::new_nullable(String::new(), data);
+    let scale = Scale::new(greatest, unit, MAX_INTERVALS, frame.language);
+    let max_name_em = f64::from(frame.width_px() * 0.36 / LABEL_SIZE);
+    // The crate's rows start at the bottom.
+    let names = rows.iter().rev().map(|row| drawn_name(&row.name, max_name_em)).collect();
+    let data = rows.iter().rev().map(|row| scaled(Some(row.value), &scale)).collect();
+    let series = Series { label_show: true, ..Series::new_nullable(String::new(), data) };
     let mut chart = HorizontalBarChart::new_with_theme(vec![series], names, charts_rs::THEME_LIGHT);
-    set_up(&mut chart.base, frame, false, &[]);
-    let header = if frame.is_standalone() { 28.0 } else { 0.0 };
-    chart.height =
-        (rows.len().max(2) as f32) * ROW_HEIGHT + header + chart.margin.top + chart.margin.bottom;
-    let value_width = rows
-        .iter()
-        .map(|row| width_em(&format_value(row.value, unit, frame.language)))
-        .fold(0.0, f64::max) as f32
-        * LABEL_SIZE;
-    chart.margin.right += value_width + 4.0;
+    set_up(&mut chart.base, frame, Legend::None, &[]);
+    chart.height = rows.len().max(2) as f32 * ROW_HEIGHT + chart.height - frame.height_px()
+        + chart.margin.top
+        + chart.margin.bottom;
+    chart.margin.right += (width_em(&scale.longest_label()) as f32 + 1.0) * LABEL_SIZE;
     chart.series.colors = vec![frame.color(SERIES[0])];
-    let names = std::mem::take(&mut chart.x_axis.data);
+    chart.series.label.font = frame.font(MUTED, LABEL_SIZE);
+    chart.series.label.formatter = format!("{{t}}{}", scale.suffix);
     chart.x_axis = XAxisConfig {
-        data: names,
+        data: std::mem::take(&mut chart.x_axis.data),
         stroke_color: Color::transparent(),
         font: frame.font(TEXT, LABEL_SIZE),
-        name_gap: 8.0,
+        name_gap: 4.0,
         hidden: true,
         ..XAxisConfig::default()
     };
     chart.y_axis_configs = vec![YAxisConfig {
-        font: frame.font(MUTED, LABEL_SIZE),
         split_number: 1,
-        stroke_color: frame.color(AXIS),
         min: Some(0.0),
-        max: Some(greatest.max(1.0) as f32 / scale.factor as f32),
+        max: Some(if greatest > 0.0 { (greatest.min(MAX_VALUE) / scale.factor) as f32 } else { 1.0 }),
         ..YAxisConfig::default()
     }];
     chart.grid.stroke_color = Color::transparent();
-    if greatest <= 0.0 {
-        let text = words.nothing;
-        write_over(&mut chart.base, frame, text);
+    if rows.is_empty() {
+        write_over(&mut chart.base, frame, words.nothing);
     }
-    let _ = Edges::default();
     let values = rows.iter().map(|row| {
-        format!(
-            "{}{}{}",
-            shorten(&row.name, MAX_NAME_EM),
-            words.colon,
-            format_value(row.value, unit, frame.language)
-        )
+        format!("{}{}{}", clean(&row.name), words.colon, format_value(row.value, unit, frame.language))
     });
     let description = values.collect::<Vec<_>>().join(words.comma);
-    finish(frame, chart.svg(), None, None, &description)
+    finish(frame, chart.svg(), Shapes::default(), None, &description)
 }

@@ -1,15 +1,16 @@
 //! Durations over time, as lines.
 
-use charts_rs::{Series, Symbol};
+use charts_rs::{Color, Series, Symbol};
 
 use super::bars::{notes, shade};
-use super::drawing::{Columns, finish, for_measuring, format_value, line, scaled, write_over};
-use super::palette::{RAISED, SERIES};
+use super::drawing::{Columns, Legend, drawn_name, format_value, line, max_intervals, scaled, write_over};
+use super::finish::{Shapes, Svg, finish};
+use super::palette::{RAISED, SERIES, SURFACE};
 use super::scale::Scale;
 use super::text::shorten;
 use super::time::{TimeAxis, format_slot};
 use super::words::Words;
-use super::{Frame, NamedSeries, Svg, Unit};
+use super::{Frame, NamedSeries, Unit};
 
 /// With more slots than this, points are not marked.
 const MAX_MARKED: usize = 60;
@@ -29,36 +30,19 @@ pub(crate) fn durations(frame: &Frame, time: &TimeAxis, unit: Unit, lines: &[Nam
     };
     let greatest = lines.iter().flat_map(|named| values(named)).flatten().fold(0.0, f64::max);
     let is_empty = lines.iter().all(|named| values(named).iter().all(Option::is_none));
-    let scale = Scale::new(greatest, unit, frame.language);
+    let scale = Scale::new(greatest, unit, max_intervals(frame), frame.language);
 
     let (mut colors, mut drawn) = (Vec::new(), Vec::new());
-    if let Some(shade) = shade(time, &scale, false, words) {
+    if let Some(shade) = shade(time, &scale, false) {
         colors.push(frame.color(RAISED));
         drawn.push(shade);
     }
     for (at, named) in lines.iter().enumerate() {
         let data: Vec<_> = values(named).into_iter().map(|value| scaled(value, &scale)).collect();
         let color = frame.color(SERIES[at % SERIES.len()]);
-        let symbol = symbol(&data, slots);
-        let name = for_measuring(&shorten(&named.name, 24.0));
-        let full = keep(&data, |slot| !time.slots[slot].is_partial);
-        colors.push(color);
-        drawn.push(Series {
-            symbol: Some(symbol.clone()),
-            stroke_dash_array: DASHES[at % DASHES.len()].map(str::to_owned),
-            ..line(&name, full)
-        });
-        let is_beside = |slot: usize| time.slots.get(slot).is_some_and(|slot| slot.is_partial);
-        let partial = keep(&data, |slot| {
-            is_beside(slot) || is_beside(slot + 1) || slot.checked_sub(1).is_some_and(is_beside)
-        });
-        if time.slots.iter().any(|slot| slot.is_partial) {
-            colors.push(color.with_alpha(150));
-            drawn.push(Series {
-                symbol: Some(Symbol::None),
-                stroke_dash_array: Some(PARTIAL_DASHES.to_owned()),
-                ..line("", partial)
-            });
+        for part in parts(&data, time, &named.name, DASHES[at % DASHES.len()], color, frame) {
+            colors.push(color);
+            drawn.push(part);
         }
     }
     let columns = Columns {
@@ -67,32 +51,62 @@ pub(crate) fn durations(frame: &Frame, time: &TimeAxis, unit: Unit, lines: &[Nam
         labels: time.labels(frame.language),
         series: drawn,
         colors,
-        has_legend: lines.len() > 1,
-        notes: notes(time, words),
+        legend: if lines.len() > 1 { Legend::Lines } else { Legend::None },
+        notes: notes(frame, time, words.dotted, words),
     };
     let (mut chart, plot) = columns.build();
     if is_empty {
         write_over(&mut chart.base, frame, words.nothing);
     }
     let description = describe(frame, time, unit, lines, words);
-    finish(frame, chart.svg(), Some(plot), None, &description)
+    let shapes = Shapes { columns: Some(plot), fill: 1.0, gap: None };
+    finish(frame, chart.svg(), shapes, Some(plot), &description)
 }
 
-/// Returns the values of the slots that are kept, and gaps for the others.
-fn keep(data: &[Option<f32>], is_kept: impl Fn(usize) -> bool) -> Vec<Option<f32>> {
-    data.iter().enumerate().map(|(slot, value)| value.filter(|_| is_kept(slot))).collect()
-}
-
-/// Returns the mark of each point. A point without neighbours would be invisible without one.
-fn symbol(data: &[Option<f32>], slots: usize) -> Symbol {
+/// Returns the parts of a line: what is over, what leads to partial slots, and the points without neighbours, which
+/// would be invisible without a mark.
+fn parts(
+    data: &[Option<f32>],
+    time: &TimeAxis,
+    name: &str,
+    dashes: Option<&str>,
+    color: Color,
+    frame: &Frame,
+) -> Vec<Series> {
+    let is_partial =
+        |slot: Option<usize>| slot.and_then(|slot| time.slots.get(slot)).is_some_and(|it| it.is_partial);
     let has = |slot: Option<usize>| slot.and_then(|slot| data.get(slot)).is_some_and(Option::is_some);
-    let has_lone_point =
-        (0..data.len()).any(|at| has(Some(at)) && !has(at.checked_sub(1)) && !has(Some(at + 1)));
-    match slots {
-        ..=MAX_MARKED => Symbol::Circle(2.5, None),
-        _ if has_lone_point => Symbol::Circle(1.5, None),
-        _ => Symbol::None,
+    let keep = |is_kept: &dyn Fn(usize) -> bool| -> Vec<Option<f32>> {
+        data.iter().enumerate().map(|(slot, value)| value.filter(|_| is_kept(slot))).collect()
+    };
+    let is_marked = data.len() <= MAX_MARKED;
+    let mark = |fill| Symbol::Circle(if is_marked { 2.5 } else { 1.5 }, Some(fill));
+    let mut parts = vec![Series {
+        symbol: Some(if is_marked { mark(color) } else { Symbol::None }),
+        stroke_dash_array: dashes.map(str::to_owned),
+        ..line(&drawn_name(name, 24.0), keep(&|slot| !is_partial(Some(slot))))
+    }];
+    let leads_to_partial = keep(&|slot| {
+        let is_beside = is_partial(slot.checked_sub(1)) || is_partial(Some(slot + 1));
+        is_partial(Some(slot)) || is_beside
+    });
+    if time.slots.iter().any(|slot| slot.is_partial) {
+        parts.push(Series {
+            stroke_dash_array: Some(PARTIAL_DASHES.to_owned()),
+            ..line("", leads_to_partial)
+        });
+        // Hollow marks.
+        parts.push(Series {
+            symbol: Some(mark(frame.color(SURFACE))),
+            stroke_dash_array: Some("0,9".to_owned()),
+            ..line("", keep(&|slot| is_partial(Some(slot))))
+        });
     }
+    let is_lone = |slot: usize| !has(slot.checked_sub(1)) && !has(Some(slot + 1));
+    if !is_marked && (0..data.len()).any(is_lone) {
+        parts.push(Series { symbol: Some(mark(color)), ..line("", keep(&is_lone)) });
+    }
+    parts
 }
 
 fn describe(frame: &Frame, time: &TimeAxis, unit: Unit, lines: &[NamedSeries], words: &Words) -> String {
@@ -100,7 +114,8 @@ fn describe(frame: &Frame, time: &TimeAxis, unit: Unit, lines: &[NamedSeries], w
     let mut text = format!("{days}{}", words.stop);
     for named in lines {
         let last = named.values.iter().copied().enumerate().take(time.slots.len()).rev();
-        let last = last.filter_map(|(slot, value)| value.filter(|it| it.is_finite()).map(|it| (slot, it))).next();
+        let last =
+            last.filter_map(|(slot, value)| value.filter(|it| it.is_finite()).map(|it| (slot, it))).next();
         if let Some((slot, value)) = last {
             let when = format_slot(&time.slots[slot], time.grain, frame.language);
             let value = format_value(value, unit, frame.language);

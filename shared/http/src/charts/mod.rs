@@ -14,7 +14,9 @@
 mod bars;
 mod calendar;
 mod drawing;
+mod finish;
 mod lines;
+mod metric_titles;
 mod numbers;
 pub(crate) mod palette;
 mod scale;
@@ -23,10 +25,14 @@ mod text;
 mod time;
 mod words;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use bars::{Bin, NamedValue, activity, distribution, horizontal_bars, top_and_other};
 pub(crate) use calendar::calendar;
-pub(crate) use drawing::Svg;
+pub(crate) use finish::{Svg, auto_style_source};
 pub(crate) use lines::durations;
+pub(crate) use metric_titles::{duration_names, metric_title};
 pub(crate) use numbers::{format_count, format_hours};
 pub(crate) use sparkline::sparkline;
 pub(crate) use time::{Slot, TimeAxis, format_day, format_slot};

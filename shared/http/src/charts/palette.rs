@@ -86,13 +86,79 @@ pub(super) fn dark_rules() -> String {
     rules("", |token| token.dark.to_owned())
 }
 
+/// Returns a colour as the charts crate writes it: `#FFF` for `#FFFFFF`.
+pub(super) fn as_written(color: &'static str) -> &'static str {
+    if color == "#FFFFFF" { "#FFF" } else { color }
+}
+
 fn rules(scope: &str, color: impl Fn(Token) -> String) -> String {
     let mut css = String::new();
     for token in chart_tokens() {
         for attribute in ["fill", "stroke"] {
-            write!(css, "{scope}[{attribute}=\"{}\"]{{{attribute}:{}}}", token.light, color(token))
-                .expect("writing to a string does not fail");
+            write!(
+                css,
+                "{scope}[{attribute}=\"{}\"]{{{attribute}:{}}}",
+                as_written(token.light),
+                color(token)
+            )
+            .expect("writing to a string does not fail");
         }
     }
     css
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the relative luminance of WCAG 2.2.
+    fn luminance(color: &str) -> f64 {
+        let channel = |at: usize| {
+            let value = f64::from(u8::from_str_radix(&color[at..at + 2], 16).expect("hex digits")) / 255.0;
+            if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+        };
+        0.2126 * channel(1) + 0.7152 * channel(3) + 0.0722 * channel(5)
+    }
+
+    fn contrast(one: &str, other: &str) -> f64 {
+        let (one, other) = (luminance(one), luminance(other));
+        (one.max(other) + 0.05) / (one.min(other) + 0.05)
+    }
+
+    #[test]
+    fn text_and_series_contrast_with_the_surface() {
+        for is_dark in [false, true] {
+            let surface = SURFACE.value(is_dark);
+            for (token, min) in [(TEXT, 7.0), (MUTED, 4.5), (OTHER, 3.0)] {
+                assert!(contrast(token.value(is_dark), surface) >= min, "{}", token.name);
+            }
+            // Labels also stand on shaded slots.
+            assert!(contrast(MUTED.value(is_dark), RAISED.value(is_dark)) >= 4.5);
+            for token in SERIES {
+                assert!(contrast(token.value(is_dark), surface) >= 3.0, "{}", token.name);
+            }
+            for pair in HEAT.windows(2) {
+                assert!(contrast(pair[0].value(is_dark), pair[1].value(is_dark)) >= 1.25, "{}", pair[1].name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_rule_can_tell_every_token_by_its_light_value() {
+        let mut values: Vec<_> = chart_tokens().map(|token| token.light).collect();
+        values.sort_unstable();
+        let count = values.len();
+        values.dedup();
+        assert_eq!(values.len(), count);
+        assert!(values.iter().all(|value| value.len() == 7));
+    }
+
+    #[test]
+    fn rules_name_every_token() {
+        let rules = chart_rules();
+        assert!(rules.contains(".chart [fill=\"#2F66D0\"]{fill:var(--series-1)}"), "{rules}");
+        assert!(rules.contains(".chart [stroke=\"#FFF\"]{stroke:var(--surface)}"), "{rules}");
+        assert!(dark_rules().contains("[fill=\"#2F66D0\"]{fill:#6FA3FF}"));
+        assert!(custom_properties(true).contains("--series-1:#6FA3FF;"));
+    }
 }

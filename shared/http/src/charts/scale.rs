@@ -15,6 +15,9 @@ pub(super) struct Scale {
     pub(super) intervals: usize,
 }
 
+/// Greater values are drawn as this one, so that no sum exceeds the numbers of the charts crate.
+pub(super) const MAX_VALUE: f64 = 1e20;
+
 const COUNT_UNITS: [(f64, &str, f64, &str); 5] = [
     // (from, English suffix, from, Japanese suffix)
     (1.0, "", 1.0, ""),
@@ -25,16 +28,17 @@ const COUNT_UNITS: [(f64, &str, f64, &str); 5] = [
 ];
 
 impl Scale {
-    /// Returns an axis for values up to `greatest`.
-    pub(super) fn new(greatest: f64, unit: Unit, language: Language) -> Self {
-        let greatest = if greatest.is_finite() { greatest.max(0.0) } else { 0.0 };
+    /// Returns an axis for values up to `greatest`, with at most `max_intervals` intervals.
+    pub(super) fn new(greatest: f64, unit: Unit, max_intervals: usize, language: Language) -> Self {
+        let greatest = if greatest.is_finite() { greatest.clamp(0.0, MAX_VALUE) } else { 0.0 };
         let (factor, suffix) = match unit {
             Unit::Count => count_unit(greatest, language),
             Unit::Hours => hour_unit(greatest, language),
         };
         let greatest = greatest / factor;
-        let min_step = if factor == 1.0 && unit == Unit::Count { 1.0 } else { 0.1 };
-        let (step, intervals) = ticks(greatest, min_step);
+        let is_fraction_possible = greatest > 0.0 && (factor != 1.0 || unit == Unit::Hours);
+        let min_step = if is_fraction_possible { 0.1 } else { 1.0 };
+        let (step, intervals) = ticks(greatest, min_step, max_intervals);
         Scale { factor, suffix, max: step * intervals as f64, intervals }
     }
 
@@ -42,7 +46,8 @@ impl Scale {
     pub(super) fn longest_label(&self) -> String {
         let step = self.max / self.intervals as f64;
         let decimals = usize::from(step.fract() != 0.0);
-        let number = if decimals == 0 { super::format_count(self.max) } else { format!("{:.1}", self.max - step) };
+        let number =
+            if decimals == 0 { super::format_count(self.max) } else { format!("{:.1}", self.max - step) };
         format!("{number}{}", self.suffix)
     }
 }
@@ -69,12 +74,12 @@ fn hour_unit(greatest: f64, language: Language) -> (f64, &'static str) {
     }
 }
 
-/// Returns a step of 1, 2 or 5 times a power of ten, and how many reach `greatest`: 2 to 5.
-fn ticks(greatest: f64, min_step: f64) -> (f64, usize) {
-    let rough = (greatest / 5.0).max(min_step);
+/// Returns a step of 1, 2 or 5 times a power of ten, and how many reach `greatest`: 2 to `max_intervals`.
+fn ticks(greatest: f64, min_step: f64, max_intervals: usize) -> (f64, usize) {
+    let rough = (greatest / max_intervals as f64).max(min_step);
     let power = 10_f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|it| it * power).find(|step| *step >= rough * 0.999_999);
+    let step = [1.0, 2.0, 5.0].into_iter().map(|it| it * power).find(|step| *step >= rough * 0.999_999);
     let step = step.unwrap_or(power * 10.0);
-    let intervals = ((greatest / step - 1e-6).ceil() as usize).clamp(2, 6);
+    let intervals = ((greatest / step - 1e-6).ceil() as usize).clamp(2, max_intervals.max(2));
     (step, intervals)
 }

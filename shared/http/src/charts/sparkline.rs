@@ -2,7 +2,7 @@
 
 use charts_rs::{Box as Edges, Color, LineChart, Series, Symbol};
 
-use super::drawing::Svg;
+use super::finish::Svg;
 use super::palette::SERIES;
 
 /// The width of a sparkline, in pixels.

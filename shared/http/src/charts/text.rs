@@ -6,7 +6,8 @@ pub(super) fn clean(text: &str) -> String {
 }
 
 fn is_drawable(c: char) -> bool {
-    let reorders = matches!(c, '\u{200E}' | '\u{200F}' | '\u{061C}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+    let reorders =
+        matches!(c, '\u{200E}' | '\u{200F}' | '\u{061C}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
     let is_noncharacter = (u32::from(c) & 0xFFFE) == 0xFFFE || matches!(c, '\u{FDD0}'..='\u{FDEF}');
     !(c.is_control() || reorders || is_noncharacter)
 }

@@ -27,7 +27,8 @@ pub(crate) struct TimeAxis {
     pub(crate) slots: Vec<Slot>,
 }
 
-const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 pub(super) fn month_name(day: NaiveDate) -> &'static str {
     MONTHS[day.month0() as usize]
@@ -60,7 +61,9 @@ pub(crate) fn format_slot(slot: &Slot, grain: Grain, language: Language) -> Stri
 impl TimeAxis {
     /// Returns the labels of the axis: `5 Oct` or `10/5`, and `Oct 2026` or `2026/10` for months.
     pub(super) fn labels(&self, language: Language) -> Vec<String> {
-        self.slots.iter().map(|slot| self.label(slot.start, language)).collect()
+        // The charts crate leaves out labels that do not fit side by side. The spaces, which viewers do not draw,
+        // keep the others apart.
+        self.slots.iter().map(|slot| format!("{}   ", self.label(slot.start, language))).collect()
     }
 
     fn label(&self, day: NaiveDate, language: Language) -> String {

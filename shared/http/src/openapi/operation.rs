@@ -8,7 +8,8 @@ use gam_model::metric::CATALOGUE;
 use gam_query::{MAX_LIMIT, MAX_POINTS};
 
 use super::schema::schema_name;
-use crate::params::{DEFAULT_DAYS, DEFAULT_LIMIT, Parameter};
+use crate::charts::{MAX_WIDTH, MIN_WIDTH};
+use crate::params::{DEFAULT_CHART_WIDTH, DEFAULT_DAYS, DEFAULT_LIMIT, Parameter};
 
 /// The HTTP statuses of errors that every route can return.
 const COMMON_ERROR_STATUSES: &[u16] = &[403, 405, 406, 414, 431, 500, 503];
@@ -17,6 +18,8 @@ const COMMON_ERROR_STATUSES: &[u16] = &[403, 405, 406, 414, 431, 500, 503];
 pub(crate) enum ResponseBody {
     /// JSON with the schema of this name.
     Json(&'static str),
+    /// An SVG image.
+    Svg,
     /// The OpenAPI document.
     OpenApi,
 }
@@ -56,6 +59,7 @@ impl ResponseBody {
             ResponseBody::Json(schema) => {
                 ("application/json", Content::new(Some(Ref::from_schema_name(*schema))))
             }
+            ResponseBody::Svg => ("image/svg+xml", Content::new(Some(Object::with_type(Type::String)))),
             ResponseBody::OpenApi => {
                 ("application/json", Content::new(Some(Object::with_type(Type::Object))))
             }
@@ -105,14 +109,22 @@ fn path_parameters(path: &str) -> impl Iterator<Item = ParameterObject> {
                 "The member's login, in any case. A bot's login ends in `[bot]`. An author without an account is \
                  `~` and 12 hex digits. Deleted accounts are `ghost`"
             }
+            "chart" => "A metric of `/api/v1/metrics`, and `.svg`",
             _ => "",
+        };
+        let schema = match name {
+            "chart" => ObjectBuilder::new()
+                .schema_type(Type::String)
+                .enum_values(Some(CATALOGUE.iter().map(|metric| format!("{}.svg", metric.name))))
+                .build(),
+            _ => Object::with_type(Type::String),
         };
         ParameterBuilder::new()
             .name(name)
             .parameter_in(ParameterIn::Path)
             .required(Required::True)
             .description(Some(description))
-            .schema(Some(Object::with_type(Type::String)))
+            .schema(Some(schema))
             .build()
     })
 }
@@ -134,6 +146,11 @@ fn query_schema(parameter: Parameter) -> Object {
             .minimum(Some(1))
             .maximum(Some(MAX_LIMIT as i64))
             .default(Some(DEFAULT_LIMIT.into())),
+        Parameter::Width => ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(MIN_WIDTH))
+            .maximum(Some(MAX_WIDTH))
+            .default(Some(DEFAULT_CHART_WIDTH.into())),
         Parameter::Id => ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)),
         Parameter::Since | Parameter::Until => ObjectBuilder::new()
             .schema_type(Type::String)
@@ -179,6 +196,10 @@ fn description(parameter: Parameter) -> String {
             "The sort direction. Entries with equal values are in order of their names, then of their ids"
                 .to_owned()
         }
+        Parameter::Theme => "The colours: `light`, `dark`, or `auto` for those that the viewer's system prefers"
+            .to_owned(),
+        Parameter::Width => "The width in pixels. The height follows from it".to_owned(),
+        Parameter::Lang => "The language of the chart's texts, numbers and dates".to_owned(),
         Parameter::Limit => "The most entries on a page".to_owned(),
         Parameter::Cursor => {
             "The `next` value of the previous page. Send the other parameters as for that page; without `since` \

@@ -8,7 +8,7 @@ mod query_string;
 mod subject_path;
 
 pub(crate) use queries::{
-    ListParams, MetricsParams, NoParams, QueryParams, SeriesParams, Validated, WithRepoId,
+    ChartParams, ListParams, MetricsParams, NoParams, QueryParams, SeriesParams, Validated, WithRepoId,
 };
 pub(crate) use subject_path::SubjectPath;
 
@@ -16,10 +16,14 @@ use gam_model::Grain;
 use gam_model::metric::{CATALOGUE, Metric};
 use gam_query::{BotFilter, SortDirection};
 
+use crate::charts::{Language, Theme};
+
 /// The length of the default range, in days. Its last day is today.
 pub(crate) const DEFAULT_DAYS: u64 = 30;
 /// The default of `limit`.
 pub(crate) const DEFAULT_LIMIT: usize = 50;
+/// The default of `width`, in pixels.
+pub(crate) const DEFAULT_CHART_WIDTH: u32 = 680;
 /// The default of `metric` and `sort`.
 pub(crate) const DEFAULT_METRIC: &str = "commits";
 
@@ -37,6 +41,9 @@ pub(crate) enum Parameter {
     Order,
     Limit,
     Cursor,
+    Theme,
+    Width,
+    Lang,
 }
 
 /// The values of `bots`.
@@ -46,6 +53,12 @@ const BOT_FILTERS: [(&str, BotFilter); 4] = [
     ("include", BotFilter::Include),
     ("only", BotFilter::Only),
 ];
+
+/// The values of `theme`.
+const THEMES: [(&str, Theme); 3] = [("light", Theme::Light), ("dark", Theme::Dark), ("auto", Theme::Auto)];
+
+/// The values of `lang`.
+const LANGUAGES: [(&str, Language); 2] = [("en", Language::English), ("ja", Language::Japanese)];
 
 /// The values of `order`.
 const SORT_DIRECTIONS: [(&str, SortDirection); 2] =
@@ -74,6 +87,9 @@ impl Parameter {
             Parameter::Order => "order",
             Parameter::Limit => "limit",
             Parameter::Cursor => "cursor",
+            Parameter::Theme => "theme",
+            Parameter::Width => "width",
+            Parameter::Lang => "lang",
         }
     }
 
@@ -85,9 +101,14 @@ impl Parameter {
             Parameter::Type => Some(TYPES.map(|(name, _)| name).to_vec()),
             Parameter::Granularity => Some(Grain::ALL.map(Grain::as_str).to_vec()),
             Parameter::Metric | Parameter::Sort => Some(CATALOGUE.iter().map(|metric| metric.name).collect()),
-            Parameter::Id | Parameter::Since | Parameter::Until | Parameter::Limit | Parameter::Cursor => {
-                None
-            }
+            Parameter::Theme => Some(THEMES.map(|(name, _)| name).to_vec()),
+            Parameter::Lang => Some(LANGUAGES.map(|(name, _)| name).to_vec()),
+            Parameter::Id
+            | Parameter::Since
+            | Parameter::Until
+            | Parameter::Limit
+            | Parameter::Cursor
+            | Parameter::Width => None,
         }
     }
 
@@ -98,12 +119,15 @@ impl Parameter {
             Parameter::Order => Some(name_of(&SORT_DIRECTIONS, SortDirection::default())),
             Parameter::Granularity => Some(Grain::Day.as_str()),
             Parameter::Metric | Parameter::Sort => Some(DEFAULT_METRIC),
+            Parameter::Theme => Some(name_of(&THEMES, Theme::default())),
+            Parameter::Lang => Some(name_of(&LANGUAGES, Language::default())),
             Parameter::Id
             | Parameter::Type
             | Parameter::Since
             | Parameter::Until
             | Parameter::Limit
-            | Parameter::Cursor => None,
+            | Parameter::Cursor
+            | Parameter::Width => None,
         }
     }
 }

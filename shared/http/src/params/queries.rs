@@ -11,9 +11,10 @@ use serde::Deserialize;
 
 use super::query_string::QueryString;
 use super::{
-    BOT_FILTERS, DEFAULT_DAYS, DEFAULT_LIMIT, DEFAULT_METRIC, Parameter, SORT_DIRECTIONS, metric_of_type,
-    value_of,
+    BOT_FILTERS, DEFAULT_CHART_WIDTH, DEFAULT_DAYS, DEFAULT_LIMIT, DEFAULT_METRIC, LANGUAGES, Parameter,
+    SORT_DIRECTIONS, THEMES, metric_of_type, value_of,
 };
+use crate::charts::{Language, MAX_WIDTH, MIN_WIDTH, Theme};
 use crate::error::ApiError;
 
 /// The query parameters of a route.
@@ -106,6 +107,42 @@ impl QueryParams for SeriesParams {
         let MetricsParams { range, bots } = MetricsParams::from_query(query, today)?;
         let grain = query.choice(Parameter::Granularity, Grain::parse)?.unwrap_or(Grain::Day);
         Ok(SeriesParams { metric: parse_series_metric(query)?, grain, range, bots })
+    }
+}
+
+/// The parameters of a chart.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ChartParams {
+    pub(crate) grain: Grain,
+    pub(crate) range: Range,
+    pub(crate) bots: BotFilter,
+    pub(crate) theme: Theme,
+    /// The width in pixels.
+    pub(crate) width: u32,
+    pub(crate) language: Language,
+}
+
+impl QueryParams for ChartParams {
+    fn accepted() -> Vec<Parameter> {
+        vec![
+            Parameter::Granularity,
+            Parameter::Since,
+            Parameter::Until,
+            Parameter::Bots,
+            Parameter::Theme,
+            Parameter::Width,
+            Parameter::Lang,
+        ]
+    }
+
+    fn from_query(query: &QueryString, today: NaiveDate) -> Result<Self, ApiError> {
+        let MetricsParams { range, bots } = MetricsParams::from_query(query, today)?;
+        let grain = query.choice(Parameter::Granularity, Grain::parse)?.unwrap_or(Grain::Day);
+        let theme = query.choice(Parameter::Theme, |name| value_of(&THEMES, name))?.unwrap_or_default();
+        let language = query.choice(Parameter::Lang, |name| value_of(&LANGUAGES, name))?.unwrap_or_default();
+        let width = query.number_within(Parameter::Width, MIN_WIDTH as usize..=MAX_WIDTH as usize)?;
+        let width = width.map_or(DEFAULT_CHART_WIDTH, |width| width as u32);
+        Ok(ChartParams { grain, range, bots, theme, width, language })
     }
 }
 
@@ -295,6 +332,23 @@ mod tests {
         assert_eq!(grain("granularity=week"), Grain::Week);
         assert_eq!(grain("granularity=month"), Grain::Month);
         assert!(message::<SeriesParams>("granularity=year").contains("day, week, month"));
+    }
+
+    #[test]
+    fn a_chart_follows_the_system_by_default() {
+        let params = parse::<ChartParams>("").unwrap();
+        assert_eq!((params.theme, params.width, params.grain), (Theme::Auto, 680, Grain::Day));
+        assert_eq!((params.language, params.bots), (Language::English, BotFilter::Auto));
+        let params = parse::<ChartParams>("theme=dark&width=1600&lang=ja&granularity=week").unwrap();
+        assert_eq!((params.theme, params.width, params.grain), (Theme::Dark, 1600, Grain::Week));
+        assert_eq!(params.language, Language::Japanese);
+        for width in ["239", "1601", "0", "-1", "wide"] {
+            let message = message::<ChartParams>(&format!("width={width}"));
+            assert!(message.contains("from 240 to 1600"), "{message}");
+        }
+        assert!(message::<ChartParams>("theme=pink").contains("light, dark, auto"));
+        assert!(message::<ChartParams>("lang=fr").contains("en, ja"));
+        assert!(message::<ChartParams>("metric=commits").contains("takes granularity, since"));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The query string, and the parsing of single parameters.
 
+use std::ops::RangeInclusive;
+
 use axum::extract::Query;
 use axum::http::Uri;
 use chrono::NaiveDate;
@@ -73,14 +75,25 @@ impl QueryString {
 
     /// Parses a parameter that is an integer from 1 to `max`.
     pub(crate) fn number(&self, parameter: Parameter, max: usize) -> Result<Option<usize>, ApiError> {
+        self.number_within(parameter, 1..=max)
+    }
+
+    /// Parses a parameter that is an integer in the range.
+    pub(crate) fn number_within(
+        &self,
+        parameter: Parameter,
+        range: RangeInclusive<usize>,
+    ) -> Result<Option<usize>, ApiError> {
         let Some(text) = self.text(parameter) else { return Ok(None) };
         // Digits only, because `parse` accepts a sign.
         let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
-        let number =
-            is_digits.then(|| text.parse().ok()).flatten().filter(|number| (1..=max).contains(number));
+        let number = is_digits.then(|| text.parse().ok()).flatten().filter(|number| range.contains(number));
         number.map(Some).ok_or_else(|| {
-            let name = parameter.name();
-            ApiError::invalid(format!("invalid `{name}` {}: expected a number from 1 to {max}", quoted(text)))
+            let (name, min, max) = (parameter.name(), range.start(), range.end());
+            ApiError::invalid(format!(
+                "invalid `{name}` {}: expected a number from {min} to {max}",
+                quoted(text)
+            ))
         })
     }
 }

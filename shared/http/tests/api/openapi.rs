@@ -6,20 +6,23 @@ use gam_model::metric::CATALOGUE;
 use serde_json::{Value, json};
 
 use crate::schema;
-use crate::support::{acme, empty_api, get, get_json};
+use crate::support::{acme, empty_api, get, get_json, with_names};
 
-const PATHS: [&str; 16] = [
+const PATHS: [&str; 19] = [
     "/api/v1/healthz",
     "/api/v1/metrics",
     "/api/v1/openapi.json",
     "/api/v1/orgs",
+    "/api/v1/orgs/{org}/charts/{chart}",
     "/api/v1/orgs/{org}/members",
+    "/api/v1/orgs/{org}/members/{member}/charts/{chart}",
     "/api/v1/orgs/{org}/members/{member}/metrics",
     "/api/v1/orgs/{org}/members/{member}/metrics/timeseries",
     "/api/v1/orgs/{org}/members/{member}/repos",
     "/api/v1/orgs/{org}/metrics",
     "/api/v1/orgs/{org}/metrics/timeseries",
     "/api/v1/orgs/{org}/repos",
+    "/api/v1/orgs/{org}/repos/{repo}/charts/{chart}",
     "/api/v1/orgs/{org}/repos/{repo}/members",
     "/api/v1/orgs/{org}/repos/{repo}/metrics",
     "/api/v1/orgs/{org}/repos/{repo}/metrics/timeseries",
@@ -70,7 +73,7 @@ async fn the_document_and_the_router_have_the_same_routes() {
     let paths = operations(&document).map(|(path, _)| path.as_str()).collect::<BTreeSet<_>>();
     assert_eq!(paths, PATHS.into());
     for (path, operation) in operations(&document) {
-        let uri = path.replace("{org}", "acme").replace("{repo}", "site").replace("{member}", "ann");
+        let uri = with_names(path);
         assert!(!get(&api, &uri).await.text().contains("no route"), "{path}");
         assert!(ids.insert(operation["operationId"].as_str().expect("an id")), "{path}");
         assert!(!operation["summary"].as_str().expect("a summary").is_empty(), "{path}");
@@ -91,7 +94,7 @@ async fn every_documented_parameter_value_is_valid() {
     let document = document().await;
     let api = empty_api();
     for (path, operation) in operations(&document).filter(|(path, _)| path.contains("{org}")) {
-        let uri = path.replace("{org}", "acme").replace("{repo}", "site").replace("{member}", "ann");
+        let uri = with_names(path);
         for parameter in operation["parameters"].as_array().expect("parameters") {
             if parameter["in"] == "path" {
                 continue;
@@ -101,6 +104,7 @@ async fn every_documented_parameter_value_is_valid() {
             let values = match (&parameter["schema"]["enum"], name) {
                 (Value::Array(values), _) => values.iter().map(|it| it.as_str().expect("a text")).collect(),
                 (_, "limit") => vec!["1", "50", "1000"],
+                (_, "width") => vec!["240", "680", "1600"],
                 (_, "since" | "until") => vec!["2024-03-01"],
                 _ => continue,
             };
@@ -149,7 +153,7 @@ async fn real_answers_match_their_schemas() {
         let Some(schema) = operation["responses"]["200"]["content"]["application/json"].get("schema") else {
             continue;
         };
-        let uri = path.replace("{org}", "acme").replace("{repo}", "site").replace("{member}", "ann");
+        let uri = with_names(path);
         let queries: &[&str] = match path.as_str() {
             path if path.ends_with("timeseries") => &["", "?metric=cycle_time_hours&granularity=month"],
             path if path.ends_with("members") => &["", "?bots=include&limit=1"],

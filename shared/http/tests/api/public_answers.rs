@@ -5,7 +5,7 @@ use axum::Router;
 use gam_store::{CheckpointKey, CheckpointStore};
 use serde_json::json;
 
-use crate::support::{acme, check_snapshot, empty_api, get};
+use crate::support::{acme, check_snapshot, empty_api, get, with_names};
 
 /// Answers that the plain path of a route does not show: the snapshot's name, and the path.
 const VARIANTS: [(&str, &str); 12] = [
@@ -57,7 +57,7 @@ async fn every_route_answers_as_in_its_snapshot() {
             assert_eq!(get(&api, path).await.body, get(&api, &path["/api/v1".len()..]).await.body, "{path}");
             continue;
         }
-        let uri = path.replace("{org}", "acme").replace("{repo}", "site").replace("{member}", "ann");
+        let uri = with_names(path);
         let name = match path.trim_start_matches('/') {
             path => path.replace('/', "-").replace(['{', '}', '.'], "_"),
         };

@@ -140,6 +140,12 @@ impl ApiResponse {
     }
 }
 
+/// Returns a path with the names of an organization, a repository, a member and a chart in place of its parameters.
+pub(crate) fn with_names(path: &str) -> String {
+    let names = [("{org}", "acme"), ("{repo}", "site"), ("{member}", "ann"), ("{chart}", "commits.svg")];
+    names.iter().fold(path.to_owned(), |path, (parameter, name)| path.replace(parameter, name))
+}
+
 /// Compares a text with its snapshot.
 pub(crate) fn check_snapshot(name: &str, text: &str) {
     insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
