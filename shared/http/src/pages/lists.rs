@@ -185,7 +185,10 @@ impl List<'_> {
             } @else {
                 section.panel.full {
                     (table(view, self.title(), Column::all(view.params.columns, self.has_members()), &rows, &sorting))
-                    p.note { (words.trend) ": " (panels::activity_name(view, view.params.activity)) ", " (unit) }
+                    p.note {
+                        @let activity = panels::activity_name(view, view.params.activity);
+                        (fill(words.trend_note, &[("x", activity), ("unit", unit)]))
+                    }
                 }
             }
         }

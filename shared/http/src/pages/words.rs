@@ -60,7 +60,8 @@ words! {
     first_review_short: "First review, median", "最初のレビュー(中央値)";
     cycle_time_short: "Cycle time, median", "サイクルタイム(中央値)";
     name: "Name", "名前";
-    trend: "Trend, own scale", "推移(個別の目盛り)";
+    trend: "Trend", "推移";
+    trend_note: "Trends show {x} {unit}, each on a scale of its own.", "推移は{x}({unit})です。目盛りは行ごとに異なります。";
     range_of: "{a} ({n} days), {zone}", "{a}({n}日間、{zone})";
     days_1: "{a} (1 day), {zone}", "{a}(1日間、{zone})";
     last_days: "{n} days", "直近{n}日";
