@@ -25,7 +25,7 @@ pub(super) struct Controls<'a> {
 pub(super) fn controls(view: &View, it: &Controls<'_>) -> Markup {
     let words = view.words;
     html! {
-        section.controls aria-label=(words.range) {
+        div.controls {
             div.range {
                 (step(view, it, false))
                 strong { (format::range(it.range, it.zone, view.language)) }

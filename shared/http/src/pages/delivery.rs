@@ -1,6 +1,6 @@
 //! `/orgs/{org}/delivery`: deployments and releases.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use gam_query::{DashboardAnswer, DashboardEntry, QueryPorts, SubjectRef};
@@ -14,17 +14,18 @@ use super::view::View;
 use super::{figures, notes, org, panels};
 use crate::charts::format_count;
 use crate::error::ApiError;
+use crate::params::SubjectPath;
 
 pub(super) async fn handle(
     State(ports): State<QueryPorts>,
-    Path(org): Path<String>,
+    path: SubjectPath,
     mut view: View,
 ) -> Result<Response, ApiError> {
     if let Some(redirect) = view.redirect() {
         return Ok(redirect);
     }
     view.params.members.clear();
-    let (board, grain) = org::read(&ports, &view, &org, SubjectRef::Org).await?;
+    let (board, grain) = org::read(&ports, &view, &path.org, SubjectRef::Org).await?;
     let words = view.words;
     let all = Tiles { view: &view, board: &board, is_judged: true };
     let time = figures::time_axis(&board, grain, &org::complete_days(&board));

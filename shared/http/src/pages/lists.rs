@@ -1,6 +1,6 @@
 //! `/orgs/{org}/repos` and `/orgs/{org}/members`: all of them, sorted, searched, page by page.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use gam_model::Grain;
@@ -19,24 +19,25 @@ use super::view::View;
 use super::words::fill;
 use super::{format, panels};
 use crate::error::ApiError;
+use crate::params::SubjectPath;
 
 /// The entries of a page.
 const PAGE_LIMIT: usize = 50;
 
 pub(super) async fn handle_repos(
     State(ports): State<QueryPorts>,
-    Path(org): Path<String>,
+    path: SubjectPath,
     view: View,
 ) -> Result<Response, ApiError> {
-    handle(&ports, &org, &view, Listing::Repos).await
+    handle(&ports, &path.org, &view, Listing::Repos).await
 }
 
 pub(super) async fn handle_members(
     State(ports): State<QueryPorts>,
-    Path(org): Path<String>,
+    path: SubjectPath,
     view: View,
 ) -> Result<Response, ApiError> {
-    handle(&ports, &org, &view, Listing::Members).await
+    handle(&ports, &path.org, &view, Listing::Members).await
 }
 
 /// How a list is sorted: by name, unless the URL says otherwise.

@@ -1,6 +1,6 @@
 //! `/orgs/{org}`: how work flows in an organization.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use gam_model::Grain;
@@ -19,6 +19,7 @@ use super::words::fill;
 use super::{calendar, format, panels};
 use crate::charts::format_day;
 use crate::error::ApiError;
+use crate::params::SubjectPath;
 
 /// How many repositories the overview lists.
 const LISTED: usize = 8;
@@ -39,13 +40,13 @@ pub(super) async fn read(
 
 pub(super) async fn handle(
     State(ports): State<QueryPorts>,
-    Path(org): Path<String>,
+    path: SubjectPath,
     view: View,
 ) -> Result<Response, ApiError> {
     if let Some(redirect) = view.redirect() {
         return Ok(redirect);
     }
-    let (board, grain) = read(&ports, &view, &org, SubjectRef::Org).await?;
+    let (board, grain) = read(&ports, &view, &path.org, SubjectRef::Org).await?;
     let body = html! {
         h1.hidden { (board.org) }
         (head(&view, &board, grain, true, true))
