@@ -48,7 +48,7 @@ impl MonthFold {
         let cells = self.member_cells(member).iter().filter(|cell| !cell.key.is_repeat());
         for cell in cells.clone() {
             let sides = sides_of_day(&mut days, self.cells.repo_day(cell).day);
-            self.cells.add_to(cell, &mut side_mut(sides, cell.key.side()).totals);
+            self.cells.totals(cell).add_to(&mut side_mut(sides, cell.key.side()).totals);
         }
         let name = cells.map(|cell| self.cells.dated_name(cell)).max();
         let name = name.map(|name| self.display_name(name));
@@ -81,7 +81,7 @@ impl MonthFold {
             let cells = self.member_cells(member).iter();
             let mut sides = Vec::new();
             for cell in cells.clone().filter(|cell| !cell.key.is_repeat()) {
-                self.cells.add_to(cell, &mut side_mut(&mut sides, cell.key.side()).totals);
+                self.cells.totals(cell).add_to(&mut side_mut(&mut sides, cell.key.side()).totals);
             }
             let (_, name) = cells.map(|cell| (!cell.key.is_repeat(), self.cells.dated_name(cell))).max()?;
             Some(ListEntry {
@@ -100,7 +100,7 @@ impl MonthFold {
     /// Adds a cell to the totals of its side, and its member to those credited.
     fn add_with_member(&self, cell: &Cell, sides: &mut Vec<SideTotals>) {
         let side = side_mut(sides, cell.key.side());
-        self.cells.add_to(cell, &mut side.totals);
+        self.cells.totals(cell).add_to(&mut side.totals);
         // What has no author is credited to nobody.
         if cell.has_credited_events() && cell.key.side() != Side::Unknown {
             side.members.push(cell.key.member());
