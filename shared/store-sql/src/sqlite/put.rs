@@ -149,9 +149,9 @@ fn list_sql(count: usize, first: usize) -> String {
 
 /// Writes the items that are not refused, and returns the number of rows written.
 async fn upsert(connection: &mut SqliteConnection, rows: &[(i64, &StoredItem)]) -> sqlx::Result<u64> {
-    let row = |n: usize| format!("({})", list_sql(3, 3 * n + 1));
-    let values: Vec<_> = (0..rows.len()).map(row).collect();
-    let sql = format!("INSERT INTO items (id, generation, body) VALUES {}{GUARD}", values.join(","));
+    // SQLite searches numbered parameters one after another, so these have no numbers.
+    let values = vec!["(?,?,?)"; rows.len()].join(",");
+    let sql = format!("INSERT INTO items (id, generation, body) VALUES {values}{GUARD}");
     let mut arguments = SqliteArguments::default();
     for (id, new) in rows {
         bind(&mut arguments, *id)?;
