@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use chrono::{DateTime, TimeDelta, Utc};
 use gam_model::{Grain, Month};
 use gam_store::keys::CheckpointKey;
 use gam_store::{
-    AdvanceOutcome, CheckpointStore, Error, FoldScope, Logic, NameEntry, NameKind, NameStore, PutOutcome,
-    RollupKey, RollupStore, SaveOutcome, StoredRollup, Subject, SubjectKind, conformance,
+    AdvanceOutcome, CheckpointStore, CommitOutcome, Error, Expectation, FoldScope, KeyPart, Logic, NameEntry,
+    NameKind, NameStore, PutOutcome, RecordCommit, RecordCommitId, RecordKey, RecordKind, RecordRange,
+    RecordStore, RollupKey, RollupStore, SaveOutcome, StoredRollup, Subject, SubjectKind, conformance,
 };
 use gam_store_sql::SqliteStore;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -58,17 +60,38 @@ fn rollups(count: i64) -> Vec<(RollupKey, StoredRollup)> {
     (0..count).map(|n| (key(n), rollup(n))).collect()
 }
 
+fn now() -> DateTime<Utc> {
+    "2024-05-17T10:00:00Z".parse().unwrap()
+}
+
+fn claim(number: u64) -> RecordKey {
+    RecordKey::new(Some("acme"), RecordKind::Claim, &[KeyPart::Number(number)]).unwrap()
+}
+
+fn claims() -> RecordRange {
+    RecordRange::new(Some("acme"), RecordKind::Claim, &[]).unwrap()
+}
+
+fn new_commit() -> RecordCommit {
+    RecordCommit::new(RecordCommitId::random())
+}
+
+async fn commit(store: &SqliteStore, commit: RecordCommit) {
+    assert_eq!(store.commit(&commit, now()).await.unwrap(), CommitOutcome::Committed);
+}
+
 /// Returns everything that the ports return for the organization `acme`.
 async fn contents(store: &SqliteStore) -> String {
     let (from, to) = ("2024-05-01".parse().unwrap(), "2024-06-01".parse().unwrap());
     let mut rollups = store.range_of_kind("acme", SubjectKind::Repo, Grain::Day, from, to).await.unwrap();
     rollups.sort_by(|a, b| a.0.cmp(&b.0));
     format!(
-        "{:?} {rollups:?} {:?} {:?} {:?}",
+        "{:?} {rollups:?} {:?} {:?} {:?} {:?}",
         store.orgs().await.unwrap(),
         store.markers("acme").await.unwrap(),
         store.names("acme", NameKind::Repo).await.unwrap(),
         store.load_repos("acme").await.unwrap(),
+        RecordStore::range(store, &claims(), 10, now()).await.unwrap(),
     )
 }
 
@@ -84,6 +107,7 @@ async fn fill(store: &SqliteStore, count: i64) {
     store.put_names("acme", &[name]).await.unwrap();
     let saved = store.save(&CheckpointKey::Repo("acme".to_owned(), 1), "{}", None).await.unwrap();
     assert!(matches!(saved, SaveOutcome::Saved(_)));
+    commit(store, new_commit().put(claim(1), "{}", Expectation::Absent)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -233,7 +257,8 @@ async fn invalid_rows_are_errors_not_panics() {
                                      CAST(x'ff' AS TEXT));
          INSERT INTO markers VALUES ('acme', '2024-13', 1, '', 1, 1);
          INSERT INTO names VALUES ('acme', 'repo', 2, 'two', 9223372036854775807);
-         INSERT INTO checkpoints VALUES ('acme', 'repo/x', 1, '');",
+         INSERT INTO checkpoints VALUES ('acme', 'repo/x', 1, '');
+         UPDATE records SET revision = 'x' WHERE kind = 'claim';",
     )
     .await;
     let (from, to) = ("2024-05-01".parse().unwrap(), "2024-06-01".parse().unwrap());
@@ -244,6 +269,8 @@ async fn invalid_rows_are_errors_not_panics() {
     fatal_error(store.markers("acme").await);
     fatal_error(store.names("acme", NameKind::Repo).await);
     fatal_error(store.load_repos("acme").await);
+    fatal_error(store.get(&claim(1), now()).await);
+    fatal_error(store.commit(&new_commit().delete(claim(1), Expectation::Any), now()).await);
 
     execute(&mut connection, "DROP TABLE markers").await;
     let text = fatal_error(store.markers("acme").await);
@@ -326,6 +353,57 @@ async fn readers_do_not_wait_for_a_writer() {
     let again = open(&path).await;
     assert_eq!(contents(&again).await, before);
     execute(&mut other, "ROLLBACK").await;
+}
+
+/// Files of earlier versions have no table of records.
+#[tokio::test]
+async fn a_store_without_records_is_read_and_gets_them() {
+    let (_directory, path) = new_path();
+    let store = open(&path).await;
+    fill(&store, 10).await;
+    let filled = contents(&store).await;
+    store.close().await;
+    let mut connection = connect(&path).await;
+    execute(&mut connection, "DROP TABLE records").await;
+    connection.close().await.unwrap();
+
+    let reader = SqliteStore::open_read_only(&path).await.unwrap();
+    assert_eq!(reader.get(&claim(1), now()).await.unwrap(), None);
+    let old = contents(&reader).await;
+    assert!(old.ends_with("[]") && filled.starts_with(old.strip_suffix("[]").unwrap()), "{old}");
+    let writer = open(&path).await;
+    assert_eq!(contents(&writer).await, old);
+    commit(&writer, new_commit().put(claim(1), "{}", Expectation::Absent)).await;
+    assert_eq!(reader.get(&claim(1), now()).await.unwrap().unwrap().body, "{}");
+    reader.close().await;
+    writer.close().await;
+}
+
+#[tokio::test]
+async fn a_commit_deletes_what_has_expired() {
+    let (_directory, path) = new_path();
+    let store = open(&path).await;
+    let past = now() - TimeDelta::seconds(1);
+    let records = new_commit().put_until(claim(1), "{}", now(), Expectation::Any).put_until(
+        claim(2),
+        "{}",
+        now() + TimeDelta::seconds(1),
+        Expectation::Any,
+    );
+    assert_eq!(store.commit(&records, past).await.unwrap(), CommitOutcome::Committed);
+    let mut connection = connect(&path).await;
+    let mut stored = async || -> Vec<String> {
+        let sql = "SELECT ltrim(sort, '0') FROM records WHERE kind = 'claim' ORDER BY sort";
+        sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap()
+    };
+    assert_eq!(stored().await, ["1", "2"]);
+    commit(&store, new_commit()).await;
+    assert_eq!(stored().await, ["2"]);
+    assert_eq!(
+        store.commit(&records, past).await.unwrap(),
+        CommitOutcome::Committed,
+        "its receipt is stored"
+    );
 }
 
 /// A file of this version is opened by every later one.

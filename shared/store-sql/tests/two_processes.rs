@@ -3,13 +3,13 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use gam_model::{Grain, Month};
 use gam_store::keys::CheckpointKey;
 use gam_store::{
-    AdvanceOutcome, CheckpointStore, FoldScope, Logic, Marker, NameEntry, NameKind, NameStore, PutOutcome,
-    Result, Revision, RollupKey, RollupStore, SaveOutcome, StoredCheckpoint, StoredRollup, Subject,
-    SubjectKind, conformance,
+    AdvanceOutcome, CheckpointStore, CommitOutcome, FoldScope, Logic, Marker, NameEntry, NameKind, NameStore,
+    PutOutcome, Record, RecordCommit, RecordKey, RecordRange, RecordStore, Result, Revision, RollupKey,
+    RollupStore, SaveOutcome, StoredCheckpoint, StoredRollup, Subject, SubjectKind, conformance,
 };
 use gam_store_sql::SqliteStore;
 
@@ -39,7 +39,7 @@ impl RollupStore for AlternatingStores {
         from: NaiveDate,
         to: NaiveDate,
     ) -> Result<Vec<(RollupKey, StoredRollup)>> {
-        self.next_store().range(org, subject, grain, from, to).await
+        RollupStore::range(self.next_store(), org, subject, grain, from, to).await
     }
 
     async fn range_of_kind(
@@ -104,6 +104,26 @@ impl CheckpointStore for AlternatingStores {
 
     async fn save(&self, key: &CheckpointKey, body: &str, expected: Option<Revision>) -> Result<SaveOutcome> {
         self.next_store().save(key, body, expected).await
+    }
+}
+
+#[async_trait]
+impl RecordStore for AlternatingStores {
+    async fn get(&self, key: &RecordKey, now: DateTime<Utc>) -> Result<Option<Record>> {
+        self.next_store().get(key, now).await
+    }
+
+    async fn range(
+        &self,
+        range: &RecordRange,
+        limit: usize,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<(RecordKey, Record)>> {
+        RecordStore::range(self.next_store(), range, limit, now).await
+    }
+
+    async fn commit(&self, commit: &RecordCommit, now: DateTime<Utc>) -> Result<CommitOutcome> {
+        self.next_store().commit(commit, now).await
     }
 }
 

@@ -1,9 +1,9 @@
-//! The ports of the rollup store, the name registry and the checkpoint store, and their typed keys.
+//! The ports of the rollup store, the name registry, the checkpoint store and the records, and their typed keys.
 //!
 //! Rollups are a cache of the lake's snapshots, so they can always be rebuilt. [`port`] describes the guards
-//! that make concurrent writers safe. Every adapter must pass the [`conformance`] suite.
+//! that make concurrent writers safe. Records are a source of their own, under the rules of [`record`]. Every adapter must pass the [`conformance`] suite.
 //!
-//! This crate does not know what a rollup or a checkpoint contains, nor which database stores it.
+//! This crate does not know what a rollup, a checkpoint or a record contains, nor which database stores it.
 
 pub mod checkpoint;
 pub mod conformance;
@@ -12,13 +12,17 @@ pub mod gaps;
 pub mod keys;
 pub mod memory;
 pub mod port;
+pub mod record;
 
 pub use checkpoint::{Checkpoint, OrgCheckpoint, ReadAgainSpan, RepoCoverage};
 pub use error::{Error, Result};
 pub use gaps::{Gap, GapsByRepo, RepoGaps, list_gaps};
-pub use keys::{CheckpointKey, RollupKey, Subject, SubjectKind};
+pub use keys::{CheckpointKey, KeyPart, RecordKey, RecordKind, RecordRange, RollupKey, Subject, SubjectKind};
 pub use memory::MemoryStore;
 pub use port::{
     AdvanceOutcome, CheckpointStore, FoldScope, Logic, Marker, NameEntry, NameKind, NameStore, PutOutcome,
     Revision, RollupStore, SaveOutcome, StoredCheckpoint, StoredRollup,
+};
+pub use record::{
+    CommitOutcome, Expectation, Record, RecordChange, RecordCommit, RecordCommitId, RecordStore, RecordWrite,
 };

@@ -59,6 +59,21 @@ CREATE TABLE checkpoints (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// The table of records, which files of older versions lack. Older versions ignore it, so it needs no newer schema
+/// version. The index finds what has expired.
+const RECORD_TABLE: &str = "
+CREATE TABLE IF NOT EXISTS records (
+    org      TEXT NOT NULL,
+    kind     TEXT NOT NULL,
+    sort     TEXT NOT NULL,
+    revision TEXT NOT NULL,
+    expires  INTEGER,
+    body     TEXT NOT NULL,
+    PRIMARY KEY (org, kind, sort)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS records_by_expiry ON records (expires) WHERE expires IS NOT NULL;
+";
+
 const ACTION: &str = "opening the store";
 
 /// Creates the file and its tables if needed, and returns how to connect to it.
@@ -75,6 +90,7 @@ pub(super) async fn prepare(path: &Path) -> Result<SqliteConnectOptions> {
         // Another process may be creating the file, so check again while holding the lock.
         FileState::Empty | FileState::Unknown => create_tables(&mut connection, path).await?,
     }
+    create_record_table(&mut connection).await.map_err(failed())?;
     enable_write_ahead_log(&mut connection, path).await?;
     connection.close().await.map_err(failed())?;
     Ok(options)
@@ -158,6 +174,22 @@ async fn file_state(connection: &mut SqliteConnection) -> sqlx::Result<FileState
     })
 }
 
+/// Returns whether the file has the table of records.
+pub(super) async fn has_record_table(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'records')";
+    sqlx::query_scalar(sql).fetch_one(connection).await
+}
+
+/// Creates the table of records in a file of an older version. Takes no lock if the file has the table.
+async fn create_record_table(connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    if has_record_table(connection).await? {
+        return Ok(());
+    }
+    let mut write = connection.begin_with(BEGIN_WRITE).await?;
+    sqlx::raw_sql(RECORD_TABLE).execute(&mut *write).await?;
+    write.commit().await
+}
+
 /// Creates the tables while holding the lock, unless another process has created them in the meantime.
 async fn create_tables(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
     let failed = || failed(path, ACTION);
@@ -169,7 +201,7 @@ async fn create_tables(connection: &mut SqliteConnection, path: &Path) -> Result
         FileState::Empty => {
             let mark =
                 format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};");
-            sqlx::raw_sql(AssertSqlSafe(format!("{TABLES} {mark}")))
+            sqlx::raw_sql(AssertSqlSafe(format!("{TABLES} {RECORD_TABLE} {mark}")))
                 .execute(&mut *write)
                 .await
                 .map_err(failed())?;
