@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{Datelike, NaiveDate};
 use gam_model::{Grain, Month, RollupKey, Subject, SubjectKind};
 use gam_store::NameKind;
-use gam_store::keys::{CheckpointKey, org_key};
+use gam_store::keys::{CheckpointKey, RecordKey, RecordKind, org_key};
 
 /// The index that lists rollups by kind of subject.
 pub(super) const KIND_INDEX: &str = "by_kind";
@@ -65,6 +65,10 @@ impl ItemKey {
         ItemKey::new(format!("checkpoint#{}", org_part(org)), "repo#")
     }
 
+    pub(super) fn record(key: &RecordKey) -> Self {
+        ItemKey::new(record_partition(key.org(), key.kind()), key.sort())
+    }
+
     pub(super) fn rollup(org: &str, key: &RollupKey) -> Self {
         ItemKey::new(
             subject_partition(org, &key.subject),
@@ -99,6 +103,11 @@ pub(super) fn parse_org(sk: &str) -> Option<&str> {
 /// Parses the id in the sort key of [`ItemKey::name`] or [`ItemKey::checkpoint`].
 pub(super) fn parse_id(sk: &str) -> Option<i64> {
     sk.rsplit('#').next()?.parse().ok()
+}
+
+/// Returns the partition key of an organization's records of a kind.
+pub(super) fn record_partition(org: &str, kind: RecordKind) -> String {
+    format!("record#{}#{}", org_part(org), kind.as_str())
 }
 
 /// Returns the partition key of a subject's rollups.
@@ -180,6 +189,8 @@ pub(super) fn index_partitions(
 
 #[cfg(test)]
 mod tests {
+    use gam_store::KeyPart;
+
     use super::*;
 
     fn day(text: &str) -> NaiveDate {
@@ -245,6 +256,10 @@ mod tests {
         for (subject, grain) in subjects.iter().zip(Grain::ALL) {
             let key = RollupKey { subject: subject.clone(), grain, start: day("2024-01-29"), month };
             note("rollup", ItemKey::rollup(org, &key));
+        }
+        for (org, kind) in [(Some(org), RecordKind::Claim), (None, RecordKind::Token)] {
+            let parts = [KeyPart::Number(42), KeyPart::Text("x#y")];
+            note("record", ItemKey::record(&RecordKey::new(org, kind, &parts).unwrap()));
         }
         lines.push(format!("index {KIND_INDEX}"));
         for kind in SubjectKind::ALL {

@@ -7,14 +7,16 @@
 //! | `org#{org}` | `name#{kind}#{id}` | a name |
 //! | `orgs` | `org#{org}` | an organization that has a name or a marker |
 //! | `checkpoint#{org}` | `org`, `repo#{id}` | a checkpoint |
+//! | `record#{org}#{kind}` | the parts of the key | a record; `_` instead of an organization for none |
 //!
 //! The sparse index `by_kind` holds a copy of the daily and monthly rollups of repositories and members, for
 //! listings. Its partition key `gpk` is the kind, the grain and a period, its sort key `gsk` the day, the month
 //! and the subject. Other items have neither attribute, so they cost no write to the index. The index is
 //! eventually consistent. All other reads are consistent.
 //!
-//! Every write is a `PutItem` of a complete item, under a condition unless it always writes the same. If a
-//! response is lost, the retry finds what the first attempt wrote and changes nothing. See
+//! Every write but those of records is a `PutItem` of a complete item, under a condition unless it always writes
+//! the same. A commit of records is one transaction. If a response is lost, the retry finds what the first attempt
+//! wrote and changes nothing. Nothing is deleted but records. See
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.ConditionExpressions.html>.
 
 mod body;
@@ -22,6 +24,7 @@ mod checkpoints;
 mod item;
 mod keys;
 mod names;
+mod records;
 mod rollups;
 
 use std::collections::HashSet;

@@ -167,3 +167,28 @@ async fn apply(
     };
     query.execute(connection).await.map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn queries_use_an_index_and_do_not_sort() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&directory.path().join("store.sqlite")).await.unwrap();
+        for (sql, expected) in [
+            (GET, "SEARCH records USING PRIMARY KEY (org=? AND kind=? AND sort=?)"),
+            (RANGE, "SEARCH records USING PRIMARY KEY (org=? AND kind=? AND sort>? AND sort<?)"),
+            (REVISION, "SEARCH records USING PRIMARY KEY (org=? AND kind=? AND sort=?)"),
+            (DELETE, "SEARCH records USING PRIMARY KEY (org=? AND kind=? AND sort=?)"),
+            (DELETE_EXPIRED, "SEARCH records USING INDEX records_by_expiry (expires<?)"),
+        ] {
+            let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+            let rows: Vec<(i64, i64, i64, String)> =
+                sqlx::query_as(explain).fetch_all(&store.readers).await.unwrap();
+            let plan: Vec<String> = rows.into_iter().map(|row| row.3).collect();
+            assert_eq!(plan.join("; "), expected);
+        }
+        store.close().await;
+    }
+}
