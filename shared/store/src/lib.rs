@@ -1,7 +1,8 @@
-//! The ports of the rollup store, the name registry, the checkpoint store and the records, and their typed keys.
+//! The ports of the store: rollups, names, checkpoints and records, and their typed keys.
 //!
 //! Rollups are a cache of the lake's snapshots, so they can always be rebuilt. [`port`] describes the guards
-//! that make concurrent writers safe. Records are a source of their own, under the rules of [`record`]. Every adapter must pass the [`conformance`] suite.
+//! that make concurrent writers safe. Records are a source of their own, under the rules of [`record`]. Every
+//! adapter must pass the [`conformance`] suite.
 //!
 //! This crate does not know what a rollup, a checkpoint or a record contains, nor which database stores it.
 

@@ -35,7 +35,7 @@ const COMMITTING: &str = "committing records";
 const REVISION: &str = "revision";
 const EXPIRES: &str = "expires";
 
-/// All items that [`record_item`] makes satisfy this, and those that do not exist. A check must have a condition.
+/// Always holds. DynamoDB requires a condition for a check.
 const ANYTHING: &str = "attribute_exists(pk) OR attribute_not_exists(pk)";
 
 /// The condition of a write, and the values that it names.
