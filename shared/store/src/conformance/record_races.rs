@@ -63,7 +63,7 @@ impl<S: RecordStore> RecordStore for LosesAnswers<S> {
 
     async fn commit(&self, commit: &RecordCommit, now: DateTime<Utc>) -> Result<CommitOutcome> {
         let outcome = self.store.commit(commit, now).await;
-        if self.commits.fetch_add(1, Ordering::Relaxed) % 2 == 0 {
+        if self.commits.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
             return Err(Error::Unavailable { what: "the answer was lost".to_owned(), source: None });
         }
         outcome
