@@ -121,16 +121,21 @@ impl AccessControl {
         warning.warn(|count| format!("refused {count} requests, the last one because {reason}"));
     }
 
-    /// Returns who sends a request to a route of the class, if the sender may.
+    /// Returns who sends a request to a route of the class, if the sender may; `None` if the route is public and nobody
+    /// needs to know.
     async fn admit(
         &self,
         parts: &mut Parts,
         class: RouteClass,
         ports: &QueryPorts,
-    ) -> Result<Principal, ApiError> {
+    ) -> Result<Option<Principal>, ApiError> {
         let principal = match &self.senders {
             Senders::Trusted(principal) => principal.clone(),
-            Senders::Tokens(rules) => rules.authenticate(parts).await?,
+            Senders::Tokens(rules) => match rules.open_principal(parts).await? {
+                Some(principal) => principal,
+                None if class == RouteClass::Public => return Ok(None),
+                None => rules.authenticate(parts).await?,
+            },
         };
         if principal.has_token {
             tracing::Span::current().record("principal", principal.id.as_str());
@@ -140,7 +145,7 @@ impl AccessControl {
             return Err(ApiError::forbidden().because("the role does not include this route"));
         }
         scope::check(parts, &principal, ports).await?;
-        Ok(principal)
+        Ok(Some(principal))
     }
 
     /// Returns whether a request without a token is refused.
@@ -168,14 +173,21 @@ impl AccessControl {
 }
 
 impl TokenRules {
-    async fn authenticate(&self, parts: &Parts) -> Result<Principal, ApiError> {
-        if let Some(allowed) = &self.open_to {
-            let hosts = named_hosts(parts)?;
-            if !self.requires_token().await? {
-                allowed.check(&hosts)?;
-                return Ok(Principal::trusted("local", Role::Viewer));
-            }
+    /// Returns the principal of everybody on this machine, if there is no token. `None` if a token is required.
+    ///
+    /// # Errors
+    /// If the request addresses the server by a foreign name.
+    async fn open_principal(&self, parts: &Parts) -> Result<Option<Principal>, ApiError> {
+        let Some(allowed) = &self.open_to else { return Ok(None) };
+        let hosts = named_hosts(parts)?;
+        if self.requires_token().await? {
+            return Ok(None);
         }
+        allowed.check(&hosts)?;
+        Ok(Some(Principal::trusted("local", Role::Viewer)))
+    }
+
+    async fn authenticate(&self, parts: &Parts) -> Result<Principal, ApiError> {
         let credentials = Credentials::read(&parts.headers)?;
         if credentials.is_from_cookie && !parts.method.is_safe() && !is_same_origin(&parts.headers) {
             return Err(ApiError::forbidden().because("another page sent the request"));
@@ -230,20 +242,23 @@ fn store_error(error: AccessError) -> ApiError {
     }
 }
 
-/// Passes a request on if its sender may use the route, with the [`Principal`] as an extension.
+/// Passes a request on if its sender may use the route, with the [`Principal`] as an extension unless the route is
+/// public.
 pub(crate) async fn check_access(
     State((access, ports)): State<(AccessControl, QueryPorts)>,
     request: Request,
     next: Next,
 ) -> Response {
-    let class = routes::class_of(&request);
-    if class == RouteClass::Public {
+    if routes::is_health_check(request.uri().path()) {
         return next.run(request).await;
     }
+    let class = routes::class_of(&request);
     let (mut parts, body) = request.into_parts();
     match access.admit(&mut parts, class, &ports).await {
         Ok(principal) => {
-            parts.extensions.insert(principal);
+            if let Some(principal) = principal {
+                parts.extensions.insert(principal);
+            }
             next.run(Request::from_parts(parts, body)).await
         }
         Err(error) if error.is_unauthorized() => match redirect_to_sign_in(&parts) {
