@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use gam_access::Tokens;
 use gam_aggregate::AggregatePorts;
 use gam_collect::{CollectPorts, DryRunPorts};
 use gam_lake::configuration::CachedConfigurations;
@@ -91,6 +92,19 @@ impl OpenStore {
         Ok(OpenStore { ports, clock: Arc::new(SystemClock), lake })
     }
 
+    /// Opens the store, if it exists.
+    ///
+    /// # Errors
+    /// If there is no store yet, or as [`OpenStore::open`].
+    pub(crate) async fn open_existing_for_writing(settings: &CliSettings) -> anyhow::Result<Self> {
+        match &settings.store {
+            StoreLocation::Sqlite(path) if is_missing(path) => {
+                Err(failure(missing_store(path, Path::new(DEFAULT_SAMPLE_DATA_DIR))))
+            }
+            _ => Self::open(settings).await,
+        }
+    }
+
     /// Opens the store for reading. A missing local file is created first.
     ///
     /// # Errors
@@ -122,6 +136,11 @@ impl OpenStore {
             ))),
             registry: Arc::new(LakeRegistry(CachedRegistry::new(self.lake.clone(), self.clock.clone()))),
         }
+    }
+
+    /// Returns the tokens of the store.
+    pub(crate) fn tokens(&self) -> Tokens {
+        Tokens::new(self.ports.records.clone(), self.clock.clone())
     }
 
     /// Returns the registry of organizations.

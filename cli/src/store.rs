@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gam_store::{CheckpointStore, NameStore, RollupStore};
+use gam_store::{CheckpointStore, NameStore, RecordStore, RollupStore};
 use gam_store_sql::SqliteStore;
 
 /// The ports of one store.
@@ -13,6 +13,8 @@ pub(crate) struct StorePorts {
     pub(crate) names: Arc<dyn NameStore>,
     /// Checkpoints of collections.
     pub(crate) checkpoints: Arc<dyn CheckpointStore>,
+    /// Records, such as tokens.
+    pub(crate) records: Arc<dyn RecordStore>,
     sqlite: Option<Arc<SqliteStore>>,
 }
 
@@ -20,9 +22,15 @@ impl StorePorts {
     /// Connects one adapter to all ports.
     pub(crate) fn new<S>(store: Arc<S>) -> Self
     where
-        S: RollupStore + NameStore + CheckpointStore + 'static,
+        S: RollupStore + NameStore + CheckpointStore + RecordStore + 'static,
     {
-        StorePorts { rollups: store.clone(), names: store.clone(), checkpoints: store, sqlite: None }
+        StorePorts {
+            rollups: store.clone(),
+            names: store.clone(),
+            checkpoints: store.clone(),
+            records: store,
+            sqlite: None,
+        }
     }
 
     /// Connects a SQLite file, which [`StorePorts::close`] closes.
