@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use gam_store::{CheckpointStore, NameStore, RollupStore};
+#[cfg(feature = "postgres")]
+use gam_store_sql::PostgresStore;
 use gam_store_sql::SqliteStore;
 
 /// The ports of one store.
@@ -14,6 +16,8 @@ pub(crate) struct StorePorts {
     /// Checkpoints of collections.
     pub(crate) checkpoints: Arc<dyn CheckpointStore>,
     sqlite: Option<Arc<SqliteStore>>,
+    #[cfg(feature = "postgres")]
+    postgres: Option<Arc<PostgresStore>>,
 }
 
 impl StorePorts {
@@ -22,7 +26,14 @@ impl StorePorts {
     where
         S: RollupStore + NameStore + CheckpointStore + 'static,
     {
-        StorePorts { rollups: store.clone(), names: store.clone(), checkpoints: store, sqlite: None }
+        StorePorts {
+            rollups: store.clone(),
+            names: store.clone(),
+            checkpoints: store,
+            sqlite: None,
+            #[cfg(feature = "postgres")]
+            postgres: None,
+        }
     }
 
     /// Connects a SQLite file, which [`StorePorts::close`] closes.
@@ -31,10 +42,21 @@ impl StorePorts {
         StorePorts { sqlite: Some(store.clone()), ..StorePorts::new(store) }
     }
 
+    /// Connects a PostgreSQL database, whose connections [`StorePorts::close`] closes.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn postgres(store: PostgresStore) -> Self {
+        let store = Arc::new(store);
+        StorePorts { postgres: Some(store.clone()), ..StorePorts::new(store) }
+    }
+
     /// Closes the store.
     pub(crate) async fn close(self) {
         if let Some(sqlite) = self.sqlite {
             sqlite.close().await;
+        }
+        #[cfg(feature = "postgres")]
+        if let Some(postgres) = self.postgres {
+            postgres.close().await;
         }
     }
 }
