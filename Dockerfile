@@ -2,7 +2,8 @@
 # The program as a container image. How to run it: compose.yaml, infra/kubernetes/github-metrics.yaml.
 #
 #   docker build --tag github-metrics .
-#   docker run --rm --publish 127.0.0.1:8080:8080 github-metrics demo --listen 0.0.0.0:8080
+#   docker run --rm --publish 127.0.0.1:8080:8080 --env GITHUB_METRICS_ADMIN_TOKEN="$(openssl rand -hex 32)" \
+#     github-metrics demo --listen 0.0.0.0:8080
 
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src

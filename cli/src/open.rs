@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use gam_access::Tokens;
 use gam_aggregate::AggregatePorts;
 use gam_collect::{CollectPorts, DryRunPorts};
 use gam_lake::configuration::CachedConfigurations;
@@ -94,6 +95,19 @@ impl OpenStore {
         Ok(OpenStore { ports, clock: Arc::new(SystemClock), lake })
     }
 
+    /// Opens the store, if it exists.
+    ///
+    /// # Errors
+    /// If there is no store yet, or as [`OpenStore::open`].
+    pub(crate) async fn open_existing_for_writing(settings: &CliSettings) -> anyhow::Result<Self> {
+        if store_exists(&settings.store).await? {
+            Self::open(settings).await
+        } else {
+            // Fails with what to do.
+            Self::open_existing(settings).await
+        }
+    }
+
     /// Opens the store for reading. A missing one is created first.
     ///
     /// # Errors
@@ -123,6 +137,11 @@ impl OpenStore {
             ))),
             registry: Arc::new(LakeRegistry(CachedRegistry::new(self.lake.clone(), self.clock.clone()))),
         }
+    }
+
+    /// Returns the tokens of the store.
+    pub(crate) fn tokens(&self) -> Tokens {
+        Tokens::new(self.ports.records.clone(), self.clock.clone())
     }
 
     /// Returns the registry of organizations.

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use gam_github::Credentials;
+use gam_http::AllowedOrigins;
 use url::{Host, Url};
 
+use crate::access::TokenVariable;
 use crate::args::{GitHubOptions, GlobalOptions, OutputFormat, Variables};
 use crate::error::usage_error;
 use crate::format::redacted;
@@ -48,6 +50,11 @@ pub(crate) struct CliSettings {
     host: String,
     port: u16,
     allowed_hosts: Vec<String>,
+    allowed_origins: Vec<String>,
+    /// The token that `show` and `export` send to a server.
+    pub(crate) api_token: TokenVariable,
+    /// The token that a server accepts in addition to those of its store.
+    pub(crate) admin_token: TokenVariable,
     is_token_for_ignored_address: bool,
 }
 
@@ -90,6 +97,17 @@ impl CliSettings {
             host: variables.api_host.unwrap_or_else(|| DEFAULT_HOST.to_owned()),
             port: port.unwrap_or(DEFAULT_PORT),
             allowed_hosts: variables.api_allow_host.as_deref().map(host_list).unwrap_or_default(),
+            allowed_origins: variables.api_allow_origin.as_deref().map(host_list).unwrap_or_default(),
+            api_token: TokenVariable::new(
+                "GITHUB_METRICS_TOKEN",
+                variables.github_metrics_token,
+                variables.github_metrics_token_file,
+            ),
+            admin_token: TokenVariable::new(
+                "GITHUB_METRICS_ADMIN_TOKEN",
+                variables.github_metrics_admin_token,
+                variables.github_metrics_admin_token_file,
+            ),
             is_token_for_ignored_address: variables.is_token_for_ignored_address,
         })
     }
@@ -148,6 +166,22 @@ impl CliSettings {
     /// Returns the names by which clients may address the server, in addition to those that every server has.
     pub(crate) fn allowed_hosts(&self, option: &[String]) -> Vec<String> {
         self.allowed_hosts.iter().chain(option).cloned().collect()
+    }
+
+    /// Returns the origins of web pages that may call the API.
+    ///
+    /// # Errors
+    /// If one of them is no origin.
+    pub(crate) fn allowed_origins(&self, option: &[String]) -> anyhow::Result<AllowedOrigins> {
+        let origins = self.allowed_origins.iter().chain(option);
+        let invalid = origins.clone().find(|origin| AllowedOrigins::parse([origin.as_str()]).is_none());
+        match (invalid, AllowedOrigins::parse(origins.map(String::as_str))) {
+            (None, Some(allowed)) => Ok(allowed),
+            (invalid, _) => Err(usage_error(format!(
+                "invalid --allow-origin {}: expected a scheme and a host in lower case, such as https://wiki.example.com",
+                quoted(invalid.map_or("", String::as_str))
+            ))),
+        }
     }
 
     /// Returns ` --data-dir DIR`, quoted for a POSIX shell, or nothing for the default directory. Commands

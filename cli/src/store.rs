@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gam_store::{CheckpointStore, NameStore, RollupStore};
+use gam_store::{CheckpointStore, NameStore, RecordStore, RollupStore};
 #[cfg(feature = "postgres")]
 use gam_store_sql::PostgresStore;
 use gam_store_sql::SqliteStore;
@@ -15,6 +15,8 @@ pub(crate) struct StorePorts {
     pub(crate) names: Arc<dyn NameStore>,
     /// Checkpoints of collections.
     pub(crate) checkpoints: Arc<dyn CheckpointStore>,
+    /// Records, such as tokens.
+    pub(crate) records: Arc<dyn RecordStore>,
     sqlite: Option<Arc<SqliteStore>>,
     #[cfg(feature = "postgres")]
     postgres: Option<Arc<PostgresStore>>,
@@ -24,12 +26,13 @@ impl StorePorts {
     /// Connects one adapter to all ports.
     pub(crate) fn new<S>(store: Arc<S>) -> Self
     where
-        S: RollupStore + NameStore + CheckpointStore + 'static,
+        S: RollupStore + NameStore + CheckpointStore + RecordStore + 'static,
     {
         StorePorts {
             rollups: store.clone(),
             names: store.clone(),
-            checkpoints: store,
+            checkpoints: store.clone(),
+            records: store,
             sqlite: None,
             #[cfg(feature = "postgres")]
             postgres: None,

@@ -52,6 +52,9 @@ pub(crate) struct ListenOption {
     /// Name by which clients may address the server, such as metrics.example.com; can be repeated
     #[arg(long, value_name = "HOST")]
     pub(crate) allow_host: Vec<String>,
+    /// Origin of web pages that may call the API, such as https://wiki.example.com; can be repeated
+    #[arg(long, value_name = "ORIGIN")]
+    pub(crate) allow_origin: Vec<String>,
 }
 
 /// Whose work counts.

@@ -5,7 +5,7 @@
 //! failure, and readers never wait for writers. If a file or a database cannot be used, the error says why and how to
 //! fix it.
 //!
-//! This crate does not know what a rollup or a checkpoint contains, nor when anything is written.
+//! This crate does not know what a rollup, a checkpoint or a record contains, nor when anything is written.
 
 #[cfg(feature = "postgres")]
 mod postgres;

@@ -9,6 +9,7 @@ mod error;
 mod items;
 mod markers;
 mod names;
+mod records;
 mod rollups;
 mod schema;
 mod setup;

@@ -5,6 +5,7 @@ mod error;
 mod item_id;
 mod names;
 mod put;
+mod records;
 mod rollups;
 mod schema;
 mod setup;
@@ -50,6 +51,8 @@ pub struct SqliteStore {
     readers: SqlitePool,
     /// Whether the file is read on the assumption that nobody writes it.
     is_unchanging: bool,
+    /// Whether the file was opened for reading, so an older one stays as it is.
+    is_read_only: bool,
 }
 
 impl SqliteStore {
@@ -70,7 +73,7 @@ impl SqliteStore {
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string());
         let writer = pool(1).connect_lazy_with(writer_options);
         let readers = pool(READERS).connect_lazy_with(options.pragma("query_only", "ON"));
-        Ok(SqliteStore { path, writer, readers, is_unchanging: false })
+        Ok(SqliteStore { path, writer, readers, is_unchanging: false, is_read_only: false })
     }
 
     /// Opens an existing store for reading. Needs no permission to write, and creates and changes nothing in
@@ -82,7 +85,7 @@ impl SqliteStore {
     pub async fn open_read_only(path: &Path) -> Result<Self> {
         let path: Arc<Path> = Arc::from(path);
         let (readers, is_unchanging) = setup::open_for_reading(&path).await?;
-        Ok(SqliteStore { path, writer: readers.clone(), readers, is_unchanging })
+        Ok(SqliteStore { path, writer: readers.clone(), readers, is_unchanging, is_read_only: true })
     }
 
     /// Waits for running reads and writes, then closes the file. Every later use of the store fails.
@@ -246,8 +249,13 @@ mod tests {
         writer.save(&key, "{}", None).await.unwrap();
         writer.close().await;
         let readers = setup::open_unchanging(&path).await.unwrap();
-        let reader =
-            SqliteStore { path: Arc::from(&*path), writer: readers.clone(), readers, is_unchanging: true };
+        let reader = SqliteStore {
+            path: Arc::from(&*path),
+            writer: readers.clone(),
+            readers,
+            is_unchanging: true,
+            is_read_only: true,
+        };
         assert_eq!(reader.load(&key).await.unwrap().unwrap().body, "{}");
         let files = || std::fs::read_dir(directory.path()).unwrap().count();
         assert_eq!(files(), 1, "it leaves no log");

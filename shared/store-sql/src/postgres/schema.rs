@@ -4,7 +4,10 @@ use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
 /// The statements that turn each version of the tables into the next one. Released ones never change.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_rollups_names_checkpoints.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("migrations/0001_rollups_names_checkpoints.sql"),
+    include_str!("migrations/0002_records.sql"),
+];
 
 /// The version of the tables. A store with a greater version is not touched.
 pub(super) const SCHEMA_VERSION: i32 = MIGRATIONS.len() as i32;

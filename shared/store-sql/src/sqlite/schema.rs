@@ -3,6 +3,8 @@
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
+use super::BEGIN_WRITE;
+
 /// Identifies the file as a store of this program: `gamS` in ASCII.
 pub(super) const APPLICATION_ID: i64 = 0x6761_6d53;
 
@@ -56,6 +58,22 @@ CREATE TABLE markers (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Records. Files that were written before there were records lack the table, whatever their version, and get it when
+/// they are opened for writing. Older programs ignore it, so it needs no newer version. The index finds what has
+/// expired.
+const RECORD_TABLE: &str = "
+CREATE TABLE IF NOT EXISTS records (
+    org      TEXT NOT NULL,
+    kind     TEXT NOT NULL,
+    sort     TEXT NOT NULL,
+    revision TEXT NOT NULL,
+    expires  INTEGER,
+    body     TEXT NOT NULL,
+    PRIMARY KEY (org, kind, sort)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS records_by_expiry ON records (expires) WHERE expires IS NOT NULL;
+";
+
 /// Version 1 had rollups by grain, which can be folded again from the lake.
 const DROP_TABLES_OF_VERSION_1: &str = "DROP TABLE rollups; DROP TABLE markers;";
 
@@ -88,8 +106,9 @@ pub(super) async fn file_state(connection: &mut SqliteConnection) -> sqlx::Resul
 
 /// Creates the tables of this version in an empty file. Call it in a transaction.
 pub(super) async fn create(connection: &mut SqliteConnection) -> sqlx::Result<()> {
-    let sql =
-        format!("{TABLES_OF_VERSION_1} {TABLES_OF_VERSION_2} PRAGMA application_id = {APPLICATION_ID};");
+    let sql = format!(
+        "{TABLES_OF_VERSION_1} {TABLES_OF_VERSION_2} {RECORD_TABLE} PRAGMA application_id = {APPLICATION_ID};"
+    );
     execute_and_mark(connection, &sql).await
 }
 
@@ -102,6 +121,22 @@ async fn execute_and_mark(connection: &mut SqliteConnection, sql: &str) -> sqlx:
     let sql = format!("{sql} PRAGMA user_version = {SCHEMA_VERSION};");
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await?;
     Ok(())
+}
+
+/// Returns whether the file has the table of records.
+pub(super) async fn has_record_table(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'records')";
+    sqlx::query_scalar(sql).fetch_one(connection).await
+}
+
+/// Creates the table of records in a file that lacks it. Takes no lock if the file has the table.
+pub(super) async fn create_record_table(connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    if has_record_table(connection).await? {
+        return Ok(());
+    }
+    let mut write = connection.begin_with(BEGIN_WRITE).await?;
+    sqlx::raw_sql(RECORD_TABLE).execute(&mut *write).await?;
+    write.commit().await
 }
 
 /// Gives the pages of dropped tables back to the disk. What is left is small, so this takes little time.

@@ -30,6 +30,7 @@ pub(super) async fn prepare(path: &Path) -> Result<SqliteConnectOptions> {
             make_current(&mut connection, path).await?;
         }
     }
+    schema::create_record_table(&mut connection).await.map_err(failed())?;
     enable_write_ahead_log(&mut connection, path).await?;
     connection.close().await.map_err(failed())?;
     Ok(options)

@@ -3,8 +3,9 @@
 use gam_model::Month;
 use gam_store::keys::CheckpointKey;
 use gam_store::{
-    AdvanceOutcome, CheckpointStore, Epoch, Error, FoldScope, ItemClass, ItemKey, NameEntry, NameKind,
-    NameStore, PutOutcome, RollupStore, SaveOutcome, StoredItem, Subject, conformance,
+    AdvanceOutcome, CheckpointStore, CommitOutcome, Epoch, Error, Expectation, FoldScope, ItemClass, ItemKey,
+    KeyPart, NameEntry, NameKind, NameStore, PutOutcome, RecordCommit, RecordCommitId, RecordKey, RecordKind,
+    RecordStore, RollupStore, SaveOutcome, StoredItem, Subject, conformance,
 };
 use gam_store_sql::PostgresStore;
 use sqlx::AssertSqlSafe;
@@ -92,6 +93,7 @@ fn defaults_of_the_database_do_not_matter() {
         };
         conformance::run_rollups(make).await;
         conformance::run_checkpoints(make).await;
+        conformance::run_records(make).await;
     });
 }
 
@@ -159,6 +161,59 @@ fn invalid_rows_are_errors_not_panics() {
         server.execute(&database, "DROP TABLE github_metrics.markers").await;
         let text = fatal_error(store.markers("acme", EPOCH).await);
         assert!(text.contains("does not exist") && text.contains("drop the schema"), "{text}");
+    });
+}
+
+/// The tables of version 1 are those without records.
+fn tables_of_an_older_version_are_migrated_once() {
+    let server = PostgresServer::start();
+    runtime().block_on(async {
+        let (database, store) = server.create_store().await;
+        fill(&store).await;
+        let before = contents(&store).await;
+        store.close().await;
+        let sql =
+            "DROP TABLE github_metrics.records; DELETE FROM github_metrics.schema_versions WHERE version > 1";
+        server.execute(&database, sql).await;
+        let address = server.address("admin", &database);
+        let refused = fatal_error(PostgresStore::open_read_only(&address).await);
+        assert!(
+            refused.contains("older version") && refused.contains("github-metrics aggregate"),
+            "{refused}"
+        );
+
+        let opens = (0..4).map(|_| {
+            let address = address.clone();
+            tokio::spawn(async move { PostgresStore::open(&address).await })
+        });
+        for store in opens.collect::<Vec<_>>() {
+            let store = store.await.expect("no panic").expect("the store opens");
+            assert_eq!(contents(&store).await, before);
+            let key = RecordKey::new(None, RecordKind::Token, &[KeyPart::Text("a")]).expect("a key");
+            let put = RecordCommit::new(RecordCommitId::random()).put(key, "{}", Expectation::Any);
+            let now = "2026-01-02T12:00:00Z".parse().expect("a time");
+            assert_eq!(store.commit(&put, now).await.expect("commit"), CommitOutcome::Committed);
+        }
+        assert_eq!(count_rows(&server, &database, "schema_versions").await, 2);
+    });
+}
+
+/// A snapshot of the tables: a change needs a migration.
+fn the_tables_never_change() {
+    let server = PostgresServer::start();
+    runtime().block_on(async {
+        let (database, _store) = server.create_store().await;
+        let sql = "SELECT format('%s.%s %s%s', table_name, column_name, data_type,
+                CASE is_nullable WHEN 'NO' THEN ' not null' ELSE '' END)
+            FROM information_schema.columns WHERE table_schema = 'github_metrics'
+            UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'github_metrics' ORDER BY 1";
+        let lines: Vec<String> = sqlx::query_scalar(sql)
+            .fetch_all(&mut server.connect(&database).await)
+            .await
+            .expect("the tables");
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!("postgres_schema", lines.join("\n"));
+        });
     });
 }
 
@@ -270,6 +325,8 @@ pub(crate) fn tests() -> Vec<ExternalTest> {
         external_test!(NEEDS, repeated_keys_in_a_call_are_written_in_order),
         external_test!(NEEDS, deleted_items_leave_no_rows),
         external_test!(NEEDS, invalid_rows_are_errors_not_panics),
+        external_test!(NEEDS, tables_of_an_older_version_are_migrated_once),
+        external_test!(NEEDS, the_tables_never_change),
         external_test!(NEEDS, newer_and_foreign_tables_are_not_touched),
         external_test!(NEEDS, concurrent_opens_create_one_store),
         external_test!(NEEDS, a_store_can_be_read_without_permission_to_write),
