@@ -17,6 +17,7 @@ mod enabled {
     use gam_store_sql::{PostgresAddress, PostgresStore};
 
     use crate::error::usage_error;
+    use crate::format::redacted;
     use crate::store::StorePorts;
 
     /// The address of a database. `Display` and `Debug` leave out the password.
@@ -29,8 +30,8 @@ mod enabled {
         /// # Errors
         /// If it is invalid. The message repeats no password. A build without PostgreSQL support always fails.
         pub(crate) fn parse(option: &str, url: &str) -> anyhow::Result<Self> {
-            let address = PostgresAddress::parse(url);
-            Ok(PostgresLocation(address.map_err(|error| usage_error(format!("invalid {option}: {error}")))?))
+            let invalid = |why| usage_error(format!("invalid {option} {:?}: {why}", redacted(url)));
+            Ok(PostgresLocation(PostgresAddress::parse(url).map_err(invalid)?))
         }
     }
 

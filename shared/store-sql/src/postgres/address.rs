@@ -131,8 +131,7 @@ fn is_local(options: &PgConnectOptions) -> bool {
 
 fn invalid(why: &str) -> Error {
     let what = format!(
-        "invalid address of PostgreSQL ({why}): expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, with special \
-         characters percent-encoded"
+        "{why}: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, with special characters percent-encoded"
     );
     Error::Unusable { what, source: None }
 }

@@ -16,10 +16,15 @@ const MAX_STATEMENT_ITEMS: usize = 5_000;
 /// Number of bytes of bodies in one statement, except for the last item.
 const MAX_STATEMENT_BYTES: usize = 8 << 20;
 
+// `OFFSET 0` keeps a subquery as it is: one look into the index for each element. Before a new table was analyzed, the
+// planner believes that an epoch has one class, and would compare each class of the epoch with each element.
+
 const CLASS_IDS: &str = "SELECT position, stored.id
     FROM unnest($3::text[], $4::text[], $5::text[]) WITH ORDINALITY AS wanted (class, kind, name, position)
-    JOIN github_metrics.item_classes AS stored ON stored.org = $1 AND stored.epoch = $2
-        AND stored.class = wanted.class AND stored.kind = wanted.kind AND stored.name = wanted.name";
+    CROSS JOIN LATERAL (
+        SELECT id FROM github_metrics.item_classes AS stored WHERE stored.org = $1 AND stored.epoch = $2
+        AND stored.class = wanted.class AND stored.kind = wanted.kind AND stored.name = wanted.name OFFSET 0
+    ) AS stored";
 
 const INSERT_CLASSES: &str = "INSERT INTO github_metrics.item_classes (org, epoch, class, kind, name)
     SELECT $1, $2, * FROM unnest($3::text[], $4::text[], $5::text[]) ON CONFLICT DO NOTHING";
@@ -33,9 +38,12 @@ const PUT: &str = "INSERT INTO github_metrics.items AS old (class_id, month, wee
 
 const GENERATIONS: &str = "SELECT position, generation
     FROM unnest($1::bigint[], $2::text[], $3::smallint[]) WITH ORDINALITY AS wanted (class_id, month, week, position)
-    JOIN github_metrics.items USING (class_id, month, week)";
+    CROSS JOIN LATERAL (
+        SELECT generation FROM github_metrics.items WHERE items.class_id = wanted.class_id
+        AND items.month = wanted.month AND items.week = wanted.week OFFSET 0
+    ) AS stored";
 
-pub(super) const RANGE: &str = "SELECT month, week, generation, body FROM github_metrics.items
+const RANGE: &str = "SELECT month, week, generation, body FROM github_metrics.items
     WHERE class_id = (
         SELECT id FROM github_metrics.item_classes
         WHERE org = $1 AND epoch = $2 AND class = $3 AND kind = $4 AND name = $5
@@ -44,10 +52,14 @@ pub(super) const RANGE: &str = "SELECT month, week, generation, body FROM github
 const GET: &str = "SELECT position, generation, body
     FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::smallint[])
         WITH ORDINALITY AS wanted (class, kind, name, month, week, position)
-    JOIN github_metrics.item_classes AS stored ON stored.org = $1 AND stored.epoch = $2
-        AND stored.class = wanted.class AND stored.kind = wanted.kind AND stored.name = wanted.name
-    JOIN github_metrics.items ON items.class_id = stored.id
-        AND items.month = wanted.month AND items.week = wanted.week";
+    CROSS JOIN LATERAL (
+        SELECT id FROM github_metrics.item_classes AS stored WHERE stored.org = $1 AND stored.epoch = $2
+        AND stored.class = wanted.class AND stored.kind = wanted.kind AND stored.name = wanted.name OFFSET 0
+    ) AS stored
+    CROSS JOIN LATERAL (
+        SELECT generation, body FROM github_metrics.items WHERE items.class_id = stored.id
+        AND items.month = wanted.month AND items.week = wanted.week OFFSET 0
+    ) AS item";
 
 const DELETE: &str = "DELETE FROM github_metrics.items
     USING unnest($1::bigint[], $2::text[], $3::smallint[]) AS wanted (class_id, month, week)

@@ -37,7 +37,10 @@ const RANGE: &str = "SELECT sort, revision, expires, body FROM github_metrics.re
 
 const REVISIONS: &str = "SELECT position, revision
     FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS wanted (org, kind, sort, position)
-    JOIN github_metrics.records USING (org, kind, sort) WHERE expires IS NULL OR expires > $4";
+    CROSS JOIN LATERAL (
+        SELECT revision FROM github_metrics.records WHERE records.org = wanted.org AND records.kind = wanted.kind
+        AND records.sort = wanted.sort AND (expires IS NULL OR expires > $4) OFFSET 0
+    ) AS stored";
 
 const PUT: &str = "INSERT INTO github_metrics.records (org, kind, sort, revision, expires, body)
     SELECT org, kind, sort, $1, expires, body

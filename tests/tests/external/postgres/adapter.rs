@@ -57,7 +57,7 @@ async fn fill(store: &PostgresStore) {
 
 /// Returns everything that the ports return for the organization `acme`.
 async fn contents(store: &PostgresStore) -> String {
-    let mut items = store.get("acme", EPOCH, &keys(300)).await.expect("get");
+    let mut items = RollupStore::get(store, "acme", EPOCH, &keys(300)).await.expect("get");
     items.sort_by(|a, b| a.0.cmp(&b.0));
     format!(
         "{:?} {items:?} {:?} {:?} {:?}",
@@ -106,7 +106,8 @@ fn repeated_keys_in_a_call_are_written_in_order() {
             |generation: u64| (key.clone(), StoredItem { generation, body: vec![generation as u8] });
         let outcome = store.put("acme", EPOCH, &[1, 3, 2, 3, 1].map(written)).await.expect("put");
         assert_eq!(outcome, PutOutcome { refused: 2, newest_generation: 3 });
-        assert_eq!(store.get("acme", EPOCH, std::slice::from_ref(&key)).await.expect("get"), [written(3)]);
+        let stored = RollupStore::get(&store, "acme", EPOCH, std::slice::from_ref(&key)).await.expect("get");
+        assert_eq!(stored, [written(3)]);
     });
 }
 
@@ -147,7 +148,8 @@ fn invalid_rows_are_errors_not_panics() {
             INSERT INTO github_metrics.checkpoints VALUES ('acme', 'repo/x', 1, '')";
         server.execute(&database, sql).await;
         for id in [0, 2] {
-            let text = fatal_error(store.range("acme", EPOCH, &days_of_repo(id), may(), may()).await);
+            let range = RollupStore::range(&store, "acme", EPOCH, &days_of_repo(id), may(), may());
+            let text = fatal_error(range.await);
             assert!(text.contains("drop the schema") && text.contains(&database), "{text}");
         }
         fatal_error(store.markers("acme", EPOCH).await);
