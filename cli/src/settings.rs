@@ -405,6 +405,17 @@ mod tests {
     }
 
     #[test]
+    fn only_origins_may_call_the_api() {
+        let settings =
+            settings(&["--api-allow-origin", "https://a.example, http://b.example:8", "serve"]).unwrap();
+        assert!(settings.allowed_origins(&["https://c.example".to_owned()]).is_ok());
+        for invalid in ["*", "https://c.example/", "c.example"] {
+            let error = settings.allowed_origins(&[invalid.to_owned()]).unwrap_err().to_string();
+            assert!(error.contains(&format!("invalid --allow-origin \"{invalid}\"")), "{error}");
+        }
+    }
+
+    #[test]
     fn the_api_path_is_optional() {
         for url in ["https://h:1", "https://h:1/", "https://h:1/api/v1", "https://h:1/api/v1/"] {
             let settings = settings(&["show", "acme", "--api", url]).unwrap();

@@ -68,6 +68,9 @@ async fn sign_in(
     let Form(SignInForm { token, next }) =
         form.map_err(|_| ApiError::invalid("expected the form of the page /sign-in"))?;
     let next = local_path(&next);
+    if !access.requires_token().await? {
+        return Ok(go_to(next));
+    }
     match access.sign_in(token.trim()).await {
         Ok(expires_at) => {
             let max_age = max_age_seconds(expires_at, ports.clock.now());
