@@ -327,6 +327,29 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "postgres")]
+    fn the_store_can_be_in_postgresql() {
+        let shown = "postgres://me@db.example.com:5432/metrics";
+        let url = "postgres://me:hunter2@db.example.com/metrics";
+        assert_eq!(locations(&["serve", "--store", url]).1, shown);
+        assert_eq!(locations(&["--storage-type", "postgres", "--postgres-url", url, "serve"]).1, shown);
+        let settings = settings(&["serve", "--store", url]).unwrap();
+        assert!(!format!("{settings:?}").contains("hunter2"));
+        let message = error_message(&["--storage-type", "postgres", "serve"]);
+        assert!(message.contains("POSTGRES_URL is not set"), "{message}");
+        let invalid = ["--storage-type", "postgres", "--postgres-url", "me:hunter2@db", "serve"];
+        let message = error_message(&invalid);
+        assert!(message.starts_with("invalid POSTGRES_URL") && !message.contains("hunter2"), "{message}");
+    }
+
+    #[test]
+    #[cfg(not(feature = "postgres"))]
+    fn a_build_without_postgresql_says_how_to_enable_it() {
+        let message = error_message(&["serve", "--store", "postgres://me:hunter2@host/db"]);
+        assert!(message.contains("--features postgres") && !message.contains("hunter2"), "{message}");
+    }
+
+    #[test]
     fn lake_and_store_can_be_elsewhere() {
         let local = |lake: &str, store: &str| locations(&["serve", "--lake", lake, "--store", store]);
         assert_eq!(local("file:/srv/lake", "sqlite:s.db"), ("/srv/lake".into(), "s.db".into()));
@@ -345,15 +368,17 @@ mod tests {
                 "{message}"
             );
         }
-        for store in
-            ["postgres://me:hunter2@host/db", "postgresql://me:hunter2@host/db", "dynamodb:", "mysql:hunter2"]
-        {
+        for store in ["dynamodb:", "mysql:hunter2"] {
             let message = error_message(&["serve", "--store", store]);
             assert!(message.contains("sqlite:FILE") && !message.contains("hunter2"), "{message}");
         }
+        for store in ["postgres:me:hunter2@host", "postgresql://me:hunter2@host:x/db"] {
+            let message = error_message(&["serve", "--store", store]);
+            assert!(message.contains("--store") && !message.contains("hunter2"), "{message}");
+        }
         assert_eq!(
             error_message(&["serve", "--store", "foo"]),
-            "invalid --store \"foo\": expected sqlite:FILE or dynamodb:TABLE"
+            "invalid --store \"foo\": expected sqlite:FILE, postgres://USER@HOST/DATABASE or dynamodb:TABLE"
         );
         assert!(error_message(&["--storage-type", "dynamodb", "serve"]).contains("--store dynamodb:TABLE"));
         assert!(
