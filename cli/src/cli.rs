@@ -9,7 +9,7 @@ use clap::{Arg, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::args::{GlobalOptions, Variables};
 use crate::commands::{
-    aggregate, collect, completions, config, demo, doctor, export, help, rename_org, serve, show, up,
+    aggregate, collect, completions, config, demo, doctor, export, help, rename_org, serve, show, token, up,
 };
 use crate::console::Console;
 use crate::environment::EnvFile;
@@ -76,6 +76,8 @@ pub(crate) enum CliCommand {
     Doctor(doctor::DoctorArgs),
     /// Set or show an organization's configuration: bots, aliases, excluded repositories, deploy workflows
     Config(config::ConfigArgs),
+    /// Create, list or revoke access tokens
+    Token(token::TokenArgs),
     /// Continue an organization's history under its new name, after it was renamed on GitHub
     RenameOrg(rename_org::RenameOrgArgs),
     /// Print a completion script for a shell
@@ -124,6 +126,7 @@ impl Cli {
             CliCommand::Export(args) => export::run(&session()?, args).await,
             CliCommand::Doctor(args) => doctor::run(&session()?, args).await,
             CliCommand::Config(args) => config::run(&session()?, args).await,
+            CliCommand::Token(args) => token::run(&session()?, args).await,
             CliCommand::RenameOrg(args) => rename_org::run(&session()?, args).await,
             CliCommand::Completions(args) => completions::run(&console, args, Cli::command()),
             CliCommand::Help(args) => help::run(&console, args, command()),

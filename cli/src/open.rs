@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use gam_access::Tokens;
 use gam_aggregate::AggregatePorts;
 use gam_collect::{CollectPorts, DryRunPorts};
 use gam_lake::configuration::CachedConfigurations;
@@ -18,6 +19,7 @@ use gam_store_sql::SqliteStore;
 use crate::aws;
 use crate::error::failure;
 use crate::location::{LakeLocation, StoreLocation, default_store_file};
+use crate::postgres;
 use crate::settings::{CliSettings, DEFAULT_SAMPLE_DATA_DIR};
 use crate::store::StorePorts;
 
@@ -70,6 +72,7 @@ impl OpenStore {
         let lake = open_lake_for_reading(&settings.lake).await?;
         let ports = match &settings.store {
             StoreLocation::Sqlite(path) => StorePorts::sqlite(SqliteStore::open(path).await?),
+            StoreLocation::Postgres(database) => postgres::open(database).await?,
             StoreLocation::Dynamo(table) => aws::open_store(table).await?,
         };
         Ok(OpenStore { ports, clock: Arc::new(SystemClock), lake })
@@ -86,19 +89,31 @@ impl OpenStore {
                 return Err(failure(missing_store(path, Path::new(DEFAULT_SAMPLE_DATA_DIR))));
             }
             StoreLocation::Sqlite(path) => StorePorts::sqlite(SqliteStore::open_read_only(path).await?),
+            StoreLocation::Postgres(database) => postgres::open_read_only(database).await?,
             StoreLocation::Dynamo(table) => aws::open_store(table).await?,
         };
         Ok(OpenStore { ports, clock: Arc::new(SystemClock), lake })
     }
 
-    /// Opens the store for reading. A missing local file is created first.
+    /// Opens the store, if it exists.
+    ///
+    /// # Errors
+    /// If there is no store yet, or as [`OpenStore::open`].
+    pub(crate) async fn open_existing_for_writing(settings: &CliSettings) -> anyhow::Result<Self> {
+        if store_exists(&settings.store).await? {
+            Self::open(settings).await
+        } else {
+            // Fails with what to do.
+            Self::open_existing(settings).await
+        }
+    }
+
+    /// Opens the store for reading. A missing one is created first.
     ///
     /// # Errors
     /// As [`OpenStore::open`].
     pub(crate) async fn open_for_serving(settings: &CliSettings) -> anyhow::Result<Self> {
-        if let StoreLocation::Sqlite(path) = &settings.store
-            && is_missing(path)
-        {
+        if !store_exists(&settings.store).await? {
             Self::open(settings).await?.close().await;
         }
         Self::open_existing(settings).await
@@ -122,6 +137,11 @@ impl OpenStore {
             ))),
             registry: Arc::new(LakeRegistry(CachedRegistry::new(self.lake.clone(), self.clock.clone()))),
         }
+    }
+
+    /// Returns the tokens of the store.
+    pub(crate) fn tokens(&self) -> Tokens {
+        Tokens::new(self.ports.records.clone(), self.clock.clone())
     }
 
     /// Returns the registry of organizations.
@@ -230,15 +250,17 @@ pub(crate) async fn open_lake_for_reading(location: &LakeLocation) -> anyhow::Re
     }
 }
 
-/// Opens the ports of a dry run, which writes nothing: a missing local store is not created. The caller
+/// Opens the ports of a dry run, which writes nothing: a missing store is not created. The caller
 /// closes the store, if there is one.
 ///
 /// # Errors
 /// As [`OpenStore::open`].
 pub(crate) async fn open_dry_run(settings: &CliSettings) -> anyhow::Result<(DryRunPorts, Option<OpenStore>)> {
+    let exists = store_exists(&settings.store).await?;
     let store = match &settings.store {
-        StoreLocation::Sqlite(path) if is_missing(path) => None,
-        _ => Some(OpenStore::open(settings).await?),
+        StoreLocation::Postgres(_) if exists => Some(OpenStore::open_existing(settings).await?),
+        _ if exists => Some(OpenStore::open(settings).await?),
+        _ => None,
     };
     let checkpoints = store.as_ref().map(|open| open.ports.checkpoints.clone());
     let objects = open_lake_for_reading(&settings.lake).await?;
@@ -271,6 +293,18 @@ fn missing_store(path: &Path, sample_dir: &Path) -> String {
             .to_owned()
     };
     format!("there is no store at {} yet: {next}", path.display())
+}
+
+/// Returns whether there is a store. A table of DynamoDB is not looked for.
+///
+/// # Errors
+/// If the server of a database cannot be reached, or refuses the user or the database.
+pub(crate) async fn store_exists(location: &StoreLocation) -> anyhow::Result<bool> {
+    match location {
+        StoreLocation::Sqlite(path) => Ok(!is_missing(path)),
+        StoreLocation::Postgres(database) => postgres::exists(database).await,
+        StoreLocation::Dynamo(_) => Ok(true),
+    }
 }
 
 /// Returns whether the file is missing. If that cannot be determined, opening the file reports why.

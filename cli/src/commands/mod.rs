@@ -15,4 +15,5 @@ pub(crate) mod serve;
 pub(crate) mod show;
 #[cfg(test)]
 mod tests;
+pub(crate) mod token;
 pub(crate) mod up;

@@ -23,9 +23,9 @@ use crate::signals;
 const EXAMPLES: &str = "\
 Examples:
   github-metrics up acme              http://127.0.0.1:8080; repeats every hour (change with --every)
-  github-metrics up acme --since 2025-01-01 --every 15m --listen 0.0.0.0:80
+  github-metrics up acme --since 2025-01-01 --every 15m --listen 0.0.0.0:80   needs a token
 
-The API does not authenticate its callers. To share it, put an authenticating proxy in front.";
+Without tokens, only this machine can read: see `github-metrics help token`.";
 
 const STOPPED: &str = "stopped; progress is saved, run again to continue";
 
@@ -56,6 +56,7 @@ pub(crate) async fn run(session: &CliSession, args: UpArgs) -> anyhow::Result<Ex
     let github = session.settings.github(&args.github)?;
     let server = BoundServer::bind(session, &args.listen).await?;
     let data = OpenData::open(&session.settings).await?;
+    let access = server.access(session, &data.store).await?;
     aggregate::set_configuration(session, &data, std::slice::from_ref(&args.org), &args.config).await?;
     let console = session.console.clone();
     let shutdown = async move {
@@ -70,7 +71,7 @@ pub(crate) async fn run(session: &CliSession, args: UpArgs) -> anyhow::Result<Ex
         }
     };
     let served = tokio::select! {
-        served = server.serve(session, data.store.query_ports(), shutdown) => served,
+        served = server.serve(session, data.store.query_ports(), access, shutdown) => served,
         error = rounds => Err(error),
     };
     data.close().await;

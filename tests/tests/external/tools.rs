@@ -32,6 +32,8 @@ pub(crate) enum Tool {
     Playwright,
     /// The script of axe-core, which checks the accessibility of a page.
     AxeCore,
+    /// The programs of a PostgreSQL server, from a package of the operating system.
+    Postgres,
     /// GitHub's GraphQL schema.
     GraphQlSchema,
     /// GitHub's description of its REST API.
@@ -70,6 +72,7 @@ impl Tool {
                 format!("needs Python 3 with pip, and playwright {PLAYWRIGHT_VERSION} from PyPI: {why}")
             }),
             Tool::AxeCore => npm("axe-core", "4.14.1", "axe.min.js"),
+            Tool::Postgres => postgres(),
             Tool::GraphQlSchema => npm("@octokit/graphql-schema", "15.26.1", "schema.graphql"),
             Tool::OpenApi => npm("@octokit/openapi", "23.0.2", "generated/api.github.com.json"),
         }
@@ -161,6 +164,20 @@ fn chromium() -> Result<PathBuf, String> {
     let candidates = std::env::split_paths(&path).flat_map(|dir| programs.map(|program| dir.join(program)));
     let found = candidates.into_iter().find(|candidate| candidate.is_file());
     found.ok_or_else(|| "needs Chromium: install Debian's package `chromium`".to_owned())
+}
+
+/// The directory of the server's programs. Debian installs each version into a directory of its own.
+fn postgres() -> Result<PathBuf, String> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut places: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
+    places.sort();
+    if let Ok(output) = Command::new("pg_config").arg("--bindir").output() {
+        places.push(String::from_utf8_lossy(&output.stdout).trim().into());
+    }
+    let has_server =
+        |place: &PathBuf| ["initdb", "pg_ctl", "postgres"].iter().all(|name| place.join(name).is_file());
+    let needs = || "needs a PostgreSQL server's initdb and pg_ctl: install the package postgresql".to_owned();
+    places.into_iter().rfind(has_server).ok_or_else(needs)
 }
 
 /// A file of a package from npm.

@@ -32,5 +32,6 @@ mod serving;
 mod sign_in;
 mod terminal;
 mod tips;
+mod tokens;
 mod up;
 mod workflows;

@@ -2,8 +2,10 @@
 
 use utoipa::openapi::path::{OperationBuilder, Parameter as ParameterObject, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Content, HeaderBuilder, Object, Ref, Required, Response, ResponseBuilder};
 
+use gam_access::RouteClass;
 use gam_model::metric::CATALOGUE;
 use gam_query::{MAX_LIMIT, MAX_POINTS};
 
@@ -12,7 +14,10 @@ use crate::charts::{MAX_WIDTH, MIN_WIDTH};
 use crate::params::{DEFAULT_CHART_WIDTH, DEFAULT_DAYS, DEFAULT_LIMIT, Parameter};
 
 /// The HTTP statuses of errors that every route can return.
-const COMMON_ERROR_STATUSES: &[u16] = &[403, 405, 406, 414, 431, 500, 503];
+const COMMON_ERROR_STATUSES: &[u16] = &[403, 405, 406, 413, 414, 429, 431, 500, 503];
+
+/// The name of the scheme for tokens.
+pub(super) const TOKEN_SCHEME: &str = "token";
 
 /// The body of a successful response.
 pub(crate) enum ResponseBody {
@@ -37,8 +42,8 @@ pub(crate) struct Operation {
 }
 
 impl Operation {
-    /// Returns the operation object of the document, for a route at the path.
-    pub(super) fn to_openapi(&self, path: &str) -> OperationBuilder {
+    /// Returns the operation object of the document, for a route of the class at the path.
+    pub(super) fn to_openapi(&self, path: &str, class: RouteClass) -> OperationBuilder {
         let parameters = path_parameters(path).chain(self.parameters.iter().copied().map(query_parameter));
         let mut operation = OperationBuilder::new()
             .operation_id(Some(&self.id))
@@ -46,10 +51,17 @@ impl Operation {
             .parameters(Some(parameters))
             .response("200", self.response.to_openapi())
             .response("304", Response::new("Not modified: `If-None-Match` names the current answer"));
-        for &status in self.error_statuses.iter().chain(COMMON_ERROR_STATUSES) {
+        let needs_token = class != RouteClass::Public;
+        let access_errors: &[u16] = if needs_token { &[401] } else { &[] };
+        for &status in self.error_statuses.iter().chain(access_errors).chain(COMMON_ERROR_STATUSES) {
             operation = operation.response(status.to_string(), error_response(status));
         }
-        operation
+        if !needs_token {
+            return operation;
+        }
+        // A server on the user's own machine needs no token until one is created.
+        let requirements = [SecurityRequirement::new(TOKEN_SCHEME, [""; 0]), SecurityRequirement::default()];
+        operation.securities(Some(requirements))
     }
 }
 
@@ -79,14 +91,19 @@ impl ResponseBody {
 fn error_response(status: u16) -> Response {
     let description = match status {
         400 => "Invalid input; `detail` says which, why, and what to do",
-        403 => "The `Host` header is no name of this server",
+        401 => "The request has no valid token",
+        403 => {
+            "The token's role or scope does not include this, or the `Host` header is no name of this server"
+        }
         404 => "There is no such organization, repository or member",
         405 => "Another method than GET or HEAD",
         406 => "`Accept-Encoding` excludes every available encoding",
         410 => {
             "The cursor is expired: the rules changed that the numbers are computed by. Get the first page again"
         }
+        413 => "The body of the request is too long",
         414 => "The path and the query are too long. Beyond 64 kB the response has no body",
+        429 => "Too many requests with this token; retry after `Retry-After` seconds",
         431 => "The header fields are too long, or too many. The response to too many has no body",
         503 => {
             "The server or the store is busy or unreachable, or the numbers of the organization are computed for the \

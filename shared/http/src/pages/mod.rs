@@ -20,6 +20,7 @@ mod orgs;
 mod panels;
 mod request;
 mod shell;
+pub(crate) mod sign_in;
 mod subject;
 mod tables;
 mod tiles;
@@ -30,12 +31,16 @@ use axum::routing::{MethodRouter, get};
 use gam_query::QueryPorts;
 
 pub(crate) use error_page::ErrorPage;
+pub(crate) use view::View;
+
+/// The paths that need no token: what the page for signing in loads.
+pub(crate) const PUBLIC_PATHS: [&str; 1] = ["/assets/{name}"];
 
 /// Returns the path and handler of every page, and of what pages load.
 pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<QueryPorts>)> {
     vec![
         ("/", get(orgs::handle)),
-        ("/assets/{name}", get(assets::handle)),
+        (PUBLIC_PATHS[0], get(assets::handle)),
         ("/orgs/{org}", get(org::handle)),
         ("/orgs/{org}/delivery", get(delivery::handle)),
         ("/orgs/{org}/repos", get(lists::handle_repos)),

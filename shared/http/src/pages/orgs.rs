@@ -1,19 +1,26 @@
 //! `/`: the organizations. With one, the page of that one; with none, what to run.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use gam_access::Principal;
 use gam_query::{OrgSummary, QueryPorts};
 use maud::{Markup, html};
 
 use super::format;
 use super::shell::{Page, respond};
 use super::view::View;
+use crate::auth::visible_orgs;
 use crate::charts::format_day;
 use crate::error::ApiError;
 
-pub(super) async fn handle(State(ports): State<QueryPorts>, view: View) -> Result<Response, ApiError> {
-    let orgs = gam_query::orgs(&ports).await?.orgs;
+pub(super) async fn handle(
+    State(ports): State<QueryPorts>,
+    Extension(principal): Extension<Principal>,
+    view: View,
+) -> Result<Response, ApiError> {
+    let orgs = visible_orgs(&ports, &principal).await?.orgs;
     if let [only] = orgs.as_slice() {
         let location = view.link(&["orgs", &only.org]);
         let location = HeaderValue::try_from(location).map_err(ApiError::internal)?;

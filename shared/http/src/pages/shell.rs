@@ -69,7 +69,7 @@ fn document(view: &View, page: &Page<'_>) -> Markup {
                     div.bar {
                         (brand(view, page.org))
                         @if let Some((org, section)) = page.org { (sections(view, org, section)) }
-                        div.settings { (languages(view)) (themes(view)) }
+                        div.settings { (languages(view)) (themes(view)) (sign_out(view)) }
                     }
                 }
                 main #main tabindex="-1" { (page.body) }
@@ -159,6 +159,14 @@ fn themes(view: &View) -> Markup {
                     }
                 }
             }
+        }
+    }
+}
+
+fn sign_out(view: &View) -> Markup {
+    html! {
+        @if view.has_token {
+            form.sign-out method="post" action={ (view.root) "sign-out" } { button { (view.words.sign_out) } }
         }
     }
 }

@@ -5,6 +5,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::NaiveDate;
+use gam_access::Principal;
 use gam_model::{Grain, Range};
 use gam_query::QueryPorts;
 
@@ -15,12 +16,14 @@ use crate::charts::Language;
 use crate::error::ApiError;
 
 /// A request for a page.
-pub(super) struct View {
+pub(crate) struct View {
     pub(super) params: Params,
     pub(super) language: Language,
     pub(super) words: &'static Words,
     /// The way from this page to the root: `../../`. Links are relative, so that pages work under a path prefix.
     pub(super) root: String,
+    /// Whether the sender has a token, so that a browser can sign out.
+    pub(super) has_token: bool,
 }
 
 impl View {
@@ -32,7 +35,8 @@ impl View {
             0 | 1 => "./".to_owned(),
             _ => "../".repeat(segments - 1),
         };
-        View { params, language, words: Words::of(language), root }
+        let has_token = parts.extensions.get::<Principal>().is_some_and(|principal| principal.has_token);
+        View { params, language, words: Words::of(language), root, has_token }
     }
 
     /// Returns the link to another page of this router, with the parameters that pages share.

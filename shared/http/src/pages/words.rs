@@ -188,6 +188,13 @@ words! {
     api_query: "This query in the API", "APIでのクエリ";
     version: "Version", "バージョン";
     sign_in: "Sign in", "サインイン";
+    sign_out: "Sign out", "サインアウト";
+    access_token: "Access token", "アクセストークン";
+    token_refused: "This token is not valid.", "このトークンは使用できません。";
+    token_refused_why: "It may be mistyped, expired or revoked.", "入力ミス、有効期限切れ、または取り消された可能性があります。";
+    token_made_by: "An administrator creates tokens with github-metrics token new.", "トークンは管理者が github-metrics token new で作成します。";
+    signed_in_already: "Signed in already?", "サインイン済みですか?";
+    go_on: "Continue", "続ける";
     nothing_here: "There is nothing here that you can see.", "ページが見つからないか、表示する権限がありません。";
     bad_request: "This address is not valid.", "このアドレスは正しくありません。";
     unauthorized: "Sign in to see this page.", "このページを表示するにはサインインしてください。";

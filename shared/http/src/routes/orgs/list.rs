@@ -1,10 +1,12 @@
 //! `/api/v1/orgs`: the organizations.
 
-use axum::Json;
 use axum::extract::State;
 use axum::routing::get;
+use axum::{Extension, Json};
+use gam_access::{Principal, RouteClass};
 use gam_query::{OrgsAnswer, QueryPorts};
 
+use crate::auth::visible_orgs;
 use crate::error::ApiError;
 use crate::openapi::{Operation, ResponseBody, schema_name};
 use crate::params::{NoParams, QueryParams, Validated};
@@ -18,12 +20,13 @@ pub(crate) fn route(path: &'static str) -> Route {
         response: ResponseBody::Json(schema_name::ORGS),
         error_statuses: &[400, 503],
     };
-    Route { path, handler: get(handle), operation }
+    Route { path, handler: get(handle), operation, class: RouteClass::Read }
 }
 
 async fn handle(
     State(ports): State<QueryPorts>,
+    Extension(principal): Extension<Principal>,
     _: Validated<NoParams>,
 ) -> Result<Json<OrgsAnswer>, ApiError> {
-    Ok(Json(gam_query::orgs(&ports).await?))
+    Ok(Json(visible_orgs(&ports, &principal).await?))
 }

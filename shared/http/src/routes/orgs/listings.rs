@@ -4,6 +4,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::routing::get;
+use gam_access::RouteClass;
 use gam_query::{ListAnswer, ListRequest, Listing, QueryPorts, SubjectRef};
 
 use super::LISTING_ERRORS;
@@ -16,28 +17,28 @@ pub(crate) fn members(path: &'static str) -> Route {
     let summary = "The members credited with events in the range, with their metrics";
     let operation = operation("members", summary, ListParams::accepted(), schema_name::MEMBERS);
     let handler = get(async |ports, path, params| handle(Listing::Members, ports, path, params).await);
-    Route { path, handler, operation }
+    Route { path, handler, operation, class: RouteClass::Read }
 }
 
 pub(crate) fn repos(path: &'static str) -> Route {
     let summary = "The repositories credited with events in the range, with their metrics";
     let operation = operation("repos", summary, ListParams::accepted(), schema_name::REPOS);
     let handler = get(async |ports, path, params| handle(Listing::Repos, ports, path, params).await);
-    Route { path, handler, operation }
+    Route { path, handler, operation, class: RouteClass::Read }
 }
 
 pub(crate) fn repo_members(path: &'static str) -> Route {
     let summary = "The members credited with events of a repository in the range, with what they did in it";
     let operation =
         operation("repo_members", summary, WithRepoId::<ListParams>::accepted(), schema_name::MEMBERS);
-    Route { path, handler: get(handle_repo_members), operation }
+    Route { path, handler: get(handle_repo_members), operation, class: RouteClass::Read }
 }
 
 pub(crate) fn member_repos(path: &'static str) -> Route {
     let summary = "The repositories in which a member is credited with events in the range, with what the member did \
                    in them";
     let operation = operation("member_repos", summary, ListParams::accepted(), schema_name::REPOS);
-    Route { path, handler: get(handle_member_repos), operation }
+    Route { path, handler: get(handle_member_repos), operation, class: RouteClass::Read }
 }
 
 fn operation(id: &str, summary: &str, parameters: Vec<Parameter>, schema: &'static str) -> Operation {

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::routing::{MethodRouter, get};
+use gam_access::RouteClass;
 use gam_query::{MetricsAnswer, QueryPorts};
 
 use super::SUBJECT_ERRORS;
@@ -33,7 +34,7 @@ pub(crate) fn of_member(path: &'static str) -> Route {
 }
 
 fn route(path: &'static str, handler: MethodRouter<QueryPorts>, operation: Operation) -> Route {
-    Route { path, handler, operation }
+    Route { path, handler, operation, class: RouteClass::Read }
 }
 
 fn operation(subject: &str, summary: &str, parameters: Vec<Parameter>, schema: &'static str) -> Operation {
