@@ -133,7 +133,8 @@ impl Cursor {
         let (_, list, since, until, bots, sort, order, name_text) = &self.q;
         let name = |value: serde_json::Result<serde_json::Value>| value.ok().map(|value| value.to_string());
         let text = |value: Option<String>| value.unwrap_or_default().replace('"', "");
-        let name_text = if name_text.is_empty() { String::new() } else { format!(", q={}", quoted(name_text)) };
+        let name_text =
+            if name_text.is_empty() { String::new() } else { format!(", q={}", quoted(name_text)) };
         format!(
             "cursor of another query: it belongs to /{} with since={since}, until={until}, bots={}, sort={}, \
              order={}{name_text}; repeat these parameters, or leave the cursor out to get the first page",

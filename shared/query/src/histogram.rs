@@ -73,7 +73,9 @@ pub async fn histogram(
 ) -> Result<HistogramAnswer, QueryError> {
     if !metric.is_distribution() {
         let name = metric.name;
-        return Err(QueryError::Invalid(format!("{name} has no histogram: it is a count, not a distribution")));
+        return Err(QueryError::Invalid(format!(
+            "{name} has no histogram: it is a count, not a distribution"
+        )));
     }
     read_org(ports, org, &HistogramQuery { subject, metric, range, bots }).await
 }

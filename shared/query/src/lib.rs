@@ -28,9 +28,7 @@ pub use answers::{
     BotFilter, CoverageAnswer, ListAnswer, ListEntry, ListKind, MetricValue, MetricValues, MetricsAnswer,
     OrgSummary, OrgsAnswer, SeriesAnswer, SeriesPoint, SortDirection, SubjectRef,
 };
-pub use comparison::{
-    Change, MetricChange, MetricChanges, PreviousMetrics, PreviousRange, PreviousValues,
-};
+pub use comparison::{Change, MetricChange, MetricChanges, PreviousMetrics, PreviousRange, PreviousValues};
 pub use dashboard::{
     DashboardAnswer, DashboardBucket, DashboardEntry, DashboardRequest, MAX_DASHBOARD_MEMBERS, MAX_TRENDS,
     dashboard, trends,

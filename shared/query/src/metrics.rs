@@ -3,8 +3,8 @@
 use gam_model::{Range, Subject};
 use gam_rollup::Rollup;
 
-use crate::comparison::{MetricChanges, PreviousMetrics, PreviousValues, previous_range};
 use crate::answers::{BotFilter, MetricValue, MetricsAnswer, SubjectRef};
+use crate::comparison::{MetricChanges, PreviousMetrics, PreviousValues, previous_range};
 use crate::org_reader::{OrgQuery, OrgReader, read_org};
 use crate::read_items::Credited;
 use crate::values::metric_values;
@@ -76,8 +76,10 @@ impl OrgQuery for MetricsQuery<'_> {
         }
         let values = |range| metric_values(&resolved.subject, &sum(range), bots);
         let mut metrics = values(range);
-        let previous = previous_range
-            .map(|range| PreviousMetrics { range: range.into(), values: PreviousValues { metrics: values(range) } });
+        let previous = previous_range.map(|range| PreviousMetrics {
+            range: range.into(),
+            values: PreviousValues { metrics: values(range) },
+        });
         let change =
             previous.as_ref().map(|previous| MetricChanges::between(&metrics, &previous.values.metrics));
         if resolved.subject == Subject::Org {

@@ -205,10 +205,9 @@ impl Distribution {
         };
         match &self.sketch {
             None => self.values.iter().for_each(|&seconds| add(seconds, 1)),
-            Some(sketch) => sketch
-                .buckets
-                .iter()
-                .for_each(|(&bucket, &count)| add(bucket_middle(bucket).clamp(sketch.min, sketch.max), count)),
+            Some(sketch) => sketch.buckets.iter().for_each(|(&bucket, &count)| {
+                add(bucket_middle(bucket).clamp(sketch.min, sketch.max), count)
+            }),
         }
         counts
     }

@@ -39,8 +39,14 @@ pub(crate) use external_test;
 
 fn main() {
     let arguments = Arguments::from_args();
-    let files =
-        [aws::tests(), browser::tests(), duckdb::tests(), postgres::tests(), repository::tests(), schema::tests()];
+    let files = [
+        aws::tests(),
+        browser::tests(),
+        duckdb::tests(),
+        postgres::tests(),
+        repository::tests(),
+        schema::tests(),
+    ];
     let tests = files.into_iter().flatten();
     let trials = tests.map(|test| trial(test, &arguments)).collect();
     libtest_mimic::run(&arguments, trials).exit();

@@ -51,6 +51,7 @@ pub(super) async fn handle(Path(name): Path<String>) -> Result<impl IntoResponse
         name if name == *SCRIPT_NAME => ("text/javascript; charset=utf-8", SCRIPT),
         name => return Err(ApiError::no_such_route(&format!("/assets/{name}"))),
     };
-    let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
+    let headers =
+        [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
     Ok((headers, content))
 }

@@ -15,7 +15,8 @@ pub(super) fn calendar(view: &View, board: &DashboardAnswer) -> Markup {
     let weeks = (board.calendar.until() - first).num_days() as u64 / 7;
     let greatest = board.contributions.values().copied().max().unwrap_or_default();
     let total: u64 = board.contributions.values().sum();
-    let busiest = board.contributions.iter().filter(|(_, count)| **count == greatest).map(|(day, _)| *day).min();
+    let busiest =
+        board.contributions.iter().filter(|(_, count)| **count == greatest).map(|(day, _)| *day).min();
     html! {
         figure.panel.calendar #calendar {
             figcaption { h2 { (words.calendar) } span.note { (words.calendar_note) } }

@@ -84,7 +84,9 @@ pub(super) fn change(pair: Pair, direction: Direction, language: Language) -> Ch
             let relative = if before > 0.0 { (now - before) / before } else { points.signum() };
             judged(points, relative, of.min(of_before), points.abs() < 0.05, text, direction, words)
         }
-        Pair::Hours((None, _), (None, _)) | Pair::Shares((None, _), (None, _)) => Change::muted(words.no_data),
+        Pair::Hours((None, _), (None, _)) | Pair::Shares((None, _), (None, _)) => {
+            Change::muted(words.no_data)
+        }
         Pair::Hours(..) | Pair::Shares(..) => Change::muted(words.incomparable),
     }
 }

@@ -42,10 +42,9 @@ impl ErrorPage {
             status if status.is_client_error() => words.bad_request,
             _ => &failed,
         };
-        let has_detail = !matches!(
-            status,
-            StatusCode::NOT_FOUND | StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED
-        ) && !status.is_server_error();
+        let has_detail =
+            !matches!(status, StatusCode::NOT_FOUND | StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED)
+                && !status.is_server_error();
         let body = html! {
             div.message {
                 p.code { (status.as_u16()) }

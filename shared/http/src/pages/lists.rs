@@ -6,7 +6,8 @@ use axum::response::Response;
 use gam_model::Grain;
 use gam_model::metric::Metric;
 use gam_query::{
-    BotFilter, ListAnswer, ListEntry, ListKind, ListRequest, ListSort, Listing, NameFilter, QueryPorts, SortDirection,
+    BotFilter, ListAnswer, ListEntry, ListKind, ListRequest, ListSort, Listing, NameFilter, QueryPorts,
+    SortDirection,
 };
 use maud::{Markup, html};
 
@@ -159,9 +160,10 @@ impl List<'_> {
             .flat_map(|set| Column::all(set, self.has_members()));
         let by = match self.sort {
             ListSort::Name => words.name,
-            ListSort::Metric(metric) => {
-                columns.into_iter().find(|it| it.metric == metric.name).map_or(metric.name, |it| it.title(words))
-            }
+            ListSort::Metric(metric) => columns
+                .into_iter()
+                .find(|it| it.metric == metric.name)
+                .map_or(metric.name, |it| it.title(words)),
         };
         let text = if self.direction == SortDirection::Desc { words.sorted_desc } else { words.sorted_asc };
         fill(text, &[("x", by)])
@@ -169,8 +171,13 @@ impl List<'_> {
 
     fn table(&self, grain: Grain) -> Markup {
         let (view, words) = (self.view, self.view.words);
-        let rows: Vec<Row<'_>> =
-            self.answer.entries.iter().zip(self.trends).map(|(entry, trend)| self.row(entry, trend)).collect();
+        let rows: Vec<Row<'_>> = self
+            .answer
+            .entries
+            .iter()
+            .zip(self.trends)
+            .map(|(entry, trend)| self.row(entry, trend))
+            .collect();
         let sorting = Sorting::Links {
             by: self.sort.as_str().to_owned(),
             is_descending: self.direction == SortDirection::Desc,

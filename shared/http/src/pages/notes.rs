@@ -48,7 +48,13 @@ impl CompleteDays {
 }
 
 /// The band above the numbers if they are not complete; empty if they are.
-pub(super) fn incomplete(view: &View, coverage: &CoverageAnswer, days: &CompleteDays, range: Range, org: &str) -> Markup {
+pub(super) fn incomplete(
+    view: &View,
+    coverage: &CoverageAnswer,
+    days: &CompleteDays,
+    range: Range,
+    org: &str,
+) -> Markup {
     let words = view.words;
     let (start, end) = (days.misses_start(range.since()), days.misses_end(range.until()));
     if !start && !end && coverage.gap_count == 0 {

@@ -139,7 +139,8 @@ pub(super) fn org_tiles(view: &View, board: &DashboardAnswer, has_charts: bool) 
 
 fn repos(view: &View, board: &DashboardAnswer) -> Markup {
     let words = view.words;
-    let rows: Vec<Row<'_>> = board.entries.iter().take(LISTED).map(|entry| repo_row(view, board, entry)).collect();
+    let rows: Vec<Row<'_>> =
+        board.entries.iter().take(LISTED).map(|entry| repo_row(view, board, entry)).collect();
     let all = fill(words.all_of, &[("n", &format::count(board.entries.len() as u64))]);
     let most = fill(words.most, &[("x", panels::activity_name(view, view.params.activity))]);
     html! {

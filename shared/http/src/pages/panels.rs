@@ -10,9 +10,7 @@ use super::org::repo_link;
 use super::request::ACTIVITIES;
 use super::view::View;
 use super::words::fill;
-use crate::charts::{
-    self, Bin, NamedSeries, NamedValue, TimeAxis, Unit, format_count, format_hours,
-};
+use crate::charts::{self, Bin, NamedSeries, NamedValue, TimeAxis, Unit, format_count, format_hours};
 
 /// How many repositories a stack shows by themselves.
 const STACKED: usize = 6;
@@ -53,7 +51,12 @@ fn api_series(view: &View, board: &DashboardAnswer, time: &TimeAxis, metric: &st
 }
 
 /// A duration over time: the median and the 90th percentile.
-pub(super) fn durations(view: &View, board: &DashboardAnswer, time: &TimeAxis, metric: &'static str) -> Markup {
+pub(super) fn durations(
+    view: &View,
+    board: &DashboardAnswer,
+    time: &TimeAxis,
+    metric: &'static str,
+) -> Markup {
     let words = view.words;
     let (id, title) = match metric {
         "cycle_time_hours" => ("cycle-time", words.durations),
@@ -105,11 +108,9 @@ pub(super) fn spread(view: &View, board: &DashboardAnswer, metric: &'static str)
         .map(|((from_hours, to_hours), &count)| Bin { from_hours, to_hours, count })
         .collect();
     let name = |bin: &Bin| match bin.to_hours {
-        Some(to) => format!(
-            "{} – {}",
-            format_hours(bin.from_hours, view.language),
-            format_hours(to, view.language)
-        ),
+        Some(to) => {
+            format!("{} – {}", format_hours(bin.from_hours, view.language), format_hours(to, view.language))
+        }
         None => format!("≥ {}", format_hours(bin.from_hours, view.language)),
     };
     let rows: Vec<_> = bins.iter().map(|bin| (name(bin), format::count(bin.count))).collect();
@@ -171,7 +172,12 @@ pub(super) fn activity(view: &View, board: &DashboardAnswer, time: &TimeAxis) ->
 }
 
 /// Returns one series for each entry, and the rest of the totals as another one.
-fn stack(entries: &[&DashboardEntry], totals: &[u64], total_name: &str, other_name: &str) -> Vec<NamedSeries> {
+fn stack(
+    entries: &[&DashboardEntry],
+    totals: &[u64],
+    total_name: &str,
+    other_name: &str,
+) -> Vec<NamedSeries> {
     let values = |counts: &[u64]| counts.iter().map(|count| Some(*count as f64)).collect();
     if entries.is_empty() {
         return vec![NamedSeries { name: total_name.to_owned(), values: values(totals) }];
@@ -212,8 +218,10 @@ pub(super) fn reviewers(view: &View, board: &DashboardAnswer) -> Markup {
     most.sort_by_key(|(_, reviews)| std::cmp::Reverse(*reviews));
     most.truncate(REVIEWERS);
     most.sort_by_cached_key(|(name, _)| name.to_lowercase());
-    let rows: Vec<NamedValue> =
-        most.iter().map(|(name, reviews)| NamedValue { name: name.clone(), value: *reviews as f64 }).collect();
+    let rows: Vec<NamedValue> = most
+        .iter()
+        .map(|(name, reviews)| NamedValue { name: name.clone(), value: *reviews as f64 })
+        .collect();
     let all: Vec<_> =
         board.reviewers.iter().map(|(name, reviews)| (name.clone(), format::count(*reviews))).collect();
     let numbers = [rows.len(), board.reviewers.len()].map(|number| format::count(number as u64));

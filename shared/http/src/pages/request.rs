@@ -69,7 +69,8 @@ impl Preset {
             Preset::Year => (tomorrow.checked_sub_months(Months::new(12)), tomorrow),
         };
         let since = since.filter(|since| *since >= FIRST_DAY).unwrap_or(FIRST_DAY);
-        Range::new(since, until).unwrap_or_else(|| Range::new(FIRST_DAY, FIRST_DAY + Days::new(1)).expect("a day"))
+        Range::new(since, until)
+            .unwrap_or_else(|| Range::new(FIRST_DAY, FIRST_DAY + Days::new(1)).expect("a day"))
     }
 }
 

@@ -132,7 +132,8 @@ pub(super) fn table(
 }
 
 fn spark(trend: Option<&[u64]>) -> Markup {
-    let values: Vec<Option<f64>> = trend.unwrap_or_default().iter().map(|count| Some(*count as f64)).collect();
+    let values: Vec<Option<f64>> =
+        trend.unwrap_or_default().iter().map(|count| Some(*count as f64)).collect();
     html! { @if !values.is_empty() { (PreEscaped(sparkline(&values).into_string())) } }
 }
 

@@ -49,8 +49,7 @@ impl Tiles<'_> {
         anchor: &'static str,
         detail: String,
     ) -> Tile {
-        let change =
-            self.change(direction, |now, before| Pair::Counts(now.count(key), before.count(key)));
+        let change = self.change(direction, |now, before| Pair::Counts(now.count(key), before.count(key)));
         let value = format::count(self.board.metrics.count(key));
         Tile { key, name, value, note: "", change, detail, anchor }
     }
@@ -79,7 +78,8 @@ impl Tiles<'_> {
         let pair = |values: &MetricValues| (format::failed_share(values), attempts(values));
         let change = self.change(Direction::Down, |now, before| Pair::Shares(pair(now), pair(before)));
         let share = pair(&self.board.metrics).0;
-        let value = share.map_or_else(|| format::NONE.to_owned(), |it| format::percent(it, self.view.language));
+        let value =
+            share.map_or_else(|| format::NONE.to_owned(), |it| format::percent(it, self.view.language));
         let numbers = [self.board.metrics.count("deploy_failures"), attempts(&self.board.metrics)];
         let [failed, all] = numbers.map(format::count);
         let detail = fill(words.of_attempts, &[("a", &failed), ("b", &all)]);

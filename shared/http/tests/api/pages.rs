@@ -187,8 +187,17 @@ async fn a_page_can_be_limited_to_members() {
     let commits = async |query: &str| {
         let page = page(&api, &format!("/orgs/acme?since=2024-03-01&until=2024-03-11{query}")).await;
         let panel = page.text().split("id=\"activity\"").nth(1).expect("the activity").to_owned();
-        let table = panel.split("<tbody>").nth(1).and_then(|rest| rest.split("</tbody>").next()).expect("a table").to_owned();
-        table.split("<td class=\"number\">").skip(1).map(|cell| cell.split('<').next().unwrap().parse::<u64>().unwrap()).sum::<u64>()
+        let table = panel
+            .split("<tbody>")
+            .nth(1)
+            .and_then(|rest| rest.split("</tbody>").next())
+            .expect("a table")
+            .to_owned();
+        table
+            .split("<td class=\"number\">")
+            .skip(1)
+            .map(|cell| cell.split('<').next().unwrap().parse::<u64>().unwrap())
+            .sum::<u64>()
     };
     assert_eq!(commits("").await, 3);
     assert_eq!(commits("&member=ANN").await, 2);

@@ -80,7 +80,8 @@ impl DashboardQuery<'_> {
                 id,
                 kind: sums.total.member.as_ref().filter(|_| id.is_none()).map(|(_, kind)| *kind),
                 metrics: metric_values(&counted_of(&listed), &sums.total, bots),
-                trend: (at < MAX_TRENDS || !sums.buckets.is_empty()).then(|| self.trend(&counted_of(&listed), sums, bots)),
+                trend: (at < MAX_TRENDS || !sums.buckets.is_empty())
+                    .then(|| self.trend(&counted_of(&listed), sums, bots)),
             }
         };
         Ok(order.into_iter().map(|(.., listed)| listed).enumerate().map(entry).collect())

@@ -192,7 +192,8 @@ impl OrgQuery for DashboardQuery<'_> {
             metrics: sums::bucket_values(&counted, buckets.get(&bucket.start()).unwrap_or(&empty), bots),
         };
         let tally = sums::tally(&counted, &in_range, bots);
-        let bins = |metric: DurationMetric| tally.durations[metric as usize].histogram(&HISTOGRAM_BOUNDS_SECONDS);
+        let bins =
+            |metric: DurationMetric| tally.durations[metric as usize].histogram(&HISTOGRAM_BOUNDS_SECONDS);
         let last_event = match tally.has_credited_events() {
             true => None,
             false => last_day(&org.read_counted(&counted, all_days(today)).await?, today),

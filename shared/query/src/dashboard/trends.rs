@@ -53,14 +53,18 @@ impl OrgQuery for TrendsQuery {
             let of_subject = buckets.entry(subject).or_default();
             sums.into_iter().for_each(|(start, rollup)| of_subject.entry(start).or_default().merge(&rollup));
         }
-        let value = |subject: &Subject, rollup: &Rollup| {
-            match metric_value(self.metric, subject, rollup, self.bots) {
-                MetricValue::Count(count) | MetricValue::Distribution { count, .. } => count,
-            }
+        let value = |subject: &Subject, rollup: &Rollup| match metric_value(
+            self.metric,
+            subject,
+            rollup,
+            self.bots,
+        ) {
+            MetricValue::Count(count) | MetricValue::Distribution { count, .. } => count,
         };
         let trend = |subject: &Subject| {
             let sums = buckets.get(subject);
-            let count = |start| sums.and_then(|sums| sums.get(&start)).map_or(0, |rollup| value(subject, rollup));
+            let count =
+                |start| sums.and_then(|sums| sums.get(&start)).map_or(0, |rollup| value(subject, rollup));
             self.range.buckets(self.grain).map(|bucket| count(bucket.start())).collect()
         };
         Ok(self.subjects.iter().map(trend).collect())

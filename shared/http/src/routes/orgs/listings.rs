@@ -95,6 +95,17 @@ async fn answer(
 ) -> Result<Json<ListAnswer>, ApiError> {
     let ListParams { range, has_default_range, bots, sort, direction, limit, cursor } = params;
     let sort = gam_query::ListSort::Metric(sort);
-    let request = ListRequest { listing, range, has_default_range, bots, sort, name_filter: None, compare: false, direction, limit, cursor };
+    let request = ListRequest {
+        listing,
+        range,
+        has_default_range,
+        bots,
+        sort,
+        name_filter: None,
+        compare: false,
+        direction,
+        limit,
+        cursor,
+    };
     Ok(Json(gam_query::list(ports, org, &request).await?))
 }
