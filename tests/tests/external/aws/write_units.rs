@@ -14,6 +14,7 @@ const UNIT_BYTES: usize = 1024;
 /// The written items of a class.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct WrittenItems {
+    /// Number of writes.
     pub(crate) items: usize,
     /// Size with the names of the attributes.
     pub(crate) bytes: usize,
