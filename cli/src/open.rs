@@ -144,6 +144,17 @@ impl OpenStore {
         Tokens::new(self.ports.records.clone(), self.clock.clone())
     }
 
+    /// Returns the ports of an aggregation for reading: a local lake refuses writes.
+    pub(crate) fn aggregate_ports_for_reading(&self) -> AggregatePorts {
+        AggregatePorts {
+            objects: self.lake.clone(),
+            rollups: self.ports.rollups.clone(),
+            names: self.ports.names.clone(),
+            checkpoints: self.ports.checkpoints.clone(),
+            clock: self.clock.clone(),
+        }
+    }
+
     /// Returns the registry of organizations.
     ///
     /// # Errors
