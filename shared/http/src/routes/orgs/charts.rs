@@ -8,6 +8,7 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, get};
 use chrono::NaiveDate;
+use gam_access::RouteClass;
 use gam_model::TimeZone;
 use gam_model::metric::Metric;
 use gam_query::{MetricValue, QueryPorts, SeriesAnswer, SubjectRef};
@@ -50,7 +51,7 @@ pub(crate) fn of_member(path: &'static str) -> Route {
 }
 
 fn route(path: &'static str, handler: MethodRouter<QueryPorts>, operation: Operation) -> Route {
-    Route { path, handler, operation }
+    Route { path, handler, operation, class: RouteClass::Read }
 }
 
 fn operation(subject: &str, summary: &str, parameters: Vec<Parameter>) -> Operation {
