@@ -18,7 +18,7 @@ const MONTH_NAMES_HEIGHT: f32 = 18.0;
 /// The largest cell, in pixels.
 const MAX_CELL: f32 = 20.0;
 
-/// Draws a value for each day, darker for more. The days are in order, without holes; `None` is a day without data.
+/// Draws a value for each day, in a stronger colour for more. The days are in order, without holes; `None` is a day without data.
 /// Width and number of weeks decide the height.
 pub(crate) fn calendar(frame: &Frame, first_day: NaiveDate, values: &[Option<u64>]) -> Svg {
     let words = Words::new(frame.language);
