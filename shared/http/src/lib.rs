@@ -15,7 +15,10 @@
 //! which host runs it.
 
 mod auth;
-#[cfg_attr(not(test), expect(dead_code, reason = "the charts of pages have no route of their own"))]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, unused_imports, reason = "the charts of pages have no route of their own")
+)]
 mod charts;
 mod error;
 mod middleware;

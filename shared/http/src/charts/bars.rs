@@ -62,7 +62,7 @@ pub(crate) fn activity(
         series: drawn,
         colors,
         legend: if series.len() > 1 { Legend::Spots } else { Legend::None },
-        notes: notes(frame, time, words.pale, words),
+        notes: notes(frame, time, (!is_area).then_some(words.pale), words),
     };
     let (mut chart, plot) = columns.build();
     chart.series.fill = is_area;
@@ -130,13 +130,13 @@ pub(super) fn shade(time: &TimeAxis, scale: &Scale, with_partial: bool) -> Optio
     time.slots.iter().any(is_shaded).then(|| Series::new_nullable(String::new(), data))
 }
 
-/// Returns the notes of a chart that stands alone: its days, and what pale (or dotted) and shaded slots mean.
-pub(super) fn notes(frame: &Frame, time: &TimeAxis, partial: &str, words: &Words) -> Vec<String> {
+/// Returns the notes of a chart that stands alone: its days, what sets `partial` slots
+/// apart, and what shaded slots mean. Without a text for partial slots, they are shaded too.
+pub(super) fn notes(frame: &Frame, time: &TimeAxis, partial: Option<&str>, words: &Words) -> Vec<String> {
     let mut notes = Vec::from_iter(time.describe(frame.language));
-    if time.slots.iter().any(|slot| slot.is_partial) {
-        notes.push(partial.to_owned());
-    }
-    if time.slots.iter().any(|slot| slot.is_incomplete) {
+    let has_partial = time.slots.iter().any(|slot| slot.is_partial);
+    notes.extend(partial.filter(|_| has_partial).map(str::to_owned));
+    if time.slots.iter().any(|slot| slot.is_incomplete) || (has_partial && partial.is_none()) {
         notes.push(words.not_complete.to_owned());
     }
     notes
@@ -262,7 +262,7 @@ pub(crate) fn horizontal_bars(frame: &Frame, unit: Unit, rows: &[NamedValue]) ->
         max: Some(if greatest > 0.0 { (greatest.min(MAX_VALUE) / scale.factor) as f32 } else { 1.0 }),
         ..YAxisConfig::default()
     }];
-    chart.grid.stroke_color = Color::transparent();
+    chart.grid.stroke_color = frame.color(SURFACE);
     if rows.is_empty() {
         write_over(&mut chart.base, frame, words.nothing);
     }

@@ -18,19 +18,22 @@ const MONTH_NAMES_HEIGHT: f32 = 18.0;
 /// The largest cell, in pixels.
 const MAX_CELL: f32 = 20.0;
 
-/// Draws a value for each day, darker for more. The days are in order, without holes; `None` is a day without data.
+/// Draws a value for each day, in a stronger colour for more. The days are in order, without holes; `None` is a day without data.
 /// Width and number of weeks decide the height.
 pub(crate) fn calendar(frame: &Frame, first_day: NaiveDate, values: &[Option<u64>]) -> Svg {
     let words = Words::new(frame.language);
     let weeks = Weeks::new(first_day, values.len());
     let greatest = values.iter().flatten().copied().max().unwrap_or_default();
-    // The rows of the crate's heat map start at the bottom.
-    let data = values.iter().enumerate().filter_map(|(at, value)| {
-        let (week, weekday) = weeks.cell(at)?;
-        Some(((6 - weekday) * weeks.count + week, f32::from(level((*value)?, greatest))))
-    });
+    let mut cells = vec![NO_DATA; 7 * weeks.count];
+    for (at, value) in values.iter().enumerate() {
+        if let (Some((week, weekday)), Some(value)) = (weeks.cell(at), value) {
+            // The rows of the crate's heat map start at the bottom.
+            cells[(6 - weekday) * weeks.count + week] = f32::from(level(*value, greatest));
+        }
+    }
+    let data = cells.into_iter().enumerate().collect();
     let (columns, rows) = (vec![String::new(); weeks.count], vec![String::new(); 7]);
-    let mut chart = HeatmapChart::new_with_theme(data.collect(), columns, rows, charts_rs::THEME_LIGHT);
+    let mut chart = HeatmapChart::new_with_theme(data, columns, rows, charts_rs::THEME_LIGHT);
     set_up(&mut chart.base, frame, Legend::None, &[words.darker.to_owned()]);
     let added = if frame.is_standalone() { HEADER_HEIGHT + NOTE_HEIGHT + 2.0 } else { 0.0 };
     let room = chart.width - chart.margin.left - chart.margin.right - DAY_NAMES_WIDTH;
@@ -41,9 +44,11 @@ pub(crate) fn calendar(frame: &Frame, first_day: NaiveDate, values: &[Option<u64
     chart.height = 7.0 * cell + 1.0 + added + chart.margin.top + chart.margin.bottom;
     chart.x_axis.hidden = true;
     chart.y_axis_hidden = true;
-    chart.heatmap_series.max = 4.0;
-    chart.heatmap_series.colors = HEAT.iter().map(|token| frame.color(*token)).collect();
-    chart.heatmap_series.thresholds = vec![0.5, 1.5, 2.5, 3.5];
+    chart.heatmap_series.max = 5.0;
+    // A cell without data looks like none.
+    let colors = std::iter::once(SURFACE).chain(HEAT);
+    chart.heatmap_series.colors = colors.map(|token| frame.color(token)).collect();
+    chart.heatmap_series.thresholds = vec![0.5, 1.5, 2.5, 3.5, 4.5];
     chart.series.label.font.size = 0.0;
     label_axes(&mut chart, frame, &weeks, cell, words);
     if greatest == 0 {
@@ -158,11 +163,14 @@ fn describe(
     text
 }
 
-/// Returns the step of a value: 0 for none, then 1 to 4 in quarters of the greatest.
+/// The step of a day without data.
+const NO_DATA: f32 = 0.0;
+
+/// Returns the step of a value: 1 for none, then 2 to 5 in quarters of the greatest.
 fn level(value: u64, greatest: u64) -> u8 {
     if value == 0 || greatest == 0 {
-        return 0;
+        return 1;
     }
     // In 128 bits, because the product may be larger.
-    (1 + u128::from(value - 1) * 4 / u128::from(greatest)).min(4) as u8
+    (2 + u128::from(value - 1) * 4 / u128::from(greatest)).min(5) as u8
 }

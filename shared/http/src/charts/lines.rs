@@ -20,7 +20,7 @@ const DASHES: [Option<&str>; 4] = [None, Some("6,3"), Some("2,3"), Some("8,3,2,3
 const PARTIAL_DASHES: &str = "1,3";
 
 /// Draws one line for each series: the median and the 90th percentile of a duration. A missing value interrupts
-/// the line. What leads to a partial slot is pale and dotted. Values beyond the slots are ignored.
+/// the line. What leads to a partial slot is dotted. Values beyond the slots are ignored.
 pub(crate) fn durations(frame: &Frame, time: &TimeAxis, unit: Unit, lines: &[NamedSeries]) -> Svg {
     let words = Words::new(frame.language);
     let slots = time.slots.len();
@@ -28,7 +28,7 @@ pub(crate) fn durations(frame: &Frame, time: &TimeAxis, unit: Unit, lines: &[Nam
         let value = |slot| named.values.get(slot).copied().flatten().filter(|it: &f64| it.is_finite());
         (0..slots).map(value).collect()
     };
-    let greatest = lines.iter().flat_map(|named| values(named)).flatten().fold(0.0, f64::max);
+    let greatest = lines.iter().flat_map(&values).flatten().fold(0.0, f64::max);
     let is_empty = lines.iter().all(|named| values(named).iter().all(Option::is_none));
     let scale = Scale::new(greatest, unit, max_intervals(frame), frame.language);
 
@@ -52,7 +52,7 @@ pub(crate) fn durations(frame: &Frame, time: &TimeAxis, unit: Unit, lines: &[Nam
         series: drawn,
         colors,
         legend: if lines.len() > 1 { Legend::Lines } else { Legend::None },
-        notes: notes(frame, time, words.dotted, words),
+        notes: notes(frame, time, Some(words.dotted), words),
     };
     let (mut chart, plot) = columns.build();
     if is_empty {
@@ -113,9 +113,10 @@ fn describe(frame: &Frame, time: &TimeAxis, unit: Unit, lines: &[NamedSeries], w
     let Some(days) = time.describe(frame.language) else { return words.nothing.to_owned() };
     let mut text = format!("{days}{}", words.stop);
     for named in lines {
-        let last = named.values.iter().copied().enumerate().take(time.slots.len()).rev();
-        let last =
-            last.filter_map(|(slot, value)| value.filter(|it| it.is_finite()).map(|it| (slot, it))).next();
+        let last = (0..time.slots.len()).rev().find_map(|slot| {
+            let value = named.values.get(slot).copied().flatten().filter(|it| it.is_finite())?;
+            Some((slot, value))
+        });
         if let Some((slot, value)) = last {
             let when = format_slot(&time.slots[slot], time.grain, frame.language);
             let value = format_value(value, unit, frame.language);

@@ -87,7 +87,7 @@ pub(super) fn dark_rules() -> String {
 }
 
 /// Returns a colour as the charts crate writes it: `#FFF` for `#FFFFFF`.
-pub(super) fn as_written(color: &'static str) -> &'static str {
+fn as_written(color: &'static str) -> &'static str {
     if color == "#FFFFFF" { "#FFF" } else { color }
 }
 
