@@ -17,7 +17,7 @@
 mod auth;
 #[cfg_attr(
     not(test),
-    expect(dead_code, unused_imports, reason = "the charts of pages have no route of their own")
+    expect(dead_code, unused_imports, reason = "pages draw their calendar as a table")
 )]
 mod charts;
 mod error;
