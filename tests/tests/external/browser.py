@@ -144,8 +144,8 @@ def check_numbers(browser):
     sums = [sum(int(text.replace(",", "")) for text in row) for row in texts]
     check("activity", sums == [point["value"] for point in points], f"{sums}")
     bins = page.locator("#cycle-time-spread .numbers tbody td").all_text_contents()
-    expected = api(f"orgs/{ORG}/metrics/histogram?metric=cycle_time_hours&{RANGE}")["bins"]
-    check("distribution", bins == [f"{it['count']:,}" for it in expected], bins)
+    total = sum(int(text.replace(",", "")) for text in bins)
+    check("distribution", total == metrics["cycle_time_hours"]["count"], bins)
     page.context.close()
     for kind, key in (("repos", "repo"), ("members", "member")):
         page = browser.open(f"/orgs/{ORG}/{kind}?{RANGE}&sort=reviews&order=desc")

@@ -15,7 +15,7 @@ use crate::charts::{self, Bin, NamedSeries, NamedValue, TimeAxis, Unit, format_c
 /// How many repositories a stack shows by themselves.
 const STACKED: usize = 6;
 /// How many members the review load shows.
-const REVIEWERS: usize = 20;
+const REVIEWERS: usize = 12;
 
 /// The name of an activity.
 pub(super) fn activity_name(view: &View, metric: &str) -> &'static str {

@@ -159,7 +159,7 @@ words! {
     or_sample: "Or look at a sample:", "サンプルデータを見るには:";
     computing: "The numbers are being computed.", "数値を計算中です。";
     all_of: "All {n}", "全{n}件";
-    most: "most {x} first", "{x}の多い順";
+    most: "By {x}, greatest first", "{x}の多い順";
     search: "Search", "検索";
     find: "Find", "検索";
     sorted_asc: "Sorted by {x}, ascending.", "{x}の昇順";
