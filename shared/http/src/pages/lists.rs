@@ -6,8 +6,7 @@ use axum::response::Response;
 use gam_model::Grain;
 use gam_model::metric::Metric;
 use gam_query::{
-    BotFilter, ListAnswer, ListEntry, ListKind, ListRequest, ListSort, Listing, NameFilter, QueryPorts,
-    SortDirection,
+    ListAnswer, ListEntry, ListKind, ListRequest, ListSort, Listing, NameFilter, QueryPorts, SortDirection,
 };
 use maud::{Markup, html};
 
@@ -87,7 +86,6 @@ async fn handle(ports: &QueryPorts, org: &str, view: &View, listing: Listing) ->
         (list.tools())
         (list.table(grain))
         (list.pages())
-        @if request.bots == BotFilter::Auto { p.note { (view.words.bots_note) } }
         p.note { a href=(list.api(range)) { (view.words.api_query) } }
     };
     let title = format!("{} · {org}", list.title());
