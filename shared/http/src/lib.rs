@@ -2,7 +2,8 @@
 //!
 //! * It serves the routes, parameters and answers of `/api/v1`. One set of definitions makes the
 //!   router, the parameter parser and the OpenAPI document.
-//! * Every error is an `application/problem+json` document that names the input, says why it was
+//! * It serves the pages at `/`, rendered from the same queries. Everything they load is a route of the router.
+//! * Every error is an `application/problem+json` document, or a page in a browser, that names the input, says why it was
 //!   rejected and what to do. An internal error shows only its request id, and is logged once.
 //! * The same query over the same rollups has the same bytes and the same `ETag`.
 //! * Nothing that clients do holds the server up: connections, requests and their sizes are bounded, and

@@ -180,7 +180,7 @@ impl SeriesQuery<'_> {
     /// metrics count them: an organization has hundreds on a day.
     fn sum_by_bucket(&self, days: &[MonthOfDays]) -> BTreeMap<NaiveDate, Rollup> {
         let is_of_members = |metric: &&Metric| matches!(metric.aggregation, Aggregation::DistinctMembers);
-        let counts_members = self.metrics.iter().any(|metric| is_of_members(metric));
+        let counts_members = self.metrics.iter().any(is_of_members);
         let mut buckets: BTreeMap<NaiveDate, Rollup> = BTreeMap::new();
         for month in days {
             for (date, sides) in month.dates().filter(|(date, _)| self.range.contains(*date)) {

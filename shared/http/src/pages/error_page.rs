@@ -24,7 +24,7 @@ impl ErrorPage {
             return None;
         }
         let mut parts = http_parts(request);
-        let params = Params::parse(request.uri()).map(|params| params.carried()).unwrap_or_default();
+        let params = Params::appearance(request.uri());
         parts.headers = request.headers().clone();
         Some(ErrorPage(View::new(params, &parts)))
     }

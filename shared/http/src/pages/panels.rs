@@ -62,13 +62,15 @@ pub(super) fn durations(
         "cycle_time_hours" => ("cycle-time", words.durations),
         _ => ("first-review", words.durations_review),
     };
-    let values = |pick: fn((Option<f64>, Option<f64>, u64)) -> Option<f64>| {
-        let value = |bucket: &gam_query::DashboardBucket| pick(format::distribution(&bucket.metrics, metric));
-        board.buckets.iter().map(value).collect()
-    };
+    let (medians, p90s) = board
+        .buckets
+        .iter()
+        .map(|bucket| format::distribution(&bucket.metrics, metric))
+        .map(|(p50, p90, _)| (p50, p90))
+        .unzip();
     let lines = [
-        NamedSeries { name: words.median.to_owned(), values: values(|(p50, ..)| p50) },
-        NamedSeries { name: words.p90.to_owned(), values: values(|(_, p90, _)| p90) },
+        NamedSeries { name: words.median.to_owned(), values: medians },
+        NamedSeries { name: words.p90.to_owned(), values: p90s },
     ];
     let (p50, p90, _) = format::distribution(&board.metrics, metric);
     let entry = |class: &str, name: &str, value: Option<f64>| LegendEntry {

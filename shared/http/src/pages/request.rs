@@ -253,6 +253,16 @@ impl Params {
         Ok(params)
     }
 
+    /// Returns the language and the theme of a query string, whatever else it has.
+    pub(super) fn appearance(uri: &Uri) -> Self {
+        let pairs = Query::<Vec<(String, String)>>::try_from_uri(uri).map(|Query(pairs)| pairs);
+        let pairs = pairs.unwrap_or_default();
+        let value = |name: &str| pairs.iter().find(|(it, _)| it == name).map(|(_, value)| value.as_str());
+        let theme = Theme::ALL.into_iter().find(|theme| Some(theme.name()) == value("theme"));
+        let language = value("lang").and_then(parse_language);
+        Params { language, theme: theme.unwrap_or_default(), ..Params::default() }
+    }
+
     /// Returns the days of the page.
     ///
     /// # Errors

@@ -30,8 +30,6 @@ pub(super) enum Section {
     Delivery,
     Repos,
     Members,
-    /// A page that belongs to no section.
-    None,
 }
 
 /// Returns the response with a complete document.

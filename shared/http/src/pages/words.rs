@@ -21,7 +21,6 @@ words! {
     product: "GitHub activity metrics", "GitHubアクティビティ指標";
     skip: "Skip to the content", "本文へ移動";
     organizations: "Organizations", "Organization一覧";
-    organization: "Organization", "Organization";
     overview: "Overview", "概要";
     delivery: "Delivery", "デリバリー";
     repositories: "Repositories", "リポジトリ";
@@ -30,7 +29,6 @@ words! {
     member: "Member", "メンバー";
     sections: "Sections", "セクション";
     cycle_time: "Cycle time", "サイクルタイム";
-    cycle_time_full: "Cycle time (opened to merged)", "サイクルタイム(PR作成からマージまで)";
     first_review: "Time to first review", "最初のレビューまでの時間";
     first_review_received: "Time to first review, received", "最初のレビューを受けるまでの時間";
     merged: "Merged pull requests", "マージされたプルリクエスト";
@@ -51,11 +49,8 @@ words! {
     lines_changed: "Lines changed", "変更行数";
     issues_opened: "Issues opened", "作成されたIssue";
     issues_closed: "Issues closed", "クローズされたIssue";
-    active_members: "Active members", "アクティブメンバー";
     median: "median", "中央値";
     p90: "90th percentile", "90パーセンタイル";
-    mean: "mean", "平均";
-    count: "count", "件数";
     merged_short: "Merged", "マージ";
     first_review_short: "First review, median", "最初のレビュー(中央値)";
     cycle_time_short: "Cycle time, median", "サイクルタイム(中央値)";
@@ -105,11 +100,9 @@ words! {
     p90_note: "p90 {x} · {n} merged", "p90 {x} · マージ{n}件";
     coverage: "{a} of {b} merged had a review", "マージ{b}件のうち{a}件にレビューあり";
     opened_note: "{n} opened", "作成{n}件";
-    by_people: "by {n} people", "{n}人";
     active_note: "{n} active members", "アクティブ{n}人";
     a_day: "{x} a day", "1日あたり{x}";
     of_attempts: "{a} of {b}", "{b}件中{a}件";
-    releases_note: "{n} releases", "リリース{n}件";
     bots: "Bots", "ボット";
     bots_auto: "left out", "除外";
     bots_exclude: "left out everywhere", "すべてで除外";
@@ -150,7 +143,6 @@ words! {
     csv: "Data of the API", "APIのデータ";
     link_days: "Link to these days", "この期間へのリンク";
     period: "Days", "期間";
-    total: "total", "合計";
     empty: "Nothing happened in these days.", "この期間に活動はありません。";
     last_event: "Last event: {d}.", "最後の活動: {d}";
     show_last: "Show the days around it", "その前後の期間を表示";
@@ -164,7 +156,6 @@ words! {
     find: "Find", "検索";
     sorted_asc: "Sorted by {x}, ascending.", "{x}の昇順";
     sorted_desc: "Sorted by {x}, descending.", "{x}の降順";
-    sort_by: "sort by {x}", "{x}で並べ替え";
     first_page: "First page", "最初のページ";
     next_page: "Next", "次へ";
     pages: "Pages", "ページ";
@@ -182,7 +173,6 @@ words! {
     light: "Light", "ライト";
     dark: "Dark", "ダーク";
     system: "As the system", "システムに合わせる";
-    language: "Language", "言語";
     definitions: "Definitions", "指標の定義";
     api: "API", "API";
     api_query: "This query in the API", "APIでのクエリ";
@@ -203,7 +193,6 @@ words! {
     cursor_expired: "The list has changed since. Begin at the first page.", "一覧が更新されました。最初のページから表示してください。";
     failed_inside: "Something failed. Reference {id}.", "エラーが発生しました。参照番号: {id}";
     go_overview: "Go to the organizations", "Organization一覧へ";
-    detail: "Detail", "詳細";
     first_event: "First event", "最初の活動";
     last_event_head: "Last event", "最後の活動";
     people_count: "Contributors ever", "コントリビューター数(累計)";
