@@ -113,7 +113,7 @@ fn their_repos(view: &View, board: &DashboardAnswer) -> Markup {
     let mut entries: Vec<&DashboardEntry> = board.entries.iter().collect();
     entries.sort_by_cached_key(|entry| entry.name.to_lowercase());
     let rows: Vec<Row<'_>> = entries.into_iter().map(|entry| repo_row(view, board, entry)).collect();
-    section(view, view.words.their_repositories, &rows, true)
+    section(view, view.words.their_repositories, &rows, "panel")
 }
 
 fn its_members(view: &View, board: &DashboardAnswer) -> Markup {
@@ -130,13 +130,13 @@ fn its_members(view: &View, board: &DashboardAnswer) -> Markup {
             metrics: &entry.metrics,
         })
         .collect();
-    section(view, view.words.its_members, &rows, true)
+    section(view, view.words.its_members, &rows, "panel full")
 }
 
-fn section(view: &View, title: &str, rows: &[Row<'_>], has_members: bool) -> Markup {
-    let columns = Column::all(view.params.columns, has_members);
+fn section(view: &View, title: &str, rows: &[Row<'_>], class: &str) -> Markup {
+    let columns = Column::all(view.params.columns, true);
     html! {
-        section.panel.full #entries {
+        section class=(class) #entries {
             div.heading { h2 { (title) } }
             (table(view, title, columns, rows, &Sorting::Script))
         }
