@@ -12,9 +12,13 @@ use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetReques
 use crate::auth::{self, TokenSource};
 use crate::error::{ApiError, cut};
 use crate::middleware::hosts::{AllowedHosts, check_host};
+use crate::middleware::kept_answers::{KeptAnswers, answer_from_kept};
 use crate::middleware::limits::{self, RequestLimiter};
 use crate::middleware::{errors, etag, headers, log, request_id};
 use crate::routes;
+
+/// The paths of routes whose answers are kept: those about one organization. Each has one answer for all callers.
+const PATHS_OF_ORGS: &str = "/api/v1/orgs/";
 
 /// Returns the complete API over the ports.
 pub fn router(ports: QueryPorts) -> Router {
@@ -37,8 +41,13 @@ fn with_middleware(
     guard: impl FnOnce(Router<QueryPorts>) -> Router<QueryPorts>,
 ) -> Router {
     let mut router = Router::new();
+    let kept = KeptAnswers::new(ports.clone());
     for route in routes::all() {
-        router = router.route(route.path, route.handler);
+        let handler = match route.path.starts_with(PATHS_OF_ORGS) {
+            true => route.handler.layer(from_fn_with_state(kept.clone(), answer_from_kept)),
+            false => route.handler,
+        };
+        router = router.route(route.path, handler);
     }
     // Outermost first. Errors are rendered outside of everything that can fail, so that they are
     // compressed and logged like any other response.

@@ -5,6 +5,7 @@
 //! one range read of its days, and the markers. The same read says whether a member exists and what its latest name
 //! is.
 
+mod answer_stamp;
 mod answers;
 mod cursor;
 mod error;
@@ -20,6 +21,7 @@ mod series;
 mod sort_key;
 mod values;
 
+pub use answer_stamp::AnswerStamp;
 pub use answers::{
     BotFilter, CoverageAnswer, ListAnswer, ListEntry, ListKind, MetricValue, MetricValues, MetricsAnswer,
     OrgSummary, OrgsAnswer, SeriesAnswer, SeriesPoint, SortDirection, SubjectRef,

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use gam_model::Month;
 use gam_store::keys::CheckpointKey;
 use gam_store::{
-    AdvanceOutcome, CheckpointStore, Epoch, FoldScope, ItemClass, ItemKey, Marker, NameEntry, NameKind,
+    AdvanceOutcome, ChangeToken, CheckpointStore, Epoch, FoldScope, ItemClass, ItemKey, Marker, NameEntry, NameKind,
     NameStore, PutOutcome, Result, Revision, RollupStore, SaveOutcome, StoredCheckpoint, StoredItem,
     conformance,
 };
@@ -26,6 +26,10 @@ impl AlternatingStores {
 
 #[async_trait]
 impl RollupStore for AlternatingStores {
+    fn change_token(&self) -> Option<ChangeToken> {
+        self.stores[0].change_token()
+    }
+
     async fn put(&self, org: &str, epoch: Epoch, items: &[(ItemKey, StoredItem)]) -> Result<PutOutcome> {
         self.next_store().put(org, epoch, items).await
     }
