@@ -7,6 +7,7 @@
 
 mod answer_stamp;
 mod answers;
+mod candidates;
 mod cursor;
 mod error;
 mod list;
@@ -30,7 +31,7 @@ pub use error::QueryError;
 pub use list::{ListRequest, Listing, list};
 pub use metrics::metrics;
 pub use org_reader::today;
-pub use orgs::orgs;
+pub use orgs::{KeptOrgs, orgs};
 pub use ports::{IdentitySource, QueryPorts, RegistrySource};
 pub use series::series;
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, NaiveDate, Utc};
-use gam_model::{Month, Subject, TimeZone};
-use gam_store::keys::CheckpointKey;
+use gam_model::{Month, OrgRegistry, Subject, TimeZone};
+use gam_store::keys::{CheckpointKey, org_key};
 use gam_store::{Checkpoint, EpochRules, Head, Logic, Marker, NameKind, OrgCheckpoint, RepoCoverage};
 
 use crate::answers::CoverageAnswer;
@@ -29,6 +29,22 @@ pub(crate) struct OrgReader<'a> {
     pub(crate) markers: BTreeMap<Month, Marker>,
 }
 
+/// The names of an organization that the store has.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredOrgName {
+    /// The storage key.
+    pub(crate) key: String,
+    /// The current login as GitHub writes it.
+    pub(crate) display: String,
+}
+
+impl StoredOrgName {
+    /// Creates the names from what the store returns: the storage key, as GitHub wrote the name that it comes from.
+    pub(crate) fn new(registry: &OrgRegistry, stored: &str) -> Self {
+        StoredOrgName { key: org_key(stored), display: registry.name_of_stored(stored).to_owned() }
+    }
+}
+
 /// A query of one organization.
 pub(crate) trait OrgQuery: Sync {
     /// The answer.
@@ -50,17 +66,55 @@ pub(crate) async fn read_org<Q: OrgQuery>(
     org: &str,
     query: &Q,
 ) -> Result<Q::Answer, QueryError> {
+    read_opened(ports, OrgLookup::Named(org), query).await
+}
+
+/// Computes an answer about an organization whose name in the store is known, as [`read_org`] does.
+///
+/// # Errors
+/// As [`read_org`].
+pub(crate) async fn read_stored_org<Q: OrgQuery>(
+    ports: &QueryPorts,
+    name: &StoredOrgName,
+    query: &Q,
+) -> Result<Q::Answer, QueryError> {
+    read_opened(ports, OrgLookup::Stored(name), query).await
+}
+
+/// How an organization is found.
+#[derive(Clone, Copy)]
+enum OrgLookup<'a> {
+    /// By any of its names.
+    Named(&'a str),
+    /// It was read from the store.
+    Stored(&'a StoredOrgName),
+}
+
+async fn read_opened<Q: OrgQuery>(
+    ports: &QueryPorts,
+    lookup: OrgLookup<'_>,
+    query: &Q,
+) -> Result<Q::Answer, QueryError> {
     for _ in 0..MAX_READ_ATTEMPTS {
-        let reader = OrgReader::open(ports, org).await?;
+        let change_token = ports.rollups.change_token();
+        let reader = match lookup {
+            OrgLookup::Named(name) => OrgReader::open(ports, name).await?,
+            OrgLookup::Stored(name) => OrgReader::open_stored(ports, name.clone()).await?,
+        };
         let answer = match query.answer(&reader).await {
             Err(error @ QueryError::Store(_)) => return Err(error),
             // Any other error may come from items of a retired epoch, too.
             answer => answer,
         };
-        if reader.is_current().await? {
+        let is_unchanged = change_token.is_some() && change_token == ports.rollups.change_token();
+        if is_unchanged || reader.is_current().await? {
             return answer;
         }
     }
+    let org = match lookup {
+        OrgLookup::Named(name) => name,
+        OrgLookup::Stored(name) => &name.display,
+    };
     let what = format!("the rules of {org} changed {MAX_READ_ATTEMPTS} times while its numbers were read");
     Err(gam_store::Error::Unavailable { what, source: None }.into())
 }
@@ -95,8 +149,16 @@ impl<'a> OrgReader<'a> {
         let key = registry.key_of(org);
         let (name, head) = tokio::try_join!(ports.names.org(&key), load_head(ports, &key))?;
         let name = name.ok_or_else(|| QueryError::NotFound(never_collected(org)))?;
-        // The store's name is the storage key, as GitHub wrote the name that the key comes from.
-        let name = registry.name_of_stored(&name).to_owned();
+        Self::with_head(ports, StoredOrgName::new(&registry, &name), head).await
+    }
+
+    async fn open_stored(ports: &'a QueryPorts, name: StoredOrgName) -> Result<Self, QueryError> {
+        let head = load_head(ports, &name.key).await?;
+        Self::with_head(ports, name, head).await
+    }
+
+    async fn with_head(ports: &'a QueryPorts, name: StoredOrgName, head: Head) -> Result<Self, QueryError> {
+        let StoredOrgName { key, display: name } = name;
         let markers = match (&head.active, &head.target) {
             (Some(active), _) => ports.rollups.markers(&key, active.epoch).await?,
             (None, Some(_)) => return Err(QueryError::NotComputed(not_computed(&name))),

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use gam_model::Subject;
+use gam_model::{Subject, SubjectKind};
 use gam_model::metric::{Aggregation, CATALOGUE, Metric};
 use gam_rollup::{Distribution, Rollup, Side, Tally};
 
@@ -71,6 +71,26 @@ pub(crate) fn subject_tally<'a>(subject: &Subject, rollup: &'a Rollup, bots: Bot
     match (subject, bots) {
         (Subject::Member(_), BotFilter::Auto | BotFilter::Exclude) => BotFilter::Include.tally(rollup),
         _ => bots.tally(rollup),
+    }
+}
+
+impl MetricValues {
+    /// Sets the numbers of distinct members, which were counted apart from the rollup.
+    pub(crate) fn set_active_members(&mut self, count: usize) {
+        let counts_members = |metric: &Metric| matches!(metric.aggregation, Aggregation::DistinctMembers);
+        for metric in CATALOGUE.iter().filter(|metric| counts_members(metric)) {
+            for (_, value) in self.0.iter_mut().filter(|(name, _)| *name == metric.name) {
+                *value = MetricValue::Count(count as u64);
+            }
+        }
+    }
+}
+
+/// Returns whether the events of a side count in a subject of this kind, as in [`subject_tally`].
+pub(crate) fn counts_in_subject(kind: SubjectKind, bots: BotFilter, side: Side) -> bool {
+    match (kind, bots) {
+        (SubjectKind::Member, BotFilter::Auto | BotFilter::Exclude) => BotFilter::Include.counts(side),
+        _ => bots.counts(side),
     }
 }
 

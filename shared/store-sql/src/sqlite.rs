@@ -92,8 +92,8 @@ impl SqliteStore {
 
     /// Waits for running reads and writes, then closes the file. Every later use of the store fails.
     pub async fn close(&self) {
-        self.readers.close().await;
         self.watcher.close();
+        self.readers.close().await;
         // The last connection to close moves the log into the file, which a reader is not allowed to do.
         self.writer.close().await;
     }

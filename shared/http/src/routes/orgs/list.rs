@@ -1,9 +1,11 @@
 //! `/api/v1/orgs`: the organizations.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::routing::get;
-use gam_query::{OrgsAnswer, QueryPorts};
+use gam_query::{KeptOrgs, OrgsAnswer, QueryPorts};
 
 use crate::error::ApiError;
 use crate::openapi::{Operation, ResponseBody, schema_name};
@@ -18,12 +20,15 @@ pub(crate) fn route(path: &'static str) -> Route {
         response: ResponseBody::Json(schema_name::ORGS),
         error_statuses: &[400, 503],
     };
-    Route { path, handler: get(handle), operation }
+    let kept = Arc::new(KeptOrgs::default());
+    let handler = get(move |ports, params| handle(Arc::clone(&kept), ports, params));
+    Route { path, handler, operation }
 }
 
 async fn handle(
+    kept: Arc<KeptOrgs>,
     State(ports): State<QueryPorts>,
     _: Validated<NoParams>,
 ) -> Result<Json<OrgsAnswer>, ApiError> {
-    Ok(Json(gam_query::orgs(&ports).await?))
+    Ok(Json(kept.orgs(&ports).await?))
 }
