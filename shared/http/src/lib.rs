@@ -25,6 +25,7 @@ mod throttled_warning;
 
 pub use auth::{TokenError, TokenSource};
 pub use axum::Router;
+pub use axum::body::Body;
 pub use middleware::hosts::AllowedHosts;
 pub use router::{guarded_router, local_router, router};
 pub use serve::{ServeLimits, serve};

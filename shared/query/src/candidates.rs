@@ -66,7 +66,10 @@ impl Candidates {
         (0..self.candidates.len()).collect()
     }
 
-    fn entries(&self, candidate: usize) -> impl Iterator<Item = (&ReadItem<ListItem>, MonthShare, &ListEntry)> {
+    fn entries(
+        &self,
+        candidate: usize,
+    ) -> impl Iterator<Item = (&ReadItem<ListItem>, MonthShare, &ListEntry)> {
         self.candidates[candidate].entries.iter().map(|&(list, entry)| {
             let (list, share) = &self.lists[list];
             (list, *share, &list.item.entries[entry])
@@ -92,7 +95,8 @@ impl Candidates {
         let value = |candidate: usize| {
             let entries = self.entries(candidate);
             let sides = entries.flat_map(|(.., entry)| &entry.sides).filter(|side| counts(side.side));
-            let counts = sides.flat_map(|side| counters.iter().map(|&counter| side.totals.counts[counter as usize]));
+            let counts =
+                sides.flat_map(|side| counters.iter().map(|&counter| side.totals.counts[counter as usize]));
             counts.fold(0, u64::saturating_add)
         };
         let mut values: Vec<(u64, usize)> =

@@ -10,6 +10,7 @@ mod answers;
 mod candidates;
 mod cursor;
 mod error;
+mod export;
 mod list;
 mod metrics;
 mod org_reader;
@@ -28,6 +29,7 @@ pub use answers::{
     OrgSummary, OrgsAnswer, SeriesAnswer, SeriesPoint, SortDirection, SubjectRef,
 };
 pub use error::QueryError;
+pub use export::{Export, ExportRequest, ExportRow, RowSubject, export};
 pub use list::{ListRequest, Listing, list};
 pub use metrics::metrics;
 pub use org_reader::today;

@@ -10,7 +10,7 @@ use crate::answers::{BotFilter, ListAnswer, ListEntry, ListKind, MetricValue, So
 use crate::cursor::Cursor;
 use crate::org_reader::{OrgQuery, OrgReader, read_org};
 use crate::sort_key::SortKey;
-use crate::values::{counts_in_subject, metric_value, metric_values, subject_tally};
+use crate::values::{counts_in_subject, metric_value, metric_values, subject_tally, tally_of_listed};
 use crate::{MAX_LIMIT, QueryError, QueryPorts};
 
 /// Which entries to list.
@@ -201,7 +201,7 @@ impl EntryValues<'_> {
             return None;
         }
         let value = self.sort_value(subject, rollup);
-        let name = display_name(subject, rollup, &self.repo_names);
+        let name = subject_name(subject, rollup, &self.repo_names);
         let id = if let Subject::Repo(id) = subject { *id } else { 0 };
         let key = SortKey { value, name, id };
         let is_later =
@@ -212,8 +212,10 @@ impl EntryValues<'_> {
     fn is_listed(&self, rollup: &Rollup) -> bool {
         let bots = self.request.bots;
         match self.request.listing {
-            Listing::Members | Listing::RepoMembers { .. } => bots.listed_tally(rollup).has_credited_events(),
-            Listing::Repos => bots.tally(rollup).has_credited_events(),
+            Listing::Members | Listing::RepoMembers { .. } => {
+                tally_of_listed(SubjectKind::Member, bots, rollup).has_credited_events()
+            }
+            Listing::Repos => tally_of_listed(SubjectKind::Repo, bots, rollup).has_credited_events(),
             Listing::MemberRepos(_) => subject_tally(self.listed_of, rollup, bots).has_credited_events(),
         }
     }
@@ -247,7 +249,8 @@ impl EntryValues<'_> {
     }
 }
 
-fn display_name(subject: &Subject, rollup: &Rollup, repo_names: &HashMap<i64, String>) -> String {
+/// Returns the display name of a repository or a member that is listed.
+pub(crate) fn subject_name(subject: &Subject, rollup: &Rollup, repo_names: &HashMap<i64, String>) -> String {
     match (subject, &rollup.member) {
         (Subject::Repo(id), _) => repo_names.get(id).cloned().unwrap_or_else(|| id.to_string()),
         (_, Some((name, _))) => name.clone(),

@@ -8,8 +8,8 @@ use gam_model::period::FIRST_DAY;
 use gam_model::{Range, Subject};
 use gam_rollup::{Side, merged_span};
 
-use crate::answers::{OrgSummary, OrgsAnswer};
 use crate::answer_stamp::AnswerStamp;
+use crate::answers::{OrgSummary, OrgsAnswer};
 use crate::org_reader::{OrgQuery, OrgReader, StoredOrgName, read_stored_org};
 use crate::read_items::{Credited, MonthOfDays};
 use crate::{QueryError, QueryPorts};
@@ -65,9 +65,13 @@ impl KeptOrgs {
 async fn summary(ports: &QueryPorts, name: StoredOrgName) -> Result<OrgSummary, QueryError> {
     match read_stored_org(ports, &name, &SummaryQuery).await {
         // One organization that is being computed must not hide the others.
-        Err(QueryError::NotComputed(_)) => {
-            Ok(OrgSummary { org: name.display, repos: None, members: None, first_event: None, last_event: None })
-        }
+        Err(QueryError::NotComputed(_)) => Ok(OrgSummary {
+            org: name.display,
+            repos: None,
+            members: None,
+            first_event: None,
+            last_event: None,
+        }),
         summary => summary,
     }
 }

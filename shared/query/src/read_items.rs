@@ -110,13 +110,21 @@ pub(crate) async fn off_async_threads<T: Send + 'static>(
     }
 }
 
+/// Returns those of the months whose items may have days of the range.
+pub(crate) fn months_near(
+    months: impl DoubleEndedIterator<Item = Month>,
+    range: Range,
+) -> impl DoubleEndedIterator<Item = Month> {
+    let day = Days::new(1);
+    let is_near =
+        move |month: &Month| month.first_day() - day < range.until() && range.since() < month.end() + day;
+    months.filter(is_near)
+}
+
 impl OrgReader<'_> {
     /// Returns the folded months whose items may have days of the range, in order.
     pub(crate) fn months_near(&self, range: Range) -> impl DoubleEndedIterator<Item = Month> {
-        let day = Days::new(1);
-        let is_near =
-            move |month: &Month| month.first_day() - day < range.until() && range.since() < month.end() + day;
-        self.markers.keys().copied().filter(is_near)
+        months_near(self.markers.keys().copied(), range)
     }
 
     /// Returns the items that count: those at or above the floor of their month.

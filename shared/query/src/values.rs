@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use gam_model::{Subject, SubjectKind};
 use gam_model::metric::{Aggregation, CATALOGUE, Metric};
+use gam_model::{Subject, SubjectKind};
 use gam_rollup::{Distribution, Rollup, Side, Tally};
 
 use crate::answers::{BotFilter, MetricValue, MetricValues};
@@ -11,6 +11,14 @@ use crate::answers::{BotFilter, MetricValue, MetricValues};
 const SECONDS_PER_HOUR: f64 = 3600.0;
 
 impl BotFilter {
+    /// Returns the part of a repository's or a member's rollup that decides whether an organization lists it.
+    pub(crate) fn tally_of_listed(kind: SubjectKind, bots: BotFilter, rollup: &Rollup) -> Cow<'_, Tally> {
+        match kind {
+            SubjectKind::Member => bots.listed_tally(rollup),
+            SubjectKind::Org | SubjectKind::Repo => bots.tally(rollup),
+        }
+    }
+
     /// Returns whether the events of a side count in an organization or a repository, as in [`BotFilter::tally`].
     pub(crate) fn counts(self, side: Side) -> bool {
         match self {

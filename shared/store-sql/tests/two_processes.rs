@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use gam_model::Month;
 use gam_store::keys::CheckpointKey;
 use gam_store::{
-    AdvanceOutcome, ChangeToken, CheckpointStore, Epoch, FoldScope, ItemClass, ItemKey, Marker, NameEntry, NameKind,
-    NameStore, PutOutcome, Result, Revision, RollupStore, SaveOutcome, StoredCheckpoint, StoredItem,
-    conformance,
+    AdvanceOutcome, ChangeToken, CheckpointStore, Epoch, FoldScope, ItemClass, ItemKey, Marker, NameEntry,
+    NameKind, NameStore, PutOutcome, Result, Revision, RollupStore, SaveOutcome, StoredCheckpoint,
+    StoredItem, conformance,
 };
 use gam_store_sql::SqliteStore;
 

@@ -21,6 +21,6 @@ pub use head::{Epoch, EpochRules, Head, Logic, RetiredEpoch};
 pub use keys::{CheckpointKey, ItemClass, ItemKey, Subject, SubjectKind};
 pub use memory::MemoryStore;
 pub use port::{
-    AdvanceOutcome, ChangeToken, CheckpointStore, FoldScope, Marker, NameEntry, NameKind, NameStore, PutOutcome, Revision,
-    RollupStore, SaveOutcome, StoredCheckpoint, StoredItem,
+    AdvanceOutcome, ChangeToken, CheckpointStore, FoldScope, Marker, NameEntry, NameKind, NameStore,
+    PutOutcome, Revision, RollupStore, SaveOutcome, StoredCheckpoint, StoredItem,
 };

@@ -13,8 +13,8 @@ use crate::error::Result;
 use crate::head::Epoch;
 use crate::keys::{CheckpointKey, ItemClass, ItemKey, org_key};
 use crate::port::{
-    AdvanceOutcome, ChangeToken, CheckpointStore, FoldScope, Marker, NameEntry, NameKind, NameStore, PutOutcome, Revision,
-    RollupStore, SaveOutcome, StoredCheckpoint, StoredItem,
+    AdvanceOutcome, ChangeToken, CheckpointStore, FoldScope, Marker, NameEntry, NameKind, NameStore,
+    PutOutcome, Revision, RollupStore, SaveOutcome, StoredCheckpoint, StoredItem,
 };
 
 /// A store in memory. Clones share their content, which is lost with the last clone.

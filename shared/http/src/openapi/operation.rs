@@ -17,6 +17,8 @@ const COMMON_ERROR_STATUSES: &[u16] = &[403, 405, 406, 414, 431, 500, 503];
 pub(crate) enum ResponseBody {
     /// JSON with the schema of this name.
     Json(&'static str),
+    /// Rows in one of these media types, streamed.
+    Rows(&'static [&'static str]),
     /// A web page.
     Html,
     /// The OpenAPI document.
@@ -54,11 +56,18 @@ impl Operation {
 
 impl ResponseBody {
     fn to_openapi(&self) -> Response {
+        let text = || Content::new(Some(Object::with_type(Type::String)));
         let (media_type, content) = match self {
             ResponseBody::Json(schema) => {
                 ("application/json", Content::new(Some(Ref::from_schema_name(*schema))))
             }
-            ResponseBody::Html => ("text/html", Content::new(Some(Object::with_type(Type::String)))),
+            ResponseBody::Html => ("text/html", text()),
+            ResponseBody::Rows(media_types) => {
+                let response = ResponseBuilder::new().description("The rows, streamed");
+                let with_types =
+                    media_types.iter().fold(response, |response, name| response.content(*name, text()));
+                return with_types.build();
+            }
             ResponseBody::OpenApi => {
                 ("application/json", Content::new(Some(Object::with_type(Type::Object))))
             }

@@ -2,6 +2,7 @@
 
 mod errors;
 mod headers;
+mod kept_answers;
 mod openapi;
 mod orgs;
 mod public_answers;

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use gam_model::Month;
 use gam_store::keys::org_key;
 use gam_store::{
-    AdvanceOutcome, ChangeToken, Epoch, FoldScope, ItemClass, ItemKey, Marker, PutOutcome, Result, RollupStore,
-    StoredItem,
+    AdvanceOutcome, ChangeToken, Epoch, FoldScope, ItemClass, ItemKey, Marker, PutOutcome, Result,
+    RollupStore, StoredItem,
 };
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
