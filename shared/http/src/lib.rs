@@ -27,6 +27,7 @@ mod throttled_warning;
 
 pub use auth::{AccessControl, RequestRate, TokenError, TokenSource};
 pub use axum::Router;
+pub use axum::body::Body;
 pub use middleware::cors::AllowedOrigins;
 pub use middleware::hosts::AllowedHosts;
 pub use router::{guarded_router, router};

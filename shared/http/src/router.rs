@@ -1,10 +1,12 @@
 //! The router: the routes, and the middleware around them.
 
+use std::sync::Arc;
+
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::{from_fn, from_fn_with_state, map_request};
 use axum::{Extension, Router};
 use gam_access::{Principal, Role};
-use gam_query::QueryPorts;
+use gam_query::{KeptOrgs, QueryPorts};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -13,9 +15,13 @@ use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetReques
 use crate::auth::{AccessControl, check_access};
 use crate::error::{ApiError, cut};
 use crate::middleware::cors::{self, AllowedOrigins};
+use crate::middleware::kept_answers::{KeptAnswers, answer_from_kept};
 use crate::middleware::limits::{self, RequestLimiter};
 use crate::middleware::{errors, etag, headers, log, request_id};
 use crate::routes;
+
+/// The paths of routes whose answers are kept: those about one organization. Each has one answer for all callers.
+const PATHS_OF_ORGS: &str = "/api/v1/orgs/";
 
 /// Returns the complete API over the ports, for requests that the host trusts.
 pub fn router(ports: QueryPorts) -> Router {
@@ -29,10 +35,17 @@ pub fn router(ports: QueryPorts) -> Router {
 /// Returns the same API, for requests that `access` lets through, and for web pages of the allowed origins.
 pub fn guarded_router(ports: QueryPorts, access: AccessControl, origins: AllowedOrigins) -> Router {
     let mut router = Router::new();
+    let kept = KeptAnswers::new(ports.clone());
     for route in routes::all() {
-        router = router.route(route.path, route.handler);
+        let handler = match route.path.starts_with(PATHS_OF_ORGS) {
+            true => route.handler.layer(from_fn_with_state(kept.clone(), answer_from_kept)),
+            false => route.handler,
+        };
+        router = router.route(route.path, handler);
     }
-    let router = routes::sign_in::add_to(router).layer(Extension(access.clone()));
+    let router = routes::sign_in::add_to(router)
+        .layer(Extension(access.clone()))
+        .layer(Extension(Arc::new(KeptOrgs::default())));
     // Outermost first. Errors are rendered outside of everything that can fail, so that they are
     // compressed and logged like any other response.
     let middleware = ServiceBuilder::new()

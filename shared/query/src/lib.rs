@@ -5,9 +5,12 @@
 //! one range read of its days, and the markers. The same read says whether a member exists and what its latest name
 //! is.
 
+mod answer_stamp;
 mod answers;
+mod candidates;
 mod cursor;
 mod error;
+mod export;
 mod list;
 mod metrics;
 mod org_reader;
@@ -20,15 +23,17 @@ mod series;
 mod sort_key;
 mod values;
 
+pub use answer_stamp::AnswerStamp;
 pub use answers::{
     BotFilter, CoverageAnswer, ListAnswer, ListEntry, ListKind, MetricValue, MetricValues, MetricsAnswer,
     OrgSummary, OrgsAnswer, SeriesAnswer, SeriesPoint, SortDirection, SubjectRef,
 };
 pub use error::QueryError;
+pub use export::{Export, ExportRequest, ExportRow, RowSubject, export};
 pub use list::{ListRequest, Listing, list};
 pub use metrics::metrics;
 pub use org_reader::today;
-pub use orgs::orgs;
+pub use orgs::{KeptOrgs, orgs};
 pub use ports::{IdentitySource, QueryPorts, RegistrySource};
 pub use series::series;
 

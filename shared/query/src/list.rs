@@ -10,7 +10,7 @@ use crate::answers::{BotFilter, ListAnswer, ListEntry, ListKind, MetricValue, So
 use crate::cursor::Cursor;
 use crate::org_reader::{OrgQuery, OrgReader, read_org};
 use crate::sort_key::SortKey;
-use crate::values::{metric_value, metric_values, subject_tally};
+use crate::values::{counts_in_subject, metric_value, metric_values, subject_tally};
 use crate::{MAX_LIMIT, QueryError, QueryPorts};
 
 /// Which entries to list.
@@ -98,30 +98,21 @@ impl OrgQuery for PageQuery<'_> {
                 (range, Some(after))
             }
         };
-        let (totals, coverage) = tokio::try_join!(
-            read_totals(org, &listed_of.subject, request, range),
-            org.coverage(&listed_of.subject)
-        )?;
-        if totals.is_empty() {
-            // A member that was never seen has no listing.
-            org.set_display_name(&mut listed_of, &[], range).await?;
-        }
         let repo_names = match request.listing.kind() {
             ListKind::Repos => org.repo_names().await?,
             ListKind::Members => HashMap::new(),
         };
-        let values = EntryValues { request, listed_of: &listed_of.subject };
+        let subject = listed_of.subject.clone();
+        let values = EntryValues { request, listed_of: &subject, after, repo_names };
+        let (totals, coverage) =
+            tokio::try_join!(read_page_totals(org, &values, range), org.coverage(&listed_of.subject))?;
+        if totals.is_empty() {
+            // A member that was never seen has no listing.
+            org.set_display_name(&mut listed_of, &[], range).await?;
+        }
         let mut listed: Vec<(SortKey, Subject, Rollup)> = totals
             .into_iter()
-            // `bots` filters here. A member that is left answers all that it is credited with.
-            .filter(|(_, rollup)| values.is_listed(rollup))
-            .map(|(subject, rollup)| {
-                let value = values.sort_value(&subject, &rollup);
-                let name = display_name(&subject, &rollup, &repo_names);
-                let id = if let Subject::Repo(id) = subject { id } else { 0 };
-                (SortKey { value, name, id }, subject, rollup)
-            })
-            .filter(|(key, ..)| after.as_ref().is_none_or(|after| key.cmp(after, request.direction).is_gt()))
+            .filter_map(|(subject, rollup)| Some((values.key(&subject, &rollup)?, subject, rollup)))
             .collect();
         listed.sort_by(|a, b| a.0.cmp(&b.0, request.direction));
         let limit = request.limit.clamp(1, MAX_LIMIT);
@@ -153,19 +144,78 @@ async fn read_totals(
     }
 }
 
+/// Returns what every subject that may be on the page did in the range, and at least one more if there is one.
+///
+/// Of listings of an organization that start with the greatest value, it reads the candidates in order of the greatest
+/// value that each can have, and stops when no other one can be on the page.
+async fn read_page_totals(
+    org: &OrgReader<'_>,
+    values: &EntryValues<'_>,
+    range: Range,
+) -> Result<BTreeMap<Subject, Rollup>, QueryError> {
+    let request = values.request;
+    let kind = match request.listing {
+        Listing::Members if request.direction == SortDirection::Desc => SubjectKind::Member,
+        Listing::Repos if request.direction == SortDirection::Desc => SubjectKind::Repo,
+        _ => return read_totals(org, values.listed_of, request, range).await,
+    };
+    let candidates = org.read_candidates(kind, range).await?;
+    let counts = |side| counts_in_subject(kind, request.bots, side);
+    let Some(order) = candidates.by_greatest_value(request.sort, counts) else {
+        return org.read_rollups(&candidates, &candidates.all(), range).await;
+    };
+    let limit = request.limit.clamp(1, MAX_LIMIT);
+    let (mut totals, mut page, mut rest) = (BTreeMap::new(), Vec::new(), &order[..]);
+    while let Some(&(greatest, _)) = rest.first() {
+        // Equal values are in order of names, so an equal one may still be on the page.
+        if page.get(limit).is_some_and(|value| *value > greatest as f64) {
+            break;
+        }
+        let (next, later) = rest.split_at(rest.len().min(limit + 1));
+        let numbers: Vec<usize> = next.iter().map(|(_, number)| *number).collect();
+        let rollups = org.read_rollups(&candidates, &numbers, range).await?;
+        page.extend(rollups.iter().filter_map(|(subject, rollup)| values.key(subject, rollup)?.value));
+        page.sort_by(|a, b| b.total_cmp(a));
+        totals.extend(rollups);
+        rest = later;
+    }
+    Ok(totals)
+}
+
 /// Computes the values of entries.
 struct EntryValues<'a> {
     request: &'a ListRequest,
     /// The subject whose members or repositories are listed.
     listed_of: &'a Subject,
+    /// The last entry of the page before. `None` on the first page.
+    after: Option<SortKey>,
+    /// Empty in listings of members.
+    repo_names: HashMap<i64, String>,
 }
 
 impl EntryValues<'_> {
+    /// Returns what the entry is sorted by. `None` if it is not on this page or a later one.
+    fn key(&self, subject: &Subject, rollup: &Rollup) -> Option<SortKey> {
+        // `bots` filters here. A member that is left answers all that it is credited with.
+        if !self.is_listed(rollup) {
+            return None;
+        }
+        let value = self.sort_value(subject, rollup);
+        let name = subject_name(subject, rollup, &self.repo_names);
+        let id = if let Subject::Repo(id) = subject { *id } else { 0 };
+        let key = SortKey { value, name, id };
+        let is_later =
+            |after: &SortKey| key.cmp(after, self.request.direction) == std::cmp::Ordering::Greater;
+        self.after.as_ref().is_none_or(is_later).then_some(key)
+    }
+
     fn is_listed(&self, rollup: &Rollup) -> bool {
         let bots = self.request.bots;
         match self.request.listing {
-            Listing::Members | Listing::RepoMembers { .. } => bots.listed_tally(rollup).has_credited_events(),
-            Listing::Repos => bots.tally(rollup).has_credited_events(),
+            Listing::Members | Listing::RepoMembers { .. } => {
+                bots.tally_of_listed(SubjectKind::Member, rollup).has_credited_events()
+            }
+            Listing::Repos => bots.tally_of_listed(SubjectKind::Repo, rollup).has_credited_events(),
             Listing::MemberRepos(_) => subject_tally(self.listed_of, rollup, bots).has_credited_events(),
         }
     }
@@ -199,7 +249,8 @@ impl EntryValues<'_> {
     }
 }
 
-fn display_name(subject: &Subject, rollup: &Rollup, repo_names: &HashMap<i64, String>) -> String {
+/// Returns the display name of a repository or a member that is listed.
+pub(crate) fn subject_name(subject: &Subject, rollup: &Rollup, repo_names: &HashMap<i64, String>) -> String {
     match (subject, &rollup.member) {
         (Subject::Repo(id), _) => repo_names.get(id).cloned().unwrap_or_else(|| id.to_string()),
         (_, Some((name, _))) => name.clone(),

@@ -46,15 +46,19 @@ impl OrgQuery for MetricsQuery<'_> {
         };
         let (days, coverage) = tokio::try_join!(read_days, org.coverage(subject))?;
         let mut in_range = Rollup::default();
-        days.iter().for_each(|days| in_range.merge(&days.sum(range)));
+        days.iter().for_each(|days| days.add_totals(range, &mut in_range));
         if resolved.member.is_some() {
             let mut ever = Rollup::default();
             days.iter().for_each(|days| ever.merge(&days.sum_all()));
             org.set_member_name(&mut resolved, &ever).await?;
         }
         let mut metrics = metric_values(&resolved.subject, &in_range, bots);
+        if resolved.member.is_none() {
+            let active = Credited::in_days(&days, |date| range.contains(date), bots);
+            metrics.set_active_members(active.members.len());
+        }
         if resolved.subject == Subject::Org {
-            let ever = Credited::new(&days, |side| bots.counts(side), |side| bots.counts_members(side));
+            let ever = Credited::in_days(&days, |_| true, bots);
             metrics.0.push(("total_repos", MetricValue::Count(ever.repos.len() as u64)));
             metrics.0.push(("total_members", MetricValue::Count(ever.members.len() as u64)));
         }

@@ -22,6 +22,8 @@ pub(super) const TOKEN_SCHEME: &str = "token";
 pub(crate) enum ResponseBody {
     /// JSON with the schema of this name.
     Json(&'static str),
+    /// Rows in one of these media types, streamed.
+    Rows(&'static [&'static str]),
     /// A web page.
     Html,
     /// The OpenAPI document.
@@ -66,11 +68,18 @@ impl Operation {
 
 impl ResponseBody {
     fn to_openapi(&self) -> Response {
+        let text = || Content::new(Some(Object::with_type(Type::String)));
         let (media_type, content) = match self {
             ResponseBody::Json(schema) => {
                 ("application/json", Content::new(Some(Ref::from_schema_name(*schema))))
             }
-            ResponseBody::Html => ("text/html", Content::new(Some(Object::with_type(Type::String)))),
+            ResponseBody::Html => ("text/html", text()),
+            ResponseBody::Rows(media_types) => {
+                let response = ResponseBuilder::new().description("The rows, streamed");
+                let with_types =
+                    media_types.iter().fold(response, |response, name| response.content(*name, text()));
+                return with_types.build();
+            }
             ResponseBody::OpenApi => {
                 ("application/json", Content::new(Some(Object::with_type(Type::Object))))
             }

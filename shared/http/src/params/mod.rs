@@ -8,7 +8,7 @@ mod query_string;
 mod subject_path;
 
 pub(crate) use queries::{
-    ListParams, MetricsParams, NoParams, QueryParams, SeriesParams, Validated, WithRepoId,
+    ExportParams, ListParams, MetricsParams, NoParams, QueryParams, SeriesParams, Validated, WithRepoId,
 };
 pub(crate) use subject_path::SubjectPath;
 

@@ -109,6 +109,26 @@ impl QueryParams for SeriesParams {
     }
 }
 
+/// The parameters of an export.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ExportParams {
+    pub(crate) range: Range,
+    pub(crate) grain: Grain,
+    pub(crate) bots: BotFilter,
+}
+
+impl QueryParams for ExportParams {
+    fn accepted() -> Vec<Parameter> {
+        vec![Parameter::Granularity, Parameter::Since, Parameter::Until, Parameter::Bots]
+    }
+
+    fn from_query(query: &QueryString, today: NaiveDate) -> Result<Self, ApiError> {
+        let MetricsParams { range, bots } = MetricsParams::from_query(query, today)?;
+        let grain = query.choice(Parameter::Granularity, Grain::parse)?.unwrap_or(Grain::Day);
+        Ok(ExportParams { range, grain, bots })
+    }
+}
+
 /// The parameters of a listing.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ListParams {

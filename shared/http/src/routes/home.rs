@@ -1,7 +1,7 @@
 //! `/`: a web page with links to every organization's answers.
 
 use std::fmt::Write;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use axum::Extension;
 use axum::extract::State;
@@ -11,7 +11,7 @@ use axum::routing::get;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use gam_access::{Principal, RouteClass};
-use gam_query::{OrgSummary, QueryPorts};
+use gam_query::{KeptOrgs, OrgSummary, QueryPorts};
 use sha2::{Digest, Sha256};
 
 use super::Route;
@@ -48,9 +48,10 @@ pub(super) fn route(path: &'static str) -> Route {
 
 async fn handle(
     State(ports): State<QueryPorts>,
+    Extension(kept): Extension<Arc<KeptOrgs>>,
     Extension(principal): Extension<Principal>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let orgs = visible_orgs(&ports, &principal).await?.orgs;
+    let orgs = visible_orgs(&ports, &kept, &principal).await?.orgs;
     Ok(([(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY.clone())], Html(render(&orgs))))
 }
 

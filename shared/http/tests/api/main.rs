@@ -3,6 +3,7 @@
 mod access;
 mod errors;
 mod headers;
+mod kept_answers;
 mod openapi;
 mod orgs;
 mod public_answers;

@@ -1,10 +1,12 @@
 //! `/api/v1/orgs`: the organizations.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Extension, Json};
 use gam_access::{Principal, RouteClass};
-use gam_query::{OrgsAnswer, QueryPorts};
+use gam_query::{KeptOrgs, OrgsAnswer, QueryPorts};
 
 use crate::auth::visible_orgs;
 use crate::error::ApiError;
@@ -25,8 +27,9 @@ pub(crate) fn route(path: &'static str) -> Route {
 
 async fn handle(
     State(ports): State<QueryPorts>,
+    Extension(kept): Extension<Arc<KeptOrgs>>,
     Extension(principal): Extension<Principal>,
     _: Validated<NoParams>,
 ) -> Result<Json<OrgsAnswer>, ApiError> {
-    Ok(Json(visible_orgs(&ports, &principal).await?))
+    Ok(Json(visible_orgs(&ports, &kept, &principal).await?))
 }

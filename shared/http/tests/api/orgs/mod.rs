@@ -2,6 +2,7 @@
 //! rollups.
 
 mod coverage;
+mod export;
 mod list;
 mod listings;
 mod metrics;

@@ -1,6 +1,7 @@
 //! Test fixtures: data in memory, requests through the router, and the captured log.
 
 pub(crate) mod acme;
+mod counting_store;
 mod faulty_store;
 mod log;
 
@@ -18,6 +19,7 @@ use gam_store::MemoryStore;
 use serde_json::Value;
 use tower::ServiceExt;
 
+pub(crate) use counting_store::CountingStore;
 pub(crate) use faulty_store::{Fault, STORE_ERROR, faulty_api};
 pub(crate) use log::{log_lines, log_lines_with};
 
