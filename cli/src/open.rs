@@ -18,9 +18,9 @@ use gam_store_sql::SqliteStore;
 
 use crate::aws;
 use crate::error::failure;
-use crate::location::{LakeLocation, StoreLocation, default_store_file};
+use crate::location::{LakeLocation, StoreLocation};
 use crate::postgres;
-use crate::settings::{CliSettings, DEFAULT_SAMPLE_DATA_DIR};
+use crate::settings::CliSettings;
 use crate::store::StorePorts;
 
 /// An open store, and the lake for reading configurations: everything that queries need.
@@ -86,7 +86,7 @@ impl OpenStore {
         let lake = open_lake_for_reading(&settings.lake).await?;
         let ports = match &settings.store {
             StoreLocation::Sqlite(path) if is_missing(path) => {
-                return Err(failure(missing_store(path, Path::new(DEFAULT_SAMPLE_DATA_DIR))));
+                return Err(failure(missing_store(path)));
             }
             StoreLocation::Sqlite(path) => StorePorts::sqlite(SqliteStore::open_read_only(path).await?),
             StoreLocation::Postgres(database) => postgres::open_read_only(database).await?,
@@ -142,6 +142,17 @@ impl OpenStore {
     /// Returns the tokens of the store.
     pub(crate) fn tokens(&self) -> Tokens {
         Tokens::new(self.ports.records.clone(), self.clock.clone())
+    }
+
+    /// Returns the ports of an aggregation for reading: a local lake refuses writes.
+    pub(crate) fn aggregate_ports_for_reading(&self) -> AggregatePorts {
+        AggregatePorts {
+            objects: self.lake.clone(),
+            rollups: self.ports.rollups.clone(),
+            names: self.ports.names.clone(),
+            checkpoints: self.ports.checkpoints.clone(),
+            clock: self.clock.clone(),
+        }
     }
 
     /// Returns the registry of organizations.
@@ -281,18 +292,13 @@ pub(crate) async fn waiting_batches(settings: &CliSettings, org: &str) -> usize 
     gam_lake::inbox::list(&objects, &registry.key_of(org)).await.map_or(0, |batches| batches.len())
 }
 
-/// Returns the message for a store that does not exist. If there is a sample, it says how to read it.
-fn missing_store(path: &Path, sample_dir: &Path) -> String {
-    let next = if default_store_file(sample_dir).exists() {
-        format!(
-            "add --data-dir {} to read the sample of `github-metrics demo`, or run `github-metrics up ORG` first",
-            sample_dir.display()
-        )
-    } else {
-        "run `github-metrics up ORG` first, or name another directory with --data-dir, or a server with --api"
-            .to_owned()
-    };
-    format!("there is no store at {} yet: {next}", path.display())
+/// Returns the message for a store that does not exist.
+fn missing_store(path: &Path) -> String {
+    format!(
+        "there is no store at {} yet: run `github-metrics up ORG` first, or name another directory with --data-dir, or \
+         a server with --api",
+        path.display()
+    )
 }
 
 /// Returns whether there is a store. A table of DynamoDB is not looked for.
@@ -310,20 +316,4 @@ pub(crate) async fn store_exists(location: &StoreLocation) -> anyhow::Result<boo
 /// Returns whether the file is missing. If that cannot be determined, opening the file reports why.
 fn is_missing(path: &Path) -> bool {
     !path.try_exists().unwrap_or(true)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_missing_store_names_the_sample_if_there_is_one() {
-        let dir = tempfile::tempdir().unwrap();
-        let (store, sample) = (dir.path().join("data/store.sqlite"), dir.path().join("demo"));
-        assert!(missing_store(&store, &sample).contains("`github-metrics up ORG` first, or name another"));
-        std::fs::create_dir(&sample).unwrap();
-        std::fs::write(default_store_file(&sample), "").unwrap();
-        let message = missing_store(&store, &sample);
-        assert!(message.contains(&format!("add --data-dir {}", sample.display())), "{message}");
-    }
 }

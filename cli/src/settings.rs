@@ -68,9 +68,8 @@ impl CliSettings {
         variables: Variables,
         data_use: DataUse,
     ) -> anyhow::Result<Self> {
-        let default_dir =
-            if data_use == DataUse::Sample { DEFAULT_SAMPLE_DATA_DIR } else { DEFAULT_DATA_DIR };
-        let data_dir = globals.data_dir.clone().unwrap_or_else(|| default_dir.into());
+        let data_dir = globals.data_dir.clone();
+        let data_dir = data_dir.unwrap_or_else(|| default_data_dir(data_use, Path::new(".")).into());
         let lake = location::lake(globals.lake.as_deref(), &data_dir)?;
         let api = match data_use {
             DataUse::Query => globals.api.as_deref().map(api_url).transpose()?,
@@ -196,6 +195,19 @@ impl CliSettings {
     }
 }
 
+/// Returns the data directory if none is named. Below `directory`, what reads finds the sample if there is nothing
+/// else.
+fn default_data_dir(data_use: DataUse, directory: &Path) -> &'static str {
+    let has_store = |dir: &str| location::default_store_file(&directory.join(dir)).exists();
+    match data_use {
+        DataUse::Sample => DEFAULT_SAMPLE_DATA_DIR,
+        DataUse::Query if !has_store(DEFAULT_DATA_DIR) && has_store(DEFAULT_SAMPLE_DATA_DIR) => {
+            DEFAULT_SAMPLE_DATA_DIR
+        }
+        DataUse::Query | DataUse::LakeAndStore => DEFAULT_DATA_DIR,
+    }
+}
+
 /// Parses the address of a server, with or without `/api/v1`. The message does not repeat all of an
 /// invalid address, because it may contain a password.
 fn api_url(text: &str) -> anyhow::Result<Url> {
@@ -277,6 +289,23 @@ mod tests {
         // Variables are hidden arguments, so arguments can stand in for them.
         let cli = Cli::try_parse_from(std::iter::once("github-metrics").chain(args.iter().copied()))?;
         CliSettings::new(cli.globals, cli.variables, cli.command.data_use())
+    }
+
+    #[test]
+    fn what_reads_finds_the_sample_if_there_is_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let default = |data_use| default_data_dir(data_use, directory.path());
+        assert_eq!(default(DataUse::Query), DEFAULT_DATA_DIR);
+        let create = |dir: &str| {
+            let file = location::default_store_file(&directory.path().join(dir));
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, "").unwrap();
+        };
+        create(DEFAULT_SAMPLE_DATA_DIR);
+        assert_eq!(default(DataUse::Query), DEFAULT_SAMPLE_DATA_DIR);
+        assert_eq!(default(DataUse::LakeAndStore), DEFAULT_DATA_DIR);
+        create(DEFAULT_DATA_DIR);
+        assert_eq!(default(DataUse::Query), DEFAULT_DATA_DIR);
     }
 
     fn error_message(args: &[&str]) -> String {

@@ -22,9 +22,9 @@ Examples:
   github-metrics token list
   github-metrics token revoke dashboard
 
-Roles: viewer reads; worker claims tasks; operator reads and requests actions; approver reads and decides about
-actions; auditor reads, the audit log too; admin does everything.
-Once a store has had a token, its servers require one of everybody. A revoked token is refused at once.";
+Roles: viewer reads; worker claims tasks; operator reads and requests actions; approver reads and
+decides about actions; auditor reads, the audit log too; admin does everything.
+Once a store has had a token, its servers require one of everybody. A revoked one is refused at once.";
 
 /// The principal of whoever runs this program on the store.
 const LOCAL_PRINCIPAL: &str = "local";

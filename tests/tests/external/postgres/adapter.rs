@@ -148,7 +148,8 @@ fn invalid_rows_are_errors_not_panics() {
             INSERT INTO github_metrics.checkpoints VALUES ('acme', 'repo/x', 1, '')";
         server.execute(&database, sql).await;
         for id in [0, 2] {
-            let range = RollupStore::range(&store, "acme", EPOCH, &days_of_repo(id), may(), may());
+            let class = days_of_repo(id);
+            let range = RollupStore::range(&store, "acme", EPOCH, &class, may(), may());
             let text = fatal_error(range.await);
             assert!(text.contains("drop the schema") && text.contains(&database), "{text}");
         }
