@@ -27,7 +27,7 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 const READERS: u32 = 3;
 
 /// The memory for pages that the connection that writes may use, in KiB.
-const WRITER_CACHE_KIB: u32 = 64 << 10;
+const WRITER_CACHE_KIB: u32 = 24 << 10;
 
 /// Length of the log from which on a commit moves it into the file, in pages of 8 KiB.
 const CHECKPOINT_PAGES: u32 = 8 << 10;
@@ -65,8 +65,8 @@ impl SqliteStore {
     pub async fn open(path: &Path) -> Result<Self> {
         let path: Arc<Path> = Arc::from(path);
         let options = setup::prepare(&path).await?;
-        // The items of a month lie all over the file. Its pages stay in memory until the commit writes each of them
-        // once, and the log is moved into the file after several months and not after each.
+        // The pages of a month stay in memory until the commit writes each of them once, and the log is moved into the
+        // file after several months and not after each.
         let writer_options = options
             .clone()
             .pragma("cache_size", format!("-{WRITER_CACHE_KIB}"))

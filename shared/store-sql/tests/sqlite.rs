@@ -256,9 +256,9 @@ async fn invalid_rows_are_errors_not_panics() {
     let mut connection = connect(&path).await;
     execute(
         &mut connection,
-        "INSERT INTO items VALUES ((1 << 20) | (2024 * 12 << 3) | 7, 1, x'00');
+        "INSERT INTO items VALUES (2024 * 12 << 35 | (1 << 3) | 7, 1, x'00');
          INSERT INTO item_classes VALUES (2, 'acme', 1, 'days', 'repo', '2');
-         INSERT INTO items VALUES ((2 << 20) | (2024 * 12 << 3), -1, x'00');
+         INSERT INTO items VALUES (2024 * 12 << 35 | (2 << 3), -1, x'00');
          INSERT INTO markers VALUES ('acme', 1, '2024-13', 1, 1);
          INSERT INTO names VALUES ('acme', 'repo', 2, 'two', 9223372036854775807);
          INSERT INTO checkpoints VALUES ('acme', 'repo/x', 1, '');
@@ -352,8 +352,10 @@ async fn deleted_items_leave_no_rows() {
     };
     assert_eq!((rows("items").await, rows("item_classes").await), (151, 150));
     store.delete("acme", EPOCH, &keys(150)).await.unwrap();
+    store.delete_markers("acme", EPOCH, &[may()]).await.unwrap();
     assert_eq!((rows("items").await, rows("item_classes").await), (1, 1), "one class still has an item");
     store.delete("acme", EPOCH, &[june.0]).await.unwrap();
+    store.delete_markers("acme", EPOCH, &[month("2024-06")]).await.unwrap();
     assert_eq!((rows("items").await, rows("item_classes").await), (0, 0));
 }
 
@@ -435,6 +437,42 @@ async fn a_file_of_version_1_is_migrated_and_keeps_names_and_checkpoints() {
         "it is migrated once"
     );
     again.close().await;
+}
+
+#[tokio::test]
+async fn a_file_of_version_2_is_migrated_and_keeps_everything() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.sqlite");
+    let mut connection = connect(&path).await;
+    execute(&mut connection, include_str!("data/version_2.sql")).await;
+    execute(
+        &mut connection,
+        "INSERT INTO item_classes VALUES (1, 'acme', 1, 'days', 'repo', '0');
+         INSERT INTO item_classes VALUES (70000, 'acme', 1, 'breakdown', 'member', 'ann');
+         INSERT INTO items VALUES (1 << 20 | ((2024 * 12 + 4) << 3), 5, x'01');
+         INSERT INTO items VALUES (1 << 20 | ((2024 * 12 + 5) << 3), 6, x'02');
+         INSERT INTO items VALUES (70000 << 20 | ((2024 * 12 + 4) << 3), 7, x'03');
+         INSERT INTO items VALUES (70000 << 20 | ((2024 * 12 + 4) << 3) | 4, 8, x'04');
+         INSERT INTO markers VALUES ('acme', 1, '2024-05', 8, 5);",
+    )
+    .await;
+    connection.close().await.unwrap();
+
+    let store = open(&path).await;
+    let read = async |class: ItemClass, last: &str| {
+        let items = store.range("acme", EPOCH, &class, month("2023-01"), month(last)).await.unwrap();
+        items
+            .into_iter()
+            .map(|(key, item)| (key.month, key.week.number(), item.generation, item.body[0]))
+            .collect::<Vec<_>>()
+    };
+    let (may, june) = (may(), month("2024-06"));
+    assert_eq!(read(days_of_repo(0), "2024-12").await, [(may, 0, 5, 1), (june, 0, 6, 2)]);
+    assert_eq!(read(days_of_repo(0), "2024-05").await, [(may, 0, 5, 1)]);
+    let ann = ItemClass::Breakdown(Subject::Member("ann".to_owned()));
+    assert_eq!(read(ann, "2024-12").await, [(may, 0, 7, 3), (may, 4, 8, 4)]);
+    assert_eq!(store.markers("acme", EPOCH).await.unwrap().len(), 1);
+    store.close().await;
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use super::BEGIN_WRITE;
 pub(super) const APPLICATION_ID: i64 = 0x6761_6d53;
 
 /// The version of the tables. A file with a greater version is not touched.
-pub(super) const SCHEMA_VERSION: i64 = 2;
+pub(super) const SCHEMA_VERSION: i64 = 3;
 
 /// Names and checkpoints. Nearly all reads follow a primary key, so rows are stored in its order.
 const TABLES_OF_VERSION_1: &str = "
@@ -30,8 +30,16 @@ CREATE TABLE checkpoints (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Items and markers. There are several items for each hundred events, so their keys are numbers: see
-/// [`item_id`](super::item_id).
+/// Items. There are several for each hundred events, so their keys are numbers: see [`item_id`](super::item_id).
+const ITEMS: &str = "
+CREATE TABLE items (
+    id         INTEGER PRIMARY KEY,
+    generation INTEGER NOT NULL,
+    body       BLOB NOT NULL
+) STRICT;
+";
+
+/// The other tables of items and markers.
 const TABLES_OF_VERSION_2: &str = "
 CREATE INDEX checkpoints_of_heads ON checkpoints (org) WHERE name = 'head';
 CREATE TABLE item_classes (
@@ -42,11 +50,6 @@ CREATE TABLE item_classes (
     kind  TEXT NOT NULL,
     name  TEXT NOT NULL,
     UNIQUE (org, epoch, class, kind, name)
-) STRICT;
-CREATE TABLE items (
-    id         INTEGER PRIMARY KEY,
-    generation INTEGER NOT NULL,
-    body       BLOB NOT NULL
 ) STRICT;
 CREATE TABLE markers (
     org        TEXT NOT NULL,
@@ -76,6 +79,14 @@ CREATE INDEX IF NOT EXISTS records_by_expiry ON records (expires) WHERE expires 
 
 /// Version 1 had rollups by grain, which can be folded again from the lake.
 const DROP_TABLES_OF_VERSION_1: &str = "DROP TABLE rollups; DROP TABLE markers;";
+
+/// The id of an item of version 2 was its class, then 17 bits of month and 3 bits of week.
+const MOVE_ITEMS_OF_VERSION_2: &str = "
+INSERT INTO items (id, generation, body)
+    SELECT (id & 0xfffff) >> 3 << 35 | (id >> 20 << 3) | (id & 7) AS new_id, generation, body FROM items_of_version_2
+    ORDER BY new_id;
+DROP TABLE items_of_version_2;
+";
 
 /// What an existing file contains.
 pub(super) enum FileState {
@@ -107,14 +118,20 @@ pub(super) async fn file_state(connection: &mut SqliteConnection) -> sqlx::Resul
 /// Creates the tables of this version in an empty file. Call it in a transaction.
 pub(super) async fn create(connection: &mut SqliteConnection) -> sqlx::Result<()> {
     let sql = format!(
-        "{TABLES_OF_VERSION_1} {TABLES_OF_VERSION_2} {RECORD_TABLE} PRAGMA application_id = {APPLICATION_ID};"
+        "{TABLES_OF_VERSION_1} {TABLES_OF_VERSION_2} {ITEMS} {RECORD_TABLE} PRAGMA application_id = \
+         {APPLICATION_ID};"
     );
     execute_and_mark(connection, &sql).await
 }
 
-/// Turns the tables of version 1 into those of this version. Call it in a transaction.
-pub(super) async fn migrate(connection: &mut SqliteConnection) -> sqlx::Result<()> {
-    execute_and_mark(connection, &format!("{DROP_TABLES_OF_VERSION_1} {TABLES_OF_VERSION_2}")).await
+/// Turns the tables of an older version into those of this version. Call it in a transaction.
+pub(super) async fn migrate(connection: &mut SqliteConnection, from: i64) -> sqlx::Result<()> {
+    let sql = if from == 1 {
+        format!("{DROP_TABLES_OF_VERSION_1} {TABLES_OF_VERSION_2} {ITEMS}")
+    } else {
+        format!("ALTER TABLE items RENAME TO items_of_version_2; {ITEMS} {MOVE_ITEMS_OF_VERSION_2}")
+    };
+    execute_and_mark(connection, &sql).await
 }
 
 async fn execute_and_mark(connection: &mut SqliteConnection, sql: &str) -> sqlx::Result<()> {

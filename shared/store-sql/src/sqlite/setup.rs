@@ -103,8 +103,8 @@ async fn make_current(connection: &mut SqliteConnection, path: &Path) -> Result<
             schema::create(&mut write).await.map_err(failed())?;
             write.commit().await.map_err(failed())?;
         }
-        FileState::Older(_) => {
-            schema::migrate(&mut write).await.map_err(failed())?;
+        FileState::Older(version) => {
+            schema::migrate(&mut write, version).await.map_err(failed())?;
             write.commit().await.map_err(failed())?;
             match schema::shrink(connection).await {
                 // The store works without it: the free pages are used for new items.
