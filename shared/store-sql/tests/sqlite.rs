@@ -460,7 +460,8 @@ async fn a_file_of_version_2_is_migrated_and_keeps_everything() {
 
     let store = open(&path).await;
     let read = async |class: ItemClass, last: &str| {
-        let items = store.range("acme", EPOCH, &class, month("2023-01"), month(last)).await.unwrap();
+        let items =
+            RollupStore::range(&store, "acme", EPOCH, &class, month("2023-01"), month(last)).await.unwrap();
         items
             .into_iter()
             .map(|(key, item)| (key.month, key.week.number(), item.generation, item.body[0]))
