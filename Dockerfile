@@ -11,7 +11,7 @@ COPY . .
 # The compiled dependencies stay in the cache mounts, so a second build compiles only what changed.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target,sharing=locked \
-    cargo build --locked --release -p gam-cli --features aws \
+    cargo build --locked --release -p gam-cli --features aws,postgres \
     && install -D target/release/github-metrics /out/github-metrics
 
 FROM debian:bookworm-slim

@@ -22,6 +22,7 @@ mod export_rows;
 mod format;
 mod location;
 mod open;
+mod postgres;
 mod progress;
 mod report;
 mod sample;

@@ -68,9 +68,8 @@ impl CliSettings {
         variables: Variables,
         data_use: DataUse,
     ) -> anyhow::Result<Self> {
-        let default_dir =
-            if data_use == DataUse::Sample { DEFAULT_SAMPLE_DATA_DIR } else { DEFAULT_DATA_DIR };
-        let data_dir = globals.data_dir.clone().unwrap_or_else(|| default_dir.into());
+        let data_dir = globals.data_dir.clone();
+        let data_dir = data_dir.unwrap_or_else(|| default_data_dir(data_use, Path::new(".")).into());
         let lake = location::lake(globals.lake.as_deref(), &data_dir)?;
         let api = match data_use {
             DataUse::Query => globals.api.as_deref().map(api_url).transpose()?,
@@ -196,6 +195,19 @@ impl CliSettings {
     }
 }
 
+/// Returns the data directory if none is named. Below `directory`, what reads finds the sample if there is nothing
+/// else.
+fn default_data_dir(data_use: DataUse, directory: &Path) -> &'static str {
+    let has_store = |dir: &str| location::default_store_file(&directory.join(dir)).exists();
+    match data_use {
+        DataUse::Sample => DEFAULT_SAMPLE_DATA_DIR,
+        DataUse::Query if !has_store(DEFAULT_DATA_DIR) && has_store(DEFAULT_SAMPLE_DATA_DIR) => {
+            DEFAULT_SAMPLE_DATA_DIR
+        }
+        DataUse::Query | DataUse::LakeAndStore => DEFAULT_DATA_DIR,
+    }
+}
+
 /// Parses the address of a server, with or without `/api/v1`. The message does not repeat all of an
 /// invalid address, because it may contain a password.
 fn api_url(text: &str) -> anyhow::Result<Url> {
@@ -279,6 +291,23 @@ mod tests {
         CliSettings::new(cli.globals, cli.variables, cli.command.data_use())
     }
 
+    #[test]
+    fn what_reads_finds_the_sample_if_there_is_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let default = |data_use| default_data_dir(data_use, directory.path());
+        assert_eq!(default(DataUse::Query), DEFAULT_DATA_DIR);
+        let create = |dir: &str| {
+            let file = location::default_store_file(&directory.path().join(dir));
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, "").unwrap();
+        };
+        create(DEFAULT_SAMPLE_DATA_DIR);
+        assert_eq!(default(DataUse::Query), DEFAULT_SAMPLE_DATA_DIR);
+        assert_eq!(default(DataUse::LakeAndStore), DEFAULT_DATA_DIR);
+        create(DEFAULT_DATA_DIR);
+        assert_eq!(default(DataUse::Query), DEFAULT_DATA_DIR);
+    }
+
     fn error_message(args: &[&str]) -> String {
         let error = settings(args).unwrap_err();
         assert_eq!(crate::error::exit_status(&error), crate::exit::Exit::Usage, "{args:?}");
@@ -327,6 +356,29 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "postgres")]
+    fn the_store_can_be_in_postgresql() {
+        let shown = "postgres://me@db.example.com:5432/metrics";
+        let url = "postgres://me:hunter2@db.example.com/metrics";
+        assert_eq!(locations(&["serve", "--store", url]).1, shown);
+        assert_eq!(locations(&["--storage-type", "postgres", "--postgres-url", url, "serve"]).1, shown);
+        let settings = settings(&["serve", "--store", url]).unwrap();
+        assert!(!format!("{settings:?}").contains("hunter2"));
+        let message = error_message(&["--storage-type", "postgres", "serve"]);
+        assert!(message.contains("POSTGRES_URL is not set"), "{message}");
+        let invalid = ["--storage-type", "postgres", "--postgres-url", "me:hunter2@db", "serve"];
+        let message = error_message(&invalid);
+        assert!(message.starts_with("invalid POSTGRES_URL") && !message.contains("hunter2"), "{message}");
+    }
+
+    #[test]
+    #[cfg(not(feature = "postgres"))]
+    fn a_build_without_postgresql_says_how_to_enable_it() {
+        let message = error_message(&["serve", "--store", "postgres://me:hunter2@host/db"]);
+        assert!(message.contains("--features postgres") && !message.contains("hunter2"), "{message}");
+    }
+
+    #[test]
     fn lake_and_store_can_be_elsewhere() {
         let local = |lake: &str, store: &str| locations(&["serve", "--lake", lake, "--store", store]);
         assert_eq!(local("file:/srv/lake", "sqlite:s.db"), ("/srv/lake".into(), "s.db".into()));
@@ -345,15 +397,17 @@ mod tests {
                 "{message}"
             );
         }
-        for store in
-            ["postgres://me:hunter2@host/db", "postgresql://me:hunter2@host/db", "dynamodb:", "mysql:hunter2"]
-        {
+        for store in ["dynamodb:", "mysql:hunter2"] {
             let message = error_message(&["serve", "--store", store]);
             assert!(message.contains("sqlite:FILE") && !message.contains("hunter2"), "{message}");
         }
+        for store in ["postgres:me:hunter2@host", "postgresql://me:hunter2@host:x/db"] {
+            let message = error_message(&["serve", "--store", store]);
+            assert!(message.contains("--store") && !message.contains("hunter2"), "{message}");
+        }
         assert_eq!(
             error_message(&["serve", "--store", "foo"]),
-            "invalid --store \"foo\": expected sqlite:FILE or dynamodb:TABLE"
+            "invalid --store \"foo\": expected sqlite:FILE, postgres://USER@HOST/DATABASE or dynamodb:TABLE"
         );
         assert!(error_message(&["--storage-type", "dynamodb", "serve"]).contains("--store dynamodb:TABLE"));
         assert!(

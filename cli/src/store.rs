@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use gam_store::{CheckpointStore, NameStore, RecordStore, RollupStore};
+#[cfg(feature = "postgres")]
+use gam_store_sql::PostgresStore;
 use gam_store_sql::SqliteStore;
 
 /// The ports of one store.
@@ -16,6 +18,8 @@ pub(crate) struct StorePorts {
     /// Records, such as tokens.
     pub(crate) records: Arc<dyn RecordStore>,
     sqlite: Option<Arc<SqliteStore>>,
+    #[cfg(feature = "postgres")]
+    postgres: Option<Arc<PostgresStore>>,
 }
 
 impl StorePorts {
@@ -30,6 +34,8 @@ impl StorePorts {
             checkpoints: store.clone(),
             records: store,
             sqlite: None,
+            #[cfg(feature = "postgres")]
+            postgres: None,
         }
     }
 
@@ -39,10 +45,21 @@ impl StorePorts {
         StorePorts { sqlite: Some(store.clone()), ..StorePorts::new(store) }
     }
 
+    /// Connects a PostgreSQL database, whose connections [`StorePorts::close`] closes.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn postgres(store: PostgresStore) -> Self {
+        let store = Arc::new(store);
+        StorePorts { postgres: Some(store.clone()), ..StorePorts::new(store) }
+    }
+
     /// Closes the store.
     pub(crate) async fn close(self) {
         if let Some(sqlite) = self.sqlite {
             sqlite.close().await;
+        }
+        #[cfg(feature = "postgres")]
+        if let Some(postgres) = self.postgres {
+            postgres.close().await;
         }
     }
 }

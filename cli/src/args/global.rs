@@ -18,7 +18,7 @@ pub(crate) struct GlobalOptions {
     /// Lake: file:DIR or s3://BUCKET/PREFIX [default: file:DATA_DIR/lake]
     #[arg(long, global = true, env = "GITHUB_METRICS_LAKE", value_name = "LAKE", hide_env = true)]
     pub(crate) lake: Option<String>,
-    /// Store: sqlite:FILE or dynamodb:TABLE [default: sqlite:DATA_DIR/store.sqlite]
+    /// Store: sqlite:FILE, postgres://USER@HOST/DATABASE or dynamodb:TABLE [default: sqlite:DATA_DIR/store.sqlite]
     #[arg(long, global = true, env = "GITHUB_METRICS_STORE", value_name = "STORE", hide_env = true)]
     pub(crate) store: Option<String>,
     /// API that show and export query instead of the store

@@ -29,7 +29,10 @@ Data and output
   GITHUB_METRICS_DATA_DIR    --data-dir
   GITHUB_METRICS_LAKE        --lake
   GITHUB_METRICS_STORE       --store
-  STORAGE_TYPE, SQLITE_PATH  legacy names for --store
+  STORAGE_TYPE, SQLITE_PATH, POSTGRES_URL *
+                             legacy names for --store
+  PGPASSWORD, PGPASSFILE, PGSSLMODE, PGSSLROOTCERT *
+                             what --store postgres://... leaves out, as for PostgreSQL's programs
   GITHUB_METRICS_CONFIG      --config of up and aggregate
   GITHUB_METRICS_FORMAT      --format
   GITHUB_METRICS_QUIET       --quiet

@@ -13,6 +13,7 @@ mod reconcile;
 pub(crate) mod rename_org;
 pub(crate) mod serve;
 pub(crate) mod show;
+pub(crate) mod status;
 #[cfg(test)]
 mod tests;
 pub(crate) mod token;

@@ -23,7 +23,7 @@ pub use aws_config::SdkConfig;
 pub use config::{endpoint_override, load};
 pub use dynamo::DynamoStore;
 #[cfg(feature = "functions")]
-pub use queue::Queue;
+pub use queue::{GroupedMessage, Queue};
 pub use s3::S3Objects;
 #[cfg(feature = "functions")]
 pub use secret::{CachedSecret, SecretError};

@@ -30,6 +30,7 @@ mod repositories;
 mod secrets;
 mod serving;
 mod sign_in;
+mod status;
 mod terminal;
 mod tips;
 mod tokens;

@@ -118,8 +118,8 @@ pub(super) async fn file_state(connection: &mut SqliteConnection) -> sqlx::Resul
 /// Creates the tables of this version in an empty file. Call it in a transaction.
 pub(super) async fn create(connection: &mut SqliteConnection) -> sqlx::Result<()> {
     let sql = format!(
-        "{TABLES_OF_VERSION_1} {TABLES_OF_VERSION_2} {ITEMS} {RECORD_TABLE} PRAGMA application_id = \
-         {APPLICATION_ID};"
+        "{TABLES_OF_VERSION_1} {TABLES_OF_VERSION_2} {ITEMS} {RECORD_TABLE}
+         PRAGMA application_id = {APPLICATION_ID};"
     );
     execute_and_mark(connection, &sql).await
 }

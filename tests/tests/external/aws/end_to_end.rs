@@ -177,7 +177,7 @@ fn assert_the_api_cannot_write(aws: &Emulator, stack: &Stack<'_>) {
     let message = |queue: &str| json!({ "QueueUrl": stack.output(queue), "MessageBody": "x" });
     let item = json!({ "PutRequest": { "Item": key } });
     let put = json!({ "Put": { "TableName": table, "Item": key } });
-    let forbidden: [(&str, &str, Value); 16] = [
+    let forbidden: [(&str, &str, Value); 17] = [
         ("dynamodb", "put_item", json!({ "TableName": table, "Item": key })),
         ("dynamodb", "update_item", json!({ "TableName": table, "Key": key })),
         ("dynamodb", "delete_item", json!({ "TableName": table, "Key": key })),
@@ -192,6 +192,7 @@ fn assert_the_api_cannot_write(aws: &Emulator, stack: &Stack<'_>) {
         ("s3", "delete_bucket", json!({ "Bucket": bucket })),
         ("sqs", "send_message", message("WorkQueueUrl")),
         ("sqs", "send_message", message("InboxQueueUrl")),
+        ("sqs", "send_message", message("MonthQueueUrl")),
         ("secretsmanager", "put_secret_value", json!({ "SecretId": "github-token", "SecretString": "x" })),
         ("secretsmanager", "get_secret_value", json!({ "SecretId": "github-token" })),
     ];
