@@ -13,6 +13,7 @@
 //! the API. This crate does not know where rollups are stored, how they are computed, or which host runs
 //! it.
 
+mod answer;
 mod auth;
 mod error;
 mod middleware;

@@ -2,7 +2,9 @@
 
 use axum::Router;
 use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state, map_request};
+use axum::response::IntoResponse;
 use gam_query::QueryPorts;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -38,7 +40,7 @@ fn with_middleware(
 ) -> Router {
     let mut router = Router::new();
     for route in routes::all() {
-        router = router.route(route.path, route.handler);
+        router = router.route(route.path, route.handler.options(allowed_methods));
     }
     // Outermost first. Errors are rendered outside of everything that can fail, so that they are
     // compressed and logged like any other response.
@@ -58,6 +60,11 @@ fn with_middleware(
     guard(router.fallback(no_such_route).method_not_allowed_fallback(method_not_allowed))
         .layer(middleware)
         .with_state(ports)
+}
+
+/// Answers `OPTIONS` of a route. Every route has the same methods.
+async fn allowed_methods() -> impl IntoResponse {
+    (StatusCode::NO_CONTENT, [(header::ALLOW, HeaderValue::from_static("GET,HEAD,OPTIONS"))])
 }
 
 async fn no_such_route(request: Request) -> ApiError {

@@ -6,9 +6,12 @@
 //! is.
 
 mod answers;
+mod comparison;
 mod cursor;
 mod error;
+mod histogram;
 mod list;
+mod list_order;
 mod metrics;
 mod org_reader;
 mod orgs;
@@ -24,13 +27,16 @@ pub use answers::{
     BotFilter, CoverageAnswer, ListAnswer, ListEntry, ListKind, MetricValue, MetricValues, MetricsAnswer,
     OrgSummary, OrgsAnswer, SeriesAnswer, SeriesPoint, SortDirection, SubjectRef,
 };
+pub use comparison::{Change, MetricChange, MetricChanges, PreviousMetrics, PreviousRange, PreviousValues};
 pub use error::QueryError;
+pub use histogram::{HistogramAnswer, HistogramBin, histogram};
 pub use list::{ListRequest, Listing, list};
-pub use metrics::metrics;
+pub use list_order::{ListSort, NameFilter};
+pub use metrics::{compared_metrics, metrics};
 pub use org_reader::today;
-pub use orgs::orgs;
+pub use orgs::{orgs, orgs_named};
 pub use ports::{IdentitySource, QueryPorts, RegistrySource};
-pub use series::series;
+pub use series::{PointOfMetrics, SeriesOfMetricsAnswer, series, series_of_metrics};
 
 /// The most points that a series may have.
 pub const MAX_POINTS: u64 = 20_000;

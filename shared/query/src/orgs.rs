@@ -7,6 +7,7 @@ use gam_model::{Range, Subject};
 use gam_rollup::{Side, merged_span};
 
 use crate::answers::{OrgSummary, OrgsAnswer};
+use crate::list_order::NameFilter;
 use crate::org_reader::{OrgQuery, OrgReader, read_org};
 use crate::read_items::{Credited, MonthOfDays};
 use crate::{QueryError, QueryPorts};
@@ -19,9 +20,18 @@ const MAX_CONCURRENT_ORGS: usize = 4;
 /// # Errors
 /// If the store fails, or a stored item cannot be read.
 pub async fn orgs(ports: &QueryPorts) -> Result<OrgsAnswer, QueryError> {
+    orgs_named(ports, &NameFilter::new("")).await
+}
+
+/// Returns every organization that was ever collected and whose name the filter accepts.
+///
+/// # Errors
+/// As [`orgs`].
+pub async fn orgs_named(ports: &QueryPorts, filter: &NameFilter) -> Result<OrgsAnswer, QueryError> {
     let registry = ports.registry.registry().await.map_err(QueryError::Registry)?;
     let names = ports.names.orgs().await?.into_iter();
     let names = names.map(|name| registry.name_of_stored(&name).to_owned());
+    let names = names.filter(|name| filter.accepts(name));
     let summaries = stream::iter(names).map(|name| summary(ports, name)).buffered(MAX_CONCURRENT_ORGS);
     let mut orgs: Vec<OrgSummary> = summaries.try_collect().await?;
     orgs.sort_by_cached_key(|summary| summary.org.to_lowercase());

@@ -1,29 +1,33 @@
 //! `/api/v1/orgs`: the organizations.
 
-use axum::Json;
 use axum::extract::State;
 use axum::routing::get;
-use gam_query::{OrgsAnswer, QueryPorts};
+use gam_query::{NameFilter, OrgsAnswer, QueryPorts};
 
+use crate::answer::{Answer, AnswerFormat};
 use crate::error::ApiError;
-use crate::openapi::{Operation, ResponseBody, schema_name};
-use crate::params::{NoParams, QueryParams, Validated};
+use crate::openapi::{Operation, schema_name};
+use crate::params::{OrgsParams, QueryParams, Validated};
 use crate::routes::Route;
 
 pub(crate) fn route(path: &'static str) -> Route {
-    let operation = Operation {
-        id: "orgs".to_owned(),
-        summary: "Every organization that was ever collected".to_owned(),
-        parameters: NoParams::accepted(),
-        response: ResponseBody::Json(schema_name::ORGS),
-        error_statuses: &[400, 503],
-    };
+    let summary = "Every organization that was ever collected, in order of their names";
+    let operation = Operation::of_answer(
+        path,
+        "orgs",
+        summary,
+        OrgsParams::accepted(),
+        &[schema_name::ORGS],
+        &[400, 503],
+    );
     Route { path, handler: get(handle), operation }
 }
 
 async fn handle(
+    format: AnswerFormat,
     State(ports): State<QueryPorts>,
-    _: Validated<NoParams>,
-) -> Result<Json<OrgsAnswer>, ApiError> {
-    Ok(Json(gam_query::orgs(&ports).await?))
+    Validated(OrgsParams { name_filter }): Validated<OrgsParams>,
+) -> Result<Answer<OrgsAnswer>, ApiError> {
+    let filter = name_filter.unwrap_or_else(|| NameFilter::new(""));
+    Ok(Answer { format, body: gam_query::orgs_named(&ports, &filter).await? })
 }

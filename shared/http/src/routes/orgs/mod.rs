@@ -1,5 +1,6 @@
 //! The routes below `/api/v1/orgs`.
 
+pub(super) mod histogram;
 pub(super) mod list;
 pub(super) mod listings;
 pub(super) mod metrics;

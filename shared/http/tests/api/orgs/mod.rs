@@ -2,6 +2,8 @@
 //! rollups.
 
 mod coverage;
+mod csv;
+mod histogram;
 mod list;
 mod listings;
 mod metrics;
