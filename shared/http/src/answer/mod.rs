@@ -12,7 +12,7 @@ use serde::Serialize;
 
 pub(crate) use self::accept::MediaType;
 use self::accept::best_accepted;
-pub(crate) use self::csv::{CsvTable, ToCsv};
+pub(crate) use self::csv::ToCsv;
 use crate::error::ApiError;
 
 /// What the path of a route ends in that has its answer as CSV only.

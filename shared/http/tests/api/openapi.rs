@@ -93,7 +93,9 @@ async fn the_document_and_the_router_have_the_same_routes() {
     assert_eq!(paths, expected.collect::<BTreeSet<_>>());
     for (path, operation) in operations(&document) {
         let uri = path.replace("{org}", "acme").replace("{repo}", "site").replace("{member}", "ann");
-        assert!(!get(&api, &uri).await.text().contains("no route"), "{path}");
+        let answer = get(&api, &uri).await;
+        // The document has the error as an example.
+        assert!(answer.status == 200 || !answer.text().contains("no route"), "{path}");
         assert!(ids.insert(operation["operationId"].as_str().expect("an id")), "{path}");
         assert!(!operation["summary"].as_str().expect("a summary").is_empty(), "{path}");
         let parameters = operation["parameters"].as_array().map_or(&[][..], Vec::as_slice);
@@ -235,7 +237,7 @@ async fn every_answer_has_examples() {
         assert_eq!(&of_csv["text/csv"], &content["text/csv"], "{path}");
         assert!(of_csv["application/json"].is_null(), "{path}");
     }
-    assert_eq!(examples(&document).count(), 21);
+    assert_eq!(examples(&document).count(), 17);
 }
 
 #[tokio::test]
