@@ -111,7 +111,7 @@ impl Parameter {
                 Some(durations.map(|metric| metric.name).collect())
             }
             Parameter::Sort => {
-                let metrics = CATALOGUE.iter().map(|metric| ListSort::Metric(metric));
+                let metrics = CATALOGUE.iter().map(ListSort::Metric);
                 Some([ListSort::Name].into_iter().chain(metrics).map(ListSort::as_str).collect())
             }
             Parameter::Id
