@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::bail;
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
-use gam_aws::{Queue, SdkConfig};
+use gam_aws::queue::FIFO_SUFFIX;
+use gam_aws::{GroupedMessage, Queue, SdkConfig};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -36,6 +37,15 @@ pub struct Receipt {
     handle: String,
     /// Number of times that the message was received.
     receive_count: u32,
+    /// Whether the queue is a FIFO queue.
+    is_fifo: bool,
+}
+
+impl Message {
+    /// Returns whether the message comes from a FIFO queue.
+    pub fn is_from_fifo_queue(&self) -> bool {
+        self.receipt.as_ref().is_some_and(|receipt| receipt.is_fifo)
+    }
 }
 
 /// The outcome of processing a message.
@@ -101,6 +111,7 @@ fn parse_record(record: SqsMessage) -> Message {
         id: record.message_id.unwrap_or_default(),
         handle: record.receipt_handle.unwrap_or_default(),
         receive_count,
+        is_fifo: record.event_source_arn.is_some_and(|arn| arn.ends_with(FIFO_SUFFIX)),
     };
     Message { receipt: Some(receipt), body: record.body.unwrap_or_default() }
 }
@@ -173,6 +184,14 @@ impl MessageSettlement {
         Ok(self.queue.send(bodies, Duration::ZERO).await?)
     }
 
+    /// Sends messages to the queue, which is a FIFO queue.
+    ///
+    /// # Errors
+    /// If the queue fails. Some of the messages may have been sent.
+    pub async fn send_grouped(&self, messages: &[GroupedMessage]) -> anyhow::Result<()> {
+        Ok(self.queue.send_grouped(messages).await?)
+    }
+
     /// Sends a dead letter with a reason that was logged already. Returns false if the queue fails.
     pub async fn send_dead_letter(&self, body: &str, reason: &str) -> bool {
         match self.dead_letters.send_with_reason(body, reason).await {
@@ -240,7 +259,7 @@ mod tests {
     use super::*;
 
     fn receipt(id: &str, handle: &str, receive_count: u32) -> Receipt {
-        Receipt { id: id.to_owned(), handle: handle.to_owned(), receive_count }
+        Receipt { id: id.to_owned(), handle: handle.to_owned(), receive_count, is_fifo: false }
     }
 
     #[test]
@@ -253,6 +272,12 @@ mod tests {
         ]});
         let messages = parse_event(sqs_event);
         assert_eq!(messages[1], Message { receipt: Some(receipt("2", "h2", 3)), body: "b".into() });
+        assert!(!messages[1].is_from_fifo_queue());
+        let grouped = json!({"Records": [{
+            "messageId": "1", "receiptHandle": "h1", "body": "a", "eventSource": "aws:sqs", "attributes": {},
+            "messageAttributes": {}, "eventSourceARN": "arn:aws:sqs:us-east-1:1:months.fifo",
+        }]});
+        assert!(parse_event(grouped)[0].is_from_fifo_queue());
         for payload in [
             json!({"action": "plan"}),
             json!({}),

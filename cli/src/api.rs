@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use http::Request;
-use http::header::LOCATION;
+use gam_access::TokenSecret;
+use http::header::{ACCEPT, LOCATION, RETRY_AFTER};
+use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use reqwest::redirect::Policy;
 use serde::Deserialize;
@@ -22,10 +23,22 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// The maximum number of redirects of one request.
 const MAX_REDIRECTS: usize = 5;
 
+/// How often a request is repeated that the server refuses for now.
+const MAX_RETRIES: u32 = 5;
+/// The longest pause before that.
+const MAX_PAUSE_SECONDS: u64 = 30;
+
 /// What answers the requests.
 enum ApiBackend {
-    Router { router: gam_http::Router, store: OpenStore },
-    Server(reqwest::Client),
+    Router {
+        router: gam_http::Router,
+        store: OpenStore,
+    },
+    /// A server, and the token to send.
+    Server {
+        client: reqwest::Client,
+        token: Option<TokenSecret>,
+    },
 }
 
 /// A client of the API.
@@ -61,7 +74,8 @@ impl ApiClient {
                 .redirect(redirects_within(base.clone()))
                 .build()
                 .context("cannot create an HTTP client")?;
-            return Ok(ApiClient { base: base.clone(), backend: ApiBackend::Server(client) });
+            let backend = ApiBackend::Server { client, token: settings.api_token.read()? };
+            return Ok(ApiClient { base: base.clone(), backend });
         }
         let store = OpenStore::open_existing(settings).await?;
         let router = gam_http::router(store.query_ports());
@@ -84,7 +98,7 @@ impl ApiClient {
         }
         let RawAnswer { status, location, text } = match &self.backend {
             ApiBackend::Router { router, .. } => request_router(router.clone(), &url).await?,
-            ApiBackend::Server(client) => request_server(client, url).await?,
+            ApiBackend::Server { client, token } => request_server(client, url, token.as_ref()).await?,
         };
         if let Some(location) = location {
             return Err(failure(format!(
@@ -103,6 +117,11 @@ impl ApiClient {
     fn refusal(&self, status: u16, text: &str) -> anyhow::Error {
         match (status, serde_json::from_str::<ProblemDetail>(text)) {
             (400, Ok(problem)) => usage_error(problem.detail),
+            (401, Ok(_)) => usage_error(format!(
+                "{} needs a valid token: set GITHUB_METRICS_TOKEN, or GITHUB_METRICS_TOKEN_FILE; an administrator creates \
+                 one with `github-metrics token new`",
+                origin(&self.base)
+            )),
             (404, Ok(problem)) => not_found(problem.detail),
             (_, Ok(problem)) => failure(problem.detail),
             (_, Err(_)) => self.unexpected(&format!("the status is {status}")),
@@ -150,10 +169,30 @@ async fn request_router(router: gam_http::Router, url: &Url) -> anyhow::Result<R
     Ok(RawAnswer { status, location: None, text: String::from_utf8_lossy(&body).into_owned() })
 }
 
-async fn request_server(client: &reqwest::Client, url: Url) -> anyhow::Result<RawAnswer> {
+/// Requests an answer of a server. While the server limits this token's requests, it waits as long as the server says.
+async fn request_server(
+    client: &reqwest::Client,
+    url: Url,
+    token: Option<&TokenSecret>,
+) -> anyhow::Result<RawAnswer> {
     let origin = origin(&url);
     let answer = async {
-        let response = client.get(url).header(http::header::ACCEPT, "application/json").send().await?;
+        let request = client.get(url).header(ACCEPT, "application/json");
+        // The address is encrypted or on this machine: the settings refuse others.
+        let request = match token {
+            Some(token) => request.bearer_auth(token.expose()),
+            None => request,
+        };
+        let mut retries = 0;
+        let response = loop {
+            let Some(attempt) = request.try_clone() else { break request.send().await? };
+            let response = attempt.send().await?;
+            let Some(pause) = pause_before_retry(&response).filter(|_| retries < MAX_RETRIES) else {
+                break response;
+            };
+            retries += 1;
+            tokio::time::sleep(pause).await;
+        };
         let status = response.status();
         let location = response.headers().get(LOCATION).filter(|_| status.is_redirection());
         let location = location.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
@@ -167,6 +206,13 @@ async fn request_server(client: &reqwest::Client, url: Url) -> anyhow::Result<Ra
             "cannot reach the API at {origin} ({why}): check --api, or start `github-metrics serve`"
         ))
     })
+}
+
+/// Returns how long to wait if the server refuses more requests for now.
+fn pause_before_retry(response: &reqwest::Response) -> Option<Duration> {
+    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    let is_limited = response.status() == StatusCode::TOO_MANY_REQUESTS;
+    (is_limited && seconds <= MAX_PAUSE_SECONDS).then(|| Duration::from_secs(seconds))
 }
 
 /// Returns scheme, host and port of an address, without the user and the password.

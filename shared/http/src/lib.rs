@@ -8,24 +8,27 @@
 //! * Nothing that clients do holds the server up: connections, requests and their sizes are bounded, and
 //!   what exceeds the bounds gets 503 with `Retry-After`.
 //!
-//! The API is read-only. A host can require a bearer token ([`guarded_router`]), or that clients address it
-//! by a known name ([`local_router`]). There are no other accounts: rate limits belong to a proxy in front of
-//! the API. This crate does not know where rollups are stored, how they are computed, or which host runs
-//! it.
+//! * One check decides who may do what, on every host ([`AccessControl`]): by tokens with roles and scopes, or, on a
+//!   server that only this machine reaches and that has no tokens, by the name that clients address it by.
+//!
+//! The API is read-only. This crate does not know where rollups and tokens are stored, how rollups are computed, or
+//! which host runs it.
 
 mod answer;
 mod auth;
 mod error;
 mod middleware;
 mod openapi;
+mod pages;
 mod params;
 mod router;
 mod routes;
 mod serve;
 mod throttled_warning;
 
-pub use auth::{TokenError, TokenSource};
+pub use auth::{AccessControl, RequestRate, TokenError, TokenSource};
 pub use axum::Router;
+pub use middleware::cors::AllowedOrigins;
 pub use middleware::hosts::AllowedHosts;
-pub use router::{guarded_router, local_router, router};
+pub use router::{guarded_router, router};
 pub use serve::{ServeLimits, serve};

@@ -8,7 +8,7 @@ use gam_store::keys::CheckpointKey;
 use gam_store::{Checkpoint, EpochRules, Head, Logic, Marker, NameKind, OrgCheckpoint, RepoCoverage};
 
 use crate::answers::CoverageAnswer;
-use crate::quote::{never_collected, not_computed};
+use crate::quote::not_computed;
 use crate::{QueryError, QueryPorts};
 
 /// How often an organization is read whose active epoch changes meanwhile.
@@ -94,7 +94,7 @@ impl<'a> OrgReader<'a> {
         let registry = ports.registry.registry().await.map_err(QueryError::Registry)?;
         let key = registry.key_of(org);
         let (name, head) = tokio::try_join!(ports.names.org(&key), load_head(ports, &key))?;
-        let name = name.ok_or_else(|| QueryError::NotFound(never_collected(org)))?;
+        let name = name.ok_or_else(|| QueryError::unknown_org(org))?;
         // The store's name is the storage key, as GitHub wrote the name that the key comes from.
         let name = registry.name_of_stored(&name).to_owned();
         let markers = match (&head.active, &head.target) {

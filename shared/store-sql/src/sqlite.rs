@@ -5,6 +5,7 @@ mod error;
 mod item_id;
 mod names;
 mod put;
+mod records;
 mod rollups;
 mod schema;
 mod setup;
@@ -26,7 +27,7 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 const READERS: u32 = 3;
 
 /// The memory for pages that the connection that writes may use, in KiB.
-const WRITER_CACHE_KIB: u32 = 64 << 10;
+const WRITER_CACHE_KIB: u32 = 24 << 10;
 
 /// Length of the log from which on a commit moves it into the file, in pages of 8 KiB.
 const CHECKPOINT_PAGES: u32 = 8 << 10;
@@ -50,6 +51,8 @@ pub struct SqliteStore {
     readers: SqlitePool,
     /// Whether the file is read on the assumption that nobody writes it.
     is_unchanging: bool,
+    /// Whether the file was opened for reading, so an older one stays as it is.
+    is_read_only: bool,
 }
 
 impl SqliteStore {
@@ -62,15 +65,15 @@ impl SqliteStore {
     pub async fn open(path: &Path) -> Result<Self> {
         let path: Arc<Path> = Arc::from(path);
         let options = setup::prepare(&path).await?;
-        // The items of a month lie all over the file. Its pages stay in memory until the commit writes each of them
-        // once, and the log is moved into the file after several months and not after each.
+        // The pages of a month stay in memory until the commit writes each of them once, and the log is moved into the
+        // file after several months and not after each.
         let writer_options = options
             .clone()
             .pragma("cache_size", format!("-{WRITER_CACHE_KIB}"))
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string());
         let writer = pool(1).connect_lazy_with(writer_options);
         let readers = pool(READERS).connect_lazy_with(options.pragma("query_only", "ON"));
-        Ok(SqliteStore { path, writer, readers, is_unchanging: false })
+        Ok(SqliteStore { path, writer, readers, is_unchanging: false, is_read_only: false })
     }
 
     /// Opens an existing store for reading. Needs no permission to write, and creates and changes nothing in
@@ -82,7 +85,7 @@ impl SqliteStore {
     pub async fn open_read_only(path: &Path) -> Result<Self> {
         let path: Arc<Path> = Arc::from(path);
         let (readers, is_unchanging) = setup::open_for_reading(&path).await?;
-        Ok(SqliteStore { path, writer: readers.clone(), readers, is_unchanging })
+        Ok(SqliteStore { path, writer: readers.clone(), readers, is_unchanging, is_read_only: true })
     }
 
     /// Waits for running reads and writes, then closes the file. Every later use of the store fails.
@@ -246,8 +249,13 @@ mod tests {
         writer.save(&key, "{}", None).await.unwrap();
         writer.close().await;
         let readers = setup::open_unchanging(&path).await.unwrap();
-        let reader =
-            SqliteStore { path: Arc::from(&*path), writer: readers.clone(), readers, is_unchanging: true };
+        let reader = SqliteStore {
+            path: Arc::from(&*path),
+            writer: readers.clone(),
+            readers,
+            is_unchanging: true,
+            is_read_only: true,
+        };
         assert_eq!(reader.load(&key).await.unwrap().unwrap().body, "{}");
         let files = || std::fs::read_dir(directory.path()).unwrap().count();
         assert_eq!(files(), 1, "it leaves no log");

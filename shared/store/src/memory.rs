@@ -1,5 +1,7 @@
 //! The ports in memory: for tests, and as the simplest example of an adapter.
 
+mod records;
+
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,15 +12,20 @@ use gam_model::Month;
 
 use crate::error::Result;
 use crate::head::Epoch;
-use crate::keys::{CheckpointKey, ItemClass, ItemKey, org_key};
+use crate::keys::{CheckpointKey, ItemClass, ItemKey, RecordKey, org_key};
 use crate::port::{
     AdvanceOutcome, CheckpointStore, FoldScope, Marker, NameEntry, NameKind, NameStore, PutOutcome, Revision,
     RollupStore, SaveOutcome, StoredCheckpoint, StoredItem,
 };
+use crate::record::Record;
 
 /// A store in memory. Clones share their content, which is lost with the last clone.
 #[derive(Debug, Clone, Default)]
-pub struct MemoryStore(Arc<Mutex<BTreeMap<String, OrgData>>>);
+pub struct MemoryStore {
+    /// By organization in lower case.
+    orgs: Arc<Mutex<BTreeMap<String, OrgData>>>,
+    records: Arc<Mutex<BTreeMap<RecordKey, Record>>>,
+}
 
 /// Everything that is stored about one organization.
 #[derive(Debug, Default)]
@@ -39,7 +46,7 @@ impl OrgData {
 impl MemoryStore {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, OrgData>> {
         // Every write is complete before the lock is released, so the content is valid after a panic as well.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.orgs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns how many items of an organization's epoch are stored.

@@ -26,6 +26,8 @@ pub(crate) enum Tool {
     Api,
     /// DuckDB's Python package.
     DuckDb,
+    /// The programs of a PostgreSQL server, from a package of the operating system.
+    Postgres,
     /// GitHub's GraphQL schema.
     GraphQlSchema,
     /// GitHub's description of its REST API.
@@ -60,6 +62,7 @@ impl Tool {
             Tool::DuckDb => duckdb().map_err(|why| {
                 format!("needs Python 3 with pip, and duckdb {DUCKDB_VERSION} from PyPI: {why}")
             }),
+            Tool::Postgres => postgres(),
             Tool::GraphQlSchema => npm("@octokit/graphql-schema", "15.26.1", "schema.graphql"),
             Tool::OpenApi => npm("@octokit/openapi", "23.0.2", "generated/api.github.com.json"),
         }
@@ -139,6 +142,20 @@ fn duckdb() -> Result<PathBuf, String> {
         pip
     })?;
     Ok(place)
+}
+
+/// The directory of the server's programs. Debian installs each version into a directory of its own.
+fn postgres() -> Result<PathBuf, String> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut places: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
+    places.sort();
+    if let Ok(output) = Command::new("pg_config").arg("--bindir").output() {
+        places.push(String::from_utf8_lossy(&output.stdout).trim().into());
+    }
+    let has_server =
+        |place: &PathBuf| ["initdb", "pg_ctl", "postgres"].iter().all(|name| place.join(name).is_file());
+    let needs = || "needs a PostgreSQL server's initdb and pg_ctl: install the package postgresql".to_owned();
+    places.into_iter().rfind(has_server).ok_or_else(needs)
 }
 
 /// A file of a package from npm.

@@ -3,7 +3,7 @@
 use std::any::Any;
 
 use axum::extract::Request;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -18,9 +18,6 @@ pub(crate) async fn render_errors(request: Request, next: Next) -> Response {
     match response.extensions().get::<ApiError>() {
         Some(error) => {
             let mut rendered = error.render(&request_id);
-            if let Some(scheme) = response.headers().get(header::WWW_AUTHENTICATE) {
-                rendered.headers_mut().insert(header::WWW_AUTHENTICATE, scheme.clone());
-            }
             *rendered.extensions_mut() = response.extensions().clone();
             rendered
         }

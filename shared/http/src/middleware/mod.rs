@@ -1,6 +1,7 @@
 //! What every request and response passes through: the request id, the log, the headers, error
 //! bodies and entity tags.
 
+pub(crate) mod cors;
 pub(crate) mod errors;
 pub(crate) mod etag;
 pub(crate) mod headers;

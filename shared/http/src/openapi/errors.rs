@@ -17,7 +17,7 @@ struct ErrorResponse {
 
 const RETRY_AFTER: Option<(&str, &str)> = Some(("Retry-After", "After how many seconds to retry"));
 
-const ERRORS: [ErrorResponse; 12] = [
+const ERRORS: [ErrorResponse; 13] = [
     ErrorResponse {
         status: 400,
         name: "InvalidArgument",
@@ -27,13 +27,13 @@ const ERRORS: [ErrorResponse; 12] = [
     ErrorResponse {
         status: 401,
         name: "Unauthorized",
-        description: "The server requires a token, and the request has no valid one",
+        description: "The request has no valid token",
         header: Some(("WWW-Authenticate", "`Bearer`")),
     },
     ErrorResponse {
         status: 403,
         name: "Forbidden",
-        description: "The `Host` header is no name of this server, or the token does not permit the request",
+        description: "The token's role or scope does not include this, or the `Host` header is no name of this server",
         header: None,
     },
     ErrorResponse {
@@ -59,6 +59,12 @@ const ERRORS: [ErrorResponse; 12] = [
         name: "CursorExpired",
         description: "The cursor is expired: the rules changed that the numbers are computed by. Get the first page \
                       again",
+        header: None,
+    },
+    ErrorResponse {
+        status: 413,
+        name: "BodyTooLong",
+        description: "The body of the request is too long",
         header: None,
     },
     ErrorResponse {

@@ -75,15 +75,16 @@ pub(super) fn problem(status: u16) -> Option<Value> {
     let error = match status {
         400 => ApiError::invalid("invalid `bots` \"maybe\": expected one of auto, exclude, include, only"),
         401 => ApiError::unauthorized(),
-        403 => ApiError::foreign_host("metrics.example.com"),
+        403 => ApiError::forbidden(),
         404 => ApiError::no_such_route("/api/v1/nothing"),
         405 => {
             ApiError::method_not_allowed("POST is not allowed at /api/v1/orgs: the API is read-only, use GET")
         }
         406 => ApiError::not_acceptable(),
         410 => ApiError::cursor_expired("the cursor is expired: leave it out to get the first page again"),
+        413 => ApiError::body_too_long(65_536),
         414 => ApiError::target_too_long(16_384),
-        429 => ApiError::rate_limited(),
+        429 => ApiError::too_many_requests(1),
         431 => ApiError::headers_too_long(65_536),
         500 => ApiError::internal(std::io::Error::other("an example")),
         503 => ApiError::overloaded(),

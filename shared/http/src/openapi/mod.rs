@@ -1,6 +1,6 @@
 //! The OpenAPI document, made from descriptions of the routes, the parameters and the catalogue.
 //!
-//! This module does not know the routes: they pass their descriptions and schemas to [`document`].
+//! This module does not list the routes: they pass their descriptions and schemas to [`document`].
 
 mod errors;
 mod examples;
@@ -11,6 +11,8 @@ mod security;
 pub(crate) use operation::{Operation, ResponseBody};
 pub(crate) use schema::{NamedSchema, derived, schema_name};
 
+use crate::routes::Route;
+
 use utoipa::openapi::{
     Components, HttpMethod, Info, License, OpenApi, OpenApiBuilder, PathItem, PathsBuilder,
 };
@@ -18,14 +20,14 @@ use utoipa::openapi::{
 /// What holds for all routes, as Markdown.
 const DESCRIPTION: &str = include_str!("description.md");
 
-/// Returns the document of GET routes, each a path with its description. `schemas` are the schemas that
-/// routes define themselves.
+/// Returns the document of GET routes. `schemas` are the schemas that routes define themselves.
 pub(crate) fn document<'a>(
-    routes: impl IntoIterator<Item = (&'a str, &'a Operation)>,
+    routes: impl IntoIterator<Item = &'a Route>,
     schemas: impl IntoIterator<Item = NamedSchema>,
 ) -> OpenApi {
-    let paths = routes.into_iter().fold(PathsBuilder::new(), |paths, (path, operation)| {
-        paths.path(path, PathItem::new(HttpMethod::Get, operation.to_openapi(path)))
+    let paths = routes.into_iter().fold(PathsBuilder::new(), |paths, route| {
+        let operation = route.operation.to_openapi(route.path, route.class);
+        paths.path(route.path, PathItem::new(HttpMethod::Get, operation))
     });
     let mut components = Components::new();
     components.schemas.extend(schema::all());

@@ -7,6 +7,7 @@ use utoipa::openapi::{
     ResponseBuilder, Schema,
 };
 
+use gam_access::RouteClass;
 use gam_model::metric::CATALOGUE;
 use gam_query::{MAX_LIMIT, MAX_POINTS};
 
@@ -15,7 +16,7 @@ use crate::answer::{CSV_SUFFIX, MediaType};
 use crate::params::{DEFAULT_DAYS, DEFAULT_LIMIT, DEFAULT_METRIC, MAX_NAME_CHARS, Parameter};
 
 /// The HTTP statuses of errors that every route can return.
-const COMMON_ERROR_STATUSES: &[u16] = &[403, 405, 406, 414, 431, 500, 503];
+const COMMON_ERROR_STATUSES: &[u16] = &[403, 405, 406, 413, 414, 429, 431, 500, 503];
 
 /// The body of a successful response.
 pub(crate) enum ResponseBody {
@@ -62,8 +63,8 @@ impl Operation {
         Operation { id, summary, parameters, response, error_statuses }
     }
 
-    /// Returns the operation object of the document, for a route at the path.
-    pub(super) fn to_openapi(&self, path: &str) -> OperationBuilder {
+    /// Returns the operation object of the document, for a route of the class at the path.
+    pub(super) fn to_openapi(&self, path: &str, class: RouteClass) -> OperationBuilder {
         let parameters = path_parameters(path).chain(self.parameters.iter().copied().map(query_parameter));
         let mut operation = OperationBuilder::new()
             .operation_id(Some(&self.id))
@@ -71,11 +72,11 @@ impl Operation {
             .parameters(Some(parameters))
             .response("200", self.response.to_openapi(self.parameters.contains(&Parameter::Cursor)))
             .response("304", Response::new("Not modified: `If-None-Match` names the current answer"));
-        let security_statuses = security::error_statuses(path);
+        let security_statuses = security::error_statuses(class);
         for &status in self.error_statuses.iter().chain(COMMON_ERROR_STATUSES).chain(security_statuses) {
             operation = operation.response(status.to_string(), errors::reference(status));
         }
-        security::secure(operation, path)
+        security::secure(operation, class)
     }
 }
 

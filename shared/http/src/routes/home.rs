@@ -3,16 +3,19 @@
 use std::fmt::Write;
 use std::sync::LazyLock;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{Html, IntoResponse};
 use axum::routing::get;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use gam_access::{Principal, RouteClass};
 use gam_query::{OrgSummary, QueryPorts};
 use sha2::{Digest, Sha256};
 
 use super::Route;
+use crate::auth::visible_orgs;
 use crate::error::ApiError;
 use crate::openapi::{Operation, ResponseBody};
 
@@ -40,11 +43,14 @@ pub(super) fn route(path: &'static str) -> Route {
         response: ResponseBody::Html,
         error_statuses: &[503],
     };
-    Route { path, handler: get(handle), operation }
+    Route { path, handler: get(handle), operation, class: RouteClass::Read }
 }
 
-async fn handle(State(ports): State<QueryPorts>) -> Result<impl IntoResponse, ApiError> {
-    let orgs = gam_query::orgs(&ports).await?.orgs;
+async fn handle(
+    State(ports): State<QueryPorts>,
+    Extension(principal): Extension<Principal>,
+) -> Result<impl IntoResponse, ApiError> {
+    let orgs = visible_orgs(&ports, &principal).await?.orgs;
     Ok(([(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY.clone())], Html(render(&orgs))))
 }
 
@@ -94,7 +100,7 @@ fn write_item(items: &mut String, org: &OrgSummary) {
 }
 
 /// Escapes text for HTML, including attribute values.
-fn escape_html(text: &str) -> String {
+pub(crate) fn escape_html(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

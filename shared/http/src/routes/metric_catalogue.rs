@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::routing::get;
+use gam_access::RouteClass;
 use gam_model::metric::CATALOGUE;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -49,7 +50,7 @@ pub(super) fn route(path: &'static str) -> Route {
         response: ResponseBody::Json(schema_name::CATALOGUE),
         error_statuses: &[400],
     };
-    Route { path, handler: get(handle), operation }
+    Route { path, handler: get(handle), operation, class: RouteClass::Read }
 }
 
 async fn handle(_: AcceptsJson, _: Validated<NoParams>) -> Json<MetricCatalogue> {

@@ -1,12 +1,18 @@
 //! The routes. The modules follow the paths, and [`all`] lists every route.
 
 mod health;
-mod home;
+pub(crate) mod home;
 mod metric_catalogue;
 mod openapi;
 mod orgs;
+pub(crate) mod sign_in;
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use axum::extract::{MatchedPath, Request};
 use axum::routing::MethodRouter;
+use gam_access::RouteClass;
 use gam_query::QueryPorts;
 
 use crate::openapi::Operation;
@@ -17,6 +23,8 @@ pub(crate) struct Route {
     pub(crate) path: &'static str,
     pub(crate) handler: MethodRouter<QueryPorts>,
     pub(crate) operation: Operation,
+    /// What the route does, which decides who may use it.
+    pub(crate) class: RouteClass,
 }
 
 const HEALTH_CHECKS: [&str; 2] = ["/healthz", "/api/v1/healthz"];
@@ -24,6 +32,17 @@ const HEALTH_CHECKS: [&str; 2] = ["/healthz", "/api/v1/healthz"];
 /// Returns whether the path is a health check.
 pub(crate) fn is_health_check(path: &str) -> bool {
     HEALTH_CHECKS.contains(&path)
+}
+
+/// Returns what the route of a request does. A path without a route is not public: nobody learns without a token
+/// which paths have one.
+pub(crate) fn class_of(request: &Request) -> RouteClass {
+    static CLASSES: LazyLock<HashMap<&'static str, RouteClass>> = LazyLock::new(|| {
+        let api = all().into_iter().map(|route| (route.path, route.class));
+        api.chain(sign_in::PATHS.map(|path| (path, RouteClass::Public))).collect()
+    });
+    let path = request.extensions().get::<MatchedPath>();
+    path.and_then(|path| CLASSES.get(path.as_str()).copied()).unwrap_or(RouteClass::Read)
 }
 
 /// Returns every route, in the order of the OpenAPI document.

@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::routing::get;
+use gam_access::RouteClass;
 use gam_query::{HistogramAnswer, QueryPorts};
 
 use super::SUBJECT_ERRORS;
@@ -15,21 +16,21 @@ pub(crate) fn of_org(path: &'static str) -> Route {
     let summary = "How the durations of a metric of an organization are distributed over a range";
     let parameters = HistogramParams::accepted();
     let operation = operation(path, "org_histogram", summary, parameters, schema_name::ORG_HISTOGRAM);
-    Route { path, handler: get(handle), operation }
+    Route { path, handler: get(handle), operation, class: RouteClass::Read }
 }
 
 pub(crate) fn of_repo(path: &'static str) -> Route {
     let summary = "How the durations of a metric of a repository are distributed over a range";
     let parameters = WithRepoId::<HistogramParams>::accepted();
     let operation = operation(path, "repo_histogram", summary, parameters, schema_name::REPO_HISTOGRAM);
-    Route { path, handler: get(handle_repo), operation }
+    Route { path, handler: get(handle_repo), operation, class: RouteClass::Read }
 }
 
 pub(crate) fn of_member(path: &'static str) -> Route {
     let summary = "How the durations of a metric of a member are distributed over a range";
     let parameters = HistogramParams::accepted();
     let operation = operation(path, "member_histogram", summary, parameters, schema_name::MEMBER_HISTOGRAM);
-    Route { path, handler: get(handle), operation }
+    Route { path, handler: get(handle), operation, class: RouteClass::Read }
 }
 
 fn operation(

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use gam_access::RouteClass;
 use gam_query::{ListRequest, Listing, QueryPorts, SubjectRef};
 
 use super::LISTING_ERRORS;
@@ -20,7 +21,7 @@ pub(crate) fn members(path: &'static str) -> Route {
     let handler = get(async |format, uri, ports, path, params| {
         handle(Listing::Members, format, uri, ports, path, params).await
     });
-    Route { path, handler, operation }
+    Route { path, handler, operation, class: RouteClass::Read }
 }
 
 pub(crate) fn repos(path: &'static str) -> Route {
@@ -29,21 +30,21 @@ pub(crate) fn repos(path: &'static str) -> Route {
     let handler = get(async |format, uri, ports, path, params| {
         handle(Listing::Repos, format, uri, ports, path, params).await
     });
-    Route { path, handler, operation }
+    Route { path, handler, operation, class: RouteClass::Read }
 }
 
 pub(crate) fn repo_members(path: &'static str) -> Route {
     let summary = "The members credited with events of a repository in the range, with what they did in it";
     let parameters = WithRepoId::<ListParams>::accepted();
     let operation = operation(path, "repo_members", summary, parameters, schema_name::MEMBERS);
-    Route { path, handler: get(handle_repo_members), operation }
+    Route { path, handler: get(handle_repo_members), operation, class: RouteClass::Read }
 }
 
 pub(crate) fn member_repos(path: &'static str) -> Route {
     let summary = "The repositories in which a member is credited with events in the range, with what the member did \
                    in them";
     let operation = operation(path, "member_repos", summary, ListParams::accepted(), schema_name::REPOS);
-    Route { path, handler: get(handle_member_repos), operation }
+    Route { path, handler: get(handle_member_repos), operation, class: RouteClass::Read }
 }
 
 fn operation(

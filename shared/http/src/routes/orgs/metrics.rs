@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::routing::get;
+use gam_access::RouteClass;
 use gam_query::{MetricsAnswer, QueryPorts};
 
 use super::SUBJECT_ERRORS;
@@ -15,21 +16,21 @@ pub(crate) fn of_org(path: &'static str) -> Route {
     let summary = "The metrics of an organization over a range";
     let operation =
         operation(path, "org_metrics", summary, MetricsParams::accepted(), schema_name::ORG_METRICS);
-    Route { path, handler: get(handle), operation }
+    Route { path, handler: get(handle), operation, class: RouteClass::Read }
 }
 
 pub(crate) fn of_repo(path: &'static str) -> Route {
     let summary = "The metrics of a repository over a range";
     let parameters = WithRepoId::<MetricsParams>::accepted();
     let operation = operation(path, "repo_metrics", summary, parameters, schema_name::REPO_METRICS);
-    Route { path, handler: get(handle_repo), operation }
+    Route { path, handler: get(handle_repo), operation, class: RouteClass::Read }
 }
 
 pub(crate) fn of_member(path: &'static str) -> Route {
     let summary = "The metrics of a member over a range";
     let operation =
         operation(path, "member_metrics", summary, MetricsParams::accepted(), schema_name::MEMBER_METRICS);
-    Route { path, handler: get(handle), operation }
+    Route { path, handler: get(handle), operation, class: RouteClass::Read }
 }
 
 fn operation(

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use gam_access::RouteClass;
 use gam_query::QueryPorts;
 
 use super::SUBJECT_ERRORS;
@@ -16,7 +17,7 @@ pub(crate) fn of_org(path: &'static str) -> Route {
     let summary = "Metrics of an organization by day, week or month";
     let schemas = [schema_name::ORG_SERIES, schema_name::ORG_SERIES_OF_METRICS];
     let operation = operation(path, "org_timeseries", summary, SeriesParams::accepted(), schemas);
-    Route { path, handler: get(handle), operation }
+    Route { path, handler: get(handle), operation, class: RouteClass::Read }
 }
 
 pub(crate) fn of_repo(path: &'static str) -> Route {
@@ -24,14 +25,14 @@ pub(crate) fn of_repo(path: &'static str) -> Route {
     let schemas = [schema_name::REPO_SERIES, schema_name::REPO_SERIES_OF_METRICS];
     let parameters = WithRepoId::<SeriesParams>::accepted();
     let operation = operation(path, "repo_timeseries", summary, parameters, schemas);
-    Route { path, handler: get(handle_repo), operation }
+    Route { path, handler: get(handle_repo), operation, class: RouteClass::Read }
 }
 
 pub(crate) fn of_member(path: &'static str) -> Route {
     let summary = "Metrics of a member by day, week or month";
     let schemas = [schema_name::MEMBER_SERIES, schema_name::MEMBER_SERIES_OF_METRICS];
     let operation = operation(path, "member_timeseries", summary, SeriesParams::accepted(), schemas);
-    Route { path, handler: get(handle), operation }
+    Route { path, handler: get(handle), operation, class: RouteClass::Read }
 }
 
 /// Describes a route whose answer has one of two schemas: that of one metric, or that of several.

@@ -55,12 +55,12 @@ fn write_security(page: &mut String, document: &Value) {
         let description = text(&scheme["description"]);
         writeln!(page, "- `{name}`: {way}. {description}.").expect("a string");
     }
-    page.push_str("\nHealth checks need neither.\n\n");
+    page.push_str("\nHealth checks and the OpenAPI document need neither.\n\n");
 }
 
 fn write_routes(page: &mut String, document: &Value) {
     page.push_str(
-        "## Routes\n\nEvery route can also return the errors 403, 405, 406, 414, 431, 500 and 503.\n\n",
+        "## Routes\n\nEvery route can also return the errors 403, 405, 406, 413, 414, 429, 431, 500 and 503.\n\n",
     );
     for (path, operation) in operations(document) {
         writeln!(page, "### `GET {path}`\n\n{}.\n", text(&operation["summary"])).expect("a string");
@@ -75,7 +75,7 @@ fn write_routes(page: &mut String, document: &Value) {
         if document["paths"].get(format!("{path}.csv")).is_some() {
             writeln!(page, "`{path}.csv` is CSV only.\n").expect("a string");
         }
-        let common = ["403", "405", "406", "414", "431", "500", "503"];
+        let common = ["403", "405", "406", "413", "414", "429", "431", "500", "503"];
         let errors = fields(&operation["responses"]).map(|(status, _)| status.as_str());
         let errors = errors.filter(|status| *status >= "400" && !common.contains(status)).collect::<Vec<_>>();
         if !errors.is_empty() {

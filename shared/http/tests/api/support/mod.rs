@@ -4,12 +4,12 @@ pub(crate) mod acme;
 mod faulty_store;
 mod log;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use gam_aggregate::AggregatePorts;
 use gam_lake::MemoryObjects;
 use gam_model::{Clock, Identity, OrgRegistry};
@@ -27,6 +27,26 @@ struct FixedClock(DateTime<Utc>);
 impl Clock for FixedClock {
     fn now(&self) -> DateTime<Utc> {
         self.0
+    }
+}
+
+/// A clock that tests set.
+pub(crate) struct SettableClock(Mutex<DateTime<Utc>>);
+
+impl SettableClock {
+    /// Creates a clock that shows [`NOW`].
+    pub(crate) fn new() -> Self {
+        SettableClock(Mutex::new(NOW.parse().expect("a time")))
+    }
+
+    pub(crate) fn advance(&self, by: TimeDelta) {
+        *self.0.lock().expect("nobody panicked") += by;
+    }
+}
+
+impl Clock for SettableClock {
+    fn now(&self) -> DateTime<Utc> {
+        *self.0.lock().expect("nobody panicked")
     }
 }
 
@@ -153,7 +173,19 @@ pub(crate) async fn send(api: &Router, method: Method, path: &str, headers: &[(&
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let request = request.body(Body::empty()).expect("a request");
+    answer(api, request.body(Body::empty()).expect("a request")).await
+}
+
+/// Sends a form, as a browser does.
+pub(crate) async fn send_form(api: &Router, path: &str, headers: &[(&str, &str)], form: &str) -> ApiResponse {
+    let mut request = Request::post(path).header("content-type", "application/x-www-form-urlencoded");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    answer(api, request.body(Body::from(form.to_owned())).expect("a request")).await
+}
+
+async fn answer(api: &Router, request: Request<Body>) -> ApiResponse {
     let (parts, body) = api.clone().oneshot(request).await.expect("the router does not fail").into_parts();
     let body = to_bytes(body, usize::MAX).await.expect("the body is there");
     ApiResponse { status: parts.status, headers: parts.headers, body }
@@ -165,6 +197,7 @@ pub(crate) async fn get(api: &Router, path: &str) -> ApiResponse {
 }
 
 /// Compares a text with a file of the workspace. Writes the file instead if `UPDATE_DOCS` is set.
+#[expect(clippy::disallowed_methods, reason = "no program, but a developer sets the variable")]
 pub(crate) fn check_file(path: &str, text: &str) {
     let path = format!("{}/../../{path}", env!("CARGO_MANIFEST_DIR"));
     if std::env::var_os("UPDATE_DOCS").is_some() {

@@ -1,0 +1,3 @@
+//! Web pages: functions from data to HTML.
+
+pub(crate) mod sign_in;
