@@ -27,7 +27,8 @@ struct Guarded {
 impl Guarded {
     async fn new() -> Self {
         let data = acme::data().await;
-        let name = |kind, id, name: &str| NameEntry { kind, id, name: name.to_owned(), as_of: DateTime::UNIX_EPOCH };
+        let name =
+            |kind, id, name: &str| NameEntry { kind, id, name: name.to_owned(), as_of: DateTime::UNIX_EPOCH };
         let names = [name(NameKind::Org, 0, "Other"), name(NameKind::Repo, 9, "hidden")];
         data.store.put_names("Other", &names).await.expect("names are stored");
         let clock = Arc::new(SettableClock::new());
