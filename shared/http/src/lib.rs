@@ -14,6 +14,7 @@
 //! The API is read-only. This crate does not know where rollups and tokens are stored, how rollups are computed, or
 //! which host runs it.
 
+mod answer;
 mod auth;
 mod error;
 mod middleware;

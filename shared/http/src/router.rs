@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state, map_request};
+use axum::response::IntoResponse;
 use axum::{Extension, Router};
 use gam_access::{Principal, Role};
 use gam_query::{KeptOrgs, QueryPorts};
@@ -38,8 +40,11 @@ pub fn guarded_router(ports: QueryPorts, access: AccessControl, origins: Allowed
     let kept = KeptAnswers::new(ports.clone());
     for route in routes::all() {
         let handler = match route.path.starts_with(PATHS_OF_ORGS) {
-            true => route.handler.layer(from_fn_with_state(kept.clone(), answer_from_kept)),
-            false => route.handler,
+            true => route
+                .handler
+                .options(allowed_methods)
+                .layer(from_fn_with_state(kept.clone(), answer_from_kept)),
+            false => route.handler.options(allowed_methods),
         };
         router = router.route(route.path, handler);
     }
@@ -69,6 +74,11 @@ pub fn guarded_router(ports: QueryPorts, access: AccessControl, origins: Allowed
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware)
         .with_state(ports)
+}
+
+/// Answers `OPTIONS` of a route in [`routes::all`], which all have the same methods.
+async fn allowed_methods() -> impl IntoResponse {
+    (StatusCode::NO_CONTENT, [(header::ALLOW, HeaderValue::from_static("GET,HEAD,OPTIONS"))])
 }
 
 async fn no_such_route(request: Request) -> ApiError {

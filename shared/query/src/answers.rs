@@ -6,6 +6,8 @@ use gam_store::Gap;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::comparison::{MetricChanges, PreviousMetrics, PreviousRange, PreviousValues};
+
 /// Whose work counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -123,6 +125,13 @@ pub struct MetricsAnswer {
     pub coverage: CoverageAnswer,
     /// The values. For an organization, they include `total_repos` and `total_members`.
     pub metrics: MetricValues,
+    /// The same number of days before the range. `None` if no comparison was requested; `Some(None)` if those days
+    /// begin before the [first day](gam_model::period::FIRST_DAY).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Option<PreviousMetrics>>,
+    /// The change of each metric since `previous`, without the totals. `None` and `Some(None)` as in `previous`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change: Option<Option<MetricChanges>>,
 }
 
 /// A point of a series.
@@ -193,7 +202,7 @@ pub enum SortDirection {
 }
 
 /// An entry of a listing.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct ListEntry {
     /// The repository's name as GitHub writes it. `None` in a listing of members.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -210,6 +219,12 @@ pub struct ListEntry {
     pub kind: Option<MemberKind>,
     /// The values in the range.
     pub metrics: MetricValues,
+    /// The values in the same number of days before the range. `None` if there is no comparison.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PreviousValues>,
+    /// The change of each metric since `previous`. `None` if there is no comparison.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change: Option<MetricChanges>,
 }
 
 /// A page of a listing. It serializes its entries as `members` or `repos`.
@@ -225,11 +240,14 @@ pub struct ListAnswer {
     pub timezone: &'static str,
     /// From when until when the numbers are complete.
     pub coverage: CoverageAnswer,
+    /// The range that the entries are compared with. `None` if no comparison was requested; `Some(None)` if it would
+    /// begin before the [first day](gam_model::period::FIRST_DAY), so that the entries have no comparison.
+    pub previous: Option<Option<PreviousRange>>,
 }
 
 impl Serialize for ListAnswer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(7))?;
+        let mut map = serializer.serialize_map(Some(7 + usize::from(self.previous.is_some())))?;
         let name = match self.kind {
             ListKind::Members => "members",
             ListKind::Repos => "repos",
@@ -242,6 +260,9 @@ impl Serialize for ListAnswer {
         map.serialize_entry("complete_until", complete_until)?;
         map.serialize_entry("gaps", gaps)?;
         map.serialize_entry("gap_count", gap_count)?;
+        if let Some(previous) = &self.previous {
+            map.serialize_entry("previous", previous)?;
+        }
         map.end()
     }
 }

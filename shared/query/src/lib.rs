@@ -8,10 +8,13 @@
 mod answer_stamp;
 mod answers;
 mod candidates;
+mod comparison;
 mod cursor;
 mod error;
 mod export;
+mod histogram;
 mod list;
+mod list_order;
 mod metrics;
 mod org_reader;
 mod orgs;
@@ -28,14 +31,17 @@ pub use answers::{
     BotFilter, CoverageAnswer, ListAnswer, ListEntry, ListKind, MetricValue, MetricValues, MetricsAnswer,
     OrgSummary, OrgsAnswer, SeriesAnswer, SeriesPoint, SortDirection, SubjectRef,
 };
+pub use comparison::{Change, MetricChange, MetricChanges, PreviousMetrics, PreviousRange, PreviousValues};
 pub use error::QueryError;
 pub use export::{Export, ExportRequest, ExportRow, RowSubject, export};
+pub use histogram::{HistogramAnswer, HistogramBin, histogram};
 pub use list::{ListRequest, Listing, list};
-pub use metrics::metrics;
+pub use list_order::{ListSort, NameFilter};
+pub use metrics::{compared_metrics, metrics};
 pub use org_reader::today;
 pub use orgs::{KeptOrgs, orgs};
 pub use ports::{IdentitySource, QueryPorts, RegistrySource};
-pub use series::series;
+pub use series::{PointOfMetrics, SeriesOfMetricsAnswer, series, series_of_metrics};
 
 /// The most points that a series may have.
 pub const MAX_POINTS: u64 = 20_000;

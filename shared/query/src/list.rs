@@ -1,13 +1,15 @@
-//! Listings of members and repositories, sorted by a metric, page by page.
+//! Listings of members and repositories, sorted by a metric or by name, page by page.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 
-use gam_model::metric::Metric;
 use gam_model::{Range, Subject, SubjectKind};
 use gam_rollup::Rollup;
 
 use crate::answers::{BotFilter, ListAnswer, ListEntry, ListKind, MetricValue, SortDirection, SubjectRef};
+use crate::comparison::{MetricChanges, PreviousRange, PreviousValues, previous_range};
 use crate::cursor::Cursor;
+use crate::list_order::{ListSort, NameFilter};
 use crate::org_reader::{OrgQuery, OrgReader, read_org};
 use crate::sort_key::SortKey;
 use crate::values::{counts_in_subject, metric_value, metric_values, subject_tally};
@@ -60,14 +62,18 @@ pub struct ListRequest {
     pub has_default_range: bool,
     /// Whose work counts.
     pub bots: BotFilter,
-    /// The metric to sort by. A distribution sorts by its median.
-    pub sort: &'static Metric,
+    /// What to sort by.
+    pub sort: ListSort,
+    /// Which names to list. `None` for all.
+    pub name_filter: Option<NameFilter>,
     /// The sort direction. Entries with equal values are in order of their names, then of their ids.
     pub direction: SortDirection,
     /// The most entries on the page, 1 to [`MAX_LIMIT`].
     pub limit: usize,
     /// The `next` value of the previous page. `None` for the first page.
     pub cursor: Option<String>,
+    /// Whether to compare the entries with the same number of days before the range.
+    pub compare: bool,
 }
 
 /// Returns one page of the members or repositories credited with events in the range.
@@ -114,19 +120,37 @@ impl OrgQuery for PageQuery<'_> {
             .into_iter()
             .filter_map(|(subject, rollup)| Some((values.key(&subject, &rollup)?, subject, rollup)))
             .collect();
-        listed.sort_by(|a, b| a.0.cmp(&b.0, request.direction));
+        listed.sort_by(|a, b| request.cmp(&a.0, &b.0));
         let limit = request.limit.clamp(1, MAX_LIMIT);
         let next = (listed.len() > limit)
             .then(|| Cursor::new(&listed[limit - 1].0, org, &listed_of.subject, request, range).encode());
         listed.truncate(limit);
-        let entries = listed.into_iter().map(|(key, subject, rollup)| values.entry(key, &subject, &rollup));
+        let previous_range = previous_range(range).filter(|_| request.compare);
+        let previous = match previous_range {
+            Some(range) => Some(read_totals(org, &listed_of.subject, request, range).await?),
+            None => None,
+        };
+        let entries = listed.into_iter().map(|(key, subject, rollup)| {
+            let entry = values.entry(key, &subject, &rollup);
+            match &previous {
+                Some(totals) => values.compared(entry, &subject, totals.get(&subject)),
+                None => entry,
+            }
+        });
         Ok(ListAnswer {
             kind: request.listing.kind(),
             entries: entries.collect(),
             next,
             timezone: org.time_zone.name(),
             coverage,
+            previous: request.compare.then_some(previous_range.map(PreviousRange::from)),
         })
+    }
+}
+
+impl ListRequest {
+    fn cmp(&self, a: &SortKey, b: &SortKey) -> Ordering {
+        a.cmp(b, self.sort, self.direction)
     }
 }
 
@@ -161,7 +185,11 @@ async fn read_page_totals(
     };
     let candidates = org.read_candidates(kind, range).await?;
     let counts = |side| counts_in_subject(kind, request.bots, side);
-    let Some(order) = candidates.by_greatest_value(request.sort, counts) else {
+    let order = match request.sort {
+        ListSort::Metric(metric) => candidates.by_greatest_value(metric, counts),
+        ListSort::Name => None,
+    };
+    let Some(order) = order else {
         return org.read_rollups(&candidates, &candidates.all(), range).await;
     };
     let limit = request.limit.clamp(1, MAX_LIMIT);
@@ -203,10 +231,11 @@ impl EntryValues<'_> {
         let value = self.sort_value(subject, rollup);
         let name = subject_name(subject, rollup, &self.repo_names);
         let id = if let Subject::Repo(id) = subject { *id } else { 0 };
+        if self.request.name_filter.as_ref().is_some_and(|filter| !filter.accepts(&name)) {
+            return None;
+        }
         let key = SortKey { value, name, id };
-        let is_later =
-            |after: &SortKey| key.cmp(after, self.request.direction) == std::cmp::Ordering::Greater;
-        self.after.as_ref().is_none_or(is_later).then_some(key)
+        self.after.as_ref().is_none_or(|after| self.request.cmp(&key, after).is_gt()).then_some(key)
     }
 
     fn is_listed(&self, rollup: &Rollup) -> bool {
@@ -229,7 +258,8 @@ impl EntryValues<'_> {
     }
 
     fn sort_value(&self, subject: &Subject, rollup: &Rollup) -> Option<f64> {
-        match metric_value(self.request.sort, self.counted_subject(subject), rollup, self.request.bots) {
+        let ListSort::Metric(sort) = self.request.sort else { return None };
+        match metric_value(sort, self.counted_subject(subject), rollup, self.request.bots) {
             MetricValue::Count(count) => Some(count as f64),
             MetricValue::Distribution { p50, .. } => p50,
         }
@@ -239,13 +269,22 @@ impl EntryValues<'_> {
         let metrics = metric_values(self.counted_subject(subject), rollup, self.request.bots);
         match self.request.listing.kind() {
             ListKind::Repos => {
-                ListEntry { repo: Some(key.name), id: Some(key.id), member: None, kind: None, metrics }
+                ListEntry { repo: Some(key.name), id: Some(key.id), metrics, ..ListEntry::default() }
             }
             ListKind::Members => {
                 let kind = rollup.member.as_ref().map(|(_, kind)| *kind);
-                ListEntry { repo: None, id: None, member: Some(key.name), kind, metrics }
+                ListEntry { member: Some(key.name), kind, metrics, ..ListEntry::default() }
             }
         }
+    }
+
+    /// Adds what the entry's subject did in the range before; `None` if it did nothing.
+    fn compared(&self, entry: ListEntry, subject: &Subject, previous: Option<&Rollup>) -> ListEntry {
+        let empty = Rollup::default();
+        let previous = previous.unwrap_or(&empty);
+        let metrics = metric_values(self.counted_subject(subject), previous, self.request.bots);
+        let change = MetricChanges::between(&entry.metrics, &metrics);
+        ListEntry { previous: Some(PreviousValues { metrics }), change: Some(change), ..entry }
     }
 }
 

@@ -109,6 +109,18 @@ pub(crate) fn metric_values(subject: &Subject, rollup: &Rollup, bots: BotFilter)
     MetricValues(values.collect())
 }
 
+/// Returns the values of some metrics of a subject's rollup, in their order.
+pub(crate) fn values_of(
+    metrics: &[&'static Metric],
+    subject: &Subject,
+    rollup: &Rollup,
+    bots: BotFilter,
+) -> MetricValues {
+    let tally = subject_tally(subject, rollup, bots);
+    let values = metrics.iter().map(|metric| (metric.name, value_in_tally(metric, subject, &tally)));
+    MetricValues(values.collect())
+}
+
 /// Returns the value of one metric of a subject's rollup.
 pub(crate) fn metric_value(
     metric: &Metric,
@@ -134,12 +146,16 @@ fn value_in_tally(metric: &Metric, subject: &Subject, tally: &Tally) -> MetricVa
 }
 
 /// Converts a distribution of seconds.
-fn distribution_in_hours(durations: &Distribution) -> MetricValue {
-    let hours = |seconds: f64| seconds / SECONDS_PER_HOUR;
+pub(crate) fn distribution_in_hours(durations: &Distribution) -> MetricValue {
     MetricValue::Distribution {
         count: durations.count(),
         mean: durations.mean().map(hours),
         p50: durations.percentile(50).map(|seconds| hours(seconds as f64)),
         p90: durations.percentile(90).map(|seconds| hours(seconds as f64)),
     }
+}
+
+/// Converts seconds.
+pub(crate) fn hours(seconds: f64) -> f64 {
+    seconds / SECONDS_PER_HOUR
 }

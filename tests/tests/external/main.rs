@@ -1,9 +1,10 @@
 //! End-to-end tests that need tools from package registries: the deployed system on an emulator of AWS,
-//! DuckDB, a PostgreSQL server, GitHub's published schemas.
+//! DuckDB, a PostgreSQL server, GitHub's published schemas, schemathesis.
 //!
 //! Each test names the tools it needs. They are installed at the first use, into the target directory. A
 //! test whose tools cannot be had is listed and counted as ignored; in CI it fails.
 
+mod api;
 mod aws;
 mod duckdb;
 mod postgres;
@@ -38,7 +39,14 @@ pub(crate) use external_test;
 
 fn main() {
     let arguments = Arguments::from_args();
-    let files = [aws::tests(), duckdb::tests(), postgres::tests(), repository::tests(), schema::tests()];
+    let files = [
+        api::tests(),
+        aws::tests(),
+        duckdb::tests(),
+        postgres::tests(),
+        repository::tests(),
+        schema::tests(),
+    ];
     let tests = files.into_iter().flatten();
     let trials = tests.map(|test| trial(test, &arguments)).collect();
     libtest_mimic::run(&arguments, trials).exit();

@@ -22,6 +22,8 @@ pub(crate) enum Tool {
     Lint,
     /// Linters of workflows, issue forms, container files and Kubernetes manifests.
     Repository,
+    /// schemathesis.
+    Api,
     /// DuckDB's Python package.
     DuckDb,
     /// The programs of a PostgreSQL server, from a package of the operating system.
@@ -56,6 +58,7 @@ impl Tool {
             Tool::Sam => local_aws_tool("sam"),
             Tool::Lint => local_aws_tool("lint"),
             Tool::Repository => local_aws_tool("repository"),
+            Tool::Api => local_aws_tool("api"),
             Tool::DuckDb => duckdb().map_err(|why| {
                 format!("needs Python 3 with pip, and duckdb {DUCKDB_VERSION} from PyPI: {why}")
             }),

@@ -8,13 +8,14 @@ mod query_string;
 mod subject_path;
 
 pub(crate) use queries::{
-    ExportParams, ListParams, MetricsParams, NoParams, QueryParams, SeriesParams, Validated, WithRepoId,
+    ExportParams, HistogramParams, ListParams, MetricsParams, NoParams, OrgsParams, QueryParams,
+    SeriesParams, Validated, WithRepoId,
 };
 pub(crate) use subject_path::SubjectPath;
 
 use gam_model::Grain;
 use gam_model::metric::{CATALOGUE, Metric};
-use gam_query::{BotFilter, SortDirection};
+use gam_query::{BotFilter, ListSort, SortDirection};
 
 /// The length of the default range, in days. Its last day is today.
 pub(crate) const DEFAULT_DAYS: u64 = 30;
@@ -22,6 +23,10 @@ pub(crate) const DEFAULT_DAYS: u64 = 30;
 pub(crate) const DEFAULT_LIMIT: usize = 50;
 /// The default of `metric` and `sort`.
 pub(crate) const DEFAULT_METRIC: &str = "commits";
+/// The default of a histogram's `metric`.
+pub(crate) const DEFAULT_DURATION_METRIC: &str = "cycle_time_hours";
+/// The most characters of `q`.
+pub(crate) const MAX_NAME_CHARS: usize = 100;
 
 /// A query parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,11 +35,16 @@ pub(crate) enum Parameter {
     Since,
     Until,
     Bots,
-    Metric,
+    Compare,
+    /// The metrics of a series. It can be repeated.
+    Metrics,
+    /// The metric of a histogram.
+    DurationMetric,
     Type,
     Granularity,
     Sort,
     Order,
+    Name,
     Limit,
     Cursor,
 }
@@ -46,6 +56,9 @@ const BOT_FILTERS: [(&str, BotFilter); 4] = [
     ("include", BotFilter::Include),
     ("only", BotFilter::Only),
 ];
+
+/// The value of `compare`.
+pub(crate) const COMPARE_PREVIOUS: &str = "previous";
 
 /// The values of `order`.
 const SORT_DIRECTIONS: [(&str, SortDirection); 2] =
@@ -67,14 +80,21 @@ impl Parameter {
             Parameter::Since => "since",
             Parameter::Until => "until",
             Parameter::Bots => "bots",
-            Parameter::Metric => "metric",
+            Parameter::Compare => "compare",
+            Parameter::Metrics | Parameter::DurationMetric => "metric",
             Parameter::Type => "type",
             Parameter::Granularity => "granularity",
             Parameter::Sort => "sort",
             Parameter::Order => "order",
+            Parameter::Name => "q",
             Parameter::Limit => "limit",
             Parameter::Cursor => "cursor",
         }
+    }
+
+    /// Returns whether a request can have the parameter several times.
+    pub(crate) fn is_repeatable(self) -> bool {
+        self == Parameter::Metrics
     }
 
     /// Returns every valid value, or `None` if the values are not a fixed set.
@@ -84,10 +104,22 @@ impl Parameter {
             Parameter::Order => Some(SORT_DIRECTIONS.map(|(name, _)| name).to_vec()),
             Parameter::Type => Some(TYPES.map(|(name, _)| name).to_vec()),
             Parameter::Granularity => Some(Grain::ALL.map(Grain::as_str).to_vec()),
-            Parameter::Metric | Parameter::Sort => Some(CATALOGUE.iter().map(|metric| metric.name).collect()),
-            Parameter::Id | Parameter::Since | Parameter::Until | Parameter::Limit | Parameter::Cursor => {
-                None
+            Parameter::Compare => Some(vec![COMPARE_PREVIOUS]),
+            Parameter::Metrics => Some(CATALOGUE.iter().map(|metric| metric.name).collect()),
+            Parameter::DurationMetric => {
+                let durations = CATALOGUE.iter().filter(|metric| metric.is_distribution());
+                Some(durations.map(|metric| metric.name).collect())
             }
+            Parameter::Sort => {
+                let metrics = CATALOGUE.iter().map(ListSort::Metric);
+                Some([ListSort::Name].into_iter().chain(metrics).map(ListSort::as_str).collect())
+            }
+            Parameter::Id
+            | Parameter::Since
+            | Parameter::Until
+            | Parameter::Name
+            | Parameter::Limit
+            | Parameter::Cursor => None,
         }
     }
 
@@ -95,10 +127,15 @@ impl Parameter {
     pub(crate) fn default_value(self) -> Option<&'static str> {
         match self {
             Parameter::Bots => Some(name_of(&BOT_FILTERS, BotFilter::default())),
-            Parameter::Order => Some(name_of(&SORT_DIRECTIONS, SortDirection::default())),
             Parameter::Granularity => Some(Grain::Day.as_str()),
-            Parameter::Metric | Parameter::Sort => Some(DEFAULT_METRIC),
-            Parameter::Id
+            Parameter::Sort => Some(DEFAULT_METRIC),
+            Parameter::DurationMetric => Some(DEFAULT_DURATION_METRIC),
+            // The default of `order` depends on `sort`, and that of `metric` is a list.
+            Parameter::Order
+            | Parameter::Metrics
+            | Parameter::Compare
+            | Parameter::Id
+            | Parameter::Name
             | Parameter::Type
             | Parameter::Since
             | Parameter::Until

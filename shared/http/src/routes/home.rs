@@ -51,7 +51,7 @@ async fn handle(
     Extension(kept): Extension<Arc<KeptOrgs>>,
     Extension(principal): Extension<Principal>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let orgs = visible_orgs(&ports, &kept, &principal).await?.orgs;
+    let orgs = visible_orgs(&ports, &kept, &principal, None).await?.orgs;
     Ok(([(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY.clone())], Html(render(&orgs))))
 }
 

@@ -8,8 +8,8 @@ use chrono::{Days, NaiveDate};
 use futures::TryStreamExt;
 use gam_model::{Grain, Month, Range};
 use gam_query::{
-    BotFilter, ExportRequest, ListAnswer, Listing, MetricValue, MetricValues, QueryPorts, RowSubject,
-    SortDirection, SubjectRef,
+    BotFilter, ExportRequest, ListAnswer, ListSort, Listing, MetricValue, MetricValues, NameFilter,
+    QueryPorts, RowSubject, SortDirection, SubjectRef,
 };
 
 use crate::support::watched_store::WatchedStore;
@@ -346,9 +346,10 @@ async fn pages_of_a_listing_follow_each_other_for_every_sort() {
             ("reviews", SortDirection::Desc),
             ("cycle_time_hours", SortDirection::Desc),
         ] {
-            for listing in [Listing::Repos, Listing::Members] {
+            for (listing, text) in [(Listing::Repos, ""), (Listing::Members, ""), (Listing::Members, "n")] {
                 let mut request = list_request(listing, range, bots);
-                (request.sort, request.direction) = (metric(sort), direction);
+                (request.sort, request.direction) = (ListSort::Metric(metric(sort)), direction);
+                request.name_filter = Some(NameFilter::new(text));
                 let complete = gam_query::list(ports, ORG, &request).await.unwrap();
                 assert_eq!(complete.next, None);
                 let mut paged = Vec::new();

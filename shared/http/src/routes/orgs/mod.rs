@@ -1,6 +1,7 @@
 //! The routes below `/api/v1/orgs`.
 
 pub(super) mod export;
+pub(super) mod histogram;
 pub(super) mod list;
 pub(super) mod listings;
 pub(super) mod metrics;

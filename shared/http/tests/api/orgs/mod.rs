@@ -2,7 +2,9 @@
 //! rollups.
 
 mod coverage;
+mod csv;
 mod export;
+mod histogram;
 mod list;
 mod listings;
 mod metrics;

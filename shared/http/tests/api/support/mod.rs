@@ -198,6 +198,17 @@ pub(crate) async fn get(api: &Router, path: &str) -> ApiResponse {
     send(api, Method::GET, path, &[]).await
 }
 
+/// Compares a text with a file of the workspace. Writes the file instead if `UPDATE_DOCS` is set.
+#[expect(clippy::disallowed_methods, reason = "no program, but a developer sets the variable")]
+pub(crate) fn check_file(path: &str, text: &str) {
+    let path = format!("{}/../../{path}", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, text).expect("the file is written");
+    }
+    let current = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(current == text, "{path} is stale: run UPDATE_DOCS=1 cargo test -p gam-http --test api docs");
+}
+
 /// Sends a GET request that must succeed, and returns the JSON of the answer.
 pub(crate) async fn get_json(api: &Router, path: &str) -> Value {
     let response = get(api, path).await;
