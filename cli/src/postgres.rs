@@ -22,7 +22,7 @@ mod enabled {
 
     /// The address of a database. `Display` and `Debug` leave out the password.
     #[derive(Debug, Clone, PartialEq, Eq)]
-    pub(crate) struct PostgresLocation(PostgresAddress);
+    pub(crate) struct PostgresLocation(Box<PostgresAddress>);
 
     impl PostgresLocation {
         /// Parses the value of `option`, such as `--store`.
@@ -31,13 +31,13 @@ mod enabled {
         /// If it is invalid. The message repeats no password. A build without PostgreSQL support always fails.
         pub(crate) fn parse(option: &str, url: &str) -> anyhow::Result<Self> {
             let invalid = |why| usage_error(format!("invalid {option} {:?}: {why}", redacted(url)));
-            Ok(PostgresLocation(PostgresAddress::parse(url).map_err(invalid)?))
+            Ok(PostgresLocation(Box::new(PostgresAddress::parse(url).map_err(invalid)?)))
         }
     }
 
     impl fmt::Display for PostgresLocation {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            self.0.fmt(f)
+            write!(f, "{}", self.0)
         }
     }
 

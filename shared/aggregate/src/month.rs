@@ -265,7 +265,7 @@ impl AggregateRun<'_> {
                 .filter(|event| event.kind == EventKind::Commit)
                 .filter_map(|event| event.facts.sha.clone())
                 .collect();
-            let mut keys = affected_by_shared_commits(&merged.batches, &shas, &identity)?;
+            let mut keys = affected_by_shared_commits(&merged.batches[..], &shas, &identity)?;
             keys.extend(events().flat_map(|event| affected_keys(event, &identity)));
             Ok(keys)
         });
@@ -302,7 +302,7 @@ async fn merge(
     let merged = run_blocking(move || {
         let Some(file) = current else { return snapshot::merge(&[], events) };
         if events.is_empty() {
-            let columns = [gam_fold::COLUMNS, gam_lake::LATEST_NAMES_COLUMNS].concat();
+            let columns = [gam_fold::COLUMNS, &["sha"], gam_lake::LATEST_NAMES_COLUMNS].concat();
             return Ok(snapshot::MergedRows { batches: file.columns(&columns)?, changes: Vec::new() });
         }
         snapshot::merge(&file.rows()?, events)

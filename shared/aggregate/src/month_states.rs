@@ -2,15 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::{StreamExt, TryStreamExt, stream};
 use gam_lake::snapshot::{self, Stamp};
 use gam_model::Month;
 use gam_store::Epoch;
 
 use crate::{AggregateError, AggregatePorts};
-
-/// How many stamps are read at the same time.
-const MAX_CONCURRENT_READS: usize = 16;
 
 /// How a month's items in an epoch stand to its snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,17 +46,17 @@ pub(crate) async fn month_states(
     if let Some(active) = active {
         months.extend(rollups.markers(org, active).await?.iter().map(|marker| marker.month));
     }
-    let read = async |month: Month| {
+    let mut states = BTreeMap::new();
+    for month in months {
         let folded = generations.get(&month).copied();
         let state = match snapshot::read_stamp(&**objects, org, month).await {
             // The fold reports it, after the other months.
             Err(gam_lake::Error::Damaged { .. }) => MonthState::Stale,
-            Err(error) => return Err(AggregateError::from(error)),
-            Ok(stamp) => state(stamp.as_ref(), folded, epoch),
+            stamp => state(stamp?.as_ref(), folded, epoch),
         };
-        Ok((month, state))
-    };
-    stream::iter(months).map(read).buffered(MAX_CONCURRENT_READS).try_collect().await
+        states.insert(month, state);
+    }
+    Ok(states)
 }
 
 /// `folded` is the generation of the month's marker.

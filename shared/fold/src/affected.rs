@@ -1,18 +1,18 @@
 //! The items that an event affects.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use arrow_array::RecordBatch;
 use chrono::{DateTime, Utc};
 use gam_model::agent::agent_by_id;
 use gam_model::identity::member_key;
 use gam_model::{Event, Identity, ItemClass, ItemKey, MemberKind, Subject, SubjectKind, TimeZone};
 use rustc_hash::FxHashSet;
 
-use crate::columns::{EventColumns, nullable};
+use crate::columns::{COLUMNS, EventColumns, nullable};
 use crate::fold::{FoldError, UNKNOWN_SINCE_READING};
 use crate::month_days::day_at;
-use crate::shared_commits::{commit_rows, sha_hash};
+use crate::rows::{FoldRowsError, MonthRows, for_each_batch};
+use crate::shared_commits::{COMMIT_COLUMNS, commit_rows, sha_hash};
 
 /// Returns the keys of the items in which the event is counted, or would be if it were not retracted.
 ///
@@ -41,33 +41,51 @@ pub fn affected_keys<'a>(
 /// instead. So a change of a commit also affects the items of every other row of its SHA.
 ///
 /// # Errors
-/// If a column is missing or invalid.
-pub fn affected_by_shared_commits(
-    batches: &[RecordBatch],
+/// If a batch cannot be read, or a column is missing or invalid.
+pub fn affected_by_shared_commits<R: MonthRows + ?Sized>(
+    rows: &R,
     shas: &BTreeSet<String>,
     identity: &Identity,
-) -> Result<BTreeSet<ItemKey>, FoldError> {
+) -> Result<BTreeSet<ItemKey>, FoldRowsError<R::Error>> {
     let mut affected = BTreeSet::new();
     if shas.is_empty() {
         return Ok(affected);
     }
     let hashes: FxHashSet<u64> = shas.iter().map(|sha| sha_hash(sha)).collect();
-    for batch in batches {
-        let columns = EventColumns::from_batch(batch, identity)?;
-        let rows =
-            commit_rows(&columns).filter(|(_, sha)| hashes.contains(&sha_hash(sha)) && shas.contains(*sha));
-        for (row, _) in rows {
-            let member = columns.member.text(row).ok_or(FoldError::InvalidColumn("member"))?;
-            let (id, author) = (nullable(columns.member_id, row), columns.author_name_hash.text(row));
-            let member = credited_name(member, id, author, identity);
-            let at = DateTime::from_timestamp_millis(columns.occurred_at.value(row));
-            let at = at.ok_or(FoldError::InvalidColumn("occurred_at"))?;
-            let co_authors = columns.co_authors.names(row).map(|name| identity.name(name));
-            let names = std::iter::once(member).chain(co_authors);
-            affected.extend(keys(columns.repo_id.value(row), names, at, identity.time_zone()));
+    let mut positions: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for_each_batch(rows, COMMIT_COLUMNS, |index, batch| {
+        let commits = commit_rows(batch, identity)?;
+        let same = commits.filter(|(_, sha)| hashes.contains(&sha_hash(sha)) && shas.contains(*sha));
+        let same: Vec<usize> = same.map(|(row, _)| row).collect();
+        if !same.is_empty() {
+            positions.insert(index, same);
+        }
+        Ok(())
+    })?;
+    for (index, batch_rows) in positions {
+        let batch = rows.batch(index, COLUMNS).map_err(FoldRowsError::Rows)?;
+        let columns = EventColumns::from_batch(&batch, identity)?;
+        for row in batch_rows {
+            affected.extend(row_keys(&columns, row, identity)?);
         }
     }
     Ok(affected)
+}
+
+/// Returns the keys of the items in which a row is counted.
+fn row_keys<'a>(
+    columns: &'a EventColumns<'_>,
+    row: usize,
+    identity: &'a Identity,
+) -> Result<impl Iterator<Item = ItemKey>, FoldError> {
+    let member = columns.member.text(row).ok_or(FoldError::InvalidColumn("member"))?;
+    let (id, author) = (nullable(columns.member_id, row), columns.author_name_hash.text(row));
+    let member = credited_name(member, id, author, identity);
+    let at = DateTime::from_timestamp_millis(columns.occurred_at.value(row));
+    let at = at.ok_or(FoldError::InvalidColumn("occurred_at"))?;
+    let co_authors = columns.co_authors.names(row).map(|name| identity.name(name));
+    let names = std::iter::once(member).chain(co_authors);
+    Ok(keys(columns.repo_id.value(row), names, at, identity.time_zone()))
 }
 
 /// Returns the name that a row is credited to.

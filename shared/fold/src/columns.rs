@@ -22,7 +22,6 @@ pub const COLUMNS: &[&str] = &[
     "member_kind",
     "occurred_at",
     "retracted",
-    "sha",
     "author_name_hash",
     "reading",
     "parents",
@@ -43,11 +42,7 @@ pub(crate) struct EventColumns<'a> {
     pub(crate) member_id: &'a Int64Array,
     pub(crate) member_kind: DictionaryColumn<'a>,
     pub(crate) occurred_at: &'a TimestampMillisecondArray,
-    repo: DictionaryColumn<'a>,
-    /// For each value of the dictionary of `repo`, whether the repository is excluded.
-    excluded_repos: Vec<bool>,
-    retracted: &'a BooleanArray,
-    pub(crate) sha: &'a StringArray,
+    counted: CountedRows<'a>,
     pub(crate) author_name_hash: DictionaryColumn<'a>,
     pub(crate) reading: &'a Int64Array,
     pub(crate) parents: &'a Int32Array,
@@ -64,19 +59,14 @@ impl<'a> EventColumns<'a> {
     /// # Errors
     /// If a column is missing or has the wrong type.
     pub(crate) fn from_batch(batch: &'a RecordBatch, identity: &Identity) -> Result<Self, FoldError> {
-        let repo = DictionaryColumn::from_batch(batch, "repo")?;
-        let is_excluded = |name: Option<&str>| name.is_some_and(|name| identity.is_excluded_repo(name));
         Ok(EventColumns {
-            excluded_repos: repo.values.iter().map(is_excluded).collect(),
-            repo,
+            counted: CountedRows::from_batch(batch, identity)?,
             kind: DictionaryColumn::from_batch(batch, "kind")?,
             repo_id: column(batch, "repo_id")?,
             member: DictionaryColumn::from_batch(batch, "member")?,
             member_id: column(batch, "member_id")?,
             member_kind: DictionaryColumn::from_batch(batch, "member_kind")?,
             occurred_at: column(batch, "occurred_at")?,
-            retracted: column(batch, "retracted")?,
-            sha: column(batch, "sha")?,
             author_name_hash: DictionaryColumn::from_batch(batch, "author_name_hash")?,
             reading: column(batch, "reading")?,
             parents: column(batch, "parents")?,
@@ -98,13 +88,41 @@ impl EventColumns<'_> {
 }
 
 impl EventColumns<'_> {
-    /// Returns whether the event in the row counts: it is not retracted, and its repository is not excluded.
+    /// Returns whether the event in the row counts.
     pub(crate) fn counts(&self, row: usize) -> bool {
+        self.counted.contains(row)
+    }
+}
+
+/// The rows that count: those that are not retracted, of repositories that are not excluded.
+pub(crate) struct CountedRows<'a> {
+    repo: DictionaryColumn<'a>,
+    /// For each value of the dictionary of `repo`, whether the repository is excluded.
+    excluded_repos: Vec<bool>,
+    retracted: &'a BooleanArray,
+}
+
+impl<'a> CountedRows<'a> {
+    /// # Errors
+    /// If a column is missing or has the wrong type.
+    pub(crate) fn from_batch(batch: &'a RecordBatch, identity: &Identity) -> Result<Self, FoldError> {
+        let repo = DictionaryColumn::from_batch(batch, "repo")?;
+        let is_excluded = |name: Option<&str>| name.is_some_and(|name| identity.is_excluded_repo(name));
+        let excluded_repos = repo.values.iter().map(is_excluded).collect();
+        Ok(CountedRows { repo, excluded_repos, retracted: column(batch, "retracted")? })
+    }
+
+    pub(crate) fn contains(&self, row: usize) -> bool {
         !self.retracted.value(row) && !self.repo.index(row).is_some_and(|repo| self.excluded_repos[repo])
     }
 }
 
-fn column<'a, A: Array + 'static>(batch: &'a RecordBatch, name: &'static str) -> Result<&'a A, FoldError> {
+/// # Errors
+/// If the column is missing or has the wrong type.
+pub(crate) fn column<'a, A: Array + 'static>(
+    batch: &'a RecordBatch,
+    name: &'static str,
+) -> Result<&'a A, FoldError> {
     let array: &ArrayRef = batch.column_by_name(name).ok_or(FoldError::InvalidColumn(name))?;
     array.as_any().downcast_ref().ok_or(FoldError::InvalidColumn(name))
 }
@@ -127,7 +145,9 @@ pub(crate) struct DictionaryColumn<'a> {
 }
 
 impl<'a> DictionaryColumn<'a> {
-    fn from_batch(batch: &'a RecordBatch, name: &'static str) -> Result<Self, FoldError> {
+    /// # Errors
+    /// If the column is missing or has the wrong type.
+    pub(crate) fn from_batch(batch: &'a RecordBatch, name: &'static str) -> Result<Self, FoldError> {
         let dictionary: &DictionaryArray<Int32Type> = column(batch, name)?;
         let values = dictionary.values().as_any().downcast_ref().ok_or(FoldError::InvalidColumn(name))?;
         Ok(DictionaryColumn { values, keys: dictionary.keys() })

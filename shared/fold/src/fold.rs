@@ -12,11 +12,12 @@ use gam_rollup::Side;
 use rustc_hash::FxHashSet;
 
 use crate::cells::{CellKey, Cells, DatedName, RunningCells};
-use crate::columns::{EventColumns, nullable};
+use crate::columns::{COLUMNS, EventColumns, nullable};
 use crate::count::{count_event, is_merge_commit};
 use crate::members::{InternedMember, Members};
 use crate::month_days::MonthDays;
 use crate::month_fold::MonthFold;
+use crate::rows::{FoldRowsError, MonthRows, for_each_batch};
 use crate::shared_commits::{RowPosition, repeated_commits};
 
 /// Rows of an older reading have a ghost as the author of a release or a deployment without one.
@@ -43,15 +44,23 @@ pub enum FoldError {
 /// # Errors
 /// If a column is missing or invalid, or if a row is outside the month.
 pub fn fold(month: Month, batches: &[RecordBatch], identity: &Identity) -> Result<MonthFold, FoldError> {
-    let columns = batches
-        .iter()
-        .map(|batch| EventColumns::from_batch(batch, identity))
-        .collect::<Result<Vec<_>, _>>()?;
-    let mut folder =
-        Folder::new(MonthDays::new(month, identity.time_zone()), identity, repeated_commits(&columns));
-    for (batch_index, columns) in columns.iter().enumerate() {
-        folder.add_batch(columns, batch_index)?;
-    }
+    Ok(fold_rows(month, batches, identity)?)
+}
+
+/// As [`fold`], but reads the rows a batch at a time.
+///
+/// # Errors
+/// As [`fold`], and if a batch cannot be read.
+pub fn fold_rows<R: MonthRows + ?Sized>(
+    month: Month,
+    rows: &R,
+    identity: &Identity,
+) -> Result<MonthFold, FoldRowsError<R::Error>> {
+    let repeats = repeated_commits(rows, identity)?;
+    let mut folder = Folder::new(MonthDays::new(month, identity.time_zone()), identity, repeats);
+    for_each_batch(rows, COLUMNS, |batch_index, batch| {
+        folder.add_batch(&EventColumns::from_batch(batch, identity)?, batch_index)
+    })?;
     Ok(folder.into_month_fold())
 }
 

@@ -1,6 +1,6 @@
 //! The fold: computes the items of one month from its snapshot.
 //!
-//! The input is the snapshot's rows as Arrow columns. The result is the month's cells: what each member did in
+//! The input is the snapshot's rows as Arrow columns, which are read a batch at a time. The result is the month's cells: what each member did in
 //! each repository on each day. Every item is a sum of cells:
 //!
 //! - days: of the organization, of each repository and of each member,
@@ -26,13 +26,15 @@ mod fold;
 mod members;
 mod month_days;
 mod month_fold;
+mod rows;
 mod shared_commits;
 mod totals;
 
 pub use affected::{affected_by_shared_commits, affected_keys};
 pub use columns::COLUMNS;
-pub use fold::{FoldError, fold};
+pub use fold::{FoldError, fold, fold_rows};
 pub use month_fold::MonthFold;
+pub use rows::{FoldRowsError, MonthRows};
 
 /// The version of the rollup logic. Increment it whenever the same events fold to other items, or to another
 /// stored form.

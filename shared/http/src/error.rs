@@ -166,8 +166,15 @@ impl ApiError {
         Self::new(StatusCode::NOT_ACCEPTABLE, ProblemCode::InvalidArgument, detail)
     }
 
+    /// The client accepts no media type of the answer. `available` are those that there are.
+    pub(crate) fn no_acceptable_type(available: &str) -> Self {
+        let detail =
+            format!("the answer is {available}, which `Accept` excludes: change or leave out the header");
+        Self::new(StatusCode::NOT_ACCEPTABLE, ProblemCode::InvalidArgument, detail)
+    }
+
     /// The cursor belongs to numbers that other rules made. `detail` says what to do.
-    fn cursor_expired(detail: impl Into<String>) -> Self {
+    pub(crate) fn cursor_expired(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::GONE, ProblemCode::CursorExpired, detail)
     }
 
@@ -257,18 +264,7 @@ impl ApiError {
 
     /// Returns the response that the client sees.
     pub(crate) fn render(&self, request_id: &str) -> Response {
-        let detail = match self.cause {
-            Some(_) => format!("{}; request id {request_id}", self.detail),
-            None => self.detail.clone(),
-        };
-        let problem = Problem {
-            kind: "about:blank",
-            title: self.status.canonical_reason().unwrap_or("Error"),
-            status: self.status.as_u16(),
-            detail,
-            code: self.code,
-        };
-        let mut response = (self.status, Json(problem)).into_response();
+        let mut response = (self.status, Json(self.problem(request_id))).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = self.retry_after_seconds {
@@ -278,6 +274,23 @@ impl ApiError {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
+    }
+}
+
+impl ApiError {
+    /// Returns the problem document that the client sees.
+    pub(crate) fn problem(&self, request_id: &str) -> Problem {
+        let detail = match self.cause {
+            Some(_) => format!("{}; request id {request_id}", self.detail),
+            None => self.detail.clone(),
+        };
+        Problem {
+            kind: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            detail,
+            code: self.code,
+        }
     }
 }
 

@@ -15,11 +15,9 @@
 //! The API is read-only. This crate does not know where rollups and tokens are stored, how rollups are computed, or
 //! which host runs it.
 
+mod answer;
 mod auth;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, unused_imports, reason = "pages draw their calendar as a table")
-)]
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "pages draw their calendar as a table"))]
 mod charts;
 mod error;
 mod middleware;
@@ -33,6 +31,7 @@ mod throttled_warning;
 
 pub use auth::{AccessControl, RequestRate, TokenError, TokenSource};
 pub use axum::Router;
+pub use axum::body::Body;
 pub use middleware::cors::AllowedOrigins;
 pub use middleware::hosts::AllowedHosts;
 pub use router::{guarded_router, router};

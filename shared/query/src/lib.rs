@@ -5,11 +5,14 @@
 //! one range read of its days, and the markers. The same read says whether a member exists and what its latest name
 //! is.
 
+mod answer_stamp;
 mod answers;
+mod candidates;
 mod comparison;
 mod cursor;
 mod dashboard;
 mod error;
+mod export;
 mod histogram;
 mod list;
 mod list_order;
@@ -24,6 +27,7 @@ mod series;
 mod sort_key;
 mod values;
 
+pub use answer_stamp::AnswerStamp;
 pub use answers::{
     BotFilter, CoverageAnswer, ListAnswer, ListEntry, ListKind, MetricValue, MetricValues, MetricsAnswer,
     OrgSummary, OrgsAnswer, SeriesAnswer, SeriesPoint, SortDirection, SubjectRef,
@@ -34,13 +38,14 @@ pub use dashboard::{
     dashboard, trends,
 };
 pub use error::QueryError;
+pub use export::{Export, ExportRequest, ExportRow, RowSubject, export};
 pub use gam_store::Gap;
 pub use histogram::{HistogramAnswer, HistogramBin, histogram};
 pub use list::{ListRequest, Listing, list};
 pub use list_order::{ListSort, NameFilter};
 pub use metrics::{compared_metrics, metrics};
 pub use org_reader::today;
-pub use orgs::{orgs, orgs_named};
+pub use orgs::{KeptOrgs, orgs};
 pub use ports::{IdentitySource, QueryPorts, RegistrySource};
 pub use series::{PointOfMetrics, SeriesOfMetricsAnswer, series, series_of_metrics};
 

@@ -12,7 +12,7 @@ use crate::cursor::Cursor;
 use crate::list_order::{ListSort, NameFilter};
 use crate::org_reader::{OrgQuery, OrgReader, read_org};
 use crate::sort_key::SortKey;
-use crate::values::{metric_value, metric_values, subject_tally};
+use crate::values::{counts_in_subject, metric_value, metric_values, subject_tally};
 use crate::{MAX_LIMIT, QueryError, QueryPorts};
 
 /// Which entries to list.
@@ -104,33 +104,21 @@ impl OrgQuery for PageQuery<'_> {
                 (range, Some(after))
             }
         };
-        let (totals, coverage) = tokio::try_join!(
-            read_totals(org, &listed_of.subject, request, range),
-            org.coverage(&listed_of.subject)
-        )?;
-        if totals.is_empty() {
-            // A member that was never seen has no listing.
-            org.set_display_name(&mut listed_of, &[], range).await?;
-        }
         let repo_names = match request.listing.kind() {
             ListKind::Repos => org.repo_names().await?,
             ListKind::Members => HashMap::new(),
         };
-        let values = EntryValues { request, listed_of: &listed_of.subject };
+        let subject = listed_of.subject.clone();
+        let values = EntryValues { request, listed_of: &subject, after, repo_names };
+        let (totals, coverage) =
+            tokio::try_join!(read_page_totals(org, &values, range), org.coverage(&listed_of.subject))?;
+        if totals.is_empty() {
+            // A member that was never seen has no listing.
+            org.set_display_name(&mut listed_of, &[], range).await?;
+        }
         let mut listed: Vec<(SortKey, Subject, Rollup)> = totals
             .into_iter()
-            // `bots` filters here. A member that is left answers all that it is credited with.
-            .filter(|(_, rollup)| values.is_listed(rollup))
-            .filter_map(|(subject, rollup)| {
-                let name = display_name(&subject, &rollup, &repo_names);
-                if request.name_filter.as_ref().is_some_and(|filter| !filter.accepts(&name)) {
-                    return None;
-                }
-                let value = values.sort_value(&subject, &rollup);
-                let id = if let Subject::Repo(id) = subject { id } else { 0 };
-                Some((SortKey { value, name, id }, subject, rollup))
-            })
-            .filter(|(key, ..)| after.as_ref().is_none_or(|after| request.cmp(key, after).is_gt()))
+            .filter_map(|(subject, rollup)| Some((values.key(&subject, &rollup)?, subject, rollup)))
             .collect();
         listed.sort_by(|a, b| request.cmp(&a.0, &b.0));
         let limit = request.limit.clamp(1, MAX_LIMIT);
@@ -180,19 +168,83 @@ async fn read_totals(
     }
 }
 
+/// Returns what every subject that may be on the page did in the range, and at least one more if there is one.
+///
+/// Of listings of an organization that start with the greatest value, it reads the candidates in order of the greatest
+/// value that each can have, and stops when no other one can be on the page.
+async fn read_page_totals(
+    org: &OrgReader<'_>,
+    values: &EntryValues<'_>,
+    range: Range,
+) -> Result<BTreeMap<Subject, Rollup>, QueryError> {
+    let request = values.request;
+    let kind = match request.listing {
+        Listing::Members if request.direction == SortDirection::Desc => SubjectKind::Member,
+        Listing::Repos if request.direction == SortDirection::Desc => SubjectKind::Repo,
+        _ => return read_totals(org, values.listed_of, request, range).await,
+    };
+    let candidates = org.read_candidates(kind, range).await?;
+    let counts = |side| counts_in_subject(kind, request.bots, side);
+    let order = match request.sort {
+        ListSort::Metric(metric) => candidates.by_greatest_value(metric, counts),
+        ListSort::Name => None,
+    };
+    let Some(order) = order else {
+        return org.read_rollups(&candidates, &candidates.all(), range).await;
+    };
+    let limit = request.limit.clamp(1, MAX_LIMIT);
+    let (mut totals, mut page, mut rest) = (BTreeMap::new(), Vec::new(), &order[..]);
+    while let Some(&(greatest, _)) = rest.first() {
+        // Equal values are in order of names, so an equal one may still be on the page.
+        if page.get(limit).is_some_and(|value| *value > greatest as f64) {
+            break;
+        }
+        let (next, later) = rest.split_at(rest.len().min(limit + 1));
+        let numbers: Vec<usize> = next.iter().map(|(_, number)| *number).collect();
+        let rollups = org.read_rollups(&candidates, &numbers, range).await?;
+        page.extend(rollups.iter().filter_map(|(subject, rollup)| values.key(subject, rollup)?.value));
+        page.sort_by(|a, b| b.total_cmp(a));
+        totals.extend(rollups);
+        rest = later;
+    }
+    Ok(totals)
+}
+
 /// Computes the values of entries.
 struct EntryValues<'a> {
     request: &'a ListRequest,
     /// The subject whose members or repositories are listed.
     listed_of: &'a Subject,
+    /// The last entry of the page before. `None` on the first page.
+    after: Option<SortKey>,
+    /// Empty in listings of members.
+    repo_names: HashMap<i64, String>,
 }
 
 impl EntryValues<'_> {
+    /// Returns what the entry is sorted by. `None` if it is not on this page or a later one.
+    fn key(&self, subject: &Subject, rollup: &Rollup) -> Option<SortKey> {
+        // `bots` filters here. A member that is left answers all that it is credited with.
+        if !self.is_listed(rollup) {
+            return None;
+        }
+        let value = self.sort_value(subject, rollup);
+        let name = subject_name(subject, rollup, &self.repo_names);
+        let id = if let Subject::Repo(id) = subject { *id } else { 0 };
+        if self.request.name_filter.as_ref().is_some_and(|filter| !filter.accepts(&name)) {
+            return None;
+        }
+        let key = SortKey { value, name, id };
+        self.after.as_ref().is_none_or(|after| self.request.cmp(&key, after).is_gt()).then_some(key)
+    }
+
     fn is_listed(&self, rollup: &Rollup) -> bool {
         let bots = self.request.bots;
         match self.request.listing {
-            Listing::Members | Listing::RepoMembers { .. } => bots.listed_tally(rollup).has_credited_events(),
-            Listing::Repos => bots.tally(rollup).has_credited_events(),
+            Listing::Members | Listing::RepoMembers { .. } => {
+                bots.tally_of_listed(SubjectKind::Member, rollup).has_credited_events()
+            }
+            Listing::Repos => bots.tally_of_listed(SubjectKind::Repo, rollup).has_credited_events(),
             Listing::MemberRepos(_) => subject_tally(self.listed_of, rollup, bots).has_credited_events(),
         }
     }
@@ -236,7 +288,8 @@ impl EntryValues<'_> {
     }
 }
 
-fn display_name(subject: &Subject, rollup: &Rollup, repo_names: &HashMap<i64, String>) -> String {
+/// Returns the display name of a repository or a member that is listed.
+pub(crate) fn subject_name(subject: &Subject, rollup: &Rollup, repo_names: &HashMap<i64, String>) -> String {
     match (subject, &rollup.member) {
         (Subject::Repo(id), _) => repo_names.get(id).cloned().unwrap_or_else(|| id.to_string()),
         (_, Some((name, _))) => name.clone(),

@@ -64,17 +64,21 @@ impl OrgQuery for MetricsQuery<'_> {
             }
         };
         let (days, coverage) = tokio::try_join!(read_days, org.coverage(subject))?;
-        let sum = |range: Range| {
-            let mut sum = Rollup::default();
-            days.iter().for_each(|days| sum.merge(&days.sum(range)));
-            sum
-        };
         if resolved.member.is_some() {
             let mut ever = Rollup::default();
             days.iter().for_each(|days| ever.merge(&days.sum_all()));
             org.set_member_name(&mut resolved, &ever).await?;
         }
-        let values = |range| metric_values(&resolved.subject, &sum(range), bots);
+        let values = |range: Range| {
+            let mut sum = Rollup::default();
+            days.iter().for_each(|days| days.add_totals(range, &mut sum));
+            let mut metrics = metric_values(&resolved.subject, &sum, bots);
+            if resolved.member.is_none() {
+                let active = Credited::in_days(&days, |date| range.contains(date), bots);
+                metrics.set_active_members(active.members.len());
+            }
+            metrics
+        };
         let mut metrics = values(range);
         let previous = previous_range.map(|range| PreviousMetrics {
             range: range.into(),
@@ -83,7 +87,7 @@ impl OrgQuery for MetricsQuery<'_> {
         let change =
             previous.as_ref().map(|previous| MetricChanges::between(&metrics, &previous.values.metrics));
         if resolved.subject == Subject::Org {
-            let ever = Credited::new(&days, |side| bots.counts(side), |side| bots.counts_members(side));
+            let ever = Credited::in_days(&days, |_| true, bots);
             metrics.0.push(("total_repos", MetricValue::Count(ever.repos.len() as u64)));
             metrics.0.push(("total_members", MetricValue::Count(ever.members.len() as u64)));
         }

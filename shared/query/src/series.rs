@@ -179,8 +179,8 @@ impl SeriesQuery<'_> {
     /// Adds up the days in the range, by the first day of their bucket. Copies the names of members only if the
     /// metrics count them: an organization has hundreds on a day.
     fn sum_by_bucket(&self, days: &[MonthOfDays]) -> BTreeMap<NaiveDate, Rollup> {
-        let is_of_members = |metric: &&Metric| matches!(metric.aggregation, Aggregation::DistinctMembers);
-        let counts_members = self.metrics.iter().any(is_of_members);
+        let mut aggregations = self.metrics.iter().map(|metric| metric.aggregation);
+        let counts_members = aggregations.any(|it| matches!(it, Aggregation::DistinctMembers));
         let mut buckets: BTreeMap<NaiveDate, Rollup> = BTreeMap::new();
         for month in days {
             for (date, sides) in month.dates().filter(|(date, _)| self.range.contains(*date)) {

@@ -1,5 +1,6 @@
 //! The store in a SQLite file.
 
+mod changes;
 mod checkpoints;
 mod error;
 mod item_id;
@@ -18,6 +19,7 @@ use gam_store::Result;
 use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions};
 use sqlx::{Connection, Transaction};
 
+use self::changes::ChangeWatcher;
 use self::error::failed;
 
 /// How long a reader or writer waits for a connection of this process.
@@ -49,6 +51,7 @@ pub struct SqliteStore {
     /// One connection: SQLite has one writer at a time, and waiting for a connection is fairer than its lock.
     writer: SqlitePool,
     readers: SqlitePool,
+    watcher: Arc<ChangeWatcher>,
     /// Whether the file is read on the assumption that nobody writes it.
     is_unchanging: bool,
     /// Whether the file was opened for reading, so an older one stays as it is.
@@ -73,7 +76,8 @@ impl SqliteStore {
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string());
         let writer = pool(1).connect_lazy_with(writer_options);
         let readers = pool(READERS).connect_lazy_with(options.pragma("query_only", "ON"));
-        Ok(SqliteStore { path, writer, readers, is_unchanging: false, is_read_only: false })
+        let watcher = Arc::new(ChangeWatcher::new(&path));
+        Ok(SqliteStore { path, writer, readers, watcher, is_unchanging: false, is_read_only: false })
     }
 
     /// Opens an existing store for reading. Needs no permission to write, and creates and changes nothing in
@@ -85,11 +89,13 @@ impl SqliteStore {
     pub async fn open_read_only(path: &Path) -> Result<Self> {
         let path: Arc<Path> = Arc::from(path);
         let (readers, is_unchanging) = setup::open_for_reading(&path).await?;
-        Ok(SqliteStore { path, writer: readers.clone(), readers, is_unchanging, is_read_only: true })
+        let watcher = Arc::new(ChangeWatcher::new(&path));
+        Ok(SqliteStore { path, writer: readers.clone(), readers, watcher, is_unchanging, is_read_only: true })
     }
 
     /// Waits for running reads and writes, then closes the file. Every later use of the store fails.
     pub async fn close(&self) {
+        self.watcher.close();
         self.readers.close().await;
         // The last connection to close moves the log into the file, which a reader is not allowed to do.
         self.writer.close().await;
@@ -130,12 +136,15 @@ async fn is_idle(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
     Ok(!connection.is_in_transaction())
 }
 
+/// Returns the path as SQLite takes it. A bare name such as `file:x` or `:memory:` would mean something else to it.
+fn file_name(path: &Path) -> PathBuf {
+    if path.is_absolute() { path.to_path_buf() } else { PathBuf::from(".").join(path) }
+}
+
 /// Returns the options of every connection to the file.
 fn connect_options(path: &Path) -> SqliteConnectOptions {
-    // A bare name such as `file:x` or `:memory:` would mean something else to SQLite.
-    let filename = if path.is_absolute() { path.to_path_buf() } else { PathBuf::from(".").join(path) };
     SqliteConnectOptions::new()
-        .filename(filename)
+        .filename(file_name(path))
         .page_size(PAGE_BYTES)
         .busy_timeout(LOCK_TIMEOUT)
         .synchronous(sqlx::sqlite::SqliteSynchronous::Full)
@@ -148,7 +157,7 @@ fn connect_options(path: &Path) -> SqliteConnectOptions {
 #[cfg(test)]
 mod tests {
     use gam_store::keys::CheckpointKey;
-    use gam_store::{CheckpointStore, SaveOutcome};
+    use gam_store::{CheckpointStore, RollupStore, SaveOutcome};
 
     use super::*;
 
@@ -253,10 +262,12 @@ mod tests {
             path: Arc::from(&*path),
             writer: readers.clone(),
             readers,
+            watcher: Arc::new(ChangeWatcher::new(&path)),
             is_unchanging: true,
             is_read_only: true,
         };
         assert_eq!(reader.load(&key).await.unwrap().unwrap().body, "{}");
+        assert_eq!(reader.change_token(), None, "SQLite notices no changes of such a file");
         let files = || std::fs::read_dir(directory.path()).unwrap().count();
         assert_eq!(files(), 1, "it leaves no log");
         let writer = SqliteStore::open(&path).await.unwrap();

@@ -576,3 +576,61 @@ async fn the_tables_never_change() {
         insta::assert_snapshot!("sqlite_schema", lines.join(";\n"));
     });
 }
+
+/// Clones, other handles and handles for reading notice what any of them writes.
+#[tokio::test]
+async fn change_tokens_notice_the_writes_of_every_handle() {
+    let (_directory, path) = new_path();
+    for (number, (writer, reader)) in [(0, 0), (0, 3), (0, 1), (1, 0), (0, 2)].into_iter().enumerate() {
+        let path = path.with_file_name(format!("{number}.sqlite"));
+        let first = open(&path).await;
+        let handles =
+            [first.clone(), open(&path).await, SqliteStore::open_read_only(&path).await.unwrap(), first];
+        conformance::run_changes(&handles[writer], &handles[reader]).await;
+        for handle in [&handles[2], &handles[1], &handles[0]] {
+            handle.close().await;
+            assert_eq!(handle.change_token(), None, "a closed store has no token");
+        }
+        assert!(!path.with_extension("sqlite-wal").exists(), "closing moves the log into the file");
+    }
+}
+
+/// Set for a test that runs in another process: the path of the store that it writes.
+const STORE_OF_OTHER_PROCESS: &str = "GAM_TEST_STORE";
+
+#[tokio::test]
+async fn change_tokens_notice_the_writes_of_another_process() {
+    if let Some(path) = std::env::var_os(STORE_OF_OTHER_PROCESS) {
+        let store = open(Path::new(&path)).await;
+        fill(&store, 3).await;
+        return store.close().await;
+    }
+    let (_directory, path) = new_path();
+    let (writer, reader) = (open(&path).await, SqliteStore::open_read_only(&path).await.unwrap());
+    let tokens = || [writer.change_token().unwrap(), reader.change_token().unwrap()];
+    let before = tokens();
+    let program = std::env::current_exe().unwrap();
+    let other_process = std::process::Command::new(program)
+        .args(["--exact", "change_tokens_notice_the_writes_of_another_process"])
+        .env(STORE_OF_OTHER_PROCESS, &path)
+        .output()
+        .unwrap();
+    assert!(other_process.status.success(), "{other_process:?}");
+    assert_eq!(reader.markers("acme", EPOCH).await.unwrap().len(), 1, "it has written");
+    let after = tokens();
+    assert!(before[0] != after[0] && before[1] != after[1], "{before:?} {after:?}");
+    assert_eq!(tokens(), after);
+}
+
+/// Connections to the old file would never notice a change of the new one.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_was_replaced_has_no_change_tokens() {
+    let (_directory, path) = new_path();
+    let store = open(&path).await;
+    assert!(store.change_token().is_some());
+    std::fs::rename(&path, path.with_file_name("old.sqlite")).unwrap();
+    assert_eq!(store.change_token(), None);
+    std::fs::copy(path.with_file_name("old.sqlite"), &path).unwrap();
+    assert_eq!(store.change_token(), None);
+}

@@ -7,9 +7,9 @@ use chrono::{DateTime, Utc};
 use gam_model::Month;
 use gam_store::keys::CheckpointKey;
 use gam_store::{
-    AdvanceOutcome, CheckpointStore, CommitOutcome, Epoch, FoldScope, ItemClass, ItemKey, Marker, NameEntry,
-    NameKind, NameStore, PutOutcome, Record, RecordCommit, RecordKey, RecordRange, RecordStore, Result,
-    Revision, RollupStore, SaveOutcome, StoredCheckpoint, StoredItem, conformance,
+    AdvanceOutcome, ChangeToken, CheckpointStore, CommitOutcome, Epoch, FoldScope, ItemClass, ItemKey,
+    Marker, NameEntry, NameKind, NameStore, PutOutcome, Record, RecordCommit, RecordKey, RecordRange,
+    RecordStore, Result, Revision, RollupStore, SaveOutcome, StoredCheckpoint, StoredItem, conformance,
 };
 use gam_store_sql::SqliteStore;
 
@@ -27,6 +27,10 @@ impl AlternatingStores {
 
 #[async_trait]
 impl RollupStore for AlternatingStores {
+    fn change_token(&self) -> Option<ChangeToken> {
+        self.stores[0].change_token()
+    }
+
     async fn put(&self, org: &str, epoch: Epoch, items: &[(ItemKey, StoredItem)]) -> Result<PutOutcome> {
         self.next_store().put(org, epoch, items).await
     }

@@ -11,6 +11,7 @@
 //! ```
 
 mod bodies;
+mod changes;
 mod checkpoints;
 mod deletes;
 mod markers;
@@ -107,6 +108,23 @@ where
     names::check_newest_name_stays(&make().await).await;
     names::check_orgs(&make().await).await;
     names::check_concurrent_writers(make().await).await;
+    let store = make().await;
+    changes::check_every_write(&store, &store).await;
+    changes::check_concurrent_reads(make().await).await;
+}
+
+/// Checks that the change tokens of one handle of a store notice what another handle of it writes. Both must be handles
+/// of one new, empty store.
+///
+/// # Panics
+/// If the adapter breaks a rule of the port. The message names the rule.
+pub async fn run_changes<W, R>(writer: &W, reader: &R)
+where
+    W: RollupStore + NameStore + CheckpointStore,
+    R: RollupStore + NameStore + CheckpointStore,
+{
+    assert!(reader.change_token().is_some(), "the handle has change tokens");
+    changes::check_every_write(writer, reader).await;
 }
 
 /// Checks a [`CheckpointStore`]. `make` must return a new, empty store on every call.

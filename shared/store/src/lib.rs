@@ -25,8 +25,8 @@ pub use keys::{
 };
 pub use memory::MemoryStore;
 pub use port::{
-    AdvanceOutcome, CheckpointStore, FoldScope, Marker, NameEntry, NameKind, NameStore, PutOutcome, Revision,
-    RollupStore, SaveOutcome, StoredCheckpoint, StoredItem,
+    AdvanceOutcome, ChangeToken, CheckpointStore, FoldScope, Marker, NameEntry, NameKind, NameStore,
+    PutOutcome, Revision, RollupStore, SaveOutcome, StoredCheckpoint, StoredItem,
 };
 pub use record::{
     CommitOutcome, Expectation, Record, RecordChange, RecordCommit, RecordCommitId, RecordStore, RecordWrite,

@@ -1,9 +1,10 @@
 //! End-to-end tests that need tools from package registries: the deployed system on an emulator of AWS,
-//! a browser, DuckDB, a PostgreSQL server, GitHub's published schemas.
+//! a browser, DuckDB, a PostgreSQL server, GitHub's published schemas, schemathesis.
 //!
 //! Each test names the tools it needs. They are installed at the first use, into the target directory. A
 //! test whose tools cannot be had is listed and counted as ignored; in CI it fails.
 
+mod api;
 mod aws;
 mod browser;
 mod duckdb;
@@ -42,6 +43,8 @@ fn main() {
     let files = [
         aws::tests(),
         browser::tests(),
+        api::tests(),
+        aws::tests(),
         duckdb::tests(),
         postgres::tests(),
         repository::tests(),

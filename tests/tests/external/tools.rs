@@ -24,6 +24,8 @@ pub(crate) enum Tool {
     Lint,
     /// Linters of workflows, issue forms, container files and Kubernetes manifests.
     Repository,
+    /// schemathesis.
+    Api,
     /// DuckDB's Python package.
     DuckDb,
     /// Debian's Chromium.
@@ -64,6 +66,7 @@ impl Tool {
             Tool::Sam => local_aws_tool("sam"),
             Tool::Lint => local_aws_tool("lint"),
             Tool::Repository => local_aws_tool("repository"),
+            Tool::Api => local_aws_tool("api"),
             Tool::DuckDb => python_package("duckdb", DUCKDB_VERSION, false).map_err(|why| {
                 format!("needs Python 3 with pip, and duckdb {DUCKDB_VERSION} from PyPI: {why}")
             }),

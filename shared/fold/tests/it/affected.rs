@@ -21,7 +21,7 @@ proptest! {
             let without = fold_items(&rows(&others), &identity).0;
             let mut affected: BTreeSet<ItemKey> = affected_keys(event, &identity).collect();
             let shas = event.facts.sha.iter().filter(|_| event.kind == EventKind::Commit).cloned().collect();
-            affected.extend(affected_by_shared_commits(&rows(&others), &shas, &identity).unwrap());
+            affected.extend(affected_by_shared_commits(&rows(&others)[..], &shas, &identity).unwrap());
             for key in with.keys().chain(without.keys()).filter(|key| !affected.contains(*key)) {
                 prop_assert_eq!(with.get(key), without.get(key), "{:?} by {:?}", key, event);
             }

@@ -1,6 +1,7 @@
 //! The fold over rows as snapshots hold them.
 
 mod affected;
+mod batches;
 mod display_names;
 mod golden;
 mod items;

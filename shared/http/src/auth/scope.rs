@@ -3,7 +3,7 @@
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use gam_access::{Principal, Scope};
-use gam_query::{OrgsAnswer, QueryError, QueryPorts};
+use gam_query::{KeptOrgs, NameFilter, OrgsAnswer, QueryError, QueryPorts};
 
 use crate::error::{ApiError, quoted};
 
@@ -49,15 +49,20 @@ pub(super) async fn check(
     }
 }
 
-/// Returns the organizations that the principal sees.
+/// Returns the organizations that the principal sees and whose names the filter accepts.
 ///
 /// # Errors
-/// As [`gam_query::orgs`].
+/// As [`KeptOrgs::orgs`].
 pub(crate) async fn visible_orgs(
     ports: &QueryPorts,
+    kept: &KeptOrgs,
     principal: &Principal,
+    filter: Option<&NameFilter>,
 ) -> Result<OrgsAnswer, QueryError> {
-    let mut answer = gam_query::orgs(ports).await?;
+    let mut answer = kept.orgs(ports).await?;
+    if let Some(filter) = filter {
+        answer.orgs.retain(|summary| filter.accepts(&summary.org));
+    }
     if principal.scope != Scope::All {
         let registry = ports.registry.registry().await.map_err(QueryError::Registry)?;
         answer.orgs.retain(|summary| principal.scope.includes_org(&registry.key_of(&summary.org)));

@@ -61,7 +61,7 @@ pub(crate) async fn allow_origins(
     headers.append(header::VARY, HeaderValue::from_static("origin"));
     if let Some(origin) = origin {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        let exposed = HeaderValue::from_static("etag, retry-after, x-request-id");
+        let exposed = HeaderValue::from_static("etag, link, retry-after, x-request-id");
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
     response

@@ -35,7 +35,8 @@ pub(crate) async fn render_errors(request: Request, next: Next) -> Response {
 pub(crate) async fn render_unacceptable(request: Request, next: Next) -> Response {
     let request_id = request_id(&request);
     let response = next.run(request).await;
-    if response.status() != StatusCode::NOT_ACCEPTABLE {
+    let own_status = response.extensions().get::<ApiError>().map(ApiError::status);
+    if response.status() != StatusCode::NOT_ACCEPTABLE || own_status == Some(StatusCode::NOT_ACCEPTABLE) {
         return response;
     }
     let error = ApiError::not_acceptable();

@@ -5,6 +5,9 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
+/// The request headers that responses depend on.
+const VARY: &str = "accept, accept-encoding";
+
 /// Adds the headers that every response has: browsers must not guess the content type, caches must
 /// revalidate answers, and must not store errors.
 pub(crate) async fn add_headers(request: Request, next: Next) -> Response {
@@ -12,8 +15,8 @@ pub(crate) async fn add_headers(request: Request, next: Next) -> Response {
     let is_cacheable = response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED;
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // Pages have named what they depend on.
-    headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
+    // Pages have named what else they depend on.
+    headers.append(header::VARY, HeaderValue::from_static(VARY));
     let cache_control = if is_cacheable { "private, no-cache" } else { "no-store" };
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static(cache_control));
     response

@@ -1,11 +1,13 @@
 //! `/`: the organizations. With one, the page of that one; with none, what to run.
 
+use std::sync::Arc;
+
 use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use gam_access::Principal;
-use gam_query::{OrgSummary, QueryPorts};
+use gam_query::{KeptOrgs, OrgSummary, QueryPorts};
 use maud::{Markup, html};
 
 use super::format;
@@ -17,10 +19,11 @@ use crate::error::ApiError;
 
 pub(super) async fn handle(
     State(ports): State<QueryPorts>,
+    Extension(kept): Extension<Arc<KeptOrgs>>,
     Extension(principal): Extension<Principal>,
     view: View,
 ) -> Result<Response, ApiError> {
-    let orgs = visible_orgs(&ports, &principal).await?.orgs;
+    let orgs = visible_orgs(&ports, &kept, &principal, None).await?.orgs;
     if let [only] = orgs.as_slice() {
         let location = view.link(&["orgs", &only.org]);
         let location = HeaderValue::try_from(location).map_err(ApiError::internal)?;

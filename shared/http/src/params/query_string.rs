@@ -10,7 +10,7 @@ use gam_model::period::{FIRST_DAY, LAST_DAY};
 use super::Parameter;
 use crate::error::{ApiError, quoted};
 
-/// The parameters of a request. The route takes each of them, and each is there once.
+/// The parameters of a request. The route takes each of them, and each is there once, unless it can be repeated.
 pub(crate) struct QueryString(Vec<(Parameter, String)>);
 
 impl QueryString {
@@ -23,12 +23,43 @@ impl QueryString {
         for (name, value) in pairs {
             let parameter = accepted.iter().copied().find(|parameter| parameter.name() == name);
             let parameter = parameter.ok_or_else(|| unknown_parameter(&name, accepted))?;
-            if parameters.iter().any(|(it, _)| *it == parameter) {
+            if !parameter.is_repeatable() && parameters.iter().any(|(it, _)| *it == parameter) {
                 return Err(ApiError::invalid(format!("repeated parameter `{name}`: send it once")));
             }
             parameters.push((parameter, value));
         }
         Ok(QueryString(parameters))
+    }
+
+    /// Parses each value of a parameter that can be repeated and has a fixed set of values. No value may be repeated.
+    pub(crate) fn choices<T: PartialEq>(
+        &self,
+        parameter: Parameter,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Vec<T>, ApiError> {
+        let mut choices = Vec::new();
+        for (_, text) in self.0.iter().filter(|(it, _)| *it == parameter) {
+            let choice = parse(text).ok_or_else(|| not_a_choice(parameter, text))?;
+            if choices.contains(&choice) {
+                let (name, value) = (parameter.name(), quoted(text));
+                return Err(ApiError::invalid(format!("repeated `{name}` {value}: send each value once")));
+            }
+            choices.push(choice);
+        }
+        Ok(choices)
+    }
+
+    /// Returns the value of a parameter as text of at most `max` characters.
+    pub(crate) fn short_text(&self, parameter: Parameter, max: usize) -> Result<Option<&str>, ApiError> {
+        let text = self.text(parameter);
+        match text.filter(|text| text.chars().count() > max) {
+            None => Ok(text),
+            Some(text) => Err(ApiError::invalid(format!(
+                "invalid `{}` {}: expected at most {max} characters",
+                parameter.name(),
+                quoted(text)
+            ))),
+        }
     }
 
     /// Returns the value of a parameter as text.
@@ -43,18 +74,10 @@ impl QueryString {
         parse: impl Fn(&str) -> Option<T>,
     ) -> Result<Option<T>, ApiError> {
         let Some(text) = self.text(parameter) else { return Ok(None) };
-        let error = || {
-            let values = parameter.values().unwrap_or_default().join(", ");
-            ApiError::invalid(format!(
-                "invalid `{}` {}: expected one of {values}",
-                parameter.name(),
-                quoted(text)
-            ))
-        };
-        parse(text).map(Some).ok_or_else(error)
+        parse(text).map(Some).ok_or_else(|| not_a_choice(parameter, text))
     }
 
-    /// Parses a parameter that is a UTC day.
+    /// Parses a parameter that is a day.
     pub(crate) fn day(&self, parameter: Parameter) -> Result<Option<NaiveDate>, ApiError> {
         let Some(text) = self.text(parameter) else { return Ok(None) };
         let name = parameter.name();
@@ -98,6 +121,11 @@ impl QueryString {
     }
 }
 
+fn not_a_choice(parameter: Parameter, text: &str) -> ApiError {
+    let values = parameter.values().unwrap_or_default().join(", ");
+    ApiError::invalid(format!("invalid `{}` {}: expected one of {values}", parameter.name(), quoted(text)))
+}
+
 fn unknown_parameter(name: &str, accepted: &[Parameter]) -> ApiError {
     let names = accepted.iter().map(|parameter| parameter.name()).collect::<Vec<_>>().join(", ");
     let advice = match accepted {
@@ -138,6 +166,14 @@ mod tests {
         assert!(message(parse("bots=only&bots=only")).contains("repeated parameter"));
         assert!(message(parse("metric=commits")).contains("unknown parameter"));
         assert!(message(QueryString::parse(&"/x?a".parse().unwrap(), &[])).contains("takes none"));
+        let uri = "/x?metric=a&metric=b&bots=only".parse().unwrap();
+        let query = QueryString::parse(&uri, &[Parameter::Metrics, Parameter::Bots]).unwrap();
+        let upper = |text: &str| Some(text.to_uppercase());
+        assert_eq!(query.choices(Parameter::Metrics, upper).unwrap(), ["A", "B"]);
+        assert!(
+            message(query.choices(Parameter::Metrics, |_| Some(()))).contains("repeated `metric` \\\"b\\\"")
+        );
+        assert!(message(query.choices(Parameter::Metrics, |_| None::<()>)).contains("merge_commits"));
         for valid in ["", "bots=only", "bots=only&limit=5", "limit=%35"] {
             parse(valid).unwrap();
         }
@@ -176,6 +212,14 @@ mod tests {
             let day = parse(&format!("since={text}")).unwrap().day(Parameter::Since);
             assert!(message(day).contains("from 1970-01-01 to 9999-01-01"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_text_must_not_be_too_long() {
+        let uri = "/x?q=%C3%A4bc".parse().unwrap();
+        let query = QueryString::parse(&uri, &[Parameter::Name]).unwrap();
+        assert_eq!(query.short_text(Parameter::Name, 3).unwrap(), Some("äbc"));
+        assert!(message(query.short_text(Parameter::Name, 2)).contains("at most 2 characters"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Route;
+use crate::answer::AcceptsJson;
 use crate::openapi::{NamedSchema, Operation, ResponseBody, derived, schema_name};
 use crate::params::{NoParams, QueryParams, Validated};
 
@@ -52,7 +53,7 @@ pub(super) fn route(path: &'static str) -> Route {
     Route { path, handler: get(handle), operation, class: RouteClass::Read }
 }
 
-async fn handle(_: Validated<NoParams>) -> Json<MetricCatalogue> {
+async fn handle(_: AcceptsJson, _: Validated<NoParams>) -> Json<MetricCatalogue> {
     let entries = CATALOGUE.iter().map(|metric| MetricEntry {
         name: metric.name,
         unit: metric.unit,

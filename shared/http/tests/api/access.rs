@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::Method;
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta};
 use gam_access::{NewToken, RepoName, Role, Scope, Tokens};
 use gam_http::{AccessControl, AllowedHosts, AllowedOrigins, RequestRate, TokenSource, guarded_router};
 use gam_model::Clock;
@@ -27,7 +27,8 @@ struct Guarded {
 impl Guarded {
     async fn new() -> Self {
         let data = acme::data().await;
-        let name = |kind, id, name: &str| NameEntry { kind, id, name: name.to_owned(), as_of: Utc::now() };
+        let name =
+            |kind, id, name: &str| NameEntry { kind, id, name: name.to_owned(), as_of: DateTime::UNIX_EPOCH };
         let names = [name(NameKind::Org, 0, "Other"), name(NameKind::Repo, 9, "hidden")];
         data.store.put_names("Other", &names).await.expect("names are stored");
         let clock = Arc::new(SettableClock::new());

@@ -1,8 +1,10 @@
 //! The API as its users see it: requests through the router, responses as bytes.
 
 mod access;
+mod docs;
 mod errors;
 mod headers;
+mod kept_answers;
 mod openapi;
 mod orgs;
 mod pages;

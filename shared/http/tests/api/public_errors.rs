@@ -42,6 +42,7 @@ async fn invalid_argument() {
         // Parameters.
         "/api/v1/orgs/acme/metrics?from=2024-01-01",
         "/api/v1/orgs?limit=1",
+        "/api/v1/metrics?limit=1",
         "/api/v1/orgs/acme/metrics?bots=only&bots=only",
         "/api/v1/orgs/%FF/metrics",
         // Days and ranges.
@@ -55,8 +56,12 @@ async fn invalid_argument() {
         "/api/v1/orgs/acme/metrics/timeseries?metric=stars",
         "/api/v1/orgs/acme/metrics/timeseries?type=star",
         "/api/v1/orgs/acme/metrics/timeseries?type=deploy&metric=commits",
+        "/api/v1/orgs/acme/metrics/timeseries?metric=commits&metric=commits",
+        "/api/v1/orgs/acme/metrics/timeseries?metric=commits&metric=reviews&since=1970-01-01&until=2024-10-04",
         "/api/v1/orgs/acme/metrics/timeseries?granularity=hour",
-        "/api/v1/orgs/acme/members?sort=name",
+        "/api/v1/orgs/acme/metrics/histogram?metric=commits",
+        "/api/v1/orgs/acme/metrics?compare=next",
+        "/api/v1/orgs/acme/members?sort=id",
         "/api/v1/orgs/acme/members?order=down",
         "/api/v1/orgs/acme/members?limit=0",
         "/api/v1/orgs/acme/members?cursor=nonsense",
@@ -80,6 +85,22 @@ fn guarded_api(token: TokenSource) -> Router {
 }
 
 const WRONG_TOKEN: [(&str, &str); 1] = [("authorization", "Bearer wrong")];
+
+#[tokio::test]
+async fn not_acceptable() {
+    let api = acme::api().await;
+    let mut text = String::new();
+    for (path, accept) in [
+        ("/api/v1/orgs/acme/metrics", "text/html"),
+        ("/api/v1/orgs/acme/members.csv", "application/json"),
+        ("/api/v1/metrics", "text/csv"),
+    ] {
+        let answer = send(&api, Method::GET, path, &[("accept", accept)]).await;
+        let body = answer.body_as_snapshot();
+        text.push_str(&format!("GET {path}, Accept: {accept}\n{}\n{body}\n\n", answer.status));
+    }
+    check_snapshot("error_not_acceptable", &text);
+}
 
 #[tokio::test]
 async fn unauthorized() {

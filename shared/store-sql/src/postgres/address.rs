@@ -51,6 +51,7 @@ impl PostgresAddress {
     /// # Errors
     /// `Unusable` if the URL is invalid. The message repeats no part of it that can hold a password.
     pub fn parse(url: &str) -> Result<Self> {
+        let url = &with_host(url);
         let parsed = Url::parse(url).map_err(|_| invalid("it is no URL"))?;
         if !matches!(parsed.scheme(), "postgres" | "postgresql") {
             return Err(invalid("it does not begin with postgres://"));
@@ -111,6 +112,18 @@ impl fmt::Display for PostgresAddress {
 impl fmt::Debug for PostgresAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PostgresAddress({self})")
+    }
+}
+
+/// Returns the URL with a host, if it names a user and no host. PostgreSQL's own programs accept such a URL, which names
+/// the directory of a socket in a parameter.
+fn with_host(url: &str) -> String {
+    let end = url
+        .split_once("://")
+        .map(|(scheme, rest)| scheme.len() + "://".len() + rest.find(['/', '?']).unwrap_or(rest.len()));
+    match end {
+        Some(end) if url[..end].ends_with('@') => format!("{}localhost{}", &url[..end], &url[end..]),
+        _ => url.to_owned(),
     }
 }
 

@@ -52,6 +52,9 @@ pub(super) fn failed(database: &str, action: &str) -> impl FnOnce(sqlx::Error) -
         sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
             Error::unavailable(format!("{action}: {database} has been closed"), error)
         }
+        sqlx::Error::Io(cause) if is_tls_failure(cause) => {
+            Error::unusable(format!("cannot connect to {database} by TLS: {HOW_TO_ENCRYPT}"), error)
+        }
         sqlx::Error::Io(_) => {
             Error::unavailable(format!("{action}: cannot reach {database}: {HOW_TO_REACH}"), error)
         }
@@ -121,6 +124,11 @@ fn server_error(database: &str, action: &str, code: &str, why: &str, error: sqlx
     }
 }
 
+/// Returns whether the server's certificate was refused. The driver reports that as an I/O error.
+fn is_tls_failure(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::InvalidData
+}
+
 fn damage(database: &str, why: &str) -> String {
     format!("the tables in {database} are no store of github-metrics ({why}): {HOW_TO_REBUILD}")
 }
@@ -128,8 +136,9 @@ fn damage(database: &str, why: &str) -> String {
 /// Returns whether the same transaction can succeed if it is repeated soon.
 pub(super) fn is_transient(error: &sqlx::Error) -> bool {
     match error {
-        // The second one: a class of items was deleted before its items were written.
-        sqlx::Error::Io(_) | sqlx::Error::RowNotFound => true,
+        sqlx::Error::Io(cause) => !is_tls_failure(cause),
+        // A class of items was deleted before its items were written.
+        sqlx::Error::RowNotFound => true,
         sqlx::Error::Database(cause) => cause.code().is_some_and(|code| {
             matches!(&*code, code::SERIALIZATION_FAILURE | code::DEADLOCK)
                 || code::NOT_RUNNING.contains(&&*code)

@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use gam_model::Month;
 use gam_store::keys::org_key;
 use gam_store::{
-    AdvanceOutcome, Epoch, FoldScope, ItemClass, ItemKey, Marker, PutOutcome, Result, RollupStore, StoredItem,
+    AdvanceOutcome, ChangeToken, Epoch, FoldScope, ItemClass, ItemKey, Marker, PutOutcome, Result,
+    RollupStore, StoredItem,
 };
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
@@ -102,6 +103,10 @@ fn transactions(items: &[(ItemKey, StoredItem)]) -> impl Iterator<Item = &[(Item
 
 #[async_trait]
 impl RollupStore for SqliteStore {
+    fn change_token(&self) -> Option<ChangeToken> {
+        if self.is_unchanging || self.readers.is_closed() { None } else { self.watcher.token() }
+    }
+
     async fn put(&self, org: &str, epoch: Epoch, items: &[(ItemKey, StoredItem)]) -> Result<PutOutcome> {
         const ACTION: &str = "writing rollups";
         let (org, mut outcome) = (org_key(org), PutOutcome::default());

@@ -145,7 +145,7 @@ fn assert_the_api_takes_tokens_of_the_table(aws: &Emulator, stack: &Stack<'_>) {
         stack.get_with_headers(metrics, &[("authorization", &authorization)]).status
     };
     gam_tests::support::runtime().block_on(async {
-        let store = gam_aws::DynamoStore::new(&aws.config().await, &stack.output("Table"));
+        let store = gam_aws::DynamoStore::new(&aws.config().await, stack.output("Table"));
         let tokens = Tokens::new(Arc::new(store), Arc::new(SystemClock));
         let create = async |name: &str, role| {
             let new = NewToken { name: name.to_owned(), role, scope: Scope::All, expires_at: None };

@@ -85,7 +85,7 @@ fn defaults_of_the_database_do_not_matter() {
         let make = async || {
             let database = server.create_database().await;
             let settings = "default_transaction_isolation = 'serializable', synchronous_commit = off, \
-                            bytea_output = escape, statement_timeout = '1ms', lock_timeout = '1ms'";
+                            bytea_output = escape, lock_timeout = '1ms'";
             for setting in settings.split(", ") {
                 server.execute("postgres", &format!("ALTER DATABASE {database} SET {setting}")).await;
             }

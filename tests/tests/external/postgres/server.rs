@@ -95,7 +95,8 @@ impl PostgresServer {
         self.dir.path().join(name)
     }
 
-    fn log(&self) -> String {
+    /// What the server has logged.
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 

@@ -3,6 +3,9 @@
 
 mod charts;
 mod coverage;
+mod csv;
+mod export;
+mod histogram;
 mod list;
 mod listings;
 mod metrics;

@@ -1,6 +1,7 @@
 //! Test fixtures: data in memory, requests through the router, and the captured log.
 
 pub(crate) mod acme;
+mod counting_store;
 mod faulty_store;
 mod log;
 
@@ -18,6 +19,7 @@ use gam_store::MemoryStore;
 use serde_json::Value;
 use tower::ServiceExt;
 
+pub(crate) use counting_store::CountingStore;
 pub(crate) use faulty_store::{Fault, STORE_ERROR, faulty_api};
 pub(crate) use log::{log_lines, log_lines_with};
 
@@ -200,6 +202,17 @@ async fn answer(api: &Router, request: Request<Body>) -> ApiResponse {
 /// Sends a GET request.
 pub(crate) async fn get(api: &Router, path: &str) -> ApiResponse {
     send(api, Method::GET, path, &[]).await
+}
+
+/// Compares a text with a file of the workspace. Writes the file instead if `UPDATE_DOCS` is set.
+#[expect(clippy::disallowed_methods, reason = "no program, but a developer sets the variable")]
+pub(crate) fn check_file(path: &str, text: &str) {
+    let path = format!("{}/../../{path}", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, text).expect("the file is written");
+    }
+    let current = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(current == text, "{path} is stale: run UPDATE_DOCS=1 cargo test -p gam-http --test api docs");
 }
 
 /// Sends a GET request that must succeed, and returns the JSON of the answer.
