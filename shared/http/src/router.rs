@@ -49,7 +49,7 @@ pub fn guarded_router(ports: QueryPorts, access: AccessControl, origins: Allowed
         router = router.route(route.path, handler);
     }
     for (path, handler) in pages::routes() {
-        router = router.route(path, handler);
+        router = router.route(path, handler.options(allowed_methods));
     }
     let router = routes::sign_in::add_to(router)
         .layer(Extension(access.clone()))

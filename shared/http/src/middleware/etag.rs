@@ -60,7 +60,7 @@ fn not_modified(headers: &HeaderMap) -> Response {
     // A body of unknown length, so that no `content-length: 0` is added.
     let body = Body::from_stream(futures::stream::empty::<Result<Bytes, std::io::Error>>());
     let mut response = (StatusCode::NOT_MODIFIED, body).into_response();
-    for name in [header::ETAG, header::CACHE_CONTROL] {
+    for name in [header::ETAG, header::CACHE_CONTROL, header::VARY] {
         if let Some(value) = headers.get(&name) {
             response.headers_mut().insert(name, value.clone());
         }

@@ -12,6 +12,7 @@ use gam_store::{NameEntry, NameKind, NameStore};
 
 use crate::support::{
     ApiResponse, SettableClock, TestData, acme, get, get_json, log_lines, log_lines_with, send, send_form,
+    with_names,
 };
 
 const METRICS_OF_ACME: &str = "/api/v1/orgs/acme/metrics";
@@ -84,7 +85,7 @@ async fn every_route_but_the_public_ones_needs_a_token() {
     assert!(paths.len() > 10, "{paths:?}");
     let mut public = Vec::new();
     for path in paths {
-        let uri = path.replace("{org}", "acme").replace("{repo}", "site").replace("{member}", "ann");
+        let uri = with_names(path);
         let without = get(&api, &uri).await;
         let operation = &document["paths"][path.as_str()]["get"];
         if without.status == 200 {
@@ -173,8 +174,10 @@ async fn a_token_sees_only_its_organizations() {
         (orgs(&all).await, orgs(&acme).await),
         (vec!["Acme".into(), "Other".into()], vec!["Acme".into()])
     );
-    let page = get_with(&api, "/", &acme).await;
-    assert!(page.text().contains("Acme") && !page.text().contains("Other"), "{}", page.text());
+    let page = get_with(&api, "/", &all).await;
+    assert!(page.text().contains("Acme") && page.text().contains("Other"), "{}", page.text());
+    let only = get_with(&api, "/", &acme).await;
+    assert_eq!((only.status.as_u16(), only.header("location")), (303, "./orgs/Acme"));
 }
 
 #[tokio::test]

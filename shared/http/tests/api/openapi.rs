@@ -9,13 +9,16 @@ use crate::schema;
 use crate::support::{acme, empty_api, get, get_json, with_names};
 
 /// The routes without a CSV form.
-const OTHER_PATHS: [&str; 8] = [
+const OTHER_PATHS: [&str; 11] = [
     "/api/v1/healthz",
     "/api/v1/metrics",
     "/api/v1/openapi.json",
     "/api/v1/orgs/{org}/charts/{chart}",
     "/api/v1/orgs/{org}/members/{member}/charts/{chart}",
     "/api/v1/orgs/{org}/repos/{repo}/charts/{chart}",
+    "/api/v1/orgs/{org}/export",
+    "/api/v1/orgs/{org}/export.csv",
+    "/api/v1/orgs/{org}/export.ndjson",
     "/healthz",
     "/openapi.json",
 ];

@@ -137,7 +137,9 @@ impl ApiResponse {
 
     /// Returns the body as snapshots show it. Keys of JSON objects are sorted, because their order means nothing.
     pub(crate) fn body_as_snapshot(&self) -> String {
-        let body = if self.header("content-type").ends_with("json") {
+        let body = if self.header("content-type").ends_with("json")
+            && !self.header("content-type").ends_with("ndjson")
+        {
             serde_json::to_string_pretty(&self.json()).expect("it is JSON")
         } else {
             self.text().replace("><", ">\n<")
