@@ -431,7 +431,7 @@ mod tests {
             "range=28d",
             "since=2026-11-01&until=2026-11-29",
             "bots=only&granularity=week&activity=reviews",
-            "member=ann&member=Bo%20b",
+            "member=ann&member=Bo%5Bbot%5D",
             "q=a%26b&columns=all&sort=name&order=asc&lang=ja&theme=dark",
             "id=7&cursor=abc",
         ] {
