@@ -313,12 +313,13 @@ async fn resolve_query(client: &ApiClient, args: &ExportArgs) -> anyhow::Result<
             args.org
         ))
     })?;
-    let day_of = |name: &str| -> Option<NaiveDate> {
-        let at: DateTime<Utc> = entry[name].as_str()?.parse().ok()?;
-        Some(at.date_naive())
-    };
     let org = entry["org"].as_str().unwrap_or(&args.org).to_owned();
     let metrics = client.get(&["orgs", &org, "metrics"], &[]).await?.json;
+    let zone = answer::time_zone(&metrics);
+    let day_of = |name: &str| -> Option<NaiveDate> {
+        let at: DateTime<Utc> = entry[name].as_str()?.parse().ok()?;
+        Some(zone.day(at))
+    };
     // Events before the first day with complete data are only a part of what happened then.
     let since = args.since.or(day_of("first_event").max(answer::complete_since(&metrics)));
     let until = args.until.or(day_of("last_event").map(|last| last + Days::new(1)));

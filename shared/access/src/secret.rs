@@ -25,12 +25,17 @@ impl TokenSecret {
         TokenSecret(format!("{PREFIX}{}", hex::encode(bytes)))
     }
 
-    /// Takes what somebody sent as a token. `None` if no token looks like that: RFC 6750 allows letters, digits and
-    /// `-._~+/`, and `=` at the end.
+    /// Takes what somebody sent as a token. `None` if no token looks like that: it has printable ASCII characters without
+    /// spaces. RFC 6750 allows fewer of them, but a deployment may have chosen a token with others.
     pub fn parse(text: &str) -> Option<Self> {
-        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
-        let is_valid = (1..=MAX_SECRET_BYTES).contains(&text.len()) && text.bytes().all(is_allowed);
+        let is_valid =
+            (1..=MAX_SECRET_BYTES).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
         is_valid.then(|| TokenSecret(text.to_owned()))
+    }
+
+    /// Returns whether a cookie can hold the secret as it is (RFC 6265, section 4.1.1).
+    pub fn fits_cookie(&self) -> bool {
+        !self.0.contains(['"', ',', ';', '\\'])
     }
 
     /// Returns the SHA-256 of the secret, as 64 hexadecimal digits. Whoever compares only hashes reveals nothing
@@ -68,9 +73,10 @@ mod tests {
 
     #[test]
     fn only_texts_of_a_header_can_be_secrets() {
-        for invalid in ["", " ", "a b", "a;b", "ä", "a\n", &"x".repeat(513)] {
+        for invalid in ["", " ", "a b", "ä", "a\n", &"x".repeat(513)] {
             assert_eq!(TokenSecret::parse(invalid), None, "{invalid:?}");
         }
-        assert!(TokenSecret::parse("aZ0-._~+/==").is_some());
+        assert!(TokenSecret::parse("aZ0-._~+/==").is_some_and(|secret| secret.fits_cookie()));
+        assert!(TokenSecret::parse("a;b").is_some_and(|secret| !secret.fits_cookie()));
     }
 }

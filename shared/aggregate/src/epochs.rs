@@ -191,7 +191,8 @@ impl AggregateRun<'_> {
     pub(crate) async fn switch_if_complete(&self) -> Result<Option<Checkpoint<Head>>, AggregateError> {
         let mut head = self.load_head().await?;
         let is_target = head.value.target.as_ref().is_some_and(|target| target.epoch == self.epoch);
-        if is_target && self.is_complete().await? && !self.switch(&mut head).await? {
+        let active = head.value.active.as_ref().map(|active| active.epoch);
+        if is_target && self.is_complete(active).await? && !self.switch(&mut head).await? {
             return Ok(None);
         }
         Ok(Some(head))
@@ -210,8 +211,9 @@ impl AggregateRun<'_> {
         Ok(is_saved)
     }
 
-    /// Returns whether every snapshot belongs to the run's epoch and is folded in it.
-    async fn is_complete(&self) -> Result<bool, AggregateError> {
+    /// Returns whether every snapshot belongs to the run's epoch and is folded in it, and every month that the active
+    /// epoch has and the lake has lost is copied.
+    async fn is_complete(&self, active: Option<Epoch>) -> Result<bool, AggregateError> {
         let objects = &*self.ports.objects;
         let months = snapshot::months(objects, self.org).await?;
         let markers = self.ports.rollups.markers(self.org, self.epoch).await?;
@@ -220,6 +222,12 @@ impl AggregateRun<'_> {
         // While months are missing, no stamp has to be read. Everybody who folds a month looks.
         if months.iter().any(|month| !folded.contains_key(month)) {
             return Ok(false);
+        }
+        if let Some(active) = active.filter(|active| *active != self.epoch) {
+            let known = self.ports.rollups.markers(self.org, active).await?;
+            if known.iter().any(|marker| marker.generation > 0 && !folded.contains_key(&marker.month)) {
+                return Ok(false);
+            }
         }
         for month in months {
             let Some(stamp) = snapshot::read_stamp(objects, self.org, month).await? else { continue };

@@ -84,10 +84,12 @@ pub async fn fold_month(
     observer: &dyn AggregateObserver,
 ) -> Result<MonthTaskOutcome, AggregateError> {
     let org = &gam_store::keys::org_key(&task.org);
-    let Some((run, is_new_target)) = AggregateRun::start(ports, org, options, observer).await? else {
+    let Some((mut run, is_new_target)) = AggregateRun::start(ports, org, options, observer).await? else {
         // The newer program plans its own months.
         return Ok(MonthTaskOutcome::Outdated { needs_plan: false });
     };
+    // What was read again of a lost month may still be in the inbox, which a task does not process.
+    run.read_again = None;
     if run.epoch != task.epoch {
         return Ok(MonthTaskOutcome::Outdated { needs_plan: is_new_target });
     }

@@ -167,7 +167,8 @@ impl AccessControl {
     pub(crate) async fn sign_in(&self, text: &str) -> Result<Option<DateTime<Utc>>, ApiError> {
         let Senders::Tokens(rules) = &self.senders else { return Ok(None) };
         let secret = TokenSecret::parse(text)
-            .ok_or_else(|| ApiError::unauthorized().because("the text is no token"))?;
+            .filter(TokenSecret::fits_cookie)
+            .ok_or_else(|| ApiError::unauthorized().because("the text is no token that a cookie can hold"))?;
         rules.find(&secret).await.map(|(_, expires_at)| expires_at)
     }
 }

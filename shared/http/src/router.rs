@@ -53,7 +53,8 @@ pub fn guarded_router(ports: QueryPorts, access: AccessControl, origins: Allowed
     }
     let router = routes::sign_in::add_to(router)
         .layer(Extension(access.clone()))
-        .layer(Extension(Arc::new(KeptOrgs::default())));
+        .layer(Extension(Arc::new(KeptOrgs::default())))
+        .layer(Extension(routes::ExportPermits::default()));
     // Outermost first. Errors are rendered outside of everything that can fail, so that they are
     // compressed and logged like any other response.
     let middleware = ServiceBuilder::new()

@@ -21,7 +21,7 @@ use crate::list::subject_name;
 use crate::org_reader::{OrgReader, PinnedOrg};
 use crate::read_items::{Credited, MonthOfDays, Totals, decode_lists, off_async_threads};
 use crate::values::metric_values;
-use crate::{QueryError, QueryPorts};
+use crate::{MAX_POINTS, QueryError, QueryPorts};
 
 /// Rows of the organization that are returned together: they are small.
 const MAX_ORG_ROWS: usize = 200;
@@ -104,8 +104,16 @@ pub struct Export {
 /// the end, the stream ends with an error.
 ///
 /// # Errors
-/// If there is no such organization, no epoch of it is complete, or the store fails.
+/// If there is no such organization, the range has more than [`MAX_POINTS`] buckets, no epoch of the organization is
+/// complete, or the store fails.
 pub async fn export(ports: &QueryPorts, org: &str, request: ExportRequest) -> Result<Export, QueryError> {
+    let buckets = request.range.bucket_count(request.grain);
+    if buckets > MAX_POINTS {
+        return Err(QueryError::Invalid(format!(
+            "the export would have {buckets} buckets, but the limit is {MAX_POINTS}: use a shorter range or a coarser \
+             granularity"
+        )));
+    }
     let reader = OrgReader::open(ports, org).await?;
     let org = reader.pinned();
     let name = reader.name.clone();

@@ -168,6 +168,10 @@ async fn read_totals(
     }
 }
 
+/// The fewest and the most candidates that are read at once.
+const MIN_CANDIDATES: usize = 64;
+const MAX_CANDIDATES: usize = 4_096;
+
 /// Returns what every subject that may be on the page did in the range, and at least one more if there is one.
 ///
 /// Of listings of an organization that start with the greatest value, it reads the candidates in order of the greatest
@@ -193,13 +197,16 @@ async fn read_page_totals(
         return org.read_rollups(&candidates, &candidates.all(), range).await;
     };
     let limit = request.limit.clamp(1, MAX_LIMIT);
+    // A filter or a cursor can leave out nearly all candidates, so the steps grow.
+    let mut step = (limit + 1).max(MIN_CANDIDATES);
     let (mut totals, mut page, mut rest) = (BTreeMap::new(), Vec::new(), &order[..]);
     while let Some(&(greatest, _)) = rest.first() {
         // Equal values are in order of names, so an equal one may still be on the page.
         if page.get(limit).is_some_and(|value| *value > greatest as f64) {
             break;
         }
-        let (next, later) = rest.split_at(rest.len().min(limit + 1));
+        let (next, later) = rest.split_at(rest.len().min(step));
+        step = (step * 2).min(MAX_CANDIDATES);
         let numbers: Vec<usize> = next.iter().map(|(_, number)| *number).collect();
         let rollups = org.read_rollups(&candidates, &numbers, range).await?;
         page.extend(rollups.iter().filter_map(|(subject, rollup)| values.key(subject, rollup)?.value));

@@ -256,9 +256,9 @@ async fn invalid_rows_are_errors_not_panics() {
     let mut connection = connect(&path).await;
     execute(
         &mut connection,
-        "INSERT INTO items VALUES (2024 * 12 << 35 | (1 << 3) | 7, 1, x'00');
+        "INSERT INTO month_items VALUES (2024 * 12 << 35 | (1 << 3) | 7, 1, x'00');
          INSERT INTO item_classes VALUES (2, 'acme', 1, 'days', 'repo', '2');
-         INSERT INTO items VALUES (2024 * 12 << 35 | (2 << 3), -1, x'00');
+         INSERT INTO month_items VALUES (2024 * 12 << 35 | (2 << 3), -1, x'00');
          INSERT INTO markers VALUES ('acme', 1, '2024-13', 1, 1);
          INSERT INTO names VALUES ('acme', 'repo', 2, 'two', 9223372036854775807);
          INSERT INTO checkpoints VALUES ('acme', 'repo/x', 1, '');
@@ -350,13 +350,17 @@ async fn deleted_items_leave_no_rows() {
         let sql = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
         sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
     };
-    assert_eq!((rows("items").await, rows("item_classes").await), (151, 150));
+    assert_eq!((rows("month_items").await, rows("item_classes").await), (151, 150));
     store.delete("acme", EPOCH, &keys(150)).await.unwrap();
     store.delete_markers("acme", EPOCH, &[may()]).await.unwrap();
-    assert_eq!((rows("items").await, rows("item_classes").await), (1, 1), "one class still has an item");
+    assert_eq!(
+        (rows("month_items").await, rows("item_classes").await),
+        (1, 1),
+        "one class still has an item"
+    );
     store.delete("acme", EPOCH, &[june.0]).await.unwrap();
     store.delete_markers("acme", EPOCH, &[month("2024-06")]).await.unwrap();
-    assert_eq!((rows("items").await, rows("item_classes").await), (0, 0));
+    assert_eq!((rows("month_items").await, rows("item_classes").await), (0, 0));
 }
 
 /// A caller cancels a write, as a server does when its client disconnects.
@@ -383,7 +387,7 @@ async fn readers_do_not_wait_for_a_writer() {
     fill(&store, 10).await;
     let before = contents(&store).await;
     let mut other = connect(&path).await;
-    execute(&mut other, "BEGIN IMMEDIATE; DELETE FROM items").await;
+    execute(&mut other, "BEGIN IMMEDIATE; DELETE FROM month_items").await;
     assert_eq!(contents(&store).await, before);
     let again = open(&path).await;
     assert_eq!(contents(&again).await, before);

@@ -132,15 +132,25 @@ async fn a_task_of_another_epoch_does_nothing() {
 
 #[tokio::test]
 async fn a_lost_month_is_planned_once_and_keeps_its_numbers() {
+    let count = gam_lake::snapshot::months(&*reconfigured().await.objects, ORG).await.unwrap().len();
+    for n in 0..count {
+        check_lost_month(n).await;
+    }
+}
+
+/// Loses the n-th month, plans and folds, and checks that its numbers stay.
+async fn check_lost_month(n: usize) {
     let data = reconfigured().await;
     let ports = data.unconfigured_ports(other_identity()).aggregate;
-    let lost = gam_lake::snapshot::months(&*data.objects, ORG).await.unwrap()[0];
+    let lost = gam_lake::snapshot::months(&*data.objects, ORG).await.unwrap()[n];
     gam_lake::ObjectStore::delete(&*data.objects, &gam_lake::paths::snapshot(ORG, lost)).await.unwrap();
     let plan = fold_plan(&ports, false).await;
     assert!(plan.months.contains(&lost));
     assert_eq!(active_epoch(&data).await, Epoch(2), "one lost month does not hold back new rules");
     let status = fold_status(&ports, ORG).await.unwrap();
     assert_eq!((status.lost_months, status.months_left), (vec![lost], vec![]));
+    let marker = ports.rollups.marker(ORG, Epoch(2), lost).await.unwrap();
+    assert!(marker.is_some_and(|marker| marker.generation > 0), "month {n} was copied");
 }
 
 /// Never returns from the n-th call, as if the process were killed in it.

@@ -17,6 +17,8 @@ use gam_query::QueryPorts;
 use crate::openapi::Operation;
 use crate::pages;
 
+pub(crate) use orgs::export::ExportPermits;
+
 /// A route: its path, its handler, and its description in the OpenAPI document.
 pub(crate) struct Route {
     /// The path, with parameters in braces.

@@ -13,7 +13,7 @@ pub(super) const MAX_STATEMENT_ITEMS: usize = 100;
 
 /// A refused write changes no row, so the number of changed rows shows whether any was refused.
 const GUARD: &str = " ON CONFLICT DO UPDATE SET generation = excluded.generation, body = excluded.body
-    WHERE items.generation <= excluded.generation";
+    WHERE month_items.generation <= excluded.generation";
 
 const CLASSES: &str = "SELECT id, class, kind, name FROM item_classes WHERE org = ?1 AND epoch = ?2";
 
@@ -57,7 +57,7 @@ async fn put_distinct(
     if upsert(connection, rows).await? == rows.len() as u64 {
         return Ok(());
     }
-    let sql = format!("SELECT id, generation FROM items WHERE id IN ({})", list_sql(rows.len(), 1));
+    let sql = format!("SELECT id, generation FROM month_items WHERE id IN ({})", list_sql(rows.len(), 1));
     let mut arguments = SqliteArguments::default();
     for (id, _) in rows {
         bind(&mut arguments, *id)?;
@@ -151,7 +151,7 @@ fn list_sql(count: usize, first: usize) -> String {
 async fn upsert(connection: &mut SqliteConnection, rows: &[(i64, &StoredItem)]) -> sqlx::Result<u64> {
     // SQLite searches numbered parameters one after another, so these have no numbers.
     let values = vec!["(?,?,?)"; rows.len()].join(",");
-    let sql = format!("INSERT INTO items (id, generation, body) VALUES {values}{GUARD}");
+    let sql = format!("INSERT INTO month_items (id, generation, body) VALUES {values}{GUARD}");
     let mut arguments = SqliteArguments::default();
     for (id, new) in rows {
         bind(&mut arguments, *id)?;

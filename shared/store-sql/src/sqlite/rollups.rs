@@ -39,7 +39,7 @@ type MarkerRow = (String, u64, u64);
 fn months_sql() -> String {
     let next = |from: &str| {
         format!(
-            "(SELECT id >> {MONTH_SHIFT} FROM items WHERE id >= ({from}) << {MONTH_SHIFT} ORDER BY id LIMIT 1)"
+            "(SELECT id >> {MONTH_SHIFT} FROM month_items WHERE id >= ({from}) << {MONTH_SHIFT} ORDER BY id LIMIT 1)"
         )
     };
     format!(
@@ -61,7 +61,7 @@ fn of_month_and_class_sql(class: &str) -> String {
 fn range_sql() -> String {
     format!(
         "{} SELECT items.id, generation, body
-         FROM item_classes AS class CROSS JOIN months CROSS JOIN items ON {}
+         FROM item_classes AS class CROSS JOIN months CROSS JOIN month_items AS items ON {}
          WHERE org = ?3 AND epoch = ?4 AND class = ?5 AND kind = ?6 AND name = ?7 AND months.number <= ?2",
         months_sql(),
         of_month_and_class_sql("class"),
@@ -70,11 +70,11 @@ fn range_sql() -> String {
 
 fn get_sql(count: usize) -> String {
     wanted_sql(count)
-        + " SELECT position, generation, body FROM wanted CROSS JOIN items ON items.id = wanted.id"
+        + " SELECT position, generation, body FROM wanted CROSS JOIN month_items AS items ON items.id = wanted.id"
 }
 
 fn delete_items_sql(count: usize) -> String {
-    wanted_sql(count) + " DELETE FROM items WHERE id IN (SELECT id FROM wanted)"
+    wanted_sql(count) + " DELETE FROM month_items WHERE id IN (SELECT id FROM wanted)"
 }
 
 /// Returns the statement that deletes the classes of an epoch without markers that have no items any more.
@@ -82,7 +82,7 @@ fn delete_classes_sql() -> String {
     format!(
         "DELETE FROM item_classes WHERE org = ?3 AND epoch = ?4
          AND NOT EXISTS (SELECT 1 FROM markers WHERE org = ?3 AND epoch = ?4)
-         AND NOT EXISTS ({} SELECT 1 FROM months CROSS JOIN items ON {})",
+         AND NOT EXISTS ({} SELECT 1 FROM months CROSS JOIN month_items AS items ON {})",
         months_sql(),
         of_month_and_class_sql("item_classes"),
     )

@@ -32,7 +32,7 @@ CREATE TABLE checkpoints (
 
 /// Items. There are several for each hundred events, so their keys are numbers: see [`item_id`](super::item_id).
 const ITEMS: &str = "
-CREATE TABLE items (
+CREATE TABLE month_items (
     id         INTEGER PRIMARY KEY,
     generation INTEGER NOT NULL,
     body       BLOB NOT NULL
@@ -80,12 +80,13 @@ CREATE INDEX IF NOT EXISTS records_by_expiry ON records (expires) WHERE expires 
 /// Version 1 had rollups by grain, which can be folded again from the lake.
 const DROP_TABLES_OF_VERSION_1: &str = "DROP TABLE rollups; DROP TABLE markers;";
 
-/// The id of an item of version 2 was its class, then 17 bits of month and 3 bits of week.
+/// The id of an item of version 2 was its class, then 17 bits of month and 3 bits of week. The new table has another
+/// name, so that a program of version 2 that still runs fails instead of reading and writing ids of its own.
 const MOVE_ITEMS_OF_VERSION_2: &str = "
-INSERT INTO items (id, generation, body)
-    SELECT (id & 0xfffff) >> 3 << 35 | (id >> 20 << 3) | (id & 7) AS new_id, generation, body FROM items_of_version_2
+INSERT INTO month_items (id, generation, body)
+    SELECT (id & 0xfffff) >> 3 << 35 | (id >> 20 << 3) | (id & 7) AS new_id, generation, body FROM items
     ORDER BY new_id;
-DROP TABLE items_of_version_2;
+DROP TABLE items;
 ";
 
 /// What an existing file contains.
@@ -129,7 +130,7 @@ pub(super) async fn migrate(connection: &mut SqliteConnection, from: i64) -> sql
     let sql = if from == 1 {
         format!("{DROP_TABLES_OF_VERSION_1} {TABLES_OF_VERSION_2} {ITEMS}")
     } else {
-        format!("ALTER TABLE items RENAME TO items_of_version_2; {ITEMS} {MOVE_ITEMS_OF_VERSION_2}")
+        format!("{ITEMS} {MOVE_ITEMS_OF_VERSION_2}")
     };
     execute_and_mark(connection, &sql).await
 }

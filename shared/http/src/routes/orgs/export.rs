@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
@@ -10,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures::{StreamExt, TryStreamExt, stream};
 use gam_access::RouteClass;
+use gam_model::csv_cell;
 use gam_model::metric::{CATALOGUE, Metric};
 use gam_query::{Export, ExportRequest, ExportRow, MetricValue, QueryError, QueryPorts};
 use tokio::sync::Semaphore;
@@ -103,17 +105,26 @@ fn route(path: &'static str, format: Option<RowFormat>) -> Route {
         }),
         error_statuses: SUBJECT_ERRORS,
     };
-    let permits = Arc::new(Semaphore::new(MAX_CONCURRENT_EXPORTS));
-    let handler = get(move |ports, path, params, headers: HeaderMap| {
+    let handler = get(move |permits, ports, path, params, headers: HeaderMap| {
         let format = format.unwrap_or_else(|| RowFormat::accepted(&headers));
-        handle(Arc::clone(&permits), format, ports, path, params)
+        handle(format, permits, ports, path, params)
     });
     Route { path, handler, operation, class: RouteClass::Read }
 }
 
+/// The permits of the exports of a server.
+#[derive(Clone)]
+pub(crate) struct ExportPermits(Arc<Semaphore>);
+
+impl Default for ExportPermits {
+    fn default() -> Self {
+        ExportPermits(Arc::new(Semaphore::new(MAX_CONCURRENT_EXPORTS)))
+    }
+}
+
 async fn handle(
-    permits: Arc<Semaphore>,
     format: RowFormat,
+    Extension(ExportPermits(permits)): Extension<ExportPermits>,
     State(ports): State<QueryPorts>,
     SubjectPath { org, .. }: SubjectPath,
     Validated(ExportParams { range, grain, bots }): Validated<ExportParams>,
@@ -166,7 +177,7 @@ fn csv_rows(rows: &[ExportRow]) -> io::Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     for row in rows {
         writer.write_field(row.level.as_str())?;
-        writer.write_field(&row.name)?;
+        writer.write_field(csv_cell(&row.name).as_ref())?;
         writer.write_field(row.id.map(|id| id.to_string()).unwrap_or_default())?;
         writer.write_field(row.start.to_string())?;
         writer.write_field(row.end.to_string())?;
