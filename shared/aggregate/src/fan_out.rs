@@ -89,7 +89,9 @@ pub async fn fold_month(
         return Ok(MonthTaskOutcome::Outdated { needs_plan: false });
     };
     if run.epoch != task.epoch {
-        return Ok(MonthTaskOutcome::Outdated { needs_plan: is_new_target });
+        // Whoever set the target may have failed before its months were planned.
+        let needs_plan = is_new_target || run.is_target_without_months().await?;
+        return Ok(MonthTaskOutcome::Outdated { needs_plan });
     }
     let Some(refolded) = run.refold_month(task.month, task.rebuild).await? else {
         return Ok(MonthTaskOutcome::OutOfTime);
