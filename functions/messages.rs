@@ -116,6 +116,16 @@ fn parse_record(record: SqsMessage) -> Message {
     Message { receipt: Some(receipt), body: record.body.unwrap_or_default() }
 }
 
+/// The messages that take new bodies, by delay and new body. Messages that take the same one are requeued as one.
+#[derive(Default)]
+struct RequeuedMessages(BTreeMap<Duration, BTreeMap<String, Vec<Option<Receipt>>>>);
+
+impl RequeuedMessages {
+    fn push(&mut self, after: Duration, body: String, receipt: Option<Receipt>) {
+        self.0.entry(after).or_default().entry(body).or_default().push(receipt);
+    }
+}
+
 /// The result of settling the messages of an event.
 #[derive(Debug, Default)]
 pub struct SettledMessages {
@@ -206,12 +216,12 @@ impl MessageSettlement {
     /// Settles every message according to its outcome. If that fails, the message stays in its queue.
     pub async fn settle(&self, outcomes: Vec<(Message, MessageOutcome)>) -> SettledMessages {
         let mut settled = SettledMessages::default();
-        let mut requeued: BTreeMap<Duration, Vec<(Option<Receipt>, String)>> = BTreeMap::new();
+        let mut requeued = RequeuedMessages::default();
         for (message, outcome) in outcomes {
             match outcome {
                 MessageOutcome::Done => {}
                 MessageOutcome::Requeue { body, after } => {
-                    requeued.entry(after).or_default().push((message.receipt, body))
+                    requeued.push(after, body, message.receipt);
                 }
                 MessageOutcome::Retry { reason } => {
                     // The runtime logs the failure of a direct invocation, and reports it to the caller.
@@ -231,11 +241,12 @@ impl MessageSettlement {
                 }
             }
         }
-        for (after, messages) in requeued {
-            let (receipts, bodies): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
+        for (after, messages) in requeued.0 {
+            let (bodies, receipts): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
             if let Err(error) = self.queue.send(&bodies, after).await {
                 tracing::error!(%error, "cannot requeue messages");
-                receipts.into_iter().for_each(|receipt| settled.leave_unsettled(receipt, error.to_string()));
+                let receipts = receipts.into_iter().flatten();
+                receipts.for_each(|receipt| settled.leave_unsettled(receipt, error.to_string()));
             }
         }
         settled
@@ -288,6 +299,26 @@ mod tests {
         ] {
             assert_eq!(parse_event(payload.clone()), [Message { receipt: None, body: payload.to_string() }]);
         }
+    }
+
+    #[test]
+    fn messages_with_one_new_body_are_requeued_as_one() {
+        let mut requeued = RequeuedMessages::default();
+        for (id, after, body) in [("1", 0, "a"), ("2", 0, "b"), ("3", 0, "a"), ("4", 9, "a")] {
+            requeued.push(Duration::from_secs(after), body.to_owned(), Some(receipt(id, "h", 1)));
+        }
+        let ids = |receipts: Vec<Option<Receipt>>| {
+            receipts.into_iter().flatten().map(|receipt| receipt.id).collect::<String>()
+        };
+        let groups: Vec<_> = requeued
+            .0
+            .into_iter()
+            .flat_map(|(after, messages)| {
+                messages.into_iter().map(move |(body, receipts)| (after.as_secs(), body, ids(receipts)))
+            })
+            .collect();
+        let group = |after, body: &str, ids: &str| (after, body.to_owned(), ids.to_owned());
+        assert_eq!(groups, [group(0, "a", "13"), group(0, "b", "2"), group(9, "a", "4")]);
     }
 
     #[test]

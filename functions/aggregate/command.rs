@@ -101,6 +101,11 @@ impl SweepCommand {
         SweepCommand { organizations: vec![org.to_owned()], ..SweepCommand::default() }
     }
 
+    /// Returns whether both commands do the same work, however often they were requeued.
+    pub(crate) fn has_same_work(&self, other: &SweepCommand) -> bool {
+        (&self.organizations, self.rebuild) == (&other.organizations, other.rebuild)
+    }
+
     /// Returns the same command, which computes only what is stale.
     pub(crate) fn without_rebuild(&self) -> Self {
         SweepCommand { rebuild: false, ..self.clone() }
@@ -305,6 +310,14 @@ mod tests {
         assert_ne!(rebuild[1].body, later[1].body, "the queue drops no second rebuild");
         let reason = parse(&body.replace("2026-01", "January")).unwrap_err();
         assert!(reason.contains("invalid month \"January\""), "{reason}");
+    }
+
+    #[test]
+    fn requeued_sweeps_do_the_same_work() {
+        let sweep = SweepCommand::for_org("acme");
+        assert!(sweep.has_same_work(&SweepCommand { requeues: 3, ..sweep.clone() }));
+        assert!(!sweep.has_same_work(&SweepCommand { rebuild: true, ..sweep.clone() }));
+        assert!(!sweep.has_same_work(&SweepCommand::default()));
     }
 
     /// Schedules send this message, and it waits in queues while a new version is deployed.

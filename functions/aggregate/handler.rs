@@ -16,6 +16,7 @@ use gam_functions::{
 use gam_model::error_chain;
 use gam_store::NameStore;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::command::{AggregateCommand, FoldMonthCommand, SweepCommand};
 
@@ -138,9 +139,15 @@ impl Aggregator {
             return outcomes;
         }
         outcomes.extend(self.process_inboxes(inboxes, deadline, totals).await);
+        let mut finished: Vec<SweepCommand> = Vec::new();
         for (message, sweep) in sweeps {
-            let outcome = self.sweep(&sweep, deadline, totals).await;
+            // The message of the first of equal sweeps stays in its queue, or is replaced, if the sweep is not done.
+            let outcome = match finished.iter().any(|other| other.has_same_work(&sweep)) {
+                true => MessageOutcome::Done,
+                false => self.sweep(&sweep, deadline, totals).await,
+            };
             outcomes.push((message, outcome));
+            finished.push(sweep);
         }
         outcomes
     }
@@ -195,11 +202,16 @@ impl Aggregator {
         totals.has_swept = true;
         let mut failure = None;
         let mut fanned_out = BTreeSet::new();
-        for org in &keys {
-            match self.fan_out(org, sweep.rebuild).await {
-                Ok(true) => _ = fanned_out.insert(org),
-                Ok(false) => {}
-                Err(outcome) => failure = failure.or(Some(outcome)),
+        let mut unplanned_from = None;
+        for (index, org) in keys.iter().enumerate() {
+            match self.fan_out_in_time(org, sweep.rebuild, deadline).await {
+                Some(Ok(true)) => _ = fanned_out.insert(org),
+                Some(Ok(false)) => {}
+                Some(Err(outcome)) => failure = failure.or(Some(outcome)),
+                None => {
+                    unplanned_from = Some(index);
+                    break;
+                }
             }
         }
         if sweep.rebuild
@@ -207,6 +219,9 @@ impl Aggregator {
         {
             // The message is delivered again, and the months that were sent twice are folded twice.
             return failure;
+        }
+        if let Some(index) = unplanned_from {
+            return self.requeue_unplanned(sweep, keys.split_at(index)).await;
         }
         // The messages of a rebuild are sent. Requeued is what is left.
         let sweep = &sweep.without_rebuild();
@@ -223,6 +238,42 @@ impl Aggregator {
             }
         }
         failure.unwrap_or(MessageOutcome::Done)
+    }
+
+    /// Does what [`Self::fan_out`] does, or returns `None` if time runs out first.
+    async fn fan_out_in_time(
+        &self,
+        org: &str,
+        rebuild: bool,
+        deadline: Deadline,
+    ) -> Option<Result<bool, MessageOutcome>> {
+        if Instant::now() >= deadline.stop_at() {
+            return None;
+        }
+        tokio::time::timeout_at(deadline.cancel_at(), self.fan_out(org, rebuild)).await.ok()
+    }
+
+    /// Requeues a sweep for which time ran out before the months of all organizations were planned. Takes the
+    /// storage keys of those that were planned, and of those that were not.
+    async fn requeue_unplanned(
+        &self,
+        sweep: &SweepCommand,
+        (planned, unplanned): (&[String], &[String]),
+    ) -> MessageOutcome {
+        if !sweep.rebuild {
+            return self.requeue(sweep, &[unplanned, planned].concat()).await;
+        }
+        // The messages of a rebuild were sent for the planned ones, so their months must not be planned again.
+        if !planned.is_empty() {
+            let body = match self.requeue(&sweep.without_rebuild(), planned).await {
+                MessageOutcome::Requeue { body, .. } => body,
+                outcome => return outcome,
+            };
+            if let Err(error) = self.settlement.send(&[body]).await {
+                return MessageOutcome::Retry { reason: error.to_string() };
+            }
+        }
+        self.requeue(sweep, unplanned).await
     }
 
     /// Sends a message for each month that has to be folded under new rules, or with `rebuild` for each month. Returns

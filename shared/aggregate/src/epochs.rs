@@ -151,6 +151,13 @@ impl AggregateRun<'_> {
         Ok(head.value.newest().is_some_and(|newest| newest.epoch == self.epoch))
     }
 
+    /// Returns whether the run's epoch is a target in which no month is folded yet.
+    pub(crate) async fn is_target_without_months(&self) -> Result<bool, AggregateError> {
+        let head = self.load_head().await?;
+        let is_target = head.value.target.is_some_and(|target| target.epoch == self.epoch);
+        Ok(is_target && self.ports.rollups.markers(self.org, self.epoch).await?.is_empty())
+    }
+
     /// Sets a target for an epoch that a snapshot carries and that this store does not know: another store has
     /// aggregated the lake meanwhile, or this store was restored. If a program with the same logic wrote it, its number
     /// is taken, so that two stores end with one number.

@@ -91,7 +91,9 @@ pub async fn fold_month(
     // What was read again of a lost month may still be in the inbox, which a task does not process.
     run.read_again = None;
     if run.epoch != task.epoch {
-        return Ok(MonthTaskOutcome::Outdated { needs_plan: is_new_target });
+        // Whoever set the target may have failed before its months were planned.
+        let needs_plan = is_new_target || run.is_target_without_months().await?;
+        return Ok(MonthTaskOutcome::Outdated { needs_plan });
     }
     let Some(refolded) = run.refold_month(task.month, task.rebuild).await? else {
         return Ok(MonthTaskOutcome::OutOfTime);

@@ -23,8 +23,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::error::{Error, Result};
 use crate::keys::{KeyPart, RecordKey, RecordKind, RecordRange};
 
-/// Greatest number of writes in one commit. A larger effect is a stored job with a cursor.
-pub const MAX_COMMIT_WRITES: usize = 100;
+/// Greatest number of writes in one commit. A larger effect is a stored job with a cursor. A transaction of DynamoDB
+/// holds 100 writes, and the last one is the receipt.
+pub const MAX_COMMIT_WRITES: usize = 99;
 
 /// Greatest length of a record's body in bytes. An item of DynamoDB holds 400 KB.
 pub const MAX_RECORD_BYTES: usize = 380_000;
@@ -195,9 +196,7 @@ impl RecordCommit {
         &self.writes
     }
 
-    /// Returns the writes, and at the end the one that stores the receipt. Adapters apply these. One that has
-    /// no room for the receipt of a full commit leaves it out, and recognizes a repeat by the revisions of the
-    /// records alone.
+    /// Returns the writes, and at the end the one that stores the receipt. Adapters apply all of them.
     ///
     /// # Errors
     /// `InvalidArgument` if the commit has more than [`MAX_COMMIT_WRITES`] writes, two writes of the same key, or

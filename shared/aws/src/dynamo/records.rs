@@ -14,6 +14,7 @@ use aws_sdk_dynamodb::types::{
 use backon::{BackoffBuilder, ExponentialBuilder};
 use chrono::{DateTime, Utc};
 use gam_store::error::{Error, Result};
+use gam_store::record::MAX_COMMIT_WRITES;
 use gam_store::{
     CommitOutcome, Expectation, Record, RecordChange, RecordCommit, RecordCommitId, RecordKey, RecordRange,
     RecordStore, RecordWrite,
@@ -23,8 +24,9 @@ use super::DynamoStore;
 use super::item::{Item, number, text};
 use super::keys::{self, TableKey};
 
-/// Number of writes in a transaction at most.
+/// Number of writes in a transaction at most. A full commit leaves room for its receipt.
 const MAX_TRANSACTION_WRITES: usize = 100;
+const _: () = assert!(MAX_COMMIT_WRITES < MAX_TRANSACTION_WRITES);
 
 /// Number of items that a query reads at once at most.
 const MAX_PAGE_ITEMS: usize = 1_000;
@@ -227,11 +229,11 @@ impl RecordStore for DynamoStore {
     }
 
     async fn commit(&self, commit: &RecordCommit, now: DateTime<Utc>) -> Result<CommitOutcome> {
-        // The receipt comes last. A full commit leaves no room for it, and is recognized by its records alone.
         let writes = commit.writes_with_receipt(now)?;
-        let writes = writes.iter().take(MAX_TRANSACTION_WRITES);
-        let writes: Vec<TransactWriteItem> =
-            writes.map(|write| self.transaction_write(write, commit.id(), now)).collect::<Result<_>>()?;
+        let writes: Vec<TransactWriteItem> = writes
+            .iter()
+            .map(|write| self.transaction_write(write, commit.id(), now))
+            .collect::<Result<_>>()?;
         let mut pauses = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(50))
             .with_max_delay(Duration::from_secs(2))

@@ -10,9 +10,14 @@ const HOW_TO_ENCRYPT: &str = "add sslrootcert=FILE with the certificate of the s
                               sslmode=require to encrypt without checking the server, or sslmode=disable on a network \
                               that you trust";
 
+/// What to do if the server does not know the statements of a connection, or has replaced their tables.
+const HOW_TO_KEEP_STATEMENTS: &str = "run again; if a connection pooler such as PgBouncer is in between, set it to \
+                                      session mode";
+
 /// How to replace tables that are not a usable store.
 const HOW_TO_REBUILD: &str = "drop the schema github_metrics and run `github-metrics aggregate --rebuild`, which \
-                              computes the rollups from the lake; the next collection then starts from the beginning";
+                              computes the rollups from the lake; the next collection then starts from the \
+                              beginning, and the access tokens in the store are lost";
 
 /// Codes of errors, <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 mod code {
@@ -28,14 +33,37 @@ mod code {
     pub(super) const LOCK_NOT_AVAILABLE: &str = "55P03";
     pub(super) const QUERY_CANCELLED: &str = "57014";
     /// The server shuts down, has crashed, or is starting.
-    pub(super) const NOT_RUNNING: [&str; 3] = ["57P01", "57P02", "57P03"];
+    const NOT_RUNNING: [&str; 3] = ["57P01", "57P02", "57P03"];
+    /// The server has ended the session: an idle transaction, a long transaction, a dropped database, an idle session.
+    const SESSION_ENDED: [&str; 4] = ["25P03", "25P04", "57P04", "57P05"];
+    /// A prepared statement is unknown, or there is another one of its name.
+    const STATEMENT_LOST: [&str; 2] = ["26000", "42P05"];
+    const FEATURE_NOT_SUPPORTED: &str = "0A000";
+    /// A table, a column or a function does not exist, or a column has another type.
+    const OTHER_TABLES: [&str; 4] = ["42P01", "42703", "42804", "42883"];
 
     /// Failed connections.
-    pub(super) const CONNECTION_CLASS: &str = "08";
+    const CONNECTION_CLASS: &str = "08";
     /// Not enough memory, connections or disk.
     pub(super) const RESOURCES_CLASS: &str = "53";
     /// Damage, found by the server.
     pub(super) const DAMAGE_CLASS: &str = "XX";
+
+    /// Returns whether the session has ended. Another one may succeed.
+    pub(super) fn is_session_end(code: &str) -> bool {
+        NOT_RUNNING.contains(&code) || SESSION_ENDED.contains(&code) || code.starts_with(CONNECTION_CLASS)
+    }
+
+    /// Returns whether the connection's prepared statements are no longer valid.
+    pub(super) fn is_statement_lost(code: &str, message: &str) -> bool {
+        // Other features have the same code.
+        STATEMENT_LOST.contains(&code) || (code == FEATURE_NOT_SUPPORTED && message.contains("cached plan"))
+    }
+
+    /// Returns whether the tables are not those that this program creates.
+    pub(super) fn is_other_tables(code: &str) -> bool {
+        OTHER_TABLES.contains(&code)
+    }
 }
 
 /// Returns a function that turns an error of `action`, such as "writing rollups", into an error of the store.
@@ -110,17 +138,19 @@ fn server_error(database: &str, action: &str, code: &str, why: &str, error: sqlx
         code::SERIALIZATION_FAILURE | code::DEADLOCK | code::LOCK_NOT_AVAILABLE | code::QUERY_CANCELLED => {
             Error::unavailable(format!("{action}: other programs keep {database} busy"), error)
         }
-        _ if code::NOT_RUNNING.contains(&code)
-            || code.starts_with(code::CONNECTION_CLASS)
-            || code.starts_with(code::RESOURCES_CLASS) =>
-        {
+        _ if code::is_session_end(code) || code.starts_with(code::RESOURCES_CLASS) => {
             Error::unavailable(format!("{action} in {database}"), error)
         }
+        _ if code::is_statement_lost(code, why) => Error::unavailable(
+            format!("{action}: {database} has lost a prepared statement: {HOW_TO_KEEP_STATEMENTS}"),
+            error,
+        ),
         _ if code.starts_with(code::DAMAGE_CLASS) => Error::unusable(
             format!("{action}: {database} is damaged ({why}): restore a backup, or else {HOW_TO_REBUILD}"),
             error,
         ),
-        _ => Error::unusable(damage(database, why), error),
+        _ if code::is_other_tables(code) => Error::unusable(damage(database, why), error),
+        _ => Error::unusable(format!("{action}: {database} reports an error ({why}, code {code})"), error),
     }
 }
 
@@ -141,9 +171,45 @@ pub(super) fn is_transient(error: &sqlx::Error) -> bool {
         sqlx::Error::RowNotFound => true,
         sqlx::Error::Database(cause) => cause.code().is_some_and(|code| {
             matches!(&*code, code::SERIALIZATION_FAILURE | code::DEADLOCK)
-                || code::NOT_RUNNING.contains(&&*code)
-                || code.starts_with(code::CONNECTION_CLASS)
+                || code::is_session_end(&code)
+                || code::is_statement_lost(&code, cause.message())
         }),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error_of(code: &str, message: &str) -> Error {
+        server_error("the database", "writing rollups", code, message, sqlx::Error::WorkerCrashed)
+    }
+
+    #[test]
+    fn ended_sessions_and_lost_statements_are_retryable() {
+        for code in ["08006", "25P03", "25P04", "26000", "42P05", "57P01", "57P03", "57P04", "57P05"] {
+            let error = error_of(code, "terminating connection");
+            assert!(error.is_retryable(), "{code}: {error}");
+        }
+        let plan = error_of("0A000", "cached plan must not change result type");
+        assert!(plan.is_retryable() && plan.to_string().contains("session mode"), "{plan}");
+    }
+
+    #[test]
+    fn only_wrong_tables_and_damage_advise_to_drop_the_schema() {
+        for code in ["42P01", "42703", "42804", "42883", "XX001"] {
+            let error = error_of(code, "relation does not exist");
+            assert!(
+                !error.is_retryable() && error.to_string().contains("drop the schema"),
+                "{code}: {error}"
+            );
+            assert!(error.to_string().contains("access tokens"), "{code}: {error}");
+        }
+        for code in ["0A000", "22003", "25P02", "42601", "54000", "P0001"] {
+            let text = error_of(code, "no such thing").to_string();
+            assert!(text.contains(code) && text.contains("no such thing"), "{text}");
+            assert!(!text.contains("drop the schema"), "{text}");
+        }
     }
 }

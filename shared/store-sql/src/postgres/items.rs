@@ -29,6 +29,16 @@ const CLASS_IDS: &str = "SELECT position, stored.id
 const INSERT_CLASSES: &str = "INSERT INTO github_metrics.item_classes (org, epoch, class, kind, name)
     SELECT $1, $2, * FROM unnest($3::text[], $4::text[], $5::text[]) ON CONFLICT DO NOTHING";
 
+// Both lock classes in the order of their numbers, so that nobody waits for another in a circle.
+
+/// Keeps classes from being deleted until the end of the transaction. Returns those that exist.
+const KEEP_CLASSES: &str =
+    "SELECT id FROM github_metrics.item_classes WHERE id = ANY($1) ORDER BY id FOR KEY SHARE";
+
+/// Waits for the writers of items of these classes, and keeps others from writing until the end of the transaction.
+const LOCK_CLASSES: &str =
+    "SELECT id FROM github_metrics.item_classes WHERE id = ANY($1) ORDER BY id FOR UPDATE";
+
 /// A refused write changes no row, so the number of changed rows shows whether any was refused. The rows that refuse
 /// are locked until the end of the transaction.
 const PUT: &str = "INSERT INTO github_metrics.items AS old (class_id, month, week, generation, body)
@@ -115,6 +125,13 @@ pub(super) async fn put(
 ) -> sqlx::Result<PutOutcome> {
     let ids = insert_classes(pool, org, epoch, items).await?;
     let mut transaction = pool.begin().await?;
+    let class_ids: Vec<i64> = ids.values().copied().collect();
+    let classes =
+        sqlx::query_scalar::<_, i64>(KEEP_CLASSES).bind(&class_ids).fetch_all(&mut *transaction).await?;
+    if classes.len() < class_ids.len() {
+        // A class was deleted after its number was read. A repetition inserts it again.
+        return Err(sqlx::Error::RowNotFound);
+    }
     let outcome = put_distinct(&mut transaction, &ids, items).await?;
     transaction.commit().await?;
     Ok(outcome)
@@ -284,10 +301,12 @@ pub(super) async fn delete(pool: &PgPool, org: &str, epoch: Epoch, keys: &[ItemK
                 columns.push(*id, key);
             }
         }
+        let ids: Vec<i64> = ids.into_values().collect();
         let mut transaction = pool.begin().await?;
+        // Whether a class is empty is known only when nobody is writing items into it.
+        sqlx::query(LOCK_CLASSES).bind(&ids).execute(&mut *transaction).await?;
         let delete = sqlx::query(DELETE).bind(&columns.class_ids).bind(&columns.months).bind(&columns.weeks);
         delete.execute(&mut *transaction).await?;
-        let ids: Vec<i64> = ids.into_values().collect();
         sqlx::query(DELETE_EMPTY_CLASSES).bind(ids).execute(&mut *transaction).await?;
         transaction.commit().await?;
     }

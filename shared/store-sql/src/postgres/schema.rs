@@ -4,9 +4,10 @@ use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
 /// The statements that turn each version of the tables into the next one. Released ones never change.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("migrations/0001_rollups_names_checkpoints.sql"),
     include_str!("migrations/0002_records.sql"),
+    include_str!("migrations/0003_save_ids.sql"),
 ];
 
 /// The version of the tables. A store with a greater version is not touched.

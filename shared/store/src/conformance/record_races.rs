@@ -125,6 +125,14 @@ pub(super) async fn check_repeats<S: RecordStore + 'static>(store: S) {
     );
     assert_eq!(body(&claim(100)).await.as_deref(), Some("later"));
 
+    // No record is left that could show the commit, so only the receipt does.
+    let deletes =
+        (0..MAX_COMMIT_WRITES as u64).fold(new_commit(), |commit, n| commit.delete(claim(100 + n), Any));
+    lossy.lose(&deletes).await;
+    put(&*store, &claim(100), "later").await;
+    assert_eq!(lossy.persist(&deletes).await, Committed, "a repeat of a full commit of deletes");
+    assert_eq!(body(&claim(100)).await.as_deref(), Some("later"), "a repeat deletes no later record");
+
     let forgotten = noon() + RECEIPT_LIFETIME + TimeDelta::seconds(1);
     let repeat = store.commit(&next, forgotten).await.expect("commit");
     assert_eq!(repeat, Conflict(vec![0]), "a receipt expires");

@@ -167,7 +167,7 @@ fn invalid_rows_are_errors_not_panics() {
     });
 }
 
-/// The tables of version 1 are those without records.
+/// The tables of version 1 are those without records and without ids of saves.
 fn tables_of_an_older_version_are_migrated_once() {
     let server = PostgresServer::start();
     runtime().block_on(async {
@@ -176,7 +176,8 @@ fn tables_of_an_older_version_are_migrated_once() {
         let before = contents(&store).await;
         store.close().await;
         let sql =
-            "DROP TABLE github_metrics.records; DELETE FROM github_metrics.schema_versions WHERE version > 1";
+            "DROP TABLE github_metrics.records; ALTER TABLE github_metrics.checkpoints DROP COLUMN save_id;
+            DELETE FROM github_metrics.schema_versions WHERE version > 1";
         server.execute(&database, sql).await;
         let address = server.address("admin", &database);
         let refused = fatal_error(PostgresStore::open_read_only(&address).await);
@@ -197,7 +198,7 @@ fn tables_of_an_older_version_are_migrated_once() {
             let now = "2026-01-02T12:00:00Z".parse().expect("a time");
             assert_eq!(store.commit(&put, now).await.expect("commit"), CommitOutcome::Committed);
         }
-        assert_eq!(count_rows(&server, &database, "schema_versions").await, 2);
+        assert_eq!(count_rows(&server, &database, "schema_versions").await, 3);
     });
 }
 

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use gam_model::Month;
 use gam_store::keys::CheckpointKey;
 use gam_store::{CheckpointStore, PutOutcome, RollupStore, SaveOutcome};
 use gam_store_sql::{PostgresAddress, PostgresStore};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::adapter::{EPOCH, fatal_error, items, keys};
 use super::server::{PASSWORD, PostgresServer, runtime};
@@ -136,6 +139,106 @@ fn calls_survive_restarts_of_the_server() {
     });
 }
 
+/// Forwards connections to the server. While `loses_answer` is set, it ends the next connection whose answer says that a
+/// row was saved, instead of passing the answer on. Returns its port.
+async fn lossy_proxy(server_port: u16, loses_answer: Arc<AtomicBool>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("its address").port();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let loses_answer = Arc::clone(&loses_answer);
+            tokio::spawn(async move {
+                let server = TcpStream::connect(("127.0.0.1", server_port)).await.expect("the server");
+                let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
+                    (client.into_split(), server.into_split());
+                let requests = tokio::spawn(async move {
+                    let _ = tokio::io::copy(&mut from_client, &mut to_server).await;
+                });
+                let mut answer = vec![0; 64 << 10];
+                while let Ok(length @ 1..) = from_server.read(&mut answer).await {
+                    let text = String::from_utf8_lossy(&answer[..length]);
+                    let is_saved = text.contains("INSERT 0 1") || text.contains("UPDATE 1");
+                    if is_saved && loses_answer.swap(false, Ordering::Relaxed) {
+                        break;
+                    }
+                    if to_client.write_all(&answer[..length]).await.is_err() {
+                        break;
+                    }
+                }
+                requests.abort();
+            });
+        }
+    });
+    port
+}
+
+fn a_save_whose_answer_is_lost_is_no_conflict() {
+    let server = PostgresServer::start();
+    runtime().block_on(async {
+        let database = server.create_database().await;
+        let loses_answer = Arc::new(AtomicBool::new(false));
+        let port = lossy_proxy(server.port(), Arc::clone(&loses_answer)).await;
+        let url = server.url("admin", &database).replace(&server.port().to_string(), &port.to_string());
+        let store = open(&format!("{url}?sslmode=disable")).await.expect("the store opens");
+        let key = CheckpointKey::Org("acme".to_owned());
+        let mut expected = None;
+        for body in ["first", "second", "third"] {
+            loses_answer.store(true, Ordering::Relaxed);
+            let saved = store.save(&key, body, expected).await.expect("save");
+            assert!(!loses_answer.load(Ordering::Relaxed), "no answer was lost");
+            let SaveOutcome::Saved(revision) = saved else { panic!("{body}: {saved:?}") };
+            let stored = store.load(&key).await.expect("load").expect("a checkpoint");
+            assert_eq!((stored.revision, stored.body.as_str()), (revision, body));
+            let again = store.save(&key, body, expected).await.expect("save");
+            assert_eq!(again, SaveOutcome::Conflict, "another save of the same content");
+            expected = Some(revision);
+        }
+    });
+}
+
+/// Another program deletes the class of an item while the item is written.
+fn an_item_outlives_the_deletion_of_its_class() {
+    let server = PostgresServer::start();
+    runtime().block_on(async {
+        let (database, store) = server.create_store().await;
+        store.put("acme", EPOCH, &items(1)).await.expect("put");
+        let mut other = server.connect(&database).await;
+        let sql =
+            "BEGIN; SELECT id FROM github_metrics.item_classes FOR UPDATE; DELETE FROM github_metrics.items;
+            DELETE FROM github_metrics.item_classes";
+        sqlx::raw_sql(sql).execute(&mut other).await.expect("the statements");
+        let writer = store.clone();
+        let write = tokio::spawn(async move { writer.put("acme", EPOCH, &items(1)).await });
+        wait_for_lock(&server, &database).await;
+        sqlx::raw_sql("COMMIT").execute(&mut other).await.expect("the statement");
+        assert_eq!(write.await.expect("no panic").expect("it is repeated"), PutOutcome::default());
+        assert_eq!(store.get("acme", EPOCH, &keys(1)).await.expect("get"), items(1));
+    });
+}
+
+/// Another program writes an item of the next month while the class's only item is deleted.
+fn a_class_outlives_the_deletion_of_its_last_item() {
+    let server = PostgresServer::start();
+    runtime().block_on(async {
+        let (database, store) = server.create_store().await;
+        store.put("acme", EPOCH, &items(1)).await.expect("put");
+        let mut other = server.connect(&database).await;
+        let sql = "BEGIN; SELECT id FROM github_metrics.item_classes FOR KEY SHARE;
+            INSERT INTO github_metrics.items (class_id, generation, week, month, body)
+            SELECT class_id, 1, week, '2024-06', body FROM github_metrics.items";
+        sqlx::raw_sql(sql).execute(&mut other).await.expect("the statements");
+        let deleter = store.clone();
+        let delete = tokio::spawn(async move { deleter.delete("acme", EPOCH, &keys(1)).await });
+        wait_for_lock(&server, &database).await;
+        sqlx::raw_sql("COMMIT").execute(&mut other).await.expect("the statement");
+        delete.await.expect("no panic").expect("delete");
+        let key = &keys(1)[0];
+        let june = Month::parse("2024-06").expect("a month");
+        let left = store.range("acme", EPOCH, &key.class, key.month, june).await.expect("range");
+        assert_eq!(left.into_iter().map(|(key, _)| key.month).collect::<Vec<_>>(), [june]);
+    });
+}
+
 fn readers_do_not_wait_for_a_writer() {
     let server = PostgresServer::start();
     runtime().block_on(async {
@@ -221,6 +324,9 @@ pub(crate) fn tests() -> Vec<ExternalTest> {
         external_test!(NEEDS, the_servers_socket_works_like_its_port),
         external_test!(NEEDS, connections_can_be_encrypted_and_the_server_checked),
         external_test!(NEEDS, calls_survive_restarts_of_the_server),
+        external_test!(NEEDS, a_save_whose_answer_is_lost_is_no_conflict),
+        external_test!(NEEDS, an_item_outlives_the_deletion_of_its_class),
+        external_test!(NEEDS, a_class_outlives_the_deletion_of_its_last_item),
         external_test!(NEEDS, readers_do_not_wait_for_a_writer),
         external_test!(NEEDS, a_deadlock_is_repeated),
         external_test!(NEEDS, a_cancelled_write_leaves_the_store_usable),

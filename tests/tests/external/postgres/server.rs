@@ -90,6 +90,11 @@ impl PostgresServer {
         assert!(status.success(), "{command:?}: {}\n{}", output(), self.log());
     }
 
+    /// The server's port on the loopback address.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// A path in the server's directory.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
