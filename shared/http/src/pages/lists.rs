@@ -3,8 +3,9 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use gam_model::Grain;
+use chrono::NaiveDate;
 use gam_model::metric::Metric;
+use gam_model::{Grain, Range};
 use gam_query::{
     ListAnswer, ListEntry, ListKind, ListRequest, ListSort, Listing, NameFilter, QueryPorts, SortDirection,
 };
@@ -13,7 +14,7 @@ use maud::{Markup, html};
 use super::controls::{Controls, controls, kept};
 use super::notes::{self, CompleteDays};
 use super::request::{ColumnSet, bots_name};
-use super::shell::{Page, Section, respond};
+use super::shell::{Page, Section, render, respond};
 use super::tables::{Column, Row, Sorting, table};
 use super::view::View;
 use super::words::fill;
@@ -29,7 +30,7 @@ pub(super) async fn handle_repos(
     path: SubjectPath,
     view: View,
 ) -> Result<Response, ApiError> {
-    handle(&ports, &path.org, &view, Listing::Repos).await
+    handle(&ports, path.org, view, Listing::Repos).await
 }
 
 pub(super) async fn handle_members(
@@ -37,7 +38,7 @@ pub(super) async fn handle_members(
     path: SubjectPath,
     view: View,
 ) -> Result<Response, ApiError> {
-    handle(&ports, &path.org, &view, Listing::Members).await
+    handle(&ports, path.org, view, Listing::Members).await
 }
 
 /// How a list is sorted: by name, unless the URL says otherwise.
@@ -51,12 +52,12 @@ fn sort_of(view: &View) -> Result<(ListSort, SortDirection), ApiError> {
     Ok((sort, view.params.order.unwrap_or(default)))
 }
 
-async fn handle(ports: &QueryPorts, org: &str, view: &View, listing: Listing) -> Result<Response, ApiError> {
+async fn handle(ports: &QueryPorts, org: String, view: View, listing: Listing) -> Result<Response, ApiError> {
     if let Some(redirect) = view.redirect() {
         return Ok(redirect);
     }
-    let (today, range, grain) = view.days(ports, org).await?;
-    let (sort, direction) = sort_of(view)?;
+    let (today, range, grain) = view.days(ports, &org).await?;
+    let (sort, direction) = sort_of(&view)?;
     let search = &view.params.search;
     let request = ListRequest {
         listing,
@@ -70,26 +71,15 @@ async fn handle(ports: &QueryPorts, org: &str, view: &View, listing: Listing) ->
         limit: PAGE_LIMIT,
         cursor: view.params.cursor.clone(),
     };
-    let answer = gam_query::list(ports, org, &request).await?;
+    let answer = gam_query::list(ports, &org, &request).await?;
     let trend = Metric::named(view.params.activity).expect("activities are metrics");
     let trends =
-        gam_query::trends(ports, org, &answer.entries, trend, grain, range, view.params.bots).await?;
-    let list = List { view, org, answer: &answer, trends: &trends, sort, direction };
-    let days = CompleteDays::new(&answer.coverage, answer.timezone, today);
-    let body = html! {
-        h1 { (list.title()) }
-        (controls(view, &Controls {
-            range, grain, today, zone: answer.timezone, has_grain: false, has_members: false,
-        }))
-        (notes::as_of(view, &answer.coverage, &days))
-        (notes::incomplete(view, &answer.coverage, &days, range, org))
-        (list.tools())
-        (list.table(grain))
-        (list.pages())
-        p.note { a href=(list.api(range)) { (view.words.api_query) } }
-    };
-    let title = format!("{} · {org}", list.title());
-    Ok(respond(view, StatusCode::OK, Page { title: &title, org: Some((org, list.section())), body }))
+        gam_query::trends(ports, &org, &answer.entries, trend, grain, range, view.params.bots).await?;
+    render(move || {
+        let list = List { view: &view, org: &org, answer: &answer, trends: &trends, sort, direction };
+        list.page(today, range, grain)
+    })
+    .await
 }
 
 /// A page of a list.
@@ -103,6 +93,25 @@ struct List<'a> {
 }
 
 impl List<'_> {
+    fn page(&self, today: NaiveDate, range: Range, grain: Grain) -> Response {
+        let List { view, org, answer, .. } = *self;
+        let days = CompleteDays::new(&answer.coverage, answer.timezone, today);
+        let body = html! {
+            h1 { (self.title()) }
+            (controls(view, &Controls {
+                range, grain, today, zone: answer.timezone, has_grain: false, has_members: false,
+            }))
+            (notes::as_of(view, &answer.coverage, &days))
+            (notes::incomplete(view, &answer.coverage, &days, range, org))
+            (self.tools())
+            (self.table(grain))
+            (self.pages())
+            p.note { a href=(self.api(range)) { (view.words.api_query) } }
+        };
+        let title = format!("{} · {org}", self.title());
+        respond(view, StatusCode::OK, Page { title: &title, org: Some((org, self.section())), body })
+    }
+
     fn section(&self) -> Section {
         if self.has_members() { Section::Members } else { Section::Repos }
     }
@@ -227,7 +236,7 @@ impl List<'_> {
         }
     }
 
-    fn api(&self, range: gam_model::Range) -> String {
+    fn api(&self, range: Range) -> String {
         let view = self.view;
         let order = if self.direction == SortDirection::Desc { "desc" } else { "asc" };
         let search = match view.params.search.as_str() {

@@ -11,7 +11,7 @@ use maud::{Markup, html};
 use super::change::Direction;
 use super::controls::{Controls, controls};
 use super::notes::{self, CompleteDays};
-use super::shell::{Page, Section, respond};
+use super::shell::{Page, Section, render, respond};
 use super::tables::{Column, Row, Sorting, table};
 use super::tiles::{Tile, Tiles, tiles};
 use super::view::View;
@@ -47,13 +47,17 @@ pub(super) async fn handle(
         return Ok(redirect);
     }
     let (board, grain) = read(&ports, &view, &path.org, SubjectRef::Org).await?;
+    render(move || page(&view, &board, grain)).await
+}
+
+fn page(view: &View, board: &DashboardAnswer, grain: Grain) -> Response {
     let body = html! {
         h1.hidden { (board.org) }
-        (head(&view, &board, grain, true, true))
-        @if board.is_empty() { (empty(&view, &board)) } @else { (content(&view, &board, grain)) }
+        (head(view, board, grain, true, true))
+        @if board.is_empty() { (empty(view, board)) } @else { (content(view, board, grain)) }
     };
     let org = board.org.as_str();
-    Ok(respond(&view, StatusCode::OK, Page { title: org, org: Some((org, Section::Overview)), body }))
+    respond(view, StatusCode::OK, Page { title: org, org: Some((org, Section::Overview)), body })
 }
 
 /// Returns which days of a dashboard are complete.
@@ -141,7 +145,7 @@ fn repos(view: &View, board: &DashboardAnswer) -> Markup {
     let words = view.words;
     let rows: Vec<Row<'_>> =
         board.entries.iter().take(LISTED).map(|entry| repo_row(view, board, entry)).collect();
-    let all = fill(words.all_of, &[("n", &format::count(board.entries.len() as u64))]);
+    let all = fill(words.all_of, &[("n", &format::count(board.entry_count as u64))]);
     let most = fill(words.most, &[("x", panels::activity_name(view, view.params.activity))]);
     html! {
         section.panel #repositories {

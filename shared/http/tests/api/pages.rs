@@ -152,6 +152,8 @@ async fn errors_of_pages_are_pages() {
         ("/orgs/acme/members/nobody", 404),
         ("/orgs/acme?since=yesterday", 400),
         ("/orgs/acme/repos?cursor=x", 400),
+        ("/orgs/acme?since=1970-01-01&until=9999-01-01", 400),
+        ("/orgs/acme/repos?since=1970-01-01&until=9999-01-01", 400),
         ("/orgs/acme/nothing", 404),
     ] {
         let answer = send(&api, Method::GET, path, &[("accept", "text/html,*/*;q=0.8")]).await;
@@ -163,6 +165,26 @@ async fn errors_of_pages_are_pages() {
     let browser = send(&api, Method::GET, "/nothing", &[("accept", "text/html")]).await;
     assert_eq!((browser.status.as_u16(), browser.header("content-type")), (404, "text/html; charset=utf-8"));
     get(&api, "/nothing").await.problem(404, "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn a_range_with_too_many_buckets_says_what_to_do() {
+    let path = "/orgs/acme/members/ann?since=1970-01-01&until=9999-01-01";
+    let answer = send(&acme::api().await, Method::GET, path, &[("accept", "text/html")]).await;
+    assert_eq!(answer.status, 400);
+    let text = "the range from 1970-01-01 to 9999-01-01 has 96348 months, but the limit is 600: choose a shorter range";
+    assert!(answer.text().contains(text), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn a_repository_shows_its_first_two_hundred_members() {
+    let api = acme::data_with(&[], acme::commits_of_members(("Site", 1), 230)).await.api();
+    let page = page(&api, "/orgs/acme/repos/site").await;
+    let members = page.text().split("id=\"entries\"").nth(1).and_then(|rest| rest.split("</section>").next());
+    let members = members.expect("the members");
+    assert_eq!(members.matches("<th scope=\"row\">").count(), 200);
+    assert!(members.contains("The 200 of 232 with most Commits"), "{}", &members[..400]);
+    assert!(attributes(members, "href").contains(&"../../../orgs/Acme/members".to_owned()));
 }
 
 #[tokio::test]

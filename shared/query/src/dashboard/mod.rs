@@ -25,8 +25,12 @@ use crate::{QueryError, QueryPorts, comparison};
 
 /// How many members a dashboard can be limited to.
 pub const MAX_DASHBOARD_MEMBERS: usize = 50;
-/// How many repositories of an organization have a trend. Those of members, and the members of repositories, all have.
+/// How many repositories of an organization have a trend.
 pub const MAX_TRENDS: usize = 8;
+/// How many repositories of a member, or members of a repository, a dashboard has. All of them have a trend.
+pub const MAX_ENTRIES: usize = 200;
+/// How many buckets a dashboard and a trend can have: 50 years of months.
+pub const MAX_DASHBOARD_BUCKETS: u64 = 600;
 
 /// The weeks of a calendar of contributions.
 const CALENDAR_WEEKS: u64 = 53;
@@ -73,8 +77,8 @@ pub struct DashboardEntry {
     pub kind: Option<MemberKind>,
     /// The values in the range.
     pub metrics: MetricValues,
-    /// The values of the requested metric, one for each bucket. `None` beyond the first [`MAX_TRENDS`]
-    /// repositories of an organization.
+    /// The values of the requested metric, one for each bucket. `None` after the first [`MAX_TRENDS`] repositories of
+    /// an organization.
     pub trend: Option<Vec<u64>>,
 }
 
@@ -120,9 +124,11 @@ pub struct DashboardAnswer {
     pub contributions: BTreeMap<NaiveDate, u64>,
     /// The last day up to today with a credited event. Only looked for if the range has none.
     pub last_event: Option<NaiveDate>,
-    /// An organization's and a member's repositories, a repository's members, by the requested metric, greatest
-    /// first.
+    /// An organization's repositories, or the first [`MAX_ENTRIES`] repositories of a member or members of a
+    /// repository, by the requested metric, greatest first.
     pub entries: Vec<DashboardEntry>,
+    /// Number of repositories or members with those that `entries` leaves out.
+    pub entry_count: usize,
     /// An organization's members with reviews and the number of their reviews, by name.
     pub reviewers: Vec<(String, u64)>,
 }
@@ -139,8 +145,8 @@ impl DashboardAnswer {
 /// Returns everything that a page about a subject shows.
 ///
 /// # Errors
-/// If there is no such organization, repository or member, there are too many members, the store fails, or a stored
-/// item cannot be read.
+/// If there is no such organization, repository or member, there are too many members or more than
+/// [`MAX_DASHBOARD_BUCKETS`] buckets, the store fails, or a stored item cannot be read.
 pub async fn dashboard(
     ports: &QueryPorts,
     org: &str,
@@ -152,7 +158,23 @@ pub async fn dashboard(
             request.members.len()
         )));
     }
+    check_bucket_count(request.range, request.grain)?;
     read_org(ports, org, &DashboardQuery(request)).await
+}
+
+/// Checks that a range does not have more buckets than a dashboard may have.
+fn check_bucket_count(range: Range, grain: Grain) -> Result<(), QueryError> {
+    let buckets = range.bucket_count(grain);
+    if buckets <= MAX_DASHBOARD_BUCKETS {
+        return Ok(());
+    }
+    Err(QueryError::Invalid(format!(
+        "the range from {} to {} has {buckets} {}s, but the limit is {MAX_DASHBOARD_BUCKETS}: choose a shorter range \
+         or a coarser granularity",
+        range.since(),
+        range.until(),
+        grain.as_str()
+    )))
 }
 
 struct DashboardQuery<'a>(&'a DashboardRequest);
@@ -219,7 +241,8 @@ impl OrgQuery for DashboardQuery<'_> {
             contributions: sums::contributions(&counted, &days, calendar, bots),
             calendar,
             last_event,
-            entries,
+            entries: entries.first,
+            entry_count: entries.count,
             reviewers,
         })
     }

@@ -16,7 +16,8 @@ use crate::{QueryError, QueryPorts};
 /// one read.
 ///
 /// # Errors
-/// If there is no such organization, the store fails, or a stored item cannot be read.
+/// If there is no such organization, there are more than [`MAX_DASHBOARD_BUCKETS`](super::MAX_DASHBOARD_BUCKETS)
+/// buckets, the store fails, or a stored item cannot be read.
 pub async fn trends(
     ports: &QueryPorts,
     org: &str,
@@ -26,6 +27,7 @@ pub async fn trends(
     range: Range,
     bots: BotFilter,
 ) -> Result<Vec<Vec<u64>>, QueryError> {
+    super::check_bucket_count(range, grain)?;
     let subject = |entry: &ListEntry| match (entry.id, &entry.member) {
         (Some(id), _) => Subject::Repo(id),
         (None, member) => Subject::member(member.as_deref().unwrap_or_default()),
