@@ -1,5 +1,7 @@
 //! `/orgs/{org}/repos` and `/orgs/{org}/members`: all of them, sorted, searched, page by page.
 
+use std::collections::BTreeSet;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -12,13 +14,14 @@ use gam_query::{
 use maud::{Markup, html};
 
 use super::controls::{Controls, controls, kept};
-use super::notes::{self, CompleteDays};
-use super::request::{ColumnSet, bots_name};
+use super::notes;
+use super::request::{ColumnSet, RangeChoice, bots_name};
 use super::shell::{Page, Section, render, respond};
 use super::tables::{Column, Row, Sorting, table};
 use super::view::View;
 use super::words::fill;
 use super::{format, panels};
+use crate::complete_days::CompleteDays;
 use crate::error::ApiError;
 use crate::params::SubjectPath;
 
@@ -76,8 +79,17 @@ async fn handle(ports: &QueryPorts, org: String, view: View, listing: Listing) -
     let trends =
         gam_query::trends(ports, &org, &answer.entries, trend, grain, range, view.params.bots).await?;
     render(move || {
-        let list = List { view: &view, org: &org, answer: &answer, trends: &trends, sort, direction };
-        list.page(today, range, grain)
+        let list = List {
+            view: &view,
+            org: &org,
+            answer: &answer,
+            trends: &trends.trends,
+            shared_repo_names: &trends.shared_repo_names,
+            range,
+            sort,
+            direction,
+        };
+        list.page(today, grain)
     })
     .await
 }
@@ -88,13 +100,17 @@ struct List<'a> {
     org: &'a str,
     answer: &'a ListAnswer,
     trends: &'a [Vec<u64>],
+    /// The names, in lower case, that several repositories of the organization have.
+    shared_repo_names: &'a BTreeSet<String>,
+    /// The days of the page.
+    range: Range,
     sort: ListSort,
     direction: SortDirection,
 }
 
 impl List<'_> {
-    fn page(&self, today: NaiveDate, range: Range, grain: Grain) -> Response {
-        let List { view, org, answer, .. } = *self;
+    fn page(&self, today: NaiveDate, grain: Grain) -> Response {
+        let List { view, org, answer, range, .. } = *self;
         let days = CompleteDays::new(&answer.coverage, answer.timezone, today);
         let body = html! {
             h1 { (self.title()) }
@@ -106,7 +122,7 @@ impl List<'_> {
             (self.tools())
             (self.table(grain))
             (self.pages())
-            p.note { a href=(self.api(range)) { (view.words.api_query) } }
+            p.note { a href=(self.api()) { (view.words.api_query) } }
         };
         let title = format!("{} · {org}", self.title());
         respond(view, StatusCode::OK, Page { title: &title, org: Some((org, self.section())), body })
@@ -211,8 +227,7 @@ impl List<'_> {
 
     fn row<'a>(&'a self, entry: &'a ListEntry, trend: &'a [u64]) -> Row<'a> {
         let name = entry.repo.as_deref().or(entry.member.as_deref()).unwrap_or_default();
-        let is_same = |other: &&ListEntry| entry.repo.is_some() && other.repo == entry.repo;
-        let has_twin = self.answer.entries.iter().filter(is_same).count() > 1;
+        let has_twin = self.shared_repo_names.contains(&name.to_lowercase());
         let mut params = self.view.params.carried();
         params.id = entry.id.filter(|_| has_twin);
         let link = self.view.link_with(&["orgs", self.org, self.segment(), name], &params);
@@ -227,8 +242,12 @@ impl List<'_> {
                 @if view.params.cursor.is_some() { a href=(view.here(|_| ())) { "‹ " (words.first_page) } }
                 span { (fill(words.shown, &[("n", &shown)])) }
                 @if let Some(next) = &self.answer.next {
-                    @let params = view.params.with(|_| ());
-                    a rel="next" href=(super::request::Params { cursor: Some(next.clone()), ..params }.query()) {
+                    // The cursor belongs to these days, also when a preset means others tomorrow.
+                    @let days = RangeChoice::Days(Some(self.range.since()), Some(self.range.until()));
+                    a rel="next" href=(view.here(|params| {
+                        params.range = days;
+                        params.cursor = Some(next.clone());
+                    })) {
                         (words.next_page) " ›"
                     }
                 }
@@ -236,8 +255,8 @@ impl List<'_> {
         }
     }
 
-    fn api(&self, range: Range) -> String {
-        let view = self.view;
+    fn api(&self) -> String {
+        let (view, range) = (self.view, self.range);
         let order = if self.direction == SortDirection::Desc { "desc" } else { "asc" };
         let search = match view.params.search.as_str() {
             "" => String::new(),

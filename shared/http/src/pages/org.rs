@@ -10,7 +10,7 @@ use maud::{Markup, html};
 
 use super::change::Direction;
 use super::controls::{Controls, controls};
-use super::notes::{self, CompleteDays};
+use super::notes;
 use super::shell::{Page, Section, render, respond};
 use super::tables::{Column, Row, Sorting, table};
 use super::tiles::{Tile, Tiles, tiles};
@@ -18,6 +18,7 @@ use super::view::View;
 use super::words::fill;
 use super::{calendar, format, panels};
 use crate::charts::format_day;
+use crate::complete_days::CompleteDays;
 use crate::error::ApiError;
 use crate::params::SubjectPath;
 
@@ -174,10 +175,9 @@ pub(super) fn repo_row<'a>(
     }
 }
 
-/// Returns the link to a repository. It has the id if another one has the same name.
+/// Returns the link to a repository. It has the id if another one of the organization has the same name.
 pub(super) fn repo_link(view: &View, board: &DashboardAnswer, entry: &gam_query::DashboardEntry) -> String {
-    let is_same = |other: &&gam_query::DashboardEntry| other.name.eq_ignore_ascii_case(&entry.name);
-    let has_twin = board.entries.iter().filter(is_same).count() > 1;
+    let has_twin = board.shared_repo_names.contains(&entry.name.to_lowercase());
     let mut params = view.params.carried();
     params.id = entry.id.filter(|_| has_twin);
     view.link_with(&["orgs", &board.org, "repos", &entry.name], &params)

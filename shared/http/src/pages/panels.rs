@@ -40,8 +40,9 @@ fn api_series(view: &View, board: &DashboardAnswer, time: &TimeAxis, metric: &st
     let path: Vec<String> = segments.into_iter().map(format::encode).collect();
     // The API has no numbers of several members.
     view.params.members.is_empty().then(|| {
+        let id = board.id.map(|id| format!("&id={id}")).unwrap_or_default();
         format!(
-            "{}{}?metric={metric}&granularity={}&since={}&until={}&bots={}",
+            "{}{}?metric={metric}&granularity={}&since={}&until={}&bots={}{id}",
             view.root,
             path.join("/"),
             time.grain.as_str(),

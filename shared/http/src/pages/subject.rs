@@ -18,9 +18,6 @@ use super::{calendar, figures, format, notes, panels};
 use crate::error::ApiError;
 use crate::params::SubjectPath;
 
-/// The host of organizations that are not on a GitHub Enterprise Server.
-const GITHUB: &str = "https://github.com";
-
 pub(super) async fn handle(
     State(ports): State<QueryPorts>,
     path: SubjectPath,
@@ -39,7 +36,7 @@ pub(super) async fn handle(
 fn page(view: &View, board: &DashboardAnswer, grain: Grain, is_member: bool) -> Response {
     let name = board.repo.as_deref().or(board.member.as_deref()).unwrap_or_default();
     let body = html! {
-        (title(view, board, name, is_member))
+        (title(view, name, is_member))
         (head(view, board, grain, true, false))
         @if is_member { p.note { (view.words.person_note) } }
         @if board.is_empty() {
@@ -53,18 +50,11 @@ fn page(view: &View, board: &DashboardAnswer, grain: Grain, is_member: bool) -> 
     respond(view, StatusCode::OK, Page { title: &title, org: Some((&board.org, section)), body })
 }
 
-fn title(view: &View, board: &DashboardAnswer, name: &str, is_member: bool) -> Markup {
+fn title(view: &View, name: &str, is_member: bool) -> Markup {
     let words = view.words;
-    // An author without an account has no page on GitHub.
-    let has_page = !name.starts_with('~') && name != "ghost" && !name.ends_with("[bot]");
-    let github = match is_member {
-        true => format!("{GITHUB}/{}", format::encode(name)),
-        false => format!("{GITHUB}/{}/{}", format::encode(&board.org), format::encode(name)),
-    };
     html! {
         div.subject {
             h1 { span.kind { (if is_member { words.member } else { words.repository }) " " } (name) }
-            @if has_page { a href=(github) rel="noreferrer" { (words.on_github) } }
         }
     }
 }

@@ -168,7 +168,6 @@ words! {
     columns_all: "all", "すべて";
     its_members: "Its members", "このリポジトリのメンバー";
     their_repositories: "Their repositories", "活動したリポジトリ";
-    on_github: "on GitHub", "GitHubで見る";
     bot: "bot", "ボット";
     theme: "Theme", "テーマ";
     light: "Light", "ライト";

@@ -23,10 +23,11 @@ struct EntrySums {
 
 type Sums = BTreeMap<Subject, EntrySums>;
 
-/// The entries of a dashboard, and how many there are with those that are left out.
+/// The entries of a dashboard, their number with those that are left out, and the names that do not identify them.
 pub(super) struct Entries {
     pub(super) first: Vec<DashboardEntry>,
     pub(super) count: usize,
+    pub(super) shared_repo_names: BTreeSet<String>,
 }
 
 impl DashboardQuery<'_> {
@@ -103,7 +104,7 @@ impl DashboardQuery<'_> {
             }
         };
         let first = order.into_iter().map(|(.., listed)| listed).enumerate().map(entry).collect();
-        Ok(Entries { first, count })
+        Ok(Entries { first, count, shared_repo_names: super::shared_names(&names) })
     }
 
     fn trend(&self, counted: &Subject, sums: &EntrySums, bots: BotFilter) -> Vec<u64> {
