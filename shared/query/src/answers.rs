@@ -108,6 +108,10 @@ pub struct CoverageAnswer {
     /// Data is complete until this time, UTC, for every repository in scope. `None` if one of them was
     /// never read completely.
     pub complete_until: Option<DateTime<Utc>>,
+    /// The collection starts at this time, UTC, whether or not everything from it on has been read already. `None` if
+    /// that is not known. Not part of the API's answers.
+    #[serde(skip)]
+    pub read_since: Option<DateTime<Utc>>,
     /// What could not be read, [`MAX_LISTED_GAPS`](gam_store::gaps::MAX_LISTED_GAPS) gaps at most.
     pub gaps: Vec<Gap>,
     /// Number of all gaps.
@@ -271,7 +275,7 @@ impl Serialize for ListAnswer {
         map.serialize_entry(name, &self.entries)?;
         map.serialize_entry("next", &self.next)?;
         map.serialize_entry("timezone", self.timezone)?;
-        let CoverageAnswer { complete_since, complete_until, gaps, gap_count } = &self.coverage;
+        let CoverageAnswer { complete_since, complete_until, gaps, gap_count, .. } = &self.coverage;
         map.serialize_entry("complete_since", complete_since)?;
         map.serialize_entry("complete_until", complete_until)?;
         map.serialize_entry("gaps", gaps)?;

@@ -34,8 +34,8 @@ pub use answers::{
 };
 pub use comparison::{Change, MetricChange, MetricChanges, PreviousMetrics, PreviousRange, PreviousValues};
 pub use dashboard::{
-    DashboardAnswer, DashboardBucket, DashboardEntry, DashboardRequest, MAX_DASHBOARD_MEMBERS, MAX_TRENDS,
-    dashboard, trends,
+    DashboardAnswer, DashboardBucket, DashboardEntry, DashboardRequest, MAX_DASHBOARD_BUCKETS,
+    MAX_DASHBOARD_MEMBERS, MAX_ENTRIES, MAX_TRENDS, TrendsAnswer, dashboard, trends,
 };
 pub use error::QueryError;
 pub use export::{Export, ExportRequest, ExportRow, RowSubject, export};

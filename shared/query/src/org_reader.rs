@@ -267,7 +267,7 @@ impl<'a> OrgReader<'a> {
         };
         let (gaps, gap_count) = org.value.list_gaps(repo_id);
         let complete_since = since.filter(|_| until.is_some());
-        Ok(CoverageAnswer { complete_since, complete_until: until, gaps, gap_count })
+        Ok(CoverageAnswer { complete_since, complete_until: until, read_since: since, gaps, gap_count })
     }
 
     /// Returns the time from which on a repository has been read. A repository can be collected by
@@ -278,7 +278,7 @@ impl<'a> OrgReader<'a> {
         Ok(repo.value.complete_since())
     }
 
-    /// Returns the repositories' names by id.
+    /// Returns the repositories' names by id. Names of deleted repositories are among them.
     pub(crate) async fn repo_names(&self) -> Result<HashMap<i64, String>, QueryError> {
         let names = self.ports.names.names(&self.key, NameKind::Repo).await?;
         Ok(names.into_iter().map(|entry| (entry.id, entry.name)).collect())

@@ -3,18 +3,23 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use gam_model::Grain;
 use gam_query::{DashboardAnswer, DashboardEntry, QueryPorts, SubjectRef};
 use maud::{Markup, html};
 
 use super::change::Direction;
 use super::format;
-use super::shell::{Page, Section, respond};
+use super::shell::{Page, Section, render, respond};
 use super::tiles::{Tiles, tiles};
 use super::view::View;
+use super::words::fill;
 use super::{figures, notes, org, panels};
 use crate::charts::format_count;
 use crate::error::ApiError;
 use crate::params::SubjectPath;
+
+/// How many repositories the table has.
+const MAX_ROWS: usize = 200;
 
 pub(super) async fn handle(
     State(ports): State<QueryPorts>,
@@ -26,24 +31,28 @@ pub(super) async fn handle(
     }
     view.params.members.clear();
     let (board, grain) = org::read(&ports, &view, &path.org, SubjectRef::Org).await?;
+    render(move || page(&view, &board, grain)).await
+}
+
+fn page(view: &View, board: &DashboardAnswer, grain: Grain) -> Response {
     let words = view.words;
-    let all = Tiles { view: &view, board: &board, is_judged: true };
-    let time = figures::time_axis(&board, grain, &org::complete_days(&board));
+    let all = Tiles { view, board, is_judged: true };
+    let time = figures::time_axis(board, grain, &org::complete_days(board));
     let body = html! {
         h1.hidden { (words.delivery) }
-        (org::head(&view, &board, grain, true, false))
+        (org::head(view, board, grain, true, false))
         (tiles(&[
             all.count("deploys", words.deploys, Direction::Up, "deliveries", all.deploys_a_day()),
             all.failed_share("deliveries"),
             all.count("deploy_failures", words.failed, Direction::Down, "deliveries", String::new()),
             all.count("releases", words.releases, Direction::Neutral, "", String::new()),
         ]))
-        (notes::compared(&view, board.previous_range, board.is_comparable))
-        div.panels { (panels::deliveries(&view, &board, &time)) (by_repo(&view, &board)) }
+        (notes::compared(view, board.previous_range, board.is_comparable))
+        div.panels { (panels::deliveries(view, board, &time)) (by_repo(view, board)) }
     };
     let org = board.org.as_str();
     let title = format!("{} · {org}", words.delivery);
-    Ok(respond(&view, StatusCode::OK, Page { title: &title, org: Some((org, Section::Delivery)), body }))
+    respond(view, StatusCode::OK, Page { title: &title, org: Some((org, Section::Delivery)), body })
 }
 
 fn by_repo(view: &View, board: &DashboardAnswer) -> Markup {
@@ -52,6 +61,10 @@ fn by_repo(view: &View, board: &DashboardAnswer) -> Markup {
         ["deploys", "deploy_failures", "releases"].iter().any(|metric| entry.metrics.count(metric) > 0)
     };
     let mut repos: Vec<&DashboardEntry> = board.entries.iter().filter(delivers).collect();
+    let count = repos.len();
+    repos.sort_by_key(|entry| std::cmp::Reverse(entry.metrics.count("deploys")));
+    repos.truncate(MAX_ROWS);
+    let numbers = [repos.len(), count].map(|number| format::count(number as u64));
     repos.sort_by_cached_key(|entry| entry.name.to_lowercase());
     let share = |entry: &DashboardEntry| {
         let share = format::failed_share(&entry.metrics);
@@ -59,7 +72,14 @@ fn by_repo(view: &View, board: &DashboardAnswer) -> Markup {
     };
     html! {
         section.panel {
-            div.heading { h2 { (words.delivery_by_repo) } }
+            div.heading {
+                h2 { (words.delivery_by_repo) }
+                @if numbers[0] != numbers[1] {
+                    a href=(view.link(&["orgs", &board.org, "repos"])) {
+                        (fill(words.first_rows, &[("a", &numbers[0]), ("b", &numbers[1]), ("x", words.deploys)]))
+                    }
+                }
+            }
             div.scroll tabindex="0" role="region" aria-label=(words.delivery_by_repo) {
                 table.list data-sort {
                     caption.hidden { (words.delivery_by_repo) }

@@ -53,7 +53,14 @@ impl ErrorPage {
                 p { a href=(view.link(&[])) { (words.go_overview) } }
             }
         };
-        respond(view, status, Page { title: text, org: None, body })
+        let mut response = respond(view, status, Page { title: text, org: None, body });
+        let problem = error.render(request_id);
+        for name in [header::RETRY_AFTER, header::WWW_AUTHENTICATE] {
+            if let Some(value) = problem.headers().get(&name) {
+                response.headers_mut().insert(name, value.clone());
+            }
+        }
+        response
     }
 }
 

@@ -5,10 +5,10 @@ use gam_query::{DashboardAnswer, DashboardBucket};
 use maud::{Markup, PreEscaped, html};
 
 use super::format;
-use super::notes::CompleteDays;
 use super::view::View;
 use super::words::fill;
 use crate::charts::{Frame, NamedSeries, Placement, Slot, Svg, TimeAxis, format_slot};
+use crate::complete_days::CompleteDays;
 
 /// The sizes in which each chart is drawn. The style sheet shows one of them, so that text has one size.
 const WIDE: (u32, u32) = (560, 220);

@@ -1,23 +1,27 @@
 //! `/orgs/{org}/repos` and `/orgs/{org}/members`: all of them, sorted, searched, page by page.
 
+use std::collections::BTreeSet;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use gam_model::Grain;
+use chrono::NaiveDate;
 use gam_model::metric::Metric;
+use gam_model::{Grain, Range};
 use gam_query::{
     ListAnswer, ListEntry, ListKind, ListRequest, ListSort, Listing, NameFilter, QueryPorts, SortDirection,
 };
 use maud::{Markup, html};
 
 use super::controls::{Controls, controls, kept};
-use super::notes::{self, CompleteDays};
-use super::request::{ColumnSet, bots_name};
-use super::shell::{Page, Section, respond};
+use super::notes;
+use super::request::{ColumnSet, RangeChoice, bots_name};
+use super::shell::{Page, Section, render, respond};
 use super::tables::{Column, Row, Sorting, table};
 use super::view::View;
 use super::words::fill;
 use super::{format, panels};
+use crate::complete_days::CompleteDays;
 use crate::error::ApiError;
 use crate::params::SubjectPath;
 
@@ -29,7 +33,7 @@ pub(super) async fn handle_repos(
     path: SubjectPath,
     view: View,
 ) -> Result<Response, ApiError> {
-    handle(&ports, &path.org, &view, Listing::Repos).await
+    handle(&ports, path.org, view, Listing::Repos).await
 }
 
 pub(super) async fn handle_members(
@@ -37,7 +41,7 @@ pub(super) async fn handle_members(
     path: SubjectPath,
     view: View,
 ) -> Result<Response, ApiError> {
-    handle(&ports, &path.org, &view, Listing::Members).await
+    handle(&ports, path.org, view, Listing::Members).await
 }
 
 /// How a list is sorted: by name, unless the URL says otherwise.
@@ -51,12 +55,12 @@ fn sort_of(view: &View) -> Result<(ListSort, SortDirection), ApiError> {
     Ok((sort, view.params.order.unwrap_or(default)))
 }
 
-async fn handle(ports: &QueryPorts, org: &str, view: &View, listing: Listing) -> Result<Response, ApiError> {
+async fn handle(ports: &QueryPorts, org: String, view: View, listing: Listing) -> Result<Response, ApiError> {
     if let Some(redirect) = view.redirect() {
         return Ok(redirect);
     }
-    let (today, range, grain) = view.days(ports, org).await?;
-    let (sort, direction) = sort_of(view)?;
+    let (today, range, grain) = view.days(ports, &org).await?;
+    let (sort, direction) = sort_of(&view)?;
     let search = &view.params.search;
     let request = ListRequest {
         listing,
@@ -70,26 +74,24 @@ async fn handle(ports: &QueryPorts, org: &str, view: &View, listing: Listing) ->
         limit: PAGE_LIMIT,
         cursor: view.params.cursor.clone(),
     };
-    let answer = gam_query::list(ports, org, &request).await?;
+    let answer = gam_query::list(ports, &org, &request).await?;
     let trend = Metric::named(view.params.activity).expect("activities are metrics");
     let trends =
-        gam_query::trends(ports, org, &answer.entries, trend, grain, range, view.params.bots).await?;
-    let list = List { view, org, answer: &answer, trends: &trends, sort, direction };
-    let days = CompleteDays::new(&answer.coverage, answer.timezone, today);
-    let body = html! {
-        h1 { (list.title()) }
-        (controls(view, &Controls {
-            range, grain, today, zone: answer.timezone, has_grain: false, has_members: false,
-        }))
-        (notes::as_of(view, &answer.coverage, &days))
-        (notes::incomplete(view, &answer.coverage, &days, range, org))
-        (list.tools())
-        (list.table(grain))
-        (list.pages())
-        p.note { a href=(list.api(range)) { (view.words.api_query) } }
-    };
-    let title = format!("{} · {org}", list.title());
-    Ok(respond(view, StatusCode::OK, Page { title: &title, org: Some((org, list.section())), body }))
+        gam_query::trends(ports, &org, &answer.entries, trend, grain, range, view.params.bots).await?;
+    render(move || {
+        let list = List {
+            view: &view,
+            org: &org,
+            answer: &answer,
+            trends: &trends.trends,
+            shared_repo_names: &trends.shared_repo_names,
+            range,
+            sort,
+            direction,
+        };
+        list.page(today, grain)
+    })
+    .await
 }
 
 /// A page of a list.
@@ -98,11 +100,34 @@ struct List<'a> {
     org: &'a str,
     answer: &'a ListAnswer,
     trends: &'a [Vec<u64>],
+    /// The names, in lower case, that several repositories of the organization have.
+    shared_repo_names: &'a BTreeSet<String>,
+    /// The days of the page.
+    range: Range,
     sort: ListSort,
     direction: SortDirection,
 }
 
 impl List<'_> {
+    fn page(&self, today: NaiveDate, grain: Grain) -> Response {
+        let List { view, org, answer, range, .. } = *self;
+        let days = CompleteDays::new(&answer.coverage, answer.timezone, today);
+        let body = html! {
+            h1 { (self.title()) }
+            (controls(view, &Controls {
+                range, grain, today, zone: answer.timezone, has_grain: false, has_members: false,
+            }))
+            (notes::as_of(view, &answer.coverage, &days))
+            (notes::incomplete(view, &answer.coverage, &days, range, org))
+            (self.tools())
+            (self.table(grain))
+            (self.pages())
+            p.note { a href=(self.api()) { (view.words.api_query) } }
+        };
+        let title = format!("{} · {org}", self.title());
+        respond(view, StatusCode::OK, Page { title: &title, org: Some((org, self.section())), body })
+    }
+
     fn section(&self) -> Section {
         if self.has_members() { Section::Members } else { Section::Repos }
     }
@@ -202,8 +227,7 @@ impl List<'_> {
 
     fn row<'a>(&'a self, entry: &'a ListEntry, trend: &'a [u64]) -> Row<'a> {
         let name = entry.repo.as_deref().or(entry.member.as_deref()).unwrap_or_default();
-        let is_same = |other: &&ListEntry| entry.repo.is_some() && other.repo == entry.repo;
-        let has_twin = self.answer.entries.iter().filter(is_same).count() > 1;
+        let has_twin = self.shared_repo_names.contains(&name.to_lowercase());
         let mut params = self.view.params.carried();
         params.id = entry.id.filter(|_| has_twin);
         let link = self.view.link_with(&["orgs", self.org, self.segment(), name], &params);
@@ -218,8 +242,12 @@ impl List<'_> {
                 @if view.params.cursor.is_some() { a href=(view.here(|_| ())) { "‹ " (words.first_page) } }
                 span { (fill(words.shown, &[("n", &shown)])) }
                 @if let Some(next) = &self.answer.next {
-                    @let params = view.params.with(|_| ());
-                    a rel="next" href=(super::request::Params { cursor: Some(next.clone()), ..params }.query()) {
+                    // The cursor belongs to these days, also when a preset means others tomorrow.
+                    @let days = RangeChoice::Days(Some(self.range.since()), Some(self.range.until()));
+                    a rel="next" href=(view.here(|params| {
+                        params.range = days;
+                        params.cursor = Some(next.clone());
+                    })) {
                         (words.next_page) " ›"
                     }
                 }
@@ -227,8 +255,8 @@ impl List<'_> {
         }
     }
 
-    fn api(&self, range: gam_model::Range) -> String {
-        let view = self.view;
+    fn api(&self) -> String {
+        let (view, range) = (self.view, self.range);
         let order = if self.direction == SortDirection::Desc { "desc" } else { "asc" };
         let search = match view.params.search.as_str() {
             "" => String::new(),

@@ -1,7 +1,6 @@
 //! What is said about the numbers: whether they are complete, and how they compare.
 
-use chrono::{Days, NaiveDate};
-use gam_model::{Range, TimeZone};
+use gam_model::Range;
 use gam_query::{BotFilter, CoverageAnswer};
 use maud::{Markup, html};
 
@@ -9,43 +8,7 @@ use super::format;
 use super::view::View;
 use super::words::fill;
 use crate::charts::format_day;
-
-/// From which day until which day the numbers are complete.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct CompleteDays {
-    /// The first complete day; `None` if nothing is known of the collection.
-    since: Option<NaiveDate>,
-    /// The last day that was read, maybe in part.
-    last: Option<NaiveDate>,
-    today: NaiveDate,
-}
-
-impl CompleteDays {
-    pub(super) fn new(coverage: &CoverageAnswer, zone: &str, today: NaiveDate) -> Self {
-        let zone = TimeZone::parse(zone).unwrap_or_default();
-        let since = coverage.complete_since.map(|time| {
-            let day = zone.day(time);
-            if zone.start_of_day(day) < time { day + Days::new(1) } else { day }
-        });
-        CompleteDays { since, last: coverage.complete_until.map(|time| zone.day(time)), today }
-    }
-
-    /// Returns whether days of `[start, end)` before the first complete day are missing.
-    fn misses_start(&self, start: NaiveDate) -> bool {
-        self.since.is_some_and(|since| start < since)
-    }
-
-    /// Returns whether days of `[start, end)` after the last day that was read are missing.
-    fn misses_end(&self, end: NaiveDate) -> bool {
-        let needed = (end - Days::new(1)).min(self.today);
-        self.last.is_some_and(|last| last < needed)
-    }
-
-    /// Returns whether days up to today in `[start, end)` are missing.
-    pub(super) fn is_incomplete(&self, start: NaiveDate, end: NaiveDate) -> bool {
-        self.misses_start(start) || (start <= self.today && self.misses_end(end))
-    }
-}
+use crate::complete_days::CompleteDays;
 
 /// The band above the numbers if they are not complete; empty if they are.
 pub(super) fn incomplete(
@@ -60,7 +23,7 @@ pub(super) fn incomplete(
     if !start && !end && coverage.gap_count == 0 {
         return html! {};
     }
-    let since = days.since.map(|day| format_day(day, view.language)).unwrap_or_default();
+    let since = days.since().map(|day| format_day(day, view.language)).unwrap_or_default();
     let until = coverage.complete_until.map(|time| format::time(time, view.language)).unwrap_or_default();
     let unlisted = coverage.gap_count.saturating_sub(coverage.gaps.len() as u64);
     html! {
@@ -110,7 +73,7 @@ pub(super) fn as_of(view: &View, coverage: &CoverageAnswer, days: &CompleteDays)
             @if let Some(time) = coverage.complete_until {
                 span { (fill(words.as_of, &[("t", &format::time(time, view.language))])) }
             }
-            @if let Some(day) = days.since {
+            @if let Some(day) = days.since().filter(|_| coverage.complete_until.is_some()) {
                 span { (fill(words.complete_since, &[("d", &format_day(day, view.language))])) }
             }
             @if view.params.bots == BotFilter::Auto { span { (words.bots_note) } }

@@ -10,14 +10,15 @@ use maud::{Markup, html};
 
 use super::change::Direction;
 use super::controls::{Controls, controls};
-use super::notes::{self, CompleteDays};
-use super::shell::{Page, Section, respond};
+use super::notes;
+use super::shell::{Page, Section, render, respond};
 use super::tables::{Column, Row, Sorting, table};
 use super::tiles::{Tile, Tiles, tiles};
 use super::view::View;
 use super::words::fill;
 use super::{calendar, format, panels};
 use crate::charts::format_day;
+use crate::complete_days::CompleteDays;
 use crate::error::ApiError;
 use crate::params::SubjectPath;
 
@@ -47,13 +48,17 @@ pub(super) async fn handle(
         return Ok(redirect);
     }
     let (board, grain) = read(&ports, &view, &path.org, SubjectRef::Org).await?;
+    render(move || page(&view, &board, grain)).await
+}
+
+fn page(view: &View, board: &DashboardAnswer, grain: Grain) -> Response {
     let body = html! {
         h1.hidden { (board.org) }
-        (head(&view, &board, grain, true, true))
-        @if board.is_empty() { (empty(&view, &board)) } @else { (content(&view, &board, grain)) }
+        (head(view, board, grain, true, true))
+        @if board.is_empty() { (empty(view, board)) } @else { (content(view, board, grain)) }
     };
     let org = board.org.as_str();
-    Ok(respond(&view, StatusCode::OK, Page { title: org, org: Some((org, Section::Overview)), body }))
+    respond(view, StatusCode::OK, Page { title: org, org: Some((org, Section::Overview)), body })
 }
 
 /// Returns which days of a dashboard are complete.
@@ -141,7 +146,7 @@ fn repos(view: &View, board: &DashboardAnswer) -> Markup {
     let words = view.words;
     let rows: Vec<Row<'_>> =
         board.entries.iter().take(LISTED).map(|entry| repo_row(view, board, entry)).collect();
-    let all = fill(words.all_of, &[("n", &format::count(board.entries.len() as u64))]);
+    let all = fill(words.all_of, &[("n", &format::count(board.entry_count as u64))]);
     let most = fill(words.most, &[("x", panels::activity_name(view, view.params.activity))]);
     html! {
         section.panel #repositories {
@@ -170,10 +175,9 @@ pub(super) fn repo_row<'a>(
     }
 }
 
-/// Returns the link to a repository. It has the id if another one has the same name.
+/// Returns the link to a repository. It has the id if another one of the organization has the same name.
 pub(super) fn repo_link(view: &View, board: &DashboardAnswer, entry: &gam_query::DashboardEntry) -> String {
-    let is_same = |other: &&gam_query::DashboardEntry| other.name.eq_ignore_ascii_case(&entry.name);
-    let has_twin = board.entries.iter().filter(is_same).count() > 1;
+    let has_twin = board.shared_repo_names.contains(&entry.name.to_lowercase());
     let mut params = view.params.carried();
     params.id = entry.id.filter(|_| has_twin);
     view.link_with(&["orgs", &board.org, "repos", &entry.name], &params)

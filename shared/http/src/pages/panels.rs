@@ -16,6 +16,8 @@ use crate::charts::{self, Bin, NamedSeries, NamedValue, TimeAxis, Unit, format_c
 const STACKED: usize = 6;
 /// How many members the review load shows.
 const REVIEWERS: usize = 12;
+/// How many members the table of the review load has: those with most reviews.
+const MAX_REVIEWER_ROWS: usize = 200;
 
 /// The name of an activity.
 pub(super) fn activity_name(view: &View, metric: &str) -> &'static str {
@@ -38,8 +40,9 @@ fn api_series(view: &View, board: &DashboardAnswer, time: &TimeAxis, metric: &st
     let path: Vec<String> = segments.into_iter().map(format::encode).collect();
     // The API has no numbers of several members.
     view.params.members.is_empty().then(|| {
+        let id = board.id.map(|id| format!("&id={id}")).unwrap_or_default();
         format!(
-            "{}{}?metric={metric}&granularity={}&since={}&until={}&bots={}",
+            "{}{}?metric={metric}&granularity={}&since={}&until={}&bots={}{id}",
             view.root,
             path.join("/"),
             time.grain.as_str(),
@@ -218,6 +221,9 @@ pub(super) fn reviewers(view: &View, board: &DashboardAnswer) -> Markup {
     let words = view.words;
     let mut most: Vec<&(String, u64)> = board.reviewers.iter().collect();
     most.sort_by_key(|(_, reviews)| std::cmp::Reverse(*reviews));
+    let mut rows_of_table = most.clone();
+    rows_of_table.truncate(MAX_REVIEWER_ROWS);
+    rows_of_table.sort_by_cached_key(|(name, _)| name.to_lowercase());
     most.truncate(REVIEWERS);
     most.sort_by_cached_key(|(name, _)| name.to_lowercase());
     let rows: Vec<NamedValue> = most
@@ -225,7 +231,7 @@ pub(super) fn reviewers(view: &View, board: &DashboardAnswer) -> Markup {
         .map(|(name, reviews)| NamedValue { name: name.clone(), value: *reviews as f64 })
         .collect();
     let all: Vec<_> =
-        board.reviewers.iter().map(|(name, reviews)| (name.clone(), format::count(*reviews))).collect();
+        rows_of_table.iter().map(|(name, reviews)| (name.clone(), format::count(*reviews))).collect();
     let numbers = [rows.len(), board.reviewers.len()].map(|number| format::count(number as u64));
     figure(
         view,

@@ -8,6 +8,7 @@ use super::assets;
 use super::request::{Theme, language_name};
 use super::view::View;
 use crate::charts::Language;
+use crate::error::ApiError;
 
 /// Allows only this server's own style sheet, script and forms.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; \
@@ -30,6 +31,16 @@ pub(super) enum Section {
     Delivery,
     Repos,
     Members,
+}
+
+/// Renders a page on a thread that may be blocked: tables and charts take longer than an asynchronous one may be.
+///
+/// # Errors
+/// If rendering panics.
+pub(super) async fn render(
+    renders: impl FnOnce() -> Response + Send + 'static,
+) -> Result<Response, ApiError> {
+    tokio::task::spawn_blocking(renders).await.map_err(ApiError::internal)
 }
 
 /// Returns the response with a complete document.

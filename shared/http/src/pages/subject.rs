@@ -9,7 +9,7 @@ use maud::{Markup, html};
 
 use super::change::Direction;
 use super::org::{complete_days, empty, head, org_tiles, read, repo_row};
-use super::shell::{Page, Section, respond};
+use super::shell::{Page, Section, render, respond};
 use super::tables::{Column, Row, Sorting, table};
 use super::tiles::{Tile, Tiles, tiles};
 use super::view::View;
@@ -17,9 +17,6 @@ use super::words::fill;
 use super::{calendar, figures, format, notes, panels};
 use crate::error::ApiError;
 use crate::params::SubjectPath;
-
-/// The host of organizations that are not on a GitHub Enterprise Server.
-const GITHUB: &str = "https://github.com";
 
 pub(super) async fn handle(
     State(ports): State<QueryPorts>,
@@ -33,34 +30,31 @@ pub(super) async fn handle(
     let path = path.with_repo_id(view.params.id);
     let is_member = matches!(path.subject, SubjectRef::Member(_));
     let (board, grain) = read(&ports, &view, &path.org, path.subject).await?;
+    render(move || page(&view, &board, grain, is_member)).await
+}
+
+fn page(view: &View, board: &DashboardAnswer, grain: Grain, is_member: bool) -> Response {
     let name = board.repo.as_deref().or(board.member.as_deref()).unwrap_or_default();
     let body = html! {
-        (title(&view, &board, name, is_member))
-        (head(&view, &board, grain, true, false))
+        (title(view, name, is_member))
+        (head(view, board, grain, true, false))
         @if is_member { p.note { (view.words.person_note) } }
         @if board.is_empty() {
-            (empty(&view, &board))
+            (empty(view, board))
         } @else {
-            (content(&view, &board, grain, is_member))
+            (content(view, board, grain, is_member))
         }
     };
     let section = if is_member { Section::Members } else { Section::Repos };
     let title = format!("{name} · {}", board.org);
-    Ok(respond(&view, StatusCode::OK, Page { title: &title, org: Some((&board.org, section)), body }))
+    respond(view, StatusCode::OK, Page { title: &title, org: Some((&board.org, section)), body })
 }
 
-fn title(view: &View, board: &DashboardAnswer, name: &str, is_member: bool) -> Markup {
+fn title(view: &View, name: &str, is_member: bool) -> Markup {
     let words = view.words;
-    // An author without an account has no page on GitHub.
-    let has_page = !name.starts_with('~') && name != "ghost" && !name.ends_with("[bot]");
-    let github = match is_member {
-        true => format!("{GITHUB}/{}", format::encode(name)),
-        false => format!("{GITHUB}/{}/{}", format::encode(&board.org), format::encode(name)),
-    };
     html! {
         div.subject {
             h1 { span.kind { (if is_member { words.member } else { words.repository }) " " } (name) }
-            @if has_page { a href=(github) rel="noreferrer" { (words.on_github) } }
         }
     }
 }
@@ -113,7 +107,7 @@ fn their_repos(view: &View, board: &DashboardAnswer) -> Markup {
     let mut entries: Vec<&DashboardEntry> = board.entries.iter().collect();
     entries.sort_by_cached_key(|entry| entry.name.to_lowercase());
     let rows: Vec<Row<'_>> = entries.into_iter().map(|entry| repo_row(view, board, entry)).collect();
-    section(view, view.words.their_repositories, &rows, "panel")
+    section(view, board, &rows, view.words.their_repositories, "panel")
 }
 
 fn its_members(view: &View, board: &DashboardAnswer) -> Markup {
@@ -130,14 +124,24 @@ fn its_members(view: &View, board: &DashboardAnswer) -> Markup {
             metrics: &entry.metrics,
         })
         .collect();
-    section(view, view.words.its_members, &rows, "panel full")
+    section(view, board, &rows, view.words.its_members, "panel full")
 }
 
-fn section(view: &View, title: &str, rows: &[Row<'_>], class: &str) -> Markup {
+fn section(view: &View, board: &DashboardAnswer, rows: &[Row<'_>], title: &str, class: &str) -> Markup {
     let columns = Column::all(view.params.columns, true);
+    let list = if board.repo.is_some() { "members" } else { "repos" };
+    let numbers = [rows.len(), board.entry_count].map(|number| format::count(number as u64));
+    let activity = panels::activity_name(view, view.params.activity);
     html! {
         section class=(class) #entries {
-            div.heading { h2 { (title) } }
+            div.heading {
+                h2 { (title) }
+                @if rows.len() < board.entry_count {
+                    a href=(view.link(&["orgs", &board.org, list])) {
+                        (fill(view.words.first_rows, &[("a", &numbers[0]), ("b", &numbers[1]), ("x", activity)]))
+                    }
+                }
+            }
             (table(view, title, columns, rows, &Sorting::Script))
         }
     }

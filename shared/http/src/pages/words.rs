@@ -151,6 +151,7 @@ words! {
     or_sample: "Or look at a sample:", "サンプルデータを見るには:";
     computing: "The numbers are being computed.", "数値を計算中です。";
     all_of: "All {n}", "全{n}件";
+    first_rows: "The {a} of {b} with most {x}; see the list for others", "{x}の多い{a}件を表示(全{b}件)。残りは一覧へ";
     most: "By {x}, greatest first", "{x}の多い順";
     search: "Search", "検索";
     find: "Find", "検索";
@@ -167,7 +168,6 @@ words! {
     columns_all: "all", "すべて";
     its_members: "Its members", "このリポジトリのメンバー";
     their_repositories: "Their repositories", "活動したリポジトリ";
-    on_github: "on GitHub", "GitHubで見る";
     bot: "bot", "ボット";
     theme: "Theme", "テーマ";
     light: "Light", "ライト";

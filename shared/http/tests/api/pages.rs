@@ -1,11 +1,17 @@
 //! The pages: their content, links, languages, errors and headers. The tests in a browser are in `tests`.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::http::Method;
+use chrono::TimeDelta;
+use gam_query::QueryPorts;
+use gam_store::CheckpointStore;
+use gam_store::keys::CheckpointKey;
+use serde_json::json;
 
-use crate::support::{ApiResponse, acme, empty_api, get, get_json, send};
+use crate::support::{ApiResponse, Fault, SettableClock, acme, empty_api, faulty_api, get, get_json, send};
 
 /// Views of the organization that [`acme`] makes, in a range with events.
 const VIEWS: [&str; 6] = [
@@ -152,6 +158,8 @@ async fn errors_of_pages_are_pages() {
         ("/orgs/acme/members/nobody", 404),
         ("/orgs/acme?since=yesterday", 400),
         ("/orgs/acme/repos?cursor=x", 400),
+        ("/orgs/acme?since=1970-01-01&until=9999-01-01", 400),
+        ("/orgs/acme/repos?since=1970-01-01&until=9999-01-01", 400),
         ("/orgs/acme/nothing", 404),
     ] {
         let answer = send(&api, Method::GET, path, &[("accept", "text/html,*/*;q=0.8")]).await;
@@ -163,6 +171,26 @@ async fn errors_of_pages_are_pages() {
     let browser = send(&api, Method::GET, "/nothing", &[("accept", "text/html")]).await;
     assert_eq!((browser.status.as_u16(), browser.header("content-type")), (404, "text/html; charset=utf-8"));
     get(&api, "/nothing").await.problem(404, "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn a_range_with_too_many_buckets_says_what_to_do() {
+    let path = "/orgs/acme/members/ann?since=1970-01-01&until=9999-01-01";
+    let answer = send(&acme::api().await, Method::GET, path, &[("accept", "text/html")]).await;
+    assert_eq!(answer.status, 400);
+    let text = "the range from 1970-01-01 to 9999-01-01 has 96348 months, but the limit is 600: choose a shorter range";
+    assert!(answer.text().contains(text), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn a_repository_shows_its_first_two_hundred_members() {
+    let api = acme::data_with(&[], acme::commits_of_members(("Site", 1), 230)).await.api();
+    let page = page(&api, "/orgs/acme/repos/site").await;
+    let members = page.text().split("id=\"entries\"").nth(1).and_then(|rest| rest.split("</section>").next());
+    let members = members.expect("the members");
+    assert_eq!(members.matches("<th scope=\"row\">").count(), 200);
+    assert!(members.contains("The 200 of 232 with most Commits"), "{}", &members[..400]);
+    assert!(attributes(members, "href").contains(&"../../../orgs/Acme/members".to_owned()));
 }
 
 #[tokio::test]
@@ -210,4 +238,67 @@ async fn an_empty_range_says_when_something_happened() {
     let page = page(&acme::api().await, "/orgs/acme?since=2022-01-01&until=2022-02-01").await;
     assert!(page.text().contains("Nothing happened in these days"), "{}", page.text());
     assert!(page.text().contains("9 Mar 2024"), "{}", page.text());
+}
+
+#[tokio::test]
+async fn the_last_event_is_one_of_those_who_count() {
+    let api = acme::api().await;
+    let path = "/orgs/acme/repos/site?since=2022-01-01&until=2022-02-01";
+    let (people, all) = (page(&api, path).await, page(&api, &format!("{path}&bots=include")).await);
+    assert!(people.text().contains("4 Mar 2024"), "{}", people.text());
+    assert!(all.text().contains("5 Mar 2024"), "a bot's commit: {}", all.text());
+}
+
+#[tokio::test]
+async fn days_before_the_collection_are_not_compared() {
+    let data = acme::data().await;
+    let key = CheckpointKey::Org("acme".to_owned());
+    // One repository was never read completely, so the time until which the numbers are complete is not known.
+    let checkpoint = json!({"complete_until": "2024-03-10T11:00:00Z", "repos": {"2": null}, "since": "2024-02-20T00:00:00Z"});
+    data.store.save(&key, &checkpoint.to_string(), None).await.expect("it is saved");
+    let text = "the days before are not complete";
+    let is_comparable =
+        async |days: &str| !page(&data.api(), &format!("/orgs/acme?{days}")).await.text().contains(text);
+    assert!(!is_comparable("since=2024-02-20&until=2024-03-11").await);
+    assert!(is_comparable("since=2024-03-04&until=2024-03-11").await);
+}
+
+#[tokio::test]
+async fn links_to_repositories_with_one_name_have_the_id() {
+    let api = acme::data_with(&[("tools", 3)], acme::commits_of_members(("tools", 3), 1)).await.api();
+    // The other one with this name did nothing on that day.
+    let day = "since=2024-03-04&until=2024-03-05";
+    for path in ["/orgs/acme", "/orgs/acme/repos", "/orgs/acme/members/member0"] {
+        let page = page(&api, &format!("{path}?{day}")).await;
+        let links = attributes(page.text(), "href");
+        let to_tools: Vec<_> =
+            links.iter().filter(|link| link.contains("/repos/tools?") && !link.contains("/api/")).collect();
+        assert!(!to_tools.is_empty(), "{path}");
+        assert!(to_tools.iter().all(|link| link.contains("&id=3")), "{path}: {to_tools:?}");
+        assert!(!links.iter().any(|link| link.contains("/repos/Site?") && link.contains("id=")), "{path}");
+    }
+    let page = page(&api, &format!("/orgs/acme/repos/tools?{day}&id=3")).await;
+    let links = attributes(page.text(), "href");
+    let series: Vec<_> = links.iter().filter(|link| link.contains("metrics/timeseries")).collect();
+    assert!(!series.is_empty() && series.iter().all(|link| link.ends_with("&id=3")), "{series:?}");
+}
+
+#[tokio::test]
+async fn the_next_page_has_the_days_of_the_first() {
+    let data = acme::data_with(&[], acme::commits_of_members(("Site", 1), 60)).await;
+    let clock = Arc::new(SettableClock::new());
+    let api = gam_http::router(QueryPorts { clock: clock.clone(), ..data.query_ports() });
+    let first = page(&api, "/orgs/acme/members").await;
+    let next = attributes(first.text(), "href").into_iter().find(|link| link.contains("cursor="));
+    let next = resolve("/orgs/acme/members", &next.expect("a next page"));
+    assert!(next.contains("since=2024-02-10&until=2024-03-11"), "{next}");
+    clock.advance(TimeDelta::days(1));
+    page(&api, &next).await;
+}
+
+#[tokio::test]
+async fn an_error_page_says_when_to_retry() {
+    let answer = send(&faulty_api(Fault::Busy), Method::GET, "/orgs/acme", &[("accept", "text/html")]).await;
+    assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "2"));
+    assert!(answer.header("content-type").starts_with("text/html"));
 }

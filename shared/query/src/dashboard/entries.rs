@@ -1,20 +1,20 @@
 //! The repositories or members of a dashboard.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::NaiveDate;
 use gam_model::metric::Counter;
 use gam_model::{ItemClass, ItemKey, Range, Subject, SubjectKind, WeekOfMonth};
 use gam_rollup::{BreakdownItem, Rollup};
 
-use super::{DashboardEntry, DashboardQuery, MAX_TRENDS, sums};
+use super::{DashboardEntry, DashboardQuery, MAX_ENTRIES, MAX_TRENDS, sums};
 use crate::QueryError;
 use crate::answers::{BotFilter, MetricValue};
 use crate::org_reader::OrgReader;
 use crate::read_items::{MonthOfDays, ReadItem};
 use crate::values::{metric_value, metric_values, subject_tally};
 
-/// What a repository or a member did: the sum, and the sum of each bucket if it was read.
+/// What a repository or a member did: the sum, and the sum of each bucket if the entry has a trend.
 #[derive(Default)]
 struct EntrySums {
     total: Rollup,
@@ -23,22 +23,34 @@ struct EntrySums {
 
 type Sums = BTreeMap<Subject, EntrySums>;
 
+/// The entries of a dashboard, their number with those that are left out, and the names that do not identify them.
+pub(super) struct Entries {
+    pub(super) first: Vec<DashboardEntry>,
+    pub(super) count: usize,
+    pub(super) shared_repo_names: BTreeSet<String>,
+}
+
 impl DashboardQuery<'_> {
-    /// Returns the repositories of an organization or a member, or the members of a repository.
+    /// Returns the repositories of an organization, or the first [`MAX_ENTRIES`] repositories of a member or members
+    /// of a repository.
     pub(super) async fn entries(
         &self,
         org: &OrgReader<'_>,
         subject: &Subject,
         counted: &sums::Counted,
-    ) -> Result<Vec<DashboardEntry>, QueryError> {
+    ) -> Result<Entries, QueryError> {
+        let weeks = match (subject, counted) {
+            (Subject::Org, sums::Counted::Members(members)) => self.read_breakdowns(org, members).await?,
+            (Subject::Org, _) => Vec::new(),
+            _ => self.read_breakdowns(org, std::slice::from_ref(subject)).await?,
+        };
         let mut sums = match (subject, counted) {
-            (Subject::Org, sums::Counted::Members(members)) => self.breakdowns(org, members).await?,
-            (Subject::Org, _) => {
+            (Subject::Org, sums::Counted::Subject(_)) => {
                 let totals = org.read_totals_by_subject(SubjectKind::Repo, self.0.range).await?;
                 let sums = |total| EntrySums { total, buckets: BTreeMap::new() };
                 totals.into_iter().map(|(subject, total)| (subject, sums(total))).collect()
             }
-            _ => self.breakdowns(org, std::slice::from_ref(subject)).await?,
+            _ => self.breakdown_totals(&weeks),
         };
         let names = match subject {
             Subject::Repo(_) => HashMap::new(),
@@ -61,7 +73,13 @@ impl DashboardQuery<'_> {
         };
         let mut order: Vec<_> = sums.iter().map(|(listed, sums)| order(listed, sums)).collect();
         order.sort();
-        let first: Vec<Subject> = order.iter().take(MAX_TRENDS).map(|(.., listed)| listed.clone()).collect();
+        let (max_entries, max_trends) = match subject {
+            Subject::Org => (usize::MAX, MAX_TRENDS),
+            Subject::Repo(_) | Subject::Member(_) => (MAX_ENTRIES, MAX_ENTRIES),
+        };
+        let count = order.len();
+        order.truncate(max_entries);
+        let first: Vec<Subject> = order.iter().take(max_trends).map(|(.., listed)| listed.clone()).collect();
         if let (Subject::Org, sums::Counted::Subject(_)) = (subject, counted) {
             for month in org.read_days_of(&first, self.0.range).await? {
                 let ItemClass::Days(repo) = &month.key.class else { continue };
@@ -71,6 +89,8 @@ impl DashboardQuery<'_> {
                     entry.buckets.entry(start).or_default().merge(&rollup);
                 }
             }
+        } else {
+            self.add_breakdown_buckets(&weeks, &first, &mut sums);
         }
         let entry = |(at, listed): (usize, Subject)| {
             let sums = &sums[&listed];
@@ -80,11 +100,11 @@ impl DashboardQuery<'_> {
                 id,
                 kind: sums.total.member.as_ref().filter(|_| id.is_none()).map(|(_, kind)| *kind),
                 metrics: metric_values(&counted_of(&listed), &sums.total, bots),
-                trend: (at < MAX_TRENDS || !sums.buckets.is_empty())
-                    .then(|| self.trend(&counted_of(&listed), sums, bots)),
+                trend: (at < max_trends).then(|| self.trend(&counted_of(&listed), sums, bots)),
             }
         };
-        Ok(order.into_iter().map(|(.., listed)| listed).enumerate().map(entry).collect())
+        let first = order.into_iter().map(|(.., listed)| listed).enumerate().map(entry).collect();
+        Ok(Entries { first, count, shared_repo_names: super::shared_names(&names) })
     }
 
     fn trend(&self, counted: &Subject, sums: &EntrySums, bots: BotFilter) -> Vec<u64> {
@@ -99,8 +119,12 @@ impl DashboardQuery<'_> {
         self.0.range.buckets(self.0.grain).map(|bucket| value(bucket.start())).collect()
     }
 
-    /// Adds up what these members did in each repository, or each member in these repositories, bucket by bucket.
-    async fn breakdowns(&self, org: &OrgReader<'_>, subjects: &[Subject]) -> Result<Sums, QueryError> {
+    /// Reads what these members did in each repository, or each member in these repositories.
+    async fn read_breakdowns(
+        &self,
+        org: &OrgReader<'_>,
+        subjects: &[Subject],
+    ) -> Result<Vec<ReadItem<BreakdownItem>>, QueryError> {
         let range: Range = self.0.range;
         let keys: Vec<ItemKey> = subjects
             .iter()
@@ -109,8 +133,24 @@ impl DashboardQuery<'_> {
                 WeekOfMonth::all().map(move |week| ItemKey::breakdown(subject.clone(), month, week))
             })
             .collect();
-        let weeks: Vec<ReadItem<BreakdownItem>> = org.read_keys(&keys).await?;
+        org.read_keys(&keys).await
+    }
+
+    /// Adds up the range for each entry.
+    fn breakdown_totals(&self, weeks: &[ReadItem<BreakdownItem>]) -> Sums {
         let mut sums = Sums::new();
+        for week in weeks {
+            for (other, rollup) in week.item.sum_by_other(week.key.month, self.0.range) {
+                sums.entry(other).or_default().total.merge(&rollup);
+            }
+        }
+        sums
+    }
+
+    /// Adds up each bucket for these entries.
+    fn add_breakdown_buckets(&self, weeks: &[ReadItem<BreakdownItem>], entries: &[Subject], sums: &mut Sums) {
+        let range: Range = self.0.range;
+        let entries: BTreeSet<&Subject> = entries.iter().collect();
         for week in weeks {
             for bucket in range.buckets(self.0.grain) {
                 let days = Range::new(bucket.start().max(range.since()), bucket.end().min(range.until()));
@@ -119,14 +159,14 @@ impl DashboardQuery<'_> {
                 let near =
                     days.filter(|days| days.since() <= month.end() && month.first_day() <= days.until());
                 let Some(days) = near else { continue };
-                for (other, rollup) in week.item.sum_by_other(week.key.month, days) {
-                    let entry = sums.entry(other).or_default();
-                    entry.total.merge(&rollup);
-                    entry.buckets.entry(bucket.start()).or_default().merge(&rollup);
+                for (other, rollup) in week.item.sum_by_other(month, days) {
+                    if entries.contains(&other) {
+                        let buckets = &mut sums.entry(other).or_default().buckets;
+                        buckets.entry(bucket.start()).or_default().merge(&rollup);
+                    }
                 }
             }
         }
-        Ok(sums)
     }
 
     /// Returns the members with reviews and the number of their reviews, by name. Only for organizations.

@@ -8,9 +8,9 @@ mod entries;
 mod sums;
 mod trends;
 
-pub use trends::trends;
+pub use trends::{TrendsAnswer, trends};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use gam_model::metric::{DurationMetric, HISTOGRAM_BOUNDS_SECONDS, Metric};
@@ -25,8 +25,12 @@ use crate::{QueryError, QueryPorts, comparison};
 
 /// How many members a dashboard can be limited to.
 pub const MAX_DASHBOARD_MEMBERS: usize = 50;
-/// How many repositories of an organization have a trend. Those of members, and the members of repositories, all have.
+/// How many repositories of an organization have a trend.
 pub const MAX_TRENDS: usize = 8;
+/// How many repositories of a member, or members of a repository, a dashboard has. All of them have a trend.
+pub const MAX_ENTRIES: usize = 200;
+/// How many buckets a dashboard and a trend can have: 50 years of months.
+pub const MAX_DASHBOARD_BUCKETS: u64 = 600;
 
 /// The weeks of a calendar of contributions.
 const CALENDAR_WEEKS: u64 = 53;
@@ -73,8 +77,8 @@ pub struct DashboardEntry {
     pub kind: Option<MemberKind>,
     /// The values in the range.
     pub metrics: MetricValues,
-    /// The values of the requested metric, one for each bucket. `None` beyond the first [`MAX_TRENDS`]
-    /// repositories of an organization.
+    /// The values of the requested metric, one for each bucket. `None` after the first [`MAX_TRENDS`] repositories of
+    /// an organization.
     pub trend: Option<Vec<u64>>,
 }
 
@@ -120,9 +124,14 @@ pub struct DashboardAnswer {
     pub contributions: BTreeMap<NaiveDate, u64>,
     /// The last day up to today with a credited event. Only looked for if the range has none.
     pub last_event: Option<NaiveDate>,
-    /// An organization's and a member's repositories, a repository's members, by the requested metric, greatest
-    /// first.
+    /// An organization's repositories, or the first [`MAX_ENTRIES`] repositories of a member or members of a
+    /// repository, by the requested metric, greatest first.
     pub entries: Vec<DashboardEntry>,
+    /// The names, in lower case, that several stored repositories of the organization have. Empty if no repositories
+    /// are listed.
+    pub shared_repo_names: BTreeSet<String>,
+    /// Number of repositories or members with those that `entries` leaves out.
+    pub entry_count: usize,
     /// An organization's members with reviews and the number of their reviews, by name.
     pub reviewers: Vec<(String, u64)>,
 }
@@ -139,8 +148,8 @@ impl DashboardAnswer {
 /// Returns everything that a page about a subject shows.
 ///
 /// # Errors
-/// If there is no such organization, repository or member, there are too many members, the store fails, or a stored
-/// item cannot be read.
+/// If there is no such organization, repository or member, there are too many members or more than
+/// [`MAX_DASHBOARD_BUCKETS`] buckets, the store fails, or a stored item cannot be read.
 pub async fn dashboard(
     ports: &QueryPorts,
     org: &str,
@@ -152,7 +161,30 @@ pub async fn dashboard(
             request.members.len()
         )));
     }
+    check_bucket_count(request.range, request.grain)?;
     read_org(ports, org, &DashboardQuery(request)).await
+}
+
+/// Returns the names, in lower case, that several repositories have: a new repository can have the name of a deleted
+/// one.
+fn shared_names(names: &HashMap<i64, String>) -> BTreeSet<String> {
+    let mut seen = BTreeSet::new();
+    names.values().map(|name| name.to_lowercase()).filter(|name| !seen.insert(name.clone())).collect()
+}
+
+/// Checks that a range does not have more buckets than a dashboard may have.
+fn check_bucket_count(range: Range, grain: Grain) -> Result<(), QueryError> {
+    let buckets = range.bucket_count(grain);
+    if buckets <= MAX_DASHBOARD_BUCKETS {
+        return Ok(());
+    }
+    Err(QueryError::Invalid(format!(
+        "the range from {} to {} has {buckets} {}s, but the limit is {MAX_DASHBOARD_BUCKETS}: choose a shorter range \
+         or a coarser granularity",
+        range.since(),
+        range.until(),
+        grain.as_str()
+    )))
 }
 
 struct DashboardQuery<'a>(&'a DashboardRequest);
@@ -196,7 +228,7 @@ impl OrgQuery for DashboardQuery<'_> {
             |metric: DurationMetric| tally.durations[metric as usize].histogram(&HISTOGRAM_BOUNDS_SECONDS);
         let last_event = match tally.has_credited_events() {
             true => None,
-            false => last_day(&org.read_counted(&counted, all_days(today)).await?, today),
+            false => self.last_event(org, &counted).await?,
         };
         let entries = self.entries(org, &resolved.subject, &counted).await?;
         let reviewers = self.reviewers(org, &resolved.subject, &counted, &days).await?;
@@ -219,9 +251,25 @@ impl OrgQuery for DashboardQuery<'_> {
             contributions: sums::contributions(&counted, &days, calendar, bots),
             calendar,
             last_event,
-            entries,
+            entries: entries.first,
+            shared_repo_names: entries.shared_repo_names,
+            entry_count: entries.count,
             reviewers,
         })
+    }
+}
+
+impl DashboardQuery<'_> {
+    /// Returns the last day up to today with a credited event of those whose work counts.
+    async fn last_event(
+        &self,
+        org: &OrgReader<'_>,
+        counted: &sums::Counted,
+    ) -> Result<Option<NaiveDate>, QueryError> {
+        let all = all_days(org.today());
+        let by_day = sums::by_bucket(&org.read_counted(counted, all).await?, all, Grain::Day);
+        let has_events = |rollup: &Rollup| sums::tally(counted, rollup, self.0.bots).has_credited_events();
+        Ok(by_day.iter().rev().find(|(_, rollup)| has_events(rollup)).map(|(day, _)| *day))
     }
 }
 
@@ -244,15 +292,9 @@ fn sum(days: &[MonthOfDays], range: Range) -> Rollup {
     rollup
 }
 
-/// Returns the last day up to today with an event.
-fn last_day(days: &[MonthOfDays], today: NaiveDate) -> Option<NaiveDate> {
-    let dates = days.iter().flat_map(MonthOfDays::dates).map(|(date, _)| date);
-    dates.filter(|date| *date <= today).max()
-}
-
-/// Returns whether the numbers of the range before are as complete as later ones. Where nothing is known of the
-/// collection, as in the demo, everything counts as complete.
+/// Returns whether the days of the range before have been collected. If nothing is known of the collection, as in the
+/// demo, everything counts as complete.
 fn is_complete(coverage: &CoverageAnswer, org: &OrgReader<'_>, previous: Range) -> bool {
     let start: DateTime<Utc> = org.time_zone.start_of_day(previous.since());
-    coverage.complete_since.is_none_or(|since| since <= start)
+    coverage.read_since.is_none_or(|since| since <= start)
 }

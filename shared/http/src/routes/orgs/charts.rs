@@ -11,13 +11,14 @@ use chrono::NaiveDate;
 use gam_access::RouteClass;
 use gam_model::TimeZone;
 use gam_model::metric::Metric;
-use gam_query::{MetricValue, QueryPorts, SeriesAnswer, SubjectRef};
+use gam_query::{MetricValue, QueryPorts, SeriesAnswer, SeriesPoint, SubjectRef};
 use serde::Deserialize;
 
 use super::SUBJECT_ERRORS;
 use crate::charts::{
     self, Frame, Language, NamedSeries, Placement, Slot, Svg, TimeAxis, Unit, auto_style_source,
 };
+use crate::complete_days::CompleteDays;
 use crate::error::{ApiError, quoted};
 use crate::openapi::{Operation, ResponseBody};
 use crate::params::{ChartParams, Parameter, QueryParams, SubjectPath, Validated, WithRepoId};
@@ -195,18 +196,18 @@ fn title(series: &SeriesAnswer, subject: &SubjectRef, metric: &Metric, language:
     format!("{} · {name}{zone}", charts::metric_title(metric, language))
 }
 
-/// Returns the buckets, cut by the range. One is partial if the range cuts it or it is not over, and incomplete if it reaches beyond
-/// the days that were read.
+/// Returns the buckets, cut by the range. One is partial if the range cuts it or it is not over, and incomplete if days
+/// of it that are in the range are incomplete.
 fn time_axis(series: &SeriesAnswer, today: NaiveDate) -> TimeAxis {
-    let time_zone = TimeZone::parse(series.timezone).unwrap_or(TimeZone::UTC);
-    let first_complete = series.coverage.complete_since.map(|time| time_zone.day(time));
-    let last_complete = series.coverage.complete_until.map(|time| time_zone.day(time));
-    let slots = series.points.iter().map(|point| Slot {
-        start: point.start.max(series.since),
-        end: point.end.min(series.until),
-        is_partial: point.partial || (point.start <= today && today < point.end),
-        is_incomplete: first_complete.is_some_and(|day| point.start < day)
-            || last_complete.is_some_and(|day| day < point.start && point.start <= today),
-    });
-    TimeAxis { grain: series.granularity, slots: slots.collect() }
+    let days = CompleteDays::new(&series.coverage, series.timezone, today);
+    let slot = |point: &SeriesPoint| {
+        let (start, end) = (point.start.max(series.since), point.end.min(series.until));
+        Slot {
+            start,
+            end,
+            is_partial: point.partial || (point.start <= today && today < point.end),
+            is_incomplete: days.is_incomplete(start, end),
+        }
+    };
+    TimeAxis { grain: series.granularity, slots: series.points.iter().map(slot).collect() }
 }
