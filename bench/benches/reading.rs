@@ -83,7 +83,7 @@ async fn measure(dir: &Path) -> anyhow::Result<()> {
     let store = Arc::new(SqliteStore::open(&dir.join("store.sqlite")).await?);
     print("aggregating");
     let aggregate_ports = AggregatePorts {
-        objects: Arc::new(FileStore::open(&dir.join("lake"))?),
+        objects: Arc::new(FileStore::open(dir.join("lake"))?),
         rollups: store.clone(),
         names: store.clone(),
         checkpoints: store.clone(),
@@ -100,7 +100,7 @@ async fn measure(dir: &Path) -> anyhow::Result<()> {
         registry: Arc::new(OrgRegistry::default()),
     });
     measure_kept(&router).await?;
-    measure_computed(&router, &*store).await
+    measure_computed(&router, &store).await
 }
 
 /// Prints requests a second of kept answers, and of a bare route with the same bytes.

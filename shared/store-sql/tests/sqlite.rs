@@ -603,6 +603,7 @@ async fn change_tokens_notice_the_writes_of_every_handle() {
 const STORE_OF_OTHER_PROCESS: &str = "GAM_TEST_STORE";
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "the variable says that this is the other process")]
 async fn change_tokens_notice_the_writes_of_another_process() {
     if let Some(path) = std::env::var_os(STORE_OF_OTHER_PROCESS) {
         let store = open(Path::new(&path)).await;

@@ -162,10 +162,9 @@ fn python_package(name: &str, version: &str, has_dependencies: bool) -> Result<P
 /// The browser of the system. It is not installed from here, because a package of the system belongs to the system;
 /// `.ci/run` installs it.
 fn chromium() -> Result<PathBuf, String> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let programs = ["chromium", "chromium-browser", "google-chrome"];
-    let candidates = std::env::split_paths(&path).flat_map(|dir| programs.map(|program| dir.join(program)));
-    let found = candidates.into_iter().find(|candidate| candidate.is_file());
+    let find = "command -v chromium || command -v chromium-browser || command -v google-chrome";
+    let found = Command::new("sh").args(["-c", find]).output().ok().filter(|output| output.status.success());
+    let found = found.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
     found.ok_or_else(|| "needs Chromium: install Debian's package `chromium`".to_owned())
 }
 
