@@ -20,7 +20,6 @@ const LAST_DAY: &str = "2026-11-05";
 fn every_view_works_in_a_browser() {
     let sandbox = Sandbox::new();
     sandbox.run(&["demo", "--no-serve", "--days", "400", "--until", LAST_DAY]).expect_status(0);
-    let sandbox = sandbox.with_variable("GITHUB_METRICS_DATA_DIR", "github-metrics-demo");
     let server = sandbox.serve();
     assert_eq!(get(server.address(), "/healthz").status, 200);
     let settings = json!({

@@ -1,8 +1,8 @@
 """What the OpenAPI document says in words only: which valid values are refused together.
 
 schemathesis expects that requests with valid values are answered. These hooks take out what the descriptions exclude:
-empty ranges, ranges outside of the calendar, series with too many points, `type` next to another `metric`, and cursors
-that no page has returned.
+empty ranges, ranges outside of the calendar, series and charts with too many points, `type` next to another `metric`,
+and cursors that no page has returned.
 """
 
 import datetime
@@ -12,6 +12,7 @@ import schemathesis
 FIRST_DAY, LAST_DAY = datetime.date(1970, 1, 1), datetime.date(9999, 1, 1)
 DEFAULT_DAYS = datetime.timedelta(days=30)
 MAX_POINTS = 20_000
+MAX_CHART_BUCKETS = 1_000
 DAYS_IN_BUCKET = {"day": 1, "week": 7, "month": 28}
 
 
@@ -27,7 +28,7 @@ def as_day(text):
         return None
 
 
-def has_valid_range(query):
+def has_valid_range(query, max_points):
     """Returns whether the range contains a day of the calendar. The defaults are those of the server."""
     for name in ("since", "until"):
         if name in query and as_day(query[name]) is None:
@@ -40,7 +41,7 @@ def has_valid_range(query):
     if not FIRST_DAY <= since < until:
         return False
     bucket_days = DAYS_IN_BUCKET.get(str(query.get("granularity")), 1)
-    return len(as_list(query.get("metric", "commits"))) * ((until - since).days / bucket_days + 2) <= MAX_POINTS
+    return len(as_list(query.get("metric", "commits"))) * ((until - since).days / bucket_days + 2) <= max_points
 
 
 @schemathesis.hook
@@ -50,7 +51,7 @@ def filter_case(context, case):
         return True
     if "type" in query and "metric" in query:
         return False
-    return has_valid_range(query)
+    return has_valid_range(query, MAX_CHART_BUCKETS if "/charts/" in case.path else MAX_POINTS)
 
 
 @schemathesis.hook
