@@ -17,7 +17,6 @@
 
 mod answer;
 mod auth;
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "pages draw their calendar as a table"))]
 mod charts;
 mod complete_days;
 mod error;

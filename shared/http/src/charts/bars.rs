@@ -77,24 +77,6 @@ pub(crate) fn activity(
     finish(frame, chart.svg(), shapes, Some(plot), &description)
 }
 
-/// Keeps the `limit` series with the greatest sums, in the order of their sums, and adds up the rest under a name.
-/// The order of equal sums is by name. Without a rest nothing is added.
-pub(crate) fn top_and_other(
-    mut series: Vec<NamedSeries>,
-    limit: usize,
-    other_name: &str,
-) -> Vec<NamedSeries> {
-    let sum = |named: &NamedSeries| named.values.iter().flatten().filter(|it| it.is_finite()).sum::<f64>();
-    series.sort_by(|a, b| sum(b).total_cmp(&sum(a)).then_with(|| a.name.cmp(&b.name)));
-    let rest = series.split_off(series.len().min(limit));
-    let slots = rest.iter().map(|named| named.values.len()).max();
-    if let Some(slots) = slots {
-        let values = (0..slots).map(|slot| Some(rest.iter().map(|named| value_at(named, slot)).sum()));
-        series.push(NamedSeries { name: other_name.to_owned(), values: values.collect() });
-    }
-    series
-}
-
 /// Returns the value of a slot; 0 for what is missing or no number.
 fn value_at(series: &NamedSeries, slot: usize) -> f64 {
     series

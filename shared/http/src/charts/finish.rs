@@ -23,7 +23,8 @@ impl Svg {
         self.0
     }
 
-    /// Returns the element.
+    /// Returns the element without giving it away.
+    #[cfg(test)]
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }

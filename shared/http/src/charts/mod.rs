@@ -1,4 +1,4 @@
-//! Charts as SVG: activity over time, durations over time, distributions, bars by name, a calendar, sparklines.
+//! Charts as SVG: activity over time, durations over time, distributions, bars by name, sparklines.
 //!
 //! * Each function takes numbers and returns an [`Svg`]: a `<svg>` element with a `<title>` and a `<desc>` for
 //!   screen readers, no script, and text as text. It is deterministic, and never fails: without data it says so.
@@ -12,7 +12,6 @@
 //! plot's rectangle in the units of the view box, so slot `k` starts at `left + k * width / slots`.
 
 mod bars;
-mod calendar;
 mod drawing;
 mod finish;
 mod lines;
@@ -28,8 +27,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use bars::{Bin, NamedValue, activity, distribution, horizontal_bars, top_and_other};
-pub(crate) use calendar::calendar;
+pub(crate) use bars::{Bin, NamedValue, activity, distribution, horizontal_bars};
 pub(crate) use finish::{Svg, auto_style_source};
 pub(crate) use lines::durations;
 pub(crate) use metric_titles::{duration_names, metric_title};
@@ -88,7 +86,7 @@ pub(crate) struct Frame {
     pub(crate) language: Language,
     /// The width in pixels, from [`MIN_WIDTH`] to [`MAX_WIDTH`].
     pub(crate) width: u32,
-    /// The height in pixels. The number of rows decides instead for bars by name and for calendars.
+    /// The height in pixels. The number of rows decides instead for bars by name.
     pub(crate) height: u32,
 }
 

@@ -1,9 +1,6 @@
 //! The words that charts show or have read out, in each language.
 
-use chrono::{Datelike, NaiveDate};
-
 use super::Language;
-use super::time::month_name;
 
 /// The fixed texts of one language.
 pub(super) struct Words {
@@ -19,8 +16,6 @@ pub(super) struct Words {
     pub(super) greatest: &'static str,
     /// The unit of days in a short label.
     day: &'static str,
-    /// Below a calendar.
-    pub(super) darker: &'static str,
     /// Between a name and its value.
     pub(super) colon: &'static str,
     /// Between entries of a list.
@@ -37,7 +32,6 @@ static ENGLISH: Words = Words {
     total: "total",
     greatest: "most",
     day: "d",
-    darker: "Stronger colour: more in a day",
     colon: " ",
     comma: ", ",
     stop: ". ",
@@ -51,7 +45,6 @@ static JAPANESE: Words = Words {
     total: "合計",
     greatest: "最大",
     day: "日",
-    darker: "色が強いほど件数が多い日",
     colon: " ",
     comma: "、",
     stop: "。",
@@ -80,15 +73,5 @@ impl Words {
             Some(to) if from_hours <= 0.0 => format!("<{}{unit}", number(to)),
             Some(to) => format!("{}–{}{unit}", number(from_hours), number(to)),
         }
-    }
-
-    /// Returns the names of Monday, Wednesday, Friday and Sunday.
-    pub(super) fn weekdays(&self) -> [&'static str; 4] {
-        if std::ptr::eq(self, &ENGLISH) { ["Mon", "Wed", "Fri", "Sun"] } else { ["月", "水", "金", "日"] }
-    }
-
-    /// Returns the name of a month.
-    pub(super) fn month(&self, day: NaiveDate) -> String {
-        if std::ptr::eq(self, &ENGLISH) { month_name(day).to_owned() } else { format!("{}月", day.month()) }
     }
 }

@@ -115,15 +115,6 @@ proptest! {
             .collect();
         check(&distribution(&frame, &bins));
     }
-
-    #[test]
-    fn calendars_are_valid(
-        frame in any_frame(),
-        first in prop::sample::select(vec!["1970-01-01", "2024-02-29", "2026-11-30", "9990-01-01"]),
-        values in prop::collection::vec(prop_oneof![any::<Option<u64>>(), (0_u64..30).prop_map(Some)], 0..800),
-    ) {
-        check(&calendar(&frame, day(first), &values));
-    }
 }
 
 #[test]

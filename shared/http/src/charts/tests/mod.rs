@@ -143,21 +143,6 @@ fn a_chart_of_usual_size_is_small() {
 }
 
 #[test]
-fn the_rest_of_a_stack_is_added_up() {
-    let all = vec![
-        series("small", &[Some(1.0), None]),
-        series("tiny", &[None, Some(0.5)]),
-        series("large", &[Some(5.0), Some(7.0)]),
-        series("same", &[Some(0.5), Some(0.5)]),
-    ];
-    let kept = top_and_other(all.clone(), 2, "other");
-    assert_eq!(kept.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["large", "same", "other"]);
-    assert_eq!(kept[2].values, [Some(1.0), Some(0.5)]);
-    assert_eq!(top_and_other(all, 4, "other").len(), 4);
-    assert_eq!(top_and_other(Vec::new(), 4, "other"), []);
-}
-
-#[test]
 fn numbers_are_written_as_people_write_them() {
     for (value, text) in [(0.0, "0"), (999.4, "999"), (1000.0, "1,000"), (-12_345_678.0, "−12,345,678")] {
         assert_eq!(format_count(value), text);

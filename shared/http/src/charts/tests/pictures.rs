@@ -13,7 +13,14 @@ pub(super) fn all(placement: Placement) -> Vec<(&'static str, Svg)> {
     };
     let repos = ["api", "web-app", "infra", "mobile", "docs", "billing", "search", "legacy"];
     let repos: Vec<_> = (0..).zip(repos).map(|(at, name)| series(name, &wave(26, at + 3, 9 - at))).collect();
-    let stack = top_and_other(repos, 6, "other");
+    // As pages draw it: the greatest repositories, and the sum of the rest.
+    let mut stack = repos;
+    let sum = |named: &NamedSeries| named.values.iter().flatten().sum::<f64>();
+    stack.sort_by(|a, b| sum(b).total_cmp(&sum(a)).then_with(|| a.name.cmp(&b.name)));
+    let rest = stack.split_off(6);
+    let other: Vec<_> =
+        (0..26).map(|slot| Some(rest.iter().filter_map(|named| named.values[slot]).sum())).collect();
+    stack.push(series("other", &other));
     let median: Vec<_> = wave(26, 5, 1).into_iter().map(|it| it.filter(|it| *it > 2.0)).collect();
     let p90: Vec<_> = median.iter().map(|it| it.map(|it| it * 3.5 + 4.0)).collect();
     let bounds = [0.0, 1.0, 4.0, 8.0, 24.0, 48.0, 96.0, 168.0];
@@ -27,7 +34,6 @@ pub(super) fn all(placement: Placement) -> Vec<(&'static str, Svg)> {
     let names =
         [("aoki", 61.0), ("berg", 33.0), ("chen", 0.0), ("a-login-of-39-characters-which-is-long-1", 12.0)];
     let rows: Vec<_> = names.map(|(name, value)| NamedValue { name: name.to_owned(), value }).to_vec();
-    let year: Vec<_> = (0..365_u64).map(|at| (at != 40).then_some(at * 7 % 23 / 2)).collect();
     let [median_name, p90_name] = duration_names(Language::Japanese);
     vec![
         ("stack", activity(&english("Commits by repository"), &weeks, Unit::Count, &stack, Some("other"))),
@@ -53,7 +59,6 @@ pub(super) fn all(placement: Placement) -> Vec<(&'static str, Svg)> {
         ),
         ("distribution", distribution(&english("How cycle time is spread"), &bins)),
         ("rows", horizontal_bars(&english("Who reviews"), Unit::Count, &rows)),
-        ("calendar", calendar(&english("Activity of the last 12 months"), day("2025-11-29"), &year)),
         ("empty", durations(&japanese("サイクルタイム"), &days, Unit::Hours, &[])),
         ("sparkline", sparkline(&median)),
     ]
