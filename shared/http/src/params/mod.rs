@@ -9,7 +9,7 @@ mod subject_path;
 
 pub(crate) use queries::{
     ChartParams, ExportParams, HistogramParams, ListParams, MetricsParams, NoParams, OrgsParams, QueryParams,
-    SeriesParams, Validated, WithRepoId,
+    SeriesParams, SubjectQuery, Validated, WithRepoId,
 };
 pub(crate) use subject_path::SubjectPath;
 

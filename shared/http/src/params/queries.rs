@@ -6,10 +6,11 @@ use chrono::{Days, NaiveDate};
 use gam_model::metric::Metric;
 use gam_model::period::FIRST_DAY;
 use gam_model::{Grain, Range};
-use gam_query::{BotFilter, ListSort, MAX_LIMIT, NameFilter, QueryPorts, SortDirection};
+use gam_query::{BotFilter, ListSort, MAX_LIMIT, NameFilter, QueryPorts, SortDirection, SubjectRef};
 use serde::Deserialize;
 
 use super::query_string::QueryString;
+use super::subject_path::SubjectPath;
 use super::{
     BOT_FILTERS, COMPARE_PREVIOUS, DEFAULT_CHART_WIDTH, DEFAULT_DAYS, DEFAULT_DURATION_METRIC, DEFAULT_LIMIT,
     DEFAULT_METRIC, LANGUAGES, MAX_NAME_CHARS, Parameter, SORT_DIRECTIONS, THEMES, metric_of_type, value_of,
@@ -283,6 +284,31 @@ impl<P: QueryParams> QueryParams for WithRepoId<P> {
 
     fn from_query(query: &QueryString, today: NaiveDate) -> Result<Self, ApiError> {
         Ok(WithRepoId { id: parse_id(query)?, params: P::from_query(query, today)? })
+    }
+}
+
+/// The organization and the subject that a path names, and the validated query parameters of its route. A route about a
+/// repository also takes the repository's id: its parameters are those of [`WithRepoId`].
+pub(crate) struct SubjectQuery<P> {
+    pub(crate) org: String,
+    pub(crate) subject: SubjectRef,
+    pub(crate) params: P,
+}
+
+impl<P: QueryParams> FromRequestParts<QueryPorts> for SubjectQuery<P> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, ports: &QueryPorts) -> Result<Self, ApiError> {
+        let path = SubjectPath::from_request_parts(parts, ports).await?;
+        let (id, params) = if matches!(path.subject, SubjectRef::Repo { .. }) {
+            let Validated(WithRepoId { id, params }) = Validated::from_request_parts(parts, ports).await?;
+            (id, params)
+        } else {
+            let Validated(params) = Validated::from_request_parts(parts, ports).await?;
+            (None, params)
+        };
+        let SubjectPath { org, subject } = path.with_repo_id(id);
+        Ok(SubjectQuery { org, subject, params })
     }
 }
 

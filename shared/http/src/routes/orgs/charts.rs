@@ -5,7 +5,6 @@ use std::sync::LazyLock;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, header};
-use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, get};
 use chrono::NaiveDate;
 use gam_access::RouteClass;
@@ -21,7 +20,7 @@ use crate::charts::{
 use crate::complete_days::CompleteDays;
 use crate::error::{ApiError, quoted};
 use crate::openapi::{Operation, ResponseBody};
-use crate::params::{ChartParams, Parameter, QueryParams, SubjectPath, Validated, WithRepoId};
+use crate::params::{ChartParams, Parameter, QueryParams, SubjectQuery, WithRepoId};
 use crate::routes::Route;
 
 /// The most buckets of a chart. More would be less than a pixel wide.
@@ -43,7 +42,7 @@ pub(crate) fn of_org(path: &'static str) -> Route {
 
 pub(crate) fn of_repo(path: &'static str) -> Route {
     let summary = "A chart of a metric of a repository by day, week or month, as SVG";
-    route(path, get(handle_repo), operation("repo", summary, WithRepoId::<ChartParams>::accepted()))
+    route(path, get(handle), operation("repo", summary, WithRepoId::<ChartParams>::accepted()))
 }
 
 pub(crate) fn of_member(path: &'static str) -> Route {
@@ -90,26 +89,7 @@ impl<S: Send + Sync> FromRequestParts<S> for ChartName {
 async fn handle(
     State(ports): State<QueryPorts>,
     ChartName(metric): ChartName,
-    path: SubjectPath,
-    Validated(params): Validated<ChartParams>,
-) -> Result<impl IntoResponse, ApiError> {
-    answer(&ports, path, metric, params).await
-}
-
-async fn handle_repo(
-    State(ports): State<QueryPorts>,
-    ChartName(metric): ChartName,
-    path: SubjectPath,
-    Validated(WithRepoId { id, params }): Validated<WithRepoId<ChartParams>>,
-) -> Result<impl IntoResponse, ApiError> {
-    answer(&ports, path.with_repo_id(id), metric, params).await
-}
-
-async fn answer(
-    ports: &QueryPorts,
-    SubjectPath { org, subject }: SubjectPath,
-    metric: &'static Metric,
-    params: ChartParams,
+    SubjectQuery { org, subject, params }: SubjectQuery<ChartParams>,
 ) -> Result<([(HeaderName, HeaderValue); 2], String), ApiError> {
     let ChartParams { grain, range, bots, .. } = params;
     let buckets = range.bucket_count(grain);
@@ -119,7 +99,7 @@ async fn answer(
              coarser granularity"
         )));
     }
-    let series = gam_query::series(ports, &org, &subject, metric, grain, range, bots).await?;
+    let series = gam_query::series(&ports, &org, &subject, metric, grain, range, bots).await?;
     let time_zone = TimeZone::parse(series.timezone).unwrap_or(TimeZone::UTC);
     let today = time_zone.day(ports.clock.now());
     // A chart of hundreds of buckets takes longer than an asynchronous thread may be blocked.

@@ -9,62 +9,57 @@ use super::SUBJECT_ERRORS;
 use crate::answer::{Answer, AnswerFormat};
 use crate::error::ApiError;
 use crate::openapi::{Operation, schema_name};
-use crate::params::{HistogramParams, Parameter, QueryParams, SubjectPath, Validated, WithRepoId};
+use crate::params::{HistogramParams, QueryParams, SubjectQuery, WithRepoId};
 use crate::routes::Route;
 
 pub(crate) fn of_org(path: &'static str) -> Route {
     let summary = "How the durations of a metric of an organization are distributed over a range";
     let parameters = HistogramParams::accepted();
-    let operation = operation(path, "org_histogram", summary, parameters, schema_name::ORG_HISTOGRAM);
+    let operation = Operation::of_answer(
+        path,
+        "org_histogram",
+        summary,
+        parameters,
+        &[schema_name::ORG_HISTOGRAM],
+        SUBJECT_ERRORS,
+    );
     Route { path, handler: get(handle), operation, class: RouteClass::Read }
 }
 
 pub(crate) fn of_repo(path: &'static str) -> Route {
     let summary = "How the durations of a metric of a repository are distributed over a range";
     let parameters = WithRepoId::<HistogramParams>::accepted();
-    let operation = operation(path, "repo_histogram", summary, parameters, schema_name::REPO_HISTOGRAM);
-    Route { path, handler: get(handle_repo), operation, class: RouteClass::Read }
+    let operation = Operation::of_answer(
+        path,
+        "repo_histogram",
+        summary,
+        parameters,
+        &[schema_name::REPO_HISTOGRAM],
+        SUBJECT_ERRORS,
+    );
+    Route { path, handler: get(handle), operation, class: RouteClass::Read }
 }
 
 pub(crate) fn of_member(path: &'static str) -> Route {
     let summary = "How the durations of a metric of a member are distributed over a range";
     let parameters = HistogramParams::accepted();
-    let operation = operation(path, "member_histogram", summary, parameters, schema_name::MEMBER_HISTOGRAM);
+    let operation = Operation::of_answer(
+        path,
+        "member_histogram",
+        summary,
+        parameters,
+        &[schema_name::MEMBER_HISTOGRAM],
+        SUBJECT_ERRORS,
+    );
     Route { path, handler: get(handle), operation, class: RouteClass::Read }
-}
-
-fn operation(
-    path: &str,
-    id: &str,
-    summary: &str,
-    parameters: Vec<Parameter>,
-    schema: &'static str,
-) -> Operation {
-    Operation::of_answer(path, id, summary, parameters, &[schema], SUBJECT_ERRORS)
 }
 
 async fn handle(
     format: AnswerFormat,
     State(ports): State<QueryPorts>,
-    path: SubjectPath,
-    Validated(params): Validated<HistogramParams>,
+    SubjectQuery { org, subject, params }: SubjectQuery<HistogramParams>,
 ) -> Result<Answer<HistogramAnswer>, ApiError> {
-    Ok(Answer { format, body: answer(&ports, path, params).await? })
-}
-
-async fn handle_repo(
-    format: AnswerFormat,
-    State(ports): State<QueryPorts>,
-    path: SubjectPath,
-    Validated(WithRepoId { id, params }): Validated<WithRepoId<HistogramParams>>,
-) -> Result<Answer<HistogramAnswer>, ApiError> {
-    Ok(Answer { format, body: answer(&ports, path.with_repo_id(id), params).await? })
-}
-
-async fn answer(
-    ports: &QueryPorts,
-    SubjectPath { org, subject }: SubjectPath,
-    HistogramParams { metric, range, bots }: HistogramParams,
-) -> Result<HistogramAnswer, ApiError> {
-    Ok(gam_query::histogram(ports, &org, &subject, metric, range, bots).await?)
+    let HistogramParams { metric, range, bots } = params;
+    let body = gam_query::histogram(&ports, &org, &subject, metric, range, bots).await?;
+    Ok(Answer { format, body })
 }

@@ -12,24 +12,22 @@ use super::LISTING_ERRORS;
 use crate::answer::{Answer, AnswerFormat};
 use crate::error::ApiError;
 use crate::openapi::{Operation, schema_name};
-use crate::params::{ListParams, Parameter, QueryParams, SubjectPath, Validated, WithRepoId};
+use crate::params::{ListParams, Parameter, QueryParams, SubjectQuery, WithRepoId};
 use crate::routes::Route;
 
 pub(crate) fn members(path: &'static str) -> Route {
     let summary = "The members credited with events in the range, with their metrics";
     let operation = operation(path, "members", summary, ListParams::accepted(), schema_name::MEMBERS);
-    let handler = get(async |format, uri, ports, path, params| {
-        handle(Listing::Members, format, uri, ports, path, params).await
-    });
+    let handler =
+        get(async |format, uri, ports, query| handle(Listing::Members, format, uri, ports, query).await);
     Route { path, handler, operation, class: RouteClass::Read }
 }
 
 pub(crate) fn repos(path: &'static str) -> Route {
     let summary = "The repositories credited with events in the range, with their metrics";
     let operation = operation(path, "repos", summary, ListParams::accepted(), schema_name::REPOS);
-    let handler = get(async |format, uri, ports, path, params| {
-        handle(Listing::Repos, format, uri, ports, path, params).await
-    });
+    let handler =
+        get(async |format, uri, ports, query| handle(Listing::Repos, format, uri, ports, query).await);
     Route { path, handler, operation, class: RouteClass::Read }
 }
 
@@ -37,14 +35,14 @@ pub(crate) fn repo_members(path: &'static str) -> Route {
     let summary = "The members credited with events of a repository in the range, with what they did in it";
     let parameters = WithRepoId::<ListParams>::accepted();
     let operation = operation(path, "repo_members", summary, parameters, schema_name::MEMBERS);
-    Route { path, handler: get(handle_repo_members), operation, class: RouteClass::Read }
+    Route { path, handler: get(handle_within), operation, class: RouteClass::Read }
 }
 
 pub(crate) fn member_repos(path: &'static str) -> Route {
     let summary = "The repositories in which a member is credited with events in the range, with what the member did \
                    in them";
     let operation = operation(path, "member_repos", summary, ListParams::accepted(), schema_name::REPOS);
-    Route { path, handler: get(handle_member_repos), operation, class: RouteClass::Read }
+    Route { path, handler: get(handle_within), operation, class: RouteClass::Read }
 }
 
 fn operation(
@@ -63,29 +61,17 @@ async fn handle(
     format: AnswerFormat,
     uri: Uri,
     State(ports): State<QueryPorts>,
-    SubjectPath { org, .. }: SubjectPath,
-    Validated(params): Validated<ListParams>,
+    SubjectQuery { org, params, .. }: SubjectQuery<ListParams>,
 ) -> Result<Response, ApiError> {
     answer(format, &uri, &ports, &org, listing, params).await
 }
 
-async fn handle_repo_members(
+/// Handles a listing of a repository or a member.
+async fn handle_within(
     format: AnswerFormat,
     uri: Uri,
     State(ports): State<QueryPorts>,
-    path: SubjectPath,
-    Validated(WithRepoId { id, params }): Validated<WithRepoId<ListParams>>,
-) -> Result<Response, ApiError> {
-    let SubjectPath { org, subject } = path.with_repo_id(id);
-    answer(format, &uri, &ports, &org, listing_within(subject), params).await
-}
-
-async fn handle_member_repos(
-    format: AnswerFormat,
-    uri: Uri,
-    State(ports): State<QueryPorts>,
-    SubjectPath { org, subject }: SubjectPath,
-    Validated(params): Validated<ListParams>,
+    SubjectQuery { org, subject, params }: SubjectQuery<ListParams>,
 ) -> Result<Response, ApiError> {
     answer(format, &uri, &ports, &org, listing_within(subject), params).await
 }
