@@ -1,9 +1,7 @@
 //! Months that any number of processes fold side by side: one plans them, and whoever folds the last one switches.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use async_trait::async_trait;
 use fastrand::Rng;
 use gam_aggregate::{
     AggregateOptions, AggregatePorts, MonthPlan, MonthTask, MonthTaskOutcome, RulesState, aggregate_with,
@@ -11,10 +9,9 @@ use gam_aggregate::{
 };
 use gam_model::{EventBatch, Identity, Month};
 use gam_store::{Epoch, ItemClass, ItemKey, RollupStore, StoredItem, Subject};
-use tokio::sync::Notify;
 
 use crate::support::{
-    Gate, ORG, TestData, active_epoch, all_answers, other_identity, random_batches, snapshot_rows,
+    HangFrom, ORG, TestData, active_epoch, all_answers, other_identity, random_batches, snapshot_rows,
     stored_items,
 };
 
@@ -159,24 +156,6 @@ async fn check_lost_month(n: usize) {
     assert!(marker.is_some_and(|marker| marker.generation > 0), "month {n} was copied");
 }
 
-/// Never returns from the n-th call, as if the process were killed in it.
-struct HangFrom {
-    n: usize,
-    calls: AtomicUsize,
-    reached: Notify,
-}
-
-#[async_trait]
-impl Gate for HangFrom {
-    async fn pass(&self, _: &str) -> Result<(), std::io::Error> {
-        if self.calls.fetch_add(1, Ordering::SeqCst) >= self.n {
-            self.reached.notify_one();
-            std::future::pending::<()>().await;
-        }
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn a_kill_at_any_call_of_a_month_loses_nothing() {
     for n in 0.. {
@@ -189,7 +168,7 @@ async fn a_kill_at_any_call_of_a_month_loses_nothing() {
         for task in others {
             fold_month(&ports, task, &inbox_only(), &()).await.unwrap();
         }
-        let gate = Arc::new(HangFrom { n, calls: AtomicUsize::new(0), reached: Notify::new() });
+        let gate = Arc::new(HangFrom::new(n));
         let gated = data.gated(other_identity(), gate.clone()).await.aggregate;
         let options = inbox_only();
         let has_ended = tokio::select! {
