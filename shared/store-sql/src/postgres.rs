@@ -25,7 +25,7 @@ use sqlx::postgres::PgPool;
 pub use self::address::PostgresAddress;
 use self::error::{failed, is_transient};
 
-/// Number of connections of a process. PostgreSQL allows 100 of all its clients unless it is told otherwise.
+/// Number of connections of a process. By default, PostgreSQL allows 100 for all its clients.
 const MAX_CONNECTIONS: u32 = 8;
 
 /// How long a reader or writer waits for a connection, also while the server restarts.

@@ -45,7 +45,7 @@ pub(super) fn incomplete(
             }
             @if start || end {
                 @let command = format!("github-metrics collect {org} --since {}", range.since());
-                p.note { (fill(words.gap_mend, &[("c", &command)])) }
+                p.note { (fill(words.gap_fix, &[("c", &command)])) }
             }
         }
     }

@@ -95,7 +95,7 @@ words! {
     incomplete_after: "GitHub was read up to {t}; later days are missing or partial.", "{t} より後のデータは取得されていないか、一部のみです。";
     gaps: "{n} gaps", "欠けているデータ{n}件";
     gap_more: "and {n} more", "ほか{n}件";
-    gap_mend: "To read them, run: {c}", "取得するには次を実行してください: {c}";
+    gap_fix: "To read them, run: {c}", "取得するには次を実行してください: {c}";
     median_note: "median", "中央値";
     p90_note: "p90 {x} · {n} merged", "p90 {x} · マージ{n}件";
     coverage: "{a} of {b} merged had a review", "マージ{b}件のうち{a}件にレビューあり";

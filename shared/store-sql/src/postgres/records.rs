@@ -19,7 +19,7 @@ use super::{PostgresStore, invalid};
 /// together, and a commit has up to 101 keys.
 const LOCKS: u64 = 64;
 
-/// The first part of the advisory locks' keys, which tells them from those of other programs: `gamR` in ASCII.
+/// The first part of the advisory locks' keys. Other programs use other keys: `gamR` in ASCII.
 const LOCK_CLASS: i32 = 0x6761_6d52;
 
 /// Number of expired records that a commit deletes, so that it stays short.

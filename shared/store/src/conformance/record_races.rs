@@ -154,7 +154,7 @@ pub(super) async fn check_concurrent_claims<S: RecordStore + 'static>(store: S) 
         outcomes.iter().filter(|(_, outcome)| *outcome == Committed).map(|(task, _)| *task).collect();
     assert_eq!(winners.len(), 1, "exactly one of many concurrent claims succeeds: {outcomes:?}");
     let held = get(&*lossy, &claim(1)).await.expect("the claim").body;
-    assert_eq!(held, winners[0].to_string(), "the claim of the caller that was told so");
+    assert_eq!(held, winners[0].to_string(), "the claim is of the caller whose commit succeeded");
     let records = lossy.range(&all(RecordKind::Claim), 100, noon()).await.expect("range");
     let keys: Vec<RecordKey> = records.into_iter().map(|(key, _)| key).collect();
     assert_eq!(keys, [claim(1), claim(10 + winners[0])], "only the winner's writes are applied");
