@@ -118,9 +118,9 @@ pub struct CoverageAnswer {
     pub gap_count: u64,
 }
 
-/// A subject's metrics over a range.
+/// What an answer is about.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct MetricsAnswer {
+pub struct AnswerContext {
     /// The organization's login as GitHub writes it.
     pub org: String,
     /// The repository's name as GitHub writes it. `None` if the subject is no repository.
@@ -140,6 +140,14 @@ pub struct MetricsAnswer {
     pub timezone: &'static str,
     /// Whose work counts.
     pub bots: BotFilter,
+}
+
+/// A subject's metrics over a range.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MetricsAnswer {
+    /// The subject, the range, and whose work counts.
+    #[serde(flatten)]
+    pub context: AnswerContext,
     /// From when until when the numbers are complete.
     #[serde(flatten)]
     pub coverage: CoverageAnswer,
@@ -171,25 +179,9 @@ pub struct SeriesPoint {
 /// One metric of a subject, bucket by bucket.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SeriesAnswer {
-    /// The organization's login as GitHub writes it.
-    pub org: String,
-    /// The repository's name as GitHub writes it. `None` if the subject is no repository.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub repo: Option<String>,
-    /// GitHub's id of the repository. `None` if the subject is no repository.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<i64>,
-    /// The member's name. `None` if the subject is no member.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub member: Option<String>,
-    /// The first day, in the organization's time zone.
-    pub since: NaiveDate,
-    /// The day after the last, in the organization's time zone.
-    pub until: NaiveDate,
-    /// The name of the organization's time zone, which decides where days begin.
-    pub timezone: &'static str,
-    /// Whether bots' work counts.
-    pub bots: BotFilter,
+    /// The subject, the range, and whose work counts.
+    #[serde(flatten)]
+    pub context: AnswerContext,
     /// The metric's name in the catalogue.
     pub metric: &'static str,
     /// The length of the buckets.

@@ -1,12 +1,11 @@
 //! How the durations of a metric are distributed.
 
-use chrono::NaiveDate;
 use gam_model::Range;
 use gam_model::metric::{Aggregation, HISTOGRAM_BOUNDS_SECONDS, Metric};
 use gam_rollup::Rollup;
 use serde::Serialize;
 
-use crate::answers::{BotFilter, CoverageAnswer, MetricValue, SubjectRef};
+use crate::answers::{AnswerContext, BotFilter, CoverageAnswer, MetricValue, SubjectRef};
 use crate::org_reader::{OrgQuery, OrgReader, read_org};
 use crate::values::{distribution_in_hours, hours, subject_tally};
 use crate::{QueryError, QueryPorts};
@@ -25,25 +24,9 @@ pub struct HistogramBin {
 /// How the durations of a metric of a subject are distributed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct HistogramAnswer {
-    /// The organization's login as GitHub writes it.
-    pub org: String,
-    /// The repository's name as GitHub writes it. `None` if the subject is no repository.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub repo: Option<String>,
-    /// GitHub's id of the repository. `None` if the subject is no repository.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<i64>,
-    /// The member's name. `None` if the subject is no member.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub member: Option<String>,
-    /// The first day, in the organization's time zone.
-    pub since: NaiveDate,
-    /// The day after the last, in the organization's time zone.
-    pub until: NaiveDate,
-    /// The name of the organization's time zone, which decides where days begin.
-    pub timezone: &'static str,
-    /// Whose work counts.
-    pub bots: BotFilter,
+    /// The subject, the range, and whose work counts.
+    #[serde(flatten)]
+    pub context: AnswerContext,
     /// The metric's name in the catalogue.
     pub metric: &'static str,
     /// From when until when the numbers are complete.
@@ -104,14 +87,7 @@ impl OrgQuery for HistogramQuery<'_> {
             _ => Default::default(),
         };
         Ok(HistogramAnswer {
-            org: org.name.clone(),
-            id: resolved.repo_id(),
-            repo: resolved.repo,
-            member: resolved.member,
-            since: range.since(),
-            until: range.until(),
-            timezone: org.time_zone.name(),
-            bots,
+            context: org.context(resolved, range, bots),
             metric: metric.name,
             coverage,
             value: distribution_in_hours(&durations),

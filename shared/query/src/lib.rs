@@ -29,8 +29,8 @@ mod values;
 
 pub use answer_stamp::AnswerStamp;
 pub use answers::{
-    BotFilter, CoverageAnswer, ListAnswer, ListEntry, ListKind, MetricValue, MetricValues, MetricsAnswer,
-    OrgSummary, OrgsAnswer, SeriesAnswer, SeriesPoint, SortDirection, SubjectRef,
+    AnswerContext, BotFilter, CoverageAnswer, ListAnswer, ListEntry, ListKind, MetricValue, MetricValues,
+    MetricsAnswer, OrgSummary, OrgsAnswer, SeriesAnswer, SeriesPoint, SortDirection, SubjectRef,
 };
 pub use comparison::{Change, MetricChange, MetricChanges, PreviousMetrics, PreviousRange, PreviousValues};
 pub use dashboard::{

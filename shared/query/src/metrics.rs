@@ -92,14 +92,7 @@ impl OrgQuery for MetricsQuery<'_> {
             metrics.0.push(("total_members", MetricValue::Count(ever.members.len() as u64)));
         }
         Ok(MetricsAnswer {
-            org: org.name.clone(),
-            id: resolved.repo_id(),
-            repo: resolved.repo,
-            member: resolved.member,
-            since: range.since(),
-            until: range.until(),
-            timezone: org.time_zone.name(),
-            bots,
+            context: org.context(resolved, range, bots),
             coverage,
             metrics,
             previous: compare.then_some(previous),

@@ -9,7 +9,8 @@ use gam_rollup::Rollup;
 use serde::Serialize;
 
 use crate::answers::{
-    BotFilter, CoverageAnswer, MetricValue, MetricValues, SeriesAnswer, SeriesPoint, SubjectRef,
+    AnswerContext, BotFilter, CoverageAnswer, MetricValue, MetricValues, SeriesAnswer, SeriesPoint,
+    SubjectRef,
 };
 use crate::org_reader::{OrgQuery, OrgReader, read_org};
 use crate::read_items::MonthOfDays;
@@ -38,14 +39,7 @@ pub async fn series(
     });
     Ok(SeriesAnswer {
         points: points.collect(),
-        org: series.org,
-        repo: series.repo,
-        id: series.id,
-        member: series.member,
-        since: series.since,
-        until: series.until,
-        timezone: series.timezone,
-        bots,
+        context: series.context,
         metric: metric.name,
         granularity: grain,
         coverage: series.coverage,
@@ -85,25 +79,9 @@ pub struct PointOfMetrics {
 /// Several metrics of a subject, bucket by bucket.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SeriesOfMetricsAnswer {
-    /// The organization's login as GitHub writes it.
-    pub org: String,
-    /// The repository's name as GitHub writes it. `None` if the subject is no repository.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub repo: Option<String>,
-    /// GitHub's id of the repository. `None` if the subject is no repository.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<i64>,
-    /// The member's name. `None` if the subject is no member.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub member: Option<String>,
-    /// The first day, in the organization's time zone.
-    pub since: NaiveDate,
-    /// The day after the last, in the organization's time zone.
-    pub until: NaiveDate,
-    /// The name of the organization's time zone, which decides where days begin.
-    pub timezone: &'static str,
-    /// Whose work counts.
-    pub bots: BotFilter,
+    /// The subject, the range, and whose work counts.
+    #[serde(flatten)]
+    pub context: AnswerContext,
     /// The names of the metrics, in the requested order.
     pub metrics: Vec<&'static str>,
     /// The length of the buckets.
@@ -143,15 +121,8 @@ impl OrgQuery for SeriesQuery<'_> {
             }
         });
         Ok(SeriesOfMetricsAnswer {
-            org: org.name.clone(),
-            id: resolved.repo_id(),
             points: points.collect(),
-            repo: resolved.repo,
-            member: resolved.member,
-            since: range.since(),
-            until: range.until(),
-            timezone: org.time_zone.name(),
-            bots,
+            context: org.context(resolved, range, bots),
             metrics: metrics.iter().map(|metric| metric.name).collect(),
             granularity: grain,
             coverage,

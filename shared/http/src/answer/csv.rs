@@ -59,6 +59,7 @@ impl ToCsv for OrgsAnswer {
 
 impl ToCsv for MetricsAnswer {
     fn to_csv(&self) -> CsvTable {
+        let context = &self.context;
         let mut header = texts([
             "org",
             "repo",
@@ -73,14 +74,14 @@ impl ToCsv for MetricsAnswer {
             "gap_count",
         ]);
         let mut record = vec![
-            self.org.clone(),
-            self.repo.clone().unwrap_or_default(),
-            optional(self.id),
-            self.member.clone().unwrap_or_default(),
-            self.since.to_string(),
-            self.until.to_string(),
-            self.timezone.to_owned(),
-            as_json_text(&self.bots),
+            context.org.clone(),
+            context.repo.clone().unwrap_or_default(),
+            optional(context.id),
+            context.member.clone().unwrap_or_default(),
+            context.since.to_string(),
+            context.until.to_string(),
+            context.timezone.to_owned(),
+            as_json_text(&context.bots),
             time(self.coverage.complete_since),
             time(self.coverage.complete_until),
             self.coverage.gap_count.to_string(),

@@ -154,7 +154,7 @@ async fn metrics_count_the_days_in_the_range() {
             let answer = answer.unwrap();
             let in_range = of_member().filter(|cell| range.contains(cell.date) && counts(filter, cell));
             assert_eq!(
-                (answer.member.as_deref(), count(&answer.metrics, "commits")),
+                (answer.context.member.as_deref(), count(&answer.metrics, "commits")),
                 (Some(name), commits(in_range))
             );
         }
@@ -304,7 +304,7 @@ async fn an_export_has_the_rows_of_a_listing_of_each_bucket() {
                 let part =
                     Range::new(bucket.start().max(range.since()), bucket.end().min(range.until())).unwrap();
                 let org = gam_query::metrics(ports, ORG, &SubjectRef::Org, part, bots).await.unwrap();
-                orgs.push((RowSubject::Org, org.org, bucket.start(), count(&org.metrics, "commits")));
+                orgs.push((RowSubject::Org, org.context.org, bucket.start(), count(&org.metrics, "commits")));
                 for (listing, level, rows) in [
                     (Listing::Repos, RowSubject::Repo, &mut repos),
                     (Listing::Members, RowSubject::Member, &mut members),

@@ -100,7 +100,7 @@ async fn handle(
         )));
     }
     let series = gam_query::series(&ports, &org, &subject, metric, grain, range, bots).await?;
-    let time_zone = TimeZone::parse(series.timezone).unwrap_or(TimeZone::UTC);
+    let time_zone = TimeZone::parse(series.context.timezone).unwrap_or(TimeZone::UTC);
     let today = time_zone.day(ports.clock.now());
     // A chart of hundreds of buckets takes longer than an asynchronous thread may be blocked.
     let drawing = tokio::task::spawn_blocking(move || draw(&series, &subject, metric, today, &params));
@@ -167,21 +167,25 @@ fn p90_of(value: MetricValue) -> Option<f64> {
 
 /// Returns `Commits · Acme/site`. A time zone other than UTC is added.
 fn title(series: &SeriesAnswer, subject: &SubjectRef, metric: &Metric, language: Language) -> String {
-    let name = match (subject, &series.repo, &series.member) {
-        (SubjectRef::Repo { .. }, Some(repo), _) => format!("{}/{repo}", series.org),
-        (SubjectRef::Member(_), _, Some(member)) => format!("{member} · {}", series.org),
-        _ => series.org.clone(),
+    let name = match (subject, &series.context.repo, &series.context.member) {
+        (SubjectRef::Repo { .. }, Some(repo), _) => format!("{}/{repo}", series.context.org),
+        (SubjectRef::Member(_), _, Some(member)) => format!("{member} · {}", series.context.org),
+        _ => series.context.org.clone(),
     };
-    let zone = if series.timezone == "UTC" { String::new() } else { format!(" ({})", series.timezone) };
+    let zone = if series.context.timezone == "UTC" {
+        String::new()
+    } else {
+        format!(" ({})", series.context.timezone)
+    };
     format!("{} · {name}{zone}", charts::metric_title(metric, language))
 }
 
 /// Returns the buckets, cut by the range. One is partial if the range cuts it or it is not over, and incomplete if days
 /// of it that are in the range are incomplete.
 fn time_axis(series: &SeriesAnswer, today: NaiveDate) -> TimeAxis {
-    let days = CompleteDays::new(&series.coverage, series.timezone, today);
+    let days = CompleteDays::new(&series.coverage, series.context.timezone, today);
     let slot = |point: &SeriesPoint| {
-        let (start, end) = (point.start.max(series.since), point.end.min(series.until));
+        let (start, end) = (point.start.max(series.context.since), point.end.min(series.context.until));
         Slot {
             start,
             end,
