@@ -52,8 +52,12 @@ pub(crate) struct ListenOption {
     /// Name by which clients may address a server without tokens, such as box.local; can be repeated
     #[arg(long, value_name = "HOST")]
     pub(crate) allow_host: Vec<String>,
-    /// Origin of web pages that may call the API, such as https://wiki.example.com; can be repeated
-    #[arg(long, value_name = "ORIGIN")]
+    /// Origins of web pages that may call the API.
+    #[arg(
+        help = "Origin of web pages that may call the API, such as https://wiki.example.com; can be repeated",
+        long,
+        value_name = "ORIGIN"
+    )]
     pub(crate) allow_origin: Vec<String>,
 }
 
