@@ -19,8 +19,8 @@ use serde_json::{Value, json};
 
 use crate::command::{AggregateCommand, SweepCommand};
 
-/// Size of the batches that are processed together, in bytes of Parquet. In memory, events take many times that.
-const CHUNK_BYTES: u64 = 16 * 1024 * 1024;
+/// Memory of the decoded events that are processed together, in bytes. At most twice as much is used.
+const CHUNK_BYTES: u64 = 128 * 1024 * 1024;
 /// Size of the largest batch that is read, in bytes. `collect` writes far smaller ones, of 32 pages each.
 const MAX_BATCH_BYTES: u64 = 16 * 1024 * 1024;
 

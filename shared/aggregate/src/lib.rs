@@ -20,6 +20,7 @@
 
 mod epochs;
 mod error;
+mod lake_rows;
 mod month;
 mod names;
 mod options;
@@ -30,7 +31,9 @@ mod refold;
 mod report;
 mod rules;
 
-use gam_lake::{ObjectStore, inbox};
+use std::collections::BTreeSet;
+
+use gam_lake::{Events, ObjectStore, inbox};
 use gam_model::Month;
 use gam_store::{Checkpoint, CheckpointKey, Epoch, Logic, OrgCheckpoint, ReadAgainSpan};
 
@@ -85,15 +88,24 @@ pub async fn aggregate_with(
                 continue;
             }
             Entered::Behind => {
-                report.deferred = inbox::list(&*ports.objects, org).await?.len();
+                report.deferred = inbox::list::<Events>(&*ports.objects, org).await?.len();
                 return Ok(report);
             }
         };
         // Whatever was read again before now is in the inbox, or was processed.
         let OrgCheckpoint { read_again, lost_months, .. } = load_org_checkpoint(ports, org).await?;
-        let superseded_by = None;
-        let mut run =
-            AggregateRun { ports, org, rules, epoch, options, observer, read_again, superseded_by, report };
+        let mut run = AggregateRun {
+            ports,
+            org,
+            rules,
+            epoch,
+            options,
+            observer,
+            read_again,
+            superseded_by: None,
+            skipped: BTreeSet::new(),
+            report,
+        };
         run.check_lost(&lost_months).await?;
         run.run(is_new_target).await?;
         if let Some(newer) = run.superseded_by {
@@ -116,7 +128,7 @@ async fn load_org_checkpoint(ports: &AggregatePorts, org: &str) -> Result<OrgChe
 /// # Errors
 /// If the lake fails.
 pub async fn orgs_in_lake(objects: &dyn ObjectStore) -> Result<Vec<String>, AggregateError> {
-    Ok(inbox::orgs(objects).await?)
+    Ok(inbox::orgs::<Events>(objects).await?)
 }
 
 /// One aggregation of one organization in one epoch.
@@ -132,6 +144,8 @@ struct AggregateRun<'a> {
     read_again: Option<ReadAgainSpan>,
     /// The greatest epoch that a snapshot was found to belong to, if it is newer than the run's. The run then ends.
     superseded_by: Option<NewerEpoch>,
+    /// The months that a newer program has written, so that batches of theirs stay in the inbox.
+    skipped: BTreeSet<Month>,
     report: AggregateReport,
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use futures::{StreamExt, stream};
-use gam_lake::snapshot;
+use gam_lake::{Events, snapshot};
 use gam_model::Month;
 
 use crate::month::{MonthOutcome, MonthUpdate, NewerEpoch};
@@ -15,7 +15,8 @@ impl AggregateRun<'_> {
     pub(crate) async fn refold_months(&mut self, rebuild: bool) -> Result<(), AggregateError> {
         let objects = &*self.ports.objects;
         let rollups = &*self.ports.rollups;
-        let mut months: BTreeSet<Month> = snapshot::months(objects, self.org).await?.into_iter().collect();
+        let mut months: BTreeSet<Month> =
+            snapshot::months::<Events>(objects, self.org).await?.into_iter().collect();
         let own = rollups.markers(self.org, self.epoch).await?;
         months.extend(own.iter().map(|marker| marker.month));
         if let Some(active) = self.other_active_epoch().await? {
@@ -23,7 +24,7 @@ impl AggregateRun<'_> {
         }
         let mut stale = Vec::new();
         for month in months {
-            let stamp = match snapshot::read_stamp(objects, self.org, month).await {
+            let stamp = match snapshot::read_stamp::<Events>(objects, self.org, month).await {
                 // The fold reports it, after the other months.
                 Err(gam_lake::Error::Damaged { .. }) => None,
                 stamp => stamp?,
