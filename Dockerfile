@@ -2,7 +2,8 @@
 # The program as a container image. How to run it: compose.yaml, infra/kubernetes/github-metrics.yaml.
 #
 #   docker build --tag github-metrics .
-#   docker run --rm --publish 127.0.0.1:8080:8080 github-metrics demo --listen 0.0.0.0:8080
+#   docker run --rm --publish 127.0.0.1:8080:8080 --env GITHUB_METRICS_ADMIN_TOKEN="$(openssl rand -hex 32)" \
+#     github-metrics demo --listen 0.0.0.0:8080
 
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
@@ -10,7 +11,7 @@ COPY . .
 # The compiled dependencies stay in the cache mounts, so a second build compiles only what changed.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target,sharing=locked \
-    cargo build --locked --release -p gam-cli --features aws \
+    cargo build --locked --release -p gam-cli --features aws,postgres \
     && install -D target/release/github-metrics /out/github-metrics
 
 FROM debian:bookworm-slim

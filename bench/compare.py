@@ -27,6 +27,8 @@ from string import Template
 DUCKDB_VERSION = "2.0.1"
 POLARS_VERSION = "2.1.0"
 
+# What follows this line in docs/PERFORMANCE.md survives a run.
+HAND_WRITTEN = "<!-- bench/compare.py keeps what follows. -->"
 PAGE_WIDTH = 120
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -318,6 +320,12 @@ def page(arguments, contestants: list, lake: Path, verification: str, loads: lis
     )
 
 
+def hand_written(out: Path) -> str:
+    """Returns what follows the mark in the page of an earlier run: this script does not write it."""
+    _, mark, text = (out.read_text() if out.exists() else "").partition(HAND_WRITTEN)
+    return f"\n{mark}{text}" if mark else ""
+
+
 def main() -> None:
     arguments = parse_arguments()
     arguments.work.mkdir(parents=True, exist_ok=True)
@@ -355,7 +363,8 @@ def main() -> None:
     if arguments.out == "-":
         print(text)
     else:
-        Path(arguments.out).write_text(text)
+        out = Path(arguments.out)
+        out.write_text(text + hand_written(out))
         note(f"wrote {arguments.out}")
 
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::bail;
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
-use gam_aws::{Queue, SdkConfig};
+use gam_aws::queue::FIFO_SUFFIX;
+use gam_aws::{GroupedMessage, Queue, SdkConfig};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -36,6 +37,15 @@ pub struct Receipt {
     handle: String,
     /// Number of times that the message was received.
     receive_count: u32,
+    /// Whether the queue is a FIFO queue.
+    is_fifo: bool,
+}
+
+impl Message {
+    /// Returns whether the message comes from a FIFO queue.
+    pub fn is_from_fifo_queue(&self) -> bool {
+        self.receipt.as_ref().is_some_and(|receipt| receipt.is_fifo)
+    }
 }
 
 /// The outcome of processing a message.
@@ -101,8 +111,19 @@ fn parse_record(record: SqsMessage) -> Message {
         id: record.message_id.unwrap_or_default(),
         handle: record.receipt_handle.unwrap_or_default(),
         receive_count,
+        is_fifo: record.event_source_arn.is_some_and(|arn| arn.ends_with(FIFO_SUFFIX)),
     };
     Message { receipt: Some(receipt), body: record.body.unwrap_or_default() }
+}
+
+/// The messages that take new bodies, by delay and new body. Messages that take the same one are requeued as one.
+#[derive(Default)]
+struct RequeuedMessages(BTreeMap<Duration, BTreeMap<String, Vec<Option<Receipt>>>>);
+
+impl RequeuedMessages {
+    fn push(&mut self, after: Duration, body: String, receipt: Option<Receipt>) {
+        self.0.entry(after).or_default().entry(body).or_default().push(receipt);
+    }
 }
 
 /// The result of settling the messages of an event.
@@ -173,6 +194,14 @@ impl MessageSettlement {
         Ok(self.queue.send(bodies, Duration::ZERO).await?)
     }
 
+    /// Sends messages to the queue, which is a FIFO queue.
+    ///
+    /// # Errors
+    /// If the queue fails. Some of the messages may have been sent.
+    pub async fn send_grouped(&self, messages: &[GroupedMessage]) -> anyhow::Result<()> {
+        Ok(self.queue.send_grouped(messages).await?)
+    }
+
     /// Sends a dead letter with a reason that was logged already. Returns false if the queue fails.
     pub async fn send_dead_letter(&self, body: &str, reason: &str) -> bool {
         match self.dead_letters.send_with_reason(body, reason).await {
@@ -187,12 +216,12 @@ impl MessageSettlement {
     /// Settles every message according to its outcome. If that fails, the message stays in its queue.
     pub async fn settle(&self, outcomes: Vec<(Message, MessageOutcome)>) -> SettledMessages {
         let mut settled = SettledMessages::default();
-        let mut requeued: BTreeMap<Duration, Vec<(Option<Receipt>, String)>> = BTreeMap::new();
+        let mut requeued = RequeuedMessages::default();
         for (message, outcome) in outcomes {
             match outcome {
                 MessageOutcome::Done => {}
                 MessageOutcome::Requeue { body, after } => {
-                    requeued.entry(after).or_default().push((message.receipt, body))
+                    requeued.push(after, body, message.receipt);
                 }
                 MessageOutcome::Retry { reason } => {
                     // The runtime logs the failure of a direct invocation, and reports it to the caller.
@@ -212,11 +241,12 @@ impl MessageSettlement {
                 }
             }
         }
-        for (after, messages) in requeued {
-            let (receipts, bodies): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
+        for (after, messages) in requeued.0 {
+            let (bodies, receipts): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
             if let Err(error) = self.queue.send(&bodies, after).await {
                 tracing::error!(%error, "cannot requeue messages");
-                receipts.into_iter().for_each(|receipt| settled.leave_unsettled(receipt, error.to_string()));
+                let receipts = receipts.into_iter().flatten();
+                receipts.for_each(|receipt| settled.leave_unsettled(receipt, error.to_string()));
             }
         }
         settled
@@ -240,7 +270,7 @@ mod tests {
     use super::*;
 
     fn receipt(id: &str, handle: &str, receive_count: u32) -> Receipt {
-        Receipt { id: id.to_owned(), handle: handle.to_owned(), receive_count }
+        Receipt { id: id.to_owned(), handle: handle.to_owned(), receive_count, is_fifo: false }
     }
 
     #[test]
@@ -253,6 +283,12 @@ mod tests {
         ]});
         let messages = parse_event(sqs_event);
         assert_eq!(messages[1], Message { receipt: Some(receipt("2", "h2", 3)), body: "b".into() });
+        assert!(!messages[1].is_from_fifo_queue());
+        let grouped = json!({"Records": [{
+            "messageId": "1", "receiptHandle": "h1", "body": "a", "eventSource": "aws:sqs", "attributes": {},
+            "messageAttributes": {}, "eventSourceARN": "arn:aws:sqs:us-east-1:1:months.fifo",
+        }]});
+        assert!(parse_event(grouped)[0].is_from_fifo_queue());
         for payload in [
             json!({"action": "plan"}),
             json!({}),
@@ -263,6 +299,26 @@ mod tests {
         ] {
             assert_eq!(parse_event(payload.clone()), [Message { receipt: None, body: payload.to_string() }]);
         }
+    }
+
+    #[test]
+    fn messages_with_one_new_body_are_requeued_as_one() {
+        let mut requeued = RequeuedMessages::default();
+        for (id, after, body) in [("1", 0, "a"), ("2", 0, "b"), ("3", 0, "a"), ("4", 9, "a")] {
+            requeued.push(Duration::from_secs(after), body.to_owned(), Some(receipt(id, "h", 1)));
+        }
+        let ids = |receipts: Vec<Option<Receipt>>| {
+            receipts.into_iter().flatten().map(|receipt| receipt.id).collect::<String>()
+        };
+        let groups: Vec<_> = requeued
+            .0
+            .into_iter()
+            .flat_map(|(after, messages)| {
+                messages.into_iter().map(move |(body, receipts)| (after.as_secs(), body, ids(receipts)))
+            })
+            .collect();
+        let group = |after, body: &str, ids: &str| (after, body.to_owned(), ids.to_owned());
+        assert_eq!(groups, [group(0, "a", "13"), group(0, "b", "2"), group(9, "a", "4")]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Reads what `show` and `export` need out of answers of the HTTP API.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use gam_model::Range;
+use gam_model::{Range, TimeZone};
 use serde_json::Value;
 
 use crate::args;
@@ -43,7 +43,15 @@ fn day(value: &Value) -> Option<NaiveDate> {
 /// Returns the first day with complete data, or `None` if the answer does not contain it.
 pub(crate) fn complete_since(answer: &Value) -> Option<NaiveDate> {
     let at: DateTime<Utc> = answer["complete_since"].as_str()?.parse().ok()?;
-    Some(at.date_naive())
+    let zone = time_zone(answer);
+    let day = zone.day(at);
+    // A day that was read from its middle on is not complete.
+    if zone.start_of_day(day) < at { day.succ_opt() } else { Some(day) }
+}
+
+/// Returns the time zone whose days an answer has.
+pub(crate) fn time_zone(answer: &Value) -> TimeZone {
+    answer["timezone"].as_str().and_then(TimeZone::parse).unwrap_or(TimeZone::UTC)
 }
 
 /// Returns a warning, with the command that helps, if data is incomplete at the beginning of a range that

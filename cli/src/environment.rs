@@ -4,9 +4,9 @@
 //! belong to another program, so a malformed line is an error only if it sets a variable of this program.
 //!
 //! `.env` in the current directory is read without being named, and whoever cloned a repository did not
-//! write it. It may set tokens, paths and formats, but never where a token or data is sent: addresses,
-//! proxies and the settings of AWS come from the environment, from an option, or from the file that
-//! `--env-file` names.
+//! write it. It may set tokens, paths and formats, but never where a token or data is sent or who may read it:
+//! addresses, proxies, the settings of AWS and the token that lets an administrator in come from the environment, from
+//! an option, or from the file that `--env-file` names.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -26,10 +26,11 @@ const DEFAULT_PATH: &str = ".env";
 const LIBRARY_VARIABLES: [&str; 5] = ["RUST_LOG", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"];
 
 /// The variables that `.env` may set: tokens, paths and formats.
-const ALLOWED_IN_DEFAULT_FILE: [&str; 17] = [
+const ALLOWED_IN_DEFAULT_FILE: [&str; 18] = [
     "GITHUB_TOKEN",
     "GITHUB_APP_ID",
     "GITHUB_APP_PRIVATE_KEY",
+    "GITHUB_METRICS_TOKEN",
     "GITHUB_METRICS_DATA_DIR",
     "GITHUB_METRICS_LAKE",
     "GITHUB_METRICS_STORE",
@@ -47,10 +48,14 @@ const ALLOWED_IN_DEFAULT_FILE: [&str; 17] = [
 ];
 
 /// The variables that `.env` must not set, in upper case. All names that begin with `AWS_` belong to them.
-const REPORTED_IF_IGNORED: [&str; 10] = [
+const REPORTED_IF_IGNORED: [&str; 14] = [
     "GITHUB_API_URL",
     "API_ENDPOINT",
     "API_ALLOW_HOST",
+    "API_ALLOW_ORIGIN",
+    "GITHUB_METRICS_ADMIN_TOKEN",
+    "GITHUB_METRICS_ADMIN_TOKEN_FILE",
+    "GITHUB_METRICS_TOKEN_FILE",
     "POSTGRES_URL",
     "HTTPS_PROXY",
     "HTTP_PROXY",

@@ -12,7 +12,11 @@ use parquet::file::properties::WriterProperties;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
+use crate::args::OutputFormat;
 use crate::format::csv_text;
+
+/// Number of rows in a row group of a Parquet file, so that the memory does not follow the length of the file.
+const MAX_ROW_GROUP_ROWS: usize = 65_536;
 
 /// What a row is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,24 +101,120 @@ impl NumberColumn {
     }
 }
 
-/// Writes the rows as CSV with a header.
-///
-/// # Errors
-/// If a row cannot be written.
-pub(crate) fn to_csv(rows: &[ExportRow]) -> anyhow::Result<String> {
-    let columns = NumberColumn::all();
+/// Writes rows, batch by batch, in one format.
+pub(crate) enum ExportEncoder {
+    /// With a header.
+    Csv {
+        /// Whether the header was written.
+        has_header: bool,
+    },
+    /// An array with a row on each line.
+    Json {
+        /// Whether a row was written.
+        has_rows: bool,
+    },
+    /// The columns of the CSV, with types.
+    Parquet(Box<ArrowWriter<Vec<u8>>>),
+}
+
+impl ExportEncoder {
+    /// Creates the encoder of a format.
+    ///
+    /// # Errors
+    /// If the Parquet file cannot be started.
+    pub(crate) fn new(format: OutputFormat) -> anyhow::Result<Self> {
+        Ok(match format {
+            OutputFormat::Json => ExportEncoder::Json { has_rows: false },
+            OutputFormat::Csv | OutputFormat::Table => ExportEncoder::Csv { has_header: false },
+            OutputFormat::Parquet => {
+                let properties = WriterProperties::builder()
+                    .set_compression(Compression::ZSTD(Default::default()))
+                    .set_max_row_group_row_count(Some(MAX_ROW_GROUP_ROWS));
+                let schema = to_record_batch(&[])?.schema();
+                let writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties.build()));
+                ExportEncoder::Parquet(Box::new(writer.context("cannot start the Parquet file")?))
+            }
+        })
+    }
+
+    /// Returns the bytes of some rows. Of Parquet, they may come later.
+    ///
+    /// # Errors
+    /// If a row cannot be written.
+    pub(crate) fn encode(&mut self, rows: &[ExportRow]) -> anyhow::Result<Vec<u8>> {
+        match self {
+            ExportEncoder::Csv { has_header } => {
+                let columns = NumberColumn::all();
+                let records = rows.iter().map(|row| csv_record(row, &columns));
+                let text = csv_text(&csv_header(&columns), records)?;
+                let after_header = text.find('\n').map_or(0, |end| end + 1);
+                let text = if *has_header { &text[after_header..] } else { &text };
+                *has_header = true;
+                Ok(text.as_bytes().to_vec())
+            }
+            ExportEncoder::Json { has_rows } => {
+                let mut text = String::new();
+                for row in rows {
+                    text.push_str(if *has_rows { ",\n" } else { "[" });
+                    *has_rows = true;
+                    text.push_str(&serde_json::to_string(row)?);
+                }
+                Ok(text.into_bytes())
+            }
+            ExportEncoder::Parquet(writer) => {
+                writer.write(&to_record_batch(rows)?).context("cannot write the Parquet file")?;
+                Ok(std::mem::take(writer.inner_mut()))
+            }
+        }
+    }
+
+    /// Returns the bytes at the end.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub(crate) fn finish(mut self) -> anyhow::Result<Vec<u8>> {
+        match self {
+            ExportEncoder::Csv { has_header: true } => Ok(Vec::new()),
+            ExportEncoder::Csv { has_header: false } => self.encode(&[]),
+            ExportEncoder::Json { has_rows: true } => Ok(b"]\n".to_vec()),
+            ExportEncoder::Json { has_rows: false } => Ok(b"[]\n".to_vec()),
+            ExportEncoder::Parquet(writer) => writer.into_inner().context("cannot finish the Parquet file"),
+        }
+    }
+}
+
+/// Returns the names of the columns.
+fn csv_header(columns: &[NumberColumn]) -> Vec<String> {
     let mut header = ["level", "name", "id", "start", "end"].map(str::to_owned).to_vec();
     header.extend(columns.iter().map(NumberColumn::name));
-    let records = rows.iter().map(|row| {
-        let id = row.id.map(|id| id.to_string()).unwrap_or_default();
-        let level = row.level.as_str().to_owned();
-        let mut record = vec![level, row.name.clone(), id, row.start.to_string(), row.end.to_string()];
-        record.extend(
-            columns.iter().map(|column| column.value(row).map_or_else(String::new, Value::to_string)),
-        );
-        record
-    });
-    csv_text(&header, records)
+    header
+}
+
+fn csv_record(row: &ExportRow, columns: &[NumberColumn]) -> Vec<String> {
+    let id = row.id.map(|id| id.to_string()).unwrap_or_default();
+    let level = row.level.as_str().to_owned();
+    let mut record = vec![level, row.name.clone(), id, row.start.to_string(), row.end.to_string()];
+    record.extend(columns.iter().map(|column| column.value(row).map_or_else(String::new, Value::to_string)));
+    record
+}
+
+impl ExportRow {
+    /// Parses a row as the API writes it. `None` if it is none.
+    pub(crate) fn parse(line: &[u8]) -> Option<Self> {
+        let mut metrics: Map<String, Value> = serde_json::from_slice(line).ok()?;
+        let mut field = |name: &str| metrics.remove(name);
+        let level = match field("level")?.as_str()? {
+            "org" => ExportLevel::Org,
+            "repo" => ExportLevel::Repo,
+            "member" => ExportLevel::Member,
+            _ => return None,
+        };
+        let name = field("name")?.as_str()?.to_owned();
+        let id = field("id")?.as_i64();
+        let start = field("start")?.as_str()?.parse().ok()?;
+        let end = field("end")?.as_str()?.parse().ok()?;
+        Some(ExportRow { level, name, id, start, end, metrics })
+    }
 }
 
 impl Serialize for ExportRow {
@@ -132,20 +232,8 @@ impl Serialize for ExportRow {
     }
 }
 
-/// Writes the rows as a JSON array with a row on each line.
-///
-/// # Errors
-/// If a row cannot be written.
-pub(crate) fn to_json(rows: &[ExportRow]) -> anyhow::Result<String> {
-    let rows: Vec<String> = rows.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
-    Ok(format!("[{}]\n", rows.join(",\n")))
-}
-
-/// Writes the rows as a Parquet file with the columns of the CSV.
-///
-/// # Errors
-/// If the file cannot be written.
-pub(crate) fn to_parquet(rows: &[ExportRow]) -> anyhow::Result<Vec<u8>> {
+/// Returns the rows as a table with the columns of the CSV.
+fn to_record_batch(rows: &[ExportRow]) -> anyhow::Result<RecordBatch> {
     let days = |day: fn(&ExportRow) -> NaiveDate| -> ArrayRef {
         let epoch = gam_model::period::FIRST_DAY;
         Arc::new(Date32Array::from_iter_values(rows.iter().map(|row| (day(row) - epoch).num_days() as i32)))
@@ -170,14 +258,7 @@ pub(crate) fn to_parquet(rows: &[ExportRow]) -> anyhow::Result<Vec<u8>> {
         };
         columns.push((column.name(), array, true));
     }
-    let batch =
-        RecordBatch::try_from_iter_with_nullable(columns).context("cannot build the Parquet table")?;
-    let properties =
-        WriterProperties::builder().set_compression(Compression::ZSTD(Default::default())).build();
-    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties))
-        .context("cannot start the Parquet file")?;
-    writer.write(&batch).context("cannot write the Parquet file")?;
-    writer.into_inner().context("cannot finish the Parquet file")
+    RecordBatch::try_from_iter_with_nullable(columns).context("cannot build the Parquet table")
 }
 
 #[cfg(test)]
@@ -185,6 +266,48 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    /// Writes the rows in one or two batches, which must make no difference.
+    fn encode(format: OutputFormat, rows: &[ExportRow]) -> Vec<u8> {
+        let write = |batches: &[&[ExportRow]]| {
+            let mut encoder = ExportEncoder::new(format).unwrap();
+            let mut bytes: Vec<u8> = batches.iter().flat_map(|rows| encoder.encode(rows).unwrap()).collect();
+            bytes.extend(encoder.finish().unwrap());
+            bytes
+        };
+        if rows.is_empty() {
+            return write(&[]);
+        }
+        let (one, two) = (write(&[rows]), write(&[&rows[..1], &rows[1..]]));
+        if format != OutputFormat::Parquet {
+            assert_eq!(one, two);
+        }
+        two
+    }
+
+    fn to_csv(rows: &[ExportRow]) -> String {
+        String::from_utf8(encode(OutputFormat::Csv, rows)).unwrap()
+    }
+
+    fn to_json(rows: &[ExportRow]) -> String {
+        String::from_utf8(encode(OutputFormat::Json, rows)).unwrap()
+    }
+
+    fn to_parquet(rows: &[ExportRow]) -> Vec<u8> {
+        encode(OutputFormat::Parquet, rows)
+    }
+
+    #[test]
+    fn rows_of_the_api_are_parsed_as_they_were_written() {
+        for row in rows() {
+            let mut parsed = ExportRow::parse(&serde_json::to_vec(&row).unwrap()).unwrap();
+            parsed.metrics.retain(|_, value| !value.is_null());
+            assert_eq!(parsed, row);
+        }
+        for line in ["", "[]", "{}", r#"{"level":"team","name":"x","id":null,"start":"x","end":"x"}"#] {
+            assert_eq!(ExportRow::parse(line.as_bytes()), None);
+        }
+    }
 
     fn rows() -> Vec<ExportRow> {
         let metrics = json!({
@@ -209,7 +332,7 @@ mod tests {
 
     #[test]
     fn csv_has_a_column_for_every_number() {
-        let text = to_csv(&rows()).unwrap();
+        let text = to_csv(&rows());
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[0].starts_with("level,name,id,start,end,commits,merge_commits,"));
         assert!(lines[0].ends_with(
@@ -224,20 +347,20 @@ mod tests {
 
     #[test]
     fn json_keeps_the_shape_of_the_api() {
-        let text = to_json(&rows()).unwrap();
+        let text = to_json(&rows());
         let parsed: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(parsed[0]["level"], "org");
         assert_eq!(parsed[0]["commits"], 12);
         assert_eq!(parsed[1]["id"], 7);
         assert_eq!(parsed[2]["cycle_time_hours"]["p90"], 6.0);
         assert!(text.find("\"commits\"").unwrap() < text.find("\"additions\"").unwrap());
-        assert_eq!(to_json(&[]).unwrap(), "[]\n");
+        assert_eq!(to_json(&[]), "[]\n");
     }
 
     #[test]
     fn parquet_has_the_same_columns_with_types() {
         use parquet::file::reader::FileReader;
-        let bytes = to_parquet(&rows()).unwrap();
+        let bytes = to_parquet(&rows());
         assert_eq!(&bytes[..4], b"PAR1");
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.parquet");
@@ -247,7 +370,7 @@ mod tests {
         let metadata = reader.metadata().file_metadata();
         assert_eq!(metadata.num_rows(), 3);
         let names: Vec<&str> = metadata.schema_descr().columns().iter().map(|column| column.name()).collect();
-        assert_eq!(names.join(","), to_csv(&[]).unwrap().trim_end());
-        assert_eq!(&to_parquet(&[]).unwrap()[..4], b"PAR1");
+        assert_eq!(names.join(","), to_csv(&[]).trim_end());
+        assert_eq!(&to_parquet(&[])[..4], b"PAR1");
     }
 }

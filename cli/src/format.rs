@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::{DateTime, TimeDelta, Utc};
+use gam_model::csv_cell;
 use indicatif::{DecimalBytes, HumanCount};
 
 use crate::terminal_text::escaped;
@@ -53,7 +54,8 @@ pub(crate) fn redacted(input: &str) -> String {
     input.split_once(':').map_or_else(|| input.to_owned(), |(scheme, _)| format!("{scheme}:..."))
 }
 
-/// Writes a header and records as CSV by RFC 4180, with `\n` at the end of each line.
+/// Writes a header and records as CSV by RFC 4180, with `\n` at the end of each line. Text that a spreadsheet would run
+/// as a formula gets an apostrophe in front.
 ///
 /// # Errors
 /// If a record does not have as many fields as the header.
@@ -64,7 +66,7 @@ pub(crate) fn csv_text(
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(header)?;
     for record in records {
-        writer.write_record(&record)?;
+        writer.write_record(record.iter().map(|cell| csv_cell(cell).into_owned()))?;
     }
     let bytes = writer.into_inner().context("cannot write CSV")?;
     String::from_utf8(bytes).context("cannot write CSV")
@@ -133,5 +135,7 @@ mod tests {
         let text = csv_text(&header, [vec!["x,\"y\"".to_owned(), String::new()]]).unwrap();
         assert_eq!(text, "a,b\n\"x,\"\"y\"\"\",\n");
         assert!(csv_text(&header, [vec![String::new()]]).is_err());
+        let formula = csv_text(&header, [vec!["=1+1".to_owned(), "-3".to_owned()]]).unwrap();
+        assert_eq!(formula.lines().nth(1), Some("'=1+1,-3"));
     }
 }

@@ -3,10 +3,13 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use secrecy::ExposeSecret as _;
+
 use crate::args::{GlobalOptions, Variables};
 use crate::aws;
 use crate::error::usage_error;
 use crate::format::redacted;
+use crate::postgres::PostgresLocation;
 
 /// The file of the store within the data directory.
 const STORE_FILE: &str = "store.sqlite";
@@ -32,6 +35,8 @@ pub(crate) enum LakeLocation {
 pub(crate) enum StoreLocation {
     /// A local SQLite file.
     Sqlite(PathBuf),
+    /// A PostgreSQL database.
+    Postgres(PostgresLocation),
     /// The name of a DynamoDB table.
     Dynamo(String),
 }
@@ -50,6 +55,7 @@ impl fmt::Display for StoreLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StoreLocation::Sqlite(file) => file.display().fmt(f),
+            StoreLocation::Postgres(database) => database.fmt(f),
             StoreLocation::Dynamo(table) => write!(f, "dynamodb:{table}"),
         }
     }
@@ -108,19 +114,17 @@ fn store_of_option(text: &str) -> anyhow::Result<StoreLocation> {
         Some(("sqlite", file)) if !file.is_empty() => {
             Ok(StoreLocation::Sqlite(file.strip_prefix("//").unwrap_or(file).into()))
         }
-        Some(("postgres" | "postgresql", _)) => Err(usage_error(format!(
-            "unsupported --store {:?}: this build supports sqlite:FILE and dynamodb:TABLE",
-            redacted(text)
-        ))),
+        Some(("postgres" | "postgresql", _)) => {
+            Ok(StoreLocation::Postgres(PostgresLocation::parse("--store", text)?))
+        }
         _ => Err(usage_error(format!(
-            "invalid --store {:?}: expected sqlite:FILE or dynamodb:TABLE",
+            "invalid --store {:?}: expected sqlite:FILE, postgres://USER@HOST/DATABASE or dynamodb:TABLE",
             redacted(text)
         ))),
     }
 }
 
 fn store_of_variables(variables: &Variables, data_dir: &Path) -> anyhow::Result<StoreLocation> {
-    const SUPPORTED: &str = "this build supports SQLite and DynamoDB";
     match variables.storage_type.as_deref().map(str::to_ascii_lowercase).as_deref() {
         None | Some("sqlite") => {}
         Some("dynamodb") => {
@@ -129,16 +133,23 @@ fn store_of_variables(variables: &Variables, data_dir: &Path) -> anyhow::Result<
             ));
         }
         Some("postgres") => {
-            return Err(usage_error(format!(
-                "unsupported STORAGE_TYPE \"postgres\": {SUPPORTED}; set STORAGE_TYPE to sqlite or unset it"
-            )));
+            let Some(url) = &variables.postgres_url else {
+                return Err(usage_error(
+                    "STORAGE_TYPE is \"postgres\" and POSTGRES_URL is not set: set it to \
+                     postgres://USER:PASSWORD@HOST/DATABASE, or use --store",
+                ));
+            };
+            let location = PostgresLocation::parse("POSTGRES_URL", url.expose_secret())?;
+            return Ok(StoreLocation::Postgres(location));
         }
         Some(other) => {
-            return Err(usage_error(format!("invalid STORAGE_TYPE {other:?}: set it to sqlite or unset it")));
+            return Err(usage_error(format!(
+                "invalid STORAGE_TYPE {other:?}: set it to sqlite or postgres, or unset it"
+            )));
         }
     }
     if variables.postgres_url.is_some() {
-        tracing::warn!("POSTGRES_URL is ignored: {SUPPORTED}");
+        tracing::warn!("POSTGRES_URL is ignored: set STORAGE_TYPE to postgres");
     }
     Ok(StoreLocation::Sqlite(variables.sqlite_path.clone().unwrap_or_else(|| default_store_file(data_dir))))
 }

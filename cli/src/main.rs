@@ -5,6 +5,7 @@
 //! It decides nothing about events or metrics. `show` and `export` are clients of the product's own HTTP
 //! API, either of a server elsewhere or of the router within this process.
 
+mod access;
 mod answer;
 mod api;
 mod args;
@@ -21,6 +22,7 @@ mod export_rows;
 mod format;
 mod location;
 mod open;
+mod postgres;
 mod progress;
 mod report;
 mod sample;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use gam_access::Tokens;
 use gam_aggregate::AggregatePorts;
 use gam_collect::{CollectPorts, DryRunPorts};
 use gam_lake::configuration::CachedConfigurations;
@@ -17,8 +18,9 @@ use gam_store_sql::SqliteStore;
 
 use crate::aws;
 use crate::error::failure;
-use crate::location::{LakeLocation, StoreLocation, default_store_file};
-use crate::settings::{CliSettings, DEFAULT_SAMPLE_DATA_DIR};
+use crate::location::{LakeLocation, StoreLocation};
+use crate::postgres;
+use crate::settings::CliSettings;
 use crate::store::StorePorts;
 
 /// An open store, and the lake for reading configurations: everything that queries need.
@@ -70,6 +72,7 @@ impl OpenStore {
         let lake = open_lake_for_reading(&settings.lake).await?;
         let ports = match &settings.store {
             StoreLocation::Sqlite(path) => StorePorts::sqlite(SqliteStore::open(path).await?),
+            StoreLocation::Postgres(database) => postgres::open(database).await?,
             StoreLocation::Dynamo(table) => aws::open_store(table).await?,
         };
         Ok(OpenStore { ports, clock: Arc::new(SystemClock), lake })
@@ -83,22 +86,34 @@ impl OpenStore {
         let lake = open_lake_for_reading(&settings.lake).await?;
         let ports = match &settings.store {
             StoreLocation::Sqlite(path) if is_missing(path) => {
-                return Err(failure(missing_store(path, Path::new(DEFAULT_SAMPLE_DATA_DIR))));
+                return Err(failure(missing_store(path)));
             }
             StoreLocation::Sqlite(path) => StorePorts::sqlite(SqliteStore::open_read_only(path).await?),
+            StoreLocation::Postgres(database) => postgres::open_read_only(database).await?,
             StoreLocation::Dynamo(table) => aws::open_store(table).await?,
         };
         Ok(OpenStore { ports, clock: Arc::new(SystemClock), lake })
     }
 
-    /// Opens the store for reading. A missing local file is created first.
+    /// Opens the store, if it exists.
+    ///
+    /// # Errors
+    /// If there is no store yet, or as [`OpenStore::open`].
+    pub(crate) async fn open_existing_for_writing(settings: &CliSettings) -> anyhow::Result<Self> {
+        if store_exists(&settings.store).await? {
+            Self::open(settings).await
+        } else {
+            // Fails with what to do.
+            Self::open_existing(settings).await
+        }
+    }
+
+    /// Opens the store for reading. A missing one is created first.
     ///
     /// # Errors
     /// As [`OpenStore::open`].
     pub(crate) async fn open_for_serving(settings: &CliSettings) -> anyhow::Result<Self> {
-        if let StoreLocation::Sqlite(path) = &settings.store
-            && is_missing(path)
-        {
+        if !store_exists(&settings.store).await? {
             Self::open(settings).await?.close().await;
         }
         Self::open_existing(settings).await
@@ -121,6 +136,22 @@ impl OpenStore {
                 self.clock.clone(),
             ))),
             registry: Arc::new(LakeRegistry(CachedRegistry::new(self.lake.clone(), self.clock.clone()))),
+        }
+    }
+
+    /// Returns the tokens of the store.
+    pub(crate) fn tokens(&self) -> Tokens {
+        Tokens::new(self.ports.records.clone(), self.clock.clone())
+    }
+
+    /// Returns the ports of an aggregation for reading: a local lake refuses writes.
+    pub(crate) fn aggregate_ports_for_reading(&self) -> AggregatePorts {
+        AggregatePorts {
+            objects: self.lake.clone(),
+            rollups: self.ports.rollups.clone(),
+            names: self.ports.names.clone(),
+            checkpoints: self.ports.checkpoints.clone(),
+            clock: self.clock.clone(),
         }
     }
 
@@ -230,15 +261,17 @@ pub(crate) async fn open_lake_for_reading(location: &LakeLocation) -> anyhow::Re
     }
 }
 
-/// Opens the ports of a dry run, which writes nothing: a missing local store is not created. The caller
+/// Opens the ports of a dry run, which writes nothing: a missing store is not created. The caller
 /// closes the store, if there is one.
 ///
 /// # Errors
 /// As [`OpenStore::open`].
 pub(crate) async fn open_dry_run(settings: &CliSettings) -> anyhow::Result<(DryRunPorts, Option<OpenStore>)> {
+    let exists = store_exists(&settings.store).await?;
     let store = match &settings.store {
-        StoreLocation::Sqlite(path) if is_missing(path) => None,
-        _ => Some(OpenStore::open(settings).await?),
+        StoreLocation::Postgres(_) if exists => Some(OpenStore::open_existing(settings).await?),
+        _ if exists => Some(OpenStore::open(settings).await?),
+        _ => None,
     };
     let checkpoints = store.as_ref().map(|open| open.ports.checkpoints.clone());
     let objects = open_lake_for_reading(&settings.lake).await?;
@@ -261,37 +294,28 @@ pub(crate) async fn waiting_batches(settings: &CliSettings, org: &str) -> usize 
         .map_or(0, |batches| batches.len())
 }
 
-/// Returns the message for a store that does not exist. If there is a sample, it says how to read it.
-fn missing_store(path: &Path, sample_dir: &Path) -> String {
-    let next = if default_store_file(sample_dir).exists() {
-        format!(
-            "add --data-dir {} to read the sample of `github-metrics demo`, or run `github-metrics up ORG` first",
-            sample_dir.display()
-        )
-    } else {
-        "run `github-metrics up ORG` first, or name another directory with --data-dir, or a server with --api"
-            .to_owned()
-    };
-    format!("there is no store at {} yet: {next}", path.display())
+/// Returns the message for a store that does not exist.
+fn missing_store(path: &Path) -> String {
+    format!(
+        "there is no store at {} yet: run `github-metrics up ORG` first, or name another directory with --data-dir, or \
+         a server with --api",
+        path.display()
+    )
+}
+
+/// Returns whether there is a store. A table of DynamoDB is not looked for.
+///
+/// # Errors
+/// If the server of a database cannot be reached, or refuses the user or the database.
+pub(crate) async fn store_exists(location: &StoreLocation) -> anyhow::Result<bool> {
+    match location {
+        StoreLocation::Sqlite(path) => Ok(!is_missing(path)),
+        StoreLocation::Postgres(database) => postgres::exists(database).await,
+        StoreLocation::Dynamo(_) => Ok(true),
+    }
 }
 
 /// Returns whether the file is missing. If that cannot be determined, opening the file reports why.
 fn is_missing(path: &Path) -> bool {
     !path.try_exists().unwrap_or(true)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_missing_store_names_the_sample_if_there_is_one() {
-        let dir = tempfile::tempdir().unwrap();
-        let (store, sample) = (dir.path().join("data/store.sqlite"), dir.path().join("demo"));
-        assert!(missing_store(&store, &sample).contains("`github-metrics up ORG` first, or name another"));
-        std::fs::create_dir(&sample).unwrap();
-        std::fs::write(default_store_file(&sample), "").unwrap();
-        let message = missing_store(&store, &sample);
-        assert!(message.contains(&format!("add --data-dir {}", sample.display())), "{message}");
-    }
 }

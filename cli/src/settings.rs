@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use gam_github::Credentials;
+use gam_http::AllowedOrigins;
 use url::{Host, Url};
 
+use crate::access::TokenVariable;
 use crate::args::{GitHubOptions, GlobalOptions, OutputFormat, Variables};
 use crate::error::usage_error;
 use crate::format::redacted;
@@ -48,6 +50,11 @@ pub(crate) struct CliSettings {
     host: String,
     port: u16,
     allowed_hosts: Vec<String>,
+    allowed_origins: Vec<String>,
+    /// The token that `show` and `export` send to a server.
+    pub(crate) api_token: TokenVariable,
+    /// The token that a server accepts in addition to those of its store.
+    pub(crate) admin_token: TokenVariable,
     is_token_for_ignored_address: bool,
 }
 
@@ -61,9 +68,8 @@ impl CliSettings {
         variables: Variables,
         data_use: DataUse,
     ) -> anyhow::Result<Self> {
-        let default_dir =
-            if data_use == DataUse::Sample { DEFAULT_SAMPLE_DATA_DIR } else { DEFAULT_DATA_DIR };
-        let data_dir = globals.data_dir.clone().unwrap_or_else(|| default_dir.into());
+        let data_dir = globals.data_dir.clone();
+        let data_dir = data_dir.unwrap_or_else(|| default_data_dir(data_use, Path::new(".")).into());
         let lake = location::lake(globals.lake.as_deref(), &data_dir)?;
         let api = match data_use {
             DataUse::Query => globals.api.as_deref().map(api_url).transpose()?,
@@ -90,6 +96,17 @@ impl CliSettings {
             host: variables.api_host.unwrap_or_else(|| DEFAULT_HOST.to_owned()),
             port: port.unwrap_or(DEFAULT_PORT),
             allowed_hosts: variables.api_allow_host.as_deref().map(host_list).unwrap_or_default(),
+            allowed_origins: variables.api_allow_origin.as_deref().map(host_list).unwrap_or_default(),
+            api_token: TokenVariable::new(
+                "GITHUB_METRICS_TOKEN",
+                variables.github_metrics_token,
+                variables.github_metrics_token_file,
+            ),
+            admin_token: TokenVariable::new(
+                "GITHUB_METRICS_ADMIN_TOKEN",
+                variables.github_metrics_admin_token,
+                variables.github_metrics_admin_token_file,
+            ),
             is_token_for_ignored_address: variables.is_token_for_ignored_address,
         })
     }
@@ -150,6 +167,22 @@ impl CliSettings {
         self.allowed_hosts.iter().chain(option).cloned().collect()
     }
 
+    /// Returns the origins of web pages that may call the API.
+    ///
+    /// # Errors
+    /// If one of them is no origin.
+    pub(crate) fn allowed_origins(&self, option: &[String]) -> anyhow::Result<AllowedOrigins> {
+        let origins = self.allowed_origins.iter().chain(option);
+        let invalid = origins.clone().find(|origin| AllowedOrigins::parse([origin.as_str()]).is_none());
+        match (invalid, AllowedOrigins::parse(origins.map(String::as_str))) {
+            (None, Some(allowed)) => Ok(allowed),
+            (invalid, _) => Err(usage_error(format!(
+                "invalid --allow-origin {}: expected a scheme and a host in lower case, such as https://wiki.example.com",
+                quoted(invalid.map_or("", String::as_str))
+            ))),
+        }
+    }
+
     /// Returns ` --data-dir DIR`, quoted for a POSIX shell, or nothing for the default directory. Commands
     /// in messages end with it.
     pub(crate) fn data_dir_option(&self) -> String {
@@ -159,6 +192,19 @@ impl CliSettings {
         let dir = self.data_dir.display().to_string();
         // Only a NUL, which no path contains, cannot be quoted.
         format!(" --data-dir {}", shlex::try_quote(&dir).unwrap_or(dir.as_str().into()))
+    }
+}
+
+/// Returns the data directory if none is named. Below `directory`, what reads finds the sample if there is nothing
+/// else.
+fn default_data_dir(data_use: DataUse, directory: &Path) -> &'static str {
+    let has_store = |dir: &str| location::default_store_file(&directory.join(dir)).exists();
+    match data_use {
+        DataUse::Sample => DEFAULT_SAMPLE_DATA_DIR,
+        DataUse::Query if !has_store(DEFAULT_DATA_DIR) && has_store(DEFAULT_SAMPLE_DATA_DIR) => {
+            DEFAULT_SAMPLE_DATA_DIR
+        }
+        DataUse::Query | DataUse::LakeAndStore => DEFAULT_DATA_DIR,
     }
 }
 
@@ -245,6 +291,23 @@ mod tests {
         CliSettings::new(cli.globals, cli.variables, cli.command.data_use())
     }
 
+    #[test]
+    fn what_reads_finds_the_sample_if_there_is_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let default = |data_use| default_data_dir(data_use, directory.path());
+        assert_eq!(default(DataUse::Query), DEFAULT_DATA_DIR);
+        let create = |dir: &str| {
+            let file = location::default_store_file(&directory.path().join(dir));
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, "").unwrap();
+        };
+        create(DEFAULT_SAMPLE_DATA_DIR);
+        assert_eq!(default(DataUse::Query), DEFAULT_SAMPLE_DATA_DIR);
+        assert_eq!(default(DataUse::LakeAndStore), DEFAULT_DATA_DIR);
+        create(DEFAULT_DATA_DIR);
+        assert_eq!(default(DataUse::Query), DEFAULT_DATA_DIR);
+    }
+
     fn error_message(args: &[&str]) -> String {
         let error = settings(args).unwrap_err();
         assert_eq!(crate::error::exit_status(&error), crate::exit::Exit::Usage, "{args:?}");
@@ -293,6 +356,29 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "postgres")]
+    fn the_store_can_be_in_postgresql() {
+        let shown = "postgres://me@db.example.com:5432/metrics";
+        let url = "postgres://me:hunter2@db.example.com/metrics";
+        assert_eq!(locations(&["serve", "--store", url]).1, shown);
+        assert_eq!(locations(&["--storage-type", "postgres", "--postgres-url", url, "serve"]).1, shown);
+        let settings = settings(&["serve", "--store", url]).unwrap();
+        assert!(!format!("{settings:?}").contains("hunter2"));
+        let message = error_message(&["--storage-type", "postgres", "serve"]);
+        assert!(message.contains("POSTGRES_URL is not set"), "{message}");
+        let invalid = ["--storage-type", "postgres", "--postgres-url", "me:hunter2@db", "serve"];
+        let message = error_message(&invalid);
+        assert!(message.starts_with("invalid POSTGRES_URL") && !message.contains("hunter2"), "{message}");
+    }
+
+    #[test]
+    #[cfg(not(feature = "postgres"))]
+    fn a_build_without_postgresql_says_how_to_enable_it() {
+        let message = error_message(&["serve", "--store", "postgres://me:hunter2@host/db"]);
+        assert!(message.contains("--features postgres") && !message.contains("hunter2"), "{message}");
+    }
+
+    #[test]
     fn lake_and_store_can_be_elsewhere() {
         let local = |lake: &str, store: &str| locations(&["serve", "--lake", lake, "--store", store]);
         assert_eq!(local("file:/srv/lake", "sqlite:s.db"), ("/srv/lake".into(), "s.db".into()));
@@ -311,15 +397,17 @@ mod tests {
                 "{message}"
             );
         }
-        for store in
-            ["postgres://me:hunter2@host/db", "postgresql://me:hunter2@host/db", "dynamodb:", "mysql:hunter2"]
-        {
+        for store in ["dynamodb:", "mysql:hunter2"] {
             let message = error_message(&["serve", "--store", store]);
             assert!(message.contains("sqlite:FILE") && !message.contains("hunter2"), "{message}");
         }
+        for store in ["postgres:me:hunter2@host", "postgresql://me:hunter2@host:x/db"] {
+            let message = error_message(&["serve", "--store", store]);
+            assert!(message.contains("--store") && !message.contains("hunter2"), "{message}");
+        }
         assert_eq!(
             error_message(&["serve", "--store", "foo"]),
-            "invalid --store \"foo\": expected sqlite:FILE or dynamodb:TABLE"
+            "invalid --store \"foo\": expected sqlite:FILE, postgres://USER@HOST/DATABASE or dynamodb:TABLE"
         );
         assert!(error_message(&["--storage-type", "dynamodb", "serve"]).contains("--store dynamodb:TABLE"));
         assert!(
@@ -343,6 +431,17 @@ mod tests {
             assert!(settings.listen_address(Some(invalid)).is_err(), "{invalid}");
         }
         assert!(error_message(&["--api-port", "http", "serve"]).contains("invalid API_PORT \"http\""));
+    }
+
+    #[test]
+    fn only_origins_may_call_the_api() {
+        let settings =
+            settings(&["--api-allow-origin", "https://a.example, http://b.example:8", "serve"]).unwrap();
+        assert!(settings.allowed_origins(&["https://c.example".to_owned()]).is_ok());
+        for invalid in ["*", "https://c.example/", "c.example"] {
+            let error = settings.allowed_origins(&[invalid.to_owned()]).unwrap_err().to_string();
+            assert!(error.contains(&format!("invalid --allow-origin \"{invalid}\"")), "{error}");
+        }
     }
 
     #[test]

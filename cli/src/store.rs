@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use gam_store::{CheckpointStore, NameStore, RollupStore};
+use gam_store::{CheckpointStore, NameStore, RecordStore, RollupStore};
+#[cfg(feature = "postgres")]
+use gam_store_sql::PostgresStore;
 use gam_store_sql::SqliteStore;
 
 /// The ports of one store.
@@ -13,16 +15,28 @@ pub(crate) struct StorePorts {
     pub(crate) names: Arc<dyn NameStore>,
     /// Checkpoints of collections.
     pub(crate) checkpoints: Arc<dyn CheckpointStore>,
+    /// Records, such as tokens.
+    pub(crate) records: Arc<dyn RecordStore>,
     sqlite: Option<Arc<SqliteStore>>,
+    #[cfg(feature = "postgres")]
+    postgres: Option<Arc<PostgresStore>>,
 }
 
 impl StorePorts {
     /// Connects one adapter to all ports.
     pub(crate) fn new<S>(store: Arc<S>) -> Self
     where
-        S: RollupStore + NameStore + CheckpointStore + 'static,
+        S: RollupStore + NameStore + CheckpointStore + RecordStore + 'static,
     {
-        StorePorts { rollups: store.clone(), names: store.clone(), checkpoints: store, sqlite: None }
+        StorePorts {
+            rollups: store.clone(),
+            names: store.clone(),
+            checkpoints: store.clone(),
+            records: store,
+            sqlite: None,
+            #[cfg(feature = "postgres")]
+            postgres: None,
+        }
     }
 
     /// Connects a SQLite file, which [`StorePorts::close`] closes.
@@ -31,10 +45,21 @@ impl StorePorts {
         StorePorts { sqlite: Some(store.clone()), ..StorePorts::new(store) }
     }
 
+    /// Connects a PostgreSQL database, whose connections [`StorePorts::close`] closes.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn postgres(store: PostgresStore) -> Self {
+        let store = Arc::new(store);
+        StorePorts { postgres: Some(store.clone()), ..StorePorts::new(store) }
+    }
+
     /// Closes the store.
     pub(crate) async fn close(self) {
         if let Some(sqlite) = self.sqlite {
             sqlite.close().await;
+        }
+        #[cfg(feature = "postgres")]
+        if let Some(postgres) = self.postgres {
+            postgres.close().await;
         }
     }
 }

@@ -2,8 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
+use gam_aggregate::{MonthPlan, MonthTask};
+use gam_aws::GroupedMessage;
 use gam_functions::MAX_REQUEUES;
 use gam_lake::{ObjectPath, paths};
+use gam_model::Month;
+use gam_store::Epoch;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -17,6 +22,8 @@ pub(crate) enum AggregateCommand {
     ProcessInboxes { orgs: BTreeSet<String> },
     /// Check everything, as [`SweepCommand`] says.
     Sweep(SweepCommand),
+    /// Fold one month.
+    FoldMonth(FoldMonthCommand),
 }
 
 /// Process the inbox, and check for every month whether its rollups match its snapshot.
@@ -34,20 +41,87 @@ pub(crate) struct SweepCommand {
     requeues: u32,
 }
 
+/// Fold one month in one epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FoldMonthCommand {
+    /// The organization's storage key.
+    org: String,
+    /// The number of the epoch.
+    epoch: u64,
+    /// The month, UTC: `YYYY-MM`.
+    month: String,
+    /// When a rebuild was requested, UTC, which folds the month in any case. `None` if it is folded only if its items
+    /// do not match its snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rebuild: Option<DateTime<Utc>>,
+}
+
 /// The JSON format of commands.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case")]
 enum CommandJson {
     Sweep(SweepCommand),
+    FoldMonth(FoldMonthCommand),
+}
+
+impl FoldMonthCommand {
+    /// Returns the message for each month of a plan. The queue drops a message with the text of another one of the
+    /// last minutes. `rebuild` is when a rebuild was requested, UTC, if one was.
+    pub(crate) fn messages(
+        org: &str,
+        plan: &MonthPlan,
+        rebuild: Option<DateTime<Utc>>,
+    ) -> Vec<GroupedMessage> {
+        let message = |month: &Month| {
+            let (org, month) = (org.to_owned(), month.to_string());
+            let group = format!("{org}#{month}");
+            let command = FoldMonthCommand { org, epoch: plan.epoch.0, month, rebuild };
+            let body =
+                serde_json::to_string(&CommandJson::FoldMonth(command)).expect("a command is valid JSON");
+            GroupedMessage { group, body }
+        };
+        plan.months.iter().map(message).collect()
+    }
+
+    /// Returns the task, or `None` if the month is invalid.
+    pub(crate) fn task(&self) -> Option<MonthTask> {
+        Some(MonthTask {
+            org: self.org.clone(),
+            epoch: Epoch(self.epoch),
+            month: Month::parse(&self.month)?,
+            rebuild: self.rebuild.is_some(),
+        })
+    }
 }
 
 impl SweepCommand {
+    /// Returns the command that sweeps one organization, by its name.
+    pub(crate) fn for_org(org: &str) -> Self {
+        SweepCommand { organizations: vec![org.to_owned()], ..SweepCommand::default() }
+    }
+
+    /// Returns whether both commands do the same work, however often they were requeued.
+    pub(crate) fn has_same_work(&self, other: &SweepCommand) -> bool {
+        (&self.organizations, self.rebuild) == (&other.organizations, other.rebuild)
+    }
+
+    /// Returns the same command, which computes only what is stale.
+    pub(crate) fn without_rebuild(&self) -> Self {
+        SweepCommand { rebuild: false, ..self.clone() }
+    }
+
+    /// Returns the command as a message.
+    pub(crate) fn to_json(&self) -> String {
+        serde_json::to_string(&CommandJson::Sweep(self.clone())).expect("a command is valid JSON")
+    }
+
     /// Returns the message that requeues the command for the remaining organizations, or `None` if it was requeued
     /// [`MAX_REQUEUES`] times.
     pub(crate) fn requeue(&self, organizations: Vec<String>) -> Option<String> {
         let requeues = self.requeues + 1;
-        let next = CommandJson::Sweep(SweepCommand { organizations, requeues, ..self.clone() });
-        (requeues <= MAX_REQUEUES).then(|| serde_json::to_string(&next).expect("a command is valid JSON"))
+        let next = SweepCommand { organizations, requeues, ..self.clone() };
+        (requeues <= MAX_REQUEUES).then(|| next.to_json())
     }
 }
 
@@ -70,9 +144,15 @@ impl AggregateCommand {
             return Ok(AggregateCommand::Ignore);
         }
         if value.get("Records").is_none() {
-            return serde_json::from_value(value)
-                .map(|CommandJson::Sweep(sweep)| AggregateCommand::Sweep(sweep))
-                .map_err(invalid);
+            return match serde_json::from_value(value).map_err(invalid)? {
+                CommandJson::Sweep(sweep) => Ok(AggregateCommand::Sweep(sweep)),
+                CommandJson::FoldMonth(month) if month.task().is_some() => {
+                    Ok(AggregateCommand::FoldMonth(month))
+                }
+                CommandJson::FoldMonth(month) => {
+                    Err(format!("invalid month {:?}: expected YYYY-MM", month.month))
+                }
+            };
         }
         let event: S3Notification = serde_json::from_value(value).map_err(invalid)?;
         let orgs =
@@ -205,6 +285,39 @@ mod tests {
         );
         let last = SweepCommand { requeues: MAX_REQUEUES, ..rest };
         assert_eq!(last.requeue(vec!["b".into()]), None);
+    }
+
+    #[test]
+    fn a_plan_is_one_message_a_month() {
+        let months = ["2026-01", "2026-02"].map(|month| Month::parse(month).unwrap()).to_vec();
+        let plan = MonthPlan { epoch: Epoch(7), is_target: true, months: months.clone() };
+        let messages = FoldMonthCommand::messages("acme", &plan, None);
+        assert_eq!(messages[0].group, "acme#2026-01");
+        let body = "{\"action\":\"fold_month\",\"org\":\"acme\",\"epoch\":7,\"month\":\"2026-01\"}";
+        assert_eq!(
+            messages[0].body, body,
+            "messages of one version are read by another one during a deployment"
+        );
+        let task = |message: &GroupedMessage| match parse(&message.body) {
+            Ok(AggregateCommand::FoldMonth(command)) => command.task().unwrap(),
+            other => panic!("{other:?}"),
+        };
+        let expected = |month, rebuild| MonthTask { org: "acme".to_owned(), epoch: Epoch(7), month, rebuild };
+        assert_eq!(task(&messages[1]), expected(months[1], false));
+        let rebuild = FoldMonthCommand::messages("acme", &plan, Some(DateTime::UNIX_EPOCH));
+        assert_eq!(task(&rebuild[1]), expected(months[1], true));
+        let later = FoldMonthCommand::messages("acme", &plan, DateTime::from_timestamp(1, 0));
+        assert_ne!(rebuild[1].body, later[1].body, "the queue drops no second rebuild");
+        let reason = parse(&body.replace("2026-01", "January")).unwrap_err();
+        assert!(reason.contains("invalid month \"January\""), "{reason}");
+    }
+
+    #[test]
+    fn requeued_sweeps_do_the_same_work() {
+        let sweep = SweepCommand::for_org("acme");
+        assert!(sweep.has_same_work(&SweepCommand { requeues: 3, ..sweep.clone() }));
+        assert!(!sweep.has_same_work(&SweepCommand { rebuild: true, ..sweep.clone() }));
+        assert!(!sweep.has_same_work(&SweepCommand::default()));
     }
 
     /// Schedules send this message, and it waits in queues while a new version is deployed.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use aws_lambda_events::event::sqs::SqsBatchResponse;
 use gam_aggregate::{
-    AggregateError, AggregateObserver, AggregateOptions, AggregateProgress, AggregateReport, aggregate_with,
-    orgs_in_lake,
+    AggregateError, AggregateObserver, AggregateOptions, AggregateProgress, AggregateReport,
+    MonthTaskOutcome, aggregate_with, fold_month, orgs_in_lake, plan_months,
 };
 use gam_functions::messages::parse_event;
 use gam_functions::{
@@ -16,10 +16,11 @@ use gam_functions::{
 use gam_model::error_chain;
 use gam_store::NameStore;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
-use crate::command::{AggregateCommand, SweepCommand};
+use crate::command::{AggregateCommand, FoldMonthCommand, SweepCommand};
 
-/// Memory of the decoded events that are processed together, in bytes. At most twice as much is used.
+/// Memory of the decoded events that are processed together, in bytes. Up to twice as much waits in memory.
 const CHUNK_BYTES: u64 = 128 * 1024 * 1024;
 /// Size of the largest batch that is read, in bytes. `collect` writes far smaller ones, of 32 pages each.
 const MAX_BATCH_BYTES: u64 = 16 * 1024 * 1024;
@@ -28,6 +29,8 @@ const MAX_BATCH_BYTES: u64 = 16 * 1024 * 1024;
 pub(crate) struct Aggregator {
     context: LambdaContext,
     settlement: MessageSettlement,
+    /// The queue of the months that are to be folded.
+    months: MessageSettlement,
     /// The organizations of the deployment, whose lag is written as a metric.
     organizations: Vec<String>,
 }
@@ -73,8 +76,12 @@ impl AggregateObserver for RejectedBatches {
 }
 
 impl Aggregator {
-    pub(crate) fn new(context: LambdaContext, settlement: MessageSettlement) -> anyhow::Result<Self> {
-        Ok(Aggregator { context, settlement, organizations: environment::organizations()? })
+    pub(crate) fn new(
+        context: LambdaContext,
+        settlement: MessageSettlement,
+        months: MessageSettlement,
+    ) -> anyhow::Result<Self> {
+        Ok(Aggregator { context, settlement, months, organizations: environment::organizations()? })
     }
 
     /// Opens the connections to store and lake during the cold start, so that no invocation waits for them.
@@ -95,8 +102,12 @@ impl Aggregator {
     pub(crate) async fn handle(&self, event: Value, deadline_ms: u64) -> anyhow::Result<SqsBatchResponse> {
         let deadline = Deadline::new(deadline_ms, self.context.clock.now());
         let mut totals = AggregateTotals::default();
-        let outcomes = self.process(parse_event(event), deadline, &mut totals).await;
-        let settled = self.settlement.settle(outcomes).await;
+        let messages = parse_event(event);
+        // All messages of an event come from one queue.
+        let is_of_months = messages.iter().any(Message::is_from_fifo_queue);
+        let outcomes = self.process(messages, deadline, &mut totals).await;
+        let settlement = if is_of_months { &self.months } else { &self.settlement };
+        let settled = settlement.settle(outcomes).await;
         totals.dead_lettered += settled.dead_lettered;
         self.write_metrics(&totals).await;
         settled.response()
@@ -117,6 +128,10 @@ impl Aggregator {
                 Ok(AggregateCommand::Ignore) => outcomes.push((message, MessageOutcome::Done)),
                 Ok(AggregateCommand::ProcessInboxes { orgs }) => inboxes.push((message, orgs)),
                 Ok(AggregateCommand::Sweep(sweep)) => sweeps.push((message, sweep)),
+                Ok(AggregateCommand::FoldMonth(month)) => {
+                    let outcome = self.fold_month(&month, deadline, totals).await;
+                    outcomes.push((message, outcome));
+                }
                 Err(reason) => outcomes.push((message, MessageOutcome::DeadLetter { reason })),
             }
         }
@@ -124,9 +139,15 @@ impl Aggregator {
             return outcomes;
         }
         outcomes.extend(self.process_inboxes(inboxes, deadline, totals).await);
+        let mut finished: Vec<SweepCommand> = Vec::new();
         for (message, sweep) in sweeps {
-            let outcome = self.sweep(&sweep, deadline, totals).await;
+            // The message of the first of equal sweeps stays in its queue, or is replaced, if the sweep is not done.
+            let outcome = match finished.iter().any(|other| other.has_same_work(&sweep)) {
+                true => MessageOutcome::Done,
+                false => self.sweep(&sweep, deadline, totals).await,
+            };
             outcomes.push((message, outcome));
+            finished.push(sweep);
         }
         outcomes
     }
@@ -142,7 +163,7 @@ impl Aggregator {
         let mut unfinished = BTreeSet::new();
         let mut failed = BTreeMap::new();
         for org in orgs {
-            match self.aggregate_org(&org, &options(deadline, false, false), deadline, totals).await {
+            match self.aggregate_org(&org, &options(deadline, false), deadline, totals).await {
                 OrgOutcome::Complete => {}
                 OrgOutcome::Unfinished => {
                     unfinished.insert(org);
@@ -180,8 +201,32 @@ impl Aggregator {
         };
         totals.has_swept = true;
         let mut failure = None;
+        let mut fanned_out = BTreeSet::new();
+        let mut unplanned_from = None;
         for (index, org) in keys.iter().enumerate() {
-            let options = options(deadline, true, sweep.rebuild);
+            match self.fan_out_in_time(org, sweep.rebuild, deadline).await {
+                Some(Ok(true)) => _ = fanned_out.insert(org),
+                Some(Ok(false)) => {}
+                Some(Err(outcome)) => failure = failure.or(Some(outcome)),
+                None => {
+                    unplanned_from = Some(index);
+                    break;
+                }
+            }
+        }
+        if sweep.rebuild
+            && let Some(failure) = failure
+        {
+            // The message is delivered again, and the months that were sent twice are folded twice.
+            return failure;
+        }
+        if let Some(index) = unplanned_from {
+            return self.requeue_unplanned(sweep, keys.split_at(index)).await;
+        }
+        // The messages of a rebuild are sent. Requeued is what is left.
+        let sweep = &sweep.without_rebuild();
+        for (index, org) in keys.iter().enumerate() {
+            let options = options(deadline, !fanned_out.contains(org));
             match self.aggregate_org(org, &options, deadline, totals).await {
                 OrgOutcome::Complete => {}
                 OrgOutcome::Unfinished => return self.requeue(sweep, &keys[index..]).await,
@@ -193,6 +238,110 @@ impl Aggregator {
             }
         }
         failure.unwrap_or(MessageOutcome::Done)
+    }
+
+    /// Does what [`Self::fan_out`] does, or returns `None` if time runs out first.
+    async fn fan_out_in_time(
+        &self,
+        org: &str,
+        rebuild: bool,
+        deadline: Deadline,
+    ) -> Option<Result<bool, MessageOutcome>> {
+        if Instant::now() >= deadline.stop_at() {
+            return None;
+        }
+        tokio::time::timeout_at(deadline.cancel_at(), self.fan_out(org, rebuild)).await.ok()
+    }
+
+    /// Requeues a sweep for which time ran out before the months of all organizations were planned. Takes the
+    /// storage keys of those that were planned, and of those that were not.
+    async fn requeue_unplanned(
+        &self,
+        sweep: &SweepCommand,
+        (planned, unplanned): (&[String], &[String]),
+    ) -> MessageOutcome {
+        if !sweep.rebuild {
+            return self.requeue(sweep, &[unplanned, planned].concat()).await;
+        }
+        // The messages of a rebuild were sent for the planned ones, so their months must not be planned again.
+        if !planned.is_empty() {
+            let body = match self.requeue(&sweep.without_rebuild(), planned).await {
+                MessageOutcome::Requeue { body, .. } => body,
+                outcome => return outcome,
+            };
+            if let Err(error) = self.settlement.send(&[body]).await {
+                return MessageOutcome::Retry { reason: error.to_string() };
+            }
+        }
+        self.requeue(sweep, unplanned).await
+    }
+
+    /// Sends a message for each month that has to be folded under new rules, or with `rebuild` for each month. Returns
+    /// whether there are such months. A few months that do not match their snapshot are no reason: the sweep folds them.
+    async fn fan_out(&self, org: &str, rebuild: bool) -> Result<bool, MessageOutcome> {
+        let ports = self.context.aggregate_ports();
+        let plan = plan_months(&ports, org, rebuild, &()).await.map_err(|error| {
+            MessageOutcome::from_error(format!("{org}: {}", error_chain(&error)), is_transient(&error))
+        })?;
+        let Some(plan) = plan.filter(|plan| (plan.is_target || rebuild) && !plan.months.is_empty()) else {
+            return Ok(false);
+        };
+        let requested_at = rebuild.then(|| self.context.clock.now());
+        let messages = FoldMonthCommand::messages(org, &plan, requested_at);
+        let sent = self.months.send_grouped(&messages).await;
+        sent.map_err(|error| MessageOutcome::Retry { reason: format!("{org}: {error}") })?;
+        tracing::info!(
+            org,
+            epoch = plan.epoch.0,
+            months = plan.months.len(),
+            rebuild,
+            "queued months to fold"
+        );
+        Ok(true)
+    }
+
+    /// Folds one month. If new rules were found, a sweep plans the months again.
+    async fn fold_month(
+        &self,
+        command: &FoldMonthCommand,
+        deadline: Deadline,
+        totals: &mut AggregateTotals,
+    ) -> MessageOutcome {
+        let Some(task) = command.task() else { return MessageOutcome::Done };
+        let (org, month, epoch) = (task.org.as_str(), task.month, task.epoch.0);
+        let (ports, options) = (self.context.aggregate_ports(), options(deadline, false));
+        let folding = fold_month(&ports, &task, &options, &());
+        match tokio::time::timeout_at(deadline.cancel_at(), folding).await {
+            Ok(Ok(MonthTaskOutcome::Done { rollups })) => {
+                tracing::info!(org, %month, epoch, rollups, "folded a month");
+                totals.rollups += rollups;
+                MessageOutcome::Done
+            }
+            Ok(Ok(MonthTaskOutcome::Outdated { needs_plan })) => {
+                tracing::info!(org, %month, epoch, "nothing to fold: the epoch is not the newest one");
+                if needs_plan { self.request_sweep(org).await } else { MessageOutcome::Done }
+            }
+            Ok(Ok(MonthTaskOutcome::OutOfTime)) | Err(_) => MessageOutcome::Retry {
+                reason: format!(
+                    "time ran out while folding {month} of {org}: raise AggregateMemory, which gives the function \
+                     more processor too"
+                ),
+            },
+            Ok(Err(error)) => MessageOutcome::from_error(error_chain(&error), is_transient(&error)),
+        }
+    }
+
+    /// Queues a sweep of the organization with this storage key.
+    async fn request_sweep(&self, org: &str) -> MessageOutcome {
+        let registry = match self.context.registry.get().await {
+            Ok(registry) => registry,
+            Err(error) => return MessageOutcome::from_error(error_chain(&error), error.is_retryable()),
+        };
+        let sweep = SweepCommand::for_org(registry.name_of_stored(org));
+        match self.settlement.send(&[sweep.to_json()]).await {
+            Ok(()) => MessageOutcome::Done,
+            Err(error) => MessageOutcome::Retry { reason: error.to_string() },
+        }
     }
 
     /// Returns the storage keys of the organizations of a sweep: those that it names, or all in the lake.
@@ -286,9 +435,9 @@ impl Aggregator {
     }
 }
 
-fn options(deadline: Deadline, check_months: bool, rebuild: bool) -> AggregateOptions {
+fn options(deadline: Deadline, check_months: bool) -> AggregateOptions {
     AggregateOptions {
-        rebuild,
+        rebuild: false,
         check_months,
         chunk_bytes: CHUNK_BYTES,
         max_batch_bytes: MAX_BATCH_BYTES,

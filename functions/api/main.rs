@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use anyhow::bail;
+use gam_access::Role;
 use gam_aws::CachedSecret;
 use gam_functions::{LambdaContext, environment, start_logging};
-use gam_http::{Router, TokenError, TokenSource, guarded_router, router};
+use gam_http::{AccessControl, AllowedOrigins, Router, TokenError, TokenSource, guarded_router, router};
 use gam_store::NameStore;
 
 #[tokio::main]
@@ -28,7 +29,12 @@ async fn start() -> anyhow::Result<Router> {
     let ports = context.query_ports();
     Ok(match secret {
         None => router(ports),
-        Some(secret) => guarded_router(ports, bearer_token(secret)),
+        Some(secret) => {
+            // Tokens of the store have the role that they were created with. API Gateway answers for CORS.
+            let access =
+                AccessControl::tokens(context.tokens()).with_host_token(bearer_token(secret), Role::Viewer);
+            guarded_router(ports, access, AllowedOrigins::default())
+        }
     })
 }
 
@@ -52,7 +58,7 @@ async fn warm_up(context: &LambdaContext, secret: Option<&CachedSecret>) {
     }
 }
 
-/// Returns how to read the bearer token that callers must send. It is at most five minutes old.
+/// Returns how to read the bearer token of the deployment, which lets callers read. It is at most five minutes old.
 fn bearer_token(secret: CachedSecret) -> TokenSource {
     Arc::new(move || {
         let secret = secret.clone();

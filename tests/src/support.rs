@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::time::{Duration, Instant};
 
 use crate::answers::{day, fetch_all};
 use crate::github::world::{PullRequest, Repo, Signature, ThreadChange, Time, at};
@@ -50,6 +52,27 @@ pub fn backfilled(seed: u64) -> (World, Double, Sandbox) {
 pub fn fetch_answers(sandbox: &Sandbox, world: &World, now: Time) -> BTreeMap<String, String> {
     let server = sandbox.serve();
     fetch_all(server.address(), world, now, &ranges())
+}
+
+/// Kills the program when `is_time` returns true. Returns false if it ended by itself before.
+///
+/// # Panics
+/// If the process cannot be watched or killed.
+pub fn kill_when(mut child: Child, is_time: impl Fn() -> bool) -> bool {
+    while child.try_wait().expect("its status").is_none() {
+        if is_time() {
+            child.kill().expect("it can be killed");
+            return child.wait().expect("its status").code().is_none();
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    false
+}
+
+/// Kills the program after a time. Returns false if it ended by itself before.
+pub fn kill_after(child: Child, delay: Duration) -> bool {
+    let started = Instant::now();
+    kill_when(child, || started.elapsed() >= delay)
 }
 
 /// Returns every file below a directory, sorted.

@@ -18,7 +18,7 @@ pub(crate) struct GlobalOptions {
     /// Lake: file:DIR or s3://BUCKET/PREFIX [default: file:DATA_DIR/lake]
     #[arg(long, global = true, env = "GITHUB_METRICS_LAKE", value_name = "LAKE", hide_env = true)]
     pub(crate) lake: Option<String>,
-    /// Store: sqlite:FILE or dynamodb:TABLE [default: sqlite:DATA_DIR/store.sqlite]
+    /// Store: sqlite:FILE, postgres://USER@HOST/DATABASE or dynamodb:TABLE [default: sqlite:DATA_DIR/store.sqlite]
     #[arg(long, global = true, env = "GITHUB_METRICS_STORE", value_name = "STORE", hide_env = true)]
     pub(crate) store: Option<String>,
     /// API that show and export query instead of the store
@@ -76,6 +76,16 @@ pub(crate) struct Variables {
     pub(crate) api_port: Option<String>,
     #[arg(long, hide = true, env = "API_ALLOW_HOST", hide_env_values = true)]
     pub(crate) api_allow_host: Option<String>,
+    #[arg(long, hide = true, env = "API_ALLOW_ORIGIN", hide_env_values = true)]
+    pub(crate) api_allow_origin: Option<String>,
+    #[arg(long, hide = true, env = "GITHUB_METRICS_TOKEN", hide_env_values = true)]
+    pub(crate) github_metrics_token: Option<SecretString>,
+    #[arg(long, hide = true, env = "GITHUB_METRICS_TOKEN_FILE", hide_env_values = true)]
+    pub(crate) github_metrics_token_file: Option<PathBuf>,
+    #[arg(long, hide = true, env = "GITHUB_METRICS_ADMIN_TOKEN", hide_env_values = true)]
+    pub(crate) github_metrics_admin_token: Option<SecretString>,
+    #[arg(long, hide = true, env = "GITHUB_METRICS_ADMIN_TOKEN_FILE", hide_env_values = true)]
+    pub(crate) github_metrics_admin_token_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) terminal: TerminalVariables,
     /// Whether the file of variables holds a token for an address of GitHub that is ignored.

@@ -49,9 +49,16 @@ pub(crate) struct ListenOption {
     /// Address to listen on: HOST:PORT, or a port [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<String>,
-    /// Name by which clients may address the server, such as metrics.example.com; can be repeated
+    /// Name by which clients may address a server without tokens, such as box.local; can be repeated
     #[arg(long, value_name = "HOST")]
     pub(crate) allow_host: Vec<String>,
+    /// Origins of web pages that may call the API.
+    #[arg(
+        help = "Origin of web pages that may call the API, such as https://wiki.example.com; can be repeated",
+        long,
+        value_name = "ORIGIN"
+    )]
+    pub(crate) allow_origin: Vec<String>,
 }
 
 /// Whose work counts.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use gam_aggregate::{AggregateReport, aggregate, orgs_in_lake};
+use gam_lake::ObjectStore;
 use gam_model::{Month, OrgRegistry};
 use serde_json::json;
 
@@ -13,7 +14,7 @@ use crate::config;
 use crate::error::one_line;
 use crate::exit::Exit;
 use crate::format::{count, duration};
-use crate::open::OpenData;
+use crate::open::{OpenData, OpenStore};
 use crate::progress::RunProgress;
 use crate::report::unique_names;
 use crate::session::CliSession;
@@ -51,7 +52,7 @@ pub(crate) async fn run(session: &CliSession, args: AggregateArgs) -> anyhow::Re
 
 async fn aggregate_orgs(session: &CliSession, data: &OpenData, args: &AggregateArgs) -> anyhow::Result<Exit> {
     let registry = data.store.registry().await?;
-    let collected = collected_orgs(data, &registry).await?;
+    let collected = collected_orgs(&data.store, &*data.objects, &registry).await?;
     let requested: Vec<String> = args.orgs.iter().map(|org| registry.current_name(org).to_owned()).collect();
     let (orgs, unknown) = select_orgs(&collected, &requested);
     let console = &session.console;
@@ -111,9 +112,13 @@ pub(super) async fn set_configuration(
 
 /// Returns the current names of the organizations that were ever collected: those in the store, and those that
 /// only the lake contains.
-async fn collected_orgs(data: &OpenData, registry: &OrgRegistry) -> anyhow::Result<Vec<String>> {
-    let mut orgs = data.store.orgs().await?;
-    for org in orgs_in_lake(&*data.objects).await? {
+pub(super) async fn collected_orgs(
+    store: &OpenStore,
+    objects: &dyn ObjectStore,
+    registry: &OrgRegistry,
+) -> anyhow::Result<Vec<String>> {
+    let mut orgs = store.orgs().await?;
+    for org in orgs_in_lake(objects).await? {
         if !orgs.iter().any(|name| name.eq_ignore_ascii_case(&org)) {
             orgs.push(org);
         }
@@ -123,7 +128,10 @@ async fn collected_orgs(data: &OpenData, registry: &OrgRegistry) -> anyhow::Resu
 
 /// Returns the collected organizations that were requested, and the requested names without data, each
 /// once. No requested name selects all organizations.
-fn select_orgs<'a>(collected: &'a [String], requested: &'a [String]) -> (BTreeSet<&'a str>, Vec<&'a str>) {
+pub(super) fn select_orgs<'a>(
+    collected: &'a [String],
+    requested: &'a [String],
+) -> (BTreeSet<&'a str>, Vec<&'a str>) {
     if requested.is_empty() {
         return (collected.iter().map(String::as_str).collect(), Vec::new());
     }

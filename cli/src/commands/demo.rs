@@ -63,13 +63,17 @@ pub(crate) async fn run(session: &CliSession, args: DemoArgs) -> anyhow::Result<
     let server = if args.no_serve { None } else { Some(BoundServer::bind(session, &args.listen).await?) };
     claim_data_dir(&session.settings.data_dir, args.seed)?;
     let data = OpenData::open(&session.settings).await?;
+    let access = match &server {
+        Some(server) => Some(server.access(session, &data.store).await?),
+        None => None,
+    };
     let address = server.as_ref().map(|server| server.address.to_string());
     let generation = generate_and_explain(session, &data, range, (args.until, address));
     let generated = signals::run_until_stopped(&session.console, STOPPED, generation).await;
-    let exit = match (generated, server) {
-        (Ok(Exit::Success), Some(server)) => {
+    let exit = match (generated, server.zip(access)) {
+        (Ok(Exit::Success), Some((server, access))) => {
             let shutdown = async { _ = signals::wait_for_stop_signal().await };
-            server.serve(session, data.store.query_ports(), shutdown).await.map(|()| Exit::Success)
+            server.serve(session, data.store.query_ports(), access, shutdown).await.map(|()| Exit::Success)
         }
         (generated, _) => generated,
     };

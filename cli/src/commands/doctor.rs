@@ -21,7 +21,7 @@ use crate::error::one_line;
 use crate::exit::Exit;
 use crate::format::{count, duration, integer, utc_from};
 use crate::location::{LakeLocation, StoreLocation};
-use crate::open::{OpenStore, open_lake, open_lake_for_reading};
+use crate::open::{OpenStore, open_lake, open_lake_for_reading, store_exists};
 use crate::session::CliSession;
 use crate::settings::CliSettings;
 use crate::terminal_text::escaped;
@@ -411,6 +411,14 @@ async fn check_store(settings: &CliSettings) -> Vec<Finding> {
         && let Some(finding) = missing_path_finding("store", path)
     {
         return vec![finding];
+    }
+    match store_exists(&settings.store).await {
+        Ok(true) => {}
+        Ok(false) => {
+            let text = format!("{} holds no store yet; it is created when needed", settings.store);
+            return vec![fine("store", text)];
+        }
+        Err(error) => return vec![broken("store", one_line(&error))],
     }
     let orgs = async {
         let store = OpenStore::open(settings).await?;

@@ -3,21 +3,19 @@
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use clap::Args;
-use futures::{StreamExt, TryStreamExt, stream};
-use gam_model::metric::CATALOGUE;
-use gam_model::{Bucket, Grain, Range};
-use serde_json::{Map, Value};
+use gam_model::{Grain, Range};
+use serde_json::Value;
 
 use super::show::print_waiting_batches;
 use crate::answer;
-use crate::api::ApiClient;
+use crate::api::{ApiClient, ApiStream};
 use crate::args::{self, BotsOption, OutputFormat};
 use crate::error::{failure, is_not_found, usage_error};
 use crate::exit::Exit;
-use crate::export_rows::{ExportLevel, ExportRow, to_csv, to_json, to_parquet};
+use crate::export_rows::{ExportEncoder, ExportRow};
 use crate::format::count;
 use crate::session::CliSession;
 use crate::terminal_text::{escaped_json, escaped_lines, quoted};
@@ -31,12 +29,9 @@ Examples:
 One row for the organization in every bucket, and one for every repository and
 member with activity in it. Formats: csv (default), json, parquet.";
 
-/// The maximum number of requests in flight.
-const MAX_PARALLEL_REQUESTS: usize = 4;
-/// The maximum number of buckets of one request, below the limit of the API.
-const MAX_BUCKETS_PER_REQUEST: usize = 5_000;
-/// The maximum number of entries of a page: the limit of the API.
-const MAX_ENTRIES_PER_PAGE: usize = 1_000;
+const NDJSON: &str = "application/x-ndjson";
+/// Number of rows that are written together.
+const MAX_BATCH_ROWS: usize = 8_192;
 
 /// Arguments of `export`.
 #[derive(Args)]
@@ -64,7 +59,7 @@ pub(crate) struct ExportArgs {
     bots: BotsOption,
 }
 
-/// Queries the API for everything, and writes it.
+/// Streams all rows from the API, and writes them.
 pub(crate) async fn run(session: &CliSession, args: ExportArgs) -> anyhow::Result<Exit> {
     let out = args.out.as_deref().filter(|path| *path != Path::new("-"));
     let format = export_format(session.settings.format, out)?;
@@ -77,34 +72,50 @@ pub(crate) async fn run(session: &CliSession, args: ExportArgs) -> anyhow::Resul
         ));
     }
     let client = ApiClient::new(&session.settings).await?;
-    let export = export_rows(&client, &args).await;
+    let exported = export_to(&client, session, &args, format, out).await;
     client.close().await;
     print_waiting_batches(session, &args.org).await;
-    let (rows, warnings) = export?;
+    let (rows, warnings) = exported?;
     for warning in warnings {
         session.console.print_notice(warning);
     }
-    let bytes = match format {
-        OutputFormat::Json => to_json(&rows)?.into_bytes(),
-        OutputFormat::Parquet => to_parquet(&rows)?,
-        OutputFormat::Csv | OutputFormat::Table => to_csv(&rows)?.into_bytes(),
-    };
-    match out {
-        None if session.console.output().is_terminal && format != OutputFormat::Parquet => {
-            // A terminal must not obey what comes from outside.
-            let text = String::from_utf8_lossy(&bytes);
-            let is_json = format == OutputFormat::Json;
-            let text = if is_json { escaped_json(&text) } else { escaped_lines(&text) };
-            session.console.write_data(text)?;
-        }
-        None => session.console.write_data(bytes)?,
-        Some(path) => {
-            let file = path.display();
-            write_file(path, &bytes, args.overwrite)?;
-            session.console.print_info(format!("wrote {} to {file}", count(rows.len(), "row", "rows")));
-        }
+    if let Some(path) = out {
+        let file = path.display();
+        session.console.print_info(format!("wrote {} to {file}", count(rows, "row", "rows")));
     }
     Ok(Exit::Success)
+}
+
+/// Writes all rows to the file, or to stdout. Returns their number, and what to know about the data.
+async fn export_to(
+    client: &ApiClient,
+    session: &CliSession,
+    args: &ExportArgs,
+    format: OutputFormat,
+    out: Option<&Path>,
+) -> anyhow::Result<(usize, Vec<String>)> {
+    let query = resolve_query(client, args).await?;
+    let is_terminal = session.console.output().is_terminal && format != OutputFormat::Parquet;
+    let mut target = match out {
+        Some(path) => ExportTarget::file(path, args.overwrite)?,
+        None => ExportTarget::Stdout { is_terminal, is_json: format == OutputFormat::Json },
+    };
+    let mut encoder = ExportEncoder::new(format)?;
+    let mut rows = 0;
+    if let Some(query) = &query {
+        let mut lines = ExportLines::request(client, query).await?;
+        loop {
+            let batch = lines.next_batch().await?;
+            if batch.is_empty() {
+                break;
+            }
+            rows += batch.len();
+            target.write(session, &encoder.encode(&batch)?)?;
+        }
+    }
+    target.write(session, &encoder.finish()?)?;
+    target.finish()?;
+    Ok((rows, query.map(|query| query.warnings).unwrap_or_default()))
 }
 
 /// Returns the format of the option, or the one that the ending of the file names, or CSV.
@@ -129,18 +140,82 @@ fn file_exists(path: &Path) -> String {
     format!("{} exists: choose another file with --out, or add --overwrite", quoted(&path.to_string_lossy()))
 }
 
-/// Writes a file. An existing one is replaced only with `overwrite`.
-fn write_file(path: &Path, bytes: &[u8], overwrite: bool) -> anyhow::Result<()> {
-    // Devices and pipes exist, and are meant to be written.
-    let must_be_new = !overwrite && (path.is_file() || !path.exists());
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(must_be_new).create(true).truncate(true);
-    match options.open(path).and_then(|mut file| file.write_all(bytes)) {
-        // Another program has created it in the meantime.
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(usage_error(file_exists(path))),
-        written => written
-            .with_context(|| format!("cannot write {}: choose another file with --out", path.display())),
+/// Where the export goes.
+enum ExportTarget {
+    Stdout {
+        is_terminal: bool,
+        is_json: bool,
+    },
+    /// A file next to the path, which gets its name when it is complete. So no part of an export looks complete.
+    NewFile {
+        path: PathBuf,
+        file: tempfile::NamedTempFile,
+        overwrite: bool,
+    },
+    /// A device or a pipe: it exists, and is meant to be written.
+    Device {
+        path: PathBuf,
+        file: std::fs::File,
+    },
+}
+
+impl ExportTarget {
+    /// Creates the file. An existing one is replaced only with `overwrite`.
+    fn file(path: &Path, overwrite: bool) -> anyhow::Result<Self> {
+        if path.exists() && !path.is_file() {
+            let file = std::fs::OpenOptions::new().write(true).open(path);
+            return Ok(ExportTarget::Device {
+                path: path.to_path_buf(),
+                file: file.with_context(|| cannot_write(path))?,
+            });
+        }
+        // The file that a link leads to is replaced, and not the link.
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+        let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".github-metrics-export-");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            // As any other new file; the user's mask takes away from it.
+            builder.permissions(std::fs::Permissions::from_mode(0o666));
+        }
+        let file = builder.tempfile_in(directory.unwrap_or(Path::new(".")));
+        let file = file.with_context(|| cannot_write(&path))?;
+        Ok(ExportTarget::NewFile { path, file, overwrite })
     }
+
+    fn write(&mut self, session: &CliSession, bytes: &[u8]) -> anyhow::Result<()> {
+        match self {
+            ExportTarget::Stdout { is_terminal: false, .. } => session.console.write_data(bytes),
+            ExportTarget::Stdout { is_json, .. } => {
+                // A terminal must not obey what comes from outside.
+                let text = String::from_utf8_lossy(bytes);
+                session.console.write_data(if *is_json { escaped_json(&text) } else { escaped_lines(&text) })
+            }
+            ExportTarget::NewFile { path, file, .. } => {
+                file.write_all(bytes).with_context(|| cannot_write(path))
+            }
+            ExportTarget::Device { path, file } => file.write_all(bytes).with_context(|| cannot_write(path)),
+        }
+    }
+
+    fn finish(self) -> anyhow::Result<()> {
+        let ExportTarget::NewFile { path, file, overwrite } = self else { return Ok(()) };
+        let persisted = if overwrite { file.persist(&path) } else { file.persist_noclobber(&path) };
+        match persisted {
+            Ok(_) => Ok(()),
+            // Another program has created it in the meantime.
+            Err(error) if error.error.kind() == ErrorKind::AlreadyExists => {
+                Err(usage_error(file_exists(&path)))
+            }
+            Err(error) => Err(error.error).with_context(|| cannot_write(&path)),
+        }
+    }
+}
+
+fn cannot_write(path: &Path) -> String {
+    format!("cannot write {}: choose another file with --out", path.display())
 }
 
 /// What is exported, with the defaults filled in.
@@ -154,32 +229,64 @@ struct ExportQuery {
     warnings: Vec<String>,
 }
 
-/// Queries all rows, sorted by level, bucket and name. Also returns warnings if data is incomplete at the
+/// The rows of an export as lines of JSON, as they come from the API.
+struct ExportLines {
+    stream: ApiStream,
+    /// Bytes that are in no row yet.
+    pending: Vec<u8>,
+}
+
+impl ExportLines {
+    async fn request(client: &ApiClient, query: &ExportQuery) -> anyhow::Result<Self> {
+        let mut parameters = range_parameters(query, query.range);
+        parameters.push(("granularity", query.grain.as_str().to_owned()));
+        let stream = client.stream(&["orgs", &query.org, "export"], &parameters, NDJSON).await?;
+        Ok(ExportLines { stream, pending: Vec::new() })
+    }
+
+    /// Returns the next rows. There are none at the end.
+    ///
+    /// # Errors
+    /// If the answer ends in the middle, or has other rows.
+    async fn next_batch(&mut self) -> anyhow::Result<Vec<ExportRow>> {
+        let mut rows = Vec::new();
+        while rows.len() < MAX_BATCH_ROWS {
+            let Some(chunk) = self.stream.next_chunk().await? else {
+                ensure!(self.pending.is_empty(), "the answer of the API ended in the middle of a row");
+                break;
+            };
+            self.pending.extend_from_slice(&chunk);
+            let complete = self.pending.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+            for line in self.pending[..complete].split(|&byte| byte == b'\n').filter(|line| !line.is_empty())
+            {
+                let row = ExportRow::parse(line);
+                rows.push(row.ok_or_else(|| failure("the answer of the API has no rows: check --api"))?);
+            }
+            self.pending.drain(..complete);
+        }
+        Ok(rows)
+    }
+}
+
+/// Queries all rows, sorted by level, bucket, name and id. Also returns warnings if data is incomplete at the
 /// beginning of the range, or something is missing.
 ///
 /// # Errors
 /// If a request fails, or the range is empty.
+#[cfg(test)]
 pub(super) async fn export_rows(
     client: &ApiClient,
     args: &ExportArgs,
 ) -> anyhow::Result<(Vec<ExportRow>, Vec<String>)> {
     let Some(query) = resolve_query(client, args).await? else { return Ok((Vec::new(), Vec::new())) };
-    let mut rows = org_rows(client, &query).await?;
-    let is_idle = |row: &ExportRow| row.metrics.get("active_members").and_then(Value::as_u64) == Some(0);
-    // A bucket without an active member has no rows of repositories and members.
-    let active_buckets: Vec<Bucket> =
-        rows.iter().filter(|row| !is_idle(row)).map(|row| query.grain.bucket(row.start)).collect();
-    let listings = active_buckets
-        .into_iter()
-        .flat_map(|bucket| [(ExportLevel::Repo, bucket), (ExportLevel::Member, bucket)]);
-    let listed: Vec<Vec<ExportRow>> = stream::iter(listings)
-        .map(|(level, bucket)| listing_rows(client, &query, level, bucket))
-        .buffered(MAX_PARALLEL_REQUESTS)
-        .try_collect()
-        .await?;
-    rows.extend(listed.into_iter().flatten());
-    rows.sort_by(|a, b| (a.level, a.start, &a.name, a.id).cmp(&(b.level, b.start, &b.name, b.id)));
-    Ok((rows, query.warnings))
+    let (mut lines, mut rows) = (ExportLines::request(client, &query).await?, Vec::new());
+    loop {
+        let batch = lines.next_batch().await?;
+        if batch.is_empty() {
+            return Ok((rows, query.warnings));
+        }
+        rows.extend(batch);
+    }
 }
 
 /// Fills in the defaults. Returns `None` if there is nothing to export.
@@ -206,12 +313,13 @@ async fn resolve_query(client: &ApiClient, args: &ExportArgs) -> anyhow::Result<
             args.org
         ))
     })?;
-    let day_of = |name: &str| -> Option<NaiveDate> {
-        let at: DateTime<Utc> = entry[name].as_str()?.parse().ok()?;
-        Some(at.date_naive())
-    };
     let org = entry["org"].as_str().unwrap_or(&args.org).to_owned();
     let metrics = client.get(&["orgs", &org, "metrics"], &[]).await?.json;
+    let zone = answer::time_zone(&metrics);
+    let day_of = |name: &str| -> Option<NaiveDate> {
+        let at: DateTime<Utc> = entry[name].as_str()?.parse().ok()?;
+        Some(zone.day(at))
+    };
     // Events before the first day with complete data are only a part of what happened then.
     let since = args.since.or(day_of("first_event").max(answer::complete_since(&metrics)));
     let until = args.until.or(day_of("last_event").map(|last| last + Days::new(1)));
@@ -233,87 +341,6 @@ async fn resolve_query(client: &ApiClient, args: &ExportArgs) -> anyhow::Result<
         // All data is after the given `--until` or before the given `--since`, or is incomplete.
         None => Ok(None),
     }
-}
-
-/// Queries the rows of the organization: one series for each metric, merged by bucket.
-async fn org_rows(client: &ApiClient, query: &ExportQuery) -> anyhow::Result<Vec<ExportRow>> {
-    let buckets: Vec<Bucket> = query.range.buckets(query.grain).collect();
-    let mut rows: Vec<ExportRow> = buckets
-        .iter()
-        .map(|bucket| ExportRow {
-            level: ExportLevel::Org,
-            name: query.org.clone(),
-            id: None,
-            start: bucket.start(),
-            end: bucket.end(),
-            metrics: Map::new(),
-        })
-        .collect();
-    let chunks = CATALOGUE.iter().flat_map(|metric| {
-        buckets
-            .chunks(MAX_BUCKETS_PER_REQUEST)
-            .enumerate()
-            .map(move |(number, buckets)| (metric.name, number * MAX_BUCKETS_PER_REQUEST, buckets))
-    });
-    let mut answers = stream::iter(chunks)
-        .map(|(metric, offset, buckets)| async move {
-            let range = clip(query.range, buckets[0].start(), buckets[buckets.len() - 1].end());
-            let mut parameters = range_parameters(query, range);
-            parameters
-                .extend([("metric", metric.to_owned()), ("granularity", query.grain.as_str().to_owned())]);
-            let answer = client.get(&["orgs", &query.org, "metrics", "timeseries"], &parameters).await?;
-            Ok::<_, anyhow::Error>((metric, offset, answer))
-        })
-        .buffered(MAX_PARALLEL_REQUESTS);
-    while let Some((metric, offset, answer)) = answers.try_next().await? {
-        let points = answer::points(&answer.json)
-            .ok_or_else(|| failure("the answer of the API has no points: check --api"))?;
-        for (row, point) in rows[offset..].iter_mut().zip(points) {
-            row.metrics.insert(metric.to_owned(), point.value);
-        }
-    }
-    Ok(rows)
-}
-
-/// Queries the rows of all repositories or members in a bucket, page by page.
-async fn listing_rows(
-    client: &ApiClient,
-    query: &ExportQuery,
-    level: ExportLevel,
-    bucket: Bucket,
-) -> anyhow::Result<Vec<ExportRow>> {
-    let (list, name) = if level == ExportLevel::Repo { ("repos", "repo") } else { ("members", "member") };
-    let range = clip(query.range, bucket.start(), bucket.end());
-    let mut rows = Vec::new();
-    let mut cursor: Option<String> = None;
-    loop {
-        let mut parameters = range_parameters(query, range);
-        parameters.push(("limit", MAX_ENTRIES_PER_PAGE.to_string()));
-        parameters.extend(cursor.take().map(|cursor| ("cursor", cursor)));
-        let mut answer = client.get(&["orgs", &query.org, list], &parameters).await?.json;
-        for entry in answer[list].as_array_mut().map(std::mem::take).unwrap_or_default() {
-            let (Some(name), Some(metrics)) = (entry[name].as_str(), entry["metrics"].as_object()) else {
-                continue;
-            };
-            rows.push(ExportRow {
-                level,
-                name: name.to_owned(),
-                id: entry["id"].as_i64(),
-                start: bucket.start(),
-                end: bucket.end(),
-                metrics: metrics.clone(),
-            });
-        }
-        match answer["next"].as_str() {
-            Some(next) => cursor = Some(next.to_owned()),
-            None => return Ok(rows),
-        }
-    }
-}
-
-/// Returns the part of `[from, to)` within the range. A bucket of the range always overlaps it.
-fn clip(range: Range, from: NaiveDate, to: NaiveDate) -> Range {
-    Range::new(from.max(range.since()), to.min(range.until())).unwrap_or(range)
 }
 
 fn range_parameters(query: &ExportQuery, range: Range) -> Vec<(&'static str, String)> {
@@ -346,29 +373,38 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_replaced_only_on_request() {
+    fn a_file_is_replaced_only_on_request_and_when_it_is_complete() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.csv");
-        write_file(&path, b"a much longer first text", false).unwrap();
-        write_file(&path, b"second", true).unwrap();
+        let write = |overwrite: bool, bytes: &[u8], is_complete: bool| {
+            let mut target = ExportTarget::file(&path, overwrite)?;
+            let ExportTarget::NewFile { file, .. } = &mut target else { panic!("it is a file") };
+            file.write_all(bytes).unwrap();
+            if is_complete { target.finish() } else { Ok(()) }
+        };
+        write(false, b"a part", false).unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "no part of an export stays");
+        write(false, b"a much longer first text", true).unwrap();
+        write(true, b"second", true).unwrap();
+        write(true, b"a part", false).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"second");
-        assert!(write_file(&path, b"third", false).unwrap_err().to_string().contains("--overwrite"));
+        assert!(write(false, b"third", true).unwrap_err().to_string().contains("--overwrite"));
         assert_eq!(std::fs::read(&path).unwrap(), b"second");
-        assert!(write_file(dir.path(), b"x", true).is_err());
+        assert!(ExportTarget::file(dir.path(), true).is_err());
         assert!(file_exists(&path).contains("--overwrite"));
     }
 
+    /// A link goes on to lead to the file.
+    #[cfg(unix)]
     #[test]
-    fn buckets_are_clipped_to_the_range() {
-        let day = |text: &str| -> NaiveDate { text.parse().unwrap() };
-        let range = Range::new(day("2026-01-07"), day("2026-01-20")).unwrap();
-        let clipped: Vec<(NaiveDate, NaiveDate)> = range
-            .buckets(Grain::Week)
-            .map(|bucket| clip(range, bucket.start(), bucket.end()))
-            .map(|part| (part.since(), part.until()))
-            .collect();
-        let expected =
-            [("2026-01-07", "2026-01-12"), ("2026-01-12", "2026-01-19"), ("2026-01-19", "2026-01-20")];
-        assert_eq!(clipped, expected.map(|(from, to)| (day(from), day(to))));
+    fn a_linked_file_is_replaced_and_the_link_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, link) = (dir.path().join("x.csv"), dir.path().join("link.csv"));
+        std::fs::write(&path, "first").unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let target = ExportTarget::file(&link, true).unwrap();
+        target.finish().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"");
+        assert!(link.is_symlink());
     }
 }

@@ -29,17 +29,25 @@ Data and output
   GITHUB_METRICS_DATA_DIR    --data-dir
   GITHUB_METRICS_LAKE        --lake
   GITHUB_METRICS_STORE       --store
-  STORAGE_TYPE, SQLITE_PATH  legacy names for --store
+  STORAGE_TYPE, SQLITE_PATH, POSTGRES_URL *
+                             legacy names for --store
+  PGPASSWORD, PGPASSFILE, PGSSLMODE, PGSSLROOTCERT *
+                             what --store postgres://... leaves out, as for PostgreSQL's programs
   GITHUB_METRICS_CONFIG      --config of up and aggregate
   GITHUB_METRICS_FORMAT      --format
   GITHUB_METRICS_QUIET       --quiet
   GITHUB_METRICS_LOG_FORMAT  --log-format
   API_ENDPOINT *             --api
+  GITHUB_METRICS_TOKEN, GITHUB_METRICS_TOKEN_FILE *
+                             token that show and export send to --api; or a file with it
   RUST_LOG                   filter for the logs, such as debug
 
 Server
   API_HOST, API_PORT         --listen
   API_ALLOW_HOST *           --allow-host, several separated by commas
+  API_ALLOW_ORIGIN *         --allow-origin, several separated by commas
+  GITHUB_METRICS_ADMIN_TOKEN *, GITHUB_METRICS_ADMIN_TOKEN_FILE *
+                             token that the server accepts as an administrator's; or a file with it
 
 Network
   HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY *

@@ -13,6 +13,8 @@ mod reconcile;
 pub(crate) mod rename_org;
 pub(crate) mod serve;
 pub(crate) mod show;
+pub(crate) mod status;
 #[cfg(test)]
 mod tests;
+pub(crate) mod token;
 pub(crate) mod up;

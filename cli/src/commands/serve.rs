@@ -3,15 +3,17 @@
 use std::future::Future;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
-use gam_http::{AllowedHosts, ServeLimits};
+use gam_access::{Role, TokenSecret};
+use gam_http::{AccessControl, AllowedHosts, AllowedOrigins, ServeLimits, TokenSource};
 use gam_query::QueryPorts;
 use tokio::net::TcpListener;
 
 use crate::args::ListenOption;
-use crate::error::failure;
+use crate::error::{failure, usage_error};
 use crate::exit::Exit;
 use crate::open::OpenStore;
 use crate::session::CliSession;
@@ -20,11 +22,12 @@ use crate::signals;
 const EXAMPLES: &str = "\
 Examples:
   github-metrics serve
-  github-metrics serve --listen 0.0.0.0:9000
+  github-metrics token new admin --role admin   then everybody needs a token
+  github-metrics serve --listen 0.0.0.0:9000    other machines too; needs a token
   github-metrics serve --listen 127.0.0.1:0    any free port; stderr says which
   github-metrics serve --allow-host metrics.example.com   behind a proxy that sends this Host
 
-The API does not authenticate its callers. To share it, put an authenticating proxy in front.";
+Without tokens, only this machine can read. Over networks, put a proxy with TLS in front.";
 
 /// Number of files that the process itself may have open: the store, the lake, GitHub.
 const FILES_OF_PROCESS: usize = 48;
@@ -46,6 +49,7 @@ pub(crate) struct ServeArgs {
 pub(super) struct BoundServer {
     listener: TcpListener,
     hosts: AllowedHosts,
+    origins: AllowedOrigins,
     /// The address, with the actual port if port 0 was requested.
     pub(super) address: SocketAddr,
 }
@@ -57,13 +61,46 @@ impl BoundServer {
     /// If the address is invalid or not available.
     pub(super) async fn bind(session: &CliSession, option: &ListenOption) -> anyhow::Result<Self> {
         let (host, port) = session.settings.listen_address(option.listen.as_deref())?;
+        let origins = session.settings.allowed_origins(&option.allow_origin)?;
         let listener = match TcpListener::bind((host.as_str(), port)).await {
             Ok(listener) => listener,
             Err(error) => return Err(failure(bind_error(&host, port, &error))),
         };
         let address = listener.local_addr().context("cannot determine the address of the server")?;
         let names = session.settings.allowed_hosts(&option.allow_host);
-        Ok(BoundServer { listener, hosts: AllowedHosts::new(names.into_iter().chain([host])), address })
+        let hosts = AllowedHosts::new(names.into_iter().chain([host]));
+        Ok(BoundServer { listener, hosts, origins, address })
+    }
+
+    /// Returns who may use the server: the holders of tokens, or everybody on this machine as long as there is no
+    /// token. Call it before any other work, so that a refusal comes first.
+    ///
+    /// # Errors
+    /// If other machines can reach the server and there is no token. If the store or a variable cannot be read.
+    pub(super) async fn access(
+        &self,
+        session: &CliSession,
+        store: &OpenStore,
+    ) -> anyhow::Result<AccessControl> {
+        let admin_token = session.settings.admin_token.read_admin_token()?;
+        let tokens = store.tokens();
+        let is_local = self.address.ip().is_loopback();
+        if !is_local && admin_token.is_none() && !tokens.is_in_use().await? {
+            let data_dir = session.settings.data_dir_option();
+            return Err(usage_error(format!(
+                "refused to listen on {} without a token, since everyone who reaches it could read all metrics: create \
+                 a token with `github-metrics token new admin --role admin{data_dir}`, or set \
+                 GITHUB_METRICS_ADMIN_TOKEN to the output of `openssl rand -hex 32`",
+                self.address
+            )));
+        }
+        let access = AccessControl::tokens(tokens);
+        // Tokens that are created later are required from then on.
+        let access = if is_local { access.open_without_tokens(self.hosts.clone()) } else { access };
+        Ok(match admin_token {
+            None => access,
+            Some(token) => access.with_host_token(constant(token), Role::Admin),
+        })
     }
 
     /// Serves the API until `shutdown` completes and the requests in progress are answered.
@@ -74,21 +111,23 @@ impl BoundServer {
         self,
         session: &CliSession,
         ports: QueryPorts,
+        access: AccessControl,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> anyhow::Result<()> {
-        if !self.address.ip().is_loopback() {
-            session.console.print_notice(format!(
-                "everyone who can reach {} can read all metrics: the server asks nobody who they are; to share it, \
-                 put an authenticating proxy in front",
-                self.address
-            ));
-        }
         session.console.print_notice(format!("listening on http://{}", self.address));
-        let router = gam_http::local_router(ports, self.hosts);
+        let router = gam_http::guarded_router(ports, access, self.origins);
         gam_http::serve(self.listener, router, limits(max_open_files()), shutdown)
             .await
             .context("the server failed")
     }
+}
+
+/// Returns a source of always the same token.
+fn constant(token: TokenSecret) -> TokenSource {
+    Arc::new(move || {
+        let token = token.expose().to_owned();
+        Box::pin(async { Ok(token) })
+    })
 }
 
 /// Returns the bounds of a server in a process with that limit of open files.
@@ -121,6 +160,7 @@ fn bind_error(host: &str, port: u16, error: &std::io::Error) -> String {
 pub(crate) async fn run(session: &CliSession, args: ServeArgs) -> anyhow::Result<Exit> {
     let server = BoundServer::bind(session, &args.listen).await?;
     let store = OpenStore::open_for_serving(&session.settings).await?;
+    let access = server.access(session, &store).await?;
     if store.orgs().await?.is_empty() {
         session.console.print_info(format!(
             "{} is empty: run `github-metrics up ORG`, or `github-metrics demo` for a sample",
@@ -128,7 +168,7 @@ pub(crate) async fn run(session: &CliSession, args: ServeArgs) -> anyhow::Result
         ));
     }
     let shutdown = async { _ = signals::wait_for_stop_signal().await };
-    let served = server.serve(session, store.query_ports(), shutdown).await;
+    let served = server.serve(session, store.query_ports(), access, shutdown).await;
     store.close().await;
     served.map(|()| Exit::Success)
 }

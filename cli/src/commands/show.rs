@@ -2,6 +2,8 @@
 
 mod list;
 
+use std::time::Duration;
+
 use chrono::{Days, NaiveDate};
 use clap::Args;
 use gam_model::metric::Metric;
@@ -13,11 +15,12 @@ use crate::answer::{self, SeriesPoint};
 use crate::api::{ApiAnswer, ApiClient};
 use crate::args::{self, BotsOption, OutputFormat};
 use crate::chart::series_chart;
-use crate::error::{failure, is_not_found, usage_error};
+use crate::error::{failure, is_not_found, one_line, usage_error};
 use crate::exit::Exit;
 use crate::format::{count, csv_text};
 use crate::open;
 use crate::session::CliSession;
+use crate::signals;
 use crate::table::{metrics_table, metrics_tsv};
 use crate::terminal::OutputStyle;
 use crate::terminal_text::{escaped, escaped_json, escaped_lines, quoted};
@@ -29,6 +32,7 @@ Examples:
   github-metrics show repo acme site --granularity week
   github-metrics show member acme octocat --format json
   github-metrics show members acme --metric reviews --limit 10
+  github-metrics show acme --watch    update every 30 seconds, until Ctrl-C
   github-metrics show acme --format csv > commits.csv
 
 Formats: table (default in a terminal), json, csv (the series, or the list).
@@ -39,6 +43,9 @@ github-metrics show [OPTIONS] <ORG>
        github-metrics show [OPTIONS] repo <ORG> <REPO>
        github-metrics show [OPTIONS] member <ORG> <MEMBER>
        github-metrics show [OPTIONS] repos|members <ORG>";
+
+/// Moves to the first line of the terminal, and clears it.
+const CLEAR_SCREEN: &str = "\x1b[H\x1b[2J";
 
 /// The longest range with a bar for each day, and the longest with a bar for each week.
 const MAX_DAYS_BY_DAY: i64 = 62;
@@ -68,6 +75,10 @@ pub(crate) struct ShowArgs {
     limit: Option<u16>,
     #[command(flatten)]
     bots: BotsOption,
+    /// Show again at this interval until Ctrl-C [default: 30s]
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "30s",
+          value_parser = args::interval)]
+    watch: Option<Duration>,
     /// GitHub's id of the repository, if another one had its name
     #[arg(long, value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
     id: Option<i64>,
@@ -81,6 +92,16 @@ enum ShowTarget<'a> {
     /// The repositories or the members of an organization: the name of the list, and of the field with the
     /// name of an entry.
     List { org: &'a str, list: &'static str, name: &'static str },
+}
+
+impl ShowTarget<'_> {
+    /// Returns the organization.
+    fn org(&self) -> &str {
+        match self {
+            ShowTarget::Metrics(path) => path[1],
+            ShowTarget::List { org, .. } => org,
+        }
+    }
 }
 
 /// Returns what the words name, or what is wrong with them.
@@ -142,17 +163,57 @@ pub(crate) async fn run(session: &CliSession, args: ShowArgs) -> anyhow::Result<
             "--id selects one of several repositories of a name: use it with `github-metrics show repo ORG NAME`",
         ));
     }
+    if args.watch.is_some() && !session.console.output().is_terminal {
+        return Err(usage_error("--watch needs a terminal: without it, show prints once"));
+    }
     let client = ApiClient::new(&session.settings).await?;
-    let shown = match &target {
-        ShowTarget::Metrics(path) => show_metrics(session, &client, path, &args).await,
-        ShowTarget::List { org, list, name } => list::show(session, &client, org, (list, name), &args).await,
+    let text = text(session, &client, &target, &args).await;
+    let shown = match (text, args.watch) {
+        (Ok(text), Some(interval)) => watch(session, &client, (&target, &args), text, interval).await,
+        (Ok(text), None) => {
+            print_waiting_batches(session, target.org()).await;
+            session.console.write_data(text)
+        }
+        (Err(error), _) => Err(error),
     };
     client.close().await;
-    let org = match &target {
-        ShowTarget::Metrics(path) => path[1],
-        ShowTarget::List { org, .. } => org,
+    shown.map(|()| Exit::Success)
+}
+
+/// Shows the text and then what the server answers, again and again, until Ctrl-C or SIGTERM.
+async fn watch(
+    session: &CliSession,
+    client: &ApiClient,
+    (target, args): (&ShowTarget<'_>, &ShowArgs),
+    mut shown: String,
+    interval: Duration,
+) -> anyhow::Result<()> {
+    loop {
+        session.console.write_data(format!("{CLEAR_SCREEN}{shown}"))?;
+        tokio::select! {
+            () = tokio::time::sleep(interval) => {}
+            _ = signals::wait_for_stop_signal() => return Ok(()),
+        }
+        match text(session, client, target, args).await {
+            Ok(text) => shown = text,
+            // The server may be back the next time.
+            Err(error) => shown.push_str(&format!("\n{}\n", escaped(&one_line(&error)))),
+        }
+    }
+}
+
+/// Returns what is shown.
+async fn text(
+    session: &CliSession,
+    client: &ApiClient,
+    target: &ShowTarget<'_>,
+    args: &ShowArgs,
+) -> anyhow::Result<String> {
+    let shown = match target {
+        ShowTarget::Metrics(path) => show_metrics(session, client, path, args).await,
+        ShowTarget::List { org, list, name } => list::show(session, client, org, (list, name), args).await,
     };
-    let text = shown.map_err(|error| match args.subject.as_slice() {
+    shown.map_err(|error| match args.subject.as_slice() {
         // These are words of the command line, unless there is an organization of that name.
         [word] if is_not_found(&error) && matches!(word.as_str(), "repo" | "member") => {
             usage_error(format!("missing organization and name: `github-metrics show {word} ORG NAME`"))
@@ -161,10 +222,7 @@ pub(crate) async fn run(session: &CliSession, args: ShowArgs) -> anyhow::Result<
             usage_error(format!("missing organization: `github-metrics show {word} ORG`"))
         }
         _ => error,
-    })?;
-    print_waiting_batches(session, org).await;
-    session.console.write_data(text)?;
-    Ok(Exit::Success)
+    })
 }
 
 /// Prints how many batches in the local inbox are not in the numbers yet.

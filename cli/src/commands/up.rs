@@ -23,9 +23,10 @@ use crate::signals;
 const EXAMPLES: &str = "\
 Examples:
   github-metrics up acme              http://127.0.0.1:8080; repeats every hour (change with --every)
-  github-metrics up acme --since 2025-01-01 --every 15m --listen 0.0.0.0:80
+  github-metrics up acme acme-labs    several organizations, one after the other
+  github-metrics up acme --since 2025-01-01 --every 15m --listen 0.0.0.0:80   needs a token
 
-The API does not authenticate its callers. To share it, put an authenticating proxy in front.";
+Without tokens, only this machine can read: see `github-metrics help token`.";
 
 const STOPPED: &str = "stopped; progress is saved, run again to continue";
 
@@ -33,9 +34,9 @@ const STOPPED: &str = "stopped; progress is saved, run again to continue";
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct UpArgs {
-    /// Organization
-    #[arg(value_name = "ORG", value_parser = args::org)]
-    org: String,
+    /// Organizations
+    #[arg(value_name = "ORG", required = true, value_parser = args::org)]
+    orgs: Vec<String>,
     /// First day, UTC [default: 90 days ago at first, then only what is new]
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = args::day)]
     since: Option<NaiveDate>,
@@ -56,7 +57,8 @@ pub(crate) async fn run(session: &CliSession, args: UpArgs) -> anyhow::Result<Ex
     let github = session.settings.github(&args.github)?;
     let server = BoundServer::bind(session, &args.listen).await?;
     let data = OpenData::open(&session.settings).await?;
-    aggregate::set_configuration(session, &data, std::slice::from_ref(&args.org), &args.config).await?;
+    let access = server.access(session, &data.store).await?;
+    aggregate::set_configuration(session, &data, &args.orgs, &args.config).await?;
     let console = session.console.clone();
     let shutdown = async move {
         signals::wait_for_stop_signal().await;
@@ -70,22 +72,33 @@ pub(crate) async fn run(session: &CliSession, args: UpArgs) -> anyhow::Result<Ex
         }
     };
     let served = tokio::select! {
-        served = server.serve(session, data.store.query_ports(), shutdown) => served,
+        served = server.serve(session, data.store.query_ports(), access, shutdown) => served,
         error = rounds => Err(error),
     };
     data.close().await;
     served.map(|()| Exit::Success)
 }
 
-/// Runs one round after the other. Returns only if another round cannot help: the first round failed with
-/// an error that the user must fix.
+/// Runs one round after the other. Returns only if another round cannot help: each organization failed in the first
+/// round, with an error that the user must fix.
 async fn run_rounds(session: &CliSession, data: &OpenData, github: &Client, args: &UpArgs) -> anyhow::Error {
     let mut has_succeeded = false;
     loop {
-        match run_round(session, data, github, args, has_succeeded).await {
-            Ok(()) => has_succeeded = true,
-            Err(error) if !has_succeeded && needs_user_action(&error) => return error,
-            Err(error) => session.console.print_error(one_line(&error)),
+        let mut refusals = Vec::new();
+        for org in &args.orgs {
+            match run_round(session, data, github, (org, args), has_succeeded).await {
+                Ok(()) => has_succeeded = true,
+                Err(error) if needs_user_action(&error) => refusals.push(error),
+                Err(error) => session.console.print_error(one_line(&error)),
+            }
+        }
+        let is_refused = !has_succeeded && refusals.len() == args.orgs.len();
+        let last = if is_refused { refusals.pop() } else { None };
+        for error in &refusals {
+            session.console.print_error(one_line(error));
+        }
+        if let Some(error) = last {
+            return error;
         }
         let next = data.clock().now() + args.every;
         session.console.print_info(format!("next round at {} (in {})", utc(next), duration(args.every)));
@@ -97,7 +110,7 @@ async fn run_round(
     session: &CliSession,
     data: &OpenData,
     github: &Client,
-    args: &UpArgs,
+    (org, args): (&str, &UpArgs),
     is_token_checked: bool,
 ) -> anyhow::Result<()> {
     let console = &session.console;
@@ -108,7 +121,7 @@ async fn run_round(
         }
     }
     let request = CollectRequest {
-        org: args.org.clone(),
+        org: org.to_owned(),
         since: args.since,
         until: None,
         again: false,
@@ -126,13 +139,13 @@ async fn run_round(
         Err(_) => {}
     }
     // The organization's name as GitHub writes it, once it is known.
-    let org = collected.as_ref().map_or_else(|_| args.org.clone(), |outcome| outcome.org().to_owned());
-    let (outcome, _) = aggregate::aggregate_org(session, data, &org).await?;
-    console.print_info(format!("{org}: {}", aggregate::summary(&outcome)));
+    let name = collected.as_ref().map_or_else(|_| org.to_owned(), |outcome| outcome.org().to_owned());
+    let (outcome, _) = aggregate::aggregate_org(session, data, &name).await?;
+    console.print_info(format!("{name}: {}", aggregate::summary(&outcome)));
     let read_at = collected?.read_at().unwrap_or_else(|| data.clock().now());
     // Once a day, look for what GitHub does not list as a change.
-    if is_due(&data.collect_ports(), &data.key_of(&args.org).await?, read_at).await? {
-        let report = reconcile::reconcile(session, data, github, &args.org, Continuation::NextRound).await?;
+    if is_due(&data.collect_ports(), &data.key_of(org).await?, read_at).await? {
+        let report = reconcile::reconcile(session, data, github, org, Continuation::NextRound).await?;
         reconcile::print_summary(session, &report)?;
         reconcile::print_problems(session, &report, data.clock().now(), Continuation::NextRound);
     }

@@ -1,7 +1,7 @@
 //! Epochs: which one a run works in, when answers switch to a new one, and when an old one is deleted. The rules are at
 //! the top of this crate.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 use gam_fold::LOGIC_VERSION;
@@ -137,7 +137,7 @@ fn set_target(ports: &AggregatePorts, head: &mut Head, epoch: Epoch, logic: &Log
 }
 
 impl AggregateRun<'_> {
-    async fn load_head(&self) -> Result<Checkpoint<Head>, AggregateError> {
+    pub(crate) async fn load_head(&self) -> Result<Checkpoint<Head>, AggregateError> {
         Ok(Checkpoint::load_head(&*self.ports.checkpoints, self.org).await?)
     }
 
@@ -149,6 +149,13 @@ impl AggregateRun<'_> {
     pub(crate) async fn is_newest_epoch(&self) -> Result<bool, AggregateError> {
         let head = self.load_head().await?;
         Ok(head.value.newest().is_some_and(|newest| newest.epoch == self.epoch))
+    }
+
+    /// Returns whether the run's epoch is a target in which no month is folded yet.
+    pub(crate) async fn is_target_without_months(&self) -> Result<bool, AggregateError> {
+        let head = self.load_head().await?;
+        let is_target = head.value.target.is_some_and(|target| target.epoch == self.epoch);
+        Ok(is_target && self.ports.rollups.markers(self.org, self.epoch).await?.is_empty())
     }
 
     /// Sets a target for an epoch that a snapshot carries and that this store does not know: another store has
@@ -180,12 +187,22 @@ impl AggregateRun<'_> {
 
     /// Switches answers to the run's epoch if that is complete, and deletes the epochs that nobody can read any more.
     pub(crate) async fn switch_and_delete(&mut self) -> Result<(), AggregateError> {
+        match self.switch_if_complete().await? {
+            Some(mut head) => self.delete_retired_epochs(&mut head).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Switches answers to the run's epoch if that is a target and complete. Returns the head, or `None` if another run
+    /// has changed it.
+    pub(crate) async fn switch_if_complete(&self) -> Result<Option<Checkpoint<Head>>, AggregateError> {
         let mut head = self.load_head().await?;
         let is_target = head.value.target.as_ref().is_some_and(|target| target.epoch == self.epoch);
-        if is_target && self.is_complete().await? && !self.switch(&mut head).await? {
-            return Ok(());
+        let active = head.value.active.as_ref().map(|active| active.epoch);
+        if is_target && self.is_complete(active).await? && !self.switch(&mut head).await? {
+            return Ok(None);
         }
-        self.delete_retired_epochs(&mut head).await
+        Ok(Some(head))
     }
 
     /// Makes the target the active epoch. Returns false if another run has changed the head: it switched, or there is
@@ -201,14 +218,29 @@ impl AggregateRun<'_> {
         Ok(is_saved)
     }
 
-    /// Returns whether every snapshot belongs to the run's epoch and is folded in it.
-    async fn is_complete(&self) -> Result<bool, AggregateError> {
+    /// Returns whether every snapshot belongs to the run's epoch and is folded in it, and every month that the active
+    /// epoch has and the lake has lost is copied.
+    async fn is_complete(&self, active: Option<Epoch>) -> Result<bool, AggregateError> {
         let objects = &*self.ports.objects;
-        for month in snapshot::months::<Events>(objects, self.org).await? {
-            let stamp = snapshot::read_stamp::<Events>(objects, self.org, month).await?;
-            let Some(stamp) = stamp else { continue };
-            let marker = self.ports.rollups.marker(self.org, self.epoch, month).await?;
-            let is_folded = marker.is_some_and(|marker| marker.generation >= stamp.generation);
+        let months = snapshot::months::<Events>(objects, self.org).await?;
+        let markers = self.ports.rollups.markers(self.org, self.epoch).await?;
+        let folded: BTreeMap<Month, u64> =
+            markers.into_iter().map(|marker| (marker.month, marker.generation)).collect();
+        // While months are missing, no stamp has to be read. Everybody who folds a month looks.
+        if months.iter().any(|month| !folded.contains_key(month)) {
+            return Ok(false);
+        }
+        if let Some(active) = active.filter(|active| *active != self.epoch) {
+            let known = self.ports.rollups.markers(self.org, active).await?;
+            if known.iter().any(|marker| marker.generation > 0 && !folded.contains_key(&marker.month)) {
+                return Ok(false);
+            }
+        }
+        for month in months {
+            let Some(stamp) = snapshot::read_stamp::<Events>(objects, self.org, month).await? else {
+                continue;
+            };
+            let is_folded = folded.get(&month).is_some_and(|generation| *generation >= stamp.generation);
             if stamp.epoch != self.epoch.0 || !is_folded {
                 return Ok(false);
             }

@@ -20,8 +20,10 @@
 
 mod epochs;
 mod error;
+mod fan_out;
 mod lake_rows;
 mod month;
+mod month_states;
 mod names;
 mod options;
 mod ports;
@@ -30,18 +32,21 @@ mod progress;
 mod refold;
 mod report;
 mod rules;
+mod status;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gam_lake::{Events, ObjectStore, inbox};
 use gam_model::Month;
 use gam_store::{Checkpoint, CheckpointKey, Epoch, Logic, OrgCheckpoint, ReadAgainSpan};
 
 pub use error::AggregateError;
+pub use fan_out::{MonthPlan, MonthTask, MonthTaskOutcome, fold_month, plan_months};
 pub use options::AggregateOptions;
 pub use ports::AggregatePorts;
 pub use progress::{AggregateObserver, AggregateProgress};
 pub use report::AggregateReport;
+pub use status::{FoldStatus, RulesState, fold_status};
 
 use epochs::Entered;
 use month::NewerEpoch;
@@ -77,35 +82,13 @@ pub async fn aggregate_with(
 ) -> Result<AggregateReport, AggregateError> {
     let org = &gam_store::keys::org_key(org);
     let mut report = AggregateReport::default();
-    let mut behind: Option<Logic> = None;
     for _ in 0..MAX_RULE_CHANGES {
-        let rules = Rules::load(ports, org).await?;
-        let (epoch, is_new_target) = match epochs::enter(ports, org, &rules, observer).await? {
-            Entered::Epoch { epoch, is_new_target } => (epoch, is_new_target),
-            // The configuration may have changed after it was loaded. If not, the rules are those of a newer program.
-            Entered::Behind if behind.as_ref() != Some(&rules.logic) => {
-                behind = Some(rules.logic);
-                continue;
-            }
-            Entered::Behind => {
-                report.deferred = inbox::list::<Events>(&*ports.objects, org).await?.len();
-                return Ok(report);
-            }
+        let Some((mut run, is_new_target)) = AggregateRun::start(ports, org, options, observer).await? else {
+            report.deferred = inbox::list::<Events>(&*ports.objects, org).await?.len();
+            return Ok(report);
         };
-        // Whatever was read again before now is in the inbox, or was processed.
-        let OrgCheckpoint { read_again, lost_months, .. } = load_org_checkpoint(ports, org).await?;
-        let mut run = AggregateRun {
-            ports,
-            org,
-            rules,
-            epoch,
-            options,
-            observer,
-            read_again,
-            superseded_by: None,
-            skipped: BTreeSet::new(),
-            report,
-        };
+        run.report = report;
+        let lost_months = std::mem::take(&mut run.lost_months);
         run.check_lost(&lost_months).await?;
         run.run(is_new_target).await?;
         if let Some(newer) = run.superseded_by {
@@ -142,6 +125,8 @@ struct AggregateRun<'a> {
     observer: &'a dyn AggregateObserver,
     /// The span that was read again from GitHub before the run: its months are not lost.
     read_again: Option<ReadAgainSpan>,
+    /// The months (`YYYY-MM`, UTC) that earlier runs found lost, with the generations that the store knew.
+    lost_months: BTreeMap<String, u64>,
     /// The greatest epoch that a snapshot was found to belong to, if it is newer than the run's. The run then ends.
     superseded_by: Option<NewerEpoch>,
     /// The months that a newer program has written, so that batches of theirs stay in the inbox.
@@ -149,7 +134,48 @@ struct AggregateRun<'a> {
     report: AggregateReport,
 }
 
-impl AggregateRun<'_> {
+impl<'a> AggregateRun<'a> {
+    /// Starts a run with the newest configuration, and returns whether it has set a new target. Returns `None` if a
+    /// newer program has set the rules. `org` is the organization's key.
+    async fn start(
+        ports: &'a AggregatePorts,
+        org: &'a str,
+        options: &'a AggregateOptions,
+        observer: &'a dyn AggregateObserver,
+    ) -> Result<Option<(Self, bool)>, AggregateError> {
+        let mut behind: Option<Logic> = None;
+        for _ in 0..MAX_RULE_CHANGES {
+            let rules = Rules::load(ports, org).await?;
+            let (epoch, is_new_target) = match epochs::enter(ports, org, &rules, observer).await? {
+                Entered::Epoch { epoch, is_new_target } => (epoch, is_new_target),
+                // The configuration may have changed after it was loaded. If not, the rules are those of a newer program.
+                Entered::Behind if behind.as_ref() != Some(&rules.logic) => {
+                    behind = Some(rules.logic);
+                    continue;
+                }
+                Entered::Behind => return Ok(None),
+            };
+            // Whatever was read again before now is in the inbox, or was processed.
+            let OrgCheckpoint { read_again, lost_months, .. } = load_org_checkpoint(ports, org).await?;
+            let (superseded_by, report) = (None, AggregateReport::default());
+            let run = AggregateRun {
+                ports,
+                org,
+                rules,
+                epoch,
+                options,
+                observer,
+                read_again,
+                lost_months,
+                superseded_by,
+                skipped: BTreeSet::new(),
+                report,
+            };
+            return Ok(Some((run, is_new_target)));
+        }
+        Err(AggregateError::HeadContended { org: org.to_owned() })
+    }
+
     /// `is_new_target` says that this run has set a target, so that all months are to be folded.
     async fn run(&mut self, is_new_target: bool) -> Result<(), AggregateError> {
         self.process_inbox().await?;
@@ -167,8 +193,13 @@ impl AggregateRun<'_> {
             })
             .await?;
         }
-        if checks_months && !self.must_stop() {
-            self.switch_and_delete().await?;
+        if !self.must_stop() {
+            if checks_months {
+                self.switch_and_delete().await?;
+            } else {
+                // The months that batches have touched may have been the last ones.
+                self.switch_if_complete().await?;
+            }
         }
         Ok(())
     }

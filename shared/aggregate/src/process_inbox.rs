@@ -162,7 +162,9 @@ impl AggregateRun<'_> {
     }
 
     async fn process_chunk(&mut self, chunk: Chunk) -> Result<Progress, AggregateError> {
-        self.ports.names.put_names(self.org, &chunk.names.into_entries()).await?;
+        if !chunk.events.is_empty() {
+            self.ports.names.put_names(self.org, &chunk.names.into_entries()).await?;
+        }
         for (month, events) in gaining_months_first(chunk.events) {
             if self.must_stop() {
                 // The batches stay in the inbox. The next run merges them again into the months that

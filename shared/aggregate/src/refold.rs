@@ -1,45 +1,21 @@
 //! Folding the months whose items are stale.
 
-use std::collections::BTreeSet;
-
 use futures::{StreamExt, stream};
-use gam_lake::{Events, snapshot};
 use gam_model::Month;
 
 use crate::month::{MonthOutcome, MonthUpdate, NewerEpoch};
+use crate::month_states::{MonthState, month_states};
 use crate::{AggregateError, AggregateRun};
 
 impl AggregateRun<'_> {
     /// Folds every month whose marker does not match its snapshot, or with `rebuild` every month. Keeps the numbers
     /// of months that the lake has lost.
     pub(crate) async fn refold_months(&mut self, rebuild: bool) -> Result<(), AggregateError> {
-        let objects = &*self.ports.objects;
-        let rollups = &*self.ports.rollups;
-        let mut months: BTreeSet<Month> =
-            snapshot::months::<Events>(objects, self.org).await?.into_iter().collect();
-        let own = rollups.markers(self.org, self.epoch).await?;
-        months.extend(own.iter().map(|marker| marker.month));
-        if let Some(active) = self.other_active_epoch().await? {
-            months.extend(rollups.markers(self.org, active).await?.iter().map(|marker| marker.month));
-        }
-        let mut stale = Vec::new();
-        for month in months {
-            let stamp = match snapshot::read_stamp::<Events>(objects, self.org, month).await {
-                // The fold reports it, after the other months.
-                Err(gam_lake::Error::Damaged { .. }) => None,
-                stamp => stamp?,
-            };
-            let marker = own.iter().find(|marker| marker.month == month);
-            let is_current = match (&stamp, marker) {
-                (Some(stamp), Some(marker)) => {
-                    marker.generation == stamp.generation && stamp.epoch == self.epoch.0
-                }
-                _ => false,
-            };
-            if rebuild || !is_current {
-                stale.push(month);
-            }
-        }
+        let active = self.other_active_epoch().await?;
+        let states = month_states(self.ports, self.org, self.epoch, active).await?;
+        // A lost month is looked at each time, so that the run reports it.
+        let stale = states.into_iter().filter(|(_, state)| rebuild || *state != MonthState::Current);
+        let stale = stale.map(|(month, _)| month);
         let folds = stream::iter(stale).map(|month| self.refold_month(month, rebuild));
         let folded: Vec<Result<Option<RefoldedMonth>, AggregateError>> =
             folds.buffer_unordered(self.options.max_concurrent_months).collect().await;
@@ -55,7 +31,7 @@ impl AggregateRun<'_> {
     }
 
     /// Folds one month again. Returns `None` if the time is over.
-    async fn refold_month(
+    pub(crate) async fn refold_month(
         &self,
         month: Month,
         rebuild: bool,
@@ -90,12 +66,12 @@ impl AggregateRun<'_> {
 }
 
 /// What became of a month that was folded again.
-struct RefoldedMonth {
+pub(crate) struct RefoldedMonth {
     month: Month,
     /// Whether the lake has lost its snapshot.
     was_lost: bool,
     /// Number of items written.
-    rollups: usize,
+    pub(crate) rollups: usize,
     /// The newer epoch that the month belongs to, if there is one.
-    superseded_by: Option<NewerEpoch>,
+    pub(crate) superseded_by: Option<NewerEpoch>,
 }

@@ -1,8 +1,8 @@
 //! The ports on AWS: the lake on S3 and the store on DynamoDB. For functions also secrets and queues.
 //!
 //! The adapters pass the same conformance suites as the local ones. They never increment a number in place.
-//! Every write replaces a complete object or item, under a condition that the service checks, so sending a
-//! request twice does no harm.
+//! Every write replaces or deletes complete objects or items, under a condition that the service checks, so
+//! sending a request twice does no harm.
 //!
 //! Endpoints, regions and credentials are found as every AWS tool finds them (`AWS_REGION`, `AWS_PROFILE`,
 //! `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_S3` and so on). TLS is rustls with ring, as everywhere in this
@@ -23,7 +23,7 @@ pub use aws_config::SdkConfig;
 pub use config::{endpoint_override, load};
 pub use dynamo::DynamoStore;
 #[cfg(feature = "functions")]
-pub use queue::Queue;
+pub use queue::{GroupedMessage, Queue};
 pub use s3::S3Objects;
 #[cfg(feature = "functions")]
 pub use secret::{CachedSecret, SecretError};

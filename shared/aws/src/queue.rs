@@ -16,6 +16,18 @@ const MAX_CONCURRENT_REQUESTS: usize = 16;
 /// Length of a dead letter's reason. Body and attributes of a message share SQS's size limit.
 const MAX_REASON_CHARS: usize = 1_000;
 
+/// How the names of FIFO queues end, and of no other queues.
+pub const FIFO_SUFFIX: &str = ".fifo";
+
+/// A message for a FIFO queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupedMessage {
+    /// The group: at most 128 letters, digits and punctuation characters.
+    pub group: String,
+    /// The text of the message.
+    pub body: String,
+}
+
 /// Why a message could not be sent.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot send to the queue: {0}")]
@@ -52,6 +64,23 @@ impl Queue {
         Ok(())
     }
 
+    /// Sends messages to a FIFO queue that takes the hash of a message's body as its deduplication id. Messages of
+    /// one group are received one after the other.
+    ///
+    /// # Errors
+    /// If the queue fails. Some of the messages may have been sent.
+    pub async fn send_grouped(&self, messages: &[GroupedMessage]) -> Result<(), QueueError> {
+        let sends = messages.iter().map(|GroupedMessage { group, body }| {
+            let request = self.client.send_message().queue_url(&self.url).message_body(body);
+            request.message_group_id(group).send()
+        });
+        let mut sends = futures::stream::iter(sends).buffer_unordered(MAX_CONCURRENT_REQUESTS);
+        while let Some(sent) = sends.next().await {
+            sent.map_err(|error| QueueError(ServiceError::new(&error).to_string()))?;
+        }
+        Ok(())
+    }
+
     /// Sets the visibility timeout of a received message, so that it is received again after `delay`.
     ///
     /// # Errors
@@ -72,6 +101,9 @@ impl Queue {
         let value = value.build().map_err(|error| QueueError(error.to_string()))?;
         let request = self.client.send_message().queue_url(&self.url).message_body(body);
         let request = request.message_attributes("reason", value);
+        // The order of dead letters does not matter, and a FIFO queue wants a group.
+        let group = self.url.ends_with(FIFO_SUFFIX).then(|| "dead-letters".to_owned());
+        let request = request.set_message_group_id(group);
         request.send().await.map(drop).map_err(|error| QueueError(ServiceError::new(&error).to_string()))
     }
 }

@@ -18,6 +18,7 @@ use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::primitives::ByteStream;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
+use chrono::DateTime;
 use gam_lake::error::{Error, Result};
 use gam_lake::object_store::{ETag, Object, ObjectMeta, ObjectStore, PutIfAbsent, PutIfMatch};
 use gam_lake::paths::ObjectPath;
@@ -180,6 +181,7 @@ impl ObjectStore for S3Objects {
                 Some(ObjectMeta {
                     path,
                     size: object.size().and_then(|size| size.try_into().ok()).unwrap_or(0),
+                    modified_at: object.last_modified().and_then(|at| DateTime::from_timestamp(at.secs(), 0)),
                 })
             }));
         }

@@ -108,16 +108,6 @@ fn cells(bencher: Bencher, size: Size) {
     });
 }
 
-/// From rows in memory to decoded items.
-#[divan::bench(args = SIZES, sample_count = 20)]
-fn items(bencher: Bencher, size: Size) {
-    let (rows, identity) = (rows(size), Identity::default());
-    bencher.counter(ItemsCount::new(size.events)).bench_local(|| {
-        let fold = gam_fold::fold(month(), divan::black_box(&rows), &identity).expect("the month folds");
-        fold.keys().iter().filter_map(|key| fold.item(key)).for_each(|item| drop(divan::black_box(item)));
-    });
-}
-
 /// From rows in memory to encoded items.
 #[divan::bench(args = SIZES, sample_count = 20)]
 fn encoded_items(bencher: Bencher, size: Size) {

@@ -3,9 +3,9 @@
 //! There are about as many cells as events if a member rarely does two things in one repository on one day. So
 //! a finished cell stores only the counters that are not zero.
 
-use gam_model::metric::{Counter, DurationMetric};
+use gam_model::metric::DurationMetric;
 use gam_model::{DayOfMonth, MemberKind, WeekOfMonth};
-use gam_rollup::{Distribution, Side, Totals, merged_span};
+use gam_rollup::{Distribution, Side, SparseTotals, Totals, merged_span};
 
 use crate::members::Interner;
 
@@ -80,8 +80,6 @@ pub(crate) struct Cell {
     span: Option<(u32, u32)>,
 }
 
-const _: () = assert!(Counter::COUNT <= u16::BITS as usize, "a bit for each counter");
-
 impl Cell {
     /// Returns whether an event is credited, so that the member counts as active.
     pub(crate) fn has_credited_events(&self) -> bool {
@@ -139,19 +137,12 @@ impl Cells {
         cell.span.map(|(first, last)| (time(first), time(last)))
     }
 
-    /// Adds the cell's counters and durations.
-    pub(crate) fn add_to(&self, cell: &Cell, totals: &mut Totals) {
-        let mut counters = cell.counters;
-        for count in &self.counts[cell.first_count as usize..][..counters.count_ones() as usize] {
-            totals.counts[counters.trailing_zeros() as usize] += count;
-            counters &= counters - 1;
-        }
-        if let Some(index) = cell.durations {
-            let added = &self.durations[index as usize];
-            match &mut totals.durations {
-                Some(own) => own.iter_mut().zip(added).for_each(|(own, added)| own.merge(added)),
-                None => totals.durations = Some(Box::new(added.clone())),
-            }
+    /// Returns the cell's counters and durations.
+    pub(crate) fn totals(&self, cell: &Cell) -> SparseTotals<'_> {
+        SparseTotals {
+            counters: cell.counters,
+            counts: &self.counts[cell.first_count as usize..][..cell.counters.count_ones() as usize],
+            durations: cell.durations.map(|index| &self.durations[index as usize]),
         }
     }
 
@@ -255,7 +246,7 @@ impl Cells {
                 continue;
             }
             let mut totals = Totals::default();
-            parts.iter().for_each(|part| self.add_to(part, &mut totals));
+            parts.iter().for_each(|part| self.totals(part).add_to(&mut totals));
             let names = parts.iter().map(|part| self.dated_name(part));
             let span = parts.iter().fold(None, |span, part| merged_span(span, self.span(part)));
             if let Some(name) = names.max() {

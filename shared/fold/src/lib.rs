@@ -33,7 +33,7 @@ mod totals;
 pub use affected::{affected_by_shared_commits, affected_keys};
 pub use columns::COLUMNS;
 pub use fold::{FoldError, fold, fold_rows};
-pub use month_fold::{MonthFold, MonthItem};
+pub use month_fold::MonthFold;
 pub use rows::{FoldRowsError, MonthRows};
 
 /// The version of the rollup logic. Increment it whenever the same events fold to other items, or to another

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use gam_model::{ItemClass, ItemKey, Month, Subject, SubjectKind, WeekOfMonth};
-use gam_rollup::{BreakdownItem, DaysItem, DisplayName, ListItem, Side, StoredForm};
+use gam_model::{ItemClass, ItemKey, MemberKind, Month, Subject, SubjectKind, WeekOfMonth};
+use gam_rollup::{DisplayName, Side, StoredForm};
 
+use crate::breakdowns::BreakdownBuffers;
 use crate::cells::{Cell, Cells, DatedName, RepoDay};
 
 /// The folded events of one month, from which its items are made on demand.
@@ -37,28 +38,6 @@ pub(crate) struct Repo {
     pub(crate) id: i64,
     /// The index of its first day among the cells', and that after its last.
     days: (u32, u32),
-}
-
-/// An item of a month, decoded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MonthItem {
-    /// A subject's days.
-    Days(DaysItem),
-    /// All repositories or all members.
-    List(ListItem),
-    /// A repository's week by member, or a member's week by repository.
-    Breakdown(BreakdownItem),
-}
-
-impl MonthItem {
-    /// Returns the stored form.
-    pub fn encode(&self) -> Vec<u8> {
-        match self {
-            MonthItem::Days(item) => item.encode(),
-            MonthItem::List(item) => item.encode(),
-            MonthItem::Breakdown(item) => item.encode(),
-        }
-    }
 }
 
 impl MonthFold {
@@ -138,48 +117,42 @@ impl MonthFold {
         weeks.map(|week| ItemKey::breakdown(subject.clone(), self.month, week))
     }
 
-    /// Returns the item with this key; `None` if it is empty, or of another month.
-    pub fn item(&self, key: &ItemKey) -> Option<MonthItem> {
-        if key.month != self.month {
-            return None;
-        }
-        let item = match &key.class {
-            ItemClass::Days(subject) => MonthItem::Days(match subject {
-                Subject::Org => self.org_days(),
-                Subject::Repo(id) => self.repo_days(self.find_repo(*id)?),
-                Subject::Member(name) => self.member_days(self.find_member(name)?),
-            }),
-            ItemClass::List(SubjectKind::Org) => return None,
-            ItemClass::List(SubjectKind::Repo) => MonthItem::List(self.repo_list()),
-            ItemClass::List(SubjectKind::Member) => MonthItem::List(self.member_list()),
-            ItemClass::Breakdown(subject) => MonthItem::Breakdown(match subject {
-                Subject::Org => return None,
-                Subject::Repo(id) => self.repo_breakdown(self.find_repo(*id)?, key.week),
-                Subject::Member(name) => self.member_breakdown(self.find_member(name)?, key.week),
-            }),
-        };
-        let is_empty = match &item {
-            MonthItem::Days(item) => item.days.is_empty(),
-            MonthItem::List(item) => item.entries.is_empty(),
-            MonthItem::Breakdown(item) => item.cells.is_empty(),
-        };
-        (!is_empty).then_some(item)
-    }
-
     /// Returns all items that are not empty, in key order, in their stored form.
     pub fn items(&self) -> Vec<(ItemKey, Vec<u8>)> {
-        self.keys().into_iter().map(|key| self.encoded(key)).collect()
+        self.encode_items(self.keys())
     }
 
     /// Returns the items with these keys, in key order, in their stored form. An item that is empty has an empty
     /// body. Keys of other months are left out.
     pub fn items_of(&self, keys: &BTreeSet<ItemKey>) -> Vec<(ItemKey, Vec<u8>)> {
-        keys.iter().filter(|key| key.month == self.month).map(|key| self.encoded(key.clone())).collect()
+        self.encode_items(keys.iter().filter(|key| key.month == self.month).cloned())
     }
 
-    fn encoded(&self, key: ItemKey) -> (ItemKey, Vec<u8>) {
-        let body = self.item(&key).map_or_else(Vec::new, |item| item.encode());
-        (key, body)
+    fn encode_items(&self, keys: impl IntoIterator<Item = ItemKey>) -> Vec<(ItemKey, Vec<u8>)> {
+        let mut buffers = BreakdownBuffers::default();
+        let encoded = |key: ItemKey| {
+            let body = self.encode_item(&key, &mut buffers).unwrap_or_default();
+            (key, body)
+        };
+        keys.into_iter().map(encoded).collect()
+    }
+
+    /// Returns the stored form of an item of this month; `None` if its subject has no cells.
+    fn encode_item(&self, key: &ItemKey, buffers: &mut BreakdownBuffers) -> Option<Vec<u8>> {
+        Some(match &key.class {
+            ItemClass::Days(Subject::Org) => self.org_days().encode(),
+            ItemClass::Days(Subject::Repo(id)) => self.repo_days(self.find_repo(*id)?).encode(),
+            ItemClass::Days(Subject::Member(name)) => self.member_days(self.find_member(name)?).encode(),
+            ItemClass::List(SubjectKind::Repo) => self.repo_list().encode(),
+            ItemClass::List(SubjectKind::Member) => self.member_list().encode(),
+            ItemClass::Breakdown(Subject::Repo(id)) => {
+                self.repo_breakdown(self.find_repo(*id)?, key.week, buffers)
+            }
+            ItemClass::Breakdown(Subject::Member(name)) => {
+                self.member_breakdown(self.find_member(name)?, key.week, buffers)
+            }
+            ItemClass::List(SubjectKind::Org) | ItemClass::Breakdown(Subject::Org) => return None,
+        })
     }
 
     fn find_repo(&self, id: i64) -> Option<usize> {
@@ -217,6 +190,11 @@ impl MonthFold {
     /// Returns the display name of a cell, or of several.
     pub(crate) fn display_name(&self, name: DatedName) -> DisplayName {
         DisplayName { name: self.names[name.name as usize].clone(), kind: name.kind }
+    }
+
+    /// Returns the display name of a cell without a copy.
+    pub(crate) fn name_and_kind(&self, name: DatedName) -> (&str, MemberKind) {
+        (&self.names[name.name as usize], name.kind)
     }
 
     /// Returns a bit for each week in which a member has a cell of the repository.

@@ -27,7 +27,7 @@ impl MonthFold {
             }
         }
         let mut lists: Vec<_> = all_sides(&mut days).map(|side| &mut side.repos).collect();
-        let repos = number_from_zero(&mut lists);
+        let repos = number_from_zero(&mut lists, self.repos.len());
         let repos = repos.into_iter().map(|repo| self.repos[repo as usize].id).collect();
         DaysItem { name: None, members: self.number_members(all_sides(&mut days)), repos, days }
     }
@@ -48,7 +48,7 @@ impl MonthFold {
         let cells = self.member_cells(member).iter().filter(|cell| !cell.key.is_repeat());
         for cell in cells.clone() {
             let sides = sides_of_day(&mut days, self.cells.repo_day(cell).day);
-            self.cells.add_to(cell, &mut side_mut(sides, cell.key.side()).totals);
+            self.cells.totals(cell).add_to(&mut side_mut(sides, cell.key.side()).totals);
         }
         let name = cells.map(|cell| self.cells.dated_name(cell)).max();
         let name = name.map(|name| self.display_name(name));
@@ -81,7 +81,7 @@ impl MonthFold {
             let cells = self.member_cells(member).iter();
             let mut sides = Vec::new();
             for cell in cells.clone().filter(|cell| !cell.key.is_repeat()) {
-                self.cells.add_to(cell, &mut side_mut(&mut sides, cell.key.side()).totals);
+                self.cells.totals(cell).add_to(&mut side_mut(&mut sides, cell.key.side()).totals);
             }
             let (_, name) = cells.map(|cell| (!cell.key.is_repeat(), self.cells.dated_name(cell))).max()?;
             Some(ListEntry {
@@ -100,7 +100,7 @@ impl MonthFold {
     /// Adds a cell to the totals of its side, and its member to those credited.
     fn add_with_member(&self, cell: &Cell, sides: &mut Vec<SideTotals>) {
         let side = side_mut(sides, cell.key.side());
-        self.cells.add_to(cell, &mut side.totals);
+        self.cells.totals(cell).add_to(&mut side.totals);
         // What has no author is credited to nobody.
         if cell.has_credited_events() && cell.key.side() != Side::Unknown {
             side.members.push(cell.key.member());
@@ -109,7 +109,8 @@ impl MonthFold {
 
     /// Replaces the ranks of members by indexes into the keys of all members in the sides. Returns the keys.
     fn number_members<'s>(&self, sides: impl Iterator<Item = &'s mut SideTotals>) -> Vec<String> {
-        let ranks = number_from_zero(&mut sides.map(|side| &mut side.members).collect::<Vec<_>>());
+        let mut lists: Vec<_> = sides.map(|side| &mut side.members).collect();
+        let ranks = number_from_zero(&mut lists, self.members.len());
         ranks.into_iter().map(|rank| self.members[rank as usize].clone()).collect()
     }
 }
@@ -140,17 +141,57 @@ fn all_sides(days: &mut [(u8, Vec<SideTotals>)]) -> impl Iterator<Item = &mut Si
 }
 
 /// Sorts the lists and removes duplicates. Returns all numbers that occur, in ascending order, and replaces each
-/// number in the lists by its index among them.
-fn number_from_zero(lists: &mut [&mut Vec<u32>]) -> Vec<u32> {
+/// number in the lists by its index among them. Numbers are less than `limit`.
+fn number_from_zero(lists: &mut [&mut Vec<u32>], limit: usize) -> Vec<u32> {
+    let mut all = NumberSet::new(limit);
+    let mut of_list = NumberSet::new(limit);
     for list in lists.iter_mut() {
-        list.sort_unstable();
-        list.dedup();
+        list.iter().for_each(|&number| all.insert(number));
+        // A pass over the complete set costs more than sorting a few numbers.
+        if list.len() < of_list.words.len() {
+            list.sort_unstable();
+            list.dedup();
+        } else {
+            list.iter().for_each(|&number| of_list.insert(number));
+            list.clear();
+            list.extend(of_list.numbers());
+            of_list.words.fill(0);
+        }
     }
-    let mut all: Vec<u32> = lists.iter().flat_map(|list| list.iter().copied()).collect();
-    all.sort_unstable();
-    all.dedup();
+    let numbers: Vec<u32> = all.numbers().collect();
+    let mut indexes = vec![0; limit];
+    for (index, &number) in (0..).zip(&numbers) {
+        indexes[number as usize] = index;
+    }
     for number in lists.iter_mut().flat_map(|list| list.iter_mut()) {
-        *number = all.partition_point(|other| other < number) as u32;
+        *number = indexes[*number as usize];
     }
-    all
+    numbers
+}
+
+/// A set of numbers, a bit for each.
+struct NumberSet {
+    words: Vec<u64>,
+}
+
+impl NumberSet {
+    fn new(limit: usize) -> Self {
+        NumberSet { words: vec![0; limit.div_ceil(64)] }
+    }
+
+    fn insert(&mut self, number: u32) {
+        self.words[number as usize / 64] |= 1 << (number % 64);
+    }
+
+    /// Returns the numbers in ascending order.
+    fn numbers(&self) -> impl Iterator<Item = u32> {
+        (0..).step_by(64).zip(&self.words).flat_map(|(first, &word)| {
+            let mut rest = word;
+            std::iter::from_fn(move || {
+                let bit = (rest != 0).then(|| rest.trailing_zeros())?;
+                rest &= rest - 1;
+                Some(first + bit)
+            })
+        })
+    }
 }

@@ -1,20 +1,37 @@
-//! Bearer-token authentication (RFC 6750).
+//! Who may use a server. Every request passes [`check_access`], on every host.
+
+mod credentials;
+mod request_rate;
+mod scope;
+mod sign_in;
+
+pub(crate) use credentials::{TOKEN_COOKIE, is_same_origin};
+pub use request_rate::RequestRate;
+pub(crate) use scope::visible_orgs;
+pub(crate) use sign_in::{LOCATION_OF_SIGN_IN, redirect_to_sign_in};
 
 use std::error::Error;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
-use sha2::{Digest, Sha256};
+use gam_access::{AccessError, Principal, Role, RouteClass, TokenLookup, TokenSecret, Tokens};
+use gam_query::{QueryError, QueryPorts};
 
-use crate::error::ApiError;
-use crate::routes::is_health_check;
+use self::credentials::Credentials;
+use self::request_rate::RequestRates;
+use crate::error::{ApiError, Refusal};
+use crate::middleware::hosts::{AllowedHosts, named_hosts};
+use crate::routes;
+use crate::throttled_warning::ThrottledWarning;
 
-/// Returns the token that requests must carry. It is called for each request, so a host can read the
-/// token again from time to time.
+/// Returns a token that the host itself knows. It is called for each request, so a host can read the token again
+/// from time to time.
 pub type TokenSource = Arc<dyn Fn() -> BoxFuture<'static, Result<String, TokenError>> + Send + Sync>;
 
 /// Why a [`TokenSource`] has no token.
@@ -22,52 +39,244 @@ pub type TokenSource = Arc<dyn Fn() -> BoxFuture<'static, Result<String, TokenEr
 #[error("cannot read the API's own token")]
 pub struct TokenError(#[source] pub Box<dyn Error + Send + Sync>);
 
-/// Passes on requests that carry the token, and health checks.
-pub(crate) async fn require_token(
-    State(token): State<TokenSource>,
+/// Decides who may use a server. Clones share what it counts.
+#[derive(Clone)]
+pub struct AccessControl {
+    senders: Senders,
+    rates: Arc<RequestRates>,
+    warning: Arc<Mutex<ThrottledWarning>>,
+}
+
+/// How senders are recognized.
+#[derive(Clone)]
+enum Senders {
+    /// Somebody else has checked the sender.
+    Trusted(Principal),
+    /// By tokens.
+    Tokens(TokenRules),
+}
+
+#[derive(Clone)]
+struct TokenRules {
+    tokens: Tokens,
+    /// A token that the host knows, and its role.
+    host_token: Option<(TokenSource, Role)>,
+    /// While there is no token at all, everybody may read who addresses the server by one of these names. `None` if a
+    /// token is always required.
+    open_to: Option<AllowedHosts>,
+    /// Whether a token was seen in the store. It stays so: see [`Tokens::is_in_use`].
+    is_in_use: Arc<AtomicBool>,
+}
+
+impl AccessControl {
+    /// Lets every request through, as from this principal. For callers that the host has checked itself, and for
+    /// requests from within the process.
+    pub fn trusted(principal: Principal) -> Self {
+        Self::new(Senders::Trusted(principal))
+    }
+
+    /// Requires a token of the store.
+    pub fn tokens(tokens: Tokens) -> Self {
+        let rules = TokenRules { tokens, host_token: None, open_to: None, is_in_use: Arc::default() };
+        Self::new(Senders::Tokens(rules))
+    }
+
+    /// Takes a token that the host knows, too. Its holder has the role.
+    #[must_use]
+    pub fn with_host_token(mut self, source: TokenSource, role: Role) -> Self {
+        if let Senders::Tokens(rules) = &mut self.senders {
+            rules.host_token = Some((source, role));
+        }
+        self
+    }
+
+    /// Lets everybody read while the store never had a token, if they address the server by one of these names. For
+    /// servers that only this machine reaches.
+    #[must_use]
+    pub fn open_without_tokens(mut self, hosts: AllowedHosts) -> Self {
+        if let Senders::Tokens(rules) = &mut self.senders {
+            rules.open_to = Some(hosts);
+        }
+        self
+    }
+
+    /// Sets how many requests each token may send.
+    #[must_use]
+    pub fn with_request_rate(self, rate: RequestRate) -> Self {
+        AccessControl { rates: Arc::new(RequestRates::new(rate)), ..self }
+    }
+
+    fn new(senders: Senders) -> Self {
+        AccessControl {
+            senders,
+            rates: Arc::new(RequestRates::new(RequestRate::default())),
+            warning: Arc::default(),
+        }
+    }
+
+    /// Logs a warning once in a while if senders are refused. The log of requests has a line for each.
+    fn warn_of(&self, error: &ApiError) {
+        let Some(Refusal(reason)) = error.refusal() else { return };
+        let mut warning = self.warning.lock().unwrap_or_else(PoisonError::into_inner);
+        warning.warn(|count| format!("refused {count} requests, the last one because {reason}"));
+    }
+
+    /// Returns who sends a request to a route of the class, if the sender may; `None` if the route is public and nobody
+    /// needs to know.
+    async fn admit(
+        &self,
+        parts: &mut Parts,
+        class: RouteClass,
+        ports: &QueryPorts,
+    ) -> Result<Option<Principal>, ApiError> {
+        let principal = match &self.senders {
+            Senders::Trusted(principal) => principal.clone(),
+            Senders::Tokens(rules) => match rules.open_principal(parts).await? {
+                Some(principal) => principal,
+                None if class == RouteClass::Public => return Ok(None),
+                None => rules.authenticate(parts).await?,
+            },
+        };
+        if principal.has_token {
+            tracing::Span::current().record("principal", principal.id.as_str());
+            self.rates.take(&principal.id)?;
+        }
+        if !principal.may(class) {
+            return Err(ApiError::forbidden().because("the role does not include this route"));
+        }
+        scope::check(parts, &principal, ports).await?;
+        Ok(Some(principal))
+    }
+
+    /// Returns whether a request without a token is refused.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub(crate) async fn requires_token(&self) -> Result<bool, ApiError> {
+        match &self.senders {
+            Senders::Trusted(_) => Ok(false),
+            Senders::Tokens(rules) => rules.requires_token().await,
+        }
+    }
+
+    /// Returns until when somebody who signs in with this text as a token is signed in; `None` if the token does not
+    /// expire.
+    ///
+    /// # Errors
+    /// 401 if it is no valid token. If the store fails.
+    pub(crate) async fn sign_in(&self, text: &str) -> Result<Option<DateTime<Utc>>, ApiError> {
+        let Senders::Tokens(rules) = &self.senders else { return Ok(None) };
+        let secret = TokenSecret::parse(text)
+            .filter(TokenSecret::fits_cookie)
+            .ok_or_else(|| ApiError::unauthorized().because("the text is no token that a cookie can hold"))?;
+        rules.find(&secret).await.map(|(_, expires_at)| expires_at)
+    }
+}
+
+impl TokenRules {
+    /// Returns the principal of everybody on this machine, if there is no token. `None` if a token is required.
+    ///
+    /// # Errors
+    /// If the request addresses the server by a foreign name.
+    async fn open_principal(&self, parts: &Parts) -> Result<Option<Principal>, ApiError> {
+        let Some(allowed) = &self.open_to else { return Ok(None) };
+        let hosts = named_hosts(parts)?;
+        if self.requires_token().await? {
+            return Ok(None);
+        }
+        allowed.check(&hosts)?;
+        Ok(Some(Principal::trusted("local", Role::Viewer)))
+    }
+
+    async fn authenticate(&self, parts: &Parts) -> Result<Principal, ApiError> {
+        let credentials = Credentials::read(&parts.headers)?;
+        if credentials.is_from_cookie && !parts.method.is_safe() && !is_same_origin(&parts.headers) {
+            return Err(ApiError::forbidden().because("another page sent the request"));
+        }
+        self.find(&credentials.secret).await.map(|(principal, _)| principal)
+    }
+
+    async fn requires_token(&self) -> Result<bool, ApiError> {
+        if self.open_to.is_none() || self.host_token.is_some() || self.is_in_use.load(Ordering::Relaxed) {
+            return Ok(true);
+        }
+        let is_in_use = self.tokens.is_in_use().await.map_err(store_error)?;
+        if is_in_use {
+            self.is_in_use.store(true, Ordering::Relaxed);
+        }
+        Ok(is_in_use)
+    }
+
+    /// Returns the holder of a token, and when the token expires.
+    async fn find(&self, secret: &TokenSecret) -> Result<(Principal, Option<DateTime<Utc>>), ApiError> {
+        let host_token = self.is_host_token(secret).await;
+        if let Ok(Some(role)) = host_token {
+            return Ok((Principal::of_host_token(role), None));
+        }
+        match self.tokens.find(secret).await.map_err(store_error)? {
+            TokenLookup::Valid(token) => Ok((Principal::of_token(&token), token.expires_at)),
+            TokenLookup::Expired(token) => {
+                tracing::Span::current().record("principal", format!("token:{}", token.id));
+                Err(ApiError::unauthorized().because("the token is expired"))
+            }
+            TokenLookup::Unknown => {
+                host_token?;
+                Err(ApiError::unauthorized().because("the token is unknown or was revoked"))
+            }
+        }
+    }
+
+    /// Returns the role of the host's token if this is it. Hashes are compared, so that the duration of the comparison
+    /// reveals nothing about the token.
+    async fn is_host_token(&self, secret: &TokenSecret) -> Result<Option<Role>, ApiError> {
+        let Some((source, role)) = &self.host_token else { return Ok(None) };
+        let expected = source().await.map_err(ApiError::internal)?;
+        let is_equal = TokenSecret::parse(&expected).is_some_and(|it| it.hash() == secret.hash());
+        Ok(is_equal.then_some(*role))
+    }
+}
+
+fn store_error(error: AccessError) -> ApiError {
+    match error {
+        AccessError::Store(error) => QueryError::Store(error).into(),
+        AccessError::Invalid(_) => ApiError::internal(error),
+    }
+}
+
+/// Passes a request on if its sender may use the route, with the [`Principal`] as an extension unless the route is
+/// public.
+pub(crate) async fn check_access(
+    State((access, ports)): State<(AccessControl, QueryPorts)>,
     request: Request,
     next: Next,
 ) -> Response {
-    if is_health_check(request.uri().path()) {
+    if routes::is_health_check(request.uri().path()) {
         return next.run(request).await;
     }
-    let expected = match token().await {
-        Ok(expected) => expected,
-        Err(error) => return ApiError::internal(error).into_response(),
-    };
-    if has_token(request.headers(), &expected) {
-        return next.run(request).await;
-    }
-    let mut response = ApiError::unauthorized().into_response();
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    response
-}
-
-/// Returns whether the headers carry the token. Digests are compared, so that the duration of the
-/// comparison reveals nothing about the token.
-fn has_token(headers: &HeaderMap, expected: &str) -> bool {
-    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let credentials = authorization.and_then(|value| value.split_once(' '));
-    credentials.is_some_and(|(scheme, token)| {
-        scheme.eq_ignore_ascii_case("bearer") && Sha256::digest(token.trim()) == Sha256::digest(expected)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_exact_bearer_token_is_accepted() {
-        let is_accepted = |value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
-            has_token(&headers, "sesame")
-        };
-        assert!(is_accepted("Bearer sesame") && is_accepted("bearer  sesame"));
-        for other in ["", "sesame", "Basic sesame", "Bearer", "Bearer ", "Bearer sesam", "Bearer sesame2"] {
-            assert!(!is_accepted(other), "{other:?}");
+    let class = routes::class_of(&request);
+    let (mut parts, body) = request.into_parts();
+    match access.admit(&mut parts, class, &ports).await {
+        Ok(principal) => {
+            if let Some(principal) = principal {
+                parts.extensions.insert(principal);
+            }
+            next.run(Request::from_parts(parts, body)).await
         }
-        assert!(!has_token(&HeaderMap::new(), "sesame"));
+        Err(error) if error.is_unauthorized() => match redirect_to_sign_in(&parts) {
+            Some(mut redirect) => {
+                if let Some(refusal) = error.refusal() {
+                    redirect.extensions_mut().insert(refusal);
+                }
+                redirect
+            }
+            None => {
+                access.warn_of(&error);
+                error.into_response()
+            }
+        },
+        Err(error) => {
+            access.warn_of(&error);
+            error.into_response()
+        }
     }
 }

@@ -80,6 +80,10 @@ pub(crate) struct Problem {
     code: ProblemCode,
 }
 
+/// Why a request was refused, for the log. The client does not see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refusal(pub(crate) &'static str);
+
 /// An error on its way to the client. As a response it has no body and carries itself as an extension.
 /// The middleware renders it, because it knows the request's id, and logs the cause, which the client
 /// never sees.
@@ -90,6 +94,7 @@ pub(crate) struct ApiError {
     detail: String,
     cause: Option<Arc<dyn Error + Send + Sync>>,
     retry_after_seconds: Option<u32>,
+    refusal: Option<Refusal>,
 }
 
 impl ApiError {
@@ -99,7 +104,7 @@ impl ApiError {
     }
 
     /// Nothing has the requested name.
-    fn not_found(detail: impl Into<String>) -> Self {
+    pub(crate) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, ProblemCode::NotFound, detail)
     }
 
@@ -115,6 +120,44 @@ impl ApiError {
             quoted(host)
         );
         Self::new(StatusCode::FORBIDDEN, ProblemCode::Forbidden, detail)
+            .because("the Host is no name of the server")
+    }
+
+    /// The sender is known, but may not do this. The text says nothing of what there is.
+    pub(crate) fn forbidden() -> Self {
+        let detail = "the token does not allow this: use one with another role or scope";
+        Self::new(StatusCode::FORBIDDEN, ProblemCode::Forbidden, detail)
+    }
+
+    /// The sender must wait.
+    pub(crate) fn too_many_requests(retry_after_seconds: u32) -> Self {
+        let detail = "too many requests with this token: retry after the seconds in `Retry-After`";
+        ApiError {
+            retry_after_seconds: Some(retry_after_seconds),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, ProblemCode::RateLimited, detail)
+        }
+    }
+
+    /// The body is longer than `max` bytes.
+    pub(crate) fn body_too_long(max: usize) -> Self {
+        let detail = format!("the body is longer than {max} bytes: send a shorter one");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, ProblemCode::InvalidArgument, detail)
+    }
+
+    /// Says for the log why the request was refused.
+    #[must_use]
+    pub(crate) fn because(self, reason: &'static str) -> Self {
+        ApiError { refusal: Some(Refusal(reason)), ..self }
+    }
+
+    /// Returns why the request was refused.
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        self.refusal
+    }
+
+    /// Returns whether the request has no valid token.
+    pub(crate) fn is_unauthorized(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED
     }
 
     /// The client accepts neither a compressed nor an uncompressed response.
@@ -123,8 +166,15 @@ impl ApiError {
         Self::new(StatusCode::NOT_ACCEPTABLE, ProblemCode::InvalidArgument, detail)
     }
 
+    /// The client accepts no media type of the answer. `available` are those that there are.
+    pub(crate) fn no_acceptable_type(available: &str) -> Self {
+        let detail =
+            format!("the answer is {available}, which `Accept` excludes: change or leave out the header");
+        Self::new(StatusCode::NOT_ACCEPTABLE, ProblemCode::InvalidArgument, detail)
+    }
+
     /// The cursor belongs to numbers that other rules made. `detail` says what to do.
-    fn cursor_expired(detail: impl Into<String>) -> Self {
+    pub(crate) fn cursor_expired(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::GONE, ProblemCode::CursorExpired, detail)
     }
 
@@ -187,7 +237,24 @@ impl ApiError {
     }
 
     fn new(status: StatusCode, code: ProblemCode, detail: impl Into<String>) -> Self {
-        ApiError { status, code, detail: detail.into(), cause: None, retry_after_seconds: None }
+        ApiError {
+            status,
+            code,
+            detail: detail.into(),
+            cause: None,
+            retry_after_seconds: None,
+            refusal: None,
+        }
+    }
+
+    /// Returns the HTTP status.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Returns what was wrong and what to do. It has nothing of the cause.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// Returns the cause and its own causes, for the log. `None` if the client's input was wrong.
@@ -197,24 +264,33 @@ impl ApiError {
 
     /// Returns the response that the client sees.
     pub(crate) fn render(&self, request_id: &str) -> Response {
-        let detail = match self.cause {
-            Some(_) => format!("{}; request id {request_id}", self.detail),
-            None => self.detail.clone(),
-        };
-        let problem = Problem {
-            kind: "about:blank",
-            title: self.status.canonical_reason().unwrap_or("Error"),
-            status: self.status.as_u16(),
-            detail,
-            code: self.code,
-        };
-        let mut response = (self.status, Json(problem)).into_response();
+        let mut response = (self.status, Json(self.problem(request_id))).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = self.retry_after_seconds {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
+        if self.is_unauthorized() {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         response
+    }
+}
+
+impl ApiError {
+    /// Returns the problem document that the client sees.
+    pub(crate) fn problem(&self, request_id: &str) -> Problem {
+        let detail = match self.cause {
+            Some(_) => format!("{}; request id {request_id}", self.detail),
+            None => self.detail.clone(),
+        };
+        Problem {
+            kind: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            detail,
+            code: self.code,
+        }
     }
 }
 

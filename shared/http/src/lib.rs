@@ -2,29 +2,37 @@
 //!
 //! * It serves the routes, parameters and answers of `/api/v1`. One set of definitions makes the
 //!   router, the parameter parser and the OpenAPI document.
-//! * Every error is an `application/problem+json` document that names the input, says why it was
+//! * It serves the pages at `/`, rendered from the same queries. Everything they load is a route of the router.
+//! * Every error is an `application/problem+json` document, or a page in a browser, that names the input, says why it was
 //!   rejected and what to do. An internal error shows only its request id, and is logged once.
 //! * The same query over the same rollups has the same bytes and the same `ETag`.
 //! * Nothing that clients do holds the server up: connections, requests and their sizes are bounded, and
 //!   what exceeds the bounds gets 503 with `Retry-After`.
 //!
-//! The API is read-only. A host can require a bearer token ([`guarded_router`]), or that clients address it
-//! by a known name ([`local_router`]). There are no other accounts: rate limits belong to a proxy in front of
-//! the API. This crate does not know where rollups are stored, how they are computed, or which host runs
-//! it.
+//! * One check decides who may do what, on every host ([`AccessControl`]): by tokens with roles and scopes, or, on a
+//!   server that only this machine reaches and that has no tokens, by the name that clients address it by.
+//!
+//! The API is read-only. This crate does not know where rollups and tokens are stored, how rollups are computed, or
+//! which host runs it.
 
+mod answer;
 mod auth;
+mod charts;
+mod complete_days;
 mod error;
 mod middleware;
 mod openapi;
+mod pages;
 mod params;
 mod router;
 mod routes;
 mod serve;
 mod throttled_warning;
 
-pub use auth::{TokenError, TokenSource};
+pub use auth::{AccessControl, RequestRate, TokenError, TokenSource};
 pub use axum::Router;
+pub use axum::body::Body;
+pub use middleware::cors::AllowedOrigins;
 pub use middleware::hosts::AllowedHosts;
-pub use router::{guarded_router, local_router, router};
+pub use router::{guarded_router, router};
 pub use serve::{ServeLimits, serve};

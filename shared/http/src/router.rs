@@ -1,45 +1,60 @@
 //! The router: the routes, and the middleware around them.
 
-use axum::Router;
-use axum::extract::Request;
+use std::sync::Arc;
+
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state, map_request};
-use gam_query::QueryPorts;
+use axum::response::IntoResponse;
+use axum::{Extension, Router};
+use gam_access::{Principal, Role};
+use gam_query::{KeptOrgs, QueryPorts};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 
-use crate::auth::{self, TokenSource};
+use crate::auth::{AccessControl, check_access};
 use crate::error::{ApiError, cut};
-use crate::middleware::hosts::{AllowedHosts, check_host};
+use crate::middleware::cors::{self, AllowedOrigins};
+use crate::middleware::kept_answers::{KeptAnswers, answer_from_kept};
 use crate::middleware::limits::{self, RequestLimiter};
 use crate::middleware::{errors, etag, headers, log, request_id};
-use crate::routes;
+use crate::{pages, routes};
 
-/// Returns the complete API over the ports.
+/// The paths of routes whose answers are kept: those about one organization. Each has one answer for all callers.
+const PATHS_OF_ORGS: &str = "/api/v1/orgs/";
+
+/// Returns the complete API over the ports, for requests that the host trusts.
 pub fn router(ports: QueryPorts) -> Router {
-    with_middleware(ports, |routes| routes)
+    guarded_router(
+        ports,
+        AccessControl::trusted(Principal::trusted("host", Role::Viewer)),
+        AllowedOrigins::default(),
+    )
 }
 
-/// Returns the same API, but only for requests with the bearer token. Health checks need no token.
-pub fn guarded_router(ports: QueryPorts, token: TokenSource) -> Router {
-    with_middleware(ports, |routes| routes.layer(from_fn_with_state(token, auth::require_token)))
-}
-
-/// Returns the same API, but only for requests that address the server by an allowed name. Health checks
-/// need none.
-pub fn local_router(ports: QueryPorts, hosts: AllowedHosts) -> Router {
-    with_middleware(ports, |routes| routes.layer(from_fn_with_state(hosts, check_host)))
-}
-
-fn with_middleware(
-    ports: QueryPorts,
-    guard: impl FnOnce(Router<QueryPorts>) -> Router<QueryPorts>,
-) -> Router {
+/// Returns the same API, for requests that `access` lets through, and for web pages of the allowed origins.
+pub fn guarded_router(ports: QueryPorts, access: AccessControl, origins: AllowedOrigins) -> Router {
     let mut router = Router::new();
+    let kept = KeptAnswers::new(ports.clone());
     for route in routes::all() {
-        router = router.route(route.path, route.handler);
+        let handler = match route.path.starts_with(PATHS_OF_ORGS) {
+            true => route
+                .handler
+                .options(allowed_methods)
+                .layer(from_fn_with_state(kept.clone(), answer_from_kept)),
+            false => route.handler.options(allowed_methods),
+        };
+        router = router.route(route.path, handler);
     }
+    for (path, handler) in pages::routes() {
+        router = router.route(path, handler.options(allowed_methods));
+    }
+    let router = routes::sign_in::add_to(router)
+        .layer(Extension(access.clone()))
+        .layer(Extension(Arc::new(KeptOrgs::default())))
+        .layer(Extension(routes::ExportPermits::default()));
     // Outermost first. Errors are rendered outside of everything that can fail, so that they are
     // compressed and logged like any other response.
     let middleware = ServiceBuilder::new()
@@ -47,6 +62,7 @@ fn with_middleware(
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(from_fn(log::log_request))
+        .layer(from_fn_with_state(origins, cors::allow_origins))
         .layer(from_fn(headers::add_headers))
         .layer(from_fn(errors::render_unacceptable))
         .layer(CompressionLayer::new())
@@ -54,10 +70,19 @@ fn with_middleware(
         .layer(CatchPanicLayer::custom(errors::panic_response))
         .layer(from_fn(limits::check_size))
         .layer(from_fn_with_state(RequestLimiter::new(), limits::limit_requests))
-        .layer(from_fn(etag::add_etag));
-    guard(router.fallback(no_such_route).method_not_allowed_fallback(method_not_allowed))
+        .layer(from_fn(etag::add_etag))
+        .layer(from_fn_with_state((access, ports.clone()), check_access))
+        .layer(DefaultBodyLimit::max(limits::MAX_BODY_BYTES));
+    router
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware)
         .with_state(ports)
+}
+
+/// Answers `OPTIONS` of a route in [`routes::all`], which all have the same methods.
+async fn allowed_methods() -> impl IntoResponse {
+    (StatusCode::NO_CONTENT, [(header::ALLOW, HeaderValue::from_static("GET,HEAD,OPTIONS"))])
 }
 
 async fn no_such_route(request: Request) -> ApiError {

@@ -38,6 +38,8 @@ pub struct ServeLimits {
     /// How long a connection may be used. Then it is closed after the request in progress, so that a client
     /// that does not read its responses cannot stay.
     pub connection_lifetime: Duration,
+    /// How long an answer may still be sent after that. An export can take long.
+    pub answer_lifetime: Duration,
 }
 
 impl Default for ServeLimits {
@@ -46,6 +48,7 @@ impl Default for ServeLimits {
             max_connections: 512,
             header_timeout: Duration::from_secs(10),
             connection_lifetime: Duration::from_secs(300),
+            answer_lifetime: Duration::from_secs(3600),
         }
     }
 }
@@ -159,6 +162,10 @@ async fn serve_connection(
         () = end_of_life => {}
     }
     connection.as_mut().graceful_shutdown();
+    tokio::select! {
+        _ = timeout(limits.answer_lifetime, connection.as_mut()) => return,
+        _ = stopping.wait_for(|stop| *stop) => {}
+    }
     let _ = timeout(SHUTDOWN_GRACE, connection).await;
 }
 

@@ -72,7 +72,11 @@ impl ObjectStore for MemoryObjects {
         let content = self.content();
         let matching = content.objects.iter().filter(|(path, _)| path.as_str().starts_with(prefix));
         Ok(matching
-            .map(|(path, stored)| ObjectMeta { path: path.clone(), size: stored.object.bytes.len() as u64 })
+            .map(|(path, stored)| ObjectMeta {
+                path: path.clone(),
+                size: stored.object.bytes.len() as u64,
+                modified_at: None,
+            })
             .collect())
     }
 

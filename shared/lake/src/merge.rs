@@ -52,15 +52,25 @@ pub(crate) fn merge<T: Table>(
     winners: &[T::Row],
     properties: Vec<(&str, String)>,
 ) -> Result<Merged<T::Row>> {
-    merge_with::<T>(current, winners, properties, ROW_GROUP_ROWS)
+    let rules = GroupRules { max_rows: ROW_GROUP_ROWS, may_copy: true };
+    merge_with::<T>(current, winners, properties, rules)
 }
 
-/// As [`merge`], with row groups of at most `group_rows` rows.
+/// How the row groups of a merged file are made.
+#[derive(Debug, Clone, Copy)]
+struct GroupRules {
+    /// The maximum number of rows of those that are encoded.
+    max_rows: usize,
+    /// Whether those that do not change are copied as bytes, if that is possible.
+    may_copy: bool,
+}
+
+/// As [`merge`], with other rules for row groups.
 fn merge_with<T: Table>(
     current: Option<&ParquetFile>,
     winners: &[T::Row],
     properties: Vec<(&str, String)>,
-    group_rows: usize,
+    rules: GroupRules,
 ) -> Result<Merged<T::Row>> {
     let new = T::encode(winners)?;
     let keys = KeyRows::from_batch::<T>(&new)?;
@@ -86,7 +96,8 @@ fn merge_with<T: Table>(
     inserted.sort_by(|a, b| keys.key(*a).cmp(&keys.key(*b)));
     let size = current.map_or(0, |file| file.bytes().len());
     let mut writer = FileWriter::new::<T>(properties, size + inserted.len() * ROW_BYTES)?;
-    let can_copy = current.is_some_and(|file| writer.can_copy_from(file));
+    let can_copy = rules.may_copy && current.is_some_and(|file| writer.can_copy_from(file));
+    let group_rows = rules.max_rows;
     let units = plan(&scans, &keys, &inserted, &found.removed, can_copy, group_rows);
     let rewriter = Rewriter::<T> {
         current,

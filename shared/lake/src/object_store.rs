@@ -4,6 +4,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 
 use crate::error::Result;
 use crate::paths::ObjectPath;
@@ -34,6 +35,8 @@ pub struct ObjectMeta {
     pub path: ObjectPath,
     /// The size in bytes.
     pub size: u64,
+    /// When the object was written, by the clock of the store, UTC. `None` if the store does not say.
+    pub modified_at: Option<DateTime<Utc>>,
 }
 
 /// The outcome of [`ObjectStore::put_if_absent`].

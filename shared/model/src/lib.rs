@@ -10,6 +10,7 @@ pub mod agent;
 pub mod clock;
 pub mod commit_version;
 pub mod configuration;
+mod csv;
 pub mod day_of_month;
 mod error_chain;
 pub mod event;
@@ -24,6 +25,7 @@ pub mod time_zone;
 
 pub use clock::{Clock, SystemClock};
 pub use commit_version::CommitVersion;
+pub use csv::csv_cell;
 pub use day_of_month::{DayOfMonth, WeekOfMonth};
 pub use error_chain::error_chain;
 pub use event::{Event, EventBatch, EventId, EventKind, Facts, FirstReview};

@@ -324,6 +324,19 @@ pub const CATALOGUE: &[Metric] = &[
     },
 ];
 
+/// The bounds of the bins of a histogram, in seconds: 45 minutes, doubled up to 128 days, so that 1, 2, 4, ...
+/// days are bounds. A bin includes its lower bound and excludes its upper one; the first bin begins at 0, and the last
+/// one has no end.
+pub const HISTOGRAM_BOUNDS_SECONDS: [u64; 13] = {
+    let mut bounds = [45 * 60; 13];
+    let mut index = 1;
+    while index < bounds.len() {
+        bounds[index] = bounds[index - 1] * 2;
+        index += 1;
+    }
+    bounds
+};
+
 /// Returns the text of `docs/METRICS.md`.
 pub fn markdown() -> String {
     let mut page = String::from(
@@ -367,6 +380,14 @@ mod tests {
             let metric = Metric::named(duration.as_str()).expect("every duration metric is a metric");
             assert_eq!(metric.aggregation, Aggregation::Distribution(duration));
         }
+    }
+
+    #[test]
+    fn the_bins_of_a_histogram_double_up_to_128_days() {
+        let hours = HISTOGRAM_BOUNDS_SECONDS.map(|seconds| seconds as f64 / 3600.0);
+        let expected =
+            [0.75, 1.5, 3.0, 6.0, 12.0, 24.0, 48.0, 96.0, 192.0, 384.0, 768.0, 1536.0, 128.0 * 24.0];
+        assert_eq!(hours, expected);
     }
 
     #[test]

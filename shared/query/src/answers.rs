@@ -6,6 +6,8 @@ use gam_store::Gap;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::comparison::{MetricChanges, PreviousMetrics, PreviousRange, PreviousValues};
+
 /// Whose work counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -70,6 +72,22 @@ pub enum MetricValue {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct MetricValues(pub Vec<(&'static str, MetricValue)>);
 
+impl MetricValues {
+    /// Returns the value of the metric; `None` if it is not among these.
+    pub fn get(&self, metric: &str) -> Option<MetricValue> {
+        self.0.iter().find(|(name, _)| *name == metric).map(|(_, value)| *value)
+    }
+
+    /// Returns the value of a count, and the number of durations of a distribution; 0 if the metric is not among
+    /// these.
+    pub fn count(&self, metric: &str) -> u64 {
+        match self.get(metric) {
+            Some(MetricValue::Count(count) | MetricValue::Distribution { count, .. }) => count,
+            None => 0,
+        }
+    }
+}
+
 impl Serialize for MetricValues {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
@@ -90,15 +108,19 @@ pub struct CoverageAnswer {
     /// Data is complete until this time, UTC, for every repository in scope. `None` if one of them was
     /// never read completely.
     pub complete_until: Option<DateTime<Utc>>,
+    /// The collection starts at this time, UTC, whether or not everything from it on has been read already. `None` if
+    /// that is not known. Not part of the API's answers.
+    #[serde(skip)]
+    pub read_since: Option<DateTime<Utc>>,
     /// What could not be read, [`MAX_LISTED_GAPS`](gam_store::gaps::MAX_LISTED_GAPS) gaps at most.
     pub gaps: Vec<Gap>,
     /// Number of all gaps.
     pub gap_count: u64,
 }
 
-/// A subject's metrics over a range.
+/// What an answer is about.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct MetricsAnswer {
+pub struct AnswerContext {
     /// The organization's login as GitHub writes it.
     pub org: String,
     /// The repository's name as GitHub writes it. `None` if the subject is no repository.
@@ -118,11 +140,26 @@ pub struct MetricsAnswer {
     pub timezone: &'static str,
     /// Whose work counts.
     pub bots: BotFilter,
+}
+
+/// A subject's metrics over a range.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MetricsAnswer {
+    /// The subject, the range, and whose work counts.
+    #[serde(flatten)]
+    pub context: AnswerContext,
     /// From when until when the numbers are complete.
     #[serde(flatten)]
     pub coverage: CoverageAnswer,
     /// The values. For an organization, they include `total_repos` and `total_members`.
     pub metrics: MetricValues,
+    /// The same number of days before the range. `None` if no comparison was requested; `Some(None)` if those days
+    /// begin before the [first day](gam_model::period::FIRST_DAY).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Option<PreviousMetrics>>,
+    /// The change of each metric since `previous`, without the totals. `None` and `Some(None)` as in `previous`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change: Option<Option<MetricChanges>>,
 }
 
 /// A point of a series.
@@ -142,25 +179,9 @@ pub struct SeriesPoint {
 /// One metric of a subject, bucket by bucket.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SeriesAnswer {
-    /// The organization's login as GitHub writes it.
-    pub org: String,
-    /// The repository's name as GitHub writes it. `None` if the subject is no repository.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub repo: Option<String>,
-    /// GitHub's id of the repository. `None` if the subject is no repository.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<i64>,
-    /// The member's name. `None` if the subject is no member.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub member: Option<String>,
-    /// The first day, in the organization's time zone.
-    pub since: NaiveDate,
-    /// The day after the last, in the organization's time zone.
-    pub until: NaiveDate,
-    /// The name of the organization's time zone, which decides where days begin.
-    pub timezone: &'static str,
-    /// Whether bots' work counts.
-    pub bots: BotFilter,
+    /// The subject, the range, and whose work counts.
+    #[serde(flatten)]
+    pub context: AnswerContext,
     /// The metric's name in the catalogue.
     pub metric: &'static str,
     /// The length of the buckets.
@@ -193,7 +214,7 @@ pub enum SortDirection {
 }
 
 /// An entry of a listing.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct ListEntry {
     /// The repository's name as GitHub writes it. `None` in a listing of members.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -210,6 +231,12 @@ pub struct ListEntry {
     pub kind: Option<MemberKind>,
     /// The values in the range.
     pub metrics: MetricValues,
+    /// The values in the same number of days before the range. `None` if there is no comparison.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PreviousValues>,
+    /// The change of each metric since `previous`. `None` if there is no comparison.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change: Option<MetricChanges>,
 }
 
 /// A page of a listing. It serializes its entries as `members` or `repos`.
@@ -225,11 +252,14 @@ pub struct ListAnswer {
     pub timezone: &'static str,
     /// From when until when the numbers are complete.
     pub coverage: CoverageAnswer,
+    /// The range that the entries are compared with. `None` if no comparison was requested; `Some(None)` if it would
+    /// begin before the [first day](gam_model::period::FIRST_DAY), so that the entries have no comparison.
+    pub previous: Option<Option<PreviousRange>>,
 }
 
 impl Serialize for ListAnswer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(7))?;
+        let mut map = serializer.serialize_map(Some(7 + usize::from(self.previous.is_some())))?;
         let name = match self.kind {
             ListKind::Members => "members",
             ListKind::Repos => "repos",
@@ -237,11 +267,14 @@ impl Serialize for ListAnswer {
         map.serialize_entry(name, &self.entries)?;
         map.serialize_entry("next", &self.next)?;
         map.serialize_entry("timezone", self.timezone)?;
-        let CoverageAnswer { complete_since, complete_until, gaps, gap_count } = &self.coverage;
+        let CoverageAnswer { complete_since, complete_until, gaps, gap_count, .. } = &self.coverage;
         map.serialize_entry("complete_since", complete_since)?;
         map.serialize_entry("complete_until", complete_until)?;
         map.serialize_entry("gaps", gaps)?;
         map.serialize_entry("gap_count", gap_count)?;
+        if let Some(previous) = &self.previous {
+            map.serialize_entry("previous", previous)?;
+        }
         map.end()
     }
 }

@@ -11,7 +11,7 @@ use crate::QueryError;
 use crate::answers::{BotFilter, ListKind, SortDirection};
 use crate::list::ListRequest;
 use crate::org_reader::OrgReader;
-use crate::quote::quoted;
+use crate::quote::{cut, quoted};
 use crate::sort_key::SortKey;
 
 /// A cursor: the last entry of a page, the query that the page belongs to, and the rules that its numbers were
@@ -27,7 +27,8 @@ pub(crate) struct Cursor {
     n: String,
     /// The repository's id; 0 for a member.
     i: i64,
-    /// The query: organization in lower case, list, first day, day after the last, bots, sort, order.
+    /// The query: organization in lower case, list, first day, day after the last, bots, sort, order, text that names
+    /// contain.
     q: CursorQuery,
     /// The rules. `None` if there are none.
     r: Option<CursorRules>,
@@ -37,7 +38,7 @@ pub(crate) struct Cursor {
 /// UTC follow from no database, so its version is then empty.
 type CursorRules = (u32, String, String);
 
-type CursorQuery = (String, String, NaiveDate, NaiveDate, BotFilter, String, SortDirection);
+type CursorQuery = (String, String, NaiveDate, NaiveDate, BotFilter, String, SortDirection, String);
 
 /// Returns the query of a listing of a subject's members or repositories.
 fn query_of(org_key: &str, listed_of: &Subject, request: &ListRequest, range: Range) -> CursorQuery {
@@ -50,8 +51,9 @@ fn query_of(org_key: &str, listed_of: &Subject, request: &ListRequest, range: Ra
         Subject::Repo(id) => format!("repos/{id}/{list}"),
         Subject::Member(name) => format!("members/{name}/{list}"),
     };
-    let (bots, sort, direction) = (request.bots, request.sort.name.to_owned(), request.direction);
-    (org_key.to_owned(), list, range.since(), range.until(), bots, sort, direction)
+    let (bots, sort, direction) = (request.bots, request.sort.as_str().to_owned(), request.direction);
+    let name_text = request.name_filter.as_ref().map(|filter| filter.text().to_owned()).unwrap_or_default();
+    (org_key.to_owned(), list, range.since(), range.until(), bots, sort, direction, name_text)
 }
 
 /// Returns the rules of an organization. Two revisions of its configuration with one hash fold alike.
@@ -128,13 +130,17 @@ impl Cursor {
 
     /// Says which query the cursor belongs to.
     fn another_query(&self) -> String {
-        let (_, list, since, until, bots, sort, order) = &self.q;
+        let (_, list, since, until, bots, sort, order, name_text) = &self.q;
         let name = |value: serde_json::Result<serde_json::Value>| value.ok().map(|value| value.to_string());
         let text = |value: Option<String>| value.unwrap_or_default().replace('"', "");
+        let name_text =
+            if name_text.is_empty() { String::new() } else { format!(", q={}", quoted(name_text)) };
         format!(
-            "cursor of another query: it belongs to /{list} with since={since}, until={until}, bots={}, \
-             sort={sort}, order={}; repeat these parameters, or leave the cursor out to get the first page",
+            "cursor of another query: it belongs to /{} with since={since}, until={until}, bots={}, sort={}, \
+             order={}{name_text}; repeat these parameters, or leave the cursor out to get the first page",
+            cut(list),
             text(name(serde_json::to_value(bots))),
+            cut(sort),
             text(name(serde_json::to_value(order))),
         )
     }
@@ -155,6 +161,7 @@ mod tests {
             BotFilter::Auto,
             "commits".to_owned(),
             SortDirection::Desc,
+            "ä".to_owned(),
         );
         let thirds = (1..2_000).map(|seconds| Some(f64::from(seconds) / 3600.0));
         for value in thirds.chain([None, Some(0.0)]) {
@@ -162,7 +169,7 @@ mod tests {
             let cursor = Cursor { v, n: "Ann[bot]".to_owned(), i: 7, q: q.clone(), r };
             assert_eq!(Cursor::decode(&cursor.encode()).unwrap(), cursor);
         }
-        let empty_range = (q.0.clone(), q.1.clone(), q.3, q.2, q.4, q.5.clone(), q.6);
+        let empty_range = (q.0.clone(), q.1.clone(), q.3, q.2, q.4, q.5.clone(), q.6, q.7.clone());
         let cursor = Cursor { v: None, n: String::new(), i: 0, q: empty_range, r: None };
         assert!(Cursor::decode(&cursor.encode()).is_err());
     }

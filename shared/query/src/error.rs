@@ -2,6 +2,8 @@
 
 use gam_rollup::DecodeError;
 
+use crate::quote::never_collected;
+
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
@@ -36,4 +38,11 @@ pub enum QueryError {
         #[source]
         source: DecodeError,
     },
+}
+
+impl QueryError {
+    /// There is no organization with this name.
+    pub fn unknown_org(org: &str) -> Self {
+        QueryError::NotFound(never_collected(org))
+    }
 }

@@ -5,10 +5,17 @@
 //! one range read of its days, and the markers. The same read says whether a member exists and what its latest name
 //! is.
 
+mod answer_stamp;
 mod answers;
+mod candidates;
+mod comparison;
 mod cursor;
+mod dashboard;
 mod error;
+mod export;
+mod histogram;
 mod list;
+mod list_order;
 mod metrics;
 mod org_reader;
 mod orgs;
@@ -20,17 +27,27 @@ mod series;
 mod sort_key;
 mod values;
 
+pub use answer_stamp::AnswerStamp;
 pub use answers::{
-    BotFilter, CoverageAnswer, ListAnswer, ListEntry, ListKind, MetricValue, MetricValues, MetricsAnswer,
-    OrgSummary, OrgsAnswer, SeriesAnswer, SeriesPoint, SortDirection, SubjectRef,
+    AnswerContext, BotFilter, CoverageAnswer, ListAnswer, ListEntry, ListKind, MetricValue, MetricValues,
+    MetricsAnswer, OrgSummary, OrgsAnswer, SeriesAnswer, SeriesPoint, SortDirection, SubjectRef,
+};
+pub use comparison::{Change, MetricChange, MetricChanges, PreviousMetrics, PreviousRange, PreviousValues};
+pub use dashboard::{
+    DashboardAnswer, DashboardBucket, DashboardEntry, DashboardRequest, MAX_DASHBOARD_BUCKETS,
+    MAX_DASHBOARD_MEMBERS, MAX_ENTRIES, MAX_TRENDS, TrendsAnswer, dashboard, trends,
 };
 pub use error::QueryError;
+pub use export::{Export, ExportRequest, ExportRow, RowSubject, export};
+pub use gam_store::Gap;
+pub use histogram::{HistogramAnswer, HistogramBin, histogram};
 pub use list::{ListRequest, Listing, list};
-pub use metrics::metrics;
+pub use list_order::{ListSort, NameFilter};
+pub use metrics::{compared_metrics, metrics};
 pub use org_reader::today;
-pub use orgs::orgs;
+pub use orgs::{KeptOrgs, orgs};
 pub use ports::{IdentitySource, QueryPorts, RegistrySource};
-pub use series::series;
+pub use series::{PointOfMetrics, SeriesOfMetricsAnswer, series, series_of_metrics};
 
 /// The most points that a series may have.
 pub const MAX_POINTS: u64 = 20_000;

@@ -1,16 +1,18 @@
-//! Listings of members and repositories, sorted by a metric, page by page.
+//! Listings of members and repositories, sorted by a metric or by name, page by page.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 
-use gam_model::metric::Metric;
 use gam_model::{Range, Subject, SubjectKind};
 use gam_rollup::Rollup;
 
 use crate::answers::{BotFilter, ListAnswer, ListEntry, ListKind, MetricValue, SortDirection, SubjectRef};
+use crate::comparison::{MetricChanges, PreviousRange, PreviousValues, previous_range};
 use crate::cursor::Cursor;
+use crate::list_order::{ListSort, NameFilter};
 use crate::org_reader::{OrgQuery, OrgReader, read_org};
 use crate::sort_key::SortKey;
-use crate::values::{metric_value, metric_values, subject_tally};
+use crate::values::{counts_in_subject, metric_value, metric_values, subject_tally};
 use crate::{MAX_LIMIT, QueryError, QueryPorts};
 
 /// Which entries to list.
@@ -60,14 +62,18 @@ pub struct ListRequest {
     pub has_default_range: bool,
     /// Whose work counts.
     pub bots: BotFilter,
-    /// The metric to sort by. A distribution sorts by its median.
-    pub sort: &'static Metric,
+    /// What to sort by.
+    pub sort: ListSort,
+    /// Which names to list. `None` for all.
+    pub name_filter: Option<NameFilter>,
     /// The sort direction. Entries with equal values are in order of their names, then of their ids.
     pub direction: SortDirection,
     /// The most entries on the page, 1 to [`MAX_LIMIT`].
     pub limit: usize,
     /// The `next` value of the previous page. `None` for the first page.
     pub cursor: Option<String>,
+    /// Whether to compare the entries with the same number of days before the range.
+    pub compare: bool,
 }
 
 /// Returns one page of the members or repositories credited with events in the range.
@@ -98,44 +104,53 @@ impl OrgQuery for PageQuery<'_> {
                 (range, Some(after))
             }
         };
-        let (totals, coverage) = tokio::try_join!(
-            read_totals(org, &listed_of.subject, request, range),
-            org.coverage(&listed_of.subject)
-        )?;
-        if totals.is_empty() {
-            // A member that was never seen has no listing.
-            org.set_display_name(&mut listed_of, &[], range).await?;
-        }
         let repo_names = match request.listing.kind() {
             ListKind::Repos => org.repo_names().await?,
             ListKind::Members => HashMap::new(),
         };
-        let values = EntryValues { request, listed_of: &listed_of.subject };
+        let subject = listed_of.subject.clone();
+        let values = EntryValues { request, listed_of: &subject, after, repo_names };
+        let (totals, coverage) =
+            tokio::try_join!(read_page_totals(org, &values, range), org.coverage(&listed_of.subject))?;
+        if totals.is_empty() {
+            // A member that was never seen has no listing.
+            org.set_display_name(&mut listed_of, &[], range).await?;
+        }
         let mut listed: Vec<(SortKey, Subject, Rollup)> = totals
             .into_iter()
-            // `bots` filters here. A member that is left answers all that it is credited with.
-            .filter(|(_, rollup)| values.is_listed(rollup))
-            .map(|(subject, rollup)| {
-                let value = values.sort_value(&subject, &rollup);
-                let name = display_name(&subject, &rollup, &repo_names);
-                let id = if let Subject::Repo(id) = subject { id } else { 0 };
-                (SortKey { value, name, id }, subject, rollup)
-            })
-            .filter(|(key, ..)| after.as_ref().is_none_or(|after| key.cmp(after, request.direction).is_gt()))
+            .filter_map(|(subject, rollup)| Some((values.key(&subject, &rollup)?, subject, rollup)))
             .collect();
-        listed.sort_by(|a, b| a.0.cmp(&b.0, request.direction));
+        listed.sort_by(|a, b| request.cmp(&a.0, &b.0));
         let limit = request.limit.clamp(1, MAX_LIMIT);
         let next = (listed.len() > limit)
             .then(|| Cursor::new(&listed[limit - 1].0, org, &listed_of.subject, request, range).encode());
         listed.truncate(limit);
-        let entries = listed.into_iter().map(|(key, subject, rollup)| values.entry(key, &subject, &rollup));
+        let previous_range = previous_range(range).filter(|_| request.compare);
+        let previous = match previous_range {
+            Some(range) => Some(read_totals(org, &listed_of.subject, request, range).await?),
+            None => None,
+        };
+        let entries = listed.into_iter().map(|(key, subject, rollup)| {
+            let entry = values.entry(key, &subject, &rollup);
+            match &previous {
+                Some(totals) => values.compared(entry, &subject, totals.get(&subject)),
+                None => entry,
+            }
+        });
         Ok(ListAnswer {
             kind: request.listing.kind(),
             entries: entries.collect(),
             next,
             timezone: org.time_zone.name(),
             coverage,
+            previous: request.compare.then_some(previous_range.map(PreviousRange::from)),
         })
+    }
+}
+
+impl ListRequest {
+    fn cmp(&self, a: &SortKey, b: &SortKey) -> Ordering {
+        a.cmp(b, self.sort, self.direction)
     }
 }
 
@@ -153,19 +168,90 @@ async fn read_totals(
     }
 }
 
+/// The fewest and the most candidates that are read at once.
+const MIN_CANDIDATES: usize = 64;
+const MAX_CANDIDATES: usize = 4_096;
+
+/// Returns what every subject that may be on the page did in the range, and at least one more if there is one.
+///
+/// Of listings of an organization that start with the greatest value, it reads the candidates in order of the greatest
+/// value that each can have, and stops when no other one can be on the page.
+async fn read_page_totals(
+    org: &OrgReader<'_>,
+    values: &EntryValues<'_>,
+    range: Range,
+) -> Result<BTreeMap<Subject, Rollup>, QueryError> {
+    let request = values.request;
+    let kind = match request.listing {
+        Listing::Members if request.direction == SortDirection::Desc => SubjectKind::Member,
+        Listing::Repos if request.direction == SortDirection::Desc => SubjectKind::Repo,
+        _ => return read_totals(org, values.listed_of, request, range).await,
+    };
+    let candidates = org.read_candidates(kind, range).await?;
+    let counts = |side| counts_in_subject(kind, request.bots, side);
+    let order = match request.sort {
+        ListSort::Metric(metric) => candidates.by_greatest_value(metric, counts),
+        ListSort::Name => None,
+    };
+    let Some(order) = order else {
+        return org.read_rollups(&candidates, &candidates.all(), range).await;
+    };
+    let limit = request.limit.clamp(1, MAX_LIMIT);
+    // A filter or a cursor can leave out nearly all candidates, so the steps grow.
+    let mut step = (limit + 1).max(MIN_CANDIDATES);
+    let (mut totals, mut page, mut rest) = (BTreeMap::new(), Vec::new(), &order[..]);
+    while let Some(&(greatest, _)) = rest.first() {
+        // Equal values are in order of names, so an equal one may still be on the page.
+        if page.get(limit).is_some_and(|value| *value > greatest as f64) {
+            break;
+        }
+        let (next, later) = rest.split_at(rest.len().min(step));
+        step = (step * 2).min(MAX_CANDIDATES);
+        let numbers: Vec<usize> = next.iter().map(|(_, number)| *number).collect();
+        let rollups = org.read_rollups(&candidates, &numbers, range).await?;
+        page.extend(rollups.iter().filter_map(|(subject, rollup)| values.key(subject, rollup)?.value));
+        page.sort_by(|a, b| b.total_cmp(a));
+        totals.extend(rollups);
+        rest = later;
+    }
+    Ok(totals)
+}
+
 /// Computes the values of entries.
 struct EntryValues<'a> {
     request: &'a ListRequest,
     /// The subject whose members or repositories are listed.
     listed_of: &'a Subject,
+    /// The last entry of the page before. `None` on the first page.
+    after: Option<SortKey>,
+    /// Empty in listings of members.
+    repo_names: HashMap<i64, String>,
 }
 
 impl EntryValues<'_> {
+    /// Returns what the entry is sorted by. `None` if it is not on this page or a later one.
+    fn key(&self, subject: &Subject, rollup: &Rollup) -> Option<SortKey> {
+        // `bots` filters here. A member that is left answers all that it is credited with.
+        if !self.is_listed(rollup) {
+            return None;
+        }
+        let value = self.sort_value(subject, rollup);
+        let name = subject_name(subject, rollup, &self.repo_names);
+        let id = if let Subject::Repo(id) = subject { *id } else { 0 };
+        if self.request.name_filter.as_ref().is_some_and(|filter| !filter.accepts(&name)) {
+            return None;
+        }
+        let key = SortKey { value, name, id };
+        self.after.as_ref().is_none_or(|after| self.request.cmp(&key, after).is_gt()).then_some(key)
+    }
+
     fn is_listed(&self, rollup: &Rollup) -> bool {
         let bots = self.request.bots;
         match self.request.listing {
-            Listing::Members | Listing::RepoMembers { .. } => bots.listed_tally(rollup).has_credited_events(),
-            Listing::Repos => bots.tally(rollup).has_credited_events(),
+            Listing::Members | Listing::RepoMembers { .. } => {
+                bots.tally_of_listed(SubjectKind::Member, rollup).has_credited_events()
+            }
+            Listing::Repos => bots.tally_of_listed(SubjectKind::Repo, rollup).has_credited_events(),
             Listing::MemberRepos(_) => subject_tally(self.listed_of, rollup, bots).has_credited_events(),
         }
     }
@@ -179,7 +265,8 @@ impl EntryValues<'_> {
     }
 
     fn sort_value(&self, subject: &Subject, rollup: &Rollup) -> Option<f64> {
-        match metric_value(self.request.sort, self.counted_subject(subject), rollup, self.request.bots) {
+        let ListSort::Metric(sort) = self.request.sort else { return None };
+        match metric_value(sort, self.counted_subject(subject), rollup, self.request.bots) {
             MetricValue::Count(count) => Some(count as f64),
             MetricValue::Distribution { p50, .. } => p50,
         }
@@ -189,17 +276,27 @@ impl EntryValues<'_> {
         let metrics = metric_values(self.counted_subject(subject), rollup, self.request.bots);
         match self.request.listing.kind() {
             ListKind::Repos => {
-                ListEntry { repo: Some(key.name), id: Some(key.id), member: None, kind: None, metrics }
+                ListEntry { repo: Some(key.name), id: Some(key.id), metrics, ..ListEntry::default() }
             }
             ListKind::Members => {
                 let kind = rollup.member.as_ref().map(|(_, kind)| *kind);
-                ListEntry { repo: None, id: None, member: Some(key.name), kind, metrics }
+                ListEntry { member: Some(key.name), kind, metrics, ..ListEntry::default() }
             }
         }
     }
+
+    /// Adds what the entry's subject did in the range before; `None` if it did nothing.
+    fn compared(&self, entry: ListEntry, subject: &Subject, previous: Option<&Rollup>) -> ListEntry {
+        let empty = Rollup::default();
+        let previous = previous.unwrap_or(&empty);
+        let metrics = metric_values(self.counted_subject(subject), previous, self.request.bots);
+        let change = MetricChanges::between(&entry.metrics, &metrics);
+        ListEntry { previous: Some(PreviousValues { metrics }), change: Some(change), ..entry }
+    }
 }
 
-fn display_name(subject: &Subject, rollup: &Rollup, repo_names: &HashMap<i64, String>) -> String {
+/// Returns the display name of a repository or a member that is listed.
+pub(crate) fn subject_name(subject: &Subject, rollup: &Rollup, repo_names: &HashMap<i64, String>) -> String {
     match (subject, &rollup.member) {
         (Subject::Repo(id), _) => repo_names.get(id).cloned().unwrap_or_else(|| id.to_string()),
         (_, Some((name, _))) => name.clone(),

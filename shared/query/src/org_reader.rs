@@ -2,17 +2,23 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use chrono::{DateTime, NaiveDate, Utc};
-use gam_model::{Month, Subject, TimeZone};
-use gam_store::keys::CheckpointKey;
-use gam_store::{Checkpoint, EpochRules, Head, Logic, Marker, NameKind, OrgCheckpoint, RepoCoverage};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use gam_model::{Month, OrgRegistry, Range, Subject, TimeZone};
+use gam_store::keys::{CheckpointKey, org_key};
+use gam_store::{
+    Checkpoint, EpochRules, Head, Logic, Marker, NameKind, OrgCheckpoint, RepoCoverage, RetiredEpoch,
+};
 
 use crate::answers::CoverageAnswer;
-use crate::quote::{never_collected, not_computed};
+use crate::quote::not_computed;
+use crate::read_items::months_near;
 use crate::{QueryError, QueryPorts};
 
 /// How often an organization is read whose active epoch changes meanwhile.
 const MAX_READ_ATTEMPTS: u32 = 4;
+
+/// How long an epoch is read after another one became active. Its items are deleted five minutes later.
+const MAX_AGE_OF_RETIRED: TimeDelta = TimeDelta::minutes(10);
 
 /// Reads an organization that exists, at the epoch that was active when it was opened.
 pub(crate) struct OrgReader<'a> {
@@ -27,6 +33,64 @@ pub(crate) struct OrgReader<'a> {
     pub(crate) time_zone: TimeZone,
     /// The markers of the active epoch.
     pub(crate) markers: BTreeMap<Month, Marker>,
+}
+
+/// The names of an organization that the store has.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredOrgName {
+    /// The storage key.
+    pub(crate) key: String,
+    /// The current login as GitHub writes it.
+    pub(crate) display: String,
+}
+
+impl StoredOrgName {
+    /// Creates the names from what the store returns: the storage key, as GitHub wrote the name that it comes from.
+    pub(crate) fn new(registry: &OrgRegistry, stored: &str) -> Self {
+        StoredOrgName { key: org_key(stored), display: registry.name_of_stored(stored).to_owned() }
+    }
+}
+
+/// An organization and the epoch that it is read at, for reads that take so long that another epoch may become active
+/// meanwhile.
+pub(crate) struct PinnedOrg {
+    name: StoredOrgName,
+    rules: Option<EpochRules>,
+    /// The folded months of the epoch.
+    months: Vec<Month>,
+}
+
+impl PinnedOrg {
+    /// Returns the current login as GitHub writes it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name.display
+    }
+
+    /// Returns the folded months whose items may have days of the range, in order.
+    pub(crate) fn months_near(&self, range: Range) -> impl DoubleEndedIterator<Item = Month> {
+        months_near(self.months.iter().copied(), range)
+    }
+
+    /// Opens the organization again at its epoch, with the markers as they are now.
+    ///
+    /// # Errors
+    /// If the items of the epoch may be deleted soon, because others became active, or the store fails.
+    pub(crate) async fn reopen<'a>(&self, ports: &'a QueryPorts) -> Result<OrgReader<'a>, QueryError> {
+        let head = load_head(ports, &self.name.key).await?;
+        let epoch = |rules: &EpochRules| rules.epoch;
+        let own = self.rules.as_ref().map(epoch);
+        let is_kept = |retired: &RetiredEpoch| {
+            Some(retired.epoch) == own && ports.clock.now() - retired.since < MAX_AGE_OF_RETIRED
+        };
+        if head.active.as_ref().map(epoch) != own && !head.retired.iter().any(is_kept) {
+            let what = format!(
+                "the rules of {} changed while its numbers were read: start again",
+                self.name.display
+            );
+            return Err(gam_store::Error::Unavailable { what, source: None }.into());
+        }
+        OrgReader::with_rules(ports, self.name.clone(), self.rules.clone()).await
+    }
 }
 
 /// A query of one organization.
@@ -50,17 +114,55 @@ pub(crate) async fn read_org<Q: OrgQuery>(
     org: &str,
     query: &Q,
 ) -> Result<Q::Answer, QueryError> {
+    read_opened(ports, OrgLookup::Named(org), query).await
+}
+
+/// Computes an answer about an organization whose name in the store is known, as [`read_org`] does.
+///
+/// # Errors
+/// As [`read_org`].
+pub(crate) async fn read_stored_org<Q: OrgQuery>(
+    ports: &QueryPorts,
+    name: &StoredOrgName,
+    query: &Q,
+) -> Result<Q::Answer, QueryError> {
+    read_opened(ports, OrgLookup::Stored(name), query).await
+}
+
+/// How an organization is found.
+#[derive(Clone, Copy)]
+enum OrgLookup<'a> {
+    /// By any of its names.
+    Named(&'a str),
+    /// It was read from the store.
+    Stored(&'a StoredOrgName),
+}
+
+async fn read_opened<Q: OrgQuery>(
+    ports: &QueryPorts,
+    lookup: OrgLookup<'_>,
+    query: &Q,
+) -> Result<Q::Answer, QueryError> {
     for _ in 0..MAX_READ_ATTEMPTS {
-        let reader = OrgReader::open(ports, org).await?;
+        let change_token = ports.rollups.change_token();
+        let reader = match lookup {
+            OrgLookup::Named(name) => OrgReader::open(ports, name).await?,
+            OrgLookup::Stored(name) => OrgReader::open_stored(ports, name.clone()).await?,
+        };
         let answer = match query.answer(&reader).await {
             Err(error @ QueryError::Store(_)) => return Err(error),
             // Any other error may come from items of a retired epoch, too.
             answer => answer,
         };
-        if reader.is_current().await? {
+        let is_unchanged = change_token.is_some() && change_token == ports.rollups.change_token();
+        if is_unchanged || reader.is_current().await? {
             return answer;
         }
     }
+    let org = match lookup {
+        OrgLookup::Named(name) => name,
+        OrgLookup::Stored(name) => &name.display,
+    };
     let what = format!("the rules of {org} changed {MAX_READ_ATTEMPTS} times while its numbers were read");
     Err(gam_store::Error::Unavailable { what, source: None }.into())
 }
@@ -90,21 +192,48 @@ pub async fn today(ports: &QueryPorts, org: &str) -> Result<NaiveDate, QueryErro
 }
 
 impl<'a> OrgReader<'a> {
-    async fn open(ports: &'a QueryPorts, org: &str) -> Result<Self, QueryError> {
+    pub(crate) async fn open(ports: &'a QueryPorts, org: &str) -> Result<Self, QueryError> {
         let registry = ports.registry.registry().await.map_err(QueryError::Registry)?;
         let key = registry.key_of(org);
         let (name, head) = tokio::try_join!(ports.names.org(&key), load_head(ports, &key))?;
-        let name = name.ok_or_else(|| QueryError::NotFound(never_collected(org)))?;
-        // The store's name is the storage key, as GitHub wrote the name that the key comes from.
-        let name = registry.name_of_stored(&name).to_owned();
-        let markers = match (&head.active, &head.target) {
-            (Some(active), _) => ports.rollups.markers(&key, active.epoch).await?,
-            (None, Some(_)) => return Err(QueryError::NotComputed(not_computed(&name))),
-            (None, None) => Vec::new(),
+        let name = name.ok_or_else(|| QueryError::unknown_org(org))?;
+        Self::with_head(ports, StoredOrgName::new(&registry, &name), head).await
+    }
+
+    async fn open_stored(ports: &'a QueryPorts, name: StoredOrgName) -> Result<Self, QueryError> {
+        let head = load_head(ports, &name.key).await?;
+        Self::with_head(ports, name, head).await
+    }
+
+    async fn with_head(ports: &'a QueryPorts, name: StoredOrgName, head: Head) -> Result<Self, QueryError> {
+        if head.active.is_none() && head.target.is_some() {
+            return Err(QueryError::NotComputed(not_computed(&name.display)));
+        }
+        Self::with_rules(ports, name, head.active).await
+    }
+
+    async fn with_rules(
+        ports: &'a QueryPorts,
+        name: StoredOrgName,
+        active: Option<EpochRules>,
+    ) -> Result<Self, QueryError> {
+        let StoredOrgName { key, display: name } = name;
+        let markers = match &active {
+            Some(active) => ports.rollups.markers(&key, active.epoch).await?,
+            None => Vec::new(),
         };
         let markers = markers.into_iter().map(|marker| (marker.month, marker)).collect();
-        let time_zone = head.active.as_ref().map_or(Ok(TimeZone::UTC), time_zone_of)?;
-        Ok(OrgReader { ports, key, name, active: head.active, time_zone, markers })
+        let time_zone = active.as_ref().map_or(Ok(TimeZone::UTC), time_zone_of)?;
+        Ok(OrgReader { ports, key, name, active, time_zone, markers })
+    }
+
+    /// Returns the organization with the epoch of this reader.
+    pub(crate) fn pinned(&self) -> PinnedOrg {
+        PinnedOrg {
+            name: StoredOrgName { key: self.key.clone(), display: self.name.clone() },
+            rules: self.active.clone(),
+            months: self.markers.keys().copied().collect(),
+        }
     }
 
     /// Returns whether the epoch that was active when the organization was opened is still active.
@@ -138,7 +267,7 @@ impl<'a> OrgReader<'a> {
         };
         let (gaps, gap_count) = org.value.list_gaps(repo_id);
         let complete_since = since.filter(|_| until.is_some());
-        Ok(CoverageAnswer { complete_since, complete_until: until, gaps, gap_count })
+        Ok(CoverageAnswer { complete_since, complete_until: until, read_since: since, gaps, gap_count })
     }
 
     /// Returns the time from which on a repository has been read. A repository can be collected by
@@ -149,7 +278,7 @@ impl<'a> OrgReader<'a> {
         Ok(repo.value.complete_since())
     }
 
-    /// Returns the repositories' names by id.
+    /// Returns the repositories' names by id. Names of deleted repositories are among them.
     pub(crate) async fn repo_names(&self) -> Result<HashMap<i64, String>, QueryError> {
         let names = self.ports.names.names(&self.key, NameKind::Repo).await?;
         Ok(names.into_iter().map(|entry| (entry.id, entry.name)).collect())

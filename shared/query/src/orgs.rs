@@ -1,13 +1,16 @@
 //! The overview of all organizations.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use chrono::{DateTime, Days, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use gam_model::period::FIRST_DAY;
 use gam_model::{Range, Subject};
 use gam_rollup::{Side, merged_span};
 
+use crate::answer_stamp::AnswerStamp;
 use crate::answers::{OrgSummary, OrgsAnswer};
-use crate::org_reader::{OrgQuery, OrgReader, read_org};
+use crate::org_reader::{OrgQuery, OrgReader, StoredOrgName, read_stored_org};
 use crate::read_items::{Credited, MonthOfDays};
 use crate::{QueryError, QueryPorts};
 
@@ -21,20 +24,54 @@ const MAX_CONCURRENT_ORGS: usize = 4;
 pub async fn orgs(ports: &QueryPorts) -> Result<OrgsAnswer, QueryError> {
     let registry = ports.registry.registry().await.map_err(QueryError::Registry)?;
     let names = ports.names.orgs().await?.into_iter();
-    let names = names.map(|name| registry.name_of_stored(&name).to_owned());
+    let names = names.map(|name| StoredOrgName::new(&registry, &name));
     let summaries = stream::iter(names).map(|name| summary(ports, name)).buffered(MAX_CONCURRENT_ORGS);
     let mut orgs: Vec<OrgSummary> = summaries.try_collect().await?;
     orgs.sort_by_cached_key(|summary| summary.org.to_lowercase());
     Ok(OrgsAnswer { orgs })
 }
 
-/// Returns the overview of an organization, by its display name.
-async fn summary(ports: &QueryPorts, name: String) -> Result<OrgSummary, QueryError> {
-    match read_org(ports, &name, &SummaryQuery).await {
-        // One organization that is being computed must not hide the others.
-        Err(QueryError::NotComputed(_)) => {
-            Ok(OrgSummary { org: name, repos: None, members: None, first_event: None, last_event: None })
+/// The overview of all organizations, kept as long as nothing has changed that it depends on.
+#[derive(Debug, Default)]
+pub struct KeptOrgs(Mutex<Option<(AnswerStamp, OrgsAnswer)>>);
+
+impl KeptOrgs {
+    /// Returns what [`orgs`] returns. If nothing has changed since the last call, it reads nothing.
+    ///
+    /// # Errors
+    /// As [`orgs`].
+    pub async fn orgs(&self, ports: &QueryPorts) -> Result<OrgsAnswer, QueryError> {
+        let stamp = AnswerStamp::now(ports).await;
+        if let Some((kept_stamp, answer)) = &*self.lock()
+            && stamp.as_ref() == Some(kept_stamp)
+        {
+            return Ok(answer.clone());
         }
+        let answer = orgs(ports).await?;
+        if let Some(stamp) = stamp
+            && AnswerStamp::now(ports).await.as_ref() == Some(&stamp)
+        {
+            *self.lock() = Some((stamp, answer.clone()));
+        }
+        Ok(answer)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<(AnswerStamp, OrgsAnswer)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns the overview of an organization.
+async fn summary(ports: &QueryPorts, name: StoredOrgName) -> Result<OrgSummary, QueryError> {
+    match read_stored_org(ports, &name, &SummaryQuery).await {
+        // One organization that is being computed must not hide the others.
+        Err(QueryError::NotComputed(_)) => Ok(OrgSummary {
+            org: name.display,
+            repos: None,
+            members: None,
+            first_event: None,
+            last_event: None,
+        }),
         summary => summary,
     }
 }
@@ -46,7 +83,7 @@ impl OrgQuery for SummaryQuery {
 
     async fn answer(&self, org: &OrgReader<'_>) -> Result<OrgSummary, QueryError> {
         let days = org.read_all_days(&Subject::Org).await?;
-        let credited = Credited::new(&days, |_| true, |side| side == Side::People);
+        let credited = Credited::new(&days, |_| true, |_| true, |side| side == Side::People);
         let (first_event, last_event) = first_and_last_event(org, &days);
         Ok(OrgSummary {
             org: org.name.clone(),

@@ -13,6 +13,14 @@ pub(crate) fn quoted(text: &str) -> String {
     }
 }
 
+/// Cuts an input that an error repeats without quotes.
+pub(crate) fn cut(text: &str) -> String {
+    match text.char_indices().nth(MAX_QUOTED_CHARS) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// Returns whether the text can be a login. Commands are offered only for valid logins: they are pasted into
 /// shells.
 fn is_login(text: &str) -> bool {

@@ -7,18 +7,21 @@
 use std::collections::{BTreeMap, HashSet};
 
 use chrono::{Days, NaiveDate};
-use gam_model::{DayOfMonth, ItemClass, ItemKey, Month, Range, Subject, SubjectKind};
+use futures::{StreamExt, TryStreamExt, stream};
+use gam_model::{DayOfMonth, ItemClass, ItemKey, Month, Range, Subject};
 use gam_rollup::{BreakdownItem, DaysItem, ListItem, Rollup, Side, SideTotals, StoredForm};
 use gam_store::StoredItem;
+use tokio::task::JoinError;
 
 use crate::QueryError;
+use crate::answers::BotFilter;
 use crate::org_reader::OrgReader;
 
 /// An item as it was read.
 pub(crate) struct ReadItem<T> {
     pub(crate) key: ItemKey,
     /// The generation of the snapshot that it was folded from.
-    generation: u64,
+    pub(crate) generation: u64,
     pub(crate) item: T,
 }
 
@@ -29,6 +32,16 @@ impl MonthOfDays {
     /// Returns the sum of the days in the range.
     pub(crate) fn sum(&self, range: Range) -> Rollup {
         self.item.sum(self.key.month, range)
+    }
+
+    /// Adds the counters and durations of the days in the range. It copies no names of members and repositories: an
+    /// organization has thousands.
+    pub(crate) fn add_totals(&self, range: Range, rollup: &mut Rollup) {
+        for (_, sides) in self.dates().filter(|(date, _)| range.contains(*date)) {
+            for side in sides {
+                side.totals.add_to(rollup.sides_mut()[side.side as usize]);
+            }
+        }
     }
 
     /// Returns the sum of all days.
@@ -45,59 +58,120 @@ impl MonthOfDays {
     }
 }
 
-/// How much of a month's items a range counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum MonthShare {
-    All,
-    Some,
-    None,
+/// The most items that one read of single items returns.
+const MAX_KEYS_OF_READ: usize = 500;
+/// Number of such reads at the same time, and of the threads that decode what they return.
+const MAX_CONCURRENT_READS: usize = 3;
+/// More items than this are decoded in a thread for work that blocks: they take about a millisecond.
+const MAX_ITEMS_ON_ASYNC_THREAD: usize = 100;
+
+/// Decodes items.
+fn decode_items<T: StoredForm>(stored: Vec<(ItemKey, StoredItem)>) -> Result<Vec<ReadItem<T>>, QueryError> {
+    stored
+        .into_iter()
+        .map(|(key, stored)| match T::decode(&stored.body) {
+            Ok(item) => Ok(ReadItem { key, generation: stored.generation, item }),
+            Err(source) => Err(QueryError::Unreadable { key: format!("{key:?}"), source }),
+        })
+        .collect()
+}
+
+/// Decodes items. Many are decoded in a thread for work that blocks.
+pub(crate) async fn decode_many<T: StoredForm + Send + 'static>(
+    stored: Vec<(ItemKey, StoredItem)>,
+) -> Result<Vec<ReadItem<T>>, QueryError> {
+    match stored.len() {
+        0..=MAX_ITEMS_ON_ASYNC_THREAD => decode_items(stored),
+        _ => off_async_threads(move || decode_items(stored)).await?,
+    }
+}
+
+/// Decodes lists, each in a thread for work that blocks: a list of thousands takes some milliseconds.
+pub(crate) async fn decode_lists(
+    stored: Vec<(ItemKey, StoredItem)>,
+) -> Result<Vec<ReadItem<ListItem>>, QueryError> {
+    let decode = |stored| async { off_async_threads(move || decode_items(vec![stored])).await? };
+    let lists: Vec<Vec<_>> =
+        stream::iter(stored).map(decode).buffered(MAX_CONCURRENT_READS).try_collect().await?;
+    Ok(lists.into_iter().flatten().collect())
+}
+
+/// Does work in a thread for work that blocks.
+///
+/// # Errors
+/// If the program ends meanwhile.
+pub(crate) async fn off_async_threads<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, QueryError> {
+    match tokio::task::spawn_blocking(work).await.map_err(JoinError::try_into_panic) {
+        Ok(done) => Ok(done),
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        Err(Err(ended)) => Err(gam_store::Error::unavailable("decoding items", ended).into()),
+    }
+}
+
+/// Returns those of the months whose items may have days of the range.
+pub(crate) fn months_near(
+    months: impl DoubleEndedIterator<Item = Month>,
+    range: Range,
+) -> impl DoubleEndedIterator<Item = Month> {
+    let day = Days::new(1);
+    let is_near =
+        move |month: &Month| month.first_day() - day < range.until() && range.since() < month.end() + day;
+    months.filter(is_near)
 }
 
 impl OrgReader<'_> {
     /// Returns the folded months whose items may have days of the range, in order.
-    fn months_near(&self, range: Range) -> impl DoubleEndedIterator<Item = Month> {
-        let day = Days::new(1);
-        let is_near =
-            move |month: &Month| month.first_day() - day < range.until() && range.since() < month.end() + day;
-        self.markers.keys().copied().filter(is_near)
+    pub(crate) fn months_near(&self, range: Range) -> impl DoubleEndedIterator<Item = Month> {
+        months_near(self.markers.keys().copied(), range)
     }
 
-    /// Decodes the items that count: those at or above the floor of their month.
-    fn decode<T: StoredForm>(
-        &self,
-        stored: Vec<(ItemKey, StoredItem)>,
-    ) -> Result<Vec<ReadItem<T>>, QueryError> {
-        let is_current = |key: &ItemKey, stored: &StoredItem| {
+    /// Returns the items that count: those at or above the floor of their month.
+    pub(crate) fn current(&self, mut stored: Vec<(ItemKey, StoredItem)>) -> Vec<(ItemKey, StoredItem)> {
+        stored.retain(|(key, stored)| {
             self.markers.get(&key.month).is_some_and(|marker| marker.should_count(stored))
-        };
+        });
         stored
-            .into_iter()
-            .filter(|(key, stored)| is_current(key, stored))
-            .map(|(key, stored)| match T::decode(&stored.body) {
-                Ok(item) => Ok(ReadItem { key, generation: stored.generation, item }),
-                Err(source) => Err(QueryError::Unreadable { key: format!("{key:?}"), source }),
-            })
-            .collect()
+    }
+
+    /// Reads the items of a class in these folded months that count, ordered by key, in one range read.
+    pub(crate) async fn read_stored(
+        &self,
+        class: &ItemClass,
+        mut months: impl DoubleEndedIterator<Item = Month>,
+    ) -> Result<Vec<(ItemKey, StoredItem)>, QueryError> {
+        let (Some(active), Some(first)) = (&self.active, months.next()) else { return Ok(Vec::new()) };
+        let last = months.next_back().unwrap_or(first);
+        let stored = self.ports.rollups.range(&self.key, active.epoch, class, first, last).await?;
+        Ok(self.current(stored))
     }
 
     /// Reads the items of a class in these folded months, ordered by key, in one range read.
     async fn read_class<T: StoredForm>(
         &self,
         class: &ItemClass,
-        mut months: impl DoubleEndedIterator<Item = Month>,
+        months: impl DoubleEndedIterator<Item = Month>,
     ) -> Result<Vec<ReadItem<T>>, QueryError> {
-        let (Some(active), Some(first)) = (&self.active, months.next()) else { return Ok(Vec::new()) };
-        let last = months.next_back().unwrap_or(first);
-        let stored = self.ports.rollups.range(&self.key, active.epoch, class, first, last).await?;
-        self.decode(stored)
+        decode_items(self.read_stored(class, months).await?)
     }
 
     /// Reads single items, ordered by key.
-    async fn read_keys<T: StoredForm>(&self, keys: &[ItemKey]) -> Result<Vec<ReadItem<T>>, QueryError> {
+    pub(crate) async fn read_keys<T: StoredForm + Send + 'static>(
+        &self,
+        keys: &[ItemKey],
+    ) -> Result<Vec<ReadItem<T>>, QueryError> {
         let Some(active) = self.active.as_ref().filter(|_| !keys.is_empty()) else { return Ok(Vec::new()) };
-        let mut stored = self.ports.rollups.get(&self.key, active.epoch, keys).await?;
-        stored.sort_by(|(a, _), (b, _)| a.cmp(b));
-        self.decode(stored)
+        let read = async |keys: Vec<ItemKey>| {
+            let stored = self.ports.rollups.get(&self.key, active.epoch, &keys).await?;
+            decode_many::<T>(self.current(stored)).await
+        };
+        let parts = keys.chunks(MAX_KEYS_OF_READ).map(<[ItemKey]>::to_vec);
+        let parts: Vec<Vec<ReadItem<T>>> =
+            stream::iter(parts).map(read).buffered(MAX_CONCURRENT_READS).try_collect().await?;
+        let mut items: Vec<ReadItem<T>> = parts.into_iter().flatten().collect();
+        items.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(items)
     }
 
     /// Reads a subject's days of all months that may have days of the range.
@@ -112,68 +186,6 @@ impl OrgReader<'_> {
     /// Reads all days of a subject.
     pub(crate) async fn read_all_days(&self, subject: &Subject) -> Result<Vec<MonthOfDays>, QueryError> {
         self.read_class(&ItemClass::Days(subject.clone()), self.markers.keys().copied()).await
-    }
-
-    /// Returns what each repository, or each member, did in the range. Months that the range covers come from
-    /// lists, the others from the days of the subjects that the lists name.
-    pub(crate) async fn read_totals_by_subject(
-        &self,
-        kind: SubjectKind,
-        range: Range,
-    ) -> Result<BTreeMap<Subject, Rollup>, QueryError> {
-        let class = ItemClass::List(kind);
-        let lists: Vec<ReadItem<ListItem>> = self.read_class(&class, self.months_near(range)).await?;
-        let shares = self.month_shares(&lists, range).await?;
-        let (mut totals, mut cut) = (Totals::default(), Vec::new());
-        for (list, share) in lists.iter().zip(shares) {
-            for entry in list.item.entries.iter().filter(|_| share != MonthShare::None) {
-                let subject = entry.subject.subject();
-                match share {
-                    MonthShare::All => totals.add(subject, list.item.rollup(list.key.month, entry)),
-                    _ => cut.push(ItemKey::new(ItemClass::Days(subject), list.key.month)),
-                }
-            }
-        }
-        for days in self.read_keys::<DaysItem>(&cut).await? {
-            let sum = days.sum(range);
-            if let ItemClass::Days(subject) = days.key.class {
-                totals.add(subject, sum);
-            }
-        }
-        Ok(totals.0)
-    }
-
-    /// Returns how much of each list the range counts.
-    ///
-    /// A range counts all of a month that it exceeds by a day at both ends. In the few other months, the days of the
-    /// organization show which days there are: usually just those of the month itself.
-    async fn month_shares(
-        &self,
-        lists: &[ReadItem<ListItem>],
-        range: Range,
-    ) -> Result<Vec<MonthShare>, QueryError> {
-        let exceeds = |month: Month| range.since() < month.first_day() && month.end() < range.until();
-        let near_ends = lists.iter().map(|list| list.key.month).filter(|month| !exceeds(*month));
-        let keys: Vec<_> =
-            near_ends.map(|month| ItemKey::new(ItemClass::Days(Subject::Org), month)).collect();
-        let days_of_org = self.read_keys::<DaysItem>(&keys).await?;
-        let share = |list: &ReadItem<ListItem>| {
-            if exceeds(list.key.month) {
-                return MonthShare::All;
-            }
-            let days = days_of_org.iter().find(|days| days.key.month == list.key.month);
-            // Days of another generation may have other dates than those that the list counts.
-            let Some(days) = days.filter(|days| days.generation == list.generation) else {
-                return MonthShare::Some;
-            };
-            let in_range = days.dates().filter(|(date, _)| range.contains(*date)).count();
-            match in_range {
-                0 => MonthShare::None,
-                count if count == days.item.days.len() => MonthShare::All,
-                _ => MonthShare::Some,
-            }
-        };
-        Ok(lists.iter().map(share).collect())
     }
 
     /// Returns what each member did in a repository in the range, or a member in each repository. Their members and
@@ -202,24 +214,43 @@ pub(crate) struct Credited<'a> {
 }
 
 impl<'a> Credited<'a> {
+    /// Collects the repositories and members that count with this filter, of the days for which `is_in_scope` is true.
+    pub(crate) fn in_days(
+        days: &'a [MonthOfDays],
+        is_in_scope: impl Fn(NaiveDate) -> bool,
+        bots: BotFilter,
+    ) -> Self {
+        let counts_members = |side| bots.counts_members(side);
+        Credited::new(days, is_in_scope, |side| bots.counts(side), counts_members)
+    }
+
     /// Collects the repositories of the sides for which `counts` is true, and the members of those for which
-    /// `counts_members` is true.
+    /// `counts_members` is true, of the days for which `is_in_scope` is true.
     pub(crate) fn new(
         days: &'a [MonthOfDays],
+        is_in_scope: impl Fn(NaiveDate) -> bool,
         counts: impl Fn(Side) -> bool,
         counts_members: impl Fn(Side) -> bool,
     ) -> Self {
         let mut credited = Credited { members: HashSet::new(), repos: HashSet::new() };
-        for MonthOfDays { item, .. } in days {
-            for side in item.days.iter().flat_map(|(_, sides)| sides) {
+        for month in days {
+            // Most members are in many days: each name is looked up once a month.
+            let (members, repos) = (&month.item.members, &month.item.repos);
+            let mut is_member_credited = vec![false; members.len()];
+            let mut is_repo_credited = vec![false; repos.len()];
+            let in_scope = month.dates().filter(|(date, _)| is_in_scope(*date));
+            for side in in_scope.flat_map(|(_, sides)| sides) {
                 if counts_members(side.side) {
-                    let members = side.members.iter().map(|&index| item.members[index as usize].as_str());
-                    credited.members.extend(members);
+                    side.members.iter().for_each(|&index| is_member_credited[index as usize] = true);
                 }
                 if counts(side.side) {
-                    credited.repos.extend(side.repos.iter().map(|&index| item.repos[index as usize]));
+                    side.repos.iter().for_each(|&index| is_repo_credited[index as usize] = true);
                 }
             }
+            let flagged = members.iter().zip(is_member_credited).filter(|(_, is_credited)| *is_credited);
+            credited.members.extend(flagged.map(|(member, _)| member.as_str()));
+            let flagged = repos.iter().zip(is_repo_credited).filter(|(_, is_credited)| *is_credited);
+            credited.repos.extend(flagged.map(|(repo, _)| *repo));
         }
         credited
     }
@@ -227,10 +258,10 @@ impl<'a> Credited<'a> {
 
 /// Rollups by subject, added up.
 #[derive(Default)]
-struct Totals(BTreeMap<Subject, Rollup>);
+pub(crate) struct Totals(pub(crate) BTreeMap<Subject, Rollup>);
 
 impl Totals {
-    fn add(&mut self, subject: Subject, rollup: Rollup) {
+    pub(crate) fn add(&mut self, subject: Subject, rollup: Rollup) {
         self.0.entry(subject).or_default().merge(&rollup);
     }
 }

@@ -5,7 +5,7 @@ use gam_rollup::Rollup;
 use gam_store::NameKind;
 
 use crate::QueryError;
-use crate::answers::SubjectRef;
+use crate::answers::{AnswerContext, BotFilter, SubjectRef};
 use crate::org_reader::OrgReader;
 use crate::quote::quoted;
 use crate::read_items::MonthOfDays;
@@ -27,6 +27,20 @@ impl ResolvedSubject {
 }
 
 impl OrgReader<'_> {
+    /// Returns what an answer about the subject says about its query.
+    pub(crate) fn context(&self, subject: ResolvedSubject, range: Range, bots: BotFilter) -> AnswerContext {
+        AnswerContext {
+            org: self.name.clone(),
+            id: subject.repo_id(),
+            repo: subject.repo,
+            member: subject.member,
+            since: range.since(),
+            until: range.until(),
+            timezone: self.time_zone.name(),
+            bots,
+        }
+    }
+
     /// Finds a subject by name. For a member it does not check that there is one:
     /// [`OrgReader::set_display_name`] does, once the member's items are read.
     pub(crate) async fn resolve_subject(&self, subject: &SubjectRef) -> Result<ResolvedSubject, QueryError> {

@@ -1,4 +1,4 @@
-//! One metric of a subject, bucket by bucket.
+//! Metrics of a subject, bucket by bucket.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +6,15 @@ use chrono::NaiveDate;
 use gam_model::metric::{Aggregation, Metric};
 use gam_model::{Grain, Range};
 use gam_rollup::Rollup;
+use serde::Serialize;
 
-use crate::answers::{BotFilter, SeriesAnswer, SeriesPoint, SubjectRef};
+use crate::answers::{
+    AnswerContext, BotFilter, CoverageAnswer, MetricValue, MetricValues, SeriesAnswer, SeriesPoint,
+    SubjectRef,
+};
 use crate::org_reader::{OrgQuery, OrgReader, read_org};
 use crate::read_items::MonthOfDays;
-use crate::values::metric_value;
+use crate::values::values_of;
 use crate::{MAX_POINTS, QueryError, QueryPorts};
 
 /// Returns one metric of a subject, bucket by bucket.
@@ -27,57 +31,99 @@ pub async fn series(
     range: Range,
     bots: BotFilter,
 ) -> Result<SeriesAnswer, QueryError> {
-    let points = range.bucket_count(grain);
-    if points > MAX_POINTS {
-        return Err(QueryError::Invalid(format!(
-            "the series would have {points} points, but the limit is {MAX_POINTS}: use a shorter range or a \
-             coarser granularity"
-        )));
-    }
-    let query = SeriesQuery { subject, metric, grain, range, bots };
-    read_org(ports, org, &query).await
+    let query = SeriesQuery { subject, metrics: &[metric], grain, range, bots };
+    let series = query.read(ports, org).await?;
+    let points = series.points.into_iter().map(|PointOfMetrics { start, end, values, partial }| {
+        let value = values.0.into_iter().next().map_or(MetricValue::Count(0), |(_, value)| value);
+        SeriesPoint { start, end, value, partial }
+    });
+    Ok(SeriesAnswer {
+        points: points.collect(),
+        context: series.context,
+        metric: metric.name,
+        granularity: grain,
+        coverage: series.coverage,
+    })
+}
+
+/// Returns several metrics of a subject, bucket by bucket.
+///
+/// # Errors
+/// As [`series`]. Each value of each bucket counts as a point.
+pub async fn series_of_metrics(
+    ports: &QueryPorts,
+    org: &str,
+    subject: &SubjectRef,
+    metrics: &[&'static Metric],
+    grain: Grain,
+    range: Range,
+    bots: BotFilter,
+) -> Result<SeriesOfMetricsAnswer, QueryError> {
+    SeriesQuery { subject, metrics, grain, range, bots }.read(ports, org).await
+}
+
+/// A point of a series of several metrics.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PointOfMetrics {
+    /// The first day of the bucket, in the organization's time zone.
+    pub start: NaiveDate,
+    /// The day after the last of the bucket, in the organization's time zone.
+    pub end: NaiveDate,
+    /// The values of the days that are both in the bucket and in the range.
+    pub values: MetricValues,
+    /// Whether the range cuts the bucket, so that `values` count only a part of it. Left out if it does not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
+}
+
+/// Several metrics of a subject, bucket by bucket.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SeriesOfMetricsAnswer {
+    /// The subject, the range, and whose work counts.
+    #[serde(flatten)]
+    pub context: AnswerContext,
+    /// The names of the metrics, in the requested order.
+    pub metrics: Vec<&'static str>,
+    /// The length of the buckets.
+    pub granularity: Grain,
+    /// From when until when the numbers are complete.
+    #[serde(flatten)]
+    pub coverage: CoverageAnswer,
+    /// One point for every bucket that overlaps the range, in order.
+    pub points: Vec<PointOfMetrics>,
 }
 
 struct SeriesQuery<'a> {
     subject: &'a SubjectRef,
-    metric: &'static Metric,
+    metrics: &'a [&'static Metric],
     grain: Grain,
     range: Range,
     bots: BotFilter,
 }
 
 impl OrgQuery for SeriesQuery<'_> {
-    type Answer = SeriesAnswer;
+    type Answer = SeriesOfMetricsAnswer;
 
-    async fn answer(&self, org: &OrgReader<'_>) -> Result<SeriesAnswer, QueryError> {
-        let SeriesQuery { subject, metric, grain, range, bots } = *self;
+    async fn answer(&self, org: &OrgReader<'_>) -> Result<SeriesOfMetricsAnswer, QueryError> {
+        let SeriesQuery { subject, metrics, grain, range, bots } = *self;
         let mut resolved = org.resolve_subject(subject).await?;
         let (days, coverage) =
             tokio::try_join!(org.read_days(&resolved.subject, range), org.coverage(&resolved.subject))?;
         org.set_display_name(&mut resolved, &days, range).await?;
         let (buckets, empty) = (self.sum_by_bucket(&days), Rollup::default());
-        let points = range.buckets(grain).map(|bucket| SeriesPoint {
-            start: bucket.start(),
-            end: bucket.end(),
-            value: metric_value(
-                metric,
-                &resolved.subject,
-                buckets.get(&bucket.start()).unwrap_or(&empty),
-                bots,
-            ),
-            partial: bucket.start() < range.since() || range.until() < bucket.end(),
+        let points = range.buckets(grain).map(|bucket| {
+            let rollup = buckets.get(&bucket.start()).unwrap_or(&empty);
+            PointOfMetrics {
+                start: bucket.start(),
+                end: bucket.end(),
+                values: values_of(metrics, &resolved.subject, rollup, bots),
+                partial: bucket.start() < range.since() || range.until() < bucket.end(),
+            }
         });
-        Ok(SeriesAnswer {
-            org: org.name.clone(),
-            id: resolved.repo_id(),
+        Ok(SeriesOfMetricsAnswer {
             points: points.collect(),
-            repo: resolved.repo,
-            member: resolved.member,
-            since: range.since(),
-            until: range.until(),
-            timezone: org.time_zone.name(),
-            bots,
-            metric: metric.name,
+            context: org.context(resolved, range, bots),
+            metrics: metrics.iter().map(|metric| metric.name).collect(),
             granularity: grain,
             coverage,
         })
@@ -85,10 +131,27 @@ impl OrgQuery for SeriesQuery<'_> {
 }
 
 impl SeriesQuery<'_> {
+    async fn read(&self, ports: &QueryPorts, org: &str) -> Result<SeriesOfMetricsAnswer, QueryError> {
+        let buckets = self.range.bucket_count(self.grain);
+        let points = buckets.saturating_mul(self.metrics.len() as u64);
+        if points > MAX_POINTS {
+            let several = match self.metrics.len() {
+                1 => String::new(),
+                count => format!(" ({buckets} for each of {count} metrics)"),
+            };
+            return Err(QueryError::Invalid(format!(
+                "the series would have {points} points{several}, but the limit is {MAX_POINTS}: use a shorter range \
+                 or a coarser granularity"
+            )));
+        }
+        read_org(ports, org, self).await
+    }
+
     /// Adds up the days in the range, by the first day of their bucket. Copies the names of members only if the
-    /// metric counts them: an organization has hundreds on a day.
+    /// metrics count them: an organization has hundreds on a day.
     fn sum_by_bucket(&self, days: &[MonthOfDays]) -> BTreeMap<NaiveDate, Rollup> {
-        let counts_members = matches!(self.metric.aggregation, Aggregation::DistinctMembers);
+        let mut aggregations = self.metrics.iter().map(|metric| metric.aggregation);
+        let counts_members = aggregations.any(|it| matches!(it, Aggregation::DistinctMembers));
         let mut buckets: BTreeMap<NaiveDate, Rollup> = BTreeMap::new();
         for month in days {
             for (date, sides) in month.dates().filter(|(date, _)| self.range.contains(*date)) {

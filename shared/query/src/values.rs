@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use gam_model::Subject;
 use gam_model::metric::{Aggregation, CATALOGUE, Metric};
+use gam_model::{Subject, SubjectKind};
 use gam_rollup::{Distribution, Rollup, Side, Tally};
 
 use crate::answers::{BotFilter, MetricValue, MetricValues};
@@ -11,6 +11,14 @@ use crate::answers::{BotFilter, MetricValue, MetricValues};
 const SECONDS_PER_HOUR: f64 = 3600.0;
 
 impl BotFilter {
+    /// Returns the part of a repository's or a member's rollup that decides whether an organization lists it.
+    pub(crate) fn tally_of_listed(self, kind: SubjectKind, rollup: &Rollup) -> Cow<'_, Tally> {
+        match kind {
+            SubjectKind::Member => self.listed_tally(rollup),
+            SubjectKind::Org | SubjectKind::Repo => self.tally(rollup),
+        }
+    }
+
     /// Returns whether the events of a side count in an organization or a repository, as in [`BotFilter::tally`].
     pub(crate) fn counts(self, side: Side) -> bool {
         match self {
@@ -74,10 +82,42 @@ pub(crate) fn subject_tally<'a>(subject: &Subject, rollup: &'a Rollup, bots: Bot
     }
 }
 
+impl MetricValues {
+    /// Sets the numbers of distinct members, which were counted apart from the rollup.
+    pub(crate) fn set_active_members(&mut self, count: usize) {
+        let counts_members = |metric: &Metric| matches!(metric.aggregation, Aggregation::DistinctMembers);
+        for metric in CATALOGUE.iter().filter(|metric| counts_members(metric)) {
+            for (_, value) in self.0.iter_mut().filter(|(name, _)| *name == metric.name) {
+                *value = MetricValue::Count(count as u64);
+            }
+        }
+    }
+}
+
+/// Returns whether the events of a side count in a subject of this kind, as in [`subject_tally`].
+pub(crate) fn counts_in_subject(kind: SubjectKind, bots: BotFilter, side: Side) -> bool {
+    match (kind, bots) {
+        (SubjectKind::Member, BotFilter::Auto | BotFilter::Exclude) => BotFilter::Include.counts(side),
+        _ => bots.counts(side),
+    }
+}
+
 /// Returns the values of all metrics of a subject's rollup, in the catalogue's order.
 pub(crate) fn metric_values(subject: &Subject, rollup: &Rollup, bots: BotFilter) -> MetricValues {
     let tally = subject_tally(subject, rollup, bots);
     let values = CATALOGUE.iter().map(|metric| (metric.name, value_in_tally(metric, subject, &tally)));
+    MetricValues(values.collect())
+}
+
+/// Returns the values of some metrics of a subject's rollup, in their order.
+pub(crate) fn values_of(
+    metrics: &[&'static Metric],
+    subject: &Subject,
+    rollup: &Rollup,
+    bots: BotFilter,
+) -> MetricValues {
+    let tally = subject_tally(subject, rollup, bots);
+    let values = metrics.iter().map(|metric| (metric.name, value_in_tally(metric, subject, &tally)));
     MetricValues(values.collect())
 }
 
@@ -106,12 +146,16 @@ fn value_in_tally(metric: &Metric, subject: &Subject, tally: &Tally) -> MetricVa
 }
 
 /// Converts a distribution of seconds.
-fn distribution_in_hours(durations: &Distribution) -> MetricValue {
-    let hours = |seconds: f64| seconds / SECONDS_PER_HOUR;
+pub(crate) fn distribution_in_hours(durations: &Distribution) -> MetricValue {
     MetricValue::Distribution {
         count: durations.count(),
         mean: durations.mean().map(hours),
         p50: durations.percentile(50).map(|seconds| hours(seconds as f64)),
         p90: durations.percentile(90).map(|seconds| hours(seconds as f64)),
     }
+}
+
+/// Converts seconds.
+pub(crate) fn hours(seconds: f64) -> f64 {
+    seconds / SECONDS_PER_HOUR
 }

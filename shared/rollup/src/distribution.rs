@@ -192,6 +192,26 @@ impl Distribution {
         (!self.is_empty()).then(|| self.sum as f64 / self.count() as f64)
     }
 
+    /// Returns how many durations there are below the first bound, from each bound up to the next, and from the last
+    /// bound on. `bounds` are in seconds, in ascending order.
+    ///
+    /// Of at most [`MAX_EXACT_VALUES`] durations the numbers are exact. Of more, each duration counts as the one that a
+    /// percentile of it would return, which is within 1 %.
+    pub fn histogram(&self, bounds: &[u64]) -> Vec<u64> {
+        let mut counts = vec![0u64; bounds.len() + 1];
+        let mut add = |seconds: u64, count: u64| {
+            let bin = &mut counts[bounds.partition_point(|bound| *bound <= seconds)];
+            *bin = bin.saturating_add(count);
+        };
+        match &self.sketch {
+            None => self.values.iter().for_each(|&seconds| add(seconds, 1)),
+            Some(sketch) => sketch.buckets.iter().for_each(|(&bucket, &count)| {
+                add(bucket_middle(bucket).clamp(sketch.min, sketch.max), count)
+            }),
+        }
+        counts
+    }
+
     /// Returns the nearest-rank percentile, in seconds; `None` if there are no durations.
     ///
     /// It is the smallest duration that at least `percent` % of the durations do not exceed
@@ -304,6 +324,23 @@ mod tests {
             values.sort_unstable();
             let expected = values[(values.len() as u64 * percent).div_ceil(100) as usize - 1];
             prop_assert!(actual.abs_diff(expected) * 100 <= expected, "{actual} for {expected}");
+        }
+
+        #[test]
+        fn a_histogram_counts_each_duration_once_within_one_percent(
+            values in prop::collection::vec(0u64..400_000, 0..200),
+            mut bounds in prop::collection::vec(1u64..400_000, 1..6),
+        ) {
+            bounds.sort_unstable();
+            let counts = distribution_of(&values).histogram(&bounds);
+            prop_assert_eq!(counts.iter().sum::<u64>(), values.len() as u64);
+            for (index, &bound) in bounds.iter().enumerate() {
+                let below: u64 = counts[..=index].iter().sum();
+                let error = if values.len() <= MAX_EXACT_VALUES { 0 } else { bound.div_ceil(100) };
+                let expected = |bound: u64| values.iter().filter(|&&seconds| seconds < bound).count() as u64;
+                let possible = expected(bound - error.min(bound))..=expected(bound + error);
+                prop_assert!(possible.contains(&below), "{below} below {bound}: {possible:?}");
+            }
         }
 
         #[test]

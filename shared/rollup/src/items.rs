@@ -3,10 +3,11 @@
 //! Members and repositories are numbered within an item: entries hold indexes into the item's dictionaries, which
 //! are sorted and without duplicates. Every item is a function of the live rows that it is folded from.
 
+use gam_model::metric::Counter;
 use gam_model::{DayOfMonth, MemberKind, Month, Range, Subject, WeekOfMonth};
 
 use crate::rollup::{Rollup, Tally, merged_span};
-use crate::totals::{Side, Totals};
+use crate::totals::{Side, SparseTotals, Totals};
 
 /// A member as its latest counted event shows it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -141,7 +142,31 @@ pub enum ListedSubject {
     Member(String, DisplayName),
 }
 
+/// A [`ListedSubject`] whose texts are somewhere else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SubjectRef<'a> {
+    /// The repository with GitHub's numeric id.
+    Repo(i64),
+    /// The member with this key, and its display name.
+    Member {
+        /// The key.
+        key: &'a str,
+        /// The display name, in GitHub's upper and lower case.
+        name: &'a str,
+        /// The kind of the account.
+        kind: MemberKind,
+    },
+}
+
 impl ListedSubject {
+    /// Returns the subject without copies of its texts.
+    pub fn as_subject_ref(&self) -> SubjectRef<'_> {
+        match self {
+            ListedSubject::Repo(id) => SubjectRef::Repo(*id),
+            ListedSubject::Member(key, name) => SubjectRef::Member { key, name: &name.name, kind: name.kind },
+        }
+    }
+
     /// Returns the subject.
     pub fn subject(&self) -> Subject {
         match self {
@@ -206,6 +231,31 @@ pub struct Cell {
     pub side: Side,
     /// Counters and durations.
     pub totals: Totals,
+}
+
+impl Cell {
+    /// Returns the cell without copies of its durations. `counts` gets the counters that are not zero.
+    pub(crate) fn to_sparse<'a>(&'a self, counts: &'a mut [u64; Counter::COUNT]) -> SparseCell<'a> {
+        SparseCell {
+            day: self.day,
+            other: self.other,
+            side: self.side,
+            totals: self.totals.to_sparse(counts),
+        }
+    }
+}
+
+/// A [`Cell`] whose totals are somewhere else.
+#[derive(Debug, Clone, Copy)]
+pub struct SparseCell<'a> {
+    /// The number of the [`DayOfMonth`].
+    pub day: u8,
+    /// The index of the member or the repository among the item's others.
+    pub other: u32,
+    /// Whose work it is; never [`Side::Unknown`], which belongs to no member.
+    pub side: Side,
+    /// Counters and durations.
+    pub totals: SparseTotals<'a>,
 }
 
 impl BreakdownItem {

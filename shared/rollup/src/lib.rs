@@ -13,7 +13,10 @@ pub mod stored_form;
 pub mod totals;
 
 pub use distribution::Distribution;
-pub use items::{BreakdownItem, Cell, DaysItem, DisplayName, ListEntry, ListItem, ListedSubject, SideTotals};
+pub use items::{
+    BreakdownItem, Cell, DaysItem, DisplayName, ListEntry, ListItem, ListedSubject, SideTotals, SparseCell,
+    SubjectRef,
+};
 pub use rollup::{Rollup, Tally, merged_span};
-pub use stored_form::{DecodeError, StoredForm};
-pub use totals::{Side, Totals};
+pub use stored_form::{DecodeError, StoredForm, encode_breakdown};
+pub use totals::{Side, SparseTotals, Totals};

@@ -36,7 +36,58 @@ pub struct Totals {
     pub durations: Option<Box<[Distribution; DurationMetric::COUNT]>>,
 }
 
+/// Totals whose counters that are zero are left out. Most cells have one to four.
+#[derive(Debug, Clone, Copy)]
+pub struct SparseTotals<'a> {
+    /// Which counters are not zero: bit 0 is the first.
+    pub counters: u16,
+    /// Their values, in the order of the counters.
+    pub counts: &'a [u64],
+    /// The durations, as in [`Totals`].
+    pub durations: Option<&'a [Distribution; DurationMetric::COUNT]>,
+}
+
+const _: () = assert!(Counter::COUNT <= u16::BITS as usize, "a bit for each counter");
+
+impl SparseTotals<'_> {
+    /// Returns the value of a counter.
+    pub fn count(&self, counter: Counter) -> u64 {
+        let bit = 1 << counter as u16;
+        if self.counters & bit == 0 {
+            return 0;
+        }
+        self.counts[(self.counters & (bit - 1)).count_ones() as usize]
+    }
+
+    /// Adds these totals to others.
+    pub fn add_to(&self, totals: &mut Totals) {
+        let mut counters = self.counters;
+        for count in self.counts {
+            let own = &mut totals.counts[counters.trailing_zeros() as usize];
+            *own = own.saturating_add(*count);
+            counters &= counters - 1;
+        }
+        match (self.durations, &mut totals.durations) {
+            (None, _) => {}
+            (Some(added), Some(own)) => own.iter_mut().zip(added).for_each(|(own, added)| own.merge(added)),
+            (Some(added), None) => totals.durations = Some(Box::new(added.clone())),
+        }
+    }
+}
+
 impl Totals {
+    /// Returns the counters that are not zero. `counts` gets their values.
+    pub fn to_sparse<'a>(&'a self, counts: &'a mut [u64; Counter::COUNT]) -> SparseTotals<'a> {
+        let (mut counters, mut length) = (0, 0);
+        for (index, count) in self.counts.into_iter().enumerate() {
+            counts[length] = count;
+            let is_counted = count > 0;
+            counters |= u16::from(is_counted) << index;
+            length += usize::from(is_counted);
+        }
+        SparseTotals { counters, counts: &counts[..length], durations: self.durations.as_deref() }
+    }
+
     /// Adds to a counter.
     pub fn add(&mut self, counter: Counter, amount: u64) {
         let count = &mut self.counts[counter as usize];

@@ -1,10 +1,12 @@
 //! The store in a SQLite file.
 
+mod changes;
 mod checkpoints;
 mod error;
 mod item_id;
 mod names;
 mod put;
+mod records;
 mod rollups;
 mod schema;
 mod setup;
@@ -17,6 +19,7 @@ use gam_store::Result;
 use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions};
 use sqlx::{Connection, Transaction};
 
+use self::changes::ChangeWatcher;
 use self::error::failed;
 
 /// How long a reader or writer waits for a connection of this process.
@@ -26,7 +29,7 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 const READERS: u32 = 3;
 
 /// The memory for pages that the connection that writes may use, in KiB.
-const WRITER_CACHE_KIB: u32 = 64 << 10;
+const WRITER_CACHE_KIB: u32 = 24 << 10;
 
 /// Length of the log from which on a commit moves it into the file, in pages of 8 KiB.
 const CHECKPOINT_PAGES: u32 = 8 << 10;
@@ -48,8 +51,11 @@ pub struct SqliteStore {
     /// One connection: SQLite has one writer at a time, and waiting for a connection is fairer than its lock.
     writer: SqlitePool,
     readers: SqlitePool,
+    watcher: Arc<ChangeWatcher>,
     /// Whether the file is read on the assumption that nobody writes it.
     is_unchanging: bool,
+    /// Whether the file was opened for reading, so an older one stays as it is.
+    is_read_only: bool,
 }
 
 impl SqliteStore {
@@ -62,15 +68,16 @@ impl SqliteStore {
     pub async fn open(path: &Path) -> Result<Self> {
         let path: Arc<Path> = Arc::from(path);
         let options = setup::prepare(&path).await?;
-        // The items of a month lie all over the file. Its pages stay in memory until the commit writes each of them
-        // once, and the log is moved into the file after several months and not after each.
+        // The pages of a month stay in memory until the commit writes each of them once, and the log is moved into the
+        // file after several months and not after each.
         let writer_options = options
             .clone()
             .pragma("cache_size", format!("-{WRITER_CACHE_KIB}"))
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string());
         let writer = pool(1).connect_lazy_with(writer_options);
         let readers = pool(READERS).connect_lazy_with(options.pragma("query_only", "ON"));
-        Ok(SqliteStore { path, writer, readers, is_unchanging: false })
+        let watcher = Arc::new(ChangeWatcher::new(&path));
+        Ok(SqliteStore { path, writer, readers, watcher, is_unchanging: false, is_read_only: false })
     }
 
     /// Opens an existing store for reading. Needs no permission to write, and creates and changes nothing in
@@ -82,11 +89,13 @@ impl SqliteStore {
     pub async fn open_read_only(path: &Path) -> Result<Self> {
         let path: Arc<Path> = Arc::from(path);
         let (readers, is_unchanging) = setup::open_for_reading(&path).await?;
-        Ok(SqliteStore { path, writer: readers.clone(), readers, is_unchanging })
+        let watcher = Arc::new(ChangeWatcher::new(&path));
+        Ok(SqliteStore { path, writer: readers.clone(), readers, watcher, is_unchanging, is_read_only: true })
     }
 
     /// Waits for running reads and writes, then closes the file. Every later use of the store fails.
     pub async fn close(&self) {
+        self.watcher.close();
         self.readers.close().await;
         // The last connection to close moves the log into the file, which a reader is not allowed to do.
         self.writer.close().await;
@@ -127,12 +136,15 @@ async fn is_idle(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
     Ok(!connection.is_in_transaction())
 }
 
+/// Returns the path as SQLite takes it. A bare name such as `file:x` or `:memory:` would mean something else to it.
+fn file_name(path: &Path) -> PathBuf {
+    if path.is_absolute() { path.to_path_buf() } else { PathBuf::from(".").join(path) }
+}
+
 /// Returns the options of every connection to the file.
 fn connect_options(path: &Path) -> SqliteConnectOptions {
-    // A bare name such as `file:x` or `:memory:` would mean something else to SQLite.
-    let filename = if path.is_absolute() { path.to_path_buf() } else { PathBuf::from(".").join(path) };
     SqliteConnectOptions::new()
-        .filename(filename)
+        .filename(file_name(path))
         .page_size(PAGE_BYTES)
         .busy_timeout(LOCK_TIMEOUT)
         .synchronous(sqlx::sqlite::SqliteSynchronous::Full)
@@ -145,7 +157,7 @@ fn connect_options(path: &Path) -> SqliteConnectOptions {
 #[cfg(test)]
 mod tests {
     use gam_store::keys::CheckpointKey;
-    use gam_store::{CheckpointStore, SaveOutcome};
+    use gam_store::{CheckpointStore, RollupStore, SaveOutcome};
 
     use super::*;
 
@@ -246,9 +258,16 @@ mod tests {
         writer.save(&key, "{}", None).await.unwrap();
         writer.close().await;
         let readers = setup::open_unchanging(&path).await.unwrap();
-        let reader =
-            SqliteStore { path: Arc::from(&*path), writer: readers.clone(), readers, is_unchanging: true };
+        let reader = SqliteStore {
+            path: Arc::from(&*path),
+            writer: readers.clone(),
+            readers,
+            watcher: Arc::new(ChangeWatcher::new(&path)),
+            is_unchanging: true,
+            is_read_only: true,
+        };
         assert_eq!(reader.load(&key).await.unwrap().unwrap().body, "{}");
+        assert_eq!(reader.change_token(), None, "SQLite notices no changes of such a file");
         let files = || std::fs::read_dir(directory.path()).unwrap().count();
         assert_eq!(files(), 1, "it leaves no log");
         let writer = SqliteStore::open(&path).await.unwrap();

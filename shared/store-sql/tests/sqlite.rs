@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use chrono::{DateTime, TimeDelta, Utc};
 use gam_model::Month;
 use gam_store::keys::CheckpointKey;
 use gam_store::{
-    AdvanceOutcome, CheckpointStore, Epoch, Error, FoldScope, ItemClass, ItemKey, NameEntry, NameKind,
-    NameStore, PutOutcome, Revision, RollupStore, SaveOutcome, StoredItem, Subject, conformance,
+    AdvanceOutcome, CheckpointStore, CommitOutcome, Epoch, Error, Expectation, FoldScope, ItemClass, ItemKey,
+    KeyPart, NameEntry, NameKind, NameStore, PutOutcome, RecordCommit, RecordCommitId, RecordKey, RecordKind,
+    RecordRange, RecordStore, Revision, RollupStore, SaveOutcome, StoredItem, Subject, conformance,
 };
 use gam_store_sql::SqliteStore;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -70,16 +72,37 @@ fn keys(count: i64) -> Vec<ItemKey> {
     items(count).into_iter().map(|(key, _)| key).collect()
 }
 
+fn now() -> DateTime<Utc> {
+    "2024-05-17T10:00:00Z".parse().unwrap()
+}
+
+fn claim(number: u64) -> RecordKey {
+    RecordKey::new(Some("acme"), RecordKind::Claim, &[KeyPart::Number(number)]).unwrap()
+}
+
+fn claims() -> RecordRange {
+    RecordRange::new(Some("acme"), RecordKind::Claim, &[]).unwrap()
+}
+
+fn new_commit() -> RecordCommit {
+    RecordCommit::new(RecordCommitId::random())
+}
+
+async fn commit(store: &SqliteStore, commit: RecordCommit) {
+    assert_eq!(store.commit(&commit, now()).await.unwrap(), CommitOutcome::Committed);
+}
+
 /// Returns everything that the ports return for the organization `acme`.
 async fn contents(store: &SqliteStore) -> String {
-    let mut items = store.get("acme", EPOCH, &keys(300)).await.unwrap();
+    let mut items = RollupStore::get(store, "acme", EPOCH, &keys(300)).await.unwrap();
     items.sort_by(|a, b| a.0.cmp(&b.0));
     format!(
-        "{:?} {items:?} {:?} {:?} {:?}",
+        "{:?} {items:?} {:?} {:?} {:?} {:?}",
         store.orgs().await.unwrap(),
         store.markers("acme", EPOCH).await.unwrap(),
         store.names("acme", NameKind::Repo).await.unwrap(),
         store.load_repos("acme").await.unwrap(),
+        RecordStore::range(store, &claims(), 10, now()).await.unwrap(),
     )
 }
 
@@ -92,6 +115,7 @@ async fn fill(store: &SqliteStore, count: i64) {
     store.put_names("acme", &[name]).await.unwrap();
     let saved = store.save(&CheckpointKey::Repo("acme".to_owned(), 1), "{}", None).await.unwrap();
     assert!(matches!(saved, SaveOutcome::Saved(_)));
+    commit(store, new_commit().put(claim(1), "{}", Expectation::Absent)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -221,7 +245,7 @@ async fn a_damaged_file_is_reported_with_a_fix() {
     let store = open(&path).await;
     let text = fatal_error(store.put("acme", EPOCH, &items(3_000)).await);
     assert!(names_the_fix(&text), "{text}");
-    assert!(names_the_fix(&fatal_error(store.get("acme", EPOCH, &keys(3_000)).await)));
+    assert!(names_the_fix(&fatal_error(RollupStore::get(&store, "acme", EPOCH, &keys(3_000)).await)));
 }
 
 #[tokio::test]
@@ -232,21 +256,26 @@ async fn invalid_rows_are_errors_not_panics() {
     let mut connection = connect(&path).await;
     execute(
         &mut connection,
-        "INSERT INTO items VALUES ((1 << 20) | (2024 * 12 << 3) | 7, 1, x'00');
+        "INSERT INTO month_items VALUES (2024 * 12 << 35 | (1 << 3) | 7, 1, x'00');
          INSERT INTO item_classes VALUES (2, 'acme', 1, 'days', 'repo', '2');
-         INSERT INTO items VALUES ((2 << 20) | (2024 * 12 << 3), -1, x'00');
+         INSERT INTO month_items VALUES (2024 * 12 << 35 | (2 << 3), -1, x'00');
          INSERT INTO markers VALUES ('acme', 1, '2024-13', 1, 1);
          INSERT INTO names VALUES ('acme', 'repo', 2, 'two', 9223372036854775807);
-         INSERT INTO checkpoints VALUES ('acme', 'repo/x', 1, '');",
+         INSERT INTO checkpoints VALUES ('acme', 'repo/x', 1, '');
+         UPDATE records SET revision = 'x' WHERE kind = 'claim';",
     )
     .await;
     for id in [0, 2] {
-        let text = fatal_error(store.range("acme", EPOCH, &days_of_repo(id), month("2024-01"), may()).await);
+        let text = fatal_error(
+            RollupStore::range(&store, "acme", EPOCH, &days_of_repo(id), month("2024-01"), may()).await,
+        );
         assert!(text.contains("move it away"), "{text}");
     }
     fatal_error(store.markers("acme", EPOCH).await);
     fatal_error(store.names("acme", NameKind::Repo).await);
     fatal_error(store.load_repos("acme").await);
+    fatal_error(RecordStore::get(&store, &claim(1), now()).await);
+    fatal_error(store.commit(&new_commit().delete(claim(1), Expectation::Any), now()).await);
 
     execute(&mut connection, "DROP TABLE markers").await;
     let text = fatal_error(store.markers("acme", EPOCH).await);
@@ -254,7 +283,9 @@ async fn invalid_rows_are_errors_not_panics() {
     let huge = StoredItem { generation: u64::MAX, body: Vec::new() };
     let text = fatal_error(store.put("acme", EPOCH, &[(keys(1).remove(0), huge)]).await);
     assert!(text.contains("number"), "{text}");
-    let text = fatal_error(store.range("acme", Epoch(u64::MAX), &days_of_repo(1), may(), may()).await);
+    let text = fatal_error(
+        RollupStore::range(&store, "acme", Epoch(u64::MAX), &days_of_repo(1), may(), may()).await,
+    );
     assert!(text.contains("number"), "{text}");
 }
 
@@ -300,7 +331,10 @@ async fn repeated_keys_in_a_call_are_written_in_order() {
     let written = |generation: u64| (key.clone(), StoredItem { generation, body: vec![generation as u8] });
     let outcome = store.put("acme", EPOCH, &[1, 3, 2, 3, 1].map(written)).await.unwrap();
     assert_eq!(outcome, PutOutcome { refused: 2, newest_generation: 3 });
-    assert_eq!(store.get("acme", EPOCH, std::slice::from_ref(&key)).await.unwrap(), [written(3)]);
+    assert_eq!(
+        RollupStore::get(&store, "acme", EPOCH, std::slice::from_ref(&key)).await.unwrap(),
+        [written(3)]
+    );
 }
 
 /// Nothing is left of an epoch whose items were deleted, so that years of epochs do not fill the file.
@@ -316,11 +350,17 @@ async fn deleted_items_leave_no_rows() {
         let sql = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
         sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
     };
-    assert_eq!((rows("items").await, rows("item_classes").await), (151, 150));
+    assert_eq!((rows("month_items").await, rows("item_classes").await), (151, 150));
     store.delete("acme", EPOCH, &keys(150)).await.unwrap();
-    assert_eq!((rows("items").await, rows("item_classes").await), (1, 1), "one class still has an item");
+    store.delete_markers("acme", EPOCH, &[may()]).await.unwrap();
+    assert_eq!(
+        (rows("month_items").await, rows("item_classes").await),
+        (1, 1),
+        "one class still has an item"
+    );
     store.delete("acme", EPOCH, &[june.0]).await.unwrap();
-    assert_eq!((rows("items").await, rows("item_classes").await), (0, 0));
+    store.delete_markers("acme", EPOCH, &[month("2024-06")]).await.unwrap();
+    assert_eq!((rows("month_items").await, rows("item_classes").await), (0, 0));
 }
 
 /// A caller cancels a write, as a server does when its client disconnects.
@@ -347,7 +387,7 @@ async fn readers_do_not_wait_for_a_writer() {
     fill(&store, 10).await;
     let before = contents(&store).await;
     let mut other = connect(&path).await;
-    execute(&mut other, "BEGIN IMMEDIATE; DELETE FROM items").await;
+    execute(&mut other, "BEGIN IMMEDIATE; DELETE FROM month_items").await;
     assert_eq!(contents(&store).await, before);
     let again = open(&path).await;
     assert_eq!(contents(&again).await, before);
@@ -391,12 +431,53 @@ async fn a_file_of_version_1_is_migrated_and_keeps_names_and_checkpoints() {
     assert_eq!(store.markers("acme", Epoch(0)).await.unwrap(), []);
     assert_eq!(store.load(&CheckpointKey::Head("acme".to_owned())).await.unwrap(), None);
     store.put("acme", EPOCH, &items(10)).await.unwrap();
-    assert_eq!(store.get("acme", EPOCH, &keys(10)).await.unwrap().len(), 10);
+    assert_eq!(RollupStore::get(&store, "acme", EPOCH, &keys(10)).await.unwrap().len(), 10);
     store.close().await;
     assert!(length() < before / 10, "{} bytes are left of {before}", length());
     let again = open(&path).await;
-    assert_eq!(again.get("acme", EPOCH, &keys(10)).await.unwrap(), items(10), "it is migrated once");
+    assert_eq!(
+        RollupStore::get(&again, "acme", EPOCH, &keys(10)).await.unwrap(),
+        items(10),
+        "it is migrated once"
+    );
     again.close().await;
+}
+
+#[tokio::test]
+async fn a_file_of_version_2_is_migrated_and_keeps_everything() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.sqlite");
+    let mut connection = connect(&path).await;
+    execute(&mut connection, include_str!("data/version_2.sql")).await;
+    execute(
+        &mut connection,
+        "INSERT INTO item_classes VALUES (1, 'acme', 1, 'days', 'repo', '0');
+         INSERT INTO item_classes VALUES (70000, 'acme', 1, 'breakdown', 'member', 'ann');
+         INSERT INTO items VALUES (1 << 20 | ((2024 * 12 + 4) << 3), 5, x'01');
+         INSERT INTO items VALUES (1 << 20 | ((2024 * 12 + 5) << 3), 6, x'02');
+         INSERT INTO items VALUES (70000 << 20 | ((2024 * 12 + 4) << 3), 7, x'03');
+         INSERT INTO items VALUES (70000 << 20 | ((2024 * 12 + 4) << 3) | 4, 8, x'04');
+         INSERT INTO markers VALUES ('acme', 1, '2024-05', 8, 5);",
+    )
+    .await;
+    connection.close().await.unwrap();
+
+    let store = open(&path).await;
+    let read = async |class: ItemClass, last: &str| {
+        let items =
+            RollupStore::range(&store, "acme", EPOCH, &class, month("2023-01"), month(last)).await.unwrap();
+        items
+            .into_iter()
+            .map(|(key, item)| (key.month, key.week.number(), item.generation, item.body[0]))
+            .collect::<Vec<_>>()
+    };
+    let (may, june) = (may(), month("2024-06"));
+    assert_eq!(read(days_of_repo(0), "2024-12").await, [(may, 0, 5, 1), (june, 0, 6, 2)]);
+    assert_eq!(read(days_of_repo(0), "2024-05").await, [(may, 0, 5, 1)]);
+    let ann = ItemClass::Breakdown(Subject::Member("ann".to_owned()));
+    assert_eq!(read(ann, "2024-12").await, [(may, 0, 7, 3), (may, 4, 8, 4)]);
+    assert_eq!(store.markers("acme", EPOCH).await.unwrap().len(), 1);
+    store.close().await;
 }
 
 #[tokio::test]
@@ -431,6 +512,57 @@ async fn concurrent_opens_migrate_a_file_once() {
     execute(&mut reader, "COMMIT").await;
 }
 
+/// Files of earlier versions have no table of records.
+#[tokio::test]
+async fn a_store_without_records_is_read_and_gets_them() {
+    let (_directory, path) = new_path();
+    let store = open(&path).await;
+    fill(&store, 10).await;
+    let filled = contents(&store).await;
+    store.close().await;
+    let mut connection = connect(&path).await;
+    execute(&mut connection, "DROP TABLE records").await;
+    connection.close().await.unwrap();
+
+    let reader = SqliteStore::open_read_only(&path).await.unwrap();
+    assert_eq!(RecordStore::get(&reader, &claim(1), now()).await.unwrap(), None);
+    let old = contents(&reader).await;
+    assert!(old.ends_with("[]") && filled.starts_with(old.strip_suffix("[]").unwrap()), "{old}");
+    let writer = open(&path).await;
+    assert_eq!(contents(&writer).await, old);
+    commit(&writer, new_commit().put(claim(1), "{}", Expectation::Absent)).await;
+    assert_eq!(RecordStore::get(&reader, &claim(1), now()).await.unwrap().unwrap().body, "{}");
+    reader.close().await;
+    writer.close().await;
+}
+
+#[tokio::test]
+async fn a_commit_deletes_what_has_expired() {
+    let (_directory, path) = new_path();
+    let store = open(&path).await;
+    let past = now() - TimeDelta::seconds(1);
+    let records = new_commit().put_until(claim(1), "{}", now(), Expectation::Any).put_until(
+        claim(2),
+        "{}",
+        now() + TimeDelta::seconds(1),
+        Expectation::Any,
+    );
+    assert_eq!(store.commit(&records, past).await.unwrap(), CommitOutcome::Committed);
+    let mut connection = connect(&path).await;
+    let mut stored = async || -> Vec<String> {
+        let sql = "SELECT ltrim(sort, '0') FROM records WHERE kind = 'claim' ORDER BY sort";
+        sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap()
+    };
+    assert_eq!(stored().await, ["1", "2"]);
+    commit(&store, new_commit()).await;
+    assert_eq!(stored().await, ["2"]);
+    assert_eq!(
+        store.commit(&records, past).await.unwrap(),
+        CommitOutcome::Committed,
+        "its receipt is stored"
+    );
+}
+
 /// A file of this version is opened by every later one.
 #[tokio::test]
 async fn the_tables_never_change() {
@@ -447,4 +579,63 @@ async fn the_tables_never_change() {
     insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
         insta::assert_snapshot!("sqlite_schema", lines.join(";\n"));
     });
+}
+
+/// Clones, other handles and handles for reading notice what any of them writes.
+#[tokio::test]
+async fn change_tokens_notice_the_writes_of_every_handle() {
+    let (_directory, path) = new_path();
+    for (number, (writer, reader)) in [(0, 0), (0, 3), (0, 1), (1, 0), (0, 2)].into_iter().enumerate() {
+        let path = path.with_file_name(format!("{number}.sqlite"));
+        let first = open(&path).await;
+        let handles =
+            [first.clone(), open(&path).await, SqliteStore::open_read_only(&path).await.unwrap(), first];
+        conformance::run_changes(&handles[writer], &handles[reader]).await;
+        for handle in [&handles[2], &handles[1], &handles[0]] {
+            handle.close().await;
+            assert_eq!(handle.change_token(), None, "a closed store has no token");
+        }
+        assert!(!path.with_extension("sqlite-wal").exists(), "closing moves the log into the file");
+    }
+}
+
+/// Set for a test that runs in another process: the path of the store that it writes.
+const STORE_OF_OTHER_PROCESS: &str = "GAM_TEST_STORE";
+
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "the variable says that this is the other process")]
+async fn change_tokens_notice_the_writes_of_another_process() {
+    if let Some(path) = std::env::var_os(STORE_OF_OTHER_PROCESS) {
+        let store = open(Path::new(&path)).await;
+        fill(&store, 3).await;
+        return store.close().await;
+    }
+    let (_directory, path) = new_path();
+    let (writer, reader) = (open(&path).await, SqliteStore::open_read_only(&path).await.unwrap());
+    let tokens = || [writer.change_token().unwrap(), reader.change_token().unwrap()];
+    let before = tokens();
+    let program = std::env::current_exe().unwrap();
+    let other_process = std::process::Command::new(program)
+        .args(["--exact", "change_tokens_notice_the_writes_of_another_process"])
+        .env(STORE_OF_OTHER_PROCESS, &path)
+        .output()
+        .unwrap();
+    assert!(other_process.status.success(), "{other_process:?}");
+    assert_eq!(reader.markers("acme", EPOCH).await.unwrap().len(), 1, "it has written");
+    let after = tokens();
+    assert!(before[0] != after[0] && before[1] != after[1], "{before:?} {after:?}");
+    assert_eq!(tokens(), after);
+}
+
+/// Connections to the old file would never notice a change of the new one.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_was_replaced_has_no_change_tokens() {
+    let (_directory, path) = new_path();
+    let store = open(&path).await;
+    assert!(store.change_token().is_some());
+    std::fs::rename(&path, path.with_file_name("old.sqlite")).unwrap();
+    assert_eq!(store.change_token(), None);
+    std::fs::copy(path.with_file_name("old.sqlite"), &path).unwrap();
+    assert_eq!(store.change_token(), None);
 }

@@ -3,12 +3,13 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use gam_model::Month;
 use gam_store::keys::CheckpointKey;
 use gam_store::{
-    AdvanceOutcome, CheckpointStore, Epoch, FoldScope, ItemClass, ItemKey, Marker, NameEntry, NameKind,
-    NameStore, PutOutcome, Result, Revision, RollupStore, SaveOutcome, StoredCheckpoint, StoredItem,
-    conformance,
+    AdvanceOutcome, ChangeToken, CheckpointStore, CommitOutcome, Epoch, FoldScope, ItemClass, ItemKey,
+    Marker, NameEntry, NameKind, NameStore, PutOutcome, Record, RecordCommit, RecordKey, RecordRange,
+    RecordStore, Result, Revision, RollupStore, SaveOutcome, StoredCheckpoint, StoredItem, conformance,
 };
 use gam_store_sql::SqliteStore;
 
@@ -26,6 +27,10 @@ impl AlternatingStores {
 
 #[async_trait]
 impl RollupStore for AlternatingStores {
+    fn change_token(&self) -> Option<ChangeToken> {
+        self.stores[0].change_token()
+    }
+
     async fn put(&self, org: &str, epoch: Epoch, items: &[(ItemKey, StoredItem)]) -> Result<PutOutcome> {
         self.next_store().put(org, epoch, items).await
     }
@@ -38,11 +43,11 @@ impl RollupStore for AlternatingStores {
         first: Month,
         last: Month,
     ) -> Result<Vec<(ItemKey, StoredItem)>> {
-        self.next_store().range(org, epoch, class, first, last).await
+        RollupStore::range(self.next_store(), org, epoch, class, first, last).await
     }
 
     async fn get(&self, org: &str, epoch: Epoch, keys: &[ItemKey]) -> Result<Vec<(ItemKey, StoredItem)>> {
-        self.next_store().get(org, epoch, keys).await
+        RollupStore::get(self.next_store(), org, epoch, keys).await
     }
 
     async fn delete(&self, org: &str, epoch: Epoch, keys: &[ItemKey]) -> Result<()> {
@@ -104,6 +109,26 @@ impl CheckpointStore for AlternatingStores {
 
     async fn save(&self, key: &CheckpointKey, body: &str, expected: Option<Revision>) -> Result<SaveOutcome> {
         self.next_store().save(key, body, expected).await
+    }
+}
+
+#[async_trait]
+impl RecordStore for AlternatingStores {
+    async fn get(&self, key: &RecordKey, now: DateTime<Utc>) -> Result<Option<Record>> {
+        RecordStore::get(self.next_store(), key, now).await
+    }
+
+    async fn range(
+        &self,
+        range: &RecordRange,
+        limit: usize,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<(RecordKey, Record)>> {
+        RecordStore::range(self.next_store(), range, limit, now).await
+    }
+
+    async fn commit(&self, commit: &RecordCommit, now: DateTime<Utc>) -> Result<CommitOutcome> {
+        self.next_store().commit(commit, now).await
     }
 }
 

@@ -11,12 +11,15 @@
 //! ```
 
 mod bodies;
+mod changes;
 mod checkpoints;
 mod deletes;
 mod markers;
 mod names;
 mod puts;
 mod reads;
+mod record_races;
+mod records;
 
 use std::future::Future;
 
@@ -26,6 +29,7 @@ use tokio::task::JoinSet;
 use crate::head::Epoch;
 use crate::keys::{ItemClass, ItemKey, Subject};
 use crate::port::{CheckpointStore, NameStore, PutOutcome, RollupStore, StoredItem};
+use crate::record::RecordStore;
 
 /// An organization whose name is a prefix of some [`NEIGHBOURS`], and matches one of them as a SQL pattern.
 const ORG: &str = "acme_labs";
@@ -64,11 +68,12 @@ const UNUSUAL_NAMES: [&str; 18] = [
 /// If the adapter breaks a rule of a port. The message names the rule.
 pub async fn run<S, F>(make: F)
 where
-    S: RollupStore + NameStore + CheckpointStore + 'static,
+    S: RollupStore + NameStore + CheckpointStore + RecordStore + 'static,
     F: AsyncFn() -> S,
 {
     run_rollups(&make).await;
     run_checkpoints(&make).await;
+    run_records(&make).await;
 }
 
 /// Checks a [`RollupStore`] and [`NameStore`]. Heads decide which organizations are listed, so the store must also
@@ -103,6 +108,23 @@ where
     names::check_newest_name_stays(&make().await).await;
     names::check_orgs(&make().await).await;
     names::check_concurrent_writers(make().await).await;
+    let store = make().await;
+    changes::check_every_write(&store, &store).await;
+    changes::check_concurrent_reads(make().await).await;
+}
+
+/// Checks that the change tokens of one handle of a store notice what another handle of it writes. Both must be handles
+/// of one new, empty store.
+///
+/// # Panics
+/// If the adapter breaks a rule of the port. The message names the rule.
+pub async fn run_changes<W, R>(writer: &W, reader: &R)
+where
+    W: RollupStore + NameStore + CheckpointStore,
+    R: RollupStore + NameStore + CheckpointStore,
+{
+    assert!(reader.change_token().is_some(), "the handle has change tokens");
+    changes::check_every_write(writer, reader).await;
 }
 
 /// Checks a [`CheckpointStore`]. `make` must return a new, empty store on every call.
@@ -118,6 +140,27 @@ where
     checkpoints::check_keys_are_separate(&make().await).await;
     checkpoints::check_unusual_bodies(&make().await).await;
     checkpoints::check_concurrent_saves(make().await).await;
+}
+
+/// Checks a [`RecordStore`]. `make` must return a new, empty store on every call.
+///
+/// # Panics
+/// If the adapter breaks a rule of the port. The message names the rule.
+pub async fn run_records<S, F>(make: F)
+where
+    S: RecordStore + 'static,
+    F: AsyncFn() -> S,
+{
+    records::check_expectations(&make().await).await;
+    records::check_all_or_none(&make().await).await;
+    records::check_limits(&make().await).await;
+    records::check_expiry(&make().await).await;
+    records::check_pages(&make().await).await;
+    records::check_unusual_content(&make().await).await;
+    records::check_orgs_are_separate(&make().await).await;
+    record_races::check_repeats(make().await).await;
+    record_races::check_concurrent_claims(make().await).await;
+    record_races::check_concurrent_commits(make().await).await;
 }
 
 /// Runs all tasks concurrently and returns their results, in any order.

@@ -1,4 +1,4 @@
-//! Errors, by what the caller must do: retry, or fix the environment.
+//! Errors, by what the caller must do: retry, fix the environment, or pass other arguments.
 
 /// The result of an operation on the store.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -25,6 +25,12 @@ pub enum Error {
         /// The underlying error.
         #[source]
         source: Option<BoxError>,
+    },
+    /// The call breaks a rule of the port. The program that made it must change.
+    #[error("{what}")]
+    InvalidArgument {
+        /// Which argument is invalid, and what the port expects.
+        what: String,
     },
 }
 

@@ -1,6 +1,9 @@
 //! All keys of the store, typed. Adapters and callers build no keys of their own.
 
+mod record;
+
 pub use gam_model::subject::{ItemClass, ItemKey, Subject, SubjectKind};
+pub use record::{KeyPart, RecordKey, RecordKind, RecordRange};
 
 /// Returns the key of an organization: its login in lower case, because GitHub ignores the case of logins.
 pub fn org_key(org: &str) -> String {

@@ -1,9 +1,10 @@
-//! The ports of the rollup store, the name registry and the checkpoint store, and their typed keys.
+//! The ports of the store: rollups, names, checkpoints and records, and their typed keys.
 //!
 //! Rollups are a cache of the lake's snapshots, so they can always be rebuilt. [`port`] describes the guards
-//! that make concurrent writers safe. Every adapter must pass the [`conformance`] suite.
+//! that make concurrent writers safe. Records are a source of their own, under the rules of [`record`]. Every
+//! adapter must pass the [`conformance`] suite.
 //!
-//! This crate does not know what a rollup or a checkpoint contains, nor which database stores it.
+//! This crate does not know what a rollup, a checkpoint or a record contains, nor which database stores it.
 
 pub mod checkpoint;
 pub mod conformance;
@@ -13,14 +14,20 @@ pub mod head;
 pub mod keys;
 pub mod memory;
 pub mod port;
+pub mod record;
 
 pub use checkpoint::{Checkpoint, OrgCheckpoint, ReadAgainSpan, RepoCoverage};
 pub use error::{Error, Result};
 pub use gaps::{Gap, GapsByRepo, RepoGaps, list_gaps};
 pub use head::{Epoch, EpochRules, Head, Logic, RetiredEpoch};
-pub use keys::{CheckpointKey, ItemClass, ItemKey, Subject, SubjectKind};
+pub use keys::{
+    CheckpointKey, ItemClass, ItemKey, KeyPart, RecordKey, RecordKind, RecordRange, Subject, SubjectKind,
+};
 pub use memory::MemoryStore;
 pub use port::{
-    AdvanceOutcome, CheckpointStore, FoldScope, Marker, NameEntry, NameKind, NameStore, PutOutcome, Revision,
-    RollupStore, SaveOutcome, StoredCheckpoint, StoredItem,
+    AdvanceOutcome, ChangeToken, CheckpointStore, FoldScope, Marker, NameEntry, NameKind, NameStore,
+    PutOutcome, Revision, RollupStore, SaveOutcome, StoredCheckpoint, StoredItem,
+};
+pub use record::{
+    CommitOutcome, Expectation, Record, RecordChange, RecordCommit, RecordCommitId, RecordStore, RecordWrite,
 };

@@ -1,7 +1,10 @@
 //! The ports in memory: for tests, and as the simplest example of an adapter.
 
+mod records;
+
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -10,15 +13,36 @@ use gam_model::Month;
 
 use crate::error::Result;
 use crate::head::Epoch;
-use crate::keys::{CheckpointKey, ItemClass, ItemKey, org_key};
+use crate::keys::{CheckpointKey, ItemClass, ItemKey, RecordKey, org_key};
 use crate::port::{
-    AdvanceOutcome, CheckpointStore, FoldScope, Marker, NameEntry, NameKind, NameStore, PutOutcome, Revision,
-    RollupStore, SaveOutcome, StoredCheckpoint, StoredItem,
+    AdvanceOutcome, ChangeToken, CheckpointStore, FoldScope, Marker, NameEntry, NameKind, NameStore,
+    PutOutcome, Revision, RollupStore, SaveOutcome, StoredCheckpoint, StoredItem,
 };
+use crate::record::Record;
 
 /// A store in memory. Clones share their content, which is lost with the last clone.
 #[derive(Debug, Clone, Default)]
-pub struct MemoryStore(Arc<Mutex<BTreeMap<String, OrgData>>>);
+pub struct MemoryStore {
+    /// By organization in lower case.
+    orgs: Arc<Mutex<BTreeMap<String, OrgData>>>,
+    records: Arc<Mutex<BTreeMap<RecordKey, Record>>>,
+    changes: Arc<ChangeCounter>,
+}
+
+/// Counts the writes of a store.
+#[derive(Debug)]
+struct ChangeCounter {
+    /// Identifies the counter among those of this process.
+    number: u64,
+    /// It is raised while the content is locked.
+    count: AtomicU64,
+}
+
+impl Default for ChangeCounter {
+    fn default() -> Self {
+        ChangeCounter { number: ChangeToken::new_counter(), count: 0.into() }
+    }
+}
 
 /// Everything that is stored about one organization.
 #[derive(Debug, Default)]
@@ -39,7 +63,7 @@ impl OrgData {
 impl MemoryStore {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, OrgData>> {
         // Every write is complete before the lock is released, so the content is valid after a panic as well.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.orgs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns how many items of an organization's epoch are stored.
@@ -52,12 +76,20 @@ impl MemoryStore {
     }
 
     fn write<T>(&self, org: &str, write: impl FnOnce(&mut OrgData) -> T) -> T {
-        write(self.lock().entry(org_key(org)).or_default())
+        let mut orgs = self.lock();
+        self.changes.count.fetch_add(1, Ordering::Release);
+        write(orgs.entry(org_key(org)).or_default())
     }
 }
 
 #[async_trait]
 impl RollupStore for MemoryStore {
+    fn change_token(&self) -> Option<ChangeToken> {
+        // Waits for a write in progress, so that nobody reads its effect with a token from before it.
+        let _orgs = self.lock();
+        Some(ChangeToken::new(self.changes.number, self.changes.count.load(Ordering::Acquire)))
+    }
+
     async fn put(&self, org: &str, epoch: Epoch, items: &[(ItemKey, StoredItem)]) -> Result<PutOutcome> {
         Ok(self.write(org, |stored| {
             let mut outcome = PutOutcome::default();
@@ -228,5 +260,8 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn passes_the_conformance_suite() {
         conformance::run(async || MemoryStore::default()).await;
+        let store = MemoryStore::default();
+        conformance::run_changes(&store, &store.clone()).await;
+        assert_ne!(store.change_token(), MemoryStore::default().change_token(), "another store");
     }
 }

@@ -9,6 +9,8 @@
 //! * **Marker**: up to which generation a month has been folded in an epoch, and the floor: the generation below
 //!   which stored items are stale. It moves only as [`Marker::advanced`] allows.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use gam_model::Month;
@@ -144,9 +146,40 @@ pub struct NameEntry {
     pub as_of: DateTime<Utc>,
 }
 
+/// Stands for the content of a store at one time. Two equal tokens of one store mean that nothing was changed in it
+/// in between: no item, marker, name or checkpoint, by whatever process. Tokens of different stores are not equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ChangeToken {
+    /// The number of the counter, unique in this process.
+    counter: u64,
+    /// What the counter shows.
+    count: u64,
+}
+
+impl ChangeToken {
+    /// Creates the token of a counter that shows `count`. `counter` comes from [`ChangeToken::new_counter`].
+    pub fn new(counter: u64, count: u64) -> Self {
+        ChangeToken { counter, count }
+    }
+
+    /// Returns a number for a counter of changes that no other counter of this process has.
+    pub fn new_counter() -> u64 {
+        static COUNTERS: AtomicU64 = AtomicU64::new(0);
+        COUNTERS.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
 /// Stores the items of rollups and their markers, by epoch.
 #[async_trait]
 pub trait RollupStore: Send + Sync {
+    /// Returns the token of the store's present content. It covers everything that the adapter stores, including
+    /// names and checkpoints. `None` if a change cannot be noticed in some microseconds; answers are then not kept.
+    ///
+    /// It is called for each request, and waits for nothing.
+    fn change_token(&self) -> Option<ChangeToken> {
+        None
+    }
+
     /// Writes items, each under its guard. A refused one does not stop the others. They need not become visible
     /// together, but each one does at once, also if it is stored in parts.
     ///

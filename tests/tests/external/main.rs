@@ -1,11 +1,14 @@
 //! End-to-end tests that need tools from package registries: the deployed system on an emulator of AWS,
-//! DuckDB, GitHub's published schemas.
+//! a browser, DuckDB, a PostgreSQL server, GitHub's published schemas, schemathesis.
 //!
 //! Each test names the tools it needs. They are installed at the first use, into the target directory. A
 //! test whose tools cannot be had is listed and counted as ignored; in CI it fails.
 
+mod api;
 mod aws;
+mod browser;
 mod duckdb;
+mod postgres;
 mod repository;
 mod schema;
 mod tools;
@@ -37,7 +40,17 @@ pub(crate) use external_test;
 
 fn main() {
     let arguments = Arguments::from_args();
-    let tests = [aws::tests(), duckdb::tests(), repository::tests(), schema::tests()].into_iter().flatten();
+    let files = [
+        aws::tests(),
+        browser::tests(),
+        api::tests(),
+        aws::tests(),
+        duckdb::tests(),
+        postgres::tests(),
+        repository::tests(),
+        schema::tests(),
+    ];
+    let tests = files.into_iter().flatten();
     let trials = tests.map(|test| trial(test, &arguments)).collect();
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -10,6 +10,8 @@ use serde_json::Value;
 
 /// The version of DuckDB's Python package.
 const DUCKDB_VERSION: &str = "1.5.6";
+/// The version of Playwright's Python package.
+const PLAYWRIGHT_VERSION: &str = "1.65.2";
 
 /// Something that comes from a package registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,8 +24,18 @@ pub(crate) enum Tool {
     Lint,
     /// Linters of workflows, issue forms, container files and Kubernetes manifests.
     Repository,
+    /// schemathesis.
+    Api,
     /// DuckDB's Python package.
     DuckDb,
+    /// Debian's Chromium.
+    Chromium,
+    /// Playwright's Python package, which drives a browser.
+    Playwright,
+    /// The script of axe-core, which checks the accessibility of a page.
+    AxeCore,
+    /// The programs of a PostgreSQL server, from a package of the operating system.
+    Postgres,
     /// GitHub's GraphQL schema.
     GraphQlSchema,
     /// GitHub's description of its REST API.
@@ -54,9 +66,16 @@ impl Tool {
             Tool::Sam => local_aws_tool("sam"),
             Tool::Lint => local_aws_tool("lint"),
             Tool::Repository => local_aws_tool("repository"),
-            Tool::DuckDb => duckdb().map_err(|why| {
+            Tool::Api => local_aws_tool("api"),
+            Tool::DuckDb => python_package("duckdb", DUCKDB_VERSION, false).map_err(|why| {
                 format!("needs Python 3 with pip, and duckdb {DUCKDB_VERSION} from PyPI: {why}")
             }),
+            Tool::Chromium => chromium(),
+            Tool::Playwright => python_package("playwright", PLAYWRIGHT_VERSION, true).map_err(|why| {
+                format!("needs Python 3 with pip, and playwright {PLAYWRIGHT_VERSION} from PyPI: {why}")
+            }),
+            Tool::AxeCore => npm("axe-core", "4.14.1", "axe.min.js"),
+            Tool::Postgres => postgres(),
             Tool::GraphQlSchema => npm("@octokit/graphql-schema", "15.26.1", "schema.graphql"),
             Tool::OpenApi => npm("@octokit/openapi", "23.0.2", "generated/api.github.com.json"),
         }
@@ -126,16 +145,41 @@ fn install_once(place: &Path, installer: impl FnOnce(&Path) -> Command) -> Resul
     if place.is_dir() { Ok(()) } else { Err(format!("{} cannot be created", place.display())) }
 }
 
-fn duckdb() -> Result<PathBuf, String> {
-    let place = packages()?.join(format!("duckdb-{DUCKDB_VERSION}"));
+/// A package from PyPI, with those that it needs if `has_dependencies`.
+fn python_package(name: &str, version: &str, has_dependencies: bool) -> Result<PathBuf, String> {
+    let place = packages()?.join(format!("{name}-{version}"));
     install_once(&place, |fresh| {
         let mut pip = Command::new("python3");
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"])
-            .args(["--only-binary", ":all:", &format!("duckdb=={DUCKDB_VERSION}"), "--target"])
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+            .args((!has_dependencies).then_some("--no-deps"))
+            .args(["--only-binary", ":all:", &format!("{name}=={version}"), "--target"])
             .arg(fresh);
         pip
     })?;
     Ok(place)
+}
+
+/// The browser of the system. It is not installed from here, because a package of the system belongs to the system;
+/// `.ci/run` installs it.
+fn chromium() -> Result<PathBuf, String> {
+    let find = "command -v chromium || command -v chromium-browser || command -v google-chrome";
+    let found = Command::new("sh").args(["-c", find]).output().ok().filter(|output| output.status.success());
+    let found = found.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
+    found.ok_or_else(|| "needs Chromium: install Debian's package `chromium`".to_owned())
+}
+
+/// The directory of the server's programs. Debian installs each version into a directory of its own.
+fn postgres() -> Result<PathBuf, String> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut places: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
+    places.sort();
+    if let Ok(output) = Command::new("pg_config").arg("--bindir").output() {
+        places.push(String::from_utf8_lossy(&output.stdout).trim().into());
+    }
+    let has_server =
+        |place: &PathBuf| ["initdb", "pg_ctl", "postgres"].iter().all(|name| place.join(name).is_file());
+    let needs = || "needs a PostgreSQL server's initdb and pg_ctl: install the package postgresql".to_owned();
+    places.into_iter().rfind(has_server).ok_or_else(needs)
 }
 
 /// A file of a package from npm.

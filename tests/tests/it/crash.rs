@@ -1,7 +1,7 @@
 //! After SIGKILL at any time, the next run resumes and ends in the same state.
 
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -11,25 +11,9 @@ use gam_tests::http::get;
 use gam_tests::program::Sandbox;
 
 use gam_tests::support::{
-    SINCE, backfilled, batches, collect_and_aggregate, fetch_answers, files, full_range, settled_at,
+    SINCE, backfilled, batches, collect_and_aggregate, fetch_answers, files, full_range, kill_after,
+    kill_when, settled_at,
 };
-
-/// Kills the program when `is_time` returns true. Returns false if it ended by itself before.
-fn kill_when(mut child: Child, is_time: impl Fn() -> bool) -> bool {
-    while child.try_wait().expect("its status").is_none() {
-        if is_time() {
-            child.kill().expect("it can be killed");
-            return child.wait().expect("its status").code().is_none();
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    false
-}
-
-fn kill_after(child: Child, delay: Duration) -> bool {
-    let started = Instant::now();
-    kill_when(child, || started.elapsed() >= delay)
-}
 
 #[test]
 fn a_stopped_first_run_keeps_its_first_day() {

@@ -94,12 +94,3 @@ fn a_crowd_gets_503_and_one_line_in_the_log() {
     assert_eq!(log.lines().filter(|line| line.contains("WARN")).count(), 1, "{log}");
     assert!(log.contains("connections: 16 are open, which is the limit"), "{log}");
 }
-
-#[test]
-fn listening_beyond_this_machine_is_warned_about() {
-    let sandbox = demo();
-    let warning = "the server asks nobody who they are";
-    let server = ServerProcess::start(sandbox.command(&["serve", "--listen", "0.0.0.0:0", "--quiet"]));
-    assert!(server.stop().contains(warning));
-    assert!(!sandbox.serve().stop().contains(warning));
-}

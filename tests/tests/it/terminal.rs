@@ -157,7 +157,7 @@ fn arguments_cannot_control_the_terminal_or_the_shell() {
 }
 
 #[test]
-fn after_the_demo_the_next_command_names_its_directory() {
+fn after_the_demo_the_next_command_shows_it() {
     let sandbox = Sandbox::new();
     let run = |args: &[&str]| {
         let mut command = sandbox.command(args);
@@ -167,8 +167,8 @@ fn after_the_demo_the_next_command_names_its_directory() {
     let error = run(&["show", ORG]).expect_error(1);
     assert!(error.contains("run `github-metrics up ORG` first"), "{error}");
     run(&["demo", "--no-serve", "--days", "3"]).expect_status(0);
-    let error = run(&["show", ORG]).expect_error(1);
-    assert!(error.contains("add --data-dir ./github-metrics-demo"), "{error}");
+    let shown = run(&["show", ORG]).expect_status(0);
+    assert!(shown.text().contains("prs_merged"), "{}", shown.text());
 }
 
 #[test]

@@ -8,9 +8,10 @@ use async_trait::async_trait;
 use fastrand::Rng;
 use gam_aggregate::aggregate;
 use gam_model::{EventBatch, Identity};
-use tokio::sync::Notify;
 
-use crate::support::{Gate, ORG, TestData, all_answers, other_identity, random_batches, snapshot_rows};
+use crate::support::{
+    Gate, HangFrom, ORG, TestData, all_answers, other_identity, random_batches, snapshot_rows,
+};
 
 /// Fails the n-th call and all later ones, as after the loss of a disk or network.
 struct FailFrom {
@@ -23,24 +24,6 @@ impl Gate for FailFrom {
     async fn pass(&self, call: &str) -> Result<(), std::io::Error> {
         if self.calls.fetch_add(1, Ordering::SeqCst) >= self.n {
             return Err(std::io::Error::other(format!("injected at {call}")));
-        }
-        Ok(())
-    }
-}
-
-/// Never returns from the n-th call, as if the program were killed in it.
-struct HangFrom {
-    n: usize,
-    calls: AtomicUsize,
-    reached: Notify,
-}
-
-#[async_trait]
-impl Gate for HangFrom {
-    async fn pass(&self, _: &str) -> Result<(), std::io::Error> {
-        if self.calls.fetch_add(1, Ordering::SeqCst) >= self.n {
-            self.reached.notify_one();
-            std::future::pending::<()>().await;
         }
         Ok(())
     }
@@ -112,7 +95,7 @@ async fn a_kill_at_any_call_loses_nothing() {
         let expected = TestData::aggregated(&scenario.all(), scenario.identity.clone()).await;
         for n in 0.. {
             let data = scenario.start().await;
-            let gate = Arc::new(HangFrom { n, calls: AtomicUsize::new(0), reached: Notify::new() });
+            let gate = Arc::new(HangFrom::new(n));
             let ports = data.gated(scenario.identity.clone(), gate.clone()).await;
             let result = tokio::select! {
                 result = aggregate(&ports.aggregate, ORG, false, &()) => Some(result),

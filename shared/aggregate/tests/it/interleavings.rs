@@ -9,12 +9,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use fastrand::Rng;
-use gam_aggregate::{AggregateOptions, aggregate, aggregate_with};
+use futures::future::BoxFuture;
+use gam_aggregate::{AggregateOptions, aggregate, aggregate_with, fold_month, plan_months};
 use gam_model::{EventBatch, Identity};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::support::{Gate, ORG, TestData, all_answers, other_identity, random_batches, snapshot_rows};
+use crate::fan_out::{fold_plan, inbox_only, tasks_of};
+use crate::support::{
+    Gate, ORG, TestData, active_epoch, all_answers, other_identity, random_batches, snapshot_rows,
+};
 
 /// What a worker reports to the scheduler.
 enum WorkerEvent {
@@ -46,22 +50,14 @@ struct Workers {
 }
 
 impl Workers {
-    /// Starts one worker for each identity. A worker sets it and aggregates, twice.
-    fn start(data: &TestData, identities: Vec<Identity>) -> Self {
+    /// Starts one worker for each job.
+    fn start(jobs: Vec<Job>) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
-        let tasks = identities.into_iter().enumerate().map(|(worker, identity)| {
+        let tasks = jobs.into_iter().enumerate().map(|(worker, job)| {
             let gate = Arc::new(SchedulerGate { worker, events: sender.clone() });
-            let (sender, data) = (sender.clone(), data.clone());
-            // The scheduler lets one call of a worker pass at a time.
-            let options = AggregateOptions { max_concurrent_months: 1, ..AggregateOptions::default() };
+            let sender = sender.clone();
             let task = tokio::spawn(async move {
-                for _ in 0..2 {
-                    // As `up --config` does. Another worker may set another one meanwhile.
-                    let ports = data.gated(identity.clone(), gate.clone()).await;
-                    // A worker may give up because others keep replacing its month. The clean run at
-                    // the end processes what it has left.
-                    let _ = aggregate_with(&ports.aggregate, ORG, &options, &()).await;
-                }
+                job(gate).await;
                 let _ = sender.send(WorkerEvent::Done(worker));
             });
             (worker, task)
@@ -106,16 +102,49 @@ impl Workers {
     }
 }
 
-async fn interleave(seed: u64, identities: Vec<Identity>) {
-    let rng = &mut Rng::with_seed(seed);
-    let events = rng.u64(1..6);
-    let count = rng.usize(2..7);
-    let batches: Vec<EventBatch> = random_batches(rng, events, count);
-    let data = TestData::default();
-    data.put(&batches).await;
-    let last = identities[0].clone();
+/// What a worker does, with its gate.
+type Job = Box<dyn FnOnce(Arc<SchedulerGate>) -> BoxFuture<'static, ()> + Send>;
+
+/// Sets the identity and aggregates, twice.
+fn aggregate_twice(data: &TestData, identity: Identity) -> Job {
+    let data = data.clone();
+    // The scheduler lets one call of a worker pass at a time.
+    let options = AggregateOptions { max_concurrent_months: 1, ..AggregateOptions::default() };
+    Box::new(move |gate| {
+        Box::pin(async move {
+            for _ in 0..2 {
+                // As `up --config` does. Another worker may set another one meanwhile.
+                let ports = data.gated(identity.clone(), gate.clone()).await;
+                // A worker may give up because others keep replacing its month. The clean run at
+                // the end processes what it has left.
+                let _ = aggregate_with(&ports.aggregate, ORG, &options, &()).await;
+            }
+        })
+    })
+}
+
+/// Processes the inbox, plans the months and folds them, in a random order and some of them twice.
+fn fold_planned_months(data: &TestData, seed: u64) -> Job {
+    let data = data.clone();
+    Box::new(move |gate| {
+        Box::pin(async move {
+            let rng = &mut Rng::with_seed(seed);
+            let ports = data.gated(other_identity(), gate).await;
+            let _ = aggregate_with(&ports.aggregate, ORG, &inbox_only(), &()).await;
+            let Ok(Some(plan)) = plan_months(&ports.aggregate, ORG, rng.bool(), &()).await else { return };
+            let mut tasks = tasks_of(&plan, rng.bool());
+            tasks.extend(tasks.clone());
+            rng.shuffle(&mut tasks);
+            for task in &tasks {
+                let _ = fold_month(&ports.aggregate, task, &inbox_only(), &()).await;
+            }
+        })
+    })
+}
+
+/// Lets workers pass in a random order until all have ended. Some are killed, and some batches delivered again.
+async fn run_interleaved(mut workers: Workers, data: &TestData, batches: &[EventBatch], rng: &mut Rng) {
     let mut crashes = rng.usize(0..4);
-    let mut workers = Workers::start(&data, identities);
     while workers.wait_for_all().await {
         let worker = workers.pick(rng);
         if crashes > 0 && rng.u8(..50) == 0 {
@@ -128,6 +157,18 @@ async fn interleave(seed: u64, identities: Vec<Identity>) {
         }
         workers.let_pass(worker);
     }
+}
+
+async fn interleave(seed: u64, identities: Vec<Identity>) {
+    let rng = &mut Rng::with_seed(seed);
+    let events = rng.u64(1..6);
+    let count = rng.usize(2..7);
+    let batches: Vec<EventBatch> = random_batches(rng, events, count);
+    let data = TestData::default();
+    data.put(&batches).await;
+    let last = identities[0].clone();
+    let jobs = identities.into_iter().map(|identity| aggregate_twice(&data, identity));
+    run_interleaved(Workers::start(jobs.collect()), &data, &batches, rng).await;
     let ports = data.ports_with(last.clone()).await;
     aggregate(&ports.aggregate, ORG, false, &()).await.unwrap();
     let expected = TestData::aggregated(&batches, last.clone()).await;
@@ -157,5 +198,29 @@ async fn three_aggregations_with_two_configurations() {
     for seed in 0..seeds() {
         interleave(seed, vec![Identity::default(), other_identity(), Identity::default()]).await;
         interleave(seed, vec![other_identity(), Identity::default(), Identity::default()]).await;
+    }
+}
+
+/// Three processes plan and fold the months of new rules side by side, while batches arrive.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn months_that_three_workers_fold_side_by_side() {
+    for seed in 0..seeds() {
+        let rng = &mut Rng::with_seed(seed);
+        let batches = random_batches(rng, 5, 6);
+        let data = TestData::aggregated(&batches[..3], Identity::default()).await;
+        data.put(&batches[3..]).await;
+        data.configure(&other_identity()).await;
+        let jobs = (0..3).map(|worker| fold_planned_months(&data, 3 * seed + worker));
+        run_interleaved(Workers::start(jobs.collect()), &data, &batches, rng).await;
+
+        // The next sweep: what the killed workers have left.
+        let ports = data.ports_with(other_identity()).await;
+        aggregate_with(&ports.aggregate, ORG, &inbox_only(), &()).await.unwrap();
+        fold_plan(&ports.aggregate, false).await;
+        let expected = TestData::aggregated(&batches, other_identity()).await;
+        assert_eq!(snapshot_rows(&data).await, snapshot_rows(&expected).await, "rows, seed {seed}");
+        let answers = all_answers(&expected.ports_with(other_identity()).await).await;
+        assert_eq!(all_answers(&ports).await, answers, "answers, seed {seed}");
+        assert_eq!(active_epoch(&data).await.0, 2, "answers switched, seed {seed}");
     }
 }

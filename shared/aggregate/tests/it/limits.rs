@@ -1,8 +1,10 @@
 //! The limits of an aggregation: the time limit, the months it checks, and the largest batch it reads.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
@@ -11,7 +13,7 @@ use gam_lake::{Events, ObjectStore, paths, snapshot};
 use gam_model::{Clock, EventBatch, Identity};
 
 use crate::support::{
-    ORG, TestData, all_answers, other_identity, random_batches, random_version, snapshot_rows,
+    Gate, ORG, TestData, all_answers, other_identity, random_batches, random_version, snapshot_rows,
 };
 
 /// A clock that advances by a second each time it is read.
@@ -163,4 +165,34 @@ async fn a_host_with_a_higher_limit_processes_oversized_batches() {
     assert!(report.oversized.is_empty(), "{:?}", report.oversized);
     assert_eq!(report.batches, oversized.len());
     assert_eq!(all_answers(&data.ports().await).await, all_answers(&full.ports().await).await);
+}
+
+/// Counts the calls to the lake and the store by name.
+#[derive(Default)]
+struct CallCounter(Mutex<BTreeMap<String, usize>>);
+
+#[async_trait]
+impl Gate for CallCounter {
+    async fn pass(&self, call: &str) -> Result<(), std::io::Error> {
+        *self.0.lock().unwrap().entry(call.to_owned()).or_default() += 1;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_run_without_changes_reads_the_footers_of_snapshots_only() {
+    let data =
+        TestData::aggregated(&random_batches(&mut Rng::with_seed(9), 120, 9), Identity::default()).await;
+    let months = snapshot::months::<Events>(&*data.objects, ORG).await.unwrap().len();
+    assert!(months > 1);
+    let calls = Arc::new(CallCounter::default());
+    let ports = data.gated(Identity::default(), calls.clone()).await;
+    aggregate_with(&ports.aggregate, ORG, &AggregateOptions::default(), &()).await.unwrap();
+    let calls = calls.0.lock().unwrap();
+    let count = |call: &str| calls.get(call).copied().unwrap_or_default();
+    assert_eq!(count("get_tail"), months, "{calls:?}");
+    // The configuration, and nothing for each month.
+    assert!(count("get") <= 2 && count("list") <= 4, "{calls:?}");
+    assert!(count("markers") <= 2 && count("marker") == 0 && count("load") <= 6, "{calls:?}");
+    assert!(calls.keys().all(|call| !call.starts_with("put")), "{calls:?}");
 }

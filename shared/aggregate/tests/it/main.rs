@@ -4,6 +4,7 @@ mod crashes;
 mod definitions;
 mod dips;
 mod epochs;
+mod fan_out;
 mod interleavings;
 mod limits;
 mod order;

@@ -48,12 +48,13 @@ impl Item {
     pub(super) fn damaged(&self, name: &str) -> Error {
         let key =
             |name: &str| self.0.get(name).and_then(|value| value.as_s().ok()).map_or("?", String::as_str);
-        let what = format!(
-            "missing or invalid {name} in the table's item {} / {}: delete the item; `aggregate --rebuild` restores \
-             rollups, and collecting again restores everything else",
-            key("pk"),
-            key("sk")
-        );
+        let (pk, sk) = (key("pk"), key("sk"));
+        let fix = if pk.starts_with("record#") {
+            "restore the table to a point in time before the damage, or delete the item, whose content is then lost"
+        } else {
+            "delete the item; `aggregate --rebuild` restores rollups, and collecting again restores everything else"
+        };
+        let what = format!("missing or invalid {name} in the table's item {pk} / {sk}: {fix}");
         Error::Unusable { what, source: None }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use gam_model::{Month, WeekOfMonth};
-use gam_store::keys::{CheckpointKey, org_key};
+use gam_store::keys::{CheckpointKey, RecordKey, RecordKind, org_key};
 use gam_store::{Epoch, ItemClass, ItemKey, NameKind, SubjectKind};
 
 /// The primary key of an item, or of all items of a partition whose sort key starts with `sk`.
@@ -70,6 +70,10 @@ impl TableKey {
         TableKey::new(format!("checkpoint#{}", org_part(org)), "repo#")
     }
 
+    pub(super) fn record(key: &RecordKey) -> Self {
+        TableKey::new(record_partition(key.org(), key.kind()), key.sort())
+    }
+
     pub(super) fn item(org: &str, epoch: Epoch, key: &ItemKey) -> Self {
         let sk = match key.class {
             ItemClass::Breakdown(_) => format!("{}#{}", key.month, key.week.number()),
@@ -119,6 +123,11 @@ pub(super) fn parse_org(sk: &str) -> Option<&str> {
 /// Parses the id in the sort key of [`TableKey::name`] or [`TableKey::checkpoint`].
 pub(super) fn parse_id(sk: &str) -> Option<i64> {
     sk.rsplit('#').next()?.parse().ok()
+}
+
+/// Returns the partition key of an organization's records of a kind.
+pub(super) fn record_partition(org: &str, kind: RecordKind) -> String {
+    format!("record#{}#{}", org_part(org), kind.as_str())
 }
 
 /// Identifies the parts of one write of an item, so that no two writes share a part.
@@ -179,7 +188,7 @@ pub(super) fn parse_part_owner(sk: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use gam_store::Subject;
+    use gam_store::{KeyPart, Subject};
 
     use super::*;
 
@@ -290,6 +299,10 @@ mod tests {
         for kind in [NameKind::Org, NameKind::Repo, NameKind::Member] {
             note("name", TableKey::name(org, kind, 42));
             note("names", TableKey::names(org, kind));
+        }
+        for (org, kind) in [(Some(org), RecordKind::Claim), (None, RecordKind::Token)] {
+            let parts = [KeyPart::Number(42), KeyPart::Text("x#y")];
+            note("record", TableKey::record(&RecordKey::new(org, kind, &parts).unwrap()));
         }
         note("checkpoint of the organization", TableKey::checkpoint(&CheckpointKey::Org(org.to_owned())));
         note("head of the organization", TableKey::checkpoint(&CheckpointKey::Head(org.to_owned())));

@@ -8,8 +8,9 @@
 //! | `org#{org}` | `name#{kind}#{id}` | a name |
 //! | `orgs` | `org#{org}` | an organization that has a name or a head |
 //! | `checkpoint#{org}` | `org`, `head`, `repo#{id}` | a checkpoint |
+//! | `record#{org}#{kind}` | the parts of the key | a record; `_` instead of an organization for none |
 //!
-//! Every write of an item is a `PutItem` of the complete item, under a condition unless it always writes the same. If
+//! A commit of records is one transaction. Every other write of an item is a `PutItem` of the complete item, under a condition unless it always writes the same. If
 //! a response is lost, the retry finds what the first attempt wrote and changes nothing. See
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.ConditionExpressions.html>.
 //!
@@ -23,6 +24,7 @@ mod keys;
 mod markers;
 mod names;
 mod parts;
+mod records;
 mod rollups;
 
 use std::collections::HashSet;

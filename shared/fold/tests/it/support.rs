@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use arrow_array::RecordBatch;
 use chrono::{DateTime, TimeDelta, Utc};
-use gam_fold::{MonthItem, fold};
+use gam_fold::fold;
 use gam_lake::snapshot;
 use gam_model::metric::Counter;
 use gam_model::period::midnight;
@@ -12,7 +12,7 @@ use gam_model::{
     Event, EventId, EventKind, Facts, FirstReview, Identity, ItemClass, ItemKey, Member, MemberKind, Month,
     Subject, SubjectKind, WeekOfMonth,
 };
-use gam_rollup::{BreakdownItem, DaysItem, ListItem, Rollup};
+use gam_rollup::{BreakdownItem, DaysItem, ListItem, Rollup, StoredForm};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -72,6 +72,24 @@ pub(crate) fn rows(events: &[Event]) -> Vec<RecordBatch> {
     snapshot::sort_rows::<gam_lake::Events>(events.to_vec()).unwrap()
 }
 
+/// An item, decoded.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum MonthItem {
+    Days(DaysItem),
+    List(ListItem),
+    Breakdown(BreakdownItem),
+}
+
+impl MonthItem {
+    fn decode(key: &ItemKey, body: &[u8]) -> Self {
+        match key.class {
+            ItemClass::Days(_) => MonthItem::Days(DaysItem::decode(body).unwrap()),
+            ItemClass::List(_) => MonthItem::List(ListItem::decode(body).unwrap()),
+            ItemClass::Breakdown(_) => MonthItem::Breakdown(BreakdownItem::decode(body).unwrap()),
+        }
+    }
+}
+
 /// The items of January, decoded.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Items(pub(crate) BTreeMap<ItemKey, MonthItem>);
@@ -104,7 +122,11 @@ impl Items {
 
 pub(crate) fn fold_items(rows: &[RecordBatch], identity: &Identity) -> Items {
     let fold = fold(january(), rows, identity).unwrap();
-    Items(fold.keys().into_iter().map(|key| (key.clone(), fold.item(&key).unwrap())).collect())
+    let decoded = |(key, body): (ItemKey, Vec<u8>)| {
+        let item = MonthItem::decode(&key, &body);
+        (key, item)
+    };
+    Items(fold.items().into_iter().map(decoded).collect())
 }
 
 /// Returns the sum of the subject's days of January.

@@ -3,24 +3,26 @@
 use std::any::Any;
 
 use axum::extract::Request;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::request_id::request_id;
 use crate::error::{ApiError, Panicked};
+use crate::pages::ErrorPage;
 
-/// Gives an [`ApiError`] the body that the client sees. The error stays in the response's extensions,
+/// Gives an [`ApiError`] the body that the client sees: a problem document, or a page if a page was requested. The error stays in the response's extensions,
 /// for the log.
 pub(crate) async fn render_errors(request: Request, next: Next) -> Response {
     let request_id = request_id(&request);
+    let page = ErrorPage::of(&request);
     let response = next.run(request).await;
     match response.extensions().get::<ApiError>() {
         Some(error) => {
-            let mut rendered = error.render(&request_id);
-            if let Some(scheme) = response.headers().get(header::WWW_AUTHENTICATE) {
-                rendered.headers_mut().insert(header::WWW_AUTHENTICATE, scheme.clone());
-            }
+            let mut rendered = match page {
+                Some(page) => page.render(error, &request_id),
+                None => error.render(&request_id),
+            };
             *rendered.extensions_mut() = response.extensions().clone();
             rendered
         }
@@ -33,7 +35,8 @@ pub(crate) async fn render_errors(request: Request, next: Next) -> Response {
 pub(crate) async fn render_unacceptable(request: Request, next: Next) -> Response {
     let request_id = request_id(&request);
     let response = next.run(request).await;
-    if response.status() != StatusCode::NOT_ACCEPTABLE {
+    let own_status = response.extensions().get::<ApiError>().map(ApiError::status);
+    if response.status() != StatusCode::NOT_ACCEPTABLE || own_status == Some(StatusCode::NOT_ACCEPTABLE) {
         return response;
     }
     let error = ApiError::not_acceptable();

@@ -1,6 +1,6 @@
 //! Entity tags and conditional requests (RFC 9110, section 13).
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -9,14 +9,20 @@ use sha2::{Digest, Sha256};
 
 use crate::error::ApiError;
 
-/// Adds an `ETag` with the hash of the content to successful responses, and returns 304 if
-/// `If-None-Match` names it.
+/// Adds an `ETag` with the hash of the content to successful responses that have none, and returns 304 if
+/// `If-None-Match` names it. The hash of the content covers all that the content depends on. A response that is
+/// streamed gets no tag: its content is not known when its headers are sent.
 pub(crate) async fn add_etag(request: Request, next: Next) -> Response {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let if_none_match = request.headers().get_all(header::IF_NONE_MATCH).iter().cloned().collect::<Vec<_>>();
     let response = next.run(request).await;
-    if !is_read || response.status() != StatusCode::OK {
+    let is_stream = response.body().size_hint().exact().is_none();
+    if !is_read || response.status() != StatusCode::OK || is_stream {
         return response;
+    }
+    if let Some(tag) = response.headers().get(header::ETAG) {
+        let is_unchanged = if_none_match.iter().any(|list| names_tag(list, tag));
+        return if is_unchanged { not_modified(response.headers()) } else { response };
     }
     let (mut parts, body) = response.into_parts();
     let content = match to_bytes(body, usize::MAX).await {
@@ -33,7 +39,7 @@ pub(crate) async fn add_etag(request: Request, next: Next) -> Response {
 }
 
 /// Returns a weak tag, because the same content may be sent compressed or not.
-fn entity_tag(content: &Bytes) -> HeaderValue {
+pub(super) fn entity_tag(content: &Bytes) -> HeaderValue {
     let tag = format!("W/\"{}\"", hex::encode(Sha256::digest(content)));
     HeaderValue::try_from(tag).expect("hex and quotes are valid in a header")
 }
@@ -54,7 +60,7 @@ fn not_modified(headers: &HeaderMap) -> Response {
     // A body of unknown length, so that no `content-length: 0` is added.
     let body = Body::from_stream(futures::stream::empty::<Result<Bytes, std::io::Error>>());
     let mut response = (StatusCode::NOT_MODIFIED, body).into_response();
-    for name in [header::ETAG, header::CACHE_CONTROL] {
+    for name in [header::ETAG, header::CACHE_CONTROL, header::VARY] {
         if let Some(value) = headers.get(&name) {
             response.headers_mut().insert(name, value.clone());
         }

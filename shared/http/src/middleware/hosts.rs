@@ -6,14 +6,11 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
 use axum::http::header;
+use axum::http::request::Parts;
 use axum::http::uri::Authority;
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 
 use crate::error::ApiError;
-use crate::routes::is_health_check;
 
 /// The names by which clients may address a server: `localhost`, every IP address, and the given ones.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +20,17 @@ impl AllowedHosts {
     /// Allows these names too, in any case. A port is ignored.
     pub fn new(names: impl IntoIterator<Item = String>) -> Self {
         AllowedHosts(names.into_iter().map(|name| host_name(&name)).collect())
+    }
+
+    /// Checks that all of the names are allowed.
+    ///
+    /// # Errors
+    /// If one of them is not.
+    pub(crate) fn check(&self, hosts: &[String]) -> Result<(), ApiError> {
+        match hosts.iter().find(|host| !self.contains(host)) {
+            None => Ok(()),
+            Some(foreign) => Err(ApiError::foreign_host(foreign)),
+        }
     }
 
     fn contains(&self, authority: &str) -> bool {
@@ -43,26 +51,18 @@ fn host_name(host: &str) -> String {
     name.trim_end_matches('.').to_ascii_lowercase()
 }
 
-/// Passes on requests that address the server by an allowed name, and health checks.
-pub(crate) async fn check_host(
-    State(allowed): State<AllowedHosts>,
-    request: Request,
-    next: Next,
-) -> Response {
-    if is_health_check(request.uri().path()) {
-        return next.run(request).await;
-    }
-    let mut hosts = request.headers().get_all(header::HOST).iter();
-    let host = match (hosts.next(), hosts.next()) {
-        (Some(host), None) => host.to_str().unwrap_or_default().to_owned(),
-        _ => return ApiError::invalid("expected exactly one Host header").into_response(),
+/// Returns the names by which a request addresses the server: that of the header, and that of an absolute target, which
+/// wins over the header (RFC 9112, section 3.2.2).
+///
+/// # Errors
+/// If there is not exactly one header.
+pub(crate) fn named_hosts(parts: &Parts) -> Result<Vec<String>, ApiError> {
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+        return Err(ApiError::invalid("expected exactly one Host header"));
     };
-    // The authority of an absolute target wins over the header (RFC 9112, section 3.2.2).
-    let target = request.uri().authority().map(|authority| authority.as_str().to_owned());
-    match [Some(host), target].into_iter().flatten().find(|host| !allowed.contains(host)) {
-        None => next.run(request).await,
-        Some(foreign) => ApiError::foreign_host(&foreign).into_response(),
-    }
+    let target = parts.uri.authority().map(|authority| authority.as_str().to_owned());
+    Ok([Some(host.to_str().unwrap_or_default().to_owned()), target].into_iter().flatten().collect())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
+use axum::http::header::CONTENT_LENGTH;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
@@ -17,6 +18,8 @@ use crate::throttled_warning::ThrottledWarning;
 const MAX_TARGET_BYTES: usize = 16 * 1024;
 /// The longest header fields of a request, names and values together.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
+/// The longest body of a request.
+pub(crate) const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// Number of requests that are answered at the same time.
 const MAX_CONCURRENT_REQUESTS: usize = 64;
 /// How long a request waits for others to be answered before it is refused.
@@ -24,8 +27,8 @@ const MAX_WAIT: Duration = Duration::from_secs(1);
 /// How long an answer may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Refuses requests whose target or headers are too long. The HTTP library refuses longer ones itself,
-/// without a body.
+/// Refuses requests whose target, headers or body are too long. The HTTP library refuses longer targets and headers
+/// itself, without a body. A body of unknown length is cut where it is read.
 pub(crate) async fn check_size(request: Request, next: Next) -> Response {
     let target_bytes = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     if target_bytes > MAX_TARGET_BYTES {
@@ -34,6 +37,10 @@ pub(crate) async fn check_size(request: Request, next: Next) -> Response {
     let headers = request.headers().iter();
     if headers.map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>() > MAX_HEADER_BYTES {
         return ApiError::headers_too_long(MAX_HEADER_BYTES).into_response();
+    }
+    let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    if length.is_some_and(|length: u64| length > MAX_BODY_BYTES as u64) {
+        return ApiError::body_too_long(MAX_BODY_BYTES).into_response();
     }
     next.run(request).await
 }

@@ -1,24 +1,38 @@
 //! The description of a route: parameters, response and errors.
 
 use utoipa::openapi::path::{OperationBuilder, Parameter as ParameterObject, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
-use utoipa::openapi::{Content, HeaderBuilder, Object, Ref, Required, Response, ResponseBuilder};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, OneOfBuilder, SchemaFormat, Type};
+use utoipa::openapi::{
+    ArrayBuilder, Content, ContentBuilder, HeaderBuilder, Object, Ref, RefOr, Required, Response,
+    ResponseBuilder, Schema,
+};
 
+use gam_access::RouteClass;
 use gam_model::metric::CATALOGUE;
 use gam_query::{MAX_LIMIT, MAX_POINTS};
 
-use super::schema::schema_name;
-use crate::params::{DEFAULT_DAYS, DEFAULT_LIMIT, Parameter};
+use super::{errors, examples, security};
+use crate::answer::{CSV_SUFFIX, MediaType};
+use crate::charts::{MAX_WIDTH, MIN_WIDTH};
+use crate::params::{
+    DEFAULT_CHART_WIDTH, DEFAULT_DAYS, DEFAULT_LIMIT, DEFAULT_METRIC, MAX_NAME_CHARS, Parameter,
+};
 
 /// The HTTP statuses of errors that every route can return.
-const COMMON_ERROR_STATUSES: &[u16] = &[403, 405, 406, 414, 431, 500, 503];
+const COMMON_ERROR_STATUSES: &[u16] = &[403, 405, 406, 413, 414, 429, 431, 500, 503];
 
 /// The body of a successful response.
 pub(crate) enum ResponseBody {
     /// JSON with the schema of this name.
     Json(&'static str),
-    /// A web page.
-    Html,
+    /// An SVG image.
+    Svg,
+    /// Rows in one of these media types, streamed.
+    Rows(&'static [&'static str]),
+    /// JSON with one of the schemas of these names, or CSV.
+    JsonOrCsv(Vec<&'static str>),
+    /// CSV with the values of JSON with one of the schemas of these names.
+    Csv(Vec<&'static str>),
     /// The OpenAPI document.
     OpenApi,
 }
@@ -36,65 +50,90 @@ pub(crate) struct Operation {
 }
 
 impl Operation {
-    /// Returns the operation object of the document, for a route at the path.
-    pub(super) fn to_openapi(&self, path: &str) -> OperationBuilder {
+    /// Describes a route whose answer has one of these schemas and a CSV form. A path that ends in `.csv` has the CSV
+    /// form only, and its operation an id of its own.
+    pub(crate) fn of_answer(
+        path: &str,
+        id: &str,
+        summary: &str,
+        parameters: Vec<Parameter>,
+        schemas: &[&'static str],
+        error_statuses: &'static [u16],
+    ) -> Self {
+        let schemas = schemas.to_vec();
+        let (id, summary, response) = match path.ends_with(CSV_SUFFIX) {
+            true => (format!("{id}_csv"), format!("{summary}, as CSV"), ResponseBody::Csv(schemas)),
+            false => (id.to_owned(), summary.to_owned(), ResponseBody::JsonOrCsv(schemas)),
+        };
+        Operation { id, summary, parameters, response, error_statuses }
+    }
+
+    /// Returns the operation object of the document, for a route of the class at the path.
+    pub(super) fn to_openapi(&self, path: &str, class: RouteClass) -> OperationBuilder {
         let parameters = path_parameters(path).chain(self.parameters.iter().copied().map(query_parameter));
         let mut operation = OperationBuilder::new()
             .operation_id(Some(&self.id))
             .summary(Some(&self.summary))
             .parameters(Some(parameters))
-            .response("200", self.response.to_openapi())
+            .response("200", self.response.to_openapi(self.parameters.contains(&Parameter::Cursor)))
             .response("304", Response::new("Not modified: `If-None-Match` names the current answer"));
-        for &status in self.error_statuses.iter().chain(COMMON_ERROR_STATUSES) {
-            operation = operation.response(status.to_string(), error_response(status));
+        let security_statuses = security::error_statuses(class);
+        for &status in self.error_statuses.iter().chain(COMMON_ERROR_STATUSES).chain(security_statuses) {
+            operation = operation.response(status.to_string(), errors::reference(status));
         }
-        operation
+        security::secure(operation, class)
     }
 }
 
 impl ResponseBody {
-    fn to_openapi(&self) -> Response {
-        let (media_type, content) = match self {
-            ResponseBody::Json(schema) => {
-                ("application/json", Content::new(Some(Ref::from_schema_name(*schema))))
-            }
-            ResponseBody::Html => ("text/html", Content::new(Some(Object::with_type(Type::String)))),
-            ResponseBody::OpenApi => {
-                ("application/json", Content::new(Some(Object::with_type(Type::Object))))
-            }
-        };
+    fn to_openapi(&self, has_pages: bool) -> Response {
         let header = |text: &str| {
             HeaderBuilder::new().schema(Some(Object::with_type(Type::String))).description(Some(text)).build()
         };
-        ResponseBuilder::new()
+        let response = ResponseBuilder::new()
             .description("The answer")
-            .content(media_type, content)
             .header("ETag", header("The hash of the answer, for `If-None-Match`"))
-            .header("X-Request-Id", header("The id of the request, as in the log"))
-            .build()
+            .header("X-Request-Id", header("The id of the request, as in the log"));
+        let response = match has_pages {
+            true => response.header("Link", header("The next page, with `rel=\"next\"`, if there is one")),
+            false => response,
+        };
+        let (json, csv) = (MediaType::Json.as_str(), MediaType::Csv.as_str());
+        let response = match self {
+            ResponseBody::Json(schema) => response.content(json, json_content(&[schema])),
+            ResponseBody::JsonOrCsv(schemas) => {
+                response.content(json, json_content(schemas)).content(csv, csv_content(schemas))
+            }
+            ResponseBody::Csv(schemas) => response.content(csv, csv_content(schemas)),
+            ResponseBody::Rows(media_types) => media_types.iter().fold(response, |response, name| {
+                response.content(*name, Content::new(Some(Object::with_type(Type::String))))
+            }),
+            ResponseBody::Svg => {
+                response.content("image/svg+xml", Content::new(Some(Object::with_type(Type::String))))
+            }
+            ResponseBody::OpenApi => {
+                response.content(json, Content::new(Some(Object::with_type(Type::Object))))
+            }
+        };
+        response.build()
     }
 }
 
-fn error_response(status: u16) -> Response {
-    let description = match status {
-        400 => "Invalid input; `detail` says which, why, and what to do",
-        403 => "The `Host` header is no name of this server",
-        404 => "There is no such organization, repository or member",
-        405 => "Another method than GET or HEAD",
-        406 => "`Accept-Encoding` excludes every available encoding",
-        410 => {
-            "The cursor is expired: the rules changed that the numbers are computed by. Get the first page again"
-        }
-        414 => "The path and the query are too long. Beyond 64 kB the response has no body",
-        431 => "The header fields are too long, or too many. The response to too many has no body",
-        503 => {
-            "The server or the store is busy or unreachable, or the numbers of the organization are computed for the \
-                first time or in a new store; retry after `Retry-After` seconds"
-        }
-        _ => "Internal error; the log has the cause under the request's id",
+fn json_content(schemas: &[&'static str]) -> Content {
+    let references = || schemas.iter().map(|schema| Ref::from_schema_name(*schema));
+    let schema: RefOr<Schema> = match schemas {
+        [schema] => Ref::from_schema_name(*schema).into(),
+        _ => references().fold(OneOfBuilder::new(), |one_of, schema| one_of.item(schema)).into(),
     };
-    let content = Content::new(Some(Ref::from_schema_name(schema_name::PROBLEM)));
-    ResponseBuilder::new().description(description).content("application/problem+json", content).build()
+    let content = ContentBuilder::new().schema(Some(schema));
+    let examples = schemas.iter().filter_map(|schema| Some((*schema, examples::json(schema)?)));
+    content.examples_from_iter(examples.map(|(name, value)| (name, examples::example(value)))).build()
+}
+
+fn csv_content(schemas: &[&'static str]) -> Content {
+    let content = ContentBuilder::new().schema(Some(Object::with_type(Type::String)));
+    let examples = schemas.iter().filter_map(|schema| Some((*schema, examples::csv(schema)?)));
+    content.examples_from_iter(examples.map(|(name, value)| (name, examples::example(value)))).build()
 }
 
 /// Returns the parameters that a path names in braces.
@@ -108,14 +147,28 @@ fn path_parameters(path: &str) -> impl Iterator<Item = ParameterObject> {
                 "The member's login, in any case. A bot's login ends in `[bot]`. An author without an account is \
                  `~` and 12 hex digits. Deleted accounts are `ghost`"
             }
+            "chart" => "A metric of `/api/v1/metrics`, and `.svg`",
             _ => "",
+        };
+        let schema = match name {
+            "chart" => ObjectBuilder::new()
+                .schema_type(Type::String)
+                .enum_values(Some(CATALOGUE.iter().map(|metric| format!("{}.svg", metric.name)))),
+            _ => ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)),
+        };
+        let example = match name {
+            "org" => examples::ORG,
+            "repo" => examples::REPO,
+            "chart" => "commits.svg",
+            _ => examples::MEMBER,
         };
         ParameterBuilder::new()
             .name(name)
             .parameter_in(ParameterIn::Path)
             .required(Required::True)
             .description(Some(description))
-            .schema(Some(Object::with_type(Type::String)))
+            .schema(Some(schema))
+            .example(Some(example.into()))
             .build()
     })
 }
@@ -127,27 +180,51 @@ fn query_parameter(parameter: Parameter) -> ParameterObject {
         .required(Required::False)
         .description(Some(description(parameter)))
         .schema(Some(query_schema(parameter)))
+        .example(examples::parameter(parameter))
         .build()
 }
 
-fn query_schema(parameter: Parameter) -> Object {
+fn query_schema(parameter: Parameter) -> Schema {
+    let text = || ObjectBuilder::new().schema_type(Type::String);
     let schema = match parameter {
+        Parameter::Metrics => return metrics_schema(),
         Parameter::Limit => ObjectBuilder::new()
             .schema_type(Type::Integer)
             .minimum(Some(1))
             .maximum(Some(MAX_LIMIT as i64))
             .default(Some(DEFAULT_LIMIT.into())),
-        Parameter::Id => ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)),
-        Parameter::Since | Parameter::Until => ObjectBuilder::new()
-            .schema_type(Type::String)
-            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Date))),
-        Parameter::Cursor => ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)),
-        _ => ObjectBuilder::new().schema_type(Type::String).enum_values(parameter.values()),
+        Parameter::Width => ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(MIN_WIDTH))
+            .maximum(Some(MAX_WIDTH))
+            .default(Some(DEFAULT_CHART_WIDTH.into())),
+        Parameter::Id => {
+            let largest = ObjectBuilder::new().maximum(Some(i64::MAX));
+            largest.schema_type(Type::Integer).minimum(Some(1))
+        }
+        Parameter::Since | Parameter::Until => {
+            text().format(Some(SchemaFormat::KnownFormat(KnownFormat::Date)))
+        }
+        Parameter::Cursor => text().min_length(Some(1)),
+        Parameter::Name => text().max_length(Some(MAX_NAME_CHARS)),
+        _ => text().enum_values(parameter.values()),
     };
     match parameter.default_value() {
-        Some(value) => schema.default(Some(value.into())).build(),
-        None => schema.build(),
+        Some(value) => schema.default(Some(value.into())).build().into(),
+        None => schema.build().into(),
     }
+}
+
+/// Returns the schema of a parameter that is repeated for each metric.
+fn metrics_schema() -> Schema {
+    let metric = ObjectBuilder::new().schema_type(Type::String).enum_values(Parameter::Metrics.values());
+    ArrayBuilder::new()
+        .items(metric)
+        .min_items(Some(1))
+        .unique_items(true)
+        .default(Some(vec![DEFAULT_METRIC].into()))
+        .build()
+        .into()
 }
 
 fn description(parameter: Parameter) -> String {
@@ -157,12 +234,12 @@ fn description(parameter: Parameter) -> String {
             .to_owned(),
         Parameter::Since => {
             format!(
-                "The first day of the range, UTC. It must be before `until`: an empty range is refused. Default: \
+                "The first day of the range, in the organization's time zone. It must be before `until`: an empty range is refused. Default: \
                  {DEFAULT_DAYS} days before `until`"
             )
         }
-        Parameter::Until => "The day after the last of the range, UTC. It must be after `since`. Default: \
-                             tomorrow, so that the range ends with today"
+        Parameter::Until => "The day after the last of the range, in the organization's time zone. It must be after \
+                             `since`. Default: tomorrow, so that the range ends with today"
             .to_owned(),
         Parameter::Bots => {
             "Whose work counts. `auto`: people's, and everybody's releases and deployments; listings, \
@@ -170,17 +247,35 @@ fn description(parameter: Parameter) -> String {
              everybody's. `only`: bots'. A bot requested by name always has its own numbers"
                 .to_owned()
         }
-        Parameter::Metric => format!("The metric.\n\n{}", metric_list()),
+        Parameter::Compare => {
+            "`previous` compares the range with the same number of days before it. The answer then has `previous` and \
+             `change`. They are null if the range before would begin before 1970-01-01"
+                .to_owned()
+        }
+        Parameter::Metrics => format!(
+            "The metric. Repeat the parameter for several metrics: the points then have `values` by metric instead of \
+             `value`, and each value counts as a point.\n\n{}",
+            metric_list()
+        ),
+        Parameter::DurationMetric => "The metric, one whose values are distributions".to_owned(),
         Parameter::Type => "Short for a metric: `commit` for `commits`, `pull_request` for `prs_opened`, \
                             `code_change` for `lines_changed`, `deploy` for `deploys`"
             .to_owned(),
         Parameter::Granularity => {
-            format!("The length of a bucket. Weeks are ISO weeks. A series has at most {MAX_POINTS} buckets")
+            format!("The length of a bucket. Weeks are ISO weeks. A series has at most {MAX_POINTS} points")
         }
-        Parameter::Sort => "The metric to sort by. A distribution sorts by its median".to_owned(),
+        Parameter::Sort => "`name`, or the metric to sort by. A distribution sorts by its median".to_owned(),
         Parameter::Order => {
-            "The sort direction. Entries with equal values are in order of their names, then of their ids"
+            "The sort direction. Entries with equal values are in order of their names, then of their ids. Default: \
+             `asc` by name, `desc` by a metric"
                 .to_owned()
+        }
+        Parameter::Theme => "The colours: `light`, `dark`, or `auto` for those that the viewer's system prefers"
+            .to_owned(),
+        Parameter::Width => "The width in pixels. The height follows from it".to_owned(),
+        Parameter::Lang => "The language of the chart's texts, numbers and dates".to_owned(),
+        Parameter::Name => {
+            "A text that the names contain, in any case. The empty text is in every name".to_owned()
         }
         Parameter::Limit => "The most entries on a page".to_owned(),
         Parameter::Cursor => {

@@ -1,6 +1,8 @@
 //! The schemas of the answers. The types of most answers belong to `gam-query`, which does not know
 //! this document, so their schemas are written here. A test compares real answers with them.
 
+mod comparison;
+
 use gam_model::metric::{CATALOGUE, Metric};
 use gam_model::{Grain, MemberKind};
 use utoipa::openapi::schema::{
@@ -23,6 +25,22 @@ pub(crate) mod schema_name {
     pub(crate) const REPO_SERIES: &str = "RepoSeries";
     pub(crate) const MEMBER_SERIES: &str = "MemberSeries";
     pub(crate) const POINT: &str = "Point";
+    pub(crate) const ORG_SERIES_OF_METRICS: &str = "OrgSeriesOfMetrics";
+    pub(crate) const REPO_SERIES_OF_METRICS: &str = "RepoSeriesOfMetrics";
+    pub(crate) const MEMBER_SERIES_OF_METRICS: &str = "MemberSeriesOfMetrics";
+    pub(crate) const POINT_OF_METRICS: &str = "PointOfMetrics";
+    pub(crate) const SOME_VALUES: &str = "SomeMetricValues";
+    pub(crate) const ORG_HISTOGRAM: &str = "OrgHistogram";
+    pub(crate) const REPO_HISTOGRAM: &str = "RepoHistogram";
+    pub(crate) const MEMBER_HISTOGRAM: &str = "MemberHistogram";
+    pub(crate) const BIN: &str = "HistogramBin";
+    pub(crate) const PREVIOUS_METRICS: &str = "PreviousMetrics";
+    pub(crate) const PREVIOUS_RANGE: &str = "PreviousRange";
+    pub(crate) const PREVIOUS_VALUES: &str = "PreviousValues";
+    pub(crate) const CHANGES: &str = "MetricChanges";
+    pub(crate) const COUNT_CHANGE: &str = "CountChange";
+    pub(crate) const HOURS_CHANGE: &str = "HoursChange";
+    pub(crate) const DISTRIBUTION_CHANGE: &str = "DistributionChange";
     pub(crate) const GAP: &str = "Gap";
     pub(crate) const MEMBERS: &str = "Members";
     pub(crate) const MEMBER: &str = "Member";
@@ -51,39 +69,73 @@ pub(super) fn all() -> Vec<NamedSchema> {
         ),
         named(schema_name::ORG_SUMMARY, org_summary()),
         named(schema_name::POINT, point()),
+        named(schema_name::POINT_OF_METRICS, point_of_metrics()),
+        named(schema_name::SOME_VALUES, some_values()),
+        named(schema_name::BIN, bin()),
+        named(schema_name::PREVIOUS_METRICS, comparison::previous_metrics()),
+        named(schema_name::PREVIOUS_RANGE, comparison::previous_range()),
+        named(schema_name::PREVIOUS_VALUES, comparison::previous_values()),
+        named(schema_name::CHANGES, comparison::changes()),
+        named(schema_name::COUNT_CHANGE, comparison::count_change()),
+        named(schema_name::HOURS_CHANGE, comparison::hours_change()),
+        named(schema_name::DISTRIBUTION_CHANGE, comparison::distribution_change()),
         named(schema_name::GAP, gap()),
         named(schema_name::MEMBERS, page("members", schema_name::MEMBER)),
         named(schema_name::MEMBER, member()),
         named(schema_name::REPOS, page("repos", schema_name::REPO)),
-        named(
-            schema_name::REPO,
-            object([("repo", repo_name()), ("id", repo_id()), ("metrics", reference(schema_name::VALUES))]),
-        ),
+        named(schema_name::REPO, repo()),
         named(schema_name::VALUES, values(false)),
         named(schema_name::ORG_VALUES, values(true)),
         named(schema_name::DISTRIBUTION, distribution()),
     ];
-    for (subject, metrics, series, values) in [
-        (vec![], schema_name::ORG_METRICS, schema_name::ORG_SERIES, schema_name::ORG_VALUES),
-        (
-            vec![("repo", repo_name()), ("id", repo_id())],
-            schema_name::REPO_METRICS,
-            schema_name::REPO_SERIES,
-            schema_name::VALUES,
-        ),
-        (
-            vec![("member", member_name())],
-            schema_name::MEMBER_METRICS,
-            schema_name::MEMBER_SERIES,
-            schema_name::VALUES,
-        ),
-    ] {
-        schemas.push(named(metrics, metrics_answer(subject.clone(), values)));
-        schemas.push(named(series, series_answer(subject)));
+    for names in SUBJECTS {
+        schemas.push(named(names.metrics, metrics_answer((names.fields)(), names.values)));
+        schemas.push(named(names.series, series_answer((names.fields)())));
+        schemas.push(named(names.series_of_metrics, series_of_metrics_answer((names.fields)())));
+        schemas.push(named(names.histogram, histogram_answer((names.fields)())));
     }
     schemas.extend([derived::<Problem>(), derived::<ProblemCode>()]);
     schemas
 }
+
+/// The names of the schemas of the answers about a kind of subject.
+struct SubjectSchemas {
+    /// Returns the fields that name the subject.
+    fields: fn() -> Vec<Field>,
+    metrics: &'static str,
+    series: &'static str,
+    series_of_metrics: &'static str,
+    histogram: &'static str,
+    /// The schema of the values of all metrics.
+    values: &'static str,
+}
+
+const SUBJECTS: [SubjectSchemas; 3] = [
+    SubjectSchemas {
+        fields: Vec::new,
+        metrics: schema_name::ORG_METRICS,
+        series: schema_name::ORG_SERIES,
+        series_of_metrics: schema_name::ORG_SERIES_OF_METRICS,
+        histogram: schema_name::ORG_HISTOGRAM,
+        values: schema_name::ORG_VALUES,
+    },
+    SubjectSchemas {
+        fields: || vec![("repo", repo_name()), ("id", repo_id())],
+        metrics: schema_name::REPO_METRICS,
+        series: schema_name::REPO_SERIES,
+        series_of_metrics: schema_name::REPO_SERIES_OF_METRICS,
+        histogram: schema_name::REPO_HISTOGRAM,
+        values: schema_name::VALUES,
+    },
+    SubjectSchemas {
+        fields: || vec![("member", member_name())],
+        metrics: schema_name::MEMBER_METRICS,
+        series: schema_name::MEMBER_SERIES,
+        series_of_metrics: schema_name::MEMBER_SERIES_OF_METRICS,
+        histogram: schema_name::MEMBER_HISTOGRAM,
+        values: schema_name::VALUES,
+    },
+];
 
 fn named(name: &str, schema: Object) -> NamedSchema {
     (name.to_owned(), schema.into())
@@ -208,7 +260,8 @@ fn org_summary() -> Object {
 
 fn metrics_answer(subject: Vec<Field>, values: &str) -> Object {
     let fields = [("org", org_name())].into_iter().chain(subject).chain(range_fields()).chain(coverage());
-    object(fields.chain([("metrics", reference(values))]))
+    let fields = object(fields.chain([("metrics", reference(values))]));
+    comparison::of_metrics(fields)
 }
 
 /// Returns the fields of an answer that repeat the query.
@@ -269,21 +322,61 @@ fn gap() -> Object {
     ObjectBuilder::from(fields).property("number", number).build()
 }
 
+fn metric_names() -> Vec<&'static str> {
+    CATALOGUE.iter().map(|metric| metric.name).collect()
+}
+
 fn series_answer(subject: Vec<Field>) -> Object {
-    let metrics = CATALOGUE.iter().map(|metric| metric.name).collect();
+    let metric = ("metric", choice(metric_names(), "The name of the metric"));
+    series_of(subject, metric, schema_name::POINT)
+}
+
+fn series_of_metrics_answer(subject: Vec<Field>) -> Object {
+    let name = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(metric_names()));
+    let names = ArrayBuilder::new().items(name).description(Some("The metrics, in the requested order"));
+    series_of(subject, ("metrics", names.into()), schema_name::POINT_OF_METRICS)
+}
+
+/// Returns the schema of a series: `metric` says which metrics it has, and `point` is the schema of its points.
+fn series_of(subject: Vec<Field>, metric: Field, point: &str) -> Object {
     let grains = Grain::ALL.map(Grain::as_str).to_vec();
-    let points = array(schema_name::POINT, "One point for every bucket that overlaps the range, in order");
+    let points = array(point, "One point for every bucket that overlaps the range, in order");
     let fields = [("org", org_name())]
         .into_iter()
         .chain(subject)
         .chain(range_fields())
-        .chain([
-            ("metric", choice(metrics, "The name of the metric")),
-            ("granularity", choice(grains, "The length of the buckets. Weeks are ISO weeks")),
-        ])
+        .chain([metric, ("granularity", choice(grains, "The length of the buckets. Weeks are ISO weeks"))])
         .chain(coverage())
         .chain([("points", points.into())]);
     object(fields)
+}
+
+fn histogram_answer(subject: Vec<Field>) -> Object {
+    let metrics = Parameter::DurationMetric.values().unwrap_or_default();
+    let bins = array(
+        schema_name::BIN,
+        "The bins, shortest durations first: their bounds are the same in every answer. The counts add up to that of \
+         `value`. At most 64 durations are counted exactly; of more, one that is within 1 % of a bound can be in the \
+         bin next to its own",
+    );
+    let fields = [("org", org_name())]
+        .into_iter()
+        .chain(subject)
+        .chain(range_fields())
+        .chain([("metric", choice(metrics, "The name of the metric"))])
+        .chain(coverage())
+        .chain([("value", reference(schema_name::DISTRIBUTION)), ("bins", bins.into())]);
+    object(fields)
+}
+
+fn bin() -> Object {
+    let from =
+        ObjectBuilder::new().schema_type(Type::Number).description(Some("The least duration, in hours"));
+    object([
+        ("from", from.into()),
+        ("to", number_or_null("The duration that is too long for the bin, in hours. Null in the last bin")),
+        ("count", count("Number of durations")),
+    ])
 }
 
 fn point() -> Object {
@@ -293,16 +386,33 @@ fn point() -> Object {
         .description(Some(
             "The value of the days that are both in the bucket and in the range: a count, or a distribution",
         ));
+    bucket_with(("value", value.into()))
+}
+
+fn point_of_metrics() -> Object {
+    bucket_with(("values", reference(schema_name::SOME_VALUES)))
+}
+
+/// Returns the schema of a bucket with its values.
+fn bucket_with(values: Field) -> Object {
     let partial = ObjectBuilder::new().schema_type(Type::Boolean).description(Some(
-        "True if the range cuts the bucket, so that `value` counts only a part of it. Left out otherwise",
+        "True if the range cuts the bucket, so that only a part of it counts. Left out otherwise",
     ));
     let mut point = object([
         ("start", date("The first day of the bucket, in the organization's time zone")),
         ("end", date("The day after the last of the bucket, in the organization's time zone")),
-        ("value", value.into()),
+        values,
     ]);
     point.properties.insert("partial".to_owned(), partial.into());
     point
+}
+
+/// Returns the schema of the values of some metrics: none is required.
+fn some_values() -> Object {
+    let values = ObjectBuilder::new().schema_type(Type::Object).description(Some(
+        "The values of the requested metrics, of the days that are both in the bucket and in the range",
+    ));
+    CATALOGUE.iter().fold(values, |values, metric| values.property(metric.name, value(metric))).build()
 }
 
 fn page(list: &'static str, entry: &str) -> Object {
@@ -310,22 +420,24 @@ fn page(list: &'static str, entry: &str) -> Object {
         .schema_type([Type::String, Type::Null].into_iter().collect::<SchemaType>())
         .description(Some("The `cursor` of the next page. Null on the last page"));
     let entries = array(entry, "The entries of this page, sorted by `sort`");
-    object(
-        [(list, entries.into()), ("next", next.into()), ("timezone", time_zone())]
-            .into_iter()
-            .chain(coverage()),
-    )
+    let fields = [(list, entries.into()), ("next", next.into()), ("timezone", time_zone())];
+    comparison::of_page(object(fields.into_iter().chain(coverage())))
+}
+
+fn repo() -> Object {
+    let fields = [("repo", repo_name()), ("id", repo_id()), ("metrics", reference(schema_name::VALUES))];
+    comparison::of_entry(object(fields))
 }
 
 fn member() -> Object {
     // What has no author is not listed.
     let listed = MemberKind::ALL.into_iter().filter(|kind| *kind != MemberKind::Unknown);
     let kinds = listed.map(MemberKind::as_str).collect();
-    object([
+    comparison::of_entry(object([
         ("member", member_name()),
         ("kind", choice(kinds, "The kind of account behind the member")),
         ("metrics", reference(schema_name::VALUES)),
-    ])
+    ]))
 }
 
 /// Returns the schema of the values of all metrics. For an organization, it includes the totals.

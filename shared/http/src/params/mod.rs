@@ -8,20 +8,29 @@ mod query_string;
 mod subject_path;
 
 pub(crate) use queries::{
-    ListParams, MetricsParams, NoParams, QueryParams, SeriesParams, Validated, WithRepoId,
+    ChartParams, ExportParams, HistogramParams, ListParams, MetricsParams, NoParams, OrgsParams, QueryParams,
+    SeriesParams, SubjectQuery, Validated, WithRepoId,
 };
 pub(crate) use subject_path::SubjectPath;
 
 use gam_model::Grain;
 use gam_model::metric::{CATALOGUE, Metric};
-use gam_query::{BotFilter, SortDirection};
+use gam_query::{BotFilter, ListSort, SortDirection};
+
+use crate::charts::{Language, Theme};
 
 /// The length of the default range, in days. Its last day is today.
 pub(crate) const DEFAULT_DAYS: u64 = 30;
 /// The default of `limit`.
 pub(crate) const DEFAULT_LIMIT: usize = 50;
+/// The default of `width`, in pixels.
+pub(crate) const DEFAULT_CHART_WIDTH: u32 = 680;
 /// The default of `metric` and `sort`.
 pub(crate) const DEFAULT_METRIC: &str = "commits";
+/// The default of a histogram's `metric`.
+pub(crate) const DEFAULT_DURATION_METRIC: &str = "cycle_time_hours";
+/// The most characters of `q`.
+pub(crate) const MAX_NAME_CHARS: usize = 100;
 
 /// A query parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,13 +39,21 @@ pub(crate) enum Parameter {
     Since,
     Until,
     Bots,
-    Metric,
+    Compare,
+    /// The metrics of a series. It can be repeated.
+    Metrics,
+    /// The metric of a histogram.
+    DurationMetric,
     Type,
     Granularity,
     Sort,
     Order,
+    Name,
     Limit,
     Cursor,
+    Theme,
+    Width,
+    Lang,
 }
 
 /// The values of `bots`.
@@ -46,6 +63,14 @@ const BOT_FILTERS: [(&str, BotFilter); 4] = [
     ("include", BotFilter::Include),
     ("only", BotFilter::Only),
 ];
+
+/// The values of `theme`.
+const THEMES: [(&str, Theme); 3] = [("light", Theme::Light), ("dark", Theme::Dark), ("auto", Theme::Auto)];
+
+/// The values of `lang`.
+const LANGUAGES: [(&str, Language); 2] = [("en", Language::English), ("ja", Language::Japanese)];
+/// The value of `compare`.
+pub(crate) const COMPARE_PREVIOUS: &str = "previous";
 
 /// The values of `order`.
 const SORT_DIRECTIONS: [(&str, SortDirection); 2] =
@@ -67,14 +92,24 @@ impl Parameter {
             Parameter::Since => "since",
             Parameter::Until => "until",
             Parameter::Bots => "bots",
-            Parameter::Metric => "metric",
+            Parameter::Compare => "compare",
+            Parameter::Metrics | Parameter::DurationMetric => "metric",
             Parameter::Type => "type",
             Parameter::Granularity => "granularity",
             Parameter::Sort => "sort",
             Parameter::Order => "order",
+            Parameter::Name => "q",
             Parameter::Limit => "limit",
             Parameter::Cursor => "cursor",
+            Parameter::Theme => "theme",
+            Parameter::Width => "width",
+            Parameter::Lang => "lang",
         }
+    }
+
+    /// Returns whether a request can have the parameter several times.
+    pub(crate) fn is_repeatable(self) -> bool {
+        self == Parameter::Metrics
     }
 
     /// Returns every valid value, or `None` if the values are not a fixed set.
@@ -84,10 +119,25 @@ impl Parameter {
             Parameter::Order => Some(SORT_DIRECTIONS.map(|(name, _)| name).to_vec()),
             Parameter::Type => Some(TYPES.map(|(name, _)| name).to_vec()),
             Parameter::Granularity => Some(Grain::ALL.map(Grain::as_str).to_vec()),
-            Parameter::Metric | Parameter::Sort => Some(CATALOGUE.iter().map(|metric| metric.name).collect()),
-            Parameter::Id | Parameter::Since | Parameter::Until | Parameter::Limit | Parameter::Cursor => {
-                None
+            Parameter::Theme => Some(THEMES.map(|(name, _)| name).to_vec()),
+            Parameter::Lang => Some(LANGUAGES.map(|(name, _)| name).to_vec()),
+            Parameter::Compare => Some(vec![COMPARE_PREVIOUS]),
+            Parameter::Metrics => Some(CATALOGUE.iter().map(|metric| metric.name).collect()),
+            Parameter::DurationMetric => {
+                let durations = CATALOGUE.iter().filter(|metric| metric.is_distribution());
+                Some(durations.map(|metric| metric.name).collect())
             }
+            Parameter::Sort => {
+                let metrics = CATALOGUE.iter().map(ListSort::Metric);
+                Some([ListSort::Name].into_iter().chain(metrics).map(ListSort::as_str).collect())
+            }
+            Parameter::Id
+            | Parameter::Since
+            | Parameter::Until
+            | Parameter::Name
+            | Parameter::Limit
+            | Parameter::Cursor
+            | Parameter::Width => None,
         }
     }
 
@@ -95,15 +145,23 @@ impl Parameter {
     pub(crate) fn default_value(self) -> Option<&'static str> {
         match self {
             Parameter::Bots => Some(name_of(&BOT_FILTERS, BotFilter::default())),
-            Parameter::Order => Some(name_of(&SORT_DIRECTIONS, SortDirection::default())),
             Parameter::Granularity => Some(Grain::Day.as_str()),
-            Parameter::Metric | Parameter::Sort => Some(DEFAULT_METRIC),
-            Parameter::Id
+            Parameter::Theme => Some(name_of(&THEMES, Theme::default())),
+            Parameter::Lang => Some(name_of(&LANGUAGES, Language::default())),
+            Parameter::Sort => Some(DEFAULT_METRIC),
+            Parameter::DurationMetric => Some(DEFAULT_DURATION_METRIC),
+            // The default of `order` depends on `sort`, and that of `metric` is a list.
+            Parameter::Order
+            | Parameter::Metrics
+            | Parameter::Compare
+            | Parameter::Id
+            | Parameter::Name
             | Parameter::Type
             | Parameter::Since
             | Parameter::Until
             | Parameter::Limit
-            | Parameter::Cursor => None,
+            | Parameter::Cursor
+            | Parameter::Width => None,
         }
     }
 }

@@ -6,14 +6,16 @@ use chrono::{Days, NaiveDate};
 use gam_model::metric::Metric;
 use gam_model::period::FIRST_DAY;
 use gam_model::{Grain, Range};
-use gam_query::{BotFilter, MAX_LIMIT, QueryPorts, SortDirection};
+use gam_query::{BotFilter, ListSort, MAX_LIMIT, NameFilter, QueryPorts, SortDirection, SubjectRef};
 use serde::Deserialize;
 
 use super::query_string::QueryString;
+use super::subject_path::SubjectPath;
 use super::{
-    BOT_FILTERS, DEFAULT_DAYS, DEFAULT_LIMIT, DEFAULT_METRIC, Parameter, SORT_DIRECTIONS, metric_of_type,
-    value_of,
+    BOT_FILTERS, COMPARE_PREVIOUS, DEFAULT_CHART_WIDTH, DEFAULT_DAYS, DEFAULT_DURATION_METRIC, DEFAULT_LIMIT,
+    DEFAULT_METRIC, LANGUAGES, MAX_NAME_CHARS, Parameter, SORT_DIRECTIONS, THEMES, metric_of_type, value_of,
 };
+use crate::charts::{Language, MAX_WIDTH, MIN_WIDTH, Theme};
 use crate::error::ApiError;
 
 /// The query parameters of a route.
@@ -68,23 +70,63 @@ impl QueryParams for NoParams {
 pub(crate) struct MetricsParams {
     pub(crate) range: Range,
     pub(crate) bots: BotFilter,
+    pub(crate) compare: bool,
 }
 
 impl QueryParams for MetricsParams {
     fn accepted() -> Vec<Parameter> {
-        vec![Parameter::Since, Parameter::Until, Parameter::Bots]
+        vec![Parameter::Since, Parameter::Until, Parameter::Bots, Parameter::Compare]
     }
 
     fn from_query(query: &QueryString, today: NaiveDate) -> Result<Self, ApiError> {
-        let bots = query.choice(Parameter::Bots, |name| value_of(&BOT_FILTERS, name))?.unwrap_or_default();
-        Ok(MetricsParams { range: parse_range(query, today)?, bots })
+        let range = parse_range(query, today)?;
+        Ok(MetricsParams { range, bots: parse_bots(query)?, compare: parse_compare(query)? })
+    }
+}
+
+/// The parameters of a histogram.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct HistogramParams {
+    pub(crate) metric: &'static Metric,
+    pub(crate) range: Range,
+    pub(crate) bots: BotFilter,
+}
+
+impl QueryParams for HistogramParams {
+    fn accepted() -> Vec<Parameter> {
+        vec![Parameter::DurationMetric, Parameter::Since, Parameter::Until, Parameter::Bots]
+    }
+
+    fn from_query(query: &QueryString, today: NaiveDate) -> Result<Self, ApiError> {
+        let range = parse_range(query, today)?;
+        let duration_metric = |name: &str| Metric::named(name).filter(|metric| metric.is_distribution());
+        let metric = query.choice(Parameter::DurationMetric, duration_metric)?;
+        let metric = metric.unwrap_or_else(|| catalogue_metric(DEFAULT_DURATION_METRIC));
+        Ok(HistogramParams { metric, range, bots: parse_bots(query)? })
+    }
+}
+
+/// The parameters of the list of organizations.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct OrgsParams {
+    pub(crate) name_filter: Option<NameFilter>,
+}
+
+impl QueryParams for OrgsParams {
+    fn accepted() -> Vec<Parameter> {
+        vec![Parameter::Name]
+    }
+
+    fn from_query(query: &QueryString, _: NaiveDate) -> Result<Self, ApiError> {
+        Ok(OrgsParams { name_filter: parse_name_filter(query)? })
     }
 }
 
 /// The parameters of a series.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct SeriesParams {
-    pub(crate) metric: &'static Metric,
+    /// At least one.
+    pub(crate) metrics: Vec<&'static Metric>,
     pub(crate) grain: Grain,
     pub(crate) range: Range,
     pub(crate) bots: BotFilter,
@@ -93,7 +135,7 @@ pub(crate) struct SeriesParams {
 impl QueryParams for SeriesParams {
     fn accepted() -> Vec<Parameter> {
         vec![
-            Parameter::Metric,
+            Parameter::Metrics,
             Parameter::Type,
             Parameter::Granularity,
             Parameter::Since,
@@ -103,9 +145,68 @@ impl QueryParams for SeriesParams {
     }
 
     fn from_query(query: &QueryString, today: NaiveDate) -> Result<Self, ApiError> {
-        let MetricsParams { range, bots } = MetricsParams::from_query(query, today)?;
+        let range = parse_range(query, today)?;
+        let bots = parse_bots(query)?;
         let grain = query.choice(Parameter::Granularity, Grain::parse)?.unwrap_or(Grain::Day);
-        Ok(SeriesParams { metric: parse_series_metric(query)?, grain, range, bots })
+        Ok(SeriesParams { metrics: parse_series_metrics(query)?, grain, range, bots })
+    }
+}
+
+/// The parameters of an export.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ExportParams {
+    pub(crate) range: Range,
+    pub(crate) grain: Grain,
+    pub(crate) bots: BotFilter,
+}
+
+impl QueryParams for ExportParams {
+    fn accepted() -> Vec<Parameter> {
+        vec![Parameter::Granularity, Parameter::Since, Parameter::Until, Parameter::Bots]
+    }
+
+    fn from_query(query: &QueryString, today: NaiveDate) -> Result<Self, ApiError> {
+        let range = parse_range(query, today)?;
+        let bots = parse_bots(query)?;
+        let grain = query.choice(Parameter::Granularity, Grain::parse)?.unwrap_or(Grain::Day);
+        Ok(ExportParams { range, grain, bots })
+    }
+}
+
+/// The parameters of a chart.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ChartParams {
+    pub(crate) grain: Grain,
+    pub(crate) range: Range,
+    pub(crate) bots: BotFilter,
+    pub(crate) theme: Theme,
+    /// The width in pixels.
+    pub(crate) width: u32,
+    pub(crate) language: Language,
+}
+
+impl QueryParams for ChartParams {
+    fn accepted() -> Vec<Parameter> {
+        vec![
+            Parameter::Granularity,
+            Parameter::Since,
+            Parameter::Until,
+            Parameter::Bots,
+            Parameter::Theme,
+            Parameter::Width,
+            Parameter::Lang,
+        ]
+    }
+
+    fn from_query(query: &QueryString, today: NaiveDate) -> Result<Self, ApiError> {
+        let range = parse_range(query, today)?;
+        let bots = parse_bots(query)?;
+        let grain = query.choice(Parameter::Granularity, Grain::parse)?.unwrap_or(Grain::Day);
+        let theme = query.choice(Parameter::Theme, |name| value_of(&THEMES, name))?.unwrap_or_default();
+        let language = query.choice(Parameter::Lang, |name| value_of(&LANGUAGES, name))?.unwrap_or_default();
+        let width = query.number_within(Parameter::Width, MIN_WIDTH as usize..=MAX_WIDTH as usize)?;
+        let width = width.map_or(DEFAULT_CHART_WIDTH, |width| width as u32);
+        Ok(ChartParams { grain, range, bots, theme, width, language })
     }
 }
 
@@ -116,10 +217,12 @@ pub(crate) struct ListParams {
     /// Whether the query string has neither end of the range.
     pub(crate) has_default_range: bool,
     pub(crate) bots: BotFilter,
-    pub(crate) sort: &'static Metric,
+    pub(crate) sort: ListSort,
     pub(crate) direction: SortDirection,
+    pub(crate) name_filter: Option<NameFilter>,
     pub(crate) limit: usize,
     pub(crate) cursor: Option<String>,
+    pub(crate) compare: bool,
 }
 
 impl QueryParams for ListParams {
@@ -127,24 +230,41 @@ impl QueryParams for ListParams {
         vec![
             Parameter::Sort,
             Parameter::Order,
+            Parameter::Name,
             Parameter::Limit,
             Parameter::Cursor,
             Parameter::Since,
             Parameter::Until,
             Parameter::Bots,
+            Parameter::Compare,
         ]
     }
 
     fn from_query(query: &QueryString, today: NaiveDate) -> Result<Self, ApiError> {
-        let MetricsParams { range, bots } = MetricsParams::from_query(query, today)?;
-        let sort = query.choice(Parameter::Sort, Metric::named)?.unwrap_or_else(default_metric);
-        let direction =
-            query.choice(Parameter::Order, |name| value_of(&SORT_DIRECTIONS, name))?.unwrap_or_default();
+        let MetricsParams { range, bots, compare } = MetricsParams::from_query(query, today)?;
+        let sort = query.choice(Parameter::Sort, ListSort::parse)?;
+        let sort = sort.unwrap_or_else(|| ListSort::Metric(catalogue_metric(DEFAULT_METRIC)));
+        let direction = query.choice(Parameter::Order, |name| value_of(&SORT_DIRECTIONS, name))?;
+        let direction = direction.unwrap_or(match sort {
+            ListSort::Name => SortDirection::Asc,
+            ListSort::Metric(_) => SortDirection::Desc,
+        });
+        let name_filter = parse_name_filter(query)?;
         let limit = query.number(Parameter::Limit, MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT);
         let cursor = query.text(Parameter::Cursor).map(str::to_owned);
         let has_default_range =
             query.text(Parameter::Since).is_none() && query.text(Parameter::Until).is_none();
-        Ok(ListParams { range, has_default_range, bots, sort, direction, limit, cursor })
+        Ok(ListParams {
+            range,
+            has_default_range,
+            bots,
+            sort,
+            direction,
+            name_filter,
+            limit,
+            cursor,
+            compare,
+        })
     }
 }
 
@@ -167,28 +287,72 @@ impl<P: QueryParams> QueryParams for WithRepoId<P> {
     }
 }
 
+/// The organization and the subject that a path names, and the validated query parameters of its route. A route about a
+/// repository also takes the repository's id: its parameters are those of [`WithRepoId`].
+pub(crate) struct SubjectQuery<P> {
+    pub(crate) org: String,
+    pub(crate) subject: SubjectRef,
+    pub(crate) params: P,
+}
+
+impl<P: QueryParams> FromRequestParts<QueryPorts> for SubjectQuery<P> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, ports: &QueryPorts) -> Result<Self, ApiError> {
+        let path = SubjectPath::from_request_parts(parts, ports).await?;
+        let (id, params) = if matches!(path.subject, SubjectRef::Repo { .. }) {
+            let Validated(WithRepoId { id, params }) = Validated::from_request_parts(parts, ports).await?;
+            (id, params)
+        } else {
+            let Validated(params) = Validated::from_request_parts(parts, ports).await?;
+            (None, params)
+        };
+        let SubjectPath { org, subject } = path.with_repo_id(id);
+        Ok(SubjectQuery { org, subject, params })
+    }
+}
+
 /// Parses a repository's id.
 fn parse_id(query: &QueryString) -> Result<Option<i64>, ApiError> {
     let id = query.number(Parameter::Id, i64::MAX as usize)?;
     Ok(id.and_then(|id| i64::try_from(id).ok()))
 }
 
-fn default_metric() -> &'static Metric {
-    Metric::named(DEFAULT_METRIC).expect("the default metric is in the catalogue")
+fn catalogue_metric(name: &str) -> &'static Metric {
+    Metric::named(name).expect("the default metric is in the catalogue")
+}
+
+fn parse_bots(query: &QueryString) -> Result<BotFilter, ApiError> {
+    let bots = query.choice(Parameter::Bots, |name| value_of(&BOT_FILTERS, name))?;
+    Ok(bots.unwrap_or_default())
+}
+
+/// Returns whether a comparison is requested.
+fn parse_compare(query: &QueryString) -> Result<bool, ApiError> {
+    let compare = query.choice(Parameter::Compare, |name| (name == COMPARE_PREVIOUS).then_some(()))?;
+    Ok(compare.is_some())
+}
+
+fn parse_name_filter(query: &QueryString) -> Result<Option<NameFilter>, ApiError> {
+    let text = query.short_text(Parameter::Name, MAX_NAME_CHARS)?;
+    // A form sends the empty text of an unused field.
+    Ok(text.filter(|text| !text.is_empty()).map(NameFilter::new))
 }
 
 /// Parses `metric` and `type`. A request may have both if they name the same metric.
-fn parse_series_metric(query: &QueryString) -> Result<&'static Metric, ApiError> {
-    let metric = query.choice(Parameter::Metric, Metric::named)?;
+fn parse_series_metrics(query: &QueryString) -> Result<Vec<&'static Metric>, ApiError> {
+    let metrics = query.choices(Parameter::Metrics, Metric::named)?;
     let by_type = query.choice(Parameter::Type, metric_of_type)?;
-    match (metric, by_type) {
-        (Some(metric), Some(by_type)) if metric != by_type => Err(ApiError::invalid(format!(
+    match (metrics.as_slice(), by_type) {
+        ([], by_type) => Ok(vec![by_type.unwrap_or_else(|| catalogue_metric(DEFAULT_METRIC))]),
+        (_, None) => Ok(metrics),
+        ([metric], Some(by_type)) if *metric == by_type => Ok(metrics),
+        (several, Some(by_type)) => Err(ApiError::invalid(format!(
             "`metric` {:?} and `type` {:?} disagree: this type is short for metric {:?}; send only one of them",
-            metric.name,
+            several.iter().map(|metric| metric.name).collect::<Vec<_>>().join(", "),
             query.text(Parameter::Type).unwrap_or_default(),
             by_type.name
         ))),
-        (metric, by_type) => Ok(metric.or(by_type).unwrap_or_else(default_metric)),
     }
 }
 
@@ -273,13 +437,20 @@ mod tests {
 
     #[test]
     fn a_series_takes_a_metric_or_a_type() {
-        let metric = |query: &str| parse::<SeriesParams>(query).unwrap().metric.name;
+        let metric = |query: &str| {
+            let metrics = parse::<SeriesParams>(query).unwrap().metrics.into_iter();
+            metrics.map(|metric| metric.name).collect::<Vec<_>>().join(" ")
+        };
         assert_eq!(metric(""), "commits");
         assert_eq!(metric("metric=cycle_time_hours"), "cycle_time_hours");
         assert_eq!(metric("type=commit"), "commits");
         assert_eq!(metric("type=pull_request"), "prs_opened");
         assert_eq!(metric("type=code_change"), "lines_changed");
         assert_eq!(metric("type=deploy&metric=deploys"), "deploys");
+        assert_eq!(metric("metric=reviews&metric=commits"), "reviews commits");
+        assert!(message::<SeriesParams>("metric=reviews&metric=reviews").contains("send each value once"));
+        let several = message::<SeriesParams>("type=commit&metric=commits&metric=reviews");
+        assert!(several.contains("commits, reviews") && several.contains("disagree"), "{several}");
         let both = message::<SeriesParams>("type=deploy&metric=commits");
         assert!(both.contains("disagree") && both.contains("deploys"), "{both}");
         assert!(
@@ -298,15 +469,74 @@ mod tests {
     }
 
     #[test]
+    fn a_chart_follows_the_system_by_default() {
+        let params = parse::<ChartParams>("").unwrap();
+        assert_eq!((params.theme, params.width, params.grain), (Theme::Auto, 680, Grain::Day));
+        assert_eq!((params.language, params.bots), (Language::English, BotFilter::Auto));
+        let params = parse::<ChartParams>("theme=dark&width=1600&lang=ja&granularity=week").unwrap();
+        assert_eq!((params.theme, params.width, params.grain), (Theme::Dark, 1600, Grain::Week));
+        assert_eq!(params.language, Language::Japanese);
+        for width in ["239", "1601", "0", "-1", "wide"] {
+            let message = message::<ChartParams>(&format!("width={width}"));
+            assert!(message.contains("from 240 to 1600"), "{message}");
+        }
+        assert!(message::<ChartParams>("theme=pink").contains("light, dark, auto"));
+        assert!(message::<ChartParams>("lang=fr").contains("en, ja"));
+        assert!(message::<ChartParams>("metric=commits").contains("takes granularity, since"));
+    }
+
+    #[test]
     fn a_listing_starts_with_the_most_commits_by_default() {
         let params = parse::<ListParams>("").unwrap();
-        assert_eq!((params.sort.name, params.direction, params.limit), ("commits", SortDirection::Desc, 50));
-        assert_eq!(params.cursor, None);
+        assert_eq!(
+            (params.sort.as_str(), params.direction, params.limit),
+            ("commits", SortDirection::Desc, 50)
+        );
+        assert_eq!((params.cursor, params.name_filter, params.compare), (None, None, false));
         let params = parse::<ListParams>("sort=reviews&order=asc&limit=1000&cursor=a%2Bb").unwrap();
-        assert_eq!((params.sort.name, params.direction, params.limit), ("reviews", SortDirection::Asc, 1000));
+        assert_eq!(
+            (params.sort.as_str(), params.direction, params.limit),
+            ("reviews", SortDirection::Asc, 1000)
+        );
         assert_eq!(params.cursor.as_deref(), Some("a+b"));
         assert!(message::<ListParams>("order=up").contains("asc, desc"));
-        assert!(message::<ListParams>("sort=name").contains("commits"));
+        assert!(message::<ListParams>("sort=id").contains("name, commits"));
         assert!(message::<ListParams>("metric=commits").contains("takes sort, order"));
+    }
+    #[test]
+    fn a_listing_by_name_starts_with_a_by_default() {
+        let order = |query: &str| {
+            let params = parse::<ListParams>(query).unwrap();
+            (params.sort, params.direction)
+        };
+        assert_eq!(order("sort=name"), (ListSort::Name, SortDirection::Asc));
+        assert_eq!(order("sort=name&order=desc"), (ListSort::Name, SortDirection::Desc));
+    }
+
+    #[test]
+    fn a_name_filter_has_at_most_100_characters() {
+        let filter = |query: &str| parse::<OrgsParams>(query).unwrap().name_filter;
+        assert_eq!(filter("q=Ac%20me"), Some(NameFilter::new("ac me")));
+        assert_eq!(filter("q="), None);
+        assert_eq!(filter(""), None);
+        assert!(parse::<ListParams>(&format!("q={}", "%C3%A4".repeat(100))).is_ok());
+        assert!(message::<ListParams>(&format!("q={}", "x".repeat(101))).contains("at most 100 characters"));
+    }
+
+    #[test]
+    fn a_comparison_has_one_value() {
+        assert!(parse::<MetricsParams>("compare=previous").unwrap().compare);
+        assert!(parse::<ListParams>("compare=previous").unwrap().compare);
+        assert!(message::<MetricsParams>("compare=next").contains("expected one of previous"));
+    }
+
+    #[test]
+    fn a_histogram_takes_metrics_with_durations() {
+        let metric = |query: &str| parse::<HistogramParams>(query).unwrap().metric.name;
+        assert_eq!(metric(""), "cycle_time_hours");
+        assert_eq!(metric("metric=first_review_hours"), "first_review_hours");
+        let error = message::<HistogramParams>("metric=commits");
+        assert!(error.contains("cycle_time_hours, first_review_hours"), "{error}");
+        assert!(message::<HistogramParams>("metric=commits&metric=commits").contains("repeated parameter"));
     }
 }

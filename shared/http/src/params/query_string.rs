@@ -1,5 +1,7 @@
 //! The query string, and the parsing of single parameters.
 
+use std::ops::RangeInclusive;
+
 use axum::extract::Query;
 use axum::http::Uri;
 use chrono::NaiveDate;
@@ -8,7 +10,7 @@ use gam_model::period::{FIRST_DAY, LAST_DAY};
 use super::Parameter;
 use crate::error::{ApiError, quoted};
 
-/// The parameters of a request. The route takes each of them, and each is there once.
+/// The parameters of a request. The route takes each of them, and each is there once, unless it can be repeated.
 pub(crate) struct QueryString(Vec<(Parameter, String)>);
 
 impl QueryString {
@@ -21,12 +23,43 @@ impl QueryString {
         for (name, value) in pairs {
             let parameter = accepted.iter().copied().find(|parameter| parameter.name() == name);
             let parameter = parameter.ok_or_else(|| unknown_parameter(&name, accepted))?;
-            if parameters.iter().any(|(it, _)| *it == parameter) {
+            if !parameter.is_repeatable() && parameters.iter().any(|(it, _)| *it == parameter) {
                 return Err(ApiError::invalid(format!("repeated parameter `{name}`: send it once")));
             }
             parameters.push((parameter, value));
         }
         Ok(QueryString(parameters))
+    }
+
+    /// Parses each value of a parameter that can be repeated and has a fixed set of values. No value may be repeated.
+    pub(crate) fn choices<T: PartialEq>(
+        &self,
+        parameter: Parameter,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Vec<T>, ApiError> {
+        let mut choices = Vec::new();
+        for (_, text) in self.0.iter().filter(|(it, _)| *it == parameter) {
+            let choice = parse(text).ok_or_else(|| not_a_choice(parameter, text))?;
+            if choices.contains(&choice) {
+                let (name, value) = (parameter.name(), quoted(text));
+                return Err(ApiError::invalid(format!("repeated `{name}` {value}: send each value once")));
+            }
+            choices.push(choice);
+        }
+        Ok(choices)
+    }
+
+    /// Returns the value of a parameter as text of at most `max` characters.
+    pub(crate) fn short_text(&self, parameter: Parameter, max: usize) -> Result<Option<&str>, ApiError> {
+        let text = self.text(parameter);
+        match text.filter(|text| text.chars().count() > max) {
+            None => Ok(text),
+            Some(text) => Err(ApiError::invalid(format!(
+                "invalid `{}` {}: expected at most {max} characters",
+                parameter.name(),
+                quoted(text)
+            ))),
+        }
     }
 
     /// Returns the value of a parameter as text.
@@ -41,18 +74,10 @@ impl QueryString {
         parse: impl Fn(&str) -> Option<T>,
     ) -> Result<Option<T>, ApiError> {
         let Some(text) = self.text(parameter) else { return Ok(None) };
-        let error = || {
-            let values = parameter.values().unwrap_or_default().join(", ");
-            ApiError::invalid(format!(
-                "invalid `{}` {}: expected one of {values}",
-                parameter.name(),
-                quoted(text)
-            ))
-        };
-        parse(text).map(Some).ok_or_else(error)
+        parse(text).map(Some).ok_or_else(|| not_a_choice(parameter, text))
     }
 
-    /// Parses a parameter that is a UTC day.
+    /// Parses a parameter that is a day.
     pub(crate) fn day(&self, parameter: Parameter) -> Result<Option<NaiveDate>, ApiError> {
         let Some(text) = self.text(parameter) else { return Ok(None) };
         let name = parameter.name();
@@ -73,16 +98,32 @@ impl QueryString {
 
     /// Parses a parameter that is an integer from 1 to `max`.
     pub(crate) fn number(&self, parameter: Parameter, max: usize) -> Result<Option<usize>, ApiError> {
+        self.number_within(parameter, 1..=max)
+    }
+
+    /// Parses a parameter that is an integer in the range.
+    pub(crate) fn number_within(
+        &self,
+        parameter: Parameter,
+        range: RangeInclusive<usize>,
+    ) -> Result<Option<usize>, ApiError> {
         let Some(text) = self.text(parameter) else { return Ok(None) };
         // Digits only, because `parse` accepts a sign.
         let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
-        let number =
-            is_digits.then(|| text.parse().ok()).flatten().filter(|number| (1..=max).contains(number));
+        let number = is_digits.then(|| text.parse().ok()).flatten().filter(|number| range.contains(number));
         number.map(Some).ok_or_else(|| {
-            let name = parameter.name();
-            ApiError::invalid(format!("invalid `{name}` {}: expected a number from 1 to {max}", quoted(text)))
+            let (name, min, max) = (parameter.name(), range.start(), range.end());
+            ApiError::invalid(format!(
+                "invalid `{name}` {}: expected a number from {min} to {max}",
+                quoted(text)
+            ))
         })
     }
+}
+
+fn not_a_choice(parameter: Parameter, text: &str) -> ApiError {
+    let values = parameter.values().unwrap_or_default().join(", ");
+    ApiError::invalid(format!("invalid `{}` {}: expected one of {values}", parameter.name(), quoted(text)))
 }
 
 fn unknown_parameter(name: &str, accepted: &[Parameter]) -> ApiError {
@@ -125,6 +166,14 @@ mod tests {
         assert!(message(parse("bots=only&bots=only")).contains("repeated parameter"));
         assert!(message(parse("metric=commits")).contains("unknown parameter"));
         assert!(message(QueryString::parse(&"/x?a".parse().unwrap(), &[])).contains("takes none"));
+        let uri = "/x?metric=a&metric=b&bots=only".parse().unwrap();
+        let query = QueryString::parse(&uri, &[Parameter::Metrics, Parameter::Bots]).unwrap();
+        let upper = |text: &str| Some(text.to_uppercase());
+        assert_eq!(query.choices(Parameter::Metrics, upper).unwrap(), ["A", "B"]);
+        assert!(
+            message(query.choices(Parameter::Metrics, |_| Some(()))).contains("repeated `metric` \\\"b\\\"")
+        );
+        assert!(message(query.choices(Parameter::Metrics, |_| None::<()>)).contains("merge_commits"));
         for valid in ["", "bots=only", "bots=only&limit=5", "limit=%35"] {
             parse(valid).unwrap();
         }
@@ -163,6 +212,14 @@ mod tests {
             let day = parse(&format!("since={text}")).unwrap().day(Parameter::Since);
             assert!(message(day).contains("from 1970-01-01 to 9999-01-01"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_text_must_not_be_too_long() {
+        let uri = "/x?q=%C3%A4bc".parse().unwrap();
+        let query = QueryString::parse(&uri, &[Parameter::Name]).unwrap();
+        assert_eq!(query.short_text(Parameter::Name, 3).unwrap(), Some("äbc"));
+        assert!(message(query.short_text(Parameter::Name, 2)).contains("at most 2 characters"));
     }
 
     #[test]

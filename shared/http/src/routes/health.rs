@@ -4,6 +4,7 @@ use axum::Json;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use gam_access::RouteClass;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -33,7 +34,7 @@ pub(super) fn route(path: &'static str, id: &str) -> Route {
         response: ResponseBody::Json(schema_name::HEALTH),
         error_statuses: &[],
     };
-    Route { path, handler: get(handle), operation }
+    Route { path, handler: get(handle), operation, class: RouteClass::Public }
 }
 
 async fn handle() -> impl IntoResponse {

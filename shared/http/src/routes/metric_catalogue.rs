@@ -2,11 +2,13 @@
 
 use axum::Json;
 use axum::routing::get;
+use gam_access::RouteClass;
 use gam_model::metric::CATALOGUE;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Route;
+use crate::answer::AcceptsJson;
 use crate::openapi::{NamedSchema, Operation, ResponseBody, derived, schema_name};
 use crate::params::{NoParams, QueryParams, Validated};
 
@@ -48,10 +50,10 @@ pub(super) fn route(path: &'static str) -> Route {
         response: ResponseBody::Json(schema_name::CATALOGUE),
         error_statuses: &[400],
     };
-    Route { path, handler: get(handle), operation }
+    Route { path, handler: get(handle), operation, class: RouteClass::Read }
 }
 
-async fn handle(_: Validated<NoParams>) -> Json<MetricCatalogue> {
+async fn handle(_: AcceptsJson, _: Validated<NoParams>) -> Json<MetricCatalogue> {
     let entries = CATALOGUE.iter().map(|metric| MetricEntry {
         name: metric.name,
         unit: metric.unit,

@@ -1,15 +1,23 @@
 //! The routes. The modules follow the paths, and [`all`] lists every route.
 
 mod health;
-mod home;
 mod metric_catalogue;
 mod openapi;
 mod orgs;
+pub(crate) mod sign_in;
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use axum::extract::{MatchedPath, Request};
 use axum::routing::MethodRouter;
+use gam_access::RouteClass;
 use gam_query::QueryPorts;
 
 use crate::openapi::Operation;
+use crate::pages;
+
+pub(crate) use orgs::export::ExportPermits;
 
 /// A route: its path, its handler, and its description in the OpenAPI document.
 pub(crate) struct Route {
@@ -17,6 +25,8 @@ pub(crate) struct Route {
     pub(crate) path: &'static str,
     pub(crate) handler: MethodRouter<QueryPorts>,
     pub(crate) operation: Operation,
+    /// What the route does, which decides who may use it.
+    pub(crate) class: RouteClass,
 }
 
 const HEALTH_CHECKS: [&str; 2] = ["/healthz", "/api/v1/healthz"];
@@ -26,25 +36,59 @@ pub(crate) fn is_health_check(path: &str) -> bool {
     HEALTH_CHECKS.contains(&path)
 }
 
+/// Returns what the route of a request does. A path without a route is not public: nobody learns without a token
+/// which paths have one.
+pub(crate) fn class_of(request: &Request) -> RouteClass {
+    static CLASSES: LazyLock<HashMap<&'static str, RouteClass>> = LazyLock::new(|| {
+        let api = all().into_iter().map(|route| (route.path, route.class));
+        let public = sign_in::PATHS.into_iter().chain(pages::PUBLIC_PATHS);
+        api.chain(public.map(|path| (path, RouteClass::Public))).collect()
+    });
+    let path = request.extensions().get::<MatchedPath>();
+    path.and_then(|path| CLASSES.get(path.as_str()).copied()).unwrap_or(RouteClass::Read)
+}
+
 /// Returns every route, in the order of the OpenAPI document.
 pub(crate) fn all() -> Vec<Route> {
     vec![
-        home::route("/"),
         health::route(HEALTH_CHECKS[0], "healthz"),
         health::route(HEALTH_CHECKS[1], "healthz_v1"),
         openapi::route("/openapi.json", "openapi"),
         openapi::route("/api/v1/openapi.json", "openapi_v1"),
         metric_catalogue::route("/api/v1/metrics"),
         orgs::list::route("/api/v1/orgs"),
+        orgs::list::route("/api/v1/orgs.csv"),
         orgs::metrics::of_org("/api/v1/orgs/{org}/metrics"),
+        orgs::metrics::of_org("/api/v1/orgs/{org}/metrics.csv"),
         orgs::metrics::of_repo("/api/v1/orgs/{org}/repos/{repo}/metrics"),
+        orgs::metrics::of_repo("/api/v1/orgs/{org}/repos/{repo}/metrics.csv"),
         orgs::metrics::of_member("/api/v1/orgs/{org}/members/{member}/metrics"),
+        orgs::metrics::of_member("/api/v1/orgs/{org}/members/{member}/metrics.csv"),
         orgs::timeseries::of_org("/api/v1/orgs/{org}/metrics/timeseries"),
+        orgs::timeseries::of_org("/api/v1/orgs/{org}/metrics/timeseries.csv"),
         orgs::timeseries::of_repo("/api/v1/orgs/{org}/repos/{repo}/metrics/timeseries"),
+        orgs::timeseries::of_repo("/api/v1/orgs/{org}/repos/{repo}/metrics/timeseries.csv"),
         orgs::timeseries::of_member("/api/v1/orgs/{org}/members/{member}/metrics/timeseries"),
+        orgs::timeseries::of_member("/api/v1/orgs/{org}/members/{member}/metrics/timeseries.csv"),
+        orgs::histogram::of_org("/api/v1/orgs/{org}/metrics/histogram"),
+        orgs::histogram::of_org("/api/v1/orgs/{org}/metrics/histogram.csv"),
+        orgs::histogram::of_repo("/api/v1/orgs/{org}/repos/{repo}/metrics/histogram"),
+        orgs::histogram::of_repo("/api/v1/orgs/{org}/repos/{repo}/metrics/histogram.csv"),
+        orgs::histogram::of_member("/api/v1/orgs/{org}/members/{member}/metrics/histogram"),
+        orgs::histogram::of_member("/api/v1/orgs/{org}/members/{member}/metrics/histogram.csv"),
+        orgs::export::of_accepted_format("/api/v1/orgs/{org}/export"),
+        orgs::export::as_csv("/api/v1/orgs/{org}/export.csv"),
+        orgs::export::as_ndjson("/api/v1/orgs/{org}/export.ndjson"),
+        orgs::charts::of_org("/api/v1/orgs/{org}/charts/{chart}"),
+        orgs::charts::of_repo("/api/v1/orgs/{org}/repos/{repo}/charts/{chart}"),
+        orgs::charts::of_member("/api/v1/orgs/{org}/members/{member}/charts/{chart}"),
         orgs::listings::members("/api/v1/orgs/{org}/members"),
+        orgs::listings::members("/api/v1/orgs/{org}/members.csv"),
         orgs::listings::repos("/api/v1/orgs/{org}/repos"),
+        orgs::listings::repos("/api/v1/orgs/{org}/repos.csv"),
         orgs::listings::repo_members("/api/v1/orgs/{org}/repos/{repo}/members"),
+        orgs::listings::repo_members("/api/v1/orgs/{org}/repos/{repo}/members.csv"),
         orgs::listings::member_repos("/api/v1/orgs/{org}/members/{member}/repos"),
+        orgs::listings::member_repos("/api/v1/orgs/{org}/members/{member}/repos.csv"),
     ]
 }

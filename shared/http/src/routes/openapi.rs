@@ -6,15 +6,15 @@ use axum::body::Bytes;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use gam_access::RouteClass;
 
 use super::{Route, health, metric_catalogue};
 use crate::openapi::{self, Operation, ResponseBody};
 
 static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
     let routes = super::all();
-    let operations = routes.iter().map(|route| (route.path, &route.operation));
     let document =
-        openapi::document(operations, health::schemas().into_iter().chain(metric_catalogue::schemas()));
+        openapi::document(&routes, health::schemas().into_iter().chain(metric_catalogue::schemas()));
     document.to_json().expect("the document has only text keys").into()
 });
 
@@ -26,7 +26,7 @@ pub(super) fn route(path: &'static str, id: &str) -> Route {
         response: ResponseBody::OpenApi,
         error_statuses: &[],
     };
-    Route { path, handler: get(handle), operation }
+    Route { path, handler: get(handle), operation, class: RouteClass::Public }
 }
 
 async fn handle() -> impl IntoResponse {

@@ -21,13 +21,26 @@ async fn an_unknown_route_is_not_found() {
 #[tokio::test]
 async fn other_methods_than_get_are_not_allowed() {
     let api = empty_api();
-    for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS] {
+    for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH, Method::TRACE] {
         for path in ["/", "/api/v1/orgs", "/api/v1/orgs/acme/metrics"] {
             let response = send(&api, method.clone(), path, &[]).await;
             assert!(response.problem(405, "INVALID_ARGUMENT").contains("use GET"));
-            assert_eq!(response.header("allow"), "GET,HEAD");
+            assert_eq!(response.header("allow"), "GET,HEAD,OPTIONS");
         }
     }
+}
+
+#[tokio::test]
+async fn options_lists_the_methods_of_a_route() {
+    let api = empty_api();
+    for path in ["/", "/api/v1/orgs", "/api/v1/orgs/acme/metrics.csv", "/api/v1/orgs/acme/repos/site/members"]
+    {
+        let response = send(&api, Method::OPTIONS, path, &[]).await;
+        assert_eq!((response.status.as_u16(), response.body.len()), (204, 0), "{path}");
+        assert_eq!(response.header("allow"), "GET,HEAD,OPTIONS", "{path}");
+        assert!(!response.headers.contains_key("etag"), "{path}");
+    }
+    send(&api, Method::OPTIONS, "/nothing", &[]).await.problem(404, "NOT_FOUND");
 }
 
 #[tokio::test]
@@ -73,7 +86,8 @@ async fn invalid_input_is_rejected_with_advice() {
             ("limit=0", "1 to 1000"),
             ("limit=1001", "1 to 1000"),
             ("order=down", "asc, desc"),
-            ("sort=name", "prs_merged"),
+            ("sort=id", "prs_merged"),
+            ("compare=next", "previous"),
             ("offset=10", "cursor"),
         ] {
             let path = format!("/api/v1/orgs/acme/{list}?{query}");
@@ -81,9 +95,8 @@ async fn invalid_input_is_rejected_with_advice() {
             assert!(detail.contains(advice), "{path}: {detail}");
         }
     }
-    for path in ["/api/v1/orgs?limit=1", "/api/v1/metrics?x"] {
-        assert!(get(&api, path).await.problem(400, "INVALID_ARGUMENT").contains("takes none"));
-    }
+    assert!(get(&api, "/api/v1/metrics?x").await.problem(400, "INVALID_ARGUMENT").contains("takes none"));
+    assert!(get(&api, "/api/v1/orgs?limit=1").await.problem(400, "INVALID_ARGUMENT").contains("takes q"));
     let detail = get(&api, "/api/v1/orgs/%FF/metrics").await.problem(400, "INVALID_ARGUMENT");
     assert!(detail.contains("UTF-8"), "{detail}");
 }

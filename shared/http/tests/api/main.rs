@@ -1,9 +1,13 @@
 //! The API as its users see it: requests through the router, responses as bytes.
 
+mod access;
+mod docs;
 mod errors;
 mod headers;
+mod kept_answers;
 mod openapi;
 mod orgs;
+mod pages;
 mod public_answers;
 mod public_errors;
 mod schema;

@@ -6,52 +6,81 @@ use gam_model::metric::CATALOGUE;
 use serde_json::{Value, json};
 
 use crate::schema;
-use crate::support::{acme, empty_api, get, get_json};
+use crate::support::{acme, empty_api, get, get_json, with_names};
 
-const PATHS: [&str; 17] = [
-    "/",
+/// The routes without a CSV form.
+const OTHER_PATHS: [&str; 11] = [
     "/api/v1/healthz",
     "/api/v1/metrics",
     "/api/v1/openapi.json",
-    "/api/v1/orgs",
-    "/api/v1/orgs/{org}/members",
-    "/api/v1/orgs/{org}/members/{member}/metrics",
-    "/api/v1/orgs/{org}/members/{member}/metrics/timeseries",
-    "/api/v1/orgs/{org}/members/{member}/repos",
-    "/api/v1/orgs/{org}/metrics",
-    "/api/v1/orgs/{org}/metrics/timeseries",
-    "/api/v1/orgs/{org}/repos",
-    "/api/v1/orgs/{org}/repos/{repo}/members",
-    "/api/v1/orgs/{org}/repos/{repo}/metrics",
-    "/api/v1/orgs/{org}/repos/{repo}/metrics/timeseries",
+    "/api/v1/orgs/{org}/charts/{chart}",
+    "/api/v1/orgs/{org}/members/{member}/charts/{chart}",
+    "/api/v1/orgs/{org}/repos/{repo}/charts/{chart}",
+    "/api/v1/orgs/{org}/export",
+    "/api/v1/orgs/{org}/export.csv",
+    "/api/v1/orgs/{org}/export.ndjson",
     "/healthz",
     "/openapi.json",
 ];
 
+/// The routes with answers as JSON and CSV. Each has a second path that ends in `.csv`.
+const ANSWER_PATHS: [&str; 14] = [
+    "/api/v1/orgs",
+    "/api/v1/orgs/{org}/members",
+    "/api/v1/orgs/{org}/members/{member}/metrics",
+    "/api/v1/orgs/{org}/members/{member}/metrics/histogram",
+    "/api/v1/orgs/{org}/members/{member}/metrics/timeseries",
+    "/api/v1/orgs/{org}/members/{member}/repos",
+    "/api/v1/orgs/{org}/metrics",
+    "/api/v1/orgs/{org}/metrics/histogram",
+    "/api/v1/orgs/{org}/metrics/timeseries",
+    "/api/v1/orgs/{org}/repos",
+    "/api/v1/orgs/{org}/repos/{repo}/members",
+    "/api/v1/orgs/{org}/repos/{repo}/metrics",
+    "/api/v1/orgs/{org}/repos/{repo}/metrics/histogram",
+    "/api/v1/orgs/{org}/repos/{repo}/metrics/timeseries",
+];
+
 /// The schemas that generated clients name.
-const SCHEMAS: [&str; 22] = [
+const SCHEMAS: [&str; 38] = [
     "Code",
+    "CountChange",
     "Distribution",
+    "DistributionChange",
     "Gap",
     "Health",
+    "HistogramBin",
+    "HoursChange",
     "Member",
+    "MemberHistogram",
     "MemberMetrics",
     "MemberSeries",
+    "MemberSeriesOfMetrics",
     "Members",
     "MetricCatalogue",
+    "MetricChanges",
     "MetricEntry",
     "MetricValues",
+    "OrgHistogram",
     "OrgMetricValues",
     "OrgMetrics",
     "OrgSeries",
+    "OrgSeriesOfMetrics",
     "OrgSummary",
     "Orgs",
     "Point",
+    "PointOfMetrics",
+    "PreviousMetrics",
+    "PreviousRange",
+    "PreviousValues",
     "Problem",
     "Repo",
+    "RepoHistogram",
     "RepoMetrics",
     "RepoSeries",
+    "RepoSeriesOfMetrics",
     "Repos",
+    "SomeMetricValues",
 ];
 
 async fn document() -> Value {
@@ -69,10 +98,15 @@ async fn the_document_and_the_router_have_the_same_routes() {
     let api = empty_api();
     let mut ids = BTreeSet::new();
     let paths = operations(&document).map(|(path, _)| path.as_str()).collect::<BTreeSet<_>>();
-    assert_eq!(paths, PATHS.into());
+    let csv_paths = ANSWER_PATHS.map(|path| format!("{path}.csv"));
+    let csv_paths = csv_paths.iter().map(String::as_str);
+    let expected = OTHER_PATHS.into_iter().chain(ANSWER_PATHS).chain(csv_paths);
+    assert_eq!(paths, expected.collect::<BTreeSet<_>>());
     for (path, operation) in operations(&document) {
-        let uri = path.replace("{org}", "acme").replace("{repo}", "site").replace("{member}", "ann");
-        assert!(!get(&api, &uri).await.text().contains("no route"), "{path}");
+        let uri = with_names(path);
+        let answer = get(&api, &uri).await;
+        // The document has the error as an example.
+        assert!(answer.status == 200 || !answer.text().contains("no route"), "{path}");
         assert!(ids.insert(operation["operationId"].as_str().expect("an id")), "{path}");
         assert!(!operation["summary"].as_str().expect("a summary").is_empty(), "{path}");
         let parameters = operation["parameters"].as_array().map_or(&[][..], Vec::as_slice);
@@ -82,7 +116,17 @@ async fn the_document_and_the_router_have_the_same_routes() {
             in_path.collect::<Vec<_>>(),
             path.split('/').filter(|it| it.starts_with('{')).collect::<Vec<_>>()
         );
-        assert!(operation["responses"]["500"]["content"]["application/problem+json"].is_object(), "{path}");
+        let statuses = operation["responses"].as_object().expect("responses").iter();
+        for (status, response) in statuses.filter(|(status, _)| status.as_str() >= "400") {
+            let reference = response["$ref"].as_str().expect("a reference").trim_start_matches('#');
+            let response = document.pointer(reference).expect("a response");
+            let problem = &response["content"]["application/problem+json"];
+            assert_eq!(problem["example"]["status"].to_string(), *status, "{path}");
+        }
+        assert!(
+            operation["responses"]["500"].is_object() && operation["responses"]["406"].is_object(),
+            "{path}"
+        );
     }
     assert_eq!(get(&api, "/api/v1/openapi.json").await.body, get(&api, "/openapi.json").await.body);
 }
@@ -92,16 +136,19 @@ async fn every_documented_parameter_value_is_valid() {
     let document = document().await;
     let api = empty_api();
     for (path, operation) in operations(&document).filter(|(path, _)| path.contains("{org}")) {
-        let uri = path.replace("{org}", "acme").replace("{repo}", "site").replace("{member}", "ann");
+        let uri = with_names(path);
         for parameter in operation["parameters"].as_array().expect("parameters") {
             if parameter["in"] == "path" {
                 continue;
             }
             assert_eq!((&parameter["in"], &parameter["required"]), (&"query".into(), &false.into()));
             let name = parameter["name"].as_str().expect("a name");
-            let values = match (&parameter["schema"]["enum"], name) {
+            let schema = &parameter["schema"];
+            let choices = if schema["type"] == "array" { &schema["items"]["enum"] } else { &schema["enum"] };
+            let values = match (choices, name) {
                 (Value::Array(values), _) => values.iter().map(|it| it.as_str().expect("a text")).collect(),
                 (_, "limit") => vec!["1", "50", "1000"],
+                (_, "width") => vec!["240", "680", "1600"],
                 (_, "since" | "until") => vec!["2024-03-01"],
                 _ => continue,
             };
@@ -150,10 +197,20 @@ async fn real_answers_match_their_schemas() {
         let Some(schema) = operation["responses"]["200"]["content"]["application/json"].get("schema") else {
             continue;
         };
-        let uri = path.replace("{org}", "acme").replace("{repo}", "site").replace("{member}", "ann");
+        let uri = with_names(path);
         let queries: &[&str] = match path.as_str() {
-            path if path.ends_with("timeseries") => &["", "?metric=cycle_time_hours&granularity=month"],
-            path if path.ends_with("members") => &["", "?bots=include&limit=1"],
+            path if path.ends_with("timeseries") => &[
+                "",
+                "?metric=cycle_time_hours&granularity=month",
+                "?metric=cycle_time_hours&metric=commits&granularity=week",
+            ],
+            path if path.ends_with("histogram") => &["", "?metric=first_review_hours"],
+            path if path.ends_with("members") => &["", "?bots=include&limit=1", "?compare=previous"],
+            path if path.ends_with("repos") => &["", "?compare=previous&since=1970-01-01"],
+            path if path.ends_with("{org}/metrics") => {
+                &["", "?compare=previous", "?compare=previous&since=1970-01-01"]
+            }
+            path if path.ends_with("metrics") && path.contains("{org}") => &["", "?compare=previous"],
             path if path.ends_with("openapi.json") => continue,
             _ => &[""],
         };
@@ -162,8 +219,51 @@ async fn real_answers_match_their_schemas() {
             schema::check(&document, schema, &answer).unwrap_or_else(|error| panic!("{uri}{query}: {error}"));
         }
     }
+    for (name, example) in examples(&document) {
+        let schema = json!({"$ref": format!("#/components/schemas/{name}")});
+        schema::check(&document, &schema, example)
+            .unwrap_or_else(|error| panic!("example of {name}: {error}"));
+    }
     let problem = get(&api, "/api/v1/orgs/nobody/metrics").await.json();
     schema::check(&document, &json!({"$ref": "#/components/schemas/Problem"}), &problem).expect("a problem");
+}
+
+/// Returns the examples of JSON answers, with the names of their schemas.
+fn examples(document: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    let contents = operations(document).filter_map(|(_, operation)| {
+        operation["responses"]["200"]["content"]["application/json"].as_object()
+    });
+    let examples = contents.filter_map(|content| content.get("examples")?.as_object());
+    examples.flatten().map(|(name, example)| (name, &example["value"]))
+}
+
+#[tokio::test]
+async fn every_answer_has_examples() {
+    let document = document().await;
+    for path in ANSWER_PATHS {
+        let content = &document["paths"][path]["get"]["responses"]["200"]["content"];
+        let json = content["application/json"]["examples"].as_object().expect("examples");
+        let csv = content["text/csv"]["examples"].as_object().expect("examples");
+        assert_eq!(json.keys().collect::<Vec<_>>(), csv.keys().collect::<Vec<_>>(), "{path}");
+        let of_csv = &document["paths"][format!("{path}.csv")]["get"]["responses"]["200"]["content"];
+        assert_eq!(&of_csv["text/csv"], &content["text/csv"], "{path}");
+        assert!(of_csv["application/json"].is_null(), "{path}");
+    }
+    assert_eq!(examples(&document).count(), 17);
+}
+
+#[tokio::test]
+async fn public_routes_need_no_token() {
+    let document = document().await;
+    let schemes = document["components"]["securitySchemes"].as_object().expect("schemes");
+    assert_eq!(schemes.keys().collect::<Vec<_>>(), ["cookie", "token"]);
+    for (path, operation) in operations(&document) {
+        let is_public = path.ends_with("healthz") || path.ends_with("openapi.json");
+        // The last one: a server may require none.
+        let required = json!([{"token": []}, {"cookie": []}, {}]);
+        assert_eq!(operation["security"], if is_public { Value::Null } else { required }, "{path}");
+        assert_eq!(operation["responses"]["401"].is_null(), is_public, "{path}");
+    }
 }
 
 #[tokio::test]

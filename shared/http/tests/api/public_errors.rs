@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::Method;
-use gam_http::{TokenError, TokenSource};
+use gam_access::{Role, Tokens};
+use gam_http::{AccessControl, AllowedOrigins, TokenError, TokenSource};
 
 use crate::support::{Fault, TestData, acme, check_snapshot, empty_api, faulty_api, get, send};
 
@@ -41,6 +42,7 @@ async fn invalid_argument() {
         // Parameters.
         "/api/v1/orgs/acme/metrics?from=2024-01-01",
         "/api/v1/orgs?limit=1",
+        "/api/v1/metrics?limit=1",
         "/api/v1/orgs/acme/metrics?bots=only&bots=only",
         "/api/v1/orgs/%FF/metrics",
         // Days and ranges.
@@ -54,8 +56,12 @@ async fn invalid_argument() {
         "/api/v1/orgs/acme/metrics/timeseries?metric=stars",
         "/api/v1/orgs/acme/metrics/timeseries?type=star",
         "/api/v1/orgs/acme/metrics/timeseries?type=deploy&metric=commits",
+        "/api/v1/orgs/acme/metrics/timeseries?metric=commits&metric=commits",
+        "/api/v1/orgs/acme/metrics/timeseries?metric=commits&metric=reviews&since=1970-01-01&until=2024-10-04",
         "/api/v1/orgs/acme/metrics/timeseries?granularity=hour",
-        "/api/v1/orgs/acme/members?sort=name",
+        "/api/v1/orgs/acme/metrics/histogram?metric=commits",
+        "/api/v1/orgs/acme/metrics?compare=next",
+        "/api/v1/orgs/acme/members?sort=id",
         "/api/v1/orgs/acme/members?order=down",
         "/api/v1/orgs/acme/members?limit=0",
         "/api/v1/orgs/acme/members?cursor=nonsense",
@@ -70,26 +76,48 @@ async fn method_not_allowed() {
     check_snapshot("error_method_not_allowed", &format!("POST /api/v1/orgs\n{}", answer.as_snapshot()));
 }
 
+/// Returns the API for holders of the host's token.
+fn guarded_api(token: TokenSource) -> Router {
+    let data = TestData::default();
+    let tokens = Tokens::new(data.store.clone(), data.query_ports().clock);
+    let access = AccessControl::tokens(tokens).with_host_token(token, Role::Viewer);
+    gam_http::guarded_router(data.query_ports(), access, AllowedOrigins::default())
+}
+
+const WRONG_TOKEN: [(&str, &str); 1] = [("authorization", "Bearer wrong")];
+
+#[tokio::test]
+async fn not_acceptable() {
+    let api = acme::api().await;
+    let mut text = String::new();
+    for (path, accept) in [
+        ("/api/v1/orgs/acme/metrics", "text/html"),
+        ("/api/v1/orgs/acme/members.csv", "application/json"),
+        ("/api/v1/metrics", "text/csv"),
+    ] {
+        let answer = send(&api, Method::GET, path, &[("accept", accept)]).await;
+        let body = answer.body_as_snapshot();
+        text.push_str(&format!("GET {path}, Accept: {accept}\n{}\n{body}\n\n", answer.status));
+    }
+    check_snapshot("error_not_acceptable", &text);
+}
+
 #[tokio::test]
 async fn unauthorized() {
-    let token: TokenSource = Arc::new(|| Box::pin(async { Ok("sesame".to_owned()) }));
-    let api = gam_http::guarded_router(TestData::default().query_ports(), token);
-    let wrong = [("authorization", "Bearer wrong")];
+    let api = guarded_api(Arc::new(|| Box::pin(async { Ok("sesame".to_owned()) })));
     let without = get(&api, "/api/v1/orgs").await;
-    let with = send(&api, Method::GET, "/api/v1/orgs", &wrong).await;
+    let with = send(&api, Method::GET, "/api/v1/orgs", &WRONG_TOKEN).await;
     assert_eq!(with.body, without.body);
     check_snapshot("error_unauthorized", &format!("GET /api/v1/orgs\n{}", without.as_snapshot()));
 }
 
 #[tokio::test]
 async fn token_that_cannot_be_read() {
-    let token: TokenSource =
-        Arc::new(|| Box::pin(async { Err(TokenError(std::io::Error::other("no secret").into())) }));
-    let api = gam_http::guarded_router(TestData::default().query_ports(), token);
-    check_snapshot(
-        "error_unknown_token",
-        &format!("GET /api/v1/orgs\n{}", get(&api, "/api/v1/orgs").await.as_snapshot()),
-    );
+    let api = guarded_api(Arc::new(|| {
+        Box::pin(async { Err(TokenError(std::io::Error::other("no secret").into())) })
+    }));
+    let answer = send(&api, Method::GET, "/api/v1/orgs", &WRONG_TOKEN).await;
+    check_snapshot("error_unknown_token", &format!("GET /api/v1/orgs\n{}", answer.as_snapshot()));
 }
 
 #[tokio::test]

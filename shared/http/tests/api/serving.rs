@@ -18,6 +18,7 @@ const LIMITS: ServeLimits = ServeLimits {
     max_connections: 4,
     header_timeout: Duration::from_millis(200),
     connection_lifetime: Duration::from_millis(900),
+    answer_lifetime: Duration::from_secs(10),
 };
 
 async fn start(limits: ServeLimits) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<std::io::Result<()>>) {

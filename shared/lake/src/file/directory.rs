@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use tempfile::{Builder, NamedTempFile};
 
@@ -129,7 +130,13 @@ impl Directory {
                 let Some(metadata) = none_if_missing(entry.metadata()).map_err(list_error())? else {
                     continue;
                 };
-                objects.extend(ObjectPath::parse(path).map(|path| ObjectMeta { path, size: metadata.len() }));
+                let modified_at = metadata.modified().ok().map(DateTime::<Utc>::from);
+                let object = ObjectPath::parse(path).map(|path| ObjectMeta {
+                    path,
+                    size: metadata.len(),
+                    modified_at,
+                });
+                objects.extend(object);
             }
         }
         Ok(())

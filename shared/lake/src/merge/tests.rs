@@ -15,27 +15,30 @@ use super::*;
 use crate::parquet_file::{RowOrder, write};
 use crate::schema::{column, decode, encode, events as schema};
 use crate::table::Events;
-use crate::testing::{any_event, any_version, commit, sample};
+use crate::testing::{any_event, any_version, any_version_of, commit, sample};
+
+/// The number of columns of the first schema.
+const LEAST_COLUMNS: usize = 29;
 
 /// A month, and how it is merged.
 struct Month {
     file: Option<ParquetFile>,
-    group_rows: usize,
+    rules: GroupRules,
 }
 
 impl Month {
     fn new(group_rows: usize) -> Self {
-        Month { file: None, group_rows }
+        Month { file: None, rules: GroupRules { max_rows: group_rows, may_copy: true } }
     }
 
     fn of_bytes(bytes: Bytes) -> Self {
-        Month { file: Some(ParquetFile::open("x", bytes).unwrap()), group_rows: ROW_GROUP_ROWS }
+        Month { file: Some(ParquetFile::open("x", bytes).unwrap()), ..Month::new(ROW_GROUP_ROWS) }
     }
 
     /// Merges events. Returns the changes, and whether there is a new file.
     fn merge(&mut self, events: Vec<Event>) -> (Vec<RowChange>, bool) {
         let winners = Events::winners(events);
-        let merged = merge_with::<Events>(self.file.as_ref(), &winners, vec![], self.group_rows).unwrap();
+        let merged = merge_with::<Events>(self.file.as_ref(), &winners, vec![], self.rules).unwrap();
         let is_new = merged.bytes.is_some();
         self.file = merged.bytes.map(|bytes| ParquetFile::open("x", bytes).unwrap()).or(self.file.take());
         (merged.changes, is_new)
@@ -194,24 +197,43 @@ fn different_dictionaries_are_combined() {
     assert_eq!(names.as_dictionary::<Int32Type>().values().len(), 1_050);
 }
 
-#[test]
-fn a_file_of_an_older_schema_is_encoded_again() {
-    let batch = sort_rows::<Events>(sample(30)).unwrap().remove(0);
-    let older: Vec<usize> = (0..batch.num_columns() - 1).collect();
-    let batch = batch.project(&older).unwrap();
+/// Returns a file as older programs wrote it: with other encodings, and only the first `columns` columns.
+fn older_file(events: Vec<Event>, group_rows: usize, columns: usize) -> Bytes {
+    let batch = sort_rows::<Events>(events).unwrap().remove(0);
+    let batch = batch.project(&(0..columns).collect::<Vec<_>>()).unwrap();
     let pairs = vec![KeyValue::new("gam.format".to_owned(), "1".to_owned())];
     let properties = WriterProperties::builder().set_key_value_metadata(Some(pairs)).build();
     let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).unwrap();
-    for start in [0, 10, 20] {
-        writer.write(&batch.slice(start, 10)).unwrap();
+    for start in (0..batch.num_rows()).step_by(group_rows) {
+        writer.write(&batch.slice(start, group_rows.min(batch.num_rows() - start))).unwrap();
         writer.flush().unwrap();
     }
-    let mut month = Month::of_bytes(Bytes::from(writer.into_inner().unwrap()));
+    Bytes::from(writer.into_inner().unwrap())
+}
+
+#[test]
+fn a_file_of_an_older_schema_is_encoded_again() {
+    let mut month = Month::of_bytes(older_file(sample(30), 10, schema().fields().len() - 1));
     month.merge(vec![commit(30)]);
     assert_eq!(month.rows(), reference(&sample(31)));
     let columns =
         month.file.unwrap().metadata().file_metadata().schema_descr().root_schema().get_fields().len();
     assert_eq!(columns, schema().fields().len());
+}
+
+#[test]
+fn row_groups_with_older_encodings_are_copied() {
+    let mut month = Month::of_bytes(older_file(sample(30), 10, schema().fields().len()));
+    let before: Vec<_> = (0..3).map(|group| month.encoded(group)).collect();
+    month.merge(vec![commit(30)]);
+    // Commit 30 is the last one of the second repository.
+    assert_eq!([month.encoded(0), month.encoded(1)], before[..2]);
+    assert_eq!(month.rows(), reference(&sample(31)));
+    let encodings = |group: usize| {
+        let column = month.file.as_ref().unwrap().metadata().row_group(group).column(0);
+        column.encodings().collect::<Vec<_>>()
+    };
+    assert_ne!(encodings(0), encodings(2), "each column of a row group names its encodings");
 }
 
 #[test]
@@ -235,6 +257,39 @@ fn other_readers_see_the_schema_of_a_merged_file() {
         month.file.unwrap().bytes().clone(),
     );
     assert_eq!(read.unwrap().schema().fields(), Arc::clone(&schema()).fields());
+}
+
+proptest! {
+    // Each case encodes many small files, which takes long in a debug build.
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn copying_row_groups_changes_no_row(
+        first in prop::collection::vec(any_version_of(60), 0..80),
+        batches in prop::collection::vec(prop::collection::vec(any_version_of(80), 0..4), 1..5),
+        group_rows in 2usize..12,
+        columns in prop::sample::select(vec![None, Some(schema().fields().len()), Some(LEAST_COLUMNS)]),
+    ) {
+        let mut copying = Month::new(group_rows);
+        let mut events = first;
+        match columns.filter(|_| !events.is_empty()) {
+            None => _ = copying.merge(events.clone()),
+            Some(columns) => {
+                let bytes = older_file(events.clone(), group_rows, columns);
+                copying.file = Some(ParquetFile::open("x", bytes).unwrap());
+                events = copying.rows();
+            }
+        }
+        let mut encoding = Month { file: copying.file.clone(), ..Month::new(group_rows) };
+        encoding.rules.may_copy = false;
+        for batch in batches {
+            events.extend(batch.clone());
+            prop_assert_eq!(copying.merge(batch.clone()), encoding.merge(batch));
+            prop_assert_eq!(copying.rows(), encoding.rows());
+            prop_assert_eq!(copying.rows(), reference(&events));
+        }
+    }
+
 }
 
 proptest! {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use gam_query::{BotFilter, ListAnswer, ListRequest, Listing, QueryError, SortDirection};
+use gam_query::{
+    BotFilter, ListAnswer, ListRequest, ListSort, Listing, NameFilter, QueryError, SortDirection,
+};
 use gam_store::{Epoch, MemoryStore};
 
 use crate::support::{Cell, ORG, list_request, metric, ports, put_items, range, set_head, store_of};
@@ -40,6 +42,44 @@ async fn pages_contain_every_entry_once() {
     assert_eq!(names, ["Ann", "bob", "~0123456789ab"]);
 }
 
+/// Returns the names of all entries, page by page.
+async fn all_names(store: &MemoryStore, mut request: ListRequest) -> Vec<String> {
+    let mut names = Vec::new();
+    loop {
+        let page = page(store, &request).await.unwrap();
+        names.extend(page.entries.into_iter().filter_map(|entry| entry.member.or(entry.repo)));
+        request.cursor = page.next;
+        if request.cursor.is_none() {
+            return names;
+        }
+    }
+}
+
+#[tokio::test]
+async fn pages_follow_names_in_both_directions() {
+    let store = store_of(&cells()).await;
+    let by_name = |direction| ListRequest { sort: ListSort::Name, direction, ..site_members() };
+    assert_eq!(all_names(&store, by_name(SortDirection::Asc)).await, ["Ann", "bob", "~0123456789ab"]);
+    assert_eq!(all_names(&store, by_name(SortDirection::Desc)).await, ["~0123456789ab", "bob", "Ann"]);
+    let repos = ListRequest { listing: Listing::Repos, ..by_name(SortDirection::Desc) };
+    assert_eq!(all_names(&store, repos).await, ["tools", "Site"]);
+}
+
+#[tokio::test]
+async fn pages_contain_only_filtered_names() {
+    let store = store_of(&cells()).await;
+    let names = async |text: &str, listing| {
+        let name_filter = Some(NameFilter::new(text));
+        all_names(&store, ListRequest { listing, name_filter, ..site_members() }).await
+    };
+    assert_eq!(names("B", Listing::Members).await, ["bob", "~0123456789ab"]);
+    assert_eq!(names("ANN", Listing::Members).await, ["Ann"]);
+    assert_eq!(names("nobody", Listing::Members).await, [""; 0]);
+    assert_eq!(names("it", Listing::Repos).await, ["Site"]);
+    assert_eq!(names("", Listing::Repos).await, ["Site", "tools"]);
+    assert_eq!(names("oo", Listing::MemberRepos("ann".to_owned())).await, ["tools"]);
+}
+
 #[tokio::test]
 async fn a_cursor_belongs_to_its_query() {
     let store = store_of(&cells()).await;
@@ -53,7 +93,9 @@ async fn a_cursor_belongs_to_its_query() {
         listing(Listing::RepoMembers { name: "tools".to_owned(), id: None }),
         listing(Listing::MemberRepos("Ann".to_owned())),
         ListRequest { bots: BotFilter::Only, ..first.clone() },
-        ListRequest { sort: metric("reviews"), ..first.clone() },
+        ListRequest { sort: ListSort::Metric(metric("reviews")), ..first.clone() },
+        ListRequest { sort: ListSort::Name, ..first.clone() },
+        ListRequest { name_filter: Some(NameFilter::new("n")), ..first.clone() },
         ListRequest { direction: SortDirection::Asc, ..first.clone() },
         ListRequest { range: another_range, ..first.clone() },
     ] {
@@ -64,6 +106,14 @@ async fn a_cursor_belongs_to_its_query() {
             ),
             other => panic!("{other:?}"),
         }
+    }
+    let filtered = ListRequest { cursor: None, name_filter: Some(NameFilter::new("B")), ..first.clone() };
+    let filtered = ListRequest { cursor: page(&store, &filtered).await.unwrap().next, ..filtered };
+    assert_eq!(page(&store, &filtered).await.unwrap().entries.len(), 1);
+    let unfiltered = ListRequest { name_filter: None, ..filtered };
+    match page(&store, &unfiltered).await {
+        Err(QueryError::Invalid(message)) => assert!(message.contains("q=\"b\""), "{message}"),
+        other => panic!("{other:?}"),
     }
     let page_size = ListRequest { limit: 5, ..first.clone() };
     assert_eq!(page(&store, &page_size).await.unwrap().entries.len(), 2, "pages can have another size");

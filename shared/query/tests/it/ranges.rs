@@ -5,8 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use chrono::{Days, NaiveDate};
+use futures::TryStreamExt;
 use gam_model::{Grain, Month, Range};
-use gam_query::{BotFilter, ListAnswer, Listing, MetricValue, MetricValues, QueryPorts, SubjectRef};
+use gam_query::{
+    BotFilter, ExportRequest, ListAnswer, ListSort, Listing, MetricValue, MetricValues, NameFilter,
+    QueryPorts, RowSubject, SortDirection, SubjectRef,
+};
 
 use crate::support::watched_store::WatchedStore;
 use crate::support::{Cell, MEMBERS, ORG, REPOS, day, list_request, metric, ports, range, store_of};
@@ -150,7 +154,7 @@ async fn metrics_count_the_days_in_the_range() {
             let answer = answer.unwrap();
             let in_range = of_member().filter(|cell| range.contains(cell.date) && counts(filter, cell));
             assert_eq!(
-                (answer.member.as_deref(), count(&answer.metrics, "commits")),
+                (answer.context.member.as_deref(), count(&answer.metrics, "commits")),
                 (Some(name), commits(in_range))
             );
         }
@@ -278,4 +282,89 @@ async fn organizations_have_a_first_and_a_last_event_up_to_today() {
         time("2024-03-10T00:00:00Z"),
         "what is dated in the future is no last event"
     );
+}
+
+/// Reads the rows of an export: level, name, first day and commits.
+async fn export_rows(
+    ports: &QueryPorts,
+    request: ExportRequest,
+) -> Vec<(RowSubject, String, NaiveDate, u64)> {
+    let export = gam_query::export(ports, ORG, request).await.unwrap();
+    let rows: Vec<Vec<_>> = export.rows.try_collect().await.unwrap();
+    let rows = rows.into_iter().flatten();
+    rows.map(|row| (row.level, row.name, row.start, count(&row.metrics, "commits"))).collect()
+}
+
+#[tokio::test]
+async fn an_export_has_the_rows_of_a_listing_of_each_bucket() {
+    check_random(async |ports, _, range, bots| {
+        for grain in Grain::ALL {
+            let (mut orgs, mut repos, mut members) = (Vec::new(), Vec::new(), Vec::new());
+            for bucket in range.buckets(grain) {
+                let part =
+                    Range::new(bucket.start().max(range.since()), bucket.end().min(range.until())).unwrap();
+                let org = gam_query::metrics(ports, ORG, &SubjectRef::Org, part, bots).await.unwrap();
+                orgs.push((RowSubject::Org, org.context.org, bucket.start(), count(&org.metrics, "commits")));
+                for (listing, level, rows) in [
+                    (Listing::Repos, RowSubject::Repo, &mut repos),
+                    (Listing::Members, RowSubject::Member, &mut members),
+                ] {
+                    let page = gam_query::list(ports, ORG, &list_request(listing, part, bots)).await.unwrap();
+                    let row = |(name, commits, _)| (level, name, bucket.start(), commits);
+                    rows.extend(entries(&page).into_iter().map(row));
+                }
+            }
+            let expected = [orgs, repos, members].concat();
+            let exported = export_rows(ports, ExportRequest { range, grain, bots }).await;
+            assert_eq!(exported, expected, "{range:?} {grain:?} {bots:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_export_reads_each_month_once_for_each_level() {
+    let cells: Vec<Cell> = (1..29).map(|day| Cell::new(&format!("2024-02-{day:02}"), 0, 1, 1)).collect();
+    let store = store_of(&cells).await;
+    let watched = Arc::new(WatchedStore::new(&store, 0));
+    let ports = ports(&store, watched.clone());
+    let request =
+        ExportRequest { range: range("2024-01-15", "2024-04-01"), grain: Grain::Day, bots: BotFilter::Auto };
+    let rows = export_rows(&ports, request).await;
+    assert_eq!(rows.len(), 77 + 28 + 28);
+    // The list of the repositories and the list of the members.
+    assert_eq!(watched.range_reads.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn pages_of_a_listing_follow_each_other_for_every_sort() {
+    check_random(async |ports, _, range, bots| {
+        for (sort, direction) in [
+            ("commits", SortDirection::Desc),
+            ("commits", SortDirection::Asc),
+            ("active_members", SortDirection::Desc),
+            ("reviews", SortDirection::Desc),
+            ("cycle_time_hours", SortDirection::Desc),
+        ] {
+            for (listing, text) in [(Listing::Repos, ""), (Listing::Members, ""), (Listing::Members, "n")] {
+                let mut request = list_request(listing, range, bots);
+                (request.sort, request.direction) = (ListSort::Metric(metric(sort)), direction);
+                request.name_filter = Some(NameFilter::new(text));
+                let complete = gam_query::list(ports, ORG, &request).await.unwrap();
+                assert_eq!(complete.next, None);
+                let mut paged = Vec::new();
+                request.limit = 1;
+                loop {
+                    let page = gam_query::list(ports, ORG, &request).await.unwrap();
+                    paged.extend(page.entries);
+                    request.cursor = page.next;
+                    if request.cursor.is_none() {
+                        break;
+                    }
+                }
+                assert_eq!(paged, complete.entries, "{sort} {direction:?}");
+            }
+        }
+    })
+    .await;
 }

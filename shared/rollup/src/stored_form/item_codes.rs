@@ -1,6 +1,7 @@
 //! The streams of bits of the three classes of items.
 
 use gam_model::DayOfMonth;
+use gam_model::metric::Counter;
 
 use super::bits::{BitReader, BitWriter};
 use super::codes::{AdaptiveNumber, AdaptiveSets, AdaptiveSymbols};
@@ -10,7 +11,9 @@ use super::name_codes::{
 };
 use super::totals_codes::TotalsCode;
 use super::{BitForm, DecodeError};
-use crate::items::{BreakdownItem, Cell, DaysItem, ListEntry, ListItem, SideTotals};
+use crate::items::{
+    BreakdownItem, Cell, DaysItem, ListEntry, ListItem, ListedSubject, SideTotals, SparseCell, SubjectRef,
+};
 use crate::totals::Side;
 
 /// Days have numbers less than this.
@@ -51,8 +54,10 @@ impl SidesCode {
     /// Writes the sides, of which there is at least one.
     fn write(&mut self, bits: &mut BitWriter, sides: &[SideTotals]) {
         assert!(sides.is_sorted_by(|a, b| a.side < b.side), "sides ascend");
+        let mut counts = [0; Counter::COUNT];
         for (index, side) in sides.iter().enumerate() {
-            self.totals.write(bits, side.side, index + 1 < sides.len(), &side.totals);
+            let totals = side.totals.to_sparse(&mut counts);
+            self.totals.write(bits, side.side, index + 1 < sides.len(), &totals);
             self.members.write(bits, &side.members);
             self.repos.write(bits, &side.repos);
             if let Some(spans) = &mut self.spans {
@@ -180,7 +185,7 @@ impl BitForm for ListItem {
 
     fn write(&self, bits: &mut BitWriter) {
         write_keys(bits, self.members.iter().map(String::as_str));
-        write_subjects(bits, self.entries.iter().map(|entry| &entry.subject));
+        write_subjects(bits, self.entries.iter().map(|entry| entry.subject.as_subject_ref()));
         let mut weeks = WeeksCode::new();
         let mut code = SidesCode::new(self.members.len(), 0, false);
         for entry in &self.entries {
@@ -204,27 +209,43 @@ impl BitForm for ListItem {
     }
 }
 
+/// Writes what [`BreakdownItem::read`] reads.
+///
+/// # Panics
+/// As [`StoredForm::encode`](super::StoredForm::encode).
+pub(super) fn write_breakdown<'a>(
+    bits: &mut BitWriter,
+    others: impl ExactSizeIterator<Item = SubjectRef<'a>> + Clone,
+    cells: &[SparseCell<'_>],
+) {
+    let limit = dictionary_len(others.len());
+    write_subjects(bits, others);
+    let days = || cells.chunk_by(|a, b| a.day == b.day);
+    let mut day_code = AdaptiveSets::new(DAY_LIMIT).write_count(bits, days().count());
+    let mut others_of_days = AdaptiveSets::new(limit);
+    let mut totals_code = TotalsCode::new();
+    for cells in days() {
+        day_code.write(bits, u32::from(cells[0].day));
+        let others = || cells.chunk_by(|a, b| a.other == b.other);
+        let mut other_code = others_of_days.write_count(bits, others().count());
+        for cells in others() {
+            assert!(cells.is_sorted_by(|a, b| a.side < b.side), "sides ascend");
+            other_code.write(bits, cells[0].other);
+            for (index, cell) in cells.iter().enumerate() {
+                totals_code.write(bits, cell.side, index + 1 < cells.len(), &cell.totals);
+            }
+        }
+    }
+}
+
 impl BitForm for BreakdownItem {
     const CLASS: u8 = 3;
 
     fn write(&self, bits: &mut BitWriter) {
-        write_subjects(bits, self.others.iter());
-        let days = || self.cells.chunk_by(|a, b| a.day == b.day);
-        let mut day_code = AdaptiveSets::new(DAY_LIMIT).write_count(bits, days().count());
-        let mut others_of_days = AdaptiveSets::new(dictionary_len(self.others.len()));
-        let mut totals_code = TotalsCode::new();
-        for cells in days() {
-            day_code.write(bits, u32::from(cells[0].day));
-            let others = || cells.chunk_by(|a, b| a.other == b.other);
-            let mut other_code = others_of_days.write_count(bits, others().count());
-            for cells in others() {
-                assert!(cells.is_sorted_by(|a, b| a.side < b.side), "sides ascend");
-                other_code.write(bits, cells[0].other);
-                for (index, cell) in cells.iter().enumerate() {
-                    totals_code.write(bits, cell.side, index + 1 < cells.len(), &cell.totals);
-                }
-            }
-        }
+        let mut counts = vec![[0; Counter::COUNT]; self.cells.len()];
+        let cells = self.cells.iter().zip(&mut counts);
+        let cells: Vec<_> = cells.map(|(cell, counts)| cell.to_sparse(counts)).collect();
+        write_breakdown(bits, self.others.iter().map(ListedSubject::as_subject_ref), &cells);
     }
 
     fn read(bits: &mut BitReader<'_>) -> Result<Self, DecodeError> {

@@ -21,7 +21,7 @@ mod name_codes;
 mod text_codes;
 mod totals_codes;
 
-use crate::items::{BreakdownItem, DaysItem, ListItem};
+use crate::items::{BreakdownItem, DaysItem, ListItem, SparseCell, SubjectRef};
 use bits::{BitReader, BitWriter};
 use checksum::checksum;
 
@@ -94,6 +94,23 @@ fn encode_bits<T: BitForm>(item: &T) -> Vec<u8> {
     let mut bits = BitWriter::with_header([VERSION, 0, 0]);
     item.write(&mut bits);
     seal::<T>(bits.finish())
+}
+
+/// Returns the stored form of the [`BreakdownItem`] with these others and cells. For a fold, in which nearly every event
+/// has a cell.
+///
+/// # Panics
+/// As [`StoredForm::encode`].
+pub fn encode_breakdown<'a>(
+    others: impl ExactSizeIterator<Item = SubjectRef<'a>> + Clone,
+    cells: &[SparseCell<'_>],
+) -> Vec<u8> {
+    if others.len() == 0 && cells.is_empty() {
+        return Vec::new();
+    }
+    let mut bits = BitWriter::with_header([VERSION, 0, 0]);
+    item_codes::write_breakdown(&mut bits, others, cells);
+    seal::<BreakdownItem>(bits.finish())
 }
 
 /// Sets the checksum of an encoded item.

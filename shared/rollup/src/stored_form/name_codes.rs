@@ -6,7 +6,7 @@ use super::DecodeError;
 use super::bits::{BitReader, BitWriter};
 use super::codes::{AdaptiveNumber, AdaptiveSymbols, check_count};
 use super::text_codes::TextCodes;
-use crate::items::{DisplayName, ListedSubject};
+use crate::items::{DisplayName, ListedSubject, SubjectRef};
 
 /// The greatest number of bytes that a key shares with the one before. It bounds how much longer keys are than
 /// their stored form.
@@ -169,21 +169,21 @@ impl DisplayNames {
         (kind as usize * Self::FORMS.len() + form as usize) as u32
     }
 
-    pub(super) fn write(&mut self, bits: &mut BitWriter, key: &str, name: &DisplayName) {
-        let form = if name.name == key {
+    pub(super) fn write(&mut self, bits: &mut BitWriter, key: &str, name: &str, kind: MemberKind) {
+        let form = if name == key {
             NameForm::Key
-        } else if is_capitalized(&name.name, key) {
+        } else if is_capitalized(name, key) {
             NameForm::Capitalized
-        } else if has_lower_case(&name.name, key) {
+        } else if has_lower_case(name, key) {
             NameForm::Case
         } else {
             NameForm::Text
         };
-        self.form_code.write(bits, Self::symbol(name.kind, form));
+        self.form_code.write(bits, Self::symbol(kind, form));
         match form {
             NameForm::Key | NameForm::Capitalized => {}
-            NameForm::Case => write_case(bits, &name.name),
-            NameForm::Text => write_text(bits, &name.name),
+            NameForm::Case => write_case(bits, name),
+            NameForm::Text => write_text(bits, name),
         }
     }
 
@@ -269,21 +269,21 @@ pub(super) fn read_name(bits: &mut BitReader<'_>) -> Result<DisplayName, DecodeE
 /// Writes ascending subjects: repositories, then members with their display names.
 pub(super) fn write_subjects<'a>(
     bits: &mut BitWriter,
-    subjects: impl ExactSizeIterator<Item = &'a ListedSubject> + Clone,
+    subjects: impl ExactSizeIterator<Item = SubjectRef<'a>> + Clone,
 ) {
     let mut ids = Vec::with_capacity(subjects.len());
     ids.extend(subjects.clone().map_while(|subject| match subject {
-        ListedSubject::Repo(id) => Some(*id),
-        ListedSubject::Member(..) => None,
+        SubjectRef::Repo(id) => Some(id),
+        SubjectRef::Member { .. } => None,
     }));
-    let members = subjects.clone().skip(ids.len()).map(|subject| match subject {
-        ListedSubject::Repo(_) => panic!("subjects ascend"),
-        ListedSubject::Member(key, name) => (key.as_str(), name),
+    let members = subjects.skip(ids.len()).map(|subject| match subject {
+        SubjectRef::Repo(_) => panic!("subjects ascend"),
+        SubjectRef::Member { key, name, kind } => (key, name, kind),
     });
     write_ids(bits, ids.into_iter());
-    write_keys(bits, members.clone().map(|(key, _)| key));
+    write_keys(bits, members.clone().map(|(key, ..)| key));
     let mut names = DisplayNames::new();
-    members.for_each(|(key, name)| names.write(bits, key, name));
+    members.for_each(|(key, name, kind)| names.write(bits, key, name, kind));
 }
 
 /// Reads ascending subjects.

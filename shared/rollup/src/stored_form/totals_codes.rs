@@ -8,7 +8,7 @@ use super::DecodeError;
 use super::bits::{BitReader, BitWriter};
 use super::codes::{AdaptiveNumber, AdaptiveSymbols, check_count};
 use crate::distribution::{Distribution, MAX_EXACT_VALUES, Sketch};
-use crate::totals::{Side, Totals};
+use crate::totals::{Side, SparseTotals, Totals};
 
 /// The counters that count events, the rare ones last.
 const EVENTS: [Counter; 12] = [
@@ -33,6 +33,34 @@ const FREQUENT_EVENTS: u32 = 6;
 const LINES: [Counter; 3] = [Counter::Additions, Counter::Deletions, Counter::FilesChanged];
 
 const _: () = assert!(EVENTS.len() + LINES.len() == Counter::COUNT, "every counter is stored");
+
+/// A bit for each of [`LINES`].
+const LINES_MASK: u16 = {
+    let mut mask = 0;
+    let mut index = 0;
+    while index < LINES.len() {
+        mask |= 1 << LINES[index] as u16;
+        index += 1;
+    }
+    mask
+};
+
+/// For each byte of a set of counters, the lower one first: the set of those that are in [`EVENTS`], by their index
+/// there.
+static EVENTS_OF_COUNTERS: [[u16; 256]; 2] = {
+    let mut tables = [[0; 256]; 2];
+    let mut index = 0;
+    while index < EVENTS.len() {
+        let counter = EVENTS[index] as usize;
+        let mut byte = 0;
+        while byte < 256 {
+            tables[counter / 8][byte] |= ((byte >> (counter % 8) & 1) << index) as u16;
+            byte += 1;
+        }
+        index += 1;
+    }
+    tables
+};
 
 /// How many durations there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,26 +98,29 @@ impl Shape {
     const DURATION_COUNTS: [DurationCount; 4] =
         [DurationCount::None, DurationCount::Merged, DurationCount::Stored, DurationCount::Sketch];
 
-    fn new(side: Side, has_next_side: bool, totals: &Totals) -> Self {
-        let count = |counter: Counter| totals.counts[counter as usize];
-        let (mut events, mut has_many) = (0, false);
-        for (index, counter) in EVENTS.into_iter().enumerate() {
-            events |= u32::from(count(counter) > 0) << index;
-            has_many |= count(counter) > 1;
-        }
+    fn new(side: Side, has_next_side: bool, totals: &SparseTotals<'_>) -> Self {
+        let [low, high] = totals.counters.to_le_bytes().map(usize::from);
+        let events = EVENTS_OF_COUNTERS[0][low] | EVENTS_OF_COUNTERS[1][high];
+        let mut counters = totals.counters;
+        let is_many = |&count: &u64| {
+            let is_event = counters & LINES_MASK & counters.wrapping_neg() == 0;
+            counters &= counters - 1;
+            is_event && count > 1
+        };
+        let has_many = totals.counts.iter().any(is_many);
         let duration_count = |durations: &Distribution| match durations.exact_values() {
             None => DurationCount::Sketch,
             Some([]) => DurationCount::None,
-            Some(values) if values.len() as u64 == count(Counter::PrsMerged) => DurationCount::Merged,
+            Some(values) if values.len() as u64 == totals.count(Counter::PrsMerged) => DurationCount::Merged,
             Some(_) => DurationCount::Stored,
         };
-        let durations = totals.durations.as_deref();
+        let durations = totals.durations;
         Shape {
             side,
             has_next_side,
             has_many,
-            events,
-            has_lines: LINES.into_iter().any(|counter| count(counter) > 0),
+            events: u32::from(events),
+            has_lines: totals.counters & LINES_MASK != 0,
             durations: durations.map_or([DurationCount::None; _], |both| both.each_ref().map(duration_count)),
         }
     }
@@ -144,7 +175,9 @@ impl Shape {
             shape(Counter::IssuesClosed),
             shape(Counter::MergeCommits),
         ]
-        .map(|totals| Shape::new(Side::People, false, &totals).to_symbol())
+        .map(|totals| {
+            Shape::new(Side::People, false, &totals.to_sparse(&mut [0; Counter::COUNT])).to_symbol()
+        })
     }
 }
 
@@ -167,22 +200,28 @@ impl TotalsCode {
     }
 
     /// Writes totals with their side, and whether another side of the same day or subject follows.
-    pub(super) fn write(&mut self, bits: &mut BitWriter, side: Side, has_next_side: bool, totals: &Totals) {
+    pub(super) fn write(
+        &mut self,
+        bits: &mut BitWriter,
+        side: Side,
+        has_next_side: bool,
+        totals: &SparseTotals<'_>,
+    ) {
         let shape = Shape::new(side, has_next_side, totals);
         self.shapes.write(bits, shape.to_symbol());
         if shape.has_many {
             for (counter, code) in EVENTS.into_iter().zip(&mut self.events) {
-                if let Some(more) = totals.counts[counter as usize].checked_sub(1) {
+                if let Some(more) = totals.count(counter).checked_sub(1) {
                     code.write(bits, more);
                 }
             }
         }
         if shape.has_lines {
             for (counter, code) in LINES.into_iter().zip(&mut self.lines) {
-                code.write(bits, totals.counts[counter as usize]);
+                code.write(bits, totals.count(counter));
             }
         }
-        let Some(durations) = &totals.durations else { return };
+        let Some(durations) = totals.durations else { return };
         for ((code, durations), count) in self.durations.iter_mut().zip(durations.iter()).zip(shape.durations)
         {
             code.write(bits, count, durations);

@@ -6,7 +6,8 @@ use gam_store::Error;
 
 /// How to replace a file that is not a usable store.
 const HOW_TO_REBUILD: &str = "move it away and run `github-metrics aggregate --rebuild`, which computes the \
-                              rollups from the lake; the next collection then starts from the beginning";
+                              rollups from the lake; the next collection then starts from the beginning, and the \
+                              access tokens in the store are lost";
 
 /// What to do if a file cannot be opened.
 const HOW_TO_OPEN: &str = "give this user write permission for the file and its directory, or choose another \

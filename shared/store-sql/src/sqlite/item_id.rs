@@ -1,7 +1,6 @@
-//! Numbers the items of a class, so that the rows of its range are neighbours and a key takes few bytes.
+//! Numbers items, so that a month is written at one place of the file and a key takes few bytes.
 //!
-//! The id of an item is the id of its class (a row of `item_classes`), followed by [`SLOT_BITS`] bits for the month
-//! and the week.
+//! The id of an item is its month, then the id of its class (a row of `item_classes`), then the week.
 
 use chrono::{Datelike, NaiveDate};
 use gam_model::{Month, WeekOfMonth};
@@ -11,14 +10,14 @@ use sqlx::sqlite::SqliteArguments;
 
 use super::put::to_sql;
 
-/// Number of bits of an item's id that stand for the month and the week.
-pub(super) const SLOT_BITS: u32 = 20;
+/// Number of bits of an item's id that stand for the week.
+pub(super) const WEEK_BITS: u32 = 3;
 
-/// Number of these bits that stand for the week.
-const WEEK_BITS: u32 = 3;
+/// Number of bits of an item's id below the month: those of the class and of the week.
+pub(super) const MONTH_SHIFT: u32 = 32 + WEEK_BITS;
 
 /// The greatest month number: it belongs to the year 10922.
-const MAX_MONTH_NUMBER: i64 = (1 << (SLOT_BITS - WEEK_BITS)) - 1;
+const MAX_MONTH_NUMBER: i64 = (1 << 17) - 1;
 
 /// Number of parameters that [`bind_epoch`] binds.
 pub(super) const EPOCH_PARAMETERS: usize = 2;
@@ -26,30 +25,30 @@ pub(super) const EPOCH_PARAMETERS: usize = 2;
 /// Number of parameters that [`bind_key`] binds.
 pub(super) const KEY_PARAMETERS: usize = 4;
 
-/// Returns the slot of an item within its class. Slots order by month, then by week.
-pub(super) fn slot(month: Month, week: WeekOfMonth) -> i64 {
-    first_slot(month) | i64::from(week.number())
-}
-
-/// Returns the slot of the first week of a month.
-pub(super) fn first_slot(month: Month) -> i64 {
+/// Returns the number of a month. Numbers order as months do.
+pub(super) fn month_number(month: Month) -> i64 {
     let day = month.first_day();
     let number = i64::from(day.year()) * 12 + i64::from(day.month0());
     // No month with events is outside.
-    number.clamp(0, MAX_MONTH_NUMBER) << WEEK_BITS
+    number.clamp(0, MAX_MONTH_NUMBER)
 }
 
-/// Returns the slot of the last week of a month.
-pub(super) fn last_slot(month: Month) -> i64 {
-    first_slot(month) | ((1 << WEEK_BITS) - 1)
+/// Returns the id of an item whose class has this id.
+pub(super) fn item_id(class: i64, month: Month, week: WeekOfMonth) -> i64 {
+    slot(month, week) | class << WEEK_BITS
 }
 
-/// Returns the month and the week of a slot, or `None` if there is no such week.
-pub(super) fn parse_slot(slot: i64) -> Option<(Month, WeekOfMonth)> {
-    let number = slot >> WEEK_BITS;
+/// Returns the bits of an item's id that do not depend on its class.
+fn slot(month: Month, week: WeekOfMonth) -> i64 {
+    month_number(month) << MONTH_SHIFT | i64::from(week.number())
+}
+
+/// Returns the month and the week of an item's id, or `None` if there is no such week.
+pub(super) fn parse_item_id(id: i64) -> Option<(Month, WeekOfMonth)> {
+    let number = id >> MONTH_SHIFT;
     let year = i32::try_from(number / 12).ok()?;
     let first_day = NaiveDate::from_ymd_opt(year, u32::try_from(number % 12).ok()? + 1, 1)?;
-    let week = WeekOfMonth::new(u8::try_from(slot & ((1 << WEEK_BITS) - 1)).ok()?)?;
+    let week = WeekOfMonth::new(u8::try_from(id & ((1 << WEEK_BITS) - 1)).ok()?)?;
     Some((Month::of(first_day), week))
 }
 
@@ -60,7 +59,7 @@ pub(super) fn item_id_sql(parameter: usize) -> String {
     format!(
         "(SELECT id FROM item_classes
           WHERE org = ?1 AND epoch = ?2 AND class = ?{class} AND kind = ?{kind} AND name = ?{name})
-         << {SLOT_BITS} | ?{slot}"
+         << {WEEK_BITS} | ?{slot}"
     )
 }
 
@@ -114,25 +113,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slots_survive_a_round_trip_and_order_by_month_then_week() {
+    fn ids_survive_a_round_trip_and_order_by_month_then_class_then_week() {
         let mut last = -1;
         for text in ["0000-01", "1970-01", "2023-12", "2024-01", "9999-12"] {
             let month = Month::parse(text).unwrap();
-            for week in WeekOfMonth::all() {
-                let slot = slot(month, week);
-                assert!(slot > last && slot < 1 << SLOT_BITS, "{text} {week:?}");
-                assert!((first_slot(month)..=last_slot(month)).contains(&slot));
-                assert_eq!(parse_slot(slot), Some((month, week)));
-                last = slot;
+            for class in [0, 1, u32::MAX] {
+                for week in WeekOfMonth::all() {
+                    let id = item_id(i64::from(class), month, week);
+                    assert!(id > last, "{text} {class} {week:?}");
+                    assert_eq!(
+                        (parse_item_id(id), id >> MONTH_SHIFT),
+                        (Some((month, week)), month_number(month))
+                    );
+                    last = id;
+                }
             }
         }
     }
 
     #[test]
-    fn an_invalid_slot_is_no_month() {
-        let may = first_slot(Month::parse("2024-05").unwrap());
-        for slot in [-1, may | 5, may | 7] {
-            assert_eq!(parse_slot(slot), None, "{slot}");
+    fn an_invalid_id_is_no_month() {
+        let may = item_id(1, Month::parse("2024-05").unwrap(), WeekOfMonth::FIRST);
+        for id in [-1, may | 5, may | 7] {
+            assert_eq!(parse_item_id(id), None, "{id}");
         }
     }
 }

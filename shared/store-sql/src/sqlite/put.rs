@@ -1,115 +1,166 @@
-//! Guarded writes of many items in one statement.
+//! Guarded writes of many items.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use gam_store::{Epoch, ItemKey, PutOutcome, StoredItem};
+use gam_store::{Epoch, ItemClass, ItemKey, PutOutcome, StoredItem, SubjectKind};
 use sqlx::AssertSqlSafe;
-use sqlx::sqlite::SqliteConnection;
+use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 
-use super::item_id::{
-    EPOCH_PARAMETERS, KEY_PARAMETERS, bind, bind_epoch, bind_key, bind_keys, item_id_sql, wanted_sql,
-};
+use super::item_id::{bind, bind_epoch, item_id};
 
 /// Number of items in one statement. Beyond some dozens, more items save little time.
 pub(super) const MAX_STATEMENT_ITEMS: usize = 100;
 
 /// A refused write changes no row, so the number of changed rows shows whether any was refused.
 const GUARD: &str = " ON CONFLICT DO UPDATE SET generation = excluded.generation, body = excluded.body
-    WHERE items.generation <= excluded.generation";
+    WHERE month_items.generation <= excluded.generation";
+
+const CLASSES: &str = "SELECT id, class, kind, name FROM item_classes WHERE org = ?1 AND epoch = ?2";
+
+const NEXT_CLASS: &str = "SELECT coalesce(max(id), 0) + 1 FROM item_classes";
 
 type KeyedItem = (ItemKey, StoredItem);
 
-/// Writes up to [`MAX_STATEMENT_ITEMS`] items within the current transaction of the connection.
+/// Writes items within the current transaction of the connection, in the order of their ids: SQLite appends rows
+/// faster than it inserts them.
 pub(super) async fn put(
     connection: &mut SqliteConnection,
     org: &str,
     epoch: Epoch,
     items: &[KeyedItem],
 ) -> sqlx::Result<PutOutcome> {
+    let classes = class_ids(connection, org, epoch, items).await?;
+    let id = |key: &ItemKey| item_id(classes[&key.class], key.month, key.week);
+    let mut rows: Vec<_> = items.iter().map(|(key, item)| (id(key), item)).collect();
+    // The sort is stable, so what is written twice is written in order.
+    rows.sort_by_key(|(id, _)| *id);
     let mut outcome = PutOutcome::default();
-    insert_classes(connection, org, epoch, items).await?;
-    let mut keys = HashSet::with_capacity(items.len());
-    if items.iter().all(|(key, _)| keys.insert(key)) {
-        put_distinct(connection, org, epoch, items, &mut outcome).await?;
-    } else {
-        for item in items {
-            put_distinct(connection, org, epoch, std::slice::from_ref(item), &mut outcome).await?;
+    for rows in rows.chunks(MAX_STATEMENT_ITEMS) {
+        if rows.is_sorted_by(|(a, _), (b, _)| a < b) {
+            put_distinct(connection, rows, &mut outcome).await?;
+        } else {
+            for row in rows {
+                put_distinct(connection, std::slice::from_ref(row), &mut outcome).await?;
+            }
         }
     }
     Ok(outcome)
 }
 
-/// Writes items with distinct keys, so that each stored row is either the one just written or the one that
+/// Writes items with distinct ids, so that each stored row is either the one just written or the one that
 /// refused it.
 async fn put_distinct(
     connection: &mut SqliteConnection,
-    org: &str,
-    epoch: Epoch,
-    items: &[KeyedItem],
+    rows: &[(i64, &StoredItem)],
     outcome: &mut PutOutcome,
 ) -> sqlx::Result<()> {
-    if upsert(connection, org, epoch, items).await? == items.len() as u64 {
+    if upsert(connection, rows).await? == rows.len() as u64 {
         return Ok(());
     }
-    let sql = wanted_sql(items.len())
-        + " SELECT position, generation FROM wanted CROSS JOIN items ON items.id = wanted.id";
-    let keys = bind_keys(org, epoch, items.iter().map(|(key, _)| key))?;
-    let stored: Vec<(u32, u64)> =
-        sqlx::query_as_with(AssertSqlSafe(sql), keys).persistent(false).fetch_all(connection).await?;
-    for (position, generation) in stored {
-        outcome.record_if_refused(generation, &items[position as usize].1);
+    let sql = format!("SELECT id, generation FROM month_items WHERE id IN ({})", list_sql(rows.len(), 1));
+    let mut arguments = SqliteArguments::default();
+    for (id, _) in rows {
+        bind(&mut arguments, *id)?;
+    }
+    let stored: Vec<(i64, u64)> =
+        sqlx::query_as_with(AssertSqlSafe(sql), arguments).persistent(false).fetch_all(connection).await?;
+    let stored: HashMap<_, _> = stored.into_iter().collect();
+    for (id, new) in rows {
+        if let Some(generation) = stored.get(id) {
+            outcome.record_if_refused(*generation, new);
+        }
     }
     Ok(())
 }
 
-/// Gives the classes of the items a number if they have none.
+/// Returns the ids of the items' classes. A class without an id gets one.
+async fn class_ids<'a>(
+    connection: &mut SqliteConnection,
+    org: &str,
+    epoch: Epoch,
+    items: &'a [KeyedItem],
+) -> sqlx::Result<HashMap<&'a ItemClass, i64>> {
+    let classes: HashSet<_> = items.iter().map(|(key, _)| &key.class).collect();
+    let mut ids = HashMap::with_capacity(classes.len());
+    if classes.len() > MAX_STATEMENT_ITEMS {
+        let rows: Vec<(i64, String, String, String)> =
+            sqlx::query_as_with(CLASSES, bind_epoch(org, epoch)?).fetch_all(&mut *connection).await?;
+        for (id, class, kind, name) in rows {
+            let class = SubjectKind::parse(&kind).and_then(|kind| ItemClass::parse(&class, kind, &name));
+            if let Some(class) = class.as_ref().and_then(|class| classes.get(class)) {
+                ids.insert(*class, id);
+            }
+        }
+    } else {
+        for &class in &classes {
+            let sql = format!("{CLASSES} AND class = ?3 AND kind = ?4 AND name = ?5");
+            let mut arguments = bind_epoch(org, epoch)?;
+            bind_class(&mut arguments, class)?;
+            let row: Option<(i64, String, String, String)> =
+                sqlx::query_as_with(AssertSqlSafe(sql), arguments).fetch_optional(&mut *connection).await?;
+            if let Some((id, ..)) = row {
+                ids.insert(class, id);
+            }
+        }
+    }
+    let mut new: Vec<_> = classes.into_iter().filter(|class| !ids.contains_key(class)).collect();
+    new.sort_unstable();
+    if !new.is_empty() {
+        let first: i64 = sqlx::query_scalar(NEXT_CLASS).fetch_one(&mut *connection).await?;
+        ids.extend(new.iter().copied().zip(first..));
+        for (part, first) in new.chunks(MAX_STATEMENT_ITEMS).zip((first..).step_by(MAX_STATEMENT_ITEMS)) {
+            insert_classes(connection, org, epoch, part, first).await?;
+        }
+    }
+    Ok(ids)
+}
+
+/// Adds classes with the ids from `first` on.
 async fn insert_classes(
     connection: &mut SqliteConnection,
     org: &str,
     epoch: Epoch,
-    items: &[KeyedItem],
+    classes: &[&ItemClass],
+    first: i64,
 ) -> sqlx::Result<()> {
-    let classes: HashSet<_> = items.iter().map(|(key, _)| &key.class).collect();
-    let mut sql = "INSERT INTO item_classes (org, epoch, class, kind, name) VALUES ".to_owned();
     // The driver numbers parameters without a number from 1, so all of them have one.
-    let row = |n: usize| format!("(?1,?2,?{},?{},?{})", 3 * n + 3, 3 * n + 4, 3 * n + 5);
-    sql.push_str(&(0..classes.len()).map(row).collect::<Vec<_>>().join(","));
-    sql.push_str(" ON CONFLICT DO NOTHING");
+    let row = |n: usize| format!("({},?1,?2,{})", first + n as i64, list_sql(3, 3 * n + 3));
+    let rows: Vec<_> = (0..classes.len()).map(row).collect();
+    let sql =
+        format!("INSERT INTO item_classes (id, org, epoch, class, kind, name) VALUES {}", rows.join(","));
     let mut arguments = bind_epoch(org, epoch)?;
-    for class in &classes {
-        bind(&mut arguments, class.as_str().to_owned())?;
-        bind(&mut arguments, class.kind().as_str())?;
-        bind(&mut arguments, class.name())?;
+    for class in classes {
+        bind_class(&mut arguments, class)?;
     }
-    let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
-    query.persistent(classes.len() == MAX_STATEMENT_ITEMS).execute(connection).await?;
+    sqlx::query_with(AssertSqlSafe(sql), arguments).persistent(false).execute(connection).await?;
     Ok(())
 }
 
+fn bind_class(arguments: &mut SqliteArguments, class: &ItemClass) -> sqlx::Result<()> {
+    bind(arguments, class.as_str().to_owned())?;
+    bind(arguments, class.kind().as_str())?;
+    bind(arguments, class.name())
+}
+
+/// Returns `count` parameters, the first with the number `first`.
+fn list_sql(count: usize, first: usize) -> String {
+    (first..first + count).map(|n| format!("?{n}")).collect::<Vec<_>>().join(",")
+}
+
 /// Writes the items that are not refused, and returns the number of rows written.
-async fn upsert(
-    connection: &mut SqliteConnection,
-    org: &str,
-    epoch: Epoch,
-    items: &[KeyedItem],
-) -> sqlx::Result<u64> {
-    let mut sql = "INSERT INTO items (id, generation, body) VALUES ".to_owned();
-    let row = |n: usize| {
-        let key = EPOCH_PARAMETERS + 1 + n * (KEY_PARAMETERS + 2);
-        let generation = key + KEY_PARAMETERS;
-        format!("({},?{generation},?{})", item_id_sql(key), generation + 1)
-    };
-    sql.push_str(&(0..items.len()).map(row).collect::<Vec<_>>().join(","));
-    sql.push_str(GUARD);
-    let mut arguments = bind_epoch(org, epoch)?;
-    for (key, new) in items {
-        bind_key(&mut arguments, key)?;
+async fn upsert(connection: &mut SqliteConnection, rows: &[(i64, &StoredItem)]) -> sqlx::Result<u64> {
+    // SQLite searches numbered parameters one after another, so these have no numbers.
+    let values = vec!["(?,?,?)"; rows.len()].join(",");
+    let sql = format!("INSERT INTO month_items (id, generation, body) VALUES {values}{GUARD}");
+    let mut arguments = SqliteArguments::default();
+    for (id, new) in rows {
+        bind(&mut arguments, *id)?;
         bind(&mut arguments, to_sql(new.generation)?)?;
         bind(&mut arguments, new.body.clone())?;
     }
     // Only the statement of a full batch is used again, so only that is cached.
     let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
-    let written = query.persistent(items.len() == MAX_STATEMENT_ITEMS).execute(connection).await?;
+    let written = query.persistent(rows.len() == MAX_STATEMENT_ITEMS).execute(connection).await?;
     Ok(written.rows_affected())
 }
 

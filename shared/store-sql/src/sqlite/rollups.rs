@@ -4,14 +4,15 @@ use async_trait::async_trait;
 use gam_model::Month;
 use gam_store::keys::org_key;
 use gam_store::{
-    AdvanceOutcome, Epoch, FoldScope, ItemClass, ItemKey, Marker, PutOutcome, Result, RollupStore, StoredItem,
+    AdvanceOutcome, ChangeToken, Epoch, FoldScope, ItemClass, ItemKey, Marker, PutOutcome, Result,
+    RollupStore, StoredItem,
 };
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
 
 use super::SqliteStore;
 use super::error::{damaged, failed};
-use super::item_id::{SLOT_BITS, bind_keys, first_slot, last_slot, parse_slot, wanted_sql};
+use super::item_id::{MONTH_SHIFT, WEEK_BITS, bind_keys, month_number, parse_item_id, wanted_sql};
 use super::put::{MAX_STATEMENT_ITEMS, put, to_sql};
 
 /// Number of bytes of bodies in one transaction, except for the last item. Between transactions other writers get
@@ -33,33 +34,57 @@ const DELETE_MARKER: &str = "DELETE FROM markers WHERE org = ? AND epoch = ? AND
 
 type MarkerRow = (String, u64, u64);
 
-/// Returns the query of a range of a class. The ids of its items are neighbours.
-fn range_sql() -> String {
-    let slot_mask = (1 << SLOT_BITS) - 1;
+/// A table of the numbers of the months from `?1` to `?2` that have items, of whatever organization. Each is found by
+/// one search, so months without items cost nothing.
+fn months_sql() -> String {
+    let next = |from: &str| {
+        format!(
+            "(SELECT id >> {MONTH_SHIFT} FROM month_items WHERE id >= ({from}) << {MONTH_SHIFT} ORDER BY id LIMIT 1)"
+        )
+    };
     format!(
-        "SELECT items.id & {slot_mask}, generation, body FROM item_classes AS class
-         JOIN items ON items.id BETWEEN (class.id << {SLOT_BITS} | ?) AND (class.id << {SLOT_BITS} | ?)
-         WHERE org = ? AND epoch = ? AND class = ? AND kind = ? AND name = ? ORDER BY items.id"
+        "WITH RECURSIVE months (number) AS (
+             SELECT {} UNION ALL SELECT {} FROM months WHERE number < ?2
+         )",
+        next("?1"),
+        next("number + 1"),
+    )
+}
+
+/// Returns the condition that an item belongs to a month of [`months_sql`] and to a class.
+fn of_month_and_class_sql(class: &str) -> String {
+    let first = format!("((months.number << {MONTH_SHIFT}) | ({class}.id << {WEEK_BITS}))");
+    format!("items.id BETWEEN {first} AND {first} + {}", (1 << WEEK_BITS) - 1)
+}
+
+/// Returns the query of a range of a class.
+fn range_sql() -> String {
+    format!(
+        "{} SELECT items.id, generation, body
+         FROM item_classes AS class CROSS JOIN months CROSS JOIN month_items AS items ON {}
+         WHERE org = ?3 AND epoch = ?4 AND class = ?5 AND kind = ?6 AND name = ?7 AND months.number <= ?2",
+        months_sql(),
+        of_month_and_class_sql("class"),
     )
 }
 
 fn get_sql(count: usize) -> String {
     wanted_sql(count)
-        + " SELECT position, generation, body FROM wanted CROSS JOIN items ON items.id = wanted.id"
+        + " SELECT position, generation, body FROM wanted CROSS JOIN month_items AS items ON items.id = wanted.id"
 }
 
 fn delete_items_sql(count: usize) -> String {
-    wanted_sql(count) + " DELETE FROM items WHERE id IN (SELECT id FROM wanted)"
+    wanted_sql(count) + " DELETE FROM month_items WHERE id IN (SELECT id FROM wanted)"
 }
 
-/// Returns the statement that deletes the classes of some items if they have no items any more.
-fn delete_classes_sql(count: usize) -> String {
-    let wanted = wanted_sql(count);
+/// Returns the statement that deletes the classes of an epoch without markers that have no items any more.
+fn delete_classes_sql() -> String {
     format!(
-        "{wanted} DELETE FROM item_classes WHERE id IN (SELECT id >> {SLOT_BITS} FROM wanted) AND NOT EXISTS (
-             SELECT 1 FROM items WHERE items.id >= item_classes.id << {SLOT_BITS}
-             AND items.id < (item_classes.id + 1) << {SLOT_BITS}
-         )"
+        "DELETE FROM item_classes WHERE org = ?3 AND epoch = ?4
+         AND NOT EXISTS (SELECT 1 FROM markers WHERE org = ?3 AND epoch = ?4)
+         AND NOT EXISTS ({} SELECT 1 FROM months CROSS JOIN month_items AS items ON {})",
+        months_sql(),
+        of_month_and_class_sql("item_classes"),
     )
 }
 
@@ -78,15 +103,17 @@ fn transactions(items: &[(ItemKey, StoredItem)]) -> impl Iterator<Item = &[(Item
 
 #[async_trait]
 impl RollupStore for SqliteStore {
+    fn change_token(&self) -> Option<ChangeToken> {
+        if self.is_unchanging || self.readers.is_closed() { None } else { self.watcher.token() }
+    }
+
     async fn put(&self, org: &str, epoch: Epoch, items: &[(ItemKey, StoredItem)]) -> Result<PutOutcome> {
         const ACTION: &str = "writing rollups";
         let (org, mut outcome) = (org_key(org), PutOutcome::default());
         for transaction in transactions(items) {
             let mut write = self.begin(ACTION).await?;
-            for part in transaction.chunks(MAX_STATEMENT_ITEMS) {
-                let written = put(&mut write, &org, epoch, part).await;
-                outcome.merge(written.map_err(failed(&self.path, ACTION))?);
-            }
+            let written = put(&mut write, &org, epoch, transaction).await;
+            outcome.merge(written.map_err(failed(&self.path, ACTION))?);
             write.commit().await.map_err(failed(&self.path, ACTION))?;
         }
         Ok(outcome)
@@ -102,8 +129,8 @@ impl RollupStore for SqliteStore {
     ) -> Result<Vec<(ItemKey, StoredItem)>> {
         const ACTION: &str = "reading rollups";
         let rows: Vec<(i64, u64, Vec<u8>)> = sqlx::query_as(AssertSqlSafe(range_sql()))
-            .bind(first_slot(first))
-            .bind(last_slot(last))
+            .bind(month_number(first))
+            .bind(month_number(last))
             .bind(org_key(org))
             .bind(to_sql(epoch.0).map_err(failed(&self.path, ACTION))?)
             .bind(class.as_str())
@@ -112,12 +139,15 @@ impl RollupStore for SqliteStore {
             .fetch_all(self.readers()?)
             .await
             .map_err(failed(&self.path, ACTION))?;
-        let item = |(slot, generation, body)| {
-            let (month, week) = parse_slot(slot)
-                .ok_or_else(|| damaged(&self.path, &format!("invalid month {slot} of an item")))?;
+        let item = |(id, generation, body)| {
+            let (month, week) = parse_item_id(id)
+                .ok_or_else(|| damaged(&self.path, &format!("invalid id {id} of an item")))?;
             Ok((ItemKey { class: class.clone(), month, week }, StoredItem { generation, body }))
         };
-        rows.into_iter().map(item).collect()
+        // The query returns months and weeks in order, but SQL does not promise it.
+        let mut items: Vec<_> = rows.into_iter().map(item).collect::<Result<_>>()?;
+        items.sort_by_key(|(key, _)| (key.month, key.week));
+        Ok(items)
     }
 
     async fn get(&self, org: &str, epoch: Epoch, keys: &[ItemKey]) -> Result<Vec<(ItemKey, StoredItem)>> {
@@ -217,6 +247,12 @@ impl RollupStore for SqliteStore {
             let query = sqlx::query(DELETE_MARKER).bind(&org).bind(epoch).bind(month.to_string());
             query.execute(&mut *write).await.map_err(failed())?;
         }
+        let delete_classes = sqlx::query(AssertSqlSafe(delete_classes_sql()))
+            .bind(0)
+            .bind(i64::MAX >> MONTH_SHIFT)
+            .bind(&org)
+            .bind(epoch);
+        delete_classes.execute(&mut *write).await.map_err(failed())?;
         write.commit().await.map_err(failed())
     }
 }
@@ -229,20 +265,16 @@ impl SqliteStore {
     }
 }
 
-/// Deletes up to [`MAX_STATEMENT_ITEMS`] items within the current transaction of the connection, and their classes
-/// if nothing is left in them.
+/// Deletes up to [`MAX_STATEMENT_ITEMS`] items within the current transaction of the connection.
 async fn delete(
     connection: &mut SqliteConnection,
     org: &str,
     epoch: Epoch,
     keys: &[ItemKey],
 ) -> sqlx::Result<()> {
-    let is_full = keys.len() == MAX_STATEMENT_ITEMS;
-    for sql in [delete_items_sql(keys.len()), delete_classes_sql(keys.len())] {
-        let arguments = bind_keys(org, epoch, keys.iter())?;
-        let query = sqlx::query_with(AssertSqlSafe(sql), arguments).persistent(is_full);
-        query.execute(&mut *connection).await?;
-    }
+    let arguments = bind_keys(org, epoch, keys.iter())?;
+    let query = sqlx::query_with(AssertSqlSafe(delete_items_sql(keys.len())), arguments);
+    query.persistent(keys.len() == MAX_STATEMENT_ITEMS).execute(connection).await?;
     Ok(())
 }
 
@@ -268,18 +300,21 @@ mod tests {
         const CLASS: &str = "USING COVERING INDEX sqlite_autoindex_item_classes_1 \
                              (org=? AND epoch=? AND class=? AND kind=? AND name=?)";
         let (class, item_class) = (format!("SEARCH class {CLASS}"), format!("SEARCH item_classes {CLASS}"));
+        const RANGE: &str = "SEARCH items USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)";
         for (sql, expected) in [
-            (range_sql(), vec![&*class, "SEARCH items USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"]),
             (MARKERS.to_owned(), vec!["SEARCH markers USING PRIMARY KEY (org=? AND epoch=?)"]),
             (NAMES.to_owned(), vec!["SEARCH names USING PRIMARY KEY (org=? AND kind=?)"]),
         ] {
             assert_eq!(query_plan(&store, &sql).await, expected);
         }
-        for sql in [get_sql(2), delete_items_sql(2), delete_classes_sql(2), ORGS.to_owned()] {
+        for sql in [range_sql(), get_sql(2), delete_items_sql(2), delete_classes_sql(), ORGS.to_owned()] {
             let plan = query_plan(&store, &sql).await;
             let scans = |table: &str| plan.iter().any(|step| step.starts_with(&format!("SCAN {table}")));
             assert!(!scans("items") && !scans("item_classes") && !scans("names"), "{plan:?}");
         }
+        let plan = query_plan(&store, &range_sql()).await;
+        assert!(plan.contains(&class) && plan.iter().any(|step| step == RANGE), "{plan:?}");
+        assert!(!plan.iter().any(|step| step.contains("ORDER BY")), "{plan:?}");
         let plan = query_plan(&store, &get_sql(2)).await;
         assert!(plan.contains(&item_class), "{plan:?}");
         assert!(

@@ -30,6 +30,7 @@ pub(super) async fn prepare(path: &Path) -> Result<SqliteConnectOptions> {
             make_current(&mut connection, path).await?;
         }
     }
+    schema::create_record_table(&mut connection).await.map_err(failed())?;
     enable_write_ahead_log(&mut connection, path).await?;
     connection.close().await.map_err(failed())?;
     Ok(options)
@@ -102,8 +103,8 @@ async fn make_current(connection: &mut SqliteConnection, path: &Path) -> Result<
             schema::create(&mut write).await.map_err(failed())?;
             write.commit().await.map_err(failed())?;
         }
-        FileState::Older(_) => {
-            schema::migrate(&mut write).await.map_err(failed())?;
+        FileState::Older(version) => {
+            schema::migrate(&mut write, version).await.map_err(failed())?;
             write.commit().await.map_err(failed())?;
             match schema::shrink(connection).await {
                 // The store works without it: the free pages are used for new items.

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use gam_access::{NewToken, Role, Scope, TokenLookup, Tokens};
 use gam_aws::{DynamoStore, S3Objects, SdkConfig};
 use gam_lake::ObjectStore;
+use gam_model::SystemClock;
 use gam_tests::proxy::{self, Proxy};
 use serde_json::{Value, json};
 
@@ -60,6 +62,36 @@ async fn run_store_suites(aws: &Emulator, config: &SdkConfig) {
     .await;
 }
 
+/// Creates and revokes tokens through one client, while another looks them up and answers are lost.
+fn dynamodb_holds_tokens() {
+    let aws = Emulator::from_environment_or_start();
+    let proxy = Proxy::start(3);
+    proxy.set_upstream(aws.endpoint());
+    proxy.inject_randomly(3, proxy::ProxyFault::LostAnswer, |request| request.operation.contains("Transact"));
+    let template = template(boto().expect("the emulator has boto3"));
+    let name = unique_name("tokens");
+    aws.call("dynamodb", "create_table", table_definition(&template, &name));
+    runtime().block_on(async {
+        let tokens = |config: &SdkConfig| {
+            Tokens::new(Arc::new(DynamoStore::new(config, &name)), Arc::new(SystemClock))
+        };
+        let (writer, reader) = (tokens(&config_at(&proxy.endpoint()).await), tokens(&aws.config().await));
+        assert!(!reader.is_in_use().await.expect("a read"));
+        for number in 0..8 {
+            let name = format!("token-{number}");
+            let new =
+                NewToken { name: name.clone(), role: Role::Viewer, scope: Scope::All, expires_at: None };
+            let (secret, token) = writer.create(new.clone(), "local").await.expect("a token");
+            assert_eq!(reader.find(&secret).await.expect("a read"), TokenLookup::Valid(token.clone()));
+            assert_eq!(reader.list().await.expect("a read"), std::slice::from_ref(&token));
+            assert!(reader.create(new, "local").await.is_err(), "the name is taken");
+            assert_eq!(writer.revoke(&name, "local").await.expect("it is revoked"), token);
+            assert_eq!(reader.find(&secret).await.expect("a read"), TokenLookup::Unknown);
+        }
+        assert!(reader.is_in_use().await.expect("a read"));
+    });
+}
+
 fn s3_passes_the_lake_suite() {
     let aws = Emulator::from_environment_or_start();
     runtime().block_on(async { run_lake_suite(&aws, &aws.config().await).await });
@@ -111,6 +143,7 @@ fn dynamodb_passes_the_store_suites_despite_faults() {
 /// The tests of this file.
 pub(crate) fn tests() -> Vec<ExternalTest> {
     vec![
+        external_test!(NEEDS, dynamodb_holds_tokens),
         external_test!(NEEDS, s3_passes_the_lake_suite),
         external_test!(NEEDS, dynamodb_passes_the_store_suites),
         external_test!(NEEDS, s3_passes_the_lake_suite_despite_faults),

@@ -2,7 +2,10 @@
 //! like the program on one machine.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use gam_access::{NewToken, Role, Scope, Tokens};
+use gam_model::SystemClock;
 use gam_tests::answers::{assert_matches_reference, assert_same_answers, sample_targets};
 use gam_tests::github::{Double, TOKEN, World, generated};
 use gam_tests::http::get;
@@ -49,6 +52,7 @@ fn the_stack_answers_like_the_program_on_one_machine() {
     assert_metrics_are_logged(&stack);
     assert_alarms_have_metrics(&stack);
     assert_the_api_requires_its_token(&stack);
+    assert_the_api_takes_tokens_of_the_table(&aws, &stack);
     assert_the_api_cannot_write(&aws, &stack);
     assert_reconcile_finds_silent_changes(&world, &double, &stack, &targets);
 }
@@ -133,6 +137,27 @@ fn assert_the_api_requires_its_token(stack: &Stack<'_>) {
     assert_eq!(stack.get("/api/v1/nothing").status, 404);
 }
 
+/// Tokens of the table let their holders in until they are revoked.
+fn assert_the_api_takes_tokens_of_the_table(aws: &Emulator, stack: &Stack<'_>) {
+    let metrics = "/api/v1/orgs/nobody/metrics";
+    let status = |token: &str| {
+        let authorization = format!("Bearer {token}");
+        stack.get_with_headers(metrics, &[("authorization", &authorization)]).status
+    };
+    gam_tests::support::runtime().block_on(async {
+        let store = gam_aws::DynamoStore::new(&aws.config().await, stack.output("Table"));
+        let tokens = Tokens::new(Arc::new(store), Arc::new(SystemClock));
+        let create = async |name: &str, role| {
+            let new = NewToken { name: name.to_owned(), role, scope: Scope::All, expires_at: None };
+            tokens.create(new, "local").await.expect("a token").0
+        };
+        let (viewer, worker) = (create("viewer", Role::Viewer).await, create("worker", Role::Worker).await);
+        assert_eq!([viewer.expose(), worker.expose(), "wrong"].map(status), [404, 403, 401]);
+        tokens.revoke("viewer", "local").await.expect("it is revoked");
+        assert_eq!(status(viewer.expose()), 401);
+    });
+}
+
 /// Returns credentials of the api function's role, as the function gets them.
 fn api_credentials(aws: &Emulator, stack: &Stack<'_>) -> Vec<String> {
     let function = json!({ "FunctionName": stack.output("ApiFunction") });
@@ -152,7 +177,7 @@ fn assert_the_api_cannot_write(aws: &Emulator, stack: &Stack<'_>) {
     let message = |queue: &str| json!({ "QueueUrl": stack.output(queue), "MessageBody": "x" });
     let item = json!({ "PutRequest": { "Item": key } });
     let put = json!({ "Put": { "TableName": table, "Item": key } });
-    let forbidden: [(&str, &str, Value); 16] = [
+    let forbidden: [(&str, &str, Value); 17] = [
         ("dynamodb", "put_item", json!({ "TableName": table, "Item": key })),
         ("dynamodb", "update_item", json!({ "TableName": table, "Key": key })),
         ("dynamodb", "delete_item", json!({ "TableName": table, "Key": key })),
@@ -167,6 +192,7 @@ fn assert_the_api_cannot_write(aws: &Emulator, stack: &Stack<'_>) {
         ("s3", "delete_bucket", json!({ "Bucket": bucket })),
         ("sqs", "send_message", message("WorkQueueUrl")),
         ("sqs", "send_message", message("InboxQueueUrl")),
+        ("sqs", "send_message", message("MonthQueueUrl")),
         ("secretsmanager", "put_secret_value", json!({ "SecretId": "github-token", "SecretString": "x" })),
         ("secretsmanager", "get_secret_value", json!({ "SecretId": "github-token" })),
     ];

@@ -12,21 +12,21 @@ use crate::{ExternalTest, external_test};
 const NEEDS: &[Tool] = &[Tool::Emulator, Tool::Sam];
 
 /// Delays an answer until the test has killed its function.
-const DELAYED_UNTIL_KILL: ProxyFault = ProxyFault::DelayedAnswer(30_000);
+pub(super) const DELAYED_UNTIL_KILL: ProxyFault = ProxyFault::DelayedAnswer(30_000);
 
 /// An emulator whose functions reach S3 and DynamoDB through a proxy.
-fn emulator_behind(proxy: &Proxy) -> EmulatorSetup {
+pub(super) fn emulator_behind(proxy: &Proxy) -> EmulatorSetup {
     let endpoint = proxy.endpoint();
     EmulatorSetup::strict()
         .with_variable("AWS_ENDPOINT_URL_S3", &endpoint)
         .with_variable("AWS_ENDPOINT_URL_DYNAMODB", &endpoint)
 }
 
-fn is_of_lake(request: &SeenRequest, method: &str, folder: &str) -> bool {
+pub(super) fn is_of_lake(request: &SeenRequest, method: &str, folder: &str) -> bool {
     request.operation.starts_with(method) && request.operation.contains(&format!("/{folder}/org"))
 }
 
-fn is_put_of(request: &SeenRequest, key: &str) -> bool {
+pub(super) fn is_put_of(request: &SeenRequest, key: &str) -> bool {
     request.operation == "PutItem" && request.body.contains(key)
 }
 

@@ -18,6 +18,7 @@ use serde_json::json;
 
 use super::emulator::EmulatorSetup;
 use super::stack::{Stack, built_template, gateway_event};
+use super::write_units::{WriteUnits, WrittenItems};
 use crate::tools::Tool;
 use crate::{ExternalTest, external_test};
 
@@ -36,11 +37,12 @@ fn measure_the_functions() {
     let setup = EmulatorSetup::default().with_variable("AWS_ENDPOINT_URL", &proxy.endpoint());
     let aws = setup.start();
     proxy.set_upstream(aws.endpoint());
+    let units = WriteUnits::count(&proxy);
     let world = generated::world(7);
     let double = Double::start(world.clone(), at("2024-02-20T04:00:00Z"));
     let stack = Stack::deploy(&aws, &world, &double);
     stack.collect();
-    measure_days(&stack, &proxy, &double);
+    measure_days(&stack, &proxy, &double, &units);
     for (name, output) in FUNCTIONS {
         if let Some(peak_kb) = stack.memory(output) {
             print(&format!(
@@ -71,9 +73,10 @@ fn measure_the_functions() {
 }
 
 /// Collects and aggregates several days as the schedule does, and prints the requests per day.
-fn measure_days(stack: &Stack<'_>, proxy: &Proxy, double: &Double) {
+fn measure_days(stack: &Stack<'_>, proxy: &Proxy, double: &Double, units: &WriteUnits) {
     let (first_aws, first_github) = (proxy.log().len(), double.request_count());
     let events = stack.metric("CollectFunction", "EventsCollected").iter().sum::<f64>();
+    let before = units.written();
     for day in 1..=DAY_COUNT {
         double.set_now(at("2024-02-20T04:00:00Z") + TimeDelta::days(day.into()));
         stack.collect();
@@ -91,9 +94,31 @@ fn measure_days(stack: &Stack<'_>, proxy: &Proxy, double: &Double) {
     for (kind, count) in kinds {
         print(&format!("  {kind}: {:.1}", per_day(count as f64)));
     }
+    print_units(&before, &units.written());
     let scan = json!({ "TableName": stack.output("Table"), "ProjectionExpression": "pk" });
     let items = stack.aws.list("dynamodb", "scan", "Items", scan).len();
     print(&format!("  items in the table after {DAY_COUNT} days and a backfill of 111 days: {items}"));
+}
+
+/// Prints the items of each class that a day writes, and their write units.
+fn print_units(before: &BTreeMap<String, WrittenItems>, after: &BTreeMap<String, WrittenItems>) {
+    let per_day = |count: usize| count as f64 / f64::from(DAY_COUNT);
+    let mut units = 0;
+    for (class, after) in after {
+        let before = before.get(class).copied().unwrap_or_default();
+        let items = after.items - before.items;
+        if items > 0 {
+            units += after.units - before.units;
+            print(&format!(
+                "  written, {class}: {:.1} items of {:.0} bytes, {:.1} units",
+                per_day(items),
+                (after.bytes - before.bytes) as f64 / items as f64,
+                per_day(after.units - before.units)
+            ));
+        }
+    }
+    assert!(units > 0, "a day writes items");
+    print(&format!("  written, all classes: {:.1} units", per_day(units)));
 }
 
 /// Returns the service and the kind of a request, from its operation at the proxy.

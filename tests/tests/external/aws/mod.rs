@@ -10,11 +10,13 @@ mod calls;
 mod conformance;
 mod emulator;
 mod end_to_end;
+mod fan_out;
 mod faults;
 mod footprint;
 mod lint;
 mod scenario;
 mod stack;
+mod write_units;
 
 use crate::ExternalTest;
 
@@ -26,6 +28,7 @@ pub(crate) fn tests() -> Vec<ExternalTest> {
         bad_input::tests(),
         conformance::tests(),
         end_to_end::tests(),
+        fan_out::tests(),
         faults::tests(),
         footprint::tests(),
         lint::tests(),

@@ -50,6 +50,23 @@ impl Scenario {
         Scenario { world, double, batches: batch_files, expected, sandbox }
     }
 
+    /// Configures the organization on the one machine, whose answers are the expected ones from now on. Returns the key
+    /// and the file of the revision.
+    pub(crate) fn configure(&mut self, toml: &str) -> (String, PathBuf) {
+        let file = self.sandbox.dir().join("configuration.toml");
+        std::fs::write(&file, toml).expect("the configuration is written");
+        let file = file.to_str().expect("a path in UTF-8");
+        self.sandbox.run(&["config", "set", file, &self.world.org]).expect_status(0);
+        self.sandbox.run(&["aggregate"]).expect_status(0);
+        let server = self.sandbox.serve();
+        self.expected = fetch_all(server.address(), &self.world, settled_at(), &full_range());
+        let directory = self.lake_dir().join(format!("config/org={}", self.world.org.to_lowercase()));
+        let files = std::fs::read_dir(directory).expect("revisions").flatten().map(|entry| entry.path());
+        let newest = files.max().expect("a revision");
+        let key = newest.strip_prefix(self.lake_dir()).expect("a file of the lake").display().to_string();
+        (key, newest)
+    }
+
     /// The directory of the lake on the one machine.
     pub(crate) fn lake_dir(&self) -> PathBuf {
         self.sandbox.lake_dir()

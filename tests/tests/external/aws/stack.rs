@@ -206,6 +206,7 @@ impl<'a> Stack<'a> {
         wait_for("the inbox to be empty", || {
             (self.depth("InboxQueueUrl") == 0 && self.keys("inbox/org=").is_empty()).then_some(())
         });
+        wait_for("all months to be folded", || (self.depth("MonthQueueUrl") == 0).then_some(()));
     }
 
     /// Puts a file into the lake.
@@ -217,6 +218,16 @@ impl<'a> Stack<'a> {
     /// Sends a message to a queue.
     pub(crate) fn send(&self, queue: &str, body: &Value) {
         let request = json!({ "QueueUrl": self.output(queue), "MessageBody": body.to_string() });
+        self.aws.call("sqs", "send_message", request);
+    }
+
+    /// Sends a message about a month to the queue of months, in the group of that month.
+    pub(crate) fn send_month(&self, body: &Value) {
+        let group = format!("{}#{}", body["org"].as_str().unwrap_or_default(), body["month"]);
+        let request = json!({
+            "QueueUrl": self.output("MonthQueueUrl"), "MessageBody": body.to_string(),
+            "MessageGroupId": group.replace('"', ""),
+        });
         self.aws.call("sqs", "send_message", request);
     }
 

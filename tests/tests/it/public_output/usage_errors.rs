@@ -73,7 +73,7 @@ fn lake_store_and_addresses() {
         &["aggregate", "--lake", "file:"],
         &["aggregate", "--store", "store.sqlite"],
         &["aggregate", "--store", "dynamodb:"],
-        &["aggregate", "--store", "postgres://me:secret@host/db"],
+        &["aggregate", "--store", "postgres://me:secret@host:port/db"],
         &["show", "acme", "--api", "not an address"],
         &["show", "acme", "--api", "ftp://host"],
         &["serve", "--listen", "nowhere"],

@@ -1,6 +1,7 @@
 //! Ports whose calls pass a gate, which can pause them or make them fail.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use gam_store::{
     MemoryStore, NameEntry, NameKind, NameStore, PutOutcome, Revision, RollupStore, SaveOutcome,
     StoredCheckpoint, StoredItem,
 };
+use tokio::sync::Notify;
 
 use super::{Ports, TestData};
 
@@ -21,6 +23,31 @@ use super::{Ports, TestData};
 pub(crate) trait Gate: Send + Sync {
     /// Returns when the call may go on, or the error that the call fails with.
     async fn pass(&self, call: &str) -> Result<(), std::io::Error>;
+}
+
+/// Never returns from the n-th call, as if the program were killed in it.
+pub(crate) struct HangFrom {
+    n: usize,
+    calls: AtomicUsize,
+    /// Notified when a call hangs.
+    pub(crate) reached: Notify,
+}
+
+impl HangFrom {
+    pub(crate) fn new(n: usize) -> Self {
+        HangFrom { n, calls: AtomicUsize::new(0), reached: Notify::new() }
+    }
+}
+
+#[async_trait]
+impl Gate for HangFrom {
+    async fn pass(&self, _: &str) -> Result<(), std::io::Error> {
+        if self.calls.fetch_add(1, Ordering::SeqCst) >= self.n {
+            self.reached.notify_one();
+            std::future::pending::<()>().await;
+        }
+        Ok(())
+    }
 }
 
 impl TestData {

@@ -16,7 +16,7 @@ use gam_query::QueryPorts;
 use gam_store::MemoryStore;
 
 pub(crate) use events::{kind_of, other_identity, random_batches, random_version};
-pub(crate) use gate::Gate;
+pub(crate) use gate::{Gate, HangFrom};
 pub(crate) use readings::{active_epoch, all_answers, snapshot_rows, stored_items};
 
 pub(crate) const ORG: &str = "Acme";

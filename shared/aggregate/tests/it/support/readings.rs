@@ -2,7 +2,7 @@
 
 use gam_model::metric::CATALOGUE;
 use gam_model::{Grain, Month, Range, WeekOfMonth};
-use gam_query::{BotFilter, ListRequest, Listing, QueryError, SortDirection, SubjectRef};
+use gam_query::{BotFilter, ListRequest, ListSort, Listing, QueryError, SortDirection, SubjectRef};
 use gam_rollup::{ListItem, StoredForm};
 use gam_store::{
     Checkpoint, CheckpointKey, Epoch, Head, ItemClass, ItemKey, RollupStore, Subject, SubjectKind,
@@ -41,10 +41,12 @@ pub(crate) async fn all_answers(ports: &Ports) -> String {
                     range,
                     has_default_range: false,
                     bots,
-                    sort: &CATALOGUE[0],
+                    sort: ListSort::Metric(&CATALOGUE[0]),
                     direction: SortDirection::Desc,
+                    name_filter: None,
                     limit: 50,
                     cursor: None,
+                    compare: true,
                 };
                 text += &to_line(gam_query::list(&ports.query, ORG, &request).await);
             }

@@ -1,29 +1,39 @@
 //! `/api/v1/orgs`: the organizations.
 
-use axum::Json;
+use std::sync::Arc;
+
+use axum::Extension;
 use axum::extract::State;
 use axum::routing::get;
-use gam_query::{OrgsAnswer, QueryPorts};
+use gam_access::{Principal, RouteClass};
+use gam_query::{KeptOrgs, OrgsAnswer, QueryPorts};
 
+use crate::answer::{Answer, AnswerFormat};
+use crate::auth::visible_orgs;
 use crate::error::ApiError;
-use crate::openapi::{Operation, ResponseBody, schema_name};
-use crate::params::{NoParams, QueryParams, Validated};
+use crate::openapi::{Operation, schema_name};
+use crate::params::{OrgsParams, QueryParams, Validated};
 use crate::routes::Route;
 
 pub(crate) fn route(path: &'static str) -> Route {
-    let operation = Operation {
-        id: "orgs".to_owned(),
-        summary: "Every organization that was ever collected".to_owned(),
-        parameters: NoParams::accepted(),
-        response: ResponseBody::Json(schema_name::ORGS),
-        error_statuses: &[400, 503],
-    };
-    Route { path, handler: get(handle), operation }
+    let summary = "Every organization that was ever collected, in order of their names";
+    let operation = Operation::of_answer(
+        path,
+        "orgs",
+        summary,
+        OrgsParams::accepted(),
+        &[schema_name::ORGS],
+        &[400, 503],
+    );
+    Route { path, handler: get(handle), operation, class: RouteClass::Read }
 }
 
 async fn handle(
+    format: AnswerFormat,
     State(ports): State<QueryPorts>,
-    _: Validated<NoParams>,
-) -> Result<Json<OrgsAnswer>, ApiError> {
-    Ok(Json(gam_query::orgs(&ports).await?))
+    Extension(kept): Extension<Arc<KeptOrgs>>,
+    Extension(principal): Extension<Principal>,
+    Validated(OrgsParams { name_filter }): Validated<OrgsParams>,
+) -> Result<Answer<OrgsAnswer>, ApiError> {
+    Ok(Answer { format, body: visible_orgs(&ports, &kept, &principal, name_filter.as_ref()).await? })
 }

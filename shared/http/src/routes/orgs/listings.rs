@@ -1,80 +1,79 @@
 //! `…/members` and `…/repos`: sorted listings of the members and repositories of an organization, of the members of a
 //! repository, and of the repositories of a member.
 
-use axum::Json;
 use axum::extract::State;
+use axum::http::{HeaderValue, Uri, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use gam_query::{ListAnswer, ListRequest, Listing, QueryPorts, SubjectRef};
+use gam_access::RouteClass;
+use gam_query::{ListRequest, Listing, QueryPorts, SubjectRef};
 
 use super::LISTING_ERRORS;
+use crate::answer::{Answer, AnswerFormat};
 use crate::error::ApiError;
-use crate::openapi::{Operation, ResponseBody, schema_name};
-use crate::params::{ListParams, Parameter, QueryParams, SubjectPath, Validated, WithRepoId};
+use crate::openapi::{Operation, schema_name};
+use crate::params::{ListParams, Parameter, QueryParams, SubjectQuery, WithRepoId};
 use crate::routes::Route;
 
 pub(crate) fn members(path: &'static str) -> Route {
     let summary = "The members credited with events in the range, with their metrics";
-    let operation = operation("members", summary, ListParams::accepted(), schema_name::MEMBERS);
-    let handler = get(async |ports, path, params| handle(Listing::Members, ports, path, params).await);
-    Route { path, handler, operation }
+    let operation = operation(path, "members", summary, ListParams::accepted(), schema_name::MEMBERS);
+    let handler =
+        get(async |format, uri, ports, query| handle(Listing::Members, format, uri, ports, query).await);
+    Route { path, handler, operation, class: RouteClass::Read }
 }
 
 pub(crate) fn repos(path: &'static str) -> Route {
     let summary = "The repositories credited with events in the range, with their metrics";
-    let operation = operation("repos", summary, ListParams::accepted(), schema_name::REPOS);
-    let handler = get(async |ports, path, params| handle(Listing::Repos, ports, path, params).await);
-    Route { path, handler, operation }
+    let operation = operation(path, "repos", summary, ListParams::accepted(), schema_name::REPOS);
+    let handler =
+        get(async |format, uri, ports, query| handle(Listing::Repos, format, uri, ports, query).await);
+    Route { path, handler, operation, class: RouteClass::Read }
 }
 
 pub(crate) fn repo_members(path: &'static str) -> Route {
     let summary = "The members credited with events of a repository in the range, with what they did in it";
-    let operation =
-        operation("repo_members", summary, WithRepoId::<ListParams>::accepted(), schema_name::MEMBERS);
-    Route { path, handler: get(handle_repo_members), operation }
+    let parameters = WithRepoId::<ListParams>::accepted();
+    let operation = operation(path, "repo_members", summary, parameters, schema_name::MEMBERS);
+    Route { path, handler: get(handle_within), operation, class: RouteClass::Read }
 }
 
 pub(crate) fn member_repos(path: &'static str) -> Route {
     let summary = "The repositories in which a member is credited with events in the range, with what the member did \
                    in them";
-    let operation = operation("member_repos", summary, ListParams::accepted(), schema_name::REPOS);
-    Route { path, handler: get(handle_member_repos), operation }
+    let operation = operation(path, "member_repos", summary, ListParams::accepted(), schema_name::REPOS);
+    Route { path, handler: get(handle_within), operation, class: RouteClass::Read }
 }
 
-fn operation(id: &str, summary: &str, parameters: Vec<Parameter>, schema: &'static str) -> Operation {
-    Operation {
-        id: id.to_owned(),
-        summary: summary.to_owned(),
-        parameters,
-        response: ResponseBody::Json(schema),
-        error_statuses: LISTING_ERRORS,
-    }
+fn operation(
+    path: &str,
+    id: &str,
+    summary: &str,
+    parameters: Vec<Parameter>,
+    schema: &'static str,
+) -> Operation {
+    Operation::of_answer(path, id, summary, parameters, &[schema], LISTING_ERRORS)
 }
 
 /// Handles a listing of an organization.
 async fn handle(
     listing: Listing,
+    format: AnswerFormat,
+    uri: Uri,
     State(ports): State<QueryPorts>,
-    SubjectPath { org, .. }: SubjectPath,
-    Validated(params): Validated<ListParams>,
-) -> Result<Json<ListAnswer>, ApiError> {
-    answer(&ports, &org, listing, params).await
+    SubjectQuery { org, params, .. }: SubjectQuery<ListParams>,
+) -> Result<Response, ApiError> {
+    answer(format, &uri, &ports, &org, listing, params).await
 }
 
-async fn handle_repo_members(
+/// Handles a listing of a repository or a member.
+async fn handle_within(
+    format: AnswerFormat,
+    uri: Uri,
     State(ports): State<QueryPorts>,
-    path: SubjectPath,
-    Validated(WithRepoId { id, params }): Validated<WithRepoId<ListParams>>,
-) -> Result<Json<ListAnswer>, ApiError> {
-    let SubjectPath { org, subject } = path.with_repo_id(id);
-    answer(&ports, &org, listing_within(subject), params).await
-}
-
-async fn handle_member_repos(
-    State(ports): State<QueryPorts>,
-    SubjectPath { org, subject }: SubjectPath,
-    Validated(params): Validated<ListParams>,
-) -> Result<Json<ListAnswer>, ApiError> {
-    answer(&ports, &org, listing_within(subject), params).await
+    SubjectQuery { org, subject, params }: SubjectQuery<ListParams>,
+) -> Result<Response, ApiError> {
+    answer(format, &uri, &ports, &org, listing_within(subject), params).await
 }
 
 /// Returns the listing of what is done within a repository, or by a member.
@@ -87,12 +86,57 @@ fn listing_within(subject: SubjectRef) -> Listing {
 }
 
 async fn answer(
+    format: AnswerFormat,
+    uri: &Uri,
     ports: &QueryPorts,
     org: &str,
     listing: Listing,
     params: ListParams,
-) -> Result<Json<ListAnswer>, ApiError> {
-    let ListParams { range, has_default_range, bots, sort, direction, limit, cursor } = params;
-    let request = ListRequest { listing, range, has_default_range, bots, sort, direction, limit, cursor };
-    Ok(Json(gam_query::list(ports, org, &request).await?))
+) -> Result<Response, ApiError> {
+    let ListParams { range, has_default_range, bots, sort, direction, name_filter, limit, cursor, compare } =
+        params;
+    let request = ListRequest {
+        listing,
+        range,
+        has_default_range,
+        bots,
+        sort,
+        direction,
+        name_filter,
+        limit,
+        cursor,
+        compare,
+    };
+    let body = gam_query::list(ports, org, &request).await?;
+    let next = body.next.as_deref().and_then(|cursor| link_to_page(uri, cursor));
+    let mut response = Answer { format, body }.into_response();
+    if let Some(next) = next {
+        response.headers_mut().insert(header::LINK, next);
+    }
+    Ok(response)
+}
+
+/// Returns the link to the page of a cursor (RFC 8288), relative to the request: CSV has no place for the cursor.
+fn link_to_page(uri: &Uri, cursor: &str) -> Option<HeaderValue> {
+    let parameters = uri.query().unwrap_or_default().split('&');
+    let mut parameters: Vec<&str> =
+        parameters.filter(|it| !it.is_empty() && !it.starts_with("cursor=")).collect();
+    let cursor = format!("cursor={cursor}");
+    parameters.push(&cursor);
+    HeaderValue::try_from(format!("<?{}>; rel=\"next\"", parameters.join("&"))).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_link_to_the_next_page_repeats_the_query() {
+        let link = |uri: &str| link_to_page(&uri.parse().unwrap(), "abc").unwrap();
+        assert_eq!(link("/members"), "<?cursor=abc>; rel=\"next\"");
+        assert_eq!(
+            link("/members?cursor=x&sort=name&q=a%20b"),
+            "<?sort=name&q=a%20b&cursor=abc>; rel=\"next\""
+        );
+    }
 }

@@ -1,5 +1,8 @@
 //! The routes below `/api/v1/orgs`.
 
+pub(super) mod charts;
+pub(super) mod export;
+pub(super) mod histogram;
 pub(super) mod list;
 pub(super) mod listings;
 pub(super) mod metrics;

@@ -1,65 +1,71 @@
-//! `…/metrics/timeseries`: one metric of an organization, repository or member, bucket by bucket.
+//! `…/metrics/timeseries`: metrics of an organization, repository or member, bucket by bucket.
 
-use axum::Json;
 use axum::extract::State;
-use axum::routing::{MethodRouter, get};
-use gam_query::{QueryPorts, SeriesAnswer};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use gam_access::RouteClass;
+use gam_query::QueryPorts;
 
 use super::SUBJECT_ERRORS;
+use crate::answer::{Answer, AnswerFormat};
 use crate::error::ApiError;
-use crate::openapi::{Operation, ResponseBody, schema_name};
-use crate::params::{Parameter, QueryParams, SeriesParams, SubjectPath, Validated, WithRepoId};
+use crate::openapi::{Operation, schema_name};
+use crate::params::{QueryParams, SeriesParams, SubjectQuery, WithRepoId};
 use crate::routes::Route;
 
+/// The answer has one of two schemas: that of one metric, or that of several.
 pub(crate) fn of_org(path: &'static str) -> Route {
-    let summary = "A metric of an organization by day, week or month";
-    route(path, get(handle), operation("org", summary, SeriesParams::accepted(), schema_name::ORG_SERIES))
+    let summary = "Metrics of an organization by day, week or month";
+    let schemas = [schema_name::ORG_SERIES, schema_name::ORG_SERIES_OF_METRICS];
+    let operation = Operation::of_answer(
+        path,
+        "org_timeseries",
+        summary,
+        SeriesParams::accepted(),
+        &schemas,
+        SUBJECT_ERRORS,
+    );
+    Route { path, handler: get(handle), operation, class: RouteClass::Read }
 }
 
 pub(crate) fn of_repo(path: &'static str) -> Route {
-    let summary = "A metric of a repository by day, week or month";
+    let summary = "Metrics of a repository by day, week or month";
+    let schemas = [schema_name::REPO_SERIES, schema_name::REPO_SERIES_OF_METRICS];
+    let parameters = WithRepoId::<SeriesParams>::accepted();
     let operation =
-        operation("repo", summary, WithRepoId::<SeriesParams>::accepted(), schema_name::REPO_SERIES);
-    route(path, get(handle_repo), operation)
+        Operation::of_answer(path, "repo_timeseries", summary, parameters, &schemas, SUBJECT_ERRORS);
+    Route { path, handler: get(handle), operation, class: RouteClass::Read }
 }
 
 pub(crate) fn of_member(path: &'static str) -> Route {
-    let summary = "A metric of a member by day, week or month";
-    route(
+    let summary = "Metrics of a member by day, week or month";
+    let schemas = [schema_name::MEMBER_SERIES, schema_name::MEMBER_SERIES_OF_METRICS];
+    let operation = Operation::of_answer(
         path,
-        get(handle),
-        operation("member", summary, SeriesParams::accepted(), schema_name::MEMBER_SERIES),
-    )
-}
-
-fn route(path: &'static str, handler: MethodRouter<QueryPorts>, operation: Operation) -> Route {
-    Route { path, handler, operation }
-}
-
-fn operation(subject: &str, summary: &str, parameters: Vec<Parameter>, schema: &'static str) -> Operation {
-    Operation {
-        id: format!("{subject}_timeseries"),
-        summary: summary.to_owned(),
-        parameters,
-        response: ResponseBody::Json(schema),
-        error_statuses: SUBJECT_ERRORS,
-    }
+        "member_timeseries",
+        summary,
+        SeriesParams::accepted(),
+        &schemas,
+        SUBJECT_ERRORS,
+    );
+    Route { path, handler: get(handle), operation, class: RouteClass::Read }
 }
 
 async fn handle(
+    format: AnswerFormat,
     State(ports): State<QueryPorts>,
-    SubjectPath { org, subject }: SubjectPath,
-    Validated(SeriesParams { metric, grain, range, bots }): Validated<SeriesParams>,
-) -> Result<Json<SeriesAnswer>, ApiError> {
-    Ok(Json(gam_query::series(&ports, &org, &subject, metric, grain, range, bots).await?))
-}
-
-async fn handle_repo(
-    State(ports): State<QueryPorts>,
-    path: SubjectPath,
-    Validated(WithRepoId { id, params }): Validated<WithRepoId<SeriesParams>>,
-) -> Result<Json<SeriesAnswer>, ApiError> {
-    let SubjectPath { org, subject } = path.with_repo_id(id);
-    let SeriesParams { metric, grain, range, bots } = params;
-    Ok(Json(gam_query::series(&ports, &org, &subject, metric, grain, range, bots).await?))
+    SubjectQuery { org, subject, params }: SubjectQuery<SeriesParams>,
+) -> Result<Response, ApiError> {
+    let SeriesParams { metrics, grain, range, bots } = params;
+    Ok(match metrics.as_slice() {
+        [metric] => {
+            let body = gam_query::series(&ports, &org, &subject, metric, grain, range, bots).await?;
+            Answer { format, body }.into_response()
+        }
+        metrics => {
+            let body =
+                gam_query::series_of_metrics(&ports, &org, &subject, metrics, grain, range, bots).await?;
+            Answer { format, body }.into_response()
+        }
+    })
 }

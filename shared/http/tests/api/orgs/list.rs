@@ -1,8 +1,8 @@
-//! `/api/v1/orgs`, and the web page with the same list.
+//! `/api/v1/orgs`.
 
 use serde_json::json;
 
-use crate::support::{acme, get, get_json};
+use crate::support::{acme, get_json};
 
 #[tokio::test]
 async fn organizations_are_listed() {
@@ -12,7 +12,4 @@ async fn organizations_are_listed() {
         "first_event": "2023-01-02T00:00:00Z", "last_event": "2024-03-09T23:59:59Z",
     }]});
     assert_eq!(get_json(&api, "/api/v1/orgs").await, expected);
-    let page = get(&api, "/").await;
-    assert!(page.text().contains("<strong>Acme</strong>"), "{}", page.text());
-    assert!(page.text().contains("href=\"api/v1/orgs/Acme/metrics\""), "{}", page.text());
 }

@@ -1,7 +1,11 @@
 //! The routes below `/api/v1/orgs`, over events that went through the inbox, the snapshots and the
 //! rollups.
 
+mod charts;
 mod coverage;
+mod csv;
+mod export;
+mod histogram;
 mod list;
 mod listings;
 mod metrics;
@@ -24,6 +28,7 @@ async fn the_same_events_have_the_same_bytes_and_tag() {
         "orgs/acme/metrics/timeseries",
         "orgs/acme/repos/site/members?limit=1",
         "orgs/acme/members/ann/repos",
+        "orgs/acme/charts/commits.svg",
     ] {
         let path = format!("/api/v1/{path}");
         let (first, second) = (get(&once, &path).await, get(&rebuilt, &path).await);

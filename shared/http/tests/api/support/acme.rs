@@ -81,18 +81,35 @@ fn events() -> Vec<Event> {
     ]
 }
 
+/// Returns commits to a repository on 4 March 2024, one by each of this many members.
+pub(crate) fn commits_of_members(repo: (&'static str, i64), members: u64) -> Vec<Event> {
+    let commit_of = |number: u64| {
+        let member = Member::account(&format!("member{number}"), Some(1000 + number as i64), false);
+        commit(&format!("m{number}"), repo, &member, "2024-03-04T12:00:00Z")
+    };
+    (0..members).map(commit_of).collect()
+}
+
 /// Returns the organization, aggregated.
 pub(crate) async fn data() -> TestData {
+    data_with(&[], Vec::new()).await
+}
+
+/// Returns the organization with more repositories and events, aggregated.
+pub(crate) async fn data_with(repos: &[(&'static str, i64)], more: Vec<Event>) -> TestData {
     let data = TestData::default();
-    let names = [(NameKind::Org, 0, "Acme"), (NameKind::Repo, 1, "Site"), (NameKind::Repo, 2, "tools")];
-    let names = names.map(|(kind, id, name)| NameEntry {
+    let mut names =
+        vec![(NameKind::Org, 0, "Acme"), (NameKind::Repo, 1, "Site"), (NameKind::Repo, 2, "tools")];
+    names.extend(repos.iter().map(|(name, id)| (NameKind::Repo, *id, *name)));
+    let names = names.into_iter().map(|(kind, id, name)| NameEntry {
         kind,
         id,
         name: name.to_owned(),
         as_of: at("2024-03-10T00:00:00Z"),
     });
+    let names: Vec<NameEntry> = names.collect();
     data.store.put_names("Acme", &names).await.expect("names are stored");
-    let batch = EventBatch::new("Acme", events());
+    let batch = EventBatch::new("Acme", [events(), more].concat());
     gam_lake::inbox::put(data.objects.as_ref(), &batch).await.expect("the batch is written");
     let report = aggregate(&data.aggregate_ports(), "acme", false, &()).await.expect("it aggregates");
     assert_eq!((report.batches, report.rejected.len()), (1, 0));

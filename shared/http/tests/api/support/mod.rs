@@ -1,15 +1,16 @@
 //! Test fixtures: data in memory, requests through the router, and the captured log.
 
 pub(crate) mod acme;
+mod counting_store;
 mod faulty_store;
 mod log;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use gam_aggregate::AggregatePorts;
 use gam_lake::MemoryObjects;
 use gam_model::{Clock, Identity, OrgRegistry};
@@ -18,6 +19,7 @@ use gam_store::MemoryStore;
 use serde_json::Value;
 use tower::ServiceExt;
 
+pub(crate) use counting_store::CountingStore;
 pub(crate) use faulty_store::{Fault, STORE_ERROR, faulty_api};
 pub(crate) use log::{log_lines, log_lines_with};
 
@@ -27,6 +29,26 @@ struct FixedClock(DateTime<Utc>);
 impl Clock for FixedClock {
     fn now(&self) -> DateTime<Utc> {
         self.0
+    }
+}
+
+/// A clock that tests set.
+pub(crate) struct SettableClock(Mutex<DateTime<Utc>>);
+
+impl SettableClock {
+    /// Creates a clock that shows [`NOW`].
+    pub(crate) fn new() -> Self {
+        SettableClock(Mutex::new(NOW.parse().expect("a time")))
+    }
+
+    pub(crate) fn advance(&self, by: TimeDelta) {
+        *self.0.lock().expect("nobody panicked") += by;
+    }
+}
+
+impl Clock for SettableClock {
+    fn now(&self) -> DateTime<Utc> {
+        *self.0.lock().expect("nobody panicked")
     }
 }
 
@@ -115,7 +137,9 @@ impl ApiResponse {
 
     /// Returns the body as snapshots show it. Keys of JSON objects are sorted, because their order means nothing.
     pub(crate) fn body_as_snapshot(&self) -> String {
-        let body = if self.header("content-type").ends_with("json") {
+        let body = if self.header("content-type").ends_with("json")
+            && !self.header("content-type").ends_with("ndjson")
+        {
             serde_json::to_string_pretty(&self.json()).expect("it is JSON")
         } else {
             self.text().replace("><", ">\n<")
@@ -140,6 +164,12 @@ impl ApiResponse {
     }
 }
 
+/// Returns a path with the names of an organization, a repository, a member and a chart in place of its parameters.
+pub(crate) fn with_names(path: &str) -> String {
+    let names = [("{org}", "acme"), ("{repo}", "site"), ("{member}", "ann"), ("{chart}", "commits.svg")];
+    names.iter().fold(path.to_owned(), |path, (parameter, name)| path.replace(parameter, name))
+}
+
 /// Compares a text with its snapshot.
 pub(crate) fn check_snapshot(name: &str, text: &str) {
     insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
@@ -153,7 +183,19 @@ pub(crate) async fn send(api: &Router, method: Method, path: &str, headers: &[(&
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let request = request.body(Body::empty()).expect("a request");
+    answer(api, request.body(Body::empty()).expect("a request")).await
+}
+
+/// Sends a form, as a browser does.
+pub(crate) async fn send_form(api: &Router, path: &str, headers: &[(&str, &str)], form: &str) -> ApiResponse {
+    let mut request = Request::post(path).header("content-type", "application/x-www-form-urlencoded");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    answer(api, request.body(Body::from(form.to_owned())).expect("a request")).await
+}
+
+async fn answer(api: &Router, request: Request<Body>) -> ApiResponse {
     let (parts, body) = api.clone().oneshot(request).await.expect("the router does not fail").into_parts();
     let body = to_bytes(body, usize::MAX).await.expect("the body is there");
     ApiResponse { status: parts.status, headers: parts.headers, body }
@@ -162,6 +204,17 @@ pub(crate) async fn send(api: &Router, method: Method, path: &str, headers: &[(&
 /// Sends a GET request.
 pub(crate) async fn get(api: &Router, path: &str) -> ApiResponse {
     send(api, Method::GET, path, &[]).await
+}
+
+/// Compares a text with a file of the workspace. Writes the file instead if `UPDATE_DOCS` is set.
+#[expect(clippy::disallowed_methods, reason = "no program, but a developer sets the variable")]
+pub(crate) fn check_file(path: &str, text: &str) {
+    let path = format!("{}/../../{path}", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, text).expect("the file is written");
+    }
+    let current = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(current == text, "{path} is stale: run UPDATE_DOCS=1 cargo test -p gam-http --test api docs");
 }
 
 /// Sends a GET request that must succeed, and returns the JSON of the answer.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use chrono::{DateTime, NaiveDate, Utc};
 use gam_model::metric::Metric;
 use gam_model::{Clock, Identity, MemberKind, Month, OrgRegistry, Range};
-use gam_query::{BotFilter, ListRequest, Listing, QueryPorts, SortDirection};
+use gam_query::{BotFilter, ListRequest, ListSort, Listing, QueryPorts, SortDirection};
 use gam_store::{
     Checkpoint, CheckpointKey, Epoch, EpochRules, FoldScope, Head, Logic, MemoryStore, NameEntry, NameKind,
     NameStore, RollupStore, StoredItem,
@@ -137,9 +137,11 @@ pub(crate) fn list_request(listing: Listing, range: Range, bots: BotFilter) -> L
         range,
         has_default_range: false,
         bots,
-        sort: metric("commits"),
+        sort: ListSort::Metric(metric("commits")),
         direction: SortDirection::Desc,
+        name_filter: None,
         limit: 100,
         cursor: None,
+        compare: false,
     }
 }

@@ -1,0 +1,21 @@
+//! Use case access: who may do what.
+//!
+//! * A **token** is 256 random bits. The store holds its SHA-256, so what the store holds lets nobody in.
+//! * A token has a **role**, which decides what its holder may do ([`Role::may`]), and a **scope**, which decides of
+//!   which organizations and repositories.
+//! * A token is looked up in the store for each request, so a revoked one is refused at once, by every process.
+//! * Each change of a token commits its **audit row** together with the change.
+
+mod audit;
+mod principal;
+mod role;
+mod secret;
+mod token;
+mod tokens;
+
+pub use audit::{AuditKind, AuditRow};
+pub use principal::Principal;
+pub use role::{Role, RouteClass};
+pub use secret::TokenSecret;
+pub use token::{AccessToken, RepoName, Scope};
+pub use tokens::{AccessError, NewToken, TokenLookup, Tokens};

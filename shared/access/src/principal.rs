@@ -1,0 +1,44 @@
+//! Who sends a request.
+
+use crate::role::{Role, RouteClass};
+use crate::token::{AccessToken, Scope};
+
+/// Who sends a request, and what the sender may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// Identifies the sender in logs and in the audit log: `token:ID`, or a word for senders without a stored token.
+    pub id: String,
+    /// The sender's role.
+    pub role: Role,
+    /// The organizations and repositories that the sender sees.
+    pub scope: Scope,
+    /// Whether the sender holds a token, so a limit of requests applies to it.
+    pub has_token: bool,
+}
+
+impl Principal {
+    /// The holder of a stored token.
+    pub fn of_token(token: &AccessToken) -> Self {
+        Principal {
+            id: format!("token:{}", token.id),
+            role: token.role,
+            scope: token.scope.clone(),
+            has_token: true,
+        }
+    }
+
+    /// The holder of a token that the host itself knows, such as the one that bootstraps a container.
+    pub fn of_host_token(role: Role) -> Self {
+        Principal { id: "host-token".to_owned(), role, scope: Scope::All, has_token: true }
+    }
+
+    /// A sender that somebody else vouches for: the user of this machine, or AWS.
+    pub fn trusted(id: &str, role: Role) -> Self {
+        Principal { id: id.to_owned(), role, scope: Scope::All, has_token: false }
+    }
+
+    /// Returns whether the sender may use routes of the class.
+    pub fn may(&self, class: RouteClass) -> bool {
+        self.role.may(class)
+    }
+}

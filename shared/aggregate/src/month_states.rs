@@ -1,0 +1,73 @@
+//! How far each month of an organization is folded in an epoch.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gam_lake::Events;
+use gam_lake::snapshot::{self, Stamp};
+use gam_model::Month;
+use gam_store::Epoch;
+
+use crate::{AggregateError, AggregatePorts};
+
+/// How a month's items in an epoch stand to its snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MonthState {
+    /// The snapshot belongs to the epoch, and the items match it.
+    Current,
+    /// The month has to be folded.
+    Stale,
+    /// The lake has lost the snapshot.
+    Lost {
+        /// Whether the epoch has the month's last numbers.
+        is_kept: bool,
+    },
+}
+
+impl MonthState {
+    /// Returns whether the epoch lacks nothing of the month that can still be computed.
+    pub(crate) fn is_done(self) -> bool {
+        matches!(self, MonthState::Current | MonthState::Lost { is_kept: true })
+    }
+}
+
+/// Returns the state of every month that the lake or the store knows, in `epoch`. `active` is the epoch that
+/// answers derive from, if that is another one: its months are to be kept.
+pub(crate) async fn month_states(
+    ports: &AggregatePorts,
+    org: &str,
+    epoch: Epoch,
+    active: Option<Epoch>,
+) -> Result<BTreeMap<Month, MonthState>, AggregateError> {
+    let AggregatePorts { objects, rollups, .. } = ports;
+    let mut months: BTreeSet<Month> =
+        snapshot::months::<Events>(&**objects, org).await?.into_iter().collect();
+    let markers = rollups.markers(org, epoch).await?;
+    let generations: BTreeMap<Month, u64> =
+        markers.into_iter().map(|marker| (marker.month, marker.generation)).collect();
+    months.extend(generations.keys());
+    if let Some(active) = active {
+        months.extend(rollups.markers(org, active).await?.iter().map(|marker| marker.month));
+    }
+    let mut states = BTreeMap::new();
+    for month in months {
+        let folded = generations.get(&month).copied();
+        let state = match snapshot::read_stamp::<Events>(&**objects, org, month).await {
+            // The fold reports it, after the other months.
+            Err(gam_lake::Error::Damaged { .. }) => MonthState::Stale,
+            stamp => state(stamp?.as_ref(), folded, epoch),
+        };
+        states.insert(month, state);
+    }
+    Ok(states)
+}
+
+/// `folded` is the generation of the month's marker.
+fn state(stamp: Option<&Stamp>, folded: Option<u64>, epoch: Epoch) -> MonthState {
+    match (stamp, folded) {
+        (None, folded) => MonthState::Lost { is_kept: folded.is_some() },
+        (Some(stamp), Some(folded)) if folded == stamp.generation && stamp.epoch == epoch.0 => {
+            MonthState::Current
+        }
+        (Some(_), _) => MonthState::Stale,
+    }
+}

@@ -1,0 +1,291 @@
+//! Answers as CSV.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use gam_model::csv_cell;
+use gam_model::metric::{CATALOGUE, Metric};
+use gam_query::{
+    Change, HistogramAnswer, ListAnswer, ListKind, MetricChange, MetricChanges, MetricValue, MetricValues,
+    MetricsAnswer, OrgsAnswer, SeriesAnswer, SeriesOfMetricsAnswer,
+};
+use serde::Serialize;
+
+/// The numbers of a distribution, each a column.
+const STATISTICS: [&str; 4] = ["count", "mean", "p50", "p90"];
+
+/// An answer that has a CSV form.
+pub(crate) trait ToCsv {
+    /// Returns the table.
+    fn to_csv(&self) -> CsvTable;
+}
+
+/// A header and records with as many cells each.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct CsvTable {
+    header: Vec<String>,
+    records: Vec<Vec<String>>,
+}
+
+impl CsvTable {
+    /// Writes the table by RFC 4180, with `\n` at the end of each line. Text that a spreadsheet would run as a formula
+    /// gets an apostrophe in front.
+    pub(super) fn into_text(self) -> Result<String, csv::Error> {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        writer.write_record(&self.header)?;
+        for record in &self.records {
+            writer.write_record(record.iter().map(|cell| csv_cell(cell).into_owned()))?;
+        }
+        let bytes = writer.into_inner().map_err(|error| error.into_error())?;
+        Ok(String::from_utf8(bytes).expect("the cells are UTF-8"))
+    }
+}
+
+impl ToCsv for OrgsAnswer {
+    fn to_csv(&self) -> CsvTable {
+        let records = self.orgs.iter().map(|summary| {
+            vec![
+                summary.org.clone(),
+                optional(summary.repos),
+                optional(summary.members),
+                time(summary.first_event),
+                time(summary.last_event),
+            ]
+        });
+        CsvTable {
+            header: texts(["org", "repos", "members", "first_event", "last_event"]),
+            records: records.collect(),
+        }
+    }
+}
+
+impl ToCsv for MetricsAnswer {
+    fn to_csv(&self) -> CsvTable {
+        let context = &self.context;
+        let mut header = texts([
+            "org",
+            "repo",
+            "id",
+            "member",
+            "since",
+            "until",
+            "timezone",
+            "bots",
+            "complete_since",
+            "complete_until",
+            "gap_count",
+        ]);
+        let mut record = vec![
+            context.org.clone(),
+            context.repo.clone().unwrap_or_default(),
+            optional(context.id),
+            context.member.clone().unwrap_or_default(),
+            context.since.to_string(),
+            context.until.to_string(),
+            context.timezone.to_owned(),
+            as_json_text(&context.bots),
+            time(self.coverage.complete_since),
+            time(self.coverage.complete_until),
+            self.coverage.gap_count.to_string(),
+        ];
+        header.extend(columns(CATALOGUE));
+        // The totals of an organization follow the metrics of the catalogue.
+        header.extend(self.metrics.0.iter().skip(CATALOGUE.len()).map(|(name, _)| (*name).to_owned()));
+        record.extend(cells(&self.metrics));
+        if let Some(previous) = &self.previous {
+            header.extend(texts(["previous_since", "previous_until"]));
+            record.push(optional(previous.as_ref().map(|previous| previous.range.since)));
+            record.push(optional(previous.as_ref().map(|previous| previous.range.until)));
+            header.extend(comparison_columns());
+            let values = previous.as_ref().map(|previous| &previous.values.metrics);
+            record.extend(comparison_cells(values, self.change.as_ref().and_then(Option::as_ref)));
+        }
+        CsvTable { header, records: vec![record] }
+    }
+}
+
+impl ToCsv for SeriesAnswer {
+    fn to_csv(&self) -> CsvTable {
+        let records = self.points.iter().map(|point| {
+            let mut record = vec![point.start.to_string(), point.end.to_string(), point.partial.to_string()];
+            record.extend(value_cells(&point.value));
+            record
+        });
+        CsvTable { header: series_header(&[self.metric]), records: records.collect() }
+    }
+}
+
+impl ToCsv for SeriesOfMetricsAnswer {
+    fn to_csv(&self) -> CsvTable {
+        let records = self.points.iter().map(|point| {
+            let mut record = vec![point.start.to_string(), point.end.to_string(), point.partial.to_string()];
+            record.extend(cells(&point.values));
+            record
+        });
+        CsvTable { header: series_header(&self.metrics), records: records.collect() }
+    }
+}
+
+impl ToCsv for HistogramAnswer {
+    fn to_csv(&self) -> CsvTable {
+        let records = self.bins.iter().map(|bin| {
+            vec![
+                format!("{:?}", bin.from),
+                bin.to.map(|to| format!("{to:?}")).unwrap_or_default(),
+                bin.count.to_string(),
+            ]
+        });
+        CsvTable { header: texts(["from", "to", "count"]), records: records.collect() }
+    }
+}
+
+impl ToCsv for ListAnswer {
+    fn to_csv(&self) -> CsvTable {
+        let mut header = match self.kind {
+            ListKind::Members => texts(["member", "kind"]),
+            ListKind::Repos => texts(["repo", "id"]),
+        };
+        header.extend(columns(CATALOGUE));
+        if self.previous.is_some() {
+            header.extend(comparison_columns());
+        }
+        let records = self.entries.iter().map(|entry| {
+            let mut record = match self.kind {
+                ListKind::Members => {
+                    let kind = entry.kind.map(|kind| kind.as_str().to_owned());
+                    vec![entry.member.clone().unwrap_or_default(), kind.unwrap_or_default()]
+                }
+                ListKind::Repos => vec![entry.repo.clone().unwrap_or_default(), optional(entry.id)],
+            };
+            record.extend(cells(&entry.metrics));
+            if self.previous.is_some() {
+                let previous = entry.previous.as_ref().map(|previous| &previous.metrics);
+                record.extend(comparison_cells(previous, entry.change.as_ref()));
+            }
+            record
+        });
+        CsvTable { header, records: records.collect() }
+    }
+}
+
+fn series_header(metrics: &[&str]) -> Vec<String> {
+    let mut header = texts(["start", "end", "partial"]);
+    header.extend(columns(metrics.iter().filter_map(|name| Metric::named(name))));
+    header
+}
+
+fn texts<const N: usize>(texts: [&str; N]) -> Vec<String> {
+    texts.map(str::to_owned).to_vec()
+}
+
+/// Returns the columns of metrics: `commits`, or `cycle_time_hours_p50`.
+fn columns<'a>(metrics: impl IntoIterator<Item = &'a Metric>) -> Vec<String> {
+    let columns = metrics.into_iter().flat_map(|metric| match metric.is_distribution() {
+        true => STATISTICS.map(|statistic| format!("{}_{statistic}", metric.name)).to_vec(),
+        false => vec![metric.name.to_owned()],
+    });
+    columns.collect()
+}
+
+/// Returns the columns of a comparison, three for each number.
+fn comparison_columns() -> Vec<String> {
+    let columns = columns(CATALOGUE).into_iter();
+    let of_column = |column| ["previous", "difference", "relative"].map(|kind| format!("{column}_{kind}"));
+    columns.flat_map(of_column).collect()
+}
+
+fn cells(values: &MetricValues) -> Vec<String> {
+    values.0.iter().flat_map(|(_, value)| value_cells(value)).collect()
+}
+
+fn value_cells(value: &MetricValue) -> Vec<String> {
+    match value {
+        MetricValue::Count(count) => vec![count.to_string()],
+        MetricValue::Distribution { count, mean, p50, p90 } => {
+            vec![count.to_string(), float(*mean), float(*p50), float(*p90)]
+        }
+    }
+}
+
+/// Returns the cells of [`comparison_columns`]. They are empty if there is no comparison.
+fn comparison_cells(previous: Option<&MetricValues>, change: Option<&MetricChanges>) -> Vec<String> {
+    let (Some(previous), Some(change)) = (previous, change) else {
+        return vec![String::new(); comparison_columns().len()];
+    };
+    let changes = change.0.iter().flat_map(|(_, change)| change_cells(change));
+    let compared = cells(previous).into_iter().zip(changes);
+    compared.flat_map(|(previous, [difference, relative])| [previous, difference, relative]).collect()
+}
+
+/// Returns the difference and the relative change of each number of a metric.
+fn change_cells(change: &MetricChange) -> Vec<[String; 2]> {
+    let of_count = |change: &Change<i64>| [change.difference.to_string(), float(change.relative)];
+    let of_hours = |change: &Change<Option<f64>>| [float(change.difference), float(change.relative)];
+    match change {
+        MetricChange::Count(change) => vec![of_count(change)],
+        MetricChange::Distribution { count, mean, p50, p90 } => {
+            vec![of_count(count), of_hours(mean), of_hours(p50), of_hours(p90)]
+        }
+    }
+}
+
+fn optional<T: ToString>(value: Option<T>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}
+
+/// Formats a number as JSON does.
+fn float(value: Option<f64>) -> String {
+    value.map(|value| format!("{value:?}")).unwrap_or_default()
+}
+
+/// Formats a time as JSON answers do.
+fn time(time: Option<DateTime<Utc>>) -> String {
+    time.map(|time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true)).unwrap_or_default()
+}
+
+/// Returns the text that JSON answers have for a value.
+fn as_json_text<T: Serialize>(value: &T) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(text)) => text,
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gam_query::ListEntry;
+
+    use super::*;
+
+    #[test]
+    fn names_are_no_formulas_and_negative_numbers_stay() {
+        let values = |commits| {
+            MetricValues(CATALOGUE.iter().map(|metric| (metric.name, MetricValue::Count(commits))).collect())
+        };
+        let entry = ListEntry {
+            repo: Some("-1+2".to_owned()),
+            id: Some(7),
+            metrics: values(3),
+            ..ListEntry::default()
+        };
+        let list = ListAnswer {
+            kind: ListKind::Repos,
+            entries: vec![entry],
+            next: None,
+            timezone: "UTC",
+            coverage: Default::default(),
+            previous: None,
+        };
+        let mut table = list.to_csv();
+        table.records[0][2] = "-3".to_owned();
+        table.records[0].truncate(3);
+        table.header.truncate(3);
+        assert_eq!(table.into_text().unwrap(), "repo,id,commits\n'-1+2,7,-3\n");
+    }
+
+    #[test]
+    fn an_empty_comparison_has_a_cell_for_each_column() {
+        let columns = comparison_columns();
+        assert_eq!(columns[..3], ["commits_previous", "commits_difference", "commits_relative"]);
+        assert!(columns.contains(&"cycle_time_hours_p50_relative".to_owned()));
+        assert_eq!(comparison_cells(None, None).len(), columns.len());
+    }
+}

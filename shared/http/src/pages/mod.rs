@@ -1,0 +1,51 @@
+//! The pages at `/`: HTML that this program renders itself, from the same queries as the API.
+//!
+//! * A page works without its script. Everything that it shows is in the HTML, and all of its state is in the URL.
+//! * A page loads nothing from elsewhere. Its style sheet and script are routes of this router, named after the hash of
+//!   their content, so its content security policy needs no `unsafe-inline`.
+//! * [`shell`] makes a complete document of a title and a body; [`view::View`] has what every page knows.
+
+mod assets;
+mod calendar;
+mod change;
+mod controls;
+mod delivery;
+mod error_page;
+mod figures;
+mod format;
+mod lists;
+mod notes;
+mod org;
+mod orgs;
+mod panels;
+mod request;
+mod shell;
+pub(crate) mod sign_in;
+mod subject;
+mod tables;
+mod tiles;
+mod view;
+mod words;
+
+use axum::routing::{MethodRouter, get};
+use gam_query::QueryPorts;
+
+pub(crate) use error_page::ErrorPage;
+pub(crate) use view::View;
+
+/// The paths that need no token: what the page for signing in loads.
+pub(crate) const PUBLIC_PATHS: [&str; 1] = ["/assets/{name}"];
+
+/// Returns the path and handler of every page, and of what pages load.
+pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<QueryPorts>)> {
+    vec![
+        ("/", get(orgs::handle)),
+        (PUBLIC_PATHS[0], get(assets::handle)),
+        ("/orgs/{org}", get(org::handle)),
+        ("/orgs/{org}/delivery", get(delivery::handle)),
+        ("/orgs/{org}/repos", get(lists::handle_repos)),
+        ("/orgs/{org}/repos/{repo}", get(subject::handle)),
+        ("/orgs/{org}/members", get(lists::handle_members)),
+        ("/orgs/{org}/members/{member}", get(subject::handle)),
+    ]
+}

@@ -1,0 +1,84 @@
+//! What every page knows: its parameters, its language, and where it is.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use chrono::NaiveDate;
+use gam_access::Principal;
+use gam_model::{Grain, Range};
+use gam_query::QueryPorts;
+
+use super::format::encode;
+use super::request::{Params, preferred_language};
+use super::words::Words;
+use crate::charts::Language;
+use crate::error::ApiError;
+
+/// A request for a page.
+pub(crate) struct View {
+    pub(super) params: Params,
+    pub(super) language: Language,
+    pub(super) words: &'static Words,
+    /// The way from this page to the root: `../../`. Links are relative, so that pages work under a path prefix.
+    pub(super) root: String,
+    /// Whether the sender has a token, so that a browser can sign out.
+    pub(super) has_token: bool,
+}
+
+impl View {
+    /// Creates the view of a request.
+    pub(super) fn new(params: Params, parts: &Parts) -> Self {
+        let language = params.language.unwrap_or_else(|| preferred_language(&parts.headers));
+        let segments = parts.uri.path().matches('/').count();
+        let root = match segments {
+            0 | 1 => "./".to_owned(),
+            _ => "../".repeat(segments - 1),
+        };
+        let has_token = parts.extensions.get::<Principal>().is_some_and(|principal| principal.has_token);
+        View { params, language, words: Words::of(language), root, has_token }
+    }
+
+    /// Returns the link to another page of this router, with the parameters that pages share.
+    pub(super) fn link(&self, segments: &[&str]) -> String {
+        self.link_with(segments, &self.params.carried())
+    }
+
+    /// Returns the link to another page of this router, with these parameters.
+    pub(super) fn link_with(&self, segments: &[&str], params: &Params) -> String {
+        let path: Vec<String> = segments.iter().map(|segment| encode(segment)).collect();
+        let query = params.query();
+        format!("{}{}{}", self.root, path.join("/"), if query == "?" { "" } else { &query })
+    }
+
+    /// Returns the link to this page with other parameters.
+    pub(super) fn here(&self, change: impl FnOnce(&mut Params)) -> String {
+        self.params.with(change).query()
+    }
+
+    /// Returns the redirect to the same page with `until` in place of the form's last day.
+    pub(super) fn redirect(&self) -> Option<Response> {
+        let query = self.params.canonical()?.query();
+        let location = HeaderValue::try_from(query).ok()?;
+        Some((StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response())
+    }
+
+    /// Returns the current day of the organization, the days of the page, and the length of the buckets.
+    pub(super) async fn days(
+        &self,
+        ports: &QueryPorts,
+        org: &str,
+    ) -> Result<(NaiveDate, Range, Grain), ApiError> {
+        let today = gam_query::today(ports, org).await?;
+        let range = self.params.days(today)?;
+        Ok((today, range, self.params.grain(range)))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for View {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        Ok(View::new(Params::parse(&parts.uri)?, parts))
+    }
+}

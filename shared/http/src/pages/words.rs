@@ -1,0 +1,253 @@
+//! The texts of the pages, in English and Japanese.
+//!
+//! Every text has both languages, or the crate does not compile. A test checks that both have the same placeholders,
+//! which are names in braces: `{n}`.
+
+use crate::charts::Language;
+
+/// Defines the texts: name, English, Japanese.
+macro_rules! words {
+    ($($name:ident: $english:literal, $japanese:literal;)*) => {
+        /// The texts of one language.
+        pub(super) struct Words { $(pub(super) $name: &'static str,)* }
+        static ENGLISH: Words = Words { $($name: $english,)* };
+        static JAPANESE: Words = Words { $($name: $japanese,)* };
+        #[cfg(test)]
+        const ALL: &[(&str, &str, &str)] = &[$((stringify!($name), $english, $japanese),)*];
+    };
+}
+
+words! {
+    product: "GitHub activity metrics", "GitHubアクティビティ指標";
+    skip: "Skip to the content", "本文へ移動";
+    organizations: "Organizations", "Organization一覧";
+    overview: "Overview", "概要";
+    delivery: "Delivery", "デリバリー";
+    repositories: "Repositories", "リポジトリ";
+    members: "Members", "メンバー";
+    repository: "Repository", "リポジトリ";
+    member: "Member", "メンバー";
+    sections: "Sections", "セクション";
+    cycle_time: "Cycle time", "サイクルタイム";
+    first_review: "Time to first review", "最初のレビューまでの時間";
+    first_review_received: "Time to first review, received", "最初のレビューを受けるまでの時間";
+    merged: "Merged pull requests", "マージされたプルリクエスト";
+    opened: "Opened pull requests", "作成されたプルリクエスト";
+    closed: "Closed without merging", "マージせずクローズ";
+    reviews: "Reviews", "レビュー";
+    reviews_given: "Reviews given", "行ったレビュー";
+    deploys: "Deployments", "デプロイ";
+    failed: "Failed deployments", "失敗したデプロイ";
+    failed_share: "Share that failed", "デプロイ失敗率";
+    releases: "Releases", "リリース";
+    commits: "Commits", "コミット";
+    merge_commits: "Merge commits", "マージコミット";
+    co_authored: "Co-authored commits", "共同作成コミット";
+    additions: "Lines added", "追加行数";
+    deletions: "Lines deleted", "削除行数";
+    files_changed: "Files changed", "変更ファイル数";
+    lines_changed: "Lines changed", "変更行数";
+    issues_opened: "Issues opened", "作成されたIssue";
+    issues_closed: "Issues closed", "クローズされたIssue";
+    median: "median", "中央値";
+    p90: "90th percentile", "90パーセンタイル";
+    merged_short: "Merged", "マージ";
+    first_review_short: "First review, median", "最初のレビュー(中央値)";
+    cycle_time_short: "Cycle time, median", "サイクルタイム(中央値)";
+    name: "Name", "名前";
+    trend: "Trend", "推移";
+    trend_note: "Trends show {x} {unit}, each on a scale of its own.", "推移は{x}({unit})です。目盛りは行ごとに異なります。";
+    range_of: "{a} ({n} days), {zone}", "{a}({n}日間、{zone})";
+    days_1: "{a} (1 day), {zone}", "{a}(1日間、{zone})";
+    last_days: "{n} days", "直近{n}日";
+    this_month: "this month", "今月";
+    last_month: "last month", "先月";
+    months_12: "12 months", "12か月";
+    other_days: "other days", "期間を指定";
+    first_day: "First day", "開始日";
+    last_day: "Last day", "終了日";
+    show: "Show", "表示";
+    earlier: "Earlier", "前の期間";
+    later: "Later", "次の期間";
+    range: "Range", "期間";
+    granularity: "Granularity", "粒度";
+    by_day: "by day", "日別";
+    by_week: "by week", "週別";
+    by_month: "by month", "月別";
+    compared: "Changes compare with {a}.", "増減は前期間({a})との比較です。";
+    whole_weeks: "Ranges of whole weeks, such as 28 days, compare best.", "比較には28日など週単位の期間が適しています。";
+    better: "better", "改善";
+    worse: "worse", "悪化";
+    same: "no change", "変化なし";
+    was_zero: "was 0", "前期間は0";
+    no_data: "no data", "データなし";
+    points: "{x} points", "{x}ポイント";
+    incomparable: "not comparable", "比較できません";
+    incomparable_why: "Changes are hidden: the days before are not complete.", "前期間のデータがそろっていないため、増減は表示しません。";
+    partial: "The last {unit} is not over, or the range cuts it. It is pale or dotted.", "最後の{unit}は途中、または期間で区切られています(淡色・点線)。";
+    unit_day: "day", "日";
+    unit_week: "week", "週";
+    unit_month: "month", "月";
+    as_of: "Read up to {t}", "{t} 時点のデータ";
+    complete_since: "Complete since {d}", "{d} 以降のデータがそろっています";
+    incomplete: "These numbers are not complete.", "数値は不完全です。";
+    incomplete_before: "GitHub was read from {d} on; earlier days are missing or partial.", "{d} より前のデータは取得されていないか、一部のみです。";
+    incomplete_after: "GitHub was read up to {t}; later days are missing or partial.", "{t} より後のデータは取得されていないか、一部のみです。";
+    gaps: "{n} gaps", "欠けているデータ{n}件";
+    gap_more: "and {n} more", "ほか{n}件";
+    gap_fix: "To read them, run: {c}", "取得するには次を実行してください: {c}";
+    median_note: "median", "中央値";
+    p90_note: "p90 {x} · {n} merged", "p90 {x} · マージ{n}件";
+    coverage: "{a} of {b} merged had a review", "マージ{b}件のうち{a}件にレビューあり";
+    opened_note: "{n} opened", "作成{n}件";
+    active_note: "{n} active members", "アクティブ{n}人";
+    a_day: "{x} a day", "1日あたり{x}";
+    of_attempts: "{a} of {b}", "{b}件中{a}件";
+    bots: "Bots", "ボット";
+    bots_auto: "left out", "除外";
+    bots_exclude: "left out everywhere", "すべてで除外";
+    bots_include: "included", "含む";
+    bots_only: "only", "ボットのみ";
+    bots_note: "Deployments and releases count everybody, bots too.", "デプロイとリリースはボットも含みます。";
+    sums: "A commit in two repositories counts once here.", "複数リポジトリにある同じコミットは1件として数えます。";
+    person_note: "Counts what GitHub attributes to this account. It is no measure of a person’s work.", "GitHub上でこのアカウントに紐づく件数です。個人の評価を示すものではありません。";
+    members_filter: "Members", "メンバー";
+    members_all: "all", "全員";
+    members_some: "{n} selected", "{n}人を選択中";
+    members_help: "Logins, separated by commas", "ログイン名(カンマ区切り)";
+    members_clear: "show all members", "全員を表示";
+    activity: "Activity by repository", "リポジトリ別アクティビティ";
+    activity_over_time: "Activity", "アクティビティ";
+    other: "other", "その他";
+    durations: "How long pull requests take", "プルリクエストの所要時間";
+    durations_review: "How long the first review takes", "最初のレビューまでの時間の推移";
+    spread: "How cycle time is spread", "サイクルタイムの分布";
+    spread_review: "How time to first review is spread", "最初のレビューまでの時間の分布";
+    spread_note: "Half within {a} · 9 of 10 within {b}", "半数は{a}以内 · 9割は{b}以内";
+    who_reviews: "Who reviews", "レビューの分担";
+    who_reviews_note: "The members with most reviews, by name: {a} of {b}.", "レビューの多いメンバー(名前順): {b}人中{a}人";
+    deploys_over_time: "Deployments over time", "デプロイの推移";
+    delivery_by_repo: "Delivery by repository", "リポジトリ別デリバリー";
+    succeeded: "succeeded", "成功";
+    did_fail: "failed", "失敗";
+    failed_note: "“Failed” never succeeded within 90 days. It is not DORA’s change failure rate.", "「失敗」は90日以内に一度も成功しなかったデプロイです。DORAの変更障害率とは異なります。";
+    no_deploys: "GitHub knows no deployments here. If workflows deploy, name them in the configuration: [deploys] workflows = [\"deploy.yml\"].", "GitHub上にデプロイがありません。ワークフローでデプロイしている場合は、設定に [deploys] workflows = [\"deploy.yml\"] を追加してください。";
+    calendar: "Contributions of a year", "1年間のコントリビューション";
+    calendar_note: "Commits, pull requests and issues opened, reviews.", "コミット、作成されたPRとIssue、レビュー。";
+    calendar_sum: "{n} in total · busiest {d}: {m}", "合計{n}件 · 最多 {d}: {m}件";
+    less: "less", "少";
+    more: "more", "多";
+    weekdays: "Mon Tue Wed Thu Fri Sat Sun", "月 火 水 木 金 土 日";
+    weekday: "Weekday", "曜日";
+    numbers: "Numbers", "数値を表示";
+    csv: "Data of the API", "APIのデータ";
+    link_days: "Link to these days", "この期間へのリンク";
+    period: "Days", "期間";
+    empty: "Nothing happened in these days.", "この期間に活動はありません。";
+    last_event: "Last event: {d}.", "最後の活動: {d}";
+    show_last: "Show the days around it", "その前後の期間を表示";
+    nothing_yet: "No organization yet.", "まだOrganizationがありません。";
+    run_this: "Run on this machine:", "このマシンで次を実行してください:";
+    or_sample: "Or look at a sample:", "サンプルデータを見るには:";
+    computing: "The numbers are being computed.", "数値を計算中です。";
+    all_of: "All {n}", "全{n}件";
+    first_rows: "The {a} of {b} with most {x}; see the list for others", "{x}の多い{a}件を表示(全{b}件)。残りは一覧へ";
+    most: "By {x}, greatest first", "{x}の多い順";
+    search: "Search", "検索";
+    find: "Find", "検索";
+    sorted_asc: "Sorted by {x}, ascending.", "{x}の昇順";
+    sorted_desc: "Sorted by {x}, descending.", "{x}の降順";
+    first_page: "First page", "最初のページ";
+    next_page: "Next", "次へ";
+    pages: "Pages", "ページ";
+    shown: "{n} on this page", "このページに{n}件";
+    found_none: "No name contains this text, or nobody was active in these days.", "該当する名前がないか、この期間に活動がありません。";
+    columns: "Columns", "列";
+    columns_usual: "usual", "標準";
+    columns_lines: "lines of code", "行数";
+    columns_all: "all", "すべて";
+    its_members: "Its members", "このリポジトリのメンバー";
+    their_repositories: "Their repositories", "活動したリポジトリ";
+    bot: "bot", "ボット";
+    theme: "Theme", "テーマ";
+    light: "Light", "ライト";
+    dark: "Dark", "ダーク";
+    system: "As the system", "システムに合わせる";
+    definitions: "Definitions", "指標の定義";
+    api: "API", "API";
+    api_query: "This query in the API", "APIでのクエリ";
+    version: "Version", "バージョン";
+    sign_in: "Sign in", "サインイン";
+    sign_out: "Sign out", "サインアウト";
+    access_token: "Access token", "アクセストークン";
+    token_refused: "This token is not valid.", "このトークンは使用できません。";
+    token_refused_why: "It may be mistyped, expired or revoked.", "入力ミス、有効期限切れ、または取り消された可能性があります。";
+    token_made_by: "An administrator creates tokens with github-metrics token new.", "トークンは管理者が github-metrics token new で作成します。";
+    signed_in_already: "Signed in already?", "サインイン済みですか?";
+    go_on: "Continue", "続ける";
+    nothing_here: "There is nothing here that you can see.", "ページが見つからないか、表示する権限がありません。";
+    bad_request: "This address is not valid.", "このアドレスは正しくありません。";
+    unauthorized: "Sign in to see this page.", "このページを表示するにはサインインしてください。";
+    too_many: "Too many requests. Try again in a few seconds.", "リクエストが多すぎます。数秒後に再試行してください。";
+    not_ready: "The numbers are not ready. Try again in a few seconds.", "まだ表示できません。数秒後に再試行してください。";
+    cursor_expired: "The list has changed since. Begin at the first page.", "一覧が更新されました。最初のページから表示してください。";
+    failed_inside: "Something failed. Reference {id}.", "エラーが発生しました。参照番号: {id}";
+    go_overview: "Go to the organizations", "Organization一覧へ";
+    first_event: "First event", "最初の活動";
+    last_event_head: "Last event", "最後の活動";
+    people_count: "Contributors ever", "コントリビューター数(累計)";
+    repos_count: "Repositories ever", "リポジトリ数(累計)";
+    chart_help: "Arrow keys move through the chart.", "矢印キーで値を読み取れます。";
+    table_of: "Table: {x}", "表: {x}";
+}
+
+impl Words {
+    /// Returns the texts of a language.
+    pub(super) fn of(language: Language) -> &'static Words {
+        match language {
+            Language::English => &ENGLISH,
+            Language::Japanese => &JAPANESE,
+        }
+    }
+}
+
+/// Replaces the placeholders of a text: `{name}` by the value of the name.
+pub(super) fn fill(text: &str, values: &[(&str, &str)]) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('{') {
+        out.push_str(before);
+        let Some((name, after)) = after.split_once('}') else { break };
+        out.push_str(values.iter().find(|(it, _)| *it == name).map_or("", |(_, value)| value));
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn placeholders(text: &str) -> Vec<&str> {
+        let mut names: Vec<_> =
+            text.split('{').skip(1).filter_map(|part| part.split_once('}')).map(|(name, _)| name).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn both_languages_have_the_same_placeholders() {
+        assert!(ALL.len() > 100);
+        for (name, english, japanese) in ALL {
+            assert_eq!(placeholders(english), placeholders(japanese), "{name}");
+            assert!(!english.is_empty() && !japanese.is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn placeholders_are_replaced_once() {
+        assert_eq!(fill("{a} of {b}", &[("a", "{b}"), ("b", "2")]), "{b} of 2");
+        assert_eq!(fill("none", &[("a", "1")]), "none");
+    }
+}

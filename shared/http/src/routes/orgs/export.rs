@@ -1,0 +1,212 @@
+//! `…/export`: all numbers of an organization, bucket by bucket, as CSV or as lines of JSON.
+
+use std::io;
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use futures::{StreamExt, TryStreamExt, stream};
+use gam_access::RouteClass;
+use gam_model::csv_cell;
+use gam_model::metric::{CATALOGUE, Metric};
+use gam_query::{Export, ExportRequest, ExportRow, MetricValue, QueryError, QueryPorts};
+use tokio::sync::Semaphore;
+
+use super::SUBJECT_ERRORS;
+use crate::error::ApiError;
+use crate::openapi::{Operation, ResponseBody};
+use crate::params::{ExportParams, QueryParams, SubjectPath, Validated};
+use crate::routes::Route;
+
+/// Number of exports at the same time. Each holds the items of some months.
+const MAX_CONCURRENT_EXPORTS: usize = 4;
+
+const NDJSON: &str = "application/x-ndjson";
+
+/// How rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RowFormat {
+    /// With a header.
+    Csv,
+    /// A JSON object on each line.
+    Ndjson,
+}
+
+impl RowFormat {
+    /// Returns the format that the client accepts: CSV, unless it names the media type of the other one.
+    fn accepted(headers: &HeaderMap) -> Self {
+        let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let mut types = accepted.flat_map(|value| value.split(',')).map(|item| item.split(';').next());
+        let is_ndjson =
+            |name: Option<&str>| name.is_some_and(|name| name.trim().eq_ignore_ascii_case(NDJSON));
+        if types.any(is_ndjson) { RowFormat::Ndjson } else { RowFormat::Csv }
+    }
+
+    fn media_type(self) -> &'static str {
+        match self {
+            RowFormat::Csv => "text/csv; charset=utf-8; header=present",
+            RowFormat::Ndjson => NDJSON,
+        }
+    }
+
+    fn file_ending(self) -> &'static str {
+        match self {
+            RowFormat::Csv => "csv",
+            RowFormat::Ndjson => "ndjson",
+        }
+    }
+
+    fn header_line(self) -> String {
+        match self {
+            RowFormat::Csv => csv_header() + "\n",
+            RowFormat::Ndjson => String::new(),
+        }
+    }
+
+    fn write(self, rows: &[ExportRow]) -> io::Result<Vec<u8>> {
+        match self {
+            RowFormat::Csv => csv_rows(rows),
+            RowFormat::Ndjson => ndjson_rows(rows),
+        }
+    }
+}
+
+pub(crate) fn of_accepted_format(path: &'static str) -> Route {
+    route(path, None)
+}
+
+pub(crate) fn as_csv(path: &'static str) -> Route {
+    route(path, Some(RowFormat::Csv))
+}
+
+pub(crate) fn as_ndjson(path: &'static str) -> Route {
+    route(path, Some(RowFormat::Ndjson))
+}
+
+/// Creates the route. Without a format, the client chooses one.
+fn route(path: &'static str, format: Option<RowFormat>) -> Route {
+    let operation = Operation {
+        id: match format {
+            None => "export".to_owned(),
+            Some(format) => format!("export_{}", format.file_ending()),
+        },
+        summary: "The metrics of the organization in every bucket, and of every repository and member with activity in \
+                  it. An error breaks the connection off"
+            .to_owned(),
+        parameters: ExportParams::accepted(),
+        response: ResponseBody::Rows(match format {
+            None => &["text/csv", NDJSON],
+            Some(RowFormat::Csv) => &["text/csv"],
+            Some(RowFormat::Ndjson) => &[NDJSON],
+        }),
+        error_statuses: SUBJECT_ERRORS,
+    };
+    let handler = get(move |permits, ports, path, params, headers: HeaderMap| {
+        let format = format.unwrap_or_else(|| RowFormat::accepted(&headers));
+        handle(format, permits, ports, path, params)
+    });
+    Route { path, handler, operation, class: RouteClass::Read }
+}
+
+/// The permits of the exports of a server.
+#[derive(Clone)]
+pub(crate) struct ExportPermits(Arc<Semaphore>);
+
+impl Default for ExportPermits {
+    fn default() -> Self {
+        ExportPermits(Arc::new(Semaphore::new(MAX_CONCURRENT_EXPORTS)))
+    }
+}
+
+async fn handle(
+    format: RowFormat,
+    Extension(ExportPermits(permits)): Extension<ExportPermits>,
+    State(ports): State<QueryPorts>,
+    SubjectPath { org, .. }: SubjectPath,
+    Validated(ExportParams { range, grain, bots }): Validated<ExportParams>,
+) -> Result<Response, ApiError> {
+    let permit = permits.try_acquire_owned().map_err(|_| ApiError::overloaded())?;
+    let Export { org, rows } = gam_query::export(&ports, &org, ExportRequest { range, grain, bots }).await?;
+    let lines = rows.map(move |rows| {
+        // The permit belongs to the stream: it is returned at the end, or when the client is gone.
+        let _permit = &permit;
+        rows.map_err(log_and_break_off).and_then(|rows| format.write(&rows)).map(Bytes::from)
+    });
+    let header_line = stream::iter([Ok(Bytes::from(format.header_line()))]);
+    let is_not_empty = |chunk: &Bytes| std::future::ready(!chunk.is_empty());
+    let body = Body::from_stream(header_line.chain(lines).try_filter(is_not_empty));
+    let file_name = format!("attachment; filename=\"{}.{}\"", file_stem(&org), format.file_ending());
+    let headers =
+        [(header::CONTENT_TYPE, format.media_type().to_owned()), (header::CONTENT_DISPOSITION, file_name)];
+    Ok((headers, body).into_response())
+}
+
+/// Returns the organization's login as a part of a file name.
+fn file_stem(org: &str) -> String {
+    org.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).collect()
+}
+
+/// Logs why an export ends in the middle. The error breaks the connection off, so that the client cannot take the part
+/// for the complete export.
+fn log_and_break_off(error: QueryError) -> io::Error {
+    let error = ApiError::from(error);
+    tracing::error!(error = error.cause(), "export ended in the middle");
+    io::Error::other("the export failed in the middle")
+}
+
+/// Returns the names of the columns of a metric: its own, or one for each statistic of a distribution.
+fn columns_of(metric: &Metric) -> Vec<String> {
+    match metric.is_distribution() {
+        true => {
+            ["count", "mean", "p50", "p90"].map(|statistic| format!("{}_{statistic}", metric.name)).into()
+        }
+        false => vec![metric.name.to_owned()],
+    }
+}
+
+fn csv_header() -> String {
+    let first = ["level", "name", "id", "start", "end"].map(str::to_owned).into_iter();
+    first.chain(CATALOGUE.iter().flat_map(columns_of)).collect::<Vec<_>>().join(",")
+}
+
+fn csv_rows(rows: &[ExportRow]) -> io::Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for row in rows {
+        writer.write_field(row.level.as_str())?;
+        writer.write_field(csv_cell(&row.name).as_ref())?;
+        writer.write_field(row.id.map(|id| id.to_string()).unwrap_or_default())?;
+        writer.write_field(row.start.to_string())?;
+        writer.write_field(row.end.to_string())?;
+        for (_, value) in &row.metrics.0 {
+            match value {
+                MetricValue::Count(count) => writer.write_field(count.to_string())?,
+                MetricValue::Distribution { count, mean, p50, p90 } => {
+                    writer.write_field(count.to_string())?;
+                    for hours in [mean, p50, p90] {
+                        writer.write_field(number(*hours)?)?;
+                    }
+                }
+            }
+        }
+        writer.write_record(None::<&[u8]>)?;
+    }
+    writer.into_inner().map_err(|error| error.into_error())
+}
+
+/// Returns a number as JSON writes it, so that both formats have the same digits. Empty for `None`.
+fn number(value: Option<f64>) -> io::Result<String> {
+    Ok(value.map(|value| serde_json::to_string(&value)).transpose()?.unwrap_or_default())
+}
+
+fn ndjson_rows(rows: &[ExportRow]) -> io::Result<Vec<u8>> {
+    let mut lines = Vec::new();
+    for row in rows {
+        serde_json::to_writer(&mut lines, row)?;
+        lines.push(b'\n');
+    }
+    Ok(lines)
+}

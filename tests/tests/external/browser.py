@@ -1,0 +1,278 @@
+"""Walks through every view of the pages in a browser, and prints what is wrong.
+
+Called by browser.rs with its settings as JSON. The last line is `N checks, M failed`.
+"""
+
+import json
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+SETTINGS = json.loads(sys.argv[1])
+BASE, ORG = SETTINGS["base"], SETTINGS["org"]
+RANGE = f"since={SETTINGS['since']}&until={SETTINGS['until']}"
+SHOTS = Path(SETTINGS["screenshots"])
+AXE = Path(SETTINGS["axe"]).read_text()
+LIGHT_SERIES, DARK_SERIES = "rgb(47, 102, 208)", "rgb(111, 163, 255)"
+MAX_SENT_BYTES = 100_000
+
+results = []
+
+
+def check(name, is_right, what=""):
+    results.append(bool(is_right))
+    if not is_right:
+        print(f"FAILED {name}: {what}")
+
+
+def api(path):
+    with urllib.request.urlopen(f"{BASE}/api/v1/{path}") as answer:
+        return json.load(answer)
+
+
+def sent_bytes(path):
+    request = urllib.request.Request(BASE + path, headers={"Accept-Encoding": "gzip"})
+    with urllib.request.urlopen(request) as answer:
+        return len(answer.read())
+
+
+def views():
+    repos = api(f"orgs/{ORG}/repos?{RANGE}")["repos"]
+    members = api(f"orgs/{ORG}/members?{RANGE}")["members"]
+    root = f"/orgs/{ORG}"
+    return {
+        "organization": root,
+        "delivery": f"{root}/delivery",
+        "repositories": f"{root}/repos",
+        "members": f"{root}/members",
+        "repository": f"{root}/repos/{urllib.parse.quote(repos[0]['repo'])}",
+        "member": f"{root}/members/{urllib.parse.quote(members[0]['member'])}",
+        "empty": f"{root}?since=2001-01-01&until=2001-02-01",
+        "not-found": f"{root}/repos/no-such-repository",
+        "invalid": f"{root}?since=yesterday",
+    }
+
+
+def with_query(path, **values):
+    query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(path).query))
+    if "since" not in query:
+        query.update(urllib.parse.parse_qsl(RANGE))
+    query.update(values)
+    return f"{urllib.parse.urlsplit(path).path}?{urllib.parse.urlencode(query)}"
+
+
+class Browser:
+    def __init__(self, browser):
+        self.browser = browser
+
+    def open(self, path, width=1280, has_script=True, **options):
+        context = self.browser.new_context(
+            viewport={"width": width, "height": 900}, java_script_enabled=has_script, locale="en-US", **options
+        )
+        page = context.new_page()
+        page.troubles = []
+        note = lambda message: page.troubles.append(message.text)
+        page.on("console", lambda message: note(message) if message.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: page.troubles.append(str(error)))
+        page.on(
+            "request",
+            lambda request: None
+            if request.url.startswith((BASE, "data:"))
+            else page.troubles.append(f"request to {request.url}"),
+        )
+        page.goto(BASE + path)
+        return page
+
+
+def check_views(browser):
+    for name, path in views().items():
+        is_error = name in ("not-found", "invalid")
+        for width in (360, 768, 1280):
+            for theme, language in (("light", "en"), ("dark", "ja")):
+                label = f"{name} {width} {theme} {language}"
+                page = browser.open(with_query(path, theme=theme, lang=language), width)
+                overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+                check(f"{label}: width", overflow <= 0, f"{overflow} px too wide")
+                # A browser logs the status of a page that is an error.
+                troubles = [it for it in page.troubles if not (is_error and "Failed to load resource" in it)]
+                check(f"{label}: console", not troubles, troubles)
+                check(f"{label}: language", page.locator("html").get_attribute("lang") == language)
+                check(f"{label}: one h1", page.locator("h1").count() == 1)
+                page.screenshot(path=SHOTS / f"{label.replace(' ', '-')}.png", full_page=True)
+                if width != 768:
+                    page.evaluate(AXE)
+                    found = page.evaluate("axe.run().then(it => it.violations)")
+                    serious = [
+                        f"{it['id']}: {it['nodes'][0]['target']} {it['nodes'][0]['failureSummary']}"
+                        for it in found
+                        if it["impact"] in ("serious", "critical")
+                    ]
+                    check(f"{label}: axe", not serious, serious)
+                page.context.close()
+        check(f"{name}: sent bytes", is_error or sent_bytes(with_query(path)) <= MAX_SENT_BYTES)
+
+
+def check_markup():
+    for name, path in views().items():
+        request = urllib.request.Request(BASE + with_query(path))
+        try:
+            html = urllib.request.urlopen(request).read().decode()
+        except urllib.error.HTTPError as error:
+            html = error.read().decode()
+        check(f"{name}: no inline style", "style=" not in html and "<style" not in html)
+        check(f"{name}: no inline script", " onclick" not in html and "<script>" not in html)
+
+
+def check_numbers(browser):
+    metrics = api(f"orgs/{ORG}/metrics?{RANGE}")["metrics"]
+    page = browser.open(f"/orgs/{ORG}?{RANGE}")
+    tile = lambda metric: page.locator(f".tiles [data-metric={metric}] .value").inner_text()
+    for metric in ("prs_merged", "reviews", "deploys"):
+        check(f"tile {metric}", tile(metric) == f"{metrics[metric]:,}", f"{tile(metric)} is not {metrics[metric]}")
+    hours = metrics["cycle_time_hours"]["p50"]
+    check("tile cycle time", tile("cycle_time_hours") == f"{hours:.1f} h", f"{tile('cycle_time_hours')}, {hours}")
+    failed, succeeded = metrics["deploy_failures"], metrics["deploys"]
+    share = f"{100 * failed / (failed + succeeded):.1f}\u2009%"
+    check("tile failed share", tile("deploy_failures") == share, f"{tile('deploy_failures')} is not {share}")
+    rows = page.locator("#activity .numbers tbody tr")
+    texts = rows.evaluate_all("rows => rows.map(row => [...row.cells].slice(1).map(it => it.textContent))")
+    points = api(f"orgs/{ORG}/metrics/timeseries?metric=commits&{RANGE}")["points"]
+    sums = [sum(int(text.replace(",", "")) for text in row) for row in texts]
+    check("activity", sums == [point["value"] for point in points], f"{sums}")
+    bins = page.locator("#cycle-time-spread .numbers tbody td").all_text_contents()
+    total = sum(int(text.replace(",", "")) for text in bins)
+    check("distribution", total == metrics["cycle_time_hours"]["count"], bins)
+    page.context.close()
+    for kind, key in (("repos", "repo"), ("members", "member")):
+        page = browser.open(f"/orgs/{ORG}/{kind}?{RANGE}&sort=reviews&order=desc")
+        names = page.locator("table.list tbody th a").all_text_contents()
+        expected = [it[key] for it in api(f"orgs/{ORG}/{kind}?{RANGE}&sort=reviews")[kind]]
+        check(f"list of {kind}", names == expected, names)
+        page.context.close()
+
+
+def check_controls(browser):
+    page = browser.open(f"/orgs/{ORG}/repos?{RANGE}", has_script=False)
+    page.get_by_role("link", name="Reviews").click()
+    check("sort without script", "sort=reviews" in page.url and page.locator("[aria-sort=descending]").count() == 1)
+    page.get_by_role("link", name="Reviews").click()
+    check("sort the other way", "order=asc" in page.url and page.locator("[aria-sort=ascending]").count() == 1)
+    first = page.locator("table.list tbody th a").first.inner_text()
+    page.locator("#q").fill(first)
+    page.get_by_role("button", name="Find").click()
+    check("search without script", page.locator("table.list tbody tr").count() >= 1 and "q=" in page.url)
+    page.locator("#q").fill("no such name")
+    page.get_by_role("button", name="Find").click()
+    check("search without a result", page.locator(".message.empty").count() == 1)
+    page.goto(f"{BASE}/orgs/{ORG}?{RANGE}")
+    before = page.locator("[data-metric=deploys] .value").inner_text()
+    page.locator("summary", has_text="Bots").click()
+    page.locator("[data-bots=only]").click()
+    after = page.locator("[data-metric=reviews] .value").inner_text()
+    expected = api(f"orgs/{ORG}/metrics?{RANGE}&bots=only")["metrics"]["reviews"]
+    check("bots", "bots=only" in page.url and after == str(expected), f"{before} {after} {expected}")
+    page.goto(f"{BASE}/orgs/{ORG}?{RANGE}")
+    page.locator("summary", has_text="other days").click()
+    page.locator("[type=date][name=since]").fill("2026-10-01")
+    page.locator("[type=date][name=last]").fill("2026-10-14")
+    page.get_by_role("button", name="Show").first.click()
+    check("days", "since=2026-10-01" in page.url and "until=2026-10-15" in page.url, page.url)
+    check("days in words", "1 – 14 Oct 2026 (14 days), UTC" in page.locator(".range").inner_text())
+    page.get_by_role("link", name="日本語").click()
+    check("Japanese", page.locator("html").get_attribute("lang") == "ja" and "until=2026-10-15" in page.url)
+    page.go_back()
+    check("back", page.locator("html").get_attribute("lang") == "en")
+    page.context.close()
+
+
+def check_script(browser):
+    page = browser.open(f"/orgs/{ORG}?{RANGE}&theme=light")
+    fill = lambda: page.locator("#activity svg:visible [fill='#2F66D0']").first.evaluate(
+        "it => getComputedStyle(it).fill"
+    )
+    check("light chart", fill() == LIGHT_SERIES, fill())
+    page.locator(".settings .menu summary").click()
+    page.locator("[data-set-theme=dark]").click()
+    check("dark chart", fill() == DARK_SERIES, fill())
+    check("theme in the address", "theme=dark" in page.url)
+    check("theme in links", "theme=dark" in page.locator(".sections a").nth(1).get_attribute("href"))
+    page.reload()
+    check("theme after a reload", fill() == DARK_SERIES, fill())
+
+    plot = page.locator("#cycle-time .plot")
+    plot.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    row = page.locator("#cycle-time .numbers tbody tr").nth(1)
+    day = row.locator("th").text_content()
+    check("keyboard in a chart", plot.locator("output").inner_text().startswith(day))
+    page.keyboard.press("Escape")
+    check("escape in a chart", plot.locator("output").inner_text() == "")
+    plot.hover()
+    check("pointer on a chart", "median" in plot.locator("output").inner_text())
+
+    head = page.locator("#repositories thead th", has_text="Commits")
+    head.get_by_role("button").click()
+    numbers = page.locator("#repositories tbody tr").evaluate_all(
+        "rows => rows.map(row => Number(row.querySelector('td.number').dataset.value))"
+    )
+    check("sort with script", numbers == sorted(numbers, reverse=True) and head.get_attribute("aria-sort") == "descending")
+    page.goto(f"{BASE}/orgs/{ORG}/members?{RANGE}")
+    name = page.locator("table.list tbody th a").nth(2).inner_text()
+    page.locator("#q").press_sequentially(name)
+    shown = page.locator("table.list tbody tr:visible").count()
+    check("search while typing", 1 <= shown < page.locator("table.list tbody tr").count(), shown)
+    page.context.close()
+
+
+def check_keyboard(browser):
+    page = browser.open(f"/orgs/{ORG}?{RANGE}")
+    page.keyboard.press("Tab")
+    check("skip link", page.evaluate("document.activeElement.className") == "skip")
+    page.keyboard.press("Enter")
+    check("skip link leads to the content", page.evaluate("document.activeElement.id") == "main")
+    hidden = []
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        state = page.evaluate(
+            """() => { const it = document.activeElement; const box = it.getBoundingClientRect();
+            const style = getComputedStyle(it);
+            return [it.outerHTML.slice(0, 80), box.width > 0 && box.height > 0, style.outlineStyle !== 'none']; }"""
+        )
+        if not (state[1] and state[2]):
+            hidden.append(state)
+    check("focus is visible", not hidden, hidden[:3])
+    page.context.close()
+
+
+def check_print(browser):
+    page = browser.open(f"/orgs/{ORG}?{RANGE}&theme=dark")
+    page.emulate_media(media="print")
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    check("print is light", background == "rgb(255, 255, 255)", background)
+    check("print has no controls", not page.locator(".presets").is_visible())
+    check("print has the range", page.locator(".range").is_visible())
+    page.pdf(path=SHOTS / "print.pdf", prefer_css_page_size=True, print_background=True)
+    page.context.close()
+
+
+def main():
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=SETTINGS["chromium"], args=["--no-sandbox"])
+        browser = Browser(chromium)
+        check_markup()
+        for step in (check_numbers, check_controls, check_script, check_keyboard, check_print, check_views):
+            try:
+                step(browser)
+            except Exception as error:  # A step that cannot go on must not hide the others.
+                check(step.__name__, False, error)
+        chromium.close()
+    print(f"{len(results)} checks, {results.count(False)} failed")
+
+
+main()

@@ -1,0 +1,13 @@
+//! The store in PostgreSQL, on servers that the tests start.
+
+mod adapter;
+mod connections;
+mod programs;
+mod server;
+
+use crate::ExternalTest;
+
+/// The tests of this folder.
+pub(crate) fn tests() -> Vec<ExternalTest> {
+    [adapter::tests(), connections::tests(), programs::tests()].into_iter().flatten().collect()
+}

@@ -1,0 +1,61 @@
+"""What the OpenAPI document says in words only: which valid values are refused together.
+
+schemathesis expects that requests with valid values are answered. These hooks take out what the descriptions exclude:
+empty ranges, ranges outside of the calendar, series and charts with too many points, `type` next to another `metric`,
+and cursors that no page has returned.
+"""
+
+import datetime
+
+import schemathesis
+
+FIRST_DAY, LAST_DAY = datetime.date(1970, 1, 1), datetime.date(9999, 1, 1)
+DEFAULT_DAYS = datetime.timedelta(days=30)
+MAX_POINTS = 20_000
+MAX_CHART_BUCKETS = 1_000
+DAYS_IN_BUCKET = {"day": 1, "week": 7, "month": 28}
+
+
+def as_list(value):
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def as_day(text):
+    """Returns the day; None if the text is not a day, which is to be refused."""
+    try:
+        return datetime.date.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None
+
+
+def has_valid_range(query, max_points):
+    """Returns whether the range contains a day of the calendar. The defaults are those of the server."""
+    for name in ("since", "until"):
+        if name in query and as_day(query[name]) is None:
+            return True
+    tomorrow = datetime.datetime.now(datetime.timezone.utc).date() + datetime.timedelta(days=1)
+    until = as_day(query["until"]) if "until" in query else tomorrow
+    if not FIRST_DAY <= until <= LAST_DAY:
+        return False
+    since = as_day(query["since"]) if "since" in query else max(FIRST_DAY, until - DEFAULT_DAYS)
+    if not FIRST_DAY <= since < until:
+        return False
+    bucket_days = DAYS_IN_BUCKET.get(str(query.get("granularity")), 1)
+    return len(as_list(query.get("metric", "commits"))) * ((until - since).days / bucket_days + 2) <= max_points
+
+
+@schemathesis.hook
+def filter_case(context, case):
+    query = case.query
+    if not isinstance(query, dict):
+        return True
+    if "type" in query and "metric" in query:
+        return False
+    return has_valid_range(query, MAX_CHART_BUCKETS if "/charts/" in case.path else MAX_POINTS)
+
+
+@schemathesis.hook
+def map_case(context, case):
+    if isinstance(case.query, dict) and case.query.get("cursor"):
+        del case.query["cursor"]
+    return case
