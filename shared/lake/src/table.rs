@@ -16,7 +16,7 @@ pub trait Table: Debug + Send + Sync + 'static {
     /// A row.
     type Row: Clone + Debug + PartialEq + Send + Sync + 'static;
 
-    /// The folder of the snapshots.
+    /// The folder of the snapshots. In the store, it names the table.
     const SNAPSHOTS: &'static str;
     /// The folder of the batches.
     const INBOX: &'static str;
