@@ -229,6 +229,19 @@ async fn replace(
     })
 }
 
+/// Returns the storage keys of the organizations that have snapshots, in order.
+///
+/// # Errors
+/// If the store fails.
+pub async fn orgs(objects: &dyn ObjectStore) -> Result<Vec<String>> {
+    let events = objects.list(paths::events_root()).await?;
+    let orgs = events.iter().filter_map(|object| paths::parse_snapshot(&object.path)).map(|(org, _)| org);
+    let mut orgs: Vec<String> = orgs.collect();
+    orgs.sort();
+    orgs.dedup();
+    Ok(orgs)
+}
+
 /// Returns the UTC months for which the organization has a snapshot, in order.
 ///
 /// # Errors

@@ -10,7 +10,9 @@ mod browser;
 mod duckdb;
 mod postgres;
 mod repository;
+mod saved_queries;
 mod schema;
+mod sql;
 mod tools;
 
 use libtest_mimic::{Arguments, Trial};
@@ -49,6 +51,7 @@ fn main() {
         postgres::tests(),
         repository::tests(),
         schema::tests(),
+        sql::tests(),
     ];
     let tests = files.into_iter().flatten();
     let trials = tests.map(|test| trial(test, &arguments)).collect();

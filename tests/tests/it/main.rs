@@ -22,6 +22,7 @@ mod order;
 mod people;
 mod previews;
 mod public_output;
+mod query;
 mod reconcile;
 mod recovery;
 mod refold;
