@@ -9,8 +9,8 @@ use clap::{Arg, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::args::{GlobalOptions, Variables};
 use crate::commands::{
-    aggregate, collect, completions, config, demo, doctor, export, help, query, rename_org, serve, show,
-    status, token, up,
+    aggregate, backup, collect, completions, config, demo, doctor, export, forget_org, help, query,
+    rename_org, serve, show, status, token, up,
 };
 use crate::console::Console;
 use crate::environment::EnvFile;
@@ -85,6 +85,12 @@ pub(crate) enum CliCommand {
     Token(token::TokenArgs),
     /// Continue an organization's history under its new name, after it was renamed on GitHub
     RenameOrg(rename_org::RenameOrgArgs),
+    /// Copy the lake and the store into a new directory
+    Backup(backup::BackupArgs),
+    /// Copy the lake and the store of a backup into an empty data directory
+    Restore(backup::RestoreArgs),
+    /// Remove an organization from the lake and the store
+    ForgetOrg(forget_org::ForgetOrgArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
     /// Print the help of a command, or a topic: options, environment, exit-codes
@@ -135,6 +141,9 @@ impl Cli {
             CliCommand::Config(args) => config::run(&session()?, args).await,
             CliCommand::Token(args) => token::run(&session()?, args).await,
             CliCommand::RenameOrg(args) => rename_org::run(&session()?, args).await,
+            CliCommand::Backup(args) => backup::back_up(&session()?, args).await,
+            CliCommand::Restore(args) => backup::restore(&session()?, args).await,
+            CliCommand::ForgetOrg(args) => forget_org::run(&session()?, args).await,
             CliCommand::Completions(args) => completions::run(&console, args, Cli::command()),
             CliCommand::Help(args) => help::run(&console, args, command()),
         }

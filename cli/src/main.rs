@@ -32,6 +32,7 @@ mod settings;
 mod sign_in;
 mod signals;
 mod store;
+mod suggest;
 mod table;
 mod terminal;
 mod terminal_text;

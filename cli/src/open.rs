@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use gam_access::Tokens;
-use gam_aggregate::AggregatePorts;
+use gam_aggregate::{AggregatePorts, ForgetStorePorts};
 use gam_collect::{CollectPorts, DryRunPorts};
 use gam_lake::configuration::CachedConfigurations;
 use gam_lake::registry::{self, CachedRegistry};
@@ -136,6 +136,15 @@ impl OpenStore {
                 self.clock.clone(),
             ))),
             registry: Arc::new(LakeRegistry(CachedRegistry::new(self.lake.clone(), self.clock.clone()))),
+        }
+    }
+
+    /// Returns the ports of removing an organization.
+    pub(crate) fn forget_ports(&self) -> ForgetStorePorts<'_> {
+        ForgetStorePorts {
+            orgs: &*self.ports.orgs,
+            names: &*self.ports.names,
+            checkpoints: &*self.ports.checkpoints,
         }
     }
 

@@ -21,6 +21,7 @@ use crate::exit::Exit;
 use crate::export_rows::ExportEncoder;
 use crate::format::count;
 use crate::session::CliSession;
+use crate::suggest::with_suggestion;
 use crate::terminal_text::{escaped_json, escaped_lines, quoted};
 
 const EXAMPLES: &str = "\
@@ -275,10 +276,11 @@ async fn resolve_query(client: &ApiClient, args: &ExportArgs) -> anyhow::Result<
         },
     };
     let entry = entry.ok_or_else(|| {
-        failure(format!(
+        let message = format!(
             "there is no data of {}: run `github-metrics collect {0}` and `github-metrics aggregate` first",
             args.org
-        ))
+        );
+        failure(with_suggestion(&message, &args.org, orgs.iter().map(|entry| entry.org.as_str())))
     })?;
     let org = entry.org.clone();
     let MetricsAnswer { context, coverage, .. } = metrics_of(&org).await?.value;

@@ -23,6 +23,7 @@ use crate::format::{count, csv_text};
 use crate::open;
 use crate::session::CliSession;
 use crate::signals;
+use crate::suggest::suggest;
 use crate::table::{metrics_table, metrics_tsv};
 use crate::terminal::OutputStyle;
 use crate::terminal_text::{escaped, escaped_json, escaped_lines, quoted};
@@ -100,6 +101,14 @@ impl ShowTarget<'_> {
     fn org(&self) -> &str {
         match self {
             ShowTarget::Metrics { org, .. } | ShowTarget::List { org, .. } => org,
+        }
+    }
+
+    /// Returns the subject within the organization.
+    fn subject(&self) -> &SubjectRef {
+        match self {
+            ShowTarget::Metrics { subject, .. } => subject,
+            ShowTarget::List { .. } => &SubjectRef::Org,
         }
     }
 }
@@ -216,6 +225,11 @@ async fn text(
     let shown = match target {
         ShowTarget::Metrics { org, subject } => show_metrics(session, client, org, subject, args).await,
         ShowTarget::List { org, kind } => list::show(session, client, org, *kind, args).await,
+    };
+    let (org, subject) = (target.org(), target.subject());
+    let shown = match shown {
+        Ok(text) => Ok(text),
+        Err(error) => Err(suggest(client, org, subject, error).await),
     };
     shown.map_err(|error| match args.subject.as_slice() {
         // These are words of the command line, unless there is an organization of that name.

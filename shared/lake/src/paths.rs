@@ -146,6 +146,12 @@ pub fn rejected(org: &str, file_name: &str) -> ObjectPath {
     ObjectPath(format!("{}{}", rejected_prefix(org), file_component(file_name)))
 }
 
+/// Returns the prefixes of all objects of the organization. Batches come first: without them, nothing is added to the
+/// rest.
+pub fn org_prefixes(org: &str) -> [String; 4] {
+    [inbox_prefix(org), events_prefix(org), rejected_prefix(org), configuration_prefix(org)]
+}
+
 /// Parses the path of a batch into the organization and the content hash; `None` for any other path.
 pub fn parse_inbox(path: &ObjectPath) -> Option<(String, String)> {
     let (org, file) = path.as_str().strip_prefix(INBOX)?.strip_prefix("org=")?.split_once('/')?;

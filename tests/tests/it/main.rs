@@ -3,6 +3,7 @@
 mod api;
 mod arrows;
 mod backfill;
+mod backup;
 mod bad_input;
 mod budgets;
 mod configuration;
