@@ -43,7 +43,8 @@ const DUCKDB: &str = "duckdb";
 #[command(after_help = EXAMPLES)]
 pub(crate) struct QueryArgs {
     /// The query, or - to read it from stdin
-    #[arg(value_name = "SQL", required_unless_present = "views")]
+    // A query may begin with a comment: `--`.
+    #[arg(value_name = "SQL", required_unless_present = "views", allow_hyphen_values = true)]
     sql: Option<String>,
     /// DuckDB's program [default: duckdb on the PATH]
     #[arg(long, value_name = "PATH")]

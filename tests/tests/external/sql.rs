@@ -69,6 +69,11 @@ fn every_format_has_the_same_rows() {
     let mut ascii = query(&sandbox, &["--format", "table", sql]);
     ascii.env("LC_ALL", "C");
     assert!(run_to_end(ascii).expect_status(0).text().is_ascii());
+    let file = sandbox.dir().join("query.sql");
+    std::fs::write(&file, format!("-- from a file\n{sql}\n-- the end")).expect("a file");
+    let mut from_stdin = query(&sandbox, &["--format", "json", "-"]);
+    from_stdin.stdin(std::fs::File::open(&file).expect("the file"));
+    assert_eq!(run_to_end(from_stdin).expect_status(0).json(), Value::Array(json));
     assert!(rows(&sandbox, "SELECT 1 WHERE false").is_empty());
     assert!(sandbox.run(&["query", "--views"]).expect_status(0).text().contains("VIEW events"));
 }
