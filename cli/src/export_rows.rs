@@ -236,6 +236,7 @@ mod tests {
     fn rows() -> Vec<ExportRow> {
         let metrics = json!({
             "commits": 12,
+            "additions": 3,
             "cycle_time_hours": {"count": 2, "mean": 3.5, "p50": 1.0, "p90": 6.0},
             "first_review_hours": {"count": 0, "mean": null, "p50": null, "p90": null},
         });

@@ -126,10 +126,11 @@ fn is_comparable(answer: &MetricsAnswer) -> bool {
 }
 
 /// Formats the metrics of an answer as tab-separated values with a header, for other programs. `change` is the
-/// difference to `previous`.
+/// difference to `previous`; both are empty if the range before is not complete.
 pub(crate) fn metrics_tsv(answer: &MetricsAnswer) -> String {
     let mut text = "metric\tvalue\tunit\tcount\tmean\tp90\tprevious\tchange\n".to_owned();
-    let before = answer.previous.as_ref().and_then(Option::as_ref);
+    let is_comparable = is_comparable(answer);
+    let before = answer.previous.as_ref().and_then(Option::as_ref).filter(|_| is_comparable);
     for metric in CATALOGUE {
         let Some(value) = answer.metrics.get(metric.name) else { continue };
         let hours = |hours: Option<f64>| hours.map_or_else(String::new, |hours| json!(hours).to_string());
@@ -144,7 +145,7 @@ pub(crate) fn metrics_tsv(answer: &MetricsAnswer) -> String {
             }
         };
         let previous = before.and_then(|before| before.values.metrics.get(metric.name));
-        let change = change_of(answer, metric.name).map(|change| match change {
+        let change = change_of(answer, metric.name).filter(|_| is_comparable).map(|change| match change {
             MetricChange::Count(change) => change.difference.to_string(),
             MetricChange::Distribution { p50, .. } => hours(p50.difference),
         });
@@ -420,6 +421,7 @@ mod tests {
         answer.coverage.complete_since = Some("2026-02-01T00:00:00Z".parse().unwrap());
         let table = metrics_table(&answer, OutputStyle::plain(80));
         assert!(!table.contains("change"), "the range before was not read completely:\n{table}");
+        assert!(metrics_tsv(&answer).contains("commits\t1234\tcommits\t\t\t\t\t\n"));
     }
 
     #[test]

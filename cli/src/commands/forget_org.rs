@@ -59,7 +59,9 @@ async fn run_on(session: &CliSession, ports: ForgetPorts<'_>, args: &ForgetOrgAr
     let content = org_content(ports, &args.org).await?;
     if content.is_empty() {
         let names = known_names(ports).await?;
-        let message = format!("there are no data of {}", quoted(&args.org));
+        let settings = &session.settings;
+        let (lake, store) = (&settings.lake, &settings.store);
+        let message = format!("there are no data of {} in {lake} and {store}", quoted(&args.org));
         return Err(failure(with_suggestion(&message, &args.org, names.iter().map(String::as_str))));
     }
     if args.yes {

@@ -166,7 +166,8 @@ fn refused_requests_are_counted_in_the_store() {
     let rows: Vec<Value> = runtime().block_on(async {
         let store = SqliteStore::open(&store).await.expect("the store");
         let range = RecordRange::new(None, RecordKind::AuditRow, &[]).expect("a range");
-        let records = RecordStore::range(&store, &range, 100, chrono::DateTime::UNIX_EPOCH).await.expect("records");
+        let records =
+            RecordStore::range(&store, &range, 100, chrono::DateTime::UNIX_EPOCH).await.expect("records");
         let rows = records.iter().map(|(_, record)| serde_json::from_str(&record.body).expect("a row"));
         rows.collect()
     });
