@@ -82,6 +82,8 @@ pub struct IssueDetails {
     pub closed_at: Option<DateTime<Utc>>,
     /// Number of open issues that block it. `None` if GitHub did not say, as older versions do not.
     pub blocked_by_open: Option<u32>,
+    /// Number of its sub-issues that are not completed. `None` if GitHub did not say.
+    pub sub_issues_open: Option<u32>,
 }
 
 /// An issue of GitHub's REST API or of a webhook, as JSON.
@@ -106,7 +108,14 @@ pub struct RestIssue {
     updated_at: DateTime<Utc>,
     closed_at: Option<DateTime<Utc>>,
     issue_dependencies_summary: Option<DependenciesSummary>,
+    sub_issues_summary: Option<SubIssuesSummary>,
     pull_request: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct SubIssuesSummary {
+    total: u32,
+    completed: u32,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -139,6 +148,9 @@ impl RestIssue {
             updated_at: self.updated_at,
             closed_at: self.closed_at,
             blocked_by_open: self.issue_dependencies_summary.map(|summary| summary.blocked_by),
+            sub_issues_open: self
+                .sub_issues_summary
+                .map(|summary| summary.total.saturating_sub(summary.completed)),
         })
     }
 }

@@ -171,7 +171,10 @@ impl CachedIssue {
     pub fn add_voucher(&mut self, voucher: LabelVoucher) {
         let known = self.vouchers.iter_mut().find(|known| known.label_id == voucher.label_id);
         match known {
-            Some(known) if known.at < voucher.at => *known = voucher,
+            // The hash decides a tie, so that every order of arrival ends alike.
+            Some(known) if (known.at, &known.content_hash) < (voucher.at, &voucher.content_hash) => {
+                *known = voucher
+            }
             Some(_) => {}
             None => self.vouchers.push(voucher),
         }

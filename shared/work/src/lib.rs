@@ -9,6 +9,20 @@
 //!
 //! This crate does not know HTTP, GitHub's client, or which database stores the records.
 
+pub mod commit;
+pub mod dirty;
 pub mod issue;
+mod jobs;
+pub mod order;
+pub mod payload;
+mod process;
+mod reconcile;
+pub mod repo;
+pub mod source;
 
 pub use issue::{CachedIssue, Freshness, IssueChange, IssueFollower, LabelVoucher, Tombstone, TrustedEdit};
+pub use order::{Effect, OrderQueue, OrderRepo, QueueError, QueuedOrder, RecordQueue, WebhookOrder};
+pub use payload::{PayloadError, Received, read_delivery};
+pub use process::{OrderOutcome, OrgScope, OrgScopes, Processor, WorkError};
+pub use reconcile::ReconcileReport;
+pub use source::IssueSource;
