@@ -110,6 +110,7 @@ pub struct RestIssue {
     issue_dependencies_summary: Option<DependenciesSummary>,
     sub_issues_summary: Option<SubIssuesSummary>,
     pull_request: Option<serde::de::IgnoredAny>,
+    repository_url: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -124,6 +125,17 @@ struct DependenciesSummary {
 }
 
 impl RestIssue {
+    /// Returns the owner and the name of the issue's repository. `None` if GitHub did not send its address.
+    pub fn repository(&self) -> Option<(&str, &str)> {
+        let (rest, name) = self.repository_url.as_deref()?.rsplit_once('/')?;
+        Some((rest.rsplit_once('/')?.1, name))
+    }
+
+    /// Returns the number within the repository.
+    pub fn number(&self) -> i64 {
+        self.number
+    }
+
     /// Returns the issue, or `None` if the object is a pull request, which the REST API lists as an issue.
     pub fn into_details(self) -> Option<IssueDetails> {
         if self.pull_request.is_some() {

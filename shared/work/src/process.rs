@@ -493,7 +493,7 @@ pub(crate) fn fetched_issue(
 ) -> Option<CachedIssue> {
     let FetchedIssue { details, closing_pull_requests, label_events, edited_at } = fetched;
     let mut issue = CachedIssue::new(repo_id, repo, details, now);
-    issue.closing_pull_requests = Some(closing_pull_requests);
+    issue.closing_pull_requests = closing_pull_requests;
     for event in label_events {
         // The content may have been edited within the same second.
         let is_content_unchanged = edited_at.is_none_or(|edited_at| edited_at < event.at);

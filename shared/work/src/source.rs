@@ -38,8 +38,8 @@ pub struct LabelEvent {
 pub struct FetchedIssue {
     /// The issue.
     pub details: IssueDetails,
-    /// Open pull requests that close it.
-    pub closing_pull_requests: Vec<ThreadRef>,
+    /// Open pull requests that close it. `None` if that is unknown.
+    pub closing_pull_requests: Option<Vec<ThreadRef>>,
     /// When labels were set, in order of time. The newest ones at least.
     pub label_events: Vec<LabelEvent>,
     /// When title or body were edited last, UTC. `None` if they never were.
