@@ -32,6 +32,18 @@ pub enum RecordKind {
     TokenName,
     /// A worker's claim on an issue, by repository and issue number.
     Claim,
+    /// A cached issue, by repository id and number.
+    Issue,
+    /// What the cache of issues knows of a repository, by repository id.
+    IssueRepo,
+    /// A webhook's delivery that was seen, by its GUID. It belongs to no organization.
+    Delivery,
+    /// An order that a webhook made, in the order in which they are due. It belongs to no organization.
+    WebhookOrder,
+    /// A repository that webhooks marked dirty, by repository id.
+    DirtyRepo,
+    /// What is known of a webhook on GitHub, by its id.
+    Hook,
     /// A row of the audit log that no segment in the lake holds yet, in order of insertion.
     AuditRow,
     /// The proof that a commit was made, by the commit's id. Only stores write receipts.
@@ -40,10 +52,16 @@ pub enum RecordKind {
 
 impl RecordKind {
     /// All kinds.
-    pub const ALL: [RecordKind; 5] = [
+    pub const ALL: [RecordKind; 11] = [
         RecordKind::Token,
         RecordKind::TokenName,
         RecordKind::Claim,
+        RecordKind::Issue,
+        RecordKind::IssueRepo,
+        RecordKind::Delivery,
+        RecordKind::WebhookOrder,
+        RecordKind::DirtyRepo,
+        RecordKind::Hook,
         RecordKind::AuditRow,
         RecordKind::Receipt,
     ];
@@ -54,6 +72,12 @@ impl RecordKind {
             RecordKind::Token => "token",
             RecordKind::TokenName => "token_name",
             RecordKind::Claim => "claim",
+            RecordKind::Issue => "issue",
+            RecordKind::IssueRepo => "issue_repo",
+            RecordKind::Delivery => "delivery",
+            RecordKind::WebhookOrder => "webhook_order",
+            RecordKind::DirtyRepo => "dirty_repo",
+            RecordKind::Hook => "hook",
             RecordKind::AuditRow => "audit_row",
             RecordKind::Receipt => "receipt",
         }
@@ -252,7 +276,20 @@ mod tests {
         let global = RecordKey::new(None, RecordKind::Token, &[Text("ff")]).unwrap();
         assert_eq!((global.org(), global.sort()), ("_", "ff"));
         let kinds = RecordKind::ALL.map(RecordKind::as_str);
-        assert_eq!(kinds, ["token", "token_name", "claim", "audit_row", "receipt"]);
+        let expected = [
+            "token",
+            "token_name",
+            "claim",
+            "issue",
+            "issue_repo",
+            "delivery",
+            "webhook_order",
+            "dirty_repo",
+            "hook",
+            "audit_row",
+            "receipt",
+        ];
+        assert_eq!(kinds, expected);
     }
 
     #[test]
