@@ -39,8 +39,7 @@ pub(super) fn task_range(org: &str) -> Result<RecordRange> {
 pub(super) fn queue_ranges(org: &str, login: &str) -> Result<Vec<RecordRange>> {
     let logins = [EVERYBODY, login];
     let logins = if login.is_empty() { &logins[..1] } else { &logins[..] };
-    let range =
-        |login: &&str| RecordRange::new(Some(org), RecordKind::ReadyIssue, &[KeyPart::Text(login)]);
+    let range = |login: &&str| RecordRange::new(Some(org), RecordKind::ReadyIssue, &[KeyPart::Text(login)]);
     logins.iter().map(range).collect()
 }
 
@@ -163,7 +162,10 @@ impl Task {
             for login in logins {
                 let numbers = [place.due, place.created, self.repo_id, self.number].map(number_part);
                 let parts: Vec<KeyPart<'_>> = [KeyPart::Text(login)].into_iter().chain(numbers).collect();
-                entries.insert(RecordKey::new(Some(&self.org), RecordKind::ReadyIssue, &parts)?, to_json(&entry));
+                entries.insert(
+                    RecordKey::new(Some(&self.org), RecordKind::ReadyIssue, &parts)?,
+                    to_json(&entry),
+                );
             }
         }
         if let TaskPhase::Claimed(claim) = &self.phase {
@@ -276,9 +278,12 @@ impl TaskChange {
                     };
                     of_claim(outcome.as_str(), kind, "ok")
                 }
-                TaskEvent::Requeued => {
-                    row(format!("task:{issue}:requeued:{commit}"), AuditKind::TaskRequeued, String::new(), "ok")
-                }
+                TaskEvent::Requeued => row(
+                    format!("task:{issue}:requeued:{commit}"),
+                    AuditKind::TaskRequeued,
+                    String::new(),
+                    "ok",
+                ),
             });
         }
         let was_assignable = before.is_some_and(Task::is_assignable);

@@ -23,7 +23,7 @@ mod task;
 pub use claim_id::ClaimId;
 pub use follower::TaskFollower;
 pub use list::{TaskFilter, TaskPage, TaskState, TaskSummary};
-pub use log::{LogAppend, LogPage, MAX_LOG_LINES, MAX_LOG_LINE_CHARS};
+pub use log::{LogAppend, LogPage, MAX_LOG_LINE_CHARS, MAX_LOG_LINES};
 pub use redact::redact;
 pub use reports::{ReportKind, ReportOutcome, TaskReport};
 pub use requests::{Assignment, RequestOutcome, WorkRequest};
@@ -83,7 +83,12 @@ pub struct Tasks {
 
 impl Tasks {
     /// Connects to the records of a store.
-    pub fn new(records: Arc<dyn RecordStore>, clock: Arc<dyn Clock>, rules: TaskRules, pick: RandomPick) -> Self {
+    pub fn new(
+        records: Arc<dyn RecordStore>,
+        clock: Arc<dyn Clock>,
+        rules: TaskRules,
+        pick: RandomPick,
+    ) -> Self {
         Tasks { records, clock, rules: Arc::new(rules), pick }
     }
 

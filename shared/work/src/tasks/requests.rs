@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_access::{Principal, RepoName};
-use gam_store::{CommitOutcome, RecordCommit, RecordCommitId, RecordRange, commit_until_answered};
+use gam_store::{
+    CommitOutcome, Expectation, RecordCommit, RecordCommitId, RecordRange, commit_until_answered,
+};
 
 use super::claim_id::ClaimId;
 use super::entries::{
-    LeaseEntry, QueueEntry, TaskChange, TaskEvent, TaskRef, lease_range, load_task, parse_entry, queue_ranges,
-    worker_key,
+    LeaseEntry, QueueEntry, TaskChange, TaskEvent, TaskRef, lease_range, load_task, parse_entry,
+    queue_ranges, worker_key,
 };
 use super::rules::login_of_worker;
 use super::task::{ClaimOutcome, Task};
@@ -100,7 +102,8 @@ impl Tasks {
         orgs: &[String],
     ) -> Result<RequestOutcome, TaskError> {
         request.validate()?;
-        let skills: BTreeSet<String> = request.skills.iter().map(|skill| skill.trim().to_lowercase()).collect();
+        let skills: BTreeSet<String> =
+            request.skills.iter().map(|skill| skill.trim().to_lowercase()).collect();
         let (mut retries, mut withdrawn) = (0, 0);
         loop {
             if let Some(assignment) = self.resume(principal, &request.worker).await? {
@@ -280,9 +283,11 @@ impl Tasks {
             });
         }
         after.claim(worker, &principal.id, ClaimId::nonce_of(commit.id()), now);
+        let issue_key = issue.key(&task.org)?;
         let assignment = Assignment::new(&after, issue, now);
-        let _ = issue_revision;
         let change = TaskChange { before: Some((before, revision)), after, events: vec![TaskEvent::Claimed] };
+        // The worker gets the issue as it is, not as it was before an edit.
+        let commit = commit.check(issue_key, Expectation::Revision(issue_revision));
         let commit = change.add_to(commit, &principal.id, now)?;
         Ok(match (commit_until_answered(&*self.records, &commit, now).await?, assignment) {
             (CommitOutcome::Committed, Some(assignment)) => ClaimAttempt::Claimed(Box::new(assignment)),
