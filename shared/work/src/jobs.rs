@@ -2,9 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use gam_model::issue::ThreadRef;
-use gam_store::{CommitOutcome, Expectation, RecordCommit, RecordCommitId};
+use gam_store::{CommitOutcome, Expectation, RecordCommit, RecordCommitId, commit_until_answered};
 
-use crate::commit::commit_with_retries;
 use crate::issue::{CachedIssue, IssueChange, Tombstone, issue_range, list_issues, load_issue};
 use crate::order::{Effect, OrderRepo, WebhookOrder, put_order};
 use crate::process::{OrderContext, OrderOutcome, Processor, WorkError};
@@ -156,7 +155,9 @@ impl Processor {
                 let change = IssueChange { org, before: Some(&cached), after: &issue };
                 commit = follower.follow(change, commit, now).await?;
             }
-            if commit_with_retries(&*self.records, &commit, &*self.clock).await? == CommitOutcome::Committed {
+            if commit_until_answered(&*self.records, &commit, self.clock.now()).await?
+                == CommitOutcome::Committed
+            {
                 return Ok(());
             }
         }
@@ -226,7 +227,7 @@ impl Processor {
             for order in orders.iter().filter(|order| names.insert(&order.id)) {
                 commit = put_order(commit, order, due)?;
             }
-            commit_with_retries(&*self.records, &commit, &*self.clock).await?;
+            commit_until_answered(&*self.records, &commit, self.clock.now()).await?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Use case work: the cache of issues.
+//! Use case work: the cache of issues, and the tasks that workers claim.
 //!
 //! The cache holds what GitHub said about each issue last. Webhooks change it at once, and reading repairs it. It is
 //! records of the store, so it can be lost and filled again. A request for it never asks GitHub.
@@ -9,7 +9,6 @@
 //!
 //! This crate does not know HTTP, GitHub's client, or which database stores the records.
 
-pub mod commit;
 pub mod dirty;
 pub mod issue;
 mod jobs;
@@ -19,6 +18,7 @@ mod process;
 mod reconcile;
 pub mod repo;
 pub mod source;
+pub mod tasks;
 
 pub use issue::{CachedIssue, Freshness, IssueChange, IssueFollower, LabelVoucher, Tombstone, TrustedEdit};
 pub use order::{Effect, OrderQueue, OrderRepo, QueueError, QueuedOrder, RecordQueue, WebhookOrder};

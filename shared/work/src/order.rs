@@ -8,11 +8,10 @@ use gam_model::Clock;
 use gam_model::issue::{IssueDetails, IssueUser, ThreadRef};
 use gam_store::{
     CommitOutcome, Error as StoreError, Expectation, KeyPart, RecordCommit, RecordCommitId, RecordKey,
-    RecordKind, RecordRange, RecordStore, Result,
+    RecordKind, RecordRange, RecordStore, Result, commit_until_answered,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::commit::commit_with_retries;
 use crate::issue::Tombstone;
 
 /// Greatest length of an order as JSON, in bytes. A longer one leaves the issue out, and it is fetched. Queues of AWS
@@ -336,7 +335,7 @@ impl OrderQueue for RecordQueue {
             }
             // The key has the time of the order, so the commit changes nothing else and cannot be a conflict.
             let commit = put_order(RecordCommit::new(RecordCommitId::random()), order, now)?;
-            match commit_with_retries(&*self.records, &commit, &*self.clock).await? {
+            match commit_until_answered(&*self.records, &commit, self.clock.now()).await? {
                 CommitOutcome::Committed => Ok(()),
                 CommitOutcome::Conflict(_) => Err(StoreError::Unavailable {
                     what: "the order of a webhook was not queued".to_owned(),

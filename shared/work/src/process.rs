@@ -11,9 +11,9 @@ use gam_model::issue::IssueUser;
 use gam_model::{Clock, Identity};
 use gam_store::{
     CommitOutcome, Error as StoreError, Expectation, RecordCommit, RecordCommitId, RecordKey, RecordStore,
+    commit_until_answered,
 };
 
-use crate::commit::commit_with_retries;
 use crate::dirty::mark_dirty;
 use crate::issue::{
     CachedIssue, Freshness, IssueChange, IssueFollower, LabelVoucher, Tombstone, TrustedEdit, compare,
@@ -187,12 +187,13 @@ impl Processor {
         queued: Option<&RecordKey>,
     ) -> Result<(), WorkError> {
         let commit = self.begin(order, queued, self.clock.now())?;
-        if let CommitOutcome::Conflict(_) = commit_with_retries(&*self.records, &commit, &*self.clock).await?
+        if let CommitOutcome::Conflict(_) =
+            commit_until_answered(&*self.records, &commit, self.clock.now()).await?
             && let Some(key) = queued
         {
             // The GUID was recorded before.
             let commit = RecordCommit::new(RecordCommitId::random()).delete(key.clone(), Expectation::Any);
-            commit_with_retries(&*self.records, &commit, &*self.clock).await?;
+            commit_until_answered(&*self.records, &commit, self.clock.now()).await?;
         }
         Ok(())
     }
@@ -207,7 +208,7 @@ impl Processor {
         if let Effect::Suspend { is_suspended } = order.effect {
             commit = put_suspended(commit, org, is_suspended)?;
         }
-        match commit_with_retries(&*self.records, &commit, &*self.clock).await? {
+        match commit_until_answered(&*self.records, &commit, self.clock.now()).await? {
             CommitOutcome::Committed => Ok(OrderOutcome::Done),
             CommitOutcome::Conflict(_) => {
                 self.finish_without_effect(order, queued).await?;
@@ -256,7 +257,7 @@ impl Processor {
                     commit = put_order(commit, &order.follow_up(repo.clone(), effect, now), now)?;
                 }
             }
-            match commit_with_retries(&*self.records, &commit, &*self.clock).await? {
+            match commit_until_answered(&*self.records, &commit, self.clock.now()).await? {
                 CommitOutcome::Committed => return Ok(OrderOutcome::Done),
                 CommitOutcome::Conflict(_) => {
                     let is_seen = order.is_delivery
@@ -326,7 +327,7 @@ impl Processor {
                 ..order.follow_up(repo.clone(), order.effect.clone(), now)
             };
             commit = put_order(commit, &job, now)?;
-            match commit_with_retries(&*self.records, &commit, &*self.clock).await? {
+            match commit_until_answered(&*self.records, &commit, self.clock.now()).await? {
                 CommitOutcome::Committed => return Ok(OrderOutcome::Done),
                 CommitOutcome::Conflict(_)
                     if self.records.get(&delivery_key(&order.id)?, now).await?.is_some() =>

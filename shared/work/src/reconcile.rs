@@ -5,9 +5,8 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use gam_store::{CommitOutcome, Expectation, RecordCommit, RecordCommitId};
+use gam_store::{CommitOutcome, Expectation, RecordCommit, RecordCommitId, commit_until_answered};
 
-use crate::commit::commit_with_retries;
 use crate::issue::{IssueChange, load_issue};
 use crate::order::{Effect, OrderRepo, WebhookOrder};
 use crate::process::{OrderContext, Processor, WorkError, fetched_issue};
@@ -97,7 +96,7 @@ impl Processor {
         expectation: Expectation,
     ) -> Result<(), WorkError> {
         let commit = put_repo(RecordCommit::new(RecordCommitId::random()), org, state, expectation)?;
-        commit_with_retries(&*self.records, &commit, &*self.clock).await?;
+        commit_until_answered(&*self.records, &commit, self.clock.now()).await?;
         Ok(())
     }
 
@@ -192,7 +191,9 @@ impl Processor {
                 commit =
                     follower.follow(IssueChange { org, before: cached, after: &issue }, commit, now).await?;
             }
-            if commit_with_retries(&*self.records, &commit, &*self.clock).await? == CommitOutcome::Committed {
+            if commit_until_answered(&*self.records, &commit, self.clock.now()).await?
+                == CommitOutcome::Committed
+            {
                 return Ok(true);
             }
         }

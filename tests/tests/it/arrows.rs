@@ -18,7 +18,7 @@ const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("gam-aggregate", &["gam-fold", "gam-lake", "gam-rollup", "gam-store", "gam-model"]),
     ("gam-query", &["gam-rollup", "gam-store", "gam-model"]),
     ("gam-access", &["gam-store", "gam-model"]),
-    ("gam-work", &["gam-store", "gam-model"]),
+    ("gam-work", &["gam-access", "gam-store", "gam-model"]),
     // The types of queries and answers are part of the model.
     ("gam-http", &["gam-access", "gam-query", "gam-work", "gam-model"]),
     // The composition roots connect adapters to ports and use the types of both.

@@ -3,19 +3,22 @@
 //! [`Parameter`] is the only definition of each query parameter. The parser and the OpenAPI document
 //! both use it.
 
+mod json_body;
 mod queries;
 mod query_string;
 mod subject_path;
 
+pub(crate) use json_body::JsonBody;
 pub(crate) use queries::{
-    ChartParams, ExportParams, HistogramParams, ListParams, MetricsParams, NoParams, OrgsParams, QueryParams,
-    SeriesParams, SubjectQuery, Validated, WithRepoId,
+    ChartParams, ExportParams, HistogramParams, ListParams, LogParams, MetricsParams, NoParams, OrgsParams,
+    QueryParams, SeriesParams, SubjectQuery, TasksParams, Validated, WithRepoId,
 };
 pub(crate) use subject_path::SubjectPath;
 
 use gam_model::Grain;
 use gam_model::metric::{CATALOGUE, Metric};
 use gam_query::{BotFilter, ListSort, SortDirection};
+use gam_work::tasks::TaskState;
 
 use crate::charts::{Language, Theme};
 
@@ -54,6 +57,11 @@ pub(crate) enum Parameter {
     Theme,
     Width,
     Lang,
+    TaskOrg,
+    TaskState,
+    TaskRepo,
+    /// The part of a log at which a page begins.
+    LogFrom,
 }
 
 /// The values of `bots`.
@@ -104,6 +112,10 @@ impl Parameter {
             Parameter::Theme => "theme",
             Parameter::Width => "width",
             Parameter::Lang => "lang",
+            Parameter::TaskOrg => "org",
+            Parameter::TaskState => "state",
+            Parameter::TaskRepo => "repo",
+            Parameter::LogFrom => "from",
         }
     }
 
@@ -131,7 +143,11 @@ impl Parameter {
                 let metrics = CATALOGUE.iter().map(ListSort::Metric);
                 Some([ListSort::Name].into_iter().chain(metrics).map(ListSort::as_str).collect())
             }
-            Parameter::Id
+            Parameter::TaskState => Some(TaskState::ALL.map(TaskState::as_str).to_vec()),
+            Parameter::TaskOrg
+            | Parameter::TaskRepo
+            | Parameter::LogFrom
+            | Parameter::Id
             | Parameter::Since
             | Parameter::Until
             | Parameter::Name
@@ -154,6 +170,10 @@ impl Parameter {
             Parameter::Order
             | Parameter::Metrics
             | Parameter::Compare
+            | Parameter::TaskOrg
+            | Parameter::TaskState
+            | Parameter::TaskRepo
+            | Parameter::LogFrom
             | Parameter::Id
             | Parameter::Name
             | Parameter::Type

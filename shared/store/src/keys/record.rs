@@ -30,8 +30,18 @@ pub enum RecordKind {
     Token,
     /// The name of an access token, which makes it unique.
     TokenName,
-    /// A worker's claim on an issue, by repository and issue number.
+    /// A task: who has claimed an issue, by repository id and issue number.
     Claim,
+    /// An entry of the index of issues that workers can claim, by login and in the order of assignment.
+    ReadyIssue,
+    /// An entry of the index of leases, by the time from which the claim can be taken over.
+    Lease,
+    /// The claim that a worker holds, by principal and worker. It belongs to no organization.
+    WorkerClaim,
+    /// Lines of the log of a claim, by claim and number.
+    TaskLog,
+    /// What is known of the log of a claim.
+    TaskLogHead,
     /// A cached issue, by repository id and number.
     Issue,
     /// What the cache of issues knows of a repository, by repository id.
@@ -52,10 +62,15 @@ pub enum RecordKind {
 
 impl RecordKind {
     /// All kinds.
-    pub const ALL: [RecordKind; 11] = [
+    pub const ALL: [RecordKind; 16] = [
         RecordKind::Token,
         RecordKind::TokenName,
         RecordKind::Claim,
+        RecordKind::ReadyIssue,
+        RecordKind::Lease,
+        RecordKind::WorkerClaim,
+        RecordKind::TaskLog,
+        RecordKind::TaskLogHead,
         RecordKind::Issue,
         RecordKind::IssueRepo,
         RecordKind::Delivery,
@@ -72,6 +87,11 @@ impl RecordKind {
             RecordKind::Token => "token",
             RecordKind::TokenName => "token_name",
             RecordKind::Claim => "claim",
+            RecordKind::ReadyIssue => "ready_issue",
+            RecordKind::Lease => "lease",
+            RecordKind::WorkerClaim => "worker_claim",
+            RecordKind::TaskLog => "task_log",
+            RecordKind::TaskLogHead => "task_log_head",
             RecordKind::Issue => "issue",
             RecordKind::IssueRepo => "issue_repo",
             RecordKind::Delivery => "delivery",
@@ -280,6 +300,11 @@ mod tests {
             "token",
             "token_name",
             "claim",
+            "ready_issue",
+            "lease",
+            "worker_claim",
+            "task_log",
+            "task_log_head",
             "issue",
             "issue_repo",
             "delivery",
