@@ -3,6 +3,7 @@
 //! The effect of a delivery, or the job that will have it, is stored in one commit with the delivery's GUID. So a
 //! delivery that comes twice has one effect, wherever a process stops.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -21,7 +22,7 @@ use crate::issue::{
 };
 use crate::order::{ContentEdit, Effect, LabelSet, OrderRepo, WebhookOrder, delivery_key, put_order};
 use crate::repo::{LabelChange, load_repo, put_repo, put_suspended};
-use crate::source::{FetchedIssue, IssueAnswer, IssueSource, RepoAddress, SourceError};
+use crate::source::{FetchedIssue, IssueAnswer, IssueSource, LabelEvent, RepoAddress, SourceError};
 
 /// How long the GUID of a delivery is remembered. GitHub can redeliver what is three days old.
 const GUID_LIFETIME: chrono::TimeDelta = chrono::TimeDelta::days(8);
@@ -282,7 +283,8 @@ impl Processor {
             let mut details = (**details).clone();
             repo_state.apply_label_changes(&mut details);
             let received = CachedIssue::new(context.repo.id, &repo_state.repo.name, details, now);
-            let mut update = stored(cached, received, label.as_ref());
+            let is_opened = context.order.action.as_deref() == Some("opened");
+            let mut update = stored(cached, received, label.as_ref(), is_opened);
             if let Some(edit) = edit {
                 update.follow_ups.retain(|effect| !matches!(effect, Effect::Fetch { .. }));
                 update.follow_ups.push(Effect::Fetch { number, edit: Some(edit.clone()) });
@@ -359,6 +361,13 @@ impl Processor {
             Err(error) if error.is_not_found => return self.finish_job(context).await,
             Err(error) => return Err(error.into()),
         };
+        let answer = match answer {
+            IssueAnswer::Found(fetched) => {
+                let fetched = self.with_trusted_labels(&address, *fetched, &mut HashMap::new()).await?;
+                IssueAnswer::Found(Box::new(fetched))
+            }
+            other => other,
+        };
         let is_trusted = match edit.and_then(|edit| edit.by.as_ref()) {
             Some(IssueUser { login, .. }) => match self.source()?.can_write(&address, login).await {
                 Ok(can_write) => can_write,
@@ -377,6 +386,32 @@ impl Processor {
             at: edit.at,
         });
         self.store_answer(context, number, answer, trusted).await
+    }
+
+    /// Removes the labels that the author of an issue set without permission to write: a template of the repository
+    /// sets labels for everybody, and they vouch for nothing. `known` remembers permissions by login.
+    pub(crate) async fn with_trusted_labels(
+        &self,
+        address: &RepoAddress,
+        mut fetched: FetchedIssue,
+        known: &mut HashMap<String, bool>,
+    ) -> Result<FetchedIssue, WorkError> {
+        let Some(author) = fetched.details.author.clone() else { return Ok(fetched) };
+        let is_of_author = |event: &LabelEvent| event.by.as_ref().is_some_and(|by| by.id == author.id);
+        if !fetched.label_events.iter().any(is_of_author) {
+            return Ok(fetched);
+        }
+        let can_write = match known.get(&author.login) {
+            Some(can_write) => *can_write,
+            None => match self.source()?.can_write(address, &author.login).await {
+                Ok(can_write) => can_write,
+                Err(error) if error.is_temporary => return Err(error.into()),
+                Err(_) => false,
+            },
+        };
+        known.insert(author.login.clone(), can_write);
+        fetched.label_events.retain(|event| can_write || !is_of_author(event));
+        Ok(fetched)
     }
 
     pub(crate) async fn finish_job(&self, context: &OrderContext<'_>) -> Result<OrderOutcome, WorkError> {
@@ -430,9 +465,22 @@ fn is_same(a: &CachedIssue, b: &CachedIssue) -> bool {
     CachedIssue { as_of: b.as_of, ..a.clone() } == *b
 }
 
-/// Computes the state after a delivery.
-fn stored(cached: Option<&CachedIssue>, received: CachedIssue, label: Option<&LabelSet>) -> IssueUpdate {
+/// Computes the state after a delivery. No pull request closes an issue that was just opened: one that does later is
+/// delivered itself.
+fn stored(
+    cached: Option<&CachedIssue>,
+    mut received: CachedIssue,
+    label: Option<&LabelSet>,
+    is_opened: bool,
+) -> IssueUpdate {
     let freshness = compare(cached, &received);
+    if is_opened && cached.is_none() {
+        received.closing_pull_requests = Some(Vec::new());
+    }
+    // A template of the repository sets labels in the name of the author, whoever that is.
+    let author = received.details.author.as_ref().map(|author| author.id);
+    let is_set_by_author = label.and_then(|label| label.by.as_ref()).is_some_and(|by| Some(by.id) == author);
+    let label = label.filter(|_| !is_set_by_author);
     let voucher = label.map(|label| LabelVoucher {
         label_id: label.label_id,
         content_hash: received.content_hash.clone(),
@@ -455,8 +503,9 @@ fn stored(cached: Option<&CachedIssue>, received: CachedIssue, label: Option<&La
     if let Some(voucher) = voucher {
         issue.add_voucher(voucher);
     }
-    let must_fetch =
-        freshness == Freshness::Tie || (issue.is_open() && issue.closing_pull_requests.is_none());
+    let must_fetch = freshness == Freshness::Tie
+        || is_set_by_author
+        || (issue.is_open() && issue.closing_pull_requests.is_none());
     let follow_ups = if must_fetch { vec![Effect::Fetch { number, edit: None }] } else { Vec::new() };
     IssueUpdate { issue: Some(issue), follow_ups }
 }

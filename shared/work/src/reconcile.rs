@@ -2,7 +2,7 @@
 //!
 //! One question shows which repositories have changed issues, for a hundred of them at a time. Only those are read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_store::{CommitOutcome, Expectation, RecordCommit, RecordCommitId, commit_until_answered};
@@ -114,13 +114,14 @@ impl Processor {
         let (mut state, expectation) = load_repo(&*self.records, org, repo, now).await?;
         let address = RepoAddress { owner: login.to_owned(), name: repo.name.clone() };
         let since = state.read_until;
-        let mut repaired = 0;
+        let (mut repaired, mut permissions) = (0, HashMap::new());
         let (mut newest, mut created) = (since, 0);
         if let Some(since) = since {
             let query = IssueListQuery::ChangedSince(since - MAX_LAG);
             for fetched in self.list(&address, query).await? {
                 created += i64::from(fetched.details.created_at > since);
                 newest = newest.max(Some(fetched.details.updated_at));
+                let fetched = self.with_trusted_labels(&address, fetched, &mut permissions).await?;
                 repaired += usize::from(self.store_listed(org, repo, fetched).await?);
             }
         }
@@ -130,6 +131,7 @@ impl Processor {
             let numbers: BTreeSet<i64> = open.iter().map(|issue| issue.details.number).collect();
             for fetched in open {
                 newest = newest.max(Some(fetched.details.updated_at));
+                let fetched = self.with_trusted_labels(&address, fetched, &mut permissions).await?;
                 repaired += usize::from(self.store_listed(org, repo, fetched).await?);
             }
             repaired += self.fetch_unlisted(org, login, repo, &numbers).await?;

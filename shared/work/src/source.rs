@@ -102,8 +102,8 @@ pub struct SourceError {
     pub is_not_found: bool,
 }
 
-/// Reads issues from GitHub.
-#[async_trait]
+/// Reads issues from GitHub. The futures stay on one thread.
+#[async_trait(?Send)]
 pub trait IssueSource: Send + Sync {
     /// Fetches one issue.
     ///
