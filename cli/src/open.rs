@@ -8,13 +8,15 @@ use async_trait::async_trait;
 use gam_access::Tokens;
 use gam_aggregate::AggregatePorts;
 use gam_collect::{CollectPorts, DryRunPorts};
+use gam_http::{ApiPorts, WorkPorts};
 use gam_lake::configuration::CachedConfigurations;
 use gam_lake::registry::{self, CachedRegistry};
 use gam_lake::{FileStore, ObjectStore};
 use gam_model::{Clock, Identity, Month, OrgRegistry, SystemClock};
 use gam_query::{IdentitySource, QueryPorts, RegistrySource};
-use gam_store::Checkpoint;
+use gam_store::{Checkpoint, RecordStore};
 use gam_store_sql::SqliteStore;
+use gam_work::tasks::{TaskRules, Tasks};
 
 use crate::aws;
 use crate::error::failure;
@@ -26,6 +28,10 @@ use crate::store::StorePorts;
 /// An open store, and the lake for reading configurations: everything that queries need.
 pub(crate) struct OpenStore {
     ports: StorePorts,
+    /// The same store, opened for writing, if `ports` only read and the user may write.
+    writer: Option<StorePorts>,
+    /// Whether `ports` can write.
+    is_writable: bool,
     clock: Arc<dyn Clock>,
     /// The lake, opened for reading.
     lake: Arc<dyn ObjectStore>,
@@ -75,7 +81,7 @@ impl OpenStore {
             StoreLocation::Postgres(database) => postgres::open(database).await?,
             StoreLocation::Dynamo(table) => aws::open_store(table).await?,
         };
-        Ok(OpenStore { ports, clock: Arc::new(SystemClock), lake })
+        Ok(OpenStore { ports, writer: None, is_writable: true, clock: Arc::new(SystemClock), lake })
     }
 
     /// Opens the store for reading, if it exists. Needs no permission to write.
@@ -92,7 +98,8 @@ impl OpenStore {
             StoreLocation::Postgres(database) => postgres::open_read_only(database).await?,
             StoreLocation::Dynamo(table) => aws::open_store(table).await?,
         };
-        Ok(OpenStore { ports, clock: Arc::new(SystemClock), lake })
+        let is_writable = matches!(settings.store, StoreLocation::Dynamo(_));
+        Ok(OpenStore { ports, writer: None, is_writable, clock: Arc::new(SystemClock), lake })
     }
 
     /// Opens the store, if it exists.
@@ -108,7 +115,7 @@ impl OpenStore {
         }
     }
 
-    /// Opens the store for reading. A missing one is created first.
+    /// Opens the store for reading, and its records for writing if the user may write. A missing one is created first.
     ///
     /// # Errors
     /// As [`OpenStore::open`].
@@ -116,7 +123,14 @@ impl OpenStore {
         if !store_exists(&settings.store).await? {
             Self::open(settings).await?.close().await;
         }
-        Self::open_existing(settings).await
+        let mut store = Self::open_existing(settings).await?;
+        // The file is current, so nothing is migrated here. A server without permission to write serves metrics only.
+        store.writer = match &settings.store {
+            StoreLocation::Sqlite(path) => SqliteStore::open(path).await.ok().map(StorePorts::sqlite),
+            StoreLocation::Postgres(database) => postgres::open(database).await.ok(),
+            StoreLocation::Dynamo(_) => None,
+        };
+        Ok(store)
     }
 
     /// Returns the clock of all use cases.
@@ -142,6 +156,36 @@ impl OpenStore {
     /// Returns the tokens of the store.
     pub(crate) fn tokens(&self) -> Tokens {
         Tokens::new(self.ports.records.clone(), self.clock.clone())
+    }
+
+    /// Returns the ports of the API of a server: queries, and the tasks if the store can be written.
+    pub(crate) fn api_ports(&self) -> ApiPorts {
+        let work = self.writable_records().map(|records| WorkPorts { tasks: self.tasks_in(records) });
+        ApiPorts { query: self.query_ports(), work }
+    }
+
+    /// Returns the ports of an API that only reads.
+    pub(crate) fn api_ports_for_reading(&self) -> ApiPorts {
+        let tasks = self.tasks_in(self.ports.records.clone());
+        ApiPorts { query: self.query_ports(), work: Some(WorkPorts { tasks }) }
+    }
+
+    /// Returns the tasks of a store that was opened for writing.
+    pub(crate) fn tasks(&self) -> Tasks {
+        self.tasks_in(self.ports.records.clone())
+    }
+
+    fn tasks_in(&self, records: Arc<dyn RecordStore>) -> Tasks {
+        let pick = Arc::new(|count| fastrand::usize(..count));
+        Tasks::new(records, self.clock.clone(), TaskRules::default(), pick)
+    }
+
+    /// Returns the records of the store, or `None` if the user may only read it.
+    fn writable_records(&self) -> Option<Arc<dyn RecordStore>> {
+        match &self.writer {
+            Some(writer) => Some(writer.records.clone()),
+            None => self.is_writable.then(|| self.ports.records.clone()),
+        }
     }
 
     /// Returns the ports of an aggregation for reading: a local lake refuses writes.
@@ -185,7 +229,11 @@ impl OpenStore {
 
     /// Closes the store.
     pub(crate) async fn close(self) {
+        // The reader first: the last connection moves the log into the file, which a reader may not do.
         self.ports.close().await;
+        if let Some(writer) = self.writer {
+            writer.close().await;
+        }
     }
 }
 

@@ -73,7 +73,7 @@ pub(crate) async fn run(session: &CliSession, args: DemoArgs) -> anyhow::Result<
     let exit = match (generated, server.zip(access)) {
         (Ok(Exit::Success), Some((server, access))) => {
             let shutdown = async { _ = signals::wait_for_stop_signal().await };
-            server.serve(session, data.store.query_ports(), access, shutdown).await.map(|()| Exit::Success)
+            server.serve(session, data.store.api_ports(), access, shutdown).await.map(|()| Exit::Success)
         }
         (generated, _) => generated,
     };

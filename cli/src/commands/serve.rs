@@ -8,8 +8,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Args;
 use gam_access::{Role, TokenSecret};
-use gam_http::{AccessControl, AllowedHosts, AllowedOrigins, ServeLimits, TokenSource};
-use gam_query::QueryPorts;
+use gam_http::{AccessControl, AllowedHosts, AllowedOrigins, ApiPorts, ServeLimits, TokenSource};
 use tokio::net::TcpListener;
 
 use crate::args::ListenOption;
@@ -110,7 +109,7 @@ impl BoundServer {
     pub(super) async fn serve(
         self,
         session: &CliSession,
-        ports: QueryPorts,
+        ports: ApiPorts,
         access: AccessControl,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> anyhow::Result<()> {
@@ -168,7 +167,7 @@ pub(crate) async fn run(session: &CliSession, args: ServeArgs) -> anyhow::Result
         ));
     }
     let shutdown = async { _ = signals::wait_for_stop_signal().await };
-    let served = server.serve(session, store.query_ports(), access, shutdown).await;
+    let served = server.serve(session, store.api_ports(), access, shutdown).await;
     store.close().await;
     served.map(|()| Exit::Success)
 }

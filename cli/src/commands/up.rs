@@ -72,7 +72,7 @@ pub(crate) async fn run(session: &CliSession, args: UpArgs) -> anyhow::Result<Ex
         }
     };
     let served = tokio::select! {
-        served = server.serve(session, data.store.query_ports(), access, shutdown) => served,
+        served = server.serve(session, data.store.api_ports(), access, shutdown) => served,
         error = rounds => Err(error),
     };
     data.close().await;
