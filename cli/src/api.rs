@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use gam_access::TokenSecret;
-use http::header::{ACCEPT, LOCATION, RETRY_AFTER};
+use http::header::{ACCEPT, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use reqwest::redirect::Policy;
@@ -30,6 +30,9 @@ const MAX_REDIRECTS: usize = 5;
 const MAX_RETRIES: u32 = 5;
 /// The longest pause before that.
 const MAX_PAUSE_SECONDS: u64 = 30;
+
+/// The longest pause that a server can ask a worker for.
+const MAX_RETRY_AFTER_SECONDS: u64 = 300;
 
 /// What answers the requests.
 enum ApiBackend {
@@ -58,6 +61,18 @@ pub(crate) struct ApiAnswer {
     pub(crate) json: Value,
 }
 
+/// An answer to what was sent to a server.
+pub(crate) struct PostAnswer {
+    /// The HTTP status.
+    pub(crate) status: u16,
+    /// The pause that the server asks for.
+    pub(crate) retry_after: Option<Duration>,
+    /// The answer of status 200. Null for others.
+    pub(crate) json: Value,
+    /// The error that a refusal is. `None` if the request succeeded.
+    pub(crate) refusal: Option<anyhow::Error>,
+}
+
 /// The part of `application/problem+json` that is printed.
 #[derive(Deserialize)]
 struct ProblemDetail {
@@ -81,7 +96,7 @@ impl ApiClient {
             return Ok(ApiClient { base: base.clone(), backend });
         }
         let store = OpenStore::open_existing(settings).await?;
-        let router = gam_http::router(store.query_ports());
+        let router = gam_http::router(store.api_ports_for_reading());
         // The router ignores the host.
         let base = Url::parse("http://localhost").context("the local address is invalid")?;
         Ok(ApiClient { base, backend: ApiBackend::Router { router, store } })
@@ -100,6 +115,36 @@ impl ApiClient {
         let text = self.check_answer(answer)?;
         let json = serde_json::from_str(&text).map_err(|_| self.unexpected("the answer is not JSON"))?;
         Ok(ApiAnswer { text, json })
+    }
+
+    /// Sends JSON to a path below `/api/v1` of a server. Returns every answer, also a refusal.
+    ///
+    /// # Errors
+    /// If the server cannot be reached, or does not answer like this API.
+    pub(crate) async fn post(&self, path: &[&str], body: &Value) -> anyhow::Result<PostAnswer> {
+        let ApiBackend::Server { client, token } = &self.backend else {
+            return Err(usage_error("there is no server: name it with --api"));
+        };
+        let url = self.url(path, &[]);
+        let origin = origin(&url);
+        let request = client.post(url).header(ACCEPT, JSON).header(CONTENT_TYPE, JSON).body(body.to_string());
+        let answer = async {
+            let response = authorized(request, token.as_ref()).send().await?;
+            let status = response.status().as_u16();
+            let seconds =
+                response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+            let retry_after =
+                seconds.map(|seconds: u64| Duration::from_secs(seconds.min(MAX_RETRY_AFTER_SECONDS)));
+            Ok::<_, reqwest::Error>((status, retry_after, response.text().await?))
+        };
+        let answer = answer.await.map_err(|error| unreachable_server(&origin, error))?;
+        let (status, retry_after, text) = answer;
+        let json = match status {
+            200 => serde_json::from_str(&text).map_err(|_| self.unexpected("the answer is not JSON"))?,
+            _ => Value::Null,
+        };
+        let refusal = (!(200..300).contains(&status)).then(|| self.refusal(status, &text));
+        Ok(PostAnswer { status, retry_after, json, refusal })
     }
 
     fn url(&self, path: &[&str], query: &[(&str, String)]) -> Url {

@@ -10,7 +10,7 @@ use clap::{Arg, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::args::{GlobalOptions, Variables};
 use crate::commands::{
     aggregate, collect, completions, config, demo, doctor, export, help, rename_org, serve, show, status,
-    token, up,
+    task, token, up, worker,
 };
 use crate::console::Console;
 use crate::environment::EnvFile;
@@ -81,6 +81,10 @@ pub(crate) enum CliCommand {
     Config(config::ConfigArgs),
     /// Create, list or revoke access tokens
     Token(token::TokenArgs),
+    /// List the tasks of workers, or make one assignable again
+    Task(task::TaskArgs),
+    /// Claim tasks from a server, and run a command for each
+    Worker(worker::WorkerArgs),
     /// Continue an organization's history under its new name, after it was renamed on GitHub
     RenameOrg(rename_org::RenameOrgArgs),
     /// Print a completion script for a shell
@@ -94,7 +98,8 @@ impl CliCommand {
     pub(crate) fn data_use(&self) -> DataUse {
         match self {
             CliCommand::Demo(_) => DataUse::Sample,
-            CliCommand::Show(_) | CliCommand::Export(_) => DataUse::Query,
+            CliCommand::Show(_) | CliCommand::Export(_) | CliCommand::Worker(_) => DataUse::Query,
+            CliCommand::Task(args) if args.only_reads() => DataUse::Query,
             _ => DataUse::LakeAndStore,
         }
     }
@@ -131,6 +136,8 @@ impl Cli {
             CliCommand::Status(args) => status::run(&session()?, args).await,
             CliCommand::Config(args) => config::run(&session()?, args).await,
             CliCommand::Token(args) => token::run(&session()?, args).await,
+            CliCommand::Task(args) => task::run(&session()?, args).await,
+            CliCommand::Worker(args) => worker::run(&session()?, args).await,
             CliCommand::RenameOrg(args) => rename_org::run(&session()?, args).await,
             CliCommand::Completions(args) => completions::run(&console, args, Cli::command()),
             CliCommand::Help(args) => help::run(&console, args, command()),

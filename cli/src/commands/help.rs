@@ -39,7 +39,7 @@ Data and output
   GITHUB_METRICS_LOG_FORMAT  --log-format
   API_ENDPOINT *             --api
   GITHUB_METRICS_TOKEN, GITHUB_METRICS_TOKEN_FILE *
-                             token that show and export send to --api; or a file with it
+                             token that show, export, task and worker send to --api; or a file with it
   RUST_LOG                   filter for the logs, such as debug
 
 Server

@@ -14,7 +14,9 @@ pub(crate) mod rename_org;
 pub(crate) mod serve;
 pub(crate) mod show;
 pub(crate) mod status;
+pub(crate) mod task;
 #[cfg(test)]
 mod tests;
 pub(crate) mod token;
 pub(crate) mod up;
+pub(crate) mod worker;
