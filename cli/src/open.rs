@@ -16,8 +16,8 @@ use gam_model::{Clock, Identity, Month, OrgRegistry, SystemClock};
 use gam_query::{IdentitySource, QueryPorts, RegistrySource};
 use gam_store::{Checkpoint, RecordStore};
 use gam_store_sql::SqliteStore;
-use gam_work::IssueFollower;
 use gam_work::tasks::{TaskRules, Tasks};
+use gam_work::{IssueFollower, IssueReader};
 
 use crate::aws;
 use crate::error::failure;
@@ -162,14 +162,19 @@ impl OpenStore {
 
     /// Returns the ports of the API of a server: queries, and the tasks if the store can be written.
     pub(crate) fn api_ports(&self) -> ApiPorts {
-        let work = self.writable_records().map(|records| WorkPorts { tasks: self.tasks_in(records) });
+        let work = self.writable_records().map(|records| self.work_ports(records));
         ApiPorts { query: self.query_ports(), work }
     }
 
     /// Returns the ports of an API that only reads.
     pub(crate) fn api_ports_for_reading(&self) -> ApiPorts {
-        let tasks = self.tasks_in(self.ports.records.clone());
-        ApiPorts { query: self.query_ports(), work: Some(WorkPorts { tasks }) }
+        let work = self.work_ports(self.ports.records.clone());
+        ApiPorts { query: self.query_ports(), work: Some(work) }
+    }
+
+    fn work_ports(&self, records: Arc<dyn RecordStore>) -> WorkPorts {
+        let issues = IssueReader::new(records.clone(), self.clock.clone());
+        WorkPorts { tasks: self.tasks_in(records), issues }
     }
 
     /// Returns the tasks of a store that was opened for writing.

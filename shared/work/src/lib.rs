@@ -13,6 +13,7 @@ pub mod dirty;
 mod drain;
 pub mod issue;
 mod jobs;
+pub mod list;
 pub mod order;
 pub mod payload;
 mod process;
@@ -24,6 +25,7 @@ pub mod tasks;
 
 pub use drain::DrainReport;
 pub use issue::{CachedIssue, Freshness, IssueChange, IssueFollower, LabelVoucher, Tombstone, TrustedEdit};
+pub use list::{IssueFilter, IssuePage, IssueReader};
 pub use order::{Effect, OrderQueue, OrderRepo, QueueError, QueuedOrder, RecordQueue, WebhookOrder};
 pub use payload::{PayloadError, Received, read_delivery};
 pub use process::{OrderOutcome, OrgScope, OrgScopes, Processor, WorkError};

@@ -21,7 +21,7 @@ use crate::issue::{
     load_issue,
 };
 use crate::order::{ContentEdit, Effect, LabelSet, OrderRepo, WebhookOrder, delivery_key, put_order};
-use crate::repo::{LabelChange, load_repo, put_repo, put_suspended};
+use crate::repo::{IssueOrg, LabelChange, load_org, load_repo, put_org, put_repo};
 use crate::source::{FetchedIssue, IssueAnswer, IssueSource, LabelEvent, RepoAddress, SourceError};
 
 /// How long the GUID of a delivery is remembered. GitHub can redeliver what is three days old.
@@ -205,17 +205,22 @@ impl Processor {
         queued: Option<&RecordKey>,
         org: &str,
     ) -> Result<OrderOutcome, WorkError> {
-        let mut commit = self.begin(order, queued, self.clock.now())?;
-        if let Effect::Suspend { is_suspended } = order.effect {
-            commit = put_suspended(commit, org, is_suspended)?;
-        }
-        match commit_until_answered(&*self.records, &commit, self.clock.now()).await? {
-            CommitOutcome::Committed => Ok(OrderOutcome::Done),
-            CommitOutcome::Conflict(_) => {
+        for _ in 0..MAX_CONFLICTS {
+            let now = self.clock.now();
+            let mut commit = self.begin(order, queued, now)?;
+            if let Effect::Suspend { is_suspended } = order.effect {
+                let (state, expectation) = load_org(&*self.records, org, now).await?;
+                commit = put_org(commit, org, &IssueOrg { is_suspended, ..state }, expectation)?;
+            }
+            if commit_until_answered(&*self.records, &commit, now).await? == CommitOutcome::Committed {
+                return Ok(OrderOutcome::Done);
+            }
+            if order.is_delivery && self.records.get(&delivery_key(&order.id)?, now).await?.is_some() {
                 self.finish_without_effect(order, queued).await?;
-                Ok(OrderOutcome::Duplicate)
+                return Ok(OrderOutcome::Duplicate);
             }
         }
+        Err(busy().into())
     }
 
     /// Changes one issue, or none, in one commit with the mark of the repository, the GUID and the orders that follow.
@@ -321,7 +326,8 @@ impl Processor {
                 Effect::Reconcile { .. } => state.is_gone = false,
                 _ => {}
             }
-            if state != before {
+            // A state that was never stored may be what the order says already.
+            if state != before || expectation == Expectation::Absent {
                 commit = put_repo(commit, org, &state, expectation)?;
             }
             let job = WebhookOrder {

@@ -4,13 +4,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use gam_store::{CommitOutcome, Expectation, RecordCommit, RecordCommitId, commit_until_answered};
 
 use crate::issue::{IssueChange, load_issue};
 use crate::order::{Effect, OrderRepo, WebhookOrder};
 use crate::process::{OrderContext, Processor, WorkError, fetched_issue};
-use crate::repo::{IssueRepo, list_repos, load_repo, put_repo};
+use crate::repo::{IssueOrg, IssueRepo, list_repos, load_org, load_repo, put_org, put_repo};
 use crate::source::{FetchedIssue, IssueListQuery, RepoAddress, RepoSummary};
 
 /// By how much GitHub's lists may lag behind. What changed less than this before the newest change is read again.
@@ -60,6 +60,11 @@ impl Processor {
                 Err(error) => return Err(error),
             }
         }
+        let (state, expectation) = load_org(&*self.records, &scope.key, now).await?;
+        let state = IssueOrg { checked_at: Some(now.trunc_subsecs(0)), ..state };
+        let commit = put_org(RecordCommit::new(RecordCommitId::random()), &scope.key, &state, expectation)?;
+        // If another process changed it meanwhile, the next time is soon.
+        commit_until_answered(&*self.records, &commit, now).await?;
         for state in known.values().filter(|state| !state.is_gone && !listed.contains(&state.repo.id)) {
             self.check_gone(&scope.key, login, &state.repo).await?;
         }

@@ -79,10 +79,16 @@ impl IssueRepo {
     }
 }
 
-/// What is known of an organization.
+/// What the cache knows of an organization.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct OrgState {
-    is_suspended: bool,
+pub struct IssueOrg {
+    /// Whether GitHub suspended the app's installation. Then the cache is no longer current, and no issue must be
+    /// handed out.
+    #[serde(default)]
+    pub is_suspended: bool,
+    /// When the cache was last compared with GitHub, UTC, by this service's clock. `None` if it never was.
+    #[serde(default)]
+    pub checked_at: Option<DateTime<Utc>>,
 }
 
 fn key(org: &str, id: i64) -> Result<RecordKey> {
@@ -151,21 +157,31 @@ pub async fn list_repos(
     }
 }
 
-/// Returns whether GitHub suspended the app's installation in an organization. Then the cache is no longer current,
-/// and no issue must be handed out.
+/// Reads what the cache knows of an organization, and the expectation for writing it.
 ///
 /// # Errors
 /// If the store fails.
-pub async fn is_suspended(records: &dyn RecordStore, org: &str, now: DateTime<Utc>) -> Result<bool> {
-    let record = records.get(&key(org, ORG_STATE_ID)?, now).await?;
-    Ok(record.map(|record| parse::<OrgState>(&record)).transpose()?.unwrap_or_default().is_suspended)
+pub async fn load_org(
+    records: &dyn RecordStore,
+    org: &str,
+    now: DateTime<Utc>,
+) -> Result<(IssueOrg, Expectation)> {
+    Ok(match records.get(&key(org, ORG_STATE_ID)?, now).await? {
+        None => (IssueOrg::default(), Expectation::Absent),
+        Some(record) => (parse(&record)?, Expectation::Revision(record.revision)),
+    })
 }
 
-/// Adds a write that remembers whether the installation is suspended.
+/// Adds a write of what the cache knows of an organization.
 ///
 /// # Errors
 /// If the organization is invalid.
-pub fn put_suspended(commit: RecordCommit, org: &str, is_suspended: bool) -> Result<RecordCommit> {
-    let body = serde_json::to_string(&OrgState { is_suspended }).expect("a state has only text keys");
-    Ok(commit.put(key(org, ORG_STATE_ID)?, body, Expectation::Any))
+pub fn put_org(
+    commit: RecordCommit,
+    org: &str,
+    state: &IssueOrg,
+    expectation: Expectation,
+) -> Result<RecordCommit> {
+    let body = serde_json::to_string(state).expect("a state has only text keys");
+    Ok(commit.put(key(org, ORG_STATE_ID)?, body, expectation))
 }
