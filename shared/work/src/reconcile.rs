@@ -189,7 +189,7 @@ impl Processor {
             let is_known = cached.is_some_and(|cached| {
                 crate::issue::CachedIssue { as_of: issue.as_of, ..cached.clone() } == issue
             });
-            if is_known || issue.expires().is_some_and(|expires| expires <= now) {
+            if is_known {
                 return Ok(false);
             }
             let commit = RecordCommit::new(RecordCommitId::random());
