@@ -8,16 +8,15 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join_all;
 use gam_access::{Principal, Role};
-use gam_model::SystemClock;
-use gam_model::issue::{IssueDetails, IssueLabel, IssueState};
-use gam_store::{Expectation, RecordCommit, RecordCommitId, RecordStore};
+use gam_model::{Clock as _, SystemClock};
+use gam_store::RecordStore;
 use gam_store_sql::SqliteStore;
-use gam_work::issue::IssueFollower as _;
+use gam_work::CachedIssue;
 use gam_work::tasks::{ClaimId, ReportKind, RequestOutcome, TaskReport, TaskRules, Tasks, WorkRequest};
-use gam_work::{CachedIssue, IssueChange, LabelVoucher};
+use gam_work::testing::{store_issue, task_issue};
 
 const ORG: &str = "octo-bench";
 /// Number of claims whose latencies are measured.
@@ -42,10 +41,11 @@ async fn measure(issues: i64) -> anyhow::Result<()> {
     let store = SqliteStore::open(&dir.path().join("store.sqlite")).await?;
     let records: Arc<dyn RecordStore> = Arc::new(store.clone());
     let pick = Arc::new(|count| fastrand::usize(..count));
-    let tasks = Tasks::new(records.clone(), Arc::new(SystemClock), TaskRules::default(), pick);
+    let clock = SystemClock;
+    let tasks = Tasks::new(records.clone(), Arc::new(clock), TaskRules::default(), pick);
     print(&format!("storing {issues} issues"));
     for number in 1..=issues {
-        store_issue(&*records, &tasks, &issue(number)).await?;
+        store_issue(&*records, &tasks, ORG, &issue(number), clock.now()).await;
     }
 
     let (mut claims, mut heartbeats, mut ends) = (Vec::new(), Vec::new(), Vec::new());
@@ -106,37 +106,14 @@ async fn report(tasks: &Tasks, id: &ClaimId, kind: ReportKind) -> anyhow::Result
     Ok(())
 }
 
-async fn store_issue(records: &dyn RecordStore, tasks: &Tasks, issue: &CachedIssue) -> anyhow::Result<()> {
-    let change = IssueChange { org: ORG, before: None, after: issue };
-    let commit = issue.put(ORG, RecordCommit::new(RecordCommitId::random()), Expectation::Absent)?;
-    let commit = tasks.follower().follow(change, commit, issue.as_of).await?;
-    records.commit(&commit, issue.as_of).await?;
-    Ok(())
-}
-
+/// Returns an issue with a description of usual length. Every second one is a task.
 fn issue(number: i64) -> CachedIssue {
-    let created_at = chrono::DateTime::<Utc>::UNIX_EPOCH + TimeDelta::days(20_000) + TimeDelta::minutes(number);
-    let labels = if number % 2 == 0 { vec![IssueLabel { id: 1, name: "agent-ready".to_owned() }] } else { Vec::new() };
-    let details = IssueDetails {
-        number,
-        node_id: format!("I_{number}"),
-        title: format!("Issue {number}"),
-        body: "A paragraph of the description of a problem. ".repeat(40),
-        state: IssueState::Open,
-        state_reason: None,
-        is_locked: false,
-        labels,
-        assignees: Vec::new(),
-        author: None,
-        milestone: None,
-        created_at,
-        updated_at: created_at,
-        closed_at: None,
-        blocked_by_open: Some(0),
-    };
-    let mut issue = CachedIssue::new(7, "web-app", details, created_at);
-    let content_hash = issue.content_hash.clone();
-    issue.add_voucher(LabelVoucher { label_id: 1, content_hash, by: None, at: created_at });
+    let created_at = DateTime::<Utc>::UNIX_EPOCH + TimeDelta::days(20_000) + TimeDelta::minutes(number);
+    let mut issue = task_issue((7, "web-app"), number, created_at);
+    issue.details.body = "A paragraph of the description of a problem. ".repeat(40);
+    if number % 2 == 1 {
+        issue.details.labels.clear();
+    }
     issue
 }
 

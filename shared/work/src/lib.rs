@@ -11,5 +11,6 @@
 
 pub mod issue;
 pub mod tasks;
+pub mod testing;
 
 pub use issue::{CachedIssue, Freshness, IssueChange, IssueFollower, LabelVoucher, Tombstone, TrustedEdit};

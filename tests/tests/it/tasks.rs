@@ -9,14 +9,12 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use gam_model::SystemClock;
-use gam_model::issue::{IssueDetails, IssueLabel, IssueState};
-use gam_store::{CommitOutcome, Expectation, RecordCommit, RecordCommitId, RecordStore};
+use gam_store::RecordStore;
 use gam_store_sql::SqliteStore;
 use gam_tests::http::send_request;
 use gam_tests::program::{RunResult, Sandbox, ServerProcess, run_to_end};
-use gam_work::issue::IssueFollower as _;
 use gam_work::tasks::{TaskRules, Tasks};
-use gam_work::{CachedIssue, IssueChange, LabelVoucher};
+use gam_work::testing::{store_issue, task_issue};
 use serde_json::{Value, json};
 
 const ORG: &str = "octo-demo";
@@ -87,42 +85,13 @@ fn store_issues(path: &Path, issues: i64) {
         let records: Arc<dyn RecordStore> = Arc::new(store.clone());
         let clock = Arc::new(SystemClock);
         let tasks = Tasks::new(records.clone(), clock, TaskRules::default(), Arc::new(|_| 0));
+        let created_at: DateTime<Utc> = "2026-11-01T00:00:00Z".parse().expect("a time");
         for number in 1..=issues {
-            let issue = issue(number);
-            let now = issue.as_of;
-            let change = IssueChange { org: ORG, before: None, after: &issue };
-            let commit = RecordCommit::new(RecordCommitId::random());
-            let commit = issue.put(ORG, commit, Expectation::Absent).expect("a valid key");
-            let commit = tasks.follower().follow(change, commit, now).await.expect("it is read");
-            assert_eq!(records.commit(&commit, now).await.expect("it is stored"), CommitOutcome::Committed);
+            let issue = task_issue((7, "web-app"), number, created_at);
+            store_issue(&*records, &tasks, ORG, &issue, created_at).await;
         }
         store.close().await;
     });
-}
-
-fn issue(number: i64) -> CachedIssue {
-    let created_at: DateTime<Utc> = "2026-11-01T00:00:00Z".parse().expect("a time");
-    let details = IssueDetails {
-        number,
-        node_id: format!("I_{number}"),
-        title: format!("Fix problem {number}"),
-        body: "It does \"not\" work.\nReally.".to_owned(),
-        state: IssueState::Open,
-        state_reason: None,
-        is_locked: false,
-        labels: vec![IssueLabel { id: 1, name: "agent-ready".to_owned() }],
-        assignees: Vec::new(),
-        author: None,
-        milestone: None,
-        created_at,
-        updated_at: created_at,
-        closed_at: None,
-        blocked_by_open: None,
-    };
-    let mut issue = CachedIssue::new(7, "web-app", details, created_at);
-    let content_hash = issue.content_hash.clone();
-    issue.add_voucher(LabelVoucher { label_id: 1, content_hash, by: None, at: created_at });
-    issue
 }
 
 /// Waits until the condition holds.

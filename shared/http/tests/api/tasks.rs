@@ -83,7 +83,10 @@ async fn a_worker_claims_reports_and_completes() {
         (&issue["org"], &issue["repo"], &issue["author"]),
         (&json!("acme"), &json!("Site"), &json!("bob"))
     );
-    assert_eq!((&issue["title"], &issue["body"]), (&json!("Fix problem 6"), &json!("It does not work.")));
+    assert_eq!(
+        (&issue["title"], &issue["body"]),
+        (&json!("Fix problem 6"), &json!("It does \"not\" work.\nReally."))
+    );
     assert_eq!(host.claim("dan", &token).await["claim_id"], claim["claim_id"]);
 
     host.clock.advance(TimeDelta::seconds(60));
@@ -225,6 +228,24 @@ async fn the_list_has_pages_and_filters() {
         host.get(&format!("{TASKS}?{query}"), &viewer).await.problem(400, "INVALID_ARGUMENT");
     }
     host.get(&format!("{TASKS}?org=nobody"), &viewer).await.problem(404, "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn the_page_shows_tasks_by_state_with_leases() {
+    let host = Host::new().await;
+    let viewer = host.token("viewer", Role::Viewer, Scope::All).await;
+    let html = host.get("/orgs/ACME/tasks", &viewer).await;
+    let text = html.text();
+    let order = ["In work", "Site#5", "lease until", "Ready", "Site#6", "Site#7", "Site#8"];
+    let places = order.map(|it| text.find(it).unwrap_or_else(|| panic!("{it} is missing: {text}")));
+    assert!(places.is_sorted(), "{places:?}");
+    host.clock.advance(TimeDelta::seconds(601));
+    assert!(host.get("/orgs/acme/tasks", &viewer).await.text().contains("lease ended"));
+    let japanese = host.get("/orgs/acme/tasks?lang=ja", &viewer).await;
+    assert!(japanese.text().contains("作業中"));
+    assert_eq!(host.get("/orgs/nobody/tasks", &viewer).await.status, 404);
+    let worker = host.worker().await;
+    assert_eq!(host.get("/orgs/acme/tasks", &worker).await.status, 403);
 }
 
 #[tokio::test]

@@ -4,14 +4,11 @@ use axum::Router;
 use chrono::{DateTime, Utc};
 use gam_access::{Principal, Role};
 use gam_aggregate::aggregate;
-use gam_model::issue::{IssueDetails, IssueLabel, IssueState, IssueUser};
 use gam_model::{Event, EventBatch, EventId, EventKind, Facts, FirstReview, Member, MemberKind};
-use gam_store::{
-    CommitOutcome, Expectation, NameEntry, NameKind, NameStore, RecordCommit, RecordCommitId, RecordStore,
-};
-use gam_work::issue::IssueFollower as _;
+use gam_store::{NameEntry, NameKind, NameStore};
+use gam_work::CachedIssue;
 use gam_work::tasks::{RequestOutcome, WorkRequest};
-use gam_work::{CachedIssue, IssueChange, LabelVoucher};
+use gam_work::testing::{self, task_issue};
 
 use super::{TestData, fixed_clock};
 
@@ -132,38 +129,13 @@ pub(crate) async fn data_with(repos: &[(&'static str, i64)], more: Vec<Event>) -
 
 /// Returns an open issue of the repository "Site" with the task label.
 pub(crate) fn issue(number: i64) -> CachedIssue {
-    let created_at = at("2024-03-01T00:00:00Z");
-    let details = IssueDetails {
-        number,
-        node_id: format!("I_{number}"),
-        title: format!("Fix problem {number}"),
-        body: "It does not work.".to_owned(),
-        state: IssueState::Open,
-        state_reason: None,
-        is_locked: false,
-        labels: vec![IssueLabel { id: 1, name: "agent-ready".to_owned() }],
-        assignees: Vec::new(),
-        author: Some(IssueUser { id: 12, login: "bob".to_owned() }),
-        milestone: None,
-        created_at,
-        updated_at: created_at,
-        closed_at: None,
-        blocked_by_open: None,
-    };
-    let mut issue = CachedIssue::new(SITE.1, "Site", details, created_at);
-    let content_hash = issue.content_hash.clone();
-    issue.add_voucher(LabelVoucher { label_id: 1, content_hash, by: None, at: created_at });
-    issue
+    task_issue((SITE.1, SITE.0), number, at("2024-03-01T00:00:00Z"))
 }
 
 /// Stores an issue as the cache of issues does, with the task that follows from it.
 pub(crate) async fn store_issue(data: &TestData, issue: &CachedIssue) {
-    let now = fixed_clock().now();
-    let change = IssueChange { org: "acme", before: None, after: issue };
-    let commit = issue.put("acme", RecordCommit::new(RecordCommitId::random()), Expectation::Any);
-    let follower = data.tasks(fixed_clock()).follower();
-    let commit = follower.follow(change, commit.expect("a valid key"), now).await.expect("it is read");
-    assert_eq!(data.store.commit(&commit, now).await.expect("it is stored"), CommitOutcome::Committed);
+    let (tasks, now) = (data.tasks(fixed_clock()), fixed_clock().now());
+    testing::store_issue(&*data.store, &tasks, "acme", issue, now).await;
 }
 
 /// Returns the API over the organization.
