@@ -34,6 +34,7 @@ mod store;
 mod table;
 mod terminal;
 mod terminal_text;
+mod webhooks;
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -251,6 +251,20 @@ impl ApiError {
         Self::new(StatusCode::UNAUTHORIZED, ProblemCode::Unauthorized, detail)
     }
 
+    /// No secret of this server signed the delivery of a webhook. The text says nothing of why.
+    pub(crate) fn unsigned() -> Self {
+        let detail =
+            "no valid signature: the secret of the webhook must be the GITHUB_WEBHOOK_SECRET of this server";
+        Self::new(StatusCode::UNAUTHORIZED, ProblemCode::Unauthorized, detail)
+    }
+
+    /// The webhook delivers forms.
+    pub(crate) fn webhook_is_not_json() -> Self {
+        let detail = "the delivery is not JSON: set the content type of the webhook to application/json, under \
+                      Settings > Webhooks on GitHub";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, ProblemCode::InvalidArgument, detail)
+    }
+
     /// The server failed, and a retry will not help.
     pub(crate) fn internal(cause: impl Error + Send + Sync + 'static) -> Self {
         ApiError {
@@ -260,7 +274,7 @@ impl ApiError {
     }
 
     /// The store is temporarily unavailable.
-    fn unavailable(cause: impl Error + Send + Sync + 'static) -> Self {
+    pub(crate) fn unavailable(cause: impl Error + Send + Sync + 'static) -> Self {
         let detail = "the store is busy or unreachable: retry in a few seconds";
         ApiError {
             cause: Some(Arc::new(cause)),

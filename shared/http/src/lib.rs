@@ -28,6 +28,7 @@ mod router;
 mod routes;
 mod serve;
 mod throttled_warning;
+mod webhook;
 
 pub use auth::{AccessControl, RequestRate, TokenError, TokenSource};
 pub use axum::Router;
@@ -36,3 +37,4 @@ pub use middleware::cors::AllowedOrigins;
 pub use middleware::hosts::AllowedHosts;
 pub use router::{ApiPorts, WorkPorts, guarded_router, router};
 pub use serve::{ServeLimits, serve};
+pub use webhook::{WEBHOOK_PATH, WebhookPorts, WebhookSecretSource, WebhookSecrets, webhook_router};

@@ -11,6 +11,7 @@ use axum::routing::MethodRouter;
 use axum::{Extension, Router};
 use gam_access::{Principal, Role};
 use gam_query::{KeptOrgs, QueryPorts};
+use gam_work::IssueReader;
 use gam_work::tasks::Tasks;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -45,6 +46,8 @@ pub struct ApiPorts {
 pub struct WorkPorts {
     /// The tasks of the store.
     pub tasks: Tasks,
+    /// The cache of issues.
+    pub issues: IssueReader,
 }
 
 impl From<QueryPorts> for ApiPorts {

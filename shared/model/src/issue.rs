@@ -82,6 +82,8 @@ pub struct IssueDetails {
     pub closed_at: Option<DateTime<Utc>>,
     /// Number of open issues that block it. `None` if GitHub did not say, as older versions do not.
     pub blocked_by_open: Option<u32>,
+    /// Number of its sub-issues that are not completed. `None` if GitHub did not say.
+    pub sub_issues_open: Option<u32>,
 }
 
 /// An issue of GitHub's REST API or of a webhook, as JSON.
@@ -106,7 +108,15 @@ pub struct RestIssue {
     updated_at: DateTime<Utc>,
     closed_at: Option<DateTime<Utc>>,
     issue_dependencies_summary: Option<DependenciesSummary>,
+    sub_issues_summary: Option<SubIssuesSummary>,
     pull_request: Option<serde::de::IgnoredAny>,
+    repository_url: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct SubIssuesSummary {
+    total: u32,
+    completed: u32,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -115,6 +125,17 @@ struct DependenciesSummary {
 }
 
 impl RestIssue {
+    /// Returns the owner and the name of the issue's repository. `None` if GitHub did not send its address.
+    pub fn repository(&self) -> Option<(&str, &str)> {
+        let (rest, name) = self.repository_url.as_deref()?.rsplit_once('/')?;
+        Some((rest.rsplit_once('/')?.1, name))
+    }
+
+    /// Returns the number within the repository.
+    pub fn number(&self) -> i64 {
+        self.number
+    }
+
     /// Returns the issue, or `None` if the object is a pull request, which the REST API lists as an issue.
     pub fn into_details(self) -> Option<IssueDetails> {
         if self.pull_request.is_some() {
@@ -139,6 +160,9 @@ impl RestIssue {
             updated_at: self.updated_at,
             closed_at: self.closed_at,
             blocked_by_open: self.issue_dependencies_summary.map(|summary| summary.blocked_by),
+            sub_issues_open: self
+                .sub_issues_summary
+                .map(|summary| summary.total.saturating_sub(summary.completed)),
         })
     }
 }

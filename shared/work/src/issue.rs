@@ -1,7 +1,7 @@
 //! The cached issue, its record, and which of two states wins.
 
 use async_trait::async_trait;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use gam_model::issue::{IssueDetails, IssueLabel, IssueState, IssueUser, ThreadRef};
 use gam_store::{
     Error as StoreError, Expectation, KeyPart, Record, RecordCommit, RecordCommitId, RecordKey, RecordKind,
@@ -138,7 +138,7 @@ impl CachedIssue {
             vouchers: Vec::new(),
             trusted_edits: Vec::new(),
             tombstone: None,
-            as_of,
+            as_of: as_of.trunc_subsecs(0),
         }
     }
 
@@ -171,7 +171,10 @@ impl CachedIssue {
     pub fn add_voucher(&mut self, voucher: LabelVoucher) {
         let known = self.vouchers.iter_mut().find(|known| known.label_id == voucher.label_id);
         match known {
-            Some(known) if known.at < voucher.at => *known = voucher,
+            // The hash decides a tie, so that every order of arrival ends alike.
+            Some(known) if (known.at, &known.content_hash) < (voucher.at, &voucher.content_hash) => {
+                *known = voucher
+            }
             Some(_) => {}
             None => self.vouchers.push(voucher),
         }

@@ -9,8 +9,27 @@
 //!
 //! This crate does not know HTTP, GitHub's client, or which database stores the records.
 
+pub mod dirty;
+mod drain;
 pub mod issue;
+mod jobs;
+pub mod list;
+pub mod order;
+pub mod payload;
+mod process;
+mod reconcile;
+pub mod repo;
+pub mod source;
+pub mod sweep;
 pub mod tasks;
 pub mod testing;
 
+pub use drain::DrainReport;
 pub use issue::{CachedIssue, Freshness, IssueChange, IssueFollower, LabelVoucher, Tombstone, TrustedEdit};
+pub use list::{IssueFilter, IssuePage, IssueReader};
+pub use order::{Effect, OrderQueue, OrderRepo, QueueError, QueuedOrder, RecordQueue, WebhookOrder};
+pub use payload::{PayloadError, Received, read_delivery};
+pub use process::{OrderOutcome, OrgScope, OrgScopes, Processor, WorkError};
+pub use reconcile::ReconcileReport;
+pub use source::IssueSource;
+pub use sweep::{HookSource, SweepReport};

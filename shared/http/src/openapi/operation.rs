@@ -228,7 +228,11 @@ fn query_schema(parameter: Parameter) -> Schema {
             text().format(Some(SchemaFormat::KnownFormat(KnownFormat::Date)))
         }
         Parameter::Cursor => text().min_length(Some(1)),
-        Parameter::TaskOrg | Parameter::TaskRepo => text().min_length(Some(1)),
+        Parameter::TaskOrg
+        | Parameter::TaskRepo
+        | Parameter::IssueLabel
+        | Parameter::IssueAssignee
+        | Parameter::IssueRepo => text().min_length(Some(1)),
         Parameter::LogFrom => {
             ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).default(Some(0.into()))
         }
@@ -303,6 +307,12 @@ fn description(parameter: Parameter) -> String {
         Parameter::Name => {
             "A text that the names contain, in any case. The empty text is in every name".to_owned()
         }
+        Parameter::IssueState => "Only issues in this state, or `all`. Closed ones stay for 90 days".to_owned(),
+        Parameter::IssueLabel => "Only issues with the label of this name, in any case".to_owned(),
+        Parameter::IssueAssignee => {
+            "Only issues that are assigned to this login, in any case, or to nobody: `none`".to_owned()
+        }
+        Parameter::IssueRepo => "Only issues of the repository with this name, in any case".to_owned(),
         Parameter::TaskOrg => "Only tasks of this organization. Default: all that the token includes".to_owned(),
         Parameter::TaskState => "Only tasks in this state".to_owned(),
         Parameter::TaskRepo => "Only tasks of the repository with this name, in any case".to_owned(),

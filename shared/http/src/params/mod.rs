@@ -10,12 +10,13 @@ mod subject_path;
 
 pub(crate) use json_body::JsonBody;
 pub(crate) use queries::{
-    ChartParams, ExportParams, HistogramParams, ListParams, LogParams, MetricsParams, NoParams, OrgsParams,
-    QueryParams, SeriesParams, SubjectQuery, TasksParams, Validated, WithRepoId,
+    ChartParams, ExportParams, HistogramParams, IssuesParams, ListParams, LogParams, MetricsParams, NoParams,
+    OrgsParams, QueryParams, SeriesParams, SubjectQuery, TasksParams, Validated, WithRepoId,
 };
 pub(crate) use subject_path::SubjectPath;
 
 use gam_model::Grain;
+use gam_model::issue::IssueState;
 use gam_model::metric::{CATALOGUE, Metric};
 use gam_query::{BotFilter, ListSort, SortDirection};
 use gam_work::tasks::TaskState;
@@ -57,6 +58,10 @@ pub(crate) enum Parameter {
     Theme,
     Width,
     Lang,
+    IssueState,
+    IssueLabel,
+    IssueAssignee,
+    IssueRepo,
     TaskOrg,
     TaskState,
     TaskRepo,
@@ -71,6 +76,10 @@ const BOT_FILTERS: [(&str, BotFilter); 4] = [
     ("include", BotFilter::Include),
     ("only", BotFilter::Only),
 ];
+
+/// The values of `state` of issues, the default first.
+const ISSUE_STATES: [(&str, Option<IssueState>); 3] =
+    [("open", Some(IssueState::Open)), ("closed", Some(IssueState::Closed)), ("all", None)];
 
 /// The values of `theme`.
 const THEMES: [(&str, Theme); 3] = [("light", Theme::Light), ("dark", Theme::Dark), ("auto", Theme::Auto)];
@@ -112,6 +121,10 @@ impl Parameter {
             Parameter::Theme => "theme",
             Parameter::Width => "width",
             Parameter::Lang => "lang",
+            Parameter::IssueState => "state",
+            Parameter::IssueLabel => "label",
+            Parameter::IssueAssignee => "assignee",
+            Parameter::IssueRepo => "repo",
             Parameter::TaskOrg => "org",
             Parameter::TaskState => "state",
             Parameter::TaskRepo => "repo",
@@ -144,8 +157,12 @@ impl Parameter {
                 Some([ListSort::Name].into_iter().chain(metrics).map(ListSort::as_str).collect())
             }
             Parameter::TaskState => Some(TaskState::ALL.map(TaskState::as_str).to_vec()),
+            Parameter::IssueState => Some(ISSUE_STATES.map(|(name, _)| name).to_vec()),
             Parameter::TaskOrg
             | Parameter::TaskRepo
+            | Parameter::IssueLabel
+            | Parameter::IssueAssignee
+            | Parameter::IssueRepo
             | Parameter::LogFrom
             | Parameter::Id
             | Parameter::Since
@@ -164,12 +181,16 @@ impl Parameter {
             Parameter::Granularity => Some(Grain::Day.as_str()),
             Parameter::Theme => Some(name_of(&THEMES, Theme::default())),
             Parameter::Lang => Some(name_of(&LANGUAGES, Language::default())),
+            Parameter::IssueState => Some(ISSUE_STATES[0].0),
             Parameter::Sort => Some(DEFAULT_METRIC),
             Parameter::DurationMetric => Some(DEFAULT_DURATION_METRIC),
             // The default of `order` depends on `sort`, and that of `metric` is a list.
             Parameter::Order
             | Parameter::Metrics
             | Parameter::Compare
+            | Parameter::IssueLabel
+            | Parameter::IssueAssignee
+            | Parameter::IssueRepo
             | Parameter::TaskOrg
             | Parameter::TaskState
             | Parameter::TaskRepo

@@ -3,6 +3,7 @@
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use chrono::{Days, NaiveDate};
+use gam_model::issue::IssueState;
 use gam_model::metric::Metric;
 use gam_model::period::FIRST_DAY;
 use gam_model::{Grain, Range};
@@ -14,7 +15,8 @@ use super::query_string::QueryString;
 use super::subject_path::SubjectPath;
 use super::{
     BOT_FILTERS, COMPARE_PREVIOUS, DEFAULT_CHART_WIDTH, DEFAULT_DAYS, DEFAULT_DURATION_METRIC, DEFAULT_LIMIT,
-    DEFAULT_METRIC, LANGUAGES, MAX_NAME_CHARS, Parameter, SORT_DIRECTIONS, THEMES, metric_of_type, value_of,
+    DEFAULT_METRIC, ISSUE_STATES, LANGUAGES, MAX_NAME_CHARS, Parameter, SORT_DIRECTIONS, THEMES,
+    metric_of_type, value_of,
 };
 use crate::charts::{Language, MAX_WIDTH, MIN_WIDTH, Theme};
 use crate::error::ApiError;
@@ -120,6 +122,44 @@ impl QueryParams for OrgsParams {
 
     fn from_query(query: &QueryString, _: NaiveDate) -> Result<Self, ApiError> {
         Ok(OrgsParams { name_filter: parse_name_filter(query)? })
+    }
+}
+
+/// The parameters of the list of issues.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct IssuesParams {
+    /// `None` for both.
+    pub(crate) state: Option<IssueState>,
+    pub(crate) label: Option<String>,
+    pub(crate) assignee: Option<String>,
+    pub(crate) repo: Option<String>,
+    pub(crate) limit: usize,
+    pub(crate) cursor: Option<String>,
+}
+
+impl QueryParams for IssuesParams {
+    fn accepted() -> Vec<Parameter> {
+        vec![
+            Parameter::IssueState,
+            Parameter::IssueLabel,
+            Parameter::IssueAssignee,
+            Parameter::IssueRepo,
+            Parameter::Limit,
+            Parameter::Cursor,
+        ]
+    }
+
+    fn from_query(query: &QueryString, _: NaiveDate) -> Result<Self, ApiError> {
+        let text = |parameter| query.short_text(parameter, MAX_NAME_CHARS).map(|it| it.map(str::to_owned));
+        let state = query.choice(Parameter::IssueState, |name| value_of(&ISSUE_STATES, name))?;
+        Ok(IssuesParams {
+            state: state.unwrap_or(ISSUE_STATES[0].1),
+            label: text(Parameter::IssueLabel)?,
+            assignee: text(Parameter::IssueAssignee)?,
+            repo: text(Parameter::IssueRepo)?,
+            limit: query.number(Parameter::Limit, MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT),
+            cursor: query.text(Parameter::Cursor).map(str::to_owned),
+        })
     }
 }
 

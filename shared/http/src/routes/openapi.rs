@@ -8,14 +8,18 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use gam_access::RouteClass;
 
-use super::{Route, RouteMethod, health, metric_catalogue, tasks};
+use super::{Route, RouteMethod, health, metric_catalogue, orgs, tasks};
 use crate::openapi::{self, Operation, ResponseBody};
 
 static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
     let routes = super::all();
     let document = openapi::document(
         &routes,
-        health::schemas().into_iter().chain(metric_catalogue::schemas()).chain(tasks::schemas()),
+        health::schemas()
+            .into_iter()
+            .chain(metric_catalogue::schemas())
+            .chain(tasks::schemas())
+            .chain(orgs::issues::schemas()),
     );
     document.to_json().expect("the document has only text keys").into()
 });
