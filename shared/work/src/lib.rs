@@ -22,6 +22,7 @@ pub mod repo;
 pub mod source;
 pub mod sweep;
 pub mod tasks;
+pub mod testing;
 
 pub use drain::DrainReport;
 pub use issue::{CachedIssue, Freshness, IssueChange, IssueFollower, LabelVoucher, Tombstone, TrustedEdit};

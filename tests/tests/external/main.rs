@@ -7,6 +7,7 @@
 mod api;
 mod aws;
 mod browser;
+mod claims;
 mod duckdb;
 mod postgres;
 mod repository;

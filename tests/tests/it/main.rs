@@ -31,6 +31,7 @@ mod secrets;
 mod serving;
 mod sign_in;
 mod status;
+mod tasks;
 mod terminal;
 mod tips;
 mod tokens;

@@ -13,3 +13,4 @@ mod public_errors;
 mod schema;
 mod serving;
 mod support;
+mod tasks;

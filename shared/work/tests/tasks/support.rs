@@ -6,23 +6,24 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_access::{AuditRow, Principal, Role, Scope};
 use gam_model::Clock;
-use gam_model::issue::{IssueDetails, IssueLabel, IssueState, IssueUser, ThreadRef};
+use gam_model::issue::{IssueLabel, IssueState, IssueUser, ThreadRef};
 use gam_store::{
-    CommitOutcome, Error, Expectation, MemoryStore, Record, RecordCommit, RecordCommitId, RecordKey,
-    RecordKind, RecordRange, RecordStore, Result,
+    CommitOutcome, Error, MemoryStore, Record, RecordCommit, RecordKey, RecordKind, RecordRange, RecordStore,
+    Result,
 };
 use gam_store_sql::SqliteStore;
-use gam_work::issue::{IssueFollower as _, load_issue};
+use gam_work::issue::load_issue;
 use gam_work::tasks::{
     Assignment, ClaimId, ReportKind, ReportOutcome, RequestOutcome, TaskError, TaskReport, TaskRules, Tasks,
     WorkRequest,
 };
-use gam_work::{CachedIssue, IssueChange, LabelVoucher, Tombstone};
+pub(crate) use gam_work::testing::voucher;
+use gam_work::testing::{store_issue, task_issue};
+use gam_work::{CachedIssue, Tombstone};
 use tempfile::TempDir;
 
 pub(crate) const ORG: &str = "acme";
 pub(crate) const REPO_ID: i64 = 7;
-pub(crate) const LABEL_ID: i64 = 1;
 
 /// A clock that tests set. Clones show the same time, each with its own difference.
 #[derive(Clone)]
@@ -104,22 +105,7 @@ impl World {
 
     /// Stores an issue as the cache of issues does, with what follows from it.
     pub(crate) async fn store(&self, issue: &CachedIssue) {
-        for _ in 0..20 {
-            let now = self.clock.now();
-            let key = (issue.repo_id, issue.details.number);
-            let before = load_issue(&*self.records, ORG, key.0, key.1, now).await.expect("it is read");
-            let expectation =
-                before.as_ref().map_or(Expectation::Absent, |(_, revision)| Expectation::Revision(*revision));
-            let change =
-                IssueChange { org: ORG, before: before.as_ref().map(|(issue, _)| issue), after: issue };
-            let commit = RecordCommit::new(RecordCommitId::random());
-            let commit = issue.put(ORG, commit, expectation).expect("a valid key");
-            let commit = self.tasks.follower().follow(change, commit, now).await.expect("it is read");
-            if self.records.commit(&commit, now).await.expect("it is committed") == CommitOutcome::Committed {
-                return;
-            }
-        }
-        panic!("the issue is never stored");
+        store_issue(&*self.records, &self.tasks, ORG, issue, self.clock.now()).await;
     }
 
     /// Changes a stored issue.
@@ -183,32 +169,7 @@ pub(crate) fn report(claim_id: &ClaimId, kind: ReportKind) -> TaskReport {
 /// Returns an open issue with the task label, which vouches for its content. Issues with smaller numbers are older.
 pub(crate) fn issue(number: i64) -> CachedIssue {
     let created_at: DateTime<Utc> = "2026-02-01T00:00:00Z".parse().expect("a time");
-    let created_at = created_at + TimeDelta::minutes(number);
-    let details = IssueDetails {
-        number,
-        node_id: format!("I_{number}"),
-        title: format!("Issue {number}"),
-        body: "Please fix it.".to_owned(),
-        state: IssueState::Open,
-        state_reason: None,
-        is_locked: false,
-        labels: vec![label(LABEL_ID, "agent-ready")],
-        assignees: Vec::new(),
-        author: Some(user(100, "ann")),
-        milestone: None,
-        created_at,
-        updated_at: created_at,
-        closed_at: None,
-        blocked_by_open: Some(0),
-    };
-    let mut issue = CachedIssue::new(REPO_ID, "Site", details, created_at);
-    issue.add_voucher(voucher(&issue, created_at));
-    issue
-}
-
-/// Returns what vouches for the present content of an issue.
-pub(crate) fn voucher(issue: &CachedIssue, at: DateTime<Utc>) -> LabelVoucher {
-    LabelVoucher { label_id: LABEL_ID, content_hash: issue.content_hash.clone(), by: None, at }
+    task_issue((REPO_ID, "Site"), number, created_at + TimeDelta::minutes(number))
 }
 
 pub(crate) fn label(id: i64, name: &str) -> IssueLabel {
