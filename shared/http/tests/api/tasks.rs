@@ -6,7 +6,7 @@ use axum::Router;
 use axum::http::Method;
 use chrono::TimeDelta;
 use gam_access::{NewToken, Principal, RepoName, Role, Scope, Tokens};
-use gam_http::{AccessControl, AllowedOrigins, ApiPorts, WorkPorts, guarded_router};
+use gam_http::{AccessControl, AllowedOrigins, ApiPorts, guarded_router};
 use serde_json::{Value, json};
 
 use crate::support::{ApiResponse, SettableClock, TestData, acme, empty_api, get, send, send_json};
@@ -29,7 +29,7 @@ impl Host {
         }
         let clock = Arc::new(SettableClock::new());
         let tokens = Tokens::new(data.store.clone(), clock.clone());
-        let work = WorkPorts { tasks: data.tasks(clock.clone()) };
+        let work = data.work_ports(clock.clone());
         let ports = ApiPorts { query: data.query_ports(), work: Some(work) };
         let api = guarded_router(ports, AccessControl::tokens(tokens.clone()), AllowedOrigins::default());
         Host { api, tokens, clock }
