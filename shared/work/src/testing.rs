@@ -28,6 +28,7 @@ pub fn task_issue((repo_id, repo): (i64, &str), number: i64, created_at: DateTim
         updated_at: created_at,
         closed_at: None,
         blocked_by_open: Some(0),
+        sub_issues_open: Some(0),
     };
     let mut issue = CachedIssue::new(repo_id, repo, details, created_at);
     issue.add_voucher(voucher(&issue, created_at));

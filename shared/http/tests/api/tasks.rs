@@ -6,7 +6,7 @@ use axum::Router;
 use axum::http::Method;
 use chrono::TimeDelta;
 use gam_access::{NewToken, Principal, RepoName, Role, Scope, Tokens};
-use gam_http::{AccessControl, AllowedOrigins, ApiPorts, WorkPorts, guarded_router};
+use gam_http::{AccessControl, AllowedOrigins, ApiPorts, guarded_router};
 use serde_json::{Value, json};
 
 use crate::support::{ApiResponse, SettableClock, TestData, acme, empty_api, get, send, send_json};
@@ -29,7 +29,7 @@ impl Host {
         }
         let clock = Arc::new(SettableClock::new());
         let tokens = Tokens::new(data.store.clone(), clock.clone());
-        let work = WorkPorts { tasks: data.tasks(clock.clone()) };
+        let work = data.work_ports(clock.clone());
         let ports = ApiPorts { query: data.query_ports(), work: Some(work) };
         let api = guarded_router(ports, AccessControl::tokens(tokens.clone()), AllowedOrigins::default());
         Host { api, tokens, clock }
@@ -228,6 +228,21 @@ async fn the_list_has_pages_and_filters() {
         host.get(&format!("{TASKS}?{query}"), &viewer).await.problem(400, "INVALID_ARGUMENT");
     }
     host.get(&format!("{TASKS}?org=nobody"), &viewer).await.problem(404, "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn issues_are_filtered_by_whether_workers_can_claim_them() {
+    let host = Host::new().await;
+    let viewer = host.token("viewer", Role::Viewer, Scope::All).await;
+    let numbers = async |query: &str| {
+        let answer = host.get(&format!("/api/v1/orgs/acme/issues{query}"), &viewer).await.json();
+        let issues = answer["issues"].as_array().expect("a list").iter();
+        issues.map(|issue| issue["number"].as_i64().expect("a number")).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers("").await, [5, 6, 7, 8]);
+    assert_eq!(numbers("?assignable=true").await, [6, 7, 8]);
+    assert_eq!(numbers("?assignable=false").await, [5]);
+    host.get("/api/v1/orgs/acme/issues?assignable=maybe", &viewer).await.problem(400, "INVALID_ARGUMENT");
 }
 
 #[tokio::test]

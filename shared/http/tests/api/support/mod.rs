@@ -17,6 +17,7 @@ use gam_lake::MemoryObjects;
 use gam_model::{Clock, Identity, OrgRegistry};
 use gam_query::QueryPorts;
 use gam_store::MemoryStore;
+use gam_work::IssueReader;
 use gam_work::tasks::{TaskRules, Tasks};
 use serde_json::Value;
 use tower::ServiceExt;
@@ -89,7 +90,12 @@ impl TestData {
 
     /// Returns the ports of a host that can write its store.
     pub(crate) fn api_ports(&self) -> ApiPorts {
-        ApiPorts { query: self.query_ports(), work: Some(WorkPorts { tasks: self.tasks(fixed_clock()) }) }
+        ApiPorts { query: self.query_ports(), work: Some(self.work_ports(fixed_clock())) }
+    }
+
+    pub(crate) fn work_ports(&self, clock: Arc<dyn Clock>) -> WorkPorts {
+        let issues = IssueReader::new(self.store.clone(), clock.clone());
+        WorkPorts { tasks: self.tasks(clock), issues }
     }
 
     pub(crate) fn tasks(&self, clock: Arc<dyn Clock>) -> Tasks {
