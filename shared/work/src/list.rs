@@ -1,5 +1,6 @@
 //! The list of cached issues, page by page. It never asks GitHub.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -27,6 +28,8 @@ pub struct IssueFilter {
     pub assignee: Option<String>,
     /// Those of the repository with this name, in any case.
     pub repo: Option<String>,
+    /// Those that are in this set of repository ids and numbers, or those that are not.
+    pub within: Option<(bool, BTreeSet<(i64, i64)>)>,
 }
 
 impl IssueFilter {
@@ -40,6 +43,10 @@ impl IssueFilter {
             && self.label.as_ref().is_none_or(|label| issue.label(label).is_some())
             && self.assignee.as_deref().is_none_or(is_assigned)
             && self.repo.as_ref().is_none_or(|repo| issue.repo.eq_ignore_ascii_case(repo))
+            && self
+                .within
+                .as_ref()
+                .is_none_or(|(is_in, set)| set.contains(&(issue.repo_id, issue.details.number)) == *is_in)
     }
 }
 

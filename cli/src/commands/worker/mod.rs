@@ -45,7 +45,7 @@ pub(crate) struct WorkerArgs {
     #[arg(long, value_name = "CMD")]
     run: String,
     /// Name of the worker, unique among all workers; a login also gets issues that are assigned to it [default: host and
-    /// process]
+    /// a random number]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// Skills; an issue with a label skill:NAME needs the skill NAME
@@ -177,11 +177,12 @@ impl WorkerContext {
     }
 }
 
-/// Returns a name that no other worker has: two workers with one name would share a claim.
+/// Returns a name that no other worker has: two workers with one name would share a claim. Containers can have the same
+/// host name and process id.
 fn default_name() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let is_allowed = |c: &char| c.is_ascii_alphanumeric() || "-_.".contains(*c);
     let host: String = host.chars().filter(is_allowed).take(60).collect();
     let host = if host.is_empty() { "worker".to_owned() } else { host };
-    format!("{host}/{}", std::process::id())
+    format!("{host}/{:08x}", fastrand::u32(..))
 }

@@ -313,6 +313,7 @@ fn description(parameter: Parameter) -> String {
             "Only issues that are assigned to this login, in any case, or to nobody: `none`".to_owned()
         }
         Parameter::IssueRepo => "Only issues of the repository with this name, in any case".to_owned(),
+        Parameter::Assignable => "Only issues that workers can claim now, or only others".to_owned(),
         Parameter::TaskOrg => "Only tasks of this organization. Default: all that the token includes".to_owned(),
         Parameter::TaskState => "Only tasks in this state".to_owned(),
         Parameter::TaskRepo => "Only tasks of the repository with this name, in any case".to_owned(),

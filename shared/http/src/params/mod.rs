@@ -62,6 +62,7 @@ pub(crate) enum Parameter {
     IssueLabel,
     IssueAssignee,
     IssueRepo,
+    Assignable,
     TaskOrg,
     TaskState,
     TaskRepo,
@@ -76,6 +77,9 @@ const BOT_FILTERS: [(&str, BotFilter); 4] = [
     ("include", BotFilter::Include),
     ("only", BotFilter::Only),
 ];
+
+/// The values of a parameter that is true or false.
+const BOOLEANS: [(&str, bool); 2] = [("true", true), ("false", false)];
 
 /// The values of `state` of issues, the default first.
 const ISSUE_STATES: [(&str, Option<IssueState>); 3] =
@@ -125,6 +129,7 @@ impl Parameter {
             Parameter::IssueLabel => "label",
             Parameter::IssueAssignee => "assignee",
             Parameter::IssueRepo => "repo",
+            Parameter::Assignable => "assignable",
             Parameter::TaskOrg => "org",
             Parameter::TaskState => "state",
             Parameter::TaskRepo => "repo",
@@ -158,6 +163,7 @@ impl Parameter {
             }
             Parameter::TaskState => Some(TaskState::ALL.map(TaskState::as_str).to_vec()),
             Parameter::IssueState => Some(ISSUE_STATES.map(|(name, _)| name).to_vec()),
+            Parameter::Assignable => Some(BOOLEANS.map(|(name, _)| name).to_vec()),
             Parameter::TaskOrg
             | Parameter::TaskRepo
             | Parameter::IssueLabel
@@ -191,6 +197,7 @@ impl Parameter {
             | Parameter::IssueLabel
             | Parameter::IssueAssignee
             | Parameter::IssueRepo
+            | Parameter::Assignable
             | Parameter::TaskOrg
             | Parameter::TaskState
             | Parameter::TaskRepo

@@ -14,9 +14,9 @@ use serde::Deserialize;
 use super::query_string::QueryString;
 use super::subject_path::SubjectPath;
 use super::{
-    BOT_FILTERS, COMPARE_PREVIOUS, DEFAULT_CHART_WIDTH, DEFAULT_DAYS, DEFAULT_DURATION_METRIC, DEFAULT_LIMIT,
-    DEFAULT_METRIC, ISSUE_STATES, LANGUAGES, MAX_NAME_CHARS, Parameter, SORT_DIRECTIONS, THEMES,
-    metric_of_type, value_of,
+    BOOLEANS, BOT_FILTERS, COMPARE_PREVIOUS, DEFAULT_CHART_WIDTH, DEFAULT_DAYS, DEFAULT_DURATION_METRIC,
+    DEFAULT_LIMIT, DEFAULT_METRIC, ISSUE_STATES, LANGUAGES, MAX_NAME_CHARS, Parameter, SORT_DIRECTIONS,
+    THEMES, metric_of_type, value_of,
 };
 use crate::charts::{Language, MAX_WIDTH, MIN_WIDTH, Theme};
 use crate::error::ApiError;
@@ -133,6 +133,8 @@ pub(crate) struct IssuesParams {
     pub(crate) label: Option<String>,
     pub(crate) assignee: Option<String>,
     pub(crate) repo: Option<String>,
+    /// `None` for both.
+    pub(crate) assignable: Option<bool>,
     pub(crate) limit: usize,
     pub(crate) cursor: Option<String>,
 }
@@ -144,6 +146,7 @@ impl QueryParams for IssuesParams {
             Parameter::IssueLabel,
             Parameter::IssueAssignee,
             Parameter::IssueRepo,
+            Parameter::Assignable,
             Parameter::Limit,
             Parameter::Cursor,
         ]
@@ -157,6 +160,7 @@ impl QueryParams for IssuesParams {
             label: text(Parameter::IssueLabel)?,
             assignee: text(Parameter::IssueAssignee)?,
             repo: text(Parameter::IssueRepo)?,
+            assignable: query.choice(Parameter::Assignable, |name| value_of(&BOOLEANS, name))?,
             limit: query.number(Parameter::Limit, MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT),
             cursor: query.text(Parameter::Cursor).map(str::to_owned),
         })

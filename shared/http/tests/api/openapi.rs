@@ -9,7 +9,7 @@ use crate::schema;
 use crate::support::{acme, empty_api, get, get_json, with_names};
 
 /// The routes without a CSV form.
-const OTHER_PATHS: [&str; 13] = [
+const OTHER_PATHS: [&str; 14] = [
     "/api/v1/healthz",
     "/api/v1/metrics",
     "/api/v1/openapi.json",
@@ -19,6 +19,7 @@ const OTHER_PATHS: [&str; 13] = [
     "/api/v1/orgs/{org}/export",
     "/api/v1/orgs/{org}/export.csv",
     "/api/v1/orgs/{org}/export.ndjson",
+    "/api/v1/orgs/{org}/issues",
     "/api/v1/tasks",
     "/api/v1/tasks/{claim_id}/log",
     "/healthz",
@@ -54,7 +55,7 @@ const POST_PATHS: [&str; 6] = [
 ];
 
 /// The schemas that generated clients name.
-const SCHEMAS: [&str; 51] = [
+const SCHEMAS: [&str; 53] = [
     "AssignedTask",
     "ClaimReport",
     "ClaimStatus",
@@ -66,8 +67,10 @@ const SCHEMAS: [&str; 51] = [
     "Health",
     "HistogramBin",
     "HoursChange",
+    "IssueList",
     "ListedClaim",
     "ListedEndedClaim",
+    "ListedIssue",
     "ListedTask",
     "LogAppended",
     "LogLines",

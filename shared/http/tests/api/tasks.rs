@@ -231,6 +231,21 @@ async fn the_list_has_pages_and_filters() {
 }
 
 #[tokio::test]
+async fn issues_are_filtered_by_whether_workers_can_claim_them() {
+    let host = Host::new().await;
+    let viewer = host.token("viewer", Role::Viewer, Scope::All).await;
+    let numbers = async |query: &str| {
+        let answer = host.get(&format!("/api/v1/orgs/acme/issues{query}"), &viewer).await.json();
+        let issues = answer["issues"].as_array().expect("a list").iter();
+        issues.map(|issue| issue["number"].as_i64().expect("a number")).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers("").await, [5, 6, 7, 8]);
+    assert_eq!(numbers("?assignable=true").await, [6, 7, 8]);
+    assert_eq!(numbers("?assignable=false").await, [5]);
+    host.get("/api/v1/orgs/acme/issues?assignable=maybe", &viewer).await.problem(400, "INVALID_ARGUMENT");
+}
+
+#[tokio::test]
 async fn the_page_shows_tasks_by_state_with_leases() {
     let host = Host::new().await;
     let viewer = host.token("viewer", Role::Viewer, Scope::All).await;

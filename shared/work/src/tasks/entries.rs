@@ -43,6 +43,11 @@ pub(super) fn queue_ranges(org: &str, login: &str) -> Result<Vec<RecordRange>> {
     logins.iter().map(range).collect()
 }
 
+/// Returns the range of the complete index of assignable issues.
+pub(super) fn all_queue_entries(org: &str) -> Result<RecordRange> {
+    RecordRange::new(Some(org), RecordKind::ReadyIssue, &[])
+}
+
 /// Returns the range of the index of leases.
 pub(super) fn lease_range(org: &str) -> Result<RecordRange> {
     RecordRange::new(Some(org), RecordKind::Lease, &[])

@@ -1,14 +1,20 @@
 //! The list of tasks.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::entries::{TaskRef, load_task, parse_task, task_key, task_range};
+use super::entries::{
+    QueueEntry, TaskRef, all_queue_entries, load_task, parse_entry, parse_task, task_key, task_range,
+};
 use super::task::{LiveClaim, Task};
 use super::{ClaimId, MAX_ATTEMPTS, TaskError, TaskPhase, Tasks};
 
 /// Number of tasks that one read returns.
 const PAGE_TASKS: usize = 200;
+/// Number of entries of the index that one read returns.
+const PAGE_ENTRIES: usize = 1_000;
 /// The most tasks that one page of the list reads, so that a filter that few tasks fulfil does not read all of them.
 const MAX_READ_TASKS: usize = 2_000;
 
@@ -134,6 +140,26 @@ impl Tasks {
             match page.last() {
                 Some((last, _)) if page.len() == PAGE_TASKS => range = range.after(last),
                 _ => return Ok(TaskPage { tasks, next: None }),
+            }
+        }
+    }
+
+    /// Returns the repository ids and numbers of the issues that workers can claim now.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn assignable(&self, org: &str) -> Result<BTreeSet<(i64, i64)>, TaskError> {
+        let mut range = all_queue_entries(org)?;
+        let mut assignable = BTreeSet::new();
+        loop {
+            let page = self.records.range(&range, PAGE_ENTRIES, self.clock.now()).await?;
+            for (_, record) in &page {
+                let entry: QueueEntry = parse_entry(record)?;
+                assignable.insert((entry.task.repo_id, entry.task.number));
+            }
+            match page.last() {
+                Some((last, _)) if page.len() == PAGE_ENTRIES => range = range.after(last),
+                _ => return Ok(assignable),
             }
         }
     }

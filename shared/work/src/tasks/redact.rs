@@ -169,7 +169,7 @@ mod tests {
             (format!("using {token}, ok"), "using [redacted], ok"),
             (
                 format!("https://x-access-token:{token}@github.com/a/b.git"),
-                "https://x-access-token:[redacted]@github.com/a/b.git",
+                "https://x-access-token:[redacted]",
             ),
             ("Authorization: Bearer abcdefghijklmnop.qrstuv".to_owned(), "Authorization: Bearer [redacted]"),
             ("AWS_SECRET_ACCESS_KEY=abcDEF123/+x".to_owned(), "AWS_SECRET_ACCESS_KEY=[redacted]"),

@@ -45,7 +45,7 @@ pub enum Unassignable {
     Edited,
     /// Its conversation is locked.
     Locked,
-    /// Another open issue blocks it.
+    /// Another open issue blocks it, or one of its sub-issues is open.
     Blocked,
     /// An open pull request closes it.
     HasPullRequest,
@@ -109,8 +109,9 @@ impl TaskRules {
         if issue.details.is_locked {
             return Err(Unassignable::Locked);
         }
-        // Older versions of GitHub do not say it.
-        if issue.details.blocked_by_open.is_some_and(|open| open > 0) {
+        // Older versions of GitHub do not say it. An issue with open sub-issues is done by doing those.
+        let has_open = |count: Option<u32>| count.is_some_and(|open| open > 0);
+        if has_open(issue.details.blocked_by_open) || has_open(issue.details.sub_issues_open) {
             return Err(Unassignable::Blocked);
         }
         if issue.closing_pull_requests.as_ref().is_some_and(|open| !open.is_empty()) {

@@ -181,13 +181,14 @@ pub(crate) fn user(id: i64, login: &str) -> IssueUser {
 }
 
 /// What can happen to an issue on GitHub so that no worker gets it.
-pub(crate) const OBSTACLES: [(&str, fn(&mut CachedIssue)); 8] = [
+pub(crate) const OBSTACLES: [(&str, fn(&mut CachedIssue)); 9] = [
     ("closed", |issue| issue.details.state = IssueState::Closed),
     ("unlabelled", |issue| issue.details.labels.clear()),
     ("excluded", |issue| issue.details.labels.push(label(9, "On-Hold"))),
     ("edited", |issue| issue.content_hash = "another".to_owned()),
     ("locked", |issue| issue.details.is_locked = true),
     ("blocked", |issue| issue.details.blocked_by_open = Some(1)),
+    ("blocked by sub-issues", |issue| issue.details.sub_issues_open = Some(2)),
     ("has_pull_request", |issue| {
         issue.closing_pull_requests = Some(vec![ThreadRef { repo_id: REPO_ID, number: 99 }]);
     }),

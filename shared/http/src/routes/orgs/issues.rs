@@ -141,9 +141,13 @@ async fn handle(
     let stored = ports.names.org(&key).await.map_err(QueryError::Store)?;
     let Some(stored) = stored else { return Err(QueryError::unknown_org(&org).into()) };
     let name = registry.name_of_stored(&stored).to_owned();
-    let IssuesParams { state, label, assignee, repo, limit, cursor } = params;
+    let IssuesParams { state, label, assignee, repo, assignable, limit, cursor } = params;
     let after = cursor.as_deref().map(parse_cursor).transpose()?;
-    let filter = IssueFilter { state, label, assignee, repo };
+    let within = match assignable {
+        Some(is_assignable) => Some((is_assignable, work.tasks.assignable(&key).await?)),
+        None => None,
+    };
+    let filter = IssueFilter { state, label, assignee, repo, within };
     let page = work.issues.list(&key, &filter, limit, after).await.map_err(QueryError::Store)?;
     let next = page.next.map(|(repo_id, number)| format!("{repo_id}.{number}"));
     let link = next.as_deref().and_then(|cursor| link_to_page(&uri, cursor));
