@@ -9,8 +9,8 @@ use clap::{Arg, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::args::{GlobalOptions, Variables};
 use crate::commands::{
-    aggregate, collect, completions, config, demo, doctor, export, help, rename_org, serve, show, status,
-    task, token, up, worker,
+    aggregate, collect, completions, config, demo, doctor, export, help, hook, rename_org, serve, show,
+    status, task, token, up, worker,
 };
 use crate::console::Console;
 use crate::environment::EnvFile;
@@ -85,6 +85,8 @@ pub(crate) enum CliCommand {
     Task(task::TaskArgs),
     /// Claim tasks from a server, and run a command for each
     Worker(worker::WorkerArgs),
+    /// Check the webhooks on GitHub, and what they could not deliver
+    Hook(hook::HookArgs),
     /// Continue an organization's history under its new name, after it was renamed on GitHub
     RenameOrg(rename_org::RenameOrgArgs),
     /// Print a completion script for a shell
@@ -138,6 +140,7 @@ impl Cli {
             CliCommand::Token(args) => token::run(&session()?, args).await,
             CliCommand::Task(args) => task::run(&session()?, args).await,
             CliCommand::Worker(args) => worker::run(&session()?, args).await,
+            CliCommand::Hook(args) => hook::run(&session()?, args).await,
             CliCommand::RenameOrg(args) => rename_org::run(&session()?, args).await,
             CliCommand::Completions(args) => completions::run(&console, args, Cli::command()),
             CliCommand::Help(args) => help::run(&console, args, command()),

@@ -174,7 +174,9 @@ pub(crate) async fn run(session: &CliSession, args: ServeArgs) -> anyhow::Result
         ));
     }
     let shutdown = async { _ = signals::wait_for_stop_signal().await };
-    let github = match session.settings.has_credentials() {
+    let needs_github =
+        session.settings.webhook_secrets.read()?.is_some() && session.settings.has_credentials();
+    let github = match needs_github {
         true => Some(session.settings.github(&GitHubOptions::WITHOUT_WAITING)?),
         false => None,
     };

@@ -13,8 +13,8 @@ use sha2::{Digest, Sha256};
 /// Greatest length of a cached body, as JSON, in bytes. A body of GitHub's 65,536 characters fits unless most of them
 /// are escaped.
 const MAX_BODY_BYTES: usize = 300_000;
-/// How long a closed issue stays in the cache after its last change, and a tombstone after it was set. A late
-/// webhook of before does not revive either.
+/// How long a closed issue and a tombstone stay in the cache after they were received. A late webhook of before does not
+/// revive either.
 pub const CLOSED_ISSUE_LIFETIME: TimeDelta = TimeDelta::days(90);
 /// Greatest number of trusted edits that an issue remembers. Before the oldest of them, labels vouch for nothing.
 const MAX_TRUSTED_EDITS: usize = 50;
@@ -219,14 +219,11 @@ impl CachedIssue {
         self.details == other.details && self.content_hash == other.content_hash
     }
 
-    /// Returns from when on the record is absent. `None` for an open issue.
+    /// Returns from when on the record is absent. `None` for an open issue. It does not follow GitHub's clock: what was
+    /// learned late is remembered as long.
     pub fn expires(&self) -> Option<DateTime<Utc>> {
-        let changed_at = match (&self.tombstone, self.details.state) {
-            (Some(_), _) => self.as_of,
-            (None, IssueState::Closed) => self.details.updated_at,
-            (None, IssueState::Open) => return None,
-        };
-        Some(changed_at + CLOSED_ISSUE_LIFETIME)
+        let is_ended = self.tombstone.is_some() || self.details.state == IssueState::Closed;
+        is_ended.then(|| self.as_of + CLOSED_ISSUE_LIFETIME)
     }
 
     /// Returns the key of the issue's record. `org` is the organization's storage key.

@@ -16,6 +16,9 @@ use crate::source::{FetchedIssue, IssueListQuery, RepoAddress, RepoSummary};
 /// By how much GitHub's lists may lag behind. What changed less than this before the newest change is read again.
 const MAX_LAG: TimeDelta = TimeDelta::minutes(5);
 
+/// The last change in a repository without issues, so that it counts as read. All of GitHub's changes are later.
+const NOTHING_READ: DateTime<Utc> = DateTime::from_timestamp(86_400, 0).expect("a valid time");
+
 /// What reconciling an organization did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReconcileReport {
@@ -54,6 +57,13 @@ impl Processor {
             report.read += 1;
             match self.reconcile_repo(&scope.key, login, &repo, Some(summary), is_full).await {
                 Ok(repaired) => report.repaired += repaired,
+                // Issues are switched off. Once they are on again, the probe shows a change.
+                Err(WorkError::Source(error)) if error.is_not_found => {
+                    let (mut state, expectation) = load_repo(&*self.records, &scope.key, &repo, now).await?;
+                    state.read_until = state.read_until.or(Some(NOTHING_READ));
+                    state.issues = summary.issues;
+                    self.save_repo(&scope.key, &state, expectation).await?;
+                }
                 Err(WorkError::Source(error)) => {
                     report.failed.push((summary.name.clone(), error.to_string()));
                 }
@@ -145,7 +155,7 @@ impl Processor {
         state.repo = repo.clone();
         state.is_gone = false;
         // A repository without issues was read too.
-        state.read_until = newest.map(|at| behind_lag(at, now)).or(Some(DateTime::UNIX_EPOCH + MAX_LAG));
+        state.read_until = newest.map(|at| behind_lag(at, now)).or(Some(NOTHING_READ));
         state.issues = summary.map_or(state.issues, |summary| summary.issues);
         state.checked_at = Some(now);
         self.save_repo(org, &state, expectation).await?;
@@ -189,7 +199,7 @@ impl Processor {
             let is_known = cached.is_some_and(|cached| {
                 crate::issue::CachedIssue { as_of: issue.as_of, ..cached.clone() } == issue
             });
-            if is_known || issue.expires().is_some_and(|expires| expires <= now) {
+            if is_known {
                 return Ok(false);
             }
             let commit = RecordCommit::new(RecordCommitId::random());

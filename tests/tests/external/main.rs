@@ -13,6 +13,7 @@ mod postgres;
 mod repository;
 mod schema;
 mod tools;
+mod webhooks;
 
 use libtest_mimic::{Arguments, Trial};
 use tools::Tool;
@@ -50,6 +51,7 @@ fn main() {
         postgres::tests(),
         repository::tests(),
         schema::tests(),
+        webhooks::tests(),
     ];
     let tests = files.into_iter().flatten();
     let trials = tests.map(|test| trial(test, &arguments)).collect();

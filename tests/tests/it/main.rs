@@ -36,4 +36,5 @@ mod terminal;
 mod tips;
 mod tokens;
 mod up;
+mod webhooks;
 mod workflows;

@@ -108,13 +108,13 @@ impl WebhookState {
         let (parts, body) = request.into_parts();
         let headers = parts.headers;
         limits::check_header_size(&headers)?;
-        // What has no signature costs neither memory nor a share of the throttle.
+        // What has no signature costs no memory.
         let signature = signature::parse(&headers).ok_or_else(unsigned)?;
-        self.throttle.take()?;
         let (body, _memory) = self.read_body(&headers, body).await?;
         let secrets = (self.ports.secrets)().await.map_err(ApiError::internal)?;
         let body = run(body.len(), move || is_signed(&secrets, &body, &signature).then_some(body)).await?;
         let body = body.ok_or_else(unsigned)?;
+        self.throttle.take()?;
         log_headers(&headers);
         if !is_json(&headers) {
             return Err(ApiError::webhook_is_not_json());

@@ -14,3 +14,4 @@ mod schema;
 mod serving;
 mod support;
 mod tasks;
+mod webhook;

@@ -93,6 +93,7 @@ impl TestData {
         ApiPorts { query: self.query_ports(), work: Some(self.work_ports(fixed_clock())) }
     }
 
+    /// Returns what the routes of tasks and issues use.
     pub(crate) fn work_ports(&self, clock: Arc<dyn Clock>) -> WorkPorts {
         let issues = IssueReader::new(self.store.clone(), clock.clone());
         WorkPorts { tasks: self.tasks(clock), issues }
@@ -244,6 +245,20 @@ pub(crate) async fn send_json(
         request = request.header(*name, *value);
     }
     answer(api, request.body(Body::from(body.to_string())).expect("a request")).await
+}
+
+/// Sends a POST request with a body.
+pub(crate) async fn send_body(
+    api: &Router,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Vec<u8>,
+) -> ApiResponse {
+    let mut request = Request::post(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    answer(api, request.body(Body::from(body)).expect("a request")).await
 }
 
 async fn answer(api: &Router, request: Request<Body>) -> ApiResponse {
