@@ -48,7 +48,7 @@ const ALLOWED_IN_DEFAULT_FILE: [&str; 18] = [
 ];
 
 /// The variables that `.env` must not set, in upper case. All names that begin with `AWS_` belong to them.
-const REPORTED_IF_IGNORED: [&str; 14] = [
+const REPORTED_IF_IGNORED: [&str; 18] = [
     "GITHUB_API_URL",
     "API_ENDPOINT",
     "API_ALLOW_HOST",
@@ -56,6 +56,10 @@ const REPORTED_IF_IGNORED: [&str; 14] = [
     "GITHUB_METRICS_ADMIN_TOKEN",
     "GITHUB_METRICS_ADMIN_TOKEN_FILE",
     "GITHUB_METRICS_TOKEN_FILE",
+    "GITHUB_WEBHOOK_SECRET",
+    "GITHUB_WEBHOOK_SECRET_FILE",
+    "GITHUB_WEBHOOK_SECRET_PREVIOUS",
+    "GITHUB_WEBHOOK_SECRET_PREVIOUS_FILE",
     "POSTGRES_URL",
     "HTTPS_PROXY",
     "HTTP_PROXY",

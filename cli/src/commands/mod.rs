@@ -11,13 +11,16 @@ mod dry_run;
 pub(crate) mod export;
 pub(crate) mod forget_org;
 pub(crate) mod help;
+pub(crate) mod hook;
 pub(crate) mod query;
 mod reconcile;
 pub(crate) mod rename_org;
 pub(crate) mod serve;
 pub(crate) mod show;
 pub(crate) mod status;
+pub(crate) mod task;
 #[cfg(test)]
 mod tests;
 pub(crate) mod token;
 pub(crate) mod up;
+pub(crate) mod worker;

@@ -15,6 +15,7 @@ pub mod day_of_month;
 mod error_chain;
 pub mod event;
 pub mod identity;
+pub mod issue;
 pub mod mailmap;
 pub mod member;
 pub mod metric;
