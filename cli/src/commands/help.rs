@@ -48,6 +48,10 @@ Server
   API_ALLOW_ORIGIN *         --allow-origin, several separated by commas
   GITHUB_METRICS_ADMIN_TOKEN *, GITHUB_METRICS_ADMIN_TOKEN_FILE *
                              token that the server accepts as an administrator's; or a file with it
+  GITHUB_WEBHOOK_SECRET *, GITHUB_WEBHOOK_SECRET_FILE *
+                             secret of the webhooks that up and serve take; or a file with it
+  GITHUB_WEBHOOK_SECRET_PREVIOUS *, GITHUB_WEBHOOK_SECRET_PREVIOUS_FILE *
+                             the secret before, while it is exchanged
 
 Network
   HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY *

@@ -13,6 +13,7 @@ use crate::error::failure;
 use crate::exit::Exit;
 use crate::format::{count, utc};
 use crate::session::CliSession;
+use crate::settings::CliSettings;
 use crate::terminal_text::escaped;
 use crate::webhooks::GitHubSource;
 
@@ -72,20 +73,7 @@ struct HookReport {
 /// Checks the webhooks. Changes nothing.
 pub(crate) async fn run(session: &CliSession, args: HookArgs) -> anyhow::Result<Exit> {
     let HookAction::Check { org } = args.action;
-    let source = GitHubSource(session.settings.github(&GitHubOptions::WITHOUT_WAITING)?);
-    let now = SystemClock.now();
-    let mut reports = Vec::new();
-    for hook in source.hooks(&org).await? {
-        let attempts = source.attempts(&hook, now - LISTED_FOR).await?;
-        reports.push(check(hook, &attempts));
-    }
-    if reports.is_empty() {
-        return Err(failure(format!(
-            "{org} has no webhook that delivers to https://HOST{}: create one under Settings > Webhooks, with content \
-             type application/json, the secret of GITHUB_WEBHOOK_SECRET, and all events",
-            gam_http::WEBHOOK_PATH
-        )));
-    }
+    let reports = check_org(&session.settings, &org).await?;
     let is_fine = reports.iter().all(|report| report.problems.is_empty());
     if session.wants_json() {
         let hooks: Vec<Value> = reports.iter().map(as_json).collect();
@@ -96,6 +84,44 @@ pub(crate) async fn run(session: &CliSession, args: HookArgs) -> anyhow::Result<
         }
     }
     Ok(if is_fine { Exit::Success } else { Exit::Failed })
+}
+
+/// Checks all webhooks of an organization that deliver to this kind of server.
+///
+/// # Errors
+/// If there is none, or GitHub cannot be read.
+async fn check_org(settings: &CliSettings, org: &str) -> anyhow::Result<Vec<HookReport>> {
+    let source = GitHubSource(settings.github(&GitHubOptions::WITHOUT_WAITING)?);
+    let now = SystemClock.now();
+    let mut reports = Vec::new();
+    for hook in source.hooks(org).await? {
+        let attempts = source.attempts(&hook, now - LISTED_FOR).await?;
+        reports.push(check(hook, &attempts));
+    }
+    if reports.is_empty() {
+        return Err(failure(format!(
+            "{org} has no webhook that delivers to https://HOST{}: create one under Settings > Webhooks, with content \
+             type application/json, the secret of GITHUB_WEBHOOK_SECRET, and all events",
+            gam_http::WEBHOOK_PATH
+        )));
+    }
+    Ok(reports)
+}
+
+/// Returns what is wrong with the webhooks of an organization, or how many events they delivered.
+///
+/// # Errors
+/// As [`check_org`].
+pub(super) async fn problems(settings: &CliSettings, org: &str) -> anyhow::Result<Result<usize, String>> {
+    let reports = check_org(settings, org).await?;
+    let of_hook = |report: &HookReport| -> Vec<String> {
+        report.problems.iter().map(|problem| format!("{}: {problem}", report.hook.id)).collect()
+    };
+    let problems: Vec<String> = reports.iter().flat_map(of_hook).collect();
+    Ok(match problems.is_empty() {
+        true => Ok(reports.iter().map(|report| report.events).sum()),
+        false => Err(problems.join("; ")),
+    })
 }
 
 fn check(hook: HookInfo, attempts: &[DeliveryAttempt]) -> HookReport {

@@ -246,7 +246,9 @@ impl Webhooks {
         let read = gam_collect::work(&data.collect_ports(), github, &request, &items, &progress).await;
         match &read {
             Ok(report) => {
-                let was_read = |id| !report.failed.contains_key(&id) && !report.stopped.contains(&id);
+                // What fails for good, such as a repository that is gone, would be read again all the time.
+                let fails_for_now = |id| report.failed.get(&id).is_some_and(|failure| failure.is_transient);
+                let was_read = |id| !fails_for_now(id) && !report.stopped.contains(&id);
                 self.settle(&key, &marks, was_read).await?;
             }
             Err(_) => self.settle(&key, &marks, |_| false).await?,

@@ -7,7 +7,7 @@ use gam_work::source::{
     FetchedIssue, IssueAddress, IssueAnswer, IssueListPage, IssueListQuery, IssueSource, LabelEvent,
     RepoAddress, RepoSummary, SourceError,
 };
-use gam_work::sweep::{DeliveryAttempt, HookInfo, HookSource};
+use gam_work::sweep::{APP_HOOK, DeliveryAttempt, HookInfo, HookSource};
 
 /// Reads issues, webhooks and deliveries from GitHub.
 pub(crate) struct GitHubSource(pub(crate) Client);
@@ -101,7 +101,7 @@ fn is_for_this_service(url: &str) -> bool {
 
 fn hook_id(hook: &Webhook) -> String {
     match &hook.owner {
-        WebhookOwner::App => "app".to_owned(),
+        WebhookOwner::App => APP_HOOK.to_owned(),
         WebhookOwner::Org(org) => format!("org/{}/{}", org.to_lowercase(), hook.id),
         WebhookOwner::Repo(owner, name) => format!("repo/{owner}/{name}/{}", hook.id).to_lowercase(),
     }
@@ -110,7 +110,7 @@ fn hook_id(hook: &Webhook) -> String {
 fn hook_of(id: &str) -> Option<(WebhookOwner, i64)> {
     let parts: Vec<&str> = id.split('/').collect();
     Some(match parts.as_slice() {
-        ["app"] => (WebhookOwner::App, 0),
+        [APP_HOOK] => (WebhookOwner::App, 0),
         ["org", org, id] => (WebhookOwner::Org((*org).to_owned()), id.parse().ok()?),
         ["repo", owner, name, id] => {
             (WebhookOwner::Repo((*owner).to_owned(), (*name).to_owned()), id.parse().ok()?)

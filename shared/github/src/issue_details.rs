@@ -159,6 +159,13 @@ struct OwnerNode {
 #[derive(Deserialize)]
 struct RepositoryNames {
     full_name: String,
+    #[serde(default = "has_issues")]
+    has_issues: bool,
+}
+
+/// A repository has issues unless GitHub says otherwise.
+fn has_issues() -> bool {
+    true
 }
 
 #[derive(Deserialize)]
@@ -199,12 +206,13 @@ impl Client {
     /// Fetches an issue. If the repository was renamed, the old name works too.
     ///
     /// # Errors
-    /// If GitHub cannot be read.
+    /// [`Error::NotFound`] if the repository is gone, hidden from the token, or has issues switched off; other errors if
+    /// GitHub cannot be read.
     pub async fn issue_details(&self, owner: &str, repo: &str, number: i64) -> Result<IssueLookup, Error> {
         let path = format!("/repos/{owner}/{repo}/issues/{number}");
         let issue = match self.get::<RestIssue>(ISSUES, &path).await {
             Ok((issue, _)) => issue,
-            Err(Error::NotFound(_)) => return Ok(IssueLookup::Gone),
+            Err(Error::NotFound(why)) => return self.check_gone(owner, repo, why).await,
             Err(error) => return Err(error),
         };
         if issue.number() != number || !self.is_in_repository(&issue, owner, repo).await? {
@@ -214,6 +222,14 @@ impl Client {
         let mut issues = vec![without_relations(details)];
         self.add_relations(&mut issues).await?;
         Ok(IssueLookup::Found(Box::new(issues.remove(0))))
+    }
+
+    /// Finds out whether an issue that GitHub does not return is gone. GitHub answers alike if the token may not see the
+    /// repository, or if its issues are switched off.
+    async fn check_gone(&self, owner: &str, repo: &str, why: String) -> Result<IssueLookup, Error> {
+        let (names, _) =
+            self.get::<RepositoryNames>("the repository", &format!("/repos/{owner}/{repo}")).await?;
+        if names.has_issues { Ok(IssueLookup::Gone) } else { Err(Error::NotFound(why)) }
     }
 
     /// Returns whether an issue is in the repository that was asked for. GitHub redirects to where it was transferred,

@@ -23,6 +23,8 @@ use crate::source::SourceError;
 pub const LISTED_FOR: TimeDelta = TimeDelta::days(3);
 /// By how much two sweeps overlap: an attempt may be listed late.
 const OVERLAP: TimeDelta = TimeDelta::minutes(10);
+/// The id of the webhook of an app. Its deliveries are of all organizations.
+pub const APP_HOOK: &str = "app";
 /// How often a mark is tried if others change it.
 const MAX_CONFLICTS: u32 = 20;
 
@@ -131,7 +133,8 @@ impl Processor {
             let attempts = hooks.attempts(&hook, since.max(now - LISTED_FOR)).await?;
             let missed = self.missed(&attempts).await?;
             report.events += attempts.iter().map(|attempt| &attempt.guid).collect::<BTreeSet<_>>().len();
-            self.heal(&scope.key, login, &missed, &mut report).await?;
+            let is_shared = hook.id == APP_HOOK;
+            self.heal(&scope.key, login, &missed, is_shared, &mut report).await?;
             let last = attempts.iter().map(|attempt| attempt.delivered_at).max();
             let state = HookState {
                 checked_until: now,
@@ -172,10 +175,19 @@ impl Processor {
         org: &str,
         login: &str,
         missed: &[&DeliveryAttempt],
+        is_shared: bool,
         report: &mut SweepReport,
     ) -> Result<(), WorkError> {
+        if missed.is_empty() {
+            return Ok(());
+        }
+        let known = self.repos_by_id(org, login, missed).await?;
+        let is_elsewhere =
+            |attempt: &DeliveryAttempt| attempt.repo_id.is_none_or(|id| !known.contains_key(&id));
+        let missed: Vec<&DeliveryAttempt> =
+            missed.iter().copied().filter(|attempt| !(is_shared && is_elsewhere(attempt))).collect();
         report.missed += missed.len();
-        for attempt in missed {
+        for attempt in &missed {
             let at = attempt.delivered_at;
             report.gap = Some(report.gap.map_or((at, at), |(from, to)| (from.min(at), to.max(at))));
         }
@@ -184,10 +196,6 @@ impl Processor {
             let entry = by_repo.entry(id).or_default();
             *entry = (*entry).max(what_to_read(attempt));
         }
-        if by_repo.is_empty() {
-            return Ok(());
-        }
-        let known = self.repos_by_id(org, login, &by_repo).await?;
         for (id, is_full) in by_repo {
             // A repository that GitHub does not list is gone, which reconciling finds.
             let Some(repo) = known.get(&id) else { continue };
@@ -201,10 +209,10 @@ impl Processor {
         &self,
         org: &str,
         login: &str,
-        wanted: &BTreeMap<i64, Option<bool>>,
+        missed: &[&DeliveryAttempt],
     ) -> Result<BTreeMap<i64, OrderRepo>, WorkError> {
         let known = list_repos(&*self.records, org, self.clock.now()).await?;
-        if wanted.keys().all(|id| known.contains_key(id)) {
+        if missed.iter().filter_map(|attempt| attempt.repo_id).all(|id| known.contains_key(&id)) {
             return Ok(known.into_iter().map(|(id, state)| (id, state.repo)).collect());
         }
         let listed = self.source()?.repos(login).await?;

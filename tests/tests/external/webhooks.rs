@@ -27,8 +27,10 @@ fn every_example_is_read_or_ignored() {
                     Received::Ignored(_) => ignored += 1,
                     Received::Order(order) => {
                         let is_issue = matches!(order.effect, Effect::Store { .. } | Effect::Remove { .. });
+                        // Some examples have half an issue. It is fetched.
+                        let is_cut = example["issue"]["state"].is_null();
                         assert!(
-                            name != "issues" || is_issue,
+                            name != "issues" || is_issue || is_cut,
                             "{name} {}: {:?}",
                             example["action"],
                             order.effect

@@ -10,11 +10,14 @@ use gam_tests::github::world::{Time, World};
 use gam_tests::github::{Double, generated};
 use gam_tests::http::get;
 use gam_tests::program::{Sandbox, ServerProcess};
-use gam_tests::support::{SINCE, full_range, settled_at};
+use gam_tests::support::{SINCE, batches, full_range, settled_at};
 use serde_json::Value;
 
 /// How long to wait for what another process does. A marked repository is read after a minute.
 const LIMIT: Duration = Duration::from_secs(240);
+
+/// The query that reads the state of single repositories.
+const PROBE_OF_MARKED: &str = "ProbeById";
 
 fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let until = Instant::now() + LIMIT;
@@ -116,22 +119,22 @@ fn a_delivery_is_in_the_metrics_before_the_next_round() {
     let sandbox = Sandbox::with_github(&double).with_variable("GITHUB_WEBHOOK_SECRET", WEBHOOK_SECRET);
     let args = ["up", &world.org, "--since", SINCE, "--every", "6h", "--listen", "127.0.0.1:0"];
     let server = ServerProcess::start(sandbox.command(&args));
-    let metrics = || {
-        get(
-            server.address(),
-            &format!("/api/v1/orgs/{}/metrics?since=2023-11-01&until=2025-01-01", world.org),
-        )
-    };
     wait_until("the first round ends", || {
-        metrics().status == 200 && metrics().json()["complete_until"].is_string()
+        let answer = get(server.address(), &format!("/api/v1/orgs/{}/metrics", world.org));
+        let is_collected = answer.status == 200 && answer.json()["complete_until"].is_string();
+        is_collected && batches(&sandbox).is_empty()
     });
-    let before = metrics().json()["metrics"].clone();
     double.set_now(end);
-    for event in webhook_events(&world, start, end) {
-        assert_eq!(deliver(server.address(), &event, Transit::Delivered), 202);
+    let before = double.count_of(PROBE_OF_MARKED);
+    let events = webhook_events(&world, start, end);
+    for event in &events {
+        assert_eq!(deliver(server.address(), event, Transit::Delivered), 202);
     }
-    wait_until("the marked repositories are read", || metrics().json()["metrics"] != before);
-    std::thread::sleep(Duration::from_secs(5));
+    wait_until("the marked repositories are read", || double.count_of(PROBE_OF_MARKED) > before);
+    // Repositories that were marked a little later are read a little later.
+    std::thread::sleep(Duration::from_secs(15));
+    wait_until("what was read is aggregated", || batches(&sandbox).is_empty());
+    std::thread::sleep(Duration::from_secs(2));
     assert_matches_reference(server.address(), &world, end, &full_range());
 }
 
