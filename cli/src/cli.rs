@@ -9,8 +9,8 @@ use clap::{Arg, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::args::{GlobalOptions, Variables};
 use crate::commands::{
-    aggregate, collect, completions, config, demo, doctor, export, help, hook, rename_org, serve, show,
-    status, task, token, up, worker,
+    aggregate, backup, collect, completions, config, demo, doctor, export, forget_org, help, hook, query,
+    rename_org, serve, show, status, task, token, up, worker,
 };
 use crate::console::Console;
 use crate::environment::EnvFile;
@@ -73,6 +73,8 @@ pub(crate) enum CliCommand {
     Show(show::ShowArgs),
     /// Write metrics as CSV, JSON or Parquet
     Export(export::ExportArgs),
+    /// Run SQL over the events in the lake, with an installed DuckDB
+    Query(query::QueryArgs),
     /// Check the token, the rate limits, the lake, the store and the clock
     Doctor(doctor::DoctorArgs),
     /// Show what waits, what a change of rules has left to do, and how complete the data is
@@ -89,6 +91,12 @@ pub(crate) enum CliCommand {
     Hook(hook::HookArgs),
     /// Continue an organization's history under its new name, after it was renamed on GitHub
     RenameOrg(rename_org::RenameOrgArgs),
+    /// Copy the lake and the store into a new directory
+    Backup(backup::BackupArgs),
+    /// Copy the lake and the store of a backup into an empty data directory
+    Restore(backup::RestoreArgs),
+    /// Remove an organization from the lake and the store
+    ForgetOrg(forget_org::ForgetOrgArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
     /// Print the help of a command, or a topic: options, environment, exit-codes
@@ -100,7 +108,9 @@ impl CliCommand {
     pub(crate) fn data_use(&self) -> DataUse {
         match self {
             CliCommand::Demo(_) => DataUse::Sample,
-            CliCommand::Show(_) | CliCommand::Export(_) | CliCommand::Worker(_) => DataUse::Query,
+            CliCommand::Show(_) | CliCommand::Export(_) | CliCommand::Query(_) | CliCommand::Worker(_) => {
+                DataUse::Query
+            }
             CliCommand::Task(args) if args.only_reads() => DataUse::Query,
             _ => DataUse::LakeAndStore,
         }
@@ -134,6 +144,7 @@ impl Cli {
             CliCommand::Serve(args) => serve::run(&session()?, args).await,
             CliCommand::Show(args) => show::run(&session()?, args).await,
             CliCommand::Export(args) => export::run(&session()?, args).await,
+            CliCommand::Query(args) => query::run(&session()?, args).await,
             CliCommand::Doctor(args) => doctor::run(&session()?, args).await,
             CliCommand::Status(args) => status::run(&session()?, args).await,
             CliCommand::Config(args) => config::run(&session()?, args).await,
@@ -142,6 +153,9 @@ impl Cli {
             CliCommand::Worker(args) => worker::run(&session()?, args).await,
             CliCommand::Hook(args) => hook::run(&session()?, args).await,
             CliCommand::RenameOrg(args) => rename_org::run(&session()?, args).await,
+            CliCommand::Backup(args) => backup::back_up(&session()?, args).await,
+            CliCommand::Restore(args) => backup::restore(&session()?, args).await,
+            CliCommand::ForgetOrg(args) => forget_org::run(&session()?, args).await,
             CliCommand::Completions(args) => completions::run(&console, args, Cli::command()),
             CliCommand::Help(args) => help::run(&console, args, command()),
         }

@@ -20,6 +20,7 @@ mod error;
 mod exit;
 mod export_rows;
 mod format;
+mod lake_views;
 mod location;
 mod open;
 mod postgres;
@@ -31,10 +32,12 @@ mod settings;
 mod sign_in;
 mod signals;
 mod store;
+mod suggest;
 mod table;
 mod terminal;
 mod terminal_text;
 mod webhooks;
+mod worker_api;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -46,6 +49,11 @@ use crate::console::Console;
 use crate::environment::EnvFile;
 use crate::error::{OutputClosed, exit_status, one_line};
 use crate::exit::Exit;
+
+/// A rebuild frees a month's cells on other threads than those that made them. The allocator of glibc keeps much of that:
+/// the peak of a rebuild of 10 million events was 620 to 770 MB with it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// How long work that cannot be cancelled, such as writing a file, may take after the command has ended.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);

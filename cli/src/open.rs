@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use gam_access::Tokens;
-use gam_aggregate::AggregatePorts;
+use gam_access::{RefusalLog, Tokens};
+use gam_aggregate::{AggregatePorts, ForgetStorePorts};
 use gam_collect::{CollectPorts, DryRunPorts};
 use gam_http::{ApiPorts, WorkPorts};
 use gam_lake::configuration::CachedConfigurations;
@@ -155,6 +155,15 @@ impl OpenStore {
         }
     }
 
+    /// Returns the ports of removing an organization.
+    pub(crate) fn forget_ports(&self) -> ForgetStorePorts<'_> {
+        ForgetStorePorts {
+            orgs: &*self.ports.orgs,
+            names: &*self.ports.names,
+            checkpoints: &*self.ports.checkpoints,
+        }
+    }
+
     /// Returns the tokens of the store.
     pub(crate) fn tokens(&self) -> Tokens {
         Tokens::new(self.ports.records.clone(), self.clock.clone())
@@ -223,6 +232,11 @@ impl OpenStore {
         }
     }
 
+    /// Returns what counts refused requests, or `None` if the user may only read the store.
+    pub(crate) fn refusal_log(&self) -> Option<RefusalLog> {
+        self.writable_records().map(|records| RefusalLog::new(records, self.clock.clone()))
+    }
+
     /// Returns the ports of an aggregation for reading: a local lake refuses writes.
     pub(crate) fn aggregate_ports_for_reading(&self) -> AggregatePorts {
         AggregatePorts {
@@ -264,7 +278,7 @@ impl OpenStore {
 
     /// Closes the store.
     pub(crate) async fn close(self) {
-        // The reader first: the last connection moves the log into the file, which a reader may not do.
+        // The last connection to close moves the log into the file, which a reader is not allowed to do.
         self.ports.close().await;
         if let Some(writer) = self.writer {
             writer.close().await;
@@ -372,7 +386,9 @@ pub(crate) async fn waiting_batches(settings: &CliSettings, org: &str) -> usize 
     // A reader waits for no lock, and needs no permission to write.
     let objects = FileStore::open_for_reading(dir);
     let Ok(registry) = registry::read(&objects).await else { return 0 };
-    gam_lake::inbox::list(&objects, &registry.key_of(org)).await.map_or(0, |batches| batches.len())
+    gam_lake::inbox::list::<gam_lake::Events>(&objects, &registry.key_of(org))
+        .await
+        .map_or(0, |batches| batches.len())
 }
 
 /// Returns the message for a store that does not exist.

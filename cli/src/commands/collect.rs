@@ -152,7 +152,10 @@ async fn print_next_step(session: &CliSession, data: &OpenData, orgs: &[&str]) {
     for org in orgs {
         // If the inbox cannot be listed, `aggregate` reports why.
         let Ok(key) = data.key_of(org).await else { return };
-        if inbox::list(&*data.objects, &key).await.is_ok_and(|batches| !batches.is_empty()) {
+        if inbox::list::<gam_lake::Events>(&*data.objects, &key)
+            .await
+            .is_ok_and(|batches| !batches.is_empty())
+        {
             let option = session.settings.data_dir_option();
             session
                 .console
@@ -335,7 +338,7 @@ pub(super) fn print_problems(
     }
     print_warnings(session, org, &report.warnings);
     for reported in report.gaps.iter().filter(|reported| !is_failure_of_repo(report, reported)) {
-        let gap = answer::gap_text(&gap_as_json(reported));
+        let gap = answer::gap_text(&reported.gap);
         if reported.is_failure() {
             console.print_error(format!("{org}: missing: {gap}"));
         } else {

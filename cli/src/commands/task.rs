@@ -122,7 +122,7 @@ async fn fetch_tasks(client: &ApiClient, args: TaskListArgs) -> anyhow::Result<V
     query.extend(args.repo.map(|repo| ("repo", repo)));
     let mut tasks = Vec::new();
     loop {
-        let answer = client.get(&["tasks"], &query).await?.json;
+        let answer = client.send(async |client| client.tasks(query.clone()).await).await?.value;
         tasks.extend(answer["tasks"].as_array().into_iter().flatten().cloned());
         let Some(next) = answer["next"].as_str() else { return Ok(tasks) };
         query.retain(|(name, _)| *name != "cursor");

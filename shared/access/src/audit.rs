@@ -30,6 +30,8 @@ pub enum AuditKind {
     TaskExpired,
     /// Somebody made an issue assignable again that had failed too often or was completed.
     TaskRequeued,
+    /// Requests were refused: [`crate::RefusalRow`].
+    RequestsRefused,
 }
 
 /// A row of the audit log. It contains no secret and no address.

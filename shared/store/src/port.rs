@@ -170,6 +170,9 @@ impl ChangeToken {
 }
 
 /// Stores the items of rollups and their markers, by epoch.
+///
+/// `org` is the owner of the rollups: [`rollup_owner`](crate::keys::rollup_owner) of the organization and the table of
+/// the lake that they derive from.
 #[async_trait]
 pub trait RollupStore: Send + Sync {
     /// Returns the token of the store's present content. It covers everything that the adapter stores, including
@@ -319,4 +322,18 @@ pub trait CheckpointStore: Send + Sync {
     /// # Errors
     /// If the store fails.
     async fn save(&self, key: &CheckpointKey, body: &str, expected: Option<Revision>) -> Result<SaveOutcome>;
+}
+
+/// Removes organizations.
+#[async_trait]
+pub trait OrgStore: Send + Sync {
+    /// Deletes everything that is stored about an organization: items and markers of all epochs, names, checkpoints,
+    /// and its records. Records of no organization stay. Succeeds if there is nothing.
+    ///
+    /// What says that the organization exists is deleted first, so that no answer is made of a part of the rest. A
+    /// process that works on the organization meanwhile may write again.
+    ///
+    /// # Errors
+    /// If the store fails. A part may have been deleted: repeat it.
+    async fn delete_org(&self, org: &str) -> Result<()>;
 }

@@ -11,7 +11,9 @@ mod claims;
 mod duckdb;
 mod postgres;
 mod repository;
+mod saved_queries;
 mod schema;
+mod sql;
 mod tools;
 mod webhooks;
 
@@ -53,6 +55,7 @@ fn main() {
         repository::tests(),
         schema::tests(),
         webhooks::tests(),
+        sql::tests(),
     ];
     let tests: Vec<ExternalTest> = files.into_iter().flatten().collect();
     let names: BTreeSet<&str> = tests.iter().map(|test| test.name).collect();

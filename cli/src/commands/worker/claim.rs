@@ -8,8 +8,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::WorkerContext;
 use super::command::{CommandEnd, RunningCommand};
-use crate::api::PostAnswer;
 use crate::error::{failure, one_line};
+use crate::worker_api::PostAnswer;
 
 /// The part of a lease after which a command is killed if the server does not answer.
 const KILL_AFTER: f64 = 0.8;

@@ -14,12 +14,12 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::claim::{Claim, ClaimEnd, run_claim};
-use crate::api::ApiClient;
 use crate::console::Console;
 use crate::error::{one_line, usage_error};
 use crate::exit::Exit;
 use crate::session::CliSession;
 use crate::signals;
+use crate::worker_api::WorkerApi;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -64,7 +64,7 @@ pub(crate) struct WorkerArgs {
 
 /// What all slots of a worker share. A slot does one task at a time.
 pub(super) struct WorkerContext {
-    pub(super) client: ApiClient,
+    pub(super) client: WorkerApi,
     pub(super) console: Console,
     /// Becomes true when the worker must stop.
     pub(super) stop: watch::Receiver<bool>,
@@ -73,12 +73,7 @@ pub(super) struct WorkerContext {
 
 /// Works until Ctrl-C or SIGTERM, or on one task with `--once`.
 pub(crate) async fn run(session: &CliSession, args: WorkerArgs) -> anyhow::Result<Exit> {
-    if session.settings.api.is_none() {
-        return Err(usage_error(
-            "a worker needs a server: name it with --api, such as --api http://127.0.0.1:8080",
-        ));
-    }
-    let client = ApiClient::new(&session.settings).await?;
+    let client = WorkerApi::new(&session.settings)?;
     let (stopper, stop) = watch::channel(false);
     let slots = if args.once { 1 } else { args.parallel };
     let name = args.name.clone().unwrap_or_else(default_name);
