@@ -6,10 +6,9 @@ use serde_json::value::RawValue;
 use crate::json::Scalar;
 
 /// How many beginnings of an object are tried after a torn one.
-const MAX_ATTEMPTS: usize = 64;
-
-/// How the records of the known agents begin.
-const RECORD_STARTS: [&str; 4] = ["{\"parentUuid\":", "{\"type\":", "{\"timestamp\":", "{\"sessionId\":"];
+const MAX_ATTEMPTS: usize = 256;
+/// The most bytes of a torn line in which a record is looked for.
+const MAX_SEARCHED_BYTES: usize = 4 << 20;
 
 /// The objects of a damaged line.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -65,13 +64,10 @@ fn salvage_part(text: &str, salvaged: &mut Salvaged) {
 /// Returns the records after the first byte, as long as they go on to the end of the text. An object inside the
 /// torn record is no record: it lacks the fields that all records have.
 fn records_after_torn_one(text: &str) -> Vec<String> {
-    let mut starts: Vec<usize> = RECORD_STARTS
-        .iter()
-        .flat_map(|start| text.match_indices(start).map(|(at, _)| at).take(MAX_ATTEMPTS))
-        .filter(|at| *at > 0)
-        .collect();
-    starts.sort_unstable();
-    for start in starts.into_iter().take(MAX_ATTEMPTS) {
+    if text.len() > MAX_SEARCHED_BYTES {
+        return Vec::new();
+    }
+    for (start, _) in text.match_indices("{\"").filter(|(at, _)| *at > 0).take(MAX_ATTEMPTS) {
         let objects: Result<Vec<&RawValue>, _> =
             serde_json::Deserializer::from_str(&text[start..]).into_iter().collect();
         if let Ok(objects) = objects
