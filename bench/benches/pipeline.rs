@@ -10,7 +10,7 @@ use gam_aggregate::{AggregatePorts, aggregate};
 use gam_bench::{LakeGenerator, LakeShape, current_stamp};
 use gam_http::Router;
 use gam_lake::schema::decode;
-use gam_lake::{MemoryObjects, snapshot};
+use gam_lake::{Events, MemoryObjects, Table as _, snapshot};
 use gam_model::metric::CATALOGUE;
 use gam_model::{Event, Grain, Identity, Month, OrgRegistry, Range, SystemClock};
 use gam_query::{BotFilter, QueryPorts, SubjectRef};
@@ -53,7 +53,7 @@ fn lake(runtime: &Runtime, months: &[(Month, Vec<RecordBatch>)]) -> Arc<MemoryOb
     let objects = Arc::new(MemoryObjects::new());
     for (month, batches) in months {
         let stamp = current_stamp();
-        let written = snapshot::write(&*objects, ORG, *month, batches, &stamp, None);
+        let written = snapshot::write::<Events>(&*objects, ORG, *month, batches, &stamp, None);
         runtime.block_on(written).expect("memory does not fail");
     }
     objects
@@ -79,7 +79,7 @@ fn decode_snapshot(bencher: Bencher) {
     let objects = lake(&runtime, std::slice::from_ref(&*MONTH));
     bencher
         .counter(ItemsCount::new(MONTH_EVENTS))
-        .bench_local(|| runtime.block_on(snapshot::read(&*objects, ORG, MONTH.0)));
+        .bench_local(|| runtime.block_on(snapshot::read::<Events>(&*objects, ORG, MONTH.0)));
 }
 
 /// New events, and newer versions of present ones, half each.
@@ -99,12 +99,14 @@ fn changes(batches: &[RecordBatch]) -> Vec<Event> {
 
 #[divan::bench(sample_count = 20)]
 fn merge(bencher: Bencher) {
-    let (_, batches) = &*MONTH;
-    let changes = changes(batches);
+    let runtime = runtime();
+    let objects = lake(&runtime, std::slice::from_ref(&*MONTH));
+    let file = runtime.block_on(snapshot::fetch::<Events>(&*objects, ORG, MONTH.0));
+    let file = file.expect("memory does not fail").expect("a snapshot");
+    let winners = Events::winners(changes(&MONTH.1));
     bencher
         .counter(ItemsCount::new(MONTH_EVENTS))
-        .with_inputs(|| changes.clone())
-        .bench_local_values(|events| snapshot::merge(black_box(batches), events));
+        .bench_local(|| snapshot::merge::<Events>(Some(&file.rows), black_box(&winners), &current_stamp()));
 }
 
 #[divan::bench(sample_count = 20)]

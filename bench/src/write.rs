@@ -9,7 +9,7 @@ use arrow_array::RecordBatch;
 use gam_fold::LOGIC_VERSION;
 use gam_lake::schema::decode;
 use gam_lake::snapshot::Stamp;
-use gam_lake::{FileStore, ObjectStore, inbox, snapshot};
+use gam_lake::{Events, FileStore, ObjectStore, inbox, snapshot};
 use gam_model::{Event, EventBatch, Month};
 use tokio::runtime::Handle;
 
@@ -86,7 +86,7 @@ fn write_snapshot(
     let batches = generator.month(index)?;
     let stamp = current_stamp();
     let org = generator.org();
-    let written = runtime.block_on(snapshot::write(objects, org, month, &batches, &stamp, None))?;
+    let written = runtime.block_on(snapshot::write::<Events>(objects, org, month, &batches, &stamp, None))?;
     if written.is_none() {
         bail!("{org} has a snapshot of {month} already: choose another directory with --out");
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use gam_aggregate::{AggregatePorts, aggregate};
 use gam_bench::{LakeGenerator, LakeShape, current_stamp, write_batches, write_snapshots};
 use gam_lake::schema::decode;
-use gam_lake::{FileStore, MemoryObjects, ObjectStore, inbox, snapshot};
+use gam_lake::{Events, FileStore, MemoryObjects, ObjectStore, inbox, snapshot};
 use gam_model::{Clock, Event, EventKind, Identity, MemberKind, Month, SystemClock};
 use gam_store::MemoryStore;
 
@@ -88,8 +88,8 @@ fn rows_are_as_a_merge_would_leave_them() {
     for (index, month) in months.iter().enumerate() {
         let events = month_events(&generator, index);
         assert!(events.iter().all(|event| event.month() == *month));
-        let merged = snapshot::merge(&[], events.clone()).unwrap();
-        let merged: Vec<Event> = merged.batches.iter().flat_map(|batch| decode(batch).unwrap()).collect();
+        let merged = snapshot::sort_rows::<Events>(events.clone()).unwrap();
+        let merged: Vec<Event> = merged.iter().flat_map(|batch| decode(batch).unwrap()).collect();
         assert_eq!(events, merged, "sorted, and one row per id");
         ids.extend(events.into_iter().map(|event| event.id));
     }
@@ -170,7 +170,7 @@ fn a_written_month_folds() {
     write_snapshots(&generator, dir.path(), 1, &ignore_progress).unwrap();
     let objects = FileStore::open(dir.path()).unwrap();
     let month = generator.months()[1];
-    let snapshot = block_on(snapshot::read(&objects, "octo-bench", month)).unwrap().unwrap();
+    let snapshot = block_on(snapshot::read::<Events>(&objects, "octo-bench", month)).unwrap().unwrap();
     assert_eq!(snapshot.stamp, current_stamp());
     let fold = gam_fold::fold(month, &snapshot.batches, &Identity::default()).unwrap();
     let live = month_events(&generator, 1).iter().filter(|event| !event.retracted).count() as u64;
@@ -190,18 +190,18 @@ fn aggregating_the_batches_gives_the_snapshots() {
     let written = write_batches(&generator, batch_dir.path(), 200, &ignore_progress).unwrap();
     assert!(written.files > 7 && written.rows > 1_500, "retracted events are in two batches: {written:?}");
     let objects: Arc<dyn ObjectStore> = Arc::new(FileStore::open(batch_dir.path()).unwrap());
-    let batches = block_on(inbox::list(&*objects, "octo-bench")).unwrap();
+    let batches = block_on(inbox::list::<Events>(&*objects, "octo-bench")).unwrap();
     assert_eq!(batches.len() as u64, written.files);
     let mut months_by_batch = Vec::new();
     for batch in &batches {
-        let events = block_on(inbox::read(&*objects, &batch.path)).unwrap().unwrap();
+        let events = block_on(inbox::read::<Events>(&*objects, &batch.path)).unwrap().unwrap();
         months_by_batch.push(events.iter().map(Event::month).collect::<BTreeSet<_>>().len());
     }
     assert!(months_by_batch.iter().any(|months| *months > 1), "late events: {months_by_batch:?}");
 
     block_on(aggregate(&aggregate_ports(objects.clone()), "octo-bench", false, &())).unwrap();
     for (index, month) in generator.months().into_iter().enumerate() {
-        let snapshot = block_on(snapshot::read(&*objects, "octo-bench", month)).unwrap().unwrap();
+        let snapshot = block_on(snapshot::read::<Events>(&*objects, "octo-bench", month)).unwrap().unwrap();
         let rows: Vec<Event> = snapshot.batches.iter().flat_map(|batch| decode(batch).unwrap()).collect();
         assert_eq!(rows, month_events(&generator, index), "{month}");
     }
@@ -213,12 +213,13 @@ fn an_aggregation_leaves_a_generated_lake_as_it_is() {
     let generator = generator(1_000, 2, 1);
     for (index, month) in generator.months().into_iter().enumerate() {
         let batches = generator.month(index).unwrap();
-        block_on(snapshot::write(&*objects, "octo-bench", month, &batches, &current_stamp(), None)).unwrap();
+        block_on(snapshot::write::<Events>(&*objects, "octo-bench", month, &batches, &current_stamp(), None))
+            .unwrap();
     }
     let report = block_on(aggregate(&aggregate_ports(objects.clone()), "octo-bench", true, &())).unwrap();
     assert!(report.rollups > 100);
     for month in generator.months() {
-        let stamp = block_on(snapshot::read_stamp(&*objects, "octo-bench", month)).unwrap();
+        let stamp = block_on(snapshot::read_stamp::<Events>(&*objects, "octo-bench", month)).unwrap();
         assert_eq!(stamp, Some(current_stamp()), "{month}");
     }
 }

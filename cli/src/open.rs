@@ -289,7 +289,9 @@ pub(crate) async fn waiting_batches(settings: &CliSettings, org: &str) -> usize 
     // A reader waits for no lock, and needs no permission to write.
     let objects = FileStore::open_for_reading(dir);
     let Ok(registry) = registry::read(&objects).await else { return 0 };
-    gam_lake::inbox::list(&objects, &registry.key_of(org)).await.map_or(0, |batches| batches.len())
+    gam_lake::inbox::list::<gam_lake::Events>(&objects, &registry.key_of(org))
+        .await
+        .map_or(0, |batches| batches.len())
 }
 
 /// Returns the message for a store that does not exist.

@@ -201,7 +201,7 @@ fn parse_org(record: S3Record, in_lake: impl Fn(&str, &str) -> Option<ObjectPath
             "{key:?} in bucket {bucket:?} is not in this lake: send only the events of the lake's bucket to this queue"
         )
     })?;
-    let (org, _) = paths::parse_inbox(&path).ok_or_else(|| {
+    let (org, _) = paths::parse_inbox::<gam_lake::Events>(&path).ok_or_else(|| {
         format!("{key:?} is not a batch (inbox/org=LOGIN/HASH.parquet): move it out of the inbox")
     })?;
     Ok(org)

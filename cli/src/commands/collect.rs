@@ -152,7 +152,10 @@ async fn print_next_step(session: &CliSession, data: &OpenData, orgs: &[&str]) {
     for org in orgs {
         // If the inbox cannot be listed, `aggregate` reports why.
         let Ok(key) = data.key_of(org).await else { return };
-        if inbox::list(&*data.objects, &key).await.is_ok_and(|batches| !batches.is_empty()) {
+        if inbox::list::<gam_lake::Events>(&*data.objects, &key)
+            .await
+            .is_ok_and(|batches| !batches.is_empty())
+        {
             let option = session.settings.data_dir_option();
             session
                 .console

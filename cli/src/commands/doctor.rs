@@ -97,9 +97,9 @@ async fn check_snapshots(settings: &CliSettings) -> Option<Finding> {
     let (mut readable, mut problems) = (0, Vec::new());
     for key in &orgs {
         let org = registry.name_of_stored(key);
-        let months = snapshot::months(&*objects, key).await.ok()?;
+        let months = snapshot::months::<gam_lake::Events>(&*objects, key).await.ok()?;
         for month in &months {
-            match snapshot::read_stamp(&*objects, key, *month).await {
+            match snapshot::read_stamp::<gam_lake::Events>(&*objects, key, *month).await {
                 Ok(_) => readable += 1,
                 Err(error) => problems.push(format!("{org}: {}", one_line(&error.into()))),
             }
@@ -389,8 +389,8 @@ async fn check_lake(location: &LakeLocation) -> Finding {
     let counts = async {
         // Opening a directory writes to it.
         let objects = open_lake(location).await?;
-        let batches = objects.list(paths::inbox_root()).await?.len();
-        let snapshots = objects.list(paths::events_root()).await?.len();
+        let batches = objects.list(&paths::inbox_root::<gam_lake::Events>()).await?.len();
+        let snapshots = objects.list(&paths::snapshots_root::<gam_lake::Events>()).await?.len();
         Ok::<_, anyhow::Error>((batches, snapshots))
     };
     match counts.await {

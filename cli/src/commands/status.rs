@@ -108,7 +108,7 @@ async fn print_status(session: &CliSession, store: &OpenStore, requested: &[Stri
 
 /// Reads the state of the organization with this storage key.
 async fn org_status(ports: &AggregatePorts, key: &str, org: &str) -> anyhow::Result<OrgStatus> {
-    let batches = inbox::list(&*ports.objects, key).await?;
+    let batches = inbox::list::<gam_lake::Events>(&*ports.objects, key).await?;
     let inbox = InboxStatus {
         batches: batches.len(),
         bytes: batches.iter().map(|batch| batch.size).sum(),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 use gam_fold::LOGIC_VERSION;
-use gam_lake::snapshot;
+use gam_lake::{Events, snapshot};
 use gam_model::{ItemClass, ItemKey, Month, Subject, SubjectKind};
 use gam_rollup::{ListItem, StoredForm};
 use gam_store::{Checkpoint, Epoch, EpochRules, FoldScope, Head, Logic, RetiredEpoch, StoredItem};
@@ -94,10 +94,10 @@ async fn first_head(
     org: &str,
     rules: &Rules,
 ) -> Result<(Head, usize), AggregateError> {
-    let months = snapshot::months(&*ports.objects, org).await?;
+    let months = snapshot::months::<Events>(&*ports.objects, org).await?;
     let mut stamps = BTreeSet::new();
     for month in &months {
-        match snapshot::read_stamp(&*ports.objects, org, *month).await {
+        match snapshot::read_stamp::<Events>(&*ports.objects, org, *month).await {
             // Folding the month reports it.
             Err(gam_lake::Error::Damaged { .. }) => {}
             stamp => stamps.extend(stamp?.map(|stamp| (stamp.epoch, stamp.logic_version))),
@@ -222,7 +222,7 @@ impl AggregateRun<'_> {
     /// epoch has and the lake has lost is copied.
     async fn is_complete(&self, active: Option<Epoch>) -> Result<bool, AggregateError> {
         let objects = &*self.ports.objects;
-        let months = snapshot::months(objects, self.org).await?;
+        let months = snapshot::months::<Events>(objects, self.org).await?;
         let markers = self.ports.rollups.markers(self.org, self.epoch).await?;
         let folded: BTreeMap<Month, u64> =
             markers.into_iter().map(|marker| (marker.month, marker.generation)).collect();
@@ -237,7 +237,9 @@ impl AggregateRun<'_> {
             }
         }
         for month in months {
-            let Some(stamp) = snapshot::read_stamp(objects, self.org, month).await? else { continue };
+            let Some(stamp) = snapshot::read_stamp::<Events>(objects, self.org, month).await? else {
+                continue;
+            };
             let is_folded = folded.get(&month).is_some_and(|generation| *generation >= stamp.generation);
             if stamp.epoch != self.epoch.0 || !is_folded {
                 return Ok(false);
@@ -322,7 +324,7 @@ impl AggregateRun<'_> {
         let rollups = &*self.ports.rollups;
         let markers = rollups.markers(self.org, epoch).await?;
         let mut months: BTreeSet<Month> = markers.into_iter().map(|marker| marker.month).collect();
-        months.extend(snapshot::months(&*self.ports.objects, self.org).await?);
+        months.extend(snapshot::months::<Events>(&*self.ports.objects, self.org).await?);
         for month in months {
             for keys in self.keys_of_month(epoch, month).await?.chunks(MAX_CALL_ITEMS) {
                 rollups.delete(self.org, epoch, keys).await?;

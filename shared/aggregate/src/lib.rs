@@ -21,6 +21,7 @@
 mod epochs;
 mod error;
 mod fan_out;
+mod lake_rows;
 mod month;
 mod month_states;
 mod names;
@@ -33,9 +34,9 @@ mod report;
 mod rules;
 mod status;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use gam_lake::{ObjectStore, inbox};
+use gam_lake::{Events, ObjectStore, inbox};
 use gam_model::Month;
 use gam_store::{Checkpoint, CheckpointKey, Epoch, Logic, OrgCheckpoint, ReadAgainSpan};
 
@@ -83,7 +84,7 @@ pub async fn aggregate_with(
     let mut report = AggregateReport::default();
     for _ in 0..MAX_RULE_CHANGES {
         let Some((mut run, is_new_target)) = AggregateRun::start(ports, org, options, observer).await? else {
-            report.deferred = inbox::list(&*ports.objects, org).await?.len();
+            report.deferred = inbox::list::<Events>(&*ports.objects, org).await?.len();
             return Ok(report);
         };
         run.report = report;
@@ -110,7 +111,7 @@ async fn load_org_checkpoint(ports: &AggregatePorts, org: &str) -> Result<OrgChe
 /// # Errors
 /// If the lake fails.
 pub async fn orgs_in_lake(objects: &dyn ObjectStore) -> Result<Vec<String>, AggregateError> {
-    Ok(inbox::orgs(objects).await?)
+    Ok(inbox::orgs::<Events>(objects).await?)
 }
 
 /// One aggregation of one organization in one epoch.
@@ -128,6 +129,8 @@ struct AggregateRun<'a> {
     lost_months: BTreeMap<String, u64>,
     /// The greatest epoch that a snapshot was found to belong to, if it is newer than the run's. The run then ends.
     superseded_by: Option<NewerEpoch>,
+    /// The months that a newer program has written, so that batches of theirs stay in the inbox.
+    skipped: BTreeSet<Month>,
     report: AggregateReport,
 }
 
@@ -165,6 +168,7 @@ impl<'a> AggregateRun<'a> {
                 read_again,
                 lost_months,
                 superseded_by,
+                skipped: BTreeSet::new(),
                 report,
             };
             return Ok(Some((run, is_new_target)));

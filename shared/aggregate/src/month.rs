@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use gam_fold::{FoldError, LOGIC_VERSION, MonthFold, affected_by_shared_commits, affected_keys};
-use gam_lake::snapshot::{self, SnapshotFile, Stamp};
+use gam_fold::{LOGIC_VERSION, MonthFold, affected_by_shared_commits, affected_keys, fold_rows};
+use gam_lake::snapshot::{self, MergedMonth, Stamp};
+use gam_lake::{Events, LatestNames, RowChange, SnapshotRows, Table};
 use gam_model::{Event, EventKind, ItemKey, Month};
 use gam_store::{AdvanceOutcome, Checkpoint, FoldScope, Marker, StoredItem};
 
+use crate::lake_rows::{LakeRows, fold_error};
 use crate::names::NameCollector;
 use crate::{AggregateError, AggregatePorts, AggregateRun};
 
@@ -67,19 +69,20 @@ impl AggregateRun<'_> {
         events: Vec<Event>,
         rebuild: bool,
     ) -> Result<MonthUpdate, AggregateError> {
+        let winners = Arc::new(run_blocking(move || Events::winners(events)).await);
         let mut was_lost = false;
         let mut scope = if rebuild { FoldScope::Month } else { FoldScope::Affected };
         let mut refused_by = 0;
         // A month that was read again from GitHub gets a new snapshot.
         let mut may_be_new = self.read_again.as_ref().is_some_and(|span| span.covers(month));
         for _ in 0..MAX_ATTEMPTS {
-            match self.attempt_month(month, events.clone(), scope, refused_by, may_be_new).await? {
+            match self.attempt_month(month, &winners, scope, refused_by, may_be_new).await? {
                 AttemptOutcome::SnapshotMissing => {
                     // Another aggregation may have written the first snapshot and the marker in between.
                     if let Some(generation) = self.lost_generation(month).await? {
                         self.remember_lost(month, generation).await?;
                         was_lost = true;
-                        if events.is_empty() {
+                        if winners.is_empty() {
                             return Ok(MonthUpdate { outcome: MonthOutcome::Lost, was_lost });
                         }
                         may_be_new = true;
@@ -99,7 +102,7 @@ impl AggregateRun<'_> {
     async fn lost_generation(&self, month: Month) -> Result<Option<u64>, AggregateError> {
         // The marker is read first: a snapshot is always older than its marker.
         let Some(marker) = self.known_marker(month).await? else { return Ok(None) };
-        let stamp = snapshot::read_stamp(&*self.ports.objects, self.org, month).await?;
+        let stamp = snapshot::read_stamp::<Events>(&*self.ports.objects, self.org, month).await?;
         Ok(stamp.is_none().then_some(marker.generation))
     }
 
@@ -131,7 +134,7 @@ impl AggregateRun<'_> {
         let mut restored = BTreeSet::new();
         for (name, generation) in lost {
             let Some(month) = Month::parse(name) else { continue };
-            match snapshot::read_stamp(&*self.ports.objects, self.org, month).await? {
+            match snapshot::read_stamp::<Events>(&*self.ports.objects, self.org, month).await? {
                 // A snapshot of later batches alone has a greater generation.
                 Some(stamp) if stamp.generation <= *generation => _ = restored.insert(name.clone()),
                 _ => _ = self.report.lost_months.insert(month),
@@ -152,13 +155,13 @@ impl AggregateRun<'_> {
     async fn attempt_month(
         &self,
         month: Month,
-        events: Vec<Event>,
+        winners: &Arc<Vec<Event>>,
         scope: FoldScope,
         refused_by: u64,
         may_be_new: bool,
     ) -> Result<AttemptOutcome, AggregateError> {
         let AggregatePorts { objects, rollups, names, .. } = self.ports;
-        let current = snapshot::fetch(&**objects, self.org, month).await?;
+        let current = snapshot::fetch::<Events>(&**objects, self.org, month).await?;
         let marker = rollups.marker(self.org, self.epoch, month).await?;
         // A snapshot that is new to the lake can be old to the store.
         let known = if current.is_none() { self.known_marker(month).await? } else { None };
@@ -180,43 +183,55 @@ impl AggregateRun<'_> {
             || is_of_older_epoch
             || marker.is_none_or(|marker| marker.generation != generation);
         let is_current = !needs_restamp && (generation == 0 || !fold_all);
-        if is_current && events.is_empty() {
+        if is_current && winners.is_empty() {
             return Ok(AttemptOutcome::Finished(MonthOutcome::Written { rollups: 0 }));
         }
-        let merged = Arc::new(merge(current.clone(), events).await?);
-        let is_changed = !merged.changes.is_empty();
-        if is_current && !is_changed {
+        let next_generation = generation.max(store_generation) + 1;
+        let next_stamp = Stamp::new(next_generation, self.epoch.0, LOGIC_VERSION);
+        let stored = current.as_ref().map(|current| current.rows.clone());
+        let MergedMonth { rows: merged, changes } = match &stored {
+            Some(_) if winners.is_empty() => MergedMonth { rows: None, changes: Vec::new() },
+            stored => merge(stored.clone(), Arc::clone(winners), next_stamp.clone()).await?,
+        };
+        if is_current && changes.is_empty() {
             return Ok(AttemptOutcome::Finished(MonthOutcome::Written { rollups: 0 }));
         }
+        let is_new = current.is_none();
         let mut written_generation = generation;
-        if is_changed || needs_restamp {
-            written_generation = generation.max(store_generation) + 1;
-            let stamp = Stamp::new(written_generation, self.epoch.0, LOGIC_VERSION);
-            let written = match &current {
-                Some(file) if !is_changed => snapshot::restamp(&**objects, file, &stamp).await?,
-                file => {
+        if merged.is_some() || needs_restamp {
+            written_generation = next_generation;
+            let written = match (&merged, &current) {
+                (Some(rows), file) => {
                     let expected = file.as_ref().map(|file| &file.etag);
-                    snapshot::write(&**objects, self.org, month, &merged.batches, &stamp, expected).await?
+                    snapshot::put(&**objects, self.org, month, rows, &next_stamp, expected).await?
                 }
+                (None, Some(file)) => {
+                    snapshot::restamp(&**objects, self.org, month, file, &next_stamp).await?
+                }
+                // A merge without a snapshot always makes one.
+                (None, None) => None,
             };
             if written.is_none() {
                 return Ok(AttemptOutcome::Conflict);
             }
             // A target that was set before this snapshot existed did not see the month.
-            if current.is_none() && !self.is_newest_epoch().await? {
+            if is_new && !self.is_newest_epoch().await? {
                 let newer = NewerEpoch { number: self.epoch.0 + 1, has_own_logic: false };
                 return Ok(AttemptOutcome::Finished(MonthOutcome::Superseded(newer)));
             }
         }
+        // The replaced snapshot is no longer needed, and the rows of a month can take much memory.
+        drop(current);
+        let Some(rows) = merged.or(stored) else { return Ok(AttemptOutcome::Conflict) };
         if fold_all {
             // A store that has lost its items may have lost the names, too.
-            let rows = Arc::clone(&merged);
-            let latest = run_blocking(move || gam_lake::latest_names(&rows.batches)).await?;
+            let rows = rows.clone();
+            let latest = run_blocking(move || LatestNames::from_snapshot(&rows)).await?;
             names.put_names(self.org, &NameCollector::from_snapshot(latest).into_entries()).await?;
         }
         let scope = if fold_all { FoldScope::Month } else { FoldScope::Affected };
-        let fold = self.fold(month, &merged).await?;
-        let keys = if fold_all { None } else { Some(self.affected_keys(month, &merged).await?) };
+        let keys = if fold_all { None } else { Some(self.affected_keys(month, &rows, changes).await?) };
+        let fold = self.fold(month, rows).await?;
         let items = items_to_store(fold, keys, written_generation).await;
         let outcome = rollups.put(self.org, self.epoch, &items).await?;
         if outcome.refused > 0 {
@@ -233,7 +248,7 @@ impl AggregateRun<'_> {
     /// Returns the outcome for a snapshot that this run must not replace; `None` if it may.
     fn refuse(&self, stamp: &Stamp) -> Option<MonthOutcome> {
         let is_newer = stamp.epoch > self.epoch.0;
-        if stamp.has_newer_schema() || (is_newer && stamp.logic_version > LOGIC_VERSION) {
+        if stamp.has_newer_schema::<Events>() || (is_newer && stamp.logic_version > LOGIC_VERSION) {
             Some(MonthOutcome::SkippedNewerVersion)
         } else if is_newer {
             let has_own_logic = stamp.logic_version == LOGIC_VERSION;
@@ -243,37 +258,33 @@ impl AggregateRun<'_> {
         }
     }
 
-    async fn fold(&self, month: Month, merged: &snapshot::MergedRows) -> Result<MonthFold, AggregateError> {
-        let (batches, identity) = (merged.batches.clone(), self.rules.identity.clone());
-        run_blocking(move || gam_fold::fold(month, &batches, &identity))
+    async fn fold(&self, month: Month, rows: SnapshotRows) -> Result<MonthFold, AggregateError> {
+        let identity = self.rules.identity.clone();
+        run_blocking(move || fold_rows(month, &LakeRows(rows), &identity))
             .await
-            .map_err(|source| self.fold_error(month, source))
+            .map_err(|error| fold_error(self.org, month, error))
     }
 
+    /// Returns the keys of the items that the changes affect. `rows` are the month's rows after the changes.
     async fn affected_keys(
         &self,
         month: Month,
-        merged: &Arc<snapshot::MergedRows>,
+        rows: &SnapshotRows,
+        changes: Vec<RowChange>,
     ) -> Result<BTreeSet<ItemKey>, AggregateError> {
-        let (merged, identity) = (Arc::clone(merged), self.rules.identity.clone());
+        let (rows, identity) = (LakeRows(rows.clone()), self.rules.identity.clone());
         let keys = run_blocking(move || {
-            let events = || {
-                let changes = merged.changes.iter();
-                changes.flat_map(|change| std::iter::once(&change.winner).chain(&change.loser))
-            };
+            let events =
+                || changes.iter().flat_map(|change| std::iter::once(&change.winner).chain(&change.loser));
             let shas: BTreeSet<String> = events()
                 .filter(|event| event.kind == EventKind::Commit)
                 .filter_map(|event| event.facts.sha.clone())
                 .collect();
-            let mut keys = affected_by_shared_commits(&merged.batches[..], &shas, &identity)?;
+            let mut keys = affected_by_shared_commits(&rows, &shas, &identity)?;
             keys.extend(events().flat_map(|event| affected_keys(event, &identity)));
             Ok(keys)
         });
-        keys.await.map_err(|source| self.fold_error(month, source))
-    }
-
-    fn fold_error(&self, month: Month, source: FoldError) -> AggregateError {
-        AggregateError::Fold { org: self.org.to_owned(), month, source }
+        keys.await.map_err(|error| fold_error(self.org, month, error))
     }
 }
 
@@ -294,20 +305,13 @@ async fn items_to_store(
     .await
 }
 
-/// Merges events into the rows of a snapshot. Without events only the columns that a fold needs are decoded.
+/// Merges events into the rows of a snapshot.
 async fn merge(
-    current: Option<SnapshotFile>,
-    events: Vec<Event>,
-) -> Result<snapshot::MergedRows, AggregateError> {
-    let merged = run_blocking(move || {
-        let Some(file) = current else { return snapshot::merge(&[], events) };
-        if events.is_empty() {
-            let columns = [gam_fold::COLUMNS, &["sha"], gam_lake::LATEST_NAMES_COLUMNS].concat();
-            return Ok(snapshot::MergedRows { batches: file.columns(&columns)?, changes: Vec::new() });
-        }
-        snapshot::merge(&file.rows()?, events)
-    });
-    Ok(merged.await?)
+    stored: Option<SnapshotRows>,
+    winners: Arc<Vec<Event>>,
+    stamp: Stamp,
+) -> Result<MergedMonth, AggregateError> {
+    Ok(run_blocking(move || snapshot::merge::<Events>(stored.as_ref(), &winners, &stamp)).await?)
 }
 
 /// Runs heavy work on a blocking thread, so that it does not hold up other tasks.

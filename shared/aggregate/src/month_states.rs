@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use gam_lake::Events;
 use gam_lake::snapshot::{self, Stamp};
 use gam_model::Month;
 use gam_store::Epoch;
@@ -38,7 +39,8 @@ pub(crate) async fn month_states(
     active: Option<Epoch>,
 ) -> Result<BTreeMap<Month, MonthState>, AggregateError> {
     let AggregatePorts { objects, rollups, .. } = ports;
-    let mut months: BTreeSet<Month> = snapshot::months(&**objects, org).await?.into_iter().collect();
+    let mut months: BTreeSet<Month> =
+        snapshot::months::<Events>(&**objects, org).await?.into_iter().collect();
     let markers = rollups.markers(org, epoch).await?;
     let generations: BTreeMap<Month, u64> =
         markers.into_iter().map(|marker| (marker.month, marker.generation)).collect();
@@ -49,7 +51,7 @@ pub(crate) async fn month_states(
     let mut states = BTreeMap::new();
     for month in months {
         let folded = generations.get(&month).copied();
-        let state = match snapshot::read_stamp(&**objects, org, month).await {
+        let state = match snapshot::read_stamp::<Events>(&**objects, org, month).await {
             // The fold reports it, after the other months.
             Err(gam_lake::Error::Damaged { .. }) => MonthState::Stale,
             stamp => state(stamp?.as_ref(), folded, epoch),

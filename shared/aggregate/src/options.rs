@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-const DEFAULT_CHUNK_BYTES: u64 = 64 * 1024 * 1024;
+/// More than 100,000 events.
+const DEFAULT_CHUNK_BYTES: u64 = 128 * 1024 * 1024;
 /// Far larger than any batch that this program writes.
 const DEFAULT_MAX_BATCH_BYTES: u64 = 256 * 1024 * 1024;
 
@@ -14,12 +15,13 @@ pub struct AggregateOptions {
     /// Whether to look at every month and not only at those that the inbox touches. Rollups must be
     /// folded again after the store, the bots or the aliases have changed.
     pub check_months: bool,
-    /// How much of the inbox is processed at once, in bytes of Parquet. All of it is in memory together.
+    /// How much of the inbox is processed at once, in bytes of decoded events. Up to twice as much waits in memory, and
+    /// a merge copies the events of its month. A batch that is larger is processed in several steps.
     pub chunk_bytes: u64,
     /// The largest batch that is read, in bytes of Parquet. Larger objects stay in the inbox unread and
     /// are listed in the report.
     pub max_batch_bytes: u64,
-    /// How many months are folded again at the same time. The rows of each are in memory.
+    /// How many months are folded again at the same time. The compressed snapshot of each is in memory.
     pub max_concurrent_months: usize,
     /// The time, UTC, from which on no further step is started. `None` for no limit.
     pub until: Option<DateTime<Utc>>,

@@ -1,8 +1,13 @@
 //! Processing the inbox: batches into months, then delete the batches.
+//!
+//! Batches are decoded into a chunk until it is full. A batch that is larger than a chunk is decoded twice: first to
+//! find out whether all of it can be read, then a chunk at a time. It is deleted after its last chunk. After a crash,
+//! its first chunks are merged again, which changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gam_lake::{Error as LakeError, ObjectPath, inbox};
+use gam_lake::inbox::BatchFile;
+use gam_lake::{Error as LakeError, Events, ObjectPath, Table, inbox};
 use gam_model::{Event, Month};
 
 use crate::month::{MonthOutcome, run_blocking};
@@ -18,10 +23,66 @@ fn gaining_months_first(events_by_month: BTreeMap<Month, Vec<Event>>) -> Vec<(Mo
     months
 }
 
+/// Events that are merged together.
+#[derive(Default)]
+struct Chunk {
+    events: BTreeMap<Month, Vec<Event>>,
+    names: NameCollector,
+    /// How much memory the events take.
+    bytes: u64,
+    /// The batches that end in this chunk, with the months that they touch.
+    batches: Vec<(ObjectPath, BTreeSet<Month>)>,
+}
+
+impl Chunk {
+    /// Adds events. Returns their number.
+    fn add(&mut self, events: Vec<Event>, touched: &mut BTreeSet<Month>) -> usize {
+        let count = events.len();
+        for event in events {
+            self.bytes += Events::memory_bytes(&event) as u64;
+            self.names.add_event(&event);
+            touched.insert(event.month());
+            self.events.entry(event.month()).or_default().push(event);
+        }
+        count
+    }
+}
+
+/// The events of a batch.
+enum DecodedBatch {
+    /// All of them, and the memory that they take, in bytes.
+    Complete(Vec<Event>, u64),
+    /// They take more memory than a chunk may.
+    TooLarge,
+}
+
+/// Decodes a batch. If its events take more than `max_bytes`, it only checks that they can be decoded.
+fn decode(batch: BatchFile, max_bytes: u64) -> Result<DecodedBatch, LakeError> {
+    let (mut decoded, mut bytes) = (Vec::new(), 0);
+    for events in batch.into_rows()? {
+        let events = events?;
+        bytes += events.iter().map(|event| Events::memory_bytes(event) as u64).sum::<u64>();
+        if bytes <= max_bytes {
+            decoded.extend(events);
+        } else {
+            decoded = Vec::new();
+        }
+    }
+    Ok(if bytes <= max_bytes { DecodedBatch::Complete(decoded, bytes) } else { DecodedBatch::TooLarge })
+}
+
+/// Whether a run may go on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    GoOn,
+    /// The time is over, or there is a newer epoch. Batches stay in the inbox.
+    Stop,
+}
+
 impl AggregateRun<'_> {
     /// Processes all batches that are in the inbox now.
     pub(crate) async fn process_inbox(&mut self) -> Result<(), AggregateError> {
-        let mut listed = inbox::list(&*self.ports.objects, self.org).await?;
+        let mut listed = inbox::list::<Events>(&*self.ports.objects, self.org).await?;
         let max_bytes = self.options.max_batch_bytes;
         for batch in listed.extract_if(.., |batch| batch.size > max_bytes) {
             tracing::error!(
@@ -34,47 +95,81 @@ impl AggregateRun<'_> {
         if !listed.is_empty() {
             self.observer.notice(AggregateProgress::Inbox { batches: listed.len() });
         }
-        let mut listed = listed.into_iter().peekable();
-        while listed.peek().is_some() && !self.must_stop() {
-            let (mut paths, mut bytes) = (Vec::new(), 0);
-            while bytes < self.options.chunk_bytes
-                && let Some(batch) = listed.next()
-            {
-                bytes += batch.size;
-                paths.push(batch.path);
+        let mut chunk = Chunk::default();
+        for batch in listed {
+            if self.must_stop() {
+                return Ok(());
             }
-            self.process_chunk(paths).await?;
+            let Some((file, decoded)) = self.read_batch(&batch.path).await? else { continue };
+            let bytes = match &decoded {
+                DecodedBatch::Complete(_, bytes) => *bytes,
+                DecodedBatch::TooLarge => u64::MAX,
+            };
+            let is_full = bytes > self.options.chunk_bytes.saturating_sub(chunk.bytes);
+            if is_full && self.process_chunk(std::mem::take(&mut chunk)).await? == Progress::Stop {
+                return Ok(());
+            }
+            match decoded {
+                DecodedBatch::Complete(events, _) => {
+                    let mut touched = BTreeSet::new();
+                    self.report.events += chunk.add(events, &mut touched);
+                    chunk.batches.push((batch.path, touched));
+                }
+                DecodedBatch::TooLarge => {
+                    if self.process_in_chunks(batch.path, file).await? == Progress::Stop {
+                        return Ok(());
+                    }
+                }
+            }
         }
+        self.process_chunk(chunk).await?;
         Ok(())
     }
 
-    async fn process_chunk(&mut self, paths: Vec<ObjectPath>) -> Result<(), AggregateError> {
-        let mut events_by_month: BTreeMap<Month, Vec<Event>> = BTreeMap::new();
-        let mut batches: Vec<(ObjectPath, BTreeSet<Month>)> = Vec::new();
-        let mut names = NameCollector::default();
-        for path in paths {
-            let Some(events) = self.read_batch(&path).await? else { continue };
-            self.report.events += events.len();
-            let touched;
-            (names, events_by_month, touched) = run_blocking(move || {
-                let mut touched = BTreeSet::new();
-                for event in events {
-                    names.add_event(&event);
-                    touched.insert(event.month());
-                    events_by_month.entry(event.month()).or_default().push(event);
+    /// Processes a batch that is larger than a chunk.
+    async fn process_in_chunks(
+        &mut self,
+        path: ObjectPath,
+        file: BatchFile,
+    ) -> Result<Progress, AggregateError> {
+        let mut rows = file.into_rows()?;
+        let max_bytes = self.options.chunk_bytes;
+        let mut touched = BTreeSet::new();
+        loop {
+            let decoded = run_blocking(move || {
+                let mut chunk = Chunk::default();
+                let (mut count, mut touched) = (0, BTreeSet::new());
+                while chunk.bytes < max_bytes
+                    && let Some(events) = rows.next()
+                {
+                    count += chunk.add(events?, &mut touched);
                 }
-                (names, events_by_month, touched)
-            })
-            .await;
-            batches.push((path, touched));
+                Ok::<_, LakeError>((rows, chunk, count, touched))
+            });
+            let (remaining, mut chunk, count, months) = decoded.await?;
+            rows = remaining;
+            self.report.events += count;
+            touched.extend(months);
+            let is_last = count == 0;
+            if is_last {
+                chunk.batches.push((path.clone(), std::mem::take(&mut touched)));
+            }
+            let progress = self.process_chunk(chunk).await?;
+            if is_last || progress == Progress::Stop {
+                return Ok(progress);
+            }
         }
-        self.ports.names.put_names(self.org, &names.into_entries()).await?;
-        let mut skipped = BTreeSet::new();
-        for (month, events) in gaining_months_first(events_by_month) {
+    }
+
+    async fn process_chunk(&mut self, chunk: Chunk) -> Result<Progress, AggregateError> {
+        if !chunk.events.is_empty() {
+            self.ports.names.put_names(self.org, &chunk.names.into_entries()).await?;
+        }
+        for (month, events) in gaining_months_first(chunk.events) {
             if self.must_stop() {
                 // The batches stay in the inbox. The next run merges them again into the months that
                 // already have their events, which changes nothing there.
-                return Ok(());
+                return Ok(Progress::Stop);
             }
             let update = self.update_month(month, events, false).await?;
             if update.was_lost {
@@ -83,33 +178,43 @@ impl AggregateRun<'_> {
             match update.outcome {
                 MonthOutcome::Written { rollups } => self.report_month(month, rollups),
                 MonthOutcome::Lost => {}
-                MonthOutcome::SkippedNewerVersion => {
-                    skipped.insert(month);
-                }
+                MonthOutcome::SkippedNewerVersion => _ = self.skipped.insert(month),
                 MonthOutcome::Superseded(newer) => {
                     self.superseded_by = self.superseded_by.max(Some(newer));
-                    return Ok(());
+                    return Ok(Progress::Stop);
                 }
             }
         }
-        for (path, touched) in batches {
-            if touched.is_disjoint(&skipped) {
+        for (path, touched) in chunk.batches {
+            if touched.is_disjoint(&self.skipped) {
                 self.ports.objects.delete(&path).await?;
                 self.report.batches += 1;
             } else {
                 self.report.deferred += 1;
             }
         }
-        Ok(())
+        Ok(Progress::GoOn)
     }
 
     /// Reads a batch. Returns `None` if there is nothing to merge: another aggregation has deleted the
     /// batch, it is damaged and was moved to `rejected/`, or it stays because its format is newer.
-    async fn read_batch(&mut self, path: &ObjectPath) -> Result<Option<Vec<Event>>, AggregateError> {
-        match inbox::read(&*self.ports.objects, path).await {
-            Ok(events) => Ok(events),
+    async fn read_batch(
+        &mut self,
+        path: &ObjectPath,
+    ) -> Result<Option<(BatchFile, DecodedBatch)>, AggregateError> {
+        let max_bytes = self.options.chunk_bytes;
+        let read = match inbox::fetch::<Events>(&*self.ports.objects, path).await {
+            Ok(None) => return Ok(None),
+            Ok(Some(file)) => {
+                let batch = file.clone();
+                run_blocking(move || decode(batch, max_bytes)).await.map(|decoded| (file, decoded))
+            }
+            Err(error) => Err(error),
+        };
+        match read {
+            Ok(batch) => Ok(Some(batch)),
             Err(error @ LakeError::Damaged { .. }) => {
-                let rejected = inbox::reject(&*self.ports.objects, path).await?;
+                let rejected = inbox::reject::<Events>(&*self.ports.objects, path).await?;
                 let why = error.to_string();
                 tracing::warn!(batch = %path, rejected = %rejected, why, "rejected a damaged batch");
                 self.observer

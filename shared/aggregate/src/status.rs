@@ -1,5 +1,6 @@
 //! How far the folding of an organization is.
 
+use gam_lake::{Events, snapshot};
 use gam_model::Month;
 use gam_store::{Checkpoint, Head};
 
@@ -45,7 +46,7 @@ pub async fn fold_status(ports: &AggregatePorts, org: &str) -> Result<FoldStatus
     let rules = Rules::load(ports, org).await?;
     let head: Head = Checkpoint::load_head(&*ports.checkpoints, org).await?.value;
     let Some(newest) = head.newest() else {
-        let months = gam_lake::snapshot::months(&*ports.objects, org).await?;
+        let months = snapshot::months::<Events>(&*ports.objects, org).await?;
         return Ok(FoldStatus {
             rules: RulesState::NewerHere,
             is_changing: false,

@@ -111,8 +111,8 @@ impl RequestedOrg {
     /// Returns whether the lake has data of the organization.
     async fn is_collected(&self, objects: &dyn ObjectStore) -> Result<bool, CollectError> {
         Ok(self.registry.name_of_key(&self.key).is_some()
-            || !snapshot::months(objects, &self.key).await?.is_empty()
-            || !inbox::list(objects, &self.key).await?.is_empty())
+            || !snapshot::months::<gam_lake::Events>(objects, &self.key).await?.is_empty()
+            || !inbox::list::<gam_lake::Events>(objects, &self.key).await?.is_empty())
     }
 
     /// Checks that an organization that was never collected under this name was not collected under another one,

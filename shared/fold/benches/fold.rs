@@ -96,7 +96,7 @@ fn events(size: Size) -> Vec<Event> {
 }
 
 fn rows(size: Size) -> Vec<RecordBatch> {
-    snapshot::merge(&[], events(size)).expect("the events merge").batches
+    snapshot::sort_rows::<gam_lake::Events>(events(size)).expect("the events are valid")
 }
 
 /// From rows in memory to cells.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
+use crate::Events;
 use crate::object_store::{ETag, ObjectStore, PutIfAbsent, PutIfMatch};
 use crate::paths::{self, ObjectPath};
 
@@ -49,7 +50,7 @@ pub async fn run_shared(one: Store, two: Store) {
 }
 
 fn object(name: &str) -> ObjectPath {
-    paths::inbox("acme", name)
+    paths::inbox::<Events>("acme", name)
 }
 
 async fn create(store: &dyn ObjectStore, path: &ObjectPath, bytes: impl Into<Bytes>) -> ETag {
@@ -118,7 +119,7 @@ async fn put_if_absent_does_not_replace(store: &dyn ObjectStore) {
 }
 
 async fn put_if_match_replaces_only_the_expected_content(store: &dyn ObjectStore) {
-    let path = paths::snapshot("acme", gam_model::Month::parse("2026-03").expect("a month"));
+    let path = paths::snapshot::<Events>("acme", gam_model::Month::parse("2026-03").expect("a month"));
     let first = create(store, &path, "first").await;
     let PutIfMatch::Written(second) = replace(store, &path, "second", &first).await else {
         panic!("the object had not changed");
@@ -135,12 +136,12 @@ async fn put_if_match_replaces_only_the_expected_content(store: &dyn ObjectStore
 async fn lists_are_filtered_and_sorted(store: &dyn ObjectStore) {
     let month = gam_model::Month::parse("2026-03").expect("a month");
     let mut all = vec![
-        paths::inbox("ac", "2"),
-        paths::inbox("ac", "1"),
-        paths::inbox("ac-me", "1"),
-        paths::inbox("acme", "1"),
-        paths::snapshot("ac", month),
-        paths::rejected("ac", "1.parquet"),
+        paths::inbox::<Events>("ac", "2"),
+        paths::inbox::<Events>("ac", "1"),
+        paths::inbox::<Events>("ac-me", "1"),
+        paths::inbox::<Events>("acme", "1"),
+        paths::snapshot::<Events>("ac", month),
+        paths::rejected::<Events>("ac", "1.parquet"),
     ];
     for path in &all {
         create(store, path, path.as_str().to_owned()).await;
@@ -150,7 +151,7 @@ async fn lists_are_filtered_and_sorted(store: &dyn ObjectStore) {
     let with_prefix = |prefix: &str| -> Vec<String> {
         all.iter().filter(|path| path.starts_with(prefix)).cloned().collect()
     };
-    let inbox_prefix = paths::inbox_prefix("ac");
+    let inbox_prefix = paths::inbox_prefix::<Events>("ac");
     for prefix in
         ["", "inbox/", "inbox/org=ac", &inbox_prefix, "events/", "inbox/org=ac/1", "inb", "nothing/", "../"]
     {
@@ -270,8 +271,8 @@ fn repeated_byte(byte: u64) -> Bytes {
 }
 
 async fn partial_writes_are_never_visible(one: &Store, two: &Store) {
-    let prefix = paths::inbox_prefix("partial");
-    let replaced = paths::inbox("partial", "replaced");
+    let prefix = paths::inbox_prefix::<Events>("partial");
+    let replaced = paths::inbox::<Events>("partial", "replaced");
     create(&**one, &replaced, repeated_byte(0)).await;
     let mut writers = JoinSet::new();
     for (writer, store) in racing_handles(one, two).take(2) {
@@ -279,8 +280,12 @@ async fn partial_writes_are_never_visible(one: &Store, two: &Store) {
         writers.spawn(async move {
             for step in 0.. {
                 let byte = writer * 100 + step;
-                create(&*store, &paths::inbox("partial", &format!("{writer}-{step}")), repeated_byte(byte))
-                    .await;
+                create(
+                    &*store,
+                    &paths::inbox::<Events>("partial", &format!("{writer}-{step}")),
+                    repeated_byte(byte),
+                )
+                .await;
                 let (_, etag) = read(&*store, &replaced).await;
                 replace(&*store, &replaced, repeated_byte(byte), &etag).await;
                 tokio::task::yield_now().await;

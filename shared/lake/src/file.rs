@@ -24,8 +24,8 @@ use bytes::Bytes;
 
 use crate::error::Result;
 use crate::object_store::{ETag, Object, ObjectMeta, ObjectStore, PutIfAbsent, PutIfMatch};
+use crate::parquet_file::spawn_blocking;
 use crate::paths::ObjectPath;
-use crate::table::spawn_blocking;
 use directory::Directory;
 
 /// An object store in a directory. Clones share it.

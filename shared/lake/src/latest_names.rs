@@ -9,6 +9,8 @@ use chrono::{DateTime, Utc};
 
 use crate::error::{Error, Result};
 use crate::schema::column;
+use crate::snapshot::SnapshotRows;
+use crate::table::Events;
 
 /// When a name was read from GitHub, UTC, and the name. The greater pair is the later name.
 pub type DatedName = (DateTime<Utc>, String);
@@ -22,26 +24,24 @@ pub struct LatestNames {
     pub repos: BTreeMap<i64, DatedName>,
 }
 
-/// The columns that [`latest_names`] reads.
-pub const LATEST_NAMES_COLUMNS: &[&str] = &[column::ORG, column::REPO, column::REPO_ID, column::COLLECTED_AT];
-
-/// Returns the latest names in the rows.
-///
-/// # Errors
-/// [`Error::Damaged`] if a column is missing or has the wrong type.
-pub fn latest_names(batches: &[RecordBatch]) -> Result<LatestNames> {
-    let mut names = LatestNames::default();
-    for batch in batches {
-        names.add_batch(batch).ok_or_else(|| Error::Damaged {
-            path: "a snapshot".to_owned(),
-            what: "column org, repo, repo_id or collected_at is missing or has the wrong type".to_owned(),
-            source: None,
-        })?;
-    }
-    Ok(names)
-}
-
 impl LatestNames {
+    /// Reads the names in a snapshot's rows, a batch at a time.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if the snapshot cannot be read.
+    pub fn from_snapshot(rows: &SnapshotRows<Events>) -> Result<Self> {
+        let columns = [column::ORG, column::REPO, column::REPO_ID, column::COLLECTED_AT];
+        let mut names = LatestNames::default();
+        for index in 0..rows.batch_count() {
+            names.add_batch(&rows.batch(index, &columns)?).ok_or_else(|| Error::Damaged {
+                path: "a snapshot".to_owned(),
+                what: "column org, repo, repo_id or collected_at is missing or has the wrong type".to_owned(),
+                source: None,
+            })?;
+        }
+        Ok(names)
+    }
+
     /// Returns `None` if a column is missing or has the wrong type.
     fn add_batch(&mut self, batch: &RecordBatch) -> Option<()> {
         let dictionary = |name: &str| batch.column_by_name(name)?.as_dictionary_opt::<Int32Type>();

@@ -1,6 +1,7 @@
 //! The lake: Parquet files in an object store, behind a small port.
 //!
-//! The inbox holds event batches, under keys derived from their content, until they are merged. A snapshot
+//! The lake has tables. Each has an inbox and snapshots of its own, and all share the code. The table `events` is the
+//! only one so far. The inbox holds event batches, under keys derived from their content, until they are merged. A snapshot
 //! holds all events of one organization and month in one object, one row per event id. It is replaced by
 //! compare-and-swap. Snapshots are the truth. Reading an object returns rows or an error and never panics,
 //! whatever its bytes are.
@@ -16,18 +17,20 @@ mod latest_names;
 pub mod memory;
 mod merge;
 pub mod object_store;
+mod parquet_file;
 pub mod paths;
 pub mod registry;
 pub mod schema;
 pub mod snapshot;
-mod table;
+pub mod table;
 #[cfg(test)]
 mod testing;
 
 pub use error::{Error, Result};
 pub use file::FileStore;
-pub use latest_names::{DatedName, LATEST_NAMES_COLUMNS, LatestNames, latest_names};
+pub use latest_names::{DatedName, LatestNames};
 pub use memory::MemoryObjects;
 pub use object_store::{ETag, Object, ObjectMeta, ObjectStore, PutIfAbsent, PutIfMatch};
 pub use paths::ObjectPath;
-pub use snapshot::{MergedRows, RowChange, Snapshot, Stamp};
+pub use snapshot::{RowChange, Snapshot, SnapshotFile, SnapshotRows, Stamp};
+pub use table::{Events, Table};

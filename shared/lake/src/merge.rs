@@ -1,331 +1,299 @@
-//! Merges events into the rows of a month.
+//! Merges rows into a month's snapshot, a row group at a time.
 //!
-//! Only rows whose id is among the new events are decoded. All other rows are copied as columns.
+//! A scan of the columns that identify and sort rows finds the stored versions of the new rows, and where new rows
+//! belong. Row groups that neither lose nor gain a row are copied as bytes. The others are decoded, merged and encoded
+//! side by side, as many at a time as there are cores.
 
-use std::cmp::Ordering;
-use std::sync::Arc;
+mod gather;
+mod scan;
 
-use arrow_array::types::Int32Type;
-use arrow_array::{
-    Array, ArrayRef, DictionaryArray, Int32Array, RecordBatch, RecordBatchOptions, StringArray,
-};
-use arrow_schema::{ArrowError, DataType};
-use arrow_select::interleave::interleave;
-use gam_model::{Event, EventBatch};
-use rustc_hash::{FxBuildHasher, FxHashMap};
+use std::ops::Range;
+use std::panic::resume_unwind;
+use std::thread;
 
-use crate::error::{Error, Result};
-use crate::schema::{DictionaryStrings, EventRows, conform, encode, events as schema, truncate_times};
-use crate::table::ROW_GROUP_ROWS;
+use arrow_array::RecordBatch;
+use bytes::Bytes;
+use gam_model::Event;
+
+use crate::error::Result;
+use crate::parquet_file::{EncodedGroup, FileWriter, GroupEncoder, ParquetFile, ROW_GROUP_ROWS};
+use crate::table::Table;
+use gather::sorted_rows;
+use scan::{GroupScan, KeyRows, scan_groups};
+
+/// About how many bytes a row takes in a file.
+const ROW_BYTES: usize = 64;
 
 /// A row that a merge added or replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RowChange {
-    /// The event in the row after the merge.
-    pub winner: Event,
-    /// The event that it replaced; `None` if the row is new.
-    pub loser: Option<Event>,
+pub struct RowChange<R = Event> {
+    /// The row after the merge.
+    pub winner: R,
+    /// The row that it replaced; `None` if it is new.
+    pub loser: Option<R>,
 }
 
-/// The rows of a month after a merge.
-#[derive(Debug, Clone)]
-pub struct MergedRows {
-    /// One row per event id, sorted by repository name, time and id, in batches of at most 131,072 rows. The
-    /// current batches if nothing changed.
-    pub batches: Vec<RecordBatch>,
-    /// The rows that changed, sorted by event id.
-    pub changes: Vec<RowChange>,
+/// The result of [`merge`].
+pub(crate) struct Merged<R> {
+    /// The new file; `None` if nothing changed.
+    pub(crate) bytes: Option<Bytes>,
+    /// The rows that changed, sorted by id.
+    pub(crate) changes: Vec<RowChange<R>>,
 }
 
-/// The index of a batch, and the index of a row in it.
-type RowPosition = (usize, usize);
-
-/// Merges events of one month into the month's current rows. The result has the winner of each event id.
-///
-/// The events may be in any order and contain duplicates. The current rows must have one row per event id.
-/// The time is linear in the size of the month, so do not call this on a thread that serves other tasks.
+/// Merges rows into a month's file, which is written with these properties. `winners` has one row per id, sorted by
+/// id; the file has one row per id. Without a file, one is always written.
 ///
 /// # Errors
-/// [`Error::Damaged`] if the current rows do not have the columns of the table; [`Error::NewerFormat`] if a
-/// row to be compared has a kind that only a newer version of the program knows.
-pub fn merge(current: &[RecordBatch], events: Vec<Event>) -> Result<MergedRows> {
-    let conforming: Vec<RecordBatch> = current.iter().map(conform).collect::<Result<_>>()?;
-    let mut rows: Vec<EventRows> = conforming.iter().map(EventRows::from_batch).collect::<Result<_>>()?;
-    let (changes, replaced) = find_changes(&conforming, &rows, winners(events))?;
-    if changes.is_empty() {
-        return Ok(MergedRows { batches: current.to_vec(), changes });
+/// [`Error::Damaged`](crate::Error::Damaged) if the file is damaged; [`Error::NewerFormat`](crate::Error::NewerFormat) if a row to be compared is one that only a
+/// newer version of the program knows.
+pub(crate) fn merge<T: Table>(
+    current: Option<&ParquetFile>,
+    winners: &[T::Row],
+    properties: Vec<(&str, String)>,
+) -> Result<Merged<T::Row>> {
+    let rules = GroupRules { max_rows: ROW_GROUP_ROWS, may_copy: true };
+    merge_with::<T>(current, winners, properties, rules)
+}
+
+/// How the row groups of a merged file are made.
+#[derive(Debug, Clone, Copy)]
+struct GroupRules {
+    /// The maximum number of rows of those that are encoded.
+    max_rows: usize,
+    /// Whether those that do not change are copied as bytes, if that is possible.
+    may_copy: bool,
+}
+
+/// As [`merge`], with other rules for row groups.
+fn merge_with<T: Table>(
+    current: Option<&ParquetFile>,
+    winners: &[T::Row],
+    properties: Vec<(&str, String)>,
+    rules: GroupRules,
+) -> Result<Merged<T::Row>> {
+    let new = T::encode(winners)?;
+    let keys = KeyRows::from_batch::<T>(&new)?;
+    let scans = match current {
+        Some(file) => scan_groups::<T>(file, &keys)?,
+        None => Vec::new(),
+    };
+    let found = Found::compare::<T>(current, &scans, winners)?;
+    let mut changes = Vec::new();
+    let mut inserted = Vec::new();
+    for (index, (winner, effect)) in winners.iter().zip(found.effects).enumerate() {
+        let loser = match effect {
+            MergeEffect::Insert => None,
+            MergeEffect::Replace(loser) => Some(*loser),
+            MergeEffect::Ignore => continue,
+        };
+        inserted.push(index);
+        changes.push(RowChange { winner: winner.clone(), loser });
     }
-    let mut batches = conforming;
-    let mut positions = remaining_positions(&batches, replaced);
-    let new_rows: Vec<Event> = changes.iter().map(|change| change.winner.clone()).collect();
-    for chunk in new_rows.chunks(ROW_GROUP_ROWS) {
-        let batch = encode(chunk)?;
-        positions.extend((0..batch.num_rows()).map(|row| (batches.len(), row)));
-        rows.push(EventRows::from_batch(&batch)?);
-        batches.push(batch);
+    if current.is_some() && changes.is_empty() {
+        return Ok(Merged { bytes: None, changes });
     }
-    // Fast, because the sort takes advantage of the current rows, which are sorted already.
-    positions.sort_by(|a, b| compare_rows(&rows, *a, *b));
-    let batches =
-        positions.chunks(ROW_GROUP_ROWS).map(|chunk| gather_rows(&batches, chunk)).collect::<Result<_>>()?;
-    Ok(MergedRows { batches, changes })
+    inserted.sort_by(|a, b| keys.key(*a).cmp(&keys.key(*b)));
+    let size = current.map_or(0, |file| file.bytes().len());
+    let mut writer = FileWriter::new::<T>(properties, size + inserted.len() * ROW_BYTES)?;
+    let can_copy = rules.may_copy && current.is_some_and(|file| writer.can_copy_from(file));
+    let group_rows = rules.max_rows;
+    let units = plan(&scans, &keys, &inserted, &found.removed, can_copy, group_rows);
+    let rewriter = Rewriter::<T> {
+        current,
+        new: &new,
+        removed: &found.removed,
+        encoder: writer.encoder::<T>(),
+        group_rows,
+        table: std::marker::PhantomData,
+    };
+    rewriter.write(units, &mut writer)?;
+    Ok(Merged { bytes: Some(writer.finish()?), changes })
 }
 
-fn compare_rows(rows: &[EventRows], a: RowPosition, b: RowPosition) -> Ordering {
-    rows[a.0].sort_key(a.1).cmp(&rows[b.0].sort_key(b.1))
-}
-
-/// Returns the winner of each event id, sorted by id.
-fn winners(mut events: Vec<Event>) -> Vec<Event> {
-    // Otherwise a more precise time would differ from the same time as the lake stores it.
-    events.iter_mut().for_each(truncate_times);
-    EventBatch::new(String::new(), events).into_events()
-}
-
-/// What merging one event does to the rows.
-enum MergeEffect {
+/// What merging one row does to the stored rows.
+enum MergeEffect<R> {
     Insert,
-    Replace(Box<Event>),
-    /// The current row wins.
+    Replace(Box<R>),
+    /// The stored row wins.
     Ignore,
 }
 
-/// Compares the events with the current rows. Returns the changes, in the order of the events, and the
-/// positions of the replaced rows, in ascending order.
-fn find_changes(
-    batches: &[RecordBatch],
-    rows: &[EventRows],
-    events: Vec<Event>,
-) -> Result<(Vec<RowChange>, Vec<RowPosition>)> {
-    let mut by_id = FxHashMap::with_capacity_and_hasher(events.len(), FxBuildHasher);
-    by_id.extend(events.iter().enumerate().map(|(index, event)| (event.id.as_str(), index)));
-    let mut effects: Vec<MergeEffect> = events.iter().map(|_| MergeEffect::Insert).collect();
-    let mut replaced = Vec::new();
-    for (batch_index, (batch, rows)) in batches.iter().zip(rows).enumerate() {
-        for row in 0..batch.num_rows() {
-            let Some(&index) = by_id.get(rows.id(row)) else { continue };
-            let current = rows.event(row)?;
-            effects[index] = if events[index].supersedes(&current) {
-                replaced.push((batch_index, row));
-                MergeEffect::Replace(Box::new(current))
-            } else {
-                MergeEffect::Ignore
-            };
-        }
-    }
-    let changes = events.into_iter().zip(effects).filter_map(|(winner, effect)| match effect {
-        MergeEffect::Insert => Some(RowChange { winner, loser: None }),
-        MergeEffect::Replace(loser) => Some(RowChange { winner, loser: Some(*loser) }),
-        MergeEffect::Ignore => None,
-    });
-    Ok((changes.collect(), replaced))
+/// How the new rows compare with the stored rows of the same ids.
+struct Found<R> {
+    /// For each new row, in their order.
+    effects: Vec<MergeEffect<R>>,
+    /// For each row group, the indexes of the rows that are replaced, in ascending order.
+    removed: Vec<Vec<usize>>,
 }
 
-/// Returns the positions of all rows but the replaced ones, in ascending order.
-fn remaining_positions(batches: &[RecordBatch], replaced: Vec<RowPosition>) -> Vec<RowPosition> {
-    let mut replaced = replaced.into_iter().peekable();
-    batches
-        .iter()
-        .enumerate()
-        .flat_map(|(batch_index, batch)| (0..batch.num_rows()).map(move |row| (batch_index, row)))
-        .filter(|position| replaced.next_if_eq(position).is_none())
-        .collect()
-}
-
-/// Returns the rows at the positions as one batch.
-fn gather_rows(batches: &[RecordBatch], positions: &[RowPosition]) -> Result<RecordBatch> {
-    let schema = schema();
-    let merge_error = |error: ArrowError| Error::damaged_by("the month", "its rows cannot be merged", error);
-    let columns = (0..schema.fields().len()).map(|index| {
-        let columns: Vec<&dyn Array> = batches.iter().map(|batch| batch.column(index).as_ref()).collect();
-        match schema.field(index).data_type() {
-            DataType::Dictionary(..) => gather_dictionary(&columns, positions),
-            _ => interleave(&columns, positions),
-        }
-    });
-    let columns = columns.collect::<Result<Vec<_>, _>>().map_err(merge_error)?;
-    let options = RecordBatchOptions::new().with_row_count(Some(positions.len()));
-    RecordBatch::try_new_with_options(schema, columns, &options).map_err(merge_error)
-}
-
-/// Returns the strings at the positions, with a dictionary that contains each of them once.
-///
-/// With Arrow's `interleave`, dictionaries would grow with every merge.
-fn gather_dictionary(columns: &[&dyn Array], positions: &[RowPosition]) -> Result<ArrayRef, ArrowError> {
-    let columns: Vec<DictionaryStrings> =
-        columns.iter().map(|column| DictionaryStrings::from_array(*column)).collect();
-    // The new key of each dictionary entry, by batch and by the entry's old key.
-    let mut new_keys: Vec<Vec<Option<i32>>> =
-        columns.iter().map(|column| vec![None; column.dictionary_len()]).collect();
-    let mut keys_by_value: FxHashMap<&str, i32> = FxHashMap::default();
-    let mut values: Vec<&str> = Vec::new();
-    let mut keys: Vec<Option<i32>> = Vec::with_capacity(positions.len());
-    for &(batch, row) in positions {
-        let Some(old_key) = columns[batch].key(row) else {
-            keys.push(None);
-            continue;
-        };
-        let key = match new_keys[batch][old_key] {
-            Some(key) => key,
-            None => {
-                let value = columns[batch].value(old_key);
-                let next_key =
-                    i32::try_from(values.len()).map_err(|_| ArrowError::DictionaryKeyOverflowError)?;
-                let key = *keys_by_value.entry(value).or_insert_with(|| {
-                    values.push(value);
-                    next_key
-                });
-                new_keys[batch][old_key] = Some(key);
-                key
+impl<R: Clone + Send + Sync> Found<R> {
+    fn compare<T: Table<Row = R>>(
+        current: Option<&ParquetFile>,
+        scans: &[GroupScan],
+        winners: &[R],
+    ) -> Result<Self> {
+        let mut effects: Vec<MergeEffect<R>> = winners.iter().map(|_| MergeEffect::Insert).collect();
+        let mut removed = vec![Vec::new(); scans.len()];
+        let Some(file) = current else { return Ok(Found { effects, removed }) };
+        let schema = T::schema();
+        let with_stored: Vec<usize> =
+            (0..scans.len()).filter(|group| !scans[*group].stored.is_empty()).collect();
+        let stored_rows = parallel(&with_stored, |&group| {
+            let rows: Vec<usize> = scans[group].stored.iter().map(|(row, _)| *row).collect();
+            T::decode(&file.selected(group, &schema, &rows)?).map_err(|error| error.with_path(file.path()))
+        });
+        for (&group, stored_rows) in with_stored.iter().zip(stored_rows) {
+            for (&(row, winner), stored) in scans[group].stored.iter().zip(stored_rows?) {
+                effects[winner] = if T::supersedes(&winners[winner], &stored) {
+                    removed[group].push(row);
+                    MergeEffect::Replace(Box::new(stored))
+                } else {
+                    MergeEffect::Ignore
+                };
             }
-        };
-        keys.push(Some(key));
+        }
+        Ok(Found { effects, removed })
     }
-    let values = Arc::new(StringArray::from_iter_values(values));
-    DictionaryArray::<Int32Type>::try_new(Int32Array::from(keys), values)
-        .map(|array| Arc::new(array) as ArrayRef)
+}
+
+/// A part of the new file.
+enum Unit {
+    /// A row group that is copied as bytes.
+    Copy(usize),
+    /// Row groups that are decoded together, and the indexes of the new rows among them, sorted by key.
+    Rewrite { groups: Range<usize>, inserted: Vec<usize> },
+}
+
+/// Distributes the new rows over the row groups. Neighbours that change are joined if they are small.
+fn plan(
+    scans: &[GroupScan],
+    keys: &KeyRows,
+    inserted: &[usize],
+    removed: &[Vec<usize>],
+    can_copy: bool,
+    group_rows: usize,
+) -> Vec<Unit> {
+    let is_sorted = scans.iter().all(|scan| scan.is_sorted)
+        && scans.windows(2).all(|pair| pair[0].last_key() <= pair[1].first_key());
+    if scans.is_empty() || !is_sorted {
+        // No program writes unsorted snapshots. They are sorted in memory.
+        return vec![Unit::Rewrite { groups: 0..scans.len(), inserted: inserted.to_vec() }];
+    }
+    let mut units: Vec<Unit> = Vec::new();
+    let mut rows = 0;
+    let mut rest = inserted;
+    for (group, scan) in scans.iter().enumerate() {
+        let end = match scans.get(group + 1) {
+            Some(next) => rest.partition_point(|&index| keys.key(index) < next.first_key()),
+            None => rest.len(),
+        };
+        let (own, later) = rest.split_at(end);
+        rest = later;
+        if can_copy && own.is_empty() && removed[group].is_empty() {
+            units.push(Unit::Copy(group));
+            continue;
+        }
+        let own_rows = scan.rows + own.len() - removed[group].len();
+        match units.last_mut() {
+            Some(Unit::Rewrite { groups, inserted }) if rows + own_rows <= group_rows => {
+                groups.end = group + 1;
+                inserted.extend(own);
+                rows += own_rows;
+            }
+            _ => {
+                units.push(Unit::Rewrite { groups: group..group + 1, inserted: own.to_vec() });
+                rows = own_rows;
+            }
+        }
+    }
+    units
+}
+
+struct Rewriter<'a, T: Table> {
+    current: Option<&'a ParquetFile>,
+    /// The new rows, sorted by id.
+    new: &'a RecordBatch,
+    removed: &'a [Vec<usize>],
+    encoder: GroupEncoder,
+    group_rows: usize,
+    table: std::marker::PhantomData<T>,
+}
+
+impl<T: Table> Rewriter<'_, T> {
+    /// Writes the units in order. As many are rewritten at a time as there are cores.
+    fn write(&self, units: Vec<Unit>, writer: &mut FileWriter) -> Result<()> {
+        let wave_units = cores();
+        let is_rewrite = |unit: &Unit| matches!(unit, Unit::Rewrite { .. });
+        let mut units = &units[..];
+        while !units.is_empty() {
+            let rewrites = units.iter().enumerate().filter(|(_, unit)| is_rewrite(unit));
+            let end = rewrites.map(|(index, _)| index + 1).take(wave_units).last();
+            let (wave, later) = units.split_at(end.unwrap_or(units.len()));
+            units = later;
+            let encoded =
+                parallel(&wave.iter().filter(|unit| is_rewrite(unit)).collect::<Vec<_>>(), |unit| {
+                    self.rewrite(unit)
+                });
+            let mut encoded = encoded.into_iter();
+            for unit in wave {
+                match (unit, self.current) {
+                    (Unit::Copy(group), Some(file)) => writer.copy(file, *group)?,
+                    _ => {
+                        for group in encoded.next().transpose()?.into_iter().flatten() {
+                            writer.append(group)?;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn rewrite(&self, unit: &Unit) -> Result<Vec<EncodedGroup>> {
+        let Unit::Rewrite { groups, inserted } = unit else { return Ok(Vec::new()) };
+        let schema = T::schema();
+        let mut batches = Vec::new();
+        for group in groups.clone() {
+            batches.extend(self.current.map(|file| file.group(group, &schema)).transpose()?);
+        }
+        let removed: Vec<&[usize]> = groups.clone().map(|group| &self.removed[group][..]).collect();
+        let rows = sorted_rows::<T>(batches, &removed, self.new, inserted, self.group_rows)?;
+        rows.iter().map(|rows| self.encoder.encode(rows)).collect()
+    }
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Returns the results of the work on all items, in order. Divides the items among the cores.
+fn parallel<I: Sync, O: Send>(items: &[I], work: impl Fn(&I) -> O + Sync) -> Vec<O> {
+    let part = items.len().div_ceil(cores()).max(1);
+    if items.len() <= part {
+        return items.iter().map(work).collect();
+    }
+    thread::scope(|scope| {
+        let work = &work;
+        let parts: Vec<_> = items
+            .chunks(part)
+            .map(|part| scope.spawn(move || part.iter().map(work).collect::<Vec<O>>()))
+            .collect();
+        parts.into_iter().flat_map(|part| part.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    })
+}
+
+/// Returns the winner of each id as rows in the order of snapshots, in batches of at most 65,536 rows.
+///
+/// # Errors
+/// If the columns do not fit together. No valid row can cause this.
+pub fn sort_rows<T: Table>(rows: Vec<T::Row>) -> Result<Vec<RecordBatch>> {
+    let new = T::encode(&T::winners(rows))?;
+    let keys = KeyRows::from_batch::<T>(&new)?;
+    let mut order: Vec<usize> = (0..new.num_rows()).collect();
+    order.sort_by(|a, b| keys.key(*a).cmp(&keys.key(*b)));
+    sorted_rows::<T>(Vec::new(), &[], &new, &order, ROW_GROUP_ROWS)
 }
 
 #[cfg(test)]
-mod tests {
-    use arrow_array::cast::AsArray;
-    use std::collections::BTreeMap;
-
-    use gam_model::EventId;
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::schema::{column, decode};
-    use crate::table::{self, RowOrder};
-    use crate::testing::{any_event, any_version, commit, sample};
-
-    fn rows(batches: &[RecordBatch]) -> Vec<Event> {
-        batches.iter().flat_map(|batch| decode(batch).unwrap()).collect()
-    }
-
-    fn sort_key(event: &Event) -> (String, chrono::DateTime<chrono::Utc>, EventId) {
-        (event.repo.clone(), event.occurred_at, event.id.clone())
-    }
-
-    /// Computes the expected rows of a merge in the simplest way.
-    fn reference(events: &[Event]) -> Vec<Event> {
-        let mut by_id: BTreeMap<EventId, Event> = BTreeMap::new();
-        for event in events {
-            let current = by_id.get(&event.id);
-            if current.is_none_or(|current| event.supersedes(current)) {
-                by_id.insert(event.id.clone(), event.clone());
-            }
-        }
-        let mut events: Vec<Event> = by_id.into_values().collect();
-        events.sort_by_key(sort_key);
-        events
-    }
-
-    #[test]
-    fn rows_are_sorted_by_repository_and_time() {
-        let merged = merge(&[], sample(50)).unwrap();
-        assert_eq!(merged.changes.len(), 50);
-        assert!(rows(&merged.batches).is_sorted_by_key(sort_key));
-        assert_eq!(rows(&merged.batches)[0].repo, "api");
-    }
-
-    #[test]
-    fn a_merge_without_changes_returns_the_current_rows() {
-        let current = merge(&[], sample(20)).unwrap().batches;
-        let mut later = sample(20);
-        later.iter_mut().for_each(|event| event.collected_at += chrono::TimeDelta::nanoseconds(17));
-        let merged = merge(&current, later).unwrap();
-        assert!(merged.changes.is_empty());
-        assert_eq!(merged.batches, current);
-        let is_shared = |index: usize| Arc::ptr_eq(merged.batches[0].column(index), current[0].column(index));
-        assert!((0..current[0].num_columns()).all(is_shared));
-        assert!(merge(&[], vec![]).unwrap().batches.is_empty());
-    }
-
-    #[test]
-    fn changes_contain_winners_and_losers() {
-        let current = merge(&[], sample(4)).unwrap().batches;
-        let mut newer = commit(2);
-        newer.version = 2;
-        newer.repo = "renamed".to_owned();
-        let mut older = commit(1);
-        older.version = 0;
-        let merged = merge(&current, vec![commit(9), newer.clone(), older, commit(0)]).unwrap();
-        assert_eq!(
-            merged.changes,
-            [
-                RowChange { winner: newer.clone(), loser: Some(commit(2)) },
-                RowChange { winner: commit(9), loser: None }
-            ]
-        );
-        assert_eq!(rows(&merged.batches), reference(&[commit(0), commit(1), newer, commit(3), commit(9)]));
-    }
-
-    #[test]
-    fn many_rows_become_batches_with_small_dictionaries() {
-        let count = ROW_GROUP_ROWS as i64 + 1_000;
-        let (even, odd): (Vec<Event>, Vec<Event>) = sample(count).into_iter().partition(|e| e.repo_id == 7);
-        let half = merge(&[], even).unwrap();
-        let all = merge(&half.batches, odd).unwrap();
-        let sizes: Vec<_> = all.batches.iter().map(RecordBatch::num_rows).collect();
-        assert_eq!(sizes, [ROW_GROUP_ROWS, 1_000]);
-        let members = all.batches[0].column_by_name(column::MEMBER).unwrap();
-        assert_eq!(members.as_dictionary::<Int32Type>().values().len(), 3);
-        let bytes = table::write(&all.batches, vec![], RowOrder::RepoAndTime).unwrap();
-        let read = table::read("x", bytes).unwrap();
-        assert_eq!(rows(&read.batches), reference(&sample(count)));
-    }
-
-    #[test]
-    fn different_dictionaries_are_combined() {
-        let members = |range: std::ops::Range<i64>| -> Vec<Event> {
-            range
-                .map(|number| {
-                    let mut event = commit(number);
-                    event.member.name = format!("member-{number}");
-                    event
-                })
-                .collect()
-        };
-        let mut batches = Vec::new();
-        for start in (0..1_000).step_by(100) {
-            batches = merge(&batches, members(start..start + 150)).unwrap().batches;
-        }
-        assert_eq!(rows(&batches), reference(&members(0..1_050)));
-        let names = batches[0].column_by_name(column::MEMBER).unwrap();
-        assert_eq!(names.as_dictionary::<Int32Type>().values().len(), 1_050);
-    }
-
-    proptest! {
-        #[test]
-        fn the_result_does_not_depend_on_order_or_steps(
-            versions in prop::collection::vec(any_version(), 0..60),
-            others in prop::collection::vec(any_event(), 0..6),
-            seed in any::<u64>(),
-            steps in 1usize..6,
-            is_stored in any::<bool>(),
-        ) {
-            let mut events = versions;
-            events.extend(others);
-            let expected = reference(&events);
-            let mut random = fastrand::Rng::with_seed(seed);
-            let duplicates: Vec<Event> = events.iter().filter(|_| random.bool()).cloned().collect();
-            events.extend(duplicates);
-            random.shuffle(&mut events);
-            let mut batches: Vec<RecordBatch> = Vec::new();
-            for step in 0..steps {
-                let is_last = step + 1 == steps;
-                let take = if is_last { events.len() } else { random.usize(..=events.len()) };
-                let before = rows(&batches);
-                let merged = merge(&batches, events.drain(..take).collect()).unwrap();
-                prop_assert_eq!(merged.changes.is_empty(), rows(&merged.batches) == before);
-                batches = merged.batches;
-                if is_stored {
-                    let bytes = table::write(&batches, vec![], RowOrder::RepoAndTime).unwrap();
-                    batches = table::read("x", bytes).unwrap().batches;
-                }
-            }
-            prop_assert_eq!(rows(&batches), expected);
-        }
-    }
-}
+mod tests;

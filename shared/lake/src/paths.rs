@@ -18,8 +18,8 @@ use std::fmt;
 
 use gam_model::Month;
 
-const INBOX: &str = "inbox/";
-const EVENTS: &str = "events/";
+use crate::table::Table;
+
 const CONFIG: &str = "config/";
 const SUFFIX: &str = ".parquet";
 const SNAPSHOT: &str = "snapshot.parquet";
@@ -106,63 +106,66 @@ pub fn parse_configuration(org: &str, path: &ObjectPath) -> Option<u32> {
     (configuration(org, revision) == *path).then_some(revision)
 }
 
-/// Returns the prefix of all batches.
-pub fn inbox_root() -> &'static str {
-    INBOX
+/// Returns the prefix of all batches of a table.
+pub fn inbox_root<T: Table>() -> String {
+    format!("{}/", T::INBOX)
 }
 
-/// Returns the prefix of all snapshots.
-pub fn events_root() -> &'static str {
-    EVENTS
+/// Returns the prefix of all snapshots of a table.
+pub fn snapshots_root<T: Table>() -> String {
+    format!("{}/", T::SNAPSHOTS)
 }
 
 /// Returns the prefix of the organization's batches.
-pub fn inbox_prefix(org: &str) -> String {
-    format!("{INBOX}org={}/", org_component(org))
+pub fn inbox_prefix<T: Table>(org: &str) -> String {
+    format!("{}/org={}/", T::INBOX, org_component(org))
 }
 
 /// Returns the path of the batch whose content has this hash, in hex.
-pub fn inbox(org: &str, content_hash: &str) -> ObjectPath {
-    ObjectPath(format!("{}{}{SUFFIX}", inbox_prefix(org), file_component(content_hash)))
+pub fn inbox<T: Table>(org: &str, content_hash: &str) -> ObjectPath {
+    ObjectPath(format!("{}{}{SUFFIX}", inbox_prefix::<T>(org), file_component(content_hash)))
 }
 
 /// Returns the prefix of the organization's snapshots.
-pub fn events_prefix(org: &str) -> String {
-    format!("{EVENTS}org={}/", org_component(org))
+pub fn snapshots_prefix<T: Table>(org: &str) -> String {
+    format!("{}/org={}/", T::SNAPSHOTS, org_component(org))
 }
 
 /// Returns the path of the snapshot of an organization and UTC month.
-pub fn snapshot(org: &str, month: Month) -> ObjectPath {
-    ObjectPath(format!("{}month={month}/{SNAPSHOT}", events_prefix(org)))
+pub fn snapshot<T: Table>(org: &str, month: Month) -> ObjectPath {
+    ObjectPath(format!("{}month={month}/{SNAPSHOT}", snapshots_prefix::<T>(org)))
 }
 
 /// Returns the prefix of the organization's rejected batches.
-pub fn rejected_prefix(org: &str) -> String {
-    format!("rejected/org={}/", org_component(org))
+pub fn rejected_prefix<T: Table>(org: &str) -> String {
+    format!("{}/org={}/", T::REJECTED, org_component(org))
 }
 
 /// Returns the path of the rejected batch with this file name.
-pub fn rejected(org: &str, file_name: &str) -> ObjectPath {
-    ObjectPath(format!("{}{}", rejected_prefix(org), file_component(file_name)))
+pub fn rejected<T: Table>(org: &str, file_name: &str) -> ObjectPath {
+    ObjectPath(format!("{}{}", rejected_prefix::<T>(org), file_component(file_name)))
 }
 
 /// Parses the path of a batch into the organization and the content hash; `None` for any other path.
-pub fn parse_inbox(path: &ObjectPath) -> Option<(String, String)> {
-    let (org, file) = path.as_str().strip_prefix(INBOX)?.strip_prefix("org=")?.split_once('/')?;
+pub fn parse_inbox<T: Table>(path: &ObjectPath) -> Option<(String, String)> {
+    let (org, file) =
+        path.as_str().strip_prefix(&inbox_root::<T>())?.strip_prefix("org=")?.split_once('/')?;
     let hash = file.strip_suffix(SUFFIX)?;
-    (inbox(org, hash) == *path).then(|| (org.to_owned(), hash.to_owned()))
+    (inbox::<T>(org, hash) == *path).then(|| (org.to_owned(), hash.to_owned()))
 }
 
 /// Parses the path of a snapshot into the organization and the month; `None` for any other path.
-pub fn parse_snapshot(path: &ObjectPath) -> Option<(String, Month)> {
-    let (org, rest) = path.as_str().strip_prefix(EVENTS)?.strip_prefix("org=")?.split_once('/')?;
+pub fn parse_snapshot<T: Table>(path: &ObjectPath) -> Option<(String, Month)> {
+    let (org, rest) =
+        path.as_str().strip_prefix(&snapshots_root::<T>())?.strip_prefix("org=")?.split_once('/')?;
     let month = Month::parse(rest.strip_prefix("month=")?.split_once('/')?.0)?;
-    (snapshot(org, month) == *path).then(|| (org.to_owned(), month))
+    (snapshot::<T>(org, month) == *path).then(|| (org.to_owned(), month))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Events;
     use proptest::prelude::*;
 
     fn month() -> Month {
@@ -171,9 +174,12 @@ mod tests {
 
     #[test]
     fn paths_do_not_change() {
-        assert_eq!(inbox("Acme", "ab12").as_str(), "inbox/org=acme/ab12.parquet");
-        assert_eq!(snapshot("Acme", month()).as_str(), "events/org=acme/month=2026-03/snapshot.parquet");
-        assert_eq!(rejected("Acme", "ab12.parquet").as_str(), "rejected/org=acme/ab12.parquet");
+        assert_eq!(inbox::<Events>("Acme", "ab12").as_str(), "inbox/org=acme/ab12.parquet");
+        assert_eq!(
+            snapshot::<Events>("Acme", month()).as_str(),
+            "events/org=acme/month=2026-03/snapshot.parquet"
+        );
+        assert_eq!(rejected::<Events>("Acme", "ab12.parquet").as_str(), "rejected/org=acme/ab12.parquet");
     }
 
     #[test]
@@ -183,14 +189,14 @@ mod tests {
             format!("configuration:   {}", configuration(org, 12)),
             format!("shared before:   {}", shared_configuration()),
             format!("registry:        {}", registry()),
-            format!("inbox_root:      {}", inbox_root()),
-            format!("inbox_prefix:    {}", inbox_prefix(org)),
-            format!("inbox:           {}", inbox(org, "ab12")),
-            format!("events_root:     {}", events_root()),
-            format!("events_prefix:   {}", events_prefix(org)),
-            format!("snapshot:        {}", snapshot(org, month())),
-            format!("rejected_prefix: {}", rejected_prefix(org)),
-            format!("rejected:        {}", rejected(org, "ab12-0123.parquet")),
+            format!("inbox_root:      {}", inbox_root::<Events>()),
+            format!("inbox_prefix:    {}", inbox_prefix::<Events>(org)),
+            format!("inbox:           {}", inbox::<Events>(org, "ab12")),
+            format!("events_root:     {}", snapshots_root::<Events>()),
+            format!("events_prefix:   {}", snapshots_prefix::<Events>(org)),
+            format!("snapshot:        {}", snapshot::<Events>(org, month())),
+            format!("rejected_prefix: {}", rejected_prefix::<Events>(org)),
+            format!("rejected:        {}", rejected::<Events>(org, "ab12-0123.parquet")),
         ];
         insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
             insta::assert_snapshot!("lake_paths", lines.join("\n"));
@@ -201,7 +207,7 @@ mod tests {
     fn only_generated_paths_parse() {
         let parses = |text: &str| {
             let path = ObjectPath::parse(text).unwrap();
-            (parse_inbox(&path).is_some(), parse_snapshot(&path).is_some())
+            (parse_inbox::<Events>(&path).is_some(), parse_snapshot::<Events>(&path).is_some())
         };
         assert_eq!(parses("inbox/org=acme/ab.parquet"), (true, false));
         assert_eq!(parses("events/org=acme/month=2026-03/snapshot.parquet"), (false, true));
@@ -229,18 +235,18 @@ mod tests {
     proptest! {
         #[test]
         fn no_name_leaves_its_folder(org in ".*", name in ".*") {
-            for path in [inbox(&org, &name), snapshot(&org, month()), rejected(&org, &name)] {
+            for path in [inbox::<Events>(&org, &name), snapshot::<Events>(&org, month()), rejected::<Events>(&org, &name)] {
                 prop_assert_eq!(ObjectPath::parse(path.as_str()), Some(path.clone()));
                 prop_assert!(path.as_str().split('/').all(|part| !part.starts_with('.')));
             }
-            prop_assert_eq!(inbox(&org, &name).as_str().split('/').count(), 3);
-            prop_assert_eq!(rejected(&org, &name).as_str().split('/').count(), 3);
+            prop_assert_eq!(inbox::<Events>(&org, &name).as_str().split('/').count(), 3);
+            prop_assert_eq!(rejected::<Events>(&org, &name).as_str().split('/').count(), 3);
         }
 
         #[test]
         fn generated_paths_parse(org in "[A-Za-z0-9-]{1,39}", hash in "[0-9a-f]{64}") {
-            prop_assert_eq!(parse_inbox(&inbox(&org, &hash)), Some((org.to_lowercase(), hash)));
-            prop_assert_eq!(parse_snapshot(&snapshot(&org, month())), Some((org.to_lowercase(), month())));
+            prop_assert_eq!(parse_inbox::<Events>(&inbox::<Events>(&org, &hash)), Some((org.to_lowercase(), hash)));
+            prop_assert_eq!(parse_snapshot::<Events>(&snapshot::<Events>(&org, month())), Some((org.to_lowercase(), month())));
         }
     }
 }

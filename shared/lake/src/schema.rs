@@ -14,8 +14,8 @@ use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use chrono::{DateTime, Utc};
 use gam_model::Event;
 
-pub(crate) use decode::{DictionaryStrings, EventRows};
-pub use decode::{decode, decode_repos};
+pub(crate) use decode::DictionaryStrings;
+pub use decode::{decode, decode_repos, has_repo};
 pub use encode::encode;
 
 use crate::error::{Error, Result};
@@ -186,14 +186,10 @@ pub(crate) fn conform(batch: &RecordBatch) -> Result<RecordBatch> {
     conform_to(batch, events())
 }
 
-/// Returns the schema of those columns of [`events`] that have one of these names.
-pub(crate) fn projected(columns: &[&str]) -> SchemaRef {
-    let schema = events();
-    let fields = schema.fields().iter().filter(|field| columns.contains(&field.name().as_str()));
-    Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()))
-}
-
-/// As [`conform`], with the columns of this schema.
+/// Returns the batch with exactly the columns of the schema, in that order.
+///
+/// # Errors
+/// [`Error::Damaged`] if a required column is missing or a column has the wrong type.
 pub(crate) fn conform_to(batch: &RecordBatch, schema: SchemaRef) -> Result<RecordBatch> {
     if Arc::ptr_eq(&batch.schema(), &schema) {
         return Ok(batch.clone());

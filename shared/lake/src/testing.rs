@@ -106,7 +106,12 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
 
 /// Generates versions of a few facts, so that ids, versions and contents often coincide.
 pub(crate) fn any_version() -> impl Strategy<Value = Event> {
-    (0i64..12, 0i64..3, any::<bool>(), 0i64..2, 0i64..3, 0i64..4, 0usize..3).prop_map(
+    any_version_of(12)
+}
+
+/// Generates versions of this many facts. A newer version can lie in another repository.
+pub(crate) fn any_version_of(facts: i64) -> impl Strategy<Value = Event> {
+    (0..facts, 0i64..3, any::<bool>(), 0i64..2, 0i64..3, 0i64..4, 0usize..3).prop_map(
         |(number, version, retracted, reading, state, collected, repo)| {
             let mut event = commit(number);
             event.version = version;

@@ -34,8 +34,8 @@ use crate::record::RecordStore;
 /// An organization whose name is a prefix of some [`NEIGHBOURS`], and matches one of them as a SQL pattern.
 const ORG: &str = "acme_labs";
 
-/// Organizations that an adapter must not confuse with [`ORG`].
-const NEIGHBOURS: [&str; 4] = ["acme_labs-2", "acmexlabs", "acme", "acme_labs/day"];
+/// Organizations that an adapter must not confuse with [`ORG`], and the owner of the rollups of another table of it.
+const NEIGHBOURS: [&str; 5] = ["acme_labs-2", "acmexlabs", "acme", "acme_labs/day", "acme_labs/sessions"];
 
 /// [`ORG`] in another case: the same organization.
 const ORG_OTHER_CASE: &str = "Acme_LABS";

@@ -10,6 +10,21 @@ pub fn org_key(org: &str) -> String {
     org.to_lowercase()
 }
 
+/// The table of the lake whose rollups are stored under the organization's key alone.
+pub const EVENTS_TABLE: &str = "events";
+
+/// Returns the owner of the rollups of a table of the lake, for [`RollupStore`](crate::RollupStore). `table` is the
+/// folder of the table's snapshots.
+///
+/// For [`EVENTS_TABLE`] it is the organization's key; for another table the key, a `/` and the table. No login contains a
+/// `/`, so no organization is the owner of another one's table.
+pub fn rollup_owner(org: &str, table: &str) -> String {
+    match table {
+        EVENTS_TABLE => org_key(org),
+        table => format!("{}/{table}", org_key(org)),
+    }
+}
+
 /// The key of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CheckpointKey {
@@ -53,6 +68,13 @@ impl CheckpointKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_table_has_an_owner_of_its_own() {
+        assert_eq!(rollup_owner("Acme", EVENTS_TABLE), org_key("acme"), "stored keys do not change");
+        assert_eq!(rollup_owner("Acme", "sessions"), "acme/sessions");
+        assert_eq!(org_key(&rollup_owner("Acme", "sessions")), "acme/sessions", "adapters keep it");
+    }
 
     #[test]
     fn checkpoint_keys_survive_a_round_trip() {

@@ -5,9 +5,11 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use gam_bench::{LakeGenerator, LakeShape, write_snapshots};
+use gam_model::Month;
 use gam_tests::http::get;
-use gam_tests::program::{Sandbox, binary, run_to_end};
-use serde_json::json;
+use gam_tests::program::{Sandbox, ServerProcess, binary, run_to_end};
+use serde_json::{Value, json};
 
 use crate::tools::{Tool, root};
 use crate::{ExternalTest, external_test};
@@ -18,19 +20,59 @@ const NEEDS: &[Tool] = &[Tool::Chromium, Tool::Playwright, Tool::AxeCore];
 const LAST_DAY: &str = "2026-11-05";
 
 fn every_view_works_in_a_browser() {
+    let sandbox = demo();
+    walk(
+        "every view",
+        &sandbox.serve(),
+        json!({ "org": "octo-demo", "since": "2026-10-07", "until": "2026-11-06" }),
+    );
+}
+
+fn an_organization_of_1000_repositories_works_in_a_browser() {
+    let sandbox = Sandbox::new();
+    let shape = LakeShape {
+        org: "octo-large".to_owned(),
+        events: 60_000,
+        months: 3,
+        last_month: Month::parse("2025-12").expect("a month"),
+        repos: 1000,
+        members: 400,
+        seed: 5,
+    };
+    let generator = LakeGenerator::new(&shape).expect("a valid shape");
+    write_snapshots(&generator, &sandbox.lake_dir(), 2, &|_| ()).expect("the lake is written");
+    sandbox.run(&["aggregate", "--rebuild"]).expect_status(0);
+    walk(
+        "large",
+        &sandbox.serve(),
+        json!({ "org": "octo-large", "since": "2025-10-01", "until": "2026-01-01" }),
+    );
+}
+
+fn people_sign_in_and_out_in_a_browser() {
+    let sandbox = demo();
+    let created = sandbox.run(&["token", "new", "morning", "--role", "viewer"]).expect_status(0);
+    let range = json!({
+        "org": "octo-demo", "since": "2026-10-07", "until": "2026-11-06", "token": created.text().trim(),
+    });
+    walk("sign-in", &sandbox.serve(), range);
+}
+
+/// Returns a sandbox with the sample organization.
+fn demo() -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.run(&["demo", "--no-serve", "--days", "400", "--until", LAST_DAY]).expect_status(0);
-    let server = sandbox.serve();
+    sandbox
+}
+
+/// Walks through the pages of a server. The settings name organization and range.
+fn walk(name: &str, server: &ServerProcess, mut settings: Value) {
     assert_eq!(get(server.address(), "/healthz").status, 200);
-    let settings = json!({
-        "base": format!("http://{}", server.address()),
-        "org": "octo-demo",
-        "since": "2026-10-07",
-        "until": "2026-11-06",
-        "chromium": Tool::Chromium.path(),
-        "axe": Tool::AxeCore.path(),
-        "screenshots": screenshots(),
-    });
+    settings["walk"] = json!(name);
+    settings["base"] = json!(format!("http://{}", server.address()));
+    settings["chromium"] = json!(Tool::Chromium.path());
+    settings["axe"] = json!(Tool::AxeCore.path());
+    settings["screenshots"] = json!(screenshots().join(name.replace(' ', "-")));
     let mut python = Command::new("python3");
     python.arg(root().join("tests/tests/external/browser.py")).arg(settings.to_string());
     python.env("PYTHONPATH", Tool::Playwright.path()).stdin(Stdio::null());
@@ -46,5 +88,9 @@ fn screenshots() -> PathBuf {
 }
 
 pub(crate) fn tests() -> Vec<ExternalTest> {
-    vec![external_test!(NEEDS, every_view_works_in_a_browser)]
+    vec![
+        external_test!(NEEDS, every_view_works_in_a_browser),
+        external_test!(NEEDS, an_organization_of_1000_repositories_works_in_a_browser),
+        external_test!(NEEDS, people_sign_in_and_out_in_a_browser),
+    ]
 }

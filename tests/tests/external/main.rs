@@ -13,6 +13,8 @@ mod repository;
 mod schema;
 mod tools;
 
+use std::collections::BTreeSet;
+
 use libtest_mimic::{Arguments, Trial};
 use tools::Tool;
 
@@ -41,17 +43,18 @@ pub(crate) use external_test;
 fn main() {
     let arguments = Arguments::from_args();
     let files = [
-        aws::tests(),
-        browser::tests(),
         api::tests(),
         aws::tests(),
+        browser::tests(),
         duckdb::tests(),
         postgres::tests(),
         repository::tests(),
         schema::tests(),
     ];
-    let tests = files.into_iter().flatten();
-    let trials = tests.map(|test| trial(test, &arguments)).collect();
+    let tests: Vec<ExternalTest> = files.into_iter().flatten().collect();
+    let names: BTreeSet<&str> = tests.iter().map(|test| test.name).collect();
+    assert_eq!(names.len(), tests.len(), "a test is listed twice");
+    let trials = tests.into_iter().map(|test| trial(test, &arguments)).collect();
     libtest_mimic::run(&arguments, trials).exit();
 }
 

@@ -21,8 +21,13 @@ fn read_batches(lake: &Path, org: &str) -> Vec<Vec<Event>> {
     let objects = FileStore::open(lake).expect("a lake");
     runtime().block_on(async {
         let mut batches = Vec::new();
-        for batch in inbox::list(&objects, org).await.expect("the inbox is listed") {
-            batches.push(inbox::read(&objects, &batch.path).await.expect("a batch").expect("it is there"));
+        for batch in inbox::list::<gam_lake::Events>(&objects, org).await.expect("the inbox is listed") {
+            batches.push(
+                inbox::read::<gam_lake::Events>(&objects, &batch.path)
+                    .await
+                    .expect("a batch")
+                    .expect("it is there"),
+            );
         }
         batches
     })

@@ -56,7 +56,7 @@ impl Scenario {
         assert_eq!(snapshot_rows(data).await, snapshot_rows(expected).await, "rows after call {n}");
         let expected = all_answers(&expected.ports_with(self.identity.clone()).await).await;
         assert_eq!(all_answers(&ports).await, expected, "answers after call {n}");
-        assert!(gam_lake::inbox::list(&*data.objects, ORG).await.unwrap().is_empty());
+        assert!(gam_lake::inbox::list::<gam_lake::Events>(&*data.objects, ORG).await.unwrap().is_empty());
     }
 }
 

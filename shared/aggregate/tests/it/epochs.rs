@@ -64,7 +64,7 @@ async fn a_lost_month_keeps_its_numbers_under_new_rules() {
     let data = aggregated(3).await;
     let january = Month::parse("2025-01").unwrap();
     let before = stored_items(&data).await;
-    let path = gam_lake::paths::snapshot(ORG, january);
+    let path = gam_lake::paths::snapshot::<gam_lake::Events>(ORG, january);
     data.objects.delete(&path).await.unwrap();
     data.configure(&other_identity()).await;
     let report = run(&data).await;
@@ -146,7 +146,7 @@ async fn two_stores_over_one_lake_end_alike() {
 async fn a_lost_month_that_is_restored_is_folded_by_the_new_rules() {
     let data = aggregated(3).await;
     let january = Month::parse("2025-01").unwrap();
-    let path = gam_lake::paths::snapshot(ORG, january);
+    let path = gam_lake::paths::snapshot::<gam_lake::Events>(ORG, january);
     let snapshot = ObjectStore::get(&*data.objects, &path).await.unwrap().unwrap();
     data.objects.delete(&path).await.unwrap();
     data.configure(&other_identity()).await;
@@ -162,7 +162,7 @@ async fn a_lost_month_that_is_restored_is_folded_by_the_new_rules() {
 async fn a_batch_of_a_lost_month_does_not_look_like_a_restored_snapshot() {
     let data = aggregated(3).await;
     let january = Month::parse("2025-01").unwrap();
-    data.objects.delete(&gam_lake::paths::snapshot(ORG, january)).await.unwrap();
+    data.objects.delete(&gam_lake::paths::snapshot::<gam_lake::Events>(ORG, january)).await.unwrap();
     data.configure(&other_identity()).await;
     data.put(&random_batches(&mut Rng::with_seed(30), 20, 2)).await;
     for _ in 0..3 {
@@ -190,7 +190,7 @@ async fn an_epoch_of_unreadable_lists_is_deleted_as_far_as_possible() {
 async fn a_damaged_month_does_not_hold_back_the_others() {
     let data = aggregated(2).await;
     let january = Month::parse("2025-01").unwrap();
-    let path = gam_lake::paths::snapshot(ORG, january);
+    let path = gam_lake::paths::snapshot::<gam_lake::Events>(ORG, january);
     data.objects.delete(&path).await.unwrap();
     data.objects.put_if_absent(&path, bytes::Bytes::from_static(b"no Parquet"), &[]).await.unwrap();
     data.configure(&other_identity()).await;

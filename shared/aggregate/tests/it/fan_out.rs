@@ -7,6 +7,7 @@ use gam_aggregate::{
     AggregateOptions, AggregatePorts, MonthPlan, MonthTask, MonthTaskOutcome, RulesState, aggregate_with,
     fold_month, fold_status, plan_months,
 };
+use gam_lake::{Events, ObjectStore, paths, snapshot};
 use gam_model::{EventBatch, Identity, Month};
 use gam_store::{Epoch, ItemClass, ItemKey, RollupStore, StoredItem, Subject};
 
@@ -135,7 +136,7 @@ async fn a_task_of_another_epoch_does_nothing() {
 
 #[tokio::test]
 async fn a_lost_month_is_planned_once_and_keeps_its_numbers() {
-    let count = gam_lake::snapshot::months(&*reconfigured().await.objects, ORG).await.unwrap().len();
+    let count = snapshot::months::<Events>(&*reconfigured().await.objects, ORG).await.unwrap().len();
     for n in 0..count {
         check_lost_month(n).await;
     }
@@ -145,8 +146,8 @@ async fn a_lost_month_is_planned_once_and_keeps_its_numbers() {
 async fn check_lost_month(n: usize) {
     let data = reconfigured().await;
     let ports = data.unconfigured_ports(other_identity()).aggregate;
-    let lost = gam_lake::snapshot::months(&*data.objects, ORG).await.unwrap()[n];
-    gam_lake::ObjectStore::delete(&*data.objects, &gam_lake::paths::snapshot(ORG, lost)).await.unwrap();
+    let lost = snapshot::months::<Events>(&*data.objects, ORG).await.unwrap()[n];
+    ObjectStore::delete(&*data.objects, &paths::snapshot::<Events>(ORG, lost)).await.unwrap();
     let plan = fold_plan(&ports, false).await;
     assert!(plan.months.contains(&lost));
     assert_eq!(active_epoch(&data).await, Epoch(2), "one lost month does not hold back new rules");

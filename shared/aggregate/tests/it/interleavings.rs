@@ -178,7 +178,7 @@ async fn interleave(seed: u64, identities: Vec<Identity>) {
         all_answers(&expected.ports_with(last).await).await,
         "answers, seed {seed}"
     );
-    let inbox = gam_lake::inbox::list(&*data.objects, ORG).await.unwrap();
+    let inbox = gam_lake::inbox::list::<gam_lake::Events>(&*data.objects, ORG).await.unwrap();
     assert!(inbox.is_empty(), "the inbox is empty, seed {seed}");
 }
 

@@ -9,10 +9,12 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
 use gam_aggregate::{AggregateOptions, AggregatePorts, aggregate_with};
-use gam_lake::{ObjectStore, paths, snapshot};
-use gam_model::{Clock, Identity};
+use gam_lake::{Events, ObjectStore, paths, snapshot};
+use gam_model::{Clock, EventBatch, Identity};
 
-use crate::support::{Gate, ORG, TestData, all_answers, other_identity, random_batches, snapshot_rows};
+use crate::support::{
+    Gate, ORG, TestData, all_answers, other_identity, random_batches, random_version, snapshot_rows,
+};
 
 /// A clock that advances by a second each time it is read.
 #[derive(Default)]
@@ -56,6 +58,43 @@ async fn runs_with_a_time_limit_end_like_one_full_run() {
     }
 }
 
+/// A batch of 10,000 events, of which a megabyte is merged at a time.
+fn large_batch() -> (EventBatch, AggregateOptions) {
+    let mut rng = Rng::with_seed(10);
+    let events = (0..10_000).map(|n| random_version(&mut rng, n)).collect();
+    let options = AggregateOptions { chunk_bytes: 1 << 20, ..AggregateOptions::default() };
+    (EventBatch::new(ORG, events), options)
+}
+
+#[tokio::test]
+async fn a_batch_larger_than_a_chunk_is_merged_in_steps() {
+    let (batch, options) = large_batch();
+    let batches = [batch];
+    let at_once = TestData::aggregated(&batches, Identity::default()).await;
+    let data = TestData::default();
+    data.put(&batches).await;
+    let report = aggregate_with(&data.ports().await.aggregate, ORG, &options, &()).await.unwrap();
+    assert_eq!((report.batches, report.events), (1, 10_000));
+    assert!(gam_lake::inbox::list::<Events>(&*data.objects, ORG).await.unwrap().is_empty());
+    let month = *report.months.first().unwrap();
+    let stamp = snapshot::read_stamp::<Events>(&*data.objects, ORG, month).await.unwrap().unwrap();
+    assert!(stamp.generation > 1, "it was merged in several steps");
+    assert_eq!(all_answers(&data.ports().await).await, all_answers(&at_once.ports().await).await);
+    assert_eq!(snapshot_rows(&data).await, snapshot_rows(&at_once).await);
+}
+
+#[tokio::test]
+async fn nothing_of_a_damaged_large_batch_is_merged() {
+    let (batch, options) = large_batch();
+    let mut events = batch.into_events();
+    events.last_mut().unwrap().org = "other".to_owned();
+    let data = TestData::default();
+    gam_lake::inbox::put_rows::<Events>(&*data.objects, ORG, "ab", &events).await.unwrap();
+    let report = aggregate_with(&data.ports().await.aggregate, ORG, &options, &()).await.unwrap();
+    assert_eq!((report.rejected.len(), report.events), (1, 0));
+    assert!(snapshot::months::<Events>(&*data.objects, ORG).await.unwrap().is_empty());
+}
+
 #[tokio::test]
 async fn a_time_limit_in_the_past_changes_nothing() {
     let data = TestData::default();
@@ -95,13 +134,13 @@ async fn an_oversized_object_is_reported_and_stays() {
     let batches = random_batches(&mut Rng::with_seed(10), 30, 2);
     let data = TestData::default();
     data.put(&batches).await;
-    let path = paths::inbox(ORG, "0000");
+    let path = paths::inbox::<Events>(ORG, "0000");
     data.objects.put_if_absent(&path, Bytes::from(vec![0; 300 << 20]), &[]).await.unwrap();
     let options = AggregateOptions::default();
     let report = aggregate_with(&data.ports().await.aggregate, ORG, &options, &()).await.unwrap();
     assert_eq!(report.oversized, [(path.to_string(), 300 << 20)]);
     assert_eq!(report.batches, batches.len());
-    assert_eq!(data.objects.list(paths::inbox_root()).await.unwrap().len(), 1);
+    assert_eq!(data.objects.list(&paths::inbox_root::<Events>()).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -110,7 +149,7 @@ async fn a_host_with_a_higher_limit_processes_oversized_batches() {
     let full = TestData::aggregated(&batches, Identity::default()).await;
     let data = TestData::default();
     data.put(&batches).await;
-    let listed = data.objects.list(paths::inbox_root()).await.unwrap();
+    let listed = data.objects.list(&paths::inbox_root::<Events>()).await.unwrap();
     let largest = listed.iter().map(|batch| batch.size).max().unwrap();
     let oversized: Vec<(String, u64)> = listed
         .iter()
@@ -144,7 +183,7 @@ impl Gate for CallCounter {
 async fn a_run_without_changes_reads_the_footers_of_snapshots_only() {
     let data =
         TestData::aggregated(&random_batches(&mut Rng::with_seed(9), 120, 9), Identity::default()).await;
-    let months = snapshot::months(&*data.objects, ORG).await.unwrap().len();
+    let months = snapshot::months::<Events>(&*data.objects, ORG).await.unwrap().len();
     assert!(months > 1);
     let calls = Arc::new(CallCounter::default());
     let ports = data.gated(Identity::default(), calls.clone()).await;

@@ -88,8 +88,12 @@ async fn aggregating_the_same_batches_again_writes_nothing() {
     let report = aggregate(&data.ports().await.aggregate, ORG, false, &()).await.unwrap();
     assert_eq!((report.batches > 0, report.rollups), (true, 0));
     let once = TestData::aggregated(&batches, Identity::default()).await;
-    for month in gam_lake::snapshot::months(&*data.objects, ORG).await.unwrap() {
-        let stamp = gam_lake::snapshot::read_stamp(&*data.objects, ORG, month).await.unwrap();
-        assert_eq!(stamp, gam_lake::snapshot::read_stamp(&*once.objects, ORG, month).await.unwrap());
+    for month in gam_lake::snapshot::months::<gam_lake::Events>(&*data.objects, ORG).await.unwrap() {
+        let stamp =
+            gam_lake::snapshot::read_stamp::<gam_lake::Events>(&*data.objects, ORG, month).await.unwrap();
+        assert_eq!(
+            stamp,
+            gam_lake::snapshot::read_stamp::<gam_lake::Events>(&*once.objects, ORG, month).await.unwrap()
+        );
     }
 }

@@ -98,7 +98,8 @@ async fn a_kill_between_snapshot_and_rollups_is_repaired() {
         () = gate.wait_for_call() => {}
     }
     // The batch changes nothing any more, because its row is already in the snapshot.
-    let stamp = snapshot::read_stamp(&*data.objects, ORG, january()).await.unwrap().unwrap();
+    let stamp =
+        snapshot::read_stamp::<gam_lake::Events>(&*data.objects, ORG, january()).await.unwrap().unwrap();
     assert_eq!(stamp.generation, 2);
     assert_eq!(commits(&data, "ann").await, Some(MetricValue::Count(1)), "the old number until the next run");
     run(&data).await;
@@ -161,7 +162,8 @@ async fn a_restored_lake_is_restamped_past_a_newer_store() {
     let restored =
         TestData { objects: old.objects.clone(), store: newer.store.clone(), ..TestData::default() };
     run(&restored).await;
-    let stamp = snapshot::read_stamp(&*restored.objects, ORG, january()).await.unwrap().unwrap();
+    let stamp =
+        snapshot::read_stamp::<gam_lake::Events>(&*restored.objects, ORG, january()).await.unwrap().unwrap();
     assert_eq!(stamp.generation, 7, "restamped past generation 6 of the store");
     assert_eq!(commits(&restored, "cy").await, None, "events that are not in the restored lake do not count");
     restored.put(std::slice::from_ref(&second)).await;
@@ -200,7 +202,10 @@ async fn a_lost_snapshot_keeps_its_numbers_until_it_is_read_again() {
         assert_eq!(report.lost_months, BTreeSet::from([january()]));
         assert_eq!(commits(&emptied, "ann").await, Some(MetricValue::Count(1)));
     }
-    assert_eq!(snapshot::read_stamp(&*emptied.objects, ORG, january()).await.unwrap(), None);
+    assert_eq!(
+        snapshot::read_stamp::<gam_lake::Events>(&*emptied.objects, ORG, january()).await.unwrap(),
+        None
+    );
     // A batch of an ordinary collection makes a snapshot that is not complete.
     emptied.put(std::slice::from_ref(&second)).await;
     let report = aggregate(&emptied.ports().await.aggregate, ORG, false, &()).await.unwrap();
@@ -254,8 +259,9 @@ async fn batches_wait_for_a_newer_program() {
     data.put(std::slice::from_ref(&second)).await;
     let report = aggregate(&data.ports().await.aggregate, ORG, true, &()).await.unwrap();
     assert_eq!((report.batches, report.deferred), (0, 1), "the batch stays for the newer program");
-    assert_eq!(gam_lake::inbox::list(&*data.objects, ORG).await.unwrap().len(), 1);
-    let stamp = snapshot::read_stamp(&*data.objects, ORG, january()).await.unwrap().unwrap();
+    assert_eq!(gam_lake::inbox::list::<gam_lake::Events>(&*data.objects, ORG).await.unwrap().len(), 1);
+    let stamp =
+        snapshot::read_stamp::<gam_lake::Events>(&*data.objects, ORG, january()).await.unwrap().unwrap();
     assert_eq!(stamp.generation, 1, "the snapshot is not replaced");
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use gam_github::ThreadKind;
-use gam_lake::schema::decode_repos;
-use gam_lake::{Error, inbox, snapshot};
+use gam_lake::schema::{column, decode_repos, has_repo};
+use gam_lake::{Error, Events, SnapshotRows, inbox, snapshot};
 use gam_model::{Event, EventBatch, EventId, EventKind};
 
 use crate::CollectPorts;
@@ -129,7 +129,8 @@ pub(super) fn first_letter(state: &str) -> u8 {
 }
 
 /// Calls `visit` with the event of each id that the lake holds of some repositories, retracted ones included:
-/// one month after the other, then what waits in the inbox. Decodes on threads that serve no other tasks.
+/// one month after the other, a row group at a time, then what waits in the inbox. Decodes on threads that serve no other
+/// tasks.
 ///
 /// # Errors
 /// If the lake fails, or a snapshot is damaged.
@@ -143,30 +144,43 @@ pub(super) async fn scan<S: Send + 'static>(
     let (org, repo_ids) = (gam_store::keys::org_key(org), Arc::new(repo_ids.clone()));
     let waiting = waiting_events(ports, &org, &repo_ids).await?;
     let mut scan = (state, waiting);
-    for month in snapshot::months(&*ports.objects, &org).await? {
-        let Some(snapshot) = snapshot::read(&*ports.objects, &org, month).await? else { continue };
+    for month in snapshot::months::<Events>(&*ports.objects, &org).await? {
+        let Some(snapshot) = snapshot::fetch::<Events>(&*ports.objects, &org, month).await? else { continue };
         let repo_ids = repo_ids.clone();
-        let decoding = tokio::task::spawn_blocking(move || {
+        scan = run_blocking(move || {
             let (state, waiting) = &mut scan;
-            for batch in &snapshot.batches {
-                for start in (0..batch.num_rows()).step_by(MAX_DECODED_ROWS) {
-                    let rows = batch.slice(start, MAX_DECODED_ROWS.min(batch.num_rows() - start));
-                    for stored in decode_repos(&rows, &repo_ids)? {
-                        let newer = waiting.remove(&stored.id).filter(|event| event.supersedes(&stored));
-                        visit(state, newer.unwrap_or(stored));
-                    }
-                }
+            for index in 0..snapshot.rows.batch_count() {
+                scan_batch(&snapshot.rows, index, &repo_ids, |stored| {
+                    let newer = waiting.remove(&stored.id).filter(|event| event.supersedes(&stored));
+                    visit(state, newer.unwrap_or(stored));
+                })?;
             }
             Ok(scan)
-        });
-        scan = match decoding.await {
-            Ok(scan) => scan?,
-            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-        };
+        })
+        .await?;
     }
     let (mut state, waiting) = scan;
     waiting.into_values().for_each(|event| visit(&mut state, event));
     Ok(state)
+}
+
+/// Calls `visit` with the events of some repositories in a batch of a snapshot. Decodes all columns only if the batch has
+/// such a repository, and only a batch at a time.
+fn scan_batch(
+    rows: &SnapshotRows,
+    index: usize,
+    repo_ids: &BTreeSet<i64>,
+    mut visit: impl FnMut(Event),
+) -> Result<(), Error> {
+    if !has_repo(&rows.batch(index, &[column::REPO_ID])?, repo_ids) {
+        return Ok(());
+    }
+    let batch = rows.complete_batch(index)?;
+    for start in (0..batch.num_rows()).step_by(MAX_DECODED_ROWS) {
+        let slice = batch.slice(start, MAX_DECODED_ROWS.min(batch.num_rows() - start));
+        decode_repos(&slice, repo_ids)?.into_iter().for_each(&mut visit);
+    }
+    Ok(())
 }
 
 /// Returns the events of some repositories in the inbox, by id. A batch that cannot be read is left to the
@@ -174,21 +188,41 @@ pub(super) async fn scan<S: Send + 'static>(
 async fn waiting_events(
     ports: &CollectPorts,
     org: &str,
-    repo_ids: &BTreeSet<i64>,
+    repo_ids: &Arc<BTreeSet<i64>>,
 ) -> Result<HashMap<EventId, Event>, Error> {
     let mut events = Vec::new();
-    for batch in inbox::list(&*ports.objects, org).await? {
-        match inbox::read(&*ports.objects, &batch.path).await {
-            Ok(batch) => {
-                let batch = batch.into_iter().flatten();
-                events.extend(batch.filter(|event| repo_ids.contains(&event.repo_id)));
+    for batch in inbox::list::<Events>(&*ports.objects, org).await? {
+        let batch = match inbox::fetch::<Events>(&*ports.objects, &batch.path).await {
+            Ok(Some(batch)) => batch,
+            Ok(None) | Err(Error::Damaged { .. }) => continue,
+            Err(error) => return Err(error),
+        };
+        let repo_ids = repo_ids.clone();
+        let of_repos = run_blocking(move || {
+            let mut of_repos = Vec::new();
+            for rows in batch.into_rows()? {
+                of_repos.extend(rows?.into_iter().filter(|event| repo_ids.contains(&event.repo_id)));
             }
+            Ok(of_repos)
+        });
+        match of_repos.await {
+            Ok(of_repos) => events.extend(of_repos),
             Err(Error::Damaged { .. }) => {}
             Err(error) => return Err(error),
         }
     }
     let winners = EventBatch::new(org, events).into_events();
     Ok(winners.into_iter().map(|event| (event.id.clone(), event)).collect())
+}
+
+/// Runs work that takes long on a thread that serves no other tasks.
+async fn run_blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
 }
 
 /// Returns what the lake holds of some repositories, by id.

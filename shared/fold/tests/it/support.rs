@@ -69,7 +69,7 @@ pub(crate) fn with_ids(mut events: Vec<Event>) -> Vec<Event> {
 }
 
 pub(crate) fn rows(events: &[Event]) -> Vec<RecordBatch> {
-    snapshot::merge(&[], events.to_vec()).unwrap().batches
+    snapshot::sort_rows::<gam_lake::Events>(events.to_vec()).unwrap()
 }
 
 /// An item, decoded.

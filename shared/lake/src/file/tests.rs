@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::paths;
 
 fn object(name: &str) -> ObjectPath {
-    paths::inbox("acme", name)
+    paths::inbox::<crate::Events>("acme", name)
 }
 
 async fn put(store: &FileStore, name: &str, bytes: &'static [u8]) -> PutIfAbsent {

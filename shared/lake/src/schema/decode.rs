@@ -35,6 +35,17 @@ pub fn decode_repos(batch: &RecordBatch, repo_ids: &BTreeSet<i64>) -> Result<Vec
     wanted.map(|row| rows.event(row)).collect()
 }
 
+/// Returns whether a batch with the column `repo_id` has a row of one of the repositories.
+pub fn has_repo(batch: &RecordBatch, repo_ids: &BTreeSet<i64>) -> bool {
+    let ids = batch.column_by_name(column::REPO_ID).and_then(|ids| ids.as_primitive_opt::<Int64Type>());
+    ids.is_some_and(|ids| {
+        // The rows of a repository are neighbours.
+        let mut values = ids.values().to_vec();
+        values.dedup();
+        values.iter().any(|id| repo_ids.contains(id))
+    })
+}
+
 /// A column of dictionary-encoded strings.
 #[derive(Debug, Clone)]
 pub(crate) struct DictionaryStrings {
@@ -69,13 +80,13 @@ impl DictionaryStrings {
     }
 
     /// Returns the row's string; `None` if the row has no value.
-    fn get(&self, row: usize) -> Option<&str> {
+    pub(crate) fn get(&self, row: usize) -> Option<&str> {
         self.key(row).map(|key| self.value(key))
     }
 }
 
 /// The rows of a batch, as typed columns.
-pub(crate) struct EventRows {
+struct EventRows {
     event_id: StringArray,
     version: Int64Array,
     kind: DictionaryStrings,
@@ -116,7 +127,7 @@ pub(crate) struct EventRows {
 impl EventRows {
     /// # Errors
     /// [`Error::Damaged`] if the columns are not those of the table.
-    pub(crate) fn from_batch(batch: &RecordBatch) -> Result<Self> {
+    fn from_batch(batch: &RecordBatch) -> Result<Self> {
         let batch = conform(batch)?;
         // `conform` has checked that every column exists and has its type.
         let get = |name: &str| batch.column_by_name(name).expect("a conforming batch has every column");
@@ -164,22 +175,11 @@ impl EventRows {
         })
     }
 
-    /// Returns the row's event id. Panics if there is no such row.
-    pub(crate) fn id(&self, row: usize) -> &str {
-        self.event_id.value(row)
-    }
-
-    /// Returns the repository's name, the time and the event id, by which rows are sorted. Panics if there is
-    /// no such row.
-    pub(crate) fn sort_key(&self, row: usize) -> (&str, i64, &str) {
-        (self.repo.get(row).unwrap_or_default(), self.occurred_at.value(row), self.event_id.value(row))
-    }
-
     /// Decodes the row. Panics if there is no such row.
     ///
     /// # Errors
     /// The same as of [`decode`].
-    pub(crate) fn event(&self, row: usize) -> Result<Event> {
+    fn event(&self, row: usize) -> Result<Event> {
         let kind = required(self.kind.get(row), column::KIND)?;
         let kind =
             EventKind::parse(kind).ok_or_else(|| unknown_kind("an event", kind, EventKind::ALL.len()))?;

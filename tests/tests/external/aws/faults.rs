@@ -36,7 +36,7 @@ fn a_killed_collect_loses_nothing() {
     proxy.set_upstream(aws.endpoint());
     let scenario = Scenario::new(71, 1);
     let stack = Stack::deploy(&aws, &scenario.world, &scenario.double);
-    stack.shorten_visibility_timeout("WorkQueueUrl");
+    stack.shorten_visibility_timeout("WorkQueueUrl", 2);
     // Once while it reads, once after it wrote a batch, once after it saved the checkpoint.
     let before = scenario.double.request_count();
     stack.start("CollectFunction", &json!({ "action": "plan" }));
@@ -68,7 +68,7 @@ fn an_aggregate_killed_at_any_step_loses_nothing() {
     proxy.set_upstream(aws.endpoint());
     let scenario = Scenario::new(72, steps.len());
     let stack = Stack::deploy(&aws, &scenario.world, &scenario.double);
-    stack.shorten_visibility_timeout("InboxQueueUrl");
+    stack.shorten_visibility_timeout("InboxQueueUrl", 2);
     let share = scenario.batches.len().div_ceil(steps.len());
     assert!(share > 0, "too few batches: {}", scenario.batches.len());
     let mut portions = scenario.batches.chunks(share);

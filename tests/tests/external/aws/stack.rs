@@ -263,8 +263,9 @@ impl<'a> Stack<'a> {
     }
 
     /// Shortens a queue's visibility timeout, so that messages return soon after a failure.
-    pub(crate) fn shorten_visibility_timeout(&self, queue: &str) {
-        let request = json!({ "QueueUrl": self.output(queue), "Attributes": { "VisibilityTimeout": "2" } });
+    pub(crate) fn shorten_visibility_timeout(&self, queue: &str, seconds: u32) {
+        let attributes = json!({ "VisibilityTimeout": seconds.to_string() });
+        let request = json!({ "QueueUrl": self.output(queue), "Attributes": attributes });
         self.aws.call("sqs", "set_queue_attributes", request);
     }
 

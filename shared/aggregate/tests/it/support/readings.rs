@@ -68,8 +68,9 @@ fn to_line<T: serde::Serialize>(answer: Result<T, QueryError>) -> String {
 pub(crate) async fn snapshot_rows(data: &TestData) -> Vec<String> {
     let mut rows = Vec::new();
     let epoch = active_epoch(data).await;
-    for month in gam_lake::snapshot::months(&*data.objects, ORG).await.unwrap() {
-        let snapshot = gam_lake::snapshot::read(&*data.objects, ORG, month).await.unwrap().unwrap();
+    for month in gam_lake::snapshot::months::<gam_lake::Events>(&*data.objects, ORG).await.unwrap() {
+        let snapshot =
+            gam_lake::snapshot::read::<gam_lake::Events>(&*data.objects, ORG, month).await.unwrap().unwrap();
         let marker = data.store.marker(&ORG.to_lowercase(), epoch, month).await.unwrap().expect("a marker");
         assert_eq!(
             marker.generation, snapshot.stamp.generation,
