@@ -9,6 +9,7 @@ pub(crate) mod doctor;
 mod dry_run;
 pub(crate) mod export;
 pub(crate) mod help;
+pub(crate) mod ingest;
 mod reconcile;
 pub(crate) mod rename_org;
 pub(crate) mod serve;

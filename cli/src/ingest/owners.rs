@@ -174,7 +174,11 @@ mod tests {
         Workplace { directory: directory.to_owned(), remote: remote.map(str::to_owned) }
     }
 
-    fn repo(finder: &mut OwnerFinder, directory: &str, remote: Option<&str>) -> Result<(String, i64), LeftOut> {
+    fn repo(
+        finder: &mut OwnerFinder,
+        directory: &str,
+        remote: Option<&str>,
+    ) -> Result<(String, i64), LeftOut> {
         finder.owner(&workplace(directory, remote)).map(|owner| (owner.repo, owner.repo_id))
     }
 

@@ -73,7 +73,15 @@ mod tests {
 
     #[test]
     fn ids_and_names_stay_as_they_are() {
-        for text in ["msg_01Ab", "claude-opus-4-6", "feature/a@b", "claude@20250101", "mcp__x", "日本", "~0123456789ab"] {
+        for text in [
+            "msg_01Ab",
+            "claude-opus-4-6",
+            "feature/a@b",
+            "claude@20250101",
+            "mcp__x",
+            "日本",
+            "~0123456789ab",
+        ] {
             assert_eq!(FieldText::new(text).as_str(), text);
         }
     }
@@ -81,7 +89,17 @@ mod tests {
     #[test]
     fn content_becomes_a_hash() {
         let long = "x".repeat(MAX_FIELD_BYTES + 1);
-        let texts = ["", "two words", "a\nb", "/home/ann/x", "~/x", "C:\\x", "ann@example.org", "fix/ann@example.org/1", &long];
+        let texts = [
+            "",
+            "two words",
+            "a\nb",
+            "/home/ann/x",
+            "~/x",
+            "C:\\x",
+            "ann@example.org",
+            "fix/ann@example.org/1",
+            &long,
+        ];
         for text in texts {
             let field = FieldText::new(text);
             assert!(field.is_hashed() && field.as_str().len() == 13, "{text:?}: {field}");

@@ -18,7 +18,18 @@ use crate::period::Month;
 
 /// A program that writes code in sessions and logs them.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, EnumString, IntoStaticStr, VariantArray,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
 )]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
@@ -46,7 +57,18 @@ impl CodingAgent {
 
 /// What sort of fact a session event is.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, EnumString, IntoStaticStr, VariantArray,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -80,7 +102,18 @@ impl SessionEventKind {
 
 /// How a tool call ended.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, EnumString, IntoStaticStr, VariantArray,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
 )]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
@@ -255,19 +288,15 @@ impl SessionEvent {
 
     /// Returns whether all but the organization's name and the time of reading is equal.
     pub fn has_same_content(&self, other: &SessionEvent) -> bool {
-        let with_names = SessionEvent {
-            org: self.org.clone(),
-            collected_at: self.collected_at,
-            ..other.clone()
-        };
+        let with_names =
+            SessionEvent { org: self.org.clone(), collected_at: self.collected_at, ..other.clone() };
         *self == with_names
     }
 
     fn measured_order(&self, other: &SessionEvent) -> Ordering {
         let rank = |event: &SessionEvent| (event.version, event.retracted, event.reading);
         let text = |event: &SessionEvent| {
-            let facts =
-                SessionFacts { subagent: None, branch: None, replayed: None, ..event.facts.clone() };
+            let facts = SessionFacts { subagent: None, branch: None, replayed: None, ..event.facts.clone() };
             serde_json::to_string(&facts).expect("facts always serialize to JSON")
         };
         rank(self).cmp(&rank(other)).then_with(|| {

@@ -39,7 +39,10 @@ mod tests {
     #[test]
     fn ids_of_commits_are_found() {
         assert_eq!(printed_commit_ids(r#""[main 1a2b3c4] Fix it\n 1 file changed""#), ["1a2b3c4"]);
-        assert_eq!(printed_commit_ids(r#""x\n[main (root-commit) 1a2b3c4] A\n[d e 0123456789] B""#), ["1a2b3c4", "0123456789"]);
+        assert_eq!(
+            printed_commit_ids(r#""x\n[main (root-commit) 1a2b3c4] A\n[d e 0123456789] B""#),
+            ["1a2b3c4", "0123456789"]
+        );
         assert_eq!(printed_commit_ids(r#""[detached HEAD abcdef0] A""#), ["abcdef0"]);
     }
 

@@ -170,8 +170,7 @@ impl LogFacts {
 }
 
 fn disclosed_branch(branch: FieldText, disclosure: Disclosure) -> FieldText {
-    let is_kept =
-        disclosure.branches || branch.is_hashed() || COMMON_BRANCHES.contains(&branch.as_str());
+    let is_kept = disclosure.branches || branch.is_hashed() || COMMON_BRANCHES.contains(&branch.as_str());
     if is_kept { branch } else { FieldText::hashed(branch.as_str()) }
 }
 

@@ -113,7 +113,8 @@ mod tests {
 
     #[test]
     fn a_record_after_a_torn_one_is_found() {
-        let line = format!(r#"{{"type":"assistant","message":{{"content":[{{"type":"text","text":"ab{RECORD}"#);
+        let line =
+            format!(r#"{{"type":"assistant","message":{{"content":[{{"type":"text","text":"ab{RECORD}"#);
         assert_eq!(objects(line.as_bytes()), (vec![RECORD.to_owned()], true));
     }
 

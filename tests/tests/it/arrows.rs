@@ -10,6 +10,7 @@ const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("gam-github", &["gam-model"]),
     ("gam-lake", &["gam-model"]),
     ("gam-rollup", &["gam-model"]),
+    ("gam-sessions", &["gam-model"]),
     ("gam-fold", &["gam-rollup", "gam-model"]),
     ("gam-store", &["gam-model"]),
     ("gam-store-sql", &["gam-lake", "gam-store", "gam-model"]),
@@ -32,6 +33,7 @@ const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
             "gam-aggregate",
             "gam-access",
             "gam-query",
+            "gam-sessions",
             "gam-github",
             "gam-store",
             "gam-model",
@@ -115,6 +117,7 @@ fn only_some_crates_use_cloud_server_and_io_libraries() {
                     | "gam-access"
                     | "gam-lake"
                     | "gam-store"
+                    | "gam-sessions"
             ) {
                 assert!(!SERVER_CRATES.contains(&dependency.as_str()), "{name} must not use {dependency}");
                 assert!(
@@ -122,7 +125,7 @@ fn only_some_crates_use_cloud_server_and_io_libraries() {
                     "{name} must not read the environment"
                 );
             }
-            if matches!(name, "gam-model" | "gam-rollup" | "gam-fold") {
+            if matches!(name, "gam-model" | "gam-rollup" | "gam-fold" | "gam-sessions") {
                 assert!(
                     !matches!(dependency.as_str(), "tokio" | "reqwest" | "sqlx" | "octocrab"),
                     "{name} must not do I/O"

@@ -170,8 +170,7 @@ impl CodexFacts {
         }
         self.replay.set_start(payload.timestamp.time().unwrap_or(at));
         if let Some(git) = json::object::<Git<'_>>(payload.git) {
-            self.branch =
-                git.branch.text().filter(|branch| *branch != "HEAD").map(FieldText::new);
+            self.branch = git.branch.text().filter(|branch| *branch != "HEAD").map(FieldText::new);
             self.remote = git.repository_url.text().map(str::to_owned);
         }
         self.set_workplace(payload.cwd.text().unwrap_or_default());
@@ -357,10 +356,6 @@ fn response_fact(number: usize, response: Response, owner: &CallOwner) -> LogFac
         kind: SessionEventKind::AgentResponse,
         occurred_at: response.at,
         session: owner.session.clone(),
-        facts: SessionFacts {
-            subagent: owner.subagent.clone(),
-            branch: response.branch,
-            ..response.facts
-        },
+        facts: SessionFacts { subagent: owner.subagent.clone(), branch: response.branch, ..response.facts },
     }
 }

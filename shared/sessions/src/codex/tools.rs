@@ -200,7 +200,8 @@ mod tests {
 
     #[test]
     fn lines_of_a_patch_are_counted() {
-        let patch = r#""*** Begin Patch\n*** Update File: a\n@@\n context\n-old\n+new\n+a \\n+b\n*** End Patch""#;
+        let patch =
+            r#""*** Begin Patch\n*** Update File: a\n@@\n context\n-old\n+new\n+a \\n+b\n*** End Patch""#;
         assert_eq!(patch_lines(patch), (2, 1));
         assert_eq!(patch_lines("\"[hidden]\""), (0, 0));
     }

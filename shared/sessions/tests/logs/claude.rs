@@ -35,7 +35,10 @@ fn a_response_has_its_first_time_and_its_most_output() {
     assert_eq!(event.occurred_at, time("2026-03-01T10:00:01.250Z"));
     assert_eq!(event.version, 81);
     assert_eq!(facts.model.as_ref().unwrap().as_str(), "claude-opus-4-6");
-    assert_eq!((facts.input_tokens, facts.output_tokens, facts.cache_read_tokens), (Some(3), Some(40), Some(100)));
+    assert_eq!(
+        (facts.input_tokens, facts.output_tokens, facts.cache_read_tokens),
+        (Some(3), Some(40), Some(100))
+    );
     assert_eq!((facts.cache_write_5m_tokens, facts.cache_write_1h_tokens), (Some(30), Some(20)));
     assert_eq!((facts.web_searches, facts.is_final), (Some(1), Some(true)));
     assert_eq!(facts.branch.as_ref().unwrap().as_str(), "feature");
@@ -122,7 +125,8 @@ fn repeated_subagent_records_are_copies() {
         let data = json!({ "type": "agent_progress", "agentId": "a1", "message": repeated });
         record("progress", &format!("p-{id}"), "2026-03-01T10:00:09Z", json!({ "data": data }))
     };
-    let session = log(&[progress("msg_1", "2026-03-01T10:00:01Z"), progress("msg_2", "2026-03-01T10:00:03Z")]);
+    let session =
+        log(&[progress("msg_1", "2026-03-01T10:00:01Z"), progress("msg_2", "2026-03-01T10:00:03Z")]);
     let events = events_of(CLAUDE, &[&session, &log(&[own])]);
     let responses = of_kind(&events, RESPONSE);
     assert_eq!(responses.len(), 2, "one has no copy in the subagent's file");
@@ -169,7 +173,13 @@ fn changed_lines_come_from_patches_and_new_files() {
         call("msg_1", "t1", "Edit", at, json!({})),
         result("t1", at, false, "ok", json!({ "filePath": "/work/x", "structuredPatch": patch })),
         call("msg_2", "t2", "Write", at, json!({})),
-        result("t2", at, false, "ok", json!({ "type": "create", "content": "a\nb\n", "structuredPatch": [] })),
+        result(
+            "t2",
+            at,
+            false,
+            "ok",
+            json!({ "type": "create", "content": "a\nb\n", "structuredPatch": [] }),
+        ),
     ]);
     assert_eq!(sum(&events, TOOL_CALL, |facts| facts.additions), 2 + 2);
     assert_eq!(sum(&events, TOOL_CALL, |facts| facts.deletions), 2);
@@ -260,7 +270,8 @@ fn a_detached_head_is_no_branch() {
 
 #[test]
 fn damaged_lines_lose_nothing_else() {
-    let line = |number: i64| response(&format!("u{number}"), &format!("msg_{number}"), "2026-03-01T10:00:00Z", 1);
+    let line =
+        |number: i64| response(&format!("u{number}"), &format!("msg_{number}"), "2026-03-01T10:00:00Z", 1);
     let mut file = format!("{}{}\n", line(1), line(2)).into_bytes();
     file.extend_from_slice(b"\0\0\0\0\0\0\0\0");
     file.extend_from_slice(format!("{}\n\n", line(3)).as_bytes());
@@ -273,7 +284,8 @@ fn damaged_lines_lose_nothing_else() {
     file.extend_from_slice(&invalid);
     file.extend_from_slice(b"\nno json at all\n{\"type\":\"wiki\",\"version\":\"3.0.0\"}\n[1]\n");
     let facts = read(CLAUDE, &file);
-    let ids: Vec<&str> = facts.facts.iter().filter(|fact| fact.kind == RESPONSE).map(|fact| fact.id.as_str()).collect();
+    let ids: Vec<&str> =
+        facts.facts.iter().filter(|fact| fact.kind == RESPONSE).map(|fact| fact.id.as_str()).collect();
     let expected = [1, 2, 3, 5, 6].map(|number| format!("agent:claude:response:msg_{number}"));
     assert_eq!(ids, expected);
     assert_eq!((facts.counts.torn_lines, facts.counts.lines), (3, 8));
@@ -295,5 +307,9 @@ fn a_line_that_is_still_written_is_left_for_the_next_run() {
     let half = &full[..full.len() * 3 / 4];
     assert_eq!(of_kind(&events_of(CLAUDE, &[half]), RESPONSE).len(), 1);
     assert_eq!(events_of(CLAUDE, &[half, &full]), events_of(CLAUDE, &[&full]));
-    assert_eq!(events_of(CLAUDE, &[&full[..full.len() - 1]]), events_of(CLAUDE, &[&full]), "the last line is complete");
+    assert_eq!(
+        events_of(CLAUDE, &[&full[..full.len() - 1]]),
+        events_of(CLAUDE, &[&full]),
+        "the last line is complete"
+    );
 }

@@ -28,7 +28,8 @@ fn fork() -> Vec<Value> {
         let fields = json!({ "sessionId": "s0", "forkedFrom": { "sessionId": "s1", "messageUuid": uuid } });
         set(record, fields);
     }
-    let mut own = vec![prompt("p3", "2026-03-01T11:00:00Z"), response("c", "msg_4", "2026-03-01T11:00:01Z", 2)];
+    let mut own =
+        vec![prompt("p3", "2026-03-01T11:00:00Z"), response("c", "msg_4", "2026-03-01T11:00:01Z", 2)];
     own.iter_mut().for_each(|record| set(record, json!({ "sessionId": "s0" })));
     records.extend(own);
     records
@@ -79,7 +80,10 @@ fn what_a_fork_copied_belongs_to_its_parent() {
         ]
     );
     assert_eq!(sum(&events, SESSION, |facts| facts.prompts), 3);
-    assert_eq!(sessions_of(&events, SessionEventKind::AgentCommit), [("agent:claude:commit:s1:1a2b3c4", "s1")]);
+    assert_eq!(
+        sessions_of(&events, SessionEventKind::AgentCommit),
+        [("agent:claude:commit:s1:1a2b3c4", "s1")]
+    );
     let starts: Vec<_> = of_kind(&events, SESSION)
         .iter()
         .map(|event| (event.session.as_str(), event.facts.started_at.unwrap()))
@@ -144,7 +148,9 @@ fn clock_jumps_count_no_negative_time() {
             prompt("d", "2026-03-01T08:00:30Z"),
         ])],
     );
-    let active = |facts: &gam_model::SessionFacts| facts.active.iter().flatten().map(|quarter| quarter.active_ms).sum();
+    let active = |facts: &gam_model::SessionFacts| {
+        facts.active.iter().flatten().map(|quarter| quarter.active_ms).sum()
+    };
     assert_eq!(sum(&events, SESSION, |facts| Some(active(facts))), 60_000 + 30_000);
 }
 

@@ -3,9 +3,7 @@
 use gam_model::{CodingAgent, SessionEvent, SessionEventKind, ToolOutcome};
 use serde_json::{Value, json};
 
-use crate::support::{
-    events_of, log, of_kind, read, rollout, session_meta, sum, time, token_count,
-};
+use crate::support::{events_of, log, of_kind, read, rollout, session_meta, sum, time, token_count};
 
 const CODEX: CodingAgent = CodingAgent::Codex;
 const RESPONSE: SessionEventKind = SessionEventKind::AgentResponse;
@@ -47,9 +45,14 @@ fn a_token_count_that_is_written_twice_is_one_response() {
     let ids: Vec<&str> = responses.iter().map(|event| event.id.as_str()).collect();
     assert_eq!(ids, ["agent:codex:response:c1:1", "agent:codex:response:c1:2"], "equal responses are two");
     let facts = &responses[0].facts;
-    assert_eq!((facts.input_tokens, facts.cache_read_tokens), (Some(50), Some(50)), "input is without the cache");
+    assert_eq!(
+        (facts.input_tokens, facts.cache_read_tokens),
+        (Some(50), Some(50)),
+        "input is without the cache"
+    );
     assert_eq!((facts.output_tokens, facts.reasoning_tokens), (Some(10), Some(5)));
-    let models: Vec<&str> = responses.iter().map(|event| event.facts.model.as_ref().unwrap().as_str()).collect();
+    let models: Vec<&str> =
+        responses.iter().map(|event| event.facts.model.as_ref().unwrap().as_str()).collect();
     assert_eq!(models, ["gpt-5.3-codex", "gpt-5.3"]);
     let session = of_kind(&events, SESSION);
     assert_eq!((session[0].facts.prompts, session[0].facts.turns), (Some(1), Some(1)));
@@ -81,7 +84,11 @@ fn the_copied_history_of_a_fork_is_not_counted() {
         started("2026-03-02T10:00:00Z", "old", "2026-03-01T10:00:00Z"),
         event("2026-03-02T10:00:00Z", "user_message", json!({})),
         token_count("2026-03-02T10:00:01Z", 1000, 1000),
-        rollout("response_item", "2026-03-02T10:00:01Z", json!({ "type": "function_call", "name": "shell", "call_id": "k0", "arguments": "{}" })),
+        rollout(
+            "response_item",
+            "2026-03-02T10:00:01Z",
+            json!({ "type": "function_call", "name": "shell", "call_id": "k0", "arguments": "{}" }),
+        ),
         started("2026-03-02T10:00:20Z", "own", "2026-03-02T10:00:20Z"),
         event("2026-03-02T10:00:20Z", "user_message", json!({})),
         token_count("2026-03-02T10:00:30Z", 1007, 7),
@@ -172,16 +179,36 @@ fn tool_calls_have_an_outcome_and_changed_lines() {
     let patch = "*** Begin Patch\n*** Update File: a\n@@\n-old\n+new\n+more\n*** End Patch";
     let events = events(&[
         session_meta("c1", "2026-03-01T10:00:00Z", json!({})),
-        item(at, json!({ "type": "custom_tool_call", "name": "apply_patch", "call_id": "k1", "input": patch })),
-        item("2026-03-01T10:00:03Z", json!({ "type": "custom_tool_call_output", "call_id": "k1", "output": "Success" })),
-        item(at, json!({ "type": "function_call", "name": "exec_command", "call_id": "k2", "arguments": "{\"cmd\":\"git commit\"}" })),
-        item(at, json!({ "type": "function_call_output", "call_id": "k2", "output": "Process exited with code 0\n[main 1a2b3c4] Subject" })),
-        item(at, json!({ "type": "function_call", "name": "exec_command", "call_id": "k3", "arguments": "{}" })),
+        item(
+            at,
+            json!({ "type": "custom_tool_call", "name": "apply_patch", "call_id": "k1", "input": patch }),
+        ),
+        item(
+            "2026-03-01T10:00:03Z",
+            json!({ "type": "custom_tool_call_output", "call_id": "k1", "output": "Success" }),
+        ),
+        item(
+            at,
+            json!({ "type": "function_call", "name": "exec_command", "call_id": "k2", "arguments": "{\"cmd\":\"git commit\"}" }),
+        ),
+        item(
+            at,
+            json!({ "type": "function_call_output", "call_id": "k2", "output": "Process exited with code 0\n[main 1a2b3c4] Subject" }),
+        ),
+        item(
+            at,
+            json!({ "type": "function_call", "name": "exec_command", "call_id": "k3", "arguments": "{}" }),
+        ),
         event(at, "exec_command_end", json!({ "call_id": "k3", "exit_code": 2 })),
-        item(at, json!({ "type": "function_call", "name": "exec_command", "call_id": "k4", "arguments": "{}" })),
+        item(
+            at,
+            json!({ "type": "function_call", "name": "exec_command", "call_id": "k4", "arguments": "{}" }),
+        ),
     ]);
-    let outcomes: Vec<_> =
-        of_kind(&events, TOOL_CALL).iter().map(|event| (event.facts.outcome.unwrap(), event.facts.duration_ms)).collect();
+    let outcomes: Vec<_> = of_kind(&events, TOOL_CALL)
+        .iter()
+        .map(|event| (event.facts.outcome.unwrap(), event.facts.duration_ms))
+        .collect();
     assert_eq!(
         outcomes,
         [
@@ -193,7 +220,10 @@ fn tool_calls_have_an_outcome_and_changed_lines() {
     );
     assert_eq!(sum(&events, TOOL_CALL, |facts| facts.additions), 2);
     assert_eq!(sum(&events, TOOL_CALL, |facts| facts.deletions), 1);
-    assert_eq!(of_kind(&events, SessionEventKind::AgentCommit)[0].id.as_str(), "agent:codex:commit:c1:1a2b3c4");
+    assert_eq!(
+        of_kind(&events, SessionEventKind::AgentCommit)[0].id.as_str(),
+        "agent:codex:commit:c1:1a2b3c4"
+    );
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use gam_model::CodingAgent;
 use serde_json::{Value, json};
 
-use crate::support::{SECRET, call, log, placed, prompt, read, record, response, result, rollout, session_meta};
+use crate::support::{
+    SECRET, call, log, placed, prompt, read, record, response, result, rollout, session_meta,
+};
 
 /// Puts the secret into every text of a record but those that the reader needs to read it at all.
 fn fill(value: &mut Value) {
@@ -53,7 +55,11 @@ fn codex_log() -> Vec<Value> {
             at,
             json!({ "type": "function_call", "name": "shell", "call_id": "k", "arguments": SECRET }),
         ),
-        rollout("response_item", at, json!({ "type": "function_call_output", "call_id": "k", "output": SECRET })),
+        rollout(
+            "response_item",
+            at,
+            json!({ "type": "function_call_output", "call_id": "k", "output": SECRET }),
+        ),
     ]
 }
 

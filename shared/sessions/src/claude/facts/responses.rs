@@ -85,8 +85,7 @@ fn response_id(line: &Line<'_>, message: &Message<'_>, usage: &Usage<'_>, origin
     }
     let id = message.id.text().or(line.uuid.text())?;
     let input = usage.input_tokens.count();
-    let (read, written) =
-        (usage.cache_read_input_tokens.count(), usage.cache_creation_input_tokens.count());
+    let (read, written) = (usage.cache_read_input_tokens.count(), usage.cache_creation_input_tokens.count());
     let session = &origin.session;
     Some(format!("agent:claude:response:{session}:{id}:{input}-{read}-{written}"))
 }
