@@ -115,7 +115,7 @@ pub(crate) fn object<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Optio
 }
 
 /// Reads a list; empty if there is none, or it is no list.
-pub(crate) fn list<'a>(raw: Option<&'a RawValue>) -> Vec<&'a RawValue> {
+pub(crate) fn list(raw: Option<&RawValue>) -> Vec<&RawValue> {
     raw.filter(|raw| raw.get().starts_with('['))
         .and_then(|raw| serde_json::from_str(raw.get()).ok())
         .unwrap_or_default()

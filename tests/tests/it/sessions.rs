@@ -51,7 +51,7 @@ fn turn(session: &str, number: u32, directory: &Path, day: &str) -> String {
     });
     let result = json!({
         "type": "tool_result", "tool_use_id": format!("toolu_{session}_{number}"), "content": SECRET,
-        "is_error": number % 2 == 0,
+        "is_error": number.is_multiple_of(2),
     });
     [
         envelope("user", 0, json!({ "message": { "role": "user", "content": SECRET } })),

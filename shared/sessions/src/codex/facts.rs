@@ -12,8 +12,17 @@ use crate::facts::{LogFact, LogFacts, ReadCounts, Workplace, Workplaces};
 use crate::json::{self, Scalar};
 use crate::session_days::{OwnLine, SessionDays};
 
+/// Types of records that say nothing that is read. Tokens are read from `token_count` alone.
+const SKIPPED_RECORDS: [&str; 5] = [
+    "compacted",
+    "inter_agent_communication",
+    "inter_agent_communication_metadata",
+    "token_usage_record",
+    "world_state",
+];
+
 /// Types of events that say nothing that is read, and are known to say nothing.
-const SKIPPED_EVENTS: [&str; 25] = [
+const SKIPPED_EVENTS: [&str; 26] = [
     "agent_message",
     "agent_message_delta",
     "agent_reasoning",
@@ -24,6 +33,7 @@ const SKIPPED_EVENTS: [&str; 25] = [
     "error",
     "exec_command_begin",
     "exited_review_mode",
+    "inter_agent_communication",
     "inter_agent_communication_metadata",
     "item_completed",
     "mcp_tool_call_begin",
@@ -133,12 +143,12 @@ impl CodexFacts {
             Some("turn_context") => self.add_turn_context(&payload),
             Some("event_msg") => self.add_event(&payload, at),
             Some("response_item") => self.add_item(&payload, at),
-            Some("inter_agent_communication" | "inter_agent_communication_metadata") => {
-                if payload.trigger_turn.is_true() {
-                    self.replay.start_own_work();
-                }
+            Some("inter_agent_communication" | "inter_agent_communication_metadata")
+                if payload.trigger_turn.is_true() =>
+            {
+                self.replay.start_own_work();
             }
-            Some("compacted" | "token_usage_record" | "world_state") => {}
+            Some(known) if SKIPPED_RECORDS.contains(&known) => {}
             None => {}
             Some("message" | "function_call" | "function_call_output" | "reasoning")
                 if line.payload.is_none() =>
@@ -236,11 +246,7 @@ impl CodexFacts {
                 }
             }
             "exec_command_end" => self.tool_calls.add_exit_code(payload),
-            "inter_agent_communication" => {
-                if payload.trigger_turn.is_true() {
-                    self.replay.start_own_work();
-                }
-            }
+            "inter_agent_communication" if payload.trigger_turn.is_true() => self.replay.start_own_work(),
             known if SKIPPED_EVENTS.contains(&known) => {}
             unknown => self.add_unknown(&format!("event_msg/{unknown}")),
         }
