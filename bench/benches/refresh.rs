@@ -47,7 +47,7 @@ impl MonthOnDisk {
         let (repos, members) = (1_000, 2_000);
         let shape = LakeShape { org: ORG.into(), events, months: 1, last_month, repos, members, seed: 1 };
         let batches = LakeGenerator::new(&shape).and_then(|generator| generator.month(0)).expect("a month");
-        let objects = FileStore::open(&dir.path().join("lake")).expect("a lake");
+        let objects = FileStore::open(dir.path().join("lake")).expect("a lake");
         let stamp = current_stamp();
         let written = snapshot::write::<Events>(&objects, ORG, last_month, &batches, &stamp, None);
         runtime.block_on(written).expect("the disk has room");

@@ -47,6 +47,11 @@ use crate::environment::EnvFile;
 use crate::error::{OutputClosed, exit_status, one_line};
 use crate::exit::Exit;
 
+/// A rebuild frees a month's cells on other threads than those that made them. The allocator of glibc keeps much of that:
+/// the peak of a rebuild of 10 million events was 620 to 770 MB with it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How long work that cannot be cancelled, such as writing a file, may take after the command has ended.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 

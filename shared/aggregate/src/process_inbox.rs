@@ -1,8 +1,8 @@
 //! Processing the inbox: batches into months, then delete the batches.
 //!
-//! Batches are decoded into a chunk until it is full. A batch that is larger than a chunk is decoded twice: first to
-//! find out whether all of it can be read, then a chunk at a time. It is deleted after its last chunk. After a crash,
-//! its first chunks are merged again, which changes nothing.
+//! Batches are decoded into a chunk until it is full. A batch that is larger than a chunk is decoded first to find out
+//! whether all of it can be read, then a chunk at a time: its live events, and after them its retractions. It is deleted
+//! after its last chunk. After a crash, its first chunks are merged again, which changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,9 +36,10 @@ struct Chunk {
 
 impl Chunk {
     /// Adds events. Returns their number.
-    fn add(&mut self, events: Vec<Event>, touched: &mut BTreeSet<Month>) -> usize {
-        let count = events.len();
+    fn add(&mut self, events: impl IntoIterator<Item = Event>, touched: &mut BTreeSet<Month>) -> usize {
+        let mut count = 0;
         for event in events {
+            count += 1;
             self.bytes += Events::memory_bytes(&event) as u64;
             self.names.add_event(&event);
             touched.insert(event.month());
@@ -69,6 +70,36 @@ fn decode(batch: BatchFile, max_bytes: u64) -> Result<DecodedBatch, LakeError> {
         }
     }
     Ok(if bytes <= max_bytes { DecodedBatch::Complete(decoded, bytes) } else { DecodedBatch::TooLarge })
+}
+
+/// A part of a batch that is larger than a chunk.
+#[derive(Default)]
+struct BatchPart {
+    chunk: Chunk,
+    /// Number of events in the chunk.
+    events: usize,
+    /// The months of the chunk.
+    touched: BTreeSet<Month>,
+    /// Whether the batch has no more events.
+    is_last: bool,
+}
+
+/// Decodes events until they take `max_bytes`, and leaves out those that are retracted, or are not.
+fn next_chunk(
+    rows: &mut impl Iterator<Item = Result<Vec<Event>, LakeError>>,
+    max_bytes: u64,
+    retracted: bool,
+) -> Result<BatchPart, LakeError> {
+    let mut part = BatchPart::default();
+    while part.chunk.bytes < max_bytes {
+        let Some(events) = rows.next() else {
+            part.is_last = true;
+            break;
+        };
+        let events = events?.into_iter().filter(|event| event.retracted == retracted);
+        part.events += part.chunk.add(events, &mut part.touched);
+    }
+    Ok(part)
 }
 
 /// Whether a run may go on.
@@ -126,39 +157,33 @@ impl AggregateRun<'_> {
         Ok(())
     }
 
-    /// Processes a batch that is larger than a chunk.
+    /// Processes a batch that is larger than a chunk. Its retractions come last, because sums should not dip.
     async fn process_in_chunks(
         &mut self,
         path: ObjectPath,
         file: BatchFile,
     ) -> Result<Progress, AggregateError> {
-        let mut rows = file.into_rows()?;
         let max_bytes = self.options.chunk_bytes;
         let mut touched = BTreeSet::new();
-        loop {
-            let decoded = run_blocking(move || {
-                let mut chunk = Chunk::default();
-                let (mut count, mut touched) = (0, BTreeSet::new());
-                while chunk.bytes < max_bytes
-                    && let Some(events) = rows.next()
-                {
-                    count += chunk.add(events?, &mut touched);
+        for retracted in [false, true] {
+            let mut rows = file.clone().into_rows()?;
+            let mut is_complete = false;
+            while !is_complete {
+                let next = run_blocking(move || {
+                    let next = next_chunk(&mut rows, max_bytes, retracted);
+                    next.map(|next| (rows, next))
+                });
+                let (rest, next) = next.await?;
+                rows = rest;
+                is_complete = next.is_last;
+                self.report.events += next.events;
+                touched.extend(next.touched);
+                if self.process_chunk(next.chunk).await? == Progress::Stop {
+                    return Ok(Progress::Stop);
                 }
-                Ok::<_, LakeError>((rows, chunk, count, touched))
-            });
-            let (remaining, mut chunk, count, months) = decoded.await?;
-            rows = remaining;
-            self.report.events += count;
-            touched.extend(months);
-            let is_last = count == 0;
-            if is_last {
-                chunk.batches.push((path.clone(), std::mem::take(&mut touched)));
-            }
-            let progress = self.process_chunk(chunk).await?;
-            if is_last || progress == Progress::Stop {
-                return Ok(progress);
             }
         }
+        self.process_chunk(Chunk { batches: vec![(path, touched)], ..Chunk::default() }).await
     }
 
     async fn process_chunk(&mut self, chunk: Chunk) -> Result<Progress, AggregateError> {

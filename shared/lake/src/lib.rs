@@ -1,8 +1,8 @@
 //! The lake: Parquet files in an object store, behind a small port.
 //!
 //! The lake has two tables, `events` and `sessions`. Each has an inbox and snapshots of its own, and all share the code.
-//! The inbox holds event batches, under keys derived from their content, until they are merged. A snapshot
-//! holds all events of one organization and month in one object, one row per event id. It is replaced by
+//! The inbox holds batches of rows, under keys derived from their content, until they are merged. A
+//! snapshot holds all rows of one organization and month in one object, one row per id. It is replaced by
 //! compare-and-swap. Snapshots are the truth. Reading an object returns rows or an error and never panics,
 //! whatever its bytes are.
 //!

@@ -46,8 +46,9 @@ pub(crate) struct Merged<R> {
 /// id; the file has one row per id. Without a file, one is always written.
 ///
 /// # Errors
-/// [`Error::Damaged`](crate::Error::Damaged) if the file is damaged; [`Error::NewerFormat`](crate::Error::NewerFormat) if a row to be compared is one that only a
-/// newer version of the program knows.
+/// [`Error::Damaged`](crate::Error::Damaged) if the file is damaged;
+/// [`Error::NewerFormat`](crate::Error::NewerFormat) if a row to be compared is one that only a newer version of the
+/// program knows.
 pub(crate) fn merge<T: Table>(
     current: Option<&ParquetFile>,
     winners: &[T::Row],

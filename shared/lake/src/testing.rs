@@ -1,8 +1,18 @@
 //! Events for the tests of this crate.
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use gam_model::{Event, EventId, EventKind, Facts, FirstReview, Member, MemberKind};
+use parquet::arrow::ArrowWriter;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
 use proptest::prelude::*;
+
+use crate::snapshot::sort_rows;
+use crate::table::Events;
+
+/// The number of columns of the first schema.
+pub(crate) const FIRST_COLUMNS: usize = 29;
 
 fn any_text() -> impl Strategy<Value = String> {
     prop_oneof![4 => "[a-z]{0,6}", 1 => "\\PC{0,12}"]
@@ -160,4 +170,25 @@ pub(crate) fn commit(number: i64) -> Event {
 /// Returns the commits 0 to `count - 1`.
 pub(crate) fn sample(count: i64) -> Vec<Event> {
     (0..count).map(commit).collect()
+}
+
+/// Returns a file as older programs wrote it: with other encodings, and only the first `columns` columns.
+/// `properties` are those of the footer, next to the format.
+pub(crate) fn older_file(
+    events: Vec<Event>,
+    group_rows: usize,
+    columns: usize,
+    properties: &[(&str, String)],
+) -> Bytes {
+    let batch = sort_rows::<Events>(events).unwrap().remove(0);
+    let batch = batch.project(&(0..columns).collect::<Vec<_>>()).unwrap();
+    let properties = properties.iter().map(|(key, value)| KeyValue::new((*key).to_owned(), value.clone()));
+    let pairs = [KeyValue::new("gam.format".to_owned(), "1".to_owned())].into_iter().chain(properties);
+    let properties = WriterProperties::builder().set_key_value_metadata(Some(pairs.collect())).build();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).unwrap();
+    for start in (0..batch.num_rows()).step_by(group_rows) {
+        writer.write(&batch.slice(start, group_rows.min(batch.num_rows() - start))).unwrap();
+        writer.flush().unwrap();
+    }
+    Bytes::from(writer.into_inner().unwrap())
 }

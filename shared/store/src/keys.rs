@@ -16,8 +16,8 @@ pub const EVENTS_TABLE: &str = "events";
 /// Returns the owner of the rollups of a table of the lake, for [`RollupStore`](crate::RollupStore). `table` is the
 /// folder of the table's snapshots.
 ///
-/// For [`EVENTS_TABLE`] it is the organization's key; for another table the key, a `/` and the table. No login contains a
-/// `/`, so no organization is the owner of another one's table.
+/// For [`EVENTS_TABLE`] it is the organization's key; for another table the key, a `/` and the table. No login contains
+/// a `/`, so no organization is the owner of another one's table.
 pub fn rollup_owner(org: &str, table: &str) -> String {
     match table {
         EVENTS_TABLE => org_key(org),

@@ -171,8 +171,8 @@ impl ChangeToken {
 
 /// Stores the items of rollups and their markers, by epoch.
 ///
-/// `org` is the owner of the rollups: [`rollup_owner`](crate::keys::rollup_owner) of the organization and the table of the
-/// lake that they derive from.
+/// `org` is the owner of the rollups: [`rollup_owner`](crate::keys::rollup_owner) of the organization and the table of
+/// the lake that they derive from.
 #[async_trait]
 pub trait RollupStore: Send + Sync {
     /// Returns the token of the store's present content. It covers everything that the adapter stores, including

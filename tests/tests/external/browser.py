@@ -287,6 +287,9 @@ def check_sign_in(browser):
     """A server with tokens shows nothing before a person signs in, and nothing after they have signed out."""
     for width, theme, language in ((360, "dark", "ja"), (1280, "light", "en")):
         page = browser.open(f"/?theme={theme}&lang={language}", width)
+        look = page.locator("html")
+        is_kept = (look.get_attribute("lang"), look.get_attribute("data-theme")) == (language, theme)
+        check(f"sign-in: {theme} {language}", is_kept)
         page.screenshot(path=SHOTS / f"sign-in-{width}-{theme}-{language}.png", full_page=True)
         page.evaluate(AXE)
         found = page.evaluate("axe.run().then(it => it.violations)")
@@ -296,6 +299,9 @@ def check_sign_in(browser):
         page = browser.open(f"/orgs/{ORG}/repos?{RANGE}", has_script=has_script)
         label = "sign-in" if has_script else "sign-in without script"
         check(f"{label}: nothing is shown", ORG not in page.locator("main").inner_text())
+        page.get_by_role("link", name="日本語").click()
+        check(f"{label}: Japanese", page.locator("html").get_attribute("lang") == "ja")
+        page.locator(".settings > a").first.click()
         page.locator("#token").fill("gamt_wrong")
         page.get_by_role("button", name="Sign in").click()
         check(f"{label}: a wrong token", page.locator("[role=alert]").count() == 1)

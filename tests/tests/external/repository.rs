@@ -44,7 +44,7 @@ fn issue_forms_are_valid() {
 
 fn container_files_are_valid() {
     lint("hadolint", &["Dockerfile"], &[]);
-    let compose = ["compose.yaml", "infra/compose.yaml"].map(str::to_owned);
+    let compose = ["compose.yaml", "infra/compose.yaml", "infra/compose.postgres.yaml"].map(str::to_owned);
     lint("check-jsonschema", &["--builtin-schema", "vendor.compose-spec"], &compose);
 }
 

@@ -8,12 +8,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
-use gam_aggregate::{AggregateOptions, AggregatePorts, aggregate_with};
+use gam_aggregate::{AggregateObserver, AggregateOptions, AggregatePorts, AggregateProgress, aggregate_with};
 use gam_lake::{Events, ObjectStore, paths, snapshot};
-use gam_model::{Clock, EventBatch, Identity};
+use gam_model::{Clock, EventBatch, Identity, Month};
 
 use crate::support::{
-    Gate, ORG, TestData, all_answers, other_identity, random_batches, random_version, snapshot_rows,
+    Gate, ORG, TestData, all_answers, day, other_identity, random_batches, random_version, snapshot_rows,
 };
 
 /// A clock that advances by a second each time it is read.
@@ -81,6 +81,42 @@ async fn a_batch_larger_than_a_chunk_is_merged_in_steps() {
     assert!(stamp.generation > 1, "it was merged in several steps");
     assert_eq!(all_answers(&data.ports().await).await, all_answers(&at_once.ports().await).await);
     assert_eq!(snapshot_rows(&data).await, snapshot_rows(&at_once).await);
+}
+
+/// Notes the months whose rollups were written.
+#[derive(Default)]
+struct MonthRecorder(Mutex<Vec<Month>>);
+
+impl AggregateObserver for MonthRecorder {
+    fn notice(&self, progress: AggregateProgress) {
+        if let AggregateProgress::MonthDone { month, .. } = progress {
+            self.0.lock().unwrap().push(month);
+        }
+    }
+}
+
+#[tokio::test]
+async fn retractions_of_a_large_batch_come_last() {
+    let (batch, options) = large_batch();
+    let mut events = batch.into_events();
+    // The first half is in January and was true; the second half is new, in February.
+    let half = events.len() / 2;
+    for (index, event) in events.iter_mut().enumerate() {
+        let date = if index < half { "2025-01-25" } else { "2025-02-05" };
+        event.occurred_at = day(date).and_time(event.occurred_at.time()).and_utc();
+        event.retracted = false;
+    }
+    let data =
+        TestData::aggregated(&[EventBatch::new(ORG, events[..half].to_vec())], Identity::default()).await;
+    for event in &mut events[..half] {
+        (event.retracted, event.version) = (true, event.version + 1);
+    }
+    data.put(&[EventBatch::new(ORG, events)]).await;
+    let months = MonthRecorder::default();
+    aggregate_with(&data.ports().await.aggregate, ORG, &options, &months).await.unwrap();
+    let months: Vec<String> = months.0.into_inner().unwrap().iter().map(Month::to_string).collect();
+    assert!(months.len() > 2, "{months:?}");
+    assert!(months.iter().rev().is_sorted() && months.contains(&"2025-01".to_owned()), "{months:?}");
 }
 
 #[tokio::test]

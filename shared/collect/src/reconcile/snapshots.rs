@@ -129,8 +129,8 @@ pub(super) fn first_letter(state: &str) -> u8 {
 }
 
 /// Calls `visit` with the event of each id that the lake holds of some repositories, retracted ones included:
-/// one month after the other, a row group at a time, then what waits in the inbox. Decodes on threads that serve no other
-/// tasks.
+/// one month after the other, a row group at a time, then what waits in the inbox. Decodes on threads that serve no
+/// other tasks.
 ///
 /// # Errors
 /// If the lake fails, or a snapshot is damaged.
@@ -164,8 +164,8 @@ pub(super) async fn scan<S: Send + 'static>(
     Ok(state)
 }
 
-/// Calls `visit` with the events of some repositories in a batch of a snapshot. Decodes all columns only if the batch has
-/// such a repository, and only a batch at a time.
+/// Calls `visit` with the events of some repositories in a batch of a snapshot. Decodes all columns only if the batch
+/// has such a repository.
 fn scan_batch(
     rows: &SnapshotRows,
     index: usize,

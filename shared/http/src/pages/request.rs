@@ -163,6 +163,8 @@ pub(super) struct Params {
     /// The language, if the URL has one.
     pub(super) language: Option<Language>,
     pub(super) theme: Theme,
+    /// Where the page for signing in leads to; empty on other pages.
+    pub(super) next: String,
 }
 
 impl Default for Params {
@@ -182,6 +184,7 @@ impl Default for Params {
             columns: ColumnSet::Usual,
             language: None,
             theme: Theme::Auto,
+            next: String::new(),
         }
     }
 }
@@ -238,6 +241,7 @@ impl Params {
                     params.columns = required(name, value, columns)?;
                 }
                 "lang" => params.language = parse_language(value),
+                "next" => params.next = value.to_owned(),
                 "theme" => {
                     let theme = Theme::ALL.into_iter().find(|theme| theme.name() == value);
                     params.theme = theme.unwrap_or_default();
@@ -349,6 +353,7 @@ impl Params {
         add("cursor", self.cursor.is_some(), self.cursor.clone().unwrap_or_default());
         add("lang", self.language.is_some(), language_name(self.language.unwrap_or_default()).to_owned());
         add("theme", self.theme != default.theme, self.theme.name().to_owned());
+        add("next", !self.next.is_empty(), self.next.clone());
         pairs
     }
 

@@ -10,7 +10,7 @@ use gam_model::{Grain, Range};
 use gam_query::QueryPorts;
 
 use super::format::encode;
-use super::request::{Params, preferred_language};
+use super::request::{Params, Theme, preferred_language};
 use super::words::Words;
 use crate::charts::Language;
 use crate::error::ApiError;
@@ -37,6 +37,22 @@ impl View {
         };
         let has_token = parts.extensions.get::<Principal>().is_some_and(|principal| principal.has_token);
         View { params, language, words: Words::of(language), root, has_token }
+    }
+
+    /// Returns the view with the language and the theme of another page, unless its own URL sets them.
+    pub(crate) fn like_page(mut self, path_and_query: &str) -> Self {
+        let other = path_and_query.parse().map(|uri| Params::appearance(&uri)).unwrap_or_default();
+        if self.params.language.is_none()
+            && let Some(language) = other.language
+        {
+            self.params.language = Some(language);
+            self.language = language;
+            self.words = Words::of(language);
+        }
+        if self.params.theme == Theme::default() {
+            self.params.theme = other.theme;
+        }
+        self
     }
 
     /// Returns the link to another page of this router, with the parameters that pages share.

@@ -56,7 +56,7 @@ async fn show_page(
     if !access.requires_token().await? {
         return Ok(go_to(next));
     }
-    Ok(page::page(&view, StatusCode::OK, next, false))
+    Ok(page::page(&view.like_page(next), StatusCode::OK, next, false))
 }
 
 async fn sign_in(
@@ -80,7 +80,7 @@ async fn sign_in(
             Ok(with_cookie(go_to(next), token.trim(), max_age, is_encrypted(&headers)))
         }
         Err(error) if error.is_unauthorized() => {
-            let mut response = page::page(&view, StatusCode::UNAUTHORIZED, next, true);
+            let mut response = page::page(&view.like_page(next), StatusCode::UNAUTHORIZED, next, true);
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             response.extensions_mut().insert(error.refusal().unwrap_or(Refusal("the token is not valid")));
             Ok(response)

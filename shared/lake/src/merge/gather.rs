@@ -19,8 +19,8 @@ use crate::table::Table;
 type RowPosition = (usize, usize);
 
 /// Returns the rows of the batches but the removed ones, and some of the new rows, sorted, in batches of about equal
-/// size and at most `group_rows` rows. `removed` has the indexes of rows of each batch in ascending order; `inserted` those of new rows, sorted by
-/// key.
+/// size and at most `group_rows` rows. `removed` has the indexes of rows of each batch in ascending order, and
+/// `inserted` those of new rows, sorted by key.
 pub(super) fn sorted_rows<T: Table>(
     mut batches: Vec<RecordBatch>,
     removed: &[&[usize]],

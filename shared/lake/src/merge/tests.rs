@@ -6,19 +6,13 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;
 use gam_model::EventId;
-use parquet::arrow::ArrowWriter;
-use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterProperties;
 use proptest::prelude::*;
 
 use super::*;
 use crate::parquet_file::{RowOrder, write};
 use crate::schema::{column, decode, encode, events as schema};
 use crate::table::Events;
-use crate::testing::{any_event, any_version, any_version_of, commit, sample};
-
-/// The number of columns of the first schema.
-const LEAST_COLUMNS: usize = 29;
+use crate::testing::{FIRST_COLUMNS, any_event, any_version, any_version_of, commit, older_file, sample};
 
 /// A month, and how it is merged.
 struct Month {
@@ -197,23 +191,9 @@ fn different_dictionaries_are_combined() {
     assert_eq!(names.as_dictionary::<Int32Type>().values().len(), 1_050);
 }
 
-/// Returns a file as older programs wrote it: with other encodings, and only the first `columns` columns.
-fn older_file(events: Vec<Event>, group_rows: usize, columns: usize) -> Bytes {
-    let batch = sort_rows::<Events>(events).unwrap().remove(0);
-    let batch = batch.project(&(0..columns).collect::<Vec<_>>()).unwrap();
-    let pairs = vec![KeyValue::new("gam.format".to_owned(), "1".to_owned())];
-    let properties = WriterProperties::builder().set_key_value_metadata(Some(pairs)).build();
-    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).unwrap();
-    for start in (0..batch.num_rows()).step_by(group_rows) {
-        writer.write(&batch.slice(start, group_rows.min(batch.num_rows() - start))).unwrap();
-        writer.flush().unwrap();
-    }
-    Bytes::from(writer.into_inner().unwrap())
-}
-
 #[test]
 fn a_file_of_an_older_schema_is_encoded_again() {
-    let mut month = Month::of_bytes(older_file(sample(30), 10, schema().fields().len() - 1));
+    let mut month = Month::of_bytes(older_file(sample(30), 10, schema().fields().len() - 1, &[]));
     month.merge(vec![commit(30)]);
     assert_eq!(month.rows(), reference(&sample(31)));
     let columns =
@@ -223,7 +203,7 @@ fn a_file_of_an_older_schema_is_encoded_again() {
 
 #[test]
 fn row_groups_with_older_encodings_are_copied() {
-    let mut month = Month::of_bytes(older_file(sample(30), 10, schema().fields().len()));
+    let mut month = Month::of_bytes(older_file(sample(30), 10, schema().fields().len(), &[]));
     let before: Vec<_> = (0..3).map(|group| month.encoded(group)).collect();
     month.merge(vec![commit(30)]);
     // Commit 30 is the last one of the second repository.
@@ -268,14 +248,14 @@ proptest! {
         first in prop::collection::vec(any_version_of(60), 0..80),
         batches in prop::collection::vec(prop::collection::vec(any_version_of(80), 0..4), 1..5),
         group_rows in 2usize..12,
-        columns in prop::sample::select(vec![None, Some(schema().fields().len()), Some(LEAST_COLUMNS)]),
+        columns in prop::sample::select(vec![None, Some(schema().fields().len()), Some(FIRST_COLUMNS)]),
     ) {
         let mut copying = Month::new(group_rows);
         let mut events = first;
         match columns.filter(|_| !events.is_empty()) {
             None => _ = copying.merge(events.clone()),
             Some(columns) => {
-                let bytes = older_file(events.clone(), group_rows, columns);
+                let bytes = older_file(events.clone(), group_rows, columns, &[]);
                 copying.file = Some(ParquetFile::open("x", bytes).unwrap());
                 events = copying.rows();
             }

@@ -30,8 +30,8 @@ impl ParquetFile {
     /// Decodes the footer of the object at `path`.
     ///
     /// # Errors
-    /// [`Error::Damaged`](crate::Error::Damaged) if the bytes are not a valid table; [`Error::NewerFormat`](crate::Error::NewerFormat) if a newer version of
-    /// the program wrote them.
+    /// [`Error::Damaged`](crate::Error::Damaged) if the bytes are not a valid table;
+    /// [`Error::NewerFormat`](crate::Error::NewerFormat) if a newer version of the program wrote them.
     pub(crate) fn open(path: &str, bytes: Bytes) -> Result<Self> {
         catch_panic(path, || {
             let damaged = |error| invalid_parquet(path, error);

@@ -6,7 +6,7 @@ use parquet::schema::printer::print_schema;
 use super::*;
 use crate::memory::MemoryObjects;
 use crate::schema::{decode, encode};
-use crate::testing::sample;
+use crate::testing::{FIRST_COLUMNS, commit, older_file, sample};
 
 fn march() -> Month {
     Month::parse("2026-03").unwrap()
@@ -143,6 +143,31 @@ async fn a_snapshot_names_its_schema_and_an_old_one_has_the_first() {
             (expected, expected > SCHEMA_VERSION)
         );
     }
+}
+
+#[tokio::test]
+async fn a_merge_upgrades_a_snapshot_of_an_older_schema_and_a_restamp_does_not() {
+    let objects = MemoryObjects::new();
+    let older = older_file(sample(30), 10, FIRST_COLUMNS, &stamp(1).properties());
+    objects.put_if_absent(&paths::snapshot::<Events>("acme", march()), older, &[]).await.unwrap();
+    let file = fetch::<Events>(&objects, "acme", march()).await.unwrap().unwrap();
+    restamp(&objects, "acme", march(), &file, &stamp(2)).await.unwrap().unwrap();
+    let file = fetch::<Events>(&objects, "acme", march()).await.unwrap().unwrap();
+    assert_eq!((file.stamp.generation, file.stamp.schema_version), (2, 1));
+
+    let mut newer = commit(3);
+    (newer.version, newer.reading, newer.facts.head_ref) = (2, 1, Some("main".to_owned()));
+    let merged = merge(Some(&file.rows), &Events::winners(vec![newer.clone()]), &stamp(3)).unwrap();
+    assert_eq!(merged.changes, [RowChange { winner: newer.clone(), loser: Some(commit(3)) }]);
+    let rows = merged.rows.unwrap();
+    put(&objects, "acme", march(), &rows, &stamp(3), Some(&file.etag)).await.unwrap().unwrap();
+    let upgraded = read::<Events>(&objects, "acme", march()).await.unwrap().unwrap();
+    assert_eq!((upgraded.stamp.generation, upgraded.stamp.schema_version), (3, SCHEMA_VERSION));
+    let mut stored: Vec<_> = upgraded.batches.iter().flat_map(|batch| decode(batch).unwrap()).collect();
+    stored.sort_by_key(|event| event.occurred_at);
+    let mut expected = sample(30);
+    expected[3] = newer;
+    assert_eq!(stored, expected);
 }
 
 #[tokio::test]
