@@ -19,13 +19,13 @@ use crate::session::CliSession;
 
 const EXAMPLES: &str = "\
 Examples:
-  github-metrics ingest sessions --org acme --dry-run   show every field that would leave this machine
-  github-metrics ingest sessions --org acme             the logs of Claude Code and Codex in your home directory
+  github-metrics ingest sessions --org acme --dry-run   every field that would leave this machine
+  github-metrics ingest sessions --org acme             the logs in your home directory
   github-metrics ingest sessions logs/ --org acme --member ann --repo site
-  github-metrics ingest hook install --org acme         read the logs whenever Claude Code starts or ends a session
+  github-metrics ingest hook install --org acme         from now on, with every session
 
-No prompt, output, path, command or address leaves the logs: only ids, times, models, token counts, names of tools,
-outcomes, line counts, repository and branch.";
+No prompt, output, path, command or address leaves the logs: only ids, times, models, token counts,
+names of tools, outcomes, line counts, repository and branch.";
 
 /// Arguments of `ingest`.
 #[derive(Args)]

@@ -145,8 +145,8 @@ mod tests {
         assert_eq!(
             all,
             [
-                ("s1.jsonl".to_owned(), CodingAgent::Claude),
                 ("agent-a.jsonl".to_owned(), CodingAgent::Claude),
+                ("s1.jsonl".to_owned(), CodingAgent::Claude),
                 ("rollout-x.jsonl".to_owned(), CodingAgent::Codex),
             ]
         );

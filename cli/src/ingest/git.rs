@@ -78,6 +78,8 @@ fn parse_remotes(config: &str) -> Vec<(String, String)> {
 pub(crate) fn parse_remote(address: &str) -> Option<RemoteRepository> {
     let (host, path) = match Url::parse(address) {
         Ok(url) if url.has_host() => (url.host_str()?.to_lowercase(), url.path().to_owned()),
+        // An address with a scheme and without a host is a path on this machine.
+        _ if address.contains("://") => return None,
         _ => {
             let (host, path) = address.split_once(':')?;
             let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
