@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use gam_access::Tokens;
+use gam_access::{RefusalLog, Tokens};
 use gam_aggregate::AggregatePorts;
 use gam_aws::{DynamoStore, S3Objects, SdkConfig};
 use gam_collect::CollectPorts;
@@ -98,6 +98,11 @@ impl LambdaContext {
     /// The tokens of the store.
     pub fn tokens(&self) -> Tokens {
         Tokens::new(self.store.clone(), self.clock.clone())
+    }
+
+    /// What counts refused requests in the audit log.
+    pub fn refusal_log(&self) -> RefusalLog {
+        RefusalLog::new(self.store.clone(), self.clock.clone())
     }
 
     /// Loads the checkpoint of the organization with this storage key.

@@ -1,343 +1,134 @@
-//! A client of the product's own HTTP API: of a server, or of the router within this process.
+//! The client of the product's own HTTP API: of a server, or of the router within this process.
 
-use std::time::Duration;
+use std::sync::Arc;
 
-use anyhow::Context as _;
-use gam_access::TokenSecret;
-use http::header::{ACCEPT, LOCATION, RETRY_AFTER};
-use http::{Request, StatusCode};
-use http_body_util::BodyExt;
-use reqwest::redirect::Policy;
-use serde::Deserialize;
-use serde_json::Value;
+use async_trait::async_trait;
+use futures::{StreamExt, TryStreamExt};
+use gam_client::{ApiRequest, ApiResponse, Client, ClientError, ExportRows, HttpTransport, Transport};
+use gam_query::ExportRow;
+use http::Request;
+use http::header::ACCEPT;
 use tower::ServiceExt;
 use url::Url;
 
-use crate::error::{failure, not_found, one_line, usage_error};
+use crate::error::{failure, not_found, usage_error};
 use crate::open::OpenStore;
 use crate::settings::CliSettings;
 use crate::terminal_text::quoted;
 
-/// The time limit of one request to a server.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-/// The time limit of an answer that is streamed.
-const STREAM_TIMEOUT: Duration = Duration::from_secs(600);
-const JSON: &str = "application/json";
-/// The maximum number of redirects of one request.
-const MAX_REDIRECTS: usize = 5;
-
-/// How often a request is repeated that the server refuses for now.
-const MAX_RETRIES: u32 = 5;
-/// The longest pause before that.
-const MAX_PAUSE_SECONDS: u64 = 30;
-
-/// What answers the requests.
-enum ApiBackend {
-    Router {
-        router: gam_http::Router,
-        store: OpenStore,
-    },
-    /// A server, and the token to send.
-    Server {
-        client: reqwest::Client,
-        token: Option<TokenSecret>,
-    },
-}
-
-/// A client of the API.
+/// A client of the API, and the local store if it reads one.
 pub(crate) struct ApiClient {
-    base: Url,
-    backend: ApiBackend,
-}
-
-/// A successful answer.
-pub(crate) struct ApiAnswer {
-    /// The JSON text, byte for byte.
-    pub(crate) text: String,
-    /// The same, parsed.
-    pub(crate) json: Value,
-}
-
-/// The part of `application/problem+json` that is printed.
-#[derive(Deserialize)]
-struct ProblemDetail {
-    detail: String,
+    client: Client,
+    store: Option<OpenStore>,
 }
 
 impl ApiClient {
     /// Creates a client of the server that the settings name, or of the local store.
     ///
     /// # Errors
-    /// If the store cannot be opened.
+    /// If the store cannot be opened, or a token cannot be read.
     pub(crate) async fn new(settings: &CliSettings) -> anyhow::Result<Self> {
         if let Some(base) = &settings.api {
-            let client = reqwest::Client::builder()
-                .user_agent(concat!("github-metrics/", env!("CARGO_PKG_VERSION")))
-                .timeout(REQUEST_TIMEOUT)
-                .redirect(redirects_within(base.clone()))
-                .build()
-                .context("cannot create an HTTP client")?;
-            let backend = ApiBackend::Server { client, token: settings.api_token.read()? };
-            return Ok(ApiClient { base: base.clone(), backend });
+            let token = settings.api_token.read()?.map(|token| token.expose().to_owned().into());
+            let transport =
+                HttpTransport::new(base.clone(), token).map_err(api_error("the API".to_owned()))?;
+            return Ok(ApiClient { client: Client::new(transport), store: None });
         }
         let store = OpenStore::open_existing(settings).await?;
         let router = gam_http::router(store.query_ports());
-        // The router ignores the host.
-        let base = Url::parse("http://localhost").context("the local address is invalid")?;
-        Ok(ApiClient { base, backend: ApiBackend::Router { router, store } })
+        Ok(ApiClient { client: Client::new(RouterTransport(router)), store: Some(store) })
     }
 
-    /// Requests a path below `/api/v1`. The segments of the path need no encoding.
+    /// Sends a request of the client.
     ///
     /// # Errors
     /// If the request fails. If the API refuses it, the message is the one of the API.
-    pub(crate) async fn get(&self, path: &[&str], query: &[(&str, String)]) -> anyhow::Result<ApiAnswer> {
-        let url = self.url(path, query);
-        let answer = match &self.backend {
-            ApiBackend::Router { router, .. } => request_router(router.clone(), &url).await?,
-            ApiBackend::Server { client, token } => request_server(client, url, token.as_ref()).await?,
-        };
-        let text = self.check_answer(answer)?;
-        let json = serde_json::from_str(&text).map_err(|_| self.unexpected("the answer is not JSON"))?;
-        Ok(ApiAnswer { text, json })
+    pub(crate) async fn send<T>(
+        &self,
+        request: impl AsyncFnOnce(&Client) -> Result<T, ClientError>,
+    ) -> anyhow::Result<T> {
+        request(&self.client).await.map_err(self.error())
     }
 
-    fn url(&self, path: &[&str], query: &[(&str, String)]) -> Url {
-        let mut url = self.base.clone();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(["api", "v1"]).extend(path);
-        }
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        url
-    }
-
-    /// Returns the text of a successful answer.
-    fn check_answer(&self, answer: RawAnswer) -> anyhow::Result<String> {
-        let RawAnswer { status, location, text } = answer;
-        if let Some(location) = location {
-            return Err(failure(format!(
-                "{} redirects to {}, which is not followed: name that address with --api if you trust it",
-                origin(&self.base),
-                quoted(&location)
-            )));
-        }
-        if !(200..300).contains(&status) {
-            return Err(self.refusal(status, &text));
-        }
-        Ok(text)
-    }
-
-    fn refusal(&self, status: u16, text: &str) -> anyhow::Error {
-        match (status, serde_json::from_str::<ProblemDetail>(text)) {
-            (400, Ok(problem)) => usage_error(problem.detail),
-            (401, Ok(_)) => usage_error(format!(
-                "{} needs a valid token: set GITHUB_METRICS_TOKEN, or GITHUB_METRICS_TOKEN_FILE; an administrator creates \
-                 one with `github-metrics token new`",
-                origin(&self.base)
-            )),
-            (404, Ok(problem)) => not_found(problem.detail),
-            (_, Ok(problem)) => failure(problem.detail),
-            (_, Err(_)) => self.unexpected(&format!("the status is {status}")),
-        }
-    }
-
-    fn unexpected(&self, what: &str) -> anyhow::Error {
-        let origin = origin(&self.base);
-        failure(format!("{origin} does not answer like the API of github-metrics ({what}): check --api"))
-    }
-
-    /// Requests a path below `/api/v1` whose answer is streamed, in a media type.
+    /// Returns the next rows of an export. There are none at the end.
     ///
     /// # Errors
-    /// As [`ApiClient::get`].
-    pub(crate) async fn stream(
-        &self,
-        path: &[&str],
-        query: &[(&str, String)],
-        media_type: &str,
-    ) -> anyhow::Result<ApiStream> {
-        let url = self.url(path, query);
-        let (status, location, mut stream) = match &self.backend {
-            ApiBackend::Router { router, .. } => stream_router(router.clone(), &url, media_type).await?,
-            ApiBackend::Server { client, token } => {
-                stream_server(client, url, token.as_ref(), media_type).await?
-            }
-        };
-        if (200..300).contains(&status) {
-            return Ok(stream);
-        }
-        let mut text = Vec::new();
-        while let Some(chunk) = stream.next_chunk().await? {
-            text.extend_from_slice(&chunk);
-        }
-        let text = String::from_utf8_lossy(&text).into_owned();
-        self.check_answer(RawAnswer { status, location, text }).and_then(|_| Err(self.unexpected("no rows")))
+    /// If the answer ends in the middle, or has other rows.
+    pub(crate) async fn next_rows(&self, rows: &mut ExportRows) -> anyhow::Result<Vec<ExportRow>> {
+        rows.next_rows().await.map_err(self.error())
+    }
+
+    fn error(&self) -> impl Fn(ClientError) -> anyhow::Error {
+        api_error(self.client.origin())
     }
 
     /// Closes the local store.
     pub(crate) async fn close(self) {
-        if let ApiBackend::Router { store, .. } = self.backend {
+        drop(self.client);
+        if let Some(store) = self.store {
             store.close().await;
         }
     }
 }
 
-/// A response, read completely.
-struct RawAnswer {
-    status: u16,
-    /// The target of a redirect that was not followed.
-    location: Option<String>,
-    text: String,
-}
-
-/// Follows redirects within the server only, because another host was not named by the user.
-fn redirects_within(base: Url) -> Policy {
-    Policy::custom(move |attempt| {
-        let is_allowed = attempt.url().origin() == base.origin() && attempt.previous().len() <= MAX_REDIRECTS;
-        if is_allowed { attempt.follow() } else { attempt.stop() }
-    })
-}
-
-/// An answer that is read piece by piece.
-pub(crate) enum ApiStream {
-    Router(Box<gam_http::Body>),
-    Server { response: reqwest::Response, origin: String },
-}
-
-impl ApiStream {
-    /// Returns the next bytes; `None` at the end.
-    ///
-    /// # Errors
-    /// If the answer ends in the middle.
-    pub(crate) async fn next_chunk(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
-        match self {
-            ApiStream::Router(body) => loop {
-                match body.frame().await {
-                    None => return Ok(None),
-                    Some(Err(error)) => return Err(failure(format!("{error}: the log has the cause"))),
-                    Some(Ok(frame)) => {
-                        if let Ok(bytes) = frame.into_data() {
-                            return Ok(Some(bytes.to_vec()));
-                        }
-                    }
-                }
-            },
-            ApiStream::Server { response, origin } => match response.chunk().await {
-                Ok(chunk) => Ok(chunk.map(|bytes| bytes.to_vec())),
-                Err(error) => Err(failure(format!(
-                    "the answer of {origin} ended in the middle ({}): try again",
-                    one_line(&error.without_url().into())
-                ))),
-            },
+/// Returns the function that turns an error of the API at `origin` into one of the program.
+fn api_error(origin: String) -> impl Fn(ClientError) -> anyhow::Error {
+    move |error| match &error {
+        ClientError::Problem { status: 401, .. } => usage_error(format!(
+            "{origin} needs a valid token: set GITHUB_METRICS_TOKEN, or GITHUB_METRICS_TOKEN_FILE; an administrator \
+             creates one with `github-metrics token new`"
+        )),
+        ClientError::Problem { status: 400, problem } => usage_error(&problem.detail),
+        ClientError::Problem { status: 404, problem } => not_found(&problem.detail),
+        ClientError::Problem { problem, .. } => failure(&problem.detail),
+        ClientError::Redirect { location, .. } => failure(format!(
+            "{origin} redirects to {}, which is not followed: name that address with --api if you trust it",
+            quoted(location)
+        )),
+        ClientError::Unreachable { .. } => {
+            failure(format!("{error}: check --api, or start `github-metrics serve`"))
         }
+        ClientError::Unexpected { .. } => failure(format!("{error}: check --api")),
+        ClientError::Interrupted { .. } => failure(format!("{error}: try again")),
+        ClientError::InvalidAddress | ClientError::PlainHttp { .. } => usage_error(error.to_string()),
     }
 }
 
-async fn request_router(router: gam_http::Router, url: &Url) -> anyhow::Result<RawAnswer> {
-    let response = send_to_router(router, url, JSON).await?;
-    let status = response.status().as_u16();
-    let body = response.into_body().collect().await.context("cannot read the answer")?.to_bytes();
-    Ok(RawAnswer { status, location: None, text: String::from_utf8_lossy(&body).into_owned() })
-}
+/// Sends requests to the router within this process.
+struct RouterTransport(gam_http::Router);
 
-async fn stream_router(
-    router: gam_http::Router,
-    url: &Url,
-    media_type: &str,
-) -> anyhow::Result<(u16, Option<String>, ApiStream)> {
-    let response = send_to_router(router, url, media_type).await?;
-    let status = response.status().as_u16();
-    Ok((status, None, ApiStream::Router(Box::new(response.into_body()))))
-}
+/// Stands for the address of the router, which ignores it.
+const ROUTER_ADDRESS: &str = "http://localhost";
 
-async fn send_to_router(
-    router: gam_http::Router,
-    url: &Url,
-    media_type: &str,
-) -> anyhow::Result<http::Response<gam_http::Body>> {
-    let target = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
-    let request = Request::get(target).header(ACCEPT, media_type);
-    let request = request.body(String::new()).context("cannot build the request")?;
-    match router.oneshot(request).await {
-        Ok(response) => Ok(response),
-        Err(never) => match never {},
-    }
-}
-
-async fn request_server(
-    client: &reqwest::Client,
-    url: Url,
-    token: Option<&TokenSecret>,
-) -> anyhow::Result<RawAnswer> {
-    let origin = origin(&url);
-    let answer = async {
-        let response = send_to_server(authorized(client.get(url).header(ACCEPT, JSON), token)).await?;
-        let (status, location) = status_of(&response);
-        let text = response.text().await?;
-        Ok::<_, reqwest::Error>(RawAnswer { status, location, text })
-    };
-    answer.await.map_err(|error| unreachable_server(&origin, error))
-}
-
-async fn stream_server(
-    client: &reqwest::Client,
-    url: Url,
-    token: Option<&TokenSecret>,
-    media_type: &str,
-) -> anyhow::Result<(u16, Option<String>, ApiStream)> {
-    let origin = origin(&url);
-    let request = client.get(url).header(ACCEPT, media_type).timeout(STREAM_TIMEOUT);
-    let sent = send_to_server(authorized(request, token)).await;
-    let response = sent.map_err(|error| unreachable_server(&origin, error))?;
-    let (status, location) = status_of(&response);
-    Ok((status, location, ApiStream::Server { response, origin }))
-}
-
-/// Adds the token. The address is encrypted or on this machine: the settings refuse others.
-fn authorized(request: reqwest::RequestBuilder, token: Option<&TokenSecret>) -> reqwest::RequestBuilder {
-    match token {
-        Some(token) => request.bearer_auth(token.expose()),
-        None => request,
-    }
-}
-
-/// Sends a request. While the server limits this token's requests, it waits as long as the server says.
-async fn send_to_server(request: reqwest::RequestBuilder) -> reqwest::Result<reqwest::Response> {
-    let mut retries = 0;
-    loop {
-        let Some(attempt) = request.try_clone() else { return request.send().await };
-        let response = attempt.send().await?;
-        let Some(pause) = pause_before_retry(&response).filter(|_| retries < MAX_RETRIES) else {
-            return Ok(response);
+#[async_trait]
+impl Transport for RouterTransport {
+    async fn send(&self, request: &ApiRequest) -> Result<ApiResponse, ClientError> {
+        let mut url = Url::parse(ROUTER_ADDRESS).map_err(|_| ClientError::InvalidAddress)?;
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(["api", "v1"]).extend(&request.path);
+        }
+        if !request.parameters.is_empty() {
+            url.query_pairs_mut().extend_pairs(&request.parameters);
+        }
+        let target =
+            url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
+        let http_request = Request::get(target).header(ACCEPT, request.accept).body(String::new());
+        let http_request = http_request
+            .map_err(|error| ClientError::Unexpected { origin: self.origin(), why: error.to_string() })?;
+        let response = match self.0.clone().oneshot(http_request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
         };
-        retries += 1;
-        tokio::time::sleep(pause).await;
+        let status = response.status().as_u16();
+        let origin: Arc<str> = self.origin().into();
+        let body = response.into_body().into_data_stream().map_err(move |error| ClientError::Interrupted {
+            origin: origin.to_string(),
+            why: format!("{error}; the log has the cause"),
+        });
+        Ok(ApiResponse { status, location: None, body: body.boxed() })
     }
-}
 
-/// Returns the status of a response, and the target of a redirect that was not followed.
-fn status_of(response: &reqwest::Response) -> (u16, Option<String>) {
-    let status = response.status();
-    let location = response.headers().get(LOCATION).filter(|_| status.is_redirection());
-    (status.as_u16(), location.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()))
-}
-
-fn unreachable_server(origin: &str, error: reqwest::Error) -> anyhow::Error {
-    // The URL of the error may contain a password.
-    let why = one_line(&error.without_url().into());
-    failure(format!("cannot reach the API at {origin} ({why}): check --api, or start `github-metrics serve`"))
-}
-
-/// Returns how long to wait if the server refuses more requests for now.
-fn pause_before_retry(response: &reqwest::Response) -> Option<Duration> {
-    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
-    let is_limited = response.status() == StatusCode::TOO_MANY_REQUESTS;
-    (is_limited && seconds <= MAX_PAUSE_SECONDS).then(|| Duration::from_secs(seconds))
-}
-
-/// Returns scheme, host and port of an address, without the user and the password.
-fn origin(url: &Url) -> String {
-    url.origin().ascii_serialization()
+    fn origin(&self) -> String {
+        "this program".to_owned()
+    }
 }

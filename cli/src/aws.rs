@@ -20,8 +20,9 @@ mod enabled {
     use gam_lake::ObjectStore;
     use url::Url;
 
-    use crate::settings::{is_protected, plain_http_error};
+    use crate::settings::plain_http_error;
     use crate::store::StorePorts;
+    use gam_client::is_protected;
 
     /// Opens a lake below a prefix of a bucket. It sends no request.
     ///
@@ -48,7 +49,7 @@ mod enabled {
             if let Some(url) = endpoint.and_then(|text| Url::parse(&text).ok())
                 && !is_protected(&url)
             {
-                return Err(plain_http_error("AWS_ENDPOINT_URL", &url));
+                return Err(plain_http_error("AWS_ENDPOINT_URL", &url.origin().ascii_serialization()));
             }
         }
         Ok(config)

@@ -3,9 +3,8 @@
 use chrono::NaiveDate;
 use gam_model::Grain;
 use gam_model::metric::Metric;
-use serde_json::Value;
+use gam_query::{MetricValue, SeriesPoint};
 
-use crate::answer::SeriesPoint;
 use crate::format::integer;
 use crate::terminal::OutputStyle;
 
@@ -92,11 +91,11 @@ fn characters(style: OutputStyle) -> &'static ChartCharacters {
 }
 
 fn bar(point: &SeriesPoint) -> Bar {
-    let value = match &point.value {
-        Value::Object(distribution) => distribution.get("p50").and_then(Value::as_f64).unwrap_or_default(),
-        value => value.as_f64().unwrap_or_default(),
+    let value = match point.value {
+        MetricValue::Distribution { p50, .. } => p50.unwrap_or_default(),
+        MetricValue::Count(count) => count as f64,
     };
-    Bar { value, is_partial: point.is_partial }
+    Bar { value, is_partial: point.partial }
 }
 
 /// Merges that many neighbouring bars into one, which has the highest value of them.
@@ -174,7 +173,7 @@ fn value_label(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use chrono::Days;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -184,8 +183,8 @@ mod tests {
         let point = |(n, value): (usize, &Value)| SeriesPoint {
             start: day(n),
             end: day(n + 1),
-            value: value.clone(),
-            is_partial: false,
+            value: serde_json::from_value(value.clone()).unwrap(),
+            partial: false,
         };
         values.iter().enumerate().map(point).collect()
     }
@@ -254,7 +253,7 @@ mod tests {
     #[test]
     fn partial_buckets_are_marked() {
         let mut points = points(&[json!(4), json!(8), json!(2)]);
-        points[2].is_partial = true;
+        points[2].partial = true;
         let text = series_chart(commits(), Grain::Week, &points, OutputStyle::plain(40));
         assert!(text.contains('░') && text.ends_with("░ partial: the range cuts the week"), "{text}");
         let ascii = OutputStyle { has_unicode: false, ..OutputStyle::plain(40) };

@@ -9,8 +9,8 @@ use clap::{Arg, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::args::{GlobalOptions, Variables};
 use crate::commands::{
-    aggregate, collect, completions, config, demo, doctor, export, help, ingest, rename_org, serve, show,
-    status, token, up,
+    aggregate, backup, collect, completions, config, demo, doctor, export, forget_org, help, ingest, query,
+    rename_org, serve, show, status, token, up,
 };
 use crate::console::Console;
 use crate::environment::EnvFile;
@@ -75,6 +75,8 @@ pub(crate) enum CliCommand {
     Show(show::ShowArgs),
     /// Write metrics as CSV, JSON or Parquet
     Export(export::ExportArgs),
+    /// Run SQL over the events in the lake, with an installed DuckDB
+    Query(query::QueryArgs),
     /// Check the token, the rate limits, the lake, the store and the clock
     Doctor(doctor::DoctorArgs),
     /// Show what waits, what a change of rules has left to do, and how complete the data is
@@ -85,6 +87,12 @@ pub(crate) enum CliCommand {
     Token(token::TokenArgs),
     /// Continue an organization's history under its new name, after it was renamed on GitHub
     RenameOrg(rename_org::RenameOrgArgs),
+    /// Copy the lake and the store into a new directory
+    Backup(backup::BackupArgs),
+    /// Copy the lake and the store of a backup into an empty data directory
+    Restore(backup::RestoreArgs),
+    /// Remove an organization from the lake and the store
+    ForgetOrg(forget_org::ForgetOrgArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
     /// Print the help of a command, or a topic: options, environment, exit-codes
@@ -96,7 +104,7 @@ impl CliCommand {
     pub(crate) fn data_use(&self) -> DataUse {
         match self {
             CliCommand::Demo(_) => DataUse::Sample,
-            CliCommand::Show(_) | CliCommand::Export(_) => DataUse::Query,
+            CliCommand::Show(_) | CliCommand::Export(_) | CliCommand::Query(_) => DataUse::Query,
             _ => DataUse::LakeAndStore,
         }
     }
@@ -130,11 +138,15 @@ impl Cli {
             CliCommand::Serve(args) => serve::run(&session()?, args).await,
             CliCommand::Show(args) => show::run(&session()?, args).await,
             CliCommand::Export(args) => export::run(&session()?, args).await,
+            CliCommand::Query(args) => query::run(&session()?, args).await,
             CliCommand::Doctor(args) => doctor::run(&session()?, args).await,
             CliCommand::Status(args) => status::run(&session()?, args).await,
             CliCommand::Config(args) => config::run(&session()?, args).await,
             CliCommand::Token(args) => token::run(&session()?, args).await,
             CliCommand::RenameOrg(args) => rename_org::run(&session()?, args).await,
+            CliCommand::Backup(args) => backup::back_up(&session()?, args).await,
+            CliCommand::Restore(args) => backup::restore(&session()?, args).await,
+            CliCommand::ForgetOrg(args) => forget_org::run(&session()?, args).await,
             CliCommand::Completions(args) => completions::run(&console, args, Cli::command()),
             CliCommand::Help(args) => help::run(&console, args, command()),
         }

@@ -6,56 +6,17 @@ use anyhow::Context as _;
 use arrow_array::{ArrayRef, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray};
 use chrono::NaiveDate;
 use gam_model::metric::{CATALOGUE, Metric};
+use gam_query::{ExportRow, MetricValue, MetricValues};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
-use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::{Map, Value};
+use serde_json::Number;
 
 use crate::args::OutputFormat;
 use crate::format::csv_text;
 
 /// Number of rows in a row group of a Parquet file, so that the memory does not follow the length of the file.
 const MAX_ROW_GROUP_ROWS: usize = 65_536;
-
-/// What a row is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum ExportLevel {
-    /// The organization.
-    Org,
-    /// A repository.
-    Repo,
-    /// A member.
-    Member,
-}
-
-impl ExportLevel {
-    fn as_str(self) -> &'static str {
-        match self {
-            ExportLevel::Org => "org",
-            ExportLevel::Repo => "repo",
-            ExportLevel::Member => "member",
-        }
-    }
-}
-
-/// The metrics of one subject in one bucket.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct ExportRow {
-    /// What the row is about.
-    pub(crate) level: ExportLevel,
-    /// The name of the organization, the repository or the member.
-    pub(crate) name: String,
-    /// GitHub's id of the repository, which distinguishes two of one name. `None` for other rows, and from a
-    /// server of an earlier version.
-    pub(crate) id: Option<i64>,
-    /// The first day of the bucket, UTC.
-    pub(crate) start: NaiveDate,
-    /// The day after the last one of the bucket, UTC.
-    pub(crate) end: NaiveDate,
-    /// The values by metric name, in the shape of the API.
-    pub(crate) metrics: Map<String, Value>,
-}
 
 /// A column of numbers: a metric, or one statistic of a distribution.
 pub(crate) struct NumberColumn {
@@ -85,19 +46,25 @@ impl NumberColumn {
         }
     }
 
+    /// Returns the value as text, which is empty if there is none.
+    pub(crate) fn text_in(&self, metrics: &MetricValues) -> String {
+        self.value_in(metrics).map_or_else(String::new, |number| number.to_string())
+    }
+
     fn is_integer(&self) -> bool {
         matches!(self.statistic, None | Some("count"))
     }
 
-    /// Returns the value of the column, or `None` if the row has none.
-    fn value<'a>(&self, row: &'a ExportRow) -> Option<&'a Value> {
-        self.value_in(&row.metrics)
-    }
-
     /// Returns the value of the column in the metrics of an answer, or `None` if they have none.
-    pub(crate) fn value_in<'a>(&self, metrics: &'a Map<String, Value>) -> Option<&'a Value> {
-        let value = metrics.get(self.metric.name)?;
-        self.statistic.map_or(Some(value), |statistic| value.get(statistic)).filter(|value| !value.is_null())
+    pub(crate) fn value_in(&self, metrics: &MetricValues) -> Option<Number> {
+        match (metrics.get(self.metric.name)?, self.statistic) {
+            (MetricValue::Count(count), None) => Some(count.into()),
+            (MetricValue::Distribution { count, .. }, Some("count")) => Some(count.into()),
+            (MetricValue::Distribution { mean, .. }, Some("mean")) => Number::from_f64(mean?),
+            (MetricValue::Distribution { p50, .. }, Some("p50")) => Number::from_f64(p50?),
+            (MetricValue::Distribution { p90, .. }, Some("p90")) => Number::from_f64(p90?),
+            _ => None,
+        }
     }
 }
 
@@ -194,42 +161,8 @@ fn csv_record(row: &ExportRow, columns: &[NumberColumn]) -> Vec<String> {
     let id = row.id.map(|id| id.to_string()).unwrap_or_default();
     let level = row.level.as_str().to_owned();
     let mut record = vec![level, row.name.clone(), id, row.start.to_string(), row.end.to_string()];
-    record.extend(columns.iter().map(|column| column.value(row).map_or_else(String::new, Value::to_string)));
+    record.extend(columns.iter().map(|column| column.text_in(&row.metrics)));
     record
-}
-
-impl ExportRow {
-    /// Parses a row as the API writes it. `None` if it is none.
-    pub(crate) fn parse(line: &[u8]) -> Option<Self> {
-        let mut metrics: Map<String, Value> = serde_json::from_slice(line).ok()?;
-        let mut field = |name: &str| metrics.remove(name);
-        let level = match field("level")?.as_str()? {
-            "org" => ExportLevel::Org,
-            "repo" => ExportLevel::Repo,
-            "member" => ExportLevel::Member,
-            _ => return None,
-        };
-        let name = field("name")?.as_str()?.to_owned();
-        let id = field("id")?.as_i64();
-        let start = field("start")?.as_str()?.parse().ok()?;
-        let end = field("end")?.as_str()?.parse().ok()?;
-        Some(ExportRow { level, name, id, start, end, metrics })
-    }
-}
-
-impl Serialize for ExportRow {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("level", self.level.as_str())?;
-        map.serialize_entry("name", &self.name)?;
-        map.serialize_entry("id", &self.id)?;
-        map.serialize_entry("start", &self.start)?;
-        map.serialize_entry("end", &self.end)?;
-        for metric in CATALOGUE {
-            map.serialize_entry(metric.name, self.metrics.get(metric.name).unwrap_or(&Value::Null))?;
-        }
-        map.end()
-    }
 }
 
 /// Returns the rows as a table with the columns of the CSV.
@@ -250,10 +183,12 @@ fn to_record_batch(rows: &[ExportRow]) -> anyhow::Result<RecordBatch> {
     ];
     for column in NumberColumn::all() {
         let array: ArrayRef = if column.is_integer() {
-            let values = rows.iter().map(|row| column.value(row).and_then(Value::as_i64));
+            let values =
+                rows.iter().map(|row| column.value_in(&row.metrics).and_then(|number| number.as_i64()));
             Arc::new(values.collect::<Int64Array>())
         } else {
-            let values = rows.iter().map(|row| column.value(row).and_then(Value::as_f64));
+            let values =
+                rows.iter().map(|row| column.value_in(&row.metrics).and_then(|number| number.as_f64()));
             Arc::new(values.collect::<Float64Array>())
         };
         columns.push((column.name(), array, true));
@@ -263,7 +198,8 @@ fn to_record_batch(rows: &[ExportRow]) -> anyhow::Result<RecordBatch> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use gam_query::RowSubject;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -297,21 +233,10 @@ mod tests {
         encode(OutputFormat::Parquet, rows)
     }
 
-    #[test]
-    fn rows_of_the_api_are_parsed_as_they_were_written() {
-        for row in rows() {
-            let mut parsed = ExportRow::parse(&serde_json::to_vec(&row).unwrap()).unwrap();
-            parsed.metrics.retain(|_, value| !value.is_null());
-            assert_eq!(parsed, row);
-        }
-        for line in ["", "[]", "{}", r#"{"level":"team","name":"x","id":null,"start":"x","end":"x"}"#] {
-            assert_eq!(ExportRow::parse(line.as_bytes()), None);
-        }
-    }
-
     fn rows() -> Vec<ExportRow> {
         let metrics = json!({
             "commits": 12,
+            "additions": 3,
             "cycle_time_hours": {"count": 2, "mean": 3.5, "p50": 1.0, "p90": 6.0},
             "first_review_hours": {"count": 0, "mean": null, "p50": null, "p90": null},
         });
@@ -321,12 +246,12 @@ mod tests {
             id,
             start: "2026-01-05".parse().unwrap(),
             end: "2026-01-12".parse().unwrap(),
-            metrics: metrics.as_object().unwrap().clone(),
+            metrics: serde_json::from_value(metrics.clone()).unwrap(),
         };
         vec![
-            row(ExportLevel::Org, "acme", None),
-            row(ExportLevel::Repo, "site", Some(7)),
-            row(ExportLevel::Member, "odd,\"name\"", None),
+            row(RowSubject::Org, "acme", None),
+            row(RowSubject::Repo, "site", Some(7)),
+            row(RowSubject::Member, "odd,\"name\"", None),
         ]
     }
 

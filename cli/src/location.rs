@@ -12,9 +12,9 @@ use crate::format::redacted;
 use crate::postgres::PostgresLocation;
 
 /// The file of the store within the data directory.
-const STORE_FILE: &str = "store.sqlite";
+pub(crate) const STORE_FILE: &str = "store.sqlite";
 /// The directory of the lake within the data directory.
-const LAKE_DIR: &str = "lake";
+pub(crate) const LAKE_DIR: &str = "lake";
 
 /// The location of the lake.
 #[derive(Debug, Clone, PartialEq, Eq)]

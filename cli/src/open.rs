@@ -5,15 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use gam_access::Tokens;
-use gam_aggregate::AggregatePorts;
+use gam_access::{RefusalLog, Tokens};
+use gam_aggregate::{AggregatePorts, ForgetStorePorts};
 use gam_collect::{CollectPorts, DryRunPorts};
 use gam_lake::configuration::CachedConfigurations;
 use gam_lake::registry::{self, CachedRegistry};
 use gam_lake::{FileStore, ObjectStore};
 use gam_model::{Clock, Identity, Month, OrgRegistry, SystemClock};
 use gam_query::{IdentitySource, QueryPorts, RegistrySource};
-use gam_store::{Checkpoint, NameKind};
+use gam_store::{Checkpoint, NameKind, RecordStore};
 use gam_store_sql::SqliteStore;
 
 use crate::aws;
@@ -26,6 +26,10 @@ use crate::store::StorePorts;
 /// An open store, and the lake for reading configurations: everything that queries need.
 pub(crate) struct OpenStore {
     ports: StorePorts,
+    /// The same store, opened for writing, if `ports` only read and the user may write.
+    writer: Option<StorePorts>,
+    /// Whether `ports` can write.
+    is_writable: bool,
     clock: Arc<dyn Clock>,
     /// The lake, opened for reading.
     lake: Arc<dyn ObjectStore>,
@@ -75,7 +79,7 @@ impl OpenStore {
             StoreLocation::Postgres(database) => postgres::open(database).await?,
             StoreLocation::Dynamo(table) => aws::open_store(table).await?,
         };
-        Ok(OpenStore { ports, clock: Arc::new(SystemClock), lake })
+        Ok(OpenStore { ports, writer: None, is_writable: true, clock: Arc::new(SystemClock), lake })
     }
 
     /// Opens the store for reading, if it exists. Needs no permission to write.
@@ -92,7 +96,8 @@ impl OpenStore {
             StoreLocation::Postgres(database) => postgres::open_read_only(database).await?,
             StoreLocation::Dynamo(table) => aws::open_store(table).await?,
         };
-        Ok(OpenStore { ports, clock: Arc::new(SystemClock), lake })
+        let is_writable = matches!(settings.store, StoreLocation::Dynamo(_));
+        Ok(OpenStore { ports, writer: None, is_writable, clock: Arc::new(SystemClock), lake })
     }
 
     /// Opens the store, if it exists.
@@ -108,7 +113,7 @@ impl OpenStore {
         }
     }
 
-    /// Opens the store for reading. A missing one is created first.
+    /// Opens the store for reading, and its records for writing if the user may write. A missing one is created first.
     ///
     /// # Errors
     /// As [`OpenStore::open`].
@@ -116,7 +121,14 @@ impl OpenStore {
         if !store_exists(&settings.store).await? {
             Self::open(settings).await?.close().await;
         }
-        Self::open_existing(settings).await
+        let mut store = Self::open_existing(settings).await?;
+        // The file is current, so nothing is migrated here. A server without permission to write serves metrics only.
+        store.writer = match &settings.store {
+            StoreLocation::Sqlite(path) => SqliteStore::open(path).await.ok().map(StorePorts::sqlite),
+            StoreLocation::Postgres(database) => postgres::open(database).await.ok(),
+            StoreLocation::Dynamo(_) => None,
+        };
+        Ok(store)
     }
 
     /// Returns the clock of all use cases.
@@ -139,9 +151,31 @@ impl OpenStore {
         }
     }
 
+    /// Returns the ports of removing an organization.
+    pub(crate) fn forget_ports(&self) -> ForgetStorePorts<'_> {
+        ForgetStorePorts {
+            orgs: &*self.ports.orgs,
+            names: &*self.ports.names,
+            checkpoints: &*self.ports.checkpoints,
+        }
+    }
+
     /// Returns the tokens of the store.
     pub(crate) fn tokens(&self) -> Tokens {
         Tokens::new(self.ports.records.clone(), self.clock.clone())
+    }
+
+    /// Returns the records of the store, or `None` if the user may only read it.
+    fn writable_records(&self) -> Option<Arc<dyn RecordStore>> {
+        match &self.writer {
+            Some(writer) => Some(writer.records.clone()),
+            None => self.is_writable.then(|| self.ports.records.clone()),
+        }
+    }
+
+    /// Returns what counts refused requests, or `None` if the user may only read the store.
+    pub(crate) fn refusal_log(&self) -> Option<RefusalLog> {
+        self.writable_records().map(|records| RefusalLog::new(records, self.clock.clone()))
     }
 
     /// Returns the ports of an aggregation for reading: a local lake refuses writes.
@@ -194,7 +228,11 @@ impl OpenStore {
 
     /// Closes the store.
     pub(crate) async fn close(self) {
+        // The last connection to close moves the log into the file, which a reader is not allowed to do.
         self.ports.close().await;
+        if let Some(writer) = self.writer {
+            writer.close().await;
+        }
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use gam_client::{ClientError, is_protected, parse_address};
 use gam_github::Credentials;
 use gam_http::AllowedOrigins;
-use url::{Host, Url};
+use url::Url;
 
 use crate::access::TokenVariable;
 use crate::args::{GitHubOptions, GlobalOptions, OutputFormat, Variables};
@@ -232,19 +233,10 @@ fn api_url(text: &str) -> anyhow::Result<Url> {
             quoted(&redacted(text))
         ))
     };
-    let mut url = Url::parse(text).map_err(|_| invalid())?;
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err(invalid());
-    }
-    if !is_protected(&url) {
-        return Err(plain_http_error("--api", &url));
-    }
-    let path = url.path().trim_end_matches('/');
-    let path = path.strip_suffix("/api/v1").unwrap_or(path).to_owned();
-    url.set_path(&path);
-    url.set_query(None);
-    url.set_fragment(None);
-    Ok(url)
+    parse_address(text).map_err(|error| match error {
+        ClientError::PlainHttp { origin } => plain_http_error("--api", &origin),
+        _ => invalid(),
+    })
 }
 
 fn github_api_url(variable: Option<String>) -> anyhow::Result<String> {
@@ -254,7 +246,7 @@ fn github_api_url(variable: Option<String>) -> anyhow::Result<String> {
     });
     match url {
         Some(url) if is_protected(&url) => Ok(text),
-        Some(url) => Err(plain_http_error("GITHUB_API_URL", &url)),
+        Some(url) => Err(plain_http_error("GITHUB_API_URL", &url.origin().ascii_serialization())),
         None => Err(usage_error(format!(
             "invalid GITHUB_API_URL {}: expected https://api.github.com or https://HOST/api/v3",
             quoted(&redacted(&text))
@@ -262,24 +254,11 @@ fn github_api_url(variable: Option<String>) -> anyhow::Result<String> {
     }
 }
 
-/// Returns whether nobody on the network can read what is sent to the address: it is encrypted, or stays on
-/// this machine.
-pub(crate) fn is_protected(url: &Url) -> bool {
-    url.scheme() == "https"
-        || match url.host() {
-            Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        }
-}
-
 /// Returns the error for an address that [`is_protected`] refuses. `name` is its option or variable.
-pub(crate) fn plain_http_error(name: &str, url: &Url) -> anyhow::Error {
+pub(crate) fn plain_http_error(name: &str, origin: &str) -> anyhow::Error {
     usage_error(format!(
-        "refused {name} {:?}: tokens and data must not be sent over plain http; use https (plain http is allowed \
-         for localhost only)",
-        url.origin().ascii_serialization()
+        "refused {name} {origin:?}: tokens and data must not be sent over plain http; use https (plain http is allowed \
+         for localhost only)"
     ))
 }
 

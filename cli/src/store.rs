@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gam_store::{CheckpointStore, NameStore, RecordStore, RollupStore};
+use gam_store::{CheckpointStore, NameStore, OrgStore, RecordStore, RollupStore};
 #[cfg(feature = "postgres")]
 use gam_store_sql::PostgresStore;
 use gam_store_sql::SqliteStore;
@@ -17,6 +17,8 @@ pub(crate) struct StorePorts {
     pub(crate) checkpoints: Arc<dyn CheckpointStore>,
     /// Records, such as tokens.
     pub(crate) records: Arc<dyn RecordStore>,
+    /// Removes organizations.
+    pub(crate) orgs: Arc<dyn OrgStore>,
     sqlite: Option<Arc<SqliteStore>>,
     #[cfg(feature = "postgres")]
     postgres: Option<Arc<PostgresStore>>,
@@ -26,13 +28,14 @@ impl StorePorts {
     /// Connects one adapter to all ports.
     pub(crate) fn new<S>(store: Arc<S>) -> Self
     where
-        S: RollupStore + NameStore + CheckpointStore + RecordStore + 'static,
+        S: RollupStore + NameStore + CheckpointStore + RecordStore + OrgStore + 'static,
     {
         StorePorts {
             rollups: store.clone(),
             names: store.clone(),
             checkpoints: store.clone(),
-            records: store,
+            records: store.clone(),
+            orgs: store,
             sqlite: None,
             #[cfg(feature = "postgres")]
             postgres: None,

@@ -3,9 +3,11 @@
 use comfy_table::presets::{ASCII_FULL_CONDENSED, UTF8_FULL_CONDENSED};
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table};
 use gam_model::metric::{CATALOGUE, Metric};
-use serde_json::Value;
+use gam_query::{ListEntry, ListKind, MetricChange, MetricValue, MetricsAnswer};
+use serde_json::json;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use crate::answer::complete_since;
 use crate::export_rows::NumberColumn;
 use crate::format::integer;
 use crate::terminal::OutputStyle;
@@ -28,30 +30,73 @@ const LISTED_METRICS: [&str; 9] = [
     "cycle_time_hours",
 ];
 
+/// A column of the table of metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum MetricColumn {
+    Metric,
+    Value,
+    /// The change since the range before.
+    Change,
+    Unit,
+    /// The other statistics of a distribution.
+    Detail,
+}
+
+impl MetricColumn {
+    /// The columns of a table, of which the first ones that fit the width are shown.
+    const CHOICES: [&[MetricColumn]; 7] = {
+        use MetricColumn::{Change, Detail, Metric, Unit, Value};
+        [
+            &[Metric, Value, Change, Unit, Detail],
+            &[Metric, Value, Change, Detail],
+            &[Metric, Value, Unit, Detail],
+            &[Metric, Value, Change, Unit],
+            &[Metric, Value, Change],
+            &[Metric, Value, Unit],
+            &[Metric, Value],
+        ]
+    };
+
+    fn title(self) -> &'static str {
+        match self {
+            MetricColumn::Metric => "metric",
+            MetricColumn::Value => "value",
+            MetricColumn::Change => "change",
+            MetricColumn::Unit => "unit",
+            MetricColumn::Detail => "detail",
+        }
+    }
+
+    fn cell(self, row: &MetricRow) -> Cell {
+        match self {
+            MetricColumn::Metric => Cell::new(&row.name),
+            MetricColumn::Value => right_aligned(&row.value),
+            MetricColumn::Change => right_aligned(&row.change),
+            MetricColumn::Unit => Cell::new(&row.unit),
+            MetricColumn::Detail => Cell::new(&row.detail),
+        }
+    }
+}
+
 /// A row of the table of metrics.
 struct MetricRow {
     name: String,
     value: String,
+    change: String,
     unit: String,
-    /// The other statistics of a distribution.
     detail: String,
 }
 
-/// Formats the metrics of an answer: those of the catalogue in its order, then the totals. Columns that do
-/// not fit the width are left out.
-pub(crate) fn metrics_table(values: &Value, style: OutputStyle) -> String {
-    let rows = metric_rows(values, style);
-    let with_columns = |columns: usize| {
+/// Formats the metrics of an answer: those of the catalogue in its order, then the totals, and their changes since the
+/// range before if both ranges are complete. Columns that do not fit the width are left out.
+pub(crate) fn metrics_table(answer: &MetricsAnswer, style: OutputStyle) -> String {
+    let is_comparable = is_comparable(answer);
+    let rows = metric_rows(answer, style);
+    let with_columns = |columns: &'static [MetricColumn]| {
         let mut table = empty_table(style);
-        table.set_header(["metric", "value", "unit", "detail"][..columns].iter().map(|text| header(text)));
+        table.set_header(columns.iter().map(|column| header(column.title())));
         for row in &rows {
-            let cells = [
-                Cell::new(&row.name),
-                right_aligned(&row.value),
-                Cell::new(&row.unit),
-                Cell::new(&row.detail),
-            ];
-            table.add_row(cells.into_iter().take(columns));
+            table.add_row(columns.iter().map(|column| column.cell(row)));
         }
         table.trim_fmt()
     };
@@ -59,40 +104,76 @@ pub(crate) fn metrics_table(values: &Value, style: OutputStyle) -> String {
         let lines = rows.iter().map(|row| truncated(&format!("{} {}", row.name, row.value), style.width));
         lines.collect::<Vec<_>>().join("\n")
     };
-    let fitting = [4, 3, 2].into_iter().map(|columns| (columns, with_columns(columns)));
-    let (columns, mut text) =
-        fitting.into_iter().find(|(_, table)| fits(table, style.width)).unwrap_or_else(|| (2, plain()));
-    if columns < 3 && rows.iter().any(|row| !row.detail.is_empty()) {
+    let is_possible = |columns: &&&[MetricColumn]| is_comparable || !columns.contains(&MetricColumn::Change);
+    let choices = MetricColumn::CHOICES.iter().filter(is_possible);
+    let fitting =
+        choices.map(|columns| (*columns, with_columns(columns))).find(|(_, table)| fits(table, style.width));
+    let (columns, mut text) = fitting.unwrap_or_else(|| (&[], plain()));
+    if !columns.contains(&MetricColumn::Unit) && rows.iter().any(|row| !row.detail.is_empty()) {
         text.push_str("\nhours are medians");
+    }
+    if let (true, Some(Some(before))) = (columns.contains(&MetricColumn::Change), &answer.previous) {
+        text.push_str(&format!("\nchange since {} to {}", before.range.since, before.range.until));
     }
     text
 }
 
-/// Formats the metrics of an answer as tab-separated values with a header, for other programs.
-pub(crate) fn metrics_tsv(values: &Value) -> String {
-    let mut text = "metric\tvalue\tunit\tcount\tmean\tp90\n".to_owned();
+/// Returns whether the numbers can be compared with those of the range before. Days that were collected in part would
+/// look like growth.
+fn is_comparable(answer: &MetricsAnswer) -> bool {
+    let Some(Some(previous)) = &answer.previous else { return false };
+    complete_since(&answer.context, &answer.coverage).is_none_or(|day| day <= previous.range.since)
+}
+
+/// Formats the metrics of an answer as tab-separated values with a header, for other programs. `change` is the
+/// difference to `previous`; both are empty if the range before is not complete.
+pub(crate) fn metrics_tsv(answer: &MetricsAnswer) -> String {
+    let mut text = "metric\tvalue\tunit\tcount\tmean\tp90\tprevious\tchange\n".to_owned();
+    let is_comparable = is_comparable(answer);
+    let before = answer.previous.as_ref().and_then(Option::as_ref).filter(|_| is_comparable);
     for metric in CATALOGUE {
-        let Some(value) = values.get(metric.name) else { continue };
-        let [shown, count, mean, p90] = match value {
-            Value::Object(_) => ["p50", "count", "mean", "p90"].map(|name| number_text(&value[name])),
-            count => [number_text(count), String::new(), String::new(), String::new()],
+        let Some(value) = answer.metrics.get(metric.name) else { continue };
+        let hours = |hours: Option<f64>| hours.map_or_else(String::new, |hours| json!(hours).to_string());
+        let main = |value: MetricValue| match value {
+            MetricValue::Count(count) => count.to_string(),
+            MetricValue::Distribution { p50, .. } => hours(p50),
         };
-        let unit = unit(metric);
-        text.push_str(&format!("{}\t{shown}\t{unit}\t{count}\t{mean}\t{p90}\n", metric.name));
+        let [count, mean, p90] = match value {
+            MetricValue::Count(_) => [const { String::new() }; 3],
+            MetricValue::Distribution { count, mean, p90, .. } => {
+                [count.to_string(), hours(mean), hours(p90)]
+            }
+        };
+        let previous = before.and_then(|before| before.values.metrics.get(metric.name));
+        let change = change_of(answer, metric.name).filter(|_| is_comparable).map(|change| match change {
+            MetricChange::Count(change) => change.difference.to_string(),
+            MetricChange::Distribution { p50, .. } => hours(p50.difference),
+        });
+        let [shown, unit] = [&main(value), unit(metric)];
+        let [previous, change] = [previous.map(main), change].map(Option::unwrap_or_default);
+        text.push_str(&format!(
+            "{}\t{shown}\t{unit}\t{count}\t{mean}\t{p90}\t{previous}\t{change}\n",
+            metric.name
+        ));
     }
     for (name, unit) in TOTALS {
-        if let Some(value) = values.get(name) {
-            text.push_str(&format!("{name}\t{}\t{unit}\t\t\t\n", number_text(value)));
+        if let Some(MetricValue::Count(count)) = answer.metrics.get(name) {
+            text.push_str(&format!("{name}\t{count}\t{unit}\t\t\t\t\t\n"));
         }
     }
     text
 }
 
-/// Formats the entries of a listing, a row each. `name` is the field with the entry's name, and `sort` the
-/// metric that the listing is sorted by. As many metrics are shown as fit the width.
+fn change_of(answer: &MetricsAnswer, name: &str) -> Option<MetricChange> {
+    let changes = answer.change.as_ref()?.as_ref()?;
+    changes.0.iter().find(|(other, _)| *other == name).map(|(_, change)| *change)
+}
+
+/// Formats the entries of a listing, a row each. `sort` is the metric that the listing is sorted by. As many metrics
+/// are shown as fit the width.
 pub(crate) fn listing_table(
-    entries: &[Value],
-    name: &str,
+    entries: &[ListEntry],
+    kind: ListKind,
     sort: &'static Metric,
     style: OutputStyle,
 ) -> String {
@@ -100,14 +181,14 @@ pub(crate) fn listing_table(
     let metrics: Vec<&Metric> =
         std::iter::once(sort).chain(others.filter(|metric| metric.name != sort.name)).collect();
     let name_columns = MAX_NAME_COLUMNS.min((style.width / 2).max(8));
-    let labels: Vec<String> = entries.iter().map(|entry| entry_label(entry, name, entries)).collect();
+    let labels: Vec<String> = entries.iter().map(|entry| entry_label(entry, entries)).collect();
     let with_metrics = |count: usize| {
         let mut table = empty_table(style);
         let names = metrics.iter().take(count).map(|metric| metric.name);
-        table.set_header(std::iter::once(name).chain(names).map(header));
+        table.set_header(std::iter::once(name_column(kind)).chain(names).map(header));
         for (entry, label) in entries.iter().zip(&labels) {
             let label = truncated(label, name_columns);
-            let values = metrics.iter().take(count).map(|metric| &entry["metrics"][metric.name]);
+            let values = metrics.iter().take(count).map(|metric| entry.metrics.get(metric.name));
             let values = values.map(|value| right_aligned(&value_text(value, style)));
             table.add_row(std::iter::once(Cell::new(label)).chain(values));
         }
@@ -117,61 +198,88 @@ pub(crate) fn listing_table(
     let fitting = tables.into_iter().find(|table| fits(table, style.width));
     fitting.unwrap_or_else(|| {
         let lines = entries.iter().zip(&labels).map(|(entry, label)| {
-            let value = value_text(&entry["metrics"][sort.name], style);
+            let value = value_text(entry.metrics.get(sort.name), style);
             truncated(&format!("{value} {label}"), style.width)
         });
         lines.collect::<Vec<_>>().join("\n")
     })
 }
 
+/// Returns the title of the column with the names of entries.
+fn name_column(kind: ListKind) -> &'static str {
+    match kind {
+        ListKind::Members => "member",
+        ListKind::Repos => "repo",
+    }
+}
+
+/// Returns the name of an entry.
+fn entry_name(entry: &ListEntry) -> &str {
+    entry.repo.as_deref().or(entry.member.as_deref()).unwrap_or_default()
+}
+
 /// Returns the name of an entry, with its id if another entry has the same name.
-fn entry_label(entry: &Value, name: &str, entries: &[Value]) -> String {
-    let label = escaped(entry[name].as_str().unwrap_or_default());
-    let is_shared = entries.iter().filter(|other| other[name] == entry[name]).count() > 1;
-    match entry["id"].as_i64() {
+fn entry_label(entry: &ListEntry, entries: &[ListEntry]) -> String {
+    let label = escaped(entry_name(entry));
+    let is_shared = entries.iter().filter(|other| entry_name(other) == entry_name(entry)).count() > 1;
+    match entry.id {
         Some(id) if is_shared => format!("{label} (id {id})"),
         _ => label,
     }
 }
 
 /// Returns the header and the records of a listing with all metrics, for CSV and tab-separated values.
-pub(crate) fn listing_records(entries: &[Value], name: &str) -> (Vec<String>, Vec<Vec<String>>) {
+pub(crate) fn listing_records(entries: &[ListEntry], kind: ListKind) -> (Vec<String>, Vec<Vec<String>>) {
     let columns = NumberColumn::all();
     // Members have a kind, and repositories an id, which distinguishes two of one name.
-    let extra = ["id", "kind"].into_iter().find(|extra| entries.iter().any(|entry| !entry[extra].is_null()));
-    let mut header = vec![name.to_owned()];
-    header.extend(extra.map(str::to_owned));
+    let extra = match kind {
+        ListKind::Members => "kind",
+        ListKind::Repos => "id",
+    };
+    let mut header = vec![name_column(kind).to_owned(), extra.to_owned()];
     header.extend(columns.iter().map(NumberColumn::name));
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let records = entries.iter().map(|entry| {
-        let mut record = vec![text(&entry[name])];
-        record.extend(extra.map(|extra| text(&entry[extra])));
-        let metrics = entry["metrics"].as_object();
-        record.extend(columns.iter().map(|column| {
-            let value = metrics.and_then(|metrics| column.value_in(metrics));
-            value.map_or_else(String::new, Value::to_string)
-        }));
+        let kind = entry.kind.map(|kind| kind.as_str().to_owned());
+        let extra = entry.id.map(|id| id.to_string()).or(kind).unwrap_or_default();
+        let mut record = vec![entry_name(entry).to_owned(), extra];
+        record.extend(columns.iter().map(|column| column.text_in(&entry.metrics)));
         record
     });
     (header, records.collect())
 }
 
-fn metric_rows(values: &Value, style: OutputStyle) -> Vec<MetricRow> {
+fn metric_rows(answer: &MetricsAnswer, style: OutputStyle) -> Vec<MetricRow> {
     let of_catalogue = CATALOGUE.iter().filter_map(|metric| {
-        let value = values.get(metric.name)?;
+        let value = answer.metrics.get(metric.name)?;
         Some(MetricRow {
             name: metric.name.to_owned(),
-            value: value_text(value, style),
+            value: value_text(Some(value), style),
+            change: change_of(answer, metric.name).map_or_else(String::new, change_text),
             unit: if metric.is_distribution() { "median hours" } else { metric.unit }.to_owned(),
             detail: detail(value),
         })
     });
     let totals = TOTALS.iter().filter_map(|(name, unit)| {
-        let value = value_text(values.get(*name)?, style);
+        let value = value_text(Some(answer.metrics.get(name)?), style);
         let (name, unit) = ((*name).to_owned(), (*unit).to_owned());
-        Some(MetricRow { name, value, unit, detail: String::new() })
+        Some(MetricRow { name, value, change: String::new(), unit, detail: String::new() })
     });
     of_catalogue.chain(totals).collect()
+}
+
+/// Formats the change of a count or of a median: in percent, or as a number if there was none before.
+fn change_text(change: MetricChange) -> String {
+    let (relative, difference) = match change {
+        MetricChange::Count(change) => (change.relative, Some(change.difference as f64)),
+        MetricChange::Distribution { p50, .. } => (p50.relative, p50.difference),
+    };
+    match (relative, difference) {
+        (Some(relative), _) if (relative * 100.0).round() == 0.0 => "0%".to_owned(),
+        (Some(relative), _) => format!("{:+.0}%", relative * 100.0),
+        (None, Some(difference)) if difference != 0.0 => format!("{difference:+}"),
+        (None, Some(_)) => "0".to_owned(),
+        (None, None) => String::new(),
+    }
 }
 
 fn empty_table(style: OutputStyle) -> Table {
@@ -225,10 +333,10 @@ fn truncated(text: &str, max: usize) -> String {
 }
 
 /// Formats a count, or the median of a distribution.
-fn value_text(value: &Value, style: OutputStyle) -> String {
+fn value_text(value: Option<MetricValue>, style: OutputStyle) -> String {
     match value {
-        Value::Number(count) => count.as_u64().map_or_else(|| count.to_string(), integer),
-        Value::Object(_) if value["p50"].is_number() => hours(&value["p50"]),
+        Some(MetricValue::Count(count)) => integer(count),
+        Some(MetricValue::Distribution { p50: Some(p50), .. }) => hours(p50),
         _ if style.has_unicode => "–".to_owned(),
         _ => "-".to_owned(),
     }
@@ -239,27 +347,23 @@ fn unit(metric: &Metric) -> &str {
 }
 
 /// Formats the other statistics of a distribution.
-fn detail(value: &Value) -> String {
-    match value["count"].as_u64() {
-        None if !value.is_object() => String::new(),
-        None | Some(0) => "none measured".to_owned(),
-        Some(count) => {
-            format!("of {}, mean {}, p90 {}", integer(count), hours(&value["mean"]), hours(&value["p90"]))
+fn detail(value: MetricValue) -> String {
+    match value {
+        MetricValue::Count(_) => String::new(),
+        MetricValue::Distribution { count, mean: Some(mean), p90: Some(p90), .. } => {
+            format!("of {}, mean {}, p90 {}", integer(count), hours(mean), hours(p90))
         }
+        MetricValue::Distribution { .. } => "none measured".to_owned(),
     }
 }
 
-fn hours(value: &Value) -> String {
-    value.as_f64().map_or_else(String::new, |hours| format!("{hours:.1}"))
-}
-
-fn number_text(value: &Value) -> String {
-    if value.is_number() { value.to_string() } else { String::new() }
+fn hours(hours: f64) -> String {
+    format!("{hours:.1}")
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -274,9 +378,55 @@ mod tests {
         })
     }
 
+    /// Returns an answer, and one with a comparison, in which there were 1,000 commits before.
+    fn answers() -> [MetricsAnswer; 2] {
+        let answer = json!({
+            "org": "acme", "since": "2026-03-01", "until": "2026-03-31", "metrics": values(),
+        });
+        let mut compared = answer.clone();
+        compared["previous"] =
+            json!({ "since": "2026-01-30", "until": "2026-03-01", "metrics": { "commits": 1000 } });
+        let none = json!({ "difference": null, "relative": null });
+        let median = json!({ "difference": -2.52, "relative": -0.333 });
+        compared["change"] = json!({
+            "commits": { "difference": 234, "relative": 0.234 },
+            "prs_opened": { "difference": 3, "relative": null },
+            "cycle_time_hours": {
+                "count": { "difference": 0, "relative": 0.0 }, "mean": none, "p50": median, "p90": none,
+            },
+        });
+        [answer, compared].map(|answer| serde_json::from_value(answer).unwrap())
+    }
+
+    fn entry(json: Value) -> ListEntry {
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn answer() -> MetricsAnswer {
+        let [answer, _] = answers();
+        answer
+    }
+
+    #[test]
+    fn the_table_has_the_changes_since_the_range_before() {
+        let [_, mut answer] = answers();
+        let table = metrics_table(&answer, OutputStyle::plain(80));
+        for text in
+            ["+23%", "+3 ", "-33%", "p90", "hours are medians", "change since 2026-01-30 to 2026-03-01"]
+        {
+            assert!(table.contains(text), "{text} is not in\n{table}");
+        }
+        assert!(metrics_tsv(&answer).contains("commits\t1234\tcommits\t\t\t\t1000\t234\n"));
+        assert!(metrics_tsv(&answer).contains("\t1200\t10.25\t30.0\t\t-2.52\n"));
+        answer.coverage.complete_since = Some("2026-02-01T00:00:00Z".parse().unwrap());
+        let table = metrics_table(&answer, OutputStyle::plain(80));
+        assert!(!table.contains("change"), "the range before was not read completely:\n{table}");
+        assert!(metrics_tsv(&answer).contains("commits\t1234\tcommits\t\t\t\t\t\n"));
+    }
+
     #[test]
     fn the_table_shows_every_metric_in_order() {
-        let table = metrics_table(&values(), OutputStyle::plain(100));
+        let table = metrics_table(&answer(), OutputStyle::plain(100));
         assert!(!table.contains('\u{1b}'));
         let at = |text: &str| table.find(text).unwrap_or_else(|| panic!("{text} is not in\n{table}"));
         assert!(at("1,234") < at("prs_opened") && at("prs_opened") < at("5.0"));
@@ -284,20 +434,26 @@ mod tests {
         assert!(at("of 1,200") < at("none measured"));
         assert!(at("none measured") < at("total_repos") && at("total_repos") < at("total_members"));
         let style = OutputStyle { has_color: true, ..OutputStyle::plain(100) };
-        assert!(metrics_table(&values(), style).contains('\u{1b}'));
+        assert!(metrics_table(&answer(), style).contains('\u{1b}'));
     }
 
     #[test]
     fn tables_fit_every_width() {
-        let entry = json!({"repo": "a-very-long-name-of-a-repository-that-has-no-end", "metrics": values()});
+        let entry =
+            entry(json!({"repo": "a-very-long-name-of-a-repository-that-has-no-end", "metrics": values()}));
         for width in [12, 20, 30, 40, 60, 80, 94, 120] {
             for has_color in [false, true] {
                 let style = OutputStyle { has_color, ..OutputStyle::plain(width) };
-                let table = metrics_table(&values(), style);
-                assert!(table.lines().all(|line| visible_width(line) <= width.max(17)), "{width}:\n{table}");
+                for answer in answers() {
+                    let table = metrics_table(&answer, style);
+                    assert!(
+                        table.lines().all(|line| visible_width(line) <= width.max(17)),
+                        "{width}:\n{table}"
+                    );
+                }
                 let listing = listing_table(
                     std::slice::from_ref(&entry),
-                    "repo",
+                    ListKind::Repos,
                     Metric::named("commits").unwrap(),
                     style,
                 );
@@ -305,37 +461,38 @@ mod tests {
                 assert!(listing.contains("1,234"), "{width}:\n{listing}");
             }
         }
-        assert!(metrics_table(&values(), OutputStyle::plain(80)).contains("p90"));
-        let narrow = metrics_table(&values(), OutputStyle::plain(60));
+        assert!(metrics_table(&answer(), OutputStyle::plain(80)).contains("p90"));
+        let narrow = metrics_table(&answer(), OutputStyle::plain(60));
         assert!(!narrow.contains("p90") && narrow.contains("median hours"), "{narrow}");
-        assert!(metrics_table(&values(), OutputStyle::plain(40)).ends_with("hours are medians"));
+        assert!(metrics_table(&answer(), OutputStyle::plain(40)).ends_with("hours are medians"));
         let ascii = OutputStyle { has_unicode: false, ..OutputStyle::plain(40) };
-        assert!(metrics_table(&values(), ascii).is_ascii());
+        assert!(metrics_table(&answer(), ascii).is_ascii());
     }
 
     #[test]
     fn tab_separated_values_are_exact() {
-        let text = metrics_tsv(&values());
+        let text = metrics_tsv(&answer());
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], "metric\tvalue\tunit\tcount\tmean\tp90");
-        assert_eq!(lines[1], "commits\t1234\tcommits\t\t\t");
-        assert!(lines.contains(&"cycle_time_hours\t5.04\thours\t1200\t10.25\t30.0"), "{text}");
-        assert!(lines.contains(&"first_review_hours\t\thours\t0\t\t"), "{text}");
-        assert_eq!(lines[lines.len() - 1], "total_members\t34\tmembers\t\t\t");
+        assert_eq!(lines[0], "metric\tvalue\tunit\tcount\tmean\tp90\tprevious\tchange");
+        assert_eq!(lines[1], "commits\t1234\tcommits\t\t\t\t\t");
+        assert!(lines.contains(&"cycle_time_hours\t5.04\thours\t1200\t10.25\t30.0\t\t"), "{text}");
+        assert!(lines.contains(&"first_review_hours\t\thours\t0\t\t\t\t"), "{text}");
+        assert_eq!(lines[lines.len() - 1], "total_members\t34\tmembers\t\t\t\t\t");
     }
 
     #[test]
     fn names_from_outside_cannot_control_the_terminal() {
-        let entry = json!({"member": "x\u{1b}[31m\u{202e}y", "kind": "user", "metrics": values()});
+        let entry = entry(json!({"member": "x\u{1b}[31m\u{202e}y", "kind": "user", "metrics": values()}));
         let commits = Metric::named("commits").unwrap();
-        let table = listing_table(std::slice::from_ref(&entry), "member", commits, OutputStyle::plain(80));
+        let table =
+            listing_table(std::slice::from_ref(&entry), ListKind::Members, commits, OutputStyle::plain(80));
         assert!(!table.contains('\u{1b}') && !table.contains('\u{202e}'), "{table:?}");
-        let (header, records) = listing_records(&[entry], "member");
+        let (header, records) = listing_records(&[entry], ListKind::Members);
         assert_eq!((header[1].as_str(), records[0][1].as_str()), ("kind", "user"));
         assert_eq!(records[0].len(), header.len());
-        let repos = [1, 2].map(|id| json!({"repo": "site", "id": id, "metrics": values()}));
-        let table = listing_table(&repos, "repo", commits, OutputStyle::plain(80));
+        let repos = [1, 2].map(|id| self::entry(json!({"repo": "site", "id": id, "metrics": values()})));
+        let table = listing_table(&repos, ListKind::Repos, commits, OutputStyle::plain(80));
         assert!(table.contains("site (id 1)") && table.contains("site (id 2)"), "{table}");
-        assert_eq!(listing_records(&repos, "repo").1[1][1], "2");
+        assert_eq!(listing_records(&repos, ListKind::Repos).1[1][1], "2");
     }
 }

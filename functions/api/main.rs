@@ -31,8 +31,9 @@ async fn start() -> anyhow::Result<Router> {
         None => router(ports),
         Some(secret) => {
             // Tokens of the store have the role that they were created with. API Gateway answers for CORS.
-            let access =
-                AccessControl::tokens(context.tokens()).with_host_token(bearer_token(secret), Role::Viewer);
+            let access = AccessControl::tokens(context.tokens())
+                .with_host_token(bearer_token(secret), Role::Viewer)
+                .with_refusal_log(context.refusal_log());
             guarded_router(ports, access, AllowedOrigins::default())
         }
     })

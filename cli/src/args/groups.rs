@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use gam_query::BotFilter;
 
-use super::values::{duration, percentage};
+use super::values::{bots_parser, duration, percentage};
 
 /// How much of GitHub a run reads, and how much of GitHub's rate limits it uses.
 #[derive(Debug, Clone, Args)]
@@ -69,7 +70,7 @@ pub(crate) struct BotsOption {
         long,
         value_name = "BOTS",
         default_value = "auto",
-        value_parser = ["auto", "exclude", "include", "only"]
+        value_parser = bots_parser()
     )]
-    pub(crate) bots: String,
+    pub(crate) bots: BotFilter,
 }

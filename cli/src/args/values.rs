@@ -7,6 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gam_model::Grain;
 use gam_model::metric::{CATALOGUE, Metric};
 use gam_model::period::{FIRST_DAY, LAST_DAY};
+use gam_query::BotFilter;
 
 /// The longest duration that an option takes.
 const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -98,6 +99,13 @@ pub(crate) fn interval(text: &str) -> Result<Duration, String> {
 pub(crate) fn grain_parser() -> impl TypedValueParser<Value = Grain> {
     let names = Grain::ALL.map(Grain::as_str);
     PossibleValuesParser::new(names).try_map(|name| Grain::parse(&name).ok_or("unknown granularity"))
+}
+
+/// Returns a parser of filters of bots that lists them in the help.
+pub(super) fn bots_parser() -> impl TypedValueParser<Value = BotFilter> {
+    PossibleValuesParser::new(BotFilter::ALL.map(BotFilter::as_str)).try_map(|name| {
+        BotFilter::ALL.into_iter().find(|filter| filter.as_str() == name).ok_or("unknown filter")
+    })
 }
 
 /// Returns a parser of metrics that lists them in the help.

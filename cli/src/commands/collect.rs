@@ -333,7 +333,7 @@ pub(super) fn print_problems(
     }
     print_warnings(session, org, &report.warnings);
     for reported in report.gaps.iter().filter(|reported| !is_failure_of_repo(report, reported)) {
-        let gap = answer::gap_text(&gap_as_json(reported));
+        let gap = answer::gap_text(&reported.gap);
         if reported.is_failure() {
             console.print_error(format!("{org}: missing: {gap}"));
         } else {

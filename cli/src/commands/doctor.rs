@@ -451,7 +451,7 @@ async fn read_gaps(store: &OpenStore, orgs: &[String]) -> anyhow::Result<Vec<Str
         let checkpoint: Checkpoint<OrgCheckpoint> = Checkpoint::load(&*checkpoints, &key).await?;
         let org = registry.name_of_stored(org);
         let (gaps, all) = checkpoint.value.list_gaps(None);
-        lines.extend(gaps.iter().map(|gap| format!("{org}/{}", answer::gap_text(&json!(gap)))));
+        lines.extend(gaps.iter().map(|gap| format!("{org}/{}", answer::gap_text(gap))));
         if all > gaps.len() as u64 {
             lines.push(format!("{} more in {org}", all - gaps.len() as u64));
         }

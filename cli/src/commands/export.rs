@@ -3,21 +3,25 @@
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use clap::Args;
+use gam_client::{BotFilter, ExportRows, MetricsQuery, SubjectRef};
 use gam_model::{Grain, Range};
-use serde_json::Value;
+#[cfg(test)]
+use gam_query::ExportRow;
+use gam_query::MetricsAnswer;
 
 use super::show::print_waiting_batches;
 use crate::answer;
-use crate::api::{ApiClient, ApiStream};
+use crate::api::ApiClient;
 use crate::args::{self, BotsOption, OutputFormat};
 use crate::error::{failure, is_not_found, usage_error};
 use crate::exit::Exit;
-use crate::export_rows::{ExportEncoder, ExportRow};
+use crate::export_rows::ExportEncoder;
 use crate::format::count;
 use crate::session::CliSession;
+use crate::suggest::with_suggestion;
 use crate::terminal_text::{escaped_json, escaped_lines, quoted};
 
 const EXAMPLES: &str = "\
@@ -28,10 +32,6 @@ Examples:
 
 One row for the organization in every bucket, and one for every repository and
 member with activity in it. Formats: csv (default), json, parquet.";
-
-const NDJSON: &str = "application/x-ndjson";
-/// Number of rows that are written together.
-const MAX_BATCH_ROWS: usize = 8_192;
 
 /// Arguments of `export`.
 #[derive(Args)]
@@ -103,9 +103,9 @@ async fn export_to(
     let mut encoder = ExportEncoder::new(format)?;
     let mut rows = 0;
     if let Some(query) = &query {
-        let mut lines = ExportLines::request(client, query).await?;
+        let mut source = query.request(client).await?;
         loop {
-            let batch = lines.next_batch().await?;
+            let batch = client.next_rows(&mut source).await?;
             if batch.is_empty() {
                 break;
             }
@@ -224,47 +224,17 @@ struct ExportQuery {
     org: String,
     range: Range,
     grain: Grain,
-    bots: String,
+    bots: BotFilter,
     /// What to know about the data: it is incomplete at the beginning of the range, or something is missing.
     warnings: Vec<String>,
 }
 
-/// The rows of an export as lines of JSON, as they come from the API.
-struct ExportLines {
-    stream: ApiStream,
-    /// Bytes that are in no row yet.
-    pending: Vec<u8>,
-}
-
-impl ExportLines {
-    async fn request(client: &ApiClient, query: &ExportQuery) -> anyhow::Result<Self> {
-        let mut parameters = range_parameters(query, query.range);
-        parameters.push(("granularity", query.grain.as_str().to_owned()));
-        let stream = client.stream(&["orgs", &query.org, "export"], &parameters, NDJSON).await?;
-        Ok(ExportLines { stream, pending: Vec::new() })
-    }
-
-    /// Returns the next rows. There are none at the end.
-    ///
-    /// # Errors
-    /// If the answer ends in the middle, or has other rows.
-    async fn next_batch(&mut self) -> anyhow::Result<Vec<ExportRow>> {
-        let mut rows = Vec::new();
-        while rows.len() < MAX_BATCH_ROWS {
-            let Some(chunk) = self.stream.next_chunk().await? else {
-                ensure!(self.pending.is_empty(), "the answer of the API ended in the middle of a row");
-                break;
-            };
-            self.pending.extend_from_slice(&chunk);
-            let complete = self.pending.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-            for line in self.pending[..complete].split(|&byte| byte == b'\n').filter(|line| !line.is_empty())
-            {
-                let row = ExportRow::parse(line);
-                rows.push(row.ok_or_else(|| failure("the answer of the API has no rows: check --api"))?);
-            }
-            self.pending.drain(..complete);
-        }
-        Ok(rows)
+impl ExportQuery {
+    /// Requests the rows.
+    async fn request(&self, client: &ApiClient) -> anyhow::Result<ExportRows> {
+        let (since, until) = (Some(self.range.since()), Some(self.range.until()));
+        let query = MetricsQuery { since, until, bots: self.bots, compare: false };
+        client.send(async |api| api.export(&self.org, self.grain, &query).await).await
     }
 }
 
@@ -279,9 +249,9 @@ pub(super) async fn export_rows(
     args: &ExportArgs,
 ) -> anyhow::Result<(Vec<ExportRow>, Vec<String>)> {
     let Some(query) = resolve_query(client, args).await? else { return Ok((Vec::new(), Vec::new())) };
-    let (mut lines, mut rows) = (ExportLines::request(client, &query).await?, Vec::new());
+    let (mut source, mut rows) = (query.request(client).await?, Vec::new());
     loop {
-        let batch = lines.next_batch().await?;
+        let batch = client.next_rows(&mut source).await?;
         if batch.is_empty() {
             return Ok((rows, query.warnings));
         }
@@ -291,48 +261,44 @@ pub(super) async fn export_rows(
 
 /// Fills in the defaults. Returns `None` if there is nothing to export.
 async fn resolve_query(client: &ApiClient, args: &ExportArgs) -> anyhow::Result<Option<ExportQuery>> {
-    let answer = client.get(&["orgs"], &[]).await?.json;
-    let orgs = answer["orgs"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let entry_of = |name: &str| {
-        let is_named =
-            |entry: &&Value| entry["org"].as_str().is_some_and(|org| org.eq_ignore_ascii_case(name));
-        orgs.iter().find(is_named)
-    };
+    let orgs = client.send(async |api| api.orgs().await).await?.value.orgs;
+    let entry_of = |name: &str| orgs.iter().find(|entry| entry.org.eq_ignore_ascii_case(name));
+    let every_day = MetricsQuery::default();
+    let metrics_of =
+        async |org: &str| client.send(async |api| api.metrics(org, &SubjectRef::Org, &every_day).await).await;
     let entry = match entry_of(&args.org) {
         Some(entry) => Some(entry),
         // It may be a former name. Answers have the current one.
-        None => match client.get(&["orgs", &args.org, "metrics"], &[]).await {
-            Ok(answer) => answer.json["org"].as_str().and_then(entry_of),
+        None => match metrics_of(&args.org).await {
+            Ok(answer) => entry_of(&answer.value.context.org),
             Err(error) if is_not_found(&error) => None,
             Err(error) => return Err(error),
         },
     };
     let entry = entry.ok_or_else(|| {
-        failure(format!(
+        let message = format!(
             "there is no data of {}: run `github-metrics collect {0}` and `github-metrics aggregate` first",
             args.org
-        ))
+        );
+        failure(with_suggestion(&message, &args.org, orgs.iter().map(|entry| entry.org.as_str())))
     })?;
-    let org = entry["org"].as_str().unwrap_or(&args.org).to_owned();
-    let metrics = client.get(&["orgs", &org, "metrics"], &[]).await?.json;
-    let zone = answer::time_zone(&metrics);
-    let day_of = |name: &str| -> Option<NaiveDate> {
-        let at: DateTime<Utc> = entry[name].as_str()?.parse().ok()?;
-        Some(zone.day(at))
-    };
+    let org = entry.org.clone();
+    let MetricsAnswer { context, coverage, .. } = metrics_of(&org).await?.value;
+    let zone = answer::time_zone(&context);
+    let day_of = |at: Option<DateTime<Utc>>| at.map(|at| zone.day(at));
     // Events before the first day with complete data are only a part of what happened then.
-    let since = args.since.or(day_of("first_event").max(answer::complete_since(&metrics)));
-    let until = args.until.or(day_of("last_event").map(|last| last + Days::new(1)));
+    let since = args.since.or(day_of(entry.first_event).max(answer::complete_since(&context, &coverage)));
+    let until = args.until.or(day_of(entry.last_event).map(|last| last + Days::new(1)));
     let (Some(since), Some(until)) = (since, until) else { return Ok(None) };
     match Range::new(since, until) {
         Some(range) => Ok(Some(ExportQuery {
             org,
             range,
             grain: args.granularity,
-            bots: args.bots.bots.clone(),
-            warnings: answer::incomplete_warning(&metrics, since)
+            bots: args.bots.bots,
+            warnings: answer::incomplete_warning(&context, &coverage, since)
                 .into_iter()
-                .chain(answer::gap_lines(&metrics))
+                .chain(answer::gap_lines(&coverage))
                 .collect(),
         })),
         None if args.since.is_some() && args.until.is_some() => Err(usage_error(format!(
@@ -341,14 +307,6 @@ async fn resolve_query(client: &ApiClient, args: &ExportArgs) -> anyhow::Result<
         // All data is after the given `--until` or before the given `--since`, or is incomplete.
         None => Ok(None),
     }
-}
-
-fn range_parameters(query: &ExportQuery, range: Range) -> Vec<(&'static str, String)> {
-    vec![
-        ("since", range.since().to_string()),
-        ("until", range.until().to_string()),
-        ("bots", query.bots.clone()),
-    ]
 }
 
 #[cfg(test)]

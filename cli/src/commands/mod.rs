@@ -1,6 +1,7 @@
 //! One file for each command: its arguments and what it does.
 
 pub(crate) mod aggregate;
+pub(crate) mod backup;
 pub(crate) mod collect;
 pub(crate) mod completions;
 pub(crate) mod config;
@@ -8,8 +9,10 @@ pub(crate) mod demo;
 pub(crate) mod doctor;
 mod dry_run;
 pub(crate) mod export;
+pub(crate) mod forget_org;
 pub(crate) mod help;
 pub(crate) mod ingest;
+pub(crate) mod query;
 mod reconcile;
 pub(crate) mod rename_org;
 pub(crate) mod serve;

@@ -97,6 +97,10 @@ impl BoundServer {
         let access = AccessControl::tokens(tokens);
         // Tokens that are created later are required from then on.
         let access = if is_local { access.open_without_tokens(self.hosts.clone()) } else { access };
+        let access = match store.refusal_log() {
+            Some(refusals) => access.with_refusal_log(refusals),
+            None => access,
+        };
         Ok(match admin_token {
             None => access,
             Some(token) => access.with_host_token(constant(token), Role::Admin),
@@ -115,10 +119,10 @@ impl BoundServer {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> anyhow::Result<()> {
         session.console.print_notice(format!("listening on http://{}", self.address));
-        let router = gam_http::guarded_router(ports, access, self.origins);
-        gam_http::serve(self.listener, router, limits(max_open_files()), shutdown)
-            .await
-            .context("the server failed")
+        let router = gam_http::guarded_router(ports, access.clone(), self.origins);
+        let served = gam_http::serve(self.listener, router, limits(max_open_files()), shutdown).await;
+        access.flush_refusals().await;
+        served.context("the server failed")
     }
 }
 

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use chrono::{Days, NaiveDate};
 use clap::Args;
+use gam_client::{Answer, BotFilter, ListKind, MetricsQuery, SubjectRef};
 use gam_model::metric::Metric;
 use gam_model::period::LAST_DAY;
 use gam_model::{Grain, Range};
-use serde_json::Value;
+use gam_query::{AnswerContext, CoverageAnswer, MetricValue, MetricsAnswer, SeriesAnswer, SeriesPoint};
+use serde_json::json;
 
-use crate::answer::{self, SeriesPoint};
-use crate::api::{ApiAnswer, ApiClient};
+use crate::answer;
+use crate::api::ApiClient;
 use crate::args::{self, BotsOption, OutputFormat};
 use crate::chart::series_chart;
 use crate::error::{failure, is_not_found, one_line, usage_error};
@@ -21,6 +23,7 @@ use crate::format::{count, csv_text};
 use crate::open;
 use crate::session::CliSession;
 use crate::signals;
+use crate::suggest::suggest;
 use crate::table::{metrics_table, metrics_tsv};
 use crate::terminal::OutputStyle;
 use crate::terminal_text::{escaped, escaped_json, escaped_lines, quoted};
@@ -87,19 +90,25 @@ pub(crate) struct ShowArgs {
 /// What to show.
 #[derive(Debug, PartialEq, Eq)]
 enum ShowTarget<'a> {
-    /// The metrics at a path below `/api/v1`.
-    Metrics(Vec<&'a str>),
-    /// The repositories or the members of an organization: the name of the list, and of the field with the
-    /// name of an entry.
-    List { org: &'a str, list: &'static str, name: &'static str },
+    /// The metrics of an organization, a repository or a member.
+    Metrics { org: &'a str, subject: SubjectRef },
+    /// The repositories or the members of an organization.
+    List { org: &'a str, kind: ListKind },
 }
 
 impl ShowTarget<'_> {
     /// Returns the organization.
     fn org(&self) -> &str {
         match self {
-            ShowTarget::Metrics(path) => path[1],
-            ShowTarget::List { org, .. } => org,
+            ShowTarget::Metrics { org, .. } | ShowTarget::List { org, .. } => org,
+        }
+    }
+
+    /// Returns the subject within the organization.
+    fn subject(&self) -> &SubjectRef {
+        match self {
+            ShowTarget::Metrics { subject, .. } => subject,
+            ShowTarget::List { .. } => &SubjectRef::Org,
         }
     }
 }
@@ -109,23 +118,24 @@ fn parse_target(words: &[String]) -> Result<ShowTarget<'_>, String> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     if let [kind @ ("repo" | "member"), org, name] = words.as_slice() {
         check_org(org)?;
-        return match *kind {
-            "repo" => Ok(ShowTarget::Metrics(vec!["orgs", org, "repos", name, "metrics"])),
-            _ => Ok(ShowTarget::Metrics(vec!["orgs", org, "members", name, "metrics"])),
+        let subject = match *kind {
+            "repo" => SubjectRef::repo(*name),
+            _ => SubjectRef::Member((*name).to_owned()),
         };
+        return Ok(ShowTarget::Metrics { org, subject });
     }
     match words.as_slice() {
         [org] => {
             check_org(org)?;
-            Ok(ShowTarget::Metrics(vec!["orgs", org, "metrics"]))
+            Ok(ShowTarget::Metrics { org, subject: SubjectRef::Org })
         }
         ["repos", org] => {
             check_org(org)?;
-            Ok(ShowTarget::List { org, list: "repos", name: "repo" })
+            Ok(ShowTarget::List { org, kind: ListKind::Repos })
         }
         ["members", org] => {
             check_org(org)?;
-            Ok(ShowTarget::List { org, list: "members", name: "member" })
+            Ok(ShowTarget::List { org, kind: ListKind::Members })
         }
         [kind @ ("repo" | "member"), org] => {
             check_org(org)?;
@@ -156,12 +166,15 @@ pub(crate) async fn run(session: &CliSession, args: ShowArgs) -> anyhow::Result<
             "invalid --format \"parquet\": show writes table, json or csv; `github-metrics export` writes parquet",
         ));
     }
-    let target = parse_target(&args.subject).map_err(usage_error)?;
-    let is_repo = matches!(&target, ShowTarget::Metrics(path) if path.contains(&"repos"));
-    if args.id.is_some() && !is_repo {
-        return Err(usage_error(
-            "--id selects one of several repositories of a name: use it with `github-metrics show repo ORG NAME`",
-        ));
+    let mut target = parse_target(&args.subject).map_err(usage_error)?;
+    match &mut target {
+        ShowTarget::Metrics { subject: SubjectRef::Repo { id, .. }, .. } => *id = args.id,
+        _ if args.id.is_some() => {
+            return Err(usage_error(
+                "--id selects one of several repositories of a name: use it with `github-metrics show repo ORG NAME`",
+            ));
+        }
+        _ => {}
     }
     if args.watch.is_some() && !session.console.output().is_terminal {
         return Err(usage_error("--watch needs a terminal: without it, show prints once"));
@@ -210,8 +223,13 @@ async fn text(
     args: &ShowArgs,
 ) -> anyhow::Result<String> {
     let shown = match target {
-        ShowTarget::Metrics(path) => show_metrics(session, client, path, args).await,
-        ShowTarget::List { org, list, name } => list::show(session, client, org, (list, name), args).await,
+        ShowTarget::Metrics { org, subject } => show_metrics(session, client, org, subject, args).await,
+        ShowTarget::List { org, kind } => list::show(session, client, org, *kind, args).await,
+    };
+    let (org, subject) = (target.org(), target.subject());
+    let shown = match shown {
+        Ok(text) => Ok(text),
+        Err(error) => Err(suggest(client, org, subject, error).await),
     };
     shown.map_err(|error| match args.subject.as_slice() {
         // These are words of the command line, unless there is an organization of that name.
@@ -264,7 +282,8 @@ fn for_stdout(session: &CliSession, text: String) -> String {
 async fn show_metrics(
     session: &CliSession,
     client: &ApiClient,
-    path: &[&str],
+    org: &str,
+    subject: &SubjectRef,
     args: &ShowArgs,
 ) -> anyhow::Result<String> {
     if args.limit.is_some() {
@@ -272,8 +291,9 @@ async fn show_metrics(
             "--limit is for lists: `github-metrics show repos ORG` or `github-metrics show members ORG`",
         ));
     }
-    let view = query(client, path, args).await?;
-    warn_if_incomplete(session, &view.metrics.json, view.range);
+    let view = query(client, org, subject, args).await?;
+    let MetricsAnswer { context, coverage, .. } = &view.metrics.value;
+    warn_if_incomplete(session, context, coverage);
     Ok(match show_format(session) {
         ShowFormat::Json => for_json(
             session,
@@ -283,13 +303,13 @@ async fn show_metrics(
                 view.series.text.trim()
             ),
         ),
-        ShowFormat::Csv => for_stdout(session, series_csv(args.metric, &view.points)?),
+        ShowFormat::Csv => for_stdout(session, series_csv(args.metric, view.points())?),
         ShowFormat::TabSeparated => {
-            session.console.print_info(heading(&view.metrics.json, view.range, usize::MAX));
-            metrics_tsv(&view.metrics.json["metrics"])
+            session.console.print_info(heading(context, coverage, usize::MAX));
+            metrics_tsv(&view.metrics.value)
         }
         ShowFormat::Table(style) if view.is_idle() => {
-            view.idle_text(last_activity(client, path, args).await?, style)
+            view.idle_text(last_activity(client, org, subject, args).await?, style)
         }
         ShowFormat::Table(style) => view.to_text(args.metric, style),
     })
@@ -300,86 +320,76 @@ fn for_json(session: &CliSession, text: String) -> String {
     if session.console.output().is_terminal { escaped_json(&text) } else { text }
 }
 
-fn warn_if_incomplete(session: &CliSession, answer: &Value, range: Range) {
-    if let Some(warning) = answer::incomplete_warning(answer, range.since()) {
+fn warn_if_incomplete(session: &CliSession, context: &AnswerContext, coverage: &CoverageAnswer) {
+    if let Some(warning) = answer::incomplete_warning(context, coverage, context.since) {
         session.console.print_notice(warning);
     }
-    for line in answer::gap_lines(answer) {
+    for line in answer::gap_lines(coverage) {
         session.console.print_notice(line);
     }
 }
 
 /// The answers that `show` prints.
 pub(super) struct MetricsView {
-    pub(super) metrics: ApiAnswer,
-    series: ApiAnswer,
+    pub(super) metrics: Answer<MetricsAnswer>,
+    series: Answer<SeriesAnswer>,
     pub(super) grain: Grain,
-    range: Range,
-    pub(super) points: Vec<SeriesPoint>,
 }
 
 fn unexpected() -> anyhow::Error {
-    failure(
-        "the answer of the API has an unknown shape: use the same version of github-metrics on both sides",
-    )
+    failure("the answer of the API has an empty range: use the same version of github-metrics on both sides")
 }
 
-fn range_parameters(args: &ShowArgs) -> Vec<(&'static str, String)> {
-    let mut parameters = vec![("bots", args.bots.bots.clone())];
-    for (name, day) in [("since", args.since), ("until", args.until)] {
-        parameters.extend(day.map(|day| (name, day.to_string())));
-    }
-    parameters
+/// Returns the query of the options, with a comparison.
+fn metrics_query(args: &ShowArgs) -> MetricsQuery {
+    MetricsQuery { since: args.since, until: args.until, bots: args.bots.bots, compare: true }
 }
 
-/// Queries the metrics below the path, and the series of the chart.
+/// Queries the metrics of a subject, and the series of the chart.
 ///
 /// # Errors
-/// If a request fails, or an answer has an unknown shape.
-pub(super) async fn query(client: &ApiClient, path: &[&str], args: &ShowArgs) -> anyhow::Result<MetricsView> {
-    let mut parameters = range_parameters(args);
-    parameters.extend(args.id.map(|id| ("id", id.to_string())));
-    let metrics = client.get(path, &parameters).await?;
+/// If a request fails.
+pub(super) async fn query(
+    client: &ApiClient,
+    org: &str,
+    subject: &SubjectRef,
+    args: &ShowArgs,
+) -> anyhow::Result<MetricsView> {
+    let metrics = client.send(async |api| api.metrics(org, subject, &metrics_query(args)).await).await?;
     // The defaults of the range are those of the API, so the answer says which range it covers.
-    let range = answer::range(&metrics.json).ok_or_else(unexpected)?;
+    let range = answer::range(&metrics.value.context).ok_or_else(unexpected)?;
     let grain = args.granularity.unwrap_or_else(|| default_grain(range));
-    let series = query_series(client, path, args.metric.name, grain, range, args).await?;
-    let points = answer::points(&series.json).ok_or_else(unexpected)?;
-    Ok(MetricsView { metrics, series, grain, range, points })
+    let series = query_series(client, (org, subject), args.metric, grain, range, args).await?;
+    Ok(MetricsView { metrics, series, grain })
 }
 
 async fn query_series(
     client: &ApiClient,
-    path: &[&str],
-    metric: &str,
+    (org, subject): (&str, &SubjectRef),
+    metric: &Metric,
     grain: Grain,
     range: Range,
     args: &ShowArgs,
-) -> anyhow::Result<ApiAnswer> {
-    let mut parameters = vec![
-        ("metric", metric.to_owned()),
-        ("granularity", grain.as_str().to_owned()),
-        ("since", range.since().to_string()),
-        ("until", range.until().to_string()),
-        ("bots", args.bots.bots.clone()),
-    ];
-    parameters.extend(args.id.map(|id| ("id", id.to_string())));
-    client.get(&[path, &["timeseries"]].concat(), &parameters).await
+) -> anyhow::Result<Answer<SeriesAnswer>> {
+    let (since, until) = (Some(range.since()), Some(range.until()));
+    let query = MetricsQuery { since, until, ..metrics_query(args) };
+    client.send(async |api| api.series(org, subject, metric, grain, &query).await).await
 }
 
 /// Returns the last day on which the subject was credited with something, or `None` if there is none. Two
 /// requests find it: the last month, then the last day of that month.
 async fn last_activity(
     client: &ApiClient,
-    path: &[&str],
+    org: &str,
+    subject: &SubjectRef,
     args: &ShowArgs,
 ) -> anyhow::Result<Option<NaiveDate>> {
+    let Some(metric) = Metric::named("active_members") else { return Ok(None) };
     let last_active = async |grain: Grain, since: NaiveDate, until: NaiveDate| {
         let Some(range) = Range::new(since, until) else { return Ok(None) };
-        let series = query_series(client, path, "active_members", grain, range, args).await?;
-        let points = answer::points(&series.json).ok_or_else(unexpected)?;
-        let is_active = |point: &SeriesPoint| point.value.as_u64().unwrap_or_default() > 0;
-        Ok::<_, anyhow::Error>(points.into_iter().rev().find(is_active))
+        let series = query_series(client, (org, subject), metric, grain, range, args).await?;
+        let is_active = |point: &SeriesPoint| point.value != MetricValue::Count(0);
+        Ok::<_, anyhow::Error>(series.value.points.into_iter().rev().find(is_active))
     };
     let Some(month) = last_active(Grain::Month, FIRST_YEAR, LAST_YEAR).await? else { return Ok(None) };
     let until = month.end.min(LAST_DAY);
@@ -403,19 +413,19 @@ fn default_grain(range: Range) -> Grain {
 }
 
 /// Returns the lines above a table of that width: the subject, the range as options, and what is complete.
-fn heading(answer: &Value, range: Range, width: usize) -> String {
-    let text = |name: &str| answer[name].as_str().map(escaped);
-    let subject: Vec<String> = ["org", "repo", "member"].into_iter().filter_map(text).collect();
-    let days = (range.until() - range.since()).num_days();
-    let bots = match answer["bots"].as_str() {
-        Some("exclude") => ", bots excluded",
-        Some("include") => ", bots included",
-        Some("only") => ", bots only",
-        _ => "",
+fn heading(context: &AnswerContext, coverage: &CoverageAnswer, width: usize) -> String {
+    let names = [Some(&context.org), context.repo.as_ref(), context.member.as_ref()];
+    let subject: Vec<String> = names.into_iter().flatten().map(|name| escaped(name)).collect();
+    let days = (context.until - context.since).num_days();
+    let bots = match context.bots {
+        BotFilter::Auto => "",
+        BotFilter::Exclude => ", bots excluded",
+        BotFilter::Include => ", bots included",
+        BotFilter::Only => ", bots only",
     };
-    let coverage = answer::coverage(answer).map(|coverage| format!("\n{}", escaped(&coverage)));
+    let coverage = answer::coverage_text(context, coverage).map(|text| format!("\n{}", escaped(&text)));
     let days = format!("{days} {}{bots}", if days == 1 { "day" } else { "days" });
-    let options = format!("--since {} --until {}", range.since(), range.until());
+    let options = format!("--since {} --until {}", context.since, context.until);
     // In a narrow terminal, each stands on a line of its own.
     let gap = if days.len() + options.len() + 2 > width { ":\n" } else { ": " };
     format!("{}\n{days}{gap}{options}{}", subject.join(" / "), coverage.unwrap_or_default())
@@ -423,20 +433,24 @@ fn heading(answer: &Value, range: Range, width: usize) -> String {
 
 impl MetricsView {
     fn to_text(&self, metric: &Metric, style: OutputStyle) -> String {
-        let answer = &self.metrics.json;
+        let answer = &self.metrics.value;
         format!(
             "{}\n\n{}\n\n{}\n",
-            heading(answer, self.range, style.width),
-            metrics_table(&answer["metrics"], style),
-            series_chart(metric, self.grain, &self.points, style)
+            heading(&answer.context, &answer.coverage, style.width),
+            metrics_table(answer, style),
+            series_chart(metric, self.grain, self.points(), style)
         )
+    }
+
+    pub(super) fn points(&self) -> &[SeriesPoint] {
+        &self.series.value.points
     }
 
     /// Returns whether nothing happened in the range.
     fn is_idle(&self) -> bool {
-        let metrics = self.metrics.json["metrics"].as_object();
-        let mut counts = metrics.into_iter().flatten().filter(|(name, _)| Metric::named(name).is_some());
-        counts.all(|(_, value)| value.as_u64().or(value["count"].as_u64()) == Some(0))
+        let metrics = &self.metrics.value.metrics;
+        let mut names = metrics.0.iter().map(|(name, _)| name).filter(|name| Metric::named(name).is_some());
+        names.all(|name| metrics.count(name) == 0)
     }
 
     /// Says that nothing happened in the range, and when something did.
@@ -451,7 +465,7 @@ impl MetricsView {
         };
         format!(
             "{}\n\nNo activity in this range. {next}\n",
-            heading(&self.metrics.json, self.range, style.width)
+            heading(&self.metrics.value.context, &self.metrics.value.coverage, style.width)
         )
     }
 }
@@ -463,14 +477,16 @@ fn series_csv(metric: &Metric, points: &[SeriesPoint]) -> anyhow::Result<String>
     let mut header = ["start", "end", "metric"].map(str::to_owned).to_vec();
     header.extend(fields.iter().map(|field| (*field).to_owned()));
     header.push("partial".to_owned());
-    let records = points.iter().map(|SeriesPoint { start, end, value, is_partial }| {
-        let number = |field: &&str| {
-            let number = if metric.is_distribution() { &value[*field] } else { value };
-            if number.is_null() { String::new() } else { number.to_string() }
-        };
+    let hours = |hours: Option<f64>| hours.map_or_else(String::new, |hours| json!(hours).to_string());
+    let records = points.iter().map(|SeriesPoint { start, end, value, partial }| {
         let mut record = vec![start.to_string(), end.to_string(), metric.name.to_owned()];
-        record.extend(fields.iter().map(number));
-        record.push(is_partial.to_string());
+        match *value {
+            MetricValue::Count(count) => record.push(count.to_string()),
+            MetricValue::Distribution { count, mean, p50, p90 } => {
+                record.extend([count.to_string(), hours(mean), hours(p50), hours(p90)]);
+            }
+        }
+        record.push(partial.to_string());
         record
     });
     csv_text(&header, records)
@@ -478,26 +494,26 @@ fn series_csv(metric: &Metric, points: &[SeriesPoint]) -> anyhow::Result<String>
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::Value;
 
     use super::*;
 
     fn target(words: &[&str]) -> Result<String, String> {
         let words: Vec<String> = words.iter().map(|word| word.to_string()).collect();
         parse_target(&words).map(|target| match target {
-            ShowTarget::Metrics(path) => path.join("/"),
-            ShowTarget::List { org, list, name } => format!("{list} of {org} by {name}"),
+            ShowTarget::Metrics { org, subject } => format!("{org}: {subject:?}"),
+            ShowTarget::List { org, kind } => format!("{kind:?} of {org}"),
         })
     }
 
     #[test]
     fn a_subject_has_one_word_or_three_and_a_list_two() {
-        assert_eq!(target(&["acme"]).unwrap(), "orgs/acme/metrics");
-        assert_eq!(target(&["repo"]).unwrap(), "orgs/repo/metrics", "an organization can have that name");
-        assert_eq!(target(&["repo", "acme", "site"]).unwrap(), "orgs/acme/repos/site/metrics");
-        assert_eq!(target(&["member", "acme", "x[bot]"]).unwrap(), "orgs/acme/members/x[bot]/metrics");
-        assert_eq!(target(&["repos", "acme"]).unwrap(), "repos of acme by repo");
-        assert_eq!(target(&["members", "acme"]).unwrap(), "members of acme by member");
+        assert_eq!(target(&["acme"]).unwrap(), "acme: Org");
+        assert_eq!(target(&["repo"]).unwrap(), "repo: Org", "an organization can have that name");
+        assert_eq!(target(&["repo", "acme", "site"]).unwrap(), "acme: Repo { name: \"site\", id: None }");
+        assert_eq!(target(&["member", "acme", "x[bot]"]).unwrap(), "acme: Member(\"x[bot]\")");
+        assert_eq!(target(&["repos", "acme"]).unwrap(), "Repos of acme");
+        assert_eq!(target(&["members", "acme"]).unwrap(), "Members of acme");
         assert_eq!(
             target(&["member", "acme"]).unwrap_err(),
             "missing member name: `github-metrics show member acme NAME`"
@@ -535,8 +551,8 @@ mod tests {
     #[test]
     fn a_series_becomes_csv() {
         let points = |value: Value| {
-            let json = json!({"points": [{"start": "2026-01-05", "end": "2026-01-12", "value": value}]});
-            answer::points(&json).unwrap()
+            let json = json!([{"start": "2026-01-05", "end": "2026-01-12", "value": value}]);
+            serde_json::from_value::<Vec<SeriesPoint>>(json).unwrap()
         };
         let csv =
             |metric: &str, value: Value| series_csv(Metric::named(metric).unwrap(), &points(value)).unwrap();

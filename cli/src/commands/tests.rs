@@ -1,8 +1,9 @@
 use std::path::Path;
 
 use clap::Parser;
+use gam_client::SubjectRef;
 use gam_model::Grain;
-use serde_json::Value;
+use gam_query::{MetricValue, RowSubject};
 
 use super::{demo, export, show};
 use crate::api::ApiClient;
@@ -10,7 +11,6 @@ use crate::cli::{Cli, CliCommand};
 use crate::console::Console;
 use crate::error::exit_status;
 use crate::exit::Exit;
-use crate::export_rows::ExportLevel;
 use crate::open::{OpenData, OpenStore};
 use crate::sample::{ORG, SampleRange};
 use crate::session::CliSession;
@@ -39,13 +39,9 @@ async fn generate_sample(dir: &Path) {
 async fn query_view(dir: &Path, args: &[&str]) -> anyhow::Result<show::MetricsView> {
     let (session, CliCommand::Show(args)) = session(dir, args) else { panic!("{args:?} is not show") };
     let client = ApiClient::new(&session.settings).await?;
-    let view = show::query(&client, &["orgs", ORG, "metrics"], &args).await;
+    let view = show::query(&client, ORG, &SubjectRef::Org, &args).await;
     client.close().await;
     view
-}
-
-fn commits(values: &Value) -> u64 {
-    values["commits"].as_u64().unwrap()
 }
 
 #[tokio::test]
@@ -55,10 +51,14 @@ async fn the_sample_is_shown_and_exported_through_the_api() {
 
     let days = ["--since", "2026-03-02", "--until", "2026-04-13"];
     let view = query_view(dir.path(), &[&["show", ORG][..], &days].concat()).await.unwrap();
-    let total = commits(&view.metrics.json["metrics"]);
+    let total = view.metrics.value.metrics.count("commits");
     assert!(total > 200);
-    assert_eq!((view.grain, view.points.len()), (Grain::Day, 42));
-    assert_eq!(view.points.iter().filter_map(|point| point.value.as_u64()).sum::<u64>(), total);
+    assert_eq!((view.grain, view.points().len()), (Grain::Day, 42));
+    let counts = view.points().iter().map(|point| match point.value {
+        MetricValue::Count(count) => count,
+        MetricValue::Distribution { .. } => panic!("commits are counted"),
+    });
+    assert_eq!(counts.sum::<u64>(), total);
 
     for grain in ["day", "week", "month"] {
         let args = [&["export", "OCTO-demo", "--granularity", grain][..], &days].concat();
@@ -69,9 +69,9 @@ async fn the_sample_is_shown_and_exported_through_the_api() {
         let (rows, warnings) = export::export_rows(&client, &args).await.unwrap();
         assert!(warnings.is_empty(), "a sample is complete");
         client.close().await;
-        for level in [ExportLevel::Org, ExportLevel::Repo, ExportLevel::Member] {
+        for level in [RowSubject::Org, RowSubject::Repo, RowSubject::Member] {
             let of_level = rows.iter().filter(|row| row.level == level);
-            let sum: u64 = of_level.map(|row| commits(&Value::Object(row.metrics.clone()))).sum();
+            let sum: u64 = of_level.map(|row| row.metrics.count("commits")).sum();
             assert_eq!(sum, total, "{grain} {level:?}");
         }
         assert!(rows.iter().all(|row| row.name != "dependabot[bot]"), "bots are excluded by default");

@@ -12,6 +12,8 @@ pub enum AuditKind {
     TokenCreated,
     /// A token was revoked.
     TokenRevoked,
+    /// Requests were refused: [`crate::RefusalRow`].
+    RequestsRefused,
 }
 
 /// A row of the audit log. It contains no secret and no address.

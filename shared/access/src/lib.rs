@@ -8,6 +8,7 @@
 
 mod audit;
 mod principal;
+mod refusals;
 mod role;
 mod secret;
 mod token;
@@ -15,6 +16,7 @@ mod tokens;
 
 pub use audit::{AuditKind, AuditRow};
 pub use principal::Principal;
+pub use refusals::{RefusalLog, RefusalRow, WRITE_INTERVAL};
 pub use role::{Role, RouteClass};
 pub use secret::TokenSecret;
 pub use token::{AccessToken, RepoName, Scope};

@@ -50,6 +50,19 @@ impl RouteClass {
         RouteClass::Audit,
         RouteClass::Administer,
     ];
+
+    /// Returns the name of the class in the audit log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RouteClass::Public => "public",
+            RouteClass::Read => "read",
+            RouteClass::Work => "work",
+            RouteClass::Act => "act",
+            RouteClass::Decide => "decide",
+            RouteClass::Audit => "audit",
+            RouteClass::Administer => "administer",
+        }
+    }
 }
 
 impl Role {

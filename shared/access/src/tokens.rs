@@ -244,10 +244,7 @@ fn name_taken(name: &str) -> AccessError {
 }
 
 fn audit_row(kind: AuditKind, token: &AccessToken, principal: &str, time: DateTime<Utc>) -> AuditRow {
-    let what = match kind {
-        AuditKind::TokenCreated => "created",
-        AuditKind::TokenRevoked => "revoked",
-    };
+    let what = if kind == AuditKind::TokenCreated { "created" } else { "revoked" };
     AuditRow {
         id: format!("token:{}:{what}", token.id),
         time,

@@ -21,6 +21,7 @@
 mod epochs;
 mod error;
 mod fan_out;
+mod forget;
 mod lake_rows;
 mod month;
 mod month_states;
@@ -43,6 +44,7 @@ use gam_store::{Checkpoint, CheckpointKey, Epoch, Logic, OrgCheckpoint, ReadAgai
 
 pub use error::AggregateError;
 pub use fan_out::{MonthPlan, MonthTask, MonthTaskOutcome, fold_month, plan_months};
+pub use forget::{ForgetPorts, ForgetStorePorts, OrgContent, forget_org, org_content};
 pub use options::AggregateOptions;
 pub use ports::AggregatePorts;
 pub use progress::{AggregateObserver, AggregateProgress};

@@ -20,7 +20,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
-use gam_access::{AccessError, Principal, Role, RouteClass, TokenLookup, TokenSecret, Tokens};
+use gam_access::{AccessError, Principal, RefusalLog, Role, RouteClass, TokenLookup, TokenSecret, Tokens};
+use gam_model::error_chain;
 use gam_query::{QueryError, QueryPorts};
 
 use self::credentials::Credentials;
@@ -45,6 +46,8 @@ pub struct AccessControl {
     senders: Senders,
     rates: Arc<RequestRates>,
     warning: Arc<Mutex<ThrottledWarning>>,
+    /// Counts refused requests. `None` if the host cannot write to the store.
+    refusals: Option<RefusalLog>,
 }
 
 /// How senders are recognized.
@@ -106,11 +109,18 @@ impl AccessControl {
         AccessControl { rates: Arc::new(RequestRates::new(rate)), ..self }
     }
 
+    /// Counts refused requests in the audit log.
+    #[must_use]
+    pub fn with_refusal_log(self, refusals: RefusalLog) -> Self {
+        AccessControl { refusals: Some(refusals), ..self }
+    }
+
     fn new(senders: Senders) -> Self {
         AccessControl {
             senders,
             rates: Arc::new(RequestRates::new(RequestRate::default())),
             warning: Arc::default(),
+            refusals: None,
         }
     }
 
@@ -121,13 +131,41 @@ impl AccessControl {
         warning.warn(|count| format!("refused {count} requests, the last one because {reason}"));
     }
 
+    /// Returns the response to a request that is not admitted. Refusals are logged and counted.
+    async fn refuse(&self, error: ApiError, sender: Option<&str>, class: RouteClass) -> Response {
+        self.warn_of(&error);
+        if error.is_refused() {
+            self.count_refusal(sender, class).await;
+        }
+        error.into_response()
+    }
+
+    /// Counts a refused request. If the store fails, the count is written later.
+    pub(crate) async fn count_refusal(&self, sender: Option<&str>, class: RouteClass) {
+        let Some(refusals) = &self.refusals else { return };
+        if let Err(error) = refusals.count(sender, class).await {
+            let mut warning = self.warning.lock().unwrap_or_else(PoisonError::into_inner);
+            warning
+                .warn(|_| format!("cannot count refused requests in the audit log: {}", error_chain(&error)));
+        }
+    }
+
+    /// Writes the refusals that are not written yet, before the host ends.
+    pub async fn flush_refusals(&self) {
+        let Some(refusals) = &self.refusals else { return };
+        if let Err(error) = refusals.flush().await {
+            tracing::warn!("cannot count refused requests in the audit log: {}", error_chain(&error));
+        }
+    }
+
     /// Returns who sends a request to a route of the class, if the sender may; `None` if the route is public and nobody
-    /// needs to know.
+    /// needs to know. `sender` becomes the id of a sender who is known, also if the request is refused.
     async fn admit(
         &self,
         parts: &mut Parts,
         class: RouteClass,
         ports: &QueryPorts,
+        sender: &mut Option<String>,
     ) -> Result<Option<Principal>, ApiError> {
         let principal = match &self.senders {
             Senders::Trusted(principal) => principal.clone(),
@@ -137,6 +175,7 @@ impl AccessControl {
                 None => rules.authenticate(parts).await?,
             },
         };
+        *sender = Some(principal.id.clone());
         if principal.has_token {
             tracing::Span::current().record("principal", principal.id.as_str());
             self.rates.take(&principal.id)?;
@@ -255,7 +294,8 @@ pub(crate) async fn check_access(
     }
     let class = routes::class_of(&request);
     let (mut parts, body) = request.into_parts();
-    match access.admit(&mut parts, class, &ports).await {
+    let mut sender = None;
+    match access.admit(&mut parts, class, &ports, &mut sender).await {
         Ok(principal) => {
             if let Some(principal) = principal {
                 parts.extensions.insert(principal);
@@ -269,14 +309,8 @@ pub(crate) async fn check_access(
                 }
                 redirect
             }
-            None => {
-                access.warn_of(&error);
-                error.into_response()
-            }
+            None => access.refuse(error, sender.as_deref(), class).await,
         },
-        Err(error) => {
-            access.warn_of(&error);
-            error.into_response()
-        }
+        Err(error) => access.refuse(error, sender.as_deref(), class).await,
     }
 }

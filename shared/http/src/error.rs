@@ -160,6 +160,11 @@ impl ApiError {
         self.status == StatusCode::UNAUTHORIZED
     }
 
+    /// Returns whether the request was refused, so that the audit log counts it.
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+    }
+
     /// The client accepts neither a compressed nor an uncompressed response.
     pub(crate) fn not_acceptable() -> Self {
         let detail = "no acceptable encoding: accept gzip or identity";

@@ -146,6 +146,12 @@ pub fn rejected<T: Table>(org: &str, file_name: &str) -> ObjectPath {
     ObjectPath(format!("{}{}", rejected_prefix::<T>(org), file_component(file_name)))
 }
 
+/// Returns the prefixes of all objects of the organization in a table. Batches come first: without them, nothing is
+/// added to the rest.
+pub fn table_prefixes<T: Table>(org: &str) -> [String; 3] {
+    [inbox_prefix::<T>(org), snapshots_prefix::<T>(org), rejected_prefix::<T>(org)]
+}
+
 /// Parses the path of a batch into the organization and the content hash; `None` for any other path.
 pub fn parse_inbox<T: Table>(path: &ObjectPath) -> Option<(String, String)> {
     let (org, file) =

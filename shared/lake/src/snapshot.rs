@@ -317,6 +317,20 @@ async fn replace(
     })
 }
 
+/// Returns the storage keys of the organizations that have snapshots, in order.
+///
+/// # Errors
+/// If the store fails.
+pub async fn orgs<T: Table>(objects: &dyn ObjectStore) -> Result<Vec<String>> {
+    let snapshots = objects.list(&paths::snapshots_root::<T>()).await?;
+    let orgs =
+        snapshots.iter().filter_map(|object| paths::parse_snapshot::<T>(&object.path)).map(|(org, _)| org);
+    let mut orgs: Vec<String> = orgs.collect();
+    orgs.sort();
+    orgs.dedup();
+    Ok(orgs)
+}
+
 /// Returns the UTC months for which the organization has a snapshot, in order.
 ///
 /// # Errors

@@ -299,6 +299,13 @@ impl OrgRegistry {
         key
     }
 
+    /// Removes the organization with this storage key. Returns whether it was registered.
+    pub fn remove(&mut self, key: &str) -> bool {
+        let before = self.entries.len();
+        self.entries.retain(|entry| entry.key != key);
+        self.entries.len() < before
+    }
+
     /// Gives an organization a new name. `stored_keys` are the storage keys that have data in the lake; `now` is
     /// the time, UTC.
     ///

@@ -7,6 +7,10 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::comparison::{MetricChanges, PreviousMetrics, PreviousRange, PreviousValues};
+use crate::deserialize::{metric_name, present, time_zone_name, utc};
+
+/// A name from a fixed list: of a metric, or of a time zone.
+pub type StaticName = &'static str;
 
 /// Whose work counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -22,6 +26,22 @@ pub enum BotFilter {
     Include,
     /// Only bots' work counts.
     Only,
+}
+
+impl BotFilter {
+    /// All filters.
+    pub const ALL: [BotFilter; 4] =
+        [BotFilter::Auto, BotFilter::Exclude, BotFilter::Include, BotFilter::Only];
+
+    /// Returns the text that stands for the filter in queries and answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            BotFilter::Auto => "auto",
+            BotFilter::Exclude => "exclude",
+            BotFilter::Include => "include",
+            BotFilter::Only => "only",
+        }
+    }
 }
 
 /// The subject of a query, by name. Names are matched without regard to case.
@@ -48,7 +68,7 @@ impl SubjectRef {
 }
 
 /// The value of a metric.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum MetricValue {
     /// A count.
@@ -100,7 +120,8 @@ impl Serialize for MetricValues {
 
 /// From when until when the data of an answer is complete, and what is missing in between. It describes the
 /// collection: two collections that read the same facts may differ here.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct CoverageAnswer {
     /// Data is complete from this time on, UTC. Earlier numbers are partial. `None` if this or
     /// `complete_until` is not known.
@@ -119,7 +140,7 @@ pub struct CoverageAnswer {
 }
 
 /// What an answer is about.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AnswerContext {
     /// The organization's login as GitHub writes it.
     pub org: String,
@@ -137,13 +158,15 @@ pub struct AnswerContext {
     /// The day after the last, in the organization's time zone.
     pub until: NaiveDate,
     /// The name of the organization's time zone, which decides where days begin.
-    pub timezone: &'static str,
+    #[serde(default = "utc", deserialize_with = "time_zone_name")]
+    pub timezone: StaticName,
     /// Whose work counts.
+    #[serde(default)]
     pub bots: BotFilter,
 }
 
 /// A subject's metrics over a range.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MetricsAnswer {
     /// The subject, the range, and whose work counts.
     #[serde(flatten)]
@@ -155,15 +178,15 @@ pub struct MetricsAnswer {
     pub metrics: MetricValues,
     /// The same number of days before the range. `None` if no comparison was requested; `Some(None)` if those days
     /// begin before the [first day](gam_model::period::FIRST_DAY).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub previous: Option<Option<PreviousMetrics>>,
     /// The change of each metric since `previous`, without the totals. `None` and `Some(None)` as in `previous`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub change: Option<Option<MetricChanges>>,
 }
 
 /// A point of a series.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SeriesPoint {
     /// The first day of the bucket, in the organization's time zone.
     pub start: NaiveDate,
@@ -172,18 +195,19 @@ pub struct SeriesPoint {
     /// The value of the days that are both in the bucket and in the range.
     pub value: MetricValue,
     /// Whether the range cuts the bucket, so that `value` counts only a part of it. Left out if it does not.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
 }
 
 /// One metric of a subject, bucket by bucket.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SeriesAnswer {
     /// The subject, the range, and whose work counts.
     #[serde(flatten)]
     pub context: AnswerContext,
     /// The metric's name in the catalogue.
-    pub metric: &'static str,
+    #[serde(deserialize_with = "metric_name")]
+    pub metric: StaticName,
     /// The length of the buckets.
     pub granularity: Grain,
     /// From when until when the numbers are complete.
@@ -214,7 +238,7 @@ pub enum SortDirection {
 }
 
 /// An entry of a listing.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ListEntry {
     /// The repository's name as GitHub writes it. `None` in a listing of members.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -249,7 +273,7 @@ pub struct ListAnswer {
     /// The cursor of the next page. `None` on the last page.
     pub next: Option<String>,
     /// The name of the organization's time zone, which decides where days begin.
-    pub timezone: &'static str,
+    pub timezone: StaticName,
     /// From when until when the numbers are complete.
     pub coverage: CoverageAnswer,
     /// The range that the entries are compared with. `None` if no comparison was requested; `Some(None)` if it would
@@ -280,7 +304,7 @@ impl Serialize for ListAnswer {
 }
 
 /// An overview of an organization.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OrgSummary {
     /// The organization's login as GitHub writes it.
     pub org: String,
@@ -297,7 +321,7 @@ pub struct OrgSummary {
 }
 
 /// Every organization that was ever collected.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OrgsAnswer {
     /// The organizations in order of their names.
     pub orgs: Vec<OrgSummary>,

@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use gam_model::Range;
 use gam_model::period::FIRST_DAY;
 use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::answers::{MetricValue, MetricValues};
 
@@ -17,7 +17,7 @@ pub(crate) fn previous_range(range: Range) -> Option<Range> {
 }
 
 /// The range before, which entries are compared with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PreviousRange {
     /// The first day, in the organization's time zone.
     pub since: NaiveDate,
@@ -32,14 +32,14 @@ impl From<Range> for PreviousRange {
 }
 
 /// The values of all metrics in the range before.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PreviousValues {
     /// The values of the metrics in the catalogue.
     pub metrics: MetricValues,
 }
 
 /// The range before, with the values of all metrics in it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PreviousMetrics {
     /// The range.
     #[serde(flatten)]
@@ -50,7 +50,7 @@ pub struct PreviousMetrics {
 }
 
 /// How a number has changed.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Change<D> {
     /// The present number minus the previous one.
     pub difference: D,
@@ -59,7 +59,7 @@ pub struct Change<D> {
 }
 
 /// How the value of a metric has changed.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum MetricChange {
     /// The change of a count.

@@ -3,15 +3,16 @@
 use gam_model::Range;
 use gam_model::metric::{Aggregation, HISTOGRAM_BOUNDS_SECONDS, Metric};
 use gam_rollup::Rollup;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::answers::{AnswerContext, BotFilter, CoverageAnswer, MetricValue, SubjectRef};
+use crate::answers::{AnswerContext, BotFilter, CoverageAnswer, MetricValue, StaticName, SubjectRef};
+use crate::deserialize::metric_name;
 use crate::org_reader::{OrgQuery, OrgReader, read_org};
 use crate::values::{distribution_in_hours, hours, subject_tally};
 use crate::{QueryError, QueryPorts};
 
 /// A range of durations, and how many there are.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct HistogramBin {
     /// The least duration, in hours.
     pub from: f64,
@@ -22,13 +23,14 @@ pub struct HistogramBin {
 }
 
 /// How the durations of a metric of a subject are distributed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HistogramAnswer {
     /// The subject, the range, and whose work counts.
     #[serde(flatten)]
     pub context: AnswerContext,
     /// The metric's name in the catalogue.
-    pub metric: &'static str,
+    #[serde(deserialize_with = "metric_name")]
+    pub metric: StaticName,
     /// From when until when the numbers are complete.
     #[serde(flatten)]
     pub coverage: CoverageAnswer,

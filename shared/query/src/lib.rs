@@ -11,6 +11,7 @@ mod candidates;
 mod comparison;
 mod cursor;
 mod dashboard;
+mod deserialize;
 mod error;
 mod export;
 mod histogram;
@@ -30,7 +31,7 @@ mod values;
 pub use answer_stamp::AnswerStamp;
 pub use answers::{
     AnswerContext, BotFilter, CoverageAnswer, ListAnswer, ListEntry, ListKind, MetricValue, MetricValues,
-    MetricsAnswer, OrgSummary, OrgsAnswer, SeriesAnswer, SeriesPoint, SortDirection, SubjectRef,
+    MetricsAnswer, OrgSummary, OrgsAnswer, SeriesAnswer, SeriesPoint, SortDirection, StaticName, SubjectRef,
 };
 pub use comparison::{Change, MetricChange, MetricChanges, PreviousMetrics, PreviousRange, PreviousValues};
 pub use dashboard::{

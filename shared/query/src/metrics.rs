@@ -7,7 +7,7 @@ use crate::answers::{BotFilter, MetricValue, MetricsAnswer, SubjectRef};
 use crate::comparison::{MetricChanges, PreviousMetrics, PreviousValues, previous_range};
 use crate::org_reader::{OrgQuery, OrgReader, read_org};
 use crate::read_items::Credited;
-use crate::values::metric_values;
+use crate::values::{TOTAL_MEMBERS, TOTAL_REPOS, metric_values};
 use crate::{QueryError, QueryPorts};
 
 /// Returns a subject's metrics over a range.
@@ -88,8 +88,8 @@ impl OrgQuery for MetricsQuery<'_> {
             previous.as_ref().map(|previous| MetricChanges::between(&metrics, &previous.values.metrics));
         if resolved.subject == Subject::Org {
             let ever = Credited::in_days(&days, |_| true, bots);
-            metrics.0.push(("total_repos", MetricValue::Count(ever.repos.len() as u64)));
-            metrics.0.push(("total_members", MetricValue::Count(ever.members.len() as u64)));
+            metrics.0.push((TOTAL_REPOS, MetricValue::Count(ever.repos.len() as u64)));
+            metrics.0.push((TOTAL_MEMBERS, MetricValue::Count(ever.members.len() as u64)));
         }
         Ok(MetricsAnswer {
             context: org.context(resolved, range, bots),

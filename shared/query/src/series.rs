@@ -6,12 +6,13 @@ use chrono::NaiveDate;
 use gam_model::metric::{Aggregation, Metric};
 use gam_model::{Grain, Range};
 use gam_rollup::Rollup;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::answers::{
     AnswerContext, BotFilter, CoverageAnswer, MetricValue, MetricValues, SeriesAnswer, SeriesPoint,
-    SubjectRef,
+    StaticName, SubjectRef,
 };
+use crate::deserialize::metric_names;
 use crate::org_reader::{OrgQuery, OrgReader, read_org};
 use crate::read_items::MonthOfDays;
 use crate::values::values_of;
@@ -63,7 +64,7 @@ pub async fn series_of_metrics(
 }
 
 /// A point of a series of several metrics.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PointOfMetrics {
     /// The first day of the bucket, in the organization's time zone.
     pub start: NaiveDate,
@@ -72,18 +73,19 @@ pub struct PointOfMetrics {
     /// The values of the days that are both in the bucket and in the range.
     pub values: MetricValues,
     /// Whether the range cuts the bucket, so that `values` count only a part of it. Left out if it does not.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
 }
 
 /// Several metrics of a subject, bucket by bucket.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SeriesOfMetricsAnswer {
     /// The subject, the range, and whose work counts.
     #[serde(flatten)]
     pub context: AnswerContext,
     /// The names of the metrics, in the requested order.
-    pub metrics: Vec<&'static str>,
+    #[serde(deserialize_with = "metric_names")]
+    pub metrics: Vec<StaticName>,
     /// The length of the buckets.
     pub granularity: Grain,
     /// From when until when the numbers are complete.

@@ -8,6 +8,11 @@ use gam_rollup::{Distribution, Rollup, Side, Tally};
 
 use crate::answers::{BotFilter, MetricValue, MetricValues};
 
+/// The number of repositories ever credited, next to an organization's metrics.
+pub(crate) const TOTAL_REPOS: &str = "total_repos";
+/// The number of members ever credited, next to an organization's metrics.
+pub(crate) const TOTAL_MEMBERS: &str = "total_members";
+
 const SECONDS_PER_HOUR: f64 = 3600.0;
 
 impl BotFilter {

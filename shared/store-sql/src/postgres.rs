@@ -9,6 +9,7 @@ mod error;
 mod items;
 mod markers;
 mod names;
+mod orgs;
 mod records;
 mod rollups;
 mod schema;

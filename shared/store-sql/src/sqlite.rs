@@ -5,6 +5,7 @@ mod checkpoints;
 mod error;
 mod item_id;
 mod names;
+mod orgs;
 mod put;
 mod records;
 mod rollups;
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gam_store::Result;
+use gam_store::{Error, Result};
 use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions};
 use sqlx::{Connection, Transaction};
 
@@ -91,6 +92,20 @@ impl SqliteStore {
         let (readers, is_unchanging) = setup::open_for_reading(&path).await?;
         let watcher = Arc::new(ChangeWatcher::new(&path));
         Ok(SqliteStore { path, writer: readers.clone(), readers, watcher, is_unchanging, is_read_only: true })
+    }
+
+    /// Writes a copy of the store, as it is at one time, into a new file. Others can read and write meanwhile.
+    ///
+    /// # Errors
+    /// If the file exists or cannot be written, or if the store fails. A part of the file may have been written.
+    pub async fn back_up(&self, file: &Path) -> Result<()> {
+        const ACTION: &str = "copying the store";
+        let name = file_name(file);
+        let copy = sqlx::query("VACUUM INTO ?").bind(name.to_string_lossy());
+        copy.execute(&self.writer).await.map_err(failed(&self.path, ACTION))?;
+        let sync = tokio::task::spawn_blocking(move || std::fs::File::open(&name)?.sync_all()).await;
+        let sync = sync.map_err(std::io::Error::other).and_then(|synced| synced);
+        sync.map_err(|error| Error::unavailable(format!("{ACTION} to {}", file.display()), error))
     }
 
     /// Waits for running reads and writes, then closes the file. Every later use of the store fails.

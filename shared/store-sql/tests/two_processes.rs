@@ -8,8 +8,9 @@ use gam_model::Month;
 use gam_store::keys::CheckpointKey;
 use gam_store::{
     AdvanceOutcome, ChangeToken, CheckpointStore, CommitOutcome, Epoch, FoldScope, ItemClass, ItemKey,
-    Marker, NameEntry, NameKind, NameStore, PutOutcome, Record, RecordCommit, RecordKey, RecordRange,
-    RecordStore, Result, Revision, RollupStore, SaveOutcome, StoredCheckpoint, StoredItem, conformance,
+    Marker, NameEntry, NameKind, NameStore, OrgStore, PutOutcome, Record, RecordCommit, RecordKey,
+    RecordRange, RecordStore, Result, Revision, RollupStore, SaveOutcome, StoredCheckpoint, StoredItem,
+    conformance,
 };
 use gam_store_sql::SqliteStore;
 
@@ -109,6 +110,13 @@ impl CheckpointStore for AlternatingStores {
 
     async fn save(&self, key: &CheckpointKey, body: &str, expected: Option<Revision>) -> Result<SaveOutcome> {
         self.next_store().save(key, body, expected).await
+    }
+}
+
+#[async_trait]
+impl OrgStore for AlternatingStores {
+    async fn delete_org(&self, org: &str) -> Result<()> {
+        self.next_store().delete_org(org).await
     }
 }
 

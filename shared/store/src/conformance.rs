@@ -16,6 +16,7 @@ mod checkpoints;
 mod deletes;
 mod markers;
 mod names;
+mod orgs;
 mod puts;
 mod reads;
 mod record_races;
@@ -28,7 +29,7 @@ use tokio::task::JoinSet;
 
 use crate::head::Epoch;
 use crate::keys::{ItemClass, ItemKey, Subject};
-use crate::port::{CheckpointStore, NameStore, PutOutcome, RollupStore, StoredItem};
+use crate::port::{CheckpointStore, NameStore, OrgStore, PutOutcome, RollupStore, StoredItem};
 use crate::record::RecordStore;
 
 /// An organization whose name is a prefix of some [`NEIGHBOURS`], and matches one of them as a SQL pattern.
@@ -68,9 +69,10 @@ const UNUSUAL_NAMES: [&str; 18] = [
 /// If the adapter breaks a rule of a port. The message names the rule.
 pub async fn run<S, F>(make: F)
 where
-    S: RollupStore + NameStore + CheckpointStore + RecordStore + 'static,
+    S: RollupStore + NameStore + CheckpointStore + RecordStore + OrgStore + 'static,
     F: AsyncFn() -> S,
 {
+    orgs::check_delete(&make().await).await;
     run_rollups(&make).await;
     run_checkpoints(&make).await;
     run_records(&make).await;

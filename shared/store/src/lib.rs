@@ -26,7 +26,7 @@ pub use keys::{
 pub use memory::MemoryStore;
 pub use port::{
     AdvanceOutcome, ChangeToken, CheckpointStore, FoldScope, Marker, NameEntry, NameKind, NameStore,
-    PutOutcome, Revision, RollupStore, SaveOutcome, StoredCheckpoint, StoredItem,
+    OrgStore, PutOutcome, Revision, RollupStore, SaveOutcome, StoredCheckpoint, StoredItem,
 };
 pub use record::{
     CommitOutcome, Expectation, Record, RecordChange, RecordCommit, RecordCommitId, RecordStore, RecordWrite,

@@ -16,7 +16,7 @@ use crate::head::Epoch;
 use crate::keys::{CheckpointKey, ItemClass, ItemKey, RecordKey, org_key};
 use crate::port::{
     AdvanceOutcome, ChangeToken, CheckpointStore, FoldScope, Marker, NameEntry, NameKind, NameStore,
-    PutOutcome, Revision, RollupStore, SaveOutcome, StoredCheckpoint, StoredItem,
+    OrgStore, PutOutcome, Revision, RollupStore, SaveOutcome, StoredCheckpoint, StoredItem,
 };
 use crate::record::Record;
 
@@ -249,6 +249,18 @@ impl CheckpointStore for MemoryStore {
             stored.checkpoints.insert(key.name(), StoredCheckpoint { revision, body: body.to_owned() });
             SaveOutcome::Saved(revision)
         }))
+    }
+}
+
+#[async_trait]
+impl OrgStore for MemoryStore {
+    async fn delete_org(&self, org: &str) -> Result<()> {
+        let org = org_key(org);
+        self.records().retain(|key, _| key.org() != org);
+        let mut orgs = self.lock();
+        self.changes.count.fetch_add(1, Ordering::Release);
+        orgs.remove(&org);
+        Ok(())
     }
 }
 

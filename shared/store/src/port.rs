@@ -323,3 +323,17 @@ pub trait CheckpointStore: Send + Sync {
     /// If the store fails.
     async fn save(&self, key: &CheckpointKey, body: &str, expected: Option<Revision>) -> Result<SaveOutcome>;
 }
+
+/// Removes organizations.
+#[async_trait]
+pub trait OrgStore: Send + Sync {
+    /// Deletes everything that is stored about an organization: items and markers of all epochs, names, checkpoints,
+    /// and its records. Records of no organization stay. Succeeds if there is nothing.
+    ///
+    /// What says that the organization exists is deleted first, so that no answer is made of a part of the rest. A
+    /// process that works on the organization meanwhile may write again.
+    ///
+    /// # Errors
+    /// If the store fails. A part may have been deleted: repeat it.
+    async fn delete_org(&self, org: &str) -> Result<()>;
+}

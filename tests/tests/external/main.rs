@@ -10,7 +10,9 @@ mod browser;
 mod duckdb;
 mod postgres;
 mod repository;
+mod saved_queries;
 mod schema;
+mod sql;
 mod tools;
 
 use std::collections::BTreeSet;
@@ -50,6 +52,7 @@ fn main() {
         postgres::tests(),
         repository::tests(),
         schema::tests(),
+        sql::tests(),
     ];
     let tests: Vec<ExternalTest> = files.into_iter().flatten().collect();
     let names: BTreeSet<&str> = tests.iter().map(|test| test.name).collect();

@@ -10,6 +10,8 @@ use serde_json::Value;
 
 /// The version of DuckDB's Python package.
 const DUCKDB_VERSION: &str = "1.5.6";
+/// The version of the Python package that holds DuckDB's program.
+const DUCKDB_PROGRAM_VERSION: &str = "1.5.6";
 /// The version of Playwright's Python package.
 const PLAYWRIGHT_VERSION: &str = "1.65.2";
 
@@ -28,6 +30,8 @@ pub(crate) enum Tool {
     Api,
     /// DuckDB's Python package.
     DuckDb,
+    /// DuckDB's program.
+    DuckDbProgram,
     /// Debian's Chromium.
     Chromium,
     /// Playwright's Python package, which drives a browser.
@@ -70,6 +74,14 @@ impl Tool {
             Tool::DuckDb => python_package("duckdb", DUCKDB_VERSION, false).map_err(|why| {
                 format!("needs Python 3 with pip, and duckdb {DUCKDB_VERSION} from PyPI: {why}")
             }),
+            Tool::DuckDbProgram => {
+                let package = python_package("duckdb-cli", DUCKDB_PROGRAM_VERSION, false).map_err(|why| {
+                    format!(
+                        "needs Python 3 with pip, and duckdb-cli {DUCKDB_PROGRAM_VERSION} from PyPI: {why}"
+                    )
+                })?;
+                Ok(package.join("duckdb_cli"))
+            }
             Tool::Chromium => chromium(),
             Tool::Playwright => python_package("playwright", PLAYWRIGHT_VERSION, true).map_err(|why| {
                 format!("needs Python 3 with pip, and playwright {PLAYWRIGHT_VERSION} from PyPI: {why}")

@@ -21,6 +21,8 @@ const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("gam-access", &["gam-store", "gam-model"]),
     // The types of queries and answers are part of the model.
     ("gam-http", &["gam-access", "gam-query", "gam-model"]),
+    // The answers have the types of the use case.
+    ("gam-client", &["gam-query", "gam-model"]),
     // The composition roots connect adapters to ports and use the types of both.
     (
         "gam-cli",
@@ -29,6 +31,7 @@ const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
             "gam-aws",
             "gam-lake",
             "gam-http",
+            "gam-client",
             "gam-collect",
             "gam-aggregate",
             "gam-access",
@@ -118,6 +121,7 @@ fn only_some_crates_use_cloud_server_and_io_libraries() {
                     | "gam-lake"
                     | "gam-store"
                     | "gam-sessions"
+                    | "gam-client"
             ) {
                 assert!(!SERVER_CRATES.contains(&dependency.as_str()), "{name} must not use {dependency}");
                 assert!(
@@ -173,4 +177,16 @@ fn the_read_side_needs_no_github_arrow_or_parquet() {
             .collect::<Vec<_>>();
         assert!(unwanted.is_empty(), "{root} must not be built with {unwanted:?}");
     }
+}
+
+#[test]
+fn a_client_of_the_api_needs_no_server_arrow_or_aws() {
+    let unwanted: Vec<String> = all_dependencies("gam-client")
+        .into_iter()
+        .filter(|name| {
+            matches!(name.as_str(), "axum" | "gam-http" | "gam-lake" | "gam-github" | "parquet" | "sqlx")
+                || ["arrow-", "aws-", "lambda_"].iter().any(|prefix| name.starts_with(prefix))
+        })
+        .collect();
+    assert!(unwanted.is_empty(), "gam-client must not be built with {unwanted:?}");
 }

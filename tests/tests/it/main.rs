@@ -3,6 +3,7 @@
 mod api;
 mod arrows;
 mod backfill;
+mod backup;
 mod bad_input;
 mod budgets;
 mod configuration;
@@ -22,6 +23,7 @@ mod order;
 mod people;
 mod previews;
 mod public_output;
+mod query;
 mod reconcile;
 mod recovery;
 mod refold;

@@ -73,8 +73,11 @@ fn a_pipe_gets_tab_separated_values() {
     let sandbox = demo();
     let run = show(&sandbox, &[ORG], &[]);
     let text = run.text();
-    assert!(text.is_ascii() && text.starts_with("metric\tvalue\tunit\tcount\tmean\tp90\n"), "{text}");
-    assert!(text.lines().all(|line| line.split('\t').count() == 6), "{text}");
+    assert!(
+        text.is_ascii() && text.starts_with("metric\tvalue\tunit\tcount\tmean\tp90\tprevious\tchange\n"),
+        "{text}"
+    );
+    assert!(text.lines().all(|line| line.split('\t').count() == 8), "{text}");
     assert!(run.stderr.contains("--since 2026-10-01 --until 2026-11-01"), "{}", run.stderr);
     let json = show(&sandbox, &[ORG, "--format", "json"], &[]).json();
     let commits = json["metrics"]["metrics"]["commits"].to_string();
@@ -212,4 +215,51 @@ fn show_logs_no_requests_and_usage_errors_are_json_if_logs_are() {
     let line: serde_json::Value = serde_json::from_str(run.stderr.trim()).expect("one JSON line");
     assert_eq!(line["level"], "ERROR");
     assert!(line["message"].as_str().is_some_and(|text| text.contains("yesterday")), "{line}");
+}
+
+#[test]
+fn a_misspelled_name_suggests_the_nearest_one() {
+    let sandbox = demo();
+    let server = sandbox.serve();
+    let api = format!("http://{}", server.address());
+    for options in [&[][..], &["--api", &api]] {
+        for (words, suggestion) in [
+            (&["show", "octo-dmeo"][..], "octo-demo"),
+            (&["show", "repo", "octo-dmeo", "web-app"], "octo-demo"),
+            (&["show", "repo", ORG, "wep-app"], "web-app"),
+            (&["show", "member", ORG, "ada-lnd"], "ada-lind"),
+            (&["show", "members", "octodemo"], "octo-demo"),
+            (&["export", "octo-demoo"], "octo-demo"),
+        ] {
+            let error = sandbox.run(&[words, options].concat()).expect_error(1);
+            assert!(error.ends_with(&format!("did you mean {suggestion:?}?")), "{words:?}: {error}");
+        }
+        let error = sandbox.run(&[&["show", "member", ORG, "zzzzzzzz"], options].concat()).expect_error(1);
+        assert!(!error.contains("did you mean"), "{error}");
+    }
+    let error = sandbox.run(&["shwo", ORG]);
+    assert!(error.stderr.contains("similar subcommand exists: 'show'"), "{}", error.stderr);
+}
+
+#[test]
+fn show_compares_with_the_range_before() {
+    let sandbox = demo();
+    let server = sandbox.serve();
+    let target = format!("/api/v1/orgs/{ORG}/metrics?since=2026-10-20&until=2026-11-01&compare=previous");
+    let expected = gam_tests::http::get(server.address(), &target).json();
+    let show = |format: &str| {
+        let days = ["--since", "2026-10-20", "--until", "2026-11-01"];
+        let mut command = sandbox.command(&[&["show", ORG, "--format", format][..], &days].concat());
+        command.env("COLUMNS", "80");
+        run_to_end(command).expect_status(0)
+    };
+    let json = show("json").json();
+    assert_eq!(json["metrics"], expected);
+    let relative = expected["change"]["commits"]["relative"].as_f64().expect("a change");
+    let commits = expected["metrics"]["commits"].as_u64().expect("a count");
+    let table = show("table").text();
+    let row = table.lines().find(|line| line.contains(" commits ")).expect("a row").to_owned();
+    let percent = format!("{:+.0}%", relative * 100.0);
+    assert!(row.contains(&commits.to_string()) && row.contains(&percent), "{percent}: {table}");
+    assert!(table.contains("change since 2026-10-08 to 2026-10-20"), "{table}");
 }

@@ -1,9 +1,12 @@
 //! Tokens of the real program: created and revoked by one process, checked by another.
 
+use gam_store::{RecordKind, RecordRange, RecordStore};
+use gam_store_sql::SqliteStore;
 use serde_json::Value;
 
 use gam_tests::http::{HttpResponse, get, send_request};
 use gam_tests::program::{Sandbox, ServerProcess};
+use gam_tests::support::runtime;
 
 const ORGS: &str = "/api/v1/orgs";
 const ADMIN_TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -147,4 +150,33 @@ fn a_file_of_the_current_directory_lets_no_administrator_in() {
     let server = sandbox.serve();
     assert_eq!(get(server.address(), ORGS).status, 200, "it is as if there was no token");
     assert!(server.stop().contains("ignored in .env: GITHUB_METRICS_ADMIN_TOKEN"));
+}
+
+#[test]
+fn refused_requests_are_counted_in_the_store() {
+    let sandbox = demo();
+    let worker = create(&sandbox, &["worker", "--role", "worker"]);
+    for _ in 0..2 {
+        let server = sandbox.serve();
+        assert_eq!(get(server.address(), ORGS).status, 401);
+        assert_eq!(get_with(server.address(), ORGS, &worker).status, 403);
+        server.stop();
+    }
+    let store = sandbox.data_dir().join("store.sqlite");
+    let rows: Vec<Value> = runtime().block_on(async {
+        let store = SqliteStore::open(&store).await.expect("the store");
+        let range = RecordRange::new(None, RecordKind::AuditRow, &[]).expect("a range");
+        let records =
+            RecordStore::range(&store, &range, 100, chrono::DateTime::UNIX_EPOCH).await.expect("records");
+        let rows = records.iter().map(|(_, record)| serde_json::from_str(&record.body).expect("a row"));
+        rows.collect()
+    });
+    let count = |is_anonymous: bool| -> u64 {
+        let refused = rows.iter().filter(|row| row["kind"] == "requests_refused" && row["subject"] == "read");
+        refused
+            .filter(|row| (row["principal"] == "anonymous") == is_anonymous)
+            .filter_map(|row| row["count"].as_u64())
+            .sum()
+    };
+    assert_eq!((count(true), count(false)), (2, 2), "two processes add up: {rows:?}");
 }

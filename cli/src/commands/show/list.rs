@@ -1,12 +1,9 @@
 //! `show repos` and `show members`: lists.
 
-use serde_json::Value;
+use gam_client::{ListKind, ListQuery, MetricsQuery, SubjectRef};
+use gam_query::MetricsAnswer;
 
-use super::{
-    ShowArgs, ShowFormat, for_json, for_stdout, heading, range_parameters, show_format, unexpected,
-    warn_if_incomplete,
-};
-use crate::answer;
+use super::{ShowArgs, ShowFormat, for_json, for_stdout, heading, show_format, warn_if_incomplete};
 use crate::api::ApiClient;
 use crate::error::usage_error;
 use crate::format::{count, csv_text, tsv_text};
@@ -16,57 +13,58 @@ use crate::table::{listing_records, listing_table};
 /// Number of entries of a list if `--limit` is not given.
 const DEFAULT_LIMIT: u16 = 50;
 
-/// Queries a list of an organization and returns its text. `list` is the list's name, `name` the field with the
-/// name of an entry.
+/// Queries a list of an organization and returns its text.
 pub(super) async fn show(
     session: &CliSession,
     client: &ApiClient,
     org: &str,
-    (list, name): (&str, &str),
+    kind: ListKind,
     args: &ShowArgs,
 ) -> anyhow::Result<String> {
     if args.granularity.is_some() {
         return Err(usage_error("--granularity is for charts: a list has none"));
     }
+    let query = MetricsQuery { since: args.since, until: args.until, bots: args.bots.bots, compare: false };
     // The answer says which range it covers, and from when on it is complete.
-    let overview = client.get(&["orgs", org, "metrics"], &range_parameters(args)).await?;
-    let range = answer::range(&overview.json).ok_or_else(unexpected)?;
-    warn_if_incomplete(session, &overview.json, range);
-    let limit = args.limit.unwrap_or(DEFAULT_LIMIT);
-    let parameters = [
-        ("sort", args.metric.name.to_owned()),
-        ("since", range.since().to_string()),
-        ("until", range.until().to_string()),
-        ("bots", args.bots.bots.clone()),
-        ("limit", limit.to_string()),
-    ];
-    let answer = client.get(&["orgs", org, list], &parameters).await?;
-    let entries = answer.json[list].as_array().ok_or_else(unexpected)?;
-    if answer.json["next"].is_string() {
+    let overview = client.send(async |api| api.metrics(org, &SubjectRef::Org, &query).await).await?;
+    let MetricsAnswer { context, coverage, .. } = overview.value;
+    warn_if_incomplete(session, &context, &coverage);
+    let query = ListQuery {
+        metrics: MetricsQuery { since: Some(context.since), until: Some(context.until), ..query },
+        sort: Some(args.metric),
+        limit: Some(args.limit.unwrap_or(DEFAULT_LIMIT)),
+        ..ListQuery::default()
+    };
+    let answer = client.send(async |api| api.list(org, &SubjectRef::Org, kind, &query).await).await?;
+    let entries = &answer.value.entries;
+    if answer.value.next.is_some() {
         let total = count(entries.len(), "entry", "entries");
         session.console.print_info(format!("the first {total}: raise --limit to see more"));
     }
-    let records = |entries: &[Value]| listing_records(entries, name);
     Ok(match show_format(session) {
         ShowFormat::Json => for_json(session, format!("{}\n", answer.text.trim())),
         ShowFormat::Csv => {
-            let (header, records) = records(entries);
+            let (header, records) = listing_records(entries, kind);
             for_stdout(session, csv_text(&header, records)?)
         }
         ShowFormat::TabSeparated => {
-            session.console.print_info(heading(&overview.json, range, usize::MAX));
-            let (header, records) = records(entries);
+            session.console.print_info(heading(&context, &coverage, usize::MAX));
+            let (header, records) = listing_records(entries, kind);
             tsv_text(&header, &records)
         }
         ShowFormat::Table(style) => {
+            let list = match kind {
+                ListKind::Members => "members",
+                ListKind::Repos => "repos",
+            };
             let table = if entries.is_empty() {
                 format!("no {list} with activity in this range")
             } else {
-                listing_table(entries, name, args.metric, style)
+                listing_table(entries, kind, args.metric, style)
             };
             format!(
                 "{}\n\n{list} by {}\n{table}\n",
-                heading(&overview.json, range, style.width),
+                heading(&context, &coverage, style.width),
                 args.metric.name
             )
         }

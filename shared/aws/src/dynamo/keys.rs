@@ -115,6 +115,35 @@ impl TableKey {
     }
 }
 
+/// All partitions of an organization.
+pub(super) struct OrgPartitions {
+    /// Partition keys, and what others start with.
+    keys: [String; 2],
+    prefixes: [String; 3],
+}
+
+impl OrgPartitions {
+    pub(super) fn new(org: &str) -> Self {
+        let org = org_part(org);
+        OrgPartitions {
+            keys: [format!("org#{org}"), format!("checkpoint#{org}")],
+            // Another organization's part differs before the `#`.
+            prefixes: ["items", "parts", "record"].map(|kind| format!("{kind}#{org}#")),
+        }
+    }
+
+    /// Returns the condition of a filter for the items of these partitions.
+    pub(super) fn condition(&self) -> &'static str {
+        "pk IN (:k0, :k1) OR begins_with(pk, :p0) OR begins_with(pk, :p1) OR begins_with(pk, :p2)"
+    }
+
+    /// Returns the values of that condition.
+    pub(super) fn values(&self) -> impl Iterator<Item = (String, &String)> {
+        let keys = self.keys.iter().enumerate().map(|(n, key)| (format!(":k{n}"), key));
+        keys.chain(self.prefixes.iter().enumerate().map(|(n, prefix)| (format!(":p{n}"), prefix)))
+    }
+}
+
 /// Parses the sort key of [`TableKey::registered`], and returns the organization in lower case.
 pub(super) fn parse_org(sk: &str) -> Option<&str> {
     sk.strip_prefix("org#")

@@ -23,6 +23,7 @@ mod item;
 mod keys;
 mod markers;
 mod names;
+mod orgs;
 mod parts;
 mod records;
 mod rollups;

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use chrono::{DateTime, Utc};
+use gam_access::RouteClass;
 use gam_query::QueryPorts;
 use serde::Deserialize;
 
@@ -80,6 +81,7 @@ async fn sign_in(
             Ok(with_cookie(go_to(next), token.trim(), max_age, is_encrypted(&headers)))
         }
         Err(error) if error.is_unauthorized() => {
+            access.count_refusal(None, RouteClass::Public).await;
             let mut response = page::page(&view.like_page(next), StatusCode::UNAUTHORIZED, next, true);
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             response.extensions_mut().insert(error.refusal().unwrap_or(Refusal("the token is not valid")));

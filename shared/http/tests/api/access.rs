@@ -5,10 +5,10 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::Method;
 use chrono::{DateTime, TimeDelta};
-use gam_access::{NewToken, RepoName, Role, Scope, Tokens};
+use gam_access::{NewToken, RefusalLog, RefusalRow, RepoName, Role, Scope, Tokens};
 use gam_http::{AccessControl, AllowedHosts, AllowedOrigins, RequestRate, TokenSource, guarded_router};
 use gam_model::Clock;
-use gam_store::{NameEntry, NameKind, NameStore};
+use gam_store::{NameEntry, NameKind, NameStore, RecordKind, RecordRange, RecordStore};
 
 use crate::support::{
     ApiResponse, SettableClock, TestData, acme, get, get_json, log_lines, log_lines_with, send, send_form,
@@ -412,5 +412,42 @@ async fn only_pages_of_allowed_origins_may_read() {
     for answer in [answer, read("null").await] {
         let vary: Vec<_> = answer.headers.get_all("vary").iter().collect();
         assert!(vary.iter().any(|value| *value == "origin"), "{vary:?}");
+    }
+}
+
+#[tokio::test]
+async fn refused_requests_are_counted_in_the_audit_log() {
+    let guarded = Guarded::new().await;
+    let store = guarded.data.store.clone();
+    let refusals = RefusalLog::new(store.clone(), guarded.clock.clone());
+    let access = AccessControl::tokens(guarded.tokens.clone()).with_refusal_log(refusals);
+    let api = guarded.api_with(access.clone());
+    let worker = guarded.create("worker", Role::Worker, Scope::All).await;
+    let viewer = guarded.viewer().await;
+    for _ in 0..3 {
+        assert_unauthorized(&get(&api, METRICS_OF_ACME).await);
+    }
+    assert_unauthorized(&get_with(&api, METRICS_OF_OTHER, "gamt_wrong").await);
+    get_with(&api, METRICS_OF_ACME, &worker).await.problem(403, "FORBIDDEN");
+    assert_eq!(get_with(&api, METRICS_OF_ACME, &viewer).await.status, 200);
+    assert_eq!(get_with(&api, "/api/v1/orgs/none/metrics", &viewer).await.status, 404);
+    assert_eq!(send_form(&api, "/sign-in", &[SAME_ORIGIN], "token=wrong").await.status, 401);
+    access.flush_refusals().await;
+
+    let range = RecordRange::new(None, RecordKind::AuditRow, &[]).expect("a range");
+    let records = RecordStore::range(&*store, &range, 100, guarded.clock.now()).await.expect("records");
+    let bodies: Vec<String> = records.into_iter().map(|(_, record)| record.body).collect();
+    let rows = bodies.iter().filter_map(|body| serde_json::from_str::<RefusalRow>(body).ok());
+    let mut rows: Vec<(String, String, u64)> =
+        rows.map(|RefusalRow { row, count }| (row.principal, row.subject, count)).collect();
+    rows.sort();
+    let id = &guarded.tokens.list().await.expect("tokens")[1].id;
+    let row = |principal: &str, class: &str, count| (principal.to_owned(), class.to_owned(), count);
+    assert_eq!(
+        rows,
+        [row("anonymous", "public", 1), row("anonymous", "read", 4), row(&format!("token:{id}"), "read", 1)]
+    );
+    for secret in ["gamt_", "127.0.0.1", "wrong"] {
+        assert!(bodies.iter().all(|body| !body.contains(secret)), "{secret}: {bodies:?}");
     }
 }

@@ -12,7 +12,7 @@ use crate::keys::{RecordKey, RecordRange};
 use crate::record::{CommitOutcome, Record, RecordChange, RecordCommit, RecordStore, RecordWrite};
 
 impl MemoryStore {
-    fn records(&self) -> MutexGuard<'_, BTreeMap<RecordKey, Record>> {
+    pub(super) fn records(&self) -> MutexGuard<'_, BTreeMap<RecordKey, Record>> {
         // Every commit is complete before the lock is released, so the content is valid after a panic as well.
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -8,10 +8,10 @@ use std::process::Command;
 use gam_tests::program::run_to_end;
 use serde_json::{Value, json};
 
-use super::calls::boto;
-use super::emulator::{Emulator, EmulatorSetup, template, wait_for};
+use super::emulator::{Emulator, EmulatorSetup, wait_for};
 use super::scenario::Scenario;
 use super::stack::Stack;
+use crate::saved_queries::{QueryRows, assert_rows_match_api, saved_queries};
 use crate::tools::Tool;
 use crate::{ExternalTest, external_test};
 
@@ -31,18 +31,6 @@ def rows(query):
     return [dict(zip(names, map(lambda v: None if v is None else str(v), row))) for row in found.fetchall()]
 print(json.dumps({name: rows(query) for name, query in queries.items()}))
 "#;
-
-type QueryRow = BTreeMap<String, Option<String>>;
-type QueryRows = Vec<QueryRow>;
-
-/// Returns the saved queries, by their names in the template.
-fn saved_queries() -> BTreeMap<String, String> {
-    let template = template(boto().expect("the emulator has boto3"));
-    let resources = template["Resources"].as_object().expect("resources").iter();
-    let saved = resources.filter(|(_, resource)| resource["Type"] == "AWS::Athena::NamedQuery");
-    let text = |resource: &Value| resource["Properties"]["QueryString"].as_str().expect("a query").to_owned();
-    saved.map(|(name, resource)| (name.clone(), text(resource))).collect()
-}
 
 /// Saves a query in Athena, reads it back and runs it.
 fn run_on_athena(aws: &Emulator, stack: &Stack<'_>, name: &str, query: &str) -> QueryRows {
@@ -102,76 +90,6 @@ fn assert_equal(name: &str, one: &QueryRows, other: &QueryRows) {
     }
 }
 
-/// Returns a month as the API's `since` and `until`.
-fn month_range(month: &str) -> String {
-    let first = gam_tests::answers::day(&format!("{month}-01"));
-    let (since, until) = gam_tests::answers::bucket_bounds("month", first);
-    format!("since={since}&until={until}")
-}
-
-/// Asserts that a row's columns equal the API's metrics of the same subject. Returns the number of comparisons.
-fn assert_row_matches(subject: &str, metrics: &Value, row: Option<&QueryRow>, columns: &[&str]) -> usize {
-    for column in columns {
-        let counted = row.and_then(|row| row.get(*column)?.as_ref()).map_or("0", String::as_str);
-        let answered = metrics[*column].to_string();
-        assert_eq!(counted.parse::<f64>().ok(), answered.parse().ok(), "{subject}: {column}");
-    }
-    columns.len()
-}
-
-/// Compares the rows with the API's answers, month by month. Returns the number of comparisons.
-fn assert_rows_match_api(stack: &Stack<'_>, org: &str, rows: &BTreeMap<String, QueryRows>) -> usize {
-    let by_repo: [(&str, &[&str]); 4] = [
-        ("CommitsQuery", &["commits", "additions", "deletions", "lines_changed", "files_changed"]),
-        ("PullRequestsQuery", &["prs_opened", "prs_merged", "prs_closed"]),
-        ("IssuesAndReleasesQuery", &["issues_opened", "issues_closed", "releases"]),
-        ("DeploymentsQuery", &["deploys", "deploy_failures"]),
-    ];
-    let is = |row: &QueryRow, column: &str, value: &str| {
-        row.get(column).and_then(Option::as_ref).is_some_and(|cell| cell.eq_ignore_ascii_case(value))
-    };
-    let months: Vec<&String> =
-        rows["CycleTimeQuery"].iter().filter_map(|row| row["month"].as_ref()).collect();
-    let mut compared = 0;
-    for month in months {
-        let range = month_range(month);
-        let listing = stack.get(&format!("/api/v1/orgs/{org}/repos?{range}&limit=1000")).json();
-        for repo in listing["repos"].as_array().expect("repositories") {
-            let name = repo["repo"].as_str().expect("a name");
-            for (query, columns) in by_repo {
-                let row = rows[query].iter().find(|row| is(row, "month", month) && is(row, "repo", name));
-                compared += assert_row_matches(&format!("{month} {name}"), &repo["metrics"], row, columns);
-            }
-        }
-        let listing = stack.get(&format!("/api/v1/orgs/{org}/members?{range}&limit=1000")).json();
-        for member in listing["members"].as_array().expect("members") {
-            let name = member["member"].as_str().expect("a name");
-            let row =
-                rows["ReviewsQuery"].iter().find(|row| is(row, "month", month) && is(row, "reviewer", name));
-            compared += assert_row_matches(&format!("{month} {name}"), &member["metrics"], row, &["reviews"]);
-        }
-        let answer = stack.get(&format!("/api/v1/orgs/{org}/metrics?{range}")).json();
-        let row = rows["CycleTimeQuery"].iter().find(|row| is(row, "month", month)).expect("its row");
-        compared += assert_cycle_time_matches(month, &answer["metrics"]["cycle_time_hours"], row);
-    }
-    compared
-}
-
-/// Compares the cycle times of a month. The API's percentiles are estimates, so 2 % are allowed.
-fn assert_cycle_time_matches(month: &str, answered: &Value, row: &QueryRow) -> usize {
-    let columns =
-        [("prs_merged", "count"), ("mean_hours", "mean"), ("p50_hours", "p50"), ("p90_hours", "p90")];
-    for (column, name) in columns {
-        let counted: f64 = row[column].as_ref().and_then(|cell| cell.parse().ok()).expect("a number");
-        let answered = answered[name].as_f64().expect("a number");
-        assert!(
-            (counted - answered).abs() <= 0.02 * answered.abs(),
-            "{month} {column}: {counted} {answered}"
-        );
-    }
-    columns.len()
-}
-
 fn the_saved_queries_agree_with_the_api() {
     let aws = EmulatorSetup::default().start();
     let scenario = Scenario::new(77, 1);
@@ -188,7 +106,7 @@ fn the_saved_queries_agree_with_the_api() {
         assert!(!rows.is_empty(), "{name} returns no rows");
         assert_equal(name, rows, &on_duckdb[name]);
     }
-    let compared = assert_rows_match_api(&stack, &scenario.world.org, &on_athena);
+    let compared = assert_rows_match_api(&|target| stack.get(target).json(), &scenario.world.org, &on_athena);
     assert!(compared > 200, "only {compared} numbers were compared against the API");
 }
 

@@ -1,0 +1,218 @@
+//! `query`: SQL over the tables of the lake, run by an installed DuckDB.
+
+use std::ffi::OsString;
+use std::io::{ErrorKind, Read, Write};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use anyhow::Context as _;
+use clap::Args;
+use gam_lake::{Events, registry, snapshot};
+use tempfile::NamedTempFile;
+
+use crate::args::OutputFormat;
+use crate::cli;
+use crate::error::{OutputClosed, failure, usage_error};
+use crate::exit::Exit;
+use crate::lake_views::views;
+use crate::location::LakeLocation;
+use crate::open::open_lake_for_reading;
+use crate::session::CliSession;
+use crate::terminal_text::{escaped_json, escaped_lines, quoted};
+
+const EXAMPLES: &str = "\
+Examples:
+  github-metrics query \"SELECT kind, count(*) FROM events WHERE NOT retracted GROUP BY kind\"
+  github-metrics query --format csv \"FROM events WHERE month = '2026-10'\" > october.csv
+  github-metrics query - < commits.sql
+  github-metrics query --views        the SQL of the views, for a DuckDB of your own
+
+The view events has a row for each event, and the columns of the Parquet files (see README). org
+is the name at the first collection, in lower case; org_name is the present name. Leave out rows
+with retracted = true. DuckDB runs the query: https://duckdb.org/docs/stable/sql/introduction
+Formats: table (default in a terminal), json, csv. Otherwise the output is tab-separated.";
+
+const HOW_TO_INSTALL: &str = "install it (https://duckdb.org/install, or `pip install duckdb-cli`), or name it with \
+                              --duckdb PATH; the views above work in any DuckDB";
+
+/// The name of DuckDB's program.
+const DUCKDB: &str = "duckdb";
+
+/// Arguments of `query`.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct QueryArgs {
+    /// The query, or - to read it from stdin
+    // A query may begin with a comment: `--`.
+    #[arg(value_name = "SQL", required_unless_present = "views", allow_hyphen_values = true)]
+    sql: Option<String>,
+    /// DuckDB's program [default: duckdb on the PATH]
+    #[arg(long, value_name = "PATH")]
+    duckdb: Option<PathBuf>,
+    /// Print the SQL that creates the views, and run nothing
+    #[arg(long, conflicts_with_all = ["sql", "duckdb"])]
+    views: bool,
+}
+
+/// Runs the query on DuckDB, and prints the rows.
+pub(crate) async fn run(session: &CliSession, args: QueryArgs) -> anyhow::Result<Exit> {
+    if session.settings.format == Some(OutputFormat::Parquet) {
+        return Err(usage_error(
+            "invalid --format \"parquet\": query writes table, json or csv; in SQL, COPY (SELECT ...) TO 'x.parquet' writes \
+             parquet",
+        ));
+    }
+    let lake = &session.settings.lake;
+    let objects = open_lake_for_reading(lake).await?;
+    let keys = snapshot::orgs::<Events>(&*objects).await?;
+    let views = views(lake, &keys, &registry::read(&*objects).await?);
+    let Some(sql) = args.sql else {
+        session.console.write_data(for_stdout(session, &views))?;
+        return Ok(Exit::Success);
+    };
+    if keys.is_empty() {
+        return Err(failure(format!(
+            "there are no events in the lake {lake} yet: run `github-metrics up ORG` first, or name another directory \
+             with --data-dir"
+        )));
+    }
+    if let LakeLocation::S3 { .. } = lake {
+        session.console.write_data(for_stdout(session, &views))?;
+        return Err(failure(format!(
+            "query cannot read a lake on S3 ({lake}): use the saved queries of Athena, or run the views above in a \
+             DuckDB that is signed in to the bucket (https://duckdb.org/docs/stable/core_extensions/httpfs/s3api)"
+        )));
+    }
+    let sql = if sql == "-" { read_stdin()? } else { sql };
+    let duckdb = args.duckdb.clone().unwrap_or_else(|| DUCKDB.into());
+    match run_duckdb(session, duckdb, &views, sql).await? {
+        Some(output) => print_output(session, &output),
+        None => match args.duckdb {
+            Some(path) => Err(usage_error(format!(
+                "invalid --duckdb {}: there is no such program",
+                quoted(&path.to_string_lossy())
+            ))),
+            None => {
+                session.console.write_data(for_stdout(session, &views))?;
+                Err(failure(format!("there is no {DUCKDB} on the PATH: {HOW_TO_INSTALL}")))
+            }
+        },
+    }
+}
+
+fn read_stdin() -> anyhow::Result<String> {
+    let mut sql = String::new();
+    std::io::stdin().read_to_string(&mut sql).context("cannot read the query from stdin")?;
+    Ok(sql)
+}
+
+/// Runs DuckDB to its end. Its stdout is this program's, unless that is a terminal. Returns `None` if there is no such
+/// program.
+async fn run_duckdb(
+    session: &CliSession,
+    program: PathBuf,
+    views: &str,
+    sql: String,
+) -> anyhow::Result<Option<Output>> {
+    let mut setup = NamedTempFile::new().context("cannot create a file for the views")?;
+    setup.write_all(setup_text(session, views).as_bytes()).context("cannot write the views")?;
+    let mut command = Command::new(&program);
+    // In place of the user's own file, so that a query means the same everywhere.
+    command.arg("-init").arg(setup.path()).args(["-batch", "-bail"]);
+    command.args(format_options(session)).args([OsString::from("-c"), sql.into()]);
+    // A query can read variables, and needs none of this program's: some are secrets.
+    for name in cli::variables() {
+        command.env_remove(name);
+    }
+    let is_terminal = session.console.output().is_terminal;
+    command.stdin(Stdio::null()).stderr(Stdio::piped());
+    command.stdout(if is_terminal { Stdio::piped() } else { Stdio::inherit() });
+    let output = tokio::task::spawn_blocking(move || {
+        let output = command.output();
+        drop(setup);
+        output
+    });
+    match output.await.context("DuckDB was not waited for")? {
+        Ok(output) => Ok(Some(output)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failure(format!(
+            "cannot start {} ({error}): name DuckDB's program with --duckdb",
+            quoted(&program.to_string_lossy())
+        ))),
+    }
+}
+
+/// Returns what DuckDB reads before the query.
+fn setup_text(session: &CliSession, views: &str) -> String {
+    // DuckDB does not see the terminal.
+    format!(".maxwidth {}\n{views}", session.console.output().width)
+}
+
+fn format_options(session: &CliSession) -> &'static [&'static str] {
+    let output = session.console.output();
+    match session.settings.format {
+        Some(OutputFormat::Json) => &["-json"],
+        Some(OutputFormat::Csv) => &["-csv", "-nullvalue", ""],
+        None if !output.is_terminal && !output.has_color => &["-csv", "-separator", "\t", "-nullvalue", ""],
+        None | Some(OutputFormat::Table | OutputFormat::Parquet) if output.has_unicode => &[],
+        None | Some(OutputFormat::Table | OutputFormat::Parquet) => &["-table"],
+    }
+}
+
+fn print_output(session: &CliSession, output: &Output) -> anyhow::Result<Exit> {
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    session.console.write_data(for_stdout(session, &stdout))?;
+    if output.status.success() {
+        return Ok(Exit::Success);
+    }
+    #[cfg(unix)]
+    if std::os::unix::process::ExitStatusExt::signal(&output.status) == Some(SIGPIPE) {
+        return Err(OutputClosed.into());
+    }
+    let why = error_lines(&String::from_utf8_lossy(&output.stderr));
+    if !why.is_empty() {
+        session.console.print_notice(why);
+    }
+    Err(failure("DuckDB could not run the query: `FROM events LIMIT 1` shows the columns"))
+}
+
+/// The signal that ends a process that writes to a closed pipe, on every Unix.
+#[cfg(unix)]
+const SIGPIPE: i32 = 13;
+
+/// Returns what DuckDB wrote to stderr, without colours and without the line about the views.
+fn error_lines(stderr: &str) -> String {
+    let mut text = String::new();
+    let mut parts = stderr.split("\u{1b}[");
+    text.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        // A colour ends in a letter.
+        let end = part.find(|c: char| c.is_ascii_alphabetic()).map_or(0, |end| end + 1);
+        text.push_str(&part[end..]);
+    }
+    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("-- Loading resources")).collect();
+    lines.join("\n").trim().to_owned()
+}
+
+/// Returns text as it is written to stdout: a terminal must not obey what comes from outside.
+fn for_stdout(session: &CliSession, text: &str) -> String {
+    if !session.console.output().is_terminal {
+        text.to_owned()
+    } else if session.wants_json() {
+        escaped_json(text)
+    } else {
+        escaped_lines(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_have_no_colours_and_no_line_about_the_views() {
+        let stderr = "\u{1b}[90m-- Loading resources from /tmp/x\n\u{1b}[00mParser Error: near \"selec\"\n\nLINE 1: selec 1\n        ^\n";
+        assert_eq!(error_lines(stderr), "Parser Error: near \"selec\"\n\nLINE 1: selec 1\n        ^");
+        assert_eq!(error_lines("a\u{1b}[1;31mb\u{1b}["), "ab");
+    }
+}

@@ -1,0 +1,90 @@
+//! SQL that shows the tables of the lake to DuckDB as views.
+
+use std::path::Path;
+
+use gam_model::OrgRegistry;
+
+use crate::location::LakeLocation;
+
+/// A table of the lake: a view, and the folder with its snapshots, one for each organization and month.
+struct LakeTable {
+    view: &'static str,
+    folder: &'static str,
+}
+
+/// The tables. A line here adds a view.
+const TABLES: [LakeTable; 1] = [LakeTable { view: "events", folder: "events" }];
+
+/// Returns the statements that create the views, for an organization with each of these storage keys. Each view has
+/// the columns of its table as Athena has them, and `org_name` at the end.
+///
+/// * `org` is the storage key, and `month` is `YYYY-MM`: the folders, so a condition on them skips files.
+/// * `org_name` is the organization's present name.
+/// * Times are shown in UTC.
+/// * Columns that an older file lacks are null.
+pub(crate) fn views(lake: &LakeLocation, keys: &[String], registry: &OrgRegistry) -> String {
+    let root = match lake {
+        LakeLocation::Dir(dir) => pattern(&std::path::absolute(dir).unwrap_or_else(|_| dir.clone())),
+        LakeLocation::S3 { .. } => lake.to_string(),
+    };
+    let org_name = org_name(keys, registry);
+    let views = TABLES.iter().map(|LakeTable { view, folder }| {
+        let files = text_literal(&format!("{root}/{folder}/org=*/month=*/snapshot.parquet"));
+        format!(
+            "CREATE OR REPLACE VIEW {view} AS\n  SELECT *, {org_name} AS org_name\n  FROM read_parquet(\n    {files},\n    \
+             hive_partitioning = true, hive_types_autocast = false, union_by_name = true\n  );\n"
+        )
+    });
+    format!("SET TimeZone = 'UTC';\n{}", views.collect::<String>())
+}
+
+/// Returns the expression for the present name of the organization of a row. Its storage key has no capitals, and
+/// is an older name after a renaming.
+fn org_name(keys: &[String], registry: &OrgRegistry) -> String {
+    let name = |key: &String| Some((key.clone(), registry.name_of_key(key).filter(|name| name != key)?));
+    let cases: String = keys
+        .iter()
+        .filter_map(name)
+        .map(|(key, name)| format!(" WHEN {} THEN {}", text_literal(&key), text_literal(name)))
+        .collect();
+    if cases.is_empty() { "org".to_owned() } else { format!("CASE org{cases} ELSE org END") }
+}
+
+/// Returns a directory as a part of a pattern for files that matches nothing else.
+fn pattern(directory: &Path) -> String {
+    let text = directory.to_string_lossy();
+    let escape = |c: char| if matches!(c, '*' | '?' | '[') { format!("[{c}]") } else { c.to_string() };
+    text.chars().map(escape).collect()
+}
+
+/// Returns a text as a literal of SQL.
+fn text_literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_view_has_the_files_of_its_table_and_present_names() {
+        let mut registry = OrgRegistry::default();
+        let now = chrono::DateTime::UNIX_EPOCH;
+        registry.assign("Acme", Some(1), now).unwrap();
+        registry.assign("plain", Some(2), now).unwrap();
+        let keys = ["acme", "plain", "unregistered"].map(str::to_owned);
+        let sql = views(&LakeLocation::Dir("/data/it's [x]*".into()), &keys, &registry);
+        assert!(sql.contains("'/data/it''s [[]x][*]/events/org=*/month=*/snapshot.parquet'"), "{sql}");
+        assert!(sql.contains("SELECT *, CASE org WHEN 'acme' THEN 'Acme' ELSE org END AS org_name"), "{sql}");
+        assert!(sql.contains("CREATE OR REPLACE VIEW events AS"), "{sql}");
+        let sql = views(&LakeLocation::Dir("/data".into()), &keys[1..], &registry);
+        assert!(sql.contains("SELECT *, org AS org_name"), "{sql}");
+    }
+
+    #[test]
+    fn a_lake_on_s3_is_named_by_its_address() {
+        let lake = LakeLocation::S3 { bucket: "b".into(), prefix: "x/y".into() };
+        let sql = views(&lake, &[], &OrgRegistry::default());
+        assert!(sql.contains("'s3://b/x/y/events/org=*/month=*/snapshot.parquet'"), "{sql}");
+    }
+}

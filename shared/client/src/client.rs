@@ -1,0 +1,189 @@
+//! The requests.
+
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use gam_model::Grain;
+use gam_model::metric::Metric;
+use gam_query::{HistogramAnswer, ListAnswer, ListKind, MetricsAnswer, OrgsAnswer, SeriesAnswer, SubjectRef};
+use serde::de::DeserializeOwned;
+
+use crate::error::{ClientError, ProblemDetail};
+use crate::export::{ExportRows, NDJSON};
+use crate::request::{ListQuery, MetricsQuery, Parameters, subject_path};
+use crate::transport::{ApiBody, ApiRequest, ApiResponse, Transport};
+
+const JSON: &str = "application/json";
+/// How long a request may take, with its answer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// The same, for an answer that is streamed.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// A successful answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer<T> {
+    /// The JSON text, byte for byte.
+    pub text: String,
+    /// The same, read.
+    pub value: T,
+}
+
+/// A client of the API.
+pub struct Client {
+    transport: Box<dyn Transport>,
+}
+
+impl Client {
+    /// Creates a client that sends its requests this way.
+    pub fn new(transport: impl Transport + 'static) -> Self {
+        Client { transport: Box::new(transport) }
+    }
+
+    /// Returns who answers, for messages: scheme, host and port.
+    pub fn origin(&self) -> String {
+        self.transport.origin()
+    }
+
+    /// Requests all organizations.
+    ///
+    /// # Errors
+    /// If the request fails or is refused.
+    pub async fn orgs(&self) -> Result<Answer<OrgsAnswer>, ClientError> {
+        self.get(vec!["orgs".to_owned()], Vec::new()).await
+    }
+
+    /// Requests the metrics of a subject over a range.
+    ///
+    /// # Errors
+    /// If the request fails or is refused.
+    pub async fn metrics(
+        &self,
+        org: &str,
+        subject: &SubjectRef,
+        query: &MetricsQuery,
+    ) -> Result<Answer<MetricsAnswer>, ClientError> {
+        let (mut path, mut parameters) = subject_path(org, subject);
+        path.push("metrics".to_owned());
+        parameters.extend(query.parameters());
+        self.get(path, parameters).await
+    }
+
+    /// Requests a metric of a subject, bucket by bucket.
+    ///
+    /// # Errors
+    /// If the request fails or is refused.
+    pub async fn series(
+        &self,
+        org: &str,
+        subject: &SubjectRef,
+        metric: &Metric,
+        grain: Grain,
+        query: &MetricsQuery,
+    ) -> Result<Answer<SeriesAnswer>, ClientError> {
+        let (mut path, mut parameters) = subject_path(org, subject);
+        path.extend(["metrics", "timeseries"].map(str::to_owned));
+        parameters.extend(query.series_parameters());
+        parameters.push(("metric", metric.name.to_owned()));
+        parameters.push(("granularity", grain.as_str().to_owned()));
+        self.get(path, parameters).await
+    }
+
+    /// Requests how the durations of a metric of a subject are distributed.
+    ///
+    /// # Errors
+    /// If the request fails or is refused.
+    pub async fn histogram(
+        &self,
+        org: &str,
+        subject: &SubjectRef,
+        metric: &Metric,
+        query: &MetricsQuery,
+    ) -> Result<Answer<HistogramAnswer>, ClientError> {
+        let (mut path, mut parameters) = subject_path(org, subject);
+        path.extend(["metrics", "histogram"].map(str::to_owned));
+        parameters.extend(query.series_parameters());
+        parameters.push(("metric", metric.name.to_owned()));
+        self.get(path, parameters).await
+    }
+
+    /// Requests a page of the repositories or members of a subject: both of an organization, the members of a
+    /// repository, the repositories of a member.
+    ///
+    /// # Errors
+    /// If the request fails or is refused.
+    pub async fn list(
+        &self,
+        org: &str,
+        subject: &SubjectRef,
+        kind: ListKind,
+        query: &ListQuery,
+    ) -> Result<Answer<ListAnswer>, ClientError> {
+        let (mut path, mut parameters) = subject_path(org, subject);
+        let name = match kind {
+            ListKind::Members => "members",
+            ListKind::Repos => "repos",
+        };
+        path.push(name.to_owned());
+        parameters.extend(query.parameters());
+        self.get(path, parameters).await
+    }
+
+    /// Requests all numbers of an organization, row by row.
+    ///
+    /// # Errors
+    /// If the request fails or is refused.
+    pub async fn export(
+        &self,
+        org: &str,
+        grain: Grain,
+        query: &MetricsQuery,
+    ) -> Result<ExportRows, ClientError> {
+        let path = ["orgs", org, "export"].map(str::to_owned).to_vec();
+        let mut parameters = query.series_parameters();
+        parameters.push(("granularity", grain.as_str().to_owned()));
+        let request = ApiRequest { path, parameters, accept: NDJSON, timeout: STREAM_TIMEOUT };
+        Ok(ExportRows::new(self.successful_body(&request).await?, self.origin()))
+    }
+
+    async fn get<T: DeserializeOwned>(
+        &self,
+        path: Vec<String>,
+        parameters: Parameters,
+    ) -> Result<Answer<T>, ClientError> {
+        let request = ApiRequest { path, parameters, accept: JSON, timeout: REQUEST_TIMEOUT };
+        let text = read_text(self.successful_body(&request).await?).await?;
+        let value = serde_json::from_str(&text).map_err(|error| {
+            self.unexpected(match error.classify() {
+                // The texts of the others describe positions in types.
+                serde_json::error::Category::Data => error.to_string(),
+                _ => "the answer is not JSON".to_owned(),
+            })
+        })?;
+        Ok(Answer { text, value })
+    }
+
+    /// Returns the body of a successful answer.
+    async fn successful_body(&self, request: &ApiRequest) -> Result<ApiBody, ClientError> {
+        let ApiResponse { status, location, body } = self.transport.send(request).await?;
+        if let Some(location) = location {
+            return Err(ClientError::Redirect { origin: self.origin(), location });
+        }
+        if (200..300).contains(&status) {
+            return Ok(body);
+        }
+        let text = read_text(body).await?;
+        Err(match serde_json::from_str::<ProblemDetail>(&text) {
+            Ok(problem) => ClientError::Problem { status, problem },
+            Err(_) => self.unexpected(format!("the status is {status}")),
+        })
+    }
+
+    fn unexpected(&self, why: String) -> ClientError {
+        ClientError::Unexpected { origin: self.origin(), why }
+    }
+}
+
+async fn read_text(body: ApiBody) -> Result<String, ClientError> {
+    let chunks: Vec<_> = body.try_collect().await?;
+    Ok(String::from_utf8_lossy(&chunks.concat()).into_owned())
+}

@@ -1,0 +1,48 @@
+//! What sends requests: a connection to a server, or something in this process.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+
+use crate::error::ClientError;
+
+/// A `GET` request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiRequest {
+    /// The segments of the path below `/api/v1`, not encoded.
+    pub path: Vec<String>,
+    /// The parameters, not encoded.
+    pub parameters: Vec<(&'static str, String)>,
+    /// The media type that the answer is to have.
+    pub accept: &'static str,
+    /// How long the request may take, with its answer.
+    pub timeout: Duration,
+}
+
+/// The bytes of an answer.
+pub type ApiBody = BoxStream<'static, Result<Bytes, ClientError>>;
+
+/// A response.
+pub struct ApiResponse {
+    /// The HTTP status.
+    pub status: u16,
+    /// The target of a redirect that was not followed.
+    pub location: Option<String>,
+    /// The body.
+    pub body: ApiBody,
+}
+
+/// Sends requests.
+#[async_trait]
+pub trait Transport: Send + Sync {
+    /// Sends a request, and returns the response of any status.
+    ///
+    /// # Errors
+    /// If there is no response.
+    async fn send(&self, request: &ApiRequest) -> Result<ApiResponse, ClientError>;
+
+    /// Returns who answers, for messages: scheme, host and port.
+    fn origin(&self) -> String;
+}
