@@ -1,6 +1,7 @@
 //! The client of the product's own HTTP API: of a server, or of the router within this process.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
@@ -8,6 +9,7 @@ use gam_client::{ApiRequest, ApiResponse, Client, ClientError, ExportRows, HttpT
 use gam_query::ExportRow;
 use http::Request;
 use http::header::ACCEPT;
+use serde_json::Value;
 use tower::ServiceExt;
 use url::Url;
 
@@ -16,10 +18,25 @@ use crate::open::OpenStore;
 use crate::settings::CliSettings;
 use crate::terminal_text::quoted;
 
+/// The longest pause that a server can ask a worker for.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
+
 /// A client of the API, and the local store if it reads one.
 pub(crate) struct ApiClient {
     client: Client,
     store: Option<OpenStore>,
+}
+
+/// An answer to what was sent to a server.
+pub(crate) struct PostAnswer {
+    /// The HTTP status.
+    pub(crate) status: u16,
+    /// The pause that the server asks for.
+    pub(crate) retry_after: Option<Duration>,
+    /// The body of a successful answer. Null if it has none.
+    pub(crate) json: Value,
+    /// The error that a refusal is. `None` if the request succeeded.
+    pub(crate) refusal: Option<anyhow::Error>,
 }
 
 impl ApiClient {
@@ -35,7 +52,7 @@ impl ApiClient {
             return Ok(ApiClient { client: Client::new(transport), store: None });
         }
         let store = OpenStore::open_existing(settings).await?;
-        let router = gam_http::router(store.query_ports());
+        let router = gam_http::router(store.api_ports_for_reading());
         Ok(ApiClient { client: Client::new(RouterTransport(router)), store: Some(store) })
     }
 
@@ -56,6 +73,22 @@ impl ApiClient {
     /// If the answer ends in the middle, or has other rows.
     pub(crate) async fn next_rows(&self, rows: &mut ExportRows) -> anyhow::Result<Vec<ExportRow>> {
         rows.next_rows().await.map_err(self.error())
+    }
+
+    /// Sends JSON to a path below `/api/v1` of a server. Returns every answer, also a refusal.
+    ///
+    /// # Errors
+    /// If the server cannot be reached, or does not answer like this API.
+    pub(crate) async fn post(&self, path: &[&str], body: &Value) -> anyhow::Result<PostAnswer> {
+        if self.store.is_some() {
+            return Err(usage_error("there is no server: name it with --api"));
+        }
+        let error = self.error();
+        let answer = self.client.post(path, body).await.map_err(&error)?;
+        let refusal =
+            answer.problem.map(|problem| error(ClientError::Problem { status: answer.status, problem }));
+        let retry_after = answer.retry_after.map(|pause| pause.min(MAX_RETRY_AFTER));
+        Ok(PostAnswer { status: answer.status, retry_after, json: answer.json, refusal })
     }
 
     fn error(&self) -> impl Fn(ClientError) -> anyhow::Error {
@@ -125,7 +158,7 @@ impl Transport for RouterTransport {
             origin: origin.to_string(),
             why: format!("{error}; the log has the cause"),
         });
-        Ok(ApiResponse { status, location: None, body: body.boxed() })
+        Ok(ApiResponse { status, location: None, retry_after: None, body: body.boxed() })
     }
 
     fn origin(&self) -> String {

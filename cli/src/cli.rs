@@ -9,8 +9,8 @@ use clap::{Arg, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::args::{GlobalOptions, Variables};
 use crate::commands::{
-    aggregate, backup, collect, completions, config, demo, doctor, export, forget_org, help, ingest, query,
-    rename_org, serve, show, status, token, up,
+    aggregate, backup, collect, completions, config, demo, doctor, export, forget_org, help, hook, ingest,
+    query, rename_org, serve, show, status, task, token, up, worker,
 };
 use crate::console::Console;
 use crate::environment::EnvFile;
@@ -85,6 +85,12 @@ pub(crate) enum CliCommand {
     Config(config::ConfigArgs),
     /// Create, list or revoke access tokens
     Token(token::TokenArgs),
+    /// List the tasks of workers, or make one assignable again
+    Task(task::TaskArgs),
+    /// Claim tasks from a server, and run a command for each
+    Worker(worker::WorkerArgs),
+    /// Check the webhooks on GitHub, and what they could not deliver
+    Hook(hook::HookArgs),
     /// Continue an organization's history under its new name, after it was renamed on GitHub
     RenameOrg(rename_org::RenameOrgArgs),
     /// Copy the lake and the store into a new directory
@@ -104,7 +110,10 @@ impl CliCommand {
     pub(crate) fn data_use(&self) -> DataUse {
         match self {
             CliCommand::Demo(_) => DataUse::Sample,
-            CliCommand::Show(_) | CliCommand::Export(_) | CliCommand::Query(_) => DataUse::Query,
+            CliCommand::Show(_) | CliCommand::Export(_) | CliCommand::Query(_) | CliCommand::Worker(_) => {
+                DataUse::Query
+            }
+            CliCommand::Task(args) if args.only_reads() => DataUse::Query,
             _ => DataUse::LakeAndStore,
         }
     }
@@ -143,6 +152,9 @@ impl Cli {
             CliCommand::Status(args) => status::run(&session()?, args).await,
             CliCommand::Config(args) => config::run(&session()?, args).await,
             CliCommand::Token(args) => token::run(&session()?, args).await,
+            CliCommand::Task(args) => task::run(&session()?, args).await,
+            CliCommand::Worker(args) => worker::run(&session()?, args).await,
+            CliCommand::Hook(args) => hook::run(&session()?, args).await,
             CliCommand::RenameOrg(args) => rename_org::run(&session()?, args).await,
             CliCommand::Backup(args) => backup::back_up(&session()?, args).await,
             CliCommand::Restore(args) => backup::restore(&session()?, args).await,

@@ -37,6 +37,7 @@ mod suggest;
 mod table;
 mod terminal;
 mod terminal_text;
+mod webhooks;
 
 use std::process::ExitCode;
 use std::time::Duration;

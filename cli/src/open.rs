@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use gam_access::{RefusalLog, Tokens};
 use gam_aggregate::{AggregatePorts, ForgetStorePorts};
 use gam_collect::{CollectPorts, DryRunPorts};
+use gam_http::{ApiPorts, WorkPorts};
 use gam_lake::configuration::CachedConfigurations;
 use gam_lake::registry::{self, CachedRegistry};
 use gam_lake::{FileStore, ObjectStore};
@@ -15,6 +16,8 @@ use gam_model::{Clock, Identity, Month, OrgRegistry, SystemClock};
 use gam_query::{IdentitySource, QueryPorts, RegistrySource};
 use gam_store::{Checkpoint, NameKind, RecordStore};
 use gam_store_sql::SqliteStore;
+use gam_work::tasks::{TaskRules, Tasks};
+use gam_work::{IssueFollower, IssueReader};
 
 use crate::aws;
 use crate::error::failure;
@@ -22,6 +25,7 @@ use crate::location::{LakeLocation, StoreLocation};
 use crate::postgres;
 use crate::settings::CliSettings;
 use crate::store::StorePorts;
+use crate::webhooks::{WebhookStore, Webhooks};
 
 /// An open store, and the lake for reading configurations: everything that queries need.
 pub(crate) struct OpenStore {
@@ -165,6 +169,61 @@ impl OpenStore {
         Tokens::new(self.ports.records.clone(), self.clock.clone())
     }
 
+    /// Returns the ports of the API of a server: queries, and the tasks if the store can be written.
+    pub(crate) fn api_ports(&self) -> ApiPorts {
+        let work = self.writable_records().map(|records| self.work_ports(records));
+        ApiPorts { query: self.query_ports(), work }
+    }
+
+    /// Returns the ports of an API that only reads.
+    pub(crate) fn api_ports_for_reading(&self) -> ApiPorts {
+        let work = self.work_ports(self.ports.records.clone());
+        ApiPorts { query: self.query_ports(), work: Some(work) }
+    }
+
+    fn work_ports(&self, records: Arc<dyn RecordStore>) -> WorkPorts {
+        let issues = IssueReader::new(records.clone(), self.clock.clone());
+        WorkPorts { tasks: self.tasks_in(records), issues }
+    }
+
+    /// Returns the tasks of a store that was opened for writing.
+    pub(crate) fn tasks(&self) -> Tasks {
+        self.tasks_in(self.ports.records.clone())
+    }
+
+    /// Connects the store to webhooks, if there is a secret for them. `orgs` are collected, also if the store does not
+    /// know them yet.
+    ///
+    /// # Errors
+    /// If a secret is invalid, or the store cannot be written.
+    pub(crate) fn webhooks(
+        &self,
+        settings: &CliSettings,
+        github: Option<&gam_github::Client>,
+        orgs: &[String],
+    ) -> anyhow::Result<Option<Webhooks>> {
+        let Some(secrets) = settings.webhook_secrets.read()? else { return Ok(None) };
+        let Some(records) = self.writable_records() else {
+            return Err(failure(
+                "webhooks need a store that can be written: give this user permission, or unset GITHUB_WEBHOOK_SECRET",
+            ));
+        };
+        let follower: Arc<dyn IssueFollower> = Arc::new(self.tasks_in(records.clone()).follower());
+        let store = WebhookStore {
+            records,
+            names: self.ports.names.clone(),
+            lake: self.lake.clone(),
+            clock: self.clock.clone(),
+            followers: vec![follower],
+        };
+        Ok(Some(Webhooks::new(secrets, store, github, orgs)))
+    }
+
+    fn tasks_in(&self, records: Arc<dyn RecordStore>) -> Tasks {
+        let pick = Arc::new(|count| fastrand::usize(..count));
+        Tasks::new(records, self.clock.clone(), TaskRules::default(), pick)
+    }
+
     /// Returns the records of the store, or `None` if the user may only read it.
     fn writable_records(&self) -> Option<Arc<dyn RecordStore>> {
         match &self.writer {
@@ -228,7 +287,7 @@ impl OpenStore {
 
     /// Closes the store.
     pub(crate) async fn close(self) {
-        // The last connection to close moves the log into the file, which a reader is not allowed to do.
+        // The reader first: the last connection moves the log into the file, which a reader is not allowed to do.
         self.ports.close().await;
         if let Some(writer) = self.writer {
             writer.close().await;

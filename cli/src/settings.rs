@@ -14,6 +14,7 @@ use crate::format::redacted;
 use crate::location::{self, LakeLocation, StoreLocation};
 use crate::sign_in::{self, CredentialVariables};
 use crate::terminal_text::quoted;
+use crate::webhooks::WebhookSecretVariables;
 
 const DEFAULT_DATA_DIR: &str = "./github-metrics-data";
 /// The data directory of `demo`.
@@ -60,6 +61,8 @@ pub(crate) struct CliSettings {
     pub(crate) api_token: TokenVariable,
     /// The token that a server accepts in addition to those of its store.
     pub(crate) admin_token: TokenVariable,
+    /// The secrets that sign webhooks.
+    pub(crate) webhook_secrets: WebhookSecretVariables,
     is_token_for_ignored_address: bool,
 }
 
@@ -114,6 +117,12 @@ impl CliSettings {
                 variables.github_metrics_admin_token,
                 variables.github_metrics_admin_token_file,
             ),
+            webhook_secrets: WebhookSecretVariables {
+                secret: variables.github_webhook_secret,
+                file: variables.github_webhook_secret_file,
+                previous: variables.github_webhook_secret_previous,
+                previous_file: variables.github_webhook_secret_previous_file,
+            },
             is_token_for_ignored_address: variables.is_token_for_ignored_address,
         })
     }
@@ -125,6 +134,11 @@ impl CliSettings {
             None | Some("api.github.com") => "github.com".to_owned(),
             Some(host) => host.to_owned(),
         }
+    }
+
+    /// Returns whether there is a token for GitHub.
+    pub(crate) fn has_credentials(&self) -> bool {
+        self.credentials.is_some()
     }
 
     /// Creates a client for GitHub. Must be called within the async runtime.

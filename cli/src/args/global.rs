@@ -21,7 +21,7 @@ pub(crate) struct GlobalOptions {
     /// Store: sqlite:FILE, postgres://USER@HOST/DATABASE or dynamodb:TABLE [default: sqlite:DATA_DIR/store.sqlite]
     #[arg(long, global = true, env = "GITHUB_METRICS_STORE", value_name = "STORE", hide_env = true)]
     pub(crate) store: Option<String>,
-    /// API that show and export query instead of the store
+    /// API that show, export and task query instead of the store, and that worker works for
     #[arg(long, global = true, env = "API_ENDPOINT", value_name = "URL", hide_env = true)]
     pub(crate) api: Option<String>,
     /// File of variables instead of ./.env; only a named file may set addresses, proxies and AWS
@@ -90,6 +90,14 @@ pub(crate) struct Variables {
     pub(crate) claude_config_dir: Option<String>,
     #[arg(long, hide = true, env = "CODEX_HOME", hide_env_values = true)]
     pub(crate) codex_home: Option<PathBuf>,
+    #[arg(long, hide = true, env = "GITHUB_WEBHOOK_SECRET", hide_env_values = true)]
+    pub(crate) github_webhook_secret: Option<SecretString>,
+    #[arg(long, hide = true, env = "GITHUB_WEBHOOK_SECRET_FILE", hide_env_values = true)]
+    pub(crate) github_webhook_secret_file: Option<PathBuf>,
+    #[arg(long, hide = true, env = "GITHUB_WEBHOOK_SECRET_PREVIOUS", hide_env_values = true)]
+    pub(crate) github_webhook_secret_previous: Option<SecretString>,
+    #[arg(long, hide = true, env = "GITHUB_WEBHOOK_SECRET_PREVIOUS_FILE", hide_env_values = true)]
+    pub(crate) github_webhook_secret_previous_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) terminal: TerminalVariables,
     /// Whether the file of variables holds a token for an address of GitHub that is ignored.

@@ -220,6 +220,11 @@ pub(super) struct CollectOutcome {
 }
 
 impl CollectOutcome {
+    /// Returns whether every repository in scope was read.
+    pub(super) fn is_complete(&self) -> bool {
+        !self.is_unread && self.report.limited.is_none() && self.report.failed.is_empty()
+    }
+
     /// Returns the organization's name, as GitHub writes it if that is known.
     pub(super) fn org(&self) -> &str {
         &self.report.org

@@ -73,7 +73,18 @@ pub(crate) async fn run(session: &CliSession, args: DemoArgs) -> anyhow::Result<
     let exit = match (generated, server.zip(access)) {
         (Ok(Exit::Success), Some((server, access))) => {
             let shutdown = async { _ = signals::wait_for_stop_signal().await };
-            server.serve(session, data.store.query_ports(), access, shutdown).await.map(|()| Exit::Success)
+            let webhooks = data.store.webhooks(&session.settings, None, &[])?;
+            let orders = async {
+                match &webhooks {
+                    Some(webhooks) => webhooks.carry_out_orders().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let served = tokio::select! {
+                served = server.serve(session, data.store.api_ports(), access, webhooks.as_ref(), shutdown) => served,
+                () = orders => Ok(()),
+            };
+            served.map(|()| Exit::Success)
         }
         (generated, _) => generated,
     };

@@ -14,6 +14,7 @@ use gam_store::keys::CheckpointKey;
 use gam_store::{Checkpoint, OrgCheckpoint};
 use serde_json::json;
 
+use super::hook;
 use crate::answer;
 use crate::args::{self, GitHubOptions};
 use crate::config;
@@ -159,6 +160,7 @@ pub(crate) async fn run(session: &CliSession, args: DoctorArgs) -> anyhow::Resul
         None => None,
     };
     let mut findings = check_github(settings, org.as_deref()).await;
+    findings.extend(check_webhooks(settings, org.as_deref()).await);
     findings.push(check_configuration(settings).await);
     findings.push(check_lake(&settings.lake).await);
     findings.extend(check_store(settings).await);
@@ -183,6 +185,25 @@ async fn current_name(settings: &CliSettings, org: String) -> String {
     let Ok(objects) = open_lake_for_reading(&settings.lake).await else { return org };
     let registry = registry::read(&*objects).await.unwrap_or_default();
     registry.current_name(&org).to_owned()
+}
+
+/// Checks the secret of webhooks, and the webhooks of the organization. `None` if no secret is set.
+async fn check_webhooks(settings: &CliSettings, org: Option<&str>) -> Option<Finding> {
+    let org = match (settings.webhook_secrets.read(), org) {
+        (Err(error), _) => return Some(broken("webhooks", one_line(&error))),
+        (Ok(None), _) => return None,
+        (Ok(Some(_)), None) => {
+            return Some(fine("webhooks", "there is a secret; run `doctor ORG` to test them"));
+        }
+        (Ok(Some(_)), Some(org)) => org,
+    };
+    let checked = tokio::time::timeout(GITHUB_TIMEOUT, hook::problems(settings, org)).await;
+    Some(match checked {
+        Ok(Ok(Ok(events))) => fine("webhooks", format!("{} in three days", count(events, "event", "events"))),
+        Ok(Ok(Err(problems))) => doubtful("webhooks", problems),
+        Ok(Err(error)) => doubtful("webhooks", one_line(&error)),
+        Err(_) => doubtful("webhooks", "unknown: GitHub did not answer in time"),
+    })
 }
 
 /// Checks the token, its rate limits, its permissions and the clock.

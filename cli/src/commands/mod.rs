@@ -11,6 +11,7 @@ mod dry_run;
 pub(crate) mod export;
 pub(crate) mod forget_org;
 pub(crate) mod help;
+pub(crate) mod hook;
 pub(crate) mod ingest;
 pub(crate) mod query;
 mod reconcile;
@@ -18,7 +19,9 @@ pub(crate) mod rename_org;
 pub(crate) mod serve;
 pub(crate) mod show;
 pub(crate) mod status;
+pub(crate) mod task;
 #[cfg(test)]
 mod tests;
 pub(crate) mod token;
 pub(crate) mod up;
+pub(crate) mod worker;

@@ -8,16 +8,16 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Args;
 use gam_access::{Role, TokenSecret};
-use gam_http::{AccessControl, AllowedHosts, AllowedOrigins, ServeLimits, TokenSource};
-use gam_query::QueryPorts;
+use gam_http::{AccessControl, AllowedHosts, AllowedOrigins, ApiPorts, ServeLimits, TokenSource};
 use tokio::net::TcpListener;
 
-use crate::args::ListenOption;
+use crate::args::{GitHubOptions, ListenOption};
 use crate::error::{failure, usage_error};
 use crate::exit::Exit;
 use crate::open::OpenStore;
 use crate::session::CliSession;
 use crate::signals;
+use crate::webhooks::Webhooks;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -114,12 +114,18 @@ impl BoundServer {
     pub(super) async fn serve(
         self,
         session: &CliSession,
-        ports: QueryPorts,
+        ports: ApiPorts,
         access: AccessControl,
+        webhooks: Option<&Webhooks>,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> anyhow::Result<()> {
         session.console.print_notice(format!("listening on http://{}", self.address));
-        let router = gam_http::guarded_router(ports, access.clone(), self.origins);
+        let mut router = gam_http::guarded_router(ports, access.clone(), self.origins);
+        if let Some(webhooks) = webhooks {
+            router = router.merge(gam_http::webhook_router(webhooks.ports()));
+            let path = gam_http::WEBHOOK_PATH;
+            session.console.print_info(format!("webhooks of GitHub are taken at {path}"));
+        }
         let served = gam_http::serve(self.listener, router, limits(max_open_files()), shutdown).await;
         access.flush_refusals().await;
         served.context("the server failed")
@@ -172,7 +178,23 @@ pub(crate) async fn run(session: &CliSession, args: ServeArgs) -> anyhow::Result
         ));
     }
     let shutdown = async { _ = signals::wait_for_stop_signal().await };
-    let served = server.serve(session, store.query_ports(), access, shutdown).await;
+    let needs_github =
+        session.settings.webhook_secrets.read()?.is_some() && session.settings.has_credentials();
+    let github = match needs_github {
+        true => Some(session.settings.github(&GitHubOptions::WITHOUT_WAITING)?),
+        false => None,
+    };
+    let webhooks = store.webhooks(&session.settings, github.as_ref(), &[])?;
+    let orders = async {
+        match &webhooks {
+            Some(webhooks) => webhooks.carry_out_orders().await,
+            None => std::future::pending().await,
+        }
+    };
+    let served = tokio::select! {
+        served = server.serve(session, store.api_ports(), access, webhooks.as_ref(), shutdown) => served,
+        () = orders => Ok(()),
+    };
     store.close().await;
     served.map(|()| Exit::Success)
 }

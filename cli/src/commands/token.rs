@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
-use gam_access::{AccessError, AccessToken, NewToken, RepoName, Role, Scope, TokenSecret};
+use gam_access::{AccessError, AccessToken, NewToken, Principal, RepoName, Role, Scope, TokenSecret};
 use gam_model::OrgRegistry;
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ decides about actions; auditor reads, the audit log too; admin does everything.
 Once a store has had a token, its servers require one of everybody. A revoked one is refused at once.";
 
 /// The principal of whoever runs this program on the store.
-const LOCAL_PRINCIPAL: &str = "local";
+pub(super) const LOCAL_PRINCIPAL: &str = "local";
 
 /// The longest time until a token expires, in days.
 const MAX_EXPIRY_DAYS: i64 = 3650;
@@ -139,6 +139,7 @@ async fn run_on(session: &CliSession, store: &OpenStore, action: TokenAction) ->
         TokenAction::List => print_list(session, &registry, &tokens.list().await?, store.clock().now()),
         TokenAction::Revoke { name } => {
             let token = tokens.revoke(&name, LOCAL_PRINCIPAL).await.map_err(refusal)?;
+            store.tasks().cancel_claims_of(&Principal::of_token(&token).id, LOCAL_PRINCIPAL).await?;
             if session.wants_json() {
                 return session.console.write_result(json!({ "revoked": name, "id": token.id }).to_string());
             }

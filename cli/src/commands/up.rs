@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use clap::Args;
 use gam_collect::reconcile::is_due;
 use gam_collect::{CollectError, CollectRequest};
@@ -19,6 +19,7 @@ use crate::open::OpenData;
 use crate::report::Continuation;
 use crate::session::CliSession;
 use crate::signals;
+use crate::webhooks::Webhooks;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -28,6 +29,8 @@ Examples:
 
 Without tokens, only this machine can read: see `github-metrics help token`.";
 
+/// Pause between two looks for repositories that webhooks marked.
+const LOOK_FOR_MARKS_EVERY: Duration = Duration::from_secs(5);
 const STOPPED: &str = "stopped; progress is saved, run again to continue";
 
 /// Arguments of `up`.
@@ -58,6 +61,7 @@ pub(crate) async fn run(session: &CliSession, args: UpArgs) -> anyhow::Result<Ex
     let server = BoundServer::bind(session, &args.listen).await?;
     let data = OpenData::open(&session.settings).await?;
     let access = server.access(session, &data.store).await?;
+    let webhooks = data.store.webhooks(&session.settings, Some(&github), &args.orgs)?;
     aggregate::set_configuration(session, &data, &args.orgs, &args.config).await?;
     let console = session.console.clone();
     let shutdown = async move {
@@ -66,14 +70,23 @@ pub(crate) async fn run(session: &CliSession, args: UpArgs) -> anyhow::Result<Ex
     };
     let rounds = async {
         tokio::select! {
-            error = run_rounds(session, &data, &github, &args) => error,
+            error = run_rounds(session, &data, &github, &args, webhooks.as_ref()) => error,
             // The server still answers the requests in progress.
             _ = signals::wait_for_stop_signal() => std::future::pending().await,
         }
     };
+    let orders = async {
+        match &webhooks {
+            Some(webhooks) => {
+                tokio::join!(webhooks.carry_out_orders(), webhooks.repair(&session.console, &args.orgs)).0
+            }
+            None => std::future::pending().await,
+        }
+    };
     let served = tokio::select! {
-        served = server.serve(session, data.store.query_ports(), access, shutdown) => served,
+        served = server.serve(session, data.store.api_ports(), access, webhooks.as_ref(), shutdown) => served,
         error = rounds => Err(error),
+        () = orders => Ok(()),
     };
     data.close().await;
     served.map(|()| Exit::Success)
@@ -81,12 +94,18 @@ pub(crate) async fn run(session: &CliSession, args: UpArgs) -> anyhow::Result<Ex
 
 /// Runs one round after the other. Returns only if another round cannot help: each organization failed in the first
 /// round, with an error that the user must fix.
-async fn run_rounds(session: &CliSession, data: &OpenData, github: &Client, args: &UpArgs) -> anyhow::Error {
+async fn run_rounds(
+    session: &CliSession,
+    data: &OpenData,
+    github: &Client,
+    args: &UpArgs,
+    webhooks: Option<&Webhooks>,
+) -> anyhow::Error {
     let mut has_succeeded = false;
     loop {
         let mut refusals = Vec::new();
         for org in &args.orgs {
-            match run_round(session, data, github, (org, args), has_succeeded).await {
+            match run_round(session, data, github, (org, args), webhooks, has_succeeded).await {
                 Ok(()) => has_succeeded = true,
                 Err(error) if needs_user_action(&error) => refusals.push(error),
                 Err(error) => session.console.print_error(one_line(&error)),
@@ -102,8 +121,50 @@ async fn run_rounds(session: &CliSession, data: &OpenData, github: &Client, args
         }
         let next = data.clock().now() + args.every;
         session.console.print_info(format!("next round at {} (in {})", utc(next), duration(args.every)));
-        tokio::time::sleep(args.every).await;
+        match webhooks {
+            Some(webhooks) => read_marked_until(session, data, github, args, webhooks, next).await,
+            None => tokio::time::sleep(args.every).await,
+        }
     }
+}
+
+/// Reads repositories that webhooks mark, until the next round is due.
+async fn read_marked_until(
+    session: &CliSession,
+    data: &OpenData,
+    github: &Client,
+    args: &UpArgs,
+    webhooks: &Webhooks,
+    next: DateTime<Utc>,
+) {
+    while let Some(pause) = (next - data.clock().now()).to_std().ok().filter(|pause| !pause.is_zero()) {
+        for org in &args.orgs {
+            if let Err(error) = read_marked(session, data, github, (org, args), webhooks).await {
+                session.console.print_error(one_line(&error));
+            }
+        }
+        tokio::time::sleep(pause.min(LOOK_FOR_MARKS_EVERY)).await;
+    }
+}
+
+/// Reads the repositories of an organization that webhooks marked, and updates the metrics.
+async fn read_marked(
+    session: &CliSession,
+    data: &OpenData,
+    github: &Client,
+    (org, args): (&str, &UpArgs),
+    webhooks: &Webhooks,
+) -> anyhow::Result<()> {
+    let parallelism = args.github.parallelism();
+    let Some(read) = webhooks.read_marked(session, data, github, (org, parallelism)).await? else {
+        return Ok(());
+    };
+    for failure in read.failed.values() {
+        session.console.print_error(format!("{org}: {}", failure.why));
+    }
+    let (outcome, _) = aggregate::aggregate_org(session, data, org).await?;
+    session.console.print_info(format!("{org}: after webhooks: {}", aggregate::summary(&outcome)));
+    Ok(())
 }
 
 async fn run_round(
@@ -111,6 +172,7 @@ async fn run_round(
     data: &OpenData,
     github: &Client,
     (org, args): (&str, &UpArgs),
+    webhooks: Option<&Webhooks>,
     is_token_checked: bool,
 ) -> anyhow::Result<()> {
     let console = &session.console;
@@ -128,7 +190,17 @@ async fn run_round(
         repos: Vec::new(),
         parallelism: args.github.parallelism(),
     };
+    // Remembered before the first request: what is marked later may not have been read.
+    let marks = match webhooks {
+        Some(webhooks) => webhooks.marks(&data.key_of(org).await?).await?,
+        None => Vec::new(),
+    };
     let collected = collect::fetch(session, data, github, &request).await;
+    if let (Some(webhooks), Ok(outcome)) = (webhooks, &collected)
+        && outcome.is_complete()
+    {
+        webhooks.settle(&data.key_of(org).await?, &marks, |_| true).await?;
+    }
     match &collected {
         Ok(outcome) => {
             console.print_info(collect::summary(outcome));

@@ -14,6 +14,24 @@ pub enum AuditKind {
     TokenRevoked,
     /// Requests were refused: [`crate::RefusalRow`].
     RequestsRefused,
+    /// An issue became assignable to workers.
+    TaskQueued,
+    /// An issue is no longer assignable. The outcome says why.
+    TaskWithdrawn,
+    /// A worker claimed an issue.
+    TaskClaimed,
+    /// A claim was cancelled while its worker holds it. The outcome says why.
+    TaskCancelled,
+    /// A worker completed its claim.
+    TaskCompleted,
+    /// A worker reported that it failed.
+    TaskFailed,
+    /// A worker gave its claim back.
+    TaskReleased,
+    /// The lease of a claim expired, and the claim ended.
+    TaskExpired,
+    /// Somebody made an issue assignable again that had failed too often or was completed.
+    TaskRequeued,
 }
 
 /// A row of the audit log. It contains no secret and no address.
@@ -21,6 +39,9 @@ pub enum AuditKind {
 pub struct AuditRow {
     /// Identifies the row. A row that is written twice has one id.
     pub id: String,
+    /// The storage key of the organization. `None` for rows of none, such as those of tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub org: Option<String>,
     /// When the change was made, UTC.
     pub time: DateTime<Utc>,
     /// Who made it: [`crate::Principal::id`].
@@ -29,19 +50,19 @@ pub struct AuditRow {
     pub kind: AuditKind,
     /// To what it happened.
     pub subject: String,
-    /// How it ended: `ok`. A change that failed changes nothing, so it has no row.
+    /// How it ended: `ok`, or why the change was made. A change that failed changes nothing, so it has no row.
     pub outcome: String,
 }
 
 impl AuditRow {
-    /// Adds the row to a commit. Rows of no organization are in order of time, then of id.
+    /// Adds the row to a commit. The rows of an organization are in order of time, then of id.
     ///
     /// # Errors
     /// If the id is too long for a key.
     pub fn add_to(&self, commit: RecordCommit) -> Result<RecordCommit> {
         let milliseconds = u64::try_from(self.time.timestamp_millis()).unwrap_or_default();
         let parts = [KeyPart::Number(milliseconds), KeyPart::Text(&self.id)];
-        let key = RecordKey::new(None, RecordKind::AuditRow, &parts)?;
+        let key = RecordKey::new(self.org.as_deref(), RecordKind::AuditRow, &parts)?;
         let body = serde_json::to_string(self).expect("a row has only text keys");
         Ok(commit.put(key, body, Expectation::Absent))
     }

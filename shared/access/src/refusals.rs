@@ -148,6 +148,7 @@ impl RowKey {
         let key = RecordKey::new(None, RecordKind::AuditRow, &[KeyPart::Number(hour), KeyPart::Text(&id)])?;
         let row = AuditRow {
             id,
+            org: None,
             time: self.hour,
             principal: self.principal.clone(),
             kind: AuditKind::RequestsRefused,

@@ -5,13 +5,12 @@
 //! whose last token was revoked stays closed.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
 use gam_model::Clock;
 use gam_store::{
     CommitOutcome, Error as StoreError, Expectation, KeyPart, Record, RecordCommit, RecordCommitId,
-    RecordKey, RecordKind, RecordRange, RecordStore,
+    RecordKey, RecordKind, RecordRange, RecordStore, commit_until_answered,
 };
 use serde::{Deserialize, Serialize};
 
@@ -22,9 +21,6 @@ use crate::token::{AccessToken, Scope};
 
 /// The longest name of a token, in characters.
 const MAX_NAME_CHARS: usize = 64;
-/// How often a commit is repeated if its answer is lost.
-const MAX_COMMIT_RETRIES: u32 = 4;
-const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// Number of tokens that one read lists.
 const PAGE_TOKENS: usize = 500;
 /// The version of what the store holds of a token. A program refuses newer ones, which may restrict more.
@@ -177,7 +173,7 @@ impl Tokens {
             expectation,
         );
         let commit = audit_row(AuditKind::TokenCreated, &token, principal, now).add_to(commit)?;
-        match self.commit(&commit, now).await? {
+        match commit_until_answered(&*self.records, &commit, now).await? {
             CommitOutcome::Committed => Ok((secret, token)),
             CommitOutcome::Conflict(_) => Err(name_taken(&token.name)),
         }
@@ -205,24 +201,10 @@ impl Tokens {
             .delete(token_key, Expectation::Revision(token_record.revision))
             .put(name_key, to_json(&StoredName::RevokedAt(now)), Expectation::Revision(name_record.revision));
         let commit = audit_row(AuditKind::TokenRevoked, &token, principal, now).add_to(commit)?;
-        match self.commit(&commit, now).await? {
+        match commit_until_answered(&*self.records, &commit, now).await? {
             CommitOutcome::Committed => Ok(token),
             // Another process revoked it in the meantime.
             CommitOutcome::Conflict(_) => Err(unknown()),
-        }
-    }
-
-    /// Commits, and repeats the commit if its answer is lost.
-    async fn commit(&self, commit: &RecordCommit, now: DateTime<Utc>) -> Result<CommitOutcome, AccessError> {
-        let mut retries = 0;
-        loop {
-            match self.records.commit(commit, now).await {
-                Err(error) if error.is_retryable() && retries < MAX_COMMIT_RETRIES => {
-                    retries += 1;
-                    tokio::time::sleep(RETRY_PAUSE * retries).await;
-                }
-                outcome => return Ok(outcome?),
-            }
         }
     }
 }
@@ -247,6 +229,7 @@ fn audit_row(kind: AuditKind, token: &AccessToken, principal: &str, time: DateTi
     let what = if kind == AuditKind::TokenCreated { "created" } else { "revoked" };
     AuditRow {
         id: format!("token:{}:{what}", token.id),
+        org: None,
         time,
         principal: principal.to_owned(),
         kind,

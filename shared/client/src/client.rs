@@ -7,6 +7,7 @@ use gam_model::Grain;
 use gam_model::metric::Metric;
 use gam_query::{HistogramAnswer, ListAnswer, ListKind, MetricsAnswer, OrgsAnswer, SeriesAnswer, SubjectRef};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::error::{ClientError, ProblemDetail};
 use crate::export::{ExportRows, NDJSON};
@@ -26,6 +27,19 @@ pub struct Answer<T> {
     pub text: String,
     /// The same, read.
     pub value: T,
+}
+
+/// An answer to what was sent to a server.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PostAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// After how long the server asks to request again.
+    pub retry_after: Option<Duration>,
+    /// The body of a successful answer. Null if it has none.
+    pub json: Value,
+    /// Why the server refuses what was sent. `None` if it succeeded.
+    pub problem: Option<ProblemDetail>,
 }
 
 /// A client of the API.
@@ -141,8 +155,47 @@ impl Client {
         let path = ["orgs", org, "export"].map(str::to_owned).to_vec();
         let mut parameters = query.series_parameters();
         parameters.push(("granularity", grain.as_str().to_owned()));
-        let request = ApiRequest { path, parameters, accept: NDJSON, timeout: STREAM_TIMEOUT };
+        let request = ApiRequest { path, parameters, accept: NDJSON, body: None, timeout: STREAM_TIMEOUT };
         Ok(ExportRows::new(self.successful_body(&request).await?, self.origin()))
+    }
+
+    /// Requests a path below `/api/v1` that this client has no type for.
+    ///
+    /// # Errors
+    /// If the request fails or is refused.
+    pub async fn get_json(
+        &self,
+        path: &[&str],
+        parameters: Vec<(&'static str, String)>,
+    ) -> Result<Value, ClientError> {
+        let path = path.iter().map(|segment| (*segment).to_owned()).collect();
+        Ok(self.get(path, parameters).await?.value)
+    }
+
+    /// Sends JSON to a path below `/api/v1`, once. A refusal is an answer, too.
+    ///
+    /// # Errors
+    /// If there is no answer, or it is not one of this API. The server may have acted on what was sent.
+    pub async fn post(&self, path: &[&str], body: &Value) -> Result<PostAnswer, ClientError> {
+        let request = ApiRequest {
+            path: path.iter().map(|segment| (*segment).to_owned()).collect(),
+            parameters: Vec::new(),
+            accept: JSON,
+            body: Some(body.to_string()),
+            timeout: REQUEST_TIMEOUT,
+        };
+        let ApiResponse { status, location, retry_after, body } = self.transport.send(&request).await?;
+        if let Some(location) = location {
+            return Err(ClientError::Redirect { origin: self.origin(), location });
+        }
+        let text = read_text(body).await?;
+        let not_json = |_| self.unexpected(format!("the answer with status {status} is not JSON"));
+        let (json, problem) = match status {
+            200..300 if text.is_empty() => (Value::Null, None),
+            200..300 => (serde_json::from_str(&text).map_err(not_json)?, None),
+            _ => (Value::Null, Some(serde_json::from_str(&text).map_err(not_json)?)),
+        };
+        Ok(PostAnswer { status, retry_after, json, problem })
     }
 
     async fn get<T: DeserializeOwned>(
@@ -150,7 +203,7 @@ impl Client {
         path: Vec<String>,
         parameters: Parameters,
     ) -> Result<Answer<T>, ClientError> {
-        let request = ApiRequest { path, parameters, accept: JSON, timeout: REQUEST_TIMEOUT };
+        let request = ApiRequest { path, parameters, accept: JSON, body: None, timeout: REQUEST_TIMEOUT };
         let text = read_text(self.successful_body(&request).await?).await?;
         let value = serde_json::from_str(&text).map_err(|error| {
             self.unexpected(match error.classify() {
@@ -164,7 +217,7 @@ impl Client {
 
     /// Returns the body of a successful answer.
     async fn successful_body(&self, request: &ApiRequest) -> Result<ApiBody, ClientError> {
-        let ApiResponse { status, location, body } = self.transport.send(request).await?;
+        let ApiResponse { status, location, body, .. } = self.transport.send(request).await?;
         if let Some(location) = location {
             return Err(ClientError::Redirect { origin: self.origin(), location });
         }

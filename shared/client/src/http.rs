@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
-use reqwest::header::{ACCEPT, LOCATION, RETRY_AFTER};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{RequestBuilder, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
@@ -97,13 +97,22 @@ impl HttpTransport {
 #[async_trait]
 impl Transport for HttpTransport {
     async fn send(&self, request: &ApiRequest) -> Result<ApiResponse, ClientError> {
-        let mut builder = self.client.get(self.url(request)).header(ACCEPT, request.accept);
-        builder = builder.timeout(request.timeout);
+        let url = self.url(request);
+        let builder = match &request.body {
+            None => self.client.get(url),
+            Some(body) => self.client.post(url).header(CONTENT_TYPE, "application/json").body(body.clone()),
+        };
+        let mut builder = builder.header(ACCEPT, request.accept).timeout(request.timeout);
         if let Some(token) = &self.token {
             builder = builder.bearer_auth(token.expose_secret());
         }
         let origin = self.origin();
-        let response = send_patiently(builder).await.map_err(|error| unreachable(&origin, error))?;
+        let response = match request.body {
+            None => send_patiently(builder).await,
+            Some(_) => builder.send().await,
+        };
+        let response = response.map_err(|error| unreachable(&origin, error))?;
+        let retry_after = retry_after(&response);
         let status = response.status();
         let location = response.headers().get(LOCATION).filter(|_| status.is_redirection());
         let location = location.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
@@ -112,7 +121,7 @@ impl Transport for HttpTransport {
         });
         let body = chunks
             .map_err(move |error| ClientError::Interrupted { origin: origin.clone(), why: cause_of(error) });
-        Ok(ApiResponse { status: status.as_u16(), location, body: body.boxed() })
+        Ok(ApiResponse { status: status.as_u16(), location, retry_after, body: body.boxed() })
     }
 
     fn origin(&self) -> String {
@@ -149,8 +158,11 @@ fn pause_before_retry(response: &Response) -> Option<Duration> {
         StatusCode::SERVICE_UNAVAILABLE => MAX_BUSY_PAUSE_SECONDS,
         _ => return None,
     };
-    let seconds: u64 = response.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
-    (seconds <= max_seconds).then(|| Duration::from_secs(seconds))
+    retry_after(response).filter(|pause| pause.as_secs() <= max_seconds)
+}
+
+fn retry_after(response: &Response) -> Option<Duration> {
+    response.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok().map(Duration::from_secs)
 }
 
 fn unreachable(origin: &str, error: reqwest::Error) -> ClientError {

@@ -29,7 +29,7 @@ mod http;
 mod request;
 mod transport;
 
-pub use client::{Answer, Client};
+pub use client::{Answer, Client, PostAnswer};
 pub use error::{ClientError, ProblemDetail};
 pub use export::ExportRows;
 pub use gam_query::{BotFilter, ListKind, SortDirection, SubjectRef};

@@ -8,7 +8,7 @@ use futures::stream::BoxStream;
 
 use crate::error::ClientError;
 
-/// A `GET` request.
+/// A request: `GET`, or `POST` if it has a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiRequest {
     /// The segments of the path below `/api/v1`, not encoded.
@@ -17,6 +17,8 @@ pub struct ApiRequest {
     pub parameters: Vec<(&'static str, String)>,
     /// The media type that the answer is to have.
     pub accept: &'static str,
+    /// The JSON text to send. It is sent once: the server may have acted on it although there is no response.
+    pub body: Option<String>,
     /// How long the request may take, with its answer.
     pub timeout: Duration,
 }
@@ -30,6 +32,8 @@ pub struct ApiResponse {
     pub status: u16,
     /// The target of a redirect that was not followed.
     pub location: Option<String>,
+    /// After how long the server asks to request again.
+    pub retry_after: Option<Duration>,
     /// The body.
     pub body: ApiBody,
 }

@@ -105,6 +105,21 @@ pub const ISSUES_LIGHT: Query = Query {
     fragments: &[],
     points: 1,
 };
+/// What belongs to issues, by node id: the pull requests that close them, when labels were set, and when the content
+/// was edited.
+pub const ISSUE_RELATIONS: Query = Query {
+    what: "what belongs to issues",
+    operation: include_str!("queries/issue_relations.graphql"),
+    fragments: &[],
+    points: 4,
+};
+/// The issues that a pull request closes.
+pub const CLOSED_ISSUES: Query = Query {
+    what: "the issues that a pull request closes",
+    operation: include_str!("queries/closed_issues.graphql"),
+    fragments: &[],
+    points: 1,
+};
 /// A page of pull requests with their first reviews and closings.
 pub const PULL_REQUESTS: Query = Query {
     what: "pull requests",
@@ -223,6 +238,8 @@ pub const ALL: &[Query] = &[
     HISTORY_LIGHT,
     PULL_REQUESTS_LIGHT,
     ISSUES_LIGHT,
+    ISSUE_RELATIONS,
+    CLOSED_ISSUES,
     PULL_REQUESTS,
     PULL_REQUESTS_BASIC,
     PULL_REQUESTS_BY_ID,

@@ -52,6 +52,55 @@ pub const WORKFLOW_RUN_ATTEMPT: RestEndpoint = RestEndpoint {
     query: &[],
 };
 
+/// Returns an issue.
+pub const ISSUE: RestEndpoint =
+    RestEndpoint { method: "get", path: "/repos/{owner}/{repo}/issues/{issue_number}", query: &[] };
+/// Lists issues and pull requests.
+pub const ISSUES: RestEndpoint = RestEndpoint {
+    method: "get",
+    path: "/repos/{owner}/{repo}/issues",
+    query: &["state", "sort", "direction", "since", "per_page", "page"],
+};
+/// Returns a repository.
+pub const REPOSITORY: RestEndpoint =
+    RestEndpoint { method: "get", path: "/repos/{owner}/{repo}", query: &[] };
+/// Lists the issues that an issue blocks.
+pub const BLOCKED_ISSUES: RestEndpoint = RestEndpoint {
+    method: "get",
+    path: "/repos/{owner}/{repo}/issues/{issue_number}/dependencies/blocking",
+    query: &["per_page"],
+};
+/// Returns what an account may do in a repository.
+pub const COLLABORATOR_PERMISSION: RestEndpoint = RestEndpoint {
+    method: "get",
+    path: "/repos/{owner}/{repo}/collaborators/{username}/permission",
+    query: &[],
+};
+/// Lists the webhooks of an organization.
+pub const ORG_HOOKS: RestEndpoint =
+    RestEndpoint { method: "get", path: "/orgs/{org}/hooks", query: &["per_page"] };
+/// Lists the deliveries of a webhook of an organization.
+pub const ORG_HOOK_DELIVERIES: RestEndpoint = RestEndpoint {
+    method: "get",
+    path: "/orgs/{org}/hooks/{hook_id}/deliveries",
+    query: &["per_page", "cursor"],
+};
+/// Lists the webhooks of a repository.
+pub const REPO_HOOKS: RestEndpoint =
+    RestEndpoint { method: "get", path: "/repos/{owner}/{repo}/hooks", query: &["per_page"] };
+/// Lists the deliveries of a webhook of a repository.
+pub const REPO_HOOK_DELIVERIES: RestEndpoint = RestEndpoint {
+    method: "get",
+    path: "/repos/{owner}/{repo}/hooks/{hook_id}/deliveries",
+    query: &["per_page", "cursor"],
+};
+/// Returns the settings of the app's webhook.
+pub const APP_HOOK_CONFIG: RestEndpoint =
+    RestEndpoint { method: "get", path: "/app/hook/config", query: &[] };
+/// Lists the deliveries of the app's webhook.
+pub const APP_HOOK_DELIVERIES: RestEndpoint =
+    RestEndpoint { method: "get", path: "/app/hook/deliveries", query: &["per_page", "cursor"] };
+
 /// Every endpoint.
 pub const ALL: &[RestEndpoint] = &[
     COMPARE,
@@ -63,6 +112,17 @@ pub const ALL: &[RestEndpoint] = &[
     INSTALLATION_TOKEN,
     WORKFLOW_RUNS,
     WORKFLOW_RUN_ATTEMPT,
+    ISSUE,
+    ISSUES,
+    REPOSITORY,
+    BLOCKED_ISSUES,
+    COLLABORATOR_PERMISSION,
+    ORG_HOOKS,
+    ORG_HOOK_DELIVERIES,
+    REPO_HOOKS,
+    REPO_HOOK_DELIVERIES,
+    APP_HOOK_CONFIG,
+    APP_HOOK_DELIVERIES,
 ];
 
 /// A page of the response of [`WORKFLOW_RUNS`].

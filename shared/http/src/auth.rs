@@ -7,6 +7,7 @@ mod sign_in;
 
 pub(crate) use credentials::{TOKEN_COOKIE, is_same_origin};
 pub use request_rate::RequestRate;
+pub(crate) use request_rate::RequestRates;
 pub(crate) use scope::visible_orgs;
 pub(crate) use sign_in::{LOCATION_OF_SIGN_IN, redirect_to_sign_in};
 
@@ -25,7 +26,6 @@ use gam_model::error_chain;
 use gam_query::{QueryError, QueryPorts};
 
 use self::credentials::Credentials;
-use self::request_rate::RequestRates;
 use crate::error::{ApiError, Refusal};
 use crate::middleware::hosts::{AllowedHosts, named_hosts};
 use crate::routes;

@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use gam_model::error_chain;
 use gam_query::QueryError;
+use gam_work::tasks::TaskError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -28,6 +29,8 @@ pub(crate) enum ProblemCode {
     InvalidArgument,
     RateLimited,
     CursorExpired,
+    StaleFence,
+    ClaimEnded,
     InternalError,
 }
 
@@ -183,6 +186,36 @@ impl ApiError {
         Self::new(StatusCode::GONE, ProblemCode::CursorExpired, detail)
     }
 
+    /// Somebody else has a claim with a greater fence.
+    pub(crate) fn stale_fence(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, ProblemCode::StaleFence, detail)
+    }
+
+    /// The claim has ended.
+    fn claim_ended(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::GONE, ProblemCode::ClaimEnded, detail)
+    }
+
+    /// The body is not JSON.
+    pub(crate) fn not_json() -> Self {
+        let detail = "the body must be JSON: send it with the header `Content-Type: application/json`";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, ProblemCode::InvalidArgument, detail)
+    }
+
+    /// The host cannot change its store.
+    pub(crate) fn no_tasks() -> Self {
+        let detail = "this server has no tasks: it can only read its store; start it with permission to write the store";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, ProblemCode::InternalError, detail)
+    }
+
+    /// Others change the same at once.
+    fn busy(detail: impl Into<String>) -> Self {
+        ApiError {
+            retry_after_seconds: Some(RETRY_AFTER_SECONDS),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, ProblemCode::InternalError, detail)
+        }
+    }
+
     /// The numbers are not complete yet. `detail` says of which organization, and what to do.
     fn not_computed(detail: impl Into<String>) -> Self {
         ApiError {
@@ -223,6 +256,20 @@ impl ApiError {
         Self::new(StatusCode::UNAUTHORIZED, ProblemCode::Unauthorized, detail)
     }
 
+    /// No secret of this server signed the delivery of a webhook. The text says nothing of why.
+    pub(crate) fn unsigned() -> Self {
+        let detail =
+            "no valid signature: the secret of the webhook must be the GITHUB_WEBHOOK_SECRET of this server";
+        Self::new(StatusCode::UNAUTHORIZED, ProblemCode::Unauthorized, detail)
+    }
+
+    /// The webhook delivers forms.
+    pub(crate) fn webhook_is_not_json() -> Self {
+        let detail = "the delivery is not JSON: set the content type of the webhook to application/json, under \
+                      Settings > Webhooks on GitHub";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, ProblemCode::InvalidArgument, detail)
+    }
+
     /// The server failed, and a retry will not help.
     pub(crate) fn internal(cause: impl Error + Send + Sync + 'static) -> Self {
         ApiError {
@@ -232,7 +279,7 @@ impl ApiError {
     }
 
     /// The store is temporarily unavailable.
-    fn unavailable(cause: impl Error + Send + Sync + 'static) -> Self {
+    pub(crate) fn unavailable(cause: impl Error + Send + Sync + 'static) -> Self {
         let detail = "the store is busy or unreachable: retry in a few seconds";
         ApiError {
             cause: Some(Arc::new(cause)),
@@ -319,6 +366,19 @@ impl From<QueryError> for ApiError {
             | QueryError::Configuration(_)
             | QueryError::Registry(_)
             | QueryError::Unreadable { .. } => ApiError::internal(error),
+        }
+    }
+}
+
+impl From<TaskError> for ApiError {
+    fn from(error: TaskError) -> Self {
+        match error {
+            TaskError::Invalid(detail) => ApiError::invalid(detail),
+            TaskError::NotFound(detail) => ApiError::not_found(detail),
+            TaskError::Stale(detail) => ApiError::stale_fence(detail),
+            TaskError::Ended(detail) => ApiError::claim_ended(detail),
+            TaskError::Busy => ApiError::busy(error.to_string()),
+            TaskError::Store(cause) => QueryError::Store(cause).into(),
         }
     }
 }

@@ -12,8 +12,8 @@
 //! * One check decides who may do what, on every host ([`AccessControl`]): by tokens with roles and scopes, or, on a
 //!   server that only this machine reaches and that has no tokens, by the name that clients address it by.
 //!
-//! The API is read-only. This crate does not know where rollups and tokens are stored, how rollups are computed, or
-//! which host runs it.
+//! The API reads metrics, and changes nothing but tasks: a host that can change its store passes [`WorkPorts`]. This crate
+//! does not know where rollups and tokens are stored, how rollups are computed, or which host runs it.
 
 mod answer;
 mod auth;
@@ -28,11 +28,13 @@ mod router;
 mod routes;
 mod serve;
 mod throttled_warning;
+mod webhook;
 
 pub use auth::{AccessControl, RequestRate, TokenError, TokenSource};
 pub use axum::Router;
 pub use axum::body::Body;
 pub use middleware::cors::AllowedOrigins;
 pub use middleware::hosts::AllowedHosts;
-pub use router::{guarded_router, router};
+pub use router::{ApiPorts, WorkPorts, guarded_router, router};
 pub use serve::{ServeLimits, serve};
+pub use webhook::{WEBHOOK_PATH, WebhookPorts, WebhookSecretSource, WebhookSecrets, webhook_router};

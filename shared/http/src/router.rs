@@ -1,14 +1,18 @@
 //! The router: the routes, and the middleware around them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state, map_request};
 use axum::response::IntoResponse;
+use axum::routing::MethodRouter;
 use axum::{Extension, Router};
 use gam_access::{Principal, Role};
 use gam_query::{KeptOrgs, QueryPorts};
+use gam_work::IssueReader;
+use gam_work::tasks::Tasks;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -25,8 +29,35 @@ use crate::{pages, routes};
 /// The paths of routes whose answers are kept: those about one organization. Each has one answer for all callers.
 const PATHS_OF_ORGS: &str = "/api/v1/orgs/";
 
+/// The methods of pages.
+const METHODS_OF_PAGES: &str = "GET,HEAD,OPTIONS";
+
+/// What a host connects to the API. Ports of queries alone make an API that only reads metrics.
+#[derive(Clone)]
+pub struct ApiPorts {
+    /// The ports of queries.
+    pub query: QueryPorts,
+    /// What the routes of tasks use. `None` if the host cannot change its store.
+    pub work: Option<WorkPorts>,
+}
+
+/// What the routes of tasks use.
+#[derive(Clone)]
+pub struct WorkPorts {
+    /// The tasks of the store.
+    pub tasks: Tasks,
+    /// The cache of issues.
+    pub issues: IssueReader,
+}
+
+impl From<QueryPorts> for ApiPorts {
+    fn from(query: QueryPorts) -> Self {
+        ApiPorts { query, work: None }
+    }
+}
+
 /// Returns the complete API over the ports, for requests that the host trusts.
-pub fn router(ports: QueryPorts) -> Router {
+pub fn router(ports: impl Into<ApiPorts>) -> Router {
     guarded_router(
         ports,
         AccessControl::trusted(Principal::trusted("host", Role::Viewer)),
@@ -35,22 +66,25 @@ pub fn router(ports: QueryPorts) -> Router {
 }
 
 /// Returns the same API, for requests that `access` lets through, and for web pages of the allowed origins.
-pub fn guarded_router(ports: QueryPorts, access: AccessControl, origins: AllowedOrigins) -> Router {
+pub fn guarded_router(ports: impl Into<ApiPorts>, access: AccessControl, origins: AllowedOrigins) -> Router {
+    let ApiPorts { query: ports, work } = ports.into();
     let mut router = Router::new();
     let kept = KeptAnswers::new(ports.clone());
-    for route in routes::all() {
-        let handler = match route.path.starts_with(PATHS_OF_ORGS) {
-            true => route
-                .handler
-                .options(allowed_methods)
-                .layer(from_fn_with_state(kept.clone(), answer_from_kept)),
-            false => route.handler.options(allowed_methods),
+    for (path, (handler, methods)) in handlers_by_path() {
+        let handler = handler.options(move || allowed_methods(methods));
+        let handler = match path.starts_with(PATHS_OF_ORGS) {
+            true => handler.layer(from_fn_with_state(kept.clone(), answer_from_kept)),
+            false => handler,
         };
-        router = router.route(route.path, handler);
+        router = router.route(path, handler);
     }
     for (path, handler) in pages::routes() {
-        router = router.route(path, handler.options(allowed_methods));
+        router = router.route(path, handler.options(|| allowed_methods(METHODS_OF_PAGES.to_owned())));
     }
+    let router = match work {
+        Some(work) => router.layer(Extension(work)),
+        None => router,
+    };
     let router = routes::sign_in::add_to(router)
         .layer(Extension(access.clone()))
         .layer(Extension(Arc::new(KeptOrgs::default())))
@@ -80,9 +114,23 @@ pub fn guarded_router(ports: QueryPorts, access: AccessControl, origins: Allowed
         .with_state(ports)
 }
 
-/// Answers `OPTIONS` of a route in [`routes::all`], which all have the same methods.
-async fn allowed_methods() -> impl IntoResponse {
-    (StatusCode::NO_CONTENT, [(header::ALLOW, HeaderValue::from_static("GET,HEAD,OPTIONS"))])
+/// Returns the handlers of [`routes::all`] with their methods, as in the header `Allow`, by path.
+fn handlers_by_path() -> BTreeMap<&'static str, (MethodRouter<QueryPorts>, String)> {
+    let mut by_path: BTreeMap<&'static str, (MethodRouter<QueryPorts>, String)> = BTreeMap::new();
+    for route in routes::all() {
+        let allowed = route.method.allowed();
+        let (handler, methods) = match by_path.remove(route.path) {
+            Some((other, methods)) => (other.merge(route.handler), format!("{allowed},{methods}")),
+            None => (route.handler, format!("{allowed},OPTIONS")),
+        };
+        by_path.insert(route.path, (handler, methods));
+    }
+    by_path
+}
+
+/// Answers `OPTIONS` of a route with these methods.
+async fn allowed_methods(methods: String) -> impl IntoResponse {
+    (StatusCode::NO_CONTENT, [(header::ALLOW, methods)])
 }
 
 async fn no_such_route(request: Request) -> ApiError {
@@ -91,7 +139,7 @@ async fn no_such_route(request: Request) -> ApiError {
 
 async fn method_not_allowed(request: Request) -> ApiError {
     ApiError::method_not_allowed(format!(
-        "{} is not allowed at {}: the API is read-only, use GET",
+        "{} is not allowed at {}: use GET, or see /openapi.json for the methods of each route",
         cut(request.method().as_str()),
         cut(request.uri().path())
     ))

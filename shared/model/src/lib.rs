@@ -16,6 +16,7 @@ mod error_chain;
 pub mod event;
 pub mod field_text;
 pub mod identity;
+pub mod issue;
 pub mod mailmap;
 pub mod member;
 pub mod metric;

@@ -30,4 +30,5 @@ pub use port::{
 };
 pub use record::{
     CommitOutcome, Expectation, Record, RecordChange, RecordCommit, RecordCommitId, RecordStore, RecordWrite,
+    commit_until_answered,
 };

@@ -16,6 +16,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -35,6 +36,10 @@ pub const MAX_COMMIT_BYTES: usize = 3_500_000;
 
 /// How long a store recognizes a repeated commit.
 pub const RECEIPT_LIFETIME: TimeDelta = TimeDelta::hours(24);
+
+/// How often [`commit_until_answered`] repeats a commit.
+const MAX_COMMIT_RETRIES: u32 = 4;
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// The id of a commit, and the revision of the records that it wrote. Unique.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -303,6 +308,27 @@ pub trait RecordStore: Send + Sync {
     /// `InvalidArgument` as [`RecordCommit::writes_with_receipt`]. If the store fails: the writes may have been
     /// applied. Repeat the same commit to learn that.
     async fn commit(&self, commit: &RecordCommit, now: DateTime<Utc>) -> Result<CommitOutcome>;
+}
+
+/// Commits, and repeats the commit if its answer is lost.
+///
+/// # Errors
+/// As [`RecordStore::commit`], if the last repeat fails too.
+pub async fn commit_until_answered(
+    records: &dyn RecordStore,
+    commit: &RecordCommit,
+    now: DateTime<Utc>,
+) -> Result<CommitOutcome> {
+    let mut retries = 0;
+    loop {
+        match records.commit(commit, now).await {
+            Err(error) if error.is_retryable() && retries < MAX_COMMIT_RETRIES => {
+                retries += 1;
+                tokio::time::sleep(RETRY_PAUSE * retries).await;
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 #[cfg(test)]

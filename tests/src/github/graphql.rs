@@ -73,6 +73,8 @@ impl<'a> GraphQlRequest<'a> {
             "ThreadsByNumber" => self.threads_by_number(),
             "PullRequestsById" => self.pulls_by_id(),
             "IssuesById" => self.issues_by_id(),
+            "IssueRelations" => self.issue_relations(),
+            "ClosedIssues" => Ok((json!({ "repository": { "pullRequest": null } }), Vec::new())),
             "ReleasesById" => self.releases_by_id(),
             "DeploymentsById" => self.deployments_by_id(),
             "DeploymentRest" => self.deployment_rest(),
@@ -463,6 +465,22 @@ impl<'a> GraphQlRequest<'a> {
             let mut existing = all.filter(|(_, issue)| issue.created_at <= self.now);
             let entry = existing.find(|(repo, issue)| objects::thread_node_id("I", repo, issue) == id);
             entry.map(|(repo, issue)| objects::issue(repo, issue, self.document, self.now)).transpose()
+        })
+    }
+
+    /// Returns what belongs to issues: nothing but their ids.
+    fn issue_relations(&self) -> GraphQlResult {
+        self.nodes(|id| {
+            let all = self.world.repos.iter().flat_map(|repo| repo.issues.iter().map(move |it| (repo, it)));
+            let mut existing = all.filter(|(_, issue)| issue.exists(self.now));
+            let is_known = existing.any(|(repo, issue)| objects::thread_node_id("I", repo, issue) == id);
+            let none = json!({ "nodes": [] });
+            Ok(is_known.then(|| {
+                json!({
+                    "id": id, "lastEditedAt": null, "closedByPullRequestsReferences": none, "labelEvents": none,
+                    "renames": none,
+                })
+            }))
         })
     }
 

@@ -10,6 +10,7 @@ mod objects;
 mod rest;
 mod server;
 mod sign_in;
+pub mod webhooks;
 pub mod world;
 
 pub use faults::Fault;

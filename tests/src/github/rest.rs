@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::objects::timestamp;
-use super::world::{AccountKind, Commit, Repo, Time, WorkflowRun, World};
+use super::objects::{thread_node_id, timestamp};
+use super::world::{AccountKind, Commit, Repo, Thread, Time, WorkflowRun, World};
 
 /// A response: status, body, and link to the next page.
 pub(super) struct RestResponse {
@@ -41,6 +41,13 @@ pub(super) fn get(world: &World, now: Time, path: &str, query: &str, host: &str)
                 _ => not_found(),
             }
         }
+        ["", "repos", owner, name, "issues", rest @ ..] if owner.eq_ignore_ascii_case(&world.org) => {
+            let mut repos = world.repos.iter().filter(|repo| repo.exists(now));
+            match repos.find(|repo| repo.name(now).eq_ignore_ascii_case(name)) {
+                Some(repo) => issues(world, repo, now, rest, query),
+                None => not_found(),
+            }
+        }
         ["", "repos", owner, name, "actions", rest @ ..] if owner.eq_ignore_ascii_case(&world.org) => {
             let mut repos = world.repos.iter().filter(|repo| repo.exists(now));
             match repos.find(|repo| repo.name(now).eq_ignore_ascii_case(name)) {
@@ -50,6 +57,64 @@ pub(super) fn get(world: &World, now: Time, path: &str, query: &str, host: &str)
         }
         _ => not_found(),
     }
+}
+
+/// Answers a request about issues: a list, one issue, or the issues that one blocks, which are none.
+fn issues(world: &World, repo: &Repo, now: Time, path: &[&str], query: &str) -> RestResponse {
+    let existing = repo.issues.iter().filter(|issue| issue.exists(now));
+    match path {
+        [] => {
+            let since = query_text(query, "since")
+                .map(|since| since.replace("%3A", ":").parse::<Time>().expect("a time"));
+            let is_wanted = |issue: &&Thread| {
+                let is_in_state = query_text(query, "state") != Some("open") || issue.closing(now).is_none();
+                is_in_state && since.is_none_or(|since| issue.updated_at(now) >= since)
+            };
+            let mut listed: Vec<&Thread> = existing.filter(is_wanted).collect();
+            listed.sort_by_key(|issue| (issue.updated_at(now), issue.number));
+            let (per_page, page) =
+                (query_number(query, "per_page").unwrap_or(30), query_number(query, "page").unwrap_or(1));
+            let page = listed.iter().skip((page - 1) * per_page).take(per_page);
+            response(200, page.map(|thread| issue(world, repo, thread, now)).collect())
+        }
+        [number] => {
+            let mut existing = existing;
+            match existing.find(|issue| issue.number.to_string() == *number) {
+                Some(thread) => response(200, issue(world, repo, thread, now)),
+                None => not_found(),
+            }
+        }
+        [_, "dependencies", "blocking"] => response(200, json!([])),
+        _ => not_found(),
+    }
+}
+
+/// Returns an issue as REST and webhooks show it.
+pub(super) fn issue(world: &World, repo: &Repo, thread: &Thread, now: Time) -> Value {
+    let closed_at = thread.closing(now).map(|(when, _)| timestamp(when));
+    let author = thread
+        .author
+        .as_ref()
+        .map(|account| json!({ "login": account.login, "id": account.id, "type": "User" }));
+    json!({
+        "number": thread.number,
+        "node_id": thread_node_id("I", repo, thread),
+        "title": format!("Issue {}", thread.number),
+        "body": "What is wrong",
+        "state": if closed_at.is_some() { "closed" } else { "open" },
+        "state_reason": closed_at.as_ref().map(|_| "completed"),
+        "locked": false,
+        "labels": [{ "id": 1_000 + thread.number % 3, "name": format!("area/{}", thread.number % 3) }],
+        "assignees": [],
+        "user": author,
+        "milestone": null,
+        "created_at": timestamp(thread.created_at),
+        "updated_at": timestamp(thread.updated_at(now)),
+        "closed_at": closed_at,
+        "issue_dependencies_summary": { "blocked_by": 0, "total_blocked_by": 0, "blocking": 0, "total_blocking": 0 },
+        "sub_issues_summary": { "total": 0, "completed": 0, "percent_completed": 0 },
+        "repository_url": format!("https://api.github.com/repos/{}/{}", world.org, repo.name(now)),
+    })
 }
 
 /// Answers a request about workflow runs: a list of those of a workflow, or an earlier attempt of one.

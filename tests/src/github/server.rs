@@ -15,6 +15,7 @@ use super::faults::{self, Fault, FaultScript};
 use super::graphql::{self, operation};
 use super::rest;
 use super::sign_in::{Caller, SignIn};
+use super::webhooks::{self, DeliveryList, Transit, WebhookEvent};
 use super::world::{Time, World};
 use crate::server::{Body, Server, complete_body};
 
@@ -33,6 +34,7 @@ struct DoubleState {
     /// Number of requests after which every token is revoked.
     revoke_tokens_after: Option<usize>,
     redirect: Option<String>,
+    deliveries: DeliveryList,
 }
 
 /// A running double. It stops when it is dropped.
@@ -51,8 +53,16 @@ impl Double {
         let mut sign_in = SignIn::default();
         sign_in.accept(TOKEN, INITIAL_POINTS);
         let (log, fault_script) = (Vec::new(), FaultScript::default());
-        let state =
-            DoubleState { world, now, log, fault_script, sign_in, revoke_tokens_after: None, redirect: None };
+        let state = DoubleState {
+            world,
+            now,
+            log,
+            fault_script,
+            sign_in,
+            revoke_tokens_after: None,
+            redirect: None,
+            deliveries: DeliveryList::default(),
+        };
         let state = Arc::new(Mutex::new(state));
         let shared = Arc::clone(&state);
         let server = Server::start(move |request| handle(request, Arc::clone(&shared)));
@@ -133,6 +143,22 @@ impl Double {
     /// Redirects the next REST request to another URL.
     pub fn redirect_next_rest_request(&self, address: &str) {
         lock(&self.state).redirect = Some(address.to_owned());
+    }
+
+    /// Creates the webhook of the organization, which delivers to a server at an address.
+    pub fn create_webhook(&self, address: &str) {
+        lock(&self.state).deliveries.url = Some(format!("https://{address}/api/v1/webhook/github"));
+    }
+
+    /// Delivers events, each as `transits` says, and lists the attempts. `at` is when, by the clock of the program.
+    pub fn deliver_events(&self, address: &str, events: &[(WebhookEvent, Transit)], at: Time) {
+        for (event, transit) in events {
+            let status = match transit {
+                Transit::Dropped => 0,
+                Transit::Delivered | Transit::WrongSignature => webhooks::deliver(address, event, *transit),
+            };
+            lock(&self.state).deliveries.attempts.push((event.clone(), status, at));
+        }
     }
 
     /// Returns the number of planned faults that have not happened yet.
@@ -239,6 +265,11 @@ impl DoubleState {
             return rest::RestResponse { status, body, link: None };
         }
         let path = request.path.strip_prefix("/api/v3").filter(|_| request.is_get).unwrap_or_default();
+        if let ["", "orgs", _, "hooks", rest @ ..] = path.split('/').collect::<Vec<_>>().as_slice()
+            && let Some(body) = self.deliveries.answer(rest)
+        {
+            return rest::RestResponse { status: 200, body, link: None };
+        }
         rest::get(&self.world, self.now, path, &request.query, &request.host)
     }
 

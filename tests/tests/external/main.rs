@@ -7,6 +7,7 @@
 mod api;
 mod aws;
 mod browser;
+mod claims;
 mod duckdb;
 mod postgres;
 mod repository;
@@ -14,6 +15,7 @@ mod saved_queries;
 mod schema;
 mod sql;
 mod tools;
+mod webhooks;
 
 use std::collections::BTreeSet;
 
@@ -53,6 +55,7 @@ fn main() {
         repository::tests(),
         schema::tests(),
         sql::tests(),
+        webhooks::tests(),
     ];
     let tests: Vec<ExternalTest> = files.into_iter().flatten().collect();
     let names: BTreeSet<&str> = tests.iter().map(|test| test.name).collect();

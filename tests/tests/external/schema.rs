@@ -72,14 +72,17 @@ fn every_list_has_a_bound() {
     }
 }
 
-/// GitHub rejects a connection without `first` or `last`. The schema does not say so.
+/// GitHub rejects a connection without `first` and `last`. The schema does not say so.
 fn check_lists(what: &str, set: &apollo_compiler::executable::SelectionSet) {
     use apollo_compiler::executable::Selection;
     for selection in &set.selections {
         match selection {
             Selection::Field(field) => {
                 if field.ty().inner_named_type().as_str().ends_with("Connection") {
-                    let has_bound = field.arguments.iter().any(|argument| argument.name == "first");
+                    let has_bound = field
+                        .arguments
+                        .iter()
+                        .any(|argument| argument.name == "first" || argument.name == "last");
                     assert!(has_bound, "{what}: {} has no bound", field.name);
                 }
                 check_lists(what, &field.selection_set);

@@ -44,6 +44,8 @@ pub(crate) enum Tool {
     GraphQlSchema,
     /// GitHub's description of its REST API.
     OpenApi,
+    /// Examples of webhook deliveries: a directory.
+    WebhookExamples,
 }
 
 impl Tool {
@@ -89,6 +91,7 @@ impl Tool {
             Tool::AxeCore => npm("axe-core", "4.14.1", "axe.min.js"),
             Tool::Postgres => postgres(),
             Tool::GraphQlSchema => npm("@octokit/graphql-schema", "15.26.1", "schema.graphql"),
+            Tool::WebhookExamples => npm("@octokit/webhooks-examples", "7.6.1", ""),
             Tool::OpenApi => npm("@octokit/openapi", "23.0.2", "generated/api.github.com.json"),
         }
     }

@@ -130,7 +130,7 @@ fn errors_are_problem_documents() {
     assert_eq!(
         send_request(server.address(), "POST", "/api/v1/orgs", &[]).status,
         405,
-        "the API is read-only"
+        "organizations are only read"
     );
 }
 

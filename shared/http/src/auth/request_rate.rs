@@ -23,14 +23,14 @@ impl Default for RequestRate {
 }
 
 /// Counts the requests of each principal.
-pub(super) struct RequestRates {
+pub(crate) struct RequestRates {
     rate: RequestRate,
     /// The requests that each principal may still send at once, and when they were counted.
     remaining: Mutex<HashMap<String, (f64, Instant)>>,
 }
 
 impl RequestRates {
-    pub(super) fn new(rate: RequestRate) -> Self {
+    pub(crate) fn new(rate: RequestRate) -> Self {
         RequestRates { rate, remaining: Mutex::default() }
     }
 
@@ -38,7 +38,7 @@ impl RequestRates {
     ///
     /// # Errors
     /// 429 if the principal has sent too many.
-    pub(super) fn take(&self, principal: &str) -> Result<(), ApiError> {
+    pub(crate) fn take(&self, principal: &str) -> Result<(), ApiError> {
         let RequestRate { per_second, burst } = self.rate;
         let now = Instant::now();
         let mut remaining = self.remaining.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,14 +1,16 @@
 //! What a principal sees of the organizations and repositories.
 
-use axum::extract::{FromRequestParts, RawPathParams};
+use axum::extract::{FromRequestParts, MatchedPath, RawPathParams};
 use axum::http::request::Parts;
 use gam_access::{Principal, Scope};
 use gam_query::{KeptOrgs, NameFilter, OrgsAnswer, QueryError, QueryPorts};
 
 use crate::error::{ApiError, quoted};
+use crate::routes;
 
 /// Checks that the path names only what the principal sees. Every route names an organization with the parameter `org`
-/// and a repository with the parameter `repo`, so a new route is checked too.
+/// and a repository with the parameter `repo`, so a new route is checked too. The exceptions are the routes of
+/// [`routes::checks_scope`].
 ///
 /// # Errors
 /// 404, as if it did not exist, for an organization or a repository that is out of scope. 403 for a route that sums up
@@ -19,7 +21,8 @@ pub(super) async fn check(
     ports: &QueryPorts,
 ) -> Result<(), ApiError> {
     let scope = &principal.scope;
-    if *scope == Scope::All {
+    let path = parts.extensions.get::<MatchedPath>();
+    if *scope == Scope::All || path.is_some_and(|path| routes::checks_scope(path.as_str())) {
         return Ok(());
     }
     let out_of_scope = |error: ApiError| error.because("the token's scope does not include it");

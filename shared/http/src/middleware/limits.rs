@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
+use axum::http::HeaderMap;
 use axum::http::header::CONTENT_LENGTH;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -34,15 +35,23 @@ pub(crate) async fn check_size(request: Request, next: Next) -> Response {
     if target_bytes > MAX_TARGET_BYTES {
         return ApiError::target_too_long(MAX_TARGET_BYTES).into_response();
     }
-    let headers = request.headers().iter();
-    if headers.map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>() > MAX_HEADER_BYTES {
-        return ApiError::headers_too_long(MAX_HEADER_BYTES).into_response();
+    if let Err(error) = check_header_size(request.headers()) {
+        return error.into_response();
     }
     let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     if length.is_some_and(|length: u64| length > MAX_BODY_BYTES as u64) {
         return ApiError::body_too_long(MAX_BODY_BYTES).into_response();
     }
     next.run(request).await
+}
+
+/// Checks the length of the header fields.
+///
+/// # Errors
+/// If they are too long.
+pub(crate) fn check_header_size(headers: &HeaderMap) -> Result<(), ApiError> {
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if bytes > MAX_HEADER_BYTES { Err(ApiError::headers_too_long(MAX_HEADER_BYTES)) } else { Ok(()) }
 }
 
 /// How many requests are answered at the same time. Clones share the number.

@@ -17,7 +17,7 @@ struct ErrorResponse {
 
 const RETRY_AFTER: Option<(&str, &str)> = Some(("Retry-After", "After how many seconds to retry"));
 
-const ERRORS: [ErrorResponse; 13] = [
+const ERRORS: [ErrorResponse; 15] = [
     ErrorResponse {
         status: 400,
         name: "InvalidArgument",
@@ -39,13 +39,13 @@ const ERRORS: [ErrorResponse; 13] = [
     ErrorResponse {
         status: 404,
         name: "NotFound",
-        description: "There is no such organization, repository or member",
+        description: "There is no such organization, repository, member or claim",
         header: None,
     },
     ErrorResponse {
         status: 405,
         name: "MethodNotAllowed",
-        description: "Another method than GET, HEAD or OPTIONS",
+        description: "A method that the route does not have",
         header: Some(("Allow", "The methods of the route")),
     },
     ErrorResponse {
@@ -55,10 +55,16 @@ const ERRORS: [ErrorResponse; 13] = [
         header: None,
     },
     ErrorResponse {
+        status: 409,
+        name: "StaleFence",
+        description: "The issue was claimed again, or the fence is not the one of the claim",
+        header: None,
+    },
+    ErrorResponse {
         status: 410,
-        name: "CursorExpired",
-        description: "The cursor is expired: the rules changed that the numbers are computed by. Get the first page \
-                      again",
+        name: "Gone",
+        description: "The cursor is expired, because the rules changed that the numbers are computed by: get the first \
+                      page again. Or the claim has ended: request another task",
         header: None,
     },
     ErrorResponse {
@@ -73,6 +79,7 @@ const ERRORS: [ErrorResponse; 13] = [
         description: "The path and the query are too long. Beyond 64 kB the response has no body",
         header: None,
     },
+    ErrorResponse { status: 415, name: "NotJson", description: "The body is not JSON", header: None },
     ErrorResponse {
         status: 429,
         name: "TooManyRequests",

@@ -12,6 +12,7 @@ use crate::params::{COMPARE_PREVIOUS, Parameter};
 pub(super) const ORG: &str = "acme";
 pub(super) const REPO: &str = "site";
 pub(super) const MEMBER: &str = "ann";
+pub(super) const CLAIM_ID: &str = "acme.1234.42.3-9f3a2b1c0d4e";
 
 /// Lists the examples of a schema: the file with the JSON, and the one with the CSV.
 macro_rules! examples {
@@ -78,12 +79,15 @@ pub(super) fn problem(status: u16) -> Option<Value> {
         403 => ApiError::forbidden(),
         404 => ApiError::no_such_route("/api/v1/nothing"),
         405 => {
-            ApiError::method_not_allowed("POST is not allowed at /api/v1/orgs: the API is read-only, use GET")
+            let advice = "use GET, or see /openapi.json for the methods of each route";
+            ApiError::method_not_allowed(format!("POST is not allowed at /api/v1/orgs: {advice}"))
         }
         406 => ApiError::not_acceptable(),
+        409 => ApiError::stale_fence("the fence 1 is stale: the issue was claimed again; stop working on it"),
         410 => ApiError::cursor_expired("the cursor is expired: leave it out to get the first page again"),
         413 => ApiError::body_too_long(65_536),
         414 => ApiError::target_too_long(16_384),
+        415 => ApiError::not_json(),
         429 => ApiError::too_many_requests(1),
         431 => ApiError::headers_too_long(65_536),
         500 => ApiError::internal(std::io::Error::other("an example")),

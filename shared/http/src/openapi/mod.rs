@@ -11,7 +11,7 @@ mod security;
 pub(crate) use operation::{Operation, ResponseBody};
 pub(crate) use schema::{NamedSchema, derived, schema_name};
 
-use crate::routes::Route;
+use crate::routes::{Route, RouteMethod};
 
 use utoipa::openapi::{
     Components, HttpMethod, Info, License, OpenApi, OpenApiBuilder, PathItem, PathsBuilder,
@@ -20,14 +20,18 @@ use utoipa::openapi::{
 /// What holds for all routes, as Markdown.
 const DESCRIPTION: &str = include_str!("description.md");
 
-/// Returns the document of GET routes. `schemas` are the schemas that routes define themselves.
+/// Returns the document of the routes. `schemas` are the schemas that routes define themselves.
 pub(crate) fn document<'a>(
     routes: impl IntoIterator<Item = &'a Route>,
     schemas: impl IntoIterator<Item = NamedSchema>,
 ) -> OpenApi {
     let paths = routes.into_iter().fold(PathsBuilder::new(), |paths, route| {
         let operation = route.operation.to_openapi(route.path, route.class);
-        paths.path(route.path, PathItem::new(HttpMethod::Get, operation))
+        let method = match route.method {
+            RouteMethod::Get => HttpMethod::Get,
+            RouteMethod::Post => HttpMethod::Post,
+        };
+        paths.path(route.path, PathItem::new(method, operation))
     });
     let mut components = Components::new();
     components.schemas.extend(schema::all());

@@ -1,6 +1,7 @@
 //! The description of a route: parameters, response and errors.
 
 use utoipa::openapi::path::{OperationBuilder, Parameter as ParameterObject, ParameterBuilder, ParameterIn};
+use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, OneOfBuilder, SchemaFormat, Type};
 use utoipa::openapi::{
     ArrayBuilder, Content, ContentBuilder, HeaderBuilder, Object, Ref, RefOr, Required, Response,
@@ -45,6 +46,10 @@ pub(crate) struct Operation {
     /// The query parameters. Path parameters follow from the path.
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) response: ResponseBody,
+    /// The name of the schema of the request's body, as JSON. Its route is no `GET`.
+    pub(crate) request: Option<&'static str>,
+    /// When the route has no answer (204). `None` if it always has one.
+    pub(crate) no_content: Option<&'static str>,
     /// The HTTP statuses of errors, other than those of every route.
     pub(crate) error_statuses: &'static [u16],
 }
@@ -65,7 +70,7 @@ impl Operation {
             true => (format!("{id}_csv"), format!("{summary}, as CSV"), ResponseBody::Csv(schemas)),
             false => (id.to_owned(), summary.to_owned(), ResponseBody::JsonOrCsv(schemas)),
         };
-        Operation { id, summary, parameters, response, error_statuses }
+        Operation { id, summary, parameters, response, request: None, no_content: None, error_statuses }
     }
 
     /// Returns the operation object of the document, for a route of the class at the path.
@@ -75,8 +80,23 @@ impl Operation {
             .operation_id(Some(&self.id))
             .summary(Some(&self.summary))
             .parameters(Some(parameters))
-            .response("200", self.response.to_openapi(self.parameters.contains(&Parameter::Cursor)))
-            .response("304", Response::new("Not modified: `If-None-Match` names the current answer"));
+            .response("200", self.response.to_openapi(self.parameters.contains(&Parameter::Cursor)));
+        operation = match self.request {
+            None => operation
+                .response("304", Response::new("Not modified: `If-None-Match` names the current answer")),
+            Some(schema) => {
+                let body = RequestBodyBuilder::new().content("application/json", json_content(&[schema]));
+                operation.request_body(Some(body.required(Some(Required::True)).build()))
+            }
+        };
+        if let Some(description) = self.no_content {
+            let seconds = HeaderBuilder::new()
+                .schema(Some(Object::with_type(Type::String)))
+                .description(Some("After how many seconds to request again"));
+            let response =
+                ResponseBuilder::new().description(description).header("Retry-After", seconds.build());
+            operation = operation.response("204", response.build());
+        }
         let security_statuses = security::error_statuses(class);
         for &status in self.error_statuses.iter().chain(COMMON_ERROR_STATUSES).chain(security_statuses) {
             operation = operation.response(status.to_string(), errors::reference(status));
@@ -148,6 +168,7 @@ fn path_parameters(path: &str) -> impl Iterator<Item = ParameterObject> {
                  `~` and 12 hex digits. Deleted accounts are `ghost`"
             }
             "chart" => "A metric of `/api/v1/metrics`, and `.svg`",
+            "claim_id" => "The id of the claim",
             _ => "",
         };
         let schema = match name {
@@ -160,6 +181,7 @@ fn path_parameters(path: &str) -> impl Iterator<Item = ParameterObject> {
             "org" => examples::ORG,
             "repo" => examples::REPO,
             "chart" => "commits.svg",
+            "claim_id" => examples::CLAIM_ID,
             _ => examples::MEMBER,
         };
         ParameterBuilder::new()
@@ -206,6 +228,14 @@ fn query_schema(parameter: Parameter) -> Schema {
             text().format(Some(SchemaFormat::KnownFormat(KnownFormat::Date)))
         }
         Parameter::Cursor => text().min_length(Some(1)),
+        Parameter::TaskOrg
+        | Parameter::TaskRepo
+        | Parameter::IssueLabel
+        | Parameter::IssueAssignee
+        | Parameter::IssueRepo => text().min_length(Some(1)),
+        Parameter::LogFrom => {
+            ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).default(Some(0.into()))
+        }
         Parameter::Name => text().max_length(Some(MAX_NAME_CHARS)),
         _ => text().enum_values(parameter.values()),
     };
@@ -277,6 +307,17 @@ fn description(parameter: Parameter) -> String {
         Parameter::Name => {
             "A text that the names contain, in any case. The empty text is in every name".to_owned()
         }
+        Parameter::IssueState => "Only issues in this state, or `all`. Closed ones stay for 90 days".to_owned(),
+        Parameter::IssueLabel => "Only issues with the label of this name, in any case".to_owned(),
+        Parameter::IssueAssignee => {
+            "Only issues that are assigned to this login, in any case, or to nobody: `none`".to_owned()
+        }
+        Parameter::IssueRepo => "Only issues of the repository with this name, in any case".to_owned(),
+        Parameter::Assignable => "Only issues that workers can claim now, or only others".to_owned(),
+        Parameter::TaskOrg => "Only tasks of this organization. Default: all that the token includes".to_owned(),
+        Parameter::TaskState => "Only tasks in this state".to_owned(),
+        Parameter::TaskRepo => "Only tasks of the repository with this name, in any case".to_owned(),
+        Parameter::LogFrom => "The `next` value of the previous page".to_owned(),
         Parameter::Limit => "The most entries on a page".to_owned(),
         Parameter::Cursor => {
             "The `next` value of the previous page. Send the other parameters as for that page; without `since` \

@@ -51,6 +51,15 @@ pub(crate) mod schema_name {
     pub(crate) const DISTRIBUTION: &str = "Distribution";
     pub(crate) const CATALOGUE: &str = "MetricCatalogue";
     pub(crate) const HEALTH: &str = "Health";
+    pub(crate) const TASK_REQUEST: &str = "TaskRequest";
+    pub(crate) const ASSIGNED_TASK: &str = "AssignedTask";
+    pub(crate) const CLAIM_REPORT: &str = "ClaimReport";
+    pub(crate) const CLAIM_STATUS: &str = "ClaimStatus";
+    pub(crate) const LOG_LINES: &str = "LogLines";
+    pub(crate) const LOG_APPENDED: &str = "LogAppended";
+    pub(crate) const ISSUE_LIST: &str = "IssueList";
+    pub(crate) const TASK_LIST: &str = "TaskList";
+    pub(crate) const TASK_LOG: &str = "TaskLog";
     pub(crate) const PROBLEM: &str = "Problem";
 }
 

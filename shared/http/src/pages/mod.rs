@@ -23,6 +23,7 @@ mod shell;
 pub(crate) mod sign_in;
 mod subject;
 mod tables;
+mod tasks;
 mod tiles;
 mod view;
 mod words;
@@ -47,5 +48,6 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<QueryPorts>)> {
         ("/orgs/{org}/repos/{repo}", get(subject::handle)),
         ("/orgs/{org}/members", get(lists::handle_members)),
         ("/orgs/{org}/members/{member}", get(subject::handle)),
+        ("/orgs/{org}/tasks", get(tasks::handle)),
     ]
 }

@@ -31,6 +31,7 @@ pub(super) enum Section {
     Delivery,
     Repos,
     Members,
+    Tasks,
 }
 
 /// Renders a page on a thread that may be blocked: tables and charts take longer than an asynchronous one may be.
@@ -119,6 +120,7 @@ fn sections(view: &View, org: &str, section: Section) -> Markup {
         (Section::Delivery, words.delivery, Some("delivery")),
         (Section::Repos, words.repositories, Some("repos")),
         (Section::Members, words.members, Some("members")),
+        (Section::Tasks, words.tasks, Some("tasks")),
     ];
     html! {
         nav.sections aria-label=(words.sections) {

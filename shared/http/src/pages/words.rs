@@ -199,6 +199,21 @@ words! {
     repos_count: "Repositories ever", "リポジトリ数(累計)";
     chart_help: "Arrow keys move through the chart.", "矢印キーで値を読み取れます。";
     table_of: "Table: {x}", "表: {x}";
+    tasks: "Tasks", "タスク";
+    no_tasks: "No tasks yet. An issue with the label agent-ready becomes one.", "タスクはまだありません。ラベル agent-ready の付いたIssueがタスクになります。";
+    tasks_ready: "Ready", "受付可能";
+    tasks_waiting: "Waiting", "待機中";
+    tasks_claimed: "In work", "作業中";
+    tasks_completed: "Completed", "完了";
+    tasks_failed: "Failed too often", "失敗(上限到達)";
+    task_issue: "Issue", "Issue";
+    task_worker: "Worker", "ワーカー";
+    task_note: "Note", "備考";
+    task_failures: "Failures", "失敗回数";
+    task_since: "Since", "更新日時";
+    task_lease: "lease until {t}", "{t} まで確保";
+    task_expired: "lease ended {t}", "{t} に期限切れ";
+    task_cancelled: "cancelled: {x}", "取り消し: {x}";
 }
 
 impl Words {

@@ -3,19 +3,23 @@
 //! [`Parameter`] is the only definition of each query parameter. The parser and the OpenAPI document
 //! both use it.
 
+mod json_body;
 mod queries;
 mod query_string;
 mod subject_path;
 
+pub(crate) use json_body::JsonBody;
 pub(crate) use queries::{
-    ChartParams, ExportParams, HistogramParams, ListParams, MetricsParams, NoParams, OrgsParams, QueryParams,
-    SeriesParams, SubjectQuery, Validated, WithRepoId,
+    ChartParams, ExportParams, HistogramParams, IssuesParams, ListParams, LogParams, MetricsParams, NoParams,
+    OrgsParams, QueryParams, SeriesParams, SubjectQuery, TasksParams, Validated, WithRepoId,
 };
 pub(crate) use subject_path::SubjectPath;
 
 use gam_model::Grain;
+use gam_model::issue::IssueState;
 use gam_model::metric::{CATALOGUE, Metric};
 use gam_query::{BotFilter, ListSort, SortDirection};
+use gam_work::tasks::TaskState;
 
 use crate::charts::{Language, Theme};
 
@@ -54,6 +58,16 @@ pub(crate) enum Parameter {
     Theme,
     Width,
     Lang,
+    IssueState,
+    IssueLabel,
+    IssueAssignee,
+    IssueRepo,
+    Assignable,
+    TaskOrg,
+    TaskState,
+    TaskRepo,
+    /// The part of a log at which a page begins.
+    LogFrom,
 }
 
 /// The values of `bots`.
@@ -63,6 +77,13 @@ const BOT_FILTERS: [(&str, BotFilter); 4] = [
     ("include", BotFilter::Include),
     ("only", BotFilter::Only),
 ];
+
+/// The values of a parameter that is true or false.
+const BOOLEANS: [(&str, bool); 2] = [("true", true), ("false", false)];
+
+/// The values of `state` of issues, the default first.
+const ISSUE_STATES: [(&str, Option<IssueState>); 3] =
+    [("open", Some(IssueState::Open)), ("closed", Some(IssueState::Closed)), ("all", None)];
 
 /// The values of `theme`.
 const THEMES: [(&str, Theme); 3] = [("light", Theme::Light), ("dark", Theme::Dark), ("auto", Theme::Auto)];
@@ -104,6 +125,15 @@ impl Parameter {
             Parameter::Theme => "theme",
             Parameter::Width => "width",
             Parameter::Lang => "lang",
+            Parameter::IssueState => "state",
+            Parameter::IssueLabel => "label",
+            Parameter::IssueAssignee => "assignee",
+            Parameter::IssueRepo => "repo",
+            Parameter::Assignable => "assignable",
+            Parameter::TaskOrg => "org",
+            Parameter::TaskState => "state",
+            Parameter::TaskRepo => "repo",
+            Parameter::LogFrom => "from",
         }
     }
 
@@ -131,7 +161,16 @@ impl Parameter {
                 let metrics = CATALOGUE.iter().map(ListSort::Metric);
                 Some([ListSort::Name].into_iter().chain(metrics).map(ListSort::as_str).collect())
             }
-            Parameter::Id
+            Parameter::TaskState => Some(TaskState::ALL.map(TaskState::as_str).to_vec()),
+            Parameter::IssueState => Some(ISSUE_STATES.map(|(name, _)| name).to_vec()),
+            Parameter::Assignable => Some(BOOLEANS.map(|(name, _)| name).to_vec()),
+            Parameter::TaskOrg
+            | Parameter::TaskRepo
+            | Parameter::IssueLabel
+            | Parameter::IssueAssignee
+            | Parameter::IssueRepo
+            | Parameter::LogFrom
+            | Parameter::Id
             | Parameter::Since
             | Parameter::Until
             | Parameter::Name
@@ -148,12 +187,21 @@ impl Parameter {
             Parameter::Granularity => Some(Grain::Day.as_str()),
             Parameter::Theme => Some(name_of(&THEMES, Theme::default())),
             Parameter::Lang => Some(name_of(&LANGUAGES, Language::default())),
+            Parameter::IssueState => Some(ISSUE_STATES[0].0),
             Parameter::Sort => Some(DEFAULT_METRIC),
             Parameter::DurationMetric => Some(DEFAULT_DURATION_METRIC),
             // The default of `order` depends on `sort`, and that of `metric` is a list.
             Parameter::Order
             | Parameter::Metrics
             | Parameter::Compare
+            | Parameter::IssueLabel
+            | Parameter::IssueAssignee
+            | Parameter::IssueRepo
+            | Parameter::Assignable
+            | Parameter::TaskOrg
+            | Parameter::TaskState
+            | Parameter::TaskRepo
+            | Parameter::LogFrom
             | Parameter::Id
             | Parameter::Name
             | Parameter::Type

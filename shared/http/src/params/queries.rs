@@ -3,17 +3,20 @@
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use chrono::{Days, NaiveDate};
+use gam_model::issue::IssueState;
 use gam_model::metric::Metric;
 use gam_model::period::FIRST_DAY;
 use gam_model::{Grain, Range};
 use gam_query::{BotFilter, ListSort, MAX_LIMIT, NameFilter, QueryPorts, SortDirection, SubjectRef};
+use gam_work::tasks::TaskState;
 use serde::Deserialize;
 
 use super::query_string::QueryString;
 use super::subject_path::SubjectPath;
 use super::{
-    BOT_FILTERS, COMPARE_PREVIOUS, DEFAULT_CHART_WIDTH, DEFAULT_DAYS, DEFAULT_DURATION_METRIC, DEFAULT_LIMIT,
-    DEFAULT_METRIC, LANGUAGES, MAX_NAME_CHARS, Parameter, SORT_DIRECTIONS, THEMES, metric_of_type, value_of,
+    BOOLEANS, BOT_FILTERS, COMPARE_PREVIOUS, DEFAULT_CHART_WIDTH, DEFAULT_DAYS, DEFAULT_DURATION_METRIC,
+    DEFAULT_LIMIT, DEFAULT_METRIC, ISSUE_STATES, LANGUAGES, MAX_NAME_CHARS, Parameter, SORT_DIRECTIONS,
+    THEMES, metric_of_type, value_of,
 };
 use crate::charts::{Language, MAX_WIDTH, MIN_WIDTH, Theme};
 use crate::error::ApiError;
@@ -119,6 +122,98 @@ impl QueryParams for OrgsParams {
 
     fn from_query(query: &QueryString, _: NaiveDate) -> Result<Self, ApiError> {
         Ok(OrgsParams { name_filter: parse_name_filter(query)? })
+    }
+}
+
+/// The parameters of the list of issues.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct IssuesParams {
+    /// `None` for both.
+    pub(crate) state: Option<IssueState>,
+    pub(crate) label: Option<String>,
+    pub(crate) assignee: Option<String>,
+    pub(crate) repo: Option<String>,
+    /// `None` for both.
+    pub(crate) assignable: Option<bool>,
+    pub(crate) limit: usize,
+    pub(crate) cursor: Option<String>,
+}
+
+impl QueryParams for IssuesParams {
+    fn accepted() -> Vec<Parameter> {
+        vec![
+            Parameter::IssueState,
+            Parameter::IssueLabel,
+            Parameter::IssueAssignee,
+            Parameter::IssueRepo,
+            Parameter::Assignable,
+            Parameter::Limit,
+            Parameter::Cursor,
+        ]
+    }
+
+    fn from_query(query: &QueryString, _: NaiveDate) -> Result<Self, ApiError> {
+        let text = |parameter| query.short_text(parameter, MAX_NAME_CHARS).map(|it| it.map(str::to_owned));
+        let state = query.choice(Parameter::IssueState, |name| value_of(&ISSUE_STATES, name))?;
+        Ok(IssuesParams {
+            state: state.unwrap_or(ISSUE_STATES[0].1),
+            label: text(Parameter::IssueLabel)?,
+            assignee: text(Parameter::IssueAssignee)?,
+            repo: text(Parameter::IssueRepo)?,
+            assignable: query.choice(Parameter::Assignable, |name| value_of(&BOOLEANS, name))?,
+            limit: query.number(Parameter::Limit, MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT),
+            cursor: query.text(Parameter::Cursor).map(str::to_owned),
+        })
+    }
+}
+
+/// The parameters of the list of tasks.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TasksParams {
+    pub(crate) org: Option<String>,
+    pub(crate) state: Option<TaskState>,
+    pub(crate) repo: Option<String>,
+    pub(crate) limit: usize,
+    pub(crate) cursor: Option<String>,
+}
+
+impl QueryParams for TasksParams {
+    fn accepted() -> Vec<Parameter> {
+        vec![
+            Parameter::TaskOrg,
+            Parameter::TaskState,
+            Parameter::TaskRepo,
+            Parameter::Limit,
+            Parameter::Cursor,
+        ]
+    }
+
+    fn from_query(query: &QueryString, _: NaiveDate) -> Result<Self, ApiError> {
+        let text = |parameter| query.short_text(parameter, MAX_NAME_CHARS).map(|it| it.map(str::to_owned));
+        Ok(TasksParams {
+            org: text(Parameter::TaskOrg)?,
+            state: query.choice(Parameter::TaskState, TaskState::parse)?,
+            repo: text(Parameter::TaskRepo)?,
+            limit: query.number(Parameter::Limit, MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT),
+            cursor: query.text(Parameter::Cursor).map(str::to_owned),
+        })
+    }
+}
+
+/// The parameters of the log of a claim.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct LogParams {
+    pub(crate) from: u64,
+}
+
+impl QueryParams for LogParams {
+    fn accepted() -> Vec<Parameter> {
+        vec![Parameter::LogFrom]
+    }
+
+    fn from_query(query: &QueryString, _: NaiveDate) -> Result<Self, ApiError> {
+        let from = query.number_within(Parameter::LogFrom, 0..=usize::MAX >> 1)?.unwrap_or_default();
+        Ok(LogParams { from: from as u64 })
     }
 }
 

@@ -8,7 +8,7 @@ use gam_access::RouteClass;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Route;
+use super::{Route, RouteMethod};
 use crate::openapi::{NamedSchema, Operation, ResponseBody, derived, schema_name};
 
 /// The server is running.
@@ -32,9 +32,11 @@ pub(super) fn route(path: &'static str, id: &str) -> Route {
         summary: "Whether the server is running".to_owned(),
         parameters: Vec::new(),
         response: ResponseBody::Json(schema_name::HEALTH),
+        request: None,
+        no_content: None,
         error_statuses: &[],
     };
-    Route { path, handler: get(handle), operation, class: RouteClass::Public }
+    Route { path, method: RouteMethod::Get, handler: get(handle), operation, class: RouteClass::Public }
 }
 
 async fn handle() -> impl IntoResponse {

@@ -7,7 +7,7 @@ use gam_model::metric::CATALOGUE;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Route;
+use super::{Route, RouteMethod};
 use crate::answer::AcceptsJson;
 use crate::openapi::{NamedSchema, Operation, ResponseBody, derived, schema_name};
 use crate::params::{NoParams, QueryParams, Validated};
@@ -48,9 +48,11 @@ pub(super) fn route(path: &'static str) -> Route {
         summary: "The metric catalogue: every metric with its unit and definition".to_owned(),
         parameters: NoParams::accepted(),
         response: ResponseBody::Json(schema_name::CATALOGUE),
+        request: None,
+        no_content: None,
         error_statuses: &[400],
     };
-    Route { path, handler: get(handle), operation, class: RouteClass::Read }
+    Route { path, method: RouteMethod::Get, handler: get(handle), operation, class: RouteClass::Read }
 }
 
 async fn handle(_: AcceptsJson, _: Validated<NoParams>) -> Json<MetricCatalogue> {

@@ -5,11 +5,13 @@ mod metric_catalogue;
 mod openapi;
 mod orgs;
 pub(crate) mod sign_in;
+mod tasks;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use axum::extract::{MatchedPath, Request};
+use axum::http::Method;
 use axum::routing::MethodRouter;
 use gam_access::RouteClass;
 use gam_query::QueryPorts;
@@ -19,10 +21,37 @@ use crate::pages;
 
 pub(crate) use orgs::export::ExportPermits;
 
-/// A route: its path, its handler, and its description in the OpenAPI document.
+/// The method of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum RouteMethod {
+    /// `GET`, and `HEAD` with it.
+    Get,
+    Post,
+}
+
+impl RouteMethod {
+    /// Returns the methods of the header `Allow` that a route with this method adds.
+    pub(crate) fn allowed(self) -> &'static str {
+        match self {
+            RouteMethod::Get => "GET,HEAD",
+            RouteMethod::Post => "POST",
+        }
+    }
+
+    fn of(method: &Method) -> Option<Self> {
+        match *method {
+            Method::GET | Method::HEAD => Some(RouteMethod::Get),
+            Method::POST => Some(RouteMethod::Post),
+            _ => None,
+        }
+    }
+}
+
+/// A route: its path, its method, its handler, and its description in the OpenAPI document.
 pub(crate) struct Route {
     /// The path, with parameters in braces.
     pub(crate) path: &'static str,
+    pub(crate) method: RouteMethod,
     pub(crate) handler: MethodRouter<QueryPorts>,
     pub(crate) operation: Operation,
     /// What the route does, which decides who may use it.
@@ -37,15 +66,29 @@ pub(crate) fn is_health_check(path: &str) -> bool {
 }
 
 /// Returns what the route of a request does. A path without a route is not public: nobody learns without a token
-/// which paths have one.
+/// which paths have one. A method that a path does not have is of the class of one that it has.
 pub(crate) fn class_of(request: &Request) -> RouteClass {
-    static CLASSES: LazyLock<HashMap<&'static str, RouteClass>> = LazyLock::new(|| {
-        let api = all().into_iter().map(|route| (route.path, route.class));
+    type Classes = HashMap<&'static str, Vec<(RouteMethod, RouteClass)>>;
+    static CLASSES: LazyLock<Classes> = LazyLock::new(|| {
+        let api = all().into_iter().map(|route| (route.path, (route.method, route.class)));
         let public = sign_in::PATHS.into_iter().chain(pages::PUBLIC_PATHS);
-        api.chain(public.map(|path| (path, RouteClass::Public))).collect()
+        let public = public.map(|path| (path, (RouteMethod::Get, RouteClass::Public)));
+        api.chain(public).fold(Classes::new(), |mut classes, (path, class)| {
+            classes.entry(path).or_default().push(class);
+            classes
+        })
     });
     let path = request.extensions().get::<MatchedPath>();
-    path.and_then(|path| CLASSES.get(path.as_str()).copied()).unwrap_or(RouteClass::Read)
+    let classes = path.and_then(|path| CLASSES.get(path.as_str())).map_or(&[][..], Vec::as_slice);
+    let method = RouteMethod::of(request.method());
+    let of_method = classes.iter().find(|(it, _)| Some(*it) == method);
+    of_method.or_else(|| classes.first()).map_or(RouteClass::Read, |(_, class)| *class)
+}
+
+/// Returns whether the handler of a path checks by itself what the principal sees: the path names neither an organization
+/// nor a repository.
+pub(crate) fn checks_scope(path: &str) -> bool {
+    tasks::PATHS.contains(&path)
 }
 
 /// Returns every route, in the order of the OpenAPI document.
@@ -82,6 +125,7 @@ pub(crate) fn all() -> Vec<Route> {
         orgs::charts::of_org("/api/v1/orgs/{org}/charts/{chart}"),
         orgs::charts::of_repo("/api/v1/orgs/{org}/repos/{repo}/charts/{chart}"),
         orgs::charts::of_member("/api/v1/orgs/{org}/members/{member}/charts/{chart}"),
+        orgs::issues::route("/api/v1/orgs/{org}/issues"),
         orgs::listings::members("/api/v1/orgs/{org}/members"),
         orgs::listings::members("/api/v1/orgs/{org}/members.csv"),
         orgs::listings::repos("/api/v1/orgs/{org}/repos"),
@@ -90,5 +134,13 @@ pub(crate) fn all() -> Vec<Route> {
         orgs::listings::repo_members("/api/v1/orgs/{org}/repos/{repo}/members.csv"),
         orgs::listings::member_repos("/api/v1/orgs/{org}/members/{member}/repos"),
         orgs::listings::member_repos("/api/v1/orgs/{org}/members/{member}/repos.csv"),
+        tasks::request(tasks::PATHS[0]),
+        tasks::list(tasks::PATHS[1]),
+        tasks::heartbeat(tasks::PATHS[2]),
+        tasks::complete(tasks::PATHS[3]),
+        tasks::fail(tasks::PATHS[4]),
+        tasks::release(tasks::PATHS[5]),
+        tasks::append_log(tasks::PATHS[6]),
+        tasks::read_log(tasks::PATHS[6]),
     ]
 }

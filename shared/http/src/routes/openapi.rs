@@ -8,13 +8,19 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use gam_access::RouteClass;
 
-use super::{Route, health, metric_catalogue};
+use super::{Route, RouteMethod, health, metric_catalogue, orgs, tasks};
 use crate::openapi::{self, Operation, ResponseBody};
 
 static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
     let routes = super::all();
-    let document =
-        openapi::document(&routes, health::schemas().into_iter().chain(metric_catalogue::schemas()));
+    let document = openapi::document(
+        &routes,
+        health::schemas()
+            .into_iter()
+            .chain(metric_catalogue::schemas())
+            .chain(tasks::schemas())
+            .chain(orgs::issues::schemas()),
+    );
     document.to_json().expect("the document has only text keys").into()
 });
 
@@ -24,9 +30,11 @@ pub(super) fn route(path: &'static str, id: &str) -> Route {
         summary: "The OpenAPI 3.1 document of this API".to_owned(),
         parameters: Vec::new(),
         response: ResponseBody::OpenApi,
+        request: None,
+        no_content: None,
         error_statuses: &[],
     };
-    Route { path, handler: get(handle), operation, class: RouteClass::Public }
+    Route { path, method: RouteMethod::Get, handler: get(handle), operation, class: RouteClass::Public }
 }
 
 async fn handle() -> impl IntoResponse {

@@ -13,3 +13,5 @@ mod public_errors;
 mod schema;
 mod serving;
 mod support;
+mod tasks;
+mod webhook;

@@ -9,7 +9,7 @@ use crate::schema;
 use crate::support::{acme, empty_api, get, get_json, with_names};
 
 /// The routes without a CSV form.
-const OTHER_PATHS: [&str; 11] = [
+const OTHER_PATHS: [&str; 14] = [
     "/api/v1/healthz",
     "/api/v1/metrics",
     "/api/v1/openapi.json",
@@ -19,6 +19,9 @@ const OTHER_PATHS: [&str; 11] = [
     "/api/v1/orgs/{org}/export",
     "/api/v1/orgs/{org}/export.csv",
     "/api/v1/orgs/{org}/export.ndjson",
+    "/api/v1/orgs/{org}/issues",
+    "/api/v1/tasks",
+    "/api/v1/tasks/{claim_id}/log",
     "/healthz",
     "/openapi.json",
 ];
@@ -41,8 +44,21 @@ const ANSWER_PATHS: [&str; 14] = [
     "/api/v1/orgs/{org}/repos/{repo}/metrics/timeseries",
 ];
 
+/// The routes that take JSON.
+const POST_PATHS: [&str; 6] = [
+    "/api/v1/request-task",
+    "/api/v1/tasks/{claim_id}/complete",
+    "/api/v1/tasks/{claim_id}/fail",
+    "/api/v1/tasks/{claim_id}/heartbeat",
+    "/api/v1/tasks/{claim_id}/log",
+    "/api/v1/tasks/{claim_id}/release",
+];
+
 /// The schemas that generated clients name.
-const SCHEMAS: [&str; 38] = [
+const SCHEMAS: [&str; 53] = [
+    "AssignedTask",
+    "ClaimReport",
+    "ClaimStatus",
     "Code",
     "CountChange",
     "Distribution",
@@ -51,6 +67,13 @@ const SCHEMAS: [&str; 38] = [
     "Health",
     "HistogramBin",
     "HoursChange",
+    "IssueList",
+    "ListedClaim",
+    "ListedEndedClaim",
+    "ListedIssue",
+    "ListedTask",
+    "LogAppended",
+    "LogLines",
     "Member",
     "MemberHistogram",
     "MemberMetrics",
@@ -81,6 +104,11 @@ const SCHEMAS: [&str; 38] = [
     "RepoSeriesOfMetrics",
     "Repos",
     "SomeMetricValues",
+    "TaskAssignment",
+    "TaskIssue",
+    "TaskList",
+    "TaskLog",
+    "TaskRequest",
 ];
 
 async fn document() -> Value {
@@ -88,7 +116,13 @@ async fn document() -> Value {
 }
 
 fn operations(document: &Value) -> impl Iterator<Item = (&String, &Value)> {
-    document["paths"].as_object().expect("paths").iter().map(|(path, item)| (path, &item["get"]))
+    let paths = document["paths"].as_object().expect("paths").iter();
+    paths.filter_map(|(path, item)| Some((path, item.get("get")?)))
+}
+
+fn post_operations(document: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    let paths = document["paths"].as_object().expect("paths").iter();
+    paths.filter_map(|(path, item)| Some((path, item.get("post")?)))
 }
 
 #[tokio::test]
@@ -129,6 +163,31 @@ async fn the_document_and_the_router_have_the_same_routes() {
         );
     }
     assert_eq!(get(&api, "/api/v1/openapi.json").await.body, get(&api, "/openapi.json").await.body);
+}
+
+#[tokio::test]
+async fn routes_that_take_json_describe_it() {
+    let document = document().await;
+    assert_eq!(
+        post_operations(&document).map(|(path, _)| path.as_str()).collect::<Vec<_>>().len(),
+        POST_PATHS.len()
+    );
+    let get_ids = operations(&document).map(|(_, operation)| &operation["operationId"]).collect::<Vec<_>>();
+    for (path, operation) in post_operations(&document) {
+        assert!(POST_PATHS.contains(&path.as_str()), "{path}");
+        assert!(!get_ids.contains(&&operation["operationId"]), "{path}");
+        let body = &operation["requestBody"];
+        assert!(
+            body["required"] == true && body["content"]["application/json"]["schema"]["$ref"].is_string()
+        );
+        let responses = operation["responses"].as_object().expect("responses");
+        for status in ["200", "400", "401", "415"] {
+            assert!(responses.contains_key(status), "{path}: {status}");
+        }
+        assert!(!responses.contains_key("304"), "{path}");
+        assert_eq!(responses.contains_key("204"), path.ends_with("request-task"), "{path}");
+        assert_eq!(responses.contains_key("409"), path.contains("{claim_id}"), "{path}");
+    }
 }
 
 #[tokio::test]

@@ -64,7 +64,8 @@ async fn every_route_answers_as_in_its_snapshot() {
     let document = get(&api, "/openapi.json").await.json();
     // These answer the same under a second path.
     let twice = ["/api/v1/healthz", "/api/v1/openapi.json"];
-    for path in document["paths"].as_object().expect("paths").keys() {
+    let paths = document["paths"].as_object().expect("paths").iter();
+    for path in paths.filter(|(_, item)| item["get"].is_object()).map(|(path, _)| path) {
         if twice.contains(&path.as_str()) {
             assert_eq!(get(&api, path).await.body, get(&api, &path["/api/v1".len()..]).await.body, "{path}");
             continue;

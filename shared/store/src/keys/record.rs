@@ -30,8 +30,30 @@ pub enum RecordKind {
     Token,
     /// The name of an access token, which makes it unique.
     TokenName,
-    /// A worker's claim on an issue, by repository and issue number.
+    /// A task: who has claimed an issue, by repository id and issue number.
     Claim,
+    /// An entry of the index of issues that workers can claim, by login and in the order of assignment.
+    ReadyIssue,
+    /// An entry of the index of leases, by the time from which the claim can be taken over.
+    Lease,
+    /// The claim that a worker holds, by principal and worker. It belongs to no organization.
+    WorkerClaim,
+    /// Lines of the log of a claim, by claim and number.
+    TaskLog,
+    /// What is known of the log of a claim.
+    TaskLogHead,
+    /// A cached issue, by repository id and number.
+    Issue,
+    /// What the cache of issues knows of a repository, by repository id.
+    IssueRepo,
+    /// A webhook's delivery that was seen, by its GUID. It belongs to no organization.
+    Delivery,
+    /// An order that a webhook made, in the order in which they are due. It belongs to no organization.
+    WebhookOrder,
+    /// A repository that webhooks marked dirty, by repository id.
+    DirtyRepo,
+    /// What is known of a webhook on GitHub, by its id.
+    Hook,
     /// A row of the audit log that no segment in the lake holds yet, in order of insertion.
     AuditRow,
     /// The proof that a commit was made, by the commit's id. Only stores write receipts.
@@ -40,10 +62,21 @@ pub enum RecordKind {
 
 impl RecordKind {
     /// All kinds.
-    pub const ALL: [RecordKind; 5] = [
+    pub const ALL: [RecordKind; 16] = [
         RecordKind::Token,
         RecordKind::TokenName,
         RecordKind::Claim,
+        RecordKind::ReadyIssue,
+        RecordKind::Lease,
+        RecordKind::WorkerClaim,
+        RecordKind::TaskLog,
+        RecordKind::TaskLogHead,
+        RecordKind::Issue,
+        RecordKind::IssueRepo,
+        RecordKind::Delivery,
+        RecordKind::WebhookOrder,
+        RecordKind::DirtyRepo,
+        RecordKind::Hook,
         RecordKind::AuditRow,
         RecordKind::Receipt,
     ];
@@ -54,6 +87,17 @@ impl RecordKind {
             RecordKind::Token => "token",
             RecordKind::TokenName => "token_name",
             RecordKind::Claim => "claim",
+            RecordKind::ReadyIssue => "ready_issue",
+            RecordKind::Lease => "lease",
+            RecordKind::WorkerClaim => "worker_claim",
+            RecordKind::TaskLog => "task_log",
+            RecordKind::TaskLogHead => "task_log_head",
+            RecordKind::Issue => "issue",
+            RecordKind::IssueRepo => "issue_repo",
+            RecordKind::Delivery => "delivery",
+            RecordKind::WebhookOrder => "webhook_order",
+            RecordKind::DirtyRepo => "dirty_repo",
+            RecordKind::Hook => "hook",
             RecordKind::AuditRow => "audit_row",
             RecordKind::Receipt => "receipt",
         }
@@ -252,7 +296,25 @@ mod tests {
         let global = RecordKey::new(None, RecordKind::Token, &[Text("ff")]).unwrap();
         assert_eq!((global.org(), global.sort()), ("_", "ff"));
         let kinds = RecordKind::ALL.map(RecordKind::as_str);
-        assert_eq!(kinds, ["token", "token_name", "claim", "audit_row", "receipt"]);
+        let expected = [
+            "token",
+            "token_name",
+            "claim",
+            "ready_issue",
+            "lease",
+            "worker_claim",
+            "task_log",
+            "task_log_head",
+            "issue",
+            "issue_repo",
+            "delivery",
+            "webhook_order",
+            "dirty_repo",
+            "hook",
+            "audit_row",
+            "receipt",
+        ];
+        assert_eq!(kinds, expected);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use gam_access::{NewToken, Role, Scope, TokenLookup, Tokens};
 use gam_aws::{DynamoStore, S3Objects, SdkConfig};
 use gam_lake::ObjectStore;
 use gam_model::SystemClock;
+use gam_store::RecordStore;
 use gam_tests::proxy::{self, Proxy};
 use serde_json::{Value, json};
 
@@ -92,6 +93,24 @@ fn dynamodb_holds_tokens() {
     });
 }
 
+/// Workers claim tasks through two clients, one of which loses answers.
+fn dynamodb_gives_each_task_to_one_worker() {
+    let aws = Emulator::from_environment_or_start();
+    let proxy = Proxy::start(4);
+    proxy.set_upstream(aws.endpoint());
+    proxy
+        .inject_randomly(10, proxy::ProxyFault::LostAnswer, |request| request.operation.contains("Transact"));
+    let template = template(boto().expect("the emulator has boto3"));
+    let name = unique_name("claims");
+    aws.call("dynamodb", "create_table", table_definition(&template, &name));
+    runtime().block_on(async {
+        let records =
+            |config: &SdkConfig| -> Arc<dyn RecordStore> { Arc::new(DynamoStore::new(config, &name)) };
+        let connections = [records(&config_at(&proxy.endpoint()).await), records(&aws.config().await)];
+        crate::claims::check(&connections).await;
+    });
+}
+
 fn s3_passes_the_lake_suite() {
     let aws = Emulator::from_environment_or_start();
     runtime().block_on(async { run_lake_suite(&aws, &aws.config().await).await });
@@ -144,6 +163,7 @@ fn dynamodb_passes_the_store_suites_despite_faults() {
 pub(crate) fn tests() -> Vec<ExternalTest> {
     vec![
         external_test!(NEEDS, dynamodb_holds_tokens),
+        external_test!(NEEDS, dynamodb_gives_each_task_to_one_worker),
         external_test!(NEEDS, s3_passes_the_lake_suite),
         external_test!(NEEDS, dynamodb_passes_the_store_suites),
         external_test!(NEEDS, s3_passes_the_lake_suite_despite_faults),

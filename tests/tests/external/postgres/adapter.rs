@@ -1,5 +1,7 @@
 //! The adapter passes the conformance suites of its ports, and treats its tables with care.
 
+use std::sync::Arc;
+
 use gam_model::Month;
 use gam_store::keys::CheckpointKey;
 use gam_store::{
@@ -71,6 +73,14 @@ async fn contents(store: &PostgresStore) -> String {
 async fn count_rows(server: &PostgresServer, database: &str, table: &str) -> i64 {
     let sql = AssertSqlSafe(format!("SELECT count(*) FROM github_metrics.{table}"));
     sqlx::query_scalar(sql).fetch_one(&mut server.connect(database).await).await.expect("a count")
+}
+
+fn postgres_gives_each_task_to_one_worker() {
+    let server = PostgresServer::start();
+    runtime().block_on(async {
+        let store: Arc<dyn RecordStore> = Arc::new(server.create_store().await.1);
+        crate::claims::check(&[store]).await;
+    });
 }
 
 fn postgres_passes_the_store_suites() {
@@ -325,6 +335,7 @@ fn databases_that_cannot_store_all_names_are_refused() {
 pub(crate) fn tests() -> Vec<ExternalTest> {
     vec![
         external_test!(NEEDS, postgres_passes_the_store_suites),
+        external_test!(NEEDS, postgres_gives_each_task_to_one_worker),
         external_test!(NEEDS, defaults_of_the_database_do_not_matter),
         external_test!(NEEDS, repeated_keys_in_a_call_are_written_in_order),
         external_test!(NEEDS, deleted_items_leave_no_rows),

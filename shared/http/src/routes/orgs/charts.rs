@@ -21,7 +21,7 @@ use crate::complete_days::CompleteDays;
 use crate::error::{ApiError, quoted};
 use crate::openapi::{Operation, ResponseBody};
 use crate::params::{ChartParams, Parameter, QueryParams, SubjectQuery, WithRepoId};
-use crate::routes::Route;
+use crate::routes::{Route, RouteMethod};
 
 /// The most buckets of a chart. More would be less than a pixel wide.
 const MAX_BUCKETS: u64 = 1000;
@@ -51,7 +51,7 @@ pub(crate) fn of_member(path: &'static str) -> Route {
 }
 
 fn route(path: &'static str, handler: MethodRouter<QueryPorts>, operation: Operation) -> Route {
-    Route { path, handler, operation, class: RouteClass::Read }
+    Route { path, method: RouteMethod::Get, handler, operation, class: RouteClass::Read }
 }
 
 fn operation(subject: &str, summary: &str, parameters: Vec<Parameter>) -> Operation {
@@ -60,6 +60,8 @@ fn operation(subject: &str, summary: &str, parameters: Vec<Parameter>) -> Operat
         summary: summary.to_owned(),
         parameters,
         response: ResponseBody::Svg,
+        request: None,
+        no_content: None,
         error_statuses: SUBJECT_ERRORS,
     }
 }

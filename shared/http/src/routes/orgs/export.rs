@@ -20,7 +20,7 @@ use super::SUBJECT_ERRORS;
 use crate::error::ApiError;
 use crate::openapi::{Operation, ResponseBody};
 use crate::params::{ExportParams, QueryParams, SubjectPath, Validated};
-use crate::routes::Route;
+use crate::routes::{Route, RouteMethod};
 
 /// Number of exports at the same time. Each holds the items of some months.
 const MAX_CONCURRENT_EXPORTS: usize = 4;
@@ -103,13 +103,15 @@ fn route(path: &'static str, format: Option<RowFormat>) -> Route {
             Some(RowFormat::Csv) => &["text/csv"],
             Some(RowFormat::Ndjson) => &[NDJSON],
         }),
+        request: None,
+        no_content: None,
         error_statuses: SUBJECT_ERRORS,
     };
     let handler = get(move |permits, ports, path, params, headers: HeaderMap| {
         let format = format.unwrap_or_else(|| RowFormat::accepted(&headers));
         handle(format, permits, ports, path, params)
     });
-    Route { path, handler, operation, class: RouteClass::Read }
+    Route { path, method: RouteMethod::Get, handler, operation, class: RouteClass::Read }
 }
 
 /// The permits of the exports of a server.

@@ -10,7 +10,7 @@ use crate::answer::{Answer, AnswerFormat};
 use crate::error::ApiError;
 use crate::openapi::{Operation, schema_name};
 use crate::params::{HistogramParams, QueryParams, SubjectQuery, WithRepoId};
-use crate::routes::Route;
+use crate::routes::{Route, RouteMethod};
 
 pub(crate) fn of_org(path: &'static str) -> Route {
     let summary = "How the durations of a metric of an organization are distributed over a range";
@@ -23,7 +23,7 @@ pub(crate) fn of_org(path: &'static str) -> Route {
         &[schema_name::ORG_HISTOGRAM],
         SUBJECT_ERRORS,
     );
-    Route { path, handler: get(handle), operation, class: RouteClass::Read }
+    Route { path, method: RouteMethod::Get, handler: get(handle), operation, class: RouteClass::Read }
 }
 
 pub(crate) fn of_repo(path: &'static str) -> Route {
@@ -37,7 +37,7 @@ pub(crate) fn of_repo(path: &'static str) -> Route {
         &[schema_name::REPO_HISTOGRAM],
         SUBJECT_ERRORS,
     );
-    Route { path, handler: get(handle), operation, class: RouteClass::Read }
+    Route { path, method: RouteMethod::Get, handler: get(handle), operation, class: RouteClass::Read }
 }
 
 pub(crate) fn of_member(path: &'static str) -> Route {
@@ -51,7 +51,7 @@ pub(crate) fn of_member(path: &'static str) -> Route {
         &[schema_name::MEMBER_HISTOGRAM],
         SUBJECT_ERRORS,
     );
-    Route { path, handler: get(handle), operation, class: RouteClass::Read }
+    Route { path, method: RouteMethod::Get, handler: get(handle), operation, class: RouteClass::Read }
 }
 
 async fn handle(

@@ -13,7 +13,7 @@ use crate::auth::visible_orgs;
 use crate::error::ApiError;
 use crate::openapi::{Operation, schema_name};
 use crate::params::{OrgsParams, QueryParams, Validated};
-use crate::routes::Route;
+use crate::routes::{Route, RouteMethod};
 
 pub(crate) fn route(path: &'static str) -> Route {
     let summary = "Every organization that was ever collected, in order of their names";
@@ -25,7 +25,7 @@ pub(crate) fn route(path: &'static str) -> Route {
         &[schema_name::ORGS],
         &[400, 503],
     );
-    Route { path, handler: get(handle), operation, class: RouteClass::Read }
+    Route { path, method: RouteMethod::Get, handler: get(handle), operation, class: RouteClass::Read }
 }
 
 async fn handle(

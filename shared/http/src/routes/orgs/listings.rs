@@ -13,14 +13,14 @@ use crate::answer::{Answer, AnswerFormat};
 use crate::error::ApiError;
 use crate::openapi::{Operation, schema_name};
 use crate::params::{ListParams, Parameter, QueryParams, SubjectQuery, WithRepoId};
-use crate::routes::Route;
+use crate::routes::{Route, RouteMethod};
 
 pub(crate) fn members(path: &'static str) -> Route {
     let summary = "The members credited with events in the range, with their metrics";
     let operation = operation(path, "members", summary, ListParams::accepted(), schema_name::MEMBERS);
     let handler =
         get(async |format, uri, ports, query| handle(Listing::Members, format, uri, ports, query).await);
-    Route { path, handler, operation, class: RouteClass::Read }
+    Route { path, method: RouteMethod::Get, handler, operation, class: RouteClass::Read }
 }
 
 pub(crate) fn repos(path: &'static str) -> Route {
@@ -28,21 +28,21 @@ pub(crate) fn repos(path: &'static str) -> Route {
     let operation = operation(path, "repos", summary, ListParams::accepted(), schema_name::REPOS);
     let handler =
         get(async |format, uri, ports, query| handle(Listing::Repos, format, uri, ports, query).await);
-    Route { path, handler, operation, class: RouteClass::Read }
+    Route { path, method: RouteMethod::Get, handler, operation, class: RouteClass::Read }
 }
 
 pub(crate) fn repo_members(path: &'static str) -> Route {
     let summary = "The members credited with events of a repository in the range, with what they did in it";
     let parameters = WithRepoId::<ListParams>::accepted();
     let operation = operation(path, "repo_members", summary, parameters, schema_name::MEMBERS);
-    Route { path, handler: get(handle_within), operation, class: RouteClass::Read }
+    Route { path, method: RouteMethod::Get, handler: get(handle_within), operation, class: RouteClass::Read }
 }
 
 pub(crate) fn member_repos(path: &'static str) -> Route {
     let summary = "The repositories in which a member is credited with events in the range, with what the member did \
                    in them";
     let operation = operation(path, "member_repos", summary, ListParams::accepted(), schema_name::REPOS);
-    Route { path, handler: get(handle_within), operation, class: RouteClass::Read }
+    Route { path, method: RouteMethod::Get, handler: get(handle_within), operation, class: RouteClass::Read }
 }
 
 fn operation(
@@ -117,7 +117,7 @@ async fn answer(
 }
 
 /// Returns the link to the page of a cursor (RFC 8288), relative to the request: CSV has no place for the cursor.
-fn link_to_page(uri: &Uri, cursor: &str) -> Option<HeaderValue> {
+pub(crate) fn link_to_page(uri: &Uri, cursor: &str) -> Option<HeaderValue> {
     let parameters = uri.query().unwrap_or_default().split('&');
     let mut parameters: Vec<&str> =
         parameters.filter(|it| !it.is_empty() && !it.starts_with("cursor=")).collect();

@@ -10,7 +10,7 @@ use crate::answer::{Answer, AnswerFormat};
 use crate::error::ApiError;
 use crate::openapi::{Operation, schema_name};
 use crate::params::{MetricsParams, QueryParams, SubjectQuery, WithRepoId};
-use crate::routes::Route;
+use crate::routes::{Route, RouteMethod};
 
 pub(crate) fn of_org(path: &'static str) -> Route {
     let summary = "The metrics of an organization over a range";
@@ -22,7 +22,7 @@ pub(crate) fn of_org(path: &'static str) -> Route {
         &[schema_name::ORG_METRICS],
         SUBJECT_ERRORS,
     );
-    Route { path, handler: get(handle), operation, class: RouteClass::Read }
+    Route { path, method: RouteMethod::Get, handler: get(handle), operation, class: RouteClass::Read }
 }
 
 pub(crate) fn of_repo(path: &'static str) -> Route {
@@ -36,7 +36,7 @@ pub(crate) fn of_repo(path: &'static str) -> Route {
         &[schema_name::REPO_METRICS],
         SUBJECT_ERRORS,
     );
-    Route { path, handler: get(handle), operation, class: RouteClass::Read }
+    Route { path, method: RouteMethod::Get, handler: get(handle), operation, class: RouteClass::Read }
 }
 
 pub(crate) fn of_member(path: &'static str) -> Route {
@@ -49,7 +49,7 @@ pub(crate) fn of_member(path: &'static str) -> Route {
         &[schema_name::MEMBER_METRICS],
         SUBJECT_ERRORS,
     );
-    Route { path, handler: get(handle), operation, class: RouteClass::Read }
+    Route { path, method: RouteMethod::Get, handler: get(handle), operation, class: RouteClass::Read }
 }
 
 async fn handle(

@@ -11,7 +11,7 @@ use crate::answer::{Answer, AnswerFormat};
 use crate::error::ApiError;
 use crate::openapi::{Operation, schema_name};
 use crate::params::{QueryParams, SeriesParams, SubjectQuery, WithRepoId};
-use crate::routes::Route;
+use crate::routes::{Route, RouteMethod};
 
 /// The answer has one of two schemas: that of one metric, or that of several.
 pub(crate) fn of_org(path: &'static str) -> Route {
@@ -25,7 +25,7 @@ pub(crate) fn of_org(path: &'static str) -> Route {
         &schemas,
         SUBJECT_ERRORS,
     );
-    Route { path, handler: get(handle), operation, class: RouteClass::Read }
+    Route { path, method: RouteMethod::Get, handler: get(handle), operation, class: RouteClass::Read }
 }
 
 pub(crate) fn of_repo(path: &'static str) -> Route {
@@ -34,7 +34,7 @@ pub(crate) fn of_repo(path: &'static str) -> Route {
     let parameters = WithRepoId::<SeriesParams>::accepted();
     let operation =
         Operation::of_answer(path, "repo_timeseries", summary, parameters, &schemas, SUBJECT_ERRORS);
-    Route { path, handler: get(handle), operation, class: RouteClass::Read }
+    Route { path, method: RouteMethod::Get, handler: get(handle), operation, class: RouteClass::Read }
 }
 
 pub(crate) fn of_member(path: &'static str) -> Route {
@@ -48,7 +48,7 @@ pub(crate) fn of_member(path: &'static str) -> Route {
         &schemas,
         SUBJECT_ERRORS,
     );
-    Route { path, handler: get(handle), operation, class: RouteClass::Read }
+    Route { path, method: RouteMethod::Get, handler: get(handle), operation, class: RouteClass::Read }
 }
 
 async fn handle(

@@ -39,10 +39,13 @@ fn cell(text: &str) -> String {
     text.replace("\n\n* ", "<br>").replace("\n* ", "<br>").replace('\n', " ").replace('|', "\\|")
 }
 
-/// Returns the operations of GET, by path. Paths that end in `.csv` repeat others.
-fn operations(document: &Value) -> impl Iterator<Item = (&String, &Value)> {
+/// Returns the operations with their methods and paths. Paths that end in `.csv` repeat others.
+fn operations(document: &Value) -> impl Iterator<Item = (&'static str, &String, &Value)> {
     let routes = fields(&document["paths"]).filter(|(path, _)| !path.ends_with(".csv"));
-    routes.map(|(path, item)| (path, &item["get"]))
+    routes.flat_map(|(path, item)| {
+        let operation = move |(name, method)| Some((name, path, item.get(method)?));
+        [("GET", "get"), ("POST", "post")].into_iter().filter_map(operation)
+    })
 }
 
 fn write_security(page: &mut String, document: &Value) {
@@ -62,16 +65,23 @@ fn write_routes(page: &mut String, document: &Value) {
     page.push_str(
         "## Routes\n\nEvery route can also return the errors 403, 405, 406, 413, 414, 429, 431, 500 and 503.\n\n",
     );
-    for (path, operation) in operations(document) {
-        writeln!(page, "### `GET {path}`\n\n{}.\n", text(&operation["summary"])).expect("a string");
+    for (method, path, operation) in operations(document) {
+        writeln!(page, "### `{method} {path}`\n\n{}.\n", text(&operation["summary"])).expect("a string");
         let parameters = list(&operation["parameters"]);
         let names = parameters.iter().map(|it| format!("`{}`", text(&it["name"]))).collect::<Vec<_>>();
         if !names.is_empty() {
             writeln!(page, "Parameters: {}\n", names.join(", ")).expect("a string");
         }
+        let body = &operation["requestBody"]["content"]["application/json"];
+        if body.is_object() {
+            writeln!(page, "Body: {}\n", answer("application/json", &body["schema"])).expect("a string");
+        }
         let content = &operation["responses"]["200"]["content"];
         let answers = fields(content).map(|(media_type, content)| answer(media_type, &content["schema"]));
         writeln!(page, "Answer: {}\n", answers.collect::<Vec<_>>().join(", or ")).expect("a string");
+        if let Some(description) = operation["responses"]["204"]["description"].as_str() {
+            writeln!(page, "Without an answer (204): {description}.\n").expect("a string");
+        }
         if document["paths"].get(format!("{path}.csv")).is_some() {
             writeln!(page, "`{path}.csv` is CSV only.\n").expect("a string");
         }
@@ -109,7 +119,7 @@ fn write_examples(page: &mut String, content: &Value) {
 /// Parameters of one name with different descriptions are listed one after the other.
 fn write_parameters(page: &mut String, document: &Value) {
     let mut parameters: BTreeMap<(&str, &str), &Value> = BTreeMap::new();
-    for (_, operation) in operations(document) {
+    for (_, _, operation) in operations(document) {
         for parameter in list(&operation["parameters"]) {
             parameters.insert((text(&parameter["name"]), text(&parameter["description"])), parameter);
         }

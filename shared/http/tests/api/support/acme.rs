@@ -2,11 +2,15 @@
 
 use axum::Router;
 use chrono::{DateTime, Utc};
+use gam_access::{Principal, Role};
 use gam_aggregate::aggregate;
 use gam_model::{Event, EventBatch, EventId, EventKind, Facts, FirstReview, Member, MemberKind};
 use gam_store::{NameEntry, NameKind, NameStore};
+use gam_work::CachedIssue;
+use gam_work::tasks::{RequestOutcome, WorkRequest};
+use gam_work::testing::{self, task_issue};
 
-use super::TestData;
+use super::{TestData, fixed_clock};
 
 /// A repository: name and id.
 type Repo = (&'static str, i64);
@@ -113,7 +117,25 @@ pub(crate) async fn data_with(repos: &[(&'static str, i64)], more: Vec<Event>) -
     gam_lake::inbox::put(data.objects.as_ref(), &batch).await.expect("the batch is written");
     let report = aggregate(&data.aggregate_ports(), "acme", false, &()).await.expect("it aggregates");
     assert_eq!((report.batches, report.rejected.len()), (1, 0));
+    for number in [5, 6] {
+        store_issue(&data, &issue(number)).await;
+    }
+    let request = WorkRequest { worker: "ann".to_owned(), skills: Vec::new(), repos: Vec::new() };
+    let principal = Principal::trusted("token:1", Role::Worker);
+    let claimed = data.tasks(fixed_clock()).request(&principal, &request, &["acme".to_owned()]).await;
+    assert!(matches!(claimed, Ok(RequestOutcome::Assigned(_))), "{claimed:?}");
     data
+}
+
+/// Returns an open issue of the repository "Site" with the task label.
+pub(crate) fn issue(number: i64) -> CachedIssue {
+    task_issue((SITE.1, SITE.0), number, at("2024-03-01T00:00:00Z"))
+}
+
+/// Stores an issue as the cache of issues does, with the task that follows from it.
+pub(crate) async fn store_issue(data: &TestData, issue: &CachedIssue) {
+    let (tasks, now) = (data.tasks(fixed_clock()), fixed_clock().now());
+    testing::store_issue(&*data.store, &tasks, "acme", issue, now).await;
 }
 
 /// Returns the API over the organization.

@@ -12,10 +12,13 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_aggregate::AggregatePorts;
+use gam_http::{ApiPorts, WorkPorts};
 use gam_lake::MemoryObjects;
 use gam_model::{Clock, Identity, OrgRegistry};
 use gam_query::QueryPorts;
 use gam_store::MemoryStore;
+use gam_work::IssueReader;
+use gam_work::tasks::{TaskRules, Tasks};
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -85,12 +88,27 @@ impl TestData {
         }
     }
 
+    /// Returns the ports of a host that can write its store.
+    pub(crate) fn api_ports(&self) -> ApiPorts {
+        ApiPorts { query: self.query_ports(), work: Some(self.work_ports(fixed_clock())) }
+    }
+
+    /// Returns what the routes of tasks and issues use.
+    pub(crate) fn work_ports(&self, clock: Arc<dyn Clock>) -> WorkPorts {
+        let issues = IssueReader::new(self.store.clone(), clock.clone());
+        WorkPorts { tasks: self.tasks(clock), issues }
+    }
+
+    pub(crate) fn tasks(&self, clock: Arc<dyn Clock>) -> Tasks {
+        Tasks::new(self.store.clone(), clock, TaskRules::default(), Arc::new(|_| 0))
+    }
+
     pub(crate) fn api(&self) -> Router {
-        gam_http::router(self.query_ports())
+        gam_http::router(self.api_ports())
     }
 }
 
-fn fixed_clock() -> Arc<FixedClock> {
+pub(crate) fn fixed_clock() -> Arc<dyn Clock> {
     Arc::new(FixedClock(NOW.parse().expect("a time")))
 }
 
@@ -145,6 +163,7 @@ impl ApiResponse {
             self.text().replace("><", ">\n<")
         };
         let body = body.replace(concat!('"', env!("CARGO_PKG_VERSION"), '"'), "\"[version]\"");
+        let body = without_nonce(&body);
         match self.header("x-request-id") {
             "" => body,
             id => body.replace(id, "[request id]"),
@@ -164,9 +183,28 @@ impl ApiResponse {
     }
 }
 
-/// Returns a path with the names of an organization, a repository, a member and a chart in place of its parameters.
+/// The beginning of the ids of the claims of the fixture. The rest is random.
+const CLAIM_PREFIX: &str = "acme.1.5.1-";
+
+/// Returns a text without the random part of the id of the fixture's claim.
+fn without_nonce(text: &str) -> String {
+    let mut parts = text.split(CLAIM_PREFIX);
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| {
+        format!("{text}{CLAIM_PREFIX}[nonce]{}", part.get(12..).unwrap_or_default())
+    })
+}
+
+/// Returns a path with the names of an organization, a repository, a member, a chart and a claim in place of its
+/// parameters.
 pub(crate) fn with_names(path: &str) -> String {
-    let names = [("{org}", "acme"), ("{repo}", "site"), ("{member}", "ann"), ("{chart}", "commits.svg")];
+    let names = [
+        ("{org}", "acme"),
+        ("{repo}", "site"),
+        ("{member}", "ann"),
+        ("{chart}", "commits.svg"),
+        ("{claim_id}", "acme.1.5.1-0123456789ab"),
+    ];
     names.iter().fold(path.to_owned(), |path, (parameter, name)| path.replace(parameter, name))
 }
 
@@ -193,6 +231,34 @@ pub(crate) async fn send_form(api: &Router, path: &str, headers: &[(&str, &str)]
         request = request.header(*name, *value);
     }
     answer(api, request.body(Body::from(form.to_owned())).expect("a request")).await
+}
+
+/// Sends JSON.
+pub(crate) async fn send_json(
+    api: &Router,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl ToString,
+) -> ApiResponse {
+    let mut request = Request::post(path).header("content-type", "application/json");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    answer(api, request.body(Body::from(body.to_string())).expect("a request")).await
+}
+
+/// Sends a POST request with a body.
+pub(crate) async fn send_body(
+    api: &Router,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Vec<u8>,
+) -> ApiResponse {
+    let mut request = Request::post(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    answer(api, request.body(Body::from(body)).expect("a request")).await
 }
 
 async fn answer(api: &Router, request: Request<Body>) -> ApiResponse {

@@ -1,0 +1,253 @@
+//! `hook check`: whether the webhooks on GitHub are set up well, and what they could not deliver.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use clap::{Args, Subcommand};
+use gam_model::{Clock, SystemClock};
+use gam_work::sweep::{DeliveryAttempt, HookInfo, HookSource, LISTED_FOR};
+use serde_json::{Value, json};
+
+use crate::args::{self, GitHubOptions};
+use crate::error::failure;
+use crate::exit::Exit;
+use crate::format::{count, utc};
+use crate::session::CliSession;
+use crate::settings::CliSettings;
+use crate::terminal_text::escaped;
+use crate::webhooks::GitHubSource;
+
+const EXAMPLES: &str = "\
+Examples:
+  github-metrics hook check acme
+  github-metrics hook check acme --format json
+
+A webhook of the organization, or of the GitHub App that signs in, delivers to
+https://HOST/api/v1/webhook/github. Its secret is GITHUB_WEBHOOK_SECRET of `up` or `serve`.";
+
+/// The events that have an effect.
+const USED_EVENTS: [&str; 10] = [
+    "deployment_status",
+    "issue_dependencies",
+    "issues",
+    "label",
+    "pull_request",
+    "pull_request_review",
+    "push",
+    "release",
+    "repository",
+    "sub_issues",
+];
+
+/// Arguments of `hook`.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct HookArgs {
+    #[command(subcommand)]
+    action: HookAction,
+}
+
+#[derive(Subcommand)]
+enum HookAction {
+    /// Check the settings of the webhooks, and what they delivered in the last three days
+    Check {
+        /// Organization
+        #[arg(value_name = "ORG", value_parser = args::org)]
+        org: String,
+    },
+}
+
+/// What the check of one webhook found.
+#[derive(Debug, PartialEq, Eq)]
+struct HookReport {
+    hook: HookInfo,
+    /// Number of events of the last three days.
+    events: usize,
+    /// Number of those of which no attempt succeeded.
+    failed: usize,
+    last_at: Option<DateTime<Utc>>,
+    /// What is wrong, each with what to do.
+    problems: Vec<String>,
+}
+
+/// Checks the webhooks. Changes nothing.
+pub(crate) async fn run(session: &CliSession, args: HookArgs) -> anyhow::Result<Exit> {
+    let HookAction::Check { org } = args.action;
+    let reports = check_org(&session.settings, &org).await?;
+    let is_fine = reports.iter().all(|report| report.problems.is_empty());
+    if session.wants_json() {
+        let hooks: Vec<Value> = reports.iter().map(as_json).collect();
+        session.console.write_result(json!({ "org": org, "hooks": hooks }).to_string())?;
+    } else {
+        for line in reports.iter().flat_map(lines) {
+            session.console.write_line(escaped(&line))?;
+        }
+    }
+    Ok(if is_fine { Exit::Success } else { Exit::Failed })
+}
+
+/// Checks all webhooks of an organization that deliver to this kind of server.
+///
+/// # Errors
+/// If there is none, or GitHub cannot be read.
+async fn check_org(settings: &CliSettings, org: &str) -> anyhow::Result<Vec<HookReport>> {
+    let source = GitHubSource(settings.github(&GitHubOptions::WITHOUT_WAITING)?);
+    let now = SystemClock.now();
+    let mut reports = Vec::new();
+    for hook in source.hooks(org).await? {
+        let attempts = source.attempts(&hook, now - LISTED_FOR).await?;
+        reports.push(check(hook, &attempts));
+    }
+    if reports.is_empty() {
+        return Err(failure(format!(
+            "{org} has no webhook that delivers to https://HOST{}: create one under Settings > Webhooks, with content \
+             type application/json, the secret of GITHUB_WEBHOOK_SECRET, and all events",
+            gam_http::WEBHOOK_PATH
+        )));
+    }
+    Ok(reports)
+}
+
+/// Returns what is wrong with the webhooks of an organization, or how many events they delivered.
+///
+/// # Errors
+/// As [`check_org`].
+pub(super) async fn problems(settings: &CliSettings, org: &str) -> anyhow::Result<Result<usize, String>> {
+    let reports = check_org(settings, org).await?;
+    let of_hook = |report: &HookReport| -> Vec<String> {
+        report.problems.iter().map(|problem| format!("{}: {problem}", report.hook.id)).collect()
+    };
+    let problems: Vec<String> = reports.iter().flat_map(of_hook).collect();
+    Ok(match problems.is_empty() {
+        true => Ok(reports.iter().map(|report| report.events).sum()),
+        false => Err(problems.join("; ")),
+    })
+}
+
+fn check(hook: HookInfo, attempts: &[DeliveryAttempt]) -> HookReport {
+    let guids = |is_wanted: &dyn Fn(&DeliveryAttempt) -> bool| -> BTreeSet<&str> {
+        attempts.iter().filter(|it| is_wanted(it)).map(|it| it.guid.as_str()).collect()
+    };
+    let (all, delivered) = (guids(&|_| true), guids(&DeliveryAttempt::is_ok));
+    let failed: BTreeSet<&str> = all.difference(&delivered).copied().collect();
+    let mut problems = Vec::new();
+    let mut problem = |is_wrong: bool, text: &str| {
+        if is_wrong {
+            problems.push(text.to_owned());
+        }
+    };
+    problem(!hook.is_active, "it is inactive: activate it");
+    problem(hook.content_type != "json", "it delivers forms: set its content type to application/json");
+    problem(hook.has_secret == Some(false), "it has no secret: set it to GITHUB_WEBHOOK_SECRET");
+    problem(!hook.url.starts_with("https://"), "it delivers over plain http: put a proxy with TLS in front");
+    let missing: Vec<&str> = USED_EVENTS
+        .into_iter()
+        .filter(|event| !hook.events.is_empty() && !hook.events.iter().any(|it| it == event || it == "*"))
+        .collect();
+    problem(!missing.is_empty(), &format!("it is not subscribed to {}: add them", missing.join(", ")));
+    // The last answer counts: a secret that was exchanged is right again.
+    let last = attempts.iter().max_by_key(|attempt| attempt.delivered_at);
+    problem(
+        last.is_some_and(|last| last.status_code == 401),
+        "its last delivery was refused: its secret is not GITHUB_WEBHOOK_SECRET of the server",
+    );
+    if !failed.is_empty() {
+        let statuses: BTreeSet<&str> = attempts
+            .iter()
+            .filter(|attempt| failed.contains(attempt.guid.as_str()))
+            .map(|attempt| attempt.status.as_str())
+            .collect();
+        problem(
+            true,
+            &format!(
+                "{} did not arrive ({}): `github-metrics up` reads again what they were about",
+                count(failed.len(), "event", "events"),
+                statuses.into_iter().take(3).collect::<Vec<_>>().join("; ")
+            ),
+        );
+    }
+    HookReport {
+        events: all.len(),
+        failed: failed.len(),
+        last_at: last.map(|last| last.delivered_at),
+        hook,
+        problems,
+    }
+}
+
+fn lines(report: &HookReport) -> Vec<String> {
+    let HookReport { hook, events, last_at, problems, .. } = report;
+    let last = last_at.map_or_else(|| "none".to_owned(), utc);
+    let summary = format!(
+        "{} to {}: {} in three days, the last one at {last}",
+        hook.id,
+        hook.url,
+        count(*events, "event", "events")
+    );
+    let result = if problems.is_empty() { vec!["  fine".to_owned()] } else { Vec::new() };
+    let problems = problems.iter().map(|problem| format!("  {problem}"));
+    [summary].into_iter().chain(result).chain(problems).collect()
+}
+
+fn as_json(report: &HookReport) -> Value {
+    let HookReport { hook, events, failed, last_at, problems } = report;
+    json!({
+        "id": hook.id, "url": hook.url, "content_type": hook.content_type, "has_secret": hook.has_secret,
+        "events": hook.events, "is_active": hook.is_active, "delivered_events": events, "failed_events": failed,
+        "last_delivery_at": last_at, "problems": problems,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hook(change: impl Fn(&mut HookInfo)) -> HookInfo {
+        let mut hook = HookInfo {
+            id: "org/acme/1".to_owned(),
+            url: "https://metrics.example.com/api/v1/webhook/github".to_owned(),
+            content_type: "json".to_owned(),
+            has_secret: Some(true),
+            events: vec!["*".to_owned()],
+            is_active: true,
+        };
+        change(&mut hook);
+        hook
+    }
+
+    fn attempt(guid: &str, second: i64, status_code: i64) -> DeliveryAttempt {
+        DeliveryAttempt {
+            guid: guid.to_owned(),
+            delivered_at: DateTime::from_timestamp(second, 0).unwrap(),
+            status_code,
+            status: if status_code == 202 { "OK" } else { "timed out" }.to_owned(),
+            event: "issues".to_owned(),
+            action: None,
+            repo_id: Some(1),
+        }
+    }
+
+    #[test]
+    fn a_webhook_that_delivers_is_fine() {
+        let report = check(hook(|_| {}), &[attempt("a", 2, 202), attempt("a", 1, 0), attempt("b", 1, 202)]);
+        assert_eq!((report.events, report.failed, report.problems.len()), (2, 0, 0));
+        assert_eq!(lines(&report)[1], "  fine");
+    }
+
+    #[test]
+    fn each_problem_says_what_to_do() {
+        let problems = |hook, attempts: &[DeliveryAttempt]| check(hook, attempts).problems.join("\n");
+        for (hook, attempts, expected) in [
+            (hook(|it| it.is_active = false), &[][..], "activate it"),
+            (hook(|it| it.content_type = "form".to_owned()), &[], "application/json"),
+            (hook(|it| it.has_secret = Some(false)), &[], "GITHUB_WEBHOOK_SECRET"),
+            (hook(|it| it.url = "http://x/api/v1/webhook/github".to_owned()), &[], "TLS"),
+            (hook(|it| it.events = vec!["push".to_owned()]), &[], "issues, label"),
+            (hook(|_| {}), &[attempt("a", 1, 401)], "refused"),
+            (hook(|_| {}), &[attempt("a", 1, 0)], "1 event did not arrive (timed out)"),
+        ] {
+            let text = problems(hook, attempts);
+            assert!(text.contains(expected), "{text}");
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Webhooks on one machine: the route, the queue in the store, and the tasks that carry orders out, read marked
+//! repositories, and repair what was missed.
+
+mod secrets;
+mod source;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::TimeDelta;
+use gam_collect::{CollectRequest, WorkItem, WorkReport};
+use gam_github::Client;
+use gam_http::{WebhookPorts, WebhookSecretSource, WebhookSecrets};
+use gam_lake::{ObjectStore, configuration, registry};
+use gam_model::Clock;
+use gam_store::{NameStore, RecordStore};
+use gam_work::dirty::{RememberedMark, clear_mark, keep_mark, list_marks};
+use gam_work::{
+    IssueFollower, IssueSource, OrgScope, OrgScopes, Processor, RecordQueue, SweepReport, WorkError,
+};
+
+pub(crate) use secrets::WebhookSecretVariables;
+pub(crate) use source::GitHubSource;
+
+use crate::console::Console;
+use crate::error::one_line;
+use crate::format::{count, utc};
+use crate::open::OpenData;
+use crate::progress::RunProgress;
+use crate::session::CliSession;
+
+/// Pause between two looks at an empty queue.
+const QUEUE_PAUSE: Duration = Duration::from_secs(1);
+/// Pause after the store failed.
+const FAILURE_PAUSE: Duration = Duration::from_secs(10);
+/// Number of orders that are read at once.
+const DRAIN_LIMIT: usize = 100;
+/// How often the list of deliveries is compared.
+const SWEEP_EVERY: TimeDelta = TimeDelta::minutes(15);
+/// How often the cache of issues is compared with GitHub.
+const RECONCILE_EVERY: TimeDelta = TimeDelta::minutes(30);
+
+/// The organizations that this store collects, and those that the command names.
+struct LakeScopes {
+    lake: Arc<dyn ObjectStore>,
+    names: Arc<dyn NameStore>,
+    orgs: Vec<String>,
+}
+
+#[async_trait]
+impl OrgScopes for LakeScopes {
+    async fn find(&self, login: &str) -> Result<Option<OrgScope>, WorkError> {
+        let registry =
+            registry::read(&*self.lake).await.map_err(|error| WorkError::Scope(Box::new(error)))?;
+        let key = registry.key_of(login);
+        let is_named = self.orgs.iter().any(|org| org.eq_ignore_ascii_case(login));
+        let is_known = is_named
+            || registry.find(login).is_some()
+            || self.names.orgs().await?.iter().any(|org| registry.key_of(org) == key);
+        if !is_known {
+            return Ok(None);
+        }
+        let revision = configuration::latest(&*self.lake, &key)
+            .await
+            .map_err(|error| WorkError::Scope(Box::new(error)))?;
+        Ok(Some(OrgScope { key, identity: Arc::new(revision.configuration.identity.clone()) }))
+    }
+}
+
+/// What a server does with webhooks.
+pub(crate) struct Webhooks {
+    secrets: WebhookSecrets,
+    queue: RecordQueue,
+    processor: Processor,
+    source: Option<Arc<GitHubSource>>,
+}
+
+/// What connects webhooks to a store.
+pub(crate) struct WebhookStore {
+    /// Records that can be written.
+    pub(crate) records: Arc<dyn RecordStore>,
+    /// The names of organizations.
+    pub(crate) names: Arc<dyn NameStore>,
+    /// The lake, for configurations and the registry.
+    pub(crate) lake: Arc<dyn ObjectStore>,
+    /// The wall clock.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// What changes together with an issue.
+    pub(crate) followers: Vec<Arc<dyn IssueFollower>>,
+}
+
+impl Webhooks {
+    /// Connects the store and, if there is one, the client of GitHub. `orgs` are collected even if the store does not
+    /// know them yet.
+    pub(crate) fn new(
+        secrets: WebhookSecrets,
+        store: WebhookStore,
+        github: Option<&Client>,
+        orgs: &[String],
+    ) -> Self {
+        let WebhookStore { records, names, lake, clock, followers } = store;
+        let source = github.map(|client| Arc::new(GitHubSource(client.clone())));
+        let processor = Processor {
+            records: records.clone(),
+            clock: clock.clone(),
+            scopes: Arc::new(LakeScopes { lake, names, orgs: orgs.to_vec() }),
+            source: source.clone().map(|source| source as Arc<dyn IssueSource>),
+            followers,
+        };
+        Webhooks { secrets, queue: RecordQueue::new(records, clock), processor, source }
+    }
+
+    /// Returns the ports of the route.
+    pub(crate) fn ports(&self) -> WebhookPorts {
+        let secrets = self.secrets.clone();
+        let secrets: WebhookSecretSource = Arc::new(move || {
+            let secrets = secrets.clone();
+            Box::pin(async move { Ok(secrets) })
+        });
+        WebhookPorts { queue: Arc::new(self.queue.clone()), secrets, clock: self.processor.clock.clone() }
+    }
+
+    /// Carries out orders as they come, until the future is dropped.
+    pub(crate) async fn carry_out_orders(&self) {
+        loop {
+            let pause = match self.processor.drain(&self.queue, DRAIN_LIMIT).await {
+                Ok(report) if report.is_empty() => QUEUE_PAUSE,
+                Ok(report) => {
+                    tracing::info!(outcomes = ?report.outcomes, report.postponed, report.given_up, "webhooks processed");
+                    Duration::ZERO
+                }
+                Err(error) => {
+                    tracing::warn!("cannot process webhooks: {}", one_line(&error.into()));
+                    FAILURE_PAUSE
+                }
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Finds missed deliveries and repairs the cache of issues from time to time, until the future is dropped.
+    pub(crate) async fn repair(&self, console: &Console, orgs: &[String]) {
+        let Some(source) = &self.source else { return std::future::pending().await };
+        let clock = self.processor.clock.clone();
+        let mut reconciled_at = None;
+        let mut reported: BTreeMap<&str, String> = BTreeMap::new();
+        loop {
+            let is_reconcile_due = reconciled_at.is_none_or(|at| clock.now() - at >= RECONCILE_EVERY);
+            for org in orgs {
+                match self.processor.sweep(&**source, org).await {
+                    Ok(report) => print_gap(console, org, &report),
+                    Err(error) => {
+                        // Said once: a token without the permission stays one.
+                        let text = one_line(&error.into()).to_string();
+                        if reported.get(org.as_str()) != Some(&text) {
+                            console.print_error(format!("{org}: cannot look for missed webhooks: {text}"));
+                            reported.insert(org, text);
+                        }
+                    }
+                }
+                if is_reconcile_due {
+                    match self.processor.reconcile(org).await {
+                        Ok(report) => {
+                            tracing::info!(
+                                org,
+                                report.repos,
+                                report.read,
+                                report.repaired,
+                                "issues reconciled"
+                            );
+                            for (repo, why) in &report.failed {
+                                console.print_error(format!("cannot read the issues of {org}/{repo}: {why}"));
+                            }
+                        }
+                        Err(error) => console.print_error(format!(
+                            "{org}: cannot compare the issues: {}",
+                            one_line(&error.into())
+                        )),
+                    }
+                }
+            }
+            if is_reconcile_due {
+                reconciled_at = Some(clock.now());
+            }
+            tokio::time::sleep(SWEEP_EVERY.to_std().unwrap_or_default()).await;
+        }
+    }
+
+    /// Returns all marks of an organization, by its storage key.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub(crate) async fn marks(&self, key: &str) -> anyhow::Result<Vec<RememberedMark>> {
+        Ok(list_marks(&*self.processor.records, key, self.processor.clock.now()).await?)
+    }
+
+    /// Clears the marks of repositories that were read, and keeps those of the others.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub(crate) async fn settle(
+        &self,
+        key: &str,
+        marks: &[RememberedMark],
+        was_read: impl Fn(i64) -> bool,
+    ) -> anyhow::Result<()> {
+        let (records, now) = (&*self.processor.records, self.processor.clock.now());
+        for mark in marks {
+            match was_read(mark.mark.repo.id) {
+                true => clear_mark(records, key, mark, now).await?,
+                false => keep_mark(records, key, mark, now).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the marked repositories of an organization whose time has come. Returns what was read, or `None` if no
+    /// mark is due.
+    ///
+    /// # Errors
+    /// If the lake or the store fails, or GitHub refuses the token. The marks stay then.
+    pub(crate) async fn read_marked(
+        &self,
+        session: &CliSession,
+        data: &OpenData,
+        github: &Client,
+        (org, parallelism): (&str, usize),
+    ) -> anyhow::Result<Option<WorkReport>> {
+        let key = data.key_of(org).await?;
+        let now = data.clock().now();
+        let mut marks = self.marks(&key).await?;
+        marks.retain(|mark| mark.mark.due_at <= now);
+        if marks.is_empty() {
+            return Ok(None);
+        }
+        let item = |mark: &RememberedMark| WorkItem {
+            repo: mark.mark.repo.name.clone(),
+            repo_id: mark.mark.repo.id,
+            node_id: mark.mark.repo.node_id.clone(),
+        };
+        let items: Vec<WorkItem> = marks.iter().map(item).collect();
+        let request = CollectRequest { org: org.to_owned(), parallelism, ..CollectRequest::default() };
+        let progress = RunProgress::new(&session.console, org);
+        let read = gam_collect::work(&data.collect_ports(), github, &request, &items, &progress).await;
+        match &read {
+            Ok(report) => {
+                // What fails for good, such as a repository that is gone, would be read again all the time.
+                let fails_for_now = |id| report.failed.get(&id).is_some_and(|failure| failure.is_transient);
+                let was_read = |id| !fails_for_now(id) && !report.stopped.contains(&id);
+                self.settle(&key, &marks, was_read).await?;
+            }
+            Err(_) => self.settle(&key, &marks, |_| false).await?,
+        }
+        Ok(Some(read?))
+    }
+}
+
+fn print_gap(console: &Console, org: &str, report: &SweepReport) {
+    let Some((from, to)) = report.gap else { return };
+    let repos: Vec<&str> = report.repos.iter().map(String::as_str).collect();
+    console.print_error(format!(
+        "{org}: {} did not arrive between {} and {}; what they were about is read again: {}",
+        count(report.missed, "webhook", "webhooks"),
+        utc(from),
+        utc(to),
+        if repos.is_empty() { "no known repository".to_owned() } else { repos.join(", ") }
+    ));
+}

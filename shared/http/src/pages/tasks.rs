@@ -1,0 +1,134 @@
+//! `/orgs/{org}/tasks`: the tasks of workers, by state and age.
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use gam_access::Principal;
+use gam_query::{QueryError, QueryPorts};
+use gam_work::tasks::{TaskFilter, TaskState, TaskSummary};
+use maud::{Markup, html};
+
+use super::format;
+use super::shell::{Page, Section, render, respond};
+use super::view::View;
+use super::words::{Words, fill};
+use crate::error::ApiError;
+use crate::params::SubjectPath;
+use crate::router::WorkPorts;
+
+/// The most tasks that are read.
+const MAX_READ_TASKS: usize = 1_000;
+/// The most rows of a state.
+const MAX_ROWS: usize = 100;
+/// The states in the order of the page: what somebody may have to do first.
+const STATES: [TaskState; 5] =
+    [TaskState::Claimed, TaskState::Failed, TaskState::Ready, TaskState::Waiting, TaskState::Completed];
+
+pub(super) async fn handle(
+    State(ports): State<QueryPorts>,
+    work: Option<Extension<WorkPorts>>,
+    Extension(principal): Extension<Principal>,
+    path: SubjectPath,
+    view: View,
+) -> Result<Response, ApiError> {
+    let registry = ports.registry.registry().await.map_err(QueryError::Registry)?;
+    let key = registry.key_of(&path.org);
+    let name = ports.names.org(&key).await.map_err(QueryError::Store)?;
+    let name = name.ok_or_else(|| QueryError::unknown_org(&path.org))?;
+    let org = registry.name_of_stored(&name).to_owned();
+    let mut tasks = Vec::new();
+    if let Some(Extension(work)) = work {
+        let is_visible = |task: &gam_work::tasks::Task| principal.scope.includes_repo(&task.org, &task.repo);
+        let page = work.tasks.list(&key, &TaskFilter::default(), is_visible, MAX_READ_TASKS, None).await?;
+        tasks = page.tasks;
+    }
+    tasks.sort_by_key(|summary| summary.task.changed_at);
+    render(move || page(&view, &org, &tasks)).await
+}
+
+fn page(view: &View, org: &str, tasks: &[TaskSummary]) -> Response {
+    let words = view.words;
+    let body = html! {
+        h1 { (words.tasks) }
+        @if tasks.is_empty() { p.note { (words.no_tasks) } }
+        @for state in STATES {
+            @let of_state: Vec<&TaskSummary> = tasks.iter().filter(|summary| summary.state == state).collect();
+            @if !of_state.is_empty() { (section(view, state, &of_state)) }
+        }
+    };
+    let title = format!("{} · {org}", words.tasks);
+    respond(view, StatusCode::OK, Page { title: &title, org: Some((org, Section::Tasks)), body })
+}
+
+fn section(view: &View, state: TaskState, tasks: &[&TaskSummary]) -> Markup {
+    let words = view.words;
+    let title = state_title(words, state);
+    let count = format::count(tasks.len() as u64);
+    html! {
+        section {
+            h2 { (title) " " span.note { (count) } }
+            div.scroll tabindex="0" role="region" aria-label=(title) {
+                table.list {
+                    caption.hidden { (title) }
+                    thead {
+                        tr {
+                            th scope="col" { (words.task_issue) }
+                            th scope="col" { (words.task_worker) }
+                            th scope="col" { (words.task_note) }
+                            th.number scope="col" { (words.task_failures) }
+                            th.number scope="col" { (words.task_since) }
+                        }
+                    }
+                    tbody { @for summary in tasks.iter().take(MAX_ROWS) { (row(view, summary)) } }
+                }
+            }
+            @if tasks.len() > MAX_ROWS {
+                p.note { (fill(words.gap_more, &[("n", &format::count((tasks.len() - MAX_ROWS) as u64))])) }
+            }
+        }
+    }
+}
+
+fn row(view: &View, summary: &TaskSummary) -> Markup {
+    let task = &summary.task;
+    let ended_worker = task.last.as_ref().map(|last| last.worker.as_str());
+    let worker = task.live_claim().map(|claim| claim.worker.as_str()).or(ended_worker);
+    html! {
+        tr {
+            th scope="row" { (task.repo) "#" (task.number) " " span.note { (task.title) } }
+            td { (worker.unwrap_or(format::NONE)) }
+            td { (note(view, summary)) }
+            td.number { (format::count(task.failures.into())) }
+            td.number { (format::time(task.changed_at, view.language)) }
+        }
+    }
+}
+
+/// Returns what there is to know of a task in its state: until when its lease lasts, why it waits, what was made.
+fn note(view: &View, summary: &TaskSummary) -> String {
+    let (words, task) = (view.words, &summary.task);
+    if let Some(claim) = task.live_claim() {
+        let until = format::time(claim.lease_until, view.language);
+        return match (claim.cancelled, summary.is_lease_expired) {
+            (Some(reason), _) => fill(words.task_cancelled, &[("x", reason.as_str())]),
+            (None, true) => fill(words.task_expired, &[("t", &until)]),
+            (None, false) => fill(words.task_lease, &[("t", &until)]),
+        };
+    }
+    let result = task.last.as_ref().and_then(|last| last.result.clone().or_else(|| last.note.clone()));
+    match task.waits_for {
+        Some(reason) if summary.state == TaskState::Waiting => reason.as_str().to_owned(),
+        _ => result.unwrap_or_else(|| format::NONE.to_owned()),
+    }
+}
+
+fn state_title(words: &Words, state: TaskState) -> &'static str {
+    match state {
+        TaskState::Ready => words.tasks_ready,
+        TaskState::Waiting => words.tasks_waiting,
+        TaskState::Claimed => words.tasks_claimed,
+        TaskState::Completed => words.tasks_completed,
+        TaskState::Failed => words.tasks_failed,
+    }
+}

@@ -1,0 +1,348 @@
+//! Orders: what a webhook's delivery asks for, small enough for any queue, and the local queue of orders.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use gam_model::Clock;
+use gam_model::issue::{IssueDetails, IssueUser, ThreadRef};
+use gam_store::{
+    CommitOutcome, Error as StoreError, Expectation, KeyPart, RecordCommit, RecordCommitId, RecordKey,
+    RecordKind, RecordRange, RecordStore, Result, commit_until_answered,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::issue::Tombstone;
+
+/// Greatest length of an order as JSON, in bytes. A longer one leaves the issue out, and it is fetched. Queues of AWS
+/// are set to 262,144 bytes.
+pub const MAX_ORDER_BYTES: usize = 200_000;
+/// The version of orders. A program leaves newer ones in the queue.
+const FORMAT: u32 = 1;
+/// How long an order that nobody could carry out stays in the queue.
+const ORDER_LIFETIME: TimeDelta = TimeDelta::days(14);
+
+/// The repository of an order.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct OrderRepo {
+    /// GitHub's numeric id.
+    pub id: i64,
+    /// The node id for GraphQL.
+    pub node_id: String,
+    /// The name without the owner, as of the delivery.
+    pub name: String,
+}
+
+/// A change of title or body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContentEdit {
+    /// Who made it. `None` if the account was deleted.
+    pub by: Option<IssueUser>,
+    /// [`content_hash`](crate::issue::content_hash) before the edit.
+    pub from: String,
+    /// The hash after it.
+    pub to: String,
+    /// When it was made, UTC, by GitHub's clock.
+    pub at: DateTime<Utc>,
+}
+
+/// A label that was set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LabelSet {
+    /// GitHub's id of the label.
+    pub label_id: i64,
+    /// Who set it.
+    pub by: Option<IssueUser>,
+}
+
+/// What an order does to the cache of issues.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Effect {
+    /// Nothing.
+    None,
+    /// Stores a state of an issue, if it is newer than the cached one.
+    Store {
+        /// The state.
+        details: Box<IssueDetails>,
+        /// The label that was set.
+        label: Option<LabelSet>,
+        /// The change of title or body.
+        edit: Option<ContentEdit>,
+        /// Whether issues that this one blocks must be fetched: it was closed or reopened.
+        changes_blocked: bool,
+    },
+    /// Fetches an issue from GitHub.
+    Fetch {
+        /// The issue's number.
+        number: i64,
+        /// An edit whose author's permission is to be checked.
+        edit: Option<ContentEdit>,
+    },
+    /// Sets a tombstone.
+    Remove {
+        /// The last known state.
+        details: Box<IssueDetails>,
+        /// Why the issue is gone.
+        tombstone: Tombstone,
+    },
+    /// Renames a label on all issues of the repository.
+    RenameLabel {
+        /// GitHub's id of the label.
+        label_id: i64,
+        /// The new name.
+        name: String,
+    },
+    /// Removes a label from all issues of the repository.
+    DropLabel {
+        /// GitHub's id of the label.
+        label_id: i64,
+    },
+    /// Renames the repository.
+    RenameRepo,
+    /// Sets a tombstone on all issues of the repository: it was deleted or went to another owner.
+    RemoveRepo,
+    /// Fetches the issues that an issue blocks.
+    FetchBlocked {
+        /// The number of the blocking issue.
+        number: i64,
+    },
+    /// Fetches all cached issues of the repository that something blocks: what blocked them is gone.
+    FetchAllBlocked,
+    /// Fetches the issues that a pull request closes.
+    FetchClosedBy {
+        /// The pull request.
+        pull_request: ThreadRef,
+        /// Whether it may close fewer issues than before: its text was edited.
+        is_edited: bool,
+    },
+    /// Reads the list of issues of the repository.
+    Reconcile {
+        /// Whether all open issues are listed, to find those that are gone, instead of those that changed.
+        is_full: bool,
+    },
+    /// Remembers whether GitHub suspended the app's installation in the organization.
+    Suspend {
+        /// Whether it is suspended.
+        is_suspended: bool,
+    },
+}
+
+/// What a delivery or an earlier order asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebhookOrder {
+    /// Version of this form.
+    pub format: u32,
+    /// The GUID of the delivery, or the name of the job.
+    pub id: String,
+    /// Whether `id` is a GUID, which must not have an effect twice.
+    pub is_delivery: bool,
+    /// The event, such as `issues`.
+    pub event: String,
+    /// The action, such as `opened`.
+    pub action: Option<String>,
+    /// The organization's login as of the delivery.
+    pub org: String,
+    /// The repository, if the event is about one.
+    pub repo: Option<OrderRepo>,
+    /// Whether the collector must read the repository.
+    pub marks_dirty: bool,
+    /// What to do to the cache of issues.
+    pub effect: Effect,
+    /// When the order was made, UTC.
+    pub received_at: DateTime<Utc>,
+    /// How often it was tried.
+    #[serde(default)]
+    pub attempts: u32,
+}
+
+impl WebhookOrder {
+    /// Creates an order that follows from another one. Two with the same effect on the same repository are one.
+    pub fn follow_up(&self, repo: OrderRepo, effect: Effect, now: DateTime<Utc>) -> Self {
+        WebhookOrder {
+            format: FORMAT,
+            id: job_name(&repo, &effect),
+            is_delivery: false,
+            event: self.event.clone(),
+            action: self.action.clone(),
+            org: self.org.clone(),
+            repo: Some(repo),
+            marks_dirty: false,
+            effect,
+            received_at: now,
+            attempts: 0,
+        }
+    }
+
+    /// Creates an order without a delivery.
+    pub fn job(org: &str, repo: OrderRepo, effect: Effect, now: DateTime<Utc>) -> Self {
+        WebhookOrder {
+            format: FORMAT,
+            id: job_name(&repo, &effect),
+            is_delivery: false,
+            event: "job".to_owned(),
+            action: None,
+            org: org.to_owned(),
+            repo: Some(repo),
+            marks_dirty: false,
+            effect,
+            received_at: now,
+            attempts: 0,
+        }
+    }
+
+    /// Returns the version of orders that this program writes.
+    pub const fn format() -> u32 {
+        FORMAT
+    }
+
+    /// Returns the order as JSON. An issue that makes it too long is left out, and the order fetches it instead.
+    pub fn to_json(&self) -> String {
+        let json = serde_json::to_string(self).expect("an order has only text keys");
+        let number = match &self.effect {
+            Effect::Store { details, .. } if json.len() > MAX_ORDER_BYTES => details.number,
+            Effect::Remove { details, .. } if json.len() > MAX_ORDER_BYTES => {
+                let mut short = details.clone();
+                // A tombstone needs no text.
+                short.body.clear();
+                let Effect::Remove { tombstone, .. } = &self.effect else { unreachable!("matched above") };
+                let effect = Effect::Remove { details: short, tombstone: tombstone.clone() };
+                return serde_json::to_string(&WebhookOrder { effect, ..self.clone() })
+                    .expect("an order has only text keys");
+            }
+            _ => return json,
+        };
+        let edit = match &self.effect {
+            Effect::Store { edit, .. } => edit.clone(),
+            _ => None,
+        };
+        let effect = Effect::Fetch { number, edit };
+        serde_json::to_string(&WebhookOrder { effect, ..self.clone() }).expect("an order has only text keys")
+    }
+}
+
+fn job_name(repo: &OrderRepo, effect: &Effect) -> String {
+    let what = match effect {
+        Effect::Fetch { number, edit: None } => format!("fetch:{number}"),
+        Effect::Fetch { number, edit: Some(edit) } => format!("fetch:{number}:{}", edit.to),
+        Effect::FetchBlocked { number } => format!("fetch_blocked:{number}"),
+        Effect::FetchAllBlocked => "fetch_all_blocked".to_owned(),
+        Effect::Reconcile { is_full } => format!("reconcile:{is_full}"),
+        other => serde_json::to_string(other).expect("an effect has only text keys"),
+    };
+    let name = format!("{}:{what}", repo.id);
+    // Names become keys, which are bounded.
+    name.chars().take(200).collect()
+}
+
+/// Takes orders durably.
+#[async_trait]
+pub trait OrderQueue: Send + Sync {
+    /// Puts an order into the queue. Returns once it is durable. Putting the same order twice is harmless.
+    ///
+    /// # Errors
+    /// If the queue fails. Then the sender must not be told that the order was taken.
+    async fn put(&self, order: &WebhookOrder) -> std::result::Result<(), QueueError>;
+}
+
+/// Why an order was not taken.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot queue the order of a webhook")]
+pub struct QueueError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// The queue of one machine: records of the store.
+#[derive(Clone)]
+pub struct RecordQueue {
+    records: Arc<dyn RecordStore>,
+    clock: Arc<dyn Clock>,
+}
+
+/// An order in the queue.
+pub struct QueuedOrder {
+    /// The key of its record.
+    pub key: RecordKey,
+    /// The revision of its record.
+    pub revision: RecordCommitId,
+    /// The order.
+    pub order: WebhookOrder,
+}
+
+impl RecordQueue {
+    /// Connects to the records of a store.
+    pub fn new(records: Arc<dyn RecordStore>, clock: Arc<dyn Clock>) -> Self {
+        RecordQueue { records, clock }
+    }
+
+    /// Returns up to `limit` orders that are due, the oldest first. Orders of a newer program are left alone.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn due(&self, limit: usize) -> Result<Vec<QueuedOrder>> {
+        let now = self.clock.now();
+        let range = RecordRange::new(None, RecordKind::WebhookOrder, &[])?;
+        let mut due = Vec::new();
+        for (key, record) in self.records.range(&range, limit, now).await? {
+            if due_milliseconds(&key).is_none_or(|due| due > milliseconds(now)) {
+                break;
+            }
+            match serde_json::from_str::<WebhookOrder>(&record.body) {
+                Ok(order) if order.format <= FORMAT => {
+                    due.push(QueuedOrder { key, revision: record.revision, order });
+                }
+                Ok(_) | Err(_) => tracing::warn!(
+                    key = key.sort(),
+                    "the order of a webhook cannot be read: upgrade github-metrics"
+                ),
+            }
+        }
+        Ok(due)
+    }
+}
+
+fn milliseconds(time: DateTime<Utc>) -> u64 {
+    u64::try_from(time.timestamp_millis()).unwrap_or_default()
+}
+
+fn due_milliseconds(key: &RecordKey) -> Option<u64> {
+    key.sort().split('#').next()?.parse().ok()
+}
+
+/// Adds a write that queues an order for `due`.
+///
+/// # Errors
+/// If the order's id is too long for a key.
+pub fn put_order(commit: RecordCommit, order: &WebhookOrder, due: DateTime<Utc>) -> Result<RecordCommit> {
+    let parts = [KeyPart::Number(milliseconds(due)), KeyPart::Text(&order.id)];
+    let key = RecordKey::new(None, RecordKind::WebhookOrder, &parts)?;
+    Ok(commit.put_until(key, order.to_json(), due + ORDER_LIFETIME, Expectation::Any))
+}
+
+/// Returns the key of the record that says that a delivery was seen.
+///
+/// # Errors
+/// If the GUID is too long.
+pub fn delivery_key(guid: &str) -> Result<RecordKey> {
+    RecordKey::new(None, RecordKind::Delivery, &[KeyPart::Text(guid)])
+}
+
+#[async_trait]
+impl OrderQueue for RecordQueue {
+    async fn put(&self, order: &WebhookOrder) -> std::result::Result<(), QueueError> {
+        let put = async {
+            let now = self.clock.now();
+            if order.is_delivery && self.records.get(&delivery_key(&order.id)?, now).await?.is_some() {
+                return Ok(());
+            }
+            // The key has the time of the order, so the commit changes nothing else and cannot be a conflict.
+            let commit = put_order(RecordCommit::new(RecordCommitId::random()), order, now)?;
+            match commit_until_answered(&*self.records, &commit, self.clock.now()).await? {
+                CommitOutcome::Committed => Ok(()),
+                CommitOutcome::Conflict(_) => Err(StoreError::Unavailable {
+                    what: "the order of a webhook was not queued".to_owned(),
+                    source: None,
+                }),
+            }
+        };
+        put.await.map_err(|error: StoreError| QueueError(Box::new(error)))
+    }
+}

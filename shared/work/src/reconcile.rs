@@ -1,0 +1,253 @@
+//! Repairs the cache of issues: what deliveries did not say, or what never arrived.
+//!
+//! One question shows which repositories have changed issues, for a hundred of them at a time. Only those are read.
+
+use std::collections::{BTreeSet, HashMap};
+
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use gam_store::{CommitOutcome, Expectation, RecordCommit, RecordCommitId, commit_until_answered};
+
+use crate::issue::{IssueChange, load_issue};
+use crate::order::{Effect, OrderRepo, WebhookOrder};
+use crate::process::{OrderContext, Processor, WorkError, fetched_issue};
+use crate::repo::{IssueOrg, IssueRepo, list_repos, load_org, load_repo, put_org, put_repo};
+use crate::source::{FetchedIssue, IssueListQuery, RepoAddress, RepoSummary};
+
+/// By how much GitHub's lists may lag behind. What changed less than this before the newest change is read again.
+const MAX_LAG: TimeDelta = TimeDelta::minutes(5);
+
+/// The last change in a repository without issues, so that it counts as read. All of GitHub's changes are later.
+const NOTHING_READ: DateTime<Utc> = DateTime::from_timestamp(86_400, 0).expect("a valid time");
+
+/// What reconciling an organization did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReconcileReport {
+    /// Number of repositories in scope.
+    pub repos: usize,
+    /// Number of repositories whose issues were read.
+    pub read: usize,
+    /// Number of issues that the cache had wrong or lacked.
+    pub repaired: usize,
+    /// Repositories that could not be read, with the reason.
+    pub failed: Vec<(String, String)>,
+}
+
+impl Processor {
+    /// Compares the cache of an organization with GitHub, and repairs it. `login` is its current name.
+    ///
+    /// # Errors
+    /// If the store fails, or GitHub does not list the repositories.
+    pub async fn reconcile(&self, login: &str) -> Result<ReconcileReport, WorkError> {
+        let mut report = ReconcileReport::default();
+        let Some(scope) = self.scopes.find(login).await? else { return Ok(report) };
+        let summaries = self.source()?.repos(login).await?;
+        let now = self.clock.now();
+        let known = list_repos(&*self.records, &scope.key, now).await?;
+        let mut listed = BTreeSet::new();
+        for summary in summaries.iter().filter(|summary| !scope.identity.is_excluded_repo(&summary.name)) {
+            listed.insert(summary.id);
+            report.repos += 1;
+            let state = known.get(&summary.id);
+            let repo =
+                OrderRepo { id: summary.id, node_id: summary.node_id.clone(), name: summary.name.clone() };
+            if state.is_some_and(|state| state.repo.name != summary.name) {
+                self.rename(&scope.key, login, &repo).await?;
+            }
+            let Some(is_full) = what_to_read(state, summary) else { continue };
+            report.read += 1;
+            match self.reconcile_repo(&scope.key, login, &repo, Some(summary), is_full).await {
+                Ok(repaired) => report.repaired += repaired,
+                // Issues are switched off. Once they are on again, the probe shows a change.
+                Err(WorkError::Source(error)) if error.is_not_found => {
+                    let (mut state, expectation) = load_repo(&*self.records, &scope.key, &repo, now).await?;
+                    state.read_until = state.read_until.or(Some(NOTHING_READ));
+                    state.issues = summary.issues;
+                    self.save_repo(&scope.key, &state, expectation).await?;
+                }
+                Err(WorkError::Source(error)) => {
+                    report.failed.push((summary.name.clone(), error.to_string()));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let (state, expectation) = load_org(&*self.records, &scope.key, now).await?;
+        let state = IssueOrg { checked_at: Some(now.trunc_subsecs(0)), ..state };
+        let commit = put_org(RecordCommit::new(RecordCommitId::random()), &scope.key, &state, expectation)?;
+        // If another process changed it meanwhile, the next time is soon.
+        commit_until_answered(&*self.records, &commit, now).await?;
+        for state in known.values().filter(|state| !state.is_gone && !listed.contains(&state.repo.id)) {
+            self.check_gone(&scope.key, login, &state.repo).await?;
+        }
+        Ok(report)
+    }
+
+    async fn rename(&self, org: &str, login: &str, repo: &OrderRepo) -> Result<(), WorkError> {
+        let now = self.clock.now();
+        let (mut state, expectation) = load_repo(&*self.records, org, repo, now).await?;
+        state.repo = repo.clone();
+        self.save_repo(org, &state, expectation).await?;
+        self.queue(vec![WebhookOrder::job(login, repo.clone(), Effect::RenameRepo, now)], now).await
+    }
+
+    /// Finds out whether a repository that GitHub no longer lists is gone.
+    async fn check_gone(&self, org: &str, login: &str, repo: &OrderRepo) -> Result<(), WorkError> {
+        let (address, now) =
+            (RepoAddress { owner: login.to_owned(), name: repo.name.clone() }, self.clock.now());
+        let answer = self.source()?.issues(&address, IssueListQuery::ChangedSince(now), 1).await;
+        if answer.is_ok() || answer.is_err_and(|error| !error.is_not_found) {
+            return Ok(());
+        }
+        let (mut state, expectation) = load_repo(&*self.records, org, repo, now).await?;
+        state.is_gone = true;
+        self.save_repo(org, &state, expectation).await?;
+        self.queue(vec![WebhookOrder::job(login, repo.clone(), Effect::RemoveRepo, now)], now).await
+    }
+
+    /// Saves the state of a repository, unless another process changed it meanwhile. It will be read again then.
+    async fn save_repo(
+        &self,
+        org: &str,
+        state: &IssueRepo,
+        expectation: Expectation,
+    ) -> Result<(), WorkError> {
+        let commit = put_repo(RecordCommit::new(RecordCommitId::random()), org, state, expectation)?;
+        commit_until_answered(&*self.records, &commit, self.clock.now()).await?;
+        Ok(())
+    }
+
+    /// Reads the list of issues of a repository: all open ones, or those that changed since the last time. Returns
+    /// how many issues the cache had wrong or lacked.
+    pub(crate) async fn reconcile_repo(
+        &self,
+        org: &str,
+        login: &str,
+        repo: &OrderRepo,
+        summary: Option<&RepoSummary>,
+        is_full: bool,
+    ) -> Result<usize, WorkError> {
+        let now = self.clock.now();
+        let (mut state, expectation) = load_repo(&*self.records, org, repo, now).await?;
+        let address = RepoAddress { owner: login.to_owned(), name: repo.name.clone() };
+        let since = state.read_until;
+        let (mut repaired, mut permissions) = (0, HashMap::new());
+        let (mut newest, mut created) = (since, 0);
+        if let Some(since) = since {
+            let query = IssueListQuery::ChangedSince(since - MAX_LAG);
+            for fetched in self.list(&address, query).await? {
+                created += i64::from(fetched.details.created_at > since);
+                newest = newest.max(Some(fetched.details.updated_at));
+                let fetched = self.with_trusted_labels(&address, fetched, &mut permissions).await?;
+                repaired += usize::from(self.store_listed(org, repo, fetched).await?);
+            }
+        }
+        let is_short = summary.is_some_and(|summary| summary.issues < state.issues + created);
+        if is_full || since.is_none() || is_short {
+            let open = self.list(&address, IssueListQuery::Open).await?;
+            let numbers: BTreeSet<i64> = open.iter().map(|issue| issue.details.number).collect();
+            for fetched in open {
+                newest = newest.max(Some(fetched.details.updated_at));
+                let fetched = self.with_trusted_labels(&address, fetched, &mut permissions).await?;
+                repaired += usize::from(self.store_listed(org, repo, fetched).await?);
+            }
+            repaired += self.fetch_unlisted(org, login, repo, &numbers).await?;
+        }
+        let newest = summary.and_then(|summary| summary.changed_at).or(newest);
+        state.repo = repo.clone();
+        state.is_gone = false;
+        // A repository without issues was read too.
+        state.read_until = newest.map(|at| behind_lag(at, now)).or(Some(NOTHING_READ));
+        state.issues = summary.map_or(state.issues, |summary| summary.issues);
+        state.checked_at = Some(now);
+        self.save_repo(org, &state, expectation).await?;
+        Ok(repaired)
+    }
+
+    async fn list(
+        &self,
+        address: &RepoAddress,
+        query: IssueListQuery,
+    ) -> Result<Vec<FetchedIssue>, WorkError> {
+        let (source, mut issues) = (self.source()?, Vec::new());
+        for page in 1.. {
+            let answer = source.issues(address, query, page).await?;
+            issues.extend(answer.issues);
+            if !answer.has_more {
+                break;
+            }
+        }
+        Ok(issues)
+    }
+
+    /// Stores an issue of a list. Returns whether the cache had it wrong, or lacked it.
+    async fn store_listed(
+        &self,
+        org: &str,
+        repo: &OrderRepo,
+        fetched: FetchedIssue,
+    ) -> Result<bool, WorkError> {
+        loop {
+            let now = self.clock.now();
+            let number = fetched.details.number;
+            let loaded = load_issue(&*self.records, org, repo.id, number, now).await?;
+            let (cached, expectation) = match &loaded {
+                Some((cached, revision)) => (Some(cached), Expectation::Revision(*revision)),
+                None => (None, Expectation::Absent),
+            };
+            let Some(issue) = fetched_issue(cached, repo.id, &repo.name, fetched.clone(), now) else {
+                return Ok(false);
+            };
+            let is_known = cached.is_some_and(|cached| {
+                crate::issue::CachedIssue { as_of: issue.as_of, ..cached.clone() } == issue
+            });
+            if is_known {
+                return Ok(false);
+            }
+            let commit = RecordCommit::new(RecordCommitId::random());
+            let mut commit = issue.put(org, commit, expectation)?;
+            for follower in &self.followers {
+                commit =
+                    follower.follow(IssueChange { org, before: cached, after: &issue }, commit, now).await?;
+            }
+            if commit_until_answered(&*self.records, &commit, self.clock.now()).await?
+                == CommitOutcome::Committed
+            {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Queues a fetch of each issue that is cached as open and that GitHub does not list as open. Returns their number.
+    async fn fetch_unlisted(
+        &self,
+        org: &str,
+        login: &str,
+        repo: &OrderRepo,
+        listed: &BTreeSet<i64>,
+    ) -> Result<usize, WorkError> {
+        let now = self.clock.now();
+        let order = WebhookOrder::job(login, repo.clone(), Effect::Reconcile { is_full: true }, now);
+        let context = OrderContext { order: &order, queued: None, org, repo };
+        let numbers = self
+            .numbers_of(&context, |issue| issue.is_open() && !listed.contains(&issue.details.number))
+            .await?;
+        let fetch =
+            |number: &i64| order.follow_up(repo.clone(), Effect::Fetch { number: *number, edit: None }, now);
+        self.queue(numbers.iter().map(fetch).collect(), now).await?;
+        Ok(numbers.len())
+    }
+}
+
+/// Returns whether all open issues of a repository must be read. `None` if nothing must be read.
+fn what_to_read(state: Option<&IssueRepo>, summary: &RepoSummary) -> Option<bool> {
+    let Some(state) = state.filter(|state| !state.is_gone) else { return Some(true) };
+    let Some(read_until) = state.read_until else { return Some(true) };
+    if summary.issues < state.issues {
+        return Some(true);
+    }
+    let is_changed = summary.changed_at.is_some_and(|changed_at| changed_at > read_until);
+    (is_changed || summary.issues != state.issues).then_some(false)
+}
+
+fn behind_lag(newest: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
+    if now - newest < MAX_LAG { newest - MAX_LAG } else { newest }
+}

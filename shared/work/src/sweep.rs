@@ -1,0 +1,278 @@
+//! Finds deliveries that did not reach this service, in GitHub's own list of them.
+//!
+//! GitHub does not send a delivery again, and lists it for three days. The sweep needs no payload: it marks the
+//! repository dirty and reads its issues.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use gam_store::{
+    Error as StoreError, Expectation, KeyPart, RecordCommit, RecordCommitId, RecordKey, RecordKind,
+    RecordStore, commit_until_answered,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::dirty::mark_dirty;
+use crate::order::{Effect, OrderRepo, WebhookOrder, delivery_key, put_order};
+use crate::process::{Processor, WorkError};
+use crate::repo::list_repos;
+use crate::source::SourceError;
+
+/// How long GitHub lists a delivery.
+pub const LISTED_FOR: TimeDelta = TimeDelta::days(3);
+/// By how much two sweeps overlap: an attempt may be listed late.
+const OVERLAP: TimeDelta = TimeDelta::minutes(10);
+/// The id of the webhook of an app. Its deliveries are of all organizations.
+pub const APP_HOOK: &str = "app";
+/// How often a mark is tried if others change it.
+const MAX_CONFLICTS: u32 = 20;
+
+/// A webhook on GitHub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookInfo {
+    /// Identifies it: `app`, `org/LOGIN/ID` or `repo/LOGIN/NAME/ID`.
+    pub id: String,
+    /// The address that it delivers to.
+    pub url: String,
+    /// `json` or `form`.
+    pub content_type: String,
+    /// Whether it signs. `None` if GitHub does not say.
+    pub has_secret: Option<bool>,
+    /// The events that it is subscribed to. Empty if GitHub does not say.
+    pub events: Vec<String>,
+    /// Whether it delivers.
+    pub is_active: bool,
+}
+
+/// An attempt to deliver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryAttempt {
+    /// The GUID of the event.
+    pub guid: String,
+    /// When it was made, UTC.
+    pub delivered_at: DateTime<Utc>,
+    /// Status of the answer. 0 if there was none.
+    pub status_code: i64,
+    /// `OK`, or what failed.
+    pub status: String,
+    /// The event.
+    pub event: String,
+    /// The action.
+    pub action: Option<String>,
+    /// GitHub's id of the repository.
+    pub repo_id: Option<i64>,
+}
+
+impl DeliveryAttempt {
+    /// Returns whether the receiver took the event.
+    pub fn is_ok(&self) -> bool {
+        (200..300).contains(&self.status_code)
+    }
+}
+
+/// Reads webhooks and their deliveries from GitHub. The futures stay on one thread.
+#[async_trait(?Send)]
+pub trait HookSource: Send + Sync {
+    /// Lists the webhooks of the app and of an organization that deliver to this kind of service.
+    ///
+    /// # Errors
+    /// If GitHub cannot be read, or refuses to list them.
+    async fn hooks(&self, org: &str) -> Result<Vec<HookInfo>, SourceError>;
+
+    /// Lists the attempts since a time, the last one first.
+    ///
+    /// # Errors
+    /// If GitHub cannot be read.
+    async fn attempts(
+        &self,
+        hook: &HookInfo,
+        since: DateTime<Utc>,
+    ) -> Result<Vec<DeliveryAttempt>, SourceError>;
+}
+
+/// What is stored of a webhook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookState {
+    /// Up to when its deliveries were compared, UTC, by this service's clock.
+    pub checked_until: DateTime<Utc>,
+    /// The last delivery that was listed, UTC.
+    pub last_delivery_at: Option<DateTime<Utc>>,
+}
+
+/// What a sweep found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SweepReport {
+    /// Number of webhooks.
+    pub hooks: usize,
+    /// Number of events that were delivered or tried.
+    pub events: usize,
+    /// Number of events that did not reach this service.
+    pub missed: usize,
+    /// Repositories that were marked because of that.
+    pub repos: BTreeSet<String>,
+    /// When the first and the last of the missed events were tried, UTC.
+    pub gap: Option<(DateTime<Utc>, DateTime<Utc>)>,
+}
+
+impl Processor {
+    /// Compares the deliveries of the webhooks of an organization with those that were seen, and marks the repositories
+    /// of those that were missed.
+    ///
+    /// # Errors
+    /// If the store fails, or GitHub cannot be read.
+    pub async fn sweep(&self, hooks: &dyn HookSource, login: &str) -> Result<SweepReport, WorkError> {
+        let mut report = SweepReport::default();
+        let Some(scope) = self.scopes.find(login).await? else { return Ok(report) };
+        for hook in hooks.hooks(login).await? {
+            report.hooks += 1;
+            let now = self.clock.now();
+            let key = hook_key(&scope.key, &hook.id)?;
+            let state = load_hook(&*self.records, &scope.key, &hook.id, now).await?;
+            let since = state.as_ref().map_or(now - LISTED_FOR, |state| state.checked_until - OVERLAP);
+            let attempts = hooks.attempts(&hook, since.max(now - LISTED_FOR)).await?;
+            let missed = self.missed(&attempts).await?;
+            report.events += attempts.iter().map(|attempt| &attempt.guid).collect::<BTreeSet<_>>().len();
+            let is_shared = hook.id == APP_HOOK;
+            self.heal(&scope.key, login, &missed, is_shared, &mut report).await?;
+            let last = attempts.iter().map(|attempt| attempt.delivered_at).max();
+            let state = HookState {
+                checked_until: now,
+                last_delivery_at: last.or(state.and_then(|state| state.last_delivery_at)),
+            };
+            let body = serde_json::to_string(&state).expect("a state has only text keys");
+            let commit = RecordCommit::new(RecordCommitId::random()).put(key, body, Expectation::Any);
+            commit_until_answered(&*self.records, &commit, now).await?;
+        }
+        Ok(report)
+    }
+
+    /// Returns the last attempt of each event that did not reach this service.
+    async fn missed<'a>(
+        &self,
+        attempts: &'a [DeliveryAttempt],
+    ) -> Result<Vec<&'a DeliveryAttempt>, WorkError> {
+        let mut by_guid: BTreeMap<&str, Vec<&DeliveryAttempt>> = BTreeMap::new();
+        for attempt in attempts.iter().filter(|attempt| attempt.event != "ping") {
+            by_guid.entry(&attempt.guid).or_default().push(attempt);
+        }
+        let mut missed = Vec::new();
+        for (guid, attempts) in by_guid {
+            if attempts.iter().any(|attempt| attempt.is_ok()) {
+                continue;
+            }
+            // An answer that GitHub did not wait for, or another webhook that delivered the same event.
+            if self.records.get(&delivery_key(guid)?, self.clock.now()).await?.is_some() {
+                continue;
+            }
+            missed.extend(attempts.into_iter().max_by_key(|attempt| attempt.delivered_at));
+        }
+        Ok(missed)
+    }
+
+    async fn heal(
+        &self,
+        org: &str,
+        login: &str,
+        missed: &[&DeliveryAttempt],
+        is_shared: bool,
+        report: &mut SweepReport,
+    ) -> Result<(), WorkError> {
+        if missed.is_empty() {
+            return Ok(());
+        }
+        let known = self.repos_by_id(org, login, missed).await?;
+        let is_elsewhere =
+            |attempt: &DeliveryAttempt| attempt.repo_id.is_none_or(|id| !known.contains_key(&id));
+        let missed: Vec<&DeliveryAttempt> =
+            missed.iter().copied().filter(|attempt| !(is_shared && is_elsewhere(attempt))).collect();
+        report.missed += missed.len();
+        for attempt in &missed {
+            let at = attempt.delivered_at;
+            report.gap = Some(report.gap.map_or((at, at), |(from, to)| (from.min(at), to.max(at))));
+        }
+        let mut by_repo: BTreeMap<i64, Option<bool>> = BTreeMap::new();
+        for (id, attempt) in missed.iter().filter_map(|attempt| Some((attempt.repo_id?, attempt))) {
+            let entry = by_repo.entry(id).or_default();
+            *entry = (*entry).max(what_to_read(attempt));
+        }
+        for (id, is_full) in by_repo {
+            // A repository that GitHub does not list is gone, which reconciling finds.
+            let Some(repo) = known.get(&id) else { continue };
+            self.mark(org, login, repo, is_full).await?;
+            report.repos.insert(repo.name.clone());
+        }
+        Ok(())
+    }
+
+    async fn repos_by_id(
+        &self,
+        org: &str,
+        login: &str,
+        missed: &[&DeliveryAttempt],
+    ) -> Result<BTreeMap<i64, OrderRepo>, WorkError> {
+        let known = list_repos(&*self.records, org, self.clock.now()).await?;
+        if missed.iter().filter_map(|attempt| attempt.repo_id).all(|id| known.contains_key(&id)) {
+            return Ok(known.into_iter().map(|(id, state)| (id, state.repo)).collect());
+        }
+        let listed = self.source()?.repos(login).await?;
+        let repo = |it: crate::source::RepoSummary| {
+            (it.id, OrderRepo { id: it.id, node_id: it.node_id, name: it.name })
+        };
+        Ok(listed.into_iter().map(repo).collect())
+    }
+
+    async fn mark(
+        &self,
+        org: &str,
+        login: &str,
+        repo: &OrderRepo,
+        is_full: Option<bool>,
+    ) -> Result<(), WorkError> {
+        for _ in 0..MAX_CONFLICTS {
+            let now = self.clock.now();
+            let commit = RecordCommit::new(RecordCommitId::random());
+            let mut commit = mark_dirty(&*self.records, commit, org, repo, now).await?;
+            if let Some(is_full) = is_full {
+                let job = WebhookOrder::job(login, repo.clone(), Effect::Reconcile { is_full }, now);
+                commit = put_order(commit, &job, now)?;
+            }
+            if commit_until_answered(&*self.records, &commit, now).await?
+                == gam_store::CommitOutcome::Committed
+            {
+                return Ok(());
+            }
+        }
+        let what = format!("repository {} is marked by others all the time", repo.name);
+        Err(StoreError::Unavailable { what, source: None }.into())
+    }
+}
+
+/// Returns whether all open issues must be read because of a missed event. `None` if it does not concern issues.
+fn what_to_read(attempt: &DeliveryAttempt) -> Option<bool> {
+    match attempt.event.as_str() {
+        "issues" => Some(matches!(attempt.action.as_deref(), Some("deleted" | "transferred"))),
+        // They change issues without changing the time of their last change.
+        "label" | "repository" | "issue_dependencies" | "sub_issues" | "pull_request" => Some(true),
+        _ => None,
+    }
+}
+
+fn hook_key(org: &str, id: &str) -> Result<RecordKey, StoreError> {
+    RecordKey::new(Some(org), RecordKind::Hook, &[KeyPart::Text(id)])
+}
+
+/// Reads what is stored of a webhook. `None` if it was never compared.
+///
+/// # Errors
+/// If the store fails.
+pub async fn load_hook(
+    records: &dyn RecordStore,
+    org: &str,
+    id: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<HookState>, StoreError> {
+    let Some(record) = records.get(&hook_key(org, id)?, now).await? else { return Ok(None) };
+    // A damaged record costs one long sweep.
+    Ok(serde_json::from_str(&record.body).ok())
+}

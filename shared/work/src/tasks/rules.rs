@@ -1,0 +1,157 @@
+//! Which issues workers get, and in which order.
+
+use std::fmt;
+
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
+
+use crate::issue::CachedIssue;
+
+/// The label that makes an issue a task if nothing else is configured.
+const DEFAULT_LABEL: &str = "agent-ready";
+/// The priority of an issue without a label `p0` to `p3`.
+const DEFAULT_PRIORITY: i32 = 2;
+/// What labels with a required skill begin with.
+const SKILL_PREFIX: &str = "skill:";
+
+/// Which labels make an issue a task. Labels are compared without case, as GitHub does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskRules {
+    /// Labels of which an issue needs one.
+    pub labels_any: Vec<String>,
+    /// Labels of which an issue must have none.
+    pub labels_none: Vec<String>,
+}
+
+impl Default for TaskRules {
+    fn default() -> Self {
+        TaskRules { labels_any: vec![DEFAULT_LABEL.to_owned()], labels_none: Vec::new() }
+    }
+}
+
+/// Why no worker gets an issue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unassignable {
+    /// It was deleted or transferred.
+    Gone,
+    /// It is closed.
+    Closed,
+    /// It has none of the labels that make it a task.
+    Unlabelled,
+    /// It has a label that excludes it.
+    Excluded,
+    /// Its title or body was edited after it was labelled, by somebody without write permission.
+    Edited,
+    /// Its conversation is locked.
+    Locked,
+    /// Another open issue blocks it, or one of its sub-issues is open.
+    Blocked,
+    /// An open pull request closes it.
+    HasPullRequest,
+    /// Too many claims of it failed or expired.
+    TooManyAttempts,
+    /// A worker has completed it.
+    Completed,
+}
+
+impl Unassignable {
+    /// Returns the name in answers and in the audit log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Unassignable::Gone => "gone",
+            Unassignable::Closed => "closed",
+            Unassignable::Unlabelled => "unlabelled",
+            Unassignable::Excluded => "excluded",
+            Unassignable::Edited => "edited",
+            Unassignable::Locked => "locked",
+            Unassignable::Blocked => "blocked",
+            Unassignable::HasPullRequest => "has_pull_request",
+            Unassignable::TooManyAttempts => "too_many_attempts",
+            Unassignable::Completed => "completed",
+        }
+    }
+}
+
+impl fmt::Display for Unassignable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl TaskRules {
+    /// Returns whether an issue has a label that makes it a task.
+    pub fn has_task_label(&self, issue: &CachedIssue) -> bool {
+        self.labels_any.iter().any(|name| issue.label(name).is_some())
+    }
+
+    /// Checks whether workers can get an issue, whatever happened to earlier claims of it.
+    ///
+    /// # Errors
+    /// The first reason why they cannot.
+    pub fn check(&self, issue: &CachedIssue) -> Result<(), Unassignable> {
+        if issue.tombstone.is_some() {
+            return Err(Unassignable::Gone);
+        }
+        if !issue.is_open() {
+            return Err(Unassignable::Closed);
+        }
+        if !self.has_task_label(issue) {
+            return Err(Unassignable::Unlabelled);
+        }
+        if self.labels_none.iter().any(|name| issue.label(name).is_some()) {
+            return Err(Unassignable::Excluded);
+        }
+        let mut labels = self.labels_any.iter().filter_map(|name| issue.label(name));
+        if !labels.any(|label| issue.is_vouched_by(label.id)) {
+            return Err(Unassignable::Edited);
+        }
+        if issue.details.is_locked {
+            return Err(Unassignable::Locked);
+        }
+        // Older versions of GitHub do not say it. An issue with open sub-issues is done by doing those.
+        let has_open = |count: Option<u32>| count.is_some_and(|open| open > 0);
+        if has_open(issue.details.blocked_by_open) || has_open(issue.details.sub_issues_open) {
+            return Err(Unassignable::Blocked);
+        }
+        if issue.closing_pull_requests.as_ref().is_some_and(|open| !open.is_empty()) {
+            return Err(Unassignable::HasPullRequest);
+        }
+        Ok(())
+    }
+}
+
+/// Returns the priority of an issue: the least of its labels `p0` to `p3`.
+fn priority(issue: &CachedIssue) -> i32 {
+    let level = |name: &str| match name.to_ascii_lowercase().as_str() {
+        "p0" => Some(0),
+        "p1" => Some(1),
+        "p2" => Some(2),
+        "p3" => Some(3),
+        _ => None,
+    };
+    issue.details.labels.iter().filter_map(|label| level(&label.name)).min().unwrap_or(DEFAULT_PRIORITY)
+}
+
+/// Returns the place of an issue in the order of assignable ones, in seconds since 1970: when it was created, and one week
+/// later for each level of its priority. So an issue gains one level with each week of its age, and its place never
+/// changes while it waits.
+pub(super) fn due_seconds(issue: &CachedIssue) -> i64 {
+    (issue.details.created_at + TimeDelta::weeks(priority(issue).into())).timestamp()
+}
+
+/// Returns the skills that an issue requires, in lower case and in order.
+pub(super) fn required_skills(issue: &CachedIssue) -> Vec<String> {
+    let names = issue.details.labels.iter().map(|label| label.name.to_lowercase());
+    let mut skills: Vec<String> =
+        names.filter_map(|name| Some(name.strip_prefix(SKILL_PREFIX)?.trim().to_owned())).collect();
+    skills.sort();
+    skills.dedup();
+    skills
+}
+
+/// Returns the login of a worker, in lower case. A worker that runs several commands at once has a name for each, such
+/// as `ann/2`.
+pub fn login_of_worker(worker: &str) -> String {
+    worker.split_once('/').map_or(worker, |(login, _)| login).to_lowercase()
+}

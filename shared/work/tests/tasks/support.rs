@@ -1,0 +1,256 @@
+//! A clock, issues, and a store that loses answers and crashes.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use gam_access::{AuditRow, Principal, Role, Scope};
+use gam_model::Clock;
+use gam_model::issue::{IssueLabel, IssueState, IssueUser, ThreadRef};
+use gam_store::{
+    CommitOutcome, Error, MemoryStore, Record, RecordCommit, RecordKey, RecordKind, RecordRange, RecordStore,
+    Result,
+};
+use gam_store_sql::SqliteStore;
+use gam_work::issue::load_issue;
+use gam_work::tasks::{
+    Assignment, ClaimId, ReportKind, ReportOutcome, RequestOutcome, TaskError, TaskReport, TaskRules, Tasks,
+    WorkRequest,
+};
+pub(crate) use gam_work::testing::voucher;
+use gam_work::testing::{store_issue, task_issue};
+use gam_work::{CachedIssue, Tombstone};
+use tempfile::TempDir;
+
+pub(crate) const ORG: &str = "acme";
+pub(crate) const REPO_ID: i64 = 7;
+
+/// A clock that tests set. Clones show the same time, each with its own difference.
+#[derive(Clone)]
+pub(crate) struct TestClock {
+    time: Arc<Mutex<DateTime<Utc>>>,
+    ahead: TimeDelta,
+}
+
+impl TestClock {
+    pub(crate) fn new() -> Self {
+        let time = "2026-03-01T10:00:00Z".parse().expect("a time");
+        TestClock { time: Arc::new(Mutex::new(time)), ahead: TimeDelta::zero() }
+    }
+
+    /// Returns a clock that is ahead of this one.
+    pub(crate) fn ahead(&self, ahead: TimeDelta) -> Self {
+        TestClock { ahead, ..self.clone() }
+    }
+
+    pub(crate) fn advance(&self, by: TimeDelta) {
+        *self.time.lock().expect("nobody panicked") += by;
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> DateTime<Utc> {
+        *self.time.lock().expect("nobody panicked") + self.ahead
+    }
+}
+
+/// A store under test.
+pub(crate) struct TestStore {
+    pub(crate) records: Arc<dyn RecordStore>,
+    sqlite: Option<(SqliteStore, TempDir)>,
+}
+
+impl TestStore {
+    /// Returns the stores of one machine, empty.
+    pub(crate) async fn all() -> Vec<TestStore> {
+        vec![Self::memory(), Self::sqlite().await]
+    }
+
+    pub(crate) fn memory() -> Self {
+        TestStore { records: Arc::new(MemoryStore::default()), sqlite: None }
+    }
+
+    pub(crate) async fn sqlite() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = SqliteStore::open(&directory.path().join("store.sqlite")).await.expect("a store");
+        TestStore { records: Arc::new(store.clone()), sqlite: Some((store, directory)) }
+    }
+
+    pub(crate) async fn close(self) {
+        if let Some((store, _directory)) = self.sqlite {
+            store.close().await;
+        }
+    }
+}
+
+/// An organization with issues, and its tasks.
+#[derive(Clone)]
+pub(crate) struct World {
+    pub(crate) records: Arc<dyn RecordStore>,
+    pub(crate) clock: TestClock,
+    pub(crate) tasks: Tasks,
+}
+
+impl World {
+    pub(crate) fn new(store: &TestStore) -> Self {
+        Self::with(store.records.clone(), TestClock::new())
+    }
+
+    /// Picks the first candidate.
+    pub(crate) fn with(records: Arc<dyn RecordStore>, clock: TestClock) -> Self {
+        let pick = Arc::new(|_| 0);
+        let tasks = Tasks::new(records.clone(), Arc::new(clock.clone()), rules(), pick);
+        World { records, clock, tasks }
+    }
+
+    /// Stores an issue as the cache of issues does, with what follows from it.
+    pub(crate) async fn store(&self, issue: &CachedIssue) {
+        store_issue(&*self.records, &self.tasks, ORG, issue, self.clock.now()).await;
+    }
+
+    /// Changes a stored issue.
+    pub(crate) async fn edit(&self, number: i64, edit: impl FnOnce(&mut CachedIssue)) {
+        let issue = load_issue(&*self.records, ORG, REPO_ID, number, self.clock.now()).await;
+        let (mut issue, _) = issue.expect("it is read").expect("it is stored");
+        edit(&mut issue);
+        self.store(&issue).await;
+    }
+
+    pub(crate) async fn request(&self, worker: &str) -> Option<Assignment> {
+        self.request_with(&work_request(worker)).await
+    }
+
+    pub(crate) async fn request_with(&self, request: &WorkRequest) -> Option<Assignment> {
+        let outcome = self.tasks.request(&principal(), request, &[ORG.to_owned()]).await;
+        match outcome.expect("the request is valid") {
+            RequestOutcome::Assigned(assignment) => Some(*assignment),
+            RequestOutcome::Nothing { .. } => None,
+        }
+    }
+
+    pub(crate) async fn report(
+        &self,
+        claim_id: &ClaimId,
+        kind: ReportKind,
+    ) -> std::result::Result<ReportOutcome, TaskError> {
+        self.tasks.report(&principal(), claim_id, &report(claim_id, kind)).await
+    }
+
+    /// Returns all audit rows of the organization as `kind outcome`.
+    pub(crate) async fn audit(&self) -> Vec<String> {
+        let range = RecordRange::new(Some(ORG), RecordKind::AuditRow, &[]).expect("a range");
+        let rows = self.records.range(&range, 10_000, self.clock.now()).await.expect("they are read");
+        rows.into_iter()
+            .map(|(_, record)| {
+                let row: AuditRow = serde_json::from_str(&record.body).expect("a row");
+                let kind = serde_json::to_value(row.kind).expect("a name");
+                format!("{} {}", kind.as_str().expect("a name"), row.outcome)
+            })
+            .collect()
+    }
+}
+
+pub(crate) fn rules() -> TaskRules {
+    TaskRules { labels_none: vec!["on-hold".to_owned()], ..TaskRules::default() }
+}
+
+pub(crate) fn principal() -> Principal {
+    Principal { id: "token:1".to_owned(), role: Role::Worker, scope: Scope::All, has_token: true }
+}
+
+pub(crate) fn work_request(worker: &str) -> WorkRequest {
+    WorkRequest { worker: worker.to_owned(), skills: Vec::new(), repos: Vec::new() }
+}
+
+pub(crate) fn report(claim_id: &ClaimId, kind: ReportKind) -> TaskReport {
+    TaskReport { kind, fence: claim_id.fence, note: None, result: None }
+}
+
+/// Returns an open issue with the task label, which vouches for its content. Issues with smaller numbers are older.
+pub(crate) fn issue(number: i64) -> CachedIssue {
+    let created_at: DateTime<Utc> = "2026-02-01T00:00:00Z".parse().expect("a time");
+    task_issue((REPO_ID, "Site"), number, created_at + TimeDelta::minutes(number))
+}
+
+pub(crate) fn label(id: i64, name: &str) -> IssueLabel {
+    IssueLabel { id, name: name.to_owned() }
+}
+
+pub(crate) fn user(id: i64, login: &str) -> IssueUser {
+    IssueUser { id, login: login.to_owned() }
+}
+
+/// What can happen to an issue on GitHub so that no worker gets it.
+pub(crate) const OBSTACLES: [(&str, fn(&mut CachedIssue)); 9] = [
+    ("closed", |issue| issue.details.state = IssueState::Closed),
+    ("unlabelled", |issue| issue.details.labels.clear()),
+    ("excluded", |issue| issue.details.labels.push(label(9, "On-Hold"))),
+    ("edited", |issue| issue.content_hash = "another".to_owned()),
+    ("locked", |issue| issue.details.is_locked = true),
+    ("blocked", |issue| issue.details.blocked_by_open = Some(1)),
+    ("blocked by sub-issues", |issue| issue.details.sub_issues_open = Some(2)),
+    ("has_pull_request", |issue| {
+        issue.closing_pull_requests = Some(vec![ThreadRef { repo_id: REPO_ID, number: 99 }]);
+    }),
+    ("gone", |issue| issue.tombstone = Some(Tombstone::Deleted)),
+];
+
+/// A store whose commits fail before or after they are made, as `fault` decides.
+pub(crate) struct FaultyRecords {
+    pub(crate) inner: Arc<dyn RecordStore>,
+    pub(crate) fault: Box<dyn Fn() -> CommitFault + Send + Sync>,
+}
+
+/// What happens to a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CommitFault {
+    None,
+    /// The commit is not made. The caller can repeat it.
+    Refused,
+    /// The commit is made, but its answer is lost. The caller can repeat it.
+    AnswerLost,
+    /// The process dies before the commit.
+    CrashBefore,
+    /// The process dies after the commit.
+    CrashAfter,
+}
+
+/// Returns the error after which a process is dead.
+pub(crate) fn crash() -> Error {
+    Error::Unusable { what: "the process died".to_owned(), source: None }
+}
+
+fn unavailable() -> Error {
+    Error::unavailable("a test", std::io::Error::other("the answer is lost"))
+}
+
+#[async_trait]
+impl RecordStore for FaultyRecords {
+    async fn get(&self, key: &RecordKey, now: DateTime<Utc>) -> Result<Option<Record>> {
+        self.inner.get(key, now).await
+    }
+
+    async fn range(
+        &self,
+        range: &RecordRange,
+        limit: usize,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<(RecordKey, Record)>> {
+        self.inner.range(range, limit, now).await
+    }
+
+    async fn commit(&self, commit: &RecordCommit, now: DateTime<Utc>) -> Result<CommitOutcome> {
+        let fault = (self.fault)();
+        match fault {
+            CommitFault::Refused => return Err(unavailable()),
+            CommitFault::CrashBefore => return Err(crash()),
+            CommitFault::None | CommitFault::AnswerLost | CommitFault::CrashAfter => {}
+        }
+        let outcome = self.inner.commit(commit, now).await?;
+        match fault {
+            CommitFault::AnswerLost => Err(unavailable()),
+            CommitFault::CrashAfter => Err(crash()),
+            _ => Ok(outcome),
+        }
+    }
+}
