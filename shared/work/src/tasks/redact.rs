@@ -133,7 +133,7 @@ fn find_authorization(line: &str, spans: &mut Vec<(usize, usize)>) {
     for scheme in ["bearer ", "basic "] {
         for (start, _) in lower.match_indices(scheme) {
             let from = start + scheme.len();
-            let value = line[from..].as_bytes();
+            let value = &line.as_bytes()[from..];
             let length =
                 value.iter().take_while(|byte| is_token_byte(**byte) || b"~+/=".contains(byte)).count();
             if length >= 16 {

@@ -180,8 +180,11 @@ pub(crate) fn user(id: i64, login: &str) -> IssueUser {
     IssueUser { id, login: login.to_owned() }
 }
 
+/// A change of an issue, and its name.
+type Obstacle = (&'static str, fn(&mut CachedIssue));
+
 /// What can happen to an issue on GitHub so that no worker gets it.
-pub(crate) const OBSTACLES: [(&str, fn(&mut CachedIssue)); 9] = [
+pub(crate) const OBSTACLES: [Obstacle; 9] = [
     ("closed", |issue| issue.details.state = IssueState::Closed),
     ("unlabelled", |issue| issue.details.labels.clear()),
     ("excluded", |issue| issue.details.labels.push(label(9, "On-Hold"))),

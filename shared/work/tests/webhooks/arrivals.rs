@@ -42,7 +42,7 @@ fn permutations<T: Clone>(items: &mut [T], length: usize, visit: &mut impl FnMut
     }
     for index in 0..length {
         permutations(items, length - 1, visit);
-        items.swap(if length % 2 == 0 { index } else { 0 }, length - 1);
+        items.swap(if length.is_multiple_of(2) { index } else { 0 }, length - 1);
     }
 }
 

@@ -372,8 +372,8 @@ impl Service {
 
     /// Checks that the cache shows what GitHub shows, and nothing else.
     pub(crate) async fn check_equals(&self, hub: &Hub) {
-        let state = hub.0.lock().unwrap();
         let cached = self.issues().await;
+        let state = hub.0.lock().unwrap();
         let live: Vec<&CachedIssue> = cached.iter().filter(|issue| issue.tombstone.is_none()).collect();
         assert_eq!(live.len(), state.issues.len(), "{cached:#?}");
         for issue in live {
