@@ -9,8 +9,8 @@ use clap::{Arg, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::args::{GlobalOptions, Variables};
 use crate::commands::{
-    aggregate, backup, collect, completions, config, demo, doctor, export, forget_org, help, hook, query,
-    rename_org, serve, show, status, task, token, up, worker,
+    aggregate, backup, collect, completions, config, demo, doctor, export, forget_org, help, hook, ingest,
+    query, rename_org, serve, show, status, task, token, up, worker,
 };
 use crate::console::Console;
 use crate::environment::EnvFile;
@@ -67,6 +67,8 @@ pub(crate) enum CliCommand {
     Collect(collect::CollectArgs),
     /// Process collected batches and update the metrics
     Aggregate(aggregate::AggregateArgs),
+    /// Read the session logs of coding agents on this machine into the lake
+    Ingest(ingest::IngestArgs),
     /// Serve the HTTP API, and a page that links to it
     Serve(serve::ServeArgs),
     /// Show metrics in the terminal
@@ -141,6 +143,7 @@ impl Cli {
             CliCommand::Up(args) => up::run(&session()?, args).await,
             CliCommand::Collect(args) => collect::run(&session()?, args).await,
             CliCommand::Aggregate(args) => aggregate::run(&session()?, args).await,
+            CliCommand::Ingest(args) => ingest::run(session(), args).await,
             CliCommand::Serve(args) => serve::run(&session()?, args).await,
             CliCommand::Show(args) => show::run(&session()?, args).await,
             CliCommand::Export(args) => export::run(&session()?, args).await,

@@ -5,8 +5,8 @@
 //!
 //! `.env` in the current directory is read without being named, and whoever cloned a repository did not
 //! write it. It may set tokens, paths and formats, but never where a token or data is sent or who may read it:
-//! addresses, proxies, the settings of AWS and the token that lets an administrator in come from the environment, from
-//! an option, or from the file that `--env-file` names.
+//! addresses, proxies, the settings of AWS, the token that lets an administrator in and the directories of coding agents
+//! come from the environment, from an option, or from the file that `--env-file` names.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -48,7 +48,9 @@ const ALLOWED_IN_DEFAULT_FILE: [&str; 18] = [
 ];
 
 /// The variables that `.env` must not set, in upper case. All names that begin with `AWS_` belong to them.
-const REPORTED_IF_IGNORED: [&str; 18] = [
+const REPORTED_IF_IGNORED: [&str; 20] = [
+    "CLAUDE_CONFIG_DIR",
+    "CODEX_HOME",
     "GITHUB_API_URL",
     "API_ENDPOINT",
     "API_ALLOW_HOST",

@@ -20,6 +20,7 @@ mod error;
 mod exit;
 mod export_rows;
 mod format;
+mod ingest;
 mod lake_views;
 mod location;
 mod open;

@@ -14,7 +14,7 @@ use gam_lake::registry::{self, CachedRegistry};
 use gam_lake::{FileStore, ObjectStore};
 use gam_model::{Clock, Identity, Month, OrgRegistry, SystemClock};
 use gam_query::{IdentitySource, QueryPorts, RegistrySource};
-use gam_store::{Checkpoint, RecordStore};
+use gam_store::{Checkpoint, NameKind, RecordStore};
 use gam_store_sql::SqliteStore;
 use gam_work::tasks::{TaskRules, Tasks};
 use gam_work::{IssueFollower, IssueReader};
@@ -263,6 +263,15 @@ impl OpenStore {
     /// If the store fails.
     pub(crate) async fn orgs(&self) -> anyhow::Result<Vec<String>> {
         Ok(self.ports.names.orgs().await?)
+    }
+
+    /// Returns the ids and latest names of the repositories of the organization with this storage key.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub(crate) async fn repos(&self, key: &str) -> anyhow::Result<Vec<(i64, String)>> {
+        let names = self.ports.names.names(key, NameKind::Repo).await?;
+        Ok(names.into_iter().map(|entry| (entry.id, entry.name)).collect())
     }
 
     /// Returns the months of the organization with this storage key that answers derive from.

@@ -53,6 +53,10 @@ pub(crate) struct CliSettings {
     port: u16,
     allowed_hosts: Vec<String>,
     allowed_origins: Vec<String>,
+    /// The directories of Claude Code, separated by commas. `None` for those in the home directory.
+    pub(crate) claude_config_dir: Option<String>,
+    /// The directory of Codex. `None` for the one in the home directory.
+    pub(crate) codex_home: Option<PathBuf>,
     /// The token that `show` and `export` send to a server.
     pub(crate) api_token: TokenVariable,
     /// The token that a server accepts in addition to those of its store.
@@ -101,6 +105,8 @@ impl CliSettings {
             port: port.unwrap_or(DEFAULT_PORT),
             allowed_hosts: variables.api_allow_host.as_deref().map(host_list).unwrap_or_default(),
             allowed_origins: variables.api_allow_origin.as_deref().map(host_list).unwrap_or_default(),
+            claude_config_dir: variables.claude_config_dir,
+            codex_home: variables.codex_home,
             api_token: TokenVariable::new(
                 "GITHUB_METRICS_TOKEN",
                 variables.github_metrics_token,
@@ -119,6 +125,15 @@ impl CliSettings {
             },
             is_token_for_ignored_address: variables.is_token_for_ignored_address,
         })
+    }
+
+    /// Returns the host of the repositories' addresses: `github.com`, or the host of GitHub Enterprise Server.
+    pub(crate) fn github_host(&self) -> String {
+        let host = Url::parse(&self.github_api_url).ok().and_then(|url| url.host_str().map(str::to_owned));
+        match host.as_deref() {
+            None | Some("api.github.com") => "github.com".to_owned(),
+            Some(host) => host.to_owned(),
+        }
     }
 
     /// Returns whether there is a token for GitHub.

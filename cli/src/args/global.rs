@@ -86,6 +86,10 @@ pub(crate) struct Variables {
     pub(crate) github_metrics_admin_token: Option<SecretString>,
     #[arg(long, hide = true, env = "GITHUB_METRICS_ADMIN_TOKEN_FILE", hide_env_values = true)]
     pub(crate) github_metrics_admin_token_file: Option<PathBuf>,
+    #[arg(long, hide = true, env = "CLAUDE_CONFIG_DIR", hide_env_values = true)]
+    pub(crate) claude_config_dir: Option<String>,
+    #[arg(long, hide = true, env = "CODEX_HOME", hide_env_values = true)]
+    pub(crate) codex_home: Option<PathBuf>,
     #[arg(long, hide = true, env = "GITHUB_WEBHOOK_SECRET", hide_env_values = true)]
     pub(crate) github_webhook_secret: Option<SecretString>,
     #[arg(long, hide = true, env = "GITHUB_WEBHOOK_SECRET_FILE", hide_env_values = true)]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use gam_aggregate::{AggregateReport, aggregate, orgs_in_lake};
+use gam_aggregate::{AggregateReport, SessionsReport, aggregate, aggregate_sessions, orgs_in_lake};
 use gam_lake::ObjectStore;
 use gam_model::{Month, OrgRegistry};
 use serde_json::json;
@@ -157,12 +157,14 @@ async fn aggregate_and_report(
     } else {
         session.console.write_summary(format!("{org}: {}", summary(&outcome)))?;
     }
-    Ok(print_problems(session, org, &outcome.report))
+    Ok(print_problems(session, org, &outcome))
 }
 
 /// The outcome of one aggregation.
+#[derive(Clone)]
 pub(super) struct AggregateOutcome {
     report: AggregateReport,
+    sessions: SessionsReport,
     took: Duration,
     is_rebuild: bool,
 }
@@ -177,7 +179,8 @@ async fn aggregate_timed(
     let progress = RunProgress::new(&session.console, org);
     let key = data.key_of(org).await?;
     let report = aggregate(&data.aggregate_ports(), &key, is_rebuild, &progress).await?;
-    Ok(AggregateOutcome { report, took: started.elapsed(), is_rebuild })
+    let sessions = aggregate_sessions(&*data.objects, &key).await?;
+    Ok(AggregateOutcome { report, sessions, took: started.elapsed(), is_rebuild })
 }
 
 /// Processes the inbox of an organization as a part of another command, and prints problems only.
@@ -190,13 +193,19 @@ pub(super) async fn aggregate_org(
     org: &str,
 ) -> anyhow::Result<(AggregateOutcome, Exit)> {
     let outcome = aggregate_timed(session, data, org, false).await?;
-    let exit = print_problems(session, org, &outcome.report);
+    let exit = print_problems(session, org, &outcome);
     Ok((outcome, exit))
 }
 
 /// Returns what the aggregation did, on one line.
 pub(super) fn summary(outcome: &AggregateOutcome) -> String {
-    let AggregateOutcome { report, took, is_rebuild } = outcome;
+    let AggregateOutcome { report, sessions, took, is_rebuild } = outcome;
+    if sessions.changed_rows > 0 {
+        let rows = count(sessions.changed_rows, "session event", "session events");
+        let months = count(sessions.months.len(), "month", "months");
+        let github = AggregateOutcome { sessions: SessionsReport::default(), ..outcome.clone() };
+        return format!("{}; {rows} in {months}", summary(&github));
+    }
     if report.batches == 0 && report.months.is_empty() {
         return "nothing new".to_owned();
     }
@@ -223,8 +232,9 @@ pub(super) fn summary(outcome: &AggregateOutcome) -> String {
 }
 
 /// Prints which batches could not be processed. Returns the exit status that follows.
-fn print_problems(session: &CliSession, org: &str, report: &AggregateReport) -> Exit {
-    for (path, why) in &report.rejected {
+fn print_problems(session: &CliSession, org: &str, outcome: &AggregateOutcome) -> Exit {
+    let AggregateOutcome { report, sessions, .. } = outcome;
+    for (path, why) in report.rejected.iter().chain(&sessions.rejected) {
         session.console.print_error(format!("{org}: moved a damaged batch to {path} ({why})"));
     }
     for month in &report.lost_months {
@@ -234,13 +244,17 @@ fn print_problems(session: &CliSession, org: &str, report: &AggregateReport) -> 
              collect {org} --again --since {first} --until {end}` and aggregate again"
         ));
     }
-    if report.deferred > 0 {
-        let batches = count(report.deferred, "batch", "batches");
+    let deferred = report.deferred + sessions.deferred;
+    if deferred > 0 {
+        let batches = count(deferred, "batch", "batches");
         session.console.print_error(format!(
             "{org}: {batches} not processed: a newer github-metrics has written this data; upgrade this program"
         ));
     }
-    let is_complete = report.rejected.is_empty() && report.deferred == 0 && report.lost_months.is_empty();
+    let is_complete = report.rejected.is_empty()
+        && sessions.rejected.is_empty()
+        && deferred == 0
+        && report.lost_months.is_empty();
     if is_complete { Exit::Success } else { Exit::Partial }
 }
 
@@ -283,7 +297,8 @@ mod tests {
     #[test]
     fn a_summary_says_what_changed() {
         let took = Duration::from_millis(2_100);
-        let mut outcome = AggregateOutcome { report: AggregateReport::default(), took, is_rebuild: false };
+        let (report, sessions) = (AggregateReport::default(), SessionsReport::default());
+        let mut outcome = AggregateOutcome { report, sessions, took, is_rebuild: false };
         assert_eq!(summary(&outcome), "nothing new");
         outcome.report.batches = 1;
         assert!(summary(&outcome).contains("updated no month"));

@@ -58,6 +58,10 @@ Network
                              proxies, and the hosts to reach without one
   AWS_* *                    region, credentials and endpoints for s3: and dynamodb:
 
+Session logs
+  CLAUDE_CONFIG_DIR *        directories of Claude Code, separated by commas [default: ~/.claude]
+  CODEX_HOME *               directory of Codex [default: ~/.codex]
+
 Terminal
   NO_COLOR, CLICOLOR_FORCE   no colours; colours even if the output is no terminal
   COLUMNS                    width of tables and charts [default: that of the terminal]

@@ -12,6 +12,7 @@ pub(crate) mod export;
 pub(crate) mod forget_org;
 pub(crate) mod help;
 pub(crate) mod hook;
+pub(crate) mod ingest;
 pub(crate) mod query;
 mod reconcile;
 pub(crate) mod rename_org;

@@ -3,8 +3,11 @@
 //! The lake goes first, so that nobody computes again what is removed from the store. The registry goes last, because it
 //! says under which key the data are. So a removal that was killed can be repeated.
 
-use gam_lake::{Events, ObjectStore, configuration, inbox, paths, registry, snapshot};
+use std::collections::BTreeSet;
+
+use gam_lake::{Events, ObjectStore, Sessions, Table, configuration, inbox, paths, registry, snapshot};
 use gam_model::Month;
+use gam_store::keys::rollup_owner;
 use gam_store::{CheckpointStore, NameKind, NameStore, OrgStore};
 
 use crate::error::AggregateError;
@@ -36,9 +39,9 @@ pub struct OrgContent {
     pub key: String,
     /// The current name. `None` if the organization is not registered.
     pub name: Option<String>,
-    /// The months with a snapshot, UTC, in order.
+    /// The months with a snapshot of any table, UTC, in order.
     pub months: Vec<Month>,
-    /// Number of batches in the inbox.
+    /// Number of batches in the inboxes of all tables.
     pub batches: usize,
     /// Number of rejected batches.
     pub rejected: usize,
@@ -71,11 +74,13 @@ pub async fn org_content(ports: ForgetPorts<'_>, name: &str) -> Result<OrgConten
     let objects = ports.objects;
     let registry = registry::read(objects).await?;
     let key = registry.key_of(name);
+    let (events, sessions) =
+        (table_content::<Events>(objects, &key).await?, table_content::<Sessions>(objects, &key).await?);
     let mut content = OrgContent {
         name: registry.name_of_key(&key).map(str::to_owned),
-        months: snapshot::months::<Events>(objects, &key).await?,
-        batches: inbox::list::<Events>(objects, &key).await?.len(),
-        rejected: objects.list(&paths::rejected_prefix::<Events>(&key)).await?.len(),
+        months: events.months.union(&sessions.months).copied().collect(),
+        batches: events.batches + sessions.batches,
+        rejected: events.rejected + sessions.rejected,
         revisions: configuration::revisions(objects, &key).await?.len(),
         repos: 0,
         members: 0,
@@ -93,12 +98,32 @@ pub async fn org_content(ports: ForgetPorts<'_>, name: &str) -> Result<OrgConten
     Ok(content)
 }
 
+/// What a table has of an organization.
+struct TableContent {
+    months: BTreeSet<Month>,
+    batches: usize,
+    rejected: usize,
+}
+
+async fn table_content<T: Table>(
+    objects: &dyn ObjectStore,
+    key: &str,
+) -> Result<TableContent, AggregateError> {
+    Ok(TableContent {
+        months: snapshot::months::<T>(objects, key).await?.into_iter().collect(),
+        batches: inbox::list::<T>(objects, key).await?.len(),
+        rejected: objects.list(&paths::rejected_prefix::<T>(key)).await?.len(),
+    })
+}
+
 /// Removes everything of the organization with this storage key from the lake and the store. It can be repeated.
 ///
 /// # Errors
 /// If the lake or the store fails. A part may have been removed.
 pub async fn forget_org(ports: ForgetPorts<'_>, key: &str) -> Result<(), AggregateError> {
-    let prefixes = paths::table_prefixes::<Events>(key).into_iter().chain([paths::configuration_prefix(key)]);
+    let tables =
+        paths::table_prefixes::<Events>(key).into_iter().chain(paths::table_prefixes::<Sessions>(key));
+    let prefixes = tables.chain([paths::configuration_prefix(key)]);
     for prefix in prefixes {
         for object in ports.objects.list(&prefix).await? {
             ports.objects.delete(&object.path).await?;
@@ -106,6 +131,7 @@ pub async fn forget_org(ports: ForgetPorts<'_>, key: &str) -> Result<(), Aggrega
     }
     if let Some(store) = ports.store {
         store.orgs.delete_org(key).await?;
+        store.orgs.delete_org(&rollup_owner(key, Sessions::SNAPSHOTS)).await?;
     }
     let removed = registry::update(ports.objects, |registry| {
         registry.remove(key);

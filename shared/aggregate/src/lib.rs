@@ -33,6 +33,7 @@ mod progress;
 mod refold;
 mod report;
 mod rules;
+mod sessions;
 mod status;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,6 +49,7 @@ pub use options::AggregateOptions;
 pub use ports::AggregatePorts;
 pub use progress::{AggregateObserver, AggregateProgress};
 pub use report::AggregateReport;
+pub use sessions::{SessionsReport, aggregate_sessions, orgs_with_sessions};
 pub use status::{FoldStatus, RulesState, fold_status};
 
 use epochs::Entered;

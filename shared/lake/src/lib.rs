@@ -1,7 +1,7 @@
 //! The lake: Parquet files in an object store, behind a small port.
 //!
-//! The lake has tables. Each has an inbox and snapshots of its own, and all share the code. The table `events` is the
-//! only one so far. The inbox holds batches of rows, under keys derived from their content, until they are merged. A
+//! The lake has two tables, `events` and `sessions`. Each has an inbox and snapshots of its own, and all share the code.
+//! The inbox holds batches of rows, under keys derived from their content, until they are merged. A
 //! snapshot holds all rows of one organization and month in one object, one row per id. It is replaced by
 //! compare-and-swap. Snapshots are the truth. Reading an object returns rows or an error and never panics,
 //! whatever its bytes are.
@@ -21,6 +21,7 @@ mod parquet_file;
 pub mod paths;
 pub mod registry;
 pub mod schema;
+pub mod sessions;
 pub mod snapshot;
 pub mod table;
 #[cfg(test)]
@@ -32,5 +33,6 @@ pub use latest_names::{DatedName, LatestNames};
 pub use memory::MemoryObjects;
 pub use object_store::{ETag, Object, ObjectMeta, ObjectStore, PutIfAbsent, PutIfMatch};
 pub use paths::ObjectPath;
+pub use sessions::Sessions;
 pub use snapshot::{RowChange, Snapshot, SnapshotFile, SnapshotRows, Stamp};
 pub use table::{Events, Table};

@@ -7,6 +7,7 @@
 mod gather;
 mod scan;
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::panic::resume_unwind;
 use std::thread;
@@ -73,23 +74,34 @@ fn merge_with<T: Table>(
     properties: Vec<(&str, String)>,
     rules: GroupRules,
 ) -> Result<Merged<T::Row>> {
-    let new = T::encode(winners)?;
-    let keys = KeyRows::from_batch::<T>(&new)?;
+    let mut new = T::encode(winners)?;
+    let mut keys = KeyRows::from_batch::<T>(&new)?;
     let scans = match current {
         Some(file) => scan_groups::<T>(file, &keys)?,
         None => Vec::new(),
     };
     let found = Found::compare::<T>(current, &scans, winners)?;
+    let mut rows = Cow::Borrowed(winners);
     let mut changes = Vec::new();
     let mut inserted = Vec::new();
-    for (index, (winner, effect)) in winners.iter().zip(found.effects).enumerate() {
+    for (index, effect) in found.effects.into_iter().enumerate() {
         let loser = match effect {
             MergeEffect::Insert => None,
-            MergeEffect::Replace(loser) => Some(*loser),
+            MergeEffect::Replace { stored, row } => {
+                if *row != winners[index] {
+                    rows.to_mut()[index] = *row;
+                }
+                Some(*stored)
+            }
             MergeEffect::Ignore => continue,
         };
         inserted.push(index);
-        changes.push(RowChange { winner: winner.clone(), loser });
+        changes.push(RowChange { winner: rows[index].clone(), loser });
+    }
+    if let Cow::Owned(combined) = &rows {
+        // Combined rows have the ids of the new ones, but their times can differ.
+        new = T::encode(combined)?;
+        keys = KeyRows::from_batch::<T>(&new)?;
     }
     if current.is_some() && changes.is_empty() {
         return Ok(Merged { bytes: None, changes });
@@ -115,8 +127,12 @@ fn merge_with<T: Table>(
 /// What merging one row does to the stored rows.
 enum MergeEffect<R> {
     Insert,
-    Replace(Box<R>),
-    /// The stored row wins.
+    /// `row` takes the place of `stored`.
+    Replace {
+        stored: Box<R>,
+        row: Box<R>,
+    },
+    /// The stored row stays.
     Ignore,
 }
 
@@ -146,11 +162,12 @@ impl<R: Clone + Send + Sync> Found<R> {
         });
         for (&group, stored_rows) in with_stored.iter().zip(stored_rows) {
             for (&(row, winner), stored) in scans[group].stored.iter().zip(stored_rows?) {
-                effects[winner] = if T::supersedes(&winners[winner], &stored) {
-                    removed[group].push(row);
-                    MergeEffect::Replace(Box::new(stored))
-                } else {
-                    MergeEffect::Ignore
+                effects[winner] = match T::combine(&winners[winner], &stored) {
+                    Some(combined) => {
+                        removed[group].push(row);
+                        MergeEffect::Replace { stored: Box::new(stored), row: Box::new(combined) }
+                    }
+                    None => MergeEffect::Ignore,
                 };
             }
         }

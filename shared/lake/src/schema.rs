@@ -14,9 +14,10 @@ use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use chrono::{DateTime, Utc};
 use gam_model::Event;
 
-pub(crate) use decode::DictionaryStrings;
+pub(crate) use decode::{DictionaryStrings, member_kind, number, required, text, time, unknown_kind};
 pub use decode::{decode, decode_repos, has_repo};
 pub use encode::encode;
+pub(crate) use encode::{dictionary_array, list_array, times_array};
 
 use crate::error::{Error, Result};
 
@@ -111,16 +112,19 @@ pub fn events() -> SchemaRef {
     Arc::clone(&EVENTS_SCHEMA)
 }
 
-fn dictionary() -> DataType {
+/// Returns the type of a column of names, which repeat.
+pub(crate) fn dictionary_type() -> DataType {
     DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
 }
 
-fn timestamp() -> DataType {
+/// Returns the type of a column of times.
+pub(crate) fn timestamp_type() -> DataType {
     DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))
 }
 
+/// Returns the type of a column of lists.
 // The Parquet specification requires this name of the element, and some readers insist on it.
-fn list_of(element: DataType) -> DataType {
+pub(crate) fn list_type(element: DataType) -> DataType {
     DataType::List(Arc::new(Field::new("element", element, false)))
 }
 
@@ -128,7 +132,7 @@ fn first_review_fields() -> Fields {
     Fields::from(vec![
         Field::new(column::MEMBER, DataType::Utf8, false),
         Field::new(column::MEMBER_KIND, DataType::Utf8, false),
-        Field::new(column::AT, timestamp(), false),
+        Field::new(column::AT, timestamp_type(), false),
     ])
 }
 
@@ -139,39 +143,39 @@ fn build_schema() -> Schema {
     Schema::new(vec![
         required(column::EVENT_ID, Utf8),
         required(column::VERSION, Int64),
-        required(column::KIND, dictionary()),
-        required(column::ORG, dictionary()),
-        required(column::REPO, dictionary()),
+        required(column::KIND, dictionary_type()),
+        required(column::ORG, dictionary_type()),
+        required(column::REPO, dictionary_type()),
         required(column::REPO_ID, Int64),
-        required(column::MEMBER, dictionary()),
+        required(column::MEMBER, dictionary_type()),
         optional(column::MEMBER_ID, Int64),
-        required(column::MEMBER_KIND, dictionary()),
-        required(column::OCCURRED_AT, timestamp()),
-        required(column::COLLECTED_AT, timestamp()),
+        required(column::MEMBER_KIND, dictionary_type()),
+        required(column::OCCURRED_AT, timestamp_type()),
+        required(column::COLLECTED_AT, timestamp_type()),
         required(column::RETRACTED, Boolean),
         optional(column::SHA, Utf8),
         optional(column::PARENTS, Int32),
         optional(column::ADDITIONS, Int64),
         optional(column::DELETIONS, Int64),
         optional(column::FILES_CHANGED, Int64),
-        optional(column::CO_AUTHORS, list_of(Utf8)),
+        optional(column::CO_AUTHORS, list_type(Utf8)),
         optional(column::NUMBER, Int64),
-        optional(column::PR_MEMBER, dictionary()),
-        optional(column::STATE, dictionary()),
+        optional(column::PR_MEMBER, dictionary_type()),
+        optional(column::STATE, dictionary_type()),
         optional(column::DRAFT, Boolean),
-        optional(column::CREATED_AT, timestamp()),
-        optional(column::MERGED_AT, timestamp()),
-        optional(column::FIRST_REVIEWS, list_of(DataType::Struct(first_review_fields()))),
-        optional(column::LABELS, list_of(Utf8)),
-        optional(column::REVIEW_STATE, dictionary()),
-        optional(column::ENVIRONMENT, dictionary()),
+        optional(column::CREATED_AT, timestamp_type()),
+        optional(column::MERGED_AT, timestamp_type()),
+        optional(column::FIRST_REVIEWS, list_type(DataType::Struct(first_review_fields()))),
+        optional(column::LABELS, list_type(Utf8)),
+        optional(column::REVIEW_STATE, dictionary_type()),
+        optional(column::ENVIRONMENT, dictionary_type()),
         optional(column::TAG, Utf8),
         optional(column::READING, Int64),
         optional(column::HEAD_REF, Utf8),
         optional(column::HEAD_REPO_ID, Int64),
         optional(column::MERGE_SHA, Utf8),
-        optional(column::WORKFLOW, dictionary()),
-        optional(column::AUTHOR_NAME_HASH, dictionary()),
+        optional(column::WORKFLOW, dictionary_type()),
+        optional(column::AUTHOR_NAME_HASH, dictionary_type()),
     ])
 }
 

@@ -53,6 +53,15 @@ pub trait Table: Debug + Send + Sync + 'static {
     /// Returns whether a row replaces a stored one with the same id.
     fn supersedes(row: &Self::Row, stored: &Self::Row) -> bool;
 
+    /// Returns the row that takes the place of a stored one with the same id; `None` if the stored one stays. By
+    /// default it is the new row, if that supersedes the stored one.
+    ///
+    /// A table whose rows are made of several sources can return a row of both. The result must not depend on the
+    /// order in which rows arrive.
+    fn combine(row: &Self::Row, stored: &Self::Row) -> Option<Self::Row> {
+        Self::supersedes(row, stored).then(|| row.clone())
+    }
+
     /// Returns about how many bytes of memory a row takes.
     fn memory_bytes(row: &Self::Row) -> usize;
 }

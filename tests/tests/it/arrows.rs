@@ -10,6 +10,7 @@ const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("gam-github", &["gam-model"]),
     ("gam-lake", &["gam-model"]),
     ("gam-rollup", &["gam-model"]),
+    ("gam-sessions", &["gam-model"]),
     ("gam-fold", &["gam-rollup", "gam-model"]),
     ("gam-store", &["gam-model"]),
     ("gam-store-sql", &["gam-lake", "gam-store", "gam-model"]),
@@ -36,6 +37,7 @@ const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
             "gam-aggregate",
             "gam-access",
             "gam-query",
+            "gam-sessions",
             "gam-work",
             "gam-github",
             "gam-store",
@@ -122,6 +124,7 @@ fn only_some_crates_use_cloud_server_and_io_libraries() {
                     | "gam-work"
                     | "gam-lake"
                     | "gam-store"
+                    | "gam-sessions"
                     | "gam-client"
             ) {
                 assert!(!SERVER_CRATES.contains(&dependency.as_str()), "{name} must not use {dependency}");
@@ -130,7 +133,7 @@ fn only_some_crates_use_cloud_server_and_io_libraries() {
                     "{name} must not read the environment"
                 );
             }
-            if matches!(name, "gam-model" | "gam-rollup" | "gam-fold") {
+            if matches!(name, "gam-model" | "gam-rollup" | "gam-fold" | "gam-sessions") {
                 assert!(
                     !matches!(dependency.as_str(), "tokio" | "reqwest" | "sqlx" | "octocrab"),
                     "{name} must not do I/O"

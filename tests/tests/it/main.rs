@@ -31,6 +31,7 @@ mod renames;
 mod repositories;
 mod secrets;
 mod serving;
+mod sessions;
 mod sign_in;
 mod status;
 mod tasks;

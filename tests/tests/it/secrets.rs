@@ -25,7 +25,7 @@ impl Secrets {
 }
 
 /// Returns every row and the footer of a Parquet file as text.
-fn parquet_text(path: &Path) -> String {
+pub(crate) fn parquet_text(path: &Path) -> String {
     let file = std::fs::File::open(path).expect("a file");
     let reader = SerializedFileReader::new(file).expect("a Parquet file");
     let mut text = format!("{:?}", reader.metadata());
@@ -37,7 +37,7 @@ fn parquet_text(path: &Path) -> String {
 }
 
 /// Returns every value of every table of the store as text.
-async fn store_text(path: &Path) -> String {
+pub(crate) async fn store_text(path: &Path) -> String {
     let options = SqliteConnectOptions::new().filename(path);
     let mut connection: SqliteConnection = options.connect().await.expect("the store opens");
     let names: Vec<String> = sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type = 'table'")

@@ -9,4 +9,5 @@ mod interleavings;
 mod limits;
 mod order;
 mod races;
+mod sessions;
 mod support;

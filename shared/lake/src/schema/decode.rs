@@ -235,7 +235,8 @@ impl EventRows {
     }
 }
 
-fn unknown_kind(what: &str, kind: &str, known_kinds: usize) -> Error {
+/// Returns the error about a kind that only a newer version of the program knows.
+pub(crate) fn unknown_kind(what: &str, kind: &str, known_kinds: usize) -> Error {
     Error::NewerFormat {
         path: UNKNOWN_PATH.to_owned(),
         actual: format!("{what} of kind {kind:?}"),
@@ -243,25 +244,39 @@ fn unknown_kind(what: &str, kind: &str, known_kinds: usize) -> Error {
     }
 }
 
-fn required<T>(value: Option<T>, column: &str) -> Result<T> {
+/// Returns the value of a required column.
+///
+/// # Errors
+/// [`Error::Damaged`] if there is none.
+pub(crate) fn required<T>(value: Option<T>, column: &str) -> Result<T> {
     value.ok_or_else(|| Error::damaged(UNKNOWN_PATH, format!("column {column} has a row without a value")))
 }
 
-fn number<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>, row: usize) -> Option<T::Native> {
+/// Returns the row's number; `None` if the row has no value.
+pub(crate) fn number<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>, row: usize) -> Option<T::Native> {
     array.is_valid(row).then(|| array.value(row))
 }
 
-fn text(array: &StringArray, row: usize) -> Option<&str> {
+/// Returns the row's text; `None` if the row has no value.
+pub(crate) fn text(array: &StringArray, row: usize) -> Option<&str> {
     array.is_valid(row).then(|| array.value(row))
 }
 
-fn time(millis: i64, name: &str) -> Result<DateTime<Utc>> {
+/// Returns the time.
+///
+/// # Errors
+/// [`Error::Damaged`] if it is outside the calendar.
+pub(crate) fn time(millis: i64, name: &str) -> Result<DateTime<Utc>> {
     DateTime::from_timestamp_millis(millis).ok_or_else(|| {
         Error::damaged(UNKNOWN_PATH, format!("column {name} has an invalid time: {millis} ms"))
     })
 }
 
-fn member_kind(name: &str) -> Result<MemberKind> {
+/// Returns the kind of a member with this stored name.
+///
+/// # Errors
+/// [`Error::NewerFormat`] if it is unknown.
+pub(crate) fn member_kind(name: &str) -> Result<MemberKind> {
     MemberKind::parse(name).ok_or_else(|| unknown_kind("a member", name, MemberKind::ALL.len()))
 }
 

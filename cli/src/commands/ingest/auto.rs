@@ -1,0 +1,67 @@
+//! `ingest sessions --auto`: the same, as a hook of Claude Code. A hook must never disturb a session.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use gam_model::{Clock as _, SystemClock};
+
+use super::SessionsArgs;
+use super::sessions::{Ingestion, ingest};
+use crate::error::one_line;
+use crate::exit::Exit;
+use crate::format::utc;
+use crate::session::CliSession;
+
+/// How long stdin is waited for. Some versions of Claude Code never close it.
+const STDIN_TIMEOUT: Duration = Duration::from_secs(1);
+/// The file in the data directory that says what failed.
+const LOG_FILE: &str = "ingest.log";
+/// The log starts again when it has more bytes.
+const MAX_LOG_BYTES: u64 = 1 << 20;
+
+/// Reads the logs. Whatever happens, the exit status is that of success, and nothing is printed.
+pub(super) async fn run(session: anyhow::Result<CliSession>, args: &SessionsArgs) -> Exit {
+    let session = match session {
+        Ok(session) => session,
+        // Without valid settings there is no place for a log.
+        Err(_) => return Exit::Success,
+    };
+    // What the object says does not matter: a hook that was missed before is made up for.
+    let has_object = tokio::task::spawn_blocking(read_stdin).await.unwrap_or(false);
+    let problem = match ingest(&session, args, false).await {
+        Ok(Ingestion::Done(outcome)) => outcome.problems(),
+        Ok(Ingestion::OtherRun) => Some("another run is reading the logs".to_owned()),
+        Err(error) => Some(one_line(&error)),
+    };
+    let stdin = (!has_object).then(|| "stdin had no JSON object".to_owned());
+    for text in problem.into_iter().chain(stdin) {
+        log(&session.settings.data_dir, &text);
+    }
+    Exit::Success
+}
+
+/// Reads one JSON value from stdin, which may stay open. Returns whether there was one in time.
+fn read_stdin() -> bool {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut values =
+            serde_json::Deserializer::from_reader(std::io::stdin()).into_iter::<serde::de::IgnoredAny>();
+        // Nobody listens any more if the time is over.
+        let _ = sender.send(matches!(values.next(), Some(Ok(_))));
+    });
+    receiver.recv_timeout(STDIN_TIMEOUT).unwrap_or(false)
+}
+
+/// Adds a line to the log. There is nobody to report a failure to.
+fn log(data_dir: &Path, text: &str) {
+    let path = data_dir.join(LOG_FILE);
+    let is_long = path.metadata().is_ok_and(|metadata| metadata.len() > MAX_LOG_BYTES);
+    let file = OpenOptions::new().create(true).append(!is_long).write(true).truncate(is_long).open(path);
+    if let Ok(mut file) = file {
+        let _ = writeln!(file, "{} {text}", utc(SystemClock.now()));
+    }
+}

@@ -1,0 +1,284 @@
+//! What `ingest sessions` prints.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use gam_aggregate::SessionsReport;
+use gam_model::{Month, SessionEvent, SessionEventKind};
+use gam_sessions::ReadCounts;
+use serde_json::{Map, Value, json};
+
+use super::SessionsArgs;
+use crate::exit::Exit;
+use crate::format::{bytes, count, duration};
+use crate::ingest::owners::LeftOut;
+use crate::session::CliSession;
+
+/// How many different values of a field a dry run shows.
+const EXAMPLE_VALUES: usize = 5;
+/// How many unknown types of records are named.
+const MAX_UNKNOWN: usize = 5;
+
+/// What was read and written.
+#[derive(Debug, Default)]
+pub(super) struct IngestOutcome {
+    /// Number of log files.
+    pub(super) files: usize,
+    /// Number of files that were read, because they changed.
+    pub(super) read_files: usize,
+    /// Bytes of these files.
+    pub(super) read_bytes: u64,
+    /// How much of them was understood.
+    pub(super) counts: ReadCounts,
+    /// The files that cannot be read, and why.
+    pub(super) failed: Vec<(String, String)>,
+    /// The files with lines that were too long.
+    pub(super) files_with_oversized_lines: Vec<String>,
+    /// The events, one for each id.
+    pub(super) events: Vec<SessionEvent>,
+    /// How many sessions were left out, by reason.
+    pub(super) left_out: Vec<(LeftOut, usize)>,
+    /// What became of the events in the lake.
+    pub(super) merged: SessionsReport,
+    /// How long reading took.
+    pub(super) took: Duration,
+}
+
+impl IngestOutcome {
+    /// Returns the exit status.
+    pub(super) fn exit(&self) -> Exit {
+        let is_complete =
+            self.failed.is_empty() && self.merged.rejected.is_empty() && self.merged.deferred == 0;
+        if is_complete { Exit::Success } else { Exit::Partial }
+    }
+
+    /// Returns what failed, on one line; `None` if nothing did.
+    pub(super) fn problems(&self) -> Option<String> {
+        let failed = self.failed.iter().map(|(path, why)| format!("cannot read {path}: {why}"));
+        let rejected = self.merged.rejected.iter().map(|(path, why)| format!("rejected {path}: {why}"));
+        let problems: Vec<String> = failed.chain(rejected).collect();
+        (!problems.is_empty()).then(|| problems.join("; "))
+    }
+
+    fn sessions(&self) -> usize {
+        self.events.iter().map(|event| (event.agent, &event.session)).collect::<BTreeSet<_>>().len()
+    }
+
+    fn count(&self, kind: SessionEventKind) -> usize {
+        self.events.iter().filter(|event| event.kind == kind).count()
+    }
+}
+
+/// Prints the outcome.
+///
+/// # Errors
+/// If stdout cannot be written.
+pub(super) fn print(
+    session: &CliSession,
+    args: &SessionsArgs,
+    outcome: &IngestOutcome,
+) -> anyhow::Result<()> {
+    print_notices(session, outcome);
+    let console = &session.console;
+    match (args.dry_run, session.wants_json()) {
+        (true, true) => {
+            for event in &outcome.events {
+                console.write_line(Value::Object(event_fields(event)).to_string())?;
+            }
+            Ok(())
+        }
+        (true, false) => {
+            for line in field_lines(&outcome.events) {
+                console.write_line(line)?;
+            }
+            console.write_summary(format!("would write {}; nothing was written", found(outcome)))
+        }
+        (false, true) => console.write_result(as_json(args, outcome).to_string()),
+        (false, false) => console.write_summary(format!("{}: {}", args.org, summary(outcome))),
+    }
+}
+
+/// Returns the number of events, sessions and so on.
+fn found(outcome: &IngestOutcome) -> String {
+    use SessionEventKind::{AgentCommit, AgentPrLink, AgentResponse, AgentToolCall};
+    format!(
+        "{}: {} with {}, {}, {} and {}",
+        count(outcome.events.len(), "event", "events"),
+        count(outcome.sessions(), "session", "sessions"),
+        count(outcome.count(AgentResponse), "response", "responses"),
+        count(outcome.count(AgentToolCall), "tool call", "tool calls"),
+        count(outcome.count(AgentCommit), "commit", "commits"),
+        count(outcome.count(AgentPrLink), "link to a pull request", "links to pull requests"),
+    )
+}
+
+fn summary(outcome: &IngestOutcome) -> String {
+    if outcome.read_files == 0 && outcome.merged.batches == 0 {
+        return format!("nothing new in {}", count(outcome.files, "log file", "log files"));
+    }
+    format!(
+        "read {} of {} ({}) in {}; {}; {} changed in {}",
+        outcome.read_files,
+        count(outcome.files, "log file", "log files"),
+        bytes(outcome.read_bytes),
+        duration(outcome.took),
+        found(outcome),
+        count(outcome.merged.changed_rows, "row", "rows"),
+        count(outcome.merged.months.len(), "month", "months"),
+    )
+}
+
+fn print_notices(session: &CliSession, outcome: &IngestOutcome) {
+    let console = &session.console;
+    for (path, why) in &outcome.failed {
+        console.print_error(format!("cannot read {path}: {why}"));
+    }
+    for (path, why) in &outcome.merged.rejected {
+        console.print_error(format!("moved a damaged batch to {path} ({why})"));
+    }
+    if outcome.merged.deferred > 0 {
+        let batches = count(outcome.merged.deferred, "batch", "batches");
+        console.print_error(format!(
+            "{batches} not processed: a newer github-metrics has written this data; upgrade this program"
+        ));
+    }
+    for (why, sessions) in &outcome.left_out {
+        console.print_info(format!("left out {}: {}", count(*sessions, "session", "sessions"), reason(why)));
+    }
+    if outcome.counts.torn_lines > 0 {
+        let lines = count(outcome.counts.torn_lines as usize, "line", "lines");
+        console.print_info(format!("{lines} could not be read completely"));
+    }
+    for path in &outcome.files_with_oversized_lines {
+        console.print_info(format!(
+            "skipped a line of more than {} in {path}",
+            bytes(gam_sessions::MAX_LINE_BYTES as u64)
+        ));
+    }
+    let unknown = &outcome.counts.unknown_records;
+    if !unknown.is_empty() {
+        let records: u64 = unknown.values().sum();
+        let named: Vec<String> = unknown
+            .keys()
+            .take(MAX_UNKNOWN)
+            .map(|record| format!("{} of version {}", record.record_type, record.client_version))
+            .collect();
+        console.print_info(format!(
+            "skipped {} of {} that this program does not know: {}",
+            count(records as usize, "record", "records"),
+            count(unknown.len(), "type", "types"),
+            named.join(", ")
+        ));
+    }
+}
+
+/// Returns why sessions were left out, and what to do about it.
+fn reason(why: &LeftOut) -> String {
+    match why {
+        LeftOut::NoRepository => {
+            "their directories have no remote on GitHub; name the repository with --repo".to_owned()
+        }
+        LeftOut::OtherOwner => "their repositories belong to others".to_owned(),
+        LeftOut::NotCollected(repo) => {
+            format!("the repository {repo} was not collected yet; collect and aggregate it first")
+        }
+        LeftOut::NoMember => "git has no user.email; name the member with --member".to_owned(),
+    }
+}
+
+fn as_json(args: &SessionsArgs, outcome: &IngestOutcome) -> Value {
+    let kinds: Map<String, Value> = SessionEventKind::ALL
+        .into_iter()
+        .map(|kind| (kind.as_str().to_owned(), outcome.count(kind).into()))
+        .collect();
+    let left_out: Vec<Value> = outcome
+        .left_out
+        .iter()
+        .map(|(why, sessions)| json!({ "sessions": sessions, "why": reason(why) }))
+        .collect();
+    let failed: Vec<Value> =
+        outcome.failed.iter().map(|(path, why)| json!({ "path": path, "why": why })).collect();
+    let unknown: Vec<Value> = outcome
+        .counts
+        .unknown_records
+        .iter()
+        .map(|(record, records)| {
+            let (record_type, version) = (record.record_type.as_str(), record.client_version.as_str());
+            json!({ "type": record_type, "version": version, "records": records })
+        })
+        .collect();
+    json!({
+        "org": args.org,
+        "files": outcome.files,
+        "read_files": outcome.read_files,
+        "read_bytes": outcome.read_bytes,
+        "lines": outcome.counts.lines,
+        "torn_lines": outcome.counts.torn_lines,
+        "oversized_lines": outcome.counts.oversized_lines,
+        "unknown_records": unknown,
+        "sessions": outcome.sessions(),
+        "events": kinds,
+        "changed_rows": outcome.merged.changed_rows,
+        "months": outcome.merged.months.iter().map(Month::to_string).collect::<Vec<_>>(),
+        "left_out": left_out,
+        "failed": failed,
+        "seconds": outcome.took.as_secs_f64(),
+    })
+}
+
+/// Returns all fields of an event that have a value.
+fn event_fields(event: &SessionEvent) -> Map<String, Value> {
+    let mut fields = Map::new();
+    let mut set = |name: &str, value: Value| {
+        if !value.is_null() {
+            fields.insert(name.to_owned(), value);
+        }
+    };
+    set("event_id", event.id.as_str().into());
+    set("version", event.version.into());
+    set("kind", event.kind.as_str().into());
+    set("org", event.org.as_str().into());
+    set("repo", event.repo.as_str().into());
+    set("repo_id", event.repo_id.into());
+    set("member", event.member.name.as_str().into());
+    set("member_id", event.member.id.into());
+    set("member_kind", event.member.kind.as_str().into());
+    set("occurred_at", json!(event.occurred_at));
+    set("collected_at", json!(event.collected_at));
+    set("reading", event.reading.into());
+    set("agent", event.agent.as_str().into());
+    set("session", event.session.as_str().into());
+    if let Ok(Value::Object(facts)) = serde_json::to_value(&event.facts) {
+        for (name, value) in facts {
+            set(&name, value);
+        }
+    }
+    fields
+}
+
+/// Returns a line for each field of each kind: how many events have it, and examples of its values.
+fn field_lines(events: &[SessionEvent]) -> Vec<String> {
+    let mut fields: BTreeMap<(SessionEventKind, String), (usize, BTreeSet<String>)> = BTreeMap::new();
+    for event in events {
+        for (name, value) in event_fields(event) {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let (rows, values) = fields.entry((event.kind, name)).or_default();
+            *rows += 1;
+            values.insert(text);
+        }
+    }
+    fields
+        .into_iter()
+        .map(|((kind, name), (rows, values))| {
+            let examples: Vec<&str> = values.iter().take(EXAMPLE_VALUES).map(String::as_str).collect();
+            let more = if values.len() > EXAMPLE_VALUES { ", ..." } else { "" };
+            format!(
+                "{:<16} {name:<22} {}, {}: {}{more}",
+                kind.as_str(),
+                count(rows, "event", "events"),
+                count(values.len(), "value", "values"),
+                examples.join(", "),
+            )
+        })
+        .collect()
+}

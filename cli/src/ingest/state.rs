@@ -1,0 +1,159 @@
+//! Which log files were read. It only saves time: without it, all files are read again, and the same facts result.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+/// The name of the file in the data directory.
+const STATE_FILE: &str = "ingested-sessions.json";
+/// The name of the file that one run at a time holds locked.
+const LOCK_FILE: &str = "ingested-sessions.lock";
+
+/// How a file looked when it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FileVersion {
+    size: u64,
+    modified_ms: u64,
+}
+
+impl FileVersion {
+    /// Returns how the file looks now; `None` if that cannot be determined.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        let modified = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+        Some(FileVersion { size: metadata.len(), modified_ms: u64::try_from(modified.as_millis()).ok()? })
+    }
+
+    /// Returns the size in bytes.
+    pub(crate) fn size(self) -> u64 {
+        self.size
+    }
+}
+
+/// The files of an organization that were read under the same options.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct IngestedFiles {
+    /// What the result depends on, in addition to the files.
+    pub(crate) options: String,
+    /// The files, by path.
+    pub(crate) files: BTreeMap<String, FileVersion>,
+}
+
+/// What runs remember.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct IngestState {
+    /// By storage key of the organization.
+    #[serde(default)]
+    orgs: BTreeMap<String, IngestedFiles>,
+    /// The remotes of directories.
+    #[serde(default)]
+    pub(crate) remotes: BTreeMap<String, String>,
+}
+
+impl IngestState {
+    /// Returns the files of the organization that were read under these options.
+    pub(crate) fn files(&self, org: &str, options: &str) -> BTreeMap<String, FileVersion> {
+        let ingested = self.orgs.get(org).filter(|ingested| ingested.options == options);
+        ingested.map(|ingested| ingested.files.clone()).unwrap_or_default()
+    }
+
+    /// Replaces the files of the organization.
+    pub(crate) fn set_files(&mut self, org: &str, ingested: IngestedFiles) {
+        self.orgs.insert(org.to_owned(), ingested);
+    }
+}
+
+/// The state in a data directory, locked against other runs.
+pub(crate) struct LockedState {
+    path: PathBuf,
+    /// Held until it is dropped.
+    _lock: File,
+}
+
+impl LockedState {
+    /// Waits until no other run holds the state. With `can_wait` unset, returns `None` if one does.
+    ///
+    /// # Errors
+    /// If the data directory cannot be written.
+    pub(crate) fn lock(data_dir: &Path, can_wait: bool) -> anyhow::Result<Option<Self>> {
+        fs::create_dir_all(data_dir).with_context(|| format!("cannot create {}", data_dir.display()))?;
+        let path = data_dir.join(LOCK_FILE);
+        let cannot_lock = || format!("cannot lock {}", path.display());
+        let lock = File::create(&path).with_context(cannot_lock)?;
+        if can_wait {
+            lock.lock().with_context(cannot_lock)?;
+        } else if let Err(error) = lock.try_lock() {
+            return match error {
+                fs::TryLockError::WouldBlock => Ok(None),
+                fs::TryLockError::Error(error) => Err(error).with_context(cannot_lock),
+            };
+        }
+        Ok(Some(LockedState { path: data_dir.join(STATE_FILE), _lock: lock }))
+    }
+
+    /// Reads the state. A missing or damaged one is empty.
+    pub(crate) fn read(&self) -> IngestState {
+        read(&self.path)
+    }
+
+    /// Replaces the state.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(crate) fn write(&self, state: &IngestState) -> anyhow::Result<()> {
+        let cannot_write = || format!("cannot write {}", self.path.display());
+        let directory = self.path.parent().unwrap_or(Path::new("."));
+        let mut file = tempfile::NamedTempFile::new_in(directory).with_context(cannot_write)?;
+        file.write_all(&serde_json::to_vec(state)?).with_context(cannot_write)?;
+        file.persist(&self.path).with_context(cannot_write)?;
+        Ok(())
+    }
+}
+
+/// Reads the state of a data directory for a run that writes nothing.
+pub(crate) fn read_unlocked(data_dir: &Path) -> IngestState {
+    read(&data_dir.join(STATE_FILE))
+}
+
+fn read(path: &Path) -> IngestState {
+    fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_remembered_for_the_same_options() {
+        let directory = tempfile::tempdir().unwrap();
+        let locked = LockedState::lock(directory.path(), true).unwrap().unwrap();
+        let mut state = locked.read();
+        let files = BTreeMap::from([("/log".to_owned(), FileVersion { size: 1, modified_ms: 2 })]);
+        state.set_files("acme", IngestedFiles { options: "a".to_owned(), files: files.clone() });
+        locked.write(&state).unwrap();
+        let state = read_unlocked(directory.path());
+        assert_eq!(state.files("acme", "a"), files);
+        assert!(state.files("acme", "b").is_empty() && state.files("other", "a").is_empty());
+    }
+
+    #[test]
+    fn one_run_at_a_time_holds_the_state() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = LockedState::lock(directory.path(), true).unwrap().unwrap();
+        assert!(LockedState::lock(directory.path(), false).unwrap().is_none());
+        drop(first);
+        assert!(LockedState::lock(directory.path(), false).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_damaged_state_is_empty() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join(STATE_FILE), "{\"orgs\":[").unwrap();
+        assert_eq!(read_unlocked(directory.path()), IngestState::default());
+    }
+}

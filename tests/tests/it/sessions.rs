@@ -1,0 +1,235 @@
+//! Session logs of coding agents become rows of a table of their own, and nothing of what was said is stored.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use gam_tests::program::{Sandbox, run_to_end};
+use gam_tests::support::{backfilled, files, runtime};
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use serde_json::{Value, json};
+
+use crate::secrets::{parquet_text, store_text};
+
+/// Everything that was said in the logs contains it.
+const SECRET: &str = "hunter2-secret";
+
+/// Makes a checkout of the repository `site` and one of somebody else.
+fn make_checkouts(sandbox: &Sandbox, org: &str) -> (PathBuf, PathBuf) {
+    let checkout = |name: &str, url: &str| {
+        let root = sandbox.dir().join(name);
+        fs::create_dir_all(root.join(".git")).expect("a directory");
+        fs::write(root.join(".git/config"), format!("[remote \"origin\"]\n\turl = {url}\n")).expect("a file");
+        root
+    };
+    (
+        checkout("site", &format!("git@work:{org}/site.git")),
+        checkout("other", "https://github.com/somebody/other.git"),
+    )
+}
+
+/// Returns a response, with a tool call and its result, and the prompt before it.
+fn turn(session: &str, number: u32, directory: &Path, day: &str) -> String {
+    let envelope = |record_type: &str, second: u32, fields: Value| {
+        let mut record = json!({
+            "type": record_type, "sessionId": session, "uuid": format!("{session}-{number}-{second}"),
+            "timestamp": format!("{day}T10:{number:02}:{second:02}.000Z"), "cwd": directory, "gitBranch": "secret-plan",
+            "version": "2.1.39", "isSidechain": false,
+        });
+        record.as_object_mut().expect("an object").extend(fields.as_object().expect("an object").clone());
+        format!("{record}\n")
+    };
+    let call = json!({
+        "type": "tool_use", "id": format!("toolu_{session}_{number}"), "name": "mcp__customer__read",
+        "input": { "path": SECRET },
+    });
+    let message = json!({
+        "id": format!("msg_{session}_{number}"), "model": "claude-opus-4-6", "role": "assistant",
+        "content": [{ "type": "text", "text": SECRET }, call],
+        "usage": { "input_tokens": 3, "output_tokens": 10, "cache_read_input_tokens": 100 },
+    });
+    let result = json!({
+        "type": "tool_result", "tool_use_id": format!("toolu_{session}_{number}"), "content": SECRET,
+        "is_error": number.is_multiple_of(2),
+    });
+    [
+        envelope("user", 0, json!({ "message": { "role": "user", "content": SECRET } })),
+        envelope("assistant", 5, json!({ "requestId": "req", "message": message })),
+        envelope("user", 9, json!({ "message": { "role": "user", "content": [result] } })),
+    ]
+    .concat()
+}
+
+/// Writes a log of Claude Code in the home directory.
+fn write_log(sandbox: &Sandbox, session: &str, text: &str) -> PathBuf {
+    let directory = sandbox.dir().join(".claude/projects/-work");
+    fs::create_dir_all(&directory).expect("a directory");
+    let path = directory.join(format!("{session}.jsonl"));
+    fs::write(&path, text).expect("a file");
+    path
+}
+
+/// Returns the rows of the table `sessions`: the values of each as texts, by column.
+fn session_rows(sandbox: &Sandbox) -> Vec<BTreeMap<String, String>> {
+    let lake = sandbox.lake_dir().join("sessions");
+    let mut rows = Vec::new();
+    for path in files(&lake) {
+        let file = fs::File::open(lake.join(&path)).expect("a file");
+        let reader = SerializedFileReader::new(file).expect("a Parquet file");
+        for row in reader.get_row_iter(None).expect("rows") {
+            let row = row.expect("a row");
+            let values = row.get_column_iter().map(|(name, value)| (name.clone(), value.to_string()));
+            rows.push(values.collect::<BTreeMap<_, _>>());
+        }
+    }
+    rows
+}
+
+fn count_kind(rows: &[BTreeMap<String, String>], kind: &str) -> usize {
+    rows.iter().filter(|row| row["kind"].trim_matches('"') == kind).count()
+}
+
+/// Returns the content of all files of the table `events`.
+fn event_files(sandbox: &Sandbox) -> Vec<(PathBuf, Vec<u8>)> {
+    let lake = sandbox.lake_dir().join("events");
+    files(&lake).into_iter().map(|path| (path.clone(), fs::read(lake.join(path)).expect("a file"))).collect()
+}
+
+#[test]
+fn session_logs_become_rows_of_their_own_table() {
+    let (world, _double, sandbox) = backfilled(131);
+    let (site, other) = make_checkouts(&sandbox, &world.org);
+    let before = event_files(&sandbox);
+    let march: String = (1..=3).map(|number| turn("s1", number, &site, "2026-03-31")).collect();
+    let first = write_log(&sandbox, "s1", &march);
+    write_log(&sandbox, "s2", &turn("s2", 1, &other, "2026-04-02"));
+    let ingest = |more: &[&str]| {
+        let args = ["ingest", "sessions", "--org", &world.org, "--member", "ann"];
+        sandbox.run(&[&args[..], more].concat())
+    };
+
+    let shown = ingest(&["--dry-run"]).expect_status(0).text();
+    assert!(shown.contains("agent_response") && shown.contains("claude-opus-4-6"), "{shown}");
+    assert!(!sandbox.lake_dir().join("sessions").exists(), "a dry run writes nothing");
+    let report = ingest(&["--format", "json"]).expect_status(0).json();
+    assert_eq!((&report["sessions"], &report["events"]["agent_response"]), (&json!(1), &json!(3)));
+    assert_eq!(report["left_out"][0]["sessions"], 1);
+
+    let rows = session_rows(&sandbox);
+    assert_eq!(rows.len(), 3 + 3 + 1);
+    assert_eq!(
+        ["agent_response", "agent_tool_call", "agent_session"].map(|kind| count_kind(&rows, kind)),
+        [3, 3, 1]
+    );
+    let repo_id = world.repos.iter().find(|repo| repo.names[0].1 == "site").expect("a repository").id;
+    for row in &rows {
+        assert_eq!(
+            (row["repo_id"].as_str(), row["member"].trim_matches('"')),
+            (&*repo_id.to_string(), "ann")
+        );
+    }
+    assert!(ingest(&[]).expect_status(0).text().contains("nothing new in 2 log files"));
+    assert_eq!(ingest(&["--again", "--format", "json"]).expect_status(0).json()["changed_rows"], 0);
+
+    // The session goes on in the next month, and then its log is deleted.
+    let grown = march + &turn("s1", 4, &site, "2026-04-01");
+    fs::write(&first, grown).expect("a file");
+    ingest(&[]).expect_status(0);
+    fs::remove_file(&first).expect("a file");
+    ingest(&[]).expect_status(0);
+    sandbox.run(&["aggregate", "--rebuild"]).expect_status(0);
+    let rows = session_rows(&sandbox);
+    assert_eq!((count_kind(&rows, "agent_response"), count_kind(&rows, "agent_session")), (4, 2));
+    assert!(rows.iter().all(|row| row["retracted"] == "false"));
+    assert_eq!(files(&sandbox.lake_dir().join("sessions")).len(), 2, "one file a month");
+    let unchanged: Vec<_> = event_files(&sandbox);
+    assert_eq!(unchanged.len(), before.len(), "GitHub's months are not touched");
+}
+
+#[test]
+fn nothing_that_was_said_is_stored() {
+    let (world, _double, sandbox) = backfilled(131);
+    let (site, _) = make_checkouts(&sandbox, &world.org);
+    write_log(&sandbox, "s1", &turn("s1", 1, &site, "2026-03-31"));
+    let printed =
+        sandbox.run(&["ingest", "sessions", "--org", &world.org, "--member", "ann"]).expect_status(0);
+    let dry_run = ["ingest", "sessions", "--org", &world.org, "--member", "ann", "--dry-run", "--again"];
+    let shown = sandbox.run(&dry_run).expect_status(0);
+    let mut texts = vec![printed.text(), printed.stderr.clone(), shown.text(), shown.stderr.clone()];
+    let lake = sandbox.lake_dir();
+    for path in files(&lake) {
+        let path = lake.join(path);
+        if path.extension().is_some_and(|extension| extension == "parquet") {
+            texts.push(parquet_text(&path));
+        } else {
+            texts.push(String::from_utf8_lossy(&fs::read(path).expect("a file")).into_owned());
+        }
+    }
+    texts.push(runtime().block_on(store_text(&sandbox.data_dir().join("store.sqlite"))));
+    assert!(texts.iter().any(|text| text.contains("claude-opus-4-6")), "the rows were read");
+    let directory = site.to_string_lossy().into_owned();
+    for text in texts {
+        for secret in [SECRET, "secret-plan", "customer", &directory] {
+            let at = text.find(secret);
+            assert!(at.is_none(), "{secret} in {:?}", at.map(|at| &text[at.saturating_sub(100)..at]));
+        }
+    }
+}
+
+#[test]
+fn sessions_need_a_collected_organization() {
+    let sandbox = Sandbox::new();
+    for args in
+        [&["ingest", "sessions", "--org", "acme"][..], &["ingest", "sessions", "--org", "acme", "--dry-run"]]
+    {
+        let error = sandbox.run(args).expect_error(1);
+        assert!(error.contains("run `github-metrics"), "{error}");
+    }
+}
+
+#[test]
+fn the_hook_reads_logs_and_never_fails() {
+    let (world, _double, sandbox) = backfilled(131);
+    let (site, _) = make_checkouts(&sandbox, &world.org);
+    let settings = sandbox.dir().join(".claude/settings.json");
+    fs::create_dir_all(settings.parent().expect("a parent")).expect("a directory");
+    let own = json!({ "model": "opus", "hooks": { "Stop": [{ "hooks": [{ "type": "command", "command": "x" }] }] } });
+    fs::write(&settings, own.to_string()).expect("a file");
+    let read = || -> Value { serde_json::from_slice(&fs::read(&settings).expect("a file")).expect("JSON") };
+    for _ in 0..2 {
+        sandbox.run(&["ingest", "hook", "install", "--org", &world.org, "--member", "ann"]).expect_status(0);
+    }
+    let installed = read();
+    assert_eq!(installed["model"], "opus");
+    assert_eq!(installed["hooks"]["SessionEnd"].as_array().map(Vec::len), Some(1));
+    let command = installed["hooks"]["SessionEnd"][0]["hooks"][0]["command"].as_str().expect("a command");
+    assert!(command.contains(" ingest sessions --auto --org "), "{command}");
+
+    write_log(&sandbox, "s1", &turn("s1", 1, &site, "2026-03-31"));
+    let run = |args: &[&str]| {
+        let mut command = sandbox.command(args);
+        command.stdin(Stdio::null());
+        let result = run_to_end(command).expect_status(0);
+        assert_eq!(result.text(), "", "what a hook prints becomes a part of the session");
+    };
+    run(&["ingest", "sessions", "--auto", "--org", &world.org, "--member", "ann"]);
+    assert_eq!(count_kind(&session_rows(&sandbox), "agent_response"), 1);
+    // stdin stays open, and nothing comes.
+    let mut command =
+        sandbox.command(&["ingest", "sessions", "--auto", "--org", &world.org, "--member", "ann"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("the program can be started");
+    let stdin = child.stdin.take();
+    assert!(child.wait().expect("it ends").success());
+    drop(stdin);
+    // Neither the organization nor the lake exists.
+    run(&["ingest", "sessions", "--auto", "--org", "none-such"]);
+    run(&["ingest", "sessions", "--auto", "--org", &world.org, "--lake", "file:/dev/null/lake"]);
+    run(&["ingest", "sessions", "--auto", "--org", &world.org, "--lake", "nonsense"]);
+    let log = fs::read_to_string(sandbox.data_dir().join("ingest.log")).expect("a log");
+    assert!(log.contains("none-such") && log.contains("/dev/null/lake"), "{log}");
+
+    sandbox.run(&["ingest", "hook", "remove"]).expect_status(0);
+    assert_eq!(read(), own);
+}
