@@ -22,7 +22,6 @@ pub mod member;
 pub mod metric;
 pub mod org_registry;
 pub mod period;
-pub mod price;
 pub mod session_event;
 pub mod subject;
 pub mod time_zone;
