@@ -2,33 +2,43 @@
 
 use std::path::Path;
 
+use gam_lake::{Events, Sessions, Table as _};
 use gam_model::OrgRegistry;
 
 use crate::location::LakeLocation;
 
 /// A table of the lake: a view, and the folder with its snapshots, one for each organization and month.
-struct LakeTable {
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LakeTable {
     view: &'static str,
     folder: &'static str,
 }
 
-/// The tables. A line here adds a view.
-const TABLES: [LakeTable; 1] = [LakeTable { view: "events", folder: "events" }];
+/// What organizations do on GitHub.
+pub(crate) const EVENTS: LakeTable = LakeTable { view: "events", folder: Events::SNAPSHOTS };
+/// What coding agents do.
+pub(crate) const SESSIONS: LakeTable = LakeTable { view: "sessions", folder: Sessions::SNAPSHOTS };
 
-/// Returns the statements that create the views, for an organization with each of these storage keys. Each view has
-/// the columns of its table as Athena has them, and `org_name` at the end.
+/// Returns the statements that create the views of these tables, for an organization with each of these storage keys.
+/// DuckDB refuses a view without files, so each table must have a snapshot. Each view has the columns of its table as
+/// Athena has them, and `org_name` at the end.
 ///
 /// * `org` is the storage key, and `month` is `YYYY-MM`: the folders, so a condition on them skips files.
 /// * `org_name` is the organization's present name.
 /// * Times are shown in UTC.
 /// * Columns that an older file lacks are null.
-pub(crate) fn views(lake: &LakeLocation, keys: &[String], registry: &OrgRegistry) -> String {
+pub(crate) fn views(
+    lake: &LakeLocation,
+    tables: &[LakeTable],
+    keys: &[String],
+    registry: &OrgRegistry,
+) -> String {
     let root = match lake {
         LakeLocation::Dir(dir) => pattern(&std::path::absolute(dir).unwrap_or_else(|_| dir.clone())),
         LakeLocation::S3 { .. } => lake.to_string(),
     };
     let org_name = org_name(keys, registry);
-    let views = TABLES.iter().map(|LakeTable { view, folder }| {
+    let views = tables.iter().map(|LakeTable { view, folder }| {
         let files = text_literal(&format!("{root}/{folder}/org=*/month=*/snapshot.parquet"));
         format!(
             "CREATE OR REPLACE VIEW {view} AS\n  SELECT *, {org_name} AS org_name\n  FROM read_parquet(\n    {files},\n    \
@@ -73,18 +83,19 @@ mod tests {
         registry.assign("Acme", Some(1), now).unwrap();
         registry.assign("plain", Some(2), now).unwrap();
         let keys = ["acme", "plain", "unregistered"].map(str::to_owned);
-        let sql = views(&LakeLocation::Dir("/data/it's [x]*".into()), &keys, &registry);
+        let sql = views(&LakeLocation::Dir("/data/it's [x]*".into()), &[EVENTS], &keys, &registry);
         assert!(sql.contains("'/data/it''s [[]x][*]/events/org=*/month=*/snapshot.parquet'"), "{sql}");
         assert!(sql.contains("SELECT *, CASE org WHEN 'acme' THEN 'Acme' ELSE org END AS org_name"), "{sql}");
         assert!(sql.contains("CREATE OR REPLACE VIEW events AS"), "{sql}");
-        let sql = views(&LakeLocation::Dir("/data".into()), &keys[1..], &registry);
+        let sql = views(&LakeLocation::Dir("/data".into()), &[EVENTS, SESSIONS], &keys[1..], &registry);
         assert!(sql.contains("SELECT *, org AS org_name"), "{sql}");
+        assert!(sql.contains("'/data/sessions/org=*/month=*/snapshot.parquet'"), "{sql}");
     }
 
     #[test]
     fn a_lake_on_s3_is_named_by_its_address() {
         let lake = LakeLocation::S3 { bucket: "b".into(), prefix: "x/y".into() };
-        let sql = views(&lake, &[], &OrgRegistry::default());
+        let sql = views(&lake, &[EVENTS], &[], &OrgRegistry::default());
         assert!(sql.contains("'s3://b/x/y/events/org=*/month=*/snapshot.parquet'"), "{sql}");
     }
 }

@@ -7,14 +7,14 @@ use std::process::{Command, Output, Stdio};
 
 use anyhow::Context as _;
 use clap::Args;
-use gam_lake::{Events, registry, snapshot};
+use gam_lake::{Events, Sessions, registry, snapshot};
 use tempfile::NamedTempFile;
 
 use crate::args::OutputFormat;
 use crate::cli;
 use crate::error::{OutputClosed, failure, usage_error};
 use crate::exit::Exit;
-use crate::lake_views::views;
+use crate::lake_views::{EVENTS, SESSIONS, views};
 use crate::location::LakeLocation;
 use crate::open::open_lake_for_reading;
 use crate::session::CliSession;
@@ -27,9 +27,9 @@ Examples:
   github-metrics query - < commits.sql
   github-metrics query --views        the SQL of the views, for a DuckDB of your own
 
-The view events has a row for each event, and the columns of the Parquet files (see README). org
-is the name at the first collection, in lower case; org_name is the present name. Leave out rows
-with retracted = true. DuckDB runs the query: https://duckdb.org/docs/stable/sql/introduction
+The view events has a row for each event, and the columns of the Parquet files (see README). The view
+sessions exists once `ingest sessions` has written something. org is the name at the first collection,
+in lower case; org_name is the present name. Leave out rows with retracted = true. DuckDB runs the query: https://duckdb.org/docs/stable/sql/introduction
 Formats: table (default in a terminal), json, csv. Otherwise the output is tab-separated.";
 
 const HOW_TO_INSTALL: &str = "install it (https://duckdb.org/install, or `pip install duckdb-cli`), or name it with \
@@ -65,7 +65,12 @@ pub(crate) async fn run(session: &CliSession, args: QueryArgs) -> anyhow::Result
     let lake = &session.settings.lake;
     let objects = open_lake_for_reading(lake).await?;
     let keys = snapshot::orgs::<Events>(&*objects).await?;
-    let views = views(lake, &keys, &registry::read(&*objects).await?);
+    let mut tables = vec![EVENTS];
+    let keys_with_sessions = snapshot::orgs::<Sessions>(&*objects).await?;
+    if !keys_with_sessions.is_empty() {
+        tables.push(SESSIONS);
+    }
+    let views = views(lake, &tables, &keys, &registry::read(&*objects).await?);
     let Some(sql) = args.sql else {
         session.console.write_data(for_stdout(session, &views))?;
         return Ok(Exit::Success);

@@ -6,7 +6,7 @@ use std::process::Command;
 use gam_tests::http::get;
 use gam_tests::program::{Sandbox, run_to_end};
 use gam_tests::support::backfilled;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::saved_queries::{QueryRow, QueryRows, assert_rows_match_api, saved_queries};
 use crate::tools::Tool;
@@ -78,6 +78,37 @@ fn every_format_has_the_same_rows() {
     assert!(sandbox.run(&["query", "--views"]).expect_status(0).text().contains("VIEW events"));
 }
 
+fn sessions_are_a_view_once_there_are_some() {
+    let (world, _double, sandbox) = backfilled(77);
+    assert!(!sandbox.run(&["query", "--views"]).expect_status(0).text().contains("VIEW sessions"));
+    let checkout = sandbox.dir().join("site");
+    std::fs::create_dir_all(checkout.join(".git")).expect("a directory");
+    let remote = format!("[remote \"origin\"]\n\turl = git@work:{}/site.git\n", world.org);
+    std::fs::write(checkout.join(".git/config"), remote).expect("a file");
+    let line = |number: u32| {
+        let record = json!({
+            "type": "assistant", "sessionId": "s", "uuid": format!("u{number}"), "cwd": checkout, "version": "2.1.39",
+            "timestamp": format!("2026-02-03T10:00:{number:02}.000Z"), "isSidechain": false, "requestId": "r",
+            "message": {
+                "id": format!("msg_{number}"), "model": "claude-opus-4-6", "role": "assistant",
+                "content": [{ "type": "text", "text": "Done." }],
+                "usage": { "input_tokens": 3, "output_tokens": 10 + number },
+            },
+        });
+        format!("{record}\n")
+    };
+    let logs = sandbox.dir().join(".claude/projects/-work");
+    std::fs::create_dir_all(&logs).expect("a directory");
+    std::fs::write(logs.join("s.jsonl"), [1, 2, 3].map(line).concat()).expect("a file");
+    sandbox.run(&["ingest", "sessions", "--org", &world.org, "--member", "ann"]).expect_status(0);
+    let sql = "SELECT repo, model, count(*) AS responses, sum(output_tokens) AS tokens FROM sessions \
+               WHERE kind = 'agent_response' AND NOT retracted GROUP BY ALL";
+    let expected = json!([{ "repo": "site", "model": "claude-opus-4-6", "responses": 3, "tokens": 36 }]);
+    let found: Vec<QueryRow> = rows(&sandbox, sql).iter().map(as_text).collect();
+    let expected: Vec<QueryRow> = expected.as_array().expect("rows").iter().map(as_text).collect();
+    assert_eq!(found, expected);
+}
+
 fn a_failed_query_says_why() {
     let sandbox = Sandbox::new();
     sandbox.run(&["demo", "--no-serve", "--days", "3", "--until", "2026-11-05"]).expect_status(0);
@@ -120,6 +151,7 @@ pub(crate) fn tests() -> Vec<ExternalTest> {
     vec![
         external_test!(NEEDS, saved_queries_return_the_numbers_of_the_api),
         external_test!(NEEDS, every_format_has_the_same_rows),
+        external_test!(NEEDS, sessions_are_a_view_once_there_are_some),
         external_test!(NEEDS, a_failed_query_says_why),
         external_test!(NEEDS, names_paths_and_secrets_are_safe),
     ]

@@ -68,7 +68,9 @@ fn show_agrees_with_the_api() {
     ] {
         let args = [&["show"], &subject[..], &["--since", &since, "--until", &until]].concat();
         let series_args = ["--metric", "reviews", "--granularity", "week"];
-        let expected = get(server.address(), &format!("{path}?since={since}&until={until}&bots=auto")).json();
+        let expected =
+            get(server.address(), &format!("{path}?since={since}&until={until}&bots=auto&compare=previous"))
+                .json();
         let series = format!("{path}/timeseries?metric=reviews&granularity=week&since={since}&until={until}");
         let series = get(server.address(), &series).json();
         let shown =
