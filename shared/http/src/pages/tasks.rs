@@ -52,9 +52,11 @@ fn page(view: &View, org: &str, tasks: &[TaskSummary]) -> Response {
     let body = html! {
         h1 { (words.tasks) }
         @if tasks.is_empty() { p.note { (words.no_tasks) } }
-        @for state in STATES {
-            @let of_state: Vec<&TaskSummary> = tasks.iter().filter(|summary| summary.state == state).collect();
-            @if !of_state.is_empty() { (section(view, state, &of_state)) }
+        div.panels {
+            @for state in STATES {
+                @let of_state: Vec<&TaskSummary> = tasks.iter().filter(|summary| summary.state == state).collect();
+                @if !of_state.is_empty() { (section(view, state, &of_state)) }
+            }
         }
     };
     let title = format!("{} · {org}", words.tasks);
@@ -66,7 +68,7 @@ fn section(view: &View, state: TaskState, tasks: &[&TaskSummary]) -> Markup {
     let title = state_title(words, state);
     let count = format::count(tasks.len() as u64);
     html! {
-        section {
+        section.panel.full {
             h2 { (title) " " span.note { (count) } }
             div.scroll tabindex="0" role="region" aria-label=(title) {
                 table.list {
