@@ -50,8 +50,8 @@ use crate::environment::EnvFile;
 use crate::error::{OutputClosed, exit_status, one_line};
 use crate::exit::Exit;
 
-/// A rebuild frees a month's cells on other threads than those that made them. The allocator of glibc keeps much of that:
-/// the peak of a rebuild of 10 million events was 620 to 770 MB with it.
+/// A rebuild frees a month's cells on other threads than those that made them, and the allocator of glibc keeps much of
+/// that. The peak of a rebuild of 10 million events was 618 to 773 MB with it, and is 448 to 492 MB with this one.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
