@@ -27,9 +27,10 @@ Examples:
   github-metrics query - < commits.sql
   github-metrics query --views        the SQL of the views, for a DuckDB of your own
 
-The view events has a row for each event, and the columns of the Parquet files (see README). The view
-sessions exists once `ingest sessions` has written something. org is the name at the first collection,
-in lower case; org_name is the present name. Leave out rows with retracted = true. DuckDB runs the query: https://duckdb.org/docs/stable/sql/introduction
+The view events has a row for each event, and the columns of the Parquet files (see README). The
+view sessions exists once `ingest sessions` has written something. org is the name at the first
+collection, in lower case; org_name is the present name. Leave out rows with retracted = true.
+DuckDB runs the query: https://duckdb.org/docs/stable/sql/introduction
 Formats: table (default in a terminal), json, csv. Otherwise the output is tab-separated.";
 
 const HOW_TO_INSTALL: &str = "install it (https://duckdb.org/install, or `pip install duckdb-cli`), or name it with \
