@@ -232,11 +232,11 @@ fn query_schema(parameter: Parameter) -> Schema {
         | Parameter::TaskRepo
         | Parameter::IssueLabel
         | Parameter::IssueAssignee
-        | Parameter::IssueRepo => text().min_length(Some(1)),
+        | Parameter::IssueRepo
+        | Parameter::Name => text().max_length(Some(MAX_NAME_CHARS)),
         Parameter::LogFrom => {
             ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).default(Some(0.into()))
         }
-        Parameter::Name => text().max_length(Some(MAX_NAME_CHARS)),
         _ => text().enum_values(parameter.values()),
     };
     match parameter.default_value() {
