@@ -4,48 +4,32 @@
 use std::path::PathBuf;
 
 use gam_access::TokenSecret;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 use crate::error::usage_error;
+use crate::secret_variable::SecretVariable;
 
 /// The shortest token that a server accepts from a variable, in characters: nobody can guess as many random ones.
 const MIN_ADMIN_TOKEN_CHARS: usize = 32;
 
 /// A token that a variable holds, or a file that a variable names.
 #[derive(Debug, Default)]
-pub(crate) struct TokenVariable {
-    /// The name of the variable. That of the file ends with `_FILE`.
-    name: &'static str,
-    value: Option<SecretString>,
-    file: Option<PathBuf>,
-}
+pub(crate) struct TokenVariable(SecretVariable);
 
 impl TokenVariable {
     /// Takes the values of a variable and of its `_FILE`.
     pub(crate) fn new(name: &'static str, value: Option<SecretString>, file: Option<PathBuf>) -> Self {
-        TokenVariable { name, value, file }
+        TokenVariable(SecretVariable::new(name, value, file))
     }
 
     /// Returns the token, or `None` if neither variable is set.
     ///
     /// # Errors
-    /// If both are set, the file cannot be read, or the text is no token. No message contains the text.
+    /// As [`SecretVariable::read`], and if the text is no token. No message contains the text.
     pub(crate) fn read(&self) -> anyhow::Result<Option<TokenSecret>> {
-        let name = self.name;
-        let text = match (&self.value, &self.file) {
-            (None, None) => return Ok(None),
-            (Some(_), Some(_)) => {
-                return Err(usage_error(format!("{name} and {name}_FILE are both set: unset one of them")));
-            }
-            (Some(value), None) => value.expose_secret().to_owned(),
-            (None, Some(file)) => std::fs::read_to_string(file).map_err(|error| {
-                usage_error(format!(
-                    "cannot read {name}_FILE {} ({error}): name a readable text file",
-                    file.display()
-                ))
-            })?,
-        };
-        let token = TokenSecret::parse(text.trim()).ok_or_else(|| {
+        let Some(text) = self.0.read()? else { return Ok(None) };
+        let name = self.0.name();
+        let token = TokenSecret::parse(&text).ok_or_else(|| {
             usage_error(format!(
                 "invalid {name}: expected letters, digits and -._~+/= without spaces; copy the token again"
             ))
@@ -63,7 +47,7 @@ impl TokenVariable {
             return Err(usage_error(format!(
                 "{} is too short: expected at least {MIN_ADMIN_TOKEN_CHARS} random characters, such as the output of \
                  `openssl rand -hex 32`",
-                self.name
+                self.0.name()
             )));
         }
         Ok(token)

@@ -28,6 +28,7 @@ mod postgres;
 mod progress;
 mod report;
 mod sample;
+mod secret_variable;
 mod session;
 mod settings;
 mod sign_in;

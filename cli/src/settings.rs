@@ -117,12 +117,10 @@ impl CliSettings {
                 variables.github_metrics_admin_token,
                 variables.github_metrics_admin_token_file,
             ),
-            webhook_secrets: WebhookSecretVariables {
-                secret: variables.github_webhook_secret,
-                file: variables.github_webhook_secret_file,
-                previous: variables.github_webhook_secret_previous,
-                previous_file: variables.github_webhook_secret_previous_file,
-            },
+            webhook_secrets: WebhookSecretVariables::new(
+                (variables.github_webhook_secret, variables.github_webhook_secret_file),
+                (variables.github_webhook_secret_previous, variables.github_webhook_secret_previous_file),
+            ),
             is_token_for_ignored_address: variables.is_token_for_ignored_address,
         })
     }

@@ -1,72 +1,69 @@
 //! The secrets of webhooks, from variables and files.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use gam_http::WebhookSecrets;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 use crate::error::usage_error;
+use crate::secret_variable::SecretVariable;
 
-const SECRET: &str = "GITHUB_WEBHOOK_SECRET";
-const PREVIOUS: &str = "GITHUB_WEBHOOK_SECRET_PREVIOUS";
 /// The shortest secret in characters: nobody can guess as many random ones.
 const MIN_SECRET_CHARS: usize = 16;
 
-/// The values of the variables of webhooks.
-#[derive(Debug, Default)]
+/// The variables of webhooks.
+#[derive(Debug)]
 pub(crate) struct WebhookSecretVariables {
-    /// `GITHUB_WEBHOOK_SECRET`.
-    pub(crate) secret: Option<SecretString>,
-    /// `GITHUB_WEBHOOK_SECRET_FILE`.
-    pub(crate) file: Option<PathBuf>,
-    /// `GITHUB_WEBHOOK_SECRET_PREVIOUS`.
-    pub(crate) previous: Option<SecretString>,
-    /// `GITHUB_WEBHOOK_SECRET_PREVIOUS_FILE`.
-    pub(crate) previous_file: Option<PathBuf>,
+    secret: SecretVariable,
+    /// The secret before, while it is exchanged.
+    previous: SecretVariable,
 }
 
 impl WebhookSecretVariables {
+    /// Takes the values of the variables `GITHUB_WEBHOOK_SECRET` and `GITHUB_WEBHOOK_SECRET_PREVIOUS`, each with that of
+    /// its `_FILE`.
+    pub(crate) fn new(
+        (secret, secret_file): (Option<SecretString>, Option<PathBuf>),
+        (previous, previous_file): (Option<SecretString>, Option<PathBuf>),
+    ) -> Self {
+        WebhookSecretVariables {
+            secret: SecretVariable::new("GITHUB_WEBHOOK_SECRET", secret, secret_file),
+            previous: SecretVariable::new("GITHUB_WEBHOOK_SECRET_PREVIOUS", previous, previous_file),
+        }
+    }
+
     /// Returns the secrets, or `None` if no variable is set.
     ///
     /// # Errors
-    /// If a variable and its file are both set, a file cannot be read, a secret is short, or only the previous one is
-    /// set. No message contains a secret.
+    /// As [`SecretVariable::read`], and if a secret is short, or only the previous one is set. No message contains a
+    /// secret.
     pub(crate) fn read(&self) -> anyhow::Result<Option<WebhookSecrets>> {
-        let secret = read_one(SECRET, self.secret.as_ref(), self.file.as_deref())?;
-        let previous = read_one(PREVIOUS, self.previous.as_ref(), self.previous_file.as_deref())?;
-        match (secret, previous) {
+        match (read_long(&self.secret)?, read_long(&self.previous)?) {
             (None, None) => Ok(None),
-            (None, Some(_)) => {
-                Err(usage_error(format!("{PREVIOUS} is set without {SECRET}: set the present secret too")))
-            }
+            (None, Some(_)) => Err(usage_error(format!(
+                "{} is set without {}: set the present secret too",
+                self.previous.name(),
+                self.secret.name()
+            ))),
             (Some(secret), previous) => Ok(WebhookSecrets::new([secret].into_iter().chain(previous))),
         }
     }
 }
 
-fn read_one(name: &str, value: Option<&SecretString>, file: Option<&Path>) -> anyhow::Result<Option<String>> {
-    let text = match (value, file) {
-        (None, None) => return Ok(None),
-        (Some(_), Some(_)) => {
-            return Err(usage_error(format!("{name} and {name}_FILE are both set: unset one of them")));
-        }
-        (Some(value), None) => value.expose_secret().to_owned(),
-        (None, Some(file)) => std::fs::read_to_string(file).map_err(|error| {
-            usage_error(format!(
-                "cannot read {name}_FILE {} ({error}): name a readable text file",
-                file.display()
-            ))
-        })?,
-    };
-    // Files end with a line break, and copied texts often begin with a space.
-    let text = text.trim().to_owned();
-    if text.chars().count() < MIN_SECRET_CHARS {
+/// Returns the secret of a variable.
+///
+/// # Errors
+/// As [`SecretVariable::read`], and if it is short.
+fn read_long(variable: &SecretVariable) -> anyhow::Result<Option<String>> {
+    let text = variable.read()?;
+    if text.as_ref().is_some_and(|text| text.chars().count() < MIN_SECRET_CHARS) {
         return Err(usage_error(format!(
-            "{name} is too short: expected at least {MIN_SECRET_CHARS} random characters, such as the output of \
-             `openssl rand -hex 32`, and the same text in the settings of the webhook on GitHub"
+            "{} is too short: expected at least {MIN_SECRET_CHARS} random characters, such as the output of \
+             `openssl rand -hex 32`, and the same text in the settings of the webhook on GitHub",
+            variable.name()
         )));
     }
-    Ok(Some(text))
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -85,17 +82,18 @@ mod tests {
         let path = directory.path().join("secret");
         std::fs::write(&path, format!("{LONG}\n")).unwrap();
         let read = |variables: WebhookSecretVariables| variables.read().map(|it| format!("{it:?}"));
-        assert_eq!(read(WebhookSecretVariables::default()).unwrap(), "None");
-        let of_file = WebhookSecretVariables { file: Some(path.clone()), ..Default::default() };
+        let variables = WebhookSecretVariables::new;
+        let unset = || (None, None);
+        assert_eq!(read(variables(unset(), unset())).unwrap(), "None");
+        let of_file = variables((None, Some(path.clone())), unset());
         assert_eq!(read(of_file).unwrap(), "Some(WebhookSecrets(1 secret))");
-        let both =
-            WebhookSecretVariables { secret: secret(LONG), previous: secret(LONG), ..Default::default() };
+        let both = variables((secret(LONG), None), (secret(LONG), None));
         assert_eq!(read(both).unwrap(), "Some(WebhookSecrets(2 secret))");
         for invalid in [
-            WebhookSecretVariables { secret: secret(LONG), file: Some(path), ..Default::default() },
-            WebhookSecretVariables { secret: secret(" hunter2 "), ..Default::default() },
-            WebhookSecretVariables { previous: secret(LONG), ..Default::default() },
-            WebhookSecretVariables { file: Some(directory.path().join("missing")), ..Default::default() },
+            variables((secret(LONG), Some(path)), unset()),
+            variables((secret(" hunter2 "), None), unset()),
+            variables(unset(), (secret(LONG), None)),
+            variables((None, Some(directory.path().join("missing"))), unset()),
         ] {
             let text = invalid.read().unwrap_err().to_string();
             assert!(text.contains("GITHUB_WEBHOOK_SECRET") && !text.contains("hunter2"), "{text}");
