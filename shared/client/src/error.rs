@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 /// What a server says about a request that it refuses: the members of `application/problem+json` (RFC 9457) that
-/// tell problems apart.
+/// distinguish problems.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ProblemDetail {
     /// The kind of problem, such as `NOT_FOUND`. Empty from servers that do not say it.

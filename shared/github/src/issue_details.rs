@@ -232,7 +232,7 @@ impl Client {
         if names.has_issues { Ok(IssueLookup::Gone) } else { Err(Error::NotFound(why)) }
     }
 
-    /// Returns whether an issue is in the repository that was asked for. GitHub redirects to where it was transferred,
+    /// Returns whether an issue is in the requested repository. GitHub redirects to where it was transferred,
     /// and to the new name of a renamed repository alike.
     async fn is_in_repository(&self, issue: &RestIssue, owner: &str, repo: &str) -> Result<bool, Error> {
         let Some((actual_owner, actual_repo)) = issue.repository() else { return Ok(true) };

@@ -241,7 +241,7 @@ pub trait OrderQueue: Send + Sync {
     /// Puts an order into the queue. Returns once it is durable. Putting the same order twice is harmless.
     ///
     /// # Errors
-    /// If the queue fails. Then the sender must not be told that the order was taken.
+    /// If the queue fails. Then the sender must get no success, because the order may be lost.
     async fn put(&self, order: &WebhookOrder) -> std::result::Result<(), QueueError>;
 }
 

@@ -116,7 +116,7 @@ pub fn read_delivery(
         return Ok(Received::Ignored("the event is of no use here"));
     }
     let payload: Payload = serde_json::from_value(value)?;
-    let Some(org) = payload.org() else { return Ok(Received::Ignored("the delivery names no account")) };
+    let Some(org) = payload.org() else { return Ok(Received::Ignored("the delivery has no account")) };
     let (marks_dirty, effect) = match meaning(event, &payload) {
         Ok(meaning) => meaning,
         Err(reason) => return Ok(Received::Ignored(reason)),
@@ -124,7 +124,7 @@ pub fn read_delivery(
     let repo =
         payload.repository.map(|repo| OrderRepo { id: repo.id, node_id: repo.node_id, name: repo.name });
     if repo.is_none() && !matches!(effect, Effect::Suspend { .. }) {
-        return Ok(Received::Ignored("the delivery names no repository"));
+        return Ok(Received::Ignored("the delivery has no repository"));
     }
     Ok(Received::Order(Box::new(WebhookOrder {
         format: WebhookOrder::format(),

@@ -16,7 +16,7 @@ use crate::support::{ApiResponse, SettableClock, send_body};
 const SECRET: &str = "0123456789abcdef";
 const PREVIOUS: &str = "fedcba9876543210";
 
-/// A queue that counts, and fails if it is told to.
+/// A queue that counts orders, and fails if it `is_broken`.
 struct CountingQueue {
     queue: RecordQueue,
     puts: AtomicUsize,

@@ -239,7 +239,7 @@ impl ClaudeFacts {
     fn add_pr_link(&mut self, line: &Line<'_>) {
         let (Some(session), Some(at)) = (line.session_id.text(), line.timestamp.time()) else { return };
         let (Some(repo), Some(number)) = (line.pr_repository.text(), line.pr_number.int()) else { return };
-        // The record names no directory: the session is where its other records are.
+        // The record has no directory. The one of the session's last record with a directory applies.
         let last = self.last_workplaces.get(session).copied();
         let workplace = last.unwrap_or_else(|| self.workplaces.index(Workplace::default()));
         let key = (session.to_owned(), repo.to_lowercase(), number);

@@ -24,9 +24,9 @@ const MAX_REQUESTS: usize = 5_000;
 /// What an observer of all answers knows of an issue.
 #[derive(Default)]
 struct Observed {
-    /// The worker that was told of each fence.
+    /// The worker that received each fence.
     holders: BTreeMap<u64, String>,
-    /// Until when the newest lease lasts that somebody was told of, by the first clock.
+    /// When the newest lease ends that a worker received, by the first clock.
     lease_until: Option<DateTime<Utc>>,
     /// The fences that completed.
     completed: Vec<u64>,

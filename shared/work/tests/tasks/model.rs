@@ -23,7 +23,7 @@ const ISSUES: i64 = 3;
 enum Step {
     /// A worker requests a task, by number.
     Request(usize, CommitFault),
-    /// A worker reports about the last claim that it was told of.
+    /// A worker reports about the last claim that it received.
     Report(usize, ReportKind, CommitFault),
     /// Something happens to an issue on GitHub.
     Obstruct(i64, usize),
@@ -60,9 +60,9 @@ fn any_step() -> impl Strategy<Value = Step> {
 /// What an observer of all answers knows.
 #[derive(Default)]
 struct Observer {
-    /// The worker that was told of each claim.
+    /// The worker that received each claim.
     holders: BTreeMap<String, usize>,
-    /// The greatest fence of each issue that a worker was told of, and until when its lease lasts at least.
+    /// For each issue, the greatest fence that a worker received, and the earliest end of its lease.
     leases: BTreeMap<i64, (u64, DateTime<Utc>)>,
     /// The claims that were reported as ended.
     ended: BTreeSet<String>,
