@@ -20,7 +20,8 @@ use tokio::time::Instant;
 
 use crate::command::{AggregateCommand, FoldMonthCommand, SweepCommand};
 
-/// Memory of the decoded events that are processed together, in bytes. Up to twice as much waits in memory.
+/// Memory of the decoded events that are processed together, in bytes. While they are
+/// processed, the next batch waits decoded, so up to twice as much is in memory.
 const CHUNK_BYTES: u64 = 128 * 1024 * 1024;
 /// Size of the largest batch that is read, in bytes. `collect` writes far smaller ones, of 32 pages each.
 const MAX_BATCH_BYTES: u64 = 16 * 1024 * 1024;

@@ -199,13 +199,17 @@ pub(super) async fn aggregate_org(
 
 /// Returns what the aggregation did, on one line.
 pub(super) fn summary(outcome: &AggregateOutcome) -> String {
-    let AggregateOutcome { report, sessions, took, is_rebuild } = outcome;
-    if sessions.changed_rows > 0 {
-        let rows = count(sessions.changed_rows, "session event", "session events");
-        let months = count(sessions.months.len(), "month", "months");
-        let github = AggregateOutcome { sessions: SessionsReport::default(), ..outcome.clone() };
-        return format!("{}; {rows} in {months}", summary(&github));
+    let (events, sessions) = (events_summary(outcome), &outcome.sessions);
+    if sessions.changed_rows == 0 {
+        return events;
     }
+    let rows = count(sessions.changed_rows, "session event", "session events");
+    format!("{events}; {rows} in {}", count(sessions.months.len(), "month", "months"))
+}
+
+/// Returns what the aggregation did to events of GitHub.
+fn events_summary(outcome: &AggregateOutcome) -> String {
+    let AggregateOutcome { report, took, is_rebuild, .. } = outcome;
     if report.batches == 0 && report.months.is_empty() {
         return "nothing new".to_owned();
     }

@@ -49,7 +49,7 @@ pub use options::AggregateOptions;
 pub use ports::AggregatePorts;
 pub use progress::{AggregateObserver, AggregateProgress};
 pub use report::AggregateReport;
-pub use sessions::{SessionsReport, aggregate_sessions, orgs_with_sessions};
+pub use sessions::{SessionsReport, aggregate_sessions};
 pub use status::{FoldStatus, RulesState, fold_status};
 
 use epochs::Entered;

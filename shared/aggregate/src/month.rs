@@ -14,7 +14,7 @@ use crate::names::NameCollector;
 use crate::{AggregateError, AggregatePorts, AggregateRun};
 
 /// How often a month is attempted while other aggregations replace its snapshot.
-const MAX_ATTEMPTS: usize = 64;
+pub(crate) const MAX_ATTEMPTS: usize = 64;
 
 /// What became of a month.
 pub(crate) enum MonthOutcome {
@@ -189,10 +189,8 @@ impl AggregateRun<'_> {
         let next_generation = generation.max(store_generation) + 1;
         let next_stamp = Stamp::new(next_generation, self.epoch.0, LOGIC_VERSION);
         let stored = current.as_ref().map(|current| current.rows.clone());
-        let MergedMonth { rows: merged, changes } = match &stored {
-            Some(_) if winners.is_empty() => MergedMonth { rows: None, changes: Vec::new() },
-            stored => merge(stored.clone(), Arc::clone(winners), next_stamp.clone()).await?,
-        };
+        let MergedMonth { rows: merged, changes } =
+            merge(stored.clone(), Arc::clone(winners), next_stamp.clone()).await?;
         if is_current && changes.is_empty() {
             return Ok(AttemptOutcome::Finished(MonthOutcome::Written { rollups: 0 }));
         }
@@ -305,13 +303,13 @@ async fn items_to_store(
     .await
 }
 
-/// Merges events into the rows of a snapshot.
-async fn merge(
-    stored: Option<SnapshotRows>,
-    winners: Arc<Vec<Event>>,
+/// Merges rows into those of a snapshot.
+pub(crate) async fn merge<T: Table>(
+    stored: Option<SnapshotRows<T>>,
+    winners: Arc<Vec<T::Row>>,
     stamp: Stamp,
-) -> Result<MergedMonth, AggregateError> {
-    Ok(run_blocking(move || snapshot::merge::<Events>(stored.as_ref(), &winners, &stamp)).await?)
+) -> Result<MergedMonth<T>, AggregateError> {
+    Ok(run_blocking(move || snapshot::merge::<T>(stored.as_ref(), &winners, &stamp)).await?)
 }
 
 /// Runs heavy work on a blocking thread, so that it does not hold up other tasks.

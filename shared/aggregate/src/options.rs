@@ -15,8 +15,9 @@ pub struct AggregateOptions {
     /// Whether to look at every month and not only at those that the inbox touches. Rollups must be
     /// folded again after the store, the bots or the aliases have changed.
     pub check_months: bool,
-    /// How much of the inbox is processed at once, in bytes of decoded events. Up to twice as much waits in memory, and
-    /// a merge copies the events of its month. A batch that is larger is processed in several steps.
+    /// How much of the inbox is processed at once, in bytes of decoded events. While a chunk is
+    /// processed, the next batch waits decoded, so up to twice as much is in memory, and a merge copies the events of its
+    /// month. A batch that is larger is processed in several steps.
     pub chunk_bytes: u64,
     /// The largest batch that is read, in bytes of Parquet. Larger objects stay in the inbox unread and
     /// are listed in the report.

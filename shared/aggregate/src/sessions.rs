@@ -5,19 +5,18 @@
 //! copies that come later.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_lake::snapshot::{self, Stamp};
-use gam_lake::{Error as LakeError, ObjectPath, ObjectStore, Sessions, Table as _, inbox, sessions};
+use gam_lake::{Error as LakeError, ObjectPath, ObjectStore, Sessions, inbox, sessions};
 use gam_model::session_event::combine_by_id;
 use gam_model::{Month, SessionEvent};
 
 use crate::AggregateError;
-use crate::month::run_blocking;
+use crate::month::{MAX_ATTEMPTS, merge, run_blocking};
 
-/// How often a month is attempted while other aggregations replace its snapshot.
-const MAX_ATTEMPTS: usize = 64;
-/// How near to the edge of a month a row has a copy in the neighbouring month.
+/// Within this time of a month's edge, a copy of a row can be in the neighbouring month.
 const EDGE: TimeDelta = TimeDelta::hours(24);
 /// The most bytes of batches that are processed together.
 const CHUNK_BYTES: u64 = 32 << 20;
@@ -73,14 +72,6 @@ pub async fn aggregate_sessions(
         }
     }
     Ok(report)
-}
-
-/// Returns the organizations with session events in the lake, as sorted storage keys.
-///
-/// # Errors
-/// If the lake fails.
-pub async fn orgs_with_sessions(objects: &dyn ObjectStore) -> Result<Vec<String>, AggregateError> {
-    Ok(inbox::orgs::<Sessions>(objects).await?)
 }
 
 async fn read_batch(
@@ -187,14 +178,14 @@ fn neighbour(at: DateTime<Utc>) -> Option<Month> {
     [at - EDGE, at + EDGE].map(month_of).into_iter().find(|month| *month != own)
 }
 
-/// Merges rows into a month. Returns how many rows changed; `None` if a newer version of the program wrote the month.
+/// Merges rows, one for each id and sorted by id, into a month. Returns how many rows changed; `None` if a newer version of the program wrote the month.
 async fn merge_month(
     objects: &dyn ObjectStore,
     org: &str,
     month: Month,
     rows: Vec<SessionEvent>,
 ) -> Result<Option<usize>, AggregateError> {
-    let rows = run_blocking(move || Sessions::winners(rows)).await;
+    let rows = Arc::new(rows);
     for _ in 0..MAX_ATTEMPTS {
         let current = snapshot::fetch::<Sessions>(objects, org, month).await?;
         let stamp = current.as_ref().map(|current| current.stamp.clone());
@@ -205,10 +196,8 @@ async fn merge_month(
         }
         let generation = stamp.map_or(0, |stamp| stamp.generation);
         let next_stamp = Stamp::new(generation + 1, EPOCH, LOGIC_VERSION);
-        let (stored, merged_rows, stamp) =
-            (current.as_ref().map(|current| current.rows.clone()), rows.clone(), next_stamp.clone());
-        let merged =
-            run_blocking(move || snapshot::merge::<Sessions>(stored.as_ref(), &merged_rows, &stamp)).await?;
+        let stored = current.as_ref().map(|current| current.rows.clone());
+        let merged = merge::<Sessions>(stored, Arc::clone(&rows), next_stamp.clone()).await?;
         let Some(written) = &merged.rows else { return Ok(Some(0)) };
         let expected = current.as_ref().map(|current| &current.etag);
         if snapshot::put(objects, org, month, written, &next_stamp, expected).await?.is_some() {

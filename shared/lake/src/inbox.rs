@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::object_store::{ObjectMeta, ObjectStore, PutIfAbsent, PutIfMatch};
 use crate::parquet_file::{self, ParquetFile, ROW_GROUP_ROWS, RowOrder, spawn_blocking};
 use crate::paths::{self, ObjectPath};
+use crate::snapshot;
 use crate::table::{Events, Table};
 
 /// How many rows of a batch are decoded at a time.
@@ -102,10 +103,8 @@ pub async fn list<T: Table>(objects: &dyn ObjectStore, org: &str) -> Result<Vec<
 /// If the store fails.
 pub async fn orgs<T: Table>(objects: &dyn ObjectStore) -> Result<Vec<String>> {
     let inbox = objects.list(&paths::inbox_root::<T>()).await?;
-    let snapshots = objects.list(&paths::snapshots_root::<T>()).await?;
+    let months = snapshot::orgs::<T>(objects).await?;
     let batches = inbox.iter().filter_map(|object| paths::parse_inbox::<T>(&object.path)).map(|(org, _)| org);
-    let months =
-        snapshots.iter().filter_map(|object| paths::parse_snapshot::<T>(&object.path)).map(|(org, _)| org);
     let mut orgs: Vec<String> = batches.chain(months).collect();
     orgs.sort();
     orgs.dedup();

@@ -74,6 +74,9 @@ fn merge_with<T: Table>(
     properties: Vec<(&str, String)>,
     rules: GroupRules,
 ) -> Result<Merged<T::Row>> {
+    if current.is_some() && winners.is_empty() {
+        return Ok(Merged { bytes: None, changes: Vec::new() });
+    }
     let mut new = T::encode(winners)?;
     let mut keys = KeyRows::from_batch::<T>(&new)?;
     let scans = match current {

@@ -55,7 +55,7 @@ pub(crate) enum FooterRead {
 /// entire object.
 ///
 /// # Errors
-/// The same as of [`read`].
+/// As [`ParquetFile::open`].
 pub(crate) fn read_footer(path: &str, bytes: &[u8], is_complete: bool) -> Result<FooterRead> {
     catch_panic(path, || {
         let Some((rest, tail)) = bytes.split_last_chunk::<FOOTER_TAIL_BYTES>() else {

@@ -42,8 +42,8 @@ pub struct Stamp {
     pub epoch: u64,
     /// The version of the rollup logic of the program that wrote the snapshot.
     pub logic_version: u32,
-    /// The version of the schema that the snapshot was written with. [`write()`] always stores
-    /// [`SCHEMA_VERSION`].
+    /// The version of the schema that the snapshot was written with. [`write()`] and [`merge`] store
+    /// [`Table::SCHEMA_VERSION`], whatever this says.
     pub schema_version: u32,
 }
 

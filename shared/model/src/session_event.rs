@@ -6,7 +6,7 @@
 //! One fact can be found in several files: forks and resumed sessions copy history. [`SessionEvent::combine`]
 //! makes one row of two copies. It does not depend on the order in which copies arrive.
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Ordering;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -267,30 +267,34 @@ impl SessionEvent {
     pub fn combine(&self, other: &SessionEvent) -> SessionEvent {
         let measured = if self.measured_order(other).is_lt() { other } else { self };
         let owner = if self.owner_order(other).is_lt() { other } else { self };
-        let facts = SessionFacts {
-            subagent: owner.facts.subagent.clone(),
-            branch: owner.facts.branch.clone(),
-            replayed: owner.facts.replayed,
-            ..measured.facts.clone()
-        };
-        SessionEvent {
-            org: owner.org.clone(),
-            repo: owner.repo.clone(),
-            repo_id: owner.repo_id,
-            member: owner.member.clone(),
-            session: owner.session.clone(),
-            occurred_at: self.occurred_at.min(other.occurred_at),
-            collected_at: self.collected_at.min(other.collected_at),
-            facts,
-            ..measured.clone()
-        }
+        let mut combined = measured.clone();
+        combined.occurred_at = self.occurred_at.min(other.occurred_at);
+        combined.collected_at = self.collected_at.min(other.collected_at);
+        combined.org.clone_from(&owner.org);
+        combined.repo.clone_from(&owner.repo);
+        combined.repo_id = owner.repo_id;
+        combined.member.clone_from(&owner.member);
+        combined.session.clone_from(&owner.session);
+        combined.facts.subagent.clone_from(&owner.facts.subagent);
+        combined.facts.branch.clone_from(&owner.facts.branch);
+        combined.facts.replayed = owner.facts.replayed;
+        combined
     }
 
     /// Returns whether all but the organization's name and the time of reading is equal.
     pub fn has_same_content(&self, other: &SessionEvent) -> bool {
-        let with_names =
-            SessionEvent { org: self.org.clone(), collected_at: self.collected_at, ..other.clone() };
-        *self == with_names
+        self.id == other.id
+            && self.version == other.version
+            && self.kind == other.kind
+            && self.repo == other.repo
+            && self.repo_id == other.repo_id
+            && self.member == other.member
+            && self.occurred_at == other.occurred_at
+            && self.retracted == other.retracted
+            && self.reading == other.reading
+            && self.agent == other.agent
+            && self.session == other.session
+            && self.facts == other.facts
     }
 
     fn measured_order(&self, other: &SessionEvent) -> Ordering {
@@ -310,13 +314,11 @@ impl SessionEvent {
             let names_branch = event.facts.branch.as_ref().is_some_and(|branch| !branch.is_hashed());
             (event.facts.replayed != Some(true), names_branch)
         };
-        let text = |event: &SessionEvent| {
-            let facts = &event.facts;
-            let subagent = facts.subagent.clone();
-            (event.session.clone(), subagent, facts.branch.clone(), event.repo_id, event.repo.clone())
-        };
-        let owner = |event: &SessionEvent| (text(event), event.member.clone(), event.org.clone());
-        rank(self).cmp(&rank(other)).then_with(|| Reverse(owner(self)).cmp(&Reverse(owner(other))))
+        fn owner(event: &SessionEvent) -> impl Ord {
+            let SessionEvent { session, repo, repo_id, member, org, facts, .. } = event;
+            (session, &facts.subagent, &facts.branch, repo_id, repo, member, org)
+        }
+        rank(self).cmp(&rank(other)).then_with(|| owner(other).cmp(&owner(self)))
     }
 }
 

@@ -93,7 +93,7 @@ pub(super) fn scan_groups<T: Table>(file: &ParquetFile, new: &KeyRows) -> Result
             rows,
             first: owned(keys.key(0)),
             last: owned(keys.key(rows - 1)),
-            is_sorted: (1..rows).all(|row| keys.key(row - 1) <= keys.key(row)),
+            is_sorted: (0..rows).is_sorted_by_key(|row| keys.key(row)),
             stored: stored.collect(),
         })
     };

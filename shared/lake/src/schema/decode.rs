@@ -40,9 +40,7 @@ pub fn has_repo(batch: &RecordBatch, repo_ids: &BTreeSet<i64>) -> bool {
     let ids = batch.column_by_name(column::REPO_ID).and_then(|ids| ids.as_primitive_opt::<Int64Type>());
     ids.is_some_and(|ids| {
         // The rows of a repository are neighbours.
-        let mut values = ids.values().to_vec();
-        values.dedup();
-        values.iter().any(|id| repo_ids.contains(id))
+        ids.values().chunk_by(|a, b| a == b).any(|same| repo_ids.contains(&same[0]))
     })
 }
 
