@@ -38,7 +38,7 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(10);
 /// Number of orders that are read at once.
 const DRAIN_LIMIT: usize = 100;
 /// How often the list of deliveries is compared.
-const SWEEP_EVERY: TimeDelta = TimeDelta::minutes(15);
+const SWEEP_EVERY: Duration = Duration::from_secs(15 * 60);
 /// How often the cache of issues is compared with GitHub.
 const RECONCILE_EVERY: TimeDelta = TimeDelta::minutes(30);
 
@@ -184,7 +184,7 @@ impl Webhooks {
             if is_reconcile_due {
                 reconciled_at = Some(clock.now());
             }
-            tokio::time::sleep(SWEEP_EVERY.to_std().unwrap_or_default()).await;
+            tokio::time::sleep(SWEEP_EVERY).await;
         }
     }
 

@@ -94,7 +94,7 @@ impl IssueSource for GitHubSource {
     }
 }
 
-/// Returns the path of the route of webhooks in an address, which may have another path in front of it.
+/// Returns whether an address is of the route of webhooks, which may have another path in front of it.
 fn is_for_this_service(url: &str) -> bool {
     url::Url::parse(url).is_ok_and(|url| url.path().ends_with(gam_http::WEBHOOK_PATH))
 }
@@ -169,18 +169,10 @@ impl HookSource for GitHubSource {
             WebhookOwner::App => self.0.clone(),
             WebhookOwner::Org(org) | WebhookOwner::Repo(org, _) => self.client(org).await?,
         };
-        let webhook = Webhook {
-            owner,
-            id,
-            url: hook.url.clone(),
-            content_type: hook.content_type.clone(),
-            has_secret: hook.has_secret,
-            events: Vec::new(),
-            is_active: hook.is_active,
-        };
         let (mut attempts, mut cursor) = (Vec::new(), None::<String>);
         loop {
-            let page = client.webhook_deliveries(&webhook, cursor.as_deref()).await.map_err(source_error)?;
+            let page =
+                client.webhook_deliveries(&owner, id, cursor.as_deref()).await.map_err(source_error)?;
             let is_older = page.deliveries.last().is_some_and(|last| last.delivered_at < since);
             let recent = page.deliveries.into_iter().filter(|delivery| delivery.delivered_at >= since);
             attempts.extend(recent.map(|delivery| DeliveryAttempt {

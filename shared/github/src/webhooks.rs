@@ -62,13 +62,6 @@ pub struct Delivery {
     pub repository_id: Option<i64>,
 }
 
-impl Delivery {
-    /// Returns whether the receiver took the event.
-    pub fn is_ok(&self) -> bool {
-        (200..300).contains(&self.status_code)
-    }
-}
-
 /// A page of deliveries, the last one first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeliveryPage {
@@ -117,17 +110,18 @@ impl Client {
         Ok(hooks.into_iter().map(|hook| webhook(owner, hook)).collect())
     }
 
-    /// Fetches a page of the deliveries of a webhook. `cursor` is from the page before.
+    /// Fetches a page of the deliveries of the owner's webhook with this id. An app has one webhook, whatever the id.
+    /// `cursor` is from the page before.
     ///
     /// # Errors
     /// As [`Client::webhooks`].
     pub async fn webhook_deliveries(
         &self,
-        webhook: &Webhook,
+        owner: &WebhookOwner,
+        id: i64,
         cursor: Option<&str>,
     ) -> Result<DeliveryPage, Error> {
-        let id = webhook.id;
-        let path = match &webhook.owner {
+        let path = match owner {
             WebhookOwner::App => "/app/hook/deliveries".to_owned(),
             WebhookOwner::Org(org) => format!("/orgs/{org}/hooks/{id}/deliveries"),
             WebhookOwner::Repo(owner, name) => format!("/repos/{owner}/{name}/hooks/{id}/deliveries"),

@@ -150,11 +150,8 @@ impl Processor {
             }
             issue.as_of = now;
             let commit = RecordCommit::new(RecordCommitId::random());
-            let mut commit = issue.put(org, commit, Expectation::Revision(revision))?;
-            for follower in &self.followers {
-                let change = IssueChange { org, before: Some(&cached), after: &issue };
-                commit = follower.follow(change, commit, now).await?;
-            }
+            let change = IssueChange { org, before: Some(&cached), after: &issue };
+            let commit = self.put_issue(commit, change, Expectation::Revision(revision), now).await?;
             if commit_until_answered(&*self.records, &commit, self.clock.now()).await?
                 == CommitOutcome::Committed
             {

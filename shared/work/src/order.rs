@@ -160,17 +160,9 @@ impl WebhookOrder {
     /// Creates an order that follows from another one. Two with the same effect on the same repository are one.
     pub fn follow_up(&self, repo: OrderRepo, effect: Effect, now: DateTime<Utc>) -> Self {
         WebhookOrder {
-            format: FORMAT,
-            id: job_name(&repo, &effect),
-            is_delivery: false,
             event: self.event.clone(),
             action: self.action.clone(),
-            org: self.org.clone(),
-            repo: Some(repo),
-            marks_dirty: false,
-            effect,
-            received_at: now,
-            attempts: 0,
+            ..WebhookOrder::job(&self.org, repo, effect, now)
         }
     }
 
@@ -198,26 +190,22 @@ impl WebhookOrder {
 
     /// Returns the order as JSON. An issue that makes it too long is left out, and the order fetches it instead.
     pub fn to_json(&self) -> String {
-        let json = serde_json::to_string(self).expect("an order has only text keys");
-        let number = match &self.effect {
-            Effect::Store { details, .. } if json.len() > MAX_ORDER_BYTES => details.number,
-            Effect::Remove { details, .. } if json.len() > MAX_ORDER_BYTES => {
-                let mut short = details.clone();
-                // A tombstone needs no text.
-                short.body.clear();
-                let Effect::Remove { tombstone, .. } = &self.effect else { unreachable!("matched above") };
-                let effect = Effect::Remove { details: short, tombstone: tombstone.clone() };
-                return serde_json::to_string(&WebhookOrder { effect, ..self.clone() })
-                    .expect("an order has only text keys");
+        let to_json =
+            |order: &WebhookOrder| serde_json::to_string(order).expect("an order has only text keys");
+        let complete = to_json(self);
+        if complete.len() <= MAX_ORDER_BYTES {
+            return complete;
+        }
+        let effect = match self.effect.clone() {
+            Effect::Store { details, edit, .. } => Effect::Fetch { number: details.number, edit },
+            // A tombstone needs no text.
+            Effect::Remove { mut details, tombstone } => {
+                details.body.clear();
+                Effect::Remove { details, tombstone }
             }
-            _ => return json,
+            _ => return complete,
         };
-        let edit = match &self.effect {
-            Effect::Store { edit, .. } => edit.clone(),
-            _ => None,
-        };
-        let effect = Effect::Fetch { number, edit };
-        serde_json::to_string(&WebhookOrder { effect, ..self.clone() }).expect("an order has only text keys")
+        to_json(&WebhookOrder { effect, ..self.clone() })
     }
 }
 

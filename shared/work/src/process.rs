@@ -212,15 +212,44 @@ impl Processor {
                 let (state, expectation) = load_org(&*self.records, org, now).await?;
                 commit = put_org(commit, org, &IssueOrg { is_suspended, ..state }, expectation)?;
             }
-            if commit_until_answered(&*self.records, &commit, now).await? == CommitOutcome::Committed {
-                return Ok(OrderOutcome::Done);
-            }
-            if order.is_delivery && self.records.get(&delivery_key(&order.id)?, now).await?.is_some() {
-                self.finish_without_effect(order, queued).await?;
-                return Ok(OrderOutcome::Duplicate);
+            if let Some(outcome) = self.commit_order(order, queued, &commit).await? {
+                return Ok(outcome);
             }
         }
         Err(busy().into())
+    }
+
+    /// Commits what an order does. `None` if another process changed the same records, so that it must be computed again.
+    async fn commit_order(
+        &self,
+        order: &WebhookOrder,
+        queued: Option<&RecordKey>,
+        commit: &RecordCommit,
+    ) -> Result<Option<OrderOutcome>, WorkError> {
+        let now = self.clock.now();
+        if commit_until_answered(&*self.records, commit, now).await? == CommitOutcome::Committed {
+            return Ok(Some(OrderOutcome::Done));
+        }
+        if order.is_delivery && self.records.get(&delivery_key(&order.id)?, now).await?.is_some() {
+            self.finish_without_effect(order, queued).await?;
+            return Ok(Some(OrderOutcome::Duplicate));
+        }
+        Ok(None)
+    }
+
+    /// Adds the write of an issue to a commit, and what follows from it.
+    pub(crate) async fn put_issue(
+        &self,
+        commit: RecordCommit,
+        change: IssueChange<'_>,
+        expectation: Expectation,
+        now: DateTime<Utc>,
+    ) -> Result<RecordCommit, StoreError> {
+        let mut commit = change.after.put(change.org, commit, expectation)?;
+        for follower in &self.followers {
+            commit = follower.follow(change, commit, now).await?;
+        }
+        Ok(commit)
     }
 
     /// Changes one issue, or none, in one commit with the mark of the repository, the GUID and the orders that follow.
@@ -245,34 +274,21 @@ impl Processor {
             let update = change(cached.as_ref().map(|(issue, _)| issue), now).await?;
             if let Some(IssueUpdate { issue, follow_ups }) = update {
                 let cached_issue = cached.as_ref().map(|(issue, _)| issue);
-                // What is long closed is not stored: it would be absent at once.
-                let issue = issue.filter(|issue| issue.expires().is_none_or(|expires| expires > now));
                 if let Some(issue) =
                     issue.filter(|issue| cached_issue.is_none_or(|cached| !is_same(cached, issue)))
                 {
                     let expectation = cached
                         .as_ref()
                         .map_or(Expectation::Absent, |(_, revision)| Expectation::Revision(*revision));
-                    commit = issue.put(org, commit, expectation)?;
-                    for follower in &self.followers {
-                        let change = IssueChange { org, before: cached_issue, after: &issue };
-                        commit = follower.follow(change, commit, now).await?;
-                    }
+                    let change = IssueChange { org, before: cached_issue, after: &issue };
+                    commit = self.put_issue(commit, change, expectation, now).await?;
                 }
                 for effect in follow_ups {
                     commit = put_order(commit, &order.follow_up(repo.clone(), effect, now), now)?;
                 }
             }
-            match commit_until_answered(&*self.records, &commit, self.clock.now()).await? {
-                CommitOutcome::Committed => return Ok(OrderOutcome::Done),
-                CommitOutcome::Conflict(_) => {
-                    let is_seen = order.is_delivery
-                        && self.records.get(&delivery_key(&order.id)?, now).await?.is_some();
-                    if is_seen {
-                        self.finish_without_effect(order, queued).await?;
-                        return Ok(OrderOutcome::Duplicate);
-                    }
-                }
+            if let Some(outcome) = self.commit_order(order, queued, &commit).await? {
+                return Ok(outcome);
             }
         }
         Err(busy().into())
@@ -335,15 +351,8 @@ impl Processor {
                 ..order.follow_up(repo.clone(), order.effect.clone(), now)
             };
             commit = put_order(commit, &job, now)?;
-            match commit_until_answered(&*self.records, &commit, self.clock.now()).await? {
-                CommitOutcome::Committed => return Ok(OrderOutcome::Done),
-                CommitOutcome::Conflict(_)
-                    if self.records.get(&delivery_key(&order.id)?, now).await?.is_some() =>
-                {
-                    self.finish_without_effect(order, context.queued).await?;
-                    return Ok(OrderOutcome::Duplicate);
-                }
-                CommitOutcome::Conflict(_) => {}
+            if let Some(outcome) = self.commit_order(order, context.queued, &commit).await? {
+                return Ok(outcome);
             }
         }
         Err(busy().into())
@@ -467,7 +476,7 @@ fn busy() -> StoreError {
 }
 
 /// Returns whether two states differ in when they were received only.
-fn is_same(a: &CachedIssue, b: &CachedIssue) -> bool {
+pub(crate) fn is_same(a: &CachedIssue, b: &CachedIssue) -> bool {
     CachedIssue { as_of: b.as_of, ..a.clone() } == *b
 }
 

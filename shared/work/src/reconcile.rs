@@ -9,7 +9,7 @@ use gam_store::{CommitOutcome, Expectation, RecordCommit, RecordCommitId, commit
 
 use crate::issue::{IssueChange, load_issue};
 use crate::order::{Effect, OrderRepo, WebhookOrder};
-use crate::process::{OrderContext, Processor, WorkError, fetched_issue};
+use crate::process::{OrderContext, Processor, WorkError, fetched_issue, is_same};
 use crate::repo::{IssueOrg, IssueRepo, list_repos, load_org, load_repo, put_org, put_repo};
 use crate::source::{FetchedIssue, IssueListQuery, RepoAddress, RepoSummary};
 
@@ -43,9 +43,9 @@ impl Processor {
         let summaries = self.source()?.repos(login).await?;
         let now = self.clock.now();
         let known = list_repos(&*self.records, &scope.key, now).await?;
-        let mut listed = BTreeSet::new();
+        // An excluded repository is not gone.
+        let listed: BTreeSet<i64> = summaries.iter().map(|summary| summary.id).collect();
         for summary in summaries.iter().filter(|summary| !scope.identity.is_excluded_repo(&summary.name)) {
-            listed.insert(summary.id);
             report.repos += 1;
             let state = known.get(&summary.id);
             let repo =
@@ -157,7 +157,6 @@ impl Processor {
         // A repository without issues was read too.
         state.read_until = newest.map(|at| behind_lag(at, now)).or(Some(NOTHING_READ));
         state.issues = summary.map_or(state.issues, |summary| summary.issues);
-        state.checked_at = Some(now);
         self.save_repo(org, &state, expectation).await?;
         Ok(repaired)
     }
@@ -196,18 +195,12 @@ impl Processor {
             let Some(issue) = fetched_issue(cached, repo.id, &repo.name, fetched.clone(), now) else {
                 return Ok(false);
             };
-            let is_known = cached.is_some_and(|cached| {
-                crate::issue::CachedIssue { as_of: issue.as_of, ..cached.clone() } == issue
-            });
-            if is_known {
+            if cached.is_some_and(|cached| is_same(cached, &issue)) {
                 return Ok(false);
             }
             let commit = RecordCommit::new(RecordCommitId::random());
-            let mut commit = issue.put(org, commit, expectation)?;
-            for follower in &self.followers {
-                commit =
-                    follower.follow(IssueChange { org, before: cached, after: &issue }, commit, now).await?;
-            }
+            let change = IssueChange { org, before: cached, after: &issue };
+            let commit = self.put_issue(commit, change, expectation, now).await?;
             if commit_until_answered(&*self.records, &commit, self.clock.now()).await?
                 == CommitOutcome::Committed
             {

@@ -40,21 +40,12 @@ pub struct IssueRepo {
     pub read_until: Option<DateTime<Utc>>,
     /// Number of issues, open and closed, when the list was read.
     pub issues: i64,
-    /// When GitHub was last asked whether something changed, UTC, by this service's clock.
-    pub checked_at: Option<DateTime<Utc>>,
 }
 
 impl IssueRepo {
     /// Creates the state of a repository of which nothing was read.
     pub fn new(repo: OrderRepo) -> Self {
-        IssueRepo {
-            repo,
-            is_gone: false,
-            label_changes: BTreeMap::new(),
-            read_until: None,
-            issues: 0,
-            checked_at: None,
-        }
+        IssueRepo { repo, is_gone: false, label_changes: BTreeMap::new(), read_until: None, issues: 0 }
     }
 
     /// Applies changes of labels to a state of an issue that is older than they are.

@@ -96,8 +96,6 @@ pub trait HookSource: Send + Sync {
 pub struct HookState {
     /// Up to when its deliveries were compared, UTC, by this service's clock.
     pub checked_until: DateTime<Utc>,
-    /// The last delivery that was listed, UTC.
-    pub last_delivery_at: Option<DateTime<Utc>>,
 }
 
 /// What a sweep found.
@@ -135,12 +133,8 @@ impl Processor {
             report.events += attempts.iter().map(|attempt| &attempt.guid).collect::<BTreeSet<_>>().len();
             let is_shared = hook.id == APP_HOOK;
             self.heal(&scope.key, login, &missed, is_shared, &mut report).await?;
-            let last = attempts.iter().map(|attempt| attempt.delivered_at).max();
-            let state = HookState {
-                checked_until: now,
-                last_delivery_at: last.or(state.and_then(|state| state.last_delivery_at)),
-            };
-            let body = serde_json::to_string(&state).expect("a state has only text keys");
+            let body =
+                serde_json::to_string(&HookState { checked_until: now }).expect("a state has only text keys");
             let commit = RecordCommit::new(RecordCommitId::random()).put(key, body, Expectation::Any);
             commit_until_answered(&*self.records, &commit, now).await?;
         }
@@ -266,7 +260,7 @@ fn hook_key(org: &str, id: &str) -> Result<RecordKey, StoreError> {
 ///
 /// # Errors
 /// If the store fails.
-pub async fn load_hook(
+async fn load_hook(
     records: &dyn RecordStore,
     org: &str,
     id: &str,

@@ -8,7 +8,8 @@ use tokio::time::timeout;
 use crate::auth::{RequestRate, RequestRates};
 use crate::error::ApiError;
 
-/// How many signed deliveries are taken. What nobody signed does not count, so it cannot use this up. A mass change on GitHub sends one for each issue.
+/// Number of signed deliveries that are taken. Unsigned ones do not count, so they cannot use this up. A mass change on
+/// GitHub sends one for each issue.
 const RATE: RequestRate = RequestRate { per_second: 1_000.0, burst: 2_000.0 };
 /// The unit of memory, in bytes.
 const MEMORY_UNIT: usize = 4 * 1024;

@@ -210,7 +210,7 @@ impl Tasks {
         Err(TaskError::Busy)
     }
 
-    /// Returns the task of a claim that the principal holds or held, for what changes no task.
+    /// Checks that the principal holds a live claim with this fence, for what changes no task.
     ///
     /// # Errors
     /// As [`Tasks::report`].

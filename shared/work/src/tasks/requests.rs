@@ -18,6 +18,7 @@ use super::rules::login_of_worker;
 use super::task::{ClaimOutcome, Task};
 use super::{MAX_CONFLICTS, TaskError, TaskPhase, Tasks};
 use crate::issue::{CachedIssue, load_issue};
+use crate::repo::load_org;
 
 /// Number of the first issues of the queue among which one is picked at random.
 const CANDIDATES: usize = 10;
@@ -112,6 +113,9 @@ impl Tasks {
             let mut candidates = Vec::new();
             for org in orgs {
                 self.end_expired_claims(org).await?;
+                if load_org(&*self.records, org, self.clock.now()).await?.0.is_suspended {
+                    continue;
+                }
                 candidates.extend(self.candidates(org, principal, request, &skills).await?);
             }
             candidates.sort();
@@ -139,6 +143,10 @@ impl Tasks {
             };
             let task: TaskRef = parse_entry(&record)?;
             let Some((before, revision)) = load_task(&*self.records, &task, now).await? else {
+                // The organization was removed, and its tasks with it.
+                let commit = RecordCommit::new(RecordCommitId::random())
+                    .delete(worker_key(&principal.id, worker)?, Expectation::Revision(record.revision));
+                commit_until_answered(&*self.records, &commit, now).await?;
                 return Ok(None);
             };
             let TaskPhase::Claimed(claim) = &before.phase else { continue };
@@ -164,10 +172,7 @@ impl Tasks {
             let assignment = resumed.and_then(|issue| Assignment::new(&after, issue.clone(), now));
             let change = TaskChange { before: Some((before, revision)), after, events };
             if change.is_empty() || self.commit(&change, &principal.id, now).await? {
-                match assignment {
-                    Some(assignment) => return Ok(Some(assignment)),
-                    None => return Ok(None),
-                }
+                return Ok(assignment);
             }
         }
         Err(TaskError::Busy)

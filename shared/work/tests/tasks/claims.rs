@@ -1,16 +1,21 @@
 //! The life of claims, on each store.
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 use gam_access::{Principal, RepoName, Role, Scope};
 use gam_model::Clock as _;
 use gam_model::issue::IssueState;
+use gam_store::{Expectation, MemoryStore, OrgStore as _, RecordCommit, RecordCommitId};
+use gam_work::repo::{IssueOrg, put_org};
 use gam_work::tasks::{
     Cancellation, ClaimId, LEASE, LogAppend, ReportKind, RequestOutcome, TAKEOVER_AFTER, TaskError,
     TaskFilter, TaskReport, TaskState, WorkRequest,
 };
 
 use crate::support::{
-    OBSTACLES, ORG, REPO_ID, TestStore, World, issue, label, principal, report, user, voucher, work_request,
+    OBSTACLES, ORG, REPO_ID, TestClock, TestStore, World, issue, label, principal, report, user, voucher,
+    work_request,
 };
 
 use ReportKind::{Complete, Fail, Heartbeat, Release};
@@ -246,6 +251,35 @@ async fn a_revoked_token_cancels_its_claims() {
         world.clock.advance(LEASE + TAKEOVER_AFTER);
         let next = world.request("cid").await.expect("a task");
         assert_eq!(next.attempt, 1, "the worker is not to blame");
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_worker_outlives_the_organization_of_its_claim() {
+    let store = Arc::new(MemoryStore::default());
+    let world = World::with(store.clone(), TestClock::new());
+    world.store(&issue(1)).await;
+    world.request("ann").await.expect("a task");
+    store.delete_org(ORG).await.expect("it is removed");
+    assert!(world.request("ann").await.is_none());
+    world.store(&issue(1)).await;
+    assert_eq!(world.request("ann").await.expect("a task again").claim_id.number, 1);
+}
+
+#[tokio::test]
+async fn a_suspended_installation_hands_out_no_issue() {
+    for store in TestStore::all().await {
+        let world = World::new(&store);
+        world.store(&issue(1)).await;
+        for (is_suspended, expected) in [(true, None), (false, Some(1))] {
+            let state = IssueOrg { is_suspended, ..IssueOrg::default() };
+            let commit = RecordCommit::new(RecordCommitId::random());
+            let commit = put_org(commit, ORG, &state, Expectation::Any).expect("a commit");
+            world.records.commit(&commit, world.clock.now()).await.expect("it is stored");
+            let assigned = world.request("ann").await.map(|assignment| assignment.claim_id.number);
+            assert_eq!(assigned, expected, "suspended: {is_suspended}");
+        }
         store.close().await;
     }
 }
