@@ -136,13 +136,7 @@ const ROUTER_ADDRESS: &str = "http://localhost";
 #[async_trait]
 impl Transport for RouterTransport {
     async fn send(&self, request: &ApiRequest) -> Result<ApiResponse, ClientError> {
-        let mut url = Url::parse(ROUTER_ADDRESS).map_err(|_| ClientError::InvalidAddress)?;
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(["api", "v1"]).extend(&request.path);
-        }
-        if !request.parameters.is_empty() {
-            url.query_pairs_mut().extend_pairs(&request.parameters);
-        }
+        let url = request.url(&Url::parse(ROUTER_ADDRESS).map_err(|_| ClientError::InvalidAddress)?);
         let target =
             url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
         let http_request = Request::get(target).header(ACCEPT, request.accept).body(String::new());

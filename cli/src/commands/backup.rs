@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
+use gam_lake::{Events, Sessions, Table as _};
 use gam_store_sql::SqliteStore;
 use serde_json::json;
 
@@ -37,8 +38,9 @@ Examples:
 
 Replaces nothing: move an existing lake and store away first.";
 
-/// The folders of a lake in the order in which they are copied. Other ones follow.
-const FOLDERS: [&str; 3] = ["config", "inbox", "events"];
+/// The folders of a lake in the order in which they are copied. Inboxes come before the snapshots that their batches are
+/// merged into, so that no batch is missing in both. Other folders follow.
+const FOLDERS: [&str; 5] = ["config", Events::INBOX, Sessions::INBOX, Events::SNAPSHOTS, Sessions::SNAPSHOTS];
 
 /// Arguments of `backup`.
 #[derive(Args)]
@@ -108,8 +110,8 @@ pub(crate) async fn restore(session: &CliSession, args: RestoreArgs) -> anyhow::
     refuse_existing(lake)?;
     // A damaged store, and one of a newer version, is reported before anything is written.
     SqliteStore::open_read_only(&source_store).await?.close().await;
-    let [new_lake, new_store] = [lake, store].map(|target| (target, parent_of(target)));
-    for (_, parent) in [new_lake, new_store] {
+    let [lake_parent, store_parent] = [lake, store].map(parent_of);
+    for parent in [lake_parent, store_parent] {
         fs::create_dir_all(parent).with_context(|| cannot_write(parent))?;
     }
     let partial = |parent: &Path| {
@@ -118,7 +120,7 @@ pub(crate) async fn restore(session: &CliSession, args: RestoreArgs) -> anyhow::
             .tempdir_in(parent)
             .with_context(|| cannot_write(parent))
     };
-    let (lake_copy, store_copy) = (partial(new_lake.1)?, partial(new_store.1)?);
+    let (lake_copy, store_copy) = (partial(lake_parent)?, partial(store_parent)?);
     let copied = copy_in_background(source_lake, lake_copy.path().join(LAKE_DIR)).await?;
     let size = copy_file(&source_store, &store_copy.path().join(STORE_FILE))?.unwrap_or_default();
     publish(&lake_copy.path().join(LAKE_DIR), lake)?;

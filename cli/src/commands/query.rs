@@ -18,7 +18,7 @@ use crate::lake_views::{EVENTS, SESSIONS, views};
 use crate::location::LakeLocation;
 use crate::open::open_lake_for_reading;
 use crate::session::CliSession;
-use crate::terminal_text::{escaped_json, escaped_lines, quoted};
+use crate::terminal_text::quoted;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -73,7 +73,7 @@ pub(crate) async fn run(session: &CliSession, args: QueryArgs) -> anyhow::Result
     }
     let views = views(lake, &tables, &keys, &registry::read(&*objects).await?);
     let Some(sql) = args.sql else {
-        session.console.write_data(for_stdout(session, &views))?;
+        session.console.write_data(session.for_stdout(views))?;
         return Ok(Exit::Success);
     };
     if keys.is_empty() {
@@ -83,7 +83,7 @@ pub(crate) async fn run(session: &CliSession, args: QueryArgs) -> anyhow::Result
         )));
     }
     if let LakeLocation::S3 { .. } = lake {
-        session.console.write_data(for_stdout(session, &views))?;
+        session.console.write_data(session.for_stdout(views))?;
         return Err(failure(format!(
             "query cannot read a lake on S3 ({lake}): use the saved queries of Athena, or run the views above in a \
              DuckDB that is signed in to the bucket (https://duckdb.org/docs/stable/core_extensions/httpfs/s3api)"
@@ -99,7 +99,7 @@ pub(crate) async fn run(session: &CliSession, args: QueryArgs) -> anyhow::Result
                 quoted(&path.to_string_lossy())
             ))),
             None => {
-                session.console.write_data(for_stdout(session, &views))?;
+                session.console.write_data(session.for_stdout(views))?;
                 Err(failure(format!("there is no {DUCKDB} on the PATH: {HOW_TO_INSTALL}")))
             }
         },
@@ -167,7 +167,7 @@ fn format_options(session: &CliSession) -> &'static [&'static str] {
 
 fn print_output(session: &CliSession, output: &Output) -> anyhow::Result<Exit> {
     let stdout = String::from_utf8_lossy(&output.stdout);
-    session.console.write_data(for_stdout(session, &stdout))?;
+    session.console.write_data(session.for_stdout(stdout.into_owned()))?;
     if output.status.success() {
         return Ok(Exit::Success);
     }
@@ -198,17 +198,6 @@ fn error_lines(stderr: &str) -> String {
     }
     let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("-- Loading resources")).collect();
     lines.join("\n").trim().to_owned()
-}
-
-/// Returns text as it is written to stdout: a terminal must not obey what comes from outside.
-fn for_stdout(session: &CliSession, text: &str) -> String {
-    if !session.console.output().is_terminal {
-        text.to_owned()
-    } else if session.wants_json() {
-        escaped_json(text)
-    } else {
-        escaped_lines(text)
-    }
 }
 
 #[cfg(test)]

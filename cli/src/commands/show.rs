@@ -26,7 +26,7 @@ use crate::signals;
 use crate::suggest::suggest;
 use crate::table::{metrics_table, metrics_tsv};
 use crate::terminal::OutputStyle;
-use crate::terminal_text::{escaped, escaped_json, escaped_lines, quoted};
+use crate::terminal_text::{escaped, quoted};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -274,11 +274,6 @@ fn show_format(session: &CliSession) -> ShowFormat {
     }
 }
 
-/// Returns data as it is written to stdout: a terminal must not obey what comes from outside.
-fn for_stdout(session: &CliSession, text: String) -> String {
-    if session.console.output().is_terminal { escaped_lines(&text) } else { text }
-}
-
 async fn show_metrics(
     session: &CliSession,
     client: &ApiClient,
@@ -295,15 +290,12 @@ async fn show_metrics(
     let MetricsAnswer { context, coverage, .. } = &view.metrics.value;
     warn_if_incomplete(session, context, coverage);
     Ok(match show_format(session) {
-        ShowFormat::Json => for_json(
-            session,
-            format!(
-                "{{\"metrics\":{},\"timeseries\":{}}}\n",
-                view.metrics.text.trim(),
-                view.series.text.trim()
-            ),
-        ),
-        ShowFormat::Csv => for_stdout(session, series_csv(args.metric, view.points())?),
+        ShowFormat::Json => session.for_stdout(format!(
+            "{{\"metrics\":{},\"timeseries\":{}}}\n",
+            view.metrics.text.trim(),
+            view.series.text.trim()
+        )),
+        ShowFormat::Csv => session.for_stdout(series_csv(args.metric, view.points())?),
         ShowFormat::TabSeparated => {
             session.console.print_info(heading(context, coverage, usize::MAX));
             metrics_tsv(&view.metrics.value)
@@ -313,11 +305,6 @@ async fn show_metrics(
         }
         ShowFormat::Table(style) => view.to_text(args.metric, style),
     })
-}
-
-/// Returns a JSON document as it is written to stdout.
-fn for_json(session: &CliSession, text: String) -> String {
-    if session.console.output().is_terminal { escaped_json(&text) } else { text }
 }
 
 fn warn_if_incomplete(session: &CliSession, context: &AnswerContext, coverage: &CoverageAnswer) {

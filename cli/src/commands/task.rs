@@ -13,7 +13,6 @@ use crate::exit::Exit;
 use crate::format::{csv_text, tsv_text};
 use crate::open::OpenStore;
 use crate::session::CliSession;
-use crate::terminal_text::escaped;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -134,17 +133,18 @@ fn print_tasks(session: &CliSession, tasks: &[Value]) -> anyhow::Result<()> {
     let console = &session.console;
     let header = ["issue", "state", "worker", "lease until", "failures", "title"].map(str::to_owned);
     match session.settings.format {
-        Some(OutputFormat::Json) => console.write_line(json!({ "tasks": tasks }).to_string()),
-        Some(OutputFormat::Csv) => console.write_data(csv_text(&header, tasks.iter().map(task_record))?),
+        Some(OutputFormat::Json) => {
+            console.write_line(session.for_stdout(json!({ "tasks": tasks }).to_string()))
+        }
+        Some(OutputFormat::Csv) => {
+            console.write_data(session.for_stdout(csv_text(&header, tasks.iter().map(task_record))?))
+        }
         _ if tasks.is_empty() => {
             console.print_info("there is no task: label an issue agent-ready, or loosen the filter");
             Ok(())
         }
         _ => {
-            let records: Vec<Vec<String>> = tasks
-                .iter()
-                .map(|task| task_record(task).iter().map(|text| escaped(text)).collect())
-                .collect();
+            let records: Vec<Vec<String>> = tasks.iter().map(task_record).collect();
             console.write_data(tsv_text(&header, &records))
         }
     }

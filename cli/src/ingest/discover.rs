@@ -69,8 +69,8 @@ pub(crate) fn find_in_homes(
     Ok(files.into_iter().collect())
 }
 
-/// Finds the log files at these paths: files, and all files below directories, sorted by path. Without an agent, the
-/// name of a file shows who wrote it.
+/// Finds the log files at these paths: files, and all files below directories, sorted by path. The name of a file shows
+/// who wrote it. With an agent, a file is read as that agent's log, and of a directory only the files of that agent.
 ///
 /// # Errors
 /// If a path does not exist or cannot be read.
@@ -79,7 +79,9 @@ pub(crate) fn find_at(paths: &[PathBuf], agent: Option<CodingAgent>) -> io::Resu
     for path in paths {
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         if fs::metadata(path).map_err(named)?.is_dir() {
-            walk(path, agent, &mut files).map_err(named)?;
+            let mut below = BTreeSet::new();
+            walk(path, None, &mut below).map_err(named)?;
+            files.extend(below.into_iter().filter(|file| agent.is_none_or(|agent| agent == file.agent)));
         } else {
             let agent = agent.unwrap_or_else(|| agent_of(path));
             files.insert(LogFile { path: path.clone(), agent });
@@ -152,6 +154,8 @@ mod tests {
         );
         assert_eq!(names(find_at(&[home.path().to_owned()], None).unwrap()), all);
         assert_eq!(find_in_homes(&directories, Some(CodingAgent::Codex)).unwrap().len(), 1);
+        let of_codex = names(find_at(&[home.path().to_owned()], Some(CodingAgent::Codex)).unwrap());
+        assert_eq!(of_codex, all[2..]);
         assert!(find_at(&[home.path().join("missing")], None).is_err());
     }
 

@@ -81,23 +81,12 @@ impl HttpTransport {
             .map_err(|error| unreachable(&base_origin, error))?;
         Ok(HttpTransport { client, base, token })
     }
-
-    fn url(&self, request: &ApiRequest) -> Url {
-        let mut url = self.base.clone();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(["api", "v1"]).extend(&request.path);
-        }
-        if !request.parameters.is_empty() {
-            url.query_pairs_mut().extend_pairs(&request.parameters);
-        }
-        url
-    }
 }
 
 #[async_trait]
 impl Transport for HttpTransport {
     async fn send(&self, request: &ApiRequest) -> Result<ApiResponse, ClientError> {
-        let url = self.url(request);
+        let url = request.url(&self.base);
         let builder = match &request.body {
             None => self.client.get(url),
             Some(body) => self.client.post(url).header(CONTENT_TYPE, "application/json").body(body.clone()),

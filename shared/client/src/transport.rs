@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use url::Url;
 
 use crate::error::ClientError;
 
@@ -21,6 +22,20 @@ pub struct ApiRequest {
     pub body: Option<String>,
     /// How long the request may take, with its answer.
     pub timeout: Duration,
+}
+
+impl ApiRequest {
+    /// Returns the address of the request on the server at `base`.
+    pub fn url(&self, base: &Url) -> Url {
+        let mut url = base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(["api", "v1"]).extend(&self.path);
+        }
+        if !self.parameters.is_empty() {
+            url.query_pairs_mut().extend_pairs(&self.parameters);
+        }
+        url
+    }
 }
 
 /// The bytes of an answer.

@@ -32,13 +32,13 @@ pub(super) async fn run(session: anyhow::Result<CliSession>, args: &SessionsArgs
     };
     // What the object says does not matter: a hook that was missed before is made up for.
     let has_object = tokio::task::spawn_blocking(read_stdin).await.unwrap_or(false);
-    let problem = match ingest(&session, args, false).await {
+    let problems = match ingest(&session, args, false).await {
         Ok(Ingestion::Done(outcome)) => outcome.problems(),
-        Ok(Ingestion::OtherRun) => Some("another run is reading the logs".to_owned()),
-        Err(error) => Some(one_line(&error)),
+        Ok(Ingestion::OtherRun) => vec!["another run is reading the logs".to_owned()],
+        Err(error) => vec![one_line(&error)],
     };
     let stdin = (!has_object).then(|| "stdin had no JSON object".to_owned());
-    for text in problem.into_iter().chain(stdin) {
+    for text in problems.into_iter().chain(stdin) {
         log(&session.settings.data_dir, &text);
     }
     Exit::Success

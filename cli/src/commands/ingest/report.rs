@@ -47,17 +47,21 @@ pub(super) struct IngestOutcome {
 impl IngestOutcome {
     /// Returns the exit status.
     pub(super) fn exit(&self) -> Exit {
-        let is_complete =
-            self.failed.is_empty() && self.merged.rejected.is_empty() && self.merged.deferred == 0;
-        if is_complete { Exit::Success } else { Exit::Partial }
+        if self.problems().is_empty() { Exit::Success } else { Exit::Partial }
     }
 
-    /// Returns what failed, on one line; `None` if nothing did.
-    pub(super) fn problems(&self) -> Option<String> {
+    /// Returns what failed.
+    pub(super) fn problems(&self) -> Vec<String> {
         let failed = self.failed.iter().map(|(path, why)| format!("cannot read {path}: {why}"));
-        let rejected = self.merged.rejected.iter().map(|(path, why)| format!("rejected {path}: {why}"));
-        let problems: Vec<String> = failed.chain(rejected).collect();
-        (!problems.is_empty()).then(|| problems.join("; "))
+        let rejected =
+            self.merged.rejected.iter().map(|(path, why)| format!("moved a damaged batch to {path} ({why})"));
+        let deferred = (self.merged.deferred > 0).then(|| {
+            let batches = count(self.merged.deferred, "batch", "batches");
+            format!(
+                "{batches} not processed: a newer github-metrics has written this data; upgrade this program"
+            )
+        });
+        failed.chain(rejected).chain(deferred).collect()
     }
 
     fn sessions(&self) -> usize {
@@ -130,17 +134,8 @@ fn summary(outcome: &IngestOutcome) -> String {
 
 fn print_notices(session: &CliSession, outcome: &IngestOutcome) {
     let console = &session.console;
-    for (path, why) in &outcome.failed {
-        console.print_error(format!("cannot read {path}: {why}"));
-    }
-    for (path, why) in &outcome.merged.rejected {
-        console.print_error(format!("moved a damaged batch to {path} ({why})"));
-    }
-    if outcome.merged.deferred > 0 {
-        let batches = count(outcome.merged.deferred, "batch", "batches");
-        console.print_error(format!(
-            "{batches} not processed: a newer github-metrics has written this data; upgrade this program"
-        ));
+    for problem in outcome.problems() {
+        console.print_error(problem);
     }
     for (why, sessions) in &outcome.left_out {
         console.print_info(format!("left out {}: {}", count(*sessions, "session", "sessions"), reason(why)));

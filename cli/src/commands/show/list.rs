@@ -3,7 +3,7 @@
 use gam_client::{ListKind, ListQuery, MetricsQuery, SubjectRef};
 use gam_query::MetricsAnswer;
 
-use super::{ShowArgs, ShowFormat, for_json, for_stdout, heading, show_format, warn_if_incomplete};
+use super::{ShowArgs, ShowFormat, heading, show_format, warn_if_incomplete};
 use crate::api::ApiClient;
 use crate::error::usage_error;
 use crate::format::{count, csv_text, tsv_text};
@@ -42,10 +42,10 @@ pub(super) async fn show(
         session.console.print_info(format!("the first {total}: raise --limit to see more"));
     }
     Ok(match show_format(session) {
-        ShowFormat::Json => for_json(session, format!("{}\n", answer.text.trim())),
+        ShowFormat::Json => session.for_stdout(format!("{}\n", answer.text.trim())),
         ShowFormat::Csv => {
             let (header, records) = listing_records(entries, kind);
-            for_stdout(session, csv_text(&header, records)?)
+            session.for_stdout(csv_text(&header, records)?)
         }
         ShowFormat::TabSeparated => {
             session.console.print_info(heading(&context, &coverage, usize::MAX));

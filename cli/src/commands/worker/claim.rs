@@ -91,10 +91,6 @@ impl Claim {
         let text = |name: &str| issue[name].as_str().unwrap_or("?").to_owned();
         format!("{}/{}#{}", text("org"), text("repo"), issue["number"])
     }
-
-    fn killed_at(&self, leased_at: Instant, lease: Duration) -> Instant {
-        leased_at + lease.mul_f64(KILL_AFTER)
-    }
 }
 
 /// Runs the command for a claim, and reports how it ended.
@@ -148,8 +144,10 @@ async fn supervise(
     let mut heartbeat_at = leased_at + lease.mul_f64(HEARTBEAT_AFTER);
     let mut log_at = Instant::now() + LOG_INTERVAL;
     loop {
-        let killed_at = claim.killed_at(leased_at, lease);
+        let killed_at = leased_at + lease.mul_f64(KILL_AFTER);
         tokio::select! {
+            // In this order: a late heartbeat must not delay the kill.
+            biased;
             () = command.ended() => return None,
             () = context.stopped() => return Some(StopReason::Stopping),
             () = sleep_until(killed_at) => {
@@ -163,7 +161,9 @@ async fn supervise(
                             return Some(StopReason::Cancelled(reason.to_owned()));
                         }
                         leased_at = sent_at;
-                        lease = Duration::from_secs(answer.json["lease_seconds"].as_u64().unwrap_or_default());
+                        if let Some(seconds) = answer.json["lease_seconds"].as_u64() {
+                            lease = Duration::from_secs(seconds);
+                        }
                         heartbeat_at = leased_at + lease.mul_f64(HEARTBEAT_AFTER);
                     }
                     Ok(answer) if is_final(answer.status) => return Some(StopReason::Lost(refusal_text(answer))),
