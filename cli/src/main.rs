@@ -9,6 +9,7 @@ mod access;
 mod answer;
 mod api;
 mod args;
+mod audit_log;
 mod aws;
 mod chart;
 mod cli;

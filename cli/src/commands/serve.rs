@@ -12,6 +12,7 @@ use gam_http::{AccessControl, AllowedHosts, AllowedOrigins, ApiPorts, ServeLimit
 use tokio::net::TcpListener;
 
 use crate::args::{GitHubOptions, ListenOption};
+use crate::audit_log;
 use crate::error::{failure, usage_error};
 use crate::exit::Exit;
 use crate::open::OpenStore;
@@ -191,10 +192,15 @@ pub(crate) async fn run(session: &CliSession, args: ServeArgs) -> anyhow::Result
             None => std::future::pending().await,
         }
     };
+    let drain_ports = audit_log::drain_ports(session, &store).await;
     let served = tokio::select! {
         served = server.serve(session, store.api_ports(), access, webhooks.as_ref(), shutdown) => served,
         () = orders => Ok(()),
+        () = audit_log::keep_drained(session, &store, drain_ports.as_ref()) => Ok(()),
     };
+    if let Some(ports) = &drain_ports {
+        audit_log::drain_now(session, &store, ports).await;
+    }
     store.close().await;
     served.map(|()| Exit::Success)
 }

@@ -12,6 +12,7 @@ use gam_model::Clock;
 use super::serve::BoundServer;
 use super::{aggregate, collect, reconcile};
 use crate::args::{self, ConfigOption, GitHubOptions, ListenOption};
+use crate::audit_log;
 use crate::error::{exit_status, one_line};
 use crate::exit::Exit;
 use crate::format::{duration, utc};
@@ -83,11 +84,14 @@ pub(crate) async fn run(session: &CliSession, args: UpArgs) -> anyhow::Result<Ex
             None => std::future::pending().await,
         }
     };
+    let drain_ports = data.audit_ports();
     let served = tokio::select! {
         served = server.serve(session, data.store.api_ports(), access, webhooks.as_ref(), shutdown) => served,
         error = rounds => Err(error),
         () = orders => Ok(()),
+        () = audit_log::keep_drained(session, &data.store, Some(&drain_ports)) => Ok(()),
     };
+    audit_log::drain_now(session, &data.store, &drain_ports).await;
     data.close().await;
     served.map(|()| Exit::Success)
 }

@@ -35,6 +35,6 @@ pub use axum::Router;
 pub use axum::body::Body;
 pub use middleware::cors::AllowedOrigins;
 pub use middleware::hosts::AllowedHosts;
-pub use router::{ApiPorts, WorkPorts, guarded_router, router};
+pub use router::{ApiPorts, LogPorts, WorkPorts, guarded_router, router};
 pub use serve::{ServeLimits, serve};
 pub use webhook::{WEBHOOK_PATH, WebhookPorts, WebhookSecretSource, WebhookSecrets, webhook_router};

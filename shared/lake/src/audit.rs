@@ -30,7 +30,7 @@ use crate::parquet_file::{
 };
 use crate::paths::{self, ObjectPath};
 
-pub use rows::{column, schema};
+pub use rows::{column, encode as encode_rows, schema};
 
 /// The version of the schema, for the footers of files. A greater one has more columns.
 pub const SCHEMA_VERSION: u32 = 1;

@@ -19,6 +19,8 @@ const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("gam-aggregate", &["gam-fold", "gam-lake", "gam-rollup", "gam-store", "gam-model"]),
     ("gam-query", &["gam-rollup", "gam-store", "gam-model"]),
     ("gam-access", &["gam-store", "gam-model"]),
+    // It writes the audit rows of the store as segments of the lake.
+    ("gam-audit", &["gam-access", "gam-lake", "gam-store", "gam-model"]),
     ("gam-work", &["gam-access", "gam-store", "gam-model"]),
     // The types of queries and answers are part of the model.
     ("gam-http", &["gam-access", "gam-query", "gam-work", "gam-model"]),
@@ -36,6 +38,7 @@ const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
             "gam-collect",
             "gam-aggregate",
             "gam-access",
+            "gam-audit",
             "gam-query",
             "gam-sessions",
             "gam-work",
@@ -51,6 +54,7 @@ const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
             "gam-collect",
             "gam-aggregate",
             "gam-access",
+            "gam-audit",
             "gam-query",
             "gam-work",
             "gam-http",
@@ -121,6 +125,7 @@ fn only_some_crates_use_cloud_server_and_io_libraries() {
                     | "gam-aggregate"
                     | "gam-query"
                     | "gam-access"
+                    | "gam-audit"
                     | "gam-work"
                     | "gam-lake"
                     | "gam-store"

@@ -2,6 +2,7 @@
 
 mod api;
 mod arrows;
+mod audit;
 mod backfill;
 mod backup;
 mod bad_input;

@@ -60,6 +60,7 @@ pub(crate) mod schema_name {
     pub(crate) const ISSUE_LIST: &str = "IssueList";
     pub(crate) const TASK_LIST: &str = "TaskList";
     pub(crate) const TASK_LOG: &str = "TaskLog";
+    pub(crate) const AUDIT_LOG_PAGE: &str = "AuditLogPage";
     pub(crate) const PROBLEM: &str = "Problem";
 }
 

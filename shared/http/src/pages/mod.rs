@@ -14,6 +14,7 @@ mod error_page;
 mod figures;
 mod format;
 mod lists;
+mod log;
 mod notes;
 mod org;
 mod orgs;
@@ -32,6 +33,7 @@ use axum::routing::{MethodRouter, get};
 use gam_query::QueryPorts;
 
 pub(crate) use error_page::ErrorPage;
+pub(crate) use log::LOG_PATH;
 pub(crate) use view::View;
 
 /// The paths that need no token: what the page for signing in loads.
@@ -49,5 +51,6 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<QueryPorts>)> {
         ("/orgs/{org}/members", get(lists::handle_members)),
         ("/orgs/{org}/members/{member}", get(subject::handle)),
         ("/orgs/{org}/tasks", get(tasks::handle)),
+        (LOG_PATH, get(log::handle)),
     ]
 }

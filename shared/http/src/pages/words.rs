@@ -214,6 +214,19 @@ words! {
     task_lease: "lease until {t}", "{t} まで確保";
     task_expired: "lease ended {t}", "{t} に期限切れ";
     task_cancelled: "cancelled: {x}", "取り消し: {x}";
+    audit_log: "Audit log", "監査ログ";
+    log_org: "Organization", "Organization";
+    log_empty: "There are no rows.", "記録はありません。";
+    log_all: "all", "すべて";
+    log_no_org: "none, such as tokens", "なし(トークンなど)";
+    log_older: "Older", "以前の記録";
+    log_time: "Time", "日時";
+    log_kind: "Kind", "種類";
+    log_subject: "Subject", "対象";
+    log_principal: "Principal", "実行者";
+    log_outcome: "Outcome", "結果";
+    log_segment: "Segment", "セグメント";
+    log_undrained: "not yet in a segment", "未書き込み";
 }
 
 impl Words {

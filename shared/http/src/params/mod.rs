@@ -10,8 +10,9 @@ mod subject_path;
 
 pub(crate) use json_body::JsonBody;
 pub(crate) use queries::{
-    ChartParams, ExportParams, HistogramParams, IssuesParams, ListParams, LogParams, MetricsParams, NoParams,
-    OrgsParams, QueryParams, SeriesParams, SubjectQuery, TasksParams, Validated, WithRepoId,
+    AuditLogParams, ChartParams, ExportParams, HistogramParams, IssuesParams, ListParams, LogParams,
+    MetricsParams, NoParams, OrgsParams, QueryParams, SeriesParams, SubjectQuery, TasksParams, Validated,
+    WithRepoId,
 };
 pub(crate) use subject_path::SubjectPath;
 
@@ -68,6 +69,10 @@ pub(crate) enum Parameter {
     TaskRepo,
     /// The part of a log at which a page begins.
     LogFrom,
+    AuditOrg,
+    AuditKind,
+    AuditAfter,
+    AuditTail,
 }
 
 /// The values of `bots`.
@@ -134,6 +139,10 @@ impl Parameter {
             Parameter::TaskState => "state",
             Parameter::TaskRepo => "repo",
             Parameter::LogFrom => "from",
+            Parameter::AuditOrg => "org",
+            Parameter::AuditKind => "kind",
+            Parameter::AuditAfter => "after",
+            Parameter::AuditTail => "tail",
         }
     }
 
@@ -163,13 +172,16 @@ impl Parameter {
             }
             Parameter::TaskState => Some(TaskState::ALL.map(TaskState::as_str).to_vec()),
             Parameter::IssueState => Some(ISSUE_STATES.map(|(name, _)| name).to_vec()),
-            Parameter::Assignable => Some(BOOLEANS.map(|(name, _)| name).to_vec()),
+            Parameter::Assignable | Parameter::AuditTail => Some(BOOLEANS.map(|(name, _)| name).to_vec()),
             Parameter::TaskOrg
             | Parameter::TaskRepo
             | Parameter::IssueLabel
             | Parameter::IssueAssignee
             | Parameter::IssueRepo
             | Parameter::LogFrom
+            | Parameter::AuditOrg
+            | Parameter::AuditKind
+            | Parameter::AuditAfter
             | Parameter::Id
             | Parameter::Since
             | Parameter::Until
@@ -188,6 +200,7 @@ impl Parameter {
             Parameter::Theme => Some(name_of(&THEMES, Theme::default())),
             Parameter::Lang => Some(name_of(&LANGUAGES, Language::default())),
             Parameter::IssueState => Some(ISSUE_STATES[0].0),
+            Parameter::AuditTail => Some("false"),
             Parameter::Sort => Some(DEFAULT_METRIC),
             Parameter::DurationMetric => Some(DEFAULT_DURATION_METRIC),
             // The default of `order` depends on `sort`, and that of `metric` is a list.
@@ -202,6 +215,9 @@ impl Parameter {
             | Parameter::TaskState
             | Parameter::TaskRepo
             | Parameter::LogFrom
+            | Parameter::AuditOrg
+            | Parameter::AuditKind
+            | Parameter::AuditAfter
             | Parameter::Id
             | Parameter::Name
             | Parameter::Type

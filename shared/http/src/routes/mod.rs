@@ -1,6 +1,7 @@
 //! The routes. The modules follow the paths, and [`all`] lists every route.
 
 mod health;
+pub(crate) mod log;
 mod metric_catalogue;
 mod openapi;
 mod orgs;
@@ -73,7 +74,8 @@ pub(crate) fn class_of(request: &Request) -> RouteClass {
         let api = all().into_iter().map(|route| (route.path, (route.method, route.class)));
         let public = sign_in::PATHS.into_iter().chain(pages::PUBLIC_PATHS);
         let public = public.map(|path| (path, (RouteMethod::Get, RouteClass::Public)));
-        api.chain(public).fold(Classes::new(), |mut classes, (path, class)| {
+        let log = (pages::LOG_PATH, (RouteMethod::Get, RouteClass::Audit));
+        api.chain(public).chain([log]).fold(Classes::new(), |mut classes, (path, class)| {
             classes.entry(path).or_default().push(class);
             classes
         })
@@ -88,7 +90,7 @@ pub(crate) fn class_of(request: &Request) -> RouteClass {
 /// Returns whether the handler of a path checks by itself what the principal sees: the path names neither an organization
 /// nor a repository.
 pub(crate) fn checks_scope(path: &str) -> bool {
-    tasks::PATHS.contains(&path)
+    tasks::PATHS.contains(&path) || log::PATHS.contains(&path) || path == pages::LOG_PATH
 }
 
 /// Returns every route, in the order of the OpenAPI document.
@@ -134,6 +136,8 @@ pub(crate) fn all() -> Vec<Route> {
         orgs::listings::repo_members("/api/v1/orgs/{org}/repos/{repo}/members.csv"),
         orgs::listings::member_repos("/api/v1/orgs/{org}/members/{member}/repos"),
         orgs::listings::member_repos("/api/v1/orgs/{org}/members/{member}/repos.csv"),
+        log::page(log::PATHS[0]),
+        log::stream(log::PATHS[1]),
         tasks::request(tasks::PATHS[0]),
         tasks::list(tasks::PATHS[1]),
         tasks::heartbeat(tasks::PATHS[2]),

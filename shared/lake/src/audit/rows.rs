@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMillisecondType};
-use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use gam_model::AuditEntry;
 
@@ -74,7 +74,7 @@ pub fn schema() -> SchemaRef {
 ///
 /// # Errors
 /// [`Error::Unusable`] if the columns do not fit together. No entry can cause this.
-pub(super) fn encode(entries: &[AuditEntry]) -> Result<RecordBatch> {
+pub fn encode(entries: &[AuditEntry]) -> Result<RecordBatch> {
     let text = |field: fn(&AuditEntry) -> &str| -> ArrayRef {
         Arc::new(StringArray::from_iter_values(entries.iter().map(field)))
     };

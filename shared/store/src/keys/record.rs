@@ -56,13 +56,17 @@ pub enum RecordKind {
     Hook,
     /// A row of the audit log that no segment in the lake holds yet, in order of insertion.
     AuditRow,
+    /// How far the audit log was written: to its last segment, and to the last revision of a configuration.
+    AuditHead,
+    /// A principal has read the audit log in an hour, by principal and hour.
+    AuditReading,
     /// The proof that a commit was made, by the commit's id. Only stores write receipts.
     Receipt,
 }
 
 impl RecordKind {
     /// All kinds.
-    pub const ALL: [RecordKind; 16] = [
+    pub const ALL: [RecordKind; 18] = [
         RecordKind::Token,
         RecordKind::TokenName,
         RecordKind::Claim,
@@ -78,6 +82,8 @@ impl RecordKind {
         RecordKind::DirtyRepo,
         RecordKind::Hook,
         RecordKind::AuditRow,
+        RecordKind::AuditHead,
+        RecordKind::AuditReading,
         RecordKind::Receipt,
     ];
 
@@ -99,6 +105,8 @@ impl RecordKind {
             RecordKind::DirtyRepo => "dirty_repo",
             RecordKind::Hook => "hook",
             RecordKind::AuditRow => "audit_row",
+            RecordKind::AuditHead => "audit_head",
+            RecordKind::AuditReading => "audit_reading",
             RecordKind::Receipt => "receipt",
         }
     }
@@ -312,6 +320,8 @@ mod tests {
             "dirty_repo",
             "hook",
             "audit_row",
+            "audit_head",
+            "audit_reading",
             "receipt",
         ];
         assert_eq!(kinds, expected);
