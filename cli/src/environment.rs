@@ -48,7 +48,7 @@ const ALLOWED_IN_DEFAULT_FILE: [&str; 18] = [
 ];
 
 /// The variables that `.env` must not set, in upper case. All names that begin with `AWS_` belong to them.
-const REPORTED_IF_IGNORED: [&str; 20] = [
+const REPORTED_IF_IGNORED: [&str; 22] = [
     "CLAUDE_CONFIG_DIR",
     "CODEX_HOME",
     "GITHUB_API_URL",
@@ -58,6 +58,8 @@ const REPORTED_IF_IGNORED: [&str; 20] = [
     "GITHUB_METRICS_ADMIN_TOKEN",
     "GITHUB_METRICS_ADMIN_TOKEN_FILE",
     "GITHUB_METRICS_TOKEN_FILE",
+    "GITHUB_METRICS_ORIGIN_KEY",
+    "GITHUB_METRICS_ORIGIN_KEY_FILE",
     "GITHUB_WEBHOOK_SECRET",
     "GITHUB_WEBHOOK_SECRET_FILE",
     "GITHUB_WEBHOOK_SECRET_PREVIOUS",

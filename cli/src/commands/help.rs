@@ -48,6 +48,9 @@ Server
   API_ALLOW_ORIGIN *         --allow-origin, several separated by commas
   GITHUB_METRICS_ADMIN_TOKEN *, GITHUB_METRICS_ADMIN_TOKEN_FILE *
                              token that the server accepts as an administrator's; or a file with it
+  GITHUB_METRICS_ORIGIN_KEY *, GITHUB_METRICS_ORIGIN_KEY_FILE *
+                             key of the hashes of addresses in the audit log; or a file with it.
+                             Without a key, they are comparable until the server stops
   GITHUB_WEBHOOK_SECRET *, GITHUB_WEBHOOK_SECRET_FILE *
                              secret of the webhooks that up and serve take; or a file with it
   GITHUB_WEBHOOK_SECRET_PREVIOUS *, GITHUB_WEBHOOK_SECRET_PREVIOUS_FILE *

@@ -18,7 +18,7 @@ mod tokens;
 
 pub use audit::{AuditKind, AuditRow, MAX_DETAIL_BYTES};
 pub use log::{AuditLog, LogError, LogFilter, LogPage, LogReadings, LoggedEntry};
-pub use principal::Principal;
+pub use principal::{Principal, Requester};
 pub use refusals::{REFUSALS_GROW_FOR, RefusalLog, RefusalRow, WRITE_INTERVAL};
 pub use role::{Role, RouteClass};
 pub use secret::TokenSecret;

@@ -13,6 +13,7 @@ use gam_store::{
 };
 
 use crate::audit::{AuditKind, AuditRow};
+use crate::principal::Principal;
 
 /// How long the store remembers that a principal has read the log in an hour.
 const READING_LIFETIME: TimeDelta = TimeDelta::hours(2);
@@ -123,10 +124,11 @@ impl LogReadings {
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn record(&self, principal: &str) -> gam_store::Result<()> {
+    pub async fn record(&self, principal: &Principal) -> gam_store::Result<()> {
+        let Principal { id: principal, origin, .. } = principal;
         let now = self.clock.now();
         let hour = now.duration_trunc(TimeDelta::hours(1)).unwrap_or(now);
-        let reading = (principal.to_owned(), hour);
+        let reading = (principal.clone(), hour);
         if self.written().contains(&reading) {
             return Ok(());
         }
@@ -140,7 +142,8 @@ impl LogReadings {
             Expectation::Absent,
         );
         let id = format!("audit:read:{principal}:{milliseconds}");
-        let row = AuditRow::new(id, None, now, principal, AuditKind::LogRead, "audit log");
+        let row = AuditRow::new(id, None, now, principal, AuditKind::LogRead, "audit log")
+            .with_origin(origin.clone());
         match commit_until_answered(&*self.records, &row.add_to(commit)?, now).await? {
             // A conflict says that another request or process has written the row.
             CommitOutcome::Committed | CommitOutcome::Conflict(_) => {}
@@ -161,6 +164,7 @@ mod tests {
     use gam_store::{MemoryStore, RecordRange};
 
     use super::*;
+    use crate::role::Role;
 
     struct TestClock(Mutex<DateTime<Utc>>);
 
@@ -181,13 +185,13 @@ mod tests {
         let clock = Arc::new(TestClock(Mutex::new("2026-03-01T10:10:00Z".parse().unwrap())));
         let [one, other] = [(); 2].map(|()| LogReadings::new(store.clone(), clock.clone()));
         for readings in [&one, &one, &other] {
-            readings.record("token:ab").await.unwrap();
+            readings.record(&Principal::trusted("token:ab", Role::Auditor)).await.unwrap();
         }
         assert_eq!(rows(&store).await, 1, "also of two processes");
-        one.record("token:cd").await.unwrap();
+        one.record(&Principal::trusted("token:cd", Role::Auditor)).await.unwrap();
         assert_eq!(rows(&store).await, 2);
         *clock.0.lock().unwrap() += TimeDelta::hours(1);
-        one.record("token:ab").await.unwrap();
+        one.record(&Principal::trusted("token:ab", Role::Auditor)).await.unwrap();
         assert_eq!(rows(&store).await, 3);
         assert_eq!(one.written().len(), 1, "earlier hours are forgotten");
     }

@@ -1,4 +1,10 @@
 //! The drain: moves rows from the store to the lake.
+//!
+//! What keeps a row from being written twice:
+//!
+//! * The head in the store reaches a segment only when the store has no row of the segment any more.
+//! * A drain loads the head first, and the rows then. So a row that it reads is in no segment up to the head.
+//! * It writes the segment after that head. If that exists, it deletes all rows that the segment has before it goes on.
 
 use std::collections::HashSet;
 
@@ -6,7 +12,7 @@ use gam_lake::ObjectStore;
 use gam_lake::audit::{self, MAX_SEGMENT_ROWS, PutSegment, SegmentHash};
 use gam_model::AuditEntry;
 use gam_store::{
-    CommitOutcome, Expectation, RecordCommit, RecordCommitId, RecordKey, RecordKind, RecordRange,
+    CommitOutcome, Expectation, Record, RecordCommit, RecordCommitId, RecordKey, RecordKind, RecordRange,
     commit_until_answered,
 };
 
@@ -37,6 +43,13 @@ struct PendingRow {
     entry: AuditEntry,
 }
 
+impl PendingRow {
+    fn new((key, record): (RecordKey, Record)) -> Self {
+        let entry = entry_of(&key, &record);
+        PendingRow { key, revision: record.revision, entry }
+    }
+}
+
 /// Writes all rows of an organization, by its storage key, or of none, as segments of the log, and deletes them from the
 /// store. Rows that still grow wait for a later drain.
 ///
@@ -46,17 +59,13 @@ struct PendingRow {
 /// If the lake or the store fails. What was written stays, and the next drain goes on from there.
 pub async fn drain(ports: &AuditPorts, org: Option<&str>) -> Result<DrainReport> {
     let mut report = DrainReport::default();
-    let mut head = None;
+    let mut head = head::load(&*ports.records, org, ports.clock.now()).await?;
     loop {
         let rows = pending_rows(ports, org).await?;
         if rows.is_empty() {
             return Ok(report);
         }
-        let before = match head {
-            Some(head) => head,
-            None => head::load(&*ports.records, org, ports.clock.now()).await?,
-        };
-        head = Some(append(ports, org, before, &rows, &mut report).await?);
+        head = append(ports, org, head, &rows, &mut report).await?;
     }
 }
 
@@ -82,10 +91,7 @@ async fn append(
         // Another drain wrote it, or one that was killed before it deleted the rows.
         PutSegment::Exists => {
             let (hash, drained) = existing(&*ports.objects, &log, before, number).await?;
-            let is_drained = |row: &&PendingRow| {
-                drained.contains(&(row.entry.event_id.clone(), row.entry.commit_id.clone()))
-            };
-            delete(ports, rows.iter().filter(is_drained).collect()).await?;
+            delete_drained(ports, org, &drained).await?;
             LogHead { number, hash }
         }
     };
@@ -128,6 +134,32 @@ async fn existing(
     }
 }
 
+/// Deletes all rows that a segment has. They are read again: the other drain may have taken rows that this one has not
+/// seen, and may not have deleted them yet.
+async fn delete_drained(
+    ports: &AuditPorts,
+    org: Option<&str>,
+    drained: &HashSet<(String, String)>,
+) -> Result<()> {
+    let now = ports.clock.now();
+    let mut range = RecordRange::new(org, RecordKind::AuditRow, &[])?;
+    loop {
+        let page = ports.records.range(&range, PAGE_ROWS, now).await?;
+        let next = match page.last() {
+            Some((last, _)) if page.len() == PAGE_ROWS => Some(range.clone().after(last)),
+            _ => None,
+        };
+        let rows: Vec<PendingRow> = page.into_iter().map(PendingRow::new).collect();
+        let is_drained =
+            |row: &&PendingRow| drained.contains(&(row.entry.event_id.clone(), row.entry.commit_id.clone()));
+        delete(ports, rows.iter().filter(is_drained).collect()).await?;
+        match next {
+            Some(next) => range = next,
+            None => return Ok(()),
+        }
+    }
+}
+
 /// Returns the first rows that no longer change, at most as many as a segment has.
 async fn pending_rows(ports: &AuditPorts, org: Option<&str>) -> Result<Vec<PendingRow>> {
     let now = ports.clock.now();
@@ -139,12 +171,8 @@ async fn pending_rows(ports: &AuditPorts, org: Option<&str>) -> Result<Vec<Pendi
             Some((last, _)) if page.len() == PAGE_ROWS => Some(range.clone().after(last)),
             _ => None,
         };
-        for (key, record) in page {
-            let entry = entry_of(&key, &record);
-            if !grows(&entry, now) && rows.len() < MAX_SEGMENT_ROWS {
-                rows.push(PendingRow { key, revision: record.revision, entry });
-            }
-        }
+        let stable = page.into_iter().map(PendingRow::new).filter(|row| !grows(&row.entry, now));
+        rows.extend(stable.take(MAX_SEGMENT_ROWS - rows.len()));
         match next {
             Some(next) if rows.len() < MAX_SEGMENT_ROWS => range = next,
             _ => return Ok(rows),

@@ -30,7 +30,7 @@ mod serve;
 mod throttled_warning;
 mod webhook;
 
-pub use auth::{AccessControl, RequestRate, TokenError, TokenSource};
+pub use auth::{AccessControl, OriginHasher, PeerAddress, RequestRate, TokenError, TokenSource};
 pub use axum::Router;
 pub use axum::body::Body;
 pub use middleware::cors::AllowedOrigins;

@@ -283,7 +283,7 @@ mod tests {
         }
 
         #[test]
-        fn segments_parse_and_are_in_order(log in "_|[a-z0-9-]{1,39}", one in 1u64..10_000_000_000, other in 1u64..10_000_000_000) {
+        fn segments_parse_and_are_in_order(log in "_|[a-z0-9-]{1,39}", one in 1u64..1_000_000_000, other in 1u64..1_000_000_000) {
             prop_assert_eq!(parse_audit_segment(&audit_segment(&log, one)), Some((log.clone(), one)));
             prop_assert_eq!(audit_segment(&log, one).cmp(&audit_segment(&log, other)), one.cmp(&other));
         }

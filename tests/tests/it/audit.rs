@@ -146,6 +146,8 @@ fn an_auditor_reads_the_log_of_a_server() {
         (&rows[1]["repo"], &rows[1]["number"], &rows[1]["org"]),
         (&"web-app".into(), &1.into(), &ORG.into())
     );
+    let origins: Vec<bool> = rows.iter().map(|row| row["origin"].is_string()).collect();
+    assert_eq!(origins, [false, true, true], "the worker sent requests: {rows:?}");
     let page = get_with(server.address(), "/log?lang=en", &auditor);
     assert!(page.status == 200 && page.text().contains("task_completed"), "{}", page.text());
     server.stop();

@@ -11,9 +11,10 @@ use super::support::{ORG, World, ids};
 async fn a_reader_that_follows_the_log_sees_each_row_once() {
     let world = World::new();
     let log = SegmentLog::new(world.ports());
-    let (mut position, mut seen) = (LogPosition::START, Vec::new());
+    let (mut position, mut seen, mut added) = (LogPosition::START, Vec::new(), 0);
     for round in 0..30u32 {
         world.add_rows(round * 3..round * 3 + round % 4).await;
+        added += (round % 4) as usize;
         if round % 3 == 0 {
             drain(&world.ports(), Some(ORG)).await.unwrap();
         }
@@ -36,7 +37,7 @@ async fn a_reader_that_follows_the_log_sees_each_row_once() {
     let mut sorted = seen.clone();
     sorted.sort();
     sorted.dedup();
-    assert_eq!((sorted.len(), seen.len()), (45 - 3, 42), "no row twice: {seen:?}");
+    assert_eq!((sorted.len(), seen.len()), (added, added), "no row twice: {seen:?}");
 }
 
 #[tokio::test]

@@ -108,7 +108,7 @@ pub(super) async fn handle(
         Some(org) => visible_logs(&query_ports, &principal, Some(org)).await?,
         None => all,
     };
-    ports.readings.record(&principal.id).await.map_err(QueryError::Store)?;
+    ports.readings.record(&principal).await.map_err(QueryError::Store)?;
     let (rows, older) = read(&ports, &logs, &query).await?;
     let content = LogContent { query, orgs, rows, older };
     render(move || page(&view, &content)).await

@@ -8,7 +8,7 @@ use axum::http::{Method, Request};
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_access::{AuditKind, AuditRow, NewToken, RepoName, Role, Scope, Tokens};
 use gam_audit::{AuditPorts, drain};
-use gam_http::{AccessControl, AllowedOrigins, ApiPorts, guarded_router};
+use gam_http::{AccessControl, AllowedOrigins, ApiPorts, OriginHasher, PeerAddress, guarded_router};
 use gam_model::Clock;
 use gam_store::{NameEntry, NameKind, NameStore, RecordCommit, RecordCommitId, RecordStore};
 use http_body_util::BodyExt as _;
@@ -82,6 +82,10 @@ async fn page(api: &Router, query: &str, token: &str) -> Value {
     answer.json()
 }
 
+async fn page_of(api: &Router, path: &str, token: &str) -> Value {
+    get_with(api, path, token).await.json()
+}
+
 fn ids(page: &Value) -> Vec<&str> {
     page["rows"]
         .as_array()
@@ -144,6 +148,11 @@ async fn a_row_has_all_that_is_known() {
     });
     assert_eq!(*row, expected);
     assert_eq!(answer["next"], "acme.1.1");
+    let document = page_of(&api, "/openapi.json", &auditor).await;
+    let schema = serde_json::json!({"$ref": "#/components/schemas/AuditLogPage"});
+    for page in [&answer, &tail] {
+        crate::schema::check(&document, &schema, page).expect("the answer matches its schema");
+    }
     let of_kind = page(&api, "org=acme&kind=token_created", &auditor).await;
     assert_eq!((ids(&of_kind), &of_kind["next"]), (Vec::new(), &"acme.1.1".into()), "the cursor moves on");
 }
@@ -203,6 +212,27 @@ async fn reading_is_logged_once_an_hour() {
 }
 
 #[tokio::test]
+async fn a_row_has_a_hash_of_the_address_and_no_address() {
+    let audited = Audited::new().await;
+    let auditor = audited.token("a", Role::Auditor, Scope::All).await;
+    let access = AccessControl::tokens(audited.tokens.clone()).with_origins(OriginHasher::new(b"a long key"));
+    let ports =
+        ApiPorts { log: Some(audited.data.log_ports(audited.clock.clone())), ..audited.data.api_ports() };
+    let api = guarded_router(ports, access, AllowedOrigins::default());
+    let request = Request::get(LOG)
+        .header("authorization", format!("Bearer {auditor}"))
+        .extension(PeerAddress("203.0.113.7".parse().expect("an address")))
+        .body(Body::empty())
+        .expect("a request");
+    assert_eq!(api.clone().oneshot(request).await.expect("a response").status(), 200);
+    audited.drain().await;
+    let reads = page(&api, "org=_&kind=log_read", &auditor).await;
+    let origin = reads["rows"][0]["origin"].as_str().expect("an origin");
+    assert!(origin.len() == 24 && origin.bytes().all(|byte| byte.is_ascii_hexdigit()), "{origin}");
+    assert!(!reads.to_string().contains("203.0.113"), "{reads}");
+}
+
+#[tokio::test]
 async fn invalid_parameters_are_named() {
     let audited = Audited::new().await;
     let (api, auditor) = (audited.api(), audited.token("a", Role::Auditor, Scope::All).await);
@@ -211,7 +241,7 @@ async fn invalid_parameters_are_named() {
         ("after=acme.1", "`after`"),
         ("limit=0", "`limit`"),
         ("tail=maybe", "`tail`"),
-        ("cursor=1", "`cursor`"),
+        ("cursor=1", "unknown parameter"),
     ] {
         let detail =
             get_with(&api, &format!("{LOG}?{query}"), &auditor).await.problem(400, "INVALID_ARGUMENT");

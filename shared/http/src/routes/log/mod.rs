@@ -128,37 +128,37 @@ pub(crate) async fn visible_logs(
 ) -> Result<Vec<VisibleLog>, ApiError> {
     let registry = ports.registry.registry().await.map_err(QueryError::Registry)?;
     let scope = &principal.scope;
-    let visible = |key: Option<String>| {
-        let name = key.as_deref().map(|key| registry.name_of_stored(key).to_owned());
-        VisibleLog { key, name, scope: scope.clone() }
-    };
+    let of_org = |(key, name)| VisibleLog { key: Some(key), name: Some(name), scope: scope.clone() };
+    let of_none = VisibleLog { key: None, name: None, scope: scope.clone() };
     match requested {
-        Some(NO_ORG_LOG) if *scope == Scope::All => Ok(vec![visible(None)]),
+        Some(NO_ORG_LOG) if *scope == Scope::All => Ok(vec![of_none]),
         Some(org) => {
             let key = registry.key_of(org);
-            let known = log_keys(ports, &registry).await?;
-            match known.contains(&key) && scope.includes_org(&key) {
-                true => Ok(vec![visible(Some(key))]),
-                false => Err(QueryError::unknown_org(org).into()),
-            }
+            let name = known_orgs(ports, &registry).await?.remove(&key).filter(|_| scope.includes_org(&key));
+            let name = name.ok_or_else(|| QueryError::unknown_org(org))?;
+            Ok(vec![of_org((key, name))])
         }
         None => {
-            let none = (*scope == Scope::All).then_some(None);
-            let keys = log_keys(ports, &registry).await?;
-            let keys = keys.into_iter().filter(|key| scope.includes_org(key)).map(Some);
-            Ok(none.into_iter().chain(keys).map(visible).collect())
+            let none = (*scope == Scope::All).then_some(of_none);
+            let orgs = known_orgs(ports, &registry).await?;
+            let orgs = orgs.into_iter().filter(|(key, _)| scope.includes_org(key)).map(of_org);
+            Ok(none.into_iter().chain(orgs).collect())
         }
     }
 }
 
-/// Returns the storage keys of all organizations, sorted.
-async fn log_keys(ports: &QueryPorts, registry: &OrgRegistry) -> Result<Vec<String>, ApiError> {
+/// Returns the names of all organizations by their storage keys.
+async fn known_orgs(
+    ports: &QueryPorts,
+    registry: &OrgRegistry,
+) -> Result<BTreeMap<String, String>, ApiError> {
     let orgs = ports.names.orgs().await.map_err(QueryError::Store)?;
-    let mut keys: Vec<String> = orgs.iter().map(|org| registry.key_of(org)).collect();
-    keys.extend(registry.keys().map(str::to_owned));
-    keys.sort();
-    keys.dedup();
-    Ok(keys)
+    let mut known: BTreeMap<String, String> =
+        registry.keys().map(|key| (key.to_owned(), registry.name_of_stored(key).to_owned())).collect();
+    for org in &orgs {
+        known.entry(registry.key_of(org)).or_insert_with(|| registry.name_of_stored(org).to_owned());
+    }
+    Ok(known)
 }
 
 /// What is read of the logs at once.
@@ -224,7 +224,7 @@ async fn handle(
 ) -> Result<Json<AuditLogPage>, ApiError> {
     let logs = visible_logs(&ports, &principal, params.org.as_deref()).await?;
     let cursor = params.after.as_deref().map(LogCursor::parse).transpose()?.unwrap_or_default();
-    log.readings.record(&principal.id).await.map_err(QueryError::Store)?;
+    log.readings.record(&principal).await.map_err(QueryError::Store)?;
     let filter = LogFilter { kind: params.kind };
     // The tail first: what is drained in between comes with the segments, and not never.
     let tail = match params.tail {

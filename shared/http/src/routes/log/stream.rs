@@ -76,7 +76,7 @@ pub(super) async fn handle(
         Some(text) => LogCursor::parse(text)?,
         None => end_of(&log, &logs).await?,
     };
-    log.readings.record(&principal.id).await.map_err(QueryError::Store)?;
+    log.readings.record(&principal).await.map_err(QueryError::Store)?;
     let state = LogStream {
         ports: log,
         logs,
