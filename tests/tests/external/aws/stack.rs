@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use gam_tests::github::{Double, TOKEN, World};
-use gam_tests::http::{HttpResponse, send_request};
+use gam_tests::http::{HttpResponse, send_request, send_request_with_body};
 use gam_tests::program::memory_kb;
 use serde_json::{Value, json};
 
@@ -320,11 +320,60 @@ impl<'a> Stack<'a> {
         self.get_with_headers(target, &[("authorization", &format!("Bearer {}", self.token))])
     }
 
+    /// Host of the HTTP endpoint.
+    pub(crate) fn host(&self) -> &str {
+        self.output("ApiUrl").trim_start_matches("http://").trim_start_matches("https://")
+    }
+
     /// Requests a target of the HTTP endpoint with these headers.
     pub(crate) fn get_with_headers(&self, target: &str, headers: &[(&str, &str)]) -> HttpResponse {
-        let host = self.output("ApiUrl").trim_start_matches("http://").trim_start_matches("https://");
-        let headers = [&[("host", host)], headers].concat();
+        let headers = [&[("host", self.host())], headers].concat();
         send_request(self.aws.address(), "GET", target, &headers)
+    }
+
+    /// Posts JSON to the HTTP endpoint with a bearer token.
+    pub(crate) fn post(&self, target: &str, token: &str, body: &Value) -> HttpResponse {
+        let authorization = format!("Bearer {token}");
+        let headers = [
+            ("host", self.host()),
+            ("authorization", &authorization),
+            ("content-type", "application/json"),
+            ("accept", "application/json"),
+        ];
+        send_request_with_body(self.aws.address(), ("POST", target), &headers, &body.to_string())
+    }
+
+    /// Returns the policy of a function's role, by the name of the policy.
+    pub(crate) fn policy(&self, function: &str, name: &str) -> Value {
+        let request = json!({ "FunctionName": self.output(function) });
+        let configuration = self.aws.call("lambda", "get_function_configuration", request);
+        let role = configuration["Role"].as_str().and_then(|arn| arn.rsplit('/').next()).expect("a role");
+        let request = json!({ "RoleName": role, "PolicyName": name });
+        self.aws.call("iam", "get_role_policy", request)["PolicyDocument"]["Statement"].clone()
+    }
+
+    /// Returns credentials of a function's role, as the function gets them.
+    pub(crate) fn credentials(&self, function: &str) -> Vec<String> {
+        let request = json!({ "FunctionName": self.output(function) });
+        let configuration = self.aws.call("lambda", "get_function_configuration", request);
+        let request = json!({ "RoleArn": configuration["Role"], "RoleSessionName": "test" });
+        let session = self.aws.call("sts", "assume_role", request);
+        let part = |name: &str| session["Credentials"][name].as_str().expect("credentials").to_owned();
+        vec![part("AccessKeyId"), part("SecretAccessKey"), part("SessionToken")]
+    }
+
+    /// Asserts that a function's role cannot call any of these operations: service, operation and parameters.
+    #[track_caller]
+    pub(crate) fn assert_forbidden(&self, function: &str, operations: &[(&str, &str, Value)]) {
+        let credentials = self.credentials(function);
+        for (service, operation, parameters) in operations {
+            match self.aws.call_as(&credentials, service, operation, parameters.clone()) {
+                Ok(answer) => panic!("{function} can call {service} {operation}: {answer}"),
+                Err(error) => {
+                    assert!(error.code.starts_with("AccessDenied"), "{service} {operation}: {error:?}");
+                }
+            }
+        }
     }
 
     /// Fetches the answers to several targets in parallel.
