@@ -24,7 +24,10 @@ use tokio::time::{Instant, timeout_at};
 use crate::command::{WorkCommand, WorkMessage};
 
 /// Number of orders that are read from the store at once.
-const DRAIN_LIMIT: usize = 25;
+const DRAIN_LIMIT: usize = 10;
+/// How long an invocation with messages of the queue goes on with orders of the store. The messages stay in the queue
+/// until it ends. The next sweep does the rest.
+const DRAIN_AFTER_MESSAGES: Duration = Duration::from_secs(10);
 
 /// The function `work`.
 pub(crate) struct Worker {
@@ -121,7 +124,8 @@ impl Worker {
             outcomes.push((message, outcome));
         }
         // What follows from the orders is in the store, so a failure is repaired by the next sweep.
-        if has_orders && let Err(error) = self.sweep(deadline, &mut totals).await {
+        let stop_at = deadline.stop_at().min(Instant::now() + DRAIN_AFTER_MESSAGES);
+        if has_orders && let Err(error) = self.sweep(deadline, stop_at, &mut totals).await {
             tracing::warn!(
                 error = error_chain(&error),
                 "cannot do what follows from orders; the next sweep does"
@@ -188,7 +192,7 @@ impl Worker {
     ) -> MessageOutcome {
         let running = async {
             match command {
-                WorkCommand::Sweep => self.sweep(deadline, totals).await,
+                WorkCommand::Sweep => self.sweep(deadline, deadline.stop_at(), totals).await,
                 WorkCommand::SweepDeliveries => self.sweep_deliveries(deadline, totals).await,
                 WorkCommand::ReconcileIssues => self.reconcile_issues(deadline, totals).await,
             }
@@ -212,18 +216,28 @@ impl Worker {
         }
     }
 
-    /// Carries out what earlier orders left in the store, and sends orders to the collector.
-    async fn sweep(&self, deadline: Deadline, totals: &mut WorkTotals) -> Result<(), CommandError> {
+    /// Carries out what earlier orders left in the store until `stop_at`, and sends orders to the collector.
+    async fn sweep(
+        &self,
+        deadline: Deadline,
+        stop_at: Instant,
+        totals: &mut WorkTotals,
+    ) -> Result<(), CommandError> {
         // Marks first: they need no GitHub.
         let ordered = self.order_marked().await;
-        let drained = self.drain(deadline, totals).await;
+        let drained = self.drain(deadline, stop_at, totals).await;
         ordered.and(drained)
     }
 
-    async fn drain(&self, deadline: Deadline, totals: &mut WorkTotals) -> Result<(), CommandError> {
+    async fn drain(
+        &self,
+        deadline: Deadline,
+        stop_at: Instant,
+        totals: &mut WorkTotals,
+    ) -> Result<(), CommandError> {
         let queue = RecordQueue::new(self.context.store.clone(), self.context.clock.clone());
         let mut processor = self.processor(None);
-        while Instant::now() < deadline.stop_at() && !queue.due(1).await?.is_empty() {
+        while Instant::now() < stop_at && !queue.due(1).await?.is_empty() {
             if processor.source.is_none() {
                 processor.source = Some(self.source(deadline).await?);
             }

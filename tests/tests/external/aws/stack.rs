@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use gam_tests::github::webhooks::{WEBHOOK_SECRET, WebhookEvent, webhook_signature};
 use gam_tests::github::{Double, TOKEN, World};
 use gam_tests::http::{HttpResponse, send_request, send_request_with_body};
 use gam_tests::program::memory_kb;
@@ -69,12 +70,37 @@ pub(crate) fn gateway_event(path: &str, query: &str, token: &str) -> Value {
     })
 }
 
+/// Returns the event of an HTTP API about a signed webhook delivery.
+pub(crate) fn delivery_event(event: &WebhookEvent) -> Value {
+    let path = "/api/v1/webhook/github";
+    let mut request = gateway_event(path, "", "");
+    request["headers"] = json!({
+        "host": "api.example", "content-type": "application/json", "x-github-event": event.event,
+        "x-github-delivery": event.guid,
+        "x-hub-signature-256": webhook_signature(WEBHOOK_SECRET, event.body.as_bytes()),
+    });
+    request["requestContext"]["http"]["method"] = json!("POST");
+    request["body"] = json!(event.body);
+    request
+}
+
 impl<'a> Stack<'a> {
     /// Creates the secret with the double's token, and deploys a stack for the double.
     pub(crate) fn deploy(aws: &'a Emulator, world: &World, double: &Double) -> Self {
         let template = built_template();
         aws.call("secretsmanager", "create_secret", json!({ "Name": "github-token", "SecretString": TOKEN }));
         Self::with_parameters(aws, template, &parameters(world, double))
+    }
+
+    /// Creates the secrets, and deploys a stack for the double that takes webhooks.
+    pub(crate) fn deploy_with_webhooks(aws: &'a Emulator, world: &World, double: &Double) -> Self {
+        let template = built_template();
+        for (name, text) in [("github-token", TOKEN), ("webhook-secret", WEBHOOK_SECRET)] {
+            aws.call("secretsmanager", "create_secret", json!({ "Name": name, "SecretString": text }));
+        }
+        let mut parameters = parameters(world, double);
+        parameters.insert("WebhookSecret".to_owned(), "webhook-secret".to_owned());
+        Self::with_parameters(aws, template, &parameters)
     }
 
     /// Deploys a template with these parameters.

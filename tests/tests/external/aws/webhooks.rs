@@ -7,16 +7,16 @@ use gam_access::{NewToken, Role, Scope, Tokens};
 use gam_model::SystemClock;
 use gam_tests::answers::{assert_same_answers, sample_targets, without_coverage};
 use gam_tests::github::webhooks::{
-    Transit, WEBHOOK_SECRET, WebhookEvent, deliver_to_host, disturbed, open_issues, webhook_events,
+    Transit, WebhookEvent, deliver_to_host, disturbed, open_issues, webhook_events,
 };
-use gam_tests::github::world::{Time, World};
-use gam_tests::github::{Double, TOKEN, generated};
+use gam_tests::github::world::Time;
+use gam_tests::github::{Double, generated};
 use gam_tests::support::{full_range, settled_at};
 use serde_json::{Value, json};
 
-use super::emulator::{Emulator, EmulatorSetup, wait_for};
+use super::emulator::{EmulatorSetup, wait_for};
 use super::end_to_end::{answers_of_one_machine, assert_alarms_have_metrics};
-use super::stack::{Stack, built_template, parameters};
+use super::stack::Stack;
 use crate::tools::Tool;
 use crate::{ExternalTest, external_test};
 
@@ -30,7 +30,7 @@ fn webhooks_on_the_stack_end_in_the_state_of_github() {
     let world = generated::world(82);
     let (start, end) = (settled_at() - TimeDelta::days(40), settled_at());
     let double = Double::start(world.clone(), start);
-    let stack = deploy(&aws, &world, &double);
+    let stack = Stack::deploy_with_webhooks(&aws, &world, &double);
     stack.collect();
     stack.invoke("WorkFunction", &json!({ "action": "reconcile_issues" }));
     assert_eq!(
@@ -76,16 +76,6 @@ fn webhooks_on_the_stack_end_in_the_state_of_github() {
         assert_eq!(stack.depth(queue), 0, "{queue}: {:?}", stack.messages(queue));
     }
     assert_roles_allow_little(&stack);
-}
-
-fn deploy<'a>(aws: &'a Emulator, world: &World, double: &Double) -> Stack<'a> {
-    let template = built_template();
-    for (name, text) in [("github-token", TOKEN), ("webhook-secret", WEBHOOK_SECRET)] {
-        aws.call("secretsmanager", "create_secret", json!({ "Name": name, "SecretString": text }));
-    }
-    let mut parameters = parameters(world, double);
-    parameters.insert("WebhookSecret".to_owned(), "webhook-secret".to_owned());
-    Stack::with_parameters(aws, template, &parameters)
 }
 
 /// Returns the open issues that the API lists: repository and number.
