@@ -4,7 +4,7 @@
 mod secrets;
 mod source;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ use gam_model::Clock;
 use gam_store::{NameStore, RecordStore};
 use gam_work::dirty::{RememberedMark, clear_mark, keep_mark, list_marks};
 use gam_work::{
-    IssueFollower, IssueSource, OrgScope, OrgScopes, Processor, RecordQueue, SweepReport, WorkError,
+    IssueFollower, IssueSource, OrgScope, OrgScopes, Processor, RecordQueue, RulesReport, SweepReport,
+    WorkError,
 };
 
 pub(crate) use secrets::WebhookSecretVariables;
@@ -37,6 +38,8 @@ const QUEUE_PAUSE: Duration = Duration::from_secs(1);
 const FAILURE_PAUSE: Duration = Duration::from_secs(10);
 /// Number of orders that are read at once.
 const DRAIN_LIMIT: usize = 100;
+/// Pause between two looks for a change of the rules about tasks.
+const RULES_EVERY: Duration = Duration::from_secs(60);
 /// How often the list of deliveries is compared.
 const SWEEP_EVERY: Duration = Duration::from_secs(15 * 60);
 /// How often the cache of issues is compared with GitHub.
@@ -65,7 +68,20 @@ impl OrgScopes for LakeScopes {
         let revision = configuration::latest(&*self.lake, &key)
             .await
             .map_err(|error| WorkError::Scope(Box::new(error)))?;
-        Ok(Some(OrgScope { key, identity: Arc::new(revision.configuration.identity.clone()) }))
+        let configuration = revision.configuration;
+        let identity = Arc::new(configuration.identity);
+        Ok(Some(OrgScope { key, identity, task_rules: configuration.task_rules }))
+    }
+}
+
+impl LakeScopes {
+    /// Returns the names of the organizations that deliveries have an effect on.
+    async fn orgs(&self) -> Result<BTreeSet<String>, WorkError> {
+        let mut orgs: BTreeSet<String> = self.names.orgs().await?.into_iter().collect();
+        let is_new = |org: &&String| !orgs.iter().any(|known| known.eq_ignore_ascii_case(org));
+        let new: Vec<String> = self.orgs.iter().filter(is_new).cloned().collect();
+        orgs.extend(new);
+        Ok(orgs)
     }
 }
 
@@ -73,6 +89,7 @@ impl OrgScopes for LakeScopes {
 pub(crate) struct Webhooks {
     secrets: WebhookSecrets,
     queue: RecordQueue,
+    scopes: Arc<LakeScopes>,
     processor: Processor,
     source: Option<Arc<GitHubSource>>,
 }
@@ -102,14 +119,15 @@ impl Webhooks {
     ) -> Self {
         let WebhookStore { records, names, lake, clock, followers } = store;
         let source = github.map(|client| Arc::new(GitHubSource(client.clone())));
+        let scopes = Arc::new(LakeScopes { lake, names, orgs: orgs.to_vec() });
         let processor = Processor {
             records: records.clone(),
             clock: clock.clone(),
-            scopes: Arc::new(LakeScopes { lake, names, orgs: orgs.to_vec() }),
+            scopes: scopes.clone(),
             source: source.clone().map(|source| source as Arc<dyn IssueSource>),
             followers,
         };
-        Webhooks { secrets, queue: RecordQueue::new(records, clock), processor, source }
+        Webhooks { secrets, queue: RecordQueue::new(records, clock), scopes, processor, source }
     }
 
     /// Returns the ports of the route.
@@ -122,8 +140,13 @@ impl Webhooks {
         WebhookPorts { queue: Arc::new(self.queue.clone()), secrets, clock: self.processor.clock.clone() }
     }
 
+    /// Does what every server with webhooks does next to serving, until the future is dropped.
+    pub(crate) async fn run(&self) {
+        tokio::join!(self.carry_out_orders(), self.apply_task_rules());
+    }
+
     /// Carries out orders as they come, until the future is dropped.
-    pub(crate) async fn carry_out_orders(&self) {
+    async fn carry_out_orders(&self) {
         loop {
             let pause = match self.processor.drain(&self.queue, DRAIN_LIMIT).await {
                 Ok(report) if report.is_empty() => QUEUE_PAUSE,
@@ -137,6 +160,31 @@ impl Webhooks {
                 }
             };
             tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Applies changed rules about tasks of all organizations to their issues, until the future is dropped.
+    async fn apply_task_rules(&self) {
+        loop {
+            match self.scopes.orgs().await {
+                Ok(orgs) => {
+                    for org in orgs {
+                        match self.processor.apply_task_rules(&org).await {
+                            Ok(report) if report == RulesReport::default() => {}
+                            Ok(report) => tracing::info!(org, report.tasks, "rules of tasks applied"),
+                            Err(error) => {
+                                tracing::warn!(
+                                    org,
+                                    "cannot apply the rules of tasks: {}",
+                                    one_line(&error.into())
+                                );
+                            }
+                        }
+                    }
+                }
+                Err(error) => tracing::warn!("cannot list the organizations: {}", one_line(&error.into())),
+            }
+            tokio::time::sleep(RULES_EVERY).await;
         }
     }
 
