@@ -55,6 +55,8 @@ pub struct OrgScope {
     pub identity: Arc<Identity>,
     /// The configured rules about tasks.
     pub task_rules: TaskRules,
+    /// The revision of the configuration.
+    pub revision: u32,
 }
 
 /// Finds the organization of a delivery.

@@ -91,6 +91,8 @@ pub struct IssueOrg {
 pub struct StoredTaskRules {
     /// The rules.
     pub rules: TaskRules,
+    /// The revision of the configuration that they are from.
+    pub revision: u32,
     /// Since when they apply, UTC, by this service's clock.
     pub since: DateTime<Utc>,
     /// Whether they have been applied to all cached issues.

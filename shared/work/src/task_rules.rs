@@ -39,7 +39,9 @@ impl Processor {
             let Some(scope) = self.scopes.find(login).await? else { return Ok(report) };
             let now = self.clock.now();
             let (state, expectation) = load_org(&*self.records, &scope.key, now).await?;
-            if scope.task_rules == state.task_rules() {
+            let revision = state.tasks.as_ref().map_or(0, |stored| stored.revision);
+            // A scope can be that of a minute ago.
+            if scope.task_rules == state.task_rules() || scope.revision <= revision {
                 if let Some(stored) = state.tasks.clone().filter(|stored| !stored.is_applied) {
                     report.tasks += self.apply_to_issues(&scope.key).await?;
                     if now - stored.since >= SETTLED_AFTER {
@@ -50,10 +52,8 @@ impl Processor {
                 }
                 return Ok(report);
             }
-            // Read after the record: so the rules of an older revision never replace those of a newer one.
-            let Some(scope) = self.scopes.find(login).await? else { return Ok(report) };
-            let rules = scope.task_rules;
-            let stored = StoredTaskRules { rules, since: now, is_applied: false };
+            let (rules, revision) = (scope.task_rules, scope.revision);
+            let stored = StoredTaskRules { rules, revision, since: now, is_applied: false };
             report.is_changed |= self.save_rules(&scope.key, (&state, expectation), stored).await?;
         }
         Err(busy().into())

@@ -14,13 +14,14 @@ use crate::support::{ORG, TestStore, World, issue, label};
 
 /// A configuration that a test changes.
 #[derive(Clone, Default)]
-struct Configured(Arc<Mutex<TaskRules>>);
+struct Configured(Arc<Mutex<(u32, TaskRules)>>);
 
 #[async_trait]
 impl OrgScopes for Configured {
     async fn find(&self, login: &str) -> Result<Option<OrgScope>, WorkError> {
-        let task_rules = self.0.lock().unwrap().clone();
-        let scope = OrgScope { key: ORG.to_owned(), identity: Arc::new(Identity::default()), task_rules };
+        let (revision, task_rules) = self.0.lock().unwrap().clone();
+        let identity = Arc::new(Identity::default());
+        let scope = OrgScope { key: ORG.to_owned(), identity, task_rules, revision };
         Ok((login == "Acme").then_some(scope))
     }
 }
@@ -45,7 +46,11 @@ impl Server {
     }
 
     async fn configure(&self, change: impl FnOnce(&mut TaskRules)) -> RulesReport {
-        change(&mut self.configured.0.lock().unwrap());
+        {
+            let mut configured = self.configured.0.lock().unwrap();
+            configured.0 += 1;
+            change(&mut configured.1);
+        }
         self.apply().await
     }
 
@@ -80,6 +85,8 @@ async fn a_change_of_labels_reaches_the_index_and_claims() {
         let mut wanted = issue(2);
         wanted.details.labels = vec![label(1, "Help Wanted")];
         world.store(&wanted).await;
+        // The revision 1 has the rules of the other tests.
+        server.configure(|_| {}).await;
         assert!(server.configure(|rules| *rules = TaskRules::default()).await.is_changed);
         assert_eq!(server.queue().await, (vec![1], vec![]));
 
@@ -93,7 +100,11 @@ async fn a_change_of_labels_reaches_the_index_and_claims() {
 
         server.configure(|rules| rules.labels_none = vec!["help wanted".to_owned()]).await;
         server.configure(|rules| rules.labels_any = vec!["agent-ready".to_owned()]).await;
-        assert_eq!(server.queue().await, (vec![1], vec![(2, Unassignable::Unlabelled)]));
+        let expected = (vec![1], vec![(2, Unassignable::Unlabelled)]);
+        assert_eq!(server.queue().await, expected);
+        // A server that still knows an older revision changes nothing.
+        *server.configured.0.lock().unwrap() = (2, TaskRules { labels_none: vec!["agent-ready".to_owned()], ..TaskRules::default() });
+        assert_eq!((server.apply().await.is_changed, server.queue().await), (false, expected));
         store.close().await;
     }
 }
@@ -109,6 +120,7 @@ async fn priorities_attempts_and_leases_are_configured() {
             world.store(&issue).await;
         }
         assert_eq!(server.queue().await.0, [2, 1, 3]);
+        server.configure(|_| {}).await;
         server
             .configure(|rules| {
                 rules.priorities = vec!["urgent".to_owned(), "soon".to_owned(), "later".to_owned()];
@@ -138,6 +150,7 @@ async fn a_late_commit_under_the_old_rules_is_found() {
     let server = Server::new(&store);
     let world = &server.world;
     world.store(&issue(1)).await;
+    server.configure(|_| {}).await;
     server.configure(|rules| rules.labels_any = vec!["new".to_owned()]).await;
     assert_eq!(server.queue().await.0, Vec::<i64>::new());
     // What that commit would leave behind: the state before.

@@ -116,7 +116,7 @@ impl World {
         let now = self.clock.now();
         let (state, expectation) = load_org(&*self.records, ORG, now).await.expect("it is read");
         if expectation == Expectation::Absent {
-            let tasks = Some(StoredTaskRules { rules: rules(), since: now, is_applied: true });
+            let tasks = Some(StoredTaskRules { rules: rules(), revision: 1, since: now, is_applied: true });
             let commit = RecordCommit::new(RecordCommitId::random());
             let commit = put_org(commit, ORG, &IssueOrg { tasks, ..state }, expectation).expect("a commit");
             // Another test of the same world may have stored them meanwhile.

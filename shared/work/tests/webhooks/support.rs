@@ -308,6 +308,7 @@ impl OrgScopes for TestScopes {
             key: ORG.to_owned(),
             identity: Arc::new(identity),
             task_rules: TaskRules::default(),
+            revision: 0,
         };
         Ok(login.eq_ignore_ascii_case(ORG).then(scope))
     }
