@@ -10,7 +10,7 @@ use gam_store_sql::SqliteStore;
 use gam_tests::http::{HttpResponse, send_request};
 use gam_tests::program::{Sandbox, run_to_end};
 use gam_tests::support::runtime;
-use gam_work::tasks::{TaskRules, Tasks};
+use gam_work::tasks::Tasks;
 use gam_work::testing::{store_issue, task_issue};
 use serde_json::Value;
 
@@ -39,7 +39,7 @@ fn store_task(path: &Path) {
     runtime().block_on(async {
         let store = SqliteStore::open(path).await.expect("the store");
         let records: Arc<dyn RecordStore> = Arc::new(store.clone());
-        let tasks = Tasks::new(records.clone(), Arc::new(SystemClock), TaskRules::default(), Arc::new(|_| 0));
+        let tasks = Tasks::new(records.clone(), Arc::new(SystemClock), Arc::new(|_| 0));
         let created_at: DateTime<Utc> = "2026-11-01T00:00:00Z".parse().expect("a time");
         let issue = task_issue((7, "web-app"), 1, created_at);
         store_issue(&*records, &tasks, ORG, &issue, created_at).await;

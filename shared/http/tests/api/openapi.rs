@@ -57,7 +57,7 @@ const POST_PATHS: [&str; 6] = [
 ];
 
 /// The schemas that generated clients name.
-const SCHEMAS: [&str; 53] = [
+const SCHEMAS: [&str; 55] = [
     "AssignedTask",
     "AuditLogPage",
     "AuditLogRow",
