@@ -103,7 +103,8 @@ async fn a_change_of_labels_reaches_the_index_and_claims() {
         let expected = (vec![1], vec![(2, Unassignable::Unlabelled)]);
         assert_eq!(server.queue().await, expected);
         // A server that still knows an older revision changes nothing.
-        *server.configured.0.lock().unwrap() = (2, TaskRules { labels_none: vec!["agent-ready".to_owned()], ..TaskRules::default() });
+        *server.configured.0.lock().unwrap() =
+            (2, TaskRules { labels_none: vec!["agent-ready".to_owned()], ..TaskRules::default() });
         assert_eq!((server.apply().await.is_changed, server.queue().await), (false, expected));
         store.close().await;
     }
