@@ -13,6 +13,7 @@ mod delivery;
 mod error_page;
 mod figures;
 mod format;
+mod hooks;
 mod lists;
 mod log;
 mod notes;
@@ -52,5 +53,6 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<QueryPorts>)> {
         ("/orgs/{org}/members/{member}", get(subject::handle)),
         ("/orgs/{org}/tasks", get(tasks::handle)),
         (LOG_PATH, get(log::handle)),
+        ("/orgs/{org}/hooks", get(hooks::handle)),
     ]
 }
