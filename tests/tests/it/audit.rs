@@ -151,7 +151,7 @@ fn an_auditor_reads_the_log_of_a_server() {
     let page = get_with(server.address(), "/log?lang=en", &auditor);
     assert!(page.status == 200 && page.text().contains("task_completed"), "{}", page.text());
     server.stop();
-    // The server wrote the rest when it stopped.
+    sandbox.run(&["audit", "drain"]).expect_status(0);
     let exported = exported(&sandbox, "_");
     assert!(exported.contains(&"log_read".to_owned()), "{exported:?}");
 }

@@ -1,5 +1,7 @@
 //! The JSON of the audit log.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use gam_model::{AuditEntry, LogPosition};
 use serde::Serialize;
@@ -67,7 +69,7 @@ pub(crate) struct AuditLogRow {
     /// The commit that stored the row with the change. Rows of one commit have the same.
     commit_id: String,
     /// Further facts, or `null`.
-    #[schema(required, value_type = Option<Object>)]
+    #[schema(required, value_type = Option<BTreeMap<String, Value>>)]
     detail: Option<Map<String, Value>>,
 }
 

@@ -58,6 +58,8 @@ struct LogStream {
     sent: HashSet<(String, String)>,
     waiting: VecDeque<Event>,
     polls: usize,
+    /// Whether there are more rows than the last look returned.
+    is_behind: bool,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -88,6 +90,7 @@ pub(super) async fn handle(
         // At once, so that proxies pass the headers on.
         waiting: VecDeque::from([Event::default().comment("audit log")]),
         polls: 0,
+        is_behind: false,
         _permit: permit,
     };
     let events = stream::unfold(state, async |mut state| {
@@ -107,7 +110,7 @@ impl LogStream {
             if self.polls == MAX_POLLS {
                 return None;
             }
-            if self.polls > 0 {
+            if self.polls > 0 && !self.is_behind {
                 tokio::time::sleep(POLL_PAUSE).await;
             }
             self.polls += 1;
@@ -134,6 +137,7 @@ impl LogStream {
             self.send("row", row, Some(self.cursor.to_string()));
         }
         self.cursor = read.next;
+        self.is_behind = read.has_more;
         for row in tail {
             let (event_id, commit_id) = row.identity();
             let identity = (event_id.to_owned(), commit_id.to_owned());
