@@ -40,6 +40,8 @@ pub(crate) async fn drain_all(store: &OpenStore, ports: &AuditPorts) -> anyhow::
 
 /// Returns the ports of draining, or `None` with a notice if the user may not write the lake or the store.
 pub(crate) async fn drain_ports(session: &CliSession, store: &OpenStore) -> Option<AuditPorts> {
+    // A server that only reads touches no lake.
+    store.refusal_log()?;
     let lake = open_lake(&session.settings.lake).await;
     match lake.map(|objects| store.audit_ports(objects)) {
         Ok(Some(ports)) => Some(ports),

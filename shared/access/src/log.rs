@@ -104,13 +104,16 @@ pub trait AuditLog: Send + Sync {
     ) -> Result<Vec<AuditEntry>, LogError>;
 }
 
+/// Who has read the log, and in which hour.
+type Reading = (String, DateTime<Utc>);
+
 /// Writes the rows that say who has read the log: one for each principal and hour. Clones share what they remember.
 #[derive(Clone)]
 pub struct LogReadings {
     records: Arc<dyn RecordStore>,
     clock: Arc<dyn Clock>,
     /// Principals that have a row in an hour.
-    written: Arc<Mutex<HashSet<(String, DateTime<Utc>)>>>,
+    written: Arc<Mutex<HashSet<Reading>>>,
 }
 
 impl LogReadings {
@@ -154,7 +157,7 @@ impl LogReadings {
         Ok(())
     }
 
-    fn written(&self) -> std::sync::MutexGuard<'_, HashSet<(String, DateTime<Utc>)>> {
+    fn written(&self) -> std::sync::MutexGuard<'_, HashSet<Reading>> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,7 +1,5 @@
 //! The JSON of the audit log.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
 use gam_model::{AuditEntry, LogPosition};
 use serde::Serialize;
