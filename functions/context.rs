@@ -17,7 +17,7 @@ use gam_model::{Clock, Identity, OrgRegistry, SystemClock};
 use gam_query::{IdentitySource, QueryPorts, RegistrySource};
 use gam_store::{Checkpoint, CheckpointKey, CheckpointStore, OrgCheckpoint};
 use gam_work::IssueReader;
-use gam_work::tasks::{TaskRules, Tasks};
+use gam_work::tasks::Tasks;
 
 use crate::environment::required;
 use crate::metrics::{FunctionMetric, MetricLog};
@@ -106,7 +106,7 @@ impl LambdaContext {
     /// The tasks of the store.
     pub fn tasks(&self) -> Tasks {
         let pick = Arc::new(|count| fastrand::usize(..count));
-        Tasks::new(self.store.clone(), self.clock.clone(), TaskRules::default(), pick)
+        Tasks::new(self.store.clone(), self.clock.clone(), pick)
     }
 
     /// The tokens of the store.

@@ -15,7 +15,8 @@ use gam_functions::{
 use gam_model::error_chain;
 use gam_work::dirty::{list_marks_without_order, note_order};
 use gam_work::{
-    IssueFollower, IssueSource, OrderOutcome, OrgScopes, Processor, RecordQueue, WebhookOrder, WorkError,
+    IssueFollower, IssueSource, OrderOutcome, OrgScopes, Processor, RecordQueue, RulesReport, WebhookOrder,
+    WorkError,
 };
 use gam_work_ports::{CachedScopes, GitHubSource, LakeScopes};
 use serde_json::Value;
@@ -196,7 +197,10 @@ impl Worker {
             match command {
                 WorkCommand::Sweep {} => {
                     let stop_at = deadline.stop_at().min(Instant::now() + SWEEP_TIME);
-                    self.sweep(deadline, stop_at, totals).await
+                    // The rules first: they say what may be handed out, and need no GitHub.
+                    let ruled = self.apply_task_rules().await;
+                    let swept = self.sweep(deadline, stop_at, totals).await;
+                    ruled.and(swept)
                 }
                 WorkCommand::SweepDeliveries {} => self.sweep_deliveries(deadline, totals).await,
                 WorkCommand::ReconcileIssues {} => self.reconcile_issues(deadline, totals).await,
@@ -280,6 +284,20 @@ impl Worker {
             }
         }
         Ok(())
+    }
+
+    /// Applies changed rules about tasks to the issues of all organizations. One that fails does not stop the others.
+    async fn apply_task_rules(&self) -> Result<(), CommandError> {
+        let processor = self.processor(None);
+        let mut failure = None;
+        for org in &self.organizations {
+            match processor.apply_task_rules(org).await {
+                Ok(report) if report == RulesReport::default() => {}
+                Ok(report) => tracing::info!(org, report.tasks, "rules of tasks applied"),
+                Err(error) => failure = failure.or(Some(for_org(org, error))),
+            }
+        }
+        failure.map_or(Ok(()), Err)
     }
 
     /// Looks for missed deliveries of all organizations. One that fails does not stop the others.
