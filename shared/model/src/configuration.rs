@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Identity;
 use crate::mailmap::{self, Mailmap};
+use crate::policy::ActionSettings;
 use crate::time_zone::TimeZone;
 
 /// The most bytes of the text of a configuration. Larger texts are refused.
@@ -22,6 +23,8 @@ pub struct Configuration {
     pub identity: Identity,
     /// The file names of the GitHub Actions workflows whose runs on the default branch count as deployments.
     pub deploy_workflows: Vec<String>,
+    /// Policies of actions on GitHub, and the default comment.
+    pub actions: ActionSettings,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -39,6 +42,8 @@ struct ConfigurationFile {
     repositories: RepositoriesTable,
     #[serde(default, skip_serializing_if = "DeploysTable::is_empty")]
     deploys: DeploysTable,
+    #[serde(default, skip_serializing_if = "ActionSettings::is_empty")]
+    actions: ActionSettings,
 }
 
 /// A mailmap: the name of a file, or its names as they are stored.
@@ -76,15 +81,15 @@ impl DeploysTable {
 }
 
 const EXPECTED: &str = "expected bots = [\"login\"], mailmap = \"FILE\", timezone = \"Area/City\", and the tables [aliases] of \"old\" = \
-                        \"new\", [repositories] with exclude = [\"name\"] and [deploys] with workflows = \
-                        [\"deploy.yml\"]";
+                        \"new\", [repositories] with exclude = [\"name\"], [deploys] with workflows = \
+                        [\"deploy.yml\"] and [actions] with default_comment = \"TEXT\" and [[actions.policy]]";
 
 impl Configuration {
     /// Parses the text of a configuration.
     ///
     /// The text holds `bots = ["login"]`, `mailmap = "FILE"`, `timezone = "Area/City"`, a table `[aliases]` of `"old" = "new"`,
-    /// `[repositories]` with `exclude = ["name"]`, and `[deploys]` with `workflows = ["deploy.yml"]`. `read`
-    /// returns the text of the mailmap file. An alias of the table overrides the same alias of the mailmap.
+    /// `[repositories]` with `exclude = ["name"]`, `[deploys]` with `workflows = ["deploy.yml"]`, and `[actions]` with
+    /// `default_comment = "TEXT"` and rules as `[[actions.policy]]` ([`crate::PolicyRule`]). `read` returns the text of the mailmap file. An alias of the table overrides the same alias of the mailmap.
     ///
     /// # Errors
     /// If the text is invalid, or the mailmap cannot be read. The message is one line and names the line that
@@ -116,6 +121,7 @@ impl Configuration {
                 "invalid workflow {name:?}: write the file name of a workflow, such as \"deploy.yml\""
             ));
         }
+        file.actions.validate()?;
         let time_zone = file.timezone.map_or(Ok(TimeZone::UTC), |name| {
             TimeZone::parse(&name).ok_or_else(|| {
                 format!("invalid timezone {name:?}: write a name of the IANA database, such as \"Asia/Tokyo\" or \"UTC\"")
@@ -136,6 +142,7 @@ impl Configuration {
                 .with_excluded_repos(file.repositories.exclude)
                 .with_time_zone(time_zone),
             deploy_workflows,
+            actions: file.actions,
         })
     }
 
@@ -164,6 +171,7 @@ impl Configuration {
                 exclude: self.identity.excluded_repos().map(str::to_owned).collect(),
             },
             deploys: DeploysTable { workflows: self.deploy_workflows.clone() },
+            actions: self.actions.clone(),
         };
         toml::to_string(&file).expect("a configuration is tables of text")
     }
@@ -177,6 +185,8 @@ impl Configuration {
             (identity.mailmap().iter().count(), "name of a mailmap", "names of a mailmap"),
             (identity.excluded_repos().len(), "excluded repository", "excluded repositories"),
             (self.deploy_workflows.len(), "deploy workflow", "deploy workflows"),
+            (self.actions.policy.len(), "policy of actions", "policies of actions"),
+            (usize::from(self.actions.default_comment.is_some()), "default comment", "default comments"),
         ];
         let parts = parts.into_iter().filter(|(count, ..)| *count > 0);
         let time_zone = Some(identity.time_zone()).filter(|zone| *zone != TimeZone::UTC);
@@ -265,6 +275,7 @@ mod tests {
             ("[aliases]\na = \"b\"\nb = \"a\"", "leads back to itself"),
             ("[repositories]\nexclude = [\"acme/site\"]", "acme/site"),
             ("[deploys]\nworkflows = [\"Deploy\"]", "deploy.yml"),
+            ("[[actions.policy]]\napprovals = 3", "expected 0 to 2"),
         ] {
             let message = parse(text).unwrap_err();
             assert!(message.contains(expected), "{text}: {message}");
