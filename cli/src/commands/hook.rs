@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use gam_model::{Clock, SystemClock};
 use gam_work::sweep::{DeliveryAttempt, HookInfo, HookSource, LISTED_FOR};
+use gam_work_ports::GitHubSource;
 use serde_json::{Value, json};
 
 use crate::args::{self, GitHubOptions};
@@ -15,7 +16,6 @@ use crate::format::{count, utc};
 use crate::session::CliSession;
 use crate::settings::CliSettings;
 use crate::terminal_text::escaped;
-use crate::webhooks::GitHubSource;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -91,7 +91,7 @@ pub(crate) async fn run(session: &CliSession, args: HookArgs) -> anyhow::Result<
 /// # Errors
 /// If there is none, or GitHub cannot be read.
 async fn check_org(settings: &CliSettings, org: &str) -> anyhow::Result<Vec<HookReport>> {
-    let source = GitHubSource(settings.github(&GitHubOptions::WITHOUT_WAITING)?);
+    let source = GitHubSource::new(settings.github(&GitHubOptions::WITHOUT_WAITING)?);
     let now = SystemClock.now();
     let mut reports = Vec::new();
     for hook in source.hooks(org).await? {

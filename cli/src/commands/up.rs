@@ -191,15 +191,15 @@ async fn run_round(
         parallelism: args.github.parallelism(),
     };
     // Remembered before the first request: what is marked later may not have been read.
-    let marks = match webhooks {
-        Some(webhooks) => webhooks.marks(&data.key_of(org).await?).await?,
-        None => Vec::new(),
+    let marked = match webhooks {
+        Some(webhooks) => Some(webhooks.marked(&data.key_of(org).await?).await?),
+        None => None,
     };
     let collected = collect::fetch(session, data, github, &request).await;
-    if let (Some(webhooks), Ok(outcome)) = (webhooks, &collected)
+    if let (Some(marked), Ok(outcome)) = (&marked, &collected)
         && outcome.is_complete()
     {
-        webhooks.settle(&data.key_of(org).await?, &marks, |_| true).await?;
+        marked.clear_all().await?;
     }
     match &collected {
         Ok(outcome) => {

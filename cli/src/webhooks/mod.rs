@@ -2,27 +2,22 @@
 //! repositories, and repair what was missed.
 
 mod secrets;
-mod source;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use chrono::TimeDelta;
-use gam_collect::{CollectRequest, WorkItem, WorkReport};
+use gam_collect::{CollectRequest, WorkReport};
 use gam_github::Client;
 use gam_http::{WebhookPorts, WebhookSecretSource, WebhookSecrets};
-use gam_lake::{ObjectStore, configuration, registry};
+use gam_lake::ObjectStore;
 use gam_model::Clock;
 use gam_store::{NameStore, RecordStore};
-use gam_work::dirty::{RememberedMark, clear_mark, keep_mark, list_marks};
-use gam_work::{
-    IssueFollower, IssueSource, OrgScope, OrgScopes, Processor, RecordQueue, SweepReport, WorkError,
-};
+use gam_work::{IssueFollower, IssueSource, Processor, RecordQueue, SweepReport};
+use gam_work_ports::{GitHubSource, LakeScopes, MarkedRepos};
 
 pub(crate) use secrets::WebhookSecretVariables;
-pub(crate) use source::GitHubSource;
 
 use crate::console::Console;
 use crate::error::one_line;
@@ -41,33 +36,6 @@ const DRAIN_LIMIT: usize = 100;
 const SWEEP_EVERY: Duration = Duration::from_secs(15 * 60);
 /// How often the cache of issues is compared with GitHub.
 const RECONCILE_EVERY: TimeDelta = TimeDelta::minutes(30);
-
-/// The organizations that this store collects, and those that the command names.
-struct LakeScopes {
-    lake: Arc<dyn ObjectStore>,
-    names: Arc<dyn NameStore>,
-    orgs: Vec<String>,
-}
-
-#[async_trait]
-impl OrgScopes for LakeScopes {
-    async fn find(&self, login: &str) -> Result<Option<OrgScope>, WorkError> {
-        let registry =
-            registry::read(&*self.lake).await.map_err(|error| WorkError::Scope(Box::new(error)))?;
-        let key = registry.key_of(login);
-        let is_named = self.orgs.iter().any(|org| org.eq_ignore_ascii_case(login));
-        let is_known = is_named
-            || registry.find(login).is_some()
-            || self.names.orgs().await?.iter().any(|org| registry.key_of(org) == key);
-        if !is_known {
-            return Ok(None);
-        }
-        let revision = configuration::latest(&*self.lake, &key)
-            .await
-            .map_err(|error| WorkError::Scope(Box::new(error)))?;
-        Ok(Some(OrgScope { key, identity: Arc::new(revision.configuration.identity.clone()) }))
-    }
-}
 
 /// What a server does with webhooks.
 pub(crate) struct Webhooks {
@@ -101,11 +69,11 @@ impl Webhooks {
         orgs: &[String],
     ) -> Self {
         let WebhookStore { records, names, lake, clock, followers } = store;
-        let source = github.map(|client| Arc::new(GitHubSource(client.clone())));
+        let source = github.map(|client| Arc::new(GitHubSource::new(client.clone())));
         let processor = Processor {
             records: records.clone(),
             clock: clock.clone(),
-            scopes: Arc::new(LakeScopes { lake, names, orgs: orgs.to_vec() }),
+            scopes: Arc::new(LakeScopes { lake, names: Some(names), orgs: orgs.to_vec() }),
             source: source.clone().map(|source| source as Arc<dyn IssueSource>),
             followers,
         };
@@ -188,32 +156,13 @@ impl Webhooks {
         }
     }
 
-    /// Returns all marks of an organization, by its storage key.
+    /// Remembers all marks of an organization, by its storage key.
     ///
     /// # Errors
     /// If the store fails.
-    pub(crate) async fn marks(&self, key: &str) -> anyhow::Result<Vec<RememberedMark>> {
-        Ok(list_marks(&*self.processor.records, key, self.processor.clock.now()).await?)
-    }
-
-    /// Clears the marks of repositories that were read, and keeps those of the others.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub(crate) async fn settle(
-        &self,
-        key: &str,
-        marks: &[RememberedMark],
-        was_read: impl Fn(i64) -> bool,
-    ) -> anyhow::Result<()> {
-        let (records, now) = (&*self.processor.records, self.processor.clock.now());
-        for mark in marks {
-            match was_read(mark.mark.repo.id) {
-                true => clear_mark(records, key, mark, now).await?,
-                false => keep_mark(records, key, mark, now).await?,
-            }
-        }
-        Ok(())
+    pub(crate) async fn marked(&self, key: &str) -> anyhow::Result<MarkedRepos> {
+        let Processor { records, clock, .. } = &self.processor;
+        Ok(MarkedRepos::all(records.clone(), clock.clone(), key).await?)
     }
 
     /// Reads the marked repositories of an organization whose time has come. Returns what was read, or `None` if no
@@ -229,29 +178,18 @@ impl Webhooks {
         (org, parallelism): (&str, usize),
     ) -> anyhow::Result<Option<WorkReport>> {
         let key = data.key_of(org).await?;
-        let now = data.clock().now();
-        let mut marks = self.marks(&key).await?;
-        marks.retain(|mark| mark.mark.due_at <= now);
-        if marks.is_empty() {
+        let Processor { records, clock, .. } = &self.processor;
+        let marked = MarkedRepos::due(records.clone(), clock.clone(), &key).await?;
+        if marked.is_empty() {
             return Ok(None);
         }
-        let item = |mark: &RememberedMark| WorkItem {
-            repo: mark.mark.repo.name.clone(),
-            repo_id: mark.mark.repo.id,
-            node_id: mark.mark.repo.node_id.clone(),
-        };
-        let items: Vec<WorkItem> = marks.iter().map(item).collect();
         let request = CollectRequest { org: org.to_owned(), parallelism, ..CollectRequest::default() };
         let progress = RunProgress::new(&session.console, org);
-        let read = gam_collect::work(&data.collect_ports(), github, &request, &items, &progress).await;
+        let read =
+            gam_collect::work(&data.collect_ports(), github, &request, &marked.items(), &progress).await;
         match &read {
-            Ok(report) => {
-                // What fails for good, such as a repository that is gone, would be read again all the time.
-                let fails_for_now = |id| report.failed.get(&id).is_some_and(|failure| failure.is_transient);
-                let was_read = |id| !fails_for_now(id) && !report.stopped.contains(&id);
-                self.settle(&key, &marks, was_read).await?;
-            }
-            Err(_) => self.settle(&key, &marks, |_| false).await?,
+            Ok(report) => marked.settle(report).await?,
+            Err(_) => marked.keep_all(None).await?,
         }
         Ok(Some(read?))
     }

@@ -25,6 +25,9 @@ pub mod sweep;
 pub mod tasks;
 pub mod testing;
 
+/// The path of the route that takes webhooks. Addresses of webhooks end with it.
+pub const WEBHOOK_PATH: &str = "/api/v1/webhook/github";
+
 pub use drain::DrainReport;
 pub use issue::{CachedIssue, Freshness, IssueChange, IssueFollower, LabelVoucher, Tombstone, TrustedEdit};
 pub use list::{IssueFilter, IssuePage, IssueReader};

@@ -19,7 +19,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use futures::future::BoxFuture;
 use gam_model::Clock;
-use gam_work::{OrderQueue, PayloadError, Received, read_delivery};
+use gam_work::{OrderQueue, PayloadError, Received, WEBHOOK_PATH, read_delivery};
 use serde_json::json;
 use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
@@ -36,8 +36,6 @@ use crate::throttled_warning::ThrottledWarning;
 
 pub use signature::WebhookSecrets;
 
-/// The path of the route.
-pub const WEBHOOK_PATH: &str = "/api/v1/webhook/github";
 /// The longest body in bytes. GitHub sends no longer ones.
 const MAX_BODY_BYTES: usize = 25 * 1024 * 1024;
 /// Longer bodies are verified and parsed outside of the async threads.

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use gam_github::{Client, DetailedIssue, Error, IssueLookup, IssueQuery, Webhook, WebhookOwner};
+use gam_work::WEBHOOK_PATH;
 use gam_work::source::{
     FetchedIssue, IssueAddress, IssueAnswer, IssueListPage, IssueListQuery, IssueSource, LabelEvent,
     RepoAddress, RepoSummary, SourceError,
@@ -10,7 +11,7 @@ use gam_work::source::{
 use gam_work::sweep::{APP_HOOK, DeliveryAttempt, HookInfo, HookSource};
 
 /// Reads issues, webhooks and deliveries from GitHub.
-pub(crate) struct GitHubSource(pub(crate) Client);
+pub struct GitHubSource(Client);
 
 fn source_error(error: Error) -> SourceError {
     SourceError {
@@ -33,6 +34,11 @@ fn addresses(issues: Vec<(String, String, i64)>) -> Vec<IssueAddress> {
 }
 
 impl GitHubSource {
+    /// Reads with this client. Of an app, it is the client of the app itself.
+    pub fn new(client: Client) -> Self {
+        GitHubSource(client)
+    }
+
     async fn client(&self, org: &str) -> Result<Client, SourceError> {
         self.0.for_org(org).await.map_err(source_error)
     }
@@ -96,7 +102,7 @@ impl IssueSource for GitHubSource {
 
 /// Returns whether an address is of the route of webhooks, which may have another path in front of it.
 fn is_for_this_service(url: &str) -> bool {
-    url::Url::parse(url).is_ok_and(|url| url.path().ends_with(gam_http::WEBHOOK_PATH))
+    url::Url::parse(url).is_ok_and(|url| url.path().ends_with(WEBHOOK_PATH))
 }
 
 fn hook_id(hook: &Webhook) -> String {
