@@ -81,7 +81,7 @@ pub(crate) async fn run(session: &CliSession, args: DemoArgs) -> anyhow::Result<
                 }
             };
             let served = tokio::select! {
-                served = server.serve(session, data.store.api_ports(), access, webhooks.as_ref(), shutdown) => served,
+                served = server.serve(session, data.store.api_ports(&session.settings)?, access, webhooks.as_ref(), shutdown) => served,
                 () = orders => Ok(()),
             };
             served.map(|()| Exit::Success)

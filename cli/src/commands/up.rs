@@ -64,6 +64,7 @@ pub(crate) async fn run(session: &CliSession, args: UpArgs) -> anyhow::Result<Ex
     let webhooks = data.store.webhooks(&session.settings, Some(&github), &args.orgs)?;
     aggregate::set_configuration(session, &data, &args.orgs, &args.config).await?;
     let console = session.console.clone();
+    let ports = data.store.api_ports(&session.settings)?;
     let shutdown = async move {
         signals::wait_for_stop_signal().await;
         console.print_notice(STOPPED);
@@ -84,7 +85,7 @@ pub(crate) async fn run(session: &CliSession, args: UpArgs) -> anyhow::Result<Ex
         }
     };
     let served = tokio::select! {
-        served = server.serve(session, data.store.api_ports(), access, webhooks.as_ref(), shutdown) => served,
+        served = server.serve(session, ports, access, webhooks.as_ref(), shutdown) => served,
         error = rounds => Err(error),
         () = orders => Ok(()),
     };

@@ -217,28 +217,23 @@ fn audit_row(
         }
         ActionEvent::Retried => (format!("retried:{commit}"), AuditKind::ActionRetried, ok()),
     };
-    let number = match action.number() {
-        0 => String::new(),
-        number => format!("#{number}"),
-    };
-    let head = match action.head_sha() {
-        "" => String::new(),
-        sha => format!(" head {sha}"),
-    };
-    AuditRow {
-        id: format!("action:{}:{what}", action.id),
-        org: Some(action.id.org.clone()),
-        time: now,
-        principal: principal.to_owned(),
+    let number = Some(action.number()).filter(|number| *number > 0);
+    let subject = format!("action {} {}", action.id, action.kind().as_str());
+    let row = AuditRow::new(
+        format!("action:{}:{what}", action.id),
+        Some(&action.id.org),
+        now,
+        principal,
         kind,
-        subject: format!(
-            "action {} {} {}{number}{head} hash {}",
-            action.id,
-            action.kind().as_str(),
-            action.repo,
-            action.content_hash()
-        ),
-        outcome,
+        subject,
+    )
+    .with_outcome(outcome)
+    .about(None, &*action.repo.name, number)
+    .with_detail("action_id", action.id.to_string())
+    .with_detail("hash", action.content_hash());
+    match action.head_sha() {
+        "" => row,
+        sha => row.with_detail("head_sha", sha),
     }
 }
 

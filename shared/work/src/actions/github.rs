@@ -284,8 +284,9 @@ pub struct ReviewFacts {
     pub commit_id: String,
 }
 
-/// GitHub, as actions use it. The implementation has the only credential that may write.
-#[async_trait]
+/// GitHub, as actions use it. The implementation has the only credential that may write. Its futures stay on the thread of
+/// [`super::Actions::run_due`].
+#[async_trait(?Send)]
 pub trait GitHubActions: Send + Sync {
     /// Names the account that GitHub keeps limits for, if it acts in the organization of this owner. It contains no
     /// secret.

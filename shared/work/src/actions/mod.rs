@@ -18,6 +18,7 @@ mod list;
 mod outcome;
 mod pace;
 mod prepare;
+mod preview;
 mod request;
 mod requests;
 mod runner;
@@ -32,8 +33,11 @@ pub use request::{ActionRequest, MergeMethod, RepositoryName};
 pub use requests::{ActionResolution, Decision, NewAction, Submitted};
 pub use runner::RunReport;
 
+use self::preview::Previews;
+
 use std::error::Error;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -108,6 +112,8 @@ pub struct Actions {
     settings: Arc<dyn ActionSettingsSource>,
     github: Option<Arc<dyn GitHubActions>>,
     wake: Arc<Notify>,
+    is_stopping: Arc<AtomicBool>,
+    previews: Arc<Previews>,
 }
 
 impl Actions {
@@ -118,7 +124,26 @@ impl Actions {
         settings: Arc<dyn ActionSettingsSource>,
         github: Option<Arc<dyn GitHubActions>>,
     ) -> Self {
-        Actions { records, clock, settings, github, wake: Arc::default() }
+        Actions {
+            records,
+            clock,
+            settings,
+            github,
+            wake: Arc::default(),
+            is_stopping: Arc::default(),
+            previews: Arc::default(),
+        }
+    }
+
+    /// Has [`Actions::run_due`] return after the action that it works on.
+    pub fn stop(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
+        self.wake.notify_one();
+    }
+
+    /// Returns whether [`Actions::stop`] was called.
+    pub fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Relaxed)
     }
 
     /// Returns the time by which actions are judged, UTC.

@@ -164,19 +164,21 @@ impl Actions {
         Ok(load_action(&*self.records, &entry.id, now).await?.map(|(action, _)| action))
     }
 
-    /// Returns what would be done, and stores nothing: the action as it would be after it was prepared.
+    /// Returns what would be done, and stores nothing: the action as it would be after it was prepared. [`Actions::run_due`]
+    /// of this process reads GitHub for it.
     ///
     /// # Errors
     /// As [`Actions::submit`], and if GitHub cannot be read.
     pub async fn preview(&self, principal: &Principal, new: &NewAction) -> Result<Action, ActionError> {
-        let github = self.github.as_deref().ok_or(ActionError::NoCredential)?;
+        if self.github.is_none() {
+            return Err(ActionError::NoCredential);
+        }
         let now = self.clock.now();
         let seed = self.seed(&principal.id, new).await?;
-        let mut action = Action::new(ActionId::new(&new.org, now, RecordCommitId::random()), seed, now);
-        super::prepare::prepare(github, &mut action, now)
-            .await
-            .map_err(|error| ActionError::GitHub(error.message))?;
-        Ok(action)
+        let action = Action::new(ActionId::new(&new.org, now, RecordCommitId::random()), seed, now);
+        let answer = self.previews.request(action);
+        self.wake.notify_one();
+        answer.await
     }
 
     /// Returns an action, or `None` if there is none.

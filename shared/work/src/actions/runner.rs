@@ -61,6 +61,7 @@ impl Actions {
     pub async fn run_due(&self) -> Result<RunReport, ActionError> {
         let mut report = RunReport::default();
         let Some(github) = self.github.clone() else { return Ok(report) };
+        self.previews.answer(&*github, self.clock.now()).await;
         let mut held_back: Vec<String> = Vec::new();
         let mut range = due_range()?;
         loop {
@@ -68,7 +69,7 @@ impl Actions {
             let page = self.records.range(&range, PAGE_ENTRIES, now).await?;
             for (key, record) in &page {
                 let entry: DueEntry = parse_entry(record)?;
-                if entry.due > now {
+                if entry.due > now || self.is_stopping() {
                     return Ok(report);
                 }
                 match self.advance(&*github, &entry, key, &mut held_back).await? {
@@ -303,15 +304,8 @@ fn breaker_row(
         BreakerChange::Opened => ("opened", AuditKind::BreakerOpened),
         BreakerChange::Closed => ("closed", AuditKind::BreakerClosed),
     };
-    Some(AuditRow {
-        id: format!("breaker:{account}:{what}:{commit}"),
-        org: None,
-        time: now,
-        principal: SERVICE.to_owned(),
-        kind,
-        subject: format!("GitHub account {account}"),
-        outcome: "ok".to_owned(),
-    })
+    let id = format!("breaker:{account}:{what}:{commit}");
+    Some(AuditRow::new(id, None, now, SERVICE, kind, format!("GitHub account {account}")))
 }
 
 fn report_end(action: &Action) {
