@@ -17,7 +17,7 @@ use gam_query::{IdentitySource, QueryPorts, RegistrySource};
 use gam_store::{Checkpoint, NameKind, RecordStore};
 use gam_store_sql::SqliteStore;
 use gam_work::actions::{Actions, GitHubActions};
-use gam_work::tasks::{TaskRules, Tasks};
+use gam_work::tasks::Tasks;
 use gam_work::{IssueFollower, IssueReader};
 use gam_work_ports::{GitHubWriter, LakeActionSettings};
 
@@ -242,7 +242,7 @@ impl OpenStore {
 
     fn tasks_in(&self, records: Arc<dyn RecordStore>) -> Tasks {
         let pick = Arc::new(|count| fastrand::usize(..count));
-        Tasks::new(records, self.clock.clone(), TaskRules::default(), pick)
+        Tasks::new(records, self.clock.clone(), pick)
     }
 
     /// Returns the records of the store, or `None` if the user may only read it.

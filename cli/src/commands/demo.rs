@@ -63,33 +63,34 @@ pub(crate) async fn run(session: &CliSession, args: DemoArgs) -> anyhow::Result<
     let server = if args.no_serve { None } else { Some(BoundServer::bind(session, &args.listen).await?) };
     claim_data_dir(&session.settings.data_dir, args.seed)?;
     let data = OpenData::open(&session.settings).await?;
+    let exit = generate_and_serve(session, &data, server, (range, args.until)).await;
+    data.close().await;
+    exit
+}
+
+async fn generate_and_serve(
+    session: &CliSession,
+    data: &OpenData,
+    server: Option<BoundServer>,
+    (range, until): (SampleRange, Option<NaiveDate>),
+) -> anyhow::Result<Exit> {
     let access = match &server {
         Some(server) => Some(server.access(session, &data.store).await?),
         None => None,
     };
     let address = server.as_ref().map(|server| server.address.to_string());
-    let generation = generate_and_explain(session, &data, range, (args.until, address));
+    let generation = generate_and_explain(session, data, range, (until, address));
     let generated = signals::run_until_stopped(&session.console, STOPPED, generation).await;
-    let exit = match (generated, server.zip(access)) {
+    match (generated, server.zip(access)) {
         (Ok(Exit::Success), Some((server, access))) => {
             let shutdown = async { _ = signals::wait_for_stop_signal().await };
             let webhooks = data.store.webhooks(&session.settings, None, &[])?;
-            let orders = async {
-                match &webhooks {
-                    Some(webhooks) => webhooks.carry_out_orders().await,
-                    None => std::future::pending().await,
-                }
-            };
-            let served = tokio::select! {
-                served = server.serve(session, data.store.api_ports(&session.settings)?, access, webhooks.as_ref(), shutdown) => served,
-                () = orders => Ok(()),
-            };
-            served.map(|()| Exit::Success)
+            let ports = data.store.api_ports(&session.settings)?;
+            server.serve(session, ports, access, webhooks.as_ref(), shutdown).await?;
+            Ok(Exit::Success)
         }
         (generated, _) => generated,
-    };
-    data.close().await;
-    exit
+    }
 }
 
 fn sample_range(

@@ -60,9 +60,20 @@ pub(crate) async fn run(session: &CliSession, args: UpArgs) -> anyhow::Result<Ex
     let github = session.settings.github(&args.github)?;
     let server = BoundServer::bind(session, &args.listen).await?;
     let data = OpenData::open(&session.settings).await?;
+    let served = serve_data(session, server, &data, (&github, &args)).await;
+    data.close().await;
+    served.map(|()| Exit::Success)
+}
+
+async fn serve_data(
+    session: &CliSession,
+    server: BoundServer,
+    data: &OpenData,
+    (github, args): (&Client, &UpArgs),
+) -> anyhow::Result<()> {
     let access = server.access(session, &data.store).await?;
-    let webhooks = data.store.webhooks(&session.settings, Some(&github), &args.orgs)?;
-    aggregate::set_configuration(session, &data, &args.orgs, &args.config).await?;
+    let webhooks = data.store.webhooks(&session.settings, Some(github), &args.orgs)?;
+    aggregate::set_configuration(session, data, &args.orgs, &args.config).await?;
     let console = session.console.clone();
     let ports = data.store.api_ports(&session.settings)?;
     let shutdown = async move {
@@ -71,26 +82,22 @@ pub(crate) async fn run(session: &CliSession, args: UpArgs) -> anyhow::Result<Ex
     };
     let rounds = async {
         tokio::select! {
-            error = run_rounds(session, &data, &github, &args, webhooks.as_ref()) => error,
+            error = run_rounds(session, data, github, args, webhooks.as_ref()) => error,
             // The server still answers the requests in progress.
             _ = signals::wait_for_stop_signal() => std::future::pending().await,
         }
     };
-    let orders = async {
+    let repairs = async {
         match &webhooks {
-            Some(webhooks) => {
-                tokio::join!(webhooks.carry_out_orders(), webhooks.repair(&session.console, &args.orgs)).0
-            }
+            Some(webhooks) => webhooks.repair(&session.console, &args.orgs).await,
             None => std::future::pending().await,
         }
     };
-    let served = tokio::select! {
+    tokio::select! {
         served = server.serve(session, ports, access, webhooks.as_ref(), shutdown) => served,
         error = rounds => Err(error),
-        () = orders => Ok(()),
-    };
-    data.close().await;
-    served.map(|()| Exit::Success)
+        () = repairs => Ok(()),
+    }
 }
 
 /// Runs one round after the other. Returns only if another round cannot help: each organization failed in the first

@@ -14,7 +14,7 @@ use gam_http::{WebhookPorts, WebhookSecretSource, WebhookSecrets};
 use gam_lake::ObjectStore;
 use gam_model::Clock;
 use gam_store::{NameStore, RecordStore};
-use gam_work::{IssueFollower, IssueSource, Processor, RecordQueue, SweepReport};
+use gam_work::{IssueFollower, IssueSource, Processor, RecordQueue, RulesReport, SweepReport};
 use gam_work_ports::{GitHubSource, LakeScopes, MarkedRepos};
 
 pub(crate) use secrets::WebhookSecretVariables;
@@ -32,6 +32,8 @@ const QUEUE_PAUSE: Duration = Duration::from_secs(1);
 const FAILURE_PAUSE: Duration = Duration::from_secs(10);
 /// Number of orders that are read at once.
 const DRAIN_LIMIT: usize = 100;
+/// Pause between two looks for a change of the rules about tasks.
+const RULES_EVERY: Duration = Duration::from_secs(60);
 /// How often the list of deliveries is compared.
 const SWEEP_EVERY: Duration = Duration::from_secs(15 * 60);
 /// How often the cache of issues is compared with GitHub.
@@ -41,6 +43,7 @@ const RECONCILE_EVERY: TimeDelta = TimeDelta::minutes(30);
 pub(crate) struct Webhooks {
     secrets: WebhookSecrets,
     queue: RecordQueue,
+    scopes: Arc<LakeScopes>,
     processor: Processor,
     source: Option<Arc<GitHubSource>>,
 }
@@ -70,14 +73,15 @@ impl Webhooks {
     ) -> Self {
         let WebhookStore { records, names, lake, clock, followers } = store;
         let source = github.map(|client| Arc::new(GitHubSource::new(client.clone())));
+        let scopes = Arc::new(LakeScopes { lake, names: Some(names), orgs: orgs.to_vec() });
         let processor = Processor {
             records: records.clone(),
             clock: clock.clone(),
-            scopes: Arc::new(LakeScopes { lake, names: Some(names), orgs: orgs.to_vec() }),
+            scopes: scopes.clone(),
             source: source.clone().map(|source| source as Arc<dyn IssueSource>),
             followers,
         };
-        Webhooks { secrets, queue: RecordQueue::new(records, clock), processor, source }
+        Webhooks { secrets, queue: RecordQueue::new(records, clock), scopes, processor, source }
     }
 
     /// Returns the ports of the route.
@@ -90,8 +94,13 @@ impl Webhooks {
         WebhookPorts { queue: Arc::new(self.queue.clone()), secrets, clock: self.processor.clock.clone() }
     }
 
+    /// Does what every server with webhooks does next to serving, until the future is dropped.
+    pub(crate) async fn run(&self) {
+        tokio::join!(self.carry_out_orders(), self.apply_task_rules());
+    }
+
     /// Carries out orders as they come, until the future is dropped.
-    pub(crate) async fn carry_out_orders(&self) {
+    async fn carry_out_orders(&self) {
         loop {
             let pause = match self.processor.drain(&self.queue, DRAIN_LIMIT).await {
                 Ok(report) if report.is_empty() => QUEUE_PAUSE,
@@ -105,6 +114,31 @@ impl Webhooks {
                 }
             };
             tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Applies changed rules about tasks of all organizations to their issues, until the future is dropped.
+    async fn apply_task_rules(&self) {
+        loop {
+            match self.scopes.orgs().await {
+                Ok(orgs) => {
+                    for org in orgs {
+                        match self.processor.apply_task_rules(&org).await {
+                            Ok(report) if report == RulesReport::default() => {}
+                            Ok(report) => tracing::info!(org, report.tasks, "rules of tasks applied"),
+                            Err(error) => {
+                                tracing::warn!(
+                                    org,
+                                    "cannot apply the rules of tasks: {}",
+                                    one_line(&error.into())
+                                );
+                            }
+                        }
+                    }
+                }
+                Err(error) => tracing::warn!("cannot list the organizations: {}", one_line(&error.into())),
+            }
+            tokio::time::sleep(RULES_EVERY).await;
         }
     }
 

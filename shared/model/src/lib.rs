@@ -25,6 +25,7 @@ pub mod period;
 pub mod policy;
 pub mod session_event;
 pub mod subject;
+pub mod task_rules;
 pub mod time_zone;
 
 pub use clock::{Clock, SystemClock};
@@ -41,4 +42,5 @@ pub use period::{Bucket, Grain, Month, Range};
 pub use policy::{ActionKind, ActionPolicy, ActionSettings, PolicyRule};
 pub use session_event::{CodingAgent, SessionEvent, SessionEventKind, SessionFacts, ToolOutcome};
 pub use subject::{ItemClass, ItemKey, Subject, SubjectKind};
+pub use task_rules::TaskRules;
 pub use time_zone::TimeZone;

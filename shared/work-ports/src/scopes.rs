@@ -1,6 +1,6 @@
 //! Which organizations are collected, from the registry and the configurations of the lake.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -48,7 +48,28 @@ impl OrgScopes for LakeScopes {
         let revision = configuration::latest(&*self.lake, &key)
             .await
             .map_err(|error| WorkError::Scope(Box::new(error)))?;
-        Ok(Some(OrgScope { key, identity: Arc::new(revision.configuration.identity.clone()) }))
+        let (revision, configuration) = (revision.number, revision.configuration);
+        let identity = Arc::new(configuration.identity);
+        Ok(Some(OrgScope { key, identity, task_rules: configuration.task_rules, revision }))
+    }
+}
+
+impl LakeScopes {
+    /// Returns the names of the organizations that are collected.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn orgs(&self) -> Result<BTreeSet<String>, WorkError> {
+        let mut orgs = BTreeSet::new();
+        if let Some(names) = &self.names {
+            orgs.extend(names.orgs().await?);
+        }
+        for org in &self.orgs {
+            if !orgs.iter().any(|known| known.eq_ignore_ascii_case(org)) {
+                orgs.insert(org.clone());
+            }
+        }
+        Ok(orgs)
     }
 }
 
@@ -91,7 +112,7 @@ impl<S: OrgScopes> OrgScopes for CachedScopes<S> {
 mod tests {
     use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
-    use gam_model::Identity;
+    use gam_model::{Identity, TaskRules};
 
     use super::*;
 
@@ -103,7 +124,12 @@ mod tests {
     impl OrgScopes for CountingScopes {
         async fn find(&self, login: &str) -> Result<Option<OrgScope>, WorkError> {
             self.0.fetch_add(1, Ordering::Relaxed);
-            Ok(Some(OrgScope { key: login.to_owned(), identity: Arc::new(Identity::default()) }))
+            Ok(Some(OrgScope {
+                key: login.to_owned(),
+                identity: Arc::new(Identity::default()),
+                task_rules: TaskRules::default(),
+                revision: 0,
+            }))
         }
     }
 

@@ -22,6 +22,7 @@ mod reconcile;
 pub mod repo;
 pub mod source;
 pub mod sweep;
+mod task_rules;
 pub mod tasks;
 pub mod testing;
 
@@ -37,3 +38,4 @@ pub use process::{OrderOutcome, OrgScope, OrgScopes, Processor, WorkError};
 pub use reconcile::ReconcileReport;
 pub use source::IssueSource;
 pub use sweep::{HookSource, SweepReport};
+pub use task_rules::RulesReport;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use gam_model::issue::IssueUser;
-use gam_model::{Clock, Identity};
+use gam_model::{Clock, Identity, TaskRules};
 use gam_store::{
     CommitOutcome, Error as StoreError, Expectation, RecordCommit, RecordCommitId, RecordKey, RecordStore,
     commit_until_answered,
@@ -53,6 +53,10 @@ pub struct OrgScope {
     pub key: String,
     /// The configured rules, for repositories that are excluded.
     pub identity: Arc<Identity>,
+    /// The configured rules about tasks.
+    pub task_rules: TaskRules,
+    /// The revision of the configuration.
+    pub revision: u32,
 }
 
 /// Finds the organization of a delivery.
@@ -468,7 +472,7 @@ impl Processor {
     }
 }
 
-fn busy() -> StoreError {
+pub(crate) fn busy() -> StoreError {
     StoreError::Unavailable {
         what: "other processes change the same issue all the time".to_owned(),
         source: None,

@@ -122,7 +122,12 @@ impl WriteDouble {
     }
 }
 
-fn pull(number: i64, (title, body): (&str, &str), (head, sha, base): (&str, &str, &str), login: &str) -> Value {
+fn pull(
+    number: i64,
+    (title, body): (&str, &str),
+    (head, sha, base): (&str, &str, &str),
+    login: &str,
+) -> Value {
     json!({
         "number": number, "id": number, "node_id": format!("PR_{number}"), "title": title, "body": body,
         "html_url": format!("https://github.example/acme/site/pull/{number}"), "state": "open", "draft": false,
@@ -210,9 +215,10 @@ impl WriteState {
             ["", "pulls"] => (200, self.pulls.clone().into()),
             ["", "pulls", _, "reviews"] => (200, self.reviews.clone().into()),
             ["", "pulls", number, "merge-async", "uuid-1"] => match self.find_pull(number) {
-                Some(pull) => {
-                    (200, json!({ "status": "merged", "details": { "sha": pull["merge_commit_sha"], "message": "" } }))
-                }
+                Some(pull) => (
+                    200,
+                    json!({ "status": "merged", "details": { "sha": pull["merge_commit_sha"], "message": "" } }),
+                ),
                 None => not_found(),
             },
             ["", "git", "ref", "heads", branch @ ..] => {
@@ -233,8 +239,12 @@ impl WriteState {
         let user = json!({ "login": WRITE_LOGIN });
         match (method.as_str(), path.split('/').collect::<Vec<_>>().as_slice()) {
             ("POST", ["", "issues"]) => {
-                let labels: Vec<Value> =
-                    body["labels"].as_array().into_iter().flatten().map(|name| json!({ "name": name })).collect();
+                let labels: Vec<Value> = body["labels"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .map(|name| json!({ "name": name }))
+                    .collect();
                 let issue = json!({
                     "number": number, "id": number, "title": body["title"], "body": body["body"], "user": user,
                     "html_url": format!("https://github.example/acme/site/issues/{number}"), "labels": labels,
@@ -252,7 +262,8 @@ impl WriteState {
             ("POST", ["", "pulls"]) => {
                 let head = body["head"].as_str().unwrap_or_default();
                 if self.pulls.iter().any(|pull| pull["head"]["ref"] == head && pull["state"] == "open") {
-                    let error = json!({ "message": format!("A pull request already exists for acme:{head}.") });
+                    let error =
+                        json!({ "message": format!("A pull request already exists for acme:{head}.") });
                     return (422, json!({ "message": "Validation Failed", "errors": [error] }));
                 }
                 let sha = self.branches.iter().find(|(name, ..)| name == head).map(|it| it.1.clone());
@@ -282,7 +293,8 @@ impl WriteState {
     fn merge(&mut self, number: &str, body: &Value) -> (u16, Value) {
         let Some(pull) = self.find_pull(number) else { return not_found() };
         if !pull["merged_at"].is_null() {
-            let details = json!({ "message": "Pull request is already merged.", "sha": pull["merge_commit_sha"] });
+            let details =
+                json!({ "message": "Pull request is already merged.", "sha": pull["merge_commit_sha"] });
             return (200, json!({ "status": "merged", "details": details }));
         }
         if pull["head"]["sha"] != body["sha"] {
@@ -312,7 +324,10 @@ impl WriteState {
             }
             "Branches" => {
                 let count = |name: &String| {
-                    self.pulls.iter().filter(|it| it["state"] == "open" && it["head"]["ref"] == name.as_str()).count()
+                    self.pulls
+                        .iter()
+                        .filter(|it| it["state"] == "open" && it["head"]["ref"] == name.as_str())
+                        .count()
                 };
                 let nodes: Vec<Value> = self
                     .branches

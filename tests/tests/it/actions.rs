@@ -97,7 +97,8 @@ fn actions_are_requested_over_http() {
     let merged = host.post(&operator, "/approve-merge-pr", &merge, &[]);
     assert_eq!((merged.status, &merged.json()["data"]["merged"]), (200, &json!(true)), "{}", merged.text());
     assert_eq!(host.github.merges(), [json!({ "number": 5, "head": "c".repeat(40), "method": "squash" })]);
-    let gone = host.post(&operator, "/approve-merge-pr", &json!({ "repository": "site", "pr_number": 99 }), &[]);
+    let gone =
+        host.post(&operator, "/approve-merge-pr", &json!({ "repository": "site", "pr_number": 99 }), &[]);
     assert_eq!((gone.status, &gone.json()["success"]), (404, &json!(false)), "{}", gone.text());
     assert_eq!(host.github.effects(), [1, 0, 1, 1, 1]);
 
@@ -105,8 +106,13 @@ fn actions_are_requested_over_http() {
     assert_eq!(host.post(&viewer, "/create-issue", &issue, &[]).status, 403);
     let worker = host.token("worker", "worker");
     assert_eq!(host.post(&worker, "/approve-merge-pr", &merge, &[]).status, 403);
-    assert_eq!(host.post(&worker, "/create-pr", &json!({ "repository": "site" }), &[]).status, 403, "no claim");
-    let listed = host.sandbox.run(&["action", "list", "--org", "acme", "--format", "json"]).expect_status(0).json();
+    assert_eq!(
+        host.post(&worker, "/create-pr", &json!({ "repository": "site" }), &[]).status,
+        403,
+        "no claim"
+    );
+    let listed =
+        host.sandbox.run(&["action", "list", "--org", "acme", "--format", "json"]).expect_status(0).json();
     assert_eq!(listed["actions"].as_array().map(Vec::len), Some(5));
 }
 
@@ -145,7 +151,12 @@ fn an_approval_is_about_one_head() {
     let approver = host.token("approver", "approver");
     let merge = json!({ "repository": "site" });
     let waiting = host.post(&operator, "/approve-merge-pr", &merge, &[]);
-    assert_eq!((waiting.status, &waiting.json()["data"]["state"]), (202, &json!("waiting")), "{}", waiting.text());
+    assert_eq!(
+        (waiting.status, &waiting.json()["data"]["state"]),
+        (202, &json!("waiting")),
+        "{}",
+        waiting.text()
+    );
     let id = id_of(&waiting);
     let approve = format!("/api/v1/approvals/{id}/approve");
     let hash = waiting.json()["data"]["hash"].clone();

@@ -9,13 +9,13 @@ use gam_model::issue::IssueState;
 use gam_store::{Expectation, MemoryStore, OrgStore as _, RecordCommit, RecordCommitId};
 use gam_work::repo::{IssueOrg, put_org};
 use gam_work::tasks::{
-    Cancellation, ClaimId, LEASE, LogAppend, ReportKind, RequestOutcome, TAKEOVER_AFTER, TaskError,
-    TaskFilter, TaskReport, TaskState, WorkRequest,
+    Cancellation, ClaimId, LogAppend, ReportKind, RequestOutcome, TAKEOVER_AFTER, TaskError, TaskFilter,
+    TaskReport, TaskState, WorkRequest,
 };
 
 use crate::support::{
-    OBSTACLES, ORG, REPO_ID, TestClock, TestStore, World, issue, label, principal, report, user, voucher,
-    work_request,
+    LEASE, OBSTACLES, ORG, REPO_ID, TestClock, TestStore, World, issue, label, principal, report, user,
+    voucher, work_request,
 };
 
 use ReportKind::{Complete, Fail, Heartbeat, Release};

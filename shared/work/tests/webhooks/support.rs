@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_model::issue::RestIssue;
-use gam_model::{Clock, Identity};
+use gam_model::{Clock, Identity, TaskRules};
 use gam_store::{MemoryStore, RecordStore};
 use gam_work::dirty::list_marks;
 use gam_work::issue::{issue_range, list_issues};
@@ -304,7 +304,12 @@ struct TestScopes;
 impl OrgScopes for TestScopes {
     async fn find(&self, login: &str) -> Result<Option<OrgScope>, WorkError> {
         let identity = Identity::default().with_excluded_repos(["secret".to_owned()]);
-        let scope = || OrgScope { key: ORG.to_owned(), identity: Arc::new(identity) };
+        let scope = || OrgScope {
+            key: ORG.to_owned(),
+            identity: Arc::new(identity),
+            task_rules: TaskRules::default(),
+            revision: 0,
+        };
         Ok(login.eq_ignore_ascii_case(ORG).then(scope))
     }
 }
