@@ -75,6 +75,7 @@ async fn serve_data(
     let webhooks = data.store.webhooks(&session.settings, Some(github), &args.orgs)?;
     aggregate::set_configuration(session, data, &args.orgs, &args.config).await?;
     let console = session.console.clone();
+    let ports = data.store.api_ports(&session.settings)?;
     let shutdown = async move {
         signals::wait_for_stop_signal().await;
         console.print_notice(STOPPED);
@@ -93,7 +94,7 @@ async fn serve_data(
         }
     };
     tokio::select! {
-        served = server.serve(session, data.store.api_ports(), access, webhooks.as_ref(), shutdown) => served,
+        served = server.serve(session, ports, access, webhooks.as_ref(), shutdown) => served,
         error = rounds => Err(error),
         () = repairs => Ok(()),
     }

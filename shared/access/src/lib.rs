@@ -14,9 +14,9 @@ mod secret;
 mod token;
 mod tokens;
 
-pub use audit::{AuditKind, AuditRow};
+pub use audit::{AuditKind, AuditRow, MAX_DETAIL_BYTES};
 pub use principal::Principal;
-pub use refusals::{RefusalLog, RefusalRow, WRITE_INTERVAL};
+pub use refusals::{REFUSALS_GROW_FOR, RefusalLog, RefusalRow, WRITE_INTERVAL};
 pub use role::{Role, RouteClass};
 pub use secret::TokenSecret;
 pub use token::{AccessToken, RepoName, Scope};

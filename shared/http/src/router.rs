@@ -12,6 +12,7 @@ use axum::{Extension, Router};
 use gam_access::{Principal, Role};
 use gam_query::{KeptOrgs, QueryPorts};
 use gam_work::IssueReader;
+use gam_work::actions::Actions;
 use gam_work::tasks::Tasks;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -41,13 +42,17 @@ pub struct ApiPorts {
     pub work: Option<WorkPorts>,
 }
 
-/// What the routes of tasks use.
+/// What the routes of tasks, issues and actions use.
 #[derive(Clone)]
 pub struct WorkPorts {
     /// The tasks of the store.
     pub tasks: Tasks,
     /// The cache of issues.
     pub issues: IssueReader,
+    /// The actions on GitHub.
+    pub actions: Actions,
+    /// The owner of repositories that a request names without one.
+    pub default_owner: Option<String>,
 }
 
 impl From<QueryPorts> for ApiPorts {

@@ -5,6 +5,7 @@
 //!   their content, so its content security policy needs no `unsafe-inline`.
 //! * [`shell`] makes a complete document of a title and a body; [`view::View`] has what every page knows.
 
+mod actions;
 mod assets;
 mod calendar;
 mod change;
@@ -29,7 +30,7 @@ mod tiles;
 mod view;
 mod words;
 
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 use gam_query::QueryPorts;
 
 pub(crate) use error_page::ErrorPage;
@@ -37,6 +38,9 @@ pub(crate) use view::View;
 
 /// The paths that need no token: what the page for signing in loads.
 pub(crate) const PUBLIC_PATHS: [&str; 1] = ["/assets/{name}"];
+
+/// The path to which the form of an action that waits for approvals posts.
+pub(crate) const DECISION_PATH: &str = "/orgs/{org}/actions/{action_id}/decide";
 
 /// Returns the path and handler of every page, and of what pages load.
 pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<QueryPorts>)> {
@@ -51,5 +55,7 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<QueryPorts>)> {
         ("/orgs/{org}/members/{member}", get(subject::handle)),
         ("/orgs/{org}/tasks", get(tasks::handle)),
         ("/orgs/{org}/hooks", get(hooks::handle)),
+        ("/orgs/{org}/actions", get(actions::handle)),
+        (DECISION_PATH, post(actions::decide)),
     ]
 }

@@ -1,5 +1,6 @@
 //! The routes. The modules follow the paths, and [`all`] lists every route.
 
+mod actions;
 mod health;
 mod metric_catalogue;
 mod openapi;
@@ -71,9 +72,10 @@ pub(crate) fn class_of(request: &Request) -> RouteClass {
     type Classes = HashMap<&'static str, Vec<(RouteMethod, RouteClass)>>;
     static CLASSES: LazyLock<Classes> = LazyLock::new(|| {
         let api = all().into_iter().map(|route| (route.path, (route.method, route.class)));
+        let decisions = [(pages::DECISION_PATH, (RouteMethod::Post, RouteClass::Decide))];
         let public = sign_in::PATHS.into_iter().chain(pages::PUBLIC_PATHS);
         let public = public.map(|path| (path, (RouteMethod::Get, RouteClass::Public)));
-        api.chain(public).fold(Classes::new(), |mut classes, (path, class)| {
+        api.chain(decisions).chain(public).fold(Classes::new(), |mut classes, (path, class)| {
             classes.entry(path).or_default().push(class);
             classes
         })
@@ -88,7 +90,7 @@ pub(crate) fn class_of(request: &Request) -> RouteClass {
 /// Returns whether the handler of a path checks by itself what the principal sees: the path names neither an organization
 /// nor a repository.
 pub(crate) fn checks_scope(path: &str) -> bool {
-    tasks::PATHS.contains(&path)
+    tasks::PATHS.contains(&path) || actions::PATHS.contains(&path)
 }
 
 /// Returns every route, in the order of the OpenAPI document.
@@ -143,5 +145,17 @@ pub(crate) fn all() -> Vec<Route> {
         tasks::release(tasks::PATHS[5]),
         tasks::append_log(tasks::PATHS[6]),
         tasks::read_log(tasks::PATHS[6]),
+        actions::create_issue(actions::PATHS[0]),
+        actions::create_comment(actions::PATHS[1]),
+        actions::create_pr(actions::PATHS[2]),
+        actions::approve_merge_pr(actions::PATHS[3]),
+        actions::create_issue(actions::PATHS[4]),
+        actions::create_comment(actions::PATHS[5]),
+        actions::create_pr(actions::PATHS[6]),
+        actions::approve_merge_pr(actions::PATHS[7]),
+        actions::list(actions::PATHS[8]),
+        actions::show(actions::PATHS[9]),
+        actions::approve(actions::PATHS[10]),
+        actions::reject(actions::PATHS[11]),
     ]
 }

@@ -54,6 +54,14 @@ pub enum RecordKind {
     DirtyRepo,
     /// What is known of a webhook on GitHub, by its id.
     Hook,
+    /// An action on GitHub, the newest first.
+    Action,
+    /// An action that has work to do, by the time from which it can be done. It belongs to no organization.
+    ActionDue,
+    /// The key under which a client requested an action, by principal and hash. It belongs to no organization.
+    ActionKey,
+    /// How much an account wrote to GitHub lately. It belongs to no organization.
+    ActionPace,
     /// A row of the audit log that no segment in the lake holds yet, in order of insertion.
     AuditRow,
     /// The proof that a commit was made, by the commit's id. Only stores write receipts.
@@ -62,7 +70,7 @@ pub enum RecordKind {
 
 impl RecordKind {
     /// All kinds.
-    pub const ALL: [RecordKind; 16] = [
+    pub const ALL: [RecordKind; 20] = [
         RecordKind::Token,
         RecordKind::TokenName,
         RecordKind::Claim,
@@ -77,6 +85,10 @@ impl RecordKind {
         RecordKind::WebhookOrder,
         RecordKind::DirtyRepo,
         RecordKind::Hook,
+        RecordKind::Action,
+        RecordKind::ActionDue,
+        RecordKind::ActionKey,
+        RecordKind::ActionPace,
         RecordKind::AuditRow,
         RecordKind::Receipt,
     ];
@@ -98,6 +110,10 @@ impl RecordKind {
             RecordKind::WebhookOrder => "webhook_order",
             RecordKind::DirtyRepo => "dirty_repo",
             RecordKind::Hook => "hook",
+            RecordKind::Action => "action",
+            RecordKind::ActionDue => "action_due",
+            RecordKind::ActionKey => "action_key",
+            RecordKind::ActionPace => "action_pace",
             RecordKind::AuditRow => "audit_row",
             RecordKind::Receipt => "receipt",
         }
@@ -311,6 +327,10 @@ mod tests {
             "webhook_order",
             "dirty_repo",
             "hook",
+            "action",
+            "action_due",
+            "action_key",
+            "action_pace",
             "audit_row",
             "receipt",
         ];

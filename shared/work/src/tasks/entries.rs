@@ -251,15 +251,13 @@ impl TaskChange {
     fn audit_rows(&self, commit: RecordCommitId, principal: &str, now: DateTime<Utc>) -> Vec<AuditRow> {
         let after = &self.after;
         let issue = format!("{}.{}.{}", after.org, after.repo_id, after.number);
-        let row = |id: String, kind, subject: String, outcome: &str| AuditRow {
-            id,
-            org: Some(after.org.clone()),
-            time: now,
-            principal: principal.to_owned(),
-            kind,
-            subject: format!("issue {}#{}{subject}", after.repo, after.number),
-            outcome: outcome.to_owned(),
-        };
+        let row =
+            |id: String, kind, subject: String, outcome: &str| {
+                let subject = format!("issue {}#{}{subject}", after.repo, after.number);
+                AuditRow::new(id, Some(&after.org), now, principal, kind, subject)
+                    .with_outcome(outcome)
+                    .about(Some(after.repo_id), after.repo.clone(), Some(after.number))
+            };
         let before = self.before.as_ref().map(|(before, _)| before);
         let claim_id = after.claim_id().or_else(|| after.last_claim_id()).map(|id| id.to_string());
         let worker = after.live_claim().map(|claim| claim.worker.as_str());
