@@ -160,7 +160,13 @@ pub async fn note_order(
     now: DateTime<Utc>,
 ) -> Result<()> {
     let until = remembered.mark.due_at.max(now) + ORDER_PATIENCE;
-    change_mark(records, org, remembered.mark.repo.id, now, |mark| mark.ordered_until = Some(until)).await
+    change_mark(records, org, remembered.mark.repo.id, now, |mark| {
+        // A mark that was settled meanwhile needs another order.
+        if (mark.since, mark.due_at) == (remembered.mark.since, remembered.mark.due_at) {
+            mark.ordered_until = Some(until);
+        }
+    })
+    .await
 }
 
 /// Clears a mark after its repository was read, unless it was marked again meanwhile. Then the repository is due again.
@@ -210,8 +216,12 @@ async fn change_mark(
     let key = mark_key(org, repo_id)?;
     for _ in 0..MAX_CONFLICTS {
         let Some(record) = records.get(&key, now).await? else { return Ok(()) };
-        let mut mark = parse(&record.body)?;
+        let before = parse(&record.body)?;
+        let mut mark = before.clone();
         change(&mut mark);
+        if mark == before {
+            return Ok(());
+        }
         let commit = RecordCommit::new(RecordCommitId::random()).put(
             key.clone(),
             to_json(&mark),
@@ -223,4 +233,67 @@ async fn change_mark(
     }
     let what = format!("the mark of repository {repo_id} is changed by others all the time");
     Err(StoreError::Unavailable { what, source: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use gam_store::MemoryStore;
+
+    use super::*;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_000_000 + seconds, 0).unwrap()
+    }
+
+    async fn deliver(store: &MemoryStore, seconds: i64) {
+        let repo = OrderRepo { id: 7, node_id: "R_7".to_owned(), name: "site".to_owned() };
+        let commit = RecordCommit::new(RecordCommitId::random());
+        let commit = mark_dirty(store, commit, "acme", &repo, at(seconds)).await.unwrap();
+        assert_eq!(store.commit(&commit, at(seconds)).await.unwrap(), CommitOutcome::Committed);
+    }
+
+    async fn without_order(store: &MemoryStore, seconds: i64) -> Vec<RememberedMark> {
+        list_marks_without_order(store, "acme", at(seconds)).await.unwrap()
+    }
+
+    async fn find(store: &MemoryStore) -> RememberedMark {
+        find_marks(store, "acme", &[6, 7], at(0)).await.unwrap().remove(0)
+    }
+
+    #[tokio::test]
+    async fn a_mark_has_one_order_until_it_is_settled() {
+        let store = MemoryStore::default();
+        deliver(&store, 0).await;
+        let marks = without_order(&store, 1).await;
+        assert_eq!(marks[0].mark.due_at, at(60));
+        deliver(&store, 2).await;
+        note_order(&store, "acme", &marks[0], at(3)).await.unwrap();
+        assert!(without_order(&store, 4).await.is_empty());
+        let patience = 60 + ORDER_PATIENCE.num_seconds();
+        assert!(without_order(&store, patience - 1).await.is_empty());
+        assert_eq!(without_order(&store, patience).await.len(), 1, "an order that is lost is sent again");
+
+        let read = find(&store).await;
+        deliver(&store, 70).await;
+        clear_mark(&store, "acme", &read, at(80)).await.unwrap();
+        let marks = without_order(&store, 81).await;
+        assert_eq!((marks[0].mark.count, marks[0].mark.due_at), (3, at(140)), "it was marked meanwhile");
+        note_order(&store, "acme", &marks[0], at(82)).await.unwrap();
+        keep_mark(&store, "acme", &find(&store).await, at(900), at(200)).await.unwrap();
+        assert_eq!(without_order(&store, 201).await[0].mark.due_at, at(900), "it could not be read");
+        clear_mark(&store, "acme", &find(&store).await, at(910)).await.unwrap();
+        assert!(without_order(&store, 911).await.is_empty());
+        note_order(&store, "acme", &marks[0], at(912)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_late_note_is_not_taken_for_the_order_of_a_later_mark() {
+        let store = MemoryStore::default();
+        deliver(&store, 0).await;
+        let sent = without_order(&store, 1).await.remove(0);
+        clear_mark(&store, "acme", &find(&store).await, at(70)).await.unwrap();
+        deliver(&store, 71).await;
+        note_order(&store, "acme", &sent, at(72)).await.unwrap();
+        assert_eq!(without_order(&store, 73).await.len(), 1);
+    }
 }

@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 use chrono::TimeDelta;
 use gam_model::{Clock, SystemClock};
 use gam_tests::answers::assert_matches_reference;
-use gam_tests::github::webhooks::{Transit, WEBHOOK_SECRET, WebhookEvent, deliver, webhook_events};
-use gam_tests::github::world::{Time, World};
+use gam_tests::github::webhooks::{Transit, WEBHOOK_SECRET, deliver, disturbed, open_issues, webhook_events};
 use gam_tests::github::{Double, generated};
-use gam_tests::http::{HttpResponse, get, post};
+use gam_tests::http::{HttpResponse, get, send_request_with_body};
 use gam_tests::program::{Sandbox, ServerProcess};
 use gam_tests::support::{SINCE, batches, full_range, settled_at};
 use serde_json::Value;
@@ -44,39 +43,6 @@ fn listed(address: &str, org: &str) -> Vec<(String, i64)> {
     }
     issues.sort();
     issues
-}
-
-fn open_issues(world: &World, now: Time) -> Vec<(String, i64)> {
-    let repos = world.repos.iter().filter(|repo| repo.exists(now) && !repo.is_fork && !repo.is_blocked);
-    let mut open: Vec<(String, i64)> = repos
-        .flat_map(|repo| {
-            let is_open =
-                |issue: &&gam_tests::github::world::Thread| issue.exists(now) && issue.closing(now).is_none();
-            repo.issues.iter().filter(is_open).map(|issue| (repo.name(now).to_owned(), issue.number))
-        })
-        .collect();
-    open.sort();
-    open
-}
-
-/// Doubles some events, swaps neighbours, drops and spoils others.
-fn disturbed(events: Vec<WebhookEvent>) -> Vec<(WebhookEvent, Transit)> {
-    let mut disturbed = Vec::new();
-    for (index, event) in events.into_iter().enumerate() {
-        let transit = match index % 7 {
-            2 => Transit::Dropped,
-            5 => Transit::WrongSignature,
-            _ => Transit::Delivered,
-        };
-        if index % 4 == 0 {
-            disturbed.push((event.clone(), transit));
-        }
-        disturbed.push((event, transit));
-    }
-    for pair in disturbed.chunks_mut(2) {
-        pair.reverse();
-    }
-    disturbed
 }
 
 #[test]
@@ -150,7 +116,7 @@ fn run_curl(command: &str) -> HttpResponse {
         headers.into_iter().map(|header| header.split_once(": ").expect("a header")).collect();
     let url = command.rsplit(' ').next().and_then(|url| url.strip_prefix("http://")).expect("an address");
     let (address, path) = url.split_once('/').expect("a path");
-    post(address, &format!("/{path}"), &headers, bodies[0])
+    send_request_with_body(address, ("POST", &format!("/{path}")), &headers, bodies[0])
 }
 
 #[test]

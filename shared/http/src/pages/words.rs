@@ -76,6 +76,7 @@ words! {
     by_month: "by month", "月別";
     compared: "Changes compare with {a}.", "増減は前期間({a})との比較です。";
     whole_weeks: "Ranges of whole weeks, such as 28 days, compare best.", "比較には28日など週単位の期間が適しています。";
+    change: "Change", "増減";
     better: "better", "改善";
     worse: "worse", "悪化";
     same: "no change", "変化なし";
