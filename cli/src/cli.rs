@@ -9,8 +9,8 @@ use clap::{Arg, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::args::{GlobalOptions, Variables};
 use crate::commands::{
-    aggregate, audit, backup, collect, completions, config, demo, doctor, export, forget_org, help, hook,
-    ingest, query, rename_org, serve, show, status, task, token, up, worker,
+    action, aggregate, audit, backup, collect, completions, config, demo, doctor, export, forget_org, help,
+    hook, ingest, query, rename_org, serve, show, status, task, token, up, worker,
 };
 use crate::console::Console;
 use crate::environment::EnvFile;
@@ -89,6 +89,8 @@ pub(crate) enum CliCommand {
     Audit(audit::AuditArgs),
     /// List the tasks of workers, or make one assignable again
     Task(task::TaskArgs),
+    /// List, approve, reject, retry or resolve actions on GitHub
+    Action(action::ActionArgs),
     /// Claim tasks from a server, and run a command for each
     Worker(worker::WorkerArgs),
     /// Check the webhooks on GitHub, and what they could not deliver
@@ -116,6 +118,7 @@ impl CliCommand {
                 DataUse::Query
             }
             CliCommand::Task(args) if args.only_reads() => DataUse::Query,
+            CliCommand::Action(args) if args.only_reads() => DataUse::Query,
             _ => DataUse::LakeAndStore,
         }
     }
@@ -156,6 +159,7 @@ impl Cli {
             CliCommand::Token(args) => token::run(&session()?, args).await,
             CliCommand::Audit(args) => audit::run(&session()?, args).await,
             CliCommand::Task(args) => task::run(&session()?, args).await,
+            CliCommand::Action(args) => action::run(&session()?, args).await,
             CliCommand::Worker(args) => worker::run(&session()?, args).await,
             CliCommand::Hook(args) => hook::run(&session()?, args).await,
             CliCommand::RenameOrg(args) => rename_org::run(&session()?, args).await,

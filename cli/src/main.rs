@@ -6,6 +6,7 @@
 //! API, either of a server elsewhere or of the router within this process.
 
 mod access;
+mod actions;
 mod answer;
 mod api;
 mod args;

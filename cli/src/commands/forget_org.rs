@@ -116,7 +116,7 @@ fn texts(content: &OrgContent) -> (String, String) {
         count(*revisions, "revision of the configuration", "revisions of the configuration"),
     );
     let store = format!(
-        "all numbers, {} and {} by name, {}",
+        "all numbers, the names of {} and {}, {}",
         count(*repos, "repository", "repositories"),
         count(*members, "member", "members"),
         count(*collected_repos, "checkpoint of a repository", "checkpoints of repositories"),

@@ -1,5 +1,6 @@
 //! One file for each command: its arguments and what it does.
 
+pub(crate) mod action;
 pub(crate) mod aggregate;
 pub(crate) mod audit;
 pub(crate) mod backup;

@@ -13,6 +13,7 @@ use gam_http::{
 };
 use tokio::net::TcpListener;
 
+use crate::actions;
 use crate::args::{GitHubOptions, ListenOption};
 use crate::audit_log;
 use crate::error::{failure, usage_error};
@@ -123,22 +124,36 @@ impl BoundServer {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> anyhow::Result<()> {
         session.console.print_notice(format!("listening on http://{}", self.address));
+        let actions = ports.work.as_ref().map(|work| work.actions.clone());
         let mut router = gam_http::guarded_router(ports, access.clone(), self.origins);
         if let Some(webhooks) = webhooks {
             router = router.merge(gam_http::webhook_router(webhooks.ports()));
             let path = gam_http::WEBHOOK_PATH;
             session.console.print_info(format!("webhooks of GitHub are taken at {path}"));
         }
-        let orders = async {
-            match webhooks {
-                Some(webhooks) => webhooks.run().await,
-                None => std::future::pending().await,
+        let serve = async {
+            let orders = async {
+                match webhooks {
+                    Some(webhooks) => webhooks.run().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let served = tokio::select! {
+                served = gam_http::serve(self.listener, router, limits(max_open_files()), shutdown) => served,
+                () = orders => Ok(()),
+            };
+            if let Some(actions) = &actions {
+                actions.stop();
+            }
+            served
+        };
+        // A request to GitHub that is under way is finished, so that its answer is recorded.
+        let act = async {
+            if let Some(actions) = &actions {
+                actions::run(actions).await;
             }
         };
-        let served = tokio::select! {
-            served = gam_http::serve(self.listener, router, limits(max_open_files()), shutdown) => served,
-            () = orders => Ok(()),
-        };
+        let (served, ()) = tokio::join!(serve, act);
         access.flush_refusals().await;
         served.context("the server failed")
     }
@@ -212,6 +227,7 @@ async fn serve_store(session: &CliSession, server: BoundServer, store: &OpenStor
             session.settings.store
         ));
     }
+    let ports = store.api_ports(&session.settings)?;
     let shutdown = async { _ = signals::wait_for_stop_signal().await };
     let needs_github =
         session.settings.webhook_secrets.read()?.is_some() && session.settings.has_credentials();
@@ -222,7 +238,7 @@ async fn serve_store(session: &CliSession, server: BoundServer, store: &OpenStor
     let webhooks = store.webhooks(&session.settings, github.as_ref(), &[])?;
     let drain_ports = audit_log::drain_ports(session, store).await;
     let served = tokio::select! {
-        served = server.serve(session, store.api_ports(), access, webhooks.as_ref(), shutdown) => served,
+        served = server.serve(session, ports, access, webhooks.as_ref(), shutdown) => served,
         () = audit_log::keep_drained(session, store, drain_ports.as_ref()) => Ok(()),
     };
     if let Some(ports) = &drain_ports {

@@ -76,6 +76,7 @@ async fn serve_data(
     let webhooks = data.store.webhooks(&session.settings, Some(github), &args.orgs)?;
     aggregate::set_configuration(session, data, &args.orgs, &args.config).await?;
     let console = session.console.clone();
+    let ports = data.store.api_ports(&session.settings)?;
     let shutdown = async move {
         signals::wait_for_stop_signal().await;
         console.print_notice(STOPPED);
@@ -95,7 +96,7 @@ async fn serve_data(
     };
     let drain_ports = data.audit_ports();
     let served = tokio::select! {
-        served = server.serve(session, data.store.api_ports(), access, webhooks.as_ref(), shutdown) => served,
+        served = server.serve(session, ports, access, webhooks.as_ref(), shutdown) => served,
         error = rounds => Err(error),
         () = repairs => Ok(()),
         () = audit_log::keep_drained(session, &data.store, Some(&drain_ports)) => Ok(()),

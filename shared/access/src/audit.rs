@@ -38,6 +38,34 @@ pub enum AuditKind {
     TaskExpired,
     /// Somebody made an issue assignable again that had failed too often or was completed.
     TaskRequeued,
+    /// Somebody requested an action on GitHub.
+    ActionRequested,
+    /// An action waits for approvals.
+    ApprovalRequested,
+    /// Somebody approved an action.
+    ActionApproved,
+    /// Somebody rejected an action.
+    ActionRejected,
+    /// The approvals of an action became void, because what it is about changed.
+    ApprovalVoided,
+    /// An action waited too long for approvals.
+    ApprovalExpired,
+    /// A request of an action was about to be sent to GitHub.
+    ActionAttempted,
+    /// An action is done.
+    ActionSucceeded,
+    /// An action failed. The outcome says why.
+    ActionFailed,
+    /// Nobody knows whether an action is done.
+    ActionUnknown,
+    /// Somebody said whether an action is done.
+    ActionResolved,
+    /// Somebody had an action that failed attempted again.
+    ActionRetried,
+    /// GitHub failed so often that nothing is written to it for a while.
+    BreakerOpened,
+    /// GitHub works again.
+    BreakerClosed,
     /// A revision of an organization's configuration was set.
     ConfigSet,
     /// An organization got another name.

@@ -12,6 +12,7 @@ use axum::{Extension, Router};
 use gam_access::{AuditLog, LogReadings, Principal, Role};
 use gam_query::{KeptOrgs, QueryPorts};
 use gam_work::IssueReader;
+use gam_work::actions::Actions;
 use gam_work::tasks::Tasks;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -26,7 +27,8 @@ use crate::middleware::limits::{self, RequestLimiter};
 use crate::middleware::{errors, etag, headers, log, request_id};
 use crate::{pages, routes};
 
-/// The paths of routes whose answers are kept: those about one organization. Each has one answer for all callers.
+/// The paths of routes whose answers are kept: those about one organization, unless they read records. Each has one answer
+/// for all callers.
 const PATHS_OF_ORGS: &str = "/api/v1/orgs/";
 
 /// The methods of pages.
@@ -52,13 +54,17 @@ pub struct LogPorts {
     pub readings: LogReadings,
 }
 
-/// What the routes of tasks use.
+/// What the routes of tasks, issues and actions use.
 #[derive(Clone)]
 pub struct WorkPorts {
     /// The tasks of the store.
     pub tasks: Tasks,
     /// The cache of issues.
     pub issues: IssueReader,
+    /// The actions on GitHub.
+    pub actions: Actions,
+    /// The owner of repositories that a request names without one.
+    pub default_owner: Option<String>,
 }
 
 impl From<QueryPorts> for ApiPorts {
@@ -83,7 +89,7 @@ pub fn guarded_router(ports: impl Into<ApiPorts>, access: AccessControl, origins
     let kept = KeptAnswers::new(ports.clone());
     for (path, (handler, methods)) in handlers_by_path() {
         let handler = handler.options(move || allowed_methods(methods));
-        let handler = match path.starts_with(PATHS_OF_ORGS) {
+        let handler = match path.starts_with(PATHS_OF_ORGS) && !routes::reads_records(path) {
             true => handler.layer(from_fn_with_state(kept.clone(), answer_from_kept)),
             false => handler,
         };

@@ -1,5 +1,6 @@
 //! End to end: the real binary against the GitHub double.
 
+mod actions;
 mod api;
 mod arrows;
 mod audit;

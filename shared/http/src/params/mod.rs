@@ -10,9 +10,9 @@ mod subject_path;
 
 pub(crate) use json_body::JsonBody;
 pub(crate) use queries::{
-    AuditLogParams, ChartParams, ExportParams, HistogramParams, IssuesParams, ListParams, LogParams,
-    MetricsParams, NoParams, OrgsParams, QueryParams, SeriesParams, SubjectQuery, TasksParams, Validated,
-    WithRepoId,
+    ActionParams, ActionsParams, AuditLogParams, ChartParams, ExportParams, HistogramParams, IssuesParams,
+    ListParams, LogParams, MetricsParams, NoParams, OrgsParams, QueryParams, SeriesParams, SubjectQuery,
+    TasksParams, Validated, WithRepoId,
 };
 pub(crate) use subject_path::SubjectPath;
 
@@ -20,6 +20,7 @@ use gam_model::Grain;
 use gam_model::issue::IssueState;
 use gam_model::metric::{CATALOGUE, Metric};
 use gam_query::{BotFilter, ListSort, SortDirection};
+use gam_work::actions::ActionState;
 use gam_work::tasks::TaskState;
 
 use crate::charts::{Language, Theme};
@@ -67,6 +68,8 @@ pub(crate) enum Parameter {
     TaskOrg,
     TaskState,
     TaskRepo,
+    ActionState,
+    DryRun,
     /// The part of a log at which a page begins.
     LogFrom,
     AuditOrg,
@@ -136,7 +139,8 @@ impl Parameter {
             Parameter::IssueRepo => "repo",
             Parameter::Assignable => "assignable",
             Parameter::TaskOrg => "org",
-            Parameter::TaskState => "state",
+            Parameter::TaskState | Parameter::ActionState => "state",
+            Parameter::DryRun => "dry_run",
             Parameter::TaskRepo => "repo",
             Parameter::LogFrom => "from",
             Parameter::AuditOrg => "org",
@@ -171,6 +175,8 @@ impl Parameter {
                 Some([ListSort::Name].into_iter().chain(metrics).map(ListSort::as_str).collect())
             }
             Parameter::TaskState => Some(TaskState::ALL.map(TaskState::as_str).to_vec()),
+            Parameter::ActionState => Some(ActionState::ALL.map(ActionState::as_str).to_vec()),
+            Parameter::DryRun => Some(BOOLEANS.map(|(name, _)| name).to_vec()),
             Parameter::IssueState => Some(ISSUE_STATES.map(|(name, _)| name).to_vec()),
             Parameter::Assignable | Parameter::AuditTail => Some(BOOLEANS.map(|(name, _)| name).to_vec()),
             Parameter::TaskOrg
@@ -213,6 +219,8 @@ impl Parameter {
             | Parameter::Assignable
             | Parameter::TaskOrg
             | Parameter::TaskState
+            | Parameter::ActionState
+            | Parameter::DryRun
             | Parameter::TaskRepo
             | Parameter::LogFrom
             | Parameter::AuditOrg

@@ -20,6 +20,7 @@ use gam_model::{Clock, Identity, OrgRegistry};
 use gam_query::QueryPorts;
 use gam_store::MemoryStore;
 use gam_work::IssueReader;
+use gam_work::actions::{ActionSettingsSource, Actions};
 use gam_work::tasks::Tasks;
 use serde_json::Value;
 use tower::ServiceExt;
@@ -102,7 +103,8 @@ impl TestData {
     /// Returns what the routes of tasks and issues use.
     pub(crate) fn work_ports(&self, clock: Arc<dyn Clock>) -> WorkPorts {
         let issues = IssueReader::new(self.store.clone(), clock.clone());
-        WorkPorts { tasks: self.tasks(clock), issues }
+        let actions = Actions::new(self.store.clone(), clock.clone(), Arc::new(NoSettings), None);
+        WorkPorts { tasks: self.tasks(clock), issues, actions, default_owner: None }
     }
 
     /// Returns the ports of the audit log.
@@ -122,6 +124,19 @@ impl TestData {
 
     pub(crate) fn api(&self) -> Router {
         gam_http::router(self.api_ports())
+    }
+}
+
+/// Organizations without policies.
+pub(crate) struct NoSettings;
+
+#[async_trait::async_trait]
+impl ActionSettingsSource for NoSettings {
+    async fn settings(
+        &self,
+        _: &str,
+    ) -> Result<(u32, gam_model::ActionSettings), Box<dyn std::error::Error + Send + Sync>> {
+        Ok((0, gam_model::ActionSettings::default()))
     }
 }
 
