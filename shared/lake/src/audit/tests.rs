@@ -22,7 +22,7 @@ fn entry(number: usize) -> AuditEntry {
         count: None,
         origin: None,
         commit_id: format!("{number:032x}"),
-        detail: (number % 2 == 0).then(|| r#"{"fence":3}"#.to_owned()),
+        detail: number.is_multiple_of(2).then(|| r#"{"fence":3}"#.to_owned()),
     }
 }
 
