@@ -478,7 +478,10 @@ impl World {
     ) -> Result<Action, ActionError> {
         let repo = RepositoryName { owner: "Acme".to_owned(), name: "site".to_owned() };
         let new = NewAction { org: ORG.to_owned(), repo, request, key: key.map(str::to_owned) };
-        Ok(self.actions.submit(&principal(who), &new).await?.action)
+        let submitted = self.actions.submit(&principal(who), &new).await?;
+        // Audit rows are in order of time.
+        self.clock.advance(TimeDelta::milliseconds(1));
+        Ok(submitted.action)
     }
 
     pub(crate) async fn get(&self, id: &ActionId) -> Action {
@@ -488,6 +491,7 @@ impl World {
     /// Lets time pass until the action is settled or waits for approvals.
     pub(crate) async fn drive(&self, id: &ActionId) -> Action {
         for _ in 0..20_000 {
+            self.clock.advance(TimeDelta::milliseconds(1));
             self.actions.run_due().await.expect("the store works");
             let action = self.get(id).await;
             if action.is_settled() || matches!(action.phase, Phase::Waiting { .. }) {

@@ -219,6 +219,7 @@ pub(crate) fn with_names(path: &str) -> String {
         ("{member}", "ann"),
         ("{chart}", "commits.svg"),
         ("{claim_id}", "acme.1.5.1-0123456789ab"),
+        ("{action_id}", "acme.1795000000000.0123456789abcdef"),
     ];
     names.iter().fold(path.to_owned(), |path, (parameter, name)| path.replace(parameter, name))
 }
