@@ -17,7 +17,9 @@ use gam_model::{Clock, Identity, OrgRegistry, SystemClock};
 use gam_query::{IdentitySource, QueryPorts, RegistrySource};
 use gam_store::{Checkpoint, CheckpointKey, CheckpointStore, OrgCheckpoint};
 use gam_work::IssueReader;
+use gam_work::actions::Actions;
 use gam_work::tasks::Tasks;
+use gam_work_ports::LakeActionSettings;
 
 use crate::environment::required;
 use crate::metrics::{FunctionMetric, MetricLog};
@@ -100,7 +102,11 @@ impl LambdaContext {
     /// change a task.
     pub fn api_ports(&self) -> ApiPorts {
         let issues = IssueReader::new(self.store.clone(), self.clock.clone());
-        ApiPorts { query: self.query_ports(), work: Some(WorkPorts { tasks: self.tasks(), issues }) }
+        // Actions can be read and decided here. The function that does them does not exist yet.
+        let settings = Arc::new(LakeActionSettings(self.lake.clone()));
+        let actions = Actions::new(self.store.clone(), self.clock.clone(), settings, None);
+        let work = WorkPorts { tasks: self.tasks(), issues, actions, default_owner: None };
+        ApiPorts { query: self.query_ports(), work: Some(work) }
     }
 
     /// The tasks of the store.

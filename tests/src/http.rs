@@ -62,18 +62,9 @@ pub fn send_request_with_body(
 
 /// Sends JSON with `POST`.
 pub fn send_json(address: &str, target: &str, headers: &[(&str, &str)], body: &Value) -> HttpResponse {
-    let mut stream = TcpStream::connect(address).expect("the server listens");
-    let body = body.to_string();
-    let length = body.len().to_string();
-    let fixed =
-        [("host", address), ("content-type", "application/json"), ("content-length", length.as_str())];
-    let lines: String =
-        fixed.iter().chain(headers).map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    write!(stream, "POST {target} HTTP/1.1\r\nconnection: close\r\n{lines}\r\n{body}")
-        .expect("the request is sent");
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).expect("the response is complete");
-    parse(&bytes)
+    let headers: Vec<(&str, &str)> =
+        [("content-type", "application/json")].into_iter().chain(headers.iter().copied()).collect();
+    send_request_with_body(address, ("POST", target), &headers, &body.to_string())
 }
 
 fn parse(bytes: &[u8]) -> HttpResponse {

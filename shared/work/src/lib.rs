@@ -12,6 +12,7 @@
 pub mod actions;
 pub mod dirty;
 mod drain;
+pub mod hooks;
 pub mod issue;
 mod jobs;
 pub mod list;

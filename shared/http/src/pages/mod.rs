@@ -14,6 +14,7 @@ mod delivery;
 mod error_page;
 mod figures;
 mod format;
+mod hooks;
 mod lists;
 mod notes;
 mod org;
@@ -55,5 +56,6 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<QueryPorts>)> {
         ("/orgs/{org}/tasks", get(tasks::handle)),
         ("/orgs/{org}/actions", get(actions::handle)),
         (DECISION_PATH, post(actions::decide)),
+        ("/orgs/{org}/hooks", get(hooks::handle)),
     ]
 }

@@ -33,6 +33,7 @@ pub(super) enum Section {
     Members,
     Tasks,
     Actions,
+    Hooks,
 }
 
 /// Renders a page on a thread that may be blocked: tables and charts take longer than an asynchronous one may be.
@@ -123,6 +124,7 @@ fn sections(view: &View, org: &str, section: Section) -> Markup {
         (Section::Members, words.members, Some("members")),
         (Section::Tasks, words.tasks, Some("tasks")),
         (Section::Actions, words.actions, Some("actions")),
+        (Section::Hooks, words.hooks, Some("hooks")),
     ];
     html! {
         nav.sections aria-label=(words.sections) {

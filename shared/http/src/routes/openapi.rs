@@ -10,6 +10,7 @@ use gam_access::RouteClass;
 
 use super::{Route, RouteMethod, actions, health, metric_catalogue, orgs, tasks};
 use crate::openapi::{self, Operation, ResponseBody};
+use crate::webhook::WebhookReceipt;
 
 static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
     let routes = super::all();
@@ -20,7 +21,9 @@ static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
             .chain(metric_catalogue::schemas())
             .chain(tasks::schemas())
             .chain(actions::schemas())
-            .chain(orgs::issues::schemas()),
+            .chain(orgs::issues::schemas())
+            .chain(orgs::hooks::schemas())
+            .chain([openapi::derived::<WebhookReceipt>()]),
     );
     document.to_json().expect("the document has only text keys").into()
 });

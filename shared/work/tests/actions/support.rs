@@ -1,6 +1,5 @@
 //! A clock, a GitHub in memory, and stores whose process dies.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -72,7 +71,6 @@ pub(crate) struct GitHubState {
     pub(crate) branches: Vec<BranchFacts>,
     /// Each merge: number and head.
     pub(crate) merges: Vec<(i64, String)>,
-    pub(crate) merge_requests: BTreeMap<String, (i64, String)>,
     /// When requests that write arrived.
     pub(crate) writes: Vec<DateTime<Utc>>,
     /// How long after its creation something shows in lists.
@@ -101,7 +99,6 @@ impl TestGitHub {
             reviews: Vec::new(),
             branches: Vec::new(),
             merges: Vec::new(),
-            merge_requests: BTreeMap::new(),
             writes: Vec::new(),
             lag: TimeDelta::zero(),
             has_merge_requests: true,
