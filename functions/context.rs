@@ -102,10 +102,7 @@ impl LambdaContext {
     /// change a task.
     pub fn api_ports(&self) -> ApiPorts {
         let issues = IssueReader::new(self.store.clone(), self.clock.clone());
-        // Actions can be read and decided here. The function that does them does not exist yet.
-        let settings = Arc::new(LakeActionSettings(self.lake.clone()));
-        let actions = Actions::new(self.store.clone(), self.clock.clone(), settings, None);
-        let work = WorkPorts { tasks: self.tasks(), issues, actions, default_owner: None };
+        let work = WorkPorts { tasks: self.tasks(), issues, actions: self.actions(), default_owner: None };
         ApiPorts { query: self.query_ports(), work: Some(work) }
     }
 
@@ -113,6 +110,12 @@ impl LambdaContext {
     pub fn tasks(&self) -> Tasks {
         let pick = Arc::new(|count| fastrand::usize(..count));
         Tasks::new(self.store.clone(), self.clock.clone(), pick)
+    }
+
+    /// The actions of the store. No function has a credential that may write to GitHub, so none can be requested.
+    fn actions(&self) -> Actions {
+        let settings = Arc::new(LakeActionSettings(self.lake.clone()));
+        Actions::new(self.store.clone(), self.clock.clone(), settings, None)
     }
 
     /// The tokens of the store.

@@ -62,8 +62,7 @@ pub fn send_request_with_body(
 
 /// Sends JSON with `POST`.
 pub fn send_json(address: &str, target: &str, headers: &[(&str, &str)], body: &Value) -> HttpResponse {
-    let headers: Vec<(&str, &str)> =
-        [("content-type", "application/json")].into_iter().chain(headers.iter().copied()).collect();
+    let headers = [&[("content-type", "application/json")], headers].concat();
     send_request_with_body(address, ("POST", target), &headers, &body.to_string())
 }
 

@@ -104,9 +104,8 @@ async fn generate_and_serve(
     trial.open_issue(&webhooks).await?;
     let access = access.with_process_token(trial.worker_token.clone(), Role::Worker);
     let shutdown = async { _ = signals::wait_for_stop_signal().await };
-    server
-        .serve(session, data.store.api_ports(&session.settings)?, access, Some(&webhooks), shutdown)
-        .await?;
+    let ports = data.store.api_ports(&session.settings)?;
+    server.serve(session, ports, access, Some(&webhooks), shutdown).await?;
     Ok(Exit::Success)
 }
 

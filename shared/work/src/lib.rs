@@ -10,6 +10,7 @@
 //! This crate does not know HTTP, GitHub's client, or which database stores the records.
 
 pub mod actions;
+pub mod conformance;
 pub mod dirty;
 mod drain;
 pub mod hooks;

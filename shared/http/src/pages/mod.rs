@@ -54,8 +54,8 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<QueryPorts>)> {
         ("/orgs/{org}/members", get(lists::handle_members)),
         ("/orgs/{org}/members/{member}", get(subject::handle)),
         ("/orgs/{org}/tasks", get(tasks::handle)),
+        ("/orgs/{org}/hooks", get(hooks::handle)),
         ("/orgs/{org}/actions", get(actions::handle)),
         (DECISION_PATH, post(actions::decide)),
-        ("/orgs/{org}/hooks", get(hooks::handle)),
     ]
 }

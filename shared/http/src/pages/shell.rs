@@ -32,8 +32,8 @@ pub(super) enum Section {
     Repos,
     Members,
     Tasks,
-    Actions,
     Hooks,
+    Actions,
 }
 
 /// Renders a page on a thread that may be blocked: tables and charts take longer than an asynchronous one may be.
@@ -123,8 +123,8 @@ fn sections(view: &View, org: &str, section: Section) -> Markup {
         (Section::Repos, words.repositories, Some("repos")),
         (Section::Members, words.members, Some("members")),
         (Section::Tasks, words.tasks, Some("tasks")),
-        (Section::Actions, words.actions, Some("actions")),
         (Section::Hooks, words.hooks, Some("hooks")),
+        (Section::Actions, words.actions, Some("actions")),
     ];
     html! {
         nav.sections aria-label=(words.sections) {
