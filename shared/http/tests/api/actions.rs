@@ -240,7 +240,7 @@ async fn what_is_out_of_scope_does_not_exist() {
 async fn requests_are_checked() {
     let host = Host::new().await;
     let operator = host.token("operator", Role::Operator, Scope::All).await;
-    for org in ["_", "", "a%20b", "a.b"] {
+    for org in ["_", "a%20b", "a.b"] {
         assert_eq!(host.get(&format!("/api/v1/actions?org={org}"), &operator).await.status, 404, "{org}");
     }
     for body in [
