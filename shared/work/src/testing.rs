@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use gam_model::issue::{IssueDetails, IssueLabel, IssueState, IssueUser};
 use gam_store::{CommitOutcome, Expectation, RecordCommit, RecordCommitId, RecordStore};
 
+use crate::actions::testing_action;
 use crate::issue::{CachedIssue, IssueChange, IssueFollower as _, LabelVoucher, load_issue};
 use crate::tasks::Tasks;
 
@@ -65,4 +66,14 @@ pub async fn store_issue(
         }
     }
     panic!("issue {} is never stored", issue.details.number);
+}
+
+/// Stores a comment in `acme/api` as an action that is done, under an id.
+///
+/// # Panics
+/// If the id is invalid, or the store fails.
+pub async fn store_action(records: &dyn RecordStore, id: &str, now: DateTime<Utc>) {
+    let commit = testing_action(id, now, RecordCommit::new(RecordCommitId::random()));
+    let outcome = records.commit(&commit, now).await.expect("the commit is decided");
+    assert_eq!(outcome, CommitOutcome::Committed);
 }

@@ -89,6 +89,10 @@ pub(super) fn problem(status: u16) -> Option<Value> {
         413 => ApiError::body_too_long(65_536),
         414 => ApiError::target_too_long(16_384),
         415 => ApiError::not_json(),
+        422 => ApiError::action_failed(
+            axum::http::StatusCode::UNPROCESSABLE_ENTITY,
+            "GitHub did not merge: Required status check \"ci\" is expected.",
+        ),
         429 => ApiError::too_many_requests(1),
         431 => ApiError::headers_too_long(65_536),
         500 => ApiError::internal(std::io::Error::other("an example")),

@@ -1,6 +1,7 @@
 //! The API as its users see it: requests through the router, responses as bytes.
 
 mod access;
+mod actions;
 mod docs;
 mod errors;
 mod headers;

@@ -9,20 +9,22 @@ use crate::schema;
 use crate::support::{acme, empty_api, get, get_json, with_names};
 
 /// The routes without a CSV form.
-const OTHER_PATHS: [&str; 17] = [
+const OTHER_PATHS: [&str; 19] = [
+    "/api/v1/actions",
+    "/api/v1/actions/{action_id}",
+    "/api/v1/healthz",
     "/api/v1/log",
     "/api/v1/log/stream",
-    "/api/v1/healthz",
     "/api/v1/metrics",
     "/api/v1/openapi.json",
     "/api/v1/orgs/{org}/charts/{chart}",
-    "/api/v1/orgs/{org}/members/{member}/charts/{chart}",
-    "/api/v1/orgs/{org}/repos/{repo}/charts/{chart}",
     "/api/v1/orgs/{org}/export",
     "/api/v1/orgs/{org}/export.csv",
     "/api/v1/orgs/{org}/export.ndjson",
     "/api/v1/orgs/{org}/hooks",
     "/api/v1/orgs/{org}/issues",
+    "/api/v1/orgs/{org}/members/{member}/charts/{chart}",
+    "/api/v1/orgs/{org}/repos/{repo}/charts/{chart}",
     "/api/v1/tasks",
     "/api/v1/tasks/{claim_id}/log",
     "/healthz",
@@ -48,20 +50,36 @@ const ANSWER_PATHS: [&str; 14] = [
 ];
 
 /// The routes that take JSON.
-const POST_PATHS: [&str; 6] = [
+const POST_PATHS: [&str; 16] = [
+    "/api/v1/approvals/{action_id}/approve",
+    "/api/v1/approvals/{action_id}/reject",
+    "/api/v1/approve-merge-pr",
+    "/api/v1/create-comment",
+    "/api/v1/create-issue",
+    "/api/v1/create-pr",
     "/api/v1/request-task",
     "/api/v1/tasks/{claim_id}/complete",
     "/api/v1/tasks/{claim_id}/fail",
     "/api/v1/tasks/{claim_id}/heartbeat",
     "/api/v1/tasks/{claim_id}/log",
     "/api/v1/tasks/{claim_id}/release",
+    "/approve-merge-pr",
+    "/create-comment",
+    "/create-issue",
+    "/create-pr",
 ];
 
 /// The route that GitHub delivers to.
 const WEBHOOK_PATH: &str = "/api/v1/webhook/github";
 
 /// The schemas that generated clients name.
-const SCHEMAS: [&str; 60] = [
+const SCHEMAS: [&str; 71] = [
+    "Action",
+    "ActionAnswer",
+    "ActionApproval",
+    "ActionList",
+    "Approval",
+    "ApproveMergePr",
     "AssignedTask",
     "AuditLogPage",
     "AuditLogRow",
@@ -69,6 +87,9 @@ const SCHEMAS: [&str; 60] = [
     "ClaimStatus",
     "Code",
     "CountChange",
+    "CreateComment",
+    "CreateIssue",
+    "CreatePr",
     "Distribution",
     "DistributionChange",
     "Gap",
@@ -92,6 +113,7 @@ const SCHEMAS: [&str; 60] = [
     "MemberSeries",
     "MemberSeriesOfMetrics",
     "Members",
+    "MergeMethod",
     "MetricCatalogue",
     "MetricChanges",
     "MetricEntry",
@@ -109,6 +131,7 @@ const SCHEMAS: [&str; 60] = [
     "PreviousRange",
     "PreviousValues",
     "Problem",
+    "Rejection",
     "Repo",
     "RepoHistogram",
     "RepoMetrics",
@@ -196,7 +219,14 @@ async fn routes_that_take_json_describe_it() {
         }
         assert!(!responses.contains_key("304"), "{path}");
         assert_eq!(responses.contains_key("204"), path.ends_with("request-task"), "{path}");
-        assert_eq!(responses.contains_key("409"), path.contains("{claim_id}"), "{path}");
+        assert_eq!(responses.contains_key("409"), !path.ends_with("request-task"), "{path}");
+        let requests_action = responses.contains_key("202");
+        assert_eq!(
+            requests_action,
+            path.contains("/create-") || path.ends_with("/approve-merge-pr"),
+            "{path}"
+        );
+        assert_eq!(requests_action, responses.contains_key("422"), "{path}");
     }
 }
 

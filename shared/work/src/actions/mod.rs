@@ -42,9 +42,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use gam_model::Clock;
 use gam_model::policy::ActionSettings;
-use gam_store::{Error as StoreError, RecordStore};
+use gam_model::{ActionPolicy, Clock};
+use gam_store::{Error as StoreError, RecordCommit, RecordStore};
 use tokio::sync::Notify;
 
 /// How long an ended action can be read. Its audit rows stay.
@@ -102,6 +102,22 @@ pub trait ActionSettingsSource: Send + Sync {
     /// # Errors
     /// If they cannot be read.
     async fn settings(&self, org: &str) -> Result<(u32, ActionSettings), Box<dyn Error + Send + Sync>>;
+}
+
+/// Adds an action that is done to a commit, for tests.
+pub(crate) fn testing_action(id: &str, now: DateTime<Utc>, commit: RecordCommit) -> RecordCommit {
+    let seed = action::ActionSeed {
+        repo: RepositoryName { owner: "acme".to_owned(), name: "api".to_owned() },
+        principal: "token:1".to_owned(),
+        request: ActionRequest::CreateComment { number: 7, body: "Done.".to_owned() },
+        policy: ActionPolicy::default(),
+        policy_revision: 0,
+    };
+    let mut action = Action::new(ActionId::parse(id).expect("an id"), seed, now);
+    action.choice = Some(Choice { number: Some(7), ..Choice::empty() });
+    action.set_phase(Phase::Succeeded, None);
+    let change = entries::ActionChange { before: None, after: action, events: Vec::new() };
+    change.add_to(commit, "token:1", now).expect("a valid key")
 }
 
 /// The actions of a store. Clones share it.

@@ -36,8 +36,9 @@ impl RepositoryName {
             let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
             (1..=100).contains(&text.len()) && text.bytes().all(is_allowed) && !matches!(text, "." | "..")
         };
-        (is_name(owner) && is_name(name))
-            .then(|| RepositoryName { owner: owner.to_owned(), name: name.to_owned() })
+        // The id of an action contains the owner, and `_` stands for no organization.
+        let is_owner = is_name(owner) && !owner.contains('.') && owner != "_";
+        (is_owner && is_name(name)).then(|| RepositoryName { owner: owner.to_owned(), name: name.to_owned() })
     }
 }
 
@@ -269,9 +270,16 @@ mod tests {
         let parse = |text, owner| RepositoryName::parse(text, owner).map(|it| it.to_string());
         assert_eq!(parse("acme/site", None).as_deref(), Some("acme/site"));
         assert_eq!(parse("site", Some("acme")).as_deref(), Some("acme/site"));
-        for (text, owner) in
-            [("site", None), ("a/b/c", None), ("/b", None), ("a/", None), ("a/..", None), ("a/b?c", None)]
-        {
+        for (text, owner) in [
+            ("site", None),
+            ("a/b/c", None),
+            ("/b", None),
+            ("a/", None),
+            ("a/..", None),
+            ("a/b?c", None),
+            ("a.b/c", None),
+            ("_/c", None),
+        ] {
             assert_eq!(parse(text, owner), None, "{text}");
         }
     }

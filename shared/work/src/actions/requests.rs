@@ -14,6 +14,8 @@ use super::entries::{
 use super::request::{ActionRequest, RepositoryName};
 use super::{ActionError, Actions, KEEP_KEYS, MAX_CONFLICTS};
 
+/// The longest request, in bytes of JSON. A record holds 380,000 bytes.
+const MAX_REQUEST_BYTES: usize = 300_000;
 /// The longest key of a client, in bytes.
 const MAX_KEY_BYTES: usize = 255;
 /// Pause between two reads of an action that a client waits for.
@@ -77,6 +79,11 @@ impl Actions {
             comment.clone_from(&settings.default_comment);
         }
         request.validate()?;
+        if to_json(&request).len() > MAX_REQUEST_BYTES {
+            return Err(ActionError::Invalid(format!(
+                "the texts together are too long: send at most {MAX_REQUEST_BYTES} bytes of JSON"
+            )));
+        }
         let policy = settings.policy_of(request.kind(), &new.repo.name);
         if request.takes_newest() && !policy.allow_newest {
             let (parameter, noun) = match request.kind() {

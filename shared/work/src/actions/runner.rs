@@ -68,7 +68,10 @@ impl Actions {
             let now = self.clock.now();
             let page = self.records.range(&range, PAGE_ENTRIES, now).await?;
             for (key, record) in &page {
-                let entry: DueEntry = parse_entry(record)?;
+                let Ok(entry) = parse_entry::<DueEntry>(record) else {
+                    tracing::warn!(key = key.sort(), "an entry of the index of actions cannot be read");
+                    continue;
+                };
                 if entry.due > now || self.is_stopping() {
                     return Ok(report);
                 }

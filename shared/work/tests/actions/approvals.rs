@@ -8,6 +8,7 @@ use super::support::*;
 const ONE: &str = "[[policy]]\nactions = [\"approve-merge-pr\"]\napprovals = 1\nhours = 4\n";
 
 async fn approve(world: &World, who: &str, action: &Action) -> Result<Action, ActionError> {
+    world.clock.advance(TimeDelta::milliseconds(1));
     world.actions.decide(&principal(who), &action.id, &action.content_hash(), &Decision::Approve).await
 }
 

@@ -107,8 +107,8 @@ async fn an_older_server_merges_at_once() {
 async fn a_merge_queue_gets_the_pull_request() {
     for has_merge_requests in [true, false] {
         let world = World::new();
-        (world.github.lock().has_merge_requests, world.github.lock().needs_queue) =
-            (has_merge_requests, true);
+        world.github.lock().has_merge_requests = has_merge_requests;
+        world.github.lock().needs_queue = true;
         world.github.add_pull(5, "change", 'b');
         let action = world.run(merge(Some(5))).await;
         assert_eq!((action.phase, &action.data["queued"]), (Phase::Succeeded, &true.into()));

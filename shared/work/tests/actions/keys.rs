@@ -32,6 +32,26 @@ async fn requests_with_one_key_at_the_same_time_are_one_action() {
 }
 
 #[tokio::test]
+async fn a_request_that_no_record_holds_is_refused() {
+    let world = World::new();
+    let long = "\u{1F980}".repeat(60_000);
+    let request = match issue() {
+        ActionRequest::CreateIssue { title, labels, assignees, milestone, .. } => {
+            ActionRequest::CreateIssue {
+                title,
+                body: long.clone(),
+                labels,
+                assignees,
+                milestone,
+                comment: Some(long),
+            }
+        }
+        other => other,
+    };
+    assert!(matches!(world.try_submit("ann", request, None).await, Err(ActionError::Invalid(_))));
+}
+
+#[tokio::test]
 async fn the_default_comment_follows_an_issue_without_one() {
     let world = World::with_policy("default_comment = \"@claude have a look\"\n");
     let without = match issue() {

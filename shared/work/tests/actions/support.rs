@@ -1,6 +1,5 @@
 //! A clock, a GitHub in memory, and stores whose process dies.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -72,7 +71,6 @@ pub(crate) struct GitHubState {
     pub(crate) branches: Vec<BranchFacts>,
     /// Each merge: number and head.
     pub(crate) merges: Vec<(i64, String)>,
-    pub(crate) merge_requests: BTreeMap<String, (i64, String)>,
     /// When requests that write arrived.
     pub(crate) writes: Vec<DateTime<Utc>>,
     /// How long after its creation something shows in lists.
@@ -101,7 +99,6 @@ impl TestGitHub {
             reviews: Vec::new(),
             branches: Vec::new(),
             merges: Vec::new(),
-            merge_requests: BTreeMap::new(),
             writes: Vec::new(),
             lag: TimeDelta::zero(),
             has_merge_requests: true,
@@ -478,7 +475,10 @@ impl World {
     ) -> Result<Action, ActionError> {
         let repo = RepositoryName { owner: "Acme".to_owned(), name: "site".to_owned() };
         let new = NewAction { org: ORG.to_owned(), repo, request, key: key.map(str::to_owned) };
-        Ok(self.actions.submit(&principal(who), &new).await?.action)
+        let submitted = self.actions.submit(&principal(who), &new).await?;
+        // Audit rows are in order of time.
+        self.clock.advance(TimeDelta::milliseconds(1));
+        Ok(submitted.action)
     }
 
     pub(crate) async fn get(&self, id: &ActionId) -> Action {
@@ -488,6 +488,7 @@ impl World {
     /// Lets time pass until the action is settled or waits for approvals.
     pub(crate) async fn drive(&self, id: &ActionId) -> Action {
         for _ in 0..20_000 {
+            self.clock.advance(TimeDelta::milliseconds(1));
             self.actions.run_due().await.expect("the store works");
             let action = self.get(id).await;
             if action.is_settled() || matches!(action.phase, Phase::Waiting { .. }) {

@@ -2,6 +2,7 @@
 
 mod claims;
 mod follower;
+mod live;
 mod many_workers;
 mod model;
 mod rules;

@@ -299,7 +299,9 @@ async fn handle_list(
     let mut orgs = visible_orgs(&ports, &registry, &principal).await?;
     if let Some(org) = &params.org {
         let key = registry.key_of(org);
-        if !principal.scope.includes_org(&key) {
+        // An organization that is not collected can have actions, too.
+        let is_login = RepositoryName::parse(&format!("{key}/x"), None).is_some();
+        if !is_login || !principal.scope.includes_org(&key) {
             return Err(QueryError::unknown_org(org).into());
         }
         orgs = vec![key];

@@ -8,9 +8,9 @@ use gam_model::{Event, EventBatch, EventId, EventKind, Facts, FirstReview, Membe
 use gam_store::{NameEntry, NameKind, NameStore};
 use gam_work::CachedIssue;
 use gam_work::tasks::{RequestOutcome, WorkRequest};
-use gam_work::testing::{self, task_issue};
+use gam_work::testing::{self, store_action, task_issue};
 
-use super::{TestData, fixed_clock};
+use super::{ACTION_ID, TestData, fixed_clock};
 
 /// A repository: name and id.
 type Repo = (&'static str, i64);
@@ -124,6 +124,7 @@ pub(crate) async fn data_with(repos: &[(&'static str, i64)], more: Vec<Event>) -
     let principal = Principal::trusted("token:1", Role::Worker);
     let claimed = data.tasks(fixed_clock()).request(&principal, &request, &["acme".to_owned()]).await;
     assert!(matches!(claimed, Ok(RequestOutcome::Assigned(_))), "{claimed:?}");
+    store_action(&*data.store, ACTION_ID, fixed_clock().now()).await;
     data
 }
 

@@ -127,6 +127,9 @@ impl TestData {
     }
 }
 
+/// The id of the action of "Acme".
+pub(crate) const ACTION_ID: &str = "acme.1700000000000.0123456789abcdef";
+
 /// Organizations without policies.
 pub(crate) struct NoSettings;
 
@@ -236,6 +239,7 @@ pub(crate) fn with_names(path: &str) -> String {
         ("{member}", "ann"),
         ("{chart}", "commits.svg"),
         ("{claim_id}", "acme.1.5.1-0123456789ab"),
+        ("{action_id}", ACTION_ID),
     ];
     names.iter().fold(path.to_owned(), |path, (parameter, name)| path.replace(parameter, name))
 }
