@@ -199,8 +199,7 @@ impl Worker {
                     let stop_at = deadline.stop_at().min(Instant::now() + SWEEP_TIME);
                     // The rules first: they say what may be handed out, and need no GitHub.
                     let ruled = self.apply_task_rules().await;
-                    let swept = self.sweep(deadline, stop_at, totals).await;
-                    ruled.and(swept)
+                    ruled.and(self.sweep(deadline, stop_at, totals).await)
                 }
                 WorkCommand::SweepDeliveries {} => self.sweep_deliveries(deadline, totals).await,
                 WorkCommand::ReconcileIssues {} => self.reconcile_issues(deadline, totals).await,

@@ -144,9 +144,17 @@ async fn read_marked_until(
     webhooks: &Webhooks,
     next: DateTime<Utc>,
 ) {
+    // A storage key never changes, so the registry is not read again each time.
+    let mut keys = Vec::new();
+    for org in &args.orgs {
+        match data.key_of(org).await {
+            Ok(key) => keys.push((org.as_str(), key)),
+            Err(error) => session.console.print_error(one_line(&error)),
+        }
+    }
     while let Some(pause) = (next - data.clock().now()).to_std().ok().filter(|pause| !pause.is_zero()) {
-        for org in &args.orgs {
-            if let Err(error) = read_marked(session, data, github, (org, args), webhooks).await {
+        for (org, key) in &keys {
+            if let Err(error) = read_marked(session, data, github, (org, key, args), webhooks).await {
                 session.console.print_error(one_line(&error));
             }
         }
@@ -159,11 +167,11 @@ async fn read_marked(
     session: &CliSession,
     data: &OpenData,
     github: &Client,
-    (org, args): (&str, &UpArgs),
+    (org, key, args): (&str, &str, &UpArgs),
     webhooks: &Webhooks,
 ) -> anyhow::Result<()> {
     let parallelism = args.github.parallelism();
-    let Some(read) = webhooks.read_marked(session, data, github, (org, parallelism)).await? else {
+    let Some(read) = webhooks.read_marked(session, data, github, (org, key, parallelism)).await? else {
         return Ok(());
     };
     for failure in read.failed.values() {

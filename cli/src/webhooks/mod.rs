@@ -14,7 +14,10 @@ use gam_http::{WebhookPorts, WebhookSecretSource, WebhookSecrets};
 use gam_lake::ObjectStore;
 use gam_model::Clock;
 use gam_store::{NameStore, RecordStore};
-use gam_work::{IssueFollower, IssueSource, Processor, RecordQueue, RulesReport, SweepReport};
+use gam_work::{
+    IssueFollower, IssueSource, OrderQueue as _, Processor, Received, RecordQueue, RulesReport, SweepReport,
+    read_delivery,
+};
 use gam_work_ports::{GitHubSource, LakeScopes, MarkedRepos};
 
 pub(crate) use secrets::WebhookSecretVariables;
@@ -84,6 +87,17 @@ impl Webhooks {
         Webhooks { secrets, queue: RecordQueue::new(records, clock), scopes, processor, source }
     }
 
+    /// Takes a delivery from within the process.
+    ///
+    /// # Errors
+    /// If the payload is invalid, or the queue fails.
+    pub(crate) async fn deliver(&self, event: &str, guid: &str, body: &[u8]) -> anyhow::Result<()> {
+        if let Received::Order(order) = read_delivery(event, guid, body, self.processor.clock.now())? {
+            self.queue.put(&order).await?;
+        }
+        Ok(())
+    }
+
     /// Returns the ports of the route.
     pub(crate) fn ports(&self) -> WebhookPorts {
         let secrets = self.secrets.clone();
@@ -147,20 +161,23 @@ impl Webhooks {
         let Some(source) = &self.source else { return std::future::pending().await };
         let clock = self.processor.clock.clone();
         let mut reconciled_at = None;
-        let mut reported: BTreeMap<&str, String> = BTreeMap::new();
+        let mut reported: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         loop {
             let is_reconcile_due = reconciled_at.is_none_or(|at| clock.now() - at >= RECONCILE_EVERY);
             for org in orgs {
-                match self.processor.sweep(&**source, org).await {
-                    Ok(report) => print_gap(console, org, &report),
-                    Err(error) => {
-                        // Said once: a token without the permission stays one.
-                        let text = one_line(&error.into()).to_string();
-                        if reported.get(org.as_str()) != Some(&text) {
-                            console.print_error(format!("{org}: cannot look for missed webhooks: {text}"));
-                            reported.insert(org, text);
-                        }
+                let failures = match self.processor.sweep(&**source, org).await {
+                    Ok(report) => {
+                        print_gap(console, org, &report);
+                        report.failures
                     }
+                    Err(error) => vec![one_line(&error.into()).to_string()],
+                };
+                // Said once: a token without the permission stays one.
+                if !failures.is_empty() && reported.get(org.as_str()) != Some(&failures) {
+                    for text in &failures {
+                        console.print_error(format!("{org}: cannot look for missed webhooks: {text}"));
+                    }
+                    reported.insert(org, failures);
                 }
                 if is_reconcile_due {
                     match self.processor.reconcile(org).await {
@@ -209,11 +226,10 @@ impl Webhooks {
         session: &CliSession,
         data: &OpenData,
         github: &Client,
-        (org, parallelism): (&str, usize),
+        (org, key, parallelism): (&str, &str, usize),
     ) -> anyhow::Result<Option<WorkReport>> {
-        let key = data.key_of(org).await?;
         let Processor { records, clock, .. } = &self.processor;
-        let marked = MarkedRepos::due(records.clone(), clock.clone(), &key).await?;
+        let marked = MarkedRepos::due(records.clone(), clock.clone(), key).await?;
         if marked.is_empty() {
             return Ok(None);
         }

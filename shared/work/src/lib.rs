@@ -11,6 +11,7 @@
 
 pub mod dirty;
 mod drain;
+pub mod hooks;
 pub mod issue;
 mod jobs;
 pub mod list;

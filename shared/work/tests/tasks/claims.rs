@@ -444,6 +444,38 @@ async fn the_log_of_a_claim_has_each_line_once_and_no_secret() {
 }
 
 #[tokio::test]
+async fn the_pages_of_a_log_repeat_no_line_after_the_first_ones_expire() {
+    for store in TestStore::all().await {
+        let world = World::new(&store);
+        world.store(&issue(1)).await;
+        let id = world.request("ann").await.expect("a task").claim_id;
+        let append = async |lines: std::ops::Range<u64>| {
+            for line in lines {
+                let append =
+                    LogAppend { fence: id.fence, lines: vec![line.to_string()], sequence: Some(line) };
+                world.tasks.append_log(&principal(), &id, &append).await.expect("it is appended");
+            }
+        };
+        append(0..5).await;
+        // The worker goes on for weeks.
+        for _ in 0..29 * 24 {
+            world.clock.advance(TimeDelta::hours(1));
+            world.report(&id, Heartbeat).await.expect("it goes on");
+        }
+        append(5..50).await;
+        world.clock.advance(TimeDelta::days(2));
+        let (mut lines, mut from) = (Vec::new(), Some(0));
+        while let Some(at) = from {
+            let page = world.tasks.read_log(&id, at).await.expect("it is read");
+            lines.extend(page.lines);
+            from = page.next;
+        }
+        assert_eq!(lines, (5..50).map(|line| line.to_string()).collect::<Vec<_>>());
+        store.close().await;
+    }
+}
+
+#[tokio::test]
 async fn tasks_are_listed_page_by_page() {
     for store in TestStore::all().await {
         let world = World::new(&store);

@@ -55,6 +55,7 @@ struct HubState {
     edited_at: BTreeMap<i64, DateTime<Utc>>,
     repo_name: String,
     fetches: u64,
+    blocked_by_requests: u64,
     deliveries: Vec<TestDelivery>,
     delivered: u64,
     writers: Vec<String>,
@@ -86,6 +87,11 @@ impl Hub {
 
     pub(crate) fn fetches(&self) -> u64 {
         self.0.lock().unwrap().fetches
+    }
+
+    /// Returns how often somebody asked which issues an issue blocks.
+    pub(crate) fn blocked_by_requests(&self) -> u64 {
+        self.0.lock().unwrap().blocked_by_requests
     }
 
     pub(crate) fn issue(&self, number: i64) -> Option<Value> {
@@ -273,6 +279,7 @@ impl IssueSource for Hub {
     }
 
     async fn blocked_by(&self, _: &RepoAddress, _: i64) -> Result<Vec<IssueAddress>, SourceError> {
+        self.0.lock().unwrap().blocked_by_requests += 1;
         Ok(Vec::new())
     }
 
