@@ -29,7 +29,7 @@ A webhook of the organization, of a repository, or of the GitHub App that signs 
 https://HOST/api/v1/webhook/github. Its secret is GITHUB_WEBHOOK_SECRET of `up` or `serve`.";
 
 /// Number of repositories whose webhooks are looked for if the organization has none: one request each.
-const MAX_SEARCHED_REPOS: usize = 100;
+const MAX_SEARCHED_REPOS: usize = 30;
 
 /// Arguments of `hook`.
 #[derive(Args)]
@@ -114,7 +114,8 @@ async fn check_org(settings: &CliSettings, org: &str, repos: &[String]) -> anyho
     if reports.is_empty() {
         return Err(failure(format!(
             "{org} has no webhook that delivers to https://HOST{}: create one under Settings > Webhooks, with content \
-             type application/json, the secret of GITHUB_WEBHOOK_SECRET, and all events",
+             type application/json, the secret of GITHUB_WEBHOOK_SECRET, and all events; if a repository has one, run \
+             `github-metrics hook check {org} --repo REPO`",
             gam_http::WEBHOOK_PATH
         )));
     }

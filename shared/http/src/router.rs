@@ -26,7 +26,8 @@ use crate::middleware::limits::{self, RequestLimiter};
 use crate::middleware::{errors, etag, headers, log, request_id};
 use crate::{pages, routes};
 
-/// The paths of routes whose answers are kept: those about one organization. Each has one answer for all callers.
+/// The paths of routes whose answers are kept: those about one organization, unless they read records. Each has one answer
+/// for all callers.
 const PATHS_OF_ORGS: &str = "/api/v1/orgs/";
 
 /// The methods of pages.
@@ -72,7 +73,7 @@ pub fn guarded_router(ports: impl Into<ApiPorts>, access: AccessControl, origins
     let kept = KeptAnswers::new(ports.clone());
     for (path, (handler, methods)) in handlers_by_path() {
         let handler = handler.options(move || allowed_methods(methods));
-        let handler = match path.starts_with(PATHS_OF_ORGS) {
+        let handler = match path.starts_with(PATHS_OF_ORGS) && !routes::reads_records(path) {
             true => handler.layer(from_fn_with_state(kept.clone(), answer_from_kept)),
             false => handler,
         };

@@ -9,6 +9,7 @@
 //!
 //! This crate does not know HTTP, GitHub's client, or which database stores the records.
 
+pub mod conformance;
 pub mod dirty;
 mod drain;
 pub mod hooks;

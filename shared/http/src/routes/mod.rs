@@ -60,6 +60,10 @@ pub(crate) struct Route {
 
 const HEALTH_CHECKS: [&str; 2] = ["/healthz", "/api/v1/healthz"];
 
+/// The routes below `/api/v1/orgs` that read records.
+const ISSUES: &str = "/api/v1/orgs/{org}/issues";
+const HOOKS: &str = "/api/v1/orgs/{org}/hooks";
+
 /// Returns whether the path is a health check.
 pub(crate) fn is_health_check(path: &str) -> bool {
     HEALTH_CHECKS.contains(&path)
@@ -89,6 +93,12 @@ pub(crate) fn class_of(request: &Request) -> RouteClass {
 /// nor a repository.
 pub(crate) fn checks_scope(path: &str) -> bool {
     tasks::PATHS.contains(&path)
+}
+
+/// Returns whether the answers of a path follow from records. Not every store's change token changes with them, so such
+/// answers are not kept.
+pub(crate) fn reads_records(path: &str) -> bool {
+    [ISSUES, HOOKS].contains(&path)
 }
 
 /// Returns every route, in the order of the OpenAPI document.
@@ -125,8 +135,8 @@ pub(crate) fn all() -> Vec<Route> {
         orgs::charts::of_org("/api/v1/orgs/{org}/charts/{chart}"),
         orgs::charts::of_repo("/api/v1/orgs/{org}/repos/{repo}/charts/{chart}"),
         orgs::charts::of_member("/api/v1/orgs/{org}/members/{member}/charts/{chart}"),
-        orgs::issues::route("/api/v1/orgs/{org}/issues"),
-        orgs::hooks::route("/api/v1/orgs/{org}/hooks"),
+        orgs::issues::route(ISSUES),
+        orgs::hooks::route(HOOKS),
         orgs::listings::members("/api/v1/orgs/{org}/members"),
         orgs::listings::members("/api/v1/orgs/{org}/members.csv"),
         orgs::listings::repos("/api/v1/orgs/{org}/repos"),
