@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use gam_model::{Clock, SystemClock};
 use gam_work::IssueSource as _;
 use gam_work::hooks::{refusal_problem, setting_problems};
-use gam_work::sweep::{DeliveryAttempt, HookInfo, HookSource as _, LISTED_FOR};
+use gam_work::sweep::{DeliveryAttempt, HookInfo, HookSource as _, LISTED_FOR, attempts_since};
 use gam_work_ports::GitHubSource;
 use serde_json::{Value, json};
 
@@ -108,7 +108,7 @@ async fn check_org(settings: &CliSettings, org: &str, repos: &[String]) -> anyho
     }
     let mut reports = Vec::new();
     for hook in hooks {
-        let attempts = source.attempts(&hook, now - LISTED_FOR).await?;
+        let attempts = attempts_since(&source, &hook, now - LISTED_FOR).await?;
         reports.push(check(hook, &attempts));
     }
     if reports.is_empty() {
