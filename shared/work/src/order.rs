@@ -283,20 +283,30 @@ impl RecordQueue {
     /// If the store fails.
     pub async fn due(&self, limit: usize) -> Result<Vec<QueuedOrder>> {
         let now = self.clock.now();
-        let range = RecordRange::new(None, RecordKind::WebhookOrder, &[])?;
+        let mut range = RecordRange::new(None, RecordKind::WebhookOrder, &[])?;
         let mut due = Vec::new();
-        for (key, record) in self.records.range(&range, limit, now).await? {
-            if due_milliseconds(&key).is_none_or(|due| due > milliseconds(now)) {
-                break;
-            }
-            match serde_json::from_str::<WebhookOrder>(&record.body) {
-                Ok(order) if order.format <= FORMAT => {
-                    due.push(QueuedOrder { key, revision: record.revision, order });
+        // Orders that this program cannot read do not hide those behind them.
+        while due.len() < limit {
+            let page = self.records.range(&range, limit, now).await?;
+            let is_last = page.len() < limit;
+            for (key, record) in page {
+                let is_due = due_milliseconds(&key).is_some_and(|due| due <= milliseconds(now));
+                if !is_due || due.len() == limit {
+                    return Ok(due);
                 }
-                Ok(_) | Err(_) => tracing::warn!(
-                    key = key.sort(),
-                    "the order of a webhook cannot be read: upgrade github-metrics"
-                ),
+                range = range.after(&key);
+                match serde_json::from_str::<WebhookOrder>(&record.body) {
+                    Ok(order) if order.format <= FORMAT => {
+                        due.push(QueuedOrder { key, revision: record.revision, order });
+                    }
+                    Ok(_) | Err(_) => tracing::warn!(
+                        key = key.sort(),
+                        "the order of a webhook cannot be read: upgrade github-metrics"
+                    ),
+                }
+            }
+            if is_last {
+                break;
             }
         }
         Ok(due)
@@ -348,5 +358,38 @@ impl OrderQueue for RecordQueue {
             }
         };
         put.await.map_err(|error: StoreError| QueueError(Box::new(error)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gam_model::SystemClock;
+    use gam_store::MemoryStore;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn unreadable_orders_do_not_hide_others() {
+        let store = Arc::new(MemoryStore::default());
+        let now = SystemClock.now();
+        let repo = OrderRepo { id: 1, node_id: "R_1".to_owned(), name: "site".to_owned() };
+        let order =
+            |number| WebhookOrder::job("acme", repo.clone(), Effect::Fetch { number, edit: None }, now);
+        let mut commit = RecordCommit::new(RecordCommitId::random());
+        for number in 1..=5 {
+            let newer = WebhookOrder { format: FORMAT + 1, ..order(number) };
+            commit = put_order(commit, &newer, now - TimeDelta::seconds(10)).unwrap();
+        }
+        for number in 6..=7 {
+            commit = put_order(commit, &order(number), now - TimeDelta::seconds(5)).unwrap();
+        }
+        commit = put_order(commit, &order(8), now + TimeDelta::hours(1)).unwrap();
+        store.commit(&commit, now).await.unwrap();
+        let queue = RecordQueue::new(store, Arc::new(SystemClock));
+        for (limit, expected) in [(1, 1), (2, 2), (3, 2), (100, 2)] {
+            let due = queue.due(limit).await.unwrap();
+            assert_eq!(due.len(), expected, "of at most {limit}");
+            assert!(due.iter().all(|queued| queued.order.format == FORMAT));
+        }
     }
 }
