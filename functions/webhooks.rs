@@ -49,14 +49,17 @@ pub fn parse_secrets(text: &str) -> Result<WebhookSecrets, String> {
         Some(secret) => Some(secret),
         None => Some(text.trim().to_owned()).filter(|_| !is_object),
     };
-    let secrets: Vec<String> = secret.into_iter().chain(parse_field(text, "previous")).collect();
-    if secrets.is_empty() || secrets.iter().any(|secret| secret.chars().count() < MIN_SECRET_CHARS) {
+    let is_long = |secret: &String| secret.chars().count() >= MIN_SECRET_CHARS;
+    let previous = parse_field(text, "previous");
+    let secret = secret.filter(is_long).filter(|_| previous.as_ref().is_none_or(is_long));
+    let Some(secret) = secret else {
         return Err(format!(
             "the secret of webhooks is missing or too short: store at least {MIN_SECRET_CHARS} random characters, such \
              as the output of `openssl rand -hex 32`, as plain text or as {{\"secret\": \"...\", \"previous\": \"...\"}}"
         ));
-    }
-    WebhookSecrets::new(secrets).ok_or_else(|| "the secret of webhooks is empty".to_owned())
+    };
+    WebhookSecrets::new([secret].into_iter().chain(previous))
+        .ok_or_else(|| "the secret of webhooks is empty".to_owned())
 }
 
 /// Answers a request, and writes whether it was a delivery that was taken.

@@ -18,11 +18,11 @@ pub(crate) enum WorkMessage {
 pub(crate) enum WorkCommand {
     /// Carry out what earlier orders left in the store, and send the collector an order for each marked repository that
     /// has none.
-    Sweep,
+    Sweep {},
     /// Look for missed deliveries in GitHub's list.
-    SweepDeliveries,
+    SweepDeliveries {},
     /// Compare the cache of issues with GitHub, and repair it.
-    ReconcileIssues,
+    ReconcileIssues {},
 }
 
 impl WorkMessage {
@@ -54,9 +54,9 @@ mod tests {
     #[test]
     fn a_message_is_an_order_or_a_command() {
         for (body, command) in [
-            ("{\"action\":\"sweep\"}", WorkCommand::Sweep),
-            ("{\"action\":\"sweep_deliveries\"}", WorkCommand::SweepDeliveries),
-            ("{\"action\":\"reconcile_issues\"}", WorkCommand::ReconcileIssues),
+            ("{\"action\":\"sweep\"}", WorkCommand::Sweep {}),
+            ("{\"action\":\"sweep_deliveries\"}", WorkCommand::SweepDeliveries {}),
+            ("{\"action\":\"reconcile_issues\"}", WorkCommand::ReconcileIssues {}),
         ] {
             assert_eq!(WorkMessage::parse(body), Ok(WorkMessage::Command(command)));
         }

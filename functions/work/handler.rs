@@ -26,6 +26,8 @@ use crate::command::{WorkCommand, WorkMessage};
 
 /// Number of orders that are read from the store at once.
 const DRAIN_LIMIT: usize = 10;
+/// How long a sweep goes on. The next one starts a minute later, and both must not carry out the same orders.
+const SWEEP_TIME: Duration = Duration::from_secs(45);
 /// How long an invocation with messages of the queue goes on with orders of the store. The messages stay in the queue
 /// until it ends. The next sweep does the rest.
 const DRAIN_AFTER_MESSAGES: Duration = Duration::from_secs(10);
@@ -193,14 +195,15 @@ impl Worker {
     ) -> MessageOutcome {
         let running = async {
             match command {
-                WorkCommand::Sweep => {
+                WorkCommand::Sweep {} => {
+                    let stop_at = deadline.stop_at().min(Instant::now() + SWEEP_TIME);
                     // The rules first: they say what may be handed out, and need no GitHub.
                     let ruled = self.apply_task_rules().await;
-                    let swept = self.sweep(deadline, deadline.stop_at(), totals).await;
+                    let swept = self.sweep(deadline, stop_at, totals).await;
                     ruled.and(swept)
                 }
-                WorkCommand::SweepDeliveries => self.sweep_deliveries(deadline, totals).await,
-                WorkCommand::ReconcileIssues => self.reconcile_issues(deadline, totals).await,
+                WorkCommand::SweepDeliveries {} => self.sweep_deliveries(deadline, totals).await,
+                WorkCommand::ReconcileIssues {} => self.reconcile_issues(deadline, totals).await,
             }
         };
         match timeout_at(deadline.cancel_at(), running).await {

@@ -146,7 +146,13 @@ pub(crate) fn rules() -> TaskRules {
 }
 
 pub(crate) fn principal() -> Principal {
-    Principal { id: "token:1".to_owned(), role: Role::Worker, scope: Scope::All, has_token: true }
+    Principal {
+        id: "token:1".to_owned(),
+        role: Role::Worker,
+        scope: Scope::All,
+        has_token: true,
+        origin: None,
+    }
 }
 
 pub(crate) fn work_request(worker: &str) -> WorkRequest {

@@ -72,7 +72,9 @@ fn assert_reconcile_finds_silent_changes(
     double.set_world(changed.clone());
     stack.fire("ReconcileSchedule");
     let is_reconciled = |line: &Value| line["message"] == "reconciled";
-    wait_for("the comparison", || stack.log_lines("CollectFunction").iter().any(is_reconciled).then_some(()));
+    wait_for("the comparison", || {
+        stack.log_lines("ReconcileFunction").iter().any(is_reconciled).then_some(())
+    });
     stack.settle();
     assert_same_answers(&answers_of_one_machine(&changed, double, targets), &stack.answers(targets));
 }

@@ -228,7 +228,9 @@ impl<'a> Stack<'a> {
     /// Waits until nothing is left to do: no commands, no messages about batches, no batches.
     #[track_caller]
     pub(crate) fn settle(&self) {
-        wait_for("the work queue to be empty", || (self.depth("WorkQueueUrl") == 0).then_some(()));
+        for queue in ["WorkQueueUrl", "ReconcileQueueUrl"] {
+            wait_for("the work to be done", || (self.depth(queue) == 0).then_some(()));
+        }
         wait_for("the inbox to be empty", || {
             (self.depth("InboxQueueUrl") == 0 && self.keys("inbox/org=").is_empty()).then_some(())
         });

@@ -7,10 +7,12 @@ use gam_access::{NewToken, Role, Scope, Tokens};
 use gam_model::SystemClock;
 use gam_tests::answers::{assert_same_answers, sample_targets, without_coverage};
 use gam_tests::github::webhooks::{
-    Transit, WebhookEvent, deliver_to_host, disturbed, open_issues, webhook_events,
+    Transit, WEBHOOK_SECRET, WebhookEvent, deliver_to_host, disturbed, open_issues, webhook_events,
+    webhook_signature,
 };
 use gam_tests::github::world::Time;
 use gam_tests::github::{Double, generated};
+use gam_tests::http::send_request_with_body;
 use gam_tests::support::{full_range, settled_at};
 use serde_json::{Value, json};
 
@@ -76,6 +78,10 @@ fn webhooks_on_the_stack_end_in_the_state_of_github() {
         assert_eq!(stack.depth(queue), 0, "{queue}: {:?}", stack.messages(queue));
     }
     assert_roles_allow_little(&stack);
+    stack.send("HookQueueUrl", &json!({ "action": "nothing" }));
+    wait_for("the dead letter", || (stack.depth("HookDeadLettersUrl") == 1).then_some(()));
+    let (_, reason) = stack.messages("HookDeadLettersUrl").remove(0);
+    assert!(reason.is_some_and(|reason| reason.contains("neither the order of a webhook nor a command")));
 }
 
 /// Returns the open issues that the API lists: repository and number.
@@ -109,12 +115,22 @@ fn marks(stack: &Stack<'_>, org: &str) -> usize {
     items(stack, &format!("record#{}#dirty_repo", org.to_lowercase()))
 }
 
-/// Unsigned deliveries get 401, and nothing of them is sent or stored.
+/// Unsigned deliveries get 401 and forms 415, and nothing of them is sent or stored.
 fn assert_unsigned_deliveries_reach_nothing(stack: &Stack<'_>, event: &WebhookEvent) {
     let (address, host) = (stack.aws.address(), stack.host());
     for _ in 0..FLOOD {
         assert_eq!(deliver_to_host(address, host, event, Transit::WrongSignature), 401);
     }
+    let form = "payload=%7B%7D";
+    let headers = [
+        ("host", host),
+        ("content-type", "application/x-www-form-urlencoded"),
+        ("x-github-event", "push"),
+        ("x-github-delivery", "form"),
+        ("x-hub-signature-256", &webhook_signature(WEBHOOK_SECRET, form.as_bytes())),
+    ];
+    let answer = send_request_with_body(address, ("POST", "/api/v1/webhook/github"), &headers, form);
+    assert_eq!(answer.status, 415, "a form is signed in base64 on its way: {}", answer.text());
     assert_eq!(stack.depth("HookQueueUrl"), 0);
     assert_eq!(items(stack, "record#_#delivery") + items(stack, "record#_#webhook_order"), 0);
     let refused: f64 = wait_for("the metric of refused deliveries", || {
