@@ -41,7 +41,7 @@ impl TaskFollower {
             }
             let events = vec![TaskEvent::Cancelled(REASON)];
             let change = TaskChange { before: Some((before, revision)), after, events };
-            let commit = change.add_to(RecordCommit::new(RecordCommitId::random()), GITHUB, now)?;
+            let commit = change.add_to(RecordCommit::new(RecordCommitId::random()), &GITHUB.into(), now)?;
             if commit_until_answered(&*self.records, &commit, now).await? == CommitOutcome::Committed {
                 return Ok(());
             }
