@@ -93,6 +93,9 @@ pub enum Effect {
     RenameLabel {
         /// GitHub's id of the label.
         label_id: i64,
+        /// The name before. `None` in orders of older versions.
+        #[serde(default)]
+        from: Option<String>,
         /// The new name.
         name: String,
     },
@@ -105,12 +108,12 @@ pub enum Effect {
     RenameRepo,
     /// Sets a tombstone on all issues of the repository: it was deleted or went to another owner.
     RemoveRepo,
-    /// Fetches the issues that an issue blocks.
+    /// Fetches the issues that wait for an issue: those that it blocks, and the one that it is a sub-issue of.
     FetchBlocked {
         /// The number of the blocking issue.
         number: i64,
     },
-    /// Fetches all cached issues of the repository that something blocks: what blocked them is gone.
+    /// Fetches all cached issues of the repository that wait for another issue: that one is gone.
     FetchAllBlocked,
     /// Fetches the issues that a pull request closes.
     FetchClosedBy {
