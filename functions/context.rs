@@ -10,11 +10,14 @@ use gam_access::{RefusalLog, Tokens};
 use gam_aggregate::AggregatePorts;
 use gam_aws::{DynamoStore, S3Objects, SdkConfig};
 use gam_collect::CollectPorts;
+use gam_http::{ApiPorts, WorkPorts};
 use gam_lake::configuration::CachedConfigurations;
 use gam_lake::registry::CachedRegistry;
 use gam_model::{Clock, Identity, OrgRegistry, SystemClock};
 use gam_query::{IdentitySource, QueryPorts, RegistrySource};
 use gam_store::{Checkpoint, CheckpointKey, CheckpointStore, OrgCheckpoint};
+use gam_work::IssueReader;
+use gam_work::tasks::Tasks;
 
 use crate::environment::required;
 use crate::metrics::{FunctionMetric, MetricLog};
@@ -41,15 +44,13 @@ impl LambdaContext {
     /// # Errors
     /// If a variable is missing or invalid.
     pub async fn load() -> anyhow::Result<Self> {
-        // Two dependencies bring a TLS provider; both use this one.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let lake = required("GITHUB_METRICS_LAKE")?;
         let (bucket, prefix) = gam_aws::s3::parse(&lake)
             .with_context(|| format!("invalid GITHUB_METRICS_LAKE {lake:?}: expected s3://BUCKET/PREFIX"))?;
         let store = required("GITHUB_METRICS_STORE")?;
         let table = gam_aws::dynamo::parse(&store)
             .with_context(|| format!("invalid GITHUB_METRICS_STORE {store:?}: expected dynamodb:TABLE"))?;
-        let config = gam_aws::load().await;
+        let config = load_config().await;
         let (lake, clock) = (Arc::new(S3Objects::new(&config, bucket, prefix)), Arc::new(SystemClock));
         Ok(LambdaContext {
             registry: Arc::new(CachedRegistry::new(lake.clone(), clock.clone())),
@@ -95,6 +96,19 @@ impl LambdaContext {
         }
     }
 
+    /// The ports of the API: queries, tasks, and the cache of issues. The role of the function decides whether it can
+    /// change a task.
+    pub fn api_ports(&self) -> ApiPorts {
+        let issues = IssueReader::new(self.store.clone(), self.clock.clone());
+        ApiPorts { query: self.query_ports(), work: Some(WorkPorts { tasks: self.tasks(), issues }) }
+    }
+
+    /// The tasks of the store.
+    pub fn tasks(&self) -> Tasks {
+        let pick = Arc::new(|count| fastrand::usize(..count));
+        Tasks::new(self.store.clone(), self.clock.clone(), pick)
+    }
+
     /// The tokens of the store.
     pub fn tokens(&self) -> Tokens {
         Tokens::new(self.store.clone(), self.clock.clone())
@@ -136,6 +150,13 @@ impl LambdaContext {
         values.extend(self.lag_seconds(lagging_orgs, now).await.map(|lag| (FunctionMetric::LagSeconds, lag)));
         self.metrics.write(now, &values);
     }
+}
+
+/// Loads region, credentials and transport of AWS clients.
+pub async fn load_config() -> SdkConfig {
+    // Two dependencies bring a TLS provider; both use this one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    gam_aws::load().await
 }
 
 async fn org_checkpoint(checkpoints: &dyn CheckpointStore, key: &str) -> gam_store::Result<OrgCheckpoint> {

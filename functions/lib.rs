@@ -10,16 +10,22 @@
 //!
 //! This crate does not know how anything is collected, merged or counted.
 
+pub mod client_provider;
+pub mod collect_command;
 pub mod context;
 pub mod deadline;
 pub mod environment;
+pub mod http_api;
 pub mod messages;
 pub mod metrics;
+pub mod webhooks;
 
 use aws_lambda_events::event::sqs::SqsBatchResponse;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
 
+pub use client_provider::{ClientError, ClientProvider};
+pub use collect_command::{Attempts, CollectCommand};
 pub use context::LambdaContext;
 pub use deadline::Deadline;
 pub use messages::{MAX_REQUEUES, Message, MessageOutcome, MessageSettlement};

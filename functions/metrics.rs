@@ -30,6 +30,20 @@ pub enum FunctionMetric {
     BatchesRejected,
     /// Number of messages sent to the dead-letter queue.
     DeadLettered,
+    /// Number of webhook deliveries that were signed and taken, or ignored because nothing needs them.
+    WebhooksAccepted,
+    /// Number of webhook deliveries without a valid signature.
+    WebhooksRefused,
+    /// Number of signed webhook deliveries that could not be taken. GitHub does not send them again.
+    WebhooksFailed,
+    /// Number of webhook deliveries that did not arrive, by GitHub's own list.
+    WebhooksMissed,
+    /// Number of orders of webhooks that were carried out.
+    OrdersProcessed,
+    /// Number of orders of webhooks that failed too often. Reconciling repairs what they would have done.
+    OrdersGivenUp,
+    /// Number of cached issues that were wrong or missing when they were compared with GitHub.
+    IssuesRepaired,
 }
 
 impl FunctionMetric {
@@ -123,6 +137,13 @@ mod tests {
             FunctionMetric::RollupsWritten,
             FunctionMetric::BatchesRejected,
             FunctionMetric::DeadLettered,
+            FunctionMetric::WebhooksAccepted,
+            FunctionMetric::WebhooksRefused,
+            FunctionMetric::WebhooksFailed,
+            FunctionMetric::WebhooksMissed,
+            FunctionMetric::OrdersProcessed,
+            FunctionMetric::OrdersGivenUp,
+            FunctionMetric::IssuesRepaired,
         ];
         let line =
             MetricLog::new("gam".to_owned()).line(DateTime::UNIX_EPOCH, &metrics.map(|metric| (metric, 1.0)));

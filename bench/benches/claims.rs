@@ -15,7 +15,7 @@ use gam_model::{Clock as _, SystemClock};
 use gam_store::RecordStore;
 use gam_store_sql::SqliteStore;
 use gam_work::CachedIssue;
-use gam_work::tasks::{ClaimId, ReportKind, RequestOutcome, TaskReport, TaskRules, Tasks, WorkRequest};
+use gam_work::tasks::{ClaimId, ReportKind, RequestOutcome, TaskReport, Tasks, WorkRequest};
 use gam_work::testing::{store_issue, task_issue};
 
 const ORG: &str = "octo-bench";
@@ -42,7 +42,7 @@ async fn measure(issues: i64) -> anyhow::Result<()> {
     let records: Arc<dyn RecordStore> = Arc::new(store.clone());
     let pick = Arc::new(|count| fastrand::usize(..count));
     let clock = SystemClock;
-    let tasks = Tasks::new(records.clone(), Arc::new(clock), TaskRules::default(), pick);
+    let tasks = Tasks::new(records.clone(), Arc::new(clock), pick);
     print(&format!("storing {issues} issues"));
     for number in 1..=issues {
         store_issue(&*records, &tasks, ORG, &issue(number), clock.now()).await;

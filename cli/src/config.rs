@@ -71,8 +71,11 @@ impl ConfigurationChange {
         } else {
             "the next aggregation recounts every month"
         };
+        let has_other_tasks = self.configuration.task_rules != self.before.configuration.task_rules;
+        let tasks =
+            if has_other_tasks { ", and servers apply the rules of tasks within a minute" } else { "" };
         let before = self.before.configuration.summary();
-        format!("{org}: configuration revision {number}: {summary} (before: {before}); {effect}")
+        format!("{org}: configuration revision {number}: {summary} (before: {before}); {effect}{tasks}")
     }
 }
 
@@ -136,5 +139,12 @@ mod tests {
         let with_deploys = configuration("bots = [\"ci\"]\n[deploys]\nworkflows = [\"d.yml\"]");
         let second = set(&objects, "acme", &with_deploys).await.unwrap();
         assert!(second.sentence("acme").ends_with("no month is recounted"));
+        let with_tasks = configuration("bots = [\"ci\"]\n[tasks]\nmax_attempts = 5");
+        let third = set(&objects, "acme", &with_tasks).await.unwrap();
+        assert!(
+            third
+                .sentence("acme")
+                .ends_with("recounted, and servers apply the rules of tasks within a minute")
+        );
     }
 }

@@ -26,6 +26,7 @@ mod location;
 mod open;
 mod postgres;
 mod progress;
+mod replace_file;
 mod report;
 mod sample;
 mod secret_variable;

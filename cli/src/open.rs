@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use gam_access::{RefusalLog, Tokens};
 use gam_aggregate::{AggregatePorts, ForgetStorePorts};
 use gam_collect::{CollectPorts, DryRunPorts};
-use gam_http::{ApiPorts, WorkPorts};
+use gam_http::{ApiPorts, WebhookSecrets, WorkPorts};
 use gam_lake::configuration::CachedConfigurations;
 use gam_lake::registry::{self, CachedRegistry};
 use gam_lake::{FileStore, ObjectStore};
@@ -16,7 +16,7 @@ use gam_model::{Clock, Identity, Month, OrgRegistry, SystemClock};
 use gam_query::{IdentitySource, QueryPorts, RegistrySource};
 use gam_store::{Checkpoint, NameKind, RecordStore};
 use gam_store_sql::SqliteStore;
-use gam_work::tasks::{TaskRules, Tasks};
+use gam_work::tasks::Tasks;
 use gam_work::{IssueFollower, IssueReader};
 
 use crate::aws;
@@ -202,7 +202,20 @@ impl OpenStore {
         github: Option<&gam_github::Client>,
         orgs: &[String],
     ) -> anyhow::Result<Option<Webhooks>> {
-        let Some(secrets) = settings.webhook_secrets.read()? else { return Ok(None) };
+        let secrets = settings.webhook_secrets.read()?;
+        secrets.map(|secrets| self.webhooks_with(secrets, github, orgs)).transpose()
+    }
+
+    /// Connects the store to webhooks that these secrets sign.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub(crate) fn webhooks_with(
+        &self,
+        secrets: WebhookSecrets,
+        github: Option<&gam_github::Client>,
+        orgs: &[String],
+    ) -> anyhow::Result<Webhooks> {
         let Some(records) = self.writable_records() else {
             return Err(failure(
                 "webhooks need a store that can be written: give this user permission, or unset GITHUB_WEBHOOK_SECRET",
@@ -216,12 +229,12 @@ impl OpenStore {
             clock: self.clock.clone(),
             followers: vec![follower],
         };
-        Ok(Some(Webhooks::new(secrets, store, github, orgs)))
+        Ok(Webhooks::new(secrets, store, github, orgs))
     }
 
     fn tasks_in(&self, records: Arc<dyn RecordStore>) -> Tasks {
         let pick = Arc::new(|count| fastrand::usize(..count));
-        Tasks::new(records, self.clock.clone(), TaskRules::default(), pick)
+        Tasks::new(records, self.clock.clone(), pick)
     }
 
     /// Returns the records of the store, or `None` if the user may only read it.

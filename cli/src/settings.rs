@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use gam_client::{ClientError, is_protected, parse_address};
 use gam_github::Credentials;
 use gam_http::AllowedOrigins;
@@ -211,6 +212,32 @@ impl CliSettings {
         }
     }
 
+    /// Returns `--lake` and `--store` with absolute locations, unless they are those in the data directory. A password of a
+    /// database is left out.
+    ///
+    /// # Errors
+    /// If the current directory cannot be determined.
+    pub(crate) fn location_options(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
+        let absolute =
+            |path: &Path| std::path::absolute(path).context("cannot determine the current directory");
+        let mut options = Vec::new();
+        match &self.lake {
+            LakeLocation::Dir(dir) if *dir == self.data_dir.join(location::LAKE_DIR) => {}
+            LakeLocation::Dir(dir) => options.push(("--lake", format!("file:{}", absolute(dir)?.display()))),
+            LakeLocation::S3 { .. } => options.push(("--lake", self.lake.to_string())),
+        }
+        match &self.store {
+            StoreLocation::Sqlite(file) if *file == location::default_store_file(&self.data_dir) => {}
+            StoreLocation::Sqlite(file) => {
+                options.push(("--store", format!("sqlite:{}", absolute(file)?.display())));
+            }
+            StoreLocation::Postgres(_) | StoreLocation::Dynamo(_) => {
+                options.push(("--store", self.store.to_string()));
+            }
+        }
+        Ok(options)
+    }
+
     /// Returns ` --data-dir DIR`, quoted for a POSIX shell, or nothing for the default directory. Commands
     /// in messages end with it.
     pub(crate) fn data_dir_option(&self) -> String {
@@ -338,6 +365,16 @@ mod tests {
         for (dir, quoted) in [("./x-1", "./x-1"), ("a b", "'a b'"), ("it's", "\"it's\"")] {
             assert_eq!(option(dir), format!(" --data-dir {quoted}"));
         }
+    }
+
+    #[test]
+    fn other_locations_become_options() {
+        let options = |args: &[&str]| settings(args).unwrap().location_options().unwrap();
+        assert_eq!(options(&["serve", "--data-dir", "x"]), []);
+        let moved = options(&["serve", "--lake", "file:/srv/lake", "--store", "sqlite:s.db"]);
+        assert_eq!(moved[0], ("--lake", "file:/srv/lake".to_owned()));
+        let (option, store) = &moved[1];
+        assert!(*option == "--store" && store.starts_with("sqlite:/") && store.ends_with("/s.db"), "{store}");
     }
 
     fn locations(args: &[&str]) -> (String, String) {

@@ -3,7 +3,10 @@
 use comfy_table::presets::{ASCII_FULL_CONDENSED, UTF8_FULL_CONDENSED};
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table};
 use gam_model::metric::{CATALOGUE, Metric};
-use gam_query::{ListEntry, ListKind, MetricChange, MetricValue, MetricsAnswer};
+use gam_query::{
+    AnswerContext, CoverageAnswer, ListAnswer, ListEntry, ListKind, MetricChange, MetricChanges, MetricValue,
+    MetricsAnswer, PreviousRange,
+};
 use serde_json::json;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -118,37 +121,37 @@ pub(crate) fn metrics_table(answer: &MetricsAnswer, style: OutputStyle) -> Strin
     text
 }
 
-/// Returns whether the numbers can be compared with those of the range before. Days that were collected in part would
-/// look like growth.
 fn is_comparable(answer: &MetricsAnswer) -> bool {
     let Some(Some(previous)) = &answer.previous else { return false };
-    complete_since(&answer.context, &answer.coverage).is_none_or(|day| day <= previous.range.since)
+    is_read_completely(&answer.context, &answer.coverage, previous.range)
+}
+
+/// Returns whether the range before was collected from its beginning, so that numbers can be compared with it. Days that
+/// were collected in part would look like growth.
+fn is_read_completely(context: &AnswerContext, coverage: &CoverageAnswer, previous: PreviousRange) -> bool {
+    complete_since(context, coverage).is_none_or(|day| day <= previous.since)
 }
 
 /// Formats the metrics of an answer as tab-separated values with a header, for other programs. `change` is the
 /// difference to `previous`; both are empty if the range before is not complete.
 pub(crate) fn metrics_tsv(answer: &MetricsAnswer) -> String {
+    let main = |value: MetricValue| match value {
+        MetricValue::Count(count) => count.to_string(),
+        MetricValue::Distribution { p50, .. } => exact_hours(p50),
+    };
     let mut text = "metric\tvalue\tunit\tcount\tmean\tp90\tprevious\tchange\n".to_owned();
     let is_comparable = is_comparable(answer);
     let before = answer.previous.as_ref().and_then(Option::as_ref).filter(|_| is_comparable);
     for metric in CATALOGUE {
         let Some(value) = answer.metrics.get(metric.name) else { continue };
-        let hours = |hours: Option<f64>| hours.map_or_else(String::new, |hours| json!(hours).to_string());
-        let main = |value: MetricValue| match value {
-            MetricValue::Count(count) => count.to_string(),
-            MetricValue::Distribution { p50, .. } => hours(p50),
-        };
         let [count, mean, p90] = match value {
             MetricValue::Count(_) => [const { String::new() }; 3],
             MetricValue::Distribution { count, mean, p90, .. } => {
-                [count.to_string(), hours(mean), hours(p90)]
+                [count.to_string(), exact_hours(mean), exact_hours(p90)]
             }
         };
         let previous = before.and_then(|before| before.values.metrics.get(metric.name));
-        let change = change_of(answer, metric.name).filter(|_| is_comparable).map(|change| match change {
-            MetricChange::Count(change) => change.difference.to_string(),
-            MetricChange::Distribution { p50, .. } => hours(p50.difference),
-        });
+        let change = change_of(answer, metric.name).filter(|_| is_comparable).map(exact_change);
         let [shown, unit] = [&main(value), unit(metric)];
         let [previous, change] = [previous.map(main), change].map(Option::unwrap_or_default);
         text.push_str(&format!(
@@ -164,45 +167,124 @@ pub(crate) fn metrics_tsv(answer: &MetricsAnswer) -> String {
     text
 }
 
+/// Returns the change of a count, or of a median in hours, as other programs read it.
+fn exact_change(change: MetricChange) -> String {
+    match change {
+        MetricChange::Count(change) => change.difference.to_string(),
+        MetricChange::Distribution { p50, .. } => exact_hours(p50.difference),
+    }
+}
+
+fn exact_hours(hours: Option<f64>) -> String {
+    hours.map_or_else(String::new, |hours| json!(hours).to_string())
+}
+
 fn change_of(answer: &MetricsAnswer, name: &str) -> Option<MetricChange> {
-    let changes = answer.change.as_ref()?.as_ref()?;
+    change_in(answer.change.as_ref()?.as_ref()?, name)
+}
+
+fn change_in(changes: &MetricChanges, name: &str) -> Option<MetricChange> {
     changes.0.iter().find(|(other, _)| *other == name).map(|(_, change)| *change)
 }
 
-/// Formats the entries of a listing, a row each. `sort` is the metric that the listing is sorted by. As many metrics
-/// are shown as fit the width.
-pub(crate) fn listing_table(
-    entries: &[ListEntry],
+/// The entries of a listing, the metric that they are sorted by, and the range before if both ranges are complete.
+pub(crate) struct ListedEntries<'a> {
     kind: ListKind,
     sort: &'static Metric,
-    style: OutputStyle,
-) -> String {
-    let others = LISTED_METRICS.iter().filter_map(|name| Metric::named(name));
-    let metrics: Vec<&Metric> =
-        std::iter::once(sort).chain(others.filter(|metric| metric.name != sort.name)).collect();
-    let name_columns = MAX_NAME_COLUMNS.min((style.width / 2).max(8));
-    let labels: Vec<String> = entries.iter().map(|entry| entry_label(entry, entries)).collect();
-    let with_metrics = |count: usize| {
+    entries: &'a [ListEntry],
+    previous: Option<PreviousRange>,
+}
+
+impl<'a> ListedEntries<'a> {
+    /// Creates it from an answer. `context` is the range of the listing.
+    pub(crate) fn new(answer: &'a ListAnswer, sort: &'static Metric, context: &AnswerContext) -> Self {
+        let is_complete = |previous: &PreviousRange| is_read_completely(context, &answer.coverage, *previous);
+        let previous = answer.previous.flatten().filter(is_complete);
+        ListedEntries { kind: answer.kind, sort, entries: &answer.entries, previous }
+    }
+
+    /// Returns the change of the metric that the listing is sorted by.
+    fn change(&self, entry: &ListEntry) -> Option<MetricChange> {
+        self.previous?;
+        change_in(entry.change.as_ref()?, self.sort.name)
+    }
+
+    /// Formats the entries, a row each. As many metrics are shown as fit the width, and the change of the first one
+    /// follows it.
+    pub(crate) fn table(&self, style: OutputStyle) -> String {
+        let others = LISTED_METRICS.iter().filter_map(|name| Metric::named(name));
+        let metrics: Vec<&Metric> =
+            std::iter::once(self.sort).chain(others.filter(|metric| metric.name != self.sort.name)).collect();
+        let labels: Vec<String> = self.entries.iter().map(|entry| entry_label(entry, self.entries)).collect();
+        let counts = || (1..=metrics.len()).rev();
+        let with_change = counts().filter(|_| self.previous.is_some()).map(|count| (count, true));
+        let mut choices = with_change.chain(counts().map(|count| (count, false)));
+        let fitting = choices.find_map(|(count, has_change)| {
+            let table = self.table_of(&metrics[..count], &labels, has_change, style);
+            fits(&table, style.width).then_some((table, has_change))
+        });
+        match (fitting, self.previous) {
+            (Some((table, true)), Some(before)) => {
+                format!("{table}\nchange since {} to {}", before.since, before.until)
+            }
+            (Some((table, _)), _) => table,
+            (None, _) => {
+                let lines = self.entries.iter().zip(&labels).map(|(entry, label)| {
+                    let value = value_text(entry.metrics.get(self.sort.name), style);
+                    truncated(&format!("{value} {label}"), style.width)
+                });
+                lines.collect::<Vec<_>>().join("\n")
+            }
+        }
+    }
+
+    fn table_of(
+        &self,
+        metrics: &[&Metric],
+        labels: &[String],
+        has_change: bool,
+        style: OutputStyle,
+    ) -> String {
+        let name_columns = MAX_NAME_COLUMNS.min((style.width / 2).max(8));
         let mut table = empty_table(style);
-        let names = metrics.iter().take(count).map(|metric| metric.name);
-        table.set_header(std::iter::once(name_column(kind)).chain(names).map(header));
-        for (entry, label) in entries.iter().zip(&labels) {
-            let label = truncated(label, name_columns);
-            let values = metrics.iter().take(count).map(|metric| entry.metrics.get(metric.name));
-            let values = values.map(|value| right_aligned(&value_text(value, style)));
-            table.add_row(std::iter::once(Cell::new(label)).chain(values));
+        let mut titles: Vec<&str> = metrics.iter().map(|metric| metric.name).collect();
+        if has_change {
+            titles.insert(1, "change");
+        }
+        table.set_header(std::iter::once(name_column(self.kind)).chain(titles).map(header));
+        for (entry, label) in self.entries.iter().zip(labels) {
+            let values = metrics.iter().map(|metric| value_text(entry.metrics.get(metric.name), style));
+            let mut cells: Vec<Cell> = values.map(|text| right_aligned(&text)).collect();
+            if has_change {
+                cells.insert(1, right_aligned(&self.change(entry).map_or_else(String::new, change_text)));
+            }
+            table.add_row(std::iter::once(Cell::new(truncated(label, name_columns))).chain(cells));
         }
         table.trim_fmt()
-    };
-    let tables = (1..=metrics.len()).rev().map(with_metrics);
-    let fitting = tables.into_iter().find(|table| fits(table, style.width));
-    fitting.unwrap_or_else(|| {
-        let lines = entries.iter().zip(&labels).map(|(entry, label)| {
-            let value = value_text(entry.metrics.get(sort.name), style);
-            truncated(&format!("{value} {label}"), style.width)
+    }
+
+    /// Returns the header and the records with all metrics and the change of the one that the listing is sorted by, for
+    /// CSV and tab-separated values. The change is empty if the range before is not complete.
+    pub(crate) fn records(&self) -> (Vec<String>, Vec<Vec<String>>) {
+        let columns = NumberColumn::all();
+        // Members have a kind, and repositories an id, which distinguishes two of one name.
+        let extra = match self.kind {
+            ListKind::Members => "kind",
+            ListKind::Repos => "id",
+        };
+        let mut header = vec![name_column(self.kind).to_owned(), extra.to_owned()];
+        header.extend(columns.iter().map(NumberColumn::name));
+        header.push(format!("{}_change", self.sort.name));
+        let records = self.entries.iter().map(|entry| {
+            let kind = entry.kind.map(|kind| kind.as_str().to_owned());
+            let extra = entry.id.map(|id| id.to_string()).or(kind).unwrap_or_default();
+            let mut record = vec![entry_name(entry).to_owned(), extra];
+            record.extend(columns.iter().map(|column| column.text_in(&entry.metrics)));
+            record.push(self.change(entry).map_or_else(String::new, exact_change));
+            record
         });
-        lines.collect::<Vec<_>>().join("\n")
-    })
+        (header, records.collect())
+    }
 }
 
 /// Returns the title of the column with the names of entries.
@@ -226,26 +308,6 @@ fn entry_label(entry: &ListEntry, entries: &[ListEntry]) -> String {
         Some(id) if is_shared => format!("{label} (id {id})"),
         _ => label,
     }
-}
-
-/// Returns the header and the records of a listing with all metrics, for CSV and tab-separated values.
-pub(crate) fn listing_records(entries: &[ListEntry], kind: ListKind) -> (Vec<String>, Vec<Vec<String>>) {
-    let columns = NumberColumn::all();
-    // Members have a kind, and repositories an id, which distinguishes two of one name.
-    let extra = match kind {
-        ListKind::Members => "kind",
-        ListKind::Repos => "id",
-    };
-    let mut header = vec![name_column(kind).to_owned(), extra.to_owned()];
-    header.extend(columns.iter().map(NumberColumn::name));
-    let records = entries.iter().map(|entry| {
-        let kind = entry.kind.map(|kind| kind.as_str().to_owned());
-        let extra = entry.id.map(|id| id.to_string()).or(kind).unwrap_or_default();
-        let mut record = vec![entry_name(entry).to_owned(), extra];
-        record.extend(columns.iter().map(|column| column.text_in(&entry.metrics)));
-        record
-    });
-    (header, records.collect())
 }
 
 fn metric_rows(answer: &MetricsAnswer, style: OutputStyle) -> Vec<MetricRow> {
@@ -402,6 +464,15 @@ mod tests {
         serde_json::from_value(json).unwrap()
     }
 
+    fn before() -> Option<PreviousRange> {
+        let day = |text: &str| text.parse().unwrap();
+        Some(PreviousRange { since: day("2026-01-30"), until: day("2026-03-01") })
+    }
+
+    fn listed(kind: ListKind, entries: &[ListEntry], previous: Option<PreviousRange>) -> ListedEntries<'_> {
+        ListedEntries { kind, sort: Metric::named("commits").unwrap(), entries, previous }
+    }
+
     fn answer() -> MetricsAnswer {
         let [answer, _] = answers();
         answer
@@ -439,8 +510,10 @@ mod tests {
 
     #[test]
     fn tables_fit_every_width() {
-        let entry =
-            entry(json!({"repo": "a-very-long-name-of-a-repository-that-has-no-end", "metrics": values()}));
+        let entry = entry(json!({
+            "repo": "a-very-long-name-of-a-repository-that-has-no-end", "metrics": values(),
+            "change": { "commits": { "difference": 234, "relative": 0.234 } },
+        }));
         for width in [12, 20, 30, 40, 60, 80, 94, 120] {
             for has_color in [false, true] {
                 let style = OutputStyle { has_color, ..OutputStyle::plain(width) };
@@ -451,14 +524,18 @@ mod tests {
                         "{width}:\n{table}"
                     );
                 }
-                let listing = listing_table(
-                    std::slice::from_ref(&entry),
-                    ListKind::Repos,
-                    Metric::named("commits").unwrap(),
-                    style,
-                );
-                assert!(listing.lines().all(|line| visible_width(line) <= width), "{width}:\n{listing}");
-                assert!(listing.contains("1,234"), "{width}:\n{listing}");
+                for previous in [None, before()] {
+                    let listing =
+                        listed(ListKind::Repos, std::slice::from_ref(&entry), previous).table(style);
+                    let (table, note) = listing.split_once("\nchange since").unwrap_or((&listing, ""));
+                    assert!(table.lines().all(|line| visible_width(line) <= width), "{width}:\n{listing}");
+                    assert!(listing.contains("1,234"), "{width}:\n{listing}");
+                    assert_eq!(note.is_empty(), !table.contains("+23%"), "{width}:\n{listing}");
+                    assert!(
+                        width < 60 || previous.is_some() == table.contains("+23%"),
+                        "{width}:\n{listing}"
+                    );
+                }
             }
         }
         assert!(metrics_table(&answer(), OutputStyle::plain(80)).contains("p90"));
@@ -483,16 +560,21 @@ mod tests {
     #[test]
     fn names_from_outside_cannot_control_the_terminal() {
         let entry = entry(json!({"member": "x\u{1b}[31m\u{202e}y", "kind": "user", "metrics": values()}));
-        let commits = Metric::named("commits").unwrap();
-        let table =
-            listing_table(std::slice::from_ref(&entry), ListKind::Members, commits, OutputStyle::plain(80));
+        let entries = [entry];
+        let table = listed(ListKind::Members, &entries, None).table(OutputStyle::plain(80));
         assert!(!table.contains('\u{1b}') && !table.contains('\u{202e}'), "{table:?}");
-        let (header, records) = listing_records(&[entry], ListKind::Members);
+        let (header, records) = listed(ListKind::Members, &entries, None).records();
         assert_eq!((header[1].as_str(), records[0][1].as_str()), ("kind", "user"));
         assert_eq!(records[0].len(), header.len());
         let repos = [1, 2].map(|id| self::entry(json!({"repo": "site", "id": id, "metrics": values()})));
-        let table = listing_table(&repos, ListKind::Repos, commits, OutputStyle::plain(80));
+        let repos = listed(ListKind::Repos, &repos, before());
+        let table = repos.table(OutputStyle::plain(80));
         assert!(table.contains("site (id 1)") && table.contains("site (id 2)"), "{table}");
-        assert_eq!(listing_records(&repos, ListKind::Repos).1[1][1], "2");
+        let (header, records) = repos.records();
+        assert_eq!(records[1][1], "2");
+        assert_eq!(
+            (header.last().unwrap().as_str(), records[0].last().unwrap().as_str()),
+            ("commits_change", "")
+        );
     }
 }

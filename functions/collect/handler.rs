@@ -12,15 +12,14 @@ use gam_collect::{
 };
 use gam_functions::messages::parse_event;
 use gam_functions::{
-    Deadline, FunctionMetric, LambdaContext, Message, MessageOutcome, MessageSettlement, environment,
+    Attempts, ClientError, ClientProvider, CollectCommand, Deadline, FunctionMetric, LambdaContext, Message,
+    MessageOutcome, MessageSettlement, environment,
 };
 use gam_github::{Client, Error as GitHubError};
 use gam_model::error_chain;
 use gam_store::Gap;
+use gam_work_ports::MarkedRepos;
 use serde_json::Value;
-
-use crate::client_provider::{ClientError, ClientProvider};
-use crate::command::{Attempts, CollectCommand};
 
 /// Delay of a command that GitHub's limits stopped, if GitHub does not say when they reset.
 const UNKNOWN_RESET_DELAY: TimeDelta = TimeDelta::minutes(2);
@@ -109,6 +108,7 @@ impl Collector {
     ) -> Vec<(Message, MessageOutcome)> {
         let mut outcomes = Vec::new();
         let mut repo_commands: BTreeMap<(String, Option<NaiveDate>), Vec<RepoCommand>> = BTreeMap::new();
+        let mut marked_commands: BTreeMap<String, Vec<(Message, i64)>> = BTreeMap::new();
         for message in messages {
             let mut command = match CollectCommand::parse(&message.body) {
                 Ok(command) => command,
@@ -132,10 +132,22 @@ impl Collector {
                 CollectCommand::Work { org, repo, since, .. } => {
                     repo_commands.entry((org, since)).or_default().push((message, command, repo));
                 }
+                CollectCommand::ReadMarked { org, repo_id, .. } => {
+                    marked_commands.entry(org).or_default().push((message, repo_id));
+                }
             }
         }
         for ((org, since), commands) in repo_commands {
             outcomes.extend(self.read_repos(&org, since, commands, deadline, totals).await);
+        }
+        for (org, commands) in marked_commands {
+            let (messages, repo_ids): (Vec<Message>, Vec<i64>) = commands.into_iter().unzip();
+            // The marks say what is left to do. If they cannot be settled, the messages come again.
+            let outcome = match self.read_marked(&org, &repo_ids, deadline, totals).await {
+                Ok(()) => MessageOutcome::Done,
+                Err(reason) => MessageOutcome::Retry { reason },
+            };
+            outcomes.extend(messages.into_iter().map(|message| (message, outcome.clone())));
         }
         outcomes
     }
@@ -189,9 +201,9 @@ impl Collector {
                     CollectCommand::Plan { since, .. } => {
                         self.plan_org(&org, since.or(self.since), deadline, totals).await
                     }
-                    CollectCommand::Reconcile { .. } | CollectCommand::Work { .. } => {
-                        self.reconcile_org(&org, deadline, totals).await
-                    }
+                    CollectCommand::Reconcile { .. }
+                    | CollectCommand::Work { .. }
+                    | CollectCommand::ReadMarked { .. } => self.reconcile_org(&org, deadline, totals).await,
                 }
             };
             let Ok(result) = tokio::time::timeout_at(deadline.cancel_at(), running).await else {
@@ -314,6 +326,58 @@ impl Collector {
                 .into_iter()
                 .map(|(message, command, _)| (message, self.requeue(command, None)))
                 .collect(),
+        }
+    }
+
+    /// Reads repositories of one organization that webhooks marked, and settles their marks. A repository without a mark
+    /// was read already. Whose mark is kept, because it could not be read or was marked meanwhile, gets another order
+    /// from the function `work`.
+    ///
+    /// # Errors
+    /// If the store fails. The text says why.
+    async fn read_marked(
+        &self,
+        org: &str,
+        repo_ids: &[i64],
+        deadline: Deadline,
+        totals: &mut CollectTotals,
+    ) -> Result<(), String> {
+        let registry = self.context.registry.get().await.map_err(|error| error_chain(&error))?;
+        let (store, clock) = (self.context.store.clone(), self.context.clock.clone());
+        // Remembered before the first request: what is marked later may not have been read.
+        let marked = MarkedRepos::of_repos(store, clock, &registry.key_of(org), repo_ids).await;
+        let marked = marked.map_err(|error| error_chain(&error))?;
+        if marked.is_empty() {
+            return Ok(());
+        }
+        let (request, items) = (self.request(org, None), marked.items());
+        let reading = self.with_client(deadline, totals, async |client| {
+            Ok(work(&self.context.collect_ports(), client, &request, &items, &()).await?)
+        });
+        let settled = match tokio::time::timeout_at(deadline.cancel_at(), reading).await {
+            Ok(Ok(report)) => {
+                totals.add(&report);
+                for failure in report.failed.values() {
+                    tracing::warn!(org, reason = failure.why, "cannot read a marked repository");
+                }
+                marked.settle(&report).await
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(org, reason = error_chain(&error), "cannot read marked repositories yet");
+                marked.keep_all(self.next_try(&error)).await
+            }
+            // Checkpoints keep what was saved before the cancellation.
+            Err(_) => marked.keep_all(Some(self.now())).await,
+        };
+        settled.map_err(|error| error_chain(&error))
+    }
+
+    /// Returns when what failed is tried again, UTC. `None` if the error does not say.
+    fn next_try(&self, error: &CommandError) -> Option<DateTime<Utc>> {
+        match error {
+            CommandError::Collect(CollectError::GitHub(GitHubError::Limited { until, .. })) => *until,
+            CommandError::Collect(CollectError::Concurrent(_)) => Some(self.now() + CONFLICT_DELAY),
+            _ => None,
         }
     }
 

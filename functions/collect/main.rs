@@ -1,13 +1,10 @@
 //! The function `collect`. On a schedule it plans a collection and sends one message per repository. It then
 //! processes each of these messages until its repository is read, in several invocations if necessary.
 
-mod client_provider;
-mod command;
 mod handler;
 
-use gam_functions::{LambdaContext, MessageSettlement, run, start_logging};
+use gam_functions::{ClientProvider, LambdaContext, MessageSettlement, run, start_logging};
 
-use client_provider::ClientProvider;
 use handler::Collector;
 
 #[tokio::main]

@@ -37,12 +37,23 @@ pub fn get(address: &str, target: &str) -> HttpResponse {
 
 /// Sends a request. The `host` header is the address, unless the headers contain one.
 pub fn send_request(address: &str, method: &str, target: &str, headers: &[(&str, &str)]) -> HttpResponse {
+    send_request_with_body(address, (method, target), headers, "")
+}
+
+/// Sends a request with a body, and its length unless the body is empty.
+pub fn send_request_with_body(
+    address: &str,
+    (method, target): (&str, &str),
+    headers: &[(&str, &str)],
+    body: &str,
+) -> HttpResponse {
     let mut stream = TcpStream::connect(address).expect("the server listens");
     let has_host = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"));
     let host = (!has_host).then_some(("host", address));
     let lines: String =
         host.iter().chain(headers).map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    write!(stream, "{method} {target} HTTP/1.1\r\nconnection: close\r\n{lines}\r\n")
+    let length = if body.is_empty() { String::new() } else { format!("content-length: {}\r\n", body.len()) };
+    write!(stream, "{method} {target} HTTP/1.1\r\nconnection: close\r\n{lines}{length}\r\n{body}")
         .expect("the request is sent");
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).expect("the response is complete");

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::thread::JoinHandle;
 
@@ -222,6 +222,7 @@ pub fn run_to_end(mut command: Command) -> RunResult {
 pub struct ServerProcess {
     child: Child,
     address: String,
+    stdout: BufReader<ChildStdout>,
     stderr_text: Arc<Mutex<String>>,
     stderr_reader: Option<JoinHandle<()>>,
 }
@@ -250,12 +251,25 @@ impl ServerProcess {
             let mut stderr_text = shared.lock().expect("no thread panics while it holds the lock");
             stderr_text.push_str(&String::from_utf8_lossy(&rest));
         });
-        ServerProcess { child, address, stderr_text, stderr_reader: Some(stderr_reader) }
+        let stdout = BufReader::new(child.stdout.take().expect("its stdout"));
+        ServerProcess { child, address, stdout, stderr_text, stderr_reader: Some(stderr_reader) }
     }
 
     /// Host and port.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Returns the next line of its stdout that begins with a text.
+    pub fn next_line(&mut self, beginning: &str) -> String {
+        loop {
+            let mut line = String::new();
+            let length = self.stdout.read_line(&mut line).expect("its stdout is text");
+            assert!(length > 0, "it prints no line that begins with {beginning:?}");
+            if line.starts_with(beginning) {
+                return line.trim_end().to_owned();
+            }
+        }
     }
 
     /// Kills the process and returns what it wrote to stderr.

@@ -7,10 +7,13 @@ use std::path::Path;
 use anyhow::Context as _;
 use chrono::{Days, NaiveDate};
 use clap::Args;
+use gam_access::{Role, TokenSecret};
+use gam_http::WebhookSecrets;
 use gam_lake::inbox;
 use gam_model::{Clock, Event, EventBatch, Month, SystemClock};
 
 use super::aggregate;
+use super::demo_trial::DemoTrial;
 use super::serve::BoundServer;
 use crate::args::{self, ListenOption};
 use crate::error::{failure, usage_error};
@@ -34,6 +37,12 @@ const STOPPED: &str = "stopped; run again to continue";
 
 /// The file in the data directory that contains the seed of the sample.
 const SEED_FILE: &str = "demo-seed";
+
+/// A demo that is served.
+struct ServedDemo<'a> {
+    address: String,
+    trial: &'a DemoTrial,
+}
 
 /// Arguments of `demo`.
 #[derive(Args)]
@@ -63,33 +72,40 @@ pub(crate) async fn run(session: &CliSession, args: DemoArgs) -> anyhow::Result<
     let server = if args.no_serve { None } else { Some(BoundServer::bind(session, &args.listen).await?) };
     claim_data_dir(&session.settings.data_dir, args.seed)?;
     let data = OpenData::open(&session.settings).await?;
-    let access = match &server {
-        Some(server) => Some(server.access(session, &data.store).await?),
-        None => None,
-    };
-    let address = server.as_ref().map(|server| server.address.to_string());
-    let generation = generate_and_explain(session, &data, range, (args.until, address));
-    let generated = signals::run_until_stopped(&session.console, STOPPED, generation).await;
-    let exit = match (generated, server.zip(access)) {
-        (Ok(Exit::Success), Some((server, access))) => {
-            let shutdown = async { _ = signals::wait_for_stop_signal().await };
-            let webhooks = data.store.webhooks(&session.settings, None, &[])?;
-            let orders = async {
-                match &webhooks {
-                    Some(webhooks) => webhooks.carry_out_orders().await,
-                    None => std::future::pending().await,
-                }
-            };
-            let served = tokio::select! {
-                served = server.serve(session, data.store.api_ports(), access, webhooks.as_ref(), shutdown) => served,
-                () = orders => Ok(()),
-            };
-            served.map(|()| Exit::Success)
-        }
-        (generated, _) => generated,
-    };
+    let exit = generate_and_serve(session, &data, server, (range, args.until)).await;
     data.close().await;
     exit
+}
+
+async fn generate_and_serve(
+    session: &CliSession,
+    data: &OpenData,
+    server: Option<BoundServer>,
+    (range, until): (SampleRange, Option<NaiveDate>),
+) -> anyhow::Result<Exit> {
+    let Some(server) = server else {
+        let generation = generate_and_explain(session, data, range, (until, None));
+        return signals::run_until_stopped(&session.console, STOPPED, generation).await;
+    };
+    let access = server.access(session, &data.store).await?;
+    let secrets = match session.settings.webhook_secrets.read()? {
+        Some(secrets) => secrets,
+        None => WebhookSecrets::new([TokenSecret::random().expose().to_owned()])
+            .context("a random secret is not empty")?,
+    };
+    let trial = DemoTrial::new(secrets.clone(), data.clock().now());
+    let served = ServedDemo { address: server.address.to_string(), trial: &trial };
+    let generation = generate_and_explain(session, data, range, (until, Some(served)));
+    let exit = signals::run_until_stopped(&session.console, STOPPED, generation).await?;
+    if exit != Exit::Success {
+        return Ok(exit);
+    }
+    let webhooks = data.store.webhooks_with(secrets, None, &[])?;
+    trial.open_issue(&webhooks).await?;
+    let access = access.with_process_token(trial.worker_token.clone(), Role::Worker);
+    let shutdown = async { _ = signals::wait_for_stop_signal().await };
+    server.serve(session, data.store.api_ports(), access, Some(&webhooks), shutdown).await?;
+    Ok(Exit::Success)
 }
 
 fn sample_range(
@@ -139,11 +155,11 @@ async fn generate_and_explain(
     session: &CliSession,
     data: &OpenData,
     range: SampleRange,
-    (until, address): (Option<NaiveDate>, Option<String>),
+    (until, served): (Option<NaiveDate>, Option<ServedDemo<'_>>),
 ) -> anyhow::Result<Exit> {
     let exit = generate(session, data, range).await?;
     if exit == Exit::Success {
-        session.console.write_line(next_steps(session, until, address))?;
+        session.console.write_line(next_steps(session, until, served))?;
     }
     Ok(exit)
 }
@@ -179,7 +195,7 @@ fn batches_by_month(events: Vec<Event>) -> Vec<EventBatch> {
     months.into_values().map(|events| EventBatch::new(ORG, events)).collect()
 }
 
-fn next_steps(session: &CliSession, until: Option<NaiveDate>, address: Option<String>) -> String {
+fn next_steps(session: &CliSession, until: Option<NaiveDate>, served: Option<ServedDemo<'_>>) -> String {
     let settings = &session.settings;
     let dir = settings.data_dir_option();
     // Without an end of its own, the sample ends with the default range of `show`.
@@ -197,13 +213,16 @@ fn next_steps(session: &CliSession, until: Option<NaiveDate>, address: Option<St
         format!("  {program} export {ORG} --out {ORG}.parquet{dir}"),
         format!("  {lake}/events/org={ORG}/month=*/snapshot.parquet for DuckDB or any Parquet reader"),
     ];
-    match address {
-        Some(address) => lines.extend([
-            format!("  http://{address}/ for a page with links"),
-            format!(
-                "  http://{address}/api/v1/orgs/{ORG}/metrics for the API, /openapi.json for its description"
-            ),
-        ]),
+    match served {
+        Some(ServedDemo { address, trial }) => {
+            lines.extend([
+                format!("  http://{address}/ for a page with links"),
+                format!(
+                    "  http://{address}/api/v1/orgs/{ORG}/metrics for the API, /openapi.json for its description"
+                ),
+            ]);
+            lines.extend(trial.lines(&address));
+        }
         None => lines.push(format!("  {program} serve{dir}")),
     }
     lines.join("\n")

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use gam_model::{Clock, SystemClock};
-use gam_work::sweep::{DeliveryAttempt, HookInfo, HookSource, LISTED_FOR};
+use gam_work::IssueSource as _;
+use gam_work::hooks::{refusal_problem, setting_problems};
+use gam_work::sweep::{DeliveryAttempt, HookInfo, HookSource as _, LISTED_FOR};
+use gam_work_ports::GitHubSource;
 use serde_json::{Value, json};
 
 use crate::args::{self, GitHubOptions};
@@ -15,29 +18,18 @@ use crate::format::{count, utc};
 use crate::session::CliSession;
 use crate::settings::CliSettings;
 use crate::terminal_text::escaped;
-use crate::webhooks::GitHubSource;
 
 const EXAMPLES: &str = "\
 Examples:
   github-metrics hook check acme
+  github-metrics hook check acme --repo site    also the webhooks of one repository
   github-metrics hook check acme --format json
 
-A webhook of the organization, or of the GitHub App that signs in, delivers to
+A webhook of the organization, of a repository, or of the GitHub App that signs in delivers to
 https://HOST/api/v1/webhook/github. Its secret is GITHUB_WEBHOOK_SECRET of `up` or `serve`.";
 
-/// The events that have an effect.
-const USED_EVENTS: [&str; 10] = [
-    "deployment_status",
-    "issue_dependencies",
-    "issues",
-    "label",
-    "pull_request",
-    "pull_request_review",
-    "push",
-    "release",
-    "repository",
-    "sub_issues",
-];
+/// Number of repositories whose webhooks are looked for if the organization has none: one request each.
+const MAX_SEARCHED_REPOS: usize = 100;
 
 /// Arguments of `hook`.
 #[derive(Args)]
@@ -54,6 +46,9 @@ enum HookAction {
         /// Organization
         #[arg(value_name = "ORG", value_parser = args::org)]
         org: String,
+        /// Also the webhooks of this repository; can be repeated
+        #[arg(long = "repo", value_name = "REPO")]
+        repos: Vec<String>,
     },
 }
 
@@ -72,8 +67,8 @@ struct HookReport {
 
 /// Checks the webhooks. Changes nothing.
 pub(crate) async fn run(session: &CliSession, args: HookArgs) -> anyhow::Result<Exit> {
-    let HookAction::Check { org } = args.action;
-    let reports = check_org(&session.settings, &org).await?;
+    let HookAction::Check { org, repos } = args.action;
+    let reports = check_org(&session.settings, &org, &repos).await?;
     let is_fine = reports.iter().all(|report| report.problems.is_empty());
     if session.wants_json() {
         let hooks: Vec<Value> = reports.iter().map(as_json).collect();
@@ -86,15 +81,33 @@ pub(crate) async fn run(session: &CliSession, args: HookArgs) -> anyhow::Result<
     Ok(if is_fine { Exit::Success } else { Exit::Failed })
 }
 
-/// Checks all webhooks of an organization that deliver to this kind of server.
+/// Checks the webhooks of an organization, of the app, and of these repositories that deliver to this kind of server. If
+/// there are none, checks those of the first repositories of the organization.
 ///
 /// # Errors
 /// If there is none, or GitHub cannot be read.
-async fn check_org(settings: &CliSettings, org: &str) -> anyhow::Result<Vec<HookReport>> {
-    let source = GitHubSource(settings.github(&GitHubOptions::WITHOUT_WAITING)?);
+async fn check_org(settings: &CliSettings, org: &str, repos: &[String]) -> anyhow::Result<Vec<HookReport>> {
+    let source = GitHubSource::new(settings.github(&GitHubOptions::WITHOUT_WAITING)?);
     let now = SystemClock.now();
+    let (mut hooks, refused) = match source.hooks(org).await {
+        Ok(hooks) => (hooks, None),
+        Err(error) => (Vec::new(), Some(error)),
+    };
+    for repo in repos {
+        hooks.extend(source.repo_hooks(org, repo).await?);
+    }
+    if hooks.is_empty() && repos.is_empty() {
+        let listed = source.repos(org).await?;
+        for repo in listed.iter().take(MAX_SEARCHED_REPOS) {
+            // Most tokens may list the webhooks of some repositories only.
+            hooks.extend(source.repo_hooks(org, &repo.name).await.unwrap_or_default());
+        }
+    }
+    if let Some(error) = refused.filter(|_| hooks.is_empty()) {
+        return Err(error.into());
+    }
     let mut reports = Vec::new();
-    for hook in source.hooks(org).await? {
+    for hook in hooks {
         let attempts = source.attempts(&hook, now - LISTED_FOR).await?;
         reports.push(check(hook, &attempts));
     }
@@ -113,7 +126,7 @@ async fn check_org(settings: &CliSettings, org: &str) -> anyhow::Result<Vec<Hook
 /// # Errors
 /// As [`check_org`].
 pub(super) async fn problems(settings: &CliSettings, org: &str) -> anyhow::Result<Result<usize, String>> {
-    let reports = check_org(settings, org).await?;
+    let reports = check_org(settings, org, &[]).await?;
     let of_hook = |report: &HookReport| -> Vec<String> {
         report.problems.iter().map(|problem| format!("{}: {problem}", report.hook.id)).collect()
     };
@@ -130,41 +143,20 @@ fn check(hook: HookInfo, attempts: &[DeliveryAttempt]) -> HookReport {
     };
     let (all, delivered) = (guids(&|_| true), guids(&DeliveryAttempt::is_ok));
     let failed: BTreeSet<&str> = all.difference(&delivered).copied().collect();
-    let mut problems = Vec::new();
-    let mut problem = |is_wrong: bool, text: &str| {
-        if is_wrong {
-            problems.push(text.to_owned());
-        }
-    };
-    problem(!hook.is_active, "it is inactive: activate it");
-    problem(hook.content_type != "json", "it delivers forms: set its content type to application/json");
-    problem(hook.has_secret == Some(false), "it has no secret: set it to GITHUB_WEBHOOK_SECRET");
-    problem(!hook.url.starts_with("https://"), "it delivers over plain http: put a proxy with TLS in front");
-    let missing: Vec<&str> = USED_EVENTS
-        .into_iter()
-        .filter(|event| !hook.events.is_empty() && !hook.events.iter().any(|it| it == event || it == "*"))
-        .collect();
-    problem(!missing.is_empty(), &format!("it is not subscribed to {}: add them", missing.join(", ")));
-    // The last answer counts: a secret that was exchanged is right again.
     let last = attempts.iter().max_by_key(|attempt| attempt.delivered_at);
-    problem(
-        last.is_some_and(|last| last.status_code == 401),
-        "its last delivery was refused: its secret is not GITHUB_WEBHOOK_SECRET of the server",
-    );
+    let mut problems = setting_problems(&hook);
+    problems.extend(refusal_problem(last.map(|last| last.status_code)));
     if !failed.is_empty() {
         let statuses: BTreeSet<&str> = attempts
             .iter()
             .filter(|attempt| failed.contains(attempt.guid.as_str()))
             .map(|attempt| attempt.status.as_str())
             .collect();
-        problem(
-            true,
-            &format!(
-                "{} did not arrive ({}): `github-metrics up` reads again what they were about",
-                count(failed.len(), "event", "events"),
-                statuses.into_iter().take(3).collect::<Vec<_>>().join("; ")
-            ),
-        );
+        problems.push(format!(
+            "{} did not arrive ({}): `github-metrics up` reads again what they were about",
+            count(failed.len(), "event", "events"),
+            statuses.into_iter().take(3).collect::<Vec<_>>().join("; ")
+        ));
     }
     HookReport {
         events: all.len(),

@@ -6,6 +6,7 @@ pub(crate) mod collect;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod demo;
+mod demo_trial;
 pub(crate) mod doctor;
 mod dry_run;
 pub(crate) mod export;

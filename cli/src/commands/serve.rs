@@ -126,7 +126,16 @@ impl BoundServer {
             let path = gam_http::WEBHOOK_PATH;
             session.console.print_info(format!("webhooks of GitHub are taken at {path}"));
         }
-        let served = gam_http::serve(self.listener, router, limits(max_open_files()), shutdown).await;
+        let orders = async {
+            match webhooks {
+                Some(webhooks) => webhooks.run().await,
+                None => std::future::pending().await,
+            }
+        };
+        let served = tokio::select! {
+            served = gam_http::serve(self.listener, router, limits(max_open_files()), shutdown) => served,
+            () = orders => Ok(()),
+        };
         access.flush_refusals().await;
         served.context("the server failed")
     }
@@ -170,7 +179,13 @@ fn bind_error(host: &str, port: u16, error: &std::io::Error) -> String {
 pub(crate) async fn run(session: &CliSession, args: ServeArgs) -> anyhow::Result<Exit> {
     let server = BoundServer::bind(session, &args.listen).await?;
     let store = OpenStore::open_for_serving(&session.settings).await?;
-    let access = server.access(session, &store).await?;
+    let served = serve_store(session, server, &store).await;
+    store.close().await;
+    served.map(|()| Exit::Success)
+}
+
+async fn serve_store(session: &CliSession, server: BoundServer, store: &OpenStore) -> anyhow::Result<()> {
+    let access = server.access(session, store).await?;
     if store.orgs().await?.is_empty() {
         session.console.print_info(format!(
             "{} is empty: run `github-metrics up ORG`, or `github-metrics demo` for a sample",
@@ -185,18 +200,7 @@ pub(crate) async fn run(session: &CliSession, args: ServeArgs) -> anyhow::Result
         false => None,
     };
     let webhooks = store.webhooks(&session.settings, github.as_ref(), &[])?;
-    let orders = async {
-        match &webhooks {
-            Some(webhooks) => webhooks.carry_out_orders().await,
-            None => std::future::pending().await,
-        }
-    };
-    let served = tokio::select! {
-        served = server.serve(session, store.api_ports(), access, webhooks.as_ref(), shutdown) => served,
-        () = orders => Ok(()),
-    };
-    store.close().await;
-    served.map(|()| Exit::Success)
+    server.serve(session, store.api_ports(), access, webhooks.as_ref(), shutdown).await
 }
 
 #[cfg(test)]

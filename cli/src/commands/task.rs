@@ -21,8 +21,9 @@ Examples:
   github-metrics task list --org acme --api https://metrics.example.com
   github-metrics task requeue acme/site#42
 
-A task is an issue with the label agent-ready. After three failures, or once it is completed, no
-worker gets it until somebody sets the label again or requeues it.";
+A task is an issue with the label agent-ready, unless the configuration names others. After three
+failures, or once it is completed, no worker gets it until somebody sets the label again or requeues
+it.";
 
 /// Number of tasks that one request lists.
 const PAGE_TASKS: &str = "500";

@@ -60,9 +60,20 @@ pub(crate) async fn run(session: &CliSession, args: UpArgs) -> anyhow::Result<Ex
     let github = session.settings.github(&args.github)?;
     let server = BoundServer::bind(session, &args.listen).await?;
     let data = OpenData::open(&session.settings).await?;
+    let served = serve_data(session, server, &data, (&github, &args)).await;
+    data.close().await;
+    served.map(|()| Exit::Success)
+}
+
+async fn serve_data(
+    session: &CliSession,
+    server: BoundServer,
+    data: &OpenData,
+    (github, args): (&Client, &UpArgs),
+) -> anyhow::Result<()> {
     let access = server.access(session, &data.store).await?;
-    let webhooks = data.store.webhooks(&session.settings, Some(&github), &args.orgs)?;
-    aggregate::set_configuration(session, &data, &args.orgs, &args.config).await?;
+    let webhooks = data.store.webhooks(&session.settings, Some(github), &args.orgs)?;
+    aggregate::set_configuration(session, data, &args.orgs, &args.config).await?;
     let console = session.console.clone();
     let shutdown = async move {
         signals::wait_for_stop_signal().await;
@@ -70,26 +81,22 @@ pub(crate) async fn run(session: &CliSession, args: UpArgs) -> anyhow::Result<Ex
     };
     let rounds = async {
         tokio::select! {
-            error = run_rounds(session, &data, &github, &args, webhooks.as_ref()) => error,
+            error = run_rounds(session, data, github, args, webhooks.as_ref()) => error,
             // The server still answers the requests in progress.
             _ = signals::wait_for_stop_signal() => std::future::pending().await,
         }
     };
-    let orders = async {
+    let repairs = async {
         match &webhooks {
-            Some(webhooks) => {
-                tokio::join!(webhooks.carry_out_orders(), webhooks.repair(&session.console, &args.orgs)).0
-            }
+            Some(webhooks) => webhooks.repair(&session.console, &args.orgs).await,
             None => std::future::pending().await,
         }
     };
-    let served = tokio::select! {
+    tokio::select! {
         served = server.serve(session, data.store.api_ports(), access, webhooks.as_ref(), shutdown) => served,
         error = rounds => Err(error),
-        () = orders => Ok(()),
-    };
-    data.close().await;
-    served.map(|()| Exit::Success)
+        () = repairs => Ok(()),
+    }
 }
 
 /// Runs one round after the other. Returns only if another round cannot help: each organization failed in the first
@@ -137,9 +144,17 @@ async fn read_marked_until(
     webhooks: &Webhooks,
     next: DateTime<Utc>,
 ) {
+    // A storage key never changes, so the registry is not read again each time.
+    let mut keys = Vec::new();
+    for org in &args.orgs {
+        match data.key_of(org).await {
+            Ok(key) => keys.push((org.as_str(), key)),
+            Err(error) => session.console.print_error(one_line(&error)),
+        }
+    }
     while let Some(pause) = (next - data.clock().now()).to_std().ok().filter(|pause| !pause.is_zero()) {
-        for org in &args.orgs {
-            if let Err(error) = read_marked(session, data, github, (org, args), webhooks).await {
+        for (org, key) in &keys {
+            if let Err(error) = read_marked(session, data, github, (org, key, args), webhooks).await {
                 session.console.print_error(one_line(&error));
             }
         }
@@ -152,11 +167,11 @@ async fn read_marked(
     session: &CliSession,
     data: &OpenData,
     github: &Client,
-    (org, args): (&str, &UpArgs),
+    (org, key, args): (&str, &str, &UpArgs),
     webhooks: &Webhooks,
 ) -> anyhow::Result<()> {
     let parallelism = args.github.parallelism();
-    let Some(read) = webhooks.read_marked(session, data, github, (org, parallelism)).await? else {
+    let Some(read) = webhooks.read_marked(session, data, github, (org, key, parallelism)).await? else {
         return Ok(());
     };
     for failure in read.failed.values() {
@@ -191,15 +206,15 @@ async fn run_round(
         parallelism: args.github.parallelism(),
     };
     // Remembered before the first request: what is marked later may not have been read.
-    let marks = match webhooks {
-        Some(webhooks) => webhooks.marks(&data.key_of(org).await?).await?,
-        None => Vec::new(),
+    let marked = match webhooks {
+        Some(webhooks) => Some(webhooks.marked(&data.key_of(org).await?).await?),
+        None => None,
     };
     let collected = collect::fetch(session, data, github, &request).await;
-    if let (Some(webhooks), Ok(outcome)) = (webhooks, &collected)
+    if let (Some(marked), Ok(outcome)) = (&marked, &collected)
         && outcome.is_complete()
     {
-        webhooks.settle(&data.key_of(org).await?, &marks, |_| true).await?;
+        marked.clear_all().await?;
     }
     match &collected {
         Ok(outcome) => {

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
+
+use crate::replace_file::replace_file;
 
 /// The name of the file in the data directory.
 const STATE_FILE: &str = "ingested-sessions.json";
@@ -107,11 +108,7 @@ impl LockedState {
     /// If it cannot be written.
     pub(crate) fn write(&self, state: &IngestState) -> anyhow::Result<()> {
         let cannot_write = || format!("cannot write {}", self.path.display());
-        let directory = self.path.parent().unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(directory).with_context(cannot_write)?;
-        file.write_all(&serde_json::to_vec(state)?).with_context(cannot_write)?;
-        file.persist(&self.path).with_context(cannot_write)?;
-        Ok(())
+        replace_file(&self.path, &serde_json::to_vec(state)?).with_context(cannot_write)
     }
 }
 

@@ -23,8 +23,8 @@ use direct_commits::direct_commit;
 use issues::SampleIssue;
 use pull_requests::SamplePullRequest;
 use random::SampleRng;
+pub(crate) use repositories::{FIRST_REPO_ID, FIRST_REPO_NAME, ORG, REPO_COUNT};
 use repositories::{IdSequence, SampleRepo, activity_level};
-pub(crate) use repositories::{ORG, REPO_COUNT};
 
 /// The first day of the sample organization. Numbers of pull requests and issues are counted from here.
 pub(crate) const FIRST_SAMPLE_DAY: NaiveDate = NaiveDate::from_ymd_opt(2020, 1, 1).expect("a valid date");

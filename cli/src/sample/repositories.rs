@@ -12,7 +12,9 @@ pub(crate) const ORG: &str = "octo-demo";
 pub(crate) const REPO_COUNT: usize = REPOS.len();
 
 /// The id of the first repository.
-const FIRST_REPO_ID: i64 = 500_000_001;
+pub(crate) const FIRST_REPO_ID: i64 = 500_000_001;
+/// The name of the first repository.
+pub(crate) const FIRST_REPO_NAME: &str = "web-app";
 /// The number of ids that each repository has for its reviews, releases and deployments.
 const ID_BLOCK: i64 = 100_000_000;
 
@@ -56,7 +58,7 @@ const REPOS: [RepoProfile; TEAM_COUNT] = [
     RepoProfile {
         environment: Some("production"),
         dependency_bot: Some((DEPENDABOT, Weekday::Mon)),
-        ..profile("web-app", 3.0, MergeStyle::Squash)
+        ..profile(FIRST_REPO_NAME, 3.0, MergeStyle::Squash)
     },
     RepoProfile {
         environment: Some("production"),

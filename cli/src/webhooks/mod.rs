@@ -2,27 +2,25 @@
 //! repositories, and repair what was missed.
 
 mod secrets;
-mod source;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use chrono::TimeDelta;
-use gam_collect::{CollectRequest, WorkItem, WorkReport};
+use gam_collect::{CollectRequest, WorkReport};
 use gam_github::Client;
 use gam_http::{WebhookPorts, WebhookSecretSource, WebhookSecrets};
-use gam_lake::{ObjectStore, configuration, registry};
+use gam_lake::ObjectStore;
 use gam_model::Clock;
 use gam_store::{NameStore, RecordStore};
-use gam_work::dirty::{RememberedMark, clear_mark, keep_mark, list_marks};
 use gam_work::{
-    IssueFollower, IssueSource, OrgScope, OrgScopes, Processor, RecordQueue, SweepReport, WorkError,
+    IssueFollower, IssueSource, OrderQueue as _, Processor, Received, RecordQueue, RulesReport, SweepReport,
+    read_delivery,
 };
+use gam_work_ports::{GitHubSource, LakeScopes, MarkedRepos};
 
 pub(crate) use secrets::WebhookSecretVariables;
-pub(crate) use source::GitHubSource;
 
 use crate::console::Console;
 use crate::error::one_line;
@@ -37,42 +35,18 @@ const QUEUE_PAUSE: Duration = Duration::from_secs(1);
 const FAILURE_PAUSE: Duration = Duration::from_secs(10);
 /// Number of orders that are read at once.
 const DRAIN_LIMIT: usize = 100;
+/// Pause between two looks for a change of the rules about tasks.
+const RULES_EVERY: Duration = Duration::from_secs(60);
 /// How often the list of deliveries is compared.
 const SWEEP_EVERY: Duration = Duration::from_secs(15 * 60);
 /// How often the cache of issues is compared with GitHub.
 const RECONCILE_EVERY: TimeDelta = TimeDelta::minutes(30);
 
-/// The organizations that this store collects, and those that the command names.
-struct LakeScopes {
-    lake: Arc<dyn ObjectStore>,
-    names: Arc<dyn NameStore>,
-    orgs: Vec<String>,
-}
-
-#[async_trait]
-impl OrgScopes for LakeScopes {
-    async fn find(&self, login: &str) -> Result<Option<OrgScope>, WorkError> {
-        let registry =
-            registry::read(&*self.lake).await.map_err(|error| WorkError::Scope(Box::new(error)))?;
-        let key = registry.key_of(login);
-        let is_named = self.orgs.iter().any(|org| org.eq_ignore_ascii_case(login));
-        let is_known = is_named
-            || registry.find(login).is_some()
-            || self.names.orgs().await?.iter().any(|org| registry.key_of(org) == key);
-        if !is_known {
-            return Ok(None);
-        }
-        let revision = configuration::latest(&*self.lake, &key)
-            .await
-            .map_err(|error| WorkError::Scope(Box::new(error)))?;
-        Ok(Some(OrgScope { key, identity: Arc::new(revision.configuration.identity.clone()) }))
-    }
-}
-
 /// What a server does with webhooks.
 pub(crate) struct Webhooks {
     secrets: WebhookSecrets,
     queue: RecordQueue,
+    scopes: Arc<LakeScopes>,
     processor: Processor,
     source: Option<Arc<GitHubSource>>,
 }
@@ -101,15 +75,27 @@ impl Webhooks {
         orgs: &[String],
     ) -> Self {
         let WebhookStore { records, names, lake, clock, followers } = store;
-        let source = github.map(|client| Arc::new(GitHubSource(client.clone())));
+        let source = github.map(|client| Arc::new(GitHubSource::new(client.clone())));
+        let scopes = Arc::new(LakeScopes { lake, names: Some(names), orgs: orgs.to_vec() });
         let processor = Processor {
             records: records.clone(),
             clock: clock.clone(),
-            scopes: Arc::new(LakeScopes { lake, names, orgs: orgs.to_vec() }),
+            scopes: scopes.clone(),
             source: source.clone().map(|source| source as Arc<dyn IssueSource>),
             followers,
         };
-        Webhooks { secrets, queue: RecordQueue::new(records, clock), processor, source }
+        Webhooks { secrets, queue: RecordQueue::new(records, clock), scopes, processor, source }
+    }
+
+    /// Takes a delivery from within the process.
+    ///
+    /// # Errors
+    /// If the payload is invalid, or the queue fails.
+    pub(crate) async fn deliver(&self, event: &str, guid: &str, body: &[u8]) -> anyhow::Result<()> {
+        if let Received::Order(order) = read_delivery(event, guid, body, self.processor.clock.now())? {
+            self.queue.put(&order).await?;
+        }
+        Ok(())
     }
 
     /// Returns the ports of the route.
@@ -122,8 +108,13 @@ impl Webhooks {
         WebhookPorts { queue: Arc::new(self.queue.clone()), secrets, clock: self.processor.clock.clone() }
     }
 
+    /// Does what every server with webhooks does next to serving, until the future is dropped.
+    pub(crate) async fn run(&self) {
+        tokio::join!(self.carry_out_orders(), self.apply_task_rules());
+    }
+
     /// Carries out orders as they come, until the future is dropped.
-    pub(crate) async fn carry_out_orders(&self) {
+    async fn carry_out_orders(&self) {
         loop {
             let pause = match self.processor.drain(&self.queue, DRAIN_LIMIT).await {
                 Ok(report) if report.is_empty() => QUEUE_PAUSE,
@@ -140,25 +131,53 @@ impl Webhooks {
         }
     }
 
+    /// Applies changed rules about tasks of all organizations to their issues, until the future is dropped.
+    async fn apply_task_rules(&self) {
+        loop {
+            match self.scopes.orgs().await {
+                Ok(orgs) => {
+                    for org in orgs {
+                        match self.processor.apply_task_rules(&org).await {
+                            Ok(report) if report == RulesReport::default() => {}
+                            Ok(report) => tracing::info!(org, report.tasks, "rules of tasks applied"),
+                            Err(error) => {
+                                tracing::warn!(
+                                    org,
+                                    "cannot apply the rules of tasks: {}",
+                                    one_line(&error.into())
+                                );
+                            }
+                        }
+                    }
+                }
+                Err(error) => tracing::warn!("cannot list the organizations: {}", one_line(&error.into())),
+            }
+            tokio::time::sleep(RULES_EVERY).await;
+        }
+    }
+
     /// Finds missed deliveries and repairs the cache of issues from time to time, until the future is dropped.
     pub(crate) async fn repair(&self, console: &Console, orgs: &[String]) {
         let Some(source) = &self.source else { return std::future::pending().await };
         let clock = self.processor.clock.clone();
         let mut reconciled_at = None;
-        let mut reported: BTreeMap<&str, String> = BTreeMap::new();
+        let mut reported: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         loop {
             let is_reconcile_due = reconciled_at.is_none_or(|at| clock.now() - at >= RECONCILE_EVERY);
             for org in orgs {
-                match self.processor.sweep(&**source, org).await {
-                    Ok(report) => print_gap(console, org, &report),
-                    Err(error) => {
-                        // Said once: a token without the permission stays one.
-                        let text = one_line(&error.into()).to_string();
-                        if reported.get(org.as_str()) != Some(&text) {
-                            console.print_error(format!("{org}: cannot look for missed webhooks: {text}"));
-                            reported.insert(org, text);
-                        }
+                let failures = match self.processor.sweep(&**source, org).await {
+                    Ok(report) => {
+                        print_gap(console, org, &report);
+                        report.failures
                     }
+                    Err(error) => vec![one_line(&error.into()).to_string()],
+                };
+                // Said once: a token without the permission stays one.
+                if !failures.is_empty() && reported.get(org.as_str()) != Some(&failures) {
+                    for text in &failures {
+                        console.print_error(format!("{org}: cannot look for missed webhooks: {text}"));
+                    }
+                    reported.insert(org, failures);
                 }
                 if is_reconcile_due {
                     match self.processor.reconcile(org).await {
@@ -188,32 +207,13 @@ impl Webhooks {
         }
     }
 
-    /// Returns all marks of an organization, by its storage key.
+    /// Remembers all marks of an organization, by its storage key.
     ///
     /// # Errors
     /// If the store fails.
-    pub(crate) async fn marks(&self, key: &str) -> anyhow::Result<Vec<RememberedMark>> {
-        Ok(list_marks(&*self.processor.records, key, self.processor.clock.now()).await?)
-    }
-
-    /// Clears the marks of repositories that were read, and keeps those of the others.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub(crate) async fn settle(
-        &self,
-        key: &str,
-        marks: &[RememberedMark],
-        was_read: impl Fn(i64) -> bool,
-    ) -> anyhow::Result<()> {
-        let (records, now) = (&*self.processor.records, self.processor.clock.now());
-        for mark in marks {
-            match was_read(mark.mark.repo.id) {
-                true => clear_mark(records, key, mark, now).await?,
-                false => keep_mark(records, key, mark, now).await?,
-            }
-        }
-        Ok(())
+    pub(crate) async fn marked(&self, key: &str) -> anyhow::Result<MarkedRepos> {
+        let Processor { records, clock, .. } = &self.processor;
+        Ok(MarkedRepos::all(records.clone(), clock.clone(), key).await?)
     }
 
     /// Reads the marked repositories of an organization whose time has come. Returns what was read, or `None` if no
@@ -226,32 +226,20 @@ impl Webhooks {
         session: &CliSession,
         data: &OpenData,
         github: &Client,
-        (org, parallelism): (&str, usize),
+        (org, key, parallelism): (&str, &str, usize),
     ) -> anyhow::Result<Option<WorkReport>> {
-        let key = data.key_of(org).await?;
-        let now = data.clock().now();
-        let mut marks = self.marks(&key).await?;
-        marks.retain(|mark| mark.mark.due_at <= now);
-        if marks.is_empty() {
+        let Processor { records, clock, .. } = &self.processor;
+        let marked = MarkedRepos::due(records.clone(), clock.clone(), key).await?;
+        if marked.is_empty() {
             return Ok(None);
         }
-        let item = |mark: &RememberedMark| WorkItem {
-            repo: mark.mark.repo.name.clone(),
-            repo_id: mark.mark.repo.id,
-            node_id: mark.mark.repo.node_id.clone(),
-        };
-        let items: Vec<WorkItem> = marks.iter().map(item).collect();
         let request = CollectRequest { org: org.to_owned(), parallelism, ..CollectRequest::default() };
         let progress = RunProgress::new(&session.console, org);
-        let read = gam_collect::work(&data.collect_ports(), github, &request, &items, &progress).await;
+        let read =
+            gam_collect::work(&data.collect_ports(), github, &request, &marked.items(), &progress).await;
         match &read {
-            Ok(report) => {
-                // What fails for good, such as a repository that is gone, would be read again all the time.
-                let fails_for_now = |id| report.failed.get(&id).is_some_and(|failure| failure.is_transient);
-                let was_read = |id| !fails_for_now(id) && !report.stopped.contains(&id);
-                self.settle(&key, &marks, was_read).await?;
-            }
-            Err(_) => self.settle(&key, &marks, |_| false).await?,
+            Ok(report) => marked.settle(report).await?,
+            Err(_) => marked.keep_all(None).await?,
         }
         Ok(Some(read?))
     }

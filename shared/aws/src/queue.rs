@@ -64,6 +64,15 @@ impl Queue {
         Ok(())
     }
 
+    /// Sends a message. SQS has stored it on several machines when this returns.
+    ///
+    /// # Errors
+    /// If the queue fails. The message may have been sent.
+    pub async fn send_one(&self, body: &str) -> Result<(), QueueError> {
+        let request = self.client.send_message().queue_url(&self.url).message_body(body);
+        request.send().await.map(drop).map_err(|error| QueueError(ServiceError::new(&error).to_string()))
+    }
+
     /// Sends messages to a FIFO queue that takes the hash of a message's body as its deduplication id. Messages of
     /// one group are received one after the other.
     ///

@@ -67,6 +67,8 @@ struct TokenRules {
     /// While there is no token at all, everybody may read who addresses the server by one of these names. `None` if a
     /// token is always required.
     open_to: Option<AllowedHosts>,
+    /// A token of this process alone, and its role. Unlike the others, it does not end that everybody may read.
+    process_token: Option<(TokenSecret, Role)>,
     /// Whether a token was seen in the store. It stays so: see [`Tokens::is_in_use`].
     is_in_use: Arc<AtomicBool>,
 }
@@ -80,7 +82,13 @@ impl AccessControl {
 
     /// Requires a token of the store.
     pub fn tokens(tokens: Tokens) -> Self {
-        let rules = TokenRules { tokens, host_token: None, open_to: None, is_in_use: Arc::default() };
+        let rules = TokenRules {
+            tokens,
+            host_token: None,
+            open_to: None,
+            process_token: None,
+            is_in_use: Arc::default(),
+        };
         Self::new(Senders::Tokens(rules))
     }
 
@@ -99,6 +107,16 @@ impl AccessControl {
     pub fn open_without_tokens(mut self, hosts: AllowedHosts) -> Self {
         if let Senders::Tokens(rules) = &mut self.senders {
             rules.open_to = Some(hosts);
+        }
+        self
+    }
+
+    /// Takes a token that is valid as long as this process, too. Its holder has the role. Everybody else reads without a
+    /// token as before, so a sample can be tried.
+    #[must_use]
+    pub fn with_process_token(mut self, secret: TokenSecret, role: Role) -> Self {
+        if let Senders::Tokens(rules) = &mut self.senders {
+            rules.process_token = Some((secret, role));
         }
         self
     }
@@ -169,7 +187,7 @@ impl AccessControl {
     ) -> Result<Option<Principal>, ApiError> {
         let principal = match &self.senders {
             Senders::Trusted(principal) => principal.clone(),
-            Senders::Tokens(rules) => match rules.open_principal(parts).await? {
+            Senders::Tokens(rules) => match rules.process_or_open_principal(parts).await? {
                 Some(principal) => principal,
                 None if class == RouteClass::Public => return Ok(None),
                 None => rules.authenticate(parts).await?,
@@ -178,7 +196,9 @@ impl AccessControl {
         *sender = Some(principal.id.clone());
         if principal.has_token {
             tracing::Span::current().record("principal", principal.id.as_str());
-            self.rates.take(&principal.id)?;
+            self.rates.take(&principal.id).map_err(|seconds| {
+                ApiError::too_many_requests(seconds).because("the token sends too many requests")
+            })?;
         }
         if !principal.may(class) {
             return Err(ApiError::forbidden().because("the role does not include this route"));
@@ -213,6 +233,22 @@ impl AccessControl {
 }
 
 impl TokenRules {
+    /// Returns the holder of the token of this process, or as [`TokenRules::open_principal`].
+    async fn process_or_open_principal(&self, parts: &Parts) -> Result<Option<Principal>, ApiError> {
+        let Some((secret, role)) = &self.process_token else { return self.open_principal(parts).await };
+        let is_holder = Credentials::read(&parts.headers)
+            .is_ok_and(|it| !it.is_from_cookie && it.secret.hash() == secret.hash());
+        match is_holder {
+            true => {
+                if let Some(allowed) = &self.open_to {
+                    allowed.check(&named_hosts(parts)?)?;
+                }
+                Ok(Some(Principal::of_host_token(*role)))
+            }
+            false => self.open_principal(parts).await,
+        }
+    }
+
     /// Returns the principal of everybody on this machine, if there is no token. `None` if a token is required.
     ///
     /// # Errors

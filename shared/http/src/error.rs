@@ -135,6 +135,16 @@ impl ApiError {
     /// The sender must wait.
     pub(crate) fn too_many_requests(retry_after_seconds: u32) -> Self {
         let detail = "too many requests with this token: retry after the seconds in `Retry-After`";
+        Self::too_many(detail, retry_after_seconds)
+    }
+
+    /// GitHub must wait, or deliver again.
+    pub(crate) fn too_many_deliveries(retry_after_seconds: u32) -> Self {
+        let detail = "too many deliveries of webhooks at once: what this one is about is read again";
+        Self::too_many(detail, retry_after_seconds)
+    }
+
+    fn too_many(detail: &str, retry_after_seconds: u32) -> Self {
         ApiError {
             retry_after_seconds: Some(retry_after_seconds),
             ..Self::new(StatusCode::TOO_MANY_REQUESTS, ProblemCode::RateLimited, detail)

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Identity;
 use crate::mailmap::{self, Mailmap};
+use crate::task_rules::TaskRules;
 use crate::time_zone::TimeZone;
 
 /// The most bytes of the text of a configuration. Larger texts are refused.
@@ -22,6 +23,8 @@ pub struct Configuration {
     pub identity: Identity,
     /// The file names of the GitHub Actions workflows whose runs on the default branch count as deployments.
     pub deploy_workflows: Vec<String>,
+    /// Which issues are tasks for workers.
+    pub task_rules: TaskRules,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -39,6 +42,12 @@ struct ConfigurationFile {
     repositories: RepositoriesTable,
     #[serde(default, skip_serializing_if = "DeploysTable::is_empty")]
     deploys: DeploysTable,
+    #[serde(default, skip_serializing_if = "is_default")]
+    tasks: TaskRules,
+}
+
+fn is_default(rules: &TaskRules) -> bool {
+    *rules == TaskRules::default()
 }
 
 /// A mailmap: the name of a file, or its names as they are stored.
@@ -76,15 +85,16 @@ impl DeploysTable {
 }
 
 const EXPECTED: &str = "expected bots = [\"login\"], mailmap = \"FILE\", timezone = \"Area/City\", and the tables [aliases] of \"old\" = \
-                        \"new\", [repositories] with exclude = [\"name\"] and [deploys] with workflows = \
-                        [\"deploy.yml\"]";
+                        \"new\", [repositories] with exclude = [\"name\"], [deploys] with workflows = \
+                        [\"deploy.yml\"] and [tasks] with labels_any, labels_none and priorities = [\"label\"], \
+                        max_attempts = 3 and lease_seconds = 600";
 
 impl Configuration {
     /// Parses the text of a configuration.
     ///
     /// The text holds `bots = ["login"]`, `mailmap = "FILE"`, `timezone = "Area/City"`, a table `[aliases]` of `"old" = "new"`,
-    /// `[repositories]` with `exclude = ["name"]`, and `[deploys]` with `workflows = ["deploy.yml"]`. `read`
-    /// returns the text of the mailmap file. An alias of the table overrides the same alias of the mailmap.
+    /// `[repositories]` with `exclude = ["name"]`, `[deploys]` with `workflows = ["deploy.yml"]`, and `[tasks]` with the
+    /// fields of [`TaskRules`]. `read` returns the text of the mailmap file. An alias of the table overrides the same alias of the mailmap.
     ///
     /// # Errors
     /// If the text is invalid, or the mailmap cannot be read. The message is one line and names the line that
@@ -116,6 +126,7 @@ impl Configuration {
                 "invalid workflow {name:?}: write the file name of a workflow, such as \"deploy.yml\""
             ));
         }
+        file.tasks.validate()?;
         let time_zone = file.timezone.map_or(Ok(TimeZone::UTC), |name| {
             TimeZone::parse(&name).ok_or_else(|| {
                 format!("invalid timezone {name:?}: write a name of the IANA database, such as \"Asia/Tokyo\" or \"UTC\"")
@@ -136,6 +147,7 @@ impl Configuration {
                 .with_excluded_repos(file.repositories.exclude)
                 .with_time_zone(time_zone),
             deploy_workflows,
+            task_rules: file.tasks,
         })
     }
 
@@ -164,6 +176,7 @@ impl Configuration {
                 exclude: self.identity.excluded_repos().map(str::to_owned).collect(),
             },
             deploys: DeploysTable { workflows: self.deploy_workflows.clone() },
+            tasks: self.task_rules.clone(),
         };
         toml::to_string(&file).expect("a configuration is tables of text")
     }
@@ -183,6 +196,7 @@ impl Configuration {
         let parts: Vec<String> = parts
             .map(|(count, one, many)| format!("{count} {}", if count == 1 { one } else { many }))
             .chain(time_zone.map(|zone| format!("days of {}", zone.name())))
+            .chain((!is_default(&self.task_rules)).then(|| "rules of tasks".to_owned()))
             .collect();
         if parts.is_empty() { "empty".to_owned() } else { parts.join(", ") }
     }
@@ -236,6 +250,10 @@ mod tests {
         assert!(configuration.excludes("sandBox") && !configuration.excludes("site"));
         assert_eq!(configuration.deploy_workflows, ["a.yaml", "b.yml"]);
         assert_eq!(configuration.summary(), "1 bot, 2 aliases, 1 excluded repository, 2 deploy workflows");
+        let tasks = parse("[tasks]\nlabels_none = [\"on hold\"]\nlease_seconds = 60\n").unwrap();
+        assert_eq!(tasks.summary(), "rules of tasks");
+        let rules = tasks.task_rules;
+        assert_eq!((rules.lease_seconds, rules.max_attempts, rules.labels_none.len()), (60, 3, 1));
         assert_eq!(parse("").unwrap(), Configuration::default());
         assert_eq!(Configuration::default().summary(), "empty");
         assert!(!configuration.folds_like(&Configuration::default()));
@@ -243,7 +261,8 @@ mod tests {
 
     #[test]
     fn the_stored_form_needs_no_file_and_holds_no_address() {
-        let text = "bots = [\"CI\"]\nmailmap = \"m\"\n[aliases]\nold = \"ann\"\n[deploys]\nworkflows = [\"d.yml\"]\n";
+        let text = "bots = [\"CI\"]\nmailmap = \"m\"\n[aliases]\nold = \"ann\"\n[deploys]\nworkflows = [\"d.yml\"]\n\
+                    [tasks]\nlabels_any = [\"help wanted\"]\nmax_attempts = 5\n";
         let mailmap = "Ann <ann> <ann@example.org>\nBob <bob@new.example> <bob@old.example>\n";
         let configuration = Configuration::parse(text, |_| Ok(mailmap.to_owned())).unwrap();
         let stored = configuration.to_toml();
@@ -265,6 +284,9 @@ mod tests {
             ("[aliases]\na = \"b\"\nb = \"a\"", "leads back to itself"),
             ("[repositories]\nexclude = [\"acme/site\"]", "acme/site"),
             ("[deploys]\nworkflows = [\"Deploy\"]", "deploy.yml"),
+            ("[tasks]\nlabels_any = []", "name a label"),
+            ("[tasks]\nlease = 600", "line 2: unknown field `lease`"),
+            ("[tasks]\nmax_attempts = -1", "line 2: invalid value"),
         ] {
             let message = parse(text).unwrap_err();
             assert!(message.contains(expected), "{text}: {message}");

@@ -24,6 +24,7 @@ pub mod org_registry;
 pub mod period;
 pub mod session_event;
 pub mod subject;
+pub mod task_rules;
 pub mod time_zone;
 
 pub use clock::{Clock, SystemClock};
@@ -39,4 +40,5 @@ pub use org_registry::OrgRegistry;
 pub use period::{Bucket, Grain, Month, Range};
 pub use session_event::{CodingAgent, SessionEvent, SessionEventKind, SessionFacts, ToolOutcome};
 pub use subject::{ItemClass, ItemKey, Subject, SubjectKind};
+pub use task_rules::TaskRules;
 pub use time_zone::TimeZone;

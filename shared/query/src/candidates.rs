@@ -4,7 +4,7 @@
 //! the numbers come from the days of each subject. Reading those of all subjects takes long, so a listing reads them
 //! only of subjects that may be on the page: no subject did more on some days than in the complete month.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use gam_model::metric::{Aggregation, Metric};
 use gam_model::{ItemClass, ItemKey, Month, Range, Subject, SubjectKind};
@@ -64,6 +64,15 @@ impl Candidates {
     /// Returns the numbers of all candidates.
     pub(crate) fn all(&self) -> Vec<usize> {
         (0..self.candidates.len()).collect()
+    }
+
+    /// Returns the numbers of the candidates among these subjects.
+    pub(crate) fn numbers_of(&self, subjects: &BTreeSet<&Subject>) -> Vec<usize> {
+        let candidates = self.candidates.iter().enumerate();
+        candidates
+            .filter(|(_, candidate)| subjects.contains(&candidate.subject))
+            .map(|(number, _)| number)
+            .collect()
     }
 
     fn entries(

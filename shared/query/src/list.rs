@@ -1,7 +1,7 @@
 //! Listings of members and repositories, sorted by a metric or by name, page by page.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use gam_model::{Range, Subject, SubjectKind};
 use gam_rollup::Rollup;
@@ -127,7 +127,10 @@ impl OrgQuery for PageQuery<'_> {
         listed.truncate(limit);
         let previous_range = previous_range(range).filter(|_| request.compare);
         let previous = match previous_range {
-            Some(range) => Some(read_totals(org, &listed_of.subject, request, range).await?),
+            Some(range) => {
+                let listed: BTreeSet<&Subject> = listed.iter().map(|(_, subject, _)| subject).collect();
+                Some(read_totals_of(org, &listed_of.subject, request, &listed, range).await?)
+            }
             None => None,
         };
         let entries = listed.into_iter().map(|(key, subject, rollup)| {
@@ -166,6 +169,25 @@ async fn read_totals(
         Listing::Repos => org.read_totals_by_subject(SubjectKind::Repo, range).await,
         Listing::RepoMembers { .. } | Listing::MemberRepos(_) => org.read_breakdown(listed_of, range).await,
     }
+}
+
+/// Returns what at least these subjects did in the range.
+async fn read_totals_of(
+    org: &OrgReader<'_>,
+    listed_of: &Subject,
+    request: &ListRequest,
+    subjects: &BTreeSet<&Subject>,
+    range: Range,
+) -> Result<BTreeMap<Subject, Rollup>, QueryError> {
+    let kind = match request.listing {
+        Listing::Members => SubjectKind::Member,
+        Listing::Repos => SubjectKind::Repo,
+        Listing::RepoMembers { .. } | Listing::MemberRepos(_) => {
+            return org.read_breakdown(listed_of, range).await;
+        }
+    };
+    let candidates = org.read_candidates(kind, range).await?;
+    org.read_rollups(&candidates, &candidates.numbers_of(subjects), range).await
 }
 
 /// The fewest and the most candidates that are read at once.

@@ -15,7 +15,11 @@ use crate::order::OrderRepo;
 /// How long the first mark waits before the repository is read, so that a burst of deliveries costs one reading.
 pub const READ_AFTER: TimeDelta = TimeDelta::seconds(60);
 /// How long a repository waits that could not be read.
-const RETRY_AFTER: TimeDelta = TimeDelta::minutes(5);
+pub const RETRY_AFTER: TimeDelta = TimeDelta::minutes(5);
+/// How long after its time a marked repository waits for the collector before the order to read it is sent again.
+pub const ORDER_PATIENCE: TimeDelta = TimeDelta::minutes(20);
+/// How often a change of a mark is tried if deliveries change it.
+const MAX_CONFLICTS: u32 = 20;
 /// Number of marks that one read lists.
 const PAGE_MARKS: usize = 500;
 
@@ -30,6 +34,10 @@ pub struct DirtyRepo {
     pub since: DateTime<Utc>,
     /// From when on the repository may be read, UTC.
     pub due_at: DateTime<Utc>,
+    /// Until when the collector has an order to read the repository, UTC. `None` if it has none. A collector that lists
+    /// the marks itself gets no orders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ordered_until: Option<DateTime<Utc>>,
 }
 
 /// A mark as it was read.
@@ -73,7 +81,8 @@ pub async fn mark_dirty(
     let (mark, expectation) = match records.get(&key, now).await? {
         None => {
             let due_at = now + READ_AFTER;
-            (DirtyRepo { repo: repo.clone(), count: 1, since: now, due_at }, Expectation::Absent)
+            let mark = DirtyRepo { repo: repo.clone(), count: 1, since: now, due_at, ordered_until: None };
+            (mark, Expectation::Absent)
         }
         Some(record) => {
             let known = parse(&record.body)?;
@@ -106,6 +115,60 @@ pub async fn list_marks(
     }
 }
 
+/// Returns the marks of these repositories, by GitHub's ids. Those without a mark are left out.
+///
+/// # Errors
+/// If the store fails.
+pub async fn find_marks(
+    records: &dyn RecordStore,
+    org: &str,
+    repo_ids: &[i64],
+    now: DateTime<Utc>,
+) -> Result<Vec<RememberedMark>> {
+    let mut marks = Vec::new();
+    for id in repo_ids {
+        if let Some(record) = records.get(&mark_key(org, *id)?, now).await? {
+            marks.push(RememberedMark { mark: parse(&record.body)?, revision: record.revision });
+        }
+    }
+    Ok(marks)
+}
+
+/// Returns the marks of an organization whose collector has no order to read the repository, or had one too long ago.
+///
+/// # Errors
+/// If the store fails.
+pub async fn list_marks_without_order(
+    records: &dyn RecordStore,
+    org: &str,
+    now: DateTime<Utc>,
+) -> Result<Vec<RememberedMark>> {
+    let mut marks = list_marks(records, org, now).await?;
+    marks.retain(|mark| mark.mark.ordered_until.is_none_or(|until| until <= now));
+    Ok(marks)
+}
+
+/// Remembers that the collector has an order to read a marked repository, which it gets when the mark is due. Call this
+/// after the order was sent: an order without this note is sent again, which does no harm.
+///
+/// # Errors
+/// If the store fails.
+pub async fn note_order(
+    records: &dyn RecordStore,
+    org: &str,
+    remembered: &RememberedMark,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let until = remembered.mark.due_at.max(now) + ORDER_PATIENCE;
+    change_mark(records, org, remembered.mark.repo.id, now, |mark| {
+        // A mark that was settled meanwhile needs another order.
+        if (mark.since, mark.due_at) == (remembered.mark.since, remembered.mark.due_at) {
+            mark.ordered_until = Some(until);
+        }
+    })
+    .await
+}
+
 /// Clears a mark after its repository was read, unless it was marked again meanwhile. Then the repository is due again.
 ///
 /// # Errors
@@ -121,11 +184,11 @@ pub async fn clear_mark(
         RecordCommit::new(RecordCommitId::random()).delete(key, Expectation::Revision(remembered.revision));
     match records.commit(&commit, now).await? {
         CommitOutcome::Committed => Ok(()),
-        CommitOutcome::Conflict(_) => postpone(records, org, remembered, now, READ_AFTER).await,
+        CommitOutcome::Conflict(_) => keep_mark(records, org, remembered, now + READ_AFTER, now).await,
     }
 }
 
-/// Keeps a mark whose repository could not be read, and tries again later.
+/// Keeps a mark whose repository could not be read. It is due again at `due_at`, UTC.
 ///
 /// # Errors
 /// If the store fails.
@@ -133,26 +196,104 @@ pub async fn keep_mark(
     records: &dyn RecordStore,
     org: &str,
     remembered: &RememberedMark,
+    due_at: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    postpone(records, org, remembered, now, RETRY_AFTER).await
+    change_mark(records, org, remembered.mark.repo.id, now, |mark| {
+        (mark.due_at, mark.ordered_until) = (due_at, None);
+    })
+    .await
 }
 
-async fn postpone(
+/// Changes a mark, if it is still there. Deliveries may change it at the same time.
+async fn change_mark(
     records: &dyn RecordStore,
     org: &str,
-    remembered: &RememberedMark,
+    repo_id: i64,
     now: DateTime<Utc>,
-    pause: TimeDelta,
+    change: impl Fn(&mut DirtyRepo),
 ) -> Result<()> {
-    let key = mark_key(org, remembered.mark.repo.id)?;
-    // If another delivery marks it in between, the mark keeps its earlier time, which does no harm.
-    let Some(record) = records.get(&key, now).await? else { return Ok(()) };
-    let mark = DirtyRepo { due_at: now + pause, ..parse(&record.body)? };
-    let commit = RecordCommit::new(RecordCommitId::random()).put(
-        key,
-        to_json(&mark),
-        Expectation::Revision(record.revision),
-    );
-    records.commit(&commit, now).await.map(|_| ())
+    let key = mark_key(org, repo_id)?;
+    for _ in 0..MAX_CONFLICTS {
+        let Some(record) = records.get(&key, now).await? else { return Ok(()) };
+        let before = parse(&record.body)?;
+        let mut mark = before.clone();
+        change(&mut mark);
+        if mark == before {
+            return Ok(());
+        }
+        let commit = RecordCommit::new(RecordCommitId::random()).put(
+            key.clone(),
+            to_json(&mark),
+            Expectation::Revision(record.revision),
+        );
+        if records.commit(&commit, now).await? == CommitOutcome::Committed {
+            return Ok(());
+        }
+    }
+    let what = format!("the mark of repository {repo_id} is changed by others all the time");
+    Err(StoreError::Unavailable { what, source: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use gam_store::MemoryStore;
+
+    use super::*;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_000_000 + seconds, 0).unwrap()
+    }
+
+    async fn deliver(store: &MemoryStore, seconds: i64) {
+        let repo = OrderRepo { id: 7, node_id: "R_7".to_owned(), name: "site".to_owned() };
+        let commit = RecordCommit::new(RecordCommitId::random());
+        let commit = mark_dirty(store, commit, "acme", &repo, at(seconds)).await.unwrap();
+        assert_eq!(store.commit(&commit, at(seconds)).await.unwrap(), CommitOutcome::Committed);
+    }
+
+    async fn without_order(store: &MemoryStore, seconds: i64) -> Vec<RememberedMark> {
+        list_marks_without_order(store, "acme", at(seconds)).await.unwrap()
+    }
+
+    async fn find(store: &MemoryStore) -> RememberedMark {
+        find_marks(store, "acme", &[6, 7], at(0)).await.unwrap().remove(0)
+    }
+
+    #[tokio::test]
+    async fn a_mark_has_one_order_until_it_is_settled() {
+        let store = MemoryStore::default();
+        deliver(&store, 0).await;
+        let marks = without_order(&store, 1).await;
+        assert_eq!(marks[0].mark.due_at, at(60));
+        deliver(&store, 2).await;
+        note_order(&store, "acme", &marks[0], at(3)).await.unwrap();
+        assert!(without_order(&store, 4).await.is_empty());
+        let patience = 60 + ORDER_PATIENCE.num_seconds();
+        assert!(without_order(&store, patience - 1).await.is_empty());
+        assert_eq!(without_order(&store, patience).await.len(), 1, "an order that is lost is sent again");
+
+        let read = find(&store).await;
+        deliver(&store, 70).await;
+        clear_mark(&store, "acme", &read, at(80)).await.unwrap();
+        let marks = without_order(&store, 81).await;
+        assert_eq!((marks[0].mark.count, marks[0].mark.due_at), (3, at(140)), "it was marked meanwhile");
+        note_order(&store, "acme", &marks[0], at(82)).await.unwrap();
+        keep_mark(&store, "acme", &find(&store).await, at(900), at(200)).await.unwrap();
+        assert_eq!(without_order(&store, 201).await[0].mark.due_at, at(900), "it could not be read");
+        clear_mark(&store, "acme", &find(&store).await, at(910)).await.unwrap();
+        assert!(without_order(&store, 911).await.is_empty());
+        note_order(&store, "acme", &marks[0], at(912)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_late_note_is_not_taken_for_the_order_of_a_later_mark() {
+        let store = MemoryStore::default();
+        deliver(&store, 0).await;
+        let sent = without_order(&store, 1).await.remove(0);
+        clear_mark(&store, "acme", &find(&store).await, at(70)).await.unwrap();
+        deliver(&store, 71).await;
+        note_order(&store, "acme", &sent, at(72)).await.unwrap();
+        assert_eq!(without_order(&store, 73).await.len(), 1);
+    }
 }

@@ -184,8 +184,7 @@ impl Processor {
 
     async fn queue_numbers(&self, context: &OrderContext<'_>, numbers: Vec<i64>) -> Result<(), WorkError> {
         let now = self.clock.now();
-        let fetch =
-            |number| context.order.follow_up(context.repo.clone(), Effect::Fetch { number, edit: None }, now);
+        let fetch = |number| context.order.follow_up(context.repo.clone(), Effect::fetch(number), now);
         self.queue(numbers.into_iter().map(fetch).collect(), now).await
     }
 
@@ -210,7 +209,7 @@ impl Processor {
             issue.repo.owner.eq_ignore_ascii_case(&context.order.org).then(|| state.repo.clone())
         };
         let orders = issues.iter().filter_map(|issue| {
-            let effect = Effect::Fetch { number: issue.number, edit: None };
+            let effect = Effect::fetch(issue.number);
             Some(context.order.follow_up(find(issue)?, effect, now))
         });
         self.queue(orders.collect(), now).await

@@ -11,6 +11,7 @@
 
 pub mod dirty;
 mod drain;
+pub mod hooks;
 pub mod issue;
 mod jobs;
 pub mod list;
@@ -21,8 +22,12 @@ mod reconcile;
 pub mod repo;
 pub mod source;
 pub mod sweep;
+mod task_rules;
 pub mod tasks;
 pub mod testing;
+
+/// The path of the route that takes webhooks. Addresses of webhooks end with it.
+pub const WEBHOOK_PATH: &str = "/api/v1/webhook/github";
 
 pub use drain::DrainReport;
 pub use issue::{CachedIssue, Freshness, IssueChange, IssueFollower, LabelVoucher, Tombstone, TrustedEdit};
@@ -33,3 +38,4 @@ pub use process::{OrderOutcome, OrgScope, OrgScopes, Processor, WorkError};
 pub use reconcile::ReconcileReport;
 pub use source::IssueSource;
 pub use sweep::{HookSource, SweepReport};
+pub use task_rules::RulesReport;

@@ -8,6 +8,7 @@ use gam_model::Clock;
 use gam_model::issue::IssueState;
 use gam_store::{RecordStore, Result};
 
+use crate::hooks::{HookState, list_hooks};
 use crate::issue::{CachedIssue, issue_key, issue_range, list_issues};
 use crate::repo::{list_repos, load_org};
 
@@ -72,6 +73,14 @@ impl IssueReader {
     /// Connects to the records of a store.
     pub fn new(records: Arc<dyn RecordStore>, clock: Arc<dyn Clock>) -> Self {
         IssueReader { records, clock }
+    }
+
+    /// Lists the known webhooks of the organization with this storage key, which keep the cache current.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn hooks(&self, org: &str) -> Result<Vec<HookState>> {
+        list_hooks(&*self.records, org, self.clock.now()).await
     }
 
     /// Lists the issues of the organization with this storage key, after a repository id and number.

@@ -78,6 +78,9 @@ pub enum Effect {
         number: i64,
         /// An edit whose author's permission is to be checked.
         edit: Option<ContentEdit>,
+        /// Whether issues that this one blocks must be fetched, too.
+        #[serde(default)]
+        changes_blocked: bool,
     },
     /// Sets a tombstone.
     Remove {
@@ -154,6 +157,16 @@ pub struct WebhookOrder {
     /// How often it was tried.
     #[serde(default)]
     pub attempts: u32,
+    /// GitHub's id of the repository's webhook that delivered it. `None` if an organization's or an app's did.
+    #[serde(default)]
+    pub repo_hook: Option<i64>,
+}
+
+impl Effect {
+    /// Fetches an issue, and nothing else.
+    pub fn fetch(number: i64) -> Self {
+        Effect::Fetch { number, edit: None, changes_blocked: false }
+    }
 }
 
 impl WebhookOrder {
@@ -180,6 +193,7 @@ impl WebhookOrder {
             effect,
             received_at: now,
             attempts: 0,
+            repo_hook: None,
         }
     }
 
@@ -197,7 +211,9 @@ impl WebhookOrder {
             return complete;
         }
         let effect = match self.effect.clone() {
-            Effect::Store { details, edit, .. } => Effect::Fetch { number: details.number, edit },
+            Effect::Store { details, edit, changes_blocked, .. } => {
+                Effect::Fetch { number: details.number, edit, changes_blocked }
+            }
             // A tombstone needs no text.
             Effect::Remove { mut details, tombstone } => {
                 details.body.clear();
@@ -211,8 +227,8 @@ impl WebhookOrder {
 
 fn job_name(repo: &OrderRepo, effect: &Effect) -> String {
     let what = match effect {
-        Effect::Fetch { number, edit: None } => format!("fetch:{number}"),
-        Effect::Fetch { number, edit: Some(edit) } => format!("fetch:{number}:{}", edit.to),
+        Effect::Fetch { number, edit: None, .. } => format!("fetch:{number}"),
+        Effect::Fetch { number, edit: Some(edit), .. } => format!("fetch:{number}:{}", edit.to),
         Effect::FetchBlocked { number } => format!("fetch_blocked:{number}"),
         Effect::FetchAllBlocked => "fetch_all_blocked".to_owned(),
         Effect::Reconcile { is_full } => format!("reconcile:{is_full}"),

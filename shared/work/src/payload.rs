@@ -138,6 +138,7 @@ pub fn read_delivery(
         effect,
         received_at: now,
         attempts: 0,
+        repo_hook: None,
     })))
 }
 
@@ -183,15 +184,11 @@ fn meaning(event: &str, payload: &Payload) -> Meaning {
             _ => Err("the change of the installation is of no use here"),
         },
         "issue_dependencies" => match &payload.blocked_issue {
-            Some(issue) if action.starts_with("blocked_by_") => {
-                Ok((false, Effect::Fetch { number: issue.number, edit: None }))
-            }
+            Some(issue) if action.starts_with("blocked_by_") => Ok((false, Effect::fetch(issue.number))),
             _ => Err("the other end of the dependency is delivered too"),
         },
         "sub_issues" => match &payload.parent_issue {
-            Some(issue) if is_in_repository(issue, payload) => {
-                Ok((false, Effect::Fetch { number: issue.number, edit: None }))
-            }
+            Some(issue) if is_in_repository(issue, payload) => Ok((false, Effect::fetch(issue.number))),
             _ => Err("the other end of the sub-issue is delivered too"),
         },
         "pull_request" => {
@@ -235,7 +232,7 @@ fn issues(action: &str, payload: &Payload) -> Meaning {
         // A shape that this program does not know. The number is enough to fetch the issue.
         Err(_) => {
             let number = issue.get("number").and_then(Value::as_i64).ok_or("the issue has no number")?;
-            return Ok((true, Effect::Fetch { number, edit: None }));
+            return Ok((true, Effect::fetch(number)));
         }
     };
     let effect = match action {

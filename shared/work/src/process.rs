@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use gam_model::issue::IssueUser;
-use gam_model::{Clock, Identity};
+use gam_model::{Clock, Identity, TaskRules};
 use gam_store::{
     CommitOutcome, Error as StoreError, Expectation, RecordCommit, RecordCommitId, RecordKey, RecordStore,
     commit_until_answered,
@@ -53,6 +53,10 @@ pub struct OrgScope {
     pub key: String,
     /// The configured rules, for repositories that are excluded.
     pub identity: Arc<Identity>,
+    /// The configured rules about tasks.
+    pub task_rules: TaskRules,
+    /// The revision of the configuration.
+    pub revision: u32,
 }
 
 /// Finds the organization of a delivery.
@@ -143,6 +147,9 @@ impl Processor {
             self.finish_without_effect(order, queued).await?;
             return Ok(OrderOutcome::ExcludedRepo);
         }
+        if let Some(id) = order.repo_hook {
+            self.remember_repo_hook(&scope.key, &order.org, (&repo.name, id)).await?;
+        }
         let context = OrderContext { order, queued, org: &scope.key, repo };
         match &order.effect {
             Effect::None | Effect::Suspend { .. } => {
@@ -158,7 +165,7 @@ impl Processor {
                 .await
             }
             _ if order.is_delivery => self.hand_to_job(&context).await,
-            Effect::Fetch { number, edit } => self.fetch(&context, *number, edit.as_ref()).await,
+            Effect::Fetch { number, edit, .. } => self.fetch(&context, *number, edit.as_ref()).await,
             _ => self.run_job(&context).await,
         }
     }
@@ -308,7 +315,11 @@ impl Processor {
             let mut update = stored(cached, received, label.as_ref(), is_opened);
             if let Some(edit) = edit {
                 update.follow_ups.retain(|effect| !matches!(effect, Effect::Fetch { .. }));
-                update.follow_ups.push(Effect::Fetch { number, edit: Some(edit.clone()) });
+                update.follow_ups.push(Effect::Fetch {
+                    number,
+                    edit: Some(edit.clone()),
+                    changes_blocked: false,
+                });
             }
             if *changes_blocked {
                 update.follow_ups.push(Effect::FetchBlocked { number });
@@ -351,6 +362,11 @@ impl Processor {
                 ..order.follow_up(repo.clone(), order.effect.clone(), now)
             };
             commit = put_order(commit, &job, now)?;
+            // The order was too long with its issue.
+            if let Effect::Fetch { number, changes_blocked: true, .. } = order.effect {
+                let job = order.follow_up(repo.clone(), Effect::FetchBlocked { number }, now);
+                commit = put_order(commit, &job, now)?;
+            }
             if let Some(outcome) = self.commit_order(order, context.queued, &commit).await? {
                 return Ok(outcome);
             }
@@ -468,7 +484,7 @@ impl Processor {
     }
 }
 
-fn busy() -> StoreError {
+pub(crate) fn busy() -> StoreError {
     StoreError::Unavailable {
         what: "other processes change the same issue all the time".to_owned(),
         source: None,
@@ -521,7 +537,7 @@ fn stored(
     let must_fetch = freshness == Freshness::Tie
         || is_set_by_author
         || (issue.is_open() && issue.closing_pull_requests.is_none());
-    let follow_ups = if must_fetch { vec![Effect::Fetch { number, edit: None }] } else { Vec::new() };
+    let follow_ups = if must_fetch { vec![Effect::fetch(number)] } else { Vec::new() };
     IssueUpdate { issue: Some(issue), follow_ups }
 }
 

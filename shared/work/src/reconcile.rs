@@ -223,8 +223,7 @@ impl Processor {
         let numbers = self
             .numbers_of(&context, |issue| issue.is_open() && !listed.contains(&issue.details.number))
             .await?;
-        let fetch =
-            |number: &i64| order.follow_up(repo.clone(), Effect::Fetch { number: *number, edit: None }, now);
+        let fetch = |number: &i64| order.follow_up(repo.clone(), Effect::fetch(*number), now);
         self.queue(numbers.iter().map(fetch).collect(), now).await?;
         Ok(numbers.len())
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use gam_model::TaskRules;
 use gam_model::issue::IssueDetails;
 use gam_store::{
     Error as StoreError, Expectation, KeyPart, Record, RecordCommit, RecordKey, RecordKind, RecordRange,
@@ -80,6 +81,29 @@ pub struct IssueOrg {
     /// When the cache was last compared with GitHub, UTC, by this service's clock. `None` if it never was.
     #[serde(default)]
     pub checked_at: Option<DateTime<Utc>>,
+    /// The rules about tasks. `None` until the organization configures some: then the default ones apply.
+    #[serde(default)]
+    pub tasks: Option<StoredTaskRules>,
+}
+
+/// The rules about tasks of an organization's configuration, as the store has them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredTaskRules {
+    /// The rules.
+    pub rules: TaskRules,
+    /// The revision of the configuration that they are from.
+    pub revision: u32,
+    /// Since when they apply, UTC, by this service's clock.
+    pub since: DateTime<Utc>,
+    /// Whether they have been applied to all cached issues.
+    pub is_applied: bool,
+}
+
+impl IssueOrg {
+    /// Returns the rules about tasks that apply.
+    pub fn task_rules(&self) -> TaskRules {
+        self.tasks.as_ref().map(|stored| stored.rules.clone()).unwrap_or_default()
+    }
 }
 
 fn key(org: &str, id: i64) -> Result<RecordKey> {

@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use gam_store::{
-    Error as StoreError, Expectation, KeyPart, RecordCommit, RecordCommitId, RecordKey, RecordKind,
-    RecordStore, commit_until_answered,
-};
+use gam_store::{Error as StoreError, Expectation, RecordCommit, RecordCommitId, commit_until_answered};
 use serde::{Deserialize, Serialize};
 
 use crate::dirty::mark_dirty;
+use crate::hooks::{
+    HookGap, HookState, LastDelivery, list_hooks, load_hook, put_hook, repo_hook_id, repos_of_hooks,
+};
 use crate::order::{Effect, OrderRepo, WebhookOrder, delivery_key, put_order};
 use crate::process::{Processor, WorkError};
 use crate::repo::list_repos;
@@ -29,7 +29,7 @@ pub const APP_HOOK: &str = "app";
 const MAX_CONFLICTS: u32 = 20;
 
 /// A webhook on GitHub.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HookInfo {
     /// Identifies it: `app`, `org/LOGIN/ID` or `repo/LOGIN/NAME/ID`.
     pub id: String,
@@ -80,6 +80,12 @@ pub trait HookSource: Send + Sync {
     /// If GitHub cannot be read, or refuses to list them.
     async fn hooks(&self, org: &str) -> Result<Vec<HookInfo>, SourceError>;
 
+    /// Lists the webhooks of a repository that deliver to this kind of service.
+    ///
+    /// # Errors
+    /// If GitHub cannot be read, or refuses to list them.
+    async fn repo_hooks(&self, org: &str, repo: &str) -> Result<Vec<HookInfo>, SourceError>;
+
     /// Lists the attempts since a time, the last one first.
     ///
     /// # Errors
@@ -89,13 +95,6 @@ pub trait HookSource: Send + Sync {
         hook: &HookInfo,
         since: DateTime<Utc>,
     ) -> Result<Vec<DeliveryAttempt>, SourceError>;
-}
-
-/// What is stored of a webhook.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HookState {
-    /// Up to when its deliveries were compared, UTC, by this service's clock.
-    pub checked_until: DateTime<Utc>,
 }
 
 /// What a sweep found.
@@ -111,34 +110,109 @@ pub struct SweepReport {
     pub repos: BTreeSet<String>,
     /// When the first and the last of the missed events were tried, UTC.
     pub gap: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    /// Why some webhooks could not be compared.
+    pub failures: Vec<String>,
 }
 
 impl Processor {
     /// Compares the deliveries of the webhooks of an organization with those that were seen, and marks the repositories
-    /// of those that were missed.
+    /// of those that were missed. The webhook of a repository is known once it has delivered something.
     ///
     /// # Errors
-    /// If the store fails, or GitHub cannot be read.
+    /// If the store fails, or GitHub cannot be read at all.
     pub async fn sweep(&self, hooks: &dyn HookSource, login: &str) -> Result<SweepReport, WorkError> {
         let mut report = SweepReport::default();
         let Some(scope) = self.scopes.find(login).await? else { return Ok(report) };
-        for hook in hooks.hooks(login).await? {
-            report.hooks += 1;
-            let now = self.clock.now();
-            let key = hook_key(&scope.key, &hook.id)?;
-            let state = load_hook(&*self.records, &scope.key, &hook.id, now).await?;
-            let since = state.as_ref().map_or(now - LISTED_FOR, |state| state.checked_until - OVERLAP);
-            let attempts = hooks.attempts(&hook, since.max(now - LISTED_FOR)).await?;
-            let missed = self.missed(&attempts).await?;
-            report.events += attempts.iter().map(|attempt| &attempt.guid).collect::<BTreeSet<_>>().len();
-            let is_shared = hook.id == APP_HOOK;
-            self.heal(&scope.key, login, &missed, is_shared, &mut report).await?;
-            let body =
-                serde_json::to_string(&HookState { checked_until: now }).expect("a state has only text keys");
-            let commit = RecordCommit::new(RecordCommitId::random()).put(key, body, Expectation::Any);
+        let (mut listed, mut failures) = (Vec::new(), Vec::new());
+        match hooks.hooks(login).await {
+            Ok(hooks) => listed.extend(hooks),
+            Err(error) => failures.push(error),
+        }
+        for repo in self.repos_with_hooks(&scope.key).await? {
+            match hooks.repo_hooks(login, &repo).await {
+                Ok(hooks) => listed.extend(hooks),
+                Err(error) => failures.push(error),
+            }
+        }
+        for hook in &listed {
+            match self.sweep_hook(hooks, (&scope.key, login), hook, &mut report).await {
+                Ok(()) => report.hooks += 1,
+                Err(WorkError::Source(error)) => failures.push(error),
+                Err(error) => return Err(error),
+            }
+        }
+        if report.hooks == 0 && !failures.is_empty() {
+            return Err(failures.swap_remove(0).into());
+        }
+        report.failures = failures.into_iter().map(|error| error.to_string()).collect();
+        Ok(report)
+    }
+
+    /// Returns the names of the repositories of an organization that have a webhook of their own.
+    async fn repos_with_hooks(&self, org: &str) -> Result<Vec<String>, WorkError> {
+        let now = self.clock.now();
+        let names = repos_of_hooks(&list_hooks(&*self.records, org, now).await?);
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        // The webhook of a renamed repository is known under the new name, too.
+        let repos = list_repos(&*self.records, org, now).await?;
+        let present = repos.into_values().filter(|state| !state.is_gone).map(|state| state.repo.name);
+        Ok(present.filter(|name| names.contains(&name.to_lowercase())).collect())
+    }
+
+    async fn sweep_hook(
+        &self,
+        hooks: &dyn HookSource,
+        (org, login): (&str, &str),
+        hook: &HookInfo,
+        report: &mut SweepReport,
+    ) -> Result<(), WorkError> {
+        let now = self.clock.now();
+        let mut state = load_hook(&*self.records, org, &hook.id, now).await?.unwrap_or_default();
+        let since = state.checked_until.map_or(now - LISTED_FOR, |checked_until| checked_until - OVERLAP);
+        let attempts = hooks.attempts(hook, since.max(now - LISTED_FOR)).await?;
+        let missed = self.missed(&attempts).await?;
+        report.events += attempts.iter().map(|attempt| &attempt.guid).collect::<BTreeSet<_>>().len();
+        if let Some(gap) = self.heal(org, login, &missed, hook.id == APP_HOOK).await? {
+            report.missed += gap.missed;
+            report.gap = Some(
+                report.gap.map_or((gap.from, gap.to), |(from, to)| (from.min(gap.from), to.max(gap.to))),
+            );
+            report.repos.extend(gap.repos.iter().cloned());
+            state.add_gap(gap);
+        }
+        let last = LastDelivery::of(&attempts).or(state.last.take());
+        let last = last.filter(|last| last.at >= now - LISTED_FOR);
+        let state = HookState {
+            id: hook.id.clone(),
+            info: Some(hook.clone()),
+            checked_until: Some(now),
+            last,
+            ..state
+        };
+        let commit = RecordCommit::new(RecordCommitId::random());
+        let commit = put_hook(commit, org, &state, Expectation::Any, now)?;
+        commit_until_answered(&*self.records, &commit, now).await?;
+        Ok(())
+    }
+
+    /// Remembers the webhook of a repository, which delivered something, so that sweeps list its deliveries.
+    pub(crate) async fn remember_repo_hook(
+        &self,
+        org: &str,
+        login: &str,
+        (repo, id): (&str, i64),
+    ) -> Result<(), WorkError> {
+        let (id, now) = (repo_hook_id(login, repo, id), self.clock.now());
+        if load_hook(&*self.records, org, &id, now).await?.is_none() {
+            let state = HookState { id, ..HookState::default() };
+            let commit = RecordCommit::new(RecordCommitId::random());
+            let commit = put_hook(commit, org, &state, Expectation::Absent, now)?;
+            // A conflict says that it is known.
             commit_until_answered(&*self.records, &commit, now).await?;
         }
-        Ok(report)
+        Ok(())
     }
 
     /// Returns the last attempt of each event that did not reach this service.
@@ -164,39 +238,37 @@ impl Processor {
         Ok(missed)
     }
 
+    /// Marks the repositories of missed events. Returns the gap, or `None` if no event of this organization was missed.
     async fn heal(
         &self,
         org: &str,
         login: &str,
         missed: &[&DeliveryAttempt],
         is_shared: bool,
-        report: &mut SweepReport,
-    ) -> Result<(), WorkError> {
+    ) -> Result<Option<HookGap>, WorkError> {
         if missed.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let known = self.repos_by_id(org, login, missed).await?;
         let is_elsewhere =
             |attempt: &DeliveryAttempt| attempt.repo_id.is_none_or(|id| !known.contains_key(&id));
         let missed: Vec<&DeliveryAttempt> =
             missed.iter().copied().filter(|attempt| !(is_shared && is_elsewhere(attempt))).collect();
-        report.missed += missed.len();
-        for attempt in &missed {
-            let at = attempt.delivered_at;
-            report.gap = Some(report.gap.map_or((at, at), |(from, to)| (from.min(at), to.max(at))));
-        }
+        let times = || missed.iter().map(|attempt| attempt.delivered_at);
+        let Some((from, to)) = times().min().zip(times().max()) else { return Ok(None) };
         let mut by_repo: BTreeMap<i64, Option<bool>> = BTreeMap::new();
         for (id, attempt) in missed.iter().filter_map(|attempt| Some((attempt.repo_id?, attempt))) {
             let entry = by_repo.entry(id).or_default();
             *entry = (*entry).max(what_to_read(attempt));
         }
+        let mut repos = BTreeSet::new();
         for (id, is_full) in by_repo {
             // A repository that GitHub does not list is gone, which reconciling finds.
             let Some(repo) = known.get(&id) else { continue };
             self.mark(org, login, repo, is_full).await?;
-            report.repos.insert(repo.name.clone());
+            repos.insert(repo.name.clone());
         }
-        Ok(())
+        Ok(Some(HookGap { from, to, missed: missed.len(), repos: repos.into_iter().collect() }))
     }
 
     async fn repos_by_id(
@@ -250,23 +322,4 @@ fn what_to_read(attempt: &DeliveryAttempt) -> Option<bool> {
         "label" | "repository" | "issue_dependencies" | "sub_issues" | "pull_request" => Some(true),
         _ => None,
     }
-}
-
-fn hook_key(org: &str, id: &str) -> Result<RecordKey, StoreError> {
-    RecordKey::new(Some(org), RecordKind::Hook, &[KeyPart::Text(id)])
-}
-
-/// Reads what is stored of a webhook. `None` if it was never compared.
-///
-/// # Errors
-/// If the store fails.
-async fn load_hook(
-    records: &dyn RecordStore,
-    org: &str,
-    id: &str,
-    now: DateTime<Utc>,
-) -> Result<Option<HookState>, StoreError> {
-    let Some(record) = records.get(&hook_key(org, id)?, now).await? else { return Ok(None) };
-    // A damaged record costs one long sweep.
-    Ok(serde_json::from_str(&record.body).ok())
 }

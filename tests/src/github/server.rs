@@ -152,10 +152,22 @@ impl Double {
 
     /// Delivers events, each as `transits` says, and lists the attempts. `at` is when, by the clock of the program.
     pub fn deliver_events(&self, address: &str, events: &[(WebhookEvent, Transit)], at: Time) {
+        self.deliver_events_to_host((address, address), events, at);
+    }
+
+    /// Does the same with one of the hosts at an address.
+    pub fn deliver_events_to_host(
+        &self,
+        (address, host): (&str, &str),
+        events: &[(WebhookEvent, Transit)],
+        at: Time,
+    ) {
         for (event, transit) in events {
             let status = match transit {
                 Transit::Dropped => 0,
-                Transit::Delivered | Transit::WrongSignature => webhooks::deliver(address, event, *transit),
+                Transit::Delivered | Transit::WrongSignature => {
+                    webhooks::deliver_to_host(address, host, event, *transit)
+                }
             };
             lock(&self.state).deliveries.attempts.push((event.clone(), status, at));
         }

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::objects::{repo_node_id, timestamp};
 use super::rest;
-use super::world::{Repo, ThreadChange, Time, World};
+use super::world::{Repo, Thread, ThreadChange, Time, World};
 
 /// The secret with which the double signs.
 pub const WEBHOOK_SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -123,13 +123,18 @@ pub fn webhook_signature(secret: &str, body: &[u8]) -> String {
 
 /// Delivers an event to a server at an address. Returns the status of its answer.
 pub fn deliver(address: &str, event: &WebhookEvent, transit: Transit) -> u16 {
+    deliver_to_host(address, address, event, transit)
+}
+
+/// Delivers an event to one of the hosts at an address. Returns the status of its answer.
+pub fn deliver_to_host(address: &str, host: &str, event: &WebhookEvent, transit: Transit) -> u16 {
     let secret = if transit == Transit::WrongSignature { "another secret" } else { WEBHOOK_SECRET };
     let signature = webhook_signature(secret, event.body.as_bytes());
     let mut stream = TcpStream::connect(address).expect("the server listens");
     let (guid, name, length) = (&event.guid, event.event, event.body.len());
     write!(
         stream,
-        "POST /api/v1/webhook/github HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
+        "POST /api/v1/webhook/github HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\
          content-type: application/json\r\ncontent-length: {length}\r\nx-github-event: {name}\r\n\
          x-github-delivery: {guid}\r\nx-hub-signature-256: {signature}\r\n\r\n{}",
         event.body
@@ -138,6 +143,39 @@ pub fn deliver(address: &str, event: &WebhookEvent, transit: Transit) -> u16 {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("the answer is complete");
     answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status line")
+}
+
+/// Returns the open issues of the organization: repository and number.
+pub fn open_issues(world: &World, now: Time) -> Vec<(String, i64)> {
+    let repos = world.repos.iter().filter(|repo| repo.exists(now) && !repo.is_fork && !repo.is_blocked);
+    let mut open: Vec<(String, i64)> = repos
+        .flat_map(|repo| {
+            let is_open = |issue: &&Thread| issue.exists(now) && issue.closing(now).is_none();
+            repo.issues.iter().filter(is_open).map(|issue| (repo.name(now).to_owned(), issue.number))
+        })
+        .collect();
+    open.sort();
+    open
+}
+
+/// Doubles some events, swaps neighbours, drops and spoils others.
+pub fn disturbed(events: Vec<WebhookEvent>) -> Vec<(WebhookEvent, Transit)> {
+    let mut disturbed = Vec::new();
+    for (index, event) in events.into_iter().enumerate() {
+        let transit = match index % 7 {
+            2 => Transit::Dropped,
+            5 => Transit::WrongSignature,
+            _ => Transit::Delivered,
+        };
+        if index % 4 == 0 {
+            disturbed.push((event.clone(), transit));
+        }
+        disturbed.push((event, transit));
+    }
+    for pair in disturbed.chunks_mut(2) {
+        pair.reverse();
+    }
+    disturbed
 }
 
 /// The list of deliveries that GitHub shows.

@@ -20,6 +20,8 @@ fn check_server(address: &str, config: &str, max_examples: u32) {
     let mut schemathesis = Command::new(Tool::Api.path().join("schemathesis"));
     schemathesis.arg("--config-file").arg(&config_file).args(["--no-color", "run", "--checks", "all"]);
     schemathesis.args(["--max-examples", &max_examples.to_string(), "--seed", "1", "--continue-on-failure"]);
+    // This server has no secret for webhooks, and what is generated has no signature.
+    schemathesis.args(["--exclude-path", "/api/v1/webhook/github"]);
     schemathesis.args(["--warnings", "off", "--request-retries", "2"]);
     schemathesis.arg(format!("http://{address}/openapi.json")).current_dir(directory.path());
     schemathesis.env("SCHEMATHESIS_HOOKS", "schemathesis_hooks");

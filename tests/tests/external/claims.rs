@@ -8,9 +8,7 @@ use futures::future::join_all;
 use gam_access::{Principal, Role};
 use gam_model::{Clock as _, SystemClock};
 use gam_store::RecordStore;
-use gam_work::tasks::{
-    ReportKind, RequestOutcome, TaskFilter, TaskReport, TaskRules, TaskState, Tasks, WorkRequest,
-};
+use gam_work::tasks::{ReportKind, RequestOutcome, TaskFilter, TaskReport, TaskState, Tasks, WorkRequest};
 use gam_work::testing::{store_issue, task_issue};
 
 const ORG: &str = "acme";
@@ -48,12 +46,7 @@ pub(crate) async fn check(connections: &[Arc<dyn RecordStore>]) {
 }
 
 fn tasks_of(records: Arc<dyn RecordStore>) -> Tasks {
-    Tasks::new(
-        records,
-        Arc::new(SystemClock),
-        TaskRules::default(),
-        Arc::new(|count| fastrand::usize(..count)),
-    )
+    Tasks::new(records, Arc::new(SystemClock), Arc::new(|count| fastrand::usize(..count)))
 }
 
 /// Completes tasks until there is none. Returns the numbers of their issues.

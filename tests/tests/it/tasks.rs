@@ -13,7 +13,7 @@ use gam_store::RecordStore;
 use gam_store_sql::SqliteStore;
 use gam_tests::http::send_request;
 use gam_tests::program::{RunResult, Sandbox, ServerProcess, run_to_end};
-use gam_work::tasks::{TaskRules, Tasks};
+use gam_work::tasks::Tasks;
 use gam_work::testing::{store_issue, task_issue};
 use serde_json::{Value, json};
 
@@ -84,7 +84,7 @@ fn store_issues(path: &Path, issues: i64) {
         let store = SqliteStore::open(path).await.expect("the store");
         let records: Arc<dyn RecordStore> = Arc::new(store.clone());
         let clock = Arc::new(SystemClock);
-        let tasks = Tasks::new(records.clone(), clock, TaskRules::default(), Arc::new(|_| 0));
+        let tasks = Tasks::new(records.clone(), clock, Arc::new(|_| 0));
         let created_at: DateTime<Utc> = "2026-11-01T00:00:00Z".parse().expect("a time");
         for number in 1..=issues {
             let issue = task_issue((7, "web-app"), number, created_at);

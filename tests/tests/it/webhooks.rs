@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use chrono::TimeDelta;
 use gam_model::{Clock, SystemClock};
 use gam_tests::answers::assert_matches_reference;
-use gam_tests::github::webhooks::{Transit, WEBHOOK_SECRET, WebhookEvent, deliver, webhook_events};
-use gam_tests::github::world::{Time, World};
+use gam_tests::github::webhooks::{
+    Transit, WEBHOOK_SECRET, WebhookEvent, deliver, disturbed, open_issues, webhook_events,
+};
 use gam_tests::github::{Double, generated};
-use gam_tests::http::get;
+use gam_tests::http::{HttpResponse, get, send_request_with_body};
 use gam_tests::program::{Sandbox, ServerProcess};
 use gam_tests::support::{SINCE, batches, full_range, settled_at};
 use serde_json::Value;
@@ -44,39 +45,6 @@ fn listed(address: &str, org: &str) -> Vec<(String, i64)> {
     }
     issues.sort();
     issues
-}
-
-fn open_issues(world: &World, now: Time) -> Vec<(String, i64)> {
-    let repos = world.repos.iter().filter(|repo| repo.exists(now) && !repo.is_fork && !repo.is_blocked);
-    let mut open: Vec<(String, i64)> = repos
-        .flat_map(|repo| {
-            let is_open =
-                |issue: &&gam_tests::github::world::Thread| issue.exists(now) && issue.closing(now).is_none();
-            repo.issues.iter().filter(is_open).map(|issue| (repo.name(now).to_owned(), issue.number))
-        })
-        .collect();
-    open.sort();
-    open
-}
-
-/// Doubles some events, swaps neighbours, drops and spoils others.
-fn disturbed(events: Vec<WebhookEvent>) -> Vec<(WebhookEvent, Transit)> {
-    let mut disturbed = Vec::new();
-    for (index, event) in events.into_iter().enumerate() {
-        let transit = match index % 7 {
-            2 => Transit::Dropped,
-            5 => Transit::WrongSignature,
-            _ => Transit::Delivered,
-        };
-        if index % 4 == 0 {
-            disturbed.push((event.clone(), transit));
-        }
-        disturbed.push((event, transit));
-    }
-    for pair in disturbed.chunks_mut(2) {
-        pair.reverse();
-    }
-    disturbed
 }
 
 #[test]
@@ -138,28 +106,45 @@ fn a_delivery_is_in_the_metrics_before_the_next_round() {
     assert_matches_reference(server.address(), &world, end, &full_range());
 }
 
-/// The two requests of `docs/OPERATIONS.md`.
-#[test]
-fn the_demo_takes_webhooks() {
-    let sandbox = Sandbox::new().with_variable("GITHUB_WEBHOOK_SECRET", WEBHOOK_SECRET);
-    let server = ServerProcess::start(sandbox.command(&["demo", "--days", "3", "--listen", "127.0.0.1:0"]));
-    let body = serde_json::json!({
-        "action": "opened",
-        "issue": {
-            "number": 7, "node_id": "I_7", "title": "It fails", "body": "Often", "state": "open", "labels": [],
-            "assignees": [], "user": { "id": 1, "login": "ann" }, "created_at": "2026-03-01T10:00:00Z",
-            "updated_at": "2026-03-01T10:00:00Z",
-        },
-        "repository": { "id": 7, "node_id": "R_7", "name": "site", "owner": { "login": "octo-demo" } },
-    });
-    let event = WebhookEvent {
-        guid: "72d3162e-cc78-11e3-81ab-4c9367dc0958".to_owned(),
-        event: "issues",
-        action: Some("opened"),
-        repo_id: 7,
-        body: body.to_string(),
+/// Sends the request of a `curl` command.
+fn run_curl(command: &str) -> HttpResponse {
+    let quoted: Vec<&str> = command.split('\'').collect();
+    let values = |option: &str| {
+        let options = quoted.iter().zip(&quoted[1..]).step_by(2);
+        options.filter(|(before, _)| before.trim_end().ends_with(option)).map(|(_, value)| *value).collect()
     };
-    assert_eq!(deliver(server.address(), &event, Transit::WrongSignature), 401);
-    assert_eq!(deliver(server.address(), &event, Transit::Delivered), 202);
-    wait_until("the issue is listed", || listed(server.address(), "octo-demo") == [("site".to_owned(), 7)]);
+    let (headers, bodies): (Vec<&str>, Vec<&str>) = (values("-H"), values("-d"));
+    let headers: Vec<(&str, &str)> =
+        headers.into_iter().map(|header| header.split_once(": ").expect("a header")).collect();
+    let url = command.rsplit(' ').next().and_then(|url| url.strip_prefix("http://")).expect("an address");
+    let (address, path) = url.split_once('/').expect("a path");
+    send_request_with_body(address, ("POST", &format!("/{path}")), &headers, bodies[0])
+}
+
+#[test]
+fn a_stranger_delivers_an_issue_to_the_demo_and_claims_it() {
+    let sandbox = Sandbox::new();
+    let mut server =
+        ServerProcess::start(sandbox.command(&["demo", "--days", "3", "--listen", "127.0.0.1:0"]));
+    let (deliver, claim) = (server.next_line("  curl"), server.next_line("  curl"));
+    let address = server.address().to_owned();
+    wait_until("the issue is listed", || listed(&address, "octo-demo") == [("web-app".to_owned(), 1)]);
+    assert_eq!(run_curl(&claim).status, 204, "nobody has set the label");
+    assert_eq!(run_curl(&deliver.replace("maintainer", "intruder")).status, 401);
+    assert_eq!(run_curl(&deliver).status, 202);
+    wait_until("the issue is claimed", || {
+        let answer = run_curl(&claim);
+        answer.status == 200 && answer.json()["task"]["issue"]["number"] == 1
+    });
+    // The token of the demo ends nothing: this machine still reads without one.
+    assert_eq!(get(&address, "/api/v1/orgs").status, 200);
+    assert!(get(&address, "/orgs/octo-demo/tasks").text().contains("web-app"), "the page shows it");
+    let secret = claim.split("Bearer ").nth(1).and_then(|rest| rest.split('\'').next()).expect("a token");
+    let log = server.stop();
+    assert!(!log.contains(secret), "{log}");
+    // It is no token of the store, so the next server is open, too.
+    let server = sandbox.serve();
+    assert_eq!(get(server.address(), "/api/v1/orgs").status, 200);
+    let later = claim.replace(&address, server.address());
+    assert_eq!(run_curl(&later).status, 403, "anybody on this machine reads, and claims nothing");
 }

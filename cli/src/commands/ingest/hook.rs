@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs;
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::args;
 use crate::error::failure;
 use crate::exit::Exit;
+use crate::replace_file::replace_file;
 use crate::session::CliSession;
 
 const EXAMPLES: &str = "\
@@ -107,6 +108,9 @@ fn command(session: &CliSession, org: &str, member: Option<&str>) -> anyhow::Res
         quote(org)?,
         quote(&data_dir.to_string_lossy())?
     );
+    for (option, location) in session.settings.location_options()? {
+        command.push_str(&format!(" {option} {}", quote(&location)?));
+    }
     if let Some(member) = member {
         command.push_str(&format!(" --member {}", quote(member)?));
     }
@@ -133,10 +137,8 @@ fn write(path: &Path, document: &Map<String, Value>) -> anyhow::Result<()> {
     if path.exists() {
         fs::copy(path, path.with_extension("json.before-github-metrics")).with_context(cannot_write)?;
     }
-    let mut file = tempfile::NamedTempFile::new_in(directory).with_context(cannot_write)?;
-    writeln!(file, "{}", serde_json::to_string_pretty(document)?).with_context(cannot_write)?;
-    file.persist(path).with_context(cannot_write)?;
-    Ok(())
+    let text = format!("{}\n", serde_json::to_string_pretty(document)?);
+    replace_file(path, text.as_bytes()).with_context(cannot_write)
 }
 
 /// Adds the hook to each event.

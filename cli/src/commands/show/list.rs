@@ -8,7 +8,7 @@ use crate::api::ApiClient;
 use crate::error::usage_error;
 use crate::format::{count, csv_text, tsv_text};
 use crate::session::CliSession;
-use crate::table::{listing_records, listing_table};
+use crate::table::ListedEntries;
 
 /// Number of entries of a list if `--limit` is not given.
 const DEFAULT_LIMIT: u16 = 50;
@@ -30,13 +30,19 @@ pub(super) async fn show(
     let MetricsAnswer { context, coverage, .. } = overview.value;
     warn_if_incomplete(session, &context, &coverage);
     let query = ListQuery {
-        metrics: MetricsQuery { since: Some(context.since), until: Some(context.until), ..query },
+        metrics: MetricsQuery {
+            since: Some(context.since),
+            until: Some(context.until),
+            compare: true,
+            ..query
+        },
         sort: Some(args.metric),
         limit: Some(args.limit.unwrap_or(DEFAULT_LIMIT)),
         ..ListQuery::default()
     };
     let answer = client.send(async |api| api.list(org, &SubjectRef::Org, kind, &query).await).await?;
     let entries = &answer.value.entries;
+    let listed = ListedEntries::new(&answer.value, args.metric, &context);
     if answer.value.next.is_some() {
         let total = count(entries.len(), "entry", "entries");
         session.console.print_info(format!("the first {total}: raise --limit to see more"));
@@ -44,12 +50,12 @@ pub(super) async fn show(
     Ok(match show_format(session) {
         ShowFormat::Json => session.for_stdout(format!("{}\n", answer.text.trim())),
         ShowFormat::Csv => {
-            let (header, records) = listing_records(entries, kind);
+            let (header, records) = listed.records();
             session.for_stdout(csv_text(&header, records)?)
         }
         ShowFormat::TabSeparated => {
             session.console.print_info(heading(&context, &coverage, usize::MAX));
-            let (header, records) = listing_records(entries, kind);
+            let (header, records) = listed.records();
             tsv_text(&header, &records)
         }
         ShowFormat::Table(style) => {
@@ -60,7 +66,7 @@ pub(super) async fn show(
             let table = if entries.is_empty() {
                 format!("no {list} with activity in this range")
             } else {
-                listing_table(entries, kind, args.metric, style)
+                listed.table(style)
             };
             format!(
                 "{}\n\n{list} by {}\n{table}\n",

@@ -5,8 +5,6 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::time::Instant;
 
-use crate::error::ApiError;
-
 /// Bounds the requests that are sent with one token.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RequestRate {
@@ -37,8 +35,8 @@ impl RequestRates {
     /// Counts a request.
     ///
     /// # Errors
-    /// 429 if the principal has sent too many.
-    pub(crate) fn take(&self, principal: &str) -> Result<(), ApiError> {
+    /// After how many seconds to retry, if the principal has sent too many.
+    pub(crate) fn take(&self, principal: &str) -> Result<(), u32> {
         let RequestRate { per_second, burst } = self.rate;
         let now = Instant::now();
         let mut remaining = self.remaining.lock().unwrap_or_else(PoisonError::into_inner);
@@ -50,7 +48,7 @@ impl RequestRates {
             return Ok(());
         }
         let wait_seconds = ((1.0 - *count) / per_second).ceil().max(1.0);
-        Err(ApiError::too_many_requests(wait_seconds as u32).because("the token sends too many requests"))
+        Err(wait_seconds as u32)
     }
 }
 

@@ -7,11 +7,13 @@ mod examples;
 mod operation;
 mod schema;
 mod security;
+mod webhook;
 
 pub(crate) use operation::{Operation, ResponseBody};
 pub(crate) use schema::{NamedSchema, derived, schema_name};
 
 use crate::routes::{Route, RouteMethod};
+use gam_work::WEBHOOK_PATH;
 
 use utoipa::openapi::{
     Components, HttpMethod, Info, License, OpenApi, OpenApiBuilder, PathItem, PathsBuilder,
@@ -33,6 +35,7 @@ pub(crate) fn document<'a>(
         };
         paths.path(route.path, PathItem::new(method, operation))
     });
+    let paths = paths.path(WEBHOOK_PATH, webhook::path_item());
     let mut components = Components::new();
     components.schemas.extend(schema::all());
     components.schemas.extend(schemas);

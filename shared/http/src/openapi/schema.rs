@@ -58,6 +58,8 @@ pub(crate) mod schema_name {
     pub(crate) const LOG_LINES: &str = "LogLines";
     pub(crate) const LOG_APPENDED: &str = "LogAppended";
     pub(crate) const ISSUE_LIST: &str = "IssueList";
+    pub(crate) const HOOK_LIST: &str = "HookList";
+    pub(crate) const WEBHOOK_RECEIPT: &str = "WebhookReceipt";
     pub(crate) const TASK_LIST: &str = "TaskList";
     pub(crate) const TASK_LOG: &str = "TaskLog";
     pub(crate) const PROBLEM: &str = "Problem";

@@ -9,10 +9,12 @@ use chrono::NaiveDate;
 use gam_model::metric::Metric;
 use gam_model::{Grain, Range};
 use gam_query::{
-    ListAnswer, ListEntry, ListKind, ListRequest, ListSort, Listing, NameFilter, QueryPorts, SortDirection,
+    ListAnswer, ListEntry, ListKind, ListRequest, ListSort, Listing, MetricValue, MetricValues, NameFilter,
+    QueryPorts, SortDirection,
 };
 use maud::{Markup, html};
 
+use super::change::{Change, Direction, Pair, change};
 use super::controls::{Controls, controls, kept};
 use super::notes;
 use super::request::{ColumnSet, RangeChoice, bots_name};
@@ -69,7 +71,7 @@ async fn handle(ports: &QueryPorts, org: String, view: View, listing: Listing) -
         bots: view.params.bots,
         sort,
         name_filter: (!search.is_empty()).then(|| NameFilter::new(search)),
-        compare: false,
+        compare: true,
         direction,
         limit: PAGE_LIMIT,
         cursor: view.params.cursor.clone(),
@@ -79,6 +81,9 @@ async fn handle(ports: &QueryPorts, org: String, view: View, listing: Listing) -
     let trends =
         gam_query::trends(ports, &org, &answer.entries, trend, grain, range, view.params.bots).await?;
     render(move || {
+        let days = CompleteDays::new(&answer.coverage, answer.timezone, today);
+        let is_comparable =
+            answer.previous.flatten().is_some_and(|previous| !days.misses_start(previous.since));
         let list = List {
             view: &view,
             org: &org,
@@ -86,10 +91,11 @@ async fn handle(ports: &QueryPorts, org: String, view: View, listing: Listing) -
             trends: &trends.trends,
             shared_repo_names: &trends.shared_repo_names,
             range,
+            is_comparable,
             sort,
             direction,
         };
-        list.page(today, grain)
+        list.page(today, &days, grain)
     })
     .await
 }
@@ -104,28 +110,35 @@ struct List<'a> {
     shared_repo_names: &'a BTreeSet<String>,
     /// The days of the page.
     range: Range,
+    /// Whether the numbers of the range before are complete.
+    is_comparable: bool,
     sort: ListSort,
     direction: SortDirection,
 }
 
 impl List<'_> {
-    fn page(&self, today: NaiveDate, grain: Grain) -> Response {
+    fn page(&self, today: NaiveDate, days: &CompleteDays, grain: Grain) -> Response {
         let List { view, org, answer, range, .. } = *self;
-        let days = CompleteDays::new(&answer.coverage, answer.timezone, today);
         let body = html! {
             h1 { (self.title()) }
             (controls(view, &Controls {
                 range, grain, today, zone: answer.timezone, has_grain: false, has_members: false,
             }))
-            (notes::as_of(view, &answer.coverage, &days))
-            (notes::incomplete(view, &answer.coverage, &days, range, org))
+            (notes::as_of(view, &answer.coverage, days))
+            (notes::incomplete(view, &answer.coverage, days, range, org))
             (self.tools())
             (self.table(grain))
             (self.pages())
+            @if !answer.entries.is_empty() { (notes::compared(view, self.previous_range(), self.is_comparable)) }
             p.note { a href=(self.api()) { (view.words.api_query) } }
         };
         let title = format!("{} · {org}", self.title());
         respond(view, StatusCode::OK, Page { title: &title, org: Some((org, self.section())), body })
+    }
+
+    fn previous_range(&self) -> Option<Range> {
+        let previous = self.answer.previous.flatten()?;
+        Range::new(previous.since, previous.until)
     }
 
     fn section(&self) -> Section {
@@ -231,7 +244,37 @@ impl List<'_> {
         let mut params = self.view.params.carried();
         params.id = entry.id.filter(|_| has_twin);
         let link = self.view.link_with(&["orgs", self.org, self.segment(), name], &params);
-        Row { name, link, kind: entry.kind, trend: Some(trend), metrics: &entry.metrics }
+        let change = self.change(entry);
+        Row { name, link, kind: entry.kind, trend: Some(trend), metrics: &entry.metrics, change }
+    }
+
+    /// Returns the column whose change is shown: the one that the list is sorted by, or that of the trend.
+    fn changed_column(&self) -> &'static str {
+        let columns = Column::all(self.view.params.columns, self.has_members());
+        let sorted = match self.sort {
+            ListSort::Metric(metric) => Some(metric.name),
+            ListSort::Name => None,
+        };
+        let wanted = [sorted, Some(self.view.params.activity)].into_iter().flatten();
+        let mut shown = wanted.filter(|name| columns.iter().any(|column| column.metric == *name));
+        shown.next().unwrap_or(columns[0].metric)
+    }
+
+    /// Returns the change of an entry, if both ranges are complete. It is never judged: half of the lists are about people.
+    fn change(&self, entry: &ListEntry) -> Option<(&'static str, Change)> {
+        let previous = entry.previous.as_ref().filter(|_| self.is_comparable)?;
+        let metric = self.changed_column();
+        let pair = match entry.metrics.get(metric)? {
+            MetricValue::Count(now) => Pair::Counts(now, previous.metrics.count(metric)),
+            MetricValue::Distribution { .. } => {
+                let median = |values: &MetricValues| {
+                    let (p50, _, count) = format::distribution(values, metric);
+                    (p50, count)
+                };
+                Pair::Hours(median(&entry.metrics), median(&previous.metrics))
+            }
+        };
+        Some((metric, change(pair, Direction::Neutral, self.view.language)))
     }
 
     fn pages(&self) -> Markup {

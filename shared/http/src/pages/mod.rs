@@ -13,6 +13,7 @@ mod delivery;
 mod error_page;
 mod figures;
 mod format;
+mod hooks;
 mod lists;
 mod notes;
 mod org;
@@ -49,5 +50,6 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<QueryPorts>)> {
         ("/orgs/{org}/members", get(lists::handle_members)),
         ("/orgs/{org}/members/{member}", get(subject::handle)),
         ("/orgs/{org}/tasks", get(tasks::handle)),
+        ("/orgs/{org}/hooks", get(hooks::handle)),
     ]
 }

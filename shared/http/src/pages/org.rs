@@ -172,6 +172,7 @@ pub(super) fn repo_row<'a>(
         kind: None,
         trend: entry.trend.as_deref(),
         metrics: &entry.metrics,
+        change: None,
     }
 }
 

@@ -32,6 +32,7 @@ pub(super) enum Section {
     Repos,
     Members,
     Tasks,
+    Hooks,
 }
 
 /// Renders a page on a thread that may be blocked: tables and charts take longer than an asynchronous one may be.
@@ -121,6 +122,7 @@ fn sections(view: &View, org: &str, section: Section) -> Markup {
         (Section::Repos, words.repositories, Some("repos")),
         (Section::Members, words.members, Some("members")),
         (Section::Tasks, words.tasks, Some("tasks")),
+        (Section::Hooks, words.hooks, Some("hooks")),
     ];
     html! {
         nav.sections aria-label=(words.sections) {

@@ -122,6 +122,7 @@ fn its_members(view: &View, board: &DashboardAnswer) -> Markup {
             kind: entry.kind,
             trend: entry.trend.as_deref(),
             metrics: &entry.metrics,
+            change: None,
         })
         .collect();
     section(view, board, &rows, view.words.its_members, "panel full")

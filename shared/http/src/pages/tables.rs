@@ -4,6 +4,7 @@ use gam_model::MemberKind;
 use gam_query::MetricValues;
 use maud::{Markup, PreEscaped, html};
 
+use super::change::Change;
 use super::format;
 use super::request::ColumnSet;
 use super::view::View;
@@ -78,6 +79,8 @@ pub(super) struct Row<'a> {
     pub(super) kind: Option<MemberKind>,
     pub(super) trend: Option<&'a [u64]>,
     pub(super) metrics: &'a MetricValues,
+    /// The change of one of the columns against the range before, which follows that column.
+    pub(super) change: Option<(&'static str, Change)>,
 }
 
 /// How a table is sorted.
@@ -97,6 +100,7 @@ pub(super) fn table(
 ) -> Markup {
     let words = view.words;
     let has_trend = rows.iter().any(|row| row.trend.is_some());
+    let changed = rows.iter().find_map(|row| row.change.as_ref().map(|(metric, _)| *metric));
     html! {
         div.scroll tabindex="0" role="region" aria-label=(title) {
             table.list data-sort=[matches!(sorting, Sorting::Script).then_some("")] {
@@ -105,7 +109,10 @@ pub(super) fn table(
                     tr {
                         (head(view, sorting, "name", words.name, false))
                         @if has_trend { th.trend scope="col" { (words.trend) } }
-                        @for column in columns { (head(view, sorting, column.metric, column.title(words), true)) }
+                        @for column in columns {
+                            (head(view, sorting, column.metric, column.title(words), true))
+                            @if changed == Some(column.metric) { th.number scope="col" { (words.change) } }
+                        }
                     }
                 }
                 tbody {
@@ -122,9 +129,23 @@ pub(super) fn table(
                                     @if number.is_none() { span.hidden { (words.no_data) } span aria-hidden="true" { (text) } }
                                     @else { (text) }
                                 }
+                                @if changed == Some(column.metric) { (change_cell(row)) }
                             }
                         }
                     }
+                }
+            }
+        }
+    }
+}
+
+fn change_cell(row: &Row<'_>) -> Markup {
+    html! {
+        td.number {
+            @if let Some((_, change)) = &row.change {
+                span.change.muted {
+                    @if !change.arrow.is_empty() { span aria-hidden="true" { (change.arrow) " " } }
+                    (change.text)
                 }
             }
         }

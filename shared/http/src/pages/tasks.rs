@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use gam_access::Principal;
 use gam_query::{QueryError, QueryPorts};
-use gam_work::tasks::{TaskFilter, TaskState, TaskSummary};
+use gam_work::tasks::{TaskFilter, TaskPage, TaskState, TaskSummary};
 use maud::{Markup, html};
 
 use super::format;
@@ -37,21 +37,35 @@ pub(super) async fn handle(
     let name = ports.names.org(&key).await.map_err(QueryError::Store)?;
     let name = name.ok_or_else(|| QueryError::unknown_org(&path.org))?;
     let org = registry.name_of_stored(&name).to_owned();
-    let mut tasks = Vec::new();
-    if let Some(Extension(work)) = work {
-        let is_visible = |task: &gam_work::tasks::Task| principal.scope.includes_repo(&task.org, &task.repo);
-        let page = work.tasks.list(&key, &TaskFilter::default(), is_visible, MAX_READ_TASKS, None).await?;
-        tasks = page.tasks;
-    }
-    tasks.sort_by_key(|summary| summary.task.changed_at);
-    render(move || page(&view, &org, &tasks)).await
+    let listed = match work {
+        Some(Extension(work)) => {
+            let is_visible =
+                |task: &gam_work::tasks::Task| principal.scope.includes_repo(&task.org, &task.repo);
+            let filter = TaskFilter::default();
+            let mut page = work.tasks.list(&key, &filter, is_visible, MAX_READ_TASKS, None).await?;
+            page.tasks.sort_by_key(|summary| summary.task.changed_at);
+            Some(page)
+        }
+        None => None,
+    };
+    render(move || page(&view, &org, listed.as_ref())).await
 }
 
-fn page(view: &View, org: &str, tasks: &[TaskSummary]) -> Response {
+/// `listed` is `None` if this server has no tasks.
+fn page(view: &View, org: &str, listed: Option<&TaskPage>) -> Response {
     let words = view.words;
+    let tasks = listed.map_or(&[][..], |page| &page.tasks);
+    let note = match listed {
+        None => Some(words.store_read_only.to_owned()),
+        Some(page) if page.next.is_some() => {
+            Some(fill(words.more_tasks, &[("n", &format::count(tasks.len() as u64))]))
+        }
+        Some(_) if tasks.is_empty() => Some(words.no_tasks.to_owned()),
+        Some(_) => None,
+    };
     let body = html! {
         h1 { (words.tasks) }
-        @if tasks.is_empty() { p.note { (words.no_tasks) } }
+        @if let Some(note) = note { p.note { (note) } }
         div.panels {
             @for state in STATES {
                 @let of_state: Vec<&TaskSummary> = tasks.iter().filter(|summary| summary.state == state).collect();

@@ -76,6 +76,7 @@ words! {
     by_month: "by month", "月別";
     compared: "Changes compare with {a}.", "増減は前期間({a})との比較です。";
     whole_weeks: "Ranges of whole weeks, such as 28 days, compare best.", "比較には28日など週単位の期間が適しています。";
+    change: "Change", "増減";
     better: "better", "改善";
     worse: "worse", "悪化";
     same: "no change", "変化なし";
@@ -214,6 +215,22 @@ words! {
     task_lease: "lease until {t}", "{t} まで確保";
     task_expired: "lease ended {t}", "{t} に期限切れ";
     task_cancelled: "cancelled: {x}", "取り消し: {x}";
+    more_tasks: "These are the first {n} tasks. The API lists all of them.", "最初の{n}件のタスクを表示しています。すべてのタスクはAPIで取得できます。";
+    store_read_only: "This server can only read its store, so it knows neither tasks nor webhooks.", "このサーバーはデータストアへの書き込み権限がないため、タスクとWebhookを表示できません。";
+    hooks: "Webhooks", "Webhook";
+    no_hooks: "No webhook has been compared with GitHub yet. A running github-metrics up with GITHUB_WEBHOOK_SECRET does so every 15 minutes. To check the webhooks now, run:", "GitHubと照合済みのWebhookはまだありません。GITHUB_WEBHOOK_SECRETを設定して github-metrics up を実行すると、15分ごとに照合します。今すぐ確認するには次を実行してください:";
+    hook: "Webhook", "Webhook";
+    hook_last: "Last delivery", "最後の配信";
+    hook_delivery: "{x}, answer {s}, {t}", "{x}(応答 {s})、{t}";
+    hook_problems: "What to do", "要対応";
+    hook_checked: "Compared until", "照合済み";
+    hook_gaps: "Deliveries that did not arrive", "届かなかった配信";
+    hook_gaps_note: "What they were about has been read again.", "該当するデータはGitHubから再取得済みです。";
+    no_hook_gaps: "Every delivery has arrived.", "届かなかった配信はありません。";
+    hook_repos: "Repositories", "リポジトリ";
+    hook_missed: "Events", "件数";
+    hook_from: "From", "開始";
+    hook_to: "Until", "終了";
 }
 
 impl Words {

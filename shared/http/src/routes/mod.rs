@@ -126,6 +126,7 @@ pub(crate) fn all() -> Vec<Route> {
         orgs::charts::of_repo("/api/v1/orgs/{org}/repos/{repo}/charts/{chart}"),
         orgs::charts::of_member("/api/v1/orgs/{org}/members/{member}/charts/{chart}"),
         orgs::issues::route("/api/v1/orgs/{org}/issues"),
+        orgs::hooks::route("/api/v1/orgs/{org}/hooks"),
         orgs::listings::members("/api/v1/orgs/{org}/members"),
         orgs::listings::members("/api/v1/orgs/{org}/members.csv"),
         orgs::listings::repos("/api/v1/orgs/{org}/repos"),

@@ -10,6 +10,7 @@ use gam_access::RouteClass;
 
 use super::{Route, RouteMethod, health, metric_catalogue, orgs, tasks};
 use crate::openapi::{self, Operation, ResponseBody};
+use crate::webhook::WebhookReceipt;
 
 static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
     let routes = super::all();
@@ -19,7 +20,9 @@ static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
             .into_iter()
             .chain(metric_catalogue::schemas())
             .chain(tasks::schemas())
-            .chain(orgs::issues::schemas()),
+            .chain(orgs::issues::schemas())
+            .chain(orgs::hooks::schemas())
+            .chain([openapi::derived::<WebhookReceipt>()]),
     );
     document.to_json().expect("the document has only text keys").into()
 });

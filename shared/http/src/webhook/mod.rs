@@ -19,13 +19,14 @@ use axum::routing::post;
 use axum::{Json, Router};
 use futures::future::BoxFuture;
 use gam_model::Clock;
-use gam_work::{OrderQueue, PayloadError, Received, read_delivery};
-use serde_json::json;
+use gam_work::{OrderQueue, PayloadError, Received, WEBHOOK_PATH, read_delivery};
+use serde::Serialize;
 use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
+use utoipa::ToSchema;
 
 use self::signature::is_signed;
 use self::throttle::Throttle;
@@ -36,8 +37,6 @@ use crate::throttled_warning::ThrottledWarning;
 
 pub use signature::WebhookSecrets;
 
-/// The path of the route.
-pub const WEBHOOK_PATH: &str = "/api/v1/webhook/github";
 /// The longest body in bytes. GitHub sends no longer ones.
 const MAX_BODY_BYTES: usize = 25 * 1024 * 1024;
 /// Longer bodies are verified and parsed outside of the async threads.
@@ -47,8 +46,11 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(9);
 const SIGNATURE: &str = "x-hub-signature-256";
 const EVENT: &str = "x-github-event";
 const DELIVERY: &str = "x-github-delivery";
+const HOOK: &str = "x-github-hook-id";
+/// To what the webhook belongs: `repository`, `organization` or `integration`.
+const HOOK_TARGET: &str = "x-github-hook-installation-target-type";
 /// The headers that the log shows. Others may hold secrets: for some months GitHub sent the webhook's own.
-const LOGGED_HEADERS: [&str; 4] = [EVENT, DELIVERY, "x-github-hook-id", "content-type"];
+const LOGGED_HEADERS: [&str; 4] = [EVENT, DELIVERY, HOOK, "content-type"];
 
 /// Returns the secrets that sign deliveries. It is called for each delivery, so a host can read them again from time
 /// to time.
@@ -64,6 +66,17 @@ pub struct WebhookPorts {
     pub secrets: WebhookSecretSource,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
+}
+
+/// The answer to a delivery.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct WebhookReceipt {
+    /// `queued`, or `ignored` if the delivery is of no use here.
+    status: &'static str,
+    /// Why it is ignored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    reason: Option<&'static str>,
 }
 
 #[derive(Clone)]
@@ -122,17 +135,19 @@ impl WebhookState {
         let text = |name: &str| {
             headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
         };
+        let repo_hook = (text(HOOK_TARGET) == "repository").then(|| text(HOOK).parse().ok()).flatten();
         let (event, guid, now) = (text(EVENT), text(DELIVERY), self.ports.clock.now());
         let received = run(body.len(), move || read_delivery(&event, &guid, &body, now)).await?;
         match received.map_err(|error| payload_error(&error))? {
             Received::Ignored(reason) => {
                 tracing::info!(reason, "webhook ignored");
-                Ok(answer(json!({ "status": "ignored", "reason": reason })))
+                Ok(answer(WebhookReceipt { status: "ignored", reason: Some(reason) }))
             }
-            Received::Order(order) => {
+            Received::Order(mut order) => {
+                order.repo_hook = repo_hook;
                 // Only a durable order is answered with success: GitHub does not send a delivery again.
                 self.ports.queue.put(&order).await.map_err(ApiError::unavailable)?;
-                Ok(answer(json!({ "status": "queued" })))
+                Ok(answer(WebhookReceipt { status: "queued", reason: None }))
             }
         }
     }
@@ -187,6 +202,6 @@ fn payload_error(error: &PayloadError) -> ApiError {
     ApiError::invalid(error.to_string())
 }
 
-fn answer(body: serde_json::Value) -> Response {
+fn answer(body: WebhookReceipt) -> Response {
     (StatusCode::ACCEPTED, Json(body)).into_response()
 }

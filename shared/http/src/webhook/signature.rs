@@ -26,6 +26,12 @@ impl WebhookSecrets {
         let keys = secrets.iter().map(|secret| hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()));
         Some(WebhookSecrets(keys.collect()))
     }
+
+    /// Returns the header `X-Hub-Signature-256` of a body that the first secret signs.
+    pub fn sign(&self, body: &[u8]) -> String {
+        let signature = self.0.first().map(|key| hmac::sign(key, body));
+        format!("sha256={}", signature.map(hex::encode).unwrap_or_default())
+    }
 }
 
 impl fmt::Debug for WebhookSecrets {

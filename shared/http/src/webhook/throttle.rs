@@ -43,7 +43,9 @@ impl Throttle {
     /// # Errors
     /// 429 if there are too many.
     pub(super) fn take(&self) -> Result<(), ApiError> {
-        self.rates.take("webhook").map_err(|error| error.because("there are too many"))
+        self.rates
+            .take("webhook")
+            .map_err(|seconds| ApiError::too_many_deliveries(seconds).because("there are too many"))
     }
 
     /// Waits for memory for a body of `bytes` bytes.

@@ -81,7 +81,9 @@ async fn every_route_but_the_public_ones_needs_a_token() {
     let api = guarded.api();
     let token = guarded.viewer().await;
     let document = get_json(&api, "/openapi.json").await;
-    let paths: Vec<&String> = document["paths"].as_object().expect("paths").keys().collect();
+    // Webhooks have a router of their own, and signatures.
+    let paths = document["paths"].as_object().expect("paths").keys();
+    let paths: Vec<&String> = paths.filter(|path| *path != gam_http::WEBHOOK_PATH).collect();
     assert!(paths.len() > 10, "{paths:?}");
     let mut public = Vec::new();
     for path in paths {

@@ -9,7 +9,7 @@ use crate::schema;
 use crate::support::{acme, empty_api, get, get_json, with_names};
 
 /// The routes without a CSV form.
-const OTHER_PATHS: [&str; 14] = [
+const OTHER_PATHS: [&str; 15] = [
     "/api/v1/healthz",
     "/api/v1/metrics",
     "/api/v1/openapi.json",
@@ -19,6 +19,7 @@ const OTHER_PATHS: [&str; 14] = [
     "/api/v1/orgs/{org}/export",
     "/api/v1/orgs/{org}/export.csv",
     "/api/v1/orgs/{org}/export.ndjson",
+    "/api/v1/orgs/{org}/hooks",
     "/api/v1/orgs/{org}/issues",
     "/api/v1/tasks",
     "/api/v1/tasks/{claim_id}/log",
@@ -54,8 +55,11 @@ const POST_PATHS: [&str; 6] = [
     "/api/v1/tasks/{claim_id}/release",
 ];
 
+/// The route that GitHub delivers to.
+const WEBHOOK_PATH: &str = "/api/v1/webhook/github";
+
 /// The schemas that generated clients name.
-const SCHEMAS: [&str; 53] = [
+const SCHEMAS: [&str; 58] = [
     "AssignedTask",
     "ClaimReport",
     "ClaimStatus",
@@ -66,10 +70,14 @@ const SCHEMAS: [&str; 53] = [
     "Gap",
     "Health",
     "HistogramBin",
+    "HookList",
     "HoursChange",
     "IssueList",
     "ListedClaim",
+    "ListedDelivery",
     "ListedEndedClaim",
+    "ListedGap",
+    "ListedHook",
     "ListedIssue",
     "ListedTask",
     "LogAppended",
@@ -109,6 +117,7 @@ const SCHEMAS: [&str; 53] = [
     "TaskList",
     "TaskLog",
     "TaskRequest",
+    "WebhookReceipt",
 ];
 
 async fn document() -> Value {
@@ -168,13 +177,10 @@ async fn the_document_and_the_router_have_the_same_routes() {
 #[tokio::test]
 async fn routes_that_take_json_describe_it() {
     let document = document().await;
-    assert_eq!(
-        post_operations(&document).map(|(path, _)| path.as_str()).collect::<Vec<_>>().len(),
-        POST_PATHS.len()
-    );
+    let paths = post_operations(&document).map(|(path, _)| path.as_str()).collect::<BTreeSet<_>>();
+    assert_eq!(paths, POST_PATHS.into_iter().chain([WEBHOOK_PATH]).collect());
     let get_ids = operations(&document).map(|(_, operation)| &operation["operationId"]).collect::<Vec<_>>();
-    for (path, operation) in post_operations(&document) {
-        assert!(POST_PATHS.contains(&path.as_str()), "{path}");
+    for (path, operation) in post_operations(&document).filter(|(path, _)| *path != WEBHOOK_PATH) {
         assert!(!get_ids.contains(&&operation["operationId"]), "{path}");
         let body = &operation["requestBody"];
         assert!(
@@ -187,6 +193,25 @@ async fn routes_that_take_json_describe_it() {
         assert!(!responses.contains_key("304"), "{path}");
         assert_eq!(responses.contains_key("204"), path.ends_with("request-task"), "{path}");
         assert_eq!(responses.contains_key("409"), path.contains("{claim_id}"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_route_of_webhooks_is_described() {
+    let document = document().await;
+    let operation = &document["paths"][WEBHOOK_PATH]["post"];
+    assert!(operation["security"].is_null(), "a signature, no token");
+    let headers = operation["parameters"].as_array().expect("parameters").iter();
+    let headers = headers.map(|it| (it["in"].as_str().unwrap(), it["name"].as_str().unwrap()));
+    let expected = ["X-Hub-Signature-256", "X-GitHub-Event", "X-GitHub-Delivery"];
+    assert_eq!(headers.collect::<Vec<_>>(), expected.map(|name| ("header", name)));
+    let responses = operation["responses"].as_object().expect("responses");
+    assert!(
+        ["202", "400", "401", "404", "413", "415", "429", "503"].iter().all(|it| responses.contains_key(*it))
+    );
+    for answer in [json!({ "status": "queued" }), json!({ "status": "ignored", "reason": "it is a ping" })] {
+        let schema = &responses["202"]["content"]["application/json"]["schema"];
+        schema::check(&document, schema, &answer).expect("an answer of the route");
     }
 }
 

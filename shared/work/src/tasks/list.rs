@@ -8,8 +8,9 @@ use serde::Serialize;
 use super::entries::{
     QueueEntry, TaskRef, all_queue_entries, load_task, parse_entry, parse_task, task_key, task_range,
 };
+use super::rules::Unassignable;
 use super::task::{LiveClaim, Task};
-use super::{ClaimId, MAX_ATTEMPTS, TaskError, TaskPhase, Tasks};
+use super::{ClaimId, TaskError, TaskPhase, Tasks};
 
 /// Number of tasks that one read returns.
 const PAGE_TASKS: usize = 200;
@@ -63,7 +64,7 @@ impl Task {
             TaskPhase::Claimed(_) => TaskState::Claimed,
             TaskPhase::Completed => TaskState::Completed,
             TaskPhase::Open if self.is_assignable() => TaskState::Ready,
-            TaskPhase::Open if self.failures >= MAX_ATTEMPTS => TaskState::Failed,
+            TaskPhase::Open if self.waits_for == Some(Unassignable::TooManyAttempts) => TaskState::Failed,
             TaskPhase::Open => TaskState::Waiting,
         }
     }

@@ -76,6 +76,11 @@ fn lines_key(id: &ClaimId, index: u64) -> Result<RecordKey> {
     RecordKey::new(Some(&id.org), RecordKind::TaskLog, &parts)
 }
 
+/// Returns the number of the append that a key has.
+fn append_of(key: &RecordKey) -> Option<u64> {
+    key.sort().rsplit('#').next()?.parse().ok()
+}
+
 impl Tasks {
     /// Appends lines to the log of a claim. Secrets in them are removed as far as they are recognized.
     ///
@@ -137,8 +142,9 @@ impl Tasks {
         for (_, record) in &page {
             lines.extend(parse_entry::<Vec<String>>(record)?);
         }
-        let next = from + page.len() as u64;
-        Ok(LogPage { lines, next: (page.len() == PAGE_APPENDS).then_some(next), is_cut: head.is_cut })
+        // The first appends may have expired, so their number does not follow from how many there are.
+        let last = page.last().filter(|_| page.len() == PAGE_APPENDS).and_then(|(key, _)| append_of(key));
+        Ok(LogPage { lines, next: last.map(|last| last + 1), is_cut: head.is_cut })
     }
 }
 

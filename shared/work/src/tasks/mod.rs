@@ -27,21 +27,19 @@ pub use log::{LogAppend, LogPage, MAX_LOG_LINE_CHARS, MAX_LOG_LINES};
 pub use redact::redact;
 pub use reports::{ReportKind, ReportOutcome, TaskReport};
 pub use requests::{Assignment, RequestOutcome, WorkRequest};
-pub use rules::{TaskRules, Unassignable, login_of_worker};
+pub use rules::{Unassignable, login_of_worker};
 pub use task::{Cancellation, ClaimOutcome, EndedClaim, LiveClaim, Task, TaskPhase};
 
 use std::sync::Arc;
 
-use chrono::TimeDelta;
-use gam_model::Clock;
+use chrono::{DateTime, TimeDelta, Utc};
+use gam_model::{Clock, TaskRules};
 use gam_store::{Error as StoreError, RecordStore};
 
-/// How long a claim lasts without a heartbeat.
-pub const LEASE: TimeDelta = TimeDelta::seconds(600);
+use crate::repo::load_org;
+
 /// How long after the end of a lease another worker can get the issue.
 pub const TAKEOVER_AFTER: TimeDelta = TimeDelta::seconds(60);
-/// Number of claims of an issue that may fail or expire. Then it waits for a new label or for `task requeue`.
-pub const MAX_ATTEMPTS: u32 = 3;
 /// How often a change is tried again after somebody else changed the task first.
 const MAX_CONFLICTS: u32 = 10;
 
@@ -77,23 +75,22 @@ pub type RandomPick = Arc<dyn Fn(usize) -> usize + Send + Sync>;
 pub struct Tasks {
     records: Arc<dyn RecordStore>,
     clock: Arc<dyn Clock>,
-    rules: Arc<TaskRules>,
     pick: RandomPick,
 }
 
 impl Tasks {
     /// Connects to the records of a store.
-    pub fn new(
-        records: Arc<dyn RecordStore>,
-        clock: Arc<dyn Clock>,
-        rules: TaskRules,
-        pick: RandomPick,
-    ) -> Self {
-        Tasks { records, clock, rules: Arc::new(rules), pick }
+    pub fn new(records: Arc<dyn RecordStore>, clock: Arc<dyn Clock>, pick: RandomPick) -> Self {
+        Tasks { records, clock, pick }
     }
 
     /// Returns what keeps the tasks up to date with the cache of issues.
     pub fn follower(&self) -> TaskFollower {
-        TaskFollower::new(self.records.clone(), self.rules.clone())
+        TaskFollower::new(self.records.clone())
+    }
+
+    /// Returns the rules that apply to an organization: those that its record has, so that a claim reads no lake.
+    async fn rules(&self, org: &str, now: DateTime<Utc>) -> Result<TaskRules, StoreError> {
+        Ok(load_org(&*self.records, org, now).await?.0.task_rules())
     }
 }

@@ -93,9 +93,10 @@ impl Tasks {
             };
             let cancelled = claim.cancelled;
             let mut after = before.clone();
+            let rules = self.rules(&task.org, now).await?;
             let (mut events, mut refused) = (Vec::new(), None);
             match report.kind.outcome() {
-                None => after.extend_lease(now),
+                None => after.extend_lease(&rules, now),
                 Some(outcome) => {
                     let issue = load_issue(&*self.records, &task.org, task.repo_id, task.number, now).await?;
                     let issue = issue.map(|(issue, _)| issue);
@@ -109,7 +110,7 @@ impl Tasks {
                         outcome => outcome,
                     };
                     let texts = (report.note.clone(), report.result.clone());
-                    after.end_claim(outcome, texts, (issue.as_ref(), &self.rules), now);
+                    after.end_claim(outcome, texts, (issue.as_ref(), &rules), now);
                     events.push(TaskEvent::Ended(outcome));
                 }
             }
@@ -153,7 +154,7 @@ impl Tasks {
             after.reset();
             let issue = load_issue(&*self.records, &task.org, task.repo_id, task.number, now).await?;
             if let Some((issue, _)) = &issue {
-                after.observe(issue, &self.rules, now);
+                after.observe(issue, &self.rules(&task.org, now).await?, now);
             }
             let change = TaskChange {
                 before: Some((before, revision)),

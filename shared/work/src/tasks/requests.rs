@@ -1,10 +1,11 @@
 //! How a worker gets a task.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_access::{Principal, RepoName};
+use gam_model::TaskRules;
 use gam_store::{
     CommitOutcome, Expectation, RecordCommit, RecordCommitId, RecordRange, commit_until_answered,
 };
@@ -110,12 +111,14 @@ impl Tasks {
             if let Some(assignment) = self.resume(principal, &request.worker).await? {
                 return Ok(RequestOutcome::Assigned(Box::new(assignment)));
             }
-            let mut candidates = Vec::new();
+            let (mut candidates, mut rules) = (Vec::new(), BTreeMap::new());
             for org in orgs {
                 self.end_expired_claims(org).await?;
-                if load_org(&*self.records, org, self.clock.now()).await?.0.is_suspended {
+                let state = load_org(&*self.records, org, self.clock.now()).await?.0;
+                if state.is_suspended {
                     continue;
                 }
+                rules.insert(org.as_str(), state.task_rules());
                 candidates.extend(self.candidates(org, principal, request, &skills).await?);
             }
             candidates.sort();
@@ -124,7 +127,8 @@ impl Tasks {
                 return Ok(RequestOutcome::Nothing { retry_after: RETRY_IDLE });
             }
             let picked = candidates.swap_remove((self.pick)(candidates.len()).min(candidates.len() - 1));
-            match self.try_claim(&picked.task, principal, &request.worker).await? {
+            let rules = &rules[picked.task.org.as_str()];
+            match self.try_claim(&picked.task, rules, (&request.worker, principal)).await? {
                 ClaimAttempt::Claimed(assignment) => return Ok(RequestOutcome::Assigned(assignment)),
                 ClaimAttempt::Withdrawn if withdrawn < MAX_READ_ENTRIES => withdrawn += 1,
                 ClaimAttempt::Lost if retries < MAX_RETRIES => retries += 1,
@@ -155,17 +159,18 @@ impl Tasks {
             }
             let issue = load_issue(&*self.records, &task.org, task.repo_id, task.number, now).await?;
             let issue = issue.map(|(issue, _)| issue);
+            let rules = self.rules(&task.org, now).await?;
             let mut after = before.clone();
             // The claim can be over for long. Nobody took it over, so it goes on.
             let resumed = issue.as_ref().filter(|_| claim.cancelled.is_none());
             let events = match resumed {
                 Some(_) => {
-                    after.extend_lease(now);
+                    after.extend_lease(&rules, now);
                     Vec::new()
                 }
                 None => {
                     let outcome = ClaimOutcome::Released;
-                    after.end_claim(outcome, (None, None), (issue.as_ref(), &self.rules), now);
+                    after.end_claim(outcome, (None, None), (issue.as_ref(), &rules), now);
                     vec![TaskEvent::Ended(outcome)]
                 }
             };
@@ -202,7 +207,8 @@ impl Tasks {
         if claim.can_be_taken_over(now) {
             let issue = load_issue(&*self.records, &task.org, task.repo_id, task.number, now).await?;
             let issue = issue.map(|(issue, _)| issue);
-            after.end_claim(ClaimOutcome::Expired, (None, None), (issue.as_ref(), &self.rules), now);
+            let rules = self.rules(&task.org, now).await?;
+            after.end_claim(ClaimOutcome::Expired, (None, None), (issue.as_ref(), &rules), now);
             events.push(TaskEvent::Ended(ClaimOutcome::Expired));
         } else {
             claim.indexed_until = claim.lease_until;
@@ -264,8 +270,8 @@ impl Tasks {
     async fn try_claim(
         &self,
         task: &TaskRef,
-        principal: &Principal,
-        worker: &str,
+        rules: &TaskRules,
+        (worker, principal): (&str, &Principal),
     ) -> Result<ClaimAttempt, TaskError> {
         let now = self.clock.now();
         let Some((before, revision)) = load_task(&*self.records, task, now).await? else {
@@ -278,7 +284,7 @@ impl Tasks {
         let Some((issue, issue_revision)) = issue else { return Ok(ClaimAttempt::Lost) };
         let mut after = before.clone();
         // The rules may have changed since the issue was stored.
-        after.observe(&issue, &self.rules, now);
+        after.observe(&issue, rules, now);
         let commit = RecordCommit::new(RecordCommitId::random());
         if !after.is_assignable() {
             let change = TaskChange { before: Some((before, revision)), after, events: Vec::new() };
@@ -287,7 +293,7 @@ impl Tasks {
                 false => ClaimAttempt::Lost,
             });
         }
-        after.claim(worker, &principal.id, ClaimId::nonce_of(commit.id()), now);
+        after.claim((worker, &principal.id), ClaimId::nonce_of(commit.id()), rules, now);
         let issue_key = issue.key(&task.org)?;
         let assignment = Assignment::new(&after, issue, now);
         let change = TaskChange { before: Some((before, revision)), after, events: vec![TaskEvent::Claimed] };

@@ -3,31 +3,13 @@
 use std::fmt;
 
 use chrono::TimeDelta;
+use gam_model::TaskRules;
 use serde::{Deserialize, Serialize};
 
 use crate::issue::CachedIssue;
 
-/// The label that makes an issue a task if nothing else is configured.
-const DEFAULT_LABEL: &str = "agent-ready";
-/// The priority of an issue without a label `p0` to `p3`.
-const DEFAULT_PRIORITY: i32 = 2;
 /// What labels with a required skill begin with.
 const SKILL_PREFIX: &str = "skill:";
-
-/// Which labels make an issue a task. Labels are compared without case, as GitHub does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TaskRules {
-    /// Labels of which an issue needs one.
-    pub labels_any: Vec<String>,
-    /// Labels of which an issue must have none.
-    pub labels_none: Vec<String>,
-}
-
-impl Default for TaskRules {
-    fn default() -> Self {
-        TaskRules { labels_any: vec![DEFAULT_LABEL.to_owned()], labels_none: Vec::new() }
-    }
-}
 
 /// Why no worker gets an issue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -79,65 +61,57 @@ impl fmt::Display for Unassignable {
     }
 }
 
-impl TaskRules {
-    /// Returns whether an issue has a label that makes it a task.
-    pub fn has_task_label(&self, issue: &CachedIssue) -> bool {
-        self.labels_any.iter().any(|name| issue.label(name).is_some())
-    }
-
-    /// Checks whether workers can get an issue, whatever happened to earlier claims of it.
-    ///
-    /// # Errors
-    /// The first reason why they cannot.
-    pub fn check(&self, issue: &CachedIssue) -> Result<(), Unassignable> {
-        if issue.tombstone.is_some() {
-            return Err(Unassignable::Gone);
-        }
-        if !issue.is_open() {
-            return Err(Unassignable::Closed);
-        }
-        if !self.has_task_label(issue) {
-            return Err(Unassignable::Unlabelled);
-        }
-        if self.labels_none.iter().any(|name| issue.label(name).is_some()) {
-            return Err(Unassignable::Excluded);
-        }
-        let mut labels = self.labels_any.iter().filter_map(|name| issue.label(name));
-        if !labels.any(|label| issue.is_vouched_by(label.id)) {
-            return Err(Unassignable::Edited);
-        }
-        if issue.details.is_locked {
-            return Err(Unassignable::Locked);
-        }
-        // Older versions of GitHub do not say it. An issue with open sub-issues is done by doing those.
-        let has_open = |count: Option<u32>| count.is_some_and(|open| open > 0);
-        if has_open(issue.details.blocked_by_open) || has_open(issue.details.sub_issues_open) {
-            return Err(Unassignable::Blocked);
-        }
-        if issue.closing_pull_requests.as_ref().is_some_and(|open| !open.is_empty()) {
-            return Err(Unassignable::HasPullRequest);
-        }
-        Ok(())
-    }
+/// Returns whether an issue has a label that makes it a task.
+pub(super) fn has_task_label(rules: &TaskRules, issue: &CachedIssue) -> bool {
+    rules.labels_any.iter().any(|name| issue.label(name).is_some())
 }
 
-/// Returns the priority of an issue: the least of its labels `p0` to `p3`.
-fn priority(issue: &CachedIssue) -> i32 {
-    let level = |name: &str| match name.to_ascii_lowercase().as_str() {
-        "p0" => Some(0),
-        "p1" => Some(1),
-        "p2" => Some(2),
-        "p3" => Some(3),
-        _ => None,
-    };
-    issue.details.labels.iter().filter_map(|label| level(&label.name)).min().unwrap_or(DEFAULT_PRIORITY)
+/// Checks whether workers can get an issue, whatever happened to earlier claims of it.
+///
+/// # Errors
+/// The first reason why they cannot.
+pub(super) fn check_issue(rules: &TaskRules, issue: &CachedIssue) -> Result<(), Unassignable> {
+    if issue.tombstone.is_some() {
+        return Err(Unassignable::Gone);
+    }
+    if !issue.is_open() {
+        return Err(Unassignable::Closed);
+    }
+    if !has_task_label(rules, issue) {
+        return Err(Unassignable::Unlabelled);
+    }
+    if rules.labels_none.iter().any(|name| issue.label(name).is_some()) {
+        return Err(Unassignable::Excluded);
+    }
+    let mut labels = rules.labels_any.iter().filter_map(|name| issue.label(name));
+    if !labels.any(|label| issue.is_vouched_by(label.id)) {
+        return Err(Unassignable::Edited);
+    }
+    if issue.details.is_locked {
+        return Err(Unassignable::Locked);
+    }
+    // Older versions of GitHub do not say it. An issue with open sub-issues is done by doing those.
+    let has_open = |count: Option<u32>| count.is_some_and(|open| open > 0);
+    if has_open(issue.details.blocked_by_open) || has_open(issue.details.sub_issues_open) {
+        return Err(Unassignable::Blocked);
+    }
+    if issue.closing_pull_requests.as_ref().is_some_and(|open| !open.is_empty()) {
+        return Err(Unassignable::HasPullRequest);
+    }
+    Ok(())
 }
-
 /// Returns the place of an issue in the order of assignable ones, in seconds since 1970: when it was created, and one week
 /// later for each level of its priority. So an issue gains one level with each week of its age, and its place never
 /// changes while it waits.
-pub(super) fn due_seconds(issue: &CachedIssue) -> i64 {
-    (issue.details.created_at + TimeDelta::weeks(priority(issue).into())).timestamp()
+pub(super) fn due_seconds(rules: &TaskRules, issue: &CachedIssue) -> i64 {
+    let labels = issue.details.labels.iter().map(|label| label.name.as_str());
+    let weeks = i64::try_from(rules.priority(labels)).unwrap_or(i64::from(u8::MAX));
+    (issue.details.created_at + TimeDelta::weeks(weeks)).timestamp()
+}
+
+/// Returns how long a claim lasts without a heartbeat.
+pub(super) fn lease(rules: &TaskRules) -> TimeDelta {
+    TimeDelta::seconds(rules.lease_seconds.into())
 }
 
 /// Returns the skills that an issue requires, in lower case and in order.

@@ -1,10 +1,11 @@
 //! A task and its state machine: pure, with the time as an argument.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use gam_model::TaskRules;
 use serde::{Deserialize, Serialize};
 
-use super::rules::{TaskRules, Unassignable, due_seconds, required_skills};
-use super::{LEASE, MAX_ATTEMPTS, TAKEOVER_AFTER};
+use super::TAKEOVER_AFTER;
+use super::rules::{Unassignable, check_issue, due_seconds, lease, required_skills};
 use crate::issue::CachedIssue;
 
 /// The version of the record. A program refuses newer ones.
@@ -239,7 +240,7 @@ impl Task {
         self.repo.clone_from(&issue.repo);
         self.title.clone_from(&issue.details.title);
         self.is_open = issue.is_open();
-        let check = rules.check(issue);
+        let check = check_issue(rules, issue);
         if let TaskPhase::Claimed(claim) = &mut self.phase {
             let reason = check.err().and_then(Cancellation::of).filter(|_| claim.cancelled.is_none());
             if let Some(reason) = reason {
@@ -251,7 +252,7 @@ impl Task {
         if self.was_labelled_again(issue, rules) {
             self.reset();
         }
-        let place = self.check_attempts().and(check).map(|()| QueuePlace::of(issue));
+        let place = self.check_attempts(rules).and(check).map(|()| QueuePlace::of(issue, rules));
         self.set_place(place, now);
         None
     }
@@ -274,10 +275,10 @@ impl Task {
         }
     }
 
-    fn check_attempts(&self) -> Result<(), Unassignable> {
+    fn check_attempts(&self, rules: &TaskRules) -> Result<(), Unassignable> {
         match self.phase {
             TaskPhase::Completed => Err(Unassignable::Completed),
-            _ if self.failures >= MAX_ATTEMPTS => Err(Unassignable::TooManyAttempts),
+            _ if self.failures >= rules.max_attempts => Err(Unassignable::TooManyAttempts),
             _ => Ok(()),
         }
     }
@@ -294,9 +295,15 @@ impl Task {
     }
 
     /// Gives the task to a worker. It must be assignable.
-    pub(super) fn claim(&mut self, worker: &str, principal: &str, nonce: String, now: DateTime<Utc>) {
+    pub(super) fn claim(
+        &mut self,
+        (worker, principal): (&str, &str),
+        nonce: String,
+        rules: &TaskRules,
+        now: DateTime<Utc>,
+    ) {
         debug_assert!(self.is_assignable(), "only assignable tasks are claimed");
-        let lease_until = now + LEASE;
+        let lease_until = now + lease(rules);
         self.fence += 1;
         self.place = None;
         self.waits_for = None;
@@ -313,11 +320,11 @@ impl Task {
     }
 
     /// Extends the lease of a live claim. That of a cancelled claim stays.
-    pub(super) fn extend_lease(&mut self, now: DateTime<Utc>) {
+    pub(super) fn extend_lease(&mut self, rules: &TaskRules, now: DateTime<Utc>) {
         if let TaskPhase::Claimed(claim) = &mut self.phase
             && claim.cancelled.is_none()
         {
-            claim.lease_until = claim.lease_until.max(now + LEASE);
+            claim.lease_until = claim.lease_until.max(now + lease(rules));
         }
     }
 
@@ -379,13 +386,13 @@ impl Task {
 }
 
 impl QueuePlace {
-    fn of(issue: &CachedIssue) -> Self {
+    fn of(issue: &CachedIssue, rules: &TaskRules) -> Self {
         let mut assignees: Vec<String> =
             issue.details.assignees.iter().map(|user| user.login.to_lowercase()).collect();
         assignees.sort();
         assignees.dedup();
         QueuePlace {
-            due: due_seconds(issue).max(0),
+            due: due_seconds(rules, issue).max(0),
             created: issue.details.created_at.timestamp().max(0),
             assignees,
             skills: required_skills(issue),

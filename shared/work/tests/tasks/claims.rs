@@ -9,13 +9,13 @@ use gam_model::issue::IssueState;
 use gam_store::{Expectation, MemoryStore, OrgStore as _, RecordCommit, RecordCommitId};
 use gam_work::repo::{IssueOrg, put_org};
 use gam_work::tasks::{
-    Cancellation, ClaimId, LEASE, LogAppend, ReportKind, RequestOutcome, TAKEOVER_AFTER, TaskError,
-    TaskFilter, TaskReport, TaskState, WorkRequest,
+    Cancellation, ClaimId, LogAppend, ReportKind, RequestOutcome, TAKEOVER_AFTER, TaskError, TaskFilter,
+    TaskReport, TaskState, WorkRequest,
 };
 
 use crate::support::{
-    OBSTACLES, ORG, REPO_ID, TestClock, TestStore, World, issue, label, principal, report, user, voucher,
-    work_request,
+    LEASE, OBSTACLES, ORG, REPO_ID, TestClock, TestStore, World, issue, label, principal, report, user,
+    voucher, work_request,
 };
 
 use ReportKind::{Complete, Fail, Heartbeat, Release};
@@ -439,6 +439,38 @@ async fn the_log_of_a_claim_has_each_line_once_and_no_secret() {
         world.report(&id, Complete).await.expect("it counts");
         let late = world.tasks.append_log(&principal(), &id, &append(200, "x")).await;
         assert!(matches!(late, Err(TaskError::Ended(_))), "{late:?}");
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn the_pages_of_a_log_repeat_no_line_after_the_first_ones_expire() {
+    for store in TestStore::all().await {
+        let world = World::new(&store);
+        world.store(&issue(1)).await;
+        let id = world.request("ann").await.expect("a task").claim_id;
+        let append = async |lines: std::ops::Range<u64>| {
+            for line in lines {
+                let append =
+                    LogAppend { fence: id.fence, lines: vec![line.to_string()], sequence: Some(line) };
+                world.tasks.append_log(&principal(), &id, &append).await.expect("it is appended");
+            }
+        };
+        append(0..5).await;
+        // The worker goes on for weeks.
+        for _ in 0..29 * 24 {
+            world.clock.advance(TimeDelta::hours(1));
+            world.report(&id, Heartbeat).await.expect("it goes on");
+        }
+        append(5..50).await;
+        world.clock.advance(TimeDelta::days(2));
+        let (mut lines, mut from) = (Vec::new(), Some(0));
+        while let Some(at) = from {
+            let page = world.tasks.read_log(&id, at).await.expect("it is read");
+            lines.extend(page.lines);
+            from = page.next;
+        }
+        assert_eq!(lines, (5..50).map(|line| line.to_string()).collect::<Vec<_>>());
         store.close().await;
     }
 }

@@ -4,4 +4,5 @@ mod claims;
 mod follower;
 mod many_workers;
 mod model;
+mod rules;
 mod support;

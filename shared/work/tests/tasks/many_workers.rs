@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_model::Clock as _;
 use gam_work::tasks::{
-    ClaimId, ReportKind, RequestOutcome, TAKEOVER_AFTER, TaskError, TaskFilter, TaskRules, TaskState, Tasks,
+    ClaimId, ReportKind, RequestOutcome, TAKEOVER_AFTER, TaskError, TaskFilter, TaskState, Tasks,
 };
 
 use crate::support::{
@@ -167,7 +167,7 @@ async fn check(store: &TestStore) {
     let records = Arc::new(FaultyRecords { inner: store.records.clone(), fault: Box::new(random_fault) });
     let servers = [clock.clone(), clock.ahead(CLOCK_DIFFERENCE)].map(|clock| {
         let pick = Arc::new(|count| fastrand::usize(..count));
-        Tasks::new(records.clone(), Arc::new(clock), TaskRules::default(), pick)
+        Tasks::new(records.clone(), Arc::new(clock), pick)
     });
     let shared = Shared {
         clock,

@@ -7,12 +7,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use gam_model::Clock as _;
 use gam_store::MemoryStore;
 use gam_work::tasks::{
-    ClaimId, LEASE, ReportKind, RequestOutcome, TAKEOVER_AFTER, TaskError, TaskFilter, TaskPhase,
+    ClaimId, ReportKind, RequestOutcome, TAKEOVER_AFTER, TaskError, TaskFilter, TaskPhase,
 };
 use proptest::prelude::*;
 
 use crate::support::{
-    CommitFault, FaultyRecords, OBSTACLES, ORG, TestClock, World, issue, principal, report, voucher,
+    CommitFault, FaultyRecords, LEASE, OBSTACLES, ORG, TestClock, World, issue, principal, report, voucher,
     work_request,
 };
 

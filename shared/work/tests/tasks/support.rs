@@ -5,17 +5,17 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_access::{AuditRow, Principal, Role, Scope};
-use gam_model::Clock;
 use gam_model::issue::{IssueLabel, IssueState, IssueUser, ThreadRef};
+use gam_model::{Clock, TaskRules};
 use gam_store::{
-    CommitOutcome, Error, MemoryStore, Record, RecordCommit, RecordKey, RecordKind, RecordRange, RecordStore,
-    Result,
+    CommitOutcome, Error, Expectation, MemoryStore, Record, RecordCommit, RecordCommitId, RecordKey,
+    RecordKind, RecordRange, RecordStore, Result,
 };
 use gam_store_sql::SqliteStore;
 use gam_work::issue::load_issue;
+use gam_work::repo::{IssueOrg, StoredTaskRules, load_org, put_org};
 use gam_work::tasks::{
-    Assignment, ClaimId, ReportKind, ReportOutcome, RequestOutcome, TaskError, TaskReport, TaskRules, Tasks,
-    WorkRequest,
+    Assignment, ClaimId, ReportKind, ReportOutcome, RequestOutcome, TaskError, TaskReport, Tasks, WorkRequest,
 };
 pub(crate) use gam_work::testing::voucher;
 use gam_work::testing::{store_issue, task_issue};
@@ -24,6 +24,8 @@ use tempfile::TempDir;
 
 pub(crate) const ORG: &str = "acme";
 pub(crate) const REPO_ID: i64 = 7;
+/// The lease of the default rules.
+pub(crate) const LEASE: TimeDelta = TimeDelta::seconds(600);
 
 /// A clock that tests set. Clones show the same time, each with its own difference.
 #[derive(Clone)]
@@ -99,13 +101,27 @@ impl World {
     /// Picks the first candidate.
     pub(crate) fn with(records: Arc<dyn RecordStore>, clock: TestClock) -> Self {
         let pick = Arc::new(|_| 0);
-        let tasks = Tasks::new(records.clone(), Arc::new(clock.clone()), rules(), pick);
+        let tasks = Tasks::new(records.clone(), Arc::new(clock.clone()), pick);
         World { records, clock, tasks }
     }
 
-    /// Stores an issue as the cache of issues does, with what follows from it.
+    /// Stores an issue as the cache of issues does, with what follows from it. Without rules, those of [`rules`] apply
+    /// from then on.
     pub(crate) async fn store(&self, issue: &CachedIssue) {
+        self.store_rules().await;
         store_issue(&*self.records, &self.tasks, ORG, issue, self.clock.now()).await;
+    }
+
+    async fn store_rules(&self) {
+        let now = self.clock.now();
+        let (state, expectation) = load_org(&*self.records, ORG, now).await.expect("it is read");
+        if expectation == Expectation::Absent {
+            let tasks = Some(StoredTaskRules { rules: rules(), revision: 1, since: now, is_applied: true });
+            let commit = RecordCommit::new(RecordCommitId::random());
+            let commit = put_org(commit, ORG, &IssueOrg { tasks, ..state }, expectation).expect("a commit");
+            // Another test of the same world may have stored them meanwhile.
+            self.records.commit(&commit, now).await.expect("it is decided");
+        }
     }
 
     /// Changes a stored issue.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_model::issue::RestIssue;
-use gam_model::{Clock, Identity};
+use gam_model::{Clock, Identity, TaskRules};
 use gam_store::{MemoryStore, RecordStore};
 use gam_work::dirty::list_marks;
 use gam_work::issue::{issue_range, list_issues};
@@ -55,6 +55,7 @@ struct HubState {
     edited_at: BTreeMap<i64, DateTime<Utc>>,
     repo_name: String,
     fetches: u64,
+    blocked_by_requests: u64,
     deliveries: Vec<TestDelivery>,
     delivered: u64,
     writers: Vec<String>,
@@ -86,6 +87,11 @@ impl Hub {
 
     pub(crate) fn fetches(&self) -> u64 {
         self.0.lock().unwrap().fetches
+    }
+
+    /// Returns how often somebody asked which issues an issue blocks.
+    pub(crate) fn blocked_by_requests(&self) -> u64 {
+        self.0.lock().unwrap().blocked_by_requests
     }
 
     pub(crate) fn issue(&self, number: i64) -> Option<Value> {
@@ -273,6 +279,7 @@ impl IssueSource for Hub {
     }
 
     async fn blocked_by(&self, _: &RepoAddress, _: i64) -> Result<Vec<IssueAddress>, SourceError> {
+        self.0.lock().unwrap().blocked_by_requests += 1;
         Ok(Vec::new())
     }
 
@@ -304,7 +311,12 @@ struct TestScopes;
 impl OrgScopes for TestScopes {
     async fn find(&self, login: &str) -> Result<Option<OrgScope>, WorkError> {
         let identity = Identity::default().with_excluded_repos(["secret".to_owned()]);
-        let scope = || OrgScope { key: ORG.to_owned(), identity: Arc::new(identity) };
+        let scope = || OrgScope {
+            key: ORG.to_owned(),
+            identity: Arc::new(identity),
+            task_rules: TaskRules::default(),
+            revision: 0,
+        };
         Ok(login.eq_ignore_ascii_case(ORG).then(scope))
     }
 }

@@ -3,27 +3,54 @@
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_model::Clock;
-use gam_work::HookSource;
 use gam_work::dirty::{clear_mark, list_marks};
+use gam_work::hooks::{HookGap, list_hooks};
+use gam_work::order::MAX_ORDER_BYTES;
 use gam_work::source::SourceError;
 use gam_work::sweep::{DeliveryAttempt, HookInfo};
+use gam_work::{Effect, HookSource, OrderRepo, WebhookOrder};
 
 use crate::support::{Hub, ORG, READY, REPO_ID, Service, TestDelivery, label};
 
-/// The list of deliveries of one webhook.
-struct Listed(Vec<DeliveryAttempt>);
+/// The list of deliveries of one webhook: of the organization, or of the repository `site`.
+struct Listed {
+    attempts: Vec<DeliveryAttempt>,
+    is_of_repo: bool,
+}
+
+impl Listed {
+    fn of_org(attempts: Vec<DeliveryAttempt>) -> Self {
+        Listed { attempts, is_of_repo: false }
+    }
+}
+
+fn hook(id: &str) -> HookInfo {
+    HookInfo {
+        id: id.to_owned(),
+        url: "https://metrics.example.com/api/v1/webhook/github".to_owned(),
+        content_type: "json".to_owned(),
+        has_secret: Some(true),
+        events: Vec::new(),
+        is_active: true,
+    }
+}
+
+fn source_error(message: &str) -> SourceError {
+    SourceError { message: message.to_owned(), is_temporary: false, is_not_found: false }
+}
 
 #[async_trait(?Send)]
 impl HookSource for Listed {
     async fn hooks(&self, _: &str) -> Result<Vec<HookInfo>, SourceError> {
-        Ok(vec![HookInfo {
-            id: "org/acme/1".to_owned(),
-            url: "https://metrics.example.com/api/v1/webhook/github".to_owned(),
-            content_type: "json".to_owned(),
-            has_secret: Some(true),
-            events: Vec::new(),
-            is_active: true,
-        }])
+        match self.is_of_repo {
+            true => Err(source_error("only owners may list them")),
+            false => Ok(vec![hook("org/acme/1")]),
+        }
+    }
+
+    async fn repo_hooks(&self, org: &str, repo: &str) -> Result<Vec<HookInfo>, SourceError> {
+        assert_eq!((org, repo), ("Acme", "site"));
+        Ok(vec![hook("repo/acme/site/5")])
     }
 
     async fn attempts(
@@ -31,7 +58,7 @@ impl HookSource for Listed {
         _: &HookInfo,
         since: DateTime<Utc>,
     ) -> Result<Vec<DeliveryAttempt>, SourceError> {
-        Ok(self.0.iter().filter(|attempt| attempt.delivered_at >= since).cloned().collect())
+        Ok(self.attempts.iter().filter(|attempt| attempt.delivered_at >= since).cloned().collect())
     }
 }
 
@@ -63,7 +90,7 @@ async fn a_dark_hour_is_healed_by_one_sweep() {
     hub.delete(2);
     let missed = hub.take_deliveries();
     let at = service.clock.now() - TimeDelta::minutes(30);
-    let source = Listed(missed.iter().map(|delivery| attempt(delivery, 0, at)).collect());
+    let source = Listed::of_org(missed.iter().map(|delivery| attempt(delivery, 0, at)).collect());
     let report = service.processor.sweep(&source, "Acme").await.unwrap();
     assert_eq!((report.hooks, report.events, report.missed, report.gap), (1, 3, 3, Some((at, at))));
     assert_eq!(report.repos.iter().collect::<Vec<_>>(), ["site"]);
@@ -86,7 +113,7 @@ async fn deliveries_that_arrived_are_no_gap() {
     service.receive(&deliveries[0]).await;
     service.drain().await;
     let at = service.clock.now();
-    let source = Listed(vec![
+    let source = Listed::of_org(vec![
         // The answer came too late for GitHub.
         attempt(&deliveries[0], 0, at),
         // The second attempt succeeded.
@@ -96,6 +123,59 @@ async fn deliveries_that_arrived_are_no_gap() {
     ]);
     let report = service.processor.sweep(&source, "Acme").await.unwrap();
     assert_eq!((report.events, report.missed, report.gap), (3, 0, None));
+}
+
+#[tokio::test]
+async fn the_webhook_of_a_repository_is_swept_once_it_has_delivered() {
+    let hub = Hub::new();
+    let service = Service::new(&hub);
+    for number in 1..=2 {
+        hub.open(number, number);
+    }
+    let deliveries = hub.take_deliveries();
+    let at = service.clock.now();
+    let source = Listed { attempts: vec![attempt(&deliveries[1], 0, at)], is_of_repo: true };
+    let unknown = service.processor.sweep(&source, "Acme").await.unwrap_err();
+    assert!(unknown.to_string().contains("only owners"), "{unknown}");
+
+    let repo = OrderRepo { id: REPO_ID, node_id: "R_7".to_owned(), name: "site".to_owned() };
+    let mut order = WebhookOrder::job("Acme", repo, Effect::Reconcile { is_full: true }, at);
+    (order.is_delivery, order.id, order.repo_hook) = (true, "guid".to_owned(), Some(5));
+    service.processor.process(&order, None).await.unwrap();
+    service.drain().await;
+    let report = service.processor.sweep(&source, "Acme").await.unwrap();
+    assert_eq!((report.hooks, report.missed, report.gap), (1, 1, Some((at, at))));
+    assert_eq!(report.failures, ["only owners may list them"]);
+    service.drain().await;
+    service.check_equals(&hub).await;
+
+    let hooks = list_hooks(service.records(), ORG, service.clock.now()).await.unwrap();
+    let state = &hooks[0];
+    assert_eq!((hooks.len(), state.id.as_str(), state.checked_until), (1, "repo/acme/site/5", Some(at)));
+    let gap = HookGap { from: at, to: at, missed: 1, repos: vec!["site".to_owned()] };
+    assert_eq!((&state.gaps, state.problems()), (&vec![gap], vec![]));
+    assert_eq!(state.last.as_ref().map(|last| (last.at, last.status_code)), Some((at, 0)));
+    // A sweep that finds nothing forgets no gap, and the last delivery after three days.
+    service.clock.advance(TimeDelta::days(4));
+    let source = Listed { attempts: vec![], is_of_repo: true };
+    assert_eq!(service.processor.sweep(&source, "Acme").await.unwrap().missed, 0);
+    let hooks = list_hooks(service.records(), ORG, service.clock.now()).await.unwrap();
+    assert_eq!((hooks[0].gaps.len(), &hooks[0].last), (1, &None));
+}
+
+#[tokio::test]
+async fn a_long_order_still_fetches_what_the_issue_blocks() {
+    let hub = Hub::new();
+    let service = Service::new(&hub);
+    hub.open(1, 0);
+    hub.edit(1, 1, &"x".repeat(MAX_ORDER_BYTES), "maintainer");
+    hub.close(1, 2);
+    for delivery in hub.take_deliveries() {
+        service.receive(&delivery).await;
+    }
+    service.drain().await;
+    assert!(hub.blocked_by_requests() > 0);
+    service.check_equals(&hub).await;
 }
 
 #[tokio::test]

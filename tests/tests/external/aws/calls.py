@@ -10,6 +10,7 @@ import functools
 import io
 import json
 import os
+import re
 import sys
 import threading
 import time
@@ -101,7 +102,7 @@ def deploy(request, service, operation, parameters):
     bucket = f"{parameters['stack']}-code"
     client(request, "s3").create_bucket(Bucket=bucket)
     directory = os.path.dirname(parameters["template"])
-    for function in ("CollectFunction", "AggregateFunction", "ApiFunction"):
+    for function in re.findall(r"CodeUri: (\w+)\n", template):
         body = zip_function(os.path.join(directory, function))
         client(request, "s3").put_object(Bucket=bucket, Key=function, Body=body)
         template = template.replace(f"CodeUri: {function}\n", f"CodeUri: s3://{bucket}/{function}\n")

@@ -24,7 +24,11 @@ const NEEDS: &[Tool] = &[Tool::Emulator, Tool::Sam];
 
 /// Returns the answers of the program on one machine, after comparing them with the reference. They include
 /// `complete_since` and `complete_until`.
-fn answers_of_one_machine(world: &World, double: &Double, targets: &[String]) -> BTreeMap<String, String> {
+pub(super) fn answers_of_one_machine(
+    world: &World,
+    double: &Double,
+    targets: &[String],
+) -> BTreeMap<String, String> {
     let sandbox = Sandbox::with_github(double);
     collect_and_aggregate(&sandbox, &world.org);
     let server = sandbox.serve();
@@ -50,11 +54,11 @@ fn the_stack_answers_like_the_program_on_one_machine() {
     assert_eq!(stack.depth("WorkDeadLettersUrl") + stack.depth("InboxDeadLettersUrl"), 0);
     assert_eq!(stack.depth("FailedInvocationsUrl"), 0);
     assert_metrics_are_logged(&stack);
-    assert_alarms_have_metrics(&stack);
+    assert_alarms_have_metrics(&stack, &["CollectFunction", "AggregateFunction"]);
     assert_the_api_requires_its_token(&stack);
     assert_the_api_takes_tokens_of_the_table(&aws, &stack);
     assert_the_api_cannot_write(&aws, &stack);
-    assert_the_api_puts_only_audit_rows(&aws, &stack);
+    assert_the_api_puts_only_audit_rows(&stack);
     assert_reconcile_finds_silent_changes(&world, &double, &stack, &targets);
 }
 
@@ -68,7 +72,9 @@ fn assert_reconcile_finds_silent_changes(
     double.set_world(changed.clone());
     stack.fire("ReconcileSchedule");
     let is_reconciled = |line: &Value| line["message"] == "reconciled";
-    wait_for("the comparison", || stack.log_lines("CollectFunction").iter().any(is_reconciled).then_some(()));
+    wait_for("the comparison", || {
+        stack.log_lines("ReconcileFunction").iter().any(is_reconciled).then_some(())
+    });
     stack.settle();
     assert_same_answers(&answers_of_one_machine(&changed, double, targets), &stack.answers(targets));
 }
@@ -90,18 +96,17 @@ fn assert_metrics_are_logged(stack: &Stack<'_>) {
     }
 }
 
-/// Asserts that the functions log every metric that an alarm of the template uses, with its dimensions.
-fn assert_alarms_have_metrics(stack: &Stack<'_>) {
+/// Asserts that these functions log every metric that an alarm of the template uses, with its dimensions. Alarms of
+/// webhooks are checked only if the stack takes webhooks.
+pub(super) fn assert_alarms_have_metrics(stack: &Stack<'_>, functions: &[&str]) {
     let template = template(boto().expect("the emulator has boto3"));
     let resources = template["Resources"].as_object().expect("resources");
     let alarms = resources.iter().filter(|(_, resource)| {
         resource["Type"] == "AWS::CloudWatch::Alarm"
             && resource["Properties"]["Namespace"] == "GitHubActivityMetrics"
+            && (resource["Condition"] != "HasWebhooks" || stack.has_output("WebhookUrl"))
     });
-    let lines: Vec<Value> = ["CollectFunction", "AggregateFunction"]
-        .into_iter()
-        .flat_map(|function| stack.metric_lines(function))
-        .collect();
+    let lines: Vec<Value> = functions.iter().flat_map(|function| stack.metric_lines(function)).collect();
     let mut alarm_count = 0;
     for (name, alarm) in alarms {
         let alarm = &alarm["Properties"];
@@ -159,25 +164,11 @@ fn assert_the_api_takes_tokens_of_the_table(aws: &Emulator, stack: &Stack<'_>) {
     });
 }
 
-/// Returns credentials of the api function's role, as the function gets them.
-fn api_credentials(aws: &Emulator, stack: &Stack<'_>) -> Vec<String> {
-    let function = json!({ "FunctionName": stack.output("ApiFunction") });
-    let configuration = aws.call("lambda", "get_function_configuration", function);
-    let request = json!({ "RoleArn": configuration["Role"], "RoleSessionName": "test" });
-    let session = aws.call("sts", "assume_role", request);
-    let part = |name: &str| session["Credentials"][name].as_str().expect("credentials").to_owned();
-    vec![part("AccessKeyId"), part("SecretAccessKey"), part("SessionToken")]
-}
-
 /// Asserts that the api's role can put only rows of the audit log into the table. The emulator ignores the condition
 /// `dynamodb:LeadingKeys`, so this reads the policy.
-fn assert_the_api_puts_only_audit_rows(aws: &Emulator, stack: &Stack<'_>) {
-    let function = json!({ "FunctionName": stack.output("ApiFunction") });
-    let configuration = aws.call("lambda", "get_function_configuration", function);
-    let role = configuration["Role"].as_str().and_then(|arn| arn.rsplit('/').next()).expect("a role");
-    let request = json!({ "RoleName": role, "PolicyName": "api" });
-    let policy = aws.call("iam", "get_role_policy", request)["PolicyDocument"].clone();
-    let statements = policy["Statement"].as_array().expect("statements");
+fn assert_the_api_puts_only_audit_rows(stack: &Stack<'_>) {
+    let policy = stack.policy("ApiFunction", "api");
+    let statements = policy.as_array().expect("statements");
     let puts = |statement: &&Value| statement["Action"].to_string().contains("dynamodb:Put");
     let puts: Vec<&Value> = statements.iter().filter(puts).collect();
     assert!(!puts.is_empty(), "{policy}");
@@ -190,7 +181,6 @@ fn assert_the_api_puts_only_audit_rows(aws: &Emulator, stack: &Stack<'_>) {
 }
 
 fn assert_the_api_cannot_write(aws: &Emulator, stack: &Stack<'_>) {
-    let credentials = api_credentials(aws, stack);
     let (bucket, table) = (stack.output("LakeBucket"), stack.output("Table"));
     let key = json!({ "pk": { "S": "orgs" }, "sk": { "S": "x" } });
     let object = |key: &str| json!({ "Bucket": bucket, "Key": key });
@@ -214,17 +204,10 @@ fn assert_the_api_cannot_write(aws: &Emulator, stack: &Stack<'_>) {
         ("secretsmanager", "put_secret_value", json!({ "SecretId": "github-token", "SecretString": "x" })),
         ("secretsmanager", "get_secret_value", json!({ "SecretId": "github-token" })),
     ];
-    for (service, operation, parameters) in forbidden {
-        match aws.call_as(&credentials, service, operation, parameters) {
-            Ok(answer) => panic!("the api can call {service} {operation}: {answer}"),
-            Err(error) => {
-                assert!(error.code.starts_with("AccessDenied"), "{service} {operation}: {error:?}")
-            }
-        }
-    }
+    stack.assert_forbidden("ApiFunction", &forbidden);
     // The credentials are valid: reading works.
     let read = json!({ "TableName": table, "Key": key });
-    aws.call_as(&credentials, "dynamodb", "get_item", read).expect("the api can read");
+    aws.call_as(&stack.credentials("ApiFunction"), "dynamodb", "get_item", read).expect("the api can read");
 }
 
 /// The tests of this file.

@@ -36,7 +36,8 @@ fn complete_rebuilds(stack: &Stack<'_>, months: usize, epoch: u64) -> usize {
     let lines = stack.log_lines("AggregateFunction").into_iter();
     let is_complete = |line: &Value| {
         line["message"] == "queued months to fold"
-            && (&line["months"], &line["epoch"], &line["rebuild"]) == (&json!(months), &json!(epoch), &json!(true))
+            && (&line["months"], &line["epoch"], &line["rebuild"])
+                == (&json!(months), &json!(epoch), &json!(true))
     };
     lines.filter(is_complete).count()
 }

@@ -10,22 +10,29 @@ use std::time::{Duration, Instant};
 use chrono::TimeDelta;
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
+use gam_tests::github::webhooks::{Transit, deliver_to_host, webhook_events};
 use gam_tests::github::{Double, World, generated, world::at};
 use gam_tests::program::memory_kb;
 use gam_tests::proxy::Proxy;
 use gam_tests::runtime::LambdaRuntimeApi;
 use serde_json::json;
 
-use super::emulator::EmulatorSetup;
-use super::stack::{Stack, built_template, gateway_event};
+use super::emulator::{EmulatorSetup, wait_for};
+use super::stack::{Stack, built_template, delivery_event, gateway_event};
 use super::write_units::{WriteUnits, WrittenItems};
 use crate::tools::Tool;
 use crate::{ExternalTest, external_test};
 
 const NEEDS: &[Tool] = &[Tool::Emulator, Tool::Sam];
 
-const FUNCTIONS: [(&str, &str); 3] =
-    [("collect", "CollectFunction"), ("aggregate", "AggregateFunction"), ("api", "ApiFunction")];
+const FUNCTIONS: [(&str, &str); 6] = [
+    ("collect", "CollectFunction"),
+    ("aggregate", "AggregateFunction"),
+    ("webhook", "WebhookFunction"),
+    ("work", "WorkFunction"),
+    ("api", "ApiFunction"),
+    ("gate", "GateFunction"),
+];
 /// Number of starts and of answers. The figures are medians.
 const START_COUNT: usize = 9;
 const ANSWER_COUNT: usize = 51;
@@ -40,9 +47,10 @@ fn measure_the_functions() {
     let units = WriteUnits::count(&proxy);
     let world = generated::world(7);
     let double = Double::start(world.clone(), at("2024-02-20T04:00:00Z"));
-    let stack = Stack::deploy(&aws, &world, &double);
+    let stack = Stack::deploy_with_webhooks(&aws, &world, &double);
     stack.collect();
     measure_days(&stack, &proxy, &double, &units);
+    measure_webhooks(&stack, &proxy, &world);
     for (name, output) in FUNCTIONS {
         if let Some(peak_kb) = stack.memory(output) {
             print(&format!(
@@ -60,6 +68,21 @@ fn measure_the_functions() {
         let running = function.measure_start(name);
         match name {
             "api" => measure_answers(&running, &stack, &world, &proxy),
+            "webhook" => {
+                let event =
+                    webhook_events(&world, at("2023-11-01T00:00:00Z"), at("2024-02-20T04:00:00Z")).remove(0);
+                let answer = running.runtime.invoke(delivery_event(&event)).0.expect("an answer");
+                assert_eq!(answer["statusCode"], 202, "{answer}");
+            }
+            "work" => {
+                let answer = running.runtime.invoke(json!({ "action": "sweep" })).0;
+                answer.expect("a sweep");
+            }
+            "gate" => {
+                let event = gateway_event("/api/v1/tasks", "", stack.token());
+                let answer = running.runtime.invoke(event).0.expect("an answer");
+                assert_eq!(answer["statusCode"], 200, "{answer}");
+            }
             "collect" => {
                 let plan = running.runtime.invoke(json!({ "action": "plan" })).0;
                 assert_eq!(plan.expect("a plan")["batchItemFailures"], json!([]));
@@ -98,6 +121,27 @@ fn measure_days(stack: &Stack<'_>, proxy: &Proxy, double: &Double, units: &Write
     let scan = json!({ "TableName": stack.output("Table"), "ProjectionExpression": "pk" });
     let items = stack.aws.list("dynamodb", "scan", "Items", scan).len();
     print(&format!("  items in the table after {DAY_COUNT} days and a backfill of 111 days: {items}"));
+}
+
+/// Delivers what a webhook delivers of a month, and prints the requests per delivery, with those of the sweeps meanwhile.
+fn measure_webhooks(stack: &Stack<'_>, proxy: &Proxy, world: &World) {
+    let events = webhook_events(world, at("2024-01-20T04:00:00Z"), at("2024-02-20T04:00:00Z"));
+    let first_request = proxy.log().len();
+    for event in &events {
+        let status = deliver_to_host(stack.aws.address(), stack.host(), event, Transit::Delivered);
+        assert_eq!(status, 202);
+    }
+    wait_for("the orders to be processed", || (stack.depth("HookQueueUrl") == 0).then_some(()));
+    let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
+    for (operation, _) in &proxy.log()[first_request..] {
+        *kinds.entry(request_kind(operation)).or_default() += 1;
+    }
+    assert!(kinds.contains_key("DynamoDB TransactWriteItems"), "{kinds:?}");
+    let of_issues = events.iter().filter(|event| event.event == "issues").count();
+    print(&format!("per delivery, of {} webhook deliveries ({of_issues} of issues):", events.len()));
+    for (kind, count) in kinds {
+        print(&format!("  {kind}: {:.2}", count as f64 / events.len() as f64));
+    }
 }
 
 /// Prints the items of each class that a day writes, and their write units.

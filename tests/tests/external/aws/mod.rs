@@ -16,6 +16,7 @@ mod footprint;
 mod lint;
 mod scenario;
 mod stack;
+mod webhooks;
 mod write_units;
 
 use crate::ExternalTest;
@@ -32,6 +33,7 @@ pub(crate) fn tests() -> Vec<ExternalTest> {
         faults::tests(),
         footprint::tests(),
         lint::tests(),
+        webhooks::tests(),
     ];
     files.into_iter().flatten().collect()
 }

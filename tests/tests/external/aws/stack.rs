@@ -6,8 +6,9 @@ use std::process::Command;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use gam_tests::github::webhooks::{WEBHOOK_SECRET, WebhookEvent, webhook_signature};
 use gam_tests::github::{Double, TOKEN, World};
-use gam_tests::http::{HttpResponse, send_request};
+use gam_tests::http::{HttpResponse, send_request, send_request_with_body};
 use gam_tests::program::memory_kb;
 use serde_json::{Value, json};
 
@@ -69,12 +70,37 @@ pub(crate) fn gateway_event(path: &str, query: &str, token: &str) -> Value {
     })
 }
 
+/// Returns the event of an HTTP API about a signed webhook delivery.
+pub(crate) fn delivery_event(event: &WebhookEvent) -> Value {
+    let path = "/api/v1/webhook/github";
+    let mut request = gateway_event(path, "", "");
+    request["headers"] = json!({
+        "host": "api.example", "content-type": "application/json", "x-github-event": event.event,
+        "x-github-delivery": event.guid,
+        "x-hub-signature-256": webhook_signature(WEBHOOK_SECRET, event.body.as_bytes()),
+    });
+    request["requestContext"]["http"]["method"] = json!("POST");
+    request["body"] = json!(event.body);
+    request
+}
+
 impl<'a> Stack<'a> {
     /// Creates the secret with the double's token, and deploys a stack for the double.
     pub(crate) fn deploy(aws: &'a Emulator, world: &World, double: &Double) -> Self {
         let template = built_template();
         aws.call("secretsmanager", "create_secret", json!({ "Name": "github-token", "SecretString": TOKEN }));
         Self::with_parameters(aws, template, &parameters(world, double))
+    }
+
+    /// Creates the secrets, and deploys a stack for the double that takes webhooks.
+    pub(crate) fn deploy_with_webhooks(aws: &'a Emulator, world: &World, double: &Double) -> Self {
+        let template = built_template();
+        for (name, text) in [("github-token", TOKEN), ("webhook-secret", WEBHOOK_SECRET)] {
+            aws.call("secretsmanager", "create_secret", json!({ "Name": name, "SecretString": text }));
+        }
+        let mut parameters = parameters(world, double);
+        parameters.insert("WebhookSecret".to_owned(), "webhook-secret".to_owned());
+        Self::with_parameters(aws, template, &parameters)
     }
 
     /// Deploys a template with these parameters.
@@ -202,7 +228,9 @@ impl<'a> Stack<'a> {
     /// Waits until nothing is left to do: no commands, no messages about batches, no batches.
     #[track_caller]
     pub(crate) fn settle(&self) {
-        wait_for("the work queue to be empty", || (self.depth("WorkQueueUrl") == 0).then_some(()));
+        for queue in ["WorkQueueUrl", "ReconcileQueueUrl"] {
+            wait_for("the work to be done", || (self.depth(queue) == 0).then_some(()));
+        }
         wait_for("the inbox to be empty", || {
             (self.depth("InboxQueueUrl") == 0 && self.keys("inbox/org=").is_empty()).then_some(())
         });
@@ -320,11 +348,60 @@ impl<'a> Stack<'a> {
         self.get_with_headers(target, &[("authorization", &format!("Bearer {}", self.token))])
     }
 
+    /// Host of the HTTP endpoint.
+    pub(crate) fn host(&self) -> &str {
+        self.output("ApiUrl").trim_start_matches("http://").trim_start_matches("https://")
+    }
+
     /// Requests a target of the HTTP endpoint with these headers.
     pub(crate) fn get_with_headers(&self, target: &str, headers: &[(&str, &str)]) -> HttpResponse {
-        let host = self.output("ApiUrl").trim_start_matches("http://").trim_start_matches("https://");
-        let headers = [&[("host", host)], headers].concat();
+        let headers = [&[("host", self.host())], headers].concat();
         send_request(self.aws.address(), "GET", target, &headers)
+    }
+
+    /// Posts JSON to the HTTP endpoint with a bearer token.
+    pub(crate) fn post(&self, target: &str, token: &str, body: &Value) -> HttpResponse {
+        let authorization = format!("Bearer {token}");
+        let headers = [
+            ("host", self.host()),
+            ("authorization", &authorization),
+            ("content-type", "application/json"),
+            ("accept", "application/json"),
+        ];
+        send_request_with_body(self.aws.address(), ("POST", target), &headers, &body.to_string())
+    }
+
+    /// Returns the policy of a function's role, by the name of the policy.
+    pub(crate) fn policy(&self, function: &str, name: &str) -> Value {
+        let request = json!({ "FunctionName": self.output(function) });
+        let configuration = self.aws.call("lambda", "get_function_configuration", request);
+        let role = configuration["Role"].as_str().and_then(|arn| arn.rsplit('/').next()).expect("a role");
+        let request = json!({ "RoleName": role, "PolicyName": name });
+        self.aws.call("iam", "get_role_policy", request)["PolicyDocument"]["Statement"].clone()
+    }
+
+    /// Returns credentials of a function's role, as the function gets them.
+    pub(crate) fn credentials(&self, function: &str) -> Vec<String> {
+        let request = json!({ "FunctionName": self.output(function) });
+        let configuration = self.aws.call("lambda", "get_function_configuration", request);
+        let request = json!({ "RoleArn": configuration["Role"], "RoleSessionName": "test" });
+        let session = self.aws.call("sts", "assume_role", request);
+        let part = |name: &str| session["Credentials"][name].as_str().expect("credentials").to_owned();
+        vec![part("AccessKeyId"), part("SecretAccessKey"), part("SessionToken")]
+    }
+
+    /// Asserts that a function's role cannot call any of these operations: service, operation and parameters.
+    #[track_caller]
+    pub(crate) fn assert_forbidden(&self, function: &str, operations: &[(&str, &str, Value)]) {
+        let credentials = self.credentials(function);
+        for (service, operation, parameters) in operations {
+            match self.aws.call_as(&credentials, service, operation, parameters.clone()) {
+                Ok(answer) => panic!("{function} can call {service} {operation}: {answer}"),
+                Err(error) => {
+                    assert!(error.code.starts_with("AccessDenied"), "{service} {operation}: {error:?}");
+                }
+            }
+        }
     }
 
     /// Fetches the answers to several targets in parallel.

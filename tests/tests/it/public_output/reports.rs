@@ -92,7 +92,7 @@ fn today() -> Time {
 
 /// The clocks agree but for the time that the run takes, and the limits are reset an hour later.
 const CLOCK: [(&str, &str); 3] = [
-    (r"agrees with GitHub's|\d+ s (ahead of|behind) GitHub's(,|$|\x22)", "agrees with GitHub's$2"),
+    (r"\d+ s (ahead of|behind) GitHub's clock\b([^:]|$)", "agrees with GitHub's clock$2"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "[moment]"),
     (r"\(in (1h|59m [0-9]+s|59m)\)", "(in [about an hour])"),
 ];

@@ -3,6 +3,7 @@
 pub(super) mod charts;
 pub(super) mod export;
 pub(super) mod histogram;
+pub(super) mod hooks;
 pub(super) mod issues;
 pub(super) mod list;
 pub(super) mod listings;

@@ -18,7 +18,7 @@ use gam_model::{Clock, Identity, OrgRegistry};
 use gam_query::QueryPorts;
 use gam_store::MemoryStore;
 use gam_work::IssueReader;
-use gam_work::tasks::{TaskRules, Tasks};
+use gam_work::tasks::Tasks;
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -100,7 +100,7 @@ impl TestData {
     }
 
     pub(crate) fn tasks(&self, clock: Arc<dyn Clock>) -> Tasks {
-        Tasks::new(self.store.clone(), clock, TaskRules::default(), Arc::new(|_| 0))
+        Tasks::new(self.store.clone(), clock, Arc::new(|_| 0))
     }
 
     pub(crate) fn api(&self) -> Router {

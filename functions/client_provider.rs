@@ -6,10 +6,11 @@ use std::time::Duration;
 use anyhow::bail;
 use gam_aws::secret::{parse_field, parse_token};
 use gam_aws::{CachedSecret, SdkConfig, SecretError};
-use gam_functions::environment;
 use gam_github::{AppCredentials, Client, ClientSettings, Credentials};
 use gam_model::{Clock, SystemClock};
 use tokio::sync::Mutex;
+
+use crate::environment;
 
 /// The longest wait for GitHub's limits within an invocation. Longer waits happen in the queue.
 const MAX_WAIT: Duration = Duration::from_secs(10);
@@ -17,7 +18,7 @@ const MAX_WAIT: Duration = Duration::from_secs(10);
 const DEFAULT_PARALLELISM: u32 = 5;
 
 /// Provides a GitHub client with the current credentials.
-pub(crate) struct ClientProvider {
+pub struct ClientProvider {
     secret: CachedSecret,
     settings: ClientSettings,
     /// The text of the secret that was read last, and its client.
@@ -26,7 +27,7 @@ pub(crate) struct ClientProvider {
 
 /// Why no client could be created.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ClientError {
+pub enum ClientError {
     /// The secret cannot be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -37,7 +38,7 @@ pub(crate) enum ClientError {
 
 impl ClientError {
     /// Returns whether trying again may help.
-    pub(crate) fn is_transient(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         matches!(self, ClientError::Secret(SecretError::Unavailable { .. }))
     }
 }
@@ -47,7 +48,7 @@ impl ClientProvider {
     ///
     /// # Errors
     /// If a variable is missing or invalid.
-    pub(crate) fn load(config: &SdkConfig) -> anyhow::Result<Self> {
+    pub fn load(config: &SdkConfig) -> anyhow::Result<Self> {
         let budget = environment::number("GITHUB_BUDGET")?;
         if let Some(percent) = budget.filter(|percent| !(1..=100).contains(percent)) {
             bail!("invalid GITHUB_BUDGET {percent}: expected 1 to 100, in percent");
@@ -67,7 +68,7 @@ impl ClientProvider {
     }
 
     /// Returns the number of requests that an invocation sends concurrently at most.
-    pub(crate) fn parallelism(&self) -> usize {
+    pub fn parallelism(&self) -> usize {
         self.settings.parallelism
     }
 
@@ -75,7 +76,7 @@ impl ClientProvider {
     ///
     /// # Errors
     /// If the secret cannot be read, or the credentials are invalid.
-    pub(crate) async fn client(&self) -> Result<Client, ClientError> {
+    pub async fn client(&self) -> Result<Client, ClientError> {
         let secret = self.secret.get().await?;
         self.client_for(secret).await
     }
@@ -85,7 +86,7 @@ impl ClientProvider {
     ///
     /// # Errors
     /// If the secret cannot be read, or the credentials are invalid.
-    pub(crate) async fn refresh(&self) -> Result<Option<Client>, ClientError> {
+    pub async fn refresh(&self) -> Result<Option<Client>, ClientError> {
         let rejected = self.client.lock().await.as_ref().map(|(secret, _)| secret.clone());
         let secret = self.secret.refresh().await?;
         if rejected.as_ref() == Some(&secret) {

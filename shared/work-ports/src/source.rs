@@ -3,6 +3,8 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use gam_github::{Client, DetailedIssue, Error, IssueLookup, IssueQuery, Webhook, WebhookOwner};
+use gam_work::WEBHOOK_PATH;
+use gam_work::hooks::repo_hook_id;
 use gam_work::source::{
     FetchedIssue, IssueAddress, IssueAnswer, IssueListPage, IssueListQuery, IssueSource, LabelEvent,
     RepoAddress, RepoSummary, SourceError,
@@ -10,7 +12,7 @@ use gam_work::source::{
 use gam_work::sweep::{APP_HOOK, DeliveryAttempt, HookInfo, HookSource};
 
 /// Reads issues, webhooks and deliveries from GitHub.
-pub(crate) struct GitHubSource(pub(crate) Client);
+pub struct GitHubSource(Client);
 
 fn source_error(error: Error) -> SourceError {
     SourceError {
@@ -33,6 +35,11 @@ fn addresses(issues: Vec<(String, String, i64)>) -> Vec<IssueAddress> {
 }
 
 impl GitHubSource {
+    /// Reads with this client. Of an app, it is the client of the app itself.
+    pub fn new(client: Client) -> Self {
+        GitHubSource(client)
+    }
+
     async fn client(&self, org: &str) -> Result<Client, SourceError> {
         self.0.for_org(org).await.map_err(source_error)
     }
@@ -96,14 +103,27 @@ impl IssueSource for GitHubSource {
 
 /// Returns whether an address is of the route of webhooks, which may have another path in front of it.
 fn is_for_this_service(url: &str) -> bool {
-    url::Url::parse(url).is_ok_and(|url| url.path().ends_with(gam_http::WEBHOOK_PATH))
+    url::Url::parse(url).is_ok_and(|url| url.path().ends_with(WEBHOOK_PATH))
+}
+
+/// Returns the webhooks that deliver to this kind of service.
+fn infos(hooks: Vec<Webhook>) -> Vec<HookInfo> {
+    let info = |hook: Webhook| HookInfo {
+        id: hook_id(&hook),
+        url: hook.url,
+        content_type: hook.content_type,
+        has_secret: hook.has_secret,
+        events: hook.events,
+        is_active: hook.is_active,
+    };
+    hooks.into_iter().filter(|hook| is_for_this_service(&hook.url)).map(info).collect()
 }
 
 fn hook_id(hook: &Webhook) -> String {
     match &hook.owner {
         WebhookOwner::App => APP_HOOK.to_owned(),
         WebhookOwner::Org(org) => format!("org/{}/{}", org.to_lowercase(), hook.id),
-        WebhookOwner::Repo(owner, name) => format!("repo/{owner}/{name}/{}", hook.id).to_lowercase(),
+        WebhookOwner::Repo(owner, name) => repo_hook_id(owner, name, hook.id),
     }
 }
 
@@ -148,15 +168,23 @@ impl HookSource for GitHubSource {
             }
             Err(error) => return Err(source_error(error)),
         }
-        let info = |hook: Webhook| HookInfo {
-            id: hook_id(&hook),
-            url: hook.url,
-            content_type: hook.content_type,
-            has_secret: hook.has_secret,
-            events: hook.events,
-            is_active: hook.is_active,
-        };
-        Ok(hooks.into_iter().filter(|hook| is_for_this_service(&hook.url)).map(info).collect())
+        Ok(infos(hooks))
+    }
+
+    async fn repo_hooks(&self, org: &str, repo: &str) -> Result<Vec<HookInfo>, SourceError> {
+        let owner = WebhookOwner::Repo(org.to_owned(), repo.to_owned());
+        match self.client(org).await?.webhooks(&owner).await {
+            Ok(hooks) => Ok(infos(hooks)),
+            Err(error @ (Error::NotFound(_) | Error::Forbidden(_))) => Err(SourceError {
+                message: format!(
+                    "the token may not list the webhooks of {org}/{repo}: give it \"Webhooks: read\" of that repository \
+                     (a classic token: read:repo_hook)"
+                ),
+                is_temporary: false,
+                is_not_found: matches!(error, Error::NotFound(_)),
+            }),
+            Err(error) => Err(source_error(error)),
+        }
     }
 
     async fn attempts(

@@ -1,16 +1,17 @@
-//! The commands that the function receives as messages.
+//! The commands that the function `collect` receives as messages.
 
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use gam_collect::WorkItem;
-use gam_functions::MAX_REQUEUES;
 use serde::{Deserialize, Serialize};
+
+use crate::MAX_REQUEUES;
 
 /// A command, as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum CollectCommand {
+pub enum CollectCommand {
     /// Find out which repositories have something to read, and send a `Work` command for each.
     Plan {
         /// The organizations; empty for all of the deployment.
@@ -45,12 +46,22 @@ pub(crate) enum CollectCommand {
         #[serde(default, rename = "trail")]
         attempts: Attempts,
     },
+    /// Read one repository that webhooks marked, and clear its mark.
+    ReadMarked {
+        /// The organization's login.
+        org: String,
+        /// GitHub's id of the repository.
+        repo_id: i64,
+        /// How often the command was requeued.
+        #[serde(default, rename = "trail")]
+        attempts: Attempts,
+    },
 }
 
 /// How often a command was requeued, and until when it waits.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Attempts {
+pub struct Attempts {
     #[serde(rename = "rounds")]
     requeues: u32,
     not_before: Option<DateTime<Utc>>,
@@ -61,7 +72,7 @@ impl CollectCommand {
     ///
     /// # Errors
     /// If the message is not a command. The text says why and what a command looks like.
-    pub(crate) fn parse(body: &str) -> Result<Self, String> {
+    pub fn parse(body: &str) -> Result<Self, String> {
         serde_json::from_str(body).map_err(|error| {
             format!(
                 "invalid command ({error}): expected {{\"action\": \"plan\"}}, optionally with \"organizations\": \
@@ -70,16 +81,22 @@ impl CollectCommand {
         })
     }
 
+    /// Returns the command that reads a marked repository.
+    pub fn read_marked(org: &str, repo_id: i64) -> Self {
+        CollectCommand::ReadMarked { org: org.to_owned(), repo_id, attempts: Attempts::default() }
+    }
+
     fn attempts(&mut self) -> &mut Attempts {
         match self {
             CollectCommand::Plan { attempts, .. }
             | CollectCommand::Reconcile { attempts, .. }
-            | CollectCommand::Work { attempts, .. } => attempts,
+            | CollectCommand::Work { attempts, .. }
+            | CollectCommand::ReadMarked { attempts, .. } => attempts,
         }
     }
 
-    /// Returns the same command for other organizations. A `Work` command does not change.
-    pub(crate) fn for_orgs(mut self, orgs: Vec<String>) -> Self {
+    /// Returns the same command for other organizations. A command about one repository does not change.
+    pub fn for_orgs(mut self, orgs: Vec<String>) -> Self {
         if let CollectCommand::Plan { organizations, .. } | CollectCommand::Reconcile { organizations, .. } =
             &mut self
         {
@@ -89,13 +106,13 @@ impl CollectCommand {
     }
 
     /// Returns how long the command still has to wait at `now`, UTC. `None` if it can be processed.
-    pub(crate) fn remaining_delay(&mut self, now: DateTime<Utc>) -> Option<Duration> {
+    pub fn remaining_delay(&mut self, now: DateTime<Utc>) -> Option<Duration> {
         let until = self.attempts().not_before.filter(|until| *until > now)?;
         (until - now).to_std().ok()
     }
 
     /// Returns the message that requeues the command, or `None` if it was requeued [`MAX_REQUEUES`] times.
-    pub(crate) fn requeue(mut self, not_before: Option<DateTime<Utc>>) -> Option<String> {
+    pub fn requeue(mut self, not_before: Option<DateTime<Utc>>) -> Option<String> {
         let attempts = self.attempts();
         attempts.requeues += 1;
         attempts.not_before = not_before;
@@ -104,7 +121,7 @@ impl CollectCommand {
     }
 
     /// Returns the command as a message.
-    pub(crate) fn to_json(&self) -> String {
+    pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a command is valid JSON")
     }
 }
@@ -182,6 +199,7 @@ mod tests {
             CollectCommand::Reconcile { organizations: vec!["acme".into()], attempts: attempts.clone() },
             CollectCommand::Work { org: "acme".into(), repo, since, attempts },
             CollectCommand::parse("{\"action\":\"reconcile\"}").unwrap(),
+            CollectCommand::read_marked("acme", 7),
         ];
         insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
             insta::assert_snapshot!("collect_messages", commands.map(|command| command.to_json()).join("\n"));

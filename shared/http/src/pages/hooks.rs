@@ -1,0 +1,135 @@
+//! `/orgs/{org}/hooks`: the webhooks of an organization, their last deliveries, and what did not arrive.
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use gam_query::{QueryError, QueryPorts};
+use gam_work::hooks::{HookGap, HookState, LastDelivery};
+use maud::{Markup, html};
+
+use super::format;
+use super::shell::{Page, Section, render, respond};
+use super::view::View;
+use super::words::fill;
+use crate::error::ApiError;
+use crate::params::SubjectPath;
+use crate::router::WorkPorts;
+
+pub(super) async fn handle(
+    State(ports): State<QueryPorts>,
+    work: Option<Extension<WorkPorts>>,
+    path: SubjectPath,
+    view: View,
+) -> Result<Response, ApiError> {
+    let registry = ports.registry.registry().await.map_err(QueryError::Registry)?;
+    let key = registry.key_of(&path.org);
+    let name = ports.names.org(&key).await.map_err(QueryError::Store)?;
+    let name = name.ok_or_else(|| QueryError::unknown_org(&path.org))?;
+    let org = registry.name_of_stored(&name).to_owned();
+    let hooks = match work {
+        Some(Extension(work)) => Some(work.issues.hooks(&key).await.map_err(QueryError::Store)?),
+        None => None,
+    };
+    render(move || page(&view, &org, hooks.as_deref())).await
+}
+
+/// `hooks` is `None` if this server cannot know them.
+fn page(view: &View, org: &str, hooks: Option<&[HookState]>) -> Response {
+    let words = view.words;
+    let body = html! {
+        h1 { (words.hooks) }
+        @match hooks {
+            None => p.note { (words.store_read_only) },
+            Some([]) => {
+                p.note { (words.no_hooks) }
+                pre { code { "github-metrics hook check " (org) } }
+            }
+            Some(hooks) => div.panels { (hook_table(view, hooks)) (gap_table(view, hooks)) },
+        }
+    };
+    let title = format!("{} · {org}", words.hooks);
+    respond(view, StatusCode::OK, Page { title: &title, org: Some((org, Section::Hooks)), body })
+}
+
+fn hook_table(view: &View, hooks: &[HookState]) -> Markup {
+    let words = view.words;
+    html! {
+        section.panel.full {
+            h2 { (words.hooks) " " span.note { (format::count(hooks.len() as u64)) } }
+            div.scroll tabindex="0" role="region" aria-label=(words.hooks) {
+                table.list {
+                    caption.hidden { (words.hooks) }
+                    thead {
+                        tr {
+                            th scope="col" { (words.hook) }
+                            th scope="col" { (words.hook_last) }
+                            th scope="col" { (words.hook_problems) }
+                            th.number scope="col" { (words.hook_checked) }
+                        }
+                    }
+                    tbody { @for hook in hooks { (hook_row(view, hook)) } }
+                }
+            }
+        }
+    }
+}
+
+fn hook_row(view: &View, hook: &HookState) -> Markup {
+    let (words, problems) = (view.words, hook.problems());
+    let last = |last: &LastDelivery| {
+        let answer = if last.status_code == 0 { last.status.clone() } else { last.status_code.to_string() };
+        let time = format::time(last.at, view.language);
+        fill(words.hook_delivery, &[("x", &last.event), ("s", &answer), ("t", &time)])
+    };
+    html! {
+        tr {
+            th scope="row" { (hook.id) " " span.note { (hook.info.as_ref().map_or("", |info| info.url.as_str())) } }
+            td { (hook.last.as_ref().map_or_else(|| format::NONE.to_owned(), last)) }
+            td { @if problems.is_empty() { (format::NONE) } @else { (problems.join("; ")) } }
+            td.number {
+                (hook.checked_until.map_or_else(|| format::NONE.to_owned(), |at| format::time(at, view.language)))
+            }
+        }
+    }
+}
+
+fn gap_table(view: &View, hooks: &[HookState]) -> Markup {
+    let words = view.words;
+    let mut gaps: Vec<(&str, &HookGap)> =
+        hooks.iter().flat_map(|hook| hook.gaps.iter().map(|gap| (hook.id.as_str(), gap))).collect();
+    gaps.sort_by_key(|(_, gap)| std::cmp::Reverse(gap.to));
+    html! {
+        section.panel.full {
+            h2 { (words.hook_gaps) " " span.note { (format::count(gaps.len() as u64)) } }
+            p.note { @if gaps.is_empty() { (words.no_hook_gaps) } @else { (words.hook_gaps_note) } }
+            @if !gaps.is_empty() {
+                div.scroll tabindex="0" role="region" aria-label=(words.hook_gaps) {
+                    table.list {
+                        caption.hidden { (words.hook_gaps) }
+                        thead {
+                            tr {
+                                th scope="col" { (words.hook) }
+                                th scope="col" { (words.hook_repos) }
+                                th.number scope="col" { (words.hook_missed) }
+                                th.number scope="col" { (words.hook_from) }
+                                th.number scope="col" { (words.hook_to) }
+                            }
+                        }
+                        tbody {
+                            @for (id, gap) in gaps {
+                                tr {
+                                    th scope="row" { (id) }
+                                    td { (gap.repos.join(", ")) }
+                                    td.number { (format::count(gap.missed as u64)) }
+                                    td.number { (format::time(gap.from, view.language)) }
+                                    td.number { (format::time(gap.to, view.language)) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

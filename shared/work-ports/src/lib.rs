@@ -1,0 +1,13 @@
+//! What connects the use case work to GitHub, to the lake and to the collector, for every host.
+//!
+//! * [`GitHubSource`] reads issues, webhooks and deliveries with GitHub's client.
+//! * [`LakeScopes`] finds the organization of a delivery, with the rules that the lake configures.
+//! * [`MarkedRepos`] are repositories that webhooks marked: the collector reads them and settles their marks.
+
+mod marked;
+mod scopes;
+mod source;
+
+pub use marked::MarkedRepos;
+pub use scopes::{CachedScopes, LakeScopes};
+pub use source::GitHubSource;
