@@ -18,7 +18,7 @@ pub(crate) enum MonthFoldInput {
     Changes {
         changes: Vec<RowChange>,
         /// The items that all rows affect, before the change. `None` if they are not known; then all rows are folded.
-        before: Option<CommonItems>,
+        before: Option<Box<CommonItems>>,
     },
 }
 
@@ -37,7 +37,7 @@ impl AggregateRun<'_> {
         &self,
         month: Month,
         generation: u64,
-    ) -> Result<Option<CommonItems>, AggregateError> {
+    ) -> Result<Option<Box<CommonItems>>, AggregateError> {
         let keys = COMMON_CLASSES.map(|class| ItemKey::new(class, month));
         let stored = self.ports.rollups.get(self.org, self.epoch, &keys).await?;
         let bodies = keys.map(|key| {
@@ -46,7 +46,7 @@ impl AggregateRun<'_> {
         });
         let [Some(org_days), Some(repo_list), Some(member_list)] = bodies else { return Ok(None) };
         // The fold replaces damaged items.
-        Ok(CommonItems::decode([org_days, repo_list, member_list]).ok())
+        Ok(CommonItems::decode([org_days, repo_list, member_list]).ok().map(Box::new))
     }
 
     /// Folds the month. The items get the generation.
@@ -69,7 +69,16 @@ impl AggregateRun<'_> {
                     let changed = changes
                         .iter()
                         .flat_map(|change| std::iter::once(&change.winner).chain(&change.loser));
-                    (fold_changes(month, &LakeRows(rows), changed, before, &identity)?, Vec::new())
+                    (
+                        fold_changes(
+                            month,
+                            &LakeRows(rows),
+                            changed,
+                            before.map(|before| *before),
+                            &identity,
+                        )?,
+                        Vec::new(),
+                    )
                 }
             };
             let items = items.into_iter().map(|(key, body)| (key, StoredItem { generation, body })).collect();

@@ -100,6 +100,12 @@ pub(crate) struct RepoDay {
     pub(crate) cells: (u32, u32),
 }
 
+/// More counters than the mean row has: a commit has four, most other events have one.
+const COUNTS_PER_ROW: usize = 3;
+
+/// No memory is reserved for more rows, because a damaged snapshot may claim any number.
+const MAX_EXPECTED_ROWS: usize = 4 << 20;
+
 /// The finished cells of a month.
 #[derive(Debug, Default)]
 pub(crate) struct Cells {
@@ -113,8 +119,12 @@ pub(crate) struct Cells {
 }
 
 impl Cells {
-    pub(crate) fn new(month_start: i64) -> Self {
-        Cells { month_start, ..Cells::default() }
+    /// Creates cells with room for those of this number of rows, if rarely two rows share a cell. Growing would copy all
+    /// cells several times. What stays unused takes no memory.
+    pub(crate) fn new(month_start: i64, rows: usize) -> Self {
+        let rows = rows.min(MAX_EXPECTED_ROWS);
+        let (cells, counts) = (Vec::with_capacity(rows), Vec::with_capacity(COUNTS_PER_ROW * rows));
+        Cells { month_start, cells, counts, ..Cells::default() }
     }
 
     /// Returns the cells of a repository and day.

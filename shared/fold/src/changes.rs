@@ -17,7 +17,7 @@ use gam_rollup::{DaysItem, DecodeError, ListItem, ListedSubject, StoredForm};
 use crate::columns::{COLUMNS, EventColumns, nullable};
 use crate::fold::{FoldError, UNKNOWN_SINCE_READING, fold_counted};
 use crate::month_days::day_at;
-use crate::month_fold::MonthFold;
+use crate::month_fold::{EncodedItem, MonthFold};
 use crate::row_filter::RowFilter;
 use crate::rows::{BatchReader, FoldRowsError, MonthRows};
 use crate::shared_commits::shared_commits;
@@ -63,7 +63,7 @@ pub fn fold_changes<'a, R: MonthRows + ?Sized>(
     changed: impl IntoIterator<Item = &'a Event>,
     before: Option<CommonItems>,
     identity: &Identity,
-) -> Result<Vec<(ItemKey, Vec<u8>)>, FoldRowsError<R::Error>> {
+) -> Result<Vec<EncodedItem>, FoldRowsError<R::Error>> {
     let reader = BatchReader::on_all_cores(rows);
     let mut affected = AffectedItems::new(identity);
     let mut shas = BTreeSet::new();
@@ -157,7 +157,7 @@ impl<'a> AffectedItems<'a> {
     }
 
     /// Returns the affected items. Those that also have other days and subjects get these from `before`.
-    fn items(mut self, fold: &MonthFold, before: CommonItems) -> Vec<(ItemKey, Vec<u8>)> {
+    fn items(mut self, fold: &MonthFold, before: CommonItems) -> Vec<EncodedItem> {
         let has_subject = |subject: &ListedSubject| {
             self.keys.contains(&ItemKey::new(ItemClass::Days(subject.subject()), fold.month))
         };

@@ -72,7 +72,11 @@ pub(crate) fn fold_counted<R: MonthRows + ?Sized>(
     repeats: FxHashSet<RowPosition>,
     filter: Option<RowFilter>,
 ) -> Result<MonthFold, FoldRowsError<R::Error>> {
-    let mut folder = Folder::new(MonthDays::new(month, identity.time_zone()), identity, repeats, filter);
+    // A filter selects few rows as a rule.
+    let expected_rows = if filter.is_none() { reader.row_count() } else { 0 };
+    let days = MonthDays::new(month, identity.time_zone());
+    let cells = Cells::new(days.start(), expected_rows);
+    let mut folder = Folder::new(days, cells, identity, repeats, filter);
     reader.for_each(COLUMNS, |batch_index, batch| {
         folder.add_batch(&EventColumns::from_batch(batch, identity)?, batch_index)
     })?;
@@ -106,12 +110,13 @@ struct Folder<'a> {
 impl<'a> Folder<'a> {
     fn new(
         days: MonthDays,
+        finished: Cells,
         identity: &'a Identity,
         repeats: FxHashSet<RowPosition>,
         filter: Option<RowFilter>,
     ) -> Self {
         Folder {
-            finished: Cells::new(days.start()),
+            finished,
             days,
             repeats,
             filter,

@@ -34,7 +34,7 @@ mod totals;
 pub use changes::{COMMON_CLASSES, CommonItems, fold_changes};
 pub use columns::COLUMNS;
 pub use fold::{FoldError, fold, fold_rows};
-pub use month_fold::MonthFold;
+pub use month_fold::{EncodedItem, MonthFold};
 pub use rows::{FoldRowsError, MonthRows};
 
 /// The version of the rollup logic. Increment it whenever the same events fold to other items, or to another

@@ -16,6 +16,9 @@ pub trait MonthRows: Sync {
     /// Returns the number of batches.
     fn batch_count(&self) -> usize;
 
+    /// Returns the number of rows in all batches, which a fold reserves memory for.
+    fn row_count(&self) -> usize;
+
     /// Returns these columns of the batch with this index, which is less than [`MonthRows::batch_count`]. It may have
     /// more columns. All calls return the same rows in the same order.
     ///
@@ -30,6 +33,10 @@ impl MonthRows for [RecordBatch] {
 
     fn batch_count(&self) -> usize {
         self.len()
+    }
+
+    fn row_count(&self) -> usize {
+        self.iter().map(RecordBatch::num_rows).sum()
     }
 
     fn batch(&self, index: usize, _: &[&str]) -> Result<RecordBatch, Infallible> {
@@ -77,6 +84,10 @@ impl<'a, R: MonthRows + ?Sized> BatchReader<'a, R> {
 
     pub(crate) fn batch_count(&self) -> usize {
         self.rows.batch_count()
+    }
+
+    pub(crate) fn row_count(&self) -> usize {
+        self.rows.row_count()
     }
 
     /// Calls `visit` with the index and these columns of each batch, in order.
