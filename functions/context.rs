@@ -17,7 +17,9 @@ use gam_model::{Clock, Identity, OrgRegistry, SystemClock};
 use gam_query::{IdentitySource, QueryPorts, RegistrySource};
 use gam_store::{Checkpoint, CheckpointKey, CheckpointStore, OrgCheckpoint};
 use gam_work::IssueReader;
+use gam_work::actions::Actions;
 use gam_work::tasks::Tasks;
+use gam_work_ports::LakeActionSettings;
 
 use crate::environment::required;
 use crate::metrics::{FunctionMetric, MetricLog};
@@ -100,13 +102,20 @@ impl LambdaContext {
     /// change a task.
     pub fn api_ports(&self) -> ApiPorts {
         let issues = IssueReader::new(self.store.clone(), self.clock.clone());
-        ApiPorts { query: self.query_ports(), work: Some(WorkPorts { tasks: self.tasks(), issues }) }
+        let work = WorkPorts { tasks: self.tasks(), issues, actions: self.actions(), default_owner: None };
+        ApiPorts { query: self.query_ports(), work: Some(work), log: None }
     }
 
     /// The tasks of the store.
     pub fn tasks(&self) -> Tasks {
         let pick = Arc::new(|count| fastrand::usize(..count));
         Tasks::new(self.store.clone(), self.clock.clone(), pick)
+    }
+
+    /// The actions of the store. No function has a credential that may write to GitHub, so none can be requested.
+    fn actions(&self) -> Actions {
+        let settings = Arc::new(LakeActionSettings(self.lake.clone()));
+        Actions::new(self.store.clone(), self.clock.clone(), settings, None)
     }
 
     /// The tokens of the store.

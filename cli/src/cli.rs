@@ -9,8 +9,8 @@ use clap::{Arg, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::args::{GlobalOptions, Variables};
 use crate::commands::{
-    aggregate, backup, collect, completions, config, demo, doctor, export, forget_org, help, hook, ingest,
-    query, rename_org, serve, show, status, task, token, up, worker,
+    action, aggregate, audit, backup, collect, completions, config, demo, doctor, export, forget_org, help,
+    hook, ingest, query, rename_org, serve, show, status, task, token, up, worker,
 };
 use crate::console::Console;
 use crate::environment::EnvFile;
@@ -85,8 +85,12 @@ pub(crate) enum CliCommand {
     Config(config::ConfigArgs),
     /// Create, list or revoke access tokens
     Token(token::TokenArgs),
+    /// Check, export or witness the audit log
+    Audit(audit::AuditArgs),
     /// List the tasks of workers, or make one assignable again
     Task(task::TaskArgs),
+    /// List, approve, reject, retry or resolve actions on GitHub
+    Action(action::ActionArgs),
     /// Claim tasks from a server, and run a command for each
     Worker(worker::WorkerArgs),
     /// Check the webhooks on GitHub, and what they could not deliver
@@ -114,6 +118,7 @@ impl CliCommand {
                 DataUse::Query
             }
             CliCommand::Task(args) if args.only_reads() => DataUse::Query,
+            CliCommand::Action(args) if args.only_reads() => DataUse::Query,
             _ => DataUse::LakeAndStore,
         }
     }
@@ -152,7 +157,9 @@ impl Cli {
             CliCommand::Status(args) => status::run(&session()?, args).await,
             CliCommand::Config(args) => config::run(&session()?, args).await,
             CliCommand::Token(args) => token::run(&session()?, args).await,
+            CliCommand::Audit(args) => audit::run(&session()?, args).await,
             CliCommand::Task(args) => task::run(&session()?, args).await,
+            CliCommand::Action(args) => action::run(&session()?, args).await,
             CliCommand::Worker(args) => worker::run(&session()?, args).await,
             CliCommand::Hook(args) => hook::run(&session()?, args).await,
             CliCommand::RenameOrg(args) => rename_org::run(&session()?, args).await,

@@ -26,10 +26,14 @@ const DEFAULT_PATH: &str = ".env";
 const LIBRARY_VARIABLES: [&str; 5] = ["RUST_LOG", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"];
 
 /// The variables that `.env` may set: tokens, paths and formats.
-const ALLOWED_IN_DEFAULT_FILE: [&str; 18] = [
+const ALLOWED_IN_DEFAULT_FILE: [&str; 22] = [
     "GITHUB_TOKEN",
     "GITHUB_APP_ID",
     "GITHUB_APP_PRIVATE_KEY",
+    "GITHUB_WRITE_TOKEN",
+    "GITHUB_WRITE_APP_ID",
+    "GITHUB_WRITE_APP_PRIVATE_KEY",
+    "GITHUB_OWNER",
     "GITHUB_METRICS_TOKEN",
     "GITHUB_METRICS_DATA_DIR",
     "GITHUB_METRICS_LAKE",
@@ -48,7 +52,7 @@ const ALLOWED_IN_DEFAULT_FILE: [&str; 18] = [
 ];
 
 /// The variables that `.env` must not set, in upper case. All names that begin with `AWS_` belong to them.
-const REPORTED_IF_IGNORED: [&str; 20] = [
+const REPORTED_IF_IGNORED: [&str; 23] = [
     "CLAUDE_CONFIG_DIR",
     "CODEX_HOME",
     "GITHUB_API_URL",
@@ -58,6 +62,9 @@ const REPORTED_IF_IGNORED: [&str; 20] = [
     "GITHUB_METRICS_ADMIN_TOKEN",
     "GITHUB_METRICS_ADMIN_TOKEN_FILE",
     "GITHUB_METRICS_TOKEN_FILE",
+    "GITHUB_WRITE_TOKEN_FILE",
+    "GITHUB_METRICS_ORIGIN_KEY",
+    "GITHUB_METRICS_ORIGIN_KEY_FILE",
     "GITHUB_WEBHOOK_SECRET",
     "GITHUB_WEBHOOK_SECRET_FILE",
     "GITHUB_WEBHOOK_SECRET_PREVIOUS",
@@ -161,7 +168,15 @@ impl EnvFile {
     pub(crate) fn has_token_for_ignored_address(&self) -> bool {
         let is_ignored = |name: &str| self.ignored.iter().any(|it| it == name) && !is_set(OsStr::new(name));
         let sets = |name: &str| self.variables.get(name).is_some_and(|value| is_value_of(name, value));
-        is_ignored("GITHUB_API_URL") && (sets("GITHUB_TOKEN") || sets("GITHUB_APP_PRIVATE_KEY"))
+        is_ignored("GITHUB_API_URL")
+            && [
+                "GITHUB_TOKEN",
+                "GITHUB_APP_PRIVATE_KEY",
+                "GITHUB_WRITE_TOKEN",
+                "GITHUB_WRITE_APP_PRIVATE_KEY",
+            ]
+            .into_iter()
+            .any(sets)
     }
 
     /// Replaces empty variables of the environment by those of the file, or unsets them.

@@ -6,9 +6,11 @@
 //! API, either of a server elsewhere or of the router within this process.
 
 mod access;
+mod actions;
 mod answer;
 mod api;
 mod args;
+mod audit_log;
 mod aws;
 mod chart;
 mod cli;

@@ -9,10 +9,12 @@ use gam_http::AllowedOrigins;
 use url::Url;
 
 use crate::access::TokenVariable;
+use crate::actions::{self, WriteVariables};
 use crate::args::{GitHubOptions, GlobalOptions, OutputFormat, Variables};
 use crate::error::usage_error;
 use crate::format::redacted;
 use crate::location::{self, LakeLocation, StoreLocation};
+use crate::secret_variable::SecretVariable;
 use crate::sign_in::{self, CredentialVariables};
 use crate::terminal_text::quoted;
 use crate::webhooks::WebhookSecretVariables;
@@ -62,8 +64,14 @@ pub(crate) struct CliSettings {
     pub(crate) api_token: TokenVariable,
     /// The token that a server accepts in addition to those of its store.
     pub(crate) admin_token: TokenVariable,
+    /// The key of the hashes of addresses in the audit log.
+    pub(crate) origin_key: SecretVariable,
     /// The secrets that sign webhooks.
     pub(crate) webhook_secrets: WebhookSecretVariables,
+    /// The credential that may write to GitHub.
+    write: WriteVariables,
+    /// The owner of repositories that a request names without one.
+    pub(crate) github_owner: Option<String>,
     is_token_for_ignored_address: bool,
 }
 
@@ -118,10 +126,21 @@ impl CliSettings {
                 variables.github_metrics_admin_token,
                 variables.github_metrics_admin_token_file,
             ),
+            origin_key: SecretVariable::new(
+                "GITHUB_METRICS_ORIGIN_KEY",
+                variables.origin_key,
+                variables.origin_key_file,
+            ),
             webhook_secrets: WebhookSecretVariables::new(
                 (variables.github_webhook_secret, variables.github_webhook_secret_file),
                 (variables.github_webhook_secret_previous, variables.github_webhook_secret_previous_file),
             ),
+            write: WriteVariables::new(
+                (variables.github_write_token, variables.github_write_token_file),
+                variables.github_write_app_id,
+                variables.github_write_app_private_key,
+            ),
+            github_owner: variables.github_owner.filter(|owner| !owner.trim().is_empty()),
             is_token_for_ignored_address: variables.is_token_for_ignored_address,
         })
     }
@@ -152,13 +171,7 @@ impl CliSettings {
                  GITHUB_APP_PRIVATE_KEY; `github-metrics demo` works without a token",
             ));
         };
-        if self.is_token_for_ignored_address {
-            return Err(usage_error(format!(
-                ".env holds a token together with GITHUB_API_URL, which is ignored there, so the token was not \
-                 sent to {}: set GITHUB_API_URL in the environment, or run with --env-file .env",
-                self.github_api_url
-            )));
-        }
+        self.check_address_of_token()?;
         let settings = gam_github::ClientSettings {
             api_url: self.github_api_url.clone(),
             credentials: credentials.clone(),
@@ -168,6 +181,30 @@ impl CliSettings {
             budget: options.budget,
         };
         gam_github::Client::new(settings).map_err(|error| usage_error(error.to_string()))
+    }
+
+    /// Creates the client that writes to GitHub, or returns `None` if there is no credential for that. Must be called
+    /// within the async runtime.
+    ///
+    /// # Errors
+    /// If the credential is invalid, or the client rejects the settings.
+    pub(crate) fn writing_client(&self) -> anyhow::Result<Option<gam_github::Client>> {
+        let Some(credentials) = self.write.read()? else { return Ok(None) };
+        self.check_address_of_token()?;
+        actions::writing_client(&self.github_api_url, credentials).map(Some)
+    }
+
+    /// # Errors
+    /// If a file holds a token for an address that it must not set.
+    fn check_address_of_token(&self) -> anyhow::Result<()> {
+        if !self.is_token_for_ignored_address {
+            return Ok(());
+        }
+        Err(usage_error(format!(
+            ".env holds a token together with GITHUB_API_URL, which is ignored there, so the token was not \
+             sent to {}: set GITHUB_API_URL in the environment, or run with --env-file .env",
+            self.github_api_url
+        )))
     }
 
     /// Returns the host and the port to listen on, from `--listen`, the variables, or the default.

@@ -25,7 +25,9 @@ pub(crate) struct CredentialVariables {
 /// If the variables are incomplete or invalid. No message contains a token or a key.
 pub(crate) fn credentials(variables: CredentialVariables) -> anyhow::Result<Option<Credentials>> {
     match (variables.app_id, variables.app_key, variables.tokens) {
-        (Some(id), Some(key), _) => app(id.trim(), &key).map(|app| Some(Credentials::App(app))),
+        (Some(id), Some(key), _) => {
+            app("GITHUB_APP_PRIVATE_KEY", id.trim(), &key).map(|app| Some(Credentials::App(app)))
+        }
         (_, _, Some(token)) => tokens(&token).map(|tokens| Some(Credentials::Tokens(tokens))),
         (Some(_), None, None) => Err(usage_error(
             "GITHUB_APP_ID is set, but GITHUB_APP_PRIVATE_KEY is not: set it to the app's private key, or to \
@@ -57,7 +59,11 @@ fn tokens(secret: &SecretString) -> anyhow::Result<Vec<String>> {
     }
 }
 
-fn app(id: &str, key: &SecretString) -> anyhow::Result<AppCredentials> {
+/// Returns the credentials of an app from its id and the value of the variable `name`.
+///
+/// # Errors
+/// If the value is neither a key nor the path of one.
+pub(crate) fn app(name: &str, id: &str, key: &SecretString) -> anyhow::Result<AppCredentials> {
     let key = key.expose_secret().trim();
     let pem = if key.contains("-----BEGIN") {
         // Some hosts allow only one line in a variable, with line ends as `\n`.
@@ -65,7 +71,7 @@ fn app(id: &str, key: &SecretString) -> anyhow::Result<AppCredentials> {
     } else {
         std::fs::read_to_string(Path::new(key)).map_err(|error| {
             usage_error(format!(
-                "invalid GITHUB_APP_PRIVATE_KEY: it is neither PEM text nor the path of a readable file \
+                "invalid {name}: it is neither PEM text nor the path of a readable file \
                  ({error}); use the PEM file that GitHub generated for the app"
             ))
         })?

@@ -199,7 +199,8 @@ impl Worker {
                     let stop_at = deadline.stop_at().min(Instant::now() + SWEEP_TIME);
                     // The rules first: they say what may be handed out, and need no GitHub.
                     let ruled = self.apply_task_rules().await;
-                    ruled.and(self.sweep(deadline, stop_at, totals).await)
+                    let swept = self.sweep(deadline, stop_at, totals).await;
+                    ruled.and(swept)
                 }
                 WorkCommand::SweepDeliveries {} => self.sweep_deliveries(deadline, totals).await,
                 WorkCommand::ReconcileIssues {} => self.reconcile_issues(deadline, totals).await,

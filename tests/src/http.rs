@@ -60,6 +60,12 @@ pub fn send_request_with_body(
     parse(&bytes)
 }
 
+/// Sends JSON with `POST`.
+pub fn send_json(address: &str, target: &str, headers: &[(&str, &str)], body: &Value) -> HttpResponse {
+    let headers = [&[("content-type", "application/json")], headers].concat();
+    send_request_with_body(address, ("POST", target), &headers, &body.to_string())
+}
+
 fn parse(bytes: &[u8]) -> HttpResponse {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("the headers end");
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();

@@ -90,6 +90,10 @@ pub(crate) struct Variables {
     pub(crate) claude_config_dir: Option<String>,
     #[arg(long, hide = true, env = "CODEX_HOME", hide_env_values = true)]
     pub(crate) codex_home: Option<PathBuf>,
+    #[arg(long, hide = true, env = "GITHUB_METRICS_ORIGIN_KEY", hide_env_values = true)]
+    pub(crate) origin_key: Option<SecretString>,
+    #[arg(long, hide = true, env = "GITHUB_METRICS_ORIGIN_KEY_FILE", hide_env_values = true)]
+    pub(crate) origin_key_file: Option<PathBuf>,
     #[arg(long, hide = true, env = "GITHUB_WEBHOOK_SECRET", hide_env_values = true)]
     pub(crate) github_webhook_secret: Option<SecretString>,
     #[arg(long, hide = true, env = "GITHUB_WEBHOOK_SECRET_FILE", hide_env_values = true)]
@@ -98,6 +102,16 @@ pub(crate) struct Variables {
     pub(crate) github_webhook_secret_previous: Option<SecretString>,
     #[arg(long, hide = true, env = "GITHUB_WEBHOOK_SECRET_PREVIOUS_FILE", hide_env_values = true)]
     pub(crate) github_webhook_secret_previous_file: Option<PathBuf>,
+    #[arg(long, hide = true, env = "GITHUB_WRITE_TOKEN", hide_env_values = true)]
+    pub(crate) github_write_token: Option<SecretString>,
+    #[arg(long, hide = true, env = "GITHUB_WRITE_TOKEN_FILE", hide_env_values = true)]
+    pub(crate) github_write_token_file: Option<PathBuf>,
+    #[arg(long, hide = true, env = "GITHUB_WRITE_APP_ID", hide_env_values = true)]
+    pub(crate) github_write_app_id: Option<String>,
+    #[arg(long, hide = true, env = "GITHUB_WRITE_APP_PRIVATE_KEY", hide_env_values = true)]
+    pub(crate) github_write_app_private_key: Option<SecretString>,
+    #[arg(long, hide = true, env = "GITHUB_OWNER", hide_env_values = true)]
+    pub(crate) github_owner: Option<String>,
     #[command(flatten)]
     pub(crate) terminal: TerminalVariables,
     /// Whether the file of variables holds a token for an address of GitHub that is ignored.

@@ -39,7 +39,7 @@ Data and output
   GITHUB_METRICS_LOG_FORMAT  --log-format
   API_ENDPOINT *             --api
   GITHUB_METRICS_TOKEN, GITHUB_METRICS_TOKEN_FILE *
-                             token that show, export, task and worker send to --api; or a file with it
+                             token that show, export, task, action and worker send to --api; or a file with it
   RUST_LOG                   filter for the logs, such as debug
 
 Server
@@ -48,6 +48,14 @@ Server
   API_ALLOW_ORIGIN *         --allow-origin, several separated by commas
   GITHUB_METRICS_ADMIN_TOKEN *, GITHUB_METRICS_ADMIN_TOKEN_FILE *
                              token that the server accepts as an administrator's; or a file with it
+  GITHUB_WRITE_TOKEN, GITHUB_WRITE_TOKEN_FILE *
+                             token with which actions are done on GitHub; or a file with it
+  GITHUB_WRITE_APP_ID, GITHUB_WRITE_APP_PRIVATE_KEY
+                             app with which actions are done, in place of the token
+  GITHUB_OWNER               owner of repositories that a request of an action names without one
+  GITHUB_METRICS_ORIGIN_KEY *, GITHUB_METRICS_ORIGIN_KEY_FILE *
+                             key of the hashes of addresses in the audit log; or a file with it.
+                             Without a key, they are comparable until the server stops
   GITHUB_WEBHOOK_SECRET *, GITHUB_WEBHOOK_SECRET_FILE *
                              secret of the webhooks that up and serve take; or a file with it
   GITHUB_WEBHOOK_SECRET_PREVIOUS *, GITHUB_WEBHOOK_SECRET_PREVIOUS_FILE *

@@ -1,6 +1,8 @@
 //! One file for each command: its arguments and what it does.
 
+pub(crate) mod action;
 pub(crate) mod aggregate;
+pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod collect;
 pub(crate) mod completions;

@@ -22,6 +22,13 @@ use crate::role::RouteClass;
 /// The shortest time between two writes of a row by one process.
 pub const WRITE_INTERVAL: TimeDelta = TimeDelta::seconds(10);
 
+/// How long after its hour a process still adds to a row. Later, what it has left counts in the current hour.
+const MAX_LATENESS: TimeDelta = TimeDelta::minutes(5);
+
+/// How long after the beginning of its hour nobody adds to a row any more: the hour, [`MAX_LATENESS`], and as much again
+/// for the differences between the clocks of processes and for slow writes.
+pub const REFUSALS_GROW_FOR: TimeDelta = TimeDelta::minutes(70);
+
 /// Who sent a request without a valid token.
 const ANONYMOUS: &str = "anonymous";
 
@@ -111,7 +118,7 @@ impl RefusalLog {
         let due = rows.iter_mut().filter(|(_, row)| row.pending > 0 && is_due(row));
         let taken = due.map(|(key, row)| {
             row.written_at = Some(now);
-            (key.clone(), std::mem::take(&mut row.pending))
+            (key.at(now), std::mem::take(&mut row.pending))
         });
         let taken = taken.collect();
         rows.retain(|key, row| row.pending > 0 || now - key.hour < TimeDelta::hours(1));
@@ -141,20 +148,20 @@ impl RefusalLog {
 }
 
 impl RowKey {
+    /// Returns the row that counts what is written now. A row that a segment of the log may hold does not change.
+    fn at(&self, now: DateTime<Utc>) -> Self {
+        let is_late = now - self.hour >= TimeDelta::hours(1) + MAX_LATENESS;
+        let hour = if is_late { now.duration_trunc(TimeDelta::hours(1)).unwrap_or(now) } else { self.hour };
+        RowKey { hour, ..self.clone() }
+    }
+
     /// Returns the key of the row's record, and the row without a count.
     fn new_row(&self) -> Result<(RecordKey, RefusalRow)> {
-        let id = format!("refused:{}:{}", self.principal, self.class);
         let hour = u64::try_from(self.hour.timestamp_millis()).unwrap_or_default();
+        let id = format!("refused:{}:{}:{hour}", self.principal, self.class);
         let key = RecordKey::new(None, RecordKind::AuditRow, &[KeyPart::Number(hour), KeyPart::Text(&id)])?;
-        let row = AuditRow {
-            id,
-            org: None,
-            time: self.hour,
-            principal: self.principal.clone(),
-            kind: AuditKind::RequestsRefused,
-            subject: self.class.to_owned(),
-            outcome: "refused".to_owned(),
-        };
+        let row = AuditRow::new(id, None, self.hour, &self.principal, AuditKind::RequestsRefused, self.class)
+            .with_outcome("refused");
         Ok((key, RefusalRow { row, count: 0 }))
     }
 }
@@ -234,5 +241,18 @@ mod tests {
         one.flush().await.unwrap();
         assert_eq!(rows(&store).await[2].3, 2);
         assert_eq!(one.rows().len(), 1, "earlier hours are forgotten");
+    }
+
+    #[tokio::test]
+    async fn a_row_does_not_grow_long_after_its_hour() {
+        let store = Arc::new(MemoryStore::default());
+        let clock = Arc::new(TestClock(Mutex::new("2026-03-01T10:59:55Z".parse().unwrap())));
+        let log = RefusalLog::new(store.clone(), clock.clone());
+        log.count(None, RouteClass::Read).await.unwrap();
+        log.count(None, RouteClass::Read).await.unwrap();
+        clock.advance(MAX_LATENESS + TimeDelta::seconds(5));
+        log.flush().await.unwrap();
+        let counts: Vec<_> = rows(&store).await.into_iter().map(|(hour, .., count)| (hour, count)).collect();
+        assert_eq!(counts, [("10:00:00".to_owned(), 1), ("11:00:00".to_owned(), 1)]);
     }
 }

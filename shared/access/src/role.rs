@@ -29,7 +29,9 @@ pub enum RouteClass {
     Read,
     /// Claims and reports tasks, and pushes session logs.
     Work,
-    /// Requests actions on GitHub.
+    /// Requests actions on GitHub that a worker may request, too, under its claim.
+    ActUnderClaim,
+    /// Requests any action on GitHub.
     Act,
     /// Approves or rejects actions.
     Decide,
@@ -41,10 +43,11 @@ pub enum RouteClass {
 
 impl RouteClass {
     /// All classes.
-    pub const ALL: [RouteClass; 7] = [
+    pub const ALL: [RouteClass; 8] = [
         RouteClass::Public,
         RouteClass::Read,
         RouteClass::Work,
+        RouteClass::ActUnderClaim,
         RouteClass::Act,
         RouteClass::Decide,
         RouteClass::Audit,
@@ -57,6 +60,7 @@ impl RouteClass {
             RouteClass::Public => "public",
             RouteClass::Read => "read",
             RouteClass::Work => "work",
+            RouteClass::ActUnderClaim => "act_under_claim",
             RouteClass::Act => "act",
             RouteClass::Decide => "decide",
             RouteClass::Audit => "audit",
@@ -72,11 +76,11 @@ impl Role {
 
     /// Returns whether the role may use routes of the class. This is the only table of roles.
     pub fn may(self, class: RouteClass) -> bool {
-        use RouteClass::{Act, Audit, Decide, Public, Read, Work};
+        use RouteClass::{Act, ActUnderClaim, Audit, Decide, Public, Read, Work};
         let allowed: &[RouteClass] = match self {
             Role::Viewer => &[Read],
-            Role::Worker => &[Work],
-            Role::Operator => &[Read, Act],
+            Role::Worker => &[Work, ActUnderClaim],
+            Role::Operator => &[Read, ActUnderClaim, Act],
             Role::Approver => &[Read, Decide],
             Role::Auditor => &[Read, Audit],
             Role::Admin => &RouteClass::ALL,
@@ -108,15 +112,15 @@ mod tests {
 
     #[test]
     fn each_role_may_do_what_its_name_says_and_no_more() {
-        use RouteClass::{Act, Administer, Audit, Decide, Read, Work};
-        let classes = [Read, Work, Act, Decide, Audit, Administer];
+        use RouteClass::{Act, ActUnderClaim, Administer, Audit, Decide, Read, Work};
+        let classes = [Read, Work, ActUnderClaim, Act, Decide, Audit, Administer];
         for (role, expected) in [
-            (Role::Viewer, [true, false, false, false, false, false]),
-            (Role::Worker, [false, true, false, false, false, false]),
-            (Role::Operator, [true, false, true, false, false, false]),
-            (Role::Approver, [true, false, false, true, false, false]),
-            (Role::Auditor, [true, false, false, false, true, false]),
-            (Role::Admin, [true; 6]),
+            (Role::Viewer, [true, false, false, false, false, false, false]),
+            (Role::Worker, [false, true, true, false, false, false, false]),
+            (Role::Operator, [true, false, true, true, false, false, false]),
+            (Role::Approver, [true, false, false, false, true, false, false]),
+            (Role::Auditor, [true, false, false, false, false, true, false]),
+            (Role::Admin, [true; 7]),
         ] {
             assert_eq!(classes.map(|class| role.may(class)), expected, "{role:?}");
             assert!(role.may(RouteClass::Public));

@@ -227,15 +227,8 @@ fn name_taken(name: &str) -> AccessError {
 
 fn audit_row(kind: AuditKind, token: &AccessToken, principal: &str, time: DateTime<Utc>) -> AuditRow {
     let what = if kind == AuditKind::TokenCreated { "created" } else { "revoked" };
-    AuditRow {
-        id: format!("token:{}:{what}", token.id),
-        org: None,
-        time,
-        principal: principal.to_owned(),
-        kind,
-        subject: format!("token:{} {} {}", token.id, token.name, token.role.as_str()),
-        outcome: "ok".to_owned(),
-    }
+    let subject = format!("token:{} {} {}", token.id, token.name, token.role.as_str());
+    AuditRow::new(format!("token:{}:{what}", token.id), None, time, principal, kind, subject)
 }
 
 fn token_key(hash: &str) -> gam_store::Result<RecordKey> {

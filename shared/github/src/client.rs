@@ -48,7 +48,7 @@ pub struct ClientSettings {
     pub budget: Option<f64>,
 }
 
-/// A read-only client for one GitHub host. Clones share everything. Clients made from one another share the
+/// A client for one GitHub host. Clones share everything. Clients made from one another share the
 /// host's limits; those of one organization also share its accounts.
 #[derive(Clone)]
 pub struct Client {
@@ -327,6 +327,32 @@ impl Client {
                 return Err(AttemptError::Fatal(Error::Limited { until, why }));
             }
         }
+    }
+
+    /// Sends a request once, whatever the answer. Returns the response, and whether the account can get another token if
+    /// GitHub refused this one.
+    ///
+    /// # Errors
+    /// `Fatal` and `Unreachable` if the request was not carried out: it was not sent, or GitHub redirected it. Other
+    /// errors if it was sent, and no complete response arrived.
+    pub(crate) async fn send_one_attempt(
+        &self,
+        resource: RateLimitResource,
+        request: &ApiRequest<'_>,
+    ) -> Result<(ApiResponse, bool), AttemptError> {
+        let slot = self.acquire_slot(resource, 1).await?;
+        let response = self.shared.transport.send(&slot.session, request, &self.meters).await?;
+        slot.permit.record_response();
+        let limiter = &slot.account.limiter;
+        limiter.record(resource, &response.rate_limit);
+        match response.limit_hit(resource) {
+            None => {}
+            Some(LimitHit::Primary(why)) => _ = limiter.block(resource, &response.rate_limit, &why),
+            Some(LimitHit::Secondary(why)) => _ = limiter.block_all(&response.rate_limit, 0, &why),
+        }
+        let can_renew = response.status == StatusCode::UNAUTHORIZED
+            && slot.account.refuse(&slot.session, response.rate_limit.date);
+        Ok((response, can_renew))
     }
 
     /// The error for an address at which there is no GitHub API.

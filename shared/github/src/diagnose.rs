@@ -54,7 +54,7 @@ pub struct AppDiagnosis {
 impl Client {
     /// Diagnoses the app. It has no single rate limit: each installation has its own.
     async fn diagnose_app(&self) -> Result<Diagnosis, Error> {
-        let (App { name }, response) = self.get::<App>("the app", APP.path).await?;
+        let (App { name, .. }, response) = self.get::<App>("the app", APP.path).await?;
         let path = format!("{}?per_page=100", INSTALLATIONS.path);
         let (installations, _) = self.get::<Vec<Installation>>("the app's installations", &path).await?;
         let installed_in = installations.into_iter().filter_map(|installation| {

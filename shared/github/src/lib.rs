@@ -1,4 +1,5 @@
-//! Reads GitHub: a client that keeps to GitHub's rate limits, and the mapping of its responses to events.
+//! Reads GitHub: a client that keeps to GitHub's rate limits, and the mapping of its responses to events. Requests that
+//! write there (`write.rs`) are sent once and never repeated.
 //!
 //! Data comes from GraphQL, because REST needs one request per commit for line counts. REST is used only for
 //! what GraphQL lacks: comparing two tips of a branch, runs of workflows, and signing in. octocrab provides transport and
@@ -45,6 +46,8 @@ mod transport;
 mod webhooks;
 pub mod wire;
 mod workflow_runs;
+mod write;
+mod write_reads;
 
 pub use client::{Client, ClientSettings};
 pub use commits::{CommitCounts, CommitPage, CommitterDateSpan, ComparedCommit, Comparison};
@@ -63,3 +66,7 @@ pub use repo_ref::RepoRef;
 pub use thread_states::{ThreadKind, ThreadState, ThreadTotals};
 pub use webhooks::{Delivery, DeliveryPage, Webhook, WebhookOwner};
 pub use workflow_runs::{WorkflowRunQuery, WorkflowRuns};
+pub use write::{
+    Created, MergeProgress, NewIssue, NewMerge, NewPull, WriteOutcome, WriteRefusal, WriteRetry,
+};
+pub use write_reads::{Branch, ListedReview, ListedText, PullRequestState, WritableRepo};

@@ -5,6 +5,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 const ACTOR: &str = include_str!("queries/actor_fields.graphql");
 const REPOSITORY: &str = include_str!("queries/repository_fields.graphql");
 const PULL_REQUEST: &str = include_str!("queries/pull_request_fields.graphql");
+const PULL_REQUEST_STATE_FIELDS: &str = include_str!("queries/pull_request_state_fields.graphql");
 const ISSUE: &str = include_str!("queries/issue_fields.graphql");
 const REVIEW: &str = include_str!("queries/review_fields.graphql");
 const COMMIT: &str = include_str!("queries/commit_fields.graphql");
@@ -120,6 +121,34 @@ pub const CLOSED_ISSUES: Query = Query {
     fragments: &[],
     points: 1,
 };
+/// A page of branches, with the date of their newest commits and the number of their open pull requests.
+pub const BRANCHES: Query = Query {
+    what: "branches",
+    operation: include_str!("queries/branches.graphql"),
+    fragments: &[],
+    points: 2,
+};
+/// A pull request as it is now: what decides about its merge.
+pub const PULL_REQUEST_STATE: Query = Query {
+    what: "the pull request",
+    operation: include_str!("queries/pull_request_state.graphql"),
+    fragments: &[PULL_REQUEST_STATE_FIELDS],
+    points: 1,
+};
+/// The newest open pull requests, as [`PULL_REQUEST_STATE`] shows them.
+pub const OPEN_PULL_REQUESTS: Query = Query {
+    what: "open pull requests",
+    operation: include_str!("queries/open_pull_requests.graphql"),
+    fragments: &[PULL_REQUEST_STATE_FIELDS],
+    points: 1,
+};
+/// Adds a pull request to the merge queue.
+pub const ENQUEUE_PULL_REQUEST: Query = Query {
+    what: "the merge queue",
+    operation: include_str!("queries/enqueue_pull_request.graphql"),
+    fragments: &[],
+    points: 1,
+};
 /// A page of pull requests with their first reviews and closings.
 pub const PULL_REQUESTS: Query = Query {
     what: "pull requests",
@@ -228,6 +257,10 @@ pub const DEPLOYMENT_REST: Query = Query {
 
 /// Every document whose text is fixed.
 pub const ALL: &[Query] = &[
+    BRANCHES,
+    PULL_REQUEST_STATE,
+    OPEN_PULL_REQUESTS,
+    ENQUEUE_PULL_REQUEST,
     PROBE,
     PROBE_BY_ID,
     MEMBERS,

@@ -39,6 +39,41 @@ pub(crate) fn error_message(body: &[u8]) -> String {
     serde_json::from_slice::<ErrorBody>(body).map(|body| body.message).unwrap_or_default()
 }
 
+/// GitHub's error message for a request that writes, with what it says about single fields. Empty if the body has none.
+pub(crate) fn write_error_message(body: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct FieldError {
+        message: Option<String>,
+        field: Option<String>,
+        code: Option<String>,
+    }
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum AnyError {
+        Text(String),
+        Field(FieldError),
+    }
+    #[derive(Deserialize)]
+    struct ErrorBody {
+        #[serde(default)]
+        message: String,
+        #[serde(default)]
+        errors: Vec<AnyError>,
+    }
+    let Ok(ErrorBody { message, errors }) = serde_json::from_slice::<ErrorBody>(body) else {
+        return error_message(body);
+    };
+    let details: Vec<String> = errors
+        .into_iter()
+        .filter_map(|error| match error {
+            AnyError::Text(text) => Some(text),
+            AnyError::Field(FieldError { message: Some(message), .. }) => Some(message),
+            AnyError::Field(FieldError { field, code, .. }) => Some(format!("{} {}", field?, code?)),
+        })
+        .collect();
+    if details.is_empty() { message } else { format!("{message}: {}", details.join("; ")) }
+}
+
 impl ApiResponse {
     /// Returns the rate limit that the response reports as hit, if any. The message may be missing and the
     /// headers may be wrong, so in a rejection either one is enough.
@@ -105,5 +140,32 @@ fn server_failure_text(status: u16, message: &str, body: &[u8]) -> String {
         format!("it answered with status {status}")
     } else {
         format!("it answered with status {status}, {message}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn details_of_refused_writes_are_shown() {
+        for (body, expected) in [
+            (
+                r#"{"message":"Validation Failed","errors":[{"message":"A pull request already exists"}]}"#,
+                "Validation Failed: A pull request already exists",
+            ),
+            (
+                r#"{"message":"Validation Failed","errors":[{"field":"assignees","code":"invalid"}]}"#,
+                "Validation Failed: assignees invalid",
+            ),
+            (
+                r#"{"message":"Unprocessable Entity","errors":["Can not approve your own pull request"]}"#,
+                "Unprocessable Entity: Can not approve your own pull request",
+            ),
+            (r#"{"message":"Not Found"}"#, "Not Found"),
+            ("<html>", ""),
+        ] {
+            assert_eq!(write_error_message(body.as_bytes()), expected);
+        }
     }
 }

@@ -261,6 +261,9 @@ pub struct ResourceQuota {
 pub struct App {
     /// The app's display name.
     pub name: String,
+    /// The name in addresses. The login of the app's account is this with `[bot]`.
+    #[serde(default)]
+    pub slug: Option<String>,
 }
 
 /// The account in which an app is installed.

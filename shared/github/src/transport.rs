@@ -22,7 +22,14 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(25);
 /// How many redirects of one request are followed.
 const MAX_REDIRECTS: usize = 5;
 
-/// A request that may be repeated.
+/// The method of a request that writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WriteMethod {
+    Post,
+    Put,
+}
+
+/// A request. All but those that write may be repeated.
 pub(crate) enum ApiRequest<'a> {
     /// A REST GET of a path.
     Get(&'a str),
@@ -32,6 +39,10 @@ pub(crate) enum ApiRequest<'a> {
     Post(&'a str),
     /// A GraphQL query.
     Query(&'a Value),
+    /// A REST request that writes. It must not be repeated.
+    Write { method: WriteMethod, path: &'a str, body: &'a Value },
+    /// A GraphQL mutation. It must not be repeated.
+    Mutation(&'a Value),
 }
 
 /// Sends requests to one GitHub host.
@@ -112,7 +123,15 @@ impl Transport {
                         .await
                 }
                 ApiRequest::Post(path) => session.rest._post(*path, None::<&()>).await,
-                ApiRequest::Query(body) => session.graphql._post("/graphql", Some(*body)).await,
+                ApiRequest::Query(body) | ApiRequest::Mutation(body) => {
+                    session.graphql._post("/graphql", Some(*body)).await
+                }
+                ApiRequest::Write { method: WriteMethod::Post, path, body } => {
+                    session.rest._post(*path, Some(*body)).await
+                }
+                ApiRequest::Write { method: WriteMethod::Put, path, body } => {
+                    session.rest._put(*path, Some(*body)).await
+                }
             }?;
             let (parts, body) = response.into_parts();
             let mut response = response_without_body(&parts);

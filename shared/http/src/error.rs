@@ -7,10 +7,13 @@ use std::sync::Arc;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use gam_access::LogError;
 use gam_model::error_chain;
 use gam_query::QueryError;
+use gam_work::actions::ActionError;
 use gam_work::tasks::TaskError;
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 /// The `Retry-After` of a response from a busy store.
@@ -31,6 +34,10 @@ pub(crate) enum ProblemCode {
     CursorExpired,
     StaleFence,
     ClaimEnded,
+    Conflict,
+    Expired,
+    ActionFailed,
+    KeyReused,
     InternalError,
 }
 
@@ -81,6 +88,16 @@ pub(crate) struct Problem {
     /// What was wrong, why, and what to do.
     detail: String,
     code: ProblemCode,
+    /// `false` for an action that failed. Otherwise missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    success: Option<bool>,
+    /// As `detail`, for an action that failed. Otherwise missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    /// The action that failed: its id as `action`, its `state`, its `code`. Otherwise missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    data: Option<Value>,
 }
 
 /// Why a request was refused, for the log. The client does not see it.
@@ -98,6 +115,8 @@ pub(crate) struct ApiError {
     cause: Option<Arc<dyn Error + Send + Sync>>,
     retry_after_seconds: Option<u32>,
     refusal: Option<Refusal>,
+    /// The message and the data of an action that failed.
+    answer: Option<Box<(String, Value)>>,
 }
 
 impl ApiError {
@@ -206,6 +225,22 @@ impl ApiError {
         Self::new(StatusCode::GONE, ProblemCode::ClaimEnded, detail)
     }
 
+    /// An action failed.
+    pub(crate) fn action_failed(status: StatusCode, reason: &str) -> Self {
+        let code = match status {
+            StatusCode::NOT_FOUND => ProblemCode::NotFound,
+            StatusCode::CONFLICT => ProblemCode::Conflict,
+            _ => ProblemCode::ActionFailed,
+        };
+        Self::new(status, code, reason)
+    }
+
+    /// Adds what clients of actions expect.
+    #[must_use]
+    pub(crate) fn with_answer(self, message: String, data: Value) -> Self {
+        ApiError { answer: Some(Box::new((message, data))), ..self }
+    }
+
     /// The body is not JSON.
     pub(crate) fn not_json() -> Self {
         let detail = "the body must be JSON: send it with the header `Content-Type: application/json`";
@@ -215,6 +250,12 @@ impl ApiError {
     /// The host cannot change its store.
     pub(crate) fn no_tasks() -> Self {
         let detail = "this server has no tasks: it can only read its store; start it with permission to write the store";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, ProblemCode::InternalError, detail)
+    }
+
+    /// The host cannot read the audit log, or cannot write who reads it.
+    pub(crate) fn no_log() -> Self {
+        let detail = "this server has no audit log: it can only read its store; start it with permission to write the store";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, ProblemCode::InternalError, detail)
     }
 
@@ -306,6 +347,7 @@ impl ApiError {
             cause: None,
             retry_after_seconds: None,
             refusal: None,
+            answer: None,
         }
     }
 
@@ -352,6 +394,9 @@ impl ApiError {
             status: self.status.as_u16(),
             detail,
             code: self.code,
+            success: self.answer.as_ref().map(|_| false),
+            message: self.answer.as_ref().map(|answer| answer.0.clone()),
+            data: self.answer.as_ref().map(|answer| answer.1.clone()),
         }
     }
 }
@@ -380,6 +425,19 @@ impl From<QueryError> for ApiError {
     }
 }
 
+impl From<LogError> for ApiError {
+    fn from(error: LogError) -> Self {
+        if error.is_retryable {
+            return ApiError::unavailable(error);
+        }
+        let detail = "the audit log cannot be read: run `github-metrics audit verify` on the server";
+        ApiError {
+            cause: Some(Arc::new(error)),
+            ..ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, ProblemCode::InternalError, detail)
+        }
+    }
+}
+
 impl From<TaskError> for ApiError {
     fn from(error: TaskError) -> Self {
         match error {
@@ -389,6 +447,32 @@ impl From<TaskError> for ApiError {
             TaskError::Ended(detail) => ApiError::claim_ended(detail),
             TaskError::Busy => ApiError::busy(error.to_string()),
             TaskError::Store(cause) => QueryError::Store(cause).into(),
+        }
+    }
+}
+
+impl From<ActionError> for ApiError {
+    fn from(error: ActionError) -> Self {
+        let text = error.to_string();
+        match error {
+            ActionError::Invalid(detail) => ApiError::invalid(detail),
+            ActionError::Forbidden(detail) => {
+                ApiError::new(StatusCode::FORBIDDEN, ProblemCode::Forbidden, detail)
+            }
+            ActionError::NotFound(detail) => ApiError::not_found(detail),
+            ActionError::Conflict(detail) => {
+                ApiError::new(StatusCode::CONFLICT, ProblemCode::Conflict, detail)
+            }
+            ActionError::Expired(detail) => ApiError::new(StatusCode::GONE, ProblemCode::Expired, detail),
+            ActionError::KeyReused(detail) => {
+                ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, ProblemCode::KeyReused, detail)
+            }
+            ActionError::NoCredential => {
+                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ProblemCode::InternalError, text)
+            }
+            ActionError::Busy | ActionError::GitHub(_) => ApiError::busy(text),
+            ActionError::Settings(_) => ApiError::internal(error),
+            ActionError::Store(cause) => QueryError::Store(cause).into(),
         }
     }
 }
@@ -408,7 +492,7 @@ impl Error for Panicked {}
 #[cfg(test)]
 mod tests {
     use axum::body::to_bytes;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 

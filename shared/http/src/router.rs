@@ -9,9 +9,10 @@ use axum::middleware::{from_fn, from_fn_with_state, map_request};
 use axum::response::IntoResponse;
 use axum::routing::MethodRouter;
 use axum::{Extension, Router};
-use gam_access::{Principal, Role};
+use gam_access::{AuditLog, LogReadings, Principal, Role};
 use gam_query::{KeptOrgs, QueryPorts};
 use gam_work::IssueReader;
+use gam_work::actions::Actions;
 use gam_work::tasks::Tasks;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -26,7 +27,8 @@ use crate::middleware::limits::{self, RequestLimiter};
 use crate::middleware::{errors, etag, headers, log, request_id};
 use crate::{pages, routes};
 
-/// The paths of routes whose answers are kept: those about one organization. Each has one answer for all callers.
+/// The paths of routes whose answers are kept: those about one organization, unless they read records. Each has one answer
+/// for all callers.
 const PATHS_OF_ORGS: &str = "/api/v1/orgs/";
 
 /// The methods of pages.
@@ -39,20 +41,35 @@ pub struct ApiPorts {
     pub query: QueryPorts,
     /// What the routes of tasks use. `None` if the host cannot change its store.
     pub work: Option<WorkPorts>,
+    /// The audit log. `None` if the host cannot read it, or cannot write who reads it.
+    pub log: Option<LogPorts>,
 }
 
-/// What the routes of tasks use.
+/// What the routes of the audit log use.
+#[derive(Clone)]
+pub struct LogPorts {
+    /// The log.
+    pub log: Arc<dyn AuditLog>,
+    /// Writes who reads it.
+    pub readings: LogReadings,
+}
+
+/// What the routes of tasks, issues and actions use.
 #[derive(Clone)]
 pub struct WorkPorts {
     /// The tasks of the store.
     pub tasks: Tasks,
     /// The cache of issues.
     pub issues: IssueReader,
+    /// The actions on GitHub.
+    pub actions: Actions,
+    /// The owner of repositories that a request names without one.
+    pub default_owner: Option<String>,
 }
 
 impl From<QueryPorts> for ApiPorts {
     fn from(query: QueryPorts) -> Self {
-        ApiPorts { query, work: None }
+        ApiPorts { query, work: None, log: None }
     }
 }
 
@@ -67,12 +84,12 @@ pub fn router(ports: impl Into<ApiPorts>) -> Router {
 
 /// Returns the same API, for requests that `access` lets through, and for web pages of the allowed origins.
 pub fn guarded_router(ports: impl Into<ApiPorts>, access: AccessControl, origins: AllowedOrigins) -> Router {
-    let ApiPorts { query: ports, work } = ports.into();
+    let ApiPorts { query: ports, work, log } = ports.into();
     let mut router = Router::new();
     let kept = KeptAnswers::new(ports.clone());
     for (path, (handler, methods)) in handlers_by_path() {
         let handler = handler.options(move || allowed_methods(methods));
-        let handler = match path.starts_with(PATHS_OF_ORGS) {
+        let handler = match path.starts_with(PATHS_OF_ORGS) && !routes::reads_records(path) {
             true => handler.layer(from_fn_with_state(kept.clone(), answer_from_kept)),
             false => handler,
         };
@@ -85,10 +102,15 @@ pub fn guarded_router(ports: impl Into<ApiPorts>, access: AccessControl, origins
         Some(work) => router.layer(Extension(work)),
         None => router,
     };
+    let router = match log {
+        Some(log) => router.layer(Extension(log)),
+        None => router,
+    };
     let router = routes::sign_in::add_to(router)
         .layer(Extension(access.clone()))
         .layer(Extension(Arc::new(KeptOrgs::default())))
-        .layer(Extension(routes::ExportPermits::default()));
+        .layer(Extension(routes::ExportPermits::default()))
+        .layer(Extension(routes::log::StreamPermits::default()));
     // Outermost first. Errors are rendered outside of everything that can fail, so that they are
     // compressed and logged like any other response.
     let middleware = ServiceBuilder::new()

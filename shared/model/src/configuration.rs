@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Identity;
 use crate::mailmap::{self, Mailmap};
+use crate::policy::ActionSettings;
 use crate::task_rules::TaskRules;
 use crate::time_zone::TimeZone;
 
@@ -23,6 +24,8 @@ pub struct Configuration {
     pub identity: Identity,
     /// The file names of the GitHub Actions workflows whose runs on the default branch count as deployments.
     pub deploy_workflows: Vec<String>,
+    /// Policies of actions on GitHub, and the default comment.
+    pub actions: ActionSettings,
     /// Which issues are tasks for workers.
     pub task_rules: TaskRules,
 }
@@ -44,6 +47,8 @@ struct ConfigurationFile {
     deploys: DeploysTable,
     #[serde(default, skip_serializing_if = "is_default")]
     tasks: TaskRules,
+    #[serde(default, skip_serializing_if = "ActionSettings::is_empty")]
+    actions: ActionSettings,
 }
 
 fn is_default(rules: &TaskRules) -> bool {
@@ -86,15 +91,17 @@ impl DeploysTable {
 
 const EXPECTED: &str = "expected bots = [\"login\"], mailmap = \"FILE\", timezone = \"Area/City\", and the tables [aliases] of \"old\" = \
                         \"new\", [repositories] with exclude = [\"name\"], [deploys] with workflows = \
-                        [\"deploy.yml\"] and [tasks] with labels_any, labels_none and priorities = [\"label\"], \
-                        max_attempts = 3 and lease_seconds = 600";
+                        [\"deploy.yml\"], [tasks] with labels_any, labels_none and priorities = [\"label\"], \
+                         max_attempts = 3 and lease_seconds = 600, and [actions] with default_comment = \"TEXT\" and \
+                         [[actions.policy]]";
 
 impl Configuration {
     /// Parses the text of a configuration.
     ///
     /// The text holds `bots = ["login"]`, `mailmap = "FILE"`, `timezone = "Area/City"`, a table `[aliases]` of `"old" = "new"`,
-    /// `[repositories]` with `exclude = ["name"]`, `[deploys]` with `workflows = ["deploy.yml"]`, and `[tasks]` with the
-    /// fields of [`TaskRules`]. `read` returns the text of the mailmap file. An alias of the table overrides the same alias of the mailmap.
+    /// `[repositories]` with `exclude = ["name"]`, `[deploys]` with `workflows = ["deploy.yml"]`, `[tasks]` with the
+    /// fields of [`TaskRules`], and `[actions]` with `default_comment = "TEXT"` and rules as `[[actions.policy]]`
+    /// ([`crate::PolicyRule`]). `read` returns the text of the mailmap file. An alias of the table overrides the same alias of the mailmap.
     ///
     /// # Errors
     /// If the text is invalid, or the mailmap cannot be read. The message is one line and names the line that
@@ -126,6 +133,7 @@ impl Configuration {
                 "invalid workflow {name:?}: write the file name of a workflow, such as \"deploy.yml\""
             ));
         }
+        file.actions.validate()?;
         file.tasks.validate()?;
         let time_zone = file.timezone.map_or(Ok(TimeZone::UTC), |name| {
             TimeZone::parse(&name).ok_or_else(|| {
@@ -147,6 +155,7 @@ impl Configuration {
                 .with_excluded_repos(file.repositories.exclude)
                 .with_time_zone(time_zone),
             deploy_workflows,
+            actions: file.actions,
             task_rules: file.tasks,
         })
     }
@@ -176,6 +185,7 @@ impl Configuration {
                 exclude: self.identity.excluded_repos().map(str::to_owned).collect(),
             },
             deploys: DeploysTable { workflows: self.deploy_workflows.clone() },
+            actions: self.actions.clone(),
             tasks: self.task_rules.clone(),
         };
         toml::to_string(&file).expect("a configuration is tables of text")
@@ -190,6 +200,8 @@ impl Configuration {
             (identity.mailmap().iter().count(), "name of a mailmap", "names of a mailmap"),
             (identity.excluded_repos().len(), "excluded repository", "excluded repositories"),
             (self.deploy_workflows.len(), "deploy workflow", "deploy workflows"),
+            (self.actions.policy.len(), "policy of actions", "policies of actions"),
+            (usize::from(self.actions.default_comment.is_some()), "default comment", "default comments"),
         ];
         let parts = parts.into_iter().filter(|(count, ..)| *count > 0);
         let time_zone = Some(identity.time_zone()).filter(|zone| *zone != TimeZone::UTC);
@@ -284,6 +296,7 @@ mod tests {
             ("[aliases]\na = \"b\"\nb = \"a\"", "leads back to itself"),
             ("[repositories]\nexclude = [\"acme/site\"]", "acme/site"),
             ("[deploys]\nworkflows = [\"Deploy\"]", "deploy.yml"),
+            ("[[actions.policy]]\napprovals = 3", "expected 0 to 2"),
             ("[tasks]\nlabels_any = []", "name a label"),
             ("[tasks]\nlease = 600", "line 2: unknown field `lease`"),
             ("[tasks]\nmax_attempts = -1", "line 2: invalid value"),

@@ -7,6 +7,7 @@
 //! This crate does not know where events come from, how they are stored, or how they are served.
 
 pub mod agent;
+pub mod audit;
 pub mod clock;
 pub mod commit_version;
 pub mod configuration;
@@ -22,11 +23,13 @@ pub mod member;
 pub mod metric;
 pub mod org_registry;
 pub mod period;
+pub mod policy;
 pub mod session_event;
 pub mod subject;
 pub mod task_rules;
 pub mod time_zone;
 
+pub use audit::{AuditEntry, LogPosition};
 pub use clock::{Clock, SystemClock};
 pub use commit_version::CommitVersion;
 pub use csv::csv_cell;
@@ -38,6 +41,7 @@ pub use identity::Identity;
 pub use member::{Member, MemberKind};
 pub use org_registry::OrgRegistry;
 pub use period::{Bucket, Grain, Month, Range};
+pub use policy::{ActionKind, ActionPolicy, ActionSettings, PolicyRule};
 pub use session_event::{CodingAgent, SessionEvent, SessionEventKind, SessionFacts, ToolOutcome};
 pub use subject::{ItemClass, ItemKey, Subject, SubjectKind};
 pub use task_rules::TaskRules;

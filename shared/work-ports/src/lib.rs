@@ -2,12 +2,16 @@
 //!
 //! * [`GitHubSource`] reads issues, webhooks and deliveries with GitHub's client.
 //! * [`LakeScopes`] finds the organization of a delivery, with the rules that the lake configures.
+//! * [`GitHubWriter`] writes to GitHub for actions, with a credential of its own, and [`LakeActionSettings`] has their
+//!   policies.
 //! * [`MarkedRepos`] are repositories that webhooks marked: the collector reads them and settles their marks.
 
+mod actions;
 mod marked;
 mod scopes;
 mod source;
 
+pub use actions::{GitHubWriter, LakeActionSettings};
 pub use marked::MarkedRepos;
 pub use scopes::{CachedScopes, LakeScopes};
 pub use source::GitHubSource;

@@ -77,9 +77,12 @@ impl LakeScopes {
 pub struct CachedScopes<S> {
     scopes: S,
     clock: Arc<dyn Clock>,
-    /// What was found, and when, UTC, by login.
-    found: Mutex<HashMap<String, (DateTime<Utc>, Option<OrgScope>)>>,
+    /// What was found, by login.
+    found: Mutex<HashMap<String, FoundScope>>,
 }
+
+/// A scope, and when it was read, UTC. `None` if the organization is not collected.
+type FoundScope = (DateTime<Utc>, Option<OrgScope>);
 
 impl<S: OrgScopes> CachedScopes<S> {
     /// Creates an empty cache.

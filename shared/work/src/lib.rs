@@ -1,4 +1,4 @@
-//! Use case work: the cache of issues, and the tasks that workers claim.
+//! Use case work: the cache of issues, the tasks that workers claim, and actions on GitHub.
 //!
 //! The cache holds what GitHub said about each issue last. Webhooks change it at once, and reading repairs it. It is
 //! records of the store, so it can be lost and filled again. A request for it never asks GitHub.
@@ -9,6 +9,8 @@
 //!
 //! This crate does not know HTTP, GitHub's client, or which database stores the records.
 
+pub mod actions;
+pub mod conformance;
 pub mod dirty;
 mod drain;
 pub mod hooks;

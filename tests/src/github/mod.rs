@@ -12,6 +12,7 @@ mod server;
 mod sign_in;
 pub mod webhooks;
 pub mod world;
+pub mod writes;
 
 pub use faults::Fault;
 pub use server::{Double, TOKEN};

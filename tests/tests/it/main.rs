@@ -1,7 +1,9 @@
 //! End to end: the real binary against the GitHub double.
 
+mod actions;
 mod api;
 mod arrows;
+mod audit;
 mod backfill;
 mod backup;
 mod bad_input;

@@ -5,9 +5,7 @@ use std::time::{Duration, Instant};
 use chrono::TimeDelta;
 use gam_model::{Clock, SystemClock};
 use gam_tests::answers::assert_matches_reference;
-use gam_tests::github::webhooks::{
-    Transit, WEBHOOK_SECRET, WebhookEvent, deliver, disturbed, open_issues, webhook_events,
-};
+use gam_tests::github::webhooks::{Transit, WEBHOOK_SECRET, deliver, disturbed, open_issues, webhook_events};
 use gam_tests::github::{Double, generated};
 use gam_tests::http::{HttpResponse, get, send_request_with_body};
 use gam_tests::program::{Sandbox, ServerProcess};

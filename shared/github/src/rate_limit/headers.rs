@@ -54,6 +54,16 @@ impl RateLimitHeaders {
         self.retry_after_seconds.is_some()
     }
 
+    /// How long to send nothing, if the headers say it: the `Retry-After`, or until a used up limit resets.
+    pub(crate) fn pause(&self) -> Option<Duration> {
+        let until_reset = || {
+            let wait = self.reset? - self.date?;
+            (wait.max(TimeDelta::zero()) + TimeDelta::seconds(1)).to_std().ok()
+        };
+        let retry_after = self.retry_after_seconds.map(Duration::from_secs);
+        retry_after.or_else(|| until_reset().filter(|_| self.is_used_up()))
+    }
+
     /// When the primary limit resets, plus one second because GitHub's times are in whole seconds.
     pub(super) fn reset_time(&self) -> Option<ClockTime> {
         let (date, reset) = (self.date?, self.reset?);

@@ -17,7 +17,7 @@ struct ErrorResponse {
 
 const RETRY_AFTER: Option<(&str, &str)> = Some(("Retry-After", "After how many seconds to retry"));
 
-const ERRORS: [ErrorResponse; 15] = [
+const ERRORS: [ErrorResponse; 16] = [
     ErrorResponse {
         status: 400,
         name: "InvalidArgument",
@@ -39,7 +39,8 @@ const ERRORS: [ErrorResponse; 15] = [
     ErrorResponse {
         status: 404,
         name: "NotFound",
-        description: "There is no such organization, repository, member or claim",
+        description: "There is no such organization, repository, member, claim or action, or GitHub has no such repository, branch or \
+                      pull request",
         header: None,
     },
     ErrorResponse {
@@ -57,14 +58,15 @@ const ERRORS: [ErrorResponse; 15] = [
     ErrorResponse {
         status: 409,
         name: "StaleFence",
-        description: "The issue was claimed again, or the fence is not the one of the claim",
+        description: "The issue was claimed again, or the fence is not the one of the claim. Or the action is in another \
+                      state, its content changed, or the head commit moved",
         header: None,
     },
     ErrorResponse {
         status: 410,
         name: "Gone",
         description: "The cursor is expired, because the rules changed that the numbers are computed by: get the first \
-                      page again. Or the claim has ended: request another task",
+                      page again. Or the claim has ended: request another task. Or the action waited too long",
         header: None,
     },
     ErrorResponse {
@@ -80,6 +82,13 @@ const ERRORS: [ErrorResponse; 15] = [
         header: None,
     },
     ErrorResponse { status: 415, name: "NotJson", description: "The body is not JSON", header: None },
+    ErrorResponse {
+        status: 422,
+        name: "ActionFailed",
+        description: "GitHub refused the action, or it cannot be done; `detail` says why. Or the `Idempotency-Key` was used for \
+                      another request",
+        header: None,
+    },
     ErrorResponse {
         status: 429,
         name: "TooManyRequests",

@@ -12,6 +12,7 @@ use crate::params::{COMPARE_PREVIOUS, Parameter};
 pub(super) const ORG: &str = "acme";
 pub(super) const REPO: &str = "site";
 pub(super) const MEMBER: &str = "ann";
+pub(super) const ACTION_ID: &str = "acme.1795000000000.9f3a2b1c0d4e5f60";
 pub(super) const CLAIM_ID: &str = "acme.1234.42.3-9f3a2b1c0d4e";
 
 /// Lists the examples of a schema: the file with the JSON, and the one with the CSV.

@@ -36,6 +36,8 @@ pub(crate) enum ResponseBody {
     Csv(Vec<&'static str>),
     /// The OpenAPI document.
     OpenApi,
+    /// JSON with the schema of this name, about an action: it may have created something (201), or not be done (202).
+    Action(&'static str),
 }
 
 /// The description of a route.
@@ -81,6 +83,26 @@ impl Operation {
             .summary(Some(&self.summary))
             .parameters(Some(parameters))
             .response("200", self.response.to_openapi(self.parameters.contains(&Parameter::Cursor)));
+        if matches!(self.response, ResponseBody::Action(_)) {
+            let response = || self.response.to_openapi(false);
+            operation = operation.response("201", response()).response("202", response()).parameter(
+                ParameterBuilder::new()
+                    .name("Idempotency-Key")
+                    .parameter_in(ParameterIn::Header)
+                    .required(Required::False)
+                    .description(Some(
+                        "A text that identifies the request. A repetition with the same key and body has the same answer. \
+                         With another body it is refused (422). Keys are kept for 30 days",
+                    ))
+                    .schema(Some(
+                        ObjectBuilder::new()
+                            .schema_type(Type::String)
+                            .min_length(Some(1))
+                            .max_length(Some(255))
+                            .pattern(Some("^[!-~]+$")),
+                    )),
+            );
+        }
         operation = match self.request {
             None => operation
                 .response("304", Response::new("Not modified: `If-None-Match` names the current answer")),
@@ -120,7 +142,9 @@ impl ResponseBody {
         };
         let (json, csv) = (MediaType::Json.as_str(), MediaType::Csv.as_str());
         let response = match self {
-            ResponseBody::Json(schema) => response.content(json, json_content(&[schema])),
+            ResponseBody::Json(schema) | ResponseBody::Action(schema) => {
+                response.content(json, json_content(&[schema]))
+            }
             ResponseBody::JsonOrCsv(schemas) => {
                 response.content(json, json_content(schemas)).content(csv, csv_content(schemas))
             }
@@ -169,6 +193,7 @@ fn path_parameters(path: &str) -> impl Iterator<Item = ParameterObject> {
             }
             "chart" => "A metric of `/api/v1/metrics`, and `.svg`",
             "claim_id" => "The id of the claim",
+            "action_id" => "The id of the action",
             _ => "",
         };
         let schema = match name {
@@ -182,6 +207,7 @@ fn path_parameters(path: &str) -> impl Iterator<Item = ParameterObject> {
             "repo" => examples::REPO,
             "chart" => "commits.svg",
             "claim_id" => examples::CLAIM_ID,
+            "action_id" => examples::ACTION_ID,
             _ => examples::MEMBER,
         };
         ParameterBuilder::new()
@@ -227,8 +253,10 @@ fn query_schema(parameter: Parameter) -> Schema {
         Parameter::Since | Parameter::Until => {
             text().format(Some(SchemaFormat::KnownFormat(KnownFormat::Date)))
         }
-        Parameter::Cursor => text().min_length(Some(1)),
-        Parameter::TaskOrg
+        Parameter::Cursor | Parameter::AuditAfter => text().min_length(Some(1)),
+        Parameter::AuditOrg
+        | Parameter::AuditKind
+        | Parameter::TaskOrg
         | Parameter::TaskRepo
         | Parameter::IssueLabel
         | Parameter::IssueAssignee
@@ -314,9 +342,24 @@ fn description(parameter: Parameter) -> String {
         }
         Parameter::IssueRepo => "Only issues of the repository with this name, in any case".to_owned(),
         Parameter::Assignable => "Only issues that workers can claim now, or only others".to_owned(),
-        Parameter::TaskOrg => "Only tasks of this organization. Default: all that the token includes".to_owned(),
+        Parameter::TaskOrg => "Only those of this organization. Default: all that the token includes".to_owned(),
         Parameter::TaskState => "Only tasks in this state".to_owned(),
-        Parameter::TaskRepo => "Only tasks of the repository with this name, in any case".to_owned(),
+        Parameter::ActionState => "Only actions in this state".to_owned(),
+        Parameter::DryRun => "Whether to do nothing, and to answer what would be done".to_owned(),
+        Parameter::TaskRepo => "Only those of the repository with this name, in any case".to_owned(),
+        Parameter::AuditOrg => {
+            "Only the log of this organization, or `_`: rows of no organization, such as those of tokens. Default: all \
+             that the token includes"
+                .to_owned()
+        }
+        Parameter::AuditKind => "Only rows of this kind, such as `token_created`".to_owned(),
+        Parameter::AuditAfter => {
+            "The `next` value of an answer. It stays valid for ever. Default: the beginning of the log".to_owned()
+        }
+        Parameter::AuditTail => {
+            "Adds rows that no segment has yet, at the end of the last page. They come again when a segment has them"
+                .to_owned()
+        }
         Parameter::LogFrom => "The `next` value of the previous page".to_owned(),
         Parameter::Limit => "The most entries on a page".to_owned(),
         Parameter::Cursor => {

@@ -62,6 +62,16 @@ pub(crate) mod schema_name {
     pub(crate) const WEBHOOK_RECEIPT: &str = "WebhookReceipt";
     pub(crate) const TASK_LIST: &str = "TaskList";
     pub(crate) const TASK_LOG: &str = "TaskLog";
+    pub(crate) const CREATE_ISSUE: &str = "CreateIssue";
+    pub(crate) const CREATE_COMMENT: &str = "CreateComment";
+    pub(crate) const CREATE_PR: &str = "CreatePr";
+    pub(crate) const APPROVE_MERGE_PR: &str = "ApproveMergePr";
+    pub(crate) const ACTION_ANSWER: &str = "ActionAnswer";
+    pub(crate) const ACTION: &str = "Action";
+    pub(crate) const ACTION_LIST: &str = "ActionList";
+    pub(crate) const APPROVAL: &str = "Approval";
+    pub(crate) const REJECTION: &str = "Rejection";
+    pub(crate) const AUDIT_LOG_PAGE: &str = "AuditLogPage";
     pub(crate) const PROBLEM: &str = "Problem";
 }
 

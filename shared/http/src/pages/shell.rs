@@ -33,6 +33,7 @@ pub(super) enum Section {
     Members,
     Tasks,
     Hooks,
+    Actions,
 }
 
 /// Renders a page on a thread that may be blocked: tables and charts take longer than an asynchronous one may be.
@@ -123,6 +124,7 @@ fn sections(view: &View, org: &str, section: Section) -> Markup {
         (Section::Members, words.members, Some("members")),
         (Section::Tasks, words.tasks, Some("tasks")),
         (Section::Hooks, words.hooks, Some("hooks")),
+        (Section::Actions, words.actions, Some("actions")),
     ];
     html! {
         nav.sections aria-label=(words.sections) {
@@ -186,6 +188,7 @@ fn sign_out(view: &View) -> Markup {
 
 fn footer(view: &View) -> Markup {
     html! {
+        @if view.can_audit { a href={ (view.root) "log" } { (view.words.audit_log) } " · " }
         a href={ (view.root) "api/v1/metrics" } { (view.words.definitions) }
         " · " a href={ (view.root) "openapi.json" } { (view.words.api) }
         " · " span { (view.words.version) " " (env!("CARGO_PKG_VERSION")) }

@@ -10,8 +10,9 @@ mod subject_path;
 
 pub(crate) use json_body::JsonBody;
 pub(crate) use queries::{
-    ChartParams, ExportParams, HistogramParams, IssuesParams, ListParams, LogParams, MetricsParams, NoParams,
-    OrgsParams, QueryParams, SeriesParams, SubjectQuery, TasksParams, Validated, WithRepoId,
+    ActionParams, ActionsParams, AuditLogParams, ChartParams, ExportParams, HistogramParams, IssuesParams,
+    ListParams, LogParams, MetricsParams, NoParams, OrgsParams, QueryParams, SeriesParams, SubjectQuery,
+    TasksParams, Validated, WithRepoId,
 };
 pub(crate) use subject_path::SubjectPath;
 
@@ -19,6 +20,7 @@ use gam_model::Grain;
 use gam_model::issue::IssueState;
 use gam_model::metric::{CATALOGUE, Metric};
 use gam_query::{BotFilter, ListSort, SortDirection};
+use gam_work::actions::ActionState;
 use gam_work::tasks::TaskState;
 
 use crate::charts::{Language, Theme};
@@ -66,8 +68,14 @@ pub(crate) enum Parameter {
     TaskOrg,
     TaskState,
     TaskRepo,
+    ActionState,
+    DryRun,
     /// The part of a log at which a page begins.
     LogFrom,
+    AuditOrg,
+    AuditKind,
+    AuditAfter,
+    AuditTail,
 }
 
 /// The values of `bots`.
@@ -131,9 +139,14 @@ impl Parameter {
             Parameter::IssueRepo => "repo",
             Parameter::Assignable => "assignable",
             Parameter::TaskOrg => "org",
-            Parameter::TaskState => "state",
+            Parameter::TaskState | Parameter::ActionState => "state",
+            Parameter::DryRun => "dry_run",
             Parameter::TaskRepo => "repo",
             Parameter::LogFrom => "from",
+            Parameter::AuditOrg => "org",
+            Parameter::AuditKind => "kind",
+            Parameter::AuditAfter => "after",
+            Parameter::AuditTail => "tail",
         }
     }
 
@@ -162,14 +175,19 @@ impl Parameter {
                 Some([ListSort::Name].into_iter().chain(metrics).map(ListSort::as_str).collect())
             }
             Parameter::TaskState => Some(TaskState::ALL.map(TaskState::as_str).to_vec()),
+            Parameter::ActionState => Some(ActionState::ALL.map(ActionState::as_str).to_vec()),
+            Parameter::DryRun => Some(BOOLEANS.map(|(name, _)| name).to_vec()),
             Parameter::IssueState => Some(ISSUE_STATES.map(|(name, _)| name).to_vec()),
-            Parameter::Assignable => Some(BOOLEANS.map(|(name, _)| name).to_vec()),
+            Parameter::Assignable | Parameter::AuditTail => Some(BOOLEANS.map(|(name, _)| name).to_vec()),
             Parameter::TaskOrg
             | Parameter::TaskRepo
             | Parameter::IssueLabel
             | Parameter::IssueAssignee
             | Parameter::IssueRepo
             | Parameter::LogFrom
+            | Parameter::AuditOrg
+            | Parameter::AuditKind
+            | Parameter::AuditAfter
             | Parameter::Id
             | Parameter::Since
             | Parameter::Until
@@ -188,6 +206,7 @@ impl Parameter {
             Parameter::Theme => Some(name_of(&THEMES, Theme::default())),
             Parameter::Lang => Some(name_of(&LANGUAGES, Language::default())),
             Parameter::IssueState => Some(ISSUE_STATES[0].0),
+            Parameter::AuditTail => Some("false"),
             Parameter::Sort => Some(DEFAULT_METRIC),
             Parameter::DurationMetric => Some(DEFAULT_DURATION_METRIC),
             // The default of `order` depends on `sort`, and that of `metric` is a list.
@@ -200,8 +219,13 @@ impl Parameter {
             | Parameter::Assignable
             | Parameter::TaskOrg
             | Parameter::TaskState
+            | Parameter::ActionState
+            | Parameter::DryRun
             | Parameter::TaskRepo
             | Parameter::LogFrom
+            | Parameter::AuditOrg
+            | Parameter::AuditKind
+            | Parameter::AuditAfter
             | Parameter::Id
             | Parameter::Name
             | Parameter::Type

@@ -8,6 +8,7 @@ use gam_model::metric::Metric;
 use gam_model::period::FIRST_DAY;
 use gam_model::{Grain, Range};
 use gam_query::{BotFilter, ListSort, MAX_LIMIT, NameFilter, QueryPorts, SortDirection, SubjectRef};
+use gam_work::actions::ActionState;
 use gam_work::tasks::TaskState;
 use serde::Deserialize;
 
@@ -196,6 +197,90 @@ impl QueryParams for TasksParams {
             repo: text(Parameter::TaskRepo)?,
             limit: query.number(Parameter::Limit, MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT),
             cursor: query.text(Parameter::Cursor).map(str::to_owned),
+        })
+    }
+}
+
+/// The parameters of a request of an action.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ActionParams {
+    pub(crate) is_dry_run: bool,
+}
+
+impl QueryParams for ActionParams {
+    fn accepted() -> Vec<Parameter> {
+        vec![Parameter::DryRun]
+    }
+
+    fn from_query(query: &QueryString, _: NaiveDate) -> Result<Self, ApiError> {
+        let is_dry_run = query.choice(Parameter::DryRun, |name| value_of(&BOOLEANS, name))?;
+        Ok(ActionParams { is_dry_run: is_dry_run.unwrap_or_default() })
+    }
+}
+
+/// The parameters of the list of actions.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ActionsParams {
+    pub(crate) org: Option<String>,
+    pub(crate) state: Option<ActionState>,
+    pub(crate) repo: Option<String>,
+    pub(crate) limit: usize,
+    pub(crate) cursor: Option<String>,
+}
+
+impl QueryParams for ActionsParams {
+    fn accepted() -> Vec<Parameter> {
+        vec![
+            Parameter::TaskOrg,
+            Parameter::ActionState,
+            Parameter::TaskRepo,
+            Parameter::Limit,
+            Parameter::Cursor,
+        ]
+    }
+
+    fn from_query(query: &QueryString, _: NaiveDate) -> Result<Self, ApiError> {
+        let text = |parameter| query.short_text(parameter, MAX_NAME_CHARS).map(|it| it.map(str::to_owned));
+        Ok(ActionsParams {
+            org: text(Parameter::TaskOrg)?,
+            state: query.choice(Parameter::ActionState, ActionState::parse)?,
+            repo: text(Parameter::TaskRepo)?,
+            limit: query.number(Parameter::Limit, MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT),
+            cursor: query.text(Parameter::Cursor).map(str::to_owned),
+        })
+    }
+}
+
+/// The parameters of the audit log.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct AuditLogParams {
+    /// The organization, or `_` for rows of none; `None` for all.
+    pub(crate) org: Option<String>,
+    pub(crate) after: Option<String>,
+    pub(crate) kind: Option<String>,
+    pub(crate) tail: bool,
+    pub(crate) limit: usize,
+}
+
+impl QueryParams for AuditLogParams {
+    fn accepted() -> Vec<Parameter> {
+        vec![
+            Parameter::AuditOrg,
+            Parameter::AuditKind,
+            Parameter::AuditAfter,
+            Parameter::AuditTail,
+            Parameter::Limit,
+        ]
+    }
+
+    fn from_query(query: &QueryString, _: NaiveDate) -> Result<Self, ApiError> {
+        let text = |parameter| query.short_text(parameter, MAX_NAME_CHARS).map(|it| it.map(str::to_owned));
+        Ok(AuditLogParams {
+            org: text(Parameter::AuditOrg)?,
+            after: query.text(Parameter::AuditAfter).map(str::to_owned),
+            kind: text(Parameter::AuditKind)?,
+            tail: query.choice(Parameter::AuditTail, |name| value_of(&BOOLEANS, name))?.unwrap_or(false),
+            limit: query.number(Parameter::Limit, MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT),
         })
     }
 }

@@ -1,6 +1,8 @@
 //! The routes. The modules follow the paths, and [`all`] lists every route.
 
+mod actions;
 mod health;
+pub(crate) mod log;
 mod metric_catalogue;
 mod openapi;
 mod orgs;
@@ -60,6 +62,10 @@ pub(crate) struct Route {
 
 const HEALTH_CHECKS: [&str; 2] = ["/healthz", "/api/v1/healthz"];
 
+/// The routes below `/api/v1/orgs` that read records.
+const ISSUES: &str = "/api/v1/orgs/{org}/issues";
+const HOOKS: &str = "/api/v1/orgs/{org}/hooks";
+
 /// Returns whether the path is a health check.
 pub(crate) fn is_health_check(path: &str) -> bool {
     HEALTH_CHECKS.contains(&path)
@@ -71,9 +77,11 @@ pub(crate) fn class_of(request: &Request) -> RouteClass {
     type Classes = HashMap<&'static str, Vec<(RouteMethod, RouteClass)>>;
     static CLASSES: LazyLock<Classes> = LazyLock::new(|| {
         let api = all().into_iter().map(|route| (route.path, (route.method, route.class)));
+        let decisions = [(pages::DECISION_PATH, (RouteMethod::Post, RouteClass::Decide))];
         let public = sign_in::PATHS.into_iter().chain(pages::PUBLIC_PATHS);
         let public = public.map(|path| (path, (RouteMethod::Get, RouteClass::Public)));
-        api.chain(public).fold(Classes::new(), |mut classes, (path, class)| {
+        let log = (pages::LOG_PATH, (RouteMethod::Get, RouteClass::Audit));
+        api.chain(decisions).chain(public).chain([log]).fold(Classes::new(), |mut classes, (path, class)| {
             classes.entry(path).or_default().push(class);
             classes
         })
@@ -88,7 +96,14 @@ pub(crate) fn class_of(request: &Request) -> RouteClass {
 /// Returns whether the handler of a path checks by itself what the principal sees: the path names neither an organization
 /// nor a repository.
 pub(crate) fn checks_scope(path: &str) -> bool {
-    tasks::PATHS.contains(&path)
+    let paths: [&[&str]; 3] = [&tasks::PATHS, &actions::PATHS, &log::PATHS];
+    paths.iter().any(|paths| paths.contains(&path)) || path == pages::LOG_PATH
+}
+
+/// Returns whether the answers of a path follow from records. Not every store's change token changes with them, so such
+/// answers are not kept.
+pub(crate) fn reads_records(path: &str) -> bool {
+    [ISSUES, HOOKS].contains(&path)
 }
 
 /// Returns every route, in the order of the OpenAPI document.
@@ -125,8 +140,8 @@ pub(crate) fn all() -> Vec<Route> {
         orgs::charts::of_org("/api/v1/orgs/{org}/charts/{chart}"),
         orgs::charts::of_repo("/api/v1/orgs/{org}/repos/{repo}/charts/{chart}"),
         orgs::charts::of_member("/api/v1/orgs/{org}/members/{member}/charts/{chart}"),
-        orgs::issues::route("/api/v1/orgs/{org}/issues"),
-        orgs::hooks::route("/api/v1/orgs/{org}/hooks"),
+        orgs::issues::route(ISSUES),
+        orgs::hooks::route(HOOKS),
         orgs::listings::members("/api/v1/orgs/{org}/members"),
         orgs::listings::members("/api/v1/orgs/{org}/members.csv"),
         orgs::listings::repos("/api/v1/orgs/{org}/repos"),
@@ -135,6 +150,8 @@ pub(crate) fn all() -> Vec<Route> {
         orgs::listings::repo_members("/api/v1/orgs/{org}/repos/{repo}/members.csv"),
         orgs::listings::member_repos("/api/v1/orgs/{org}/members/{member}/repos"),
         orgs::listings::member_repos("/api/v1/orgs/{org}/members/{member}/repos.csv"),
+        log::page(log::PATHS[0]),
+        log::stream(log::PATHS[1]),
         tasks::request(tasks::PATHS[0]),
         tasks::list(tasks::PATHS[1]),
         tasks::heartbeat(tasks::PATHS[2]),
@@ -143,5 +160,17 @@ pub(crate) fn all() -> Vec<Route> {
         tasks::release(tasks::PATHS[5]),
         tasks::append_log(tasks::PATHS[6]),
         tasks::read_log(tasks::PATHS[6]),
+        actions::create_issue(actions::PATHS[0]),
+        actions::create_comment(actions::PATHS[1]),
+        actions::create_pr(actions::PATHS[2]),
+        actions::approve_merge_pr(actions::PATHS[3]),
+        actions::create_issue(actions::PATHS[4]),
+        actions::create_comment(actions::PATHS[5]),
+        actions::create_pr(actions::PATHS[6]),
+        actions::approve_merge_pr(actions::PATHS[7]),
+        actions::list(actions::PATHS[8]),
+        actions::show(actions::PATHS[9]),
+        actions::approve(actions::PATHS[10]),
+        actions::reject(actions::PATHS[11]),
     ]
 }

@@ -5,6 +5,7 @@ mod docs;
 mod errors;
 mod headers;
 mod kept_answers;
+mod log;
 mod openapi;
 mod orgs;
 mod pages;

@@ -54,15 +54,27 @@ pub enum RecordKind {
     DirtyRepo,
     /// What is known of a webhook on GitHub, by its id.
     Hook,
+    /// An action on GitHub, the newest first.
+    Action,
+    /// An action that has work to do, by the time from which it can be done. It belongs to no organization.
+    ActionDue,
+    /// The key under which a client requested an action, by principal and hash. It belongs to no organization.
+    ActionKey,
+    /// How much an account wrote to GitHub lately. It belongs to no organization.
+    ActionPace,
     /// A row of the audit log that no segment in the lake holds yet, in order of insertion.
     AuditRow,
+    /// How far the audit log was written: to its last segment, and to the last revision of a configuration.
+    AuditHead,
+    /// A principal has read the audit log in an hour, by principal and hour.
+    AuditReading,
     /// The proof that a commit was made, by the commit's id. Only stores write receipts.
     Receipt,
 }
 
 impl RecordKind {
     /// All kinds.
-    pub const ALL: [RecordKind; 16] = [
+    pub const ALL: [RecordKind; 22] = [
         RecordKind::Token,
         RecordKind::TokenName,
         RecordKind::Claim,
@@ -77,7 +89,13 @@ impl RecordKind {
         RecordKind::WebhookOrder,
         RecordKind::DirtyRepo,
         RecordKind::Hook,
+        RecordKind::Action,
+        RecordKind::ActionDue,
+        RecordKind::ActionKey,
+        RecordKind::ActionPace,
         RecordKind::AuditRow,
+        RecordKind::AuditHead,
+        RecordKind::AuditReading,
         RecordKind::Receipt,
     ];
 
@@ -98,7 +116,13 @@ impl RecordKind {
             RecordKind::WebhookOrder => "webhook_order",
             RecordKind::DirtyRepo => "dirty_repo",
             RecordKind::Hook => "hook",
+            RecordKind::Action => "action",
+            RecordKind::ActionDue => "action_due",
+            RecordKind::ActionKey => "action_key",
+            RecordKind::ActionPace => "action_pace",
             RecordKind::AuditRow => "audit_row",
+            RecordKind::AuditHead => "audit_head",
+            RecordKind::AuditReading => "audit_reading",
             RecordKind::Receipt => "receipt",
         }
     }
@@ -311,7 +335,13 @@ mod tests {
             "webhook_order",
             "dirty_repo",
             "hook",
+            "action",
+            "action_due",
+            "action_key",
+            "action_pace",
             "audit_row",
+            "audit_head",
+            "audit_reading",
             "receipt",
         ];
         assert_eq!(kinds, expected);

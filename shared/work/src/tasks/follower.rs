@@ -47,6 +47,6 @@ impl IssueFollower for TaskFollower {
         let cancelled = after.observe(issue, &rules, now);
         let events = cancelled.map(TaskEvent::Cancelled).into_iter().collect();
         let change = TaskChange { before, after, events };
-        if change.is_empty() { Ok(commit) } else { change.add_to(commit, GITHUB, now) }
+        if change.is_empty() { Ok(commit) } else { change.add_to(commit, &GITHUB.into(), now) }
     }
 }

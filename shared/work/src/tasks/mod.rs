@@ -13,6 +13,7 @@ mod claim_id;
 mod entries;
 mod follower;
 mod list;
+mod live;
 mod log;
 mod redact;
 mod reports;

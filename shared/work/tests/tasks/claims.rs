@@ -14,8 +14,8 @@ use gam_work::tasks::{
 };
 
 use crate::support::{
-    LEASE, OBSTACLES, ORG, REPO_ID, TestClock, TestStore, World, issue, label, principal, report, user,
-    voucher, work_request,
+    LEASE, OBSTACLES, ORG, REPO_ID, TestStore, World, issue, label, principal, report, user, voucher,
+    work_request,
 };
 
 use ReportKind::{Complete, Fail, Heartbeat, Release};
@@ -258,7 +258,7 @@ async fn a_revoked_token_cancels_its_claims() {
 #[tokio::test]
 async fn a_worker_outlives_the_organization_of_its_claim() {
     let store = Arc::new(MemoryStore::default());
-    let world = World::with(store.clone(), TestClock::new());
+    let world = World::with(store.clone(), crate::support::clock());
     world.store(&issue(1)).await;
     world.request("ann").await.expect("a task");
     store.delete_org(ORG).await.expect("it is removed");

@@ -12,8 +12,7 @@ use gam_work::tasks::{
 use proptest::prelude::*;
 
 use crate::support::{
-    CommitFault, FaultyRecords, LEASE, OBSTACLES, ORG, TestClock, World, issue, principal, report, voucher,
-    work_request,
+    CommitFault, FaultyRecords, LEASE, OBSTACLES, ORG, World, issue, principal, report, voucher, work_request,
 };
 
 const WORKERS: [&str; 3] = ["ann", "ben", "cid"];
@@ -107,7 +106,7 @@ async fn run(steps: Vec<Step>) {
             std::mem::replace(&mut *shared.lock().expect("nobody panicked"), CommitFault::None)
         }),
     };
-    let world = World::with(Arc::new(records), TestClock::new());
+    let world = World::with(Arc::new(records), crate::support::clock());
     let set_fault = |value| *fault.lock().expect("nobody panicked") = value;
     for number in 1..=ISSUES {
         world.store(&issue(number)).await;

@@ -1,17 +1,16 @@
 //! A clock, issues, and a store that loses answers and crashes.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_access::{AuditRow, Principal, Role, Scope};
 use gam_model::issue::{IssueLabel, IssueState, IssueUser, ThreadRef};
 use gam_model::{Clock, TaskRules};
 use gam_store::{
-    CommitOutcome, Error, Expectation, MemoryStore, Record, RecordCommit, RecordCommitId, RecordKey,
-    RecordKind, RecordRange, RecordStore, Result,
+    Expectation, MemoryStore, RecordCommit, RecordCommitId, RecordKind, RecordRange, RecordStore,
 };
 use gam_store_sql::SqliteStore;
+pub(crate) use gam_work::conformance::{CommitFault, FaultyRecords, TestClock};
 use gam_work::issue::load_issue;
 use gam_work::repo::{IssueOrg, StoredTaskRules, load_org, put_org};
 use gam_work::tasks::{
@@ -27,33 +26,9 @@ pub(crate) const REPO_ID: i64 = 7;
 /// The lease of the default rules.
 pub(crate) const LEASE: TimeDelta = TimeDelta::seconds(600);
 
-/// A clock that tests set. Clones show the same time, each with its own difference.
-#[derive(Clone)]
-pub(crate) struct TestClock {
-    time: Arc<Mutex<DateTime<Utc>>>,
-    ahead: TimeDelta,
-}
-
-impl TestClock {
-    pub(crate) fn new() -> Self {
-        let time = "2026-03-01T10:00:00Z".parse().expect("a time");
-        TestClock { time: Arc::new(Mutex::new(time)), ahead: TimeDelta::zero() }
-    }
-
-    /// Returns a clock that is ahead of this one.
-    pub(crate) fn ahead(&self, ahead: TimeDelta) -> Self {
-        TestClock { ahead, ..self.clone() }
-    }
-
-    pub(crate) fn advance(&self, by: TimeDelta) {
-        *self.time.lock().expect("nobody panicked") += by;
-    }
-}
-
-impl Clock for TestClock {
-    fn now(&self) -> DateTime<Utc> {
-        *self.time.lock().expect("nobody panicked") + self.ahead
-    }
+/// Returns a clock that shows the beginning of the tests.
+pub(crate) fn clock() -> TestClock {
+    TestClock::new("2026-03-01T10:00:00Z".parse().expect("a time"))
 }
 
 /// A store under test.
@@ -95,7 +70,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(store: &TestStore) -> Self {
-        Self::with(store.records.clone(), TestClock::new())
+        Self::with(store.records.clone(), clock())
     }
 
     /// Picks the first candidate.
@@ -171,7 +146,13 @@ pub(crate) fn rules() -> TaskRules {
 }
 
 pub(crate) fn principal() -> Principal {
-    Principal { id: "token:1".to_owned(), role: Role::Worker, scope: Scope::All, has_token: true }
+    Principal {
+        id: "token:1".to_owned(),
+        role: Role::Worker,
+        scope: Scope::All,
+        has_token: true,
+        origin: None,
+    }
 }
 
 pub(crate) fn work_request(worker: &str) -> WorkRequest {
@@ -213,63 +194,3 @@ pub(crate) const OBSTACLES: [Obstacle; 9] = [
     }),
     ("gone", |issue| issue.tombstone = Some(Tombstone::Deleted)),
 ];
-
-/// A store whose commits fail before or after they are made, as `fault` decides.
-pub(crate) struct FaultyRecords {
-    pub(crate) inner: Arc<dyn RecordStore>,
-    pub(crate) fault: Box<dyn Fn() -> CommitFault + Send + Sync>,
-}
-
-/// What happens to a commit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum CommitFault {
-    None,
-    /// The commit is not made. The caller can repeat it.
-    Refused,
-    /// The commit is made, but its answer is lost. The caller can repeat it.
-    AnswerLost,
-    /// The process dies before the commit.
-    CrashBefore,
-    /// The process dies after the commit.
-    CrashAfter,
-}
-
-/// Returns the error after which a process is dead.
-pub(crate) fn crash() -> Error {
-    Error::Unusable { what: "the process died".to_owned(), source: None }
-}
-
-fn unavailable() -> Error {
-    Error::unavailable("a test", std::io::Error::other("the answer is lost"))
-}
-
-#[async_trait]
-impl RecordStore for FaultyRecords {
-    async fn get(&self, key: &RecordKey, now: DateTime<Utc>) -> Result<Option<Record>> {
-        self.inner.get(key, now).await
-    }
-
-    async fn range(
-        &self,
-        range: &RecordRange,
-        limit: usize,
-        now: DateTime<Utc>,
-    ) -> Result<Vec<(RecordKey, Record)>> {
-        self.inner.range(range, limit, now).await
-    }
-
-    async fn commit(&self, commit: &RecordCommit, now: DateTime<Utc>) -> Result<CommitOutcome> {
-        let fault = (self.fault)();
-        match fault {
-            CommitFault::Refused => return Err(unavailable()),
-            CommitFault::CrashBefore => return Err(crash()),
-            CommitFault::None | CommitFault::AnswerLost | CommitFault::CrashAfter => {}
-        }
-        let outcome = self.inner.commit(commit, now).await?;
-        match fault {
-            CommitFault::AnswerLost => Err(unavailable()),
-            CommitFault::CrashAfter => Err(crash()),
-            _ => Ok(outcome),
-        }
-    }
-}

@@ -34,6 +34,18 @@ fn with_iam_access_requests_need_a_signature_and_no_token() {
     assert_eq!(answer["statusCode"], 200, "{answer}");
     assert!(answer["body"].as_str().is_some_and(|body| body.contains("orgs")), "{answer}");
 
+    // Whom IAM lets through to a route of tasks is a worker.
+    event["rawPath"] = json!("/api/v1/request-task");
+    event["requestContext"]["http"]["path"] = json!("/api/v1/request-task");
+    event["requestContext"]["http"]["method"] = json!("POST");
+    event["headers"]["content-type"] = json!("application/json");
+    event["body"] = json!("{\"worker\":\"one\"}");
+    let answer = stack.invoke("GateFunction", &event);
+    assert_eq!(answer["statusCode"], 204, "there is no task: {answer}");
+    assert!(!stack.has_output("WebhookUrl"), "without a secret the stack takes no webhooks");
+    let answer = stack.post("/api/v1/request-task", "", &json!({ "worker": "one" }));
+    assert!([401, 403].contains(&answer.status), "{}: {}", answer.status, answer.text());
+
     // The gateway rejects a request without a signature.
     let answer = stack.get_with_headers("/api/v1/orgs", &[]);
     assert!([401, 403].contains(&answer.status), "{}: {}", answer.status, answer.text());

@@ -78,8 +78,10 @@ async fn count_rows(server: &PostgresServer, database: &str, table: &str) -> i64
 fn postgres_gives_each_task_to_one_worker() {
     let server = PostgresServer::start();
     runtime().block_on(async {
-        let store: Arc<dyn RecordStore> = Arc::new(server.create_store().await.1);
-        crate::claims::check(&[store]).await;
+        let (database, first) = server.create_store().await;
+        let second = server.open(&database).await;
+        let connections: [Arc<dyn RecordStore>; 2] = [Arc::new(first), Arc::new(second)];
+        crate::claims::check(&connections).await;
     });
 }
 

@@ -55,7 +55,7 @@ pub(super) fn schemas() -> Vec<NamedSchema> {
 }
 
 /// Returns the schemas that the fields of a type refer to.
-fn fields_of<T: ToSchema>() -> Vec<NamedSchema> {
+pub(super) fn fields_of<T: ToSchema>() -> Vec<NamedSchema> {
     let mut schemas = Vec::new();
     T::schemas(&mut schemas);
     schemas
@@ -299,7 +299,7 @@ fn is_visible(scope: &Scope, task: &Task) -> bool {
 }
 
 /// Returns the storage keys of the organizations that the principal sees.
-async fn visible_orgs(
+pub(super) async fn visible_orgs(
     ports: &QueryPorts,
     registry: &OrgRegistry,
     principal: &Principal,

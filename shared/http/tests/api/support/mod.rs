@@ -11,13 +11,16 @@ use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use chrono::{DateTime, TimeDelta, Utc};
+use gam_access::LogReadings;
 use gam_aggregate::AggregatePorts;
-use gam_http::{ApiPorts, WorkPorts};
+use gam_audit::{AuditPorts, SegmentLog};
+use gam_http::{ApiPorts, LogPorts, WorkPorts};
 use gam_lake::MemoryObjects;
 use gam_model::{Clock, Identity, OrgRegistry};
 use gam_query::QueryPorts;
 use gam_store::MemoryStore;
 use gam_work::IssueReader;
+use gam_work::actions::{ActionSettingsSource, Actions};
 use gam_work::tasks::Tasks;
 use serde_json::Value;
 use tower::ServiceExt;
@@ -90,13 +93,29 @@ impl TestData {
 
     /// Returns the ports of a host that can write its store.
     pub(crate) fn api_ports(&self) -> ApiPorts {
-        ApiPorts { query: self.query_ports(), work: Some(self.work_ports(fixed_clock())) }
+        ApiPorts {
+            query: self.query_ports(),
+            work: Some(self.work_ports(fixed_clock())),
+            log: Some(self.log_ports(fixed_clock())),
+        }
     }
 
     /// Returns what the routes of tasks and issues use.
     pub(crate) fn work_ports(&self, clock: Arc<dyn Clock>) -> WorkPorts {
         let issues = IssueReader::new(self.store.clone(), clock.clone());
-        WorkPorts { tasks: self.tasks(clock), issues }
+        let actions = Actions::new(self.store.clone(), clock.clone(), Arc::new(NoSettings), None);
+        WorkPorts { tasks: self.tasks(clock), issues, actions, default_owner: None }
+    }
+
+    /// Returns the ports of the audit log.
+    pub(crate) fn audit_ports(&self, clock: Arc<dyn Clock>) -> AuditPorts {
+        AuditPorts { objects: self.objects.clone(), records: self.store.clone(), clock }
+    }
+
+    /// Returns what the routes of the audit log use.
+    pub(crate) fn log_ports(&self, clock: Arc<dyn Clock>) -> LogPorts {
+        let readings = LogReadings::new(self.store.clone(), clock.clone());
+        LogPorts { log: Arc::new(SegmentLog::new(self.audit_ports(clock))), readings }
     }
 
     pub(crate) fn tasks(&self, clock: Arc<dyn Clock>) -> Tasks {
@@ -105,6 +124,19 @@ impl TestData {
 
     pub(crate) fn api(&self) -> Router {
         gam_http::router(self.api_ports())
+    }
+}
+
+/// Organizations without policies.
+pub(crate) struct NoSettings;
+
+#[async_trait::async_trait]
+impl ActionSettingsSource for NoSettings {
+    async fn settings(
+        &self,
+        _: &str,
+    ) -> Result<(u32, gam_model::ActionSettings), Box<dyn std::error::Error + Send + Sync>> {
+        Ok((0, gam_model::ActionSettings::default()))
     }
 }
 

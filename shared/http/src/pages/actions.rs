@@ -1,0 +1,217 @@
+//! `/orgs/{org}/actions`: the actions on GitHub, those that wait for approvals first, with buttons that post.
+
+use axum::Extension;
+use axum::extract::rejection::FormRejection;
+use axum::extract::{Form, Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use gam_access::{Principal, RouteClass};
+use gam_query::{QueryError, QueryPorts};
+use gam_work::actions::{Action, ActionFilter, ActionId, ActionState, Decision, Phase};
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::format;
+use super::shell::{Page, Section, render, respond};
+use super::view::View;
+use super::words::{Words, fill};
+use crate::auth::is_same_origin;
+use crate::error::ApiError;
+use crate::params::SubjectPath;
+use crate::router::WorkPorts;
+
+/// The most actions that a page shows.
+const MAX_ACTIONS: usize = 200;
+/// The states in the order of the page: what somebody may have to do first.
+const STATES: [ActionState; 8] = [
+    ActionState::Waiting,
+    ActionState::Unknown,
+    ActionState::Checking,
+    ActionState::Attempting,
+    ActionState::Ready,
+    ActionState::Requested,
+    ActionState::Failed,
+    ActionState::Succeeded,
+];
+
+/// Which action a form decides about.
+#[derive(Deserialize)]
+pub(super) struct DecisionPath {
+    org: String,
+    action_id: String,
+}
+
+/// What the form sends.
+#[derive(Deserialize)]
+pub(super) struct DecisionForm {
+    hash: String,
+    decision: String,
+    #[serde(default)]
+    reason: String,
+}
+
+pub(super) async fn handle(
+    State(ports): State<QueryPorts>,
+    work: Option<Extension<WorkPorts>>,
+    Extension(principal): Extension<Principal>,
+    path: SubjectPath,
+    view: View,
+) -> Result<Response, ApiError> {
+    let registry = ports.registry.registry().await.map_err(QueryError::Registry)?;
+    let key = registry.key_of(&path.org);
+    let name = ports.names.org(&key).await.map_err(QueryError::Store)?;
+    let name = name.ok_or_else(|| QueryError::unknown_org(&path.org))?;
+    let org = registry.name_of_stored(&name).to_owned();
+    let mut actions = Vec::new();
+    if let Some(Extension(work)) = work {
+        let is_visible = |action: &Action| principal.scope.includes_repo(&action.id.org, &action.repo.name);
+        let page = work.actions.list(&key, &ActionFilter::default(), is_visible, MAX_ACTIONS, None).await?;
+        actions = page.actions;
+    }
+    render(move || page(&view, &org, &actions, &principal)).await
+}
+
+/// Takes the form of an action. A link cannot decide: links are followed by programs that look for viruses or previews.
+pub(super) async fn decide(
+    work: Option<Extension<WorkPorts>>,
+    Extension(principal): Extension<Principal>,
+    Path(path): Path<DecisionPath>,
+    headers: HeaderMap,
+    form: Result<Form<DecisionForm>, FormRejection>,
+) -> Result<Response, ApiError> {
+    if !is_same_origin(&headers) {
+        return Err(ApiError::forbidden().because("another page sent the form"));
+    }
+    let Form(form) = form.map_err(|_| ApiError::invalid("expected the form of the page of actions"))?;
+    let Some(Extension(work)) = work else { return Err(ApiError::no_tasks()) };
+    let id = ActionId::parse(&path.action_id);
+    let id =
+        id.ok_or_else(|| ApiError::not_found("there is no such action: open the page of actions again"))?;
+    let decision = match form.decision.as_str() {
+        "approve" => Decision::Approve,
+        "reject" => Decision::Reject { reason: Some(form.reason) },
+        _ => return Err(ApiError::invalid("invalid `decision`: expected approve or reject")),
+    };
+    work.actions.decide(&principal, &id, &form.hash, &decision).await?;
+    // Relative to /orgs/{org}/actions/{action_id}/decide.
+    tracing::debug!(org = path.org, action = %id, "decided on the page");
+    let headers = [(header::LOCATION, "../../actions"), (header::CACHE_CONTROL, "no-store")];
+    Ok((StatusCode::SEE_OTHER, headers).into_response())
+}
+
+fn page(view: &View, org: &str, actions: &[Action], principal: &Principal) -> Response {
+    let words = view.words;
+    let body = html! {
+        h1 { (words.actions) }
+        @if actions.is_empty() { p.note { (words.no_actions) } }
+        div.panels {
+            @for state in STATES {
+                @let of_state: Vec<&Action> = actions.iter().filter(|action| action.state() == state).collect();
+                @if !of_state.is_empty() { (section(view, state, &of_state, principal)) }
+            }
+        }
+    };
+    let title = format!("{} · {org}", words.actions);
+    respond(view, StatusCode::OK, Page { title: &title, org: Some((org, Section::Actions)), body })
+}
+
+fn section(view: &View, state: ActionState, actions: &[&Action], principal: &Principal) -> Markup {
+    let words = view.words;
+    let title = state_title(words, state);
+    html! {
+        section.panel.full {
+            h2 { (title) " " span.note { (format::count(actions.len() as u64)) } }
+            div.scroll tabindex="0" role="region" aria-label=(title) {
+                table.list {
+                    caption.hidden { (title) }
+                    thead {
+                        tr {
+                            th scope="col" { (words.action) }
+                            th scope="col" { (words.action_requested_by) }
+                            th scope="col" { (words.task_note) }
+                            th.number scope="col" { (words.task_since) }
+                        }
+                    }
+                    tbody { @for action in actions { (row(view, action, principal)) } }
+                }
+            }
+        }
+    }
+}
+
+fn row(view: &View, action: &Action, principal: &Principal) -> Markup {
+    let number = action.choice.as_ref().and_then(|choice| choice.number);
+    let number = number.or_else(|| action.data.get("number").and_then(serde_json::Value::as_i64));
+    let title = action.choice.as_ref().and_then(|choice| choice.title.as_deref()).unwrap_or_default();
+    html! {
+        tr {
+            th scope="row" {
+                (action.kind().as_str()) " " (action.repo) @if let Some(number) = number { "#" (number) }
+                " " span.note { (title) }
+            }
+            td { (action.principal) }
+            td { (note(view, action)) @if can_decide(action, principal) { (decision_form(view, action)) } }
+            td.number { (format::time(action.changed_at, view.language)) }
+        }
+    }
+}
+
+fn can_decide(action: &Action, principal: &Principal) -> bool {
+    let is_waiting = matches!(action.phase, Phase::Waiting { .. });
+    let has_approved = action.approvals.iter().any(|approval| approval.principal == principal.id);
+    is_waiting && principal.may(RouteClass::Decide) && action.principal != principal.id && !has_approved
+}
+
+/// The form posts to the address of the action, relative to the page.
+fn decision_form(view: &View, action: &Action) -> Markup {
+    let words = view.words;
+    html! {
+        form.decision method="post" action=(format!("actions/{}/decide", action.id)) {
+            input type="hidden" name="hash" value=(action.content_hash());
+            button type="submit" name="decision" value="approve" { (words.action_approve) }
+            " "
+            button type="submit" name="decision" value="reject" { (words.action_reject) }
+        }
+    }
+}
+
+/// Returns what there is to know of an action in its state.
+fn note(view: &View, action: &Action) -> Markup {
+    let words = view.words;
+    let text = match &action.phase {
+        Phase::Waiting { until } => fill(
+            words.action_waits,
+            &[
+                ("n", &format!("{}/{}", action.approvals.len(), action.policy.approvals)),
+                ("t", &format::time(*until, view.language)),
+            ],
+        ),
+        Phase::Failed { reason, .. } => reason.clone(),
+        Phase::Unknown { why, .. } | Phase::Checking { why, .. } => why.clone(),
+        Phase::Ready { why: Some(why), .. } => why.clone(),
+        _ => String::new(),
+    };
+    let url = action.data.get("url").and_then(serde_json::Value::as_str);
+    let url = url.filter(|url| url.starts_with("https://"));
+    let sha =
+        action.choice.as_ref().and_then(|choice| choice.head_sha.as_deref()).and_then(|sha| sha.get(..12));
+    html! {
+        (text)
+        @if let Some(sha) = sha { " " code { (sha) } }
+        @if let Some(url) = url { " " a href=(url) rel="noreferrer" { "GitHub" } }
+        @if text.is_empty() && sha.is_none() && url.is_none() { (format::NONE) }
+    }
+}
+
+fn state_title(words: &Words, state: ActionState) -> &'static str {
+    match state {
+        ActionState::Requested => words.actions_requested,
+        ActionState::Waiting => words.actions_waiting,
+        ActionState::Ready => words.actions_ready,
+        ActionState::Attempting => words.actions_attempting,
+        ActionState::Checking => words.actions_checking,
+        ActionState::Succeeded => words.actions_succeeded,
+        ActionState::Failed => words.actions_failed,
+        ActionState::Unknown => words.actions_unknown,
+    }
+}

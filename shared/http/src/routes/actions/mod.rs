@@ -1,0 +1,374 @@
+//! `/create-issue` and the other requests of actions, `/api/v1/actions`, and `/api/v1/approvals`.
+
+mod bodies;
+
+use std::time::Duration;
+
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Json};
+use gam_access::{Principal, Role, RouteClass};
+use gam_query::{QueryError, QueryPorts};
+use gam_work::actions::{Action, ActionFilter, ActionId, ActionRequest, Decision, NewAction, RepositoryName};
+use serde::de::DeserializeOwned;
+use utoipa::ToSchema;
+
+use self::bodies::{
+    ActionAnswer, ActionList, ActionView, ApprovalBody, ApproveMergePrBody, CreateCommentBody,
+    CreateIssueBody, CreatePrBody, RejectionBody,
+};
+use super::tasks::{fields_of, visible_orgs};
+use super::{Route, RouteMethod};
+use crate::answer::AcceptsJson;
+use crate::error::{ApiError, quoted};
+use crate::openapi::{NamedSchema, Operation, ResponseBody, derived, schema_name};
+use crate::params::{ActionParams, ActionsParams, JsonBody, NoParams, QueryParams, Validated};
+use crate::router::WorkPorts;
+
+/// The paths of the routes that name no organization.
+pub(super) const PATHS: [&str; 12] = [
+    "/api/v1/create-issue",
+    "/api/v1/create-comment",
+    "/api/v1/create-pr",
+    "/api/v1/approve-merge-pr",
+    "/create-issue",
+    "/create-comment",
+    "/create-pr",
+    "/approve-merge-pr",
+    "/api/v1/actions",
+    "/api/v1/actions/{action_id}",
+    "/api/v1/approvals/{action_id}/approve",
+    "/api/v1/approvals/{action_id}/reject",
+];
+
+/// How long a request waits for its action. Then the answer is its id.
+const MAX_WAIT: Duration = Duration::from_secs(15);
+/// The header with the client's key.
+pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// The body of a request of an action.
+trait ActionBody: DeserializeOwned + ToSchema + Send {
+    /// The repository, and what to do there.
+    fn into_request(self) -> (String, ActionRequest);
+}
+
+pub(super) fn schemas() -> Vec<NamedSchema> {
+    let mut schemas = vec![
+        derived::<CreateIssueBody>(),
+        derived::<CreateCommentBody>(),
+        derived::<CreatePrBody>(),
+        derived::<ApproveMergePrBody>(),
+        derived::<ApprovalBody>(),
+        derived::<RejectionBody>(),
+        derived::<ActionAnswer>(),
+        derived::<ActionView>(),
+        derived::<ActionList>(),
+    ];
+    schemas.extend(fields_of::<ActionView>());
+    schemas.extend(fields_of::<ApproveMergePrBody>());
+    schemas
+}
+
+pub(super) fn create_issue(path: &'static str) -> Route {
+    let summary = "Creates an issue";
+    submit_route::<CreateIssueBody>(path, "create_issue", summary, schema_name::CREATE_ISSUE, RouteClass::Act)
+}
+
+pub(super) fn create_comment(path: &'static str) -> Route {
+    let summary = "Comments on an issue or a pull request";
+    let class = RouteClass::ActUnderClaim;
+    submit_route::<CreateCommentBody>(path, "create_comment", summary, schema_name::CREATE_COMMENT, class)
+}
+
+pub(super) fn create_pr(path: &'static str) -> Route {
+    let summary = "Creates a pull request, or returns the open one of the branch";
+    submit_route::<CreatePrBody>(
+        path,
+        "create_pr",
+        summary,
+        schema_name::CREATE_PR,
+        RouteClass::ActUnderClaim,
+    )
+}
+
+pub(super) fn approve_merge_pr(path: &'static str) -> Route {
+    let summary = "Approves a pull request and merges it, pinned to its head commit";
+    submit_route::<ApproveMergePrBody>(
+        path,
+        "approve_merge_pr",
+        summary,
+        schema_name::APPROVE_MERGE_PR,
+        RouteClass::Act,
+    )
+}
+
+fn submit_route<B: ActionBody + 'static>(
+    path: &'static str,
+    id: &str,
+    summary: &str,
+    request: &'static str,
+    class: RouteClass,
+) -> Route {
+    let is_alias = !path.starts_with("/api/");
+    let operation = Operation {
+        id: if is_alias { format!("{id}_at_root") } else { id.to_owned() },
+        summary: summary.to_owned(),
+        parameters: ActionParams::accepted(),
+        response: ResponseBody::Action(schema_name::ACTION_ANSWER),
+        request: Some(request),
+        no_content: None,
+        error_statuses: &[400, 404, 409, 415, 422],
+    };
+    Route { path, method: RouteMethod::Post, handler: post(handle_submit::<B>), operation, class }
+}
+
+pub(super) fn list(path: &'static str) -> Route {
+    let operation = Operation {
+        id: "actions".to_owned(),
+        summary: "The actions on GitHub of the last 90 days, the newest first".to_owned(),
+        parameters: ActionsParams::accepted(),
+        response: ResponseBody::Json(schema_name::ACTION_LIST),
+        request: None,
+        no_content: None,
+        error_statuses: &[400, 404],
+    };
+    Route { path, method: RouteMethod::Get, handler: get(handle_list), operation, class: RouteClass::Read }
+}
+
+pub(super) fn show(path: &'static str) -> Route {
+    let operation = Operation {
+        id: "action".to_owned(),
+        summary: "An action: its state, what it is about, and what it made".to_owned(),
+        parameters: NoParams::accepted(),
+        response: ResponseBody::Json(schema_name::ACTION),
+        request: None,
+        no_content: None,
+        error_statuses: &[400, 404],
+    };
+    Route { path, method: RouteMethod::Get, handler: get(handle_show), operation, class: RouteClass::Read }
+}
+
+pub(super) fn approve(path: &'static str) -> Route {
+    decision_route(
+        path,
+        "approve_action",
+        "Approves an action of somebody else",
+        schema_name::APPROVAL,
+        post(handle_approve),
+    )
+}
+
+pub(super) fn reject(path: &'static str) -> Route {
+    decision_route(
+        path,
+        "reject_action",
+        "Rejects an action of somebody else",
+        schema_name::REJECTION,
+        post(handle_reject),
+    )
+}
+
+fn decision_route(
+    path: &'static str,
+    id: &str,
+    summary: &str,
+    request: &'static str,
+    handler: axum::routing::MethodRouter<QueryPorts>,
+) -> Route {
+    let operation = Operation {
+        id: id.to_owned(),
+        summary: summary.to_owned(),
+        parameters: NoParams::accepted(),
+        response: ResponseBody::Json(schema_name::ACTION),
+        request: Some(request),
+        no_content: None,
+        error_statuses: &[400, 404, 409, 410, 415],
+    };
+    Route { path, method: RouteMethod::Post, handler, operation, class: RouteClass::Decide }
+}
+
+/// Extracts what the host connects to actions.
+struct HostWork(WorkPorts);
+
+impl<S: Sync> FromRequestParts<S> for HostWork {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        parts.extensions.get::<WorkPorts>().cloned().map(HostWork).ok_or_else(ApiError::no_tasks)
+    }
+}
+
+/// Extracts the id of an action from the path.
+struct ActionOfPath(ActionId);
+
+impl<S: Send + Sync> FromRequestParts<S> for ActionOfPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let id = Path::<String>::from_request_parts(parts, state).await;
+        let id = id.ok().and_then(|Path(id)| ActionId::parse(&id));
+        id.map(ActionOfPath).ok_or_else(unknown_action)
+    }
+}
+
+fn unknown_action() -> ApiError {
+    ApiError::not_found("there is no such action: use the `action` of an answer, or see /api/v1/actions")
+}
+
+fn is_visible(principal: &Principal, action: &Action) -> bool {
+    principal.scope.includes_repo(&action.id.org, &action.repo.name)
+}
+
+async fn handle_submit<B: ActionBody>(
+    HostWork(work): HostWork,
+    State(ports): State<QueryPorts>,
+    Extension(principal): Extension<Principal>,
+    headers: HeaderMap,
+    _: AcceptsJson,
+    Validated(params): Validated<ActionParams>,
+    JsonBody(body): JsonBody<B>,
+) -> Result<Response, ApiError> {
+    let (repository, request) = body.into_request();
+    let (org, repo) = find_repository(&work, &ports, &principal, &repository).await?;
+    if principal.role == Role::Worker && !work.tasks.has_live_claim(&principal.id, &org, &repo.name).await? {
+        return Err(ApiError::forbidden().because("the worker holds no claim in the repository"));
+    }
+    let key = match headers.get(IDEMPOTENCY_KEY).map(|key| key.to_str()) {
+        None => None,
+        Some(Ok(key)) => Some(key.trim().to_owned()),
+        Some(Err(_)) => return Err(ApiError::invalid("invalid `Idempotency-Key`: expected printable ASCII")),
+    };
+    let new = NewAction { org, repo, request, key };
+    if params.is_dry_run {
+        let action = work.actions.preview(&principal, &new).await?;
+        return Ok(Json(ActionAnswer::of_preview(&action)).into_response());
+    }
+    let submitted = work.actions.submit(&principal, &new).await?;
+    let action = work.actions.wait_for(submitted.action, MAX_WAIT).await?;
+    let answer = ActionAnswer::new(&action);
+    match bodies::status(&action) {
+        Ok(status) => Ok((status, Json(answer)).into_response()),
+        Err(error) => Err(error.with_answer(answer.message, answer.data)),
+    }
+}
+
+/// Returns the storage key of the organization and the repository, if the principal may see it.
+async fn find_repository(
+    work: &WorkPorts,
+    ports: &QueryPorts,
+    principal: &Principal,
+    text: &str,
+) -> Result<(String, RepositoryName), ApiError> {
+    let registry = ports.registry.registry().await.map_err(QueryError::Registry)?;
+    let default_owner = match (text.contains('/'), &work.default_owner) {
+        (true, _) => None,
+        (false, Some(owner)) => Some(owner.clone()),
+        (false, None) => match visible_orgs(ports, &registry, principal).await?.as_slice() {
+            [only] => Some(registry.name_of_stored(only).to_owned()),
+            _ => None,
+        },
+    };
+    let repo = RepositoryName::parse(text, default_owner.as_deref()).ok_or_else(|| {
+        ApiError::invalid(format!(
+            "invalid `repository` {}: expected owner/name, such as acme/site; a bare name needs GITHUB_OWNER, or a token \
+             of one organization",
+            quoted(text)
+        ))
+    })?;
+    let org = registry.key_of(&repo.owner);
+    if !principal.scope.includes_repo(&org, &repo.name) {
+        let detail =
+            format!("there is no repository {}: check the name and the scope of the token", quoted(text));
+        return Err(ApiError::not_found(detail).because("the token's scope does not include it"));
+    }
+    Ok((org, repo))
+}
+
+async fn handle_list(
+    HostWork(work): HostWork,
+    State(ports): State<QueryPorts>,
+    Extension(principal): Extension<Principal>,
+    uri: Uri,
+    _: AcceptsJson,
+    Validated(params): Validated<ActionsParams>,
+) -> Result<Response, ApiError> {
+    let registry = ports.registry.registry().await.map_err(QueryError::Registry)?;
+    let mut orgs = visible_orgs(&ports, &registry, &principal).await?;
+    if let Some(org) = &params.org {
+        let key = registry.key_of(org);
+        if !principal.scope.includes_org(&key) {
+            return Err(QueryError::unknown_org(org).into());
+        }
+        orgs = vec![key];
+    }
+    let invalid_cursor = |text: &str| {
+        ApiError::invalid(format!("invalid `cursor` {}: use the `next` of an answer", quoted(text)))
+    };
+    let cursor = params.cursor.as_deref();
+    let cursor = cursor.map(|text| ActionId::parse(text).ok_or_else(|| invalid_cursor(text))).transpose()?;
+    let filter = ActionFilter { state: params.state, repo: params.repo };
+    let (mut listed, mut next) = (Vec::new(), None);
+    for org in orgs.iter().filter(|org| cursor.as_ref().is_none_or(|cursor| cursor.org <= **org)) {
+        let after = cursor.as_ref().filter(|cursor| cursor.org == *org);
+        let limit = params.limit - listed.len();
+        let page =
+            work.actions.list(org, &filter, |action| is_visible(&principal, action), limit, after).await?;
+        listed.extend(page.actions.iter().map(ActionView::new));
+        if let Some(last) = page.next {
+            next = Some(last.to_string());
+            break;
+        }
+        if listed.len() == params.limit {
+            // The next organization may have more.
+            next = page.actions.last().map(|last| last.id.to_string()).filter(|_| Some(org) != orgs.last());
+            break;
+        }
+    }
+    let link = next.as_deref().and_then(|cursor| super::orgs::listings::link_to_page(&uri, cursor));
+    let mut response = Json(ActionList { actions: listed, next }).into_response();
+    if let Some(link) = link {
+        response.headers_mut().insert(header::LINK, link);
+    }
+    Ok(response)
+}
+
+async fn handle_show(
+    HostWork(work): HostWork,
+    Extension(principal): Extension<Principal>,
+    ActionOfPath(id): ActionOfPath,
+    _: Validated<NoParams>,
+    _: AcceptsJson,
+) -> Result<Json<ActionView>, ApiError> {
+    let action = work.actions.get(&id).await?.filter(|action| is_visible(&principal, action));
+    Ok(Json(ActionView::new(&action.ok_or_else(unknown_action)?)))
+}
+
+async fn handle_approve(
+    HostWork(work): HostWork,
+    Extension(principal): Extension<Principal>,
+    ActionOfPath(id): ActionOfPath,
+    _: Validated<NoParams>,
+    _: AcceptsJson,
+    JsonBody(body): JsonBody<ApprovalBody>,
+) -> Result<Json<ActionView>, ApiError> {
+    let action = work.actions.decide(&principal, &id, &body.hash, &Decision::Approve).await?;
+    Ok(Json(ActionView::new(&action)))
+}
+
+async fn handle_reject(
+    HostWork(work): HostWork,
+    Extension(principal): Extension<Principal>,
+    ActionOfPath(id): ActionOfPath,
+    _: Validated<NoParams>,
+    _: AcceptsJson,
+    JsonBody(body): JsonBody<RejectionBody>,
+) -> Result<Json<ActionView>, ApiError> {
+    let decision = Decision::Reject { reason: body.reason };
+    Ok(Json(ActionView::new(&work.actions.decide(&principal, &id, &body.hash, &decision).await?)))
+}
+
+/// The status of an answer about an action that is not done yet.
+const ACCEPTED: StatusCode = StatusCode::ACCEPTED;

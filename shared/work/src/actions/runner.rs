@@ -1,0 +1,530 @@
+//! Does what is due: prepares actions, sends requests, and looks for their results.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use gam_access::{AuditKind, AuditRow};
+use gam_store::{CommitOutcome, Expectation, RecordCommit, RecordCommitId, RecordKey, commit_until_answered};
+
+use super::action::{Action, ActionId, FailureCode, HEAD_CHECK_EVERY, Phase, Step};
+use super::check::{find_review, look};
+use super::entries::{
+    ActionChange, ActionEvent, DueEntry, due_range, load_action, pace_key, parse_entry, to_json,
+};
+use super::github::{
+    GitHubActions, PullFacts, PullState, ReadError, ReadErrorKind, RefusalKind, WriteCall, WriteOutcome,
+};
+use super::outcome::{
+    GIVE_UP_AFTER, apply_merge_status, apply_outcome, end_of_pull, finish_merge, look_for_result, pause,
+    put_off,
+};
+use super::pace::{BreakerChange, Pace};
+use super::prepare::{apply_head, fail_if_final, prepare, present_head, record_existing};
+use super::request::ActionRequest;
+use super::{ActionError, Actions, MAX_CONFLICTS};
+
+/// Who changes actions in the audit log if no client does.
+const SERVICE: &str = "service";
+/// How long a process has for a request. One that has not recorded the answer by then is dead.
+const LEASE: TimeDelta = TimeDelta::seconds(60);
+/// How long GitHub has for a merge that it accepted.
+const MAX_MERGE_TIME: TimeDelta = TimeDelta::hours(1);
+/// How often a merge waits for GitHub to compute whether it has conflicts.
+const MAX_MERGEABLE_WAITS: u32 = 6;
+/// Number of due actions that one run reads at once.
+const PAGE_ENTRIES: usize = 200;
+
+/// What a run did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RunReport {
+    /// Number of actions that changed.
+    pub changed: usize,
+    /// Number of actions that became unknown.
+    pub unknown: usize,
+    /// Number of actions that wait for the pace or for GitHub.
+    pub held_back: usize,
+}
+
+/// What one look at an action did.
+enum Advance {
+    Nothing,
+    Changed {
+        is_unknown: bool,
+    },
+    /// No request of the account may be sent now.
+    HeldBack,
+}
+
+impl Actions {
+    /// Does everything that is due, one action after the other. Another process may do the same at the same time.
+    ///
+    /// # Errors
+    /// If the store fails. What was sent is not sent again.
+    pub async fn run_due(&self) -> Result<RunReport, ActionError> {
+        let mut report = RunReport::default();
+        let Some(github) = self.github.clone() else { return Ok(report) };
+        self.previews.answer(&*github, self.clock.now()).await;
+        let mut held_back: Vec<String> = Vec::new();
+        let mut range = due_range()?;
+        loop {
+            let now = self.clock.now();
+            let page = self.records.range(&range, PAGE_ENTRIES, now).await?;
+            for (key, record) in &page {
+                let entry: DueEntry = parse_entry(record)?;
+                if entry.due > now || self.is_stopping() {
+                    return Ok(report);
+                }
+                match self.advance(&*github, &entry, key, &mut held_back).await? {
+                    Advance::Nothing => {}
+                    Advance::Changed { is_unknown } => {
+                        report.changed += 1;
+                        report.unknown += usize::from(is_unknown);
+                    }
+                    Advance::HeldBack => report.held_back += 1,
+                }
+            }
+            match page.last() {
+                Some((last, _)) if page.len() == PAGE_ENTRIES => range = range.after(last),
+                _ => return Ok(report),
+            }
+        }
+    }
+
+    async fn advance(
+        &self,
+        github: &dyn GitHubActions,
+        entry: &DueEntry,
+        key: &RecordKey,
+        held_back: &mut Vec<String>,
+    ) -> Result<Advance, ActionError> {
+        let now = self.clock.now();
+        let stored = load_action(&*self.records, &entry.id, now).await?;
+        let Some((before, revision)) = stored.filter(|(action, _)| action.due == Some(entry.due)) else {
+            // The organization was removed, or the entry is left over.
+            let commit = RecordCommit::new(RecordCommitId::random()).delete(key.clone(), Expectation::Any);
+            commit_until_answered(&*self.records, &commit, now).await?;
+            return Ok(Advance::Nothing);
+        };
+        let mut after = before.clone();
+        let events = match &before.phase {
+            Phase::Requested => self.prepare(github, &mut after).await,
+            Phase::Waiting { until } => check_waiting(github, &mut after, *until, now).await,
+            Phase::Ready { .. } => {
+                let account = github.account(&before.repo.owner);
+                if held_back.contains(&account) {
+                    return Ok(Advance::HeldBack);
+                }
+                let advance = self.attempt(github, &account, (before, revision), after).await?;
+                if matches!(advance, Advance::HeldBack) {
+                    held_back.push(account);
+                }
+                return Ok(advance);
+            }
+            Phase::Attempting { step, .. } => {
+                let why = "the service stopped before it recorded the answer".to_owned();
+                look_for_result(&mut after, *step, why, now);
+                Vec::new()
+            }
+            Phase::Checking { .. } => {
+                look(github, &mut after, now).await;
+                Vec::new()
+            }
+            Phase::Merging { uuid, since } => {
+                check_merge(github, &mut after, (uuid, *since), now).await;
+                Vec::new()
+            }
+            Phase::Succeeded | Phase::Failed { .. } | Phase::Unknown { .. } => {
+                after.due = None;
+                Vec::new()
+            }
+        };
+        self.save((before, revision), after, events).await
+    }
+
+    /// Saves a change. Nothing is changed if somebody else was faster.
+    async fn save(
+        &self,
+        before: (Action, RecordCommitId),
+        after: Action,
+        events: Vec<ActionEvent>,
+    ) -> Result<Advance, ActionError> {
+        if before.0 == after {
+            return Ok(Advance::Nothing);
+        }
+        let is_unknown = matches!(after.phase, Phase::Unknown { .. });
+        let change = ActionChange { before: Some(before), after, events };
+        let now = self.clock.now();
+        let commit = change.add_to(RecordCommit::new(RecordCommitId::random()), SERVICE, now)?;
+        Ok(match commit_until_answered(&*self.records, &commit, now).await? {
+            CommitOutcome::Committed => {
+                report_end(&change.after);
+                Advance::Changed { is_unknown }
+            }
+            CommitOutcome::Conflict(_) => Advance::Nothing,
+        })
+    }
+
+    async fn prepare(&self, github: &dyn GitHubActions, action: &mut Action) -> Vec<ActionEvent> {
+        let now = self.clock.now();
+        match prepare(github, action, now).await {
+            Ok(()) if matches!(action.phase, Phase::Waiting { .. }) => vec![ActionEvent::ApprovalRequested],
+            Ok(()) => Vec::new(),
+            Err(error) => {
+                if now - action.created_at > GIVE_UP_AFTER && action.delays > 0 {
+                    action.fail(FailureCode::Unreachable, error.message);
+                } else {
+                    action.delay(now + pause(action.delays));
+                }
+                Vec::new()
+            }
+        }
+    }
+
+    /// Sends the next request of an action, if it may be sent now.
+    async fn attempt(
+        &self,
+        github: &dyn GitHubActions,
+        account: &str,
+        before: (Action, RecordCommitId),
+        mut after: Action,
+    ) -> Result<Advance, ActionError> {
+        let Some(step) = after.next_step() else {
+            after.set_phase(Phase::Succeeded, None);
+            return self.save(before, after, Vec::new()).await;
+        };
+        let now = self.clock.now();
+        let (mut pace, pace_expectation) = self.load_pace(account, now).await?;
+        if pace.wait(step, now).is_some() {
+            return Ok(Advance::HeldBack);
+        }
+        let call = match next_call(github, &mut after, step, now).await {
+            Ok(Ok(call)) => call,
+            Ok(Err(events)) => return self.save(before, after, events).await,
+            Err(error) => {
+                if let Err(error) = fail_if_final(&mut after, error) {
+                    let until = now + pause(after.delays);
+                    put_off(&mut after, error.message, until, now);
+                }
+                return self.save(before, after, Vec::new()).await;
+            }
+        };
+        let now = self.clock.now();
+        let lease_until = now + LEASE;
+        after.attempts += 1;
+        if let Phase::Ready { since, .. } = after.phase {
+            after.ready_since = Some(since);
+        }
+        let delays = after.delays;
+        after.set_phase(Phase::Attempting { step, lease_until }, Some(lease_until));
+        after.delays = delays;
+        pace.record_request(step, lease_until, now);
+        let change = ActionChange { before: Some(before), after, events: vec![ActionEvent::Attempted(step)] };
+        let commit = change.add_to(RecordCommit::new(RecordCommitId::random()), SERVICE, now)?;
+        let commit = commit.put(pace_key(account)?, to_json(&pace), pace_expectation);
+        if commit_until_answered(&*self.records, &commit, now).await? != CommitOutcome::Committed {
+            return Ok(Advance::Nothing);
+        }
+        let after = change.after;
+        tracing::info!(action = %after.id, step = step.as_str(), "sending a request to GitHub");
+        let outcome = github.write(&after.repo, &call).await;
+        self.record_outcome(&after.id, after.attempts, step, account, outcome).await
+    }
+
+    async fn load_pace(&self, account: &str, now: DateTime<Utc>) -> Result<(Pace, Expectation), ActionError> {
+        match self.records.get(&pace_key(account)?, now).await? {
+            Some(record) => Ok((parse_entry(&record)?, Expectation::Revision(record.revision))),
+            None => Ok((Pace::default(), Expectation::Absent)),
+        }
+    }
+
+    /// Records the outcome of a request. If the lease is over and another process looks for the result, the outcome ends
+    /// that.
+    async fn record_outcome(
+        &self,
+        id: &ActionId,
+        attempt: u32,
+        step: Step,
+        account: &str,
+        outcome: WriteOutcome,
+    ) -> Result<Advance, ActionError> {
+        for _ in 0..MAX_CONFLICTS {
+            let now = self.clock.now();
+            let Some((before, revision)) = load_action(&*self.records, id, now).await? else {
+                return Ok(Advance::Nothing);
+            };
+            let is_current = match &before.phase {
+                Phase::Attempting { step: current, .. } => *current == step,
+                Phase::Checking { step: current, .. } => {
+                    *current == step && !matches!(outcome, WriteOutcome::Unknown { .. })
+                }
+                _ => false,
+            };
+            if before.attempts != attempt || !is_current {
+                return Ok(Advance::Nothing);
+            }
+            let mut after = before.clone();
+            apply_outcome(&mut after, step, outcome.clone(), now);
+            let (mut pace, expectation) = self.load_pace(account, now).await?;
+            let breaker = match &outcome {
+                WriteOutcome::Unknown { .. } | WriteOutcome::Refused { kind: RefusalKind::NotSent, .. } => {
+                    pace.record_failure(now)
+                }
+                WriteOutcome::Refused { kind: RefusalKind::Limited(after), .. } => {
+                    pace.record_limit(now + TimeDelta::from_std(*after).unwrap_or_default());
+                    pace.record_answer()
+                }
+                _ => pace.record_answer(),
+            };
+            let change = ActionChange { before: Some((before, revision)), after, events: Vec::new() };
+            let commit = change.add_to(RecordCommit::new(RecordCommitId::random()), SERVICE, now)?;
+            let commit = commit.put(pace_key(account)?, to_json(&pace), expectation);
+            let commit = match breaker_row(account, breaker, commit.id(), now) {
+                Some(row) => row.add_to(commit)?,
+                None => commit,
+            };
+            if commit_until_answered(&*self.records, &commit, now).await? == CommitOutcome::Committed {
+                report_end(&change.after);
+                if breaker == BreakerChange::Opened {
+                    tracing::warn!(account, "GitHub fails again and again: actions wait until it answers");
+                }
+                return Ok(Advance::Changed { is_unknown: false });
+            }
+        }
+        // The lease ends, and the result is looked for.
+        Err(ActionError::Busy)
+    }
+}
+
+fn breaker_row(
+    account: &str,
+    change: BreakerChange,
+    commit: RecordCommitId,
+    now: DateTime<Utc>,
+) -> Option<AuditRow> {
+    let (what, kind) = match change {
+        BreakerChange::None => return None,
+        BreakerChange::Opened => ("opened", AuditKind::BreakerOpened),
+        BreakerChange::Closed => ("closed", AuditKind::BreakerClosed),
+    };
+    let id = format!("breaker:{account}:{what}:{commit}");
+    Some(AuditRow::new(id, None, now, SERVICE, kind, format!("GitHub account {account}")))
+}
+
+fn report_end(action: &Action) {
+    match &action.phase {
+        Phase::Failed { code, reason } => {
+            tracing::info!(action = %action.id, code = code.as_str(), reason, "the action failed");
+        }
+        Phase::Unknown { step, why } => tracing::warn!(
+            action = %action.id,
+            step = step.as_str(),
+            why,
+            "nobody knows whether the action is done: see `github-metrics action show`"
+        ),
+        Phase::Succeeded => tracing::info!(action = %action.id, "the action succeeded"),
+        _ => {}
+    }
+}
+
+/// Ends an action that waited too long, and voids approvals of a head that moved.
+async fn check_waiting(
+    github: &dyn GitHubActions,
+    action: &mut Action,
+    until: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Vec<ActionEvent> {
+    if until <= now {
+        let reason = format!("nobody approved it within {} hours: request it again", action.policy.hours);
+        action.fail(FailureCode::ApprovalExpired, reason);
+        return vec![ActionEvent::ApprovalExpired];
+    }
+    match present_head(github, action).await {
+        Ok(Some(sha)) if apply_head(action, &sha, now) => voided(action),
+        Ok(None) => {
+            action.due = Some(until);
+            Vec::new()
+        }
+        // GitHub is read again before anything is sent.
+        Ok(Some(_)) | Err(_) => {
+            action.due = Some(until.min(now + HEAD_CHECK_EVERY));
+            Vec::new()
+        }
+    }
+}
+
+/// Returns what happened when the head moved: approvals became void, if the policy requires some.
+fn voided(action: &Action) -> Vec<ActionEvent> {
+    if action.policy.approvals > 0 { vec![ActionEvent::ApprovalVoided] } else { Vec::new() }
+}
+
+/// Asks GitHub how far a merge is.
+async fn check_merge(
+    github: &dyn GitHubActions,
+    action: &mut Action,
+    (uuid, since): (&str, DateTime<Utc>),
+    now: DateTime<Utc>,
+) {
+    let status = github.merge_status(&action.repo, action.number(), uuid).await;
+    let is_too_late = now - since > MAX_MERGE_TIME;
+    match status {
+        Ok(Some(status)) if !(is_too_late && matches!(status, super::MergeStatus::Pending { .. })) => {
+            apply_merge_status(action, status, now);
+        }
+        Err(error) if error.kind == ReadErrorKind::Temporary && !is_too_late => {
+            action.delay(now + pause(action.delays));
+        }
+        Ok(_) | Err(_) => {
+            let why = "GitHub does not say how its merge ended".to_owned();
+            look_for_result(action, Step::Merge, why, now);
+        }
+    }
+}
+
+/// Returns the next request, or what happened instead if the action has changed.
+async fn next_call(
+    github: &dyn GitHubActions,
+    action: &mut Action,
+    step: Step,
+    now: DateTime<Utc>,
+) -> Result<Result<WriteCall, Vec<ActionEvent>>, ReadError> {
+    let call = match (&action.request, step) {
+        (ActionRequest::CreateIssue { title, body, labels, assignees, milestone, .. }, Step::Issue) => {
+            WriteCall::CreateIssue {
+                title: title.clone(),
+                body: action.with_marker(body),
+                labels: labels.clone(),
+                assignees: assignees.clone(),
+                milestone: *milestone,
+            }
+        }
+        (ActionRequest::CreateIssue { comment: Some(body), .. }, Step::Comment)
+        | (ActionRequest::CreateComment { body, .. }, Step::Comment) => {
+            WriteCall::CreateComment { number: action.number(), body: action.with_marker(body) }
+        }
+        (ActionRequest::CreatePr { .. }, _) => return next_pull_call(github, action, now).await,
+        (ActionRequest::ApproveMergePr { .. }, _) => return next_merge_call(github, action, step, now).await,
+        _ => {
+            action.fail(FailureCode::Refused, "the action has no such request: please report this");
+            return Ok(Err(Vec::new()));
+        }
+    };
+    Ok(Ok(call))
+}
+
+async fn next_pull_call(
+    github: &dyn GitHubActions,
+    action: &mut Action,
+    now: DateTime<Utc>,
+) -> Result<Result<WriteCall, Vec<ActionEvent>>, ReadError> {
+    let ActionRequest::CreatePr { body, is_draft, .. } = action.request.clone() else {
+        return Ok(Err(Vec::new()));
+    };
+    let choice = action.choice.clone().unwrap_or_else(super::Choice::empty);
+    let (head, base) = (choice.branch.unwrap_or_default(), choice.base.unwrap_or_default());
+    let Some(sha) = github.branch(&action.repo, &head).await? else {
+        action.fail(FailureCode::NotFound, format!("the branch {head:?} is gone"));
+        return Ok(Err(Vec::new()));
+    };
+    // Without approvals, nobody has agreed to one head only.
+    if action.policy.approvals > 0 && apply_head(action, &sha, now) {
+        return Ok(Err(voided(action)));
+    }
+    let existing = github.pulls_of(&action.repo, &head, &base).await?;
+    if let Some(pull) = existing.iter().find(|pull| pull.state == PullState::Open) {
+        record_existing(action, pull);
+        action.finish_step(Step::Pull, now);
+        return Ok(Err(Vec::new()));
+    }
+    let title = choice.title.unwrap_or_else(|| head.clone());
+    let body = action.with_marker(&body);
+    Ok(Ok(WriteCall::CreatePull { title, body, head, base, is_draft }))
+}
+
+async fn next_merge_call(
+    github: &dyn GitHubActions,
+    action: &mut Action,
+    step: Step,
+    now: DateTime<Utc>,
+) -> Result<Result<WriteCall, Vec<ActionEvent>>, ReadError> {
+    let number = action.number();
+    let Some(pull) = github.pull(&action.repo, number).await? else {
+        action.fail(FailureCode::NotFound, format!("pull request #{number} is gone"));
+        return Ok(Err(Vec::new()));
+    };
+    if apply_head(action, &pull.head_sha, now) {
+        return Ok(Err(voided(action)));
+    }
+    if let Some((code, reason)) = end_of_pull(&pull) {
+        action.fail(code, reason);
+        return Ok(Err(Vec::new()));
+    }
+    match step {
+        Step::Review => next_review_call(github, action, &pull, now).await,
+        _ => Ok(merge_call(action, pull, now).ok_or_else(Vec::new)),
+    }
+}
+
+async fn next_review_call(
+    github: &dyn GitHubActions,
+    action: &mut Action,
+    pull: &PullFacts,
+    now: DateTime<Utc>,
+) -> Result<Result<WriteCall, Vec<ActionEvent>>, ReadError> {
+    let ActionRequest::ApproveMergePr { review_comment, .. } = action.request.clone() else {
+        return Ok(Err(Vec::new()));
+    };
+    let login = github.login(&action.repo.owner).await?;
+    let is_own = pull.author.as_deref().is_some_and(|author| author.eq_ignore_ascii_case(&login));
+    if pull.state == PullState::Merged || is_own {
+        // GitHub lets nobody approve their own pull request.
+        let why = if is_own { "own pull request" } else { "already merged" };
+        action.data.insert("review".to_owned(), serde_json::json!({ "skipped": why }));
+        action.finish_step(Step::Review, now);
+        return Ok(Err(Vec::new()));
+    }
+    if find_review(github, action, now).await? {
+        return Ok(Err(Vec::new()));
+    }
+    let body = action.with_marker(&review_comment.unwrap_or_default());
+    let commit_id = action.head_sha().to_owned();
+    Ok(Ok(WriteCall::Approve { number: pull.number, commit_id, body }))
+}
+
+/// Returns the request that merges, or `None` if the action has changed: it is merged, has conflicts, or must wait.
+fn merge_call(action: &mut Action, pull: PullFacts, now: DateTime<Utc>) -> Option<WriteCall> {
+    let ActionRequest::ApproveMergePr { method, commit_title, commit_message, .. } = action.request.clone()
+    else {
+        return None;
+    };
+    if pull.state == PullState::Merged {
+        finish_merge(action, "merged", pull.merge_sha, now);
+        return None;
+    }
+    if pull.is_queued {
+        finish_merge(action, "queued", None, now);
+        return None;
+    }
+    match pull.is_mergeable {
+        Some(false) => {
+            let reason = format!("pull request #{} has conflicts with {:?}", pull.number, pull.base);
+            action.fail(FailureCode::NotMergeable, reason);
+            return None;
+        }
+        None if action.delays < MAX_MERGEABLE_WAITS => {
+            let why = "GitHub computes whether the pull request can be merged".to_owned();
+            put_off(action, why, now + TimeDelta::seconds(5), now);
+            return None;
+        }
+        None | Some(true) => {}
+    }
+    let sha = action.head_sha().to_owned();
+    if action.uses_queue {
+        return Some(WriteCall::Enqueue { node_id: pull.node_id, sha });
+    }
+    Some(WriteCall::Merge {
+        number: pull.number,
+        sha,
+        method,
+        title: commit_title,
+        message: commit_message,
+        is_repeatable: !action.uses_plain_merge,
+    })
+}

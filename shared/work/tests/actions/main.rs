@@ -1,0 +1,8 @@
+//! Actions against a GitHub that fails, lags and moves, and against stores that lose answers and crash.
+
+mod approvals;
+mod choices;
+mod exactly_once;
+mod keys;
+mod limits;
+mod support;
