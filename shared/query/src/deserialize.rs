@@ -172,6 +172,15 @@ mod tests {
     }
 
     #[test]
+    fn numbers_keep_their_last_digit() {
+        for hours in ["101.85138888888889", "21.936944444444446"] {
+            let text = format!("{{\"count\":1,\"mean\":{hours},\"p50\":{hours},\"p90\":{hours}}}");
+            let read: MetricValue = serde_json::from_str(&text).unwrap();
+            assert_eq!(serde_json::to_string(&read).unwrap(), text);
+        }
+    }
+
+    #[test]
     fn answers_of_older_and_newer_servers_are_read() {
         let series = json!({
             "org": "Acme", "since": "2026-03-01", "until": "2026-03-02", "bots": "auto", "metric": "commits",
