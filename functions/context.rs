@@ -103,7 +103,7 @@ impl LambdaContext {
     pub fn api_ports(&self) -> ApiPorts {
         let issues = IssueReader::new(self.store.clone(), self.clock.clone());
         let work = WorkPorts { tasks: self.tasks(), issues, actions: self.actions(), default_owner: None };
-        ApiPorts { query: self.query_ports(), work: Some(work) }
+        ApiPorts { query: self.query_ports(), work: Some(work), log: None }
     }
 
     /// The tasks of the store.

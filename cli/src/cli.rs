@@ -9,8 +9,8 @@ use clap::{Arg, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::args::{GlobalOptions, Variables};
 use crate::commands::{
-    action, aggregate, backup, collect, completions, config, demo, doctor, export, forget_org, help, hook,
-    ingest, query, rename_org, serve, show, status, task, token, up, worker,
+    action, aggregate, audit, backup, collect, completions, config, demo, doctor, export, forget_org, help,
+    hook, ingest, query, rename_org, serve, show, status, task, token, up, worker,
 };
 use crate::console::Console;
 use crate::environment::EnvFile;
@@ -85,6 +85,8 @@ pub(crate) enum CliCommand {
     Config(config::ConfigArgs),
     /// Create, list or revoke access tokens
     Token(token::TokenArgs),
+    /// Check, export or witness the audit log
+    Audit(audit::AuditArgs),
     /// List the tasks of workers, or make one assignable again
     Task(task::TaskArgs),
     /// List, approve, reject, retry or resolve actions on GitHub
@@ -155,6 +157,7 @@ impl Cli {
             CliCommand::Status(args) => status::run(&session()?, args).await,
             CliCommand::Config(args) => config::run(&session()?, args).await,
             CliCommand::Token(args) => token::run(&session()?, args).await,
+            CliCommand::Audit(args) => audit::run(&session()?, args).await,
             CliCommand::Task(args) => task::run(&session()?, args).await,
             CliCommand::Action(args) => action::run(&session()?, args).await,
             CliCommand::Worker(args) => worker::run(&session()?, args).await,

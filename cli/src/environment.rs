@@ -52,7 +52,7 @@ const ALLOWED_IN_DEFAULT_FILE: [&str; 22] = [
 ];
 
 /// The variables that `.env` must not set, in upper case. All names that begin with `AWS_` belong to them.
-const REPORTED_IF_IGNORED: [&str; 21] = [
+const REPORTED_IF_IGNORED: [&str; 23] = [
     "CLAUDE_CONFIG_DIR",
     "CODEX_HOME",
     "GITHUB_API_URL",
@@ -63,6 +63,8 @@ const REPORTED_IF_IGNORED: [&str; 21] = [
     "GITHUB_METRICS_ADMIN_TOKEN_FILE",
     "GITHUB_METRICS_TOKEN_FILE",
     "GITHUB_WRITE_TOKEN_FILE",
+    "GITHUB_METRICS_ORIGIN_KEY",
+    "GITHUB_METRICS_ORIGIN_KEY_FILE",
     "GITHUB_WEBHOOK_SECRET",
     "GITHUB_WEBHOOK_SECRET_FILE",
     "GITHUB_WEBHOOK_SECRET_PREVIOUS",

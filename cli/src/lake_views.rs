@@ -7,17 +7,33 @@ use gam_model::OrgRegistry;
 
 use crate::location::LakeLocation;
 
-/// A table of the lake: a view, and the folder with its snapshots, one for each organization and month.
+/// A table of the lake: a view, the folder with its files, and which they are.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LakeTable {
     view: &'static str,
     folder: &'static str,
+    /// The pattern of the files below the folder.
+    files: &'static str,
+    /// What the view selects.
+    columns: &'static str,
 }
 
+/// The snapshots of a table, one for each organization and month.
+const SNAPSHOTS: &str = "org=*/month=*/snapshot.parquet";
+
 /// What organizations do on GitHub.
-pub(crate) const EVENTS: LakeTable = LakeTable { view: "events", folder: Events::SNAPSHOTS };
+pub(crate) const EVENTS: LakeTable =
+    LakeTable { view: "events", folder: Events::SNAPSHOTS, files: SNAPSHOTS, columns: "*" };
 /// What coding agents do.
-pub(crate) const SESSIONS: LakeTable = LakeTable { view: "sessions", folder: Sessions::SNAPSHOTS };
+pub(crate) const SESSIONS: LakeTable =
+    LakeTable { view: "sessions", folder: Sessions::SNAPSHOTS, files: SNAPSHOTS, columns: "*" };
+/// Who changed what.
+pub(crate) const AUDIT: LakeTable = LakeTable {
+    view: "audit",
+    folder: "audit",
+    files: "org=*/block=*/segment=*.parquet",
+    columns: "* EXCLUDE (block, filename), CAST(regexp_extract(filename, 'segment=([0-9]+)', 1) AS BIGINT) AS segment",
+};
 
 /// Returns the statements that create the views of these tables, for an organization with each of these storage keys.
 /// DuckDB refuses a view without files, so each table must have a snapshot. Each view has the columns of its table as
@@ -25,6 +41,7 @@ pub(crate) const SESSIONS: LakeTable = LakeTable { view: "sessions", folder: Ses
 ///
 /// * `org` is the storage key, and `month` is `YYYY-MM`: the folders, so a condition on them skips files.
 /// * `org_name` is the organization's present name.
+/// * Rows of the audit log that belong to no organization have `_` as `org`. `segment` is the number of the segment.
 /// * Times are shown in UTC.
 /// * Columns that an older file lacks are null.
 pub(crate) fn views(
@@ -38,11 +55,13 @@ pub(crate) fn views(
         LakeLocation::S3 { .. } => lake.to_string(),
     };
     let org_name = org_name(keys, registry);
-    let views = tables.iter().map(|LakeTable { view, folder }| {
-        let files = text_literal(&format!("{root}/{folder}/org=*/month=*/snapshot.parquet"));
+    let views = tables.iter().map(|table| {
+        let LakeTable { view, folder, files, columns } = table;
+        let files = text_literal(&format!("{root}/{folder}/{files}"));
+        let filename = if columns.contains("filename") { ", filename = true" } else { "" };
         format!(
-            "CREATE OR REPLACE VIEW {view} AS\n  SELECT *, {org_name} AS org_name\n  FROM read_parquet(\n    {files},\n    \
-             hive_partitioning = true, hive_types_autocast = false, union_by_name = true\n  );\n"
+            "CREATE OR REPLACE VIEW {view} AS\n  SELECT {columns}, {org_name} AS org_name\n  FROM read_parquet(\n    \
+             {files},\n    hive_partitioning = true, hive_types_autocast = false, union_by_name = true{filename}\n  );\n"
         )
     });
     format!("SET TimeZone = 'UTC';\n{}", views.collect::<String>())
@@ -90,6 +109,14 @@ mod tests {
         let sql = views(&LakeLocation::Dir("/data".into()), &[EVENTS, SESSIONS], &keys[1..], &registry);
         assert!(sql.contains("SELECT *, org AS org_name"), "{sql}");
         assert!(sql.contains("'/data/sessions/org=*/month=*/snapshot.parquet'"), "{sql}");
+    }
+
+    #[test]
+    fn the_view_of_the_audit_log_has_the_number_of_the_segment() {
+        let lake = LakeLocation::Dir("/data".into());
+        let sql = views(&lake, &[AUDIT], &["acme".to_owned()], &OrgRegistry::default());
+        assert!(sql.contains("'/data/audit/org=*/block=*/segment=*.parquet'"), "{sql}");
+        assert!(sql.contains("AS segment, org AS org_name") && sql.contains("filename = true"), "{sql}");
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod actions;
 mod answer;
 mod api;
 mod args;
+mod audit_log;
 mod aws;
 mod chart;
 mod cli;

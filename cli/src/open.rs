@@ -5,10 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use gam_access::{RefusalLog, Tokens};
+use gam_access::{LogReadings, RefusalLog, Tokens};
 use gam_aggregate::{AggregatePorts, ForgetStorePorts};
+use gam_audit::{AuditPorts, SegmentLog};
 use gam_collect::{CollectPorts, DryRunPorts};
-use gam_http::{ApiPorts, WebhookSecrets, WorkPorts};
+use gam_http::{ApiPorts, LogPorts, WebhookSecrets, WorkPorts};
 use gam_lake::configuration::CachedConfigurations;
 use gam_lake::registry::{self, CachedRegistry};
 use gam_lake::{FileStore, ObjectStore};
@@ -181,19 +182,53 @@ impl OpenStore {
             let owner = settings.github_owner.clone();
             WorkPorts { default_owner: owner, ..self.work_ports(records, writer) }
         });
-        Ok(ApiPorts { query: self.query_ports(), work })
+        let log = self.audit_ports(self.lake.clone()).map(|ports| self.log_ports(ports));
+        Ok(ApiPorts { query: self.query_ports(), work, log })
     }
 
     /// Returns the ports of an API that only reads.
     pub(crate) fn api_ports_for_reading(&self) -> ApiPorts {
         let work = self.work_ports(self.ports.records.clone(), None);
-        ApiPorts { query: self.query_ports(), work: Some(work) }
+        ApiPorts { query: self.query_ports(), work: Some(work), log: None }
     }
 
     fn work_ports(&self, records: Arc<dyn RecordStore>, writer: Option<gam_github::Client>) -> WorkPorts {
         let issues = IssueReader::new(records.clone(), self.clock.clone());
         let actions = self.actions_in(records.clone(), writer);
         WorkPorts { tasks: self.tasks_in(records), issues, actions, default_owner: None }
+    }
+
+    fn log_ports(&self, ports: AuditPorts) -> LogPorts {
+        let readings = LogReadings::new(ports.records.clone(), ports.clock.clone());
+        LogPorts { log: Arc::new(SegmentLog::new(ports)), readings }
+    }
+
+    /// Returns the ports of the audit log over a lake, or `None` if the user may only read the store.
+    pub(crate) fn audit_ports(&self, objects: Arc<dyn ObjectStore>) -> Option<AuditPorts> {
+        let records = self.writable_records()?;
+        Some(AuditPorts { objects, records, clock: self.clock.clone() })
+    }
+
+    /// Returns the ports of the audit log for reading.
+    pub(crate) fn audit_ports_for_reading(&self) -> AuditPorts {
+        AuditPorts {
+            objects: self.lake.clone(),
+            records: self.ports.records.clone(),
+            clock: self.clock.clone(),
+        }
+    }
+
+    /// Returns the storage keys of all organizations that the lake or the store knows, sorted.
+    ///
+    /// # Errors
+    /// If the registry or the store cannot be read.
+    pub(crate) async fn keys(&self) -> anyhow::Result<Vec<String>> {
+        let registry = self.registry().await?;
+        let mut keys: Vec<String> = registry.keys().map(str::to_owned).collect();
+        keys.extend(self.orgs().await?.iter().map(|org| registry.key_of(org)));
+        keys.sort();
+        keys.dedup();
+        Ok(keys)
     }
 
     /// Returns the tasks of a store that was opened for writing.
@@ -364,6 +399,15 @@ impl OpenData {
             rollups: self.store.ports.rollups.clone(),
             names: self.store.ports.names.clone(),
             checkpoints: self.store.ports.checkpoints.clone(),
+            clock: self.store.clock.clone(),
+        }
+    }
+
+    /// Returns the ports of the audit log.
+    pub(crate) fn audit_ports(&self) -> AuditPorts {
+        AuditPorts {
+            objects: self.objects.clone(),
+            records: self.store.ports.records.clone(),
             clock: self.store.clock.clone(),
         }
     }

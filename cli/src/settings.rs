@@ -14,6 +14,7 @@ use crate::args::{GitHubOptions, GlobalOptions, OutputFormat, Variables};
 use crate::error::usage_error;
 use crate::format::redacted;
 use crate::location::{self, LakeLocation, StoreLocation};
+use crate::secret_variable::SecretVariable;
 use crate::sign_in::{self, CredentialVariables};
 use crate::terminal_text::quoted;
 use crate::webhooks::WebhookSecretVariables;
@@ -63,6 +64,8 @@ pub(crate) struct CliSettings {
     pub(crate) api_token: TokenVariable,
     /// The token that a server accepts in addition to those of its store.
     pub(crate) admin_token: TokenVariable,
+    /// The key of the hashes of addresses in the audit log.
+    pub(crate) origin_key: SecretVariable,
     /// The secrets that sign webhooks.
     pub(crate) webhook_secrets: WebhookSecretVariables,
     /// The credential that may write to GitHub.
@@ -122,6 +125,11 @@ impl CliSettings {
                 "GITHUB_METRICS_ADMIN_TOKEN",
                 variables.github_metrics_admin_token,
                 variables.github_metrics_admin_token_file,
+            ),
+            origin_key: SecretVariable::new(
+                "GITHUB_METRICS_ORIGIN_KEY",
+                variables.origin_key,
+                variables.origin_key_file,
             ),
             webhook_secrets: WebhookSecretVariables::new(
                 (variables.github_webhook_secret, variables.github_webhook_secret_file),

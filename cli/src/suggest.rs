@@ -10,26 +10,38 @@ use crate::terminal_text::quoted;
 /// The most names that are compared.
 const MAX_NAMES: u16 = 1_000;
 
-/// Returns the name that is most like another, if it differs in few letters. Case does not matter.
+/// From this length on, the beginning of a name is enough to find it.
+const MIN_PREFIX_CHARS: usize = 3;
+
+/// Returns the name that is most like another: it differs in few letters, or begins with it. Case does not matter.
 pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
     // A third of the letters may differ, as `git` and `cargo` allow.
     let max_distance = (name.chars().count() / 3).max(1);
-    let with_distance = candidates
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&name, &candidate.to_lowercase()), candidate));
-    let near = with_distance.filter(|(distance, _)| (1..=max_distance).contains(distance));
-    near.min().map(|(_, candidate)| candidate)
+    let with_distance = candidates.into_iter().filter_map(|candidate| {
+        let candidate_name = candidate.to_lowercase();
+        let distance = strsim::damerau_levenshtein(&name, &candidate_name);
+        let is_longer = name.chars().count() >= MIN_PREFIX_CHARS && candidate_name.starts_with(&name);
+        ((1..=max_distance).contains(&distance) || (is_longer && distance > 0))
+            .then_some((distance, candidate))
+    });
+    with_distance.min().map(|(_, candidate)| candidate)
 }
 
-/// Adds the name that is most like the one that was not found to the end of a message.
+/// Adds the name that is most like the one that was not found to a message, before its advice.
 pub(crate) fn with_suggestion<'a>(
     message: &str,
     name: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> String {
     match nearest(name, candidates) {
-        Some(candidate) => format!("{message}; did you mean {}?", quoted(candidate)),
+        Some(candidate) => {
+            let question = format!("did you mean {}?", quoted(candidate));
+            match message.split_once(": ") {
+                Some((what, advice)) => format!("{what}; {question} Otherwise {advice}"),
+                None => format!("{message}; {question}"),
+            }
+        }
         None => message.to_owned(),
     }
 }
@@ -99,11 +111,17 @@ mod tests {
             ("zebra", None),
             ("ac", Some("ab")),
             ("acme", None),
+            ("octo", Some("octo-demo")),
+            ("oc", None),
         ] {
             assert_eq!(nearest(name, names), expected, "{name}");
         }
         assert_eq!(nearest("x", []), None);
         assert_eq!(with_suggestion("no x", "acne", names), "no x; did you mean \"acme\"?");
+        assert_eq!(
+            with_suggestion("no x: check it", "acne", names),
+            "no x; did you mean \"acme\"? Otherwise check it"
+        );
         assert_eq!(with_suggestion("no x", "zebra", names), "no x");
     }
 }

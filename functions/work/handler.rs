@@ -18,7 +18,7 @@ use gam_work::{
     IssueFollower, IssueSource, OrderOutcome, OrgScopes, Processor, RecordQueue, RulesReport, WebhookOrder,
     WorkError,
 };
-use gam_work_ports::{CachedScopes, GitHubSource, LakeScopes};
+use gam_work_ports::{CachedAttempts, CachedScopes, GitHubSource, LakeScopes};
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
@@ -199,8 +199,7 @@ impl Worker {
                     let stop_at = deadline.stop_at().min(Instant::now() + SWEEP_TIME);
                     // The rules first: they say what may be handed out, and need no GitHub.
                     let ruled = self.apply_task_rules().await;
-                    let swept = self.sweep(deadline, stop_at, totals).await;
-                    ruled.and(swept)
+                    ruled.and(self.sweep(deadline, stop_at, totals).await)
                 }
                 WorkCommand::SweepDeliveries {} => self.sweep_deliveries(deadline, totals).await,
                 WorkCommand::ReconcileIssues {} => self.reconcile_issues(deadline, totals).await,
@@ -308,9 +307,10 @@ impl Worker {
     ) -> Result<(), CommandError> {
         let source = self.source(deadline).await?;
         let processor = self.processor(Some(source.clone()));
+        let hooks = CachedAttempts::new(&*source);
         let mut failure = None;
         for org in &self.organizations {
-            match processor.sweep(&*source, org).await {
+            match processor.sweep(&hooks, org).await {
                 Ok(report) => {
                     *totals.missed.get_or_insert_default() += report.missed;
                     if let Some((from, until)) = report.gap {

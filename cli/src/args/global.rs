@@ -90,6 +90,10 @@ pub(crate) struct Variables {
     pub(crate) claude_config_dir: Option<String>,
     #[arg(long, hide = true, env = "CODEX_HOME", hide_env_values = true)]
     pub(crate) codex_home: Option<PathBuf>,
+    #[arg(long, hide = true, env = "GITHUB_METRICS_ORIGIN_KEY", hide_env_values = true)]
+    pub(crate) origin_key: Option<SecretString>,
+    #[arg(long, hide = true, env = "GITHUB_METRICS_ORIGIN_KEY_FILE", hide_env_values = true)]
+    pub(crate) origin_key_file: Option<PathBuf>,
     #[arg(long, hide = true, env = "GITHUB_WEBHOOK_SECRET", hide_env_values = true)]
     pub(crate) github_webhook_secret: Option<SecretString>,
     #[arg(long, hide = true, env = "GITHUB_WEBHOOK_SECRET_FILE", hide_env_values = true)]

@@ -10,6 +10,7 @@ use gam_model::{Month, OrgRegistry};
 use serde_json::json;
 
 use crate::args::{self, ConfigOption};
+use crate::audit_log;
 use crate::config;
 use crate::error::one_line;
 use crate::exit::Exit;
@@ -106,6 +107,7 @@ pub(super) async fn set_configuration(
         if change.is_new() {
             session.console.print_info(change.sentence(org));
         }
+        audit_log::log_configurations_in(session, data.audit_ports(), &data.key_of(org).await?).await;
     }
     Ok(())
 }

@@ -232,6 +232,11 @@ fn copy_file(from: &Path, to: &Path) -> anyhow::Result<Option<u64>> {
     let mut write = || -> io::Result<u64> {
         let mut target = File::create_new(to)?;
         let bytes = io::copy(&mut source, &mut target)?;
+        // A segment of the audit log stays read-only.
+        let permissions = source.metadata()?.permissions();
+        if permissions.readonly() {
+            target.set_permissions(permissions)?;
+        }
         target.sync_all()?;
         Ok(bytes)
     };

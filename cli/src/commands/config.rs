@@ -11,6 +11,7 @@ use gam_model::OrgRegistry;
 use serde_json::json;
 
 use crate::args;
+use crate::audit_log;
 use crate::config;
 use crate::error::{failure, usage_error};
 use crate::exit::Exit;
@@ -66,19 +67,23 @@ enum ConfigAction {
 pub(crate) async fn run(session: &CliSession, args: ConfigArgs) -> anyhow::Result<Exit> {
     let objects = open_lake(&session.settings.lake).await?;
     match args.action {
-        ConfigAction::Set { file, orgs } => set(session, &*objects, &file, &orgs).await?,
+        ConfigAction::Set { file, orgs } => {
+            let keys = set(session, &*objects, &file, &orgs).await?;
+            audit_log::log_configurations(session, objects, &keys).await;
+        }
         ConfigAction::Show { org, revision } => show(session, &*objects, org, revision).await?,
         ConfigAction::History { org } => history(session, &*objects, org).await?,
     }
     Ok(Exit::Success)
 }
 
+/// Sets the configuration. Returns the storage keys of the organizations.
 async fn set(
     session: &CliSession,
     objects: &dyn ObjectStore,
     file: &std::path::Path,
     requested: &[String],
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Vec<String>> {
     let configuration = config::load(file)?;
     let registry = registry::read(objects).await?;
     let mut orgs: Vec<(String, String)> =
@@ -111,7 +116,7 @@ async fn set(
             session.console.write_summary(change.sentence(org))?;
         }
     }
-    Ok(())
+    Ok(orgs.into_iter().map(|(key, _)| key).collect())
 }
 
 async fn show(

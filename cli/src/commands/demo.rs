@@ -5,12 +5,13 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::Context as _;
-use chrono::{Days, NaiveDate};
+use chrono::{Days, NaiveDate, NaiveTime};
 use clap::Args;
 use gam_access::{Role, TokenSecret};
 use gam_http::WebhookSecrets;
 use gam_lake::inbox;
 use gam_model::{Clock, Event, EventBatch, Month, SystemClock};
+use gam_store::Checkpoint;
 
 use super::aggregate;
 use super::demo_trial::DemoTrial;
@@ -182,6 +183,9 @@ pub(super) async fn generate(
     for batch in &batches_by_month(events) {
         inbox::put(data.objects.as_ref(), batch).await?;
     }
+    // Days before the sample are unknown, not empty: nothing may be compared with them.
+    let since = range.since.and_time(NaiveTime::MIN).and_utc();
+    Checkpoint::change_org(&*data.collect_ports().checkpoints, ORG, |org| org.since = Some(since)).await?;
     let (outcome, exit) = aggregate::aggregate_org(session, data, ORG).await?;
     session.console.print_info(format!("{ORG}: {}", aggregate::summary(&outcome)));
     Ok(exit)
@@ -205,23 +209,23 @@ fn next_steps(session: &CliSession, until: Option<NaiveDate>, served: Option<Ser
     let lake = &settings.lake;
     // The program as it was started, so that the commands work even if it is not on the PATH.
     let program = std::env::args().next().unwrap_or_else(|| "github-metrics".to_owned());
-    let mut lines = vec![
-        "Next:".to_owned(),
+    let mut lines = vec!["Next:".to_owned()];
+    if let Some(ServedDemo { address, .. }) = &served {
+        lines.push(format!("  http://{address}/orgs/{ORG} in a browser"));
+    }
+    lines.extend([
         format!("  {program} show {ORG}{option}"),
         format!("  {program} show repo {ORG} web-app --metric prs_merged --granularity week{option}"),
         format!("  {program} show member {ORG} ada-lind{option}"),
         format!("  {program} show members {ORG}{option}"),
         format!("  {program} export {ORG} --out {ORG}.parquet{dir}"),
         format!("  {lake}/events/org={ORG}/month=*/snapshot.parquet for DuckDB or any Parquet reader"),
-    ];
+    ]);
     match served {
         Some(ServedDemo { address, trial }) => {
-            lines.extend([
-                format!("  http://{address}/ for a page with links"),
-                format!(
-                    "  http://{address}/api/v1/orgs/{ORG}/metrics for the API, /openapi.json for its description"
-                ),
-            ]);
+            lines.push(format!(
+                "  http://{address}/api/v1/orgs/{ORG}/metrics for the API, /openapi.json for its description"
+            ));
             lines.extend(trial.lines(&address));
         }
         None => lines.push(format!("  {program} serve{dir}")),

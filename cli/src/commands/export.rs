@@ -66,11 +66,7 @@ pub(crate) async fn run(session: &CliSession, args: ExportArgs) -> anyhow::Resul
     if let Some(path) = out.filter(|path| path.is_file() && !args.overwrite) {
         return Err(usage_error(file_exists(path)));
     }
-    if format == OutputFormat::Parquet && out.is_none() && std::io::stdout().is_terminal() {
-        return Err(usage_error(
-            "cannot write parquet to a terminal: name a file with --out, or redirect the output",
-        ));
-    }
+    parquet_needs_file(format, out)?;
     let client = ApiClient::new(&session.settings).await?;
     let exported = export_to(&client, session, &args, format, out).await;
     client.close().await;
@@ -118,8 +114,21 @@ async fn export_to(
     Ok((rows, query.map(|query| query.warnings).unwrap_or_default()))
 }
 
+/// Fails if Parquet would go to a terminal.
+pub(super) fn parquet_needs_file(format: OutputFormat, out: Option<&Path>) -> anyhow::Result<()> {
+    if format == OutputFormat::Parquet && out.is_none() && std::io::stdout().is_terminal() {
+        return Err(usage_error(
+            "cannot write parquet to a terminal: name a file with --out, or redirect the output",
+        ));
+    }
+    Ok(())
+}
+
 /// Returns the format of the option, or the one that the ending of the file names, or CSV.
-fn export_format(option: Option<OutputFormat>, out: Option<&Path>) -> anyhow::Result<OutputFormat> {
+pub(super) fn export_format(
+    option: Option<OutputFormat>,
+    out: Option<&Path>,
+) -> anyhow::Result<OutputFormat> {
     let ending = out.and_then(Path::extension).map(|ending| ending.to_string_lossy().to_lowercase());
     match (option, ending.as_deref()) {
         (Some(OutputFormat::Table), _) => Err(usage_error(
@@ -136,12 +145,12 @@ fn export_format(option: Option<OutputFormat>, out: Option<&Path>) -> anyhow::Re
     }
 }
 
-fn file_exists(path: &Path) -> String {
+pub(super) fn file_exists(path: &Path) -> String {
     format!("{} exists: choose another file with --out, or add --overwrite", quoted(&path.to_string_lossy()))
 }
 
 /// Where the export goes.
-enum ExportTarget {
+pub(super) enum ExportTarget {
     Stdout {
         is_terminal: bool,
         is_json: bool,
@@ -161,7 +170,7 @@ enum ExportTarget {
 
 impl ExportTarget {
     /// Creates the file. An existing one is replaced only with `overwrite`.
-    fn file(path: &Path, overwrite: bool) -> anyhow::Result<Self> {
+    pub(super) fn file(path: &Path, overwrite: bool) -> anyhow::Result<Self> {
         if path.exists() && !path.is_file() {
             let file = std::fs::OpenOptions::new().write(true).open(path);
             return Ok(ExportTarget::Device {
@@ -185,7 +194,7 @@ impl ExportTarget {
         Ok(ExportTarget::NewFile { path, file, overwrite })
     }
 
-    fn write(&mut self, session: &CliSession, bytes: &[u8]) -> anyhow::Result<()> {
+    pub(super) fn write(&mut self, session: &CliSession, bytes: &[u8]) -> anyhow::Result<()> {
         match self {
             ExportTarget::Stdout { is_terminal: false, .. } => session.console.write_data(bytes),
             ExportTarget::Stdout { is_json, .. } => {
@@ -200,7 +209,7 @@ impl ExportTarget {
         }
     }
 
-    fn finish(self) -> anyhow::Result<()> {
+    pub(super) fn finish(self) -> anyhow::Result<()> {
         let ExportTarget::NewFile { path, file, overwrite } = self else { return Ok(()) };
         let persisted = if overwrite { file.persist(&path) } else { file.persist_noclobber(&path) };
         match persisted {

@@ -1,10 +1,12 @@
 //! `forget-org`: removes an organization from the lake and the store.
 
 use clap::Args;
+use gam_access::AuditKind;
 use gam_aggregate::{ForgetPorts, ForgetStorePorts, OrgContent, forget_org, org_content, orgs_in_lake};
 use serde_json::json;
 
 use crate::args;
+use crate::audit_log;
 use crate::error::{failure, usage_error};
 use crate::exit::Exit;
 use crate::format::count;
@@ -65,6 +67,9 @@ async fn run_on(session: &CliSession, ports: ForgetPorts<'_>, args: &ForgetOrgAr
         return Err(failure(with_suggestion(&message, &args.org, names.iter().map(String::as_str))));
     }
     if args.yes {
+        // The rows of the organization first: what the store has is removed.
+        audit_log::drain_before_removal(session, &content.key).await?;
+        audit_log::log_org_change(session, AuditKind::OrgForgotten, &content.key, |row| row).await;
         forget_org(ports, &content.key).await?;
     }
     let name = content.name.clone().unwrap_or_else(|| args.org.clone());
@@ -111,7 +116,7 @@ fn texts(content: &OrgContent) -> (String, String) {
         count(*revisions, "revision of the configuration", "revisions of the configuration"),
     );
     let store = format!(
-        "all numbers, {} and {} by name, {}",
+        "all numbers, the names of {} and {}, {}",
         count(*repos, "repository", "repositories"),
         count(*members, "member", "members"),
         count(*collected_repos, "checkpoint of a repository", "checkpoints of repositories"),

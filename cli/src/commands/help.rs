@@ -53,6 +53,9 @@ Server
   GITHUB_WRITE_APP_ID, GITHUB_WRITE_APP_PRIVATE_KEY
                              app with which actions are done, in place of the token
   GITHUB_OWNER               owner of repositories that a request of an action names without one
+  GITHUB_METRICS_ORIGIN_KEY *, GITHUB_METRICS_ORIGIN_KEY_FILE *
+                             key of the hashes of addresses in the audit log; or a file with it.
+                             Without a key, they are comparable until the server stops
   GITHUB_WEBHOOK_SECRET *, GITHUB_WEBHOOK_SECRET_FILE *
                              secret of the webhooks that up and serve take; or a file with it
   GITHUB_WEBHOOK_SECRET_PREVIOUS *, GITHUB_WEBHOOK_SECRET_PREVIOUS_FILE *

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use gam_model::{Clock, SystemClock};
 use gam_work::IssueSource as _;
 use gam_work::hooks::{refusal_problem, setting_problems};
-use gam_work::sweep::{DeliveryAttempt, HookInfo, HookSource as _, LISTED_FOR};
+use gam_work::sweep::{DeliveryAttempt, HookInfo, HookSource as _, LISTED_FOR, attempts_since};
 use gam_work_ports::GitHubSource;
 use serde_json::{Value, json};
 
@@ -29,7 +29,7 @@ A webhook of the organization, of a repository, or of the GitHub App that signs 
 https://HOST/api/v1/webhook/github. Its secret is GITHUB_WEBHOOK_SECRET of `up` or `serve`.";
 
 /// Number of repositories whose webhooks are looked for if the organization has none: one request each.
-const MAX_SEARCHED_REPOS: usize = 100;
+const MAX_SEARCHED_REPOS: usize = 30;
 
 /// Arguments of `hook`.
 #[derive(Args)]
@@ -108,13 +108,14 @@ async fn check_org(settings: &CliSettings, org: &str, repos: &[String]) -> anyho
     }
     let mut reports = Vec::new();
     for hook in hooks {
-        let attempts = source.attempts(&hook, now - LISTED_FOR).await?;
+        let attempts = attempts_since(&source, &hook, now - LISTED_FOR).await?;
         reports.push(check(hook, &attempts));
     }
     if reports.is_empty() {
         return Err(failure(format!(
             "{org} has no webhook that delivers to https://HOST{}: create one under Settings > Webhooks, with content \
-             type application/json, the secret of GITHUB_WEBHOOK_SECRET, and all events",
+             type application/json, the secret of GITHUB_WEBHOOK_SECRET, and all events; if a repository has one, run \
+             `github-metrics hook check {org} --repo REPO`",
             gam_http::WEBHOOK_PATH
         )));
     }

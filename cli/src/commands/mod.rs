@@ -2,6 +2,7 @@
 
 pub(crate) mod action;
 pub(crate) mod aggregate;
+pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod collect;
 pub(crate) mod completions;

@@ -14,7 +14,7 @@ use crate::args::OutputFormat;
 use crate::cli;
 use crate::error::{OutputClosed, failure, usage_error};
 use crate::exit::Exit;
-use crate::lake_views::{EVENTS, SESSIONS, views};
+use crate::lake_views::{AUDIT, EVENTS, SESSIONS, views};
 use crate::location::LakeLocation;
 use crate::open::open_lake_for_reading;
 use crate::session::CliSession;
@@ -70,6 +70,9 @@ pub(crate) async fn run(session: &CliSession, args: QueryArgs) -> anyhow::Result
     let keys_with_sessions = snapshot::orgs::<Sessions>(&*objects).await?;
     if !keys_with_sessions.is_empty() {
         tables.push(SESSIONS);
+    }
+    if !gam_lake::audit::logs(&*objects).await?.is_empty() {
+        tables.push(AUDIT);
     }
     let views = views(lake, &tables, &keys, &registry::read(&*objects).await?);
     let Some(sql) = args.sql else {

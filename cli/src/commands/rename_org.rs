@@ -1,6 +1,7 @@
 //! `rename-org`: an organization that was renamed on GitHub goes on under its new name.
 
 use clap::Args;
+use gam_access::AuditKind;
 use gam_aggregate::orgs_in_lake;
 use gam_lake::registry;
 use gam_model::org_registry::{RenameOutcome, RenameRefusal};
@@ -8,6 +9,7 @@ use gam_model::{Clock, SystemClock};
 use serde_json::json;
 
 use crate::args;
+use crate::audit_log;
 use crate::error::{failure, usage_error};
 use crate::exit::Exit;
 use crate::open::open_lake;
@@ -43,6 +45,13 @@ pub(crate) async fn run(session: &CliSession, args: RenameOrgArgs) -> anyhow::Re
         _ => failure(refusal.to_string()),
     })?;
     let is_renamed = outcome == RenameOutcome::Renamed;
+    if is_renamed {
+        let registry = registry::read(&*objects).await?;
+        audit_log::log_org_change(session, AuditKind::OrgRenamed, &registry.key_of(new), |row| {
+            row.with_detail("old", old.as_str()).with_detail("new", new.as_str())
+        })
+        .await;
+    }
     if session.wants_json() {
         session.console.write_result(json!({ "old": old, "new": new, "renamed": is_renamed }).to_string())?;
     } else if is_renamed {

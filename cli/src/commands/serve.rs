@@ -8,11 +8,14 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Args;
 use gam_access::{Role, TokenSecret};
-use gam_http::{AccessControl, AllowedHosts, AllowedOrigins, ApiPorts, ServeLimits, TokenSource};
+use gam_http::{
+    AccessControl, AllowedHosts, AllowedOrigins, ApiPorts, OriginHasher, ServeLimits, TokenSource,
+};
 use tokio::net::TcpListener;
 
 use crate::actions;
 use crate::args::{GitHubOptions, ListenOption};
+use crate::audit_log;
 use crate::error::{failure, usage_error};
 use crate::exit::Exit;
 use crate::open::OpenStore;
@@ -95,7 +98,7 @@ impl BoundServer {
                 self.address
             )));
         }
-        let access = AccessControl::tokens(tokens);
+        let access = AccessControl::tokens(tokens).with_origins(origin_hasher(session)?);
         // Tokens that are created later are required from then on.
         let access = if is_local { access.open_without_tokens(self.hosts.clone()) } else { access };
         let access = match store.refusal_log() {
@@ -153,6 +156,23 @@ impl BoundServer {
         let (served, ()) = tokio::join!(serve, act);
         access.flush_refusals().await;
         served.context("the server failed")
+    }
+}
+
+/// The shortest key of the hashes of addresses, in bytes.
+const MIN_ORIGIN_KEY_BYTES: usize = 16;
+
+/// Returns what hashes the addresses of senders: with the configured key, or with a random one.
+fn origin_hasher(session: &CliSession) -> anyhow::Result<OriginHasher> {
+    let variable = &session.settings.origin_key;
+    match variable.read()? {
+        Some(key) if key.len() < MIN_ORIGIN_KEY_BYTES => Err(usage_error(format!(
+            "{} is too short: expected at least {MIN_ORIGIN_KEY_BYTES} characters, such as the output of `openssl rand \
+             -hex 32`",
+            variable.name()
+        ))),
+        Some(key) => Ok(OriginHasher::new(key.as_bytes())),
+        None => Ok(OriginHasher::new(TokenSecret::random().expose().as_bytes())),
     }
 }
 
@@ -216,7 +236,15 @@ async fn serve_store(session: &CliSession, server: BoundServer, store: &OpenStor
         false => None,
     };
     let webhooks = store.webhooks(&session.settings, github.as_ref(), &[])?;
-    server.serve(session, ports, access, webhooks.as_ref(), shutdown).await
+    let drain_ports = audit_log::drain_ports(session, store).await;
+    let served = tokio::select! {
+        served = server.serve(session, ports, access, webhooks.as_ref(), shutdown) => served,
+        () = audit_log::keep_drained(session, store, drain_ports.as_ref()) => Ok(()),
+    };
+    if let Some(ports) = &drain_ports {
+        audit_log::drain_now(session, store, ports).await;
+    }
+    served
 }
 
 #[cfg(test)]

@@ -229,7 +229,7 @@ fn collection_text(collection: &OrgCheckpoint, now: DateTime<Utc>) -> String {
     let since = collection.org_complete_since().map(|since| format!("complete from {} ", utc(since)));
     match (since, collection.org_complete_until()) {
         (Some(since), Some(until)) => format!("{since}until {}", time_text(until, now)),
-        (None, None) if collection.repos.is_empty() => "never".to_owned(),
+        (_, None) if collection.repos.is_empty() && collection.reconciled_at.is_none() => "never".to_owned(),
         _ => format!(
             "not complete yet: {} left",
             count(repos_behind(collection), "repository is", "repositories are")

@@ -27,7 +27,7 @@ decides about actions; auditor reads, the audit log too; admin does everything.
 Once a store has had a token, its servers require one of everybody. A revoked one is refused at once.";
 
 /// The principal of whoever runs this program on the store.
-pub(super) const LOCAL_PRINCIPAL: &str = "local";
+pub(crate) const LOCAL_PRINCIPAL: &str = "local";
 
 /// The longest time until a token expires, in days.
 const MAX_EXPIRY_DAYS: i64 = 3650;

@@ -12,6 +12,7 @@ use gam_model::Clock;
 use super::serve::BoundServer;
 use super::{aggregate, collect, reconcile};
 use crate::args::{self, ConfigOption, GitHubOptions, ListenOption};
+use crate::audit_log;
 use crate::error::{exit_status, one_line};
 use crate::exit::Exit;
 use crate::format::{duration, utc};
@@ -93,11 +94,15 @@ async fn serve_data(
             None => std::future::pending().await,
         }
     };
-    tokio::select! {
+    let drain_ports = data.audit_ports();
+    let served = tokio::select! {
         served = server.serve(session, ports, access, webhooks.as_ref(), shutdown) => served,
         error = rounds => Err(error),
         () = repairs => Ok(()),
-    }
+        () = audit_log::keep_drained(session, &data.store, Some(&drain_ports)) => Ok(()),
+    };
+    audit_log::drain_now(session, &data.store, &drain_ports).await;
+    served
 }
 
 /// Runs one round after the other. Returns only if another round cannot help: each organization failed in the first

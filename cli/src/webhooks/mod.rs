@@ -16,7 +16,7 @@ use gam_model::Clock;
 use gam_store::{NameStore, RecordStore};
 use gam_work::{
     IssueFollower, IssueSource, OrderQueue as _, Processor, Received, RecordQueue, RulesReport, SweepReport,
-    read_delivery,
+    WebhookOrder, read_delivery,
 };
 use gam_work_ports::{GitHubSource, LakeScopes, MarkedRepos};
 
@@ -34,7 +34,7 @@ const QUEUE_PAUSE: Duration = Duration::from_secs(1);
 /// Pause after the store failed.
 const FAILURE_PAUSE: Duration = Duration::from_secs(10);
 /// Number of orders that are read at once.
-const DRAIN_LIMIT: usize = 100;
+const DRAIN_LIMIT: usize = 1_000;
 /// Pause between two looks for a change of the rules about tasks.
 const RULES_EVERY: Duration = Duration::from_secs(60);
 /// How often the list of deliveries is compared.
@@ -110,13 +110,18 @@ impl Webhooks {
 
     /// Does what every server with webhooks does next to serving, until the future is dropped.
     pub(crate) async fn run(&self) {
-        tokio::join!(self.carry_out_orders(), self.apply_task_rules());
+        // Jobs ask GitHub, which may be slow or limited. Deliveries must not wait for them.
+        tokio::join!(
+            self.carry_out_orders(|order| order.is_delivery),
+            self.carry_out_orders(|order| !order.is_delivery),
+            self.apply_task_rules()
+        );
     }
 
     /// Carries out orders as they come, until the future is dropped.
-    async fn carry_out_orders(&self) {
+    async fn carry_out_orders(&self, is_wanted: fn(&WebhookOrder) -> bool) {
         loop {
-            let pause = match self.processor.drain(&self.queue, DRAIN_LIMIT).await {
+            let pause = match self.processor.drain_where(&self.queue, DRAIN_LIMIT, is_wanted).await {
                 Ok(report) if report.is_empty() => QUEUE_PAUSE,
                 Ok(report) => {
                     tracing::info!(outcomes = ?report.outcomes, report.postponed, report.given_up, "webhooks processed");

@@ -5,8 +5,10 @@
 //!   which organizations and repositories.
 //! * A token is looked up in the store for each request, so a revoked one is refused at once, by every process.
 //! * Each change of a token commits its **audit row** together with the change.
+//! * Reading the **audit log** is a row of it, too.
 
 mod audit;
+mod log;
 mod principal;
 mod refusals;
 mod role;
@@ -15,7 +17,8 @@ mod token;
 mod tokens;
 
 pub use audit::{AuditKind, AuditRow, MAX_DETAIL_BYTES};
-pub use principal::Principal;
+pub use log::{AuditLog, LogError, LogFilter, LogPage, LogReadings, LoggedEntry};
+pub use principal::{Principal, Requester};
 pub use refusals::{REFUSALS_GROW_FOR, RefusalLog, RefusalRow, WRITE_INTERVAL};
 pub use role::{Role, RouteClass};
 pub use secret::TokenSecret;

@@ -14,6 +14,30 @@ pub struct Principal {
     pub scope: Scope,
     /// Whether the sender holds a token, so a limit of requests applies to it.
     pub has_token: bool,
+    /// A keyed hash of the address that the request came from, for audit rows. `None` if the host does not know it.
+    pub origin: Option<String>,
+}
+
+/// Who makes a change, as its audit row has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requester {
+    /// [`Principal::id`], or a word for what the program does itself.
+    pub id: String,
+    /// [`Principal::origin`].
+    pub origin: Option<String>,
+}
+
+impl From<&Principal> for Requester {
+    fn from(principal: &Principal) -> Self {
+        Requester { id: principal.id.clone(), origin: principal.origin.clone() }
+    }
+}
+
+/// Somebody who sent no request.
+impl From<&str> for Requester {
+    fn from(id: &str) -> Self {
+        Requester { id: id.to_owned(), origin: None }
+    }
 }
 
 impl Principal {
@@ -24,17 +48,18 @@ impl Principal {
             role: token.role,
             scope: token.scope.clone(),
             has_token: true,
+            origin: None,
         }
     }
 
     /// The holder of a token that the host itself knows, such as the one that bootstraps a container.
     pub fn of_host_token(role: Role) -> Self {
-        Principal { id: "host-token".to_owned(), role, scope: Scope::All, has_token: true }
+        Principal { id: "host-token".to_owned(), role, scope: Scope::All, has_token: true, origin: None }
     }
 
     /// A sender that somebody else vouches for: the user of this machine, or AWS.
     pub fn trusted(id: &str, role: Role) -> Self {
-        Principal { id: id.to_owned(), role, scope: Scope::All, has_token: false }
+        Principal { id: id.to_owned(), role, scope: Scope::All, has_token: false, origin: None }
     }
 
     /// Returns whether the sender may use routes of the class.

@@ -17,6 +17,10 @@ impl MonthRows for LakeRows {
         self.0.batch_count()
     }
 
+    fn row_count(&self) -> usize {
+        self.0.row_count()
+    }
+
     fn batch(&self, index: usize, columns: &[&str]) -> Result<RecordBatch, LakeError> {
         self.0.batch(index, columns)
     }

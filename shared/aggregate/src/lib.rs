@@ -24,6 +24,7 @@ mod fan_out;
 mod forget;
 mod lake_rows;
 mod month;
+mod month_items;
 mod month_states;
 mod names;
 mod options;

@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use gam_fold::{LOGIC_VERSION, MonthFold, affected_by_shared_commits, affected_keys, fold_rows};
-use gam_lake::snapshot::{self, MergedMonth, Stamp};
-use gam_lake::{Events, LatestNames, RowChange, SnapshotRows, Table};
-use gam_model::{Event, EventKind, ItemKey, Month};
-use gam_store::{AdvanceOutcome, Checkpoint, FoldScope, Marker, StoredItem};
+use gam_fold::LOGIC_VERSION;
+use gam_lake::snapshot::{self, MergedMonth, SnapshotFile, Stamp};
+use gam_lake::{Events, SnapshotRows, Table};
+use gam_model::{Event, Month};
+use gam_store::{AdvanceOutcome, Checkpoint, FoldScope, Marker};
 
-use crate::lake_rows::{LakeRows, fold_error};
-use crate::names::NameCollector;
+use crate::month_items::{FoldedMonth, MonthFoldInput};
 use crate::{AggregateError, AggregatePorts, AggregateRun};
 
 /// How often a month is attempted while other aggregations replace its snapshot.
@@ -195,42 +194,33 @@ impl AggregateRun<'_> {
             return Ok(AttemptOutcome::Finished(MonthOutcome::Written { rollups: 0 }));
         }
         let is_new = current.is_none();
-        let mut written_generation = generation;
-        if merged.is_some() || needs_restamp {
-            written_generation = next_generation;
-            let written = match (&merged, &current) {
-                (Some(rows), file) => {
-                    let expected = file.as_ref().map(|file| &file.etag);
-                    snapshot::put(&**objects, self.org, month, rows, &next_stamp, expected).await?
-                }
-                (None, Some(file)) => {
-                    snapshot::restamp(&**objects, self.org, month, file, &next_stamp).await?
-                }
-                // A merge without a snapshot always makes one.
-                (None, None) => None,
-            };
-            if written.is_none() {
-                return Ok(AttemptOutcome::Conflict);
-            }
-            // A target that was set before this snapshot existed did not see the month.
-            if is_new && !self.is_newest_epoch().await? {
-                let newer = NewerEpoch { number: self.epoch.0 + 1, has_own_logic: false };
-                return Ok(AttemptOutcome::Finished(MonthOutcome::Superseded(newer)));
-            }
-        }
-        // The replaced snapshot is no longer needed, and the rows of a month can take much memory.
-        drop(current);
-        let Some(rows) = merged.or(stored) else { return Ok(AttemptOutcome::Conflict) };
-        if fold_all {
-            // A store that has lost its items may have lost the names, too.
-            let rows = rows.clone();
-            let latest = run_blocking(move || LatestNames::from_snapshot(&rows)).await?;
-            names.put_names(self.org, &NameCollector::from_snapshot(latest).into_entries()).await?;
-        }
+        let is_written = merged.is_some() || needs_restamp;
+        let written_generation = if is_written { next_generation } else { generation };
+        let Some(rows) = merged.clone().or(stored) else { return Ok(AttemptOutcome::Conflict) };
         let scope = if fold_all { FoldScope::Month } else { FoldScope::Affected };
-        let keys = if fold_all { None } else { Some(self.affected_keys(month, &rows, changes).await?) };
-        let fold = self.fold(month, rows).await?;
-        let items = items_to_store(fold, keys, written_generation).await;
+        let fold = match scope {
+            FoldScope::Month => MonthFoldInput::All,
+            FoldScope::Affected => {
+                let before = self.common_items(month, generation).await?;
+                MonthFoldInput::Changes { changes, before }
+            }
+        };
+        // The fold takes about as long as the write, and stores nothing.
+        let write = self.write_snapshot(month, current, merged, &next_stamp, needs_restamp);
+        let fold = self.fold_month(month, rows, fold, written_generation);
+        let (written, folded) = futures::join!(write, fold);
+        if is_written && !written? {
+            return Ok(AttemptOutcome::Conflict);
+        }
+        // A target that was set before this snapshot existed did not see the month.
+        if is_written && is_new && !self.is_newest_epoch().await? {
+            let newer = NewerEpoch { number: self.epoch.0 + 1, has_own_logic: false };
+            return Ok(AttemptOutcome::Finished(MonthOutcome::Superseded(newer)));
+        }
+        let FoldedMonth { items, names: latest } = folded?;
+        if !latest.is_empty() {
+            names.put_names(self.org, &latest).await?;
+        }
         let outcome = rollups.put(self.org, self.epoch, &items).await?;
         if outcome.refused > 0 {
             return Ok(AttemptOutcome::Refold { newest_generation: outcome.newest_generation });
@@ -241,6 +231,32 @@ impl AggregateRun<'_> {
             }
             AdvanceOutcome::Refused => Ok(AttemptOutcome::Refold { newest_generation: refused_by }),
         }
+    }
+
+    /// Writes the merged snapshot, or the current one with the stamp if it needs that. Returns whether it did: not if
+    /// another process has replaced the snapshot, or if there was nothing to write.
+    async fn write_snapshot(
+        &self,
+        month: Month,
+        current: Option<SnapshotFile>,
+        merged: Option<SnapshotRows>,
+        stamp: &Stamp,
+        needs_restamp: bool,
+    ) -> Result<bool, AggregateError> {
+        let objects = &*self.ports.objects;
+        let written = match (merged, current) {
+            (Some(rows), current) => {
+                // The replaced rows are no longer needed, and can take much memory.
+                let expected = current.map(|current| current.etag);
+                snapshot::put(objects, self.org, month, &rows, stamp, expected.as_ref()).await?
+            }
+            (None, Some(file)) if needs_restamp => {
+                snapshot::restamp(objects, self.org, month, &file, stamp).await?
+            }
+            // A merge without a snapshot always makes one.
+            (None, _) => None,
+        };
+        Ok(written.is_some())
     }
 
     /// Returns the outcome for a snapshot that this run must not replace; `None` if it may.
@@ -255,52 +271,6 @@ impl AggregateRun<'_> {
             None
         }
     }
-
-    async fn fold(&self, month: Month, rows: SnapshotRows) -> Result<MonthFold, AggregateError> {
-        let identity = self.rules.identity.clone();
-        run_blocking(move || fold_rows(month, &LakeRows(rows), &identity))
-            .await
-            .map_err(|error| fold_error(self.org, month, error))
-    }
-
-    /// Returns the keys of the items that the changes affect. `rows` are the month's rows after the changes.
-    async fn affected_keys(
-        &self,
-        month: Month,
-        rows: &SnapshotRows,
-        changes: Vec<RowChange>,
-    ) -> Result<BTreeSet<ItemKey>, AggregateError> {
-        let (rows, identity) = (LakeRows(rows.clone()), self.rules.identity.clone());
-        let keys = run_blocking(move || {
-            let events =
-                || changes.iter().flat_map(|change| std::iter::once(&change.winner).chain(&change.loser));
-            let shas: BTreeSet<String> = events()
-                .filter(|event| event.kind == EventKind::Commit)
-                .filter_map(|event| event.facts.sha.clone())
-                .collect();
-            let mut keys = affected_by_shared_commits(&rows, &shas, &identity)?;
-            keys.extend(events().flat_map(|event| affected_keys(event, &identity)));
-            Ok(keys)
-        });
-        keys.await.map_err(|error| fold_error(self.org, month, error))
-    }
-}
-
-/// Returns the items of the keys, or all of them if `keys` is `None`. A key that the fold has nothing of gets an empty
-/// item, which replaces what is stored.
-async fn items_to_store(
-    fold: MonthFold,
-    keys: Option<BTreeSet<ItemKey>>,
-    generation: u64,
-) -> Vec<(ItemKey, StoredItem)> {
-    run_blocking(move || {
-        let items = match keys {
-            None => fold.items(),
-            Some(keys) => fold.items_of(&keys),
-        };
-        items.into_iter().map(|(key, body)| (key, StoredItem { generation, body })).collect()
-    })
-    .await
 }
 
 /// Merges rows into those of a snapshot.

@@ -35,17 +35,21 @@ struct Chunk {
 }
 
 impl Chunk {
-    /// Adds events. Returns their number.
-    fn add(&mut self, events: impl IntoIterator<Item = Event>, touched: &mut BTreeSet<Month>) -> usize {
-        let mut count = 0;
-        for event in events {
-            count += 1;
-            self.bytes += Events::memory_bytes(&event) as u64;
-            self.names.add_event(&event);
-            touched.insert(event.month());
-            self.events.entry(event.month()).or_default().push(event);
-        }
-        count
+    fn add(&mut self, event: Event) {
+        self.bytes += Events::memory_bytes(&event) as u64;
+        self.names.add_event(&event);
+        self.events.entry(event.month()).or_default().push(event);
+    }
+
+    /// Adds all events of a batch.
+    fn add_batch(&mut self, path: ObjectPath, events: Vec<Event>) {
+        let months = events.iter().map(Event::month).collect();
+        events.into_iter().for_each(|event| self.add(event));
+        self.batches.push((path, months));
+    }
+
+    fn event_count(&self) -> usize {
+        self.events.values().map(Vec::len).sum()
     }
 }
 
@@ -72,34 +76,19 @@ fn decode(batch: BatchFile, max_bytes: u64) -> Result<DecodedBatch, LakeError> {
     Ok(if bytes <= max_bytes { DecodedBatch::Complete(decoded, bytes) } else { DecodedBatch::TooLarge })
 }
 
-/// A part of a batch that is larger than a chunk.
-#[derive(Default)]
-struct BatchPart {
-    chunk: Chunk,
-    /// Number of events in the chunk.
-    events: usize,
-    /// The months of the chunk.
-    touched: BTreeSet<Month>,
-    /// Whether the batch has no more events.
-    is_last: bool,
-}
-
-/// Decodes events until they take `max_bytes`, and leaves out those that are retracted, or are not.
-fn next_chunk(
+/// Decodes events of a batch that is larger than a chunk until they take `max_bytes`, and leaves out those that are
+/// retracted, or are not. Returns whether the batch has no more events.
+fn fill_chunk(
+    chunk: &mut Chunk,
     rows: &mut impl Iterator<Item = Result<Vec<Event>, LakeError>>,
     max_bytes: u64,
     retracted: bool,
-) -> Result<BatchPart, LakeError> {
-    let mut part = BatchPart::default();
-    while part.chunk.bytes < max_bytes {
-        let Some(events) = rows.next() else {
-            part.is_last = true;
-            break;
-        };
-        let events = events?.into_iter().filter(|event| event.retracted == retracted);
-        part.events += part.chunk.add(events, &mut part.touched);
+) -> Result<bool, LakeError> {
+    while chunk.bytes < max_bytes {
+        let Some(events) = rows.next() else { return Ok(true) };
+        events?.into_iter().filter(|event| event.retracted == retracted).for_each(|event| chunk.add(event));
     }
-    Ok(part)
+    Ok(false)
 }
 
 /// Whether a run may go on.
@@ -142,9 +131,12 @@ impl AggregateRun<'_> {
             }
             match decoded {
                 DecodedBatch::Complete(events, _) => {
-                    let mut touched = BTreeSet::new();
-                    self.report.events += chunk.add(events, &mut touched);
-                    chunk.batches.push((batch.path, touched));
+                    self.report.events += events.len();
+                    chunk = run_blocking(move || {
+                        chunk.add_batch(batch.path, events);
+                        chunk
+                    })
+                    .await;
                 }
                 DecodedBatch::TooLarge => {
                     if self.process_in_chunks(batch.path, file).await? == Progress::Stop {
@@ -169,16 +161,16 @@ impl AggregateRun<'_> {
             let mut rows = file.clone().into_rows()?;
             let mut is_complete = false;
             while !is_complete {
-                let next = run_blocking(move || {
-                    let next = next_chunk(&mut rows, max_bytes, retracted);
-                    next.map(|next| (rows, next))
+                let filled = run_blocking(move || {
+                    let mut chunk = Chunk::default();
+                    let is_last = fill_chunk(&mut chunk, &mut rows, max_bytes, retracted)?;
+                    Ok::<_, LakeError>((rows, chunk, is_last))
                 });
-                let (rest, next) = next.await?;
-                rows = rest;
-                is_complete = next.is_last;
-                self.report.events += next.events;
-                touched.extend(next.touched);
-                if self.process_chunk(next.chunk).await? == Progress::Stop {
+                let (rest, chunk, is_last) = filled.await?;
+                (rows, is_complete) = (rest, is_last);
+                self.report.events += chunk.event_count();
+                touched.extend(chunk.events.keys());
+                if self.process_chunk(chunk).await? == Progress::Stop {
                     return Ok(Progress::Stop);
                 }
             }

@@ -3,6 +3,8 @@
 //! There are about as many cells as events if a member rarely does two things in one repository on one day. So
 //! a finished cell stores only the counters that are not zero.
 
+use std::num::NonZeroU32;
+
 use gam_model::metric::DurationMetric;
 use gam_model::{DayOfMonth, MemberKind, WeekOfMonth};
 use gam_rollup::{Distribution, Side, SparseTotals, Totals, merged_span};
@@ -74,8 +76,8 @@ pub(crate) struct Cell {
     counters: u16,
     /// The index of the first of those counters among all cells' counters.
     first_count: u32,
-    /// The index of the durations among all cells' durations.
-    durations: Option<u32>,
+    /// The index of the durations among all cells' durations, plus 1: a cell is smaller without a zero.
+    durations: Option<NonZeroU32>,
     /// The times of the first and the last credited event, in milliseconds since the start of the month.
     span: Option<(u32, u32)>,
 }
@@ -98,6 +100,12 @@ pub(crate) struct RepoDay {
     pub(crate) cells: (u32, u32),
 }
 
+/// More counters than the mean row has: a commit has four, most other events have one.
+const COUNTS_PER_ROW: usize = 3;
+
+/// No memory is reserved for more rows, because a damaged snapshot may claim any number.
+const MAX_EXPECTED_ROWS: usize = 4 << 20;
+
 /// The finished cells of a month.
 #[derive(Debug, Default)]
 pub(crate) struct Cells {
@@ -111,8 +119,12 @@ pub(crate) struct Cells {
 }
 
 impl Cells {
-    pub(crate) fn new(month_start: i64) -> Self {
-        Cells { month_start, ..Cells::default() }
+    /// Creates cells with room for those of this number of rows, if rarely two rows share a cell. Growing would copy all
+    /// cells several times. What stays unused takes no memory.
+    pub(crate) fn new(month_start: i64, rows: usize) -> Self {
+        let rows = rows.min(MAX_EXPECTED_ROWS);
+        let (cells, counts) = (Vec::with_capacity(rows), Vec::with_capacity(COUNTS_PER_ROW * rows));
+        Cells { month_start, cells, counts, ..Cells::default() }
     }
 
     /// Returns the cells of a repository and day.
@@ -142,7 +154,7 @@ impl Cells {
         SparseTotals {
             counters: cell.counters,
             counts: &self.counts[cell.first_count as usize..][..cell.counters.count_ones() as usize],
-            durations: cell.durations.map(|index| &self.durations[index as usize]),
+            durations: cell.durations.map(|index| &self.durations[index.get() as usize - 1]),
         }
     }
 
@@ -155,9 +167,9 @@ impl Cells {
             counters |= 1 << bit;
             self.counts.push(count);
         }
-        let durations = totals.durations.map(|durations| {
+        let durations = totals.durations.and_then(|durations| {
             self.durations.push(*durations);
-            self.durations.len() as u32 - 1
+            NonZeroU32::new(self.durations.len() as u32)
         });
         // A month has fewer than 2^32 milliseconds.
         let offset = |time: i64| (time - self.month_start) as u32;
@@ -181,9 +193,13 @@ impl Cells {
     pub(crate) fn group_by_member(&mut self, by_day: &[u32], member_count: usize) -> (Vec<Cell>, Vec<u32>) {
         let has_member = |cell: &Cell| cell.key.side() != Side::Unknown;
         let mut starts = vec![0; member_count + 1];
-        for cell in self.cells.iter().filter(|cell| has_member(cell)) {
+        let mut copied_counts = 0;
+        let cells = self.repo_days.iter().flat_map(|repo_day| self.of(repo_day));
+        for cell in cells.filter(|cell| has_member(cell)) {
             starts[cell.key.member() as usize + 1] += 1;
+            copied_counts += cell.counters.count_ones() as usize;
         }
+        self.counts.reserve_exact(copied_counts);
         for member in 0..member_count {
             starts[member + 1] += starts[member];
         }
@@ -210,37 +226,33 @@ impl Cells {
         (copies.collect(), starts)
     }
 
-    /// Sorts cells by repository, day, member, side and repeat, and merges those with the same ones, which occur
-    /// if rows are not sorted. Replaces the indexes of members and names by their ranks.
+    /// Sorts the repositories' days by repository and day, and the cells of each by member, side and repeat. Merges what
+    /// belongs to the same one, which occurs if rows are not sorted. Replaces the indexes of members and names by
+    /// their ranks.
     pub(crate) fn sort(&mut self, member_ranks: &[u32], name_ranks: &[u32]) {
+        for cell in &mut self.cells {
+            cell.key = cell.key.with_member(member_ranks[cell.key.member() as usize]);
+            cell.name = name_ranks[cell.name as usize];
+        }
         let mut unsorted_days = std::mem::take(&mut self.repo_days);
         unsorted_days.sort_unstable_by_key(|repo_day| (repo_day.repo_id, repo_day.day));
-        let unsorted = std::mem::take(&mut self.cells);
-        self.cells.reserve_exact(unsorted.len());
         for days in unsorted_days.chunk_by(|a, b| (a.repo_id, a.day) == (b.repo_id, b.day)) {
-            let start = self.cells.len();
-            for repo_day in days {
-                let (first, end) = repo_day.cells;
-                self.cells.extend(unsorted[first as usize..end as usize].iter().map(|cell| Cell {
-                    key: cell.key.with_member(member_ranks[cell.key.member() as usize]),
-                    repo_day: self.repo_days.len() as u32,
-                    name: name_ranks[cell.name as usize],
-                    ..*cell
-                }));
-            }
-            self.cells[start..].sort_unstable_by_key(|cell| cell.key);
-            if days.len() > 1 {
-                self.merge_equal(start);
-            }
-            let cells = (start as u32, self.cells.len() as u32);
+            let cells = if let [only] = days { only.cells } else { self.merge_days(days) };
+            let repo_day = self.repo_days.len() as u32;
+            let sorted = &mut self.cells[cells.0 as usize..cells.1 as usize];
+            sorted.sort_unstable_by_key(|cell| cell.key);
+            sorted.iter_mut().for_each(|cell| cell.repo_day = repo_day);
             self.repo_days.push(RepoDay { cells, ..days[0].clone() });
         }
     }
 
-    /// Merges neighbouring cells with the same key, from the cell with this index on.
-    fn merge_equal(&mut self, start: usize) {
-        let parts = self.cells.split_off(start);
-        for parts in parts.chunk_by(|a, b| a.key == b.key) {
+    /// Appends the cells of several parts of a repository's day, merged by their keys. Returns the index of the first one,
+    /// and that after the last. The cells of the parts belong to no day any more.
+    fn merge_days(&mut self, parts: &[RepoDay]) -> (u32, u32) {
+        let mut unmerged: Vec<Cell> = parts.iter().flat_map(|part| self.of(part)).copied().collect();
+        unmerged.sort_unstable_by_key(|cell| cell.key);
+        let start = self.cells.len() as u32;
+        for parts in unmerged.chunk_by(|a, b| a.key == b.key) {
             if let [only] = parts {
                 self.cells.push(*only);
                 continue;
@@ -253,6 +265,7 @@ impl Cells {
                 self.push(RunningCell { key: parts[0].key, name, totals, span });
             }
         }
+        (start, self.cells.len() as u32)
     }
 }
 

@@ -4,6 +4,8 @@
 //! repository and day at a time, and finishes them when the next repository or day begins. Unsorted rows give
 //! the same result, only slower.
 
+use std::collections::BTreeSet;
+
 use arrow_array::RecordBatch;
 use gam_model::agent::agent_by_id;
 use gam_model::metric::Counter;
@@ -17,8 +19,9 @@ use crate::count::{count_event, is_merge_commit};
 use crate::members::{InternedMember, Members};
 use crate::month_days::MonthDays;
 use crate::month_fold::MonthFold;
-use crate::rows::{FoldRowsError, MonthRows, for_each_batch};
-use crate::shared_commits::{RowPosition, repeated_commits};
+use crate::row_filter::RowFilter;
+use crate::rows::{BatchReader, FoldRowsError, MonthRows};
+use crate::shared_commits::{RowPosition, shared_commits};
 
 /// Rows of an older reading have a ghost as the author of a release or a deployment without one.
 pub(crate) const UNKNOWN_SINCE_READING: i64 = 1;
@@ -56,9 +59,25 @@ pub fn fold_rows<R: MonthRows + ?Sized>(
     rows: &R,
     identity: &Identity,
 ) -> Result<MonthFold, FoldRowsError<R::Error>> {
-    let repeats = repeated_commits(rows, identity)?;
-    let mut folder = Folder::new(MonthDays::new(month, identity.time_zone()), identity, repeats);
-    for_each_batch(rows, COLUMNS, |batch_index, batch| {
+    let reader = BatchReader::new(rows);
+    let repeats = shared_commits(&reader, identity, &BTreeSet::new())?.repeats;
+    fold_counted(month, &reader, identity, repeats, None)
+}
+
+/// Folds the rows that the filter selects, or all rows. `repeats` are the rows of commits that another row counts.
+pub(crate) fn fold_counted<R: MonthRows + ?Sized>(
+    month: Month,
+    reader: &BatchReader<'_, R>,
+    identity: &Identity,
+    repeats: FxHashSet<RowPosition>,
+    filter: Option<RowFilter>,
+) -> Result<MonthFold, FoldRowsError<R::Error>> {
+    // A filter selects few rows as a rule.
+    let expected_rows = if filter.is_none() { reader.row_count() } else { 0 };
+    let days = MonthDays::new(month, identity.time_zone());
+    let cells = Cells::new(days.start(), expected_rows);
+    let mut folder = Folder::new(days, cells, identity, repeats, filter);
+    reader.for_each(COLUMNS, |batch_index, batch| {
         folder.add_batch(&EventColumns::from_batch(batch, identity)?, batch_index)
     })?;
     Ok(folder.into_month_fold())
@@ -78,6 +97,8 @@ struct Folder<'a> {
     days: MonthDays,
     /// Commits that count in their repositories, and elsewhere only for another repository's row.
     repeats: FxHashSet<RowPosition>,
+    /// Selects the rows that are folded; `None` for all of them.
+    filter: Option<RowFilter>,
     members: Members<'a>,
     /// The repository and day of the current rows.
     repo_day: Option<(i64, DayOfMonth)>,
@@ -87,11 +108,18 @@ struct Folder<'a> {
 }
 
 impl<'a> Folder<'a> {
-    fn new(days: MonthDays, identity: &'a Identity, repeats: FxHashSet<RowPosition>) -> Self {
+    fn new(
+        days: MonthDays,
+        finished: Cells,
+        identity: &'a Identity,
+        repeats: FxHashSet<RowPosition>,
+        filter: Option<RowFilter>,
+    ) -> Self {
         Folder {
-            finished: Cells::new(days.start()),
+            finished,
             days,
             repeats,
+            filter,
             members: Members::new(identity),
             repo_day: None,
             current: RunningCells::default(),
@@ -138,7 +166,15 @@ impl<'a> Folder<'a> {
         let member_kind = dictionaries.member_kinds[member_kind];
         let member = self.credited_member(columns, row, dictionaries.members[member]);
         let occurred_at = columns.occurred_at.value(row);
-        self.start_repo_day(columns.repo_id.value(row), occurred_at)?;
+        let Some(day) = self.days.day(occurred_at) else {
+            return Err(FoldError::RowOutsideMonth { month: self.days.month().to_string() });
+        };
+        if let Some(filter) = &mut self.filter
+            && !filter.selects(columns, row, day, member, &mut self.members)
+        {
+            return Ok(());
+        }
+        self.start_repo_day(columns.repo_id.value(row), day);
         let is_own_review = kind == EventKind::Review
             && columns
                 .pr_member
@@ -204,17 +240,12 @@ impl<'a> Folder<'a> {
         }
     }
 
-    /// Finishes the cells of the current repository and day unless a row of this repository and time belongs to
-    /// them.
-    fn start_repo_day(&mut self, repo_id: i64, occurred_at: i64) -> Result<(), FoldError> {
-        let Some(day) = self.days.day(occurred_at) else {
-            return Err(FoldError::RowOutsideMonth { month: self.days.month().to_string() });
-        };
+    /// Finishes the cells of the current repository and day unless it is this one.
+    fn start_repo_day(&mut self, repo_id: i64, day: DayOfMonth) {
         if self.repo_day != Some((repo_id, day)) {
             self.finish_repo_day();
             self.repo_day = Some((repo_id, day));
         }
-        Ok(())
     }
 
     fn finish_repo_day(&mut self) {

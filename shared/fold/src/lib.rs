@@ -17,23 +17,24 @@
 //!
 //! This crate does not know where snapshots and items are stored.
 
-mod affected;
 mod breakdowns;
 mod cells;
+mod changes;
 mod columns;
 mod count;
 mod fold;
 mod members;
 mod month_days;
 mod month_fold;
+mod row_filter;
 mod rows;
 mod shared_commits;
 mod totals;
 
-pub use affected::{affected_by_shared_commits, affected_keys};
+pub use changes::{COMMON_CLASSES, CommonItems, fold_changes};
 pub use columns::COLUMNS;
 pub use fold::{FoldError, fold, fold_rows};
-pub use month_fold::MonthFold;
+pub use month_fold::{EncodedItem, MonthFold};
 pub use rows::{FoldRowsError, MonthRows};
 
 /// The version of the rollup logic. Increment it whenever the same events fold to other items, or to another

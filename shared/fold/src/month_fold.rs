@@ -8,6 +8,9 @@ use gam_rollup::{DisplayName, Side, StoredForm};
 use crate::breakdowns::BreakdownBuffers;
 use crate::cells::{Cell, Cells, DatedName, RepoDay};
 
+/// The key of an item, and its stored form.
+pub type EncodedItem = (ItemKey, Vec<u8>);
+
 /// The folded events of one month, from which its items are made on demand.
 ///
 /// Members, display names and repositories are numbered by their rank: their index in ascending order.
@@ -118,17 +121,17 @@ impl MonthFold {
     }
 
     /// Returns all items that are not empty, in key order, in their stored form.
-    pub fn items(&self) -> Vec<(ItemKey, Vec<u8>)> {
+    pub fn items(&self) -> Vec<EncodedItem> {
         self.encode_items(self.keys())
     }
 
     /// Returns the items with these keys, in key order, in their stored form. An item that is empty has an empty
     /// body. Keys of other months are left out.
-    pub fn items_of(&self, keys: &BTreeSet<ItemKey>) -> Vec<(ItemKey, Vec<u8>)> {
+    pub fn items_of(&self, keys: &BTreeSet<ItemKey>) -> Vec<EncodedItem> {
         self.encode_items(keys.iter().filter(|key| key.month == self.month).cloned())
     }
 
-    fn encode_items(&self, keys: impl IntoIterator<Item = ItemKey>) -> Vec<(ItemKey, Vec<u8>)> {
+    fn encode_items(&self, keys: impl IntoIterator<Item = ItemKey>) -> Vec<EncodedItem> {
         let mut buffers = BreakdownBuffers::default();
         let encoded = |key: ItemKey| {
             let body = self.encode_item(&key, &mut buffers).unwrap_or_default();

@@ -16,6 +16,9 @@ pub trait MonthRows: Sync {
     /// Returns the number of batches.
     fn batch_count(&self) -> usize;
 
+    /// Returns the number of rows in all batches, which a fold reserves memory for.
+    fn row_count(&self) -> usize;
+
     /// Returns these columns of the batch with this index, which is less than [`MonthRows::batch_count`]. It may have
     /// more columns. All calls return the same rows in the same order.
     ///
@@ -30,6 +33,10 @@ impl MonthRows for [RecordBatch] {
 
     fn batch_count(&self) -> usize {
         self.len()
+    }
+
+    fn row_count(&self) -> usize {
+        self.iter().map(RecordBatch::num_rows).sum()
     }
 
     fn batch(&self, index: usize, _: &[&str]) -> Result<RecordBatch, Infallible> {
@@ -57,22 +64,69 @@ impl From<FoldRowsError<Infallible>> for FoldError {
     }
 }
 
-/// Calls `visit` with the index and these columns of each batch, in order. Reads a batch on another thread while the
-/// one before it is visited, so two batches are in memory.
-pub(crate) fn for_each_batch<R: MonthRows + ?Sized>(
-    rows: &R,
-    columns: &[&str],
-    mut visit: impl FnMut(usize, &RecordBatch) -> Result<(), FoldError>,
-) -> Result<(), FoldRowsError<R::Error>> {
-    let count = rows.batch_count();
-    let read = |index: usize| rows.batch(index, columns).map_err(FoldRowsError::Rows);
-    if count <= 1 {
-        return (0..count).try_for_each(|index| Ok(visit(index, &read(index)?)?));
+/// Reads batches on other threads while the ones before them are visited.
+pub(crate) struct BatchReader<'a, R: ?Sized> {
+    rows: &'a R,
+    /// The number of threads that read. One more than twice as many batches are in memory at the most.
+    threads: usize,
+}
+
+impl<'a, R: MonthRows + ?Sized> BatchReader<'a, R> {
+    /// Reads on one thread, for a fold that takes about as long as reading.
+    pub(crate) fn new(rows: &'a R) -> Self {
+        BatchReader { rows, threads: 1 }
     }
-    thread::scope(|scope| {
-        let (sender, receiver) = mpsc::sync_channel(0);
-        // Ends when everything is read, or when nobody receives any more because a batch is invalid.
-        scope.spawn(move || (0..count).try_for_each(|index| sender.send(read(index)).ok()));
-        receiver.into_iter().enumerate().try_for_each(|(index, batch)| Ok(visit(index, &batch?)?))
-    })
+
+    /// Reads on all cores, for a fold that takes less time than reading.
+    pub(crate) fn on_all_cores(rows: &'a R) -> Self {
+        BatchReader { rows, threads: thread::available_parallelism().map_or(1, usize::from) }
+    }
+
+    pub(crate) fn batch_count(&self) -> usize {
+        self.rows.batch_count()
+    }
+
+    pub(crate) fn row_count(&self) -> usize {
+        self.rows.row_count()
+    }
+
+    /// Calls `visit` with the index and these columns of each batch, in order.
+    pub(crate) fn for_each(
+        &self,
+        columns: &[&str],
+        visit: impl FnMut(usize, &RecordBatch) -> Result<(), FoldError>,
+    ) -> Result<(), FoldRowsError<R::Error>> {
+        self.for_each_of(&(0..self.batch_count()).collect::<Vec<_>>(), columns, visit)
+    }
+
+    /// As [`BatchReader::for_each`], for the batches with these indexes, in their order.
+    pub(crate) fn for_each_of(
+        &self,
+        indexes: &[usize],
+        columns: &[&str],
+        mut visit: impl FnMut(usize, &RecordBatch) -> Result<(), FoldError>,
+    ) -> Result<(), FoldRowsError<R::Error>> {
+        let read = |index: usize| self.rows.batch(index, columns).map_err(FoldRowsError::Rows);
+        if indexes.len() <= 1 {
+            return indexes.iter().try_for_each(|&index| Ok(visit(index, &read(index)?)?));
+        }
+        let threads = self.threads.min(indexes.len());
+        thread::scope(|scope| {
+            let receivers: Vec<_> = (0..threads)
+                .map(|first| {
+                    let (sender, receiver) = mpsc::sync_channel(0);
+                    let mut own = indexes.iter().skip(first).step_by(threads);
+                    // Ends when everything is read, or when nobody receives any more because a batch is invalid.
+                    scope.spawn(move || own.try_for_each(|&index| sender.send(read(index)).ok()));
+                    receiver
+                })
+                .collect();
+            for (&index, receiver) in indexes.iter().zip(receivers.iter().cycle()) {
+                // A reader that has panicked sends nothing any more, and the scope passes its panic on.
+                let Ok(batch) = receiver.recv() else { break };
+                visit(index, &batch?)?;
+            }
+            Ok(())
+        })
+    }
 }

@@ -1,5 +1,6 @@
 //! Commits that lie in several repositories: which of their rows count for the organization and the author.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher;
 
 use arrow_array::{Array, Int64Array, RecordBatch, StringArray};
@@ -8,28 +9,61 @@ use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 
 use crate::columns::{CountedRows, DictionaryColumn, column};
 use crate::fold::FoldError;
-use crate::rows::{FoldRowsError, MonthRows, for_each_batch};
+use crate::rows::{BatchReader, FoldRowsError, MonthRows};
 
 /// The index of a batch, and the index of a row in it.
 pub(crate) type RowPosition = (usize, usize);
 
-/// Returns a hash of a commit's SHA. Different SHAs may have the same hash.
-pub(crate) fn sha_hash(sha: &str) -> u64 {
-    let mut hasher = FxHasher::default();
-    hasher.write(sha.as_bytes());
-    hasher.finish()
-}
-
 /// The columns that say which rows are commits that count, and their SHAs.
-pub(crate) const COMMIT_COLUMNS: &[&str] = &["kind", "repo", "retracted", "sha"];
+const COMMIT_COLUMNS: &[&str] = &["kind", "repo", "retracted", "sha"];
 /// The columns that say which row of a SHA counts for the organization.
 const COUNTED_COLUMNS: &[&str] = &["kind", "repo", "retracted", "sha", "repo_id", "additions"];
+
+/// The rows of commits that several rows have.
+#[derive(Debug, Default)]
+pub(crate) struct SharedCommits {
+    /// The rows of commits that another row counts for the organization and the author.
+    pub(crate) repeats: FxHashSet<RowPosition>,
+    /// The rows of the requested SHAs: the indexes of rows, by the index of their batch.
+    pub(crate) requested: BTreeMap<usize, Vec<usize>>,
+}
+
+/// A hash of a commit's SHA, and the index of the batch that has it. Sorts by hash. 8 bytes, because a month has many
+/// commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct HashedCommit(u64);
+
+impl HashedCommit {
+    const BATCH_BITS: u32 = 16;
+    /// Stands for all batches from this one on.
+    const LAST_BATCH: usize = (1 << Self::BATCH_BITS) - 1;
+
+    fn new(sha: &str, batch: usize) -> Self {
+        HashedCommit(sha_hash(sha) << Self::BATCH_BITS | batch.min(Self::LAST_BATCH) as u64)
+    }
+
+    fn hash(self) -> u64 {
+        self.0 >> Self::BATCH_BITS
+    }
+
+    /// Returns the index of the batch, at most [`HashedCommit::LAST_BATCH`].
+    fn batch(self) -> usize {
+        self.0 as usize & Self::LAST_BATCH
+    }
+}
+
+/// Returns a hash of a commit's SHA, of 48 bits. Different SHAs may have the same hash.
+fn sha_hash(sha: &str) -> u64 {
+    let mut hasher = FxHasher::default();
+    hasher.write(sha.as_bytes());
+    hasher.finish() >> HashedCommit::BATCH_BITS
+}
 
 /// Returns the rows of commits that count, with their SHAs.
 ///
 /// # Errors
 /// If a column is missing or has the wrong type.
-pub(crate) fn commit_rows<'a>(
+fn commit_rows<'a>(
     batch: &'a RecordBatch,
     identity: &Identity,
 ) -> Result<impl Iterator<Item = (usize, &'a str)>, FoldError> {
@@ -44,31 +78,46 @@ pub(crate) fn commit_rows<'a>(
         .map(|row| (row, sha.value(row))))
 }
 
-/// Returns the rows of commits that another row counts for the organization and the author.
+/// Finds the commits that several rows have, and the rows of the requested SHAs.
 ///
-/// Hashes find the SHAs that may occur twice. In most months there are none, and no SHA is compared. Takes 8 bytes a
-/// commit, and for each commit that may occur twice its SHA.
-pub(crate) fn repeated_commits<R: MonthRows + ?Sized>(
-    rows: &R,
+/// Hashes find the batches with SHAs that may occur twice. In most months there are none, and no SHA is compared. Takes
+/// 8 bytes a commit, and for each commit that may occur twice its SHA.
+pub(crate) fn shared_commits<R: MonthRows + ?Sized>(
+    reader: &BatchReader<'_, R>,
     identity: &Identity,
-) -> Result<FxHashSet<RowPosition>, FoldRowsError<R::Error>> {
-    let mut hashes: Vec<u64> = Vec::new();
-    for_each_batch(rows, COMMIT_COLUMNS, |_, batch| {
-        hashes.extend(commit_rows(batch, identity)?.map(|(_, sha)| sha_hash(sha)));
+    requested: &BTreeSet<&str>,
+) -> Result<SharedCommits, FoldRowsError<R::Error>> {
+    let mut looked_for: FxHashSet<u64> = requested.iter().map(|sha| sha_hash(sha)).collect();
+    let mut batches = BTreeSet::new();
+    let mut commits: Vec<HashedCommit> = Vec::new();
+    reader.for_each(COMMIT_COLUMNS, |index, batch| {
+        for (_, sha) in commit_rows(batch, identity)? {
+            let commit = HashedCommit::new(sha, index);
+            if looked_for.contains(&commit.hash()) {
+                batches.insert(commit.batch());
+            }
+            commits.push(commit);
+        }
         Ok(())
     })?;
-    hashes.sort_unstable();
-    let shared: FxHashSet<u64> =
-        hashes.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
-    drop(hashes);
-    if shared.is_empty() {
-        return Ok(FxHashSet::default());
+    commits.sort_unstable();
+    for same in commits.chunk_by(|a, b| a.hash() == b.hash()).filter(|same| same.len() > 1) {
+        looked_for.insert(same[0].hash());
+        batches.extend(same.iter().map(|commit| commit.batch()));
     }
+    drop(commits);
+    let mut found = SharedCommits::default();
     let mut rows_by_sha: FxHashMap<Box<str>, Vec<CommitRow>> = FxHashMap::default();
-    for_each_batch(rows, COUNTED_COLUMNS, |batch_index, batch| {
+    let has_commits = |index: &usize| batches.contains(&(*index).min(HashedCommit::LAST_BATCH));
+    let indexes: Vec<usize> = (0..reader.batch_count()).filter(has_commits).collect();
+    reader.for_each_of(&indexes, COUNTED_COLUMNS, |batch_index, batch| {
         let repo_ids: &Int64Array = column(batch, "repo_id")?;
         let additions: &Int64Array = column(batch, "additions")?;
-        for (row, sha) in commit_rows(batch, identity)?.filter(|(_, sha)| shared.contains(&sha_hash(sha))) {
+        for (row, sha) in commit_rows(batch, identity)?.filter(|(_, sha)| looked_for.contains(&sha_hash(sha)))
+        {
+            if requested.contains(sha) {
+                found.requested.entry(batch_index).or_default().push(row);
+            }
             let (lacks_lines, repo_id) = (additions.is_null(row), repo_ids.value(row));
             let commit_row = CommitRow { lacks_lines, repo_id, position: (batch_index, row) };
             match rows_by_sha.get_mut(sha) {
@@ -78,12 +127,11 @@ pub(crate) fn repeated_commits<R: MonthRows + ?Sized>(
         }
         Ok(())
     })?;
-    let mut repeats = FxHashSet::default();
     for rows in rows_by_sha.values() {
         let counted = rows.iter().min();
-        repeats.extend(rows.iter().filter(|row| Some(*row) != counted).map(|row| row.position));
+        found.repeats.extend(rows.iter().filter(|row| Some(*row) != counted).map(|row| row.position));
     }
-    Ok(repeats)
+    Ok(found)
 }
 
 /// A row of a commit. The least of a SHA counts for the organization.

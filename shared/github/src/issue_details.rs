@@ -300,8 +300,8 @@ impl Client {
         Ok(())
     }
 
-    /// Lists the issues that an issue blocks, up to 100: owner, name of the repository, number. An Enterprise Server
-    /// without dependencies has none.
+    /// Lists the issues that wait for an issue: those that it blocks, up to 100, and its parent. Each is owner, name of the
+    /// repository, number. An Enterprise Server without dependencies and sub-issues has none.
     ///
     /// # Errors
     /// If GitHub cannot be read.
@@ -312,11 +312,17 @@ impl Client {
         number: i64,
     ) -> Result<Vec<(String, String, i64)>, Error> {
         let path = format!("/repos/{owner}/{repo}/issues/{number}/dependencies/blocking?per_page=100");
-        let issues = match self.get::<Vec<RestIssue>>(ISSUES, &path).await {
+        let mut issues = match self.get::<Vec<RestIssue>>(ISSUES, &path).await {
             Ok((issues, _)) => issues,
-            Err(Error::NotFound(_)) => return Ok(Vec::new()),
+            Err(Error::NotFound(_)) => Vec::new(),
             Err(error) => return Err(error),
         };
+        let path = format!("/repos/{owner}/{repo}/issues/{number}/parent");
+        match self.get::<RestIssue>(ISSUES, &path).await {
+            Ok((parent, _)) => issues.push(parent),
+            Err(Error::NotFound(_)) => {}
+            Err(error) => return Err(error),
+        }
         let address = |issue: &RestIssue| {
             let (owner, repo) = issue.repository()?;
             Some((owner.to_owned(), repo.to_owned(), issue.number()))

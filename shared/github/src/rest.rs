@@ -70,6 +70,9 @@ pub const BLOCKED_ISSUES: RestEndpoint = RestEndpoint {
     path: "/repos/{owner}/{repo}/issues/{issue_number}/dependencies/blocking",
     query: &["per_page"],
 };
+/// Returns the issue of which an issue is a sub-issue.
+pub const PARENT_ISSUE: RestEndpoint =
+    RestEndpoint { method: "get", path: "/repos/{owner}/{repo}/issues/{issue_number}/parent", query: &[] };
 /// Returns what an account may do in a repository.
 pub const COLLABORATOR_PERMISSION: RestEndpoint = RestEndpoint {
     method: "get",
@@ -116,6 +119,7 @@ pub const ALL: &[RestEndpoint] = &[
     ISSUES,
     REPOSITORY,
     BLOCKED_ISSUES,
+    PARENT_ISSUE,
     COLLABORATOR_PERMISSION,
     ORG_HOOKS,
     ORG_HOOK_DELIVERIES,

@@ -1,11 +1,13 @@
 //! Who may use a server. Every request passes [`check_access`], on every host.
 
 mod credentials;
+mod origin;
 mod request_rate;
 mod scope;
 mod sign_in;
 
 pub(crate) use credentials::{TOKEN_COOKIE, is_same_origin};
+pub use origin::{OriginHasher, PeerAddress};
 pub use request_rate::RequestRate;
 pub(crate) use request_rate::RequestRates;
 pub(crate) use scope::visible_orgs;
@@ -48,6 +50,8 @@ pub struct AccessControl {
     warning: Arc<Mutex<ThrottledWarning>>,
     /// Counts refused requests. `None` if the host cannot write to the store.
     refusals: Option<RefusalLog>,
+    /// Hashes the addresses of senders. `None` if the host knows none.
+    origins: Option<OriginHasher>,
 }
 
 /// How senders are recognized.
@@ -133,8 +137,15 @@ impl AccessControl {
         AccessControl { refusals: Some(refusals), ..self }
     }
 
+    /// Adds the keyed hash of a sender's address to audit rows.
+    #[must_use]
+    pub fn with_origins(self, origins: OriginHasher) -> Self {
+        AccessControl { origins: Some(origins), ..self }
+    }
+
     fn new(senders: Senders) -> Self {
         AccessControl {
+            origins: None,
             senders,
             rates: Arc::new(RequestRates::new(RequestRate::default())),
             warning: Arc::default(),
@@ -185,7 +196,7 @@ impl AccessControl {
         ports: &QueryPorts,
         sender: &mut Option<String>,
     ) -> Result<Option<Principal>, ApiError> {
-        let principal = match &self.senders {
+        let mut principal = match &self.senders {
             Senders::Trusted(principal) => principal.clone(),
             Senders::Tokens(rules) => match rules.process_or_open_principal(parts).await? {
                 Some(principal) => principal,
@@ -204,6 +215,7 @@ impl AccessControl {
             return Err(ApiError::forbidden().because("the role does not include this route"));
         }
         scope::check(parts, &principal, ports).await?;
+        principal.origin = self.origins.as_ref().and_then(|origins| origins.origin_of(parts));
         Ok(Some(principal))
     }
 

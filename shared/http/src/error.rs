@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use gam_access::LogError;
 use gam_model::error_chain;
 use gam_query::QueryError;
 use gam_work::actions::ActionError;
@@ -252,6 +253,12 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, ProblemCode::InternalError, detail)
     }
 
+    /// The host cannot read the audit log, or cannot write who reads it.
+    pub(crate) fn no_log() -> Self {
+        let detail = "this server has no audit log: it can only read its store; start it with permission to write the store";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, ProblemCode::InternalError, detail)
+    }
+
     /// Others change the same at once.
     fn busy(detail: impl Into<String>) -> Self {
         ApiError {
@@ -414,6 +421,19 @@ impl From<QueryError> for ApiError {
             | QueryError::Configuration(_)
             | QueryError::Registry(_)
             | QueryError::Unreadable { .. } => ApiError::internal(error),
+        }
+    }
+}
+
+impl From<LogError> for ApiError {
+    fn from(error: LogError) -> Self {
+        if error.is_retryable {
+            return ApiError::unavailable(error);
+        }
+        let detail = "the audit log cannot be read: run `github-metrics audit verify` on the server";
+        ApiError {
+            cause: Some(Arc::new(error)),
+            ..ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, ProblemCode::InternalError, detail)
         }
     }
 }

@@ -30,12 +30,12 @@ mod serve;
 mod throttled_warning;
 mod webhook;
 
-pub use auth::{AccessControl, RequestRate, TokenError, TokenSource};
+pub use auth::{AccessControl, OriginHasher, PeerAddress, RequestRate, TokenError, TokenSource};
 pub use axum::Router;
 pub use axum::body::Body;
 pub use gam_work::WEBHOOK_PATH;
 pub use middleware::cors::AllowedOrigins;
 pub use middleware::hosts::AllowedHosts;
-pub use router::{ApiPorts, WorkPorts, guarded_router, router};
+pub use router::{ApiPorts, LogPorts, WorkPorts, guarded_router, router};
 pub use serve::{ServeLimits, serve};
 pub use webhook::{WebhookPorts, WebhookSecretSource, WebhookSecrets, webhook_router};

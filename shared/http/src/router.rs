@@ -9,7 +9,7 @@ use axum::middleware::{from_fn, from_fn_with_state, map_request};
 use axum::response::IntoResponse;
 use axum::routing::MethodRouter;
 use axum::{Extension, Router};
-use gam_access::{Principal, Role};
+use gam_access::{AuditLog, LogReadings, Principal, Role};
 use gam_query::{KeptOrgs, QueryPorts};
 use gam_work::IssueReader;
 use gam_work::actions::Actions;
@@ -41,6 +41,17 @@ pub struct ApiPorts {
     pub query: QueryPorts,
     /// What the routes of tasks use. `None` if the host cannot change its store.
     pub work: Option<WorkPorts>,
+    /// The audit log. `None` if the host cannot read it, or cannot write who reads it.
+    pub log: Option<LogPorts>,
+}
+
+/// What the routes of the audit log use.
+#[derive(Clone)]
+pub struct LogPorts {
+    /// The log.
+    pub log: Arc<dyn AuditLog>,
+    /// Writes who reads it.
+    pub readings: LogReadings,
 }
 
 /// What the routes of tasks, issues and actions use.
@@ -58,7 +69,7 @@ pub struct WorkPorts {
 
 impl From<QueryPorts> for ApiPorts {
     fn from(query: QueryPorts) -> Self {
-        ApiPorts { query, work: None }
+        ApiPorts { query, work: None, log: None }
     }
 }
 
@@ -73,7 +84,7 @@ pub fn router(ports: impl Into<ApiPorts>) -> Router {
 
 /// Returns the same API, for requests that `access` lets through, and for web pages of the allowed origins.
 pub fn guarded_router(ports: impl Into<ApiPorts>, access: AccessControl, origins: AllowedOrigins) -> Router {
-    let ApiPorts { query: ports, work } = ports.into();
+    let ApiPorts { query: ports, work, log } = ports.into();
     let mut router = Router::new();
     let kept = KeptAnswers::new(ports.clone());
     for (path, (handler, methods)) in handlers_by_path() {
@@ -91,10 +102,15 @@ pub fn guarded_router(ports: impl Into<ApiPorts>, access: AccessControl, origins
         Some(work) => router.layer(Extension(work)),
         None => router,
     };
+    let router = match log {
+        Some(log) => router.layer(Extension(log)),
+        None => router,
+    };
     let router = routes::sign_in::add_to(router)
         .layer(Extension(access.clone()))
         .layer(Extension(Arc::new(KeptOrgs::default())))
-        .layer(Extension(routes::ExportPermits::default()));
+        .layer(Extension(routes::ExportPermits::default()))
+        .layer(Extension(routes::log::StreamPermits::default()));
     // Outermost first. Errors are rendered outside of everything that can fail, so that they are
     // compressed and logged like any other response.
     let middleware = ServiceBuilder::new()

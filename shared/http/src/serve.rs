@@ -2,11 +2,14 @@
 
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -15,7 +18,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tower::ServiceBuilder;
 
+use crate::auth::PeerAddress;
 use crate::error::OVERLOADED_RESPONSE;
 use crate::throttled_warning::ThrottledWarning;
 
@@ -92,8 +97,8 @@ async fn accept_until(
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
             accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) if is_of_connection(&error) => continue,
             Err(error) => {
                 warning
@@ -104,7 +109,8 @@ async fn accept_until(
         };
         match Arc::clone(&permits).try_acquire_owned() {
             Ok(permit) => {
-                let connection = serve_connection(stream, router.clone(), limits, stopping.clone());
+                let connection =
+                    serve_connection((stream, peer.ip()), router.clone(), limits, stopping.clone());
                 connections.spawn(async move {
                     connection.await;
                     drop(permit);
@@ -138,12 +144,16 @@ fn is_of_connection(error: &io::Error) -> bool {
 }
 
 async fn serve_connection(
-    stream: TcpStream,
+    (stream, peer): (TcpStream, IpAddr),
     router: Router,
     limits: ServeLimits,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let service = TowerToHyperService::new(router);
+    let with_peer = move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(PeerAddress(peer));
+        request
+    };
+    let service = TowerToHyperService::new(ServiceBuilder::new().map_request(with_peer).service(router));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)

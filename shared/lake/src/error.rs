@@ -35,6 +35,17 @@ pub enum Error {
         #[source]
         source: Option<BoxError>,
     },
+    /// A segment of the audit log is not as it was written. A retry reads the same bytes.
+    #[error(
+        "the segment {path} of the audit log was damaged or changed: {what}; `github-metrics audit verify` finds what \
+         else was changed"
+    )]
+    DamagedSegment {
+        /// The path of the object.
+        path: String,
+        /// What is wrong with it.
+        what: String,
+    },
     /// The lake cannot be used until somebody fixes its environment.
     #[error("{what}")]
     Unusable {

@@ -8,6 +8,7 @@
 //!
 //! This crate does not know where events come from, what they count for, or which cloud stores them.
 
+pub mod audit;
 pub mod configuration;
 pub mod conformance;
 pub mod error;

@@ -10,6 +10,7 @@ mod scan;
 use std::borrow::Cow;
 use std::ops::Range;
 use std::panic::resume_unwind;
+use std::sync::mpsc;
 use std::thread;
 
 use arrow_array::RecordBatch;
@@ -123,7 +124,7 @@ fn merge_with<T: Table>(
         group_rows,
         table: std::marker::PhantomData,
     };
-    rewriter.write(units, &mut writer)?;
+    rewriter.write(&units, &mut writer)?;
     Ok(Merged { bytes: Some(writer.finish()?), changes })
 }
 
@@ -242,33 +243,34 @@ struct Rewriter<'a, T: Table> {
 }
 
 impl<T: Table> Rewriter<'_, T> {
-    /// Writes the units in order. As many are rewritten at a time as there are cores.
-    fn write(&self, units: Vec<Unit>, writer: &mut FileWriter) -> Result<()> {
-        let wave_units = cores();
-        let is_rewrite = |unit: &Unit| matches!(unit, Unit::Rewrite { .. });
-        let mut units = &units[..];
-        while !units.is_empty() {
-            let rewrites = units.iter().enumerate().filter(|(_, unit)| is_rewrite(unit));
-            let end = rewrites.map(|(index, _)| index + 1).take(wave_units).last();
-            let (wave, later) = units.split_at(end.unwrap_or(units.len()));
-            units = later;
-            let encoded =
-                parallel(&wave.iter().filter(|unit| is_rewrite(unit)).collect::<Vec<_>>(), |unit| {
-                    self.rewrite(unit)
-                });
-            let mut encoded = encoded.into_iter();
-            for unit in wave {
+    /// Writes the units in order. As many are rewritten at a time as there are cores. Each core has one thread for all
+    /// of its units, which uses its memory again.
+    fn write(&self, units: &[Unit], writer: &mut FileWriter) -> Result<()> {
+        let rewrites: Vec<&Unit> = units.iter().filter(|unit| matches!(unit, Unit::Rewrite { .. })).collect();
+        let threads = cores().min(rewrites.len());
+        thread::scope(|scope| {
+            let receivers: Vec<_> = (0..threads)
+                .map(|first| {
+                    let (sender, receiver) = mpsc::sync_channel(0);
+                    let own: Vec<&Unit> = rewrites.iter().copied().skip(first).step_by(threads).collect();
+                    // Ends when nobody receives any more, because the file cannot be written.
+                    scope.spawn(move || own.iter().try_for_each(|unit| sender.send(self.rewrite(unit)).ok()));
+                    receiver
+                })
+                .collect();
+            let mut rewritten = receivers.iter().cycle();
+            for unit in units {
                 match (unit, self.current) {
                     (Unit::Copy(group), Some(file)) => writer.copy(file, *group)?,
                     _ => {
-                        for group in encoded.next().transpose()?.into_iter().flatten() {
-                            writer.append(group)?;
-                        }
+                        // A thread that has panicked sends nothing any more, and the scope passes its panic on.
+                        let Some(Ok(groups)) = rewritten.next().map(mpsc::Receiver::recv) else { break };
+                        groups?.into_iter().try_for_each(|group| writer.append(group))?;
                     }
                 }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     fn rewrite(&self, unit: &Unit) -> Result<Vec<EncodedGroup>> {

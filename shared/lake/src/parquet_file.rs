@@ -15,16 +15,18 @@ use crate::error::{Error, Result};
 pub(crate) use read::ParquetFile;
 #[cfg(test)]
 pub(crate) use write::write_with_schema_version;
-pub(crate) use write::{EncodedGroup, FileWriter, GroupEncoder, RowOrder, with_properties, write};
+pub(crate) use write::{
+    CREATED_BY, EncodedGroup, FileWriter, GroupEncoder, RowOrder, with_properties, write,
+};
 
 /// The maximum number of rows in a row group and in a batch. A merge decodes and encodes complete row groups, so memory
 /// and the time for a few events grow with it, and the size of files shrinks.
 pub(crate) const ROW_GROUP_ROWS: usize = 65_536;
 
 /// The format that this version writes, and the newest that it reads.
-const FORMAT_VERSION: u32 = 1;
-const FORMAT_KEY: &str = "gam.format";
-const SCHEMA_VERSION_KEY: &str = "gam.schema_version";
+pub(crate) const FORMAT_VERSION: u32 = 1;
+pub(crate) const FORMAT_KEY: &str = "gam.format";
+pub(crate) const SCHEMA_VERSION_KEY: &str = "gam.schema_version";
 /// The schema version of files that do not name one.
 const FIRST_SCHEMA_VERSION: u32 = 1;
 

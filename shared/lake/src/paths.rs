@@ -5,6 +5,7 @@
 //! events/org={org}/month={YYYY-MM}/snapshot.parquet
 //! rejected/org={org}/{file name}
 //! config/org={org}/{revision}.toml
+//! audit/org={org}/block={000000}/segment={0000000001}.parquet
 //! config/github-metrics.toml            of older versions, for all organizations
 //! config/registry.json                  storage keys and names of organizations
 //! ```
@@ -21,6 +22,12 @@ use gam_model::Month;
 use crate::table::Table;
 
 const CONFIG: &str = "config/";
+/// The prefix of all segments of the audit log.
+pub const AUDIT_ROOT: &str = "audit/";
+
+/// Number of segments of the audit log in a folder. Readers of folders are slow if they have very many files.
+const SEGMENTS_PER_BLOCK: u64 = 1_000;
+
 const SUFFIX: &str = ".parquet";
 const SNAPSHOT: &str = "snapshot.parquet";
 
@@ -104,6 +111,29 @@ pub fn parse_configuration(org: &str, path: &ObjectPath) -> Option<u32> {
     let revision =
         path.as_str().strip_prefix(&configuration_prefix(org))?.strip_suffix(".toml")?.parse().ok()?;
     (configuration(org, revision) == *path).then_some(revision)
+}
+
+/// Returns the prefix of all segments of a log: that of an organization, or `_`.
+pub fn audit_prefix(log: &str) -> String {
+    format!("{AUDIT_ROOT}org={}/", org_component(log))
+}
+
+/// Returns the path of a segment of a log. The numbers have zeros in front, so that paths are in order.
+pub fn audit_segment(log: &str, number: u64) -> ObjectPath {
+    let block = number / SEGMENTS_PER_BLOCK;
+    ObjectPath(format!("{}block={block:06}/segment={number:010}{SUFFIX}", audit_prefix(log)))
+}
+
+/// Parses the path of a segment into the log and the number; `None` for any other path.
+pub fn parse_audit_segment(path: &ObjectPath) -> Option<(String, u64)> {
+    let (log, rest) = path.as_str().strip_prefix(AUDIT_ROOT)?.strip_prefix("org=")?.split_once('/')?;
+    let number = rest.split_once("/segment=")?.1.strip_suffix(SUFFIX)?.parse().ok()?;
+    (audit_segment(log, number) == *path).then(|| (log.to_owned(), number))
+}
+
+/// Returns whether an object never changes after it was written.
+pub(crate) fn is_permanent(path: &ObjectPath) -> bool {
+    path.as_str().starts_with(AUDIT_ROOT)
 }
 
 /// Returns the prefix of all batches of a table.
@@ -195,6 +225,9 @@ mod tests {
             format!("configuration:   {}", configuration(org, 12)),
             format!("shared before:   {}", shared_configuration()),
             format!("registry:        {}", registry()),
+            format!("audit_prefix:    {}", audit_prefix(org)),
+            format!("audit_segment:   {}", audit_segment(org, 12_345)),
+            format!("audit of no org: {}", audit_segment("_", 1)),
             format!("inbox_root:      {}", inbox_root::<Events>()),
             format!("inbox_prefix:    {}", inbox_prefix::<Events>(org)),
             format!("inbox:           {}", inbox::<Events>(org, "ab12")),
@@ -247,6 +280,12 @@ mod tests {
             }
             prop_assert_eq!(inbox::<Events>(&org, &name).as_str().split('/').count(), 3);
             prop_assert_eq!(rejected::<Events>(&org, &name).as_str().split('/').count(), 3);
+        }
+
+        #[test]
+        fn segments_parse_and_are_in_order(log in "_|[a-z0-9-]{1,39}", one in 1u64..1_000_000_000, other in 1u64..1_000_000_000) {
+            prop_assert_eq!(parse_audit_segment(&audit_segment(&log, one)), Some((log.clone(), one)));
+            prop_assert_eq!(audit_segment(&log, one).cmp(&audit_segment(&log, other)), one.cmp(&other));
         }
 
         #[test]

@@ -107,6 +107,11 @@ impl<T: Table> SnapshotRows<T> {
         self.file.group_count()
     }
 
+    /// Returns the number of rows.
+    pub fn row_count(&self) -> usize {
+        (0..self.file.group_count()).map(|group| self.file.group_rows(group)).sum()
+    }
+
     /// Decodes these columns of a batch. It takes long, so do not call it on a thread that serves other tasks. Panics
     /// if there is no such batch.
     ///

@@ -7,6 +7,7 @@
 //! This crate does not know where events come from, how they are stored, or how they are served.
 
 pub mod agent;
+pub mod audit;
 pub mod clock;
 pub mod commit_version;
 pub mod configuration;
@@ -28,6 +29,7 @@ pub mod subject;
 pub mod task_rules;
 pub mod time_zone;
 
+pub use audit::{AuditEntry, LogPosition};
 pub use clock::{Clock, SystemClock};
 pub use commit_version::CommitVersion;
 pub use csv::csv_cell;

@@ -255,6 +255,11 @@ impl OrgRegistry {
         self.name_of_key(&stored.to_lowercase()).unwrap_or(stored)
     }
 
+    /// Returns the storage keys of all registered organizations.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| entry.key.as_str())
+    }
+
     /// Returns whether GitHub's id of the organization with this storage key is known.
     pub fn knows_id_of(&self, key: &str) -> bool {
         self.entries.iter().any(|entry| entry.key == key && entry.github_id.is_some())

@@ -267,7 +267,9 @@ impl<'a> OrgReader<'a> {
         };
         let (gaps, gap_count) = org.value.list_gaps(repo_id);
         let complete_since = since.filter(|_| until.is_some());
-        Ok(CoverageAnswer { complete_since, complete_until: until, read_since: since, gaps, gap_count })
+        // A repository without a checkpoint was read with its organization, if at all.
+        let read_since = since.or(org.value.since);
+        Ok(CoverageAnswer { complete_since, complete_until: until, read_since, gaps, gap_count })
     }
 
     /// Returns the time from which on a repository has been read. A repository can be collected by

@@ -8,6 +8,7 @@
 
 pub mod distribution;
 pub mod items;
+mod replace;
 pub mod rollup;
 pub mod stored_form;
 pub mod totals;

@@ -1,6 +1,6 @@
 //! What connects the use case work to GitHub, to the lake and to the collector, for every host.
 //!
-//! * [`GitHubSource`] reads issues, webhooks and deliveries with GitHub's client.
+//! * [`GitHubSource`] reads issues, webhooks and deliveries with GitHub's client. [`CachedAttempts`] spares requests.
 //! * [`LakeScopes`] finds the organization of a delivery, with the rules that the lake configures.
 //! * [`GitHubWriter`] writes to GitHub for actions, with a credential of its own, and [`LakeActionSettings`] has their
 //!   policies.
@@ -14,4 +14,4 @@ mod source;
 pub use actions::{GitHubWriter, LakeActionSettings};
 pub use marked::MarkedRepos;
 pub use scopes::{CachedScopes, LakeScopes};
-pub use source::GitHubSource;
+pub use source::{CachedAttempts, GitHubSource};

@@ -1,7 +1,9 @@
 //! The ports of the cache of issues to GitHub, over the client.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use gam_github::{Client, DetailedIssue, Error, IssueLookup, IssueQuery, Webhook, WebhookOwner};
 use gam_work::WEBHOOK_PATH;
 use gam_work::hooks::repo_hook_id;
@@ -9,7 +11,10 @@ use gam_work::source::{
     FetchedIssue, IssueAddress, IssueAnswer, IssueListPage, IssueListQuery, IssueSource, LabelEvent,
     RepoAddress, RepoSummary, SourceError,
 };
-use gam_work::sweep::{APP_HOOK, DeliveryAttempt, HookInfo, HookSource};
+use gam_work::sweep::{APP_HOOK, AttemptPage, DeliveryAttempt, HookInfo, HookSource};
+
+/// Number of pages that [`CachedAttempts`] remembers: some megabytes.
+const MAX_CACHED_PAGES: usize = 100;
 
 /// Reads issues, webhooks and deliveries from GitHub.
 pub struct GitHubSource(Client);
@@ -187,35 +192,68 @@ impl HookSource for GitHubSource {
         }
     }
 
-    async fn attempts(
-        &self,
-        hook: &HookInfo,
-        since: DateTime<Utc>,
-    ) -> Result<Vec<DeliveryAttempt>, SourceError> {
-        let Some((owner, id)) = hook_of(&hook.id) else { return Ok(Vec::new()) };
+    async fn attempts(&self, hook: &HookInfo, cursor: Option<&str>) -> Result<AttemptPage, SourceError> {
+        let Some((owner, id)) = hook_of(&hook.id) else { return Ok(AttemptPage::default()) };
         let client = match &owner {
             WebhookOwner::App => self.0.clone(),
             WebhookOwner::Org(org) | WebhookOwner::Repo(org, _) => self.client(org).await?,
         };
-        let (mut attempts, mut cursor) = (Vec::new(), None::<String>);
-        loop {
-            let page =
-                client.webhook_deliveries(&owner, id, cursor.as_deref()).await.map_err(source_error)?;
-            let is_older = page.deliveries.last().is_some_and(|last| last.delivered_at < since);
-            let recent = page.deliveries.into_iter().filter(|delivery| delivery.delivered_at >= since);
-            attempts.extend(recent.map(|delivery| DeliveryAttempt {
-                guid: delivery.guid,
-                delivered_at: delivery.delivered_at,
-                status_code: delivery.status_code,
-                status: delivery.status,
-                event: delivery.event,
-                action: delivery.action,
-                repo_id: delivery.repository_id,
-            }));
-            cursor = page.next.filter(|_| !is_older);
-            if cursor.is_none() {
-                return Ok(attempts);
-            }
+        let page = client.webhook_deliveries(&owner, id, cursor).await.map_err(source_error)?;
+        let attempts = page.deliveries.into_iter().map(|delivery| DeliveryAttempt {
+            guid: delivery.guid,
+            delivered_at: delivery.delivered_at,
+            status_code: delivery.status_code,
+            status: delivery.status,
+            event: delivery.event,
+            action: delivery.action,
+            repo_id: delivery.repository_id,
+        });
+        Ok(AttemptPage { attempts: attempts.collect(), next: page.next })
+    }
+}
+
+/// Remembers the first pages of the app's list of attempts, so that a sweep of several organizations reads them once.
+pub struct CachedAttempts<'a> {
+    hooks: &'a dyn HookSource,
+    /// Pages by cursor.
+    pages: Mutex<HashMap<Option<String>, AttemptPage>>,
+}
+
+impl<'a> CachedAttempts<'a> {
+    /// Creates an empty cache.
+    pub fn new(hooks: &'a dyn HookSource) -> Self {
+        CachedAttempts { hooks, pages: Mutex::default() }
+    }
+
+    fn pages(&self) -> MutexGuard<'_, HashMap<Option<String>, AttemptPage>> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait(?Send)]
+impl HookSource for CachedAttempts<'_> {
+    async fn hooks(&self, org: &str) -> Result<Vec<HookInfo>, SourceError> {
+        self.hooks.hooks(org).await
+    }
+
+    async fn repo_hooks(&self, org: &str, repo: &str) -> Result<Vec<HookInfo>, SourceError> {
+        self.hooks.repo_hooks(org, repo).await
+    }
+
+    async fn attempts(&self, hook: &HookInfo, cursor: Option<&str>) -> Result<AttemptPage, SourceError> {
+        if hook.id != APP_HOOK {
+            return self.hooks.attempts(hook, cursor).await;
         }
+        let key = cursor.map(str::to_owned);
+        let cached = self.pages().get(&key).cloned();
+        if let Some(page) = cached {
+            return Ok(page);
+        }
+        let page = self.hooks.attempts(hook, cursor).await?;
+        let mut pages = self.pages();
+        if pages.len() < MAX_CACHED_PAGES {
+            pages.insert(key, page.clone());
+        }
+        Ok(page)
     }
 }

@@ -47,16 +47,31 @@ impl OrderOutcome {
 }
 
 impl Processor {
-    /// Carries out up to `limit` orders that are due. One that fails does not stop the others.
+    /// Carries out up to `limit` orders that are due, as [`Processor::drain_where`].
     ///
     /// # Errors
     /// If the store fails.
     pub async fn drain(&self, queue: &RecordQueue, limit: usize) -> Result<DrainReport, WorkError> {
+        self.drain_where(queue, limit, |_| true).await
+    }
+
+    /// Carries out orders that are due, of the first `limit` in the queue: those that `is_wanted` selects. One that fails
+    /// does not stop the others.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn drain_where(
+        &self,
+        queue: &RecordQueue,
+        limit: usize,
+        is_wanted: impl Fn(&WebhookOrder) -> bool,
+    ) -> Result<DrainReport, WorkError> {
         let mut report = DrainReport::default();
-        for queued in queue.due(limit).await? {
+        for queued in queue.due(limit).await?.into_iter().filter(|queued| is_wanted(&queued.order)) {
             match self.process(&queued.order, Some(&queued.key)).await {
                 Ok(outcome) => *report.outcomes.entry(outcome.as_str()).or_default() += 1,
-                Err(WorkError::Store(error)) => return Err(error.into()),
+                // One that can never be stored must not stop the others.
+                Err(WorkError::Store(error)) if error.is_retryable() => return Err(error.into()),
                 Err(error) => match self.postpone(&queued, &error).await? {
                     true => report.postponed += 1,
                     false => report.given_up += 1,
@@ -71,7 +86,9 @@ impl Processor {
         let QueuedOrder { key, revision, order } = queued;
         let attempts = order.attempts + 1;
         let is_refused = matches!(error, WorkError::Source(error) if !error.is_temporary);
-        let is_last = attempts >= if is_refused { MAX_REFUSALS } else { MAX_ATTEMPTS };
+        // These say nothing about the order: the lake is unreadable, or another process has the token.
+        let says_nothing = matches!(error, WorkError::Scope(_) | WorkError::NoSource);
+        let is_last = !says_nothing && attempts >= if is_refused { MAX_REFUSALS } else { MAX_ATTEMPTS };
         let (event, org, repo) = (
             &order.event,
             &order.org,

@@ -77,6 +77,41 @@ pub struct HookState {
     /// What did not arrive, the oldest first.
     #[serde(default)]
     pub gaps: Vec<HookGap>,
+    /// A comparison that has not reached the end of the list yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub walk: Option<HookWalk>,
+}
+
+/// A comparison of the deliveries of a webhook, from the last one backwards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookWalk {
+    /// When it began, UTC. What is delivered later is left to the next comparison.
+    pub started_at: DateTime<Utc>,
+    /// Where the next page of GitHub's list begins. `None` for the first page.
+    pub cursor: Option<String>,
+    /// What did not arrive, of the pages so far.
+    pub gap: Option<HookGap>,
+}
+
+impl HookWalk {
+    pub(crate) fn new(started_at: DateTime<Utc>) -> Self {
+        HookWalk { started_at, cursor: None, gap: None }
+    }
+
+    /// Adds what did not arrive of a page.
+    pub(crate) fn add_gap(&mut self, gap: HookGap) {
+        let Some(known) = &mut self.gap else {
+            self.gap = Some(gap);
+            return;
+        };
+        (known.from, known.to) = (known.from.min(gap.from), known.to.max(gap.to));
+        known.missed += gap.missed;
+        for repo in gap.repos {
+            if known.repos.len() < MAX_GAP_REPOS && !known.repos.contains(&repo) {
+                known.repos.push(repo);
+            }
+        }
+    }
 }
 
 impl HookState {

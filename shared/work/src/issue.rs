@@ -181,6 +181,12 @@ impl CachedIssue {
         self.retain_vouchers();
     }
 
+    /// Removes the vouchers for a content that somebody without write permission wrote at this time, UTC. Whoever labelled
+    /// the issue before that did not see it.
+    pub fn drop_vouchers_of(&mut self, content_hash: &str, at: DateTime<Utc>) {
+        self.vouchers.retain(|voucher| voucher.content_hash != content_hash || voucher.at > at);
+    }
+
     /// Adds an edit by somebody with write permission.
     pub fn add_trusted_edit(&mut self, edit: TrustedEdit) {
         if self.trusted_edits.contains(&edit) {
@@ -358,4 +364,12 @@ pub trait IssueFollower: Send + Sync {
         commit: RecordCommit,
         now: DateTime<Utc>,
     ) -> Result<RecordCommit>;
+
+    /// Does what follows from the suspension of the app's installation in an organization. Can be repeated.
+    ///
+    /// # Errors
+    /// If the store fails.
+    async fn suspend(&self, _org: &str, _now: DateTime<Utc>) -> Result<()> {
+        Ok(())
+    }
 }

@@ -20,16 +20,29 @@ impl Processor {
     pub(crate) async fn run_job(&self, context: &OrderContext<'_>) -> Result<OrderOutcome, WorkError> {
         let before = context.order.received_at;
         match &context.order.effect {
-            Effect::RenameLabel { label_id, name } => {
+            Effect::RenameLabel { label_id, from, name } => {
+                let is_other = std::cell::Cell::new(false);
                 self.change_all(context, |issue| {
                     if issue.details.updated_at > before {
                         return;
                     }
                     for label in issue.details.labels.iter_mut().filter(|label| label.id == *label_id) {
+                        is_other.set(
+                            is_other.get()
+                                || from
+                                    .as_ref()
+                                    .is_some_and(|from| label.name != *from && label.name != *name),
+                        );
                         label.name.clone_from(name);
                     }
                 })
                 .await?;
+                // Another rename is on its way, or came before.
+                if is_other.get() {
+                    let (effect, now) = (Effect::Reconcile { is_full: true }, self.clock.now());
+                    let order = context.order.follow_up(context.repo.clone(), effect, now);
+                    self.queue(vec![order], now).await?;
+                }
             }
             Effect::DropLabel { label_id } => {
                 self.change_all(context, |issue| {
@@ -66,7 +79,10 @@ impl Processor {
             }
             Effect::FetchAllBlocked => {
                 let numbers = self
-                    .numbers_of(context, |issue| issue.details.blocked_by_open.is_some_and(|count| count > 0))
+                    .numbers_of(context, |issue| {
+                        let counts = [issue.details.blocked_by_open, issue.details.sub_issues_open];
+                        counts.into_iter().flatten().any(|count| count > 0)
+                    })
                     .await?;
                 self.queue_numbers(context, numbers).await?;
             }

@@ -93,6 +93,9 @@ pub enum Effect {
     RenameLabel {
         /// GitHub's id of the label.
         label_id: i64,
+        /// The name before. `None` in orders of older versions.
+        #[serde(default)]
+        from: Option<String>,
         /// The new name.
         name: String,
     },
@@ -105,12 +108,12 @@ pub enum Effect {
     RenameRepo,
     /// Sets a tombstone on all issues of the repository: it was deleted or went to another owner.
     RemoveRepo,
-    /// Fetches the issues that an issue blocks.
+    /// Fetches the issues that wait for an issue: those that it blocks, and the one that it is a sub-issue of.
     FetchBlocked {
         /// The number of the blocking issue.
         number: i64,
     },
-    /// Fetches all cached issues of the repository that something blocks: what blocked them is gone.
+    /// Fetches all cached issues of the repository that wait for another issue: that one is gone.
     FetchAllBlocked,
     /// Fetches the issues that a pull request closes.
     FetchClosedBy {
@@ -283,20 +286,30 @@ impl RecordQueue {
     /// If the store fails.
     pub async fn due(&self, limit: usize) -> Result<Vec<QueuedOrder>> {
         let now = self.clock.now();
-        let range = RecordRange::new(None, RecordKind::WebhookOrder, &[])?;
+        let mut range = RecordRange::new(None, RecordKind::WebhookOrder, &[])?;
         let mut due = Vec::new();
-        for (key, record) in self.records.range(&range, limit, now).await? {
-            if due_milliseconds(&key).is_none_or(|due| due > milliseconds(now)) {
-                break;
-            }
-            match serde_json::from_str::<WebhookOrder>(&record.body) {
-                Ok(order) if order.format <= FORMAT => {
-                    due.push(QueuedOrder { key, revision: record.revision, order });
+        // Orders that this program cannot read do not hide those behind them.
+        while due.len() < limit {
+            let page = self.records.range(&range, limit, now).await?;
+            let is_last = page.len() < limit;
+            for (key, record) in page {
+                let is_due = due_milliseconds(&key).is_some_and(|due| due <= milliseconds(now));
+                if !is_due || due.len() == limit {
+                    return Ok(due);
                 }
-                Ok(_) | Err(_) => tracing::warn!(
-                    key = key.sort(),
-                    "the order of a webhook cannot be read: upgrade github-metrics"
-                ),
+                range = range.after(&key);
+                match serde_json::from_str::<WebhookOrder>(&record.body) {
+                    Ok(order) if order.format <= FORMAT => {
+                        due.push(QueuedOrder { key, revision: record.revision, order });
+                    }
+                    Ok(_) | Err(_) => tracing::warn!(
+                        key = key.sort(),
+                        "the order of a webhook cannot be read: upgrade github-metrics"
+                    ),
+                }
+            }
+            if is_last {
+                break;
             }
         }
         Ok(due)
@@ -348,5 +361,38 @@ impl OrderQueue for RecordQueue {
             }
         };
         put.await.map_err(|error: StoreError| QueueError(Box::new(error)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gam_model::SystemClock;
+    use gam_store::MemoryStore;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn unreadable_orders_do_not_hide_others() {
+        let store = Arc::new(MemoryStore::default());
+        let now = SystemClock.now();
+        let repo = OrderRepo { id: 1, node_id: "R_1".to_owned(), name: "site".to_owned() };
+        let order =
+            |number| WebhookOrder::job("acme", repo.clone(), Effect::Fetch { number, edit: None }, now);
+        let mut commit = RecordCommit::new(RecordCommitId::random());
+        for number in 1..=5 {
+            let newer = WebhookOrder { format: FORMAT + 1, ..order(number) };
+            commit = put_order(commit, &newer, now - TimeDelta::seconds(10)).unwrap();
+        }
+        for number in 6..=7 {
+            commit = put_order(commit, &order(number), now - TimeDelta::seconds(5)).unwrap();
+        }
+        commit = put_order(commit, &order(8), now + TimeDelta::hours(1)).unwrap();
+        store.commit(&commit, now).await.unwrap();
+        let queue = RecordQueue::new(store, Arc::new(SystemClock));
+        for (limit, expected) in [(1, 1), (2, 2), (3, 2), (100, 2)] {
+            let due = queue.due(limit).await.unwrap();
+            assert_eq!(due.len(), expected, "of at most {limit}");
+            assert!(due.iter().all(|queued| queued.order.format == FORMAT));
+        }
     }
 }

@@ -166,9 +166,14 @@ fn meaning(event: &str, payload: &Payload) -> Meaning {
     match event {
         "issues" => issues(action, payload),
         "label" => match (action, &payload.label) {
-            ("edited", Some(label)) if payload.changes_text("name").is_some() => {
-                Ok((false, Effect::RenameLabel { label_id: label.id, name: label.name.clone() }))
-            }
+            ("edited", Some(label)) if payload.changes_text("name").is_some() => Ok((
+                false,
+                Effect::RenameLabel {
+                    label_id: label.id,
+                    from: payload.changes_text("name"),
+                    name: label.name.clone(),
+                },
+            )),
             ("deleted", Some(label)) => Ok((false, Effect::DropLabel { label_id: label.id })),
             _ => Err("the change of the label is of no use here"),
         },

@@ -21,7 +21,7 @@ use crate::issue::{
     load_issue,
 };
 use crate::order::{ContentEdit, Effect, LabelSet, OrderRepo, WebhookOrder, delivery_key, put_order};
-use crate::repo::{IssueOrg, LabelChange, load_org, load_repo, put_org, put_repo};
+use crate::repo::{IssueOrg, LabelChange, check_repo, load_org, load_repo, put_org, put_repo};
 use crate::source::{FetchedIssue, IssueAnswer, IssueSource, LabelEvent, RepoAddress, SourceError};
 
 /// How long the GUID of a delivery is remembered. GitHub can redeliver what is three days old.
@@ -113,12 +113,26 @@ impl OrderContext<'_> {
     }
 }
 
+/// An edit of title or body, and whether its author may write.
+pub(crate) struct CheckedEdit {
+    edit: TrustedEdit,
+    is_untrusted: bool,
+}
+
 /// A change of one issue.
 pub(crate) struct IssueUpdate {
     /// The new state. `None` if the cached one stays.
     pub(crate) issue: Option<CachedIssue>,
     /// Orders that follow.
     pub(crate) follow_ups: Vec<Effect>,
+    /// What the state of the repository must still be. `None` if the change does not follow from it.
+    pub(crate) repo: Option<Expectation>,
+}
+
+impl IssueUpdate {
+    fn new(issue: Option<CachedIssue>, follow_ups: Vec<Effect>) -> Self {
+        IssueUpdate { issue, follow_ups, repo: None }
+    }
 }
 
 impl Processor {
@@ -219,11 +233,24 @@ impl Processor {
                 let (state, expectation) = load_org(&*self.records, org, now).await?;
                 commit = put_org(commit, org, &IssueOrg { is_suspended, ..state }, expectation)?;
             }
+            let is_suspended = order.effect == Effect::Suspend { is_suspended: true };
+            // Before, because the order is gone afterwards. And again, for a claim that was made meanwhile.
+            self.suspend_followers(org, is_suspended).await?;
             if let Some(outcome) = self.commit_order(order, queued, &commit).await? {
+                self.suspend_followers(org, is_suspended).await?;
                 return Ok(outcome);
             }
         }
         Err(busy().into())
+    }
+
+    async fn suspend_followers(&self, org: &str, is_suspended: bool) -> Result<(), StoreError> {
+        if is_suspended {
+            for follower in &self.followers {
+                follower.suspend(org, self.clock.now()).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Commits what an order does. `None` if another process changed the same records, so that it must be computed again.
@@ -279,7 +306,10 @@ impl Processor {
                 None => None,
             };
             let update = change(cached.as_ref().map(|(issue, _)| issue), now).await?;
-            if let Some(IssueUpdate { issue, follow_ups }) = update {
+            if let Some(IssueUpdate { issue, follow_ups, repo: expected }) = update {
+                if let Some(expected) = expected {
+                    commit = check_repo(commit, org, repo.id, expected)?;
+                }
                 let cached_issue = cached.as_ref().map(|(issue, _)| issue);
                 if let Some(issue) =
                     issue.filter(|issue| cached_issue.is_none_or(|cached| !is_same(cached, issue)))
@@ -306,13 +336,23 @@ impl Processor {
             unreachable!("the caller matched the effect")
         };
         let number = details.number;
-        let (repo_state, _) = load_repo(&*self.records, context.org, context.repo, self.clock.now()).await?;
         self.change_issue(context, Some(number), async |cached, now| {
+            let (repo_state, expected) = load_repo(&*self.records, context.org, context.repo, now).await?;
             let mut details = (**details).clone();
             repo_state.apply_label_changes(&mut details);
             let received = CachedIssue::new(context.repo.id, &repo_state.repo.name, details, now);
             let is_opened = context.order.action.as_deref() == Some("opened");
             let mut update = stored(cached, received, label.as_ref(), is_opened);
+            update.repo = Some(expected);
+            if repo_state.is_gone {
+                // The delivery is late: the repository was deleted meanwhile.
+                let gone = |issue| CachedIssue { tombstone: Some(Tombstone::RepositoryGone), ..issue };
+                return Ok(Some(IssueUpdate {
+                    issue: update.issue.map(gone),
+                    follow_ups: Vec::new(),
+                    ..update
+                }));
+            }
             if let Some(edit) = edit {
                 update.follow_ups.retain(|effect| !matches!(effect, Effect::Fetch { .. }));
                 update.follow_ups.push(Effect::Fetch {
@@ -340,10 +380,15 @@ impl Processor {
             }
             let (mut state, expectation) = load_repo(&*self.records, org, repo, now).await?;
             let before = state.clone();
+            let mut is_late = false;
             match &order.effect {
-                Effect::RenameLabel { label_id, name } => {
-                    let change = LabelChange { name: Some(name.clone()), at: order.received_at };
-                    state.add_label_change(*label_id, change, now);
+                Effect::RenameLabel { label_id, from, name } => {
+                    let known = state.label_changes.get(label_id).map(|known| known.name.as_ref());
+                    is_late = known.is_some_and(|known| from.is_some() && known != from.as_ref());
+                    if !is_late {
+                        let change = LabelChange { name: Some(name.clone()), at: order.received_at };
+                        state.add_label_change(*label_id, change, now);
+                    }
                 }
                 Effect::DropLabel { label_id } => {
                     state.add_label_change(*label_id, LabelChange { name: None, at: order.received_at }, now);
@@ -357,10 +402,10 @@ impl Processor {
             if state != before || expectation == Expectation::Absent {
                 commit = put_repo(commit, org, &state, expectation)?;
             }
-            let job = WebhookOrder {
-                received_at: order.received_at,
-                ..order.follow_up(repo.clone(), order.effect.clone(), now)
-            };
+            // Deliveries of two renames came in the wrong order: GitHub knows the present name.
+            let effect = if is_late { Effect::Reconcile { is_full: true } } else { order.effect.clone() };
+            let job =
+                WebhookOrder { received_at: order.received_at, ..order.follow_up(repo.clone(), effect, now) };
             commit = put_order(commit, &job, now)?;
             // The order was too long with its issue.
             if let Effect::Fetch { number, changes_blocked: true, .. } = order.effect {
@@ -411,12 +456,11 @@ impl Processor {
             },
             None => false,
         };
-        let trusted = edit.filter(|_| is_trusted).map(|edit| TrustedEdit {
-            from: edit.from.clone(),
-            to: edit.to.clone(),
-            at: edit.at,
+        let checked = edit.map(|edit| CheckedEdit {
+            edit: TrustedEdit { from: edit.from.clone(), to: edit.to.clone(), at: edit.at },
+            is_untrusted: !is_trusted,
         });
-        self.store_answer(context, number, answer, trusted).await
+        self.store_answer(context, number, answer, checked.as_ref()).await
     }
 
     /// Removes the labels that the author of an issue set without permission to write: a template of the repository
@@ -456,14 +500,14 @@ impl Processor {
         context: &OrderContext<'_>,
         number: i64,
         answer: IssueAnswer,
-        trusted: Option<TrustedEdit>,
+        edit: Option<&CheckedEdit>,
     ) -> Result<OrderOutcome, WorkError> {
         let (repo_id, name) = (context.repo.id, &context.repo.name);
         self.change_issue(context, Some(number), async |cached, now| {
             let mut update = match &answer {
                 IssueAnswer::Found(fetched) => {
                     let issue = fetched_issue(cached, repo_id, name, (**fetched).clone(), now);
-                    IssueUpdate { issue, follow_ups: Vec::new() }
+                    IssueUpdate::new(issue, Vec::new())
                 }
                 IssueAnswer::Gone => match cached {
                     Some(cached) if cached.tombstone.is_none() => {
@@ -473,10 +517,16 @@ impl Processor {
                 },
                 IssueAnswer::PullRequest => return Ok(None),
             };
-            if let Some(trusted) = &trusted
+            if update.issue.is_none() && edit.is_some_and(|edit| edit.is_untrusted) {
+                update.issue = cached.cloned();
+            }
+            if let Some(CheckedEdit { edit, is_untrusted }) = edit
                 && let Some(issue) = update.issue.as_mut()
             {
-                issue.add_trusted_edit(trusted.clone());
+                match is_untrusted {
+                    true => issue.drop_vouchers_of(&edit.to, edit.at),
+                    false => issue.add_trusted_edit(edit.clone()),
+                }
             }
             Ok(Some(update))
         })
@@ -529,7 +579,7 @@ fn stored(
         (_, None) => received,
     };
     if issue.tombstone.is_some() {
-        return IssueUpdate { issue: None, follow_ups: Vec::new() };
+        return IssueUpdate::new(None, Vec::new());
     }
     if let Some(voucher) = voucher {
         issue.add_voucher(voucher);
@@ -538,7 +588,7 @@ fn stored(
         || is_set_by_author
         || (issue.is_open() && issue.closing_pull_requests.is_none());
     let follow_ups = if must_fetch { vec![Effect::fetch(number)] } else { Vec::new() };
-    IssueUpdate { issue: Some(issue), follow_ups }
+    IssueUpdate::new(Some(issue), follow_ups)
 }
 
 /// Computes the state after a removal.
@@ -551,7 +601,7 @@ fn removed(
     if cached.is_some_and(|cached| {
         matches!(cached.tombstone, Some(Tombstone::Deleted | Tombstone::Transferred(_)))
     }) {
-        return IssueUpdate { issue: None, follow_ups: Vec::new() };
+        return IssueUpdate::new(None, Vec::new());
     }
     let mut issue = received;
     // A tombstone keeps no text.
@@ -561,7 +611,7 @@ fn removed(
     issue.trusted_edits.clear();
     issue.tombstone = Some(tombstone.clone());
     issue.as_of = now;
-    IssueUpdate { issue: Some(issue), follow_ups: vec![Effect::FetchAllBlocked] }
+    IssueUpdate::new(Some(issue), vec![Effect::FetchAllBlocked])
 }
 
 /// Computes the state after GitHub returned an issue. `None` if the cached one stays.
@@ -574,7 +624,8 @@ pub(crate) fn fetched_issue(
 ) -> Option<CachedIssue> {
     let FetchedIssue { details, closing_pull_requests, label_events, edited_at } = fetched;
     let mut issue = CachedIssue::new(repo_id, repo, details, now);
-    issue.closing_pull_requests = closing_pull_requests;
+    // Of closed issues it is asked when they are open again. An older server knows none.
+    issue.closing_pull_requests = closing_pull_requests.or_else(|| issue.is_open().then(Vec::new));
     for event in label_events {
         // The content may have been edited within the same second.
         let is_content_unchanged = edited_at.is_none_or(|edited_at| edited_at < event.at);

@@ -71,7 +71,9 @@ impl Processor {
             }
         }
         let (state, expectation) = load_org(&*self.records, &scope.key, now).await?;
-        let state = IssueOrg { checked_at: Some(now.trunc_subsecs(0)), ..state };
+        // GitHub answered, so the app is not suspended, whatever the last delivery said.
+        let checked_at = if report.failed.is_empty() { Some(now.trunc_subsecs(0)) } else { state.checked_at };
+        let state = IssueOrg { checked_at, is_suspended: false, ..state };
         let commit = put_org(RecordCommit::new(RecordCommitId::random()), &scope.key, &state, expectation)?;
         // If another process changed it meanwhile, the next time is soon.
         commit_until_answered(&*self.records, &commit, now).await?;

@@ -133,6 +133,19 @@ pub async fn load_repo(
     })
 }
 
+/// Adds a check to a commit that the state of a repository is still the one that was read.
+///
+/// # Errors
+/// If the organization is invalid.
+pub fn check_repo(
+    commit: RecordCommit,
+    org: &str,
+    repo_id: i64,
+    expectation: Expectation,
+) -> Result<RecordCommit> {
+    Ok(commit.check(key(org, repo_id)?, expectation))
+}
+
 /// Adds a write of the state of a repository to a commit.
 ///
 /// # Errors

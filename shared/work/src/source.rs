@@ -122,7 +122,7 @@ pub trait IssueSource: Send + Sync {
         page: usize,
     ) -> Result<IssueListPage, SourceError>;
 
-    /// Lists the issues that an issue blocks.
+    /// Lists the issues that wait for an issue: those that it blocks, and the one that it is a sub-issue of.
     ///
     /// # Errors
     /// If GitHub cannot be read.

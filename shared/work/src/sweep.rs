@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dirty::mark_dirty;
 use crate::hooks::{
-    HookGap, HookState, LastDelivery, list_hooks, load_hook, put_hook, repo_hook_id, repos_of_hooks,
+    HookGap, HookState, HookWalk, LastDelivery, list_hooks, load_hook, put_hook, repo_hook_id, repos_of_hooks,
 };
 use crate::order::{Effect, OrderRepo, WebhookOrder, delivery_key, put_order};
 use crate::process::{Processor, WorkError};
@@ -86,15 +86,51 @@ pub trait HookSource: Send + Sync {
     /// If GitHub cannot be read, or refuses to list them.
     async fn repo_hooks(&self, org: &str, repo: &str) -> Result<Vec<HookInfo>, SourceError>;
 
-    /// Lists the attempts since a time, the last one first.
+    /// Lists a page of the attempts, the last one first, from the cursor of the page before. `None` for the first page.
     ///
     /// # Errors
     /// If GitHub cannot be read.
-    async fn attempts(
-        &self,
-        hook: &HookInfo,
-        since: DateTime<Utc>,
-    ) -> Result<Vec<DeliveryAttempt>, SourceError>;
+    async fn attempts(&self, hook: &HookInfo, cursor: Option<&str>) -> Result<AttemptPage, SourceError>;
+}
+
+/// A page of the list of attempts, the last one first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AttemptPage {
+    /// The attempts.
+    pub attempts: Vec<DeliveryAttempt>,
+    /// Where the next page begins. `None` if there is none.
+    pub next: Option<String>,
+}
+
+impl AttemptPage {
+    /// Leaves out attempts before a time, UTC, and the pages after them.
+    fn since(mut self, since: DateTime<Utc>) -> Self {
+        if self.attempts.last().is_some_and(|last| last.delivered_at < since) {
+            self.next = None;
+        }
+        self.attempts.retain(|attempt| attempt.delivered_at >= since);
+        self
+    }
+}
+
+/// Lists all attempts since a time, UTC, the last one first.
+///
+/// # Errors
+/// If GitHub cannot be read.
+pub async fn attempts_since(
+    hooks: &dyn HookSource,
+    hook: &HookInfo,
+    since: DateTime<Utc>,
+) -> Result<Vec<DeliveryAttempt>, SourceError> {
+    let (mut attempts, mut cursor) = (Vec::new(), None::<String>);
+    loop {
+        let page = hooks.attempts(hook, cursor.as_deref()).await?.since(since);
+        attempts.extend(page.attempts);
+        cursor = page.next;
+        if cursor.is_none() {
+            return Ok(attempts);
+        }
+    }
 }
 
 /// What a sweep found.
@@ -112,6 +148,15 @@ pub struct SweepReport {
     pub gap: Option<(DateTime<Utc>, DateTime<Utc>)>,
     /// Why some webhooks could not be compared.
     pub failures: Vec<String>,
+}
+
+impl SweepReport {
+    fn add(&mut self, gap: &HookGap) {
+        self.missed += gap.missed;
+        let (from, to) = self.gap.unwrap_or((gap.from, gap.to));
+        self.gap = Some((from.min(gap.from), to.max(gap.to)));
+        self.repos.extend(gap.repos.iter().cloned());
+    }
 }
 
 impl Processor {
@@ -161,6 +206,8 @@ impl Processor {
         Ok(present.filter(|name| names.contains(&name.to_lowercase())).collect())
     }
 
+    /// Compares the deliveries of one webhook, page by page. What was compared is saved after each page, so that a sweep
+    /// which is stopped goes on there.
     async fn sweep_hook(
         &self,
         hooks: &dyn HookSource,
@@ -170,29 +217,54 @@ impl Processor {
     ) -> Result<(), WorkError> {
         let now = self.clock.now();
         let mut state = load_hook(&*self.records, org, &hook.id, now).await?.unwrap_or_default();
+        (state.id, state.info) = (hook.id.clone(), Some(hook.clone()));
+        state.last = state.last.filter(|last| last.at >= now - LISTED_FOR);
+        let mut walk = state.walk.take().unwrap_or_else(|| HookWalk::new(now));
         let since = state.checked_until.map_or(now - LISTED_FOR, |checked_until| checked_until - OVERLAP);
-        let attempts = hooks.attempts(hook, since.max(now - LISTED_FOR)).await?;
-        let missed = self.missed(&attempts).await?;
-        report.events += attempts.iter().map(|attempt| &attempt.guid).collect::<BTreeSet<_>>().len();
-        if let Some(gap) = self.heal(org, login, &missed, hook.id == APP_HOOK).await? {
-            report.missed += gap.missed;
-            report.gap = Some(
-                report.gap.map_or((gap.from, gap.to), |(from, to)| (from.min(gap.from), to.max(gap.to))),
-            );
-            report.repos.extend(gap.repos.iter().cloned());
-            state.add_gap(gap);
+        let since = since.max(now - LISTED_FOR);
+        let (mut seen, mut taken) = (BTreeSet::new(), BTreeSet::new());
+        loop {
+            let page = match hooks.attempts(hook, walk.cursor.as_deref()).await {
+                Ok(page) => page.since(since),
+                Err(error) => {
+                    if walk.cursor.is_some() && !error.is_temporary {
+                        // GitHub may not know the cursor any more. The next sweep begins again.
+                        self.save_hook(org, &state).await?;
+                    }
+                    return Err(error.into());
+                }
+            };
+            let AttemptPage { attempts, next } = page;
+            let is_ok = |attempt: &&DeliveryAttempt| attempt.is_ok();
+            taken.extend(attempts.iter().filter(is_ok).map(|attempt| attempt.guid.clone()));
+            let mut missed = self.missed(&attempts).await?;
+            missed.retain(|attempt| !taken.contains(&attempt.guid) && !seen.contains(&attempt.guid));
+            if let Some(gap) = self.heal(org, login, &missed, hook.id == APP_HOOK).await? {
+                report.add(&gap);
+                walk.add_gap(gap);
+            }
+            let guids = attempts.iter().map(|attempt| attempt.guid.clone());
+            report.events += guids.filter(|guid| seen.insert(guid.clone())).count();
+            if let Some(last) = LastDelivery::of(&attempts)
+                && state.last.as_ref().is_none_or(|known| known.at <= last.at)
+            {
+                state.last = Some(last);
+            }
+            walk.cursor = next;
+            if walk.cursor.is_none() {
+                break;
+            }
+            self.save_hook(org, &HookState { walk: Some(walk.clone()), ..state.clone() }).await?;
         }
-        let last = LastDelivery::of(&attempts).or(state.last.take());
-        let last = last.filter(|last| last.at >= now - LISTED_FOR);
-        let state = HookState {
-            id: hook.id.clone(),
-            info: Some(hook.clone()),
-            checked_until: Some(now),
-            last,
-            ..state
-        };
+        walk.gap.into_iter().for_each(|gap| state.add_gap(gap));
+        state.checked_until = Some(walk.started_at);
+        self.save_hook(org, &state).await
+    }
+
+    async fn save_hook(&self, org: &str, state: &HookState) -> Result<(), WorkError> {
+        let now = self.clock.now();
         let commit = RecordCommit::new(RecordCommitId::random());
-        let commit = put_hook(commit, org, &state, Expectation::Any, now)?;
+        let commit = put_hook(commit, org, state, Expectation::Any, now)?;
         commit_until_answered(&*self.records, &commit, now).await?;
         Ok(())
     }

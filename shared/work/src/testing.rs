@@ -32,6 +32,7 @@ pub fn task_issue((repo_id, repo): (i64, &str), number: i64, created_at: DateTim
         sub_issues_open: Some(0),
     };
     let mut issue = CachedIssue::new(repo_id, repo, details, created_at);
+    issue.closing_pull_requests = Some(Vec::new());
     issue.add_voucher(voucher(&issue, created_at));
     issue
 }

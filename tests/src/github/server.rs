@@ -150,6 +150,12 @@ impl Double {
         lock(&self.state).deliveries.url = Some(format!("https://{address}/api/v1/webhook/github"));
     }
 
+    /// Creates the webhook of a repository instead.
+    pub fn create_repo_webhook(&self, address: &str, repo: &str) {
+        self.create_webhook(address);
+        lock(&self.state).deliveries.repo = Some(repo.to_owned());
+    }
+
     /// Delivers events, each as `transits` says, and lists the attempts. `at` is when, by the clock of the program.
     pub fn deliver_events(&self, address: &str, events: &[(WebhookEvent, Transit)], at: Time) {
         self.deliver_events_to_host((address, address), events, at);
@@ -277,9 +283,12 @@ impl DoubleState {
             return rest::RestResponse { status, body, link: None };
         }
         let path = request.path.strip_prefix("/api/v3").filter(|_| request.is_get).unwrap_or_default();
-        if let ["", "orgs", _, "hooks", rest @ ..] = path.split('/').collect::<Vec<_>>().as_slice()
-            && let Some(body) = self.deliveries.answer(rest)
-        {
+        let answer = match path.split('/').collect::<Vec<_>>().as_slice() {
+            ["", "orgs", _, "hooks", rest @ ..] => self.deliveries.answer(None, rest),
+            ["", "repos", _, repo, "hooks", rest @ ..] => self.deliveries.answer(Some(repo), rest),
+            _ => None,
+        };
+        if let Some(body) = answer {
             return rest::RestResponse { status: 200, body, link: None };
         }
         rest::get(&self.world, self.now, path, &request.query, &request.host)

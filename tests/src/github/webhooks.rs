@@ -183,14 +183,19 @@ pub fn disturbed(events: Vec<WebhookEvent>) -> Vec<(WebhookEvent, Transit)> {
 pub(super) struct DeliveryList {
     /// The address of the webhook. `None` if there is no webhook.
     pub(super) url: Option<String>,
+    /// The name of the repository that the webhook belongs to. `None` if it belongs to the organization.
+    pub(super) repo: Option<String>,
     /// Each attempt with the status of the answer, the last one at the end.
     pub(super) attempts: Vec<(WebhookEvent, u16, Time)>,
 }
 
 impl DeliveryList {
-    /// Answers a request below `/orgs/{org}/hooks`.
-    pub(super) fn answer(&self, path: &[&str]) -> Option<Value> {
+    /// Answers a request below `/orgs/{org}/hooks`, or below the same path of a repository.
+    pub(super) fn answer(&self, repo: Option<&str>, path: &[&str]) -> Option<Value> {
         let url = self.url.as_ref()?;
+        if repo != self.repo.as_deref() {
+            return path.is_empty().then(|| json!([]));
+        }
         match path {
             [] => Some(json!([{
                 "id": 1, "name": "web", "active": true, "events": ["*"],

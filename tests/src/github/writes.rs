@@ -181,6 +181,7 @@ async fn handle(request: Request<Incoming>, state: Arc<Mutex<WriteState>>) -> io
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "GitHub answers with the time of its own clock")]
 fn answer(status: u16, body: &Value, retry_after: Option<u64>) -> io::Result<Response<Body>> {
     let head = Response::builder()
         .status(status)

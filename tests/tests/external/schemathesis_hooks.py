@@ -58,4 +58,6 @@ def filter_case(context, case):
 def map_case(context, case):
     if isinstance(case.query, dict) and case.query.get("cursor"):
         del case.query["cursor"]
+    if isinstance(case.query, dict) and case.query.get("after"):
+        del case.query["after"]
     return case

@@ -19,6 +19,8 @@ const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("gam-aggregate", &["gam-fold", "gam-lake", "gam-rollup", "gam-store", "gam-model"]),
     ("gam-query", &["gam-rollup", "gam-store", "gam-model"]),
     ("gam-access", &["gam-store", "gam-model"]),
+    // It writes the audit rows of the store as segments of the lake.
+    ("gam-audit", &["gam-access", "gam-lake", "gam-store", "gam-model"]),
     ("gam-work", &["gam-access", "gam-store", "gam-model"]),
     // Adapters of the use case's ports that several hosts need.
     ("gam-work-ports", &["gam-collect", "gam-github", "gam-lake", "gam-work", "gam-store", "gam-model"]),
@@ -38,6 +40,7 @@ const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
             "gam-collect",
             "gam-aggregate",
             "gam-access",
+            "gam-audit",
             "gam-query",
             "gam-sessions",
             "gam-work",
@@ -54,6 +57,7 @@ const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
             "gam-collect",
             "gam-aggregate",
             "gam-access",
+            "gam-audit",
             "gam-query",
             "gam-work",
             "gam-work-ports",
@@ -125,6 +129,7 @@ fn only_some_crates_use_cloud_server_and_io_libraries() {
                     | "gam-aggregate"
                     | "gam-query"
                     | "gam-access"
+                    | "gam-audit"
                     | "gam-work"
                     | "gam-work-ports"
                     | "gam-lake"

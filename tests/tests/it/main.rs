@@ -3,6 +3,7 @@
 mod actions;
 mod api;
 mod arrows;
+mod audit;
 mod backfill;
 mod backup;
 mod bad_input;

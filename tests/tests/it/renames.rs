@@ -44,6 +44,8 @@ fn storage_keys(sandbox: &Sandbox) -> Vec<String> {
         .filter_map(|path| {
             path.to_str()?.split('/').find_map(|part| part.strip_prefix("org=")).map(str::to_owned)
         })
+        // The audit log of rows that belong to no organization.
+        .filter(|key| key != "_")
         .collect();
     keys.dedup();
     keys

@@ -146,3 +146,26 @@ fn a_stranger_delivers_an_issue_to_the_demo_and_claims_it() {
     let later = claim.replace(&address, server.address());
     assert_eq!(run_curl(&later).status, 403, "anybody on this machine reads, and claims nothing");
 }
+
+#[test]
+fn the_webhook_of_a_repository_is_checked() {
+    let world = generated::world(82);
+    let now = settled_at();
+    let double = Double::start(world.clone(), now);
+    let sandbox = Sandbox::with_github(&double);
+    let check = |args: &[&str]| {
+        let args = [&["hook", "check", &world.org, "--format", "json"], args].concat();
+        let run = sandbox.run(&args);
+        (run.status, serde_json::from_slice::<Value>(&run.stdout).unwrap_or_default()["hooks"].clone())
+    };
+    let name = world.repos.iter().find(|it| it.exists(now) && !it.is_fork && !it.is_blocked);
+    let name = name.expect("a repository").name(now).to_owned();
+    assert_eq!(check(&[]).0, Some(1), "there is no webhook");
+    double.create_repo_webhook("metrics.example.com", &name);
+    for args in [&["--repo", &*name][..], &[]] {
+        let (status, hooks) = check(args);
+        let id = format!("repo/{}/{name}/1", world.org).to_lowercase();
+        assert_eq!((status, hooks[0]["id"].as_str()), (Some(0), Some(&*id)), "{hooks}");
+        assert_eq!(hooks[0]["problems"].as_array().map(Vec::len), Some(0), "{hooks}");
+    }
+}

@@ -1,7 +1,7 @@
 //! The rows of a month in any number of batches.
 
 use arrow_array::RecordBatch;
-use gam_fold::{FoldRowsError, MonthRows, affected_by_shared_commits, fold, fold_rows};
+use gam_fold::{FoldRowsError, MonthRows, fold, fold_changes, fold_rows};
 use gam_model::Identity;
 
 use crate::support::{commit, hour, january, rows};
@@ -17,6 +17,10 @@ impl MonthRows for Unreadable {
 
     fn batch_count(&self) -> usize {
         self.batches.len()
+    }
+
+    fn row_count(&self) -> usize {
+        self.batches.iter().map(RecordBatch::num_rows).sum()
     }
 
     fn batch(&self, index: usize, columns: &[&str]) -> Result<RecordBatch, usize> {
@@ -57,8 +61,8 @@ fn an_unreadable_batch_fails_the_fold() {
     for index in 0..batches.len() {
         let rows = Unreadable { batches: batches.clone(), index };
         assert_eq!(fold_rows(january(), &rows, &identity).err(), Some(FoldRowsError::Rows(index)));
-        let shas = std::iter::once("a".to_owned()).collect();
-        let affected = affected_by_shared_commits(&rows, &shas, &identity);
-        assert_eq!(affected, Err(FoldRowsError::Rows(index)));
+        let changed = commit(1, &"a".repeat(40), "ann", hour(1));
+        let items = fold_changes(january(), &rows, [&changed], None, &identity);
+        assert_eq!(items, Err(FoldRowsError::Rows(index)));
     }
 }

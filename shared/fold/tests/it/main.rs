@@ -1,7 +1,7 @@
 //! The fold over rows as snapshots hold them.
 
-mod affected;
 mod batches;
+mod changes;
 mod display_names;
 mod golden;
 mod items;

@@ -253,8 +253,10 @@ fn query_schema(parameter: Parameter) -> Schema {
         Parameter::Since | Parameter::Until => {
             text().format(Some(SchemaFormat::KnownFormat(KnownFormat::Date)))
         }
-        Parameter::Cursor => text().min_length(Some(1)),
-        Parameter::TaskOrg
+        Parameter::Cursor | Parameter::AuditAfter => text().min_length(Some(1)),
+        Parameter::AuditOrg
+        | Parameter::AuditKind
+        | Parameter::TaskOrg
         | Parameter::TaskRepo
         | Parameter::IssueLabel
         | Parameter::IssueAssignee
@@ -345,6 +347,19 @@ fn description(parameter: Parameter) -> String {
         Parameter::ActionState => "Only actions in this state".to_owned(),
         Parameter::DryRun => "Whether to do nothing, and to answer what would be done".to_owned(),
         Parameter::TaskRepo => "Only those of the repository with this name, in any case".to_owned(),
+        Parameter::AuditOrg => {
+            "Only the log of this organization, or `_`: rows of no organization, such as those of tokens. Default: all \
+             that the token includes"
+                .to_owned()
+        }
+        Parameter::AuditKind => "Only rows of this kind, such as `token_created`".to_owned(),
+        Parameter::AuditAfter => {
+            "The `next` value of an answer. It stays valid for ever. Default: the beginning of the log".to_owned()
+        }
+        Parameter::AuditTail => {
+            "Adds rows that no segment has yet, at the end of the last page. They come again when a segment has them"
+                .to_owned()
+        }
         Parameter::LogFrom => "The `next` value of the previous page".to_owned(),
         Parameter::Limit => "The most entries on a page".to_owned(),
         Parameter::Cursor => {

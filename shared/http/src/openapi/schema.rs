@@ -71,6 +71,7 @@ pub(crate) mod schema_name {
     pub(crate) const ACTION_LIST: &str = "ActionList";
     pub(crate) const APPROVAL: &str = "Approval";
     pub(crate) const REJECTION: &str = "Rejection";
+    pub(crate) const AUDIT_LOG_PAGE: &str = "AuditLogPage";
     pub(crate) const PROBLEM: &str = "Problem";
 }
 

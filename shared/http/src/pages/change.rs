@@ -34,7 +34,7 @@ pub(super) struct Change {
     /// `▲`, `▼`, or empty.
     pub(super) arrow: &'static str,
     pub(super) text: String,
-    /// Whether it is better or worse, in words; empty if neither.
+    /// Whether it is clearly better or worse, in words; empty if it is neither.
     pub(super) word: &'static str,
     pub(super) tone: Tone,
 }
@@ -126,12 +126,11 @@ fn judged(
         Direction::Down => !is_more,
         Direction::Neutral => return Change { arrow, text, word: "", tone: Tone::Muted },
     };
-    let word = if is_good { words.better } else { words.worse };
     let is_clear = relative.abs() >= MIN_RELATIVE && count >= MIN_COUNT;
-    let tone = match (is_clear, is_good) {
-        (false, _) => Tone::Muted,
-        (true, true) => Tone::Good,
-        (true, false) => Tone::Bad,
+    let (tone, word) = match (is_clear, is_good) {
+        (false, _) => (Tone::Muted, ""),
+        (true, true) => (Tone::Good, words.better),
+        (true, false) => (Tone::Bad, words.worse),
     };
     Change { arrow, text, word, tone }
 }
@@ -159,11 +158,12 @@ mod tests {
         assert_eq!(counts(0, 0), ("no change".into(), "", Tone::Muted));
         assert_eq!(counts(7, 7), ("no change".into(), "", Tone::Muted));
         assert_eq!(counts(5, 0), ("▲+5 (was 0)".into(), "", Tone::Muted));
-        assert_eq!(counts(0, 30), ("▼−30 (−100\u{2009}%)".into(), "worse", Tone::Muted));
-        assert_eq!(counts(12, 10), ("▲+2".into(), "better", Tone::Muted));
+        assert_eq!(counts(0, 30), ("▼−30 (−100\u{2009}%)".into(), "", Tone::Muted));
+        assert_eq!(counts(12, 10), ("▲+2".into(), "", Tone::Muted));
         assert_eq!(counts(230, 200), ("▲+30 (+15\u{2009}%)".into(), "better", Tone::Good));
         assert_eq!(counts(200, 230), ("▼−30 (−13\u{2009}%)".into(), "worse", Tone::Bad));
-        assert_eq!(counts(203, 200).2, Tone::Muted, "a small change has no colour");
+        let small = counts(203, 200);
+        assert_eq!((small.1, small.2), ("", Tone::Muted), "a small change is not judged");
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod figures;
 mod format;
 mod hooks;
 mod lists;
+mod log;
 mod notes;
 mod org;
 mod orgs;
@@ -30,10 +31,14 @@ mod tiles;
 mod view;
 mod words;
 
+use axum::response::Redirect;
 use axum::routing::{MethodRouter, get, post};
 use gam_query::QueryPorts;
 
+use crate::params::SubjectPath;
+
 pub(crate) use error_page::ErrorPage;
+pub(crate) use log::LOG_PATH;
 pub(crate) use view::View;
 
 /// The paths that need no token: what the page for signing in loads.
@@ -42,11 +47,18 @@ pub(crate) const PUBLIC_PATHS: [&str; 1] = ["/assets/{name}"];
 /// The path to which the form of an action that waits for approvals posts.
 pub(crate) const DECISION_PATH: &str = "/orgs/{org}/actions/{action_id}/decide";
 
+async fn redirect_to_org(path: SubjectPath) -> Redirect {
+    Redirect::permanent(&format!("../{}", format::encode(&path.org)))
+}
+
 /// Returns the path and handler of every page, and of what pages load.
 pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<QueryPorts>)> {
     vec![
         ("/", get(orgs::handle)),
         (PUBLIC_PATHS[0], get(assets::handle)),
+        // Addresses that people type.
+        ("/orgs", get(async || Redirect::permanent("."))),
+        ("/orgs/{org}/", get(redirect_to_org)),
         ("/orgs/{org}", get(org::handle)),
         ("/orgs/{org}/delivery", get(delivery::handle)),
         ("/orgs/{org}/repos", get(lists::handle_repos)),
@@ -54,6 +66,7 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<QueryPorts>)> {
         ("/orgs/{org}/members", get(lists::handle_members)),
         ("/orgs/{org}/members/{member}", get(subject::handle)),
         ("/orgs/{org}/tasks", get(tasks::handle)),
+        (LOG_PATH, get(log::handle)),
         ("/orgs/{org}/hooks", get(hooks::handle)),
         ("/orgs/{org}/actions", get(actions::handle)),
         (DECISION_PATH, post(actions::decide)),

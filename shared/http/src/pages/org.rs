@@ -90,6 +90,9 @@ pub(super) fn empty(view: &View, board: &DashboardAnswer) -> Markup {
     html! {
         div.message.empty {
             p { strong { (words.empty) } }
+            @if !view.params.members.is_empty() {
+                p { (fill(words.check_members, &[("x", &view.params.members.join(", "))])) }
+            }
             @if let Some(day) = board.last_event {
                 p { (fill(words.last_event, &[("d", &format_day(day, view.language))])) }
                 @let until = day + chrono::Days::new(1);

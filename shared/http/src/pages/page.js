@@ -150,6 +150,23 @@
     });
   }
 
+  // The audit log, as it happens: the same page again, of which the rows take the place of those shown.
+  const live = document.querySelector("[data-live]");
+  if (live) {
+    setInterval(async () => {
+      if (document.hidden) return;
+      try {
+        const response = await fetch(location.href, { headers: { accept: "text/html" } });
+        if (!response.ok) return;
+        const page = new DOMParser().parseFromString(await response.text(), "text/html");
+        const fresh = page.querySelector("[data-live]");
+        if (fresh && fresh.innerHTML !== live.innerHTML) live.replaceChildren(...fresh.childNodes);
+      } catch {
+        // The server is away. The next look may find it.
+      }
+    }, Number(live.dataset.live) * 1000);
+  }
+
   // Menus close by Escape and by a click elsewhere.
   const close = (except) => {
     for (const menu of all("details.menu[open]")) if (menu !== except) menu.open = false;

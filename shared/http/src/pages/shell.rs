@@ -188,6 +188,7 @@ fn sign_out(view: &View) -> Markup {
 
 fn footer(view: &View) -> Markup {
     html! {
+        @if view.can_audit { a href={ (view.root) "log" } { (view.words.audit_log) } " · " }
         a href={ (view.root) "api/v1/metrics" } { (view.words.definitions) }
         " · " a href={ (view.root) "openapi.json" } { (view.words.api) }
         " · " span { (view.words.version) " " (env!("CARGO_PKG_VERSION")) }

@@ -5,7 +5,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::NaiveDate;
-use gam_access::Principal;
+use gam_access::{Principal, RouteClass};
 use gam_model::{Grain, Range};
 use gam_query::QueryPorts;
 
@@ -24,6 +24,8 @@ pub(crate) struct View {
     pub(super) root: String,
     /// Whether the sender has a token, so that a browser can sign out.
     pub(super) has_token: bool,
+    /// Whether the sender may read the audit log.
+    pub(super) can_audit: bool,
 }
 
 impl View {
@@ -35,8 +37,10 @@ impl View {
             0 | 1 => "./".to_owned(),
             _ => "../".repeat(segments - 1),
         };
-        let has_token = parts.extensions.get::<Principal>().is_some_and(|principal| principal.has_token);
-        View { params, language, words: Words::of(language), root, has_token }
+        let principal = parts.extensions.get::<Principal>();
+        let has_token = principal.is_some_and(|principal| principal.has_token);
+        let can_audit = principal.is_some_and(|principal| principal.may(RouteClass::Audit));
+        View { params, language, words: Words::of(language), root, has_token, can_audit }
     }
 
     /// Returns the view with the language and the theme of another page, unless its own URL sets them.

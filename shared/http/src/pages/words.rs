@@ -76,6 +76,7 @@ words! {
     by_month: "by month", "月別";
     compared: "Changes compare with {a}.", "増減は前期間({a})との比較です。";
     whole_weeks: "Ranges of whole weeks, such as 28 days, compare best.", "比較には28日など週単位の期間が適しています。";
+    check_members: "Only these members are counted: {x}. Check the names.", "集計対象のメンバー: {x}(名前をご確認ください)";
     change: "Change", "増減";
     better: "better", "改善";
     worse: "worse", "悪化";
@@ -215,6 +216,19 @@ words! {
     task_lease: "lease until {t}", "{t} まで確保";
     task_expired: "lease ended {t}", "{t} に期限切れ";
     task_cancelled: "cancelled: {x}", "取り消し: {x}";
+    audit_log: "Audit log", "監査ログ";
+    log_org: "Organization", "Organization";
+    log_empty: "There are no rows.", "記録はありません。";
+    log_all: "all", "すべて";
+    log_no_org: "none, such as tokens", "なし(トークンなど)";
+    log_older: "Older", "以前の記録";
+    log_time: "Time", "日時";
+    log_kind: "Kind", "種類";
+    log_subject: "Subject", "対象";
+    log_principal: "Principal", "実行者";
+    log_outcome: "Outcome", "結果";
+    log_segment: "Segment", "セグメント";
+    log_undrained: "not yet in a segment", "未書き込み";
     more_tasks: "These are the first {n} tasks. The API lists all of them.", "最初の{n}件のタスクを表示しています。すべてのタスクはAPIで取得できます。";
     store_read_only: "This server can only read its store, so it knows neither tasks nor webhooks.", "このサーバーはデータストアへの書き込み権限がないため、タスクとWebhookを表示できません。";
     hooks: "Webhooks", "Webhook";

@@ -10,9 +10,9 @@ mod subject_path;
 
 pub(crate) use json_body::JsonBody;
 pub(crate) use queries::{
-    ActionParams, ActionsParams, ChartParams, ExportParams, HistogramParams, IssuesParams, ListParams,
-    LogParams, MetricsParams, NoParams, OrgsParams, QueryParams, SeriesParams, SubjectQuery, TasksParams,
-    Validated, WithRepoId,
+    ActionParams, ActionsParams, AuditLogParams, ChartParams, ExportParams, HistogramParams, IssuesParams,
+    ListParams, LogParams, MetricsParams, NoParams, OrgsParams, QueryParams, SeriesParams, SubjectQuery,
+    TasksParams, Validated, WithRepoId,
 };
 pub(crate) use subject_path::SubjectPath;
 
@@ -72,6 +72,10 @@ pub(crate) enum Parameter {
     DryRun,
     /// The part of a log at which a page begins.
     LogFrom,
+    AuditOrg,
+    AuditKind,
+    AuditAfter,
+    AuditTail,
 }
 
 /// The values of `bots`.
@@ -139,6 +143,10 @@ impl Parameter {
             Parameter::DryRun => "dry_run",
             Parameter::TaskRepo => "repo",
             Parameter::LogFrom => "from",
+            Parameter::AuditOrg => "org",
+            Parameter::AuditKind => "kind",
+            Parameter::AuditAfter => "after",
+            Parameter::AuditTail => "tail",
         }
     }
 
@@ -170,13 +178,16 @@ impl Parameter {
             Parameter::ActionState => Some(ActionState::ALL.map(ActionState::as_str).to_vec()),
             Parameter::DryRun => Some(BOOLEANS.map(|(name, _)| name).to_vec()),
             Parameter::IssueState => Some(ISSUE_STATES.map(|(name, _)| name).to_vec()),
-            Parameter::Assignable => Some(BOOLEANS.map(|(name, _)| name).to_vec()),
+            Parameter::Assignable | Parameter::AuditTail => Some(BOOLEANS.map(|(name, _)| name).to_vec()),
             Parameter::TaskOrg
             | Parameter::TaskRepo
             | Parameter::IssueLabel
             | Parameter::IssueAssignee
             | Parameter::IssueRepo
             | Parameter::LogFrom
+            | Parameter::AuditOrg
+            | Parameter::AuditKind
+            | Parameter::AuditAfter
             | Parameter::Id
             | Parameter::Since
             | Parameter::Until
@@ -195,6 +206,7 @@ impl Parameter {
             Parameter::Theme => Some(name_of(&THEMES, Theme::default())),
             Parameter::Lang => Some(name_of(&LANGUAGES, Language::default())),
             Parameter::IssueState => Some(ISSUE_STATES[0].0),
+            Parameter::AuditTail => Some("false"),
             Parameter::Sort => Some(DEFAULT_METRIC),
             Parameter::DurationMetric => Some(DEFAULT_DURATION_METRIC),
             // The default of `order` depends on `sort`, and that of `metric` is a list.
@@ -211,6 +223,9 @@ impl Parameter {
             | Parameter::DryRun
             | Parameter::TaskRepo
             | Parameter::LogFrom
+            | Parameter::AuditOrg
+            | Parameter::AuditKind
+            | Parameter::AuditAfter
             | Parameter::Id
             | Parameter::Name
             | Parameter::Type

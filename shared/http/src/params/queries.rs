@@ -251,6 +251,40 @@ impl QueryParams for ActionsParams {
     }
 }
 
+/// The parameters of the audit log.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct AuditLogParams {
+    /// The organization, or `_` for rows of none; `None` for all.
+    pub(crate) org: Option<String>,
+    pub(crate) after: Option<String>,
+    pub(crate) kind: Option<String>,
+    pub(crate) tail: bool,
+    pub(crate) limit: usize,
+}
+
+impl QueryParams for AuditLogParams {
+    fn accepted() -> Vec<Parameter> {
+        vec![
+            Parameter::AuditOrg,
+            Parameter::AuditKind,
+            Parameter::AuditAfter,
+            Parameter::AuditTail,
+            Parameter::Limit,
+        ]
+    }
+
+    fn from_query(query: &QueryString, _: NaiveDate) -> Result<Self, ApiError> {
+        let text = |parameter| query.short_text(parameter, MAX_NAME_CHARS).map(|it| it.map(str::to_owned));
+        Ok(AuditLogParams {
+            org: text(Parameter::AuditOrg)?,
+            after: query.text(Parameter::AuditAfter).map(str::to_owned),
+            kind: text(Parameter::AuditKind)?,
+            tail: query.choice(Parameter::AuditTail, |name| value_of(&BOOLEANS, name))?.unwrap_or(false),
+            limit: query.number(Parameter::Limit, MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT),
+        })
+    }
+}
+
 /// The parameters of the log of a claim.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct LogParams {

@@ -2,6 +2,7 @@
 
 mod actions;
 mod health;
+pub(crate) mod log;
 mod metric_catalogue;
 mod openapi;
 mod orgs;
@@ -79,7 +80,8 @@ pub(crate) fn class_of(request: &Request) -> RouteClass {
         let decisions = [(pages::DECISION_PATH, (RouteMethod::Post, RouteClass::Decide))];
         let public = sign_in::PATHS.into_iter().chain(pages::PUBLIC_PATHS);
         let public = public.map(|path| (path, (RouteMethod::Get, RouteClass::Public)));
-        api.chain(decisions).chain(public).fold(Classes::new(), |mut classes, (path, class)| {
+        let log = (pages::LOG_PATH, (RouteMethod::Get, RouteClass::Audit));
+        api.chain(decisions).chain(public).chain([log]).fold(Classes::new(), |mut classes, (path, class)| {
             classes.entry(path).or_default().push(class);
             classes
         })
@@ -94,7 +96,8 @@ pub(crate) fn class_of(request: &Request) -> RouteClass {
 /// Returns whether the handler of a path checks by itself what the principal sees: the path names neither an organization
 /// nor a repository.
 pub(crate) fn checks_scope(path: &str) -> bool {
-    tasks::PATHS.contains(&path) || actions::PATHS.contains(&path)
+    let paths: [&[&str]; 3] = [&tasks::PATHS, &actions::PATHS, &log::PATHS];
+    paths.iter().any(|paths| paths.contains(&path)) || path == pages::LOG_PATH
 }
 
 /// Returns whether the answers of a path follow from records. Not every store's change token changes with them, so such
@@ -147,6 +150,8 @@ pub(crate) fn all() -> Vec<Route> {
         orgs::listings::repo_members("/api/v1/orgs/{org}/repos/{repo}/members.csv"),
         orgs::listings::member_repos("/api/v1/orgs/{org}/members/{member}/repos"),
         orgs::listings::member_repos("/api/v1/orgs/{org}/members/{member}/repos.csv"),
+        log::page(log::PATHS[0]),
+        log::stream(log::PATHS[1]),
         tasks::request(tasks::PATHS[0]),
         tasks::list(tasks::PATHS[1]),
         tasks::heartbeat(tasks::PATHS[2]),

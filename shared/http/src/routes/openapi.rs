@@ -8,7 +8,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use gam_access::RouteClass;
 
-use super::{Route, RouteMethod, actions, health, metric_catalogue, orgs, tasks};
+use super::{Route, RouteMethod, actions, health, log, metric_catalogue, orgs, tasks};
 use crate::openapi::{self, Operation, ResponseBody};
 use crate::webhook::WebhookReceipt;
 
@@ -19,6 +19,7 @@ static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
         health::schemas()
             .into_iter()
             .chain(metric_catalogue::schemas())
+            .chain(log::schemas())
             .chain(tasks::schemas())
             .chain(actions::schemas())
             .chain(orgs::issues::schemas())

@@ -6,6 +6,7 @@ mod docs;
 mod errors;
 mod headers;
 mod kept_answers;
+mod log;
 mod openapi;
 mod orgs;
 mod pages;

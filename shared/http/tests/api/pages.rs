@@ -302,3 +302,12 @@ async fn an_error_page_says_when_to_retry() {
     assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "2"));
     assert!(answer.header("content-type").starts_with("text/html"));
 }
+
+#[tokio::test]
+async fn addresses_that_people_type_lead_to_pages() {
+    let api = acme::api().await;
+    for (path, location) in [("/orgs", "."), ("/orgs/acme/", "../acme")] {
+        let answer = get(&api, path).await;
+        assert_eq!((answer.status.as_u16(), answer.header("location")), (308, location), "{path}");
+    }
+}

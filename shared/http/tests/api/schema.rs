@@ -38,6 +38,10 @@ fn check_fields(document: &Value, schema: &Value, fields: &Map<String, Value>) -
             return Err(format!("{name} is missing"));
         }
     }
+    // An object whose fields are not known.
+    if !schema["additionalProperties"].is_null() {
+        return Ok(());
+    }
     for (name, value) in fields {
         let property =
             schema["properties"].get(name).ok_or_else(|| format!("{name} is not in the schema"))?;

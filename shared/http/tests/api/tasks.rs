@@ -30,7 +30,7 @@ impl Host {
         let clock = Arc::new(SettableClock::new());
         let tokens = Tokens::new(data.store.clone(), clock.clone());
         let work = data.work_ports(clock.clone());
-        let ports = ApiPorts { query: data.query_ports(), work: Some(work) };
+        let ports = ApiPorts { query: data.query_ports(), work: Some(work), log: None };
         let api = guarded_router(ports, AccessControl::tokens(tokens.clone()), AllowedOrigins::default());
         Host { api, tokens, clock }
     }

@@ -12,7 +12,7 @@ use tempfile::{Builder, NamedTempFile};
 
 use crate::error::{Error, Result};
 use crate::object_store::{ETag, Object, ObjectMeta, PutIfAbsent, PutIfMatch};
-use crate::paths::ObjectPath;
+use crate::paths::{self, ObjectPath};
 
 const LOCK_FILE: &str = ".lock";
 const TEMP_DIR: &str = ".tmp";
@@ -151,6 +151,9 @@ impl Directory {
             if let Some(parent) = file.parent() {
                 fs::create_dir_all(parent).map_err(io_error("create the directory", parent))?;
             }
+            if paths::is_permanent(path) {
+                set_read_only(&temp_file).map_err(io_error("write", &file))?;
+            }
             match temp_file.persist_noclobber(&file) {
                 Ok(_) => {
                     self.sync_ancestors(&file)?;
@@ -263,6 +266,13 @@ impl Directory {
             }
         }
     }
+}
+
+/// Takes the permission to write the file from everybody.
+fn set_read_only(file: &NamedTempFile) -> io::Result<()> {
+    let mut permissions = file.as_file().metadata()?.permissions();
+    permissions.set_readonly(true);
+    fs::set_permissions(file.path(), permissions)
 }
 
 /// Returns the etag of the file's content.

@@ -187,3 +187,17 @@ async fn a_killed_process_leaves_only_complete_objects() {
     // This would block if the killed process still held the lock.
     store.delete(&object("0")).await.unwrap();
 }
+
+#[tokio::test]
+async fn segments_of_the_audit_log_are_read_only_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = FileStore::open(dir.path()).unwrap();
+    let [segment, batch] = [paths::audit_segment("acme", 1), paths::inbox::<crate::Events>("acme", "ab")];
+    for path in [&segment, &batch] {
+        store.put_if_absent(path, Bytes::from_static(b"x"), &[]).await.unwrap();
+    }
+    let is_read_only = |path: &ObjectPath| {
+        std::fs::metadata(dir.path().join(path.as_str())).unwrap().permissions().readonly()
+    };
+    assert_eq!([is_read_only(&segment), is_read_only(&batch)], [true, false]);
+}

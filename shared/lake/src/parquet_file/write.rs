@@ -22,7 +22,8 @@ use crate::error::{Error, Result};
 use crate::schema::conform_to;
 use crate::table::Table;
 
-const CREATED_BY: &str = concat!("github-metrics version ", env!("CARGO_PKG_VERSION"));
+/// What files say about who wrote them.
+pub(crate) const CREATED_BY: &str = concat!("github-metrics version ", env!("CARGO_PKG_VERSION"));
 
 /// The level of columns that have a dictionary.
 const ZSTD_LEVEL: i32 = 3;

@@ -64,13 +64,17 @@ pub enum RecordKind {
     ActionPace,
     /// A row of the audit log that no segment in the lake holds yet, in order of insertion.
     AuditRow,
+    /// How far the audit log was written: to its last segment, and to the last revision of a configuration.
+    AuditHead,
+    /// A principal has read the audit log in an hour, by principal and hour.
+    AuditReading,
     /// The proof that a commit was made, by the commit's id. Only stores write receipts.
     Receipt,
 }
 
 impl RecordKind {
     /// All kinds.
-    pub const ALL: [RecordKind; 20] = [
+    pub const ALL: [RecordKind; 22] = [
         RecordKind::Token,
         RecordKind::TokenName,
         RecordKind::Claim,
@@ -90,6 +94,8 @@ impl RecordKind {
         RecordKind::ActionKey,
         RecordKind::ActionPace,
         RecordKind::AuditRow,
+        RecordKind::AuditHead,
+        RecordKind::AuditReading,
         RecordKind::Receipt,
     ];
 
@@ -115,6 +121,8 @@ impl RecordKind {
             RecordKind::ActionKey => "action_key",
             RecordKind::ActionPace => "action_pace",
             RecordKind::AuditRow => "audit_row",
+            RecordKind::AuditHead => "audit_head",
+            RecordKind::AuditReading => "audit_reading",
             RecordKind::Receipt => "receipt",
         }
     }
@@ -332,6 +340,8 @@ mod tests {
             "action_key",
             "action_pace",
             "audit_row",
+            "audit_head",
+            "audit_reading",
             "receipt",
         ];
         assert_eq!(kinds, expected);

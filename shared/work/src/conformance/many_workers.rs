@@ -239,7 +239,13 @@ async fn completed_rows(records: &dyn RecordStore, now: DateTime<Utc>) -> usize 
 }
 
 fn principal() -> Principal {
-    Principal { id: "token:1".to_owned(), role: Role::Worker, scope: Scope::All, has_token: true }
+    Principal {
+        id: "token:1".to_owned(),
+        role: Role::Worker,
+        scope: Scope::All,
+        has_token: true,
+        origin: None,
+    }
 }
 
 fn work_request(worker: &str) -> WorkRequest {

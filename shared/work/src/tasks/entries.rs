@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use gam_access::{AuditKind, AuditRow};
+use gam_access::{AuditKind, AuditRow, Requester};
 use gam_store::{
     Error as StoreError, Expectation, KeyPart, Record, RecordCommit, RecordCommitId, RecordKey, RecordKind,
     RecordRange, RecordStore, Result,
@@ -209,12 +209,12 @@ impl TaskChange {
         self.before.as_ref().is_some_and(|(before, _)| *before == self.after)
     }
 
-    /// Adds the writes of the change and its audit rows to a commit. `principal` is who makes it. The commit is a conflict
+    /// Adds the writes of the change and its audit rows to a commit. `requester` is who makes it. The commit is a conflict
     /// if the task was changed in the meantime, or if the worker has got another claim.
     pub(super) fn add_to(
         &self,
         mut commit: RecordCommit,
-        principal: &str,
+        requester: &Requester,
         now: DateTime<Utc>,
     ) -> Result<RecordCommit> {
         let after = &self.after;
@@ -240,7 +240,7 @@ impl TaskChange {
             };
             commit = commit.put(key, body, expectation);
         }
-        for row in self.audit_rows(commit.id(), principal, now) {
+        for row in self.audit_rows(commit.id(), requester, now) {
             commit = row.add_to(commit)?;
         }
         Ok(commit)
@@ -248,16 +248,16 @@ impl TaskChange {
 
     /// Returns the audit rows: one for each event, and one if the issue became assignable or ceased to be, unless a claim
     /// explains that.
-    fn audit_rows(&self, commit: RecordCommitId, principal: &str, now: DateTime<Utc>) -> Vec<AuditRow> {
+    fn audit_rows(&self, commit: RecordCommitId, requester: &Requester, now: DateTime<Utc>) -> Vec<AuditRow> {
         let after = &self.after;
         let issue = format!("{}.{}.{}", after.org, after.repo_id, after.number);
-        let row =
-            |id: String, kind, subject: String, outcome: &str| {
-                let subject = format!("issue {}#{}{subject}", after.repo, after.number);
-                AuditRow::new(id, Some(&after.org), now, principal, kind, subject)
-                    .with_outcome(outcome)
-                    .about(Some(after.repo_id), after.repo.clone(), Some(after.number))
-            };
+        let row = |id: String, kind, subject: String, outcome: &str| {
+            let subject = format!("issue {}#{}{subject}", after.repo, after.number);
+            AuditRow::new(id, Some(&after.org), now, &requester.id, kind, subject)
+                .with_origin(requester.origin.clone())
+                .with_outcome(outcome)
+                .about(Some(after.repo_id), after.repo.clone(), Some(after.number))
+        };
         let before = self.before.as_ref().map(|(before, _)| before);
         let claim_id = after.claim_id().or_else(|| after.last_claim_id()).map(|id| id.to_string());
         let worker = after.live_claim().map(|claim| claim.worker.as_str());

@@ -116,7 +116,7 @@ impl Tasks {
             }
             let outcome = ReportOutcome::of(&after, cancelled, now);
             let change = TaskChange { before: Some((before, revision)), after, events };
-            if change.is_empty() || self.commit(&change, &principal.id, now).await? {
+            if change.is_empty() || self.commit(&change, &principal.into(), now).await? {
                 return match refused {
                     Some(why) => Err(ended(claim_id, why.as_str())),
                     None => Ok(outcome),
@@ -161,7 +161,7 @@ impl Tasks {
                 after: after.clone(),
                 events: vec![TaskEvent::Requeued],
             };
-            if change.is_empty() || self.commit(&change, principal, now).await? {
+            if change.is_empty() || self.commit(&change, &principal.into(), now).await? {
                 return Ok(after);
             }
         }
@@ -204,7 +204,7 @@ impl Tasks {
                 after,
                 events: vec![TaskEvent::Cancelled(REASON)],
             };
-            if self.commit(&change, by, now).await? {
+            if self.commit(&change, &by.into(), now).await? {
                 return Ok(true);
             }
         }

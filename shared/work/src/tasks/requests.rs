@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use gam_access::{Principal, RepoName};
+use gam_access::{Principal, RepoName, Requester};
 use gam_model::TaskRules;
 use gam_store::{
     CommitOutcome, Expectation, RecordCommit, RecordCommitId, RecordRange, commit_until_answered,
@@ -176,7 +176,7 @@ impl Tasks {
             };
             let assignment = resumed.and_then(|issue| Assignment::new(&after, issue.clone(), now));
             let change = TaskChange { before: Some((before, revision)), after, events };
-            if change.is_empty() || self.commit(&change, &principal.id, now).await? {
+            if change.is_empty() || self.commit(&change, &principal.into(), now).await? {
                 return Ok(assignment);
             }
         }
@@ -215,7 +215,7 @@ impl Tasks {
         }
         let change = TaskChange { before: Some((before, revision)), after, events };
         if !change.is_empty() {
-            self.commit(&change, "service", now).await?;
+            self.commit(&change, &"service".into(), now).await?;
         }
         Ok(())
     }
@@ -288,7 +288,7 @@ impl Tasks {
         let commit = RecordCommit::new(RecordCommitId::random());
         if !after.is_assignable() {
             let change = TaskChange { before: Some((before, revision)), after, events: Vec::new() };
-            return Ok(match self.commit(&change, "service", now).await? {
+            return Ok(match self.commit(&change, &"service".into(), now).await? {
                 true => ClaimAttempt::Withdrawn,
                 false => ClaimAttempt::Lost,
             });
@@ -299,7 +299,7 @@ impl Tasks {
         let change = TaskChange { before: Some((before, revision)), after, events: vec![TaskEvent::Claimed] };
         // The worker gets the issue as it is, not as it was before an edit.
         let commit = commit.check(issue_key, Expectation::Revision(issue_revision));
-        let commit = change.add_to(commit, &principal.id, now)?;
+        let commit = change.add_to(commit, &principal.into(), now)?;
         Ok(match (commit_until_answered(&*self.records, &commit, now).await?, assignment) {
             (CommitOutcome::Committed, Some(assignment)) => ClaimAttempt::Claimed(Box::new(assignment)),
             _ => ClaimAttempt::Lost,
@@ -310,10 +310,10 @@ impl Tasks {
     pub(super) async fn commit(
         &self,
         change: &TaskChange,
-        principal: &str,
+        requester: &Requester,
         now: DateTime<Utc>,
     ) -> Result<bool, TaskError> {
-        let commit = change.add_to(RecordCommit::new(RecordCommitId::random()), principal, now)?;
+        let commit = change.add_to(RecordCommit::new(RecordCommitId::random()), requester, now)?;
         Ok(commit_until_answered(&*self.records, &commit, now).await? == CommitOutcome::Committed)
     }
 }

@@ -29,6 +29,8 @@ pub enum Unassignable {
     Locked,
     /// Another open issue blocks it, or one of its sub-issues is open.
     Blocked,
+    /// GitHub was not asked yet whether a pull request closes it.
+    Unfetched,
     /// An open pull request closes it.
     HasPullRequest,
     /// Too many claims of it failed or expired.
@@ -48,6 +50,7 @@ impl Unassignable {
             Unassignable::Edited => "edited",
             Unassignable::Locked => "locked",
             Unassignable::Blocked => "blocked",
+            Unassignable::Unfetched => "unfetched",
             Unassignable::HasPullRequest => "has_pull_request",
             Unassignable::TooManyAttempts => "too_many_attempts",
             Unassignable::Completed => "completed",
@@ -95,10 +98,11 @@ pub(super) fn check_issue(rules: &TaskRules, issue: &CachedIssue) -> Result<(), 
     if has_open(issue.details.blocked_by_open) || has_open(issue.details.sub_issues_open) {
         return Err(Unassignable::Blocked);
     }
-    if issue.closing_pull_requests.as_ref().is_some_and(|open| !open.is_empty()) {
-        return Err(Unassignable::HasPullRequest);
+    match &issue.closing_pull_requests {
+        None => Err(Unassignable::Unfetched),
+        Some(open) if open.is_empty() => Ok(()),
+        Some(_) => Err(Unassignable::HasPullRequest),
     }
-    Ok(())
 }
 /// Returns the place of an issue in the order of assignable ones, in seconds since 1970: when it was created, and one week
 /// later for each level of its priority. So an issue gains one level with each week of its age, and its place never

@@ -27,6 +27,8 @@ pub enum Cancellation {
     Gone,
     /// The token of the worker was revoked.
     TokenRevoked,
+    /// GitHub suspended the app's installation, so nothing is known of the issue any more.
+    Suspended,
 }
 
 impl Cancellation {
@@ -38,6 +40,7 @@ impl Cancellation {
             Cancellation::Edited => "edited",
             Cancellation::Gone => "gone",
             Cancellation::TokenRevoked => "token_revoked",
+            Cancellation::Suspended => "suspended",
         }
     }
 
@@ -51,6 +54,7 @@ impl Cancellation {
             Unassignable::Edited => Some(Cancellation::Edited),
             Unassignable::Locked
             | Unassignable::Blocked
+            | Unassignable::Unfetched
             | Unassignable::HasPullRequest
             | Unassignable::TooManyAttempts
             | Unassignable::Completed => None,

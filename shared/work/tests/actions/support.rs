@@ -544,7 +544,7 @@ fn actions(
 }
 
 pub(crate) fn principal(id: &str) -> Principal {
-    Principal { id: id.to_owned(), role: Role::Admin, scope: Scope::All, has_token: true }
+    Principal { id: id.to_owned(), role: Role::Admin, scope: Scope::All, has_token: true, origin: None }
 }
 
 pub(crate) fn issue() -> ActionRequest {

@@ -146,7 +146,13 @@ pub(crate) fn rules() -> TaskRules {
 }
 
 pub(crate) fn principal() -> Principal {
-    Principal { id: "token:1".to_owned(), role: Role::Worker, scope: Scope::All, has_token: true }
+    Principal {
+        id: "token:1".to_owned(),
+        role: Role::Worker,
+        scope: Scope::All,
+        has_token: true,
+        origin: None,
+    }
 }
 
 pub(crate) fn work_request(worker: &str) -> WorkRequest {
@@ -175,7 +181,7 @@ pub(crate) fn user(id: i64, login: &str) -> IssueUser {
 type Obstacle = (&'static str, fn(&mut CachedIssue));
 
 /// What can happen to an issue on GitHub so that no worker gets it.
-pub(crate) const OBSTACLES: [Obstacle; 9] = [
+pub(crate) const OBSTACLES: [Obstacle; 10] = [
     ("closed", |issue| issue.details.state = IssueState::Closed),
     ("unlabelled", |issue| issue.details.labels.clear()),
     ("excluded", |issue| issue.details.labels.push(label(9, "On-Hold"))),
@@ -183,6 +189,7 @@ pub(crate) const OBSTACLES: [Obstacle; 9] = [
     ("locked", |issue| issue.details.is_locked = true),
     ("blocked", |issue| issue.details.blocked_by_open = Some(1)),
     ("blocked by sub-issues", |issue| issue.details.sub_issues_open = Some(2)),
+    ("unfetched", |issue| issue.closing_pull_requests = None),
     ("has_pull_request", |issue| {
         issue.closing_pull_requests = Some(vec![ThreadRef { repo_id: REPO_ID, number: 99 }]);
     }),

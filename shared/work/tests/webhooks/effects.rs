@@ -1,10 +1,17 @@
 //! What single deliveries do.
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
-use gam_work::{OrderOutcome, Received, Tombstone, read_delivery};
+use gam_access::{Principal, Role};
+use gam_model::Clock as _;
+use gam_store::{Expectation, RecordCommit, RecordCommitId, RecordStore as _};
+use gam_work::issue::issue_key;
+use gam_work::tasks::{Cancellation, ReportKind, RequestOutcome, TaskReport, Tasks, WorkRequest};
+use gam_work::{Effect, OrderOutcome, Received, Tombstone, read_delivery};
 use serde_json::json;
 
-use crate::support::{Hub, READY, Service, at, label};
+use crate::support::{Hub, ORG, READY, REPO_ID, Service, TestDelivery, at, label};
 
 #[tokio::test]
 async fn a_deleted_issue_is_not_revived() {
@@ -157,4 +164,128 @@ fn deliveries_of_other_kinds_are_ignored() {
     );
     let with_mark = "\u{feff}{\"action\":\"published\",\"repository\":{\"id\":1,\"name\":\"a\",\"owner\":{\"login\":\"acme\"}}}";
     assert!(matches!(read("release", with_mark), Ok(Received::Order(order)) if order.marks_dirty));
+}
+
+#[tokio::test]
+async fn two_renames_of_a_label_end_as_on_github_in_any_order() {
+    for order in [[0, 1, 2, 3], [0, 1, 3, 2], [0, 3, 2, 1]] {
+        let hub = Hub::new();
+        let service = Service::new(&hub);
+        hub.open(1, 0);
+        hub.add_label(1, 10, label(READY, "a"), "maintainer");
+        hub.rename_label(READY, "b");
+        hub.rename_label(READY, "c");
+        let deliveries = hub.take_deliveries();
+        for index in order {
+            service.receive(&deliveries[index]).await;
+            service.drain().await;
+        }
+        service.check_equals(&hub).await;
+    }
+}
+
+#[tokio::test]
+async fn a_late_delivery_does_not_revive_a_deleted_repository() {
+    let hub = Hub::new();
+    let service = Service::new(&hub);
+    hub.open(1, 0);
+    hub.delete_repo();
+    let deliveries = hub.take_deliveries();
+    for index in [1, 0] {
+        service.receive(&deliveries[index]).await;
+        service.drain().await;
+    }
+    assert_eq!(service.issue(1).await.tombstone, Some(Tombstone::RepositoryGone));
+}
+
+#[tokio::test]
+async fn a_label_that_was_set_with_an_outsiders_edit_vouches_for_nothing() {
+    let hub = Hub::new();
+    let service = Service::new(&hub);
+    hub.open(1, 0);
+    hub.edit(1, 20, "Send me the keys", "author");
+    // GitHub builds this payload after the edit.
+    hub.add_label(1, 20, label(READY, "ready"), "maintainer");
+    let deliveries = hub.take_deliveries();
+    for index in [0, 2, 1] {
+        service.receive(&deliveries[index]).await;
+        service.drain().await;
+    }
+    assert!(!service.issue(1).await.is_vouched_by(READY));
+}
+
+fn installation(action: &str) -> TestDelivery {
+    let body = json!({ "action": action, "installation": { "account": { "login": "Acme" } } });
+    TestDelivery { event: "installation", guid: format!("installation-{action}"), body }
+}
+
+#[tokio::test]
+async fn a_suspension_cancels_claims_and_ends_with_the_next_reconciling() {
+    let hub = Hub::new();
+    let mut service = Service::new(&hub);
+    let tasks = Tasks::new(service.store.clone(), service.clock.clone(), Arc::new(|_| 0));
+    service.processor.followers.push(Arc::new(tasks.follower()));
+    hub.open(1, 0);
+    hub.add_label(1, 10, label(READY, "agent-ready"), "maintainer");
+    for delivery in hub.take_deliveries() {
+        service.receive(&delivery).await;
+    }
+    service.drain().await;
+    let worker = Principal::trusted("token:1", Role::Worker);
+    let request = WorkRequest { worker: "ann".to_owned(), skills: vec![], repos: vec![] };
+    let assigned = async || match tasks.request(&worker, &request, &[ORG.to_owned()]).await.unwrap() {
+        RequestOutcome::Assigned(assignment) => Some(assignment.claim_id),
+        RequestOutcome::Nothing { .. } => None,
+    };
+    let id = assigned().await.expect("issue 1");
+    service.receive(&installation("suspend")).await;
+    service.drain().await;
+    let report = |kind| TaskReport { kind, fence: id.fence, note: None, result: None };
+    let alive = tasks.report(&worker, &id, &report(ReportKind::Heartbeat)).await.unwrap();
+    assert_eq!(alive.cancel, Some(Cancellation::Suspended));
+    tasks.report(&worker, &id, &report(ReportKind::Release)).await.unwrap();
+    assert_eq!(assigned().await, None);
+    // The delivery that ends the suspension is lost.
+    service.processor.reconcile("Acme").await.unwrap();
+    assert!(assigned().await.is_some(), "GitHub answered");
+}
+
+#[tokio::test]
+async fn an_order_that_cannot_be_stored_does_not_stop_the_others() {
+    let hub = Hub::new();
+    let service = Service::new(&hub);
+    let now = service.clock.now();
+    let damaged = RecordCommit::new(RecordCommitId::random()).put(
+        issue_key(ORG, REPO_ID, 1).unwrap(),
+        "{",
+        Expectation::Any,
+    );
+    service.store.commit(&damaged, now).await.unwrap();
+    hub.open(1, 0);
+    hub.open(2, 0);
+    for delivery in hub.take_deliveries() {
+        service.receive(&delivery).await;
+    }
+    let report = service.processor.drain(&service.queue, 100).await.unwrap();
+    assert_eq!((report.postponed, report.outcomes.get("done")), (1, Some(&1)));
+}
+
+#[tokio::test]
+async fn jobs_wait_for_a_token_and_deliveries_do_not_wait_for_jobs() {
+    let hub = Hub::new();
+    let mut service = Service::new(&hub);
+    service.processor.source = None;
+    hub.open(1, 0);
+    hub.edit(1, 10, "more", "author");
+    for delivery in hub.take_deliveries() {
+        service.receive(&delivery).await;
+    }
+    let report = service.processor.drain_where(&service.queue, 100, |order| order.is_delivery).await.unwrap();
+    assert_eq!((report.outcomes.get("done"), report.postponed), (Some(&2), 0));
+    for _ in 0..40 {
+        service.drain().await;
+        service.clock.advance(TimeDelta::hours(2));
+    }
+    let due = service.queue.due(100).await.unwrap();
+    assert!(due.iter().any(|it| matches!(it.order.effect, Effect::Fetch { .. })), "{}", due.len());
 }

@@ -112,6 +112,10 @@ impl Hub {
         self.deliver("repository", "renamed", &json!({}));
     }
 
+    pub(crate) fn delete_repo(&self) {
+        self.deliver("repository", "deleted", &json!({}));
+    }
+
     fn deliver(&self, event: &'static str, action: &str, fields: &Value) {
         let mut state = self.0.lock().unwrap();
         let mut body = json!({

@@ -1,5 +1,7 @@
 //! What GitHub could not deliver is found in its list of deliveries.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_model::Clock;
@@ -7,7 +9,7 @@ use gam_work::dirty::{clear_mark, list_marks};
 use gam_work::hooks::{HookGap, list_hooks};
 use gam_work::order::MAX_ORDER_BYTES;
 use gam_work::source::SourceError;
-use gam_work::sweep::{DeliveryAttempt, HookInfo};
+use gam_work::sweep::{AttemptPage, DeliveryAttempt, HookInfo};
 use gam_work::{Effect, HookSource, OrderRepo, WebhookOrder};
 
 use crate::support::{Hub, ORG, READY, REPO_ID, Service, TestDelivery, label};
@@ -16,11 +18,18 @@ use crate::support::{Hub, ORG, READY, REPO_ID, Service, TestDelivery, label};
 struct Listed {
     attempts: Vec<DeliveryAttempt>,
     is_of_repo: bool,
+    page_size: usize,
+    /// Number of pages that GitHub returns before it fails once.
+    pages_left: AtomicUsize,
 }
 
 impl Listed {
     fn of_org(attempts: Vec<DeliveryAttempt>) -> Self {
-        Listed { attempts, is_of_repo: false }
+        Listed { attempts, is_of_repo: false, page_size: 100, pages_left: AtomicUsize::new(usize::MAX) }
+    }
+
+    fn of_repo(attempts: Vec<DeliveryAttempt>) -> Self {
+        Listed { is_of_repo: true, ..Listed::of_org(attempts) }
     }
 }
 
@@ -53,12 +62,17 @@ impl HookSource for Listed {
         Ok(vec![hook("repo/acme/site/5")])
     }
 
-    async fn attempts(
-        &self,
-        _: &HookInfo,
-        since: DateTime<Utc>,
-    ) -> Result<Vec<DeliveryAttempt>, SourceError> {
-        Ok(self.attempts.iter().filter(|attempt| attempt.delivered_at >= since).cloned().collect())
+    async fn attempts(&self, _: &HookInfo, cursor: Option<&str>) -> Result<AttemptPage, SourceError> {
+        let page = cursor.map_or(0, |cursor| cursor.parse().expect("a page"));
+        if self.pages_left.fetch_sub(1, Ordering::Relaxed) == 0 {
+            self.pages_left.store(usize::MAX, Ordering::Relaxed);
+            return Err(SourceError { is_temporary: true, ..source_error("the time is over") });
+        }
+        let mut newest_first = self.attempts.clone();
+        newest_first.sort_by_key(|attempt| std::cmp::Reverse(attempt.delivered_at));
+        let pages: Vec<_> = newest_first.chunks(self.page_size).collect();
+        let attempts = pages.get(page).map(|page| page.to_vec()).unwrap_or_default();
+        Ok(AttemptPage { attempts, next: (page + 1 < pages.len()).then(|| (page + 1).to_string()) })
     }
 }
 
@@ -103,6 +117,35 @@ async fn a_dark_hour_is_healed_by_one_sweep() {
 }
 
 #[tokio::test]
+async fn a_sweep_goes_on_where_it_was_stopped() {
+    let hub = Hub::new();
+    let service = Service::new(&hub);
+    for number in 1..=7 {
+        hub.open(number, number);
+    }
+    let missed = hub.take_deliveries();
+    let now = service.clock.now();
+    let attempts =
+        missed.iter().zip(1..).map(|(it, minutes)| attempt(it, 0, now - TimeDelta::minutes(minutes)));
+    let source = Listed { page_size: 2, ..Listed::of_org(attempts.collect()) };
+    source.pages_left.store(2, Ordering::Relaxed);
+    assert!(service.processor.sweep(&source, "Acme").await.is_err(), "the third page fails");
+    let states = list_hooks(&*service.store, "acme", service.clock.now()).await.unwrap();
+    let walk = states[0].walk.as_ref().expect("the sweep is not complete");
+    assert_eq!((walk.cursor.as_deref(), states[0].checked_until), (Some("2"), None));
+    service.clock.advance(TimeDelta::minutes(1));
+    let report = service.processor.sweep(&source, "Acme").await.unwrap();
+    assert_eq!((report.events, report.missed), (3, 3), "the first two pages are not read again");
+    let states = list_hooks(&*service.store, "acme", service.clock.now()).await.unwrap();
+    assert_eq!(
+        (&states[0].walk, states[0].checked_until),
+        (&None, Some(now)),
+        "what came later is not compared yet"
+    );
+    assert_eq!((states[0].gaps.len(), states[0].gaps[0].missed), (1, 7), "it is one gap");
+}
+
+#[tokio::test]
 async fn deliveries_that_arrived_are_no_gap() {
     let hub = Hub::new();
     let service = Service::new(&hub);
@@ -134,7 +177,7 @@ async fn the_webhook_of_a_repository_is_swept_once_it_has_delivered() {
     }
     let deliveries = hub.take_deliveries();
     let at = service.clock.now();
-    let source = Listed { attempts: vec![attempt(&deliveries[1], 0, at)], is_of_repo: true };
+    let source = Listed::of_repo(vec![attempt(&deliveries[1], 0, at)]);
     let unknown = service.processor.sweep(&source, "Acme").await.unwrap_err();
     assert!(unknown.to_string().contains("only owners"), "{unknown}");
 
@@ -157,7 +200,7 @@ async fn the_webhook_of_a_repository_is_swept_once_it_has_delivered() {
     assert_eq!(state.last.as_ref().map(|last| (last.at, last.status_code)), Some((at, 0)));
     // A sweep that finds nothing forgets no gap, and the last delivery after three days.
     service.clock.advance(TimeDelta::days(4));
-    let source = Listed { attempts: vec![], is_of_repo: true };
+    let source = Listed::of_repo(vec![]);
     assert_eq!(service.processor.sweep(&source, "Acme").await.unwrap().missed, 0);
     let hooks = list_hooks(service.records(), ORG, service.clock.now()).await.unwrap();
     assert_eq!((hooks[0].gaps.len(), &hooks[0].last), (1, &None));

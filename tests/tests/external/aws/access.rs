@@ -1,6 +1,7 @@
 //! Access by signed requests: the gateway checks the signature, and the function requires no token.
 
 use gam_tests::github::{Double, TOKEN, generated};
+use gam_tests::http::send_request_with_body;
 use serde_json::json;
 
 use super::emulator::EmulatorSetup;
@@ -43,11 +44,13 @@ fn with_iam_access_requests_need_a_signature_and_no_token() {
     let answer = stack.invoke("GateFunction", &event);
     assert_eq!(answer["statusCode"], 204, "there is no task: {answer}");
     assert!(!stack.has_output("WebhookUrl"), "without a secret the stack takes no webhooks");
-    let answer = stack.post("/api/v1/request-task", "", &json!({ "worker": "one" }));
-    assert!([401, 403].contains(&answer.status), "{}: {}", answer.status, answer.text());
 
     // The gateway rejects a request without a signature.
     let answer = stack.get_with_headers("/api/v1/orgs", &[]);
+    assert!([401, 403].contains(&answer.status), "{}: {}", answer.status, answer.text());
+    let headers = [("host", stack.host()), ("content-type", "application/json")];
+    let request = ("POST", "/api/v1/request-task");
+    let answer = send_request_with_body(aws.address(), request, &headers, "{\"worker\":\"one\"}");
     assert!([401, 403].contains(&answer.status), "{}: {}", answer.status, answer.text());
 }
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use gam_access::{NewToken, Role, Scope, Tokens};
-use gam_model::SystemClock;
+use gam_model::{Clock as _, SystemClock};
 use gam_tests::answers::{assert_same_answers, sample_targets, without_coverage};
 use gam_tests::github::webhooks::{
     Transit, WEBHOOK_SECRET, WebhookEvent, deliver_to_host, disturbed, open_issues, webhook_events,
@@ -47,7 +47,10 @@ fn webhooks_on_the_stack_end_in_the_state_of_github() {
     assert_unsigned_deliveries_reach_nothing(&stack, &events[0]);
     let receiver = (aws.address(), stack.host());
     double.create_webhook(stack.host());
-    double.deliver_events_to_host(receiver, &disturbed(events.clone()), Utc::now());
+    std::thread::scope(|scope| {
+        scope.spawn(|| flood(&stack, &events[0]));
+        double.deliver_events_to_host(receiver, &disturbed(events.clone()), SystemClock.now());
+    });
     assert_eq!(deliver_to_host(receiver.0, receiver.1, &events[0], Transit::Delivered), 202, "once more");
     wait_for("the orders to be processed", || (stack.depth("HookQueueUrl") == 0).then_some(()));
     assert!(marks(&stack, &world.org) > 0, "the mark of a repository waits for a minute");
@@ -115,12 +118,18 @@ fn marks(stack: &Stack<'_>, org: &str) -> usize {
     items(stack, &format!("record#{}#dirty_repo", org.to_lowercase()))
 }
 
+/// Sends deliveries with a wrong signature. Each gets 401.
+fn flood(stack: &Stack<'_>, event: &WebhookEvent) {
+    for _ in 0..FLOOD {
+        let status = deliver_to_host(stack.aws.address(), stack.host(), event, Transit::WrongSignature);
+        assert_eq!(status, 401);
+    }
+}
+
 /// Unsigned deliveries get 401 and forms 415, and nothing of them is sent or stored.
 fn assert_unsigned_deliveries_reach_nothing(stack: &Stack<'_>, event: &WebhookEvent) {
     let (address, host) = (stack.aws.address(), stack.host());
-    for _ in 0..FLOOD {
-        assert_eq!(deliver_to_host(address, host, event, Transit::WrongSignature), 401);
-    }
+    flood(stack, event);
     let form = "payload=%7B%7D";
     let headers = [
         ("host", host),

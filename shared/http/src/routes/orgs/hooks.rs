@@ -80,7 +80,7 @@ struct ListedGap {
 impl From<HookState> for ListedHook {
     fn from(state: HookState) -> Self {
         let problems = state.problems();
-        let HookState { id, info, checked_until, last, gaps } = state;
+        let HookState { id, info, checked_until, last, gaps, walk: _ } = state;
         let (url, is_active) = info.map(|info| (info.url, info.is_active)).unzip();
         let delivery = |last: LastDelivery| {
             let LastDelivery { at, event, status_code, status } = last;

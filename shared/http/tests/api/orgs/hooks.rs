@@ -35,6 +35,7 @@ fn swept() -> HookState {
             status_code: 401,
             status: "Unauthorized".to_owned(),
         }),
+        walk: None,
         gaps: vec![HookGap {
             from: at("2024-03-08T01:00:00Z"),
             to: at("2024-03-08T02:00:00Z"),

@@ -11,8 +11,10 @@ use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use chrono::{DateTime, TimeDelta, Utc};
+use gam_access::LogReadings;
 use gam_aggregate::AggregatePorts;
-use gam_http::{ApiPorts, WorkPorts};
+use gam_audit::{AuditPorts, SegmentLog};
+use gam_http::{ApiPorts, LogPorts, WorkPorts};
 use gam_lake::MemoryObjects;
 use gam_model::{Clock, Identity, OrgRegistry};
 use gam_query::QueryPorts;
@@ -91,7 +93,11 @@ impl TestData {
 
     /// Returns the ports of a host that can write its store.
     pub(crate) fn api_ports(&self) -> ApiPorts {
-        ApiPorts { query: self.query_ports(), work: Some(self.work_ports(fixed_clock())) }
+        ApiPorts {
+            query: self.query_ports(),
+            work: Some(self.work_ports(fixed_clock())),
+            log: Some(self.log_ports(fixed_clock())),
+        }
     }
 
     /// Returns what the routes of tasks and issues use.
@@ -99,6 +105,17 @@ impl TestData {
         let issues = IssueReader::new(self.store.clone(), clock.clone());
         let actions = Actions::new(self.store.clone(), clock.clone(), Arc::new(NoSettings), None);
         WorkPorts { tasks: self.tasks(clock), issues, actions, default_owner: None }
+    }
+
+    /// Returns the ports of the audit log.
+    pub(crate) fn audit_ports(&self, clock: Arc<dyn Clock>) -> AuditPorts {
+        AuditPorts { objects: self.objects.clone(), records: self.store.clone(), clock }
+    }
+
+    /// Returns what the routes of the audit log use.
+    pub(crate) fn log_ports(&self, clock: Arc<dyn Clock>) -> LogPorts {
+        let readings = LogReadings::new(self.store.clone(), clock.clone());
+        LogPorts { log: Arc::new(SegmentLog::new(self.audit_ports(clock))), readings }
     }
 
     pub(crate) fn tasks(&self, clock: Arc<dyn Clock>) -> Tasks {

@@ -1,0 +1,256 @@
+//! `/log`: the newest rows of the audit log. With script, the page shows new ones as they come.
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
+use gam_access::{LogFilter, Principal};
+use gam_model::audit::NO_ORG_LOG;
+use gam_model::{AuditEntry, LogPosition};
+use gam_query::{QueryError, QueryPorts};
+use maud::{Markup, html};
+
+use super::format;
+use super::shell::{Page, render, respond};
+use super::view::View;
+use crate::error::{ApiError, quoted};
+use crate::router::LogPorts;
+use crate::routes::log::{HostLog, VisibleLog, visible_logs};
+
+/// The path of the page.
+pub(crate) const LOG_PATH: &str = "/log";
+
+/// The most rows on the page.
+const MAX_ROWS: usize = 100;
+/// How often the script looks for new rows.
+const POLL_SECONDS: u32 = 5;
+/// The most characters of a parameter.
+const MAX_TEXT_CHARS: usize = 100;
+
+/// What the page shows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct LogQuery {
+    /// The organization, or `_`; `None` for all.
+    org: Option<String>,
+    kind: Option<String>,
+    /// Only older rows than this position of the log of `org`.
+    before: Option<LogPosition>,
+}
+
+impl LogQuery {
+    /// Parses the parameters of the page. Unknown ones are ignored.
+    fn parse(uri: &Uri) -> Result<Self, ApiError> {
+        let query = uri.query().unwrap_or_default();
+        let mut parsed = LogQuery::default();
+        for (name, value) in url_pairs(query) {
+            let value = value.trim();
+            if value.is_empty() || value.chars().count() > MAX_TEXT_CHARS {
+                continue;
+            }
+            match name.as_str() {
+                "org" => parsed.org = Some(value.to_owned()),
+                "kind" => parsed.kind = Some(value.to_owned()),
+                "before" => {
+                    let position = LogPosition::parse(value);
+                    let invalid = || ApiError::invalid(format!("invalid `before` {}", quoted(value)));
+                    parsed.before = Some(position.ok_or_else(invalid)?);
+                }
+                _ => {}
+            }
+        }
+        Ok(parsed)
+    }
+}
+
+fn url_pairs(query: &str) -> Vec<(String, String)> {
+    let decode = |text: &str| {
+        let text = text.replace('+', " ");
+        percent_encoding::percent_decode_str(&text).decode_utf8_lossy().into_owned()
+    };
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .map(|(name, value)| (decode(name), decode(value)))
+        .collect()
+}
+
+/// A row of the page.
+struct ShownRow {
+    /// The name of the organization; empty for rows of none.
+    org: String,
+    entry: AuditEntry,
+    /// `None` if no segment has it yet.
+    position: Option<LogPosition>,
+}
+
+/// All that the page shows.
+struct LogContent {
+    query: LogQuery,
+    /// The names of the logs to choose from.
+    orgs: Vec<String>,
+    /// The newest first.
+    rows: Vec<ShownRow>,
+    /// Where older rows begin, if there may be some.
+    older: Option<LogPosition>,
+}
+
+pub(super) async fn handle(
+    HostLog(ports): HostLog,
+    State(query_ports): State<QueryPorts>,
+    Extension(principal): Extension<Principal>,
+    uri: Uri,
+    view: View,
+) -> Result<Response, ApiError> {
+    let query = LogQuery::parse(&uri)?;
+    let all = visible_logs(&query_ports, &principal, None).await?;
+    let orgs = all.iter().map(|log| log.display_name().to_owned()).collect();
+    let logs = match &query.org {
+        Some(org) => visible_logs(&query_ports, &principal, Some(org)).await?,
+        None => all,
+    };
+    ports.readings.record(&principal).await.map_err(QueryError::Store)?;
+    let (rows, older) = read(&ports, &logs, &query).await?;
+    let content = LogContent { query, orgs, rows, older };
+    render(move || page(&view, &content)).await
+}
+
+/// Reads the newest rows, the newest first, and where older ones begin.
+async fn read(
+    ports: &LogPorts,
+    logs: &[VisibleLog],
+    query: &LogQuery,
+) -> Result<(Vec<ShownRow>, Option<LogPosition>), ApiError> {
+    let filter = LogFilter { kind: query.kind.clone() };
+    // A position belongs to one log.
+    let before = query.before.filter(|_| logs.len() == 1);
+    let (mut rows, mut first) = (Vec::new(), None);
+    for log in logs {
+        let key = log.key.as_deref();
+        let row = |entry, position| ShownRow { org: log.org_name().to_owned(), entry, position };
+        let tail = match before {
+            Some(_) => Vec::new(),
+            None => ports.log.undrained(key, MAX_ROWS, &filter).await?,
+        };
+        let latest = ports.log.latest(key, before, MAX_ROWS, &filter).await?;
+        first = latest.first().map(|logged| logged.position).filter(|_| latest.len() == MAX_ROWS);
+        let is_logged = |entry: &AuditEntry| {
+            latest.iter().any(|logged| {
+                (&logged.entry.event_id, &logged.entry.commit_id) == (&entry.event_id, &entry.commit_id)
+            })
+        };
+        let tail: Vec<AuditEntry> = tail.into_iter().filter(|entry| !is_logged(entry)).collect();
+        rows.extend(tail.into_iter().map(|entry| (log, row(entry, None))));
+        rows.extend(latest.into_iter().map(|logged| (log, row(logged.entry, Some(logged.position)))));
+    }
+    rows.retain(|(log, row)| log.shows(&row.entry));
+    // Rows of one time stay in the order of the log, the newest first.
+    rows.reverse();
+    rows.sort_by_key(|(_, row)| std::cmp::Reverse(row.entry.occurred_at));
+    if before.is_none() {
+        rows.truncate(MAX_ROWS);
+    }
+    let rows = rows.into_iter().map(|(_, row)| row).collect();
+    Ok((rows, first.filter(|_| logs.len() == 1)))
+}
+
+fn page(view: &View, content: &LogContent) -> Response {
+    let words = view.words;
+    // Older rows do not change.
+    let live = content.query.before.is_none().then_some(POLL_SECONDS);
+    let body = html! {
+        h1 { (words.audit_log) }
+        (filters(view, content))
+        div data-live=[live] {
+            @if content.rows.is_empty() { p.note { (words.log_empty) } } @else { (table(view, &content.rows)) }
+        }
+        @if let Some(older) = content.older {
+            nav.pages aria-label=(words.pages) {
+                a href=(link(view, &content.query, Some(older))) { (words.log_older) }
+            }
+        }
+    };
+    respond(view, StatusCode::OK, Page { title: words.audit_log, org: None, body })
+}
+
+fn filters(view: &View, content: &LogContent) -> Markup {
+    let words = view.words;
+    html! {
+        form.search method="get" role="search" {
+            @for (name, value) in view.params.carried().pairs() { input type="hidden" name=(name) value=(value); }
+            label { (words.log_org) " "
+                select name="org" {
+                    option value="" { (words.log_all) }
+                    @for org in &content.orgs {
+                        option value=(org) selected[content.query.org.as_ref() == Some(org)] {
+                            @if org == NO_ORG_LOG { (words.log_no_org) } @else { (org) }
+                        }
+                    }
+                }
+            }
+            " "
+            label { (words.log_kind) " "
+                input name="kind" maxlength=(MAX_TEXT_CHARS) value=(content.query.kind.as_deref().unwrap_or_default());
+            }
+            " " button { (words.find) }
+        }
+    }
+}
+
+fn table(view: &View, rows: &[ShownRow]) -> Markup {
+    let words = view.words;
+    html! {
+        div.scroll tabindex="0" role="region" aria-label=(words.audit_log) {
+            table.list {
+                caption.hidden { (words.audit_log) }
+                thead {
+                    tr {
+                        th scope="col" { (words.log_time) }
+                        th scope="col" { (words.log_kind) }
+                        th scope="col" { (words.log_subject) }
+                        th scope="col" { (words.log_principal) }
+                        th scope="col" { (words.log_outcome) }
+                        th scope="col" { (words.log_segment) }
+                    }
+                }
+                tbody { @for row in rows { (row_of(view, row)) } }
+            }
+        }
+    }
+}
+
+fn row_of(view: &View, row: &ShownRow) -> Markup {
+    let entry = &row.entry;
+    let place: Vec<&str> = [Some(row.org.as_str()), entry.repo.as_deref()]
+        .into_iter()
+        .flatten()
+        .filter(|name| !name.is_empty())
+        .collect();
+    html! {
+        tr {
+            th scope="row" {
+                time datetime=(entry.occurred_at.to_rfc3339()) { (format::time(entry.occurred_at, view.language)) }
+            }
+            td { (entry.kind) @if let Some(count) = entry.count { " × " (format::count(count.unsigned_abs())) } }
+            td { (entry.subject) @if !place.is_empty() { " " span.note { (place.join("/")) } } }
+            td { (entry.principal) }
+            td { (entry.outcome) }
+            td {
+                @match row.position {
+                    Some(position) => (position),
+                    None => span.note { (view.words.log_undrained) }
+                }
+            }
+        }
+    }
+}
+
+/// Returns the link to the page with older rows.
+fn link(view: &View, query: &LogQuery, before: Option<LogPosition>) -> String {
+    let mut pairs = view.params.carried().pairs();
+    pairs.extend(query.org.clone().map(|org| ("org", org)));
+    pairs.extend(query.kind.clone().map(|kind| ("kind", kind)));
+    pairs.extend(before.map(|before| ("before", before.to_string())));
+    let text: Vec<String> =
+        pairs.iter().map(|(name, value)| format!("{name}={}", format::encode(value))).collect();
+    format!("?{}", text.join("&"))
+}
