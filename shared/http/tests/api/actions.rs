@@ -137,7 +137,7 @@ impl Host {
             Some(Arc::new(OnlyComments)),
         );
         let work = WorkPorts { actions: actions.clone(), ..data.work_ports(clock) };
-        let ports = ApiPorts { query: data.query_ports(), work: Some(work) };
+        let ports = ApiPorts { query: data.query_ports(), work: Some(work), log: None };
         let api = guarded_router(ports, AccessControl::tokens(tokens.clone()), AllowedOrigins::default());
         Host { api, actions, tokens }
     }

@@ -157,7 +157,7 @@ pub(super) struct ClaimStatus {
     lease_seconds: i64,
     /// When the lease ends, UTC, by the server's clock, or when the claim ended.
     lease_until: DateTime<Utc>,
-    /// Why the worker must stop: `closed`, `unlabelled`, `edited`, `gone` or `token_revoked`. Missing if it can go on.
+    /// Why the worker must stop: `closed`, `unlabelled`, `edited`, `gone`, `token_revoked` or `suspended`. Missing if it can go on.
     #[serde(skip_serializing_if = "Option::is_none")]
     cancel: Option<&'static str>,
 }
@@ -200,7 +200,7 @@ pub(super) struct ListedTask {
     #[schema(value_type = String)]
     state: &'static str,
     /// Why no worker can get it: `gone`, `closed`, `unlabelled`, `excluded`, `edited`, `locked`, `blocked`,
-    /// `has_pull_request`, `too_many_attempts` or `completed`. `null` if one can, or one has it.
+    /// `unfetched`, `has_pull_request`, `too_many_attempts` or `completed`. `null` if one can, or one has it.
     #[schema(required)]
     waits_for: Option<&'static str>,
     /// Number of claims that failed or expired since the issue was labelled or requeued last.
