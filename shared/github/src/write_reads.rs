@@ -516,12 +516,14 @@ impl Client {
         head: &str,
         base: &str,
     ) -> Result<Vec<PullRequestState>, Error> {
-        let (head, base) = (query_text(&format!("{owner}:{head}")), query_text(base));
+        let (head_query, base_query) = (query_text(&format!("{owner}:{head}")), query_text(base));
         let path = format!(
-            "/repos/{owner}/{repo}/pulls?state=all&sort=created&direction=desc&head={head}&base={base}"
+            "/repos/{owner}/{repo}/pulls?state=all&sort=created&direction=desc&head={head_query}&base={base_query}"
         );
         let pulls = self.list_pages::<RestPull>("pull requests", &path).await?;
-        Ok(pulls.into_iter().map(PullRequestState::from).collect())
+        // GitHub ignores a filter that it does not understand.
+        let is_of_branch = |pull: &PullRequestState| pull.head == head && pull.base == base;
+        Ok(pulls.into_iter().map(PullRequestState::from).filter(is_of_branch).collect())
     }
 
     /// Lists the issues that changed at or after `since`, the newest first, without pull requests.
