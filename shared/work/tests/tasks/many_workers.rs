@@ -10,7 +10,7 @@ use crate::support::{TestStore, clock};
 
 async fn check(store: &TestStore) {
     let random: RandomPick = Arc::new(|below| fastrand::usize(..below));
-    many_workers(&[store.records.clone()], clock().now(), &random).await;
+    many_workers(std::slice::from_ref(&store.records), clock().now(), &random).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
