@@ -376,14 +376,7 @@ mod tests {
         let store = Arc::new(MemoryStore::default());
         let now = SystemClock.now();
         let repo = OrderRepo { id: 1, node_id: "R_1".to_owned(), name: "site".to_owned() };
-        let order = |number| {
-            WebhookOrder::job(
-                "acme",
-                repo.clone(),
-                Effect::Fetch { number, edit: None, changes_blocked: false },
-                now,
-            )
-        };
+        let order = |number| WebhookOrder::job("acme", repo.clone(), Effect::fetch(number), now);
         let mut commit = RecordCommit::new(RecordCommitId::random());
         for number in 1..=5 {
             let newer = WebhookOrder { format: FORMAT + 1, ..order(number) };
