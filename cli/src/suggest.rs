@@ -13,7 +13,8 @@ const MAX_NAMES: u16 = 1_000;
 /// From this length on, the beginning of a name is enough to find it.
 const MIN_PREFIX_CHARS: usize = 3;
 
-/// Returns the name that is most like another: it differs in few letters, or begins with it. Case does not matter.
+/// Returns the name that is most like another: it differs in few letters, or begins with it. `None` if there is the other
+/// one itself. Case does not matter.
 pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
     // A third of the letters may differ, as `git` and `cargo` allow.
