@@ -23,10 +23,9 @@ pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
         let candidate_name = candidate.to_lowercase();
         let distance = strsim::damerau_levenshtein(&name, &candidate_name);
         let is_longer = name.chars().count() >= MIN_PREFIX_CHARS && candidate_name.starts_with(&name);
-        ((1..=max_distance).contains(&distance) || (is_longer && distance > 0))
-            .then_some((distance, candidate))
+        (distance <= max_distance || is_longer).then_some((distance, candidate))
     });
-    with_distance.min().map(|(_, candidate)| candidate)
+    with_distance.min().filter(|(distance, _)| *distance > 0).map(|(_, candidate)| candidate)
 }
 
 /// Adds the name that is most like the one that was not found to a message, before its advice.

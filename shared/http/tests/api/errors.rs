@@ -11,7 +11,7 @@ const SUBJECTS: [&str; 3] =
 async fn an_unknown_route_is_not_found() {
     let api = empty_api();
     for path in
-        ["/nothing", "/api", "/api/v1", "/api/v2/orgs", "/api/v1/orgs/", "/api/v1/orgs//metrics", "/orgs"]
+        ["/nothing", "/api", "/api/v1", "/api/v2/orgs", "/api/v1/orgs/", "/api/v1/orgs//metrics", "/orgs/a/b"]
     {
         let detail = get(&api, path).await.problem(404, "NOT_FOUND");
         assert_eq!(detail, format!("no route {path}: see /openapi.json for all routes"));
