@@ -25,8 +25,8 @@ pub const WRITE_INTERVAL: TimeDelta = TimeDelta::seconds(10);
 /// How long after its hour a process still adds to a row. Later, what it has left counts in the current hour.
 const MAX_LATENESS: TimeDelta = TimeDelta::minutes(5);
 
-/// How long after the beginning of its hour nobody adds to a row any more: the hour, [`MAX_LATENESS`], and as much again
-/// for the differences between the clocks of processes and for slow writes.
+/// How long after the beginning of its hour nobody adds to a row any more: the hour, the time that a row may be late, and
+/// as much again for the differences between the clocks of processes and for slow writes.
 pub const REFUSALS_GROW_FOR: TimeDelta = TimeDelta::minutes(70);
 
 /// Who sent a request without a valid token.
