@@ -45,7 +45,7 @@ pub use histogram::{HistogramAnswer, HistogramBin, histogram};
 pub use list::{ListRequest, Listing, list};
 pub use list_order::{ListSort, NameFilter};
 pub use metrics::{compared_metrics, metrics};
-pub use org_reader::today;
+pub use org_reader::{StoredOrgName, find_org, today};
 pub use orgs::{KeptOrgs, orgs};
 pub use ports::{IdentitySource, QueryPorts, RegistrySource};
 pub use series::{PointOfMetrics, SeriesOfMetricsAnswer, series, series_of_metrics};

@@ -37,11 +37,11 @@ pub(crate) struct OrgReader<'a> {
 
 /// The names of an organization that the store has.
 #[derive(Debug, Clone)]
-pub(crate) struct StoredOrgName {
+pub struct StoredOrgName {
     /// The storage key.
-    pub(crate) key: String,
+    pub key: String,
     /// The current login as GitHub writes it.
-    pub(crate) display: String,
+    pub display: String,
 }
 
 impl StoredOrgName {
@@ -189,6 +189,17 @@ pub async fn today(ports: &QueryPorts, org: &str) -> Result<NaiveDate, QueryErro
     let head = load_head(ports, &registry.key_of(org)).await?;
     let time_zone = head.active.as_ref().map_or(Ok(TimeZone::UTC), time_zone_of)?;
     Ok(time_zone.day(ports.clock.now()))
+}
+
+/// Returns the storage key and the display name of an organization.
+///
+/// # Errors
+/// If there is no such organization, or the registry or the store fails.
+pub async fn find_org(ports: &QueryPorts, org: &str) -> Result<StoredOrgName, QueryError> {
+    let registry = ports.registry.registry().await.map_err(QueryError::Registry)?;
+    let name = ports.names.org(&registry.key_of(org)).await?;
+    let name = name.ok_or_else(|| QueryError::unknown_org(org))?;
+    Ok(StoredOrgName::new(&registry, &name))
 }
 
 impl<'a> OrgReader<'a> {

@@ -6,7 +6,7 @@ use axum::extract::{Form, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use gam_access::{Principal, RouteClass};
-use gam_query::{QueryError, QueryPorts};
+use gam_query::{QueryPorts, StoredOrgName};
 use gam_work::actions::{Action, ActionFilter, ActionId, ActionState, Decision, Phase};
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -57,11 +57,7 @@ pub(super) async fn handle(
     path: SubjectPath,
     view: View,
 ) -> Result<Response, ApiError> {
-    let registry = ports.registry.registry().await.map_err(QueryError::Registry)?;
-    let key = registry.key_of(&path.org);
-    let name = ports.names.org(&key).await.map_err(QueryError::Store)?;
-    let name = name.ok_or_else(|| QueryError::unknown_org(&path.org))?;
-    let org = registry.name_of_stored(&name).to_owned();
+    let StoredOrgName { key, display: org } = gam_query::find_org(&ports, &path.org).await?;
     let mut actions = Vec::new();
     if let Some(Extension(work)) = work {
         let is_visible = |action: &Action| principal.scope.includes_repo(&action.id.org, &action.repo.name);

@@ -4,7 +4,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use gam_query::{QueryError, QueryPorts};
+use gam_query::{QueryError, QueryPorts, StoredOrgName};
 use gam_work::hooks::{HookGap, HookState, LastDelivery};
 use maud::{Markup, html};
 
@@ -22,11 +22,7 @@ pub(super) async fn handle(
     path: SubjectPath,
     view: View,
 ) -> Result<Response, ApiError> {
-    let registry = ports.registry.registry().await.map_err(QueryError::Registry)?;
-    let key = registry.key_of(&path.org);
-    let name = ports.names.org(&key).await.map_err(QueryError::Store)?;
-    let name = name.ok_or_else(|| QueryError::unknown_org(&path.org))?;
-    let org = registry.name_of_stored(&name).to_owned();
+    let StoredOrgName { key, display: org } = gam_query::find_org(&ports, &path.org).await?;
     let hooks = match work {
         Some(Extension(work)) => Some(work.issues.hooks(&key).await.map_err(QueryError::Store)?),
         None => None,

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use gam_access::Principal;
-use gam_query::{QueryError, QueryPorts};
+use gam_query::{QueryPorts, StoredOrgName};
 use gam_work::tasks::{TaskFilter, TaskPage, TaskState, TaskSummary};
 use maud::{Markup, html};
 
@@ -32,11 +32,7 @@ pub(super) async fn handle(
     path: SubjectPath,
     view: View,
 ) -> Result<Response, ApiError> {
-    let registry = ports.registry.registry().await.map_err(QueryError::Registry)?;
-    let key = registry.key_of(&path.org);
-    let name = ports.names.org(&key).await.map_err(QueryError::Store)?;
-    let name = name.ok_or_else(|| QueryError::unknown_org(&path.org))?;
-    let org = registry.name_of_stored(&name).to_owned();
+    let StoredOrgName { key, display: org } = gam_query::find_org(&ports, &path.org).await?;
     let listed = match work {
         Some(Extension(work)) => {
             let is_visible =

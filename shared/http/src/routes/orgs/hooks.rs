@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::routing::get;
 use chrono::{DateTime, Utc};
 use gam_access::RouteClass;
-use gam_query::{QueryError, QueryPorts};
+use gam_query::{QueryError, QueryPorts, StoredOrgName};
 use gam_work::hooks::{HookGap, HookState, LastDelivery};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -118,11 +118,7 @@ async fn handle(
     SubjectQuery { org, .. }: SubjectQuery<NoParams>,
 ) -> Result<Json<HookList>, ApiError> {
     let Some(Extension(work)) = work else { return Err(ApiError::no_tasks()) };
-    let registry = ports.registry.registry().await.map_err(QueryError::Registry)?;
-    let key = registry.key_of(&org);
-    let stored = ports.names.org(&key).await.map_err(QueryError::Store)?;
-    let Some(stored) = stored else { return Err(QueryError::unknown_org(&org).into()) };
-    let org = registry.name_of_stored(&stored).to_owned();
+    let StoredOrgName { key, display: org } = gam_query::find_org(&ports, &org).await?;
     let hooks = work.issues.hooks(&key).await.map_err(QueryError::Store)?;
     Ok(Json(HookList { org, hooks: hooks.into_iter().map(ListedHook::from).collect() }))
 }

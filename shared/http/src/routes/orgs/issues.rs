@@ -9,7 +9,7 @@ use axum::routing::get;
 use chrono::{DateTime, Utc};
 use gam_access::RouteClass;
 use gam_model::issue::IssueState;
-use gam_query::{QueryError, QueryPorts};
+use gam_query::{QueryError, QueryPorts, StoredOrgName};
 use gam_work::{CachedIssue, IssueFilter};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -136,11 +136,7 @@ async fn handle(
     SubjectQuery { org, params, .. }: SubjectQuery<IssuesParams>,
 ) -> Result<Response, ApiError> {
     let Some(Extension(work)) = work else { return Err(ApiError::no_tasks()) };
-    let registry = ports.registry.registry().await.map_err(QueryError::Registry)?;
-    let key = registry.key_of(&org);
-    let stored = ports.names.org(&key).await.map_err(QueryError::Store)?;
-    let Some(stored) = stored else { return Err(QueryError::unknown_org(&org).into()) };
-    let name = registry.name_of_stored(&stored).to_owned();
+    let StoredOrgName { key, display: name } = gam_query::find_org(&ports, &org).await?;
     let IssuesParams { state, label, assignee, repo, assignable, limit, cursor } = params;
     let after = cursor.as_deref().map(parse_cursor).transpose()?;
     let within = match assignable {
