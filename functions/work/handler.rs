@@ -154,7 +154,7 @@ impl Worker {
         }
     }
 
-    /// Returns GitHub, which is asked until the invocation must end.
+    /// Returns GitHub. Its client sends no request after the invocation must end.
     async fn source(&self, deadline: Deadline) -> Result<Arc<GitHubSource>, ClientError> {
         let client = self.clients.client().await?;
         client.stop_at(Some(deadline.stop_at()));

@@ -119,7 +119,7 @@ mod tests {
 
     use super::*;
 
-    /// Finds every organization, and counts how often it is asked.
+    /// Finds every organization, and counts the calls.
     #[derive(Default)]
     struct CountingScopes(Arc<AtomicUsize>);
 

@@ -624,7 +624,7 @@ pub(crate) fn fetched_issue(
 ) -> Option<CachedIssue> {
     let FetchedIssue { details, closing_pull_requests, label_events, edited_at } = fetched;
     let mut issue = CachedIssue::new(repo_id, repo, details, now);
-    // Of closed issues it is asked when they are open again. An older server knows none.
+    // For a closed issue they are fetched once it is open again. An older GitHub server knows none.
     issue.closing_pull_requests = closing_pull_requests.or_else(|| issue.is_open().then(Vec::new));
     for event in label_events {
         // The content may have been edited within the same second.

@@ -83,7 +83,7 @@ pub(crate) struct GitHubState {
     next: i64,
 }
 
-/// A GitHub in memory. It carries out what it is told, as often as it is told.
+/// A GitHub in memory. It carries out each request, also a repeated one.
 #[derive(Clone)]
 pub(crate) struct TestGitHub {
     state: Arc<Mutex<GitHubState>>,
