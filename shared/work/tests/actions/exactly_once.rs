@@ -1,7 +1,6 @@
 //! Whatever fails where: at most one issue, comment, pull request, review and merge.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
 
 use chrono::TimeDelta;
 use gam_work::actions::*;
@@ -89,7 +88,7 @@ async fn survive_deaths(store: impl AsyncFn() -> TestStore) {
             for death in [Death::Before(at), Death::After(at), Death::LostAnswer(at)] {
                 let store = store().await;
                 let inner = store.records.clone();
-                let mortal = MortalRecords { inner: inner.clone(), death, commits: AtomicI64::new(0) };
+                let mortal = death.of_process_on(inner.clone());
                 let first = World::with(Arc::new(mortal), "");
                 prepare(&first);
                 first.github.lock().lag = TimeDelta::minutes(10);

@@ -6,3 +6,5 @@ mod exactly_once;
 mod keys;
 mod limits;
 mod support;
+#[path = "../common/test_store.rs"]
+mod test_store;

@@ -8,35 +8,18 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_access::{AuditRow, Principal, Role, Scope};
 use gam_model::{ActionSettings, Clock};
-use gam_store::{
-    CommitOutcome, Error, MemoryStore, Record, RecordCommit, RecordKey, RecordKind, RecordRange, RecordStore,
-    Result as StoreResult,
-};
-use gam_store_sql::SqliteStore;
+use gam_store::{RecordKind, RecordRange, RecordStore};
 use gam_work::actions::*;
-use tempfile::TempDir;
+use gam_work::conformance::{CommitFault, FaultyRecords, TestClock};
+
+pub(crate) use crate::test_store::TestStore;
 
 pub(crate) const ORG: &str = "acme";
 pub(crate) const LOGIN: &str = "service[bot]";
 
-/// A clock that tests set. Clones show the same time.
-#[derive(Clone)]
-pub(crate) struct TestClock(Arc<Mutex<DateTime<Utc>>>);
-
-impl TestClock {
-    pub(crate) fn new() -> Self {
-        TestClock(Arc::new(Mutex::new("2026-03-01T10:00:00Z".parse().expect("a time"))))
-    }
-
-    pub(crate) fn advance(&self, by: TimeDelta) {
-        *self.0.lock().expect("nobody panicked") += by;
-    }
-}
-
-impl Clock for TestClock {
-    fn now(&self) -> DateTime<Utc> {
-        *self.0.lock().expect("nobody panicked")
-    }
+/// Returns a clock that shows the beginning of the tests.
+fn clock() -> TestClock {
+    TestClock::new("2026-03-01T10:00:00Z".parse().expect("a time"))
 }
 
 /// How a request that writes fails.
@@ -404,30 +387,6 @@ impl ActionSettingsSource for TestSettings {
     }
 }
 
-/// A store under test, and the directory of its file.
-pub(crate) struct TestStore {
-    pub(crate) records: Arc<dyn RecordStore>,
-    sqlite: Option<(SqliteStore, TempDir)>,
-}
-
-impl TestStore {
-    pub(crate) fn memory() -> Self {
-        TestStore { records: Arc::new(MemoryStore::default()), sqlite: None }
-    }
-
-    pub(crate) async fn sqlite() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let store = SqliteStore::open(&directory.path().join("store.sqlite")).await.expect("a store");
-        TestStore { records: Arc::new(store.clone()), sqlite: Some((store, directory)) }
-    }
-
-    pub(crate) async fn close(self) {
-        if let Some((store, _directory)) = self.sqlite {
-            store.close().await;
-        }
-    }
-}
-
 /// A service with its store and its GitHub.
 #[derive(Clone)]
 pub(crate) struct World {
@@ -449,7 +408,7 @@ impl World {
     }
 
     pub(crate) fn with(records: Arc<dyn RecordStore>, policy: &str) -> Self {
-        let clock = TestClock::new();
+        let clock = clock();
         let github = TestGitHub::new(&clock);
         let settings: ActionSettings = toml::from_str(policy).expect("a policy");
         settings.validate().expect("a valid policy");
@@ -593,44 +552,20 @@ pub(crate) enum Death {
     LostAnswer(i64),
 }
 
-/// A store whose process dies at a commit.
-pub(crate) struct MortalRecords {
-    pub(crate) inner: Arc<dyn RecordStore>,
-    pub(crate) death: Death,
-    pub(crate) commits: AtomicI64,
-}
-
-#[async_trait]
-impl RecordStore for MortalRecords {
-    async fn get(&self, key: &RecordKey, now: DateTime<Utc>) -> StoreResult<Option<Record>> {
-        self.inner.get(key, now).await
-    }
-
-    async fn range(
-        &self,
-        range: &RecordRange,
-        limit: usize,
-        now: DateTime<Utc>,
-    ) -> StoreResult<Vec<(RecordKey, Record)>> {
-        self.inner.range(range, limit, now).await
-    }
-
-    async fn commit(&self, commit: &RecordCommit, now: DateTime<Utc>) -> StoreResult<CommitOutcome> {
-        let number = self.commits.fetch_add(1, Ordering::Relaxed);
-        let died = || Error::Unusable { what: "the process died".to_owned(), source: None };
-        match self.death {
-            Death::Before(at) if number >= at => Err(died()),
-            Death::After(at) if number >= at => {
-                if number == at {
-                    self.inner.commit(commit, now).await?;
-                }
-                Err(died())
+impl Death {
+    /// Returns a store whose process dies so.
+    pub(crate) fn of_process_on(self, inner: Arc<dyn RecordStore>) -> FaultyRecords {
+        let commits = AtomicI64::new(0);
+        let fault = move || {
+            let number = commits.fetch_add(1, Ordering::Relaxed);
+            match self {
+                Death::Before(at) if number >= at => CommitFault::CrashBefore,
+                Death::After(at) if number == at => CommitFault::CrashAfter,
+                Death::After(at) if number > at => CommitFault::CrashBefore,
+                Death::LostAnswer(at) if number == at => CommitFault::AnswerLost,
+                _ => CommitFault::None,
             }
-            Death::LostAnswer(at) if number == at => {
-                self.inner.commit(commit, now).await?;
-                Err(Error::unavailable("a test", std::io::Error::other("the answer is lost")))
-            }
-            _ => self.inner.commit(commit, now).await,
-        }
+        };
+        FaultyRecords { inner, fault: Box::new(fault) }
     }
 }

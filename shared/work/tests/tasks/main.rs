@@ -7,3 +7,5 @@ mod many_workers;
 mod model;
 mod rules;
 mod support;
+#[path = "../common/test_store.rs"]
+mod test_store;

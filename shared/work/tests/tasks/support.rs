@@ -6,10 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use gam_access::{AuditRow, Principal, Role, Scope};
 use gam_model::issue::{IssueLabel, IssueState, IssueUser, ThreadRef};
 use gam_model::{Clock, TaskRules};
-use gam_store::{
-    Expectation, MemoryStore, RecordCommit, RecordCommitId, RecordKind, RecordRange, RecordStore,
-};
-use gam_store_sql::SqliteStore;
+use gam_store::{Expectation, RecordCommit, RecordCommitId, RecordKind, RecordRange, RecordStore};
 pub(crate) use gam_work::conformance::{CommitFault, FaultyRecords, TestClock};
 use gam_work::issue::load_issue;
 use gam_work::repo::{IssueOrg, StoredTaskRules, load_org, put_org};
@@ -19,7 +16,8 @@ use gam_work::tasks::{
 pub(crate) use gam_work::testing::voucher;
 use gam_work::testing::{store_issue, task_issue};
 use gam_work::{CachedIssue, Tombstone};
-use tempfile::TempDir;
+
+pub(crate) use crate::test_store::TestStore;
 
 pub(crate) const ORG: &str = "acme";
 pub(crate) const REPO_ID: i64 = 7;
@@ -31,32 +29,10 @@ pub(crate) fn clock() -> TestClock {
     TestClock::new("2026-03-01T10:00:00Z".parse().expect("a time"))
 }
 
-/// A store under test.
-pub(crate) struct TestStore {
-    pub(crate) records: Arc<dyn RecordStore>,
-    sqlite: Option<(SqliteStore, TempDir)>,
-}
-
 impl TestStore {
     /// Returns the stores of one machine, empty.
     pub(crate) async fn all() -> Vec<TestStore> {
         vec![Self::memory(), Self::sqlite().await]
-    }
-
-    pub(crate) fn memory() -> Self {
-        TestStore { records: Arc::new(MemoryStore::default()), sqlite: None }
-    }
-
-    pub(crate) async fn sqlite() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let store = SqliteStore::open(&directory.path().join("store.sqlite")).await.expect("a store");
-        TestStore { records: Arc::new(store.clone()), sqlite: Some((store, directory)) }
-    }
-
-    pub(crate) async fn close(self) {
-        if let Some((store, _directory)) = self.sqlite {
-            store.close().await;
-        }
     }
 }
 

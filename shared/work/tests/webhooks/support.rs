@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use gam_model::issue::RestIssue;
 use gam_model::{Clock, Identity, TaskRules};
 use gam_store::{MemoryStore, RecordStore};
+use gam_work::conformance::TestClock;
 use gam_work::dirty::list_marks;
 use gam_work::issue::{issue_range, list_issues};
 use gam_work::source::{
@@ -24,21 +25,6 @@ pub(crate) const ORG: &str = "acme";
 pub(crate) const REPO_ID: i64 = 7;
 /// The label that makes an issue a task.
 pub(crate) const READY: i64 = 500;
-
-/// A clock that tests set.
-pub(crate) struct TestClock(Mutex<DateTime<Utc>>);
-
-impl TestClock {
-    pub(crate) fn advance(&self, by: TimeDelta) {
-        *self.0.lock().unwrap() += by;
-    }
-}
-
-impl Clock for TestClock {
-    fn now(&self) -> DateTime<Utc> {
-        *self.0.lock().unwrap()
-    }
-}
 
 /// A delivery: event, GUID and body.
 #[derive(Debug, Clone)]
@@ -336,7 +322,7 @@ pub(crate) struct Service {
 impl Service {
     pub(crate) fn new(hub: &Arc<Hub>) -> Self {
         let store = Arc::new(MemoryStore::default());
-        let clock = Arc::new(TestClock(Mutex::new(at(3_600))));
+        let clock = Arc::new(TestClock::new(at(3_600)));
         let processor = Processor {
             records: store.clone(),
             clock: clock.clone(),
