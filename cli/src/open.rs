@@ -178,12 +178,20 @@ impl OpenStore {
     /// If the credential that may write to GitHub is invalid.
     pub(crate) fn api_ports(&self, settings: &CliSettings) -> anyhow::Result<ApiPorts> {
         let writer = settings.writing_client()?;
-        let work = self.writable_records().map(|records| {
-            let owner = settings.github_owner.clone();
-            WorkPorts { default_owner: owner, ..self.work_ports(records, writer) }
-        });
+        Ok(self.api_ports_with(writer, settings.github_owner.clone()))
+    }
+
+    /// Returns the same ports for a server that changes nothing on GitHub, whatever the settings say.
+    pub(crate) fn api_ports_without_github(&self) -> ApiPorts {
+        self.api_ports_with(None, None)
+    }
+
+    fn api_ports_with(&self, writer: Option<gam_github::Client>, default_owner: Option<String>) -> ApiPorts {
+        let work = self
+            .writable_records()
+            .map(|records| WorkPorts { default_owner, ..self.work_ports(records, writer) });
         let log = self.audit_ports(self.lake.clone()).map(|ports| self.log_ports(ports));
-        Ok(ApiPorts { query: self.query_ports(), work, log })
+        ApiPorts { query: self.query_ports(), work, log }
     }
 
     /// Returns the ports of an API that only reads.

@@ -105,7 +105,8 @@ async fn generate_and_serve(
     trial.open_issue(&webhooks).await?;
     let access = access.with_process_token(trial.worker_token.clone(), Role::Worker);
     let shutdown = async { _ = signals::wait_for_stop_signal().await };
-    let ports = data.store.api_ports(&session.settings)?;
+    // The organization is made up, and one of its name on GitHub belongs to somebody else.
+    let ports = data.store.api_ports_without_github();
     server.serve(session, ports, access, Some(&webhooks), shutdown).await?;
     Ok(Exit::Success)
 }

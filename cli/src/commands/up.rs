@@ -73,10 +73,10 @@ async fn serve_data(
     (github, args): (&Client, &UpArgs),
 ) -> anyhow::Result<()> {
     let access = server.access(session, &data.store).await?;
+    let ports = data.store.api_ports(&session.settings)?;
     let webhooks = data.store.webhooks(&session.settings, Some(github), &args.orgs)?;
     aggregate::set_configuration(session, data, &args.orgs, &args.config).await?;
     let console = session.console.clone();
-    let ports = data.store.api_ports(&session.settings)?;
     let shutdown = async move {
         signals::wait_for_stop_signal().await;
         console.print_notice(STOPPED);
