@@ -28,7 +28,7 @@ pub const USED_EVENTS: [&str; 10] = [
 const HOOK_LIFETIME: TimeDelta = TimeDelta::days(30);
 /// The most gaps that are remembered of a webhook.
 const MAX_GAPS: usize = 20;
-/// The most repositories that a gap names.
+/// The most repositories that are listed in a gap.
 const MAX_GAP_REPOS: usize = 20;
 /// Number of webhooks that one read returns.
 const PAGE_HOOKS: usize = 500;

@@ -1,7 +1,7 @@
 //! The records of actions, and the commits that change them.
 
 use chrono::{DateTime, Utc};
-use gam_access::{AuditKind, AuditRow};
+use gam_access::{AuditKind, AuditRow, Requester};
 use gam_store::{
     Error as StoreError, Expectation, KeyPart, Record, RecordCommit, RecordCommitId, RecordKey, RecordKind,
     RecordRange, RecordStore, Result,
@@ -129,15 +129,15 @@ pub(super) struct ActionChange {
 }
 
 impl ActionChange {
-    /// Adds the writes of the change and its audit rows to a commit. `principal` is who makes it.
+    /// Adds the writes of the change, made at `now`, and its audit rows to a commit. `requester` is who makes it.
     pub(super) fn add_to(
-        &self,
+        &mut self,
         mut commit: RecordCommit,
-        principal: &str,
+        requester: &Requester,
         now: DateTime<Utc>,
     ) -> std::result::Result<RecordCommit, ActionError> {
-        let mut after = self.after.clone();
-        after.changed_at = now;
+        self.after.changed_at = now;
+        let after = &self.after;
         let expectation = match &self.before {
             Some((_, revision)) => Expectation::Revision(*revision),
             None => Expectation::Absent,
@@ -145,9 +145,9 @@ impl ActionChange {
         let key = action_key(&after.id)?;
         commit = match after.phase {
             Phase::Succeeded | Phase::Failed { .. } => {
-                commit.put_until(key, to_json(&after), now + KEEP_ENDED, expectation)
+                commit.put_until(key, to_json(after), now + KEEP_ENDED, expectation)
             }
-            _ => commit.put(key, to_json(&after), expectation),
+            _ => commit.put(key, to_json(after), expectation),
         };
         let due_before = self.before.as_ref().and_then(|(before, _)| before.due);
         let old = due_before.map(|due| due_key(due, &after.id)).transpose()?;
@@ -159,7 +159,7 @@ impl ActionChange {
             commit = commit.put(key, to_json(&DueEntry { id: after.id.clone(), due }), Expectation::Any);
         }
         for event in self.all_events() {
-            commit = audit_row(&after, &event, commit.id(), principal, now).add_to(commit)?;
+            commit = audit_row(after, &event, commit.id(), requester, now).add_to(commit)?;
         }
         Ok(commit)
     }
@@ -184,7 +184,7 @@ fn audit_row(
     action: &Action,
     event: &ActionEvent,
     commit: RecordCommitId,
-    principal: &str,
+    requester: &Requester,
     now: DateTime<Utc>,
 ) -> AuditRow {
     let ok = || "ok".to_owned();
@@ -223,10 +223,11 @@ fn audit_row(
         format!("action:{}:{what}", action.id),
         Some(&action.id.org),
         now,
-        principal,
+        &requester.id,
         kind,
         subject,
     )
+    .with_origin(requester.origin.clone())
     .with_outcome(outcome)
     .about(None, &*action.repo.name, number)
     .with_detail("action_id", action.id.to_string())

@@ -116,8 +116,8 @@ pub(crate) fn testing_action(id: &str, now: DateTime<Utc>, commit: RecordCommit)
     let mut action = Action::new(ActionId::parse(id).expect("an id"), seed, now);
     action.choice = Some(Choice { number: Some(7), ..Choice::empty() });
     action.set_phase(Phase::Succeeded, None);
-    let change = entries::ActionChange { before: None, after: action, events: Vec::new() };
-    change.add_to(commit, "token:1", now).expect("a valid key")
+    let mut change = entries::ActionChange { before: None, after: action, events: Vec::new() };
+    change.add_to(commit, &"token:1".into(), now).expect("a valid key")
 }
 
 /// The actions of a store. Clones share it.

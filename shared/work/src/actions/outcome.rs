@@ -43,12 +43,7 @@ pub(super) fn apply_outcome(action: &mut Action, step: Step, outcome: WriteOutco
             put_off(action, format!("GitHub's rate limit: {message}"), now + after, now);
         }
         WriteOutcome::Refused { message, kind: RefusalKind::NotSent, .. } => {
-            let until = now + pause(action.delays);
-            put_off(action, message.clone(), until, now);
-            let Phase::Ready { since, .. } = action.phase else { return };
-            if now - since > GIVE_UP_AFTER {
-                action.fail(FailureCode::Unreachable, message);
-            }
+            put_off_unreachable(action, message, now);
         }
         WriteOutcome::Refused { status, message, kind: RefusalKind::Final } => {
             apply_refusal(action, step, status, message, now);
@@ -70,6 +65,16 @@ pub(super) fn put_off(action: &mut Action, why: String, until: DateTime<Utc>, no
     };
     action.phase = Phase::Ready { since, why: Some(why) };
     action.delay(until);
+}
+
+/// Puts an action off because GitHub cannot be reached. It fails if that lasts too long.
+pub(super) fn put_off_unreachable(action: &mut Action, why: String, now: DateTime<Utc>) {
+    put_off(action, why.clone(), now + pause(action.delays), now);
+    if let Phase::Ready { since, .. } = action.phase
+        && now - since > GIVE_UP_AFTER
+    {
+        action.fail(FailureCode::Unreachable, why);
+    }
 }
 
 fn apply_answer(action: &mut Action, step: Step, answer: WriteAnswer, now: DateTime<Utc>) {

@@ -1,4 +1,4 @@
-//! Prepares an action: reads what it is about, makes the choice, and asks for approvals.
+//! Prepares an action: reads what it is about, makes the choice, and has it wait for approvals.
 
 use chrono::{DateTime, Utc};
 use gam_model::ActionKind;

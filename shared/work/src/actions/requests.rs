@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use gam_access::Principal;
+use gam_access::{Principal, Requester};
 use gam_model::ActionKind;
 use gam_store::{CommitOutcome, Expectation, RecordCommit, RecordCommitId, commit_until_answered};
 
@@ -125,22 +125,26 @@ impl Actions {
         // What was sent, and not what the configuration adds to it.
         let request_hash = new.request.hash(&new.repo);
         for _ in 0..MAX_CONFLICTS {
-            if let Some(key) = &new.key
-                && let Some(action) = self.find_by_key(&principal.id, key, &request_hash).await?
-            {
-                return Ok(Submitted { action, is_repeated: true });
+            let mut key_expectation = Expectation::Absent;
+            if let Some(key) = &new.key {
+                let (action, expectation) = self.find_by_key(&principal.id, key, &request_hash).await?;
+                if let Some(action) = action {
+                    return Ok(Submitted { action, is_repeated: true });
+                }
+                key_expectation = expectation;
             }
             let now = self.clock.now();
             let seed = self.seed(&principal.id, new).await?;
             let commit = RecordCommit::new(RecordCommitId::random());
             let id = ActionId::new(&new.org, now, commit.id());
             let action = Action::new(id.clone(), seed, now);
-            let change = ActionChange { before: None, after: action, events: vec![ActionEvent::Requested] };
-            let mut commit = change.add_to(commit, &principal.id, now)?;
+            let mut change =
+                ActionChange { before: None, after: action, events: vec![ActionEvent::Requested] };
+            let mut commit = change.add_to(commit, &principal.into(), now)?;
             if let Some(key) = &new.key {
                 let entry = ClientKeyEntry { id, request_hash: request_hash.clone() };
                 let key = client_key(&principal.id, key)?;
-                commit = commit.put_until(key, to_json(&entry), now + KEEP_KEYS, Expectation::Absent);
+                commit = commit.put_until(key, to_json(&entry), now + KEEP_KEYS, key_expectation);
             }
             if commit_until_answered(&*self.records, &commit, now).await? == CommitOutcome::Committed {
                 self.wake.notify_one();
@@ -150,16 +154,17 @@ impl Actions {
         Err(ActionError::Busy)
     }
 
-    /// Returns the action that the principal requested with this key.
+    /// Returns the action that the principal requested with this key, and what a commit expects of the key's record. The
+    /// record outlives the action if the organization is removed.
     async fn find_by_key(
         &self,
         principal: &str,
         key: &str,
         request_hash: &str,
-    ) -> Result<Option<Action>, ActionError> {
+    ) -> Result<(Option<Action>, Expectation), ActionError> {
         let now = self.clock.now();
         let Some(record) = self.records.get(&client_key(principal, key)?, now).await? else {
-            return Ok(None);
+            return Ok((None, Expectation::Absent));
         };
         let entry: ClientKeyEntry = parse_entry(&record)?;
         if entry.request_hash != request_hash {
@@ -168,7 +173,8 @@ impl Actions {
                     .to_owned(),
             ));
         }
-        Ok(load_action(&*self.records, &entry.id, now).await?.map(|(action, _)| action))
+        let stored = load_action(&*self.records, &entry.id, now).await?;
+        Ok((stored.map(|(action, _)| action), Expectation::Revision(record.revision)))
     }
 
     /// Returns what would be done, and stores nothing: the action as it would be after it was prepared. [`Actions::run_due`]
@@ -228,13 +234,13 @@ impl Actions {
         hash: &str,
         decision: &Decision,
     ) -> Result<Action, ActionError> {
-        self.change(&principal.id, id, |action, now| {
+        self.change(&principal.into(), id, |action, now| {
             if !principal.scope.includes_repo(&id.org, &action.repo.name) {
                 return Err(unknown_action());
             }
             if action.principal == principal.id {
                 return Err(ActionError::Forbidden(
-                    "nobody decides about an action that they requested: ask another approver".to_owned(),
+                    "you requested this action: another approver must decide about it".to_owned(),
                 ));
             }
             let approved_by_them = |approval: &Approval| approval.principal == principal.id;
@@ -281,7 +287,7 @@ impl Actions {
     /// # Errors
     /// `NotFound` if there is no such action; `Conflict` if it has not failed.
     pub async fn retry(&self, principal: &str, id: &ActionId) -> Result<Action, ActionError> {
-        self.change(principal, id, |action, now| {
+        self.change(&principal.into(), id, |action, now| {
             if !matches!(action.phase, Phase::Failed { .. }) {
                 let state = action.state().as_str();
                 let advice = match action.phase {
@@ -314,7 +320,7 @@ impl Actions {
         id: &ActionId,
         resolution: &ActionResolution,
     ) -> Result<Action, ActionError> {
-        self.change(principal, id, |action, now| {
+        self.change(&principal.into(), id, |action, now| {
             let Phase::Unknown { step, .. } = action.phase else {
                 return Err(ActionError::Conflict(format!(
                     "only an unknown action can be resolved, and action {id} is {}",
@@ -339,7 +345,7 @@ impl Actions {
     /// Changes an action. `change` returns what happened, or `None` if there is nothing to change.
     async fn change(
         &self,
-        principal: &str,
+        requester: &Requester,
         id: &ActionId,
         change: impl Fn(
             &mut Action,
@@ -352,8 +358,8 @@ impl Actions {
                 load_action(&*self.records, id, now).await?.ok_or_else(unknown_action)?;
             let mut after = before.clone();
             let Some(events) = change(&mut after, now)? else { return Ok(after) };
-            let change = ActionChange { before: Some((before, revision)), after, events };
-            let commit = change.add_to(RecordCommit::new(RecordCommitId::random()), principal, now)?;
+            let mut change = ActionChange { before: Some((before, revision)), after, events };
+            let commit = change.add_to(RecordCommit::new(RecordCommitId::random()), requester, now)?;
             if commit_until_answered(&*self.records, &commit, now).await? == CommitOutcome::Committed {
                 self.wake.notify_one();
                 return Ok(change.after);

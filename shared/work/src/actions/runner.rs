@@ -14,7 +14,7 @@ use super::github::{
 };
 use super::outcome::{
     GIVE_UP_AFTER, apply_merge_status, apply_outcome, end_of_pull, finish_merge, look_for_result, pause,
-    put_off,
+    put_off, put_off_unreachable,
 };
 use super::pace::{BreakerChange, Pace};
 use super::prepare::{apply_head, fail_if_final, prepare, present_head, record_existing};
@@ -153,9 +153,9 @@ impl Actions {
             return Ok(Advance::Nothing);
         }
         let is_unknown = matches!(after.phase, Phase::Unknown { .. });
-        let change = ActionChange { before: Some(before), after, events };
+        let mut change = ActionChange { before: Some(before), after, events };
         let now = self.clock.now();
-        let commit = change.add_to(RecordCommit::new(RecordCommitId::random()), SERVICE, now)?;
+        let commit = change.add_to(RecordCommit::new(RecordCommitId::random()), &SERVICE.into(), now)?;
         Ok(match commit_until_answered(&*self.records, &commit, now).await? {
             CommitOutcome::Committed => {
                 report_end(&change.after);
@@ -203,8 +203,7 @@ impl Actions {
             Ok(Err(events)) => return self.save(before, after, events).await,
             Err(error) => {
                 if let Err(error) = fail_if_final(&mut after, error) {
-                    let until = now + pause(after.delays);
-                    put_off(&mut after, error.message, until, now);
+                    put_off_unreachable(&mut after, error.message, now);
                 }
                 return self.save(before, after, Vec::new()).await;
             }
@@ -219,8 +218,9 @@ impl Actions {
         after.set_phase(Phase::Attempting { step, lease_until }, Some(lease_until));
         after.delays = delays;
         pace.record_request(step, lease_until, now);
-        let change = ActionChange { before: Some(before), after, events: vec![ActionEvent::Attempted(step)] };
-        let commit = change.add_to(RecordCommit::new(RecordCommitId::random()), SERVICE, now)?;
+        let mut change =
+            ActionChange { before: Some(before), after, events: vec![ActionEvent::Attempted(step)] };
+        let commit = change.add_to(RecordCommit::new(RecordCommitId::random()), &SERVICE.into(), now)?;
         let commit = commit.put(pace_key(account)?, to_json(&pace), pace_expectation);
         if commit_until_answered(&*self.records, &commit, now).await? != CommitOutcome::Committed {
             return Ok(Advance::Nothing);
@@ -276,8 +276,8 @@ impl Actions {
                 }
                 _ => pace.record_answer(),
             };
-            let change = ActionChange { before: Some((before, revision)), after, events: Vec::new() };
-            let commit = change.add_to(RecordCommit::new(RecordCommitId::random()), SERVICE, now)?;
+            let mut change = ActionChange { before: Some((before, revision)), after, events: Vec::new() };
+            let commit = change.add_to(RecordCommit::new(RecordCommitId::random()), &SERVICE.into(), now)?;
             let commit = commit.put(pace_key(account)?, to_json(&pace), expectation);
             let commit = match breaker_row(account, breaker, commit.id(), now) {
                 Some(row) => row.add_to(commit)?,
@@ -358,7 +358,7 @@ fn voided(action: &Action) -> Vec<ActionEvent> {
     if action.policy.approvals > 0 { vec![ActionEvent::ApprovalVoided] } else { Vec::new() }
 }
 
-/// Asks GitHub how far a merge is.
+/// Reads from GitHub how far a merge is, and changes the action accordingly.
 async fn check_merge(
     github: &dyn GitHubActions,
     action: &mut Action,

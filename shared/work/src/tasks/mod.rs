@@ -7,7 +7,7 @@
 //!   that changes the task, and every such commit has the change's audit row.
 //! * A **claim** has a lease and a **fence**, a number that grows with each claim of the issue. Only this service's clock
 //!   decides whether a lease is expired. [`TAKEOVER_AFTER`] later another worker can get the issue.
-//! * No request asks GitHub: a commit that changes a cached issue also changes its task ([`TaskFollower`]).
+//! * No request reads GitHub: a commit that changes a cached issue also changes its task ([`TaskFollower`]).
 
 mod claim_id;
 mod entries;

@@ -1,5 +1,9 @@
 //! Keys of clients, and the default comment.
 
+use std::sync::Arc;
+
+use gam_access::{AuditRow, Principal};
+use gam_store::{MemoryStore, OrgStore, RecordKind, RecordRange};
 use gam_work::actions::*;
 
 use super::support::*;
@@ -89,4 +93,29 @@ async fn actions_are_listed_the_newest_first_page_by_page() {
     assert_eq!(listed, ids);
     let filter = ActionFilter { state: Some(ActionState::Succeeded), repo: None };
     assert!(world.actions.list(ORG, &filter, |_| true, 9, None).await.unwrap().actions.is_empty());
+}
+
+#[tokio::test]
+async fn a_key_can_be_used_again_after_the_organization_was_removed() {
+    let store = Arc::new(MemoryStore::default());
+    let world = World::with(store.clone(), "");
+    let removed = world.try_submit("ann", issue(), Some("k")).await.unwrap();
+    store.delete_org(ORG).await.unwrap();
+    let again = world.try_submit("ann", issue(), Some("k")).await.unwrap();
+    assert_ne!(again.id, removed.id);
+    assert_eq!(world.try_submit("ann", issue(), Some("k")).await.unwrap().id, again.id);
+}
+
+#[tokio::test]
+async fn audit_rows_have_the_origin_of_the_request_and_answers_the_time_of_the_change() {
+    let world = World::new();
+    let ann = Principal { origin: Some("hash".to_owned()), ..principal("ann") };
+    let repo = RepositoryName { owner: "acme".to_owned(), name: "api".to_owned() };
+    let new = NewAction { org: ORG.to_owned(), repo, request: comment(), key: None };
+    let action = world.actions.submit(&ann, &new).await.unwrap().action;
+    assert_eq!(action.changed_at, world.actions.get(&action.id).await.unwrap().unwrap().changed_at);
+    let range = RecordRange::new(Some(ORG), RecordKind::AuditRow, &[]).unwrap();
+    let rows = world.records.range(&range, 9, world.actions.now()).await.unwrap();
+    let row: AuditRow = serde_json::from_str(&rows[0].1.body).unwrap();
+    assert_eq!(row.origin.as_deref(), Some("hash"));
 }
