@@ -1,8 +1,8 @@
-//! Use case audit: the log of who changed what, which nobody can bend unseen.
+//! Use case audit: the log of who changed what, in which no change stays unnoticed.
 //!
 //! * A change commits its **audit row** in the same commit, as a record of the store that never expires.
 //! * [`drain`] moves rows to the lake: it writes them as the next **segment** of the organization's log, which must not
-//!   exist yet, and deletes the records afterwards. A segment names the hash of the one before.
+//!   exist yet, and deletes the records afterwards. A segment contains the hash of the one before.
 //! * What a killed drain has written is found by the next one, because the number of a segment is its name. So no row is
 //!   lost, and none is written twice.
 //! * [`verify()`] walks the chain, and compares it with **heads** that others remember: the store, and witnesses.

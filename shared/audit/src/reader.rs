@@ -115,10 +115,9 @@ impl SegmentLog {
         filter: &LogFilter,
     ) -> Result<Vec<LoggedEntry>> {
         let log = audit::log_name(org);
-        let last = match before {
-            Some(before) => before.segment,
-            None => self.last_number(org, &log).await?,
-        };
+        // A position of an address can be beyond the end.
+        let newest = self.last_number(org, &log).await?;
+        let last = before.map_or(newest, |before| before.segment.min(newest));
         let mut entries = Vec::new();
         for number in (1..=last).rev().take(MAX_SEGMENTS_PER_PAGE) {
             let segment = self.segment(&log, number).await?;

@@ -57,12 +57,12 @@ pub struct Verification {
 /// # Errors
 /// If the lake fails. What is wrong with the log is no error.
 pub async fn verify(objects: &dyn ObjectStore, log: &str, known: &[KnownHead]) -> Result<Verification> {
-    let numbers = audit::numbers(objects, log).await?;
+    let (numbers, others) = audit::list(objects, log).await?;
     let mut walk = ChainWalk::new(log);
-    for stranger in audit::strangers(objects, log).await? {
+    for other in others {
         walk.faults.push(LogFault {
             segment: 0,
-            path: stranger.to_string(),
+            path: other.to_string(),
             what: "it is no segment, and does not belong here".to_owned(),
         });
     }

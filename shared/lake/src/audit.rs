@@ -124,6 +124,8 @@ pub async fn logs(objects: &dyn ObjectStore) -> Result<Vec<String>> {
         .filter_map(|object| paths::parse_audit_segment(&object.path))
         .map(|(log, _)| log)
         .collect();
+    // Names are not in the order of their paths.
+    logs.sort_unstable();
     logs.dedup();
     Ok(logs)
 }
@@ -133,24 +135,23 @@ pub async fn logs(objects: &dyn ObjectStore) -> Result<Vec<String>> {
 /// # Errors
 /// If the store fails.
 pub async fn numbers(objects: &dyn ObjectStore, log: &str) -> Result<Vec<u64>> {
-    let listed = objects.list(&paths::audit_prefix(log)).await?;
-    let mut numbers: Vec<u64> = listed
-        .iter()
-        .filter_map(|object| paths::parse_audit_segment(&object.path))
-        .map(|(_, number)| number)
-        .collect();
-    numbers.sort_unstable();
-    Ok(numbers)
+    Ok(list(objects, log).await?.0)
 }
 
-/// Returns the objects below the folder of a log that are no segments.
+/// Returns the numbers of the segments of a log, in order, and the objects in its folder that are no segments.
 ///
 /// # Errors
 /// If the store fails.
-pub async fn strangers(objects: &dyn ObjectStore, log: &str) -> Result<Vec<ObjectPath>> {
-    let listed = objects.list(&paths::audit_prefix(log)).await?;
-    let paths = listed.into_iter().map(|object| object.path);
-    Ok(paths.filter(|path| paths::parse_audit_segment(path).is_none()).collect())
+pub async fn list(objects: &dyn ObjectStore, log: &str) -> Result<(Vec<u64>, Vec<ObjectPath>)> {
+    let (mut numbers, mut others) = (Vec::new(), Vec::new());
+    for object in objects.list(&paths::audit_prefix(log)).await? {
+        match paths::parse_audit_segment(&object.path) {
+            Some((_, number)) => numbers.push(number),
+            None => others.push(object.path),
+        }
+    }
+    numbers.sort_unstable();
+    Ok((numbers, others))
 }
 
 /// The outcome of [`put`].

@@ -69,7 +69,7 @@ async fn verify_logs(
 ) -> anyhow::Result<Vec<Verification>> {
     let registry = registry::read(objects).await?;
     let ports = store.map(OpenStore::audit_ports_for_reading);
-    let mut logs: BTreeSet<String> = selection.in_lake(objects, &registry).await?.into_iter().collect();
+    let in_lake: BTreeSet<String> = selection.in_lake(objects, &registry).await?.into_iter().collect();
     let mut others: Vec<String> = witness.iter().map(|line| line.log.clone()).collect();
     if let Some(store) = store {
         others.extend(store.keys().await?.iter().map(|key| audit::log_name(Some(key))));
@@ -77,15 +77,12 @@ async fn verify_logs(
     }
     let requested = selection.requested(&registry);
     others.retain(|log| requested.as_ref().is_none_or(|requested| log == requested));
-    for log in others {
-        if !logs.contains(&log) && !known_heads(ports.as_ref(), witness, &log).await?.is_empty() {
-            logs.insert(log);
-        }
-    }
     let mut verified = Vec::new();
-    for log in logs {
+    for log in in_lake.iter().cloned().chain(others).collect::<BTreeSet<_>>() {
         let known = known_heads(ports.as_ref(), witness, &log).await?;
-        verified.push(verify(objects, &log, &known).await?);
+        if in_lake.contains(&log) || !known.is_empty() {
+            verified.push(verify(objects, &log, &known).await?);
+        }
     }
     Ok(verified)
 }

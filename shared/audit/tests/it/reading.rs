@@ -58,6 +58,9 @@ async fn a_filter_and_the_newest_rows() {
     let newest = log.latest(Some(ORG), None, 7, &LogFilter::default()).await.unwrap();
     let first = newest[0].position;
     assert_eq!(names(newest), ids(13..20));
+    let beyond = Some(LogPosition { segment: 99, row: 1 });
+    let last = log.latest(Some(ORG), beyond, 7, &LogFilter::default()).await.unwrap();
+    assert_eq!(names(last), ids(13..20));
     let older = log.latest(Some(ORG), Some(first), 4, &LogFilter::default()).await.unwrap();
     assert_eq!(names(older), ids(9..13));
     let undrained = log.undrained(Some(ORG), 10, &LogFilter::default()).await.unwrap();
