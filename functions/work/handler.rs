@@ -1,6 +1,5 @@
 //! Processes the messages of an event, within the time of an invocation.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +14,8 @@ use gam_functions::{
 use gam_model::error_chain;
 use gam_work::dirty::{list_marks_without_order, note_order};
 use gam_work::{
-    IssueFollower, IssueSource, OrderOutcome, OrgScopes, Processor, RecordQueue, RulesReport, WebhookOrder,
-    WorkError,
+    DrainReport, IssueFollower, IssueSource, OrderOutcome, OrgScopes, Processor, RecordQueue, RulesReport,
+    WebhookOrder, WorkError,
 };
 use gam_work_ports::{CachedAttempts, CachedScopes, GitHubSource, LakeScopes};
 use serde_json::Value;
@@ -244,19 +243,20 @@ impl Worker {
         totals: &mut WorkTotals,
     ) -> Result<(), CommandError> {
         let queue = RecordQueue::new(self.context.store.clone(), self.context.clock.clone());
-        let mut processor = self.processor(None);
-        while Instant::now() < stop_at && !queue.due(1).await?.is_empty() {
-            if processor.source.is_none() {
-                processor.source = Some(self.source(deadline).await?);
-            }
+        // GitHub is needed only if there is something to do.
+        if queue.due(1).await?.is_empty() {
+            return Ok(());
+        }
+        let processor = self.processor(Some(self.source(deadline).await?));
+        while Instant::now() < stop_at {
             let report = processor.drain(&queue, DRAIN_LIMIT).await?;
-            let counts: BTreeMap<&str, u64> = report.outcomes;
-            totals.processed += counts.values().sum::<u64>();
-            totals.given_up += report.given_up;
-            tracing::info!(outcomes = ?counts, report.postponed, report.given_up, "orders of the store processed");
-            if counts.is_empty() && report.postponed == 0 && report.given_up == 0 {
+            if report.is_empty() {
                 break;
             }
+            totals.processed += report.outcomes.values().sum::<u64>();
+            totals.given_up += report.given_up;
+            let DrainReport { outcomes, postponed, given_up } = &report;
+            tracing::info!(?outcomes, postponed, given_up, "orders of the store processed");
         }
         Ok(())
     }
@@ -312,6 +312,9 @@ impl Worker {
         for org in &self.organizations {
             match processor.sweep(&hooks, org).await {
                 Ok(report) => {
+                    for reason in &report.failures {
+                        tracing::warn!(org, reason, "cannot look for missed webhooks");
+                    }
                     *totals.missed.get_or_insert_default() += report.missed;
                     if let Some((from, until)) = report.gap {
                         let repos = Vec::from_iter(report.repos).join(", ");

@@ -18,7 +18,7 @@ use gam_work::{
     IssueFollower, IssueSource, OrderQueue as _, Processor, Received, RecordQueue, RulesReport, SweepReport,
     WebhookOrder, read_delivery,
 };
-use gam_work_ports::{GitHubSource, LakeScopes, MarkedRepos};
+use gam_work_ports::{CachedAttempts, GitHubSource, LakeScopes, MarkedRepos};
 
 pub(crate) use secrets::WebhookSecretVariables;
 
@@ -169,8 +169,10 @@ impl Webhooks {
         let mut reported: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         loop {
             let is_reconcile_due = reconciled_at.is_none_or(|at| clock.now() - at >= RECONCILE_EVERY);
+            // Organizations of one app share a list of deliveries.
+            let hooks = CachedAttempts::new(&**source);
             for org in orgs {
-                let failures = match self.processor.sweep(&**source, org).await {
+                let failures = match self.processor.sweep(&hooks, org).await {
                     Ok(report) => {
                         print_gap(console, org, &report);
                         report.failures

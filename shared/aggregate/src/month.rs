@@ -209,7 +209,7 @@ impl AggregateRun<'_> {
         let write = self.write_snapshot(month, current, merged, &next_stamp, needs_restamp);
         let fold = self.fold_month(month, rows, fold, written_generation);
         let (written, folded) = futures::join!(write, fold);
-        if is_written && !written? {
+        if !written? {
             return Ok(AttemptOutcome::Conflict);
         }
         // A target that was set before this snapshot existed did not see the month.
@@ -233,8 +233,8 @@ impl AggregateRun<'_> {
         }
     }
 
-    /// Writes the merged snapshot, or the current one with the stamp if it needs that. Returns whether it did: not if
-    /// another process has replaced the snapshot, or if there was nothing to write.
+    /// Writes the merged snapshot, or the current one with the stamp if it needs that. Returns `false` if another process
+    /// has replaced the snapshot.
     async fn write_snapshot(
         &self,
         month: Month,
@@ -253,8 +253,8 @@ impl AggregateRun<'_> {
             (None, Some(file)) if needs_restamp => {
                 snapshot::restamp(objects, self.org, month, &file, stamp).await?
             }
-            // A merge without a snapshot always makes one.
-            (None, _) => None,
+            // There is nothing to write.
+            (None, _) => return Ok(true),
         };
         Ok(written.is_some())
     }
