@@ -67,7 +67,7 @@ impl From<FoldRowsError<Infallible>> for FoldError {
 /// Reads batches on other threads while the ones before them are visited.
 pub(crate) struct BatchReader<'a, R: ?Sized> {
     rows: &'a R,
-    /// The number of threads that read. One more than twice as many batches are in memory at the most.
+    /// The number of threads that read. At most `2 * threads + 1` batches are in memory.
     threads: usize,
 }
 

@@ -1,7 +1,7 @@
 //! `/log`: the newest rows of the audit log. With script, the page shows new ones as they come.
 
 use axum::Extension;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use gam_access::{LogFilter, Principal};
@@ -40,9 +40,10 @@ struct LogQuery {
 impl LogQuery {
     /// Parses the parameters of the page. Unknown ones are ignored.
     fn parse(uri: &Uri) -> Result<Self, ApiError> {
-        let query = uri.query().unwrap_or_default();
+        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
+            .map_err(|error| ApiError::invalid(format!("invalid query string ({error})")))?;
         let mut parsed = LogQuery::default();
-        for (name, value) in url_pairs(query) {
+        for (name, value) in pairs {
             let value = value.trim();
             if value.is_empty() || value.chars().count() > MAX_TEXT_CHARS {
                 continue;
@@ -60,18 +61,6 @@ impl LogQuery {
         }
         Ok(parsed)
     }
-}
-
-fn url_pairs(query: &str) -> Vec<(String, String)> {
-    let decode = |text: &str| {
-        let text = text.replace('+', " ");
-        percent_encoding::percent_decode_str(&text).decode_utf8_lossy().into_owned()
-    };
-    let pairs = query.split('&').filter(|pair| !pair.is_empty());
-    pairs
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .map(|(name, value)| (decode(name), decode(value)))
-        .collect()
 }
 
 /// A row of the page.
