@@ -121,6 +121,33 @@ pub(crate) fn metrics_table(answer: &MetricsAnswer, style: OutputStyle) -> Strin
     text
 }
 
+/// Formats rows as a table. All columns but the first ones are numbers. A table that does not fit the width is cut.
+pub(crate) fn text_table(
+    (columns, records): &(Vec<String>, Vec<Vec<String>>),
+    text_columns: usize,
+    style: OutputStyle,
+) -> String {
+    let table_of = |count: usize| {
+        let mut table = empty_table(style);
+        table.set_header(columns[..count].iter().map(|column| header(column)));
+        for record in records {
+            let cells = record[..count].iter().enumerate();
+            table.add_row(cells.map(|(index, text)| {
+                if index < text_columns { Cell::new(text) } else { right_aligned(text) }
+            }));
+        }
+        table.trim_fmt()
+    };
+    let counts = (text_columns.min(columns.len())..=columns.len()).rev();
+    let mut tables = counts.map(|count| (count, table_of(count)));
+    let fitting = tables.find(|(_, table)| fits(table, style.width));
+    let (count, table) = fitting.unwrap_or_else(|| (columns.len(), table_of(columns.len())));
+    match columns.len() - count {
+        0 => table,
+        hidden => format!("{table}\n{hidden} columns do not fit the terminal: --format csv has all"),
+    }
+}
+
 fn is_comparable(answer: &MetricsAnswer) -> bool {
     let Some(Some(previous)) = &answer.previous else { return false };
     is_read_completely(&answer.context, &answer.coverage, previous.range)
