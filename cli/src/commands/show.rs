@@ -13,7 +13,9 @@ use gam_model::agent_metric::AGENT_CATALOGUE;
 use gam_model::metric::{CATALOGUE, Metric};
 use gam_model::period::LAST_DAY;
 use gam_model::{AgentMetric, Grain, Range};
-use gam_query::{AgentListing, AnswerContext, CoverageAnswer, MetricValue, MetricsAnswer, SeriesAnswer, SeriesPoint};
+use gam_query::{
+    AgentListing, AnswerContext, CoverageAnswer, MetricValue, MetricsAnswer, SeriesAnswer, SeriesPoint,
+};
 use serde_json::json;
 
 use crate::answer;
@@ -144,7 +146,9 @@ impl ShowArgs {
             }
             Some(ShownMetric::Agents(metric)) if !is_agents => {
                 let (name, org) = (metric.name, target.org());
-                Some(format!("{name} is a metric of sessions: use it with `github-metrics show agents {org}`"))
+                Some(format!(
+                    "{name} is a metric of sessions: use it with `github-metrics show agents {org}`"
+                ))
             }
             Some(ShownMetric::Activity(metric)) if is_agents => {
                 Some(format!("{} is no metric of sessions: its names begin with agent_", metric.name))
@@ -169,7 +173,9 @@ impl ShowTarget<'_> {
     /// Returns the organization.
     fn org(&self) -> &str {
         match self {
-            ShowTarget::Metrics { org, .. } | ShowTarget::List { org, .. } | ShowTarget::Agents { org } => org,
+            ShowTarget::Metrics { org, .. } | ShowTarget::List { org, .. } | ShowTarget::Agents { org } => {
+                org
+            }
         }
     }
 
@@ -567,6 +573,7 @@ mod tests {
         parse_target(&words).map(|target| match target {
             ShowTarget::Metrics { org, subject } => format!("{org}: {subject:?}"),
             ShowTarget::List { org, kind } => format!("{kind:?} of {org}"),
+            ShowTarget::Agents { org } => format!("agents of {org}"),
         })
     }
 
@@ -578,6 +585,8 @@ mod tests {
         assert_eq!(target(&["member", "acme", "x[bot]"]).unwrap(), "acme: Member(\"x[bot]\")");
         assert_eq!(target(&["repos", "acme"]).unwrap(), "Repos of acme");
         assert_eq!(target(&["members", "acme"]).unwrap(), "Members of acme");
+        assert_eq!(target(&["agents", "acme"]).unwrap(), "agents of acme");
+        assert_eq!(target(&["agents"]).unwrap(), "agents: Org", "an organization can have that name");
         assert_eq!(
             target(&["member", "acme"]).unwrap_err(),
             "missing member name: `github-metrics show member acme NAME`"

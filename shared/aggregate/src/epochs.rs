@@ -243,7 +243,8 @@ impl AggregateRun<'_> {
     /// Returns whether every snapshot belongs to the run's epoch and is folded in it, and every month that the active
     /// epoch has and the lake has lost is copied.
     async fn is_complete(&self, active: Option<Epoch>) -> Result<bool, AggregateError> {
-        Ok(self.is_table_complete::<Events>(active).await? && self.is_table_complete::<Sessions>(active).await?)
+        Ok(self.is_table_complete::<Events>(active).await?
+            && self.is_table_complete::<Sessions>(active).await?)
     }
 
     /// Does for one table what [`AggregateRun::is_complete`] does.

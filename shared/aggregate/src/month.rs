@@ -76,9 +76,13 @@ impl AggregateRun<'_> {
         let mut scope = if rebuild { FoldScope::Month } else { FoldScope::Affected };
         let mut refused_by = 0;
         // A month that was read again from GitHub gets a new snapshot.
-        let mut may_be_new = T::IS_COLLECTED && self.read_again.as_ref().is_some_and(|span| span.covers(month));
+        let mut may_be_new =
+            T::IS_COLLECTED && self.read_again.as_ref().is_some_and(|span| span.covers(month));
         for _ in 0..MAX_ATTEMPTS {
-            match self.attempt_month::<T>(month, &winners, scope, refused_by, may_be_new, &mut changed_rows).await? {
+            match self
+                .attempt_month::<T>(month, &winners, scope, refused_by, may_be_new, &mut changed_rows)
+                .await?
+            {
                 AttemptOutcome::SnapshotMissing => {
                     // Another aggregation may have written the first snapshot and the marker in between.
                     if let Some(generation) = self.lost_generation::<T>(month).await? {

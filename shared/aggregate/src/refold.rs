@@ -48,7 +48,8 @@ impl AggregateRun<'_> {
         if self.is_time_over() {
             return Ok(None);
         }
-        let MonthUpdate { outcome, was_lost, .. } = self.update_month::<T>(month, Vec::new(), rebuild).await?;
+        let MonthUpdate { outcome, was_lost, .. } =
+            self.update_month::<T>(month, Vec::new(), rebuild).await?;
         let mut refolded = RefoldedMonth { month, was_lost, rollups: 0, superseded_by: None };
         match outcome {
             MonthOutcome::Written { rollups } => refolded.rollups = rollups,
