@@ -195,7 +195,7 @@ impl Client {
         parameters.extend(query.series_parameters());
         parameters.push(("metric", metric.name.to_owned()));
         parameters.push(("granularity", grain.as_str().to_owned()));
-        parameters.push(("limit", parts.to_string()));
+        parameters.push(("parts", parts.to_string()));
         parameters.extend(by.map(|dimension| ("by", dimension.as_str().to_owned())));
         self.get(path, parameters).await
     }

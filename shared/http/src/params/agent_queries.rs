@@ -133,9 +133,9 @@ mod tests {
     fn a_series_is_the_total_by_default() {
         let params = parse::<AgentSeriesParams>("").unwrap();
         assert_eq!((params.metric.name, params.by, params.grain), ("agent_cost_usd", None, Grain::Day));
-        let params = parse::<AgentSeriesParams>("metric=agent_tool_calls&by=tool&limit=20").unwrap();
+        let params = parse::<AgentSeriesParams>("metric=agent_tool_calls&by=tool&parts=20").unwrap();
         assert_eq!((params.by, params.limit), (Some(AgentDimension::Tool), 20));
-        assert!(parse::<AgentSeriesParams>("limit=21").is_err());
+        assert!(parse::<AgentSeriesParams>("parts=21").is_err());
         assert!(parse::<AgentSeriesParams>("metric=commits").is_err());
     }
 }

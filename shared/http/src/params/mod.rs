@@ -167,7 +167,7 @@ impl Parameter {
             Parameter::AgentMetric => "metric",
             Parameter::AgentSort => "sort",
             Parameter::AgentOrder => "order",
-            Parameter::AgentParts => "limit",
+            Parameter::AgentParts => "parts",
         }
     }
 

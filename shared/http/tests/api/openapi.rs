@@ -49,6 +49,21 @@ const ANSWER_PATHS: [&str; 14] = [
     "/api/v1/orgs/{org}/repos/{repo}/metrics/timeseries",
 ];
 
+/// The routes about sessions of coding agents, with answers as JSON and CSV.
+const AGENT_PATHS: [&str; 11] = [
+    "/api/v1/orgs/{org}/agents",
+    "/api/v1/orgs/{org}/agents/metrics",
+    "/api/v1/orgs/{org}/agents/metrics/timeseries",
+    "/api/v1/orgs/{org}/agents/prs",
+    "/api/v1/orgs/{org}/members/{member}/agents",
+    "/api/v1/orgs/{org}/members/{member}/agents/metrics",
+    "/api/v1/orgs/{org}/members/{member}/agents/metrics/timeseries",
+    "/api/v1/orgs/{org}/repos/{repo}/agents",
+    "/api/v1/orgs/{org}/repos/{repo}/agents/metrics",
+    "/api/v1/orgs/{org}/repos/{repo}/agents/metrics/timeseries",
+    "/api/v1/orgs/{org}/repos/{repo}/agents/prs",
+];
+
 /// The routes that take JSON.
 const POST_PATHS: [&str; 16] = [
     "/api/v1/approvals/{action_id}/approve",
@@ -73,11 +88,21 @@ const POST_PATHS: [&str; 16] = [
 const WEBHOOK_PATH: &str = "/api/v1/webhook/github";
 
 /// The schemas that generated clients name.
-const SCHEMAS: [&str; 71] = [
+const SCHEMAS: [&str; 81] = [
     "Action",
     "ActionAnswer",
     "ActionApproval",
     "ActionList",
+    "AgentCoverage",
+    "AgentList",
+    "AgentListEntry",
+    "AgentMetricValues",
+    "AgentMetrics",
+    "AgentPartSeries",
+    "AgentPoint",
+    "AgentPullRequestClass",
+    "AgentPullRequests",
+    "AgentSeries",
     "Approval",
     "ApproveMergePr",
     "AssignedTask",
@@ -168,9 +193,10 @@ async fn the_document_and_the_router_have_the_same_routes() {
     let api = empty_api();
     let mut ids = BTreeSet::new();
     let paths = operations(&document).map(|(path, _)| path.as_str()).collect::<BTreeSet<_>>();
-    let csv_paths = ANSWER_PATHS.map(|path| format!("{path}.csv"));
+    let answers = || ANSWER_PATHS.into_iter().chain(AGENT_PATHS);
+    let csv_paths: Vec<String> = answers().map(|path| format!("{path}.csv")).collect();
     let csv_paths = csv_paths.iter().map(String::as_str);
-    let expected = OTHER_PATHS.into_iter().chain(ANSWER_PATHS).chain(csv_paths);
+    let expected = OTHER_PATHS.into_iter().chain(answers()).chain(csv_paths);
     assert_eq!(paths, expected.collect::<BTreeSet<_>>());
     for (path, operation) in operations(&document) {
         let uri = with_names(path);
@@ -317,6 +343,11 @@ async fn real_answers_match_their_schemas() {
         };
         let uri = with_names(path);
         let queries: &[&str] = match path.as_str() {
+            path if path.ends_with("agents/metrics/timeseries") => {
+                &["", "?metric=agent_session_hours&granularity=month", "?metric=agent_tool_calls&by=tool&parts=3"]
+            }
+            path if path.ends_with("{org}/agents") => &["", "?by=tool", "?by=branch", "?by=repo", "?by=member"],
+            path if path.contains("/agents") => &["", "?bots=include"],
             path if path.ends_with("timeseries") => &[
                 "",
                 "?metric=cycle_time_hours&granularity=month",

@@ -93,6 +93,11 @@ pub async fn agent_list(
     org: &str,
     request: &AgentListRequest,
 ) -> Result<AgentListAnswer, QueryError> {
+    read_org(ports, org, &AgentListQuery { request }).await
+}
+
+/// Checks that the list can have the metric, and that the subject can have the list.
+fn check(request: &AgentListRequest) -> Result<(), QueryError> {
     let AgentListRequest { listing, sort, subject, .. } = request;
     if let Some(dimension) = listing.dimension()
         && !sort.dimensions.contains(&dimension)
@@ -111,7 +116,7 @@ pub async fn agent_list(
             listing.as_str()
         )));
     }
-    read_org(ports, org, &AgentListQuery { request }).await
+    Ok(())
 }
 
 struct AgentListQuery<'a> {
@@ -123,6 +128,7 @@ impl OrgQuery for AgentListQuery<'_> {
 
     async fn answer(&self, org: &OrgReader<'_>) -> Result<AgentListAnswer, QueryError> {
         let request = self.request;
+        check(request)?;
         let mut resolved = org.resolve_subject(&request.subject).await?;
         let sessions = SessionReader::open(org).await?;
         let mut entries = match request.listing {

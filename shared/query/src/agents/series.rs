@@ -47,15 +47,6 @@ pub async fn agent_series(
     org: &str,
     request: &AgentSeriesRequest,
 ) -> Result<AgentSeriesAnswer, QueryError> {
-    if let Some(dimension) = request.by
-        && !request.metric.dimensions.contains(&dimension)
-    {
-        return Err(QueryError::Invalid(format!(
-            "{} is not known by {}",
-            request.metric.name,
-            dimension.as_str()
-        )));
-    }
     let parts = if request.by.is_some() { request.limit.clamp(1, MAX_AGENT_SERIES) as u64 + 1 } else { 1 };
     let points = request.range.bucket_count(request.grain).saturating_mul(parts);
     if points > MAX_POINTS {
@@ -76,6 +67,15 @@ impl OrgQuery for AgentSeriesQuery<'_> {
 
     async fn answer(&self, org: &OrgReader<'_>) -> Result<AgentSeriesAnswer, QueryError> {
         let request = self.request;
+        if let Some(dimension) = request.by
+            && !request.metric.dimensions.contains(&dimension)
+        {
+            return Err(QueryError::Invalid(format!(
+                "{} is not known by {}",
+                request.metric.name,
+                dimension.as_str()
+            )));
+        }
         let mut resolved = org.resolve_subject(&request.subject).await?;
         let sessions = SessionReader::open(org).await?;
         let days = sessions.read_days(&resolved.subject, request.range).await?;
