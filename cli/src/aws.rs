@@ -1,9 +1,9 @@
 //! The lake on S3 and the store on DynamoDB, in builds with the feature `aws`.
 
 #[cfg(feature = "aws")]
-pub(crate) use enabled::{open_lake, open_store};
+pub(crate) use enabled::{duckdb_access, open_lake, open_store};
 #[cfg(not(feature = "aws"))]
-pub(crate) use missing::{open_lake, open_store};
+pub(crate) use missing::{duckdb_access, open_lake, open_store};
 
 /// Whether this build supports AWS.
 pub(crate) const IS_ENABLED: bool = cfg!(feature = "aws");
@@ -16,10 +16,12 @@ pub(crate) const HOW_TO_ENABLE: &str =
 mod enabled {
     use std::sync::Arc;
 
-    use gam_aws::{DynamoStore, S3Objects, SdkConfig};
+    use gam_aws::{DynamoStore, S3Access, S3Objects, SdkConfig};
     use gam_lake::ObjectStore;
     use url::Url;
 
+    use crate::lake_views::text_literal;
+    use crate::location::LakeLocation;
     use crate::settings::plain_http_error;
     use crate::store::StorePorts;
     use gam_client::is_protected;
@@ -39,6 +41,36 @@ mod enabled {
     /// As [`open_lake`].
     pub(crate) async fn open_store(table: &str) -> anyhow::Result<StorePorts> {
         Ok(StorePorts::new(Arc::new(DynamoStore::new(&load().await?, table))))
+    }
+
+    /// Returns the statements that let DuckDB read a lake on S3 as this program does: with its extension for S3, and with
+    /// the credentials, the region and the endpoint of the environment. They hold a secret.
+    ///
+    /// # Errors
+    /// As [`open_lake`], or if the credentials cannot be read.
+    pub(crate) async fn duckdb_access(lake: &LakeLocation) -> anyhow::Result<String> {
+        let access = S3Access::load(&load().await?).await?;
+        let mut options = vec!["TYPE s3".to_owned(), "PROVIDER config".to_owned()];
+        let mut add = |name: &str, value: &str| options.push(format!("{name} {}", text_literal(value)));
+        add("SCOPE", &lake.to_string());
+        if let Some(region) = &access.region {
+            add("REGION", region);
+        }
+        if let Some(credentials) = &access.credentials {
+            add("KEY_ID", credentials.access_key_id());
+            add("SECRET", credentials.secret_access_key());
+            if let Some(token) = credentials.session_token() {
+                add("SESSION_TOKEN", token);
+            }
+        }
+        if let Some(url) = access.endpoint.and_then(|text| Url::parse(&text).ok()) {
+            let host = url.host_str().unwrap_or_default();
+            add("ENDPOINT", &url.port().map_or(host.to_owned(), |port| format!("{host}:{port}")));
+            add("URL_STYLE", "path");
+            options.push(format!("USE_SSL {}", url.scheme() == "https"));
+        }
+        let secret = format!("CREATE OR REPLACE SECRET lake (\n  {}\n);\n", options.join(",\n  "));
+        Ok(format!("LOAD httpfs;\n{secret}"))
     }
 
     /// Reads the configuration of AWS, and refuses an endpoint to which requests would travel unencrypted.
@@ -63,7 +95,16 @@ mod missing {
     use gam_lake::ObjectStore;
 
     use crate::error::usage_error;
+    use crate::location::LakeLocation;
     use crate::store::StorePorts;
+
+    /// Refuses to read a bucket.
+    ///
+    /// # Errors
+    /// Always.
+    pub(crate) async fn duckdb_access(lake: &LakeLocation) -> anyhow::Result<String> {
+        Err(usage_error(format!("cannot read the lake {lake}: {}", super::HOW_TO_ENABLE)))
+    }
 
     /// Refuses to open a bucket.
     ///
