@@ -279,6 +279,8 @@ pub struct ListAnswer {
     /// The range that the entries are compared with. `None` if no comparison was requested; `Some(None)` if it would
     /// begin before the [first day](gam_model::period::FIRST_DAY), so that the entries have no comparison.
     pub previous: Option<Option<PreviousRange>>,
+    /// Whether the days of the range before were collected. Not part of the API's answers.
+    pub is_comparable: bool,
 }
 
 impl Serialize for ListAnswer {

@@ -82,8 +82,6 @@ async fn handle(ports: &QueryPorts, org: String, view: View, listing: Listing) -
         gam_query::trends(ports, &org, &answer.entries, trend, grain, range, view.params.bots).await?;
     render(move || {
         let days = CompleteDays::new(&answer.coverage, answer.timezone, today);
-        let is_comparable =
-            answer.previous.flatten().is_some_and(|previous| !days.misses_start(previous.since));
         let list = List {
             view: &view,
             org: &org,
@@ -91,7 +89,6 @@ async fn handle(ports: &QueryPorts, org: String, view: View, listing: Listing) -
             trends: &trends.trends,
             shared_repo_names: &trends.shared_repo_names,
             range,
-            is_comparable,
             sort,
             direction,
         };
@@ -110,8 +107,6 @@ struct List<'a> {
     shared_repo_names: &'a BTreeSet<String>,
     /// The days of the page.
     range: Range,
-    /// Whether the numbers of the range before are complete.
-    is_comparable: bool,
     sort: ListSort,
     direction: SortDirection,
 }
@@ -129,7 +124,7 @@ impl List<'_> {
             (self.tools())
             (self.table(grain))
             (self.pages())
-            @if !answer.entries.is_empty() { (notes::compared(view, self.previous_range(), self.is_comparable)) }
+            @if !answer.entries.is_empty() { (notes::compared(view, self.previous_range(), self.answer.is_comparable)) }
             p.note { a href=(self.api()) { (view.words.api_query) } }
         };
         let title = format!("{} · {org}", self.title());
@@ -262,7 +257,7 @@ impl List<'_> {
 
     /// Returns the change of an entry, if both ranges are complete. It is never judged: half of the lists are about people.
     fn change(&self, entry: &ListEntry) -> Option<(&'static str, Change)> {
-        let previous = entry.previous.as_ref().filter(|_| self.is_comparable)?;
+        let previous = entry.previous.as_ref().filter(|_| self.answer.is_comparable)?;
         let metric = self.changed_column();
         let pair = match entry.metrics.get(metric)? {
             MetricValue::Count(now) => Pair::Counts(now, previous.metrics.count(metric)),

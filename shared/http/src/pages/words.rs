@@ -76,7 +76,8 @@ words! {
     by_month: "by month", "月別";
     compared: "Changes compare with {a}.", "増減は前期間({a})との比較です。";
     whole_weeks: "Ranges of whole weeks, such as 28 days, compare best.", "比較には28日など週単位の期間が適しています。";
-    check_members: "Only these members are counted: {x}. Check the names.", "集計対象のメンバー: {x}(名前をご確認ください)";
+    only_members: "Only these members are counted: {x}.", "集計対象のメンバー: {x}";
+    unknown_members: "{org} has no member {x}: check the spelling.", "{org} にメンバー {x} はいません(スペルをご確認ください)。";
     change: "Change", "増減";
     better: "better", "改善";
     worse: "worse", "悪化";
