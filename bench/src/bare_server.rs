@@ -25,7 +25,8 @@ pub(crate) struct BareServerArgs {
 pub(crate) fn run(args: &BareServerArgs) -> anyhow::Result<()> {
     let mut router = Router::new();
     for (number, file) in args.files.iter().enumerate() {
-        let bytes = Bytes::from(std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?);
+        let bytes =
+            Bytes::from(std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?);
         let content_type = content_type(file);
         let answer = move || async move { ([(CONTENT_TYPE, content_type)], bytes.clone()) };
         router = router.route(&format!("/{number}"), get(answer));

@@ -56,7 +56,11 @@ mod tests {
     fn a_table_fits_the_width_and_names_its_columns() {
         let record = ["dashboard", "viewer", "acme, acme-labs", "never\u{1b}[2J"].map(str::to_owned).to_vec();
         for width in [40, 60, 120] {
-            let text = table(&["name", "role", "sees", "expires"], std::slice::from_ref(&record), OutputStyle::plain(width));
+            let text = table(
+                &["name", "role", "sees", "expires"],
+                std::slice::from_ref(&record),
+                OutputStyle::plain(width),
+            );
             assert!(text.lines().all(|line| line.width() <= width), "{width}:\n{text}");
             assert!(text.contains("expires") && !text.contains('\u{1b}'), "{text}");
         }

@@ -1,12 +1,11 @@
 //! Tables for the terminal, which fit its width, and tab-separated values for pipes.
 
+use chrono::NaiveDate;
 use comfy_table::presets::{ASCII_FULL_CONDENSED, UTF8_FULL_CONDENSED};
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table};
-use chrono::NaiveDate;
 use gam_model::metric::{CATALOGUE, Metric};
 use gam_query::{
-    ListAnswer, ListEntry, ListKind, MetricChange, MetricChanges, MetricValue,
-    MetricsAnswer, PreviousRange,
+    ListAnswer, ListEntry, ListKind, MetricChange, MetricChanges, MetricValue, MetricsAnswer, PreviousRange,
 };
 use serde_json::json;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};

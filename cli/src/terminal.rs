@@ -67,7 +67,11 @@ pub(crate) fn has_unicode(variables: &TerminalVariables) -> bool {
 /// Returns the width of a line of stderr in columns; `None` if it is no terminal.
 pub(crate) fn stderr_width(variables: &TerminalVariables) -> Option<usize> {
     let actual = || terminal_size::terminal_size_of(io::stderr()).map(|(width, _)| width.0.into());
-    io::stderr().is_terminal().then(|| named_width(variables).or_else(actual)).flatten().filter(|width| *width > 0)
+    io::stderr()
+        .is_terminal()
+        .then(|| named_width(variables).or_else(actual))
+        .flatten()
+        .filter(|width| *width > 0)
 }
 
 fn named_width(variables: &TerminalVariables) -> Option<usize> {

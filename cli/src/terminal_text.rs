@@ -133,7 +133,8 @@ mod tests {
 
     #[test]
     fn lines_break_between_words_and_not_within_commands() {
-        let text = "missing: site, releases before 2026-01-02\n  run `github-metrics doctor acme` to see more of it";
+        let text =
+            "missing: site, releases before 2026-01-02\n  run `github-metrics doctor acme` to see more of it";
         assert_eq!(
             wrapped(text, 30),
             "missing: site, releases before\n2026-01-02\n  run\n  `github-metrics doctor acme`\n  to see more of it"

@@ -209,15 +209,18 @@ fn print_list(
             .print_info("there is no token: create one with `github-metrics token new NAME --role ROLE`");
         return Ok(());
     }
-    let records: Vec<Vec<String>> = tokens.iter().map(|token| {
-        let expiry = match token.expires_at {
-            _ if token.is_expired(now) => "expired".to_owned(),
-            Some(at) => utc(at),
-            None => "never".to_owned(),
-        };
-        let scope = scope_text(registry, &token.scope);
-        vec![token.name.clone(), token.role.as_str().to_owned(), scope, expiry, utc(token.created_at)]
-    }).collect();
+    let records: Vec<Vec<String>> = tokens
+        .iter()
+        .map(|token| {
+            let expiry = match token.expires_at {
+                _ if token.is_expired(now) => "expired".to_owned(),
+                Some(at) => utc(at),
+                None => "never".to_owned(),
+            };
+            let scope = scope_text(registry, &token.scope);
+            vec![token.name.clone(), token.role.as_str().to_owned(), scope, expiry, utc(token.created_at)]
+        })
+        .collect();
     let header = ["name", "role", "sees", "expires", "created"];
     session.console.write_data(records_text(session, &header, &records)?)
 }

@@ -42,6 +42,9 @@ const COUNTS: [&str; 10] = [
 ];
 const DURATIONS: [&str; 2] = ["cycle_time_hours", "first_review_hours"];
 
+/// The condition of what people did.
+const PEOPLE: &str = "member_kind NOT IN ('bot', 'unknown')";
+
 /// The numbers of one range and one choice of bots, by metric: counts, or medians in hours. A metric that an output
 /// does not have is missing.
 type Numbers = BTreeMap<String, Option<f64>>;
@@ -121,8 +124,8 @@ impl Question<'_> {
     /// Returns what SQL over the events counts.
     fn sql(&self) -> Numbers {
         let (people, delivery, members) = match self.bots {
-            "auto" => ("member_kind <> 'bot'", "true", "member_kind = 'user'"),
-            "exclude" => ("member_kind = 'user'", "member_kind = 'user'", "member_kind = 'user'"),
+            "auto" => ("member_kind <> 'bot'", "true", PEOPLE),
+            "exclude" => (PEOPLE, PEOPLE, PEOPLE),
             "include" => ("true", "true", "member_kind <> 'unknown'"),
             _ => ("member_kind = 'bot'", "member_kind = 'bot'", "member_kind = 'bot'"),
         };
@@ -159,7 +162,8 @@ impl Question<'_> {
             let (name, rest) = text.split_once('"').expect("a name");
             (name.to_owned(), number(between(rest, "class=\"value\">", "<").expect("a value")))
         };
-        let is_count = |(name, _): &(String, Option<f64>)| name != "deploy_failures" && COUNTS.contains(&name.as_str());
+        let is_count =
+            |(name, _): &(String, Option<f64>)| name != "deploy_failures" && COUNTS.contains(&name.as_str());
         tiles.map(tile).filter(is_count).collect()
     }
 
@@ -187,7 +191,10 @@ impl Question<'_> {
     fn shown_series(&self, metric: &str) -> Vec<f64> {
         let args = ["show", ORG, "--metric", metric, "--granularity", "day", "--format", "csv"];
         let text = self.run(&args);
-        text.lines().skip(1).map(|line| number(line.split(',').nth(3).expect("a value")).expect("a count")).collect()
+        text.lines()
+            .skip(1)
+            .map(|line| number(line.split(',').nth(3).expect("a value")).expect("a count"))
+            .collect()
     }
 
     /// Returns merged pull requests and reviews by repository: of the API, the terminal, SQL, the export and the page.
@@ -202,7 +209,7 @@ impl Question<'_> {
         let exported = self.run(&["export", ORG, "--format", "csv", "--granularity", "month"]);
         let people = match self.bots {
             "auto" => "member_kind <> 'bot'",
-            "exclude" => "member_kind = 'user'",
+            "exclude" => PEOPLE,
             "include" => "true",
             _ => "member_kind = 'bot'",
         };
@@ -249,8 +256,8 @@ fn by_name(
 ) -> BTreeMap<String, [f64; 2]> {
     let mut lines = table.lines().map(|line| line.split(separator).collect::<Vec<_>>());
     let names = lines.next().expect("a header");
-    let columns = ["prs_merged", "reviews"]
-        .map(|metric| names.iter().position(|it| *it == metric).expect("a column"));
+    let columns =
+        ["prs_merged", "reviews"].map(|metric| names.iter().position(|it| *it == metric).expect("a column"));
     let mut sums: BTreeMap<String, [f64; 2]> = BTreeMap::new();
     for row in lines {
         if let Some(name) = name(&row, &names) {
@@ -266,7 +273,9 @@ fn rows_of_page(html: &str) -> BTreeMap<String, [f64; 2]> {
     let head = between(html, "<thead>", "</thead>").expect("a table");
     let titles: Vec<&str> = head.split("<th ").skip(1).collect();
     let columns = ["prs_merged", "reviews"].map(|metric| {
-        let has_link = |title: &&str| title.contains(&format!("sort={metric}&")) || title.contains(&format!("sort={metric}\""));
+        let has_link = |title: &&str| {
+            title.contains(&format!("sort={metric}&")) || title.contains(&format!("sort={metric}\""))
+        };
         titles.iter().position(has_link).unwrap_or_else(|| panic!("a column {metric}: {head}"))
     });
     let rows = between(html, "<tbody>", "</tbody>").expect("rows").split("<tr>").skip(1);
@@ -303,7 +312,8 @@ fn all_outputs_have_the_same_numbers() {
     let server = sandbox.serve();
     let mut compared = BTreeMap::<&str, usize>::new();
     for ((since, until), bots) in RANGES.iter().flat_map(|range| BOTS.map(|bots| (range, bots))) {
-        let question = Question { sandbox: &sandbox, server: &server, since: day(since), until: day(until), bots };
+        let question =
+            Question { sandbox: &sandbox, server: &server, since: day(since), until: day(until), bots };
         let what = |output: &str| format!("{output} of {since} to {until}, bots={bots}");
         let api = question.api();
         let outputs = [
@@ -328,7 +338,8 @@ fn all_outputs_have_the_same_numbers() {
         }
         let [(_, of_api), others @ ..] = question.repositories();
         for (output, repositories) in others {
-            let active = |(name, pair): (&String, &[f64; 2])| (*pair != [0.0; 2]).then(|| (name.clone(), *pair));
+            let active =
+                |(name, pair): (&String, &[f64; 2])| (*pair != [0.0; 2]).then(|| (name.clone(), *pair));
             let [expected, found]: [BTreeMap<String, [f64; 2]>; 2] =
                 [&of_api, &repositories].map(|list| list.iter().filter_map(active).collect());
             assert_eq!(found, expected, "{}", what(output));

@@ -1,6 +1,6 @@
 //! Webhooks of the real program: what arrives, what is lost, and what is read again.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use gam_model::{Clock, SystemClock};
@@ -9,7 +9,7 @@ use gam_tests::github::webhooks::{Transit, WEBHOOK_SECRET, deliver, disturbed, o
 use gam_tests::github::{Double, generated};
 use gam_tests::http::{HttpResponse, get, send_request_with_body};
 use gam_tests::program::{Sandbox, ServerProcess};
-use gam_tests::support::{SINCE, batches, full_range, settled_at};
+use gam_tests::support::{SINCE, batches, full_range, settled_at, wait_for};
 use serde_json::Value;
 
 /// How long to wait for what another process does. A marked repository is read after a minute.
@@ -19,11 +19,7 @@ const LIMIT: Duration = Duration::from_secs(240);
 const PROBE_OF_MARKED: &str = "ProbeById";
 
 fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    let until = Instant::now() + LIMIT;
-    while !is_so() {
-        assert!(Instant::now() < until, "{what}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    wait_for(what, LIMIT, || is_so().then_some(()));
 }
 
 /// Returns the open issues that a server lists: repository, number and title.

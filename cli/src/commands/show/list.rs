@@ -60,10 +60,7 @@ pub(super) async fn show(
             tsv_text(&header, &records)
         }
         ShowFormat::Table(style) => {
-            let list = match kind {
-                ListKind::Members => "members",
-                ListKind::Repos => "repos",
-            };
+            let list = kind.as_str();
             let table = if entries.is_empty() {
                 format!("no {list} with activity in this range")
             } else {

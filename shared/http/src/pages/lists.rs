@@ -148,11 +148,6 @@ impl List<'_> {
         if self.has_members() { self.view.words.members } else { self.view.words.repositories }
     }
 
-    /// The path segment of the list.
-    fn segment(&self) -> &'static str {
-        if self.has_members() { "members" } else { "repos" }
-    }
-
     /// The search, and which columns there are.
     fn tools(&self) -> Markup {
         let (view, words) = (self.view, self.view.words);
@@ -238,7 +233,7 @@ impl List<'_> {
         let has_twin = self.shared_repo_names.contains(&name.to_lowercase());
         let mut params = self.view.params.carried();
         params.id = entry.id.filter(|_| has_twin);
-        let link = self.view.link_with(&["orgs", self.org, self.segment(), name], &params);
+        let link = self.view.link_with(&["orgs", self.org, self.answer.kind.as_str(), name], &params);
         let change = self.change(entry);
         Row { name, link, kind: entry.kind, trend: Some(trend), metrics: &entry.metrics, change }
     }
@@ -295,20 +290,20 @@ impl List<'_> {
 
     fn api(&self) -> String {
         let (view, range) = (self.view, self.range);
-        let order = if self.direction == SortDirection::Desc { "desc" } else { "asc" };
         let search = match view.params.search.as_str() {
             "" => String::new(),
             text => format!("&q={}", format::encode(text)),
         };
         format!(
-            "{}api/v1/orgs/{}/{}?since={}&until={}&bots={}&sort={}&order={order}{search}",
+            "{}api/v1/orgs/{}/{}?since={}&until={}&bots={}&sort={}&order={}{search}",
             view.root,
             format::encode(self.org),
-            self.segment(),
+            self.answer.kind.as_str(),
             range.since(),
             range.until(),
             bots_name(view.params.bots),
             self.sort.as_str(),
+            self.direction.as_str(),
         )
     }
 }

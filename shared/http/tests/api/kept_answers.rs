@@ -79,9 +79,8 @@ async fn a_kept_page_is_the_page_that_would_be_rendered() {
         let (secret, _) = tokens.create(new, "local").await.unwrap();
         senders.push(Some(format!("Bearer {}", secret.expose())));
     }
-    let by_tokens = || {
-        guarded_router(data.api_ports(), AccessControl::tokens(tokens.clone()), AllowedOrigins::default())
-    };
+    let by_tokens =
+        || guarded_router(data.api_ports(), AccessControl::tokens(tokens.clone()), AllowedOrigins::default());
     let open = || gam_http::router(data.api_ports());
     let (kept_by_tokens, kept_open) = (by_tokens(), open());
     let mut pages = BTreeSet::new();
@@ -113,7 +112,8 @@ async fn a_kept_page_is_the_page_that_would_be_rendered() {
 async fn a_page_is_kept_only_for_who_may_see_it() {
     let data = acme::data().await;
     let tokens = Tokens::new(data.store.clone(), fixed_clock());
-    let api = guarded_router(data.api_ports(), AccessControl::tokens(tokens.clone()), AllowedOrigins::default());
+    let api =
+        guarded_router(data.api_ports(), AccessControl::tokens(tokens.clone()), AllowedOrigins::default());
     let repo = RepoName { org: "acme".to_owned(), repo: "site".to_owned() };
     let scopes = [Scope::All, Scope::Orgs(vec!["other".to_owned()]), Scope::Repos(vec![repo])];
     let mut statuses = Vec::new();

@@ -62,7 +62,10 @@ fn a_lake_on_s3_has_the_rows_of_one_in_a_directory() {
     let mut views = on_s3.command(&["query", "--views"]);
     views.env("PATH", Tool::DuckDbProgram.path());
     let views = run_to_end(views).expect_status(0).text();
-    assert!(views.contains(&format!("'s3://{bucket}/a lake/events/")) && !views.contains("SECRET"), "{views}");
+    assert!(
+        views.contains(&format!("'s3://{bucket}/a lake/events/")) && !views.contains("SECRET"),
+        "{views}"
+    );
 }
 
 /// The tests of this file.
