@@ -18,6 +18,7 @@ mod faults;
 mod gaps;
 mod gone;
 mod incremental;
+mod issue_lists;
 mod long_history;
 mod long_lists;
 mod many;
