@@ -226,6 +226,10 @@ impl Processor {
         queued: Option<&RecordKey>,
         org: &str,
     ) -> Result<OrderOutcome, WorkError> {
+        if order.effect == (Effect::Suspend { is_suspended: false }) {
+            // Nothing was delivered meanwhile. Before the commit, because the order is gone afterwards.
+            self.queue_reconciling(org, &order.org).await?;
+        }
         for _ in 0..MAX_CONFLICTS {
             let now = self.clock.now();
             let mut commit = self.begin(order, queued, now)?;

@@ -83,6 +83,17 @@ impl Processor {
         Ok(report)
     }
 
+    /// Queues the reading of changed issues of all known repositories of an organization.
+    pub(crate) async fn queue_reconciling(&self, org: &str, login: &str) -> Result<(), WorkError> {
+        let now = self.clock.now();
+        let known = list_repos(&*self.records, org, now).await?;
+        let present = known.into_values().filter(|state| !state.is_gone);
+        let job = |state: IssueRepo| {
+            WebhookOrder::job(login, state.repo, Effect::Reconcile { is_full: false }, now)
+        };
+        self.queue(present.map(job).collect(), now).await
+    }
+
     async fn rename(&self, org: &str, login: &str, repo: &OrderRepo) -> Result<(), WorkError> {
         let now = self.clock.now();
         let (mut state, expectation) = load_repo(&*self.records, org, repo, now).await?;

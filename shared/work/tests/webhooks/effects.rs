@@ -254,6 +254,23 @@ async fn a_suspension_cancels_claims_and_ends_with_the_next_reconciling() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_suspension_has_changed_issues_read() {
+    let hub = Hub::new();
+    let service = Service::new(&hub);
+    hub.open(1, 0);
+    service.processor.reconcile("Acme").await.unwrap();
+    service.receive(&installation("suspend")).await;
+    service.drain().await;
+    // A suspended app receives nothing.
+    hub.close(1, 5_000);
+    hub.take_deliveries();
+    service.receive(&installation("unsuspend")).await;
+    service.drain().await;
+    service.check_equals(&hub).await;
+    assert!(!service.issue(1).await.is_open());
+}
+
+#[tokio::test]
 async fn an_order_that_cannot_be_stored_does_not_stop_the_others() {
     let hub = Hub::new();
     let service = Service::new(&hub);
