@@ -216,6 +216,13 @@ words! {
     task_since: "Since", "更新日時";
     task_lease: "lease until {t}", "{t} まで確保";
     task_expired: "lease ended {t}", "{t} に期限切れ";
+    workers: "Workers", "ワーカー一覧";
+    worker_token: "Token", "トークン";
+    worker_claimed: "Claimed", "確保日時";
+    worker_lease: "Lease until", "確保期限";
+    worker_state: "State", "状態";
+    worker_works: "works", "作業中";
+    worker_silent: "silent since the end of its lease", "期限切れ(応答なし)";
     task_cancelled: "cancelled: {x}", "取り消し: {x}";
     audit_log: "Audit log", "監査ログ";
     log_org: "Organization", "Organization";
