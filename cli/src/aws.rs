@@ -17,20 +17,31 @@ mod enabled {
     use std::sync::Arc;
 
     use gam_aws::{DynamoStore, S3Objects, SdkConfig};
-    use gam_lake::ObjectStore;
+    use gam_lake::{ObjectStore, SplitLake};
     use url::Url;
 
+    use crate::location::S3Location;
     use crate::settings::plain_http_error;
     use crate::store::StorePorts;
     use gam_client::is_protected;
 
-    /// Opens a lake below a prefix of a bucket. It sends no request.
+    /// Opens a lake, and its audit log if that is elsewhere. It sends no request.
     ///
     /// # Errors
     /// If the endpoint of a service is a plain http address of another machine. A build without AWS support
     /// always fails.
-    pub(crate) async fn open_lake(bucket: &str, prefix: &str) -> anyhow::Result<Arc<dyn ObjectStore>> {
-        Ok(Arc::new(S3Objects::new(&load().await?, bucket, prefix)))
+    pub(crate) async fn open_lake(
+        lake: &S3Location,
+        audit_log: Option<&S3Location>,
+    ) -> anyhow::Result<Arc<dyn ObjectStore>> {
+        let config = load().await?;
+        let open = |S3Location { bucket, prefix }: &S3Location| -> Arc<dyn ObjectStore> {
+            Arc::new(S3Objects::new(&config, bucket, prefix))
+        };
+        Ok(match audit_log {
+            Some(audit_log) => Arc::new(SplitLake::new(open(lake), open(audit_log))),
+            None => open(lake),
+        })
     }
 
     /// Opens a store in a table. It sends no request.
@@ -63,14 +74,18 @@ mod missing {
     use gam_lake::ObjectStore;
 
     use crate::error::usage_error;
+    use crate::location::S3Location;
     use crate::store::StorePorts;
 
     /// Refuses to open a bucket.
     ///
     /// # Errors
     /// Always.
-    pub(crate) async fn open_lake(bucket: &str, _: &str) -> anyhow::Result<Arc<dyn ObjectStore>> {
-        Err(usage_error(format!("cannot open the lake s3://{bucket}: {}", super::HOW_TO_ENABLE)))
+    pub(crate) async fn open_lake(
+        lake: &S3Location,
+        _: Option<&S3Location>,
+    ) -> anyhow::Result<Arc<dyn ObjectStore>> {
+        Err(usage_error(format!("cannot open the lake {lake}: {}", super::HOW_TO_ENABLE)))
     }
 
     /// Refuses to open a table.
