@@ -28,6 +28,7 @@ GitHub
 Data and output
   GITHUB_METRICS_DATA_DIR    --data-dir
   GITHUB_METRICS_LAKE        --lake
+  GITHUB_METRICS_AUDIT_LOG * --audit-log
   GITHUB_METRICS_STORE       --store
   STORAGE_TYPE, SQLITE_PATH, POSTGRES_URL *
                              legacy names for --store

@@ -95,7 +95,7 @@ pub(crate) async fn run(session: &CliSession, args: QueryArgs) -> anyhow::Result
     let duckdb = args.duckdb.clone().unwrap_or_else(|| DUCKDB.into());
     let setup = match lake {
         LakeLocation::Dir(_) => views.clone(),
-        LakeLocation::S3 { .. } => {
+        LakeLocation::S3 { lake, .. } => {
             let access = aws::duckdb_access(lake).await?;
             match install_httpfs(&duckdb).await? {
                 Some(output) if output.status.success() => format!("{access}{views}"),

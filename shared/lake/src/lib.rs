@@ -24,6 +24,7 @@ pub mod registry;
 pub mod schema;
 pub mod sessions;
 pub mod snapshot;
+mod split;
 pub mod table;
 #[cfg(test)]
 mod testing;
@@ -36,4 +37,5 @@ pub use object_store::{ETag, Object, ObjectMeta, ObjectStore, PutIfAbsent, PutIf
 pub use paths::ObjectPath;
 pub use sessions::Sessions;
 pub use snapshot::{RowChange, Snapshot, SnapshotFile, SnapshotRows, Stamp};
+pub use split::SplitLake;
 pub use table::{Events, Table};

@@ -62,6 +62,8 @@ pub enum RecordKind {
     ActionKey,
     /// How much an account wrote to GitHub lately. It belongs to no organization.
     ActionPace,
+    /// What an action would become, or the question, by id. It belongs to no organization.
+    ActionPreview,
     /// A row of the audit log that no segment in the lake holds yet, in order of insertion.
     AuditRow,
     /// How far the audit log was written: to its last segment, and to the last revision of a configuration.
@@ -74,7 +76,7 @@ pub enum RecordKind {
 
 impl RecordKind {
     /// All kinds.
-    pub const ALL: [RecordKind; 22] = [
+    pub const ALL: [RecordKind; 23] = [
         RecordKind::Token,
         RecordKind::TokenName,
         RecordKind::Claim,
@@ -93,6 +95,7 @@ impl RecordKind {
         RecordKind::ActionDue,
         RecordKind::ActionKey,
         RecordKind::ActionPace,
+        RecordKind::ActionPreview,
         RecordKind::AuditRow,
         RecordKind::AuditHead,
         RecordKind::AuditReading,
@@ -120,6 +123,7 @@ impl RecordKind {
             RecordKind::ActionDue => "action_due",
             RecordKind::ActionKey => "action_key",
             RecordKind::ActionPace => "action_pace",
+            RecordKind::ActionPreview => "action_preview",
             RecordKind::AuditRow => "audit_row",
             RecordKind::AuditHead => "audit_head",
             RecordKind::AuditReading => "audit_reading",
