@@ -239,8 +239,11 @@ mod tests {
 
     #[test]
     fn events_contain_the_organizations_of_new_batches() {
-        let keys =
-            ["inbox/org%3Dacme/ab.parquet", "sessions-inbox/org%3Dother/cd.parquet", "inbox/org=acme/ef.parquet"];
+        let keys = [
+            "inbox/org%3Dacme/ab.parquet",
+            "sessions-inbox/org%3Dother/cd.parquet",
+            "inbox/org=acme/ef.parquet",
+        ];
         let event = json!({ "Records": keys.map(|key| put_record("lake", key)) });
         let orgs = BTreeSet::from(["acme".to_owned(), "other".to_owned()]);
         assert_eq!(parse(&event.to_string()), Ok(AggregateCommand::ProcessInboxes { orgs }));

@@ -414,8 +414,11 @@ impl Aggregator {
         totals.batches += report.batches + sessions.batches;
         totals.rollups += report.rollups + sessions.rollups;
         totals.rejected += report.rejected.len() + sessions.rejected.len() + report.oversized.len();
-        let rejected =
-            report.rejected.iter().chain(&sessions.rejected).map(|(path, reason)| (json!({ "rejected": path }), reason.clone()));
+        let rejected = report
+            .rejected
+            .iter()
+            .chain(&sessions.rejected)
+            .map(|(path, reason)| (json!({ "rejected": path }), reason.clone()));
         let oversized = report.oversized.iter().map(|(path, bytes)| {
             let reason = format!("a batch of {bytes} bytes is too large: move it out of the inbox");
             (json!({ "oversized": path }), reason)

@@ -13,7 +13,9 @@ use gam_model::agent_metric::AGENT_CATALOGUE;
 use gam_model::metric::{CATALOGUE, Metric};
 use gam_model::period::LAST_DAY;
 use gam_model::{AgentMetric, Grain, Range};
-use gam_query::{AgentListing, AnswerContext, CoverageAnswer, MetricValue, MetricsAnswer, SeriesAnswer, SeriesPoint};
+use gam_query::{
+    AgentListing, AnswerContext, CoverageAnswer, MetricValue, MetricsAnswer, SeriesAnswer, SeriesPoint,
+};
 use serde_json::json;
 
 use crate::answer;
@@ -144,7 +146,9 @@ impl ShowArgs {
             }
             Some(ShownMetric::Agents(metric)) if !is_agents => {
                 let (name, org) = (metric.name, target.org());
-                Some(format!("{name} is a metric of sessions: use it with `github-metrics show agents {org}`"))
+                Some(format!(
+                    "{name} is a metric of sessions: use it with `github-metrics show agents {org}`"
+                ))
             }
             Some(ShownMetric::Activity(metric)) if is_agents => {
                 Some(format!("{} is no metric of sessions: its names begin with agent_", metric.name))
@@ -169,7 +173,9 @@ impl ShowTarget<'_> {
     /// Returns the organization.
     fn org(&self) -> &str {
         match self {
-            ShowTarget::Metrics { org, .. } | ShowTarget::List { org, .. } | ShowTarget::Agents { org } => org,
+            ShowTarget::Metrics { org, .. } | ShowTarget::List { org, .. } | ShowTarget::Agents { org } => {
+                org
+            }
         }
     }
 

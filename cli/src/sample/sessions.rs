@@ -4,7 +4,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_model::session_event::ActiveQuarter;
 use gam_model::{
-    CodingAgent, Event, EventKind, FieldText, MemberKind, SessionEvent, SessionEventKind, SessionFacts, ToolOutcome,
+    CodingAgent, Event, EventKind, FieldText, MemberKind, SessionEvent, SessionEventKind, SessionFacts,
+    ToolOutcome,
 };
 
 use super::random::SampleRng;
@@ -23,7 +24,8 @@ const MODELS: [(&str, CodingAgent, i64); 4] = [
     ("house-model", CodingAgent::Codex, 3),
 ];
 /// Tools with the chance that a call fails.
-const TOOLS: [(&str, f64); 5] = [("Read", 0.01), ("Edit", 0.05), ("Bash", 0.14), ("Grep", 0.01), ("WebFetch", 0.22)];
+const TOOLS: [(&str, f64); 5] =
+    [("Read", 0.01), ("Edit", 0.05), ("Bash", 0.14), ("Grep", 0.01), ("WebFetch", 0.22)];
 
 /// Returns the branch of a pull request of the sample.
 pub(super) fn branch(number: i64) -> String {
@@ -71,7 +73,13 @@ impl<'a> SampleSession<'a> {
         SampleSession { pull, number, start, id, agent: chosen.1, model: chosen.0 }
     }
 
-    fn event(&self, kind: SessionEventKind, id: String, at: DateTime<Utc>, facts: SessionFacts) -> SessionEvent {
+    fn event(
+        &self,
+        kind: SessionEventKind,
+        id: String,
+        at: DateTime<Utc>,
+        facts: SessionFacts,
+    ) -> SessionEvent {
         SessionEvent {
             id: FieldText::new(&id),
             version: 1,
@@ -131,8 +139,9 @@ impl<'a> SampleSession<'a> {
         let mut days: Vec<(DateTime<Utc>, Vec<ActiveQuarter>)> = Vec::new();
         let mut at = self.start;
         while at < end {
-            let quarter = DateTime::from_timestamp(at.timestamp().div_euclid(QUARTER_SECONDS) * QUARTER_SECONDS, 0)
-                .expect("a time of the sample");
+            let quarter =
+                DateTime::from_timestamp(at.timestamp().div_euclid(QUARTER_SECONDS) * QUARTER_SECONDS, 0)
+                    .expect("a time of the sample");
             let until = end.min(quarter + TimeDelta::seconds(QUARTER_SECONDS));
             let active = ActiveQuarter { at: quarter, active_ms: (until - at).num_milliseconds() };
             match days.last_mut() {

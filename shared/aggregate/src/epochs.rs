@@ -241,9 +241,10 @@ impl AggregateRun<'_> {
     }
 
     /// Returns whether every snapshot belongs to the run's epoch and is folded in it, and every month that the active
-    /// epoch has and the lake has lost is copied.
+    /// epoch has and the lake has lost is copied. A month that this run could not read is copied, too.
     async fn is_complete(&self, active: Option<Epoch>) -> Result<bool, AggregateError> {
-        Ok(self.is_table_complete::<Events>(active).await? && self.is_table_complete::<Sessions>(active).await?)
+        Ok(self.is_table_complete::<Events>(active).await?
+            && self.is_table_complete::<Sessions>(active).await?)
     }
 
     /// Does for one table what [`AggregateRun::is_complete`] does.
@@ -263,7 +264,8 @@ impl AggregateRun<'_> {
                 return Ok(false);
             }
         }
-        for month in months {
+        let is_readable = |month: &Month| !self.unreadable.contains(&(T::SNAPSHOTS, *month));
+        for month in months.into_iter().filter(is_readable) {
             let Some(stamp) = snapshot::read_stamp::<T>(objects, self.org, month).await? else {
                 continue;
             };

@@ -108,6 +108,12 @@ pub async fn fold_month(
         run.pass_epoch(newer).await?;
         return Ok(MonthTaskOutcome::Outdated { needs_plan: true });
     }
+    let rollups = events.rollups + sessions.rollups;
+    run.record_refolded(events);
+    run.record_refolded(sessions);
     run.switch_if_complete().await?;
-    Ok(MonthTaskOutcome::Done { rollups: events.rollups + sessions.rollups })
+    match run.failure {
+        Some(error) => Err(error),
+        None => Ok(MonthTaskOutcome::Done { rollups }),
+    }
 }

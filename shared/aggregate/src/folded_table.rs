@@ -92,7 +92,8 @@ impl FoldedTable for Events {
             let subject = entry.subject.subject();
             let days = ItemKey::new(ItemClass::Days(subject.clone()), month);
             let weeks = entry.breakdown_weeks();
-            std::iter::once(days).chain(weeks.map(move |week| ItemKey::breakdown(subject.clone(), month, week)))
+            std::iter::once(days)
+                .chain(weeks.map(move |week| ItemKey::breakdown(subject.clone(), month, week)))
         });
         Ok(keys.collect())
     }

@@ -39,8 +39,7 @@ pub(crate) async fn month_states<T: FoldedTable>(
     active: Option<Epoch>,
 ) -> Result<BTreeMap<Month, MonthState>, AggregateError> {
     let AggregatePorts { objects, rollups, .. } = ports;
-    let mut months: BTreeSet<Month> =
-        snapshot::months::<T>(&**objects, org).await?.into_iter().collect();
+    let mut months: BTreeSet<Month> = snapshot::months::<T>(&**objects, org).await?.into_iter().collect();
     let owner = T::owner(org);
     let markers = rollups.markers(&owner, epoch).await?;
     let generations: BTreeMap<Month, u64> =

@@ -34,7 +34,9 @@ impl AggregateRun<'_> {
             snapshot::months::<Sessions>(objects, self.org).await?.into_iter().collect();
         let months = snapshot::months::<Events>(objects, self.org).await?.into_iter();
         let months: Vec<Month> = months
-            .filter(|month| sessions.contains(month) || month.previous().is_some_and(|it| sessions.contains(&it)))
+            .filter(|month| {
+                sessions.contains(month) || month.previous().is_some_and(|it| sessions.contains(&it))
+            })
             .collect();
         let (Some(first), Some(last)) = (months.first(), months.last()) else { return Ok(0) };
         let owner = rollup_owner(self.org, PR_CLASSES);
@@ -89,7 +91,8 @@ impl AggregateRun<'_> {
     async fn fold_pr_classes(&self, owner: &str, month: Month) -> Result<bool, AggregateError> {
         let (events, sessions) = self.fetch_sources(month).await?;
         let Some(events) = events else { return Ok(false) };
-        let generation_of = |file: &Option<SnapshotFile<Sessions>>| file.as_ref().map_or(0, |file| file.stamp.generation);
+        let generation_of =
+            |file: &Option<SnapshotFile<Sessions>>| file.as_ref().map_or(0, |file| file.stamp.generation);
         let [of_month, before] = sessions.each_ref().map(generation_of);
         let generations = [events.stamp.generation, of_month, before];
         let sessions: Vec<LakeRows<Sessions>> =

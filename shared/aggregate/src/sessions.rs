@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use gam_lake::{Error as LakeError, ObjectPath, ObjectStore, Sessions, inbox, sessions};
+use gam_lake::{Error as LakeError, ObjectPath, ObjectStore, Sessions, Table, inbox, sessions};
 use gam_model::session_event::combine_by_id;
 use gam_model::{Month, SessionEvent};
 
@@ -58,7 +58,7 @@ pub async fn aggregate_sessions(ports: &AggregatePorts, org: &str) -> Result<Ses
         let Some(newer) = run.superseded_by else {
             run.refresh_pr_classes().await?;
             run.switch_if_complete().await?;
-            return Ok(report);
+            return run.failure.map_or(Ok(report), Err);
         };
         run.pass_epoch(newer).await?;
     }
@@ -108,8 +108,15 @@ impl AggregateRun<'_> {
         let mut is_complete = true;
         // Months that gain rows come first, so that sums do not dip.
         for (month, rows) in [placed.live, placed.retracted].into_iter().flatten() {
-            let MonthUpdate { outcome, changed_rows, .. } =
-                self.update_month::<Sessions>(month, rows, false).await?;
+            let update = match self.update_month::<Sessions>(month, rows, false).await {
+                Err(error) if error.is_unreadable_month() => {
+                    self.record_unreadable(Sessions::SNAPSHOTS, month, error);
+                    is_complete = false;
+                    continue;
+                }
+                update => update?,
+            };
+            let MonthUpdate { outcome, changed_rows, .. } = update;
             match outcome {
                 MonthOutcome::Written { rollups } => {
                     self.report.sessions.rollups += rollups;

@@ -5,7 +5,10 @@ use std::time::Duration;
 use futures::TryStreamExt;
 use gam_model::metric::Metric;
 use gam_model::{AgentDimension, AgentMetric, Grain};
-use gam_query::{AgentListAnswer, AgentListing, AgentMetricsAnswer, AgentSeriesAnswer, HistogramAnswer, PrClassesAnswer, ListAnswer, ListKind, MetricsAnswer, OrgsAnswer, SeriesAnswer, SubjectRef};
+use gam_query::{
+    AgentListAnswer, AgentListing, AgentMetricsAnswer, AgentSeriesAnswer, HistogramAnswer, ListAnswer,
+    ListKind, MetricsAnswer, OrgsAnswer, PrClassesAnswer, SeriesAnswer, SubjectRef,
+};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 

@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 use arrow_array::{Array, Int64Array, StringArray, TimestampMillisecondArray};
 use chrono::{DateTime, TimeDelta};
 use gam_model::{EventKind, FieldText, Identity, MemberKind, Month, PriceTable, SessionEventKind};
-use gam_rollup::pr_classes::{PrClass, PrClassDay, PrClassItem, PrClassTotals};
 use gam_rollup::Side;
+use gam_rollup::pr_classes::{PrClass, PrClassDay, PrClassItem, PrClassTotals};
 use rustc_hash::FxHashMap;
 
 use crate::columns::{CountedRows, DictionaryColumn, column, nullable};
@@ -109,9 +109,8 @@ pub fn fold_pr_classes<E: MonthRows + ?Sized, S: MonthRows<Error = E::Error>>(
     let mut prs = MergedPrs::default();
     let days = MonthDays::new(month, identity.time_zone());
     let mut members = Members::new(identity);
-    BatchReader::new(events).for_each(EVENT_COLUMNS, |_, batch| {
-        prs.add_events(batch, &days, &mut members, identity)
-    })?;
+    BatchReader::new(events)
+        .for_each(EVENT_COLUMNS, |_, batch| prs.add_events(batch, &days, &mut members, identity))?;
     for branches in prs.by_branch.values_mut() {
         branches.sort_by_key(|&index| (prs.prs[index].merged_at, index));
     }
@@ -132,8 +131,11 @@ impl MergedPrs {
         identity: &Identity,
     ) -> Result<(), FoldError> {
         let kind = DictionaryColumn::from_batch(batch, "kind")?;
-        let is_merge: Vec<bool> =
-            kind.values.iter().map(|name| name.and_then(EventKind::parse) == Some(EventKind::PrMerged)).collect();
+        let is_merge: Vec<bool> = kind
+            .values
+            .iter()
+            .map(|name| name.and_then(EventKind::parse) == Some(EventKind::PrMerged))
+            .collect();
         let counted = CountedRows::from_batch(batch, identity)?;
         let (org, repo) =
             (DictionaryColumn::from_batch(batch, "org")?, DictionaryColumn::from_batch(batch, "repo")?);
@@ -169,7 +171,9 @@ impl MergedPrs {
                 cost: None,
                 unpriced_tokens: 0,
             });
-            if let (Some(org), Some(repo), Some(number)) = (org.text(row), repo.text(row), nullable(number, row)) {
+            if let (Some(org), Some(repo), Some(number)) =
+                (org.text(row), repo.text(row), nullable(number, row))
+            {
                 self.by_number.insert((format!("{org}/{repo}").to_lowercase(), number), index);
             }
             if head_ref.is_valid(row) {
@@ -251,7 +255,8 @@ impl MergedPrs {
     }
 
     fn into_item(self, generations: [u64; 3]) -> PrClassItem {
-        let mut repos: BTreeMap<i64, BTreeMap<u8, BTreeMap<(Side, PrClass), PrClassTotals>>> = BTreeMap::new();
+        let mut repos: BTreeMap<i64, BTreeMap<u8, BTreeMap<(Side, PrClass), PrClassTotals>>> =
+            BTreeMap::new();
         for pr in self.prs {
             let class = match (pr.is_linked, pr.is_probable) {
                 (true, _) => PrClass::Linked,
@@ -267,8 +272,13 @@ impl MergedPrs {
             totals.unpriced_tokens = totals.unpriced_tokens.saturating_add(pr.unpriced_tokens);
         }
         let days = |days: BTreeMap<u8, BTreeMap<_, _>>| {
-            days.into_iter().map(|(day, classes)| (day, classes.into_iter().collect::<PrClassDay>())).collect()
+            days.into_iter()
+                .map(|(day, classes)| (day, classes.into_iter().collect::<PrClassDay>()))
+                .collect()
         };
-        PrClassItem { generations, repos: repos.into_iter().map(|(id, of_repo)| (id, days(of_repo))).collect() }
+        PrClassItem {
+            generations,
+            repos: repos.into_iter().map(|(id, of_repo)| (id, days(of_repo))).collect(),
+        }
     }
 }

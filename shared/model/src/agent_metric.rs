@@ -241,12 +241,7 @@ pub const AGENT_CATALOGUE: &[AgentMetric] = &[
         "tokens of all kinds of models, speeds and days without a price",
         AgentAggregation::Count(AgentCounter::UnpricedTokens),
     ),
-    of_tools(
-        "agent_tool_calls",
-        "calls",
-        "calls of tools",
-        AgentAggregation::Count(AgentCounter::ToolCalls),
-    ),
+    of_tools("agent_tool_calls", "calls", "calls of tools", AgentAggregation::Count(AgentCounter::ToolCalls)),
     of_tools(
         "agent_tool_errors",
         "calls",

@@ -147,16 +147,18 @@ impl PriceSettings {
     /// # Errors
     /// If a price is negative, not a number or has no model, or if an alias leads to a model without a price. The text
     /// says which one.
-    pub fn new(
-        mut prices: Vec<ConfiguredPrice>,
-        models: BTreeMap<String, String>,
-    ) -> Result<Self, String> {
+    pub fn new(mut prices: Vec<ConfiguredPrice>, models: BTreeMap<String, String>) -> Result<Self, String> {
         if let Some(fault) = prices.iter().find_map(ConfiguredPrice::fault) {
             return Err(fault);
         }
         prices.sort_by(|a, b| (&a.model, a.from).cmp(&(&b.model, b.from)));
-        if let Some(pair) = prices.windows(2).find(|pair| (&pair[0].model, pair[0].from) == (&pair[1].model, pair[1].from)) {
-            return Err(format!("two prices of {:?} begin on the same day: remove one of them", pair[0].model));
+        if let Some(pair) =
+            prices.windows(2).find(|pair| (&pair[0].model, pair[0].from) == (&pair[1].model, pair[1].from))
+        {
+            return Err(format!(
+                "two prices of {:?} begin on the same day: remove one of them",
+                pair[0].model
+            ));
         }
         let settings = PriceSettings { prices, models };
         let table = PriceTable::new(&settings);

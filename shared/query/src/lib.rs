@@ -32,8 +32,8 @@ mod values;
 pub use agents::{
     AgentCoverage, AgentListAnswer, AgentListEntry, AgentListRequest, AgentListing, AgentMetricValue,
     AgentMetricValues, AgentMetricsAnswer, AgentPartName, AgentPoint, AgentSeries, AgentSeriesAnswer,
-    AgentSeriesRequest, MAX_AGENT_SERIES, PrClassAnswer, PrClassesAnswer, agent_list, agent_metrics, agent_series,
-    pr_classes,
+    AgentSeriesRequest, MAX_AGENT_SERIES, PrClassAnswer, PrClassesAnswer, agent_list, agent_metrics,
+    agent_series, pr_classes,
 };
 pub use answer_stamp::AnswerStamp;
 pub use answers::{

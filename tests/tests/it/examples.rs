@@ -93,8 +93,7 @@ fn the_shell_script_answers_an_issue() {
 #[test]
 fn the_quotation_of_a_linked_order_is_posted() {
     const ORDER: &str = "\u{feff}item,quantity\r\nbolt-m8,200\r\npanel-oak,3\r\n";
-    let files =
-        FileServer::start(&[("/order.csv", ORDER), ("/strange.csv", "item,quantity\n@everyone,1\n")]);
+    let files = FileServer::start(&[("/order.csv", ORDER), ("/strange.csv", "item,quantity\n@everyone,1\n")]);
     let source = files.url();
     let bodies = [
         format!("Please quote [our order]({source}order.csv). Thanks"),

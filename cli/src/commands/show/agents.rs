@@ -44,9 +44,10 @@ pub(super) async fn show(
 }
 
 fn metric(args: &ShowArgs, default: &str) -> &'static AgentMetric {
-    args.metric.and_then(super::ShownMetric::of_agents).or_else(|| AgentMetric::named(default)).expect(
-        "the default is in the catalogue",
-    )
+    args.metric
+        .and_then(super::ShownMetric::of_agents)
+        .or_else(|| AgentMetric::named(default))
+        .expect("the default is in the catalogue")
 }
 
 async fn show_metrics(
@@ -141,7 +142,12 @@ async fn show_list(
             };
             let series = series.map_or_else(String::new, |series| {
                 let table = text_table(&series_records(&series.value), 1, style);
-                format!("\n{} by {} and {}\n{table}\n", metric.name, series_grain(args, &answer.context), listing.as_str())
+                format!(
+                    "\n{} by {} and {}\n{table}\n",
+                    metric.name,
+                    series_grain(args, &answer.context),
+                    listing.as_str()
+                )
             });
             format!("{heading}\n\n{} by {}\n{entries}\n{series}", listing.as_str(), metric.name)
         }
@@ -199,7 +205,8 @@ fn quoted_model(model: &str) -> String {
 
 /// Returns the classes of merged pull requests: medians, and how many of them have a cost.
 fn pr_records(answer: &PrClassesAnswer) -> Records {
-    let header = ["sessions", "prs", "cycle_time_hours", "cost_usd", "prs_with_cost"].map(str::to_owned).to_vec();
+    let header =
+        ["sessions", "prs", "cycle_time_hours", "cost_usd", "prs_with_cost"].map(str::to_owned).to_vec();
     let rows = answer.classes.iter().map(|class| {
         let with_cost = match class.cost_usd {
             AgentMetricValue::Distribution { count, .. } => count.to_string(),
@@ -238,7 +245,9 @@ fn list_records(listing: AgentListing, answer: &AgentListAnswer) -> Records {
     header.extend(metrics.iter().map(|metric| metric.name.to_owned()));
     let rows = answer.entries.iter().map(|entry| {
         let mut row = name_cells(listing, &entry.name);
-        row.extend(metrics.iter().map(|metric| entry.metrics.get(metric.name).map_or_else(String::new, value_text)));
+        row.extend(
+            metrics.iter().map(|metric| entry.metrics.get(metric.name).map_or_else(String::new, value_text)),
+        );
         row
     });
     (header, rows.collect())
@@ -295,11 +304,14 @@ fn series_records(answer: &AgentSeriesAnswer) -> Records {
     let mut header = vec!["from".to_owned()];
     header.extend(columns.iter().map(|(label, _)| label.clone()));
     let buckets = columns.first().map_or(0, |(_, points)| points.len());
-    let rows = (0..buckets).map(|index| {
-        let mut row = vec![columns[0].1[index].start.to_string()];
-        row.extend(columns.iter().map(|(_, points)| points.get(index).map_or_else(String::new, |point| value_text(point.value))));
-        row
-    });
+    let rows =
+        (0..buckets).map(|index| {
+            let mut row = vec![columns[0].1[index].start.to_string()];
+            row.extend(columns.iter().map(|(_, points)| {
+                points.get(index).map_or_else(String::new, |point| value_text(point.value))
+            }));
+            row
+        });
     let rows: Vec<_> = rows.collect();
     (header, rows)
 }

@@ -9,8 +9,8 @@ use gam_lake::snapshot;
 use gam_lake::{Sessions, Table, sessions};
 use gam_model::agent_price::ConfiguredPrice;
 use gam_model::{
-    CodingAgent, Event, EventBatch, EventId, EventKind, Facts, FieldText, Identity, Member, Month, PriceSettings,
-    Range, SessionEvent, SessionEventKind, SessionFacts,
+    CodingAgent, Event, EventBatch, EventId, EventKind, Facts, FieldText, Identity, Member, Month,
+    PriceSettings, Range, SessionEvent, SessionEventKind, SessionFacts,
 };
 use gam_query::{BotFilter, SubjectRef};
 use gam_store::Epoch;
@@ -113,7 +113,8 @@ fn spring() -> Range {
 
 /// Returns the answer about sessions of the organization as JSON.
 async fn metrics_json(ports: &Ports) -> Value {
-    let answer = gam_query::agent_metrics(&ports.query, ORG, &SubjectRef::Org, spring(), BotFilter::Auto).await;
+    let answer =
+        gam_query::agent_metrics(&ports.query, ORG, &SubjectRef::Org, spring(), BotFilter::Auto).await;
     serde_json::to_value(answer.unwrap()).unwrap()
 }
 
@@ -232,7 +233,11 @@ async fn a_new_price_reaches_history_and_changes_nothing_else() {
             owners_with_items.extend(has_markers.then_some((table, epoch.0)));
         }
     }
-    assert_eq!(owners_with_items, [("events", 2), ("sessions", 2), ("pr-classes", 2)], "the old epoch is deleted");
+    assert_eq!(
+        owners_with_items,
+        [("events", 2), ("sessions", 2), ("pr-classes", 2)],
+        "the old epoch is deleted"
+    );
 }
 
 #[tokio::test]
@@ -264,9 +269,8 @@ async fn a_removed_organization_has_no_items_of_sessions() {
     merge(&data, &[house_response("r1", "2026-04-01T10:00:00Z")]).await;
     aggregate(&ports.aggregate, ORG, false, &()).await.unwrap();
     let rollups = &ports.aggregate.rollups;
-    let has_items = async |table: &str| {
-        !rollups.markers(&rollup_owner(ORG, table), Epoch(1)).await.unwrap().is_empty()
-    };
+    let has_items =
+        async |table: &str| !rollups.markers(&rollup_owner(ORG, table), Epoch(1)).await.unwrap().is_empty();
     assert!(has_items("sessions").await && has_items("pr-classes").await);
     let store = ForgetStorePorts { orgs: &data.store, names: &data.store, checkpoints: &data.store };
     forget_org(ForgetPorts { objects: &*data.objects, store: Some(store) }, ORG).await.unwrap();

@@ -1,8 +1,8 @@
 //! The cells of a month: what a member did in a repository on a day.
 
 use gam_model::{AgentCounter, AgentDimension, DayOfMonth, MemberKind};
-use gam_rollup::agents::{AgentCounts, AgentTotals, add_counts};
 use gam_rollup::Side;
+use gam_rollup::agents::{AgentCounts, AgentTotals, add_counts};
 use rustc_hash::FxHashMap;
 
 use crate::members::Interner;

@@ -4,8 +4,8 @@ use arrow_array::{Array, Int64Array, ListArray, RecordBatch, StructArray, Timest
 use chrono::NaiveDate;
 use gam_model::{Identity, PriceTable, TokenUsage};
 
-use crate::columns::{CountedRows, DictionaryColumn, column, elements};
 pub(super) use crate::columns::nullable;
+use crate::columns::{CountedRows, DictionaryColumn, column, elements};
 use crate::fold::FoldError;
 
 /// The names of the columns that a fold of the table `sessions` reads. Batches may lack all others.

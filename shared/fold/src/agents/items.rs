@@ -69,7 +69,8 @@ impl AgentFolder<'_> {
         // Without rows, the organization's item and the lists are empty, and stored all the same.
         let no_days = (!subjects.contains_key(&Subject::Org))
             .then(|| (ItemKey::new(ItemClass::Days(Subject::Org), month), Vec::new()));
-        let lists = [SubjectKind::Repo, SubjectKind::Member].map(|kind| cells.list_item(month, kind, &subjects));
+        let lists =
+            [SubjectKind::Repo, SubjectKind::Member].map(|kind| cells.list_item(month, kind, &subjects));
         days.chain(no_days).chain(lists).collect()
     }
 

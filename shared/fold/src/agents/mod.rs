@@ -10,7 +10,7 @@ mod sessions;
 
 use chrono::DateTime;
 use gam_model::{AgentCounter, AgentDimension, Identity, MemberKind, Month, PriceTable, SessionEventKind};
-use gam_model::{ToolOutcome, TokenUsage};
+use gam_model::{TokenUsage, ToolOutcome};
 use gam_rollup::Side;
 use gam_rollup::agents::AgentCounts;
 use rustc_hash::FxHashMap;
@@ -20,7 +20,7 @@ use crate::members::{Interner, Members};
 use crate::month_days::MonthDays;
 use crate::month_fold::EncodedItem;
 use crate::rows::{BatchReader, FoldRowsError, MonthRows};
-use cells::{AgentCells, AgentCellKey};
+use cells::{AgentCellKey, AgentCells};
 use columns::SessionColumns;
 use sessions::SessionParts;
 
@@ -38,8 +38,9 @@ pub fn fold_sessions<R: MonthRows + ?Sized>(
     identity: &Identity,
 ) -> Result<Vec<EncodedItem>, FoldRowsError<R::Error>> {
     let mut folder = AgentFolder::new(month, identity);
-    BatchReader::on_all_cores(rows)
-        .for_each(SESSION_COLUMNS, |_, batch| folder.add_batch(&SessionColumns::from_batch(batch, identity)?))?;
+    BatchReader::on_all_cores(rows).for_each(SESSION_COLUMNS, |_, batch| {
+        folder.add_batch(&SessionColumns::from_batch(batch, identity)?)
+    })?;
     Ok(folder.into_items())
 }
 

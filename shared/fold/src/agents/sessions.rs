@@ -34,7 +34,8 @@ impl SessionParts {
         let started_at = started_at.min(occurred_at);
         let first_row = (occurred_at, owner.repo_id, owner.member);
         let key = format!("{agent}:{session}");
-        let folded = self.0.entry(key).or_insert(FoldedSession { owner, started_at, active_ms: 0, first_row });
+        let folded =
+            self.0.entry(key).or_insert(FoldedSession { owner, started_at, active_ms: 0, first_row });
         folded.started_at = folded.started_at.min(started_at);
         folded.active_ms = folded.active_ms.saturating_add(active_ms);
         if first_row < folded.first_row {

@@ -124,7 +124,11 @@ fn counts_of(event: &SessionEvent) -> AgentCounts {
         _ => {
             add(AgentCounter::Sessions, Some(1));
             add(AgentCounter::Prompts, facts.prompts);
-            facts.active.iter().flatten().for_each(|quarter| add(AgentCounter::ActiveMs, Some(quarter.active_ms)));
+            facts
+                .active
+                .iter()
+                .flatten()
+                .for_each(|quarter| add(AgentCounter::ActiveMs, Some(quarter.active_ms)));
         }
     }
     counts

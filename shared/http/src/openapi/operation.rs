@@ -17,7 +17,8 @@ use super::{errors, examples, security};
 use crate::answer::{CSV_SUFFIX, MediaType};
 use crate::charts::{MAX_WIDTH, MIN_WIDTH};
 use crate::params::{
-    DEFAULT_CHART_WIDTH, DEFAULT_DAYS, DEFAULT_LIMIT, DEFAULT_METRIC, DEFAULT_PARTS, MAX_NAME_CHARS, Parameter,
+    DEFAULT_CHART_WIDTH, DEFAULT_DAYS, DEFAULT_LIMIT, DEFAULT_METRIC, DEFAULT_PARTS, MAX_NAME_CHARS,
+    Parameter,
 };
 
 /// The HTTP statuses of errors that every route can return.

@@ -265,7 +265,12 @@ fn cost_panel(view: &View, board: &AgentsBoard) -> Markup {
     )
 }
 
-fn list_panel(view: &View, (id, title, note): (&str, &str, &str), list: &AgentListAnswer, metrics: &[&str]) -> Markup {
+fn list_panel(
+    view: &View,
+    (id, title, note): (&str, &str, &str),
+    list: &AgentListAnswer,
+    metrics: &[&str],
+) -> Markup {
     html! {
         section.panel id=(id) {
             h2 { (title) }
@@ -337,8 +342,7 @@ fn prs_panel(view: &View, board: &AgentsBoard) -> Markup {
         _ => format::NONE.to_owned(),
     };
     let numbers = [prs.prs_with_sessions, prs.prs].map(format::count);
-    let members =
-        [prs.coverage.active_members_with_sessions, prs.coverage.active_members].map(format::count);
+    let members = [prs.coverage.active_members_with_sessions, prs.coverage.active_members].map(format::count);
     let note = fill(
         words.pr_classes_note,
         &[("a", &numbers[0]), ("b", &numbers[1]), ("m", &members[0]), ("n", &members[1])],

@@ -19,9 +19,9 @@ pub(crate) use queries::{
 pub(crate) use subject_path::SubjectPath;
 
 use gam_model::agent_metric::AGENT_CATALOGUE;
-use gam_model::{AgentDimension, Grain};
 use gam_model::issue::IssueState;
 use gam_model::metric::{CATALOGUE, Metric};
+use gam_model::{AgentDimension, Grain};
 use gam_query::{AgentListing, BotFilter, ListSort, SortDirection};
 use gam_work::actions::ActionState;
 use gam_work::tasks::TaskState;
@@ -180,9 +180,7 @@ impl Parameter {
     pub(crate) fn values(self) -> Option<Vec<&'static str>> {
         match self {
             Parameter::Bots => Some(BOT_FILTERS.map(|(name, _)| name).to_vec()),
-            Parameter::Order | Parameter::AgentOrder => {
-                Some(SORT_DIRECTIONS.map(|(name, _)| name).to_vec())
-            }
+            Parameter::Order | Parameter::AgentOrder => Some(SORT_DIRECTIONS.map(|(name, _)| name).to_vec()),
             Parameter::AgentBy => Some(AgentListing::ALL.map(AgentListing::as_str).to_vec()),
             Parameter::AgentDivision => Some(AgentDimension::ALL.map(AgentDimension::as_str).to_vec()),
             Parameter::AgentMetric | Parameter::AgentSort => {

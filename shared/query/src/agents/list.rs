@@ -145,7 +145,8 @@ impl OrgQuery for AgentListQuery<'_> {
                     }
                 }
                 let names = PartNames::read(org, dimension).await?;
-                let entry = |(name, counts)| (names.name(name), AgentSum::of_counts(counts), SubjectKind::Org);
+                let entry =
+                    |(name, counts)| (names.name(name), AgentSum::of_counts(counts), SubjectKind::Org);
                 parts.into_iter().map(entry).collect()
             }
             AgentListing::Repos => read_subjects(org, &sessions, request, SubjectKind::Repo).await?,

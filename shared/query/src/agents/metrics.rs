@@ -76,8 +76,11 @@ pub(super) async fn read_coverage(
         Credited::in_days(&days, |date| range.contains(date), BotFilter::Exclude).members;
     Ok(AgentCoverage {
         active_members: active.len() as u64,
-        active_members_with_sessions: sum.members.iter().filter(|member| active.contains(member.as_str())).count()
-            as u64,
+        active_members_with_sessions: sum
+            .members
+            .iter()
+            .filter(|member| active.contains(member.as_str()))
+            .count() as u64,
     })
 }
 

@@ -145,7 +145,8 @@ impl PrClassesQuery<'_> {
             if items.contains_key(&month.key.month) {
                 continue;
             }
-            let sides = month.dates().filter(|(date, _)| self.range.contains(*date)).flat_map(|(_, sides)| sides);
+            let sides =
+                month.dates().filter(|(date, _)| self.range.contains(*date)).flat_map(|(_, sides)| sides);
             for side in sides.filter(|side| self.bots.counts(side.side)) {
                 if side.totals.counts[Counter::PrsMerged as usize] == 0 {
                     continue;

@@ -134,10 +134,7 @@ impl AgentSeriesQuery<'_> {
                 for (index, counts) in counted.flat_map(|(_, side)| &side.parts[dimension as usize]) {
                     let name = &month.item.names[dimension as usize][*index as usize];
                     let buckets = parts.entry(name).or_default();
-                    add_counts(
-                        buckets.entry(self.bucket(date)).or_insert([0; AgentCounter::COUNT]),
-                        counts,
-                    );
+                    add_counts(buckets.entry(self.bucket(date)).or_insert([0; AgentCounter::COUNT]), counts);
                 }
             }
         }

@@ -77,8 +77,6 @@ impl AgentSum {
     /// Returns the values of all metrics that can be divided by the dimension; of all metrics for `None`.
     pub(super) fn values(&self, dimension: Option<AgentDimension>, kind: SubjectKind) -> AgentMetricValues {
         let metrics = AgentMetric::divided_by(dimension);
-        AgentMetricValues(
-            metrics.map(|metric| (metric.name.to_owned(), self.value(metric, kind))).collect(),
-        )
+        AgentMetricValues(metrics.map(|metric| (metric.name.to_owned(), self.value(metric, kind))).collect())
     }
 }

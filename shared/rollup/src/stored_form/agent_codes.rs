@@ -38,7 +38,8 @@ impl CountsCode {
     }
 
     fn write(&mut self, bits: &mut BitWriter, counts: &AgentCounts) {
-        let set = counts.iter().enumerate().fold(0, |set, (index, count)| set | u32::from(*count > 0) << index);
+        let set =
+            counts.iter().enumerate().fold(0, |set, (index, count)| set | u32::from(*count > 0) << index);
         self.sets.write(bits, set);
         for (code, count) in self.values.iter_mut().zip(counts) {
             if let Some(more) = count.checked_sub(1) {

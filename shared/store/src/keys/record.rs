@@ -343,6 +343,7 @@ mod tests {
             "action_due",
             "action_key",
             "action_pace",
+            "action_preview",
             "audit_row",
             "audit_head",
             "audit_reading",

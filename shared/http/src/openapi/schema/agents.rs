@@ -17,13 +17,20 @@ pub(super) fn all() -> Vec<NamedSchema> {
         named(schema_name::AGENT_COVERAGE, coverage()),
         named(schema_name::AGENT_VALUES, values()),
         named(schema_name::AGENT_LIST, list_answer()),
-        named(schema_name::AGENT_ENTRY, with_part_name(object([("metrics", reference(schema_name::AGENT_VALUES))]))),
+        named(
+            schema_name::AGENT_ENTRY,
+            with_part_name(object([("metrics", reference(schema_name::AGENT_VALUES))])),
+        ),
         named(schema_name::AGENT_SERIES, series_answer()),
         named(
             schema_name::AGENT_PART_SERIES,
             with_part_name(object([(
                 "points",
-                array(schema_name::AGENT_POINT, "One point for every bucket that overlaps the range, in order").into(),
+                array(
+                    schema_name::AGENT_POINT,
+                    "One point for every bucket that overlaps the range, in order",
+                )
+                .into(),
             )])),
         ),
         named(schema_name::AGENT_PRS, prs_answer()),
@@ -55,12 +62,12 @@ fn metrics_answer() -> Object {
     let models = ObjectBuilder::new().schema_type(Type::String).build();
     let models = utoipa::openapi::ArrayBuilder::new()
         .items(models)
-        .description(Some("The models whose tokens have no price. `agent_unpriced_tokens` counts their tokens"))
+        .description(Some(
+            "The models whose tokens have no price. `agent_unpriced_tokens` counts their tokens",
+        ))
         .build();
-    let answer = with_context([
-        ("unpriced_models", models.into()),
-        ("metrics", reference(schema_name::AGENT_VALUES)),
-    ]);
+    let answer =
+        with_context([("unpriced_models", models.into()), ("metrics", reference(schema_name::AGENT_VALUES))]);
     with_optional(answer, [("coverage", reference(schema_name::AGENT_COVERAGE))])
 }
 
@@ -149,12 +156,17 @@ fn with_part_name(schema: Object) -> Object {
             ("tool", string("The tool")),
             (
                 "branch",
-                string("The branch, or `~` and 12 hex digits of the hash of its name. Empty outside of a branch"),
+                string(
+                    "The branch, or `~` and 12 hex digits of the hash of its name. Empty outside of a branch",
+                ),
             ),
             ("repo", string("The repository, also that of a branch")),
             ("id", repo_id()),
             ("member", string("The member")),
-            ("kind", choice(MemberKind::ALL.map(MemberKind::as_str).to_vec(), "The kind of the member's account")),
+            (
+                "kind",
+                choice(MemberKind::ALL.map(MemberKind::as_str).to_vec(), "The kind of the member's account"),
+            ),
         ],
     )
 }

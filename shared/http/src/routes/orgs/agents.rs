@@ -4,8 +4,8 @@ use axum::extract::State;
 use axum::routing::get;
 use gam_access::RouteClass;
 use gam_query::{
-    AgentListAnswer, AgentListRequest, AgentMetricsAnswer, AgentSeriesAnswer, AgentSeriesRequest, PrClassesAnswer,
-    QueryPorts,
+    AgentListAnswer, AgentListRequest, AgentMetricsAnswer, AgentSeriesAnswer, AgentSeriesRequest,
+    PrClassesAnswer, QueryPorts,
 };
 
 use super::SUBJECT_ERRORS;
@@ -26,7 +26,10 @@ macro_rules! of_subjects {
             $route(concat!("/api/v1/orgs/{org}/repos/{repo}/agents", $suffix), AgentSubject::Repo),
             $route(concat!("/api/v1/orgs/{org}/repos/{repo}/agents", $suffix, ".csv"), AgentSubject::Repo),
             $route(concat!("/api/v1/orgs/{org}/members/{member}/agents", $suffix), AgentSubject::Member),
-            $route(concat!("/api/v1/orgs/{org}/members/{member}/agents", $suffix, ".csv"), AgentSubject::Member),
+            $route(
+                concat!("/api/v1/orgs/{org}/members/{member}/agents", $suffix, ".csv"),
+                AgentSubject::Member,
+            ),
         ]
     };
 }
@@ -103,14 +106,16 @@ fn metrics(path: &'static str, subject: AgentSubject) -> Route {
 }
 
 fn timeseries(path: &'static str, subject: AgentSubject) -> Route {
-    let texts = ("agent_timeseries", "A metric of sessions by day, week or month, also by model, tool or branch,");
+    let texts =
+        ("agent_timeseries", "A metric of sessions by day, week or month, also by model, tool or branch,");
     let operation = subject.operation::<AgentSeriesParams>(path, texts, schema_name::AGENT_SERIES);
     let handler = get(handle_timeseries);
     Route { path, method: RouteMethod::Get, handler, operation, class: RouteClass::Read }
 }
 
 fn list(path: &'static str, subject: AgentSubject) -> Route {
-    let texts = ("agents", "Models, tools, branches, repositories or members with their metrics of sessions,");
+    let texts =
+        ("agents", "Models, tools, branches, repositories or members with their metrics of sessions,");
     let operation = subject.operation::<AgentListParams>(path, texts, schema_name::AGENT_LIST);
     let handler = get(handle_list);
     Route { path, method: RouteMethod::Get, handler, operation, class: RouteClass::Read }

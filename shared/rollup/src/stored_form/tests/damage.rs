@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::golden::{fixed_agent_days, fixed_agent_list, fixed_breakdown, fixed_days, fixed_list};
-use crate::agents::{AgentDaysItem, AgentListItem};
 use super::strategies::{any_breakdown_item, any_days_item, any_list_item};
+use crate::agents::{AgentDaysItem, AgentListItem};
 use crate::items::{BreakdownItem, DaysItem, ListItem};
 use crate::stored_form::bits::BitWriter;
 use crate::stored_form::codes::AdaptiveNumber;

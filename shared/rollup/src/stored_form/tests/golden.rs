@@ -3,8 +3,8 @@
 //! If one of these tests fails, stored items are no longer read as they were written. A change of the form needs
 //! another version byte, and another `LOGIC_VERSION` in the crate `fold`, so that all items are folded again.
 
-use gam_model::{AgentCounter, MemberKind};
 use gam_model::metric::{Counter, DurationMetric};
+use gam_model::{AgentCounter, MemberKind};
 
 use crate::agents::{AgentDaysItem, AgentListEntry, AgentListItem, AgentSide, AgentTotals, branch_key};
 use crate::items::{
