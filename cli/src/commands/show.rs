@@ -598,7 +598,7 @@ mod tests {
         parse_target(&words).map(|target| match target {
             ShowTarget::Metrics { org, subject } => format!("{org}: {subject:?}"),
             ShowTarget::List { org, kind } => format!("{kind:?} of {org}"),
-            ShowTarget::Agents { org, .. } => format!("agents of {org}"),
+            ShowTarget::Agents { org } => format!("agents of {org}"),
         })
     }
 
@@ -611,6 +611,7 @@ mod tests {
         assert_eq!(target(&["repos", "acme"]).unwrap(), "Repos of acme");
         assert_eq!(target(&["members", "acme"]).unwrap(), "Members of acme");
         assert_eq!(target(&["agents", "acme"]).unwrap(), "agents of acme");
+        assert_eq!(target(&["agents"]).unwrap(), "agents: Org", "an organization can have that name");
         assert_eq!(
             target(&["member", "acme"]).unwrap_err(),
             "missing member name: `github-metrics show member acme NAME`"

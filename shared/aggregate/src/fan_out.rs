@@ -109,8 +109,8 @@ pub async fn fold_month(
         return Ok(MonthTaskOutcome::Outdated { needs_plan: true });
     }
     let rollups = events.rollups + sessions.rollups;
-    run.record_refolded(events);
-    run.record_refolded(sessions);
+    run.record_refolded::<Events>(events);
+    run.record_refolded::<Sessions>(sessions);
     run.switch_if_complete().await?;
     match run.failure {
         Some(error) => Err(error),

@@ -57,6 +57,7 @@ pub use sessions::{SessionsReport, aggregate_sessions};
 pub use status::{FoldStatus, RulesState, fold_status};
 
 use epochs::Entered;
+use folded_table::FoldedTable;
 use month::NewerEpoch;
 use rules::Rules;
 
@@ -141,7 +142,7 @@ struct AggregateRun<'a> {
     superseded_by: Option<NewerEpoch>,
     /// The months that a newer program has written, and those that cannot be read. Batches of theirs stay in the inbox.
     skipped: BTreeSet<Month>,
-    /// The months whose snapshot cannot be read, each with the folder of its table's snapshots.
+    /// The tables and months whose snapshot cannot be read.
     unreadable: BTreeSet<(&'static str, Month)>,
     /// Why the first of them cannot be read. The run does everything else, then fails with it.
     failure: Option<AggregateError>,
@@ -225,10 +226,13 @@ impl<'a> AggregateRun<'a> {
         self.failure.take().map_or(Ok(()), Err)
     }
 
-    /// Records that the snapshot of a month of the table with this folder cannot be read.
-    fn record_unreadable(&mut self, table: &'static str, month: Month, error: AggregateError) {
+    /// Records that the snapshot of a month cannot be read.
+    fn record_unreadable<T: FoldedTable>(&mut self, month: Month, error: AggregateError) {
         tracing::error!(org = self.org, %month, %error, "the month keeps its numbers until its snapshot is restored");
-        self.unreadable.insert((table, month));
+        if T::IS_COLLECTED {
+            self.skipped.insert(month);
+        }
+        self.unreadable.insert((T::SNAPSHOTS, month));
         self.failure.get_or_insert(error);
     }
 

@@ -64,14 +64,15 @@ enum AttemptOutcome {
 }
 
 impl AggregateRun<'_> {
-    /// Merges events into a month's snapshot and brings its items up to date.
+    /// Merges events into a month's snapshot and brings its items up to date. There is one event for each id, as
+    /// [`Table::winners`] returns them.
     pub(crate) async fn update_month<T: FoldedTable>(
         &self,
         month: Month,
-        events: Vec<T::Row>,
+        winners: Vec<T::Row>,
         rebuild: bool,
     ) -> Result<MonthUpdate, AggregateError> {
-        let winners = Arc::new(run_blocking(move || T::winners(events)).await);
+        let winners = Arc::new(winners);
         let (mut was_lost, mut changed_rows) = (false, 0);
         let mut scope = if rebuild { FoldScope::Month } else { FoldScope::Affected };
         let mut refused_by = 0;
@@ -134,6 +135,7 @@ impl AggregateRun<'_> {
         month: Month,
     ) -> Result<(), AggregateError> {
         match self.known_marker::<T>(month).await? {
+            // Only what GitHub has can be read again.
             Some(marker) if T::IS_COLLECTED => self.remember_lost(month, marker.generation).await,
             _ => Ok(()),
         }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gam_fold::fold_pr_classes;
 use gam_lake::snapshot::{self, SnapshotFile};
-use gam_lake::{Events, Sessions, Table};
+use gam_lake::{Error as LakeError, Events, Sessions, Table};
 use gam_model::{ItemClass, ItemKey, Month, SubjectKind};
 use gam_rollup::{PrClassItem, StoredForm};
 use gam_store::keys::{PR_CLASSES, rollup_owner};
@@ -49,7 +49,11 @@ impl AggregateRun<'_> {
         for month in months {
             let Some(current) = self.generations(month).await? else { continue };
             if stored.get(&month) != Some(&current) {
-                items += usize::from(self.fold_pr_classes(&owner, month).await?);
+                match self.fold_pr_classes(&owner, month).await {
+                    // Whoever folds the month reports it.
+                    Err(error) if error.is_unreadable_month() => {}
+                    is_stored => items += usize::from(is_stored?),
+                }
             }
         }
         Ok(items)
@@ -66,10 +70,13 @@ impl AggregateRun<'_> {
         Ok(Some([of_events, of_month, before]))
     }
 
-    /// Returns the generation of a snapshot, 0 if there is none; `None` if it belongs to another epoch.
+    /// Returns the generation of a snapshot, 0 if there is none; `None` if it belongs to another epoch or cannot be read.
     async fn generation<T: Table>(&self, month: Option<Month>) -> Result<Option<u64>, AggregateError> {
         let Some(month) = month else { return Ok(Some(0)) };
-        let stamp = snapshot::read_stamp::<T>(&*self.ports.objects, self.org, month).await?;
+        let stamp = match snapshot::read_stamp::<T>(&*self.ports.objects, self.org, month).await {
+            Err(LakeError::Damaged { .. }) => return Ok(None),
+            stamp => stamp?,
+        };
         Ok(match stamp {
             None => Some(0),
             Some(stamp) => (stamp.epoch == self.epoch.0).then_some(stamp.generation),

@@ -207,8 +207,7 @@ impl AggregateRun<'_> {
             let update = match self.update_month::<Events>(month, events, false).await {
                 Err(error) if error.is_unreadable_month() => {
                     self.remember_unreadable::<Events>(month).await?;
-                    self.record_unreadable(Events::SNAPSHOTS, month, error);
-                    self.skipped.insert(month);
+                    self.record_unreadable::<Events>(month, error);
                     continue;
                 }
                 update => update?,

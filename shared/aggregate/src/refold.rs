@@ -31,7 +31,7 @@ impl AggregateRun<'_> {
         let mut failure = None;
         for month in folded {
             match month {
-                Ok(Some(month)) => self.record_refolded(month),
+                Ok(Some(month)) => self.record_refolded::<T>(month),
                 Ok(None) => self.report.unfinished = true,
                 Err(error) => failure = failure.or(Some(error)),
             }
@@ -48,7 +48,7 @@ impl AggregateRun<'_> {
         if self.is_time_over() {
             return Ok(None);
         }
-        let mut refolded = RefoldedMonth::new::<T>(month);
+        let mut refolded = RefoldedMonth::new(month);
         match self.update_month::<T>(month, Vec::new(), rebuild).await {
             Ok(MonthUpdate { outcome, was_lost, .. }) => {
                 refolded.was_lost = was_lost;
@@ -79,10 +79,10 @@ impl AggregateRun<'_> {
         }
     }
 
-    pub(crate) fn record_refolded(&mut self, refolded: RefoldedMonth) {
-        let RefoldedMonth { table, month, was_lost, unreadable, rollups, superseded_by } = refolded;
+    pub(crate) fn record_refolded<T: FoldedTable>(&mut self, refolded: RefoldedMonth) {
+        let RefoldedMonth { month, was_lost, unreadable, rollups, superseded_by } = refolded;
         if let Some(error) = unreadable {
-            self.record_unreadable(table, month, error);
+            self.record_unreadable::<T>(month, error);
         }
         if was_lost {
             self.report.lost_months.insert(month);
@@ -94,8 +94,6 @@ impl AggregateRun<'_> {
 
 /// What became of a month that was folded again.
 pub(crate) struct RefoldedMonth {
-    /// The folder of the table's snapshots.
-    table: &'static str,
     month: Month,
     /// Whether the lake has lost its snapshot.
     was_lost: bool,
@@ -108,14 +106,7 @@ pub(crate) struct RefoldedMonth {
 }
 
 impl RefoldedMonth {
-    fn new<T: FoldedTable>(month: Month) -> Self {
-        RefoldedMonth {
-            table: T::SNAPSHOTS,
-            month,
-            was_lost: false,
-            unreadable: None,
-            rollups: 0,
-            superseded_by: None,
-        }
+    fn new(month: Month) -> Self {
+        RefoldedMonth { month, was_lost: false, unreadable: None, rollups: 0, superseded_by: None }
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use gam_lake::{Error as LakeError, ObjectPath, ObjectStore, Sessions, Table, inbox, sessions};
+use gam_lake::{Error as LakeError, ObjectPath, ObjectStore, Sessions, inbox, sessions};
 use gam_model::session_event::combine_by_id;
 use gam_model::{Month, SessionEvent};
 
@@ -108,15 +108,15 @@ impl AggregateRun<'_> {
         let mut is_complete = true;
         // Months that gain rows come first, so that sums do not dip.
         for (month, rows) in [placed.live, placed.retracted].into_iter().flatten() {
-            let update = match self.update_month::<Sessions>(month, rows, false).await {
+            let updated = self.update_month::<Sessions>(month, rows, false).await;
+            let MonthUpdate { outcome, changed_rows, .. } = match updated {
                 Err(error) if error.is_unreadable_month() => {
-                    self.record_unreadable(Sessions::SNAPSHOTS, month, error);
+                    self.record_unreadable::<Sessions>(month, error);
                     is_complete = false;
                     continue;
                 }
-                update => update?,
+                updated => updated?,
             };
-            let MonthUpdate { outcome, changed_rows, .. } = update;
             match outcome {
                 MonthOutcome::Written { rollups } => {
                     self.report.sessions.rollups += rollups;
