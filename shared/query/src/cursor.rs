@@ -8,7 +8,7 @@ use gam_store::Logic;
 use serde::{Deserialize, Serialize};
 
 use crate::QueryError;
-use crate::answers::{BotFilter, ListKind, SortDirection};
+use crate::answers::{BotFilter, SortDirection};
 use crate::list::ListRequest;
 use crate::org_reader::OrgReader;
 use crate::quote::{cut, quoted};
