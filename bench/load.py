@@ -4,7 +4,7 @@
     python3 bench/load.py                     two years of 1,000 repositories and 2,000 members, 10 million events
     python3 bench/load.py --events 200000 --seconds 2 --runs 1
 
-Needs Python 3.9 or newer, wrk (Debian's package `wrk`), and cargo unless --program and --generator name the programs. It
+Needs Python 3.9 or newer, wrk (Debian's package `wrk`), and cargo unless the programs are named. It
 generates a lake, aggregates it and serves it. Each answer is requested by all connections again and again, once from the
 server and once from the bare route, alternating; that is what people do who open the same page. Then each is requested
 once for many ranges of which no answer is kept. A work directory that was used before with the same options is used again.
@@ -54,6 +54,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--ranges", type=int, default=100, help="ranges that are computed (default: %(default)s)")
     parser.add_argument("--program", type=Path, help="github-metrics, instead of building it")
     parser.add_argument("--generator", type=Path, help="gam-bench, instead of building it")
+    parser.add_argument("--bare-server", type=Path, help="the example bare_server, instead of building it")
     parser.add_argument("--work", type=Path, default=ROOT / "target" / "load", help="work directory")
     return parser.parse_args()
 
@@ -62,12 +63,13 @@ def note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def build(package: str, name: str, given: "Path | None") -> Path:
+def build(package: str, kind: str, name: str, given: "Path | None") -> Path:
     """Returns the program, which is built unless its path is given."""
     if given:
         return given.resolve()
     note(f"building {name}")
-    command = ["cargo", "build", "--locked", "--release", "-p", package, "--message-format", "json-render-diagnostics"]
+    command = ["cargo", "build", "--locked", "--release", "-p", package, f"--{kind}", name]
+    command += ["--message-format", "json-render-diagnostics"]
     messages = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     for message in map(json.loads, messages.splitlines()):
         if message.get("executable") and message["target"]["name"] == name:
@@ -192,8 +194,9 @@ def main() -> None:
     arguments = parse_arguments()
     if not shutil.which("wrk"):
         raise SystemExit("there is no wrk on the PATH: install Debian's package wrk")
-    program = build("gam-cli", "github-metrics", arguments.program)
-    generator = build("gam-bench", "gam-bench", arguments.generator)
+    program = build("gam-cli", "bin", "github-metrics", arguments.program)
+    generator = build("gam-bench", "bin", "gam-bench", arguments.generator)
+    bare_server = build("gam-bench", "example", "bare_server", arguments.bare_server)
     directory = data_directory(arguments, program, generator)
     serve = [program, "serve", "--data-dir", directory, "--listen", "127.0.0.1:0"]
     with server(serve, "stderr", arguments.work / "serve.log") as served:
@@ -201,7 +204,7 @@ def main() -> None:
         for number, (_, path, ending) in enumerate(ANSWERS):
             files.append(arguments.work / f"answer-{number}.{ending}")
             files[-1].write_bytes(fetch(http.client.HTTPConnection(served[1]), path))
-        with server([generator, "bare-server", *files], "stdout", arguments.work / "bare.log") as (_, bare_address):
+        with server([bare_server, *files], "stdout", arguments.work / "bare.log") as (_, bare_address):
             measure_kept(served, bare_address, arguments)
     # A server that keeps nothing yet.
     with server(serve, "stderr", arguments.work / "serve.log") as served:

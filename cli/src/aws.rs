@@ -1,9 +1,9 @@
 //! The lake on S3 and the store on DynamoDB, in builds with the feature `aws`.
 
 #[cfg(feature = "aws")]
-pub(crate) use enabled::{duckdb_access, open_lake, open_store};
+pub(crate) use enabled::{duckdb_secret, open_lake, open_store};
 #[cfg(not(feature = "aws"))]
-pub(crate) use missing::{duckdb_access, open_lake, open_store};
+pub(crate) use missing::{duckdb_secret, open_lake, open_store};
 
 /// Whether this build supports AWS.
 pub(crate) const IS_ENABLED: bool = cfg!(feature = "aws");
@@ -53,12 +53,12 @@ mod enabled {
         Ok(StorePorts::new(Arc::new(DynamoStore::new(&load().await?, table))))
     }
 
-    /// Returns the statements that let DuckDB read the lake and its audit log on S3 as this program does: with its
-    /// extension for S3, and with the credentials, the region and the endpoint of the environment. They hold a secret.
+    /// Returns the statement that lets DuckDB read the lake and its audit log on S3 as this program does: with the
+    /// credentials, the region and the endpoint of the environment. It holds a secret.
     ///
     /// # Errors
     /// As [`open_lake`], or if the credentials cannot be read.
-    pub(crate) async fn duckdb_access(_: &S3Location) -> anyhow::Result<String> {
+    pub(crate) async fn duckdb_secret(_: &S3Location) -> anyhow::Result<String> {
         let access = S3Access::load(&load().await?).await?;
         let mut options = vec!["TYPE s3".to_owned(), "PROVIDER config".to_owned()];
         let mut add = |name: &str, value: &str| options.push(format!("{name} {}", text_literal(value)));
@@ -78,8 +78,7 @@ mod enabled {
             add("URL_STYLE", "path");
             options.push(format!("USE_SSL {}", url.scheme() == "https"));
         }
-        let secret = format!("CREATE OR REPLACE SECRET lake (\n  {}\n);\n", options.join(",\n  "));
-        Ok(format!("LOAD httpfs;\n{secret}"))
+        Ok(format!("CREATE OR REPLACE SECRET lake (\n  {}\n);\n", options.join(",\n  ")))
     }
 
     /// Reads the configuration of AWS, and refuses an endpoint to which requests would travel unencrypted.
@@ -111,7 +110,7 @@ mod missing {
     ///
     /// # Errors
     /// Always.
-    pub(crate) async fn duckdb_access(lake: &S3Location) -> anyhow::Result<String> {
+    pub(crate) async fn duckdb_secret(lake: &S3Location) -> anyhow::Result<String> {
         Err(usage_error(format!("cannot read the lake {lake}: {}", super::HOW_TO_ENABLE)))
     }
 

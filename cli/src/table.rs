@@ -376,7 +376,8 @@ fn change_text(change: MetricChange) -> String {
     }
 }
 
-fn empty_table(style: OutputStyle) -> Table {
+/// Returns a table without rows whose lines the terminal can show.
+pub(crate) fn empty_table(style: OutputStyle) -> Table {
     let mut table = Table::new();
     let lines = if style.has_unicode { UTF8_FULL_CONDENSED } else { ASCII_FULL_CONDENSED };
     table.load_style(lines).set_content_arrangement(ContentArrangement::Disabled);
@@ -398,7 +399,7 @@ fn right_aligned(text: &str) -> Cell {
 }
 
 /// Returns whether every line of a table fits the width. Colours take no width.
-fn fits(table: &str, width: usize) -> bool {
+pub(crate) fn fits(table: &str, width: usize) -> bool {
     table.lines().all(|line| visible_width(line) <= width)
 }
 

@@ -96,9 +96,12 @@ pub(crate) async fn run(session: &CliSession, args: QueryArgs) -> anyhow::Result
     let setup = match lake {
         LakeLocation::Dir(_) => views.clone(),
         LakeLocation::S3 { lake, .. } => {
-            let access = aws::duckdb_access(lake).await?;
+            let secret = aws::duckdb_secret(lake).await?;
             match install_httpfs(&duckdb).await? {
-                Some(output) if output.status.success() => format!("{access}{views}"),
+                Some(output) if output.status.success() => {
+                    // The statement that creates the secret returns a row.
+                    format!("LOAD httpfs;\n.once {NO_FILE}\n{secret}{views}")
+                }
                 Some(output) => return Err(missing_httpfs(lake, &duckdb, &output)),
                 None => return Err(missing_duckdb(session, args.duckdb, views)),
             }

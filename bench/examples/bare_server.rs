@@ -1,4 +1,5 @@
-//! A server that does nothing but return bytes: what an answer costs besides computing it.
+//! A server that does nothing but return bytes: what an answer costs besides computing it. `bench/load.py` uses it:
+//! `cargo run --release -p gam-bench --example bare_server -- FILE...`.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -8,11 +9,12 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
-use clap::Args;
+use clap::Parser;
 use tokio::net::TcpListener;
 
-#[derive(Args)]
-pub(crate) struct BareServerArgs {
+/// Serves files from memory, and nothing else
+#[derive(Parser)]
+struct BareServer {
     /// File with an answer; the first one is at /0, the next one at /1, and so on
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
@@ -22,7 +24,8 @@ pub(crate) struct BareServerArgs {
 }
 
 /// Serves the files until the process is killed. Prints the address.
-pub(crate) fn run(args: &BareServerArgs) -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
+    let args = BareServer::parse();
     let mut router = Router::new();
     for (number, file) in args.files.iter().enumerate() {
         let bytes =
