@@ -138,6 +138,7 @@ struct OwnerNode {
 
 #[derive(Deserialize)]
 struct RepositoryNames {
+    id: i64,
     full_name: String,
     #[serde(default = "has_issues")]
     has_issues: bool,
@@ -224,6 +225,20 @@ impl Client {
             Ok((names, _)) => Ok(is_same(&names.full_name, &format!("{actual_owner}/{actual_repo}"))),
             Err(Error::NotFound(_)) => Ok(false),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Returns GitHub's id of the repository that has this name, or had it last if none has it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is none, or it has another owner now; other errors if GitHub cannot be read.
+    pub async fn repository_id(&self, owner: &str, repo: &str) -> Result<i64, Error> {
+        let path = format!("/repos/{owner}/{repo}");
+        let (repository, _) = self.get::<RepositoryNames>("the repository", &path).await?;
+        let actual_owner = repository.full_name.split('/').next().unwrap_or_default();
+        match actual_owner.eq_ignore_ascii_case(owner) {
+            true => Ok(repository.id),
+            false => Err(Error::NotFound(format!("{owner}/{repo} is {} now", repository.full_name))),
         }
     }
 

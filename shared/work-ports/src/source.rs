@@ -94,6 +94,11 @@ impl IssueSource for GitHubSource {
         client.can_write(&repo.owner, &repo.name, login).await.map_err(source_error)
     }
 
+    async fn repo_id(&self, repo: &RepoAddress) -> Result<i64, SourceError> {
+        let client = self.client(&repo.owner).await?;
+        client.repository_id(&repo.owner, &repo.name).await.map_err(source_error)
+    }
+
     async fn repos(&self, org: &str) -> Result<Vec<RepoSummary>, SourceError> {
         let probe = self.client(org).await?.probe(org).await.map_err(source_error)?;
         let summary = |repo: gam_github::RepoProbe| RepoSummary {

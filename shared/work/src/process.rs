@@ -400,7 +400,6 @@ impl Processor {
                 }
                 Effect::RenameRepo => state.repo.name.clone_from(&repo.name),
                 Effect::RemoveRepo => state.is_gone = true,
-                Effect::Reconcile { .. } => state.is_gone = false,
                 _ => {}
             }
             // A state that was never stored may be what the order says already.
@@ -436,6 +435,11 @@ impl Processor {
         edit: Option<&ContentEdit>,
     ) -> Result<OrderOutcome, WorkError> {
         let address = context.address();
+        let (state, _) = load_repo(&*self.records, context.org, context.repo, self.clock.now()).await?;
+        if state.is_gone {
+            // Another repository may have its name.
+            return self.finish_job(context).await;
+        }
         let answer = match self.source()?.issue(&address, number).await {
             Ok(answer) => answer,
             // The repository is gone, or its name is an old one. Reconciling settles that.

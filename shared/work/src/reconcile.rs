@@ -11,7 +11,7 @@ use crate::issue::{IssueChange, load_issue};
 use crate::order::{Effect, OrderRepo, WebhookOrder, put_order};
 use crate::process::{OrderContext, Processor, WorkError, changes_blocked, fetched_issue, is_same};
 use crate::repo::{IssueOrg, IssueRepo, list_repos, load_org, load_repo, put_org, put_repo};
-use crate::source::{FetchedIssue, IssueListQuery, RepoAddress, RepoSummary};
+use crate::source::{FetchedIssue, IssueListQuery, RepoAddress, RepoSummary, SourceError};
 
 /// By how much GitHub's lists may lag behind. What changed less than this before the newest change is read again.
 const MAX_LAG: TimeDelta = TimeDelta::minutes(5);
@@ -106,9 +106,13 @@ impl Processor {
     async fn check_gone(&self, org: &str, login: &str, repo: &OrderRepo) -> Result<(), WorkError> {
         let (address, now) =
             (RepoAddress { owner: login.to_owned(), name: repo.name.clone() }, self.clock.now());
-        let answer = self.source()?.issues(&address, IssueListQuery::ChangedSince(now), None).await;
-        if answer.is_ok() || answer.is_err_and(|error| !error.is_not_found) {
-            return Ok(());
+        match self.source()?.repo_id(&address).await {
+            // It is only hidden from the list.
+            Ok(id) if id == repo.id => return Ok(()),
+            // Another repository has its name.
+            Ok(_) => {}
+            Err(error) if error.is_not_found => {}
+            Err(_) => return Ok(()),
         }
         let (mut state, expectation) = load_repo(&*self.records, org, repo, now).await?;
         state.is_gone = true;
@@ -141,6 +145,10 @@ impl Processor {
         let now = self.clock.now();
         let (mut state, expectation) = load_repo(&*self.records, org, repo, now).await?;
         let address = RepoAddress { owner: login.to_owned(), name: repo.name.clone() };
+        // Lists are by name. A summary is of this id and this name.
+        if summary.is_none() && self.source()?.repo_id(&address).await? != repo.id {
+            return Err(other_repository(&address).into());
+        }
         let since = state.read_until;
         let (mut repaired, mut permissions) = (0, HashMap::new());
         let (mut newest, mut created) = (since, 0);
@@ -259,6 +267,15 @@ fn what_to_read(state: Option<&IssueRepo>, summary: &RepoSummary) -> Option<bool
     }
     let is_changed = summary.changed_at.is_some_and(|changed_at| changed_at > read_until);
     (is_changed || summary.issues != state.issues).then_some(false)
+}
+
+fn other_repository(address: &RepoAddress) -> SourceError {
+    let RepoAddress { owner, name } = address;
+    SourceError {
+        message: format!("{owner}/{name} is another repository by now"),
+        is_temporary: false,
+        is_not_found: true,
+    }
 }
 
 fn behind_lag(newest: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {

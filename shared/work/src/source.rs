@@ -141,6 +141,12 @@ pub trait IssueSource: Send + Sync {
     /// If GitHub cannot be read.
     async fn can_write(&self, repo: &RepoAddress, login: &str) -> Result<bool, SourceError>;
 
+    /// Returns GitHub's id of the repository that has this name now. Another one may have taken the name of one that is gone.
+    ///
+    /// # Errors
+    /// If GitHub cannot be read, or there is none.
+    async fn repo_id(&self, repo: &RepoAddress) -> Result<i64, SourceError>;
+
     /// Returns the repositories of an organization.
     ///
     /// # Errors

@@ -321,6 +321,17 @@ impl IssueSource for Hub {
         Ok(self.0.lock().unwrap().writers.iter().any(|writer| writer == login))
     }
 
+    async fn repo_id(&self, repo: &RepoAddress) -> Result<i64, SourceError> {
+        match repo.name == self.0.lock().unwrap().repo_name {
+            true => Ok(REPO_ID),
+            false => Err(SourceError {
+                message: "there is no such repository".to_owned(),
+                is_temporary: false,
+                is_not_found: true,
+            }),
+        }
+    }
+
     async fn repos(&self, _: &str) -> Result<Vec<RepoSummary>, SourceError> {
         let mut state = self.0.lock().unwrap();
         state.fetches += 1;
