@@ -1,4 +1,6 @@
-//! Generates lakes: `cargo run --release -p gam-bench -- generate --help`.
+//! Generates lakes: `cargo run --release -p gam-bench -- generate --help`. `bench/load.py` uses the bare server.
+
+mod bare_server;
 
 use std::io::Write as _;
 use std::num::NonZeroUsize;
@@ -10,7 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use gam_bench::{LakeGenerator, LakeShape, WrittenLake, write_batches, write_snapshots};
 use gam_model::Month;
 
-/// Generates lakes to measure github-metrics on
+/// Generates lakes to measure github-metrics on, and serves bytes to compare it with
 #[derive(Parser)]
 struct BenchCli {
     #[command(subcommand)]
@@ -21,6 +23,8 @@ struct BenchCli {
 enum Command {
     /// Write a lake of an organization that never existed. The same options give the same bytes.
     Generate(GenerateArgs),
+    /// Serve files from memory, and nothing else
+    BareServer(bare_server::BareServerArgs),
 }
 
 #[derive(Args)]
@@ -65,7 +69,10 @@ fn parse_month(text: &str) -> Result<Month, String> {
 }
 
 fn main() -> anyhow::Result<()> {
-    let Command::Generate(args) = BenchCli::parse().command;
+    let args = match BenchCli::parse().command {
+        Command::Generate(args) => args,
+        Command::BareServer(args) => return bare_server::run(&args),
+    };
     let started = Instant::now();
     let written = generate(&args)?;
     let seconds = started.elapsed().as_secs_f64();

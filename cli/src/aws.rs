@@ -1,9 +1,9 @@
 //! The lake on S3 and the store on DynamoDB, in builds with the feature `aws`.
 
 #[cfg(feature = "aws")]
-pub(crate) use enabled::{open_lake, open_store};
+pub(crate) use enabled::{duckdb_access, open_lake, open_store};
 #[cfg(not(feature = "aws"))]
-pub(crate) use missing::{open_lake, open_store};
+pub(crate) use missing::{duckdb_access, open_lake, open_store};
 
 /// Whether this build supports AWS.
 pub(crate) const IS_ENABLED: bool = cfg!(feature = "aws");
@@ -16,10 +16,11 @@ pub(crate) const HOW_TO_ENABLE: &str =
 mod enabled {
     use std::sync::Arc;
 
-    use gam_aws::{DynamoStore, S3Objects, SdkConfig};
+    use gam_aws::{DynamoStore, S3Access, S3Objects, SdkConfig};
     use gam_lake::{ObjectStore, SplitLake};
     use url::Url;
 
+    use crate::lake_views::text_literal;
     use crate::location::S3Location;
     use crate::settings::plain_http_error;
     use crate::store::StorePorts;
@@ -52,6 +53,35 @@ mod enabled {
         Ok(StorePorts::new(Arc::new(DynamoStore::new(&load().await?, table))))
     }
 
+    /// Returns the statements that let DuckDB read the lake and its audit log on S3 as this program does: with its
+    /// extension for S3, and with the credentials, the region and the endpoint of the environment. They hold a secret.
+    ///
+    /// # Errors
+    /// As [`open_lake`], or if the credentials cannot be read.
+    pub(crate) async fn duckdb_access(_: &S3Location) -> anyhow::Result<String> {
+        let access = S3Access::load(&load().await?).await?;
+        let mut options = vec!["TYPE s3".to_owned(), "PROVIDER config".to_owned()];
+        let mut add = |name: &str, value: &str| options.push(format!("{name} {}", text_literal(value)));
+        if let Some(region) = &access.region {
+            add("REGION", region);
+        }
+        if let Some(credentials) = &access.credentials {
+            add("KEY_ID", credentials.access_key_id());
+            add("SECRET", credentials.secret_access_key());
+            if let Some(token) = credentials.session_token() {
+                add("SESSION_TOKEN", token);
+            }
+        }
+        if let Some(url) = access.endpoint.and_then(|text| Url::parse(&text).ok()) {
+            let host = url.host_str().unwrap_or_default();
+            add("ENDPOINT", &url.port().map_or(host.to_owned(), |port| format!("{host}:{port}")));
+            add("URL_STYLE", "path");
+            options.push(format!("USE_SSL {}", url.scheme() == "https"));
+        }
+        let secret = format!("CREATE OR REPLACE SECRET lake (\n  {}\n);\n", options.join(",\n  "));
+        Ok(format!("LOAD httpfs;\n{secret}"))
+    }
+
     /// Reads the configuration of AWS, and refuses an endpoint to which requests would travel unencrypted.
     async fn load() -> anyhow::Result<SdkConfig> {
         let config = gam_aws::load().await;
@@ -76,6 +106,14 @@ mod missing {
     use crate::error::usage_error;
     use crate::location::S3Location;
     use crate::store::StorePorts;
+
+    /// Refuses to read a bucket.
+    ///
+    /// # Errors
+    /// Always.
+    pub(crate) async fn duckdb_access(lake: &S3Location) -> anyhow::Result<String> {
+        Err(usage_error(format!("cannot read the lake {lake}: {}", super::HOW_TO_ENABLE)))
+    }
 
     /// Refuses to open a bucket.
     ///

@@ -88,7 +88,7 @@ fn pattern(directory: &Path) -> String {
 }
 
 /// Returns a text as a literal of SQL.
-fn text_literal(text: &str) -> String {
+pub(crate) fn text_literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 

@@ -21,6 +21,7 @@
 mod epochs;
 mod error;
 mod fan_out;
+mod folded_table;
 mod forget;
 mod lake_rows;
 mod month;
@@ -29,6 +30,7 @@ mod month_states;
 mod names;
 mod options;
 mod ports;
+mod pr_classes;
 mod process_inbox;
 mod progress;
 mod refold;
@@ -39,7 +41,7 @@ mod status;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gam_lake::{Events, ObjectStore, inbox};
+use gam_lake::{Events, ObjectStore, Sessions, inbox};
 use gam_model::Month;
 use gam_store::{Checkpoint, CheckpointKey, Epoch, Logic, OrgCheckpoint, ReadAgainSpan};
 
@@ -90,6 +92,7 @@ pub async fn aggregate_with(
     for _ in 0..MAX_RULE_CHANGES {
         let Some((mut run, is_new_target)) = AggregateRun::start(ports, org, options, observer).await? else {
             report.deferred = inbox::list::<Events>(&*ports.objects, org).await?.len();
+            report.sessions.deferred = inbox::list::<Sessions>(&*ports.objects, org).await?.len();
             return Ok(report);
         };
         run.report = report;
@@ -184,6 +187,9 @@ impl<'a> AggregateRun<'a> {
     /// `is_new_target` says that this run has set a target, so that all months are to be folded.
     async fn run(&mut self, is_new_target: bool) -> Result<(), AggregateError> {
         self.process_inbox().await?;
+        if !self.must_stop() {
+            self.process_sessions().await?;
+        }
         let checks_months = self.options.check_months || self.options.rebuild;
         if checks_months && !self.must_stop() {
             self.refold_months(self.options.rebuild).await?;
@@ -199,6 +205,7 @@ impl<'a> AggregateRun<'a> {
             .await?;
         }
         if !self.must_stop() {
+            self.report.rollups += self.refresh_pr_classes().await?;
             if checks_months {
                 self.switch_and_delete().await?;
             } else {

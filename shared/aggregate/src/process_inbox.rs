@@ -188,7 +188,7 @@ impl AggregateRun<'_> {
                 // already have their events, which changes nothing there.
                 return Ok(Progress::Stop);
             }
-            let update = self.update_month(month, events, false).await?;
+            let update = self.update_month::<Events>(month, events, false).await?;
             if update.was_lost {
                 self.report.lost_months.insert(month);
             }

@@ -1,8 +1,10 @@
 //! Folding the months whose items are stale.
 
 use futures::{StreamExt, stream};
+use gam_lake::{Events, Sessions};
 use gam_model::Month;
 
+use crate::folded_table::FoldedTable;
 use crate::month::{MonthOutcome, MonthUpdate, NewerEpoch};
 use crate::month_states::{MonthState, month_states};
 use crate::{AggregateError, AggregateRun};
@@ -11,12 +13,19 @@ impl AggregateRun<'_> {
     /// Folds every month whose marker does not match its snapshot, or with `rebuild` every month. Keeps the numbers
     /// of months that the lake has lost.
     pub(crate) async fn refold_months(&mut self, rebuild: bool) -> Result<(), AggregateError> {
+        let events = self.refold_table::<Events>(rebuild).await;
+        // One table does not wait for a damaged month of another one.
+        events.and(self.refold_table::<Sessions>(rebuild).await)
+    }
+
+    /// Does for one table what [`AggregateRun::refold_months`] does.
+    pub(crate) async fn refold_table<T: FoldedTable>(&mut self, rebuild: bool) -> Result<(), AggregateError> {
         let active = self.other_active_epoch().await?;
-        let states = month_states(self.ports, self.org, self.epoch, active).await?;
+        let states = month_states::<T>(self.ports, self.org, self.epoch, active).await?;
         // A lost month is looked at each time, so that the run reports it.
         let stale = states.into_iter().filter(|(_, state)| rebuild || *state != MonthState::Current);
         let stale = stale.map(|(month, _)| month);
-        let folds = stream::iter(stale).map(|month| self.refold_month(month, rebuild));
+        let folds = stream::iter(stale).map(|month| self.refold_month::<T>(month, rebuild));
         let folded: Vec<Result<Option<RefoldedMonth>, AggregateError>> =
             folds.buffer_unordered(self.options.max_concurrent_months).collect().await;
         let mut failure = None;
@@ -31,7 +40,7 @@ impl AggregateRun<'_> {
     }
 
     /// Folds one month again. Returns `None` if the time is over.
-    pub(crate) async fn refold_month(
+    pub(crate) async fn refold_month<T: FoldedTable>(
         &self,
         month: Month,
         rebuild: bool,
@@ -39,13 +48,13 @@ impl AggregateRun<'_> {
         if self.is_time_over() {
             return Ok(None);
         }
-        let MonthUpdate { outcome, was_lost } = self.update_month(month, Vec::new(), rebuild).await?;
+        let MonthUpdate { outcome, was_lost, .. } = self.update_month::<T>(month, Vec::new(), rebuild).await?;
         let mut refolded = RefoldedMonth { month, was_lost, rollups: 0, superseded_by: None };
         match outcome {
             MonthOutcome::Written { rollups } => refolded.rollups = rollups,
             MonthOutcome::Lost => {
                 if let Some(active) = self.other_active_epoch().await? {
-                    refolded.rollups = self.keep_lost_month(month, active).await?;
+                    refolded.rollups = self.keep_lost_month::<T>(month, active).await?;
                 }
             }
             MonthOutcome::SkippedNewerVersion => {}

@@ -7,6 +7,8 @@
 //! This crate does not know where events come from, how they are stored, or how they are served.
 
 pub mod agent;
+pub mod agent_metric;
+pub mod agent_price;
 pub mod audit;
 pub mod clock;
 pub mod commit_version;
@@ -29,6 +31,8 @@ pub mod subject;
 pub mod task_rules;
 pub mod time_zone;
 
+pub use agent_metric::{AgentCounter, AgentDimension, AgentMetric};
+pub use agent_price::{PriceSettings, PriceTable, TokenUsage};
 pub use audit::{AuditEntry, LogPosition};
 pub use clock::{Clock, SystemClock};
 pub use commit_version::CommitVersion;

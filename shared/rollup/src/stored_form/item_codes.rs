@@ -20,7 +20,7 @@ use crate::totals::Side;
 const DAY_LIMIT: u32 = DayOfMonth::MAX_NUMBER as u32 + 1;
 
 /// Returns the number of entries of a dictionary, which limits its indexes.
-fn dictionary_len(entries: usize) -> u32 {
+pub(super) fn dictionary_len(entries: usize) -> u32 {
     u32::try_from(entries).expect("an item has fewer than 2^32 members and repositories")
 }
 

@@ -13,15 +13,19 @@
 //!
 //! A change of the form needs another version and another `LOGIC_VERSION`, so that all items are folded again.
 
+mod agent_codes;
 mod bits;
 mod checksum;
 mod codes;
 mod item_codes;
 mod name_codes;
+mod pr_class_codes;
 mod text_codes;
 mod totals_codes;
 
+use crate::agents::{AgentDaysItem, AgentListItem};
 use crate::items::{BreakdownItem, DaysItem, ListItem, SparseCell, SubjectRef};
+use crate::pr_classes::PrClassItem;
 use bits::{BitReader, BitWriter};
 use checksum::checksum;
 
@@ -85,7 +89,7 @@ macro_rules! stored_as_bits {
     )*};
 }
 
-stored_as_bits!(DaysItem, ListItem, BreakdownItem);
+stored_as_bits!(DaysItem, ListItem, BreakdownItem, AgentDaysItem, AgentListItem, PrClassItem);
 
 fn encode_bits<T: BitForm>(item: &T) -> Vec<u8> {
     if *item == T::default() {

@@ -15,6 +15,7 @@ mod fan_out;
 mod faults;
 mod footprint;
 mod lint;
+mod query;
 mod scenario;
 mod stack;
 mod webhooks;
@@ -35,6 +36,7 @@ pub(crate) fn tests() -> Vec<ExternalTest> {
         faults::tests(),
         footprint::tests(),
         lint::tests(),
+        query::tests(),
         webhooks::tests(),
     ];
     files.into_iter().flatten().collect()

@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::golden::{fixed_breakdown, fixed_days, fixed_list};
+use super::golden::{fixed_agent_days, fixed_agent_list, fixed_breakdown, fixed_days, fixed_list};
+use crate::agents::{AgentDaysItem, AgentListItem};
 use super::strategies::{any_breakdown_item, any_days_item, any_list_item};
 use crate::items::{BreakdownItem, DaysItem, ListItem};
 use crate::stored_form::bits::BitWriter;
@@ -44,6 +45,8 @@ fn truncated_and_flipped_items_are_errors() {
     check_damage(&fixed_days());
     check_damage(&fixed_list());
     check_damage(&fixed_breakdown());
+    check_damage(&fixed_agent_days());
+    check_damage(&fixed_agent_list());
 }
 
 fn check_any_bytes<T: TestedItem>(stream: &[u8]) {
@@ -88,6 +91,8 @@ proptest! {
         check_any_bytes::<DaysItem>(&stream);
         check_any_bytes::<ListItem>(&stream);
         check_any_bytes::<BreakdownItem>(&stream);
+        check_any_bytes::<AgentDaysItem>(&stream);
+        check_any_bytes::<AgentListItem>(&stream);
     }
 }
 
@@ -107,6 +112,8 @@ fn counts_that_cannot_follow_are_errors() {
         // Days begin with the flag of a name and the members; breakdowns with the repositories.
         assert!(decode_sealed::<DaysItem>(stream_of_count(&[false], count)).is_err(), "{count}");
         assert!(decode_sealed::<ListItem>(stream_of_count(&[], count)).is_err(), "{count}");
+        assert!(decode_sealed::<AgentDaysItem>(stream_of_count(&[false], count)).is_err(), "{count}");
+        assert!(decode_sealed::<AgentListItem>(stream_of_count(&[], count)).is_err(), "{count}");
         assert!(decode_sealed::<BreakdownItem>(stream_of_count(&[], count)).is_err(), "{count}");
     }
 }
