@@ -79,7 +79,8 @@ pub enum ActionError {
     KeyReused(String),
     /// This service cannot write to GitHub.
     #[error(
-        "this server has no credential that may write to GitHub: set GITHUB_WRITE_TOKEN or GITHUB_WRITE_TOKEN_FILE"
+        "this server has no credential that may write to GitHub: set GITHUB_WRITE_TOKEN or GITHUB_WRITE_TOKEN_FILE, or on AWS \
+         the parameter GitHubWriteSecret"
     )]
     NoCredential,
     /// Others changed the same action again and again.

@@ -87,9 +87,7 @@ pub(super) async fn handle(
     // that a client without rows goes on from here.
     let (max_polls, first) = match log.is_streaming {
         true => (MAX_POLLS, Event::default().comment("audit log")),
-        false => {
-            (1, Event::default().comment("audit log").id(cursor.to_string()).retry(RECONNECT_AFTER).data(""))
-        }
+        false => (1, Event::default().comment("audit log").id(cursor.to_string()).retry(RECONNECT_AFTER)),
     };
     let state = LogStream {
         ports: log,
