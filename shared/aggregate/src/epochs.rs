@@ -219,7 +219,7 @@ impl AggregateRun<'_> {
     }
 
     /// Returns whether every snapshot belongs to the run's epoch and is folded in it, and every month that the active
-    /// epoch has and the lake has lost is copied.
+    /// epoch has and the lake has lost is copied. A month that this run could not read is copied, too.
     async fn is_complete(&self, active: Option<Epoch>) -> Result<bool, AggregateError> {
         let objects = &*self.ports.objects;
         let months = snapshot::months::<Events>(objects, self.org).await?;
@@ -236,7 +236,7 @@ impl AggregateRun<'_> {
                 return Ok(false);
             }
         }
-        for month in months {
+        for month in months.into_iter().filter(|month| !self.unreadable.contains(month)) {
             let Some(stamp) = snapshot::read_stamp::<Events>(objects, self.org, month).await? else {
                 continue;
             };

@@ -102,6 +102,11 @@ pub async fn fold_month(
         run.pass_epoch(newer).await?;
         return Ok(MonthTaskOutcome::Outdated { needs_plan: true });
     }
+    let rollups = refolded.rollups;
+    run.record_refolded(refolded);
     run.switch_if_complete().await?;
-    Ok(MonthTaskOutcome::Done { rollups: refolded.rollups })
+    match run.failure {
+        Some(error) => Err(error),
+        None => Ok(MonthTaskOutcome::Done { rollups }),
+    }
 }

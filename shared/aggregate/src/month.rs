@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gam_fold::LOGIC_VERSION;
 use gam_lake::snapshot::{self, MergedMonth, SnapshotFile, Stamp};
-use gam_lake::{Events, SnapshotRows, Table};
+use gam_lake::{Error as LakeError, Events, SnapshotRows, Table};
 use gam_model::{Event, Month};
 use gam_store::{AdvanceOutcome, Checkpoint, FoldScope, Marker};
 
@@ -61,14 +61,15 @@ enum AttemptOutcome {
 }
 
 impl AggregateRun<'_> {
-    /// Merges events into a month's snapshot and brings its items up to date.
+    /// Merges events into a month's snapshot and brings its items up to date. There is one event for each id, as
+    /// [`Events::winners`] returns them.
     pub(crate) async fn update_month(
         &self,
         month: Month,
-        events: Vec<Event>,
+        winners: Vec<Event>,
         rebuild: bool,
     ) -> Result<MonthUpdate, AggregateError> {
-        let winners = Arc::new(run_blocking(move || Events::winners(events)).await);
+        let winners = Arc::new(winners);
         let mut was_lost = false;
         let mut scope = if rebuild { FoldScope::Month } else { FoldScope::Affected };
         let mut refused_by = 0;
@@ -117,9 +118,17 @@ impl AggregateRun<'_> {
         Ok(marker.filter(|marker| marker.generation > 0))
     }
 
+    /// Remembers that a month whose snapshot cannot be read is incomplete.
+    pub(crate) async fn remember_unreadable(&self, month: Month) -> Result<(), AggregateError> {
+        match self.known_marker(month).await? {
+            Some(marker) => self.remember_lost(month, marker.generation).await,
+            None => Ok(()),
+        }
+    }
+
     /// Remembers that a month is incomplete until it is read again or restored.
     async fn remember_lost(&self, month: Month, generation: u64) -> Result<(), AggregateError> {
-        tracing::warn!(org = self.org, %month, "the lake has lost the snapshot of the month");
+        tracing::warn!(org = self.org, %month, "the lake has no readable snapshot of the month");
         Checkpoint::change_org(&*self.ports.checkpoints, self.org, |org| {
             org.lost_months.entry(month.to_string()).or_insert(generation);
         })
@@ -133,10 +142,11 @@ impl AggregateRun<'_> {
         let mut restored = BTreeSet::new();
         for (name, generation) in lost {
             let Some(month) = Month::parse(name) else { continue };
-            match snapshot::read_stamp::<Events>(&*self.ports.objects, self.org, month).await? {
+            match snapshot::read_stamp::<Events>(&*self.ports.objects, self.org, month).await {
                 // A snapshot of later batches alone has a greater generation.
-                Some(stamp) if stamp.generation <= *generation => _ = restored.insert(name.clone()),
-                _ => _ = self.report.lost_months.insert(month),
+                Ok(Some(stamp)) if stamp.generation <= *generation => _ = restored.insert(name.clone()),
+                Ok(_) | Err(LakeError::Damaged { .. }) => _ = self.report.lost_months.insert(month),
+                Err(error) => return Err(error.into()),
             }
         }
         if !restored.is_empty() {
@@ -180,7 +190,7 @@ impl AggregateRun<'_> {
         // copy of the month's old items, and now the snapshot was restored.
         let fold_all = scope == FoldScope::Month
             || is_of_older_epoch
-            || marker.is_none_or(|marker| marker.generation != generation);
+            || marker.as_ref().is_none_or(|marker| marker.generation != generation);
         let is_current = !needs_restamp && (generation == 0 || !fold_all);
         if is_current && winners.is_empty() {
             return Ok(AttemptOutcome::Finished(MonthOutcome::Written { rollups: 0 }));
@@ -193,7 +203,6 @@ impl AggregateRun<'_> {
         if is_current && changes.is_empty() {
             return Ok(AttemptOutcome::Finished(MonthOutcome::Written { rollups: 0 }));
         }
-        let is_new = current.is_none();
         let is_written = merged.is_some() || needs_restamp;
         let written_generation = if is_written { next_generation } else { generation };
         let Some(rows) = merged.clone().or(stored) else { return Ok(AttemptOutcome::Conflict) };
@@ -212,8 +221,9 @@ impl AggregateRun<'_> {
         if !written? {
             return Ok(AttemptOutcome::Conflict);
         }
-        // A target that was set before this snapshot existed did not see the month.
-        if is_written && is_new && !self.is_newest_epoch().await? {
+        // A target that was set before the month's first snapshot existed did not see the month. Its writer may have been
+        // killed, or its answer lost, so everybody looks who adds the month to the epoch.
+        if marker.is_none() && !self.is_newest_epoch().await? {
             let newer = NewerEpoch { number: self.epoch.0 + 1, has_own_logic: false };
             return Ok(AttemptOutcome::Finished(MonthOutcome::Superseded(newer)));
         }

@@ -39,24 +39,42 @@ impl AggregateRun<'_> {
         if self.is_time_over() {
             return Ok(None);
         }
-        let MonthUpdate { outcome, was_lost } = self.update_month(month, Vec::new(), rebuild).await?;
-        let mut refolded = RefoldedMonth { month, was_lost, rollups: 0, superseded_by: None };
-        match outcome {
-            MonthOutcome::Written { rollups } => refolded.rollups = rollups,
-            MonthOutcome::Lost => {
-                if let Some(active) = self.other_active_epoch().await? {
-                    refolded.rollups = self.keep_lost_month(month, active).await?;
+        let mut refolded = RefoldedMonth::new(month);
+        match self.update_month(month, Vec::new(), rebuild).await {
+            Ok(MonthUpdate { outcome, was_lost }) => {
+                refolded.was_lost = was_lost;
+                match outcome {
+                    MonthOutcome::Written { rollups } => refolded.rollups = rollups,
+                    MonthOutcome::Lost => refolded.rollups = self.keep_numbers(month).await?,
+                    MonthOutcome::SkippedNewerVersion => {}
+                    MonthOutcome::Superseded(newer) => refolded.superseded_by = Some(newer),
                 }
             }
-            MonthOutcome::SkippedNewerVersion => {}
-            MonthOutcome::Superseded(newer) => refolded.superseded_by = Some(newer),
+            Err(error) if error.is_unreadable_month() => {
+                self.remember_unreadable(month).await?;
+                refolded.rollups = self.keep_numbers(month).await?;
+                refolded.unreadable = Some(error);
+            }
+            Err(error) => return Err(error),
         }
         self.notice_month(month, refolded.rollups);
         Ok(Some(refolded))
     }
 
-    fn record_refolded(&mut self, refolded: RefoldedMonth) {
-        let RefoldedMonth { month, was_lost, rollups, superseded_by } = refolded;
+    /// Keeps the numbers of a month that cannot be folded, if the run works in another epoch than the active one.
+    /// Returns the number of items written.
+    async fn keep_numbers(&self, month: Month) -> Result<usize, AggregateError> {
+        match self.other_active_epoch().await? {
+            Some(active) => self.keep_lost_month(month, active).await,
+            None => Ok(0),
+        }
+    }
+
+    pub(crate) fn record_refolded(&mut self, refolded: RefoldedMonth) {
+        let RefoldedMonth { month, was_lost, unreadable, rollups, superseded_by } = refolded;
+        if let Some(error) = unreadable {
+            self.record_unreadable(month, error);
+        }
         if was_lost {
             self.report.lost_months.insert(month);
         }
@@ -70,8 +88,16 @@ pub(crate) struct RefoldedMonth {
     month: Month,
     /// Whether the lake has lost its snapshot.
     was_lost: bool,
+    /// Why its snapshot cannot be read.
+    unreadable: Option<AggregateError>,
     /// Number of items written.
     pub(crate) rollups: usize,
     /// The newer epoch that the month belongs to, if there is one.
     pub(crate) superseded_by: Option<NewerEpoch>,
+}
+
+impl RefoldedMonth {
+    fn new(month: Month) -> Self {
+        RefoldedMonth { month, was_lost: false, unreadable: None, rollups: 0, superseded_by: None }
+    }
 }
