@@ -33,7 +33,7 @@ pub use error::{Error, Result};
 pub use file::FileStore;
 pub use latest_names::{DatedName, LatestNames};
 pub use memory::MemoryObjects;
-pub use object_store::{ETag, Object, ObjectMeta, ObjectStore, PutIfAbsent, PutIfMatch};
+pub use object_store::{ETag, Object, ObjectMeta, ObjectStore, ObjectVersion, PutIfAbsent, PutIfMatch};
 pub use paths::ObjectPath;
 pub use sessions::Sessions;
 pub use snapshot::{RowChange, Snapshot, SnapshotFile, SnapshotRows, Stamp};
