@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Identity;
 use crate::mailmap::{self, Mailmap};
+use crate::notify::NotifySettings;
 use crate::policy::ActionSettings;
 use crate::task_rules::TaskRules;
 use crate::time_zone::TimeZone;
@@ -28,6 +29,8 @@ pub struct Configuration {
     pub actions: ActionSettings,
     /// Which issues are tasks for workers.
     pub task_rules: TaskRules,
+    /// Where notifications and digests go.
+    pub notify: NotifySettings,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -49,6 +52,8 @@ struct ConfigurationFile {
     tasks: TaskRules,
     #[serde(default, skip_serializing_if = "ActionSettings::is_empty")]
     actions: ActionSettings,
+    #[serde(default, skip_serializing_if = "NotifySettings::is_empty")]
+    notify: NotifySettings,
 }
 
 fn is_default(rules: &TaskRules) -> bool {
@@ -92,16 +97,17 @@ impl DeploysTable {
 const EXPECTED: &str = "expected bots = [\"login\"], mailmap = \"FILE\", timezone = \"Area/City\", and the tables [aliases] of \"old\" = \
                         \"new\", [repositories] with exclude = [\"name\"], [deploys] with workflows = \
                         [\"deploy.yml\"], [tasks] with labels_any, labels_none and priorities = [\"label\"], \
-                         max_attempts = 3 and lease_seconds = 600, and [actions] with default_comment = \"TEXT\" and \
-                         [[actions.policy]]";
+                         max_attempts = 3 and lease_seconds = 600, [actions] with default_comment = \"TEXT\" and \
+                         [[actions.policy]], and [notify] with [[notify.channels]], [[notify.rules]] and \
+                         [[notify.digests]]";
 
 impl Configuration {
     /// Parses the text of a configuration.
     ///
     /// The text holds `bots = ["login"]`, `mailmap = "FILE"`, `timezone = "Area/City"`, a table `[aliases]` of `"old" = "new"`,
     /// `[repositories]` with `exclude = ["name"]`, `[deploys]` with `workflows = ["deploy.yml"]`, `[tasks]` with the
-    /// fields of [`TaskRules`], and `[actions]` with `default_comment = "TEXT"` and rules as `[[actions.policy]]`
-    /// ([`crate::PolicyRule`]). `read` returns the text of the mailmap file. An alias of the table overrides the same alias of the mailmap.
+    /// fields of [`TaskRules`], `[actions]` with `default_comment = "TEXT"` and rules as `[[actions.policy]]`
+    /// ([`crate::PolicyRule`]), and `[notify]` with the fields of [`NotifySettings`]. `read` returns the text of the mailmap file. An alias of the table overrides the same alias of the mailmap.
     ///
     /// # Errors
     /// If the text is invalid, or the mailmap cannot be read. The message is one line and names the line that
@@ -135,6 +141,7 @@ impl Configuration {
         }
         file.actions.validate()?;
         file.tasks.validate()?;
+        file.notify.validate()?;
         let time_zone = file.timezone.map_or(Ok(TimeZone::UTC), |name| {
             TimeZone::parse(&name).ok_or_else(|| {
                 format!("invalid timezone {name:?}: write a name of the IANA database, such as \"Asia/Tokyo\" or \"UTC\"")
@@ -157,6 +164,7 @@ impl Configuration {
             deploy_workflows,
             actions: file.actions,
             task_rules: file.tasks,
+            notify: file.notify,
         })
     }
 
@@ -187,6 +195,7 @@ impl Configuration {
             deploys: DeploysTable { workflows: self.deploy_workflows.clone() },
             actions: self.actions.clone(),
             tasks: self.task_rules.clone(),
+            notify: self.notify.clone(),
         };
         toml::to_string(&file).expect("a configuration is tables of text")
     }
@@ -202,6 +211,8 @@ impl Configuration {
             (self.deploy_workflows.len(), "deploy workflow", "deploy workflows"),
             (self.actions.policy.len(), "policy of actions", "policies of actions"),
             (usize::from(self.actions.default_comment.is_some()), "default comment", "default comments"),
+            (self.notify.channels.len(), "channel", "channels"),
+            (self.notify.digests.len(), "digest", "digests"),
         ];
         let parts = parts.into_iter().filter(|(count, ..)| *count > 0);
         let time_zone = Some(identity.time_zone()).filter(|zone| *zone != TimeZone::UTC);

@@ -21,6 +21,7 @@ mod incremental;
 mod long_history;
 mod long_lists;
 mod many;
+mod notify;
 mod order;
 mod people;
 mod previews;
