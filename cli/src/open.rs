@@ -143,6 +143,11 @@ impl OpenStore {
         &*self.clock
     }
 
+    /// Returns the lake, opened for reading.
+    pub(crate) fn lake(&self) -> Arc<dyn ObjectStore> {
+        self.lake.clone()
+    }
+
     /// Returns the ports of queries.
     pub(crate) fn query_ports(&self) -> QueryPorts {
         QueryPorts {

@@ -61,6 +61,8 @@ Server
                              secret of the webhooks that up and serve take; or a file with it
   GITHUB_WEBHOOK_SECRET_PREVIOUS *, GITHUB_WEBHOOK_SECRET_PREVIOUS_FILE *
                              the secret before, while it is exchanged
+  NOTIFY_* *                 URLs, addresses and secrets of channels, by the names in the configuration.
+                             With _FILE at the end: a file with the value
 
 Network
   HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY *

@@ -69,6 +69,8 @@ pub enum AuditKind {
     BreakerOpened,
     /// GitHub works again.
     BreakerClosed,
+    /// Deliveries of a webhook did not arrive.
+    WebhookGap,
     /// A revision of an organization's configuration was set.
     ConfigSet,
     /// An organization got another name.

@@ -24,6 +24,7 @@ mod issue_lists;
 mod long_history;
 mod long_lists;
 mod many;
+mod notify;
 mod order;
 mod people;
 mod previews;

@@ -70,13 +70,21 @@ pub enum RecordKind {
     AuditHead,
     /// A principal has read the audit log in an hour, by principal and hour.
     AuditReading,
+    /// How far notifications have read the audit log, and which conditions last.
+    NotifyState,
+    /// What a channel has to send, and whether it works, by the channel's name.
+    NotifyChannel,
+    /// A message that was sent or dropped, the newest first.
+    NotifyMessage,
+    /// How the last runs of a job went, by the job's name.
+    RunHealth,
     /// The proof that a commit was made, by the commit's id. Only stores write receipts.
     Receipt,
 }
 
 impl RecordKind {
     /// All kinds.
-    pub const ALL: [RecordKind; 23] = [
+    pub const ALL: [RecordKind; 27] = [
         RecordKind::Token,
         RecordKind::TokenName,
         RecordKind::Claim,
@@ -99,6 +107,10 @@ impl RecordKind {
         RecordKind::AuditRow,
         RecordKind::AuditHead,
         RecordKind::AuditReading,
+        RecordKind::NotifyState,
+        RecordKind::NotifyChannel,
+        RecordKind::NotifyMessage,
+        RecordKind::RunHealth,
         RecordKind::Receipt,
     ];
 
@@ -127,6 +139,10 @@ impl RecordKind {
             RecordKind::AuditRow => "audit_row",
             RecordKind::AuditHead => "audit_head",
             RecordKind::AuditReading => "audit_reading",
+            RecordKind::NotifyState => "notify_state",
+            RecordKind::NotifyChannel => "notify_channel",
+            RecordKind::NotifyMessage => "notify_message",
+            RecordKind::RunHealth => "run_health",
             RecordKind::Receipt => "receipt",
         }
     }
@@ -347,6 +363,10 @@ mod tests {
             "audit_row",
             "audit_head",
             "audit_reading",
+            "notify_state",
+            "notify_channel",
+            "notify_message",
+            "run_health",
             "receipt",
         ];
         assert_eq!(kinds, expected);

@@ -279,7 +279,12 @@ impl TaskChange {
                         ClaimOutcome::Released => AuditKind::TaskReleased,
                         ClaimOutcome::Expired => AuditKind::TaskExpired,
                     };
-                    of_claim(outcome.as_str(), kind, "ok")
+                    let row = of_claim(outcome.as_str(), kind, "ok");
+                    // Why no worker gets the issue now, such as too many attempts.
+                    match after.waits_for {
+                        Some(reason) => row.with_detail("waits_for", reason.as_str()),
+                        None => row,
+                    }
                 }
                 TaskEvent::Requeued => row(
                     format!("task:{issue}:requeued:{commit}"),
