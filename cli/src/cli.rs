@@ -5,12 +5,13 @@ mod help_snapshots;
 
 use std::ffi::OsString;
 
+use clap::error::ContextKind;
 use clap::{Arg, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::args::{GlobalOptions, Variables};
 use crate::commands::{
     action, aggregate, audit, backup, collect, completions, config, demo, doctor, export, forget_org, help,
-    hook, ingest, query, rename_org, serve, show, status, task, token, up, worker,
+    hook, ingest, notify, query, rename_org, serve, show, status, task, token, up, worker,
 };
 use crate::console::Console;
 use crate::environment::EnvFile;
@@ -93,6 +94,8 @@ pub(crate) enum CliCommand {
     Action(action::ActionArgs),
     /// Claim tasks from a server, and run a command for each
     Worker(worker::WorkerArgs),
+    /// List or test the channels of notifications
+    Notify(notify::NotifyArgs),
     /// Check the webhooks on GitHub, and what they could not deliver
     Hook(hook::HookArgs),
     /// Continue an organization's history under its new name, after it was renamed on GitHub
@@ -161,6 +164,7 @@ impl Cli {
             CliCommand::Task(args) => task::run(&session()?, args).await,
             CliCommand::Action(args) => action::run(&session()?, args).await,
             CliCommand::Worker(args) => worker::run(&session()?, args).await,
+            CliCommand::Notify(args) => notify::run(&session()?, args).await,
             CliCommand::Hook(args) => hook::run(&session()?, args).await,
             CliCommand::RenameOrg(args) => rename_org::run(&session()?, args).await,
             CliCommand::Backup(args) => backup::back_up(&session()?, args).await,
@@ -203,8 +207,12 @@ pub(crate) fn parse(env_file: &EnvFile) -> Result<Cli, clap::Error> {
     Ok(cli)
 }
 
-/// Returns the message of an invalid command line: inputs are escaped, and cut if they are long.
-pub(crate) fn error_text(error: &clap::Error, args: impl IntoIterator<Item = OsString>) -> String {
+/// Returns the message of an invalid command line: inputs are escaped, and cut if they are long. If a valid value is
+/// similar, the message names that one instead of all.
+pub(crate) fn error_text(mut error: clap::Error, args: impl IntoIterator<Item = OsString>) -> String {
+    if error.get(ContextKind::SuggestedValue).is_some() {
+        error.remove(ContextKind::ValidValue);
+    }
     let mut text = error.render().to_string();
     for arg in args {
         let arg = arg.to_string_lossy();
@@ -270,7 +278,7 @@ mod tests {
             vec!["\u{1b}]0;x\u{7}"],
         ] {
             let error = parse_args(&args).err().expect("it is invalid");
-            let text = error_text(&error, args.iter().map(OsString::from));
+            let text = error_text(error, args.iter().map(OsString::from));
             assert!(text.len() < 600, "{} bytes", text.len());
             assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
         }

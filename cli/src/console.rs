@@ -9,8 +9,8 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::args::{GlobalOptions, LogFormat, Variables};
 use crate::error::OutputClosed;
-use crate::terminal::{OutputStyle, has_color};
-use crate::terminal_text::{escaped, escaped_lines};
+use crate::terminal::{OutputStyle, has_color, stderr_width};
+use crate::terminal_text::{escaped, escaped_lines, wrapped};
 
 /// Writes data to stdout, and progress, errors and logs to stderr.
 #[derive(Clone)]
@@ -18,6 +18,8 @@ pub(crate) struct Console {
     quiet: bool,
     json: bool,
     output: OutputStyle,
+    /// The width of a line of stderr in columns; `None` if it is no terminal.
+    stderr_width: Option<usize>,
     bars: MultiProgress,
 }
 
@@ -29,6 +31,7 @@ impl Console {
             quiet: globals.quiet,
             json: globals.log_format == LogFormat::Json,
             output: OutputStyle::of_stdout(&variables.terminal),
+            stderr_width: stderr_width(&variables.terminal),
             bars: MultiProgress::new(),
         };
         let level = match (console.quiet, console.json) {
@@ -157,7 +160,9 @@ impl Console {
     /// Prints a line to stderr. What comes from outside cannot control the terminal.
     fn print_stderr(&self, text: &str) {
         // If stderr cannot be written, there is nowhere to report it.
-        self.bars.suspend(|| _ = writeln!(io::stderr(), "{}", escaped_lines(text)));
+        let text = escaped_lines(text);
+        let text = self.stderr_width.map_or_else(|| text.clone(), |width| wrapped(&text, width));
+        self.bars.suspend(|| _ = writeln!(io::stderr(), "{text}"));
     }
 }
 

@@ -25,9 +25,11 @@ mod format;
 mod ingest;
 mod lake_views;
 mod location;
+mod notify;
 mod open;
 mod postgres;
 mod progress;
+mod records;
 mod replace_file;
 mod report;
 mod sample;
@@ -81,7 +83,7 @@ fn main() -> ExitCode {
             return exit_status(&error).code().into();
         }
         (Err(error), None) => {
-            Console::print_early_error(&cli::error_text(&error, std::env::args_os()));
+            Console::print_early_error(&cli::error_text(error, std::env::args_os()));
             return Exit::Usage.code().into();
         }
         (Ok(_), None) => unreachable!("an earlier arm takes it"),

@@ -1,16 +1,15 @@
 //! Tables for the terminal, which fit its width, and tab-separated values for pipes.
 
+use chrono::NaiveDate;
 use comfy_table::presets::{ASCII_FULL_CONDENSED, UTF8_FULL_CONDENSED};
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table};
 use gam_model::metric::{CATALOGUE, Metric};
 use gam_query::{
-    AnswerContext, CoverageAnswer, ListAnswer, ListEntry, ListKind, MetricChange, MetricChanges, MetricValue,
-    MetricsAnswer, PreviousRange,
+    ListAnswer, ListEntry, ListKind, MetricChange, MetricChanges, MetricValue, MetricsAnswer, PreviousRange,
 };
 use serde_json::json;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::answer::complete_since;
 use crate::export_rows::NumberColumn;
 use crate::format::integer;
 use crate::terminal::OutputStyle;
@@ -91,13 +90,17 @@ struct MetricRow {
 }
 
 /// Formats the metrics of an answer: those of the catalogue in its order, then the totals, and their changes since the
-/// range before if both ranges are complete. Columns that do not fit the width are left out.
-pub(crate) fn metrics_table(answer: &MetricsAnswer, style: OutputStyle) -> String {
-    let is_comparable = is_comparable(answer);
+/// range before if it begins on `comparable_since` or later. Columns that do not fit the width are left out.
+pub(crate) fn metrics_table(
+    answer: &MetricsAnswer,
+    comparable_since: Option<NaiveDate>,
+    style: OutputStyle,
+) -> String {
+    let is_comparable = is_comparable(answer, comparable_since);
     let rows = metric_rows(answer, style);
     let with_columns = |columns: &'static [MetricColumn]| {
         let mut table = empty_table(style);
-        table.set_header(columns.iter().map(|column| header(column.title())));
+        table.set_header(columns.iter().map(|column| header_cell(column.title())));
         for row in &rows {
             table.add_row(columns.iter().map(|column| column.cell(row)));
         }
@@ -129,7 +132,7 @@ pub(crate) fn text_table(
 ) -> String {
     let table_of = |count: usize| {
         let mut table = empty_table(style);
-        table.set_header(columns[..count].iter().map(|column| header(column)));
+        table.set_header(columns[..count].iter().map(|column| header_cell(column)));
         for record in records {
             let cells = record[..count].iter().enumerate();
             table.add_row(cells.map(|(index, text)| {
@@ -148,26 +151,25 @@ pub(crate) fn text_table(
     }
 }
 
-fn is_comparable(answer: &MetricsAnswer) -> bool {
-    let Some(Some(previous)) = &answer.previous else { return false };
-    is_read_completely(&answer.context, &answer.coverage, previous.range)
-}
-
 /// Returns whether the range before was collected from its beginning, so that numbers can be compared with it. Days that
 /// were collected in part would look like growth.
-fn is_read_completely(context: &AnswerContext, coverage: &CoverageAnswer, previous: PreviousRange) -> bool {
-    complete_since(context, coverage).is_none_or(|day| day <= previous.since)
+fn is_comparable(answer: &MetricsAnswer, since: Option<NaiveDate>) -> bool {
+    answer.previous.as_ref().and_then(Option::as_ref).is_some_and(|it| begins_after(it.range, since))
+}
+
+fn begins_after(previous: PreviousRange, comparable_since: Option<NaiveDate>) -> bool {
+    comparable_since.is_some_and(|day| day <= previous.since)
 }
 
 /// Formats the metrics of an answer as tab-separated values with a header, for other programs. `change` is the
 /// difference to `previous`; both are empty if the range before is not complete.
-pub(crate) fn metrics_tsv(answer: &MetricsAnswer) -> String {
+pub(crate) fn metrics_tsv(answer: &MetricsAnswer, comparable_since: Option<NaiveDate>) -> String {
     let main = |value: MetricValue| match value {
         MetricValue::Count(count) => count.to_string(),
         MetricValue::Distribution { p50, .. } => exact_hours(p50),
     };
     let mut text = "metric\tvalue\tunit\tcount\tmean\tp90\tprevious\tchange\n".to_owned();
-    let is_comparable = is_comparable(answer);
+    let is_comparable = is_comparable(answer, comparable_since);
     let before = answer.previous.as_ref().and_then(Option::as_ref).filter(|_| is_comparable);
     for metric in CATALOGUE {
         let Some(value) = answer.metrics.get(metric.name) else { continue };
@@ -223,10 +225,13 @@ pub(crate) struct ListedEntries<'a> {
 }
 
 impl<'a> ListedEntries<'a> {
-    /// Creates it from an answer. `context` is the range of the listing.
-    pub(crate) fn new(answer: &'a ListAnswer, sort: &'static Metric, context: &AnswerContext) -> Self {
-        let is_complete = |previous: &PreviousRange| is_read_completely(context, &answer.coverage, *previous);
-        let previous = answer.previous.flatten().filter(is_complete);
+    /// Creates it from an answer. It is compared with a range before that begins on `comparable_since` or later.
+    pub(crate) fn new(
+        answer: &'a ListAnswer,
+        sort: &'static Metric,
+        comparable_since: Option<NaiveDate>,
+    ) -> Self {
+        let previous = answer.previous.flatten().filter(|it| begins_after(*it, comparable_since));
         ListedEntries { kind: answer.kind, sort, entries: &answer.entries, previous }
     }
 
@@ -278,7 +283,7 @@ impl<'a> ListedEntries<'a> {
         if has_change {
             titles.insert(1, "change");
         }
-        table.set_header(std::iter::once(name_column(self.kind)).chain(titles).map(header));
+        table.set_header(std::iter::once(name_column(self.kind)).chain(titles).map(header_cell));
         for (entry, label) in self.entries.iter().zip(labels) {
             let values = metrics.iter().map(|metric| value_text(entry.metrics.get(metric.name), style));
             let mut cells: Vec<Cell> = values.map(|text| right_aligned(&text)).collect();
@@ -371,7 +376,8 @@ fn change_text(change: MetricChange) -> String {
     }
 }
 
-fn empty_table(style: OutputStyle) -> Table {
+/// Returns a table without rows whose lines the terminal can show.
+pub(crate) fn empty_table(style: OutputStyle) -> Table {
     let mut table = Table::new();
     let lines = if style.has_unicode { UTF8_FULL_CONDENSED } else { ASCII_FULL_CONDENSED };
     table.load_style(lines).set_content_arrangement(ContentArrangement::Disabled);
@@ -383,7 +389,8 @@ fn empty_table(style: OutputStyle) -> Table {
     table
 }
 
-fn header(text: &str) -> Cell {
+/// Returns a cell of the header of a table.
+pub(crate) fn header_cell(text: &str) -> Cell {
     Cell::new(text).add_attribute(Attribute::Bold).fg(Color::Cyan)
 }
 
@@ -392,7 +399,7 @@ fn right_aligned(text: &str) -> Cell {
 }
 
 /// Returns whether every line of a table fits the width. Colours take no width.
-fn fits(table: &str, width: usize) -> bool {
+pub(crate) fn fits(table: &str, width: usize) -> bool {
     table.lines().all(|line| visible_width(line) <= width)
 }
 
@@ -507,24 +514,26 @@ mod tests {
 
     #[test]
     fn the_table_has_the_changes_since_the_range_before() {
-        let [_, mut answer] = answers();
-        let table = metrics_table(&answer, OutputStyle::plain(80));
+        let [_, answer] = answers();
+        let since = Some(before().unwrap().since);
+        let table = metrics_table(&answer, since, OutputStyle::plain(80));
         for text in
             ["+23%", "+3 ", "-33%", "p90", "hours are medians", "change since 2026-01-30 to 2026-03-01"]
         {
             assert!(table.contains(text), "{text} is not in\n{table}");
         }
-        assert!(metrics_tsv(&answer).contains("commits\t1234\tcommits\t\t\t\t1000\t234\n"));
-        assert!(metrics_tsv(&answer).contains("\t1200\t10.25\t30.0\t\t-2.52\n"));
-        answer.coverage.complete_since = Some("2026-02-01T00:00:00Z".parse().unwrap());
-        let table = metrics_table(&answer, OutputStyle::plain(80));
-        assert!(!table.contains("change"), "the range before was not read completely:\n{table}");
-        assert!(metrics_tsv(&answer).contains("commits\t1234\tcommits\t\t\t\t\t\n"));
+        assert!(metrics_tsv(&answer, since).contains("commits\t1234\tcommits\t\t\t\t1000\t234\n"));
+        assert!(metrics_tsv(&answer, since).contains("\t1200\t10.25\t30.0\t\t-2.52\n"));
+        for since in [since.unwrap().succ_opt(), None] {
+            let table = metrics_table(&answer, since, OutputStyle::plain(80));
+            assert!(!table.contains("change"), "the range before was not read completely:\n{table}");
+            assert!(metrics_tsv(&answer, since).contains("commits\t1234\tcommits\t\t\t\t\t\n"));
+        }
     }
 
     #[test]
     fn the_table_shows_every_metric_in_order() {
-        let table = metrics_table(&answer(), OutputStyle::plain(100));
+        let table = metrics_table(&answer(), None, OutputStyle::plain(100));
         assert!(!table.contains('\u{1b}'));
         let at = |text: &str| table.find(text).unwrap_or_else(|| panic!("{text} is not in\n{table}"));
         assert!(at("1,234") < at("prs_opened") && at("prs_opened") < at("5.0"));
@@ -532,7 +541,7 @@ mod tests {
         assert!(at("of 1,200") < at("none measured"));
         assert!(at("none measured") < at("total_repos") && at("total_repos") < at("total_members"));
         let style = OutputStyle { has_color: true, ..OutputStyle::plain(100) };
-        assert!(metrics_table(&answer(), style).contains('\u{1b}'));
+        assert!(metrics_table(&answer(), None, style).contains('\u{1b}'));
     }
 
     #[test]
@@ -545,7 +554,7 @@ mod tests {
             for has_color in [false, true] {
                 let style = OutputStyle { has_color, ..OutputStyle::plain(width) };
                 for answer in answers() {
-                    let table = metrics_table(&answer, style);
+                    let table = metrics_table(&answer, before().map(|it| it.since), style);
                     assert!(
                         table.lines().all(|line| visible_width(line) <= width.max(17)),
                         "{width}:\n{table}"
@@ -565,17 +574,17 @@ mod tests {
                 }
             }
         }
-        assert!(metrics_table(&answer(), OutputStyle::plain(80)).contains("p90"));
-        let narrow = metrics_table(&answer(), OutputStyle::plain(60));
+        assert!(metrics_table(&answer(), None, OutputStyle::plain(80)).contains("p90"));
+        let narrow = metrics_table(&answer(), None, OutputStyle::plain(60));
         assert!(!narrow.contains("p90") && narrow.contains("median hours"), "{narrow}");
-        assert!(metrics_table(&answer(), OutputStyle::plain(40)).ends_with("hours are medians"));
+        assert!(metrics_table(&answer(), None, OutputStyle::plain(40)).ends_with("hours are medians"));
         let ascii = OutputStyle { has_unicode: false, ..OutputStyle::plain(40) };
-        assert!(metrics_table(&answer(), ascii).is_ascii());
+        assert!(metrics_table(&answer(), None, ascii).is_ascii());
     }
 
     #[test]
     fn tab_separated_values_are_exact() {
-        let text = metrics_tsv(&answer());
+        let text = metrics_tsv(&answer(), None);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "metric\tvalue\tunit\tcount\tmean\tp90\tprevious\tchange");
         assert_eq!(lines[1], "commits\t1234\tcommits\t\t\t\t\t");

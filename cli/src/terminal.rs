@@ -64,10 +64,23 @@ pub(crate) fn has_unicode(variables: &TerminalVariables) -> bool {
     }
 }
 
+/// Returns the width of a line of stderr in columns; `None` if it is no terminal.
+pub(crate) fn stderr_width(variables: &TerminalVariables) -> Option<usize> {
+    let actual = || terminal_size::terminal_size_of(io::stderr()).map(|(width, _)| width.0.into());
+    io::stderr()
+        .is_terminal()
+        .then(|| named_width(variables).or_else(actual))
+        .flatten()
+        .filter(|width| *width > 0)
+}
+
+fn named_width(variables: &TerminalVariables) -> Option<usize> {
+    variables.columns.as_deref().and_then(|text| text.parse::<usize>().ok())
+}
+
 fn width(variables: &TerminalVariables, is_terminal: bool) -> usize {
-    let named = variables.columns.as_deref().and_then(|text| text.parse::<usize>().ok());
     let actual = || is_terminal.then(terminal_size::terminal_size).flatten().map(|(width, _)| width.0.into());
-    named.or_else(actual).filter(|width| *width > 0).unwrap_or(DEFAULT_WIDTH_COLUMNS)
+    named_width(variables).or_else(actual).filter(|width| *width > 0).unwrap_or(DEFAULT_WIDTH_COLUMNS)
 }
 
 #[cfg(test)]

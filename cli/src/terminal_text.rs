@@ -2,6 +2,8 @@
 //!
 //! A terminal obeys control characters. They are shown as escapes, and long inputs are cut.
 
+use unicode_width::UnicodeWidthStr as _;
+
 /// The most characters of an input that a message quotes.
 pub(crate) const MAX_QUOTED_CHARS: usize = 80;
 
@@ -55,6 +57,43 @@ pub(crate) fn escaped_json(text: &str) -> String {
     out
 }
 
+/// Breaks lines that are longer than `width` columns at spaces. What stands between backticks is a command to be copied,
+/// and stays on one line. Further lines begin as the broken one does.
+pub(crate) fn wrapped(text: &str, width: usize) -> String {
+    text.split('\n').map(|line| wrapped_line(line, width)).collect::<Vec<_>>().join("\n")
+}
+
+fn wrapped_line(line: &str, width: usize) -> String {
+    if line.width() <= width {
+        return line.to_owned();
+    }
+    let indent = &line[..line.len() - line.trim_start_matches(' ').len()];
+    let mut out = indent.to_owned();
+    let mut columns = indent.width();
+    let mut is_command = false;
+    let mut words: Vec<String> = Vec::new();
+    for word in line.trim_start_matches(' ').split(' ') {
+        match words.last_mut().filter(|_| is_command) {
+            Some(command) => *command = format!("{command} {word}"),
+            None => words.push(word.to_owned()),
+        }
+        is_command ^= word.matches('`').count() % 2 == 1;
+    }
+    for (at, word) in words.iter().enumerate() {
+        if at > 0 && columns + 1 + word.width() > width {
+            out.push('\n');
+            out.push_str(indent);
+            columns = indent.width();
+        } else if at > 0 {
+            out.push(' ');
+            columns += 1;
+        }
+        out.push_str(word);
+        columns += word.width();
+    }
+    out
+}
+
 /// Cuts an input that is longer than [`MAX_QUOTED_CHARS`].
 pub(crate) fn cut(text: &str) -> String {
     match text.char_indices().nth(MAX_QUOTED_CHARS) {
@@ -90,6 +129,19 @@ mod tests {
         assert!(!escaped.contains(|c| is_unsafe(c) && !matches!(c, '\n' | '\r')), "{escaped:?}");
         let parse = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
         assert_eq!(parse(&escaped), parse(text));
+    }
+
+    #[test]
+    fn lines_break_between_words_and_not_within_commands() {
+        let text =
+            "missing: site, releases before 2026-01-02\n  run `github-metrics doctor acme` to see more of it";
+        assert_eq!(
+            wrapped(text, 30),
+            "missing: site, releases before\n2026-01-02\n  run\n  `github-metrics doctor acme`\n  to see more of it"
+        );
+        assert_eq!(wrapped(text, 80), text);
+        assert_eq!(wrapped("`a command of words` x", 4), "`a command of words`\nx");
+        assert_eq!(wrapped("日本語 日本語", 8), "日本語\n日本語");
     }
 
     #[test]

@@ -54,6 +54,25 @@ pub fn fetch_answers(sandbox: &Sandbox, world: &World, now: Time) -> BTreeMap<St
     fetch_all(server.address(), world, now, &ranges())
 }
 
+/// How often [`wait_for`] looks.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Polls until `poll` returns a value. `what` says what is waited for.
+///
+/// # Panics
+/// If that takes longer than `limit`.
+#[track_caller]
+pub fn wait_for<T>(what: &str, limit: Duration, mut poll: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(value) = poll() {
+            return value;
+        }
+        assert!(started.elapsed() < limit, "waited too long for {what}");
+        std::thread::sleep(POLL_INTERVAL);
+    }
+}
+
 /// Kills the program when `is_time` returns true. Returns false if it ended by itself before.
 ///
 /// # Panics

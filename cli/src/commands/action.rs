@@ -11,8 +11,8 @@ use crate::api::ApiClient;
 use crate::args::{self, OutputFormat};
 use crate::error::{failure, usage_error};
 use crate::exit::Exit;
-use crate::format::{csv_text, tsv_text};
 use crate::open::OpenStore;
+use crate::records::records_text;
 use crate::session::CliSession;
 
 const EXAMPLES: &str = "\
@@ -208,21 +208,18 @@ async fn fetch_actions(client: &ApiClient, args: ActionListArgs) -> anyhow::Resu
 
 fn print_actions(session: &CliSession, actions: &[Value]) -> anyhow::Result<()> {
     let console = &session.console;
-    let header = ["action", "kind", "repository", "state", "requested by", "message"].map(str::to_owned);
     match session.settings.format {
         Some(OutputFormat::Json) => {
             console.write_line(session.for_stdout(json!({ "actions": actions }).to_string()))
         }
-        Some(OutputFormat::Csv) => {
-            console.write_data(session.for_stdout(csv_text(&header, actions.iter().map(action_record))?))
-        }
-        _ if actions.is_empty() => {
+        format if actions.is_empty() && format != Some(OutputFormat::Csv) => {
             console.print_info("there is no action: request one with the API, or loosen the filter");
             Ok(())
         }
         _ => {
             let records: Vec<Vec<String>> = actions.iter().map(action_record).collect();
-            console.write_data(tsv_text(&header, &records))
+            let header = ["action", "kind", "repository", "state", "requested by", "message"];
+            console.write_data(records_text(session, &header, &records)?)
         }
     }
 }
@@ -258,10 +255,9 @@ fn print_action(session: &CliSession, action: &Value) -> anyhow::Result<()> {
         ("request", action["request"].to_string()),
         ("result", action["result"].to_string()),
     ];
-    let header = ["field", "value"].map(str::to_owned);
     let records: Vec<Vec<String>> =
         fields.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
-    console.write_data(tsv_text(&header, &records))
+    console.write_data(records_text(session, &["field", "value"], &records)?)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use anyhow::Context as _;
@@ -11,14 +11,15 @@ use gam_lake::{Events, Sessions, registry, snapshot};
 use tempfile::NamedTempFile;
 
 use crate::args::OutputFormat;
+use crate::aws;
 use crate::cli;
 use crate::error::{OutputClosed, failure, usage_error};
 use crate::exit::Exit;
 use crate::lake_views::{AUDIT, EVENTS, SESSIONS, views};
-use crate::location::LakeLocation;
+use crate::location::{LakeLocation, S3Location};
 use crate::open::open_lake_for_reading;
 use crate::session::CliSession;
-use crate::terminal_text::quoted;
+use crate::terminal_text::{escaped, quoted};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,11 +31,16 @@ Examples:
 The view events has a row for each event, and the columns of the Parquet files (see README). The
 view sessions exists once `ingest sessions` has written something. org is the name at the first
 collection, in lower case; org_name is the present name. Leave out rows with retracted = true.
+A lake on S3 is read with DuckDB's extension httpfs, and with the credentials and the endpoint that
+AWS tools find.
 DuckDB runs the query: https://duckdb.org/docs/stable/sql/introduction
 Formats: table (default in a terminal), json, csv. Otherwise the output is tab-separated.";
 
 const HOW_TO_INSTALL: &str = "install it (https://duckdb.org/install, or `pip install duckdb-cli`), or name it with \
                               --duckdb PATH; the views above work in any DuckDB";
+
+/// An empty file.
+const NO_FILE: &str = if cfg!(windows) { "NUL" } else { "/dev/null" };
 
 /// The name of DuckDB's program.
 const DUCKDB: &str = "duckdb";
@@ -85,28 +91,62 @@ pub(crate) async fn run(session: &CliSession, args: QueryArgs) -> anyhow::Result
              with --data-dir"
         )));
     }
-    if let LakeLocation::S3 { .. } = lake {
-        session.console.write_data(session.for_stdout(views))?;
-        return Err(failure(format!(
-            "query cannot read a lake on S3 ({lake}): use the saved queries of Athena, or run the views above in a \
-             DuckDB that is signed in to the bucket (https://duckdb.org/docs/stable/core_extensions/httpfs/s3api)"
-        )));
-    }
     let sql = if sql == "-" { read_stdin()? } else { sql };
     let duckdb = args.duckdb.clone().unwrap_or_else(|| DUCKDB.into());
-    match run_duckdb(session, duckdb, &views, sql).await? {
-        Some(output) => print_output(session, &output),
-        None => match args.duckdb {
-            Some(path) => Err(usage_error(format!(
-                "invalid --duckdb {}: there is no such program",
-                quoted(&path.to_string_lossy())
-            ))),
-            None => {
-                session.console.write_data(session.for_stdout(views))?;
-                Err(failure(format!("there is no {DUCKDB} on the PATH: {HOW_TO_INSTALL}")))
+    let setup = match lake {
+        LakeLocation::Dir(_) => views.clone(),
+        LakeLocation::S3 { lake, .. } => {
+            let secret = aws::duckdb_secret(lake).await?;
+            match install_httpfs(&duckdb).await? {
+                Some(output) if output.status.success() => {
+                    // The statement that creates the secret returns a row.
+                    format!("LOAD httpfs;\n.once {NO_FILE}\n{secret}{views}")
+                }
+                Some(output) => return Err(missing_httpfs(lake, &duckdb, &output)),
+                None => return Err(missing_duckdb(session, args.duckdb, views)),
             }
+        }
+    };
+    match run_duckdb(session, duckdb, &setup, sql).await? {
+        Some(output) => print_output(session, &output),
+        None => Err(missing_duckdb(session, args.duckdb, views)),
+    }
+}
+
+/// Says that there is no DuckDB. If none was named, it prints the views for another one.
+fn missing_duckdb(session: &CliSession, named: Option<PathBuf>, views: String) -> anyhow::Error {
+    match named {
+        Some(path) => usage_error(format!(
+            "invalid --duckdb {}: there is no such program",
+            quoted(&path.to_string_lossy())
+        )),
+        None => match session.console.write_data(session.for_stdout(views)) {
+            Ok(()) => failure(format!("there is no {DUCKDB} on the PATH: {HOW_TO_INSTALL}")),
+            Err(error) => error,
         },
     }
+}
+
+/// Has DuckDB install its extension for S3, unless it is installed. Returns `None` if there is no such program.
+async fn install_httpfs(program: &Path) -> anyhow::Result<Option<Output>> {
+    let mut command = Command::new(program);
+    // Without the user's own file.
+    command.args(["-init", NO_FILE, "-batch", "-bail", "-c", "INSTALL httpfs; LOAD httpfs;"]);
+    command.stdout(Stdio::piped());
+    output_of(command).await
+}
+
+/// Says why DuckDB has no extension for S3, and how to install it.
+fn missing_httpfs(lake: &S3Location, program: &Path, output: &Output) -> anyhow::Error {
+    let lines = error_lines(&String::from_utf8_lossy(&output.stderr));
+    let why = lines.lines().next().unwrap_or("it names no reason");
+    failure(format!(
+        "query needs DuckDB's extension httpfs to read the lake {lake}, and it cannot be installed ({}): run `{} -c \
+         \"INSTALL httpfs\"` where DuckDB can download it, or install a downloaded file with INSTALL 'FILE' \
+         (https://duckdb.org/docs/stable/extensions/advanced_installation_methods)",
+        escaped(why),
+        escaped(&program.to_string_lossy())
+    ))
 }
 
 fn read_stdin() -> anyhow::Result<String> {
@@ -120,27 +160,32 @@ fn read_stdin() -> anyhow::Result<String> {
 async fn run_duckdb(
     session: &CliSession,
     program: PathBuf,
-    views: &str,
+    setup: &str,
     sql: String,
 ) -> anyhow::Result<Option<Output>> {
-    let mut setup = NamedTempFile::new().context("cannot create a file for the views")?;
-    setup.write_all(setup_text(session, views).as_bytes()).context("cannot write the views")?;
+    // Nobody else may read the file: it can hold credentials of AWS.
+    let mut file = NamedTempFile::new().context("cannot create a file for the views")?;
+    file.write_all(setup_text(session, setup).as_bytes()).context("cannot write the views")?;
     let mut command = Command::new(&program);
     // In place of the user's own file, so that a query means the same everywhere.
-    command.arg("-init").arg(setup.path()).args(["-batch", "-bail"]);
+    command.arg("-init").arg(file.path()).args(["-batch", "-bail"]);
     command.args(format_options(session)).args([OsString::from("-c"), sql.into()]);
+    let is_terminal = session.console.output().is_terminal;
+    command.stdout(if is_terminal { Stdio::piped() } else { Stdio::inherit() });
+    let output = output_of(command).await;
+    drop(file);
+    output
+}
+
+/// Runs DuckDB to its end. Returns `None` if there is no such program.
+async fn output_of(mut command: Command) -> anyhow::Result<Option<Output>> {
     // A query can read variables, and needs none of this program's: some are secrets.
     for name in cli::variables() {
         command.env_remove(name);
     }
-    let is_terminal = session.console.output().is_terminal;
     command.stdin(Stdio::null()).stderr(Stdio::piped());
-    command.stdout(if is_terminal { Stdio::piped() } else { Stdio::inherit() });
-    let output = tokio::task::spawn_blocking(move || {
-        let output = command.output();
-        drop(setup);
-        output
-    });
+    let program = command.get_program().to_owned();
+    let output = tokio::task::spawn_blocking(move || command.spawn()?.wait_with_output());
     match output.await.context("DuckDB was not waited for")? {
         Ok(output) => Ok(Some(output)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -152,9 +197,9 @@ async fn run_duckdb(
 }
 
 /// Returns what DuckDB reads before the query.
-fn setup_text(session: &CliSession, views: &str) -> String {
+fn setup_text(session: &CliSession, setup: &str) -> String {
     // DuckDB does not see the terminal.
-    format!(".maxwidth {}\n{views}", session.console.output().width)
+    format!(".maxwidth {}\n{setup}", session.console.output().width)
 }
 
 fn format_options(session: &CliSession) -> &'static [&'static str] {

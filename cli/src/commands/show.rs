@@ -381,13 +381,33 @@ async fn show_metrics(
         ShowFormat::Csv => session.for_stdout(series_csv(args.metric(), view.points())?),
         ShowFormat::TabSeparated => {
             session.console.print_info(heading(context, coverage, usize::MAX));
-            metrics_tsv(&view.metrics.value)
+            metrics_tsv(&view.metrics.value, comparable_since(client, context, coverage).await)
         }
         ShowFormat::Table(style) if view.is_idle() => {
-            view.idle_text(last_activity(client, org, subject, args).await?, style)
+            let last_day = last_activity(client, org, subject, args).await?;
+            let waiting = open::waiting_batches(&session.settings, org).await;
+            view.idle_text(last_day, waiting, style)
         }
-        ShowFormat::Table(style) => view.to_text(args.metric(), style),
+        ShowFormat::Table(style) => {
+            view.to_text(args.metric(), comparable_since(client, context, coverage).await, style)
+        }
     })
+}
+
+/// Returns the first day whose numbers can be compared with: the first complete one. If nothing is known of the
+/// collection, as in the sample, it is that of the first event. `None` if there is none, or it cannot be seen.
+async fn comparable_since(
+    client: &ApiClient,
+    context: &AnswerContext,
+    coverage: &CoverageAnswer,
+) -> Option<NaiveDate> {
+    if let Some(day) = answer::complete_since(context, coverage) {
+        return Some(day);
+    }
+    // A token of some repositories sees no organizations.
+    let orgs = client.send(async |api| api.orgs().await).await.ok()?.value.orgs;
+    let org = orgs.into_iter().find(|org| org.org == context.org)?;
+    org.first_event.map(|at| answer::time_zone(context).day(at))
 }
 
 fn warn_if_incomplete(session: &CliSession, context: &AnswerContext, coverage: &CoverageAnswer) {
@@ -502,12 +522,12 @@ fn heading(context: &AnswerContext, coverage: &CoverageAnswer, width: usize) -> 
 }
 
 impl MetricsView {
-    fn to_text(&self, metric: &Metric, style: OutputStyle) -> String {
+    fn to_text(&self, metric: &Metric, comparable_since: Option<NaiveDate>, style: OutputStyle) -> String {
         let answer = &self.metrics.value;
         format!(
             "{}\n\n{}\n\n{}\n",
             heading(&answer.context, &answer.coverage, style.width),
-            metrics_table(answer, style),
+            metrics_table(answer, comparable_since, style),
             series_chart(metric, self.grain, self.points(), style)
         )
     }
@@ -523,9 +543,14 @@ impl MetricsView {
         names.all(|name| metrics.count(name) == 0)
     }
 
-    /// Says that nothing happened in the range, and when something did.
-    fn idle_text(&self, last_day: Option<NaiveDate>, style: OutputStyle) -> String {
+    /// Says that nothing happened in the range, and when something did; or that nothing has been counted yet, if there
+    /// are only batches that wait.
+    fn idle_text(&self, last_day: Option<NaiveDate>, waiting_batches: usize, style: OutputStyle) -> String {
         let next = match last_day {
+            None if waiting_batches > 0 => {
+                let heading = heading(&self.metrics.value.context, &self.metrics.value.coverage, style.width);
+                return format!("{heading}\n\nNothing has been counted yet.\n");
+            }
             None => "There is none in any other range.".to_owned(),
             Some(day) => {
                 let until = day.checked_add_days(Days::new(1)).unwrap_or(day);

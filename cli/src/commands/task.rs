@@ -10,8 +10,8 @@ use crate::api::ApiClient;
 use crate::args::{self, OutputFormat};
 use crate::error::{failure, usage_error};
 use crate::exit::Exit;
-use crate::format::{csv_text, tsv_text};
 use crate::open::OpenStore;
+use crate::records::records_text;
 use crate::session::CliSession;
 
 const EXAMPLES: &str = "\
@@ -132,21 +132,18 @@ async fn fetch_tasks(client: &ApiClient, args: TaskListArgs) -> anyhow::Result<V
 
 fn print_tasks(session: &CliSession, tasks: &[Value]) -> anyhow::Result<()> {
     let console = &session.console;
-    let header = ["issue", "state", "worker", "lease until", "failures", "title"].map(str::to_owned);
     match session.settings.format {
         Some(OutputFormat::Json) => {
             console.write_line(session.for_stdout(json!({ "tasks": tasks }).to_string()))
         }
-        Some(OutputFormat::Csv) => {
-            console.write_data(session.for_stdout(csv_text(&header, tasks.iter().map(task_record))?))
-        }
-        _ if tasks.is_empty() => {
+        format if tasks.is_empty() && format != Some(OutputFormat::Csv) => {
             console.print_info("there is no task: label an issue agent-ready, or loosen the filter");
             Ok(())
         }
         _ => {
             let records: Vec<Vec<String>> = tasks.iter().map(task_record).collect();
-            console.write_data(tsv_text(&header, &records))
+            let header = ["issue", "state", "worker", "lease until", "failures", "title"];
+            console.write_data(records_text(session, &header, &records)?)
         }
     }
 }

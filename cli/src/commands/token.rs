@@ -12,6 +12,7 @@ use crate::error::usage_error;
 use crate::exit::Exit;
 use crate::format::utc;
 use crate::open::OpenStore;
+use crate::records::records_text;
 use crate::session::CliSession;
 
 const EXAMPLES: &str = "\
@@ -206,18 +207,22 @@ fn print_list(
         session
             .console
             .print_info("there is no token: create one with `github-metrics token new NAME --role ROLE`");
+        return Ok(());
     }
-    for token in tokens {
-        let expiry = if token.is_expired(now) { "expired".to_owned() } else { expiry_text(token) };
-        session.console.write_line(format!(
-            "{}\t{}\t{}\t{expiry}\tcreated {}",
-            token.name,
-            token.role.as_str(),
-            scope_text(registry, &token.scope),
-            utc(token.created_at)
-        ))?;
-    }
-    Ok(())
+    let records: Vec<Vec<String>> = tokens
+        .iter()
+        .map(|token| {
+            let expiry = match token.expires_at {
+                _ if token.is_expired(now) => "expired".to_owned(),
+                Some(at) => utc(at),
+                None => "never".to_owned(),
+            };
+            let scope = scope_text(registry, &token.scope);
+            vec![token.name.clone(), token.role.as_str().to_owned(), scope, expiry, utc(token.created_at)]
+        })
+        .collect();
+    let header = ["name", "role", "sees", "expires", "created"];
+    session.console.write_data(records_text(session, &header, &records)?)
 }
 
 fn expiry_text(token: &AccessToken) -> String {

@@ -24,6 +24,6 @@ pub use config::{endpoint_override, load};
 pub use dynamo::DynamoStore;
 #[cfg(feature = "functions")]
 pub use queue::{GroupedMessage, Queue};
-pub use s3::S3Objects;
+pub use s3::{S3Access, S3Objects};
 #[cfg(feature = "functions")]
 pub use secret::{CachedSecret, SecretError};

@@ -11,6 +11,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
+pub use aws_credential_types::Credentials;
+use aws_credential_types::provider::ProvideCredentials as _;
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
@@ -34,6 +37,38 @@ pub fn parse(address: &str) -> Option<(&str, &str)> {
     let path = address.strip_prefix("s3://")?;
     let (bucket, prefix) = path.split_once('/').unwrap_or((path, ""));
     (!bucket.is_empty()).then_some((bucket, prefix))
+}
+
+/// What another program needs to read a bucket as this one does. It holds a secret, so it has no `Debug`.
+pub struct S3Access {
+    /// The region of the requests; `None` if none is configured.
+    pub region: Option<String>,
+    /// The address of the service, such as an emulator's; `None` if it is AWS's own.
+    pub endpoint: Option<String>,
+    /// The credentials; `None` if none are configured, as for public buckets.
+    pub credentials: Option<Credentials>,
+}
+
+impl S3Access {
+    /// Reads the credentials from where AWS tools store them. It may send a request, to sign in.
+    ///
+    /// # Errors
+    /// If there are credentials, but they cannot be read or are not valid any more.
+    pub async fn load(config: &SdkConfig) -> Result<Self> {
+        let credentials = match config.credentials_provider() {
+            Some(provider) => match provider.provide_credentials().await {
+                Ok(credentials) => Some(credentials),
+                Err(CredentialsError::CredentialsNotLoaded(_)) => None,
+                Err(error) => {
+                    let text = "the credentials of AWS cannot be read: sign in to AWS, and check AWS_PROFILE";
+                    return Err(Error::unusable(text.to_owned(), error));
+                }
+            },
+            None => None,
+        };
+        let region = config.region().map(ToString::to_string);
+        Ok(S3Access { region, endpoint: endpoint_override(config, "S3"), credentials })
+    }
 }
 
 /// Objects in a bucket, below a prefix.

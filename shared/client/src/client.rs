@@ -136,11 +136,7 @@ impl Client {
         query: &ListQuery,
     ) -> Result<Answer<ListAnswer>, ClientError> {
         let (mut path, mut parameters) = subject_path(org, subject);
-        let name = match kind {
-            ListKind::Members => "members",
-            ListKind::Repos => "repos",
-        };
-        path.push(name.to_owned());
+        path.push(kind.as_str().to_owned());
         parameters.extend(query.parameters());
         self.get(path, parameters).await
     }

@@ -58,12 +58,8 @@ impl MetricsQuery {
 
 impl ListQuery {
     pub(crate) fn parameters(&self) -> Parameters {
-        let order = match self.order {
-            SortDirection::Asc => "asc",
-            SortDirection::Desc => "desc",
-        };
         let mut parameters = self.metrics.parameters();
-        parameters.push(("order", order.to_owned()));
+        parameters.push(("order", self.order.as_str().to_owned()));
         parameters.extend(self.sort.map(|metric| ("sort", metric.name.to_owned())));
         parameters.extend(self.search.clone().map(|text| ("q", text)));
         parameters.extend(self.limit.map(|limit| ("limit", limit.to_string())));

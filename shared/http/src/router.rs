@@ -25,6 +25,7 @@ use crate::middleware::cors::{self, AllowedOrigins};
 use crate::middleware::kept_answers::{KeptAnswers, answer_from_kept};
 use crate::middleware::limits::{self, RequestLimiter};
 use crate::middleware::{errors, etag, headers, log, request_id};
+use crate::pages::View;
 use crate::{pages, routes};
 
 /// The paths of routes whose answers are kept: those about one organization, unless they read records. Each has one answer
@@ -52,6 +53,9 @@ pub struct LogPorts {
     pub log: Arc<dyn AuditLog>,
     /// Writes who reads it.
     pub readings: LogReadings,
+    /// Whether the host sends an answer while it is made. Otherwise a stream ends with what there is, and its client comes
+    /// again.
+    pub is_streaming: bool,
 }
 
 /// What the routes of tasks, issues and actions use.
@@ -95,7 +99,11 @@ pub fn guarded_router(ports: impl Into<ApiPorts>, access: AccessControl, origins
         };
         router = router.route(path, handler);
     }
-    for (path, handler) in pages::routes() {
+    let kept_pages = kept.with_variant(View::variant);
+    let pages = pages::query_routes().into_iter().map(|(path, handler)| {
+        (path, handler.layer(from_fn_with_state(kept_pages.clone(), answer_from_kept)))
+    });
+    for (path, handler) in pages.chain(pages::other_routes()) {
         router = router.route(path, handler.options(|| allowed_methods(METHODS_OF_PAGES.to_owned())));
     }
     let router = match work {

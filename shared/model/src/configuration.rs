@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::Identity;
 use crate::agent_price::{ConfiguredPrice, PriceSettings};
 use crate::mailmap::{self, Mailmap};
+use crate::notify::NotifySettings;
 use crate::policy::ActionSettings;
 use crate::task_rules::TaskRules;
 use crate::time_zone::TimeZone;
@@ -29,6 +30,8 @@ pub struct Configuration {
     pub actions: ActionSettings,
     /// Which issues are tasks for workers.
     pub task_rules: TaskRules,
+    /// Where notifications and digests go.
+    pub notify: NotifySettings,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -52,6 +55,8 @@ struct ConfigurationFile {
     actions: ActionSettings,
     #[serde(default, skip_serializing_if = "SessionsTable::is_empty")]
     sessions: SessionsTable,
+    #[serde(default, skip_serializing_if = "NotifySettings::is_empty")]
+    notify: NotifySettings,
 }
 
 /// What concerns the sessions of coding agents.
@@ -112,8 +117,9 @@ const EXPECTED: &str = "expected bots = [\"login\"], mailmap = \"FILE\", timezon
                         \"new\", [repositories] with exclude = [\"name\"], [deploys] with workflows = \
                         [\"deploy.yml\"], [tasks] with labels_any, labels_none and priorities = [\"label\"], \
                          max_attempts = 3 and lease_seconds = 600, [actions] with default_comment = \"TEXT\" and \
-                         [[actions.policy]], and [sessions] with [sessions.models] of \"id\" = \"model\" and \
-                         [[sessions.prices]] of a model";
+                         [[actions.policy]], [sessions] with [sessions.models] of \"id\" = \"model\" and \
+                         [[sessions.prices]] of a model, and [notify] with [[notify.channels]], \
+                         [[notify.rules]] and [[notify.digests]]";
 
 impl Configuration {
     /// Parses the text of a configuration.
@@ -121,8 +127,9 @@ impl Configuration {
     /// The text holds `bots = ["login"]`, `mailmap = "FILE"`, `timezone = "Area/City"`, a table `[aliases]` of `"old" = "new"`,
     /// `[repositories]` with `exclude = ["name"]`, `[deploys]` with `workflows = ["deploy.yml"]`, `[tasks]` with the
     /// fields of [`TaskRules`], `[actions]` with `default_comment = "TEXT"` and rules as `[[actions.policy]]`
-    /// ([`crate::PolicyRule`]), and `[sessions]` with `[sessions.models]` of `"id" = "model"` and prices as
-    /// `[[sessions.prices]]` ([`ConfiguredPrice`]). `read` returns the text of the mailmap file. An alias of the table overrides the same alias of the mailmap.
+    /// ([`crate::PolicyRule`]), `[sessions]` with `[sessions.models]` of `"id" = "model"` and prices as
+    /// `[[sessions.prices]]` ([`ConfiguredPrice`]), and `[notify]` with the fields of [`NotifySettings`]. `read` returns the
+    /// text of the mailmap file. An alias of the table overrides the same alias of the mailmap.
     ///
     /// # Errors
     /// If the text is invalid, or the mailmap cannot be read. The message is one line and names the line that
@@ -156,6 +163,7 @@ impl Configuration {
         }
         file.actions.validate()?;
         file.tasks.validate()?;
+        file.notify.validate()?;
         let time_zone = file.timezone.map_or(Ok(TimeZone::UTC), |name| {
             TimeZone::parse(&name).ok_or_else(|| {
                 format!("invalid timezone {name:?}: write a name of the IANA database, such as \"Asia/Tokyo\" or \"UTC\"")
@@ -180,6 +188,7 @@ impl Configuration {
             deploy_workflows,
             actions: file.actions,
             task_rules: file.tasks,
+            notify: file.notify,
         })
     }
 
@@ -214,6 +223,7 @@ impl Configuration {
                 models: self.identity.prices().models().clone(),
                 prices: self.identity.prices().prices().to_vec(),
             },
+            notify: self.notify.clone(),
         };
         toml::to_string(&file).expect("a configuration is tables of text")
     }
@@ -231,6 +241,8 @@ impl Configuration {
             (identity.prices().models().len(), "id of a model", "ids of models"),
             (self.actions.policy.len(), "policy of actions", "policies of actions"),
             (usize::from(self.actions.default_comment.is_some()), "default comment", "default comments"),
+            (self.notify.channels.len(), "channel", "channels"),
+            (self.notify.digests.len(), "digest", "digests"),
         ];
         let parts = parts.into_iter().filter(|(count, ..)| *count > 0);
         let time_zone = Some(identity.time_zone()).filter(|zone| *zone != TimeZone::UTC);

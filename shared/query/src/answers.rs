@@ -226,6 +226,16 @@ pub enum ListKind {
     Repos,
 }
 
+impl ListKind {
+    /// Returns the last segment of a listing's path, which is also the name of its entries in an answer.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ListKind::Members => "members",
+            ListKind::Repos => "repos",
+        }
+    }
+}
+
 /// The direction in which a listing is sorted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -235,6 +245,16 @@ pub enum SortDirection {
     /// Greatest first.
     #[default]
     Desc,
+}
+
+impl SortDirection {
+    /// Returns the value of `order`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SortDirection::Asc => "asc",
+            SortDirection::Desc => "desc",
+        }
+    }
 }
 
 /// An entry of a listing.
@@ -279,16 +299,14 @@ pub struct ListAnswer {
     /// The range that the entries are compared with. `None` if no comparison was requested; `Some(None)` if it would
     /// begin before the [first day](gam_model::period::FIRST_DAY), so that the entries have no comparison.
     pub previous: Option<Option<PreviousRange>>,
+    /// Whether the days of the range before were collected. Not part of the API's answers.
+    pub is_comparable: bool,
 }
 
 impl Serialize for ListAnswer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(7 + usize::from(self.previous.is_some())))?;
-        let name = match self.kind {
-            ListKind::Members => "members",
-            ListKind::Repos => "repos",
-        };
-        map.serialize_entry(name, &self.entries)?;
+        map.serialize_entry(self.kind.as_str(), &self.entries)?;
         map.serialize_entry("next", &self.next)?;
         map.serialize_entry("timezone", self.timezone)?;
         let CoverageAnswer { complete_since, complete_until, gaps, gap_count, .. } = &self.coverage;

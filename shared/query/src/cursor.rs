@@ -8,7 +8,7 @@ use gam_store::Logic;
 use serde::{Deserialize, Serialize};
 
 use crate::QueryError;
-use crate::answers::{BotFilter, ListKind, SortDirection};
+use crate::answers::{BotFilter, SortDirection};
 use crate::list::ListRequest;
 use crate::org_reader::OrgReader;
 use crate::quote::{cut, quoted};
@@ -42,10 +42,7 @@ type CursorQuery = (String, String, NaiveDate, NaiveDate, BotFilter, String, Sor
 
 /// Returns the query of a listing of a subject's members or repositories.
 fn query_of(org_key: &str, listed_of: &Subject, request: &ListRequest, range: Range) -> CursorQuery {
-    let list = match request.listing.kind() {
-        ListKind::Members => "members",
-        ListKind::Repos => "repos",
-    };
+    let list = request.listing.kind().as_str();
     let list = match listed_of {
         Subject::Org => list.to_owned(),
         Subject::Repo(id) => format!("repos/{id}/{list}"),

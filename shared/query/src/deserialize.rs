@@ -112,7 +112,7 @@ impl<'de> Deserialize<'de> for ListAnswer {
             (None, Some(repos)) => (ListKind::Repos, repos),
             _ => return Err(D::Error::custom("expected one of members and repos")),
         };
-        Ok(ListAnswer { kind, entries, next, timezone, coverage, previous })
+        Ok(ListAnswer { kind, entries, next, timezone, coverage, previous, is_comparable: false })
     }
 }
 

@@ -140,6 +140,10 @@ impl OrgQuery for PageQuery<'_> {
                 None => entry,
             }
         });
+        let is_comparable = match previous_range {
+            Some(previous) => org.is_comparable(&coverage, previous).await?,
+            None => false,
+        };
         Ok(ListAnswer {
             kind: request.listing.kind(),
             entries: entries.collect(),
@@ -147,6 +151,7 @@ impl OrgQuery for PageQuery<'_> {
             timezone: org.time_zone.name(),
             coverage,
             previous: request.compare.then_some(previous_range.map(PreviousRange::from)),
+            is_comparable,
         })
     }
 }

@@ -11,7 +11,7 @@ use gam_store::{
 
 use crate::answers::CoverageAnswer;
 use crate::quote::not_computed;
-use crate::read_items::months_near;
+use crate::read_items::{MonthOfDays, months_near};
 use crate::{QueryError, QueryPorts};
 
 /// How often an organization is read whose active epoch changes meanwhile.
@@ -289,6 +289,35 @@ impl<'a> OrgReader<'a> {
         // A repository without a checkpoint was read with its organization, if at all.
         let read_since = since.or(org.value.since);
         Ok(CoverageAnswer { complete_since, complete_until: until, read_since, gaps, gap_count })
+    }
+
+    /// Returns whether the numbers of the range before can be compared with: whether its days were collected. If nothing
+    /// is known of the collection, as in the demo, they count as collected from the first event of the organization on.
+    ///
+    /// # Errors
+    /// If the store fails, or a stored item cannot be read.
+    pub(crate) async fn is_comparable(
+        &self,
+        coverage: &CoverageAnswer,
+        previous: Range,
+    ) -> Result<bool, QueryError> {
+        if let Some(since) = coverage.read_since {
+            return Ok(since <= self.time_zone.start_of_day(previous.since()));
+        }
+        Ok(self.first_day().await?.is_some_and(|first| first <= previous.since()))
+    }
+
+    /// Returns the first day with events; `None` if there are none.
+    async fn first_day(&self) -> Result<Option<NaiveDate>, QueryError> {
+        for month in self.markers.keys() {
+            let range = Range::new(month.first_day(), month.end()).expect("a month has days");
+            let days = self.read_days(&Subject::Org, range).await?;
+            let first = days.iter().flat_map(MonthOfDays::dates).map(|(date, _)| date).min();
+            if first.is_some() {
+                return Ok(first);
+            }
+        }
+        Ok(None)
     }
 
     /// Returns the time from which on a repository has been read. A repository can be collected by

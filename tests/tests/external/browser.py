@@ -51,6 +51,7 @@ def views():
         "members": f"{root}/members",
         "tasks": f"{root}/tasks",
         "hooks": f"{root}/hooks",
+        "actions": f"{root}/actions",
         "repository": f"{root}/repos/{urllib.parse.quote(repos[0]['repo'])}",
         "member": f"{root}/members/{urllib.parse.quote(members[0]['member'])}",
         "empty": f"{root}?since=2001-01-01&until=2001-02-01",

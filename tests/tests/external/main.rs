@@ -9,6 +9,7 @@ mod aws;
 mod browser;
 mod claims;
 mod duckdb;
+mod outputs;
 mod postgres;
 mod repository;
 mod saved_queries;
@@ -51,6 +52,7 @@ fn main() {
         aws::tests(),
         browser::tests(),
         duckdb::tests(),
+        outputs::tests(),
         postgres::tests(),
         repository::tests(),
         schema::tests(),

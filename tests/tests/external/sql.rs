@@ -21,7 +21,8 @@ fn query(sandbox: &Sandbox, args: &[&str]) -> Command {
     command
 }
 
-fn rows(sandbox: &Sandbox, sql: &str) -> Vec<Value> {
+/// Returns the rows of a query over the lake of the sandbox.
+pub(crate) fn rows(sandbox: &Sandbox, sql: &str) -> Vec<Value> {
     let run = run_to_end(query(sandbox, &["--format", "json", sql])).expect_status(0);
     assert_eq!(run.stderr, "", "{sql}");
     run.json().as_array().expect("rows").clone()

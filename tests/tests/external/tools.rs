@@ -10,8 +10,8 @@ use serde_json::Value;
 
 /// The version of DuckDB's Python package.
 const DUCKDB_VERSION: &str = "1.5.6";
-/// The version of the Python package that holds DuckDB's program.
-const DUCKDB_PROGRAM_VERSION: &str = "1.5.6";
+/// The version of the Python packages that hold DuckDB's program and its extension for S3, which fit each other.
+const DUCKDB_PROGRAM_VERSION: &str = "1.5.5";
 /// The version of Playwright's Python package.
 const PLAYWRIGHT_VERSION: &str = "1.65.2";
 
@@ -32,6 +32,8 @@ pub(crate) enum Tool {
     DuckDb,
     /// DuckDB's program.
     DuckDbProgram,
+    /// The file of DuckDB's extension for S3.
+    DuckDbHttpfs,
     /// Debian's Chromium.
     Chromium,
     /// Playwright's Python package, which drives a browser.
@@ -83,6 +85,17 @@ impl Tool {
                     )
                 })?;
                 Ok(package.join("duckdb_cli"))
+            }
+            Tool::DuckDbHttpfs => {
+                let package = python_package("duckdb-extension-httpfs", DUCKDB_PROGRAM_VERSION, false);
+                let package = package.map_err(|why| {
+                    format!(
+                        "needs Python 3 with pip, and duckdb-extension-httpfs {DUCKDB_PROGRAM_VERSION} from PyPI: {why}"
+                    )
+                })?;
+                let version = format!("v{DUCKDB_PROGRAM_VERSION}");
+                let folder = package.join("duckdb_extension_httpfs/extensions").join(version);
+                Ok(folder.join("httpfs.duckdb_extension"))
             }
             Tool::Chromium => chromium(),
             Tool::Playwright => python_package("playwright", PLAYWRIGHT_VERSION, true).map_err(|why| {

@@ -1,10 +1,11 @@
 //! Actions of the real program over HTTP, against a GitHub that fails before and after the effect.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gam_tests::github::writes::{WRITE_TOKEN, WriteDouble, WriteFault};
 use gam_tests::http::{HttpResponse, send_json, send_request};
 use gam_tests::program::{Sandbox, ServerProcess};
+use gam_tests::support::wait_for;
 use serde_json::{Value, json};
 
 /// How long to wait for what another process does.
@@ -51,15 +52,10 @@ impl Host {
 
     /// Waits until an action is in one of these states.
     fn wait_for(&self, token: &str, id: &str, states: &[&str]) -> Value {
-        let end = Instant::now() + LIMIT;
-        loop {
+        wait_for(&format!("{id} to be {states:?}"), LIMIT, || {
             let action = self.action(token, id);
-            if states.iter().any(|state| action["state"] == *state) {
-                return action;
-            }
-            assert!(Instant::now() < end, "{action}");
-            std::thread::sleep(Duration::from_millis(200));
-        }
+            states.iter().any(|state| action["state"] == *state).then_some(action)
+        })
     }
 }
 
@@ -163,15 +159,10 @@ fn an_approval_is_about_one_head() {
     assert_eq!(host.post(&operator, &approve, &json!({ "hash": hash }), &[]).status, 403);
     host.github.move_head(5, 'd');
     assert_eq!(host.post(&approver, &approve, &json!({ "hash": hash }), &[]).status, 200);
-    let end = Instant::now() + LIMIT;
-    let new_hash = loop {
+    let new_hash = wait_for("a new hash", LIMIT, || {
         let action = host.action(&operator, &id);
-        if action["state"] == "waiting" && action["hash"] != hash {
-            break action["hash"].clone();
-        }
-        assert!(Instant::now() < end, "{action}");
-        std::thread::sleep(Duration::from_millis(200));
-    };
+        (action["state"] == "waiting" && action["hash"] != hash).then(|| action["hash"].clone())
+    });
     assert_eq!(host.post(&approver, &approve, &json!({ "hash": hash }), &[]).status, 409, "the old content");
     host.sandbox
         .run(&["action", "approve", &id, "--hash", new_hash.as_str().expect("a hash")])

@@ -7,10 +7,13 @@ use gam_tests::answers::assert_matches_reference;
 use gam_tests::github::{APP_ID, Double, TOKEN, World, generated};
 use gam_tests::program::{Sandbox, ServerProcess};
 
-use gam_tests::support::{SINCE, full_range, settled_at};
+use gam_tests::support::{SINCE, full_range, settled_at, wait_for};
 
 /// The key of the tests of `gam-github`.
 const KEY: &str = include_str!("../../../shared/github/testdata/app_key.pem");
+
+/// How long to wait for a request.
+const LIMIT: Duration = Duration::from_secs(60);
 
 fn sandbox_with_app(seed: u64) -> (World, Double, Sandbox) {
     let world = generated::world(seed);
@@ -166,11 +169,7 @@ fn a_reinstalled_app_is_found_again() {
     let (world, double, sandbox) = sandbox_with_app(67);
     let count = |suffix: &str| double.log().iter().filter(|logged| logged.ends_with(suffix)).count();
     let wait_for = |suffix: &str, minimum: usize| {
-        let is_reached = |_| {
-            std::thread::sleep(Duration::from_millis(10));
-            count(suffix) >= minimum
-        };
-        assert!((0..6_000).any(is_reached), "{suffix}: {} of {minimum}: {:?}", count(suffix), double.log());
+        wait_for(suffix, LIMIT, || (count(suffix) >= minimum).then_some(()));
     };
     let args = ["up", &world.org, "--since", SINCE, "--every", "1s", "--listen", "127.0.0.1:0"];
     let server = ServerProcess::start(sandbox.command(&args));

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use gam_model::SystemClock;
@@ -13,6 +13,7 @@ use gam_store::RecordStore;
 use gam_store_sql::SqliteStore;
 use gam_tests::http::send_request;
 use gam_tests::program::{RunResult, Sandbox, ServerProcess, run_to_end};
+use gam_tests::support::wait_for;
 use gam_work::tasks::Tasks;
 use gam_work::testing::{store_issue, task_issue};
 use serde_json::{Value, json};
@@ -97,11 +98,7 @@ fn store_issues(path: &Path, issues: i64) {
 /// Waits until the condition holds.
 #[track_caller]
 fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < LIMIT, "{what} does not happen");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait_for(what, LIMIT, || condition().then_some(()));
 }
 
 /// Sends SIGTERM, and waits for the end.

@@ -52,7 +52,8 @@ fn another_process_creates_and_revokes_the_tokens_of_a_server() {
     assert_eq!(names, ["dash", "other", "worker"]);
     assert_eq!((&tokens[0]["role"], &tokens[0]["orgs"][0]), (&"viewer".into(), &"octo-demo".into()));
     let table = sandbox.run(&["token", "list"]).expect_status(0).text();
-    assert!(table.contains("worker\tworker\tall organizations\tdoes not expire"), "{table}");
+    assert!(table.starts_with("name\trole\tsees\texpires\tcreated\n"), "{table}");
+    assert!(table.contains("\nworker\tworker\tall organizations\tnever\t"), "{table}");
     for secret in [&viewer, &other, &worker] {
         assert!(!table.contains(secret.as_str()) && !listed.to_string().contains(secret.as_str()));
     }

@@ -7,10 +7,10 @@ use gam_tests::github::{Double, generated};
 use gam_tests::http::get;
 use gam_tests::program::{Sandbox, ServerProcess};
 
-use gam_tests::support::{SINCE, batches, full_range, settled_at};
+use gam_tests::support::{SINCE, batches, full_range, settled_at, wait_for};
 
-/// Number of checks whether the first round is over.
-const MAX_CHECKS: u32 = 6_000;
+/// How long to wait for the first round.
+const LIMIT: Duration = Duration::from_secs(120);
 
 #[test]
 fn up_serves_what_it_collects() {
@@ -25,11 +25,7 @@ fn up_serves_what_it_collects() {
         let is_collected = answer.status == 200 && answer.json()["complete_until"].is_string();
         is_collected && batches(&sandbox).is_empty()
     };
-    let is_over_in_time = (0..MAX_CHECKS).any(|_| {
-        std::thread::sleep(Duration::from_millis(10));
-        is_over()
-    });
-    assert!(is_over_in_time, "the first round does not end: {}", server.stop());
+    wait_for("the end of the first round", LIMIT, || is_over().then_some(()));
     assert_matches_reference(server.address(), &world, settled_at(), &full_range());
 }
 

@@ -3,7 +3,7 @@
 use gam_client::{ListKind, ListQuery, MetricsQuery, SubjectRef};
 use gam_query::MetricsAnswer;
 
-use super::{ShowArgs, ShowFormat, heading, show_format, warn_if_incomplete};
+use super::{ShowArgs, ShowFormat, comparable_since, heading, show_format, warn_if_incomplete};
 use crate::api::ApiClient;
 use crate::error::usage_error;
 use crate::format::{count, csv_text, tsv_text};
@@ -42,7 +42,8 @@ pub(super) async fn show(
     };
     let answer = client.send(async |api| api.list(org, &SubjectRef::Org, kind, &query).await).await?;
     let entries = &answer.value.entries;
-    let listed = ListedEntries::new(&answer.value, args.metric(), &context);
+    let comparable_since = comparable_since(client, &context, &coverage).await;
+    let listed = ListedEntries::new(&answer.value, args.metric(), comparable_since);
     if answer.value.next.is_some() {
         let total = count(entries.len(), "entry", "entries");
         session.console.print_info(format!("the first {total}: raise --limit to see more"));
@@ -59,10 +60,7 @@ pub(super) async fn show(
             tsv_text(&header, &records)
         }
         ShowFormat::Table(style) => {
-            let list = match kind {
-                ListKind::Members => "members",
-                ListKind::Repos => "repos",
-            };
+            let list = kind.as_str();
             let table = if entries.is_empty() {
                 format!("no {list} with activity in this range")
             } else {

@@ -273,6 +273,7 @@ mod tests {
             timezone: "UTC",
             coverage: Default::default(),
             previous: None,
+            is_comparable: false,
         };
         let mut table = list.to_csv();
         table.records[0][2] = "-3".to_owned();

@@ -24,11 +24,15 @@ const ENTRY_BYTES: usize = 1_024;
 #[derive(Clone)]
 pub(crate) struct KeptAnswers {
     ports: QueryPorts,
+    variant: Variant,
     answers: Arc<Mutex<AnswersByRequest>>,
 }
 
-/// What an answer depends on in a request: path and query, and the media types that the client accepts.
+/// What an answer depends on in a request: path and query, and its [`Variant`].
 type RequestKey = (Box<str>, Box<[u8]>);
+
+/// Returns what an answer depends on in a request besides path and query.
+pub(crate) type Variant = fn(&Request) -> Box<[u8]>;
 
 #[derive(Clone)]
 struct KeptAnswer {
@@ -67,13 +71,24 @@ impl AnswersByRequest {
     }
 }
 
-fn bytes_of((target, accept): &RequestKey, answer: &KeptAnswer) -> usize {
-    ENTRY_BYTES + target.len() + accept.len() + answer.body.len()
+fn bytes_of((target, variant): &RequestKey, answer: &KeptAnswer) -> usize {
+    ENTRY_BYTES + target.len() + variant.len() + answer.body.len()
 }
 
 impl KeptAnswers {
+    /// Keeps answers of the API, which depend on the media types that the client accepts.
     pub(crate) fn new(ports: QueryPorts) -> Self {
-        KeptAnswers { ports, answers: Arc::new(Mutex::new(AnswersByRequest::new())) }
+        KeptAnswers { ports, variant: accepted_types, answers: Arc::new(Mutex::new(AnswersByRequest::new())) }
+    }
+
+    /// Returns the same memory for answers of other paths, which depend on something else.
+    pub(crate) fn with_variant(&self, variant: Variant) -> Self {
+        KeptAnswers { variant, ..self.clone() }
+    }
+
+    fn request_key(&self, request: &Request) -> RequestKey {
+        let target = request.uri().path_and_query().map_or("", |target| target.as_str());
+        (target.into(), (self.variant)(request))
     }
 
     fn lock(&self) -> MutexGuard<'_, AnswersByRequest> {
@@ -82,7 +97,8 @@ impl KeptAnswers {
 }
 
 /// Answers from the kept answers, or computes the answer and keeps it. It is kept only if nothing has changed while it
-/// was computed. Callers may differ in whether they get an answer, but not in which one: permissions are checked before.
+/// was computed. Callers whose requests have one key may differ in whether they get an answer, but not in which one:
+/// permissions are checked before.
 pub(crate) async fn answer_from_kept(
     State(kept): State<KeptAnswers>,
     request: Request,
@@ -92,7 +108,7 @@ pub(crate) async fn answer_from_kept(
         return next.run(request).await;
     }
     let Some(stamp) = AnswerStamp::now(&kept.ports).await else { return next.run(request).await };
-    let key = request_key(&request);
+    let key = kept.request_key(&request);
     let found = kept.lock().get(&key, &stamp);
     if let Some(KeptAnswer { headers, body, .. }) = found {
         return (headers, body).into_response();
@@ -115,10 +131,9 @@ pub(crate) async fn answer_from_kept(
     Response::from_parts(parts, Body::from(body))
 }
 
-fn request_key(request: &Request) -> RequestKey {
-    let target = request.uri().path_and_query().map_or("", |target| target.as_str());
+fn accepted_types(request: &Request) -> Box<[u8]> {
     let accept = request.headers().get_all(header::ACCEPT).iter();
-    (target.into(), accept.flat_map(|value| value.as_bytes().iter().chain(b",")).copied().collect())
+    accept.flat_map(|value| value.as_bytes().iter().chain(b",")).copied().collect()
 }
 
 #[cfg(test)]

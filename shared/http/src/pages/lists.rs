@@ -82,8 +82,6 @@ async fn handle(ports: &QueryPorts, org: String, view: View, listing: Listing) -
         gam_query::trends(ports, &org, &answer.entries, trend, grain, range, view.params.bots).await?;
     render(move || {
         let days = CompleteDays::new(&answer.coverage, answer.timezone, today);
-        let is_comparable =
-            answer.previous.flatten().is_some_and(|previous| !days.misses_start(previous.since));
         let list = List {
             view: &view,
             org: &org,
@@ -91,7 +89,6 @@ async fn handle(ports: &QueryPorts, org: String, view: View, listing: Listing) -
             trends: &trends.trends,
             shared_repo_names: &trends.shared_repo_names,
             range,
-            is_comparable,
             sort,
             direction,
         };
@@ -110,8 +107,6 @@ struct List<'a> {
     shared_repo_names: &'a BTreeSet<String>,
     /// The days of the page.
     range: Range,
-    /// Whether the numbers of the range before are complete.
-    is_comparable: bool,
     sort: ListSort,
     direction: SortDirection,
 }
@@ -129,7 +124,7 @@ impl List<'_> {
             (self.tools())
             (self.table(grain))
             (self.pages())
-            @if !answer.entries.is_empty() { (notes::compared(view, self.previous_range(), self.is_comparable)) }
+            @if !answer.entries.is_empty() { (notes::compared(view, self.previous_range(), self.answer.is_comparable)) }
             p.note { a href=(self.api()) { (view.words.api_query) } }
         };
         let title = format!("{} · {org}", self.title());
@@ -151,11 +146,6 @@ impl List<'_> {
 
     fn title(&self) -> &'static str {
         if self.has_members() { self.view.words.members } else { self.view.words.repositories }
-    }
-
-    /// The path segment of the list.
-    fn segment(&self) -> &'static str {
-        if self.has_members() { "members" } else { "repos" }
     }
 
     /// The search, and which columns there are.
@@ -243,7 +233,7 @@ impl List<'_> {
         let has_twin = self.shared_repo_names.contains(&name.to_lowercase());
         let mut params = self.view.params.carried();
         params.id = entry.id.filter(|_| has_twin);
-        let link = self.view.link_with(&["orgs", self.org, self.segment(), name], &params);
+        let link = self.view.link_with(&["orgs", self.org, self.answer.kind.as_str(), name], &params);
         let change = self.change(entry);
         Row { name, link, kind: entry.kind, trend: Some(trend), metrics: &entry.metrics, change }
     }
@@ -262,7 +252,7 @@ impl List<'_> {
 
     /// Returns the change of an entry, if both ranges are complete. It is never judged: half of the lists are about people.
     fn change(&self, entry: &ListEntry) -> Option<(&'static str, Change)> {
-        let previous = entry.previous.as_ref().filter(|_| self.is_comparable)?;
+        let previous = entry.previous.as_ref().filter(|_| self.answer.is_comparable)?;
         let metric = self.changed_column();
         let pair = match entry.metrics.get(metric)? {
             MetricValue::Count(now) => Pair::Counts(now, previous.metrics.count(metric)),
@@ -300,20 +290,20 @@ impl List<'_> {
 
     fn api(&self) -> String {
         let (view, range) = (self.view, self.range);
-        let order = if self.direction == SortDirection::Desc { "desc" } else { "asc" };
         let search = match view.params.search.as_str() {
             "" => String::new(),
             text => format!("&q={}", format::encode(text)),
         };
         format!(
-            "{}api/v1/orgs/{}/{}?since={}&until={}&bots={}&sort={}&order={order}{search}",
+            "{}api/v1/orgs/{}/{}?since={}&until={}&bots={}&sort={}&order={}{search}",
             view.root,
             format::encode(self.org),
-            self.segment(),
+            self.answer.kind.as_str(),
             range.since(),
             range.until(),
             bots_name(view.params.bots),
             self.sort.as_str(),
+            self.direction.as_str(),
         )
     }
 }

@@ -52,14 +52,10 @@ async fn redirect_to_org(path: SubjectPath) -> Redirect {
     Redirect::permanent(&format!("../{}", format::encode(&path.org)))
 }
 
-/// Returns the path and handler of every page, and of what pages load.
-pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<QueryPorts>)> {
+/// Returns the path and handler of pages that show nothing but answers of queries, so that they can be kept as long as
+/// those. What else they depend on is their [`View::variant`].
+pub(crate) fn query_routes() -> Vec<(&'static str, MethodRouter<QueryPorts>)> {
     vec![
-        ("/", get(orgs::handle)),
-        (PUBLIC_PATHS[0], get(assets::handle)),
-        // Addresses that people type.
-        ("/orgs", get(async || Redirect::permanent("."))),
-        ("/orgs/{org}/", get(redirect_to_org)),
         ("/orgs/{org}", get(org::handle)),
         ("/orgs/{org}/delivery", get(delivery::handle)),
         ("/orgs/{org}/repos", get(lists::handle_repos)),
@@ -67,6 +63,18 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<QueryPorts>)> {
         ("/orgs/{org}/members", get(lists::handle_members)),
         ("/orgs/{org}/members/{member}", get(subject::handle)),
         ("/orgs/{org}/agents", get(agents::handle)),
+    ]
+}
+
+/// Returns the path and handler of every other page, and of what pages load. Some read records, and some depend on what
+/// the principal sees.
+pub(crate) fn other_routes() -> Vec<(&'static str, MethodRouter<QueryPorts>)> {
+    vec![
+        ("/", get(orgs::handle)),
+        (PUBLIC_PATHS[0], get(assets::handle)),
+        // Addresses that people type.
+        ("/orgs", get(async || Redirect::permanent("."))),
+        ("/orgs/{org}/", get(redirect_to_org)),
         ("/orgs/{org}/tasks", get(tasks::handle)),
         (LOG_PATH, get(log::handle)),
         ("/orgs/{org}/hooks", get(hooks::handle)),

@@ -65,6 +65,20 @@ fn gap_text(view: &View, gap: &gam_query::Gap) -> Markup {
     }
 }
 
+/// The band above the numbers if some of the selected members do not exist; empty if all do.
+pub(super) fn unknown_members(view: &View, org: &str, names: &[String]) -> Markup {
+    html! {
+        @if !names.is_empty() {
+            section.incomplete {
+                p {
+                    span.icon aria-hidden="true" { "△" }
+                    (fill(view.words.unknown_members, &[("org", org), ("x", &names.join(", "))]))
+                }
+            }
+        }
+    }
+}
+
 /// The line below the controls: until when GitHub was read, and since when the numbers are complete.
 pub(super) fn as_of(view: &View, coverage: &CoverageAnswer, days: &CompleteDays) -> Markup {
     let words = view.words;

@@ -81,6 +81,7 @@ pub(super) fn head(
         }))
         (notes::as_of(view, &board.coverage, &days))
         (notes::incomplete(view, &board.coverage, &days, board.range, &board.org))
+        (notes::unknown_members(view, &board.org, &board.unknown_members))
     }
 }
 
@@ -91,7 +92,7 @@ pub(super) fn empty(view: &View, board: &DashboardAnswer) -> Markup {
         div.message.empty {
             p { strong { (words.empty) } }
             @if !view.params.members.is_empty() {
-                p { (fill(words.check_members, &[("x", &view.params.members.join(", "))])) }
+                p { (fill(words.only_members, &[("x", &view.params.members.join(", "))])) }
             }
             @if let Some(day) = board.last_event {
                 p { (fill(words.last_event, &[("d", &format_day(day, view.language))])) }

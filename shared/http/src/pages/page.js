@@ -77,7 +77,7 @@
       const arrow = button.appendChild(document.createElement("span"));
       arrow.className = "arrow";
       arrow.setAttribute("aria-hidden", "true");
-      arrow.textContent = " ↕";
+      arrow.textContent = "\u00a0↕";
       head.append(button);
       button.addEventListener("click", () => {
         const isNumber = head.classList.contains("number");
@@ -86,10 +86,10 @@
         for (const other of all("thead th", table)) {
           other.removeAttribute("aria-sort");
           const sign = other.querySelector(".arrow");
-          if (sign) sign.textContent = " ↕";
+          if (sign) sign.textContent = "\u00a0↕";
         }
         head.setAttribute("aria-sort", isDescending ? "descending" : "ascending");
-        arrow.textContent = isDescending ? " ▼" : " ▲";
+        arrow.textContent = isDescending ? "\u00a0▼" : "\u00a0▲";
         const key = (row) => {
           const cell = row.cells[column];
           if (!isNumber) return cell.textContent.trim().toLowerCase();

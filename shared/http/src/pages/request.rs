@@ -344,11 +344,7 @@ impl Params {
         add("q", !self.search.is_empty(), self.search.clone());
         add("columns", self.columns != default.columns, self.columns.name().to_owned());
         add("sort", self.sort.is_some(), self.sort.clone().unwrap_or_default());
-        let order = match self.order {
-            Some(SortDirection::Asc) => "asc",
-            _ => "desc",
-        };
-        add("order", self.order.is_some(), order.to_owned());
+        add("order", self.order.is_some(), self.order.unwrap_or_default().as_str().to_owned());
         add("id", self.id.is_some(), self.id.unwrap_or_default().to_string());
         add("cursor", self.cursor.is_some(), self.cursor.clone().unwrap_or_default());
         add("lang", self.language.is_some(), language_name(self.language.unwrap_or_default()).to_owned());

@@ -73,6 +73,7 @@ fn content(view: &View, board: &DashboardAnswer, grain: Grain, is_member: bool) 
                 (panels::durations(view, board, &time, "cycle_time_hours"))
                 (panels::spread(view, board, "cycle_time_hours"))
                 (panels::durations(view, board, &time, "first_review_hours"))
+                (panels::spread(view, board, "first_review_hours"))
                 (panels::deliveries(view, board, &time))
                 (its_members(view, board))
             }

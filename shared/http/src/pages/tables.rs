@@ -178,7 +178,7 @@ fn head(view: &View, sorting: &Sorting, key: &str, title: &str, is_number: bool)
     };
     html! {
         th class=[class] scope="col" aria-sort=[sort] {
-            a href=(link) { (title) span.arrow aria-hidden="true" { " " (sign) } }
+            a href=(link) { (title) span.arrow aria-hidden="true" { "\u{a0}" (sign) } }
         }
     }
 }

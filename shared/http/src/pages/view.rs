@@ -1,8 +1,8 @@
 //! What every page knows: its parameters, its language, and where it is.
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::NaiveDate;
 use gam_access::{Principal, RouteClass};
@@ -10,12 +10,12 @@ use gam_model::{Grain, Range};
 use gam_query::QueryPorts;
 
 use super::format::encode;
-use super::request::{Params, Theme, preferred_language};
+use super::request::{Params, Theme, language_name, preferred_language};
 use super::words::Words;
 use crate::charts::Language;
 use crate::error::ApiError;
 
-/// A request for a page.
+/// A request for a page. All of it follows from path and query and from [`View::variant`].
 pub(crate) struct View {
     pub(super) params: Params,
     pub(super) language: Language,
@@ -28,19 +28,44 @@ pub(crate) struct View {
     pub(super) can_audit: bool,
 }
 
+/// What a page depends on in a request besides path and query.
+struct Variant {
+    /// The language that the browser prefers.
+    language: Language,
+    has_token: bool,
+    can_audit: bool,
+}
+
+impl Variant {
+    fn new(headers: &HeaderMap, extensions: &Extensions) -> Self {
+        let principal = extensions.get::<Principal>();
+        Variant {
+            language: preferred_language(headers),
+            has_token: principal.is_some_and(|principal| principal.has_token),
+            can_audit: principal.is_some_and(|principal| principal.may(RouteClass::Audit)),
+        }
+    }
+}
+
 impl View {
     /// Creates the view of a request.
     pub(super) fn new(params: Params, parts: &Parts) -> Self {
-        let language = params.language.unwrap_or_else(|| preferred_language(&parts.headers));
+        let Variant { language, has_token, can_audit } = Variant::new(&parts.headers, &parts.extensions);
+        let language = params.language.unwrap_or(language);
         let segments = parts.uri.path().matches('/').count();
         let root = match segments {
             0 | 1 => "./".to_owned(),
             _ => "../".repeat(segments - 1),
         };
-        let principal = parts.extensions.get::<Principal>();
-        let has_token = principal.is_some_and(|principal| principal.has_token);
-        let can_audit = principal.is_some_and(|principal| principal.may(RouteClass::Audit));
         View { params, language, words: Words::of(language), root, has_token, can_audit }
+    }
+
+    /// Returns what a page depends on besides path and query: the language that the browser prefers, and what the sender
+    /// may do as far as pages show it. Senders with the same variant get the same page.
+    pub(crate) fn variant(request: &Request) -> Box<[u8]> {
+        let Variant { language, has_token, can_audit } =
+            Variant::new(request.headers(), request.extensions());
+        format!("{} {has_token} {can_audit}", language_name(language)).into_bytes().into()
     }
 
     /// Returns the view with the language and the theme of another page, unless its own URL sets them.

@@ -76,7 +76,8 @@ words! {
     by_month: "by month", "月別";
     compared: "Changes compare with {a}.", "増減は前期間({a})との比較です。";
     whole_weeks: "Ranges of whole weeks, such as 28 days, compare best.", "比較には28日など週単位の期間が適しています。";
-    check_members: "Only these members are counted: {x}. Check the names.", "集計対象のメンバー: {x}(名前をご確認ください)";
+    only_members: "Only these members are counted: {x}.", "集計対象のメンバー: {x}";
+    unknown_members: "{org} has no member {x}: check the spelling.", "{org} にメンバー {x} はいません(スペルをご確認ください)。";
     change: "Change", "増減";
     better: "better", "改善";
     worse: "worse", "悪化";
@@ -215,6 +216,13 @@ words! {
     task_since: "Since", "更新日時";
     task_lease: "lease until {t}", "{t} まで確保";
     task_expired: "lease ended {t}", "{t} に期限切れ";
+    workers: "Workers", "ワーカー一覧";
+    worker_token: "Token", "トークン";
+    worker_claimed: "Claimed", "確保日時";
+    worker_lease: "Lease until", "確保期限";
+    worker_state: "State", "状態";
+    worker_works: "works", "作業中";
+    worker_silent: "silent since the end of its lease", "期限切れ(応答なし)";
     task_cancelled: "cancelled: {x}", "取り消し: {x}";
     audit_log: "Audit log", "監査ログ";
     log_org: "Organization", "Organization";

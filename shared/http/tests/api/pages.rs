@@ -264,6 +264,40 @@ async fn days_before_the_collection_are_not_compared() {
 }
 
 #[tokio::test]
+async fn days_before_the_first_event_are_not_compared_if_nothing_is_known_of_the_collection() {
+    let api = acme::api().await;
+    for view in ["/orgs/acme", "/orgs/acme/members"] {
+        let compares = async |since: &str| {
+            let html = page(&api, &format!("{view}?since={since}&until=2024-03-11")).await.text().to_owned();
+            assert_ne!(
+                html.contains("Changes compare"),
+                html.contains("Changes are hidden"),
+                "{view} {since}"
+            );
+            html.contains("Changes compare")
+        };
+        // The first event is of 2 January 2023, so 217 days are the longest range with a range before it.
+        assert!(compares("2024-03-01").await && compares("2023-08-07").await, "{view}");
+        assert!(!compares("2023-08-06").await && !compares("2023-01-01").await, "{view}");
+    }
+}
+
+#[tokio::test]
+async fn members_that_do_not_exist_are_named() {
+    let api = acme::api().await;
+    let html = async |query: &str| {
+        page(&api, &format!("/orgs/acme?since=2024-03-01&until=2024-03-11{query}")).await.text().to_owned()
+    };
+    let only = html("&member=nobody").await;
+    assert!(only.contains("Acme has no member nobody: check the spelling."), "{only}");
+    let mixed = html("&member=ann,nobody,%3Cb%3E").await;
+    assert!(mixed.contains("Acme has no member &lt;b&gt;, nobody: check"), "{mixed}");
+    // A member who did nothing in these days is a member.
+    let idle = html("&member=bob&since=2024-03-02&until=2024-03-03").await;
+    assert!(!idle.contains("has no member") && idle.contains("Nothing happened"), "{idle}");
+}
+
+#[tokio::test]
 async fn links_to_repositories_with_one_name_have_the_id() {
     let api = acme::data_with(&[("tools", 3)], acme::commits_of_members(("tools", 3), 1)).await.api();
     // The other one with this name did nothing on that day.

@@ -12,7 +12,7 @@ pub use trends::{TrendsAnswer, trends};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono::{Days, NaiveDate};
 use gam_model::metric::{DurationMetric, HISTOGRAM_BOUNDS_SECONDS, Metric};
 use gam_model::period::FIRST_DAY;
 use gam_model::{Grain, MemberKind, Range, Subject};
@@ -122,6 +122,8 @@ pub struct DashboardAnswer {
     /// Contributions by day of the calendar, days without any left out: commits, pull requests and issues opened,
     /// reviews.
     pub contributions: BTreeMap<NaiveDate, u64>,
+    /// The requested members that are not known.
+    pub unknown_members: Vec<String>,
     /// The last day up to today with a credited event. Only looked for if the range has none.
     pub last_event: Option<NaiveDate>,
     /// An organization's repositories, or the first [`MAX_ENTRIES`] repositories of a member or members of a
@@ -210,6 +212,11 @@ impl OrgQuery for DashboardQuery<'_> {
             tokio::try_join!(org.read_counted(&counted, read), org.coverage(&resolved.subject))?;
         org.set_display_name(&mut resolved, &days, range).await?;
 
+        let unknown_members = org.unknown_members(&request.members, &days).await?;
+        let is_comparable = match previous_range {
+            Some(previous) => org.is_comparable(&coverage, previous).await?,
+            None => false,
+        };
         let in_range = sum(&days, range);
         let values = |range: Range| sums::values(&counted, &days, range, bots);
         let buckets = sums::by_bucket(&days, range, grain);
@@ -243,13 +250,14 @@ impl OrgQuery for DashboardQuery<'_> {
             metrics: values(range),
             previous_range,
             previous: previous_range.map(values),
-            is_comparable: previous_range.is_some_and(|previous| is_complete(&coverage, org, previous)),
+            is_comparable,
             coverage,
             buckets: range.buckets(grain).map(dashboard_bucket).collect(),
             cycle_time_bins: bins(DurationMetric::CycleTime),
             first_review_bins: bins(DurationMetric::FirstReview),
             contributions: sums::contributions(&counted, &days, calendar, bots),
             calendar,
+            unknown_members,
             last_event,
             entries: entries.first,
             shared_repo_names: entries.shared_repo_names,
@@ -290,11 +298,4 @@ fn sum(days: &[MonthOfDays], range: Range) -> Rollup {
     let mut rollup = Rollup::default();
     days.iter().for_each(|days| rollup.merge(&days.sum(range)));
     rollup
-}
-
-/// Returns whether the days of the range before have been collected. If nothing is known of the collection, as in the
-/// demo, everything counts as complete.
-fn is_complete(coverage: &CoverageAnswer, org: &OrgReader<'_>, previous: Range) -> bool {
-    let start: DateTime<Utc> = org.time_zone.start_of_day(previous.since());
-    coverage.read_since.is_none_or(|since| since <= start)
 }

@@ -45,6 +45,30 @@ impl OrgReader<'_> {
         Ok(subjects.into_iter().collect())
     }
 
+    /// Returns those of the names that no member has or had. `days` is what was read of the members.
+    pub(super) async fn unknown_members(
+        &self,
+        names: &[String],
+        days: &[MonthOfDays],
+    ) -> Result<Vec<String>, QueryError> {
+        let mut unknown = Vec::new();
+        for name in names {
+            let mut member = self.resolve_subject(&SubjectRef::Member(name.clone())).await?;
+            let class = ItemClass::Days(member.subject.clone());
+            if days.iter().any(|days| days.key.class == class) {
+                continue;
+            }
+            let mut sum = Rollup::default();
+            self.read_all_days(&member.subject).await?.iter().for_each(|days| sum.merge(&days.sum_all()));
+            match self.set_member_name(&mut member, &sum).await {
+                Ok(()) => {}
+                Err(QueryError::NotFound(_)) => unknown.push(name.clone()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(unknown)
+    }
+
     /// Reads the days of all months that may have days of the range.
     pub(super) async fn read_counted(
         &self,

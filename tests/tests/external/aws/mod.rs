@@ -4,6 +4,7 @@
 //! tests that need no special emulator use that AWS instead.
 
 mod access;
+mod actions;
 mod athena;
 mod bad_input;
 mod calls;
@@ -14,6 +15,7 @@ mod fan_out;
 mod faults;
 mod footprint;
 mod lint;
+mod query;
 mod scenario;
 mod stack;
 mod webhooks;
@@ -25,6 +27,7 @@ use crate::ExternalTest;
 pub(crate) fn tests() -> Vec<ExternalTest> {
     let files = [
         access::tests(),
+        actions::tests(),
         athena::tests(),
         bad_input::tests(),
         conformance::tests(),
@@ -33,6 +36,7 @@ pub(crate) fn tests() -> Vec<ExternalTest> {
         faults::tests(),
         footprint::tests(),
         lint::tests(),
+        query::tests(),
         webhooks::tests(),
     ];
     files.into_iter().flatten().collect()

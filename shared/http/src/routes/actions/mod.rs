@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json};
@@ -20,6 +20,7 @@ use self::bodies::{
     ActionAnswer, ActionList, ActionView, ApprovalBody, ApproveMergePrBody, CreateCommentBody,
     CreateIssueBody, CreatePrBody, RejectionBody,
 };
+use super::orgs::listings::with_next_link;
 use super::tasks::{fields_of, visible_orgs};
 use super::{Route, RouteMethod};
 use crate::answer::AcceptsJson;
@@ -329,12 +330,8 @@ async fn handle_list(
             break;
         }
     }
-    let link = next.as_deref().and_then(|cursor| super::orgs::listings::link_to_page(&uri, cursor));
-    let mut response = Json(ActionList { actions: listed, next }).into_response();
-    if let Some(link) = link {
-        response.headers_mut().insert(header::LINK, link);
-    }
-    Ok(response)
+    let cursor = next.clone();
+    Ok(with_next_link(Json(ActionList { actions: listed, next }), &uri, cursor.as_deref()))
 }
 
 async fn handle_show(

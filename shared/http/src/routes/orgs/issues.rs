@@ -3,8 +3,8 @@
 use axum::Extension;
 use axum::Json;
 use axum::extract::State;
-use axum::http::{Uri, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::Uri;
+use axum::response::Response;
 use axum::routing::get;
 use chrono::{DateTime, Utc};
 use gam_access::RouteClass;
@@ -15,7 +15,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::SUBJECT_ERRORS;
-use super::listings::link_to_page;
+use super::listings::with_next_link;
 use crate::answer::AcceptsJson;
 use crate::error::{ApiError, quoted};
 use crate::openapi::{NamedSchema, Operation, ResponseBody, derived, schema_name};
@@ -146,13 +146,10 @@ async fn handle(
     let filter = IssueFilter { state, label, assignee, repo, within };
     let page = work.issues.list(&key, &filter, limit, after).await.map_err(QueryError::Store)?;
     let next = page.next.map(|(repo_id, number)| format!("{repo_id}.{number}"));
-    let link = next.as_deref().and_then(|cursor| link_to_page(&uri, cursor));
+    let cursor = next.clone();
     let issues = page.issues.into_iter().map(ListedIssue::from).collect();
-    let mut response = Json(IssueList { org: name, as_of: page.as_of, issues, next }).into_response();
-    if let Some(link) = link {
-        response.headers_mut().insert(header::LINK, link);
-    }
-    Ok(response)
+    let list = IssueList { org: name, as_of: page.as_of, issues, next };
+    Ok(with_next_link(Json(list), &uri, cursor.as_deref()))
 }
 
 fn parse_cursor(text: &str) -> Result<(i64, i64), ApiError> {

@@ -108,16 +108,21 @@ async fn answer(
         compare,
     };
     let body = gam_query::list(ports, org, &request).await?;
-    let next = body.next.as_deref().and_then(|cursor| link_to_page(uri, cursor));
-    let mut response = Answer { format, body }.into_response();
-    if let Some(next) = next {
-        response.headers_mut().insert(header::LINK, next);
+    let next = body.next.clone();
+    Ok(with_next_link(Answer { format, body }, uri, next.as_deref()))
+}
+
+/// Returns the response with a link to the page of the cursor `next`, if there is one.
+pub(crate) fn with_next_link(answer: impl IntoResponse, uri: &Uri, next: Option<&str>) -> Response {
+    let mut response = answer.into_response();
+    if let Some(link) = next.and_then(|cursor| link_to_page(uri, cursor)) {
+        response.headers_mut().insert(header::LINK, link);
     }
-    Ok(response)
+    response
 }
 
 /// Returns the link to the page of a cursor (RFC 8288), relative to the request: CSV has no place for the cursor.
-pub(crate) fn link_to_page(uri: &Uri, cursor: &str) -> Option<HeaderValue> {
+fn link_to_page(uri: &Uri, cursor: &str) -> Option<HeaderValue> {
     let parameters = uri.query().unwrap_or_default().split('&');
     let mut parameters: Vec<&str> =
         parameters.filter(|it| !it.is_empty() && !it.starts_with("cursor=")).collect();

@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 use self::bodies::{
     AssignedTask, ClaimReport, ClaimStatus, ListedTask, LogAppended, LogLines, TaskList, TaskLog, TaskRequest,
 };
+use super::orgs::listings::with_next_link;
 use super::{Route, RouteMethod};
 use crate::answer::AcceptsJson;
 use crate::error::{ApiError, quoted};
@@ -286,12 +287,8 @@ async fn handle_list(
             break;
         }
     }
-    let link = next.as_deref().and_then(|cursor| super::orgs::listings::link_to_page(&uri, cursor));
-    let mut response = Json(TaskList { tasks: listed, next }).into_response();
-    if let Some(link) = link {
-        response.headers_mut().insert(header::LINK, link);
-    }
-    Ok(response)
+    let cursor = next.clone();
+    Ok(with_next_link(Json(TaskList { tasks: listed, next }), &uri, cursor.as_deref()))
 }
 
 fn is_visible(scope: &Scope, task: &Task) -> bool {
