@@ -343,10 +343,14 @@ async fn real_answers_match_their_schemas() {
         };
         let uri = with_names(path);
         let queries: &[&str] = match path.as_str() {
-            path if path.ends_with("agents/metrics/timeseries") => {
-                &["", "?metric=agent_session_hours&granularity=month", "?metric=agent_tool_calls&by=tool&parts=3"]
+            path if path.ends_with("agents/metrics/timeseries") => &[
+                "",
+                "?metric=agent_session_hours&granularity=month",
+                "?metric=agent_tool_calls&by=tool&parts=3",
+            ],
+            path if path.ends_with("{org}/agents") => {
+                &["", "?by=tool", "?by=branch", "?by=repo", "?by=member"]
             }
-            path if path.ends_with("{org}/agents") => &["", "?by=tool", "?by=branch", "?by=repo", "?by=member"],
             path if path.contains("/agents") => &["", "?bots=include"],
             path if path.ends_with("timeseries") => &[
                 "",

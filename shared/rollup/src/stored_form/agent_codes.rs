@@ -7,7 +7,7 @@ use super::codes::{AdaptiveNumber, AdaptiveSets, AdaptiveSymbols};
 use super::item_codes::dictionary_len;
 use super::name_codes::{read_keys, read_name, read_subjects, write_keys, write_name, write_subjects};
 use super::totals_codes::DistributionCode;
-use super::{BitForm, DecodeError};
+use super::{BitForm, DecodeError, check_entries};
 use crate::agents::{
     AgentCounts, AgentDaysItem, AgentListEntry, AgentListItem, AgentSide, AgentSides, AgentTotals,
 };
@@ -69,6 +69,9 @@ struct DaysCode {
     lengths: DistributionCode,
     members: AdaptiveSets,
     parts: Option<[(AdaptiveSets, CountsCode); AgentDimension::COUNT]>,
+    /// How many sides and parts were read.
+    read_sides: usize,
+    read_parts: usize,
 }
 
 impl DaysCode {
@@ -79,6 +82,8 @@ impl DaysCode {
             lengths: DistributionCode::new(),
             members: AdaptiveSets::new(dictionary_len(members)),
             parts: names.map(|names| names.each_ref().map(part)),
+            read_sides: 0,
+            read_parts: 0,
         }
     }
 
@@ -115,6 +120,8 @@ impl DaysCode {
             let mut sides = AgentSides::new();
             for side in SIDES {
                 if bits.read_flag()? {
+                    check_entries(self.read_sides)?;
+                    self.read_sides += 1;
                     sides.push((side, self.read_side(bits)?));
                 }
             }
@@ -129,6 +136,8 @@ impl DaysCode {
         let mut side = AgentSide { totals, members: self.members.read(bits)?, ..AgentSide::default() };
         for ((sets, counts), part) in self.parts.iter_mut().flatten().zip(&mut side.parts) {
             for index in sets.read(bits)? {
+                check_entries(self.read_parts)?;
+                self.read_parts += 1;
                 part.push((index, counts.read(bits)?));
             }
         }
@@ -138,6 +147,13 @@ impl DaysCode {
 
 impl BitForm for AgentDaysItem {
     const CLASS: u8 = 4;
+
+    fn entry_counts(&self) -> [usize; 3] {
+        let names = self.names.iter().map(Vec::len).sum::<usize>() + self.members.len();
+        let sides = || self.days.iter().flat_map(|(_, sides)| sides);
+        let parts = sides().flat_map(|(_, side)| &side.parts).map(Vec::len).sum();
+        [names, sides().count(), parts]
+    }
 
     fn write(&self, bits: &mut BitWriter) {
         bits.write_flag(self.name.is_some());
@@ -165,6 +181,11 @@ impl BitForm for AgentDaysItem {
 
 impl BitForm for AgentListItem {
     const CLASS: u8 = 5;
+
+    fn entry_counts(&self) -> [usize; 3] {
+        let days = self.entries.iter().flat_map(|entry| &entry.days);
+        [self.members.len(), self.entries.len(), days.map(|(_, sides)| sides.len()).sum()]
+    }
 
     fn write(&self, bits: &mut BitWriter) {
         write_keys(bits, self.members.iter().map(String::as_str));

@@ -6,7 +6,7 @@ use super::bits::{BitReader, BitWriter};
 use super::codes::{AdaptiveNumber, AdaptiveSets};
 use super::name_codes::{read_ids, write_ids};
 use super::totals_codes::DistributionCode;
-use super::{BitForm, DecodeError};
+use super::{BitForm, DecodeError, check_entries};
 use crate::pr_classes::{PrClass, PrClassDay, PrClassItem, PrClassTotals};
 use crate::totals::Side;
 
@@ -18,6 +18,8 @@ struct ClassesCode {
     cycle_times: DistributionCode,
     costs: DistributionCode,
     unpriced: AdaptiveNumber,
+    /// How many classes of days were read.
+    read_classes: usize,
 }
 
 impl ClassesCode {
@@ -26,6 +28,7 @@ impl ClassesCode {
             cycle_times: DistributionCode::new(),
             costs: DistributionCode::new(),
             unpriced: AdaptiveNumber::new(1),
+            read_classes: 0,
         }
     }
 
@@ -45,6 +48,8 @@ impl ClassesCode {
         let mut day = PrClassDay::new();
         for key in keys() {
             if bits.read_flag()? {
+                check_entries(self.read_classes)?;
+                self.read_classes += 1;
                 let totals = PrClassTotals {
                     cycle_times: self.cycle_times.read(bits)?,
                     costs: self.costs.read(bits)?,
@@ -64,6 +69,11 @@ fn keys() -> impl Iterator<Item = (Side, PrClass)> {
 
 impl BitForm for PrClassItem {
     const CLASS: u8 = 6;
+
+    fn entry_counts(&self) -> [usize; 3] {
+        let days = || self.repos.iter().flat_map(|(_, days)| days);
+        [self.repos.len(), days().count(), days().map(|(_, classes)| classes.len()).sum()]
+    }
 
     fn write(&self, bits: &mut BitWriter) {
         for generation in self.generations {
