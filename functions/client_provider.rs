@@ -8,6 +8,7 @@ use gam_aws::secret::{parse_field, parse_token};
 use gam_aws::{CachedSecret, SdkConfig, SecretError};
 use gam_github::{AppCredentials, Client, ClientSettings, Credentials};
 use gam_model::{Clock, SystemClock};
+use gam_work_ports::GitHubWriter;
 use tokio::sync::Mutex;
 
 use crate::environment;
@@ -63,7 +64,26 @@ impl ClientProvider {
             parallelism: parallelism.max(1) as usize,
             budget: budget.filter(|percent| *percent < 100).map(|percent| f64::from(percent) / 100.0),
         };
-        let secret = CachedSecret::new(config, &environment::required("GITHUB_TOKEN_SECRET")?);
+        Self::with_settings(config, "GITHUB_TOKEN_SECRET", settings)
+    }
+
+    /// Reads the environment for the credential that may write to GitHub. Sends no request.
+    ///
+    /// # Errors
+    /// If a variable is missing.
+    pub fn load_for_writing(config: &SdkConfig) -> anyhow::Result<Self> {
+        let api_url = environment::required("GITHUB_API_URL")?;
+        // The credentials are replaced by those in the secret.
+        let settings = GitHubWriter::client_settings(api_url, Credentials::Tokens(Vec::new()));
+        Self::with_settings(config, "GITHUB_WRITE_SECRET", settings)
+    }
+
+    fn with_settings(
+        config: &SdkConfig,
+        secret_variable: &str,
+        settings: ClientSettings,
+    ) -> anyhow::Result<Self> {
+        let secret = CachedSecret::new(config, &environment::required(secret_variable)?);
         Ok(ClientProvider { secret, settings, client: Mutex::default() })
     }
 

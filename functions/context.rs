@@ -6,22 +6,25 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use gam_access::{RefusalLog, Tokens};
+use gam_access::{LogReadings, RefusalLog, Tokens};
 use gam_aggregate::AggregatePorts;
-use gam_aws::{DynamoStore, S3Objects, SdkConfig};
+use gam_audit::{AuditPorts, SegmentLog};
+use gam_aws::{DynamoStore, Queue, S3Objects, SdkConfig};
 use gam_collect::CollectPorts;
-use gam_http::{ApiPorts, WorkPorts};
+use gam_http::{ApiPorts, LogPorts, WorkPorts};
+use gam_lake::SplitLake;
 use gam_lake::configuration::CachedConfigurations;
 use gam_lake::registry::CachedRegistry;
 use gam_model::{Clock, Identity, OrgRegistry, SystemClock};
 use gam_query::{IdentitySource, QueryPorts, RegistrySource};
 use gam_store::{Checkpoint, CheckpointKey, CheckpointStore, OrgCheckpoint};
 use gam_work::IssueReader;
-use gam_work::actions::Actions;
+use gam_work::actions::{Actions, GitHubActions};
 use gam_work::tasks::Tasks;
 use gam_work_ports::LakeActionSettings;
 
-use crate::environment::required;
+use crate::actions::QueueWaker;
+use crate::environment::{optional, required};
 use crate::metrics::{FunctionMetric, MetricLog};
 
 /// The clients and settings of every function, read from its environment once per cold start.
@@ -47,8 +50,7 @@ impl LambdaContext {
     /// If a variable is missing or invalid.
     pub async fn load() -> anyhow::Result<Self> {
         let lake = required("GITHUB_METRICS_LAKE")?;
-        let (bucket, prefix) = gam_aws::s3::parse(&lake)
-            .with_context(|| format!("invalid GITHUB_METRICS_LAKE {lake:?}: expected s3://BUCKET/PREFIX"))?;
+        let (bucket, prefix) = parse_bucket("GITHUB_METRICS_LAKE", &lake)?;
         let store = required("GITHUB_METRICS_STORE")?;
         let table = gam_aws::dynamo::parse(&store)
             .with_context(|| format!("invalid GITHUB_METRICS_STORE {store:?}: expected dynamodb:TABLE"))?;
@@ -98,12 +100,41 @@ impl LambdaContext {
         }
     }
 
-    /// The ports of the API: queries, tasks, and the cache of issues. The role of the function decides whether it can
-    /// change a task.
+    /// The ports of the API: queries, tasks, actions, and the cache of issues. The role of the function decides whether it
+    /// can change them.
     pub fn api_ports(&self) -> ApiPorts {
         let issues = IssueReader::new(self.store.clone(), self.clock.clone());
-        let work = WorkPorts { tasks: self.tasks(), issues, actions: self.actions(), default_owner: None };
+        let actions = self.actions_with(None);
+        // The function that does actions is woken by its queue.
+        let actions = match optional("ACTION_QUEUE_URL") {
+            Some(url) => actions.done_by(Arc::new(QueueWaker(Queue::new(&self.config, &url)))),
+            None => actions,
+        };
+        let default_owner = optional("GITHUB_OWNER");
+        let work = WorkPorts { tasks: self.tasks(), issues, actions, default_owner };
         ApiPorts { query: self.query_ports(), work: Some(work), log: None }
+    }
+
+    /// The ports of the audit log: its segments have a bucket of their own, and configurations are in the lake.
+    ///
+    /// # Errors
+    /// If `GITHUB_METRICS_AUDIT_LOG` is missing or invalid.
+    pub fn audit_ports(&self) -> anyhow::Result<AuditPorts> {
+        let log = required("GITHUB_METRICS_AUDIT_LOG")?;
+        let (bucket, prefix) = parse_bucket("GITHUB_METRICS_AUDIT_LOG", &log)?;
+        let segments = Arc::new(S3Objects::new(&self.config, bucket, prefix));
+        let objects = Arc::new(SplitLake::new(self.lake.clone(), segments));
+        Ok(AuditPorts { objects, records: self.store.clone(), clock: self.clock.clone() })
+    }
+
+    /// What the routes of the audit log use.
+    ///
+    /// # Errors
+    /// As [`LambdaContext::audit_ports`].
+    pub fn log_ports(&self) -> anyhow::Result<LogPorts> {
+        let readings = LogReadings::new(self.store.clone(), self.clock.clone());
+        // An answer of Lambda is sent when it is complete.
+        Ok(LogPorts { log: Arc::new(SegmentLog::new(self.audit_ports()?)), readings, is_streaming: false })
     }
 
     /// The tasks of the store.
@@ -112,10 +143,10 @@ impl LambdaContext {
         Tasks::new(self.store.clone(), self.clock.clone(), pick)
     }
 
-    /// The actions of the store. No function has a credential that may write to GitHub, so none can be requested.
-    fn actions(&self) -> Actions {
+    /// The actions of the store. Without `github` this process does none of them.
+    pub fn actions_with(&self, github: Option<Arc<dyn GitHubActions>>) -> Actions {
         let settings = Arc::new(LakeActionSettings(self.lake.clone()));
-        Actions::new(self.store.clone(), self.clock.clone(), settings, None)
+        Actions::new(self.store.clone(), self.clock.clone(), settings, github)
     }
 
     /// The tokens of the store.
@@ -159,6 +190,12 @@ impl LambdaContext {
         values.extend(self.lag_seconds(lagging_orgs, now).await.map(|lag| (FunctionMetric::LagSeconds, lag)));
         self.metrics.write(now, &values);
     }
+}
+
+/// Returns the bucket and the prefix of an address in a variable.
+fn parse_bucket<'a>(variable: &str, address: &'a str) -> anyhow::Result<(&'a str, &'a str)> {
+    gam_aws::s3::parse(address)
+        .with_context(|| format!("invalid {variable} {address:?}: expected s3://BUCKET/PREFIX"))
 }
 
 /// Loads region, credentials and transport of AWS clients.

@@ -1,23 +1,83 @@
-//! The HTTP API behind API Gateway, with the same router as `serve`. Two functions serve it: `api` reads, and `gate`
-//! changes tasks, with a role that may.
+//! The HTTP API behind API Gateway, with the same router as `serve`. Three functions serve it: `api` reads, `gate` changes
+//! tasks and actions, and `log` shows the audit log. Each has a role that may do this, and no more.
 
 use std::sync::Arc;
 
 use anyhow::bail;
 use gam_access::{Principal, Role};
 use gam_aws::CachedSecret;
-use gam_http::{AccessControl, AllowedOrigins, Router, TokenError, TokenSource, guarded_router};
+use gam_http::{
+    AccessControl, AllowedOrigins, HostPrincipal, Router, TokenError, TokenSource, guarded_router,
+};
 use gam_store::NameStore;
+use lambda_http::request::RequestContext;
+use lambda_http::tower::ServiceExt as _;
+use lambda_http::{Request, RequestExt as _, service_fn};
 
 use crate::{LambdaContext, environment};
 
-/// Reads the environment, and returns the router of the HTTP API. `role` is that of callers whose signed requests API
-/// Gateway lets through.
+/// The routes that API Gateway sends to a function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServedRoutes {
+    /// Those that read, but not the audit log.
+    Reading,
+    /// Those that change tasks and actions.
+    Changing,
+    /// Those of the audit log.
+    AuditLog,
+}
+
+impl ServedRoutes {
+    /// Returns the role of a caller whose signed request for a path API Gateway lets through. IAM policies name routes, so
+    /// whoever may call one has the role for it.
+    fn role_of(self, path: &str) -> Role {
+        match self {
+            ServedRoutes::Reading => Role::Viewer,
+            ServedRoutes::AuditLog => Role::Auditor,
+            ServedRoutes::Changing
+                if path == "/api/v1/request-task" || path.starts_with("/api/v1/tasks/") =>
+            {
+                Role::Worker
+            }
+            ServedRoutes::Changing if path.starts_with("/api/v1/approvals/") || path.ends_with("/decide") => {
+                Role::Approver
+            }
+            ServedRoutes::Changing => Role::Operator,
+        }
+    }
+}
+
+/// Reads the environment, and answers requests until Lambda ends the process.
 ///
 /// # Errors
-/// If a variable is missing or invalid.
-pub async fn load_router(role: Role) -> anyhow::Result<Router> {
+/// If a variable is missing or invalid, or the Lambda runtime fails.
+pub async fn serve(routes: ServedRoutes) -> Result<(), lambda_http::Error> {
+    let router = load_router(routes).await?;
+    lambda_http::run(service_fn(move |mut request: Request| {
+        if let Some(caller) = iam_caller(&request) {
+            let principal = Principal::trusted(&caller, routes.role_of(request.uri().path()));
+            request.extensions_mut().insert(HostPrincipal(principal));
+        }
+        router.clone().oneshot(request)
+    }))
+    .await
+}
+
+/// Returns who signed a request, if API Gateway has checked a signature: `iam:` and the unique id of the user or the role.
+/// The name of a role's session is left out: the caller chooses it, so it proves nothing, and it can be an address.
+fn iam_caller(request: &Request) -> Option<String> {
+    let Some(RequestContext::ApiGatewayV2(context)) = request.request_context_ref() else { return None };
+    let caller = context.authorizer.as_ref()?.iam.as_ref()?.caller_id.as_deref()?;
+    let id = caller.split(':').next().filter(|id| !id.is_empty())?;
+    Some(format!("iam:{id}"))
+}
+
+async fn load_router(routes: ServedRoutes) -> anyhow::Result<Router> {
     let context = LambdaContext::load().await?;
+    let mut ports = context.api_ports();
+    if routes == ServedRoutes::AuditLog {
+        ports.log = Some(context.log_ports()?);
+    }
     let access = environment::required("ACCESS")?;
     let secret = match access.as_str() {
         // API Gateway has checked the signature.
@@ -27,14 +87,15 @@ pub async fn load_router(role: Role) -> anyhow::Result<Router> {
     };
     warm_up(&context, secret.as_ref()).await;
     let access = match secret {
-        None => AccessControl::trusted(Principal::trusted("host", role)),
+        // It has also said who the caller is; without that the sender may do nothing but read.
+        None => AccessControl::trusted(Principal::trusted("host", Role::Viewer)),
         // Tokens of the store have the role that they were created with.
         Some(secret) => AccessControl::tokens(context.tokens())
             .with_host_token(bearer_token(secret), Role::Viewer)
             .with_refusal_log(context.refusal_log()),
     };
     // API Gateway answers for CORS.
-    Ok(guarded_router(context.api_ports(), access, AllowedOrigins::default()))
+    Ok(guarded_router(ports, access, AllowedOrigins::default()))
 }
 
 /// Opens connections during the cold start, so that no request waits for them.
@@ -66,4 +127,57 @@ fn bearer_token(secret: CachedSecret) -> TokenSource {
             Ok(gam_aws::secret::parse_token(&text))
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn event(caller: &Value) -> Request {
+        let event = json!({
+            "version": "2.0", "routeKey": "$default", "rawPath": "/api/v1/orgs", "rawQueryString": "",
+            "headers": { "host": "api.example" },
+            "requestContext": {
+                "accountId": "1", "apiId": "a", "domainName": "api.example", "requestId": "1", "routeKey": "$default",
+                "stage": "$default", "time": "20/Feb/2024:04:00:00 +0000", "timeEpoch": 1_708_401_600_000_i64,
+                "http": {
+                    "method": "GET", "path": "/api/v1/orgs", "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1",
+                    "userAgent": "test",
+                },
+                "authorizer": caller,
+            },
+            "isBase64Encoded": false,
+        });
+        lambda_http::request::from_str(&event.to_string()).expect("an event of API Gateway")
+    }
+
+    #[test]
+    fn a_signed_request_has_the_unique_id_of_its_caller() {
+        let signed =
+            |id: &str| event(&json!({ "iam": { "callerId": id, "userArn": "arn:aws:iam::1:user/x" } }));
+        assert_eq!(iam_caller(&signed("AIDAEXAMPLE")).as_deref(), Some("iam:AIDAEXAMPLE"));
+        let session = signed("AROAEXAMPLE:ann@example.com");
+        assert_eq!(iam_caller(&session).as_deref(), Some("iam:AROAEXAMPLE"), "its session is its own choice");
+        for caller in [json!(null), json!({}), json!({ "iam": { "callerId": "" } })] {
+            assert_eq!(iam_caller(&event(&caller)), None, "{caller}");
+        }
+    }
+
+    #[test]
+    fn the_route_gives_the_caller_of_a_signed_request_a_role() {
+        for (routes, path, role) in [
+            (ServedRoutes::Reading, "/api/v1/create-issue", Role::Viewer),
+            (ServedRoutes::AuditLog, "/api/v1/log", Role::Auditor),
+            (ServedRoutes::Changing, "/api/v1/request-task", Role::Worker),
+            (ServedRoutes::Changing, "/api/v1/tasks/1/heartbeat", Role::Worker),
+            (ServedRoutes::Changing, "/create-issue", Role::Operator),
+            (ServedRoutes::Changing, "/api/v1/approve-merge-pr", Role::Operator),
+            (ServedRoutes::Changing, "/api/v1/approvals/x/approve", Role::Approver),
+            (ServedRoutes::Changing, "/orgs/acme/actions/x/decide", Role::Approver),
+        ] {
+            assert_eq!(routes.role_of(path), role, "{path}");
+        }
+    }
 }

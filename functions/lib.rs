@@ -10,6 +10,7 @@
 //!
 //! This crate does not know how anything is collected, merged or counted.
 
+pub mod actions;
 pub mod client_provider;
 pub mod collect_command;
 pub mod context;
@@ -20,8 +21,8 @@ pub mod messages;
 pub mod metrics;
 pub mod webhooks;
 
-use aws_lambda_events::event::sqs::SqsBatchResponse;
 use lambda_runtime::{LambdaEvent, service_fn};
+use serde::Serialize;
 use serde_json::Value;
 
 pub use client_provider::{ClientError, ClientProvider};
@@ -31,13 +32,15 @@ pub use deadline::Deadline;
 pub use messages::{MAX_REQUEUES, Message, MessageOutcome, MessageSettlement};
 pub use metrics::{FunctionMetric, MetricLog};
 
-/// Runs a function that receives messages. Calls `handle` for every invocation, with the event and the deadline
-/// in milliseconds since the Unix epoch.
+/// Runs a function that receives messages or commands. Calls `handle` for every invocation, with the event and the
+/// deadline in milliseconds since the Unix epoch. The response to messages of a queue is a [`SqsBatchResponse`].
+///
+/// [`SqsBatchResponse`]: aws_lambda_events::event::sqs::SqsBatchResponse
 ///
 /// # Errors
 /// If the Lambda runtime fails.
-pub async fn run(
-    handle: impl AsyncFn(Value, u64) -> anyhow::Result<SqsBatchResponse>,
+pub async fn run<T: Serialize>(
+    handle: impl AsyncFn(Value, u64) -> anyhow::Result<T>,
 ) -> Result<(), lambda_runtime::Error> {
     let handle = &handle;
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| {

@@ -44,6 +44,14 @@ pub enum FunctionMetric {
     OrdersGivenUp,
     /// Number of cached issues that were wrong or missing when they were compared with GitHub.
     IssuesRepaired,
+    /// Number of steps of actions on GitHub: choices, requests, looks for results.
+    ActionSteps,
+    /// Number of actions that ended as unknown. A person must resolve them.
+    ActionsUnknown,
+    /// Number of times that GitHub failed so often that no request is sent for a while.
+    BreakersOpened,
+    /// Number of rows of the audit log that were written to segments.
+    AuditRowsWritten,
 }
 
 impl FunctionMetric {
@@ -144,6 +152,10 @@ mod tests {
             FunctionMetric::OrdersProcessed,
             FunctionMetric::OrdersGivenUp,
             FunctionMetric::IssuesRepaired,
+            FunctionMetric::ActionSteps,
+            FunctionMetric::ActionsUnknown,
+            FunctionMetric::BreakersOpened,
+            FunctionMetric::AuditRowsWritten,
         ];
         let line =
             MetricLog::new("gam".to_owned()).line(DateTime::UNIX_EPOCH, &metrics.map(|metric| (metric, 1.0)));

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gam_github::{Client, ClientSettings, Credentials};
+use gam_github::{Client, Credentials};
 use gam_work::actions::Actions;
+use gam_work_ports::GitHubWriter;
 use secrecy::SecretString;
 
 use crate::error::{one_line, usage_error};
@@ -15,8 +16,6 @@ use crate::sign_in;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Pause after the store failed.
 const FAILURE_PAUSE: Duration = Duration::from_secs(10);
-/// The maximum number of concurrent requests. Requests that write are sent one after the other.
-const PARALLELISM: usize = 4;
 
 /// The variables of the credential that may write to GitHub.
 #[derive(Debug)]
@@ -71,16 +70,8 @@ impl WriteVariables {
 /// # Errors
 /// If the client rejects the settings.
 pub(crate) fn writing_client(api_url: &str, credentials: Credentials) -> anyhow::Result<Client> {
-    let settings = ClientSettings {
-        api_url: api_url.to_owned(),
-        credentials,
-        // A request that must wait goes back to the store, and others take their turns.
-        max_wait: Duration::ZERO,
-        parallelism: PARALLELISM,
-        forks: true,
-        budget: None,
-    };
-    Client::new(settings).map_err(|error| usage_error(error.to_string()))
+    Client::new(GitHubWriter::client_settings(api_url.to_owned(), credentials))
+        .map_err(|error| usage_error(error.to_string()))
 }
 
 /// Does what is due until [`Actions::stop`] is called. A request that was sent is finished first.

@@ -17,22 +17,32 @@ mod enabled {
     use std::sync::Arc;
 
     use gam_aws::{DynamoStore, S3Access, S3Objects, SdkConfig};
-    use gam_lake::ObjectStore;
+    use gam_lake::{ObjectStore, SplitLake};
     use url::Url;
 
     use crate::lake_views::text_literal;
-    use crate::location::LakeLocation;
+    use crate::location::S3Location;
     use crate::settings::plain_http_error;
     use crate::store::StorePorts;
     use gam_client::is_protected;
 
-    /// Opens a lake below a prefix of a bucket. It sends no request.
+    /// Opens a lake, and its audit log if that is elsewhere. It sends no request.
     ///
     /// # Errors
     /// If the endpoint of a service is a plain http address of another machine. A build without AWS support
     /// always fails.
-    pub(crate) async fn open_lake(bucket: &str, prefix: &str) -> anyhow::Result<Arc<dyn ObjectStore>> {
-        Ok(Arc::new(S3Objects::new(&load().await?, bucket, prefix)))
+    pub(crate) async fn open_lake(
+        lake: &S3Location,
+        audit_log: Option<&S3Location>,
+    ) -> anyhow::Result<Arc<dyn ObjectStore>> {
+        let config = load().await?;
+        let open = |S3Location { bucket, prefix }: &S3Location| -> Arc<dyn ObjectStore> {
+            Arc::new(S3Objects::new(&config, bucket, prefix))
+        };
+        Ok(match audit_log {
+            Some(audit_log) => Arc::new(SplitLake::new(open(lake), open(audit_log))),
+            None => open(lake),
+        })
     }
 
     /// Opens a store in a table. It sends no request.
@@ -43,16 +53,15 @@ mod enabled {
         Ok(StorePorts::new(Arc::new(DynamoStore::new(&load().await?, table))))
     }
 
-    /// Returns the statement that lets DuckDB read a lake on S3 as this program does: with the credentials, the region and
-    /// the endpoint of the environment. It holds a secret.
+    /// Returns the statement that lets DuckDB read the lake and its audit log on S3 as this program does: with the
+    /// credentials, the region and the endpoint of the environment. It holds a secret.
     ///
     /// # Errors
     /// As [`open_lake`], or if the credentials cannot be read.
-    pub(crate) async fn duckdb_secret(lake: &LakeLocation) -> anyhow::Result<String> {
+    pub(crate) async fn duckdb_secret(_: &S3Location) -> anyhow::Result<String> {
         let access = S3Access::load(&load().await?).await?;
         let mut options = vec!["TYPE s3".to_owned(), "PROVIDER config".to_owned()];
         let mut add = |name: &str, value: &str| options.push(format!("{name} {}", text_literal(value)));
-        add("SCOPE", &lake.to_string());
         if let Some(region) = &access.region {
             add("REGION", region);
         }
@@ -94,14 +103,14 @@ mod missing {
     use gam_lake::ObjectStore;
 
     use crate::error::usage_error;
-    use crate::location::LakeLocation;
+    use crate::location::S3Location;
     use crate::store::StorePorts;
 
     /// Refuses to read a bucket.
     ///
     /// # Errors
     /// Always.
-    pub(crate) async fn duckdb_secret(lake: &LakeLocation) -> anyhow::Result<String> {
+    pub(crate) async fn duckdb_secret(lake: &S3Location) -> anyhow::Result<String> {
         Err(usage_error(format!("cannot read the lake {lake}: {}", super::HOW_TO_ENABLE)))
     }
 
@@ -109,8 +118,11 @@ mod missing {
     ///
     /// # Errors
     /// Always.
-    pub(crate) async fn open_lake(bucket: &str, _: &str) -> anyhow::Result<Arc<dyn ObjectStore>> {
-        Err(usage_error(format!("cannot open the lake s3://{bucket}: {}", super::HOW_TO_ENABLE)))
+    pub(crate) async fn open_lake(
+        lake: &S3Location,
+        _: Option<&S3Location>,
+    ) -> anyhow::Result<Arc<dyn ObjectStore>> {
+        Err(usage_error(format!("cannot open the lake {lake}: {}", super::HOW_TO_ENABLE)))
     }
 
     /// Refuses to open a table.

@@ -11,7 +11,7 @@ use clap::{Arg, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::args::{GlobalOptions, Variables};
 use crate::commands::{
     action, aggregate, audit, backup, collect, completions, config, demo, doctor, export, forget_org, help,
-    hook, ingest, query, rename_org, serve, show, status, task, token, up, worker,
+    hook, ingest, notify, query, rename_org, serve, show, status, task, token, up, worker,
 };
 use crate::console::Console;
 use crate::environment::EnvFile;
@@ -94,6 +94,8 @@ pub(crate) enum CliCommand {
     Action(action::ActionArgs),
     /// Claim tasks from a server, and run a command for each
     Worker(worker::WorkerArgs),
+    /// List or test the channels of notifications
+    Notify(notify::NotifyArgs),
     /// Check the webhooks on GitHub, and what they could not deliver
     Hook(hook::HookArgs),
     /// Continue an organization's history under its new name, after it was renamed on GitHub
@@ -162,6 +164,7 @@ impl Cli {
             CliCommand::Task(args) => task::run(&session()?, args).await,
             CliCommand::Action(args) => action::run(&session()?, args).await,
             CliCommand::Worker(args) => worker::run(&session()?, args).await,
+            CliCommand::Notify(args) => notify::run(&session()?, args).await,
             CliCommand::Hook(args) => hook::run(&session()?, args).await,
             CliCommand::RenameOrg(args) => rename_org::run(&session()?, args).await,
             CliCommand::Backup(args) => backup::back_up(&session()?, args).await,

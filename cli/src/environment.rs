@@ -52,7 +52,8 @@ const ALLOWED_IN_DEFAULT_FILE: [&str; 22] = [
 ];
 
 /// The variables that `.env` must not set, in upper case. All names that begin with `AWS_` belong to them.
-const REPORTED_IF_IGNORED: [&str; 23] = [
+const REPORTED_IF_IGNORED: [&str; 24] = [
+    "GITHUB_METRICS_AUDIT_LOG",
     "CLAUDE_CONFIG_DIR",
     "CODEX_HOME",
     "GITHUB_API_URL",

@@ -50,14 +50,15 @@ pub(crate) fn views(
     keys: &[String],
     registry: &OrgRegistry,
 ) -> String {
-    let root = match lake {
+    let root_of = |folder: &str| match lake {
         LakeLocation::Dir(dir) => pattern(&std::path::absolute(dir).unwrap_or_else(|_| dir.clone())),
-        LakeLocation::S3 { .. } => lake.to_string(),
+        LakeLocation::S3 { audit_log: Some(log), .. } if folder == AUDIT.folder => log.to_string(),
+        LakeLocation::S3 { lake, .. } => lake.to_string(),
     };
     let org_name = org_name(keys, registry);
     let views = tables.iter().map(|table| {
         let LakeTable { view, folder, files, columns } = table;
-        let files = text_literal(&format!("{root}/{folder}/{files}"));
+        let files = text_literal(&format!("{}/{folder}/{files}", root_of(folder)));
         let filename = if columns.contains("filename") { ", filename = true" } else { "" };
         format!(
             "CREATE OR REPLACE VIEW {view} AS\n  SELECT {columns}, {org_name} AS org_name\n  FROM read_parquet(\n    \
@@ -94,6 +95,7 @@ pub(crate) fn text_literal(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::location::S3Location;
 
     #[test]
     fn a_view_has_the_files_of_its_table_and_present_names() {
@@ -121,8 +123,17 @@ mod tests {
 
     #[test]
     fn a_lake_on_s3_is_named_by_its_address() {
-        let lake = LakeLocation::S3 { bucket: "b".into(), prefix: "x/y".into() };
+        let lake = LakeLocation::S3 {
+            lake: S3Location { bucket: "b".into(), prefix: "x/y".into() },
+            audit_log: None,
+        };
         let sql = views(&lake, &[EVENTS], &[], &OrgRegistry::default());
         assert!(sql.contains("'s3://b/x/y/events/org=*/month=*/snapshot.parquet'"), "{sql}");
+        let lake = LakeLocation::S3 {
+            lake: S3Location { bucket: "b".into(), prefix: String::new() },
+            audit_log: Some(S3Location { bucket: "log".into(), prefix: String::new() }),
+        };
+        let sql = views(&lake, &[EVENTS, AUDIT], &[], &OrgRegistry::default());
+        assert!(sql.contains("'s3://b/events/") && sql.contains("'s3://log/audit/"), "{sql}");
     }
 }

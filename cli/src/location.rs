@@ -23,11 +23,38 @@ pub(crate) enum LakeLocation {
     Dir(PathBuf),
     /// A prefix of an S3 bucket.
     S3 {
-        /// The name of the bucket.
-        bucket: String,
-        /// The prefix, without slashes at its ends. Empty for the complete bucket.
-        prefix: String,
+        /// The lake.
+        lake: S3Location,
+        /// The audit log, if it is not in the lake.
+        audit_log: Option<S3Location>,
     },
+}
+
+/// A prefix of an S3 bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct S3Location {
+    /// The name of the bucket.
+    pub(crate) bucket: String,
+    /// The prefix, without slashes at its ends. Empty for the complete bucket.
+    pub(crate) prefix: String,
+}
+
+impl S3Location {
+    /// Parses an address. `None` if it is not one of S3.
+    fn parse(text: &str) -> Option<Self> {
+        let address = text.strip_prefix("s3://")?;
+        let (bucket, prefix) = address.split_once('/').unwrap_or((address, ""));
+        let location = S3Location { bucket: bucket.to_owned(), prefix: prefix.trim_matches('/').to_owned() };
+        Some(location).filter(|location| !location.bucket.is_empty())
+    }
+}
+
+impl fmt::Display for S3Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let S3Location { bucket, prefix } = self;
+        let separator = if prefix.is_empty() { "" } else { "/" };
+        write!(f, "s3://{bucket}{separator}{prefix}")
+    }
 }
 
 /// The location of the store.
@@ -45,8 +72,7 @@ impl fmt::Display for LakeLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             LakeLocation::Dir(dir) => dir.display().fmt(f),
-            LakeLocation::S3 { bucket, prefix } if prefix.is_empty() => write!(f, "s3://{bucket}"),
-            LakeLocation::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
+            LakeLocation::S3 { lake, .. } => lake.fmt(f),
         }
     }
 }
@@ -61,25 +87,38 @@ impl fmt::Display for StoreLocation {
     }
 }
 
-/// Parses `--lake`. Returns the lake in the data directory if it is not set.
+/// Parses `--lake` and `--audit-log`. Returns the lake in the data directory if the former is not set.
 ///
 /// # Errors
 /// If the value is invalid, or this build does not support it.
-pub(crate) fn lake(option: Option<&str>, data_dir: &Path) -> anyhow::Result<LakeLocation> {
-    let Some(text) = option else { return Ok(LakeLocation::Dir(data_dir.join(LAKE_DIR))) };
+pub(crate) fn lake(
+    option: Option<&str>,
+    audit_log: Option<&str>,
+    data_dir: &Path,
+) -> anyhow::Result<LakeLocation> {
+    let location = match option {
+        Some(text) => lake_of_option(text)?,
+        None => LakeLocation::Dir(data_dir.join(LAKE_DIR)),
+    };
+    let Some(text) = audit_log else { return Ok(location) };
+    let LakeLocation::S3 { lake, .. } = location else {
+        return Err(usage_error(format!(
+            "unsupported --audit-log {text:?}: a lake in a directory has its audit log in the folder audit; name a lake \
+             on S3 with --lake, or leave the option out"
+        )));
+    };
+    let audit_log = S3Location::parse(text)
+        .ok_or_else(|| usage_error(format!("invalid --audit-log {text:?}: expected s3://BUCKET/PREFIX")))?;
+    Ok(LakeLocation::S3 { lake, audit_log: Some(audit_log) })
+}
+
+fn lake_of_option(text: &str) -> anyhow::Result<LakeLocation> {
     let invalid = || usage_error(format!("invalid --lake {text:?}: expected file:DIR or s3://BUCKET/PREFIX"));
-    if let Some(address) = text.strip_prefix("s3://") {
-        let (bucket, prefix) = address.split_once('/').unwrap_or((address, ""));
-        if bucket.is_empty() {
-            return Err(invalid());
-        }
+    if let Some(lake) = S3Location::parse(text) {
         if !aws::IS_ENABLED {
             return Err(usage_error(format!("unsupported --lake {text:?}: {}", aws::HOW_TO_ENABLE)));
         }
-        return Ok(LakeLocation::S3 {
-            bucket: bucket.to_owned(),
-            prefix: prefix.trim_matches('/').to_owned(),
-        });
+        return Ok(LakeLocation::S3 { lake, audit_log: None });
     }
     match text.split_once(':') {
         Some(("file", dir)) if !dir.is_empty() => {

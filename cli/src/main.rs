@@ -25,6 +25,7 @@ mod format;
 mod ingest;
 mod lake_views;
 mod location;
+mod notify;
 mod open;
 mod postgres;
 mod progress;

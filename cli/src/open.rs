@@ -143,6 +143,11 @@ impl OpenStore {
         &*self.clock
     }
 
+    /// Returns the lake, opened for reading.
+    pub(crate) fn lake(&self) -> Arc<dyn ObjectStore> {
+        self.lake.clone()
+    }
+
     /// Returns the ports of queries.
     pub(crate) fn query_ports(&self) -> QueryPorts {
         QueryPorts {
@@ -208,7 +213,7 @@ impl OpenStore {
 
     fn log_ports(&self, ports: AuditPorts) -> LogPorts {
         let readings = LogReadings::new(ports.records.clone(), ports.clock.clone());
-        LogPorts { log: Arc::new(SegmentLog::new(ports)), readings }
+        LogPorts { log: Arc::new(SegmentLog::new(ports)), readings, is_streaming: true }
     }
 
     /// Returns the ports of the audit log over a lake, or `None` if the user may only read the store.
@@ -438,7 +443,7 @@ impl OpenData {
 pub(crate) async fn open_lake(location: &LakeLocation) -> anyhow::Result<Arc<dyn ObjectStore>> {
     match location {
         LakeLocation::Dir(dir) => Ok(Arc::new(FileStore::open(dir)?)),
-        LakeLocation::S3 { bucket, prefix } => aws::open_lake(bucket, prefix).await,
+        LakeLocation::S3 { lake, audit_log } => aws::open_lake(lake, audit_log.as_ref()).await,
     }
 }
 
@@ -449,7 +454,7 @@ pub(crate) async fn open_lake(location: &LakeLocation) -> anyhow::Result<Arc<dyn
 pub(crate) async fn open_lake_for_reading(location: &LakeLocation) -> anyhow::Result<Arc<dyn ObjectStore>> {
     match location {
         LakeLocation::Dir(dir) => Ok(Arc::new(FileStore::open_for_reading(dir))),
-        LakeLocation::S3 { bucket, prefix } => aws::open_lake(bucket, prefix).await,
+        LakeLocation::S3 { lake, audit_log } => aws::open_lake(lake, audit_log.as_ref()).await,
     }
 }
 

@@ -87,7 +87,7 @@ impl CliSettings {
     ) -> anyhow::Result<Self> {
         let data_dir = globals.data_dir.clone();
         let data_dir = data_dir.unwrap_or_else(|| default_data_dir(data_use, Path::new(".")).into());
-        let lake = location::lake(globals.lake.as_deref(), &data_dir)?;
+        let lake = location::lake(globals.lake.as_deref(), globals.audit_log.as_deref(), &data_dir)?;
         let api = match data_use {
             DataUse::Query => globals.api.as_deref().map(api_url).transpose()?,
             DataUse::Sample | DataUse::LakeAndStore => None,
@@ -249,7 +249,7 @@ impl CliSettings {
         }
     }
 
-    /// Returns `--lake` and `--store` with absolute locations, unless they are those in the data directory. A password of a
+    /// Returns `--lake`, `--audit-log` and `--store` with absolute locations, unless they are those in the data directory. A password of a
     /// database is left out.
     ///
     /// # Errors
@@ -261,7 +261,10 @@ impl CliSettings {
         match &self.lake {
             LakeLocation::Dir(dir) if *dir == self.data_dir.join(location::LAKE_DIR) => {}
             LakeLocation::Dir(dir) => options.push(("--lake", format!("file:{}", absolute(dir)?.display()))),
-            LakeLocation::S3 { .. } => options.push(("--lake", self.lake.to_string())),
+            LakeLocation::S3 { lake, audit_log } => {
+                options.push(("--lake", lake.to_string()));
+                options.extend(audit_log.iter().map(|log| ("--audit-log", log.to_string())));
+            }
         }
         match &self.store {
             StoreLocation::Sqlite(file) if *file == location::default_store_file(&self.data_dir) => {}
@@ -425,6 +428,19 @@ mod tests {
         let on_aws = |lake: &str, store: &str| locations(&["serve", "--lake", lake, "--store", store]);
         assert_eq!(on_aws("s3://b/x/y/", "dynamodb:T"), ("s3://b/x/y".into(), "dynamodb:T".into()));
         assert_eq!(on_aws("s3://b", "dynamodb:T").0, "s3://b");
+    }
+
+    #[test]
+    #[cfg(feature = "aws")]
+    fn the_audit_log_of_a_lake_on_s3_can_have_its_own_bucket() {
+        let args = ["serve", "--lake", "s3://b/x", "--audit-log", "s3://log", "--store", "dynamodb:T"];
+        let options = settings(&args).unwrap().location_options().unwrap();
+        let expected = [("--lake", "s3://b/x"), ("--audit-log", "s3://log"), ("--store", "dynamodb:T")];
+        assert_eq!(options, expected.map(|(name, value)| (name, value.to_owned())));
+        for (lake, log) in [("s3://b", "file:x"), ("s3://b", "s3://"), ("file:x", "s3://log")] {
+            let message = error_message(&["serve", "--lake", lake, "--audit-log", log]);
+            assert!(message.contains(&format!("--audit-log {log:?}: ")), "{message}");
+        }
     }
 
     #[test]

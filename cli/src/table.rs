@@ -124,6 +124,33 @@ pub(crate) fn metrics_table(
     text
 }
 
+/// Formats rows as a table. All columns but the first ones are numbers. A table that does not fit the width is cut.
+pub(crate) fn text_table(
+    (columns, records): &(Vec<String>, Vec<Vec<String>>),
+    text_columns: usize,
+    style: OutputStyle,
+) -> String {
+    let table_of = |count: usize| {
+        let mut table = empty_table(style);
+        table.set_header(columns[..count].iter().map(|column| header_cell(column)));
+        for record in records {
+            let cells = record[..count].iter().enumerate();
+            table.add_row(cells.map(|(index, text)| {
+                if index < text_columns { Cell::new(text) } else { right_aligned(text) }
+            }));
+        }
+        table.trim_fmt()
+    };
+    let counts = (text_columns.min(columns.len())..=columns.len()).rev();
+    let mut tables = counts.map(|count| (count, table_of(count)));
+    let fitting = tables.find(|(_, table)| fits(table, style.width));
+    let (count, table) = fitting.unwrap_or_else(|| (columns.len(), table_of(columns.len())));
+    match columns.len() - count {
+        0 => table,
+        hidden => format!("{table}\n{hidden} columns do not fit the terminal: --format csv has all"),
+    }
+}
+
 /// Returns whether the range before was collected from its beginning, so that numbers can be compared with it. Days that
 /// were collected in part would look like growth.
 fn is_comparable(answer: &MetricsAnswer, since: Option<NaiveDate>) -> bool {

@@ -1,13 +1,13 @@
 #!/bin/sh
-# Answers a GitHub issue: the smallest useful command for `github-metrics worker`.
+# Answers a GitHub issue with a comment: the smallest useful command for `github-metrics worker`.
 #
-#   export GITHUB_METRICS_TOKEN=...   a token with the role worker
-#   export GH_TOKEN=...               a token of GitHub that may write issues, for `gh`
-#   github-metrics worker --run docs/examples/answer-issue.sh --api https://metrics.example.com
+#   export GITHUB_METRICS_TOKEN=gamt_...   a token with the role worker
+#   export API_ENDPOINT=https://metrics.example.com
+#   github-metrics worker --run docs/examples/answer-issue.sh
 #
 # The issue is JSON on stdin. Everything printed goes to the log of the task. The last line of stdout becomes the result.
 # Exit status 0 completes the task, another one fails it: after three failures no worker gets the issue.
-# Needs jq, and gh (https://cli.github.com).
+# The server posts the comment (docs/ACTIONS.md), so this machine needs no token of GitHub. Needs jq and curl.
 set -eu
 
 issue=$(cat)
@@ -19,15 +19,36 @@ echo "attempt ${GITHUB_METRICS_ATTEMPT:-1} at $repository#$number: $(field .titl
 
 # Replace this with what answers the issue: a script, a test run, a coding agent. The title and the body are what
 # somebody wrote on GitHub: never run them as a command.
-words=$(field .body | wc -w)
+words=$(field .body | wc -w | tr -d ' ')
 answer="Thank you. I have read the $words words of this issue."
 
-# The marker finds the comment again, so that a repeated attempt does not comment twice.
-marker="<!-- answered by claim of issue $number -->"
-comments=$(gh api --paginate "repos/$repository/issues/$number/comments" --jq '.[].body')
-case $comments in
-    *"$marker"*) echo "it is answered already" ;;
-    *) gh issue comment "$number" --repo "$repository" --body "$answer
-$marker" ;;
-esac
-echo "https://github.com/$repository/issues/$number"
+body=$(jq --null-input --arg repository "$repository" --argjson number "$number" --arg body "$answer" \
+    '{repository: $repository, number: $number, body: $body}')
+
+# With the same key, a repeated request is the same comment. 202 says that the server is still at it.
+attempts=0
+while [ "$attempts" -lt 60 ]; do
+    # The token is in no argument: other users of this machine can list those.
+    answered=$(printf 'header = "Authorization: Bearer %s"\n' "$GITHUB_METRICS_TOKEN" |
+        curl --silent --show-error --config - --write-out '\n%{http_code}' \
+            --header 'Content-Type: application/json' --header "Idempotency-Key: answer-$repository-$number" \
+            --data "$body" "$API_ENDPOINT/api/v1/create-comment")
+    status=${answered##*
+}
+    json=${answered%
+*}
+    case $status in
+        200 | 201)
+            printf '%s' "$json" | jq --raw-output .data.url
+            exit 0
+            ;;
+        202 | 429 | 503) sleep 5 ;;
+        *)
+            echo "the server refused the comment: $json" >&2
+            exit 1
+            ;;
+    esac
+    attempts=$((attempts + 1))
+done
+echo "the comment is not done after 5 minutes: $json" >&2
+exit 1

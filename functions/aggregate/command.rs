@@ -201,8 +201,12 @@ fn parse_org(record: S3Record, in_lake: impl Fn(&str, &str) -> Option<ObjectPath
             "{key:?} in bucket {bucket:?} is not in this lake: send only the events of the lake's bucket to this queue"
         )
     })?;
-    let (org, _) = paths::parse_inbox::<gam_lake::Events>(&path).ok_or_else(|| {
-        format!("{key:?} is not a batch (inbox/org=LOGIN/HASH.parquet): move it out of the inbox")
+    let events = paths::parse_inbox::<gam_lake::Events>(&path);
+    let batch = events.or_else(|| paths::parse_inbox::<gam_lake::Sessions>(&path));
+    let (org, _) = batch.ok_or_else(|| {
+        format!(
+            "{key:?} is not a batch (inbox/org=LOGIN/HASH.parquet, or sessions-inbox/): move it out of the inbox"
+        )
     })?;
     Ok(org)
 }
@@ -235,8 +239,11 @@ mod tests {
 
     #[test]
     fn events_contain_the_organizations_of_new_batches() {
-        let keys =
-            ["inbox/org%3Dacme/ab.parquet", "inbox/org%3Dother/cd.parquet", "inbox/org=acme/ef.parquet"];
+        let keys = [
+            "inbox/org%3Dacme/ab.parquet",
+            "sessions-inbox/org%3Dother/cd.parquet",
+            "inbox/org=acme/ef.parquet",
+        ];
         let event = json!({ "Records": keys.map(|key| put_record("lake", key)) });
         let orgs = BTreeSet::from(["acme".to_owned(), "other".to_owned()]);
         assert_eq!(parse(&event.to_string()), Ok(AggregateCommand::ProcessInboxes { orgs }));

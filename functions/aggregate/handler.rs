@@ -404,16 +404,21 @@ impl Aggregator {
             events = report.events,
             months = report.months.len(),
             rollups = report.rollups,
-            rejected = report.rejected.len(),
-            deferred = report.deferred,
+            session_batches = report.sessions.batches,
+            rejected = report.rejected.len() + report.sessions.rejected.len(),
+            deferred = report.deferred + report.sessions.deferred,
             unfinished = report.unfinished,
             "aggregated"
         );
-        totals.batches += report.batches;
-        totals.rollups += report.rollups;
-        totals.rejected += report.rejected.len() + report.oversized.len();
-        let rejected =
-            report.rejected.iter().map(|(path, reason)| (json!({ "rejected": path }), reason.clone()));
+        let sessions = &report.sessions;
+        totals.batches += report.batches + sessions.batches;
+        totals.rollups += report.rollups + sessions.rollups;
+        totals.rejected += report.rejected.len() + sessions.rejected.len() + report.oversized.len();
+        let rejected = report
+            .rejected
+            .iter()
+            .chain(&sessions.rejected)
+            .map(|(path, reason)| (json!({ "rejected": path }), reason.clone()));
         let oversized = report.oversized.iter().map(|(path, bytes)| {
             let reason = format!("a batch of {bytes} bytes is too large: move it out of the inbox");
             (json!({ "oversized": path }), reason)

@@ -1,10 +1,10 @@
 //! The function `api`: the HTTP API behind API Gateway, as far as it reads.
 
-use gam_access::Role;
-use gam_functions::{http_api, start_logging};
+use gam_functions::http_api::{ServedRoutes, serve};
+use gam_functions::start_logging;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_http::Error> {
     start_logging();
-    lambda_http::run(http_api::load_router(Role::Viewer).await?).await
+    serve(ServedRoutes::Reading).await
 }

@@ -1,10 +1,11 @@
-//! The function `gate`: the routes of the HTTP API that change something: workers claim tasks and report on them.
+//! The function `gate`: the routes of the HTTP API that change something: workers claim tasks and report on them, clients
+//! request actions on GitHub, and approvers decide.
 
-use gam_access::Role;
-use gam_functions::{http_api, start_logging};
+use gam_functions::http_api::{ServedRoutes, serve};
+use gam_functions::start_logging;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_http::Error> {
     start_logging();
-    lambda_http::run(http_api::load_router(Role::Worker).await?).await
+    serve(ServedRoutes::Changing).await
 }

@@ -6,6 +6,7 @@
 //! program is a process that the tests start, kill and query.
 
 pub mod answers;
+pub mod file_server;
 pub mod github;
 pub mod http;
 pub mod program;

@@ -18,6 +18,9 @@ pub(crate) struct GlobalOptions {
     /// Lake: file:DIR or s3://BUCKET/PREFIX [default: file:DATA_DIR/lake]
     #[arg(long, global = true, env = "GITHUB_METRICS_LAKE", value_name = "LAKE", hide_env = true)]
     pub(crate) lake: Option<String>,
+    /// Audit log of a lake on S3, if it has a bucket of its own: s3://BUCKET/PREFIX [default: the lake]
+    #[arg(long, global = true, env = "GITHUB_METRICS_AUDIT_LOG", value_name = "LOG", hide_env = true)]
+    pub(crate) audit_log: Option<String>,
     /// Store: sqlite:FILE, postgres://USER@HOST/DATABASE or dynamodb:TABLE [default: sqlite:DATA_DIR/store.sqlite]
     #[arg(long, global = true, env = "GITHUB_METRICS_STORE", value_name = "STORE", hide_env = true)]
     pub(crate) store: Option<String>,

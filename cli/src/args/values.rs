@@ -5,7 +5,6 @@ use std::time::Duration;
 use chrono::NaiveDate;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gam_model::Grain;
-use gam_model::metric::{CATALOGUE, Metric};
 use gam_model::period::{FIRST_DAY, LAST_DAY};
 use gam_query::BotFilter;
 
@@ -106,12 +105,6 @@ pub(super) fn bots_parser() -> impl TypedValueParser<Value = BotFilter> {
     PossibleValuesParser::new(BotFilter::ALL.map(BotFilter::as_str)).try_map(|name| {
         BotFilter::ALL.into_iter().find(|filter| filter.as_str() == name).ok_or("unknown filter")
     })
-}
-
-/// Returns a parser of metrics that lists them in the help.
-pub(crate) fn metric_parser() -> impl TypedValueParser<Value = &'static Metric> {
-    let names = CATALOGUE.iter().map(|metric| metric.name);
-    PossibleValuesParser::new(names).try_map(|name| Metric::named(&name).ok_or("unknown metric"))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use gam_aggregate::{AggregateReport, SessionsReport, aggregate, aggregate_sessions, orgs_in_lake};
+use gam_aggregate::{AggregateReport, aggregate, orgs_in_lake};
 use gam_lake::ObjectStore;
 use gam_model::{Month, OrgRegistry};
 use serde_json::json;
@@ -166,7 +166,6 @@ async fn aggregate_and_report(
 #[derive(Clone)]
 pub(super) struct AggregateOutcome {
     report: AggregateReport,
-    sessions: SessionsReport,
     took: Duration,
     is_rebuild: bool,
 }
@@ -181,8 +180,7 @@ async fn aggregate_timed(
     let progress = RunProgress::new(&session.console, org);
     let key = data.key_of(org).await?;
     let report = aggregate(&data.aggregate_ports(), &key, is_rebuild, &progress).await?;
-    let sessions = aggregate_sessions(&*data.objects, &key).await?;
-    Ok(AggregateOutcome { report, sessions, took: started.elapsed(), is_rebuild })
+    Ok(AggregateOutcome { report, took: started.elapsed(), is_rebuild })
 }
 
 /// Processes the inbox of an organization as a part of another command, and prints problems only.
@@ -201,7 +199,7 @@ pub(super) async fn aggregate_org(
 
 /// Returns what the aggregation did, on one line.
 pub(super) fn summary(outcome: &AggregateOutcome) -> String {
-    let (events, sessions) = (events_summary(outcome), &outcome.sessions);
+    let (events, sessions) = (events_summary(outcome), &outcome.report.sessions);
     if sessions.changed_rows == 0 {
         return events;
     }
@@ -239,7 +237,8 @@ fn events_summary(outcome: &AggregateOutcome) -> String {
 
 /// Prints which batches could not be processed. Returns the exit status that follows.
 fn print_problems(session: &CliSession, org: &str, outcome: &AggregateOutcome) -> Exit {
-    let AggregateOutcome { report, sessions, .. } = outcome;
+    let report = &outcome.report;
+    let sessions = &report.sessions;
     for (path, why) in report.rejected.iter().chain(&sessions.rejected) {
         session.console.print_error(format!("{org}: moved a damaged batch to {path} ({why})"));
     }
@@ -303,8 +302,8 @@ mod tests {
     #[test]
     fn a_summary_says_what_changed() {
         let took = Duration::from_millis(2_100);
-        let (report, sessions) = (AggregateReport::default(), SessionsReport::default());
-        let mut outcome = AggregateOutcome { report, sessions, took, is_rebuild: false };
+        let report = AggregateReport::default();
+        let mut outcome = AggregateOutcome { report, took, is_rebuild: false };
         assert_eq!(summary(&outcome), "nothing new");
         outcome.report.batches = 1;
         assert!(summary(&outcome).contains("updated no month"));

@@ -9,8 +9,8 @@ use chrono::{Days, NaiveDate, NaiveTime};
 use clap::Args;
 use gam_access::{Role, TokenSecret};
 use gam_http::WebhookSecrets;
-use gam_lake::inbox;
-use gam_model::{Clock, Event, EventBatch, Month, SystemClock};
+use gam_lake::{inbox, sessions};
+use gam_model::{Clock, Event, EventBatch, Month, SessionEvent, SystemClock};
 use gam_store::Checkpoint;
 
 use super::aggregate;
@@ -181,6 +181,9 @@ pub(super) async fn generate(
         range.since,
         range.until.pred_opt().unwrap_or(range.until)
     ));
+    for (_, of_month) in sessions_by_month(sample::session_events(range.seed, &events)) {
+        sessions::put(data.objects.as_ref(), ORG, of_month).await?;
+    }
     for batch in &batches_by_month(events) {
         inbox::put(data.objects.as_ref(), batch).await?;
     }
@@ -190,6 +193,15 @@ pub(super) async fn generate(
     let (outcome, exit) = aggregate::aggregate_org(session, data, ORG).await?;
     session.console.print_info(format!("{ORG}: {}", aggregate::summary(&outcome)));
     Ok(exit)
+}
+
+/// Returns the session events of each month.
+fn sessions_by_month(events: Vec<SessionEvent>) -> BTreeMap<Month, Vec<SessionEvent>> {
+    let mut months: BTreeMap<Month, Vec<SessionEvent>> = BTreeMap::new();
+    for event in events {
+        months.entry(event.month()).or_default().push(event);
+    }
+    months
 }
 
 /// Returns a batch for each month, so that each batch changes only one snapshot.

@@ -14,7 +14,7 @@ use gam_store::keys::CheckpointKey;
 use gam_store::{Checkpoint, OrgCheckpoint};
 use serde_json::json;
 
-use super::hook;
+use super::{hook, notify};
 use crate::answer;
 use crate::args::{self, GitHubOptions};
 use crate::config;
@@ -165,6 +165,7 @@ pub(crate) async fn run(session: &CliSession, args: DoctorArgs) -> anyhow::Resul
     findings.push(check_lake(&settings.lake).await);
     findings.extend(check_store(settings).await);
     findings.extend(check_snapshots(settings).await);
+    findings.extend(check_channels(settings).await);
     if session.wants_json() {
         let checks: Vec<_> = findings
             .iter()
@@ -203,6 +204,22 @@ async fn check_webhooks(settings: &CliSettings, org: Option<&str>) -> Option<Fin
         Ok(Ok(Err(problems))) => doubtful("webhooks", problems),
         Ok(Err(error)) => doubtful("webhooks", one_line(&error)),
         Err(_) => doubtful("webhooks", "unknown: GitHub did not answer in time"),
+    })
+}
+
+/// Checks the channels of notifications: their secrets, and whether the last message was sent. `None` if there are none,
+/// or the store cannot be opened, which another check reports.
+async fn check_channels(settings: &CliSettings) -> Option<Finding> {
+    let store = OpenStore::open_existing(settings).await.ok()?;
+    let problems = notify::problems(&store).await;
+    store.close().await;
+    Some(match problems {
+        Err(error) => doubtful("channels", one_line(&error)),
+        Ok(None) => return None,
+        Ok(Some((number, problems))) if problems.is_empty() => {
+            fine("channels", format!("{}; run `notify test CHANNEL` to test one", count(number, "channel", "channels")))
+        }
+        Ok(Some((_, problems))) => doubtful("channels", problems.join("; ")),
     })
 }
 

@@ -28,6 +28,7 @@ GitHub
 Data and output
   GITHUB_METRICS_DATA_DIR    --data-dir
   GITHUB_METRICS_LAKE        --lake
+  GITHUB_METRICS_AUDIT_LOG * --audit-log
   GITHUB_METRICS_STORE       --store
   STORAGE_TYPE, SQLITE_PATH, POSTGRES_URL *
                              legacy names for --store
@@ -60,6 +61,8 @@ Server
                              secret of the webhooks that up and serve take; or a file with it
   GITHUB_WEBHOOK_SECRET_PREVIOUS *, GITHUB_WEBHOOK_SECRET_PREVIOUS_FILE *
                              the secret before, while it is exchanged
+  NOTIFY_* *                 URLs, addresses and secrets of channels, by the names in the configuration.
+                             With _FILE at the end: a file with the value
 
 Network
   HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY *

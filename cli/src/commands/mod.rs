@@ -16,6 +16,7 @@ pub(crate) mod forget_org;
 pub(crate) mod help;
 pub(crate) mod hook;
 pub(crate) mod ingest;
+pub(crate) mod notify;
 pub(crate) mod query;
 mod reconcile;
 pub(crate) mod rename_org;

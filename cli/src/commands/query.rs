@@ -16,7 +16,7 @@ use crate::cli;
 use crate::error::{OutputClosed, failure, usage_error};
 use crate::exit::Exit;
 use crate::lake_views::{AUDIT, EVENTS, SESSIONS, views};
-use crate::location::LakeLocation;
+use crate::location::{LakeLocation, S3Location};
 use crate::open::open_lake_for_reading;
 use crate::session::CliSession;
 use crate::terminal_text::{escaped, quoted};
@@ -95,7 +95,7 @@ pub(crate) async fn run(session: &CliSession, args: QueryArgs) -> anyhow::Result
     let duckdb = args.duckdb.clone().unwrap_or_else(|| DUCKDB.into());
     let setup = match lake {
         LakeLocation::Dir(_) => views.clone(),
-        LakeLocation::S3 { .. } => {
+        LakeLocation::S3 { lake, .. } => {
             let secret = aws::duckdb_secret(lake).await?;
             match install_httpfs(&duckdb).await? {
                 Some(output) if output.status.success() => {
@@ -137,7 +137,7 @@ async fn install_httpfs(program: &Path) -> anyhow::Result<Option<Output>> {
 }
 
 /// Says why DuckDB has no extension for S3, and how to install it.
-fn missing_httpfs(lake: &LakeLocation, program: &Path, output: &Output) -> anyhow::Error {
+fn missing_httpfs(lake: &S3Location, program: &Path, output: &Output) -> anyhow::Error {
     let lines = error_lines(&String::from_utf8_lossy(&output.stderr));
     let why = lines.lines().next().unwrap_or("it names no reason");
     failure(format!(

@@ -18,6 +18,7 @@ use crate::args::{GitHubOptions, ListenOption};
 use crate::audit_log;
 use crate::error::{failure, usage_error};
 use crate::exit::Exit;
+use crate::notify;
 use crate::open::OpenStore;
 use crate::session::CliSession;
 use crate::signals;
@@ -240,6 +241,7 @@ async fn serve_store(session: &CliSession, server: BoundServer, store: &OpenStor
     let served = tokio::select! {
         served = server.serve(session, ports, access, webhooks.as_ref(), shutdown) => served,
         () = audit_log::keep_drained(session, store, drain_ports.as_ref()) => Ok(()),
+        () = notify::keep_sending(session, store) => Ok(()),
     };
     if let Some(ports) = &drain_ports {
         audit_log::drain_now(session, store, ports).await;

@@ -1,16 +1,21 @@
 //! `show`: metrics and lists in the terminal.
 
+mod agents;
 mod list;
 
 use std::time::Duration;
 
 use chrono::{Days, NaiveDate};
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gam_client::{Answer, BotFilter, ListKind, MetricsQuery, SubjectRef};
-use gam_model::metric::Metric;
+use gam_model::agent_metric::AGENT_CATALOGUE;
+use gam_model::metric::{CATALOGUE, Metric};
 use gam_model::period::LAST_DAY;
-use gam_model::{Grain, Range};
-use gam_query::{AnswerContext, CoverageAnswer, MetricValue, MetricsAnswer, SeriesAnswer, SeriesPoint};
+use gam_model::{AgentMetric, Grain, Range};
+use gam_query::{
+    AgentListing, AnswerContext, CoverageAnswer, MetricValue, MetricsAnswer, SeriesAnswer, SeriesPoint,
+};
 use serde_json::json;
 
 use crate::answer;
@@ -35,6 +40,7 @@ Examples:
   github-metrics show repo acme site --granularity week
   github-metrics show member acme octocat --format json
   github-metrics show members acme --metric reviews --limit 10
+  github-metrics show agents acme --by model --granularity week
   github-metrics show acme --watch    update every 30 seconds, until Ctrl-C
   github-metrics show acme --format csv > commits.csv
 
@@ -45,7 +51,8 @@ const USAGE: &str = "\
 github-metrics show [OPTIONS] <ORG>
        github-metrics show [OPTIONS] repo <ORG> <REPO>
        github-metrics show [OPTIONS] member <ORG> <MEMBER>
-       github-metrics show [OPTIONS] repos|members <ORG>";
+       github-metrics show [OPTIONS] repos|members <ORG>
+       github-metrics show [OPTIONS] agents <ORG>";
 
 /// Moves to the first line of the terminal, and clears it.
 const CLEAR_SCREEN: &str = "\x1b[H\x1b[2J";
@@ -58,7 +65,7 @@ const MAX_DAYS_BY_WEEK: i64 = 400;
 #[derive(Args)]
 #[command(override_usage = USAGE, after_help = EXAMPLES)]
 pub(crate) struct ShowArgs {
-    /// ORG, repo ORG REPO, member ORG MEMBER, repos ORG, or members ORG
+    /// ORG, repo ORG REPO, member ORG MEMBER, repos ORG, members ORG, or agents ORG
     #[arg(value_name = "SUBJECT", required = true, num_args = 1..=3)]
     subject: Vec<String>,
     /// First day, UTC [default: 30 days ago]
@@ -70,9 +77,12 @@ pub(crate) struct ShowArgs {
     /// Length of a bar of the chart [default: by the length of the range]
     #[arg(long, value_name = "GRAIN", value_parser = args::grain_parser())]
     granularity: Option<Grain>,
-    /// Metric of the chart, or the one that sorts the list
-    #[arg(long, value_name = "METRIC", default_value = "commits", value_parser = args::metric_parser())]
-    metric: &'static Metric,
+    /// Metric of the chart, or the one that sorts the list [default: commits; of agents agent_cost_usd]
+    #[arg(long, value_name = "METRIC", value_parser = shown_metric_parser())]
+    metric: Option<ShownMetric>,
+    /// With agents: list by model, tool, branch, repo or member
+    #[arg(long, value_name = "WHAT", value_parser = listing_parser())]
+    by: Option<AgentListing>,
     /// Number of entries of a list [default: 50]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: Option<u16>,
@@ -87,6 +97,67 @@ pub(crate) struct ShowArgs {
     id: Option<i64>,
 }
 
+/// A metric that `--metric` names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ShownMetric {
+    /// One of GitHub's activity.
+    Activity(&'static Metric),
+    /// One of sessions of coding agents.
+    Agents(&'static AgentMetric),
+}
+
+impl ShownMetric {
+    fn named(name: &str) -> Option<Self> {
+        let of_agents = || AgentMetric::named(name).map(ShownMetric::Agents);
+        Metric::named(name).map(ShownMetric::Activity).or_else(of_agents)
+    }
+
+    fn of_agents(self) -> Option<&'static AgentMetric> {
+        if let ShownMetric::Agents(metric) = self { Some(metric) } else { None }
+    }
+}
+
+fn shown_metric_parser() -> impl TypedValueParser<Value = ShownMetric> {
+    let activity = CATALOGUE.iter().map(|metric| metric.name);
+    let names = activity.chain(AGENT_CATALOGUE.iter().map(|metric| metric.name));
+    PossibleValuesParser::new(names).try_map(|name| ShownMetric::named(&name).ok_or("unknown metric"))
+}
+
+fn listing_parser() -> impl TypedValueParser<Value = AgentListing> {
+    let names = AgentListing::ALL.map(AgentListing::as_str);
+    PossibleValuesParser::new(names).try_map(|name| AgentListing::parse(&name).ok_or("unknown list"))
+}
+
+impl ShowArgs {
+    /// Returns the metric of GitHub's activity.
+    fn metric(&self) -> &'static Metric {
+        match self.metric {
+            Some(ShownMetric::Activity(metric)) => metric,
+            _ => &CATALOGUE[0],
+        }
+    }
+
+    /// Returns what is wrong with the options for this target; `None` if nothing is.
+    fn fault(&self, target: &ShowTarget<'_>) -> Option<String> {
+        let is_agents = matches!(target, ShowTarget::Agents { .. });
+        match self.metric {
+            _ if self.by.is_some() && !is_agents => {
+                Some("--by is for sessions: use it with `github-metrics show agents ORG`".to_owned())
+            }
+            Some(ShownMetric::Agents(metric)) if !is_agents => {
+                let (name, org) = (metric.name, target.org());
+                Some(format!(
+                    "{name} is a metric of sessions: use it with `github-metrics show agents {org}`"
+                ))
+            }
+            Some(ShownMetric::Activity(metric)) if is_agents => {
+                Some(format!("{} is no metric of sessions: its names begin with agent_", metric.name))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// What to show.
 #[derive(Debug, PartialEq, Eq)]
 enum ShowTarget<'a> {
@@ -94,13 +165,17 @@ enum ShowTarget<'a> {
     Metrics { org: &'a str, subject: SubjectRef },
     /// The repositories or the members of an organization.
     List { org: &'a str, kind: ListKind },
+    /// The sessions of coding agents in an organization.
+    Agents { org: &'a str },
 }
 
 impl ShowTarget<'_> {
     /// Returns the organization.
     fn org(&self) -> &str {
         match self {
-            ShowTarget::Metrics { org, .. } | ShowTarget::List { org, .. } => org,
+            ShowTarget::Metrics { org, .. } | ShowTarget::List { org, .. } | ShowTarget::Agents { org } => {
+                org
+            }
         }
     }
 
@@ -108,7 +183,7 @@ impl ShowTarget<'_> {
     fn subject(&self) -> &SubjectRef {
         match self {
             ShowTarget::Metrics { subject, .. } => subject,
-            ShowTarget::List { .. } => &SubjectRef::Org,
+            ShowTarget::List { .. } | ShowTarget::Agents { .. } => &SubjectRef::Org,
         }
     }
 }
@@ -136,6 +211,10 @@ fn parse_target(words: &[String]) -> Result<ShowTarget<'_>, String> {
         ["members", org] => {
             check_org(org)?;
             Ok(ShowTarget::List { org, kind: ListKind::Members })
+        }
+        ["agents", org] => {
+            check_org(org)?;
+            Ok(ShowTarget::Agents { org })
         }
         [kind @ ("repo" | "member"), org] => {
             check_org(org)?;
@@ -175,6 +254,9 @@ pub(crate) async fn run(session: &CliSession, args: ShowArgs) -> anyhow::Result<
             ));
         }
         _ => {}
+    }
+    if let Some(fault) = args.fault(&target) {
+        return Err(usage_error(fault));
     }
     if args.watch.is_some() && !session.console.output().is_terminal {
         return Err(usage_error("--watch needs a terminal: without it, show prints once"));
@@ -225,6 +307,7 @@ async fn text(
     let shown = match target {
         ShowTarget::Metrics { org, subject } => show_metrics(session, client, org, subject, args).await,
         ShowTarget::List { org, kind } => list::show(session, client, org, *kind, args).await,
+        ShowTarget::Agents { org } => agents::show(session, client, org, args).await,
     };
     let (org, subject) = (target.org(), target.subject());
     let shown = match shown {
@@ -236,7 +319,7 @@ async fn text(
         [word] if is_not_found(&error) && matches!(word.as_str(), "repo" | "member") => {
             usage_error(format!("missing organization and name: `github-metrics show {word} ORG NAME`"))
         }
-        [word] if is_not_found(&error) && matches!(word.as_str(), "repos" | "members") => {
+        [word] if is_not_found(&error) && matches!(word.as_str(), "repos" | "members" | "agents") => {
             usage_error(format!("missing organization: `github-metrics show {word} ORG`"))
         }
         _ => error,
@@ -295,7 +378,7 @@ async fn show_metrics(
             view.metrics.text.trim(),
             view.series.text.trim()
         )),
-        ShowFormat::Csv => session.for_stdout(series_csv(args.metric, view.points())?),
+        ShowFormat::Csv => session.for_stdout(series_csv(args.metric(), view.points())?),
         ShowFormat::TabSeparated => {
             session.console.print_info(heading(context, coverage, usize::MAX));
             metrics_tsv(&view.metrics.value, comparable_since(client, context, coverage).await)
@@ -306,7 +389,7 @@ async fn show_metrics(
             view.idle_text(last_day, waiting, style)
         }
         ShowFormat::Table(style) => {
-            view.to_text(args.metric, comparable_since(client, context, coverage).await, style)
+            view.to_text(args.metric(), comparable_since(client, context, coverage).await, style)
         }
     })
 }
@@ -366,7 +449,7 @@ pub(super) async fn query(
     // The defaults of the range are those of the API, so the answer says which range it covers.
     let range = answer::range(&metrics.value.context).ok_or_else(unexpected)?;
     let grain = args.granularity.unwrap_or_else(|| default_grain(range));
-    let series = query_series(client, (org, subject), args.metric, grain, range, args).await?;
+    let series = query_series(client, (org, subject), args.metric(), grain, range, args).await?;
     Ok(MetricsView { metrics, series, grain })
 }
 
@@ -515,6 +598,7 @@ mod tests {
         parse_target(&words).map(|target| match target {
             ShowTarget::Metrics { org, subject } => format!("{org}: {subject:?}"),
             ShowTarget::List { org, kind } => format!("{kind:?} of {org}"),
+            ShowTarget::Agents { org } => format!("agents of {org}"),
         })
     }
 
@@ -526,6 +610,8 @@ mod tests {
         assert_eq!(target(&["member", "acme", "x[bot]"]).unwrap(), "acme: Member(\"x[bot]\")");
         assert_eq!(target(&["repos", "acme"]).unwrap(), "Repos of acme");
         assert_eq!(target(&["members", "acme"]).unwrap(), "Members of acme");
+        assert_eq!(target(&["agents", "acme"]).unwrap(), "agents of acme");
+        assert_eq!(target(&["agents"]).unwrap(), "agents: Org", "an organization can have that name");
         assert_eq!(
             target(&["member", "acme"]).unwrap_err(),
             "missing member name: `github-metrics show member acme NAME`"

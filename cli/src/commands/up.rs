@@ -15,6 +15,7 @@ use crate::args::{self, ConfigOption, GitHubOptions, ListenOption};
 use crate::audit_log;
 use crate::error::{exit_status, one_line};
 use crate::exit::Exit;
+use crate::notify;
 use crate::format::{duration, utc};
 use crate::open::OpenData;
 use crate::report::Continuation;
@@ -32,6 +33,8 @@ Without tokens, only this machine can read: see `github-metrics help token`.";
 
 /// Pause between two looks for repositories that webhooks marked.
 const LOOK_FOR_MARKS_EVERY: Duration = Duration::from_secs(5);
+/// The name of the rounds in notifications.
+const COLLECT_JOB: &str = "collect";
 const STOPPED: &str = "stopped; progress is saved, run again to continue";
 
 /// Arguments of `up`.
@@ -100,6 +103,7 @@ async fn serve_data(
         error = rounds => Err(error),
         () = repairs => Ok(()),
         () = audit_log::keep_drained(session, &data.store, Some(&drain_ports)) => Ok(()),
+        () = notify::keep_sending(session, &data.store) => Ok(()),
     };
     audit_log::drain_now(session, &data.store, &drain_ports).await;
     served
@@ -118,7 +122,9 @@ async fn run_rounds(
     loop {
         let mut refusals = Vec::new();
         for org in &args.orgs {
-            match run_round(session, data, github, (org, args), webhooks, has_succeeded).await {
+            let round = run_round(session, data, github, (org, args), webhooks, has_succeeded).await;
+            record_round(data, github, org, round.as_ref().err()).await;
+            match round {
                 Ok(()) => has_succeeded = true,
                 Err(error) if needs_user_action(&error) => refusals.push(error),
                 Err(error) => session.console.print_error(one_line(&error)),
@@ -138,6 +144,18 @@ async fn run_rounds(
             Some(webhooks) => read_marked_until(session, data, github, args, webhooks, next).await,
             None => tokio::time::sleep(args.every).await,
         }
+    }
+}
+
+/// Records how a round ended and what is left of GitHub's limit, so that people are notified.
+async fn record_round(data: &OpenData, github: &Client, org: &str, error: Option<&anyhow::Error>) {
+    let Ok(key) = data.key_of(org).await else { return };
+    notify::record_run(&data.store, (&key, COLLECT_JOB), error).await;
+    // Requesting the limits costs none of them.
+    if let Ok(diagnosis) = github.diagnose().await
+        && let Some(quota) = diagnosis.graphql
+    {
+        notify::record_limit(&data.store, (&key, COLLECT_JOB), &quota).await;
     }
 }
 

@@ -11,6 +11,7 @@ mod people;
 mod pull_requests;
 mod random;
 mod repositories;
+mod sessions;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,7 @@ use pull_requests::SamplePullRequest;
 use random::SampleRng;
 pub(crate) use repositories::{FIRST_REPO_ID, FIRST_REPO_NAME, ORG, REPO_COUNT};
 use repositories::{IdSequence, SampleRepo, activity_level};
+pub(crate) use sessions::session_events;
 
 /// The first day of the sample organization. Numbers of pull requests and issues are counted from here.
 pub(crate) const FIRST_SAMPLE_DAY: NaiveDate = NaiveDate::from_ymd_opt(2020, 1, 1).expect("a valid date");

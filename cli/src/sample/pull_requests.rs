@@ -11,6 +11,7 @@ use super::deployments_and_releases::SampleDeployment;
 use super::people::{bot_member, pick_contractor, pick_person};
 use super::random::SampleRng;
 use super::repositories::{IdSequence, MergeStyle, SampleRepo};
+use super::sessions::branch;
 
 struct PlannedReview {
     id: i64,
@@ -229,6 +230,8 @@ impl SamplePullRequest {
             created_at: Some(self.created),
             merged_at: merged,
             labels: Some(self.labels.clone()),
+            head_ref: Some(branch(self.number)),
+            head_repo_id: Some(repo.repo_id),
             ..Facts::default()
         };
         let mut push = |id, kind, at, retracted, facts| {

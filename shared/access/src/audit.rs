@@ -24,6 +24,9 @@ pub enum AuditKind {
     TaskQueued,
     /// An issue is no longer assignable. The outcome says why.
     TaskWithdrawn,
+    /// What is known of a task changed otherwise. The detail `changed` says what: `repo`, `title`, `state`, `waits_for`,
+    /// `order`, or `created` for a new task that workers cannot get yet. The outcome says why they cannot, or is `ok`.
+    TaskChanged,
     /// A worker claimed an issue.
     TaskClaimed,
     /// A claim was cancelled while its worker holds it. The outcome says why.
@@ -66,6 +69,8 @@ pub enum AuditKind {
     BreakerOpened,
     /// GitHub works again.
     BreakerClosed,
+    /// Deliveries of a webhook did not arrive.
+    WebhookGap,
     /// A revision of an organization's configuration was set.
     ConfigSet,
     /// An organization got another name.

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 use gam_fold::LOGIC_VERSION;
-use gam_lake::{Events, snapshot};
+use gam_lake::{Events, Sessions, snapshot};
 use gam_model::{ItemClass, ItemKey, Month, Subject, SubjectKind};
-use gam_rollup::{ListItem, StoredForm};
 use gam_store::{Checkpoint, Epoch, EpochRules, FoldScope, Head, Logic, RetiredEpoch, StoredItem};
 
+use crate::folded_table::FoldedTable;
 use crate::month::NewerEpoch;
 use crate::rules::Rules;
 use crate::{AggregateError, AggregatePorts, AggregateProgress, AggregateRun};
@@ -94,25 +94,40 @@ async fn first_head(
     org: &str,
     rules: &Rules,
 ) -> Result<(Head, usize), AggregateError> {
-    let months = snapshot::months::<Events>(&*ports.objects, org).await?;
     let mut stamps = BTreeSet::new();
-    for month in &months {
-        match snapshot::read_stamp::<Events>(&*ports.objects, org, *month).await {
-            // Folding the month reports it.
-            Err(gam_lake::Error::Damaged { .. }) => {}
-            stamp => stamps.extend(stamp?.map(|stamp| (stamp.epoch, stamp.logic_version))),
-        }
-    }
+    let months = read_stamps::<Events>(ports, org, &mut stamps).await?
+        + read_stamps::<Sessions>(ports, org, &mut stamps).await?;
     let number = match (stamps.len(), stamps.last()) {
         (1, Some(&(epoch, LOGIC_VERSION))) if epoch > 0 => epoch,
         (_, newest) => newest.map_or(1, |(epoch, _)| epoch + 1),
     };
     let epoch = Some(EpochRules { epoch: Epoch(number), logic: rules.logic.clone() });
-    let head = match months.is_empty() {
-        true => Head { active: epoch, ..Head::default() },
-        false => Head { target: epoch, ..Head::default() },
+    let head = match months {
+        0 => Head { active: epoch, ..Head::default() },
+        _ => Head { target: epoch, ..Head::default() },
     };
-    Ok((head, months.len()))
+    Ok((head, months))
+}
+
+/// Adds the epochs of a table's snapshots, with the versions of the logic, and returns the number of months. Epoch 0
+/// stands for none: earlier versions of the program folded nothing from the table `sessions`.
+async fn read_stamps<T: FoldedTable>(
+    ports: &AggregatePorts,
+    org: &str,
+    stamps: &mut BTreeSet<(u64, u32)>,
+) -> Result<usize, AggregateError> {
+    let months = snapshot::months::<T>(&*ports.objects, org).await?;
+    for month in &months {
+        match snapshot::read_stamp::<T>(&*ports.objects, org, *month).await {
+            // Folding the month reports it.
+            Err(gam_lake::Error::Damaged { .. }) => {}
+            stamp => {
+                let stamp = stamp?.map(|stamp| (stamp.epoch, stamp.logic_version));
+                stamps.extend(stamp.filter(|(epoch, _)| *epoch > 0 || T::IS_COLLECTED));
+            }
+        }
+    }
+    Ok(months.len())
 }
 
 /// Gives the newest epoch the number of a revision that folds alike.
@@ -155,7 +170,10 @@ impl AggregateRun<'_> {
     pub(crate) async fn is_target_without_months(&self) -> Result<bool, AggregateError> {
         let head = self.load_head().await?;
         let is_target = head.value.target.is_some_and(|target| target.epoch == self.epoch);
-        Ok(is_target && self.ports.rollups.markers(self.org, self.epoch).await?.is_empty())
+        let rollups = &*self.ports.rollups;
+        Ok(is_target
+            && rollups.markers(self.org, self.epoch).await?.is_empty()
+            && rollups.markers(&Sessions::owner(self.org), self.epoch).await?.is_empty())
     }
 
     /// Sets a target for an epoch that a snapshot carries and that this store does not know: another store has
@@ -199,8 +217,12 @@ impl AggregateRun<'_> {
         let mut head = self.load_head().await?;
         let is_target = head.value.target.as_ref().is_some_and(|target| target.epoch == self.epoch);
         let active = head.value.active.as_ref().map(|active| active.epoch);
-        if is_target && self.is_complete(active).await? && !self.switch(&mut head).await? {
-            return Ok(None);
+        if is_target && self.is_complete(active).await? {
+            // Answers must not lack them for a moment.
+            self.refresh_pr_classes().await?;
+            if !self.switch(&mut head).await? {
+                return Ok(None);
+            }
         }
         Ok(Some(head))
     }
@@ -219,11 +241,17 @@ impl AggregateRun<'_> {
     }
 
     /// Returns whether every snapshot belongs to the run's epoch and is folded in it, and every month that the active
-    /// epoch has and the lake has lost is copied.
+    /// epoch has and the lake has lost is copied. A month that this run could not read is copied, too.
     async fn is_complete(&self, active: Option<Epoch>) -> Result<bool, AggregateError> {
-        let objects = &*self.ports.objects;
-        let months = snapshot::months::<Events>(objects, self.org).await?;
-        let markers = self.ports.rollups.markers(self.org, self.epoch).await?;
+        Ok(self.is_table_complete::<Events>(active).await?
+            && self.is_table_complete::<Sessions>(active).await?)
+    }
+
+    /// Does for one table what [`AggregateRun::is_complete`] does.
+    async fn is_table_complete<T: FoldedTable>(&self, active: Option<Epoch>) -> Result<bool, AggregateError> {
+        let (objects, owner) = (&*self.ports.objects, T::owner(self.org));
+        let months = snapshot::months::<T>(objects, self.org).await?;
+        let markers = self.ports.rollups.markers(&owner, self.epoch).await?;
         let folded: BTreeMap<Month, u64> =
             markers.into_iter().map(|marker| (marker.month, marker.generation)).collect();
         // While months are missing, no stamp has to be read. Everybody who folds a month looks.
@@ -231,13 +259,14 @@ impl AggregateRun<'_> {
             return Ok(false);
         }
         if let Some(active) = active.filter(|active| *active != self.epoch) {
-            let known = self.ports.rollups.markers(self.org, active).await?;
+            let known = self.ports.rollups.markers(&owner, active).await?;
             if known.iter().any(|marker| marker.generation > 0 && !folded.contains_key(&marker.month)) {
                 return Ok(false);
             }
         }
-        for month in months {
-            let Some(stamp) = snapshot::read_stamp::<Events>(objects, self.org, month).await? else {
+        let is_readable = |month: &Month| !self.unreadable.contains(&(T::SNAPSHOTS, *month));
+        for month in months.into_iter().filter(is_readable) {
+            let Some(stamp) = snapshot::read_stamp::<T>(objects, self.org, month).await? else {
                 continue;
             };
             let is_folded = folded.get(&month).is_some_and(|generation| *generation >= stamp.generation);
@@ -250,47 +279,48 @@ impl AggregateRun<'_> {
 
     /// Copies the items of a month whose snapshot the lake has lost from the active epoch, so that the month
     /// keeps its numbers under the new rules. Returns the number of items.
-    pub(crate) async fn keep_lost_month(&self, month: Month, from: Epoch) -> Result<usize, AggregateError> {
-        let rollups = &*self.ports.rollups;
-        if rollups.marker(self.org, self.epoch, month).await?.is_some() {
+    pub(crate) async fn keep_lost_month<T: FoldedTable>(
+        &self,
+        month: Month,
+        from: Epoch,
+    ) -> Result<usize, AggregateError> {
+        let (rollups, owner) = (&*self.ports.rollups, T::owner(self.org));
+        if rollups.marker(&owner, self.epoch, month).await?.is_some() {
             return Ok(0);
         }
-        let Some(marker) = rollups.marker(self.org, from, month).await? else { return Ok(0) };
+        let Some(marker) = rollups.marker(&owner, from, month).await? else { return Ok(0) };
         let mut count = 0;
-        let keys = [self.keys_of_month(from, month).await?, list_keys(month)].concat();
+        let keys = [self.keys_of_month::<T>(from, month).await?, list_keys(month)].concat();
         for keys in keys.chunks(MAX_CALL_ITEMS) {
-            let items = rollups.get(self.org, from, keys).await?.into_iter();
+            let items = rollups.get(&owner, from, keys).await?.into_iter();
             let counted = items.filter(|(_, item)| marker.should_count(item));
             // All of them are current at the marker's generation.
             let generation = marker.generation;
             let copies: Vec<_> =
                 counted.map(|(key, item)| (key, StoredItem { generation, ..item })).collect();
             count += copies.len();
-            rollups.put(self.org, self.epoch, &copies).await?;
+            rollups.put(&owner, self.epoch, &copies).await?;
         }
-        rollups.advance(self.org, self.epoch, month, marker.generation, FoldScope::Month).await?;
+        rollups.advance(&owner, self.epoch, month, marker.generation, FoldScope::Month).await?;
         Ok(count)
     }
 
     /// Returns the keys of all items that the lists of a month name, without the lists. A list that this version of
     /// the program cannot read names none.
-    async fn keys_of_month(&self, epoch: Epoch, month: Month) -> Result<Vec<ItemKey>, AggregateError> {
+    async fn keys_of_month<T: FoldedTable>(
+        &self,
+        epoch: Epoch,
+        month: Month,
+    ) -> Result<Vec<ItemKey>, AggregateError> {
         let mut keys = vec![ItemKey::new(ItemClass::Days(Subject::Org), month)];
         for kind in LISTED {
-            let stored =
-                self.ports.rollups.range(self.org, epoch, &ItemClass::List(kind), month, month).await?;
+            let (rollups, owner) = (&*self.ports.rollups, T::owner(self.org));
+            let stored = rollups.range(&owner, epoch, &ItemClass::List(kind), month, month).await?;
             for (_, item) in stored {
-                let list = ListItem::decode(&item.body).unwrap_or_else(|error| {
+                keys.extend(T::listed_keys(&item.body, month).unwrap_or_else(|error| {
                     tracing::warn!(org = self.org, %month, epoch = epoch.0, %error, "cannot read a stored list");
-                    ListItem::default()
-                });
-                for entry in &list.entries {
-                    let subject = entry.subject.subject();
-                    keys.push(ItemKey::new(ItemClass::Days(subject.clone()), month));
-                    keys.extend(
-                        entry.breakdown_weeks().map(|week| ItemKey::breakdown(subject.clone(), month, week)),
-                    );
-                }
+                    Vec::new()
+                }));
             }
         }
         Ok(keys)
@@ -307,7 +337,9 @@ impl AggregateRun<'_> {
             if self.is_out_of_time() {
                 break;
             }
-            self.delete_epoch(epoch).await?;
+            self.delete_epoch::<Events>(epoch).await?;
+            self.delete_epoch::<Sessions>(epoch).await?;
+            self.delete_pr_classes(epoch).await?;
             deleted.insert(epoch);
         }
         if !deleted.is_empty() {
@@ -318,19 +350,19 @@ impl AggregateRun<'_> {
         Ok(())
     }
 
-    /// Deletes an epoch, month by month. The lists and the marker of a month come last: after a crash they name the
+    /// Deletes an epoch of a table, month by month. The lists and the marker of a month come last: after a crash they name the
     /// items again. A month that was not folded completely has no marker, so the months of the lake are looked at, too.
-    async fn delete_epoch(&self, epoch: Epoch) -> Result<(), AggregateError> {
-        let rollups = &*self.ports.rollups;
-        let markers = rollups.markers(self.org, epoch).await?;
+    async fn delete_epoch<T: FoldedTable>(&self, epoch: Epoch) -> Result<(), AggregateError> {
+        let (rollups, owner) = (&*self.ports.rollups, T::owner(self.org));
+        let markers = rollups.markers(&owner, epoch).await?;
         let mut months: BTreeSet<Month> = markers.into_iter().map(|marker| marker.month).collect();
-        months.extend(snapshot::months::<Events>(&*self.ports.objects, self.org).await?);
+        months.extend(snapshot::months::<T>(&*self.ports.objects, self.org).await?);
         for month in months {
-            for keys in self.keys_of_month(epoch, month).await?.chunks(MAX_CALL_ITEMS) {
-                rollups.delete(self.org, epoch, keys).await?;
+            for keys in self.keys_of_month::<T>(epoch, month).await?.chunks(MAX_CALL_ITEMS) {
+                rollups.delete(&owner, epoch, keys).await?;
             }
-            rollups.delete(self.org, epoch, &list_keys(month)).await?;
-            rollups.delete_markers(self.org, epoch, &[month]).await?;
+            rollups.delete(&owner, epoch, &list_keys(month)).await?;
+            rollups.delete_markers(&owner, epoch, &[month]).await?;
         }
         Ok(())
     }

@@ -41,3 +41,10 @@ pub enum AggregateError {
         org: String,
     },
 }
+
+impl AggregateError {
+    /// Returns whether a month cannot be folded until somebody restores its snapshot. Other months can.
+    pub(crate) fn is_unreadable_month(&self) -> bool {
+        matches!(self, AggregateError::Lake(LakeError::Damaged { .. }) | AggregateError::Fold { .. })
+    }
+}

@@ -4,13 +4,16 @@
 //! can run, at any time and as often as it likes. The one that finishes the last month of a target epoch switches
 //! answers to it. A task of an epoch that is no longer the newest does nothing.
 
+use std::collections::BTreeSet;
+
+use gam_lake::{Events, Sessions};
 use gam_model::Month;
 use gam_store::Epoch;
 
 use crate::month_states::month_states;
 use crate::{AggregateError, AggregateObserver, AggregateOptions, AggregatePorts, AggregateRun};
 
-/// One month to fold in one epoch.
+/// One month to fold in one epoch: that of every table that has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MonthTask {
     /// The organization's storage key.
@@ -68,9 +71,11 @@ pub async fn plan_months(
     let head = run.load_head().await?.value;
     let is_target = head.target.is_some_and(|target| target.epoch == run.epoch);
     let active = head.active.map(|active| active.epoch).filter(|active| *active != run.epoch);
-    let states = month_states(ports, org, run.epoch, active).await?;
-    let months = states.into_iter().filter(|(_, state)| rebuild || !state.is_done());
-    Ok(Some(MonthPlan { epoch: run.epoch, is_target, months: months.map(|(month, _)| month).collect() }))
+    let events = month_states::<Events>(ports, org, run.epoch, active).await?;
+    let sessions = month_states::<Sessions>(ports, org, run.epoch, active).await?;
+    let stale = events.into_iter().chain(sessions).filter(|(_, state)| rebuild || !state.is_done());
+    let months: BTreeSet<Month> = stale.map(|(month, _)| month).collect();
+    Ok(Some(MonthPlan { epoch: run.epoch, is_target, months: months.into_iter().collect() }))
 }
 
 /// Folds one month in the epoch of its task, then switches answers to that epoch if it is a target and complete.
@@ -95,13 +100,20 @@ pub async fn fold_month(
         let needs_plan = is_new_target || run.is_target_without_months().await?;
         return Ok(MonthTaskOutcome::Outdated { needs_plan });
     }
-    let Some(refolded) = run.refold_month(task.month, task.rebuild).await? else {
-        return Ok(MonthTaskOutcome::OutOfTime);
-    };
-    if let Some(newer) = refolded.superseded_by {
+    // Both tables may have the month. One that does not is not touched.
+    let events = run.refold_month::<Events>(task.month, task.rebuild).await?;
+    let sessions = run.refold_month::<Sessions>(task.month, task.rebuild).await?;
+    let (Some(events), Some(sessions)) = (events, sessions) else { return Ok(MonthTaskOutcome::OutOfTime) };
+    if let Some(newer) = events.superseded_by.max(sessions.superseded_by) {
         run.pass_epoch(newer).await?;
         return Ok(MonthTaskOutcome::Outdated { needs_plan: true });
     }
+    let rollups = events.rollups + sessions.rollups;
+    run.record_refolded::<Events>(events);
+    run.record_refolded::<Sessions>(sessions);
     run.switch_if_complete().await?;
-    Ok(MonthTaskOutcome::Done { rollups: refolded.rollups })
+    match run.failure {
+        Some(error) => Err(error),
+        None => Ok(MonthTaskOutcome::Done { rollups }),
+    }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use gam_lake::{Events, ObjectStore, Sessions, Table, configuration, inbox, paths, registry, snapshot};
 use gam_model::Month;
-use gam_store::keys::rollup_owner;
+use gam_store::keys::{PR_CLASSES, rollup_owner};
 use gam_store::{CheckpointStore, NameKind, NameStore, OrgStore};
 
 use crate::error::AggregateError;
@@ -132,6 +132,7 @@ pub async fn forget_org(ports: ForgetPorts<'_>, key: &str) -> Result<(), Aggrega
     if let Some(store) = ports.store {
         store.orgs.delete_org(key).await?;
         store.orgs.delete_org(&rollup_owner(key, Sessions::SNAPSHOTS)).await?;
+        store.orgs.delete_org(&rollup_owner(key, PR_CLASSES)).await?;
     }
     let removed = registry::update(ports.objects, |registry| {
         registry.remove(key);

@@ -2,15 +2,15 @@
 
 use arrow_array::RecordBatch;
 use gam_fold::{FoldRowsError, MonthRows};
-use gam_lake::{Error as LakeError, SnapshotRows};
+use gam_lake::{Error as LakeError, SnapshotRows, Table};
 use gam_model::Month;
 
 use crate::AggregateError;
 
 /// The rows of a month's snapshot.
-pub(crate) struct LakeRows(pub(crate) SnapshotRows);
+pub(crate) struct LakeRows<T: Table>(pub(crate) SnapshotRows<T>);
 
-impl MonthRows for LakeRows {
+impl<T: Table> MonthRows for LakeRows<T> {
     type Error = LakeError;
 
     fn batch_count(&self) -> usize {

@@ -13,14 +13,16 @@
 //! * If the marker does not match the snapshot, the complete month is folded.
 //! * If the store refuses a write, or its marker is ahead, the complete current snapshot is folded.
 //! * If the store is ahead of its lake (a restored lake), the snapshot is written again past the store.
-//! * Whoever has created a month's first snapshot looks at the head again before it writes items: a target that was
-//!   set in between does not know the month.
+//! * Whoever adds a month to an epoch looks at the head again before it writes items: a target that was set before the
+//!   month's first snapshot does not know the month.
+//! * A month whose snapshot cannot be read keeps its numbers, as a lost one does, and holds back no other month.
 //! * If a newer program has set the rules, or written a snapshot with columns that this one does not know, batches
 //!   stay in the inbox.
 
 mod epochs;
 mod error;
 mod fan_out;
+mod folded_table;
 mod forget;
 mod lake_rows;
 mod month;
@@ -29,6 +31,7 @@ mod month_states;
 mod names;
 mod options;
 mod ports;
+mod pr_classes;
 mod process_inbox;
 mod progress;
 mod refold;
@@ -39,7 +42,7 @@ mod status;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gam_lake::{Events, ObjectStore, inbox};
+use gam_lake::{Events, ObjectStore, Sessions, inbox};
 use gam_model::Month;
 use gam_store::{Checkpoint, CheckpointKey, Epoch, Logic, OrgCheckpoint, ReadAgainSpan};
 
@@ -54,6 +57,7 @@ pub use sessions::{SessionsReport, aggregate_sessions};
 pub use status::{FoldStatus, RulesState, fold_status};
 
 use epochs::Entered;
+use folded_table::FoldedTable;
 use month::NewerEpoch;
 use rules::Rules;
 
@@ -64,7 +68,8 @@ const MAX_RULE_CHANGES: usize = 16;
 /// it folds every month.
 ///
 /// # Errors
-/// If the lake or the store fails. Everything done before stays valid, and the next run continues.
+/// If the lake or the store fails. Everything done before stays valid, and the next run continues. If the snapshot of
+/// a month cannot be read, everything else is done first.
 pub async fn aggregate(
     ports: &AggregatePorts,
     org: &str,
@@ -90,6 +95,7 @@ pub async fn aggregate_with(
     for _ in 0..MAX_RULE_CHANGES {
         let Some((mut run, is_new_target)) = AggregateRun::start(ports, org, options, observer).await? else {
             report.deferred = inbox::list::<Events>(&*ports.objects, org).await?.len();
+            report.sessions.deferred = inbox::list::<Sessions>(&*ports.objects, org).await?.len();
             return Ok(report);
         };
         run.report = report;
@@ -134,8 +140,12 @@ struct AggregateRun<'a> {
     lost_months: BTreeMap<String, u64>,
     /// The greatest epoch that a snapshot was found to belong to, if it is newer than the run's. The run then ends.
     superseded_by: Option<NewerEpoch>,
-    /// The months that a newer program has written, so that batches of theirs stay in the inbox.
+    /// The months that a newer program has written, and those that cannot be read. Batches of theirs stay in the inbox.
     skipped: BTreeSet<Month>,
+    /// The tables and months whose snapshot cannot be read.
+    unreadable: BTreeSet<(&'static str, Month)>,
+    /// Why the first of them cannot be read. The run does everything else, then fails with it.
+    failure: Option<AggregateError>,
     report: AggregateReport,
 }
 
@@ -174,6 +184,8 @@ impl<'a> AggregateRun<'a> {
                 lost_months,
                 superseded_by,
                 skipped: BTreeSet::new(),
+                unreadable: BTreeSet::new(),
+                failure: None,
                 report,
             };
             return Ok(Some((run, is_new_target)));
@@ -184,13 +196,17 @@ impl<'a> AggregateRun<'a> {
     /// `is_new_target` says that this run has set a target, so that all months are to be folded.
     async fn run(&mut self, is_new_target: bool) -> Result<(), AggregateError> {
         self.process_inbox().await?;
+        if !self.must_stop() {
+            self.process_sessions().await?;
+        }
         let checks_months = self.options.check_months || self.options.rebuild;
         if checks_months && !self.must_stop() {
             self.refold_months(self.options.rebuild).await?;
         }
         // Somebody must fold the other months soon.
         self.report.unfinished |= is_new_target && !checks_months;
-        if self.read_again.is_some() && !self.must_stop() && !self.report.unfinished {
+        let is_complete = !self.report.unfinished && self.unreadable.is_empty();
+        if self.read_again.is_some() && !self.must_stop() && is_complete {
             Checkpoint::change_org(&*self.ports.checkpoints, self.org, |checkpoint| {
                 if checkpoint.read_again == self.read_again {
                     checkpoint.read_again = None;
@@ -199,6 +215,7 @@ impl<'a> AggregateRun<'a> {
             .await?;
         }
         if !self.must_stop() {
+            self.report.rollups += self.refresh_pr_classes().await?;
             if checks_months {
                 self.switch_and_delete().await?;
             } else {
@@ -206,7 +223,17 @@ impl<'a> AggregateRun<'a> {
                 self.switch_if_complete().await?;
             }
         }
-        Ok(())
+        self.failure.take().map_or(Ok(()), Err)
+    }
+
+    /// Records that the snapshot of a month cannot be read.
+    fn record_unreadable<T: FoldedTable>(&mut self, month: Month, error: AggregateError) {
+        tracing::error!(org = self.org, %month, %error, "the month keeps its numbers until its snapshot is restored");
+        if T::IS_COLLECTED {
+            self.skipped.insert(month);
+        }
+        self.unreadable.insert((T::SNAPSHOTS, month));
+        self.failure.get_or_insert(error);
     }
 
     /// Returns whether the run is over before everything is done: the time ran out, or a newer epoch was found.

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use gam_fold::LOGIC_VERSION;
 use gam_lake::snapshot::{self, MergedMonth, SnapshotFile, Stamp};
-use gam_lake::{Events, SnapshotRows, Table};
-use gam_model::{Event, Month};
+use gam_lake::{Error as LakeError, Events, SnapshotRows, Table};
+use gam_model::Month;
 use gam_store::{AdvanceOutcome, Checkpoint, FoldScope, Marker};
 
-use crate::month_items::{FoldedMonth, MonthFoldInput};
+use crate::folded_table::{FoldedTable, MonthFoldInput};
+use crate::month_items::FoldedMonth;
 use crate::{AggregateError, AggregatePorts, AggregateRun};
 
 /// How often a month is attempted while other aggregations replace its snapshot.
@@ -44,6 +45,8 @@ pub(crate) struct MonthUpdate {
     pub(crate) outcome: MonthOutcome,
     /// Whether the lake had lost the month's snapshot, so that the month is incomplete.
     pub(crate) was_lost: bool,
+    /// Number of rows that were added or changed.
+    pub(crate) changed_rows: usize,
 }
 
 /// What became of one attempt at a month.
@@ -61,33 +64,42 @@ enum AttemptOutcome {
 }
 
 impl AggregateRun<'_> {
-    /// Merges events into a month's snapshot and brings its items up to date.
-    pub(crate) async fn update_month(
+    /// Merges events into a month's snapshot and brings its items up to date. There is one event for each id, as
+    /// [`Table::winners`] returns them.
+    pub(crate) async fn update_month<T: FoldedTable>(
         &self,
         month: Month,
-        events: Vec<Event>,
+        winners: Vec<T::Row>,
         rebuild: bool,
     ) -> Result<MonthUpdate, AggregateError> {
-        let winners = Arc::new(run_blocking(move || Events::winners(events)).await);
-        let mut was_lost = false;
+        let winners = Arc::new(winners);
+        let (mut was_lost, mut changed_rows) = (false, 0);
         let mut scope = if rebuild { FoldScope::Month } else { FoldScope::Affected };
         let mut refused_by = 0;
         // A month that was read again from GitHub gets a new snapshot.
-        let mut may_be_new = self.read_again.as_ref().is_some_and(|span| span.covers(month));
+        let mut may_be_new =
+            T::IS_COLLECTED && self.read_again.as_ref().is_some_and(|span| span.covers(month));
         for _ in 0..MAX_ATTEMPTS {
-            match self.attempt_month(month, &winners, scope, refused_by, may_be_new).await? {
+            match self
+                .attempt_month::<T>(month, &winners, scope, refused_by, may_be_new, &mut changed_rows)
+                .await?
+            {
                 AttemptOutcome::SnapshotMissing => {
                     // Another aggregation may have written the first snapshot and the marker in between.
-                    if let Some(generation) = self.lost_generation(month).await? {
-                        self.remember_lost(month, generation).await?;
-                        was_lost = true;
+                    if let Some(generation) = self.lost_generation::<T>(month).await? {
+                        if T::IS_COLLECTED {
+                            self.remember_lost(month, generation).await?;
+                            was_lost = true;
+                        }
                         if winners.is_empty() {
-                            return Ok(MonthUpdate { outcome: MonthOutcome::Lost, was_lost });
+                            return Ok(MonthUpdate { outcome: MonthOutcome::Lost, was_lost, changed_rows });
                         }
                         may_be_new = true;
                     }
                 }
-                AttemptOutcome::Finished(outcome) => return Ok(MonthUpdate { outcome, was_lost }),
+                AttemptOutcome::Finished(outcome) => {
+                    return Ok(MonthUpdate { outcome, was_lost, changed_rows });
+                }
                 AttemptOutcome::Refold { newest_generation } => {
                     (scope, refused_by) = (FoldScope::Month, newest_generation);
                 }
@@ -98,28 +110,40 @@ impl AggregateRun<'_> {
     }
 
     /// Returns the generation that the store knows of the month if the lake has no snapshot of it.
-    async fn lost_generation(&self, month: Month) -> Result<Option<u64>, AggregateError> {
+    async fn lost_generation<T: FoldedTable>(&self, month: Month) -> Result<Option<u64>, AggregateError> {
         // The marker is read first: a snapshot is always older than its marker.
-        let Some(marker) = self.known_marker(month).await? else { return Ok(None) };
-        let stamp = snapshot::read_stamp::<Events>(&*self.ports.objects, self.org, month).await?;
+        let Some(marker) = self.known_marker::<T>(month).await? else { return Ok(None) };
+        let stamp = snapshot::read_stamp::<T>(&*self.ports.objects, self.org, month).await?;
         Ok(stamp.is_none().then_some(marker.generation))
     }
 
     /// Returns the marker of a month that was folded before, in the run's epoch or in the active one.
-    async fn known_marker(&self, month: Month) -> Result<Option<Marker>, AggregateError> {
-        let rollups = &*self.ports.rollups;
-        let mut marker = rollups.marker(self.org, self.epoch, month).await?;
+    async fn known_marker<T: FoldedTable>(&self, month: Month) -> Result<Option<Marker>, AggregateError> {
+        let (rollups, owner) = (&*self.ports.rollups, T::owner(self.org));
+        let mut marker = rollups.marker(&owner, self.epoch, month).await?;
         if marker.is_none()
             && let Some(active) = self.other_active_epoch().await?
         {
-            marker = rollups.marker(self.org, active, month).await?;
+            marker = rollups.marker(&owner, active, month).await?;
         }
         Ok(marker.filter(|marker| marker.generation > 0))
     }
 
+    /// Remembers that a month whose snapshot cannot be read is incomplete.
+    pub(crate) async fn remember_unreadable<T: FoldedTable>(
+        &self,
+        month: Month,
+    ) -> Result<(), AggregateError> {
+        match self.known_marker::<T>(month).await? {
+            // Only what GitHub has can be read again.
+            Some(marker) if T::IS_COLLECTED => self.remember_lost(month, marker.generation).await,
+            _ => Ok(()),
+        }
+    }
+
     /// Remembers that a month is incomplete until it is read again or restored.
     async fn remember_lost(&self, month: Month, generation: u64) -> Result<(), AggregateError> {
-        tracing::warn!(org = self.org, %month, "the lake has lost the snapshot of the month");
+        tracing::warn!(org = self.org, %month, "the lake has no readable snapshot of the month");
         Checkpoint::change_org(&*self.ports.checkpoints, self.org, |org| {
             org.lost_months.entry(month.to_string()).or_insert(generation);
         })
@@ -133,10 +157,11 @@ impl AggregateRun<'_> {
         let mut restored = BTreeSet::new();
         for (name, generation) in lost {
             let Some(month) = Month::parse(name) else { continue };
-            match snapshot::read_stamp::<Events>(&*self.ports.objects, self.org, month).await? {
+            match snapshot::read_stamp::<Events>(&*self.ports.objects, self.org, month).await {
                 // A snapshot of later batches alone has a greater generation.
-                Some(stamp) if stamp.generation <= *generation => _ = restored.insert(name.clone()),
-                _ => _ = self.report.lost_months.insert(month),
+                Ok(Some(stamp)) if stamp.generation <= *generation => _ = restored.insert(name.clone()),
+                Ok(_) | Err(LakeError::Damaged { .. }) => _ = self.report.lost_months.insert(month),
+                Err(error) => return Err(error.into()),
             }
         }
         if !restored.is_empty() {
@@ -151,24 +176,26 @@ impl AggregateRun<'_> {
     /// Tries once to update a month. `refused_by` is the greatest generation among the stored items
     /// that refused the last attempt, or 0. `may_be_new` says whether a first snapshot may be written although the
     /// store knows the month.
-    async fn attempt_month(
+    async fn attempt_month<T: FoldedTable>(
         &self,
         month: Month,
-        winners: &Arc<Vec<Event>>,
+        winners: &Arc<Vec<T::Row>>,
         scope: FoldScope,
         refused_by: u64,
         may_be_new: bool,
+        changed_rows: &mut usize,
     ) -> Result<AttemptOutcome, AggregateError> {
         let AggregatePorts { objects, rollups, names, .. } = self.ports;
-        let current = snapshot::fetch::<Events>(&**objects, self.org, month).await?;
-        let marker = rollups.marker(self.org, self.epoch, month).await?;
+        let owner = T::owner(self.org);
+        let current = snapshot::fetch::<T>(&**objects, self.org, month).await?;
+        let marker = rollups.marker(&owner, self.epoch, month).await?;
         // A snapshot that is new to the lake can be old to the store.
-        let known = if current.is_none() { self.known_marker(month).await? } else { None };
+        let known = if current.is_none() { self.known_marker::<T>(month).await? } else { None };
         if known.is_some() && !may_be_new {
             return Ok(AttemptOutcome::SnapshotMissing);
         }
         let stamp = current.as_ref().map(|current| &current.stamp);
-        if let Some(outcome) = stamp.and_then(|stamp| self.refuse(stamp)) {
+        if let Some(outcome) = stamp.and_then(|stamp| self.refuse::<T>(stamp)) {
             return Ok(AttemptOutcome::Finished(outcome));
         }
         let generation = stamp.map_or(0, |stamp| stamp.generation);
@@ -180,7 +207,7 @@ impl AggregateRun<'_> {
         // copy of the month's old items, and now the snapshot was restored.
         let fold_all = scope == FoldScope::Month
             || is_of_older_epoch
-            || marker.is_none_or(|marker| marker.generation != generation);
+            || marker.as_ref().is_none_or(|marker| marker.generation != generation);
         let is_current = !needs_restamp && (generation == 0 || !fold_all);
         if is_current && winners.is_empty() {
             return Ok(AttemptOutcome::Finished(MonthOutcome::Written { rollups: 0 }));
@@ -189,15 +216,15 @@ impl AggregateRun<'_> {
         let next_stamp = Stamp::new(next_generation, self.epoch.0, LOGIC_VERSION);
         let stored = current.as_ref().map(|current| current.rows.clone());
         let MergedMonth { rows: merged, changes } =
-            merge(stored.clone(), Arc::clone(winners), next_stamp.clone()).await?;
+            merge::<T>(stored.clone(), Arc::clone(winners), next_stamp.clone()).await?;
         if is_current && changes.is_empty() {
             return Ok(AttemptOutcome::Finished(MonthOutcome::Written { rollups: 0 }));
         }
-        let is_new = current.is_none();
+        let changed = changes.len();
         let is_written = merged.is_some() || needs_restamp;
         let written_generation = if is_written { next_generation } else { generation };
         let Some(rows) = merged.clone().or(stored) else { return Ok(AttemptOutcome::Conflict) };
-        let scope = if fold_all { FoldScope::Month } else { FoldScope::Affected };
+        let scope = if fold_all || !T::FOLDS_CHANGES { FoldScope::Month } else { FoldScope::Affected };
         let fold = match scope {
             FoldScope::Month => MonthFoldInput::All,
             FoldScope::Affected => {
@@ -212,8 +239,11 @@ impl AggregateRun<'_> {
         if !written? {
             return Ok(AttemptOutcome::Conflict);
         }
-        // A target that was set before this snapshot existed did not see the month.
-        if is_written && is_new && !self.is_newest_epoch().await? {
+        // A later attempt finds them merged.
+        *changed_rows += changed;
+        // A target that was set before the month's first snapshot existed did not see the month. Its writer may have been
+        // killed, or its answer lost, so everybody looks who adds the month to the epoch.
+        if marker.is_none() && !self.is_newest_epoch().await? {
             let newer = NewerEpoch { number: self.epoch.0 + 1, has_own_logic: false };
             return Ok(AttemptOutcome::Finished(MonthOutcome::Superseded(newer)));
         }
@@ -221,11 +251,11 @@ impl AggregateRun<'_> {
         if !latest.is_empty() {
             names.put_names(self.org, &latest).await?;
         }
-        let outcome = rollups.put(self.org, self.epoch, &items).await?;
+        let outcome = rollups.put(&owner, self.epoch, &items).await?;
         if outcome.refused > 0 {
             return Ok(AttemptOutcome::Refold { newest_generation: outcome.newest_generation });
         }
-        match rollups.advance(self.org, self.epoch, month, written_generation, scope).await? {
+        match rollups.advance(&owner, self.epoch, month, written_generation, scope).await? {
             AdvanceOutcome::Advanced => {
                 Ok(AttemptOutcome::Finished(MonthOutcome::Written { rollups: items.len() }))
             }
@@ -235,11 +265,11 @@ impl AggregateRun<'_> {
 
     /// Writes the merged snapshot, or the current one with the stamp if it needs that. Returns `false` if another process
     /// has replaced the snapshot.
-    async fn write_snapshot(
+    async fn write_snapshot<T: FoldedTable>(
         &self,
         month: Month,
-        current: Option<SnapshotFile>,
-        merged: Option<SnapshotRows>,
+        current: Option<SnapshotFile<T>>,
+        merged: Option<SnapshotRows<T>>,
         stamp: &Stamp,
         needs_restamp: bool,
     ) -> Result<bool, AggregateError> {
@@ -260,9 +290,9 @@ impl AggregateRun<'_> {
     }
 
     /// Returns the outcome for a snapshot that this run must not replace; `None` if it may.
-    fn refuse(&self, stamp: &Stamp) -> Option<MonthOutcome> {
+    fn refuse<T: Table>(&self, stamp: &Stamp) -> Option<MonthOutcome> {
         let is_newer = stamp.epoch > self.epoch.0;
-        if stamp.has_newer_schema::<Events>() || (is_newer && stamp.logic_version > LOGIC_VERSION) {
+        if stamp.has_newer_schema::<T>() || (is_newer && stamp.logic_version > LOGIC_VERSION) {
             Some(MonthOutcome::SkippedNewerVersion)
         } else if is_newer {
             let has_own_logic = stamp.logic_version == LOGIC_VERSION;

@@ -1,32 +1,19 @@
 //! The items of a month, folded from its snapshot.
 
-use gam_fold::{COMMON_CLASSES, CommonItems, fold_changes, fold_rows};
-use gam_lake::{LatestNames, RowChange, SnapshotRows};
+use gam_fold::{COMMON_CLASSES, CommonItems};
+use gam_lake::SnapshotRows;
 use gam_model::{ItemKey, Month};
 use gam_store::{NameEntry, StoredItem};
 
-use crate::lake_rows::{LakeRows, fold_error};
+use crate::folded_table::{FoldedTable, MonthFoldInput};
+use crate::lake_rows::fold_error;
 use crate::month::run_blocking;
-use crate::names::NameCollector;
 use crate::{AggregateError, AggregateRun};
-
-/// What is folded of a month.
-pub(crate) enum MonthFoldInput {
-    /// Every item.
-    All,
-    /// The items that changed rows affect.
-    Changes {
-        changes: Vec<RowChange>,
-        /// The items that all rows affect, before the change. `None` if they are not known; then all rows are folded.
-        before: Option<Box<CommonItems>>,
-    },
-}
 
 /// The result of folding a month.
 pub(crate) struct FoldedMonth {
     pub(crate) items: Vec<(ItemKey, StoredItem)>,
-    /// The latest names in the month, if every item was folded: a store that has lost its items may have lost the names,
-    /// too.
+    /// The latest names in the month, if every item was folded.
     pub(crate) names: Vec<NameEntry>,
 }
 
@@ -50,37 +37,16 @@ impl AggregateRun<'_> {
     }
 
     /// Folds the month. The items get the generation.
-    pub(crate) async fn fold_month(
+    pub(crate) async fn fold_month<T: FoldedTable>(
         &self,
         month: Month,
-        rows: SnapshotRows,
-        input: MonthFoldInput,
+        rows: SnapshotRows<T>,
+        input: MonthFoldInput<T>,
         generation: u64,
     ) -> Result<FoldedMonth, AggregateError> {
         let identity = self.rules.identity.clone();
         let fold = move || {
-            let (items, names) = match input {
-                MonthFoldInput::All => {
-                    let names = LatestNames::from_snapshot(&rows).map_err(gam_fold::FoldRowsError::Rows)?;
-                    let fold = fold_rows(month, &LakeRows(rows), &identity)?;
-                    (fold.items(), NameCollector::from_snapshot(names).into_entries())
-                }
-                MonthFoldInput::Changes { changes, before } => {
-                    let changed = changes
-                        .iter()
-                        .flat_map(|change| std::iter::once(&change.winner).chain(&change.loser));
-                    (
-                        fold_changes(
-                            month,
-                            &LakeRows(rows),
-                            changed,
-                            before.map(|before| *before),
-                            &identity,
-                        )?,
-                        Vec::new(),
-                    )
-                }
-            };
+            let (items, names) = T::fold(month, rows, input, &identity)?;
             let items = items.into_iter().map(|(key, body)| (key, StoredItem { generation, body })).collect();
             Ok(FoldedMonth { items, names })
         };

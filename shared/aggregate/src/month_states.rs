@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gam_lake::Events;
 use gam_lake::snapshot::{self, Stamp};
 use gam_model::Month;
 use gam_store::Epoch;
 
+use crate::folded_table::FoldedTable;
 use crate::{AggregateError, AggregatePorts};
 
 /// How a month's items in an epoch stand to its snapshot.
@@ -30,28 +30,28 @@ impl MonthState {
     }
 }
 
-/// Returns the state of every month that the lake or the store knows, in `epoch`. `active` is the epoch that
+/// Returns the state of every month of a table that the lake or the store knows, in `epoch`. `active` is the epoch that
 /// answers derive from, if that is another one: its months are to be kept.
-pub(crate) async fn month_states(
+pub(crate) async fn month_states<T: FoldedTable>(
     ports: &AggregatePorts,
     org: &str,
     epoch: Epoch,
     active: Option<Epoch>,
 ) -> Result<BTreeMap<Month, MonthState>, AggregateError> {
     let AggregatePorts { objects, rollups, .. } = ports;
-    let mut months: BTreeSet<Month> =
-        snapshot::months::<Events>(&**objects, org).await?.into_iter().collect();
-    let markers = rollups.markers(org, epoch).await?;
+    let mut months: BTreeSet<Month> = snapshot::months::<T>(&**objects, org).await?.into_iter().collect();
+    let owner = T::owner(org);
+    let markers = rollups.markers(&owner, epoch).await?;
     let generations: BTreeMap<Month, u64> =
         markers.into_iter().map(|marker| (marker.month, marker.generation)).collect();
     months.extend(generations.keys());
     if let Some(active) = active {
-        months.extend(rollups.markers(org, active).await?.iter().map(|marker| marker.month));
+        months.extend(rollups.markers(&owner, active).await?.iter().map(|marker| marker.month));
     }
     let mut states = BTreeMap::new();
     for month in months {
         let folded = generations.get(&month).copied();
-        let state = match snapshot::read_stamp::<Events>(&**objects, org, month).await {
+        let state = match snapshot::read_stamp::<T>(&**objects, org, month).await {
             // The fold reports it, after the other months.
             Err(gam_lake::Error::Damaged { .. }) => MonthState::Stale,
             stamp => state(stamp?.as_ref(), folded, epoch),

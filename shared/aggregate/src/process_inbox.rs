@@ -14,13 +14,28 @@ use crate::month::{MonthOutcome, run_blocking};
 use crate::names::NameCollector;
 use crate::{AggregateError, AggregateProgress, AggregateRun};
 
-/// Orders the months of a chunk: those that only lose events come last, because months become visible one by one
-/// and sums should not dip.
-fn gaining_months_first(events_by_month: BTreeMap<Month, Vec<Event>>) -> Vec<(Month, Vec<Event>)> {
-    let mut months: Vec<_> = events_by_month.into_iter().collect();
-    // Stable, so that months are in order otherwise.
-    months.sort_by_key(|(_, events)| events.iter().all(|event| event.retracted));
-    months
+/// Orders the events of a chunk into updates of months. Months become visible one by one, and sums should not dip: an
+/// event that is retracted in one month can be replaced by one in another month. So the live events of all months come
+/// before the retractions of other months. A month with both is updated twice, except the last such month. Each update
+/// has one event for each id.
+fn updates_with_gains_first(events_by_month: BTreeMap<Month, Vec<Event>>) -> Vec<(Month, Vec<Event>)> {
+    let (mut updates, mut mixed, mut retractions) = (Vec::new(), Vec::new(), Vec::new());
+    for (month, events) in events_by_month {
+        let events = Events::winners(events);
+        let retracted = events.iter().filter(|event| event.retracted).count();
+        match retracted {
+            0 => updates.push((month, events)),
+            all if all == events.len() => retractions.push((month, events)),
+            _ => mixed.push((month, events)),
+        }
+    }
+    let last_mixed = mixed.pop();
+    for (month, events) in mixed {
+        let (retracted, live) = events.into_iter().partition(|event| event.retracted);
+        updates.push((month, live));
+        retractions.push((month, retracted));
+    }
+    updates.into_iter().chain(last_mixed).chain(retractions).collect()
 }
 
 /// Events that are merged together.
@@ -182,13 +197,21 @@ impl AggregateRun<'_> {
         if !chunk.events.is_empty() {
             self.ports.names.put_names(self.org, &chunk.names.into_entries()).await?;
         }
-        for (month, events) in gaining_months_first(chunk.events) {
+        let updates = run_blocking(move || updates_with_gains_first(chunk.events)).await;
+        for (month, events) in updates {
             if self.must_stop() {
                 // The batches stay in the inbox. The next run merges them again into the months that
                 // already have their events, which changes nothing there.
                 return Ok(Progress::Stop);
             }
-            let update = self.update_month(month, events, false).await?;
+            let update = match self.update_month::<Events>(month, events, false).await {
+                Err(error) if error.is_unreadable_month() => {
+                    self.remember_unreadable::<Events>(month).await?;
+                    self.record_unreadable::<Events>(month, error);
+                    continue;
+                }
+                update => update?,
+            };
             if update.was_lost {
                 self.report.lost_months.insert(month);
             }

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use gam_model::Month;
 
+use crate::sessions::SessionsReport;
+
 /// What an aggregation did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AggregateReport {
@@ -24,6 +26,8 @@ pub struct AggregateReport {
     pub oversized: Vec<(String, u64)>,
     /// Months whose snapshot the lake has lost, until they are read again or the snapshot is restored.
     pub lost_months: BTreeSet<Month>,
+    /// What was done with session events.
+    pub sessions: SessionsReport,
     /// Whether the time ran out. What was done is saved, and another run continues.
     pub unfinished: bool,
 }

@@ -5,24 +5,19 @@
 //! copies that come later.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use gam_lake::snapshot::{self, Stamp};
 use gam_lake::{Error as LakeError, ObjectPath, ObjectStore, Sessions, inbox, sessions};
 use gam_model::session_event::combine_by_id;
 use gam_model::{Month, SessionEvent};
 
-use crate::AggregateError;
-use crate::month::{MAX_ATTEMPTS, merge, run_blocking};
+use crate::month::{MonthOutcome, MonthUpdate, run_blocking};
+use crate::{AggregateError, AggregateOptions, AggregatePorts, AggregateRun, MAX_RULE_CHANGES};
 
 /// Within this time of a month's edge, a copy of a row can be in the neighbouring month.
 const EDGE: TimeDelta = TimeDelta::hours(24);
 /// The most bytes of batches that are processed together.
 const CHUNK_BYTES: u64 = 32 << 20;
-/// Snapshots of this table belong to no epoch yet: nothing is folded from them.
-const EPOCH: u64 = 0;
-const LOGIC_VERSION: u32 = 1;
 
 /// What an aggregation of session events did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,6 +28,8 @@ pub struct SessionsReport {
     pub changed_rows: usize,
     /// The months whose snapshot was replaced.
     pub months: BTreeSet<Month>,
+    /// Number of rollups written.
+    pub rollups: usize,
     /// Rejected batches: the path under `sessions-rejected/`, and what is wrong with the batch.
     pub rejected: Vec<(String, String)>,
     /// Number of batches left in the inbox because a newer version of the program wrote them, or wrote a month that
@@ -40,38 +37,104 @@ pub struct SessionsReport {
     pub deferred: usize,
 }
 
-/// Merges the organization's inbox of session events into its months. `org` is its storage key.
+/// Merges the organization's inbox of session events into its months, and brings their items up to date.
 ///
 /// # Errors
-/// If the lake fails. Everything done before stays valid, and the next run continues.
-pub async fn aggregate_sessions(
-    objects: &dyn ObjectStore,
-    org: &str,
-) -> Result<SessionsReport, AggregateError> {
+/// If the lake or the store fails. Everything done before stays valid, and the next run continues.
+pub async fn aggregate_sessions(ports: &AggregatePorts, org: &str) -> Result<SessionsReport, AggregateError> {
+    let (org, options) = (&gam_store::keys::org_key(org), AggregateOptions::default());
     let mut report = SessionsReport::default();
-    let mut listed = inbox::list::<Sessions>(objects, org).await?.into_iter().peekable();
-    while listed.peek().is_some() {
-        let (mut events, mut paths, mut bytes) = (Vec::new(), Vec::new(), 0);
-        while bytes < CHUNK_BYTES
-            && let Some(batch) = listed.next()
-        {
-            bytes += batch.size;
-            if let Some(rows) = read_batch(objects, &batch.path, &mut report).await? {
-                events.extend(rows);
-                paths.push(batch.path);
+    for _ in 0..MAX_RULE_CHANGES {
+        let Some((mut run, _)) = AggregateRun::start(ports, org, &options, &()).await? else {
+            report.deferred = inbox::list::<Sessions>(&*ports.objects, org).await?.len();
+            return Ok(report);
+        };
+        run.report.sessions = report;
+        run.process_sessions().await?;
+        if run.superseded_by.is_none() {
+            run.refold_table::<Sessions>(false).await?;
+        }
+        report = std::mem::take(&mut run.report.sessions);
+        let Some(newer) = run.superseded_by else {
+            run.refresh_pr_classes().await?;
+            run.switch_if_complete().await?;
+            return run.failure.map_or(Ok(report), Err);
+        };
+        run.pass_epoch(newer).await?;
+    }
+    Err(AggregateError::HeadContended { org: org.to_owned() })
+}
+
+impl AggregateRun<'_> {
+    /// Processes the batches of session events that are in the inbox now.
+    pub(crate) async fn process_sessions(&mut self) -> Result<(), AggregateError> {
+        let objects = &*self.ports.objects;
+        let mut listed = inbox::list::<Sessions>(objects, self.org).await?.into_iter().peekable();
+        while listed.peek().is_some() {
+            let (mut events, mut paths, mut bytes) = (Vec::new(), Vec::new(), 0);
+            while bytes < CHUNK_BYTES
+                && let Some(batch) = listed.next()
+            {
+                bytes += batch.size;
+                if let Some(rows) = read_batch(objects, &batch.path, &mut self.report.sessions).await? {
+                    events.extend(rows);
+                    paths.push(batch.path);
+                }
+            }
+            if self.must_stop() {
+                return Ok(());
+            }
+            let is_complete = self.merge_sessions(events).await?;
+            if self.superseded_by.is_some() {
+                return Ok(());
+            }
+            if !is_complete {
+                self.report.sessions.deferred += paths.len();
+                continue;
+            }
+            for path in paths {
+                objects.delete(&path).await?;
+                self.report.sessions.batches += 1;
             }
         }
-        let is_complete = merge_events(objects, org, events, &mut report).await?;
-        if !is_complete {
-            report.deferred += paths.len();
-            continue;
-        }
-        for path in paths {
-            objects.delete(&path).await?;
-            report.batches += 1;
-        }
+        Ok(())
     }
-    Ok(report)
+
+    /// Merges events. Returns `false` if a month was written by a newer version of the program, so that the batches must
+    /// stay in the inbox.
+    async fn merge_sessions(&mut self, events: Vec<SessionEvent>) -> Result<bool, AggregateError> {
+        let events = run_blocking(move || combine_by_id(events)).await;
+        let placed = place_at_edges(&*self.ports.objects, self.org, events).await?;
+        let mut is_complete = true;
+        // Months that gain rows come first, so that sums do not dip.
+        for (month, rows) in [placed.live, placed.retracted].into_iter().flatten() {
+            let updated = self.update_month::<Sessions>(month, rows, false).await;
+            let MonthUpdate { outcome, changed_rows, .. } = match updated {
+                Err(error) if error.is_unreadable_month() => {
+                    self.record_unreadable::<Sessions>(month, error);
+                    is_complete = false;
+                    continue;
+                }
+                updated => updated?,
+            };
+            match outcome {
+                MonthOutcome::Written { rollups } => {
+                    self.report.sessions.rollups += rollups;
+                    if changed_rows > 0 {
+                        self.report.sessions.changed_rows += changed_rows;
+                        self.report.sessions.months.insert(month);
+                    }
+                }
+                MonthOutcome::Lost => {}
+                MonthOutcome::SkippedNewerVersion => is_complete = false,
+                MonthOutcome::Superseded(newer) => {
+                    self.superseded_by = self.superseded_by.max(Some(newer));
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(is_complete)
+    }
 }
 
 async fn read_batch(
@@ -94,31 +157,6 @@ async fn read_batch(
         }
         Err(error) => Err(error.into()),
     }
-}
-
-/// Merges events. Returns `false` if a month was written by a newer version of the program, so that the batches must
-/// stay in the inbox.
-async fn merge_events(
-    objects: &dyn ObjectStore,
-    org: &str,
-    events: Vec<SessionEvent>,
-    report: &mut SessionsReport,
-) -> Result<bool, AggregateError> {
-    let events = run_blocking(move || combine_by_id(events)).await;
-    let placed = place_at_edges(objects, org, events).await?;
-    let mut is_complete = true;
-    // Months that gain rows come first, so that sums do not dip.
-    for (month, rows) in [placed.live, placed.retracted].into_iter().flatten() {
-        match merge_month(objects, org, month, rows).await? {
-            Some(0) => {}
-            Some(changed) => {
-                report.changed_rows += changed;
-                report.months.insert(month);
-            }
-            None => is_complete = false,
-        }
-    }
-    Ok(is_complete)
 }
 
 /// The rows of months, in the order in which they are written.
@@ -176,33 +214,4 @@ fn neighbour(at: DateTime<Utc>) -> Option<Month> {
     let own = Month::of(at.date_naive());
     let month_of = |at: DateTime<Utc>| Month::of(at.date_naive());
     [at - EDGE, at + EDGE].map(month_of).into_iter().find(|month| *month != own)
-}
-
-/// Merges rows, one for each id and sorted by id, into a month. Returns how many rows changed; `None` if a newer version of the program wrote the month.
-async fn merge_month(
-    objects: &dyn ObjectStore,
-    org: &str,
-    month: Month,
-    rows: Vec<SessionEvent>,
-) -> Result<Option<usize>, AggregateError> {
-    let rows = Arc::new(rows);
-    for _ in 0..MAX_ATTEMPTS {
-        let current = snapshot::fetch::<Sessions>(objects, org, month).await?;
-        let stamp = current.as_ref().map(|current| current.stamp.clone());
-        if stamp.as_ref().is_some_and(|stamp| {
-            stamp.has_newer_schema::<Sessions>() || stamp.epoch > EPOCH || stamp.logic_version > LOGIC_VERSION
-        }) {
-            return Ok(None);
-        }
-        let generation = stamp.map_or(0, |stamp| stamp.generation);
-        let next_stamp = Stamp::new(generation + 1, EPOCH, LOGIC_VERSION);
-        let stored = current.as_ref().map(|current| current.rows.clone());
-        let merged = merge::<Sessions>(stored, Arc::clone(&rows), next_stamp.clone()).await?;
-        let Some(written) = &merged.rows else { return Ok(Some(0)) };
-        let expected = current.as_ref().map(|current| &current.etag);
-        if snapshot::put(objects, org, month, written, &next_stamp, expected).await?.is_some() {
-            return Ok(Some(merged.changes.len()));
-        }
-    }
-    Err(AggregateError::Contended { org: org.to_owned(), month })
 }

@@ -1,6 +1,6 @@
 //! How far the folding of an organization is.
 
-use gam_lake::{Events, snapshot};
+use gam_lake::{Events, Sessions, snapshot};
 use gam_model::Month;
 use gam_store::{Checkpoint, Head};
 
@@ -57,7 +57,14 @@ pub async fn fold_status(ports: &AggregatePorts, org: &str) -> Result<FoldStatus
         });
     };
     let active = head.active.as_ref().map(|active| active.epoch);
-    let states = month_states(ports, org, newest.epoch, active.filter(|it| *it != newest.epoch)).await?;
+    let other_active = active.filter(|active| *active != newest.epoch);
+    let mut states = month_states::<Events>(ports, org, newest.epoch, other_active).await?;
+    for (month, state) in month_states::<Sessions>(ports, org, newest.epoch, other_active).await? {
+        // A month is as far as the table that is least far. Only GitHub's facts can be lost and read again.
+        if state == MonthState::Stale || !states.contains_key(&month) {
+            states.insert(month, state);
+        }
+    }
     let months_of = |matches: fn(MonthState) -> bool| {
         states.iter().filter(|(_, state)| matches(**state)).map(|(month, _)| *month).collect()
     };

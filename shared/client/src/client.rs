@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use gam_model::Grain;
 use gam_model::metric::Metric;
-use gam_query::{HistogramAnswer, ListAnswer, ListKind, MetricsAnswer, OrgsAnswer, SeriesAnswer, SubjectRef};
+use gam_model::{AgentDimension, AgentMetric, Grain};
+use gam_query::{
+    AgentListAnswer, AgentListing, AgentMetricsAnswer, AgentSeriesAnswer, HistogramAnswer, ListAnswer,
+    ListKind, MetricsAnswer, OrgsAnswer, PrClassesAnswer, SeriesAnswer, SubjectRef,
+};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -135,6 +138,81 @@ impl Client {
         let (mut path, mut parameters) = subject_path(org, subject);
         path.push(kind.as_str().to_owned());
         parameters.extend(query.parameters());
+        self.get(path, parameters).await
+    }
+
+    /// Requests the metrics of sessions of a subject over a range.
+    ///
+    /// # Errors
+    /// If the request fails or is refused.
+    pub async fn agent_metrics(
+        &self,
+        org: &str,
+        subject: &SubjectRef,
+        query: &MetricsQuery,
+    ) -> Result<Answer<AgentMetricsAnswer>, ClientError> {
+        let (mut path, mut parameters) = subject_path(org, subject);
+        path.extend(["agents", "metrics"].map(str::to_owned));
+        parameters.extend(query.series_parameters());
+        self.get(path, parameters).await
+    }
+
+    /// Requests the merged pull requests of an organization or a repository by what is known of their sessions.
+    ///
+    /// # Errors
+    /// If the request fails or is refused.
+    pub async fn agent_prs(
+        &self,
+        org: &str,
+        subject: &SubjectRef,
+        query: &MetricsQuery,
+    ) -> Result<Answer<PrClassesAnswer>, ClientError> {
+        let (mut path, mut parameters) = subject_path(org, subject);
+        path.extend(["agents", "prs"].map(str::to_owned));
+        parameters.extend(query.series_parameters());
+        self.get(path, parameters).await
+    }
+
+    /// Requests a metric of sessions of a subject, bucket by bucket: the total, or divided by a dimension with this many
+    /// parts.
+    ///
+    /// # Errors
+    /// If the request fails or is refused.
+    pub async fn agent_series(
+        &self,
+        org: &str,
+        subject: &SubjectRef,
+        (metric, by, parts): (&AgentMetric, Option<AgentDimension>, u16),
+        grain: Grain,
+        query: &MetricsQuery,
+    ) -> Result<Answer<AgentSeriesAnswer>, ClientError> {
+        let (mut path, mut parameters) = subject_path(org, subject);
+        path.extend(["agents", "metrics", "timeseries"].map(str::to_owned));
+        parameters.extend(query.series_parameters());
+        parameters.push(("metric", metric.name.to_owned()));
+        parameters.push(("granularity", grain.as_str().to_owned()));
+        parameters.push(("limit", parts.to_string()));
+        parameters.extend(by.map(|dimension| ("by", dimension.as_str().to_owned())));
+        self.get(path, parameters).await
+    }
+
+    /// Requests a list about the sessions of a subject, sorted by a metric, with at most this many entries.
+    ///
+    /// # Errors
+    /// If the request fails or is refused.
+    pub async fn agent_list(
+        &self,
+        org: &str,
+        subject: &SubjectRef,
+        (listing, sort, limit): (AgentListing, &AgentMetric, u16),
+        query: &MetricsQuery,
+    ) -> Result<Answer<AgentListAnswer>, ClientError> {
+        let (mut path, mut parameters) = subject_path(org, subject);
+        path.push("agents".to_owned());
+        parameters.extend(query.series_parameters());
+        parameters.push(("by", listing.as_str().to_owned()));
+        parameters.push(("sort", sort.name.to_owned()));
+        parameters.push(("limit", limit.to_string()));
         self.get(path, parameters).await
     }
 

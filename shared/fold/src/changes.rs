@@ -17,7 +17,7 @@ use gam_rollup::{DaysItem, DecodeError, ListItem, ListedSubject, StoredForm};
 use crate::columns::{COLUMNS, EventColumns, nullable};
 use crate::fold::{FoldError, UNKNOWN_SINCE_READING, fold_counted};
 use crate::month_days::day_at;
-use crate::month_fold::{EncodedItem, MonthFold};
+use crate::month_fold::{EncodedItem, MonthFold, sort_items};
 use crate::row_filter::RowFilter;
 use crate::rows::{BatchReader, FoldRowsError, MonthRows};
 use crate::shared_commits::shared_commits;
@@ -48,7 +48,7 @@ impl CommonItems {
     }
 }
 
-/// Returns the items of a month that changed events affect, in key order, in their stored form. An item that is empty
+/// Returns the items of a month that changed events affect, the lists first, in their stored form. An item that is empty
 /// has an empty body. All other items of the month stay as they are.
 ///
 /// `changed` are the events that were added, those that were replaced, and those that replaced them. `rows` are the
@@ -173,7 +173,7 @@ impl<'a> AffectedItems<'a> {
             common.into_iter().zip(bodies).filter(|(key, _)| self.keys.remove(key)).collect();
         let mut items = fold.items_of(&self.keys);
         items.extend(common);
-        items.sort_by(|(a, _), (b, _)| a.cmp(b));
+        sort_items(&mut items);
         items
     }
 }

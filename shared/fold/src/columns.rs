@@ -133,7 +133,7 @@ pub(crate) fn nullable<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>, row: us
 }
 
 /// Returns where the row's elements are in the list's values; an empty range if the row is null.
-fn elements(list: &ListArray, row: usize) -> Range<usize> {
+pub(crate) fn elements(list: &ListArray, row: usize) -> Range<usize> {
     let offsets = list.value_offsets();
     if list.is_valid(row) { offsets[row] as usize..offsets[row + 1] as usize } else { 0..0 }
 }

@@ -17,6 +17,7 @@
 //!
 //! This crate does not know where snapshots and items are stored.
 
+mod agents;
 mod breakdowns;
 mod cells;
 mod changes;
@@ -26,15 +27,18 @@ mod fold;
 mod members;
 mod month_days;
 mod month_fold;
+mod pr_classes;
 mod row_filter;
 mod rows;
 mod shared_commits;
 mod totals;
 
+pub use agents::{SESSION_COLUMNS, fold_sessions};
 pub use changes::{COMMON_CLASSES, CommonItems, fold_changes};
 pub use columns::COLUMNS;
 pub use fold::{FoldError, fold, fold_rows};
 pub use month_fold::{EncodedItem, MonthFold};
+pub use pr_classes::fold_pr_classes;
 pub use rows::{FoldRowsError, MonthRows};
 
 /// The version of the rollup logic. Increment it whenever the same events fold to other items, or to another

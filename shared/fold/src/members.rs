@@ -14,7 +14,7 @@ pub(crate) struct Interner {
 
 impl Interner {
     /// Returns the index of the text, which is added if it is new.
-    fn intern(&mut self, text: &str) -> u32 {
+    pub(crate) fn intern(&mut self, text: &str) -> u32 {
         if let Some(&index) = self.indexes.get(text) {
             return index;
         }

@@ -8,8 +8,17 @@ use gam_rollup::{DisplayName, Side, StoredForm};
 use crate::breakdowns::BreakdownBuffers;
 use crate::cells::{Cell, Cells, DatedName, RepoDay};
 
-/// The key of an item, and its stored form.
+/// The key of an item, and its stored form. A fold returns the lists of a month first, and the other items in key order:
+/// lists name all items of their month, so what a run had written when it was killed can be found by them.
 pub type EncodedItem = (ItemKey, Vec<u8>);
+
+/// Sorts items as a fold returns them.
+pub(crate) fn sort_items(items: &mut [EncodedItem]) {
+    items.sort_by(|(a, _), (b, _)| {
+        let is_list = |key: &ItemKey| matches!(key.class, ItemClass::List(_));
+        is_list(b).cmp(&is_list(a)).then_with(|| a.cmp(b))
+    });
+}
 
 /// The folded events of one month, from which its items are made on demand.
 ///
@@ -84,7 +93,7 @@ impl MonthFold {
         self.events
     }
 
-    /// Returns the keys of the month's items that are not empty, in order.
+    /// Returns the keys of the month's items that are not empty, in the order of [`EncodedItem`]s.
     pub fn keys(&self) -> Vec<ItemKey> {
         let members = (0..self.members.len() as u32).filter(|&member| !self.member_cells(member).is_empty());
         let members: Vec<u32> = members.collect();
@@ -96,16 +105,16 @@ impl MonthFold {
         let list = |kind: SubjectKind| ItemKey::new(ItemClass::List(kind), self.month);
         let mut keys = Vec::new();
         if !self.repos.is_empty() {
-            keys.push(days(Subject::Org));
-        }
-        keys.extend((0..self.repos.len()).map(|rank| days(repo(rank))));
-        keys.extend(members.iter().filter(counts_for_member).map(|&rank| days(member(rank))));
-        if !self.repos.is_empty() {
             keys.push(list(SubjectKind::Repo));
         }
         if !members.is_empty() {
             keys.push(list(SubjectKind::Member));
         }
+        if !self.repos.is_empty() {
+            keys.push(days(Subject::Org));
+        }
+        keys.extend((0..self.repos.len()).map(|rank| days(repo(rank))));
+        keys.extend(members.iter().filter(counts_for_member).map(|&rank| days(member(rank))));
         for rank in 0..self.repos.len() {
             keys.extend(self.breakdown_keys(&repo(rank), self.repo_weeks(rank)));
         }
@@ -120,15 +129,17 @@ impl MonthFold {
         weeks.map(|week| ItemKey::breakdown(subject.clone(), self.month, week))
     }
 
-    /// Returns all items that are not empty, in key order, in their stored form.
+    /// Returns all items that are not empty, the lists first, in their stored form.
     pub fn items(&self) -> Vec<EncodedItem> {
         self.encode_items(self.keys())
     }
 
-    /// Returns the items with these keys, in key order, in their stored form. An item that is empty has an empty
+    /// Returns the items with these keys, the lists first, in their stored form. An item that is empty has an empty
     /// body. Keys of other months are left out.
     pub fn items_of(&self, keys: &BTreeSet<ItemKey>) -> Vec<EncodedItem> {
-        self.encode_items(keys.iter().filter(|key| key.month == self.month).cloned())
+        let mut items = self.encode_items(keys.iter().filter(|key| key.month == self.month).cloned());
+        sort_items(&mut items);
+        items
     }
 
     fn encode_items(&self, keys: impl IntoIterator<Item = ItemKey>) -> Vec<EncodedItem> {

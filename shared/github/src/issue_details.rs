@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use gam_model::issue::{IssueDetails, IssueState, IssueUser, RestIssue, ThreadRef};
 use serde::Deserialize;
 use serde_json::json;
@@ -16,10 +16,8 @@ use crate::error::Error;
 use crate::queries::{CLOSED_ISSUES, ISSUE_RELATIONS};
 use crate::wire::Nodes;
 
-/// How many issues one request lists.
-const ISSUES_PER_REQUEST: usize = 100;
 /// What the requests fetch, for messages.
-const ISSUES: &str = "issues";
+pub(crate) const ISSUES: &str = "issues";
 
 /// When a label was set on an issue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,24 +52,6 @@ pub enum IssueLookup {
     Gone,
     /// The number is that of a pull request.
     PullRequest,
-}
-
-/// Which issues to list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IssueQuery {
-    /// All open ones, the oldest first.
-    Open,
-    /// All that changed at this time or later, UTC, in order of the change.
-    ChangedSince(DateTime<Utc>),
-}
-
-/// A page of a list of issues, without pull requests.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IssuesPage {
-    /// The issues.
-    pub issues: Vec<DetailedIssue>,
-    /// Whether there are more pages.
-    pub has_more: bool,
 }
 
 #[derive(Deserialize)]
@@ -158,6 +138,7 @@ struct OwnerNode {
 
 #[derive(Deserialize)]
 struct RepositoryNames {
+    id: i64,
     full_name: String,
     #[serde(default = "has_issues")]
     has_issues: bool,
@@ -198,7 +179,7 @@ fn nodes<T>(nodes: Nodes<T>) -> Vec<T> {
     nodes.nodes.into_iter().flatten().collect()
 }
 
-fn without_relations(details: IssueDetails) -> DetailedIssue {
+pub(crate) fn without_relations(details: IssueDetails) -> DetailedIssue {
     DetailedIssue { details, closing_pull_requests: None, labels_set: Vec::new(), edited_at: None }
 }
 
@@ -247,35 +228,22 @@ impl Client {
         }
     }
 
-    /// Lists issues, page by page from page 1.
+    /// Returns GitHub's id of the repository that has this name, or had it last if none has it.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if the repository is gone, or has issues switched off; other errors if GitHub cannot be read.
-    pub async fn list_issue_details(
-        &self,
-        owner: &str,
-        repo: &str,
-        query: IssueQuery,
-        page: usize,
-    ) -> Result<IssuesPage, Error> {
-        let what = match query {
-            IssueQuery::Open => "state=open&sort=created&direction=asc".to_owned(),
-            IssueQuery::ChangedSince(since) => {
-                let since = since.to_rfc3339_opts(SecondsFormat::Secs, true);
-                format!("state=all&sort=updated&direction=asc&since={since}")
-            }
-        };
-        let path = format!("/repos/{owner}/{repo}/issues?{what}&per_page={ISSUES_PER_REQUEST}&page={page}");
-        let (rest, _) = self.get::<Vec<RestIssue>>(ISSUES, &path).await?;
-        let has_more = rest.len() >= ISSUES_PER_REQUEST;
-        let mut issues: Vec<_> =
-            rest.into_iter().filter_map(RestIssue::into_details).map(without_relations).collect();
-        self.add_relations(&mut issues).await?;
-        Ok(IssuesPage { issues, has_more })
+    /// [`Error::NotFound`] if there is none, or it has another owner now; other errors if GitHub cannot be read.
+    pub async fn repository_id(&self, owner: &str, repo: &str) -> Result<i64, Error> {
+        let path = format!("/repos/{owner}/{repo}");
+        let (repository, _) = self.get::<RepositoryNames>("the repository", &path).await?;
+        let actual_owner = repository.full_name.split('/').next().unwrap_or_default();
+        match actual_owner.eq_ignore_ascii_case(owner) {
+            true => Ok(repository.id),
+            false => Err(Error::NotFound(format!("{owner}/{repo} is {} now", repository.full_name))),
+        }
     }
 
     /// Fetches what belongs to the open ones of up to a hundred issues.
-    async fn add_relations(&self, issues: &mut [DetailedIssue]) -> Result<(), Error> {
+    pub(crate) async fn add_relations(&self, issues: &mut [DetailedIssue]) -> Result<(), Error> {
         let open = issues.iter_mut().filter(|issue| issue.details.state == IssueState::Open);
         let mut open: HashMap<String, &mut DetailedIssue> =
             open.map(|issue| (issue.details.node_id.clone(), issue)).collect();

@@ -42,6 +42,11 @@ pub type TokenSource = Arc<dyn Fn() -> BoxFuture<'static, Result<String, TokenEr
 #[error("cannot read the API's own token")]
 pub struct TokenError(#[source] pub Box<dyn Error + Send + Sync>);
 
+/// The sender of a request whom the host has recognized and checked, as an extension of the request. It counts only where
+/// [`AccessControl::trusted`] lets every request through.
+#[derive(Debug, Clone)]
+pub struct HostPrincipal(pub Principal);
+
 /// Decides who may use a server. Clones share what it counts.
 #[derive(Clone)]
 pub struct AccessControl {
@@ -197,7 +202,10 @@ impl AccessControl {
         sender: &mut Option<String>,
     ) -> Result<Option<Principal>, ApiError> {
         let mut principal = match &self.senders {
-            Senders::Trusted(principal) => principal.clone(),
+            Senders::Trusted(principal) => match parts.extensions.get::<HostPrincipal>() {
+                Some(HostPrincipal(recognized)) => recognized.clone(),
+                None => principal.clone(),
+            },
             Senders::Tokens(rules) => match rules.process_or_open_principal(parts).await? {
                 Some(principal) => principal,
                 None if class == RouteClass::Public => return Ok(None),

@@ -30,7 +30,9 @@ mod serve;
 mod throttled_warning;
 mod webhook;
 
-pub use auth::{AccessControl, OriginHasher, PeerAddress, RequestRate, TokenError, TokenSource};
+pub use auth::{
+    AccessControl, HostPrincipal, OriginHasher, PeerAddress, RequestRate, TokenError, TokenSource,
+};
 pub use axum::Router;
 pub use axum::body::Body;
 pub use gam_work::WEBHOOK_PATH;

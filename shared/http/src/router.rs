@@ -53,6 +53,9 @@ pub struct LogPorts {
     pub log: Arc<dyn AuditLog>,
     /// Writes who reads it.
     pub readings: LogReadings,
+    /// Whether the host sends an answer while it is made. Otherwise a stream ends with what there is, and its client comes
+    /// again.
+    pub is_streaming: bool,
 }
 
 /// What the routes of tasks, issues and actions use.

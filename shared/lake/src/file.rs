@@ -23,7 +23,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::error::Result;
-use crate::object_store::{ETag, Object, ObjectMeta, ObjectStore, PutIfAbsent, PutIfMatch};
+use crate::object_store::{ETag, Object, ObjectMeta, ObjectStore, ObjectVersion, PutIfAbsent, PutIfMatch};
 use crate::parquet_file::spawn_blocking;
 use crate::paths::ObjectPath;
 use directory::Directory;
@@ -74,6 +74,10 @@ impl ObjectStore for FileStore {
     async fn get_tail(&self, path: &ObjectPath, length: u64) -> Result<Option<Bytes>> {
         let path = path.clone();
         self.run_blocking(move |directory| directory.read_tail(&path, length)).await
+    }
+
+    fn current_version(&self, path: &ObjectPath) -> Option<ObjectVersion> {
+        self.directory.current_version(path)
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>> {

@@ -24,6 +24,7 @@ pub mod registry;
 pub mod schema;
 pub mod sessions;
 pub mod snapshot;
+mod split;
 pub mod table;
 #[cfg(test)]
 mod testing;
@@ -32,8 +33,9 @@ pub use error::{Error, Result};
 pub use file::FileStore;
 pub use latest_names::{DatedName, LatestNames};
 pub use memory::MemoryObjects;
-pub use object_store::{ETag, Object, ObjectMeta, ObjectStore, PutIfAbsent, PutIfMatch};
+pub use object_store::{ETag, Object, ObjectMeta, ObjectStore, ObjectVersion, PutIfAbsent, PutIfMatch};
 pub use paths::ObjectPath;
 pub use sessions::Sessions;
 pub use snapshot::{RowChange, Snapshot, SnapshotFile, SnapshotRows, Stamp};
+pub use split::SplitLake;
 pub use table::{Events, Table};

@@ -57,6 +57,16 @@ pub enum PutIfMatch {
     Changed,
 }
 
+/// Stands for what an object contains at one time, without a read of the object. Two equal versions mean that it was not
+/// replaced in between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObjectVersion {
+    /// The object does not exist.
+    Missing,
+    /// What the file system says about its file: which file it is, its size, and when it changed.
+    File([u64; 6]),
+}
+
 /// Stores objects by path.
 ///
 /// A write is durable when the call returns. Readers, in this process and in others, see either all of a
@@ -75,6 +85,13 @@ pub trait ObjectStore: Send + Sync {
     /// # Errors
     /// If the store fails.
     async fn get_tail(&self, path: &ObjectPath, length: u64) -> Result<Option<Bytes>>;
+
+    /// Returns the version of an object. `None` if the store cannot determine it in some microseconds: it would need a
+    /// request.
+    fn current_version(&self, path: &ObjectPath) -> Option<ObjectVersion> {
+        let _ = path;
+        None
+    }
 
     /// Lists the objects whose path starts with the prefix, sorted by path.
     ///

@@ -8,7 +8,7 @@ use gam_model::org_registry::RegistryError;
 use gam_model::{Clock, OrgRegistry};
 
 use crate::error::{Error, Result};
-use crate::object_store::{ETag, ObjectStore, PutIfAbsent, PutIfMatch};
+use crate::object_store::{ETag, ObjectStore, ObjectVersion, PutIfAbsent, PutIfMatch};
 use crate::paths;
 
 /// How often a change is attempted while other processes change the registry.
@@ -63,12 +63,22 @@ pub async fn update<T, E>(
     Err(Error::Unavailable { what: format!("other processes keep changing {path}"), source: None })
 }
 
-/// Reads the registry for a program that runs for long. What it returns is at most a minute old.
+/// Reads the registry for a program that runs for long. If the lake is a directory, what it returns is current.
+/// Otherwise it is at most a minute old.
 pub struct CachedRegistry {
     objects: Arc<dyn ObjectStore>,
     clock: Arc<dyn Clock>,
-    /// What was read last, and when, UTC.
-    last_read: Mutex<Option<(DateTime<Utc>, Arc<OrgRegistry>)>>,
+    last_read: Mutex<Option<RegistryRead>>,
+}
+
+/// A registry as it was read.
+#[derive(Clone)]
+struct RegistryRead {
+    /// When it was read, UTC.
+    at: DateTime<Utc>,
+    /// The version of the object from before the read; `None` if the lake knows none.
+    version: Option<ObjectVersion>,
+    registry: Arc<OrgRegistry>,
 }
 
 impl CachedRegistry {
@@ -79,30 +89,34 @@ impl CachedRegistry {
         CachedRegistry { objects, clock, last_read: Mutex::default() }
     }
 
-    /// Returns the registry. If it cannot be read, an older one is returned, if there is one.
+    /// Returns the registry. If a lake that is no directory cannot be read, an older one is returned, if there is one.
     ///
     /// # Errors
-    /// As [`read`], if the registry was never read.
+    /// As [`read`], if the lake is a directory or the registry was never read.
     pub async fn get(&self) -> Result<Arc<OrgRegistry>> {
         let cached = self.last_read.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let now = self.clock.now();
-        if let Some((at, registry)) = &cached
-            && (TimeDelta::zero()..Self::MAX_AGE).contains(&(now - *at))
-        {
-            return Ok(registry.clone());
+        let (now, version) = (self.clock.now(), self.objects.current_version(&paths::registry()));
+        if let Some(cached) = &cached {
+            let is_current = match version {
+                Some(_) => version == cached.version,
+                None => (TimeDelta::zero()..Self::MAX_AGE).contains(&(now - cached.at)),
+            };
+            if is_current {
+                return Ok(cached.registry.clone());
+            }
         }
         match (read(&*self.objects).await, cached) {
             (Ok(registry), _) => {
                 let registry = Arc::new(registry);
-                *self.last_read.lock().unwrap_or_else(PoisonError::into_inner) =
-                    Some((now, registry.clone()));
+                let read = RegistryRead { at: now, version, registry: registry.clone() };
+                *self.last_read.lock().unwrap_or_else(PoisonError::into_inner) = Some(read);
                 Ok(registry)
             }
-            (Err(error), Some((_, registry))) => {
+            (Err(error), Some(cached)) if version.is_none() => {
                 tracing::warn!(%error, "cannot read the registry of organizations: using what was read before");
-                Ok(registry)
+                Ok(cached.registry)
             }
-            (Err(error), None) => Err(error),
+            (Err(error), _) => Err(error),
         }
     }
 }
@@ -112,6 +126,7 @@ mod tests {
     use gam_model::org_registry::{RenameOutcome, RenameRefusal};
 
     use super::*;
+    use crate::file::FileStore;
     use crate::memory::MemoryObjects;
 
     fn at(second: i64) -> DateTime<Utc> {
@@ -200,6 +215,37 @@ mod tests {
         objects.put_if_absent(&paths::registry(), Bytes::from_static(b"{"), &[]).await.unwrap();
         *clock.0.lock().unwrap() = at(300);
         assert!(cache.get().await.unwrap().find("acme").is_some(), "the new one is damaged");
+    }
+
+    #[tokio::test]
+    async fn a_registry_in_a_directory_is_always_current() {
+        struct StoppedClock;
+        impl Clock for StoppedClock {
+            fn now(&self) -> DateTime<Utc> {
+                at(0)
+            }
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let open = || FileStore::open(directory.path()).unwrap();
+        let (server, other) = (open(), open());
+        let cache = CachedRegistry::new(Arc::new(server), Arc::new(StoppedClock));
+        assert_eq!(*cache.get().await.unwrap(), OrgRegistry::default());
+        // As another process does it.
+        assign(&other, "acme", 1).await;
+        let first = cache.get().await.unwrap();
+        assert_eq!(first.current_name("acme"), "acme");
+        assert!(Arc::ptr_eq(&first, &cache.get().await.unwrap()), "nothing is read while it is the same");
+        let mut before = "acme";
+        for name in ["globex", "hooli"] {
+            let renamed = update(&other, |registry| registry.rename(before, name, &[], at(2)));
+            assert_eq!(renamed.await.unwrap(), Ok(RenameOutcome::Renamed));
+            assert_eq!(cache.get().await.unwrap().current_name("acme"), name);
+            before = name;
+        }
+        other.delete(&paths::registry()).await.unwrap();
+        assert_eq!(*cache.get().await.unwrap(), OrgRegistry::default());
+        other.put_if_absent(&paths::registry(), Bytes::from_static(b"{"), &[]).await.unwrap();
+        assert!(cache.get().await.is_err(), "a damaged registry is reported");
     }
 
     #[tokio::test]

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::Identity;
+use crate::agent_price::{ConfiguredPrice, PriceSettings};
 use crate::mailmap::{self, Mailmap};
+use crate::notify::NotifySettings;
 use crate::policy::ActionSettings;
 use crate::task_rules::TaskRules;
 use crate::time_zone::TimeZone;
@@ -28,6 +30,8 @@ pub struct Configuration {
     pub actions: ActionSettings,
     /// Which issues are tasks for workers.
     pub task_rules: TaskRules,
+    /// Where notifications and digests go.
+    pub notify: NotifySettings,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -49,6 +53,26 @@ struct ConfigurationFile {
     tasks: TaskRules,
     #[serde(default, skip_serializing_if = "ActionSettings::is_empty")]
     actions: ActionSettings,
+    #[serde(default, skip_serializing_if = "SessionsTable::is_empty")]
+    sessions: SessionsTable,
+    #[serde(default, skip_serializing_if = "NotifySettings::is_empty")]
+    notify: NotifySettings,
+}
+
+/// What concerns the sessions of coding agents.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SessionsTable {
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    models: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    prices: Vec<ConfiguredPrice>,
+}
+
+impl SessionsTable {
+    fn is_empty(&self) -> bool {
+        self.models.is_empty() && self.prices.is_empty()
+    }
 }
 
 fn is_default(rules: &TaskRules) -> bool {
@@ -92,16 +116,20 @@ impl DeploysTable {
 const EXPECTED: &str = "expected bots = [\"login\"], mailmap = \"FILE\", timezone = \"Area/City\", and the tables [aliases] of \"old\" = \
                         \"new\", [repositories] with exclude = [\"name\"], [deploys] with workflows = \
                         [\"deploy.yml\"], [tasks] with labels_any, labels_none and priorities = [\"label\"], \
-                         max_attempts = 3 and lease_seconds = 600, and [actions] with default_comment = \"TEXT\" and \
-                         [[actions.policy]]";
+                         max_attempts = 3 and lease_seconds = 600, [actions] with default_comment = \"TEXT\" and \
+                         [[actions.policy]], [sessions] with [sessions.models] of \"id\" = \"model\" and \
+                         [[sessions.prices]] of a model, and [notify] with [[notify.channels]], \
+                         [[notify.rules]] and [[notify.digests]]";
 
 impl Configuration {
     /// Parses the text of a configuration.
     ///
     /// The text holds `bots = ["login"]`, `mailmap = "FILE"`, `timezone = "Area/City"`, a table `[aliases]` of `"old" = "new"`,
     /// `[repositories]` with `exclude = ["name"]`, `[deploys]` with `workflows = ["deploy.yml"]`, `[tasks]` with the
-    /// fields of [`TaskRules`], and `[actions]` with `default_comment = "TEXT"` and rules as `[[actions.policy]]`
-    /// ([`crate::PolicyRule`]). `read` returns the text of the mailmap file. An alias of the table overrides the same alias of the mailmap.
+    /// fields of [`TaskRules`], `[actions]` with `default_comment = "TEXT"` and rules as `[[actions.policy]]`
+    /// ([`crate::PolicyRule`]), `[sessions]` with `[sessions.models]` of `"id" = "model"` and prices as
+    /// `[[sessions.prices]]` ([`ConfiguredPrice`]), and `[notify]` with the fields of [`NotifySettings`]. `read` returns the
+    /// text of the mailmap file. An alias of the table overrides the same alias of the mailmap.
     ///
     /// # Errors
     /// If the text is invalid, or the mailmap cannot be read. The message is one line and names the line that
@@ -135,6 +163,7 @@ impl Configuration {
         }
         file.actions.validate()?;
         file.tasks.validate()?;
+        file.notify.validate()?;
         let time_zone = file.timezone.map_or(Ok(TimeZone::UTC), |name| {
             TimeZone::parse(&name).ok_or_else(|| {
                 format!("invalid timezone {name:?}: write a name of the IANA database, such as \"Asia/Tokyo\" or \"UTC\"")
@@ -149,14 +178,17 @@ impl Configuration {
         let mut deploy_workflows = file.deploys.workflows;
         deploy_workflows.sort();
         deploy_workflows.dedup();
+        let prices = PriceSettings::new(file.sessions.prices, file.sessions.models)?;
         Ok(Configuration {
             identity: identity
+                .with_prices(prices)
                 .with_mailmap(mailmap)
                 .with_excluded_repos(file.repositories.exclude)
                 .with_time_zone(time_zone),
             deploy_workflows,
             actions: file.actions,
             task_rules: file.tasks,
+            notify: file.notify,
         })
     }
 
@@ -187,6 +219,11 @@ impl Configuration {
             deploys: DeploysTable { workflows: self.deploy_workflows.clone() },
             actions: self.actions.clone(),
             tasks: self.task_rules.clone(),
+            sessions: SessionsTable {
+                models: self.identity.prices().models().clone(),
+                prices: self.identity.prices().prices().to_vec(),
+            },
+            notify: self.notify.clone(),
         };
         toml::to_string(&file).expect("a configuration is tables of text")
     }
@@ -200,8 +237,12 @@ impl Configuration {
             (identity.mailmap().iter().count(), "name of a mailmap", "names of a mailmap"),
             (identity.excluded_repos().len(), "excluded repository", "excluded repositories"),
             (self.deploy_workflows.len(), "deploy workflow", "deploy workflows"),
+            (identity.prices().prices().len(), "price of a model", "prices of models"),
+            (identity.prices().models().len(), "id of a model", "ids of models"),
             (self.actions.policy.len(), "policy of actions", "policies of actions"),
             (usize::from(self.actions.default_comment.is_some()), "default comment", "default comments"),
+            (self.notify.channels.len(), "channel", "channels"),
+            (self.notify.digests.len(), "digest", "digests"),
         ];
         let parts = parts.into_iter().filter(|(count, ..)| *count > 0);
         let time_zone = Some(identity.time_zone()).filter(|zone| *zone != TimeZone::UTC);
@@ -274,7 +315,9 @@ mod tests {
     #[test]
     fn the_stored_form_needs_no_file_and_holds_no_address() {
         let text = "bots = [\"CI\"]\nmailmap = \"m\"\n[aliases]\nold = \"ann\"\n[deploys]\nworkflows = [\"d.yml\"]\n\
-                    [tasks]\nlabels_any = [\"help wanted\"]\nmax_attempts = 5\n";
+                    [tasks]\nlabels_any = [\"help wanted\"]\nmax_attempts = 5\n\
+                    [sessions.models]\ngw = \"x\"\n[[sessions.prices]]\nmodel = \"x\"\nfrom = \"2026-01-01\"\n\
+                    input = 1.5\noutput = 2\n";
         let mailmap = "Ann <ann> <ann@example.org>\nBob <bob@new.example> <bob@old.example>\n";
         let configuration = Configuration::parse(text, |_| Ok(mailmap.to_owned())).unwrap();
         let stored = configuration.to_toml();
@@ -300,6 +343,8 @@ mod tests {
             ("[tasks]\nlabels_any = []", "name a label"),
             ("[tasks]\nlease = 600", "line 2: unknown field `lease`"),
             ("[tasks]\nmax_attempts = -1", "line 2: invalid value"),
+            ("[[sessions.prices]]\nmodel = \"x\"\ninput = -1.0\noutput = 2.0", "invalid price -1"),
+            ("[sessions.models]\n\"a\" = \"b\"", "no price"),
         ] {
             let message = parse(text).unwrap_err();
             assert!(message.contains(expected), "{text}: {message}");

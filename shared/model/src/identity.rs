@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 
 use crate::agent::agent_by_name;
+use crate::agent_price::PriceSettings;
 use crate::mailmap::Mailmap;
 use crate::member::{BOT_SUFFIX, MemberKind};
 use crate::time_zone::TimeZone;
@@ -26,6 +27,8 @@ pub struct Identity {
     /// The lower-cased names of repositories whose events count nowhere.
     excluded_repos: BTreeSet<String>,
     time_zone: TimeZone,
+    /// What is added to the list prices of tokens.
+    prices: PriceSettings,
 }
 
 /// Aliases that form a cycle. Holds the lower-cased name of one of them.
@@ -82,6 +85,17 @@ impl Identity {
     #[must_use]
     pub fn with_time_zone(self, time_zone: TimeZone) -> Self {
         Identity { time_zone, ..self }
+    }
+
+    /// Returns these rules with additions to the list prices of tokens. They replace any earlier ones.
+    #[must_use]
+    pub fn with_prices(self, prices: PriceSettings) -> Self {
+        Identity { prices, ..self }
+    }
+
+    /// Returns what is added to the list prices of tokens.
+    pub fn prices(&self) -> &PriceSettings {
+        &self.prices
     }
 
     /// Returns the time zone that decides where days begin; UTC if none is configured.
@@ -206,6 +220,12 @@ impl Identity {
         }
         if self.time_zone != TimeZone::UTC {
             hasher.update(format!("time zone {}\n", self.time_zone.name()));
+        }
+        for price in self.prices.prices() {
+            hasher.update(format!("price {price:?}\n"));
+        }
+        for (from, to) in self.prices.models() {
+            hasher.update(format!("model {from} {to}\n"));
         }
         hex::encode(&hasher.finalize()[..8])
     }

@@ -49,6 +49,18 @@ pub struct ThreadRef {
     pub number: i64,
 }
 
+/// Where a page of GitHub's lists of issues begins. Lists are in order of the last change, and issues that change while
+/// they are read move to the end. So a position is a time, and a page number only among changes of one second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IssueListPosition {
+    /// The page has issues that changed at this time or later, UTC. `None` for all issues.
+    pub since: Option<DateTime<Utc>>,
+    /// The number of the page among these, from 1.
+    pub page: usize,
+    /// The number of the last issue of the page before. `None` for the first page.
+    pub last_number: Option<i64>,
+}
+
 /// What GitHub returns of an issue in one object. All times are UTC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IssueDetails {
@@ -134,6 +146,11 @@ impl RestIssue {
     /// Returns the number within the repository.
     pub fn number(&self) -> i64 {
         self.number
+    }
+
+    /// Returns the last change by GitHub's clock, UTC.
+    pub fn updated_at(&self) -> DateTime<Utc> {
+        self.updated_at
     }
 
     /// Returns the issue, or `None` if the object is a pull request, which the REST API lists as an issue.

@@ -7,6 +7,8 @@
 //! This crate does not know where events come from, how they are stored, or how they are served.
 
 pub mod agent;
+pub mod agent_metric;
+pub mod agent_price;
 pub mod audit;
 pub mod clock;
 pub mod commit_version;
@@ -21,6 +23,7 @@ pub mod issue;
 pub mod mailmap;
 pub mod member;
 pub mod metric;
+pub mod notify;
 pub mod org_registry;
 pub mod period;
 pub mod policy;
@@ -29,6 +32,8 @@ pub mod subject;
 pub mod task_rules;
 pub mod time_zone;
 
+pub use agent_metric::{AgentCounter, AgentDimension, AgentMetric};
+pub use agent_price::{PriceSettings, PriceTable, TokenUsage};
 pub use audit::{AuditEntry, LogPosition};
 pub use clock::{Clock, SystemClock};
 pub use commit_version::CommitVersion;
@@ -39,6 +44,7 @@ pub use event::{Event, EventBatch, EventId, EventKind, Facts, FirstReview};
 pub use field_text::FieldText;
 pub use identity::Identity;
 pub use member::{Member, MemberKind};
+pub use notify::{ChannelKind, ChannelSettings, NotificationKind, NotifySettings, Severity};
 pub use org_registry::OrgRegistry;
 pub use period::{Bucket, Grain, Month, Range};
 pub use policy::{ActionKind, ActionPolicy, ActionSettings, PolicyRule};

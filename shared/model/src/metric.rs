@@ -358,6 +358,7 @@ pub fn markdown() -> String {
          members ever credited with an event, whatever the range.\n",
     );
     page.push_str(include_str!("metric_notes.md"));
+    page.push_str(&crate::agent_metric::markdown());
     page
 }
 

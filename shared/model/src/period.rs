@@ -106,6 +106,11 @@ impl Month {
         Month(day.with_day(1).expect("every month has a first day"))
     }
 
+    /// Returns the month before; `None` if a date cannot be that early.
+    pub fn previous(self) -> Option<Self> {
+        self.0.pred_opt().map(Month::of)
+    }
+
     /// Parses `YYYY-MM`; `None` if the text is not a month.
     pub fn parse(text: &str) -> Option<Self> {
         let is_well_formed = text.len() == 7 && text.as_bytes()[4] == b'-';

@@ -1,6 +1,6 @@
 //! Time zones, which decide where an organization's days begin.
 
-use chrono::{DateTime, NaiveDate, Offset, TimeDelta, TimeZone as _, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, Offset, TimeDelta, TimeZone as _, Utc};
 use chrono_tz::{IANA_TZDB_VERSION, Tz};
 
 /// How far a zone's local time can be from UTC, at most. Zones were never further away.
@@ -49,6 +49,11 @@ impl TimeZone {
     /// Returns the local day at a time.
     pub fn day(self, at: DateTime<Utc>) -> NaiveDate {
         at.with_timezone(&self.0).date_naive()
+    }
+
+    /// Returns the local time of day at a time.
+    pub fn time_of_day(self, at: DateTime<Utc>) -> NaiveTime {
+        at.with_timezone(&self.0).time()
     }
 
     /// Returns the first time at which the local day is this one or a later one. Usually that is midnight, but

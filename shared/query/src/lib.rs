@@ -5,6 +5,7 @@
 //! one range read of its days, and the markers. The same read says whether a member exists and what its latest name
 //! is.
 
+mod agents;
 mod answer_stamp;
 mod answers;
 mod candidates;
@@ -28,6 +29,12 @@ mod series;
 mod sort_key;
 mod values;
 
+pub use agents::{
+    AgentCoverage, AgentListAnswer, AgentListEntry, AgentListRequest, AgentListing, AgentMetricValue,
+    AgentMetricValues, AgentMetricsAnswer, AgentPartName, AgentPoint, AgentSeries, AgentSeriesAnswer,
+    AgentSeriesRequest, MAX_AGENT_SERIES, PrClassAnswer, PrClassesAnswer, agent_list, agent_metrics,
+    agent_series, pr_classes,
+};
 pub use answer_stamp::AnswerStamp;
 pub use answers::{
     AnswerContext, BotFilter, CoverageAnswer, ListAnswer, ListEntry, ListKind, MetricValue, MetricValues,
@@ -40,6 +47,7 @@ pub use dashboard::{
 };
 pub use error::QueryError;
 pub use export::{Export, ExportRequest, ExportRow, RowSubject, export};
+pub use gam_rollup::PrClass;
 pub use gam_store::Gap;
 pub use histogram::{HistogramAnswer, HistogramBin, histogram};
 pub use list::{ListRequest, Listing, list};

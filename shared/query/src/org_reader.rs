@@ -171,6 +171,14 @@ async fn load_head(ports: &QueryPorts, org_key: &str) -> gam_store::Result<Head>
     Ok(Checkpoint::load_head(&*ports.checkpoints, org_key).await?.value)
 }
 
+/// Returns whether all of the organization was ever read from GitHub. Its numbers are then not zero only because
+/// nothing has been aggregated: a store of an older program was emptied, or the first aggregation runs.
+async fn was_collected(ports: &QueryPorts, org_key: &str) -> Result<bool, QueryError> {
+    let key = CheckpointKey::Org(org_key.to_owned());
+    let org: Checkpoint<OrgCheckpoint> = Checkpoint::load(&*ports.checkpoints, &key).await?;
+    Ok(org.value.org_complete_until().is_some())
+}
+
 /// Returns the time zone of an epoch.
 fn time_zone_of(rules: &EpochRules) -> Result<TimeZone, QueryError> {
     let name = &rules.logic.time_zone;
@@ -217,7 +225,7 @@ impl<'a> OrgReader<'a> {
     }
 
     async fn with_head(ports: &'a QueryPorts, name: StoredOrgName, head: Head) -> Result<Self, QueryError> {
-        if head.active.is_none() && head.target.is_some() {
+        if head.active.is_none() && (head.target.is_some() || was_collected(ports, &name.key).await?) {
             return Err(QueryError::NotComputed(not_computed(&name.display)));
         }
         Self::with_rules(ports, name, head.active).await

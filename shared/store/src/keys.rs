@@ -13,6 +13,10 @@ pub fn org_key(org: &str) -> String {
 /// The table of the lake whose rollups are stored under the organization's key alone.
 pub const EVENTS_TABLE: &str = "events";
 
+/// The owner of the classes of merged pull requests, which derive from two tables. It takes the place of a table in
+/// [`rollup_owner`].
+pub const PR_CLASSES: &str = "pr-classes";
+
 /// Returns the owner of the rollups of a table of the lake, for [`RollupStore`](crate::RollupStore). `table` is the
 /// folder of the table's snapshots.
 ///

@@ -184,7 +184,9 @@ pub trait RollupStore: Send + Sync {
     }
 
     /// Writes items, each under its guard. A refused one does not stop the others. They need not become visible
-    /// together, but each one does at once, also if it is stored in parts.
+    /// together, but each one does at once, also if it is stored in parts. If the lists of a month come first among
+    /// `items`, they become visible no later than the others: a list names the items of its month, so that what a killed
+    /// run has written can be found.
     ///
     /// # Errors
     /// If the store fails. Some of the items may have been written.

@@ -2,11 +2,13 @@
 
 use std::error::Error as StdError;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use gam_github::{
-    Client, Created, Error, MergeProgress, NewIssue, NewMerge, NewPull, PullRequestState, WriteRetry,
+    Client, ClientSettings, Created, Credentials, Error, MergeProgress, NewIssue, NewMerge, NewPull,
+    PullRequestState, WriteRetry,
 };
 use gam_lake::{ObjectStore, configuration};
 use gam_model::ActionSettings;
@@ -16,6 +18,9 @@ use gam_work::actions::{
     WriteCall, WriteOutcome,
 };
 use tokio::sync::OnceCell;
+
+/// The maximum number of concurrent requests. Requests that write are sent one after the other.
+const PARALLELISM: usize = 4;
 
 /// Writes to GitHub, with a credential of its own.
 pub struct GitHubWriter {
@@ -103,6 +108,19 @@ fn listed(text: gam_github::ListedText) -> ListedText {
 }
 
 impl GitHubWriter {
+    /// Returns the settings of a client that writes, on every host.
+    pub fn client_settings(api_url: String, credentials: Credentials) -> ClientSettings {
+        ClientSettings {
+            api_url,
+            credentials,
+            // A request that must wait goes back to the store, and others take their turns.
+            max_wait: Duration::ZERO,
+            parallelism: PARALLELISM,
+            forks: true,
+            budget: None,
+        }
+    }
+
     /// Connects a client whose credential may write.
     pub fn new(client: Client) -> Self {
         GitHubWriter { client, login: OnceCell::new() }

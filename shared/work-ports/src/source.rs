@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use gam_github::{Client, DetailedIssue, Error, IssueLookup, IssueQuery, Webhook, WebhookOwner};
+use gam_model::issue::IssueListPosition;
 use gam_work::WEBHOOK_PATH;
 use gam_work::hooks::repo_hook_id;
 use gam_work::source::{
@@ -66,16 +67,16 @@ impl IssueSource for GitHubSource {
         &self,
         repo: &RepoAddress,
         query: IssueListQuery,
-        page: usize,
+        position: Option<IssueListPosition>,
     ) -> Result<IssueListPage, SourceError> {
         let query = match query {
             IssueListQuery::Open => IssueQuery::Open,
             IssueListQuery::ChangedSince(since) => IssueQuery::ChangedSince(since),
         };
         let client = self.client(&repo.owner).await?;
-        let page =
-            client.list_issue_details(&repo.owner, &repo.name, query, page).await.map_err(source_error)?;
-        Ok(IssueListPage { issues: page.issues.into_iter().map(fetched).collect(), has_more: page.has_more })
+        let address = (&*repo.owner, &*repo.name);
+        let page = client.list_issue_details(address, query, position).await.map_err(source_error)?;
+        Ok(IssueListPage { issues: page.issues.into_iter().map(fetched).collect(), next: page.next })
     }
 
     async fn blocked_by(&self, repo: &RepoAddress, number: i64) -> Result<Vec<IssueAddress>, SourceError> {
@@ -91,6 +92,11 @@ impl IssueSource for GitHubSource {
     async fn can_write(&self, repo: &RepoAddress, login: &str) -> Result<bool, SourceError> {
         let client = self.client(&repo.owner).await?;
         client.can_write(&repo.owner, &repo.name, login).await.map_err(source_error)
+    }
+
+    async fn repo_id(&self, repo: &RepoAddress) -> Result<i64, SourceError> {
+        let client = self.client(&repo.owner).await?;
+        client.repository_id(&repo.owner, &repo.name).await.map_err(source_error)
     }
 
     async fn repos(&self, org: &str) -> Result<Vec<RepoSummary>, SourceError> {

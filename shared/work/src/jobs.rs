@@ -67,6 +67,9 @@ impl Processor {
                         issue.tombstone.get_or_insert(Tombstone::RepositoryGone);
                     })
                     .await?;
+                    let (effect, now) = (Effect::FetchAllBlocked, self.clock.now());
+                    let due = effect.due_at(now);
+                    self.queue(vec![context.order.follow_up(context.repo.clone(), effect, now)], due).await?;
                 }
             }
             Effect::FetchBlocked { number } => {
@@ -77,20 +80,25 @@ impl Processor {
                 };
                 self.queue_fetches(context, blocked).await?;
             }
-            Effect::FetchAllBlocked => {
-                let numbers = self
-                    .numbers_of(context, |issue| {
-                        let counts = [issue.details.blocked_by_open, issue.details.sub_issues_open];
-                        counts.into_iter().flatten().any(|count| count > 0)
-                    })
-                    .await?;
-                self.queue_numbers(context, numbers).await?;
-            }
+            Effect::FetchAllBlocked => self.fetch_all_blocked(context).await?,
             Effect::FetchClosedBy { pull_request, is_edited } => {
                 self.fetch_closed_by(context, *pull_request, *is_edited).await?;
             }
             Effect::Reconcile { is_full } => {
-                self.reconcile_repo(context.org, &context.order.org, context.repo, None, *is_full).await?;
+                let (org, login) = (context.org, &context.order.org);
+                match self.reconcile_repo(org, login, context.repo, None, *is_full).await {
+                    Ok(_) => {}
+                    // Issues are switched off, or the repository is gone. The next reconciling of all repositories
+                    // settles which.
+                    Err(WorkError::Source(error)) if error.is_not_found => {
+                        tracing::info!(
+                            org,
+                            repo = context.repo.name,
+                            "the repository has no issues to read: {error}"
+                        );
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             Effect::None
             | Effect::Store { .. }
@@ -99,6 +107,31 @@ impl Processor {
             | Effect::Suspend { .. } => {}
         }
         self.finish_job(context).await
+    }
+
+    /// Queues fetches of all cached issues of the organization that wait for another one, in whatever repository.
+    async fn fetch_all_blocked(&self, context: &OrderContext<'_>) -> Result<(), WorkError> {
+        let now = self.clock.now();
+        let repos = list_repos(&*self.records, context.org, now).await?;
+        let mut range = issue_range(context.org, None)?;
+        loop {
+            let page = list_issues(&*self.records, &range, PAGE_ISSUES, now).await?;
+            let waiting = page.iter().map(|(_, issue)| issue).filter(|issue| {
+                let counts = [issue.details.blocked_by_open, issue.details.sub_issues_open];
+                issue.tombstone.is_none() && counts.into_iter().flatten().any(|count| count > 0)
+            });
+            let fetch = |issue: &CachedIssue| {
+                let unread =
+                    || OrderRepo { id: issue.repo_id, node_id: String::new(), name: issue.repo.clone() };
+                let repo = repos.get(&issue.repo_id).map_or_else(unread, |state| state.repo.clone());
+                context.order.follow_up(repo, Effect::fetch(issue.details.number), now)
+            };
+            self.queue(waiting.map(fetch).collect(), now).await?;
+            match page.last() {
+                Some((last, _)) if page.len() == PAGE_ISSUES => range = range.after(last),
+                _ => return Ok(()),
+            }
+        }
     }
 
     async fn fetch_closed_by(

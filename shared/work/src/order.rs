@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use gam_model::Clock;
 use gam_model::issue::{IssueDetails, IssueUser, ThreadRef};
 use gam_store::{
@@ -113,7 +113,7 @@ pub enum Effect {
         /// The number of the blocking issue.
         number: i64,
     },
-    /// Fetches all cached issues of the repository that wait for another issue: that one is gone.
+    /// Fetches all cached issues of the organization that wait for another issue: that one is gone.
     FetchAllBlocked,
     /// Fetches the issues that a pull request closes.
     FetchClosedBy {
@@ -169,6 +169,18 @@ impl Effect {
     /// Fetches an issue, and nothing else.
     pub fn fetch(number: i64) -> Self {
         Effect::Fetch { number, edit: None, changes_blocked: false }
+    }
+
+    /// Returns when a job with this effect is due, UTC, if it is queued now.
+    pub(crate) fn due_at(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        match self {
+            // It reads all cached issues, and many are often deleted together. Jobs with one due time are one job.
+            Effect::FetchAllBlocked => {
+                let next_minute = now + TimeDelta::minutes(1);
+                next_minute.duration_trunc(TimeDelta::minutes(1)).unwrap_or(next_minute)
+            }
+            _ => now,
+        }
     }
 }
 

@@ -226,6 +226,10 @@ impl Processor {
         queued: Option<&RecordKey>,
         org: &str,
     ) -> Result<OrderOutcome, WorkError> {
+        if order.effect == (Effect::Suspend { is_suspended: false }) {
+            // Nothing was delivered meanwhile. Before the commit, because the order is gone afterwards.
+            self.queue_reconciling(org, &order.org).await?;
+        }
         for _ in 0..MAX_CONFLICTS {
             let now = self.clock.now();
             let mut commit = self.begin(order, queued, now)?;
@@ -321,7 +325,8 @@ impl Processor {
                     commit = self.put_issue(commit, change, expectation, now).await?;
                 }
                 for effect in follow_ups {
-                    commit = put_order(commit, &order.follow_up(repo.clone(), effect, now), now)?;
+                    let due = effect.due_at(now);
+                    commit = put_order(commit, &order.follow_up(repo.clone(), effect, now), due)?;
                 }
             }
             if let Some(outcome) = self.commit_order(order, queued, &commit).await? {
@@ -395,7 +400,6 @@ impl Processor {
                 }
                 Effect::RenameRepo => state.repo.name.clone_from(&repo.name),
                 Effect::RemoveRepo => state.is_gone = true,
-                Effect::Reconcile { .. } => state.is_gone = false,
                 _ => {}
             }
             // A state that was never stored may be what the order says already.
@@ -431,6 +435,11 @@ impl Processor {
         edit: Option<&ContentEdit>,
     ) -> Result<OrderOutcome, WorkError> {
         let address = context.address();
+        let (state, _) = load_repo(&*self.records, context.org, context.repo, self.clock.now()).await?;
+        if state.is_gone {
+            // Another repository may have its name.
+            return self.finish_job(context).await;
+        }
         let answer = match self.source()?.issue(&address, number).await {
             Ok(answer) => answer,
             // The repository is gone, or its name is an old one. Reconciling settles that.
@@ -507,7 +516,9 @@ impl Processor {
             let mut update = match &answer {
                 IssueAnswer::Found(fetched) => {
                     let issue = fetched_issue(cached, repo_id, name, (**fetched).clone(), now);
-                    IssueUpdate::new(issue, Vec::new())
+                    let is_changed = issue.as_ref().is_some_and(|issue| changes_blocked(cached, issue));
+                    let blocked = is_changed.then_some(Effect::FetchBlocked { number });
+                    IssueUpdate::new(issue, blocked.into_iter().collect())
                 }
                 IssueAnswer::Gone => match cached {
                     Some(cached) if cached.tombstone.is_none() => {
@@ -544,6 +555,12 @@ pub(crate) fn busy() -> StoreError {
 /// Returns whether two states differ in when they were received only.
 pub(crate) fn is_same(a: &CachedIssue, b: &CachedIssue) -> bool {
     CachedIssue { as_of: b.as_of, ..a.clone() } == *b
+}
+
+/// Returns whether an issue was closed or reopened, so that issues which wait for it must be fetched. Nothing is known to
+/// wait for one that is seen for the first time and open.
+pub(crate) fn changes_blocked(cached: Option<&CachedIssue>, issue: &CachedIssue) -> bool {
+    cached.map_or(!issue.is_open(), |cached| cached.details.state != issue.details.state)
 }
 
 /// Computes the state after a delivery. No pull request closes an issue that was just opened: one that does later is

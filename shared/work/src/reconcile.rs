@@ -8,10 +8,10 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use gam_store::{CommitOutcome, Expectation, RecordCommit, RecordCommitId, commit_until_answered};
 
 use crate::issue::{IssueChange, load_issue};
-use crate::order::{Effect, OrderRepo, WebhookOrder};
-use crate::process::{OrderContext, Processor, WorkError, fetched_issue, is_same};
+use crate::order::{Effect, OrderRepo, WebhookOrder, put_order};
+use crate::process::{OrderContext, Processor, WorkError, changes_blocked, fetched_issue, is_same};
 use crate::repo::{IssueOrg, IssueRepo, list_repos, load_org, load_repo, put_org, put_repo};
-use crate::source::{FetchedIssue, IssueListQuery, RepoAddress, RepoSummary};
+use crate::source::{FetchedIssue, IssueListQuery, RepoAddress, RepoSummary, SourceError};
 
 /// By how much GitHub's lists may lag behind. What changed less than this before the newest change is read again.
 const MAX_LAG: TimeDelta = TimeDelta::minutes(5);
@@ -83,6 +83,17 @@ impl Processor {
         Ok(report)
     }
 
+    /// Queues the reading of changed issues of all known repositories of an organization.
+    pub(crate) async fn queue_reconciling(&self, org: &str, login: &str) -> Result<(), WorkError> {
+        let now = self.clock.now();
+        let known = list_repos(&*self.records, org, now).await?;
+        let present = known.into_values().filter(|state| !state.is_gone);
+        let job = |state: IssueRepo| {
+            WebhookOrder::job(login, state.repo, Effect::Reconcile { is_full: false }, now)
+        };
+        self.queue(present.map(job).collect(), now).await
+    }
+
     async fn rename(&self, org: &str, login: &str, repo: &OrderRepo) -> Result<(), WorkError> {
         let now = self.clock.now();
         let (mut state, expectation) = load_repo(&*self.records, org, repo, now).await?;
@@ -95,9 +106,13 @@ impl Processor {
     async fn check_gone(&self, org: &str, login: &str, repo: &OrderRepo) -> Result<(), WorkError> {
         let (address, now) =
             (RepoAddress { owner: login.to_owned(), name: repo.name.clone() }, self.clock.now());
-        let answer = self.source()?.issues(&address, IssueListQuery::ChangedSince(now), 1).await;
-        if answer.is_ok() || answer.is_err_and(|error| !error.is_not_found) {
-            return Ok(());
+        match self.source()?.repo_id(&address).await {
+            // It is only hidden from the list.
+            Ok(id) if id == repo.id => return Ok(()),
+            // Another repository has its name.
+            Ok(_) => {}
+            Err(error) if error.is_not_found => {}
+            Err(_) => return Ok(()),
         }
         let (mut state, expectation) = load_repo(&*self.records, org, repo, now).await?;
         state.is_gone = true;
@@ -130,34 +145,41 @@ impl Processor {
         let now = self.clock.now();
         let (mut state, expectation) = load_repo(&*self.records, org, repo, now).await?;
         let address = RepoAddress { owner: login.to_owned(), name: repo.name.clone() };
+        // Lists are by name. A summary is of this id and this name.
+        if summary.is_none() && self.source()?.repo_id(&address).await? != repo.id {
+            return Err(other_repository(&address).into());
+        }
         let since = state.read_until;
         let (mut repaired, mut permissions) = (0, HashMap::new());
         let (mut newest, mut created) = (since, 0);
         if let Some(since) = since {
+            // The list ends with what changed last, so everything before that was read.
             let query = IssueListQuery::ChangedSince(since - MAX_LAG);
             for fetched in self.list(&address, query).await? {
                 created += i64::from(fetched.details.created_at > since);
                 newest = newest.max(Some(fetched.details.updated_at));
                 let fetched = self.with_trusted_labels(&address, fetched, &mut permissions).await?;
-                repaired += usize::from(self.store_listed(org, repo, fetched).await?);
+                repaired += usize::from(self.store_listed((org, login), repo, fetched).await?);
             }
         }
         let is_short = summary.is_some_and(|summary| summary.issues < state.issues + created);
         if is_full || since.is_none() || is_short {
+            // This list says nothing about issues that were closed while it was read. So it does not count for `newest`.
             let open = self.list(&address, IssueListQuery::Open).await?;
             let numbers: BTreeSet<i64> = open.iter().map(|issue| issue.details.number).collect();
             for fetched in open {
-                newest = newest.max(Some(fetched.details.updated_at));
                 let fetched = self.with_trusted_labels(&address, fetched, &mut permissions).await?;
-                repaired += usize::from(self.store_listed(org, repo, fetched).await?);
+                repaired += usize::from(self.store_listed((org, login), repo, fetched).await?);
             }
             repaired += self.fetch_unlisted(org, login, repo, &numbers).await?;
         }
-        let newest = summary.and_then(|summary| summary.changed_at).or(newest);
         state.repo = repo.clone();
         state.is_gone = false;
+        // The summary is from before the lists. Without one, the next reconciling reads all open issues.
+        let newest = newest.max(summary.and_then(|summary| summary.changed_at));
         // A repository without issues was read too.
-        state.read_until = newest.map(|at| behind_lag(at, now)).or(Some(NOTHING_READ));
+        let nothing_read = summary.map(|_| NOTHING_READ);
+        state.read_until = newest.map(|at| behind_lag(at, now)).or(nothing_read);
         state.issues = summary.map_or(state.issues, |summary| summary.issues);
         self.save_repo(org, &state, expectation).await?;
         Ok(repaired)
@@ -169,20 +191,21 @@ impl Processor {
         query: IssueListQuery,
     ) -> Result<Vec<FetchedIssue>, WorkError> {
         let (source, mut issues) = (self.source()?, Vec::new());
-        for page in 1.. {
-            let answer = source.issues(address, query, page).await?;
-            issues.extend(answer.issues);
-            if !answer.has_more {
-                break;
+        let mut position = None;
+        loop {
+            let page = source.issues(address, query, position).await?;
+            issues.extend(page.issues);
+            position = page.next;
+            if position.is_none() {
+                return Ok(issues);
             }
         }
-        Ok(issues)
     }
 
     /// Stores an issue of a list. Returns whether the cache had it wrong, or lacked it.
     async fn store_listed(
         &self,
-        org: &str,
+        (org, login): (&str, &str),
         repo: &OrderRepo,
         fetched: FetchedIssue,
     ) -> Result<bool, WorkError> {
@@ -200,7 +223,11 @@ impl Processor {
             if cached.is_some_and(|cached| is_same(cached, &issue)) {
                 return Ok(false);
             }
-            let commit = RecordCommit::new(RecordCommitId::random());
+            let mut commit = RecordCommit::new(RecordCommitId::random());
+            if changes_blocked(cached, &issue) {
+                let job = WebhookOrder::job(login, repo.clone(), Effect::FetchBlocked { number }, now);
+                commit = put_order(commit, &job, now)?;
+            }
             let change = IssueChange { org, before: cached, after: &issue };
             let commit = self.put_issue(commit, change, expectation, now).await?;
             if commit_until_answered(&*self.records, &commit, self.clock.now()).await?
@@ -240,6 +267,15 @@ fn what_to_read(state: Option<&IssueRepo>, summary: &RepoSummary) -> Option<bool
     }
     let is_changed = summary.changed_at.is_some_and(|changed_at| changed_at > read_until);
     (is_changed || summary.issues != state.issues).then_some(false)
+}
+
+fn other_repository(address: &RepoAddress) -> SourceError {
+    let RepoAddress { owner, name } = address;
+    SourceError {
+        message: format!("{owner}/{name} is another repository by now"),
+        is_temporary: false,
+        is_not_found: true,
+    }
 }
 
 fn behind_lag(newest: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use gam_model::issue::{IssueDetails, IssueUser, ThreadRef};
+use gam_model::issue::{IssueDetails, IssueListPosition, IssueUser, ThreadRef};
 
 /// A repository by name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -62,14 +62,14 @@ pub enum IssueAnswer {
 pub struct IssueListPage {
     /// The issues. Pull requests are left out. Of closed issues, only the details are known.
     pub issues: Vec<FetchedIssue>,
-    /// Whether there are more pages.
-    pub has_more: bool,
+    /// Where the next page begins. `None` if there is none.
+    pub next: Option<IssueListPosition>,
 }
 
 /// Which issues a list has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IssueListQuery {
-    /// All open issues, the oldest first.
+    /// All open issues, in order of their last change.
     Open,
     /// All issues that changed at this time or later, UTC, in order of their last change.
     ChangedSince(DateTime<Utc>),
@@ -111,7 +111,8 @@ pub trait IssueSource: Send + Sync {
     /// If GitHub cannot be read.
     async fn issue(&self, repo: &RepoAddress, number: i64) -> Result<IssueAnswer, SourceError>;
 
-    /// Lists issues, page by page from page 1.
+    /// Lists a page of issues: the first one, or the one at a position. An issue may be on several pages, and none is
+    /// missing because others changed between two pages.
     ///
     /// # Errors
     /// If GitHub cannot be read.
@@ -119,7 +120,7 @@ pub trait IssueSource: Send + Sync {
         &self,
         repo: &RepoAddress,
         query: IssueListQuery,
-        page: usize,
+        position: Option<IssueListPosition>,
     ) -> Result<IssueListPage, SourceError>;
 
     /// Lists the issues that wait for an issue: those that it blocks, and the one that it is a sub-issue of.
@@ -139,6 +140,12 @@ pub trait IssueSource: Send + Sync {
     /// # Errors
     /// If GitHub cannot be read.
     async fn can_write(&self, repo: &RepoAddress, login: &str) -> Result<bool, SourceError>;
+
+    /// Returns GitHub's id of the repository that has this name now. Another one may have taken the name of one that is gone.
+    ///
+    /// # Errors
+    /// If GitHub cannot be read, or there is none.
+    async fn repo_id(&self, repo: &RepoAddress) -> Result<i64, SourceError>;
 
     /// Returns the repositories of an organization.
     ///

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
+use gam_access::{AuditKind, AuditRow};
 use gam_store::{Error as StoreError, Expectation, RecordCommit, RecordCommitId, commit_until_answered};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,8 @@ use crate::process::{Processor, WorkError};
 use crate::repo::list_repos;
 use crate::source::SourceError;
 
+/// Who the audit log says found a gap.
+const SERVICE: &str = "service";
 /// How long GitHub lists a delivery.
 pub const LISTED_FOR: TimeDelta = TimeDelta::days(3);
 /// By how much two sweeps overlap: an attempt may be listed late.
@@ -256,15 +259,31 @@ impl Processor {
             }
             self.save_hook(org, &HookState { walk: Some(walk.clone()), ..state.clone() }).await?;
         }
-        walk.gap.into_iter().for_each(|gap| state.add_gap(gap));
+        let gap = walk.gap;
+        gap.clone().into_iter().for_each(|gap| state.add_gap(gap));
         state.checked_until = Some(walk.started_at);
-        self.save_hook(org, &state).await
+        self.save_hook_with(org, &state, gap.as_ref()).await
     }
 
     async fn save_hook(&self, org: &str, state: &HookState) -> Result<(), WorkError> {
+        self.save_hook_with(org, state, None).await
+    }
+
+    /// Saves what is known of a webhook, with the audit row of a gap that was found.
+    async fn save_hook_with(&self, org: &str, state: &HookState, gap: Option<&HookGap>) -> Result<(), WorkError> {
         let now = self.clock.now();
-        let commit = RecordCommit::new(RecordCommitId::random());
-        let commit = put_hook(commit, org, state, Expectation::Any, now)?;
+        let mut commit = put_hook(RecordCommit::new(RecordCommitId::random()), org, state, Expectation::Any, now)?;
+        if let Some(gap) = gap {
+            let (from, to) = (gap.from.timestamp_millis(), gap.to.timestamp_millis());
+            let id = format!("gap:{}:{from}:{to}:{}", state.id, commit.id());
+            let subject = format!("webhook {}", state.id);
+            commit = AuditRow::new(id, Some(org), now, SERVICE, AuditKind::WebhookGap, subject)
+                .with_outcome(format!("{} deliveries missed", gap.missed))
+                .with_detail("from", gap.from.to_rfc3339())
+                .with_detail("to", gap.to.to_rfc3339())
+                .with_detail("repos", gap.repos.clone())
+                .add_to(commit)?;
+        }
         commit_until_answered(&*self.records, &commit, now).await?;
         Ok(())
     }

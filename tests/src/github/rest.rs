@@ -41,6 +41,16 @@ pub(super) fn get(world: &World, now: Time, path: &str, query: &str, host: &str)
                 _ => not_found(),
             }
         }
+        ["", "repos", owner, name] if owner.eq_ignore_ascii_case(&world.org) => {
+            let mut repos = world.repos.iter().filter(|repo| repo.exists(now));
+            match repos.find(|repo| repo.name(now).eq_ignore_ascii_case(name)) {
+                Some(repo) => {
+                    let full_name = format!("{}/{}", world.org, repo.name(now));
+                    response(200, json!({ "id": repo.id, "full_name": full_name, "has_issues": true }))
+                }
+                None => not_found(),
+            }
+        }
         ["", "repos", owner, name, "issues", rest @ ..] if owner.eq_ignore_ascii_case(&world.org) => {
             let mut repos = world.repos.iter().filter(|repo| repo.exists(now));
             match repos.find(|repo| repo.name(now).eq_ignore_ascii_case(name)) {

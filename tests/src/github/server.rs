@@ -4,6 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
+use chrono::TimeDelta;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::http::response::Builder;
@@ -35,6 +36,8 @@ struct DoubleState {
     revoke_tokens_after: Option<usize>,
     redirect: Option<String>,
     deliveries: DeliveryList,
+    /// By how much the clock moves after each page of a REST list of issues.
+    list_step: Option<TimeDelta>,
 }
 
 /// A running double. It stops when it is dropped.
@@ -62,6 +65,7 @@ impl Double {
             revoke_tokens_after: None,
             redirect: None,
             deliveries: DeliveryList::default(),
+            list_step: None,
         };
         let state = Arc::new(Mutex::new(state));
         let shared = Arc::clone(&state);
@@ -77,6 +81,11 @@ impl Double {
     /// Sets the clock.
     pub fn set_now(&self, now: Time) {
         lock(&self.state).now = now;
+    }
+
+    /// Moves the clock after each page of a REST list of issues, so that the list changes between two pages.
+    pub fn move_clock_between_pages(&self, step: TimeDelta) {
+        lock(&self.state).list_step = Some(step);
     }
 
     /// Serves another world from now on.
@@ -253,7 +262,15 @@ async fn handle(
         return response(state.head(302, remaining, 3600).header("location", address), String::new());
     }
     match state.fault_script.next(&kind) {
-        None => state.respond(&request, remaining),
+        None => {
+            let response = state.respond(&request, remaining);
+            if let Some(step) =
+                state.list_step.filter(|_| request.is_get && request.path.ends_with("/issues"))
+            {
+                state.now += step;
+            }
+            response
+        }
         Some(fault) => state.fail(&request, fault),
     }
 }

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::objects::{repo_node_id, timestamp};
 use super::rest;
-use super::world::{Repo, Thread, ThreadChange, Time, World};
+use super::world::{Removal, Repo, Thread, ThreadChange, Time, World};
 
 /// The secret with which the double signs.
 pub const WEBHOOK_SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -44,7 +44,8 @@ pub fn webhook_events(world: &World, from: Time, to: Time) -> Vec<WebhookEvent> 
     let mut events = Vec::new();
     for repo in &world.repos {
         let mut add = |when: Time, event, action: Option<&'static str>, fields: Value| {
-            if when <= from || when > to || !repo.exists(when) {
+            let is_late = repo.deleted_at.is_some_and(|deleted_at| deleted_at < when);
+            if when <= from || when > to || when < repo.names[0].0 || is_late {
                 return;
             }
             let mut body = json!({ "repository": repository(world, repo, when), "organization": { "login": world.org } });
@@ -56,7 +57,27 @@ pub fn webhook_events(world: &World, from: Time, to: Time) -> Vec<WebhookEvent> 
             let event = WebhookEvent { guid, event, action, repo_id: repo.id, body: body.to_string() };
             events.push((when, event));
         };
+        add(repo.names[0].0, "repository", Some("created"), json!({}));
+        for names in repo.names.windows(2) {
+            let changes = json!({ "repository": { "name": { "from": names[0].1 } } });
+            add(names[1].0, "repository", Some("renamed"), json!({ "changes": changes }));
+        }
+        if let Some(when) = repo.deleted_at {
+            add(when, "repository", Some("deleted"), json!({}));
+        }
         for issue in &repo.issues {
+            if let Some((when, removal)) = issue.removal {
+                let mut fields = json!({ "issue": rest::issue(world, repo, issue, when) });
+                let action = match removal {
+                    Removal::Deleted => "deleted",
+                    Removal::Transferred { repo_id, number } => {
+                        fields["changes"] =
+                            json!({ "new_repository": { "id": repo_id }, "new_issue": { "number": number } });
+                        "transferred"
+                    }
+                };
+                add(when, "issues", Some(action), fields);
+            }
             let state = |when| json!({ "issue": rest::issue(world, repo, issue, when) });
             add(issue.created_at, "issues", Some("opened"), state(issue.created_at));
             for (when, change) in &issue.changes {
@@ -156,6 +177,26 @@ pub fn open_issues(world: &World, now: Time) -> Vec<(String, i64)> {
         .collect();
     open.sort();
     open
+}
+
+/// Returns an event about the app's installation in the organization: `suspend` or `unsuspend`.
+pub fn installation_event(world: &World, action: &'static str) -> WebhookEvent {
+    let body = json!({ "action": action, "installation": { "id": 1, "account": { "login": world.org } } });
+    let guid = format!("installation-{action}");
+    WebhookEvent { guid, event: "installation", action: Some(action), repo_id: 0, body: body.to_string() }
+}
+
+/// Returns the event that a maintainer set a label of an issue that it has.
+pub fn labeled_event(world: &World, repo: &Repo, issue: &Thread, when: Time) -> WebhookEvent {
+    let issue = rest::issue(world, repo, issue, when);
+    let body = json!({
+        "action": "labeled", "issue": issue, "label": issue["labels"][0],
+        "repository": repository(world, repo, when), "organization": { "login": world.org },
+        "sender": { "id": 9_000_001, "login": "maintainer", "type": "User" },
+    });
+    let guid = format!("labeled-{}-{}", repo.id, issue["number"]);
+    let (event, action) = ("issues", Some("labeled"));
+    WebhookEvent { guid, event, action, repo_id: repo.id, body: body.to_string() }
 }
 
 /// Doubles some events, swaps neighbours, drops and spoils others.

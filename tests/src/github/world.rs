@@ -111,6 +111,20 @@ pub enum ThreadChange {
     Edited,
 }
 
+/// Why an issue is no longer in its repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// It was deleted.
+    Deleted,
+    /// It was transferred to another repository, where it has another number.
+    Transferred {
+        /// GitHub's id of that repository.
+        repo_id: i64,
+        /// The number there.
+        number: i64,
+    },
+}
+
 /// A pull request or an issue, without reviews.
 #[derive(Debug, Clone)]
 pub struct Thread {
@@ -122,12 +136,14 @@ pub struct Thread {
     pub created_at: Time,
     /// Changes, oldest first.
     pub changes: Vec<(Time, ThreadChange)>,
+    /// When and why it left the repository. `None` if it stays.
+    pub removal: Option<(Time, Removal)>,
 }
 
 impl Thread {
     /// Creates a thread without changes.
     pub fn new(number: i64, author: Actor, created_at: Time) -> Self {
-        Thread { number, author, created_at, changes: Vec::new() }
+        Thread { number, author, created_at, changes: Vec::new(), removal: None }
     }
 
     /// Adds a change.
@@ -140,9 +156,15 @@ impl Thread {
         self.changes.iter().copied().filter(move |(when, _)| *when <= now)
     }
 
-    /// Returns whether it was opened by then.
+    /// Removes it from its repository.
+    pub fn with_removal(mut self, when: Time, removal: Removal) -> Self {
+        self.removal = Some((when, removal));
+        self
+    }
+
+    /// Returns whether it was opened by then, and is still in its repository.
     pub fn exists(&self, now: Time) -> bool {
-        self.created_at <= now
+        self.created_at <= now && self.removal.is_none_or(|(when, _)| when > now)
     }
 
     /// Returns the time of the merge.
@@ -352,6 +374,8 @@ pub struct Repo {
     pub id: i64,
     /// Names, each with the time of the renaming. Oldest first.
     pub names: Vec<(Time, String)>,
+    /// When it was deleted. `None` if it stays.
+    pub deleted_at: Option<Time>,
     /// Every commit, by object id.
     pub commits: BTreeMap<String, Commit>,
     /// Tips of the default branch, each with the time of the push. Oldest first.
@@ -384,6 +408,7 @@ impl Repo {
         Repo {
             id,
             names: vec![(created_at, name.to_owned())],
+            deleted_at: None,
             commits: BTreeMap::new(),
             tips: Vec::new(),
             pulls: Vec::new(),
@@ -399,7 +424,7 @@ impl Repo {
 
     /// Returns whether it exists.
     pub fn exists(&self, now: Time) -> bool {
-        self.names[0].0 <= now
+        self.names[0].0 <= now && self.deleted_at.is_none_or(|deleted_at| deleted_at > now)
     }
 
     /// Returns its name.

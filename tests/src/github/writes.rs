@@ -51,6 +51,8 @@ struct WriteState {
     /// Every request that writes: method and path.
     writes: Vec<String>,
     next: i64,
+    /// Owner and name of the repository.
+    repo: (String, String),
 }
 
 /// A running double of the write side. It stops when it is dropped.
@@ -66,7 +68,13 @@ fn lock(state: &Mutex<WriteState>) -> MutexGuard<'_, WriteState> {
 impl WriteDouble {
     /// Starts a double with the repository `acme/site`, whose default branch is `main`.
     pub fn start() -> Self {
-        let state = Arc::new(Mutex::new(WriteState { next: 10, ..WriteState::default() }));
+        Self::start_for("acme", "site")
+    }
+
+    /// Starts a double with another repository.
+    pub fn start_for(owner: &str, name: &str) -> Self {
+        let repo = (owner.to_owned(), name.to_owned());
+        let state = Arc::new(Mutex::new(WriteState { next: 10, repo, ..WriteState::default() }));
         let shared = Arc::clone(&state);
         let server = Server::start(move |request| handle(request, Arc::clone(&shared)));
         let double = WriteDouble { state, server };
@@ -90,6 +98,12 @@ impl WriteDouble {
         let sha = digit.to_string().repeat(40);
         let pull = pull(number, ("Change", ""), (head, &sha, "main"), "ann");
         lock(&self.state).pulls.push(pull);
+    }
+
+    /// Returns the texts of the comments that were made.
+    pub fn comments(&self) -> Vec<String> {
+        let text = |comment: &Value| comment["body"].as_str().unwrap_or_default().to_owned();
+        lock(&self.state).comments.iter().map(text).collect()
     }
 
     /// Pushes to the branch of a pull request.
@@ -149,7 +163,11 @@ async fn handle(request: Request<Incoming>, state: Arc<Mutex<WriteState>>) -> io
         let text = body["query"].as_str().unwrap_or_default();
         return answer(200, &lock(&state).graphql(operation(text), &body["variables"]), None);
     }
-    let path = path.strip_prefix("/api/v3/repos/acme/site").unwrap_or(&path).to_owned();
+    let repository = {
+        let (owner, name) = &lock(&state).repo;
+        format!("/api/v3/repos/{owner}/{name}")
+    };
+    let path = path.strip_prefix(&repository).unwrap_or(&path).to_owned();
     if parts.method == Method::GET {
         let (status, body) = lock(&state).get(&path);
         return answer(status, &body, None);
@@ -207,7 +225,7 @@ impl WriteState {
             [""] => (
                 200,
                 json!({
-                    "name": "site", "owner": { "login": "acme" }, "default_branch": "main", "archived": false,
+                    "name": self.repo.1, "owner": { "login": self.repo.0 }, "default_branch": "main", "archived": false,
                     "has_issues": true,
                 }),
             ),

@@ -233,3 +233,77 @@ fn the_hook_reads_logs_and_never_fails() {
     sandbox.run(&["ingest", "hook", "remove"]).expect_status(0);
     assert_eq!(read(), own);
 }
+
+#[test]
+fn ingested_sessions_have_metrics_lists_and_series() {
+    let (world, _double, sandbox) = backfilled(131);
+    let (site, _) = make_checkouts(&sandbox, &world.org);
+    let march: String = (1..=3).map(|number| turn("s1", number, &site, "2026-03-30")).collect();
+    let mut april = turn("s2", 4, &site, "2026-04-02").replace("claude-opus-4-6", "house-model");
+    april.push_str(&turn("s2", 5, &site, "2026-04-02"));
+    write_log(&sandbox, "s1", &march);
+    write_log(&sandbox, "s2", &april);
+    // A resumed session repeats everything in another file.
+    write_log(&sandbox, "s1-again", &march);
+    let args = ["ingest", "sessions", "--org", &world.org, "--member", "ann"];
+    sandbox.run(&args).expect_status(0);
+
+    let range = ["--since", "2026-03-01", "--until", "2026-05-01"];
+    let show = |more: &[&str]| {
+        let command = ["show", "agents", &world.org];
+        sandbox.run(&[&command[..], &range, more].concat()).expect_status(0)
+    };
+    let shown = show(&["--format", "json", "--granularity", "month"]).json();
+    let metrics = &shown["metrics"]["metrics"];
+    let expected = json!({
+        "agent_sessions": 2, "agent_prompts": 5, "agent_responses": 5, "agent_tokens_input": 15,
+        "agent_tokens_output": 50, "agent_tokens_cache_read": 500, "agent_tokens_cache_write": 0,
+        "agent_unpriced_tokens": 113, "agent_tool_calls": 5, "agent_tool_errors": 2, "agent_tool_error_rate": 0.4,
+        "agent_tool_rejections": 0, "agent_members": 1,
+    });
+    for (name, value) in expected.as_object().expect("an object") {
+        assert_eq!(&metrics[name], value, "{name}");
+    }
+    // Four responses of 3, 10 and 100 tokens, at 5, 25 and 0.5 dollars a million.
+    assert_eq!(metrics["agent_cost_usd"], 4.0 * (3.0 * 5_000.0 + 10.0 * 25_000.0 + 100.0 * 500.0) / 1e9);
+    // Lines at the seconds 0, 5 and 9 of three and of two minutes.
+    assert_eq!(metrics["agent_active_hours"], (129.0 + 69.0) / 3600.0);
+    assert_eq!(metrics["agent_session_hours"]["count"], 2);
+    assert_eq!(shown["metrics"]["unpriced_models"], json!(["house-model"]));
+    let points = shown["timeseries"]["points"].as_array().expect("points");
+    assert_eq!(points.len(), 2);
+    assert_eq!(points[0]["value"], 3.0 * 315_000.0 / 1e9);
+
+    let models = show(&["--by", "model", "--format", "json"]).json();
+    let entries = models["list"]["entries"].as_array().expect("entries");
+    let names: Vec<_> = entries.iter().map(|entry| &entry["model"]).collect();
+    assert_eq!(names, ["claude-opus-4-6", "house-model"]);
+    assert_eq!(entries[1]["metrics"]["agent_unpriced_tokens"], 113);
+    let series = models["timeseries"]["series"].as_array().expect("series");
+    let total: f64 = series
+        .iter()
+        .flat_map(|part| part["points"].as_array().expect("points"))
+        .filter_map(|point| point["value"].as_f64())
+        .sum();
+    assert!((total - metrics["agent_cost_usd"].as_f64().expect("a number")).abs() < 1e-12);
+
+    let tools = show(&["--by", "tool", "--format", "csv"]).text();
+    assert_eq!(
+        tools,
+        "tool,agent_tool_calls,agent_tool_errors,agent_tool_error_rate,agent_tool_rejections,\
+                       agent_tool_rejection_rate,agent_lines_added,agent_lines_deleted\nmcp,5,2,0.4,0,0,0,0\n"
+    );
+    let branches = show(&["--by", "branch", "--format", "json"]).json();
+    let branch = branches["list"]["entries"][0]["branch"].as_str().expect("a branch");
+    assert!(branch.starts_with('~') && branch.len() == 13, "{branch}");
+    for (by, name) in [("repo", "site"), ("member", "ann")] {
+        let listed = show(&["--by", by, "--format", "json"]).json();
+        assert_eq!(listed["list"]["entries"][0][by], name);
+        assert_eq!(listed["list"]["entries"][0]["metrics"]["agent_responses"], 5);
+    }
+    let text = show(&[]).text();
+    assert!(text.contains("agent_cost_usd\t0.0013\tUS dollars"), "{text}");
+    sandbox.run(&["show", &world.org, "--by", "model"]).expect_status(2);
+    sandbox.run(&["show", &world.org, "--metric", "agent_cost_usd"]).expect_status(2);
+    sandbox.run(&["show", "agents", &world.org, "--metric", "commits"]).expect_status(2);
+}

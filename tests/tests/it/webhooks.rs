@@ -1,12 +1,13 @@
 //! Webhooks of the real program: what arrives, what is lost, and what is read again.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use gam_model::{Clock, SystemClock};
 use gam_tests::answers::assert_matches_reference;
 use gam_tests::github::webhooks::{Transit, WEBHOOK_SECRET, deliver, disturbed, open_issues, webhook_events};
-use gam_tests::github::{Double, generated};
+use gam_tests::github::world::{Account, Repo, Signature, at};
+use gam_tests::github::{Double, World, generated};
 use gam_tests::http::{HttpResponse, get, send_request_with_body};
 use gam_tests::program::{Sandbox, ServerProcess};
 use gam_tests::support::{SINCE, batches, full_range, settled_at, wait_for};
@@ -18,12 +19,12 @@ const LIMIT: Duration = Duration::from_secs(240);
 /// The query that reads the state of single repositories.
 const PROBE_OF_MARKED: &str = "ProbeById";
 
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     wait_for(what, LIMIT, || is_so().then_some(()));
 }
 
 /// Returns the open issues that a server lists: repository, number and title.
-fn listed(address: &str, org: &str) -> Vec<(String, i64)> {
+pub(crate) fn listed(address: &str, org: &str) -> Vec<(String, i64)> {
     let (mut issues, mut cursor) = (Vec::new(), String::new());
     loop {
         let answer = get(address, &format!("/api/v1/orgs/{org}/issues?limit=100{cursor}"));
@@ -55,9 +56,18 @@ fn webhooks_and_sweeps_end_in_the_state_of_github() {
     double.set_now(end);
     let events = webhook_events(&world, start, end);
     assert!(events.iter().filter(|event| event.event == "issues").count() > 5, "{}", events.len());
-    let events = disturbed(events);
     double.create_webhook(server.address());
-    double.deliver_events(server.address(), &events, SystemClock.now());
+    // Nothing of the last week arrives.
+    let dark_from = end - TimeDelta::days(7);
+    double.deliver_events(
+        server.address(),
+        &disturbed(webhook_events(&world, start, dark_from)),
+        SystemClock.now(),
+    );
+    let dark = webhook_events(&world, dark_from, end);
+    assert!(!dark.is_empty());
+    let dark: Vec<_> = dark.into_iter().map(|event| (event, Transit::Dropped)).collect();
+    double.deliver_events(server.address(), &dark, SystemClock.now());
     // The next process sweeps at once, before its first round.
     server.stop();
     let server = ServerProcess::start(sandbox.command(&up));
@@ -66,8 +76,10 @@ fn webhooks_and_sweeps_end_in_the_state_of_github() {
     });
     wait_until("the round reads what is new", || {
         let answer = get(server.address(), &format!("/api/v1/orgs/{}/metrics", world.org));
-        answer.status == 200 && answer.json()["complete_until"].as_str().is_some_and(|it| it > "2024")
+        answer.status == 200 && answer.json()["complete_until"].as_str().is_some_and(|it| it > "2024-04-27")
     });
+    wait_until("what was read is aggregated", || batches(&sandbox).is_empty());
+    assert_matches_reference(server.address(), &world, end, &full_range());
     let log = server.stop();
     assert!(log.contains("webhooks did not arrive"), "{log}");
     assert!(!log.contains(WEBHOOK_SECRET), "{log}");
@@ -164,4 +176,48 @@ fn the_webhook_of_a_repository_is_checked() {
         assert_eq!((status, hooks[0]["id"].as_str()), (Some(0), Some(&*id)), "{hooks}");
         assert_eq!(hooks[0]["problems"].as_array().map(Vec::len), Some(0), "{hooks}");
     }
+}
+
+/// Prints the median, and fails if a delivery never reaches the answers. The time depends on the machine.
+#[test]
+fn the_time_from_a_delivery_to_the_answer_is_measured() {
+    const REPOS: i64 = 5;
+    let (start, end) = (settled_at() - TimeDelta::days(1), settled_at());
+    let ann = Account::user("ann", 7);
+    let author = Signature::new("Ann", "ann@example.com", Some(ann.clone()));
+    let mut world = World::new("fresh-works");
+    world.members = vec![ann];
+    for id in 1..=REPOS {
+        let mut repo = Repo::new(id, &format!("repo-{id}"), at("2024-01-01"));
+        let first = repo.commit(&[], start - TimeDelta::days(1), &author, Some([1, 0, 1]));
+        repo.push(start - TimeDelta::days(1), &first);
+        let second = repo.commit(&[&first], end - TimeDelta::hours(1), &author, Some([1, 0, 1]));
+        repo.push(end - TimeDelta::hours(1), &second);
+        world.repos.push(repo);
+    }
+    let double = Double::start(world.clone(), start);
+    let sandbox = Sandbox::with_github(&double).with_variable("GITHUB_WEBHOOK_SECRET", WEBHOOK_SECRET);
+    let args = ["up", &world.org, "--since", SINCE, "--every", "6h", "--listen", "127.0.0.1:0"];
+    let server = ServerProcess::start(sandbox.command(&args));
+    let commits = |id: i64| {
+        let path =
+            format!("/api/v1/orgs/fresh-works/repos/repo-{id}/metrics?since=2024-01-01&until=2024-06-01");
+        get(server.address(), &path).json()["metrics"]["commits"].as_i64()
+    };
+    wait_until("the first round ends", || (1..=REPOS).all(|id| commits(id) == Some(1)));
+    double.set_now(end);
+    let mut delivered = Vec::new();
+    for event in webhook_events(&world, start, end) {
+        assert_eq!(deliver(server.address(), &event, Transit::Delivered), 202);
+        delivered.push((event.repo_id, Instant::now()));
+        std::thread::sleep(Duration::from_secs(5));
+    }
+    assert_eq!(delivered.len() as i64, REPOS);
+    let mut seconds = Vec::new();
+    for (id, at) in delivered {
+        wait_until("the answer has the commit", || commits(id) == Some(2));
+        seconds.push(at.elapsed().as_secs_f64());
+    }
+    seconds.sort_by(f64::total_cmp);
+    println!("from a delivery to the answer: median {:.0} s of {seconds:.0?}", seconds[seconds.len() / 2]);
 }

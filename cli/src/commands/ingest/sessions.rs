@@ -87,7 +87,7 @@ async fn ingest_into(
     for chunk in outcome.events.chunks(MAX_BATCH_EVENTS) {
         table::put(&*data.objects, &org, chunk.to_vec()).await?;
     }
-    outcome.merged = aggregate_sessions(&*data.objects, &org).await?;
+    outcome.merged = aggregate_sessions(&data.aggregate_ports(), &org).await?;
     // Only now: files that were not stored must be read again.
     state.set_files(&org, ingested);
     locked.write(&state)?;

@@ -36,14 +36,14 @@ pub(super) async fn show(
             compare: true,
             ..query
         },
-        sort: Some(args.metric),
+        sort: Some(args.metric()),
         limit: Some(args.limit.unwrap_or(DEFAULT_LIMIT)),
         ..ListQuery::default()
     };
     let answer = client.send(async |api| api.list(org, &SubjectRef::Org, kind, &query).await).await?;
     let entries = &answer.value.entries;
     let comparable_since = comparable_since(client, &context, &coverage).await;
-    let listed = ListedEntries::new(&answer.value, args.metric, comparable_since);
+    let listed = ListedEntries::new(&answer.value, args.metric(), comparable_since);
     if answer.value.next.is_some() {
         let total = count(entries.len(), "entry", "entries");
         session.console.print_info(format!("the first {total}: raise --limit to see more"));
@@ -69,7 +69,7 @@ pub(super) async fn show(
             format!(
                 "{}\n\n{list} by {}\n{table}\n",
                 heading(&context, &coverage, style.width),
-                args.metric.name
+                args.metric().name
             )
         }
     })

@@ -101,6 +101,8 @@ pub(super) async fn run_claim(context: &WorkerContext, claim: &Claim, shell_comm
         ("GITHUB_METRICS_CLAIM_ID", claim.id.clone()),
         ("GITHUB_METRICS_FENCE", claim.fence.to_string()),
         ("GITHUB_METRICS_ATTEMPT", claim.task["attempt"].to_string()),
+        // The command can request actions under the claim.
+        ("API_ENDPOINT", context.endpoint.clone()),
     ];
     let mut command = match RunningCommand::start(shell_command, &variables, claim.task["issue"].to_string())
     {

@@ -29,7 +29,8 @@ Examples:
 
 The command runs in a shell and gets the issue as JSON on stdin. Exit status 0 completes the task,
 and the last line of stdout becomes its result; another status fails it. What the command prints
-goes to the log of the task. GITHUB_METRICS_TOKEN is a token with the role worker.";
+goes to the log of the task. GITHUB_METRICS_TOKEN is a token with the role worker.
+The command finds the server's address in API_ENDPOINT, and its claim in GITHUB_METRICS_CLAIM_ID.";
 
 /// The pause before a request is repeated that failed. It doubles up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
@@ -65,6 +66,8 @@ pub(crate) struct WorkerArgs {
 /// What all slots of a worker share. A slot does one task at a time.
 pub(super) struct WorkerContext {
     pub(super) client: ApiClient,
+    /// The address of the server, without a slash at the end.
+    pub(super) endpoint: String,
     pub(super) console: Console,
     /// Becomes true when the worker must stop.
     pub(super) stop: watch::Receiver<bool>,
@@ -73,16 +76,17 @@ pub(super) struct WorkerContext {
 
 /// Works until Ctrl-C or SIGTERM, or on one task with `--once`.
 pub(crate) async fn run(session: &CliSession, args: WorkerArgs) -> anyhow::Result<Exit> {
-    if session.settings.api.is_none() {
+    let Some(endpoint) = &session.settings.api else {
         return Err(usage_error(
             "a worker needs a server: name it with --api, such as --api http://127.0.0.1:8080",
         ));
-    }
+    };
+    let endpoint = endpoint.as_str().trim_end_matches('/').to_owned();
     let client = ApiClient::new(&session.settings).await?;
     let (stopper, stop) = watch::channel(false);
     let slots = if args.once { 1 } else { args.parallel };
     let name = args.name.clone().unwrap_or_else(default_name);
-    let context = Arc::new(WorkerContext { client, console: session.console.clone(), stop, args });
+    let context = Arc::new(WorkerContext { client, endpoint, console: session.console.clone(), stop, args });
     let working = join_all((1..=slots).map(|slot| {
         let name = if slots == 1 { name.clone() } else { format!("{name}/{slot}") };
         run_slot(context.clone(), name)

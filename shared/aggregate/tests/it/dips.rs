@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use fastrand::Rng;
 use gam_aggregate::aggregate;
-use gam_model::{EventBatch, Identity, Range};
+use gam_model::{Event, EventBatch, EventId, EventKind, Identity, Range};
 use gam_query::{BotFilter, MetricValue, SubjectRef};
 use tokio::sync::{Mutex, Notify};
 
-use crate::support::{Gate, ORG, Ports, TestData, day, other_identity, random_batches};
+use crate::support::{Gate, ORG, Ports, TestData, day, other_identity, random_batches, random_version};
 
 /// Returns how many members were active in the two months, and how many commits there were.
 async fn numbers(ports: &Ports) -> [u64; 2] {
@@ -133,5 +133,66 @@ async fn batches_during_a_fold_never_lower_a_sum() {
         // Later versions of the random batches also retract commits, so the new sum may be the smaller one.
         let both = [commits[0], new[1]];
         assert!(commits.iter().all(|count| both.contains(count)), "kill at {kill_at}: {commits:?}");
+    }
+}
+
+/// Returns the closing of an issue that was opened in January.
+fn closing(month: &str, version: i64, retracted: bool) -> Event {
+    let event = random_version(&mut Rng::with_seed(1), 1);
+    Event {
+        id: EventId::from_stored(format!("issue:{month}")),
+        version,
+        retracted,
+        kind: EventKind::IssueClosed,
+        occurred_at: day(&format!("{month}-25")).and_hms_opt(9, 0, 0).unwrap().and_utc(),
+        ..event
+    }
+}
+
+#[tokio::test]
+async fn a_fact_that_moves_to_another_month_never_lowers_a_sum() {
+    // The issue was closed in January, and of February there is another closing that was wrong.
+    let before = [closing("2025-01", 1, false), closing("2025-02", 1, false)];
+    let mut after = vec![closing("2025-03", 2, false), closing("2025-04", 2, false)];
+    for (month, date) in [("2025-01", "2025-01-26"), ("2025-02", "2025-02-26")] {
+        after.push(closing(month, 2, true));
+        // Other events of the same months come in the same batch.
+        let mut other = closing(month, 2, false);
+        other.id = EventId::from_stored(format!("other:{date}"));
+        other.kind = EventKind::IssueOpened;
+        after.push(other);
+    }
+    let data = TestData::aggregated(&[EventBatch::new(ORG, before.to_vec())], Identity::default()).await;
+    data.put(&[EventBatch::new(ORG, after)]).await;
+    let gate = Arc::new(ClosingsAtEachCall { ports: data.ports().await, seen: Mutex::default() });
+    let gated = data.gated(Identity::default(), gate.clone()).await;
+    aggregate(&gated.aggregate, ORG, false, &()).await.unwrap();
+    let seen = gate.seen.lock().await;
+    assert!(seen.len() > 20, "{seen:?}");
+    assert!(seen.iter().all(|count| *count >= 2), "{seen:?}");
+    assert_eq!(closings(&gate.ports).await, 2);
+}
+
+async fn closings(ports: &Ports) -> u64 {
+    let range = Range::new(day("2025-01-01"), day("2025-05-01")).unwrap();
+    let answer = gam_query::metrics(&ports.query, ORG, &SubjectRef::Org, range, BotFilter::Include);
+    let metrics = answer.await.unwrap().metrics.0;
+    let closed = metrics.iter().find(|(metric, _)| *metric == "issues_closed").expect("the metric");
+    let MetricValue::Count(count) = closed.1 else { unreachable!("a count") };
+    count
+}
+
+/// Counts the closed issues before each call to a port.
+struct ClosingsAtEachCall {
+    ports: Ports,
+    seen: Mutex<Vec<u64>>,
+}
+
+#[async_trait]
+impl Gate for ClosingsAtEachCall {
+    async fn pass(&self, _: &str) -> Result<(), std::io::Error> {
+        let count = closings(&self.ports).await;
+        self.seen.lock().await.push(count);
+        Ok(())
     }
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use fastrand::Rng;
 use gam_aggregate::{AggregateObserver, AggregateProgress, aggregate};
-use gam_lake::{ObjectStore, configuration};
+use gam_lake::{ObjectStore, configuration, inbox};
 use gam_model::configuration::Configuration;
 use gam_model::{Identity, Month};
 use gam_query::QueryError;
-use gam_store::{Epoch, RollupStore};
+use gam_store::{Epoch, ItemKey, RollupStore};
 use tokio::sync::Mutex;
 
 use crate::support::{
@@ -186,17 +186,51 @@ async fn an_epoch_of_unreadable_lists_is_deleted_as_far_as_possible() {
     assert_eq!(active_epoch(&data).await, Epoch(2));
 }
 
-#[tokio::test]
-async fn a_damaged_month_does_not_hold_back_the_others() {
-    let data = aggregated(2).await;
+/// Replaces the snapshot of January by a file that is no snapshot.
+async fn damage_january(data: &TestData) -> Month {
     let january = Month::parse("2025-01").unwrap();
     let path = gam_lake::paths::snapshot::<gam_lake::Events>(ORG, january);
     data.objects.delete(&path).await.unwrap();
     data.objects.put_if_absent(&path, bytes::Bytes::from_static(b"no Parquet"), &[]).await.unwrap();
+    january
+}
+
+/// Returns the marker of February in an epoch.
+async fn february(data: &TestData, epoch: u64) -> Option<u64> {
+    let february = Month::parse("2025-02").unwrap();
+    let marker = data.store.marker(ORG, Epoch(epoch), february).await.unwrap();
+    marker.map(|marker| marker.generation)
+}
+
+#[tokio::test]
+async fn a_damaged_month_keeps_its_numbers_under_new_rules() {
+    let data = aggregated(2).await;
+    let january = damage_january(&data).await;
+    let before = items_of(&data, january).await;
     data.configure(&other_identity()).await;
     let ports = data.unconfigured_ports(Identity::default());
+    let error = aggregate(&ports.aggregate, ORG, false, &()).await.unwrap_err();
+    assert!(error.to_string().contains("month=2025-01/snapshot.parquet"), "{error}");
+    assert!(february(&data, 2).await.is_some(), "it is folded");
+    assert_eq!(active_epoch(&data).await, Epoch(2));
+    assert_eq!(items_of(&data, january).await, before);
+}
+
+#[tokio::test]
+async fn batches_of_a_damaged_month_stay_and_those_of_other_months_count() {
+    let data = aggregated(2).await;
+    let before = february(&data, 1).await;
+    damage_january(&data).await;
+    // Its events are in both months.
+    data.put(&random_batches(&mut Rng::with_seed(77), 20, 1)).await;
+    let ports = data.unconfigured_ports(Identity::default());
     assert!(aggregate(&ports.aggregate, ORG, false, &()).await.is_err());
-    let february = Month::parse("2025-02").unwrap();
-    assert!(data.store.marker(ORG, Epoch(2), february).await.unwrap().is_some(), "it is folded");
-    assert_eq!(active_epoch(&data).await, Epoch(1), "and the old answers stay");
+    assert!(february(&data, 1).await > before, "it has the new events");
+    assert_eq!(inbox::list::<gam_lake::Events>(&*data.objects, ORG).await.unwrap().len(), 1);
+}
+
+/// Returns the bodies of a month's items in the active epoch.
+async fn items_of(data: &TestData, month: Month) -> Vec<(ItemKey, Vec<u8>)> {
+    let items = stored_items(data).await;
+    items.into_iter().filter(|(key, _)| key.month == month).collect()
 }

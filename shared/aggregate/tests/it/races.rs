@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use gam_aggregate::aggregate;
-use gam_lake::snapshot;
+use gam_aggregate::{aggregate, fold_month, plan_months};
+use gam_lake::{ObjectStore, snapshot};
 use gam_model::period::midnight;
 use gam_model::{Event, EventBatch, EventKind, Identity, Member, Month};
 use gam_query::{BotFilter, MetricValue, SubjectRef};
 use gam_store::{Checkpoint, CheckpointKey, Epoch, EpochRules, Head, Logic, OrgCheckpoint, ReadAgainSpan};
 use tokio::sync::Semaphore;
 
+use crate::fan_out::{inbox_only, tasks_of};
 use crate::support::{Gate, ORG, TestData, all_answers, day, other_identity, random_version, snapshot_rows};
 
 /// Pauses every call of one name until a permit is added to `open`.
@@ -55,6 +56,10 @@ fn commit(n: u64, version: i64, login: &str) -> Event {
     event.repo_id = 1;
     event.repo = "repo-1".into();
     event
+}
+
+fn on(date: &str, event: Event) -> Event {
+    Event { occurred_at: day(date).and_hms_opt(9, 0, 0).unwrap().and_utc(), ..event }
 }
 
 fn batch(events: Vec<Event>) -> EventBatch {
@@ -293,4 +298,39 @@ async fn a_lost_store_is_rebuilt_from_the_lake() {
         all_answers(&lost.ports().await).await,
         "with the same names"
     );
+}
+
+#[tokio::test]
+async fn a_new_month_of_a_killed_writer_is_not_added_to_an_old_epoch() {
+    let (first, second) =
+        (batch(vec![commit(1, 1, "ann")]), batch(vec![on("2025-02-03", commit(2, 1, "ben"))]));
+    let data = TestData::aggregated(std::slice::from_ref(&first), Identity::default()).await;
+    data.put(std::slice::from_ref(&second)).await;
+    // This run has entered the active epoch, and found no snapshot of February.
+    let old_gate = PauseAt::new("put_if_absent");
+    let ports = data.gated(Identity::default(), old_gate.clone()).await;
+    let old = tokio::spawn(async move { aggregate(&ports.aggregate, ORG, false, &()).await });
+    old_gate.wait_for_call().await;
+    // A new target has listed the months, and is about to switch.
+    let switch_gate = PauseAt::new("get_tail");
+    let ports = data.unconfigured_ports(other_identity());
+    data.configure(&other_identity()).await;
+    let plan = plan_months(&ports.aggregate, ORG, false, &()).await.unwrap().unwrap();
+    assert_eq!((plan.epoch, plan.months.as_slice()), (Epoch(2), [january()].as_slice()));
+    let gated = data.gated(other_identity(), switch_gate.clone()).await;
+    let task = tasks_of(&plan, false).remove(0);
+    let switch = tokio::spawn(async move { fold_month(&gated.aggregate, &task, &inbox_only(), &()).await });
+    switch_gate.wait_for_call().await;
+    // Another run of the active epoch writes the snapshot and is killed.
+    let path = gam_lake::paths::snapshot::<gam_lake::Events>(ORG, Month::parse("2025-02").unwrap());
+    let killed = TestData::aggregated(&[first, second], Identity::default()).await;
+    let snapshot = killed.objects.get(&path).await.unwrap().unwrap();
+    data.objects.put_if_absent(&path, snapshot.bytes, &[]).await.unwrap();
+
+    old_gate.open.add_permits(100);
+    old.await.unwrap().unwrap();
+    let ben = commits(&data, "ben").await;
+    switch_gate.open.add_permits(100);
+    switch.await.unwrap().unwrap();
+    assert_eq!(commits(&data, "ben").await, Some(MetricValue::Count(1)), "before the switch: {ben:?}");
 }

@@ -63,7 +63,7 @@ pub fn parse(address: &str) -> Option<&str> {
 pub struct DynamoStore {
     client: Client,
     table: String,
-    /// Organizations that this process has registered, by key.
+    /// Organizations that this process has registered, by key. Another process may have removed them since.
     registered: Arc<Mutex<HashSet<String>>>,
 }
 
@@ -169,16 +169,22 @@ impl DynamoStore {
         }
     }
 
-    /// Writes the item that lists the organization, once per process.
+    /// Writes the item that lists the organization.
     async fn register(&self, org: &str) -> Result<()> {
-        let registered = || self.registered.lock().unwrap_or_else(PoisonError::into_inner);
-        if registered().contains(org) {
-            return Ok(());
-        }
         let action = "registering the organization";
         let request = self.put_request(Item::new(&TableKey::registered(org)));
         request.send().await.map_err(|error| self.error(action, &error))?;
-        registered().insert(org.to_owned());
+        self.registered.lock().unwrap_or_else(PoisonError::into_inner).insert(org.to_owned());
         Ok(())
+    }
+
+    /// Writes the item that lists the organization unless this process has done so before. Only for writes that follow
+    /// others of the same organization: after another process has removed the organization, the first ones register it
+    /// again.
+    async fn register_once(&self, org: &str) -> Result<()> {
+        if self.registered.lock().unwrap_or_else(PoisonError::into_inner).contains(org) {
+            return Ok(());
+        }
+        self.register(org).await
     }
 }

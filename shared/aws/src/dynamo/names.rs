@@ -24,7 +24,12 @@ impl DynamoStore {
         if entries.is_empty() {
             return Ok(());
         }
-        self.register(&org_key(org)).await?;
+        // A collection writes the organization's own name first, and only once, so each such write registers it.
+        if entries.iter().any(|entry| entry.kind == NameKind::Org) {
+            self.register(&org_key(org)).await?;
+        } else {
+            self.register_once(&org_key(org)).await?;
+        }
         let writes: Vec<_> = entries.iter().map(|entry| self.write_name(org, entry)).collect();
         futures::stream::iter(writes).buffer_unordered(MAX_CONCURRENT_REQUESTS).try_collect().await
     }

@@ -67,6 +67,23 @@ impl DynamoStore {
         Ok(outcome)
     }
 
+    /// Writes items in any order.
+    async fn put_items(
+        &self,
+        org: &str,
+        epoch: Epoch,
+        items: &[&(ItemKey, StoredItem)],
+    ) -> Result<PutOutcome> {
+        let writes: Vec<_> = items.iter().map(|(key, item)| self.put_item(org, epoch, key, item)).collect();
+        futures::stream::iter(writes)
+            .buffer_unordered(MAX_CONCURRENT_REQUESTS)
+            .try_fold(PutOutcome::default(), async |mut total, outcome| {
+                total.merge(outcome);
+                Ok(total)
+            })
+            .await
+    }
+
     async fn put_guarded(&self, item: &Item, generation: u64, guard: &str) -> Result<ConditionalPut> {
         let request = self
             .put_request(item.clone())
@@ -93,14 +110,11 @@ impl DynamoStore {
 #[async_trait]
 impl RollupStore for DynamoStore {
     async fn put(&self, org: &str, epoch: Epoch, items: &[(ItemKey, StoredItem)]) -> Result<PutOutcome> {
-        let writes: Vec<_> = items.iter().map(|(key, item)| self.put_item(org, epoch, key, item)).collect();
-        futures::stream::iter(writes)
-            .buffer_unordered(MAX_CONCURRENT_REQUESTS)
-            .try_fold(PutOutcome::default(), async |mut total, outcome| {
-                total.merge(outcome);
-                Ok(total)
-            })
-            .await
+        let is_list = |(key, _): &&(ItemKey, StoredItem)| matches!(key.class, ItemClass::List(_));
+        let (lists, others): (Vec<_>, Vec<_>) = items.iter().partition(is_list);
+        let mut outcome = self.put_items(org, epoch, &lists).await?;
+        outcome.merge(self.put_items(org, epoch, &others).await?);
+        Ok(outcome)
     }
 
     async fn range(

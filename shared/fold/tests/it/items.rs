@@ -159,7 +159,7 @@ proptest! {
     fn requested_items_equal_the_complete_fold(events in any_events(16), identity in any_identity()) {
         let fold = fold(january(), &rows(&events), &identity).unwrap();
         let all = fold.items();
-        prop_assert!(all.is_sorted_by(|a, b| a.0 < b.0));
+        prop_assert!(all.is_sorted_by(|a, b| position(&a.0) < position(&b.0)), "lists come first");
         for (key, body) in &all {
             prop_assert!(!body.is_empty(), "{key:?} is stored empty");
         }
@@ -169,8 +169,15 @@ proptest! {
         keys.extend([missing.clone(), of_february]);
         let mut expected: BTreeMap<ItemKey, Vec<u8>> = all.into_iter().collect();
         expected.insert(missing, Vec::new());
-        prop_assert_eq!(fold.items_of(&keys), Vec::from_iter(expected));
+        let mut expected = Vec::from_iter(expected);
+        expected.sort_by(|a, b| position(&a.0).cmp(&position(&b.0)));
+        prop_assert_eq!(fold.items_of(&keys), expected);
     }
+}
+
+/// Returns what items are ordered by: lists come first, so that they name what was written before a crash.
+fn position(key: &ItemKey) -> (bool, &ItemKey) {
+    (!matches!(key.class, ItemClass::List(_)), key)
 }
 
 fn whole_month() -> Range {

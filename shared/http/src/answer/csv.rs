@@ -10,7 +10,7 @@ use gam_query::{
 use serde::Serialize;
 
 /// The numbers of a distribution, each a column.
-const STATISTICS: [&str; 4] = ["count", "mean", "p50", "p90"];
+pub(super) const STATISTICS: [&str; 4] = ["count", "mean", "p50", "p90"];
 
 /// An answer that has a CSV form.
 pub(crate) trait ToCsv {
@@ -21,8 +21,8 @@ pub(crate) trait ToCsv {
 /// A header and records with as many cells each.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct CsvTable {
-    header: Vec<String>,
-    records: Vec<Vec<String>>,
+    pub(super) header: Vec<String>,
+    pub(super) records: Vec<Vec<String>>,
 }
 
 impl CsvTable {
@@ -172,7 +172,7 @@ fn series_header(metrics: &[&str]) -> Vec<String> {
     header
 }
 
-fn texts<const N: usize>(texts: [&str; N]) -> Vec<String> {
+pub(super) fn texts<const N: usize>(texts: [&str; N]) -> Vec<String> {
     texts.map(str::to_owned).to_vec()
 }
 
@@ -227,12 +227,12 @@ fn change_cells(change: &MetricChange) -> Vec<[String; 2]> {
     }
 }
 
-fn optional<T: ToString>(value: Option<T>) -> String {
+pub(super) fn optional<T: ToString>(value: Option<T>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }
 
 /// Formats a number as JSON does.
-fn float(value: Option<f64>) -> String {
+pub(super) fn float(value: Option<f64>) -> String {
     value.map(|value| format!("{value:?}")).unwrap_or_default()
 }
 
@@ -242,7 +242,7 @@ fn time(time: Option<DateTime<Utc>>) -> String {
 }
 
 /// Returns the text that JSON answers have for a value.
-fn as_json_text<T: Serialize>(value: &T) -> String {
+pub(super) fn as_json_text<T: Serialize>(value: &T) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(text)) => text,
         _ => String::new(),

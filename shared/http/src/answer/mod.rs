@@ -1,6 +1,7 @@
 //! An answer in the format that the client accepts: JSON or CSV.
 
 mod accept;
+mod agent_csv;
 mod csv;
 
 use axum::Json;

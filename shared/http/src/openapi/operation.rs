@@ -9,14 +9,16 @@ use utoipa::openapi::{
 };
 
 use gam_access::RouteClass;
+use gam_model::agent_metric::AGENT_CATALOGUE;
 use gam_model::metric::CATALOGUE;
-use gam_query::{MAX_LIMIT, MAX_POINTS};
+use gam_query::{MAX_AGENT_SERIES, MAX_LIMIT, MAX_POINTS};
 
 use super::{errors, examples, security};
 use crate::answer::{CSV_SUFFIX, MediaType};
 use crate::charts::{MAX_WIDTH, MIN_WIDTH};
 use crate::params::{
-    DEFAULT_CHART_WIDTH, DEFAULT_DAYS, DEFAULT_LIMIT, DEFAULT_METRIC, MAX_NAME_CHARS, Parameter,
+    DEFAULT_CHART_WIDTH, DEFAULT_DAYS, DEFAULT_LIMIT, DEFAULT_METRIC, DEFAULT_PARTS, MAX_NAME_CHARS,
+    Parameter,
 };
 
 /// The HTTP statuses of errors that every route can return.
@@ -241,6 +243,11 @@ fn query_schema(parameter: Parameter) -> Schema {
             .minimum(Some(1))
             .maximum(Some(MAX_LIMIT as i64))
             .default(Some(DEFAULT_LIMIT.into())),
+        Parameter::AgentParts => ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(1))
+            .maximum(Some(MAX_AGENT_SERIES as i64))
+            .default(Some(DEFAULT_PARTS.into())),
         Parameter::Width => ObjectBuilder::new()
             .schema_type(Type::Integer)
             .minimum(Some(MIN_WIDTH))
@@ -361,6 +368,24 @@ fn description(parameter: Parameter) -> String {
                 .to_owned()
         }
         Parameter::LogFrom => "The `next` value of the previous page".to_owned(),
+        Parameter::AgentBy => {
+            "What the entries are. `repo` and `member` are lists of an organization".to_owned()
+        }
+        Parameter::AgentDivision => {
+            "What to divide the series by. The metric must be known by it: responses, tokens and cost by `model`, calls \
+             and lines by `tool`, all of these by `branch`"
+                .to_owned()
+        }
+        Parameter::AgentMetric => format!("The metric.\n\n{}", agent_metric_list()),
+        Parameter::AgentSort => {
+            "The metric to sort by. Default: `agent_tool_calls` by tool, else `agent_cost_usd`".to_owned()
+        }
+        Parameter::AgentOrder => {
+            "The sort direction. Entries with equal values are in order of their names".to_owned()
+        }
+        Parameter::AgentParts => {
+            "The most parts that a divided series names. All others are one sum".to_owned()
+        }
         Parameter::Limit => "The most entries on a page".to_owned(),
         Parameter::Cursor => {
             "The `next` value of the previous page. Send the other parameters as for that page; without `since` \
@@ -369,6 +394,14 @@ fn description(parameter: Parameter) -> String {
                 .to_owned()
         }
     }
+}
+
+/// Returns the catalogue of metrics of sessions as a Markdown list.
+fn agent_metric_list() -> String {
+    let entries = AGENT_CATALOGUE
+        .iter()
+        .map(|metric| format!("* `{}`, in {}: {}", metric.name, metric.unit, metric.meaning));
+    entries.collect::<Vec<_>>().join("\n")
 }
 
 /// Returns the catalogue as a Markdown list.

@@ -1,6 +1,7 @@
 //! The schemas of the answers. The types of most answers belong to `gam-query`, which does not know
 //! this document, so their schemas are written here. A test compares real answers with them.
 
+mod agents;
 mod comparison;
 
 use gam_model::metric::{CATALOGUE, Metric};
@@ -72,6 +73,16 @@ pub(crate) mod schema_name {
     pub(crate) const APPROVAL: &str = "Approval";
     pub(crate) const REJECTION: &str = "Rejection";
     pub(crate) const AUDIT_LOG_PAGE: &str = "AuditLogPage";
+    pub(crate) const AGENT_METRICS: &str = "AgentMetrics";
+    pub(crate) const AGENT_COVERAGE: &str = "AgentCoverage";
+    pub(crate) const AGENT_VALUES: &str = "AgentMetricValues";
+    pub(crate) const AGENT_LIST: &str = "AgentList";
+    pub(crate) const AGENT_ENTRY: &str = "AgentListEntry";
+    pub(crate) const AGENT_SERIES: &str = "AgentSeries";
+    pub(crate) const AGENT_PART_SERIES: &str = "AgentPartSeries";
+    pub(crate) const AGENT_PRS: &str = "AgentPullRequests";
+    pub(crate) const AGENT_PR_CLASS: &str = "AgentPullRequestClass";
+    pub(crate) const AGENT_POINT: &str = "AgentPoint";
     pub(crate) const PROBLEM: &str = "Problem";
 }
 
@@ -115,6 +126,7 @@ pub(super) fn all() -> Vec<NamedSchema> {
         schemas.push(named(names.series_of_metrics, series_of_metrics_answer((names.fields)())));
         schemas.push(named(names.histogram, histogram_answer((names.fields)())));
     }
+    schemas.extend(agents::all());
     schemas.extend([derived::<Problem>(), derived::<ProblemCode>()]);
     schemas
 }

@@ -6,6 +6,7 @@
 //! * [`shell`] makes a complete document of a title and a body; [`view::View`] has what every page knows.
 
 mod actions;
+mod agents;
 mod assets;
 mod calendar;
 mod change;
@@ -61,6 +62,7 @@ pub(crate) fn query_routes() -> Vec<(&'static str, MethodRouter<QueryPorts>)> {
         ("/orgs/{org}/repos/{repo}", get(subject::handle)),
         ("/orgs/{org}/members", get(lists::handle_members)),
         ("/orgs/{org}/members/{member}", get(subject::handle)),
+        ("/orgs/{org}/agents", get(agents::handle)),
     ]
 }
 

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use gam_access::Principal;
 use gam_query::{QueryPorts, StoredOrgName};
-use gam_work::tasks::{TaskFilter, TaskPage, TaskState, TaskSummary};
+use gam_work::tasks::{LiveClaim, TaskFilter, TaskPage, TaskState, TaskSummary};
 use maud::{Markup, html};
 
 use super::format;
@@ -63,6 +63,7 @@ fn page(view: &View, org: &str, listed: Option<&TaskPage>) -> Response {
         h1 { (words.tasks) }
         @if let Some(note) = note { p.note { (note) } }
         div.panels {
+            (workers(view, tasks))
             @for state in STATES {
                 @let of_state: Vec<&TaskSummary> = tasks.iter().filter(|summary| summary.state == state).collect();
                 @if !of_state.is_empty() { (section(view, state, &of_state)) }
@@ -71,6 +72,61 @@ fn page(view: &View, org: &str, listed: Option<&TaskPage>) -> Response {
     };
     let title = format!("{} · {org}", words.tasks);
     respond(view, StatusCode::OK, Page { title: &title, org: Some((org, Section::Tasks)), body })
+}
+
+/// Lists the workers that hold a claim, those whose lease ends first at the top.
+fn workers(view: &View, tasks: &[TaskSummary]) -> Markup {
+    let words = view.words;
+    let mut claims: Vec<(&LiveClaim, &TaskSummary)> =
+        tasks.iter().filter_map(|summary| Some((summary.task.live_claim()?, summary))).collect();
+    claims.sort_by_key(|(claim, _)| (claim.lease_until, &claim.worker));
+    html! {
+        @if !claims.is_empty() {
+            section.panel.full {
+                h2 { (words.workers) " " span.note { (format::count(claims.len() as u64)) } }
+                div.scroll tabindex="0" role="region" aria-label=(words.workers) {
+                    table.list {
+                        caption.hidden { (words.workers) }
+                        thead {
+                            tr {
+                                th scope="col" { (words.task_worker) }
+                                th scope="col" { (words.worker_token) }
+                                th scope="col" { (words.task_issue) }
+                                th scope="col" { (words.worker_state) }
+                                th.number scope="col" { (words.worker_claimed) }
+                                th.number scope="col" { (words.worker_lease) }
+                            }
+                        }
+                        tbody {
+                            @for (claim, summary) in claims.iter().take(MAX_ROWS) { (worker_row(view, claim, summary)) }
+                        }
+                    }
+                }
+                @if claims.len() > MAX_ROWS {
+                    p.note { (fill(words.gap_more, &[("n", &format::count((claims.len() - MAX_ROWS) as u64))])) }
+                }
+            }
+        }
+    }
+}
+
+fn worker_row(view: &View, claim: &LiveClaim, summary: &TaskSummary) -> Markup {
+    let (words, task) = (view.words, &summary.task);
+    let state = match (claim.cancelled, summary.is_lease_expired) {
+        (Some(reason), _) => fill(words.task_cancelled, &[("x", reason.as_str())]),
+        (None, true) => words.worker_silent.to_owned(),
+        (None, false) => words.worker_works.to_owned(),
+    };
+    html! {
+        tr {
+            th scope="row" { (claim.worker) }
+            td { (claim.principal) }
+            td { (task.repo) "#" (task.number) " " span.note { (task.title) } }
+            td { (state) }
+            td.number { (format::time(claim.claimed_at, view.language)) }
+            td.number { (format::time(claim.lease_until, view.language)) }
+        }
+    }
 }
 
 fn section(view: &View, state: TaskState, tasks: &[&TaskSummary]) -> Markup {

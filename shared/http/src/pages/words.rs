@@ -216,6 +216,13 @@ words! {
     task_since: "Since", "更新日時";
     task_lease: "lease until {t}", "{t} まで確保";
     task_expired: "lease ended {t}", "{t} に期限切れ";
+    workers: "Workers", "ワーカー一覧";
+    worker_token: "Token", "トークン";
+    worker_claimed: "Claimed", "確保日時";
+    worker_lease: "Lease until", "確保期限";
+    worker_state: "State", "状態";
+    worker_works: "works", "作業中";
+    worker_silent: "silent since the end of its lease", "期限切れ(応答なし)";
     task_cancelled: "cancelled: {x}", "取り消し: {x}";
     audit_log: "Audit log", "監査ログ";
     log_org: "Organization", "Organization";
@@ -261,6 +268,42 @@ words! {
     actions_succeeded: "Done", "完了";
     actions_failed: "Failed", "失敗";
     actions_unknown: "Unknown whether done", "結果不明";
+    agents: "Agents", "エージェント";
+    agents_empty: "No session in this range. Sessions are known of people who ingest the logs of their coding agents:", "この期間のセッションはありません。コーディングエージェントのログを取り込んだ人のセッションだけが分かります:";
+    agents_known: "Sessions are known of {a} of {b} people who were active on GitHub. Of the others, none is known: all numbers are lower bounds.", "GitHubで活動した{b}人のうち{a}人のセッションが分かっています。他の人については不明なため、数値はすべて下限です。";
+    agents_unpriced: "No price is known of {x}. Their tokens are counted, and are not in the cost.", "{x}の価格は不明です。トークン数には含まれますが、費用には含まれません。";
+    agents_no_model: "without a name", "名前なし";
+    agents_use: "Use", "利用状況";
+    agents_models: "Models", "モデル";
+    agents_tools: "Tools that fail most", "失敗の多いツール";
+    agents_rejections_note: "A call that a person refused is no error.", "人が拒否した呼び出しはエラーに含みません。";
+    agents_cost_by_model: "Cost by model", "モデル別の費用";
+    agents_cost_note: "List prices in US dollars, not what a subscription pays.", "米ドルの定価です。定額契約の支払額ではありません。";
+    agent_sessions: "Sessions", "セッション";
+    agent_active_hours: "Active time", "稼働時間";
+    agent_session_hours: "Active time of a session, median", "セッションの稼働時間(中央値)";
+    agent_prompts: "Prompts", "プロンプト";
+    agent_responses: "Responses", "応答";
+    agent_tokens_input: "Input tokens", "入力トークン";
+    agent_tokens_output: "Output tokens", "出力トークン";
+    agent_tokens_cache_read: "Tokens read from the cache", "キャッシュから読んだトークン";
+    agent_tokens_cache_write: "Tokens written to the cache", "キャッシュに書いたトークン";
+    agent_cost: "Cost at list price", "定価での費用";
+    agent_unpriced_tokens: "Tokens without a price", "価格不明のトークン";
+    agent_tool_calls: "Tool calls", "ツール呼び出し";
+    agent_tool_errors: "Failed tool calls", "失敗したツール呼び出し";
+    agent_tool_error_rate: "Share that failed", "失敗率";
+    agent_tool_rejections: "Refused tool calls", "拒否されたツール呼び出し";
+    agent_tool_rejection_rate: "Share that was refused", "拒否率";
+    agent_members: "People with sessions", "セッションのある人";
+    pr_classes: "Merged pull requests and sessions", "マージされたプルリクエストとセッション";
+    pr_class: "Sessions", "セッション";
+    pr_linked: "linked", "関連あり";
+    pr_probable: "probable", "可能性あり";
+    pr_unknown: "none known", "不明";
+    pr_cost: "Cost, median (pull requests)", "費用の中央値(件数)";
+    pr_classes_note: "Sessions are known of {a} of {b} merged pull requests, and of {m} of {n} active people. A pull request without a known session can have had one.", "マージされたプルリクエスト{b}件のうち{a}件、活動した{n}人のうち{m}人のセッションが分かっています。セッションが不明なプルリクエストでもエージェントが使われた可能性があります。";
+    pr_rules: "Linked: a session names the pull request, or made the merged commit. Probable: a session worked on its branch within 21 days before the merge. These classes do not say why cycle times differ.", "関連あり: セッションがプルリクエストを示しているか、マージされたコミットを作成しました。可能性あり: マージ前21日以内に同じブランチで作業したセッションがあります。サイクルタイムの差の原因を示すものではありません。";
 }
 
 impl Words {

@@ -3,11 +3,13 @@
 //! [`Parameter`] is the only definition of each query parameter. The parser and the OpenAPI document
 //! both use it.
 
+mod agent_queries;
 mod json_body;
 mod queries;
 mod query_string;
 mod subject_path;
 
+pub(crate) use agent_queries::{AgentListParams, AgentMetricsParams, AgentSeriesParams};
 pub(crate) use json_body::JsonBody;
 pub(crate) use queries::{
     ActionParams, ActionsParams, AuditLogParams, ChartParams, ExportParams, HistogramParams, IssuesParams,
@@ -16,10 +18,11 @@ pub(crate) use queries::{
 };
 pub(crate) use subject_path::SubjectPath;
 
-use gam_model::Grain;
+use gam_model::agent_metric::AGENT_CATALOGUE;
 use gam_model::issue::IssueState;
 use gam_model::metric::{CATALOGUE, Metric};
-use gam_query::{BotFilter, ListSort, SortDirection};
+use gam_model::{AgentDimension, Grain};
+use gam_query::{AgentListing, BotFilter, ListSort, SortDirection};
 use gam_work::actions::ActionState;
 use gam_work::tasks::TaskState;
 
@@ -35,6 +38,10 @@ pub(crate) const DEFAULT_CHART_WIDTH: u32 = 680;
 pub(crate) const DEFAULT_METRIC: &str = "commits";
 /// The default of a histogram's `metric`.
 pub(crate) const DEFAULT_DURATION_METRIC: &str = "cycle_time_hours";
+/// The default of the `metric` of a series of sessions.
+pub(crate) const DEFAULT_AGENT_METRIC: &str = "agent_cost_usd";
+/// The default of how many parts a divided series names.
+pub(crate) const DEFAULT_PARTS: usize = 8;
 /// The most characters of `q`.
 pub(crate) const MAX_NAME_CHARS: usize = 100;
 
@@ -76,6 +83,15 @@ pub(crate) enum Parameter {
     AuditKind,
     AuditAfter,
     AuditTail,
+    /// What the entries of a list about sessions are.
+    AgentBy,
+    /// What a series of sessions is divided by.
+    AgentDivision,
+    AgentMetric,
+    AgentSort,
+    AgentOrder,
+    /// The most parts that a divided series names.
+    AgentParts,
 }
 
 /// The values of `bots`.
@@ -147,6 +163,11 @@ impl Parameter {
             Parameter::AuditKind => "kind",
             Parameter::AuditAfter => "after",
             Parameter::AuditTail => "tail",
+            Parameter::AgentBy | Parameter::AgentDivision => "by",
+            Parameter::AgentMetric => "metric",
+            Parameter::AgentSort => "sort",
+            Parameter::AgentOrder => "order",
+            Parameter::AgentParts => "limit",
         }
     }
 
@@ -159,7 +180,12 @@ impl Parameter {
     pub(crate) fn values(self) -> Option<Vec<&'static str>> {
         match self {
             Parameter::Bots => Some(BOT_FILTERS.map(|(name, _)| name).to_vec()),
-            Parameter::Order => Some(SORT_DIRECTIONS.map(|(name, _)| name).to_vec()),
+            Parameter::Order | Parameter::AgentOrder => Some(SORT_DIRECTIONS.map(|(name, _)| name).to_vec()),
+            Parameter::AgentBy => Some(AgentListing::ALL.map(AgentListing::as_str).to_vec()),
+            Parameter::AgentDivision => Some(AgentDimension::ALL.map(AgentDimension::as_str).to_vec()),
+            Parameter::AgentMetric | Parameter::AgentSort => {
+                Some(AGENT_CATALOGUE.iter().map(|metric| metric.name).collect())
+            }
             Parameter::Type => Some(TYPES.map(|(name, _)| name).to_vec()),
             Parameter::Granularity => Some(Grain::ALL.map(Grain::as_str).to_vec()),
             Parameter::Theme => Some(THEMES.map(|(name, _)| name).to_vec()),
@@ -194,6 +220,7 @@ impl Parameter {
             | Parameter::Name
             | Parameter::Limit
             | Parameter::Cursor
+            | Parameter::AgentParts
             | Parameter::Width => None,
         }
     }
@@ -207,10 +234,16 @@ impl Parameter {
             Parameter::Lang => Some(name_of(&LANGUAGES, Language::default())),
             Parameter::IssueState => Some(ISSUE_STATES[0].0),
             Parameter::AuditTail => Some("false"),
+            Parameter::AgentBy => Some(AgentListing::ALL[0].as_str()),
+            Parameter::AgentMetric => Some(DEFAULT_AGENT_METRIC),
+            Parameter::AgentOrder => Some(name_of(&SORT_DIRECTIONS, SortDirection::default())),
             Parameter::Sort => Some(DEFAULT_METRIC),
             Parameter::DurationMetric => Some(DEFAULT_DURATION_METRIC),
             // The default of `order` depends on `sort`, and that of `metric` is a list.
             Parameter::Order
+            | Parameter::AgentDivision
+            | Parameter::AgentSort
+            | Parameter::AgentParts
             | Parameter::Metrics
             | Parameter::Compare
             | Parameter::IssueLabel

@@ -108,7 +108,7 @@ pub(crate) fn reads_records(path: &str) -> bool {
 
 /// Returns every route, in the order of the OpenAPI document.
 pub(crate) fn all() -> Vec<Route> {
-    vec![
+    let mut routes = vec![
         health::route(HEALTH_CHECKS[0], "healthz"),
         health::route(HEALTH_CHECKS[1], "healthz_v1"),
         openapi::route("/openapi.json", "openapi"),
@@ -172,5 +172,7 @@ pub(crate) fn all() -> Vec<Route> {
         actions::show(actions::PATHS[9]),
         actions::approve(actions::PATHS[10]),
         actions::reject(actions::PATHS[11]),
-    ]
+    ];
+    routes.extend(orgs::agents::routes());
+    routes
 }

@@ -6,9 +6,11 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
 use chrono::{DateTime, TimeDelta, Utc};
-use gam_access::{AuditKind, AuditRow, NewToken, RepoName, Role, Scope, Tokens};
+use gam_access::{AuditKind, AuditRow, NewToken, Principal, RepoName, Role, Scope, Tokens};
 use gam_audit::{AuditPorts, drain};
-use gam_http::{AccessControl, AllowedOrigins, ApiPorts, OriginHasher, PeerAddress, guarded_router};
+use gam_http::{
+    AccessControl, AllowedOrigins, ApiPorts, HostPrincipal, OriginHasher, PeerAddress, guarded_router,
+};
 use gam_model::Clock;
 use gam_store::{NameEntry, NameKind, NameStore, RecordCommit, RecordCommitId, RecordStore};
 use http_body_util::BodyExt as _;
@@ -328,6 +330,59 @@ async fn a_stream_goes_on_after_the_last_event_id() {
     )
     .await
     .problem(400, "INVALID_ARGUMENT");
+}
+
+#[tokio::test]
+async fn a_host_that_sends_complete_answers_ends_a_stream_after_one_look() {
+    let audited = Audited::new().await;
+    let auditor = audited.token("a", Role::Auditor, Scope::All).await;
+    let mut ports =
+        ApiPorts { log: Some(audited.data.log_ports(audited.clock.clone())), ..audited.data.api_ports() };
+    ports.log.as_mut().expect("a log").is_streaming = false;
+    let api = guarded_router(ports, AccessControl::tokens(audited.tokens.clone()), AllowedOrigins::default());
+    audited.add(Some("acme"), None, "a1").await;
+    audited.drain().await;
+    let stream = |last: &'static str| {
+        let headers = [
+            ("authorization".to_owned(), format!("Bearer {auditor}")),
+            ("last-event-id".to_owned(), last.to_owned()),
+        ];
+        let api = api.clone();
+        async move {
+            let headers: Vec<(&str, &str)> =
+                headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            send(&api, Method::GET, &format!("{LOG}/stream?org=acme"), &headers).await.text().to_owned()
+        }
+    };
+    let from_now = stream("").await;
+    assert!(from_now.contains("id: acme.1.1") && from_now.contains("retry: 5000"), "{from_now}");
+    assert!(!from_now.contains("data:"), "there is nothing new, and the client has a position: {from_now}");
+    audited.add(Some("acme"), None, "a2").await;
+    audited.drain().await;
+    let rows = stream("acme.1.1").await;
+    assert!(rows.contains("\"a2\"") && rows.contains("id: acme.2.1") && !rows.contains("\"a1\""), "{rows}");
+}
+
+#[tokio::test]
+async fn a_host_can_say_who_sent_a_request() {
+    let audited = Audited::new().await;
+    let ports =
+        ApiPorts { log: Some(audited.data.log_ports(audited.clock.clone())), ..audited.data.api_ports() };
+    let viewer = Principal::trusted("host", Role::Viewer);
+    let trusting = guarded_router(ports.clone(), AccessControl::trusted(viewer), AllowedOrigins::default());
+    let by_tokens =
+        guarded_router(ports, AccessControl::tokens(audited.tokens.clone()), AllowedOrigins::default());
+    let status = async |api: &Router, caller: Option<HostPrincipal>| {
+        let mut request = Request::get(LOG).body(Body::empty()).expect("a request");
+        if let Some(caller) = caller {
+            request.extensions_mut().insert(caller);
+        }
+        api.clone().oneshot(request).await.expect("a response").status().as_u16()
+    };
+    let auditor = || Some(HostPrincipal(Principal::trusted("iam:AIDA", Role::Auditor)));
+    assert_eq!(status(&trusting, None).await, 403);
+    assert_eq!(status(&trusting, auditor()).await, 200);
+    assert_eq!(status(&by_tokens, auditor()).await, 401, "where tokens are required, nothing else counts");
 }
 
 #[tokio::test]

@@ -251,11 +251,24 @@ async fn the_page_shows_tasks_by_state_with_leases() {
     let viewer = host.token("viewer", Role::Viewer, Scope::All).await;
     let html = host.get("/orgs/ACME/tasks", &viewer).await;
     let text = html.text();
-    let order = ["In work", "Site#5", "lease until", "Ready", "Site#6", "Site#7", "Site#8"];
+    let order = [
+        "Workers",
+        "ann",
+        "Site#5",
+        "works",
+        "In work",
+        "lease until",
+        "Ready",
+        "Site#6",
+        "Site#7",
+        "Site#8",
+    ];
     let places = order.map(|it| text.find(it).unwrap_or_else(|| panic!("{it} is missing: {text}")));
     assert!(places.is_sorted(), "{places:?}");
     host.clock.advance(TimeDelta::seconds(601));
-    assert!(host.get("/orgs/acme/tasks", &viewer).await.text().contains("lease ended"));
+    let later = host.get("/orgs/acme/tasks", &viewer).await;
+    let later = later.text();
+    assert!(later.contains("lease ended") && later.contains("silent since the end of its lease"), "{later}");
     let japanese = host.get("/orgs/acme/tasks?lang=ja", &viewer).await;
     assert!(japanese.text().contains("作業中"));
     assert_eq!(host.get("/orgs/nobody/tasks", &viewer).await.status, 404);

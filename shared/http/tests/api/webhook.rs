@@ -171,3 +171,39 @@ async fn a_flood_of_unsigned_requests_reaches_neither_queue_nor_store() {
     let response = receiver.deliver(SECRET, "application/json", &body).await;
     assert_eq!((response.status.as_u16(), receiver.puts()), (202, 1));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn signed_deliveries_pass_a_flood_of_unsigned_ones() {
+    const SENDERS: usize = 8;
+    const UNSIGNED: usize = 500;
+    let receiver = Arc::new(Receiver::new(false));
+    let body = issue_opened("It fails");
+    let started = std::time::Instant::now();
+    let flood: Vec<_> = (0..SENDERS)
+        .map(|sender| {
+            let (api, body) = (receiver.api.clone(), body.clone());
+            tokio::spawn(async move {
+                let wrong = format!("sha256={}", "0".repeat(64));
+                let headers: &[(&str, &str)] =
+                    if sender % 2 == 0 { &[("x-hub-signature-256", &wrong)] } else { &[] };
+                for _ in 0..UNSIGNED {
+                    let response = send_body(&api, WEBHOOK_PATH, headers, body.clone()).await;
+                    assert!(matches!(response.status.as_u16(), 401 | 429), "{}", response.status);
+                }
+            })
+        })
+        .collect();
+    let mut signed = 0;
+    while signed < 20 || flood.iter().any(|sender| !sender.is_finished()) {
+        let response = receiver.deliver(SECRET, "application/json", &body).await;
+        assert_eq!(response.status.as_u16(), 202, "delivery {signed}");
+        signed += 1;
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    for sender in flood {
+        sender.await.expect("all unsigned requests are refused");
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    println!("{} unsigned requests in {seconds:.1} s, {signed} signed ones passed", SENDERS * UNSIGNED);
+    assert_eq!((receiver.puts(), receiver.orders().await.len()), (signed, 1));
+}

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use tempfile::{Builder, NamedTempFile};
 
 use crate::error::{Error, Result};
-use crate::object_store::{ETag, Object, ObjectMeta, PutIfAbsent, PutIfMatch};
+use crate::object_store::{ETag, Object, ObjectMeta, ObjectVersion, PutIfAbsent, PutIfMatch};
 use crate::paths::{self, ObjectPath};
 
 const LOCK_FILE: &str = ".lock";
@@ -92,6 +92,25 @@ impl Directory {
         let file = self.file_path(path);
         let bytes = none_if_missing(fs::read(&file)).map_err(io_error("read", &file))?;
         Ok(bytes.map(|bytes| Object { etag: etag_of(&bytes), bytes: Bytes::from(bytes) }))
+    }
+
+    /// Returns the version of a file. A write replaces the file, so another file has another version, whatever the
+    /// clock says.
+    #[cfg(unix)]
+    pub(super) fn current_version(&self, path: &ObjectPath) -> Option<ObjectVersion> {
+        use std::os::unix::fs::MetadataExt;
+        let found = none_if_missing(fs::metadata(self.file_path(path))).ok()?;
+        Some(found.map_or(ObjectVersion::Missing, |file| {
+            let times = [file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec()].map(|time| time as u64);
+            let [modified, modified_ns, changed, changed_ns] = times;
+            ObjectVersion::File([file.ino(), file.size(), modified, modified_ns, changed, changed_ns])
+        }))
+    }
+
+    /// Returns `None`: this platform does not identify files.
+    #[cfg(not(unix))]
+    pub(super) fn current_version(&self, _path: &ObjectPath) -> Option<ObjectVersion> {
+        None
     }
 
     pub(super) fn read_tail(&self, path: &ObjectPath, length: u64) -> Result<Option<Bytes>> {

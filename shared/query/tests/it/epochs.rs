@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use gam_query::{BotFilter, Listing, MetricValue, QueryError, QueryPorts, SubjectRef};
-use gam_store::{Epoch, MemoryStore};
+use gam_store::{Checkpoint, Epoch, MemoryStore};
 
 use crate::support::watched_store::WatchedStore;
 use crate::support::{Cell, ORG, list_request, ports, put_items, put_names, range, set_head, store_of};
@@ -70,7 +70,19 @@ async fn a_target_without_an_active_epoch_is_not_computed_yet() {
 }
 
 #[tokio::test]
-async fn a_collected_organization_has_zeros_before_its_first_aggregation() {
+async fn a_completely_collected_organization_is_not_computed_before_its_first_aggregation() {
+    let store = MemoryStore::default();
+    put_names(&store).await;
+    let complete_until = Some("2024-04-01T00:00:00Z".parse().unwrap());
+    Checkpoint::change_org(&store, ORG, |org| org.complete_until = complete_until).await.unwrap();
+    let ports = ports(&store, Arc::new(store.clone()));
+    let error = org_commits(&ports).await.unwrap_err();
+    assert!(matches!(error, QueryError::NotComputed(_)), "{error}");
+    assert_eq!(gam_query::orgs(&ports).await.unwrap().orgs[0].repos, None);
+}
+
+#[tokio::test]
+async fn an_organization_has_zeros_while_it_is_collected_for_the_first_time() {
     let store = MemoryStore::default();
     put_names(&store).await;
     let ports = ports(&store, Arc::new(store.clone()));

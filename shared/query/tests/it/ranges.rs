@@ -243,6 +243,38 @@ async fn an_answer_about_a_subject_takes_one_range_read() {
 }
 
 #[tokio::test]
+async fn an_overview_reads_days_only_if_markers_names_or_epoch_changed() {
+    let store = store_of(&[Cell::new("2024-01-05", 0, 0, 1)]).await;
+    let watched = Arc::new(WatchedStore::new(&store, 0));
+    let (ports, kept) = (ports(&store, watched.clone()), gam_query::KeptOrgs::default());
+    let read = async || {
+        let before = watched.range_reads.load(Ordering::Relaxed);
+        let orgs = kept.orgs(&ports).await.unwrap().orgs;
+        assert_eq!(orgs, gam_query::orgs(&ports).await.unwrap().orgs, "a kept overview is the current one");
+        // One of the reads is that of the overview that was not kept.
+        (orgs[0].repos, watched.range_reads.load(Ordering::Relaxed) - before - 1)
+    };
+    assert_eq!(read().await, (Some(1), 1));
+    assert_eq!(read().await, (Some(1), 0));
+    put_items(&store, Epoch(1), &[Cell::new("2024-01-05", 0, 1, 1), Cell::new("2024-01-05", 0, 2, 1)], 2).await;
+    assert_eq!(read().await, (Some(2), 1), "a month has another generation");
+    assert_eq!(read().await, (Some(2), 0));
+    put_items(&store, Epoch(2), &[Cell::new("2024-01-05", 0, 0, 1)], 2).await;
+    assert_eq!(read().await, (Some(2), 0), "an epoch that is not active changes nothing");
+    set_head(&store, Some((2, 2)), None).await;
+    assert_eq!(read().await, (Some(1), 1), "the rules changed");
+    let renamed = NameEntry {
+        kind: NameKind::Org,
+        id: 0,
+        name: "ACME".to_owned(),
+        as_of: "2024-03-10T00:00:00Z".parse().expect("a time"),
+    };
+    store.put_names(ORG, &[renamed]).await.unwrap();
+    assert_eq!(read().await, (Some(1), 1), "the organization has another name");
+    assert_eq!(read().await, (Some(1), 0));
+}
+
+#[tokio::test]
 async fn a_subject_that_was_never_seen_is_not_found() {
     let store = store_of(&[Cell::new("2024-01-05", 0, 0, 1)]).await;
     let ports = ports(&store, Arc::new(store.clone()));

@@ -10,7 +10,7 @@ use super::name_codes::{
     write_subjects, zigzag,
 };
 use super::totals_codes::TotalsCode;
-use super::{BitForm, DecodeError};
+use super::{BitForm, DecodeError, check_entries};
 use crate::items::{
     BreakdownItem, Cell, DaysItem, ListEntry, ListItem, ListedSubject, SideTotals, SparseCell, SubjectRef,
 };
@@ -20,7 +20,7 @@ use crate::totals::Side;
 const DAY_LIMIT: u32 = DayOfMonth::MAX_NUMBER as u32 + 1;
 
 /// Returns the number of entries of a dictionary, which limits its indexes.
-fn dictionary_len(entries: usize) -> u32 {
+pub(super) fn dictionary_len(entries: usize) -> u32 {
     u32::try_from(entries).expect("an item has fewer than 2^32 members and repositories")
 }
 
@@ -39,6 +39,8 @@ struct SidesCode {
     repos: AdaptiveSets,
     /// `None` if no side has a span.
     spans: Option<SpanCode>,
+    /// Number of sides that were read.
+    read_sides: usize,
 }
 
 impl SidesCode {
@@ -48,6 +50,7 @@ impl SidesCode {
             members: AdaptiveSets::new(dictionary_len(members)),
             repos: AdaptiveSets::new(dictionary_len(repos)),
             spans: has_spans.then(SpanCode::new),
+            read_sides: 0,
         }
     }
 
@@ -69,6 +72,8 @@ impl SidesCode {
     fn read(&mut self, bits: &mut BitReader<'_>) -> Result<Vec<SideTotals>, DecodeError> {
         let mut sides: Vec<SideTotals> = Vec::with_capacity(1);
         loop {
+            check_entries(self.read_sides)?;
+            self.read_sides += 1;
             let (side, has_next_side, totals) = self.totals.read(bits)?;
             check_order(sides.last().map(|previous| previous.side), side)?;
             let members = self.members.read(bits)?;
@@ -119,6 +124,10 @@ impl SpanCode {
 
 impl BitForm for DaysItem {
     const CLASS: u8 = 1;
+
+    fn entry_counts(&self) -> [usize; 3] {
+        [self.members.len(), self.repos.len(), self.days.iter().map(|(_, sides)| sides.len()).sum()]
+    }
 
     fn write(&self, bits: &mut BitWriter) {
         bits.write_flag(self.name.is_some());
@@ -183,6 +192,11 @@ impl WeeksCode {
 impl BitForm for ListItem {
     const CLASS: u8 = 2;
 
+    fn entry_counts(&self) -> [usize; 3] {
+        let sides = self.entries.iter().map(|entry| entry.sides.len()).sum();
+        [self.members.len(), self.entries.len(), sides]
+    }
+
     fn write(&self, bits: &mut BitWriter) {
         write_keys(bits, self.members.iter().map(String::as_str));
         write_subjects(bits, self.entries.iter().map(|entry| entry.subject.as_subject_ref()));
@@ -241,6 +255,10 @@ pub(super) fn write_breakdown<'a>(
 impl BitForm for BreakdownItem {
     const CLASS: u8 = 3;
 
+    fn entry_counts(&self) -> [usize; 3] {
+        [self.others.len(), self.cells.len(), 0]
+    }
+
     fn write(&self, bits: &mut BitWriter) {
         let mut counts = vec![[0; Counter::COUNT]; self.cells.len()];
         let cells = self.cells.iter().zip(&mut counts);
@@ -261,6 +279,7 @@ impl BitForm for BreakdownItem {
                 let other = other_code.read(bits)?;
                 let mut previous = None;
                 loop {
+                    check_entries(cells.len())?;
                     let (side, has_next_side, totals) = totals_code.read(bits)?;
                     check_order(previous, side)?;
                     previous = Some(side);

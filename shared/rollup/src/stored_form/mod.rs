@@ -13,20 +13,36 @@
 //!
 //! A change of the form needs another version and another `LOGIC_VERSION`, so that all items are folded again.
 
+mod agent_codes;
 mod bits;
 mod checksum;
 mod codes;
 mod item_codes;
 mod name_codes;
+mod pr_class_codes;
 mod text_codes;
 mod totals_codes;
 
+use crate::agents::{AgentDaysItem, AgentListItem};
 use crate::items::{BreakdownItem, DaysItem, ListItem, SparseCell, SubjectRef};
+use crate::pr_classes::PrClassItem;
 use bits::{BitReader, BitWriter};
 use checksum::checksum;
 
 const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 3;
+
+/// The greatest number of names, of sides and of cells of one item. An item of this size has the work of a million
+/// members in a month, or of 30,000 members who each do something in one repository on every day.
+///
+/// An entry can take two bits, and more than a hundred bytes when it is decoded. The limit bounds what a damaged item of
+/// any length can allocate.
+const MAX_ENTRIES: usize = 1 << 20;
+
+/// Checks that an item with `count` entries of a kind can have one more.
+fn check_entries(count: usize) -> Result<(), DecodeError> {
+    if count < MAX_ENTRIES { Ok(()) } else { Err(DecodeError::Invalid("too many entries")) }
+}
 
 /// Why stored bytes are no item.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,11 +66,13 @@ pub trait StoredForm: Sized {
     /// Returns the stored form. Equal items have equal bytes. An item without entries is empty.
     ///
     /// # Panics
-    /// If dictionaries, days, indexes or sides are not in ascending order, or if an index is not in its dictionary.
+    /// If dictionaries, days, indexes or sides are not in ascending order, if an index is not in its dictionary, or if
+    /// the item has more than a million names, sides or cells.
     fn encode(&self) -> Vec<u8>;
 
     /// Decodes a stored form. Returns an item whose dictionaries and entries are in order and whose indexes are
-    /// all within its dictionaries. Allocates at most about a thousand times the length of the bytes.
+    /// all within its dictionaries. Allocates at most about a thousand times the length of the bytes, and less than a
+    /// gigabyte whatever their length.
     ///
     /// # Errors
     /// If the bytes are not what [`StoredForm::encode`] returned.
@@ -65,6 +83,9 @@ pub trait StoredForm: Sized {
 trait BitForm: Default + PartialEq {
     /// Distinguishes the stored forms of the classes.
     const CLASS: u8;
+
+    /// Returns the numbers of entries that [`MAX_ENTRIES`] limits.
+    fn entry_counts(&self) -> [usize; 3];
 
     fn write(&self, bits: &mut BitWriter);
 
@@ -85,12 +106,17 @@ macro_rules! stored_as_bits {
     )*};
 }
 
-stored_as_bits!(DaysItem, ListItem, BreakdownItem);
+stored_as_bits!(DaysItem, ListItem, BreakdownItem, AgentDaysItem, AgentListItem, PrClassItem);
+
+fn assert_entries(count: usize) {
+    assert!(count <= MAX_ENTRIES, "an item has at most {MAX_ENTRIES} names, sides or cells, and not {count}");
+}
 
 fn encode_bits<T: BitForm>(item: &T) -> Vec<u8> {
     if *item == T::default() {
         return Vec::new();
     }
+    item.entry_counts().into_iter().for_each(assert_entries);
     let mut bits = BitWriter::with_header([VERSION, 0, 0]);
     item.write(&mut bits);
     seal::<T>(bits.finish())
@@ -108,6 +134,7 @@ pub fn encode_breakdown<'a>(
     if others.len() == 0 && cells.is_empty() {
         return Vec::new();
     }
+    [others.len(), cells.len()].into_iter().for_each(assert_entries);
     let mut bits = BitWriter::with_header([VERSION, 0, 0]);
     item_codes::write_breakdown(&mut bits, others, cells);
     seal::<BreakdownItem>(bits.finish())

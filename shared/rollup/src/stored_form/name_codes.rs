@@ -2,7 +2,7 @@
 
 use gam_model::MemberKind;
 
-use super::DecodeError;
+use super::{DecodeError, MAX_ENTRIES};
 use super::bits::{BitReader, BitWriter};
 use super::codes::{AdaptiveNumber, AdaptiveSymbols, check_count};
 use super::text_codes::TextCodes;
@@ -45,6 +45,9 @@ fn read_count(bits: &mut BitReader<'_>) -> Result<u32, DecodeError> {
     let count =
         if bits.read_flag()? { AdaptiveNumber::new(COUNT_BITS).read_u32(bits)?.saturating_add(1) } else { 0 };
     check_count(bits, count)?;
+    if count as usize > MAX_ENTRIES {
+        return Err(DecodeError::Invalid("too many entries"));
+    }
     Ok(count)
 }
 

@@ -1,5 +1,6 @@
 //! Tests of the stored form: what is written is read, and nothing else is.
 
+mod allocations;
 mod damage;
 mod golden;
 mod strategies;

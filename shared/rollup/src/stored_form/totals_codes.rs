@@ -259,6 +259,33 @@ impl TotalsCode {
     }
 }
 
+/// The code of a column of distributions that stand alone.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DistributionCode(DurationsCode);
+
+impl DistributionCode {
+    pub(super) fn new() -> Self {
+        DistributionCode(DurationsCode::new())
+    }
+
+    pub(super) fn write(&mut self, bits: &mut BitWriter, durations: &Distribution) {
+        let count = match durations.exact_values() {
+            None => DurationCount::Sketch,
+            Some([]) => DurationCount::None,
+            Some(_) => DurationCount::Stored,
+        };
+        bits.write(count as u64, 2);
+        self.0.write(bits, count, durations);
+    }
+
+    pub(super) fn read(&mut self, bits: &mut BitReader<'_>) -> Result<Distribution, DecodeError> {
+        match Shape::DURATION_COUNTS[bits.read(2)? as usize] {
+            DurationCount::Merged => Err(DecodeError::Invalid("a wrong number of durations")),
+            count => self.0.read(bits, count, 0),
+        }
+    }
+}
+
 /// The code of a column of distributions.
 #[derive(Debug, Clone, Copy)]
 struct DurationsCode {

@@ -62,19 +62,29 @@ pub enum RecordKind {
     ActionKey,
     /// How much an account wrote to GitHub lately. It belongs to no organization.
     ActionPace,
+    /// What an action would become, or the question, by id. It belongs to no organization.
+    ActionPreview,
     /// A row of the audit log that no segment in the lake holds yet, in order of insertion.
     AuditRow,
     /// How far the audit log was written: to its last segment, and to the last revision of a configuration.
     AuditHead,
     /// A principal has read the audit log in an hour, by principal and hour.
     AuditReading,
+    /// How far notifications have read the audit log, and which conditions last.
+    NotifyState,
+    /// What a channel has to send, and whether it works, by the channel's name.
+    NotifyChannel,
+    /// A message that was sent or dropped, the newest first.
+    NotifyMessage,
+    /// How the last runs of a job went, by the job's name.
+    RunHealth,
     /// The proof that a commit was made, by the commit's id. Only stores write receipts.
     Receipt,
 }
 
 impl RecordKind {
     /// All kinds.
-    pub const ALL: [RecordKind; 22] = [
+    pub const ALL: [RecordKind; 27] = [
         RecordKind::Token,
         RecordKind::TokenName,
         RecordKind::Claim,
@@ -93,9 +103,14 @@ impl RecordKind {
         RecordKind::ActionDue,
         RecordKind::ActionKey,
         RecordKind::ActionPace,
+        RecordKind::ActionPreview,
         RecordKind::AuditRow,
         RecordKind::AuditHead,
         RecordKind::AuditReading,
+        RecordKind::NotifyState,
+        RecordKind::NotifyChannel,
+        RecordKind::NotifyMessage,
+        RecordKind::RunHealth,
         RecordKind::Receipt,
     ];
 
@@ -120,9 +135,14 @@ impl RecordKind {
             RecordKind::ActionDue => "action_due",
             RecordKind::ActionKey => "action_key",
             RecordKind::ActionPace => "action_pace",
+            RecordKind::ActionPreview => "action_preview",
             RecordKind::AuditRow => "audit_row",
             RecordKind::AuditHead => "audit_head",
             RecordKind::AuditReading => "audit_reading",
+            RecordKind::NotifyState => "notify_state",
+            RecordKind::NotifyChannel => "notify_channel",
+            RecordKind::NotifyMessage => "notify_message",
+            RecordKind::RunHealth => "run_health",
             RecordKind::Receipt => "receipt",
         }
     }
@@ -339,9 +359,14 @@ mod tests {
             "action_due",
             "action_key",
             "action_pace",
+            "action_preview",
             "audit_row",
             "audit_head",
             "audit_reading",
+            "notify_state",
+            "notify_channel",
+            "notify_message",
+            "run_health",
             "receipt",
         ];
         assert_eq!(kinds, expected);

@@ -19,6 +19,7 @@ mod outcome;
 mod pace;
 mod prepare;
 mod preview;
+mod remote;
 mod request;
 mod requests;
 mod runner;
@@ -29,6 +30,7 @@ pub use github::{
     RefusalKind, RepositoryFacts, ReviewFacts, WriteAnswer, WriteCall, WriteOutcome,
 };
 pub use list::{ActionFilter, ActionPage};
+pub use remote::ActionWaker;
 pub use request::{ActionRequest, MergeMethod, RepositoryName};
 pub use requests::{ActionResolution, Decision, NewAction, Submitted};
 pub use runner::RunReport;
@@ -77,7 +79,8 @@ pub enum ActionError {
     KeyReused(String),
     /// This service cannot write to GitHub.
     #[error(
-        "this server has no credential that may write to GitHub: set GITHUB_WRITE_TOKEN or GITHUB_WRITE_TOKEN_FILE"
+        "this server has no credential that may write to GitHub: set GITHUB_WRITE_TOKEN or GITHUB_WRITE_TOKEN_FILE, or on AWS \
+         the parameter GitHubWriteSecret"
     )]
     NoCredential,
     /// Others changed the same action again and again.
@@ -127,6 +130,7 @@ pub struct Actions {
     clock: Arc<dyn Clock>,
     settings: Arc<dyn ActionSettingsSource>,
     github: Option<Arc<dyn GitHubActions>>,
+    remote: Option<Arc<dyn ActionWaker>>,
     wake: Arc<Notify>,
     is_stopping: Arc<AtomicBool>,
     previews: Arc<Previews>,
@@ -145,6 +149,7 @@ impl Actions {
             clock,
             settings,
             github,
+            remote: None,
             wake: Arc::default(),
             is_stopping: Arc::default(),
             previews: Arc::default(),

@@ -13,7 +13,7 @@ use super::github::GitHubActions;
 use super::prepare::prepare;
 
 /// How long a request waits for its answer.
-const MAX_WAIT: Duration = Duration::from_secs(20);
+pub(super) const MAX_WAIT: Duration = Duration::from_secs(20);
 /// The most requests that wait at once.
 const MAX_REQUESTS: usize = 100;
 

@@ -19,7 +19,7 @@ const MAX_REQUEST_BYTES: usize = 300_000;
 /// The longest key of a client, in bytes.
 const MAX_KEY_BYTES: usize = 255;
 /// Pause between two reads of an action that a client waits for.
-const POLL_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const POLL_PAUSE: Duration = Duration::from_millis(100);
 /// The longest reason of a rejection, in characters.
 const MAX_REASON_CHARS: usize = 500;
 
@@ -112,9 +112,7 @@ impl Actions {
     /// If the request is invalid, the policy forbids it, the key stands for another request, this service has no credential,
     /// or the store fails.
     pub async fn submit(&self, principal: &Principal, new: &NewAction) -> Result<Submitted, ActionError> {
-        if self.github.is_none() {
-            return Err(ActionError::NoCredential);
-        }
+        self.check_credential()?;
         let is_printable = |key: &String| key.bytes().all(|byte| matches!(byte, b' '..=b'~'));
         if new.key.as_ref().is_some_and(|key| !(1..=MAX_KEY_BYTES).contains(&key.len()) || !is_printable(key))
         {
@@ -147,7 +145,7 @@ impl Actions {
                 commit = commit.put_until(key, to_json(&entry), now + KEEP_KEYS, key_expectation);
             }
             if commit_until_answered(&*self.records, &commit, now).await? == CommitOutcome::Committed {
-                self.wake.notify_one();
+                self.wake_runner().await;
                 return Ok(Submitted { action: change.after, is_repeated: false });
             }
         }
@@ -177,18 +175,19 @@ impl Actions {
         Ok((stored.map(|(action, _)| action), Expectation::Revision(record.revision)))
     }
 
-    /// Returns what would be done, and stores nothing: the action as it would be after it was prepared. [`Actions::run_due`]
-    /// of this process reads GitHub for it.
+    /// Returns what would be done, and stores no action: the action as it would be after it was prepared. The process that
+    /// runs [`Actions::run_due`] reads GitHub for it.
     ///
     /// # Errors
     /// As [`Actions::submit`], and if GitHub cannot be read.
     pub async fn preview(&self, principal: &Principal, new: &NewAction) -> Result<Action, ActionError> {
-        if self.github.is_none() {
-            return Err(ActionError::NoCredential);
-        }
+        self.check_credential()?;
         let now = self.clock.now();
         let seed = self.seed(&principal.id, new).await?;
         let action = Action::new(ActionId::new(&new.org, now, RecordCommitId::random()), seed, now);
+        if self.github.is_none() {
+            return self.preview_elsewhere(action).await;
+        }
         let answer = self.previews.request(action);
         self.wake.notify_one();
         answer.await
@@ -361,7 +360,7 @@ impl Actions {
             let mut change = ActionChange { before: Some((before, revision)), after, events };
             let commit = change.add_to(RecordCommit::new(RecordCommitId::random()), requester, now)?;
             if commit_until_answered(&*self.records, &commit, now).await? == CommitOutcome::Committed {
-                self.wake.notify_one();
+                self.wake_runner().await;
                 return Ok(change.after);
             }
         }

@@ -1,5 +1,7 @@
 //! Does what is due: prepares actions, sends requests, and looks for their results.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_access::{AuditKind, AuditRow};
 use gam_store::{CommitOutcome, Expectation, RecordCommit, RecordCommitId, RecordKey, commit_until_answered};
@@ -41,6 +43,16 @@ pub struct RunReport {
     pub unknown: usize,
     /// Number of actions that wait for the pace or for GitHub.
     pub held_back: usize,
+    /// Number of times that the circuit breaker of an account opened.
+    pub breakers_opened: usize,
+    /// When there is something to do next, UTC. `None` if nothing waits.
+    pub next_due: Option<DateTime<Utc>>,
+}
+
+impl RunReport {
+    fn expect_at(&mut self, due: DateTime<Utc>) {
+        self.next_due = Some(self.next_due.map_or(due, |earlier| earlier.min(due)));
+    }
 }
 
 /// What one look at an action did.
@@ -48,9 +60,10 @@ enum Advance {
     Nothing,
     Changed {
         is_unknown: bool,
+        is_breaker_opened: bool,
     },
-    /// No request of the account may be sent now.
-    HeldBack,
+    /// No request of the account may be sent before this time, UTC.
+    HeldBack(DateTime<Utc>),
 }
 
 impl Actions {
@@ -62,7 +75,7 @@ impl Actions {
         let mut report = RunReport::default();
         let Some(github) = self.github.clone() else { return Ok(report) };
         self.previews.answer(&*github, self.clock.now()).await;
-        let mut held_back: Vec<String> = Vec::new();
+        let mut held_back: BTreeMap<String, DateTime<Utc>> = BTreeMap::new();
         let mut range = due_range()?;
         loop {
             let now = self.clock.now();
@@ -73,15 +86,20 @@ impl Actions {
                     continue;
                 };
                 if entry.due > now || self.is_stopping() {
+                    report.expect_at(entry.due);
                     return Ok(report);
                 }
                 match self.advance(&*github, &entry, key, &mut held_back).await? {
                     Advance::Nothing => {}
-                    Advance::Changed { is_unknown } => {
+                    Advance::Changed { is_unknown, is_breaker_opened } => {
                         report.changed += 1;
                         report.unknown += usize::from(is_unknown);
+                        report.breakers_opened += usize::from(is_breaker_opened);
                     }
-                    Advance::HeldBack => report.held_back += 1,
+                    Advance::HeldBack(until) => {
+                        report.held_back += 1;
+                        report.expect_at(until);
+                    }
                 }
             }
             match page.last() {
@@ -96,7 +114,7 @@ impl Actions {
         github: &dyn GitHubActions,
         entry: &DueEntry,
         key: &RecordKey,
-        held_back: &mut Vec<String>,
+        held_back: &mut BTreeMap<String, DateTime<Utc>>,
     ) -> Result<Advance, ActionError> {
         let now = self.clock.now();
         let stored = load_action(&*self.records, &entry.id, now).await?;
@@ -112,12 +130,12 @@ impl Actions {
             Phase::Waiting { until } => check_waiting(github, &mut after, *until, now).await,
             Phase::Ready { .. } => {
                 let account = github.account(&before.repo.owner);
-                if held_back.contains(&account) {
-                    return Ok(Advance::HeldBack);
+                if let Some(until) = held_back.get(&account) {
+                    return Ok(Advance::HeldBack(*until));
                 }
                 let advance = self.attempt(github, &account, (before, revision), after).await?;
-                if matches!(advance, Advance::HeldBack) {
-                    held_back.push(account);
+                if let Advance::HeldBack(until) = advance {
+                    held_back.insert(account, until);
                 }
                 return Ok(advance);
             }
@@ -159,7 +177,7 @@ impl Actions {
         Ok(match commit_until_answered(&*self.records, &commit, now).await? {
             CommitOutcome::Committed => {
                 report_end(&change.after);
-                Advance::Changed { is_unknown }
+                Advance::Changed { is_unknown, is_breaker_opened: false }
             }
             CommitOutcome::Conflict(_) => Advance::Nothing,
         })
@@ -195,8 +213,8 @@ impl Actions {
         };
         let now = self.clock.now();
         let (mut pace, pace_expectation) = self.load_pace(account, now).await?;
-        if pace.wait(step, now).is_some() {
-            return Ok(Advance::HeldBack);
+        if let Some((until, _)) = pace.wait(step, now) {
+            return Ok(Advance::HeldBack(until));
         }
         let call = match next_call(github, &mut after, step, now).await {
             Ok(Ok(call)) => call,
@@ -288,7 +306,8 @@ impl Actions {
                 if breaker == BreakerChange::Opened {
                     tracing::warn!(account, "GitHub fails again and again: actions wait until it answers");
                 }
-                return Ok(Advance::Changed { is_unknown: false });
+                let is_breaker_opened = breaker == BreakerChange::Opened;
+                return Ok(Advance::Changed { is_unknown: false, is_breaker_opened });
             }
         }
         // The lease ends, and the result is looked for.

@@ -279,7 +279,12 @@ impl TaskChange {
                         ClaimOutcome::Released => AuditKind::TaskReleased,
                         ClaimOutcome::Expired => AuditKind::TaskExpired,
                     };
-                    of_claim(outcome.as_str(), kind, "ok")
+                    let row = of_claim(outcome.as_str(), kind, "ok");
+                    // Why no worker gets the issue now, such as too many attempts.
+                    match after.waits_for {
+                        Some(reason) => row.with_detail("waits_for", reason.as_str()),
+                        None => row,
+                    }
                 }
                 TaskEvent::Requeued => row(
                     format!("task:{issue}:requeued:{commit}"),
@@ -299,6 +304,26 @@ impl TaskChange {
             let outcome = after.waits_for.map_or("ok", Unassignable::as_str);
             rows.push(row(format!("task:{issue}:{what}:{commit}"), kind, String::new(), outcome));
         }
+        let changed = changed_facts(before, after);
+        if rows.is_empty() && !changed.is_empty() {
+            let outcome = after.waits_for.map_or("ok", Unassignable::as_str);
+            let id = format!("task:{issue}:changed:{commit}");
+            let changed_row = row(id, AuditKind::TaskChanged, String::new(), outcome);
+            rows.push(changed_row.with_detail("changed", changed));
+        }
         rows
     }
+}
+
+/// Returns the names of what changed of a task, apart from its claims.
+fn changed_facts(before: Option<&Task>, after: &Task) -> Vec<&'static str> {
+    let Some(before) = before else { return vec!["created"] };
+    let changes = [
+        ("repo", before.repo != after.repo),
+        ("title", before.title != after.title),
+        ("state", before.is_open != after.is_open),
+        ("waits_for", before.waits_for != after.waits_for),
+        ("order", before.place != after.place),
+    ];
+    changes.into_iter().filter(|(_, is_changed)| *is_changed).map(|(name, _)| name).collect()
 }

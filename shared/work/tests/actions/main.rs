@@ -2,6 +2,7 @@
 
 mod approvals;
 mod choices;
+mod elsewhere;
 mod exactly_once;
 mod keys;
 mod limits;

@@ -105,3 +105,21 @@ async fn finished_tasks_leave_no_entries_and_expire() {
         store.close().await;
     }
 }
+
+#[tokio::test]
+async fn every_change_of_a_task_has_an_audit_row() {
+    let store = TestStore::memory();
+    let world = World::new(&store);
+    world.store(&issue(1)).await;
+    world.edit(1, |issue| issue.details.is_locked = true).await;
+    world.edit(1, |issue| issue.details.title = "Another title".to_owned()).await;
+    world.edit(1, |issue| issue.repo = "renamed".to_owned()).await;
+    // Nothing that a task shows.
+    world.edit(1, |issue| issue.details.milestone = None).await;
+    world.edit(1, |issue| issue.details.labels.clear()).await;
+    let rows = world.audit().await;
+    let expected = ["task_queued ok", "task_withdrawn locked", "task_changed locked", "task_changed locked"];
+    assert_eq!(rows[..4], expected, "{rows:?}");
+    assert_eq!(rows.len(), 5, "{rows:?}");
+    assert!(rows[4].starts_with("task_changed "), "it waits for something else: {rows:?}");
+}

@@ -7,8 +7,11 @@ use gam_access::{Principal, Role};
 use gam_model::Clock as _;
 use gam_store::{Expectation, RecordCommit, RecordCommitId, RecordStore as _};
 use gam_work::issue::issue_key;
+use gam_work::repo::load_org;
 use gam_work::tasks::{Cancellation, ReportKind, RequestOutcome, TaskReport, Tasks, WorkRequest};
-use gam_work::{Effect, OrderOutcome, Received, Tombstone, read_delivery};
+use gam_work::{
+    Effect, OrderOutcome, OrderQueue as _, OrderRepo, Received, Tombstone, WebhookOrder, read_delivery,
+};
 use serde_json::json;
 
 use crate::support::{Hub, ORG, READY, REPO_ID, Service, TestDelivery, at, label};
@@ -251,6 +254,23 @@ async fn a_suspension_cancels_claims_and_ends_with_the_next_reconciling() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_suspension_has_changed_issues_read() {
+    let hub = Hub::new();
+    let service = Service::new(&hub);
+    hub.open(1, 0);
+    service.processor.reconcile("Acme").await.unwrap();
+    service.receive(&installation("suspend")).await;
+    service.drain().await;
+    // A suspended app receives nothing.
+    hub.close(1, 5_000);
+    hub.take_deliveries();
+    service.receive(&installation("unsuspend")).await;
+    service.drain().await;
+    service.check_equals(&hub).await;
+    assert!(!service.issue(1).await.is_open());
+}
+
+#[tokio::test]
 async fn an_order_that_cannot_be_stored_does_not_stop_the_others() {
     let hub = Hub::new();
     let service = Service::new(&hub);
@@ -288,4 +308,97 @@ async fn jobs_wait_for_a_token_and_deliveries_do_not_wait_for_jobs() {
     }
     let due = service.queue.due(100).await.unwrap();
     assert!(due.iter().any(|it| matches!(it.order.effect, Effect::Fetch { .. })), "{}", due.len());
+}
+
+#[tokio::test]
+async fn issues_of_other_repositories_that_waited_for_a_deleted_one_are_fetched() {
+    let hub = Hub::new();
+    let service = Service::new(&hub);
+    hub.open(1, 0);
+    hub.open(2, 0);
+    // A parent of issue 1, and one that issue 2 blocks.
+    hub.set_waiting((8, "library"), 5, 0, [0, 1]);
+    hub.set_waiting((9, "tools"), 6, 0, [1, 0]);
+    for delivery in hub.take_deliveries() {
+        service.receive(&delivery).await;
+    }
+    service.drain().await;
+    let waits = async |number| {
+        let details = service.issue(number).await.details;
+        (details.blocked_by_open, details.sub_issues_open)
+    };
+    assert_eq!((waits(5).await, waits(6).await), ((Some(0), Some(1)), (Some(1), Some(0))));
+
+    hub.set_waiting((8, "library"), 5, 0, [0, 0]);
+    hub.delete(1);
+    let before = hub.fetches();
+    for delivery in hub.take_deliveries() {
+        service.receive(&delivery).await;
+    }
+    service.drain().await;
+    service.clock.advance(chrono::TimeDelta::minutes(1));
+    service.drain().await;
+    assert_eq!((waits(5).await, waits(6).await), ((Some(0), Some(0)), (Some(1), Some(0))));
+    assert_eq!(hub.fetches() - before, 2, "issue 1 is gone, and the two that wait are fetched");
+
+    // The repository of the other one is deleted.
+    hub.set_waiting((9, "tools"), 6, 0, [0, 0]);
+    hub.delete_repo();
+    for delivery in hub.take_deliveries() {
+        service.receive(&delivery).await;
+    }
+    service.drain().await;
+    service.clock.advance(chrono::TimeDelta::minutes(1));
+    service.drain().await;
+    assert_eq!(waits(6).await, (Some(0), Some(0)));
+}
+
+#[tokio::test]
+async fn what_waited_for_an_issue_is_fetched_if_its_closing_was_missed() {
+    let hub = Hub::new();
+    let service = Service::new(&hub);
+    hub.open(1, 0);
+    service.processor.reconcile("Acme").await.unwrap();
+    service.drain().await;
+    hub.close(1, 4_000);
+    hub.take_deliveries();
+    assert_eq!(hub.blocked_by_requests(), 0);
+    service.clock.advance(chrono::TimeDelta::hours(1));
+    service.processor.reconcile("Acme").await.unwrap();
+    service.drain().await;
+    assert_eq!(hub.blocked_by_requests(), 1);
+}
+
+#[tokio::test]
+async fn a_repository_without_issues_is_no_failure() {
+    let hub = Hub::new();
+    let service = Service::new(&hub);
+    hub.open(1, 0);
+    hub.take_deliveries();
+    hub.fail_lists(true);
+    let repo = OrderRepo { id: REPO_ID, node_id: "R_7".to_owned(), name: "site".to_owned() };
+    let job = WebhookOrder::job("Acme", repo, Effect::Reconcile { is_full: true }, service.clock.now());
+    service.queue.put(&job).await.unwrap();
+    let report = service.processor.drain(&service.queue, 100).await.unwrap();
+    assert_eq!((report.outcomes.get("done"), report.postponed, report.given_up), (Some(&1), 0, 0));
+    let report = service.processor.reconcile("Acme").await.unwrap();
+    assert_eq!((report.read, report.failed.len()), (1, 0));
+}
+
+#[tokio::test]
+async fn the_cache_is_not_current_while_a_repository_cannot_be_read() {
+    let hub = Hub::new();
+    let service = Service::new(&hub);
+    hub.open(1, 0);
+    let checked_at =
+        async || load_org(service.records(), ORG, service.clock.now()).await.unwrap().0.checked_at;
+    let first = service.clock.now();
+    service.processor.reconcile("Acme").await.unwrap();
+    assert_eq!(checked_at().await, Some(first));
+    service.clock.advance(TimeDelta::hours(1));
+    hub.edit(1, 7_000, "more", "maintainer");
+    hub.fail_lists(false);
+    let report = service.processor.reconcile("Acme").await.unwrap();
+    assert_eq!(report.failed, [("site".to_owned(), "issues cannot be listed".to_owned())]);
+    assert_eq!(checked_at().await, Some(first));
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use gam_model::issue::RestIssue;
+use gam_model::issue::{IssueListPosition, RestIssue};
 use gam_model::{Clock, Identity, TaskRules};
 use gam_store::{MemoryStore, RecordStore};
 use gam_work::conformance::TestClock;
@@ -45,6 +45,10 @@ struct HubState {
     deliveries: Vec<TestDelivery>,
     delivered: u64,
     writers: Vec<String>,
+    /// Whether GitHub says "not found" instead of a list. `None` if it lists issues.
+    list_failure: Option<bool>,
+    /// Issues of other repositories, by name and number.
+    elsewhere: BTreeMap<(String, i64), Value>,
 }
 
 /// GitHub, as far as the cache of issues sees it.
@@ -61,6 +65,16 @@ pub(crate) fn user(name: &str) -> Value {
 
 pub(crate) fn label(id: i64, name: &str) -> Value {
     json!({ "id": id, "name": name, "color": "ededed" })
+}
+
+fn new_issue(number: i64, second: i64) -> Value {
+    json!({
+        "number": number, "node_id": format!("I_{number}"), "title": "Broken", "body": "It fails",
+        "state": "open", "state_reason": null, "locked": false, "labels": [], "assignees": [],
+        "user": user("author"), "milestone": null, "created_at": at(second), "updated_at": at(second),
+        "closed_at": null, "issue_dependencies_summary": { "blocked_by": 0 },
+        "sub_issues_summary": { "total": 0, "completed": 0, "percent_completed": 0 },
+    })
 }
 
 impl Hub {
@@ -123,13 +137,7 @@ impl Hub {
 
     /// Opens an issue.
     pub(crate) fn open(&self, number: i64, second: i64) {
-        let issue = json!({
-            "number": number, "node_id": format!("I_{number}"), "title": "Broken", "body": "It fails",
-            "state": "open", "state_reason": null, "locked": false, "labels": [], "assignees": [],
-            "user": user("author"), "milestone": null, "created_at": at(second), "updated_at": at(second),
-            "closed_at": null, "issue_dependencies_summary": { "blocked_by": 0 },
-            "sub_issues_summary": { "total": 0, "completed": 0, "percent_completed": 0 },
-        });
+        let issue = new_issue(number, second);
         self.0.lock().unwrap().issues.insert(number, issue.clone());
         self.deliver("issues", "opened", &json!({ "issue": issue, "sender": user("author") }));
     }
@@ -189,6 +197,30 @@ impl Hub {
         });
     }
 
+    /// Makes lists of issues fail: with "not found", as if issues were switched off, or otherwise.
+    pub(crate) fn fail_lists(&self, is_not_found: bool) {
+        self.0.lock().unwrap().list_failure = Some(is_not_found);
+    }
+
+    /// Sets the number of open sub-issues and blockers of an issue in another repository, and delivers it if it is new.
+    pub(crate) fn set_waiting(
+        &self,
+        (repo_id, repo): (i64, &str),
+        number: i64,
+        second: i64,
+        counts: [i64; 2],
+    ) {
+        let mut issue = new_issue(number, second);
+        issue["issue_dependencies_summary"]["blocked_by"] = json!(counts[0]);
+        issue["sub_issues_summary"]["total"] = json!(counts[1]);
+        let known = self.0.lock().unwrap().elsewhere.insert((repo.to_owned(), number), issue.clone());
+        if known.is_none() {
+            let repository =
+                json!({ "id": repo_id, "node_id": "R", "name": repo, "owner": { "login": "Acme" } });
+            self.deliver("issues", "opened", &json!({ "issue": issue, "repository": repository }));
+        }
+    }
+
     pub(crate) fn delete(&self, number: i64) {
         let issue = self.0.lock().unwrap().issues.remove(&number).unwrap();
         self.deliver("issues", "deleted", &json!({ "issue": issue }));
@@ -242,7 +274,11 @@ impl IssueSource for Hub {
         let mut state = self.0.lock().unwrap();
         state.fetches += 1;
         assert_eq!(repo.owner.to_lowercase(), ORG);
-        Ok(match state.issues.get(&number) {
+        let issue = match repo.name == state.repo_name {
+            true => state.issues.get(&number),
+            false => state.elsewhere.get(&(repo.name.clone(), number)),
+        };
+        Ok(match issue {
             Some(issue) => IssueAnswer::Found(Box::new(Hub::fetched(&state, number, issue))),
             None => IssueAnswer::Gone,
         })
@@ -252,11 +288,15 @@ impl IssueSource for Hub {
         &self,
         _: &RepoAddress,
         query: IssueListQuery,
-        page: usize,
+        position: Option<IssueListPosition>,
     ) -> Result<IssueListPage, SourceError> {
         let mut state = self.0.lock().unwrap();
         state.fetches += 1;
-        assert_eq!(page, 1);
+        assert_eq!(position, None);
+        if let Some(is_not_found) = state.list_failure {
+            let message = "issues cannot be listed".to_owned();
+            return Err(SourceError { message, is_temporary: false, is_not_found });
+        }
         let is_wanted = |issue: &&Value| match query {
             IssueListQuery::Open => issue["state"] == "open",
             IssueListQuery::ChangedSince(since) => {
@@ -265,7 +305,7 @@ impl IssueSource for Hub {
         };
         let listed = state.issues.iter().filter(|(_, issue)| is_wanted(issue));
         let issues = listed.map(|(number, issue)| Hub::fetched(&state, *number, issue)).collect();
-        Ok(IssueListPage { issues, has_more: false })
+        Ok(IssueListPage { issues, next: None })
     }
 
     async fn blocked_by(&self, _: &RepoAddress, _: i64) -> Result<Vec<IssueAddress>, SourceError> {
@@ -279,6 +319,17 @@ impl IssueSource for Hub {
 
     async fn can_write(&self, _: &RepoAddress, login: &str) -> Result<bool, SourceError> {
         Ok(self.0.lock().unwrap().writers.iter().any(|writer| writer == login))
+    }
+
+    async fn repo_id(&self, repo: &RepoAddress) -> Result<i64, SourceError> {
+        match repo.name == self.0.lock().unwrap().repo_name {
+            true => Ok(REPO_ID),
+            false => Err(SourceError {
+                message: "there is no such repository".to_owned(),
+                is_temporary: false,
+                is_not_found: true,
+            }),
+        }
     }
 
     async fn repos(&self, _: &str) -> Result<Vec<RepoSummary>, SourceError> {

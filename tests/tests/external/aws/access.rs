@@ -44,6 +44,14 @@ fn with_iam_access_requests_need_a_signature_and_no_token() {
     let answer = stack.invoke("GateFunction", &event);
     assert_eq!(answer["statusCode"], 204, "there is no task: {answer}");
     assert!(!stack.has_output("WebhookUrl"), "without a secret the stack takes no webhooks");
+    // Whom IAM lets through to a route of actions is an operator. This stack has no credential that may write.
+    event["rawPath"] = json!("/api/v1/create-issue");
+    event["requestContext"]["http"]["path"] = json!("/api/v1/create-issue");
+    let (org, title) = (&world.org, "Broken");
+    event["body"] = json!(json!({ "repository": format!("{org}/site"), "title": title }).to_string());
+    let answer = stack.invoke("GateFunction", &event);
+    assert_eq!(answer["statusCode"], 503, "{answer}");
+    assert!(answer["body"].as_str().is_some_and(|body| body.contains("credential")), "{answer}");
 
     // The gateway rejects a request without a signature.
     let answer = stack.get_with_headers("/api/v1/orgs", &[]);

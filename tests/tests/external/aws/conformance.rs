@@ -6,8 +6,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use gam_access::{NewToken, Role, Scope, TokenLookup, Tokens};
 use gam_aws::{DynamoStore, S3Objects, SdkConfig};
 use gam_lake::ObjectStore;
-use gam_model::SystemClock;
-use gam_store::RecordStore;
+use gam_model::{ItemClass, ItemKey, Month, Subject, SubjectKind, SystemClock};
+use gam_store::{
+    CheckpointKey, CheckpointStore, Epoch, NameEntry, NameKind, NameStore, OrgStore, RecordStore, RollupStore,
+    SaveOutcome, StoredItem,
+};
 use gam_tests::proxy::{self, Proxy};
 use serde_json::{Value, json};
 
@@ -111,6 +114,68 @@ fn dynamodb_gives_each_task_to_one_worker() {
     });
 }
 
+/// An organization is removed and collected again by one process, while another one still runs that knew it before.
+fn dynamodb_lists_an_organization_that_another_process_removed() {
+    let aws = Emulator::from_environment_or_start();
+    let template = template(boto().expect("the emulator has boto3"));
+    let name = unique_name("removed");
+    aws.call("dynamodb", "create_table", table_definition(&template, &name));
+    runtime().block_on(async {
+        let config = aws.config().await;
+        let (warm, other) = (DynamoStore::new(&config, &name), DynamoStore::new(&config, &name));
+        let collect = async || {
+            let name = |kind, id, name: &str| {
+                NameEntry { kind, id, name: name.to_owned(), as_of: chrono::DateTime::UNIX_EPOCH }
+            };
+            let names = [name(NameKind::Org, 0, "Acme"), name(NameKind::Repo, 7, "api")];
+            warm.put_names("acme", &names).await.expect("names");
+        };
+        let save_head = async || {
+            let saved = warm.save(&CheckpointKey::Head("acme".to_owned()), "{}", None).await.expect("a head");
+            assert!(matches!(saved, SaveOutcome::Saved(_)), "there is no head");
+        };
+        // A collection writes names, an aggregation a head. Each one lists the organization.
+        for has_head in [false, true] {
+            collect().await;
+            assert_eq!(other.org("acme").await.expect("a read").as_deref(), Some("Acme"));
+            other.delete_org("acme").await.expect("it is removed");
+            assert_eq!(warm.org("acme").await.expect("a read"), None);
+            if has_head {
+                save_head().await;
+                assert_eq!(other.orgs().await.expect("a read"), ["acme"], "its head lists it");
+            } else {
+                collect().await;
+                assert_eq!(other.orgs().await.expect("a read"), ["Acme"], "its name lists it");
+            }
+        }
+    });
+}
+
+/// A process is killed before it has written all items of a month.
+fn dynamodb_writes_lists_before_other_items() {
+    let aws = Emulator::from_environment_or_start();
+    let proxy = Proxy::start(5);
+    proxy.set_upstream(aws.endpoint());
+    proxy.inject_randomly(100, proxy::ProxyFault::Rejected(400, "ValidationException"), |request| {
+        request.operation == "PutItem" && request.body.contains("#list#")
+    });
+    let template = template(boto().expect("the emulator has boto3"));
+    let name = unique_name("lists");
+    aws.call("dynamodb", "create_table", table_definition(&template, &name));
+    runtime().block_on(async {
+        let store = DynamoStore::new(&config_at(&proxy.endpoint()).await, &name);
+        let month = Month::parse("2024-05").expect("a month");
+        let item = |class| (ItemKey::new(class, month), StoredItem { generation: 1, body: vec![7] });
+        let mut items: Vec<_> = (0..8).map(|id| item(ItemClass::Days(Subject::Repo(id)))).collect();
+        items.push(item(ItemClass::List(SubjectKind::Repo)));
+        let error = store.put("acme", Epoch(1), &items).await.expect_err("the list is rejected");
+        assert!(error.to_string().contains("was rejected"), "{error}");
+        let keys: Vec<_> = items.into_iter().map(|(key, _)| key).collect();
+        let stored = RollupStore::get(&store, "acme", Epoch(1), &keys).await.expect("a read");
+        assert_eq!(stored, [], "no item without its list");
+    });
+}
+
 fn s3_passes_the_lake_suite() {
     let aws = Emulator::from_environment_or_start();
     runtime().block_on(async { run_lake_suite(&aws, &aws.config().await).await });
@@ -164,6 +229,8 @@ pub(crate) fn tests() -> Vec<ExternalTest> {
     vec![
         external_test!(NEEDS, dynamodb_holds_tokens),
         external_test!(NEEDS, dynamodb_gives_each_task_to_one_worker),
+        external_test!(NEEDS, dynamodb_lists_an_organization_that_another_process_removed),
+        external_test!(NEEDS, dynamodb_writes_lists_before_other_items),
         external_test!(NEEDS, s3_passes_the_lake_suite),
         external_test!(NEEDS, dynamodb_passes_the_store_suites),
         external_test!(NEEDS, s3_passes_the_lake_suite_despite_faults),

@@ -25,13 +25,16 @@ use crate::{ExternalTest, external_test};
 
 const NEEDS: &[Tool] = &[Tool::Emulator, Tool::Sam];
 
-const FUNCTIONS: [(&str, &str); 6] = [
+const FUNCTIONS: [(&str, &str); 9] = [
     ("collect", "CollectFunction"),
     ("aggregate", "AggregateFunction"),
     ("webhook", "WebhookFunction"),
     ("work", "WorkFunction"),
     ("api", "ApiFunction"),
     ("gate", "GateFunction"),
+    ("act", "ActFunction"),
+    ("audit", "AuditFunction"),
+    ("log", "LogFunction"),
 ];
 /// Number of starts and of answers. The figures are medians.
 const START_COUNT: usize = 9;
@@ -47,7 +50,7 @@ fn measure_the_functions() {
     let units = WriteUnits::count(&proxy);
     let world = generated::world(7);
     let double = Double::start(world.clone(), at("2024-02-20T04:00:00Z"));
-    let stack = Stack::deploy_with_webhooks(&aws, &world, &double);
+    let stack = Stack::deploy_with_all_functions(&aws, &world, &double);
     stack.collect();
     measure_days(&stack, &proxy, &double, &units);
     measure_webhooks(&stack, &proxy, &world);
@@ -77,6 +80,19 @@ fn measure_the_functions() {
             "work" => {
                 let answer = running.runtime.invoke(json!({ "action": "sweep" })).0;
                 answer.expect("a sweep");
+            }
+            "act" => {
+                let answer = running.runtime.invoke(json!({ "action": "run" })).0;
+                answer.expect("a run without actions");
+            }
+            "audit" => {
+                let answer = running.runtime.invoke(json!({ "action": "drain" })).0;
+                answer.expect("a drain");
+            }
+            "log" => {
+                let event = gateway_event("/api/v1/log", "", stack.token());
+                let answer = running.runtime.invoke(event).0.expect("an answer");
+                assert_eq!(answer["statusCode"], 403, "the token of the stack only reads metrics: {answer}");
             }
             "gate" => {
                 let event = gateway_event("/api/v1/tasks", "", stack.token());

@@ -4,6 +4,7 @@
 //! tests that need no special emulator use that AWS instead.
 
 mod access;
+mod actions;
 mod athena;
 mod bad_input;
 mod calls;
@@ -26,6 +27,7 @@ use crate::ExternalTest;
 pub(crate) fn tests() -> Vec<ExternalTest> {
     let files = [
         access::tests(),
+        actions::tests(),
         athena::tests(),
         bad_input::tests(),
         conformance::tests(),

@@ -41,10 +41,15 @@ pub(crate) struct Stack<'a> {
 
 /// Returns the parameters of a stack that collects from a double.
 pub(crate) fn parameters(world: &World, double: &Double) -> BTreeMap<String, String> {
+    parameters_for(&world.org, double.api_url())
+}
+
+/// Returns the parameters of a stack for an organization and a GitHub.
+pub(crate) fn parameters_for(org: &str, api_url: String) -> BTreeMap<String, String> {
     let parameters = [
-        ("Organizations", world.org.to_lowercase()),
+        ("Organizations", org.to_lowercase()),
         ("GitHubTokenSecret", "github-token".to_owned()),
-        ("GitHubApiUrl", double.api_url()),
+        ("GitHubApiUrl", api_url),
         ("CollectSince", SINCE.to_owned()),
         ("Architecture", if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" }.to_owned()),
         ("RunsOn", "emulator".to_owned()),
@@ -100,6 +105,21 @@ impl<'a> Stack<'a> {
         }
         let mut parameters = parameters(world, double);
         parameters.insert("WebhookSecret".to_owned(), "webhook-secret".to_owned());
+        Self::with_parameters(aws, template, &parameters)
+    }
+
+    /// Creates the secrets, and deploys a stack for the double that has all functions. Nothing writes to the double.
+    pub(crate) fn deploy_with_all_functions(aws: &'a Emulator, world: &World, double: &Double) -> Self {
+        let template = built_template();
+        let mut parameters = parameters(world, double);
+        for (name, text, parameter) in [
+            ("github-token", TOKEN, "GitHubTokenSecret"),
+            ("github-write", TOKEN, "GitHubWriteSecret"),
+            ("webhook-secret", WEBHOOK_SECRET, "WebhookSecret"),
+        ] {
+            aws.call("secretsmanager", "create_secret", json!({ "Name": name, "SecretString": text }));
+            parameters.insert(parameter.to_owned(), name.to_owned());
+        }
         Self::with_parameters(aws, template, &parameters)
     }
 

@@ -1,7 +1,8 @@
 //! `/api/v1/log/stream`: new rows of the audit log as server-sent events.
 //!
 //! An answer ends after [`MAX_POLLS`] looks, so that a revoked token stops reading, and a forgotten connection ends.
-//! Clients reconnect with the id of the last event, which is a cursor, and so miss nothing.
+//! Clients reconnect with the id of the last event, which is a cursor, and so miss nothing. On a host that sends only
+//! complete answers, as Lambda does, an answer ends after one look.
 
 use std::collections::{HashSet, VecDeque};
 use std::convert::Infallible;
@@ -29,6 +30,8 @@ use crate::router::LogPorts;
 const POLL_PAUSE: Duration = Duration::from_secs(1);
 /// Number of looks of one answer.
 const MAX_POLLS: usize = 60;
+/// How long clients wait before they reconnect to a host that sends only complete answers.
+const RECONNECT_AFTER: Duration = Duration::from_secs(5);
 /// Pause between comments, below the time after which proxies close idle connections.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Number of answers at the same time.
@@ -58,6 +61,7 @@ struct LogStream {
     sent: HashSet<(String, String)>,
     waiting: VecDeque<Event>,
     polls: usize,
+    max_polls: usize,
     /// Whether there are more rows than the last look returned.
     is_behind: bool,
     _permit: OwnedSemaphorePermit,
@@ -79,6 +83,12 @@ pub(super) async fn handle(
         None => end_of(&log, &logs).await?,
     };
     log.readings.record(&principal).await.map_err(QueryError::Store)?;
+    // The first event is sent at once, so that proxies pass the headers on. In a complete answer it has the position, so
+    // that a client without rows goes on from here.
+    let (max_polls, first) = match log.is_streaming {
+        true => (MAX_POLLS, Event::default().comment("audit log")),
+        false => (1, Event::default().comment("audit log").id(cursor.to_string()).retry(RECONNECT_AFTER)),
+    };
     let state = LogStream {
         ports: log,
         logs,
@@ -87,9 +97,9 @@ pub(super) async fn handle(
         filter: LogFilter { kind: params.kind },
         has_tail: params.tail,
         sent: HashSet::new(),
-        // At once, so that proxies pass the headers on.
-        waiting: VecDeque::from([Event::default().comment("audit log")]),
+        waiting: VecDeque::from([first]),
         polls: 0,
+        max_polls,
         is_behind: false,
         _permit: permit,
     };
@@ -107,7 +117,7 @@ impl LogStream {
             if let Some(event) = self.waiting.pop_front() {
                 return Some(event);
             }
-            if self.polls == MAX_POLLS {
+            if self.polls == self.max_polls {
                 return None;
             }
             if self.polls > 0 && !self.is_behind {

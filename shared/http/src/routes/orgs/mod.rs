@@ -1,5 +1,6 @@
 //! The routes below `/api/v1/orgs`.
 
+pub(super) mod agents;
 pub(super) mod charts;
 pub(super) mod export;
 pub(super) mod histogram;

@@ -115,7 +115,7 @@ impl TestData {
     /// Returns what the routes of the audit log use.
     pub(crate) fn log_ports(&self, clock: Arc<dyn Clock>) -> LogPorts {
         let readings = LogReadings::new(self.store.clone(), clock.clone());
-        LogPorts { log: Arc::new(SegmentLog::new(self.audit_ports(clock))), readings }
+        LogPorts { log: Arc::new(SegmentLog::new(self.audit_ports(clock))), readings, is_streaming: true }
     }
 
     pub(crate) fn tasks(&self, clock: Arc<dyn Clock>) -> Tasks {

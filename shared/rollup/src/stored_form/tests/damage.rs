@@ -2,14 +2,15 @@
 
 use proptest::prelude::*;
 
-use super::golden::{fixed_breakdown, fixed_days, fixed_list};
+use super::golden::{fixed_agent_days, fixed_agent_list, fixed_breakdown, fixed_days, fixed_list};
 use super::strategies::{any_breakdown_item, any_days_item, any_list_item};
+use crate::agents::{AgentDaysItem, AgentListItem};
 use crate::items::{BreakdownItem, DaysItem, ListItem};
 use crate::stored_form::bits::BitWriter;
 use crate::stored_form::codes::AdaptiveNumber;
 use crate::stored_form::{BitForm, DecodeError, HEADER_BYTES, StoredForm, VERSION, seal};
 
-trait TestedItem: StoredForm + BitForm + std::fmt::Debug {}
+pub(super) trait TestedItem: StoredForm + BitForm + std::fmt::Debug {}
 impl<T: StoredForm + BitForm + std::fmt::Debug> TestedItem for T {}
 
 /// Decodes a stream of bits as if its checksum were right. If it is an item, its own bytes must be decoded to it.
@@ -44,6 +45,8 @@ fn truncated_and_flipped_items_are_errors() {
     check_damage(&fixed_days());
     check_damage(&fixed_list());
     check_damage(&fixed_breakdown());
+    check_damage(&fixed_agent_days());
+    check_damage(&fixed_agent_list());
 }
 
 fn check_any_bytes<T: TestedItem>(stream: &[u8]) {
@@ -53,7 +56,7 @@ fn check_any_bytes<T: TestedItem>(stream: &[u8]) {
 
 proptest! {
     // Each case decodes an item some thousand times.
-    #![proptest_config(ProptestConfig::with_cases(4))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
     fn damaged_days_are_errors(item in any_days_item().prop_filter("not empty", |item| !item.days.is_empty())) {
@@ -73,10 +76,43 @@ proptest! {
     }
 }
 
+/// Overwrites, removes, repeats and swaps parts of an item.
+fn check_scrambled<T: TestedItem>(item: &T, seed: u64) {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let bytes = item.encode();
+    for _ in 0..40 {
+        let mut stream = bytes.get(HEADER_BYTES..).unwrap_or_default().to_vec();
+        for _ in 0..rng.usize(1..4) {
+            let (a, b) = (rng.usize(..=stream.len()), rng.usize(..=stream.len()));
+            let part = a.min(b)..a.max(b);
+            match rng.u8(..4) {
+                0 => stream[part].iter_mut().for_each(|byte| *byte = rng.u8(..)),
+                1 => drop(stream.drain(part)),
+                2 => stream.extend_from_within(part),
+                _ => stream[part].reverse(),
+            }
+        }
+        // Neither panics nor returns an invalid item.
+        let _ = decode_sealed::<T>([&[VERSION, 0, 0], &stream[..]].concat());
+    }
+}
+
 proptest! {
     #[test]
+    fn scrambled_items_are_an_item_or_an_error(
+        days in any_days_item(),
+        list in any_list_item(),
+        breakdown in any_breakdown_item(),
+        seed in any::<u64>(),
+    ) {
+        check_scrambled(&days, seed);
+        check_scrambled(&list, seed);
+        check_scrambled(&breakdown, seed);
+    }
+
+    #[test]
     fn any_bytes_are_an_item_or_an_error(
-        mut stream in prop::collection::vec(any::<u8>(), 0..300),
+        mut stream in prop::collection::vec(any::<u8>(), 0..3_000),
         density in 0..3,
     ) {
         // Few ones make large numbers, many ones make small numbers and so more entries.
@@ -88,6 +124,8 @@ proptest! {
         check_any_bytes::<DaysItem>(&stream);
         check_any_bytes::<ListItem>(&stream);
         check_any_bytes::<BreakdownItem>(&stream);
+        check_any_bytes::<AgentDaysItem>(&stream);
+        check_any_bytes::<AgentListItem>(&stream);
     }
 }
 
@@ -107,6 +145,8 @@ fn counts_that_cannot_follow_are_errors() {
         // Days begin with the flag of a name and the members; breakdowns with the repositories.
         assert!(decode_sealed::<DaysItem>(stream_of_count(&[false], count)).is_err(), "{count}");
         assert!(decode_sealed::<ListItem>(stream_of_count(&[], count)).is_err(), "{count}");
+        assert!(decode_sealed::<AgentDaysItem>(stream_of_count(&[false], count)).is_err(), "{count}");
+        assert!(decode_sealed::<AgentListItem>(stream_of_count(&[], count)).is_err(), "{count}");
         assert!(decode_sealed::<BreakdownItem>(stream_of_count(&[], count)).is_err(), "{count}");
     }
 }

@@ -3,9 +3,10 @@
 //! If one of these tests fails, stored items are no longer read as they were written. A change of the form needs
 //! another version byte, and another `LOGIC_VERSION` in the crate `fold`, so that all items are folded again.
 
-use gam_model::MemberKind;
 use gam_model::metric::{Counter, DurationMetric};
+use gam_model::{AgentCounter, MemberKind};
 
+use crate::agents::{AgentDaysItem, AgentListEntry, AgentListItem, AgentSide, AgentTotals, branch_key};
 use crate::items::{
     BreakdownItem, Cell, DaysItem, DisplayName, ListEntry, ListItem, ListedSubject, SideTotals,
 };
@@ -86,6 +87,53 @@ pub(super) fn fixed_breakdown() -> BreakdownItem {
         (7, 3, Side::People),
     ];
     BreakdownItem { others: fixed_subjects(), cells: positions.into_iter().map(cell).collect() }
+}
+
+fn fixed_agent_side(scale: u64, has_parts: bool) -> AgentSide {
+    let mut totals = AgentTotals::default();
+    for (index, counter) in AgentCounter::ALL.into_iter().enumerate().filter(|(index, _)| index % 4 != 3) {
+        totals.add(counter, scale * 10u64.pow(index as u32 % 6));
+    }
+    (0..scale).for_each(|index| totals.session_lengths.add(600 + 61 * index));
+    let mut counts = [0; AgentCounter::COUNT];
+    counts[AgentCounter::CostNanoUsd as usize] = 1_250_000_000 * scale;
+    let parts = [vec![(0, counts), (1, counts)], vec![(0, [0; AgentCounter::COUNT])], Vec::new()];
+    AgentSide { totals, members: vec![0], parts: if has_parts { parts } else { Default::default() } }
+}
+
+pub(super) fn fixed_agent_days() -> AgentDaysItem {
+    AgentDaysItem {
+        name: None,
+        members: vec!["ann".into(), "bob".into()],
+        names: [
+            vec!["claude-opus-4-6".into(), "gpt-5.3-codex".into()],
+            vec!["Bash".into()],
+            vec![branch_key(7, ""), branch_key(7, "main")],
+        ],
+        days: vec![
+            (1, vec![(Side::People, fixed_agent_side(3, true)), (Side::Bots, fixed_agent_side(1, true))]),
+            (31, vec![(Side::People, fixed_agent_side(70, true))]),
+        ],
+    }
+}
+
+pub(super) fn fixed_agent_list() -> AgentListItem {
+    let entry = |subject| {
+        let days = vec![(2, vec![(Side::People, fixed_agent_side(2, false))]), (9, Vec::new())];
+        AgentListEntry { subject, days }
+    };
+    let subjects = [ListedSubject::Repo(3), ListedSubject::Repo(1_000_000_007)];
+    AgentListItem { members: vec!["ann".into()], entries: subjects.into_iter().map(entry).collect() }
+}
+
+#[test]
+fn the_stored_form_of_session_items_does_not_change() {
+    let (days, list) = (fixed_agent_days(), fixed_agent_list());
+    insta::assert_snapshot!("agent_days", hex(&days.encode()));
+    insta::assert_snapshot!("agent_list", hex(&list.encode()));
+    assert_eq!(AgentDaysItem::decode(&days.encode()), Ok(days));
+    assert_eq!(AgentListItem::decode(&list.encode()), Ok(list));
+    assert!(AgentDaysItem::default().encode().is_empty() && AgentListItem::default().encode().is_empty());
 }
 
 #[test]

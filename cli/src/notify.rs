@@ -1,0 +1,139 @@
+//! Notifications on one machine: the variables with the secrets of channels, and the loop that sends.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use gam_audit::{AuditPorts, SegmentLog};
+use gam_github::Quota;
+use gam_model::ChannelSettings;
+use gam_model::notify::SecretName;
+use gam_notify::{ChannelSecrets, Notifier, NotifyPorts, RateLimit, SecretSource, Sender};
+use gam_notify_ports::{LakeFacts, NetTransport, QueryDigests};
+use gam_store::RecordStore;
+use secrecy::SecretString;
+
+use crate::error::{failure, one_line};
+use crate::open::OpenStore;
+use crate::session::CliSession;
+
+/// Reads the secrets of channels from the variables that the configuration names, or from the files that the same
+/// names with `_FILE` name. They are read for each message, so that a changed file needs no restart.
+pub(crate) struct EnvironmentSecrets;
+
+impl EnvironmentSecrets {
+    /// Returns the value of one name.
+    ///
+    /// # Errors
+    /// If it is not set, or its file cannot be read. The message contains no secret.
+    pub(crate) fn value(name: &SecretName) -> Result<SecretString, String> {
+        let name = name.as_str();
+        let file_name = format!("{name}_FILE");
+        match (variable(name), variable(&file_name)) {
+            (Some(_), Some(_)) => Err(format!("{name} and {file_name} are both set: unset one of them")),
+            (Some(value), None) => Ok(value.into()),
+            (None, Some(file)) => match std::fs::read_to_string(PathBuf::from(&file)) {
+                Ok(text) => Ok(text.trim().to_owned().into()),
+                Err(error) => Err(format!("cannot read {file_name} {file} ({error}): name a readable text file")),
+            },
+            (None, None) => {
+                Err(format!("{name} is not set: set it, or {file_name}, where github-metrics runs"))
+            }
+        }
+    }
+}
+
+/// Returns a variable that is set and not empty. Its name comes from the configuration, so the command line cannot
+/// declare it.
+#[expect(clippy::disallowed_methods, reason = "this is a composition root, and the names are not known before")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+}
+
+#[async_trait]
+impl SecretSource for EnvironmentSecrets {
+    async fn secrets(&self, channel: &ChannelSettings) -> Result<ChannelSecrets, String> {
+        let mut secrets = ChannelSecrets::new();
+        for name in channel.secret_names() {
+            secrets.insert(name.as_str().to_owned(), Self::value(name)?);
+        }
+        Ok(secrets)
+    }
+}
+
+/// Returns the organizations with channels, and what is the case for them. `records` are those of the store.
+pub(crate) fn facts(store: &OpenStore, records: Arc<dyn RecordStore>) -> LakeFacts {
+    let query = store.query_ports();
+    LakeFacts::new(store.lake(), (query.names, query.checkpoints), records, query.clock)
+}
+
+/// Connects notifications to a store. `None` if the user may only read it.
+///
+/// # Errors
+/// If there is no client of HTTP.
+pub(crate) fn notifier(store: &OpenStore) -> anyhow::Result<Option<Notifier>> {
+    let AuditPorts { objects, records, clock } = match store.audit_ports(store.lake()) {
+        Some(ports) => ports,
+        None => return Ok(None),
+    };
+    let log = SegmentLog::new(AuditPorts { objects, records: records.clone(), clock: clock.clone() });
+    let ports = NotifyPorts {
+        log: Some(Arc::new(log)),
+        facts: Arc::new(facts(store, records.clone())),
+        digests: Some(Arc::new(QueryDigests::new(store.query_ports()))),
+        secrets: Arc::new(EnvironmentSecrets),
+        approval_links: None,
+        records,
+        clock,
+    };
+    let transport = NetTransport::new().map_err(failure)?;
+    Ok(Some(Notifier::new(ports, Sender::new(Arc::new(transport)))))
+}
+
+/// Sends notifications. Never returns.
+pub(crate) async fn keep_sending(session: &CliSession, store: &OpenStore) {
+    match notifier(store) {
+        Ok(Some(notifier)) => notifier.run().await,
+        Ok(None) => {}
+        Err(error) => session.console.print_error(format!("no notifications are sent: {}", one_line(&error))),
+    }
+    std::future::pending().await
+}
+
+/// Records how a run ended, so that people are notified if it keeps failing. A failure to record is only logged.
+pub(crate) async fn record_run(store: &OpenStore, (org, job): (&str, &str), error: Option<&anyhow::Error>) {
+    let Some(ports) = store.audit_ports(store.lake()) else { return };
+    let why = error.map(|error| one_line(error).to_string());
+    let now = ports.clock.now();
+    if let Err(error) = gam_notify::record_run(&*ports.records, (org, job), why.as_deref(), now).await {
+        tracing::warn!(org, job, %error, "cannot record how a run ended");
+    }
+}
+
+/// Records what is left of GitHub's limit of GraphQL. A failure to record is only logged.
+pub(crate) async fn record_limit(store: &OpenStore, (org, job): (&str, &str), quota: &Quota) {
+    let Some(ports) = store.audit_ports(store.lake()) else { return };
+    let now = ports.clock.now();
+    let limit = RateLimit {
+        name: "GraphQL API of GitHub".to_owned(),
+        limit: quota.limit,
+        remaining: quota.remaining,
+        resets_at: quota.reset,
+    };
+    if let Err(error) = gam_notify::record_limit(&*ports.records, (org, job), limit, now).await {
+        tracing::warn!(org, job, %error, "cannot record what is left of the rate limit");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_missing_secret_is_named() {
+        let text = "[[notify.channels]]\nname = \"ops\"\ntype = \"slack\"\nurl = \"NOTIFY_NEVER_SET_IN_TESTS\"\n";
+        let configuration = gam_model::configuration::Configuration::parse_stored(text).unwrap();
+        let error = EnvironmentSecrets.secrets(&configuration.notify.channels[0]).await.unwrap_err();
+        assert!(error.starts_with("NOTIFY_NEVER_SET_IN_TESTS is not set"), "{error}");
+    }
+}

@@ -1,0 +1,139 @@
+//! Answers about sessions as CSV.
+
+use gam_model::agent_metric::AgentAggregation;
+use gam_model::{AgentDimension, AgentMetric};
+use gam_query::{
+    AgentListAnswer, AgentListing, AgentMetricValue, AgentMetricValues, AgentMetricsAnswer, AgentPartName,
+    AgentPoint, AgentSeriesAnswer, PrClassesAnswer,
+};
+
+use super::csv::{CsvTable, STATISTICS, ToCsv, as_json_text, float, optional, texts};
+
+impl ToCsv for AgentMetricsAnswer {
+    fn to_csv(&self) -> CsvTable {
+        let context = &self.context;
+        let mut header = texts(["org", "repo", "id", "member", "since", "until", "timezone", "bots"]);
+        header.extend(texts(["active_members", "active_members_with_sessions", "unpriced_models"]));
+        header.extend(columns(AgentMetric::divided_by(None)));
+        let coverage = self.coverage.as_ref();
+        let mut record = vec![
+            context.org.clone(),
+            context.repo.clone().unwrap_or_default(),
+            optional(context.id),
+            context.member.clone().unwrap_or_default(),
+            context.since.to_string(),
+            context.until.to_string(),
+            context.timezone.to_owned(),
+            as_json_text(&context.bots),
+            optional(coverage.map(|coverage| coverage.active_members)),
+            optional(coverage.map(|coverage| coverage.active_members_with_sessions)),
+            self.unpriced_models.join(" "),
+        ];
+        record.extend(cells(&self.metrics));
+        CsvTable { header, records: vec![record] }
+    }
+}
+
+impl ToCsv for AgentListAnswer {
+    fn to_csv(&self) -> CsvTable {
+        let dimension = AgentListing::parse(&self.by).and_then(AgentListing::dimension);
+        let mut header = name_columns(&self.by);
+        header.extend(columns(AgentMetric::divided_by(dimension)));
+        let records = self.entries.iter().map(|entry| {
+            let mut record = name_cells(&self.by, &entry.name);
+            record.extend(cells(&entry.metrics));
+            record
+        });
+        CsvTable { header, records: records.collect() }
+    }
+}
+
+impl ToCsv for AgentSeriesAnswer {
+    fn to_csv(&self) -> CsvTable {
+        let metric = AgentMetric::named(&self.metric);
+        let mut header = texts(["start", "end", "partial"]);
+        header.extend(columns(metric));
+        let record = |point: &AgentPoint| {
+            let mut record = vec![point.start.to_string(), point.end.to_string(), point.partial.to_string()];
+            record.extend(value_cells(&point.value));
+            record
+        };
+        let (Some(by), Some(series)) = (&self.by, &self.series) else {
+            let records = self.points.iter().flatten().map(record);
+            return CsvTable { header, records: records.collect() };
+        };
+        let records = series.iter().flat_map(|part| {
+            let name = name_cells(by, &part.name);
+            part.points.iter().map(move |point| [name.clone(), record(point)].concat())
+        });
+        CsvTable { records: records.collect(), header: [name_columns(by), header].concat() }
+    }
+}
+
+impl ToCsv for PrClassesAnswer {
+    fn to_csv(&self) -> CsvTable {
+        let mut header = texts(["class", "prs"]);
+        for metric in ["cycle_time_hours", "cost_usd"] {
+            header.extend(STATISTICS.map(|statistic| format!("{metric}_{statistic}")));
+        }
+        header.push("unpriced_tokens".to_owned());
+        let records = self.classes.iter().map(|class| {
+            let mut record = vec![class.class.clone(), class.prs.to_string()];
+            record.extend(value_cells(&class.cycle_time_hours));
+            record.extend(value_cells(&class.cost_usd));
+            record.push(class.unpriced_tokens.to_string());
+            record
+        });
+        CsvTable { header, records: records.collect() }
+    }
+}
+
+fn name_columns(by: &str) -> Vec<String> {
+    match by {
+        "branch" => texts(["repo", "id", "branch"]),
+        "repo" => texts(["repo", "id"]),
+        "member" => texts(["member", "kind"]),
+        by => vec![by.to_owned()],
+    }
+}
+
+/// Returns the cells of [`name_columns`]. All are empty for the sum of other parts.
+fn name_cells(by: &str, name: &AgentPartName) -> Vec<String> {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    match AgentListing::parse(by) {
+        Some(AgentListing::Parts(AgentDimension::Branch)) => {
+            vec![text(&name.repo), optional(name.id), text(&name.branch)]
+        }
+        Some(AgentListing::Repos) => vec![text(&name.repo), optional(name.id)],
+        Some(AgentListing::Members) => {
+            vec![text(&name.member), name.kind.map(|kind| kind.as_str().to_owned()).unwrap_or_default()]
+        }
+        Some(AgentListing::Parts(AgentDimension::Tool)) => vec![text(&name.tool)],
+        Some(AgentListing::Parts(AgentDimension::Model)) | None => vec![text(&name.model)],
+    }
+}
+
+/// Returns the columns of metrics: `agent_prompts`, or `agent_session_hours_p50`.
+fn columns<'a>(metrics: impl IntoIterator<Item = &'a AgentMetric>) -> Vec<String> {
+    let columns = metrics.into_iter().flat_map(|metric| match metric.aggregation {
+        AgentAggregation::SessionLength => {
+            STATISTICS.map(|statistic| format!("{}_{statistic}", metric.name)).to_vec()
+        }
+        _ => vec![metric.name.to_owned()],
+    });
+    columns.collect()
+}
+
+fn cells(values: &AgentMetricValues) -> Vec<String> {
+    values.0.iter().flat_map(|(_, value)| value_cells(value)).collect()
+}
+
+fn value_cells(value: &AgentMetricValue) -> Vec<String> {
+    match value {
+        AgentMetricValue::Count(count) => vec![count.to_string()],
+        AgentMetricValue::Number(number) => vec![float(*number)],
+        AgentMetricValue::Distribution { count, mean, p50, p90 } => {
+            vec![count.to_string(), float(*mean), float(*p50), float(*p90)]
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The schemas of the answers about sessions of coding agents.
+
+use gam_model::agent_metric::{AGENT_CATALOGUE, AgentAggregation, AgentMetric};
+use gam_model::{AgentDimension, Grain, MemberKind};
+use gam_query::{AgentListing, PrClass};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{Object, RefOr, Schema};
+
+use super::{
+    Field, NamedSchema, array, bucket_with, choice, count, named, number_or_null, object, org_name,
+    range_fields, reference, repo_id, schema_name, string,
+};
+
+pub(super) fn all() -> Vec<NamedSchema> {
+    vec![
+        named(schema_name::AGENT_METRICS, metrics_answer()),
+        named(schema_name::AGENT_COVERAGE, coverage()),
+        named(schema_name::AGENT_VALUES, values()),
+        named(schema_name::AGENT_LIST, list_answer()),
+        named(
+            schema_name::AGENT_ENTRY,
+            with_part_name(object([("metrics", reference(schema_name::AGENT_VALUES))])),
+        ),
+        named(schema_name::AGENT_SERIES, series_answer()),
+        named(
+            schema_name::AGENT_PART_SERIES,
+            with_part_name(object([(
+                "points",
+                array(
+                    schema_name::AGENT_POINT,
+                    "One point for every bucket that overlaps the range, in order",
+                )
+                .into(),
+            )])),
+        ),
+        named(schema_name::AGENT_PRS, prs_answer()),
+        named(schema_name::AGENT_PR_CLASS, pr_class()),
+        named(schema_name::AGENT_POINT, bucket_with(("value", any_value()))),
+    ]
+}
+
+/// Adds properties that an object need not have.
+fn with_optional(mut schema: Object, fields: impl IntoIterator<Item = Field>) -> Object {
+    schema.properties.extend(fields.into_iter().map(|(name, schema)| (name.to_owned(), schema)));
+    schema
+}
+
+/// Returns the fields that name the subject and repeat the query. Those of a repository or a member are optional.
+fn with_context(fields: impl IntoIterator<Item = Field>) -> Object {
+    let required = object([("org", org_name())].into_iter().chain(range_fields()).chain(fields));
+    with_optional(
+        required,
+        [
+            ("repo", string("The repository, if the answer is about one")),
+            ("id", repo_id()),
+            ("member", string("The member, if the answer is about one")),
+        ],
+    )
+}
+
+fn metrics_answer() -> Object {
+    let models = ObjectBuilder::new().schema_type(Type::String).build();
+    let models = utoipa::openapi::ArrayBuilder::new()
+        .items(models)
+        .description(Some(
+            "The models whose tokens have no price. `agent_unpriced_tokens` counts their tokens",
+        ))
+        .build();
+    let answer =
+        with_context([("unpriced_models", models.into()), ("metrics", reference(schema_name::AGENT_VALUES))]);
+    with_optional(answer, [("coverage", reference(schema_name::AGENT_COVERAGE))])
+}
+
+fn prs_answer() -> Object {
+    with_context([
+        ("rules", count("The version of the rules that decide the classes")),
+        ("prs", count("Number of merged pull requests")),
+        ("prs_with_sessions", count("Number of those of which a session is known: linked or probable")),
+        ("coverage", reference(schema_name::AGENT_COVERAGE)),
+        ("classes", array(schema_name::AGENT_PR_CLASS, "The classes: linked, probable, unknown").into()),
+    ])
+}
+
+fn pr_class() -> Object {
+    let classes = PrClass::ALL.map(PrClass::as_str).to_vec();
+    object([
+        (
+            "class",
+            choice(
+                classes,
+                "`linked`: a session names the pull request or made its merged commit. `probable`: a session worked on \
+                 its branch within 21 days before the merge. `unknown`: no session is known, which does not say that there \
+                 was none",
+            ),
+        ),
+        ("prs", count("Number of merged pull requests")),
+        ("cycle_time_hours", reference(schema_name::DISTRIBUTION)),
+        ("cost_usd", reference(schema_name::DISTRIBUTION)),
+        ("unpriced_tokens", count("Tokens on their branches that have no price")),
+    ])
+}
+
+fn coverage() -> Object {
+    object([
+        ("active_members", count("Number of people who did something on GitHub in the range")),
+        (
+            "active_members_with_sessions",
+            count("Number of those with a session in the range. Of the others, no session is known"),
+        ),
+    ])
+}
+
+fn list_answer() -> Object {
+    let by = AgentListing::ALL.map(AgentListing::as_str).to_vec();
+    with_context([
+        ("by", choice(by, "What the entries are")),
+        ("sort", choice(names(None), "The metric that sorts the entries")),
+        ("entries", array(schema_name::AGENT_ENTRY, "The entries, sorted, up to the limit").into()),
+        ("count", count("Number of all entries, also of those beyond the limit")),
+    ])
+}
+
+fn series_answer() -> Object {
+    let answer = with_context([
+        ("metric", choice(names(None), "The metric")),
+        ("granularity", choice(Grain::ALL.map(Grain::as_str).to_vec(), "The length of the buckets")),
+    ]);
+    let by = AgentDimension::ALL.map(AgentDimension::as_str).to_vec();
+    with_optional(
+        answer,
+        [
+            (
+                "points",
+                array(schema_name::AGENT_POINT, "One point for every bucket, in order. Only without `by`").into(),
+            ),
+            ("by", choice(by, "What the series is divided by")),
+            (
+                "series",
+                array(
+                    schema_name::AGENT_PART_SERIES,
+                    "The greatest parts, the greatest first. The last one is the sum of all others, if there are any: it \
+                     has no name. Only with `by`",
+                )
+                .into(),
+            ),
+        ],
+    )
+}
+
+/// Adds the fields that name a model, a tool, a branch, a repository or a member.
+fn with_part_name(schema: Object) -> Object {
+    with_optional(
+        schema,
+        [
+            ("model", string("The model, as logs name it")),
+            ("tool", string("The tool")),
+            (
+                "branch",
+                string(
+                    "The branch, or `~` and 12 hex digits of the hash of its name. Empty outside of a branch",
+                ),
+            ),
+            ("repo", string("The repository, also that of a branch")),
+            ("id", repo_id()),
+            ("member", string("The member")),
+            (
+                "kind",
+                choice(MemberKind::ALL.map(MemberKind::as_str).to_vec(), "The kind of the member's account"),
+            ),
+        ],
+    )
+}
+
+fn names(dimension: Option<AgentDimension>) -> Vec<&'static str> {
+    AgentMetric::divided_by(dimension).map(|metric| metric.name).collect()
+}
+
+fn values() -> Object {
+    let fields = AGENT_CATALOGUE.iter().map(|metric| (metric.name, value(metric)));
+    with_optional(object([]), fields)
+}
+
+fn value(metric: &AgentMetric) -> RefOr<Schema> {
+    let description = format!("In {}: {}", metric.unit, metric.meaning);
+    match metric.aggregation {
+        AgentAggregation::Count(_) | AgentAggregation::DistinctMembers => count(&description),
+        AgentAggregation::SessionLength => reference(schema_name::DISTRIBUTION),
+        AgentAggregation::Hours(_) | AgentAggregation::Dollars(_) | AgentAggregation::Rate(..) => {
+            number_or_null(&description)
+        }
+    }
+}
+
+/// Returns the schema of a value of any metric.
+fn any_value() -> RefOr<Schema> {
+    utoipa::openapi::schema::OneOfBuilder::new()
+        .item(reference(schema_name::DISTRIBUTION))
+        .item(number_or_null("A count, hours, dollars or a ratio. Null for a ratio without a denominator"))
+        .into()
+}

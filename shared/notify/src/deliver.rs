@@ -1,0 +1,177 @@
+//! Sends what a channel has to send.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use gam_access::{AuditKind, AuditRow};
+use gam_model::ChannelSettings;
+use gam_store::{CommitOutcome, RecordCommit, RecordCommitId, commit_until_answered};
+
+use crate::audit_rows::CHANNEL_DETAIL;
+use crate::breaker::ChannelBreakerChange;
+use crate::channel_state::{ChannelStep, MessageContent, OutgoingMessage, PendingGroup};
+use crate::channels::SendOutcome;
+use crate::error::{NotifyError, Result};
+use crate::history::SentMessage;
+use crate::message::{MessageView, RichMessage, group_message};
+use crate::notifier::{Notifier, NotifyOrg};
+use crate::state::{load_channel, put_channel};
+
+/// Who audit rows say changed a breaker.
+const SERVICE: &str = "notify";
+/// How often a change is tried if others change the same records.
+const MAX_CONFLICTS: u32 = 10;
+
+/// What sending did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DeliverReport {
+    /// Nothing waits, or until that time.
+    Nothing(Option<DateTime<Utc>>),
+    /// An attempt was made.
+    Attempted,
+}
+
+impl Notifier {
+    /// Sends the next message of a channel, if one is due.
+    pub(crate) async fn deliver(&self, org: &NotifyOrg, channel: &ChannelSettings) -> Result<DeliverReport> {
+        let name = (org.key.as_str(), channel.name.as_str());
+        let now = self.ports.clock.now();
+        let mut state = load_channel(&*self.ports.records, name, now).await?;
+        let commit = RecordCommit::new(RecordCommitId::random());
+        let id = commit.id().to_string();
+        let message = match state.value.next_step(channel, org.zone(), now, &id) {
+            ChannelStep::Idle => return Ok(DeliverReport::Nothing(None)),
+            ChannelStep::Wait(until) => return Ok(DeliverReport::Nothing(Some(until))),
+            ChannelStep::Send(message) => message,
+        };
+        let commit = put_channel(commit, name, &state)?;
+        // Another process sends it, or something was added meanwhile: the next call decides again.
+        if commit_until_answered(&*self.ports.records, &commit, now).await? != CommitOutcome::Committed {
+            return Ok(DeliverReport::Attempted);
+        }
+        let rich = self.rich_message(org, channel, &message).await;
+        let outcome = self.send(channel, &rich).await;
+        self.settle(org, channel, (&message, &rich), &outcome).await?;
+        Ok(DeliverReport::Attempted)
+    }
+
+    /// Returns what a message says, in the language of its channel.
+    async fn rich_message(&self, org: &NotifyOrg, channel: &ChannelSettings, message: &OutgoingMessage) -> RichMessage {
+        let language = channel.language.unwrap_or(org.settings.language);
+        let mut rich = match &message.content {
+            MessageContent::Group(group) => {
+                let base_url = org.settings.base_url.as_deref();
+                let approval_links = self.approval_links(channel, group).await;
+                group_message(group, &MessageView { org: &org.key, language, base_url, approval_links })
+            }
+            MessageContent::Digest(digest) => self.digest_message(org, digest, language).await,
+        };
+        rich.id.clone_from(&message.id);
+        rich.made_at = message.made_at;
+        rich
+    }
+
+    /// Makes the links with which the reader of a channel decides on actions, by the actions' ids. A channel without an
+    /// approver has none: whoever has such a link decides in the approver's name.
+    async fn approval_links(&self, channel: &ChannelSettings, group: &PendingGroup) -> BTreeMap<String, String> {
+        let mut links = BTreeMap::new();
+        let (Some(source), Some(approver)) = (&self.ports.approval_links, &channel.approver) else { return links };
+        for action in group.shown.iter().filter_map(|notification| notification.action_id.as_ref()) {
+            if let Some(link) = source.link(approver, action).await {
+                links.insert(action.clone(), link);
+            }
+        }
+        links
+    }
+
+    /// Sends a message. What the secrets lack is a refusal that a person must fix.
+    pub(crate) async fn send(&self, channel: &ChannelSettings, message: &RichMessage) -> SendOutcome {
+        match self.ports.secrets.secrets(channel).await {
+            Ok(secrets) => self.sender.send(channel, &secrets, message, self.ports.clock.now()).await,
+            Err(why) => SendOutcome::ChannelRefused { why },
+        }
+    }
+
+    /// Records how an attempt ended, with the change of the breaker and its audit row.
+    async fn settle(
+        &self,
+        org: &NotifyOrg,
+        channel: &ChannelSettings,
+        (message, rich): (&OutgoingMessage, &RichMessage),
+        outcome: &SendOutcome,
+    ) -> Result<()> {
+        let name = (org.key.as_str(), channel.name.as_str());
+        for _ in 0..MAX_CONFLICTS {
+            let now = self.ports.clock.now();
+            let mut state = load_channel(&*self.ports.records, name, now).await?;
+            let Some(result) = state.value.finish(&message.id, outcome, now) else { return Ok(()) };
+            let mut commit = RecordCommit::new(RecordCommitId::random());
+            if result.ended.is_some() {
+                let refused = outcome.why().map(str::to_owned);
+                commit = sent_message(channel, message, rich, now, refused).add_to(commit, &org.key)?;
+            }
+            if let Some(row) = breaker_row(org, channel, result.breaker, outcome, now) {
+                commit = row(commit.id()).add_to(commit)?;
+            }
+            commit = put_channel(commit, name, &state)?;
+            if commit_until_answered(&*self.ports.records, &commit, now).await? == CommitOutcome::Committed {
+                self.log_outcome(org, channel, message, outcome);
+                return Ok(());
+            }
+        }
+        Err(NotifyError::Contended { org: org.key.clone() })
+    }
+
+    fn log_outcome(&self, org: &NotifyOrg, channel: &ChannelSettings, message: &OutgoingMessage, outcome: &SendOutcome) {
+        let (org, channel, attempts) = (org.key.as_str(), channel.name.as_str(), message.attempts);
+        match outcome.why() {
+            None => tracing::info!(org, channel, message = message.id, attempts, "message sent"),
+            Some(why) => tracing::warn!(org, channel, message = message.id, attempts, why, "message not sent"),
+        }
+    }
+}
+
+fn sent_message(
+    channel: &ChannelSettings,
+    message: &OutgoingMessage,
+    rich: &RichMessage,
+    now: DateTime<Utc>,
+    refused: Option<String>,
+) -> SentMessage {
+    let notifications = match &message.content {
+        MessageContent::Group(group) => group.len(),
+        MessageContent::Digest(_) => 0,
+    };
+    SentMessage {
+        id: message.id.clone(),
+        channel: channel.name.clone(),
+        at: now,
+        title: rich.title.clone(),
+        notifications,
+        attempts: message.attempts,
+        refused,
+    }
+}
+
+/// Returns what makes the audit row of a breaker's change, from the id of the commit.
+fn breaker_row(
+    org: &NotifyOrg,
+    channel: &ChannelSettings,
+    change: ChannelBreakerChange,
+    outcome: &SendOutcome,
+    now: DateTime<Utc>,
+) -> Option<impl Fn(RecordCommitId) -> AuditRow> {
+    let kind = match change {
+        ChannelBreakerChange::None => return None,
+        ChannelBreakerChange::Opened => AuditKind::BreakerOpened,
+        ChannelBreakerChange::Closed => AuditKind::BreakerClosed,
+    };
+    let (key, name) = (org.key.clone(), channel.name.clone());
+    let why = outcome.why().unwrap_or("ok").to_owned();
+    Some(move |commit| {
+        let id = format!("notify_breaker:{name}:{commit}");
+        AuditRow::new(id, Some(&key), now, SERVICE, kind, format!("notification channel {name}"))
+            .with_outcome(&why)
+            .with_detail(CHANNEL_DETAIL, name.clone())
+    })
+}

@@ -1,0 +1,57 @@
+//! What channels sent, and what they refused.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use gam_store::{Expectation, KeyPart, RecordCommit, RecordKey, RecordKind, RecordRange, RecordStore};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+
+/// How long the store remembers a message.
+const LIFETIME: TimeDelta = TimeDelta::days(30);
+
+/// A message that was sent, or that was dropped because the channel refused it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentMessage {
+    /// The id of the message: 32 hexadecimal digits.
+    pub id: String,
+    /// The channel.
+    pub channel: String,
+    /// When it was sent or dropped, UTC.
+    pub at: DateTime<Utc>,
+    /// The title.
+    pub title: String,
+    /// Number of notifications in it.
+    pub notifications: u64,
+    /// Number of attempts.
+    pub attempts: u32,
+    /// Why it was dropped; `None` if it was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
+impl SentMessage {
+    /// Adds the record to a commit.
+    pub(crate) fn add_to(&self, commit: RecordCommit, org: &str) -> Result<RecordCommit> {
+        let milliseconds = u64::try_from(self.at.timestamp_millis()).unwrap_or_default();
+        // The newest first.
+        let parts = [KeyPart::Number(u64::MAX - milliseconds), KeyPart::Text(&self.id)];
+        let key = RecordKey::new(Some(org), RecordKind::NotifyMessage, &parts)?;
+        let body = serde_json::to_string(self).expect("the fields have only text keys");
+        Ok(commit.put_until(key, body, self.at + LIFETIME, Expectation::Any))
+    }
+}
+
+/// Returns the last messages of all channels of an organization, the newest first. `org` is its storage key.
+///
+/// # Errors
+/// If the store fails.
+pub async fn list_messages(
+    records: &dyn RecordStore,
+    org: &str,
+    limit: usize,
+    now: DateTime<Utc>,
+) -> Result<Vec<SentMessage>> {
+    let range = RecordRange::new(Some(org), RecordKind::NotifyMessage, &[])?;
+    let page = records.range(&range, limit, now).await?;
+    Ok(page.iter().filter_map(|(_, record)| serde_json::from_str(&record.body).ok()).collect())
+}

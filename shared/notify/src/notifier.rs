@@ -1,0 +1,250 @@
+//! Gathers and sends, for all organizations.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use gam_access::AuditLog;
+use gam_model::notify::Language;
+use gam_model::{ChannelSettings, Clock, NotifySettings, TimeZone};
+use gam_store::RecordStore;
+use secrecy::SecretString;
+
+use crate::channels::{SendOutcome, Sender};
+use crate::condition::OrgFacts;
+use crate::deliver::DeliverReport;
+use crate::digest::{DigestContent, DigestRequest, DigestSource};
+use crate::error::Result;
+use crate::message::{MessageView, RichMessage, digest_message, test_message};
+
+/// Pause between two looks for what happened.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often conditions are looked at.
+const FACTS_EVERY: TimeDelta = TimeDelta::minutes(1);
+
+/// An organization with notifications.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NotifyOrg {
+    /// Its storage key.
+    pub key: String,
+    /// Its settings.
+    pub settings: NotifySettings,
+    /// Its time zone.
+    pub time_zone: TimeZone,
+}
+
+impl NotifyOrg {
+    /// Returns the time zone of quiet hours and digests.
+    pub(crate) fn zone(&self) -> TimeZone {
+        self.settings.time_zone(self.time_zone)
+    }
+}
+
+/// The secrets of a channel, by the name in the configuration.
+pub type ChannelSecrets = BTreeMap<String, SecretString>;
+
+/// Where the secrets of channels are: variables, or a secret of the host.
+#[async_trait]
+pub trait SecretSource: Send + Sync {
+    /// Returns the values that a channel names.
+    ///
+    /// # Errors
+    /// If one of them is not set. The message says which name, and contains no secret.
+    async fn secrets(&self, channel: &ChannelSettings) -> Result<ChannelSecrets, String>;
+}
+
+/// Where organizations and what is the case for them come from.
+#[async_trait]
+pub trait FactSource: Send + Sync {
+    /// Returns the organizations with channels.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    async fn orgs(&self) -> Result<Vec<NotifyOrg>>;
+
+    /// Returns what is the case for an organization, by its storage key.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    async fn facts(&self, org: &str) -> Result<OrgFacts>;
+}
+
+/// What makes links with which the reader of a message decides on an action, without signing in.
+#[async_trait]
+pub trait ApprovalLinkSource: Send + Sync {
+    /// Returns the URL for an approver, by the name of the approver's token, and an action. `None` if the action does not
+    /// wait any more, or the approver cannot decide on it.
+    async fn link(&self, approver: &str, action_id: &str) -> Option<String>;
+}
+
+/// What notifications need.
+#[derive(Clone)]
+pub struct NotifyPorts {
+    /// The store.
+    pub records: Arc<dyn RecordStore>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The audit log. Without it, only conditions and digests are sent.
+    pub log: Option<Arc<dyn AuditLog>>,
+    /// Organizations and conditions.
+    pub facts: Arc<dyn FactSource>,
+    /// The numbers of digests. Without it, there are none.
+    pub digests: Option<Arc<dyn DigestSource>>,
+    /// The secrets of channels.
+    pub secrets: Arc<dyn SecretSource>,
+    /// What makes links to approvals. Without it, messages link to the page of actions.
+    pub approval_links: Option<Arc<dyn ApprovalLinkSource>>,
+}
+
+/// Gathers what happened and sends it.
+#[derive(Clone)]
+pub struct Notifier {
+    pub(crate) ports: NotifyPorts,
+    pub(crate) sender: Sender,
+}
+
+impl Notifier {
+    /// Connects the ports and what sends.
+    pub fn new(ports: NotifyPorts, sender: Sender) -> Self {
+        Notifier { ports, sender }
+    }
+
+    /// Returns the organizations with channels.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub async fn orgs(&self) -> Result<Vec<NotifyOrg>> {
+        self.ports.facts.orgs().await
+    }
+
+    /// Sends a test message at once, whatever the breaker and the quiet hours say. Nothing is recorded.
+    pub async fn test(&self, org: &NotifyOrg, channel: &ChannelSettings) -> SendOutcome {
+        let language = channel.language.unwrap_or(org.settings.language);
+        let id = gam_store::RecordCommitId::random().to_string();
+        let message = test_message(&org.key, &channel.name, id, language, self.ports.clock.now());
+        self.send(channel, &message).await
+    }
+
+    /// Makes a digest now. `None` if there is no source of numbers.
+    ///
+    /// # Errors
+    /// If the numbers cannot be read.
+    pub async fn make_digest(&self, name: &str, request: &DigestRequest) -> Result<Option<DigestContent>> {
+        let Some(source) = &self.ports.digests else { return Ok(None) };
+        let (numbers, notes) = source.numbers(request).await?;
+        let (name, made_at) = (name.to_owned(), self.ports.clock.now());
+        Ok(Some(DigestContent { name, made_at, since: request.since, until: request.until, numbers, notes }))
+    }
+
+    /// Sends a digest at once, whatever the breaker and the quiet hours say. Nothing is recorded.
+    pub async fn send_digest(&self, org: &NotifyOrg, channel: &ChannelSettings, digest: &DigestContent) -> SendOutcome {
+        let language = channel.language.unwrap_or(org.settings.language);
+        let mut message = self.digest_message(org, digest, language).await;
+        message.id = gam_store::RecordCommitId::random().to_string();
+        self.send(channel, &message).await
+    }
+
+    /// Returns what a digest says, with its picture.
+    pub async fn digest_message(&self, org: &NotifyOrg, digest: &DigestContent, language: Language) -> RichMessage {
+        let base_url = org.settings.base_url.as_deref();
+        let view = MessageView { org: &org.key, language, base_url, approval_links: BTreeMap::new() };
+        let mut message = digest_message(digest, &view);
+        if let Some(source) = &self.ports.digests {
+            message.picture = source.picture(&org.key, digest).await;
+        }
+        message
+    }
+
+    /// Gathers and sends once for all organizations: what a function that runs each minute does. Channels are sent to at
+    /// the same time. Returns the number of attempts to send.
+    ///
+    /// # Errors
+    /// If the organizations cannot be read. What fails for one organization is logged, and does not stop others.
+    pub async fn run_once(&self) -> Result<usize> {
+        let orgs = self.orgs().await?;
+        let mut attempts = FuturesUnordered::new();
+        for org in &orgs {
+            self.gather_all(org, true).await;
+            attempts.extend(org.settings.channels.iter().map(|channel| self.deliver_logged(org, channel)));
+        }
+        let mut sent = 0;
+        while let Some(report) = attempts.next().await {
+            sent += usize::from(report == DeliverReport::Attempted);
+        }
+        Ok(sent)
+    }
+
+    /// Gathers and sends until the future is dropped. A channel that does not answer delays no other.
+    pub async fn run(&self) {
+        let mut in_flight = FuturesUnordered::new();
+        let mut busy: HashSet<(String, String)> = HashSet::new();
+        let mut facts_at: Option<DateTime<Utc>> = None;
+        loop {
+            let now = self.ports.clock.now();
+            let wants_facts = facts_at.is_none_or(|at| now - at >= FACTS_EVERY);
+            match self.orgs().await {
+                Ok(orgs) => {
+                    for org in orgs {
+                        self.gather_all(&org, wants_facts).await;
+                        for channel in &org.settings.channels {
+                            let name = (org.key.clone(), channel.name.clone());
+                            if busy.insert(name.clone()) {
+                                let (org, channel) = (org.clone(), channel.clone());
+                                in_flight.push(async move {
+                                    self.deliver_logged(&org, &channel).await;
+                                    name
+                                });
+                            }
+                        }
+                    }
+                    if wants_facts {
+                        facts_at = Some(now);
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "cannot read which organizations have channels"),
+            }
+            let pause = tokio::time::sleep(LOOK_EVERY);
+            tokio::pin!(pause);
+            loop {
+                tokio::select! {
+                    () = &mut pause => break,
+                    Some(name) = in_flight.next() => {
+                        busy.remove(&name);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gathers until the log has no more rows. A failure is logged: the next call goes on.
+    async fn gather_all(&self, org: &NotifyOrg, wants_facts: bool) {
+        let mut facts = None;
+        if wants_facts {
+            match self.ports.facts.facts(&org.key).await {
+                Ok(read) => facts = Some(read),
+                Err(error) => tracing::warn!(org = org.key, %error, "cannot look for conditions"),
+            }
+        }
+        loop {
+            match self.gather(org, facts.as_ref()).await {
+                Ok(report) if report.has_more => {}
+                Ok(_) => return,
+                Err(error) => {
+                    tracing::warn!(org = org.key, %error, "cannot gather notifications");
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn deliver_logged(&self, org: &NotifyOrg, channel: &ChannelSettings) -> DeliverReport {
+        self.deliver(org, channel).await.unwrap_or_else(|error| {
+            tracing::warn!(org = org.key, channel = channel.name, %error, "cannot send notifications");
+            DeliverReport::Nothing(None)
+        })
+    }
+}

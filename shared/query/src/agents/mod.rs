@@ -1,0 +1,22 @@
+//! Answers about the sessions of coding agents.
+//!
+//! They derive from the items of the table `sessions`, in the epoch that all answers derive from: its markers are read
+//! after the head and before the items, as those of other answers. Metrics and series of a subject are one range read of
+//! its days; a list of repositories or members is one range read of lists.
+
+mod answers;
+mod list;
+mod metrics;
+mod prs;
+mod reading;
+mod series;
+mod sums;
+
+pub use answers::{
+    AgentCoverage, AgentListAnswer, AgentListEntry, AgentMetricValue, AgentMetricValues, AgentMetricsAnswer,
+    AgentPartName, AgentPoint, AgentSeries, AgentSeriesAnswer,
+};
+pub use list::{AgentListRequest, AgentListing, agent_list};
+pub use metrics::agent_metrics;
+pub use prs::{PrClassAnswer, PrClassesAnswer, pr_classes};
+pub use series::{AgentSeriesRequest, MAX_AGENT_SERIES, agent_series};

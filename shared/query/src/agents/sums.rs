@@ -1,0 +1,82 @@
+//! Sums of session events, and the values of metrics.
+
+use std::collections::BTreeSet;
+
+use gam_model::agent_metric::AgentAggregation;
+use gam_model::{AgentCounter, AgentDimension, AgentMetric, SubjectKind};
+use gam_rollup::agents::{AgentCounts, AgentTotals};
+use gam_rollup::{AgentSide, Side};
+
+use super::answers::{AgentMetricValue, AgentMetricValues};
+use crate::answers::{BotFilter, MetricValue};
+use crate::values::{counts_in_subject, distribution_in_hours};
+
+const MS_PER_HOUR: f64 = 3_600_000.0;
+const NANO_PER_DOLLAR: f64 = 1e9;
+
+/// What was done in some days.
+#[derive(Debug, Clone, Default)]
+pub(super) struct AgentSum {
+    pub(super) totals: AgentTotals,
+    /// The keys of the members with an event. Empty in sums of one member.
+    pub(super) members: BTreeSet<String>,
+}
+
+impl AgentSum {
+    pub(super) fn of_counts(counts: AgentCounts) -> Self {
+        let totals = AgentTotals { counts, ..AgentTotals::default() };
+        AgentSum { totals, members: BTreeSet::new() }
+    }
+
+    /// Adds those sides that count in a subject of this kind. `members` are the names that the sides number.
+    pub(super) fn add(
+        &mut self,
+        sides: &[(Side, AgentSide)],
+        members: &[String],
+        kind: SubjectKind,
+        bots: BotFilter,
+    ) {
+        for (side, done) in sides {
+            if counts_in_subject(kind, bots, *side) {
+                self.totals.merge(&done.totals);
+            }
+            if bots.counts_members(*side) {
+                self.members.extend(done.members.iter().map(|&index| members[index as usize].clone()));
+            }
+        }
+    }
+
+    /// Returns the value of a metric of a subject of this kind.
+    pub(super) fn value(&self, metric: &AgentMetric, kind: SubjectKind) -> AgentMetricValue {
+        let count = |counter: AgentCounter| self.totals.counts[counter as usize];
+        match metric.aggregation {
+            AgentAggregation::Count(counter) => AgentMetricValue::Count(count(counter)),
+            AgentAggregation::Hours(counter) => {
+                AgentMetricValue::Number(Some(count(counter) as f64 / MS_PER_HOUR))
+            }
+            AgentAggregation::Dollars(counter) => {
+                AgentMetricValue::Number(Some(count(counter) as f64 / NANO_PER_DOLLAR))
+            }
+            AgentAggregation::Rate(numerator, denominator) => {
+                let (numerator, denominator) = (count(numerator), count(denominator));
+                AgentMetricValue::Number((denominator > 0).then(|| numerator as f64 / denominator as f64))
+            }
+            AgentAggregation::DistinctMembers => AgentMetricValue::Count(match kind {
+                SubjectKind::Member => u64::from(!self.totals.is_empty()),
+                SubjectKind::Org | SubjectKind::Repo => self.members.len() as u64,
+            }),
+            AgentAggregation::SessionLength => match distribution_in_hours(&self.totals.session_lengths) {
+                MetricValue::Distribution { count, mean, p50, p90 } => {
+                    AgentMetricValue::Distribution { count, mean, p50, p90 }
+                }
+                MetricValue::Count(count) => AgentMetricValue::Count(count),
+            },
+        }
+    }
+
+    /// Returns the values of all metrics that can be divided by the dimension; of all metrics for `None`.
+    pub(super) fn values(&self, dimension: Option<AgentDimension>, kind: SubjectKind) -> AgentMetricValues {
+        let metrics = AgentMetric::divided_by(dimension);
+        AgentMetricValues(metrics.map(|metric| (metric.name.to_owned(), self.value(metric, kind))).collect())
+    }
+}

@@ -1,0 +1,247 @@
+//! Notifications of the real program: what happens becomes a message in a channel.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Utc};
+use gam_model::SystemClock;
+use gam_store::RecordStore;
+use gam_store_sql::SqliteStore;
+use gam_tests::http::send_request;
+use gam_tests::program::{Sandbox, run_to_end};
+use gam_work::tasks::Tasks;
+use gam_work::testing::{store_issue, task_issue};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+const ORG: &str = "octo-demo";
+/// How long to wait for a message.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A request that a channel got.
+#[derive(Debug, Clone)]
+struct Received {
+    path: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+impl Received {
+    fn header(&self, name: &str) -> &str {
+        let found = self.headers.iter().find(|(header, _)| header == name);
+        found.map_or("", |(_, value)| value.as_str())
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).expect("JSON")
+    }
+}
+
+/// A service that takes messages. It answers the statuses of a list, and 200 afterwards.
+struct ChannelDouble {
+    address: String,
+    received: Arc<Mutex<Vec<Received>>>,
+}
+
+impl ChannelDouble {
+    fn start(statuses: &[u16]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let received: Arc<Mutex<Vec<Received>>> = Arc::default();
+        let (kept, mut statuses) = (received.clone(), statuses.to_vec());
+        statuses.reverse();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(mut stream) = stream else { continue };
+                let Some(request) = read_request(&mut stream) else { continue };
+                let status = statuses.pop().unwrap_or(200);
+                kept.lock().expect("a lock").push(request);
+                let _ = write!(
+                    stream,
+                    "HTTP/1.1 {status} x\r\ncontent-length: 0\r\nretry-after: 0.2\r\nconnection: close\r\n\r\n"
+                );
+            }
+        });
+        ChannelDouble { address, received }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Waits until this many requests have come, and returns all.
+    #[track_caller]
+    fn wait_for(&self, requests: usize) -> Vec<Received> {
+        let start = Instant::now();
+        loop {
+            let received = self.received.lock().expect("a lock").clone();
+            if received.len() >= requests {
+                return received;
+            }
+            assert!(start.elapsed() < LIMIT, "{} of {requests} messages came", received.len());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+fn read_request(stream: &mut std::net::TcpStream) -> Option<Received> {
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line).ok()?;
+    let path = line.split(' ').nth(1)?.to_owned();
+    let mut headers = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
+        headers.push((name.to_ascii_lowercase(), value.to_owned()));
+    }
+    let length = headers.iter().find(|(name, _)| name == "content-length")?.1.parse().ok()?;
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some(Received { path, headers, body })
+}
+
+/// A second implementation of HMAC-SHA256 (RFC 2104).
+fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
+    let mut block = [0_u8; 64];
+    block[..key.len()].copy_from_slice(key);
+    let padded = |byte: u8| block.map(|it| it ^ byte).to_vec();
+    let inner = Sha256::digest([padded(0x36), message.to_vec()].concat());
+    Sha256::digest([padded(0x5c), inner.to_vec()].concat()).to_vec()
+}
+
+/// Stores an issue that is a task.
+fn store_task(path: &Path) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let store = SqliteStore::open(path).await.expect("the store");
+        let records: Arc<dyn RecordStore> = Arc::new(store.clone());
+        let tasks = Tasks::new(records.clone(), Arc::new(SystemClock), Arc::new(|_| 0));
+        let created_at: DateTime<Utc> = "2026-11-01T00:00:00Z".parse().expect("a time");
+        let issue = task_issue((7, "web-app"), 1, created_at);
+        store_issue(&*records, &tasks, ORG, &issue, created_at).await;
+        store.close().await;
+    });
+}
+
+/// A task that fails becomes a signed message, in spite of a service that is busy at first. No secret is logged.
+#[test]
+fn a_failed_task_becomes_one_message_in_each_channel() {
+    let (hook, slack) = (ChannelDouble::start(&[429, 503]), ChannelDouble::start(&[]));
+    let key = [7_u8; 32];
+    let sandbox = Sandbox::new()
+        .with_variable("NOTIFY_HOOK_URL", &hook.url("/hook/hunter2"))
+        .with_variable("NOTIFY_HOOK_KEY", &format!("whsec_{}", STANDARD.encode(key)))
+        .with_variable("NOTIFY_SLACK_URL", &slack.url("/services/hunter2"))
+        .with_variable("RUST_LOG", "debug");
+    sandbox.run(&["demo", "--no-serve", "--days", "3"]).expect_status(0);
+    let settings = "[notify]\nbase_url = \"https://metrics.example.com\"\n[[notify.channels]]\nname = \"hook\"\ntype = \"webhook\"\n\
+                    url = \"NOTIFY_HOOK_URL\"\nsigning_secrets = [\"NOTIFY_HOOK_KEY\"]\nwait_seconds = 0\ninterval_minutes = 0\n\
+                    [[notify.channels]]\nname = \"slack\"\ntype = \"slack\"\nurl = \"NOTIFY_SLACK_URL\"\nwait_seconds = 0\n\
+                    [[notify.rules]]\nkinds = [\"task_failed\"]\nchannels = [\"hook\", \"slack\"]\n";
+    std::fs::write(sandbox.dir().join("notify.toml"), settings).expect("a file");
+    sandbox.run(&["config", "set", "notify.toml", ORG]).expect_status(0);
+    store_task(&sandbox.data_dir().join("store.sqlite"));
+    let token = sandbox.run(&["token", "new", "worker", "--role", "worker"]).expect_status(0).text();
+    let server = sandbox.serve();
+    let api = format!("http://{}", server.address());
+    let mut worker = sandbox.command(&["worker", "--api", &api, "--run", "exit 7", "--once", "--name", "ann"]);
+    worker.env("GITHUB_METRICS_TOKEN", token.trim());
+    run_to_end(worker).expect_status(1);
+
+    let requests = hook.wait_for(3);
+    let ids: Vec<&str> = requests.iter().map(|request| request.header("webhook-id")).collect();
+    assert!(ids[0].len() > 20 && ids.iter().all(|id| *id == ids[0]), "the id is that of the message: {ids:?}");
+    let last = &requests[2];
+    assert_eq!(last.path, "/hook/hunter2");
+    let signed = [ids[0].as_bytes(), b".", last.header("webhook-timestamp").as_bytes(), b".", &last.body].concat();
+    assert_eq!(last.header("webhook-signature"), format!("v1,{}", STANDARD.encode(hmac(&key, &signed))));
+    let body = last.json();
+    assert_eq!((&body["type"], &body["severity"]), (&"notifications".into(), &"warning".into()), "{body}");
+    let shown = &body["data"]["notifications"][0];
+    assert_eq!((&shown["kind"], &shown["repo"], &shown["number"]), (&"task_failed".into(), &"web-app".into(), &1.into()));
+    assert_eq!(shown["link"], "https://metrics.example.com/orgs/octo-demo/tasks");
+    let slack = slack.wait_for(1)[0].json();
+    assert!(slack["text"].as_str().expect("a text").starts_with("[octo-demo] Task failed: issue web-app#1"), "{slack}");
+
+    let listed = sandbox.run(&["notify", "list", "--format", "json"]).expect_status(0).json();
+    assert_eq!(listed["channels"].as_array().map(Vec::len), Some(2), "{listed}");
+    assert!(listed["channels"][0]["problem"].is_null(), "{listed}");
+    sandbox.run(&["notify", "test", "hook"]).expect_status(0);
+    assert_eq!(hook.wait_for(4)[3].json()["type"], "test");
+    let history = sandbox.run(&["notify", "history", ORG]).expect_status(0).text();
+    assert_eq!(history.matches("\tsent\t[octo-demo] Task failed").count(), 2, "{history}");
+    let log = server.stop();
+    assert!(log.contains("message sent"), "the log is complete: {log}");
+    for text in [&log, &history, &listed.to_string()] {
+        assert!(!text.contains("hunter2") && !text.contains("whsec_"), "{text}");
+    }
+}
+
+/// What a channel lacks is said with the name, and the value is never shown.
+#[test]
+fn a_channel_without_its_secret_says_which() {
+    let sandbox = Sandbox::new().with_variable("NOTIFY_BAD", "ftp://hunter2.example.com");
+    sandbox.run(&["demo", "--no-serve", "--days", "3"]).expect_status(0);
+    let settings = "[[notify.channels]]\nname = \"ops\"\ntype = \"discord\"\nurl = \"NOTIFY_GONE\"\n\
+                    [[notify.channels]]\nname = \"bad\"\ntype = \"slack\"\nurl = \"NOTIFY_BAD\"\n";
+    std::fs::write(sandbox.dir().join("notify.toml"), settings).expect("a file");
+    sandbox.run(&["config", "set", "notify.toml", ORG]).expect_status(0);
+    let error = sandbox.run(&["notify", "test", "ops"]).expect_error(1);
+    assert!(error.contains("NOTIFY_GONE is not set"), "{error}");
+    let error = sandbox.run(&["notify", "test", "bad"]).expect_error(1);
+    assert!(error.contains("https://") && !error.contains("hunter2"), "{error}");
+    let error = sandbox.run(&["notify", "test", "opps"]).expect_error(2);
+    assert!(error.contains("the channels are ops, bad"), "{error}");
+    let doctor = sandbox.run(&["doctor", "--format", "json"]);
+    assert!(doctor.text().contains("NOTIFY_GONE is not set"), "{}", doctor.text());
+}
+
+/// The numbers of a digest are those of the API, and every link answers.
+#[test]
+fn the_numbers_of_a_digest_are_those_of_the_api() {
+    let slack = ChannelDouble::start(&[]);
+    let sandbox = Sandbox::new().with_variable("NOTIFY_SLACK", &slack.url("/x"));
+    sandbox.run(&["demo", "--no-serve", "--days", "60"]).expect_status(0);
+    let settings = "[notify]\nlanguage = \"ja\"\nbase_url = \"https://m.example.com\"\n[[notify.channels]]\nname = \"team\"\ntype = \
+                    \"slack\"\nurl = \"NOTIFY_SLACK\"\n";
+    std::fs::write(sandbox.dir().join("notify.toml"), settings).expect("a file");
+    sandbox.run(&["config", "set", "notify.toml", ORG]).expect_status(0);
+    let server = sandbox.serve();
+    let mut compared = 0;
+    for subject in [&[][..], &["--repo", "web-app"], &["--repo", "web-app", "--repo", "gone"]] {
+        let args = [&["notify", "digest", ORG, "--format", "json", "--send", "team"], subject].concat();
+        let digest = sandbox.run(&args).expect_status(0).json();
+        let path = match subject {
+            [] => format!("/api/v1/orgs/{ORG}"),
+            _ => format!("/api/v1/orgs/{ORG}/repos/web-app"),
+        };
+        let (since, until) = (digest["since"].as_str().expect("a day"), digest["until"].as_str().expect("a day"));
+        let target = format!("{path}/metrics?since={since}&until={until}&compare=previous");
+        let answer = send_request(server.address(), "GET", &target, &[]).json();
+        for number in digest["numbers"].as_array().expect("numbers") {
+            let metric = number["metric"].as_str().expect("a name");
+            let expected = |values: &Value| {
+                let value = &values["metrics"][metric];
+                if value.is_object() { value["p50"].as_f64() } else { value.as_f64() }
+            };
+            assert_eq!(number["value"].as_f64(), expected(&answer), "{metric}: {answer}");
+            assert_eq!(number["previous"].as_f64(), expected(&answer["previous"]), "{metric}: {answer}");
+            compared += 1;
+        }
+        let links = [&digest["numbers"], &digest["notes"]].into_iter().filter_map(Value::as_array).flatten();
+        for link in links.map(|it| it["link"].as_str().expect("a link")) {
+            let page = send_request(server.address(), "GET", link, &[("accept", "text/html")]);
+            assert_eq!(page.status, 200, "{link}");
+        }
+    }
+    assert_eq!(compared, 27);
+    let sent = slack.wait_for(3)[0].json().to_string();
+    assert!(sent.contains("マージされたプルリクエスト") && sent.contains("https://m.example.com/orgs/octo-demo?since="), "{sent}");
+}
