@@ -58,9 +58,15 @@ mod enabled {
     ///
     /// # Errors
     /// As [`open_lake`], or if the credentials cannot be read.
-    pub(crate) async fn duckdb_secret(_: &S3Location) -> anyhow::Result<String> {
+    pub(crate) async fn duckdb_secret(
+        lake: &S3Location,
+        audit_log: Option<&S3Location>,
+    ) -> anyhow::Result<String> {
         let access = S3Access::load(&load().await?).await?;
-        let mut options = vec!["TYPE s3".to_owned(), "PROVIDER config".to_owned()];
+        let scopes = std::iter::once(lake).chain(audit_log);
+        let scopes: Vec<String> = scopes.map(|location| text_literal(&location.to_string())).collect();
+        let scopes = format!("SCOPE [{}]", scopes.join(", "));
+        let mut options = vec!["TYPE s3".to_owned(), "PROVIDER config".to_owned(), scopes];
         let mut add = |name: &str, value: &str| options.push(format!("{name} {}", text_literal(value)));
         if let Some(region) = &access.region {
             add("REGION", region);
@@ -110,7 +116,7 @@ mod missing {
     ///
     /// # Errors
     /// Always.
-    pub(crate) async fn duckdb_secret(lake: &S3Location) -> anyhow::Result<String> {
+    pub(crate) async fn duckdb_secret(lake: &S3Location, _: Option<&S3Location>) -> anyhow::Result<String> {
         Err(usage_error(format!("cannot read the lake {lake}: {}", super::HOW_TO_ENABLE)))
     }
 

@@ -95,8 +95,8 @@ pub(crate) async fn run(session: &CliSession, args: QueryArgs) -> anyhow::Result
     let duckdb = args.duckdb.clone().unwrap_or_else(|| DUCKDB.into());
     let setup = match lake {
         LakeLocation::Dir(_) => views.clone(),
-        LakeLocation::S3 { lake, .. } => {
-            let secret = aws::duckdb_secret(lake).await?;
+        LakeLocation::S3 { lake, audit_log } => {
+            let secret = aws::duckdb_secret(lake, audit_log.as_ref()).await?;
             match install_httpfs(&duckdb).await? {
                 Some(output) if output.status.success() => {
                     // The statement that creates the secret returns a row.

@@ -24,15 +24,15 @@ const ENTRY_BYTES: usize = 1_024;
 #[derive(Clone)]
 pub(crate) struct KeptAnswers {
     ports: QueryPorts,
-    variant: Variant,
+    variant: RequestVariant,
     answers: Arc<Mutex<AnswersByRequest>>,
 }
 
-/// What an answer depends on in a request: path and query, and its [`Variant`].
+/// What an answer depends on in a request: path and query, and its [`RequestVariant`].
 type RequestKey = (Box<str>, Box<[u8]>);
 
 /// Returns what an answer depends on in a request besides path and query.
-pub(crate) type Variant = fn(&Request) -> Box<[u8]>;
+pub(crate) type RequestVariant = fn(&Request) -> Box<[u8]>;
 
 #[derive(Clone)]
 struct KeptAnswer {
@@ -82,7 +82,7 @@ impl KeptAnswers {
     }
 
     /// Returns the same memory for answers of other paths, which depend on something else.
-    pub(crate) fn with_variant(&self, variant: Variant) -> Self {
+    pub(crate) fn with_variant(&self, variant: RequestVariant) -> Self {
         KeptAnswers { variant, ..self.clone() }
     }
 

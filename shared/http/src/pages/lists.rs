@@ -219,7 +219,7 @@ impl List<'_> {
             } @else {
                 section.panel.full {
                     (table(view, self.title(), Column::all(view.params.columns, self.has_members()), &rows, &sorting))
-                    p.note {
+                    p.note.trend {
                         @let activity = panels::activity_name(view, view.params.activity);
                         (fill(words.trend_note, &[("x", activity), ("unit", unit)]))
                     }

@@ -29,17 +29,17 @@ pub(crate) struct View {
 }
 
 /// What a page depends on in a request besides path and query.
-struct Variant {
+struct PageVariant {
     /// The language that the browser prefers.
     language: Language,
     has_token: bool,
     can_audit: bool,
 }
 
-impl Variant {
+impl PageVariant {
     fn new(headers: &HeaderMap, extensions: &Extensions) -> Self {
         let principal = extensions.get::<Principal>();
-        Variant {
+        PageVariant {
             language: preferred_language(headers),
             has_token: principal.is_some_and(|principal| principal.has_token),
             can_audit: principal.is_some_and(|principal| principal.may(RouteClass::Audit)),
@@ -50,7 +50,8 @@ impl Variant {
 impl View {
     /// Creates the view of a request.
     pub(super) fn new(params: Params, parts: &Parts) -> Self {
-        let Variant { language, has_token, can_audit } = Variant::new(&parts.headers, &parts.extensions);
+        let PageVariant { language, has_token, can_audit } =
+            PageVariant::new(&parts.headers, &parts.extensions);
         let language = params.language.unwrap_or(language);
         let segments = parts.uri.path().matches('/').count();
         let root = match segments {
@@ -63,8 +64,8 @@ impl View {
     /// Returns what a page depends on besides path and query: the language that the browser prefers, and what the sender
     /// may do as far as pages show it. Senders with the same variant get the same page.
     pub(crate) fn variant(request: &Request) -> Box<[u8]> {
-        let Variant { language, has_token, can_audit } =
-            Variant::new(request.headers(), request.extensions());
+        let PageVariant { language, has_token, can_audit } =
+            PageVariant::new(request.headers(), request.extensions());
         format!("{} {has_token} {can_audit}", language_name(language)).into_bytes().into()
     }
 

@@ -47,8 +47,8 @@ words! {
     deletions: "Lines deleted", "削除行数";
     files_changed: "Files changed", "変更ファイル数";
     lines_changed: "Lines changed", "変更行数";
-    issues_opened: "Issues opened", "作成されたIssue";
-    issues_closed: "Issues closed", "クローズされたIssue";
+    issues_opened: "Issues opened", "Issue作成";
+    issues_closed: "Issues closed", "Issueクローズ";
     median: "median", "中央値";
     p90: "90th percentile", "90パーセンタイル";
     merged_short: "Merged", "マージ";
