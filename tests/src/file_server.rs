@@ -17,7 +17,8 @@ impl FileServer {
         let files: Vec<(String, String)> =
             files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
         FileServer(Server::start(move |request: hyper::Request<Incoming>| {
-            let file = files.iter().find(|(path, _)| path == request.uri().path()).map(|(_, text)| text.clone());
+            let file =
+                files.iter().find(|(path, _)| path == request.uri().path()).map(|(_, text)| text.clone());
             async move {
                 let status = if file.is_some() { 200 } else { 404 };
                 let body = complete_body(file.unwrap_or_default());

@@ -105,8 +105,6 @@ fn next_position(position: IssueListPosition, listed: &[RestIssue]) -> Option<Is
     let since = last.updated_at() - TimeDelta::seconds(1);
     Some(match position.since.is_none_or(|known| known < since) {
         true => IssueListPosition { since: Some(since), page: 1, last_number: None },
-        false => {
-            IssueListPosition { page: position.page + 1, last_number: Some(last.number()), ..position }
-        }
+        false => IssueListPosition { page: position.page + 1, last_number: Some(last.number()), ..position },
     })
 }

@@ -91,7 +91,11 @@ impl Processor {
                     // Issues are switched off, or the repository is gone. The next reconciling of all repositories
                     // settles which.
                     Err(WorkError::Source(error)) if error.is_not_found => {
-                        tracing::info!(org, repo = context.repo.name, "the repository has no issues to read: {error}");
+                        tracing::info!(
+                            org,
+                            repo = context.repo.name,
+                            "the repository has no issues to read: {error}"
+                        );
                     }
                     Err(error) => return Err(error),
                 }
@@ -117,11 +121,8 @@ impl Processor {
                 issue.tombstone.is_none() && counts.into_iter().flatten().any(|count| count > 0)
             });
             let fetch = |issue: &CachedIssue| {
-                let unread = || OrderRepo {
-                    id: issue.repo_id,
-                    node_id: String::new(),
-                    name: issue.repo.clone(),
-                };
+                let unread =
+                    || OrderRepo { id: issue.repo_id, node_id: String::new(), name: issue.repo.clone() };
                 let repo = repos.get(&issue.repo_id).map_or_else(unread, |state| state.repo.clone());
                 context.order.follow_up(repo, Effect::fetch(issue.details.number), now)
             };

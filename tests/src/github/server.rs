@@ -264,7 +264,9 @@ async fn handle(
     match state.fault_script.next(&kind) {
         None => {
             let response = state.respond(&request, remaining);
-            if let Some(step) = state.list_step.filter(|_| request.is_get && request.path.ends_with("/issues")) {
+            if let Some(step) =
+                state.list_step.filter(|_| request.is_get && request.path.ends_with("/issues"))
+            {
                 state.now += step;
             }
             response

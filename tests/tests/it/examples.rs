@@ -93,8 +93,7 @@ fn the_shell_script_answers_an_issue() {
 #[test]
 fn the_quotation_of_a_linked_order_is_posted() {
     const ORDER: &str = "\u{feff}item,quantity\r\nbolt-m8,200\r\npanel-oak,3\r\n";
-    let files =
-        FileServer::start(&[("/order.csv", ORDER), ("/strange.csv", "item,quantity\n@everyone,1\n")]);
+    let files = FileServer::start(&[("/order.csv", ORDER), ("/strange.csv", "item,quantity\n@everyone,1\n")]);
     let source = files.url();
     let bodies = [
         format!("Please quote [our order]({source}order.csv). Thanks"),
@@ -105,11 +104,12 @@ fn the_quotation_of_a_linked_order_is_posted() {
     let host = Host::start(&bodies);
     let variables = [("QUOTE_SOURCES", source.as_str())];
     let run = || host.run_example("quote.py", &variables);
-    // A server picks one of several tasks at random.
-    let runs: Vec<RunResult> = (0..bodies.len()).map(|_| run()).collect();
-    let statuses: Vec<_> = runs.iter().map(|run| run.status).collect();
+    // A server picks one of several tasks at random. The two that cannot be quoted wait after three failures each.
+    for _ in 0..7 {
+        run();
+    }
     let comments = host.github.comments();
-    assert_eq!(comments.len(), 1, "{comments:?} {statuses:?} {}", runs[0].stderr);
+    assert_eq!(comments.len(), 1, "{comments:?}");
     let quotation = &comments[0];
     for row in [
         "| bolt-m8 | 200 | 0.35 | 70.00 |",

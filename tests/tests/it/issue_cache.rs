@@ -118,7 +118,16 @@ fn a_suspended_app_hands_out_no_issue_and_cancels_claims() {
     };
     let worker = create("worker");
     let args = [
-        "up", &world.org, "--since", SINCE, "--every", "6h", "--listen", "127.0.0.1:0", "--config", "rules.toml",
+        "up",
+        &world.org,
+        "--since",
+        SINCE,
+        "--every",
+        "6h",
+        "--listen",
+        "127.0.0.1:0",
+        "--config",
+        "rules.toml",
     ];
     let server = ServerProcess::start(sandbox.command(&args));
     let post = |path: &str, body: Value| {
@@ -144,7 +153,9 @@ fn a_suspended_app_hands_out_no_issue_and_cancels_claims() {
     };
     assert_eq!(report("heartbeat").json()["cancel"], Value::Null);
     send(&installation_event(&world, "suspend"));
-    wait_until("the heartbeat reports the suspension", || report("heartbeat").json()["cancel"] == "suspended");
+    wait_until("the heartbeat reports the suspension", || {
+        report("heartbeat").json()["cancel"] == "suspended"
+    });
     assert_eq!(report("release").status, 200);
     assert_eq!(request().status, 204, "a suspended app hands out nothing");
     send(&installation_event(&world, "unsuspend"));

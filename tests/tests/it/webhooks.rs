@@ -204,7 +204,8 @@ fn the_time_from_a_delivery_to_the_answer_is_measured() {
     let args = ["up", &world.org, "--since", SINCE, "--every", "6h", "--listen", "127.0.0.1:0"];
     let server = ServerProcess::start(sandbox.command(&args));
     let commits = |id: i64| {
-        let path = format!("/api/v1/orgs/fresh-works/repos/repo-{id}/metrics?since=2024-01-01&until=2024-06-01");
+        let path =
+            format!("/api/v1/orgs/fresh-works/repos/repo-{id}/metrics?since=2024-01-01&until=2024-06-01");
         get(server.address(), &path).json()["metrics"]["commits"].as_i64()
     };
     wait_until("the first round ends", || (1..=REPOS).all(|id| commits(id) == Some(1)));

@@ -251,7 +251,18 @@ async fn the_page_shows_tasks_by_state_with_leases() {
     let viewer = host.token("viewer", Role::Viewer, Scope::All).await;
     let html = host.get("/orgs/ACME/tasks", &viewer).await;
     let text = html.text();
-    let order = ["Workers", "ann", "Site#5", "works", "In work", "lease until", "Ready", "Site#6", "Site#7", "Site#8"];
+    let order = [
+        "Workers",
+        "ann",
+        "Site#5",
+        "works",
+        "In work",
+        "lease until",
+        "Ready",
+        "Site#6",
+        "Site#7",
+        "Site#8",
+    ];
     let places = order.map(|it| text.find(it).unwrap_or_else(|| panic!("{it} is missing: {text}")));
     assert!(places.is_sorted(), "{places:?}");
     host.clock.advance(TimeDelta::seconds(601));

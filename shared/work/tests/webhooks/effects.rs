@@ -7,8 +7,8 @@ use gam_access::{Principal, Role};
 use gam_model::Clock as _;
 use gam_store::{Expectation, RecordCommit, RecordCommitId, RecordStore as _};
 use gam_work::issue::issue_key;
-use gam_work::tasks::{Cancellation, ReportKind, RequestOutcome, TaskReport, Tasks, WorkRequest};
 use gam_work::repo::load_org;
+use gam_work::tasks::{Cancellation, ReportKind, RequestOutcome, TaskReport, Tasks, WorkRequest};
 use gam_work::{
     Effect, OrderOutcome, OrderQueue as _, OrderRepo, Received, Tombstone, WebhookOrder, read_delivery,
 };
@@ -390,7 +390,8 @@ async fn the_cache_is_not_current_while_a_repository_cannot_be_read() {
     let hub = Hub::new();
     let service = Service::new(&hub);
     hub.open(1, 0);
-    let checked_at = async || load_org(service.records(), ORG, service.clock.now()).await.unwrap().0.checked_at;
+    let checked_at =
+        async || load_org(service.records(), ORG, service.clock.now()).await.unwrap().0.checked_at;
     let first = service.clock.now();
     service.processor.reconcile("Acme").await.unwrap();
     assert_eq!(checked_at().await, Some(first));

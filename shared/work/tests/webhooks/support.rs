@@ -203,13 +203,20 @@ impl Hub {
     }
 
     /// Sets the number of open sub-issues and blockers of an issue in another repository, and delivers it if it is new.
-    pub(crate) fn set_waiting(&self, (repo_id, repo): (i64, &str), number: i64, second: i64, counts: [i64; 2]) {
+    pub(crate) fn set_waiting(
+        &self,
+        (repo_id, repo): (i64, &str),
+        number: i64,
+        second: i64,
+        counts: [i64; 2],
+    ) {
         let mut issue = new_issue(number, second);
         issue["issue_dependencies_summary"]["blocked_by"] = json!(counts[0]);
         issue["sub_issues_summary"]["total"] = json!(counts[1]);
         let known = self.0.lock().unwrap().elsewhere.insert((repo.to_owned(), number), issue.clone());
         if known.is_none() {
-            let repository = json!({ "id": repo_id, "node_id": "R", "name": repo, "owner": { "login": "Acme" } });
+            let repository =
+                json!({ "id": repo_id, "node_id": "R", "name": repo, "owner": { "login": "Acme" } });
             self.deliver("issues", "opened", &json!({ "issue": issue, "repository": repository }));
         }
     }
