@@ -39,7 +39,7 @@ while [ "$attempts" -lt 60 ]; do
 *}
     case $status in
         200 | 201)
-            printf '%s' "$json" | jq --raw-output .data.url
+            printf '%s' "$json" | jq --raw-output .data.comment.url
             exit 0
             ;;
         202 | 429 | 503) sleep 5 ;;

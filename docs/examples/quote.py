@@ -115,7 +115,7 @@ def post(issue, text):
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
                 if answer.status in (200, 201):
-                    return json.load(answer)["data"]["url"]
+                    return json.load(answer)["data"]["comment"]["url"]
         except urllib.error.HTTPError as error:
             if error.code not in (429, 503):
                 raise Refused(f"the server refused the comment: {error.read().decode()}") from error

@@ -104,11 +104,12 @@ fn the_quotation_of_a_linked_order_is_posted() {
     let host = Host::start(&bodies);
     let variables = [("QUOTE_SOURCES", source.as_str())];
     let run = || host.run_example("quote.py", &variables);
-    // A server picks one of several tasks at random.
-    let runs: Vec<RunResult> = (0..bodies.len()).map(|_| run()).collect();
-    let statuses: Vec<_> = runs.iter().map(|run| run.status).collect();
+    // A server picks one of several tasks at random. The two that cannot be quoted wait after three failures each.
+    for _ in 0..7 {
+        run();
+    }
     let comments = host.github.comments();
-    assert_eq!(comments.len(), 1, "{comments:?} {statuses:?} {}", runs[0].stderr);
+    assert_eq!(comments.len(), 1, "{comments:?}");
     let quotation = &comments[0];
     for row in [
         "| bolt-m8 | 200 | 0.35 | 70.00 |",
