@@ -33,6 +33,7 @@ mod replace_file;
 mod report;
 mod sample;
 mod secret_variable;
+mod service_metrics;
 mod session;
 mod settings;
 mod sign_in;

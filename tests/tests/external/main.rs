@@ -10,6 +10,7 @@ mod browser;
 mod claims;
 mod duckdb;
 mod postgres;
+mod prometheus;
 mod repository;
 mod saved_queries;
 mod schema;
@@ -52,6 +53,7 @@ fn main() {
         browser::tests(),
         duckdb::tests(),
         postgres::tests(),
+        prometheus::tests(),
         repository::tests(),
         schema::tests(),
         sql::tests(),
