@@ -34,6 +34,7 @@ mod replace_file;
 mod report;
 mod sample;
 mod secret_variable;
+mod service_metrics;
 mod session;
 mod settings;
 mod sign_in;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use gam_audit::{AuditPorts, SegmentLog};
 use gam_github::Quota;
+use gam_http::NotificationPorts;
 use gam_model::ChannelSettings;
 use gam_model::notify::SecretName;
 use gam_notify::{ChannelSecrets, Notifier, NotifyPorts, RateLimit, SecretSource, Sender};
@@ -70,6 +71,12 @@ impl SecretSource for EnvironmentSecrets {
 pub(crate) fn facts(store: &OpenStore, records: Arc<dyn RecordStore>) -> LakeFacts {
     let query = store.query_ports();
     LakeFacts::new(store.lake(), (query.names, query.checkpoints), records, query.clock)
+}
+
+/// Returns what the page of notifications reads.
+pub(crate) fn page_ports(store: &OpenStore) -> NotificationPorts {
+    let AuditPorts { records, clock, .. } = store.audit_ports_for_reading();
+    NotificationPorts { facts: Arc::new(facts(store, records.clone())), records, clock }
 }
 
 /// Connects notifications to a store. `None` if the user may only read it.

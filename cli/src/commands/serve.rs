@@ -20,6 +20,7 @@ use crate::error::{failure, usage_error};
 use crate::exit::Exit;
 use crate::notify;
 use crate::open::OpenStore;
+use crate::service_metrics::StoreMetrics;
 use crate::session::CliSession;
 use crate::signals;
 use crate::webhooks::Webhooks;
@@ -118,7 +119,7 @@ impl BoundServer {
     /// If the socket fails.
     pub(super) async fn serve(
         self,
-        session: &CliSession,
+        (session, store): (&CliSession, &OpenStore),
         ports: ApiPorts,
         access: AccessControl,
         webhooks: Option<&Webhooks>,
@@ -127,6 +128,10 @@ impl BoundServer {
         session.console.print_notice(format!("listening on http://{}", self.address));
         let actions = ports.work.as_ref().map(|work| work.actions.clone());
         let mut router = gam_http::guarded_router(ports, access.clone(), self.origins);
+        router = gam_http::with_notifications(router, notify::page_ports(store));
+        if let Some(metrics) = StoreMetrics::new(store) {
+            router = gam_http::with_service_metrics(router, Arc::new(metrics));
+        }
         if let Some(webhooks) = webhooks {
             router = router.merge(gam_http::webhook_router(webhooks.ports()));
             let path = gam_http::WEBHOOK_PATH;
@@ -239,7 +244,7 @@ async fn serve_store(session: &CliSession, server: BoundServer, store: &OpenStor
     let webhooks = store.webhooks(&session.settings, github.as_ref(), &[])?;
     let drain_ports = audit_log::drain_ports(session, store).await;
     let served = tokio::select! {
-        served = server.serve(session, ports, access, webhooks.as_ref(), shutdown) => served,
+        served = server.serve((session, store), ports, access, webhooks.as_ref(), shutdown) => served,
         () = audit_log::keep_drained(session, store, drain_ports.as_ref()) => Ok(()),
         () = notify::keep_sending(session, store) => Ok(()),
     };

@@ -99,7 +99,7 @@ async fn serve_data(
     };
     let drain_ports = data.audit_ports();
     let served = tokio::select! {
-        served = server.serve(session, ports, access, webhooks.as_ref(), shutdown) => served,
+        served = server.serve((session, &data.store), ports, access, webhooks.as_ref(), shutdown) => served,
         error = rounds => Err(error),
         () = repairs => Ok(()),
         () = audit_log::keep_drained(session, &data.store, Some(&drain_ports)) => Ok(()),

@@ -27,6 +27,7 @@ mod params;
 mod router;
 mod routes;
 mod serve;
+mod service_metrics;
 mod throttled_warning;
 mod webhook;
 
@@ -38,6 +39,9 @@ pub use axum::body::Body;
 pub use gam_work::WEBHOOK_PATH;
 pub use middleware::cors::AllowedOrigins;
 pub use middleware::hosts::AllowedHosts;
-pub use router::{ApiPorts, LogPorts, WorkPorts, guarded_router, router};
+pub use router::{
+    ApiPorts, LogPorts, NotificationPorts, WorkPorts, guarded_router, router, with_notifications, with_service_metrics,
+};
 pub use serve::{ServeLimits, serve};
+pub use service_metrics::{Gauge, ServiceMetrics};
 pub use webhook::{WebhookPorts, WebhookSecretSource, WebhookSecrets, webhook_router};

@@ -10,7 +10,10 @@ use axum::response::IntoResponse;
 use axum::routing::MethodRouter;
 use axum::{Extension, Router};
 use gam_access::{AuditLog, LogReadings, Principal, Role};
+use gam_model::Clock;
+use gam_notify::FactSource;
 use gam_query::{KeptOrgs, QueryPorts};
+use gam_store::RecordStore;
 use gam_work::IssueReader;
 use gam_work::actions::Actions;
 use gam_work::tasks::Tasks;
@@ -26,7 +29,8 @@ use crate::middleware::kept_answers::{KeptAnswers, answer_from_kept};
 use crate::middleware::limits::{self, RequestLimiter};
 use crate::middleware::{errors, etag, headers, log, request_id};
 use crate::pages::View;
-use crate::{pages, routes};
+use crate::service_metrics::{MetricsExtension, ServiceMetrics};
+use crate::{pages, routes, service_metrics};
 
 /// The paths of routes whose answers are kept: those about one organization, unless they read records. Each has one answer
 /// for all callers.
@@ -69,6 +73,27 @@ pub struct WorkPorts {
     pub actions: Actions,
     /// The owner of repositories that a request names without one.
     pub default_owner: Option<String>,
+}
+
+/// What the page of notifications uses.
+#[derive(Clone)]
+pub struct NotificationPorts {
+    /// The organizations with channels.
+    pub facts: Arc<dyn FactSource>,
+    /// The store.
+    pub records: Arc<dyn RecordStore>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Returns a router of the API whose page shows what notifications were sent.
+pub fn with_notifications(router: Router, ports: NotificationPorts) -> Router {
+    router.layer(Extension(ports))
+}
+
+/// Returns a router of the API that answers `/metrics`.
+pub fn with_service_metrics(router: Router, metrics: Arc<dyn ServiceMetrics>) -> Router {
+    router.layer(Extension(MetricsExtension(metrics)))
 }
 
 impl From<QueryPorts> for ApiPorts {
@@ -126,6 +151,7 @@ pub fn guarded_router(ports: impl Into<ApiPorts>, access: AccessControl, origins
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(from_fn(log::log_request))
+        .layer(from_fn(service_metrics::record))
         .layer(from_fn_with_state(origins, cors::allow_origins))
         .layer(from_fn(headers::add_headers))
         .layer(from_fn(errors::render_unacceptable))

@@ -11,6 +11,7 @@ mod claims;
 mod duckdb;
 mod outputs;
 mod postgres;
+mod prometheus;
 mod repository;
 mod saved_queries;
 mod schema;
@@ -54,6 +55,7 @@ fn main() {
         duckdb::tests(),
         outputs::tests(),
         postgres::tests(),
+        prometheus::tests(),
         repository::tests(),
         schema::tests(),
         sql::tests(),

@@ -42,6 +42,8 @@ pub(crate) enum Tool {
     AxeCore,
     /// The programs of a PostgreSQL server, from a package of the operating system.
     Postgres,
+    /// The program of Prometheus, with `promtool` next to it, from a package of the operating system.
+    Prometheus,
     /// GitHub's GraphQL schema.
     GraphQlSchema,
     /// GitHub's description of its REST API.
@@ -103,6 +105,7 @@ impl Tool {
             }),
             Tool::AxeCore => npm("axe-core", "4.14.1", "axe.min.js"),
             Tool::Postgres => postgres(),
+            Tool::Prometheus => prometheus(),
             Tool::GraphQlSchema => npm("@octokit/graphql-schema", "15.26.1", "schema.graphql"),
             Tool::WebhookExamples => npm("@octokit/webhooks-examples", "7.6.1", ""),
             Tool::OpenApi => npm("@octokit/openapi", "23.0.2", "generated/api.github.com.json"),
@@ -194,6 +197,17 @@ fn chromium() -> Result<PathBuf, String> {
     let found = Command::new("sh").args(["-c", find]).output().ok().filter(|output| output.status.success());
     let found = found.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
     found.ok_or_else(|| "needs Chromium: install Debian's package `chromium`".to_owned())
+}
+
+/// The directory of Prometheus' programs.
+fn prometheus() -> Result<PathBuf, String> {
+    let find = Command::new("sh").args(["-c", "command -v promtool && command -v prometheus"]).output();
+    let found = find.ok().filter(|output| output.status.success());
+    let found = found.and_then(|output| {
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        Some(Path::new(text.lines().next()?).parent()?.to_owned())
+    });
+    found.ok_or_else(|| "needs Prometheus: install Debian's package `prometheus`".to_owned())
 }
 
 /// The directory of the server's programs. Debian installs each version into a directory of its own.

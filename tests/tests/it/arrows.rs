@@ -28,7 +28,7 @@ const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     // Adapters of the use case's ports that several hosts need.
     ("gam-work-ports", &["gam-collect", "gam-github", "gam-lake", "gam-work", "gam-store", "gam-model"]),
     // The types of queries and answers are part of the model.
-    ("gam-http", &["gam-access", "gam-notify", "gam-query", "gam-work", "gam-model"]),
+    ("gam-http", &["gam-access", "gam-notify", "gam-query", "gam-store", "gam-work", "gam-model"]),
     // The answers have the types of the use case.
     ("gam-client", &["gam-query", "gam-model"]),
     // The composition roots connect adapters to ports and use the types of both.

@@ -188,9 +188,16 @@ fn a_failed_task_becomes_one_message_in_each_channel() {
     assert_eq!(hook.wait_for(4)[3].json()["type"], "test");
     let history = sandbox.run(&["notify", "history", ORG]).expect_status(0).text();
     assert_eq!(history.matches("\tsent\t[octo-demo] Task failed").count(), 2, "{history}");
+    let viewer = sandbox.run(&["token", "new", "viewer", "--role", "viewer"]).expect_status(0).text();
+    let authorization = format!("Bearer {}", viewer.trim());
+    let target = format!("/orgs/{ORG}/notifications?lang=ja");
+    let page = send_request(server.address(), "GET", &target, &[("authorization", &authorization)]).text();
+    for text in ["<h1>通知</h1>", "slack", "task_failed", "送信済み", "[octo-demo] Task failed"] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
     let log = server.stop();
     assert!(log.contains("message sent"), "the log is complete: {log}");
-    for text in [&log, &history, &listed.to_string()] {
+    for text in [&log, &history, &listed.to_string(), &page] {
         assert!(!text.contains("hunter2") && !text.contains("whsec_"), "{text}");
     }
 }
@@ -260,4 +267,57 @@ fn the_numbers_of_a_digest_are_those_of_the_api() {
             && sent.contains("https://m.example.com/orgs/octo-demo?since="),
         "{sent}"
     );
+}
+
+/// `/metrics` has every number that the alert rules and the dashboard use.
+#[test]
+fn the_dashboard_and_the_alerts_use_numbers_that_exist() {
+    const RULES: &str = include_str!("../../../infra/prometheus/alerts.yml");
+    const DASHBOARD: &str = include_str!("../../../infra/grafana/github-metrics.json");
+    /// Only a collection from GitHub has these.
+    const OF_RUNS: [&str; 3] = ["gam_run_failures_in_a_row", "gam_github_limit", "gam_github_limit_remaining"];
+    let slack = ChannelDouble::start(&[]);
+    let sandbox = Sandbox::new().with_variable("NOTIFY_SLACK", &slack.url("/x"));
+    sandbox.run(&["demo", "--no-serve", "--days", "3"]).expect_status(0);
+    let settings = "[[notify.channels]]\nname = \"team\"\ntype = \"slack\"\nurl = \"NOTIFY_SLACK\"\nwait_seconds = 0\n";
+    std::fs::write(sandbox.dir().join("notify.toml"), settings).expect("a file");
+    sandbox.run(&["config", "set", "notify.toml", ORG]).expect_status(0);
+    store_task(&sandbox.data_dir().join("store.sqlite"));
+    let token = sandbox.run(&["token", "new", "worker", "--role", "worker"]).expect_status(0).text();
+    let viewer = sandbox.run(&["token", "new", "viewer", "--role", "viewer"]).expect_status(0).text();
+    let scoped = sandbox.run(&["token", "new", "part", "--role", "viewer", "--org", ORG]).expect_status(0).text();
+    let server = sandbox.serve();
+    let api = format!("http://{}", server.address());
+    let mut worker = sandbox.command(&["worker", "--api", &api, "--run", "exit 7", "--once", "--name", "ann"]);
+    worker.env("GITHUB_METRICS_TOKEN", token.trim());
+    run_to_end(worker).expect_status(1);
+    slack.wait_for(1);
+
+    let metrics = |token: &str| {
+        let authorization = format!("Bearer {}", token.trim());
+        send_request(server.address(), "GET", "/metrics", &[("authorization", &authorization)])
+    };
+    assert_eq!(send_request(server.address(), "GET", "/metrics", &[]).status, 401);
+    assert_eq!(metrics(&scoped).status, 403, "the numbers are about all organizations");
+    let start = Instant::now();
+    let text = loop {
+        let answer = metrics(&viewer);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        // The attempt is counted after its result was stored.
+        if answer.text().contains("gam_notify_attempts_total") || start.elapsed() > LIMIT {
+            break answer.text();
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let is_of_name = |character: char| character.is_ascii_lowercase() || character == '_';
+    let mut found = 0;
+    for name in RULES.split(|it| !is_of_name(it)).chain(DASHBOARD.split(|it| !is_of_name(it))) {
+        if name.starts_with("gam_") && !OF_RUNS.contains(&name) {
+            assert!(text.contains(&format!("\n{name}")), "{name} is missing:\n{text}");
+            found += 1;
+        }
+    }
+    assert!(found > 20, "{found}");
+    assert!(text.contains("route=\"/api/v1/request-task\""), "{text}");
+    assert!(text.lines().all(|line| line.starts_with('#') || line.is_empty() || line.contains(' ')), "{text}");
 }

@@ -19,6 +19,7 @@ mod hooks;
 mod lists;
 mod log;
 mod notes;
+mod notifications;
 mod org;
 mod orgs;
 mod panels;
@@ -37,6 +38,7 @@ use axum::routing::{MethodRouter, get, post};
 use gam_query::QueryPorts;
 
 use crate::params::SubjectPath;
+use crate::service_metrics;
 
 pub(crate) use error_page::ErrorPage;
 pub(crate) use log::LOG_PATH;
@@ -72,12 +74,14 @@ pub(crate) fn other_routes() -> Vec<(&'static str, MethodRouter<QueryPorts>)> {
     vec![
         ("/", get(orgs::handle)),
         (PUBLIC_PATHS[0], get(assets::handle)),
+        (service_metrics::METRICS_PATH, get(service_metrics::handle)),
         // Addresses that people type.
         ("/orgs", get(async || Redirect::permanent("."))),
         ("/orgs/{org}/", get(redirect_to_org)),
         ("/orgs/{org}/tasks", get(tasks::handle)),
         (LOG_PATH, get(log::handle)),
         ("/orgs/{org}/hooks", get(hooks::handle)),
+        ("/orgs/{org}/notifications", get(notifications::handle)),
         ("/orgs/{org}/actions", get(actions::handle)),
         (DECISION_PATH, post(actions::decide)),
     ]

@@ -35,6 +35,7 @@ pub(super) enum Section {
     Tasks,
     Hooks,
     Actions,
+    Notifications,
 }
 
 /// Renders a page on a thread that may be blocked: tables and charts take longer than an asynchronous one may be.
@@ -127,6 +128,7 @@ fn sections(view: &View, org: &str, section: Section) -> Markup {
         (Section::Tasks, words.tasks, Some("tasks")),
         (Section::Hooks, words.hooks, Some("hooks")),
         (Section::Actions, words.actions, Some("actions")),
+        (Section::Notifications, words.notifications, Some("notifications")),
     ];
     html! {
         nav.sections aria-label=(words.sections) {

@@ -33,6 +33,7 @@ use self::throttle::Throttle;
 use crate::auth::TokenError;
 use crate::error::ApiError;
 use crate::middleware::{errors, headers, limits, log, request_id};
+use crate::service_metrics;
 use crate::throttled_warning::ThrottledWarning;
 
 pub use signature::WebhookSecrets;
@@ -94,6 +95,7 @@ pub fn webhook_router(ports: WebhookPorts) -> Router {
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(from_fn(log::log_request))
+        .layer(from_fn(service_metrics::record))
         .layer(from_fn(headers::add_headers))
         .layer(from_fn(errors::render_errors))
         .layer(CatchPanicLayer::custom(errors::panic_response));

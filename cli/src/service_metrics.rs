@@ -1,0 +1,176 @@
+//! Numbers about the service itself, for `/metrics`.
+
+use std::sync::{Arc, OnceLock};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use gam_http::{Gauge, ServiceMetrics};
+use gam_lake::ObjectStore;
+use gam_model::Clock;
+use gam_notify::{FactSource, NotifyOrg, RunHealth, channel_status, load_health};
+use gam_store::keys::CheckpointKey;
+use gam_store::{Checkpoint, OrgCheckpoint, RecordKind, RecordRange, RecordStore};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+use crate::notify;
+use crate::open::OpenStore;
+
+/// The buckets of times, in seconds.
+const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
+/// How many records of a kind are counted.
+const MAX_COUNTED: usize = 1_000;
+
+/// The counters of the process, and gauges of the store.
+pub(crate) struct StoreMetrics {
+    handle: PrometheusHandle,
+    records: Arc<dyn RecordStore>,
+    checkpoints: Arc<dyn gam_store::CheckpointStore>,
+    lake: Arc<dyn ObjectStore>,
+    names: Arc<dyn gam_store::NameStore>,
+    facts: Arc<dyn FactSource>,
+    clock: Arc<dyn Clock>,
+}
+
+/// Starts to count, once in a process. `None` if another recorder counts.
+fn recorder() -> Option<PrometheusHandle> {
+    static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+    let install = || PrometheusBuilder::new().set_buckets(&BUCKETS).ok()?.install_recorder().ok();
+    HANDLE.get_or_init(install).clone()
+}
+
+impl StoreMetrics {
+    /// Connects to a store. `None` if nothing can be counted.
+    pub(crate) fn new(store: &OpenStore) -> Option<Self> {
+        let query = store.query_ports();
+        let records = store.audit_ports_for_reading().records;
+        let facts = Arc::new(notify::facts(store, records.clone()));
+        Some(StoreMetrics {
+            handle: recorder()?,
+            records,
+            checkpoints: query.checkpoints,
+            lake: store.lake(),
+            names: query.names,
+            facts,
+            clock: query.clock,
+        })
+    }
+
+    async fn keys(&self) -> Option<Vec<String>> {
+        let registry = gam_lake::registry::read(&*self.lake).await.ok()?;
+        let mut keys: Vec<String> = registry.keys().map(str::to_owned).collect();
+        keys.extend(self.names.orgs().await.ok()?.iter().map(|org| registry.key_of(org)));
+        keys.sort();
+        keys.dedup();
+        Some(keys)
+    }
+
+    /// Returns the number of records of a kind, at most [`MAX_COUNTED`].
+    async fn count(&self, org: Option<&str>, kind: RecordKind, now: DateTime<Utc>) -> Option<f64> {
+        let range = RecordRange::new(org, kind, &[]).ok()?;
+        let page = self.records.range(&range, MAX_COUNTED, now).await.ok()?;
+        Some(page.len() as f64)
+    }
+
+    async fn org_gauges(&self, org: &str, now: DateTime<Utc>) -> Vec<Gauge> {
+        let of_org = vec![("org", org.to_owned())];
+        let mut gauges = Vec::new();
+        let mut add = |name, help, labels: &[(&'static str, String)], value: Option<f64>| {
+            gauges.extend(value.map(|value| Gauge { name, help, labels: labels.to_vec(), value }));
+        };
+        let key = CheckpointKey::Org(org.to_owned());
+        if let Ok(checkpoint) = Checkpoint::<OrgCheckpoint>::load(&*self.checkpoints, &key).await {
+            let until = checkpoint.value.org_complete_until();
+            let lag = until.map(|until| (now - until).num_seconds() as f64);
+            add("gam_collection_lag_seconds", "How far complete data is behind the present.", &of_org, lag);
+            let gaps = checkpoint.value.list_gaps(None).1 as f64;
+            add("gam_gaps", "Number of gaps: what could not be read from GitHub.", &of_org, Some(gaps));
+        }
+        if let Ok(batches) = gam_lake::inbox::list::<gam_lake::Events>(&*self.lake, org).await {
+            add("gam_inbox_batches", "Number of batches that wait for an aggregation.", &of_org, Some(batches.len() as f64));
+        }
+        for (name, help, kind) in [
+            ("gam_audit_undrained_rows", "Rows of the audit log that no segment has yet, at most 1000.", RecordKind::AuditRow),
+            ("gam_leases", "Claims of tasks that somebody holds, at most 1000.", RecordKind::Lease),
+            ("gam_ready_issues", "Entries of the index of assignable issues, at most 1000.", RecordKind::ReadyIssue),
+            ("gam_dirty_repos", "Repositories that webhooks marked, at most 1000.", RecordKind::DirtyRepo),
+        ] {
+            add(name, help, &of_org, self.count(Some(org), kind, now).await);
+        }
+        for (job, health) in load_health(&*self.records, org, now).await.unwrap_or_default() {
+            let labels = [("org", org.to_owned()), ("job", job)];
+            for (name, help, value) in health_numbers(&health, now) {
+                add(name, help, &labels, value);
+            }
+        }
+        gauges
+    }
+
+    async fn channel_gauges(&self, org: &NotifyOrg, now: DateTime<Utc>) -> Vec<Gauge> {
+        let mut gauges = Vec::new();
+        for channel in &org.settings.channels {
+            let name = (org.key.as_str(), channel.name.as_str());
+            let Ok(status) = channel_status(&*self.records, name, now).await else { continue };
+            let labels = vec![("org", org.key.clone()), ("channel", channel.name.clone())];
+            for (name, help, value) in [
+                ("gam_notify_waiting", "Notifications that wait for a channel.", status.waiting as f64),
+                (
+                    "gam_notify_breaker_open",
+                    "1 if the circuit breaker of a channel is open.",
+                    f64::from(u8::from(status.is_broken)),
+                ),
+            ] {
+                gauges.push(Gauge { name, help, labels: labels.clone(), value });
+            }
+        }
+        gauges
+    }
+}
+
+/// A gauge without labels.
+type HealthNumber = (&'static str, &'static str, Option<f64>);
+
+fn health_numbers(health: &RunHealth, now: DateTime<Utc>) -> [HealthNumber; 4] {
+    let age = |at: Option<DateTime<Utc>>| at.map(|at| (now - at).num_seconds() as f64);
+    let limit = health.limit.as_ref().filter(|limit| limit.resets_at > now);
+    [
+        (
+            "gam_run_failures_in_a_row",
+            "Runs of a job that failed since the last one that succeeded.",
+            Some(f64::from(health.failures_in_a_row)),
+        ),
+        ("gam_run_success_age_seconds", "Time since the last run of a job that succeeded.", age(health.last_success)),
+        (
+            "gam_github_limit_remaining",
+            "Points left of GitHub's limit of GraphQL, after the last run.",
+            limit.map(|limit| limit.remaining as f64),
+        ),
+        ("gam_github_limit", "Points an hour of GitHub's limit of GraphQL.", limit.map(|limit| limit.limit as f64)),
+    ]
+}
+
+#[async_trait]
+impl ServiceMetrics for StoreMetrics {
+    fn render(&self) -> String {
+        self.handle.run_upkeep();
+        self.handle.render()
+    }
+
+    async fn gauges(&self) -> Vec<Gauge> {
+        let now = self.clock.now();
+        let mut gauges = Vec::new();
+        for (name, help, kind) in [
+            ("gam_webhook_orders", "Orders of webhooks that wait, at most 1000.", RecordKind::WebhookOrder),
+            ("gam_actions_due", "Actions that have work to do, at most 1000.", RecordKind::ActionDue),
+        ] {
+            let value = self.count(None, kind, now).await;
+            gauges.extend(value.map(|value| Gauge { name, help, labels: Vec::new(), value }));
+        }
+        for key in self.keys().await.unwrap_or_default() {
+            gauges.extend(self.org_gauges(&key, now).await);
+        }
+        for org in self.facts.orgs().await.unwrap_or_default() {
+            gauges.extend(self.channel_gauges(&org, now).await);
+        }
+        gauges
+    }
+}
