@@ -10,16 +10,21 @@ options is used again.
 """
 
 import argparse
+import contextlib
 import datetime
 import json
 import os
 import platform
+import re
 import shutil
 import statistics
 import subprocess
 import sys
 import textwrap
 import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
@@ -30,6 +35,7 @@ POLARS_VERSION = "2.1.0"
 # What follows this line in docs/PERFORMANCE.md survives a run.
 HAND_WRITTEN = "<!-- bench/compare.py keeps what follows. -->"
 PAGE_WIDTH = 120
+HTTP_TIMEOUT_S = 600
 
 ROOT = Path(__file__).resolve().parent.parent
 PARTS = Path(__file__).resolve().parent / "comparison"
@@ -71,13 +77,20 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--grains", default="day,week,month", help="buckets that DuckDB and Polars compute (default: %(default)s)"
     )
-    parser.add_argument("--verify-grain", default="day", choices=["day", "week", "month", "none"])
+    parser.add_argument(
+        "--verify-grain",
+        default="day,week,month",
+        help="buckets that are compared with DuckDB, the last of them over HTTP too, or none (default: %(default)s)",
+    )
     parser.add_argument("--only", default=f"{OURS},{DUCKDB},{POLARS}", help="programs to run (default: %(default)s)")
     parser.add_argument("--program", type=Path, help="github-metrics, instead of building it")
     parser.add_argument("--generator", type=Path, help="gam-bench, instead of building it")
     parser.add_argument("--work", type=Path, default=ROOT / "target" / "comparison", help="work directory")
     parser.add_argument("--out", default=str(ROOT / "docs" / "PERFORMANCE.md"), help="page to write, - for stdout")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if unknown := set(arguments.verify_grain.split(",")) - {"day", "week", "month", "none"}:
+        parser.error(f"invalid --verify-grain: {', '.join(sorted(unknown))} is no grain")
+    return arguments
 
 
 def note(text: str) -> None:
@@ -209,31 +222,77 @@ class Comparison:
         measurement.seconds = result["seconds"]
         return measurement, result["version"]
 
-    def export(self, bots: str, since: str, until: str) -> Path:
-        path = self.outputs / f"export-{bots}.csv"
-        grain = self.arguments.verify_grain
-        command = [str(self.program), *self.options(), "export", "octo-bench", "--since", since, "--until", until]
+    def export(self, grain: str, bots: str, days: "tuple[str, str]") -> Path:
+        """Returns a file of what `export` prints of the days."""
+        path = self.outputs / f"export-{grain}-{bots}.csv"
+        command = [str(self.program), *self.options(), "export", "octo-bench", "--since", days[0], "--until", days[1]]
         command += ["--granularity", grain, "--bots", bots, "--out", str(path), "--overwrite"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         return path
 
-    def verify(self) -> str:
-        """Compares the export of github-metrics with DuckDB's table. Returns the sentence for the page."""
-        grain = self.arguments.verify_grain
-        months = [path.parent.name.removeprefix("month=") for path in snapshots(self.lake)]
-        since = f"{months[0]}-01"
-        year, month = map(int, months[-1].split("-"))
-        until = datetime.date(year + month // 12, month % 12 + 1, 1).isoformat()
-        paths = [str(self.export(bots, since, until)) for bots in ["exclude", "include"]]
-        command = [str(self.python), str(PARTS / "verify.py"), str(self.database), grain, *paths]
+    def download(self, address: str, grain: str, bots: str, days: "tuple[str, str]") -> Path:
+        """Returns a file of what a server exports of the days."""
+        path = self.outputs / f"download-{grain}-{bots}.csv"
+        query = {"since": days[0], "until": days[1], "granularity": grain, "bots": bots}
+        url = f"{address}/api/v1/orgs/octo-bench/export.csv?{urllib.parse.urlencode(query)}"
+        with urllib.request.urlopen(url, timeout=HTTP_TIMEOUT_S) as response, path.open("wb") as file:
+            shutil.copyfileobj(response, file)
+        return path
+
+    @contextlib.contextmanager
+    def server(self) -> "Iterator[str]":
+        """Serves the rollups on a free port. Yields the address."""
+        command = [str(self.program), *self.options(), "serve", "--listen", "127.0.0.1:0"]
+        log = self.arguments.work / "serve.log"
+        with log.open("w") as errors:
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
+        try:
+            yield address_of(process, log)
+        finally:
+            process.terminate()
+            process.wait()
+
+    def compare(self, what: str, grain: str, paths: list) -> None:
+        """Compares files of what people did and of what everybody did with DuckDB's table."""
+        command = [str(self.python), str(PARTS / "verify.py"), str(self.database), grain, *map(str, paths)]
         result = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-        note(result.stdout)
+        note(f"{what}:\n{result.stdout}")
         if result.returncode != 0:
-            raise SystemExit("github-metrics and DuckDB differ")
+            raise SystemExit(f"{what} and DuckDB differ")
+
+    def verify(self, grains: list) -> str:
+        """Compares what github-metrics exports with DuckDB's table. Returns the sentence for the page."""
+        months = [path.parent.name.removeprefix("month=") for path in snapshots(self.lake)]
+        year, month = map(int, months[-1].split("-"))
+        days = (f"{months[0]}-01", datetime.date(year + month // 12, month % 12 + 1, 1).isoformat())
+        sides = ["exclude", "include"]
+        for grain in grains:
+            self.compare("export", grain, [self.export(grain, bots, days) for bots in sides])
+        over_http = grains[-1]
+        with self.server() as address:
+            paths = [self.download(address, over_http, bots, days) for bots in sides]
+        self.compare("GET /api/v1/orgs/octo-bench/export.csv", over_http, paths)
         return (
-            f"Afterwards, `github-metrics export` by {grain} and DuckDB's table agreed on every counter and every number "
-            "of distinct members of the organization, each repository and each member, and on percentiles within 1 %."
+            f"Afterwards, `github-metrics export` by {listed(grains)}, `GET /api/v1/orgs/octo-bench/export.csv` by "
+            f"{over_http}, and DuckDB's table agreed on every counter and every number of distinct members of the "
+            "organization, each repository and each member, and on percentiles within 1 %."
         )
+
+
+def address_of(process: subprocess.Popen, log: Path) -> str:
+    """Waits until a server listens. Returns its address."""
+    deadline = time.monotonic() + HTTP_TIMEOUT_S
+    while time.monotonic() < deadline and process.poll() is None:
+        if match := re.search(r"listening on (http://\S+)", log.read_text()):
+            return match[1]
+        time.sleep(0.05)
+    raise SystemExit(f"the server did not start: see {log}")
+
+
+def listed(words: list) -> str:
+    """Returns words as a sentence lists them."""
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def program_version(program: Path) -> str:
@@ -296,7 +355,6 @@ def command_line(arguments: argparse.Namespace) -> str:
 def page(arguments, contestants: list, lake: Path, verification: str, loads: list) -> str:
     """Returns the text of docs/PERFORMANCE.md."""
     lake_bytes = sum(file.stat().st_size for file in snapshots(lake))
-    *others, last = arguments.grains.split(",")
     facts = {
         **machine(),
         "commit": commit(),
@@ -305,7 +363,7 @@ def page(arguments, contestants: list, lake: Path, verification: str, loads: lis
     }
     return Template((PARTS / "performance.template.md").read_text()).substitute(
         date=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        grains=f"{', '.join(others)} and {last}" if others else last,
+        grains=listed(arguments.grains.split(",")),
         lake=textwrap.fill(
             f"The lake: {arguments.events:,} events of {arguments.months} months, {arguments.repos:,} repositories and "
             f"{arguments.members:,} members, generated by `gam-bench` with seed {arguments.seed}: "
@@ -357,8 +415,10 @@ def main() -> None:
         raise SystemExit("github-metrics wrote snapshots while it was measured: their stamps are not current")
     note(table(contestants, arguments.events))
     names = {contestant.name for contestant in contestants}
-    can_verify = arguments.verify_grain in arguments.grains.split(",") and {OURS, DUCKDB} <= names
-    verification = comparison.verify() if can_verify else "The results were not compared in this run."
+    computed = arguments.grains.split(",")
+    verified = [grain for grain in arguments.verify_grain.split(",") if grain in computed]
+    can_verify = bool(verified) and {OURS, DUCKDB} <= names
+    verification = comparison.verify(verified) if can_verify else "The results were not compared in this run."
     text = page(arguments, contestants, lake, verification, loads)
     if arguments.out == "-":
         print(text)

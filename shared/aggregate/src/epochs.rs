@@ -350,20 +350,26 @@ impl AggregateRun<'_> {
         Ok(())
     }
 
-    /// Deletes an epoch of a table, month by month. The lists and the marker of a month come last: after a crash they name the
-    /// items again. A month that was not folded completely has no marker, so the months of the lake are looked at, too.
+    /// Deletes an epoch of a table: first what the lists of its months name, month by month, so that the keys of few items are
+    /// in memory, then what no list names. An item that became empty is in no list, and a run that was killed, or that wrote
+    /// for longer than an epoch is kept, leaves items whose list is gone. A month that was not folded completely has no
+    /// marker, so the months of the lake are looked at, too.
     async fn delete_epoch<T: FoldedTable>(&self, epoch: Epoch) -> Result<(), AggregateError> {
         let (rollups, owner) = (&*self.ports.rollups, T::owner(self.org));
         let markers = rollups.markers(&owner, epoch).await?;
         let mut months: BTreeSet<Month> = markers.into_iter().map(|marker| marker.month).collect();
         months.extend(snapshot::months::<T>(&*self.ports.objects, self.org).await?);
-        for month in months {
+        for &month in &months {
             for keys in self.keys_of_month::<T>(epoch, month).await?.chunks(MAX_CALL_ITEMS) {
                 rollups.delete(&owner, epoch, keys).await?;
             }
             rollups.delete(&owner, epoch, &list_keys(month)).await?;
-            rollups.delete_markers(&owner, epoch, &[month]).await?;
         }
+        for keys in rollups.item_keys(&owner, epoch).await?.chunks(MAX_CALL_ITEMS) {
+            rollups.delete(&owner, epoch, keys).await?;
+        }
+        let months: Vec<Month> = months.into_iter().collect();
+        rollups.delete_markers(&owner, epoch, &months).await?;
         Ok(())
     }
 }

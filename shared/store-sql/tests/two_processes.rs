@@ -51,6 +51,10 @@ impl RollupStore for AlternatingStores {
         RollupStore::get(self.next_store(), org, epoch, keys).await
     }
 
+    async fn item_keys(&self, org: &str, epoch: Epoch) -> Result<Vec<ItemKey>> {
+        self.next_store().item_keys(org, epoch).await
+    }
+
     async fn delete(&self, org: &str, epoch: Epoch, keys: &[ItemKey]) -> Result<()> {
         self.next_store().delete(org, epoch, keys).await
     }

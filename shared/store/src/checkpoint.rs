@@ -42,6 +42,10 @@ pub struct OrgCheckpoint {
     /// The id of the last repository that an interrupted comparison reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reconciled_to: Option<i64>,
+    /// For how many repositories a comparison reads the lake together at most: half as many as the one that ran out of
+    /// time. `None` for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reconcile_at_most: Option<u32>,
     /// What could not be read, by repository id.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub gaps: GapsByRepo,

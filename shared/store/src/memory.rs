@@ -134,6 +134,13 @@ impl RollupStore for MemoryStore {
         }))
     }
 
+    async fn item_keys(&self, org: &str, epoch: Epoch) -> Result<Vec<ItemKey>> {
+        Ok(self.read(org, |stored| {
+            let of_epoch = stored.items.keys().filter(|(of, _)| *of == epoch);
+            of_epoch.map(|(_, key)| key.clone()).collect()
+        }))
+    }
+
     async fn delete(&self, org: &str, epoch: Epoch, keys: &[ItemKey]) -> Result<()> {
         self.write(org, |stored| {
             for key in keys {

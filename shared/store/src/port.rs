@@ -212,6 +212,13 @@ pub trait RollupStore: Send + Sync {
     /// If the store fails.
     async fn get(&self, org: &str, epoch: Epoch, keys: &[ItemKey]) -> Result<Vec<(ItemKey, StoredItem)>>;
 
+    /// Returns the keys of all items of the epoch, in any order. Adapters may look at everything that they hold. Only to
+    /// find what is left of an epoch that nobody reads or writes any more.
+    ///
+    /// # Errors
+    /// If the store fails.
+    async fn item_keys(&self, org: &str, epoch: Epoch) -> Result<Vec<ItemKey>>;
+
     /// Deletes items, of which some may not exist. Only for an epoch that nobody reads or writes any more.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::TimeDelta;
 use fastrand::Rng;
 use gam_model::{Event, EventBatch, EventKind, Identity, MemberKind, Range, TimeZone};
 use gam_query::{BotFilter, MetricValue, SubjectRef};
@@ -186,18 +187,35 @@ fn check(expected: &Expected, actual: &[(&'static str, MetricValue)], context: &
     }
 }
 
-async fn compare(seed: u64, identity: Identity) {
+/// Moves events by a number of days.
+fn moved(batches: Vec<EventBatch>, days: TimeDelta) -> Vec<EventBatch> {
+    let moved = |mut event: Event| {
+        let facts = &mut event.facts;
+        let times = [Some(&mut event.occurred_at), facts.created_at.as_mut(), facts.merged_at.as_mut()];
+        times.into_iter().flatten().for_each(|time| *time += days);
+        facts.first_reviews.iter_mut().flatten().for_each(|review| review.at += days);
+        event
+    };
+    let batch = |batch: EventBatch| EventBatch::new(ORG, batch.into_events().into_iter().map(moved).collect());
+    batches.into_iter().map(batch).collect()
+}
+
+/// Compares all numbers of random events of the three weeks from the first of two days on. The second day is compared by
+/// itself, too.
+async fn compare(seed: u64, identity: Identity, [first_day, other_day]: [&str; 2]) {
     let rng = &mut Rng::with_seed(seed);
-    let batches = random_batches(rng, 60, 30);
+    let first_day = day(first_day);
+    let batches = moved(random_batches(rng, 60, 30), first_day - day("2025-01-20"));
     let events = current_events(&batches);
     let counted = counted_commits(&events);
     let zone = identity.time_zone();
     let data = TestData::aggregated(&batches, identity.clone()).await;
     let ports = data.ports_with(identity.clone()).await;
-    for (since, until) in
-        [("2025-01-01", "2025-03-01"), ("2025-01-23", "2025-02-09"), ("2025-01-27", "2025-01-28")]
-    {
-        let range = Range::new(day(since), day(until)).unwrap();
+    let part = (first_day + TimeDelta::days(3), first_day + TimeDelta::days(20));
+    let all = (first_day - TimeDelta::days(19), first_day + TimeDelta::days(40));
+    let other_day = (day(other_day), day(other_day) + TimeDelta::days(1));
+    for (since, until) in [all, part, other_day] {
+        let range = Range::new(since, until).unwrap();
         for bots in [BotFilter::Auto, BotFilter::Exclude, BotFilter::Include, BotFilter::Only] {
             let mut org = Expected::default();
             let mut repos: BTreeMap<String, Expected> = BTreeMap::new();
@@ -251,9 +269,9 @@ async fn compare(seed: u64, identity: Identity) {
     }
 }
 
-/// Zones with all kinds of offsets: the greatest in both directions, quarters of an hour, and a change in February
-/// 2025 (Casablanca).
-const ZONES: [&str; 7] = [
+/// Zones with all kinds of offsets and changes: the greatest offsets in both directions, quarters of an hour, summer in
+/// the north and in the south, half an hour of it (Lord Howe), and a change in February 2025 (Casablanca).
+const ZONES: [&str; 9] = [
     "Pacific/Kiritimati",
     "Pacific/Pago_Pago",
     "Asia/Kathmandu",
@@ -261,19 +279,42 @@ const ZONES: [&str; 7] = [
     "America/St_Johns",
     "Africa/Casablanca",
     "America/New_York",
+    "Europe/Lisbon",
+    "Australia/Lord_Howe",
+];
+
+/// The first of three weeks, and a day among them that is compared by itself: one on which the clocks of some of the zones
+/// change, so that it has another number of hours. Each time a month ends in between.
+const SPANS: [[&str; 2]; 8] = [
+    ["2025-01-20", "2025-01-27"],
+    // Casablanca.
+    ["2025-02-18", "2025-02-23"],
+    // New York and St. John's.
+    ["2025-02-18", "2025-03-09"],
+    // Lisbon.
+    ["2025-03-20", "2025-03-30"],
+    // Casablanca, Chatham and Lord Howe.
+    ["2025-03-20", "2025-04-06"],
+    // Chatham.
+    ["2025-09-20", "2025-09-28"],
+    // Lisbon.
+    ["2025-10-20", "2025-10-26"],
+    // New York and St. John's.
+    ["2025-10-20", "2025-11-02"],
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
     fn every_number_matches_its_definition(
         seed in any::<u64>(),
         is_configured in any::<bool>(),
-        zone in prop_oneof![Just("UTC"), prop::sample::select(&ZONES[..])],
+        zone in prop_oneof![1 => Just("UTC"), 3 => prop::sample::select(&ZONES[..])],
+        span in prop::sample::select(&SPANS[..]),
     ) {
         let identity = if is_configured { other_identity() } else { Identity::default() };
         let identity = identity.with_time_zone(TimeZone::parse(zone).unwrap());
-        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(compare(seed, identity));
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(compare(seed, identity, span));
     }
 }

@@ -1,29 +1,33 @@
-//! Several aggregations over one lake and store run in random interleavings, with crashes and
-//! redelivered batches. One clean run afterwards reaches the expected state.
+//! Several aggregations over one lake and store run in random interleavings, with crashes, lost answers,
+//! redelivered batches, and a clock that jumps, so that old epochs are deleted. One clean run afterwards reaches the
+//! expected state. Readers that run meanwhile see complete answers, whose sums never fall.
 //!
 //! Every call to a port waits at a gate. A scheduler lets one aggregation pass at a time, or kills it
 //! there. A failure prints its seed. Set `INTERLEAVINGS` at compile time to try more seeds.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::io::ErrorKind;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use chrono::TimeDelta;
 use fastrand::Rng;
 use futures::future::BoxFuture;
 use gam_aggregate::{AggregateOptions, aggregate, aggregate_with, fold_month, plan_months};
-use gam_model::{EventBatch, Identity};
+use gam_model::{Event, EventBatch, EventKind, Facts, Identity};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::dips::find_numbers;
 use crate::fan_out::{fold_plan, inbox_only, tasks_of};
 use crate::support::{
-    Gate, ORG, TestData, active_epoch, all_answers, other_identity, random_batches, snapshot_rows,
+    Gate, ORG, TestData, active_epoch, all_answers, other_identity, random_batches, random_version, snapshot_rows,
 };
 
 /// What a worker reports to the scheduler.
 enum WorkerEvent {
     /// The worker waits at its gate until the sender is used.
-    AtGate(usize, oneshot::Sender<()>),
+    AtGate(usize, oneshot::Sender<Option<ErrorKind>>),
     /// The worker has ended.
     Done(usize),
 }
@@ -36,17 +40,22 @@ struct SchedulerGate {
 
 #[async_trait]
 impl Gate for SchedulerGate {
-    async fn pass(&self, _: &str) -> Result<(), std::io::Error> {
+    async fn pass(&self, call: &str) -> Result<(), std::io::Error> {
         let (pass, passed) = oneshot::channel();
         self.events.send(WorkerEvent::AtGate(self.worker, pass)).map_err(std::io::Error::other)?;
-        passed.await.map_err(std::io::Error::other)
+        let lost = passed.await.map_err(std::io::Error::other)?;
+        // Only answers to writes are lost.
+        match lost.filter(|_| call.ends_with(", returning")) {
+            Some(kind) => Err(kind.into()),
+            None => Ok(()),
+        }
     }
 }
 
 struct Workers {
     events: mpsc::UnboundedReceiver<WorkerEvent>,
     tasks: HashMap<usize, JoinHandle<()>>,
-    waiting: HashMap<usize, oneshot::Sender<()>>,
+    waiting: HashMap<usize, oneshot::Sender<Option<ErrorKind>>>,
 }
 
 impl Workers {
@@ -96,9 +105,10 @@ impl Workers {
         self.waiting.remove(&worker);
     }
 
-    fn let_pass(&mut self, worker: usize) {
+    /// Lets a worker pass. If it waits for an answer to a write, the answer may be lost.
+    fn let_pass(&mut self, worker: usize, lost: Option<ErrorKind>) {
         let pass = self.waiting.remove(&worker).expect("a waiting worker");
-        pass.send(()).expect("the worker waits");
+        pass.send(lost).expect("the worker waits");
     }
 }
 
@@ -142,7 +152,27 @@ fn fold_planned_months(data: &TestData, seed: u64) -> Job {
     })
 }
 
-/// Lets workers pass in a random order until all have ended. Some are killed, and some batches delivered again.
+/// What readers saw: of each the answers, in order. An answer is the numbers of active members and of commits.
+type Seen = Arc<Mutex<HashMap<u64, Vec<[u64; 2]>>>>;
+
+/// Asks for the organization's overview some times. An answer that is not there, because the rules changed too often or
+/// there is none yet, is none.
+fn poll(data: &TestData, reader: u64, seen: &Seen) -> Job {
+    let (data, seen) = (data.clone(), seen.clone());
+    Box::new(move |gate| {
+        Box::pin(async move {
+            let ports = data.gated_unconfigured(Identity::default(), gate);
+            for _ in 0..12 {
+                if let Some(numbers) = find_numbers(&ports).await {
+                    seen.lock().unwrap().entry(reader).or_default().push(numbers);
+                }
+            }
+        })
+    })
+}
+
+/// Lets workers pass in a random order until all have ended. Some are killed, some answers are lost, some batches
+/// delivered again, and sometimes a quarter of an hour passes.
 async fn run_interleaved(mut workers: Workers, data: &TestData, batches: &[EventBatch], rng: &mut Rng) {
     let mut crashes = rng.usize(0..4);
     while workers.wait_for_all().await {
@@ -155,7 +185,15 @@ async fn run_interleaved(mut workers: Workers, data: &TestData, batches: &[Event
         if rng.u8(..50) == 0 {
             data.put(&batches[rng.usize(..batches.len())..][..1]).await;
         }
-        workers.let_pass(worker);
+        if rng.u8(..100) == 0 {
+            data.clock.advance(TimeDelta::minutes(16));
+        }
+        let lost = match rng.u8(..20) {
+            0 => Some(ErrorKind::TimedOut),
+            1 => Some(ErrorKind::AlreadyExists),
+            _ => None,
+        };
+        workers.let_pass(worker, lost);
     }
 }
 
@@ -223,4 +261,68 @@ async fn months_that_three_workers_fold_side_by_side() {
         assert_eq!(all_answers(&ports).await, answers, "answers, seed {seed}");
         assert_eq!(active_epoch(&data).await.0, 2, "answers switched, seed {seed}");
     }
+}
+
+/// Returns jobs of two configurations that replace each other, and of two readers.
+fn jobs_with_readers(data: &TestData, seen: &Seen) -> Vec<Job> {
+    let identities = [other_identity(), Identity::default()];
+    let aggregations = identities.into_iter().map(|identity| aggregate_twice(data, identity));
+    aggregations.chain((0..2).map(|reader| poll(data, reader, seen))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_see_complete_answers_of_one_configuration() {
+    let mut answers = 0;
+    for seed in 0..seeds() {
+        let rng = &mut Rng::with_seed(seed);
+        let batches = random_batches(rng, 12, 8);
+        let mut complete = Vec::new();
+        for identity in [Identity::default(), other_identity()] {
+            let data = TestData::aggregated(&batches, identity.clone()).await;
+            complete.push(find_numbers(&data.ports_with(identity).await).await.unwrap());
+        }
+        let (data, seen) = (TestData::aggregated(&batches, Identity::default()).await, Seen::default());
+        run_interleaved(Workers::start(jobs_with_readers(&data, &seen)), &data, &batches, rng).await;
+        for numbers in seen.lock().unwrap().values().flatten() {
+            assert!(complete.contains(numbers), "{numbers:?}, not one of {complete:?}, seed {seed}");
+            answers += 1;
+        }
+    }
+    assert!(answers > seeds(), "only {answers} answers");
+}
+
+/// Returns a commit that no other event replaces.
+fn lasting_commit(number: u64) -> Event {
+    // The other numbers are those of one commit in two repositories.
+    let event = random_version(&mut Rng::with_seed(number), number / 2 * 3 + number % 2);
+    let facts = Facts { parents: Some(1), co_authors: None, ..event.facts };
+    Event { kind: EventKind::Commit, version: 1, retracted: false, facts, ..event }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sums_never_fall_while_batches_arrive_and_rules_change() {
+    let mut answers = 0;
+    for seed in 0..seeds() {
+        let rng = &mut Rng::with_seed(seed);
+        let count = 24;
+        let mut commits: Vec<Event> = (0..count).map(lasting_commit).collect();
+        rng.shuffle(&mut commits);
+        let batches: Vec<EventBatch> =
+            commits.chunks(3).map(|commits| EventBatch::new(ORG, commits.to_vec())).collect();
+        // Some of the months begin with a batch that arrives later.
+        let data = TestData::aggregated(&batches[..rng.usize(0..3)], Identity::default()).await;
+        data.put(&batches[3..5]).await;
+        let seen = Seen::default();
+        run_interleaved(Workers::start(jobs_with_readers(&data, &seen)), &data, &batches, rng).await;
+        for (reader, numbers) in &*seen.lock().unwrap() {
+            let is_rising = numbers.is_sorted_by_key(|[_, commits]| *commits);
+            assert!(is_rising, "reader {reader} saw {numbers:?}, seed {seed}");
+            answers += numbers.len() as u64;
+        }
+        data.put(&batches).await;
+        let ports = data.ports().await;
+        aggregate(&ports.aggregate, ORG, false, &()).await.unwrap();
+        assert_eq!(find_numbers(&ports).await.unwrap()[1], count, "all commits count, seed {seed}");
+    }
+    assert!(answers > seeds(), "only {answers} answers");
 }

@@ -174,6 +174,11 @@ pub(super) fn item_partition(org: &str, epoch: Epoch, class: &ItemClass) -> Stri
     format!("items#{}#{epoch}#{}#{kind}#{}", org_part(org), class.as_str(), class.name())
 }
 
+/// Returns what the partitions of an epoch's items start with.
+pub(super) fn item_partitions(org: &str, Epoch(epoch): Epoch) -> String {
+    format!("items#{}#{epoch}#", org_part(org))
+}
+
 /// Returns the bounds, both included, of the sort keys of a class's items from one month to another.
 pub(super) fn item_bounds(first: Month, last: Month) -> (String, String) {
     // Weeks follow the month and a `#`. Their digits are smaller than `~`.

@@ -1,6 +1,7 @@
 //! Items of rollups in DynamoDB.
 
 use async_trait::async_trait;
+use aws_sdk_dynamodb::types::Select;
 use futures::{StreamExt, TryStreamExt};
 use gam_model::Month;
 use gam_store::error::Result;
@@ -9,7 +10,8 @@ use gam_store::{
     RollupStore, StoredItem,
 };
 
-use super::item::{Item, number};
+use super::super::service_error::ServiceError;
+use super::item::{Item, number, text};
 use super::keys::{self, TableKey};
 use super::parts::BodyParts;
 use super::{ConditionalPut, DynamoStore, MAX_CONCURRENT_REQUESTS};
@@ -92,6 +94,37 @@ impl DynamoStore {
         self.put_conditionally("writing a rollup", request).await
     }
 
+    /// Returns the keys of all items of an epoch. The names of their partitions contain subjects, which nothing lists, so
+    /// this reads the complete table.
+    async fn scan_item_keys(&self, org: &str, epoch: Epoch) -> Result<Vec<ItemKey>> {
+        const ACTION: &str = "listing rollups";
+        let scan = self
+            .client
+            .scan()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .select(Select::SpecificAttributes)
+            .projection_expression("pk, sk")
+            .filter_expression("begins_with(pk, :epoch)")
+            .expression_attribute_values(":epoch", text(keys::item_partitions(org, epoch)));
+        let mut found = scan.into_paginator().items().send();
+        let mut item_keys = Vec::new();
+        while let Some(item) = found.next().await {
+            let item = match item {
+                Ok(item) => Item(item),
+                // A stack that was deployed before roles had this permission. What is left costs only space.
+                Err(error) if ServiceError::new(&error).is_access_denied() => {
+                    tracing::warn!(org, epoch = epoch.0, "cannot look for items that no list names: deploy again");
+                    return Ok(Vec::new());
+                }
+                Err(error) => return Err(self.error(ACTION, &error)),
+            };
+            let key = keys::parse_item(item.text("pk")?, item.text("sk")?);
+            item_keys.push(key.ok_or_else(|| item.damaged("key"))?);
+        }
+        Ok(item_keys)
+    }
+
     /// Returns the stored items that items of the table hold or name the parts of, in the same order.
     async fn complete_all(
         &self,
@@ -139,6 +172,10 @@ impl RollupStore for DynamoStore {
         let keys = keys.iter().map(|key| TableKey::item(org, epoch, key));
         let items = self.batch_get("reading rollups", keys).await?;
         self.complete_all(org, epoch, items).await
+    }
+
+    async fn item_keys(&self, org: &str, epoch: Epoch) -> Result<Vec<ItemKey>> {
+        self.scan_item_keys(org, epoch).await
     }
 
     async fn delete(&self, org: &str, epoch: Epoch, keys: &[ItemKey]) -> Result<()> {

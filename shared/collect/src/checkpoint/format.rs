@@ -176,6 +176,7 @@ fn the_checkpoint_of_an_organization_keeps_its_form() {
         since: Some(at(24)),
         reconciled_at: Some(at(25)),
         reconciled_to: Some(9),
+        reconcile_at_most: Some(30),
         gaps: [(7, RepoGaps { listed: vec![gap], more: 2, complete_since: Some(at(26)) })].into(),
         lost_months: [("2024-02".to_owned(), 5)].into(),
         read_again: Some(ReadAgainSpan { from: at(28), until: Some(at(29)) }),

@@ -17,7 +17,9 @@
 //! a person starts lists all of them. What GitHub no longer shows is retracted, but for releases and
 //! deployments: they happened all the same.
 //!
-//! The lake is read once before the comparison, and once more if rows have to be found that a repair changes.
+//! The lake is read before the comparison, and once more if rows have to be found that a repair changes. If it holds more
+//! of the repositories than fits into memory, it is read for some of them at a time. If reading takes longer than a run
+//! has, the next run reads it for half as many.
 
 mod commits;
 mod delivery;
@@ -43,7 +45,7 @@ use crate::waits::with_wait_reports;
 use crate::writer::Checkpoints;
 use crate::{CollectError, CollectObserver, CollectPorts, CollectProgress, Limited};
 use repairs::PendingRepairs;
-use snapshots::{StoredRepo, load_repos};
+use snapshots::{ScanBounds, StoredRepo, load_repos};
 
 /// How many repositories are counted with one request.
 const REPOS_PER_REQUEST: usize = 20;
@@ -51,6 +53,8 @@ const REPOS_PER_REQUEST: usize = 20;
 const INTERVAL: TimeDelta = TimeDelta::days(1);
 /// Each repository is listed on one of this many days.
 const LISTING_CYCLE_DAYS: i64 = 7;
+/// How much is held in memory of the repositories that are compared together, in entries: about 100 bytes each.
+const MAX_LOADED_ENTRIES: usize = 1_000_000;
 /// How many entries of a list are compared at most on the day of a repository, the last changed ones first.
 const MAX_DAILY_ENTRIES: usize = 5_000;
 
@@ -130,7 +134,8 @@ async fn compare_all(
     }
     let configuration = configuration::latest(&*ports.objects, &key).await?.configuration;
     probe.repos.retain(|repo| !configuration.excludes(&repo.name));
-    let resume_after = load_org(ports, &key).await?.value.reconciled_to;
+    let progress = load_org(ports, &key).await?.value;
+    let resume_after = progress.reconciled_to;
     let is_collected = |repo: &&RepoProbe| checkpoints.contains_key(&repo.id);
     let mut repos: Vec<RepoProbe> = probe.repos.iter().filter(is_collected).cloned().collect();
     repos.sort_by_key(|repo| repo.id);
@@ -138,15 +143,37 @@ async fn compare_all(
     observer.notice(CollectProgress::Comparing { org: probe.login.clone(), repos: repos.len() });
     let now = probe.read_at.unwrap_or_else(|| ports.clock.now());
     let org = OrgRef { key: &key, login: &probe.login };
-    let mut run = Reconciliation::load(ports, github, org, &checkpoints, &repos, now).await?;
+    let mut run = Reconciliation::new(ports, github, org, &checkpoints, &repos, now);
+    run.stop_at = request.stop_at;
     if !request.lists_everything {
         run.listing_day = Some(now.timestamp().div_euclid(86_400));
         run.max_entries = MAX_DAILY_ENTRIES;
     }
     // Up to which repository everything was compared, and repaired.
     let (mut compared_to, mut repaired_to) = (resume_after, resume_after);
-    for chunk in repos.chunks(REPOS_PER_REQUEST) {
-        let compared = run.compare_chunk(chunk, request.stop_at, observer).await?;
+    let max_repos = progress.reconcile_at_most.map_or(usize::MAX, |repos| repos.max(1) as usize);
+    let mut rest = &repos[..];
+    let mut loaded = &repos[..0];
+    while !rest.is_empty() {
+        if loaded.is_empty() {
+            let wanted = &rest[..max_repos.min(rest.len())];
+            match run.load(wanted, MAX_LOADED_ENTRIES).await? {
+                Some(count) => loaded = &wanted[..count],
+                None => {
+                    // Later ones have less time, and the next run starts with them.
+                    if rest.len() == repos.len() {
+                        let half = u32::try_from(wanted.len() / 2).unwrap_or(u32::MAX);
+                        let halve = |org: &mut OrgCheckpoint| org.reconcile_at_most = Some(half);
+                        Checkpoint::change_org(&*ports.checkpoints, &key, halve).await?;
+                    }
+                    run.report.limited = Some(out_of_time(ports));
+                    break;
+                }
+            }
+        }
+        let chunk = &loaded[..REPOS_PER_REQUEST.min(loaded.len())];
+        (loaded, rest) = (&loaded[chunk.len()..], &rest[chunk.len()..]);
+        let compared = run.compare_chunk(chunk, observer).await?;
         if compared.is_ok() {
             compared_to = chunk.last().map(|repo| repo.id);
         }
@@ -181,7 +208,7 @@ async fn compare_all(
     if report.limited.is_none() {
         let has_compared_all = request.lists_everything && resume_after.is_none() && report.failed.is_empty();
         Checkpoint::change_org(&*ports.checkpoints, &key, |org| {
-            (org.reconciled_at, org.reconciled_to) = (Some(now), None);
+            (org.reconciled_at, org.reconciled_to, org.reconcile_at_most) = (Some(now), None, None);
             if let Some(from) = org.since.filter(|_| has_compared_all) {
                 // The repairs bring back whatever a lost month held.
                 org.lost_months.clear();
@@ -191,6 +218,11 @@ async fn compare_all(
         .await?;
     }
     Ok(report)
+}
+
+/// Returns the limit that the time of a run is.
+fn out_of_time(ports: &CollectPorts) -> Limited {
+    Limited { until: Some(ports.clock.now()), why: "the time of this run is used up".to_owned() }
 }
 
 /// Saves up to which repository everything was compared and repaired.
@@ -219,7 +251,9 @@ pub(crate) async fn compare_short_lists(
     probed_at: DateTime<Utc>,
 ) -> Result<ReconcileReport, CollectError> {
     let repos: Vec<RepoProbe> = lists.iter().map(|list| list.repo.clone()).collect();
-    let mut run = Reconciliation::load(ports, github, org, checkpoints, &repos, probed_at).await?;
+    let mut run = Reconciliation::new(ports, github, org, checkpoints, &repos, probed_at);
+    // These are the few lists of one collection.
+    run.load(&repos, usize::MAX).await?;
     for ShortList { repo, kind } in lists {
         let checkpoint = &checkpoints[&repo.id].value;
         let covered_from = match kind {
@@ -276,9 +310,11 @@ struct Reconciliation<'a> {
     /// When GitHub listed the repositories, by its clock, UTC.
     probed_at: DateTime<Utc>,
     /// What the lake holds of repositories that are not compared yet, by id.
-    stored: HashMap<i64, StoredRepo>,
+    stored: BTreeMap<i64, StoredRepo>,
     /// How long it took to read the lake.
     scan_time: Duration,
+    /// When to stop; `None` to run to the end.
+    stop_at: Option<Instant>,
     /// The day, since the epoch, that decides which repositories are compared entry by entry; `None` if all are.
     listing_day: Option<i64>,
     /// How many entries of a list are compared at most.
@@ -288,46 +324,58 @@ struct Reconciliation<'a> {
 }
 
 impl<'a> Reconciliation<'a> {
-    /// Reads what the lake holds of the repositories.
-    async fn load(
+    fn new(
         ports: &'a CollectPorts,
         github: &'a Client,
         org: OrgRef<'_>,
         checkpoints: &'a Checkpoints,
         repos: &[RepoProbe],
         probed_at: DateTime<Utc>,
-    ) -> Result<Self, CollectError> {
-        let begun = Instant::now();
-        let ids: BTreeSet<i64> = repos.iter().map(|repo| repo.id).collect();
-        let stored = if ids.is_empty() { HashMap::new() } else { load_repos(ports, org.key, &ids).await? };
-        Ok(Reconciliation {
+    ) -> Self {
+        Reconciliation {
             ports,
             github,
             key: org.key.to_owned(),
             checkpoints,
             repos: repos.iter().map(|repo| (repo.id, repo.clone())).collect(),
             probed_at,
-            stored,
-            scan_time: begun.elapsed(),
+            stored: BTreeMap::new(),
+            scan_time: Duration::ZERO,
+            stop_at: None,
             listing_day: None,
             max_entries: usize::MAX,
             pending: PendingRepairs::default(),
             report: ReconcileReport { org: org.login.to_owned(), ..ReconcileReport::default() },
-        })
+        }
+    }
+
+    /// Reads what the lake holds of the first of these repositories, which are ordered by id. Returns their number, or
+    /// `None` if reading takes more than half of the time that is left: repairs take as long again.
+    async fn load(&mut self, repos: &[RepoProbe], max_entries: usize) -> Result<Option<usize>, CollectError> {
+        let begun = Instant::now();
+        let ids: BTreeSet<i64> = repos.iter().map(|repo| repo.id).collect();
+        if ids.is_empty() {
+            return Ok(Some(0));
+        }
+        let stop_at = self.stop_at.map(|at| begun + at.saturating_duration_since(begun) / 2);
+        let loaded = load_repos(self.ports, &self.key, &ids, ScanBounds { max_entries, stop_at }).await?;
+        let Some(loaded) = loaded else { return Ok(None) };
+        self.stored = loaded.repos;
+        self.scan_time = begun.elapsed();
+        let is_loaded = |repo: &RepoProbe| loaded.left_out_from.is_none_or(|first| repo.id < first);
+        Ok(Some(repos.iter().filter(|repo| is_loaded(repo)).count()))
     }
 
     /// Compares some repositories, whose counts are requested together. Returns why it stopped early, if it did.
     async fn compare_chunk(
         &mut self,
         repos: &[RepoProbe],
-        stop_at: Option<Instant>,
         observer: &dyn CollectObserver,
     ) -> Result<Result<(), Limited>, CollectError> {
         // Repairs take as long again as reading the lake did.
         let reserved = if self.pending.is_empty() { Duration::ZERO } else { self.scan_time };
-        if stop_at.is_some_and(|at| Instant::now() + reserved >= at) {
-            let why = "the time of this run is used up".to_owned();
-            return Ok(Err(Limited { until: Some(self.ports.clock.now()), why }));
+        if self.stop_at.is_some_and(|at| Instant::now() + reserved >= at) {
+            return Ok(Err(out_of_time(self.ports)));
         }
         let counts = match self.counts(repos).await {
             Ok(counts) => counts,

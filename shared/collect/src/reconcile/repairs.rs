@@ -6,8 +6,8 @@ use std::sync::Arc;
 use gam_github::ThreadKind;
 use gam_model::{Event, EventId, EventKind};
 
-use super::snapshots::scan;
-use super::{Reconciliation, write_repair};
+use super::snapshots::{ScanBounds, scan};
+use super::{Reconciliation, out_of_time, write_repair};
 use crate::checkpoint::CoveredCommits;
 use crate::{CollectError, Limited};
 
@@ -161,7 +161,9 @@ impl Reconciliation<'_> {
             gone: Vec::new(),
             commits: BTreeMap::new(),
         };
-        let mut rows = scan(self.ports, &self.key, &pending.repo_ids(), rows, FoundRows::add).await?;
+        let bounds = ScanBounds::complete(self.stop_at);
+        let scanned = scan(self.ports, &self.key, &pending.repo_ids(), bounds, rows, FoundRows::add);
+        let Some(mut rows) = scanned.await? else { return Ok(Err(out_of_time(self.ports))) };
         self.repair_threads(&pending, &rows).await?;
         for (repo_id, compared) in &pending.commits {
             let commits = rows.commits.remove(repo_id).unwrap_or_default();

@@ -7,7 +7,8 @@ use chrono::{DateTime, Utc};
 use gam_github::ThreadKind;
 use gam_lake::schema::{column, decode_repos, has_repo};
 use gam_lake::{Error, Events, SnapshotRows, inbox, snapshot};
-use gam_model::{Event, EventBatch, EventId, EventKind};
+use gam_model::{Event, EventId, EventKind};
+use tokio::time::Instant;
 
 use crate::CollectPorts;
 
@@ -87,6 +88,12 @@ impl StoredRepo {
         self.deliveries.get(&EventId::release(id, published_at)).is_some_and(|(_, retracted)| !retracted)
     }
 
+    /// Returns how much is held, in entries of some dozen bytes.
+    fn entries(&self) -> usize {
+        let threads = [&self.pulls, &self.issues].map(|list| list.live.len() + list.retracted.len());
+        threads.iter().sum::<usize>() + self.commits.len() + self.deliveries.len()
+    }
+
     fn add(&mut self, event: Event) {
         use EventKind::*;
         match event.kind {
@@ -128,9 +135,30 @@ pub(super) fn first_letter(state: &str) -> u8 {
     state.bytes().next().map_or(b'?', |first| first.to_ascii_lowercase())
 }
 
+/// What bounds one reading of the lake.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ScanBounds {
+    /// How many events of the inbox are held at most, and how many entries of [`StoredRepo`]s. Repositories with greater
+    /// ids are left out if it is exceeded, but never the first one.
+    pub(super) max_entries: usize,
+    /// When to stop; `None` to read to the end.
+    pub(super) stop_at: Option<Instant>,
+}
+
+impl ScanBounds {
+    /// Returns the bounds of a reading that must not leave out a repository.
+    pub(super) fn complete(stop_at: Option<Instant>) -> Self {
+        ScanBounds { max_entries: usize::MAX, stop_at }
+    }
+
+    fn is_over(&self) -> bool {
+        self.stop_at.is_some_and(|at| Instant::now() >= at)
+    }
+}
+
 /// Calls `visit` with the event of each id that the lake holds of some repositories, retracted ones included:
 /// one month after the other, a row group at a time, then what waits in the inbox. Decodes on threads that serve no
-/// other tasks.
+/// other tasks. Returns `None` if the time is used up.
 ///
 /// # Errors
 /// If the lake fails, or a snapshot is damaged.
@@ -138,30 +166,56 @@ pub(super) async fn scan<S: Send + 'static>(
     ports: &CollectPorts,
     org: &str,
     repo_ids: &BTreeSet<i64>,
+    bounds: ScanBounds,
     state: S,
     visit: fn(&mut S, Event),
-) -> Result<S, Error> {
+) -> Result<Option<S>, Error> {
+    let waiting = waiting_events(ports, org, repo_ids, ScanBounds { max_entries: usize::MAX, ..bounds }).await?;
+    match waiting {
+        Some(waiting) => scan_months(ports, org, repo_ids, bounds, waiting, state, visit).await,
+        None => Ok(None),
+    }
+}
+
+/// Reads the months, then visits what waits.
+async fn scan_months<S: Send + 'static>(
+    ports: &CollectPorts,
+    org: &str,
+    repo_ids: &BTreeSet<i64>,
+    bounds: ScanBounds,
+    waiting: WaitingEvents,
+    state: S,
+    visit: fn(&mut S, Event),
+) -> Result<Option<S>, Error> {
     let (org, repo_ids) = (gam_store::keys::org_key(org), Arc::new(repo_ids.clone()));
-    let waiting = waiting_events(ports, &org, &repo_ids).await?;
     let mut scan = (state, waiting);
     for month in snapshot::months::<Events>(&*ports.objects, &org).await? {
+        if bounds.is_over() {
+            return Ok(None);
+        }
         let Some(snapshot) = snapshot::fetch::<Events>(&*ports.objects, &org, month).await? else { continue };
         let repo_ids = repo_ids.clone();
-        scan = run_blocking(move || {
+        let scanned = run_blocking(move || {
             let (state, waiting) = &mut scan;
             for index in 0..snapshot.rows.batch_count() {
+                if bounds.is_over() {
+                    return Ok(None);
+                }
                 scan_batch(&snapshot.rows, index, &repo_ids, |stored| {
-                    let newer = waiting.remove(&stored.id).filter(|event| event.supersedes(&stored));
+                    let newer = waiting.remove(&stored).filter(|event| event.supersedes(&stored));
                     visit(state, newer.unwrap_or(stored));
                 })?;
             }
-            Ok(scan)
-        })
-        .await?;
+            Ok(Some(scan))
+        });
+        match scanned.await? {
+            Some(scanned) => scan = scanned,
+            None => return Ok(None),
+        }
     }
     let (mut state, waiting) = scan;
-    waiting.into_values().for_each(|event| visit(&mut state, event));
-    Ok(state)
+    waiting.into_events().for_each(|event| visit(&mut state, event));
+    Ok(Some(state))
 }
 
 /// Calls `visit` with the events of some repositories in a batch of a snapshot. Decodes all columns only if the batch
@@ -183,15 +237,60 @@ fn scan_batch(
     Ok(())
 }
 
-/// Returns the events of some repositories in the inbox, by id. A batch that cannot be read is left to the
-/// aggregation, which reports it.
+/// The events in the inbox that win over others of their id there, by repository.
+#[derive(Debug, Default)]
+struct WaitingEvents {
+    by_repo: BTreeMap<i64, HashMap<EventId, Event>>,
+    count: usize,
+    /// Repositories from this id on are left out; `None` if none is.
+    left_out_from: Option<i64>,
+}
+
+impl WaitingEvents {
+    /// Adds an event. Leaves out repositories if there are more than `max` events.
+    fn add(&mut self, event: Event, max: usize) {
+        if self.left_out_from.is_some_and(|first| event.repo_id >= first) {
+            return;
+        }
+        let events = self.by_repo.entry(event.repo_id).or_default();
+        match events.get_mut(&event.id) {
+            Some(known) if event.supersedes(known) => *known = event,
+            Some(_) => {}
+            None => {
+                events.insert(event.id.clone(), event);
+                self.count += 1;
+            }
+        }
+        while self.count > max && self.by_repo.len() > 1 {
+            let Some((repo_id, left_out)) = self.by_repo.pop_last() else { break };
+            self.count -= left_out.len();
+            self.left_out_from = Some(repo_id);
+        }
+    }
+
+    fn remove(&mut self, stored: &Event) -> Option<Event> {
+        self.by_repo.get_mut(&stored.repo_id)?.remove(&stored.id)
+    }
+
+    fn into_events(self) -> impl Iterator<Item = Event> {
+        self.by_repo.into_values().flat_map(HashMap::into_values)
+    }
+}
+
+/// Returns the events of some repositories in the inbox; `None` if the time is used up. A batch that cannot be read is
+/// left to the aggregation, which reports it.
 async fn waiting_events(
     ports: &CollectPorts,
     org: &str,
-    repo_ids: &Arc<BTreeSet<i64>>,
-) -> Result<HashMap<EventId, Event>, Error> {
-    let mut events = Vec::new();
-    for batch in inbox::list::<Events>(&*ports.objects, org).await? {
+    repo_ids: &BTreeSet<i64>,
+    bounds: ScanBounds,
+) -> Result<Option<WaitingEvents>, Error> {
+    let repo_ids = Arc::new(repo_ids.clone());
+    let mut waiting = WaitingEvents::default();
+    for batch in inbox::list::<Events>(&*ports.objects, &gam_store::keys::org_key(org)).await? {
+        if bounds.is_over() {
+            return Ok(None);
+        }
         let batch = match inbox::fetch::<Events>(&*ports.objects, &batch.path).await {
             Ok(Some(batch)) => batch,
             Ok(None) | Err(Error::Damaged { .. }) => continue,
@@ -206,13 +305,12 @@ async fn waiting_events(
             Ok(of_repos)
         });
         match of_repos.await {
-            Ok(of_repos) => events.extend(of_repos),
+            Ok(of_repos) => of_repos.into_iter().for_each(|event| waiting.add(event, bounds.max_entries)),
             Err(Error::Damaged { .. }) => {}
             Err(error) => return Err(error),
         }
     }
-    let winners = EventBatch::new(org, events).into_events();
-    Ok(winners.into_iter().map(|event| (event.id.clone(), event)).collect())
+    Ok(Some(waiting))
 }
 
 /// Runs work that takes long on a thread that serves no other tasks.
@@ -225,7 +323,37 @@ async fn run_blocking<T: Send + 'static>(
     }
 }
 
-/// Returns what the lake holds of some repositories, by id.
+/// What the lake holds of the first of some repositories.
+#[derive(Debug, Default)]
+pub(super) struct LoadedRepos {
+    /// By id. A repository without events is missing.
+    pub(super) repos: BTreeMap<i64, StoredRepo>,
+    /// Repositories from this id on were left out, because the others hold as much as is loaded together; `None` if
+    /// none was.
+    pub(super) left_out_from: Option<i64>,
+    entries: usize,
+    max_entries: usize,
+}
+
+impl LoadedRepos {
+    fn add(&mut self, event: Event) {
+        if self.left_out_from.is_some_and(|first| event.repo_id >= first) {
+            return;
+        }
+        let repo = self.repos.entry(event.repo_id).or_default();
+        let before = repo.entries();
+        repo.add(event);
+        self.entries += repo.entries() - before;
+        while self.entries > self.max_entries && self.repos.len() > 1 {
+            let Some((repo_id, left_out)) = self.repos.pop_last() else { break };
+            self.entries -= left_out.entries();
+            self.left_out_from = Some(repo_id);
+        }
+    }
+}
+
+/// Returns what the lake holds of some repositories, or of those with the least ids if it is too much; `None` if the time
+/// is used up.
 ///
 /// # Errors
 /// As [`scan`].
@@ -233,9 +361,84 @@ pub(super) async fn load_repos(
     ports: &CollectPorts,
     org: &str,
     repo_ids: &BTreeSet<i64>,
-) -> Result<HashMap<i64, StoredRepo>, Error> {
-    let add = |repos: &mut HashMap<i64, StoredRepo>, event: Event| {
-        repos.entry(event.repo_id).or_default().add(event);
-    };
-    scan(ports, org, repo_ids, HashMap::new(), add).await
+    bounds: ScanBounds,
+) -> Result<Option<LoadedRepos>, Error> {
+    let Some(waiting) = waiting_events(ports, org, repo_ids, bounds).await? else { return Ok(None) };
+    let left_out_from = waiting.left_out_from;
+    let repo_ids = repo_ids.iter().copied().filter(|id| left_out_from.is_none_or(|first| *id < first)).collect();
+    let loaded = LoadedRepos { left_out_from, max_entries: bounds.max_entries, ..LoadedRepos::default() };
+    scan_months(ports, org, &repo_ids, bounds, waiting, loaded, LoadedRepos::add).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use gam_model::{EventBatch, Facts, Member};
+
+    use super::*;
+    use crate::ports::tests::memory_ports;
+
+    fn commit(repo_id: i64, number: i64, version: i64, retracted: bool) -> Event {
+        let at = DateTime::from_timestamp(1_700_000_000 + 86_400 * number, 0).unwrap();
+        Event {
+            id: EventId::from_stored(format!("commit:{repo_id}:{number}")),
+            version,
+            kind: EventKind::Commit,
+            org: "acme".into(),
+            repo: format!("repo-{repo_id}"),
+            repo_id,
+            member: Member::account("ann", Some(1), false),
+            occurred_at: at,
+            collected_at: at,
+            retracted,
+            reading: 0,
+            facts: Facts::default(),
+        }
+    }
+
+    /// Returns a lake whose inbox has three repositories with ten commits each. In each, one was retracted later.
+    async fn lake() -> CollectPorts {
+        let ports = memory_ports();
+        let commits = (1..=3).flat_map(|repo| (0..10).map(move |number| commit(repo, number, 1, false)));
+        let retracted = (1..=3).map(|repo| commit(repo, 4, 2, true)).collect();
+        for batch in [commits.collect(), retracted] {
+            inbox::put(&*ports.objects, &EventBatch::new("acme", batch)).await.unwrap();
+        }
+        ports
+    }
+
+    fn counts(loaded: &LoadedRepos) -> Vec<(i64, i64)> {
+        let count = |repo: &StoredRepo| repo.count_commits(DateTime::<Utc>::MIN_UTC, None);
+        loaded.repos.iter().map(|(id, repo)| (*id, count(repo))).collect()
+    }
+
+    #[tokio::test]
+    async fn repositories_are_loaded_in_parts_that_fit_into_memory() {
+        let ports = lake().await;
+        let load = async |ids: &[i64], max_entries| {
+            let bounds = ScanBounds { max_entries, stop_at: None };
+            load_repos(&ports, "acme", &ids.iter().copied().collect(), bounds).await.unwrap().unwrap()
+        };
+        let all = load(&[1, 2, 3], 1_000).await;
+        assert_eq!((counts(&all), all.left_out_from), (vec![(1, 9), (2, 9), (3, 9)], None));
+        let some = load(&[1, 2, 3], 25).await;
+        assert_eq!((counts(&some), some.left_out_from), (vec![(1, 9), (2, 9)], Some(3)));
+        let rest = load(&[3], 25).await;
+        assert_eq!((counts(&rest), rest.left_out_from), (vec![(3, 9)], None));
+        let first = load(&[1, 2, 3], 1).await;
+        assert_eq!(counts(&first), [(1, 9)], "the first repository is never left out");
+        assert_eq!(first.left_out_from, Some(2));
+    }
+
+    #[tokio::test]
+    async fn reading_the_lake_stops_when_the_time_is_used_up() {
+        let ports = lake().await;
+        let load = async |stop_at| {
+            let bounds = ScanBounds { max_entries: 1_000, stop_at: Some(stop_at) };
+            load_repos(&ports, "acme", &BTreeSet::from([1, 2, 3]), bounds).await.unwrap()
+        };
+        assert!(load(Instant::now()).await.is_none());
+        assert!(load(Instant::now() + Duration::from_secs(3_600)).await.is_some());
+    }
 }

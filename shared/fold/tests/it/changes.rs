@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use arrow_array::RecordBatch;
 use gam_fold::{COMMON_CLASSES, CommonItems, fold, fold_changes};
-use gam_model::{Event, Identity, ItemKey};
+use gam_model::{Event, Identity, ItemClass, ItemKey};
 use proptest::prelude::*;
 
 use crate::support::{any_events, any_identity, fold_items, hour, january, rows};
@@ -34,7 +34,8 @@ fn changed_items(
     let batches: Vec<RecordBatch> =
         rows(after).iter().flat_map(|batch| (0..batch.num_rows()).map(|row| batch.slice(row, 1))).collect();
     let affected = fold_changes(january(), &batches[..], changed, before, identity).unwrap();
-    assert!(affected.is_sorted_by(|a, b| a.0 < b.0));
+    let is_list = |key: &ItemKey| matches!(key.class, ItemClass::List(_));
+    assert!(affected.is_sorted_by(|a, b| (!is_list(&a.0), &a.0) < (!is_list(&b.0), &b.0)), "lists come first");
     items.extend(affected);
     items.retain(|_, body| !body.is_empty());
     items

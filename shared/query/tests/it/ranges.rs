@@ -11,9 +11,12 @@ use gam_query::{
     BotFilter, ExportRequest, ListAnswer, ListSort, Listing, MetricValue, MetricValues, NameFilter,
     QueryPorts, RowSubject, SortDirection, SubjectRef,
 };
+use gam_store::{Epoch, NameEntry, NameKind, NameStore};
 
 use crate::support::watched_store::WatchedStore;
-use crate::support::{Cell, MEMBERS, ORG, REPOS, day, list_request, metric, ports, range, store_of};
+use crate::support::{
+    Cell, MEMBERS, ORG, REPOS, day, list_request, metric, ports, put_items, range, set_head, store_of,
+};
 
 const FILTERS: [BotFilter; 4] = [BotFilter::Auto, BotFilter::Exclude, BotFilter::Include, BotFilter::Only];
 

@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use gam_model::{Month, WeekOfMonth};
-use gam_store::{Epoch, ItemClass, ItemKey, PutOutcome, StoredItem};
+use gam_store::{Epoch, ItemClass, ItemKey, PutOutcome, StoredItem, SubjectKind};
 use sqlx::postgres::{PgConnection, PgPool};
 
 use super::{from_sql, invalid, to_sql};
@@ -70,6 +70,9 @@ const GET: &str = "SELECT position, generation, body
         SELECT generation, body FROM github_metrics.items WHERE items.class_id = stored.id
         AND items.month = wanted.month AND items.week = wanted.week OFFSET 0
     ) AS item";
+
+const KEYS: &str = "SELECT class, kind, name, month, week FROM github_metrics.item_classes AS stored
+    JOIN github_metrics.items ON items.class_id = stored.id WHERE stored.org = $1 AND stored.epoch = $2";
 
 const DELETE: &str = "DELETE FROM github_metrics.items
     USING unnest($1::bigint[], $2::text[], $3::smallint[]) AS wanted (class_id, month, week)
@@ -255,13 +258,29 @@ pub(super) async fn range(
         .fetch_all(pool)
         .await?;
     let item = |(month, week, generation, body): (String, i16, i64, Vec<u8>)| {
-        let parsed = Month::parse(&month).zip(u8::try_from(week).ok().and_then(WeekOfMonth::new));
-        let (month, week) =
-            parsed.ok_or_else(|| invalid(format!("invalid month {month:?} {week} of an item")))?;
+        let (month, week) = parse_month_and_week(&month, week)?;
         let key = ItemKey { class: class.clone(), month, week };
         Ok((key, StoredItem { generation: from_sql(generation)?, body }))
     };
     rows.into_iter().map(item).collect()
+}
+
+fn parse_month_and_week(month: &str, week: i16) -> sqlx::Result<(Month, WeekOfMonth)> {
+    let parsed = Month::parse(month).zip(u8::try_from(week).ok().and_then(WeekOfMonth::new));
+    parsed.ok_or_else(|| invalid(format!("invalid month {month:?} {week} of an item")))
+}
+
+/// Returns the keys of all items of an epoch.
+pub(super) async fn keys(pool: &PgPool, org: &str, epoch: Epoch) -> sqlx::Result<Vec<ItemKey>> {
+    let rows: Vec<(String, String, String, String, i16)> =
+        sqlx::query_as(KEYS).bind(org).bind(to_sql(epoch.0)?).fetch_all(pool).await?;
+    let key = |(class, kind, name, month, week): (String, String, String, String, i16)| {
+        let parsed = SubjectKind::parse(&kind).and_then(|kind| ItemClass::parse(&class, kind, &name));
+        let class = parsed.ok_or_else(|| invalid(format!("invalid class {class} {kind} {name:?} of an item")))?;
+        let (month, week) = parse_month_and_week(&month, week)?;
+        Ok(ItemKey { class, month, week })
+    };
+    rows.into_iter().map(key).collect()
 }
 
 /// Returns those of the items that exist.

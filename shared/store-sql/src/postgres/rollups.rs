@@ -40,6 +40,11 @@ impl RollupStore for PostgresStore {
         self.run("reading rollups", || items::get(&self.pool, &org, epoch, keys)).await
     }
 
+    async fn item_keys(&self, org: &str, epoch: Epoch) -> Result<Vec<ItemKey>> {
+        let org = org_key(org);
+        self.run("listing rollups", || items::keys(&self.pool, &org, epoch)).await
+    }
+
     async fn delete(&self, org: &str, epoch: Epoch, keys: &[ItemKey]) -> Result<()> {
         let org = org_key(org);
         self.run("deleting rollups", || items::delete(&self.pool, &org, epoch, keys)).await

@@ -5,7 +5,7 @@ use gam_model::Month;
 use gam_store::keys::org_key;
 use gam_store::{
     AdvanceOutcome, ChangeToken, Epoch, FoldScope, ItemClass, ItemKey, Marker, PutOutcome, Result,
-    RollupStore, StoredItem,
+    RollupStore, StoredItem, SubjectKind,
 };
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
@@ -63,6 +63,17 @@ fn range_sql() -> String {
         "{} SELECT items.id, generation, body
          FROM item_classes AS class CROSS JOIN months CROSS JOIN month_items AS items ON {}
          WHERE org = ?3 AND epoch = ?4 AND class = ?5 AND kind = ?6 AND name = ?7 AND months.number <= ?2",
+        months_sql(),
+        of_month_and_class_sql("class"),
+    )
+}
+
+/// Returns the query of all keys of an epoch.
+fn item_keys_sql() -> String {
+    format!(
+        "{} SELECT class, kind, name, items.id
+         FROM item_classes AS class CROSS JOIN months CROSS JOIN month_items AS items ON {}
+         WHERE org = ?3 AND epoch = ?4",
         months_sql(),
         of_month_and_class_sql("class"),
     )
@@ -166,6 +177,26 @@ impl RollupStore for SqliteStore {
             }));
         }
         Ok(items)
+    }
+
+    async fn item_keys(&self, org: &str, epoch: Epoch) -> Result<Vec<ItemKey>> {
+        const ACTION: &str = "listing rollups";
+        let rows: Vec<(String, String, String, i64)> = sqlx::query_as(AssertSqlSafe(item_keys_sql()))
+            .bind(0)
+            .bind(i64::MAX >> MONTH_SHIFT)
+            .bind(org_key(org))
+            .bind(to_sql(epoch.0).map_err(failed(&self.path, ACTION))?)
+            .fetch_all(self.readers()?)
+            .await
+            .map_err(failed(&self.path, ACTION))?;
+        let key = |(class, kind, name, id): (String, String, String, i64)| {
+            let parsed = SubjectKind::parse(&kind).and_then(|kind| ItemClass::parse(&class, kind, &name));
+            let (class, (month, week)) = parsed.zip(parse_item_id(id)).ok_or_else(|| {
+                damaged(&self.path, &format!("invalid key {class} {kind} {name:?} {id} of an item"))
+            })?;
+            Ok(ItemKey { class, month, week })
+        };
+        rows.into_iter().map(key).collect()
     }
 
     async fn delete(&self, org: &str, epoch: Epoch, keys: &[ItemKey]) -> Result<()> {
@@ -307,7 +338,7 @@ mod tests {
         ] {
             assert_eq!(query_plan(&store, &sql).await, expected);
         }
-        for sql in [range_sql(), get_sql(2), delete_items_sql(2), delete_classes_sql(), ORGS.to_owned()] {
+        for sql in [range_sql(), item_keys_sql(), get_sql(2), delete_items_sql(2), delete_classes_sql(), ORGS.to_owned()] {
             let plan = query_plan(&store, &sql).await;
             let scans = |table: &str| plan.iter().any(|step| step.starts_with(&format!("SCAN {table}")));
             assert!(!scans("items") && !scans("item_classes") && !scans("names"), "{plan:?}");

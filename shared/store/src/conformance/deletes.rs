@@ -1,5 +1,7 @@
 //! Checks of deleting items and markers.
 
+use std::collections::BTreeSet;
+
 use gam_model::WeekOfMonth;
 
 use super::{EPOCH, NEIGHBOURS, ORG, ORG_OTHER_CASE, OTHER_EPOCHS, item, month, put, stored};
@@ -22,6 +24,12 @@ pub(super) async fn check_items<S: RollupStore>(store: &S) {
     put(store, ORG, OTHER_EPOCHS[0], &items).await;
     put(store, NEIGHBOURS[0], EPOCH, &items[..1]).await;
 
+    for (epoch, expected) in [(EPOCH, keys.len()), (OTHER_EPOCHS[0], keys.len()), (OTHER_EPOCHS[1], 0)] {
+        let listed = listed_keys(store, epoch).await;
+        assert_eq!(listed.len(), expected, "all items of epoch {epoch:?} are listed once");
+        assert!(expected == 0 || listed.iter().eq(keys.iter().collect::<BTreeSet<_>>()), "by their keys");
+    }
+
     store.delete(ORG, EPOCH, &[]).await.expect("delete");
     let absent = [days(1_000), ItemKey::new(ItemClass::Days(Subject::Repo(1)), month("2023-05"))];
     store.delete(ORG, EPOCH, &absent).await.expect("delete of items that do not exist");
@@ -34,6 +42,7 @@ pub(super) async fn check_items<S: RollupStore>(store: &S) {
     store.delete(ORG_OTHER_CASE, EPOCH, &deleted).await.expect("delete");
     store.delete(ORG, EPOCH, &deleted).await.expect("delete again");
     assert_eq!(count(store, EPOCH, &keys).await, 2, "everything is deleted that was named");
+    assert_eq!(listed_keys(store, EPOCH).await, sorted(vec![other_month.clone(), week(2)]), "two are left");
     for key in [&other_month, &week(2)] {
         let n = keys.iter().position(|of| of == key).expect("a written key");
         assert_eq!(stored(store, ORG, EPOCH, key).await, Some(item(9, body(n))), "{key:?} was not named");
@@ -46,6 +55,16 @@ pub(super) async fn check_items<S: RollupStore>(store: &S) {
     assert_eq!(outcome.refused, 0, "a deleted item has no generation");
     assert_eq!(stored(store, ORG, EPOCH, &days(1)).await, Some(item(1, "again")), "a write after a deletion");
     assert_eq!(stored(store, ORG, EPOCH, &days(3)).await, None, "a write brings no other deleted item back");
+}
+
+fn sorted(mut keys: Vec<ItemKey>) -> Vec<ItemKey> {
+    keys.sort();
+    keys
+}
+
+/// Returns the keys of all items of an epoch, in order.
+async fn listed_keys<S: RollupStore>(store: &S, epoch: Epoch) -> Vec<ItemKey> {
+    sorted(store.item_keys(ORG_OTHER_CASE, epoch).await.expect("item_keys"))
 }
 
 /// Returns the number of the keys that have an item.

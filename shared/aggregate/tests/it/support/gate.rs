@@ -21,7 +21,9 @@ use super::{Ports, TestData};
 /// Every call to a port passes it first.
 #[async_trait]
 pub(crate) trait Gate: Send + Sync {
-    /// Returns when the call may go on, or the error that the call fails with.
+    /// Returns when the call may go on, or the error that the call fails with. A write passes it again when it is done: as
+    /// the call `..., returning`. An error then loses the answer. If its kind is `AlreadyExists`, a retry of the store's
+    /// client finds what the first attempt wrote, and the caller learns that the object is another one.
     async fn pass(&self, call: &str) -> Result<(), std::io::Error>;
 }
 
@@ -53,9 +55,15 @@ impl Gate for HangFrom {
 impl TestData {
     /// Returns ports over this data. Every call to the lake and the store passes the gate.
     pub(crate) async fn gated(&self, identity: Identity, gate: Arc<dyn Gate>) -> Ports {
+        self.configure(&identity).await;
+        self.gated_unconfigured(identity, gate)
+    }
+
+    /// Returns ports as [`TestData::gated`] does, without configuring the organization.
+    pub(crate) fn gated_unconfigured(&self, identity: Identity, gate: Arc<dyn Gate>) -> Ports {
         let objects = Arc::new(Gated { inner: self.objects.clone(), gate: gate.clone() });
         let store = Arc::new(Gated { inner: Arc::new(self.store.clone()), gate });
-        let ports = self.ports_with(identity).await;
+        let ports = self.unconfigured_ports(identity);
         Ports {
             aggregate: AggregatePorts {
                 objects,
@@ -82,6 +90,15 @@ struct Gated<P> {
 impl<P> Gated<P> {
     async fn pass_lake(&self, call: &str) -> gam_lake::Result<()> {
         self.gate.pass(call).await.map_err(|error| gam_lake::Error::unavailable(call, error))
+    }
+
+    /// Returns the answer to a write of an object, unless the gate loses it.
+    async fn answer<T>(&self, call: &str, put: gam_lake::Result<T>, refused: T) -> gam_lake::Result<T> {
+        match self.gate.pass(call).await {
+            Ok(()) => put,
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(refused),
+            Err(error) => Err(gam_lake::Error::unavailable(call, error)),
+        }
     }
 
     async fn pass_store(&self, call: &str) -> gam_store::Result<()> {
@@ -114,8 +131,7 @@ impl ObjectStore for Gated<MemoryObjects> {
     ) -> gam_lake::Result<PutIfAbsent> {
         self.pass_lake("put_if_absent").await?;
         let put = self.inner.put_if_absent(path, bytes, metadata).await;
-        self.pass_lake("put_if_absent, returning").await?;
-        put
+        self.answer("put_if_absent, returning", put, PutIfAbsent::Exists).await
     }
 
     async fn put_if_match(
@@ -127,8 +143,7 @@ impl ObjectStore for Gated<MemoryObjects> {
     ) -> gam_lake::Result<PutIfMatch> {
         self.pass_lake("put_if_match").await?;
         let put = self.inner.put_if_match(path, bytes, etag, metadata).await;
-        self.pass_lake("put_if_match, returning").await?;
-        put
+        self.answer("put_if_match, returning", put, PutIfMatch::Changed).await
     }
 
     async fn delete(&self, path: &ObjectPath) -> gam_lake::Result<()> {
@@ -174,6 +189,11 @@ impl RollupStore for Gated<MemoryStore> {
     ) -> gam_store::Result<Vec<(ItemKey, StoredItem)>> {
         self.pass_store("get").await?;
         self.inner.get(org, epoch, keys).await
+    }
+
+    async fn item_keys(&self, org: &str, epoch: Epoch) -> gam_store::Result<Vec<ItemKey>> {
+        self.pass_store("item_keys").await?;
+        self.inner.item_keys(org, epoch).await
     }
 
     /// Deletes one item at a time.

@@ -70,6 +70,10 @@ impl RollupStore for FaultyStore {
         self.fail().await
     }
 
+    async fn item_keys(&self, _: &str, _: Epoch) -> Result<Vec<ItemKey>> {
+        self.fail().await
+    }
+
     async fn delete(&self, _: &str, _: Epoch, _: &[ItemKey]) -> Result<()> {
         self.fail().await
     }

@@ -55,6 +55,10 @@ impl RollupStore for WatchedStore {
         self.store.get(org, epoch, keys).await
     }
 
+    async fn item_keys(&self, org: &str, epoch: Epoch) -> Result<Vec<ItemKey>> {
+        self.store.item_keys(org, epoch).await
+    }
+
     async fn delete(&self, org: &str, epoch: Epoch, keys: &[ItemKey]) -> Result<()> {
         self.store.delete(org, epoch, keys).await
     }
