@@ -102,7 +102,13 @@ impl LambdaContext {
     /// change a task.
     pub fn api_ports(&self) -> ApiPorts {
         let issues = IssueReader::new(self.store.clone(), self.clock.clone());
-        let work = WorkPorts { tasks: self.tasks(), issues, actions: self.actions(), default_owner: None };
+        let work = WorkPorts {
+            tasks: self.tasks(),
+            issues,
+            actions: self.actions(),
+            default_owner: None,
+            links: None,
+        };
         ApiPorts { query: self.query_ports(), work: Some(work), log: None }
     }
 
