@@ -8,6 +8,9 @@ mod api;
 mod aws;
 mod browser;
 mod claims;
+#[path = "../common/mod.rs"]
+mod common;
+mod deployments;
 mod duckdb;
 mod postgres;
 mod repository;
@@ -50,6 +53,7 @@ fn main() {
         api::tests(),
         aws::tests(),
         browser::tests(),
+        deployments::tests(),
         duckdb::tests(),
         postgres::tests(),
         repository::tests(),
