@@ -111,7 +111,7 @@ impl LambdaContext {
             None => actions,
         };
         let default_owner = optional("GITHUB_OWNER");
-        let work = WorkPorts { tasks: self.tasks(), issues, actions, default_owner };
+        let work = WorkPorts { tasks: self.tasks(), issues, actions, default_owner, links: None };
         ApiPorts { query: self.query_ports(), work: Some(work), log: None }
     }
 

@@ -121,7 +121,7 @@ impl CliCommand {
                 DataUse::Query
             }
             CliCommand::Task(args) if args.only_reads() => DataUse::Query,
-            CliCommand::Action(args) if args.only_reads() => DataUse::Query,
+            CliCommand::Action(_) => DataUse::Query,
             _ => DataUse::LakeAndStore,
         }
     }

@@ -183,7 +183,9 @@ impl OpenStore {
     /// If the credential that may write to GitHub is invalid.
     pub(crate) fn api_ports(&self, settings: &CliSettings) -> anyhow::Result<ApiPorts> {
         let writer = settings.writing_client()?;
-        Ok(self.api_ports_with(writer, settings.github_owner.clone()))
+        let links = settings.approval_links()?;
+        let ports = self.api_ports_with(writer, settings.github_owner.clone());
+        Ok(ApiPorts { work: ports.work.map(|work| WorkPorts { links, ..work }), ..ports })
     }
 
     /// Returns the same ports for a server that changes nothing on GitHub, whatever the settings say.
@@ -208,7 +210,7 @@ impl OpenStore {
     fn work_ports(&self, records: Arc<dyn RecordStore>, writer: Option<gam_github::Client>) -> WorkPorts {
         let issues = IssueReader::new(records.clone(), self.clock.clone());
         let actions = self.actions_in(records.clone(), writer);
-        WorkPorts { tasks: self.tasks_in(records), issues, actions, default_owner: None }
+        WorkPorts { tasks: self.tasks_in(records), issues, actions, default_owner: None, links: None }
     }
 
     fn log_ports(&self, ports: AuditPorts) -> LogPorts {

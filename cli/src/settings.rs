@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use gam_client::{ClientError, is_protected, parse_address};
 use gam_github::Credentials;
 use gam_http::AllowedOrigins;
+use gam_work::actions::ApprovalLinks;
 use url::Url;
 
 use crate::access::TokenVariable;
@@ -66,6 +67,10 @@ pub(crate) struct CliSettings {
     pub(crate) admin_token: TokenVariable,
     /// The key of the hashes of addresses in the audit log.
     pub(crate) origin_key: SecretVariable,
+    /// The key that signs links for approvers.
+    link_key: SecretVariable,
+    /// The address at which people reach the server.
+    public_url: Option<String>,
     /// The secrets that sign webhooks.
     pub(crate) webhook_secrets: WebhookSecretVariables,
     /// The credential that may write to GitHub.
@@ -131,6 +136,12 @@ impl CliSettings {
                 variables.origin_key,
                 variables.origin_key_file,
             ),
+            link_key: SecretVariable::new(
+                "GITHUB_METRICS_LINK_KEY",
+                variables.link_key,
+                variables.link_key_file,
+            ),
+            public_url: variables.public_url.filter(|url| !url.trim().is_empty()),
             webhook_secrets: WebhookSecretVariables::new(
                 (variables.github_webhook_secret, variables.github_webhook_secret_file),
                 (variables.github_webhook_secret_previous, variables.github_webhook_secret_previous_file),
@@ -192,6 +203,28 @@ impl CliSettings {
         let Some(credentials) = self.write.read()? else { return Ok(None) };
         self.check_address_of_token()?;
         actions::writing_client(&self.github_api_url, credentials).map(Some)
+    }
+
+    /// Returns what signs links for approvers, or `None` if there is no key for them.
+    ///
+    /// # Errors
+    /// If the key is too short, or the address of the server is missing or invalid. No message contains the key.
+    pub(crate) fn approval_links(&self) -> anyhow::Result<Option<ApprovalLinks>> {
+        let Some(key) = self.link_key.read()? else { return Ok(None) };
+        let Some(public_url) = &self.public_url else {
+            return Err(usage_error(
+                "GITHUB_METRICS_LINK_KEY needs GITHUB_METRICS_PUBLIC_URL: set it to the address at which people reach the \
+                 server, such as https://metrics.example.com",
+            ));
+        };
+        if !Url::parse(public_url).is_ok_and(|url| matches!(url.scheme(), "http" | "https")) {
+            return Err(usage_error(format!(
+                "invalid GITHUB_METRICS_PUBLIC_URL {}: expected an address such as https://metrics.example.com",
+                quoted(public_url)
+            )));
+        }
+        let links = ApprovalLinks::new(key.as_bytes(), public_url);
+        links.map(Some).map_err(|why| usage_error(format!("{} {why}", self.link_key.name())))
     }
 
     /// # Errors

@@ -43,10 +43,23 @@ pub fn send_request(address: &str, method: &str, target: &str, headers: &[(&str,
 /// Sends a request with a body, and its length unless the body is empty.
 pub fn send_request_with_body(
     address: &str,
-    (method, target): (&str, &str),
+    method_and_target: (&str, &str),
     headers: &[(&str, &str)],
     body: &str,
 ) -> HttpResponse {
+    let mut stream = start_request(address, method_and_target, headers, body);
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).expect("the response is complete");
+    parse(&bytes)
+}
+
+/// Sends a request and returns its connection, before the answer.
+pub fn start_request(
+    address: &str,
+    (method, target): (&str, &str),
+    headers: &[(&str, &str)],
+    body: &str,
+) -> TcpStream {
     let mut stream = TcpStream::connect(address).expect("the server listens");
     let has_host = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"));
     let host = (!has_host).then_some(("host", address));
@@ -55,9 +68,7 @@ pub fn send_request_with_body(
     let length = if body.is_empty() { String::new() } else { format!("content-length: {}\r\n", body.len()) };
     write!(stream, "{method} {target} HTTP/1.1\r\nconnection: close\r\n{lines}{length}\r\n{body}")
         .expect("the request is sent");
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).expect("the response is complete");
-    parse(&bytes)
+    stream
 }
 
 /// Sends JSON with `POST`.

@@ -5,6 +5,7 @@
 //! Nothing here shares code with the product. The reference is written from the definitions alone, and the
 //! program is a process that the tests start, kill and query.
 
+pub mod action_host;
 pub mod answers;
 pub mod file_server;
 pub mod github;

@@ -97,6 +97,12 @@ pub(crate) struct Variables {
     pub(crate) origin_key: Option<SecretString>,
     #[arg(long, hide = true, env = "GITHUB_METRICS_ORIGIN_KEY_FILE", hide_env_values = true)]
     pub(crate) origin_key_file: Option<PathBuf>,
+    #[arg(long, hide = true, env = "GITHUB_METRICS_LINK_KEY", hide_env_values = true)]
+    pub(crate) link_key: Option<SecretString>,
+    #[arg(long, hide = true, env = "GITHUB_METRICS_LINK_KEY_FILE", hide_env_values = true)]
+    pub(crate) link_key_file: Option<PathBuf>,
+    #[arg(long, hide = true, env = "GITHUB_METRICS_PUBLIC_URL", hide_env_values = true)]
+    pub(crate) public_url: Option<String>,
     #[arg(long, hide = true, env = "GITHUB_WEBHOOK_SECRET", hide_env_values = true)]
     pub(crate) github_webhook_secret: Option<SecretString>,
     #[arg(long, hide = true, env = "GITHUB_WEBHOOK_SECRET_FILE", hide_env_values = true)]

@@ -2,8 +2,10 @@
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
-use gam_access::{Principal, Role};
-use gam_work::actions::{Action, ActionError, ActionId, ActionResolution, ActionState, Decision};
+use gam_access::{Principal, Role, RouteClass};
+use gam_work::actions::{
+    Action, ActionError, ActionId, ActionResolution, ActionState, ApprovalLink, Decision,
+};
 use serde_json::{Value, json};
 
 use super::token::LOCAL_PRINCIPAL;
@@ -14,12 +16,14 @@ use crate::exit::Exit;
 use crate::open::OpenStore;
 use crate::records::records_text;
 use crate::session::CliSession;
+use crate::terminal_text::quoted;
 
 const EXAMPLES: &str = "\
 Examples:
   github-metrics action list --state waiting
   github-metrics action show acme.1795000000000.9f3a2b1c0d4e5f60
   github-metrics action approve acme.1795000000000.9f3a2b1c0d4e5f60
+  github-metrics action link acme.1795000000000.9f3a2b1c0d4e5f60 --for ann
   github-metrics action resolve acme.1795000000000.9f3a2b1c0d4e5f60 --done https://github.com/acme/site/issues/7
 
 An action is requested with the API: POST /api/v1/create-issue, create-comment, create-pr or
@@ -46,7 +50,7 @@ enum ActionCommand {
         #[arg(value_name = "ID", value_parser = action_id)]
         id: ActionId,
     },
-    /// Approve an action that waits, as the user of this machine
+    /// Approve an action that waits: as the user of this machine, or with --api as the holder of the token
     Approve {
         /// Id of the action
         #[arg(value_name = "ID", value_parser = action_id)]
@@ -55,7 +59,7 @@ enum ActionCommand {
         #[arg(long, value_name = "HASH")]
         hash: Option<String>,
     },
-    /// Reject an action that waits, as the user of this machine
+    /// Reject an action that waits
     Reject {
         /// Id of the action
         #[arg(value_name = "ID", value_parser = action_id)]
@@ -63,6 +67,15 @@ enum ActionCommand {
         /// Why, for the requester
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
+    },
+    /// Print a link with which an approver decides about an action that waits, without signing in
+    Link {
+        /// Id of the action
+        #[arg(value_name = "ID", value_parser = action_id)]
+        id: ActionId,
+        /// Name of the approver's token
+        #[arg(long = "for", value_name = "NAME")]
+        approver: String,
     },
     /// Have a failed action attempted again; what is done is not repeated
     Retry {
@@ -110,13 +123,6 @@ fn state_parser() -> impl TypedValueParser<Value = ActionState> {
         .try_map(|name| ActionState::parse(&name).ok_or("unknown state"))
 }
 
-impl ActionArgs {
-    /// Returns whether the command only reads, so that it can query a server.
-    pub(crate) fn only_reads(&self) -> bool {
-        matches!(self.command, ActionCommand::List(_) | ActionCommand::Show { .. })
-    }
-}
-
 /// Lists, shows or changes actions.
 pub(crate) async fn run(session: &CliSession, args: ActionArgs) -> anyhow::Result<Exit> {
     match args.command {
@@ -133,30 +139,114 @@ pub(crate) async fn run(session: &CliSession, args: ActionArgs) -> anyhow::Resul
             client.close().await;
             print_action(session, &action?)?;
         }
+        ActionCommand::Link { id, approver } => {
+            let link = match session.settings.api {
+                Some(_) => link_by_api(session, &id, &approver).await?,
+                None => link_of_store(session, &id, &approver).await?,
+            };
+            match session.wants_json() {
+                true => session.console.write_result(link.to_string())?,
+                false => session.console.write_line(text(&link["url"]))?,
+            }
+        }
         command => {
-            let store = OpenStore::open_existing_for_writing(&session.settings).await?;
-            let changed = change(&store, command).await;
-            store.close().await;
-            let action = changed?;
-            if session.wants_json() {
-                let document = json!({ "action": action.id.to_string(), "state": action.state().as_str() });
-                session.console.write_result(document.to_string())?;
-            } else {
-                session.console.write_summary(format!(
-                    "action {} is {}",
-                    action.id,
-                    action.state().as_str()
-                ))?;
+            let (id, state) = match session.settings.api {
+                Some(_) => change_by_api(session, command).await?,
+                None => {
+                    let store = OpenStore::open_existing_for_writing(&session.settings).await?;
+                    let changed = change(&store, command).await;
+                    store.close().await;
+                    let action = changed?;
+                    (action.id.to_string(), action.state().as_str().to_owned())
+                }
+            };
+            match session.wants_json() {
+                true => session.console.write_result(json!({ "action": id, "state": state }).to_string())?,
+                false => session.console.write_summary(format!("action {id} is {state}"))?,
             }
         }
     }
     Ok(Exit::Success)
 }
 
-/// Carries out a command that changes an action. A server that runs does the rest.
+/// Carries out a command that changes an action on a server, with the rights of the token. Returns id and state.
+async fn change_by_api(session: &CliSession, command: ActionCommand) -> anyhow::Result<(String, String)> {
+    let client = ApiClient::new(&session.settings).await?;
+    let present_hash = async |id: &str| {
+        let action = client.send(async |client| client.get_json(&["actions", id], vec![]).await).await?;
+        Ok::<Value, anyhow::Error>(action["hash"].clone())
+    };
+    let (id, [root, verb], body) = match command {
+        ActionCommand::Approve { id, hash } => {
+            let id = id.to_string();
+            let hash = match hash {
+                Some(hash) => hash.into(),
+                None => present_hash(&id).await?,
+            };
+            (id, ["approvals", "approve"], json!({ "hash": hash }))
+        }
+        ActionCommand::Reject { id, reason } => {
+            let id = id.to_string();
+            let hash = present_hash(&id).await?;
+            (id, ["approvals", "reject"], json!({ "hash": hash, "reason": reason }))
+        }
+        ActionCommand::Retry { id } => (id.to_string(), ["actions", "retry"], json!({})),
+        ActionCommand::Resolve(ResolveArgs { id, done, not_done }) => {
+            (id.to_string(), ["actions", "resolve"], json!({ "done": done, "not_done": not_done }))
+        }
+        ActionCommand::List(_) | ActionCommand::Show { .. } | ActionCommand::Link { .. } => {
+            return Err(failure("nothing to change"));
+        }
+    };
+    let answer = client.post(&[root, &id, verb], &body).await;
+    client.close().await;
+    let answer = answer?;
+    match answer.refusal {
+        Some(refusal) => Err(refusal),
+        None => Ok((text(&answer.json["action"]), text(&answer.json["state"]))),
+    }
+}
+
+async fn link_by_api(session: &CliSession, id: &ActionId, approver: &str) -> anyhow::Result<Value> {
+    let client = ApiClient::new(&session.settings).await?;
+    let body = json!({ "approver": approver });
+    let answer = client.post(&["approvals", &id.to_string(), "link"], &body).await;
+    client.close().await;
+    let answer = answer?;
+    answer.refusal.map_or(Ok(answer.json), Err)
+}
+
+async fn link_of_store(session: &CliSession, id: &ActionId, approver: &str) -> anyhow::Result<Value> {
+    let Some(links) = session.settings.approval_links()? else {
+        return Err(usage_error(
+            "a link needs GITHUB_METRICS_LINK_KEY and GITHUB_METRICS_PUBLIC_URL: set both as for the server",
+        ));
+    };
+    let store = OpenStore::open_existing_for_writing(&session.settings).await?;
+    let link = make_link(&store, id, approver).await;
+    store.close().await;
+    let link = link?;
+    Ok(json!({ "url": links.url(&link), "expires_at": link.expires_at }))
+}
+
+async fn make_link(store: &OpenStore, id: &ActionId, approver: &str) -> anyhow::Result<ApprovalLink> {
+    let token = store.tokens().find_by_name(approver).await?;
+    let Some(token) = token.filter(|token| token.role.may(RouteClass::Decide)) else {
+        return Err(usage_error(format!(
+            "{} is not the name of a token of an approver: `github-metrics token list` lists the tokens",
+            quoted(approver)
+        )));
+    };
+    let approver = Principal::of_token(&token);
+    let link = store.actions().make_link(&LOCAL_PRINCIPAL.into(), id, &approver.id).await;
+    link.map_err(action_error)
+}
+
+/// Carries out a command that changes an action in the store. A server that runs does the rest.
 async fn change(store: &OpenStore, command: ActionCommand) -> anyhow::Result<Action> {
     let actions = store.actions();
     let user = Principal::trusted(LOCAL_PRINCIPAL, Role::Admin);
+    let requester = (&user).into();
     let present_hash = async |id: &ActionId| match actions.get(id).await {
         Ok(Some(action)) => Ok(action.content_hash()),
         Ok(None) => Err(ActionError::NotFound(format!("there is no action {id}: list the actions"))),
@@ -174,21 +264,27 @@ async fn change(store: &OpenStore, command: ActionCommand) -> anyhow::Result<Act
             Ok(hash) => actions.decide(&user, &id, &hash, &Decision::Reject { reason }).await,
             Err(error) => Err(error),
         },
-        ActionCommand::Retry { id } => actions.retry(LOCAL_PRINCIPAL, &id).await,
+        ActionCommand::Retry { id } => actions.retry(&requester, &id).await,
         ActionCommand::Resolve(ResolveArgs { id, done, .. }) => {
             let resolution = done.map_or(ActionResolution::NotDone, |url| ActionResolution::Done { url });
-            actions.resolve(LOCAL_PRINCIPAL, &id, &resolution).await
+            actions.resolve(&requester, &id, &resolution).await
         }
-        ActionCommand::List(_) | ActionCommand::Show { .. } => return Err(failure("nothing to change")),
+        ActionCommand::List(_) | ActionCommand::Show { .. } | ActionCommand::Link { .. } => {
+            return Err(failure("nothing to change"));
+        }
     };
-    changed.map_err(|error| match error {
+    changed.map_err(action_error)
+}
+
+fn action_error(error: ActionError) -> anyhow::Error {
+    match error {
         ActionError::Invalid(message) => usage_error(message),
         ActionError::NotFound(message)
         | ActionError::Forbidden(message)
         | ActionError::Conflict(message)
         | ActionError::Expired(message) => failure(message),
         error => error.into(),
-    })
+    }
 }
 
 async fn fetch_actions(client: &ApiClient, args: ActionListArgs) -> anyhow::Result<Vec<Value>> {

@@ -45,6 +45,8 @@ pub enum AuditKind {
     ActionRequested,
     /// An action waits for approvals.
     ApprovalRequested,
+    /// Somebody made a link with which an approver decides about an action.
+    ApprovalLinkCreated,
     /// Somebody approved an action.
     ActionApproved,
     /// Somebody rejected an action.

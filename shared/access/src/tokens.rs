@@ -15,6 +15,7 @@ use gam_store::{
 use serde::{Deserialize, Serialize};
 
 use crate::audit::{AuditKind, AuditRow};
+use crate::principal::Principal;
 use crate::role::Role;
 use crate::secret::TokenSecret;
 use crate::token::{AccessToken, Scope};
@@ -134,6 +135,32 @@ impl Tokens {
         }
         tokens.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(tokens)
+    }
+
+    /// Returns the token whose holder is the principal with this id, or `None` if it was revoked or is expired.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn find_by_principal(&self, id: &str) -> Result<Option<AccessToken>, AccessError> {
+        self.find_listed(|token| Principal::of_token(token).id == id).await
+    }
+
+    /// Returns the token with this name, or `None` if there is none, it was revoked or is expired.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn find_by_name(&self, name: &str) -> Result<Option<AccessToken>, AccessError> {
+        self.find_listed(|token| token.name == name).await
+    }
+
+    /// Finds a valid token without its secret. A store has few tokens.
+    async fn find_listed(
+        &self,
+        is_wanted: impl Fn(&AccessToken) -> bool,
+    ) -> Result<Option<AccessToken>, AccessError> {
+        let now = self.clock.now();
+        let tokens = self.list().await?;
+        Ok(tokens.into_iter().find(|token| is_wanted(token) && !token.is_expired(now)))
     }
 
     /// Creates a token. Returns its secret, which nobody can read again. `principal` is who creates it.

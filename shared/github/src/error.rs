@@ -80,6 +80,11 @@ impl Error {
         matches!(self, Error::Unavailable { .. } | Error::Unanswered { .. })
     }
 
+    /// Whether a later request may succeed, although nobody changes anything: also after a rate limit.
+    pub fn is_temporary(&self) -> bool {
+        self.is_transient() || matches!(self, Error::Limited { .. })
+    }
+
     /// Names what was requested more exactly: `pull requests after the first 100`.
     #[must_use]
     pub fn about(self, requested: &str) -> Self {

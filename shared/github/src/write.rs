@@ -17,6 +17,7 @@ use crate::error::{AttemptError, Error};
 use crate::queries::ENQUEUE_PULL_REQUEST;
 use crate::rate_limit::RateLimitResource;
 use crate::response::{ApiResponse, write_error_message};
+use crate::rest::User;
 use crate::transport::{ApiRequest, WriteMethod};
 
 /// How long nothing is sent after a rate limit, if GitHub does not say it.
@@ -161,18 +162,14 @@ struct CreatedThing {
     #[serde(default)]
     labels: Vec<LabelName>,
     #[serde(default)]
-    assignees: Vec<Login>,
+    assignees: Vec<User>,
     milestone: Option<Value>,
 }
 
+/// A label of an issue, as far as actions need it.
 #[derive(Deserialize)]
-struct LabelName {
-    name: String,
-}
-
-#[derive(Deserialize)]
-struct Login {
-    login: String,
+pub(crate) struct LabelName {
+    pub(crate) name: String,
 }
 
 impl From<CreatedThing> for Created {

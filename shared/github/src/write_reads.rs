@@ -9,8 +9,8 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::queries::{BRANCHES, OPEN_PULL_REQUESTS, PULL_REQUEST_STATE};
 use crate::rest::{App, User};
-use crate::wire::Nodes;
-use crate::write::{MergeProgress, MergeRequestAnswer};
+use crate::wire::{Connection, Nodes, TotalCount};
+use crate::write::{LabelName, MergeProgress, MergeRequestAnswer};
 
 /// How many entries one request lists.
 const ENTRIES_PER_REQUEST: usize = 100;
@@ -119,7 +119,7 @@ pub struct ListedReview {
 #[derive(Deserialize)]
 struct RestRepo {
     name: String,
-    owner: RestOwner,
+    owner: User,
     default_branch: String,
     #[serde(default)]
     archived: bool,
@@ -132,29 +132,19 @@ fn yes() -> bool {
 }
 
 #[derive(Deserialize)]
-struct RestOwner {
-    login: String,
-}
-
-#[derive(Deserialize)]
 struct RestText {
     #[serde(default)]
     number: i64,
     id: i64,
     html_url: String,
     body: Option<String>,
-    user: Option<RestOwner>,
+    user: Option<User>,
     #[serde(default)]
-    labels: Vec<RestLabel>,
+    labels: Vec<LabelName>,
     #[serde(default)]
-    assignees: Vec<RestOwner>,
+    assignees: Vec<User>,
     milestone: Option<serde_json::Value>,
     pull_request: Option<serde_json::Value>,
-}
-
-#[derive(Deserialize)]
-struct RestLabel {
-    name: String,
 }
 
 impl From<RestText> for ListedText {
@@ -177,7 +167,7 @@ struct RestReview {
     id: i64,
     #[serde(default)]
     html_url: String,
-    user: Option<RestOwner>,
+    user: Option<User>,
     state: String,
     commit_id: Option<String>,
 }
@@ -189,7 +179,7 @@ struct RestPull {
     html_url: String,
     title: String,
     body: Option<String>,
-    user: Option<RestOwner>,
+    user: Option<User>,
     state: String,
     #[serde(default)]
     draft: bool,
@@ -327,21 +317,7 @@ impl From<PullNode> for PullRequestState {
 
 #[derive(Deserialize)]
 struct RefsData {
-    refs: Option<RefPage>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RefPage {
-    nodes: Vec<Option<RefNode>>,
-    page_info: RefPageInfo,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RefPageInfo {
-    has_next_page: bool,
-    end_cursor: Option<String>,
+    refs: Option<Connection<RefNode>>,
 }
 
 #[derive(Deserialize)]
@@ -349,7 +325,7 @@ struct RefPageInfo {
 struct RefNode {
     name: String,
     target: Option<RefTarget>,
-    associated_pull_requests: PullCount,
+    associated_pull_requests: TotalCount,
 }
 
 #[derive(Deserialize)]
@@ -357,12 +333,6 @@ struct RefNode {
 struct RefTarget {
     oid: String,
     committed_date: Option<DateTime<Utc>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PullCount {
-    total_count: u64,
 }
 
 fn no_such_repo(owner: &str, repo: &str) -> Error {
@@ -429,8 +399,9 @@ impl Client {
                 .await
                 .map_err(|error| not_found_as(error, owner, repo))?;
             let data = reply.data.repository.ok_or_else(|| no_such_repo(owner, repo))?;
-            let Some(page) = data.refs else { break };
-            branches.extend(page.nodes.into_iter().flatten().filter_map(|node| {
+            let Some(mut page) = data.refs else { break };
+            cursor = std::mem::take(&mut page.page_info).next();
+            branches.extend(page.entries().into_iter().filter_map(|node| {
                 let target = node.target?;
                 Some(Branch {
                     name: node.name,
@@ -439,7 +410,6 @@ impl Client {
                     has_open_pull: node.associated_pull_requests.total_count > 0,
                 })
             }));
-            cursor = page.page_info.end_cursor.filter(|_| page.page_info.has_next_page);
             if cursor.is_none() {
                 break;
             }

@@ -223,8 +223,33 @@ impl AccessControl {
             return Err(ApiError::forbidden().because("the role does not include this route"));
         }
         scope::check(parts, &principal, ports).await?;
-        principal.origin = self.origins.as_ref().and_then(|origins| origins.origin_of(parts));
+        principal.origin = self.origin_of(parts);
         Ok(Some(principal))
+    }
+
+    /// Returns the keyed hash of the address that a request came from, or `None` if the host knows none.
+    pub(crate) fn origin_of(&self, parts: &Parts) -> Option<String> {
+        self.origins.as_ref().and_then(|origins| origins.origin_of(parts))
+    }
+
+    /// Returns the holder of a stored token by the id of the principal. `None` if there is no such token any more.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub(crate) async fn principal_with_id(&self, id: &str) -> Result<Option<Principal>, ApiError> {
+        let Senders::Tokens(rules) = &self.senders else { return Ok(None) };
+        let token = rules.tokens.find_by_principal(id).await.map_err(store_error)?;
+        Ok(token.map(|token| Principal::of_token(&token)))
+    }
+
+    /// Returns the id of the principal of the stored token with this name. `None` if there is no such token.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub(crate) async fn principal_with_name(&self, name: &str) -> Result<Option<Principal>, ApiError> {
+        let Senders::Tokens(rules) = &self.senders else { return Ok(None) };
+        let token = rules.tokens.find_by_name(name).await.map_err(store_error)?;
+        Ok(token.map(|token| Principal::of_token(&token)))
     }
 
     /// Returns whether a request without a token is refused.

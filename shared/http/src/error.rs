@@ -187,6 +187,11 @@ impl ApiError {
         self.refusal
     }
 
+    /// Returns whether a cursor belongs to numbers that other rules made.
+    pub(crate) fn is_cursor_expired(&self) -> bool {
+        matches!(self.code, ProblemCode::CursorExpired)
+    }
+
     /// Returns whether the request has no valid token.
     pub(crate) fn is_unauthorized(&self) -> bool {
         self.status == StatusCode::UNAUTHORIZED
@@ -213,6 +218,11 @@ impl ApiError {
     /// The cursor belongs to numbers that other rules made. `detail` says what to do.
     pub(crate) fn cursor_expired(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::GONE, ProblemCode::CursorExpired, detail)
+    }
+
+    /// It is too late for what the request decides.
+    pub(crate) fn expired(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::GONE, ProblemCode::Expired, detail)
     }
 
     /// Somebody else has a claim with a greater fence.
@@ -251,6 +261,16 @@ impl ApiError {
     pub(crate) fn no_tasks() -> Self {
         let detail = "this server has no tasks: it can only read its store; start it with permission to write the store";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, ProblemCode::InternalError, detail)
+    }
+
+    /// The host has no key for links, or does not know its address.
+    pub(crate) fn no_links() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            ProblemCode::InternalError,
+            "this server makes no links: set GITHUB_METRICS_LINK_KEY to the output of `openssl rand -hex 32`, and \
+             GITHUB_METRICS_PUBLIC_URL to the address at which people reach it",
+        )
     }
 
     /// The host cannot read the audit log, or cannot write who reads it.
@@ -463,7 +483,7 @@ impl From<ActionError> for ApiError {
             ActionError::Conflict(detail) => {
                 ApiError::new(StatusCode::CONFLICT, ProblemCode::Conflict, detail)
             }
-            ActionError::Expired(detail) => ApiError::new(StatusCode::GONE, ProblemCode::Expired, detail),
+            ActionError::Expired(detail) => ApiError::expired(detail),
             ActionError::KeyReused(detail) => {
                 ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, ProblemCode::KeyReused, detail)
             }

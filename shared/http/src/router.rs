@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Request};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state, map_request};
 use axum::response::IntoResponse;
@@ -15,7 +16,7 @@ use gam_notify::FactSource;
 use gam_query::{KeptOrgs, QueryPorts};
 use gam_store::RecordStore;
 use gam_work::IssueReader;
-use gam_work::actions::Actions;
+use gam_work::actions::{Actions, ApprovalLinks};
 use gam_work::tasks::Tasks;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -73,6 +74,19 @@ pub struct WorkPorts {
     pub actions: Actions,
     /// The owner of repositories that a request names without one.
     pub default_owner: Option<String>,
+    /// Signs and checks links for approvers. `None` if the host has no key for them.
+    pub links: Option<ApprovalLinks>,
+}
+
+/// Extracts what the host connects to tasks and actions.
+pub(crate) struct HostWork(pub(crate) WorkPorts);
+
+impl<S: Sync> FromRequestParts<S> for HostWork {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        parts.extensions.get::<WorkPorts>().cloned().map(HostWork).ok_or_else(ApiError::no_tasks)
+    }
 }
 
 /// What the page of notifications uses.

@@ -42,7 +42,7 @@ impl ActionSettingsSource for LakeActionSettings {
 fn read_error(error: Error) -> ReadError {
     let kind = match &error {
         Error::NotFound(_) => ReadErrorKind::NotFound,
-        error if error.is_transient() || matches!(error, Error::Limited { .. }) => ReadErrorKind::Temporary,
+        error if error.is_temporary() => ReadErrorKind::Temporary,
         _ => ReadErrorKind::Final,
     };
     ReadError { message: error.to_string(), kind }

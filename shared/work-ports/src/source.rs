@@ -23,7 +23,7 @@ pub struct GitHubSource(Client);
 fn source_error(error: Error) -> SourceError {
     SourceError {
         message: error.to_string(),
-        is_temporary: error.is_transient() || matches!(error, Error::Limited { .. }),
+        is_temporary: error.is_temporary(),
         is_not_found: matches!(error, Error::NotFound(_)),
     }
 }

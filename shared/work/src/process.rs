@@ -15,6 +15,7 @@ use gam_store::{
     commit_until_answered,
 };
 
+use crate::actions::{ActionError, concerns_actions, hasten};
 use crate::dirty::mark_dirty;
 use crate::issue::{
     CachedIssue, Freshness, IssueChange, IssueFollower, LabelVoucher, Tombstone, TrustedEdit, compare,
@@ -44,6 +45,15 @@ pub enum WorkError {
     /// The configuration or the registry cannot be read.
     #[error("cannot read the organization's configuration")]
     Scope(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<ActionError> for WorkError {
+    fn from(error: ActionError) -> Self {
+        match error {
+            ActionError::Store(error) => WorkError::Store(error),
+            error => WorkError::Store(StoreError::Unusable { what: error.to_string(), source: None }),
+        }
+    }
 }
 
 /// An organization whose deliveries have an effect.
@@ -163,6 +173,10 @@ impl Processor {
         }
         if let Some(id) = order.repo_hook {
             self.remember_repo_hook(&scope.key, &order.org, (&repo.name, id)).await?;
+        }
+        // Before the effect, because the order is gone afterwards.
+        if order.is_delivery && concerns_actions(&order.event) {
+            hasten(&*self.records, &scope.key, &repo.name, now).await?;
         }
         let context = OrderContext { order, queued, org: &scope.key, repo };
         match &order.effect {

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, TimeDelta, Utc};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response};
@@ -32,14 +32,24 @@ pub enum WriteFault {
     CutBefore,
     /// The connection closes, and it was done.
     CutAfter,
+    /// No answer, and nothing was done.
+    SilenceBefore,
     /// No answer, and it was done.
     SilenceAfter,
     /// Status 403: the secondary limit is exceeded for this many seconds.
     Secondary(u64),
 }
 
-#[derive(Default)]
+/// Returns the time of GitHub's clock, UTC.
+pub type DoubleClock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
+
+/// Returns how a request that writes fails, by its method and path. `None` if it does not.
+pub type FaultPlan = Box<dyn FnMut(&str) -> Option<WriteFault> + Send>;
+
 struct WriteState {
+    clock: DoubleClock,
+    /// The login of the owner of the repository.
+    owner: String,
     issues: Vec<Value>,
     comments: Vec<Value>,
     pulls: Vec<Value>,
@@ -48,8 +58,18 @@ struct WriteState {
     branches: Vec<(String, String, String)>,
     /// The end of a path, and how the next request to it fails.
     faults: Vec<(String, WriteFault)>,
+    /// How requests without a planned fault fail.
+    fault_plan: FaultPlan,
     /// Every request that writes: method and path.
     writes: Vec<String>,
+    /// Number of requests, reads included.
+    requests: usize,
+    /// Number of requests whose answer was withheld.
+    silences: usize,
+    /// How long after its creation something shows in lists.
+    list_lag: TimeDelta,
+    /// Whether the endpoint for merges that can be repeated exists.
+    has_merge_requests: bool,
     next: i64,
     /// Owner and name of the repository.
     repo: (String, String),
@@ -67,14 +87,38 @@ fn lock(state: &Mutex<WriteState>) -> MutexGuard<'_, WriteState> {
 
 impl WriteDouble {
     /// Starts a double with the repository `acme/site`, whose default branch is `main`.
+    #[expect(clippy::disallowed_methods, reason = "GitHub has a clock of its own")]
     pub fn start() -> Self {
-        Self::start_for("acme", "site")
+        Self::start_with(("acme", "site"), Arc::new(Utc::now))
     }
 
-    /// Starts a double with another repository.
+    /// Starts the same double with another repository.
+    #[expect(clippy::disallowed_methods, reason = "GitHub has a clock of its own")]
     pub fn start_for(owner: &str, name: &str) -> Self {
-        let repo = (owner.to_owned(), name.to_owned());
-        let state = Arc::new(Mutex::new(WriteState { next: 10, repo, ..WriteState::default() }));
+        Self::start_with((owner, name), Arc::new(Utc::now))
+    }
+
+    /// Starts the same double with another repository and clock.
+    pub fn start_with((owner, name): (&str, &str), clock: DoubleClock) -> Self {
+        let state = WriteState {
+            clock,
+            repo: (owner.to_owned(), name.to_owned()),
+            issues: Vec::new(),
+            comments: Vec::new(),
+            pulls: Vec::new(),
+            reviews: Vec::new(),
+            merges: Vec::new(),
+            branches: Vec::new(),
+            faults: Vec::new(),
+            fault_plan: Box::new(|_| None),
+            writes: Vec::new(),
+            requests: 0,
+            silences: 0,
+            list_lag: TimeDelta::zero(),
+            has_merge_requests: true,
+            next: 1_000,
+        };
+        let state = Arc::new(Mutex::new(state));
         let shared = Arc::clone(&state);
         let server = Server::start(move |request| handle(request, Arc::clone(&shared)));
         let double = WriteDouble { state, server };
@@ -97,7 +141,7 @@ impl WriteDouble {
     pub fn add_pull(&self, number: i64, head: &str, digit: char) {
         let sha = digit.to_string().repeat(40);
         let pull = pull(number, ("Change", ""), (head, &sha, "main"), "ann");
-        lock(&self.state).pulls.push(pull);
+        lock(&self.state).pulls.push(with_time(pull, DateTime::UNIX_EPOCH));
     }
 
     /// Returns the texts of the comments that were made.
@@ -116,6 +160,40 @@ impl WriteDouble {
     /// Has the next request that writes to a path with this end fail.
     pub fn fail_next(&self, path_end: &str, fault: WriteFault) {
         lock(&self.state).faults.push((path_end.to_owned(), fault));
+    }
+
+    /// Has requests without a planned fault fail as a function says.
+    pub fn fail_by(&self, plan: FaultPlan) {
+        lock(&self.state).fault_plan = plan;
+    }
+
+    /// Has lists show something only this long after its creation.
+    pub fn lag_lists(&self, lag: TimeDelta) {
+        lock(&self.state).list_lag = lag;
+    }
+
+    /// Removes the endpoint for merges that can be repeated, as on an older server.
+    pub fn remove_merge_requests(&self) {
+        lock(&self.state).has_merge_requests = false;
+    }
+
+    /// Returns the number of requests, reads included.
+    pub fn request_count(&self) -> usize {
+        lock(&self.state).requests
+    }
+
+    /// Returns the number of requests whose answer was withheld.
+    pub fn silence_count(&self) -> usize {
+        lock(&self.state).silences
+    }
+
+    /// Returns the texts of issues, comments, pull requests and reviews that the service made.
+    pub fn own_texts(&self) -> [Vec<String>; 4] {
+        let state = lock(&self.state);
+        [&state.issues, &state.comments, &state.pulls, &state.reviews].map(|list| {
+            let own = list.iter().filter(|thing| thing["user"]["login"] == WRITE_LOGIN);
+            own.map(|thing| thing["body"].as_str().unwrap_or_default().to_owned()).collect()
+        })
     }
 
     /// Returns how many issues, comments, pull requests, reviews and merges were made.
@@ -150,10 +228,22 @@ fn pull(
     })
 }
 
+/// Adds when something was created.
+fn with_time(mut thing: Value, at: DateTime<Utc>) -> Value {
+    thing["created_at"] = at.to_rfc3339().into();
+    thing
+}
+
 async fn handle(request: Request<Incoming>, state: Arc<Mutex<WriteState>>) -> io::Result<Response<Body>> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let now = {
+        let mut state = lock(&state);
+        state.requests += 1;
+        (state.clock)()
+    };
+    let answer = |status: u16, body: &Value, retry_after: Option<u64>| answer(now, status, body, retry_after);
     let authorization = parts.headers.get("authorization").and_then(|value| value.to_str().ok());
     if !authorization.is_some_and(|value| value.ends_with(WRITE_TOKEN)) {
         return answer(401, &json!({ "message": "Bad credentials" }), None);
@@ -172,15 +262,15 @@ async fn handle(request: Request<Incoming>, state: Arc<Mutex<WriteState>>) -> io
         let (status, body) = lock(&state).get(&path);
         return answer(status, &body, None);
     }
-    let fault = {
-        let mut state = lock(&state);
-        state.writes.push(format!("{} {path}", parts.method));
-        let planned = state.faults.iter().position(|(end, _)| path.ends_with(end.as_str()));
-        planned.map(|index| state.faults.remove(index).1)
-    };
+    let fault = lock(&state).next_fault(format!("{} {path}", parts.method));
     match fault {
         Some(WriteFault::StatusBefore) => return answer(502, &json!({}), None),
         Some(WriteFault::CutBefore) => return Err(io::ErrorKind::ConnectionReset.into()),
+        Some(WriteFault::SilenceBefore) => {
+            lock(&state).silences += 1;
+            tokio::time::sleep(SILENCE).await;
+            return Err(io::ErrorKind::TimedOut.into());
+        }
         Some(WriteFault::Secondary(seconds)) => {
             let body = json!({ "message": "You have exceeded a secondary rate limit." });
             return answer(403, &body, Some(seconds));
@@ -192,6 +282,7 @@ async fn handle(request: Request<Incoming>, state: Arc<Mutex<WriteState>>) -> io
         Some(WriteFault::StatusAfter) => answer(502, &json!({}), None),
         Some(WriteFault::CutAfter) => Err(io::ErrorKind::ConnectionReset.into()),
         Some(WriteFault::SilenceAfter) => {
+            lock(&state).silences += 1;
             tokio::time::sleep(SILENCE).await;
             answer(status, &body, None)
         }
@@ -199,11 +290,15 @@ async fn handle(request: Request<Incoming>, state: Arc<Mutex<WriteState>>) -> io
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "GitHub answers with the time of its own clock")]
-fn answer(status: u16, body: &Value, retry_after: Option<u64>) -> io::Result<Response<Body>> {
+fn answer(
+    now: DateTime<Utc>,
+    status: u16,
+    body: &Value,
+    retry_after: Option<u64>,
+) -> io::Result<Response<Body>> {
     let head = Response::builder()
         .status(status)
-        .header("date", Utc::now().format("%a, %d %b %Y %H:%M:%S GMT").to_string())
+        .header("date", now.format("%a, %d %b %Y %H:%M:%S GMT").to_string())
         .header("content-type", "application/json; charset=utf-8");
     let head = retry_after.into_iter().fold(head, |head, seconds| head.header("retry-after", seconds));
     head.body(complete_body(body.to_string())).map_err(io::Error::other)
@@ -214,6 +309,30 @@ fn not_found() -> (u16, Value) {
 }
 
 impl WriteState {
+    /// Records a request that writes, and returns how it fails.
+    fn next_fault(&mut self, request: String) -> Option<WriteFault> {
+        let planned = self.faults.iter().position(|(end, _)| request.ends_with(end.as_str()));
+        let fault = match planned {
+            Some(index) => Some(self.faults.remove(index).1),
+            None => (self.fault_plan)(&request),
+        };
+        self.writes.push(request);
+        fault
+    }
+
+    /// Returns what a list shows now: what is old enough and belongs to `of`, the end of an address in the field `parent`.
+    fn listed(&self, list: &[Value], parent: Option<(&str, &str)>) -> Value {
+        let shown_until = (self.clock)() - self.list_lag;
+        let is_shown = |thing: &&Value| {
+            let created_at = thing["created_at"].as_str().and_then(|text| text.parse::<DateTime<Utc>>().ok());
+            let is_child = parent.is_none_or(|(field, end)| {
+                thing[field].as_str().is_some_and(|address| address.ends_with(&format!("/{end}")))
+            });
+            is_child && created_at.is_none_or(|at| at <= shown_until)
+        };
+        list.iter().filter(is_shown).cloned().collect()
+    }
+
     fn find_pull(&mut self, number: &str) -> Option<&mut Value> {
         let number: i64 = number.parse().ok()?;
         self.pulls.iter_mut().find(|pull| pull["number"] == number)
@@ -229,10 +348,14 @@ impl WriteState {
                     "has_issues": true,
                 }),
             ),
-            ["", "issues"] => (200, self.issues.clone().into()),
-            ["", "issues", _, "comments"] => (200, self.comments.clone().into()),
-            ["", "pulls"] => (200, self.pulls.clone().into()),
-            ["", "pulls", _, "reviews"] => (200, self.reviews.clone().into()),
+            ["", "issues"] => (200, self.listed(&self.issues, None)),
+            ["", "issues", number, "comments"] => {
+                (200, self.listed(&self.comments, Some(("issue_url", number))))
+            }
+            ["", "pulls"] => (200, self.listed(&self.pulls, None)),
+            ["", "pulls", number, "reviews"] => {
+                (200, self.listed(&self.reviews, Some(("pull_request_url", number))))
+            }
             ["", "pulls", number, "merge-async", "uuid-1"] => match self.find_pull(number) {
                 Some(pull) => (
                     200,
@@ -256,6 +379,7 @@ impl WriteState {
         self.next += 1;
         let number = self.next;
         let user = json!({ "login": WRITE_LOGIN });
+        let now = (self.clock)();
         match (method.as_str(), path.split('/').collect::<Vec<_>>().as_slice()) {
             ("POST", ["", "issues"]) => {
                 let labels: Vec<Value> = body["labels"]
@@ -269,13 +393,14 @@ impl WriteState {
                     "html_url": format!("https://github.example/acme/site/issues/{number}"), "labels": labels,
                     "assignees": [], "milestone": null,
                 });
-                self.issues.push(issue.clone());
+                self.issues.push(with_time(issue.clone(), now));
                 (201, issue)
             }
             ("POST", ["", "issues", issue, "comments"]) => {
                 let url = format!("https://github.example/acme/site/issues/{issue}#issuecomment-{number}");
-                let comment = json!({ "id": number, "body": body["body"], "user": user, "html_url": url });
-                self.comments.push(comment.clone());
+                let comment = json!({ "id": number, "body": body["body"], "user": user, "html_url": url,
+                    "issue_url": format!("https://github.example/repos/acme/site/issues/{issue}") });
+                self.comments.push(with_time(comment.clone(), now));
                 (201, comment)
             }
             ("POST", ["", "pulls"]) => {
@@ -293,18 +418,20 @@ impl WriteState {
                     (head, &sha.unwrap_or_default(), &text("base")),
                     WRITE_LOGIN,
                 );
-                self.pulls.push(made.clone());
+                self.pulls.push(with_time(made.clone(), now));
                 (201, made)
             }
-            ("POST", ["", "pulls", _, "reviews"]) => {
+            ("POST", ["", "pulls", pull, "reviews"]) => {
                 let review = json!({
                     "id": number, "user": user, "state": "APPROVED", "commit_id": body["commit_id"], "body": body["body"],
                     "html_url": format!("https://github.example/review/{number}"),
+                    "pull_request_url": format!("https://github.example/repos/acme/site/pulls/{pull}"),
                 });
-                self.reviews.push(review.clone());
+                self.reviews.push(with_time(review.clone(), now));
                 (200, review)
             }
-            ("PUT", ["", "pulls", pull, "merge-async"]) => self.merge(pull, body),
+            ("PUT", ["", "pulls", pull, "merge-async"]) if self.has_merge_requests => self.merge(pull, body),
+            ("PUT", ["", "pulls", pull, "merge"]) => self.merge_at_once(pull, body),
             _ => not_found(),
         }
     }
@@ -329,6 +456,18 @@ impl WriteState {
         (202, json!({ "status": "pending", "details": details }))
     }
 
+    /// Merges with the endpoint that must not be repeated.
+    fn merge_at_once(&mut self, number: &str, body: &Value) -> (u16, Value) {
+        let Some(pull) = self.find_pull(number) else { return not_found() };
+        if !pull["merged_at"].is_null() {
+            return (405, json!({ "message": "Pull Request is not mergeable" }));
+        }
+        match self.merge(number, body) {
+            (202, _) => (200, json!({ "merged": true, "sha": "f".repeat(40), "message": "merged" })),
+            (_, answer) => (409, json!({ "message": answer["details"]["message"] })),
+        }
+    }
+
     fn graphql(&mut self, operation: &str, variables: &Value) -> Value {
         let repository = match operation {
             "PullRequestState" => {
@@ -336,7 +475,8 @@ impl WriteState {
                 json!({ "pullRequest": self.find_pull(&number).map(|pull| pull_node(pull)) })
             }
             "OpenPullRequests" => {
-                let open = self.pulls.iter().filter(|pull| pull["state"] == "open");
+                let listed = self.listed(&self.pulls, None);
+                let open = listed.as_array().into_iter().flatten().filter(|pull| pull["state"] == "open");
                 let mut nodes: Vec<Value> = open.map(pull_node).collect();
                 nodes.sort_by_key(|node| -node["number"].as_i64().unwrap_or_default());
                 json!({ "pullRequests": { "nodes": nodes } })

@@ -323,12 +323,88 @@ def check_sign_in(browser):
         page.context.close()
 
 
+def sign_in(browser, role, path, **options):
+    page = browser.open(path, **options)
+    page.locator("#token").fill(SETTINGS["tokens"][role])
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**{path}*")
+    return page
+
+
+def post_as(role, path, body):
+    headers = {"Authorization": f"Bearer {SETTINGS['tokens'][role]}", "Content-Type": "application/json"}
+    request = urllib.request.Request(BASE + path, json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request) as answer:
+        return json.load(answer)
+
+
+def check_actions(browser):
+    """A merge is requested by one person and approved by another, on the pages, and the log has all of it."""
+    path = f"/orgs/{ORG}/actions"
+    page = sign_in(browser, "operator", path)
+    page.locator("[name=repository]").fill("site")
+    page.locator("[name=number]").fill("5")
+    page.get_by_role("button", name="Request a merge").click()
+    waiting = page.locator("section", has=page.get_by_role("heading", name="Waiting for approval"))
+    waiting.wait_for(timeout=30_000)
+    check("actions: the request is shown", "site#5" in waiting.inner_text(), waiting.inner_text())
+    check("actions: nobody approves their own", page.get_by_role("button", name="Approve").count() == 0)
+    approver = sign_in(browser, "approver", path)
+    check("actions: an approver requests nothing", approver.locator("[name=repository]").count() == 0)
+    approver.screenshot(path=SHOTS / "actions-waiting.png", full_page=True)
+    approver.evaluate(AXE)
+    found = approver.evaluate("axe.run().then(it => it.violations)")
+    check("actions: axe", not [it for it in found if it["impact"] in ("serious", "critical")], found)
+    approver.get_by_role("button", name="Approve").click()
+    # The operator's page shows it without a reload.
+    done = page.locator("section", has=page.get_by_role("heading", name="Done"))
+    done.wait_for(timeout=60_000)
+    check("actions: it is merged", "site#5" in done.inner_text(), done.inner_text())
+    page.context.close()
+    approver.context.close()
+
+
+def check_link(browser):
+    """A link opens a page without signing in; only its button decides."""
+    merge = {"repository": "site", "pr_number": 6}
+    action = post_as("operator", "/api/v1/approve-merge-pr", merge)["data"]["action"]
+    url = post_as("admin", f"/api/v1/approvals/{action}/link", {"approver": "approver"})["url"]
+    path = urllib.parse.urlparse(url)
+    for has_script in (True, False):
+        page = browser.open(f"{path.path}?{path.query}", has_script=has_script)
+        check("link: the page", "site#6" in page.locator("main").inner_text(), page.locator("main").inner_text())
+        page.context.close()
+    page = browser.open(f"{path.path}?{path.query}", 360, has_script=False)
+    page.screenshot(path=SHOTS / "link.png", full_page=True)
+    page.get_by_role("button", name="Approve").click()
+    check("link: approved", page.get_by_role("status").inner_text().startswith("Approved"))
+    page.context.close()
+
+
+def check_log_of_actions(browser):
+    page = sign_in(browser, "auditor", "/log")
+    kinds = ("action_requested", "approval_requested", "action_approved", "action_attempted", "action_succeeded")
+    for kind in (*kinds, "approval_link_created", "token_created"):
+        row = page.locator("table.list tbody tr", has_text=kind)
+        # The page follows the log, and the merge of the link is under way.
+        row.first.wait_for(timeout=60_000)
+    for kind in ("action_requested", "action_approved", "action_succeeded"):
+        rows = page.locator("table.list tbody tr", has_text=kind)
+        rows.nth(1).wait_for(timeout=60_000)
+        check(f"log: {kind}", rows.count() == 2, rows.count())
+    approved = page.locator("table.list tbody tr", has_text="action_approved").all_inner_texts()
+    check("log: who approved", all("token:" in row for row in approved), approved)
+    page.screenshot(path=SHOTS / "log.png", full_page=True)
+    page.context.close()
+
+
 WALKS = {
     "every view": (
         check_markup, check_numbers, check_controls, check_script, check_keyboard, check_print, check_views,
     ),
     "large": (check_numbers, check_paging, check_views),
     "sign-in": (check_sign_in,),
+    "actions": (check_actions, check_link, check_log_of_actions),
 }
 
 

@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 
 use gam_bench::{LakeGenerator, LakeShape, write_snapshots};
 use gam_model::Month;
+use gam_tests::action_host::ActionHost;
+use gam_tests::github::writes::WriteDouble;
 use gam_tests::http::get;
 use gam_tests::program::{Sandbox, ServerProcess, binary, run_to_end};
 use serde_json::{Value, json};
@@ -58,6 +60,28 @@ fn people_sign_in_and_out_in_a_browser() {
     walk("sign-in", &sandbox.serve(), range);
 }
 
+/// Somebody signs in as operator and requests a merge, another one signs in as approver and approves it, a third one
+/// approves by a link, and an auditor finds all of it in the log.
+fn a_merge_is_requested_approved_and_logged_in_a_browser() {
+    let sandbox = demo()
+        .with_variable("GITHUB_METRICS_LINK_KEY", "0123456789abcdef0123456789abcdef")
+        .with_variable("GITHUB_METRICS_PUBLIC_URL", "http://links.example");
+    let github = WriteDouble::start_for("octo-demo", "site");
+    github.add_pull(5, "change", 'c');
+    github.add_pull(6, "other", 'd');
+    let policy = "[[actions.policy]]\nactions = [\"approve-merge-pr\"]\napprovals = 1\n";
+    let host = ActionHost::start_with(sandbox, github, "octo-demo", policy);
+    let tokens: Value = ["operator", "approver", "auditor", "admin"]
+        .map(|role| (role.to_owned(), json!(host.token(role, role).trim_start_matches("Bearer "))))
+        .into_iter()
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    let settings =
+        json!({ "org": "octo-demo", "since": "2026-10-07", "until": "2026-11-06", "tokens": tokens });
+    walk("actions", host.server(), settings);
+    assert_eq!(host.github.effects()[3..], [2, 2], "both are merged, each once");
+}
+
 /// Returns a sandbox with the sample organization.
 fn demo() -> Sandbox {
     let sandbox = Sandbox::new();
@@ -92,5 +116,6 @@ pub(crate) fn tests() -> Vec<ExternalTest> {
         external_test!(NEEDS, every_view_works_in_a_browser),
         external_test!(NEEDS, an_organization_of_1000_repositories_works_in_a_browser),
         external_test!(NEEDS, people_sign_in_and_out_in_a_browser),
+        external_test!(NEEDS, a_merge_is_requested_approved_and_logged_in_a_browser),
     ]
 }

@@ -8,6 +8,9 @@ mod api;
 mod aws;
 mod browser;
 mod claims;
+#[path = "../common/mod.rs"]
+mod common;
+mod deployments;
 mod duckdb;
 mod outputs;
 mod postgres;
@@ -52,6 +55,7 @@ fn main() {
         api::tests(),
         aws::tests(),
         browser::tests(),
+        deployments::tests(),
         duckdb::tests(),
         outputs::tests(),
         postgres::tests(),

@@ -44,6 +44,10 @@ pub(crate) enum Tool {
     Postgres,
     /// The program of Prometheus, with `promtool` next to it, from a package of the operating system.
     Prometheus,
+    /// nginx, from a package of the operating system.
+    Nginx,
+    /// `systemd-analyze`, from a package of the operating system.
+    Systemd,
     /// GitHub's GraphQL schema.
     GraphQlSchema,
     /// GitHub's description of its REST API.
@@ -106,6 +110,12 @@ impl Tool {
             Tool::AxeCore => npm("axe-core", "4.14.1", "axe.min.js"),
             Tool::Postgres => postgres(),
             Tool::Prometheus => prometheus(),
+            Tool::Nginx => {
+                system_program(&["nginx", "/usr/sbin/nginx"], "nginx: install the package nginx-light")
+            }
+            Tool::Systemd => {
+                system_program(&["systemd-analyze"], "systemd-analyze: install the package systemd")
+            }
             Tool::GraphQlSchema => npm("@octokit/graphql-schema", "15.26.1", "schema.graphql"),
             Tool::WebhookExamples => npm("@octokit/webhooks-examples", "7.6.1", ""),
             Tool::OpenApi => npm("@octokit/openapi", "23.0.2", "generated/api.github.com.json"),
@@ -193,10 +203,16 @@ fn python_package(name: &str, version: &str, has_dependencies: bool) -> Result<P
 /// The browser of the system. It is not installed from here, because a package of the system belongs to the system;
 /// `.ci/run` installs it.
 fn chromium() -> Result<PathBuf, String> {
-    let find = "command -v chromium || command -v chromium-browser || command -v google-chrome";
-    let found = Command::new("sh").args(["-c", find]).output().ok().filter(|output| output.status.success());
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    system_program(&names, "Chromium: install Debian's package `chromium`")
+}
+
+/// The first of these programs that there is. `what` says what is needed, and how to get it.
+fn system_program(names: &[&str], what: &str) -> Result<PathBuf, String> {
+    let find = names.iter().map(|name| format!("command -v {name}")).collect::<Vec<_>>().join(" || ");
+    let found = Command::new("sh").args(["-c", &find]).output().ok().filter(|output| output.status.success());
     let found = found.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
-    found.ok_or_else(|| "needs Chromium: install Debian's package `chromium`".to_owned())
+    found.ok_or_else(|| format!("needs {what}"))
 }
 
 /// The directory of Prometheus' programs.

@@ -1,71 +1,18 @@
 //! Actions of the real program over HTTP, against a GitHub that fails before and after the effect.
 
-use std::time::Duration;
+use gam_tests::action_host::{ActionHost, action_of, wait_until};
+use gam_tests::github::writes::WriteFault;
+use gam_tests::http::get;
+use gam_tests::program::{Sandbox, run_to_end};
+use serde_json::json;
 
-use gam_tests::github::writes::{WRITE_TOKEN, WriteDouble, WriteFault};
-use gam_tests::http::{HttpResponse, send_json, send_request};
-use gam_tests::program::{Sandbox, ServerProcess};
-use gam_tests::support::wait_for;
-use serde_json::{Value, json};
-
-/// How long to wait for what another process does.
-const LIMIT: Duration = Duration::from_secs(60);
-
-/// A server with a GitHub that it may write to.
-struct Host {
-    github: WriteDouble,
-    sandbox: Sandbox,
-    server: ServerProcess,
-}
-
-impl Host {
-    /// `policy` is the configuration of the organization.
-    fn start(policy: &str) -> Self {
-        let github = WriteDouble::start();
-        let sandbox = Sandbox::new()
-            .with_variable("GITHUB_API_URL", &github.api_url())
-            .with_variable("GITHUB_WRITE_TOKEN", WRITE_TOKEN)
-            .with_variable("GITHUB_OWNER", "acme");
-        if !policy.is_empty() {
-            std::fs::write(sandbox.dir().join("acme.toml"), policy).expect("the file is written");
-            sandbox.run(&["config", "set", "acme.toml", "acme"]).expect_status(0);
-        }
-        let server = sandbox.serve();
-        Host { github, sandbox, server }
-    }
-
-    fn token(&self, name: &str, role: &str) -> String {
-        let created = self.sandbox.run(&["token", "new", name, "--role", role]).expect_status(0);
-        format!("Bearer {}", created.text().trim())
-    }
-
-    fn post(&self, token: &str, path: &str, body: &Value, headers: &[(&str, &str)]) -> HttpResponse {
-        let headers: Vec<(&str, &str)> =
-            [("authorization", token)].into_iter().chain(headers.iter().copied()).collect();
-        send_json(self.server.address(), path, &headers, body)
-    }
-
-    fn action(&self, token: &str, id: &str) -> Value {
-        let path = format!("/api/v1/actions/{id}");
-        send_request(self.server.address(), "GET", &path, &[("authorization", token)]).json()
-    }
-
-    /// Waits until an action is in one of these states.
-    fn wait_for(&self, token: &str, id: &str, states: &[&str]) -> Value {
-        wait_for(&format!("{id} to be {states:?}"), LIMIT, || {
-            let action = self.action(token, id);
-            states.iter().any(|state| action["state"] == *state).then_some(action)
-        })
-    }
-}
-
-fn id_of(answer: &HttpResponse) -> String {
-    answer.json()["data"]["action"].as_str().expect("an id").to_owned()
+fn start(policy: &str) -> ActionHost {
+    ActionHost::start(Sandbox::new(), policy)
 }
 
 #[test]
 fn actions_are_requested_over_http() {
-    let host = Host::start("");
+    let host = start("");
     host.github.add_branch("fix/login-page", 'b', "2026-02-01T00:00:00Z");
     host.github.add_pull(5, "change", 'c');
     let operator = host.token("operator", "operator");
@@ -115,13 +62,13 @@ fn actions_are_requested_over_http() {
 #[test]
 fn a_lost_answer_is_looked_for() {
     for fault in [WriteFault::CutAfter, WriteFault::StatusAfter] {
-        let host = Host::start("");
+        let host = start("");
         let operator = host.token("operator", "operator");
         host.github.fail_next("/issues", fault);
         let issue = json!({ "repository": "site", "title": "Broken", "comment": "Look." });
         let accepted = host.post(&operator, "/create-issue", &issue, &[]);
         assert_eq!(accepted.status, 202, "{}", accepted.text());
-        let action = host.wait_for(&operator, &id_of(&accepted), &["succeeded", "failed", "unknown"]);
+        let action = host.wait_for(&operator, &action_of(&accepted), &["succeeded", "failed", "unknown"]);
         assert_eq!(action["state"], "succeeded", "{action}");
         assert_eq!(host.github.effects()[..2], [1, 1]);
         assert_eq!(host.github.writes().len(), 2, "nothing was sent twice");
@@ -130,18 +77,18 @@ fn a_lost_answer_is_looked_for() {
 
 #[test]
 fn a_secondary_limit_is_waited_for() {
-    let host = Host::start("");
+    let host = start("");
     let operator = host.token("operator", "operator");
     host.github.fail_next("/issues", WriteFault::Secondary(4));
     let issue = json!({ "repository": "site", "title": "Broken" });
     let answer = host.post(&operator, "/create-issue", &issue, &[]);
-    let action = host.wait_for(&operator, &id_of(&answer), &["succeeded", "failed", "unknown"]);
+    let action = host.wait_for(&operator, &action_of(&answer), &["succeeded", "failed", "unknown"]);
     assert_eq!((&action["state"], host.github.effects()[0]), (&json!("succeeded"), 1), "{action}");
 }
 
 #[test]
 fn an_approval_is_about_one_head() {
-    let host = Host::start("[[actions.policy]]\nactions = [\"approve-merge-pr\"]\napprovals = 1\n");
+    let host = start("[[actions.policy]]\nactions = [\"approve-merge-pr\"]\napprovals = 1\n");
     host.github.add_pull(5, "change", 'c');
     let operator = host.token("operator", "operator");
     let approver = host.token("approver", "approver");
@@ -153,16 +100,17 @@ fn an_approval_is_about_one_head() {
         "{}",
         waiting.text()
     );
-    let id = id_of(&waiting);
+    let id = action_of(&waiting);
     let approve = format!("/api/v1/approvals/{id}/approve");
     let hash = waiting.json()["data"]["hash"].clone();
     assert_eq!(host.post(&operator, &approve, &json!({ "hash": hash }), &[]).status, 403);
     host.github.move_head(5, 'd');
     assert_eq!(host.post(&approver, &approve, &json!({ "hash": hash }), &[]).status, 200);
-    let new_hash = wait_for("a new hash", LIMIT, || {
+    wait_until(|| {
         let action = host.action(&operator, &id);
-        (action["state"] == "waiting" && action["hash"] != hash).then(|| action["hash"].clone())
+        action["state"] == "waiting" && action["hash"] != hash
     });
+    let new_hash = host.action(&operator, &id)["hash"].clone();
     assert_eq!(host.post(&approver, &approve, &json!({ "hash": hash }), &[]).status, 409, "the old content");
     host.sandbox
         .run(&["action", "approve", &id, "--hash", new_hash.as_str().expect("a hash")])
@@ -171,4 +119,51 @@ fn an_approval_is_about_one_head() {
     assert_eq!(action["state"], "succeeded", "{action}");
     assert_eq!(host.github.merges()[0]["head"], "d".repeat(40));
     assert_eq!(host.github.effects()[3..], [1, 1]);
+}
+
+#[test]
+fn decisions_are_made_with_the_api_of_a_server() {
+    let sandbox = Sandbox::new()
+        .with_variable("GITHUB_METRICS_LINK_KEY", "0123456789abcdef0123456789abcdef")
+        .with_variable("GITHUB_METRICS_PUBLIC_URL", "https://metrics.example.com/");
+    let host = ActionHost::start(sandbox, "[[actions.policy]]\napprovals = 1\n");
+    let operator = host.token("operator", "operator");
+    let approver = host.token("approver", "approver");
+    let admin = host.token("admin", "admin");
+    let run = |token: &str, args: &[&str]| {
+        let api = format!("http://{}", host.address());
+        let mut command = host.sandbox.command(&[&["action"][..], args, &["--api", &api]].concat());
+        command.env("GITHUB_METRICS_TOKEN", token.trim_start_matches("Bearer "));
+        run_to_end(command)
+    };
+    let comment = json!({ "repository": "site", "number": 7, "body": "Done." });
+    let request = || action_of(&host.post(&operator, "/create-comment", &comment, &[]));
+
+    let id = request();
+    assert_eq!(run(&operator, &["approve", &id]).status, Some(1), "their own, and without the role");
+    run(&approver, &["approve", &id]).expect_status(0);
+    assert_eq!(host.wait_for(&operator, &id, &["succeeded", "failed"])["state"], "succeeded");
+
+    let id = request();
+    run(&approver, &["reject", &id, "--reason", "not today"]).expect_status(0);
+    let rejected = host.action(&operator, &id);
+    assert!(rejected["message"].as_str().is_some_and(|it| it.contains("not today")), "{rejected}");
+    run(&operator, &["retry", &id]).expect_status(0);
+    host.wait_for(&operator, &id, &["waiting"]);
+    let refused = run(&operator, &["resolve", &id, "--not-done"]);
+    assert!(refused.status == Some(1) && refused.stderr.contains("only an unknown action"), "{refused:?}");
+
+    for link in [
+        run(&admin, &["link", &id, "--for", "approver"]),
+        host.sandbox.run(&["action", "link", &id, "--for", "approver"]),
+    ] {
+        let text = link.expect_status(0).text();
+        assert!(text.starts_with("https://metrics.example.com/approve?link="), "{text}");
+        let target = text.trim().trim_start_matches("https://metrics.example.com");
+        let page = get(host.address(), target);
+        assert!(page.status == 200 && page.text().contains("site#7"), "{}", page.text());
+    }
+    assert_eq!(host.action(&operator, &id)["state"], "waiting");
+    assert_eq!(run(&operator, &["link", &id, "--for", "approver"]).status, Some(1));
+    assert_eq!(host.github.effects(), [0, 1, 0, 0, 0]);
 }

@@ -1,5 +1,10 @@
 //! End to end: the real binary against the GitHub double.
 
+#[path = "../common/mod.rs"]
+mod common;
+
+mod action_kills;
+mod action_storm;
 mod actions;
 mod api;
 mod arrows;

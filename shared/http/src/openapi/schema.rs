@@ -72,6 +72,9 @@ pub(crate) mod schema_name {
     pub(crate) const ACTION_LIST: &str = "ActionList";
     pub(crate) const APPROVAL: &str = "Approval";
     pub(crate) const REJECTION: &str = "Rejection";
+    pub(crate) const APPROVAL_LINK: &str = "ApprovalLink";
+    pub(crate) const APPROVAL_LINK_REQUEST: &str = "ApprovalLinkRequest";
+    pub(crate) const RESOLUTION: &str = "Resolution";
     pub(crate) const AUDIT_LOG_PAGE: &str = "AuditLogPage";
     pub(crate) const AGENT_METRICS: &str = "AgentMetrics";
     pub(crate) const AGENT_COVERAGE: &str = "AgentCoverage";

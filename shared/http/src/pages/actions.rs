@@ -5,9 +5,11 @@ use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use gam_access::{Principal, RouteClass};
+use gam_access::{Principal, RouteClass, TokenSecret};
 use gam_query::{QueryPorts, StoredOrgName};
-use gam_work::actions::{Action, ActionFilter, ActionId, ActionState, Decision, Phase};
+use gam_work::actions::{
+    Action, ActionFilter, ActionId, ActionRequest, ActionState, Decision, NewAction, Phase, RepositoryName,
+};
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -22,6 +24,8 @@ use crate::router::WorkPorts;
 
 /// The most actions that a page shows.
 const MAX_ACTIONS: usize = 200;
+/// How often the script looks for changes.
+const POLL_SECONDS: u32 = 5;
 /// The states in the order of the page: what somebody may have to do first.
 const STATES: [ActionState; 8] = [
     ActionState::Waiting,
@@ -95,12 +99,49 @@ pub(super) async fn decide(
     Ok((StatusCode::SEE_OTHER, headers).into_response())
 }
 
+/// What the form that requests a merge sends.
+#[derive(Deserialize)]
+pub(super) struct MergeForm {
+    key: String,
+    repository: String,
+    number: i64,
+}
+
+/// Takes the form that requests a merge in the organization of the page.
+pub(super) async fn request_merge(
+    State(ports): State<QueryPorts>,
+    work: Option<Extension<WorkPorts>>,
+    Extension(principal): Extension<Principal>,
+    path: SubjectPath,
+    headers: HeaderMap,
+    form: Result<Form<MergeForm>, FormRejection>,
+) -> Result<Response, ApiError> {
+    if !is_same_origin(&headers) {
+        return Err(ApiError::forbidden().because("another page sent the form"));
+    }
+    let Form(form) = form.map_err(|_| ApiError::invalid("expected the form of the page of actions"))?;
+    let Some(Extension(work)) = work else { return Err(ApiError::no_tasks()) };
+    let StoredOrgName { key: org, display } = gam_query::find_org(&ports, &path.org).await?;
+    let name = form.repository.trim();
+    let repo = RepositoryName::parse(&format!("{display}/{name}"), None)
+        .filter(|repo| principal.scope.includes_repo(&org, &repo.name))
+        .ok_or_else(|| ApiError::invalid("invalid repository: expected the name without the owner"))?;
+    let request = ActionRequest::merge_of(form.number);
+    let new = NewAction { org, repo, request, key: Some(form.key) };
+    let submitted = work.actions.submit(&principal, &new).await?;
+    tracing::debug!(action = %submitted.action.id, "requested on the page");
+    // Relative to /orgs/{org}/actions/merge.
+    let headers = [(header::LOCATION, "../actions"), (header::CACHE_CONTROL, "no-store")];
+    Ok((StatusCode::SEE_OTHER, headers).into_response())
+}
+
 fn page(view: &View, org: &str, actions: &[Action], principal: &Principal) -> Response {
     let words = view.words;
     let body = html! {
         h1 { (words.actions) }
-        @if actions.is_empty() { p.note { (words.no_actions) } }
-        div.panels {
+        @if principal.may(RouteClass::Act) { (merge_form(view)) }
+        div.panels data-live=(POLL_SECONDS) {
+            @if actions.is_empty() { p.note { (words.no_actions) } }
             @for state in STATES {
                 @let of_state: Vec<&Action> = actions.iter().filter(|action| action.state() == state).collect();
                 @if !of_state.is_empty() { (section(view, state, &of_state, principal)) }
@@ -136,8 +177,7 @@ fn section(view: &View, state: ActionState, actions: &[&Action], principal: &Pri
 }
 
 fn row(view: &View, action: &Action, principal: &Principal) -> Markup {
-    let number = action.choice.as_ref().and_then(|choice| choice.number);
-    let number = number.or_else(|| action.data.get("number").and_then(serde_json::Value::as_i64));
+    let number = number_of(action);
     let title = action.choice.as_ref().and_then(|choice| choice.title.as_deref()).unwrap_or_default();
     html! {
         tr {
@@ -148,6 +188,26 @@ fn row(view: &View, action: &Action, principal: &Principal) -> Markup {
             td { (action.principal) }
             td { (note(view, action)) @if can_decide(action, principal) { (decision_form(view, action)) } }
             td.number { (format::time(action.changed_at, view.language)) }
+        }
+    }
+}
+
+/// Returns the number of the issue or pull request that an action is about or has made.
+pub(super) fn number_of(action: &Action) -> Option<i64> {
+    let chosen = action.choice.as_ref().and_then(|choice| choice.number);
+    chosen.or_else(|| action.data.get("number").and_then(serde_json::Value::as_i64))
+}
+
+/// The form with which operators request a merge. Its key makes a second click harmless.
+fn merge_form(view: &View) -> Markup {
+    let words = view.words;
+    html! {
+        form.search method="post" action="actions/merge" {
+            input type="hidden" name="key" value=(TokenSecret::random().hash());
+            label { (words.repository) " " input name="repository" required maxlength="100" autocomplete="off"; }
+            " "
+            label { (words.merge_number) " " input name="number" type="number" min="1" required; }
+            " " button { (words.merge_request) }
         }
     }
 }
@@ -199,7 +259,7 @@ fn note(view: &View, action: &Action) -> Markup {
     }
 }
 
-fn state_title(words: &Words, state: ActionState) -> &'static str {
+pub(super) fn state_title(words: &Words, state: ActionState) -> &'static str {
     match state {
         ActionState::Requested => words.actions_requested,
         ActionState::Waiting => words.actions_waiting,

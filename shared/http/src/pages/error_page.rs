@@ -38,7 +38,7 @@ impl ErrorPage {
             StatusCode::UNAUTHORIZED => words.unauthorized,
             StatusCode::TOO_MANY_REQUESTS => words.too_many,
             StatusCode::SERVICE_UNAVAILABLE => words.not_ready,
-            StatusCode::GONE => words.cursor_expired,
+            StatusCode::GONE if error.is_cursor_expired() => words.cursor_expired,
             status if status.is_client_error() => words.bad_request,
             _ => &failed,
         };

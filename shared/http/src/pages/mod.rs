@@ -7,6 +7,7 @@
 
 mod actions;
 mod agents;
+mod approve;
 mod assets;
 mod calendar;
 mod change;
@@ -28,6 +29,7 @@ mod shell;
 pub(crate) mod sign_in;
 mod subject;
 mod tables;
+mod task_log;
 mod tasks;
 mod tiles;
 mod view;
@@ -44,11 +46,14 @@ pub(crate) use error_page::ErrorPage;
 pub(crate) use log::LOG_PATH;
 pub(crate) use view::View;
 
-/// The paths that need no token: what the page for signing in loads.
-pub(crate) const PUBLIC_PATHS: [&str; 1] = ["/assets/{name}"];
+/// The paths that need no token: what the page for signing in loads, and the page of a signed link.
+pub(crate) const PUBLIC_PATHS: [&str; 2] = ["/assets/{name}", approve::APPROVE_PATH];
 
 /// The path to which the form of an action that waits for approvals posts.
 pub(crate) const DECISION_PATH: &str = "/orgs/{org}/actions/{action_id}/decide";
+
+/// The path to which the form that requests a merge posts.
+pub(crate) const MERGE_PATH: &str = "/orgs/{org}/actions/merge";
 
 async fn redirect_to_org(path: SubjectPath) -> Redirect {
     Redirect::permanent(&format!("../{}", format::encode(&path.org)))
@@ -79,10 +84,13 @@ pub(crate) fn other_routes() -> Vec<(&'static str, MethodRouter<QueryPorts>)> {
         ("/orgs", get(async || Redirect::permanent("."))),
         ("/orgs/{org}/", get(redirect_to_org)),
         ("/orgs/{org}/tasks", get(tasks::handle)),
+        ("/orgs/{org}/tasks/{claim_id}", get(task_log::handle)),
         (LOG_PATH, get(log::handle)),
         ("/orgs/{org}/hooks", get(hooks::handle)),
         ("/orgs/{org}/notifications", get(notifications::handle)),
         ("/orgs/{org}/actions", get(actions::handle)),
         (DECISION_PATH, post(actions::decide)),
+        (MERGE_PATH, post(actions::request_merge)),
+        (approve::APPROVE_PATH, get(approve::show).post(approve::decide)),
     ]
 }

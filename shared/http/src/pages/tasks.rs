@@ -19,6 +19,8 @@ use crate::router::WorkPorts;
 
 /// The most tasks that are read.
 const MAX_READ_TASKS: usize = 1_000;
+/// How often the script looks for changes.
+const POLL_SECONDS: u32 = 5;
 /// The most rows of a state.
 const MAX_ROWS: usize = 100;
 /// The states in the order of the page: what somebody may have to do first.
@@ -62,7 +64,7 @@ fn page(view: &View, org: &str, listed: Option<&TaskPage>) -> Response {
     let body = html! {
         h1 { (words.tasks) }
         @if let Some(note) = note { p.note { (note) } }
-        div.panels {
+        div.panels data-live=(POLL_SECONDS) {
             (workers(view, tasks))
             @for state in STATES {
                 @let of_state: Vec<&TaskSummary> = tasks.iter().filter(|summary| summary.state == state).collect();
@@ -166,7 +168,12 @@ fn row(view: &View, summary: &TaskSummary) -> Markup {
         tr {
             th scope="row" { (task.repo) "#" (task.number) " " span.note { (task.title) } }
             td { (worker.unwrap_or(format::NONE)) }
-            td { (note(view, summary)) }
+            td {
+                (note(view, summary))
+                @if let Some(claim) = task.claim_id().or_else(|| task.last_claim_id()) {
+                    " " a href=(format!("tasks/{claim}")) { (view.words.task_output) }
+                }
+            }
             td.number { (format::count(task.failures.into())) }
             td.number { (format::time(task.changed_at, view.language)) }
         }

@@ -77,7 +77,10 @@ pub(crate) fn class_of(request: &Request) -> RouteClass {
     type Classes = HashMap<&'static str, Vec<(RouteMethod, RouteClass)>>;
     static CLASSES: LazyLock<Classes> = LazyLock::new(|| {
         let api = all().into_iter().map(|route| (route.path, (route.method, route.class)));
-        let decisions = [(pages::DECISION_PATH, (RouteMethod::Post, RouteClass::Decide))];
+        let decisions = [
+            (pages::DECISION_PATH, (RouteMethod::Post, RouteClass::Decide)),
+            (pages::MERGE_PATH, (RouteMethod::Post, RouteClass::Act)),
+        ];
         let public = sign_in::PATHS.into_iter().chain(pages::PUBLIC_PATHS);
         let public = public.map(|path| (path, (RouteMethod::Get, RouteClass::Public)));
         let log = (pages::LOG_PATH, (RouteMethod::Get, RouteClass::Audit));
@@ -172,6 +175,9 @@ pub(crate) fn all() -> Vec<Route> {
         actions::show(actions::PATHS[9]),
         actions::approve(actions::PATHS[10]),
         actions::reject(actions::PATHS[11]),
+        actions::make_link(actions::PATHS[12]),
+        actions::retry(actions::PATHS[13]),
+        actions::resolve(actions::PATHS[14]),
     ];
     routes.extend(orgs::agents::routes());
     routes

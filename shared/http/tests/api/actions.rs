@@ -13,9 +13,9 @@ use gam_model::ActionSettings;
 use gam_work::actions::*;
 use serde_json::{Value, json};
 
-use crate::support::{ApiResponse, SettableClock, acme, send, send_form, send_json};
+use crate::support::{ApiResponse, SettableClock, TestData, acme, send, send_form, send_json};
 
-const SAME_ORIGIN: (&str, &str) = ("sec-fetch-site", "same-origin");
+pub(crate) const SAME_ORIGIN: (&str, &str) = ("sec-fetch-site", "same-origin");
 
 /// A GitHub that only takes comments.
 struct OnlyComments;
@@ -118,14 +118,21 @@ impl ActionSettingsSource for OneApproval {
     }
 }
 
-struct Host {
-    api: Router,
-    actions: Actions,
-    tokens: Tokens,
+/// The key of links.
+const LINK_KEY: &[u8] = b"0123456789abcdef";
+/// Where people reach the server.
+pub(crate) const PUBLIC_URL: &str = "https://metrics.example.com";
+
+pub(crate) struct Host {
+    pub(crate) api: Router,
+    pub(crate) actions: Actions,
+    pub(crate) tokens: Tokens,
+    pub(crate) clock: Arc<SettableClock>,
+    pub(crate) data: TestData,
 }
 
 impl Host {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let data = acme::data().await;
         acme::store_issue(&data, &acme::issue(7)).await;
         let clock = Arc::new(SettableClock::new());
@@ -136,20 +143,21 @@ impl Host {
             Arc::new(OneApproval),
             Some(Arc::new(OnlyComments)),
         );
-        let work = WorkPorts { actions: actions.clone(), ..data.work_ports(clock) };
+        let links = Some(ApprovalLinks::new(LINK_KEY, PUBLIC_URL).expect("a key"));
+        let work = WorkPorts { actions: actions.clone(), links, ..data.work_ports(clock.clone()) };
         let ports = ApiPorts { query: data.query_ports(), work: Some(work), log: None };
         let api = guarded_router(ports, AccessControl::tokens(tokens.clone()), AllowedOrigins::default());
-        Host { api, actions, tokens }
+        Host { api, actions, tokens, clock, data }
     }
 
-    async fn token(&self, name: &str, role: Role, scope: Scope) -> String {
+    pub(crate) async fn token(&self, name: &str, role: Role, scope: Scope) -> String {
         let new = NewToken { name: name.to_owned(), role, scope, expires_at: None };
         let (secret, _) = self.tokens.create(new, "local").await.expect("a token");
         format!("Bearer {}", secret.expose())
     }
 
     /// Sends a request while the actions are carried out.
-    async fn post(&self, path: &str, token: &str, body: Value) -> ApiResponse {
+    pub(crate) async fn post(&self, path: &str, token: &str, body: Value) -> ApiResponse {
         let headers = [("authorization", token)];
         let requested = send_json(&self.api, path, &headers, body);
         let carried_out = async {
@@ -164,12 +172,12 @@ impl Host {
         }
     }
 
-    async fn get(&self, path: &str, token: &str) -> ApiResponse {
+    pub(crate) async fn get(&self, path: &str, token: &str) -> ApiResponse {
         send(&self.api, Method::GET, path, &[("authorization", token)]).await
     }
 }
 
-fn comment(repository: &str) -> Value {
+pub(crate) fn comment(repository: &str) -> Value {
     json!({ "repository": repository, "number": 7, "body": "Done." })
 }
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod actions;
+mod approval_links;
 mod docs;
 mod errors;
 mod headers;

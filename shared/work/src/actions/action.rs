@@ -324,6 +324,9 @@ pub struct Action {
     /// How often a merge was sent again.
     #[serde(default)]
     pub(super) merge_retries: u32,
+    /// When it was retried last after it had failed, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) retried_at: Option<DateTime<Utc>>,
     /// Since when the request that was sent last had been ready, UTC.
     #[serde(default)]
     pub(super) ready_since: Option<DateTime<Utc>>,
@@ -364,6 +367,7 @@ impl Action {
             uses_plain_merge: false,
             uses_queue: false,
             merge_retries: 0,
+            retried_at: None,
             ready_since: None,
             data: Map::new(),
             due: Some(now),
@@ -392,6 +396,11 @@ impl Action {
     /// Returns whether nothing happens any more by itself.
     pub fn is_settled(&self) -> bool {
         matches!(self.phase, Phase::Succeeded | Phase::Failed { .. } | Phase::Unknown { .. })
+    }
+
+    /// Returns since when the service tries to do it: since it was requested, or retried.
+    pub(super) fn tried_since(&self) -> DateTime<Utc> {
+        self.retried_at.unwrap_or(self.created_at)
     }
 
     /// Returns the hash of what approvals are about: the request, the repository and the choice.

@@ -26,6 +26,10 @@ pub(super) async fn look(github: &dyn GitHubActions, action: &mut Action, now: D
     };
     match found {
         Ok(true) => {}
+        // A webhook had it looked for earlier. That does not count: GitHub's lists lag.
+        Ok(false) if LOOKS.get(looks as usize).is_some_and(|look| now < since + *look) => {
+            action.due = LOOKS.get(looks as usize).map(|look| since + *look);
+        }
         Ok(false) => match LOOKS.get(looks as usize + 1) {
             Some(next) => {
                 let phase = Phase::Checking { step, since, looks: looks + 1, why };

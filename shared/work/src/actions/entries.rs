@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::action::{Action, ActionId, FORMAT, FailureCode, Phase, Step};
+use super::requests::DecisionSource;
 use super::{ActionError, KEEP_ENDED};
 
 /// Keys of actions begin with what is left to this time, so that the newest one comes first.
@@ -108,8 +109,8 @@ pub(super) async fn load_action(
 pub(super) enum ActionEvent {
     Requested,
     ApprovalRequested,
-    Approved,
-    Rejected,
+    Approved(DecisionSource),
+    Rejected(DecisionSource),
     ApprovalVoided,
     ApprovalExpired,
     Attempted(Step),
@@ -195,8 +196,8 @@ fn audit_row(
             AuditKind::ApprovalRequested,
             format!("{} of {}", action.approvals.len(), action.policy.approvals),
         ),
-        ActionEvent::Approved => (format!("approved:{commit}"), AuditKind::ActionApproved, ok()),
-        ActionEvent::Rejected => (format!("rejected:{commit}"), AuditKind::ActionRejected, ok()),
+        ActionEvent::Approved(_) => (format!("approved:{commit}"), AuditKind::ActionApproved, ok()),
+        ActionEvent::Rejected(_) => (format!("rejected:{commit}"), AuditKind::ActionRejected, ok()),
         ActionEvent::ApprovalVoided => {
             (format!("approval_voided:{commit}"), AuditKind::ApprovalVoided, "head_moved".to_owned())
         }
@@ -232,6 +233,12 @@ fn audit_row(
     .about(None, &*action.repo.name, number)
     .with_detail("action_id", action.id.to_string())
     .with_detail("hash", action.content_hash());
+    let row = match event {
+        ActionEvent::Approved(DecisionSource::Link) | ActionEvent::Rejected(DecisionSource::Link) => {
+            row.with_detail("by", "link")
+        }
+        _ => row,
+    };
     match action.head_sha() {
         "" => row,
         sha => row.with_detail("head_sha", sha),

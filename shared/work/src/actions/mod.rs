@@ -14,7 +14,10 @@ mod action;
 mod check;
 mod entries;
 mod github;
+mod hasten;
+mod link;
 mod list;
+mod next_call;
 mod outcome;
 mod pace;
 mod prepare;
@@ -29,12 +32,14 @@ pub use github::{
     BranchFacts, GitHubActions, ListedText, MergeStatus, PullFacts, PullState, ReadError, ReadErrorKind,
     RefusalKind, RepositoryFacts, ReviewFacts, WriteAnswer, WriteCall, WriteOutcome,
 };
+pub use link::{ApprovalLink, ApprovalLinks, LINK_PATH, MAX_LINK_LIFETIME, MIN_LINK_KEY_BYTES};
 pub use list::{ActionFilter, ActionPage};
 pub use remote::ActionWaker;
 pub use request::{ActionRequest, MergeMethod, RepositoryName};
-pub use requests::{ActionResolution, Decision, NewAction, Submitted};
+pub use requests::{ActionResolution, Decision, DecisionSource, NewAction, Submitted};
 pub use runner::RunReport;
 
+pub(crate) use self::hasten::{concerns_actions, hasten};
 use self::preview::Previews;
 
 use std::error::Error;

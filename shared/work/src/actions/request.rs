@@ -131,6 +131,19 @@ pub enum ActionRequest {
 }
 
 impl ActionRequest {
+    /// Returns the request to approve and merge a pull request, with GitHub's defaults.
+    pub fn merge_of(number: i64) -> Self {
+        ActionRequest::ApproveMergePr {
+            number: Some(number),
+            expected_sha: None,
+            review_comment: None,
+            method: None,
+            commit_title: None,
+            commit_message: None,
+            allow_fork: false,
+        }
+    }
+
     /// Returns what it is.
     pub fn kind(&self) -> ActionKind {
         match self {

@@ -57,6 +57,15 @@ pub enum Decision {
     },
 }
 
+/// How a decision came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DecisionSource {
+    /// By a request of a principal who has signed in.
+    Request,
+    /// By a signed link.
+    Link,
+}
+
 /// What a person found out about an unknown action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ActionResolution {
@@ -233,6 +242,21 @@ impl Actions {
         hash: &str,
         decision: &Decision,
     ) -> Result<Action, ActionError> {
+        self.decide_from(principal, id, hash, decision, DecisionSource::Request).await
+    }
+
+    /// As [`Actions::decide`]; the audit row has where the decision came from.
+    ///
+    /// # Errors
+    /// As [`Actions::decide`].
+    pub async fn decide_from(
+        &self,
+        principal: &Principal,
+        id: &ActionId,
+        hash: &str,
+        decision: &Decision,
+        source: DecisionSource,
+    ) -> Result<Action, ActionError> {
         self.change(&principal.into(), id, |action, now| {
             if !principal.scope.includes_repo(&id.org, &action.repo.name) {
                 return Err(unknown_action());
@@ -249,10 +273,7 @@ impl Actions {
                 return Ok(None);
             }
             let Phase::Waiting { until } = action.phase else {
-                return Err(ActionError::Conflict(format!(
-                    "action {id} does not wait for approvals: it is {}",
-                    action.state().as_str()
-                )));
+                return Err(does_not_wait(action));
             };
             if until <= now {
                 return Err(ActionError::Expired(format!("action {id} waited too long: request it again")));
@@ -267,14 +288,14 @@ impl Actions {
                     let (principal, hash) = (principal.id.clone(), hash.to_owned());
                     action.approvals.push(Approval { principal, at: now, hash });
                     action.wait_or_make_ready(until, now);
-                    Ok(Some(vec![ActionEvent::Approved]))
+                    Ok(Some(vec![ActionEvent::Approved(source)]))
                 }
                 Decision::Reject { reason } => {
                     let reason = reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty());
                     let text: String = reason.unwrap_or_default().chars().take(MAX_REASON_CHARS).collect();
                     let text = if text.is_empty() { text } else { format!(": {text}") };
                     action.fail(FailureCode::Rejected, format!("{} rejected it{text}", principal.id));
-                    Ok(Some(vec![ActionEvent::Rejected]))
+                    Ok(Some(vec![ActionEvent::Rejected(source)]))
                 }
             }
         })
@@ -285,8 +306,8 @@ impl Actions {
     ///
     /// # Errors
     /// `NotFound` if there is no such action; `Conflict` if it has not failed.
-    pub async fn retry(&self, principal: &str, id: &ActionId) -> Result<Action, ActionError> {
-        self.change(&principal.into(), id, |action, now| {
+    pub async fn retry(&self, requester: &Requester, id: &ActionId) -> Result<Action, ActionError> {
+        self.change(requester, id, |action, now| {
             if !matches!(action.phase, Phase::Failed { .. }) {
                 let state = action.state().as_str();
                 let advice = match action.phase {
@@ -299,6 +320,7 @@ impl Actions {
             }
             action.approvals.clear();
             action.merge_retries = 0;
+            action.retried_at = Some(now);
             if action.done.is_empty() {
                 action.choice = None;
             }
@@ -315,11 +337,11 @@ impl Actions {
     /// issue, a comment or a pull request.
     pub async fn resolve(
         &self,
-        principal: &str,
+        requester: &Requester,
         id: &ActionId,
         resolution: &ActionResolution,
     ) -> Result<Action, ActionError> {
-        self.change(&principal.into(), id, |action, now| {
+        self.change(requester, id, |action, now| {
             let Phase::Unknown { step, .. } = action.phase else {
                 return Err(ActionError::Conflict(format!(
                     "only an unknown action can be resolved, and action {id} is {}",
@@ -328,7 +350,7 @@ impl Actions {
             };
             match resolution {
                 ActionResolution::NotDone => {
-                    action.fail(FailureCode::NotDone, format!("{principal} found that it was not done"));
+                    action.fail(FailureCode::NotDone, format!("{} found that it was not done", requester.id));
                     Ok(Some(vec![ActionEvent::Resolved(false)]))
                 }
                 ActionResolution::Done { url } => {
@@ -368,7 +390,12 @@ impl Actions {
     }
 }
 
-fn unknown_action() -> ActionError {
+pub(super) fn does_not_wait(action: &Action) -> ActionError {
+    let (id, state) = (&action.id, action.state().as_str());
+    ActionError::Conflict(format!("action {id} does not wait for approvals: it is {state}"))
+}
+
+pub(super) fn unknown_action() -> ActionError {
     ActionError::NotFound("there is no such action: use the id of an answer, or list the actions".to_owned())
 }
 

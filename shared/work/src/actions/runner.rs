@@ -7,20 +7,17 @@ use gam_access::{AuditKind, AuditRow};
 use gam_store::{CommitOutcome, Expectation, RecordCommit, RecordCommitId, RecordKey, commit_until_answered};
 
 use super::action::{Action, ActionId, FailureCode, HEAD_CHECK_EVERY, Phase, Step};
-use super::check::{find_review, look};
+use super::check::look;
 use super::entries::{
     ActionChange, ActionEvent, DueEntry, due_range, load_action, pace_key, parse_entry, to_json,
 };
-use super::github::{
-    GitHubActions, PullFacts, PullState, ReadError, ReadErrorKind, RefusalKind, WriteCall, WriteOutcome,
-};
+use super::github::{GitHubActions, ReadErrorKind, RefusalKind, WriteOutcome};
+use super::next_call::{NextCall, next_call, voided};
 use super::outcome::{
-    GIVE_UP_AFTER, apply_merge_status, apply_outcome, end_of_pull, finish_merge, look_for_result, pause,
-    put_off, put_off_unreachable,
+    GIVE_UP_AFTER, apply_merge_status, apply_outcome, look_for_result, pause, put_off_unreachable,
 };
 use super::pace::{BreakerChange, Pace};
-use super::prepare::{apply_head, fail_if_final, prepare, present_head, record_existing};
-use super::request::ActionRequest;
+use super::prepare::{apply_head, fail_if_final, prepare, present_head};
 use super::{ActionError, Actions, MAX_CONFLICTS};
 
 /// Who changes actions in the audit log if no client does.
@@ -29,8 +26,6 @@ const SERVICE: &str = "service";
 const LEASE: TimeDelta = TimeDelta::seconds(60);
 /// How long GitHub has for a merge that it accepted.
 const MAX_MERGE_TIME: TimeDelta = TimeDelta::hours(1);
-/// How often a merge waits for GitHub to compute whether it has conflicts.
-const MAX_MERGEABLE_WAITS: u32 = 6;
 /// Number of due actions that one run reads at once.
 const PAGE_ENTRIES: usize = 200;
 
@@ -189,7 +184,7 @@ impl Actions {
             Ok(()) if matches!(action.phase, Phase::Waiting { .. }) => vec![ActionEvent::ApprovalRequested],
             Ok(()) => Vec::new(),
             Err(error) => {
-                if now - action.created_at > GIVE_UP_AFTER && action.delays > 0 {
+                if now - action.tried_since() > GIVE_UP_AFTER && action.delays > 0 {
                     action.fail(FailureCode::Unreachable, error.message);
                 } else {
                     action.delay(now + pause(action.delays));
@@ -217,8 +212,8 @@ impl Actions {
             return Ok(Advance::HeldBack(until));
         }
         let call = match next_call(github, &mut after, step, now).await {
-            Ok(Ok(call)) => call,
-            Ok(Err(events)) => return self.save(before, after, events).await,
+            Ok(NextCall::Send(call)) => call,
+            Ok(NextCall::Changed(events)) => return self.save(before, after, events).await,
             Err(error) => {
                 if let Err(error) = fail_if_final(&mut after, error) {
                     put_off_unreachable(&mut after, error.message, now);
@@ -372,11 +367,6 @@ async fn check_waiting(
     }
 }
 
-/// Returns what happened when the head moved: approvals became void, if the policy requires some.
-fn voided(action: &Action) -> Vec<ActionEvent> {
-    if action.policy.approvals > 0 { vec![ActionEvent::ApprovalVoided] } else { Vec::new() }
-}
-
 /// Reads from GitHub how far a merge is, and changes the action accordingly.
 async fn check_merge(
     github: &dyn GitHubActions,
@@ -398,155 +388,4 @@ async fn check_merge(
             look_for_result(action, Step::Merge, why, now);
         }
     }
-}
-
-/// Returns the next request, or what happened instead if the action has changed.
-async fn next_call(
-    github: &dyn GitHubActions,
-    action: &mut Action,
-    step: Step,
-    now: DateTime<Utc>,
-) -> Result<Result<WriteCall, Vec<ActionEvent>>, ReadError> {
-    let call = match (&action.request, step) {
-        (ActionRequest::CreateIssue { title, body, labels, assignees, milestone, .. }, Step::Issue) => {
-            WriteCall::CreateIssue {
-                title: title.clone(),
-                body: action.with_marker(body),
-                labels: labels.clone(),
-                assignees: assignees.clone(),
-                milestone: *milestone,
-            }
-        }
-        (ActionRequest::CreateIssue { comment: Some(body), .. }, Step::Comment)
-        | (ActionRequest::CreateComment { body, .. }, Step::Comment) => {
-            WriteCall::CreateComment { number: action.number(), body: action.with_marker(body) }
-        }
-        (ActionRequest::CreatePr { .. }, _) => return next_pull_call(github, action, now).await,
-        (ActionRequest::ApproveMergePr { .. }, _) => return next_merge_call(github, action, step, now).await,
-        _ => {
-            action.fail(FailureCode::Refused, "the action has no such request: please report this");
-            return Ok(Err(Vec::new()));
-        }
-    };
-    Ok(Ok(call))
-}
-
-async fn next_pull_call(
-    github: &dyn GitHubActions,
-    action: &mut Action,
-    now: DateTime<Utc>,
-) -> Result<Result<WriteCall, Vec<ActionEvent>>, ReadError> {
-    let ActionRequest::CreatePr { body, is_draft, .. } = action.request.clone() else {
-        return Ok(Err(Vec::new()));
-    };
-    let choice = action.choice.clone().unwrap_or_else(super::Choice::empty);
-    let (head, base) = (choice.branch.unwrap_or_default(), choice.base.unwrap_or_default());
-    let Some(sha) = github.branch(&action.repo, &head).await? else {
-        action.fail(FailureCode::NotFound, format!("the branch {head:?} is gone"));
-        return Ok(Err(Vec::new()));
-    };
-    // Without approvals, nobody has agreed to one head only.
-    if action.policy.approvals > 0 && apply_head(action, &sha, now) {
-        return Ok(Err(voided(action)));
-    }
-    let existing = github.pulls_of(&action.repo, &head, &base).await?;
-    if let Some(pull) = existing.iter().find(|pull| pull.state == PullState::Open) {
-        record_existing(action, pull);
-        action.finish_step(Step::Pull, now);
-        return Ok(Err(Vec::new()));
-    }
-    let title = choice.title.unwrap_or_else(|| head.clone());
-    let body = action.with_marker(&body);
-    Ok(Ok(WriteCall::CreatePull { title, body, head, base, is_draft }))
-}
-
-async fn next_merge_call(
-    github: &dyn GitHubActions,
-    action: &mut Action,
-    step: Step,
-    now: DateTime<Utc>,
-) -> Result<Result<WriteCall, Vec<ActionEvent>>, ReadError> {
-    let number = action.number();
-    let Some(pull) = github.pull(&action.repo, number).await? else {
-        action.fail(FailureCode::NotFound, format!("pull request #{number} is gone"));
-        return Ok(Err(Vec::new()));
-    };
-    if apply_head(action, &pull.head_sha, now) {
-        return Ok(Err(voided(action)));
-    }
-    if let Some((code, reason)) = end_of_pull(&pull) {
-        action.fail(code, reason);
-        return Ok(Err(Vec::new()));
-    }
-    match step {
-        Step::Review => next_review_call(github, action, &pull, now).await,
-        _ => Ok(merge_call(action, pull, now).ok_or_else(Vec::new)),
-    }
-}
-
-async fn next_review_call(
-    github: &dyn GitHubActions,
-    action: &mut Action,
-    pull: &PullFacts,
-    now: DateTime<Utc>,
-) -> Result<Result<WriteCall, Vec<ActionEvent>>, ReadError> {
-    let ActionRequest::ApproveMergePr { review_comment, .. } = action.request.clone() else {
-        return Ok(Err(Vec::new()));
-    };
-    let login = github.login(&action.repo.owner).await?;
-    let is_own = pull.author.as_deref().is_some_and(|author| author.eq_ignore_ascii_case(&login));
-    if pull.state == PullState::Merged || is_own {
-        // GitHub lets nobody approve their own pull request.
-        let why = if is_own { "own pull request" } else { "already merged" };
-        action.data.insert("review".to_owned(), serde_json::json!({ "skipped": why }));
-        action.finish_step(Step::Review, now);
-        return Ok(Err(Vec::new()));
-    }
-    if find_review(github, action, now).await? {
-        return Ok(Err(Vec::new()));
-    }
-    let body = action.with_marker(&review_comment.unwrap_or_default());
-    let commit_id = action.head_sha().to_owned();
-    Ok(Ok(WriteCall::Approve { number: pull.number, commit_id, body }))
-}
-
-/// Returns the request that merges, or `None` if the action has changed: it is merged, has conflicts, or must wait.
-fn merge_call(action: &mut Action, pull: PullFacts, now: DateTime<Utc>) -> Option<WriteCall> {
-    let ActionRequest::ApproveMergePr { method, commit_title, commit_message, .. } = action.request.clone()
-    else {
-        return None;
-    };
-    if pull.state == PullState::Merged {
-        finish_merge(action, "merged", pull.merge_sha, now);
-        return None;
-    }
-    if pull.is_queued {
-        finish_merge(action, "queued", None, now);
-        return None;
-    }
-    match pull.is_mergeable {
-        Some(false) => {
-            let reason = format!("pull request #{} has conflicts with {:?}", pull.number, pull.base);
-            action.fail(FailureCode::NotMergeable, reason);
-            return None;
-        }
-        None if action.delays < MAX_MERGEABLE_WAITS => {
-            let why = "GitHub computes whether the pull request can be merged".to_owned();
-            put_off(action, why, now + TimeDelta::seconds(5), now);
-            return None;
-        }
-        None | Some(true) => {}
-    }
-    let sha = action.head_sha().to_owned();
-    if action.uses_queue {
-        return Some(WriteCall::Enqueue { node_id: pull.node_id, sha });
-    }
-    Some(WriteCall::Merge {
-        number: pull.number,
-        sha,
-        method,
-        title: commit_title,
-        message: commit_message,
-        is_repeatable: !action.uses_plain_merge,
-    })
 }

@@ -197,7 +197,7 @@ async fn a_comment_that_is_refused_does_not_repeat_the_issue() {
     assert_eq!(failure(&action), Some(FailureCode::Refused));
     assert!(action.data.contains_key("number"), "the issue is reported");
     world.github.fail(|_, _| None);
-    world.actions.retry("local", &action.id).await.unwrap();
+    world.actions.retry(&"local".into(), &action.id).await.unwrap();
     assert_eq!(world.drive(&action.id).await.phase, Phase::Succeeded);
     assert_eq!(world.effects()[..2], [1, 1]);
 }

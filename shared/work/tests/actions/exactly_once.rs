@@ -185,21 +185,21 @@ async fn an_unknown_action_is_resolved_by_a_person() {
         world.github.fail(|number, _| (number == 0).then_some(Fault::LostBefore));
         let action = world.run(issue()).await;
         assert!(matches!(action.phase, Phase::Unknown { step: Step::Issue, .. }), "{:?}", action.phase);
-        assert!(world.actions.retry("local", &action.id).await.is_err(), "it may have been done");
+        assert!(world.actions.retry(&"local".into(), &action.id).await.is_err(), "it may have been done");
         if is_done {
             let url = "https://github.example/acme/site/issues/77".to_owned();
             let done = ActionResolution::Done { url };
-            world.actions.resolve("local", &action.id, &done).await.unwrap();
+            world.actions.resolve(&"local".into(), &action.id, &done).await.unwrap();
             let action = world.drive(&action.id).await;
             assert_eq!((action.phase, &action.data["number"]), (Phase::Succeeded, &77.into()));
             assert_eq!(world.effects()[..2], [0, 1], "the comment followed");
         } else {
             let invalid = ActionResolution::Done { url: "later".to_owned() };
-            assert!(world.actions.resolve("local", &action.id, &invalid).await.is_err());
-            world.actions.resolve("local", &action.id, &ActionResolution::NotDone).await.unwrap();
+            assert!(world.actions.resolve(&"local".into(), &action.id, &invalid).await.is_err());
+            world.actions.resolve(&"local".into(), &action.id, &ActionResolution::NotDone).await.unwrap();
             let failed = world.get(&action.id).await;
             assert!(matches!(failed.phase, Phase::Failed { code: FailureCode::NotDone, .. }));
-            world.actions.retry("local", &action.id).await.unwrap();
+            world.actions.retry(&"local".into(), &action.id).await.unwrap();
             assert_eq!(world.drive(&action.id).await.phase, Phase::Succeeded);
             assert_eq!(world.effects()[..2], [1, 1]);
         }

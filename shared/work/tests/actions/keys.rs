@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use gam_access::{AuditRow, Principal};
 use gam_store::{MemoryStore, OrgStore, RecordKind, RecordRange};
 use gam_work::actions::*;
@@ -118,4 +119,21 @@ async fn audit_rows_have_the_origin_of_the_request_and_answers_the_time_of_the_c
     let rows = world.records.range(&range, 9, world.actions.now()).await.unwrap();
     let row: AuditRow = serde_json::from_str(&rows[0].1.body).unwrap();
     assert_eq!(row.origin.as_deref(), Some("hash"));
+}
+
+#[tokio::test]
+async fn ended_actions_are_kept_for_90_days_and_unknown_ones_until_they_are_resolved() {
+    let world = World::new();
+    let done = world.run(comment()).await;
+    world.github.fail(|_, _| Some(Fault::LostBefore));
+    let unknown = world.run(comment()).await;
+    world.clock.advance(TimeDelta::days(89));
+    assert_eq!(world.get(&done.id).await.phase, Phase::Succeeded);
+    world.clock.advance(TimeDelta::days(2));
+    assert_eq!(world.actions.get(&done.id).await.unwrap(), None);
+    world.clock.advance(TimeDelta::days(1_000));
+    assert!(matches!(world.get(&unknown.id).await.phase, Phase::Unknown { .. }));
+    world.actions.resolve(&"local".into(), &unknown.id, &ActionResolution::NotDone).await.unwrap();
+    world.clock.advance(TimeDelta::days(91));
+    assert_eq!(world.actions.get(&unknown.id).await.unwrap(), None);
 }

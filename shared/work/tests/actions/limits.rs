@@ -64,3 +64,23 @@ async fn an_action_that_cannot_be_sent_for_a_day_fails() {
     );
     assert_eq!(world.effects(), [0; 5]);
 }
+
+#[tokio::test]
+async fn a_retried_action_has_a_day_of_its_own() {
+    let world = World::new();
+    let action = world.run(ActionRequest::merge_of(99)).await;
+    assert!(matches!(action.phase, Phase::Failed { code: FailureCode::NotFound, .. }), "{:?}", action.phase);
+    world.clock.advance(TimeDelta::days(3));
+    world.github.lock().is_unreachable = true;
+    world.actions.retry(&"local".into(), &action.id).await.unwrap();
+    let run = async |hours: i64| {
+        for _ in 0..hours * 60 {
+            world.actions.run_due().await.unwrap();
+            world.clock.advance(TimeDelta::minutes(1));
+        }
+        world.get(&action.id).await.phase
+    };
+    assert_eq!(run(23).await, Phase::Requested, "GitHub may come back");
+    let phase = run(2).await;
+    assert!(matches!(phase, Phase::Failed { code: FailureCode::Unreachable, .. }), "{phase:?}");
+}

@@ -9,3 +9,4 @@ mod limits;
 mod support;
 #[path = "../common/test_store.rs"]
 mod test_store;
+mod webhooks;

@@ -58,6 +58,8 @@ pub(crate) struct GitHubState {
     pub(crate) writes: Vec<DateTime<Utc>>,
     /// How long after its creation something shows in lists.
     pub(crate) lag: TimeDelta,
+    /// Whether repositories cannot be read at the moment.
+    pub(crate) is_unreachable: bool,
     pub(crate) has_merge_requests: bool,
     /// Whether the token may not push, so that GitHub drops labels.
     pub(crate) drops_labels: bool,
@@ -84,6 +86,7 @@ impl TestGitHub {
             merges: Vec::new(),
             writes: Vec::new(),
             lag: TimeDelta::zero(),
+            is_unreachable: false,
             has_merge_requests: true,
             drops_labels: false,
             needs_queue: false,
@@ -297,6 +300,10 @@ impl GitHubActions for TestGitHub {
     }
 
     async fn repository(&self, repo: &RepositoryName) -> Result<RepositoryFacts, ReadError> {
+        if self.lock().is_unreachable {
+            let kind = ReadErrorKind::Temporary;
+            return Err(ReadError { message: "GitHub is away".to_owned(), kind });
+        }
         let missing = ReadError { message: "no repository".to_owned(), kind: ReadErrorKind::NotFound };
         match repo.name.as_str() {
             "missing" => Err(missing),

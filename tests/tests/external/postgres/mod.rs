@@ -1,5 +1,6 @@
 //! The store in PostgreSQL, on servers that the tests start.
 
+mod actions;
 mod adapter;
 mod connections;
 mod programs;
@@ -9,5 +10,8 @@ use crate::ExternalTest;
 
 /// The tests of this folder.
 pub(crate) fn tests() -> Vec<ExternalTest> {
-    [adapter::tests(), connections::tests(), programs::tests()].into_iter().flatten().collect()
+    [actions::tests(), adapter::tests(), connections::tests(), programs::tests()]
+        .into_iter()
+        .flatten()
+        .collect()
 }

@@ -212,6 +212,41 @@ pub(super) struct RejectionBody {
     pub(super) reason: Option<String>,
 }
 
+/// Who a link is for.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ApprovalLinkRequest)]
+pub(super) struct LinkBody {
+    /// The name of the approver's token. With the link, its holder decides as that token.
+    #[schema(example = "ann")]
+    pub(super) approver: String,
+}
+
+/// A link for an approver. Whoever has it can decide as the approver.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ApprovalLink)]
+pub(super) struct LinkAnswer {
+    /// The address of a page with two buttons. Opening it decides nothing.
+    #[schema(example = "https://metrics.example.com/approve?link=eyJhIjoi...")]
+    pub(super) url: String,
+    /// From when on the link is refused, UTC.
+    pub(super) expires_at: DateTime<Utc>,
+}
+
+/// What a person found out about an unknown action: one of the two.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Resolution)]
+pub(super) struct ResolutionBody {
+    /// It was done, and this is the address of what it made.
+    #[serde(default)]
+    #[schema(example = "https://github.com/acme/site/issues/7")]
+    pub(super) done: Option<String>,
+    /// `true` if it was not done.
+    #[serde(default)]
+    pub(super) not_done: Option<bool>,
+}
+
 /// The answer to a request of an action.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ActionAnswer {

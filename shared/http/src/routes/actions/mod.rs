@@ -12,25 +12,28 @@ use axum::routing::{get, post};
 use axum::{Extension, Json};
 use gam_access::{Principal, Role, RouteClass};
 use gam_query::{QueryError, QueryPorts};
-use gam_work::actions::{Action, ActionFilter, ActionId, ActionRequest, Decision, NewAction, RepositoryName};
+use gam_work::actions::{
+    Action, ActionFilter, ActionId, ActionRequest, ActionResolution, Decision, NewAction, RepositoryName,
+};
 use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
 use self::bodies::{
     ActionAnswer, ActionList, ActionView, ApprovalBody, ApproveMergePrBody, CreateCommentBody,
-    CreateIssueBody, CreatePrBody, RejectionBody,
+    CreateIssueBody, CreatePrBody, LinkAnswer, LinkBody, RejectionBody, ResolutionBody,
 };
 use super::orgs::listings::with_next_link;
 use super::tasks::{fields_of, visible_orgs};
 use super::{Route, RouteMethod};
 use crate::answer::AcceptsJson;
+use crate::auth::AccessControl;
 use crate::error::{ApiError, quoted};
 use crate::openapi::{NamedSchema, Operation, ResponseBody, derived, schema_name};
 use crate::params::{ActionParams, ActionsParams, JsonBody, NoParams, QueryParams, Validated};
-use crate::router::WorkPorts;
+use crate::router::{HostWork, WorkPorts};
 
 /// The paths of the routes that name no organization.
-pub(super) const PATHS: [&str; 12] = [
+pub(super) const PATHS: [&str; 15] = [
     "/api/v1/create-issue",
     "/api/v1/create-comment",
     "/api/v1/create-pr",
@@ -43,6 +46,9 @@ pub(super) const PATHS: [&str; 12] = [
     "/api/v1/actions/{action_id}",
     "/api/v1/approvals/{action_id}/approve",
     "/api/v1/approvals/{action_id}/reject",
+    "/api/v1/approvals/{action_id}/link",
+    "/api/v1/actions/{action_id}/retry",
+    "/api/v1/actions/{action_id}/resolve",
 ];
 
 /// How long a request waits for its action. Then the answer is its id.
@@ -64,6 +70,9 @@ pub(super) fn schemas() -> Vec<NamedSchema> {
         derived::<ApproveMergePrBody>(),
         derived::<ApprovalBody>(),
         derived::<RejectionBody>(),
+        derived::<LinkBody>(),
+        derived::<LinkAnswer>(),
+        derived::<ResolutionBody>(),
         derived::<ActionAnswer>(),
         derived::<ActionView>(),
         derived::<ActionList>(),
@@ -191,15 +200,46 @@ fn decision_route(
     Route { path, method: RouteMethod::Post, handler, operation, class: RouteClass::Decide }
 }
 
-/// Extracts what the host connects to actions.
-struct HostWork(WorkPorts);
+pub(super) fn make_link(path: &'static str) -> Route {
+    let operation = Operation {
+        id: "make_approval_link".to_owned(),
+        summary: "Makes a link with which an approver decides about an action without signing in".to_owned(),
+        parameters: NoParams::accepted(),
+        response: ResponseBody::Json(schema_name::APPROVAL_LINK),
+        request: Some(schema_name::APPROVAL_LINK_REQUEST),
+        no_content: None,
+        error_statuses: &[400, 404, 409, 415],
+    };
+    let (method, handler, class) = (RouteMethod::Post, post(handle_link), RouteClass::Administer);
+    Route { path, method, handler, operation, class }
+}
 
-impl<S: Sync> FromRequestParts<S> for HostWork {
-    type Rejection = ApiError;
+pub(super) fn retry(path: &'static str) -> Route {
+    let operation = Operation {
+        id: "retry_action".to_owned(),
+        summary: "Has a failed action attempted again; what is done is not repeated".to_owned(),
+        parameters: NoParams::accepted(),
+        response: ResponseBody::Json(schema_name::ACTION),
+        request: None,
+        no_content: None,
+        error_statuses: &[400, 404, 409],
+    };
+    let (method, handler, class) = (RouteMethod::Post, post(handle_retry), RouteClass::Act);
+    Route { path, method, handler, operation, class }
+}
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        parts.extensions.get::<WorkPorts>().cloned().map(HostWork).ok_or_else(ApiError::no_tasks)
-    }
+pub(super) fn resolve(path: &'static str) -> Route {
+    let operation = Operation {
+        id: "resolve_action".to_owned(),
+        summary: "Says whether an unknown action was done".to_owned(),
+        parameters: NoParams::accepted(),
+        response: ResponseBody::Json(schema_name::ACTION),
+        request: Some(schema_name::RESOLUTION),
+        no_content: None,
+        error_statuses: &[400, 404, 409, 415],
+    };
+    let (method, handler, class) = (RouteMethod::Post, post(handle_resolve), RouteClass::Act);
+    Route { path, method, handler, operation, class }
 }
 
 /// Extracts the id of an action from the path.
@@ -341,8 +381,7 @@ async fn handle_show(
     _: Validated<NoParams>,
     _: AcceptsJson,
 ) -> Result<Json<ActionView>, ApiError> {
-    let action = work.actions.get(&id).await?.filter(|action| is_visible(&principal, action));
-    Ok(Json(ActionView::new(&action.ok_or_else(unknown_action)?)))
+    Ok(Json(ActionView::new(&visible_action(&work, &principal, &id).await?)))
 }
 
 async fn handle_approve(
@@ -367,6 +406,62 @@ async fn handle_reject(
 ) -> Result<Json<ActionView>, ApiError> {
     let decision = Decision::Reject { reason: body.reason };
     Ok(Json(ActionView::new(&work.actions.decide(&principal, &id, &body.hash, &decision).await?)))
+}
+
+/// Returns the action of the path if the principal may see it.
+async fn visible_action(work: &WorkPorts, principal: &Principal, id: &ActionId) -> Result<Action, ApiError> {
+    let action = work.actions.get(id).await?.filter(|action| is_visible(principal, action));
+    action.ok_or_else(unknown_action)
+}
+
+async fn handle_link(
+    HostWork(work): HostWork,
+    Extension(principal): Extension<Principal>,
+    Extension(access): Extension<AccessControl>,
+    ActionOfPath(id): ActionOfPath,
+    _: Validated<NoParams>,
+    _: AcceptsJson,
+    JsonBody(body): JsonBody<LinkBody>,
+) -> Result<Json<LinkAnswer>, ApiError> {
+    let links = work.links.as_ref().ok_or_else(ApiError::no_links)?;
+    visible_action(&work, &principal, &id).await?;
+    let approver = access.principal_with_name(&body.approver).await?;
+    let approver = approver.filter(|approver| approver.may(RouteClass::Decide)).ok_or_else(|| {
+        ApiError::invalid(format!(
+            "invalid `approver` {}: expected the name of a token of an approver, as `github-metrics token list` shows it",
+            quoted(&body.approver)
+        ))
+    })?;
+    let link = work.actions.make_link(&(&principal).into(), &id, &approver.id).await?;
+    Ok(Json(LinkAnswer { url: links.url(&link), expires_at: link.expires_at }))
+}
+
+async fn handle_retry(
+    HostWork(work): HostWork,
+    Extension(principal): Extension<Principal>,
+    ActionOfPath(id): ActionOfPath,
+    _: Validated<NoParams>,
+    _: AcceptsJson,
+) -> Result<Json<ActionView>, ApiError> {
+    visible_action(&work, &principal, &id).await?;
+    Ok(Json(ActionView::new(&work.actions.retry(&(&principal).into(), &id).await?)))
+}
+
+async fn handle_resolve(
+    HostWork(work): HostWork,
+    Extension(principal): Extension<Principal>,
+    ActionOfPath(id): ActionOfPath,
+    _: Validated<NoParams>,
+    _: AcceptsJson,
+    JsonBody(body): JsonBody<ResolutionBody>,
+) -> Result<Json<ActionView>, ApiError> {
+    let resolution = match (body.done, body.not_done.unwrap_or_default()) {
+        (Some(url), false) => ActionResolution::Done { url },
+        (None, true) => ActionResolution::NotDone,
+        _ => return Err(ApiError::invalid("expected either `done` with an address, or `not_done: true`")),
+    };
+    visible_action(&work, &principal, &id).await?;
+    Ok(Json(ActionView::new(&work.actions.resolve(&(&principal).into(), &id, &resolution).await?)))
 }
 
 /// The status of an answer about an action that is not done yet.

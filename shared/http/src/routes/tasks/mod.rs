@@ -12,7 +12,7 @@ use gam_access::{Principal, RepoName, RouteClass, Scope};
 use gam_model::OrgRegistry;
 use gam_query::{QueryError, QueryPorts};
 use gam_work::tasks::{
-    ClaimId, LogAppend, ReportKind, RequestOutcome, Task, TaskFilter, TaskReport, Tasks, WorkRequest,
+    ClaimId, LogAppend, ReportKind, RequestOutcome, Task, TaskFilter, TaskReport, WorkRequest,
 };
 use utoipa::ToSchema;
 
@@ -25,7 +25,7 @@ use crate::answer::AcceptsJson;
 use crate::error::{ApiError, quoted};
 use crate::openapi::{NamedSchema, Operation, ResponseBody, derived, schema_name};
 use crate::params::{JsonBody, LogParams, NoParams, QueryParams, TasksParams, Validated};
-use crate::router::WorkPorts;
+use crate::router::{HostWork, WorkPorts};
 
 /// The paths of the routes.
 pub(super) const PATHS: [&str; 7] = [
@@ -159,18 +159,6 @@ pub(super) fn list(path: &'static str) -> Route {
     Route { path, method: RouteMethod::Get, handler: get(handle_list), operation, class: RouteClass::Read }
 }
 
-/// Extracts the tasks of the host.
-struct HostTasks(Tasks);
-
-impl<S: Sync> FromRequestParts<S> for HostTasks {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let work = parts.extensions.get::<WorkPorts>();
-        work.map(|work| HostTasks(work.tasks.clone())).ok_or_else(ApiError::no_tasks)
-    }
-}
-
 /// Extracts the id of a claim from the path.
 struct ClaimOfPath(ClaimId);
 
@@ -189,7 +177,7 @@ fn unknown_claim() -> ApiError {
 }
 
 async fn handle_request(
-    HostTasks(tasks): HostTasks,
+    HostWork(WorkPorts { tasks, .. }): HostWork,
     State(ports): State<QueryPorts>,
     Extension(principal): Extension<Principal>,
     _: AcceptsJson,
@@ -217,7 +205,7 @@ async fn handle_request(
 
 async fn handle_report(
     kind: ReportKind,
-    HostTasks(tasks): HostTasks,
+    HostWork(WorkPorts { tasks, .. }): HostWork,
     Extension(principal): Extension<Principal>,
     ClaimOfPath(claim_id): ClaimOfPath,
     _: Validated<NoParams>,
@@ -230,7 +218,7 @@ async fn handle_report(
 }
 
 async fn handle_append(
-    HostTasks(tasks): HostTasks,
+    HostWork(WorkPorts { tasks, .. }): HostWork,
     Extension(principal): Extension<Principal>,
     ClaimOfPath(claim_id): ClaimOfPath,
     _: Validated<NoParams>,
@@ -244,7 +232,7 @@ async fn handle_append(
 }
 
 async fn handle_log(
-    HostTasks(tasks): HostTasks,
+    HostWork(WorkPorts { tasks, .. }): HostWork,
     Extension(principal): Extension<Principal>,
     ClaimOfPath(claim_id): ClaimOfPath,
     _: AcceptsJson,
@@ -256,7 +244,7 @@ async fn handle_log(
 }
 
 async fn handle_list(
-    HostTasks(tasks): HostTasks,
+    HostWork(WorkPorts { tasks, .. }): HostWork,
     State(ports): State<QueryPorts>,
     Extension(principal): Extension<Principal>,
     uri: Uri,

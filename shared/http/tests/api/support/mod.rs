@@ -104,7 +104,7 @@ impl TestData {
     pub(crate) fn work_ports(&self, clock: Arc<dyn Clock>) -> WorkPorts {
         let issues = IssueReader::new(self.store.clone(), clock.clone());
         let actions = Actions::new(self.store.clone(), clock.clone(), Arc::new(NoSettings), None);
-        WorkPorts { tasks: self.tasks(clock), issues, actions, default_owner: None }
+        WorkPorts { tasks: self.tasks(clock), issues, actions, default_owner: None, links: None }
     }
 
     /// Returns the ports of the audit log.

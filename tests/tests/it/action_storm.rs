@@ -1,0 +1,44 @@
+//! Actions in a storm, on the stores of one machine.
+
+use std::sync::Arc;
+
+use gam_store::MemoryStore;
+use gam_store_sql::SqliteStore;
+
+use crate::common::action_storm::{StormReport, check};
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+/// Checks that enough happened for the storm to be one.
+fn expect_storm(report: &StormReport) {
+    assert!(report.stops >= 10 && report.writes >= 30, "{report:?}");
+    assert!(report.ends.get("succeeded").is_some_and(|count| *count >= 6), "{report:?}");
+}
+
+#[test]
+fn each_action_is_done_once_in_a_storm() {
+    let mut unknown = 0;
+    for seed in 1..=3 {
+        let records = Arc::new(MemoryStore::default());
+        let report = runtime().block_on(check(records, seed, seed % 2 == 0));
+        expect_storm(&report);
+        unknown += report.ends.get("unknown").copied().unwrap_or_default();
+    }
+    assert!(unknown > 0, "some results cannot be known");
+}
+
+#[test]
+fn each_action_is_done_once_in_a_storm_on_sqlite() {
+    for (seed, needs_approval) in [(4, true), (5, false)] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let report = runtime().block_on(async {
+            let store = SqliteStore::open(&directory.path().join("store.sqlite")).await.expect("a store");
+            let report = check(Arc::new(store.clone()), seed, needs_approval).await;
+            store.close().await;
+            report
+        });
+        expect_storm(&report);
+    }
+}
