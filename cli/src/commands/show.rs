@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::{Days, NaiveDate};
 use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use gam_client::{Answer, BotFilter, ListKind, MetricsQuery, SubjectRef};
 use gam_model::agent_metric::AGENT_CATALOGUE;
 use gam_model::metric::{CATALOGUE, Metric};
@@ -77,11 +77,11 @@ pub(crate) struct ShowArgs {
     /// Length of a bar of the chart [default: by the length of the range]
     #[arg(long, value_name = "GRAIN", value_parser = args::grain_parser())]
     granularity: Option<Grain>,
-    /// Metric of the chart, or the one that sorts the list [default: commits; of agents agent_cost_usd]
+    /// Metric of the chart, or the one that sorts the list [default: commits]
     #[arg(long, value_name = "METRIC", value_parser = shown_metric_parser())]
     metric: Option<ShownMetric>,
     /// With agents: list by model, tool, branch, repo or member
-    #[arg(long, value_name = "WHAT", value_parser = listing_parser())]
+    #[arg(long, value_name = "WHAT", value_parser = listing_parser(), hide_possible_values = true)]
     by: Option<AgentListing>,
     /// Number of entries of a list [default: 50]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
@@ -118,9 +118,10 @@ impl ShownMetric {
 }
 
 fn shown_metric_parser() -> impl TypedValueParser<Value = ShownMetric> {
-    let activity = CATALOGUE.iter().map(|metric| metric.name);
-    let names = activity.chain(AGENT_CATALOGUE.iter().map(|metric| metric.name));
-    PossibleValuesParser::new(names).try_map(|name| ShownMetric::named(&name).ok_or("unknown metric"))
+    let activity = CATALOGUE.iter().map(|metric| PossibleValue::new(metric.name));
+    // There are as many again. docs/METRICS.md has them.
+    let of_agents = AGENT_CATALOGUE.iter().map(|metric| PossibleValue::new(metric.name).hide(true));
+    PossibleValuesParser::new(activity.chain(of_agents)).try_map(|name| ShownMetric::named(&name).ok_or("unknown metric"))
 }
 
 fn listing_parser() -> impl TypedValueParser<Value = AgentListing> {
