@@ -93,8 +93,10 @@ pub(crate) async fn record(request: Request, next: Next) -> Response {
     let start = Instant::now();
     let response = next.run(request).await;
     let status = response.status().as_u16().to_string();
-    metrics::histogram!("gam_http_request_seconds", "route" => route.clone()).record(start.elapsed().as_secs_f64());
-    metrics::counter!("gam_http_requests_total", "route" => route, "method" => method, "status" => status).increment(1);
+    metrics::histogram!("gam_http_request_seconds", "route" => route.clone())
+        .record(start.elapsed().as_secs_f64());
+    metrics::counter!("gam_http_requests_total", "route" => route, "method" => method, "status" => status)
+        .increment(1);
     response
 }
 
@@ -104,9 +106,17 @@ mod tests {
 
     #[test]
     fn gauges_are_grouped_and_their_labels_escaped() {
-        let gauge = |name, org: &str, value| Gauge { name, help: "Help.", labels: vec![("org", org.to_owned())], value };
+        let gauge = |name, org: &str, value| Gauge {
+            name,
+            help: "Help.",
+            labels: vec![("org", org.to_owned())],
+            value,
+        };
         let mut text = String::new();
-        write_gauges(&mut text, &[gauge("gam_b", "x", 1.0), gauge("gam_a", "a\"\\\n", 1.5), gauge("gam_b", "y", 2.0)]);
+        write_gauges(
+            &mut text,
+            &[gauge("gam_b", "x", 1.0), gauge("gam_a", "a\"\\\n", 1.5), gauge("gam_b", "y", 2.0)],
+        );
         let expected = "# HELP gam_a Help.\n# TYPE gam_a gauge\ngam_a{org=\"a\\\"\\\\\\n\"} 1.5\n# HELP gam_b Help.\n\
                         # TYPE gam_b gauge\ngam_b{org=\"x\"} 1\ngam_b{org=\"y\"} 2\n";
         assert_eq!(text, expected);

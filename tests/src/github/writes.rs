@@ -48,8 +48,6 @@ pub type FaultPlan = Box<dyn FnMut(&str) -> Option<WriteFault> + Send>;
 
 struct WriteState {
     clock: DoubleClock,
-    /// The login of the owner of the repository.
-    owner: String,
     issues: Vec<Value>,
     comments: Vec<Value>,
     pulls: Vec<Value>,

@@ -275,20 +275,24 @@ fn the_dashboard_and_the_alerts_use_numbers_that_exist() {
     const RULES: &str = include_str!("../../../infra/prometheus/alerts.yml");
     const DASHBOARD: &str = include_str!("../../../infra/grafana/github-metrics.json");
     /// Only a collection from GitHub has these.
-    const OF_RUNS: [&str; 3] = ["gam_run_failures_in_a_row", "gam_github_limit", "gam_github_limit_remaining"];
+    const OF_RUNS: [&str; 3] =
+        ["gam_run_failures_in_a_row", "gam_github_limit", "gam_github_limit_remaining"];
     let slack = ChannelDouble::start(&[]);
     let sandbox = Sandbox::new().with_variable("NOTIFY_SLACK", &slack.url("/x"));
     sandbox.run(&["demo", "--no-serve", "--days", "3"]).expect_status(0);
-    let settings = "[[notify.channels]]\nname = \"team\"\ntype = \"slack\"\nurl = \"NOTIFY_SLACK\"\nwait_seconds = 0\n";
+    let settings =
+        "[[notify.channels]]\nname = \"team\"\ntype = \"slack\"\nurl = \"NOTIFY_SLACK\"\nwait_seconds = 0\n";
     std::fs::write(sandbox.dir().join("notify.toml"), settings).expect("a file");
     sandbox.run(&["config", "set", "notify.toml", ORG]).expect_status(0);
     store_task(&sandbox.data_dir().join("store.sqlite"));
     let token = sandbox.run(&["token", "new", "worker", "--role", "worker"]).expect_status(0).text();
     let viewer = sandbox.run(&["token", "new", "viewer", "--role", "viewer"]).expect_status(0).text();
-    let scoped = sandbox.run(&["token", "new", "part", "--role", "viewer", "--org", ORG]).expect_status(0).text();
+    let scoped =
+        sandbox.run(&["token", "new", "part", "--role", "viewer", "--org", ORG]).expect_status(0).text();
     let server = sandbox.serve();
     let api = format!("http://{}", server.address());
-    let mut worker = sandbox.command(&["worker", "--api", &api, "--run", "exit 7", "--once", "--name", "ann"]);
+    let mut worker =
+        sandbox.command(&["worker", "--api", &api, "--run", "exit 7", "--once", "--name", "ann"]);
     worker.env("GITHUB_METRICS_TOKEN", token.trim());
     run_to_end(worker).expect_status(1);
     slack.wait_for(1);
@@ -319,5 +323,8 @@ fn the_dashboard_and_the_alerts_use_numbers_that_exist() {
     }
     assert!(found > 20, "{found}");
     assert!(text.contains("route=\"/api/v1/request-task\""), "{text}");
-    assert!(text.lines().all(|line| line.starts_with('#') || line.is_empty() || line.contains(' ')), "{text}");
+    assert!(
+        text.lines().all(|line| line.starts_with('#') || line.is_empty() || line.contains(' ')),
+        "{text}"
+    );
 }

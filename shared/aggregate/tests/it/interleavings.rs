@@ -21,7 +21,8 @@ use tokio::task::JoinHandle;
 use crate::dips::find_numbers;
 use crate::fan_out::{fold_plan, inbox_only, tasks_of};
 use crate::support::{
-    Gate, ORG, TestData, active_epoch, all_answers, other_identity, random_batches, random_version, snapshot_rows,
+    Gate, ORG, TestData, active_epoch, all_answers, other_identity, random_batches, random_version,
+    snapshot_rows,
 };
 
 /// What a worker reports to the scheduler.

@@ -114,7 +114,11 @@ impl DynamoStore {
                 Ok(item) => Item(item),
                 // A stack that was deployed before roles had this permission. What is left costs only space.
                 Err(error) if ServiceError::new(&error).is_access_denied() => {
-                    tracing::warn!(org, epoch = epoch.0, "cannot look for items that no list names: deploy again");
+                    tracing::warn!(
+                        org,
+                        epoch = epoch.0,
+                        "cannot look for items that no list names: deploy again"
+                    );
                     return Ok(Vec::new());
                 }
                 Err(error) => return Err(self.error(ACTION, &error)),
