@@ -196,7 +196,8 @@ fn moved(batches: Vec<EventBatch>, days: TimeDelta) -> Vec<EventBatch> {
         facts.first_reviews.iter_mut().flatten().for_each(|review| review.at += days);
         event
     };
-    let batch = |batch: EventBatch| EventBatch::new(ORG, batch.into_events().into_iter().map(moved).collect());
+    let batch =
+        |batch: EventBatch| EventBatch::new(ORG, batch.into_events().into_iter().map(moved).collect());
     batches.into_iter().map(batch).collect()
 }
 

@@ -10,11 +10,11 @@ use gam_store::{
     RollupStore, StoredItem,
 };
 
-use super::super::service_error::ServiceError;
 use super::item::{Item, number, text};
 use super::keys::{self, TableKey};
 use super::parts::BodyParts;
 use super::{ConditionalPut, DynamoStore, MAX_CONCURRENT_REQUESTS};
+use crate::service_error::ServiceError;
 
 /// The guard of a write: an item is stored only if it is not older than the stored one.
 const GUARD: &str = "attribute_not_exists(pk) OR generation <= :generation";
@@ -114,7 +114,11 @@ impl DynamoStore {
                 Ok(item) => Item(item),
                 // A stack that was deployed before roles had this permission. What is left costs only space.
                 Err(error) if ServiceError::new(&error).is_access_denied() => {
-                    tracing::warn!(org, epoch = epoch.0, "cannot look for items that no list names: deploy again");
+                    tracing::warn!(
+                        org,
+                        epoch = epoch.0,
+                        "cannot look for items that no list names: deploy again"
+                    );
                     return Ok(Vec::new());
                 }
                 Err(error) => return Err(self.error(ACTION, &error)),

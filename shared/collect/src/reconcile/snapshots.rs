@@ -170,7 +170,8 @@ pub(super) async fn scan<S: Send + 'static>(
     state: S,
     visit: fn(&mut S, Event),
 ) -> Result<Option<S>, Error> {
-    let waiting = waiting_events(ports, org, repo_ids, ScanBounds { max_entries: usize::MAX, ..bounds }).await?;
+    let waiting =
+        waiting_events(ports, org, repo_ids, ScanBounds { max_entries: usize::MAX, ..bounds }).await?;
     match waiting {
         Some(waiting) => scan_months(ports, org, repo_ids, bounds, waiting, state, visit).await,
         None => Ok(None),
@@ -365,7 +366,8 @@ pub(super) async fn load_repos(
 ) -> Result<Option<LoadedRepos>, Error> {
     let Some(waiting) = waiting_events(ports, org, repo_ids, bounds).await? else { return Ok(None) };
     let left_out_from = waiting.left_out_from;
-    let repo_ids = repo_ids.iter().copied().filter(|id| left_out_from.is_none_or(|first| *id < first)).collect();
+    let repo_ids =
+        repo_ids.iter().copied().filter(|id| left_out_from.is_none_or(|first| *id < first)).collect();
     let loaded = LoadedRepos { left_out_from, max_entries: bounds.max_entries, ..LoadedRepos::default() };
     scan_months(ports, org, &repo_ids, bounds, waiting, loaded, LoadedRepos::add).await
 }
@@ -401,7 +403,7 @@ mod tests {
     async fn lake() -> CollectPorts {
         let ports = memory_ports();
         let commits = (1..=3).flat_map(|repo| (0..10).map(move |number| commit(repo, number, 1, false)));
-        let retracted = (1..=3).map(|repo| commit(repo, 4, 2, true)).collect();
+        let retracted: Vec<Event> = (1..=3).map(|repo| commit(repo, 4, 2, true)).collect();
         for batch in [commits.collect(), retracted] {
             inbox::put(&*ports.objects, &EventBatch::new("acme", batch)).await.unwrap();
         }

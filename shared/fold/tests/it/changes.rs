@@ -35,7 +35,10 @@ fn changed_items(
         rows(after).iter().flat_map(|batch| (0..batch.num_rows()).map(|row| batch.slice(row, 1))).collect();
     let affected = fold_changes(january(), &batches[..], changed, before, identity).unwrap();
     let is_list = |key: &ItemKey| matches!(key.class, ItemClass::List(_));
-    assert!(affected.is_sorted_by(|a, b| (!is_list(&a.0), &a.0) < (!is_list(&b.0), &b.0)), "lists come first");
+    assert!(
+        affected.is_sorted_by(|a, b| (!is_list(&a.0), &a.0) < (!is_list(&b.0), &b.0)),
+        "lists come first"
+    );
     items.extend(affected);
     items.retain(|_, body| !body.is_empty());
     items

@@ -101,7 +101,8 @@ impl Directory {
         use std::os::unix::fs::MetadataExt;
         let found = none_if_missing(fs::metadata(self.file_path(path))).ok()?;
         Some(found.map_or(ObjectVersion::Missing, |file| {
-            let times = [file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec()].map(|time| time as u64);
+            let times =
+                [file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec()].map(|time| time as u64);
             let [modified, modified_ns, changed, changed_ns] = times;
             ObjectVersion::File([file.ino(), file.size(), modified, modified_ns, changed, changed_ns])
         }))

@@ -259,7 +259,8 @@ async fn an_overview_reads_days_only_if_markers_names_or_epoch_changed() {
     };
     assert_eq!(read().await, (Some(1), 1));
     assert_eq!(read().await, (Some(1), 0));
-    put_items(&store, Epoch(1), &[Cell::new("2024-01-05", 0, 1, 1), Cell::new("2024-01-05", 0, 2, 1)], 2).await;
+    put_items(&store, Epoch(1), &[Cell::new("2024-01-05", 0, 1, 1), Cell::new("2024-01-05", 0, 2, 1)], 2)
+        .await;
     assert_eq!(read().await, (Some(2), 1), "a month has another generation");
     assert_eq!(read().await, (Some(2), 0));
     put_items(&store, Epoch(2), &[Cell::new("2024-01-05", 0, 0, 1)], 2).await;

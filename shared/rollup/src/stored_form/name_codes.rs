@@ -2,10 +2,10 @@
 
 use gam_model::MemberKind;
 
-use super::{DecodeError, MAX_ENTRIES};
 use super::bits::{BitReader, BitWriter};
 use super::codes::{AdaptiveNumber, AdaptiveSymbols, check_count};
 use super::text_codes::TextCodes;
+use super::{DecodeError, MAX_ENTRIES};
 use crate::items::{DisplayName, ListedSubject, SubjectRef};
 
 /// The greatest number of bytes that a key shares with the one before. It bounds how much longer keys are than

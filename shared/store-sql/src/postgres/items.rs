@@ -276,7 +276,8 @@ pub(super) async fn keys(pool: &PgPool, org: &str, epoch: Epoch) -> sqlx::Result
         sqlx::query_as(KEYS).bind(org).bind(to_sql(epoch.0)?).fetch_all(pool).await?;
     let key = |(class, kind, name, month, week): (String, String, String, String, i16)| {
         let parsed = SubjectKind::parse(&kind).and_then(|kind| ItemClass::parse(&class, kind, &name));
-        let class = parsed.ok_or_else(|| invalid(format!("invalid class {class} {kind} {name:?} of an item")))?;
+        let class =
+            parsed.ok_or_else(|| invalid(format!("invalid class {class} {kind} {name:?} of an item")))?;
         let (month, week) = parse_month_and_week(&month, week)?;
         Ok(ItemKey { class, month, week })
     };

@@ -338,7 +338,14 @@ mod tests {
         ] {
             assert_eq!(query_plan(&store, &sql).await, expected);
         }
-        for sql in [range_sql(), item_keys_sql(), get_sql(2), delete_items_sql(2), delete_classes_sql(), ORGS.to_owned()] {
+        for sql in [
+            range_sql(),
+            item_keys_sql(),
+            get_sql(2),
+            delete_items_sql(2),
+            delete_classes_sql(),
+            ORGS.to_owned(),
+        ] {
             let plan = query_plan(&store, &sql).await;
             let scans = |table: &str| plan.iter().any(|step| step.starts_with(&format!("SCAN {table}")));
             assert!(!scans("items") && !scans("item_classes") && !scans("names"), "{plan:?}");

@@ -8,8 +8,8 @@ use gam_aws::{DynamoStore, S3Objects, SdkConfig};
 use gam_lake::ObjectStore;
 use gam_model::{ItemClass, ItemKey, Month, Subject, SubjectKind, SystemClock};
 use gam_store::{
-    CheckpointKey, CheckpointStore, Epoch, NameEntry, NameKind, NameStore, OrgStore, RecordStore, RollupStore,
-    SaveOutcome, StoredItem,
+    CheckpointKey, CheckpointStore, Epoch, NameEntry, NameKind, NameStore, OrgStore, RecordStore,
+    RollupStore, SaveOutcome, StoredItem,
 };
 use gam_tests::proxy::{self, Proxy};
 use serde_json::{Value, json};
@@ -124,8 +124,11 @@ fn dynamodb_lists_an_organization_that_another_process_removed() {
         let config = aws.config().await;
         let (warm, other) = (DynamoStore::new(&config, &name), DynamoStore::new(&config, &name));
         let collect = async || {
-            let name = |kind, id, name: &str| {
-                NameEntry { kind, id, name: name.to_owned(), as_of: chrono::DateTime::UNIX_EPOCH }
+            let name = |kind, id, name: &str| NameEntry {
+                kind,
+                id,
+                name: name.to_owned(),
+                as_of: chrono::DateTime::UNIX_EPOCH,
             };
             let names = [name(NameKind::Org, 0, "Acme"), name(NameKind::Repo, 7, "api")];
             warm.put_names("acme", &names).await.expect("names");
