@@ -509,7 +509,8 @@ def main() -> None:
             wrong.append(f"{name}: {what}")
     left_out = f"without the rule that {RULES[arguments.without]}" if arguments.without else "with all rules"
     print(f"{count:,} interleavings {left_out}: {len(wrong):,} wrong")
-    print("\n".join(wrong[:5]))
+    for what in wrong[:5]:
+        print(f"  {what}")
     if arguments.without or arguments.seed is not None:
         return
     needless = []
