@@ -14,7 +14,7 @@ use chrono::TimeDelta;
 use fastrand::Rng;
 use futures::future::BoxFuture;
 use gam_aggregate::{AggregateOptions, aggregate, aggregate_with, fold_month, plan_months};
-use gam_model::{Event, EventBatch, EventKind, Facts, Identity};
+use gam_model::{Event, EventBatch, EventKind, Facts, Identity, Member};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -297,7 +297,8 @@ fn lasting_commit(number: u64) -> Event {
     // The other numbers are those of one commit in two repositories.
     let event = random_version(&mut Rng::with_seed(number), number / 2 * 3 + number % 2);
     let facts = Facts { parents: Some(1), co_authors: None, ..event.facts };
-    Event { kind: EventKind::Commit, version: 1, retracted: false, facts, ..event }
+    let member = Member::account("Ann", Some(1), false);
+    Event { kind: EventKind::Commit, version: 1, retracted: false, member, facts, ..event }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

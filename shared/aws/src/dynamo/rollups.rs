@@ -10,11 +10,11 @@ use gam_store::{
     RollupStore, StoredItem,
 };
 
-use super::super::service_error::ServiceError;
 use super::item::{Item, number, text};
 use super::keys::{self, TableKey};
 use super::parts::BodyParts;
 use super::{ConditionalPut, DynamoStore, MAX_CONCURRENT_REQUESTS};
+use crate::service_error::ServiceError;
 
 /// The guard of a write: an item is stored only if it is not older than the stored one.
 const GUARD: &str = "attribute_not_exists(pk) OR generation <= :generation";

@@ -161,9 +161,9 @@ impl Reconciliation<'_> {
             gone: Vec::new(),
             commits: BTreeMap::new(),
         };
-        let bounds = ScanBounds::complete(self.stop_at);
-        let scanned = scan(self.ports, &self.key, &pending.repo_ids(), bounds, rows, FoundRows::add);
-        let Some(mut rows) = scanned.await? else { return Ok(Err(out_of_time(self.ports))) };
+        let (repo_ids, bounds) = (pending.repo_ids(), ScanBounds::complete(self.stop_at));
+        let scanned = scan(self.ports, &self.key, &repo_ids, bounds, rows, FoundRows::add).await?;
+        let Some(mut rows) = scanned else { return Ok(Err(out_of_time(self.ports))) };
         self.repair_threads(&pending, &rows).await?;
         for (repo_id, compared) in &pending.commits {
             let commits = rows.commits.remove(repo_id).unwrap_or_default();

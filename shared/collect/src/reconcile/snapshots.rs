@@ -403,7 +403,7 @@ mod tests {
     async fn lake() -> CollectPorts {
         let ports = memory_ports();
         let commits = (1..=3).flat_map(|repo| (0..10).map(move |number| commit(repo, number, 1, false)));
-        let retracted = (1..=3).map(|repo| commit(repo, 4, 2, true)).collect();
+        let retracted: Vec<Event> = (1..=3).map(|repo| commit(repo, 4, 2, true)).collect();
         for batch in [commits.collect(), retracted] {
             inbox::put(&*ports.objects, &EventBatch::new("acme", batch)).await.unwrap();
         }
