@@ -22,7 +22,7 @@ use crate::issue::{
     load_issue,
 };
 use crate::order::{ContentEdit, Effect, LabelSet, OrderRepo, WebhookOrder, delivery_key, put_order};
-use crate::repo::{IssueOrg, LabelChange, check_repo, load_org, load_repo, put_org, put_repo};
+use crate::repo::{IssueOrg, IssueRepo, LabelChange, check_repo, load_org, load_repo, put_org, put_repo};
 use crate::source::{FetchedIssue, IssueAnswer, IssueSource, LabelEvent, RepoAddress, SourceError};
 
 /// How long the GUID of a delivery is remembered. GitHub can redeliver what is three days old.
@@ -325,9 +325,14 @@ impl Processor {
             };
             let update = change(cached.as_ref().map(|(issue, _)| issue), now).await?;
             if let Some(IssueUpdate { issue, follow_ups, repo: expected }) = update {
-                if let Some(expected) = expected {
-                    commit = check_repo(commit, org, repo.id, expected)?;
-                }
+                commit = match expected {
+                    // Without a state, nobody would find out that the repository is gone.
+                    Some(Expectation::Absent) => {
+                        put_repo(commit, org, &IssueRepo::new(repo.clone()), Expectation::Absent)?
+                    }
+                    Some(expected) => check_repo(commit, org, repo.id, expected)?,
+                    None => commit,
+                };
                 let cached_issue = cached.as_ref().map(|(issue, _)| issue);
                 if let Some(issue) =
                     issue.filter(|issue| cached_issue.is_none_or(|cached| !is_same(cached, issue)))

@@ -143,11 +143,16 @@ impl Processor {
         is_full: bool,
     ) -> Result<usize, WorkError> {
         let now = self.clock.now();
-        let (mut state, expectation) = load_repo(&*self.records, org, repo, now).await?;
+        let (mut state, mut expectation) = load_repo(&*self.records, org, repo, now).await?;
         let address = RepoAddress { owner: login.to_owned(), name: repo.name.clone() };
         // Lists are by name. A summary is of this id and this name.
         if summary.is_none() && self.source()?.repo_id(&address).await? != repo.id {
             return Err(other_repository(&address).into());
+        }
+        if expectation == Expectation::Absent {
+            // Before its issues: if this process dies, somebody must still find out that the repository is gone.
+            self.save_repo(org, &state, expectation).await?;
+            (state, expectation) = load_repo(&*self.records, org, repo, now).await?;
         }
         let since = state.read_until;
         let (mut repaired, mut permissions) = (0, HashMap::new());

@@ -7,7 +7,7 @@ use gam_access::{Principal, Role};
 use gam_model::Clock as _;
 use gam_store::{Expectation, RecordCommit, RecordCommitId, RecordStore as _};
 use gam_work::issue::issue_key;
-use gam_work::repo::load_org;
+use gam_work::repo::{list_repos, load_org};
 use gam_work::tasks::{Cancellation, ReportKind, RequestOutcome, TaskReport, Tasks, WorkRequest};
 use gam_work::{
     Effect, OrderOutcome, OrderQueue as _, OrderRepo, Received, Tombstone, WebhookOrder, read_delivery,
@@ -401,4 +401,18 @@ async fn the_cache_is_not_current_while_a_repository_cannot_be_read() {
     let report = service.processor.reconcile("Acme").await.unwrap();
     assert_eq!(report.failed, [("site".to_owned(), "issues cannot be listed".to_owned())]);
     assert_eq!(checked_at().await, Some(first));
+}
+
+#[tokio::test]
+async fn a_repository_is_known_with_its_first_issue() {
+    let hub = Hub::new();
+    let service = Service::new(&hub);
+    hub.open(1, 0);
+    for delivery in hub.take_deliveries() {
+        service.receive(&delivery).await;
+    }
+    service.drain().await;
+    let repos = list_repos(service.records(), ORG, service.clock.now()).await.unwrap();
+    assert_eq!(repos.keys().collect::<Vec<_>>(), [&REPO_ID]);
+    assert_eq!(repos[&REPO_ID].read_until, None, "its list was not read yet");
 }
