@@ -124,9 +124,6 @@ impl Notifier {
 
     fn log_outcome(&self, org: &NotifyOrg, channel: &ChannelSettings, message: &OutgoingMessage, outcome: &SendOutcome) {
         let (org, channel, attempts) = (org.key.as_str(), channel.name.as_str(), message.attempts);
-        let result = if *outcome == SendOutcome::Sent { "sent" } else { "failed" };
-        let labels = [("org", org.to_owned()), ("channel", channel.to_owned()), ("result", result.to_owned())];
-        metrics::counter!("gam_notify_attempts_total", &labels).increment(1);
         match outcome.why() {
             None => tracing::info!(org, channel, message = message.id, attempts, "message sent"),
             Some(why) => tracing::warn!(org, channel, message = message.id, attempts, why, "message not sent"),
