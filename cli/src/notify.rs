@@ -35,7 +35,9 @@ impl EnvironmentSecrets {
             (Some(value), None) => Ok(value.into()),
             (None, Some(file)) => match std::fs::read_to_string(PathBuf::from(&file)) {
                 Ok(text) => Ok(text.trim().to_owned().into()),
-                Err(error) => Err(format!("cannot read {file_name} {file} ({error}): name a readable text file")),
+                Err(error) => {
+                    Err(format!("cannot read {file_name} {file} ({error}): name a readable text file"))
+                }
             },
             (None, None) => {
                 Err(format!("{name} is not set: set it, or {file_name}, where github-metrics runs"))
@@ -46,7 +48,10 @@ impl EnvironmentSecrets {
 
 /// Returns a variable that is set and not empty. Its name comes from the configuration, so the command line cannot
 /// declare it.
-#[expect(clippy::disallowed_methods, reason = "this is a composition root, and the names are not known before")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is a composition root, and the names are not known before"
+)]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
 }
@@ -138,7 +143,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_missing_secret_is_named() {
-        let text = "[[notify.channels]]\nname = \"ops\"\ntype = \"slack\"\nurl = \"NOTIFY_NEVER_SET_IN_TESTS\"\n";
+        let text =
+            "[[notify.channels]]\nname = \"ops\"\ntype = \"slack\"\nurl = \"NOTIFY_NEVER_SET_IN_TESTS\"\n";
         let configuration = gam_model::configuration::Configuration::parse_stored(text).unwrap();
         let error = EnvironmentSecrets.secrets(&configuration.notify.channels[0]).await.unwrap_err();
         assert!(error.starts_with("NOTIFY_NEVER_SET_IN_TESTS is not set"), "{error}");

@@ -74,12 +74,25 @@ impl StoreMetrics {
             add("gam_gaps", "Number of gaps: what could not be read from GitHub.", &of_org, Some(gaps));
         }
         if let Ok(batches) = gam_lake::inbox::list::<gam_lake::Events>(&*self.lake, org).await {
-            add("gam_inbox_batches", "Number of batches that wait for an aggregation.", &of_org, Some(batches.len() as f64));
+            add(
+                "gam_inbox_batches",
+                "Number of batches that wait for an aggregation.",
+                &of_org,
+                Some(batches.len() as f64),
+            );
         }
         for (name, help, kind) in [
-            ("gam_audit_undrained_rows", "Rows of the audit log that no segment has yet, at most 1000.", RecordKind::AuditRow),
+            (
+                "gam_audit_undrained_rows",
+                "Rows of the audit log that no segment has yet, at most 1000.",
+                RecordKind::AuditRow,
+            ),
             ("gam_leases", "Claims of tasks that somebody holds, at most 1000.", RecordKind::Lease),
-            ("gam_ready_issues", "Entries of the index of assignable issues, at most 1000.", RecordKind::ReadyIssue),
+            (
+                "gam_ready_issues",
+                "Entries of the index of assignable issues, at most 1000.",
+                RecordKind::ReadyIssue,
+            ),
             ("gam_dirty_repos", "Repositories that webhooks marked, at most 1000.", RecordKind::DirtyRepo),
         ] {
             add(name, help, &of_org, self.count(Some(org), kind, now).await);
@@ -126,13 +139,21 @@ fn health_numbers(health: &RunHealth, now: DateTime<Utc>) -> [HealthNumber; 4] {
             "Runs of a job that failed since the last one that succeeded.",
             Some(f64::from(health.failures_in_a_row)),
         ),
-        ("gam_run_success_age_seconds", "Time since the last run of a job that succeeded.", age(health.last_success)),
+        (
+            "gam_run_success_age_seconds",
+            "Time since the last run of a job that succeeded.",
+            age(health.last_success),
+        ),
         (
             "gam_github_limit_remaining",
             "Points left of GitHub's limit of GraphQL, after the last run.",
             limit.map(|limit| limit.remaining as f64),
         ),
-        ("gam_github_limit", "Points an hour of GitHub's limit of GraphQL.", limit.map(|limit| limit.limit as f64)),
+        (
+            "gam_github_limit",
+            "Points an hour of GitHub's limit of GraphQL.",
+            limit.map(|limit| limit.limit as f64),
+        ),
     ]
 }
 

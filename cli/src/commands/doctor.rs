@@ -216,9 +216,10 @@ async fn check_channels(settings: &CliSettings) -> Option<Finding> {
     Some(match problems {
         Err(error) => doubtful("channels", one_line(&error)),
         Ok(None) => return None,
-        Ok(Some((number, problems))) if problems.is_empty() => {
-            fine("channels", format!("{}; run `notify test CHANNEL` to test one", count(number, "channel", "channels")))
-        }
+        Ok(Some((number, problems))) if problems.is_empty() => fine(
+            "channels",
+            format!("{}; run `notify test CHANNEL` to test one", count(number, "channel", "channels")),
+        ),
         Ok(Some((_, problems))) => doubtful("channels", problems.join("; ")),
     })
 }

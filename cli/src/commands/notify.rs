@@ -6,7 +6,10 @@ use chrono::{Days, NaiveDate};
 use clap::{Args, Subcommand};
 use gam_model::notify::{DigestPeriod, SecretName};
 use gam_model::{ChannelSettings, NotifySettings, TimeZone};
-use gam_notify::{ChannelStatus, DigestRequest, FactSource as _, NotifyOrg, SendOutcome, SentMessage, channel_status, list_messages};
+use gam_notify::{
+    ChannelStatus, DigestRequest, FactSource as _, NotifyOrg, SendOutcome, SentMessage, channel_status,
+    list_messages,
+};
 use gam_store::RecordStore;
 use serde_json::{Value, json};
 
@@ -100,7 +103,9 @@ fn period(text: &str) -> Result<DigestPeriod, String> {
 /// Lists channels or messages, or sends a test.
 pub(crate) async fn run(session: &CliSession, args: NotifyArgs) -> anyhow::Result<Exit> {
     let store = match args.action {
-        NotifyAction::Test { .. } | NotifyAction::Digest(_) => OpenStore::open_existing_for_writing(&session.settings).await?,
+        NotifyAction::Test { .. } | NotifyAction::Digest(_) => {
+            OpenStore::open_existing_for_writing(&session.settings).await?
+        }
         _ => OpenStore::open_existing(&session.settings).await?,
     };
     let done = match args.action {
@@ -126,7 +131,8 @@ pub(crate) struct ListedChannel {
 impl ListedChannel {
     /// Returns why the channel does not work here, or `None` if nothing is known to be wrong.
     pub(crate) fn problem(&self) -> Option<String> {
-        let missing = self.settings.secret_names().into_iter().find_map(|name| EnvironmentSecrets::value(name).err());
+        let missing =
+            self.settings.secret_names().into_iter().find_map(|name| EnvironmentSecrets::value(name).err());
         let broken = || self.status.why.clone().filter(|_| self.status.is_broken);
         missing.or_else(broken)
     }
@@ -226,12 +232,18 @@ async fn test(
     let mut found = listed.iter().filter(|channel| channel.settings.name == name);
     let Some(channel) = found.next() else {
         let names: Vec<&str> = listed.iter().map(|channel| channel.settings.name.as_str()).collect();
-        return Err(usage_error(format!("there is no channel {name:?}: the channels are {}", names.join(", "))));
+        return Err(usage_error(format!(
+            "there is no channel {name:?}: the channels are {}",
+            names.join(", ")
+        )));
     };
     if found.next().is_some() {
-        return Err(usage_error(format!("several organizations have a channel {name:?}: name one with --org")));
+        return Err(usage_error(format!(
+            "several organizations have a channel {name:?}: name one with --org"
+        )));
     }
-    let notifier = notifier(store)?.ok_or_else(|| failure("the store cannot be written: give this user permission"))?;
+    let notifier =
+        notifier(store)?.ok_or_else(|| failure("the store cannot be written: give this user permission"))?;
     match notifier.test(&channel.org, &channel.settings).await {
         SendOutcome::Sent => {
             session.console.print_info(format!("sent a test to the channel {name}: look whether it arrived"));
@@ -246,7 +258,8 @@ async fn test(
 
 /// Prints a digest, and sends it if a channel is named.
 async fn digest(session: &CliSession, store: &OpenStore, args: NotifyDigestArgs) -> anyhow::Result<Exit> {
-    let notifier = notifier(store)?.ok_or_else(|| failure("the store cannot be written: give this user permission"))?;
+    let notifier =
+        notifier(store)?.ok_or_else(|| failure("the store cannot be written: give this user permission"))?;
     let key = store.registry().await?.key_of(&args.org);
     let configured = notifier.orgs().await?.into_iter().find(|org| org.key == key);
     let time_zone = configured.as_ref().map_or(TimeZone::UTC, |org| org.time_zone);
@@ -260,18 +273,24 @@ async fn digest(session: &CliSession, store: &OpenStore, args: NotifyDigestArgs)
         repositories: args.repos,
         members: args.members,
     };
-    let content = notifier.make_digest("now", &request).await?.ok_or_else(|| failure("there are no numbers"))?;
+    let content =
+        notifier.make_digest("now", &request).await?.ok_or_else(|| failure("there are no numbers"))?;
     if session.wants_json() {
         session.console.write_result(json!(content).to_string())?;
     } else {
         let message = notifier.digest_message(&org, &content, org.settings.language).await;
-        let lines = message.lines.iter().map(|line| if line.is_heading { line.text.clone() } else { format!("  {}", line.text) });
+        let lines = message
+            .lines
+            .iter()
+            .map(|line| if line.is_heading { line.text.clone() } else { format!("  {}", line.text) });
         let text: Vec<String> = std::iter::once(message.title.clone()).chain(lines).collect();
         session.console.write_data(session.for_stdout(text.join("\n") + "\n"))?;
     }
     let Some(name) = args.send else { return Ok(Exit::Success) };
     let Some(channel) = org.settings.channel(&name) else {
-        return Err(usage_error(format!("there is no channel {name:?}: `github-metrics notify list` lists the channels")));
+        return Err(usage_error(format!(
+            "there is no channel {name:?}: `github-metrics notify list` lists the channels"
+        )));
     };
     match notifier.send_digest(&org, channel, &content).await.why() {
         None => Ok(Exit::Success),

@@ -38,7 +38,8 @@ pub use gam_work::WEBHOOK_PATH;
 pub use middleware::cors::AllowedOrigins;
 pub use middleware::hosts::AllowedHosts;
 pub use router::{
-    ApiPorts, LogPorts, NotificationPorts, WorkPorts, guarded_router, router, with_notifications, with_service_metrics,
+    ApiPorts, LogPorts, NotificationPorts, WorkPorts, guarded_router, router, with_notifications,
+    with_service_metrics,
 };
 pub use serve::{ServeLimits, serve};
 pub use service_metrics::{Gauge, ServiceMetrics};

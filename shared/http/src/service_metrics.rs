@@ -76,10 +76,14 @@ impl RequestCounts {
             let mut below = 0;
             for (bound, count) in BUCKETS.iter().zip(times.buckets) {
                 below += count;
-                let _ = writeln!(text, "gam_http_request_seconds_bucket{{route=\"{route}\",le=\"{bound}\"}} {below}");
+                let _ = writeln!(
+                    text,
+                    "gam_http_request_seconds_bucket{{route=\"{route}\",le=\"{bound}\"}} {below}"
+                );
             }
             let TimeCounts { count, seconds, .. } = times;
-            let _ = writeln!(text, "gam_http_request_seconds_bucket{{route=\"{route}\",le=\"+Inf\"}} {count}");
+            let _ =
+                writeln!(text, "gam_http_request_seconds_bucket{{route=\"{route}\",le=\"+Inf\"}} {count}");
             let _ = writeln!(text, "gam_http_request_seconds_sum{{route=\"{route}\"}} {seconds}");
             let _ = writeln!(text, "gam_http_request_seconds_count{{route=\"{route}\"}} {count}");
         }
@@ -189,9 +193,17 @@ mod tests {
 
     #[test]
     fn gauges_are_grouped_and_their_labels_escaped() {
-        let gauge = |name, org: &str, value| Gauge { name, help: "Help.", labels: vec![("org", org.to_owned())], value };
+        let gauge = |name, org: &str, value| Gauge {
+            name,
+            help: "Help.",
+            labels: vec![("org", org.to_owned())],
+            value,
+        };
         let mut text = String::new();
-        write_gauges(&mut text, &[gauge("gam_b", "x", 1.0), gauge("gam_a", "a\"\\\n", 1.5), gauge("gam_b", "y", 2.0)]);
+        write_gauges(
+            &mut text,
+            &[gauge("gam_b", "x", 1.0), gauge("gam_a", "a\"\\\n", 1.5), gauge("gam_b", "y", 2.0)],
+        );
         let expected = "# HELP gam_a Help.\n# TYPE gam_a gauge\ngam_a{org=\"a\\\"\\\\\\n\"} 1.5\n# HELP gam_b Help.\n\
                         # TYPE gam_b gauge\ngam_b{org=\"x\"} 1\ngam_b{org=\"y\"} 2\n";
         assert_eq!(text, expected);

@@ -198,7 +198,10 @@ impl SecretName {
     fn is_valid(&self) -> bool {
         let is_allowed = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
         self.0.len() <= 100
-            && self.0.strip_prefix(Self::PREFIX).is_some_and(|rest| !rest.is_empty() && rest.bytes().all(is_allowed))
+            && self
+                .0
+                .strip_prefix(Self::PREFIX)
+                .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(is_allowed))
     }
 }
 
@@ -424,7 +427,8 @@ impl TryFrom<String> for DigestTime {
 
     fn try_from(text: String) -> Result<Self, String> {
         let time = NaiveTime::parse_from_str(text.trim(), "%H:%M").ok();
-        time.map(DigestTime).ok_or_else(|| format!("invalid time {text:?}: expected hours and minutes, such as \"09:00\""))
+        time.map(DigestTime)
+            .ok_or_else(|| format!("invalid time {text:?}: expected hours and minutes, such as \"09:00\""))
     }
 }
 
@@ -486,7 +490,12 @@ impl NotifySettings {
     }
 
     /// Returns the names of the channels that a notification goes to.
-    pub fn channels_for(&self, kind: NotificationKind, severity: Severity, repo: Option<&str>) -> BTreeSet<&str> {
+    pub fn channels_for(
+        &self,
+        kind: NotificationKind,
+        severity: Severity,
+        repo: Option<&str>,
+    ) -> BTreeSet<&str> {
         if self.rules.is_empty() {
             let is_sent = severity >= Severity::Warning;
             return self.channels.iter().filter(|_| is_sent).map(|channel| channel.name.as_str()).collect();
@@ -541,10 +550,16 @@ impl NotifySettings {
             self.check_channels("[[notify.digests]]", &digest.channels)?;
             check_repositories("[[notify.digests]]", &digest.repositories)?;
             if digest.name.trim().is_empty() || !digests.insert(digest.name.as_str()) {
-                return Err(format!("the name {:?} of a digest is empty or used twice: write another", digest.name));
+                return Err(format!(
+                    "the name {:?} of a digest is empty or used twice: write another",
+                    digest.name
+                ));
             }
             if digest.weekday.is_some() && digest.every == DigestPeriod::Day {
-                return Err(format!("the digest {:?} is daily: remove weekday, or write every = \"week\"", digest.name));
+                return Err(format!(
+                    "the digest {:?} is daily: remove weekday, or write every = \"week\"",
+                    digest.name
+                ));
             }
         }
         Ok(())
@@ -565,9 +580,9 @@ impl NotifySettings {
 
 fn check_repositories(table: &str, repositories: &[String]) -> Result<(), String> {
     match repositories.iter().find(|name| name.trim().is_empty() || name.contains('/')) {
-        Some(name) => {
-            Err(format!("invalid repository {name:?} in {table}: write a name without the owner, such as \"site\""))
-        }
+        Some(name) => Err(format!(
+            "invalid repository {name:?} in {table}: write a name without the owner, such as \"site\""
+        )),
         None => Ok(()),
     }
 }
@@ -576,7 +591,9 @@ fn is_base_url(url: &str) -> bool {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     rest.is_some_and(|rest| {
         !rest.is_empty()
-            && rest.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'@' | b'"' | b'<' | b'>'))
+            && rest.bytes().all(|byte| {
+                byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'@' | b'"' | b'<' | b'>')
+            })
     })
 }
 
@@ -655,7 +672,12 @@ mod tests {
             ("timezone = \"Asia/Tokio\"".to_owned(), "IANA"),
             ("base_url = \"https://user@host\"".to_owned(), "base_url"),
             ("repeat_hours = 0".to_owned(), "repeat_hours"),
-            (format!("{OPS}[[digests]]\nname = \"d\"\nevery = \"day\"\nweekday = \"Mon\"\nchannels = [\"ops\"]"), "daily"),
+            (
+                format!(
+                    "{OPS}[[digests]]\nname = \"d\"\nevery = \"day\"\nweekday = \"Mon\"\nchannels = [\"ops\"]"
+                ),
+                "daily",
+            ),
         ] {
             let error = parse(&text).unwrap_err();
             assert!(error.contains(expected) && !error.contains("hunter2"), "{text}: {error}");

@@ -3,8 +3,12 @@
 use async_trait::async_trait;
 use chrono::Days;
 use gam_model::Range;
-use gam_notify::{DigestContent, DigestNote, DigestNumber, DigestRequest, DigestSource, NoteRule, NotifyError, Picture};
-use gam_query::{BotFilter, MetricValue, MetricValues, MetricsAnswer, QueryPorts, SubjectRef, compared_metrics, metrics};
+use gam_notify::{
+    DigestContent, DigestNote, DigestNumber, DigestRequest, DigestSource, NoteRule, NotifyError, Picture,
+};
+use gam_query::{
+    BotFilter, MetricValue, MetricValues, MetricsAnswer, QueryPorts, SubjectRef, compared_metrics, metrics,
+};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// What is encoded in a part of a path.
@@ -69,7 +73,9 @@ impl QueryDigests {
         let days = Days::new(u64::from(request.every.days()) * USUAL_PERIODS);
         let before = range.since().checked_sub_days(days).and_then(|since| Range::new(since, range.since()));
         if let Some(before) = before {
-            let usual = metrics(&self.ports, &request.org, subject, before, BotFilter::Auto).await.map_err(failed_query)?;
+            let usual = metrics(&self.ports, &request.org, subject, before, BotFilter::Auto)
+                .await
+                .map_err(failed_query)?;
             for metric in ["cycle_time_hours", "first_review_hours"] {
                 if let (Some((now, value)), Some((then, median))) =
                     (durations(&answer.metrics, metric), durations(&usual.metrics, metric))
@@ -87,7 +93,10 @@ impl QueryDigests {
 
 #[async_trait]
 impl DigestSource for QueryDigests {
-    async fn numbers(&self, request: &DigestRequest) -> Result<(Vec<DigestNumber>, Vec<DigestNote>), NotifyError> {
+    async fn numbers(
+        &self,
+        request: &DigestRequest,
+    ) -> Result<(Vec<DigestNumber>, Vec<DigestNote>), NotifyError> {
         let range = Range::new(request.since, request.until)
             .ok_or_else(|| NotifyError::Facts { what: "the days of a digest are no range".to_owned() })?;
         let (mut numbers, mut notes) = (Vec::new(), Vec::new());
@@ -144,8 +153,12 @@ fn failed_query(error: gam_query::QueryError) -> NotifyError {
 /// Returns what the digest has numbers of, with their names: the repositories and members that it names, or the
 /// organization.
 fn subjects(request: &DigestRequest) -> Vec<(Option<String>, SubjectRef)> {
-    let repos = request.repositories.iter().map(|repo| (Some(repo.clone()), SubjectRef::Repo { name: repo.clone(), id: None }));
-    let members = request.members.iter().map(|member| (Some(member.clone()), SubjectRef::Member(member.clone())));
+    let repos = request
+        .repositories
+        .iter()
+        .map(|repo| (Some(repo.clone()), SubjectRef::Repo { name: repo.clone(), id: None }));
+    let members =
+        request.members.iter().map(|member| (Some(member.clone()), SubjectRef::Member(member.clone())));
     let named: Vec<_> = repos.chain(members).collect();
     if named.is_empty() { vec![(None, SubjectRef::Org)] } else { named }
 }

@@ -47,7 +47,8 @@ impl LakeFacts {
         keys.extend(self.names.orgs().await?.iter().map(|org| registry.key_of(org)));
         let mut orgs = Vec::new();
         for key in keys {
-            let newest = revisions(&*self.lake, &key).await.map_err(unreadable)?.last().copied().unwrap_or_default();
+            let newest =
+                revisions(&*self.lake, &key).await.map_err(unreadable)?.last().copied().unwrap_or_default();
             let configuration = self.configurations.revision(&key, newest).await.map_err(unreadable)?;
             if !configuration.notify.channels.is_empty() {
                 let time_zone = configuration.identity.time_zone();
@@ -81,11 +82,14 @@ impl FactSource for LakeFacts {
         let checkpoint: Checkpoint<OrgCheckpoint> = Checkpoint::load(&*self.checkpoints, &key).await?;
         let (gaps, count) = checkpoint.value.list_gaps(None);
         let first = gaps.first().map(|gap| format!("{} of {}: {}", gap.kind, gap.repo, gap.why));
-        let ports =
-            AuditPorts { objects: self.lake.clone(), records: self.records.clone(), clock: self.clock.clone() };
-        let head = stored_head(&ports, Some(org))
-            .await
-            .map_err(|error| NotifyError::Facts { what: format!("cannot read the head of the audit log: {error}") })?;
+        let ports = AuditPorts {
+            objects: self.lake.clone(),
+            records: self.records.clone(),
+            clock: self.clock.clone(),
+        };
+        let head = stored_head(&ports, Some(org)).await.map_err(|error| NotifyError::Facts {
+            what: format!("cannot read the head of the audit log: {error}"),
+        })?;
         Ok(OrgFacts {
             complete_until: checkpoint.value.org_complete_until(),
             gaps: first.map(|first| (usize::try_from(count).unwrap_or(usize::MAX), first)),

@@ -36,7 +36,8 @@ pub(crate) async fn send(mail: Mail) -> SendOutcome {
 fn transport(text: &str) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> {
     let url = Url::parse(text).map_err(|_| EXPECTED.to_owned())?;
     let is_required = url.query_pairs().any(|(name, value)| name == "tls" && value == "required");
-    let is_safe = url.scheme() == "smtps" || (url.scheme() == "smtp" && (is_required || is_smtp_loopback(&url)));
+    let is_safe =
+        url.scheme() == "smtps" || (url.scheme() == "smtp" && (is_required || is_smtp_loopback(&url)));
     if !is_safe {
         return Err(EXPECTED.to_owned());
     }
@@ -51,7 +52,8 @@ fn is_smtp_loopback(url: &Url) -> bool {
 }
 
 fn message(mail: Mail) -> Result<Message, String> {
-    let invalid = |name: &str| format!("the address in {name} is invalid: expected NAME <user@host> or user@host");
+    let invalid =
+        |name: &str| format!("the address in {name} is invalid: expected NAME <user@host> or user@host");
     let (from_name, to_name) = &mail.address_names;
     let from: Mailbox = mail.from.expose_secret().parse().map_err(|_| invalid(from_name))?;
     let to: Mailboxes = mail.to.expose_secret().parse().map_err(|_| invalid(to_name))?;

@@ -10,7 +10,8 @@ pub(crate) const CHANNEL_DETAIL: &str = "channel";
 
 /// Returns the notification of a row, or `None` if nobody is notified of it. `org` is the organization's storage key.
 pub(crate) fn notification_of(entry: &AuditEntry, org: &str) -> Option<Notification> {
-    let detail: Value = entry.detail.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let detail: Value =
+        entry.detail.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let text = |name: &str| detail.get(name).and_then(Value::as_str).map(str::to_owned);
     // A task that nobody gets any more waits for a person.
     let is_exhausted = text("waits_for").as_deref() == Some("too_many_attempts");
@@ -66,13 +67,23 @@ mod tests {
     fn rows_that_need_people_become_notifications() {
         let kind = |row: &str, detail| notification_of(&entry(row, detail), "acme").map(|it| it.kind);
         assert_eq!(kind("task_failed", None), Some(NotificationKind::TaskFailed));
-        assert_eq!(kind("task_failed", Some(r#"{"waits_for":"too_many_attempts"}"#)), Some(NotificationKind::TaskPoisoned));
-        assert_eq!(kind("task_expired", Some(r#"{"waits_for":"too_many_attempts"}"#)), Some(NotificationKind::TaskPoisoned));
+        assert_eq!(
+            kind("task_failed", Some(r#"{"waits_for":"too_many_attempts"}"#)),
+            Some(NotificationKind::TaskPoisoned)
+        );
+        assert_eq!(
+            kind("task_expired", Some(r#"{"waits_for":"too_many_attempts"}"#)),
+            Some(NotificationKind::TaskPoisoned)
+        );
         for silent in ["task_expired", "task_completed", "log_read", "of_a_newer_version"] {
             assert_eq!(kind(silent, None), None, "{silent}");
         }
-        let wanted = notification_of(&entry("approval_requested", Some(r#"{"action_id":"acme.1"}"#)), "acme").unwrap();
-        assert_eq!((wanted.link.as_deref(), wanted.action_id.as_deref()), (Some("/orgs/acme/actions"), Some("acme.1")));
+        let wanted =
+            notification_of(&entry("approval_requested", Some(r#"{"action_id":"acme.1"}"#)), "acme").unwrap();
+        assert_eq!(
+            (wanted.link.as_deref(), wanted.action_id.as_deref()),
+            (Some("/orgs/acme/actions"), Some("acme.1"))
+        );
         assert_eq!((wanted.repo.as_deref(), wanted.number, wanted.detail), (Some("site"), Some(42), None));
     }
 

@@ -48,7 +48,12 @@ impl ChannelBreaker {
     }
 
     /// Records a failure. `is_refused` says that the channel refused its address or credential.
-    pub(crate) fn record_failure(&mut self, why: &str, is_refused: bool, now: DateTime<Utc>) -> ChannelBreakerChange {
+    pub(crate) fn record_failure(
+        &mut self,
+        why: &str,
+        is_refused: bool,
+        now: DateTime<Utc>,
+    ) -> ChannelBreakerChange {
         let was_open = self.is_open();
         self.failures = self.failures.saturating_add(1);
         self.why = Some(why.to_owned());
@@ -76,7 +81,8 @@ mod tests {
         let mut minutes = Vec::new();
         let mut opened = 0;
         for _ in 0..12 {
-            opened += usize::from(breaker.record_failure("503", false, now()) == ChannelBreakerChange::Opened);
+            opened +=
+                usize::from(breaker.record_failure("503", false, now()) == ChannelBreakerChange::Opened);
             minutes.push(breaker.open_until.map(|until| (until - now()).num_minutes()));
         }
         assert_eq!(minutes[..6], [None, None, Some(1), Some(2), Some(4), Some(8)]);

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use gam_model::{ChannelSettings, NotificationKind, Severity, TimeZone};
 use gam_model::notify::{DEFAULT_INTERVAL_MINUTES, DEFAULT_WAIT_SECONDS};
+use gam_model::{ChannelSettings, NotificationKind, Severity, TimeZone};
 use serde::{Deserialize, Serialize};
 
 use crate::breaker::{ChannelBreaker, ChannelBreakerChange};
@@ -260,7 +260,12 @@ impl ChannelState {
     }
 
     /// Records how the attempt to send the message with this id ended. `None` if another process has ended it.
-    pub(crate) fn finish(&mut self, id: &str, outcome: &SendOutcome, now: DateTime<Utc>) -> Option<AttemptResult> {
+    pub(crate) fn finish(
+        &mut self,
+        id: &str,
+        outcome: &SendOutcome,
+        now: DateTime<Utc>,
+    ) -> Option<AttemptResult> {
         let message = self.sending.take_if(|sending| sending.id == id)?;
         self.not_before = None;
         let done = |message, breaker| Some(AttemptResult { ended: Some(message), breaker });
@@ -288,7 +293,13 @@ impl ChannelState {
     }
 
     /// Records a failure. The message is tried again under the same id until the breaker opens.
-    fn fail(&mut self, message: OutgoingMessage, why: &str, is_refused: bool, now: DateTime<Utc>) -> AttemptResult {
+    fn fail(
+        &mut self,
+        message: OutgoingMessage,
+        why: &str,
+        is_refused: bool,
+        now: DateTime<Utc>,
+    ) -> AttemptResult {
         let breaker = self.breaker.record_failure(why, is_refused, now);
         if self.breaker.is_open() {
             self.hold(message, why);

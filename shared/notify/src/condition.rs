@@ -60,7 +60,11 @@ impl OrgFacts {
 }
 
 /// Returns the conditions that follow from how the last runs of jobs went.
-pub(crate) fn health_conditions(org: &str, jobs: &[(String, RunHealth)], now: DateTime<Utc>) -> Vec<Condition> {
+pub(crate) fn health_conditions(
+    org: &str,
+    jobs: &[(String, RunHealth)],
+    now: DateTime<Utc>,
+) -> Vec<Condition> {
     let mut conditions = Vec::new();
     for (job, health) in jobs {
         if health.is_failing() {
@@ -170,6 +174,9 @@ mod tests {
         assert!(fresh.conditions("acme", 26, at(0)).is_empty());
         assert!(OrgFacts::default().conditions("acme", 26, at(0)).is_empty(), "nothing was ever read");
         let gaps = OrgFacts { gaps: Some((2, "site: no permission".to_owned())), ..fresh };
-        assert_eq!(gaps.conditions("acme", 26, at(0))[0].detail.as_deref(), Some("2 gaps, such as site: no permission"));
+        assert_eq!(
+            gaps.conditions("acme", 26, at(0))[0].detail.as_deref(),
+            Some("2 gaps, such as site: no permission")
+        );
     }
 }

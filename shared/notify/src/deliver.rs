@@ -56,7 +56,12 @@ impl Notifier {
     }
 
     /// Returns what a message says, in the language of its channel.
-    async fn rich_message(&self, org: &NotifyOrg, channel: &ChannelSettings, message: &OutgoingMessage) -> RichMessage {
+    async fn rich_message(
+        &self,
+        org: &NotifyOrg,
+        channel: &ChannelSettings,
+        message: &OutgoingMessage,
+    ) -> RichMessage {
         let language = channel.language.unwrap_or(org.settings.language);
         let mut rich = match &message.content {
             MessageContent::Group(group) => {
@@ -73,9 +78,15 @@ impl Notifier {
 
     /// Makes the links with which the reader of a channel decides on actions, by the actions' ids. A channel without an
     /// approver has none: whoever has such a link decides in the approver's name.
-    async fn approval_links(&self, channel: &ChannelSettings, group: &PendingGroup) -> BTreeMap<String, String> {
+    async fn approval_links(
+        &self,
+        channel: &ChannelSettings,
+        group: &PendingGroup,
+    ) -> BTreeMap<String, String> {
         let mut links = BTreeMap::new();
-        let (Some(source), Some(approver)) = (&self.ports.approval_links, &channel.approver) else { return links };
+        let (Some(source), Some(approver)) = (&self.ports.approval_links, &channel.approver) else {
+            return links;
+        };
         for action in group.shown.iter().filter_map(|notification| notification.action_id.as_ref()) {
             if let Some(link) = source.link(approver, action).await {
                 links.insert(action.clone(), link);
@@ -122,11 +133,19 @@ impl Notifier {
         Err(NotifyError::Contended { org: org.key.clone() })
     }
 
-    fn log_outcome(&self, org: &NotifyOrg, channel: &ChannelSettings, message: &OutgoingMessage, outcome: &SendOutcome) {
+    fn log_outcome(
+        &self,
+        org: &NotifyOrg,
+        channel: &ChannelSettings,
+        message: &OutgoingMessage,
+        outcome: &SendOutcome,
+    ) {
         let (org, channel, attempts) = (org.key.as_str(), channel.name.as_str(), message.attempts);
         match outcome.why() {
             None => tracing::info!(org, channel, message = message.id, attempts, "message sent"),
-            Some(why) => tracing::warn!(org, channel, message = message.id, attempts, why, "message not sent"),
+            Some(why) => {
+                tracing::warn!(org, channel, message = message.id, attempts, why, "message not sent")
+            }
         }
     }
 }

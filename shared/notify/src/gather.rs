@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_access::{AuditLog, LogFilter};
-use gam_model::{AuditEntry, LogPosition};
 use gam_model::notify::{DEFAULT_LATE_HOURS, DEFAULT_REPEAT_HOURS};
+use gam_model::{AuditEntry, LogPosition};
 use gam_store::{CommitOutcome, RecordCommit, RecordCommitId, commit_until_answered};
 use sha2::{Digest as _, Sha256};
 
@@ -104,7 +104,12 @@ impl Notifier {
         {
             state.head_day = Some(today);
             let kind = gam_model::NotificationKind::AuditHead;
-            let head = Notification::new(format!("audit_head:{number}:{hash}"), kind, now, format!("segment {number}"));
+            let head = Notification::new(
+                format!("audit_head:{number}:{hash}"),
+                kind,
+                now,
+                format!("segment {number}"),
+            );
             found.push(head.with_detail(hash).with_link(format!("/orgs/{}/log", org.key)));
         }
         Ok(found)
@@ -148,7 +153,8 @@ impl Notifier {
                 }
             }
         }
-        let configured: HashSet<&str> = org.settings.digests.iter().map(|digest| digest.name.as_str()).collect();
+        let configured: HashSet<&str> =
+            org.settings.digests.iter().map(|digest| digest.name.as_str()).collect();
         state.digests.retain(|name, _| configured.contains(name.as_str()));
         Ok(made)
     }
@@ -165,7 +171,8 @@ impl Notifier {
         let routed = found.iter().flat_map(|notification| {
             let kind = notification.kind;
             let names = org.settings.channels_for(kind, kind.severity(), notification.repo.as_deref());
-            let allowed = names.into_iter().filter(|name| notification.excluded_channel.as_deref() != Some(name));
+            let allowed =
+                names.into_iter().filter(|name| notification.excluded_channel.as_deref() != Some(name));
             allowed.map(move |name| (name, notification))
         });
         for (name, notification) in routed {

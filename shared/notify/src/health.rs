@@ -71,7 +71,8 @@ impl RunHealth {
     /// Returns whether the job failed three times in a row, or in half of its last runs.
     pub fn is_failing(&self) -> bool {
         let failed = self.last_runs.count_ones();
-        self.failures_in_a_row >= MAX_FAILURES || (self.rated_runs >= MIN_RATED_RUNS && failed * 2 >= self.rated_runs)
+        self.failures_in_a_row >= MAX_FAILURES
+            || (self.rated_runs >= MIN_RATED_RUNS && failed * 2 >= self.rated_runs)
     }
 
     fn record(&mut self, error: Option<&str>, now: DateTime<Utc>) {
@@ -132,7 +133,12 @@ async fn change(
         apply(&mut health);
         let body = serde_json::to_string(&health).expect("the fields have only text keys");
         let expectation = stored.map_or(Expectation::Absent, |record| Expectation::Revision(record.revision));
-        let commit = RecordCommit::new(RecordCommitId::random()).put_until(key.clone(), body, now + LIFETIME, expectation);
+        let commit = RecordCommit::new(RecordCommitId::random()).put_until(
+            key.clone(),
+            body,
+            now + LIFETIME,
+            expectation,
+        );
         if commit_until_answered(records, &commit, now).await? == CommitOutcome::Committed {
             return Ok(());
         }
@@ -151,9 +157,9 @@ pub async fn load_health(
 ) -> Result<Vec<(String, RunHealth)>> {
     let range = RecordRange::new(Some(org), RecordKind::RunHealth, &[])?;
     let page = records.range(&range, PAGE_JOBS, now).await?;
-    let parsed = page.into_iter().filter_map(|(key, record)| {
-        Some((key.sort().to_owned(), serde_json::from_str(&record.body).ok()?))
-    });
+    let parsed = page
+        .into_iter()
+        .filter_map(|(key, record)| Some((key.sort().to_owned(), serde_json::from_str(&record.body).ok()?)));
     Ok(parsed.collect())
 }
 

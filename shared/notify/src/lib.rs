@@ -44,5 +44,7 @@ pub use health::{RateLimit, RunHealth, load_health, record_limit, record_run};
 pub use history::{SentMessage, list_messages};
 pub use message::{MessageLine, RichMessage};
 pub use notification::Notification;
-pub use notifier::{ApprovalLinkSource, ChannelSecrets, FactSource, NotifyOrg, NotifyPorts, Notifier, SecretSource};
+pub use notifier::{
+    ApprovalLinkSource, ChannelSecrets, FactSource, Notifier, NotifyOrg, NotifyPorts, SecretSource,
+};
 pub use state::{ActiveCondition, ChannelStatus, channel_status};

@@ -141,7 +141,12 @@ impl Notifier {
     }
 
     /// Sends a digest at once, whatever the breaker and the quiet hours say. Nothing is recorded.
-    pub async fn send_digest(&self, org: &NotifyOrg, channel: &ChannelSettings, digest: &DigestContent) -> SendOutcome {
+    pub async fn send_digest(
+        &self,
+        org: &NotifyOrg,
+        channel: &ChannelSettings,
+        digest: &DigestContent,
+    ) -> SendOutcome {
         let language = channel.language.unwrap_or(org.settings.language);
         let mut message = self.digest_message(org, digest, language).await;
         message.id = gam_store::RecordCommitId::random().to_string();
@@ -149,7 +154,12 @@ impl Notifier {
     }
 
     /// Returns what a digest says, with its picture.
-    pub async fn digest_message(&self, org: &NotifyOrg, digest: &DigestContent, language: Language) -> RichMessage {
+    pub async fn digest_message(
+        &self,
+        org: &NotifyOrg,
+        digest: &DigestContent,
+        language: Language,
+    ) -> RichMessage {
         let base_url = org.settings.base_url.as_deref();
         let view = MessageView { org: &org.key, language, base_url, approval_links: BTreeMap::new() };
         let mut message = digest_message(digest, &view);

@@ -96,8 +96,11 @@ mod tests {
     }
 
     fn toml_of(text: &str) -> DigestSettings {
-        let full = format!("[[channels]]\nname = \"ops\"\ntype = \"slack\"\nurl = \"NOTIFY_A\"\n[[digests]]\n{text}");
-        let configuration = gam_model::configuration::Configuration::parse_stored(&full.replace("[[", "[[notify.")).unwrap();
+        let full = format!(
+            "[[channels]]\nname = \"ops\"\ntype = \"slack\"\nurl = \"NOTIFY_A\"\n[[digests]]\n{text}"
+        );
+        let configuration =
+            gam_model::configuration::Configuration::parse_stored(&full.replace("[[", "[[notify.")).unwrap();
         configuration.notify.digests[0].clone()
     }
 

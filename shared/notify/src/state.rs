@@ -50,7 +50,8 @@ mod position_text {
 
     pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Option<LogPosition>, D::Error> {
         let text: Option<String> = Option::deserialize(from)?;
-        let parse = |text: String| LogPosition::parse(&text).ok_or_else(|| D::Error::custom("invalid position"));
+        let parse =
+            |text: String| LogPosition::parse(&text).ok_or_else(|| D::Error::custom("invalid position"));
         text.map(parse).transpose()
     }
 }

@@ -80,7 +80,8 @@ impl Texts {
     /// The title of a digest. Its last day is inclusive.
     pub(crate) fn digest(self, digest: &DigestContent) -> String {
         let last = digest.until.pred_opt().unwrap_or(digest.until);
-        let days = if last == digest.since { last.to_string() } else { format!("{} – {last}", digest.since) };
+        let days =
+            if last == digest.since { last.to_string() } else { format!("{} – {last}", digest.since) };
         self.pick(format!("Digest {}: {days}", digest.name), format!("ダイジェスト {}: {days}", digest.name))
     }
 
@@ -96,7 +97,8 @@ impl Texts {
         match (number.value, number.previous) {
             (Some(now), Some(before)) => {
                 let sign = if now > before { "+" } else { "" };
-                let change = if now == before { "±0".to_owned() } else { format!("{sign}{}", round(now - before)) };
+                let change =
+                    if now == before { "±0".to_owned() } else { format!("{sign}{}", round(now - before)) };
                 format!("{name}: {value} ({change})")
             }
             _ => format!("{name}: {value}"),

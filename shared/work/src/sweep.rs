@@ -270,9 +270,15 @@ impl Processor {
     }
 
     /// Saves what is known of a webhook, with the audit row of a gap that was found.
-    async fn save_hook_with(&self, org: &str, state: &HookState, gap: Option<&HookGap>) -> Result<(), WorkError> {
+    async fn save_hook_with(
+        &self,
+        org: &str,
+        state: &HookState,
+        gap: Option<&HookGap>,
+    ) -> Result<(), WorkError> {
         let now = self.clock.now();
-        let mut commit = put_hook(RecordCommit::new(RecordCommitId::random()), org, state, Expectation::Any, now)?;
+        let mut commit =
+            put_hook(RecordCommit::new(RecordCommitId::random()), org, state, Expectation::Any, now)?;
         if let Some(gap) = gap {
             let (from, to) = (gap.from.timestamp_millis(), gap.to.timestamp_millis());
             let id = format!("gap:{}:{from}:{to}:{}", state.id, commit.id());

@@ -20,8 +20,10 @@ pub(crate) fn tests() -> Vec<ExternalTest> {
 
 fn promtool(args: &[&str]) {
     let mut command = Command::new(Tool::Prometheus.path().join("promtool"));
-    let output = command.args(args).current_dir(root().join("infra/prometheus")).output().expect("promtool runs");
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let output =
+        command.args(args).current_dir(root().join("infra/prometheus")).output().expect("promtool runs");
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && text.contains("SUCCESS"), "{text}");
 }
 
@@ -63,7 +65,9 @@ fn a_real_prometheus_reads_the_metrics() {
     loop {
         let is_up = std::net::TcpStream::connect(free).is_ok();
         let answer = is_up.then(|| get(&free.to_string(), query)).filter(|answer| answer.status == 200);
-        if let Some(value) = answer.and_then(|answer| answer.json()["data"]["result"][0]["value"][1].as_str().map(str::to_owned)) {
+        if let Some(value) = answer
+            .and_then(|answer| answer.json()["data"]["result"][0]["value"][1].as_str().map(str::to_owned))
+        {
             assert_eq!(value, "0", "the demo has processed its batches");
             return;
         }

@@ -151,24 +151,35 @@ fn a_failed_task_becomes_one_message_in_each_channel() {
     let token = sandbox.run(&["token", "new", "worker", "--role", "worker"]).expect_status(0).text();
     let server = sandbox.serve();
     let api = format!("http://{}", server.address());
-    let mut worker = sandbox.command(&["worker", "--api", &api, "--run", "exit 7", "--once", "--name", "ann"]);
+    let mut worker =
+        sandbox.command(&["worker", "--api", &api, "--run", "exit 7", "--once", "--name", "ann"]);
     worker.env("GITHUB_METRICS_TOKEN", token.trim());
     run_to_end(worker).expect_status(1);
 
     let requests = hook.wait_for(3);
     let ids: Vec<&str> = requests.iter().map(|request| request.header("webhook-id")).collect();
-    assert!(ids[0].len() > 20 && ids.iter().all(|id| *id == ids[0]), "the id is that of the message: {ids:?}");
+    assert!(
+        ids[0].len() > 20 && ids.iter().all(|id| *id == ids[0]),
+        "the id is that of the message: {ids:?}"
+    );
     let last = &requests[2];
     assert_eq!(last.path, "/hook/hunter2");
-    let signed = [ids[0].as_bytes(), b".", last.header("webhook-timestamp").as_bytes(), b".", &last.body].concat();
+    let signed =
+        [ids[0].as_bytes(), b".", last.header("webhook-timestamp").as_bytes(), b".", &last.body].concat();
     assert_eq!(last.header("webhook-signature"), format!("v1,{}", STANDARD.encode(hmac(&key, &signed))));
     let body = last.json();
     assert_eq!((&body["type"], &body["severity"]), (&"notifications".into(), &"warning".into()), "{body}");
     let shown = &body["data"]["notifications"][0];
-    assert_eq!((&shown["kind"], &shown["repo"], &shown["number"]), (&"task_failed".into(), &"web-app".into(), &1.into()));
+    assert_eq!(
+        (&shown["kind"], &shown["repo"], &shown["number"]),
+        (&"task_failed".into(), &"web-app".into(), &1.into())
+    );
     assert_eq!(shown["link"], "https://metrics.example.com/orgs/octo-demo/tasks");
     let slack = slack.wait_for(1)[0].json();
-    assert!(slack["text"].as_str().expect("a text").starts_with("[octo-demo] Task failed: issue web-app#1"), "{slack}");
+    assert!(
+        slack["text"].as_str().expect("a text").starts_with("[octo-demo] Task failed: issue web-app#1"),
+        "{slack}"
+    );
 
     let listed = sandbox.run(&["notify", "list", "--format", "json"]).expect_status(0).json();
     assert_eq!(listed["channels"].as_array().map(Vec::len), Some(2), "{listed}");
@@ -229,7 +240,8 @@ fn the_numbers_of_a_digest_are_those_of_the_api() {
             [] => format!("/api/v1/orgs/{ORG}"),
             _ => format!("/api/v1/orgs/{ORG}/repos/web-app"),
         };
-        let (since, until) = (digest["since"].as_str().expect("a day"), digest["until"].as_str().expect("a day"));
+        let (since, until) =
+            (digest["since"].as_str().expect("a day"), digest["until"].as_str().expect("a day"));
         let target = format!("{path}/metrics?since={since}&until={until}&compare=previous");
         let answer = send_request(server.address(), "GET", &target, &[]).json();
         for number in digest["numbers"].as_array().expect("numbers") {
@@ -250,7 +262,11 @@ fn the_numbers_of_a_digest_are_those_of_the_api() {
     }
     assert_eq!(compared, 27);
     let sent = slack.wait_for(3)[0].json().to_string();
-    assert!(sent.contains("マージされたプルリクエスト") && sent.contains("https://m.example.com/orgs/octo-demo?since="), "{sent}");
+    assert!(
+        sent.contains("マージされたプルリクエスト")
+            && sent.contains("https://m.example.com/orgs/octo-demo?since="),
+        "{sent}"
+    );
 }
 
 /// `/metrics` has every number that the alert rules and the dashboard use.
@@ -259,20 +275,24 @@ fn the_dashboard_and_the_alerts_use_numbers_that_exist() {
     const RULES: &str = include_str!("../../../infra/prometheus/alerts.yml");
     const DASHBOARD: &str = include_str!("../../../infra/grafana/github-metrics.json");
     /// Only a collection from GitHub has these.
-    const OF_RUNS: [&str; 3] = ["gam_run_failures_in_a_row", "gam_github_limit", "gam_github_limit_remaining"];
+    const OF_RUNS: [&str; 3] =
+        ["gam_run_failures_in_a_row", "gam_github_limit", "gam_github_limit_remaining"];
     let slack = ChannelDouble::start(&[]);
     let sandbox = Sandbox::new().with_variable("NOTIFY_SLACK", &slack.url("/x"));
     sandbox.run(&["demo", "--no-serve", "--days", "3"]).expect_status(0);
-    let settings = "[[notify.channels]]\nname = \"team\"\ntype = \"slack\"\nurl = \"NOTIFY_SLACK\"\nwait_seconds = 0\n";
+    let settings =
+        "[[notify.channels]]\nname = \"team\"\ntype = \"slack\"\nurl = \"NOTIFY_SLACK\"\nwait_seconds = 0\n";
     std::fs::write(sandbox.dir().join("notify.toml"), settings).expect("a file");
     sandbox.run(&["config", "set", "notify.toml", ORG]).expect_status(0);
     store_task(&sandbox.data_dir().join("store.sqlite"));
     let token = sandbox.run(&["token", "new", "worker", "--role", "worker"]).expect_status(0).text();
     let viewer = sandbox.run(&["token", "new", "viewer", "--role", "viewer"]).expect_status(0).text();
-    let scoped = sandbox.run(&["token", "new", "part", "--role", "viewer", "--org", ORG]).expect_status(0).text();
+    let scoped =
+        sandbox.run(&["token", "new", "part", "--role", "viewer", "--org", ORG]).expect_status(0).text();
     let server = sandbox.serve();
     let api = format!("http://{}", server.address());
-    let mut worker = sandbox.command(&["worker", "--api", &api, "--run", "exit 7", "--once", "--name", "ann"]);
+    let mut worker =
+        sandbox.command(&["worker", "--api", &api, "--run", "exit 7", "--once", "--name", "ann"]);
     worker.env("GITHUB_METRICS_TOKEN", token.trim());
     run_to_end(worker).expect_status(1);
     slack.wait_for(1);
@@ -296,5 +316,8 @@ fn the_dashboard_and_the_alerts_use_numbers_that_exist() {
     }
     assert!(found > 20, "{found}");
     assert!(text.contains("route=\"/api/v1/request-task\""), "{text}");
-    assert!(text.lines().all(|line| line.starts_with('#') || line.is_empty() || line.contains(' ')), "{text}");
+    assert!(
+        text.lines().all(|line| line.starts_with('#') || line.is_empty() || line.contains(' ')),
+        "{text}"
+    );
 }

@@ -107,7 +107,8 @@ fn channel_table(view: &View, shown: &Shown) -> Markup {
             (None, Some(until)) => fill(words.channel_paused, &[("t", &format::time(until, view.language))]),
             (None, None) => words.channel_works.to_owned(),
         };
-        let last = status.last_sent.map_or_else(|| format::NONE.to_owned(), |at| format::time(at, view.language));
+        let last =
+            status.last_sent.map_or_else(|| format::NONE.to_owned(), |at| format::time(at, view.language));
         html! {
             tr {
                 th scope="row" { (status.channel) " " span.note { (kind) } }
@@ -126,7 +127,8 @@ fn rule_table(view: &View, settings: &NotifySettings) -> Markup {
     if settings.rules.is_empty() {
         return html! { section.panel.full { h2 { (words.notify_rules) } p.note { (words.no_notify_rules) } } };
     }
-    let or_all = |items: Vec<&str>| if items.is_empty() { words.notify_all.to_owned() } else { items.join(", ") };
+    let or_all =
+        |items: Vec<&str>| if items.is_empty() { words.notify_all.to_owned() } else { items.join(", ") };
     let row = |rule: &RoutingRule| {
         html! {
             tr {

@@ -49,7 +49,11 @@ fn notifications_wait_for_others_and_keep_an_interval() {
     assert_eq!((first.len(), first.shown.len(), first.shown[0].id.as_str()), (25, MAX_SHOWN, "0"));
     state.finish(&id, &SendOutcome::Sent, at(31)).unwrap();
     state.add(&notification("late", FAILED), at(32));
-    assert_eq!(step(&mut state, &settings, 100), ChannelStep::Wait(at(331)), "five minutes after the last message");
+    assert_eq!(
+        step(&mut state, &settings, 100),
+        ChannelStep::Wait(at(331)),
+        "five minutes after the last message"
+    );
     assert_eq!(group(step(&mut state, &settings, 331)).1.len(), 1);
 }
 

@@ -63,7 +63,10 @@ fn markdown(line: &MessageLine) -> String {
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in without_mentions(text).chars() {
-        if matches!(character, '\\' | '*' | '_' | '~' | '`' | '|' | '>' | '<' | '#' | '[' | ']' | '(' | ')' | '-' | '.' | ':') {
+        if matches!(
+            character,
+            '\\' | '*' | '_' | '~' | '`' | '|' | '>' | '<' | '#' | '[' | ']' | '(' | ')' | '-' | '.' | ':'
+        ) {
             escaped.push('\\');
         }
         escaped.push(character);

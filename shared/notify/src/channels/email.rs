@@ -56,7 +56,11 @@ pub struct MailPicture {
     pub png: Vec<u8>,
 }
 
-pub(super) fn mail(channel: &ChannelSettings, values: Values<'_>, message: &RichMessage) -> Result<Mail, String> {
+pub(super) fn mail(
+    channel: &ChannelSettings,
+    values: Values<'_>,
+    message: &RichMessage,
+) -> Result<Mail, String> {
     let secret = |name: Option<&SecretName>| values.get(name).map(SecretString::from);
     let name = |secret: Option<&SecretName>| secret.map_or("", SecretName::as_str).to_owned();
     Ok(Mail {
@@ -69,7 +73,10 @@ pub(super) fn mail(channel: &ChannelSettings, values: Values<'_>, message: &Rich
         message_id: message.id.clone(),
         text: plain(message),
         html: html_page(message),
-        picture: message.picture.as_ref().map(|picture| MailPicture { id: PICTURE_ID, png: picture.png.clone() }),
+        picture: message
+            .picture
+            .as_ref()
+            .map(|picture| MailPicture { id: PICTURE_ID, png: picture.png.clone() }),
     })
 }
 

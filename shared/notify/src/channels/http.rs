@@ -66,7 +66,14 @@ impl HttpPost {
     pub(crate) fn json(service: &'static str, url: &str, body: &Value) -> Result<Self, String> {
         let body = serde_json::to_vec(body).map_err(|error| error.to_string())?;
         let content_type = "application/json".to_owned();
-        Ok(HttpPost { service, url: parse(url)?, headers: Vec::new(), content_type, body, repeated_status: None })
+        Ok(HttpPost {
+            service,
+            url: parse(url)?,
+            headers: Vec::new(),
+            content_type,
+            body,
+            repeated_status: None,
+        })
     }
 }
 
@@ -103,7 +110,9 @@ pub(super) fn outcome(
         Err(NoAnswer::Unreachable) => return SendOutcome::failed(format!("{service} cannot be reached")),
         Err(NoAnswer::Broken) => return SendOutcome::failed(format!("the connection to {service} broke")),
         Err(NoAnswer::InvalidHeader) => {
-            return SendOutcome::refused(format!("the secret of the channel for {service} is invalid: copy it again"));
+            return SendOutcome::refused(format!(
+                "the secret of the channel for {service} is invalid: copy it again"
+            ));
         }
     };
     if (200..300).contains(&answer.status) || Some(answer.status) == repeated_status {
@@ -141,7 +150,8 @@ fn error_code(body: &str) -> Option<String> {
 /// `retry_after` of Discord's JSON. The greater one counts. A date is compared with that of the answer.
 fn retry_after(header: Option<&str>, date: Option<&str>, body: &str) -> Option<Duration> {
     let seconds = |value: f64| Duration::try_from_secs_f64(value).ok();
-    let http_date = |text: &str| DateTime::parse_from_rfc2822(text.trim()).ok().map(|at| at.with_timezone(&Utc));
+    let http_date =
+        |text: &str| DateTime::parse_from_rfc2822(text.trim()).ok().map(|at| at.with_timezone(&Utc));
     let from_header = header.and_then(|header| match header.trim().parse::<f64>() {
         Ok(value) => seconds(value),
         Err(_) => (http_date(header)? - http_date(date?)?).to_std().ok(),
@@ -162,7 +172,10 @@ mod tests {
         };
         assert_eq!(after(Some("0.376"), ""), Some(0.376));
         assert_eq!(after(Some("30"), r#"{"retry_after": 0.5}"#), Some(30.0));
-        assert_eq!(after(None, r#"{"message":"You are being rate limited.","retry_after":1.25,"global":false}"#), Some(1.25));
+        assert_eq!(
+            after(None, r#"{"message":"You are being rate limited.","retry_after":1.25,"global":false}"#),
+            Some(1.25)
+        );
         assert_eq!(after(Some("Sun, 01 Mar 2026 10:01:30 GMT"), ""), Some(90.0));
         assert_eq!(after(Some("-1"), "nothing"), None);
         assert_eq!(after(Some("soon"), ""), None);
@@ -171,10 +184,14 @@ mod tests {
     #[test]
     fn statuses_say_who_must_act() {
         let of = |status, body: &str| meaning("Slack", status, body, None);
-        assert!(matches!(of(404, "no_service"), SendOutcome::ChannelRefused { why } if why == "Slack answered 404 (no_service)"));
+        assert!(
+            matches!(of(404, "no_service"), SendOutcome::ChannelRefused { why } if why == "Slack answered 404 (no_service)")
+        );
         assert!(matches!(of(400, "invalid_payload"), SendOutcome::MessageRefused { .. }));
         assert!(matches!(of(429, ""), SendOutcome::Busy { .. }));
-        assert!(matches!(of(503, "<html>hunter2</html>"), SendOutcome::Failed { why, .. } if why == "Slack answered 503"));
+        assert!(
+            matches!(of(503, "<html>hunter2</html>"), SendOutcome::Failed { why, .. } if why == "Slack answered 503")
+        );
         assert!(matches!(of(302, ""), SendOutcome::ChannelRefused { .. }));
     }
 

@@ -41,12 +41,14 @@ fn group(notifications: &[Notification]) -> PendingGroup {
 
 fn message(language: Language) -> RichMessage {
     let time = at("2026-03-02T11:59:00Z");
-    let mut wanted = Notification::new("1", NotificationKind::ApprovalWanted, time, "action acme.1 approve-merge-pr")
-        .about(Some("site"), Some(42))
-        .with_detail("0 of 1")
-        .with_link("/orgs/acme/actions");
+    let mut wanted =
+        Notification::new("1", NotificationKind::ApprovalWanted, time, "action acme.1 approve-merge-pr")
+            .about(Some("site"), Some(42))
+            .with_detail("0 of 1")
+            .with_link("/orgs/acme/actions");
     wanted.action_id = Some("acme.1".to_owned());
-    let failed = Notification::new("2", NotificationKind::TaskFailed, time, ATTACK).with_link("/orgs/acme/tasks");
+    let failed =
+        Notification::new("2", NotificationKind::TaskFailed, time, ATTACK).with_link("/orgs/acme/tasks");
     let mut group = group(&[failed, wanted]);
     group.held = Some("Slack answered 503".to_owned());
     let mut message = group_message(&group, &view(language));
@@ -98,7 +100,10 @@ fn json(request: &HttpPost) -> Value {
 
 fn snapshot(name: &str, text: &str) {
     // Invisible characters are part of what a channel gets.
-    let visible: String = text.chars().flat_map(|it| if it == '\u{200B}' { "<ZWSP>".chars().collect() } else { vec![it] }).collect();
+    let visible: String = text
+        .chars()
+        .flat_map(|it| if it == '\u{200B}' { "<ZWSP>".chars().collect() } else { vec![it] })
+        .collect();
     insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true, snapshot_path => "../snapshots" }, {
         insta::assert_snapshot!(name, visible);
     });
@@ -112,7 +117,9 @@ fn pretty(request: &HttpPost) -> String {
 fn messages_of_slack() {
     let channel = channel("slack", "url = \"NOTIFY_A\"");
     let secrets = secrets(&[("NOTIFY_A", "https://hooks.slack.com/services/x")]);
-    for (name, message) in [("slack_group", message(Language::English)), ("slack_digest_ja", digest(Language::Japanese))] {
+    for (name, message) in
+        [("slack_group", message(Language::English)), ("slack_digest_ja", digest(Language::Japanese))]
+    {
         snapshot(name, &pretty(&slack::request(&channel, Values(&secrets), &message).unwrap()));
     }
 }
@@ -141,18 +148,26 @@ fn messages_of_line() {
 
 #[test]
 fn messages_of_webhooks() {
-    let channel = channel("webhook", "url = \"NOTIFY_A\"\nsigning_secrets = [\"NOTIFY_NEW\", \"NOTIFY_OLD\"]");
+    let channel =
+        channel("webhook", "url = \"NOTIFY_A\"\nsigning_secrets = [\"NOTIFY_NEW\", \"NOTIFY_OLD\"]");
     let key = |letter: &str| format!("whsec_{}", letter.repeat(44).replace("AAAA", "QUFB"));
     let all = [("NOTIFY_A", "https://example.com/in"), ("NOTIFY_NEW", &key("A")), ("NOTIFY_OLD", &key("Q"))];
-    let request =
-        webhook::request(&channel, Values(&secrets(&all)), &message(Language::English), at("2026-03-02T12:00:30Z")).unwrap();
+    let request = webhook::request(
+        &channel,
+        Values(&secrets(&all)),
+        &message(Language::English),
+        at("2026-03-02T12:00:30Z"),
+    )
+    .unwrap();
     let header = |name: &str| request.headers.iter().find(|(header, _)| *header == name).unwrap().1.clone();
     assert_eq!(header("webhook-id"), "msg_0123456789abcdef0123456789abcdef");
     assert_eq!(header("webhook-timestamp"), "1772452830");
     assert_eq!(header("webhook-signature").split(" v1,").count(), 2, "while one secret replaces another");
     snapshot("webhook_group", &pretty(&request));
-    let short = secrets(&[("NOTIFY_A", "https://example.com"), ("NOTIFY_NEW", "hunter2"), ("NOTIFY_OLD", "x")]);
-    let error = webhook::request(&channel, Values(&short), &message(Language::English), at("2026-03-02T12:00:30Z"));
+    let short =
+        secrets(&[("NOTIFY_A", "https://example.com"), ("NOTIFY_NEW", "hunter2"), ("NOTIFY_OLD", "x")]);
+    let error =
+        webhook::request(&channel, Values(&short), &message(Language::English), at("2026-03-02T12:00:30Z"));
     let error = error.err().unwrap();
     assert!(error.contains("NOTIFY_NEW") && !error.contains("hunter2"), "{error}");
 }
@@ -160,8 +175,14 @@ fn messages_of_webhooks() {
 #[test]
 fn mails() {
     let channel = channel("email", "url = \"NOTIFY_S\"\nfrom = \"NOTIFY_F\"\nto = \"NOTIFY_R\"");
-    let secrets = secrets(&[("NOTIFY_S", "smtps://u:hunter2@h"), ("NOTIFY_F", "m@example.com"), ("NOTIFY_R", "t@example.com")]);
-    for (name, message) in [("mail_group", message(Language::English)), ("mail_digest_ja", digest(Language::Japanese))] {
+    let secrets = secrets(&[
+        ("NOTIFY_S", "smtps://u:hunter2@h"),
+        ("NOTIFY_F", "m@example.com"),
+        ("NOTIFY_R", "t@example.com"),
+    ]);
+    for (name, message) in
+        [("mail_group", message(Language::English)), ("mail_digest_ja", digest(Language::Japanese))]
+    {
         let mail = email::mail(&channel, Values(&secrets), &message).unwrap();
         assert!(!format!("{mail:?}").contains("hunter2") && !format!("{mail:?}").contains("approve"));
         assert!(!mail.subject.contains(['\r', '\n']));
@@ -173,7 +194,14 @@ fn mails() {
 fn messages_stay_within_the_limits_of_each_service() {
     let long = "語*<@".repeat(2_000);
     let many: Vec<Notification> = (0..500)
-        .map(|id| Notification::new(id.to_string(), NotificationKind::ActionFailed, at("2026-03-02T12:00:00Z"), &long))
+        .map(|id| {
+            Notification::new(
+                id.to_string(),
+                NotificationKind::ActionFailed,
+                at("2026-03-02T12:00:00Z"),
+                &long,
+            )
+        })
         .collect();
     let message = {
         let mut message = group_message(&group(&many), &view(Language::Japanese));
@@ -182,8 +210,11 @@ fn messages_stay_within_the_limits_of_each_service() {
         message
     };
     let urls = secrets(&[("NOTIFY_A", "https://example.com"), ("NOTIFY_T", "t"), ("NOTIFY_U", "u")]);
-    let slack = json(&slack::request(&channel("slack", "url = \"NOTIFY_A\""), Values(&urls), &message).unwrap());
-    assert!(slack.to_string().chars().count() < 13_200 * 2 && slack["blocks"].as_array().unwrap().len() <= 50);
+    let slack =
+        json(&slack::request(&channel("slack", "url = \"NOTIFY_A\""), Values(&urls), &message).unwrap());
+    assert!(
+        slack.to_string().chars().count() < 13_200 * 2 && slack["blocks"].as_array().unwrap().len() <= 50
+    );
     let texts: usize = slack["blocks"][1]["elements"]
         .as_array()
         .unwrap()
@@ -192,9 +223,14 @@ fn messages_stay_within_the_limits_of_each_service() {
         .sum();
     assert!(texts < 13_200, "{texts}");
     assert!(slack["blocks"][0]["text"]["text"].as_str().unwrap().chars().count() <= 150);
-    let discord = json(&discord::request(&channel("discord", "url = \"NOTIFY_A\""), Values(&urls), &message).unwrap());
+    let discord =
+        json(&discord::request(&channel("discord", "url = \"NOTIFY_A\""), Values(&urls), &message).unwrap());
     let chars = |field: &str| discord["embeds"][0][field].as_str().unwrap().chars().count();
-    assert!(chars("title") <= 256 && chars("description") <= 4_096 && chars("title") + chars("description") <= 6_000);
+    assert!(
+        chars("title") <= 256
+            && chars("description") <= 4_096
+            && chars("title") + chars("description") <= 6_000
+    );
     let line = channel("line", "token = \"NOTIFY_T\"\nto = \"NOTIFY_U\"");
     let line = json(&line::request(&line, Values(&urls), &message).unwrap());
     let units = line["messages"][0]["text"].as_str().unwrap().encode_utf16().count();

@@ -34,9 +34,16 @@ async fn ten_thousand_events_are_at_most_three_messages_a_channel() {
         let messages = world.services.taken(channel).len();
         assert!((1..=3).contains(&messages), "{channel}: {messages}");
     }
-    assert_eq!(count(&world.services.taken("hook"), "action_failed"), 10_000, "none is lost or counted twice");
+    assert_eq!(
+        count(&world.services.taken("hook"), "action_failed"),
+        10_000,
+        "none is lost or counted twice"
+    );
     let messages = list_messages(&*world.store, ORG, 100, world.clock.now()).await.unwrap();
-    assert_eq!(messages.iter().filter(|it| it.channel == "hook").map(|it| it.notifications).sum::<u64>(), 10_000);
+    assert_eq!(
+        messages.iter().filter(|it| it.channel == "hook").map(|it| it.notifications).sum::<u64>(),
+        10_000
+    );
 }
 
 #[tokio::test]
@@ -130,10 +137,13 @@ async fn conditions_are_reported_once_and_when_they_end() {
     let world = World::new(&webhooks(&["ops"], "interval_minutes = 0\nwait_seconds = 0"));
     let notifier = world.notifier();
     world.run(&notifier, 5).await;
-    let late = OrgFacts { complete_until: Some(world.clock.now() - TimeDelta::hours(30)), ..OrgFacts::default() };
+    let late =
+        OrgFacts { complete_until: Some(world.clock.now() - TimeDelta::hours(30)), ..OrgFacts::default() };
     *world.facts.facts.lock().unwrap() = late;
     for _ in 0..3 {
-        record_run(&*world.store, (ORG, "collect"), Some("GitHub answered 502"), world.clock.now()).await.unwrap();
+        record_run(&*world.store, (ORG, "collect"), Some("GitHub answered 502"), world.clock.now())
+            .await
+            .unwrap();
         world.run(&notifier, 60).await;
     }
     let taken = world.services.taken("ops");

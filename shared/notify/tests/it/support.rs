@@ -10,11 +10,12 @@ use gam_access::{AuditKind, AuditLog, AuditRow, LogError, LogFilter, LogPage, Lo
 use gam_model::configuration::Configuration;
 use gam_model::{AuditEntry, ChannelSettings, Clock, LogPosition, TimeZone};
 use gam_notify::{
-    ChannelSecrets, FactSource, HttpAnswer, HttpPost, Mail, NoAnswer, NotifyOrg, NotifyPorts, Notifier, OrgFacts,
-    SecretSource, SendOutcome, Sender, Transport,
+    ChannelSecrets, FactSource, HttpAnswer, HttpPost, Mail, NoAnswer, Notifier, NotifyOrg, NotifyPorts,
+    OrgFacts, SecretSource, SendOutcome, Sender, Transport,
 };
 use gam_store::{
-    CommitOutcome, MemoryStore, Record, RecordCommit, RecordCommitId, RecordKey, RecordKind, RecordRange, RecordStore,
+    CommitOutcome, MemoryStore, Record, RecordCommit, RecordCommitId, RecordKey, RecordKind, RecordRange,
+    RecordStore,
 };
 use serde_json::Value;
 
@@ -142,7 +143,12 @@ impl AuditLog for TestLog {
         Ok(page.entries.last().cloned().into_iter().collect())
     }
 
-    async fn undrained(&self, org: Option<&str>, limit: usize, _: &LogFilter) -> Result<Vec<AuditEntry>, LogError> {
+    async fn undrained(
+        &self,
+        org: Option<&str>,
+        limit: usize,
+        _: &LogFilter,
+    ) -> Result<Vec<AuditEntry>, LogError> {
         let rows = self.rows(org).await;
         let skipped = rows.len().saturating_sub(limit);
         Ok(rows.into_iter().skip(skipped).map(|(_, entry)| entry).collect())
@@ -239,7 +245,11 @@ impl SecretSource for TestSecrets {
             "NOTIFY_KEY" => format!("whsec_{}", "QUFB".repeat(8)),
             _ => format!("https://{}.example.com/", channel.name),
         };
-        Ok(channel.secret_names().into_iter().map(|it| (it.as_str().to_owned(), value(it.as_str()).into())).collect())
+        Ok(channel
+            .secret_names()
+            .into_iter()
+            .map(|it| (it.as_str().to_owned(), value(it.as_str()).into()))
+            .collect())
     }
 }
 
