@@ -1,6 +1,6 @@
 //! Numbers about the service itself, for `/metrics`.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -10,19 +10,15 @@ use gam_model::Clock;
 use gam_notify::{FactSource, NotifyOrg, RunHealth, channel_status, load_health};
 use gam_store::keys::CheckpointKey;
 use gam_store::{Checkpoint, OrgCheckpoint, RecordKind, RecordRange, RecordStore};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::notify;
 use crate::open::OpenStore;
 
-/// The buckets of times, in seconds.
-const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
 /// How many records of a kind are counted.
 const MAX_COUNTED: usize = 1_000;
 
-/// The counters of the process, and gauges of the store.
+/// Gauges of the store.
 pub(crate) struct StoreMetrics {
-    handle: PrometheusHandle,
     records: Arc<dyn RecordStore>,
     checkpoints: Arc<dyn gam_store::CheckpointStore>,
     lake: Arc<dyn ObjectStore>,
@@ -31,28 +27,20 @@ pub(crate) struct StoreMetrics {
     clock: Arc<dyn Clock>,
 }
 
-/// Starts to count, once in a process. `None` if another recorder counts.
-fn recorder() -> Option<PrometheusHandle> {
-    static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
-    let install = || PrometheusBuilder::new().set_buckets(&BUCKETS).ok()?.install_recorder().ok();
-    HANDLE.get_or_init(install).clone()
-}
-
 impl StoreMetrics {
-    /// Connects to a store. `None` if nothing can be counted.
-    pub(crate) fn new(store: &OpenStore) -> Option<Self> {
+    /// Connects to a store.
+    pub(crate) fn new(store: &OpenStore) -> Self {
         let query = store.query_ports();
         let records = store.audit_ports_for_reading().records;
         let facts = Arc::new(notify::facts(store, records.clone()));
-        Some(StoreMetrics {
-            handle: recorder()?,
+        StoreMetrics {
             records,
             checkpoints: query.checkpoints,
             lake: store.lake(),
             names: query.names,
             facts,
             clock: query.clock,
-        })
+        }
     }
 
     async fn keys(&self) -> Option<Vec<String>> {
@@ -171,11 +159,6 @@ fn health_numbers(health: &RunHealth, now: DateTime<Utc>) -> [HealthNumber; 4] {
 
 #[async_trait]
 impl ServiceMetrics for StoreMetrics {
-    fn render(&self) -> String {
-        self.handle.run_upkeep();
-        self.handle.render()
-    }
-
     async fn gauges(&self) -> Vec<Gauge> {
         let now = self.clock.now();
         let mut gauges = Vec::new();

@@ -129,9 +129,7 @@ impl BoundServer {
         let actions = ports.work.as_ref().map(|work| work.actions.clone());
         let mut router = gam_http::guarded_router(ports, access.clone(), self.origins);
         router = gam_http::with_notifications(router, notify::page_ports(store));
-        if let Some(metrics) = StoreMetrics::new(store) {
-            router = gam_http::with_service_metrics(router, Arc::new(metrics));
-        }
+        router = gam_http::with_service_metrics(router, Arc::new(StoreMetrics::new(store)));
         if let Some(webhooks) = webhooks {
             router = router.merge(gam_http::webhook_router(webhooks.ports()));
             let path = gam_http::WEBHOOK_PATH;

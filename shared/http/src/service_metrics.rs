@@ -1,11 +1,11 @@
 //! `/metrics`: numbers about the service itself, in the text format of Prometheus.
 //!
-//! Counters and histograms are recorded where things happen, with the macros of the crate `metrics`. Gauges, such as the
-//! age of a queue, are read when somebody asks.
+//! Requests are counted as they are answered. Gauges, such as the length of a queue, are read when somebody asks.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use axum::Extension;
@@ -21,6 +21,74 @@ use crate::error::ApiError;
 pub(crate) const METRICS_PATH: &str = "/metrics";
 /// The media type of the text format.
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The upper bounds of the buckets of times, in seconds.
+const BUCKETS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+/// The requests of the process. There is one process, whatever the number of routers.
+static REQUESTS: LazyLock<Mutex<RequestCounts>> = LazyLock::new(Mutex::default);
+
+/// The answers of a route, and their times.
+#[derive(Debug, Default)]
+struct RequestCounts {
+    /// By route, method and status.
+    answers: BTreeMap<(String, String, u16), u64>,
+    /// By route.
+    times: BTreeMap<String, TimeCounts>,
+}
+
+/// The times of the requests of a route.
+#[derive(Debug, Default)]
+struct TimeCounts {
+    /// The number of requests whose time is in each bucket and in no lower one.
+    buckets: [u64; BUCKETS.len()],
+    count: u64,
+    seconds: f64,
+}
+
+impl RequestCounts {
+    fn add(&mut self, route: String, method: &str, status: u16, time: Duration) {
+        let times = self.times.entry(route.clone()).or_default();
+        let seconds = time.as_secs_f64();
+        if let Some(bucket) = BUCKETS.iter().position(|bound| seconds <= *bound) {
+            times.buckets[bucket] += 1;
+        }
+        times.count += 1;
+        times.seconds += seconds;
+        *self.answers.entry((route, method.to_owned(), status)).or_default() += 1;
+    }
+
+    /// Writes the counts in the text format.
+    fn write(&self, text: &mut String) {
+        let _ = writeln!(
+            text,
+            "# HELP gam_http_requests_total Requests that were answered.\n# TYPE gam_http_requests_total counter"
+        );
+        for ((route, method, status), count) in &self.answers {
+            let labels = format!("route=\"{route}\",method=\"{method}\",status=\"{status}\"");
+            let _ = writeln!(text, "gam_http_requests_total{{{labels}}} {count}");
+        }
+        let _ = writeln!(
+            text,
+            "# HELP gam_http_request_seconds Time until the answer begins.\n# TYPE gam_http_request_seconds histogram"
+        );
+        for (route, times) in &self.times {
+            let mut below = 0;
+            for (bound, count) in BUCKETS.iter().zip(times.buckets) {
+                below += count;
+                let _ = writeln!(
+                    text,
+                    "gam_http_request_seconds_bucket{{route=\"{route}\",le=\"{bound}\"}} {below}"
+                );
+            }
+            let TimeCounts { count, seconds, .. } = times;
+            let _ =
+                writeln!(text, "gam_http_request_seconds_bucket{{route=\"{route}\",le=\"+Inf\"}} {count}");
+            let _ = writeln!(text, "gam_http_request_seconds_sum{{route=\"{route}\"}} {seconds}");
+            let _ = writeln!(text, "gam_http_request_seconds_count{{route=\"{route}\"}} {count}");
+        }
+    }
+}
 
 /// A number that is read when somebody asks for it.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,9 +106,6 @@ pub struct Gauge {
 /// Where the numbers about the service come from.
 #[async_trait]
 pub trait ServiceMetrics: Send + Sync {
-    /// Returns the counters and histograms of the process, in the text format.
-    fn render(&self) -> String;
-
     /// Returns the gauges. What cannot be read is left out.
     async fn gauges(&self) -> Vec<Gauge>;
 }
@@ -60,7 +125,8 @@ pub(crate) async fn handle(
     if principal.is_some_and(|Extension(principal)| principal.scope != Scope::All) {
         return Err(ApiError::forbidden());
     }
-    let mut text = metrics.render();
+    let mut text = String::new();
+    REQUESTS.lock().unwrap_or_else(PoisonError::into_inner).write(&mut text);
     write_gauges(&mut text, &metrics.gauges().await);
     let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE))];
     Ok((StatusCode::OK, content_type, text).into_response())
@@ -89,20 +155,41 @@ fn write_gauges(text: &mut String, gauges: &[Gauge]) {
 /// number of series is bounded.
 pub(crate) async fn record(request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
-    let method = request.method().as_str().to_owned();
+    // Anybody can invent a method, so others are counted together.
+    let method = match request.method().as_str() {
+        known @ ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "OPTIONS") => known.to_owned(),
+        _ => "other".to_owned(),
+    };
     let start = Instant::now();
     let response = next.run(request).await;
-    let status = response.status().as_u16().to_string();
-    metrics::histogram!("gam_http_request_seconds", "route" => route.clone())
-        .record(start.elapsed().as_secs_f64());
-    metrics::counter!("gam_http_requests_total", "route" => route, "method" => method, "status" => status)
-        .increment(1);
+    let status = response.status().as_u16();
+    REQUESTS.lock().unwrap_or_else(PoisonError::into_inner).add(route, &method, status, start.elapsed());
     response
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn buckets_count_all_lower_times() {
+        let mut counts = RequestCounts::default();
+        for milliseconds in [4, 5, 20, 20_000] {
+            counts.add("/x".to_owned(), "GET", 200, Duration::from_millis(milliseconds));
+        }
+        let mut text = String::new();
+        counts.write(&mut text);
+        for line in [
+            "gam_http_requests_total{route=\"/x\",method=\"GET\",status=\"200\"} 4",
+            "gam_http_request_seconds_bucket{route=\"/x\",le=\"0.005\"} 2",
+            "gam_http_request_seconds_bucket{route=\"/x\",le=\"0.025\"} 3",
+            "gam_http_request_seconds_bucket{route=\"/x\",le=\"10\"} 3",
+            "gam_http_request_seconds_bucket{route=\"/x\",le=\"+Inf\"} 4",
+            "gam_http_request_seconds_count{route=\"/x\"} 4",
+        ] {
+            assert!(text.lines().any(|it| it == line), "{line}:\n{text}");
+        }
+    }
 
     #[test]
     fn gauges_are_grouped_and_their_labels_escaped() {

@@ -141,10 +141,6 @@ impl Notifier {
         outcome: &SendOutcome,
     ) {
         let (org, channel, attempts) = (org.key.as_str(), channel.name.as_str(), message.attempts);
-        let result = if *outcome == SendOutcome::Sent { "sent" } else { "failed" };
-        let labels =
-            [("org", org.to_owned()), ("channel", channel.to_owned()), ("result", result.to_owned())];
-        metrics::counter!("gam_notify_attempts_total", &labels).increment(1);
         match outcome.why() {
             None => tracing::info!(org, channel, message = message.id, attempts, "message sent"),
             Some(why) => {
