@@ -52,7 +52,7 @@ const ALLOWED_IN_DEFAULT_FILE: [&str; 22] = [
 ];
 
 /// The variables that `.env` must not set, in upper case. All names that begin with `AWS_` belong to them.
-const REPORTED_IF_IGNORED: [&str; 26] = [
+const REPORTED_IF_IGNORED: [&str; 27] = [
     "GITHUB_METRICS_AUDIT_LOG",
     "CLAUDE_CONFIG_DIR",
     "CODEX_HOME",
@@ -68,6 +68,7 @@ const REPORTED_IF_IGNORED: [&str; 26] = [
     "GITHUB_METRICS_ORIGIN_KEY_FILE",
     "GITHUB_METRICS_LINK_KEY",
     "GITHUB_METRICS_LINK_KEY_FILE",
+    "GITHUB_METRICS_PUBLIC_URL",
     "GITHUB_WEBHOOK_SECRET",
     "GITHUB_WEBHOOK_SECRET_FILE",
     "GITHUB_WEBHOOK_SECRET_PREVIOUS",

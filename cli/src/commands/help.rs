@@ -59,7 +59,8 @@ Server
                              Without a key, they are comparable until the server stops
   GITHUB_METRICS_LINK_KEY *, GITHUB_METRICS_LINK_KEY_FILE *
                              key that signs links for approvers; or a file with it
-  GITHUB_METRICS_PUBLIC_URL  address at which people reach the server, for links
+  GITHUB_METRICS_PUBLIC_URL *
+                             address at which people reach the server, for links
   GITHUB_WEBHOOK_SECRET *, GITHUB_WEBHOOK_SECRET_FILE *
                              secret of the webhooks that up and serve take; or a file with it
   GITHUB_WEBHOOK_SECRET_PREVIOUS *, GITHUB_WEBHOOK_SECRET_PREVIOUS_FILE *

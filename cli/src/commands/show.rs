@@ -121,7 +121,8 @@ fn shown_metric_parser() -> impl TypedValueParser<Value = ShownMetric> {
     let activity = CATALOGUE.iter().map(|metric| PossibleValue::new(metric.name));
     // There are as many again. docs/METRICS.md has them.
     let of_agents = AGENT_CATALOGUE.iter().map(|metric| PossibleValue::new(metric.name).hide(true));
-    PossibleValuesParser::new(activity.chain(of_agents)).try_map(|name| ShownMetric::named(&name).ok_or("unknown metric"))
+    PossibleValuesParser::new(activity.chain(of_agents))
+        .try_map(|name| ShownMetric::named(&name).ok_or("unknown metric"))
 }
 
 fn listing_parser() -> impl TypedValueParser<Value = AgentListing> {

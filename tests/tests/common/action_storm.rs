@@ -3,7 +3,10 @@
 //! service and of GitHub is the test's, so hours pass in seconds.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,11 +27,28 @@ use gam_work_ports::GitHubWriter;
 /// The storage key of the organization.
 const ORG: &str = "acme";
 /// Number of moments at which something is requested, decided or stopped.
-const STEPS: usize = 160;
+const STEPS: usize = 320;
 /// Number of different keys of clients.
 const KEYS: usize = 24;
 /// How many pull requests there are to merge, and branches to make some of.
 const PULLS: i64 = 6;
+
+/// How long the service may take for what is due.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Drops a future after it was polled this often. `None` if it had not ended by then.
+async fn stop_after<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    let mut left = polls;
+    poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        future.as_mut().poll(context).map(Some)
+    })
+    .await
+}
 
 /// What a storm did.
 #[derive(Debug, Default)]
@@ -162,9 +182,8 @@ impl Storm {
             match self.rng.u8(..8) {
                 0..3 => {
                     let new = Self::request(self.rng.usize(..KEYS));
-                    let patience = Duration::from_micros(self.rng.u64(..4_000));
                     // A client that goes away does not know whether its request was stored.
-                    _ = tokio::time::timeout(patience, service.submit(&ann, &new)).await;
+                    _ = stop_after(self.rng.usize(1..8), service.submit(&ann, &new)).await;
                 }
                 3 => self.approve_all(&service).await,
                 4 => {
@@ -173,14 +192,13 @@ impl Storm {
                 }
                 _ => {}
             }
-            let patience = match self.rng.bool() {
-                true => Duration::from_micros(self.rng.u64(..25_000)),
-                false => Duration::from_millis(700),
-            };
-            // What is stopped here has no time to do anything more, as after SIGKILL.
-            match tokio::time::timeout(patience, service.run_due()).await {
-                Ok(report) => _ = report.expect("the store works"),
-                Err(_) => {
+            // Counted in polls, so that a busy machine makes no difference.
+            let polls = if self.rng.bool() { self.rng.usize(1..60) } else { usize::MAX };
+            // What is stopped here has no time to do anything more, as after SIGKILL. A request without an answer lasts longer
+            // than anybody waits.
+            match tokio::time::timeout(PATIENCE, stop_after(polls, service.run_due())).await {
+                Ok(Some(report)) => _ = report.expect("the store works"),
+                Ok(None) | Err(_) => {
                     self.report.stops += 1;
                     service = self.service();
                 }

@@ -152,7 +152,7 @@ fn nginx_passes_what_the_server_needs() {
     stream.push(&authorization);
     let events = nginx.curl("/api/v1/log/stream?tail=true", &stream);
     assert_eq!(events.status, Some(28), "the stream lasts longer than that");
-    assert!(events.text().contains("token_created"), "{}", events.text());
+    assert!(events.text().contains("log_read"), "its own reading: {}", events.text());
 
     assert_eq!(nginx.status("/approve?link=secret-in-a-link", &[]), "404");
     let log = nginx.log();

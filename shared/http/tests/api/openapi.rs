@@ -65,8 +65,10 @@ const AGENT_PATHS: [&str; 11] = [
 ];
 
 /// The routes that take JSON.
-const POST_PATHS: [&str; 16] = [
+const POST_PATHS: [&str; 18] = [
+    "/api/v1/actions/{action_id}/resolve",
     "/api/v1/approvals/{action_id}/approve",
+    "/api/v1/approvals/{action_id}/link",
     "/api/v1/approvals/{action_id}/reject",
     "/api/v1/approve-merge-pr",
     "/api/v1/create-comment",
@@ -84,11 +86,14 @@ const POST_PATHS: [&str; 16] = [
     "/create-pr",
 ];
 
+/// The route that takes no body: there is nothing to say.
+const RETRY_PATH: &str = "/api/v1/actions/{action_id}/retry";
+
 /// The route that GitHub delivers to.
 const WEBHOOK_PATH: &str = "/api/v1/webhook/github";
 
 /// The schemas that generated clients name.
-const SCHEMAS: [&str; 81] = [
+const SCHEMAS: [&str; 84] = [
     "Action",
     "ActionAnswer",
     "ActionApproval",
@@ -104,6 +109,8 @@ const SCHEMAS: [&str; 81] = [
     "AgentPullRequests",
     "AgentSeries",
     "Approval",
+    "ApprovalLink",
+    "ApprovalLinkRequest",
     "ApproveMergePr",
     "AssignedTask",
     "AuditLogPage",
@@ -163,6 +170,7 @@ const SCHEMAS: [&str; 81] = [
     "RepoSeries",
     "RepoSeriesOfMetrics",
     "Repos",
+    "Resolution",
     "SomeMetricValues",
     "TaskAssignment",
     "TaskIssue",
@@ -231,9 +239,11 @@ async fn the_document_and_the_router_have_the_same_routes() {
 async fn routes_that_take_json_describe_it() {
     let document = document().await;
     let paths = post_operations(&document).map(|(path, _)| path.as_str()).collect::<BTreeSet<_>>();
-    assert_eq!(paths, POST_PATHS.into_iter().chain([WEBHOOK_PATH]).collect());
+    assert_eq!(paths, POST_PATHS.into_iter().chain([WEBHOOK_PATH, RETRY_PATH]).collect());
     let get_ids = operations(&document).map(|(_, operation)| &operation["operationId"]).collect::<Vec<_>>();
-    for (path, operation) in post_operations(&document).filter(|(path, _)| *path != WEBHOOK_PATH) {
+    assert!(document["paths"][RETRY_PATH]["post"]["requestBody"].is_null());
+    let takes_json = |path: &str| ![WEBHOOK_PATH, RETRY_PATH].contains(&path);
+    for (path, operation) in post_operations(&document).filter(|(path, _)| takes_json(path)) {
         assert!(!get_ids.contains(&&operation["operationId"]), "{path}");
         let body = &operation["requestBody"];
         assert!(
