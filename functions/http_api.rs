@@ -174,6 +174,8 @@ mod tests {
             (ServedRoutes::Changing, "/api/v1/tasks/1/heartbeat", Role::Worker),
             (ServedRoutes::Changing, "/create-issue", Role::Operator),
             (ServedRoutes::Changing, "/api/v1/approve-merge-pr", Role::Operator),
+            (ServedRoutes::Changing, "/api/v1/actions/x/retry", Role::Operator),
+            (ServedRoutes::Changing, "/orgs/acme/actions/merge", Role::Operator),
             (ServedRoutes::Changing, "/api/v1/approvals/x/approve", Role::Approver),
             (ServedRoutes::Changing, "/orgs/acme/actions/x/decide", Role::Approver),
         ] {
