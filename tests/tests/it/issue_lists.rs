@@ -1,6 +1,7 @@
 //! Reading of issues: nothing is missing from lists that change between two pages, and what is idle costs one request.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -138,7 +139,8 @@ async fn reconciling_a_hundred_idle_repositories_costs_one_request() {
     };
     let first = reconcile().await;
     assert_eq!((first.0, first.1), (100, 100));
-    println!("requests for 100 repositories: {} at first", first.2);
+    writeln!(std::io::stdout(), "requests for 100 repositories: {} at first", first.2)
+        .expect("stdout is open");
     assert_eq!(reconcile().await, (0, 0, 1), "all are idle");
     // An issue is opened in one of them.
     world.repos[6].issues.push(Thread::new(2, None, start() + TimeDelta::seconds(30)));

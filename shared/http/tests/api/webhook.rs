@@ -1,5 +1,6 @@
 //! The route of webhooks: what is taken, what is refused, and what a refusal costs.
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -204,6 +205,11 @@ async fn signed_deliveries_pass_a_flood_of_unsigned_ones() {
         sender.await.expect("all unsigned requests are refused");
     }
     let seconds = started.elapsed().as_secs_f64();
-    println!("{} unsigned requests in {seconds:.1} s, {signed} signed ones passed", SENDERS * UNSIGNED);
+    let unsigned = SENDERS * UNSIGNED;
+    writeln!(
+        std::io::stdout(),
+        "{unsigned} unsigned requests in {seconds:.1} s, {signed} signed ones passed"
+    )
+    .expect("stdout is open");
     assert_eq!((receiver.puts(), receiver.orders().await.len()), (signed, 1));
 }
