@@ -193,7 +193,11 @@ impl Storm {
                 _ => {}
             }
             // Counted in polls, so that a busy machine makes no difference.
-            let polls = if self.rng.bool() { self.rng.usize(1..60) } else { usize::MAX };
+            let polls = match self.rng.u8(..4) {
+                0 => self.rng.usize(1..6),
+                1 => self.rng.usize(6..60),
+                _ => usize::MAX,
+            };
             // What is stopped here has no time to do anything more, as after SIGKILL. A request without an answer lasts longer
             // than anybody waits.
             match tokio::time::timeout(PATIENCE, stop_after(polls, service.run_due())).await {
