@@ -4,19 +4,24 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use gam_access::{Principal, RouteClass, Tokens};
 use gam_audit::{AuditPorts, SegmentLog};
 use gam_github::Quota;
 use gam_http::NotificationPorts;
 use gam_model::ChannelSettings;
 use gam_model::notify::SecretName;
-use gam_notify::{ChannelSecrets, Notifier, NotifyPorts, RateLimit, SecretSource, Sender};
+use gam_notify::{
+    ApprovalLinkSource, ChannelSecrets, Notifier, NotifyPorts, RateLimit, SecretSource, Sender,
+};
 use gam_notify_ports::{LakeFacts, NetTransport, QueryDigests};
 use gam_store::RecordStore;
+use gam_work::actions::{ActionId, Actions, ApprovalLinks};
 use secrecy::SecretString;
 
 use crate::error::{failure, one_line};
 use crate::open::OpenStore;
 use crate::session::CliSession;
+use crate::settings::CliSettings;
 
 /// Reads the secrets of channels from the variables that the configuration names, or from the files that the same
 /// names with `_FILE` name. They are read for each message, so that a changed file needs no restart.
@@ -79,22 +84,54 @@ pub(crate) fn page_ports(store: &OpenStore) -> NotificationPorts {
     NotificationPorts { facts: Arc::new(facts(store, records.clone())), records, clock }
 }
 
+/// Makes links for approvers of actions in a store.
+struct StoreLinks {
+    actions: Actions,
+    tokens: Tokens,
+    links: ApprovalLinks,
+}
+
+#[async_trait]
+impl ApprovalLinkSource for StoreLinks {
+    async fn link(&self, approver: &str, action_id: &str) -> Option<String> {
+        let id = ActionId::parse(action_id)?;
+        let token = match self.tokens.find_by_name(approver).await {
+            Ok(token) => token.filter(|token| token.role.may(RouteClass::Decide)),
+            Err(error) => {
+                tracing::warn!(%error, "cannot read the token of an approver, whose message gets no link");
+                None
+            }
+        }?;
+        let approver = Principal::of_token(&token).id;
+        let link = self.actions.make_link(&NOTIFIER.into(), &id, &approver).await;
+        // The action may be decided by now, or be the approver's own.
+        link.ok().map(|link| self.links.url(&link))
+    }
+}
+
+/// Who makes links, in the audit log.
+const NOTIFIER: &str = "notify";
+
 /// Connects notifications to a store. `None` if the user may only read it.
 ///
 /// # Errors
-/// If there is no client of HTTP.
-pub(crate) fn notifier(store: &OpenStore) -> anyhow::Result<Option<Notifier>> {
+/// If there is no client of HTTP, or the settings of links are invalid.
+pub(crate) fn notifier(settings: &CliSettings, store: &OpenStore) -> anyhow::Result<Option<Notifier>> {
     let AuditPorts { objects, records, clock } = match store.audit_ports(store.lake()) {
         Some(ports) => ports,
         None => return Ok(None),
     };
+    let links = settings.approval_links()?.map(|links| {
+        let source = StoreLinks { actions: store.actions(), tokens: store.tokens(), links };
+        Arc::new(source) as Arc<dyn ApprovalLinkSource>
+    });
     let log = SegmentLog::new(AuditPorts { objects, records: records.clone(), clock: clock.clone() });
     let ports = NotifyPorts {
         log: Some(Arc::new(log)),
         facts: Arc::new(facts(store, records.clone())),
         digests: Some(Arc::new(QueryDigests::new(store.query_ports()))),
         secrets: Arc::new(EnvironmentSecrets),
-        approval_links: None,
+        approval_links: links,
         records,
         clock,
     };
@@ -104,7 +141,7 @@ pub(crate) fn notifier(store: &OpenStore) -> anyhow::Result<Option<Notifier>> {
 
 /// Sends notifications. Never returns.
 pub(crate) async fn keep_sending(session: &CliSession, store: &OpenStore) {
-    match notifier(store) {
+    match notifier(&session.settings, store) {
         Ok(Some(notifier)) => notifier.run().await,
         Ok(None) => {}
         Err(error) => session.console.print_error(format!("no notifications are sent: {}", one_line(&error))),

@@ -242,8 +242,8 @@ async fn test(
             "several organizations have a channel {name:?}: name one with --org"
         )));
     }
-    let notifier =
-        notifier(store)?.ok_or_else(|| failure("the store cannot be written: give this user permission"))?;
+    let notifier = notifier(&session.settings, store)?
+        .ok_or_else(|| failure("the store cannot be written: give this user permission"))?;
     match notifier.test(&channel.org, &channel.settings).await {
         SendOutcome::Sent => {
             session.console.print_info(format!("sent a test to the channel {name}: look whether it arrived"));
@@ -258,8 +258,8 @@ async fn test(
 
 /// Prints a digest, and sends it if a channel is named.
 async fn digest(session: &CliSession, store: &OpenStore, args: NotifyDigestArgs) -> anyhow::Result<Exit> {
-    let notifier =
-        notifier(store)?.ok_or_else(|| failure("the store cannot be written: give this user permission"))?;
+    let notifier = notifier(&session.settings, store)?
+        .ok_or_else(|| failure("the store cannot be written: give this user permission"))?;
     let key = store.registry().await?.key_of(&args.org);
     let configured = notifier.orgs().await?.into_iter().find(|org| org.key == key);
     let time_zone = configured.as_ref().map_or(TimeZone::UTC, |org| org.time_zone);
