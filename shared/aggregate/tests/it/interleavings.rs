@@ -37,11 +37,20 @@ enum WorkerEvent {
 struct SchedulerGate {
     worker: usize,
     events: mpsc::UnboundedSender<WorkerEvent>,
+    /// Held by the call that waits: a query makes several calls at once, and the scheduler knows one of each worker.
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl SchedulerGate {
+    fn new(worker: usize, events: mpsc::UnboundedSender<WorkerEvent>) -> Arc<Self> {
+        Arc::new(SchedulerGate { worker, events, turn: tokio::sync::Mutex::default() })
+    }
 }
 
 #[async_trait]
 impl Gate for SchedulerGate {
     async fn pass(&self, call: &str) -> Result<(), std::io::Error> {
+        let _turn = self.turn.lock().await;
         let (pass, passed) = oneshot::channel();
         self.events.send(WorkerEvent::AtGate(self.worker, pass)).map_err(std::io::Error::other)?;
         let lost = passed.await.map_err(std::io::Error::other)?;
@@ -64,7 +73,7 @@ impl Workers {
     fn start(jobs: Vec<Job>) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let tasks = jobs.into_iter().enumerate().map(|(worker, job)| {
-            let gate = Arc::new(SchedulerGate { worker, events: sender.clone() });
+            let gate = SchedulerGate::new(worker, sender.clone());
             let sender = sender.clone();
             let task = tokio::spawn(async move {
                 job(gate).await;

@@ -246,6 +246,7 @@ async fn a_change_of_rules_waits_for_the_months_of_both_tables() {
     let ports = data.ports().await;
     data.put(&[merged("2026-04-02T10:00:00Z")]).await;
     merge(&data, &[house_response("r1", "2026-03-30T10:00:00Z")]).await;
+    aggregate(&ports.aggregate, ORG, false, &()).await.unwrap();
     let ports_after = data.ports_with(Identity::default().with_excluded_repos(["other".to_owned()])).await;
     let plan = plan_months(&ports_after.aggregate, ORG, false, &()).await.unwrap().unwrap();
     let months: Vec<String> = plan.months.iter().map(Month::to_string).collect();
