@@ -515,7 +515,8 @@ mod tests {
     #[test]
     fn the_table_has_the_changes_since_the_range_before() {
         let [_, answer] = answers();
-        let since = Some(before().unwrap().since);
+        let first_day = before().unwrap().since;
+        let since = Some(first_day);
         let table = metrics_table(&answer, since, OutputStyle::plain(80));
         for text in
             ["+23%", "+3 ", "-33%", "p90", "hours are medians", "change since 2026-01-30 to 2026-03-01"]
@@ -524,7 +525,7 @@ mod tests {
         }
         assert!(metrics_tsv(&answer, since).contains("commits\t1234\tcommits\t\t\t\t1000\t234\n"));
         assert!(metrics_tsv(&answer, since).contains("\t1200\t10.25\t30.0\t\t-2.52\n"));
-        for since in [since.unwrap().succ_opt(), None] {
+        for since in [first_day.succ_opt(), None] {
             let table = metrics_table(&answer, since, OutputStyle::plain(80));
             assert!(!table.contains("change"), "the range before was not read completely:\n{table}");
             assert!(metrics_tsv(&answer, since).contains("commits\t1234\tcommits\t\t\t\t\t\n"));

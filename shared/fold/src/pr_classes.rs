@@ -25,6 +25,9 @@ use crate::members::Members;
 use crate::month_days::MonthDays;
 use crate::rows::{BatchReader, FoldRowsError, MonthRows};
 
+/// Totals by side and class, by the number of the day.
+type ClassesByDay = BTreeMap<u8, BTreeMap<(Side, PrClass), PrClassTotals>>;
+
 /// How long before the merge a session on the branch counts.
 const WINDOW: TimeDelta = TimeDelta::days(21);
 /// The fewest digits of a SHA that identify a commit.
@@ -255,8 +258,7 @@ impl MergedPrs {
     }
 
     fn into_item(self, generations: [u64; 3]) -> PrClassItem {
-        let mut repos: BTreeMap<i64, BTreeMap<u8, BTreeMap<(Side, PrClass), PrClassTotals>>> =
-            BTreeMap::new();
+        let mut repos: BTreeMap<i64, ClassesByDay> = BTreeMap::new();
         for pr in self.prs {
             let class = match (pr.is_linked, pr.is_probable) {
                 (true, _) => PrClass::Linked,
@@ -271,7 +273,7 @@ impl MergedPrs {
             }
             totals.unpriced_tokens = totals.unpriced_tokens.saturating_add(pr.unpriced_tokens);
         }
-        let days = |days: BTreeMap<u8, BTreeMap<_, _>>| {
+        let days = |days: ClassesByDay| {
             days.into_iter()
                 .map(|(day, classes)| (day, classes.into_iter().collect::<PrClassDay>()))
                 .collect()

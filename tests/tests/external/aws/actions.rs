@@ -351,7 +351,7 @@ fn assert_only_act_can_write(stack: &Stack<'_>) {
     for function in ["GateFunction", "ApiFunction", "ActFunction", "CollectFunction", "AggregateFunction"] {
         stack.assert_forbidden(function, &[put.clone(), read.clone()]);
     }
-    stack.assert_forbidden("LogFunction", &[put.clone()]);
+    stack.assert_forbidden("LogFunction", std::slice::from_ref(&put));
     let inbox =
         json!({ "Bucket": stack.output("LakeBucket"), "Key": "inbox/org=acme/x.parquet", "Body": "x" });
     let send =
