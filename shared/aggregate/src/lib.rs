@@ -228,7 +228,7 @@ impl<'a> AggregateRun<'a> {
 
     /// Records that the snapshot of a month cannot be read.
     fn record_unreadable<T: FoldedTable>(&mut self, month: Month, error: AggregateError) {
-        tracing::error!(org = self.org, %month, %error, "the month keeps its numbers until its snapshot is restored");
+        tracing::info!(org = self.org, %month, %error, "the month keeps its numbers until its snapshot is restored");
         if T::IS_COLLECTED {
             self.skipped.insert(month);
         }

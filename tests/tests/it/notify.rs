@@ -275,8 +275,12 @@ fn the_dashboard_and_the_alerts_use_numbers_that_exist() {
     const RULES: &str = include_str!("../../../infra/prometheus/alerts.yml");
     const DASHBOARD: &str = include_str!("../../../infra/grafana/github-metrics.json");
     /// Only a collection from GitHub has these.
-    const OF_RUNS: [&str; 3] =
-        ["gam_run_failures_in_a_row", "gam_github_limit", "gam_github_limit_remaining"];
+    const OF_RUNS: [&str; 4] = [
+        "gam_collection_lag_seconds",
+        "gam_run_failures_in_a_row",
+        "gam_github_limit",
+        "gam_github_limit_remaining",
+    ];
     let slack = ChannelDouble::start(&[]);
     let sandbox = Sandbox::new().with_variable("NOTIFY_SLACK", &slack.url("/x"));
     sandbox.run(&["demo", "--no-serve", "--days", "3"]).expect_status(0);

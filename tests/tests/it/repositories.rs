@@ -87,6 +87,10 @@ fn show_warns_of_unaggregated_and_incomplete_data() {
     let sandbox = Sandbox::with_github(&double);
     let show = ["show", &world.org, "--since", SINCE, "--until", "2024-05-01"];
     sandbox.run(&["collect", &world.org, "--since", "2024-02-01"]).expect_status(0);
+    let error = sandbox.run(&show).expect_error(1);
+    assert!(error.contains("being computed") && error.contains("run `github-metrics aggregate "), "{error}");
+    sandbox.run(&["aggregate"]).expect_status(0);
+    sandbox.run(&["collect", &world.org, "--again", "--since", "2024-02-01"]).expect_status(0);
     let warning = sandbox.run(&show).expect_status(0).stderr;
     assert!(warning.contains("not counted yet: run `github-metrics aggregate --data-dir "), "{warning}");
     sandbox.run(&["aggregate"]).expect_status(0);
