@@ -2,7 +2,7 @@
 
 schemathesis expects that requests with valid values are answered. These hooks take out what the descriptions exclude:
 empty ranges, ranges outside of the calendar, series and charts with too many points, `type` next to another `metric`,
-and cursors that no page has returned.
+metrics of coding agents that are not known `by` a dimension, and cursors that no page has returned.
 """
 
 import datetime
@@ -14,6 +14,26 @@ DEFAULT_DAYS = datetime.timedelta(days=30)
 MAX_POINTS = 20_000
 MAX_CHART_BUCKETS = 1_000
 DAYS_IN_BUCKET = {"day": 1, "week": 7, "month": 28}
+
+
+# The dimensions that metrics of coding agents are known by, by the beginning of their names.
+DIMENSIONS = ("model", "tool", "branch")
+KNOWN_BY = {
+    "agent_responses": ("model", "branch"),
+    "agent_tokens_": ("model", "branch"),
+    "agent_cost_usd": ("model", "branch"),
+    "agent_unpriced_tokens": ("model", "branch"),
+    "agent_tool_": ("tool", "branch"),
+    "agent_lines_": ("tool", "branch"),
+}
+
+
+def is_known_by(query):
+    """Returns whether the metric of coding agents is known by the dimension, if there is one."""
+    metric = query.get("metric", query.get("sort"))
+    if query.get("by") not in DIMENSIONS or not str(metric).startswith("agent_"):
+        return True
+    return any(str(metric).startswith(name) and query["by"] in known for name, known in KNOWN_BY.items())
 
 
 def as_list(value):
@@ -50,6 +70,8 @@ def filter_case(context, case):
     if not isinstance(query, dict):
         return True
     if "type" in query and "metric" in query:
+        return False
+    if "/agents" in case.path and not is_known_by(query):
         return False
     return has_valid_range(query, MAX_CHART_BUCKETS if "/charts/" in case.path else MAX_POINTS)
 

@@ -272,7 +272,7 @@ fn list_panel(
     metrics: &[&str],
 ) -> Markup {
     html! {
-        section.panel id=(id) {
+        section.panel.full id=(id) {
             h2 { (title) }
             div.scroll tabindex="0" role="region" aria-label=(title) {
                 table.list data-sort {

@@ -96,19 +96,24 @@ pub async fn agent_list(
     read_org(ports, org, &AgentListQuery { request }).await
 }
 
+/// Returns the error for a metric that is not divided by the dimension. It names those that are.
+pub(super) fn not_known_by(metric: &AgentMetric, dimension: AgentDimension) -> QueryError {
+    let metrics: Vec<&str> = AgentMetric::divided_by(Some(dimension)).map(|metric| metric.name).collect();
+    QueryError::Invalid(format!(
+        "{} is not known by {}: expected {}",
+        metric.name,
+        dimension.as_str(),
+        metrics.join(", ")
+    ))
+}
+
 /// Checks that the list can have the metric, and that the subject can have the list.
 fn check(request: &AgentListRequest) -> Result<(), QueryError> {
     let AgentListRequest { listing, sort, subject, .. } = request;
     if let Some(dimension) = listing.dimension()
         && !sort.dimensions.contains(&dimension)
     {
-        let metrics: Vec<&str> = AgentMetric::divided_by(Some(dimension)).map(|metric| metric.name).collect();
-        return Err(QueryError::Invalid(format!(
-            "{} is not known by {}: expected {}",
-            sort.name,
-            dimension.as_str(),
-            metrics.join(", ")
-        )));
+        return Err(not_known_by(sort, dimension));
     }
     if listing.dimension().is_none() && *subject != SubjectRef::Org {
         return Err(QueryError::Invalid(format!(

@@ -7,7 +7,7 @@ use gam_model::{AgentCounter, AgentDimension, AgentMetric, Grain, Range, Subject
 use gam_rollup::agents::{AgentCounts, add_counts};
 
 use super::answers::{AgentPartName, AgentPoint, AgentSeries, AgentSeriesAnswer};
-use super::list::PartNames;
+use super::list::{PartNames, not_known_by};
 use super::reading::{MonthOfSessions, SessionReader};
 use super::sums::AgentSum;
 use crate::answers::{BotFilter, SubjectRef};
@@ -70,11 +70,7 @@ impl OrgQuery for AgentSeriesQuery<'_> {
         if let Some(dimension) = request.by
             && !request.metric.dimensions.contains(&dimension)
         {
-            return Err(QueryError::Invalid(format!(
-                "{} is not known by {}",
-                request.metric.name,
-                dimension.as_str()
-            )));
+            return Err(not_known_by(request.metric, dimension));
         }
         let mut resolved = org.resolve_subject(&request.subject).await?;
         let sessions = SessionReader::open(org).await?;
