@@ -33,7 +33,7 @@ pub use agents::{
     AgentCoverage, AgentListAnswer, AgentListEntry, AgentListRequest, AgentListing, AgentMetricValue,
     AgentMetricValues, AgentMetricsAnswer, AgentPartName, AgentPoint, AgentSeries, AgentSeriesAnswer,
     AgentSeriesRequest, MAX_AGENT_SERIES, PrClassAnswer, PrClassesAnswer, agent_list, agent_metrics,
-    agent_series, pr_classes,
+    agent_series, default_agent_metric, pr_classes,
 };
 pub use answer_stamp::AnswerStamp;
 pub use answers::{

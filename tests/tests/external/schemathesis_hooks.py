@@ -29,11 +29,11 @@ KNOWN_BY = {
 
 
 def is_known_by(query):
-    """Returns whether the metric of coding agents is known by the dimension, if there is one."""
-    metric = query.get("metric", query.get("sort"))
-    if query.get("by") not in DIMENSIONS or not str(metric).startswith("agent_"):
+    """Returns whether the metric of coding agents is known by the dimension, if there is one. Lists are by model."""
+    metric, by = str(query.get("metric", query.get("sort"))), query.get("by", "model" if "sort" in query else None)
+    if by not in DIMENSIONS or not metric.startswith("agent_"):
         return True
-    return any(str(metric).startswith(name) and query["by"] in known for name, known in KNOWN_BY.items())
+    return any(metric.startswith(name) and by in known for name, known in KNOWN_BY.items())
 
 
 def as_list(value):

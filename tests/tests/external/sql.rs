@@ -39,8 +39,10 @@ fn as_text(row: &Value) -> QueryRow {
 
 fn saved_queries_return_the_numbers_of_the_api() {
     let (world, _double, sandbox) = backfilled(77);
-    let queries = saved_queries();
-    assert_eq!(queries.len(), 6, "{:?}", queries.keys());
+    let mut queries = saved_queries();
+    // There are no sessions here, and not every change of the audit log is compared.
+    queries.retain(|_, sql| !sql.contains("FROM sessions") && !sql.contains("FROM audit"));
+    assert_eq!(queries.len(), 8, "{:?}", queries.keys());
     let run = |sql: &str| -> QueryRows { rows(&sandbox, sql).iter().map(as_text).collect() };
     let results: BTreeMap<String, QueryRows> =
         queries.iter().map(|(name, sql)| (name.clone(), run(sql))).collect();
@@ -48,6 +50,22 @@ fn saved_queries_return_the_numbers_of_the_api() {
     let compared =
         assert_rows_match_api(&|target| get(server.address(), target).json(), &world.org, &results);
     assert!(compared > 200, "only {compared} numbers were compared against the API");
+}
+
+fn saved_queries_about_agents_return_the_sessions_of_the_demo() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["demo", "--no-serve", "--days", "40"]).expect_status(0);
+    let queries = saved_queries();
+    let sum = |name: &str, column: &str| -> u64 {
+        rows(&sandbox, &queries[name]).iter().map(|row| row[column].as_u64().expect("a number")).sum()
+    };
+    let count = |kind: &str| {
+        let sql = format!("SELECT count(*) AS n FROM sessions WHERE kind = '{kind}' AND NOT retracted");
+        rows(&sandbox, &sql)[0]["n"].as_u64().expect("a number")
+    };
+    assert!(count("agent_response") > 0 && count("agent_tool_call") > 0);
+    assert_eq!(sum("AgentTokensQuery", "responses"), count("agent_response"));
+    assert_eq!(sum("FailingToolsQuery", "calls"), count("agent_tool_call"));
 }
 
 fn every_format_has_the_same_rows() {
@@ -151,6 +169,7 @@ fn names_paths_and_secrets_are_safe() {
 pub(crate) fn tests() -> Vec<ExternalTest> {
     vec![
         external_test!(NEEDS, saved_queries_return_the_numbers_of_the_api),
+        external_test!(NEEDS, saved_queries_about_agents_return_the_sessions_of_the_demo),
         external_test!(NEEDS, every_format_has_the_same_rows),
         external_test!(NEEDS, sessions_are_a_view_once_there_are_some),
         external_test!(NEEDS, a_failed_query_says_why),

@@ -376,7 +376,10 @@ fn description(parameter: Parameter) -> String {
              and lines by `tool`, all of these by `branch`"
                 .to_owned()
         }
-        Parameter::AgentMetric => format!("The metric.\n\n{}", agent_metric_list()),
+        Parameter::AgentMetric => format!(
+            "The metric. Default: `agent_tool_calls` by tool, else `agent_cost_usd`\n\n{}",
+            agent_metric_list()
+        ),
         Parameter::AgentSort => {
             "The metric to sort by. Default: `agent_tool_calls` by tool, else `agent_cost_usd`".to_owned()
         }

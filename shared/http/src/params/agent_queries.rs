@@ -2,11 +2,11 @@
 
 use chrono::NaiveDate;
 use gam_model::{AgentDimension, AgentMetric, Grain, Range};
-use gam_query::{AgentListing, BotFilter, MAX_AGENT_SERIES, MAX_LIMIT, SortDirection};
+use gam_query::{AgentListing, BotFilter, MAX_AGENT_SERIES, MAX_LIMIT, SortDirection, default_agent_metric};
 
 use super::queries::{MetricsParams, QueryParams};
 use super::query_string::QueryString;
-use super::{DEFAULT_AGENT_METRIC, DEFAULT_LIMIT, DEFAULT_PARTS, Parameter, SORT_DIRECTIONS, value_of};
+use super::{DEFAULT_LIMIT, DEFAULT_PARTS, Parameter, SORT_DIRECTIONS, value_of};
 use crate::error::ApiError;
 
 /// The parameters of a subject's metrics of sessions.
@@ -54,9 +54,10 @@ impl QueryParams for AgentSeriesParams {
     fn from_query(query: &QueryString, today: NaiveDate) -> Result<Self, ApiError> {
         let AgentMetricsParams { range, bots } = AgentMetricsParams::from_query(query, today)?;
         let metric = query.choice(Parameter::AgentMetric, AgentMetric::named)?;
+        let by = query.choice(Parameter::AgentDivision, AgentDimension::parse)?;
         Ok(AgentSeriesParams {
-            metric: metric.unwrap_or_else(|| agent_metric(DEFAULT_AGENT_METRIC)),
-            by: query.choice(Parameter::AgentDivision, AgentDimension::parse)?,
+            metric: metric.unwrap_or_else(|| agent_metric(default_agent_metric(by))),
+            by,
             grain: query.choice(Parameter::Granularity, Grain::parse)?.unwrap_or(Grain::Day),
             limit: query.number(Parameter::AgentParts, MAX_AGENT_SERIES)?.unwrap_or(DEFAULT_PARTS),
             range,

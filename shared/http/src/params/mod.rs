@@ -38,8 +38,6 @@ pub(crate) const DEFAULT_CHART_WIDTH: u32 = 680;
 pub(crate) const DEFAULT_METRIC: &str = "commits";
 /// The default of a histogram's `metric`.
 pub(crate) const DEFAULT_DURATION_METRIC: &str = "cycle_time_hours";
-/// The default of the `metric` of a series of sessions.
-pub(crate) const DEFAULT_AGENT_METRIC: &str = "agent_cost_usd";
 /// The default of how many parts a divided series names.
 pub(crate) const DEFAULT_PARTS: usize = 8;
 /// The most characters of `q`.
@@ -235,12 +233,12 @@ impl Parameter {
             Parameter::IssueState => Some(ISSUE_STATES[0].0),
             Parameter::AuditTail => Some("false"),
             Parameter::AgentBy => Some(AgentListing::ALL[0].as_str()),
-            Parameter::AgentMetric => Some(DEFAULT_AGENT_METRIC),
             Parameter::AgentOrder => Some(name_of(&SORT_DIRECTIONS, SortDirection::default())),
             Parameter::Sort => Some(DEFAULT_METRIC),
             Parameter::DurationMetric => Some(DEFAULT_DURATION_METRIC),
-            // The default of `order` depends on `sort`, and that of `metric` is a list.
+            // The default of `order` depends on `sort`, that of a metric of agents on `by`, and that of `metric` is a list.
             Parameter::Order
+            | Parameter::AgentMetric
             | Parameter::AgentDivision
             | Parameter::AgentSort
             | Parameter::AgentParts

@@ -57,10 +57,15 @@ impl AgentListing {
 
     /// Returns the metric that sorts the list if none is requested.
     pub fn default_sort(self) -> &'static str {
-        match self {
-            AgentListing::Parts(AgentDimension::Tool) => "agent_tool_calls",
-            _ => "agent_cost_usd",
-        }
+        default_agent_metric(self.dimension())
+    }
+}
+
+/// Returns the name of the metric of a list or a series if none is requested. Every dimension divides its own.
+pub fn default_agent_metric(dimension: Option<AgentDimension>) -> &'static str {
+    match dimension {
+        Some(AgentDimension::Tool) => "agent_tool_calls",
+        _ => "agent_cost_usd",
     }
 }
 

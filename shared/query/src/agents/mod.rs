@@ -16,7 +16,7 @@ pub use answers::{
     AgentCoverage, AgentListAnswer, AgentListEntry, AgentMetricValue, AgentMetricValues, AgentMetricsAnswer,
     AgentPartName, AgentPoint, AgentSeries, AgentSeriesAnswer,
 };
-pub use list::{AgentListRequest, AgentListing, agent_list};
+pub use list::{AgentListRequest, AgentListing, agent_list, default_agent_metric};
 pub use metrics::agent_metrics;
 pub use prs::{PrClassAnswer, PrClassesAnswer, pr_classes};
 pub use series::{AgentSeriesRequest, MAX_AGENT_SERIES, agent_series};

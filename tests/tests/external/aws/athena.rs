@@ -90,13 +90,25 @@ fn assert_equal(name: &str, one: &QueryRows, other: &QueryRows) {
     }
 }
 
+/// The saved queries whose rows are compared with the API.
+const COMPARED: [&str; 6] = [
+    "CommitsQuery",
+    "CycleTimeQuery",
+    "DeploymentsQuery",
+    "IssuesAndReleasesQuery",
+    "PullRequestsQuery",
+    "ReviewsQuery",
+];
+
 fn the_saved_queries_agree_with_the_api() {
     let aws = EmulatorSetup::default().start();
     let scenario = Scenario::new(77, 1);
     let stack = Stack::deploy(&aws, &scenario.world, &scenario.double);
     stack.collect();
-    let queries = saved_queries();
-    assert_eq!(queries.len(), 6, "{:?}", queries.keys());
+    let mut queries = saved_queries();
+    // Those that have no counterpart in the API run in DuckDB only: this lake has no sessions, and no events of this week.
+    queries.retain(|name, _| COMPARED.contains(&name.as_str()));
+    assert_eq!(queries.len(), COMPARED.len(), "{:?}", queries.keys());
     let on_duckdb = run_on_duckdb(&scenario.lake_dir(), &queries);
     let on_athena: BTreeMap<String, QueryRows> = queries
         .iter()
