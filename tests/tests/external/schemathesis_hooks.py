@@ -2,10 +2,12 @@
 
 schemathesis expects that requests with valid values are answered. These hooks take out what the descriptions exclude:
 empty ranges, ranges outside of the calendar, series and charts with too many points, `type` next to another `metric`,
-metrics of coding agents that are not known `by` a dimension, and cursors that no page has returned.
+metrics of coding agents that are not known `by` a dimension, their lists by repository or member of anything but an
+organization, and cursors that no page has returned.
 """
 
 import datetime
+import re
 
 import schemathesis
 
@@ -13,6 +15,7 @@ FIRST_DAY, LAST_DAY = datetime.date(1970, 1, 1), datetime.date(9999, 1, 1)
 DEFAULT_DAYS = datetime.timedelta(days=30)
 MAX_POINTS = 20_000
 MAX_CHART_BUCKETS = 1_000
+DEFAULT_PARTS = 8
 DAYS_IN_BUCKET = {"day": 1, "week": 7, "month": 28}
 
 
@@ -61,7 +64,10 @@ def has_valid_range(query, max_points):
     if not FIRST_DAY <= since < until:
         return False
     bucket_days = DAYS_IN_BUCKET.get(str(query.get("granularity")), 1)
-    return len(as_list(query.get("metric", "commits"))) * ((until - since).days / bucket_days + 2) <= max_points
+    # A series of coding agents has its greatest parts, and the sum of all others.
+    parts = query.get("parts", DEFAULT_PARTS) if "by" in query else 0
+    series = int(parts) + 1 if str(parts).isdigit() else 1
+    return series * len(as_list(query.get("metric", "commits"))) * ((until - since).days / bucket_days + 2) <= max_points
 
 
 @schemathesis.hook
@@ -72,6 +78,8 @@ def filter_case(context, case):
     if "type" in query and "metric" in query:
         return False
     if "/agents" in case.path and not is_known_by(query):
+        return False
+    if re.search("/(repos|members)/[^/]+/agents", case.path) and query.get("by") in ("repo", "member"):
         return False
     return has_valid_range(query, MAX_CHART_BUCKETS if "/charts/" in case.path else MAX_POINTS)
 
