@@ -1,4 +1,4 @@
-//! A server that does nothing but return bytes: what an answer costs besides computing it. `bench/load.py` uses it:
+//! A server that only returns bytes. `bench/load.py` compares the API with it, to see what computing an answer costs:
 //! `cargo run --release -p gam-bench --example bare_server -- FILE...`.
 
 use std::io::Write as _;

@@ -139,7 +139,7 @@ async fn install_httpfs(program: &Path) -> anyhow::Result<Option<Output>> {
 /// Says why DuckDB has no extension for S3, and how to install it.
 fn missing_httpfs(lake: &S3Location, program: &Path, output: &Output) -> anyhow::Error {
     let lines = error_lines(&String::from_utf8_lossy(&output.stderr));
-    let why = lines.lines().next().unwrap_or("it names no reason");
+    let why = lines.lines().next().unwrap_or("DuckDB gave no reason");
     failure(format!(
         "query needs DuckDB's extension httpfs to read the lake {lake}, and it cannot be installed ({}): run `{} -c \
          \"INSTALL httpfs\"` where DuckDB can download it, or install a downloaded file with INSTALL 'FILE' \

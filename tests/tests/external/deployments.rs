@@ -96,7 +96,7 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // Its workers end with it if it is asked to end.
+        // SIGTERM also stops its workers. SIGKILL would leave them.
         let _ = Command::new("kill").arg("-TERM").arg(self.process.id().to_string()).status();
         let _ = self.process.wait();
     }

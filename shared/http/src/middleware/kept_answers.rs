@@ -31,7 +31,7 @@ pub(crate) struct KeptAnswers {
 /// What an answer depends on in a request: path and query, and its [`RequestVariant`].
 type RequestKey = (Box<str>, Box<[u8]>);
 
-/// Returns what an answer depends on in a request besides path and query.
+/// Returns the parts of a request, other than path and query, that its answer depends on.
 pub(crate) type RequestVariant = fn(&Request) -> Box<[u8]>;
 
 #[derive(Clone)]

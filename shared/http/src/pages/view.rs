@@ -28,7 +28,7 @@ pub(crate) struct View {
     pub(super) can_audit: bool,
 }
 
-/// What a page depends on in a request besides path and query.
+/// The parts of a request, other than path and query, that a page depends on.
 struct PageVariant {
     /// The language that the browser prefers.
     language: Language,
@@ -61,8 +61,8 @@ impl View {
         View { params, language, words: Words::of(language), root, has_token, can_audit }
     }
 
-    /// Returns what a page depends on besides path and query: the language that the browser prefers, and what the sender
-    /// may do as far as pages show it. Senders with the same variant get the same page.
+    /// Returns the parts of a request, other than path and query, that a page depends on: the language that the browser
+    /// prefers, and what the sender may do as far as pages show it. Senders with the same variant get the same page.
     pub(crate) fn variant(request: &Request) -> Box<[u8]> {
         let PageVariant { language, has_token, can_audit } =
             PageVariant::new(request.headers(), request.extensions());
