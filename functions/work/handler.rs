@@ -150,6 +150,8 @@ impl Worker {
             scopes: self.scopes.clone(),
             source,
             followers: vec![follower],
+            // Only `gate` and `act` may write actions.
+            wakes_actions: false,
         }
     }
 

@@ -83,6 +83,7 @@ impl Webhooks {
             scopes: scopes.clone(),
             source: source.clone().map(|source| source as Arc<dyn IssueSource>),
             followers,
+            wakes_actions: true,
         };
         Webhooks { secrets, queue: RecordQueue::new(records, clock), scopes, processor, source }
     }

@@ -31,6 +31,9 @@ pub mod testing;
 /// The path of the route that takes webhooks. Addresses of webhooks end with it.
 pub const WEBHOOK_PATH: &str = "/api/v1/webhook/github";
 
+/// Who changes a task or an action, or finds a gap, in the audit log if no client does.
+pub(crate) const SERVICE: &str = "service";
+
 pub use drain::DrainReport;
 pub use issue::{CachedIssue, Freshness, IssueChange, IssueFollower, LabelVoucher, Tombstone, TrustedEdit};
 pub use list::{IssueFilter, IssuePage, IssueReader};

@@ -105,6 +105,9 @@ pub struct Processor {
     pub source: Option<Arc<dyn IssueSource>>,
     /// What changes together with an issue.
     pub followers: Vec<Arc<dyn IssueFollower>>,
+    /// Whether deliveries make actions due that look at the same repository. This process must be able to write actions
+    /// then. Without it, they are looked at by their own schedule.
+    pub wakes_actions: bool,
 }
 
 /// An order, and where it belongs.
@@ -175,7 +178,7 @@ impl Processor {
             self.remember_repo_hook(&scope.key, &order.org, (&repo.name, id)).await?;
         }
         // Before the effect, because the order is gone afterwards.
-        if order.is_delivery && concerns_actions(&order.event) {
+        if self.wakes_actions && order.is_delivery && concerns_actions(&order.event) {
             hasten(&*self.records, &scope.key, &repo.name, now).await?;
         }
         let context = OrderContext { order, queued, org: &scope.key, repo };

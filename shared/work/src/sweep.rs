@@ -11,6 +11,7 @@ use gam_access::{AuditKind, AuditRow};
 use gam_store::{Error as StoreError, Expectation, RecordCommit, RecordCommitId, commit_until_answered};
 use serde::{Deserialize, Serialize};
 
+use crate::SERVICE;
 use crate::dirty::mark_dirty;
 use crate::hooks::{
     HookGap, HookState, HookWalk, LastDelivery, list_hooks, load_hook, put_hook, repo_hook_id, repos_of_hooks,
@@ -20,8 +21,6 @@ use crate::process::{Processor, WorkError};
 use crate::repo::list_repos;
 use crate::source::SourceError;
 
-/// Who the audit log says found a gap.
-const SERVICE: &str = "service";
 /// How long GitHub lists a delivery.
 pub const LISTED_FOR: TimeDelta = TimeDelta::days(3);
 /// By how much two sweeps overlap: an attempt may be listed late.

@@ -125,6 +125,7 @@ async fn reconciling_a_hundred_idle_repositories_costs_one_request() {
     }
     let double = Double::start(world.clone(), start());
     let processor = Processor {
+        wakes_actions: false,
         records: Arc::new(MemoryStore::default()),
         clock: Arc::new(SystemClock),
         scopes: Arc::new(OneOrg),

@@ -181,6 +181,24 @@ impl ActionChange {
     }
 }
 
+/// Returns a row about an action. Its id begins with that of the action, and ends with `what`.
+pub(super) fn row_about(
+    action: &Action,
+    what: &str,
+    kind: AuditKind,
+    requester: &Requester,
+    now: DateTime<Utc>,
+) -> AuditRow {
+    let number = Some(action.number()).filter(|number| *number > 0);
+    let subject = format!("action {} {}", action.id, action.kind().as_str());
+    let id = format!("action:{}:{what}", action.id);
+    AuditRow::new(id, Some(&action.id.org), now, &requester.id, kind, subject)
+        .with_origin(requester.origin.clone())
+        .about(None, &*action.repo.name, number)
+        .with_detail("action_id", action.id.to_string())
+        .with_detail("hash", action.content_hash())
+}
+
 fn audit_row(
     action: &Action,
     event: &ActionEvent,
@@ -218,21 +236,7 @@ fn audit_row(
         }
         ActionEvent::Retried => (format!("retried:{commit}"), AuditKind::ActionRetried, ok()),
     };
-    let number = Some(action.number()).filter(|number| *number > 0);
-    let subject = format!("action {} {}", action.id, action.kind().as_str());
-    let row = AuditRow::new(
-        format!("action:{}:{what}", action.id),
-        Some(&action.id.org),
-        now,
-        &requester.id,
-        kind,
-        subject,
-    )
-    .with_origin(requester.origin.clone())
-    .with_outcome(outcome)
-    .about(None, &*action.repo.name, number)
-    .with_detail("action_id", action.id.to_string())
-    .with_detail("hash", action.content_hash());
+    let row = row_about(action, &what, kind, requester, now).with_outcome(outcome);
     let row = match event {
         ActionEvent::Approved(DecisionSource::Link) | ActionEvent::Rejected(DecisionSource::Link) => {
             row.with_detail("by", "link")

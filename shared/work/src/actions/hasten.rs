@@ -6,6 +6,7 @@ use gam_store::{RecordCommit, RecordCommitId, RecordStore, commit_until_answered
 use super::ActionError;
 use super::action::{Action, Phase};
 use super::entries::{ActionChange, DueEntry, due_range, load_action, parse_entry};
+use crate::SERVICE;
 
 /// Number of entries of the index that one read returns.
 const PAGE_ENTRIES: usize = 200;
@@ -17,7 +18,7 @@ pub(crate) fn concerns_actions(event: &str) -> bool {
 }
 
 /// Makes the actions of a repository due that wait for approvals, because their head may have moved, or whose result is
-/// looked for. `org` is a storage key, `repo` a name without the owner. Returns how many there are.
+/// looked for. `org` is a storage key, `repo` a name without the owner.
 ///
 /// # Errors
 /// If the store fails.
@@ -26,8 +27,7 @@ pub(crate) async fn hasten(
     org: &str,
     repo: &str,
     now: DateTime<Utc>,
-) -> Result<usize, ActionError> {
-    let mut hastened = 0;
+) -> Result<(), ActionError> {
     let mut range = due_range()?;
     loop {
         let page = records.range(&range, PAGE_ENTRIES, now).await?;
@@ -37,7 +37,12 @@ pub(crate) async fn hasten(
             if entry.id.org != org || entry.due <= now {
                 continue;
             }
-            let Some((before, revision)) = load_action(records, &entry.id, now).await? else { continue };
+            let loaded = match load_action(records, &entry.id, now).await {
+                // An action that cannot be read is reported where it is due, and must not stop deliveries.
+                Err(error) if !error.is_retryable() => continue,
+                loaded => loaded?,
+            };
+            let Some((before, revision)) = loaded else { continue };
             let is_looked_at = matches!(before.phase, Phase::Waiting { .. } | Phase::Checking { .. });
             if !is_looked_at || !before.repo.name.eq_ignore_ascii_case(repo) {
                 continue;
@@ -45,14 +50,13 @@ pub(crate) async fn hasten(
             let after = Action { due: Some(now), ..before.clone() };
             let mut change = ActionChange { before: Some((before, revision)), after, events: Vec::new() };
             let commit = RecordCommit::new(RecordCommitId::random());
-            let commit = change.add_to(commit, &"service".into(), now)?;
+            let commit = change.add_to(commit, &SERVICE.into(), now)?;
             // After a conflict, somebody else has just looked at it.
             commit_until_answered(records, &commit, now).await?;
-            hastened += 1;
         }
         match page.last() {
             Some((last, _)) if page.len() == PAGE_ENTRIES => range = range.after(last),
-            _ => return Ok(hastened),
+            _ => return Ok(()),
         }
     }
 }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
-use gam_access::{AuditKind, AuditRow, Requester};
+use gam_access::{AuditKind, Requester};
 use gam_store::{CommitOutcome, RecordCommit, RecordCommitId, commit_until_answered};
 use ring::hmac;
 use serde::{Deserialize, Serialize};
 
-use super::action::{Action, ActionId, Phase};
+use super::action::{ActionId, Phase};
+use super::entries::row_about;
 use super::{ActionError, Actions};
 
 /// The path and the parameter of the page of a link, which the text of the link follows. Logs have paths, and no parameters.
@@ -123,31 +124,16 @@ impl Actions {
             expires_at: until.min(now + MAX_LINK_LIFETIME).trunc_subsecs(0),
         };
         let commit = RecordCommit::new(RecordCommitId::random());
-        let commit = link_row(&action, &link, commit.id(), requester, now).add_to(commit)?;
+        let what = format!("link:{}", commit.id());
+        let row = row_about(&action, &what, AuditKind::ApprovalLinkCreated, requester, now)
+            .with_detail("approver", &*link.approver)
+            .with_detail("expires_at", link.expires_at.to_rfc3339());
+        let commit = row.add_to(commit)?;
         match commit_until_answered(&*self.records, &commit, now).await? {
             CommitOutcome::Committed => Ok(link),
             CommitOutcome::Conflict(_) => Err(ActionError::Busy),
         }
     }
-}
-
-fn link_row(
-    action: &Action,
-    link: &ApprovalLink,
-    commit: RecordCommitId,
-    requester: &Requester,
-    now: DateTime<Utc>,
-) -> AuditRow {
-    let id = format!("action:{}:link:{commit}", action.id);
-    let subject = format!("action {} {}", action.id, action.kind().as_str());
-    let number = Some(action.number()).filter(|number| *number > 0);
-    AuditRow::new(id, Some(&action.id.org), now, &requester.id, AuditKind::ApprovalLinkCreated, subject)
-        .with_origin(requester.origin.clone())
-        .about(None, &*action.repo.name, number)
-        .with_detail("action_id", action.id.to_string())
-        .with_detail("hash", &*link.hash)
-        .with_detail("approver", &*link.approver)
-        .with_detail("expires_at", link.expires_at.to_rfc3339())
 }
 
 #[cfg(test)]

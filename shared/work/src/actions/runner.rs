@@ -19,9 +19,8 @@ use super::outcome::{
 use super::pace::{BreakerChange, Pace};
 use super::prepare::{apply_head, fail_if_final, prepare, present_head};
 use super::{ActionError, Actions, MAX_CONFLICTS};
+use crate::SERVICE;
 
-/// Who changes actions in the audit log if no client does.
-const SERVICE: &str = "service";
 /// How long a process has for a request. One that has not recorded the answer by then is dead.
 const LEASE: TimeDelta = TimeDelta::seconds(60);
 /// How long GitHub has for a merge that it accepted.

@@ -18,6 +18,7 @@ use super::entries::{
 use super::rules::login_of_worker;
 use super::task::{ClaimOutcome, Task};
 use super::{MAX_CONFLICTS, TaskError, TaskPhase, Tasks};
+use crate::SERVICE;
 use crate::issue::{CachedIssue, load_issue};
 use crate::repo::load_org;
 
@@ -215,7 +216,7 @@ impl Tasks {
         }
         let change = TaskChange { before: Some((before, revision)), after, events };
         if !change.is_empty() {
-            self.commit(&change, &"service".into(), now).await?;
+            self.commit(&change, &SERVICE.into(), now).await?;
         }
         Ok(())
     }
@@ -288,7 +289,7 @@ impl Tasks {
         let commit = RecordCommit::new(RecordCommitId::random());
         if !after.is_assignable() {
             let change = TaskChange { before: Some((before, revision)), after, events: Vec::new() };
-            return Ok(match self.commit(&change, &"service".into(), now).await? {
+            return Ok(match self.commit(&change, &SERVICE.into(), now).await? {
                 true => ClaimAttempt::Withdrawn,
                 false => ClaimAttempt::Lost,
             });

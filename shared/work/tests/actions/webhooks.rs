@@ -23,6 +23,11 @@ impl OrgScopes for OnlyAcme {
 
 /// Carries out a delivery about a repository.
 async fn deliver(world: &World, event: &str, action: &str, repo: &str) {
+    deliver_to(world, (event, action, repo), true).await;
+}
+
+/// Delivers to a process that wakes actions, or may not write them.
+async fn deliver_to(world: &World, (event, action, repo): (&str, &str, &str), wakes_actions: bool) {
     let repository = json!({
         "id": 1, "node_id": "R_1", "name": repo, "full_name": format!("Acme/{repo}"), "default_branch": "main",
         "owner": { "login": "Acme", "id": 2 },
@@ -40,6 +45,7 @@ async fn deliver(world: &World, event: &str, action: &str, repo: &str) {
         scopes: Arc::new(OnlyAcme),
         source: None,
         followers: Vec::new(),
+        wakes_actions,
     };
     assert_eq!(processor.process(&order, None).await.expect("the store works"), OrderOutcome::Done);
 }
@@ -63,6 +69,16 @@ async fn a_push_voids_approvals_at_once() {
     assert!(new.approvals.is_empty() && matches!(new.phase, Phase::Waiting { .. }), "{new:?}");
     assert_eq!(new.choice.unwrap().head_sha, Some(sha_of('c')));
     assert!(world.audit(Some(ORG)).await.contains(&"approval_voided head_moved".to_owned()));
+}
+
+#[tokio::test]
+async fn a_process_that_may_not_write_actions_leaves_them_alone() {
+    let world = World::with_policy("[[policy]]\napprovals = 2\n");
+    world.github.add_pull(5, "change", 'b');
+    let old = world.run(merge(Some(5))).await;
+    world.clock.advance(TimeDelta::seconds(1));
+    deliver_to(&world, ("pull_request", "synchronize", "site"), false).await;
+    assert_eq!(world.get(&old.id).await, old);
 }
 
 #[tokio::test]

@@ -41,6 +41,7 @@ impl Server {
             scopes: Arc::new(configured.clone()),
             source: None,
             followers: vec![Arc::new(world.tasks.follower())],
+            wakes_actions: true,
         };
         Server { world, configured, processor }
     }

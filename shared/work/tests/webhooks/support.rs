@@ -380,6 +380,7 @@ impl Service {
             scopes: Arc::new(TestScopes),
             source: Some(hub.clone()),
             followers: Vec::new(),
+            wakes_actions: true,
         };
         let queue = RecordQueue::new(store.clone(), clock.clone());
         Service { store, clock, queue, processor }
