@@ -113,25 +113,15 @@ impl Processor {
     async fn fetch_all_blocked(&self, context: &OrderContext<'_>) -> Result<(), WorkError> {
         let now = self.clock.now();
         let repos = list_repos(&*self.records, context.org, now).await?;
-        let mut range = issue_range(context.org, None)?;
-        loop {
-            let page = list_issues(&*self.records, &range, PAGE_ISSUES, now).await?;
-            let waiting = page.iter().map(|(_, issue)| issue).filter(|issue| {
-                let counts = [issue.details.blocked_by_open, issue.details.sub_issues_open];
-                issue.tombstone.is_none() && counts.into_iter().flatten().any(|count| count > 0)
-            });
-            let fetch = |issue: &CachedIssue| {
-                let unread =
-                    || OrderRepo { id: issue.repo_id, node_id: String::new(), name: issue.repo.clone() };
-                let repo = repos.get(&issue.repo_id).map_or_else(unread, |state| state.repo.clone());
-                context.order.follow_up(repo, Effect::fetch(issue.details.number), now)
-            };
-            self.queue(waiting.map(fetch).collect(), now).await?;
-            match page.last() {
-                Some((last, _)) if page.len() == PAGE_ISSUES => range = range.after(last),
-                _ => return Ok(()),
-            }
-        }
+        let fetch = |issue: &CachedIssue| {
+            let counts = [issue.details.blocked_by_open, issue.details.sub_issues_open];
+            counts.into_iter().flatten().find(|count| *count > 0)?;
+            let unread = || OrderRepo { id: issue.repo_id, node_id: String::new(), name: issue.repo.clone() };
+            let repo = repos.get(&issue.repo_id).map_or_else(unread, |state| state.repo.clone());
+            Some(context.order.follow_up(repo, Effect::fetch(issue.details.number), now))
+        };
+        let fetches = self.select_issues(context.org, None, fetch).await?;
+        self.queue(fetches, now).await
     }
 
     async fn fetch_closed_by(
@@ -215,18 +205,27 @@ impl Processor {
         context: &OrderContext<'_>,
         is_wanted: impl Fn(&CachedIssue) -> bool,
     ) -> Result<Vec<i64>, WorkError> {
-        let mut range = issue_range(context.org, Some(context.repo.id))?;
-        let mut numbers = Vec::new();
+        let number = |issue: &CachedIssue| is_wanted(issue).then_some(issue.details.number);
+        self.select_issues(context.org, Some(context.repo.id), number).await
+    }
+
+    /// Returns what `select` returns of the cached issues of an organization, or of a repository by its id. Tombstones
+    /// are left out.
+    pub(crate) async fn select_issues<T>(
+        &self,
+        org: &str,
+        repo_id: Option<i64>,
+        select: impl Fn(&CachedIssue) -> Option<T>,
+    ) -> Result<Vec<T>, WorkError> {
+        let mut range = issue_range(org, repo_id)?;
+        let mut selected = Vec::new();
         loop {
             let page = list_issues(&*self.records, &range, PAGE_ISSUES, self.clock.now()).await?;
-            let wanted = page
-                .iter()
-                .map(|(_, issue)| issue)
-                .filter(|issue| issue.tombstone.is_none() && is_wanted(issue));
-            numbers.extend(wanted.map(|issue| issue.details.number));
+            let issues = page.iter().map(|(_, issue)| issue).filter(|issue| issue.tombstone.is_none());
+            selected.extend(issues.filter_map(&select));
             match page.last() {
                 Some((last, _)) if page.len() == PAGE_ISSUES => range = range.after(last),
-                _ => return Ok(numbers),
+                _ => return Ok(selected),
             }
         }
     }

@@ -7,9 +7,9 @@ use std::collections::{BTreeSet, HashMap};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use gam_store::{CommitOutcome, Expectation, RecordCommit, RecordCommitId, commit_until_answered};
 
-use crate::issue::{IssueChange, load_issue};
+use crate::issue::{CachedIssue, IssueChange, load_issue};
 use crate::order::{Effect, OrderRepo, WebhookOrder, put_order};
-use crate::process::{OrderContext, Processor, WorkError, changes_blocked, fetched_issue, is_same};
+use crate::process::{Processor, WorkError, changes_blocked, fetched_issue, is_same};
 use crate::repo::{IssueOrg, IssueRepo, list_repos, load_org, load_repo, put_org, put_repo};
 use crate::source::{FetchedIssue, IssueListQuery, RepoAddress, RepoSummary, SourceError};
 
@@ -253,13 +253,15 @@ impl Processor {
     ) -> Result<usize, WorkError> {
         let now = self.clock.now();
         let order = WebhookOrder::job(login, repo.clone(), Effect::Reconcile { is_full: true }, now);
-        let context = OrderContext { order: &order, queued: None, org, repo };
-        let numbers = self
-            .numbers_of(&context, |issue| issue.is_open() && !listed.contains(&issue.details.number))
-            .await?;
-        let fetch = |number: &i64| order.follow_up(repo.clone(), Effect::fetch(*number), now);
-        self.queue(numbers.iter().map(fetch).collect(), now).await?;
-        Ok(numbers.len())
+        let fetch = |issue: &CachedIssue| {
+            let number = issue.details.number;
+            let is_unlisted = issue.is_open() && !listed.contains(&number);
+            is_unlisted.then(|| order.follow_up(repo.clone(), Effect::fetch(number), now))
+        };
+        let fetches = self.select_issues(org, Some(repo.id), fetch).await?;
+        let count = fetches.len();
+        self.queue(fetches, now).await?;
+        Ok(count)
     }
 }
 
