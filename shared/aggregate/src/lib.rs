@@ -42,7 +42,7 @@ mod status;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gam_lake::{Events, ObjectStore, Sessions, inbox};
+use gam_lake::{Events, ObjectStore, Sessions, Table, inbox};
 use gam_model::Month;
 use gam_store::{Checkpoint, CheckpointKey, Epoch, Logic, OrgCheckpoint, ReadAgainSpan};
 
@@ -90,6 +90,23 @@ pub async fn aggregate_with(
     options: &AggregateOptions,
     observer: &dyn AggregateObserver,
 ) -> Result<AggregateReport, AggregateError> {
+    run_in_newest_epoch(ports, org, options, observer, async |run, is_new_target| {
+        let lost_months = std::mem::take(&mut run.lost_months);
+        run.check_lost(&lost_months).await?;
+        run.run(is_new_target).await
+    })
+    .await
+}
+
+/// Runs `work` in the newest epoch of an organization, and again in the next one while snapshots of newer epochs are found.
+/// `work` gets the run, and whether the run has set a new target. A month that cannot be read is an error at the end.
+async fn run_in_newest_epoch(
+    ports: &AggregatePorts,
+    org: &str,
+    options: &AggregateOptions,
+    observer: &dyn AggregateObserver,
+    work: impl AsyncFn(&mut AggregateRun<'_>, bool) -> Result<(), AggregateError>,
+) -> Result<AggregateReport, AggregateError> {
     let org = &gam_store::keys::org_key(org);
     let mut report = AggregateReport::default();
     for _ in 0..MAX_RULE_CHANGES {
@@ -99,15 +116,10 @@ pub async fn aggregate_with(
             return Ok(report);
         };
         run.report = report;
-        let lost_months = std::mem::take(&mut run.lost_months);
-        run.check_lost(&lost_months).await?;
-        run.run(is_new_target).await?;
-        if let Some(newer) = run.superseded_by {
-            run.pass_epoch(newer).await?;
-            report = run.report;
-            continue;
-        }
-        return Ok(run.report);
+        work(&mut run, is_new_target).await?;
+        let Some(newer) = run.superseded_by else { return run.failure.map_or(Ok(run.report), Err) };
+        run.pass_epoch(newer).await?;
+        report = run.report;
     }
     Err(AggregateError::HeadContended { org: org.to_owned() })
 }
@@ -205,7 +217,9 @@ impl<'a> AggregateRun<'a> {
         }
         // Somebody must fold the other months soon.
         self.report.unfinished |= is_new_target && !checks_months;
-        let is_complete = !self.report.unfinished && self.unreadable.is_empty();
+        // Only events can be read again.
+        let is_readable = !self.unreadable.iter().any(|(table, _)| *table == Events::SNAPSHOTS);
+        let is_complete = !self.report.unfinished && is_readable;
         if self.read_again.is_some() && !self.must_stop() && is_complete {
             Checkpoint::change_org(&*self.ports.checkpoints, self.org, |checkpoint| {
                 if checkpoint.read_again == self.read_again {
@@ -223,7 +237,7 @@ impl<'a> AggregateRun<'a> {
                 self.switch_if_complete().await?;
             }
         }
-        self.failure.take().map_or(Ok(()), Err)
+        Ok(())
     }
 
     /// Records that the snapshot of a month cannot be read.

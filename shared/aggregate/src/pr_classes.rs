@@ -2,7 +2,7 @@
 //!
 //! A month's item names the generations of the snapshot of the month in the table `events`, and of those of the month and
 //! the one before in the table `sessions`. Its own generation is their sum: none of them ever becomes smaller, so a
-//! greater sum is newer. Every aggregation compares the generations and folds the months whose item has others.
+//! greater sum is newer. A marker has the sum. Every aggregation compares it and folds the months whose sum is greater.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use gam_fold::fold_pr_classes;
 use gam_lake::snapshot::{self, SnapshotFile};
 use gam_lake::{Error as LakeError, Events, Sessions, Table};
 use gam_model::{ItemClass, ItemKey, Month, SubjectKind};
-use gam_rollup::{PrClassItem, StoredForm};
+use gam_rollup::StoredForm;
 use gam_store::keys::{PR_CLASSES, rollup_owner};
 use gam_store::{Epoch, FoldScope, StoredItem};
 
@@ -38,17 +38,28 @@ impl AggregateRun<'_> {
                 sessions.contains(month) || month.previous().is_some_and(|it| sessions.contains(&it))
             })
             .collect();
-        let (Some(first), Some(last)) = (months.first(), months.last()) else { return Ok(0) };
+        if months.is_empty() {
+            return Ok(0);
+        }
         let owner = rollup_owner(self.org, PR_CLASSES);
-        let stored = self.ports.rollups.range(&owner, self.epoch, &CLASS, *first, *last).await?;
-        let stored: BTreeMap<Month, [u64; 3]> = stored
-            .into_iter()
-            .filter_map(|(key, item)| Some((key.month, PrClassItem::decode(&item.body).ok()?.generations)))
-            .collect();
+        let markers = self.ports.rollups.markers(&owner, self.epoch).await?.into_iter();
+        let folded: BTreeMap<Month, u64> = markers.map(|marker| (marker.month, marker.generation)).collect();
+        // The sessions of a month belong to two items.
+        let mut of_sessions = BTreeMap::new();
+        for month in sessions {
+            of_sessions.insert(month, self.generation::<Sessions>(month).await?);
+        }
         let mut items = 0;
         for month in months {
-            let Some(current) = self.generations(month).await? else { continue };
-            if stored.get(&month) != Some(&current) {
+            let of_month = |month: Month| of_sessions.get(&month).copied().unwrap_or(Some(0));
+            let before = month.previous().map_or(Some(0), of_month);
+            let of_events = self.generation::<Events>(month).await?;
+            // A month of which a snapshot belongs to another epoch is folded later.
+            let (Some(of_events), Some(of_month), Some(before)) = (of_events, of_month(month), before) else {
+                continue;
+            };
+            let current = of_events + of_month + before;
+            if folded.get(&month).is_none_or(|folded| *folded < current) {
                 match self.fold_pr_classes(&owner, month).await {
                     // Whoever folds the month reports it.
                     Err(error) if error.is_unreadable_month() => {}
@@ -59,20 +70,8 @@ impl AggregateRun<'_> {
         Ok(items)
     }
 
-    /// Returns the generations of the snapshots of a month's item; `None` if one of them belongs to another epoch.
-    async fn generations(&self, month: Month) -> Result<Option<[u64; 3]>, AggregateError> {
-        let of_events = self.generation::<Events>(Some(month)).await?;
-        let of_month = self.generation::<Sessions>(Some(month)).await?;
-        let before = self.generation::<Sessions>(month.previous()).await?;
-        let (Some(of_events), Some(of_month), Some(before)) = (of_events, of_month, before) else {
-            return Ok(None);
-        };
-        Ok(Some([of_events, of_month, before]))
-    }
-
     /// Returns the generation of a snapshot, 0 if there is none; `None` if it belongs to another epoch or cannot be read.
-    async fn generation<T: Table>(&self, month: Option<Month>) -> Result<Option<u64>, AggregateError> {
-        let Some(month) = month else { return Ok(Some(0)) };
+    async fn generation<T: Table>(&self, month: Month) -> Result<Option<u64>, AggregateError> {
         let stamp = match snapshot::read_stamp::<T>(&*self.ports.objects, self.org, month).await {
             Err(LakeError::Damaged { .. }) => return Ok(None),
             stamp => stamp?,

@@ -12,7 +12,7 @@ use gam_model::session_event::combine_by_id;
 use gam_model::{Month, SessionEvent};
 
 use crate::month::{MonthOutcome, MonthUpdate, run_blocking};
-use crate::{AggregateError, AggregateOptions, AggregatePorts, AggregateRun, MAX_RULE_CHANGES};
+use crate::{AggregateError, AggregateOptions, AggregatePorts, AggregateRun, run_in_newest_epoch};
 
 /// Within this time of a month's edge, a copy of a row can be in the neighbouring month.
 const EDGE: TimeDelta = TimeDelta::hours(24);
@@ -42,27 +42,19 @@ pub struct SessionsReport {
 /// # Errors
 /// If the lake or the store fails. Everything done before stays valid, and the next run continues.
 pub async fn aggregate_sessions(ports: &AggregatePorts, org: &str) -> Result<SessionsReport, AggregateError> {
-    let (org, options) = (&gam_store::keys::org_key(org), AggregateOptions::default());
-    let mut report = SessionsReport::default();
-    for _ in 0..MAX_RULE_CHANGES {
-        let Some((mut run, _)) = AggregateRun::start(ports, org, &options, &()).await? else {
-            report.deferred = inbox::list::<Sessions>(&*ports.objects, org).await?.len();
-            return Ok(report);
-        };
-        run.report.sessions = report;
+    let options = AggregateOptions::default();
+    let report = run_in_newest_epoch(ports, org, &options, &(), async |run, _| {
         run.process_sessions().await?;
         if run.superseded_by.is_none() {
             run.refold_table::<Sessions>(false).await?;
         }
-        report = std::mem::take(&mut run.report.sessions);
-        let Some(newer) = run.superseded_by else {
+        if run.superseded_by.is_none() {
             run.refresh_pr_classes().await?;
             run.switch_if_complete().await?;
-            return run.failure.map_or(Ok(report), Err);
-        };
-        run.pass_epoch(newer).await?;
-    }
-    Err(AggregateError::HeadContended { org: org.to_owned() })
+        }
+        Ok(())
+    });
+    Ok(report.await?.sessions)
 }
 
 impl AggregateRun<'_> {
