@@ -87,6 +87,11 @@ pub(crate) async fn check_drafts(
     Ok(check)
 }
 
+/// Returns the id of a release and when it was published, UTC. `None` for a draft.
+fn publication(release: &Release) -> Option<(i64, DateTime<Utc>)> {
+    release.database_id.zip(release.published_at.filter(|_| !release.is_draft))
+}
+
 /// From when on the releases of a checkpoint have been read. An earlier version always read the complete list.
 fn covered_from(checkpoint: &ReleasesCheckpoint) -> Option<DateTime<Utc>> {
     checkpoint.covered_from.or_else(|| checkpoint.probed.as_ref().map(|_| DateTime::UNIX_EPOCH))
@@ -128,11 +133,11 @@ pub(crate) async fn read(
 ) -> Result<(), ReadError> {
     let covered_from = covered_from(&checkpoint);
     let start = context.window.start_for(covered_from);
-    let mut reader = ReleaseReader { github, context, pages, before: checkpoint.clone(), checkpoint, start };
+    let before = checkpoint.clone();
+    let announced = checkpoint.clone();
+    let mut reader = ReleaseReader { github, context, pages, before, announced, checkpoint, start };
     reader.retry_unanswered().await?;
-    let drafts = Page { entries: published_drafts, unanswered: Vec::new(), next: None };
-    let events = reader.take(&drafts);
-    reader.send(events, None).await?;
+    reader.send_page(&Page { entries: published_drafts, unanswered: Vec::new(), next: None }).await?;
     let end = if newest.total > 0 { reader.read_list().await? } else { ListRead::default() };
     reader.finish(newest, covered_from, end).await
 }
@@ -159,6 +164,9 @@ struct ReleaseReader<'a> {
     pages: &'a Sender<PageRead>,
     /// The checkpoint of the earlier runs.
     before: ReleasesCheckpoint,
+    /// The checkpoint of the earlier runs, and the publications of this run.
+    announced: ReleasesCheckpoint,
+    /// The checkpoint at the end of this run.
     checkpoint: ReleasesCheckpoint,
     /// The first moment of the window.
     start: DateTime<Utc>,
@@ -189,8 +197,7 @@ impl ReleaseReader<'_> {
             Err(Error::Unanswered { .. }) => Vec::new(),
             Err(error) => return Err(error.into()),
         };
-        let events = self.take(&Page { entries, unanswered: Vec::new(), next: None });
-        self.send(events, None).await
+        self.send_page(&Page { entries, unanswered: Vec::new(), next: None }).await
     }
 
     /// Reads the list page by page, from the newest release down.
@@ -230,13 +237,29 @@ impl ReleaseReader<'_> {
             read.is_at_known_end = known_end.as_ref().is_some_and(|end| {
                 read.listed >= end.listed || read.earliest.is_some_and(|at| at <= end.reached)
             });
-            let events = self.take(&page);
-            self.send(events, None).await?;
+            self.send_page(&page).await?;
             cursor = page.next;
             if cursor.is_none() || is_before_window || read.is_at_known_end {
                 return Ok(read);
             }
         }
+    }
+
+    /// Sends the events of a page. Publications that the saved checkpoint does not know are saved first.
+    async fn send_page(&mut self, page: &Page<Release>) -> Result<(), ReadError> {
+        let events = self.take(page);
+        let listed = page.entries.iter().chain(page.unanswered.iter().map(|it| &it.entry));
+        let mut has_new = false;
+        for release in listed {
+            let Some((id, at)) = publication(release) else { continue };
+            if self.announced.published.get(&id) != Some(&at) {
+                has_new |= self.announced.announced.entry(id).or_default().insert(at);
+            }
+        }
+        if has_new {
+            self.send(Vec::new(), Some(self.announced.clone())).await?;
+        }
+        self.send(events, None).await
     }
 
     /// Returns the events of a page, and remembers its releases.
@@ -262,31 +285,37 @@ impl ReleaseReader<'_> {
         events
     }
 
-    /// Remembers when a release was published. Returns the retraction of an earlier publication that is no longer
-    /// true: the release was withdrawn, or published again.
-    fn remember(&mut self, release: &Release) -> Option<Event> {
-        let id = release.database_id?;
-        let published_before = self.checkpoint.published.remove(&id);
+    /// Remembers when a release was published. Returns the retractions of earlier publications that are no longer true:
+    /// the release was withdrawn, or published again.
+    fn remember(&mut self, release: &Release) -> Vec<Event> {
+        let Some(id) = release.database_id else { return Vec::new() };
+        let mut earlier = self.checkpoint.announced.remove(&id).unwrap_or_default();
+        earlier.extend(self.checkpoint.published.remove(&id));
         self.checkpoint.drafts.remove(&id);
-        let published = release.published_at.filter(|_| !release.is_draft);
+        let published = publication(release).map(|(_, at)| at);
         if let Some(at) = published {
             self.checkpoint.published.insert(id, at);
         } else if self.checkpoint.drafts.len() < MAX_REMEMBERED {
             self.checkpoint.drafts.insert(id, release.id.clone());
         }
-        let retracted_at = published_before.filter(|before| published != Some(*before))?;
+        let retracted = earlier.into_iter().filter(|before| published != Some(*before));
+        retracted.map(|at| self.retract(release, id, at)).collect()
+    }
+
+    /// Returns the retraction of the publication of a release at `published_at`, and says so.
+    fn retract(&self, release: &Release, id: i64, published_at: DateTime<Utc>) -> Event {
         self.context.warn(format!(
             "release {:?}, published on {}, was withdrawn{}",
             release.tag_name,
-            retracted_at.date_naive(),
-            if published.is_some() {
+            published_at.date_naive(),
+            if publication(release).is_some() {
                 " and published again: it counts on the later day"
             } else {
                 ": it no longer counts"
             }
         ));
-        let version = release.updated_at.max(retracted_at).timestamp() + 1;
-        Some(self.context.event_builder.retracted_release(id, retracted_at, version))
+        let version = release.updated_at.max(published_at).timestamp() + 1;
+        self.context.event_builder.retracted_release(id, published_at, version)
     }
 
     /// Saves how far the list was read. `covered_from` is how far earlier runs have read it.
@@ -316,6 +345,9 @@ impl ReleaseReader<'_> {
         let checkpoint = &mut self.checkpoint;
         while checkpoint.published.len() > MAX_REMEMBERED {
             checkpoint.published.pop_first();
+        }
+        while checkpoint.announced.len() > MAX_REMEMBERED {
+            checkpoint.announced.pop_first();
         }
         checkpoint.probed = Some(probed(newest, self.context));
         checkpoint.active_at = self.context.active_at;

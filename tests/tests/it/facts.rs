@@ -3,7 +3,7 @@
 
 use chrono::TimeDelta;
 use gam_tests::answers::{assert_matches_reference, assert_same_answers};
-use gam_tests::github::Double;
+use gam_tests::github::{Double, Fault};
 use gam_tests::github::world::{
     Account, Deployment, PullRequest, Release, ReleaseChange, Repo, Review, Signature, Thread, ThreadChange,
     Time, World, at,
@@ -340,6 +340,35 @@ fn a_release_counts_at_its_last_publication() {
     });
     let sandbox = collect_in_steps(&world, &["2024-01-10", "2024-01-20", "2024-01-30"]);
     assert_eq!(org_metric(&sandbox, "releases"), 2);
+}
+
+#[test]
+fn a_publication_that_a_stopped_run_wrote_is_retracted_later() {
+    let world = world_of(|repo| {
+        let published = ReleaseChange::Published;
+        repo.releases = (1..=110)
+            .map(|id| {
+                let created_at = at("2024-01-02") + TimeDelta::hours(id);
+                let mut changes = vec![(created_at, published)];
+                if id == 110 {
+                    changes.push((at("2024-02-01"), ReleaseChange::Drafted));
+                    changes.push((at("2024-02-10"), published));
+                }
+                Release { id, tag: format!("v{id}"), author: ann(), created_at, changes }
+            })
+            .collect();
+    });
+    let double = Double::start(world.clone(), at("2024-01-20"));
+    let sandbox = Sandbox::with_github(&double);
+    // The first page is written, and the run ends before the second.
+    double.plan_fault("Releases", 1, 1, Fault::RateLimited(36_000));
+    sandbox.run(&["collect", "acme", "--since", SINCE, "--max-wait", "1s"]).expect_status(75);
+    sandbox.run(&["aggregate"]).expect_status(0);
+    assert_eq!(org_metric(&sandbox, "releases"), 100);
+    double.set_now(at("2024-02-15"));
+    collect_and_aggregate(&sandbox, "acme");
+    assert_eq!(org_metric(&sandbox, "releases"), 110);
+    assert_matches_reference(sandbox.serve().address(), &world, at("2024-02-15"), &full_range());
 }
 
 #[test]

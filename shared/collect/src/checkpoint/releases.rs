@@ -1,6 +1,6 @@
 //! Which releases of a repository have been read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use gam_github::PageSize;
@@ -24,6 +24,10 @@ pub struct ReleasesCheckpoint {
     pub probed: Option<ProbedReleases>,
     /// When each known release was published, by id, UTC. A release can be withdrawn and published again.
     pub published: BTreeMap<i64, DateTime<Utc>>,
+    /// Publications that the lake may have besides those in `published`, by id, UTC. They are saved before their events
+    /// are written, so that a run that dies in between leaves no publication that nobody retracts.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub announced: BTreeMap<i64, BTreeSet<DateTime<Utc>>>,
     /// The GraphQL node ids of known drafts, by id. A draft may be published at any time.
     pub drafts: BTreeMap<i64, String>,
     /// The repository's latest activity when the list was read, UTC.
