@@ -61,7 +61,7 @@ pub(crate) struct CliSettings {
     pub(crate) claude_config_dir: Option<String>,
     /// The directory of Codex. `None` for the one in the home directory.
     pub(crate) codex_home: Option<PathBuf>,
-    /// The token that `show` and `export` send to a server.
+    /// The token that commands with `--api` send to a server.
     pub(crate) api_token: TokenVariable,
     /// The token that a server accepts in addition to those of its store.
     pub(crate) admin_token: TokenVariable,

@@ -24,7 +24,7 @@ pub(crate) struct GlobalOptions {
     /// Store: sqlite:FILE, postgres://USER@HOST/DATABASE or dynamodb:TABLE [default: sqlite:DATA_DIR/store.sqlite]
     #[arg(long, global = true, env = "GITHUB_METRICS_STORE", value_name = "STORE", hide_env = true)]
     pub(crate) store: Option<String>,
-    /// API that show, export and task query instead of the store, and that worker works for
+    /// API that show, export, task and action use instead of the store, and that worker works for
     #[arg(long, global = true, env = "API_ENDPOINT", value_name = "URL", hide_env = true)]
     pub(crate) api: Option<String>,
     /// File of variables instead of ./.env; only a named file may set addresses, proxies and AWS
