@@ -120,6 +120,7 @@ fn full_repo() -> RepoCheckpoint {
             }),
             probed: Some(ProbedReleases { total: 2, newest: Some(31), updated_at: Some(at(11)) }),
             published: [(31, at(12))].into(),
+            announced: [(31, [at(24)].into())].into(),
             drafts: [(32, "RE_32".to_owned())].into(),
             active_at: Some(at(13)),
             unanswered: unanswered(),
