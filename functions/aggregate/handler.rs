@@ -443,13 +443,13 @@ impl Aggregator {
 
 fn options(deadline: Deadline, check_months: bool) -> AggregateOptions {
     AggregateOptions {
-        rebuild: false,
         check_months,
         chunk_bytes: CHUNK_BYTES,
         max_batch_bytes: MAX_BATCH_BYTES,
         // The function has one processor, and the memory for one month.
         max_concurrent_months: 1,
         until: Some(deadline.stop_at_utc()),
+        ..AggregateOptions::default()
     }
 }
 

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
-use gam_fold::LOGIC_VERSION;
 use gam_lake::{Events, Sessions, snapshot};
 use gam_model::{ItemClass, ItemKey, Month, Subject, SubjectKind};
 use gam_store::{Checkpoint, Epoch, EpochRules, FoldScope, Head, Logic, RetiredEpoch, StoredItem};
@@ -98,7 +97,7 @@ async fn first_head(
     let months = read_stamps::<Events>(ports, org, &mut stamps).await?
         + read_stamps::<Sessions>(ports, org, &mut stamps).await?;
     let number = match (stamps.len(), stamps.last()) {
-        (1, Some(&(epoch, LOGIC_VERSION))) if epoch > 0 => epoch,
+        (1, Some(&(epoch, version))) if epoch > 0 && version == rules.logic.version => epoch,
         (_, newest) => newest.map_or(1, |(epoch, _)| epoch + 1),
     };
     let epoch = Some(EpochRules { epoch: Epoch(number), logic: rules.logic.clone() });

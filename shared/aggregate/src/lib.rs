@@ -172,7 +172,7 @@ impl<'a> AggregateRun<'a> {
     ) -> Result<Option<(Self, bool)>, AggregateError> {
         let mut behind: Option<Logic> = None;
         for _ in 0..MAX_RULE_CHANGES {
-            let rules = Rules::load(ports, org).await?;
+            let rules = Rules::load(ports, org, options.logic_version).await?;
             let (epoch, is_new_target) = match epochs::enter(ports, org, &rules, observer).await? {
                 Entered::Epoch { epoch, is_new_target } => (epoch, is_new_target),
                 // The configuration may have changed after it was loaded. If not, the rules are those of a newer program.

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use gam_fold::LOGIC_VERSION;
 use gam_lake::snapshot::{self, MergedMonth, SnapshotFile, Stamp};
 use gam_lake::{Error as LakeError, Events, SnapshotRows, Table};
 use gam_model::Month;
@@ -213,7 +212,7 @@ impl AggregateRun<'_> {
             return Ok(AttemptOutcome::Finished(MonthOutcome::Written { rollups: 0 }));
         }
         let next_generation = generation.max(store_generation) + 1;
-        let next_stamp = Stamp::new(next_generation, self.epoch.0, LOGIC_VERSION);
+        let next_stamp = Stamp::new(next_generation, self.epoch.0, self.rules.logic.version);
         let stored = current.as_ref().map(|current| current.rows.clone());
         let MergedMonth { rows: merged, changes } =
             merge::<T>(stored.clone(), Arc::clone(winners), next_stamp.clone()).await?;
@@ -292,10 +291,10 @@ impl AggregateRun<'_> {
     /// Returns the outcome for a snapshot that this run must not replace; `None` if it may.
     fn refuse<T: Table>(&self, stamp: &Stamp) -> Option<MonthOutcome> {
         let is_newer = stamp.epoch > self.epoch.0;
-        if stamp.has_newer_schema::<T>() || (is_newer && stamp.logic_version > LOGIC_VERSION) {
+        if stamp.has_newer_schema::<T>() || (is_newer && stamp.logic_version > self.rules.logic.version) {
             Some(MonthOutcome::SkippedNewerVersion)
         } else if is_newer {
-            let has_own_logic = stamp.logic_version == LOGIC_VERSION;
+            let has_own_logic = stamp.logic_version == self.rules.logic.version;
             Some(MonthOutcome::Superseded(NewerEpoch { number: stamp.epoch, has_own_logic }))
         } else {
             None

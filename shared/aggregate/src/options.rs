@@ -26,6 +26,9 @@ pub struct AggregateOptions {
     pub max_concurrent_months: usize,
     /// The time, UTC, from which on no further step is started. `None` for no limit.
     pub until: Option<DateTime<Utc>>,
+    /// The version of the fold's rules. Another one than [`gam_fold::LOGIC_VERSION`] stands for another version of the
+    /// program, in tests of a program that is replaced while it runs.
+    pub logic_version: u32,
 }
 
 impl Default for AggregateOptions {
@@ -37,6 +40,7 @@ impl Default for AggregateOptions {
             max_batch_bytes: DEFAULT_MAX_BATCH_BYTES,
             max_concurrent_months: std::thread::available_parallelism().map_or(1, usize::from),
             until: None,
+            logic_version: gam_fold::LOGIC_VERSION,
         }
     }
 }

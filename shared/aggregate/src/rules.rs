@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use gam_fold::LOGIC_VERSION;
 use gam_lake::configuration;
 use gam_model::{Identity, TimeZone};
 use gam_store::Logic;
@@ -18,12 +17,16 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    /// Loads the organization's newest configuration.
-    pub(crate) async fn load(ports: &AggregatePorts, org: &str) -> Result<Self, AggregateError> {
+    /// Loads the organization's newest configuration. `logic_version` is that of the program.
+    pub(crate) async fn load(
+        ports: &AggregatePorts,
+        org: &str,
+        logic_version: u32,
+    ) -> Result<Self, AggregateError> {
         let revision = configuration::latest(&*ports.objects, org).await?;
         let identity = revision.configuration.identity;
         let logic = Logic {
-            version: LOGIC_VERSION,
+            version: logic_version,
             revision: revision.number,
             identity: identity.hash(),
             time_zone: identity.time_zone().name().to_owned(),

@@ -43,7 +43,7 @@ pub struct FoldStatus {
 /// If the lake or the store fails.
 pub async fn fold_status(ports: &AggregatePorts, org: &str) -> Result<FoldStatus, AggregateError> {
     let org = &gam_store::keys::org_key(org);
-    let rules = Rules::load(ports, org).await?;
+    let rules = Rules::load(ports, org, gam_fold::LOGIC_VERSION).await?;
     let head: Head = Checkpoint::load_head(&*ports.checkpoints, org).await?.value;
     let Some(newest) = head.newest() else {
         let months = snapshot::months::<Events>(&*ports.objects, org).await?;

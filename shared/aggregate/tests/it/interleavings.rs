@@ -14,6 +14,7 @@ use chrono::TimeDelta;
 use fastrand::Rng;
 use futures::future::BoxFuture;
 use gam_aggregate::{AggregateOptions, aggregate, aggregate_with, fold_month, plan_months};
+use gam_fold::LOGIC_VERSION;
 use gam_model::{Event, EventBatch, EventKind, Facts, Identity, Member};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -125,11 +126,11 @@ impl Workers {
 /// What a worker does, with its gate.
 type Job = Box<dyn FnOnce(Arc<SchedulerGate>) -> BoxFuture<'static, ()> + Send>;
 
-/// Sets the identity and aggregates, twice.
-fn aggregate_twice(data: &TestData, identity: Identity) -> Job {
+/// Sets the identity and aggregates, twice, with a program of this version of the rules.
+fn aggregate_twice(data: &TestData, identity: Identity, logic_version: u32) -> Job {
     let data = data.clone();
     // The scheduler lets one call of a worker pass at a time.
-    let options = AggregateOptions { max_concurrent_months: 1, ..AggregateOptions::default() };
+    let options = AggregateOptions { max_concurrent_months: 1, logic_version, ..AggregateOptions::default() };
     Box::new(move |gate| {
         Box::pin(async move {
             for _ in 0..2 {
@@ -207,15 +208,17 @@ async fn run_interleaved(mut workers: Workers, data: &TestData, batches: &[Event
     }
 }
 
-async fn interleave(seed: u64, identities: Vec<Identity>) {
+/// Runs aggregations with these identities and versions of the rules side by side. The first is that of the clean run
+/// afterwards.
+async fn interleave(seed: u64, programs: Vec<(Identity, u32)>) {
     let rng = &mut Rng::with_seed(seed);
     let events = rng.u64(1..6);
     let count = rng.usize(2..7);
     let batches: Vec<EventBatch> = random_batches(rng, events, count);
     let data = TestData::default();
     data.put(&batches).await;
-    let last = identities[0].clone();
-    let jobs = identities.into_iter().map(|identity| aggregate_twice(&data, identity));
+    let last = programs[0].0.clone();
+    let jobs = programs.into_iter().map(|(identity, version)| aggregate_twice(&data, identity, version));
     run_interleaved(Workers::start(jobs.collect()), &data, &batches, rng).await;
     let ports = data.ports_with(last.clone()).await;
     aggregate(&ports.aggregate, ORG, false, &()).await.unwrap();
@@ -237,15 +240,30 @@ fn seeds() -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_aggregations_with_one_configuration() {
     for seed in 0..seeds() {
-        interleave(seed, vec![Identity::default(), Identity::default(), Identity::default()]).await;
+        let program = (Identity::default(), LOGIC_VERSION);
+        interleave(seed, vec![program.clone(), program.clone(), program]).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_aggregations_with_two_configurations() {
     for seed in 0..seeds() {
-        interleave(seed, vec![Identity::default(), other_identity(), Identity::default()]).await;
-        interleave(seed, vec![other_identity(), Identity::default(), Identity::default()]).await;
+        let program = (Identity::default(), LOGIC_VERSION);
+        let other = (other_identity(), LOGIC_VERSION);
+        interleave(seed, vec![program.clone(), other.clone(), program.clone()]).await;
+        interleave(seed, vec![other, program.clone(), program]).await;
+    }
+}
+
+/// An older version of the program still runs while the newer one is installed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn programs_of_two_versions() {
+    for seed in 0..seeds() {
+        let newer = (Identity::default(), LOGIC_VERSION);
+        let older = (Identity::default(), LOGIC_VERSION - 1);
+        interleave(seed, vec![newer.clone(), older.clone(), older]).await;
+        let other = (other_identity(), LOGIC_VERSION - 1);
+        interleave(seed, vec![newer.clone(), other, newer]).await;
     }
 }
 
@@ -273,10 +291,12 @@ async fn months_that_three_workers_fold_side_by_side() {
     }
 }
 
-/// Returns jobs of two configurations that replace each other, and of two readers.
-fn jobs_with_readers(data: &TestData, seen: &Seen) -> Vec<Job> {
-    let identities = [other_identity(), Identity::default()];
-    let aggregations = identities.into_iter().map(|identity| aggregate_twice(data, identity));
+/// Returns jobs of two configurations that replace each other, one of them with a program of this version of the rules,
+/// and of two readers.
+fn jobs_with_readers(data: &TestData, logic_version: u32, seen: &Seen) -> Vec<Job> {
+    let programs = [(other_identity(), logic_version), (Identity::default(), LOGIC_VERSION)];
+    let aggregations =
+        programs.into_iter().map(|(identity, version)| aggregate_twice(data, identity, version));
     aggregations.chain((0..2).map(|reader| poll(data, reader, seen))).collect()
 }
 
@@ -292,7 +312,9 @@ async fn readers_see_complete_answers_of_one_configuration() {
             complete.push(find_numbers(&data.ports_with(identity).await).await.unwrap());
         }
         let (data, seen) = (TestData::aggregated(&batches, Identity::default()).await, Seen::default());
-        run_interleaved(Workers::start(jobs_with_readers(&data, &seen)), &data, &batches, rng).await;
+        // Half of the time one of the programs is an older one.
+        let jobs = jobs_with_readers(&data, LOGIC_VERSION - (seed % 2) as u32, &seen);
+        run_interleaved(Workers::start(jobs), &data, &batches, rng).await;
         for numbers in seen.lock().unwrap().values().flatten() {
             assert!(complete.contains(numbers), "{numbers:?}, not one of {complete:?}, seed {seed}");
             answers += 1;
@@ -324,7 +346,9 @@ async fn sums_never_fall_while_batches_arrive_and_rules_change() {
         let data = TestData::aggregated(&batches[..rng.usize(0..3)], Identity::default()).await;
         data.put(&batches[3..5]).await;
         let seen = Seen::default();
-        run_interleaved(Workers::start(jobs_with_readers(&data, &seen)), &data, &batches, rng).await;
+        // Half of the time one of the programs is an older one.
+        let jobs = jobs_with_readers(&data, LOGIC_VERSION - (seed % 2) as u32, &seen);
+        run_interleaved(Workers::start(jobs), &data, &batches, rng).await;
         for (reader, numbers) in &*seen.lock().unwrap() {
             let is_rising = numbers.is_sorted_by_key(|[_, commits]| *commits);
             assert!(is_rising, "reader {reader} saw {numbers:?}, seed {seed}");
