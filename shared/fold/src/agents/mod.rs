@@ -27,8 +27,8 @@ use sessions::SessionParts;
 pub use columns::SESSION_COLUMNS;
 pub(crate) use columns::UsageColumns;
 
-/// Folds the rows of one month of the table `sessions`, and returns its items. There must be at most one row per event
-/// id.
+/// Folds the rows of one month of the table `sessions`, and returns its items, the lists first. There must be at most one
+/// row per event id.
 ///
 /// # Errors
 /// If a batch cannot be read, a column is missing or invalid, or a row is outside the month.
