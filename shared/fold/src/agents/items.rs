@@ -91,9 +91,9 @@ impl AgentFolder<'_> {
                 parts[cell as usize].push((dimension, name_ranks[dimension][name as usize], *counts));
             }
         }
-        let display_names = cells.display_names.iter().map(|(&member, &(_, name, kind))| {
-            let name = DisplayName { name: members.display_names.text(name).to_owned(), kind };
-            (member_ranks[member as usize], name)
+        let display_names = cells.display_names.iter().map(|(&member, dated)| {
+            let name = members.display_names.text(dated.name).to_owned();
+            (member_ranks[member as usize], DisplayName { name, kind: dated.kind })
         });
         RankedCells {
             display_names: display_names.collect(),
