@@ -14,6 +14,7 @@ use tower::ServiceExt;
 use url::Url;
 
 use crate::error::{failure, not_found, usage_error};
+use crate::export_rows::ColumnValues;
 use crate::open::OpenStore;
 use crate::settings::CliSettings;
 use crate::terminal_text::quoted;
@@ -71,7 +72,10 @@ impl ApiClient {
     ///
     /// # Errors
     /// If the answer ends in the middle, or has other rows.
-    pub(crate) async fn next_rows(&self, rows: &mut ExportRows) -> anyhow::Result<Vec<ExportRow>> {
+    pub(crate) async fn next_rows<V: ColumnValues>(
+        &self,
+        rows: &mut ExportRows<V>,
+    ) -> anyhow::Result<Vec<ExportRow<V>>> {
         rows.next_rows().await.map_err(self.error())
     }
 

@@ -1,15 +1,20 @@
 //! The rows of an export, written as CSV, JSON or Parquet.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use arrow_array::{ArrayRef, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray};
 use chrono::NaiveDate;
+use gam_model::AgentMetric;
+use gam_model::agent_metric::AgentAggregation;
 use gam_model::metric::{CATALOGUE, Metric};
-use gam_query::{ExportRow, MetricValue, MetricValues};
+use gam_query::{AgentMetricValue, AgentMetricValues, ExportRow, MetricValues};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Number;
 
 use crate::args::OutputFormat;
@@ -18,58 +23,119 @@ use crate::format::csv_text;
 /// Number of rows in a row group of a Parquet file, so that the memory does not follow the length of the file.
 const MAX_ROW_GROUP_ROWS: usize = 65_536;
 
+/// The numbers of a distribution, each a column.
+const STATISTICS: [&str; 4] = ["count", "mean", "p50", "p90"];
+
 /// A column of numbers: a metric, or one statistic of a distribution.
 pub(crate) struct NumberColumn {
-    metric: &'static Metric,
+    metric: &'static str,
     statistic: Option<&'static str>,
+    is_integer: bool,
+}
+
+/// The values of a row, which columns take their numbers from.
+pub(crate) trait ColumnValues: Serialize + DeserializeOwned {
+    /// Returns the columns of all metrics, in the catalogue's order.
+    fn columns() -> Vec<NumberColumn>;
+
+    /// Returns the value of a metric; `None` if there is none.
+    fn value(&self, metric: &str) -> Option<AgentMetricValue>;
+}
+
+impl ColumnValues for MetricValues {
+    fn columns() -> Vec<NumberColumn> {
+        let of_metric = |metric: &Metric| NumberColumn::of(metric.name, metric.is_distribution(), true);
+        CATALOGUE.iter().flat_map(of_metric).collect()
+    }
+
+    fn value(&self, metric: &str) -> Option<AgentMetricValue> {
+        self.get(metric).map(AgentMetricValue::from)
+    }
+}
+
+impl ColumnValues for AgentMetricValues {
+    fn columns() -> Vec<NumberColumn> {
+        NumberColumn::of_sessions(AgentMetric::divided_by(None))
+    }
+
+    fn value(&self, metric: &str) -> Option<AgentMetricValue> {
+        self.get(metric)
+    }
 }
 
 impl NumberColumn {
-    /// Returns the columns of all metrics, in the catalogue's order.
-    pub(crate) fn all() -> Vec<NumberColumn> {
-        let of_metric = |metric: &'static Metric| -> Vec<NumberColumn> {
-            let statistics: &[Option<&'static str>] = if metric.is_distribution() {
-                &[Some("count"), Some("mean"), Some("p50"), Some("p90")]
-            } else {
-                &[None]
+    fn of(metric: &'static str, is_distribution: bool, is_integer: bool) -> Vec<NumberColumn> {
+        if is_distribution {
+            let column = |statistic| NumberColumn {
+                metric,
+                statistic: Some(statistic),
+                is_integer: statistic == "count",
             };
-            statistics.iter().map(|statistic| NumberColumn { metric, statistic: *statistic }).collect()
+            return STATISTICS.map(column).into();
+        }
+        vec![NumberColumn { metric, statistic: None, is_integer }]
+    }
+
+    /// Returns the columns of metrics of sessions.
+    pub(crate) fn of_sessions(metrics: impl Iterator<Item = &'static AgentMetric>) -> Vec<NumberColumn> {
+        let of_metric = |metric: &AgentMetric| {
+            let is_distribution = metric.aggregation == AgentAggregation::SessionLength;
+            let is_integer =
+                matches!(metric.aggregation, AgentAggregation::Count(_) | AgentAggregation::DistinctMembers);
+            NumberColumn::of(metric.name, is_distribution, is_integer)
         };
-        CATALOGUE.iter().flat_map(of_metric).collect()
+        metrics.flat_map(of_metric).collect()
     }
 
     /// Returns the name of the column: `commits`, or `cycle_time_hours_p50`.
     pub(crate) fn name(&self) -> String {
         match self.statistic {
-            Some(statistic) => format!("{}_{statistic}", self.metric.name),
-            None => self.metric.name.to_owned(),
+            Some(statistic) => format!("{}_{statistic}", self.metric),
+            None => self.metric.to_owned(),
         }
     }
 
-    /// Returns the value as text, which is empty if there is none.
-    pub(crate) fn text_in(&self, metrics: &MetricValues) -> String {
-        self.value_in(metrics).map_or_else(String::new, |number| number.to_string())
+    /// Returns the statistic of a distribution; `None` if the metric is none.
+    pub(crate) fn statistic(&self) -> Option<&'static str> {
+        self.statistic
     }
 
-    fn is_integer(&self) -> bool {
-        matches!(self.statistic, None | Some("count"))
+    /// Returns the number as text, which is empty if there is none.
+    pub(crate) fn text_in(&self, metrics: &impl ColumnValues) -> String {
+        metrics.value(self.metric).map_or_else(String::new, |value| self.text_of(value))
     }
 
-    /// Returns the value of the column in the metrics of an answer, or `None` if they have none.
-    pub(crate) fn value_in(&self, metrics: &MetricValues) -> Option<Number> {
-        match (metrics.get(self.metric.name)?, self.statistic) {
-            (MetricValue::Count(count), None) => Some(count.into()),
-            (MetricValue::Distribution { count, .. }, Some("count")) => Some(count.into()),
-            (MetricValue::Distribution { mean, .. }, Some("mean")) => Number::from_f64(mean?),
-            (MetricValue::Distribution { p50, .. }, Some("p50")) => Number::from_f64(p50?),
-            (MetricValue::Distribution { p90, .. }, Some("p90")) => Number::from_f64(p90?),
+    /// Returns the number of a value of the metric as text, which is empty if there is none.
+    pub(crate) fn text_of(&self, value: AgentMetricValue) -> String {
+        self.number_of(value).map_or_else(String::new, |number| number.to_string())
+    }
+
+    /// Returns the number of the column in the metrics of an answer, or `None` if they have none.
+    pub(crate) fn value_in(&self, metrics: &impl ColumnValues) -> Option<Number> {
+        self.number_of(metrics.value(self.metric)?)
+    }
+
+    fn number_of(&self, value: AgentMetricValue) -> Option<Number> {
+        match (value, self.statistic) {
+            (AgentMetricValue::Count(count), None) => Some(count.into()),
+            (AgentMetricValue::Number(number), None) => Number::from_f64(number?),
+            (AgentMetricValue::Distribution { count, .. }, Some("count")) => Some(count.into()),
+            (AgentMetricValue::Distribution { mean, .. }, Some("mean")) => Number::from_f64(mean?),
+            (AgentMetricValue::Distribution { p50, .. }, Some("p50")) => Number::from_f64(p50?),
+            (AgentMetricValue::Distribution { p90, .. }, Some("p90")) => Number::from_f64(p90?),
             _ => None,
         }
     }
 }
 
 /// Writes rows, batch by batch, in one format.
-pub(crate) enum ExportEncoder {
+pub(crate) struct ExportEncoder<V> {
+    encoding: Encoding,
+    values: PhantomData<V>,
+}
+
+/// A format, and how far it is written.
+enum Encoding {
     /// With a header.
     Csv {
         /// Whether the header was written.
@@ -84,34 +150,35 @@ pub(crate) enum ExportEncoder {
     Parquet(Box<ArrowWriter<Vec<u8>>>),
 }
 
-impl ExportEncoder {
+impl<V: ColumnValues> ExportEncoder<V> {
     /// Creates the encoder of a format.
     ///
     /// # Errors
     /// If the Parquet file cannot be started.
     pub(crate) fn new(format: OutputFormat) -> anyhow::Result<Self> {
-        Ok(match format {
-            OutputFormat::Json => ExportEncoder::Json { has_rows: false },
-            OutputFormat::Csv | OutputFormat::Table => ExportEncoder::Csv { has_header: false },
+        let encoding = match format {
+            OutputFormat::Json => Encoding::Json { has_rows: false },
+            OutputFormat::Csv | OutputFormat::Table => Encoding::Csv { has_header: false },
             OutputFormat::Parquet => {
                 let properties = WriterProperties::builder()
                     .set_compression(Compression::ZSTD(Default::default()))
                     .set_max_row_group_row_count(Some(MAX_ROW_GROUP_ROWS));
-                let schema = to_record_batch(&[])?.schema();
+                let schema = to_record_batch::<V>(&[])?.schema();
                 let writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties.build()));
-                ExportEncoder::Parquet(Box::new(writer.context("cannot start the Parquet file")?))
+                Encoding::Parquet(Box::new(writer.context("cannot start the Parquet file")?))
             }
-        })
+        };
+        Ok(ExportEncoder { encoding, values: PhantomData })
     }
 
     /// Returns the bytes of some rows. Of Parquet, they may come later.
     ///
     /// # Errors
     /// If a row cannot be written.
-    pub(crate) fn encode(&mut self, rows: &[ExportRow]) -> anyhow::Result<Vec<u8>> {
-        match self {
-            ExportEncoder::Csv { has_header } => {
-                let columns = NumberColumn::all();
+    pub(crate) fn encode(&mut self, rows: &[ExportRow<V>]) -> anyhow::Result<Vec<u8>> {
+        match &mut self.encoding {
+            Encoding::Csv { has_header } => {
+                let columns = V::columns();
                 let records = rows.iter().map(|row| csv_record(row, &columns));
                 let text = csv_text(&csv_header(&columns), records)?;
                 let after_header = text.find('\n').map_or(0, |end| end + 1);
@@ -119,7 +186,7 @@ impl ExportEncoder {
                 *has_header = true;
                 Ok(text.as_bytes().to_vec())
             }
-            ExportEncoder::Json { has_rows } => {
+            Encoding::Json { has_rows } => {
                 let mut text = String::new();
                 for row in rows {
                     text.push_str(if *has_rows { ",\n" } else { "[" });
@@ -128,7 +195,7 @@ impl ExportEncoder {
                 }
                 Ok(text.into_bytes())
             }
-            ExportEncoder::Parquet(writer) => {
+            Encoding::Parquet(writer) => {
                 writer.write(&to_record_batch(rows)?).context("cannot write the Parquet file")?;
                 Ok(std::mem::take(writer.inner_mut()))
             }
@@ -140,12 +207,12 @@ impl ExportEncoder {
     /// # Errors
     /// If they cannot be written.
     pub(crate) fn finish(mut self) -> anyhow::Result<Vec<u8>> {
-        match self {
-            ExportEncoder::Csv { has_header: true } => Ok(Vec::new()),
-            ExportEncoder::Csv { has_header: false } => self.encode(&[]),
-            ExportEncoder::Json { has_rows: true } => Ok(b"]\n".to_vec()),
-            ExportEncoder::Json { has_rows: false } => Ok(b"[]\n".to_vec()),
-            ExportEncoder::Parquet(writer) => writer.into_inner().context("cannot finish the Parquet file"),
+        match self.encoding {
+            Encoding::Csv { has_header: true } => Ok(Vec::new()),
+            Encoding::Csv { has_header: false } => self.encode(&[]),
+            Encoding::Json { has_rows: true } => Ok(b"]\n".to_vec()),
+            Encoding::Json { has_rows: false } => Ok(b"[]\n".to_vec()),
+            Encoding::Parquet(writer) => writer.into_inner().context("cannot finish the Parquet file"),
         }
     }
 }
@@ -157,7 +224,7 @@ fn csv_header(columns: &[NumberColumn]) -> Vec<String> {
     header
 }
 
-fn csv_record(row: &ExportRow, columns: &[NumberColumn]) -> Vec<String> {
+fn csv_record<V: ColumnValues>(row: &ExportRow<V>, columns: &[NumberColumn]) -> Vec<String> {
     let id = row.id.map(|id| id.to_string()).unwrap_or_default();
     let level = row.level.as_str().to_owned();
     let mut record = vec![level, row.name.clone(), id, row.start.to_string(), row.end.to_string()];
@@ -166,12 +233,12 @@ fn csv_record(row: &ExportRow, columns: &[NumberColumn]) -> Vec<String> {
 }
 
 /// Returns the rows as a table with the columns of the CSV.
-fn to_record_batch(rows: &[ExportRow]) -> anyhow::Result<RecordBatch> {
-    let days = |day: fn(&ExportRow) -> NaiveDate| -> ArrayRef {
+fn to_record_batch<V: ColumnValues>(rows: &[ExportRow<V>]) -> anyhow::Result<RecordBatch> {
+    let days = |day: fn(&ExportRow<V>) -> NaiveDate| -> ArrayRef {
         let epoch = gam_model::period::FIRST_DAY;
         Arc::new(Date32Array::from_iter_values(rows.iter().map(|row| (day(row) - epoch).num_days() as i32)))
     };
-    let texts = |text: fn(&ExportRow) -> &str| -> ArrayRef {
+    let texts = |text: fn(&ExportRow<V>) -> &str| -> ArrayRef {
         Arc::new(StringArray::from_iter_values(rows.iter().map(text)))
     };
     let mut columns: Vec<(String, ArrayRef, bool)> = vec![
@@ -181,8 +248,8 @@ fn to_record_batch(rows: &[ExportRow]) -> anyhow::Result<RecordBatch> {
         ("start".into(), days(|row| row.start), false),
         ("end".into(), days(|row| row.end), false),
     ];
-    for column in NumberColumn::all() {
-        let array: ArrayRef = if column.is_integer() {
+    for column in V::columns() {
+        let array: ArrayRef = if column.is_integer {
             let values =
                 rows.iter().map(|row| column.value_in(&row.metrics).and_then(|number| number.as_i64()));
             Arc::new(values.collect::<Int64Array>())
@@ -204,8 +271,8 @@ mod tests {
     use super::*;
 
     /// Writes the rows in one or two batches, which must make no difference.
-    fn encode(format: OutputFormat, rows: &[ExportRow]) -> Vec<u8> {
-        let write = |batches: &[&[ExportRow]]| {
+    fn encode<V: ColumnValues>(format: OutputFormat, rows: &[ExportRow<V>]) -> Vec<u8> {
+        let write = |batches: &[&[ExportRow<V>]]| {
             let mut encoder = ExportEncoder::new(format).unwrap();
             let mut bytes: Vec<u8> = batches.iter().flat_map(|rows| encoder.encode(rows).unwrap()).collect();
             bytes.extend(encoder.finish().unwrap());
@@ -221,15 +288,15 @@ mod tests {
         two
     }
 
-    fn to_csv(rows: &[ExportRow]) -> String {
+    fn to_csv<V: ColumnValues>(rows: &[ExportRow<V>]) -> String {
         String::from_utf8(encode(OutputFormat::Csv, rows)).unwrap()
     }
 
-    fn to_json(rows: &[ExportRow]) -> String {
+    fn to_json<V: ColumnValues>(rows: &[ExportRow<V>]) -> String {
         String::from_utf8(encode(OutputFormat::Json, rows)).unwrap()
     }
 
-    fn to_parquet(rows: &[ExportRow]) -> Vec<u8> {
+    fn to_parquet<V: ColumnValues>(rows: &[ExportRow<V>]) -> Vec<u8> {
         encode(OutputFormat::Parquet, rows)
     }
 
@@ -280,23 +347,53 @@ mod tests {
         assert_eq!(parsed[1]["id"], 7);
         assert_eq!(parsed[2]["cycle_time_hours"]["p90"], 6.0);
         assert!(text.find("\"commits\"").unwrap() < text.find("\"additions\"").unwrap());
-        assert_eq!(to_json(&[]), "[]\n");
+        assert_eq!(to_json::<MetricValues>(&[]), "[]\n");
+    }
+
+    /// Returns the names and types of the columns of a Parquet file, and checks the number of its rows.
+    fn parquet_columns(bytes: &[u8], rows: i64) -> Vec<(String, parquet::basic::Type)> {
+        use parquet::file::reader::FileReader;
+        assert_eq!(&bytes[..4], b"PAR1");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.parquet");
+        std::fs::write(&path, bytes).unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        let reader = parquet::file::serialized_reader::SerializedFileReader::new(file).unwrap();
+        let metadata = reader.metadata().file_metadata();
+        assert_eq!(metadata.num_rows(), rows);
+        let columns = metadata.schema_descr().columns().iter();
+        columns.map(|column| (column.name().to_owned(), column.physical_type())).collect()
     }
 
     #[test]
     fn parquet_has_the_same_columns_with_types() {
-        use parquet::file::reader::FileReader;
-        let bytes = to_parquet(&rows());
-        assert_eq!(&bytes[..4], b"PAR1");
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("x.parquet");
-        std::fs::write(&path, &bytes).unwrap();
-        let file = std::fs::File::open(&path).unwrap();
-        let reader = parquet::file::serialized_reader::SerializedFileReader::new(file).unwrap();
-        let metadata = reader.metadata().file_metadata();
-        assert_eq!(metadata.num_rows(), 3);
-        let names: Vec<&str> = metadata.schema_descr().columns().iter().map(|column| column.name()).collect();
-        assert_eq!(names.join(","), to_csv(&[]).trim_end());
-        assert_eq!(&to_parquet(&[])[..4], b"PAR1");
+        let columns = parquet_columns(&to_parquet(&rows()), 3);
+        let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names.join(","), to_csv::<MetricValues>(&[]).trim_end());
+        assert_eq!(&to_parquet::<MetricValues>(&[])[..4], b"PAR1");
+    }
+
+    #[test]
+    fn rows_of_sessions_have_columns_of_their_own() {
+        let row = r#"{
+            "level": "member", "name": "ann", "id": null, "start": "2026-01-05", "end": "2026-01-12",
+            "agent_sessions": 2, "agent_active_hours": 1.25, "agent_cost_usd": 0.1234567,
+            "agent_session_hours": {"count": 2, "mean": 0.5, "p50": 0.25, "p90": 0.75},
+            "agent_tool_error_rate": null
+        }"#;
+        let rows: Vec<ExportRow<AgentMetricValues>> = vec![serde_json::from_str(row).unwrap()];
+        let csv = to_csv(&rows);
+        let lines: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+        let cell = |name: &str| lines[1][lines[0].iter().position(|column| *column == name).unwrap()];
+        assert_eq!([cell("name"), cell("agent_sessions"), cell("agent_cost_usd")], ["ann", "2", "0.1234567"]);
+        assert_eq!([cell("agent_session_hours_p90"), cell("agent_tool_error_rate")], ["0.75", ""]);
+        let parsed: Value = serde_json::from_str(&to_json(&rows)).unwrap();
+        assert_eq!(parsed[0]["agent_session_hours"]["p90"], 0.75);
+        let columns = parquet_columns(&to_parquet(&rows), 1);
+        let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, lines[0]);
+        let kind = |name: &str| columns.iter().find(|(column, _)| column == name).map(|(_, kind)| *kind);
+        assert_eq!(kind("agent_prompts"), Some(parquet::basic::Type::INT64));
+        assert_eq!(kind("agent_cost_usd"), Some(parquet::basic::Type::DOUBLE));
     }
 }

@@ -5,12 +5,13 @@ use comfy_table::presets::{ASCII_FULL_CONDENSED, UTF8_FULL_CONDENSED};
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table};
 use gam_model::metric::{CATALOGUE, Metric};
 use gam_query::{
-    ListAnswer, ListEntry, ListKind, MetricChange, MetricChanges, MetricValue, MetricsAnswer, PreviousRange,
+    ListAnswer, ListEntry, ListKind, MetricChange, MetricChanges, MetricValue, MetricValues, MetricsAnswer,
+    PreviousRange,
 };
 use serde_json::json;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::export_rows::NumberColumn;
+use crate::export_rows::{ColumnValues, NumberColumn};
 use crate::format::integer;
 use crate::terminal::OutputStyle;
 use crate::terminal_text::escaped;
@@ -298,7 +299,7 @@ impl<'a> ListedEntries<'a> {
     /// Returns the header and the records with all metrics and the change of the one that the listing is sorted by, for
     /// CSV and tab-separated values. The change is empty if the range before is not complete.
     pub(crate) fn records(&self) -> (Vec<String>, Vec<Vec<String>>) {
-        let columns = NumberColumn::all();
+        let columns = MetricValues::columns();
         // Members have a kind, and repositories an id, which distinguishes two of one name.
         let extra = match self.kind {
             ListKind::Members => "kind",

@@ -7,10 +7,10 @@ use anyhow::Context as _;
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use clap::Args;
 use gam_client::{BotFilter, ExportRows, MetricsQuery, SubjectRef};
-use gam_model::{Grain, Range};
+use gam_model::{AgentMetric, Grain, Range};
 #[cfg(test)]
 use gam_query::ExportRow;
-use gam_query::MetricsAnswer;
+use gam_query::{AgentMetricValues, AnswerContext, CoverageAnswer, MetricsAnswer};
 
 use super::show::print_waiting_batches;
 use crate::answer;
@@ -18,7 +18,7 @@ use crate::api::ApiClient;
 use crate::args::{self, BotsOption, OutputFormat};
 use crate::error::{failure, is_not_found, usage_error};
 use crate::exit::Exit;
-use crate::export_rows::ExportEncoder;
+use crate::export_rows::{ColumnValues, ExportEncoder};
 use crate::format::count;
 use crate::session::CliSession;
 use crate::suggest::with_suggestion;
@@ -29,6 +29,7 @@ Examples:
   github-metrics export acme > acme.csv
   github-metrics export acme --out acme.parquet
   github-metrics export acme --granularity month --since 2025-01-01 --format json
+  github-metrics export acme --agents --out sessions.parquet
 
 One row for the organization in every bucket, and one for every repository and
 member with activity in it. Formats: csv (default), json, parquet.";
@@ -55,6 +56,9 @@ pub(crate) struct ExportArgs {
     /// Length of the bucket of a row
     #[arg(long, value_name = "GRAIN", default_value = "day", value_parser = args::grain_parser())]
     granularity: Grain,
+    /// Metrics of sessions of coding agents instead of those of GitHub
+    #[arg(long)]
+    agents: bool,
     #[command(flatten)]
     bots: BotsOption,
 }
@@ -96,10 +100,37 @@ async fn export_to(
         Some(path) => ExportTarget::file(path, args.overwrite)?,
         None => ExportTarget::Stdout { is_terminal, is_json: format == OutputFormat::Json },
     };
+    let rows = match args.agents {
+        true => {
+            let rows = match &query {
+                Some(query) => Some(query.request_agents(client).await?),
+                None => None,
+            };
+            write_rows(session, client, rows, format, &mut target).await?
+        }
+        false => {
+            let rows = match &query {
+                Some(query) => Some(query.request(client).await?),
+                None => None,
+            };
+            write_rows(session, client, rows, format, &mut target).await?
+        }
+    };
+    target.finish()?;
+    Ok((rows, query.map(|query| query.warnings).unwrap_or_default()))
+}
+
+/// Writes rows as they come. Returns their number.
+async fn write_rows<V: ColumnValues>(
+    session: &CliSession,
+    client: &ApiClient,
+    source: Option<ExportRows<V>>,
+    format: OutputFormat,
+    target: &mut ExportTarget,
+) -> anyhow::Result<usize> {
     let mut encoder = ExportEncoder::new(format)?;
     let mut rows = 0;
-    if let Some(query) = &query {
-        let mut source = query.request(client).await?;
+    if let Some(mut source) = source {
         loop {
             let batch = client.next_rows(&mut source).await?;
             if batch.is_empty() {
@@ -110,8 +141,7 @@ async fn export_to(
         }
     }
     target.write(session, &encoder.finish()?)?;
-    target.finish()?;
-    Ok((rows, query.map(|query| query.warnings).unwrap_or_default()))
+    Ok(rows)
 }
 
 /// Fails if Parquet would go to a terminal.
@@ -239,11 +269,21 @@ struct ExportQuery {
 }
 
 impl ExportQuery {
-    /// Requests the rows.
+    /// Requests the rows of activity on GitHub.
     async fn request(&self, client: &ApiClient) -> anyhow::Result<ExportRows> {
-        let (since, until) = (Some(self.range.since()), Some(self.range.until()));
-        let query = MetricsQuery { since, until, bots: self.bots, compare: false };
+        let query = self.metrics_query();
         client.send(async |api| api.export(&self.org, self.grain, &query).await).await
+    }
+
+    /// Requests the rows of sessions.
+    async fn request_agents(&self, client: &ApiClient) -> anyhow::Result<ExportRows<AgentMetricValues>> {
+        let query = self.metrics_query();
+        client.send(async |api| api.agent_export(&self.org, self.grain, &query).await).await
+    }
+
+    fn metrics_query(&self) -> MetricsQuery {
+        let (since, until) = (Some(self.range.since()), Some(self.range.until()));
+        MetricsQuery { since, until, bots: self.bots, compare: false }
     }
 }
 
@@ -295,9 +335,16 @@ async fn resolve_query(client: &ApiClient, args: &ExportArgs) -> anyhow::Result<
     let MetricsAnswer { context, coverage, .. } = metrics_of(&org).await?.value;
     let zone = answer::time_zone(&context);
     let day_of = |at: Option<DateTime<Utc>>| at.map(|at| zone.day(at));
-    // Events before the first day with complete data are only a part of what happened then.
-    let since = args.since.or(day_of(entry.first_event).max(answer::complete_since(&context, &coverage)));
-    let until = args.until.or(day_of(entry.last_event).map(|last| last + Days::new(1)));
+    let (first, last) = match args.agents {
+        true => days_with_sessions(client, &org, args, context.until).await?,
+        // Events before the first day with complete data are only a part of what happened then.
+        false => {
+            let first = day_of(entry.first_event).max(answer::complete_since(&context, &coverage));
+            (first, day_of(entry.last_event))
+        }
+    };
+    let since = args.since.or(first);
+    let until = args.until.or(last.map(|last| last + Days::new(1)));
     let (Some(since), Some(until)) = (since, until) else { return Ok(None) };
     match Range::new(since, until) {
         Some(range) => Ok(Some(ExportQuery {
@@ -305,10 +352,8 @@ async fn resolve_query(client: &ApiClient, args: &ExportArgs) -> anyhow::Result<
             range,
             grain: args.granularity,
             bots: args.bots.bots,
-            warnings: answer::incomplete_warning(&context, &coverage, since)
-                .into_iter()
-                .chain(answer::gap_lines(&coverage))
-                .collect(),
+            // They are about what was read from GitHub.
+            warnings: if args.agents { Vec::new() } else { warnings(&context, &coverage, since) },
         })),
         None if args.since.is_some() && args.until.is_some() => Err(usage_error(format!(
             "--since ({since}) must be before --until ({until}); --until is exclusive"
@@ -316,6 +361,37 @@ async fn resolve_query(client: &ApiClient, args: &ExportArgs) -> anyhow::Result<
         // All data is after the given `--until` or before the given `--since`, or is incomplete.
         None => Ok(None),
     }
+}
+
+fn warnings(context: &AnswerContext, coverage: &CoverageAnswer, since: NaiveDate) -> Vec<String> {
+    let warning = answer::incomplete_warning(context, coverage, since);
+    warning.into_iter().chain(answer::gap_lines(coverage)).collect()
+}
+
+/// The first day on which sessions are looked for. The first coding agents with logs are younger.
+const FIRST_SESSIONS: NaiveDate = NaiveDate::from_ymd_opt(2020, 1, 1).expect("a valid date");
+
+/// Returns the first and the last day with a session before a day. `None` if there is none.
+async fn days_with_sessions(
+    client: &ApiClient,
+    org: &str,
+    args: &ExportArgs,
+    until: NaiveDate,
+) -> anyhow::Result<(Option<NaiveDate>, Option<NaiveDate>)> {
+    let Some(metric) = AgentMetric::named("agent_members") else { return Ok((None, None)) };
+    let query = MetricsQuery {
+        since: Some(FIRST_SESSIONS),
+        until: Some(until),
+        bots: args.bots.bots,
+        compare: false,
+    };
+    let series = async |api: &gam_client::Client| {
+        api.agent_series(org, &SubjectRef::Org, (metric, None, 1), Grain::Day, &query).await
+    };
+    let points = client.send(series).await?.value.points.unwrap_or_default();
+    let mut days = points.iter().filter(|point| point.value.number() > Some(0.0)).map(|point| point.start);
+    let first = days.next();
+    Ok((first, days.next_back().or(first)))
 }
 
 #[cfg(test)]

@@ -299,6 +299,17 @@ async fn watch(
     }
 }
 
+/// Returns what is shown of the sessions of an organization.
+#[cfg(test)]
+pub(super) async fn agents_text(
+    session: &CliSession,
+    client: &ApiClient,
+    org: &str,
+    args: &ShowArgs,
+) -> anyhow::Result<String> {
+    agents::show(session, client, org, args).await
+}
+
 /// Returns what is shown.
 async fn text(
     session: &CliSession,

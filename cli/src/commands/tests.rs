@@ -79,6 +79,49 @@ async fn the_sample_is_shown_and_exported_through_the_api() {
 }
 
 #[tokio::test]
+async fn sessions_of_the_sample_are_exported_with_the_numbers_of_show() {
+    let dir = tempfile::tempdir().unwrap();
+    generate_sample(dir.path()).await;
+    let file = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    for name in ["x.json", "x.csv", "x.parquet"] {
+        let words = ["export", ORG, "--agents", "--granularity", "week", "--out", &file(name)];
+        let (session, CliCommand::Export(args)) = session(dir.path(), &words) else { panic!("{words:?}") };
+        assert_eq!(export::run(&session, args).await.unwrap(), Exit::Success);
+    }
+    let text = |name: &str| std::fs::read_to_string(file(name)).unwrap();
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&text("x.json")).unwrap();
+    assert_eq!(text("x.csv").lines().count(), rows.len() + 1);
+    assert_eq!(&std::fs::read(file("x.parquet")).unwrap()[..4], b"PAR1");
+    let of_level = |level: &str| -> Vec<&serde_json::Value> {
+        rows.iter().filter(|row| row["level"] == level).collect()
+    };
+    let sum = |level: &str, metric: &str| -> u64 {
+        of_level(level).iter().filter_map(|row| row[metric].as_u64()).sum()
+    };
+    assert!(sum("org", "agent_responses") > 0);
+    for level in ["repo", "member"] {
+        assert_eq!(sum(level, "agent_responses"), sum("org", "agent_responses"), "{level}");
+    }
+
+    // The default range has all sessions.
+    let range = ["--since", "2026-01-01", "--until", "2026-12-31", "--granularity", "week"];
+    for metric in ["agent_cost_usd", "agent_tool_error_rate", "agent_session_hours"] {
+        let words = [&["show", "agents", ORG, "--metric", metric, "--format", "json"][..], &range].concat();
+        let (session, CliCommand::Show(args)) = session(dir.path(), &words) else { panic!("{words:?}") };
+        let client = ApiClient::new(&session.settings).await.unwrap();
+        let shown = show::agents_text(&session, &client, ORG, &args).await.unwrap();
+        client.close().await;
+        let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+        assert_eq!(shown["metrics"]["metrics"]["agent_responses"], sum("org", "agent_responses"));
+        let points = shown["timeseries"]["points"].as_array().unwrap();
+        for row in of_level("org") {
+            let point = points.iter().find(|point| point["start"] == row["start"]).unwrap();
+            assert_eq!(point["value"], row[metric], "{metric}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn missing_data_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let error = query_view(dir.path(), &["show", ORG]).await.err().expect("there is no store");

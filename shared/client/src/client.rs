@@ -6,8 +6,8 @@ use futures::TryStreamExt;
 use gam_model::metric::Metric;
 use gam_model::{AgentDimension, AgentMetric, Grain};
 use gam_query::{
-    AgentListAnswer, AgentListing, AgentMetricsAnswer, AgentSeriesAnswer, HistogramAnswer, ListAnswer,
-    ListKind, MetricsAnswer, OrgsAnswer, PrClassesAnswer, SeriesAnswer, SubjectRef,
+    AgentListAnswer, AgentListing, AgentMetricValues, AgentMetricsAnswer, AgentSeriesAnswer, HistogramAnswer,
+    ListAnswer, ListKind, MetricsAnswer, OrgsAnswer, PrClassesAnswer, SeriesAnswer, SubjectRef,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -226,7 +226,29 @@ impl Client {
         grain: Grain,
         query: &MetricsQuery,
     ) -> Result<ExportRows, ClientError> {
-        let path = ["orgs", org, "export"].map(str::to_owned).to_vec();
+        self.exported_rows(&["orgs", org, "export"], grain, query).await
+    }
+
+    /// Requests all numbers of sessions of an organization, row by row.
+    ///
+    /// # Errors
+    /// If the request fails or is refused.
+    pub async fn agent_export(
+        &self,
+        org: &str,
+        grain: Grain,
+        query: &MetricsQuery,
+    ) -> Result<ExportRows<AgentMetricValues>, ClientError> {
+        self.exported_rows(&["orgs", org, "agents", "export"], grain, query).await
+    }
+
+    async fn exported_rows<V: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        grain: Grain,
+        query: &MetricsQuery,
+    ) -> Result<ExportRows<V>, ClientError> {
+        let path = path.iter().map(|segment| (*segment).to_owned()).collect();
         let mut parameters = query.series_parameters();
         parameters.push(("granularity", grain.as_str().to_owned()));
         let request = ApiRequest { path, parameters, accept: NDJSON, body: None, timeout: STREAM_TIMEOUT };

@@ -1,7 +1,10 @@
 //! The rows of an export.
 
+use std::marker::PhantomData;
+
 use futures::TryStreamExt;
-use gam_query::ExportRow;
+use gam_query::{ExportRow, MetricValues};
+use serde::de::DeserializeOwned;
 
 use crate::error::ClientError;
 use crate::transport::ApiBody;
@@ -12,23 +15,24 @@ pub(crate) const NDJSON: &str = "application/x-ndjson";
 const MAX_BATCH_ROWS: usize = 8_192;
 
 /// The rows of an export, as they come from the server.
-pub struct ExportRows {
+pub struct ExportRows<V = MetricValues> {
     body: ApiBody,
     origin: String,
     /// Bytes that are in no row yet.
     pending: Vec<u8>,
+    values: PhantomData<V>,
 }
 
-impl ExportRows {
+impl<V: DeserializeOwned> ExportRows<V> {
     pub(crate) fn new(body: ApiBody, origin: String) -> Self {
-        ExportRows { body, origin, pending: Vec::new() }
+        ExportRows { body, origin, pending: Vec::new(), values: PhantomData }
     }
 
     /// Returns the next rows, some thousands at most. There are none at the end.
     ///
     /// # Errors
     /// If the answer ends in the middle, or has other rows.
-    pub async fn next_rows(&mut self) -> Result<Vec<ExportRow>, ClientError> {
+    pub async fn next_rows(&mut self) -> Result<Vec<ExportRow<V>>, ClientError> {
         let mut rows = Vec::new();
         while rows.len() < MAX_BATCH_ROWS {
             let Some(chunk) = self.body.try_next().await? else {

@@ -56,7 +56,7 @@ pub(crate) struct DatedName {
 
 impl DatedName {
     /// Returns whether this is the greater one, by the texts of the names.
-    fn is_later(self, other: DatedName, names: &Interner) -> bool {
+    pub(crate) fn is_later(self, other: DatedName, names: &Interner) -> bool {
         let text = |name: DatedName| (name.at, names.text(name.name), name.kind);
         // Texts are compared only if the times are equal.
         self.at > other.at || (self.at == other.at && self != other && text(self) > text(other))

@@ -90,8 +90,8 @@ struct MergedPrs {
     prs: Vec<MergedPr>,
     /// By `owner/name` in lower case, and number.
     by_number: FxHashMap<(String, i64), usize>,
-    /// By the repository of the head and the branch or its hash.
-    by_branch: FxHashMap<(i64, String), Vec<usize>>,
+    /// By the repository of the head, then by the branch or its hash, in the order of the merges.
+    by_branch: FxHashMap<i64, FxHashMap<String, Vec<usize>>>,
     /// By repository and the first digits of the SHA of the merge, with the SHA.
     by_sha: FxHashMap<(i64, String), Vec<(String, usize)>>,
 }
@@ -114,7 +114,7 @@ pub fn fold_pr_classes<E: MonthRows + ?Sized, S: MonthRows<Error = E::Error>>(
     let mut members = Members::new(identity);
     BatchReader::new(events)
         .for_each(EVENT_COLUMNS, |_, batch| prs.add_events(batch, &days, &mut members, identity))?;
-    for branches in prs.by_branch.values_mut() {
+    for branches in prs.by_branch.values_mut().flat_map(FxHashMap::values_mut) {
         branches.sort_by_key(|&index| (prs.prs[index].merged_at, index));
     }
     let prices = PriceTable::new(identity.prices());
@@ -182,8 +182,9 @@ impl MergedPrs {
             if head_ref.is_valid(row) {
                 let head_repo = nullable(head_repo_id, row).unwrap_or(repo_id);
                 let branch = head_ref.value(row);
+                let of_repo = self.by_branch.entry(head_repo).or_default();
                 for name in [branch.to_owned(), FieldText::hashed(branch).to_string()] {
-                    self.by_branch.entry((head_repo, name)).or_default().push(index);
+                    of_repo.entry(name).or_default().push(index);
                 }
             }
             if merge_sha.is_valid(row)
@@ -252,8 +253,9 @@ impl MergedPrs {
 
     /// Returns the pull request of the branch that was merged next after the time, if that is within the window.
     fn next_merge(&self, repo_id: i64, branch: &str, at: i64) -> Option<usize> {
-        let branches = self.by_branch.get(&(repo_id, branch.to_owned()))?;
-        let next = branches.iter().copied().find(|&index| self.prs[index].merged_at >= at)?;
+        let branches = self.by_branch.get(&repo_id)?.get(branch)?;
+        let next = branches.partition_point(|&index| self.prs[index].merged_at < at);
+        let next = *branches.get(next)?;
         (self.prs[next].merged_at - at <= WINDOW.num_milliseconds()).then_some(next)
     }
 

@@ -122,7 +122,7 @@ impl OrgReader<'_> {
         kind: SubjectKind,
         range: Range,
     ) -> Result<Candidates, QueryError> {
-        let stored = self.read_stored(&ItemClass::List(kind), self.months_near(range)).await?;
+        let stored = self.events.read_stored(&ItemClass::List(kind), self.events.months_near(range)).await?;
         let months: Vec<_> = stored.iter().map(|(key, item)| (key.month, item.generation)).collect();
         let shares = self.month_shares(&months, range).await?;
         let (stored, shares): (Vec<_>, Vec<_>) =
@@ -155,7 +155,7 @@ impl OrgReader<'_> {
                 totals.add(subject.clone(), sum);
             }
         }
-        for days in self.read_keys::<DaysItem>(&cut).await? {
+        for days in self.events.read_keys::<DaysItem>(&cut).await? {
             let sum = days.sum(range);
             if let ItemClass::Days(subject) = days.key.class {
                 totals.add(subject, sum);
@@ -187,7 +187,7 @@ impl OrgReader<'_> {
         let near_ends = lists.iter().map(|(month, _)| *month).filter(|month| !exceeds(*month));
         let keys: Vec<_> =
             near_ends.map(|month| ItemKey::new(ItemClass::Days(Subject::Org), month)).collect();
-        let days_of_org = self.read_keys::<DaysItem>(&keys).await?;
+        let days_of_org = self.events.read_keys::<DaysItem>(&keys).await?;
         let share = |&(month, generation): &(Month, u64)| {
             if exceeds(month) {
                 return MonthShare::All;

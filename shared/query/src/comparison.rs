@@ -119,21 +119,21 @@ impl MetricChange {
                 },
             ) => Some(MetricChange::Distribution {
                 count: count_change(count, previous_count),
-                mean: hours_change(mean, previous_mean),
-                p50: hours_change(p50, previous_p50),
-                p90: hours_change(p90, previous_p90),
+                mean: number_change(mean, previous_mean),
+                p50: number_change(p50, previous_p50),
+                p90: number_change(p90, previous_p90),
             }),
             _ => None,
         }
     }
 }
 
-fn count_change(current: u64, previous: u64) -> Change<i64> {
+pub(crate) fn count_change(current: u64, previous: u64) -> Change<i64> {
     let difference = (current as i64).saturating_sub(previous as i64);
     Change { difference, relative: relative(difference as f64, previous as f64) }
 }
 
-fn hours_change(current: Option<f64>, previous: Option<f64>) -> Change<Option<f64>> {
+pub(crate) fn number_change(current: Option<f64>, previous: Option<f64>) -> Change<Option<f64>> {
     let difference = current.zip(previous).map(|(current, previous)| current - previous);
     let relative = difference.zip(previous).and_then(|(difference, previous)| relative(difference, previous));
     Change { difference, relative }
@@ -166,9 +166,12 @@ mod tests {
         assert_eq!(count_change(3, 0), Change { difference: 3, relative: None });
         assert_eq!(count_change(0, 4), Change { difference: -4, relative: Some(-1.0) });
         assert_eq!(count_change(5, 4), Change { difference: 1, relative: Some(0.25) });
-        assert_eq!(hours_change(Some(3.0), Some(2.0)), Change { difference: Some(1.0), relative: Some(0.5) });
+        assert_eq!(
+            number_change(Some(3.0), Some(2.0)),
+            Change { difference: Some(1.0), relative: Some(0.5) }
+        );
         for (current, previous) in [(None, Some(2.0)), (Some(2.0), None), (None, None)] {
-            assert_eq!(hours_change(current, previous), Change { difference: None, relative: None });
+            assert_eq!(number_change(current, previous), Change { difference: None, relative: None });
         }
     }
 }

@@ -15,7 +15,6 @@ use crate::answers::{
     CoverageAnswer, ListAnswer, ListEntry, ListKind, MetricValue, MetricValues, StaticName,
 };
 use crate::comparison::{MetricChange, MetricChanges, PreviousRange};
-use crate::export::{ExportRow, RowSubject};
 use crate::values::{TOTAL_MEMBERS, TOTAL_REPOS};
 
 /// Returns the name if it is in the catalogue, or is one of the totals of an organization.
@@ -116,34 +115,12 @@ impl<'de> Deserialize<'de> for ListAnswer {
     }
 }
 
-impl<'de> Deserialize<'de> for ExportRow {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Fields {
-            level: String,
-            name: String,
-            #[serde(default)]
-            id: Option<i64>,
-            start: chrono::NaiveDate,
-            end: chrono::NaiveDate,
-            #[serde(flatten)]
-            metrics: MetricValues,
-        }
-        let Fields { level, name, id, start, end, metrics } = Fields::deserialize(deserializer)?;
-        let level = [RowSubject::Org, RowSubject::Repo, RowSubject::Member]
-            .into_iter()
-            .find(|it| it.as_str() == level)
-            .ok_or_else(|| D::Error::custom(format!("unknown level {level:?}")))?;
-        Ok(ExportRow { level, name, id, start, end, metrics })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{Change, MetricsAnswer, SeriesAnswer};
+    use crate::{AgentMetricValues, Change, ExportRow, MetricsAnswer, SeriesAnswer};
 
     #[test]
     fn an_answer_is_read_as_it_was_written() {
@@ -212,5 +189,8 @@ mod tests {
         });
         let read: ExportRow = serde_json::from_value(row.clone()).unwrap();
         assert_eq!(serde_json::to_value(&read).unwrap(), row);
+        let row = r#"{"level":"member","name":"ada","id":null,"start":"2026-03-01","end":"2026-03-02","agent_prompts":2,"agent_cost_usd":0.25,"agent_tool_error_rate":null}"#;
+        let read: ExportRow<AgentMetricValues> = serde_json::from_str(row).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), row);
     }
 }

@@ -10,16 +10,14 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
-use gam_model::metric::CATALOGUE;
 use gam_model::{Bucket, Grain, ItemClass, ItemKey, Month, Range, Subject, SubjectKind};
-use gam_rollup::{DaysItem, Rollup};
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use gam_rollup::{DaysItem, ListItem, Rollup};
+use serde::{Deserialize, Serialize};
 
 use crate::answers::{BotFilter, MetricValues};
 use crate::list::subject_name;
 use crate::org_reader::{OrgReader, PinnedOrg};
-use crate::read_items::{Credited, MonthOfDays, Totals, decode_lists, off_async_threads};
+use crate::read_items::{Credited, MonthOfDays, ReadItem, Totals, months_near, off_async_threads};
 use crate::values::metric_values;
 use crate::{MAX_POINTS, QueryError, QueryPorts};
 
@@ -38,7 +36,8 @@ pub struct ExportRequest {
 }
 
 /// What a row is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum RowSubject {
     /// The organization.
     Org,
@@ -59,45 +58,32 @@ impl RowSubject {
     }
 }
 
-/// The metrics of one subject in one bucket.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ExportRow {
+/// The metrics of one subject in one bucket: of activity on GitHub, or of sessions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExportRow<V = MetricValues> {
     /// What the row is about.
     pub level: RowSubject,
     /// The name of the organization, the repository or the member.
     pub name: String,
     /// GitHub's id of the repository, which distinguishes two of one name. `None` for other rows.
+    #[serde(default)]
     pub id: Option<i64>,
     /// The first day of the bucket, in the organization's time zone.
     pub start: NaiveDate,
     /// The day after the last of the bucket, in the organization's time zone.
     pub end: NaiveDate,
     /// The values of the days that are both in the bucket and in the range.
-    pub metrics: MetricValues,
-}
-
-impl Serialize for ExportRow {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(5 + CATALOGUE.len()))?;
-        map.serialize_entry("level", self.level.as_str())?;
-        map.serialize_entry("name", &self.name)?;
-        map.serialize_entry("id", &self.id)?;
-        map.serialize_entry("start", &self.start)?;
-        map.serialize_entry("end", &self.end)?;
-        for (name, value) in &self.metrics.0 {
-            map.serialize_entry(name, value)?;
-        }
-        map.end()
-    }
+    #[serde(flatten)]
+    pub metrics: V,
 }
 
 /// An export that has begun.
-pub struct Export {
+pub struct Export<V = MetricValues> {
     /// The organization's login as GitHub writes it.
     pub org: String,
     /// The rows, in order of level, bucket, name and id: one for the organization in every bucket, and one for every
     /// repository and member that is credited with events in it. An error ends the stream.
-    pub rows: BoxStream<'static, Result<Vec<ExportRow>, QueryError>>,
+    pub rows: BoxStream<'static, Result<Vec<ExportRow<V>>, QueryError>>,
 }
 
 /// Begins to export an organization. All rows derive from the epoch that is active now; if its items are deleted before
@@ -107,6 +93,54 @@ pub struct Export {
 /// If there is no such organization, the range has more than [`MAX_POINTS`] buckets, no epoch of the organization is
 /// complete, or the store fails.
 pub async fn export(ports: &QueryPorts, org: &str, request: ExportRequest) -> Result<Export, QueryError> {
+    export_table::<ActivityExport>(ports, org, request).await
+}
+
+/// What is exported: how its items are read, and how they become rows.
+pub(crate) trait ExportedTable: 'static {
+    /// What is read of a month.
+    type Items: Send + Sync + 'static;
+    /// The values of a row.
+    type Values: Send + 'static;
+
+    /// Returns the folded months, in order.
+    fn read_months(org: &OrgReader<'_>) -> impl Future<Output = Result<Vec<Month>, QueryError>> + Send;
+
+    /// Reads the items of all subjects of a level in a month.
+    fn read_month(
+        org: &OrgReader<'_>,
+        level: RowSubject,
+        month: Month,
+    ) -> impl Future<Output = Result<Self::Items, QueryError>> + Send;
+
+    /// Returns the values of the organization.
+    fn values_of_org(months: &[Arc<Self::Items>], scope: &RowScope) -> Self::Values;
+
+    /// Returns the repositories or members with activity: name, id and values.
+    fn listed(
+        months: &[Arc<Self::Items>],
+        kind: SubjectKind,
+        scope: &RowScope,
+    ) -> Vec<(String, Option<i64>, Self::Values)>;
+}
+
+/// What counts in the rows of a bucket.
+pub(crate) struct RowScope {
+    /// The part of the bucket that counts.
+    pub(crate) range: Range,
+    pub(crate) bots: BotFilter,
+    pub(crate) repo_names: Arc<HashMap<i64, String>>,
+}
+
+/// Begins to export a table of an organization, as [`export`] does.
+///
+/// # Errors
+/// As [`export`].
+pub(crate) async fn export_table<T: ExportedTable>(
+    ports: &QueryPorts,
+    org: &str,
+    request: ExportRequest,
+) -> Result<Export<T::Values>, QueryError> {
     let buckets = request.range.bucket_count(request.grain);
     if buckets > MAX_POINTS {
         return Err(QueryError::Invalid(format!(
@@ -115,11 +149,11 @@ pub async fn export(ports: &QueryPorts, org: &str, request: ExportRequest) -> Re
         )));
     }
     let reader = OrgReader::open(ports, org).await?;
-    let org = reader.pinned();
     let name = reader.name.clone();
-    let state = ExportState {
+    let state = ExportState::<T> {
         ports: ports.clone(),
-        org,
+        org: reader.pinned(),
+        months: T::read_months(&reader).await?,
         request,
         level: Some(RowSubject::Org),
         next: request.range.since(),
@@ -134,22 +168,24 @@ pub async fn export(ports: &QueryPorts, org: &str, request: ExportRequest) -> Re
 }
 
 /// Where an export is.
-struct ExportState {
+struct ExportState<T: ExportedTable> {
     ports: QueryPorts,
     org: PinnedOrg,
+    /// The folded months, in order.
+    months: Vec<Month>,
     request: ExportRequest,
     /// `None` at the end.
     level: Option<RowSubject>,
     /// The first day of the range that is in no row of the level yet.
     next: NaiveDate,
-    /// The months whose days may be in the next bucket, in order, with the days of all subjects of the level.
-    window: Vec<(Month, Arc<Vec<MonthOfDays>>)>,
+    /// The months whose days may be in the next bucket, in order, with the items of all subjects of the level.
+    window: Vec<(Month, Arc<T::Items>)>,
     repo_names: Arc<HashMap<i64, String>>,
 }
 
-impl ExportState {
+impl<T: ExportedTable> ExportState<T> {
     /// Returns the rows of the next buckets, in order. `None` at the end.
-    async fn next_rows(&mut self) -> Result<Option<Vec<ExportRow>>, QueryError> {
+    async fn next_rows(&mut self) -> Result<Option<Vec<ExportRow<T::Values>>>, QueryError> {
         let Some(level) = self.level else { return Ok(None) };
         let mut rows = Vec::new();
         while self.next < self.request.range.until() {
@@ -176,111 +212,120 @@ impl ExportState {
         Ok(Some(rows))
     }
 
-    async fn rows_of(&mut self, level: RowSubject, bucket: Bucket) -> Result<Vec<ExportRow>, QueryError> {
+    async fn rows_of(
+        &mut self,
+        level: RowSubject,
+        bucket: Bucket,
+    ) -> Result<Vec<ExportRow<T::Values>>, QueryError> {
         let range = self.request.range;
         // A bucket of the range overlaps it.
         let range =
             Range::new(bucket.start().max(range.since()), bucket.end().min(range.until())).unwrap_or(range);
         self.read_window(level, range).await?;
-        let days: Vec<_> = self.window.iter().map(|(_, days)| Arc::clone(days)).collect();
-        let rows = RowMaker {
+        let months: Vec<_> = self.window.iter().map(|(_, items)| Arc::clone(items)).collect();
+        let scope = RowScope { range, bots: self.request.bots, repo_names: Arc::clone(&self.repo_names) };
+        let row = move |(name, id, metrics)| ExportRow {
             level,
-            bucket,
-            range,
-            bots: self.request.bots,
-            org: self.org.name().to_owned(),
-            repo_names: Arc::clone(&self.repo_names),
+            name,
+            id,
+            start: bucket.start(),
+            end: bucket.end(),
+            metrics,
         };
-        match level {
-            RowSubject::Org => Ok(vec![rows.of_org(&days)]),
-            _ if days.iter().all(|days| days.is_empty()) => Ok(Vec::new()),
-            _ => off_async_threads(move || rows.of_listed(&days)).await,
+        let kind = match level {
+            RowSubject::Org => {
+                let metrics = T::values_of_org(&months, &scope);
+                return Ok(vec![row((self.org.name().to_owned(), None, metrics))]);
+            }
+            RowSubject::Repo => SubjectKind::Repo,
+            RowSubject::Member => SubjectKind::Member,
+        };
+        if months.is_empty() {
+            return Ok(Vec::new());
         }
+        off_async_threads(move || {
+            let mut rows: Vec<_> = T::listed(&months, kind, &scope).into_iter().map(row).collect();
+            rows.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
+            rows
+        })
+        .await
     }
 
     /// Reads the months that the range needs and that are not in memory, and drops the others.
     async fn read_window(&mut self, level: RowSubject, range: Range) -> Result<(), QueryError> {
-        let months: Vec<Month> = self.org.months_near(range).collect();
+        let months: Vec<Month> = months_near(self.months.iter().copied(), range).collect();
         self.window.retain(|(month, _)| months.contains(month));
         for month in months {
             if self.window.iter().all(|(of, _)| *of != month) {
                 let reader = self.org.reopen(&self.ports).await?;
-                let days = read_month(&reader, level, month).await?;
-                self.window.push((month, Arc::new(days)));
+                let items = T::read_month(&reader, level, month).await?;
+                self.window.push((month, Arc::new(items)));
             }
         }
         Ok(())
     }
 }
 
-/// Reads the days of all subjects of a level in a month.
-async fn read_month(
-    org: &OrgReader<'_>,
-    level: RowSubject,
-    month: Month,
-) -> Result<Vec<MonthOfDays>, QueryError> {
-    let days_of = |subject| ItemKey::new(ItemClass::Days(subject), month);
-    let kind = match level {
-        RowSubject::Org => return org.read_keys::<DaysItem>(&[days_of(Subject::Org)]).await,
-        RowSubject::Repo => SubjectKind::Repo,
-        RowSubject::Member => SubjectKind::Member,
-    };
-    let stored = org.read_stored(&ItemClass::List(kind), std::iter::once(month)).await?;
-    let lists = decode_lists(stored).await?;
-    let entries = lists.iter().flat_map(|list| &list.item.entries);
-    let keys: Vec<ItemKey> = entries.map(|entry| days_of(entry.subject.subject())).collect();
-    org.read_keys::<DaysItem>(&keys).await
-}
+/// What happens on GitHub.
+struct ActivityExport;
 
-/// Makes the rows of a bucket.
-struct RowMaker {
-    level: RowSubject,
-    bucket: Bucket,
-    /// The part of the bucket that counts.
-    range: Range,
-    bots: BotFilter,
-    /// The organization's display name.
-    org: String,
-    repo_names: Arc<HashMap<i64, String>>,
-}
+impl ExportedTable for ActivityExport {
+    /// The days of all subjects of a level.
+    type Items = Vec<MonthOfDays>;
+    type Values = MetricValues;
 
-impl RowMaker {
-    fn row(&self, name: String, id: Option<i64>, metrics: MetricValues) -> ExportRow {
-        let (start, end) = (self.bucket.start(), self.bucket.end());
-        ExportRow { level: self.level, name, id, start, end, metrics }
+    async fn read_months(org: &OrgReader<'_>) -> Result<Vec<Month>, QueryError> {
+        Ok(org.events.months().collect())
     }
 
-    fn of_org(&self, months: &[Arc<Vec<MonthOfDays>>]) -> ExportRow {
+    async fn read_month(
+        org: &OrgReader<'_>,
+        level: RowSubject,
+        month: Month,
+    ) -> Result<Vec<MonthOfDays>, QueryError> {
+        let days_of = |subject| ItemKey::new(ItemClass::Days(subject), month);
+        let kind = match level {
+            RowSubject::Org => return org.events.read_keys::<DaysItem>(&[days_of(Subject::Org)]).await,
+            RowSubject::Repo => SubjectKind::Repo,
+            RowSubject::Member => SubjectKind::Member,
+        };
+        let lists: Vec<ReadItem<ListItem>> = org.events.read_lists(kind, std::iter::once(month)).await?;
+        let entries = lists.iter().flat_map(|list| &list.item.entries);
+        let keys: Vec<ItemKey> = entries.map(|entry| days_of(entry.subject.subject())).collect();
+        org.events.read_keys::<DaysItem>(&keys).await
+    }
+
+    fn values_of_org(months: &[Arc<Vec<MonthOfDays>>], scope: &RowScope) -> MetricValues {
         let (mut sum, mut members) = (Rollup::default(), HashSet::new());
         for days in months {
-            days.iter().for_each(|days| days.add_totals(self.range, &mut sum));
-            members.extend(Credited::in_days(days, |date| self.range.contains(date), self.bots).members);
+            days.iter().for_each(|days| days.add_totals(scope.range, &mut sum));
+            members.extend(Credited::in_days(days, |date| scope.range.contains(date), scope.bots).members);
         }
-        let mut metrics = metric_values(&Subject::Org, &sum, self.bots);
+        let mut metrics = metric_values(&Subject::Org, &sum, scope.bots);
         metrics.set_active_members(members.len());
-        self.row(self.org.clone(), None, metrics)
+        metrics
     }
 
-    fn of_listed(&self, months: &[Arc<Vec<MonthOfDays>>]) -> Vec<ExportRow> {
+    fn listed(
+        months: &[Arc<Vec<MonthOfDays>>],
+        kind: SubjectKind,
+        scope: &RowScope,
+    ) -> Vec<(String, Option<i64>, MetricValues)> {
         let mut totals = Totals::default();
         for days in months.iter().flat_map(|days| days.iter()) {
             if let ItemClass::Days(subject) = &days.key.class
-                && days.dates().any(|(date, _)| self.range.contains(date))
+                && days.dates().any(|(date, _)| scope.range.contains(date))
             {
-                totals.add(subject.clone(), days.sum(self.range));
+                totals.add(subject.clone(), days.sum(scope.range));
             }
         }
-        let kind = if self.level == RowSubject::Repo { SubjectKind::Repo } else { SubjectKind::Member };
-        let is_listed = |rollup: &Rollup| self.bots.tally_of_listed(kind, rollup).has_credited_events();
+        let is_listed = |rollup: &Rollup| scope.bots.tally_of_listed(kind, rollup).has_credited_events();
         let listed = totals.0.into_iter().filter(|(_, rollup)| is_listed(rollup));
-        let mut rows: Vec<ExportRow> = listed
-            .map(|(subject, rollup)| {
-                let id = if let Subject::Repo(id) = subject { Some(id) } else { None };
-                let name = subject_name(&subject, &rollup, &self.repo_names);
-                self.row(name, id, metric_values(&subject, &rollup, self.bots))
-            })
-            .collect();
-        rows.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
-        rows
+        let values = |(subject, rollup): (Subject, Rollup)| {
+            let id = if let Subject::Repo(id) = subject { Some(id) } else { None };
+            let name = subject_name(&subject, &rollup, &scope.repo_names);
+            (name, id, metric_values(&subject, &rollup, scope.bots))
+        };
+        listed.map(values).collect()
     }
 }

@@ -30,10 +30,12 @@ mod sort_key;
 mod values;
 
 pub use agents::{
-    AgentCoverage, AgentListAnswer, AgentListEntry, AgentListRequest, AgentListing, AgentMetricValue,
-    AgentMetricValues, AgentMetricsAnswer, AgentPartName, AgentPoint, AgentSeries, AgentSeriesAnswer,
-    AgentSeriesRequest, MAX_AGENT_SERIES, PrClassAnswer, PrClassesAnswer, agent_list, agent_metrics,
-    agent_series, default_agent_metric, pr_classes,
+    AgentBoardAnswer, AgentBoardRequest, AgentCoverage, AgentListAnswer, AgentListEntry, AgentListRequest,
+    AgentListing, AgentMetricChange, AgentMetricChanges, AgentMetricValue, AgentMetricValues,
+    AgentMetricsAnswer, AgentMetricsRequest, AgentPartName, AgentPoint, AgentSeries, AgentSeriesAnswer,
+    AgentSeriesRequest, ByMetricName, MAX_AGENT_SERIES, PrClassAnswer, PrClassesAnswer, PreviousAgentMetrics,
+    PreviousAgentValues, agent_board, agent_export, agent_list, agent_metrics, agent_series,
+    default_agent_metric, pr_classes,
 };
 pub use answer_stamp::AnswerStamp;
 pub use answers::{

@@ -1,17 +1,15 @@
 //! Reading one organization at one active epoch: its names and its coverage.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use gam_model::{Month, OrgRegistry, Range, Subject, TimeZone};
-use gam_store::keys::{CheckpointKey, org_key};
-use gam_store::{
-    Checkpoint, EpochRules, Head, Logic, Marker, NameKind, OrgCheckpoint, RepoCoverage, RetiredEpoch,
-};
+use gam_model::{OrgRegistry, Range, Subject, TimeZone};
+use gam_store::keys::{CheckpointKey, EVENTS_TABLE, org_key, rollup_owner};
+use gam_store::{Checkpoint, EpochRules, Head, Logic, NameKind, OrgCheckpoint, RepoCoverage, RetiredEpoch};
 
 use crate::answers::CoverageAnswer;
 use crate::quote::not_computed;
-use crate::read_items::{MonthOfDays, months_near};
+use crate::read_items::{MonthOfDays, TableReader};
 use crate::{QueryError, QueryPorts};
 
 /// How often an organization is read whose active epoch changes meanwhile.
@@ -31,8 +29,8 @@ pub(crate) struct OrgReader<'a> {
     pub(crate) active: Option<EpochRules>,
     /// The time zone whose days the active epoch counts.
     pub(crate) time_zone: TimeZone,
-    /// The markers of the active epoch.
-    pub(crate) markers: BTreeMap<Month, Marker>,
+    /// The items about what happens on GitHub.
+    pub(crate) events: TableReader<'a>,
 }
 
 /// The names of an organization that the store has.
@@ -56,19 +54,12 @@ impl StoredOrgName {
 pub(crate) struct PinnedOrg {
     name: StoredOrgName,
     rules: Option<EpochRules>,
-    /// The folded months of the epoch.
-    months: Vec<Month>,
 }
 
 impl PinnedOrg {
     /// Returns the current login as GitHub writes it.
     pub(crate) fn name(&self) -> &str {
         &self.name.display
-    }
-
-    /// Returns the folded months whose items may have days of the range, in order.
-    pub(crate) fn months_near(&self, range: Range) -> impl DoubleEndedIterator<Item = Month> {
-        months_near(self.months.iter().copied(), range)
     }
 
     /// Opens the organization again at its epoch, with the markers as they are now.
@@ -237,13 +228,16 @@ impl<'a> OrgReader<'a> {
         active: Option<EpochRules>,
     ) -> Result<Self, QueryError> {
         let StoredOrgName { key, display: name } = name;
-        let markers = match &active {
-            Some(active) => ports.rollups.markers(&key, active.epoch).await?,
-            None => Vec::new(),
-        };
-        let markers = markers.into_iter().map(|marker| (marker.month, marker)).collect();
         let time_zone = active.as_ref().map_or(Ok(TimeZone::UTC), time_zone_of)?;
-        Ok(OrgReader { ports, key, name, active, time_zone, markers })
+        let epoch = active.as_ref().map(|active| active.epoch);
+        let events = TableReader::open(ports, rollup_owner(&key, EVENTS_TABLE), epoch).await?;
+        Ok(OrgReader { ports, key, name, active, time_zone, events })
+    }
+
+    /// Opens another table of the organization, in the epoch of this reader.
+    pub(crate) async fn open_table(&self, table: &str) -> Result<TableReader<'a>, QueryError> {
+        let epoch = self.active.as_ref().map(|active| active.epoch);
+        TableReader::open(self.ports, rollup_owner(&self.key, table), epoch).await
     }
 
     /// Returns the organization with the epoch of this reader.
@@ -251,7 +245,6 @@ impl<'a> OrgReader<'a> {
         PinnedOrg {
             name: StoredOrgName { key: self.key.clone(), display: self.name.clone() },
             rules: self.active.clone(),
-            months: self.markers.keys().copied().collect(),
         }
     }
 
@@ -309,7 +302,7 @@ impl<'a> OrgReader<'a> {
 
     /// Returns the first day with events; `None` if there are none.
     async fn first_day(&self) -> Result<Option<NaiveDate>, QueryError> {
-        for month in self.markers.keys() {
+        for month in self.events.months() {
             let range = Range::new(month.first_day(), month.end()).expect("a month has days");
             let days = self.read_days(&Subject::Org, range).await?;
             let first = days.iter().flat_map(MonthOfDays::dates).map(|(date, _)| date).min();

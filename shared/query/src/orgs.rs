@@ -68,7 +68,7 @@ impl SummaryStamp {
     async fn read(org: &OrgReader<'_>) -> gam_store::Result<Self> {
         Ok(SummaryStamp {
             epoch: org.active.as_ref().map(|active| active.epoch),
-            markers: org.markers.values().cloned().collect(),
+            markers: org.events.markers.values().cloned().collect(),
             names: org.ports.names.names(&org.key, NameKind::Org).await?,
             today: org.today(),
         })

@@ -8,14 +8,15 @@ use std::collections::{BTreeMap, HashSet};
 
 use chrono::{Days, NaiveDate};
 use futures::{StreamExt, TryStreamExt, stream};
-use gam_model::{DayOfMonth, ItemClass, ItemKey, Month, Range, Subject};
-use gam_rollup::{BreakdownItem, DaysItem, ListItem, Rollup, Side, SideTotals, StoredForm};
-use gam_store::StoredItem;
+use gam_model::{DayOfMonth, ItemClass, ItemKey, Month, Range, Subject, SubjectKind};
+use gam_rollup::{BreakdownItem, DaysItem, Rollup, Side, SideTotals, StoredForm};
+use gam_store::{Epoch, Marker, RollupStore, StoredItem};
 use tokio::task::JoinError;
 
 use crate::QueryError;
 use crate::answers::BotFilter;
 use crate::org_reader::OrgReader;
+use crate::ports::QueryPorts;
 
 /// An item as it was read.
 pub(crate) struct ReadItem<T> {
@@ -77,7 +78,7 @@ fn decode_items<T: StoredForm>(stored: Vec<(ItemKey, StoredItem)>) -> Result<Vec
 }
 
 /// Decodes items. Many are decoded in a thread for work that blocks.
-pub(crate) async fn decode_many<T: StoredForm + Send + 'static>(
+async fn decode_many<T: StoredForm + Send + 'static>(
     stored: Vec<(ItemKey, StoredItem)>,
 ) -> Result<Vec<ReadItem<T>>, QueryError> {
     match stored.len() {
@@ -87,9 +88,9 @@ pub(crate) async fn decode_many<T: StoredForm + Send + 'static>(
 }
 
 /// Decodes lists, each in a thread for work that blocks: a list of thousands takes some milliseconds.
-pub(crate) async fn decode_lists(
+pub(crate) async fn decode_lists<T: StoredForm + Send + 'static>(
     stored: Vec<(ItemKey, StoredItem)>,
-) -> Result<Vec<ReadItem<ListItem>>, QueryError> {
+) -> Result<Vec<ReadItem<T>>, QueryError> {
     let decode = |stored| async { off_async_threads(move || decode_items(vec![stored])).await? };
     let lists: Vec<Vec<_>> =
         stream::iter(stored).map(decode).buffered(MAX_CONCURRENT_READS).try_collect().await?;
@@ -121,14 +122,45 @@ pub(crate) fn months_near(
     months.filter(is_near)
 }
 
-impl OrgReader<'_> {
+/// Reads the items of one table of an organization, in the epoch that its answers derive from.
+pub(crate) struct TableReader<'a> {
+    rollups: &'a dyn RollupStore,
+    /// Who the items belong to in the store.
+    owner: String,
+    /// `None` if the organization was never aggregated.
+    epoch: Option<Epoch>,
+    /// The markers of the epoch.
+    pub(crate) markers: BTreeMap<Month, Marker>,
+}
+
+impl<'a> TableReader<'a> {
+    /// Loads the markers of the table.
+    pub(crate) async fn open(
+        ports: &'a QueryPorts,
+        owner: String,
+        epoch: Option<Epoch>,
+    ) -> Result<Self, QueryError> {
+        let rollups = &*ports.rollups;
+        let markers = match epoch {
+            Some(epoch) => rollups.markers(&owner, epoch).await?,
+            None => Vec::new(),
+        };
+        let markers = markers.into_iter().map(|marker| (marker.month, marker)).collect();
+        Ok(TableReader { rollups, owner, epoch, markers })
+    }
+
+    /// Returns the folded months, in order.
+    pub(crate) fn months(&self) -> impl DoubleEndedIterator<Item = Month> {
+        self.markers.keys().copied()
+    }
+
     /// Returns the folded months whose items may have days of the range, in order.
     pub(crate) fn months_near(&self, range: Range) -> impl DoubleEndedIterator<Item = Month> {
-        months_near(self.markers.keys().copied(), range)
+        months_near(self.months(), range)
     }
 
     /// Returns the items that count: those at or above the floor of their month.
-    pub(crate) fn current(&self, mut stored: Vec<(ItemKey, StoredItem)>) -> Vec<(ItemKey, StoredItem)> {
+    fn current(&self, mut stored: Vec<(ItemKey, StoredItem)>) -> Vec<(ItemKey, StoredItem)> {
         stored.retain(|(key, stored)| {
             self.markers.get(&key.month).is_some_and(|marker| marker.should_count(stored))
         });
@@ -141,14 +173,13 @@ impl OrgReader<'_> {
         class: &ItemClass,
         mut months: impl DoubleEndedIterator<Item = Month>,
     ) -> Result<Vec<(ItemKey, StoredItem)>, QueryError> {
-        let (Some(active), Some(first)) = (&self.active, months.next()) else { return Ok(Vec::new()) };
+        let (Some(epoch), Some(first)) = (self.epoch, months.next()) else { return Ok(Vec::new()) };
         let last = months.next_back().unwrap_or(first);
-        let stored = self.ports.rollups.range(&self.key, active.epoch, class, first, last).await?;
-        Ok(self.current(stored))
+        Ok(self.current(self.rollups.range(&self.owner, epoch, class, first, last).await?))
     }
 
     /// Reads the items of a class in these folded months, ordered by key, in one range read.
-    async fn read_class<T: StoredForm>(
+    pub(crate) async fn read<T: StoredForm>(
         &self,
         class: &ItemClass,
         months: impl DoubleEndedIterator<Item = Month>,
@@ -156,14 +187,23 @@ impl OrgReader<'_> {
         decode_items(self.read_stored(class, months).await?)
     }
 
+    /// Reads the lists of repositories or members in these folded months, in order.
+    pub(crate) async fn read_lists<T: StoredForm + Send + 'static>(
+        &self,
+        kind: SubjectKind,
+        months: impl DoubleEndedIterator<Item = Month>,
+    ) -> Result<Vec<ReadItem<T>>, QueryError> {
+        decode_lists(self.read_stored(&ItemClass::List(kind), months).await?).await
+    }
+
     /// Reads single items, ordered by key.
     pub(crate) async fn read_keys<T: StoredForm + Send + 'static>(
         &self,
         keys: &[ItemKey],
     ) -> Result<Vec<ReadItem<T>>, QueryError> {
-        let Some(active) = self.active.as_ref().filter(|_| !keys.is_empty()) else { return Ok(Vec::new()) };
+        let Some(epoch) = self.epoch.filter(|_| !keys.is_empty()) else { return Ok(Vec::new()) };
         let read = async |keys: Vec<ItemKey>| {
-            let stored = self.ports.rollups.get(&self.key, active.epoch, &keys).await?;
+            let stored = self.rollups.get(&self.owner, epoch, &keys).await?;
             decode_many::<T>(self.current(stored)).await
         };
         let parts = keys.chunks(MAX_KEYS_OF_READ).map(<[ItemKey]>::to_vec);
@@ -173,19 +213,21 @@ impl OrgReader<'_> {
         items.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(items)
     }
+}
 
+impl OrgReader<'_> {
     /// Reads a subject's days of all months that may have days of the range.
     pub(crate) async fn read_days(
         &self,
         subject: &Subject,
         range: Range,
     ) -> Result<Vec<MonthOfDays>, QueryError> {
-        self.read_class(&ItemClass::Days(subject.clone()), self.months_near(range)).await
+        self.events.read(&ItemClass::Days(subject.clone()), self.events.months_near(range)).await
     }
 
     /// Reads all days of a subject.
     pub(crate) async fn read_all_days(&self, subject: &Subject) -> Result<Vec<MonthOfDays>, QueryError> {
-        self.read_class(&ItemClass::Days(subject.clone()), self.markers.keys().copied()).await
+        self.events.read(&ItemClass::Days(subject.clone()), self.events.months()).await
     }
 
     /// Returns what each member did in a repository in the range, or a member in each repository. Their members and
@@ -196,7 +238,8 @@ impl OrgReader<'_> {
         range: Range,
     ) -> Result<BTreeMap<Subject, Rollup>, QueryError> {
         let class = ItemClass::Breakdown(subject.clone());
-        let weeks: Vec<ReadItem<BreakdownItem>> = self.read_class(&class, self.months_near(range)).await?;
+        let weeks: Vec<ReadItem<BreakdownItem>> =
+            self.events.read(&class, self.events.months_near(range)).await?;
         let mut totals = Totals::default();
         for week in weeks {
             for (other, sum) in week.item.sum_by_other(week.key.month, range) {

@@ -11,6 +11,7 @@ use crate::quote::quoted;
 use crate::read_items::MonthOfDays;
 
 /// A subject as the store knows it, with the name to display.
+#[derive(Debug, Clone)]
 pub(crate) struct ResolvedSubject {
     pub(crate) subject: Subject,
     /// The repository's name, if the subject is one.

@@ -11,6 +11,7 @@ use gam_query::{
 use super::{ShowArgs, ShowFormat, default_grain, heading, show_format};
 use crate::api::ApiClient;
 use crate::error::usage_error;
+use crate::export_rows::NumberColumn;
 use crate::format::{csv_text, integer, tsv_text};
 use crate::session::CliSession;
 use crate::table::text_table;
@@ -37,6 +38,9 @@ pub(super) async fn show(
     match args.by {
         None if args.limit.is_some() => {
             Err(usage_error("--limit is for lists: use it with --by model, tool, branch, repo or member"))
+        }
+        Some(AgentListing::Repos | AgentListing::Members) if args.granularity.is_some() => {
+            Err(usage_error("--granularity is for series: a list of repositories or members has none"))
         }
         None => show_metrics(session, client, org, query, args).await,
         Some(listing) => show_list(session, client, org, (listing, query), args).await,
@@ -70,7 +74,6 @@ async fn show_metrics(
             models.join(", ")
         ));
     }
-    let (header, records) = series_records(&series.value);
     Ok(match show_format(session) {
         ShowFormat::Json => session.for_stdout(format!(
             "{{\"metrics\":{},\"timeseries\":{},\"prs\":{}}}\n",
@@ -78,15 +81,21 @@ async fn show_metrics(
             series.text.trim(),
             prs.text.trim()
         )),
-        ShowFormat::Csv => session.for_stdout(csv_text(&header, records)?),
+        ShowFormat::Csv => {
+            let (header, records) = long_records(&series.value);
+            session.for_stdout(csv_text(&header, records)?)
+        }
         ShowFormat::TabSeparated => {
             session.console.print_info(heading(&answer.context, &CoverageAnswer::default(), usize::MAX));
-            let (header, records) = metric_records(answer);
+            let (header, records) = match args.granularity {
+                Some(_) => series_records(&series.value),
+                None => metric_records(answer),
+            };
             tsv_text(&header, &records)
         }
         ShowFormat::Table(style) => {
             let metrics = text_table(&metric_records(answer), 1, style);
-            let series = text_table(&(header, records), 1, style);
+            let series = text_table(&series_records(&series.value), 1, style);
             let coverage = coverage_text(answer);
             let heading = heading(&answer.context, &CoverageAnswer::default(), style.width);
             let prs = text_table(&pr_records(&prs.value), 1, style);
@@ -123,18 +132,30 @@ async fn show_list(
         }
         None => None,
     };
-    let (header, records) = list_records(listing, answer);
+    // A table has both. What has one table only has the series if the length of its buckets is requested.
+    let requested_series = series.as_ref().filter(|_| args.granularity.is_some());
     Ok(match show_format(session) {
         ShowFormat::Json => {
             let series = series.as_ref().map_or("null", |series| &series.text);
             session.for_stdout(json_pair("list", &list.text, series))
         }
-        ShowFormat::Csv => session.for_stdout(csv_text(&header, records)?),
+        ShowFormat::Csv => {
+            let (header, records) = match requested_series {
+                Some(series) => long_records(&series.value),
+                None => exact_list_records(listing, answer),
+            };
+            session.for_stdout(csv_text(&header, records)?)
+        }
         ShowFormat::TabSeparated => {
             session.console.print_info(heading(&answer.context, &CoverageAnswer::default(), usize::MAX));
+            let (header, records) = match requested_series {
+                Some(series) => series_records(&series.value),
+                None => list_records(listing, answer),
+            };
             tsv_text(&header, &records)
         }
         ShowFormat::Table(style) => {
+            let (header, records) = list_records(listing, answer);
             let heading = heading(&answer.context, &CoverageAnswer::default(), style.width);
             let entries = match records.is_empty() {
                 true => "no sessions in this range".to_owned(),
@@ -237,17 +258,31 @@ fn metric_records(answer: &AgentMetricsAnswer) -> Records {
     (header, rows.collect())
 }
 
+/// Returns a list for people: of repositories and members some metrics, and of distributions the median.
 fn list_records(listing: AgentListing, answer: &AgentListAnswer) -> Records {
-    let metrics: Vec<&AgentMetric> = AgentMetric::divided_by(listing.dimension())
-        .filter(|metric| listing.dimension().is_some() || LISTED_METRICS.contains(&metric.name))
-        .collect();
-    let mut header = name_columns(listing).to_vec();
+    let is_shown =
+        |metric: &&AgentMetric| listing.dimension().is_some() || LISTED_METRICS.contains(&metric.name);
+    let metrics: Vec<&AgentMetric> = AgentMetric::divided_by(listing.dimension()).filter(is_shown).collect();
+    let mut header = name_columns(listing);
     header.extend(metrics.iter().map(|metric| metric.name.to_owned()));
     let rows = answer.entries.iter().map(|entry| {
         let mut row = name_cells(listing, &entry.name);
         row.extend(
             metrics.iter().map(|metric| entry.metrics.get(metric.name).map_or_else(String::new, value_text)),
         );
+        row
+    });
+    (header, rows.collect())
+}
+
+/// Returns a list with all metrics and the numbers of the API.
+fn exact_list_records(listing: AgentListing, answer: &AgentListAnswer) -> Records {
+    let columns = NumberColumn::of_sessions(AgentMetric::divided_by(listing.dimension()));
+    let mut header = name_columns(listing);
+    header.extend(columns.iter().map(NumberColumn::name));
+    let rows = answer.entries.iter().map(|entry| {
+        let mut row = name_cells(listing, &entry.name);
+        row.extend(columns.iter().map(|column| column.text_in(&entry.metrics)));
         row
     });
     (header, rows.collect())
@@ -282,31 +317,34 @@ fn name_cells(listing: AgentListing, name: &AgentPartName) -> Vec<String> {
     }
 }
 
-/// Returns a row for each bucket, with a column for each part.
+/// Returns the label and the points of the total, or of each part.
+fn labelled_series(answer: &AgentSeriesAnswer) -> Vec<(String, &[AgentPoint])> {
+    if let Some(points) = &answer.points {
+        return vec![(answer.metric.clone(), points)];
+    }
+    let parts = answer.series.iter().flatten().map(|part| {
+        let label = part.name.label();
+        let is_named = part.name != AgentPartName::default();
+        let label = match (is_named, label.is_empty()) {
+            (false, _) => "others".to_owned(),
+            (true, true) => "(none)".to_owned(),
+            (true, false) => escaped(&label),
+        };
+        (label, &part.points[..])
+    });
+    parts.collect()
+}
+
+/// Returns a row for each bucket, with a column for each part. A bucket that the range cuts is marked.
 fn series_records(answer: &AgentSeriesAnswer) -> Records {
-    let columns: Vec<(String, &[AgentPoint])> = match (&answer.points, &answer.series) {
-        (Some(points), _) => vec![(answer.metric.clone(), points)],
-        (None, series) => series
-            .iter()
-            .flatten()
-            .map(|part| {
-                let label = part.name.label();
-                let is_named = part.name != AgentPartName::default();
-                let label = match (is_named, label.is_empty()) {
-                    (false, _) => "others".to_owned(),
-                    (true, true) => "(none)".to_owned(),
-                    (true, false) => escaped(&label),
-                };
-                (label, &part.points[..])
-            })
-            .collect(),
-    };
+    let columns = labelled_series(answer);
     let mut header = vec!["from".to_owned()];
     header.extend(columns.iter().map(|(label, _)| label.clone()));
-    let buckets = columns.first().map_or(0, |(_, points)| points.len());
+    let buckets = columns.first().map_or(&[][..], |(_, points)| *points);
     let rows =
-        (0..buckets).map(|index| {
-            let mut row = vec![columns[0].1[index].start.to_string()];
+        buckets.iter().enumerate().map(|(index, bucket)| {
+            let mark = if bucket.partial { " (partial)" } else { "" };
+            let mut row = vec![format!("{}{mark}", bucket.start)];
             row.extend(columns.iter().map(|(_, points)| {
                 points.get(index).map_or_else(String::new, |point| value_text(point.value))
             }));
@@ -314,6 +352,27 @@ fn series_records(answer: &AgentSeriesAnswer) -> Records {
         });
     let rows: Vec<_> = rows.collect();
     (header, rows)
+}
+
+/// Returns a row for each bucket of each part, as the CSV of activity has them.
+fn long_records(answer: &AgentSeriesAnswer) -> Records {
+    let columns = NumberColumn::of_sessions(AgentMetric::named(&answer.metric).into_iter());
+    let mut header = ["start", "end", "metric"].map(str::to_owned).to_vec();
+    header.extend(answer.by.clone());
+    header.extend(columns.iter().map(|column| column.statistic().unwrap_or("value").to_owned()));
+    header.push("partial".to_owned());
+    let series = labelled_series(answer);
+    let rows = series.iter().flat_map(|(label, points)| {
+        let columns = &columns;
+        points.iter().map(move |point| {
+            let mut row = vec![point.start.to_string(), point.end.to_string(), answer.metric.clone()];
+            row.extend(answer.by.as_ref().map(|_| label.clone()));
+            row.extend(columns.iter().map(|column| column.text_of(point.value)));
+            row.push(point.partial.to_string());
+            row
+        })
+    });
+    (header, rows.collect())
 }
 
 fn value_text(value: AgentMetricValue) -> String {
@@ -329,4 +388,98 @@ fn number(value: Option<f64>) -> String {
     let Some(value) = value else { return String::new() };
     let text = format!("{value:.4}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn series(fields: &Value) -> AgentSeriesAnswer {
+        let mut answer = json!({
+            "org": "acme", "since": "2026-01-07", "until": "2026-01-19", "timezone": "UTC", "bots": "auto",
+            "granularity": "week",
+        });
+        for (name, value) in fields.as_object().unwrap() {
+            answer[name] = value.clone();
+        }
+        serde_json::from_value(answer).unwrap()
+    }
+
+    fn points(values: [f64; 2]) -> Value {
+        json!([
+            {"start": "2026-01-05", "end": "2026-01-12", "value": values[0], "partial": true},
+            {"start": "2026-01-12", "end": "2026-01-19", "value": values[1]},
+        ])
+    }
+
+    fn csv((header, records): Records) -> String {
+        csv_text(&header, records).unwrap()
+    }
+
+    #[test]
+    fn csv_has_the_exact_values_and_the_buckets_of_the_series() {
+        let total = series(&json!({"metric": "agent_cost_usd", "points": points([0.123_456_7, 2.0])}));
+        assert_eq!(
+            csv(long_records(&total)),
+            "start,end,metric,value,partial\n\
+             2026-01-05,2026-01-12,agent_cost_usd,0.1234567,true\n\
+             2026-01-12,2026-01-19,agent_cost_usd,2.0,false\n"
+        );
+        let divided = series(&json!({
+            "metric": "agent_cost_usd", "by": "model",
+            "series": [{"model": "m", "points": points([1.5, 0.0])}, {"points": points([0.5, 0.0])}],
+        }));
+        let text = csv(long_records(&divided));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "start,end,metric,model,value,partial");
+        assert_eq!(lines[1], "2026-01-05,2026-01-12,agent_cost_usd,m,1.5,true");
+        assert_eq!(lines[3], "2026-01-05,2026-01-12,agent_cost_usd,others,0.5,true");
+
+        let lengths = series(&json!({"metric": "agent_session_hours", "points": [{
+            "start": "2026-01-05", "end": "2026-01-12", "value": {"count": 2, "mean": 1.5, "p50": 1.0, "p90": 2.0},
+        }]}));
+        let text = csv(long_records(&lengths));
+        assert!(text.starts_with("start,end,metric,count,mean,p50,p90,partial\n"), "{text}");
+        assert!(text.ends_with("agent_session_hours,2,1.5,1.0,2.0,false\n"), "{text}");
+    }
+
+    #[test]
+    fn a_table_marks_buckets_that_the_range_cuts() {
+        let total = series(&json!({"metric": "agent_prompts", "points": points([1.0, 2.0])}));
+        let (header, rows) = series_records(&total);
+        assert_eq!(header, ["from", "agent_prompts"]);
+        assert_eq!(rows, [["2026-01-05 (partial)", "1"], ["2026-01-12", "2"]]);
+    }
+
+    #[test]
+    fn csv_of_members_has_all_metrics() {
+        let answer: AgentListAnswer = serde_json::from_value(json!({
+            "org": "acme", "since": "2026-01-05", "until": "2026-01-19", "timezone": "UTC", "bots": "auto",
+            "by": "member", "sort": "agent_cost_usd", "count": 1, "entries": [{
+                "member": "ann", "kind": "user",
+                "metrics": {"agent_cost_usd": 0.123_456_7, "agent_session_hours": {
+                    "count": 1, "mean": 0.5, "p50": 0.5, "p90": 0.5,
+                }},
+            }],
+        }))
+        .unwrap();
+        let cell = |(header, rows): Records, name: &str| {
+            header.iter().position(|column| column == name).map(|index| rows[0][index].clone())
+        };
+        assert_eq!(
+            cell(exact_list_records(AgentListing::Members, &answer), "agent_cost_usd").as_deref(),
+            Some("0.1234567")
+        );
+        assert_eq!(
+            cell(list_records(AgentListing::Members, &answer), "agent_cost_usd").as_deref(),
+            Some("0.1235")
+        );
+        assert_eq!(
+            cell(exact_list_records(AgentListing::Members, &answer), "agent_session_hours_p90").as_deref(),
+            Some("0.5")
+        );
+        assert_eq!(cell(list_records(AgentListing::Members, &answer), "agent_session_hours"), None);
+    }
 }

@@ -9,10 +9,10 @@ use gam_lake::snapshot;
 use gam_lake::{Sessions, Table, sessions};
 use gam_model::agent_price::ConfiguredPrice;
 use gam_model::{
-    CodingAgent, Event, EventBatch, EventId, EventKind, Facts, FieldText, Identity, Member, Month,
-    PriceSettings, Range, SessionEvent, SessionEventKind, SessionFacts,
+    AgentMetric, CodingAgent, Event, EventBatch, EventId, EventKind, Facts, FieldText, Identity, Member,
+    Month, PriceSettings, Range, SessionEvent, SessionEventKind, SessionFacts,
 };
-use gam_query::{BotFilter, SubjectRef};
+use gam_query::{AgentListRequest, AgentListing, AgentMetricsRequest, BotFilter, SortDirection, SubjectRef};
 use gam_store::Epoch;
 use gam_store::keys::rollup_owner;
 use serde_json::{Value, json};
@@ -111,10 +111,14 @@ fn spring() -> Range {
     range("2026-03-01", "2026-06-01")
 }
 
+fn metrics_request(subject: SubjectRef, bots: BotFilter) -> AgentMetricsRequest {
+    AgentMetricsRequest { subject, range: spring(), bots, compare: false }
+}
+
 /// Returns the answer about sessions of the organization as JSON.
 async fn metrics_json(ports: &Ports) -> Value {
-    let answer =
-        gam_query::agent_metrics(&ports.query, ORG, &SubjectRef::Org, spring(), BotFilter::Auto).await;
+    let request = metrics_request(SubjectRef::Org, BotFilter::Auto);
+    let answer = gam_query::agent_metrics(&ports.query, ORG, &request).await;
     serde_json::to_value(answer.unwrap()).unwrap()
 }
 
@@ -147,6 +151,67 @@ fn merged(at: &str) -> EventBatch {
         },
     };
     EventBatch::new(ORG, vec![event])
+}
+
+/// Returns the pull request as another one with this number and author.
+fn by(pr: &Event, number: i64, author: &str) -> Event {
+    let mut event = pr.clone();
+    event.id = EventId::pr_merged(7, number);
+    event.member = Member::account(author, None, author.ends_with("[bot]"));
+    event.facts.number = Some(number);
+    event
+}
+
+#[tokio::test]
+async fn every_filter_of_bots_has_its_own_numbers_and_the_same_coverage() {
+    let data = TestData::default();
+    let ports = data.ports().await;
+    let batch = merged("2026-04-02T10:00:00Z");
+    let authors = ["ann", "bob", "cara", "renovate[bot]"];
+    let prs = (1..).zip(authors).map(|(number, author)| by(&batch.events()[0], number, author));
+    data.put(&[EventBatch::new(ORG, prs.collect())]).await;
+    let mut of_bot = house_response("r3", "2026-04-01T12:00:00Z");
+    of_bot.member = Member::account("renovate[bot]", None, true);
+    let mut of_bob = house_response("r2", "2026-04-01T11:00:00Z");
+    of_bob.member = Member::account("bob", None, false);
+    merge(&data, &[house_response("r1", "2026-04-01T10:00:00Z"), of_bob, of_bot]).await;
+    aggregate(&ports.aggregate, ORG, false, &()).await.unwrap();
+
+    for (bots, responses, prs) in [
+        (BotFilter::Auto, 2, 3),
+        (BotFilter::Exclude, 2, 3),
+        (BotFilter::Include, 3, 4),
+        (BotFilter::Only, 1, 1),
+    ] {
+        for subject in [SubjectRef::Org, SubjectRef::repo("site")] {
+            let request = metrics_request(subject.clone(), bots);
+            let answer = gam_query::agent_metrics(&ports.query, ORG, &request).await.unwrap();
+            let numbers = ["agent_responses", "agent_members"].map(|name| answer.metrics.number(name));
+            assert_eq!(numbers, [Some(f64::from(responses)); 2], "{bots:?}");
+            let classes = gam_query::pr_classes(&ports.query, ORG, &subject, spring(), bots).await.unwrap();
+            assert_eq!(classes.prs, prs, "{bots:?}");
+            for coverage in [answer.coverage.unwrap(), classes.coverage] {
+                let of = (coverage.active_members_with_sessions, coverage.active_members);
+                assert_eq!(of, (2, 3), "{bots:?}: coverage is about people");
+            }
+        }
+        for (listing, entries) in [(AgentListing::Repos, 1), (AgentListing::Members, responses)] {
+            let request = AgentListRequest {
+                subject: SubjectRef::Org,
+                listing,
+                range: spring(),
+                bots,
+                sort: AgentMetric::named("agent_responses").unwrap(),
+                direction: SortDirection::Desc,
+                limit: 10,
+                compare: false,
+            };
+            let list = gam_query::agent_list(&ports.query, ORG, &request).await.unwrap();
+            let sum: f64 =
+                list.entries.iter().filter_map(|entry| entry.metrics.number("agent_responses")).sum();
+            assert_eq!((list.count, sum), (entries as u64, f64::from(responses)), "{bots:?} {listing:?}");
+        }
+    }
 }
 
 fn house_response(id: &str, at: &str) -> SessionEvent {

@@ -1,10 +1,11 @@
 //! The cells of a month: what a member did in a repository on a day.
 
-use gam_model::{AgentCounter, AgentDimension, DayOfMonth, MemberKind};
+use gam_model::{AgentCounter, AgentDimension, DayOfMonth};
 use gam_rollup::Side;
 use gam_rollup::agents::{AgentCounts, AgentTotals, add_counts};
 use rustc_hash::FxHashMap;
 
+use crate::cells::DatedName;
 use crate::members::Interner;
 
 /// What a cell is about.
@@ -17,9 +18,6 @@ pub(super) struct AgentCellKey {
     pub(super) side: Side,
 }
 
-/// A display name of a member: the time of its event, the index of the name, and the kind of account.
-pub(super) type NameAt = (i64, u32, MemberKind);
-
 /// All cells of a month.
 #[derive(Default)]
 pub(super) struct AgentCells {
@@ -28,7 +26,7 @@ pub(super) struct AgentCells {
     /// The counters of models, tools and branches, by the index of the cell and of the name.
     pub(super) parts: [FxHashMap<(u32, u32), AgentCounts>; AgentDimension::COUNT],
     /// The latest display name of each member, by the index of its key.
-    pub(super) display_names: FxHashMap<u32, NameAt>,
+    pub(super) display_names: FxHashMap<u32, DatedName>,
 }
 
 impl AgentCells {
@@ -65,18 +63,11 @@ impl AgentCells {
         add_counts(part, counts);
     }
 
-    /// Remembers a member's display name if it is later than the known one, or of the same time and greater.
-    pub(super) fn add_name(&mut self, member: u32, name: NameAt, names: &Interner) {
-        let order = |(at, name, kind): NameAt| (at, names.text(name).to_owned(), kind);
-        match self.display_names.get_mut(&member) {
-            Some(known) if known.0 > name.0 || (known.1, known.2) == (name.1, name.2) => {
-                known.0 = known.0.max(name.0);
-            }
-            Some(known) if order(*known) >= order(name) => {}
-            Some(known) => *known = name,
-            None => {
-                self.display_names.insert(member, name);
-            }
+    /// Remembers a member's display name if it is later than the known one.
+    pub(super) fn add_name(&mut self, member: u32, name: DatedName, names: &Interner) {
+        let known = self.display_names.entry(member).or_insert(name);
+        if name.is_later(*known, names) {
+            *known = name;
         }
     }
 }

@@ -10,7 +10,7 @@ use gam_rollup::{
 
 use super::AgentFolder;
 use super::cells::AgentCells;
-use crate::month_fold::EncodedItem;
+use crate::month_fold::{EncodedItem, sort_items};
 
 /// The sums of one side of a day of a subject. Members and names are ranks.
 #[derive(Default)]
@@ -39,7 +39,7 @@ struct RankedCells {
 }
 
 impl AgentFolder<'_> {
-    /// Returns the items of the month.
+    /// Returns the items of the month, in the order of [`EncodedItem`]s.
     pub(super) fn into_items(mut self) -> Vec<EncodedItem> {
         self.count_sessions();
         let month = self.days.month();
@@ -71,7 +71,9 @@ impl AgentFolder<'_> {
             .then(|| (ItemKey::new(ItemClass::Days(Subject::Org), month), Vec::new()));
         let lists =
             [SubjectKind::Repo, SubjectKind::Member].map(|kind| cells.list_item(month, kind, &subjects));
-        days.chain(no_days).chain(lists).collect()
+        let mut items: Vec<EncodedItem> = lists.into_iter().chain(no_days).chain(days).collect();
+        sort_items(&mut items);
+        items
     }
 
     fn into_ranked_cells(self) -> RankedCells {
@@ -89,9 +91,9 @@ impl AgentFolder<'_> {
                 parts[cell as usize].push((dimension, name_ranks[dimension][name as usize], *counts));
             }
         }
-        let display_names = cells.display_names.iter().map(|(&member, &(_, name, kind))| {
-            let name = DisplayName { name: members.display_names.text(name).to_owned(), kind };
-            (member_ranks[member as usize], name)
+        let display_names = cells.display_names.iter().map(|(&member, dated)| {
+            let name = members.display_names.text(dated.name).to_owned();
+            (member_ranks[member as usize], DisplayName { name, kind: dated.kind })
         });
         RankedCells {
             display_names: display_names.collect(),

@@ -15,6 +15,7 @@ use gam_rollup::Side;
 use gam_rollup::agents::AgentCounts;
 use rustc_hash::FxHashMap;
 
+use crate::cells::DatedName;
 use crate::fold::FoldError;
 use crate::members::{Interner, Members};
 use crate::month_days::MonthDays;
@@ -27,8 +28,8 @@ use sessions::SessionParts;
 pub use columns::SESSION_COLUMNS;
 pub(crate) use columns::UsageColumns;
 
-/// Folds the rows of one month of the table `sessions`, and returns its items. There must be at most one row per event
-/// id.
+/// Folds the rows of one month of the table `sessions`, and returns its items, the lists first. There must be at most one
+/// row per event id.
 ///
 /// # Errors
 /// If a batch cannot be read, a column is missing or invalid, or a row is outside the month.
@@ -61,8 +62,8 @@ struct AgentFolder<'a> {
     sessions: SessionParts,
     /// The models, tools and branches.
     names: [Interner; AgentDimension::COUNT],
-    /// The index of each branch among the names, by repository and name.
-    branches: FxHashMap<(i64, String), u32>,
+    /// The index of each branch among the names, by repository, then by name, so that a row needs no copy of its name.
+    branches: FxHashMap<i64, FxHashMap<String, u32>>,
 }
 
 impl<'a> AgentFolder<'a> {
@@ -110,7 +111,8 @@ impl<'a> AgentFolder<'a> {
             SessionEventKind::AgentSession => self.add_session(columns, owner, row)?,
             SessionEventKind::AgentPrLink | SessionEventKind::AgentCommit => return Ok(()),
         }
-        self.cells.add_name(member.key, (occurred_at, member.name, member_kind), &self.members.display_names);
+        let name = DatedName { at: occurred_at, name: member.name, kind: member_kind };
+        self.cells.add_name(member.key, name, &self.members.display_names);
         Ok(())
     }
 
@@ -144,12 +146,13 @@ impl<'a> AgentFolder<'a> {
     }
 
     fn branch(&mut self, repo_id: i64, branch: &str) -> u32 {
-        if let Some(&index) = self.branches.get(&(repo_id, branch.to_owned())) {
+        let of_repo = self.branches.entry(repo_id).or_default();
+        if let Some(&index) = of_repo.get(branch) {
             return index;
         }
         let name = gam_rollup::agents::branch_key(repo_id, branch);
         let index = self.names[AgentDimension::Branch as usize].intern(&name);
-        self.branches.insert((repo_id, branch.to_owned()), index);
+        of_repo.insert(branch.to_owned(), index);
         index
     }
 

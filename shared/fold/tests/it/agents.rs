@@ -14,6 +14,7 @@ use gam_model::{
 use gam_rollup::agents::{AgentCounts, add_counts};
 use gam_rollup::{AgentDaysItem, AgentListItem, Side, StoredForm};
 
+use crate::items::position;
 use crate::support::{configured, hour, january};
 
 const MEMBERS: [&str; 4] = ["Ann", "~0123456789ab", "cara", "renovate[bot]"];
@@ -229,6 +230,14 @@ fn check_lists(folded: &BTreeMap<ItemKey, Vec<u8>>, subjects: &BTreeSet<Subject>
             assert_eq!(totals(&entry.days), totals(&item.days));
         }
     }
+}
+
+#[test]
+fn lists_come_first() {
+    let mut random = fastrand::Rng::with_seed(9);
+    let events: Vec<SessionEvent> = (0..50).map(|n| random_event(n, &mut random)).collect();
+    let items = fold_sessions(january(), &session_rows(&events)[..], &configured()).unwrap();
+    assert!(items.is_sorted_by(|a, b| position(&a.0) < position(&b.0)));
 }
 
 #[test]

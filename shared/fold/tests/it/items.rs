@@ -176,7 +176,7 @@ proptest! {
 }
 
 /// Returns what items are ordered by: lists come first, so that they name what was written before a crash.
-fn position(key: &ItemKey) -> (bool, &ItemKey) {
+pub(crate) fn position(key: &ItemKey) -> (bool, &ItemKey) {
     (!matches!(key.class, ItemClass::List(_)), key)
 }
 

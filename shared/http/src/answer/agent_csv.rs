@@ -3,11 +3,14 @@
 use gam_model::agent_metric::AgentAggregation;
 use gam_model::{AgentDimension, AgentMetric};
 use gam_query::{
-    AgentListAnswer, AgentListing, AgentMetricValue, AgentMetricValues, AgentMetricsAnswer, AgentPartName,
-    AgentPoint, AgentSeriesAnswer, PrClassesAnswer,
+    AgentListAnswer, AgentListing, AgentMetricChange, AgentMetricChanges, AgentMetricValue,
+    AgentMetricValues, AgentMetricsAnswer, AgentPartName, AgentPoint, AgentSeriesAnswer, PrClassesAnswer,
 };
 
-use super::csv::{CsvTable, STATISTICS, ToCsv, as_json_text, float, optional, texts};
+use super::csv::{
+    CsvTable, STATISTICS, ToCsv, as_json_text, compared_cells, compared_columns, count_change, float,
+    number_change, optional, texts,
+};
 
 impl ToCsv for AgentMetricsAnswer {
     fn to_csv(&self) -> CsvTable {
@@ -30,6 +33,14 @@ impl ToCsv for AgentMetricsAnswer {
             self.unpriced_models.join(" "),
         ];
         record.extend(cells(&self.metrics));
+        if let Some(previous) = &self.previous {
+            header.extend(texts(["previous_since", "previous_until"]));
+            record.push(optional(previous.as_ref().map(|previous| previous.range.since)));
+            record.push(optional(previous.as_ref().map(|previous| previous.range.until)));
+            header.extend(comparison_columns(None));
+            let values = previous.as_ref().map(|previous| &previous.values.metrics);
+            record.extend(comparison_cells(None, values, self.change.as_ref().and_then(Option::as_ref)));
+        }
         CsvTable { header, records: vec![record] }
     }
 }
@@ -39,9 +50,16 @@ impl ToCsv for AgentListAnswer {
         let dimension = AgentListing::parse(&self.by).and_then(AgentListing::dimension);
         let mut header = name_columns(&self.by);
         header.extend(columns(AgentMetric::divided_by(dimension)));
+        if self.previous.is_some() {
+            header.extend(comparison_columns(dimension));
+        }
         let records = self.entries.iter().map(|entry| {
             let mut record = name_cells(&self.by, &entry.name);
             record.extend(cells(&entry.metrics));
+            if self.previous.is_some() {
+                let previous = entry.previous.as_ref().map(|previous| &previous.metrics);
+                record.extend(comparison_cells(dimension, previous, entry.change.as_ref()));
+            }
             record
         });
         CsvTable { header, records: records.collect() }
@@ -114,7 +132,7 @@ fn name_cells(by: &str, name: &AgentPartName) -> Vec<String> {
 }
 
 /// Returns the columns of metrics: `agent_prompts`, or `agent_session_hours_p50`.
-fn columns<'a>(metrics: impl IntoIterator<Item = &'a AgentMetric>) -> Vec<String> {
+pub(crate) fn columns<'a>(metrics: impl IntoIterator<Item = &'a AgentMetric>) -> Vec<String> {
     let columns = metrics.into_iter().flat_map(|metric| match metric.aggregation {
         AgentAggregation::SessionLength => {
             STATISTICS.map(|statistic| format!("{}_{statistic}", metric.name)).to_vec()
@@ -122,6 +140,34 @@ fn columns<'a>(metrics: impl IntoIterator<Item = &'a AgentMetric>) -> Vec<String
         _ => vec![metric.name.to_owned()],
     });
     columns.collect()
+}
+
+/// Returns the columns of a comparison of the metrics that the dimension divides.
+fn comparison_columns(dimension: Option<AgentDimension>) -> Vec<String> {
+    compared_columns(columns(AgentMetric::divided_by(dimension)))
+}
+
+/// Returns the cells of [`comparison_columns`]. They are empty if there is no comparison.
+fn comparison_cells(
+    dimension: Option<AgentDimension>,
+    previous: Option<&AgentMetricValues>,
+    change: Option<&AgentMetricChanges>,
+) -> Vec<String> {
+    let (Some(previous), Some(change)) = (previous, change) else {
+        return vec![String::new(); comparison_columns(dimension).len()];
+    };
+    compared_cells(cells(previous), change.0.iter().flat_map(|(_, change)| change_cells(change)))
+}
+
+/// Returns the difference and the relative change of each number of a metric.
+fn change_cells(change: &AgentMetricChange) -> Vec<[String; 2]> {
+    match change {
+        AgentMetricChange::Count(change) => vec![count_change(change)],
+        AgentMetricChange::Number(change) => vec![number_change(change)],
+        AgentMetricChange::Distribution { count, mean, p50, p90 } => {
+            vec![count_change(count), number_change(mean), number_change(p50), number_change(p90)]
+        }
+    }
 }
 
 fn cells(values: &AgentMetricValues) -> Vec<String> {

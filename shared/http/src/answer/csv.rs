@@ -177,7 +177,7 @@ pub(super) fn texts<const N: usize>(texts: [&str; N]) -> Vec<String> {
 }
 
 /// Returns the columns of metrics: `commits`, or `cycle_time_hours_p50`.
-fn columns<'a>(metrics: impl IntoIterator<Item = &'a Metric>) -> Vec<String> {
+pub(crate) fn columns<'a>(metrics: impl IntoIterator<Item = &'a Metric>) -> Vec<String> {
     let columns = metrics.into_iter().flat_map(|metric| match metric.is_distribution() {
         true => STATISTICS.map(|statistic| format!("{}_{statistic}", metric.name)).to_vec(),
         false => vec![metric.name.to_owned()],
@@ -185,11 +185,15 @@ fn columns<'a>(metrics: impl IntoIterator<Item = &'a Metric>) -> Vec<String> {
     columns.collect()
 }
 
-/// Returns the columns of a comparison, three for each number.
+/// Returns the columns of a comparison.
 fn comparison_columns() -> Vec<String> {
-    let columns = columns(CATALOGUE).into_iter();
+    compared_columns(columns(CATALOGUE))
+}
+
+/// Returns the columns of a comparison, three for each number.
+pub(super) fn compared_columns(columns: Vec<String>) -> Vec<String> {
     let of_column = |column| ["previous", "difference", "relative"].map(|kind| format!("{column}_{kind}"));
-    columns.flat_map(of_column).collect()
+    columns.into_iter().flat_map(of_column).collect()
 }
 
 fn cells(values: &MetricValues) -> Vec<String> {
@@ -210,21 +214,34 @@ fn comparison_cells(previous: Option<&MetricValues>, change: Option<&MetricChang
     let (Some(previous), Some(change)) = (previous, change) else {
         return vec![String::new(); comparison_columns().len()];
     };
-    let changes = change.0.iter().flat_map(|(_, change)| change_cells(change));
-    let compared = cells(previous).into_iter().zip(changes);
+    compared_cells(cells(previous), change.0.iter().flat_map(|(_, change)| change_cells(change)))
+}
+
+/// Returns the cells of [`compared_columns`]: the previous numbers, with the difference and the relative change of each.
+pub(super) fn compared_cells(
+    previous: Vec<String>,
+    changes: impl Iterator<Item = [String; 2]>,
+) -> Vec<String> {
+    let compared = previous.into_iter().zip(changes);
     compared.flat_map(|(previous, [difference, relative])| [previous, difference, relative]).collect()
 }
 
 /// Returns the difference and the relative change of each number of a metric.
 fn change_cells(change: &MetricChange) -> Vec<[String; 2]> {
-    let of_count = |change: &Change<i64>| [change.difference.to_string(), float(change.relative)];
-    let of_hours = |change: &Change<Option<f64>>| [float(change.difference), float(change.relative)];
     match change {
-        MetricChange::Count(change) => vec![of_count(change)],
+        MetricChange::Count(change) => vec![count_change(change)],
         MetricChange::Distribution { count, mean, p50, p90 } => {
-            vec![of_count(count), of_hours(mean), of_hours(p50), of_hours(p90)]
+            vec![count_change(count), number_change(mean), number_change(p50), number_change(p90)]
         }
     }
+}
+
+pub(super) fn count_change(change: &Change<i64>) -> [String; 2] {
+    [change.difference.to_string(), float(change.relative)]
+}
+
+pub(super) fn number_change(change: &Change<Option<f64>>) -> [String; 2] {
+    [float(change.difference), float(change.relative)]
 }
 
 pub(super) fn optional<T: ToString>(value: Option<T>) -> String {

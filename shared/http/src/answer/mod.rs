@@ -1,8 +1,8 @@
 //! An answer in the format that the client accepts: JSON or CSV.
 
 mod accept;
-mod agent_csv;
-mod csv;
+pub(crate) mod agent_csv;
+pub(crate) mod csv;
 
 use axum::Json;
 use axum::extract::FromRequestParts;

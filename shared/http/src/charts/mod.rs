@@ -30,7 +30,7 @@ mod tests;
 pub(crate) use bars::{Bin, NamedValue, activity, distribution, horizontal_bars};
 pub(crate) use finish::{Svg, auto_style_source};
 pub(crate) use lines::durations;
-pub(crate) use metric_titles::{duration_names, metric_title};
+pub(crate) use metric_titles::{agent_metric_title, duration_names, metric_title};
 pub(crate) use numbers::{format_count, format_hours};
 pub(crate) use sparkline::sparkline;
 pub(crate) use time::{Slot, TimeAxis, format_day, format_slot};

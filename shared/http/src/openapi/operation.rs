@@ -193,7 +193,7 @@ fn path_parameters(path: &str) -> impl Iterator<Item = ParameterObject> {
                 "The member's login, in any case. A bot's login ends in `[bot]`. An author without an account is \
                  `~` and 12 hex digits. Deleted accounts are `ghost`"
             }
-            "chart" => "A metric of `/api/v1/metrics`, and `.svg`",
+            "chart" => "A metric of `/api/v1/metrics` or of sessions of coding agents, and `.svg`",
             "claim_id" => "The id of the claim",
             "action_id" => "The id of the action",
             _ => "",
@@ -201,7 +201,7 @@ fn path_parameters(path: &str) -> impl Iterator<Item = ParameterObject> {
         let schema = match name {
             "chart" => ObjectBuilder::new()
                 .schema_type(Type::String)
-                .enum_values(Some(CATALOGUE.iter().map(|metric| format!("{}.svg", metric.name)))),
+                .enum_values(Some(chart_names())),
             _ => ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)),
         };
         let example = match name {
@@ -412,4 +412,11 @@ fn metric_list() -> String {
     let entries =
         CATALOGUE.iter().map(|metric| format!("* `{}`, in {}: {}", metric.name, metric.unit, metric.meaning));
     entries.collect::<Vec<_>>().join("\n")
+}
+
+/// Returns the names of all charts.
+fn chart_names() -> impl Iterator<Item = String> {
+    let names = CATALOGUE.iter().map(|metric| metric.name);
+    let of_sessions = AGENT_CATALOGUE.iter().map(|metric| metric.name);
+    names.chain(of_sessions).map(|name| format!("{name}.svg"))
 }

@@ -79,6 +79,10 @@ pub(crate) mod schema_name {
     pub(crate) const AGENT_METRICS: &str = "AgentMetrics";
     pub(crate) const AGENT_COVERAGE: &str = "AgentCoverage";
     pub(crate) const AGENT_VALUES: &str = "AgentMetricValues";
+    pub(crate) const AGENT_PREVIOUS_METRICS: &str = "PreviousAgentMetrics";
+    pub(crate) const AGENT_PREVIOUS_VALUES: &str = "PreviousAgentMetricValues";
+    pub(crate) const AGENT_CHANGES: &str = "AgentMetricChanges";
+    pub(crate) const AGENT_NUMBER_CHANGE: &str = "NumberChange";
     pub(crate) const AGENT_LIST: &str = "AgentList";
     pub(crate) const AGENT_ENTRY: &str = "AgentListEntry";
     pub(crate) const AGENT_SERIES: &str = "AgentSeries";
@@ -107,9 +111,9 @@ pub(super) fn all() -> Vec<NamedSchema> {
         named(schema_name::POINT_OF_METRICS, point_of_metrics()),
         named(schema_name::SOME_VALUES, some_values()),
         named(schema_name::BIN, bin()),
-        named(schema_name::PREVIOUS_METRICS, comparison::previous_metrics()),
+        named(schema_name::PREVIOUS_METRICS, comparison::previous_metrics(schema_name::VALUES)),
         named(schema_name::PREVIOUS_RANGE, comparison::previous_range()),
-        named(schema_name::PREVIOUS_VALUES, comparison::previous_values()),
+        named(schema_name::PREVIOUS_VALUES, comparison::previous_values(schema_name::VALUES)),
         named(schema_name::CHANGES, comparison::changes()),
         named(schema_name::COUNT_CHANGE, comparison::count_change()),
         named(schema_name::HOURS_CHANGE, comparison::hours_change()),
@@ -297,7 +301,7 @@ fn org_summary() -> Object {
 fn metrics_answer(subject: Vec<Field>, values: &str) -> Object {
     let fields = [("org", org_name())].into_iter().chain(subject).chain(range_fields()).chain(coverage());
     let fields = object(fields.chain([("metrics", reference(values))]));
-    comparison::of_metrics(fields)
+    comparison::of_metrics(fields, schema_name::PREVIOUS_METRICS, schema_name::CHANGES)
 }
 
 /// Returns the fields of an answer that repeat the query.
@@ -462,18 +466,19 @@ fn page(list: &'static str, entry: &str) -> Object {
 
 fn repo() -> Object {
     let fields = [("repo", repo_name()), ("id", repo_id()), ("metrics", reference(schema_name::VALUES))];
-    comparison::of_entry(object(fields))
+    comparison::of_entry(object(fields), schema_name::PREVIOUS_VALUES, schema_name::CHANGES)
 }
 
 fn member() -> Object {
     // What has no author is not listed.
     let listed = MemberKind::ALL.into_iter().filter(|kind| *kind != MemberKind::Unknown);
     let kinds = listed.map(MemberKind::as_str).collect();
-    comparison::of_entry(object([
+    let fields = [
         ("member", member_name()),
         ("kind", choice(kinds, "The kind of account behind the member")),
         ("metrics", reference(schema_name::VALUES)),
-    ]))
+    ];
+    comparison::of_entry(object(fields), schema_name::PREVIOUS_VALUES, schema_name::CHANGES)
 }
 
 /// Returns the schema of the values of all metrics. For an organization, it includes the totals.

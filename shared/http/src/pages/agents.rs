@@ -3,10 +3,9 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use gam_model::{AgentDimension, AgentMetric, Grain, Range};
+use gam_model::{Grain, Range};
 use gam_query::{
-    AgentListAnswer, AgentListRequest, AgentListing, AgentMetricValue, AgentMetricsAnswer, AgentPartName,
-    AgentSeriesAnswer, AgentSeriesRequest, PrClassesAnswer, QueryPorts, SortDirection, SubjectRef,
+    AgentBoardAnswer, AgentBoardRequest, AgentListAnswer, AgentMetricValue, AgentPartName, QueryPorts,
 };
 use maud::{Markup, html};
 
@@ -22,57 +21,23 @@ use crate::params::SubjectPath;
 
 /// How many models the chart names.
 const MODELS: usize = 6;
-/// How many tools the table has.
-const MAX_TOOLS: usize = 30;
+/// How many models or tools a table has.
+const MAX_ENTRIES: usize = 30;
 
 /// What the page shows.
 struct AgentsBoard {
     range: Range,
     grain: Grain,
     today: chrono::NaiveDate,
-    metrics: AgentMetricsAnswer,
-    cost_by_model: AgentSeriesAnswer,
-    models: AgentListAnswer,
-    tools: AgentListAnswer,
-    prs: PrClassesAnswer,
+    answer: AgentBoardAnswer,
 }
 
 async fn read(ports: &QueryPorts, view: &View, org: &str) -> Result<AgentsBoard, ApiError> {
     let (today, range, grain) = view.days(ports, org).await?;
     let bots = view.params.bots;
-    let subject = SubjectRef::Org;
-    let series = AgentSeriesRequest {
-        subject: SubjectRef::Org,
-        metric: metric("agent_cost_usd"),
-        by: Some(AgentDimension::Model),
-        grain,
-        range,
-        bots,
-        limit: MODELS,
-    };
-    let list = |dimension, sort, limit| AgentListRequest {
-        subject: SubjectRef::Org,
-        listing: AgentListing::Parts(dimension),
-        range,
-        bots,
-        sort: metric(sort),
-        direction: SortDirection::Desc,
-        limit,
-    };
-    let models = list(AgentDimension::Model, "agent_cost_usd", MAX_TOOLS);
-    let tools = list(AgentDimension::Tool, "agent_tool_errors", MAX_TOOLS);
-    let (metrics, cost_by_model, models, tools, prs) = tokio::try_join!(
-        gam_query::agent_metrics(ports, org, &subject, range, bots),
-        gam_query::agent_series(ports, org, &series),
-        gam_query::agent_list(ports, org, &models),
-        gam_query::agent_list(ports, org, &tools),
-        gam_query::pr_classes(ports, org, &subject, range, bots),
-    )?;
-    Ok(AgentsBoard { range, grain, today, metrics, cost_by_model, models, tools, prs })
-}
-
-fn metric(name: &str) -> &'static AgentMetric {
-    AgentMetric::named(name).expect("the page names metrics of the catalogue")
+    let request = AgentBoardRequest { range, grain, bots, series: MODELS, entries: MAX_ENTRIES };
+    let answer = gam_query::agent_board(ports, org, request).await?;
+    Ok(AgentsBoard { range, grain, today, answer })
 }
 
 pub(super) async fn handle(
@@ -90,8 +55,8 @@ pub(super) async fn handle(
 
 fn page(view: &View, board: &AgentsBoard) -> Response {
     let words = view.words;
-    let context = &board.metrics.context;
-    let is_empty = board.metrics.metrics.number("agent_members").unwrap_or_default() == 0.0;
+    let context = &board.answer.metrics.context;
+    let is_empty = board.answer.metrics.metrics.number("agent_members").unwrap_or_default() == 0.0;
     let body = html! {
         h1.hidden { (words.agents) }
         (controls(view, &Controls {
@@ -118,10 +83,11 @@ fn page(view: &View, board: &AgentsBoard) -> Response {
 /// What is known, and what is not.
 fn known(view: &View, board: &AgentsBoard) -> Markup {
     let words = view.words;
-    let coverage = board.metrics.coverage.clone().unwrap_or_default();
+    let coverage = board.answer.metrics.coverage.clone().unwrap_or_default();
     let (with, all) =
         (format::count(coverage.active_members_with_sessions), format::count(coverage.active_members));
     let models: Vec<&str> = board
+        .answer
         .metrics
         .unpriced_models
         .iter()
@@ -189,7 +155,7 @@ fn use_panel(view: &View, board: &AgentsBoard) -> Markup {
                 table.list {
                     caption.hidden { (words.agents_use) }
                     tbody {
-                        @for (name, number) in &board.metrics.metrics.0 {
+                        @for (name, number) in &board.answer.metrics.metrics.0 {
                             tr data-metric=(name) {
                                 th scope="row" { (metric_name(view, name)) }
                                 td.number { (value(view, name, Some(*number))) }
@@ -213,7 +179,7 @@ fn part_name(view: &View, name: &AgentPartName) -> String {
 
 fn cost_panel(view: &View, board: &AgentsBoard) -> Markup {
     let words = view.words;
-    let parts = board.cost_by_model.series.as_deref().unwrap_or_default();
+    let parts = board.answer.cost_by_model.series.as_deref().unwrap_or_default();
     let series: Vec<NamedSeries> = parts
         .iter()
         .map(|part| NamedSeries {
@@ -242,7 +208,7 @@ fn cost_panel(view: &View, board: &AgentsBoard) -> Markup {
     let api = format!(
         "{}api/v1/orgs/{}/agents/metrics/timeseries.csv?metric=agent_cost_usd&by=model&granularity={}&since={}&until={}&bots={}",
         view.root,
-        format::encode(&board.metrics.context.org),
+        format::encode(&board.answer.metrics.context.org),
         board.grain.as_str(),
         board.range.since(),
         board.range.until(),
@@ -312,7 +278,7 @@ fn models_panel(view: &View, board: &AgentsBoard) -> Markup {
         "agent_cost_usd",
         "agent_unpriced_tokens",
     ];
-    list_panel(view, ("models", view.words.agents_models, ""), &board.models, &metrics)
+    list_panel(view, ("models", view.words.agents_models, ""), &board.answer.models, &metrics)
 }
 
 fn tools_panel(view: &View, board: &AgentsBoard) -> Markup {
@@ -324,12 +290,17 @@ fn tools_panel(view: &View, board: &AgentsBoard) -> Markup {
         "agent_tool_rejection_rate",
     ];
     let words = view.words;
-    list_panel(view, ("tools", words.agents_tools, words.agents_rejections_note), &board.tools, &metrics)
+    list_panel(
+        view,
+        ("tools", words.agents_tools, words.agents_rejections_note),
+        &board.answer.tools,
+        &metrics,
+    )
 }
 
 /// The merged pull requests by what is known of sessions, and how many of them that is.
 fn prs_panel(view: &View, board: &AgentsBoard) -> Markup {
-    let (words, prs) = (view.words, &board.prs);
+    let (words, prs) = (view.words, &board.answer.prs);
     let class_name = |class: &str| match class {
         "linked" => words.pr_linked,
         "probable" => words.pr_probable,

@@ -14,16 +14,35 @@ use crate::error::ApiError;
 pub(crate) struct AgentMetricsParams {
     pub(crate) range: Range,
     pub(crate) bots: BotFilter,
+    pub(crate) compare: bool,
 }
 
 impl QueryParams for AgentMetricsParams {
+    fn accepted() -> Vec<Parameter> {
+        MetricsParams::accepted()
+    }
+
+    fn from_query(query: &QueryString, today: NaiveDate) -> Result<Self, ApiError> {
+        let MetricsParams { range, bots, compare } = MetricsParams::from_query(query, today)?;
+        Ok(AgentMetricsParams { range, bots, compare })
+    }
+}
+
+/// The parameters of the classes of a subject's merged pull requests.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct AgentPrsParams {
+    pub(crate) range: Range,
+    pub(crate) bots: BotFilter,
+}
+
+impl QueryParams for AgentPrsParams {
     fn accepted() -> Vec<Parameter> {
         vec![Parameter::Since, Parameter::Until, Parameter::Bots]
     }
 
     fn from_query(query: &QueryString, today: NaiveDate) -> Result<Self, ApiError> {
         let MetricsParams { range, bots, .. } = MetricsParams::from_query(query, today)?;
-        Ok(AgentMetricsParams { range, bots })
+        Ok(AgentPrsParams { range, bots })
     }
 }
 
@@ -52,7 +71,7 @@ impl QueryParams for AgentSeriesParams {
     }
 
     fn from_query(query: &QueryString, today: NaiveDate) -> Result<Self, ApiError> {
-        let AgentMetricsParams { range, bots } = AgentMetricsParams::from_query(query, today)?;
+        let AgentMetricsParams { range, bots, .. } = AgentMetricsParams::from_query(query, today)?;
         let metric = query.choice(Parameter::AgentMetric, AgentMetric::named)?;
         let by = query.choice(Parameter::AgentDivision, AgentDimension::parse)?;
         Ok(AgentSeriesParams {
@@ -75,6 +94,7 @@ pub(crate) struct AgentListParams {
     pub(crate) range: Range,
     pub(crate) bots: BotFilter,
     pub(crate) limit: usize,
+    pub(crate) compare: bool,
 }
 
 impl QueryParams for AgentListParams {
@@ -87,11 +107,12 @@ impl QueryParams for AgentListParams {
             Parameter::Since,
             Parameter::Until,
             Parameter::Bots,
+            Parameter::Compare,
         ]
     }
 
     fn from_query(query: &QueryString, today: NaiveDate) -> Result<Self, ApiError> {
-        let AgentMetricsParams { range, bots } = AgentMetricsParams::from_query(query, today)?;
+        let AgentMetricsParams { range, bots, compare } = AgentMetricsParams::from_query(query, today)?;
         let listing = query.choice(Parameter::AgentBy, AgentListing::parse)?.unwrap_or(AgentListing::ALL[0]);
         let sort = query.choice(Parameter::AgentSort, AgentMetric::named)?;
         let direction = query.choice(Parameter::AgentOrder, |name| value_of(&SORT_DIRECTIONS, name))?;
@@ -102,6 +123,7 @@ impl QueryParams for AgentListParams {
             limit: query.number(Parameter::Limit, MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT),
             range,
             bots,
+            compare,
         })
     }
 }

@@ -9,7 +9,7 @@ mod queries;
 mod query_string;
 mod subject_path;
 
-pub(crate) use agent_queries::{AgentListParams, AgentMetricsParams, AgentSeriesParams};
+pub(crate) use agent_queries::{AgentListParams, AgentMetricsParams, AgentPrsParams, AgentSeriesParams};
 pub(crate) use json_body::JsonBody;
 pub(crate) use queries::{
     ActionParams, ActionsParams, AuditLogParams, ChartParams, ExportParams, HistogramParams, IssuesParams,

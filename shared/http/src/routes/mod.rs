@@ -180,5 +180,6 @@ pub(crate) fn all() -> Vec<Route> {
         actions::resolve(actions::PATHS[14]),
     ];
     routes.extend(orgs::agents::routes());
+    routes.extend(orgs::export::of_agents());
     routes
 }

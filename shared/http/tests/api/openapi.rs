@@ -9,7 +9,7 @@ use crate::schema;
 use crate::support::{acme, empty_api, get, get_json, with_names};
 
 /// The routes without a CSV form.
-const OTHER_PATHS: [&str; 19] = [
+const OTHER_PATHS: [&str; 22] = [
     "/api/v1/actions",
     "/api/v1/actions/{action_id}",
     "/api/v1/healthz",
@@ -17,6 +17,9 @@ const OTHER_PATHS: [&str; 19] = [
     "/api/v1/log/stream",
     "/api/v1/metrics",
     "/api/v1/openapi.json",
+    "/api/v1/orgs/{org}/agents/export",
+    "/api/v1/orgs/{org}/agents/export.csv",
+    "/api/v1/orgs/{org}/agents/export.ndjson",
     "/api/v1/orgs/{org}/charts/{chart}",
     "/api/v1/orgs/{org}/export",
     "/api/v1/orgs/{org}/export.csv",
@@ -93,7 +96,7 @@ const RETRY_PATH: &str = "/api/v1/actions/{action_id}/retry";
 const WEBHOOK_PATH: &str = "/api/v1/webhook/github";
 
 /// The schemas that generated clients name.
-const SCHEMAS: [&str; 84] = [
+const SCHEMAS: [&str; 88] = [
     "Action",
     "ActionAnswer",
     "ActionApproval",
@@ -101,6 +104,7 @@ const SCHEMAS: [&str; 84] = [
     "AgentCoverage",
     "AgentList",
     "AgentListEntry",
+    "AgentMetricChanges",
     "AgentMetricValues",
     "AgentMetrics",
     "AgentPartSeries",
@@ -150,6 +154,7 @@ const SCHEMAS: [&str; 84] = [
     "MetricChanges",
     "MetricEntry",
     "MetricValues",
+    "NumberChange",
     "OrgHistogram",
     "OrgMetricValues",
     "OrgMetrics",
@@ -159,6 +164,8 @@ const SCHEMAS: [&str; 84] = [
     "Orgs",
     "Point",
     "PointOfMetrics",
+    "PreviousAgentMetricValues",
+    "PreviousAgentMetrics",
     "PreviousMetrics",
     "PreviousRange",
     "PreviousValues",
@@ -359,8 +366,9 @@ async fn real_answers_match_their_schemas() {
                 "?metric=agent_tool_calls&by=tool&parts=3",
             ],
             path if path.ends_with("{org}/agents") => {
-                &["", "?by=tool", "?by=branch", "?by=repo", "?by=member"]
+                &["", "?by=tool", "?by=branch", "?by=repo&compare=previous", "?by=member"]
             }
+            path if path.ends_with("agents/metrics") => &["", "?bots=include&compare=previous"],
             path if path.contains("/agents") => &["", "?bots=include"],
             path if path.ends_with("timeseries") => &[
                 "",

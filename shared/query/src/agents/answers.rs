@@ -1,6 +1,7 @@
 //! The answers about sessions, in the shape in which the API serializes them.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use chrono::NaiveDate;
 use gam_model::{Grain, MemberKind};
@@ -8,7 +9,10 @@ use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::answers::AnswerContext;
+use super::comparison::{AgentMetricChanges, PreviousAgentMetrics, PreviousAgentValues};
+use crate::answers::{AnswerContext, MetricValue};
+use crate::comparison::PreviousRange;
+use crate::deserialize::present;
 
 /// The value of a metric of sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -42,23 +46,39 @@ impl AgentMetricValue {
     }
 }
 
-/// The values of metrics by name, in the catalogue's order.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct AgentMetricValues(pub Vec<(String, AgentMetricValue)>);
+impl From<MetricValue> for AgentMetricValue {
+    fn from(value: MetricValue) -> Self {
+        match value {
+            MetricValue::Count(count) => AgentMetricValue::Count(count),
+            MetricValue::Distribution { count, mean, p50, p90 } => {
+                AgentMetricValue::Distribution { count, mean, p50, p90 }
+            }
+        }
+    }
+}
 
-impl AgentMetricValues {
-    /// Returns the value of the metric; `None` if it is not among these.
-    pub fn get(&self, metric: &str) -> Option<AgentMetricValue> {
+/// Something of each metric by name, in the catalogue's order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ByMetricName<T>(pub Vec<(String, T)>);
+
+/// The values of metrics by name, in the catalogue's order.
+pub type AgentMetricValues = ByMetricName<AgentMetricValue>;
+
+impl<T: Copy> ByMetricName<T> {
+    /// Returns what belongs to the metric; `None` if it is not among these.
+    pub fn get(&self, metric: &str) -> Option<T> {
         self.0.iter().find(|(name, _)| name == metric).map(|(_, value)| *value)
     }
+}
 
+impl AgentMetricValues {
     /// Returns the number of the metric; `None` if it is not among these or has no value.
     pub fn number(&self, metric: &str) -> Option<f64> {
         self.get(metric)?.number()
     }
 }
 
-impl Serialize for AgentMetricValues {
+impl<T: Serialize> Serialize for ByMetricName<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for (name, value) in &self.0 {
@@ -68,29 +88,29 @@ impl Serialize for AgentMetricValues {
     }
 }
 
-impl<'de> Deserialize<'de> for AgentMetricValues {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for ByMetricName<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Values;
-        impl<'de> Visitor<'de> for Values {
-            type Value = AgentMetricValues;
+        struct Entries<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
+            type Value = ByMetricName<T>;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.write_str("an object of metrics")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut values = Vec::new();
+                let mut entries = Vec::new();
                 while let Some(entry) = map.next_entry()? {
-                    values.push(entry);
+                    entries.push(entry);
                 }
-                Ok(AgentMetricValues(values))
+                Ok(ByMetricName(entries))
             }
         }
-        deserializer.deserialize_map(Values)
+        deserializer.deserialize_map(Entries(PhantomData))
     }
 }
 
-/// How much is known: sessions are known only of members who ingest their logs.
+/// How much is known: sessions are known only of people who ingest their logs. The numbers do not depend on `bots`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct AgentCoverage {
     /// Number of people who did something on GitHub in the range.
@@ -112,6 +132,13 @@ pub struct AgentMetricsAnswer {
     pub unpriced_models: Vec<String>,
     /// The values.
     pub metrics: AgentMetricValues,
+    /// The same number of days before the range. `None` if no comparison was requested; `Some(None)` if those days
+    /// begin before the [first day](gam_model::period::FIRST_DAY).
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Option<PreviousAgentMetrics>>,
+    /// The change of each metric since `previous`. `None` and `Some(None)` as in `previous`.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub change: Option<Option<AgentMetricChanges>>,
 }
 
 /// A model, a tool, a branch, a repository or a member. Only the fields of its kind are there.
@@ -160,6 +187,12 @@ pub struct AgentListEntry {
     pub name: AgentPartName,
     /// The values in the range: of those metrics that can be divided like this.
     pub metrics: AgentMetricValues,
+    /// The values in the same number of days before the range. `None` if there is no comparison.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PreviousAgentValues>,
+    /// The change of each metric since `previous`. `None` if there is no comparison.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<AgentMetricChanges>,
 }
 
 /// The models, tools, branches, repositories or members of a subject, with what was done with or by each.
@@ -176,6 +209,10 @@ pub struct AgentListAnswer {
     pub entries: Vec<AgentListEntry>,
     /// Number of all entries, also of those beyond the limit.
     pub count: u64,
+    /// The range that the entries are compared with. `None` if no comparison was requested; `Some(None)` if it would
+    /// begin before the [first day](gam_model::period::FIRST_DAY), so that the entries have no comparison.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Option<PreviousRange>>,
 }
 
 /// A point of a series.

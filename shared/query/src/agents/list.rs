@@ -1,18 +1,20 @@
 //! Lists of models, tools, branches, repositories and members, with what was done with or by each.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use gam_model::{AgentCounter, AgentDimension, AgentMetric, MemberKind, Range, Subject, SubjectKind};
-use gam_rollup::ListedSubject;
+use gam_model::{AgentCounter, AgentDimension, AgentMetric, Range, SubjectKind};
 use gam_rollup::agents::{AgentCounts, add_counts, parse_branch_key};
+use gam_rollup::{AgentListItem, ListedSubject};
 
 use super::answers::{AgentListAnswer, AgentListEntry, AgentPartName};
-use super::reading::{SessionReader, days_in};
+use super::comparison::{AgentMetricChanges, PreviousAgentValues};
+use super::reading::{SessionReader, SubjectSessions, days_in};
 use super::sums::AgentSum;
-use crate::answers::{BotFilter, SortDirection, SubjectRef};
+use crate::answers::{AnswerContext, BotFilter, SortDirection, SubjectRef};
+use crate::comparison::{PreviousRange, previous_range};
 use crate::org_reader::{OrgQuery, OrgReader, read_org};
-use crate::values::counts_in_subject;
+use crate::read_items::ReadItem;
 use crate::{MAX_LIMIT, QueryError, QueryPorts};
 
 /// What a list contains.
@@ -86,6 +88,8 @@ pub struct AgentListRequest {
     pub direction: SortDirection,
     /// The most entries, 1 to [`MAX_LIMIT`].
     pub limit: usize,
+    /// Whether to compare the range with the same number of days before it.
+    pub compare: bool,
 }
 
 /// Returns the models, tools, branches, repositories or members of a subject.
@@ -139,53 +143,98 @@ impl OrgQuery for AgentListQuery<'_> {
     async fn answer(&self, org: &OrgReader<'_>) -> Result<AgentListAnswer, QueryError> {
         let request = self.request;
         check(request)?;
-        let mut resolved = org.resolve_subject(&request.subject).await?;
-        let sessions = SessionReader::open(org).await?;
-        let mut entries = match request.listing {
-            AgentListing::Parts(dimension) => {
-                let days = sessions.read_days(&resolved.subject, request.range).await?;
-                sessions.set_display_name(&mut resolved, &days, request.range).await?;
-                let kind = resolved.subject.kind();
-                let mut parts: BTreeMap<&str, AgentCounts> = BTreeMap::new();
-                for month in &days {
-                    for (_, sides) in month.days(request.range) {
-                        for (_, side) in
-                            sides.iter().filter(|(side, _)| counts_in_subject(kind, request.bots, *side))
-                        {
-                            for (index, counts) in &side.parts[dimension as usize] {
-                                let name = &month.item.names[dimension as usize][*index as usize];
-                                let part = parts.entry(name).or_insert([0; AgentCounter::COUNT]);
-                                add_counts(part, counts);
-                            }
-                        }
-                    }
-                }
-                let names = PartNames::read(org, dimension).await?;
-                let entry =
-                    |(name, counts)| (names.name(name), AgentSum::of_counts(counts), SubjectKind::Org);
-                parts.into_iter().map(entry).collect()
+        let reader = SessionReader::open(org).await?;
+        let range = request.read_range();
+        match request.listing {
+            AgentListing::Parts(_) => {
+                let sessions = reader.read_subject(&request.subject, range).await?;
+                parts_of(org, &sessions, request).await
             }
-            AgentListing::Repos => read_subjects(org, &sessions, request, SubjectKind::Repo).await?,
-            AgentListing::Members => read_subjects(org, &sessions, request, SubjectKind::Member).await?,
-        };
-        let value = |sum: &AgentSum, kind| sum.value(request.sort, kind).number();
-        entries.sort_by(|(a_name, a, a_kind), (b_name, b, b_kind)| {
-            let order = compare(value(a, *a_kind), value(b, *b_kind), request.direction);
-            order.then_with(|| (a_name.label(), a_name.id).cmp(&(b_name.label(), b_name.id)))
-        });
-        let count = entries.len() as u64;
-        entries.truncate(request.limit.clamp(1, MAX_LIMIT));
-        let dimension = request.listing.dimension();
-        let entries = entries
-            .into_iter()
-            .map(|(name, sum, kind)| AgentListEntry { name, metrics: sum.values(dimension, kind) });
-        Ok(AgentListAnswer {
-            entries: entries.collect(),
-            by: request.listing.as_str().to_owned(),
-            sort: request.sort.name.to_owned(),
-            count,
-            context: org.context(resolved, request.range, request.bots),
-        })
+            AgentListing::Repos => list_subjects(org, &reader, request, SubjectKind::Repo).await,
+            AgentListing::Members => list_subjects(org, &reader, request, SubjectKind::Member).await,
+        }
+    }
+}
+
+impl AgentListRequest {
+    /// Returns the range before, if the list is compared with it.
+    fn previous(&self) -> Option<Range> {
+        previous_range(self.range).filter(|_| self.compare)
+    }
+
+    /// Returns the range with the one before, if the list is compared with it.
+    fn read_range(&self) -> Range {
+        let since = self.previous().map_or(self.range.since(), Range::since);
+        Range::new(since, self.range.until()).unwrap_or(self.range)
+    }
+}
+
+/// Returns the list of models, tools or branches of a subject whose days were read.
+pub(super) async fn parts_of(
+    org: &OrgReader<'_>,
+    sessions: &SubjectSessions,
+    request: &AgentListRequest,
+) -> Result<AgentListAnswer, QueryError> {
+    let Some(dimension) = request.listing.dimension() else {
+        return Err(QueryError::Invalid("expected a list by model, tool or branch".to_owned()));
+    };
+    let names = PartNames::read(org, dimension).await?;
+    let sums = |range: Range| {
+        let mut sums: BTreeMap<&str, AgentCounts> = BTreeMap::new();
+        for (_, name, counts) in sessions.parts(range, request.bots, dimension) {
+            add_counts(sums.entry(name).or_insert([0; AgentCounter::COUNT]), counts);
+        }
+        sums
+    };
+    let mut before = request.previous().map(sums).unwrap_or_default();
+    let rows = sums(request.range).into_iter().map(|(name, counts)| Row {
+        name: names.name(name),
+        sum: AgentSum::of_counts(counts),
+        before: AgentSum::of_counts(before.remove(name).unwrap_or([0; AgentCounter::COUNT])),
+        kind: SubjectKind::Org,
+    });
+    let context = org.context(sessions.resolved.clone(), request.range, request.bots);
+    Ok(list_answer(rows.collect(), request, context))
+}
+
+/// A row of a list, before it is sorted.
+struct Row<'a> {
+    name: AgentPartName,
+    sum: AgentSum<'a>,
+    /// The sum in the range before, if the list is compared with it.
+    before: AgentSum<'a>,
+    /// What the metrics are of.
+    kind: SubjectKind,
+}
+
+/// Sorts and cuts the list.
+fn list_answer(rows: Vec<Row<'_>>, request: &AgentListRequest, context: AnswerContext) -> AgentListAnswer {
+    let count = rows.len() as u64;
+    let mut keyed: Vec<_> = rows
+        .into_iter()
+        .map(|row| (row.sum.value(request.sort, row.kind).number(), row.name.label(), row))
+        .collect();
+    keyed.sort_by(|(a, a_label, a_row), (b, b_label, b_row)| {
+        let order = compare(*a, *b, request.direction);
+        order.then_with(|| (a_label, a_row.name.id).cmp(&(b_label, b_row.name.id)))
+    });
+    keyed.truncate(request.limit.clamp(1, MAX_LIMIT));
+    let (dimension, previous_range) = (request.listing.dimension(), request.previous());
+    let entry = |(_, _, row): (_, _, Row<'_>)| {
+        let metrics = row.sum.values(dimension, row.kind);
+        let previous = previous_range
+            .is_some()
+            .then(|| PreviousAgentValues { metrics: row.before.values(dimension, row.kind) });
+        let change = previous.as_ref().map(|before| AgentMetricChanges::between(&metrics, &before.metrics));
+        AgentListEntry { name: row.name, metrics, previous, change }
+    };
+    AgentListAnswer {
+        entries: keyed.into_iter().map(entry).collect(),
+        by: request.listing.as_str().to_owned(),
+        sort: request.sort.name.to_owned(),
+        count,
+        context,
+        previous: request.compare.then(|| previous_range.map(PreviousRange::from)),
     }
 }
 
@@ -201,7 +250,7 @@ fn compare(a: Option<f64>, b: Option<f64>, direction: SortDirection) -> Ordering
 /// The names of parts, with the names of repositories if they are branches.
 pub(super) struct PartNames {
     dimension: AgentDimension,
-    repos: std::collections::HashMap<i64, String>,
+    repos: HashMap<i64, String>,
 }
 
 impl PartNames {
@@ -230,50 +279,74 @@ impl PartNames {
     }
 }
 
-type Entries = Vec<(AgentPartName, AgentSum, SubjectKind)>;
-
-async fn read_subjects(
+/// Returns the list of repositories or members of an organization.
+async fn list_subjects(
     org: &OrgReader<'_>,
     sessions: &SessionReader<'_>,
     request: &AgentListRequest,
     kind: SubjectKind,
-) -> Result<Entries, QueryError> {
-    let lists = sessions.read_lists(kind, request.range).await?;
-    let repos = if kind == SubjectKind::Repo { org.repo_names().await? } else { Default::default() };
-    let mut sums: BTreeMap<Subject, AgentSum> = BTreeMap::new();
-    // Later months have later names.
-    let mut names: BTreeMap<Subject, (String, MemberKind)> = BTreeMap::new();
-    for list in &lists {
-        for entry in &list.item.entries {
-            for (_, sides) in days_in(list.key.month, &entry.days, request.range) {
-                let is_listed = |side| match kind {
-                    SubjectKind::Member => request.bots.counts_members(side),
-                    SubjectKind::Org | SubjectKind::Repo => request.bots.counts(side),
-                };
-                if sides.iter().any(|(side, _)| is_listed(*side)) {
-                    let sum = sums.entry(entry.subject.subject()).or_default();
-                    sum.add(sides, &list.item.members, kind, request.bots);
-                    if let ListedSubject::Member(_, name) = &entry.subject {
-                        names.insert(entry.subject.subject(), (name.name.clone(), name.kind));
-                    }
-                }
-            }
+) -> Result<AgentListAnswer, QueryError> {
+    let resolved = org.resolve_subject(&request.subject).await?;
+    let lists = sessions.read_lists(kind, request.read_range()).await?;
+    let repos = if kind == SubjectKind::Repo { org.repo_names().await? } else { HashMap::new() };
+    let sums = |range| sums_by_subject(&lists, kind, range, request.bots);
+    let mut before = request.previous().map(sums).unwrap_or_default();
+    let rows = sums(request.range).into_iter().map(|(key, (subject, sum))| Row {
+        name: subject_name(subject, &repos),
+        sum,
+        before: before.remove(&key).map(|(_, sum)| sum).unwrap_or_default(),
+        kind,
+    });
+    let context = org.context(resolved, request.range, request.bots);
+    Ok(list_answer(rows.collect(), request, context))
+}
+
+/// What a subject is, as the latest list names it, and what was done there or by it.
+type SubjectSum<'a> = (&'a ListedSubject, AgentSum<'a>);
+
+/// Returns the sums of the listed subjects, by the id of the repository or the key of the member.
+pub(super) fn sums_by_subject<'a>(
+    lists: impl IntoIterator<Item = &'a ReadItem<AgentListItem>>,
+    kind: SubjectKind,
+    range: Range,
+    bots: BotFilter,
+) -> BTreeMap<(i64, &'a str), SubjectSum<'a>> {
+    let is_listed = |side| match kind {
+        SubjectKind::Member => bots.counts_members(side),
+        SubjectKind::Org | SubjectKind::Repo => bots.counts(side),
+    };
+    let mut sums = BTreeMap::new();
+    for (list, entry) in
+        lists.into_iter().flat_map(|list| list.item.entries.iter().map(move |entry| (list, entry)))
+    {
+        let listed = days_in(list.key.month, &entry.days, range)
+            .filter(|(_, sides)| sides.iter().any(|(side, _)| is_listed(*side)));
+        let key = match &entry.subject {
+            ListedSubject::Repo(id) => (*id, ""),
+            ListedSubject::Member(key, _) => (0, key.as_str()),
+        };
+        for (_, sides) in listed {
+            let (subject, sum) = sums.entry(key).or_insert_with(|| (&entry.subject, AgentSum::default()));
+            // Later months have later names.
+            *subject = &entry.subject;
+            sum.add(sides, &list.item.members, kind, bots);
         }
     }
-    let mut named = names;
-    let entry = |(subject, sum): (Subject, AgentSum)| {
-        let mut name = AgentPartName::default();
-        match &subject {
-            Subject::Repo(id) => {
-                name.repo = Some(repos.get(id).cloned().unwrap_or_else(|| id.to_string()));
-                name.id = Some(*id);
-            }
-            Subject::Org | Subject::Member(_) => {
-                let (member, kind) = named.remove(&subject).unzip();
-                (name.member, name.kind) = (member, kind);
-            }
+    sums
+}
+
+/// Returns the name of a listed subject. `repos` are the names of repositories.
+pub(super) fn subject_name(subject: &ListedSubject, repos: &HashMap<i64, String>) -> AgentPartName {
+    let mut name = AgentPartName::default();
+    match subject {
+        ListedSubject::Repo(id) => {
+            name.repo = Some(repos.get(id).cloned().unwrap_or_else(|| id.to_string()));
+            name.id = Some(*id);
         }
-        (name, sum, kind)
-    };
-    Ok(sums.into_iter().map(entry).collect())
+        ListedSubject::Member(_, display) => {
+            name.member = Some(display.name.clone());
+            name.kind = Some(display.kind);
+        }
+    }
+    name
 }

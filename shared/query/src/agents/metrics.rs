@@ -5,13 +5,26 @@ use std::collections::{BTreeSet, HashSet};
 use gam_model::{AgentCounter, AgentDimension, Range, Subject};
 
 use super::answers::{AgentCoverage, AgentMetricsAnswer};
-use super::reading::{MonthOfSessions, SessionReader};
-use super::sums::AgentSum;
+use super::comparison::{AgentMetricChanges, PreviousAgentMetrics, PreviousAgentValues};
+use super::reading::{SessionReader, SubjectSessions};
 use crate::answers::{BotFilter, SubjectRef};
+use crate::comparison::previous_range;
 use crate::org_reader::{OrgQuery, OrgReader, read_org};
-use crate::read_items::Credited;
-use crate::values::counts_in_subject;
+use crate::read_items::{Credited, MonthOfDays};
 use crate::{QueryError, QueryPorts};
+
+/// A request for metrics.
+#[derive(Debug, Clone)]
+pub struct AgentMetricsRequest {
+    /// The subject.
+    pub subject: SubjectRef,
+    /// The days whose events count.
+    pub range: Range,
+    /// Whose work counts.
+    pub bots: BotFilter,
+    /// Whether to compare the range with the same number of days before it.
+    pub compare: bool,
+}
 
 /// Returns a subject's metrics of sessions over a range.
 ///
@@ -20,84 +33,78 @@ use crate::{QueryError, QueryPorts};
 pub async fn agent_metrics(
     ports: &QueryPorts,
     org: &str,
-    subject: &SubjectRef,
-    range: Range,
-    bots: BotFilter,
+    request: &AgentMetricsRequest,
 ) -> Result<AgentMetricsAnswer, QueryError> {
-    read_org(ports, org, &AgentMetricsQuery { subject, range, bots }).await
+    read_org(ports, org, &AgentMetricsQuery { request }).await
 }
 
 struct AgentMetricsQuery<'a> {
-    subject: &'a SubjectRef,
-    range: Range,
-    bots: BotFilter,
+    request: &'a AgentMetricsRequest,
 }
 
 impl OrgQuery for AgentMetricsQuery<'_> {
     type Answer = AgentMetricsAnswer;
 
     async fn answer(&self, org: &OrgReader<'_>) -> Result<AgentMetricsAnswer, QueryError> {
-        let AgentMetricsQuery { subject, range, bots } = *self;
-        let mut resolved = org.resolve_subject(subject).await?;
-        let sessions = SessionReader::open(org).await?;
-        let days = sessions.read_days(&resolved.subject, range).await?;
-        sessions.set_display_name(&mut resolved, &days, range).await?;
-        let kind = resolved.subject.kind();
-        let mut sum = AgentSum::default();
-        for month in &days {
-            for (_, sides) in month.days(range) {
-                sum.add(sides, &month.item.members, kind, bots);
-            }
-        }
-        let coverage = match resolved.subject {
+        let AgentMetricsRequest { subject, range, compare, .. } = self.request;
+        let first_day = previous_range(*range).filter(|_| *compare).map_or(range.since(), Range::since);
+        let read_range = Range::new(first_day, range.until()).unwrap_or(*range);
+        let sessions = SessionReader::open(org).await?.read_subject(subject, read_range).await?;
+        let coverage = match sessions.subject() {
             Subject::Member(_) => None,
-            _ => Some(read_coverage(org, &resolved.subject, range, &sum).await?),
+            of => Some(coverage(&org.read_days(of, *range).await?, &sessions, *range)),
         };
-        let counts = |side| counts_in_subject(kind, bots, side);
-        let unpriced_models = unpriced_models(&days, range, counts);
-        Ok(AgentMetricsAnswer {
-            metrics: sum.values(None, kind),
-            coverage,
-            unpriced_models,
-            context: org.context(resolved, range, bots),
-        })
+        Ok(metrics_of(org, &sessions, coverage, self.request))
     }
 }
 
-/// Returns how many of the people who were active on GitHub have a session.
-pub(super) async fn read_coverage(
+/// Returns the metrics of a subject whose days were read.
+pub(super) fn metrics_of(
     org: &OrgReader<'_>,
-    subject: &Subject,
-    range: Range,
-    sum: &AgentSum,
-) -> Result<AgentCoverage, QueryError> {
-    let days = org.read_days(subject, range).await?;
-    let active: HashSet<&str> =
-        Credited::in_days(&days, |date| range.contains(date), BotFilter::Exclude).members;
-    Ok(AgentCoverage {
-        active_members: active.len() as u64,
-        active_members_with_sessions: sum
-            .members
-            .iter()
-            .filter(|member| active.contains(member.as_str()))
-            .count() as u64,
-    })
+    sessions: &SubjectSessions,
+    coverage: Option<AgentCoverage>,
+    request: &AgentMetricsRequest,
+) -> AgentMetricsAnswer {
+    let AgentMetricsRequest { range, bots, compare, .. } = *request;
+    let values = |range: Range| sessions.sum(range, bots).values(None, sessions.kind());
+    let metrics = values(range);
+    let previous = previous_range(range).filter(|_| compare).map(|range| PreviousAgentMetrics {
+        range: range.into(),
+        values: PreviousAgentValues { metrics: values(range) },
+    });
+    let change =
+        previous.as_ref().map(|previous| AgentMetricChanges::between(&metrics, &previous.values.metrics));
+    AgentMetricsAnswer {
+        metrics,
+        coverage,
+        unpriced_models: unpriced_models(sessions, range, bots),
+        context: org.context(sessions.resolved.clone(), range, bots),
+        previous: compare.then_some(previous),
+        change: compare.then_some(change),
+    }
 }
 
-fn unpriced_models(
-    days: &[MonthOfSessions],
-    range: Range,
-    counts: impl Fn(gam_rollup::Side) -> bool,
-) -> Vec<String> {
-    let mut models = BTreeSet::new();
-    for month in days {
-        let names = &month.item.names[AgentDimension::Model as usize];
-        let sides = month.days(range).flat_map(|(_, sides)| sides).filter(|(side, _)| counts(*side));
-        for (index, part) in sides.flat_map(|(_, side)| &side.parts[AgentDimension::Model as usize]) {
-            if part[AgentCounter::UnpricedTokens as usize] > 0 {
-                models.insert(names[*index as usize].clone());
-            }
-        }
+/// Returns how many of the people who were active on GitHub have a session. `days` are those of the subject on GitHub. It
+/// is about people whatever `bots` says: sessions belong to people, also those that led to a bot's pull requests.
+pub(super) fn coverage(days: &[MonthOfDays], sessions: &SubjectSessions, range: Range) -> AgentCoverage {
+    let active: HashSet<&str> =
+        Credited::in_days(days, |date| range.contains(date), BotFilter::Exclude).members;
+    let mut with_sessions: HashSet<&str> = HashSet::new();
+    for (_, item, sides) in sessions.days(range) {
+        let members = sides.iter().flat_map(|(_, side)| &side.members);
+        with_sessions.extend(members.map(|&index| item.members[index as usize].as_str()));
     }
-    models.into_iter().collect()
+    AgentCoverage {
+        active_members: active.len() as u64,
+        active_members_with_sessions: active.intersection(&with_sessions).count() as u64,
+    }
+}
+
+fn unpriced_models(sessions: &SubjectSessions, range: Range, bots: BotFilter) -> Vec<String> {
+    let models: BTreeSet<&str> = sessions
+        .parts(range, bots, AgentDimension::Model)
+        .filter(|(.., counts)| counts[AgentCounter::UnpricedTokens as usize] > 0)
+        .map(|(_, model, _)| model)
+        .collect();
+    models.into_iter().map(str::to_owned).collect()
 }

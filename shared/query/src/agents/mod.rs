@@ -5,6 +5,9 @@
 //! its days; a list of repositories or members is one range read of lists.
 
 mod answers;
+mod board;
+mod comparison;
+mod export;
 mod list;
 mod metrics;
 mod prs;
@@ -14,9 +17,12 @@ mod sums;
 
 pub use answers::{
     AgentCoverage, AgentListAnswer, AgentListEntry, AgentMetricValue, AgentMetricValues, AgentMetricsAnswer,
-    AgentPartName, AgentPoint, AgentSeries, AgentSeriesAnswer,
+    AgentPartName, AgentPoint, AgentSeries, AgentSeriesAnswer, ByMetricName,
 };
+pub use board::{AgentBoardAnswer, AgentBoardRequest, agent_board};
+pub use comparison::{AgentMetricChange, AgentMetricChanges, PreviousAgentMetrics, PreviousAgentValues};
+pub use export::agent_export;
 pub use list::{AgentListRequest, AgentListing, agent_list, default_agent_metric};
-pub use metrics::agent_metrics;
+pub use metrics::{AgentMetricsRequest, agent_metrics};
 pub use prs::{PrClassAnswer, PrClassesAnswer, pr_classes};
 pub use series::{AgentSeriesRequest, MAX_AGENT_SERIES, agent_series};

@@ -3,16 +3,15 @@
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
-use gam_model::{AgentCounter, AgentDimension, AgentMetric, Grain, Range, SubjectKind};
+use gam_model::{AgentCounter, AgentDimension, AgentMetric, Grain, Range};
 use gam_rollup::agents::{AgentCounts, add_counts};
 
 use super::answers::{AgentPartName, AgentPoint, AgentSeries, AgentSeriesAnswer};
 use super::list::{PartNames, not_known_by};
-use super::reading::{MonthOfSessions, SessionReader};
+use super::reading::{SessionReader, SubjectSessions};
 use super::sums::AgentSum;
 use crate::answers::{BotFilter, SubjectRef};
 use crate::org_reader::{OrgQuery, OrgReader, read_org};
-use crate::values::counts_in_subject;
 use crate::{MAX_POINTS, QueryError, QueryPorts};
 
 /// The most parts that a divided series names. All others are one sum.
@@ -47,6 +46,12 @@ pub async fn agent_series(
     org: &str,
     request: &AgentSeriesRequest,
 ) -> Result<AgentSeriesAnswer, QueryError> {
+    check_points(request)?;
+    read_org(ports, org, &AgentSeriesQuery { request }).await
+}
+
+/// Checks that the series is not too long.
+pub(super) fn check_points(request: &AgentSeriesRequest) -> Result<(), QueryError> {
     let parts = if request.by.is_some() { request.limit.clamp(1, MAX_AGENT_SERIES) as u64 + 1 } else { 1 };
     let points = request.range.bucket_count(request.grain).saturating_mul(parts);
     if points > MAX_POINTS {
@@ -55,7 +60,7 @@ pub async fn agent_series(
              coarser granularity"
         )));
     }
-    read_org(ports, org, &AgentSeriesQuery { request }).await
+    Ok(())
 }
 
 struct AgentSeriesQuery<'a> {
@@ -66,109 +71,114 @@ impl OrgQuery for AgentSeriesQuery<'_> {
     type Answer = AgentSeriesAnswer;
 
     async fn answer(&self, org: &OrgReader<'_>) -> Result<AgentSeriesAnswer, QueryError> {
-        let request = self.request;
-        if let Some(dimension) = request.by
-            && !request.metric.dimensions.contains(&dimension)
-        {
-            return Err(not_known_by(request.metric, dimension));
-        }
-        let mut resolved = org.resolve_subject(&request.subject).await?;
-        let sessions = SessionReader::open(org).await?;
-        let days = sessions.read_days(&resolved.subject, request.range).await?;
-        sessions.set_display_name(&mut resolved, &days, request.range).await?;
-        let kind = resolved.subject.kind();
-        let (points, series) = match request.by {
-            None => (Some(self.points(&self.totals(&days, kind), kind)), None),
-            Some(dimension) => {
-                let names = PartNames::read(org, dimension).await?;
-                (None, Some(self.divided(&days, kind, dimension, &names)))
-            }
-        };
-        Ok(AgentSeriesAnswer {
-            context: org.context(resolved, request.range, request.bots),
-            metric: request.metric.name.to_owned(),
-            granularity: request.grain,
-            points,
-            by: request.by.map(|dimension| dimension.as_str().to_owned()),
-            series,
-        })
+        let AgentSeriesRequest { subject, range, .. } = self.request;
+        check(self.request)?;
+        let sessions = SessionReader::open(org).await?.read_subject(subject, *range).await?;
+        series_of(org, &sessions, self.request).await
     }
 }
 
-/// Sums by the first day of their bucket.
-type Buckets = BTreeMap<NaiveDate, AgentSum>;
+/// Checks that the metric can be divided like this.
+fn check(request: &AgentSeriesRequest) -> Result<(), QueryError> {
+    match request.by {
+        Some(dimension) if !request.metric.dimensions.contains(&dimension) => {
+            Err(not_known_by(request.metric, dimension))
+        }
+        _ => Ok(()),
+    }
+}
 
-impl AgentSeriesQuery<'_> {
+/// Returns the series of a subject whose days were read.
+pub(super) async fn series_of(
+    org: &OrgReader<'_>,
+    sessions: &SubjectSessions,
+    request: &AgentSeriesRequest,
+) -> Result<AgentSeriesAnswer, QueryError> {
+    let maker = SeriesMaker { sessions, request };
+    let (points, series) = match request.by {
+        None => (Some(maker.totals()), None),
+        Some(dimension) => {
+            let names = PartNames::read(org, dimension).await?;
+            (None, Some(maker.divided(dimension, &names)))
+        }
+    };
+    Ok(AgentSeriesAnswer {
+        context: org.context(sessions.resolved.clone(), request.range, request.bots),
+        metric: request.metric.name.to_owned(),
+        granularity: request.grain,
+        points,
+        by: request.by.map(|dimension| dimension.as_str().to_owned()),
+        series,
+    })
+}
+
+/// Sums by the first day of their bucket.
+type Buckets<T> = BTreeMap<NaiveDate, T>;
+
+/// Adds counters to those of a bucket.
+fn add_to(buckets: &mut Buckets<AgentCounts>, start: NaiveDate, counts: &AgentCounts) {
+    add_counts(buckets.entry(start).or_insert([0; AgentCounter::COUNT]), counts);
+}
+
+struct SeriesMaker<'a> {
+    sessions: &'a SubjectSessions,
+    request: &'a AgentSeriesRequest,
+}
+
+impl SeriesMaker<'_> {
     fn bucket(&self, date: NaiveDate) -> NaiveDate {
         self.request.grain.bucket(date).start()
     }
 
-    fn totals(&self, days: &[MonthOfSessions], kind: SubjectKind) -> Buckets {
-        let mut buckets = Buckets::new();
-        for month in days {
-            for (date, sides) in month.days(self.request.range) {
-                let sum = buckets.entry(self.bucket(date)).or_default();
-                sum.add(sides, &month.item.members, kind, self.request.bots);
-            }
+    fn totals(&self) -> Vec<AgentPoint> {
+        let kind = self.sessions.kind();
+        let mut buckets: Buckets<AgentSum> = Buckets::new();
+        for (date, item, sides) in self.sessions.days(self.request.range) {
+            let sum = buckets.entry(self.bucket(date)).or_default();
+            sum.add(sides, &item.members, kind, self.request.bots);
         }
-        buckets
+        self.points(&buckets)
     }
 
     /// Returns the series of the parts with the greatest sums, and the sum of all others.
-    fn divided(
-        &self,
-        days: &[MonthOfSessions],
-        kind: SubjectKind,
-        dimension: AgentDimension,
-        names: &PartNames,
-    ) -> Vec<AgentSeries> {
-        let mut parts: BTreeMap<&str, BTreeMap<NaiveDate, AgentCounts>> = BTreeMap::new();
-        for month in days {
-            for (date, sides) in month.days(self.request.range) {
-                let counted =
-                    sides.iter().filter(|(side, _)| counts_in_subject(kind, self.request.bots, *side));
-                for (index, counts) in counted.flat_map(|(_, side)| &side.parts[dimension as usize]) {
-                    let name = &month.item.names[dimension as usize][*index as usize];
-                    let buckets = parts.entry(name).or_default();
-                    add_counts(buckets.entry(self.bucket(date)).or_insert([0; AgentCounter::COUNT]), counts);
-                }
-            }
+    fn divided(&self, dimension: AgentDimension, names: &PartNames) -> Vec<AgentSeries> {
+        let AgentSeriesRequest { range, bots, limit, metric, .. } = *self.request;
+        let mut parts: BTreeMap<&str, Buckets<AgentCounts>> = BTreeMap::new();
+        for (date, name, counts) in self.sessions.parts(range, bots, dimension) {
+            add_to(parts.entry(name).or_default(), self.bucket(date), counts);
         }
-        let mut ranked: Vec<_> = parts
-            .into_iter()
-            .map(|(name, buckets)| {
-                let mut total = [0; AgentCounter::COUNT];
-                buckets.values().for_each(|counts| add_counts(&mut total, counts));
-                (AgentSum::of_counts(total).value(self.request.metric, kind).number(), name, buckets)
-            })
-            .collect();
-        ranked.sort_by(|(a, a_name, _), (b, b_name, _)| {
-            b.unwrap_or_default().total_cmp(&a.unwrap_or_default()).then_with(|| a_name.cmp(b_name))
-        });
-        let others = ranked.split_off(ranked.len().min(self.request.limit.clamp(1, MAX_AGENT_SERIES)));
-        let series = |name: AgentPartName, buckets: BTreeMap<NaiveDate, AgentCounts>| {
+        let total = |buckets: &Buckets<AgentCounts>| {
+            let mut total = [0; AgentCounter::COUNT];
+            buckets.values().for_each(|counts| add_counts(&mut total, counts));
+            AgentSum::of_counts(total).value(metric, self.sessions.kind()).number().unwrap_or_default()
+        };
+        let mut ranked: Vec<_> =
+            parts.into_iter().map(|(name, buckets)| (total(&buckets), name, buckets)).collect();
+        ranked.sort_by(|(a, a_name, _), (b, b_name, _)| b.total_cmp(a).then_with(|| a_name.cmp(b_name)));
+        let others = ranked.split_off(ranked.len().min(limit.clamp(1, MAX_AGENT_SERIES)));
+        let series = |name: AgentPartName, buckets: Buckets<AgentCounts>| {
             let buckets = buckets.into_iter().map(|(start, counts)| (start, AgentSum::of_counts(counts)));
-            AgentSeries { name, points: self.points(&buckets.collect(), kind) }
+            AgentSeries { name, points: self.points(&buckets.collect()) }
         };
         let mut divided: Vec<AgentSeries> =
             ranked.into_iter().map(|(_, name, buckets)| series(names.name(name), buckets)).collect();
         if !others.is_empty() {
-            let mut sum: BTreeMap<NaiveDate, AgentCounts> = BTreeMap::new();
+            let mut sum = Buckets::new();
             for (start, counts) in others.into_iter().flat_map(|(.., buckets)| buckets) {
-                add_counts(sum.entry(start).or_insert([0; AgentCounter::COUNT]), &counts);
+                add_to(&mut sum, start, &counts);
             }
             divided.push(series(AgentPartName::default(), sum));
         }
         divided
     }
 
-    fn points(&self, buckets: &Buckets, kind: SubjectKind) -> Vec<AgentPoint> {
+    fn points(&self, buckets: &Buckets<AgentSum<'_>>) -> Vec<AgentPoint> {
         let &AgentSeriesRequest { range, grain, metric, .. } = self.request;
         let empty = AgentSum::default();
         let points = range.buckets(grain).map(|bucket| AgentPoint {
             start: bucket.start(),
             end: bucket.end(),
-            value: buckets.get(&bucket.start()).unwrap_or(&empty).value(metric, kind),
+            value: buckets.get(&bucket.start()).unwrap_or(&empty).value(metric, self.sessions.kind()),
             partial: bucket.start() < range.since() || range.until() < bucket.end(),
         });
         points.collect()

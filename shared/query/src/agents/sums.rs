@@ -1,38 +1,38 @@
 //! Sums of session events, and the values of metrics.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use gam_model::agent_metric::AgentAggregation;
 use gam_model::{AgentCounter, AgentDimension, AgentMetric, SubjectKind};
 use gam_rollup::agents::{AgentCounts, AgentTotals};
 use gam_rollup::{AgentSide, Side};
 
-use super::answers::{AgentMetricValue, AgentMetricValues};
-use crate::answers::{BotFilter, MetricValue};
+use super::answers::{AgentMetricValue, AgentMetricValues, ByMetricName};
+use crate::answers::BotFilter;
 use crate::values::{counts_in_subject, distribution_in_hours};
 
 const MS_PER_HOUR: f64 = 3_600_000.0;
 const NANO_PER_DOLLAR: f64 = 1e9;
 
 /// What was done in some days.
-#[derive(Debug, Clone, Default)]
-pub(super) struct AgentSum {
-    pub(super) totals: AgentTotals,
+#[derive(Debug, Default)]
+pub(super) struct AgentSum<'a> {
+    totals: AgentTotals,
     /// The keys of the members with an event. Empty in sums of one member.
-    pub(super) members: BTreeSet<String>,
+    members: HashSet<&'a str>,
 }
 
-impl AgentSum {
+impl<'a> AgentSum<'a> {
     pub(super) fn of_counts(counts: AgentCounts) -> Self {
         let totals = AgentTotals { counts, ..AgentTotals::default() };
-        AgentSum { totals, members: BTreeSet::new() }
+        AgentSum { totals, members: HashSet::new() }
     }
 
     /// Adds those sides that count in a subject of this kind. `members` are the names that the sides number.
     pub(super) fn add(
         &mut self,
         sides: &[(Side, AgentSide)],
-        members: &[String],
+        members: &'a [String],
         kind: SubjectKind,
         bots: BotFilter,
     ) {
@@ -41,7 +41,7 @@ impl AgentSum {
                 self.totals.merge(&done.totals);
             }
             if bots.counts_members(*side) {
-                self.members.extend(done.members.iter().map(|&index| members[index as usize].clone()));
+                self.members.extend(done.members.iter().map(|&index| members[index as usize].as_str()));
             }
         }
     }
@@ -65,18 +65,13 @@ impl AgentSum {
                 SubjectKind::Member => u64::from(!self.totals.is_empty()),
                 SubjectKind::Org | SubjectKind::Repo => self.members.len() as u64,
             }),
-            AgentAggregation::SessionLength => match distribution_in_hours(&self.totals.session_lengths) {
-                MetricValue::Distribution { count, mean, p50, p90 } => {
-                    AgentMetricValue::Distribution { count, mean, p50, p90 }
-                }
-                MetricValue::Count(count) => AgentMetricValue::Count(count),
-            },
+            AgentAggregation::SessionLength => distribution_in_hours(&self.totals.session_lengths).into(),
         }
     }
 
     /// Returns the values of all metrics that can be divided by the dimension; of all metrics for `None`.
     pub(super) fn values(&self, dimension: Option<AgentDimension>, kind: SubjectKind) -> AgentMetricValues {
         let metrics = AgentMetric::divided_by(dimension);
-        AgentMetricValues(metrics.map(|metric| (metric.name.to_owned(), self.value(metric, kind))).collect())
+        ByMetricName(metrics.map(|metric| (metric.name.to_owned(), self.value(metric, kind))).collect())
     }
 }

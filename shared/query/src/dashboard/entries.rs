@@ -128,12 +128,12 @@ impl DashboardQuery<'_> {
         let range: Range = self.0.range;
         let keys: Vec<ItemKey> = subjects
             .iter()
-            .flat_map(|subject| org.months_near(range).map(move |month| (subject, month)))
+            .flat_map(|subject| org.events.months_near(range).map(move |month| (subject, month)))
             .flat_map(|(subject, month)| {
                 WeekOfMonth::all().map(move |week| ItemKey::breakdown(subject.clone(), month, week))
             })
             .collect();
-        org.read_keys(&keys).await
+        org.events.read_keys(&keys).await
     }
 
     /// Adds up the range for each entry.

@@ -91,10 +91,10 @@ impl OrgReader<'_> {
             .iter()
             .flat_map(|subject| {
                 let class = ItemClass::Days(subject.clone());
-                self.months_near(range).map(move |month| ItemKey::new(class.clone(), month))
+                self.events.months_near(range).map(move |month| ItemKey::new(class.clone(), month))
             })
             .collect();
-        self.read_keys::<DaysItem>(&keys).await
+        self.events.read_keys::<DaysItem>(&keys).await
     }
 }
 

@@ -1,21 +1,20 @@
 //! The streams of bits of the items of the table `sessions`.
 
-use gam_model::{AgentCounter, AgentDimension, DayOfMonth};
+use gam_model::{AgentCounter, AgentDimension};
 
 use super::bits::{BitReader, BitWriter};
 use super::codes::{AdaptiveNumber, AdaptiveSets, AdaptiveSymbols};
+use super::day_codes::{read_days, write_days};
 use super::item_codes::dictionary_len;
 use super::name_codes::{read_keys, read_name, read_subjects, write_keys, write_name, write_subjects};
 use super::totals_codes::DistributionCode;
-use super::{BitForm, DecodeError, check_entries};
+use super::{BitForm, DecodeError, EntryCount, MAX_ENTRIES, check_entries};
 use crate::agents::{
     AgentCounts, AgentDaysItem, AgentListEntry, AgentListItem, AgentSide, AgentSides, AgentTotals,
 };
 use crate::items::ListedSubject;
 use crate::totals::Side;
 
-/// Days have numbers less than this.
-const DAY_LIMIT: u32 = DayOfMonth::MAX_NUMBER as u32 + 1;
 /// The sides that session events have.
 const SIDES: [Side; 2] = [Side::People, Side::Bots];
 /// The bits of a set of counters.
@@ -69,9 +68,9 @@ struct DaysCode {
     lengths: DistributionCode,
     members: AdaptiveSets,
     parts: Option<[(AdaptiveSets, CountsCode); AgentDimension::COUNT]>,
-    /// How many sides and parts were read.
-    read_sides: usize,
-    read_parts: usize,
+    /// As [`side_count`] counts them.
+    read_sides: EntryCount,
+    read_parts: EntryCount,
 }
 
 impl DaysCode {
@@ -82,29 +81,32 @@ impl DaysCode {
             lengths: DistributionCode::new(),
             members: AdaptiveSets::new(dictionary_len(members)),
             parts: names.map(|names| names.each_ref().map(part)),
-            read_sides: 0,
-            read_parts: 0,
+            read_sides: EntryCount::default(),
+            read_parts: EntryCount::default(),
         }
     }
 
     fn write(&mut self, bits: &mut BitWriter, days: &[(u8, AgentSides)]) {
-        let mut day_code = AdaptiveSets::new(DAY_LIMIT).write_count(bits, days.len());
-        for (day, sides) in days {
-            day_code.write(bits, u32::from(*day));
+        write_days(bits, days.iter(), |bits, sides| {
+            let mut written = 0;
             for side in SIDES {
                 let found = sides.iter().find(|(one, _)| *one == side);
                 bits.write_flag(found.is_some());
                 if let Some((_, side)) = found {
                     self.write_side(bits, side);
+                    written += 1;
                 }
             }
-        }
+            assert_eq!(written, sides.len(), "each side of session events is there at most once");
+        });
     }
 
     fn write_side(&mut self, bits: &mut BitWriter, side: &AgentSide) {
         self.counts.write(bits, &side.totals.counts);
         self.lengths.write(bits, &side.totals.session_lengths);
         self.members.write(bits, &side.members);
+        let has_parts = side.parts.iter().any(|part| !part.is_empty());
+        assert!(self.parts.is_some() || !has_parts, "lists have no parts");
         for ((sets, counts), part) in self.parts.iter_mut().flatten().zip(&side.parts) {
             let indexes: Vec<u32> = part.iter().map(|(index, _)| *index).collect();
             sets.write(bits, &indexes);
@@ -113,21 +115,22 @@ impl DaysCode {
     }
 
     fn read(&mut self, bits: &mut BitReader<'_>) -> Result<Vec<(u8, AgentSides)>, DecodeError> {
-        let (count, mut day_code) = AdaptiveSets::new(DAY_LIMIT).read_count(bits)?;
-        let mut days = Vec::with_capacity(count as usize);
-        for _ in 0..count {
-            let day = day_code.read(bits)? as u8;
+        read_days(bits, |bits| {
             let mut sides = AgentSides::new();
             for side in SIDES {
                 if bits.read_flag()? {
-                    check_entries(self.read_sides)?;
-                    self.read_sides += 1;
-                    sides.push((side, self.read_side(bits)?));
+                    self.read_sides.add_one()?;
+                    let done = self.read_side(bits)?;
+                    // A side takes hundreds of bytes, and most days have one. `push` alone makes room for four.
+                    sides.reserve_exact(1);
+                    sides.push((side, done));
                 }
             }
-            days.push((day, sides));
-        }
-        Ok(days)
+            if sides.is_empty() {
+                self.read_sides.add_one()?;
+            }
+            Ok(sides)
+        })
     }
 
     fn read_side(&mut self, bits: &mut BitReader<'_>) -> Result<AgentSide, DecodeError> {
@@ -135,9 +138,10 @@ impl DaysCode {
             AgentTotals { counts: self.counts.read(bits)?, session_lengths: self.lengths.read(bits)? };
         let mut side = AgentSide { totals, members: self.members.read(bits)?, ..AgentSide::default() };
         for ((sets, counts), part) in self.parts.iter_mut().flatten().zip(&mut side.parts) {
-            for index in sets.read(bits)? {
-                check_entries(self.read_parts)?;
-                self.read_parts += 1;
+            let indexes = sets.read(bits)?;
+            part.reserve_exact(indexes.len().min(MAX_ENTRIES));
+            for index in indexes {
+                self.read_parts.add_one()?;
                 part.push((index, counts.read(bits)?));
             }
         }
@@ -145,14 +149,22 @@ impl DaysCode {
     }
 }
 
+/// Returns the number of sides. A day without sides counts as one.
+fn side_count(days: &[(u8, AgentSides)]) -> usize {
+    days.iter().map(|(_, sides)| sides.len().max(1)).sum()
+}
+
+fn name_count(members: &[String], names: &[Vec<String>; AgentDimension::COUNT]) -> usize {
+    members.len() + names.iter().map(Vec::len).sum::<usize>()
+}
+
 impl BitForm for AgentDaysItem {
     const CLASS: u8 = 4;
 
     fn entry_counts(&self) -> [usize; 3] {
-        let names = self.names.iter().map(Vec::len).sum::<usize>() + self.members.len();
-        let sides = || self.days.iter().flat_map(|(_, sides)| sides);
-        let parts = sides().flat_map(|(_, side)| &side.parts).map(Vec::len).sum();
-        [names, sides().count(), parts]
+        let sides = self.days.iter().flat_map(|(_, sides)| sides);
+        let parts = sides.flat_map(|(_, side)| &side.parts).map(Vec::len).sum();
+        [name_count(&self.members, &self.names), side_count(&self.days), parts]
     }
 
     fn write(&self, bits: &mut BitWriter) {
@@ -174,6 +186,7 @@ impl BitForm for AgentDaysItem {
         for names in &mut names {
             *names = read_keys(bits)?;
         }
+        check_entries(name_count(&members, &names))?;
         let days = DaysCode::new(members.len(), Some(&names)).read(bits)?;
         Ok(AgentDaysItem { name, members, names, days })
     }
@@ -183,8 +196,8 @@ impl BitForm for AgentListItem {
     const CLASS: u8 = 5;
 
     fn entry_counts(&self) -> [usize; 3] {
-        let days = self.entries.iter().flat_map(|entry| &entry.days);
-        [self.members.len(), self.entries.len(), days.map(|(_, sides)| sides.len()).sum()]
+        let sides = self.entries.iter().map(|entry| side_count(&entry.days)).sum();
+        [self.members.len(), self.entries.len(), sides]
     }
 
     fn write(&self, bits: &mut BitWriter) {

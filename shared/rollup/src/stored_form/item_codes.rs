@@ -1,23 +1,20 @@
 //! The streams of bits of the three classes of items.
 
-use gam_model::DayOfMonth;
 use gam_model::metric::Counter;
 
 use super::bits::{BitReader, BitWriter};
 use super::codes::{AdaptiveNumber, AdaptiveSets, AdaptiveSymbols};
+use super::day_codes::{DAY_LIMIT, read_days, write_days};
 use super::name_codes::{
     from_zigzag, read_ids, read_keys, read_name, read_subjects, write_ids, write_keys, write_name,
     write_subjects, zigzag,
 };
 use super::totals_codes::TotalsCode;
-use super::{BitForm, DecodeError, check_entries};
+use super::{BitForm, DecodeError, EntryCount, check_entries};
 use crate::items::{
     BreakdownItem, Cell, DaysItem, ListEntry, ListItem, ListedSubject, SideTotals, SparseCell, SubjectRef,
 };
 use crate::totals::Side;
-
-/// Days have numbers less than this.
-const DAY_LIMIT: u32 = DayOfMonth::MAX_NUMBER as u32 + 1;
 
 /// Returns the number of entries of a dictionary, which limits its indexes.
 pub(super) fn dictionary_len(entries: usize) -> u32 {
@@ -39,8 +36,7 @@ struct SidesCode {
     repos: AdaptiveSets,
     /// `None` if no side has a span.
     spans: Option<SpanCode>,
-    /// Number of sides that were read.
-    read_sides: usize,
+    read_sides: EntryCount,
 }
 
 impl SidesCode {
@@ -50,7 +46,7 @@ impl SidesCode {
             members: AdaptiveSets::new(dictionary_len(members)),
             repos: AdaptiveSets::new(dictionary_len(repos)),
             spans: has_spans.then(SpanCode::new),
-            read_sides: 0,
+            read_sides: EntryCount::default(),
         }
     }
 
@@ -72,8 +68,7 @@ impl SidesCode {
     fn read(&mut self, bits: &mut BitReader<'_>) -> Result<Vec<SideTotals>, DecodeError> {
         let mut sides: Vec<SideTotals> = Vec::with_capacity(1);
         loop {
-            check_entries(self.read_sides)?;
-            self.read_sides += 1;
+            self.read_sides.add_one()?;
             let (side, has_next_side, totals) = self.totals.read(bits)?;
             check_order(sides.last().map(|previous| previous.side), side)?;
             let members = self.members.read(bits)?;
@@ -139,12 +134,8 @@ impl BitForm for DaysItem {
         let has_spans = self.days.iter().flat_map(|(_, sides)| sides).any(|side| side.span.is_some());
         bits.write_flag(has_spans);
         let mut code = SidesCode::new(self.members.len(), self.repos.len(), has_spans);
-        let days = || self.days.iter().filter(|(_, sides)| !sides.is_empty());
-        let mut day_code = AdaptiveSets::new(DAY_LIMIT).write_count(bits, days().count());
-        for (day, sides) in days() {
-            day_code.write(bits, u32::from(*day));
-            code.write(bits, sides);
-        }
+        let days = self.days.iter().filter(|(_, sides)| !sides.is_empty());
+        write_days(bits, days, |bits, sides| code.write(bits, sides));
     }
 
     fn read(bits: &mut BitReader<'_>) -> Result<Self, DecodeError> {
@@ -152,13 +143,7 @@ impl BitForm for DaysItem {
         let members = read_keys(bits)?;
         let repos = read_ids(bits)?;
         let mut code = SidesCode::new(members.len(), repos.len(), bits.read_flag()?);
-        let (count, mut day_code) = AdaptiveSets::new(DAY_LIMIT).read_count(bits)?;
-        let mut days = Vec::with_capacity(count as usize);
-        for _ in 0..count {
-            let day = day_code.read(bits)? as u8;
-            days.push((day, code.read(bits)?));
-        }
-        Ok(DaysItem { name, members, repos, days })
+        Ok(DaysItem { name, members, repos, days: read_days(bits, |bits| code.read(bits))? })
     }
 }
 
@@ -279,7 +264,7 @@ impl BitForm for BreakdownItem {
                 let other = other_code.read(bits)?;
                 let mut previous = None;
                 loop {
-                    check_entries(cells.len())?;
+                    check_entries(cells.len() + 1)?;
                     let (side, has_next_side, totals) = totals_code.read(bits)?;
                     check_order(previous, side)?;
                     previous = Some(side);

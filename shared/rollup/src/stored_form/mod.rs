@@ -17,6 +17,7 @@ mod agent_codes;
 mod bits;
 mod checksum;
 mod codes;
+mod day_codes;
 mod item_codes;
 mod name_codes;
 mod pr_class_codes;
@@ -39,9 +40,24 @@ const HEADER_BYTES: usize = 3;
 /// any length can allocate.
 const MAX_ENTRIES: usize = 1 << 20;
 
-/// Checks that an item with `count` entries of a kind can have one more.
+/// Checks that an item can have `count` entries of a kind.
 fn check_entries(count: usize) -> Result<(), DecodeError> {
-    if count < MAX_ENTRIES { Ok(()) } else { Err(DecodeError::Invalid("too many entries")) }
+    if count <= MAX_ENTRIES { Ok(()) } else { Err(DecodeError::Invalid("too many entries")) }
+}
+
+/// The number of entries of a kind that were read.
+#[derive(Default)]
+struct EntryCount(usize);
+
+impl EntryCount {
+    /// Counts one more.
+    ///
+    /// # Errors
+    /// If they are more than an item can have.
+    fn add_one(&mut self) -> Result<(), DecodeError> {
+        self.0 += 1;
+        check_entries(self.0)
+    }
 }
 
 /// Why stored bytes are no item.

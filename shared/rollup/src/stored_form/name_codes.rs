@@ -5,7 +5,7 @@ use gam_model::MemberKind;
 use super::bits::{BitReader, BitWriter};
 use super::codes::{AdaptiveNumber, AdaptiveSymbols, check_count};
 use super::text_codes::TextCodes;
-use super::{DecodeError, MAX_ENTRIES};
+use super::{DecodeError, check_entries};
 use crate::items::{DisplayName, ListedSubject, SubjectRef};
 
 /// The greatest number of bytes that a key shares with the one before. It bounds how much longer keys are than
@@ -45,9 +45,7 @@ fn read_count(bits: &mut BitReader<'_>) -> Result<u32, DecodeError> {
     let count =
         if bits.read_flag()? { AdaptiveNumber::new(COUNT_BITS).read_u32(bits)?.saturating_add(1) } else { 0 };
     check_count(bits, count)?;
-    if count as usize > MAX_ENTRIES {
-        return Err(DecodeError::Invalid("too many entries"));
-    }
+    check_entries(count as usize)?;
     Ok(count)
 }
 
@@ -293,7 +291,9 @@ pub(super) fn write_subjects<'a>(
 pub(super) fn read_subjects(bits: &mut BitReader<'_>) -> Result<Vec<ListedSubject>, DecodeError> {
     let mut subjects: Vec<_> = read_ids(bits)?.into_iter().map(ListedSubject::Repo).collect();
     let mut names = DisplayNames::new();
-    for key in read_keys(bits)? {
+    let keys = read_keys(bits)?;
+    check_entries(subjects.len() + keys.len())?;
+    for key in keys {
         let name = names.read(bits, &key)?;
         subjects.push(ListedSubject::Member(key, name));
     }

@@ -1,25 +1,21 @@
 //! The stream of bits of the merged pull requests of a month.
 
-use gam_model::DayOfMonth;
-
 use super::bits::{BitReader, BitWriter};
-use super::codes::{AdaptiveNumber, AdaptiveSets};
+use super::codes::AdaptiveNumber;
+use super::day_codes::{read_days, write_days};
 use super::name_codes::{read_ids, write_ids};
 use super::totals_codes::DistributionCode;
-use super::{BitForm, DecodeError, check_entries};
+use super::{BitForm, DecodeError, EntryCount};
 use crate::pr_classes::{PrClass, PrClassDay, PrClassItem, PrClassTotals};
 use crate::totals::Side;
-
-/// Days have numbers less than this.
-const DAY_LIMIT: u32 = DayOfMonth::MAX_NUMBER as u32 + 1;
 
 /// The code of a column of days.
 struct ClassesCode {
     cycle_times: DistributionCode,
     costs: DistributionCode,
     unpriced: AdaptiveNumber,
-    /// How many classes of days were read.
-    read_classes: usize,
+    /// The classes of days. A day without any counts as one.
+    read_classes: EntryCount,
 }
 
 impl ClassesCode {
@@ -28,11 +24,12 @@ impl ClassesCode {
             cycle_times: DistributionCode::new(),
             costs: DistributionCode::new(),
             unpriced: AdaptiveNumber::new(1),
-            read_classes: 0,
+            read_classes: EntryCount::default(),
         }
     }
 
     fn write(&mut self, bits: &mut BitWriter, day: &PrClassDay) {
+        let mut written = 0;
         for key in keys() {
             let found = day.iter().find(|(one, _)| *one == key);
             bits.write_flag(found.is_some());
@@ -40,23 +37,29 @@ impl ClassesCode {
                 self.cycle_times.write(bits, &totals.cycle_times);
                 self.costs.write(bits, &totals.costs);
                 self.unpriced.write(bits, totals.unpriced_tokens);
+                written += 1;
             }
         }
+        assert_eq!(written, day.len(), "each side and class of a day is there at most once");
     }
 
     fn read(&mut self, bits: &mut BitReader<'_>) -> Result<PrClassDay, DecodeError> {
         let mut day = PrClassDay::new();
         for key in keys() {
             if bits.read_flag()? {
-                check_entries(self.read_classes)?;
-                self.read_classes += 1;
+                self.read_classes.add_one()?;
                 let totals = PrClassTotals {
                     cycle_times: self.cycle_times.read(bits)?,
                     costs: self.costs.read(bits)?,
                     unpriced_tokens: self.unpriced.read(bits)?,
                 };
+                // Most days have one or two classes. `push` alone makes room for four.
+                day.reserve_exact(1);
                 day.push((key, totals));
             }
+        }
+        if day.is_empty() {
+            self.read_classes.add_one()?;
         }
         Ok(day)
     }
@@ -71,8 +74,8 @@ impl BitForm for PrClassItem {
     const CLASS: u8 = 6;
 
     fn entry_counts(&self) -> [usize; 3] {
-        let days = || self.repos.iter().flat_map(|(_, days)| days);
-        [self.repos.len(), days().count(), days().map(|(_, classes)| classes.len()).sum()]
+        let days = self.repos.iter().flat_map(|(_, days)| days);
+        [self.repos.len(), days.map(|(_, classes)| classes.len().max(1)).sum(), 0]
     }
 
     fn write(&self, bits: &mut BitWriter) {
@@ -82,11 +85,7 @@ impl BitForm for PrClassItem {
         write_ids(bits, self.repos.iter().map(|(id, _)| *id).collect::<Vec<_>>().into_iter());
         let mut code = ClassesCode::new();
         for (_, days) in &self.repos {
-            let mut day_code = AdaptiveSets::new(DAY_LIMIT).write_count(bits, days.len());
-            for (day, classes) in days {
-                day_code.write(bits, u32::from(*day));
-                code.write(bits, classes);
-            }
+            write_days(bits, days.iter(), |bits, classes| code.write(bits, classes));
         }
     }
 
@@ -98,13 +97,7 @@ impl BitForm for PrClassItem {
         let mut code = ClassesCode::new();
         let mut repos = Vec::new();
         for id in read_ids(bits)? {
-            let (count, mut day_code) = AdaptiveSets::new(DAY_LIMIT).read_count(bits)?;
-            let mut days = Vec::with_capacity(count as usize);
-            for _ in 0..count {
-                let day = day_code.read(bits)? as u8;
-                days.push((day, code.read(bits)?));
-            }
-            repos.push((id, days));
+            repos.push((id, read_days(bits, |bits| code.read(bits))?));
         }
         Ok(PrClassItem { generations, repos })
     }

@@ -7,8 +7,8 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{Object, RefOr, Schema};
 
 use super::{
-    Field, NamedSchema, array, bucket_with, choice, count, named, number_or_null, object, org_name,
-    range_fields, reference, repo_id, schema_name, string,
+    Field, NamedSchema, array, bucket_with, choice, comparison, count, named, number_or_null, object,
+    org_name, range_fields, reference, repo_id, schema_name, string,
 };
 
 pub(super) fn all() -> Vec<NamedSchema> {
@@ -16,11 +16,12 @@ pub(super) fn all() -> Vec<NamedSchema> {
         named(schema_name::AGENT_METRICS, metrics_answer()),
         named(schema_name::AGENT_COVERAGE, coverage()),
         named(schema_name::AGENT_VALUES, values()),
+        named(schema_name::AGENT_PREVIOUS_METRICS, comparison::previous_metrics(schema_name::AGENT_VALUES)),
+        named(schema_name::AGENT_PREVIOUS_VALUES, comparison::previous_values(schema_name::AGENT_VALUES)),
+        named(schema_name::AGENT_CHANGES, changes()),
+        named(schema_name::AGENT_NUMBER_CHANGE, comparison::number_change()),
         named(schema_name::AGENT_LIST, list_answer()),
-        named(
-            schema_name::AGENT_ENTRY,
-            with_part_name(object([("metrics", reference(schema_name::AGENT_VALUES))])),
-        ),
+        named(schema_name::AGENT_ENTRY, entry()),
         named(schema_name::AGENT_SERIES, series_answer()),
         named(
             schema_name::AGENT_PART_SERIES,
@@ -68,7 +69,28 @@ fn metrics_answer() -> Object {
         .build();
     let answer =
         with_context([("unpriced_models", models.into()), ("metrics", reference(schema_name::AGENT_VALUES))]);
-    with_optional(answer, [("coverage", reference(schema_name::AGENT_COVERAGE))])
+    let answer = with_optional(answer, [("coverage", reference(schema_name::AGENT_COVERAGE))]);
+    comparison::of_metrics(answer, schema_name::AGENT_PREVIOUS_METRICS, schema_name::AGENT_CHANGES)
+}
+
+fn entry() -> Object {
+    let entry = with_part_name(object([("metrics", reference(schema_name::AGENT_VALUES))]));
+    comparison::of_entry(entry, schema_name::AGENT_PREVIOUS_VALUES, schema_name::AGENT_CHANGES)
+}
+
+/// Returns the schema of the changes of metrics. Those that a list cannot divide are missing.
+fn changes() -> Object {
+    let fields = AGENT_CATALOGUE.iter().map(|metric| {
+        let schema = match metric.aggregation {
+            AgentAggregation::Count(_) | AgentAggregation::DistinctMembers => schema_name::COUNT_CHANGE,
+            AgentAggregation::SessionLength => schema_name::DISTRIBUTION_CHANGE,
+            AgentAggregation::Hours(_) | AgentAggregation::Dollars(_) | AgentAggregation::Rate(..) => {
+                schema_name::AGENT_NUMBER_CHANGE
+            }
+        };
+        (metric.name, reference(schema))
+    });
+    with_optional(object([]), fields)
 }
 
 fn prs_answer() -> Object {
@@ -102,7 +124,10 @@ fn pr_class() -> Object {
 
 fn coverage() -> Object {
     object([
-        ("active_members", count("Number of people who did something on GitHub in the range")),
+        (
+            "active_members",
+            count("Number of people who did something on GitHub in the range, whatever `bots` is"),
+        ),
         (
             "active_members_with_sessions",
             count("Number of those with a session in the range. Of the others, no session is known"),
@@ -112,12 +137,13 @@ fn coverage() -> Object {
 
 fn list_answer() -> Object {
     let by = AgentListing::ALL.map(AgentListing::as_str).to_vec();
-    with_context([
+    let list = with_context([
         ("by", choice(by, "What the entries are")),
         ("sort", choice(names(None), "The metric that sorts the entries")),
         ("entries", array(schema_name::AGENT_ENTRY, "The entries, sorted, up to the limit").into()),
         ("count", count("Number of all entries, also of those beyond the limit")),
-    ])
+    ]);
+    comparison::of_page(list)
 }
 
 fn series_answer() -> Object {

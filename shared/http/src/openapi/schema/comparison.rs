@@ -6,11 +6,11 @@ use utoipa::openapi::{Object, RefOr, Schema};
 
 use super::{date, number_or_null, object, reference, schema_name};
 
-/// Adds the fields that metrics have in a comparison.
-pub(super) fn of_metrics(answer: Object) -> Object {
+/// Adds the fields that metrics have in a comparison. `previous` and `change` are the names of their schemas.
+pub(super) fn of_metrics(answer: Object, previous: &str, change: &str) -> Object {
     ObjectBuilder::from(answer)
-        .property("previous", or_null(schema_name::PREVIOUS_METRICS, "The range before, if `compare` is set"))
-        .property("change", or_null(schema_name::CHANGES, "The change since `previous`, if `compare` is set"))
+        .property("previous", or_null(previous, "The range before, if `compare` is set"))
+        .property("change", or_null(change, "The change since `previous`, if `compare` is set"))
         .build()
 }
 
@@ -20,11 +20,11 @@ pub(super) fn of_page(page: Object) -> Object {
     ObjectBuilder::from(page).property("previous", previous).build()
 }
 
-/// Adds the fields that an entry of a page has in a comparison.
-pub(super) fn of_entry(entry: Object) -> Object {
+/// Adds the fields that an entry of a page has in a comparison. `previous` and `change` are the names of their schemas.
+pub(super) fn of_entry(entry: Object, previous: &str, change: &str) -> Object {
     ObjectBuilder::from(entry)
-        .property("previous", described(schema_name::PREVIOUS_VALUES, "The values in `previous` of the page"))
-        .property("change", described(schema_name::CHANGES, "The change since `previous`"))
+        .property("previous", described(previous, "The values in `previous` of the page"))
+        .property("change", described(change, "The change since `previous`"))
         .build()
 }
 
@@ -49,13 +49,15 @@ pub(super) fn previous_range() -> Object {
     ])
 }
 
-pub(super) fn previous_values() -> Object {
-    object([("metrics", reference(schema_name::VALUES))])
+/// Returns the schema of values in the range before. `values` is the name of their schema.
+pub(super) fn previous_values(values: &str) -> Object {
+    object([("metrics", reference(values))])
 }
 
-pub(super) fn previous_metrics() -> Object {
+/// Returns the schema of the range before with its values.
+pub(super) fn previous_metrics(values: &str) -> Object {
     let mut previous = previous_range();
-    let values = previous_values();
+    let values = previous_values(values);
     previous.properties.extend(values.properties);
     previous.required.extend(values.required);
     previous
@@ -86,15 +88,17 @@ pub(super) fn count_change() -> Object {
 }
 
 pub(super) fn hours_change() -> Object {
-    object([
-        (
-            "difference",
-            number_or_null(
-                "The present number minus the previous one, in hours. Null if one of the distributions is empty",
-            ),
-        ),
-        ("relative", relative()),
-    ])
+    change_of(
+        "The present number minus the previous one, in hours. Null if one of the distributions is empty",
+    )
+}
+
+pub(super) fn number_change() -> Object {
+    change_of("The present number minus the previous one. Null if one of the ratios has no denominator")
+}
+
+fn change_of(difference: &str) -> Object {
+    object([("difference", number_or_null(difference)), ("relative", relative())])
 }
 
 pub(super) fn distribution_change() -> Object {

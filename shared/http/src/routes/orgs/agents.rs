@@ -4,8 +4,8 @@ use axum::extract::State;
 use axum::routing::get;
 use gam_access::RouteClass;
 use gam_query::{
-    AgentListAnswer, AgentListRequest, AgentMetricsAnswer, AgentSeriesAnswer, AgentSeriesRequest,
-    PrClassesAnswer, QueryPorts,
+    AgentListAnswer, AgentListRequest, AgentMetricsAnswer, AgentMetricsRequest, AgentSeriesAnswer,
+    AgentSeriesRequest, PrClassesAnswer, QueryPorts,
 };
 
 use super::SUBJECT_ERRORS;
@@ -13,7 +13,8 @@ use crate::answer::{Answer, AnswerFormat};
 use crate::error::ApiError;
 use crate::openapi::{Operation, schema_name};
 use crate::params::{
-    AgentListParams, AgentMetricsParams, AgentSeriesParams, Parameter, QueryParams, SubjectQuery, WithRepoId,
+    AgentListParams, AgentMetricsParams, AgentPrsParams, AgentSeriesParams, Parameter, QueryParams,
+    SubjectQuery, WithRepoId,
 };
 use crate::routes::{Route, RouteMethod};
 
@@ -123,7 +124,7 @@ fn list(path: &'static str, subject: AgentSubject) -> Route {
 
 fn prs(path: &'static str, subject: AgentSubject) -> Route {
     let texts = ("agent_prs", "Merged pull requests by what is known of sessions that led to them,");
-    let operation = subject.operation::<AgentMetricsParams>(path, texts, schema_name::AGENT_PRS);
+    let operation = subject.operation::<AgentPrsParams>(path, texts, schema_name::AGENT_PRS);
     let handler = get(handle_prs);
     Route { path, method: RouteMethod::Get, handler, operation, class: RouteClass::Read }
 }
@@ -131,9 +132,9 @@ fn prs(path: &'static str, subject: AgentSubject) -> Route {
 async fn handle_prs(
     format: AnswerFormat,
     State(ports): State<QueryPorts>,
-    SubjectQuery { org, subject, params }: SubjectQuery<AgentMetricsParams>,
+    SubjectQuery { org, subject, params }: SubjectQuery<AgentPrsParams>,
 ) -> Result<Answer<PrClassesAnswer>, ApiError> {
-    let AgentMetricsParams { range, bots } = params;
+    let AgentPrsParams { range, bots } = params;
     Ok(Answer { format, body: gam_query::pr_classes(&ports, &org, &subject, range, bots).await? })
 }
 
@@ -142,8 +143,9 @@ async fn handle_metrics(
     State(ports): State<QueryPorts>,
     SubjectQuery { org, subject, params }: SubjectQuery<AgentMetricsParams>,
 ) -> Result<Answer<AgentMetricsAnswer>, ApiError> {
-    let AgentMetricsParams { range, bots } = params;
-    Ok(Answer { format, body: gam_query::agent_metrics(&ports, &org, &subject, range, bots).await? })
+    let AgentMetricsParams { range, bots, compare } = params;
+    let request = AgentMetricsRequest { subject, range, bots, compare };
+    Ok(Answer { format, body: gam_query::agent_metrics(&ports, &org, &request).await? })
 }
 
 async fn handle_timeseries(
@@ -161,7 +163,7 @@ async fn handle_list(
     State(ports): State<QueryPorts>,
     SubjectQuery { org, subject, params }: SubjectQuery<AgentListParams>,
 ) -> Result<Answer<AgentListAnswer>, ApiError> {
-    let AgentListParams { listing, sort, direction, range, bots, limit } = params;
-    let request = AgentListRequest { subject, listing, range, bots, sort, direction, limit };
+    let AgentListParams { listing, sort, direction, range, bots, limit, compare } = params;
+    let request = AgentListRequest { subject, listing, range, bots, sort, direction, limit, compare };
     Ok(Answer { format, body: gam_query::agent_list(&ports, &org, &request).await? })
 }

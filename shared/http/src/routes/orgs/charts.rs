@@ -8,9 +8,13 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::routing::{MethodRouter, get};
 use chrono::NaiveDate;
 use gam_access::RouteClass;
-use gam_model::TimeZone;
+use gam_model::agent_metric::AgentAggregation;
 use gam_model::metric::Metric;
-use gam_query::{MetricValue, QueryPorts, SeriesAnswer, SeriesPoint, SubjectRef};
+use gam_model::{AgentMetric, Grain, TimeZone};
+use gam_query::{
+    AgentMetricValue, AgentSeriesAnswer, AgentSeriesRequest, AnswerContext, CoverageAnswer, QueryPorts,
+    SeriesAnswer, SubjectRef,
+};
 use serde::Deserialize;
 
 use super::SUBJECT_ERRORS;
@@ -66,8 +70,31 @@ fn operation(subject: &str, summary: &str, parameters: Vec<Parameter>) -> Operat
     }
 }
 
+/// What the last segment of a path names.
+#[derive(Clone, Copy)]
+enum ChartMetric {
+    /// A metric of activity on GitHub.
+    Activity(&'static Metric),
+    /// A metric of sessions of coding agents.
+    Sessions(&'static AgentMetric),
+}
+
+impl ChartMetric {
+    fn named(name: &str) -> Option<Self> {
+        let of_sessions = || AgentMetric::named(name).map(ChartMetric::Sessions);
+        Metric::named(name).map(ChartMetric::Activity).or_else(of_sessions)
+    }
+
+    fn title(self, language: Language) -> String {
+        match self {
+            ChartMetric::Activity(metric) => charts::metric_title(metric, language),
+            ChartMetric::Sessions(metric) => charts::agent_metric_title(metric, language),
+        }
+    }
+}
+
 /// The metric that the last segment of a path names.
-struct ChartName(&'static Metric);
+struct ChartName(ChartMetric);
 
 impl<S: Send + Sync> FromRequestParts<S> for ChartName {
     type Rejection = ApiError;
@@ -79,9 +106,10 @@ impl<S: Send + Sync> FromRequestParts<S> for ChartName {
         }
         let path = Path::<PathNames>::from_request_parts(parts, state).await;
         let Path(PathNames { chart }) = path.map_err(|_| ApiError::no_such_route(parts.uri.path()))?;
-        chart.strip_suffix(".svg").and_then(Metric::named).map(ChartName).ok_or_else(|| {
+        chart.strip_suffix(".svg").and_then(ChartMetric::named).map(ChartName).ok_or_else(|| {
             ApiError::not_found(format!(
-                "no chart {}: expected a metric of /api/v1/metrics and .svg, such as commits.svg",
+                "no chart {}: expected a metric of /api/v1/metrics or of sessions and .svg, such as commits.svg or \
+                 agent_sessions.svg",
                 quoted(&chart)
             ))
         })
@@ -101,7 +129,24 @@ async fn handle(
              coarser granularity"
         )));
     }
-    let series = gam_query::series(&ports, &org, &subject, metric, grain, range, bots).await?;
+    let series = match metric {
+        ChartMetric::Activity(metric) => {
+            let series = gam_query::series(&ports, &org, &subject, metric, grain, range, bots).await?;
+            ChartSeries::of_activity(series, metric, &params)
+        }
+        ChartMetric::Sessions(metric) => {
+            let request = AgentSeriesRequest {
+                subject: subject.clone(),
+                metric,
+                by: None,
+                grain,
+                range,
+                bots,
+                limit: 1,
+            };
+            ChartSeries::of_sessions(gam_query::agent_series(&ports, &org, &request).await?, metric, &params)
+        }
+    };
     let time_zone = TimeZone::parse(series.context.timezone).unwrap_or(TimeZone::UTC);
     let today = time_zone.day(ports.clock.now());
     // A chart of hundreds of buckets takes longer than an asynchronous thread may be blocked.
@@ -114,86 +159,138 @@ async fn handle(
     Ok((headers, svg.into_string()))
 }
 
+/// How the values of a chart are drawn.
+enum ChartForm {
+    /// As bars, in this unit.
+    Bars(Unit),
+    /// As lines, in this unit.
+    Lines(Unit),
+}
+
+/// A series, ready to be drawn.
+struct ChartSeries {
+    context: AnswerContext,
+    /// From when until when the numbers are complete; of sessions, nothing is known of that.
+    coverage: CoverageAnswer,
+    grain: Grain,
+    /// The buckets: first day, day after the last, and whether the range cuts it.
+    buckets: Vec<(NaiveDate, NaiveDate, bool)>,
+    form: ChartForm,
+    /// The lines. The name of the only series is that of the chart.
+    lines: Vec<NamedSeries>,
+}
+
+impl ChartSeries {
+    fn of_activity(series: SeriesAnswer, metric: &Metric, params: &ChartParams) -> Self {
+        let values = series.points.iter().map(|point| AgentMetricValue::from(point.value)).collect();
+        let form = match metric.is_distribution() {
+            true => ChartForm::Lines(Unit::Hours),
+            false => ChartForm::Bars(Unit::Count),
+        };
+        ChartSeries {
+            buckets: series.points.iter().map(|point| (point.start, point.end, point.partial)).collect(),
+            lines: lines(values, metric.is_distribution(), 1.0, params.language),
+            form,
+            context: series.context,
+            coverage: series.coverage,
+            grain: series.granularity,
+        }
+    }
+
+    fn of_sessions(series: AgentSeriesAnswer, metric: &AgentMetric, params: &ChartParams) -> Self {
+        let points = series.points.unwrap_or_default();
+        let (form, factor) = match metric.aggregation {
+            AgentAggregation::SessionLength => (ChartForm::Lines(Unit::Hours), 1.0),
+            // Without calls there is no share. A line can have gaps.
+            AgentAggregation::Rate(..) => (ChartForm::Lines(Unit::Count), 100.0),
+            AgentAggregation::Hours(_) => (ChartForm::Bars(Unit::Hours), 1.0),
+            AgentAggregation::Count(_) | AgentAggregation::Dollars(_) | AgentAggregation::DistinctMembers => {
+                (ChartForm::Bars(Unit::Count), 1.0)
+            }
+        };
+        let is_distribution = metric.aggregation == AgentAggregation::SessionLength;
+        let values = points.iter().map(|point| point.value).collect();
+        ChartSeries {
+            buckets: points.iter().map(|point| (point.start, point.end, point.partial)).collect(),
+            lines: lines(values, is_distribution, factor, params.language),
+            form,
+            context: series.context,
+            coverage: CoverageAnswer::default(),
+            grain: series.granularity,
+        }
+    }
+}
+
+/// Returns the lines of a chart: of distributions the median and the 90th percentile, else the values.
+fn lines(
+    values: Vec<AgentMetricValue>,
+    is_distribution: bool,
+    factor: f64,
+    language: Language,
+) -> Vec<NamedSeries> {
+    let of = |pick: fn(AgentMetricValue) -> Option<f64>| -> Vec<Option<f64>> {
+        values.iter().map(|value| pick(*value).map(|number| number * factor)).collect()
+    };
+    if is_distribution {
+        let [median, p90] = charts::duration_names(language).map(str::to_owned);
+        let p90_of = |value| match value {
+            AgentMetricValue::Distribution { p90, .. } => p90,
+            AgentMetricValue::Count(_) | AgentMetricValue::Number(_) => None,
+        };
+        return vec![
+            NamedSeries { name: median, values: of(AgentMetricValue::number) },
+            NamedSeries { name: p90, values: of(p90_of) },
+        ];
+    }
+    vec![NamedSeries { name: String::new(), values: of(AgentMetricValue::number) }]
+}
+
 /// Draws counts as bars, and durations as lines of the median and the 90th percentile.
 fn draw(
-    series: &SeriesAnswer,
+    series: &ChartSeries,
     subject: &SubjectRef,
-    metric: &Metric,
+    metric: ChartMetric,
     today: NaiveDate,
     params: &ChartParams,
 ) -> Svg {
     let language = params.language;
     let frame = Frame {
-        title: title(series, subject, metric, language),
+        title: title(&series.context, subject, metric, language),
         placement: Placement::Standalone(params.theme),
         language,
         width: params.width,
         height: (params.width * 3 / 10).clamp(160, 360),
     };
     let time = time_axis(series, today);
-    let values = |pick: fn(MetricValue) -> Option<f64>| -> Vec<Option<f64>> {
-        series.points.iter().map(|point| pick(point.value)).collect()
-    };
-    let [median, p90] = charts::duration_names(language).map(str::to_owned);
-    if metric.is_distribution() {
-        let lines = [
-            NamedSeries { name: median, values: values(median_of) },
-            NamedSeries { name: p90, values: values(p90_of) },
-        ];
-        return charts::durations(&frame, &time, Unit::Hours, &lines);
+    let mut lines = series.lines.clone();
+    if let [only] = &mut lines[..] {
+        only.name.clone_from(&frame.title);
     }
-    let counts = NamedSeries { name: frame.title.clone(), values: values(count_of) };
-    charts::activity(&frame, &time, Unit::Count, &[counts], None)
-}
-
-fn count_of(value: MetricValue) -> Option<f64> {
-    match value {
-        MetricValue::Count(count) => Some(count as f64),
-        MetricValue::Distribution { .. } => None,
-    }
-}
-
-fn median_of(value: MetricValue) -> Option<f64> {
-    match value {
-        MetricValue::Distribution { p50, .. } => p50,
-        MetricValue::Count(_) => None,
-    }
-}
-
-fn p90_of(value: MetricValue) -> Option<f64> {
-    match value {
-        MetricValue::Distribution { p90, .. } => p90,
-        MetricValue::Count(_) => None,
+    match series.form {
+        ChartForm::Bars(unit) => charts::activity(&frame, &time, unit, &lines, None),
+        ChartForm::Lines(unit) => charts::durations(&frame, &time, unit, &lines),
     }
 }
 
 /// Returns `Commits · Acme/site`. A time zone other than UTC is added.
-fn title(series: &SeriesAnswer, subject: &SubjectRef, metric: &Metric, language: Language) -> String {
-    let name = match (subject, &series.context.repo, &series.context.member) {
-        (SubjectRef::Repo { .. }, Some(repo), _) => format!("{}/{repo}", series.context.org),
-        (SubjectRef::Member(_), _, Some(member)) => format!("{member} · {}", series.context.org),
-        _ => series.context.org.clone(),
+fn title(context: &AnswerContext, subject: &SubjectRef, metric: ChartMetric, language: Language) -> String {
+    let name = match (subject, &context.repo, &context.member) {
+        (SubjectRef::Repo { .. }, Some(repo), _) => format!("{}/{repo}", context.org),
+        (SubjectRef::Member(_), _, Some(member)) => format!("{member} · {}", context.org),
+        _ => context.org.clone(),
     };
-    let zone = if series.context.timezone == "UTC" {
-        String::new()
-    } else {
-        format!(" ({})", series.context.timezone)
-    };
-    format!("{} · {name}{zone}", charts::metric_title(metric, language))
+    let zone = if context.timezone == "UTC" { String::new() } else { format!(" ({})", context.timezone) };
+    format!("{} · {name}{zone}", metric.title(language))
 }
 
 /// Returns the buckets, cut by the range. One is partial if the range cuts it or it is not over, and incomplete if days
 /// of it that are in the range are incomplete.
-fn time_axis(series: &SeriesAnswer, today: NaiveDate) -> TimeAxis {
+fn time_axis(series: &ChartSeries, today: NaiveDate) -> TimeAxis {
     let days = CompleteDays::new(&series.coverage, series.context.timezone, today);
-    let slot = |point: &SeriesPoint| {
-        let (start, end) = (point.start.max(series.context.since), point.end.min(series.context.until));
-        Slot {
-            start,
-            end,
-            is_partial: point.partial || (point.start <= today && today < point.end),
-            is_incomplete: days.is_incomplete(start, end),
-        }
+    let slot = |&(start, end, is_cut): &(NaiveDate, NaiveDate, bool)| {
+        let is_current = start <= today && today < end;
+        let (start, end) = (start.max(series.context.since), end.min(series.context.until));
+        Slot { start, end, is_partial: is_cut || is_current, is_incomplete: days.is_incomplete(start, end) }
     };
-    TimeAxis { grain: series.granularity, slots: series.points.iter().map(slot).collect() }
+    TimeAxis { grain: series.grain, slots: series.buckets.iter().map(slot).collect() }
 }

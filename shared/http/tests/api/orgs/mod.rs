@@ -1,6 +1,7 @@
 //! The routes below `/api/v1/orgs`, over events that went through the inbox, the snapshots and the
 //! rollups.
 
+mod agents;
 mod charts;
 mod coverage;
 mod csv;

@@ -19,6 +19,8 @@ use super::TestData;
 pub(crate) struct CountingStore {
     store: Arc<MemoryStore>,
     reads: Arc<AtomicU64>,
+    /// Number of those that read items.
+    item_reads: Arc<AtomicU64>,
     /// Number of reads of single items that succeed.
     good_gets: Arc<AtomicU64>,
 }
@@ -31,16 +33,30 @@ impl CountingStore {
     /// Creates a store in which only this many reads of single items succeed.
     pub(crate) fn failing_after(data: &TestData, good_gets: u64) -> Self {
         let good_gets = Arc::new(good_gets.into());
-        CountingStore { store: data.store.clone(), reads: Arc::default(), good_gets }
+        CountingStore {
+            store: data.store.clone(),
+            reads: Arc::default(),
+            item_reads: Arc::default(),
+            good_gets,
+        }
     }
 
     pub(crate) fn reads(&self) -> u64 {
         self.reads.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn item_reads(&self) -> u64 {
+        self.item_reads.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn query_ports(&self, data: &TestData) -> QueryPorts {
         let store = Arc::new(self.clone());
         QueryPorts { rollups: store.clone(), names: store.clone(), checkpoints: store, ..data.query_ports() }
+    }
+
+    fn read_items(&self) -> &MemoryStore {
+        self.item_reads.fetch_add(1, Ordering::Relaxed);
+        self.read()
     }
 
     fn read(&self) -> &MemoryStore {
@@ -67,7 +83,7 @@ impl RollupStore for CountingStore {
         first: Month,
         last: Month,
     ) -> Result<Vec<(ItemKey, StoredItem)>> {
-        self.read().range(org, epoch, class, first, last).await
+        self.read_items().range(org, epoch, class, first, last).await
     }
 
     async fn get(&self, org: &str, epoch: Epoch, keys: &[ItemKey]) -> Result<Vec<(ItemKey, StoredItem)>> {
@@ -75,7 +91,7 @@ impl RollupStore for CountingStore {
         if self.good_gets.fetch_update(Ordering::Relaxed, Ordering::Relaxed, is_good).is_err() {
             return Err(Error::unusable("reading", std::io::Error::other("the disk is gone")));
         }
-        self.read().get(org, epoch, keys).await
+        self.read_items().get(org, epoch, keys).await
     }
 
     async fn item_keys(&self, org: &str, epoch: Epoch) -> Result<Vec<ItemKey>> {

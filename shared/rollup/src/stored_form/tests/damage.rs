@@ -2,10 +2,16 @@
 
 use proptest::prelude::*;
 
-use super::golden::{fixed_agent_days, fixed_agent_list, fixed_breakdown, fixed_days, fixed_list};
-use super::strategies::{any_breakdown_item, any_days_item, any_list_item};
+use super::golden::{
+    fixed_agent_days, fixed_agent_list, fixed_breakdown, fixed_days, fixed_list, fixed_pr_classes,
+};
+use super::strategies::{
+    any_agent_days_item, any_agent_list_item, any_breakdown_item, any_days_item, any_list_item,
+    any_pr_class_item,
+};
 use crate::agents::{AgentDaysItem, AgentListItem};
 use crate::items::{BreakdownItem, DaysItem, ListItem};
+use crate::pr_classes::PrClassItem;
 use crate::stored_form::bits::BitWriter;
 use crate::stored_form::codes::AdaptiveNumber;
 use crate::stored_form::{BitForm, DecodeError, HEADER_BYTES, StoredForm, VERSION, seal};
@@ -47,6 +53,7 @@ fn truncated_and_flipped_items_are_errors() {
     check_damage(&fixed_breakdown());
     check_damage(&fixed_agent_days());
     check_damage(&fixed_agent_list());
+    check_damage(&fixed_pr_classes());
 }
 
 fn check_any_bytes<T: TestedItem>(stream: &[u8]) {
@@ -71,6 +78,27 @@ proptest! {
     #[test]
     fn damaged_breakdowns_are_errors(
         item in any_breakdown_item().prop_filter("not empty", |item| !item.cells.is_empty()),
+    ) {
+        check_damage(&item);
+    }
+
+    #[test]
+    fn damaged_days_of_sessions_are_errors(
+        item in any_agent_days_item().prop_filter("not empty", |item| !item.days.is_empty()),
+    ) {
+        check_damage(&item);
+    }
+
+    #[test]
+    fn damaged_lists_of_sessions_are_errors(
+        item in any_agent_list_item().prop_filter("not empty", |item| !item.entries.is_empty()),
+    ) {
+        check_damage(&item);
+    }
+
+    #[test]
+    fn damaged_classes_of_pull_requests_are_errors(
+        item in any_pr_class_item().prop_filter("not empty", |item| !item.repos.is_empty()),
     ) {
         check_damage(&item);
     }
@@ -111,6 +139,18 @@ proptest! {
     }
 
     #[test]
+    fn scrambled_items_about_sessions_are_an_item_or_an_error(
+        days in any_agent_days_item(),
+        list in any_agent_list_item(),
+        classes in any_pr_class_item(),
+        seed in any::<u64>(),
+    ) {
+        check_scrambled(&days, seed);
+        check_scrambled(&list, seed);
+        check_scrambled(&classes, seed);
+    }
+
+    #[test]
     fn any_bytes_are_an_item_or_an_error(
         mut stream in prop::collection::vec(any::<u8>(), 0..3_000),
         density in 0..3,
@@ -126,17 +166,22 @@ proptest! {
         check_any_bytes::<BreakdownItem>(&stream);
         check_any_bytes::<AgentDaysItem>(&stream);
         check_any_bytes::<AgentListItem>(&stream);
+        check_any_bytes::<PrClassItem>(&stream);
     }
 }
 
 /// Returns a stream of these numbers, the codes of which are those of the number of entries.
 fn stream_of_count(flags: &[bool], count: u64) -> Vec<u8> {
     let mut bits = BitWriter::with_header([VERSION, 0, 0]);
+    write_count(&mut bits, flags, count);
+    bits.finish()
+}
+
+fn write_count(bits: &mut BitWriter, flags: &[bool], count: u64) {
     flags.iter().for_each(|&flag| bits.write_flag(flag));
     bits.write_flag(true);
-    AdaptiveNumber::new(5).write(&mut bits, count - 1);
+    AdaptiveNumber::new(5).write(bits, count - 1);
     bits.write(u64::MAX, 64);
-    bits.finish()
 }
 
 #[test]
@@ -148,6 +193,11 @@ fn counts_that_cannot_follow_are_errors() {
         assert!(decode_sealed::<AgentDaysItem>(stream_of_count(&[false], count)).is_err(), "{count}");
         assert!(decode_sealed::<AgentListItem>(stream_of_count(&[], count)).is_err(), "{count}");
         assert!(decode_sealed::<BreakdownItem>(stream_of_count(&[], count)).is_err(), "{count}");
+        // Classes begin with three generations.
+        let mut classes = BitWriter::with_header([VERSION, 0, 0]);
+        (0..3).for_each(|_| AdaptiveNumber::new(8).write(&mut classes, 1));
+        write_count(&mut classes, &[], count);
+        assert!(decode_sealed::<PrClassItem>(classes.finish()).is_err(), "{count}");
     }
 }
 

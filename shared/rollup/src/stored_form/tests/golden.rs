@@ -10,6 +10,7 @@ use crate::agents::{AgentDaysItem, AgentListEntry, AgentListItem, AgentSide, Age
 use crate::items::{
     BreakdownItem, Cell, DaysItem, DisplayName, ListEntry, ListItem, ListedSubject, SideTotals,
 };
+use crate::pr_classes::{PrClass, PrClassItem, PrClassTotals};
 use crate::stored_form::StoredForm;
 use crate::totals::{Side, Totals};
 
@@ -124,6 +125,33 @@ pub(super) fn fixed_agent_list() -> AgentListItem {
     };
     let subjects = [ListedSubject::Repo(3), ListedSubject::Repo(1_000_000_007)];
     AgentListItem { members: vec!["ann".into()], entries: subjects.into_iter().map(entry).collect() }
+}
+
+pub(super) fn fixed_pr_classes() -> PrClassItem {
+    let totals = |prs: u64| {
+        let mut totals = PrClassTotals { unpriced_tokens: 1_000 * (prs - 1), ..PrClassTotals::default() };
+        (0..prs).for_each(|index| totals.cycle_times.add(7_200 + 977 * index));
+        (0..prs / 2).for_each(|index| totals.costs.add(1_250_000 + 333 * index));
+        totals
+    };
+    let first = vec![
+        ((Side::People, PrClass::Linked), totals(3)),
+        ((Side::People, PrClass::Unknown), totals(70)),
+        ((Side::Bots, PrClass::Probable), totals(1)),
+    ];
+    let second = vec![((Side::Bots, PrClass::Unknown), totals(2))];
+    PrClassItem {
+        generations: [7, 3, 0],
+        repos: vec![(3, vec![(0, first), (31, second.clone())]), (1_000_000_007, vec![(32, second)])],
+    }
+}
+
+#[test]
+fn the_stored_form_of_classes_of_pull_requests_does_not_change() {
+    let item = fixed_pr_classes();
+    insta::assert_snapshot!("pr_classes", hex(&item.encode()));
+    assert_eq!(PrClassItem::decode(&item.encode()), Ok(item));
+    assert!(PrClassItem::default().encode().is_empty());
 }
 
 #[test]

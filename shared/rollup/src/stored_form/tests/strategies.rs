@@ -3,12 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gam_model::metric::{Counter, DurationMetric};
-use gam_model::{DayOfMonth, MemberKind};
+use gam_model::{AgentCounter, AgentDimension, DayOfMonth, MemberKind};
 use proptest::prelude::*;
 
+use crate::agents::{
+    AgentCounts, AgentDaysItem, AgentListEntry, AgentListItem, AgentSide, AgentSides, AgentTotals,
+};
+use crate::distribution::Distribution;
 use crate::items::{
     BreakdownItem, Cell, DaysItem, DisplayName, ListEntry, ListItem, ListedSubject, SideTotals,
 };
+use crate::pr_classes::{PrClass, PrClassDay, PrClassItem, PrClassTotals};
 use crate::totals::{Side, Totals};
 
 fn any_count() -> impl Strategy<Value = u64> {
@@ -155,5 +160,98 @@ pub(super) fn any_breakdown_item() -> impl Strategy<Value = BreakdownItem> {
         let mut cells: Vec<Cell> = cells.collect();
         cells.sort_by_key(|cell| (cell.day, cell.other, cell.side));
         BreakdownItem { others, cells }
+    })
+}
+
+fn any_distribution() -> impl Strategy<Value = Distribution> {
+    any_durations().prop_map(|seconds| {
+        let mut distribution = Distribution::default();
+        seconds.into_iter().for_each(|seconds| distribution.add(seconds));
+        distribution
+    })
+}
+
+fn any_agent_counts() -> impl Strategy<Value = AgentCounts> {
+    prop::collection::vec((0..AgentCounter::COUNT, any_count()), 0..6).prop_map(|counts| {
+        let mut all = [0; AgentCounter::COUNT];
+        counts.into_iter().for_each(|(index, count)| all[index] = count);
+        all
+    })
+}
+
+/// The totals of a side, the bits of its members, and of each dimension the bits of its names and their counters.
+type AgentSideParts = (AgentTotals, u64, [(u64, AgentCounts); AgentDimension::COUNT]);
+
+fn any_agent_side() -> impl Strategy<Value = AgentSideParts> {
+    let totals = (any_agent_counts(), any_distribution())
+        .prop_map(|(counts, session_lengths)| AgentTotals { counts, session_lengths });
+    let masks = || prop_oneof![any::<u64>(), Just(u64::MAX), Just(1u64)];
+    let part = || (masks(), any_agent_counts());
+    (totals, masks(), [part(), part(), part()])
+}
+
+fn any_agent_days(max_days: usize) -> impl Strategy<Value = BTreeMap<u8, [Option<AgentSideParts>; 2]>> {
+    let sides =
+        || [prop::option::weighted(0.8, any_agent_side()), prop::option::weighted(0.3, any_agent_side())];
+    prop::collection::btree_map(0..=DayOfMonth::MAX_NUMBER, sides(), 0..=max_days)
+}
+
+fn agent_days(
+    days: BTreeMap<u8, [Option<AgentSideParts>; 2]>,
+    members: usize,
+    names: [usize; AgentDimension::COUNT],
+) -> Vec<(u8, AgentSides)> {
+    let side = |(totals, member_bits, parts): AgentSideParts| AgentSide {
+        totals,
+        members: indexes(member_bits, members),
+        parts: std::array::from_fn(|part| {
+            let (bits, counts) = parts[part];
+            indexes(bits, names[part]).into_iter().map(|index| (index, counts)).collect()
+        }),
+    };
+    let sides = |sides: [Option<AgentSideParts>; 2]| {
+        let named = [Side::People, Side::Bots].into_iter().zip(sides);
+        named.filter_map(|(name, parts)| Some((name, side(parts?)))).collect()
+    };
+    days.into_iter().map(|(day, of_day)| (day, sides(of_day))).collect()
+}
+
+pub(super) fn any_agent_days_item() -> impl Strategy<Value = AgentDaysItem> {
+    let name = prop::option::of(any_display_name());
+    let names = [any_keys(), any_keys(), any_keys()];
+    (name, any_keys(), names, any_agent_days(3)).prop_map(|(name, members, names, days)| {
+        let days = agent_days(days, members.len(), names.each_ref().map(Vec::len));
+        AgentDaysItem { name, members, names, days }
+    })
+}
+
+pub(super) fn any_agent_list_item() -> impl Strategy<Value = AgentListItem> {
+    let days = prop::collection::vec(any_agent_days(1), 12);
+    (any_keys(), any_subjects(), days).prop_map(|(members, subjects, days)| {
+        let entries = subjects.into_iter().zip(days).map(|(subject, days)| AgentListEntry {
+            subject,
+            days: agent_days(days, members.len(), [0; AgentDimension::COUNT]),
+        });
+        AgentListItem { entries: entries.collect(), members }
+    })
+}
+
+fn any_pr_class_day() -> impl Strategy<Value = PrClassDay> {
+    let totals = (any_distribution(), any_distribution(), any_count());
+    let key =
+        (prop::sample::select(&[Side::People, Side::Bots][..]), prop::sample::select(&PrClass::ALL[..]));
+    prop::collection::btree_map(key, totals, 0..4).prop_map(|classes| {
+        let totals =
+            |(cycle_times, costs, unpriced_tokens)| PrClassTotals { cycle_times, costs, unpriced_tokens };
+        classes.into_iter().map(|(key, parts)| (key, totals(parts))).collect()
+    })
+}
+
+pub(super) fn any_pr_class_item() -> impl Strategy<Value = PrClassItem> {
+    let days = prop::collection::btree_map(0..=DayOfMonth::MAX_NUMBER, any_pr_class_day(), 0..4);
+    let days = prop::collection::vec(days, 12);
+    (prop::array::uniform3(any_count()), any_ids(), days).prop_map(|(generations, ids, days)| {
+        let repos = ids.into_iter().zip(days).map(|(id, days)| (id, days.into_iter().collect()));
+        PrClassItem { generations, repos: repos.collect() }
     })
 }
