@@ -13,11 +13,12 @@ pub(crate) use request_rate::RequestRates;
 pub(crate) use scope::visible_orgs;
 pub(crate) use sign_in::{LOCATION_OF_SIGN_IN, redirect_to_sign_in};
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -228,7 +229,7 @@ impl AccessControl {
     }
 
     /// Returns the keyed hash of the address that a request came from, or `None` if the host knows none.
-    pub(crate) fn origin_of(&self, parts: &Parts) -> Option<String> {
+    fn origin_of(&self, parts: &Parts) -> Option<String> {
         self.origins.as_ref().and_then(|origins| origins.origin_of(parts))
     }
 
@@ -274,6 +275,18 @@ impl AccessControl {
             .filter(TokenSecret::fits_cookie)
             .ok_or_else(|| ApiError::unauthorized().because("the text is no token that a cookie can hold"))?;
         rules.find(&secret).await.map(|(_, expires_at)| expires_at)
+    }
+}
+
+/// Extracts the keyed hash of the address that a request came from: `None` if the host knows none. Routes with a
+/// [`Principal`] have it there.
+pub(crate) struct SenderOrigin(pub(crate) Option<String>);
+
+impl<S: Sync> FromRequestParts<S> for SenderOrigin {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(SenderOrigin(parts.extensions.get::<AccessControl>().and_then(|access| access.origin_of(parts))))
     }
 }
 

@@ -1,10 +1,9 @@
 //! `/orgs/{org}/actions`: the actions on GitHub, those that wait for approvals first, with buttons that post.
 
 use axum::Extension;
-use axum::extract::rejection::FormRejection;
-use axum::extract::{Form, Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
 use gam_access::{Principal, RouteClass, TokenSecret};
 use gam_query::{QueryPorts, StoredOrgName};
 use gam_work::actions::{
@@ -17,10 +16,9 @@ use super::format;
 use super::shell::{Page, Section, render, respond};
 use super::view::View;
 use super::words::{Words, fill};
-use crate::auth::is_same_origin;
 use crate::error::ApiError;
-use crate::params::SubjectPath;
-use crate::router::WorkPorts;
+use crate::params::{PageForm, PathParams, SubjectPath};
+use crate::router::{HostWork, WorkPorts};
 
 /// The most actions that a page shows.
 const MAX_ACTIONS: usize = 200;
@@ -49,9 +47,25 @@ pub(super) struct DecisionPath {
 #[derive(Deserialize)]
 pub(super) struct DecisionForm {
     hash: String,
-    decision: String,
-    #[serde(default)]
-    reason: String,
+    #[serde(flatten)]
+    choice: DecisionChoice,
+}
+
+/// What the buttons of [`decision_buttons`] send.
+#[derive(Deserialize)]
+#[serde(tag = "decision", rename_all = "lowercase")]
+pub(super) enum DecisionChoice {
+    Approve,
+    Reject,
+}
+
+impl From<DecisionChoice> for Decision {
+    fn from(choice: DecisionChoice) -> Self {
+        match choice {
+            DecisionChoice::Approve => Decision::Approve,
+            DecisionChoice::Reject => Decision::Reject { reason: None },
+        }
+    }
 }
 
 pub(super) async fn handle(
@@ -73,30 +87,18 @@ pub(super) async fn handle(
 
 /// Takes the form of an action. A link cannot decide: links are followed by programs that look for viruses or previews.
 pub(super) async fn decide(
-    work: Option<Extension<WorkPorts>>,
+    HostWork(work): HostWork,
     Extension(principal): Extension<Principal>,
-    Path(path): Path<DecisionPath>,
-    headers: HeaderMap,
-    form: Result<Form<DecisionForm>, FormRejection>,
+    PathParams(path): PathParams<DecisionPath>,
+    view: View,
+    PageForm(DecisionForm { hash, choice }): PageForm<DecisionForm>,
 ) -> Result<Response, ApiError> {
-    if !is_same_origin(&headers) {
-        return Err(ApiError::forbidden().because("another page sent the form"));
-    }
-    let Form(form) = form.map_err(|_| ApiError::invalid("expected the form of the page of actions"))?;
-    let Some(Extension(work)) = work else { return Err(ApiError::no_tasks()) };
     let id = ActionId::parse(&path.action_id);
     let id =
         id.ok_or_else(|| ApiError::not_found("there is no such action: open the page of actions again"))?;
-    let decision = match form.decision.as_str() {
-        "approve" => Decision::Approve,
-        "reject" => Decision::Reject { reason: Some(form.reason) },
-        _ => return Err(ApiError::invalid("invalid `decision`: expected approve or reject")),
-    };
-    work.actions.decide(&principal, &id, &form.hash, &decision).await?;
-    // Relative to /orgs/{org}/actions/{action_id}/decide.
-    tracing::debug!(org = path.org, action = %id, "decided on the page");
-    let headers = [(header::LOCATION, "../../actions"), (header::CACHE_CONTROL, "no-store")];
-    Ok((StatusCode::SEE_OTHER, headers).into_response())
+    work.actions.decide(&principal, &id, &hash, &choice.into()).await?;
+    tracing::debug!(action = %id, "decided on the page");
+    Ok(view.go_to(&["orgs", &path.org, "actions"]))
 }
 
 /// What the form that requests a merge sends.
@@ -110,17 +112,12 @@ pub(super) struct MergeForm {
 /// Takes the form that requests a merge in the organization of the page.
 pub(super) async fn request_merge(
     State(ports): State<QueryPorts>,
-    work: Option<Extension<WorkPorts>>,
+    HostWork(work): HostWork,
     Extension(principal): Extension<Principal>,
     path: SubjectPath,
-    headers: HeaderMap,
-    form: Result<Form<MergeForm>, FormRejection>,
+    view: View,
+    PageForm(form): PageForm<MergeForm>,
 ) -> Result<Response, ApiError> {
-    if !is_same_origin(&headers) {
-        return Err(ApiError::forbidden().because("another page sent the form"));
-    }
-    let Form(form) = form.map_err(|_| ApiError::invalid("expected the form of the page of actions"))?;
-    let Some(Extension(work)) = work else { return Err(ApiError::no_tasks()) };
     let StoredOrgName { key: org, display } = gam_query::find_org(&ports, &path.org).await?;
     let name = form.repository.trim();
     let repo = RepositoryName::parse(&format!("{display}/{name}"), None)
@@ -130,21 +127,19 @@ pub(super) async fn request_merge(
     let new = NewAction { org, repo, request, key: Some(form.key) };
     let submitted = work.actions.submit(&principal, &new).await?;
     tracing::debug!(action = %submitted.action.id, "requested on the page");
-    // Relative to /orgs/{org}/actions/merge.
-    let headers = [(header::LOCATION, "../actions"), (header::CACHE_CONTROL, "no-store")];
-    Ok((StatusCode::SEE_OTHER, headers).into_response())
+    Ok(view.go_to(&["orgs", &display, "actions"]))
 }
 
 fn page(view: &View, org: &str, actions: &[Action], principal: &Principal) -> Response {
     let words = view.words;
     let body = html! {
         h1 { (words.actions) }
-        @if principal.may(RouteClass::Act) { (merge_form(view)) }
+        @if principal.may(RouteClass::Act) { (merge_form(view, org)) }
         div.panels data-live=(POLL_SECONDS) {
             @if actions.is_empty() { p.note { (words.no_actions) } }
             @for state in STATES {
                 @let of_state: Vec<&Action> = actions.iter().filter(|action| action.state() == state).collect();
-                @if !of_state.is_empty() { (section(view, state, &of_state, principal)) }
+                @if !of_state.is_empty() { (section(view, org, state, &of_state, principal)) }
             }
         }
     };
@@ -152,7 +147,7 @@ fn page(view: &View, org: &str, actions: &[Action], principal: &Principal) -> Re
     respond(view, StatusCode::OK, Page { title: &title, org: Some((org, Section::Actions)), body })
 }
 
-fn section(view: &View, state: ActionState, actions: &[&Action], principal: &Principal) -> Markup {
+fn section(view: &View, org: &str, state: ActionState, actions: &[&Action], principal: &Principal) -> Markup {
     let words = view.words;
     let title = state_title(words, state);
     html! {
@@ -169,14 +164,14 @@ fn section(view: &View, state: ActionState, actions: &[&Action], principal: &Pri
                             th.number scope="col" { (words.task_since) }
                         }
                     }
-                    tbody { @for action in actions { (row(view, action, principal)) } }
+                    tbody { @for action in actions { (row(view, org, action, principal)) } }
                 }
             }
         }
     }
 }
 
-fn row(view: &View, action: &Action, principal: &Principal) -> Markup {
+fn row(view: &View, org: &str, action: &Action, principal: &Principal) -> Markup {
     let number = number_of(action);
     let title = action.choice.as_ref().and_then(|choice| choice.title.as_deref()).unwrap_or_default();
     html! {
@@ -186,7 +181,7 @@ fn row(view: &View, action: &Action, principal: &Principal) -> Markup {
                 " " span.note { (title) }
             }
             td { (action.principal) }
-            td { (note(view, action)) @if can_decide(action, principal) { (decision_form(view, action)) } }
+            td { (note(view, action)) @if can_decide(action, principal) { (decision_form(view, org, action)) } }
             td.number { (format::time(action.changed_at, view.language)) }
         }
     }
@@ -199,10 +194,10 @@ pub(super) fn number_of(action: &Action) -> Option<i64> {
 }
 
 /// The form with which operators request a merge. Its key makes a second click harmless.
-fn merge_form(view: &View) -> Markup {
+fn merge_form(view: &View, org: &str) -> Markup {
     let words = view.words;
     html! {
-        form.search method="post" action="actions/merge" {
+        form.search method="post" action=(view.link(&["orgs", org, "actions", "merge"])) {
             input type="hidden" name="key" value=(TokenSecret::random().hash());
             label { (words.repository) " " input name="repository" required maxlength="100" autocomplete="off"; }
             " "
@@ -218,16 +213,21 @@ fn can_decide(action: &Action, principal: &Principal) -> bool {
     is_waiting && principal.may(RouteClass::Decide) && action.principal != principal.id && !has_approved
 }
 
-/// The form posts to the address of the action, relative to the page.
-fn decision_form(view: &View, action: &Action) -> Markup {
-    let words = view.words;
+fn decision_form(view: &View, org: &str, action: &Action) -> Markup {
     html! {
-        form.decision method="post" action=(format!("actions/{}/decide", action.id)) {
+        form.decision method="post" action=(view.link(&["orgs", org, "actions", &action.id.to_string(), "decide"])) {
             input type="hidden" name="hash" value=(action.content_hash());
-            button type="submit" name="decision" value="approve" { (words.action_approve) }
-            " "
-            button type="submit" name="decision" value="reject" { (words.action_reject) }
+            (decision_buttons(view))
         }
+    }
+}
+
+/// The buttons of a form that decides about an action.
+pub(super) fn decision_buttons(view: &View) -> Markup {
+    html! {
+        button type="submit" name="decision" value="approve" { (view.words.action_approve) }
+        " "
+        button type="submit" name="decision" value="reject" { (view.words.action_reject) }
     }
 }
 

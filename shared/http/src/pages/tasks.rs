@@ -63,8 +63,8 @@ fn page(view: &View, org: &str, listed: Option<&TaskPage>) -> Response {
     };
     let body = html! {
         h1 { (words.tasks) }
-        @if let Some(note) = note { p.note { (note) } }
         div.panels data-live=(POLL_SECONDS) {
+            @if let Some(note) = note { p.note { (note) } }
             (workers(view, tasks))
             @for state in STATES {
                 @let of_state: Vec<&TaskSummary> = tasks.iter().filter(|summary| summary.state == state).collect();

@@ -191,7 +191,7 @@ async fn an_action_is_approved_on_the_page_by_somebody_else() {
     let data = waiting.json()["data"].clone();
     let (id, hash) = (data["action"].as_str().expect("an id"), data["hash"].as_str().expect("a hash"));
     let page = host.get("/orgs/acme/actions", &approver).await;
-    let form = format!("action=\"actions/{id}/decide\"");
+    let form = format!("action=\"../../orgs/Acme/actions/{id}/decide\"");
     assert!(page.status == 200 && page.text().contains(&form), "{}", page.text());
     assert!(!host.get("/orgs/acme/actions", &operator).await.text().contains("<form class=\"decision\""));
 
@@ -204,8 +204,10 @@ async fn an_action_is_approved_on_the_page_by_somebody_else() {
     assert_eq!(send_form(&host.api, &decide, &[header], &body).await.status, 403, "another page");
     let of_operator = [SAME_ORIGIN, ("authorization", operator.as_str())];
     assert_eq!(send_form(&host.api, &decide, &of_operator, &body).await.status, 403);
-    let decided = send_form(&host.api, &decide, &[SAME_ORIGIN, header], &body).await;
-    assert_eq!((decided.status.as_u16(), decided.header("location")), (303, "../../actions"));
+    let page = format!("{decide}?lang=ja&theme=dark");
+    let decided = send_form(&host.api, &page, &[SAME_ORIGIN, header], &body).await;
+    let location = "../../../../orgs/acme/actions?lang=ja&theme=dark";
+    assert_eq!((decided.status.as_u16(), decided.header("location")), (303, location));
     host.actions.run_due().await.unwrap();
     let action = host.get(&format!("/api/v1/actions/{id}"), &operator).await.json();
     assert_eq!(action["state"], "succeeded", "{action}");
