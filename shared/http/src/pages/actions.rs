@@ -4,7 +4,9 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use chrono::{DateTime, Utc};
 use gam_access::{Principal, RouteClass, TokenSecret};
+use gam_model::ActionKind;
 use gam_query::{QueryPorts, StoredOrgName};
 use gam_work::actions::{
     Action, ActionFilter, ActionId, ActionRequest, ActionState, Decision, NewAction, Phase, RepositoryName,
@@ -14,6 +16,7 @@ use serde::Deserialize;
 
 use super::format;
 use super::shell::{Page, Section, render, respond};
+use super::tables::{Head, list_panel};
 use super::view::View;
 use super::words::{Words, fill};
 use crate::error::ApiError;
@@ -76,13 +79,15 @@ pub(super) async fn handle(
     view: View,
 ) -> Result<Response, ApiError> {
     let StoredOrgName { key, display: org } = gam_query::find_org(&ports, &path.org).await?;
-    let mut actions = Vec::new();
-    if let Some(Extension(work)) = work {
-        let is_visible = |action: &Action| principal.scope.includes_repo(&action.id.org, &action.repo.name);
-        let page = work.actions.list(&key, &ActionFilter::default(), is_visible, MAX_ACTIONS, None).await?;
-        actions = page.actions;
-    }
-    render(move || page(&view, &org, &actions, &principal)).await
+    let actions = match work {
+        Some(Extension(work)) => {
+            let is_visible = |action: &Action| action.is_in(&principal.scope);
+            let filter = ActionFilter::default();
+            Some(work.actions.list(&key, &filter, is_visible, MAX_ACTIONS, None).await?.actions)
+        }
+        None => None,
+    };
+    render(move || page(&view, &org, actions.as_deref(), &principal)).await
 }
 
 /// Takes the form of an action. A link cannot decide: links are followed by programs that look for viruses or previews.
@@ -130,13 +135,21 @@ pub(super) async fn request_merge(
     Ok(view.go_to(&["orgs", &display, "actions"]))
 }
 
-fn page(view: &View, org: &str, actions: &[Action], principal: &Principal) -> Response {
+/// `actions` is `None` if this server has none.
+fn page(view: &View, org: &str, actions: Option<&[Action]>, principal: &Principal) -> Response {
     let words = view.words;
+    let note = match actions {
+        None => Some(words.store_read_only),
+        Some([]) => Some(words.no_actions),
+        Some(_) => None,
+    };
+    let may_request = actions.is_some() && principal.may(RouteClass::Act);
+    let actions = actions.unwrap_or_default();
     let body = html! {
         h1 { (words.actions) }
-        @if principal.may(RouteClass::Act) { (merge_form(view, org)) }
+        @if may_request { (merge_form(view, org)) }
         div.panels data-live=(POLL_SECONDS) {
-            @if actions.is_empty() { p.note { (words.no_actions) } }
+            @if let Some(note) = note { p.note { (note) } }
             @for state in STATES {
                 @let of_state: Vec<&Action> = actions.iter().filter(|action| action.state() == state).collect();
                 @if !of_state.is_empty() { (section(view, org, state, &of_state, principal)) }
@@ -149,35 +162,22 @@ fn page(view: &View, org: &str, actions: &[Action], principal: &Principal) -> Re
 
 fn section(view: &View, org: &str, state: ActionState, actions: &[&Action], principal: &Principal) -> Markup {
     let words = view.words;
-    let title = state_title(words, state);
-    html! {
-        section.panel.full {
-            h2 { (title) " " span.note { (format::count(actions.len() as u64)) } }
-            div.scroll tabindex="0" role="region" aria-label=(title) {
-                table.list {
-                    caption.hidden { (title) }
-                    thead {
-                        tr {
-                            th scope="col" { (words.action) }
-                            th scope="col" { (words.action_requested_by) }
-                            th scope="col" { (words.task_note) }
-                            th.number scope="col" { (words.task_since) }
-                        }
-                    }
-                    tbody { @for action in actions { (row(view, org, action, principal)) } }
-                }
-            }
-        }
-    }
+    let heads = [
+        Head::Text(words.action),
+        Head::Text(words.action_requested_by),
+        Head::Text(words.task_note),
+        Head::Number(words.task_since),
+    ];
+    let rows = actions.iter().map(|action| row(view, org, action, principal));
+    list_panel(view, (state_title(words, state), ""), &heads, rows)
 }
 
 fn row(view: &View, org: &str, action: &Action, principal: &Principal) -> Markup {
-    let number = number_of(action);
     let title = action.choice.as_ref().and_then(|choice| choice.title.as_deref()).unwrap_or_default();
     html! {
         tr {
             th scope="row" {
-                (action.kind().as_str()) " " (action.repo) @if let Some(number) = number { "#" (number) }
+                (kind_title(view.words, action.kind())) " " (action.repo) @if let Some(number) = action.number() { "#" (number) }
                 " " span.note { (title) }
             }
             td { (action.principal) }
@@ -185,12 +185,6 @@ fn row(view: &View, org: &str, action: &Action, principal: &Principal) -> Markup
             td.number { (format::time(action.changed_at, view.language)) }
         }
     }
-}
-
-/// Returns the number of the issue or pull request that an action is about or has made.
-pub(super) fn number_of(action: &Action) -> Option<i64> {
-    let chosen = action.choice.as_ref().and_then(|choice| choice.number);
-    chosen.or_else(|| action.data.get("number").and_then(serde_json::Value::as_i64))
 }
 
 /// The form with which operators request a merge. Its key makes a second click harmless.
@@ -231,31 +225,41 @@ pub(super) fn decision_buttons(view: &View) -> Markup {
     }
 }
 
+/// Says how many approvals an action has, and until when it waits for others.
+pub(super) fn waiting_text(view: &View, action: &Action, until: DateTime<Utc>) -> String {
+    let approvals = format!("{}/{}", action.approvals.len(), action.policy.approvals);
+    fill(view.words.action_waits, &[("n", &approvals), ("t", &format::time(until, view.language))])
+}
+
 /// Returns what there is to know of an action in its state.
 fn note(view: &View, action: &Action) -> Markup {
-    let words = view.words;
-    let text = match &action.phase {
-        Phase::Waiting { until } => fill(
-            words.action_waits,
-            &[
-                ("n", &format!("{}/{}", action.approvals.len(), action.policy.approvals)),
-                ("t", &format::time(*until, view.language)),
-            ],
-        ),
-        Phase::Failed { reason, .. } => reason.clone(),
-        Phase::Unknown { why, .. } | Phase::Checking { why, .. } => why.clone(),
-        Phase::Ready { why: Some(why), .. } => why.clone(),
-        _ => String::new(),
+    let (waits, why) = match &action.phase {
+        Phase::Waiting { until } => (Some(waiting_text(view, action, *until)), None),
+        Phase::Failed { reason, .. } => (None, Some(reason)),
+        Phase::Unknown { why, .. } | Phase::Checking { why, .. } | Phase::Ready { why: Some(why), .. } => {
+            (None, Some(why))
+        }
+        _ => (None, None),
     };
     let url = action.data.get("url").and_then(serde_json::Value::as_str);
     let url = url.filter(|url| url.starts_with("https://"));
     let sha =
         action.choice.as_ref().and_then(|choice| choice.head_sha.as_deref()).and_then(|sha| sha.get(..12));
     html! {
-        (text)
+        @if let Some(text) = &waits { (text) }
+        @if let Some(why) = why { span lang="en" { (why) } }
         @if let Some(sha) = sha { " " code { (sha) } }
         @if let Some(url) = url { " " a href=(url) rel="noreferrer" { "GitHub" } }
-        @if text.is_empty() && sha.is_none() && url.is_none() { (format::NONE) }
+        @if waits.is_none() && why.is_none() && sha.is_none() && url.is_none() { (format::NONE) }
+    }
+}
+
+pub(super) fn kind_title(words: &Words, kind: ActionKind) -> &'static str {
+    match kind {
+        ActionKind::CreateIssue => words.action_create_issue,
+        ActionKind::CreateComment => words.action_create_comment,
+        ActionKind::CreatePr => words.action_create_pr,
+        ActionKind::ApproveMergePr => words.action_approve_merge_pr,
     }
 }
 

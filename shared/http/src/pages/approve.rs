@@ -4,13 +4,12 @@
 use axum::Extension;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
-use gam_access::{Principal, RouteClass};
-use gam_work::actions::{Action, ApprovalLink, Decision, DecisionSource, Phase};
+use gam_access::{ApproverName, Principal};
+use gam_work::actions::{Action, ApprovalLink, Decision, DecisionSource, LINK_PATH, Phase};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::actions::{DecisionChoice, decision_buttons, number_of, state_title};
-use super::format;
+use super::actions::{DecisionChoice, decision_buttons, kind_title, state_title, waiting_text};
 use super::shell::{Page, render, respond};
 use super::view::View;
 use super::words::fill;
@@ -18,9 +17,6 @@ use crate::auth::{AccessControl, SenderOrigin};
 use crate::error::ApiError;
 use crate::params::PageForm;
 use crate::router::{HostWork, WorkPorts};
-
-/// The path of the page.
-pub(crate) const APPROVE_PATH: &str = "/approve";
 
 /// What the form sends.
 #[derive(Deserialize)]
@@ -76,13 +72,12 @@ async fn find_link(work: WorkPorts, access: &AccessControl, text: &str) -> Resul
             "the link has expired: ask for a new one, or sign in and open the actions",
         ));
     }
-    // Whoever lost the token or the role lost the links as well.
-    let approver = access.principal_with_id(&link.approver).await?;
-    let approver = approver.filter(|approver| approver.may(RouteClass::Decide)).ok_or_else(invalid)?;
+    let tokens = access.stored_tokens().ok_or_else(invalid)?;
     let action = work.actions.get(&link.action).await?.ok_or_else(invalid)?;
-    if !approver.scope.includes_repo(&action.id.org, &action.repo.name) {
-        return Err(invalid());
-    }
+    // Whoever lost the token, the role or the scope lost the links as well.
+    let place = (action.id.org.as_str(), action.repo.name.as_str());
+    let approver =
+        tokens.approver(ApproverName::Principal(&link.approver), place).await?.ok_or_else(invalid)?;
     Ok(LiveLink { work, link, action, approver })
 }
 
@@ -107,7 +102,7 @@ fn page(view: &View, live: &LiveLink, decided: Option<&Decision>) -> Response {
             (facts(view, action))
             @if note.is_none() {
                 p.note { (fill(words.link_decides_as, &[("x", &live.approver.id)])) }
-                form.decision method="post" action=(view.link(&["approve"])) {
+                form.decision method="post" action=(view.link(&[LINK_PATH.trim_start_matches('/')])) {
                     input type="hidden" name="link" value=(view.params.link);
                     (decision_buttons(view))
                 }
@@ -126,12 +121,13 @@ fn facts(view: &View, action: &Action) -> Markup {
     let url = action.data.get("url").and_then(serde_json::Value::as_str);
     html! {
         table.list {
+            caption.hidden { (words.link_title) }
             tbody {
-                tr { th scope="row" { (words.action) } td { (action.kind().as_str()) } }
+                tr { th scope="row" { (words.action) } td { (kind_title(words, action.kind())) } }
                 tr {
                     th scope="row" { (words.repository) }
                     td {
-                        (action.repo) @if let Some(number) = number_of(action) { "#" (number) }
+                        (action.repo) @if let Some(number) = action.number() { "#" (number) }
                         @if let Some(url) = url.filter(|url| url.starts_with("https://")) {
                             " " a href=(url) rel="noreferrer" { "GitHub" }
                         }
@@ -149,10 +145,7 @@ fn facts(view: &View, action: &Action) -> Markup {
                     tr {
                         th scope="row" { (words.action_approvals) }
                         td {
-                            (fill(words.action_waits, &[
-                                ("n", &format!("{}/{}", action.approvals.len(), action.policy.approvals)),
-                                ("t", &format::time(*until, view.language)),
-                            ]))
+                            (waiting_text(view, action, *until))
                         }
                     }
                 }

@@ -13,6 +13,7 @@ use maud::{Markup, html};
 use super::format;
 use super::request::LogSelection;
 use super::shell::{Page, render, respond};
+use super::tables::{Head, scrolled_table};
 use super::view::View;
 use crate::error::ApiError;
 use crate::router::LogPorts;
@@ -150,24 +151,16 @@ fn filters(view: &View, content: &LogContent) -> Markup {
 
 fn table(view: &View, rows: &[ShownRow]) -> Markup {
     let words = view.words;
-    html! {
-        div.scroll tabindex="0" role="region" aria-label=(words.audit_log) {
-            table.list {
-                caption.hidden { (words.audit_log) }
-                thead {
-                    tr {
-                        th scope="col" { (words.log_time) }
-                        th scope="col" { (words.log_kind) }
-                        th scope="col" { (words.log_subject) }
-                        th scope="col" { (words.log_principal) }
-                        th scope="col" { (words.log_outcome) }
-                        th scope="col" { (words.log_segment) }
-                    }
-                }
-                tbody { @for row in rows { (row_of(view, row)) } }
-            }
-        }
-    }
+    let heads = [
+        words.log_time,
+        words.log_kind,
+        words.log_subject,
+        words.log_principal,
+        words.log_outcome,
+        words.log_segment,
+    ];
+    let rows = html! { @for row in rows { (row_of(view, row)) } };
+    scrolled_table(words.audit_log, false, &heads.map(Head::Text), rows)
 }
 
 fn row_of(view: &View, row: &ShownRow) -> Markup {

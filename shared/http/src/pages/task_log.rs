@@ -39,8 +39,7 @@ pub(super) async fn handle(
     let unknown = || ApiError::not_found("there is no such claim: open the page of tasks again");
     let id = ClaimId::parse(&path.claim_id).filter(|id| id.org == key).ok_or_else(unknown)?;
     let task = work.tasks.task_of(&id).await?;
-    let task =
-        task.filter(|task| principal.scope.includes_repo(&task.org, &task.repo)).ok_or_else(unknown)?;
+    let task = task.filter(|task| task.is_in(&principal.scope)).ok_or_else(unknown)?;
     let mut log = work.tasks.read_log(&id, view.params.from).await?;
     for _ in 1..MAX_LOG_PAGES {
         let Some(next) = log.next else { break };

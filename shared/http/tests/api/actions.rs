@@ -190,6 +190,8 @@ async fn an_action_is_approved_on_the_page_by_somebody_else() {
     assert_eq!(waiting.status, 202, "{}", waiting.text());
     let data = waiting.json()["data"].clone();
     let (id, hash) = (data["action"].as_str().expect("an id"), data["hash"].as_str().expect("a hash"));
+    let japanese = host.get("/orgs/acme/actions?lang=ja", &approver).await;
+    assert!(japanese.text().contains("コメント acme/site#7"), "{}", japanese.text());
     let page = host.get("/orgs/acme/actions", &approver).await;
     let form = format!("action=\"../../orgs/Acme/actions/{id}/decide\"");
     assert!(page.status == 200 && page.text().contains(&form), "{}", page.text());

@@ -2,7 +2,7 @@
 
 use axum::http::Method;
 use chrono::TimeDelta;
-use gam_access::{AuditRow, Role, Scope};
+use gam_access::{AuditRow, RepoName, Role, Scope};
 use gam_store::{RecordKind, RecordRange, RecordStore};
 use serde_json::{Value, json};
 
@@ -163,6 +163,16 @@ async fn only_an_administrator_makes_links_for_approvers() {
     assert_eq!(scene.make_link(&approver, "ann").await.status, 403);
     assert_eq!(scene.make_link(&scene.admin, "nobody").await.status, 400);
     assert_eq!(scene.make_link(&scene.admin, "operator").await.status, 400, "no approver");
+    scene.host.token("elsewhere", Role::Approver, Scope::Orgs(vec!["other".to_owned()])).await;
+    assert_eq!(scene.make_link(&scene.admin, "elsewhere").await.status, 400, "another organization");
+    let of_tools = Scope::Repos(vec![RepoName { org: "acme".to_owned(), repo: "tools".to_owned() }]);
+    scene.host.token("of-tools", Role::Approver, of_tools).await;
+    assert_eq!(scene.make_link(&scene.admin, "of-tools").await.status, 400, "another repository");
+    scene.host.token("gone", Role::Approver, Scope::All).await;
+    scene.host.tokens.revoke("gone", "local").await.expect("a token");
+    assert_eq!(scene.make_link(&scene.admin, "gone").await.status, 400, "a revoked token");
+    let rows = scene.audit_rows("approval_link_created").await;
+    assert!(rows.is_empty(), "{rows:?}");
     assert_eq!(scene.make_link(&scene.admin, "ann").await.status, 200);
 }
 

@@ -21,6 +21,7 @@ struct Host {
     api: Router,
     tokens: Tokens,
     clock: Arc<SettableClock>,
+    data: TestData,
 }
 
 impl Host {
@@ -34,7 +35,7 @@ impl Host {
         let work = data.work_ports(clock.clone());
         let ports = ApiPorts { query: data.query_ports(), work: Some(work), log: None };
         let api = guarded_router(ports, AccessControl::tokens(tokens.clone()), AllowedOrigins::default());
-        Host { api, tokens, clock }
+        Host { api, tokens, clock, data }
     }
 
     async fn token(&self, name: &str, role: Role, scope: Scope) -> String {
@@ -271,8 +272,14 @@ async fn the_page_shows_tasks_by_state_with_leases() {
     let later = host.get("/orgs/acme/tasks", &viewer).await;
     let later = later.text();
     assert!(later.contains("lease ended") && later.contains("silent since the end of its lease"), "{later}");
+    let mut locked = acme::issue(9);
+    locked.details.is_locked = true;
+    acme::store_issue(&host.data, &locked).await;
     let japanese = host.get("/orgs/acme/tasks?lang=ja", &viewer).await;
-    assert!(japanese.text().contains("作業中"));
+    assert!(japanese.text().contains("作業中") && japanese.text().contains("ロック中"), "{japanese:?}");
+    let links = attributes(japanese.text(), "href");
+    let outputs: Vec<_> = links.iter().filter(|link| link.contains("/tasks/")).collect();
+    assert!(!outputs.is_empty() && outputs.iter().all(|link| link.ends_with("?lang=ja")), "{outputs:?}");
     assert_eq!(host.get("/orgs/nobody/tasks", &viewer).await.status, 404);
     let worker = host.worker().await;
     assert_eq!(host.get("/orgs/acme/tasks", &worker).await.status, 403);

@@ -137,27 +137,24 @@ fn submit_route<B: ActionBody + 'static>(
 
 pub(super) fn list(path: &'static str) -> Route {
     let operation = Operation {
-        id: "actions".to_owned(),
-        summary: "The actions on GitHub of the last 90 days, the newest first".to_owned(),
         parameters: ActionsParams::accepted(),
-        response: ResponseBody::Json(schema_name::ACTION_LIST),
-        request: None,
-        no_content: None,
-        error_statuses: &[400, 404],
+        ..Operation::of_json(
+            "actions",
+            "The actions on GitHub of the last 90 days, the newest first",
+            schema_name::ACTION_LIST,
+            &[400, 404],
+        )
     };
     Route { path, method: RouteMethod::Get, handler: get(handle_list), operation, class: RouteClass::Read }
 }
 
 pub(super) fn show(path: &'static str) -> Route {
-    let operation = Operation {
-        id: "action".to_owned(),
-        summary: "An action: its state, what it is about, and what it made".to_owned(),
-        parameters: NoParams::accepted(),
-        response: ResponseBody::Json(schema_name::ACTION),
-        request: None,
-        no_content: None,
-        error_statuses: &[400, 404],
-    };
+    let operation = Operation::of_json(
+        "action",
+        "An action: its state, what it is about, and what it made",
+        schema_name::ACTION,
+        &[400, 404],
+    );
     Route { path, method: RouteMethod::Get, handler: get(handle_show), operation, class: RouteClass::Read }
 }
 
@@ -189,54 +186,46 @@ fn decision_route(
     handler: axum::routing::MethodRouter<QueryPorts>,
 ) -> Route {
     let operation = Operation {
-        id: id.to_owned(),
-        summary: summary.to_owned(),
-        parameters: NoParams::accepted(),
-        response: ResponseBody::Json(schema_name::ACTION),
         request: Some(request),
-        no_content: None,
-        error_statuses: &[400, 404, 409, 410, 415],
+        ..Operation::of_json(id, summary, schema_name::ACTION, &[400, 404, 409, 410, 415])
     };
     Route { path, method: RouteMethod::Post, handler, operation, class: RouteClass::Decide }
 }
 
 pub(super) fn make_link(path: &'static str) -> Route {
     let operation = Operation {
-        id: "make_approval_link".to_owned(),
-        summary: "Makes a link with which an approver decides about an action without signing in".to_owned(),
-        parameters: NoParams::accepted(),
-        response: ResponseBody::Json(schema_name::APPROVAL_LINK),
         request: Some(schema_name::APPROVAL_LINK_REQUEST),
-        no_content: None,
-        error_statuses: &[400, 404, 409, 415],
+        ..Operation::of_json(
+            "make_approval_link",
+            "Makes a link with which an approver decides about an action without signing in",
+            schema_name::APPROVAL_LINK,
+            &[400, 404, 409, 415],
+        )
     };
     let (method, handler, class) = (RouteMethod::Post, post(handle_link), RouteClass::Administer);
     Route { path, method, handler, operation, class }
 }
 
 pub(super) fn retry(path: &'static str) -> Route {
-    let operation = Operation {
-        id: "retry_action".to_owned(),
-        summary: "Has a failed action attempted again; what is done is not repeated".to_owned(),
-        parameters: NoParams::accepted(),
-        response: ResponseBody::Json(schema_name::ACTION),
-        request: None,
-        no_content: None,
-        error_statuses: &[400, 404, 409],
-    };
+    let operation = Operation::of_json(
+        "retry_action",
+        "Has a failed action attempted again; what is done is not repeated",
+        schema_name::ACTION,
+        &[400, 404, 409],
+    );
     let (method, handler, class) = (RouteMethod::Post, post(handle_retry), RouteClass::Act);
     Route { path, method, handler, operation, class }
 }
 
 pub(super) fn resolve(path: &'static str) -> Route {
     let operation = Operation {
-        id: "resolve_action".to_owned(),
-        summary: "Says whether an unknown action was done".to_owned(),
-        parameters: NoParams::accepted(),
-        response: ResponseBody::Json(schema_name::ACTION),
         request: Some(schema_name::RESOLUTION),
-        no_content: None,
-        error_statuses: &[400, 404, 409, 415],
+        ..Operation::of_json(
+            "resolve_action",
+            "Says whether an unknown action was done",
+            schema_name::ACTION,
+            &[400, 404, 409, 415],
+        )
     };
     let (method, handler, class) = (RouteMethod::Post, post(handle_resolve), RouteClass::Act);
     Route { path, method, handler, operation, class }
@@ -257,10 +246,6 @@ impl<S: Send + Sync> FromRequestParts<S> for ActionOfPath {
 
 fn unknown_action() -> ApiError {
     ApiError::not_found("there is no such action: use the `action` of an answer, or see /api/v1/actions")
-}
-
-fn is_visible(principal: &Principal, action: &Action) -> bool {
-    principal.scope.includes_repo(&action.id.org, &action.repo.name)
 }
 
 async fn handle_submit<B: ActionBody>(
@@ -358,7 +343,7 @@ async fn handle_list(
         let after = cursor.as_ref().filter(|cursor| cursor.org == *org);
         let limit = params.limit - listed.len();
         let page =
-            work.actions.list(org, &filter, |action| is_visible(&principal, action), limit, after).await?;
+            work.actions.list(org, &filter, |action| action.is_in(&principal.scope), limit, after).await?;
         listed.extend(page.actions.iter().map(ActionView::new));
         if let Some(last) = page.next {
             next = Some(last.to_string());
@@ -410,7 +395,7 @@ async fn handle_reject(
 
 /// Returns the action of the path if the principal may see it.
 async fn visible_action(work: &WorkPorts, principal: &Principal, id: &ActionId) -> Result<Action, ApiError> {
-    let action = work.actions.get(id).await?.filter(|action| is_visible(principal, action));
+    let action = work.actions.get(id).await?.filter(|action| action.is_in(&principal.scope));
     action.ok_or_else(unknown_action)
 }
 
@@ -425,14 +410,8 @@ async fn handle_link(
 ) -> Result<Json<LinkAnswer>, ApiError> {
     let links = work.links.as_ref().ok_or_else(ApiError::no_links)?;
     visible_action(&work, &principal, &id).await?;
-    let approver = access.principal_with_name(&body.approver).await?;
-    let approver = approver.filter(|approver| approver.may(RouteClass::Decide)).ok_or_else(|| {
-        ApiError::invalid(format!(
-            "invalid `approver` {}: expected the name of a token of an approver, as `github-metrics token list` shows it",
-            quoted(&body.approver)
-        ))
-    })?;
-    let link = work.actions.make_link(&(&principal).into(), &id, &approver.id).await?;
+    let approver = (access.stored_tokens().ok_or_else(ApiError::no_links)?, body.approver.as_str());
+    let link = work.actions.make_link(&(&principal).into(), &id, approver).await?;
     Ok(Json(LinkAnswer { url: links.url(&link), expires_at: link.expires_at }))
 }
 
